@@ -1,0 +1,193 @@
+# demikv: one non-recursive Makefile.
+#
+#   make            build everything into build/
+#   make run        install what is needed, build, run the server
+#   make test       install what is needed, build, run every test
+#
+# Variants live in folders of their own: VARIANT=release (build/), debug, asan, tsan (build-<variant>/
+# under build/). Objects depend on their headers through -MMD. A file is found by its place: every
+# .c below alloc/ tcp/ libos/ demi/ is the library, below server/ the server; x_test.c is a unit test of
+# its own; demi/examples/*.c, tools/*/*.c, tests/bench/*.c and tests/fuzz/*_fuzz.c are a program each.
+
+VARIANT ?= release
+ifeq ($(VARIANT),release)
+B := build
+else
+B := build/$(VARIANT)
+endif
+PREFIX  ?= /usr/local
+DESTDIR ?=
+V       ?= 0
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-5s %s\n' '$(1)' '$(2)'
+else
+Q :=
+say =
+endif
+
+CC      ?= cc
+AR      ?= ar
+WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+           -Wwrite-strings -Wundef -Wvla -Wno-unused-parameter -Wno-address-of-packed-member
+OPT_release := -O3 -g
+OPT_debug   := -O0 -g3 -DDEMI_DEBUG=1
+OPT_asan    := -O1 -g -DDEMI_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan    := -O1 -g -DDEMI_DEBUG=1 -fsanitize=thread
+OPT     := $(OPT_$(VARIANT))
+ifeq ($(OPT),)
+$(error VARIANT must be release, debug, asan or tsan)
+endif
+WERROR  ?= -Werror
+CFLAGS  ?=
+ALL_CFLAGS := -std=gnu11 $(OPT) -fno-omit-frame-pointer -fno-strict-aliasing -fPIC \
+           -fvisibility=hidden -I. -DDEMI_LIBRARY=1 -D_GNU_SOURCE $(WARN) $(WERROR) $(CFLAGS)
+LDLIBS  := -lpthread -lm -ldl
+
+# --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
+has = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+ifeq ($(call has,jemalloc),yes)
+ALL_CFLAGS += -DHAVE_JEMALLOC=1
+LDLIBS     += -ljemalloc
+endif
+ifeq ($(call has,numa),yes)
+ALL_CFLAGS += -DHAVE_NUMA=1
+LDLIBS     += -lnuma
+endif
+ifeq ($(call has,liburing),yes)
+ALL_CFLAGS += -DHAVE_URING=1
+LDLIBS     += -luring
+endif
+
+# --- sources ---------------------------------------------------------------------------------------
+find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
+ALL_LIB_C   := $(filter-out demi/examples/%,$(call find_c,alloc tcp libos demi))
+ALL_SRV_C   := $(call find_c,server)
+TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c))
+LIB_C       := $(filter-out %_test.c,$(ALL_LIB_C))
+LIB_S       := $(sort $(shell find alloc tcp libos demi -name '*.S' 2>/dev/null))
+SRV_C       := $(filter-out %_test.c server/main.c,$(ALL_SRV_C))
+EXAMPLE_C   := $(sort $(wildcard demi/examples/*.c))
+TOOL_C      := $(sort $(wildcard tools/*/*.c))
+BENCH_C     := $(sort $(wildcard tests/bench/*.c))
+FUZZ_C      := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+
+obj = $(patsubst %,$(B)/obj/%.o,$(1))
+LIB_O := $(call obj,$(LIB_C) $(LIB_S))
+SRV_O := $(call obj,$(SRV_C))
+
+LIB_A   := $(B)/libdemikernel.a
+LIB_SO  := $(B)/libdemikernel.so
+SONAME  := libdemikernel.so.1
+SRV_A   := $(B)/obj/libserver.a
+SERVER  := $(B)/demikv-server
+EXAMPLES := $(patsubst demi/examples/%.c,$(B)/examples/%,$(EXAMPLE_C))
+TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
+TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
+BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
+FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
+
+.PHONY: all run test check fuzz bench soak fmt lint layers headers install uninstall clean tests tools \
+        benches fuzzers deps deps-test
+.DELETE_ON_ERROR:
+all: $(LIB_A) $(LIB_SO) $(if $(wildcard server/main.c),$(SERVER)) $(EXAMPLES) $(TOOLS)
+
+$(B)/obj/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/obj/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(call say,AS,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB_A): $(LIB_O)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_O)
+
+$(LIB_SO): $(LIB_O) demi/libdemikernel.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=demi/libdemikernel.map \
+	    -o $@ $(LIB_O) $(LDLIBS)
+	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
+
+$(SRV_A): $(SRV_O)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(SRV_O)
+
+$(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+
+# Examples are compiled as a user of the library would: public headers only, Demikernel's flags.
+$(B)/examples/%: demi/examples/%.c $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,EX,$@)
+	$(Q)$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -O2 -g -I. \
+	    $(if $(findstring fsanitize,$(OPT)),$(filter -fsanitize%,$(OPT))) -MMD -MP -MF $@.d -o $@ $< $(LIB_A) $(LDLIBS)
+
+$(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LIB_A) $(LDLIBS)
+
+$(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+
+$(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(SRV_A) $(LIB_A) -lcmocka $(LDLIBS)
+
+# A fuzz target is one LLVMFuzzerTestOneInput. Here it is linked with a main that replays its corpus;
+# `make fuzz` builds the same file with clang's libFuzzer.
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(B)/obj/tests/fuzz/replay.c.o $(SRV_A) $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+
+tests: all $(TESTS) $(FUZZERS)
+tools: $(TOOLS)
+benches: $(BENCHES)
+fuzzers: $(FUZZERS)
+
+deps:
+	@tools/install-deps
+deps-test:
+	@tools/install-deps --test
+
+run: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(SERVER) $(ARGS)
+
+test: deps-test
+	$(Q)$(MAKE) --no-print-directory -j2 tests
+	$(Q)tools/run-tests --build $(B) $(TESTARGS)
+
+# Every gate in one: layers, headers, tests, and the unit tests again under the sanitizers.
+check: layers headers test
+	$(Q)$(MAKE) --no-print-directory -j2 VARIANT=asan tests
+	$(Q)tools/run-tests --build build/asan --unit-only
+	$(Q)$(MAKE) --no-print-directory -j2 VARIANT=tsan tests
+	$(Q)tools/run-tests --build build/tsan --unit-only
+
+fuzz: ; $(Q)tools/fuzz $(FUZZARGS)
+soak: tests ; $(Q)tools/soak $(SOAKARGS)
+bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
+layers: ; $(Q)tools/check-layers
+headers: ; $(Q)tools/check-headers $(CC) $(filter -std=% -I% -D%,$(ALL_CFLAGS))
+fmt:
+	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
+lint:
+	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
+	    --suppress=unknownMacro --suppress=missingIncludeSystem -I. -DDEMI_LIBRARY=1 $(LIB_C) $(SRV_C)
+
+install: all ; $(Q)B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) SONAME=$(SONAME) LDLIBS="$(LDLIBS)" tools/install install
+uninstall: ; $(Q)B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) SONAME=$(SONAME) tools/install uninstall
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B)/obj $(B)/examples -name '*.d' 2>/dev/null)

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What servers need beyond Demikernel's calls: waiting in batches, memory a device can reach, several segments a push, timers,
+ * coroutines, a wake-up that other threads may ring, in-memory queues, pipes, files, and statistics. Conventions are
+ * those of demi/libos.h: 0 or a positive errno, nothing aborts.
+ */
+#ifndef DEMI_EXT_H
+#define DEMI_EXT_H
+
+#include "demi/types.h"
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define DEMI_VERSION_MAJOR 1
+#define DEMI_VERSION_MINOR 0
+#define DEMI_VERSION_PATCH 0
+/* "1.0.0": of the library that runs, which may be newer than the headers. */
+const char *demi_version(void);
+
+/* --- start and end -------------------------------------------------------------------------------------------- */
+
+/* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. */
+int demi_init_with(const char *libos, const char *config_path);
+
+/* A knob of the running libOS, by its configuration name: "spin-us", … ENOPROTOOPT: no such knob. EINVAL: bad value. */
+int demi_set_option(const char *name, const char *value);
+
+/* Closes every queue of this thread, sends what was pushed (bounded by its linger time), gives all memory back. */
+int demi_exit(void);
+
+/* --- waiting ----------------------------------------------------------------------------------------------------- */
+
+/* What demi_wait_next_n() should have been: waits until at least one operation has completed, takes up to num_qrs that are there
+ * without waiting further, flushes what was pushed. 0: *num_qrs_out >= 1. ETIMEDOUT: none came. */
+int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const struct timespec *timeout);
+
+/* Waits for all; qr_out[i] belongs to qts[i]. On ETIMEDOUT the tokens that have completed stay valid too. */
+int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts, const struct timespec *timeout);
+
+/* Gives an operation up. It completes, as DEMI_OPC_FAILED with ECANCELED unless it had completed already, and is
+ * waited for as before. EINVAL: unknown token. EBUSY: a push whose bytes have begun to leave. */
+int demi_cancel(demi_qtoken_t qt);
+
+/* A token may carry a word of the caller's, set after the call that made it: read it from a result without a table of
+ * tokens. demi_token_data() takes the word of the result just waited for: it is valid until the next wait. */
+int demi_set_data(demi_qtoken_t qt, void *data);
+void *demi_result_data(const demi_qresult_t *qr); /* only for results of the last wait of this thread */
+
+/* The runtime's clock as it was read at the start of this turn of its loop, nanoseconds, monotonic: costs nothing. */
+uint64_t demi_now_ns(void);
+
+/* --- memory ---------------------------------------------------------------------------------------------------------- */
+
+/* A heap every byte of which a device of this thread can reach. demi_free() at any time: a pinned object is reused only when the
+ * last holder lets go. Other threads may free; only the owner allocates. NULL: out of memory. size 0 gives a valid pointer. */
+void *demi_malloc(size_t size);
+void *demi_calloc(size_t count, size_t size);
+void *demi_realloc(void *p, size_t size);
+void demi_free(void *p);                       /* NULL is allowed */
+void demi_free_sized(void *p, size_t size);    /* size as it was asked for: saves a look-up */
+size_t demi_malloc_size(const void *p);        /* usable bytes */
+size_t demi_good_size(size_t size);            /* what demi_malloc(size) would really take */
+
+struct demi_mem_stats {
+    size_t used;      /* bytes in live objects, rounded up to their size class */
+    size_t active;    /* bytes in pages that hold any */
+    size_t resident;  /* bytes of regions that are backed by memory */
+    size_t peak;      /* highest `used` so far */
+    size_t pinned;    /* objects a device holds now */
+};
+void demi_mem_stats(struct demi_mem_stats *out);
+size_t demi_mem_used(void); /* `used` alone: a few instructions */
+
+/* Segments for pops and pushes larger than one page of API-24's limit: as demi_sgaalloc(), any size up to 1 GiB. */
+demi_sgarray_t demi_sgaalloc_large(size_t size);
+
+/* --- pushing -------------------------------------------------------------------------------------------------------- */
+
+/* Pushes several segments as one operation. Each lies in memory of demi_malloc() or in an array of demi_sgaalloc(), is held (pinned)
+ * until the operation completes, and may be freed by the caller at once. At most DEMI_PUSHV_MAX segments. */
+#define DEMI_PUSHV_MAX 1024
+#define DEMI_PUSH_HANDED_OVER 1u /* complete when the device has the bytes, not when the peer has acknowledged them */
+#define DEMI_PUSH_NO_TOKEN    2u /* no result on success (*qt_out is 0); a failure shows at the next pop */
+int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags);
+
+/* Bytes pushed on qd that the device has not taken yet. */
+int demi_unsent(int qd, size_t *bytes_out);
+
+/* Ends one direction: SHUT_WR sends what was pushed, then FIN. */
+int demi_shutdown(int qd, int how);
+
+/* Accepts with the peer's full address (IPv6, Unix): valid for the queue's life through demi_getpeername(). */
+
+/* --- timers, tasks, wake-ups ---------------------------------------------------------------------------------------- */
+
+/* Completes (DEMI_OPC_TIMER) once `ns` nanoseconds have passed. */
+int demi_timer(demi_qtoken_t *qt_out, uint64_t ns);
+
+/* Runs fn on a coroutine of this thread; completes (DEMI_OPC_TASK) with its result in qr_ret. Inside, demi_wait*() suspends the
+ * coroutine and nothing else. stack_bytes 0: the default (64 KiB). */
+typedef int64_t (*demi_task_fn)(void *arg);
+int demi_spawn(demi_qtoken_t *qt_out, demi_task_fn fn, void *arg, size_t stack_bytes);
+int demi_yield(void); /* lets other ready tasks run; EINVAL outside of a task */
+
+/* A wake-up: any thread may ring it, and one outstanding demi_wake_wait() of the owner completes (DEMI_OPC_WAKE). Rings
+ * before that are remembered as one. */
+typedef struct demi_wake demi_wake_t;
+int demi_wake_new(demi_wake_t **out);
+int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w);
+void demi_wake_ring(demi_wake_t *w);
+void demi_wake_free(demi_wake_t *w);
+
+/* --- queues without a device ---------------------------------------------------------------------------------------- */
+
+/* A queue in memory: a pop takes the oldest array that was pushed, whole. */
+int demi_queue(int *qd_out);
+/* Two ends of a byte stream inside this thread. */
+int demi_pipe(int qd_out[2]);
+
+/* --- files ------------------------------------------------------------------------------------------------------------ */
+
+/* A file as a queue: push writes at the cursor (or the end, O_APPEND), pop reads up to demi_sgaalloc()'s limit from it. No call ever
+ * blocks the thread on a disk: demi_open() itself opens; everything else has a token. */
+int demi_open(int *qd_out, const char *path, int flags, mode_t mode);
+int demi_creat(int *qd_out, const char *path, mode_t mode);
+int demi_lseek(int qd, off_t offset, int whence, off_t *offset_out);
+int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length);
+int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only); /* DEMI_OPC_SYNC */
+
+/* --- seeing inside ---------------------------------------------------------------------------------------------------- */
+
+/* Calls fn for each counter of this thread: "libos.turns", "posix.rx_bytes", "libos.spin_ns"… One list, nothing else to read. */
+typedef void (*demi_counter_fn)(void *arg, const char *name, uint64_t value);
+void demi_counters(demi_counter_fn fn, void *arg);
+const char *demi_libos_name(void); /* "posix", … or NULL before demi_init() */
+int demi_queue_fd(int qd);         /* the kernel's descriptor behind a queue, or -1: for SO_ options of other programs, debugging */
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif
