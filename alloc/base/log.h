@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Log lines, one sink for all. Whoever starts a program owns a struct log and hands it down; NULL stands for stderr
+ * from LOG_NOTICE_LEVEL up.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+enum log_level { LOG_DEBUG_LEVEL, LOG_VERBOSE_LEVEL, LOG_NOTICE_LEVEL, LOG_WARNING_LEVEL };
+
+/* One line without its end; `text` is valid during the call only. */
+typedef void (*log_sink_fn)(void *arg, int level, const char *text);
+
+struct log {
+    int level;        /* lines below it are not even formatted */
+    log_sink_fn sink; /* NULL: stderr */
+    void *arg;
+};
+
+#define LOG_LINE_MAX 1024 /* longer lines are cut, and end in "..." */
+
+void log_write(const struct log *log, int level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define log_debug(log, ...)   log_write(log, LOG_DEBUG_LEVEL, __VA_ARGS__)
+#define log_verbose(log, ...) log_write(log, LOG_VERBOSE_LEVEL, __VA_ARGS__)
+#define log_notice(log, ...)  log_write(log, LOG_NOTICE_LEVEL, __VA_ARGS__)
+#define log_warning(log, ...) log_write(log, LOG_WARNING_LEVEL, __VA_ARGS__)
+
+#endif
