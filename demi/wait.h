@@ -13,6 +13,8 @@
 #include "demi/types.h"
 #include <time.h>
 
+struct timespec; /* strict C99 leaves it out of time.h */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
