@@ -4,6 +4,9 @@
  * arity, flags, key positions), what ACL needs (categories) and what COMMAND DOCS tells (summary, arguments). The rows stand in
  * server/command/spec_<group>.c, one file a group, and refer to handlers by a rule: GET is cmd_get, CLIENT NO-EVICT is
  * cmd_client_no_evict, all declared in server/command/handlers.h.
+ *
+ * The rows themselves are constants. command_table_init() copies those that have a handler into one dense array and fills in
+ * what follows from the rest; every pointer the functions below give stays valid, and unchanged, for the life of the process.
  */
 #ifndef SERVER_COMMAND_H
 #define SERVER_COMMAND_H
@@ -16,7 +19,7 @@
 struct call;
 typedef void cmd_handler(struct call *c);
 
-/* Flags as COMMAND INFO shows them (lower case, '_' for ' '), in its order. */
+/* Flags as COMMAND INFO shows them: lower case; MOVABLE_KEYS is shown as "movablekeys". */
 enum cmd_flag {
     CMD_WRITE            = 1u << 0,
     CMD_READONLY         = 1u << 1,
@@ -32,15 +35,15 @@ enum cmd_flag {
     CMD_ASKING           = 1u << 11,
     CMD_FAST             = 1u << 12,
     CMD_NO_AUTH          = 1u << 13,
-    CMD_MAY_REPLICATE    = 1u << 14,
-    CMD_SENTINEL         = 1u << 15,
-    CMD_ONLY_SENTINEL    = 1u << 16,
+    CMD_MAY_REPLICATE    = 1u << 14, /* not shown */
+    CMD_SENTINEL         = 1u << 15, /* not shown */
+    CMD_ONLY_SENTINEL    = 1u << 16, /* not shown */
     CMD_NO_MANDATORY_KEYS= 1u << 17,
-    CMD_PROTECTED        = 1u << 18,
+    CMD_PROTECTED        = 1u << 18, /* not shown */
     CMD_MODULE           = 1u << 19,
     CMD_NO_ASYNC_LOADING = 1u << 20,
     CMD_NO_MULTI         = 1u << 21,
-    CMD_MOVABLE_KEYS     = 1u << 22,
+    CMD_MOVABLE_KEYS     = 1u << 22, /* follows from the key specs: filled in when the table is built */
     CMD_ALLOW_BUSY       = 1u << 23,
     CMD_TOUCHES_ARBITRARY_KEYS = 1u << 24, /* not shown */
 };
@@ -83,13 +86,15 @@ struct command_arg {
     const char *name;
     enum arg_type type;
     uint8_t flags;
-    int key_spec_index;          /* -1: none; write ARG_NO_KEY */
+    uint8_t key_spec;            /* the key spec it belongs to, counted from 1; 0: none (COMMAND DOCS counts from 0) */
     const char *token;           /* or NULL */
     const char *since;           /* or NULL */
+    const char *deprecated_since; /* or NULL */
     const struct command_arg *sub; /* for ONEOF and BLOCK */
     uint8_t sub_count;
 };
-#define ARG_NO_KEY (-1)
+
+enum doc_flag { DOC_DEPRECATED = 1, DOC_SYSCMD = 2 };
 
 struct command_history {
     const char *since, *text;
@@ -103,39 +108,49 @@ struct command {
     uint32_t acl;                /* enum acl_cat, complete as COMMAND INFO shows them (implied ones included) */
     const struct key_spec *keys;
     uint8_t key_count;
-    /* GETKEYS for commands whose specs cannot tell: writes indexes of keys to out (room for max), returns their number or -1. */
-    int (*getkeys)(const struct bytes *argv, int argc, int *out, int max);
+    /* For commands whose specs cannot tell: indexes of keys to out and their flags to flags (both have room for max, which is at
+     * least 2); returns their number or -1. */
+    int (*getkeys)(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
     const struct command *subs;
     uint16_t sub_count;
     /* documentation */
-    const char *group, *since, *complexity, *summary;
+    const char *group, *since, *complexity, *summary; /* group as COMMAND DOCS says it: "sorted-set" */
+    const char *deprecated_since, *replaced_by;       /* or NULL */
+    uint8_t doc_flags;                                /* enum doc_flag */
     const char *const *tips;
     uint8_t tip_count;
     const struct command_history *history;
     uint8_t history_count;
     const struct command_arg *args;
     uint8_t arg_count;
-    /* filled in when the table is built: position of the first key for the prefetch phase (0: none) and a dense number for
-     * statistics and ACL bitmaps. */
+    /* filled in when the table is built: a dense number for statistics and ACL bitmaps, the container, the full name, and the
+     * position of the first key for the prefetch phase (0: none) */
     uint16_t index;
     const struct command *parent;
     const char *full_name;       /* lower case, "client|kill" */
-    int16_t first_key, last_key, key_step; /* legacy triple */
+    int16_t first_key, last_key, key_step; /* as COMMAND INFO shows them; last_key negative: from the end of the call */
 };
 
-/* Builds the table from all spec files. Call once, before anything is looked up. */
+/* Builds the table from all spec files. Call before anything is looked up; a second call does nothing. */
 void command_table_init(void);
 /* NULL: unknown. Case does not matter. */
 const struct command *command_find(struct bytes name);
 const struct command *command_find_sub(const struct command *container, struct bytes name);
 /* "get", "client|kill" */
 const struct command *command_find_full(struct bytes full_name);
+/* Top-level commands in the order of the spec files: n from 0; NULL behind the last. */
+const struct command *command_top(unsigned n);
 /* By index: 0 … command_count() - 1, subcommands included. */
 const struct command *command_at(unsigned index);
 unsigned command_count(void);
 
-/* Indexes (in argv) of the keys of a call, at most max of them; the number found; -1: malformed for this command. Never reads
- * outside argv[0 … argc-1]. flags_out (may be NULL) gets each key's enum key_flag. */
+/* rename-command: `from` is known as `to` from now on, or not at all when `to` is empty. -ENOENT: no such command; -EEXIST: the
+ * new name is taken. Only before clients are served. */
+int command_rename(struct bytes from, struct bytes to);
+
+/* Indexes (in argv) of the keys of a call, at most max of them (max at least 2); the number found (which may be more than max: then
+ * only the first max are written); -1: malformed for this command. Never reads outside argv[0 … argc-1], whatever the arity; argv[0] is the command
+ * (the container for subcommands). flags_out (may be NULL) gets each key's enum key_flag. Keys that are not really keys (channels) are left out. */
 int command_keys(const struct command *cmd, const struct bytes *argv, int argc, int *out, uint16_t *flags_out, int max);
 
 #endif
