@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Replies: a writer of RESP2 or RESP3 (`proto`) into chunks of memory that can be given to a device as they lie. Nothing here fails.
+ * What RESP2 does not have comes out as Redis sends it there: a map is an array of 2n, a double a bulk string, null "$-1".
+ */
+#ifndef SERVER_RESP_REPLY_H
+#define SERVER_RESP_REPLY_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "alloc/base/assert.h"
+#include "alloc/base/bytes.h"
+
+/* One piece of output. Free with reply_chunk_free() when it has been pushed. */
+struct reply_chunk {
+    struct reply_chunk *next;
+    char *data;
+    size_t used, cap;            /* cap 0: foreign memory */
+    void (*release)(void *ctx);  /* foreign memory: called by reply_chunk_free() */
+    void *ctx;
+};
+#define REPLY_CHUNK_SIZE 16384 /* the first one's allocation, header included */
+#define REPLY_CHUNK_MAX  262144 /* they double up to this; a larger payload gets a chunk of its size */
+
+struct reply {
+    char *at, *end;              /* free room of the tail chunk */
+    struct reply_chunk *head, *tail;
+    size_t sealed_bytes;         /* in chunks before the tail */
+    uint8_t proto;               /* 2 or 3; may be changed at any time */
+    uint8_t deferred;            /* open deferred lengths */
+    uint32_t error_count;        /* reply_error calls so far; for commandstats and MULTI */
+    void (*on_error)(void *ctx, struct bytes text); /* NULL or called for each error: "ERR ..." without '-' (errorstats) */
+    void *on_error_ctx;
+};
+
+void reply_init(struct reply *r, int proto);
+void reply_fini(struct reply *r);
+/* Drops what was written; the first chunk is kept if it is of the usual size. */
+void reply_reset(struct reply *r);
+/* Everything written, oldest first, NULL when nothing; the reply is empty afterwards. */
+struct reply_chunk *reply_take_chunks(struct reply *r);
+void reply_chunk_free(struct reply_chunk *c);
+/* Puts an empty chunk of the usual size back for the next reply, instead of freeing it. */
+void reply_give_chunk(struct reply *r, struct reply_chunk *c);
+size_t reply_bytes(const struct reply *r);
+/* Copies everything written to dst (reply_bytes() bytes): for scripts, which read replies again. */
+void reply_copy_out(const struct reply *r, char *dst);
+
+/* Bytes as they are: no framing. */
+void reply_raw(struct reply *r, struct bytes s);
+/* All of src's output behind r's; src is empty afterwards. */
+void reply_append(struct reply *r, struct reply *src);
+
+void reply_ok(struct reply *r);                         /* +OK */
+void reply_status(struct reply *r, const char *text);   /* +text */
+void reply_status_bytes(struct reply *r, struct bytes text);
+/* text as Redis's addReplyError has it: beginning with '-' it carries its own code ("-WRONGTYPE Operation ..."), otherwise "ERR " is put
+ * before it. Trailing newlines are cut, others become spaces. */
+void reply_error(struct reply *r, const char *text);
+void reply_error_bytes(struct reply *r, struct bytes text);
+void reply_errorf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void reply_verrorf(struct reply *r, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+
+void reply_int(struct reply *r, int64_t v);             /* :v */
+void reply_bulk_slow(struct reply *r, struct bytes s);  /* private: behind reply_bulk */
+static inline void reply_bulk(struct reply *r, struct bytes s); /* $n s */
+void reply_bulk_str(struct reply *r, const char *s);
+void reply_bulkf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void reply_bulk_int(struct reply *r, int64_t v);        /* $n with the number's text */
+/* $n by reference: s.p is not copied; release(ctx) is called when the last byte has left (or at once for what is small and was copied). */
+void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx), void *ctx);
+
+void reply_null(struct reply *r);                       /* _ or $-1 */
+void reply_null_array(struct reply *r);                 /* _ or *-1 */
+void reply_bool(struct reply *r, bool v);               /* #t or :1 */
+void reply_double(struct reply *r, double v);           /* ,1.5 or bulk; %.17g */
+void reply_ldouble(struct reply *r, long double v);     /* the same in INCRBYFLOAT's format */
+void reply_big_number(struct reply *r, struct bytes digits);                          /* ( or bulk */
+void reply_verbatim(struct reply *r, struct bytes s, const char format[3]);           /* = or bulk */
+
+/* Headers: count elements follow (for a map and an attribute, count pairs). */
+void reply_array(struct reply *r, size_t count);        /* * */
+void reply_map(struct reply *r, size_t count);          /* % or * with 2 count */
+void reply_set(struct reply *r, size_t count);          /* ~ or * */
+void reply_push(struct reply *r, size_t count);         /* > or * */
+void reply_attribute(struct reply *r, size_t count);    /* |, RESP3 only: a RESP2 client gets neither it nor its pairs */
+
+/* A header whose count is known only after its elements. Begin, write them, end; may be nested, the inner one ends first. Chunks cannot be
+ * taken in between. */
+struct reply_mark {
+    struct reply_chunk *chunk;
+    size_t offset;
+};
+struct reply_mark reply_defer(struct reply *r);
+void reply_defer_array(struct reply *r, struct reply_mark m, size_t count);
+void reply_defer_map(struct reply *r, struct reply_mark m, size_t count);
+void reply_defer_set(struct reply *r, struct reply_mark m, size_t count);
+void reply_defer_push(struct reply *r, struct reply_mark m, size_t count);
+
+/* ---- inline ---- */
+
+/* Copies 0 ... 32 bytes without a call. */
+static inline void reply_copy_small(char *to, const char *from, size_t n)
+{
+    if (n >= 16) {
+        uint64_t a = load_u64(from), b = load_u64(from + 8), c = load_u64(from + n - 16), d = load_u64(from + n - 8);
+        store_u64(to, a), store_u64(to + 8, b), store_u64(to + n - 16, c), store_u64(to + n - 8, d);
+    } else if (n >= 8) {
+        uint64_t a = load_u64(from), b = load_u64(from + n - 8);
+        store_u64(to, a), store_u64(to + n - 8, b);
+    } else if (n >= 4) {
+        uint32_t a = load_u32(from), b = load_u32(from + n - 4);
+        store_u32(to, a), store_u32(to + n - 4, b);
+    } else if (n) {
+        char a = from[0], b = from[n / 2], c = from[n - 1];
+        to[0] = a, to[n / 2] = b, to[n - 1] = c;
+    }
+}
+
+static inline void reply_bulk(struct reply *r, struct bytes s)
+{
+    if (unlikely(s.n > 99 || (size_t)(r->end - r->at) < s.n + 16)) {
+        reply_bulk_slow(r, s);
+        return;
+    }
+    char *p = r->at;
+    uint64_t tens = s.n * 205 >> 11, ones = s.n - tens * 10; /* n / 10 for n below 1,029 */
+    uint64_t digits = s.n < 10 ? '0' + ones : ('0' + tens) | ('0' + ones) << 8;
+    unsigned width = s.n < 10 ? 1 : 2;
+    store_u64(p, (uint64_t)'$' | digits << 8 | (uint64_t)0x0a0d << (8 + 8 * width));
+    p += 3 + width;
+    if (s.n <= 32) reply_copy_small(p, s.p, s.n);
+    else memcpy(p, s.p, s.n);
+    p += s.n;
+    store_u16(p, 0x0a0d);
+    r->at = p + 2;
+}
+
+#endif
