@@ -42,6 +42,7 @@ WERROR  ?= -Werror
 CFLAGS  ?=
 ALL_CFLAGS := -std=gnu11 $(OPT) -fno-omit-frame-pointer -fno-strict-aliasing -fPIC \
            -fvisibility=hidden -I. -DDEMI_LIBRARY=1 -D_GNU_SOURCE $(WARN) $(WERROR) $(CFLAGS)
+LDFLAGS ?=
 LDLIBS  := -lpthread -lm -ldl
 
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
@@ -86,10 +87,12 @@ TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
 TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
+FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
 
 .PHONY: all run test check fuzz bench soak fmt lint layers headers install uninstall clean tests tools \
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
+.SECONDARY:
 all: $(LIB_A) $(LIB_SO) $(if $(wildcard server/main.c),$(SERVER)) $(EXAMPLES) $(TOOLS)
 
 $(B)/obj/%.c.o: %.c Makefile
@@ -109,7 +112,7 @@ $(LIB_A): $(LIB_O)
 $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=demi/libdemikernel.map \
-	    -o $@ $(LIB_O) $(LDLIBS)
+	    $(LDFLAGS) -o $@ $(LIB_O) $(LDLIBS)
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
 
 $(SRV_A): $(SRV_O)
@@ -117,7 +120,7 @@ $(SRV_A): $(SRV_O)
 
 $(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_A)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
 
 # Examples are compiled as a user of the library would: public headers only, Demikernel's flags.
 $(B)/examples/%: demi/examples/%.c $(LIB_A)
@@ -129,24 +132,24 @@ $(B)/examples/%: demi/examples/%.c $(LIB_A)
 $(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_A) $(LDLIBS)
 
 $(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
 
 $(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(SRV_A) $(LIB_A) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) -lcmocka $(LDLIBS)
 
 # A fuzz target is one LLVMFuzzerTestOneInput. Here it is linked with a main that replays its corpus;
-# `make fuzz` builds the same file with clang's libFuzzer.
-$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(B)/obj/tests/fuzz/replay.c.o $(SRV_A) $(LIB_A)
+# `make fuzz` builds the same file with clang's libFuzzer, which brings its own main.
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(FUZZ_MAIN) $(SRV_A) $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 tests: all $(TESTS) $(FUZZERS)
 tools: $(TOOLS)
