@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The thread's heap: objects that every device of the thread can reach (alloc/region.h). demi_malloc() and its kin are these.
+ *
+ * A thread's heap is made when it first allocates. Only that thread allocates from it, pins in it and collects it; any thread
+ * may free: the object travels to its owner, which takes it back when it next runs out of something or in heap_collect().
+ *
+ * Alignment is that of the size: an object of n bytes, n rounded up to 8, is aligned to the largest power of two (up to 128) that
+ * divides n. So 24 bytes lie at multiples of 8, 64 bytes at multiples of 64, and every type is aligned as it wants.
+ * Objects of more than 1 KiB lie at multiples of 128.
+ */
+#ifndef ALLOC_HEAP_H
+#define ALLOC_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct region_set;
+
+/* NULL: out of memory, or over heap_set_limit(). Size 0 gives a pointer that may be freed. Contents are arbitrary. */
+void *mem_alloc(size_t size);
+/* Zeros. Big fresh ones are not touched. NULL also when count * size overflows. */
+void *mem_calloc(size_t count, size_t size);
+/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as 1. */
+void *mem_realloc(void *old, size_t size);
+/* From any thread; NULL is allowed. While pins are on the object its bytes stay. */
+void mem_free(void *p);
+/* The same, told the size that was asked for (or mem_size()). */
+void mem_free_sized(void *p, size_t size);
+/* Usable bytes of an object. */
+size_t mem_size(const void *p);
+/* mem_size() of what mem_alloc(size) would give. */
+size_t mem_good_size(size_t size);
+/* Bytes in live objects of this thread's heap, rounded up to their classes; exact. What other threads have freed counts until it is taken back. */
+size_t mem_used(void);
+
+struct mem_stats {
+    size_t used;     /* mem_used() */
+    size_t active;   /* bytes of slabs and huge objects in use */
+    size_t resident; /* bytes of regions in use or not yet given back to the system */
+    size_t peak;     /* highest `used` seen: looked at when a slab is opened and here */
+    size_t pinned;   /* objects under at least one pin */
+};
+void mem_stats(struct mem_stats *out);
+
+/* Pins: p may point anywhere into an object of this thread's heap. Until as many mem_unpin() of it as there were mem_pin(), a
+ * mem_free() of the object only marks it, and the last unpin frees it. -EINVAL: p is in no live object of this thread. -ENOMEM.
+ * mem_unpin() of what is not pinned is a bug and asserts. */
+int mem_pin(const void *p);
+void mem_unpin(const void *p);
+bool mem_is_pinned(const void *p);
+
+/* Where the object starts that p points into, or NULL: not in an object of any heap. Owner only. */
+void *mem_find(const void *p);
+
+/* Called once a turn of the loop: takes back what other threads freed, and gives a bounded amount of unused memory back to the system (at most
+ * 4 MiB a call: well under a millisecond). Returns true while there is more of either. */
+bool heap_collect(void);
+
+/* The set of regions of this thread, for devices to register with; made on first use. NULL: out of memory. */
+struct region_set *heap_regions(void);
+
+/* At most this many bytes of regions for this thread; 0: no limit. */
+void heap_set_limit(size_t bytes);
+
+#endif
