@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What may differ between two right replies, taken out of them.
+
+Each function gets a reply (resp.Node) and returns one that is the same for all right answers: the order of a set's members, a
+cursor, the milliseconds of a TTL. A directive of a case line (`@unordered SMEMBERS s`) names one of them.
+"""
+import re
+
+from resp import Node
+
+
+def pairs_of(kids):
+    return [kids[i:i + 2] for i in range(0, len(kids), 2)]
+
+
+def raw_of(group):
+    return b"".join(k.raw() for k in group)
+
+
+def sort_pairs(node):
+    """HGETALL: the pairs in the order of their bytes."""
+    groups = sorted(pairs_of(node.kids), key=raw_of)
+    return Node(node.head, node.body, [k for g in groups for k in g])
+
+
+def unordered(node):
+    """SMEMBERS, KEYS: the elements in the order of their bytes (a map's: its pairs)."""
+    if node.kind in b"%|":
+        return sort_pairs(node)
+    return Node(node.head, node.body, sorted(node.kids, key=Node.raw))
+
+
+def deep(node):
+    """Every aggregate inside, too."""
+    return unordered(Node(node.head, node.body, [deep(k) for k in node.kids]))
+
+
+def scan(node):
+    """[cursor, elements]: the cursor only as zero or not, the elements sorted."""
+    if len(node.kids) != 2:
+        return node
+    cursor = Node(b"+end\r\n" if node.kids[0].text() == b"0" else b"+more\r\n")
+    return Node(node.head, node.body, [cursor, unordered(node.kids[1])])
+
+
+def shape(node):
+    """Types only: no payload, no length of strings."""
+    if node.kids or node.kind in b"*~%>":
+        return Node(node.head, b"", [shape(k) for k in node.kids])
+    return Node(node.kind + b"\r\n")
+
+
+def code(node):
+    """Of an error only its first word."""
+    return Node(node.head.split(b" ")[0] + b"\r\n") if node.is_error() else node
+
+
+def count(node):
+    """How many elements, whichever they are (SRANDMEMBER)."""
+    if node.kids:
+        return Node(node.head)
+    return Node(node.kind + b"\r\n") if node.kind == b"$" and node.body else node
+
+
+def numbers(text):
+    """A reply's text with each number replaced: for sizes and addresses inside it."""
+    return re.sub(rb"[0-9]+", b"N", text)
+
+
+def words(node):
+    """The lines of a text, numbers hidden (CLIENT INFO)."""
+    return Node(b"+" + numbers(node.text()) + b"\r\n")
+
+
+def names(node):
+    """Of `name=value` words the names, sorted (CLIENT LIST, whose later versions add fields)."""
+    found = sorted(set(re.findall(rb"([a-z-]+)=", node.text())))
+    return Node(b"+" + b" ".join(found) + b"\r\n")
+
+
+def drop(keys):
+    """A map without the values of these keys (HELLO's version and id)."""
+    wanted = [k.encode() for k in keys.split(",")]
+
+    def apply(node):
+        kids = []
+        for group in pairs_of(node.kids):
+            kids += group[:1] if group[0].text() in wanted else group
+        return Node(node.head, node.body, kids)
+    return apply
+
+
+PLAIN = {"unordered": unordered, "pairs": sort_pairs, "deep": deep, "scan": scan, "shape": shape, "code": code,
+         "count": count, "words": words, "names": names, "ignore": lambda node: Node(b"+ignored\r\n")}
+
+
+def near(a, b, tolerance):
+    """Integers that differ by at most tolerance; anything else must be equal."""
+    try:
+        if a.kind == b.kind and a.kind in b":$":
+            return abs(int(a.text()) - int(b.text())) <= tolerance
+    except ValueError:
+        pass
+    return a.raw() == b.raw()
