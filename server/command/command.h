@@ -138,9 +138,9 @@ const struct command *command_find(struct bytes name);
 const struct command *command_find_sub(const struct command *container, struct bytes name);
 /* "get", "client|kill" */
 const struct command *command_find_full(struct bytes full_name);
-/* Top-level commands in the order of the spec files: n from 0; NULL behind the last. */
-const struct command *command_top(unsigned n);
-/* By index: 0 … command_count() - 1, subcommands included. */
+/* False: clients cannot reach it, rename-command took its name (or its container's) away. */
+bool command_is_known(const struct command *c);
+/* By index: 0 … command_count() - 1, subcommands (those with a parent) included. NULL behind the last. */
 const struct command *command_at(unsigned index);
 unsigned command_count(void);
 
@@ -148,9 +148,10 @@ unsigned command_count(void);
  * new name is taken. Only before clients are served. */
 int command_rename(struct bytes from, struct bytes to);
 
-/* Indexes (in argv) of the keys of a call, at most max of them (max at least 2); the number found (which may be more than max: then
- * only the first max are written); -1: malformed for this command. Never reads outside argv[0 … argc-1], whatever the arity; argv[0] is the command
- * (the container for subcommands). flags_out (may be NULL) gets each key's enum key_flag. Keys that are not really keys (channels) are left out. */
+/* Indexes (in argv) of the keys of a call, at most max of them (max at least 2); the number found, which may be more than max: then
+ * only the first max are written; -1: malformed for this command. Never reads outside argv[0 … argc-1], whatever the arity.
+ * argv[0] is the command (the container for subcommands). flags_out (may be NULL) gets each key's enum key_flag. Keys that
+ * are not really keys (channels) are left out. */
 int command_keys(const struct command *cmd, const struct bytes *argv, int argc, int *out, uint16_t *flags_out, int max);
 
 #endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/command/getkeys.h"
+
+#include "alloc/base/assert.h"
+#include "server/command/command.h"
+
+int getkeys_set(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max)
+{
+    ASSERT(max >= 1);
+    if (argc < 2) return -1;
+    out[0] = 1;
+    flags[0] = KEY_OW | KEY_UPDATE;
+    for (int i = 3; i < argc; i++)
+        if (bytes_is_word(argv[i], "get")) flags[0] = KEY_RW | KEY_ACCESS | KEY_UPDATE;
+    return 1;
+}
+
+/* How many arguments belong to an option of SORT. */
+static int sort_option_arguments(struct bytes word)
+{
+    if (bytes_is_word(word, "limit")) return 2;
+    if (bytes_is_word(word, "get") || bytes_is_word(word, "by")) return 1;
+    return 0;
+}
+
+int getkeys_sort(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max)
+{
+    ASSERT(max >= 2);
+    if (argc < 2) return -1;
+    out[0] = 1;
+    flags[0] = KEY_RO | KEY_ACCESS;
+    int count = 1;
+    for (int i = 2; i < argc; i++) {
+        /* As SORT itself reads it, except that the key behind STORE is looked at again: "STORE store x" names x. */
+        if (bytes_is_word(argv[i], "store") && i + 1 < argc) {
+            out[1] = i + 1;
+            flags[1] = KEY_OW | KEY_UPDATE;
+            count = 2;
+        }
+        i += sort_option_arguments(argv[i]);
+    }
+    return count;
+}
+
+int getkeys_sort_ro(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max)
+{
+    (void)argv;
+    ASSERT(max >= 1);
+    if (argc < 2) return -1;
+    out[0] = 1;
+    flags[0] = KEY_RO | KEY_ACCESS;
+    return 1;
+}

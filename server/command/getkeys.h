@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Commands whose keys, or what is done to them, depend on words anywhere among the arguments: no key spec can tell. The contract is
+ * that of struct command's getkeys.
+ */
+#ifndef SERVER_COMMAND_GETKEYS_H
+#define SERVER_COMMAND_GETKEYS_H
+
+#include "alloc/base/bytes.h"
+
+/* SET key value … : only overwrites the key, unless GET stands among the options. */
+int getkeys_set(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
+/* SORT key … STORE key: the last STORE counts. */
+int getkeys_sort(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
+int getkeys_sort_ro(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Channels and patterns. Sharded channels come with the cluster.
+ */
+#include "server/command/handlers.h"
+#include "server/command/spec.h"
+
+static const struct command pubsub_subs[] = {
+    {
+        .name = "CHANNELS",
+        .handler = cmd_pubsub_channels,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.8.0",
+        .complexity = "O(N), N being the channels there are, with names and patterns of bounded "
+                      "length",
+        .summary = "Gives the channels that have subscribers.",
+        ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_OPTIONAL}),
+    },
+    {
+        .name = "HELP",
+        .handler = cmd_pubsub_help,
+        .arity = 2,
+        .flags = CMD_LOADING | CMD_STALE,
+        .acl = ACL_SLOW,
+        .group = "pubsub",
+        .since = "6.2.0",
+        .complexity = "O(1)",
+        .summary = "Lists the subcommands.",
+    },
+    {
+        .name = "NUMPAT",
+        .handler = cmd_pubsub_numpat,
+        .arity = 2,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.8.0",
+        .complexity = "O(1)",
+        .summary = "Tells how many different patterns are subscribed to.",
+    },
+    {
+        .name = "NUMSUB",
+        .handler = cmd_pubsub_numsub,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.8.0",
+        .complexity = "O(N), N being the channels asked about",
+        .summary = "Tells how many subscribers channels have.",
+        ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
+    },
+};
+
+const struct command spec_pubsub[] = {
+    {
+        .name = "PSUBSCRIBE",
+        .handler = cmd_psubscribe,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.0.0",
+        .complexity = "O(N), N being the patterns the client has already.",
+        .summary = "Subscribes to the channels that match patterns.",
+        ARGS({.name = "pattern", .type = ARG_BLOCK, .flags = ARG_MULTIPLE,
+              SUB_ARGS({.name = "pattern", .type = ARG_PATTERN})}),
+    },
+    {
+        .name = "PUBLISH",
+        .handler = cmd_publish,
+        .arity = 3,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_MAY_REPLICATE | CMD_SENTINEL,
+        .acl = ACL_PUBSUB | ACL_FAST,
+        .group = "pubsub",
+        .since = "2.0.0",
+        .complexity = "O(N+M), N being the subscribers of the channel and M the patterns of all "
+                      "clients.",
+        .summary = "Sends a message to everybody subscribed to a channel.",
+        ARGS({.name = "channel", .type = ARG_STRING},
+             {.name = "message", .type = ARG_STRING}),
+    },
+    {
+        .name = "PUBSUB",
+        .arity = -2,
+        .acl = ACL_SLOW,
+        .subs = pubsub_subs,
+        .sub_count = COUNT(pubsub_subs),
+        .group = "pubsub",
+        .since = "2.8.0",
+        .complexity = "Depends on the subcommand.",
+        .summary = "Holds commands about channels and subscriptions.",
+    },
+    {
+        .name = "PUNSUBSCRIBE",
+        .handler = cmd_punsubscribe,
+        .arity = -1,
+        .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.0.0",
+        .complexity = "O(N+M), N being the patterns of the client and M those of all clients.",
+        .summary = "Ends subscriptions to patterns.",
+        ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
+    },
+    {
+        .name = "SUBSCRIBE",
+        .handler = cmd_subscribe,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.0.0",
+        .complexity = "O(N), N being the channels named.",
+        .summary = "Subscribes to channels.",
+        ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_MULTIPLE}),
+    },
+    {
+        .name = "UNSUBSCRIBE",
+        .handler = cmd_unsubscribe,
+        .arity = -1,
+        .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "2.0.0",
+        .complexity = "O(N), N being the subscribers of the channel.",
+        .summary = "Ends subscriptions to channels.",
+        ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
+    },
+};
+
+const unsigned spec_pubsub_count = COUNT(spec_pubsub);
