@@ -21,6 +21,7 @@
 
 #include "server/call.h"
 #include "server/db/entry.h"
+#include "server/db/slot.h"
 #include "server/ds/table.h"
 
 struct client;
@@ -28,6 +29,8 @@ struct client;
 struct slice {
     struct table table; /* of struct entry *; marked: the entry has an expiry */
 };
+
+#define DB_SLICES_MAX 64 /* one bit each in c->held */
 
 struct db {
     int id;
@@ -45,11 +48,13 @@ struct db {
 
 /* To read: an expired key is deleted and counts as missing; counts a hit or miss, touches the LRU clock. */
 struct entry *db_lookup_read(struct call *c, struct bytes key);
-/* The same without counting or touching: OBJECT, TYPE, TTL, DEBUG. */
+/* The same without counting or touching: DEBUG, MEMORY USAGE, SORT's patterns. */
 struct entry *db_peek(struct call *c, struct bytes key);
+/* Counting but not touching: TYPE, TTL, EXISTS, OBJECT. quiet: no "keymiss" either. */
+struct entry *db_lookup_notouch(struct call *c, struct bytes key, bool quiet);
 /* To change: as read, without counting hits. Blobs that are lent are still shared: db_string_edit() copies. */
 struct entry *db_lookup_write(struct call *c, struct bytes key);
-/* In another database (MOVE, COPY). */
+/* The same in another database (MOVE, COPY). */
 struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key);
 
 /* --- put ------------------------------------------------------------------------------------------------------ */
@@ -76,6 +81,9 @@ bool db_delete(struct call *c, struct bytes key);
 bool db_delete_lazy(struct call *c, struct bytes key);
 /* Takes the value out and deletes the key (RENAME, MOVE). *expire_ms gets the expiry or -1. */
 bool db_take(struct call *c, struct bytes key, struct value *out, int64_t *expire_ms);
+/* Gives the entry another key or another database, with value and expiry; the copy costs the key alone. What was at the new place is
+ * deleted. e is dead afterwards. Does not call db_changed(). */
+void db_move(struct call *c, struct entry *e, struct db *to, struct bytes new_key);
 /* expire_ms -1 removes it. The entry may move: returns its new place. */
 struct entry *db_set_expire(struct call *c, struct entry *e, int64_t expire_ms);
 struct entry *db_set_expire_in(struct call *c, struct db *db, struct entry *e, int64_t expire_ms);
@@ -102,17 +110,32 @@ size_t db_flush(struct call *c, struct db *db, bool async);
 void db_swap(struct call *c, struct db *a, struct db *b);
 /* A random live key, NULL when empty. */
 struct entry *db_random(struct call *c);
+/* A random entry of db, dead or alive, for sampling by eviction; volatile_only: one with an expiry (NULL if none is found soon). */
+struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only);
 /* SCAN: calls fn for a few entries from cursor on (expired ones included: fn checks), returns the next cursor, 0 at the end. */
 uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, struct entry *e), void *arg);
 /* Every entry; fn must not change the keyspace. */
 void db_each(struct db *db, void (*fn)(void *arg, struct entry *e), void *arg);
 bool db_is_expired(const struct call *c, const struct entry *e);
+/* Seconds since the entry was used; its LFU counter as of now. */
+int64_t db_idle_seconds(const struct call *c, const struct entry *e);
+unsigned db_lfu_counter(const struct call *c, const struct entry *e);
+/* RESTORE, loading: idle_s or freq, the one that the policy wants; -1: not given. */
+void db_set_use(const struct call *c, struct entry *e, int64_t idle_s, int freq);
 
 /* --- for the loop ------------------------------------------------------------------------------------------------ */
 
-uint64_t db_hash(const struct db *db, struct bytes key);
+static inline uint64_t db_hash(const struct db *db, struct bytes key) { return hash_bytes(key.p, key.n, db->hash_seed); }
+static inline struct slice *db_slice(const struct db *db, struct bytes key)
+{
+    if (likely(db->slice_count == 1)) return db->slices;
+    return &db->slices[slot_of_key(key) * db->slice_count / SLOT_COUNT];
+}
+/* All databases of a server get the same seed: hashes computed ahead survive SWAPDB. 0 or -EINVAL. */
 int db_init(struct db *db, int id, unsigned slice_count, uint64_t seed);
 void db_fini(struct db *db);
+/* What an asynchronous flush hands to the helper thread (lazy_free_slices() in hooks.h). */
+void db_slices_free(struct slice *slices, unsigned count);
 /* One step of background work, bounded by `budget_ns`: moves buckets of growing tables, deletes expired keys. Returns keys expired. */
 size_t db_cron(struct call *c, struct db *db, uint64_t budget_ns);
 

@@ -32,8 +32,8 @@ enum obj_encoding {
     ENC_QUICKLIST, /* list: struct quicklist * */
     ENC_LISTPACK,  /* hash, zset (and 7.2 sets): unsigned char *, a listpack */
     ENC_INTSET,    /* set: struct intset * */
-    ENC_HT,        /* hash, set: struct dict * */
-    ENC_SKIPLIST,  /* zset: struct ztree * */
+    ENC_HT,        /* hash, set: struct dict *, in memory of mem_alloc(sizeof(struct dict)) */
+    ENC_SKIPLIST,  /* zset: struct ztree *, the same way */
 };
 
 enum entry_flag {
@@ -134,6 +134,7 @@ size_t entry_memory(const struct entry *e, size_t samples);
 struct value {
     enum obj_type type;
     enum obj_encoding enc;
+    bool edited; /* a string that shows as "raw" however short (ENTRY_EDITED) */
     union {
         void *p;
         int64_t i;

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making, reshaping and freeing entries, and what can be told of one without its value's type. The layout is drawn in entry.h: what
+ * varies in length (key, then string) stands last, so that a string grows at the end and only an expiry shifts the rest.
+ */
+#include "server/db/entry_build.h"
+
+#include "server/ds/number.h"
+#include "server/mem.h"
+
+#define EMBSTR_SHOWN_MAX 44 /* Redis calls longer strings "raw" */
+
+static size_t key_room(struct bytes key) { return key.n + (key.n > UINT8_MAX ? 4 : 0); }
+
+size_t entry_size(const struct entry *e)
+{
+    size_t n = sizeof *e + entry_expire_size(e) + entry_slot_size(e);
+    if (unlikely(e->flags & ENTRY_LONG_KEY)) n += 4 + load_u32(e->body + entry_expire_size(e) + entry_slot_size(e));
+    else n += e->klen;
+    return n + e->vlen; /* vlen is 0 unless EMBSTR */
+}
+
+bool entry_string_is_int(struct bytes s, int64_t *out)
+{
+    if (s.n == 0 || s.n > NUMBER_I64_SIZE) return false;
+    if ((unsigned char)(s.p[0] - '0') > 9 && s.p[0] != '-') return false;
+    return number_parse_i64(s, out);
+}
+
+/* --- new ------------------------------------------------------------------------------------------------------ */
+
+/* Everything but what the slot and the embedded string hold. */
+static struct entry *make(struct bytes key, enum obj_type type, enum obj_encoding enc, size_t vlen, int64_t expire_ms)
+{
+    size_t fixed = (expire_ms >= 0 ? 8 : 0) + (enc == ENC_EMBSTR ? 0 : 8);
+    struct entry *e = mem_alloc(entry_round(sizeof *e + fixed + key_room(key) + vlen));
+    e->lru = 0;
+    e->type = type;
+    e->enc = enc;
+    e->flags = 0;
+    e->vlen = (uint16_t)vlen;
+    if (expire_ms >= 0) {
+        e->flags |= ENTRY_EXPIRES;
+        store_u64(e->body, (uint64_t)expire_ms);
+    }
+    char *p = e->body + fixed;
+    if (likely(key.n <= UINT8_MAX)) {
+        e->klen = (uint8_t)key.n;
+    } else {
+        e->flags |= ENTRY_LONG_KEY;
+        e->klen = 0;
+        store_u32(p, (uint32_t)key.n);
+        p += 4;
+    }
+    if (key.n) memcpy(p, key.p, key.n);
+    return e;
+}
+
+struct entry *entry_new_int(struct bytes key, int64_t v, int64_t expire_ms)
+{
+    struct entry *e = make(key, OBJ_STRING, ENC_INT, 0, expire_ms);
+    entry_set_int(e, v);
+    return e;
+}
+
+static struct entry *new_embedded(struct bytes key, struct bytes val, int64_t expire_ms)
+{
+    struct entry *e = make(key, OBJ_STRING, ENC_EMBSTR, val.n, expire_ms);
+    if (val.n) memcpy(entry_embedded(e), val.p, val.n);
+    return e;
+}
+
+struct entry *entry_new_string(struct bytes key, struct bytes val, int64_t expire_ms)
+{
+    int64_t v;
+    if (entry_string_is_int(val, &v)) return entry_new_int(key, v, expire_ms);
+    if (val.n <= ENTRY_EMBED_MAX) return new_embedded(key, val, expire_ms);
+    struct blob *b = blob_new(val.n, val.n);
+    memcpy(b->data, val.p, val.n);
+    struct entry *e = make(key, OBJ_STRING, ENC_RAW, 0, expire_ms);
+    entry_set_ptr(e, b);
+    return e;
+}
+
+struct entry *entry_new_value(struct bytes key, struct value v, int64_t expire_ms)
+{
+    if (v.type == OBJ_STRING && v.enc == ENC_INT) return entry_new_int(key, v.i, expire_ms);
+    if (v.type == OBJ_STRING) {
+        struct blob *b = v.p;
+        if (b->len <= ENTRY_EMBED_MAX) {
+            struct entry *e = new_embedded(key, bytes_of(b->data, b->len), expire_ms);
+            if (v.edited) e->flags |= ENTRY_EDITED;
+            blob_unref(b);
+            return e;
+        }
+    }
+    struct entry *e = make(key, v.type, v.enc, 0, expire_ms);
+    entry_set_ptr(e, v.p);
+    return e;
+}
+
+/* --- another shape -------------------------------------------------------------------------------------------- */
+
+struct entry *entry_rekey(struct entry *e, struct bytes key)
+{
+    struct bytes old = entry_key(e);
+    size_t vlen = e->vlen;
+    struct entry *n = make(key, e->type, e->enc, vlen, entry_expire(e));
+    n->lru = e->lru;
+    n->flags |= e->flags & ENTRY_EDITED;
+    if (e->enc == ENC_EMBSTR) memcpy(entry_embedded(n), old.p + old.n, vlen);
+    else memcpy(n->body + entry_expire_size(n), e->body + entry_expire_size(e), 8);
+    entry_free_shell(e);
+    return n;
+}
+
+struct entry *entry_reshape_expire(struct entry *e, int64_t expire_ms)
+{
+    if (e->flags & ENTRY_EXPIRES) {
+        if (expire_ms >= 0) {
+            store_u64(e->body, (uint64_t)expire_ms);
+            return e;
+        }
+        size_t size = entry_size(e);
+        memmove(e->body, e->body + 8, size - sizeof *e - 8);
+        e->flags &= (uint8_t)~ENTRY_EXPIRES;
+        return mem_realloc(e, entry_round(size - 8));
+    }
+    if (expire_ms < 0) return e;
+    size_t size = entry_size(e);
+    e = mem_realloc(e, entry_round(size + 8));
+    memmove(e->body + 8, e->body, size - sizeof *e);
+    e->flags |= ENTRY_EXPIRES;
+    store_u64(e->body, (uint64_t)expire_ms);
+    return e;
+}
+
+static bool overwrite_embedded(struct entry *e, struct bytes val)
+{
+    size_t old = entry_size(e), size = old - e->vlen + val.n;
+    /* Same step, or same class of the allocator: no class is wider than a quarter of what it holds. */
+    if (entry_round(old) != entry_round(size) && demi_good_size(entry_round(old)) != demi_good_size(entry_round(size))) return false;
+    memcpy(entry_embedded(e), val.p, val.n);
+    e->vlen = (uint16_t)val.n;
+    e->flags &= (uint8_t)~ENTRY_EDITED;
+    return true;
+}
+
+static bool overwrite_blob(struct entry *e, struct bytes val)
+{
+    struct blob *b = entry_ptr(e);
+    if (val.n <= ENTRY_EMBED_MAX || b->refs != 1 || val.n > b->cap || val.n < b->cap - b->cap / 4) return false;
+    memcpy(b->data, val.p, val.n);
+    b->len = val.n;
+    return true;
+}
+
+bool entry_overwrite_string(struct entry *e, struct bytes val)
+{
+    int64_t v;
+    if (entry_string_is_int(val, &v)) {
+        if (e->enc != ENC_INT) return false;
+        entry_set_int(e, v);
+        return true;
+    }
+    if (e->enc == ENC_EMBSTR) return val.n <= ENTRY_EMBED_MAX && overwrite_embedded(e, val);
+    return e->enc == ENC_RAW && overwrite_blob(e, val);
+}
+
+struct entry *entry_resize_embedded(struct entry *e, size_t len)
+{
+    DASSERT(e->enc == ENC_EMBSTR && len <= ENTRY_EMBED_MAX);
+    size_t old = entry_size(e), size = old - e->vlen + len, had = e->vlen;
+    if (entry_round(old) != entry_round(size)) e = mem_realloc(e, entry_round(size));
+    if (len > had) memset(entry_embedded(e) + had, 0, len - had);
+    e->vlen = (uint16_t)len;
+    return e;
+}
+
+/* The same key and expiry with a slot, nothing in it. */
+static struct entry *with_slot(struct entry *e, enum obj_encoding enc)
+{
+    struct entry *n = make(entry_key(e), e->type, enc, 0, entry_expire(e));
+    n->lru = e->lru;
+    return n;
+}
+
+struct entry *entry_unembed(struct entry *e, size_t len, size_t cap)
+{
+    char buf[ENTRY_STR_BUF];
+    struct bytes s = entry_string(e, buf);
+    struct blob *b = blob_new(len, cap);
+    size_t keep = s.n < len ? s.n : len;
+    if (keep) memcpy(b->data, s.p, keep);
+    memset(b->data + keep, 0, len - keep);
+    struct entry *n = with_slot(e, ENC_RAW);
+    entry_set_ptr(n, b);
+    entry_free_shell(e);
+    return n;
+}
+
+struct entry *entry_int_to_embedded(struct entry *e, size_t len)
+{
+    char buf[ENTRY_STR_BUF];
+    struct bytes s = entry_string(e, buf);
+    struct entry *n = make(entry_key(e), OBJ_STRING, ENC_EMBSTR, len, entry_expire(e));
+    n->lru = e->lru;
+    char *to = entry_embedded(n);
+    memset(to, 0, len);
+    memcpy(to, s.p, s.n < len ? s.n : len);
+    entry_free_shell(e);
+    return n;
+}
+
+/* --- freed ------------------------------------------------------------------------------------------------------ */
+
+void entry_free_shell(struct entry *e) { mem_free_sized(e, entry_alloc_size(e)); }
+
+static struct value value_of(const struct entry *e)
+{
+    if (e->enc == ENC_INT) return (struct value){.type = e->type, .enc = ENC_INT, .i = entry_int(e)};
+    return (struct value){.type = e->type, .enc = e->enc, .p = entry_ptr(e)};
+}
+
+void entry_free(struct entry *e)
+{
+    if (e->enc != ENC_EMBSTR && e->enc != ENC_INT) value_free(value_of(e));
+    entry_free_shell(e);
+}
+
+struct value entry_detach(struct entry *e)
+{
+    struct value v;
+    if (e->enc == ENC_EMBSTR) {
+        struct blob *b = blob_new(e->vlen, e->vlen);
+        memcpy(b->data, entry_embedded(e), e->vlen);
+        v = (struct value){.type = OBJ_STRING, .enc = ENC_RAW, .edited = (e->flags & ENTRY_EDITED) != 0, .p = b};
+    } else {
+        v = value_of(e);
+    }
+    entry_free_shell(e);
+    return v;
+}
+
+/* --- told ------------------------------------------------------------------------------------------------------- */
+
+struct bytes entry_string(const struct entry *e, char *buf)
+{
+    DASSERT(e->type == OBJ_STRING);
+    if (likely(e->enc == ENC_EMBSTR)) {
+        struct bytes key = entry_key(e);
+        return bytes_of(key.p + key.n, e->vlen);
+    }
+    if (e->enc == ENC_INT) return bytes_of(buf, number_format_i64(buf, entry_int(e)));
+    const struct blob *b = entry_ptr(e);
+    return bytes_of(b->data, b->len);
+}
+
+size_t entry_string_length(const struct entry *e)
+{
+    if (e->enc == ENC_EMBSTR) return e->vlen;
+    if (e->enc == ENC_INT) return number_i64_width(entry_int(e));
+    return ((const struct blob *)entry_ptr(e))->len;
+}
+
+const char *obj_type_name(enum obj_type type)
+{
+    static const char *const names[OBJ_TYPE_COUNT] = {"string", "list", "set", "zset", "hash", "stream"};
+    return names[type];
+}
+
+const char *entry_encoding_name(const struct entry *e)
+{
+    switch (e->enc) {
+    case ENC_EMBSTR: return (e->flags & ENTRY_EDITED) || e->vlen > EMBSTR_SHOWN_MAX ? "raw" : "embstr";
+    case ENC_INT: return "int";
+    case ENC_RAW: return "raw";
+    case ENC_QUICKLIST: return "quicklist";
+    case ENC_LISTPACK: return "listpack";
+    case ENC_INTSET: return "intset";
+    case ENC_HT: return "hashtable";
+    case ENC_SKIPLIST: return "skiplist";
+    default: return "unknown";
+    }
+}
