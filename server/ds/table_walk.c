@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ways through the whole table: scan, random, iterator, statistics, check.
+ *
+ * Scan. Read a hash's bits from the lowest up as a binary fraction: bucket i of local depth d is then an interval of length 2^-d, and splitting
+ * a bucket halves its interval in place. A cursor is a point of that line, its bits reversed so that the lowest hash bits come first: all
+ * hashes left of it have been shown. A step shows the bucket whose interval holds the point and moves the point to the interval's end. A split or
+ * merge between two steps changes the length of a step, never the order; a merge may make the next interval begin left of the point, and
+ * its entries are shown again. (Redis's cursor of Pieter Noordhuis is the same idea for tables of a power of two.)
+ *
+ * Random. A bucket and a position in it are drawn, and drawn again unless an entry is there: the positions of all buckets form one array, each
+ * cell equally likely, whatever the buckets hold. `longest` bounds the positions. Half-split tables need about 2.5 draws.
+ */
+#include "server/ds/table.h"
+
+#define TAGS                0x0080808080808080u
+#define RANDOM_TRIES        256
+#define RANDOM_MARKED_TRIES 64
+
+static inline unsigned bucket_used(const struct table_bucket *b)
+{
+    return (unsigned)__builtin_popcountll(b->meta & TAGS);
+}
+
+/* --- scan ----------------------------------------------------------------------------------------- */
+
+static uint64_t reverse_bits(uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    v = (v >> 4 & 0x0f0f0f0f0f0f0f0fu) | (v & 0x0f0f0f0f0f0f0f0fu) << 4;
+    v = (v >> 2 & 0x3333333333333333u) | (v & 0x3333333333333333u) << 2;
+    return (v >> 1 & 0x5555555555555555u) | (v & 0x5555555555555555u) << 1;
+}
+
+/* The bits of a hash that lead to bucket i. */
+static uint64_t local_mask(const struct table *t, size_t i)
+{
+    uint64_t half = t->mask >> 1;
+    bool was_split = i > half || (i | (half + 1)) < t->bucket_count;
+    return was_split ? t->mask : half;
+}
+
+static uint64_t cursor_next(uint64_t cursor, uint64_t mask)
+{
+    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
+}
+
+static uint64_t scan_bucket(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg, uint64_t want)
+{
+    size_t i = table_index(t, cursor);
+    struct table_bucket *head = table_bucket_at(t, i);
+    t->paused++;
+    for (struct table_bucket *b = head; b; b = table_bucket_next(b)) {
+        for (uint64_t m = b->meta & TAGS; m; m &= m - 1) {
+            unsigned k = (unsigned)__builtin_ctzll(m) >> 3;
+            /* the callback may have deleted it already, through another slot's turn */
+            if ((b->meta >> (8 * k) & 0x80) && (b->slot[k] & want) == want) fn(arg, (struct table_slot){b, head, k});
+        }
+    }
+    t->paused--;
+    return cursor_next(cursor, local_mask(t, i));
+}
+
+uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
+{
+    return scan_bucket(t, cursor, fn, arg, 0);
+}
+
+uint64_t table_scan_marked(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
+{
+    return scan_bucket(t, cursor, fn, arg, TABLE_MARK);
+}
+
+/* --- random --------------------------------------------------------------------------------------- */
+
+/* The n-th entry of a chain; without bucket if there are fewer. */
+static struct table_slot chain_nth(struct table_bucket *head, unsigned n)
+{
+    for (struct table_bucket *b = head; b; b = table_bucket_next(b)) {
+        uint64_t m = b->meta & TAGS;
+        unsigned used = bucket_used(b);
+        if (n >= used) {
+            n -= used;
+            continue;
+        }
+        while (n--) m &= m - 1;
+        return (struct table_slot){b, head, (unsigned)__builtin_ctzll(m) >> 3};
+    }
+    return (struct table_slot){NULL, NULL, 0};
+}
+
+static struct table_slot random_try(const struct table *t, struct rng *rng)
+{
+    struct table_bucket *head = table_bucket_at(t, rng_below(rng, t->bucket_count));
+    return chain_nth(head, (unsigned)rng_below(rng, t->longest));
+}
+
+struct table_slot table_random(const struct table *t, struct rng *rng)
+{
+    struct table_slot s = {NULL, NULL, 0};
+    if (t->count == 0) return s;
+    for (int i = 0; i < RANDOM_TRIES; i++) {
+        s = random_try(t, rng);
+        if (s.bucket) return s;
+    }
+    /* Nearly empty, and its shrinking was forbidden: the next entry from anywhere. */
+    for (size_t i = rng_below(rng, t->bucket_count); !s.bucket; i = i + 1 < t->bucket_count ? i + 1 : 0) {
+        s = chain_nth(table_bucket_at(t, i), 0);
+    }
+    return s;
+}
+
+struct table_slot table_random_marked(const struct table *t, struct rng *rng)
+{
+    for (int i = 0; t->marked_count && i < RANDOM_MARKED_TRIES; i++) {
+        struct table_slot s = random_try(t, rng);
+        if (s.bucket && table_slot_is_marked(s)) return s;
+    }
+    return (struct table_slot){NULL, NULL, 0};
+}
+
+/* --- iterator ------------------------------------------------------------------------------------- */
+
+void table_iter_init(struct table_iter *it, struct table *t)
+{
+    *it = (struct table_iter){.t = t};
+    t->paused++;
+    ASSERT(t->paused);
+}
+
+/* Bucket, depth and index are kept instead of a pointer, since an insert may move a chain's bucket. */
+void *table_iter_next(struct table_iter *it)
+{
+    for (; it->bucket < it->t->bucket_count; it->bucket++, it->depth = 0, it->index = 0) {
+        struct table_bucket *head = table_bucket_at(it->t, it->bucket), *b = head;
+        for (unsigned d = it->depth; d && b; d--) b = table_bucket_next(b);
+        for (; b; b = table_bucket_next(b), it->depth++, it->index = 0) {
+            uint64_t m = it->index < 8 ? b->meta & TAGS & ~(((uint64_t)1 << (8 * it->index)) - 1) : 0;
+            if (!m) continue;
+            unsigned i = (unsigned)__builtin_ctzll(m) >> 3;
+            it->index = i + 1;
+            it->slot = (struct table_slot){b, head, i};
+            return table_slot_entry(it->slot);
+        }
+    }
+    return NULL;
+}
+
+void table_iter_fini(struct table_iter *it)
+{
+    ASSERT(it->t->paused);
+    it->t->paused--;
+}
+
+/* --- statistics ----------------------------------------------------------------------------------- */
+
+size_t table_bytes(const struct table *t)
+{
+    size_t buckets = t->bucket_count > TABLE_SEG_BUCKETS
+                         ? (t->bucket_count + TABLE_SEG_BUCKETS - 1) / TABLE_SEG_BUCKETS * TABLE_SEG_BUCKETS
+                         : t->seg0_buckets;
+    size_t dir = t->segs == &t->seg0 ? 0 : t->segs_room * sizeof *t->segs;
+    return buckets * sizeof(struct table_bucket) + dir + t->chain_bytes;
+}
+
+void table_stats(const struct table *t, struct table_stats *out)
+{
+    *out = (struct table_stats){.count = t->count, .bucket_count = t->bucket_count, .bytes = table_bytes(t)};
+    for (size_t i = 0; i < t->bucket_count; i++) {
+        size_t held = 0;
+        const struct table_bucket *head = table_bucket_at(t, i);
+        for (const struct table_bucket *b = head; b; b = table_bucket_next(b)) {
+            held += bucket_used(b);
+            out->chained_buckets += b != head;
+            out->slots += table_bucket_slots(b) - (b->meta >> 63);
+        }
+        if (held > out->longest) out->longest = held;
+        out->with_entries[held < TABLE_STATS_CHAIN_MAX ? held : TABLE_STATS_CHAIN_MAX - 1]++;
+    }
+}
+
+/* --- check ---------------------------------------------------------------------------------------- */
+
+struct check_sums {
+    size_t count, marked, chain_bytes;
+};
+
+static void check_chain(const struct table *t, size_t index, struct check_sums *sums)
+{
+    unsigned held = 0;
+    const struct table_bucket *head = table_bucket_at(t, index);
+    for (const struct table_bucket *b = head; b; b = table_bucket_next(b)) {
+        unsigned slots = table_bucket_slots(b);
+        ASSERT(slots == 3 || slots == 5 || slots == 7);
+        ASSERT(b == head ? (b->meta >> 56 & 0x7f) == 0 : (b->meta >> 56 & 0x7f) == slots);
+        ASSERT((b->meta >> 63) == 0 || b == head || slots == 7);
+        if (b != head) sums->chain_bytes += 8 + 8 * (size_t)slots;
+        for (unsigned i = 0; i < 7; i++) {
+            uint64_t tag = b->meta >> (8 * i) & 0xff;
+            if (!tag) {
+                if (i < slots - (b->meta >> 63)) ASSERT(b->slot[i] == 0);
+                continue;
+            }
+            ASSERT(i < slots - (b->meta >> 63));
+            uint64_t hash = table_hash(t, t->ops->key((const void *)(b->slot[i] & TABLE_PTR_MASK)));
+            ASSERT(tag == (hash >> 57 | 0x80));
+            ASSERT((b->slot[i] & TABLE_EXT_MASK) == table_ext(hash));
+            ASSERT(table_index(t, hash) == index);
+            sums->marked += b->slot[i] >> 63;
+            held++;
+        }
+    }
+    sums->count += held;
+    ASSERT(held <= t->longest);
+}
+
+void table_check(const struct table *t)
+{
+    struct check_sums sums = {0};
+    ASSERT(t->bucket_count > 0);
+    ASSERT((t->mask & (t->mask + 1)) == 0);
+    ASSERT(t->bucket_count <= t->mask);
+    ASSERT(t->bucket_count > t->mask / 2);
+    ASSERT(t->segs_room >= (t->bucket_count + TABLE_SEG_BUCKETS - 1) / TABLE_SEG_BUCKETS);
+    for (size_t i = 0; i < t->bucket_count; i++) check_chain(t, i, &sums);
+    ASSERT(sums.count == t->count);
+    ASSERT(sums.marked == t->marked_count);
+    ASSERT(sums.chain_bytes == t->chain_bytes);
+}
