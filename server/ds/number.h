@@ -19,6 +19,9 @@
 bool number_parse_i64(struct bytes s, int64_t *out);
 /* The same, for values up to 2^64 - 1. */
 bool number_parse_u64(struct bytes s, uint64_t *out);
+/* What Redis reads in stream IDs: also spaces and a '+' in front and leading zeros, as strtoull() does; a negative number that
+ * number_parse_i64() would not take wraps around ("-007"). */
+bool number_parse_u64_loose(struct bytes s, uint64_t *out);
 
 /* What strtod() reads (decimal, hex, exponents, "inf", "infinity" in any case, '+'), without leading spaces; NaN is
  * refused, and so are over- and underflow to infinity or zero. */
@@ -37,9 +40,9 @@ unsigned number_format_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
 /* A score as a listpack keeps it and DUMP shows it: whole numbers within +-2^62 in full (1e17 is 100000000000000000), the
  * rest as number_format_double(). */
 unsigned number_format_stored_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
-/* INCRBYFLOAT, HINCRBYFLOAT, GEODIST's kin: "%.17Lf" without trailing zeros; "-0" becomes "0". */
+/* INCRBYFLOAT, HINCRBYFLOAT, GEOPOS: "%.17Lf" without trailing zeros; "-0" becomes "0". */
 unsigned number_format_ldouble(char *buf /* NUMBER_LDOUBLE_SIZE */, long double v);
-/* Fixed digits after the point, as GEODIST (4) and GEOPOS print: "%.<digits>f" by scaling, digits 1 ... 17. */
+/* Fixed digits after the point, as GEODIST prints (4): v is scaled and rounded to a whole number first, so there is no "-0.0000". digits: 1 ... 17. */
 unsigned number_format_fixed(char *buf /* NUMBER_LDOUBLE_SIZE */, double v, unsigned digits);
 
 #endif

@@ -19,7 +19,7 @@
 enum resp_result { RESP_NEED_MORE, RESP_COMMAND, RESP_ERROR };
 
 struct resp_limits {
-    int64_t bulk_bytes_max;  /* proto-max-bulk-len; INT64_MAX for a replication primary */
+    int64_t bulk_bytes_max;  /* proto-max-bulk-len, 1 MiB or more; INT64_MAX for a replication primary */
     bool unauthenticated;    /* 10 arguments, 16 KiB each */
 };
 
