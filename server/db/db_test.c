@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The verbs against a model: an array of what each of a few thousand keys should be. Seeded; a failing run names its seed.
+ */
+#include "server/db/hooks_fake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "server/db/use.h"
+
+#define KEYS 3000
+
+struct model {
+    bool there;
+    int64_t expire_ms;  /* -1: none */
+    uint32_t len;       /* of a string of `fill`, or UINT32_MAX: the number `num` */
+    char fill;
+    int64_t num;
+};
+
+struct world {
+    struct db db, other;
+    struct call c;
+    struct model m[KEYS];
+    uint64_t seed;
+};
+
+static struct bytes key_name(unsigned k, char buf[64])
+{
+    int n = k % 7 == 0 ? snprintf(buf, 64, "tag{%u}:%u", k % 50, k) : snprintf(buf, 64, "key:%u", k);
+    return bytes_of(buf, (size_t)n);
+}
+
+static bool model_live(struct world *w, unsigned k)
+{
+    struct model *m = &w->m[k];
+    if (m->there && m->expire_ms >= 0 && w->c.now_ms > m->expire_ms) m->there = false;
+    return m->there;
+}
+
+static struct bytes model_value(const struct model *m, char *buf)
+{
+    if (m->len == UINT32_MAX) return bytes_of(buf, (size_t)sprintf(buf, "%lld", (long long)m->num));
+    memset(buf, m->fill, m->len);
+    return bytes_of(buf, m->len);
+}
+
+static void check_key(struct world *w, unsigned k)
+{
+    char kb[64], vb[2000], eb[ENTRY_STR_BUF];
+    struct bytes key = key_name(k, kb);
+    struct entry *e = db_lookup_read(&w->c, key);
+    bool live = model_live(w, k);
+    if ((e != NULL) != live) fail_msg("seed %llu: key %u there %d, should be %d", (unsigned long long)w->seed, k, e != NULL, live);
+    if (!e) return;
+    assert_true(bytes_equal(entry_string(e, eb), model_value(&w->m[k], vb)));
+    assert_int_equal(entry_expire(e), w->m[k].expire_ms);
+    assert_true(bytes_equal(entry_key(e), key));
+}
+
+static void put(struct world *w, unsigned k)
+{
+    struct rng *r = &fake.rng;
+    char kb[64], vb[2000];
+    struct model *m = &w->m[k];
+    bool was = model_live(w, k), keep = rng_below(r, 4) == 0;
+    int64_t kept = was && keep ? m->expire_ms : -1;
+    int64_t expire = rng_below(r, 3) == 0 ? w->c.now_ms + (int64_t)rng_below(r, 2000) : -1;
+    *m = (struct model){.there = true, .fill = (char)('a' + rng_below(r, 26)), .len = (uint32_t)rng_below(r, 60)};
+    if (rng_below(r, 10) == 0) m->len = (uint32_t)rng_below(r, 2000);
+    if (rng_below(r, 4) == 0) m->len = UINT32_MAX, m->num = (int64_t)rng_u64(r) >> rng_below(r, 64);
+    m->expire_ms = expire >= 0 ? expire : kept;
+    db_put_string(&w->c, key_name(k, kb), model_value(m, vb), expire, keep ? PUT_KEEP_TTL : 0);
+}
+
+static void edit(struct world *w, unsigned k)
+{
+    char kb[64], vb[2000];
+    struct entry *e = db_lookup_write(&w->c, key_name(k, kb));
+    if (!e || w->m[k].len == UINT32_MAX) return;
+    struct model *m = &w->m[k];
+    m->len = (uint32_t)(m->len + rng_below(&fake.rng, 200)) % 1900;
+    char *p = db_string_edit(&w->c, &e, m->len);
+    struct bytes v = model_value(m, vb);
+    memcpy(p, v.p, v.n);
+}
+
+static void rename_to(struct world *w, unsigned from, unsigned to)
+{
+    char fb[64], tb[64];
+    struct entry *e = db_lookup_write(&w->c, key_name(from, fb));
+    assert_int_equal(e != NULL, model_live(w, from));
+    if (!e || from == to) return;
+    db_move(&w->c, e, &w->db, key_name(to, tb));
+    w->m[to] = w->m[from];
+    w->m[from].there = false;
+}
+
+static void expire(struct world *w, unsigned k)
+{
+    char kb[64];
+    struct entry *e = db_lookup_write(&w->c, key_name(k, kb));
+    if (!e) return;
+    w->m[k].expire_ms = rng_below(&fake.rng, 2) ? w->c.now_ms + (int64_t)rng_below(&fake.rng, 3000) : -1;
+    e = db_set_expire(&w->c, e, w->m[k].expire_ms);
+    assert_int_equal(entry_expire(e), w->m[k].expire_ms);
+}
+
+static void delete_key(struct world *w, unsigned k)
+{
+    char kb[64];
+    bool was = model_live(w, k);
+    assert_int_equal(db_delete(&w->c, key_name(k, kb)), was);
+    w->m[k].there = false;
+}
+
+static void flush(struct world *w)
+{
+    db_flush(&w->c, &w->db, rng_below(&fake.rng, 2));
+    memset(w->m, 0, sizeof w->m);
+    assert_int_equal(db_size(&w->db), 0);
+}
+
+static void seen_by_scan(void *arg, struct entry *e)
+{
+    unsigned k;
+    struct bytes key = entry_key(e);
+    char buf[64] = {0};
+    memcpy(buf, key.p, key.n);
+    if (sscanf(buf, "key:%u", &k) != 1) sscanf(buf, "tag{%*u}:%u", &k);
+    ((uint8_t *)arg)[k] = 1;
+}
+
+static void check_all(struct world *w)
+{
+    static uint8_t seen[KEYS];
+    memset(seen, 0, sizeof seen);
+    uint64_t cursor = 0;
+    do cursor = db_scan(&w->db, cursor, seen_by_scan, seen);
+    while (cursor);
+    size_t live = 0, expires = 0;
+    for (unsigned k = 0; k < KEYS; k++) {
+        if (model_live(w, k)) {
+            assert_true(seen[k]);
+            live++;
+            expires += w->m[k].expire_ms >= 0;
+        }
+        check_key(w, k);
+    }
+    /* looking at them all has deleted the dead */
+    assert_int_equal(db_size(&w->db), live);
+    assert_int_equal(db_expires(&w->db), expires);
+    for (unsigned i = 0; i < w->db.slice_count; i++) table_check(&w->db.slices[i].table);
+}
+
+static void run_model(unsigned slices, uint64_t seed)
+{
+    static struct world w;
+    memset(&w, 0, sizeof w);
+    w.seed = seed;
+    assert_int_equal(db_init(&w.db, 0, slices, seed), 0);
+    w.c = fake_call(&w.db);
+    rng_seed(&fake.rng, seed);
+    for (unsigned step = 0; step < 60000; step++) {
+        unsigned k = (unsigned)rng_below(&fake.rng, KEYS);
+        switch (rng_below(&fake.rng, 16)) {
+        case 0 ... 5: put(&w, k); break;
+        case 6: edit(&w, k); break;
+        case 7: rename_to(&w, k, (unsigned)rng_below(&fake.rng, KEYS)); break;
+        case 8: expire(&w, k); break;
+        case 9: delete_key(&w, k); break;
+        case 10: w.c.now_ms += (int64_t)rng_below(&fake.rng, 5); break;
+        case 11: if (step % 64 == 0) db_cron(&w.c, &w.db, 100000); break;
+        default: check_key(&w, k); break;
+        }
+        if (rng_below(&fake.rng, 20000) == 0) flush(&w);
+        if (step % 10000 == 9999) check_all(&w);
+    }
+    db_fini(&w.db);
+}
+
+static void test_verbs_agree_with_a_model(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) run_model(1, seed);
+}
+
+static void test_verbs_agree_with_a_model_over_slices(void **state)
+{
+    (void)state;
+    run_model(4, 11);
+    run_model(DB_SLICES_MAX, 12);
+}
+
+/* --- single claims ------------------------------------------------------------------------------------------------ */
+
+static void test_an_expired_key_goes_with_stat_effect_and_watch(void **state)
+{
+    (void)state;
+    struct db db;
+    db_init(&db, 0, 1, 5);
+    struct call c = fake_call(&db);
+    db.watched = (struct watched_keys *)&c; /* somebody */
+    db_put_string(&c, BYTES("k"), BYTES("v"), c.now_ms + 10, 0);
+    c.now_ms += 10;
+    assert_non_null(db_lookup_read(&c, BYTES("k"))); /* expires when its time is over, not when it comes */
+    c.now_ms += 1;
+    assert_null(db_lookup_read(&c, BYTES("k")));
+    assert_int_equal(fake.expired, 1);
+    assert_int_equal(fake.dels, 1);
+    assert_int_equal(fake.touched, 1);
+    assert_int_equal(fake.hits, 1);
+    assert_int_equal(fake.misses, 1);
+    assert_int_equal(db_size(&db), 0);
+    db_fini(&db);
+}
+
+static void test_a_replica_hides_but_keeps_expired_keys(void **state)
+{
+    (void)state;
+    struct db db;
+    db_init(&db, 0, 1, 5);
+    struct call c = fake_call(&db);
+    fake.expired_is = 1; /* hidden */
+    db_put_string(&c, BYTES("k"), BYTES("v"), c.now_ms, 0);
+    c.now_ms += 1;
+    assert_null(db_lookup_read(&c, BYTES("k")));
+    assert_null(db_peek(&c, BYTES("k")));
+    assert_int_equal(db_size(&db), 1);
+    assert_non_null(db_random(&c)); /* ends, though none is alive */
+    db_put_string(&c, BYTES("k"), BYTES("w"), -1, 0);
+    assert_int_equal(db_size(&db), 1);
+    assert_int_equal(db_expires(&db), 0);
+    assert_non_null(db_lookup_read(&c, BYTES("k")));
+    fake.expired_is = 2; /* valid: time plays no part */
+    db_put_string(&c, BYTES("k"), BYTES("w"), c.now_ms - 5, 0);
+    assert_non_null(db_lookup_read(&c, BYTES("k")));
+    db_fini(&db);
+}
+
+static void test_cron_deletes_the_dead_without_anybody_asking(void **state)
+{
+    (void)state;
+    struct db db;
+    db_init(&db, 0, 3, 5);
+    struct call c = fake_call(&db);
+    char kb[64];
+    for (unsigned k = 0; k < 20000; k++) db_put_string(&c, key_name(k, kb), BYTES("v"), k % 2 ? c.now_ms + 50 : -1, 0);
+    c.now_ms += 25;
+    assert_int_equal(db_cron(&c, &db, 1000000000), 0);
+    assert_true(db.avg_ttl_ms > 20 && db.avg_ttl_ms < 30);
+    c.now_ms += 100;
+    fake.active_expire = false;
+    assert_int_equal(db_cron(&c, &db, 1000000000), 0);
+    fake.active_expire = true;
+    for (int i = 0; i < 10000 && db_expires(&db); i++) db_cron(&c, &db, 1000000000);
+    assert_int_equal(db_expires(&db), 0);
+    assert_int_equal(db_size(&db), 10000);
+    assert_int_equal(fake.expired, 10000);
+    assert_int_equal(fake.dels, 10000);
+    db_fini(&db);
+}
+
+static void test_random_and_sample_reach_every_slice(void **state)
+{
+    (void)state;
+    struct db db;
+    db_init(&db, 0, 8, 5);
+    struct call c = fake_call(&db);
+    assert_null(db_random(&c));
+    assert_null(db_sample(&db, &fake.rng, true));
+    char kb[64];
+    static uint8_t seen[KEYS];
+    memset(seen, 0, sizeof seen);
+    for (unsigned k = 0; k < 100; k++) db_put_string(&c, key_name(k, kb), BYTES("v"), k < 10 ? c.now_ms + 1000 : -1, 0);
+    for (int i = 0; i < 5000; i++) seen_by_scan(seen, db_random(&c));
+    for (unsigned k = 0; k < 100; k++) assert_true(seen[k]);
+    for (int i = 0; i < 100; i++) {
+        struct entry *e = db_sample(&db, &fake.rng, true);
+        if (e) assert_true(entry_expire(e) >= 0);
+    }
+    db_fini(&db);
+}
+
+static void test_swap_exchanges_keys_and_moves_tell_waiters(void **state)
+{
+    (void)state;
+    struct db a, b;
+    db_init(&a, 0, 1, 5);
+    db_init(&b, 1, 1, 5);
+    struct call c = fake_call(&a);
+    db_put_string(&c, BYTES("k"), BYTES("v"), c.now_ms + 5, 0);
+    db_move(&c, db_lookup_write(&c, BYTES("k")), &b, BYTES("n"));
+    assert_int_equal(db_size(&a), 0);
+    assert_int_equal(db_expires(&b), 1);
+    db_swap(&c, &a, &b);
+    assert_int_equal(a.id, 0);
+    assert_int_equal(db_size(&b), 0);
+    assert_int_equal(entry_expire(db_lookup_read(&c, BYTES("n"))), c.now_ms + 5);
+
+    struct value v;
+    int64_t when;
+    assert_true(db_take(&c, BYTES("n"), &v, &when));
+    assert_false(db_take(&c, BYTES("n"), &v, &when));
+    assert_int_equal(when, c.now_ms + 5);
+    struct entry *e = db_put_value_in(&c, &b, BYTES("m"), v, when, 0);
+    assert_string_equal(entry_encoding_name(e), "embstr");
+    db_fini(&a);
+    db_fini(&b);
+}
+
+static void test_lfu_counts_and_decays(void **state)
+{
+    (void)state;
+    struct db db;
+    db_init(&db, 0, 1, 5);
+    struct call c = fake_call(&db);
+    struct config cfg = {.maxmemory_policy = MAXMEMORY_ALLKEYS_LFU, .lfu_decay_time = 1, .lfu_log_factor = 10};
+    c.cfg = &cfg;
+    struct entry *e = db_put_string(&c, BYTES("k"), BYTES("v"), -1, 0);
+    assert_int_equal(db_lfu_counter(&c, e), USE_LFU_INIT);
+    for (int i = 0; i < 1000; i++) db_lookup_read(&c, BYTES("k"));
+    unsigned high = db_lfu_counter(&c, e);
+    assert_true(high > 10 && high < 40);
+    e = db_put_string(&c, BYTES("k"), BYTES("another value"), -1, 0); /* keeps what it earned */
+    assert_true(db_lfu_counter(&c, e) >= high);
+    c.now_ms += 5 * 60000;
+    assert_true(db_lfu_counter(&c, e) <= high - 4);
+    c.now_ms += 300 * 60000;
+    assert_int_equal(db_lfu_counter(&c, e), 0);
+    db_fini(&db);
+}
+
+static void test_idle_seconds_follow_the_clock(void **state)
+{
+    (void)state;
+    struct db db;
+    db_init(&db, 0, 1, 5);
+    struct call c = fake_call(&db);
+    struct entry *e = db_put_string(&c, BYTES("k"), BYTES("v"), -1, 0);
+    c.now_ms += 7000;
+    assert_int_equal(db_idle_seconds(&c, db_peek(&c, BYTES("k"))), 7);
+    db_lookup_read(&c, BYTES("k"));
+    assert_int_equal(db_idle_seconds(&c, e), 0);
+    db_set_use(&c, e, 1000, -1);
+    assert_int_equal(db_idle_seconds(&c, e), 1000);
+    db_fini(&db);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verbs_agree_with_a_model),
+        cmocka_unit_test(test_verbs_agree_with_a_model_over_slices),
+        cmocka_unit_test(test_an_expired_key_goes_with_stat_effect_and_watch),
+        cmocka_unit_test(test_a_replica_hides_but_keeps_expired_keys),
+        cmocka_unit_test(test_cron_deletes_the_dead_without_anybody_asking),
+        cmocka_unit_test(test_random_and_sample_reach_every_slice),
+        cmocka_unit_test(test_swap_exchanges_keys_and_moves_tell_waiters),
+        cmocka_unit_test(test_lfu_counts_and_decays),
+        cmocka_unit_test(test_idle_seconds_follow_the_clock),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

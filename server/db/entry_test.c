@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/db/entry_build.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static void check(const struct entry *e, struct bytes key, struct bytes val, int64_t expire_ms)
+{
+    char buf[ENTRY_STR_BUF];
+    assert_true(bytes_equal(entry_key(e), key));
+    assert_true(bytes_equal(entry_string(e, buf), val));
+    assert_int_equal(entry_string_length(e), val.n);
+    assert_int_equal(entry_expire(e), expire_ms);
+}
+
+static void test_sixteen_and_sixteen_bytes_take_forty(void **state)
+{
+    (void)state;
+    struct entry *e = entry_new_string(BYTES("0123456789abcdef"), BYTES("fedcba9876543210"), -1);
+    assert_int_equal(entry_alloc_size(e), 40);
+    entry_free(e);
+}
+
+static void test_every_shape_keeps_key_value_and_expiry(void **state)
+{
+    (void)state;
+    static const size_t key_lens[] = {0, 1, 16, 255, 256, 70000}, val_lens[] = {0, 1, 44, 45, 512, 513, 100000};
+    char *k = malloc(70000), *v = malloc(100000);
+    memset(k, 'k', 70000);
+    memset(v, 'v', 100000);
+    for (size_t i = 0; i < sizeof key_lens / sizeof *key_lens; i++) {
+        for (size_t j = 0; j < sizeof val_lens / sizeof *val_lens; j++) {
+            struct bytes key = bytes_of(k, key_lens[i]), val = bytes_of(v, val_lens[j]);
+            struct entry *e = entry_new_string(key, val, -1);
+            check(e, key, val, -1);
+            e = entry_reshape_expire(e, 12345);
+            check(e, key, val, 12345);
+            e = entry_rekey(e, BYTES("other"));
+            check(e, BYTES("other"), val, 12345);
+            e = entry_rekey(e, key);
+            e = entry_reshape_expire(e, -1);
+            check(e, key, val, -1);
+            entry_free(e);
+        }
+    }
+    free(k);
+    free(v);
+}
+
+static void test_only_canonical_numbers_become_int(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *s;
+        bool is;
+    } t[] = {{"0", true}, {"-1", true}, {"9223372036854775807", true}, {"-9223372036854775808", true}, {"9223372036854775808", false},
+             {"", false}, {"-", false}, {"-0", false}, {"01", false}, {" 1", false}, {"1 ", false}, {"+1", false}, {"1.0", false},
+             {"123456789012345678901", false}, {"abc", false}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct entry *e = entry_new_string(BYTES("k"), bytes_of_str(t[i].s), -1);
+        assert_int_equal(e->enc == ENC_INT, t[i].is);
+        check(e, BYTES("k"), bytes_of_str(t[i].s), -1);
+        entry_free(e);
+    }
+}
+
+static void test_names_of_encodings_are_rediss(void **state)
+{
+    (void)state;
+    char s[600];
+    memset(s, 'x', sizeof s);
+    static const struct {
+        size_t n;
+        const char *name;
+    } t[] = {{0, "embstr"}, {44, "embstr"}, {45, "raw"}, {512, "raw"}, {600, "raw"}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct entry *e = entry_new_string(BYTES("k"), bytes_of(s, t[i].n), -1);
+        assert_string_equal(entry_encoding_name(e), t[i].name);
+        entry_free(e);
+    }
+    struct entry *e = entry_new_int(BYTES("k"), 7, -1);
+    assert_string_equal(entry_encoding_name(e), "int");
+    e = entry_int_to_embedded(e, 3);
+    e->flags |= ENTRY_EDITED;
+    assert_string_equal(entry_encoding_name(e), "raw");
+    check(e, BYTES("k"), bytes_of("7\0", 3), -1);
+    struct value v = entry_detach(e);
+    e = entry_new_value(BYTES("n"), v, -1);
+    assert_string_equal(entry_encoding_name(e), "raw"); /* remembered on the way */
+    entry_free(e);
+}
+
+static void test_overwriting_wants_shape_and_class(void **state)
+{
+    (void)state;
+    struct entry *e = entry_new_string(BYTES("key"), BYTES("hello"), 99);
+    assert_true(entry_overwrite_string(e, BYTES("world")));
+    check(e, BYTES("key"), BYTES("world"), 99);
+    assert_false(entry_overwrite_string(e, BYTES("12345"))); /* becomes an INT */
+    char big[400];
+    memset(big, 'b', sizeof big);
+    assert_false(entry_overwrite_string(e, bytes_of(big, sizeof big)));
+    check(e, BYTES("key"), BYTES("world"), 99);
+    entry_free(e);
+
+    e = entry_new_int(BYTES("key"), 5, -1);
+    assert_true(entry_overwrite_string(e, BYTES("-17")));
+    check(e, BYTES("key"), BYTES("-17"), -1);
+    assert_false(entry_overwrite_string(e, BYTES("x")));
+    entry_free(e);
+}
+
+static void test_a_lent_blob_is_not_written_to(void **state)
+{
+    (void)state;
+    char s[1000];
+    memset(s, 'a', sizeof s);
+    struct entry *e = entry_new_string(BYTES("key"), bytes_of(s, sizeof s), -1);
+    struct value v = value_dup(e);
+    memset(s, 'b', sizeof s);
+    assert_false(entry_overwrite_string(e, bytes_of(s, sizeof s)));
+    value_free(v);
+    assert_true(entry_overwrite_string(e, bytes_of(s, sizeof s)));
+    assert_true(entry_overwrite_string(e, bytes_of(s, 751)));
+    assert_false(entry_overwrite_string(e, bytes_of(s, 700))); /* would waste more than a quarter */
+    check(e, BYTES("key"), bytes_of(s, 751), -1);
+    entry_free(e);
+}
+
+static void test_resizing_keeps_and_zeroes(void **state)
+{
+    (void)state;
+    struct entry *e = entry_new_string(BYTES("key"), BYTES("abc"), 7);
+    e = entry_resize_embedded(e, 100);
+    struct bytes s = entry_string(e, NULL);
+    assert_int_equal(s.n, 100);
+    assert_memory_equal(s.p, "abc\0\0\0", 6);
+    e = entry_unembed(e, 1000, 2000);
+    s = entry_string(e, NULL);
+    assert_int_equal(s.n, 1000);
+    assert_memory_equal(s.p, "abc\0\0\0", 6);
+    assert_int_equal(entry_expire(e), 7);
+    assert_true(bytes_equal(entry_key(e), BYTES("key")));
+    entry_free(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sixteen_and_sixteen_bytes_take_forty),
+        cmocka_unit_test(test_every_shape_keeps_key_value_and_expiry),
+        cmocka_unit_test(test_only_canonical_numbers_become_int),
+        cmocka_unit_test(test_names_of_encodings_are_rediss),
+        cmocka_unit_test(test_overwriting_wants_shape_and_class),
+        cmocka_unit_test(test_a_lent_blob_is_not_written_to),
+        cmocka_unit_test(test_resizing_keeps_and_zeroes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
