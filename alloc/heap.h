@@ -16,24 +16,88 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/assert.h"
+#include "alloc/poison.h"
+#include "alloc/slab.h"
+
 struct region_set;
 
+#if defined(DEMI_DEBUG) || defined(POISON_ACTIVE)
+#define MEM_CHECKED 1 /* every call takes the long way, where frees are checked and bytes poisoned */
+#endif
+
+/* What the short ways touch. Private. */
+struct heap_front {
+    size_t used;
+    struct slab *current[SLAB_CLASSES]; /* where a class allocates from; never NULL */
+};
+
+/* This thread's; before its first allocation it stands at a heap that has nothing and never changes. Initial-exec: one load instead of a call. */
+extern __thread struct heap_front *heap_front __attribute__((tls_model("initial-exec")));
+
+void *heap_alloc_slow(size_t size);
+void heap_free_slow(void *p);
+void heap_retire(struct slab *s);
+
 /* NULL: out of memory, or over heap_set_limit(). Size 0 gives a pointer that may be freed. Contents are arbitrary. */
-void *mem_alloc(size_t size);
+static inline void *mem_alloc(size_t size)
+{
+#ifndef MEM_CHECKED
+    if (likely(size <= SMALL_MAX)) {
+        struct heap_front *h = heap_front;
+        struct slab *s = h->current[(size + 7) >> 3];
+        void *p = s->free;
+        if (likely(p != NULL)) {
+            s->free = *(void **)p;
+            s->used++;
+            h->used += s->size;
+            return p;
+        }
+    }
+#endif
+    return heap_alloc_slow(size);
+}
+
 /* Zeros. Big fresh ones are not touched. NULL also when count * size overflows. */
 void *mem_calloc(size_t count, size_t size);
 /* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as 1. */
 void *mem_realloc(void *old, size_t size);
 /* From any thread; NULL is allowed. While pins are on the object its bytes stay. */
-void mem_free(void *p);
-/* The same, told the size that was asked for (or mem_size()). */
-void mem_free_sized(void *p, size_t size);
+static inline void mem_free(void *p)
+{
+#ifndef MEM_CHECKED
+    if (likely((void *)chunk_of(p) != p)) { /* else it is huge, or NULL */
+        struct heap_front *h = heap_front;
+        struct slab *s = slab_of(p);
+        if (likely((void *)s->owner == (void *)h && !s->slow)) {
+            *(void **)p = s->free;
+            s->free = p;
+            h->used -= s->size;
+            if (unlikely(--s->used == s->retire_at)) heap_retire(s);
+            return;
+        }
+    }
+#endif
+    heap_free_slow(p);
+}
+
+/* The same, told the size that was asked for (or mem_size()), which debug builds check. */
+void mem_free_sized_checked(void *p, size_t size);
+static inline void mem_free_sized(void *p, size_t size)
+{
+#ifdef MEM_CHECKED
+    mem_free_sized_checked(p, size);
+#else
+    mem_free(p);
+#endif
+}
+
 /* Usable bytes of an object. */
 size_t mem_size(const void *p);
 /* mem_size() of what mem_alloc(size) would give. */
 size_t mem_good_size(size_t size);
 /* Bytes in live objects of this thread's heap, rounded up to their classes; exact. What other threads have freed counts until it is taken back. */
-size_t mem_used(void);
+static inline size_t mem_used(void) { return heap_front->used; }
 
 struct mem_stats {
     size_t used;     /* mem_used() */
@@ -45,7 +109,7 @@ struct mem_stats {
 void mem_stats(struct mem_stats *out);
 
 /* Pins: p may point anywhere into an object of this thread's heap. Until as many mem_unpin() of it as there were mem_pin(), a
- * mem_free() of the object only marks it, and the last unpin frees it. -EINVAL: p is in no live object of this thread. -ENOMEM.
+ * mem_free() of the object only marks it, and the last unpin frees it. -EINVAL: p is in no object of this thread. -ENOMEM.
  * mem_unpin() of what is not pinned is a bug and asserts. */
 int mem_pin(const void *p);
 void mem_unpin(const void *p);

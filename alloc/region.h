@@ -101,7 +101,7 @@ bool region_extend(struct region *r, char *end, size_t count, uint8_t state, voi
 
 /* Gives the pages of at most max_chunks dirty chunks back to the system; returns how many. */
 size_t region_purge(struct region_set *set, size_t max_chunks);
-/* Unmaps regions without a used or dirty chunk, at most max of them, but leaves one. */
+/* Unmaps regions without a used chunk, at most max of them, but leaves one. Those with dirty chunks only when purging cannot clean them. */
 size_t region_release(struct region_set *set, size_t max);
 
 static inline size_t region_chunk_index(const struct region *r, const void *p)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Marks for the address sanitizer: bytes nobody may touch, and bytes that are somebody's again. Nothing in other builds.
+ */
+#ifndef ALLOC_POISON_H
+#define ALLOC_POISON_H
+
+#include <stddef.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POISON_ACTIVE 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POISON_ACTIVE 1
+#endif
+#endif
+
+#ifdef POISON_ACTIVE
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+static inline void poison(const void *p, size_t n) { __asan_poison_memory_region(p, n); }
+static inline void unpoison(const void *p, size_t n) { __asan_unpoison_memory_region(p, n); }
+/* The leak checker looks for pointers only where it is told to. */
+static inline void poison_root_add(const void *p, size_t n) { __lsan_register_root_region(p, n); }
+static inline void poison_root_remove(const void *p, size_t n) { __lsan_unregister_root_region(p, n); }
+#else
+static inline void poison(const void *p, size_t n) { (void)p, (void)n; }
+static inline void unpoison(const void *p, size_t n) { (void)p, (void)n; }
+static inline void poison_root_add(const void *p, size_t n) { (void)p, (void)n; }
+static inline void poison_root_remove(const void *p, size_t n) { (void)p, (void)n; }
+#endif
+
+#endif

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Regions come from mmap() in growing sizes: the first is one chunk, later ones an eighth of what is mapped already, up to 1 GiB. So a
+ * small process stays small, and a device that keeps tens of thousands of registrations badly (RDMA) sees some dozens even at 100 GB.
+ * Pages are touched by their users only: a region costs addresses, not memory, until then.
+ *
+ * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE. The first region is advised only when there
+ * is a second, because each touched huge page costs 2 MiB of resident memory and a server at rest should be small.
+ *
+ * The table of addresses is the one thing here that threads share: a page table of two levels over 47-bit addresses, 13 bits each,
+ * in 2 MiB steps. Leaves are made by compare-and-swap and never freed; an entry is written only by the thread that owns the
+ * region. It is process-wide by nature: an address has no owner one could ask before having looked it up.
+ */
+#include "alloc/region.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#ifdef HAVE_NUMA
+#include <numa.h>
+#include <sched.h>
+#endif
+
+#include "alloc/base/assert.h"
+#include "alloc/poison.h"
+
+#define CHUNK_SHIFT     21
+#define TABLE_BITS      13
+#define REGION_SIZE_MAX ((size_t)1 << 30) /* by growth; a huge object may ask for more */
+
+static_assert(REGION_CHUNK == (size_t)1 << CHUNK_SHIFT, "shift");
+static_assert(CHUNK_SHIFT + 2 * TABLE_BITS == 47, "user addresses of x86-64 and aarch64 without LVA");
+
+static struct region **table[1 << TABLE_BITS];
+
+/* --- the table of addresses --- */
+
+static struct region **table_leaf(uintptr_t addr)
+{
+    if (addr >> 47) return NULL;
+    return __atomic_load_n(&table[addr >> (CHUNK_SHIFT + TABLE_BITS)], __ATOMIC_ACQUIRE);
+}
+
+static struct region **table_slot(struct region **leaf, uintptr_t addr)
+{
+    return &leaf[(addr >> CHUNK_SHIFT) & ((1 << TABLE_BITS) - 1)];
+}
+
+struct region *region_find(const void *p)
+{
+    struct region **leaf = table_leaf((uintptr_t)p);
+    if (!leaf) return NULL;
+    return __atomic_load_n(table_slot(leaf, (uintptr_t)p), __ATOMIC_ACQUIRE);
+}
+
+static int table_make_leaf(uintptr_t addr)
+{
+    if (addr >> 47) return -ENOMEM;
+    if (table_leaf(addr)) return 0;
+    struct region **leaf = calloc((size_t)1 << TABLE_BITS, sizeof(struct region *));
+    if (!leaf) return -ENOMEM;
+    struct region **none = NULL;
+    if (!__atomic_compare_exchange_n(&table[addr >> (CHUNK_SHIFT + TABLE_BITS)], &none, leaf, false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        free(leaf); /* another thread was first */
+    return 0;
+}
+
+static int table_reserve(char *base, size_t len)
+{
+    for (size_t at = 0; at < len; at += REGION_CHUNK)
+        if (table_make_leaf((uintptr_t)base + at)) return -ENOMEM;
+    return 0;
+}
+
+static void table_set(char *base, size_t len, struct region *r)
+{
+    for (size_t at = 0; at < len; at += REGION_CHUNK) {
+        uintptr_t addr = (uintptr_t)base + at;
+        __atomic_store_n(table_slot(table_leaf(addr), addr), r, __ATOMIC_RELEASE);
+    }
+}
+
+/* --- memory from the system --- */
+
+static char *map_normal(size_t len)
+{
+    size_t room = len + REGION_CHUNK;
+    char *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    size_t front = -(uintptr_t)p & (REGION_CHUNK - 1);
+    if (front) munmap(p, front);
+    if (room - front - len) munmap(p + front + len, room - front - len);
+    return p + front;
+}
+
+static char *map_memory(size_t len, bool *huge_out)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    *huge_out = p != MAP_FAILED && ((uintptr_t)p & (REGION_CHUNK - 1)) == 0;
+    if (*huge_out) return p;
+    if (p != MAP_FAILED) munmap(p, len); /* pages of another huge size */
+    return map_normal(len);
+}
+
+static void place_on_node(char *base, size_t len)
+{
+#ifdef HAVE_NUMA
+    if (numa_available() < 0 || numa_max_node() == 0) return;
+    int node = numa_node_of_cpu(sched_getcpu());
+    if (node >= 0) numa_tonode_memory(base, len, node);
+#endif
+}
+
+static void advise_huge(struct region *r)
+{
+    if (!r->huge_pages) madvise(r->base, r->len, MADV_HUGEPAGE); /* best effort */
+}
+
+/* --- devices --- */
+
+static int device_index(const struct region_set *set, const void *dev)
+{
+    for (int i = 0; i < REGION_DEVICES_MAX; i++)
+        if (set->devices[i].ops && set->devices[i].dev == dev) return i;
+    return -1;
+}
+
+static int device_map(struct region_set *set, int i, struct region *r)
+{
+    r->cookies[i] = NULL;
+    return set->devices[i].ops->map(set->devices[i].dev, r->base, r->len, &r->cookies[i]);
+}
+
+static void device_unmap(struct region_set *set, int i, struct region *r)
+{
+    set->devices[i].ops->unmap(set->devices[i].dev, r->base, r->len, r->cookies[i]);
+    r->cookies[i] = NULL;
+}
+
+/* Unregisters r from the devices below index `end`. */
+static void devices_unmap(struct region_set *set, int end, struct region *r)
+{
+    for (int i = 0; i < end; i++)
+        if (set->devices[i].ops) device_unmap(set, i, r);
+}
+
+static int devices_map(struct region_set *set, struct region *r)
+{
+    for (int i = 0; i < REGION_DEVICES_MAX; i++) {
+        if (!set->devices[i].ops) continue;
+        int err = device_map(set, i, r);
+        if (err) {
+            devices_unmap(set, i, r);
+            return err;
+        }
+    }
+    return 0;
+}
+
+int region_set_add_device(struct region_set *set, const struct region_registrar *ops, void *dev)
+{
+    if (device_index(set, dev) >= 0) return -EEXIST;
+    int i = 0;
+    while (i < REGION_DEVICES_MAX && set->devices[i].ops) i++;
+    if (i == REGION_DEVICES_MAX) return -ENOSPC;
+    set->devices[i].ops = ops;
+    set->devices[i].dev = dev;
+    list_for_each(it, &set->regions) {
+        int err = device_map(set, i, list_entry(it, struct region, link));
+        if (!err) continue;
+        for (struct list *undo = set->regions.next; undo != it; undo = undo->next)
+            device_unmap(set, i, list_entry(undo, struct region, link));
+        set->devices[i].ops = NULL;
+        return err;
+    }
+    return 0;
+}
+
+int region_set_remove_device(struct region_set *set, void *dev)
+{
+    int i = device_index(set, dev);
+    if (i < 0) return -ENOENT;
+    list_for_each(it, &set->regions) device_unmap(set, i, list_entry(it, struct region, link));
+    set->devices[i].ops = NULL;
+    return 0;
+}
+
+void *region_cookie(const struct region_set *set, void *dev, const void *p)
+{
+    int i = device_index(set, dev);
+    struct region *r = region_find(p);
+    return i >= 0 && r && r->set == set ? r->cookies[i] : NULL;
+}
+
+bool region_set_pins_pages(const struct region_set *set)
+{
+    for (int i = 0; i < REGION_DEVICES_MAX; i++)
+        if (set->devices[i].ops && set->devices[i].ops->pins_pages) return true;
+    return false;
+}
+
+/* --- regions --- */
+
+void region_set_init(struct region_set *set, void *owner)
+{
+    *set = (struct region_set){.owner = owner};
+    list_init(&set->regions);
+}
+
+static struct region *region_make(struct region_set *set, size_t len)
+{
+    if (set->limit_bytes && len > set->limit_bytes - set->mapped_bytes) return NULL;
+    size_t count = len / REGION_CHUNK;
+    struct region *r = calloc(1, sizeof *r + count * sizeof(struct chunk_info));
+    if (!r) return NULL;
+    r->set = set;
+    r->len = len;
+    r->chunk_count = r->free_count = (uint32_t)count;
+    r->base = map_memory(len, &r->huge_pages);
+    if (!r->base) goto free_region;
+    place_on_node(r->base, len);
+    if (table_reserve(r->base, len) || devices_map(set, r)) goto unmap_memory;
+    return r;
+
+unmap_memory:
+    munmap(r->base, len);
+free_region:
+    free(r);
+    return NULL;
+}
+
+struct region *region_new(struct region_set *set, size_t bytes)
+{
+    if (bytes > (size_t)1 << 46) return NULL;
+    if (set->limit_bytes && set->mapped_bytes >= set->limit_bytes) return NULL;
+    size_t least = (bytes + REGION_CHUNK - 1) & ~(REGION_CHUNK - 1);
+    if (!least) least = REGION_CHUNK;
+    size_t len = set->mapped_bytes / 8 & ~(REGION_CHUNK - 1);
+    if (len > REGION_SIZE_MAX) len = REGION_SIZE_MAX;
+    if (len < least) len = least;
+    struct region *r = region_make(set, len);
+    if (!r && len > least) r = region_make(set, least);
+    if (!r) return NULL;
+    struct list *first = list_first(&set->regions);
+    if (first) advise_huge(r);
+    if (first && first->next == &set->regions) advise_huge(list_entry(first, struct region, link));
+    list_push_back(&set->regions, &r->link);
+    set->mapped_bytes += r->len;
+    table_set(r->base, r->len, r);
+    poison(r->base, r->len);
+    poison_root_add(r->base, r->len);
+    return r;
+}
+
+static void region_drop(struct region *r)
+{
+    struct region_set *set = r->set;
+    table_set(r->base, r->len, NULL);
+    devices_unmap(set, REGION_DEVICES_MAX, r);
+    poison_root_remove(r->base, r->len);
+    unpoison(r->base, r->len);
+    munmap(r->base, r->len);
+    set->mapped_bytes -= r->len;
+    set->dirty_chunks -= r->dirty_count;
+    list_remove(&r->link);
+    free(r);
+}
+
+void region_free(struct region *r)
+{
+    ASSERT(r->free_count == r->chunk_count);
+    region_drop(r);
+}
+
+void region_set_fini(struct region_set *set)
+{
+    list_for_each_safe(it, &set->regions) region_drop(list_entry(it, struct region, link));
+}
+
+/* --- chunks --- */
+
+static bool chunk_is_free(const struct region *r, size_t i, bool clean_only)
+{
+    return r->chunks[i].state == CHUNK_CLEAN || (!clean_only && r->chunks[i].state == CHUNK_DIRTY);
+}
+
+static void mark_taken(struct region *r, size_t i, uint8_t state, void *huge, bool *dirty)
+{
+    if (r->chunks[i].state == CHUNK_DIRTY) {
+        *dirty = true;
+        r->dirty_count--;
+        r->set->dirty_chunks--;
+    }
+    r->chunks[i] = (struct chunk_info){.huge = huge, .state = state};
+    r->free_count--;
+}
+
+/* Where a run of `count` free chunks begins, or chunk_count. */
+static size_t find_run(struct region *r, size_t count, bool clean_only)
+{
+    while (r->hint < r->chunk_count && !chunk_is_free(r, r->hint, false)) r->hint++;
+    size_t run = 0;
+    for (size_t i = r->hint; i < r->chunk_count; i++) {
+        run = chunk_is_free(r, i, clean_only) ? run + 1 : 0;
+        if (run == count) return i + 1 - count;
+    }
+    return r->chunk_count;
+}
+
+char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bool clean_only,
+                         struct region **region_out, bool *dirty_out)
+{
+    bool dirty = false;
+    list_for_each(it, &set->regions) {
+        struct region *r = list_entry(it, struct region, link);
+        if (r->free_count - (clean_only ? r->dirty_count : 0) < count) continue;
+        size_t at = find_run(r, count, clean_only);
+        if (at == r->chunk_count) continue;
+        for (size_t i = at; i < at + count; i++) mark_taken(r, i, state, NULL, &dirty);
+        *region_out = r;
+        *dirty_out = dirty;
+        return r->base + at * REGION_CHUNK;
+    }
+    return NULL;
+}
+
+void region_give_chunks(struct region *r, char *base, size_t count)
+{
+    size_t at = region_chunk_index(r, base);
+    DASSERT(at + count <= r->chunk_count);
+    for (size_t i = at; i < at + count; i++) {
+        DASSERT(!chunk_is_free(r, i, false));
+        r->chunks[i] = (struct chunk_info){.state = CHUNK_DIRTY};
+    }
+    poison(base, count * REGION_CHUNK);
+    r->free_count += (uint32_t)count;
+    r->dirty_count += (uint32_t)count;
+    r->set->dirty_chunks += count;
+    if (at < r->hint) r->hint = (uint32_t)at;
+}
+
+bool region_extend(struct region *r, char *end, size_t count, uint8_t state, void *huge)
+{
+    size_t at = region_chunk_index(r, end);
+    if (count > r->chunk_count - at) return false;
+    for (size_t i = at; i < at + count; i++)
+        if (!chunk_is_free(r, i, true)) return false;
+    bool dirty;
+    for (size_t i = at; i < at + count; i++) mark_taken(r, i, state, huge, &dirty);
+    return true;
+}
+
+/* Neighbours go in one call to the system: it is the call that costs when the pages are few. */
+static size_t purge_region(struct region *r, size_t max_chunks)
+{
+    size_t done = 0;
+    for (size_t i = r->hint; i < r->chunk_count && r->dirty_count && done < max_chunks;) {
+        size_t n = 0;
+        while (i + n < r->chunk_count && done + n < max_chunks && r->chunks[i + n].state == CHUNK_DIRTY) n++;
+        if (!n) {
+            i++;
+            continue;
+        }
+        if (madvise(r->base + i * REGION_CHUNK, n * REGION_CHUNK, MADV_DONTNEED)) return done;
+        for (size_t k = i; k < i + n; k++) r->chunks[k].state = CHUNK_CLEAN;
+        r->dirty_count -= (uint32_t)n;
+        r->set->dirty_chunks -= n;
+        done += n;
+        i += n;
+    }
+    return done;
+}
+
+size_t region_purge(struct region_set *set, size_t max_chunks)
+{
+    if (!set->dirty_chunks || region_set_pins_pages(set)) return 0;
+    size_t done = 0;
+    list_for_each(it, &set->regions) {
+        struct region *r = list_entry(it, struct region, link);
+        if (r->dirty_count && !r->huge_pages) done += purge_region(r, max_chunks - done);
+        if (done == max_chunks) break;
+    }
+    return done;
+}
+
+size_t region_release(struct region_set *set, size_t max)
+{
+    size_t done = 0;
+    bool pins = region_set_pins_pages(set);
+    list_for_each_safe(it, &set->regions) {
+        struct region *r = list_entry(it, struct region, link);
+        if (done == max || set->regions.next->next == &set->regions) break;
+        if (r->free_count != r->chunk_count || (r->dirty_count && !pins && !r->huge_pages)) continue;
+        region_drop(r);
+        done++;
+    }
+    return done;
+}
