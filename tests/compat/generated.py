@@ -1,0 +1,219 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Random commands, the same to redis-server and to our server: every reply and, now and then, the whole keyspace must agree.
+
+A seed gives the same commands for ever. A sequence that shows a difference is shrunk (delta debugging: parts of it are left
+out as long as a difference remains) and printed as a case that can be pasted into a file of tests/compat/cases.
+
+COMPAT_SEED=n runs that seed only, COMPAT_SEEDS=n that many, COMPAT_COUNT=n commands a seed.
+"""
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import compat  # noqa: E402
+from grammar import Grammar  # noqa: E402
+from resp import Closed, Node, Silent, encode  # noqa: E402
+from servers import OURS, REDIS, Server  # noqa: E402
+from tap import Tap, skip_all  # noqa: E402
+
+BATCH = 50            # commands sent at once
+STATE_EVERY = 250     # commands between two looks at the whole keyspace
+SHRINK_SECONDS = 6.0
+LIMITS = ["hash-max-listpack-entries", "8", "hash-max-listpack-value", "18", "zset-max-listpack-entries", "8",
+          "zset-max-listpack-value", "18", "set-max-intset-entries", "6", "list-max-listpack-size", "4"]
+STATE = ("", [b"(the whole keyspace)"])
+
+
+def read_value(client, key, kind, encoding):
+    """What a key holds; ordered where Redis keeps an order."""
+    if kind == b"string":
+        return client.call("GET", key)
+    if kind == b"list":
+        return client.call("LRANGE", key, "0", "-1")
+    if kind == b"zset":
+        return client.call("ZRANGE", key, "0", "-1", "WITHSCORES")
+    if kind == b"set":
+        return compat.normalise(client.call("SMEMBERS", key), ["unordered"] if encoding != b"intset" else [])
+    return compat.normalise(client.call("HGETALL", key), ["pairs"] if encoding != b"listpack" else [])
+
+
+def state(client):
+    """The keyspace of both databases as one comparable Node."""
+    kids = []
+    for db in ("0", "1"):
+        client.call("SELECT", db)
+        for key in sorted(k.text() for k in client.call("KEYS", "*").kids):
+            kind = client.call("TYPE", key).text()
+            encoding = client.call("OBJECT", "ENCODING", key)
+            expires = client.call("TTL", key).text() != b"-1"
+            kids += [Node(b"+%s/%s expires=%d\r\n" % (db.encode(), key, expires)), encoding,
+                     read_value(client, key, kind, encoding.text())]
+    return Node(b"*%d\r\n" % len(kids), b"", kids)
+
+
+class Run:
+    """One server's part in a sequence."""
+
+    def __init__(self, server, limits):
+        self.watcher = server.client()
+        self.watcher.call("FLUSHALL")
+        self.watcher.call("CONFIG", "SET", *limits)
+        self.client = server.client()
+
+    def close(self):
+        self.client.close()
+        self.watcher.close()
+
+    def replies(self, commands):
+        self.client.send(b"".join(encode(args) for _, args in commands))
+        out = []
+        for _ in commands:
+            try:
+                out.append(self.client.read())
+            except Closed:
+                out.append(compat.CLOSED)
+                break
+            except Silent:
+                out.append(compat.NO_REPLY)
+                break
+        return out
+
+
+class Queue:
+    """What a transaction has queued, so that each element of EXEC's reply is judged as its own command's."""
+
+    def __init__(self):
+        self.rules = []
+
+    def agree(self, command, theirs, ours):
+        """Whether the replies to a command agree; keeps track of MULTI and EXEC."""
+        rule, args = command
+        rules = [rule] if rule else []
+        if theirs.head == b"+QUEUED\r\n":
+            self.rules.append(rules)
+            return theirs.raw() == ours.raw()
+        if args[0] == b"MULTI" and not theirs.is_error():
+            self.rules = []
+        if args[0] == b"EXEC" and theirs.kids and theirs.head == ours.head:
+            return all(compat.same(a, b, r) for a, b, r in zip(theirs.kids, ours.kids, self.rules))
+        return compat.same(theirs, ours, rules)
+
+
+def first_difference(servers, limits, commands):
+    """(index, theirs, ours) of the first reply that differs, or None."""
+    runs = []
+    try:
+        runs = [Run(server, limits) for server in servers]
+        return walk(runs, commands)
+    except (OSError, Closed, Silent, ValueError) as error:
+        return len(commands) - 1, compat.CLOSED, Node(b"+%s\r\n" % repr(error).encode())
+    finally:
+        for run in runs:
+            run.close()
+        for server in servers:
+            server.revive()
+
+
+def walk(runs, commands):
+    at, queue = 0, Queue()
+    while at < len(commands):
+        if commands[at] is STATE:
+            states = [state(run.watcher) for run in runs]
+            if states[0].raw() != states[1].raw():
+                return (at, *narrow(*states))
+            at += 1
+            continue
+        batch = commands[at:at + BATCH]
+        batch = batch[:batch.index(STATE)] if STATE in batch else batch
+        both = [run.replies(batch) for run in runs]
+        for i in range(len(batch)):
+            if i >= min(len(both[0]), len(both[1])):
+                return at + i, compat.NO_REPLY, compat.CLOSED
+            a, b = both[0][i], both[1][i]
+            if not queue.agree(batch[i], a, b):
+                return at + i, a, b
+        at += len(batch)
+    return None
+
+
+def narrow(a, b):
+    """Of two keyspaces only what differs."""
+    for i in range(0, max(len(a.kids), len(b.kids)), 3):
+        one, two = a.kids[i:i + 3], b.kids[i:i + 3]
+        if [n.raw() for n in one] != [n.raw() for n in two]:
+            return Node(b"*%d\r\n" % len(one), b"", one), Node(b"*%d\r\n" % len(two), b"", two)
+    return a, b
+
+
+def shrink(servers, limits, commands):
+    """Leaves out ever smaller parts while a difference remains; ends with one command a part, or with its time."""
+    deadline = time.monotonic() + SHRINK_SECONDS
+    parts = 2
+    while len(commands) > 1 and time.monotonic() < deadline:
+        size = -(-len(commands) // parts)
+        for start in range(0, len(commands), size):
+            fewer = commands[:start] + commands[start + size:]
+            found = first_difference(servers, limits, fewer) if fewer else None
+            if found:
+                commands, parts = fewer[:found[0] + 1], max(parts - 1, 2)
+                break
+            if time.monotonic() > deadline:
+                return commands
+        else:
+            if size == 1:
+                return commands
+            parts = min(parts * 2, len(commands))
+    return commands
+
+
+def quoted(arg):
+    if arg and all(33 <= c < 127 and c not in b"\"'\\" for c in arg):
+        return arg.decode()
+    return '"' + "".join(chr(c) if 32 <= c < 127 and c not in b"\"\\" else "\\x%02x" % c for c in arg) + '"'
+
+
+def sequence(seed, count):
+    grammar = Grammar(random.Random(seed))
+    commands = []
+    for i in range(count):
+        commands.append(grammar.command())
+        if (i + 1) % STATE_EVERY == 0:
+            commands += [("", [b"EXEC"]), STATE]
+    return commands
+
+
+def report(servers, seed, limits, commands):
+    """The smallest sequence found that shows a difference, as lines."""
+    commands = shrink(servers, limits, commands)
+    found = first_difference(servers, limits, commands)
+    lines = ["seed %d, shrunk to %d commands:" % (seed, len(commands))]
+    lines += ["CONFIG SET " + " ".join(limits)] if limits is LIMITS else []
+    lines += [" ".join(quoted(a) for a in args) for _, args in commands]
+    if not found:
+        return lines + ["(seen once and not again)"]
+    return lines + ["    redis: " + compat.shown(found[1]), "    ours:  " + compat.shown(found[2])]
+
+
+def main():
+    for binary in (REDIS, OURS):
+        if not os.access(binary, os.X_OK):
+            skip_all("no " + binary)
+    count = int(os.environ.get("COMPAT_COUNT", "3000"))
+    one = os.environ.get("COMPAT_SEED")
+    seeds = [int(one)] if one else range(1, 1 + int(os.environ.get("COMPAT_SEEDS", "6")))
+    tap = Tap()
+    with Server(REDIS) as theirs, Server(OURS) as ours:
+        defaults = [n.text().decode() for name in LIMITS[::2] for n in theirs.client().call("CONFIG", "GET", name).kids]
+        for seed in seeds:
+            limits = LIMITS if seed % 2 else defaults
+            commands = sequence(seed, count)
+            found = first_difference((theirs, ours), limits, commands)
+            notes = report((theirs, ours), seed, limits, commands[:found[0] + 1]) if found else []
+            tap.ok(not found, "seed %d: %d random commands are answered alike" % (seed, count), notes)
+    tap.done()
+
+
+main()

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Random commands over a small key space: valid, nearly valid and wrong.
+
+A template is a line of tokens: {k} draws from the pool of that name, (a|b) one of several, [a|b] one of several or nothing;
+~ is a space inside them, a + after a token repeats it one to three times. What a command's reply may differ
+in stands before the template, as in the case files. Only commands whose effect is the same on every server are here: no SPOP
+of a few members, no expiry that could fall due.
+"""
+import re
+
+POOLS = {
+    "k": [b"k%d" % i for i in range(8)],
+    "m": [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"3", b"-7", b"100000", b"5000000000", b"", b"x" * 20, b"\x00\xff",
+          b"12345678901234567890"] + [b"m%d" % i for i in range(12)],
+    "v": [b"0", b"1", b"10", b"-5", b"3.5", b"hello", b"", b"a b", b"9223372036854775807", b"-9223372036854775808",
+          b"y" * 44, b"y" * 45, b"z" * 300, b"1e3", b" 1", b"nan", b"\r\n"],
+    "i": [b"%d" % i for i in range(-6, 9)] + [b"100", b"-100"],
+    "n": [b"0", b"1", b"-1", b"5", b"-3", b"1000", b"9223372036854775807", b"-9223372036854775808",
+          b"9223372036854775806"],
+    "f": [b"0", b"0.1", b"1.5", b"-2.25", b"3", b"1e10", b"-1e-5", b"1e300", b"inf", b"5.0"],
+    "s": [b"0", b"1", b"2", b"3", b"-1", b"1.5", b"0.1", b"1e20", b"inf", b"-inf", b"7", b"-0", b"3.14159"],
+    "b": [b"-inf", b"+inf", b"0", b"(1", b"2", b"(2", b"3", b"(-1", b"1.5", b"(inf"],
+    "l": [b"-", b"+", b"[a", b"(b", b"[c", b"[m3", b"(m5", b"[", b"(", b"[1"],
+    "p": [b"*", b"k*", b"?1", b"[a-c]", b"m*", b"[^a]*", b"*1*", b"x", b"\\a", b"k[0-3]"],
+    "c": [b"0", b"1", b"2", b"5", b"10", b"100"],
+    "t": [b"1000", b"5000", b"100000"],
+    "d": [b"0", b"1", b"1", b"0", b"16"],
+    "w": [b"abc", b"1.5", b"", b"-1", b"0", b"99999999999999999999", b"NX", b"WITHSCORES", b"COUNT", b"LIMIT", b"k1",
+          b"-9223372036854775808"],
+}
+
+TEMPLATES = """
+    SET {k} {v} [EX~{t}|PX~{t}000|KEEPTTL|NX|XX|GET|XX~GET|NX~GET|EX~{t}~NX|EXAT~33177117420]
+    GET {k} ; GETSET {k} {v} ; GETDEL {k} ; STRLEN {k} ; APPEND {k} {v} ; SETNX {k} {v} ; SETEX {k} {t} {v}
+    GETEX {k} [EX~{t}|PERSIST|PX~{t}000] ; PSETEX {k} {t}000 {v}
+    MGET {k}+ ; MSET ({k}~{v})+ ; MSETNX ({k}~{v})+
+    INCR {k} ; DECR {k} ; INCRBY {k} {n} ; DECRBY {k} {n} ; INCRBYFLOAT {k} {f}
+    SETRANGE {k} {c} {v} ; GETRANGE {k} {i} {i} ; SUBSTR {k} {i} {i}
+    LCS {k} {k} [LEN|IDX|IDX~WITHMATCHLEN|IDX~MINMATCHLEN~2]
+    LPUSH {k} {v}+ ; RPUSH {k} {m}+ ; LPUSH {k} {m}+ ; RPUSH {k} {v}+ ; LPUSHX {k} {m} ; RPUSHX {k} {m}+
+    LPOP {k} [{c}] ; RPOP {k} [{c}] ; LLEN {k} ; LRANGE {k} {i} {i} ; LRANGE {k} 0 -1 ; LINDEX {k} {i}
+    LSET {k} {i} {v} ; LINSERT {k} (BEFORE|AFTER) {m} {v} ; LREM {k} {i} {m} ; LTRIM {k} {i} {i}
+    LPOS {k} {m} [RANK~{i}|COUNT~{c}|RANK~{i}~COUNT~{c}|MAXLEN~{c}|COUNT~0~MAXLEN~{c}~RANK~{i}]
+    LMOVE {k} {k} (LEFT|RIGHT) (LEFT|RIGHT) ; RPOPLPUSH {k} {k} ; LMPOP 2 {k} {k} (LEFT|RIGHT) [COUNT~{c}]
+    HSET {k} ({m}~{v})+ ; HSET {k} ({m}~{m})+ ; HMSET {k} {m} {v} ; HGET {k} {m} ; HMGET {k} {m}+ ; HDEL {k} {m}+
+    HEXISTS {k} {m} ; HLEN {k} ; HSTRLEN {k} {m} ; HSETNX {k} {m} {v} ; HINCRBY {k} {m} {n} ; HINCRBYFLOAT {k} {m} {f}
+    @pairs HGETALL {k} ; @unordered HKEYS {k} ; @unordered HVALS {k} ; @count HRANDFIELD {k} [{c}|-{c}]
+    SADD {k} {m}+ ; SADD {k} {n}+ ; SREM {k} {m}+ ; SCARD {k} ; SISMEMBER {k} {m} ; SMISMEMBER {k} {m}+ ; SMOVE {k} {k} {m}
+    @unordered SMEMBERS {k} ; @unordered SINTER {k}+ ; @unordered SUNION {k}+ ; @unordered SDIFF {k}+
+    SINTERSTORE {k} {k}+ ; SUNIONSTORE {k} {k}+ ; SDIFFSTORE {k} {k}+ ; SINTERCARD 2 {k} {k} [LIMIT~{c}]
+    @count SRANDMEMBER {k} [{c}|-{c}] ; @unordered SPOP {k} 1000
+    ZADD {k} [NX|XX|GT|LT|CH|XX~CH|GT~CH|INCR] ({s}~{m})+ ; ZADD {k} ({s}~{m})+ ; ZINCRBY {k} {s} {m} ; ZREM {k} {m}+
+    ZSCORE {k} {m} ; ZMSCORE {k} {m}+ ; ZCARD {k} ; ZRANK {k} {m} ; ZREVRANK {k} {m} ; ZCOUNT {k} {b} {b}
+    ZLEXCOUNT {k} {l} {l} ; ZRANGE {k} {i} {i} [REV|WITHSCORES|REV~WITHSCORES] ; ZREVRANGE {k} {i} {i} [WITHSCORES]
+    ZRANGE {k} {b} {b} BYSCORE [REV|WITHSCORES|LIMIT~{i}~{i}|REV~LIMIT~{c}~{i}~WITHSCORES]
+    ZRANGE {k} {l} {l} BYLEX [REV|LIMIT~{i}~{i}]
+    ZRANGEBYSCORE {k} {b} {b} [WITHSCORES|LIMIT~{i}~{i}] ; ZREVRANGEBYSCORE {k} {b} {b} [WITHSCORES|LIMIT~{i}~{i}]
+    ZRANGEBYLEX {k} {l} {l} [LIMIT~{i}~{i}] ; ZREVRANGEBYLEX {k} {l} {l} ; ZRANGESTORE {k} {k} {i} {i} [REV]
+    ZRANGESTORE {k} {k} {b} {b} BYSCORE [LIMIT~{c}~{c}] ; ZREMRANGEBYRANK {k} {i} {i} ; ZREMRANGEBYSCORE {k} {b} {b}
+    ZREMRANGEBYLEX {k} {l} {l} ; ZPOPMIN {k} [{c}] ; ZPOPMAX {k} [{c}] ; ZMPOP 2 {k} {k} (MIN|MAX) [COUNT~{c}]
+    ZUNIONSTORE {k} 2 {k} {k} [WEIGHTS~{s}~{s}|AGGREGATE~MIN|AGGREGATE~MAX|WEIGHTS~2~0.5~AGGREGATE~MAX]
+    ZINTERSTORE {k} 2 {k} {k} [WEIGHTS~{s}~{s}|AGGREGATE~MIN|AGGREGATE~MAX] ; ZDIFFSTORE {k} 2 {k} {k}
+    ZUNION 2 {k} {k} [WITHSCORES|AGGREGATE~MAX~WITHSCORES] ; ZINTER 2 {k} {k} [WITHSCORES] ; ZDIFF 2 {k} {k} [WITHSCORES]
+    ZINTERCARD 2 {k} {k} [LIMIT~{c}] ; @count ZRANDMEMBER {k} [{c}|-{c}]
+    DEL {k}+ ; UNLINK {k} ; EXISTS {k}+ ; TOUCH {k}+ ; TYPE {k} ; TYPE {k} ; OBJECT ENCODING {k} ; PERSIST {k} ; DBSIZE
+    EXPIRE {k} {t} [NX|XX|GT|LT] ; EXPIREAT {k} 33177117420 [NX|GT] ; PEXPIRE {k} {t}000 ; EXPIRE {k} -1
+    @near:1 TTL {k} ; @near:900 PTTL {k} ; RENAME {k} {k} ; RENAMENX {k} {k} ; COPY {k} {k} [REPLACE|DB~{d}|REPLACE~DB~{d}]
+    MOVE {k} {d} ; SELECT {d} ; @unordered KEYS {p} ; @count RANDOMKEY ; SORT {k} [ALPHA|DESC|ALPHA~LIMIT~{c}~{c}|LIMIT~{i}~{i}]
+    SORT {k} (ALPHA|DESC|LIMIT~0~3) STORE {k} ; @unordered SORT {k} BY {k}* GET # ALPHA ; @scan SCAN 0 COUNT 1000 [MATCH~{p}|TYPE~list]
+    @scan HSCAN {k} 0 COUNT 1000 [MATCH~{p}] ; @scan SSCAN {k} 0 COUNT 1000 ; @scan ZSCAN {k} 0 COUNT 1000 [MATCH~{p}]
+    MULTI ; EXEC ; EXEC ; DISCARD ; WATCH {k} ; UNWATCH ; ECHO {v} ; PING ; NOSUCH {k} {v}
+    BLPOP {k} {k} {k} 0.001 ; BRPOP {k} {k} {k} 0.001 ; BZPOPMIN {k} {k} 0.001 ; BLMOVE {k} {k} LEFT RIGHT 0.001
+"""
+# Wrong arguments would make these wait for ever or differ by chance.
+UNSPOILT = (b"SPOP", b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BLMOVE")
+RARE = (b"FLUSHDB", b"SWAPDB 0 1", b"FLUSHALL")
+
+
+def parse_templates():
+    found = []
+    for part in re.split(r"[;\n]", TEMPLATES):
+        tokens = part.split()
+        if tokens:
+            rule = tokens.pop(0)[1:] if tokens[0].startswith("@") else ""
+            found.append((rule, tokens))
+    return found
+
+
+ALL = parse_templates()
+
+
+class Grammar:
+    """Draws commands from a random.Random: the same seed gives the same commands."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def fill(self, text):
+        return re.sub(r"\{(\w)\}", lambda m: self.rng.choice(POOLS[m.group(1)]).decode("latin-1"), text)
+
+    def words(self, text):
+        return [self.fill(w).encode("latin-1") for w in text.split("~")]
+
+    def token(self, token):
+        repeat = token.endswith("+")
+        token = token.rstrip("+")
+        out = []
+        for _ in range(self.rng.randint(1, 3) if repeat else 1):
+            if token[0] == "[":
+                if self.rng.random() < 0.5:
+                    out += self.words(self.rng.choice(token[1:-1].split("|")))
+            elif token[0] == "(":
+                out += self.words(self.rng.choice(token[1:-1].split("|")))
+            else:
+                out += self.words(token)
+        return out
+
+    def spoil(self, args):
+        """Makes a command wrong in one place, perhaps."""
+        at = self.rng.randrange(1, len(args) + 1)
+        how = self.rng.randrange(3)
+        if how == 0 and at < len(args):
+            return args[:at] + args[at + 1:]
+        if how == 1 and at < len(args):
+            return args[:at] + [self.rng.choice(POOLS["w"])] + args[at + 1:]
+        return args[:at] + [self.rng.choice(POOLS["w"])] + args[at:]
+
+    def command(self):
+        """(rule, args)"""
+        if self.rng.random() < 0.004:
+            return "", self.rng.choice(RARE).split()
+        rule, tokens = self.rng.choice(ALL)
+        args = [a for t in tokens for a in self.token(t)]
+        if self.rng.random() < 0.04 and rule != "scan" and args[0] not in UNSPOILT:
+            args = self.spoil(args)
+        return rule, args
