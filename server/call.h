@@ -69,7 +69,7 @@ void call_help(struct call *c, const char *const *lines);
 
 static inline void call_ok(struct call *c) { reply_status(c->out, "OK"); }
 static inline void call_bulk(struct call *c, struct bytes b) { reply_bulk(c->out, b); }
-static inline void call_integer(struct call *c, int64_t v) { reply_integer(c->out, v); }
+static inline void call_integer(struct call *c, int64_t v) { reply_int(c->out, v); }
 
 /* --- effects: what AOF, replicas and their kin are told ------------------------------------------------------ */
 

@@ -32,10 +32,8 @@ enum client_flag {
     CLIENT_LOCAL           = 1u << 16, /* peer on this host: loopback or Unix socket */
     CLIENT_FLUSH_QUEUED    = 1u << 17, /* on the worker's list of clients with output */
     CLIENT_READY_QUEUED    = 1u << 18, /* on the worker's list of clients with input */
-    CLIENT_POPPING         = 1u << 19, /* a pop is outstanding */
-    CLIENT_STALLED         = 1u << 20, /* not popped: too much unsent */
-    CLIENT_EOF             = 1u << 21, /* the peer closed its side */
-    CLIENT_PUSHING         = 1u << 22, /* inside a RESP3 push */
+    CLIENT_STALLED         = 1u << 19, /* not popped: too much unsent */
+    CLIENT_ANY_REPLY       = CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP,
 };
 
 struct multi;          /* server/cmd/multi.c: queued commands, watched keys */
@@ -44,7 +42,8 @@ struct subscriptions;  /* server/pubsub.c */
 
 struct client {
     struct list all;                  /* worker->clients */
-    struct client *next_ready, *next_flush;
+    struct client *next_ready, *next_flush, *next_dying;
+    demi_qtoken_t pop;                /* the outstanding one; 0: none */
     uint64_t id;
     int qd;
     uint32_t flags;                   /* enum client_flag */
@@ -60,6 +59,7 @@ struct client {
     size_t in_cap;                    /* of in_own; 0: none */
     size_t in_want;                   /* the parser needs this many bytes from in_off on before it can go on */
     struct resp_parser parser;
+    char error[64];                   /* protocol error on its way to the client */
 
     struct multi *multi;
     struct blocked *blocked;
@@ -82,13 +82,20 @@ void client_free(struct client *cl);
 void client_close_soon(struct client *cl);        /* no further command runs */
 void client_close_after_reply(struct client *cl);
 
-/* Output other than the reply to the client's own command (pub/sub, MONITOR, served blockers): append to cl->out, then this. */
+/* Where a reply to the client's command goes: cl->out, or nowhere while CLIENT REPLY says so. */
+struct reply *client_reply(struct client *cl);
+/* Puts the client on the list of those with output (and input to settle) for the end of the turn. Whoever appends to cl->out outside of the
+ * client's own command (pub/sub, MONITOR, served blockers) calls it afterwards. */
 void client_output(struct client *cl);
+/* End of the turn: pushes the output, settles the input, asks for more. */
+void client_flush(struct client *cl);
 
-/* A popped array (ownership passes), or more bytes behind it. */
-void client_input(struct client *cl, demi_sgarray_t *sga);
-/* Input that must outlive this turn moves to our own buffer; what was executed is dropped. */
-void client_settle_input(struct client *cl);
+/* The outstanding pop's result. */
+void client_popped(struct client *cl, const demi_qresult_t *qr);
+/* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */
+void client_unparse(struct client *cl, const char *text, size_t n, size_t rest);
+/* Ten times a second: limits of output, idle time and stalls. */
+void client_cron(struct client *cl);
 
 enum client_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASS_COUNT };
 enum client_class client_class_of(const struct client *cl);

@@ -17,6 +17,8 @@
 #include "server/client.h"
 #include "server/conf/config.h"
 #include "server/db/db.h"
+#include "server/db/hooks.h"
+#include "server/ticks.h"
 
 #define DEMIKV_VERSION  "0.1.0"
 #define REDIS_VERSION   "7.2.4"   /* what clients gate features on */
@@ -35,7 +37,7 @@ struct effect_sink {
 };
 
 struct command_stats {
-    uint64_t calls, ns, rejected, failed;
+    uint64_t calls, ticks, rejected, failed;
     uint32_t *histogram;              /* log-linear, server/latency.c; NULL until the first sample */
 };
 
@@ -58,7 +60,8 @@ struct worker {
     size_t by_qd_size;
     struct client *ready, **ready_tail;   /* with input to parse */
     struct client *flush;             /* with output to push */
-    struct list dying;                /* freed at the end of the turn */
+    struct client *dying;             /* freed at the end of the turn */
+    struct reply nowhere;             /* what CLIENT REPLY OFF swallows */
     struct batch *batch;              /* server/batch.c */
     struct call call;                 /* of the running command */
     int64_t now_ms;                   /* wall clock of this turn */
@@ -68,6 +71,8 @@ struct worker {
     struct command_stats *cmd_stats;  /* by command->index */
     struct blocked_worker *blocked;   /* server/blocked.c: deadlines, ready keys */
     demi_wake_t *wake;
+    struct ticks_rate ticks;
+    uint64_t slow_ticks;              /* commands that take as long are looked at */
     uint64_t cron_runs;
     size_t events;                    /* completions of this turn, for INFO */
 };
@@ -141,14 +146,23 @@ void batch_fini(struct worker *w);
 void batch_run(struct worker *w);
 
 /* server/exec.c: one command of a client, with every check before it. */
-void exec_command(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
-                  uint64_t hash, const char *hashed);
+enum exec_verdict {
+    EXEC_DONE, /* replied, queued or blocked: the input is used up */
+    EXEC_HOLD, /* not now (CLIENT PAUSE): the same input again later */
+};
+/* cmd NULL: not found by the batch; hash of the bytes at hashed (the first key), when that is not NULL. */
+enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv,
+                               int argc, uint64_t hash, const char *hashed);
 /* Runs it: no checks; statistics, effects, served blockers. For EXEC and served blockers: in_exec, unblocking are set in `how`. */
 struct exec_how {
     bool in_exec, unblocking, deny_blocking;
 };
 /* Returns false when it blocked. */
 bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc, struct exec_how how);
+/* A command over the threshold of the slow log or the latency monitor. */
+void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
+               uint64_t ticks);
+void exec_update_slow_ticks(struct worker *w);    /* after those thresholds or the clock's calibration changed */
 /* A call of the server's own, without a client (cron): for verbs that want one. */
 struct call exec_internal(struct worker *w, struct db *db);
 /* Looks the command up, subcommands too; NULL and the error text in err (size bytes) when there is none. */
@@ -157,7 +171,6 @@ const struct command *exec_lookup(const struct bytes *argv, int argc, char *err,
 /* server/blocked.c */
 int blocked_init(struct worker *w);
 void blocked_fini(struct worker *w);
-void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type);
 void blocked_serve(struct worker *w);             /* runs what became ready; cheap when nothing did */
 bool blocked_any_ready(const struct worker *w);
 void blocked_forget(struct client *cl);           /* the client goes away */
@@ -165,13 +178,11 @@ enum unblock_reason { UNBLOCK_TIMEOUT, UNBLOCK_ERROR };
 bool blocked_unblock(struct client *cl, enum unblock_reason why); /* false: was not blocked */
 int64_t blocked_next_deadline(const struct worker *w);   /* ms, 0: none */
 void blocked_timeouts(struct worker *w);
-void blocked_swap(struct worker *w, struct db *a, struct db *b);
 
 /* server/cmd/multi.c */
-void watch_touch(struct call *c, struct db *db, struct bytes key);
-void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by); /* FLUSHDB (NULL) or SWAPDB */
 void multi_free(struct client *cl);               /* discards the queue and unwatches */
 void multi_queue(struct client *cl, const struct command *cmd, const struct bytes *argv, int argc);
+bool multi_writes(const struct client *cl);       /* a queued command writes */
 size_t multi_count(const struct client *cl);
 size_t multi_memory(const struct client *cl);
 size_t multi_watched(const struct client *cl);
@@ -181,7 +192,6 @@ int pubsub_init(struct server *srv);
 void pubsub_fini(struct server *srv);
 void pubsub_forget(struct client *cl);
 size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes message); /* receivers */
-void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid);
 size_t pubsub_client_channels(const struct client *cl), pubsub_client_patterns(const struct client *cl);
 size_t pubsub_channel_count(const struct server *srv), pubsub_pattern_count(const struct server *srv);
 
@@ -193,7 +203,7 @@ int latency_init(struct server *srv);
 void latency_fini(struct server *srv);
 void latency_sample(struct server *srv, const char *event, int64_t ms); /* kept when over the threshold */
 void latency_command(struct command_stats *s, uint64_t ns);             /* LATENCY HISTOGRAM, INFO latencystats */
-void errorstats_count(struct server *srv, const char *error_text);
+void errorstats_count(struct server *srv, struct bytes error_text); /* "WRONGTYPE Operation …" */
 void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count), void *arg);
 void errorstats_reset(struct server *srv);
 void errorstats_fini(struct server *srv);
@@ -202,7 +212,6 @@ void monitor_feed(struct worker *w, const struct client *cl, const struct bytes 
 /* server/lazyfree.c: a thread that frees what is large. */
 int lazyfree_start(struct server *srv);
 void lazyfree_stop(struct server *srv);
-void lazy_free(struct call *c, struct value v);
 size_t lazyfree_pending(const struct server *srv);
 uint64_t lazyfree_freed(const struct server *srv);
 void lazyfree_reset(struct server *srv);
@@ -219,7 +228,5 @@ void listen_accepted(struct worker *w, const demi_qresult_t *qr);
 /* server/cmd/info.c: the text of INFO for the given section names, into out. */
 void info_write(struct worker *w, struct reply *text, const struct bytes *sections, int count);
 
-/* server/log.c: Redis's line format. Levels of alloc/base/log.h. */
-void server_log(struct server *srv, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

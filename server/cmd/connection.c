@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a client says about its own connection: PING, ECHO, AUTH, HELLO, SELECT, RESET, QUIT.
+ */
+#include <string.h>
+
+#include "server/cmd/client_name.h"
+#include "server/command/handlers.h"
+#include "server/ds/number.h"
+#include "server/server.h"
+
+void cmd_ping(struct call *c)
+{
+    if (c->argc > 2) {
+        call_arity_error(c);
+        return;
+    }
+    if ((c->client->flags & CLIENT_PUBSUB) && c->out->proto == 2) {
+        reply_array(c->out, 2);
+        reply_bulk(c->out, BYTES("pong"));
+        reply_bulk(c->out, c->argc == 1 ? BYTES("") : c->argv[1]);
+        return;
+    }
+    if (c->argc == 1) reply_status(c->out, "PONG");
+    else call_bulk(c, c->argv[1]);
+}
+
+void cmd_echo(struct call *c) { call_bulk(c, c->argv[1]); }
+
+void cmd_quit(struct call *c)
+{
+    call_ok(c);
+    client_close_after_reply(c->client);
+}
+
+void cmd_select(struct call *c)
+{
+    int64_t id;
+    if (!call_int_range(c, c->argv[1], INT32_MIN, INT32_MAX, &id, NULL)) return;
+    struct db *db = srv_db(c, id);
+    if (!db) {
+        call_error(c, "ERR DB index is out of range");
+        return;
+    }
+    c->client->db = db;
+    call_ok(c);
+}
+
+/* Takes the same time wherever the two differ. */
+static bool same_secret(struct bytes given, const char *secret)
+{
+    size_t n = strlen(secret);
+    unsigned char diff = given.n != n;
+    for (size_t i = 0; i < given.n; i++) diff |= (unsigned char)(given.p[i] ^ secret[n ? i % n : 0]);
+    return diff == 0;
+}
+
+static const char wrong_pass[] = "WRONGPASS invalid username-password pair or user is disabled.";
+
+static bool authenticate(struct call *c, struct bytes user, struct bytes password)
+{
+    const char *secret = c->cfg->requirepass;
+    bool open = !secret || !*secret;
+    if (!bytes_equal(user, BYTES("default")) || (!open && !same_secret(password, secret))) {
+        c->w->stats.acl_denied_auth++;
+        call_error(c, wrong_pass);
+        return false;
+    }
+    c->client->flags |= CLIENT_AUTHENTICATED;
+    return true;
+}
+
+void cmd_auth(struct call *c)
+{
+    if (c->argc > 3) {
+        call_syntax_error(c);
+        return;
+    }
+    if (c->argc == 2) {
+        if (!c->cfg->requirepass || !*c->cfg->requirepass) {
+            call_error(c, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+                          "configuration is correct?");
+            return;
+        }
+        if (authenticate(c, BYTES("default"), c->argv[1])) call_ok(c);
+        return;
+    }
+    if (authenticate(c, c->argv[1], c->argv[2])) call_ok(c);
+}
+
+struct hello {
+    int proto;
+    bool auth, named;
+    struct bytes user, password, name;
+};
+
+static bool parse_hello(struct call *c, struct hello *h)
+{
+    int next = 1;
+    if (c->argc > 1) {
+        int64_t v;
+        if (!number_parse_i64(c->argv[1], &v)) {
+            call_error(c, "ERR Protocol version is not an integer or out of range");
+            return false;
+        }
+        if (v < 2 || v > 3) {
+            call_error(c, "NOPROTO unsupported protocol version");
+            return false;
+        }
+        h->proto = (int)v;
+        next = 2;
+    }
+    while (next < c->argc) {
+        int more = c->argc - next - 1;
+        if (more >= 2 && bytes_is_word(c->argv[next], "auth")) {
+            h->auth = true;
+            h->user = c->argv[next + 1];
+            h->password = c->argv[next + 2];
+            next += 3;
+        } else if (more >= 1 && bytes_is_word(c->argv[next], "setname")) {
+            h->named = true;
+            h->name = c->argv[next + 1];
+            next += 2;
+        } else {
+            call_errorf(c, "ERR Syntax error in HELLO option '%.*s'", (int)(c->argv[next].n < 128 ? c->argv[next].n : 128),
+                        c->argv[next].p);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void field(struct reply *out, const char *name) { reply_bulk_str(out, name); }
+
+void cmd_hello(struct call *c)
+{
+    struct hello h = {0};
+    struct client *cl = c->client;
+    if (!parse_hello(c, &h)) return;
+    if (h.auth && !authenticate(c, h.user, h.password)) return;
+    if (!(cl->flags & CLIENT_AUTHENTICATED)) {
+        call_error(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+                      "option can be used to authenticate the client and select the RESP protocol version at the same time");
+        return;
+    }
+    if (h.named && !client_set_name(c, h.name)) return;
+    if (h.proto) cl->out.proto = c->out->proto = (uint8_t)h.proto;
+    reply_map(c->out, 7);
+    field(c->out, "server"), field(c->out, "redis");
+    field(c->out, "version"), field(c->out, REDIS_VERSION);
+    field(c->out, "proto"), reply_int(c->out, cl->out.proto);
+    field(c->out, "id"), reply_int(c->out, (int64_t)cl->id);
+    field(c->out, "mode"), field(c->out, "standalone");
+    field(c->out, "role"), field(c->out, "master");
+    field(c->out, "modules"), reply_array(c->out, 0);
+}
+
+void cmd_reset(struct call *c)
+{
+    struct client *cl = c->client;
+    multi_free(cl);
+    pubsub_forget(cl);
+    if (cl->flags & CLIENT_MONITOR) c->w->monitor_count--;
+    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS | CLIENT_MONITOR | CLIENT_ANY_REPLY | CLIENT_PUBSUB |
+                             CLIENT_NO_EVICT | CLIENT_NO_TOUCH);
+    cl->db = &c->srv->dbs[0];
+    cl->out.proto = 2;
+    client_clear_name(cl);
+    if (c->cfg->requirepass && *c->cfg->requirepass) cl->flags &= ~(uint32_t)CLIENT_AUTHENTICATED;
+    reply_status(&cl->out, "RESET");
+}

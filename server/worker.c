@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker's loop: one core, one runtime. A turn takes a batch of completions, hands each to its owner, runs the commands that came
+ * in, pushes the replies, and frees who is gone:
+ *
+ *   demi_wait_batch -> accept | client_popped | wake -> batch_run -> blocked_serve -> client_flush -> client_free
+ *
+ * The wait ends with the next completion, the next deadline of a blocked client, or the next cron.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/log.h"
+#include "server/mem.h"
+#include "server/server.h"
+
+#define BASE_QD       500
+#define TURN_RESULTS  256
+
+void worker_update_time(struct worker *w)
+{
+    w->now_us = clock_wall_us();
+    w->now_ms = w->now_us / 1000;
+    w->turn_ns = clock_mono_ns();
+}
+
+void worker_ready(struct worker *w, struct client *cl)
+{
+    if (cl->flags & CLIENT_READY_QUEUED) return;
+    cl->flags |= CLIENT_READY_QUEUED;
+    cl->next_ready = NULL;
+    *w->ready_tail = cl;
+    w->ready_tail = &cl->next_ready;
+}
+
+void worker_client_of_qd(struct worker *w, int qd, struct client *cl)
+{
+    ASSERT(qd >= BASE_QD);
+    size_t i = (size_t)(qd - BASE_QD);
+    if (i >= w->by_qd_size) {
+        size_t size = w->by_qd_size ? w->by_qd_size * 2 : 256;
+        while (size <= i) size *= 2;
+        w->by_qd = mem_realloc(w->by_qd, size * sizeof *w->by_qd);
+        memset(w->by_qd + w->by_qd_size, 0, (size - w->by_qd_size) * sizeof *w->by_qd);
+        w->by_qd_size = size;
+    }
+    w->by_qd[i] = cl;
+}
+
+int worker_init(struct worker *w, struct server *srv, uint64_t seed)
+{
+    w->srv = srv;
+    rng_seed(&w->rng, seed);
+    list_init(&w->clients);
+    w->ready_tail = &w->ready;
+    reply_init(&w->nowhere, 2);
+    w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
+    w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config};
+    ticks_init(&w->ticks);
+    worker_update_time(w);
+    exec_update_slow_ticks(w);
+    int err = demi_wake_new(&w->wake);
+    if (err) return -err;
+    err = batch_init(w);
+    if (err) return err;
+    return blocked_init(w);
+}
+
+void worker_fini(struct worker *w)
+{
+    list_for_each_safe(it, &w->clients) client_free(list_entry(it, struct client, all));
+    blocked_fini(w);
+    batch_fini(w);
+    if (w->wake) demi_wake_free(w->wake);
+    reply_fini(&w->nowhere);
+    for (unsigned i = 0; i < command_count(); i++) mem_free(w->cmd_stats[i].histogram);
+    mem_free(w->cmd_stats);
+    mem_free(w->by_qd);
+}
+
+static void dispatch(struct worker *w, const demi_qresult_t *qr, demi_qtoken_t *wake_token)
+{
+    if (qr->qr_qt == *wake_token) {
+        if (demi_wake_wait(wake_token, w->wake) != 0) *wake_token = 0;
+        return;
+    }
+    size_t i = (size_t)(qr->qr_qd - BASE_QD);
+    struct client *cl = qr->qr_qd >= BASE_QD && i < w->by_qd_size ? w->by_qd[i] : NULL;
+    if (cl && cl->pop == qr->qr_qt) {
+        client_popped(cl, qr);
+        return;
+    }
+    if (qr->qr_opcode == DEMI_OPC_POP) { /* of a client that is gone */
+        demi_sgarray_t sga = qr->qr_value.sga;
+        if (sga.sga_buf) demi_sgafree(&sga);
+        return;
+    }
+    listen_accepted(w, qr);
+}
+
+static void end_turn(struct worker *w)
+{
+    while (w->flush) {
+        struct client *cl = w->flush;
+        w->flush = cl->next_flush;
+        client_flush(cl);
+    }
+    while (w->dying) {
+        struct client *cl = w->dying;
+        w->dying = cl->next_dying;
+        ASSERT(!(cl->flags & CLIENT_FLUSH_QUEUED) || !w->flush);
+        client_free(cl);
+    }
+}
+
+/* A client that is freed must not be on the ready list any more. */
+static void forget_ready(struct worker *w)
+{
+    struct client **at = &w->ready;
+    while (*at) {
+        if ((*at)->flags & CLIENT_CLOSE_NOW) *at = (*at)->next_ready;
+        else at = &(*at)->next_ready;
+    }
+    w->ready_tail = at;
+}
+
+static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
+{
+    uint64_t ns = next_cron_ns > w->turn_ns ? next_cron_ns - w->turn_ns : 0;
+    int64_t deadline = blocked_next_deadline(w);
+    if (deadline) {
+        uint64_t until = deadline > w->now_ms ? (uint64_t)(deadline - w->now_ms) * 1000000 : 0;
+        if (until < ns) ns = until;
+    }
+    if (w->srv->pause_until_ms) {
+        uint64_t until = w->srv->pause_until_ms > w->now_ms ? (uint64_t)(w->srv->pause_until_ms - w->now_ms) * 1000000 : 0;
+        if (until < ns) ns = until;
+    }
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
+
+static void end_pause(struct worker *w)
+{
+    if (w->now_ms < w->srv->pause_until_ms) return;
+    w->srv->pause_until_ms = 0;
+    list_for_each(it, &w->clients) {
+        struct client *cl = list_entry(it, struct client, all);
+        if (!(cl->flags & CLIENT_PAUSED)) continue;
+        cl->flags &= ~(uint32_t)CLIENT_PAUSED;
+        worker_ready(w, cl);
+    }
+}
+
+int worker_run(struct worker *w)
+{
+    struct server *srv = w->srv;
+    demi_qresult_t results[TURN_RESULTS];
+    demi_qtoken_t wake_token = 0;
+    if (demi_wake_wait(&wake_token, w->wake) != 0) return -EIO;
+    int err = listen_accept(w);
+    if (err) return err;
+    uint64_t next_cron = w->turn_ns;
+    while (!srv->stopping) {
+        int n = 0;
+        struct timespec ts = time_to_sleep(w, next_cron);
+        err = demi_wait_batch(results, TURN_RESULTS, &n, &ts);
+        if (err && err != ETIMEDOUT) return -err;
+        worker_update_time(w);
+        w->events = (size_t)n;
+        for (int i = 0; i < n; i++) dispatch(w, &results[i], &wake_token);
+        if (w->ready) batch_run(w);
+        if (unlikely(w->turn_ns >= next_cron)) {
+            cron_run(w);
+            next_cron = w->turn_ns + (uint64_t)(1000 / srv->config->hz) * 1000000;
+        }
+        blocked_timeouts(w);
+        if (unlikely(srv->pause_until_ms)) end_pause(w);
+        if (w->ready) batch_run(w); /* who was unblocked may have more input */
+        if (unlikely(w->dying)) forget_ready(w);
+        end_turn(w);
+    }
+    end_turn(w);
+    return 0;
+}
