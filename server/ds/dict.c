@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Elements are packed bytes; which of the two shapes they have follows from the dict's ops. Lengths:
+ *
+ *     0 … 252: the byte itself    253: 2 bytes follow    254: 4 follow    255: 8 follow    (little-endian)
+ *
+ * The table is filled densely (TABLE_FILL_DENSE): elements of big hashes are rarely looked up one by one in the server's hot loop, and there
+ * are many of them.
+ */
+#include "server/ds/dict.h"
+
+#include "server/mem.h"
+
+#define LENGTH_U16 253
+#define LENGTH_U32 254
+#define LENGTH_U64 255
+
+struct element {
+    struct bytes field, value;
+};
+
+/* --- elements ------------------------------------------------------------------------------------- */
+
+static size_t length_size(size_t n)
+{
+    if (n < LENGTH_U16) return 1;
+    if (n <= UINT16_MAX) return 3;
+    return n <= UINT32_MAX ? 5 : 9;
+}
+
+static char *length_put(char *p, size_t n)
+{
+    size_t size = length_size(n);
+    static const uint8_t marks[] = {[3] = LENGTH_U16, [5] = LENGTH_U32, [9] = LENGTH_U64};
+    if (size == 1) {
+        *p = (char)n;
+        return p + 1;
+    }
+    *p = (char)marks[size];
+    uint64_t v = n;
+    memcpy(p + 1, &v, size - 1);
+    return p + size;
+}
+
+static inline const char *length_get(const char *p, size_t *n)
+{
+    uint8_t first = (uint8_t)*p++;
+    if (likely(first < LENGTH_U16)) {
+        *n = first;
+        return p;
+    }
+    size_t size = first == LENGTH_U16 ? 2 : first == LENGTH_U32 ? 4 : 8;
+    uint64_t v = 0;
+    memcpy(&v, p, size);
+    *n = v;
+    return p + size;
+}
+
+static struct bytes set_key(const void *entry)
+{
+    struct bytes k;
+    k.p = length_get(entry, &k.n);
+    return k;
+}
+
+static struct bytes map_key(const void *entry)
+{
+    struct bytes k;
+    size_t value_size;
+    k.p = length_get(length_get(entry, &k.n), &value_size);
+    return k;
+}
+
+static const struct table_ops set_ops = {.key = set_key};
+static const struct table_ops map_ops = {.key = map_key};
+
+static struct element element_get(bool is_map, const void *entry)
+{
+    struct element e = {.value = {"", 0}};
+    const char *p = length_get(entry, &e.field.n);
+    if (is_map) p = length_get(p, &e.value.n);
+    e.field.p = p;
+    if (is_map) e.value.p = p + e.field.n;
+    return e;
+}
+
+static size_t element_size(bool is_map, size_t field_size, size_t value_size)
+{
+    size_t n = length_size(field_size) + field_size;
+    return is_map ? n + length_size(value_size) + value_size : n;
+}
+
+static void *element_new(struct dict *d, bool is_map, struct bytes field, struct bytes value)
+{
+    char *entry = mem_alloc(element_size(is_map, field.n, value.n));
+    char *p = length_put(entry, field.n);
+    if (is_map) p = length_put(p, value.n);
+    if (field.n) memcpy(p, field.p, field.n);
+    if (value.n) memcpy(p + field.n, value.p, value.n);
+    d->entry_bytes += mem_size(entry);
+    return entry;
+}
+
+static void element_free(struct dict *d, void *entry)
+{
+    d->entry_bytes -= mem_size(entry);
+    mem_free(entry);
+}
+
+/* Overwrites the value if the new one takes no more than the block, and no less than half of it. */
+static bool element_rewrite(void *entry, struct bytes value)
+{
+    struct element e = element_get(true, entry);
+    size_t need = element_size(true, e.field.n, value.n), room = mem_size(entry);
+    if (need > room || need < room / 2) return false;
+    char *length = (char *)entry + length_size(e.field.n), *field = length + length_size(value.n);
+    if (field != e.field.p) memmove(field, e.field.p, e.field.n); /* first: a longer length takes the field's first bytes */
+    length_put(length, value.n);
+    if (value.n) memcpy(field + e.field.n, value.p, value.n);
+    return true;
+}
+
+/* --- public --------------------------------------------------------------------------------------- */
+
+static void dict_init(struct dict *d, const struct table_ops *ops, uint64_t seed)
+{
+    table_init(&d->t, ops, seed);
+    table_set_fill(&d->t, TABLE_FILL_DENSE);
+    d->entry_bytes = 0;
+}
+
+void dict_init_map(struct dict *d, uint64_t seed) { dict_init(d, &map_ops, seed); }
+void dict_init_set(struct dict *d, uint64_t seed) { dict_init(d, &set_ops, seed); }
+
+static void free_block(void *arg, void *entry) { mem_free(entry); }
+
+void dict_fini(struct dict *d)
+{
+    table_fini(&d->t, free_block, NULL);
+    d->entry_bytes = 0;
+}
+
+bool dict_is_map(const struct dict *d) { return d->t.ops == &map_ops; }
+size_t dict_bytes(const struct dict *d) { return d->entry_bytes + table_bytes(&d->t); }
+void dict_expand(struct dict *d, size_t n) { table_expand(&d->t, n); }
+
+static struct table_slot find(const struct dict *d, uint64_t hash, struct bytes field)
+{
+    return dict_is_map(d) ? table_find_slot_by(&d->t, hash, field, map_key)
+                          : table_find_slot_by(&d->t, hash, field, set_key);
+}
+
+bool dict_has(const struct dict *d, struct bytes field)
+{
+    return find(d, table_hash(&d->t, field), field).bucket != NULL;
+}
+
+bool dict_get(const struct dict *d, struct bytes field, struct bytes *value)
+{
+    struct table_slot s = find(d, table_hash(&d->t, field), field);
+    DASSERT(dict_is_map(d));
+    if (!s.bucket) return false;
+    *value = element_get(true, table_slot_entry(s)).value;
+    return true;
+}
+
+bool dict_set(struct dict *d, struct bytes field, struct bytes value)
+{
+    uint64_t hash = table_hash(&d->t, field);
+    struct table_slot s = find(d, hash, field);
+    DASSERT(dict_is_map(d));
+    if (!s.bucket) {
+        table_insert(&d->t, hash, element_new(d, true, field, value));
+        return true;
+    }
+    void *old = table_slot_entry(s);
+    if (element_rewrite(old, value)) return false;
+    table_replace_slot(&d->t, s, element_new(d, true, element_get(true, old).field, value));
+    element_free(d, old);
+    return false;
+}
+
+bool dict_add(struct dict *d, struct bytes member)
+{
+    uint64_t hash = table_hash(&d->t, member);
+    DASSERT(!dict_is_map(d));
+    if (find(d, hash, member).bucket) return false;
+    table_insert(&d->t, hash, element_new(d, false, member, BYTES("")));
+    return true;
+}
+
+bool dict_delete(struct dict *d, struct bytes field)
+{
+    struct table_slot s = find(d, table_hash(&d->t, field), field);
+    if (!s.bucket) return false;
+    element_free(d, table_delete_slot(&d->t, s));
+    return true;
+}
+
+bool dict_random(const struct dict *d, struct rng *rng, struct bytes *field, struct bytes *value)
+{
+    struct table_slot s = table_random(&d->t, rng);
+    if (!s.bucket) return false;
+    struct element e = element_get(dict_is_map(d), table_slot_entry(s));
+    *field = e.field;
+    if (value) *value = e.value;
+    return true;
+}
+
+struct scan {
+    dict_scan_fn *fn;
+    void *arg;
+    bool is_map;
+};
+
+static void show(void *arg, struct table_slot s)
+{
+    const struct scan *scan = arg;
+    struct element e = element_get(scan->is_map, table_slot_entry(s));
+    scan->fn(scan->arg, e.field, e.value);
+}
+
+uint64_t dict_scan(struct dict *d, uint64_t cursor, dict_scan_fn *fn, void *arg)
+{
+    struct scan scan = {fn, arg, dict_is_map(d)};
+    return table_scan(&d->t, cursor, show, &scan);
+}
+
+void dict_iter_init(struct dict_iter *it, struct dict *d)
+{
+    it->d = d;
+    table_iter_init(&it->it, &d->t);
+}
+
+bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *value)
+{
+    const void *entry = table_iter_next(&it->it);
+    if (!entry) return false;
+    struct element e = element_get(dict_is_map(it->d), entry);
+    *field = e.field;
+    if (value) *value = e.value;
+    return true;
+}
+
+void dict_iter_delete(struct dict_iter *it)
+{
+    element_free(it->d, table_delete_slot(&it->d->t, it->it.slot));
+}
+
+void dict_iter_fini(struct dict_iter *it) { table_iter_fini(&it->it); }
+
+void dict_check(const struct dict *d)
+{
+    size_t entry_bytes = 0;
+    table_check(&d->t);
+    ASSERT(d->t.paused == 0);
+    for (size_t i = 0; i < d->t.bucket_count; i++) {
+        const struct table_bucket *b = table_bucket_at(&d->t, i);
+        for (; b; b = table_bucket_next(b)) {
+            for (unsigned k = 0; k < 7; k++) {
+                if (!(b->meta >> (8 * k) & 0x80)) continue;
+                const void *entry = (const void *)(b->slot[k] & TABLE_PTR_MASK);
+                struct element e = element_get(dict_is_map(d), entry);
+                ASSERT(element_size(dict_is_map(d), e.field.n, e.value.n) <= mem_size(entry));
+                entry_bytes += mem_size(entry);
+            }
+        }
+    }
+    ASSERT(entry_bytes == d->entry_bytes);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/ds/dict.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FIELDS 3000
+
+/* The model: field i has a value of size[i] bytes 'a' + i % 26, or is absent (-1). */
+struct world {
+    struct dict d;
+    int size[FIELDS];
+    unsigned shown[FIELDS], in;
+    struct rng rng;
+};
+
+static char text[70000];
+
+static struct bytes field_of(char *buf, unsigned i) { return bytes_of(buf, (size_t)sprintf(buf, "field:%u", i)); }
+
+static struct bytes value_of(unsigned i, int size)
+{
+    memset(text, 'a' + (int)(i % 26), (size_t)size);
+    return bytes_of(text, (size_t)size);
+}
+
+static void world_init(struct world *w, uint64_t seed)
+{
+    memset(w, 0, sizeof *w);
+    for (unsigned i = 0; i < FIELDS; i++) w->size[i] = -1;
+    rng_seed(&w->rng, seed);
+    dict_init_map(&w->d, seed);
+}
+
+static void set(struct world *w, unsigned i, int size)
+{
+    char buf[32];
+    assert_int_equal(dict_set(&w->d, field_of(buf, i), value_of(i, size)), w->size[i] < 0);
+    w->in += w->size[i] < 0;
+    w->size[i] = size;
+}
+
+static void del(struct world *w, unsigned i)
+{
+    char buf[32];
+    assert_int_equal(dict_delete(&w->d, field_of(buf, i)), w->size[i] >= 0);
+    w->in -= w->size[i] >= 0;
+    w->size[i] = -1;
+}
+
+static void check_all(struct world *w)
+{
+    char buf[32];
+    dict_check(&w->d);
+    assert_int_equal(dict_count(&w->d), w->in);
+    for (unsigned i = 0; i < FIELDS; i++) {
+        struct bytes value;
+        assert_int_equal(dict_has(&w->d, field_of(buf, i)), w->size[i] >= 0);
+        assert_int_equal(dict_get(&w->d, field_of(buf, i), &value), w->size[i] >= 0);
+        if (w->size[i] >= 0) assert_true(bytes_equal(value, value_of(i, w->size[i])));
+    }
+}
+
+static unsigned number_of(struct bytes field)
+{
+    char buf[32] = {0};
+    memcpy(buf, field.p, field.n);
+    return (unsigned)atoi(buf + 6);
+}
+
+static void test_random_changes_agree_with_a_model(void **state)
+{
+    struct world w;
+    world_init(&w, 1);
+    for (int step = 0; step < 40000; step++) {
+        static const int sizes[] = {0, 1, 20, 252, 253, 300, 1000};
+        unsigned i = (unsigned)rng_below(&w.rng, FIELDS);
+        bool growing = step / 10000 % 2 == 0;
+        if (growing ? rng_below(&w.rng, 5) != 0 : rng_below(&w.rng, 5) == 0) {
+            set(&w, i, rng_below(&w.rng, 2) ? sizes[rng_below(&w.rng, 7)] : (int)rng_below(&w.rng, 40));
+        } else {
+            del(&w, i);
+        }
+        if (step % 4000 == 0) check_all(&w);
+    }
+    check_all(&w);
+    for (unsigned i = 0; i < FIELDS; i++) del(&w, i);
+    check_all(&w);
+    assert_int_equal(w.d.entry_bytes, 0);
+    dict_fini(&w.d);
+}
+
+static void test_long_fields_and_values_keep_their_lengths(void **state)
+{
+    static const size_t lengths[] = {0, 1, 252, 253, 65535, 65536, 69999};
+    struct dict d;
+    dict_init_map(&d, 2);
+    memset(text, 'x', sizeof text);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            struct bytes value;
+            assert_int_equal(dict_set(&d, bytes_of(text, lengths[i]), bytes_of(text, lengths[k])), k == 0);
+            assert_true(dict_get(&d, bytes_of(text, lengths[i]), &value));
+            assert_true(bytes_equal(value, bytes_of(text, lengths[k])));
+            dict_check(&d);
+        }
+    }
+    dict_fini(&d);
+}
+
+static void test_a_value_of_the_same_size_stays_where_it_is(void **state)
+{
+    struct dict d;
+    struct bytes before, after;
+    dict_init_map(&d, 3);
+    dict_set(&d, BYTES("field"), BYTES("0123456789"));
+    dict_get(&d, BYTES("field"), &before);
+    dict_set(&d, BYTES("field"), BYTES("9876543210"));
+    dict_get(&d, BYTES("field"), &after);
+    assert_ptr_equal(before.p, after.p);
+    assert_true(bytes_equal(after, BYTES("9876543210")));
+    dict_fini(&d);
+}
+
+static void test_a_set_has_members_without_values(void **state)
+{
+    struct dict d;
+    struct bytes member, value;
+    struct rng rng;
+    char buf[32];
+    rng_seed(&rng, 4);
+    dict_init_set(&d, 4);
+    assert_false(dict_is_map(&d));
+    assert_false(dict_random(&d, &rng, &member, NULL));
+    for (unsigned i = 0; i < FIELDS; i++) assert_true(dict_add(&d, field_of(buf, i)));
+    for (unsigned i = 0; i < FIELDS; i++) assert_false(dict_add(&d, field_of(buf, i)));
+    assert_true(dict_add(&d, BYTES("")));
+    assert_true(dict_has(&d, BYTES("")));
+    assert_true(dict_random(&d, &rng, &member, &value));
+    assert_int_equal(value.n, 0);
+    dict_check(&d);
+    assert_true(dict_delete(&d, BYTES("")));
+    while (dict_random(&d, &rng, &member, NULL)) { /* as SPOP does */
+        struct bytes copy = bytes_of(memcpy(buf, member.p, member.n), member.n);
+        assert_true(dict_delete(&d, copy));
+    }
+    assert_int_equal(dict_count(&d), 0);
+    dict_check(&d);
+    dict_fini(&d);
+}
+
+static void show(void *arg, struct bytes field, struct bytes value)
+{
+    struct world *w = arg;
+    unsigned i = number_of(field);
+    assert_int_equal(value.n, w->size[i]);
+    w->shown[i]++;
+}
+
+static void test_scan_and_iterator_show_each_field_with_its_value(void **state)
+{
+    struct world w;
+    world_init(&w, 5);
+    for (unsigned i = 0; i < FIELDS; i++) set(&w, i, (int)(i % 100));
+    uint64_t cursor = 0;
+    do cursor = dict_scan(&w.d, cursor, show, &w);
+    while (cursor);
+    for (unsigned i = 0; i < FIELDS; i++) assert_int_equal(w.shown[i], 1);
+    struct dict_iter it;
+    struct bytes field, value;
+    dict_iter_init(&it, &w.d);
+    while (dict_iter_next(&it, &field, &value)) {
+        unsigned i = number_of(field);
+        show(&w, field, value);
+        if (i % 2) continue;
+        dict_iter_delete(&it);
+        w.size[i] = -1;
+        w.in--;
+    }
+    dict_iter_fini(&it);
+    for (unsigned i = 0; i < FIELDS; i++) assert_int_equal(w.shown[i], 2);
+    check_all(&w);
+    dict_fini(&w.d);
+}
+
+static void test_the_table_costs_12_bytes_an_element(void **state)
+{
+    struct dict d;
+    char buf[32];
+    dict_init_set(&d, 6);
+    dict_expand(&d, 1000);
+    for (unsigned i = 0; i < 100000; i++) dict_add(&d, field_of(buf, i));
+    assert_true(dict_bytes(&d) - d.entry_bytes < 100000 * 12.6);
+    dict_fini(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_long_fields_and_values_keep_their_lengths),
+        cmocka_unit_test(test_random_changes_agree_with_a_model),
+        cmocka_unit_test(test_a_value_of_the_same_size_stays_where_it_is),
+        cmocka_unit_test(test_a_set_has_members_without_values),
+        cmocka_unit_test(test_scan_and_iterator_show_each_field_with_its_value),
+        cmocka_unit_test(test_the_table_costs_12_bytes_an_element),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
