@@ -54,11 +54,13 @@ struct runtime {
     struct libos *libos[RUNTIME_LIBOS_MAX];
     unsigned libos_count;
     bool need_flush;
-    bool turning;
+    bool polled;        /* some libOS has a poll() */
+    uint32_t quick;     /* waits answered since the last turn without turning */
     int epoll_fd;       /* -1 until something is watched */
     unsigned watched;
     struct spin spin;
     struct runtime_ops time;
+    uint64_t work_since; /* when the thread last stopped spinning or sleeping */
     uint64_t turns, sleeps, spin_ns, work_ns, sleep_ns, spin_paid, spin_wasted;
 };
 
@@ -88,11 +90,17 @@ int runtime_watch(struct runtime *rt, struct watch *w, uint32_t events);
 int runtime_rewatch(struct runtime *rt, struct watch *w, uint32_t events);
 void runtime_unwatch(struct runtime *rt, struct watch *w);
 
-/* One turn without waiting. Returns how much came in. */
-unsigned runtime_turn(struct runtime *rt);
+/* One turn without waiting. peek false: watched descriptors are left out, because runtime_idle() comes next. Returns how much came in. */
+unsigned runtime_turn(struct runtime *rt, bool peek);
 
-/* Turns until there may be something for the caller: something came in, or deadline_ns passed. 0, or what ops.idle said. */
+/* Whether the next runtime_idle() would begin by spinning. */
+bool runtime_spins(const struct runtime *rt);
+
+/* Nothing is left to do: spins, then sleeps until something came in or deadline_ns passed. 0, or what time.idle said. */
 int runtime_idle(struct runtime *rt, uint64_t deadline_ns);
+
+/* The epoll instance and the wake-ups' eventfd exist from here on. */
+int runtime_open_fds(struct runtime *rt);
 
 int runtime_set_option(struct runtime *rt, const char *name, const char *value);
 

@@ -11,18 +11,20 @@
 
 struct buf;
 
+enum seg_kind { SEG_NONE, SEG_BUF, SEG_PIN };
+
 struct seg {
     const char *p;
-    size_t n;
-    uintptr_t hold; /* struct buf *, or a pinned object with SEG_PINNED set, or 0 */
+    uint32_t n;
+    uint32_t kind;
+    void *hold; /* the buffer, or an address inside of the pinned object */
 };
-#define SEG_PINNED 1u
 
-/* A reference on b for n bytes at p. */
-struct seg seg_of_buf(struct buf *b, const void *p, size_t n);
+/* n bytes at p, which lie in b; takes a reference on b. */
+struct seg seg_of_buf(struct buf *b, const void *p, uint32_t n);
 
-/* Pins p's object, which is one of demi_malloc()'s or inside of a buffer. -ENOMEM: could not be pinned and not be copied. */
-int seg_of_memory(struct seg *s, const void *p, size_t n);
+/* Pins the object p points into: one of demi_malloc()'s, or the storage of a buffer. -EINVAL: in neither. -ENOMEM. */
+int seg_of_memory(struct seg *s, const void *p, uint32_t n);
 
 /* The device has let go. */
 void seg_release(struct seg *s);

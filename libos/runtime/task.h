@@ -27,8 +27,9 @@ struct tasks {
     uint32_t words;       /* of 64 slots */
     uint32_t ready_count;
     uint32_t live;
-    struct context *pool[TASK_POOL];
+    struct task *pool[TASK_POOL];
     uint32_t pooled;
+    struct task *ended;     /* its stack may be left now */
     uint64_t spawned, switches;
 };
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the calls of demi/ share: the thread's runtime or ENOSYS, a queue or EBADF, and the turn of the sign. Not installed.
+ */
+#ifndef DEMI_HERE_H
+#define DEMI_HERE_H
+
+#include "demi/ext.h"
+#include "demi/libos.h"
+#include "demi/sga.h"
+#include "demi/wait.h"
+#include "libos/runtime/runtime.h"
+#include "libos/runtime/wait.h"
+
+#include <errno.h>
+
+/* struct runtime *rt = the thread's, or the call ends with ENOSYS. */
+#define HERE(rt)                                                                                   \
+    struct runtime *rt = runtime_current();                                                        \
+    if (unlikely(!rt)) return ENOSYS
+
+/* struct queue *q = the queue behind qd, or the call ends with EBADF. */
+#define QUEUE(q, rt, qd)                                                                           \
+    struct queue *q = queue_find(&(rt)->queues, qd);                                               \
+    if (unlikely(!q)) return EBADF
+
+/* Ends a start: err is what the queue said. On 0 the token is handed out. */
+static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt, demi_qtoken_t *qt_out)
+{
+    if (unlikely(err)) {
+        op_drop(&rt->ops, op);
+        return -err;
+    }
+    *qt_out = qt;
+    return 0;
+}
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Push and pop, and the arrays they carry.
+ *
+ * An array's sga_buf is a struct buf. A caller may move sgaseg_buf forward and shorten sgaseg_len before a push; a segment that reaches outside
+ * of its buffer is refused. A push takes a reference (or a pin), so the caller may free at once.
+ */
+#include "demi/here.h"
+
+#include "alloc/buf.h"
+
+#include <limits.h>
+
+#define SGA_SIZE_MAX 65535u
+
+static demi_sgarray_t sga_of(size_t size)
+{
+    demi_sgarray_t sga = {0};
+    struct buf *b = buf_take(size);
+    if (!b) return sga;
+    buf_put_back(b, size);
+    sga.sga_buf = b;
+    sga.sga_numsegs = 1;
+    sga.sga_segs[0].sgaseg_buf = b->data;
+    sga.sga_segs[0].sgaseg_len = (uint32_t)size;
+    return sga;
+}
+
+demi_sgarray_t demi_sgaalloc(size_t size)
+{
+    if (!runtime_current() || size == 0 || size > SGA_SIZE_MAX) return (demi_sgarray_t){0};
+    return sga_of(size);
+}
+
+demi_sgarray_t demi_sgaalloc_large(size_t size)
+{
+    if (!runtime_current() || size == 0 || size > BUF_SIZE_MAX) return (demi_sgarray_t){0};
+    return sga_of(size);
+}
+
+int demi_sgafree(demi_sgarray_t *sga)
+{
+    if (!sga || !sga->sga_buf || sga->sga_numsegs != 1) return EINVAL;
+    if (!runtime_current()) return ENOSYS;
+    buf_unref(sga->sga_buf);
+    return 0;
+}
+
+/* The segment an array stands for, referenced. */
+static int seg_of_sga(struct seg *s, const demi_sgarray_t *sga)
+{
+    if (sga->sga_numsegs != 1 || !sga->sga_buf) return -EINVAL;
+    struct buf *b = sga->sga_buf;
+    void *p = sga->sga_segs[0].sgaseg_buf;
+    uint32_t n = sga->sga_segs[0].sgaseg_len;
+    if (n == 0 || !buf_contains(b, p, n)) return -EINVAL;
+    *s = seg_of_buf(b, p, n);
+    return 0;
+}
+
+static void release(struct seg *segs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) seg_release(&segs[i]);
+}
+
+/* segs are held; whatever happens they are the queue's or released. */
+static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                socklen_t size, unsigned flags, demi_qtoken_t *qt_out)
+{
+    struct op *op = NULL;
+    demi_qtoken_t qt = 0;
+    if (!(flags & DEMI_PUSH_NO_TOKEN)) {
+        op = op_new(&rt->ops, DEMI_OPC_PUSH, q, q->qd);
+        if (!op) {
+            release(segs, count);
+            return ENOMEM;
+        }
+        qt = op_token(&rt->ops, op);
+    }
+    int err = q->ops->push(q, op, segs, count, addr, size, flags);
+    if (unlikely(err)) {
+        release(segs, count);
+        if (op) op_drop(&rt->ops, op);
+        return -err;
+    }
+    *qt_out = qt;
+    return 0;
+}
+
+int demi_push(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga)
+{
+    if (!qt_out || !sga) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->push) return ENOTSUP;
+    struct seg s;
+    int err = seg_of_sga(&s, sga);
+    return err ? -err : push(rt, q, &s, 1, NULL, 0, 0, qt_out);
+}
+
+int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga, const struct sockaddr *addr, socklen_t size)
+{
+    if (!qt_out || !sga || !addr || size < sizeof addr->sa_family) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->push) return ENOTSUP;
+    struct seg s;
+    int err = seg_of_sga(&s, sga);
+    return err ? -err : push(rt, q, &s, 1, addr, size, 0, qt_out);
+}
+
+/* Holds iov's pieces in segs, leaving out empty ones. Returns how many, or -errno with none held. */
+static int hold(struct seg *segs, const struct iovec *iov, int iovcnt)
+{
+    int n = 0;
+    for (int i = 0; i < iovcnt; i++) {
+        if (iov[i].iov_len == 0) continue;
+        int err = !iov[i].iov_base || iov[i].iov_len > INT_MAX ? -EINVAL
+                                                                : seg_of_memory(&segs[n], iov[i].iov_base, (uint32_t)iov[i].iov_len);
+        if (err) {
+            release(segs, (unsigned)n);
+            return err;
+        }
+        n++;
+    }
+    return n ? n : -EINVAL;
+}
+
+int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
+{
+    if (!qt_out || !iov || iovcnt < 1 || iovcnt > DEMI_PUSHV_MAX) return EINVAL;
+    if (flags & ~(DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN)) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->push) return ENOTSUP;
+    struct seg segs[DEMI_PUSHV_MAX];
+    int n = hold(segs, iov, iovcnt);
+    return n < 0 ? -n : push(rt, q, segs, (unsigned)n, NULL, 0, flags, qt_out);
+}
+
+int demi_pop(demi_qtoken_t *qt_out, int qd)
+{
+    if (!qt_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->pop) return ENOTSUP;
+    struct op *op = op_new(&rt->ops, DEMI_OPC_POP, q, qd);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, q->ops->pop(q, op), qt, qt_out);
+}
+
+int demi_unsent(int qd, size_t *bytes_out)
+{
+    if (!bytes_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    *bytes_out = q->ops->unsent ? q->ops->unsent(q) : 0;
+    return 0;
+}

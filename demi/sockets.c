@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sockets: making, naming and closing them, and their options. Arguments are checked before anything else, in the order in which a caller would
+ * want to hear of them: NULL, the thread, the descriptor, the rest.
+ */
+#include "demi/here.h"
+
+int demi_socket(int *qd_out, int domain, int type, int protocol)
+{
+    if (!qd_out) return EINVAL;
+    HERE(rt);
+    if (type != SOCK_STREAM && type != SOCK_DGRAM) return ENOTSUP;
+    for (unsigned i = 0; i < rt->libos_count; i++) {
+        struct libos *l = rt->libos[i];
+        struct queue *q;
+        if (!l->ops->socket) continue;
+        int err = l->ops->socket(l, domain, type, protocol, &q);
+        if (err == -EAFNOSUPPORT || err == -ESOCKTNOSUPPORT || err == -EPROTONOSUPPORT) continue;
+        if (!err) *qd_out = q->qd;
+        return -err;
+    }
+    return ENOTSUP;
+}
+
+int demi_bind(int qd, const struct sockaddr *addr, socklen_t size)
+{
+    if (!addr) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    return q->ops->bind ? -q->ops->bind(q, addr, size) : ENOTSUP;
+}
+
+int demi_listen(int qd, int backlog)
+{
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (backlog < 1) return EINVAL;
+    if (backlog > SOMAXCONN) backlog = SOMAXCONN;
+    return q->ops->listen ? -q->ops->listen(q, backlog) : ENOTSUP;
+}
+
+int demi_accept(demi_qtoken_t *qt_out, int qd)
+{
+    if (!qt_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->accept) return ENOTSUP;
+    struct op *op = op_new(&rt->ops, DEMI_OPC_ACCEPT, q, qd);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, q->ops->accept(q, op), qt, qt_out);
+}
+
+int demi_connect(demi_qtoken_t *qt_out, int qd, const struct sockaddr *addr, socklen_t size)
+{
+    if (!qt_out || !addr) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->connect) return ENOTSUP;
+    struct op *op = op_new(&rt->ops, DEMI_OPC_CONNECT, q, qd);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, q->ops->connect(q, op, addr, size), qt, qt_out);
+}
+
+int demi_close(int qd)
+{
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    queue_remove(q);
+    q->ops->close(q);
+    return 0;
+}
+
+int demi_shutdown(int qd, int how)
+{
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return EINVAL;
+    return q->ops->shutdown ? -q->ops->shutdown(q, how) : ENOTSUP;
+}
+
+int demi_setsockopt(int qd, int level, int optname, const void *optval, socklen_t optlen)
+{
+    if (!optval) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    return q->ops->setsockopt ? -q->ops->setsockopt(q, level, optname, optval, optlen) : ENOTSUP;
+}
+
+int demi_getsockopt(int qd, int level, int optname, void *optval, socklen_t *optlen)
+{
+    if (!optval || !optlen) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    return q->ops->getsockopt ? -q->ops->getsockopt(q, level, optname, optval, optlen) : ENOTSUP;
+}
+
+int demi_getpeername(int qd, struct sockaddr *addr, socklen_t *addrlen)
+{
+    if (!addr || !addrlen) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    return q->ops->getpeername ? -q->ops->getpeername(q, addr, addrlen) : ENOTSUP;
+}
+
+int demi_getsockname(int qd, struct sockaddr *addr, socklen_t *addrlen)
+{
+    if (!addr || !addrlen) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    return q->ops->getsockname ? -q->ops->getsockname(q, addr, addrlen) : ENOTSUP;
+}
+
+int demi_queue_fd(int qd)
+{
+    struct runtime *rt = runtime_current();
+    struct queue *q = rt ? queue_find(&rt->queues, qd) : NULL;
+    return q && q->ops->fd ? q->ops->fd(q) : -1;
+}

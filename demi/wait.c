@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiting, cancelling, and the user's word of a token.
+ */
+#include "demi/wait.h"
+
+#include "demi/here.h"
+
+int demi_wait(demi_qresult_t *qr_out, demi_qtoken_t qt, const struct timespec *timeout)
+{
+    if (!qr_out) return EINVAL;
+    HERE(rt);
+    uint64_t deadline;
+    int err = wait_deadline(rt, timeout, &deadline);
+    return err ? -err : -wait_one(rt, qt, deadline, qr_out);
+}
+
+int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t qts[], int num_qts,
+                  const struct timespec *timeout)
+{
+    if (!qr_out || !ready_offset || !qts || num_qts <= 0) return EINVAL;
+    HERE(rt);
+    uint64_t deadline;
+    uint32_t offset;
+    int err = wait_deadline(rt, timeout, &deadline);
+    if (!err) err = wait_any(rt, qts, (uint32_t)num_qts, deadline, qr_out, &offset);
+    if (!err) *ready_offset = (int)offset;
+    return -err;
+}
+
+int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts, const struct timespec *timeout)
+{
+    if (!qr_out || !qts || num_qts <= 0) return EINVAL;
+    HERE(rt);
+    uint64_t deadline;
+    int err = wait_deadline(rt, timeout, &deadline);
+    return err ? -err : -wait_all(rt, qts, (uint32_t)num_qts, deadline, qr_out);
+}
+
+int demi_wait_next_n(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const struct timespec *timeout)
+{
+    if (!qr_out || !num_qrs_out || num_qrs <= 0) return EINVAL;
+    HERE(rt);
+    uint64_t deadline;
+    uint32_t count = 0;
+    int err = wait_deadline(rt, timeout, &deadline);
+    if (!err) err = wait_next_n(rt, qr_out, (uint32_t)num_qrs, &count, deadline);
+    *num_qrs_out = (int)count;
+    return -err;
+}
+
+int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const struct timespec *timeout)
+{
+    if (!qr_out || !num_qrs_out || num_qrs <= 0) return EINVAL;
+    HERE(rt);
+    uint64_t deadline;
+    uint32_t count = 0;
+    int err = wait_deadline(rt, timeout, &deadline);
+    if (!err) err = wait_batch(rt, qr_out, (uint32_t)num_qrs, &count, deadline);
+    *num_qrs_out = (int)count;
+    return -err;
+}
+
+int demi_cancel(demi_qtoken_t qt)
+{
+    HERE(rt);
+    return -wait_cancel(rt, qt);
+}
+
+int demi_set_data(demi_qtoken_t qt, void *data)
+{
+    HERE(rt);
+    struct op *op = op_find(&rt->ops, qt);
+    if (!op) return EINVAL;
+    op->data = data;
+    return 0;
+}
+
+void *demi_result_data(const demi_qresult_t *qr)
+{
+    struct runtime *rt = runtime_current();
+    return rt && qr ? op_taken_data(&rt->ops, qr->qr_qt) : NULL;
+}

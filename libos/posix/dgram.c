@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Datagrams. A push is handed to the kernel at once; only when its buffer is full does the datagram wait, in order, for EPOLLOUT.
+ */
+#include "libos/posix/sock.h"
+
+#include "alloc/buf.h"
+#include "alloc/heap.h"
+#include "demi/ext.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define DGRAM_WAITING_MAX 1024 /* a socket, then EBUSY */
+#define DGRAM_BYTES_MAX   65536u
+
+struct dgram {
+    struct dgram *next;
+    struct op *op; /* or NULL */
+    struct sockaddr_un addr_un; /* the longest address there is */
+    socklen_t size; /* 0: the connected peer */
+    uint32_t bytes;
+    unsigned count;
+    struct seg segs[];
+};
+static_assert(sizeof(struct sockaddr_un) >= sizeof(struct sockaddr_in6), "any address fits");
+
+static int transmit(struct sock *s, const struct sockaddr *addr, socklen_t size, const struct seg *segs, unsigned count)
+{
+    struct iovec iov[DEMI_PUSHV_MAX];
+    for (unsigned i = 0; i < count; i++)
+        iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)segs[i].p, .iov_len = segs[i].n};
+    struct msghdr msg = {.msg_name = size ? (void *)(uintptr_t)addr : NULL, .msg_namelen = size, .msg_iov = iov,
+                         .msg_iovlen = count};
+    ssize_t n;
+    do n = sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    s->posix->tx_calls++;
+    if (n < 0) return -errno;
+    s->posix->tx_bytes += (uint64_t)n;
+    return 0;
+}
+
+static void finish(struct sock *s, struct op *op, int err)
+{
+    if (op && err) op_fail(&s->q.rt->ops, op, err);
+    else if (op) op_complete_plain(&s->q.rt->ops, op, 0);
+    else if (err) s->error = err;
+}
+
+static void release(struct seg *segs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) seg_release(&segs[i]);
+}
+
+static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size)
+{
+    if (s->dgram_count == DGRAM_WAITING_MAX) {
+        s->posix->push_busy++;
+        return -EBUSY;
+    }
+    struct dgram *d = mem_alloc(sizeof *d + count * sizeof *segs);
+    if (!d) return -ENOMEM;
+    *d = (struct dgram){.op = op, .size = size, .count = count};
+    if (size) memcpy(&d->addr_un, addr, size);
+    memcpy(d->segs, segs, count * sizeof *segs);
+    for (unsigned i = 0; i < count; i++) d->bytes += segs[i].n;
+    *s->dgram_tail = d;
+    s->dgram_tail = &d->next;
+    s->dgram_count++;
+    s->queued += d->bytes;
+    if (op) op_list_append(&s->pushes, op);
+    if (s->blocked) return 0;
+    s->blocked = true;
+    s->posix->tx_blocked++;
+    sock_watch(s, EPOLLIN | EPOLLOUT);
+    return 0;
+}
+
+int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+               socklen_t size, unsigned flags)
+{
+    struct sock *s = sock_of(q);
+    if (addr && size > sizeof(struct sockaddr_un)) return -EINVAL;
+    if (addr && addr->sa_family != s->domain) return -EINVAL;
+    if (!addr && s->state != SOCK_CONNECTED) return -ENOTCONN;
+    if (!addr) size = 0;
+    int err = s->dgrams ? -EAGAIN : transmit(s, addr, size, segs, count);
+    if (err == -EAGAIN) return park(s, op, segs, count, addr, size);
+    if (s->state == SOCK_NEW && !err) { /* the kernel has given it a port: answers may be popped */
+        err = sock_watch(s, EPOLLIN);
+        s->state = SOCK_BOUND;
+    }
+    release(segs, count);
+    finish(s, op, -err);
+    return 0;
+}
+
+/* The oldest waiting one leaves the list; err 0: it was sent. */
+static void unpark(struct sock *s, int err)
+{
+    struct dgram *d = s->dgrams;
+    s->dgrams = d->next;
+    if (!s->dgrams) s->dgram_tail = &s->dgrams;
+    s->dgram_count--;
+    s->sent += d->bytes;
+    release(d->segs, d->count);
+    if (d->op) op_list_remove(&s->pushes, d->op);
+    finish(s, d->op, err);
+    mem_free(d);
+}
+
+void dgram_send(struct sock *s)
+{
+    while (s->dgrams) {
+        struct dgram *d = s->dgrams;
+        int err = transmit(s, (struct sockaddr *)&d->addr_un, d->size, d->segs, d->count);
+        if (err == -EAGAIN) return;
+        unpark(s, -err);
+    }
+    s->blocked = false;
+    sock_watch(s, EPOLLIN);
+}
+
+void dgram_drop(struct sock *s)
+{
+    while (s->dgrams) unpark(s, ECANCELED);
+}
+
+static bool receive_one(struct sock *s)
+{
+    struct posix *p = s->posix;
+    struct op_table *ops = &s->q.rt->ops;
+    struct buf *b = buf_take(DGRAM_BYTES_MAX);
+    if (!b) {
+        op_fail(ops, op_list_shift(&s->pops), ENOMEM);
+        return true;
+    }
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof from;
+    ssize_t n = recvfrom(s->watch.fd, b->data, DGRAM_BYTES_MAX, 0, (struct sockaddr *)&from, &len);
+    p->rx_calls++;
+    if (n < 0) {
+        int err = errno;
+        buf_unref(b);
+        if (err == EINTR) return true;
+        if (err == EAGAIN) {
+            p->rx_empty++;
+            return s->readable = false;
+        }
+        op_fail(ops, op_list_shift(&s->pops), err);
+        return true;
+    }
+    p->rx_bytes += (uint64_t)n;
+    b->len = (uint32_t)n;
+    struct op *op = op_list_shift(&s->pops);
+    memset(&op->value, 0, sizeof op->value);
+    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, (uint32_t)n}}};
+    if (from.ss_family == AF_INET) memcpy(&op->value.sga.sga_addr, &from, sizeof op->value.sga.sga_addr);
+    else op->value.sga.sga_addr.sin_family = from.ss_family;
+    op_complete(ops, op);
+    return true;
+}
+
+void dgram_receive(struct sock *s)
+{
+    while (s->pops.head && s->readable && receive_one(s));
+}
+
+int dgram_pop(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (s->state == SOCK_NEW) return -EDESTADDRREQ;
+    if (s->error) {
+        op_fail(&q->rt->ops, op, s->error);
+        s->error = 0;
+        return 0;
+    }
+    op_list_append(&s->pops, op);
+    if (s->readable) dgram_receive(s);
+    return 0;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The libOS itself: start, stop, new sockets, the flush, and the events of a socket.
+ */
+#include "libos/posix/posix.h"
+
+#include "alloc/heap.h"
+#include "libos/posix/sock.h"
+#include "libos/runtime/config.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int sock_cancel(struct queue *q, struct op *op);
+static int sock_shutdown(struct queue *q, int how);
+static void sock_close(struct queue *q);
+static size_t sock_unsent(struct queue *q);
+static int sock_fd(struct queue *q) { return sock_of(q)->watch.fd; }
+
+static const struct queue_ops stream_ops = {
+    .name = "posix stream",
+    .bind = sock_bind, .listen = sock_listen, .accept = sock_accept, .connect = sock_connect,
+    .push = stream_push, .pop = stream_pop, .cancel = sock_cancel, .shutdown = sock_shutdown, .close = sock_close,
+    .setsockopt = sock_setsockopt, .getsockopt = sock_getsockopt,
+    .getpeername = sock_getpeername, .getsockname = sock_getsockname,
+    .unsent = sock_unsent, .fd = sock_fd,
+};
+static const struct queue_ops dgram_ops = {
+    .name = "posix datagram",
+    .bind = sock_bind, .connect = sock_connect,
+    .push = dgram_push, .pop = dgram_pop, .cancel = sock_cancel, .shutdown = sock_shutdown, .close = sock_close,
+    .setsockopt = sock_setsockopt, .getsockopt = sock_getsockopt,
+    .getpeername = sock_getpeername, .getsockname = sock_getsockname,
+    .unsent = sock_unsent, .fd = sock_fd,
+};
+
+static void on_event(struct watch *w, uint32_t events)
+{
+    struct sock *s = (struct sock *)((char *)w - offsetof(struct sock, watch));
+    if (s->state == SOCK_LISTENING) {
+        s->readable = true;
+        sock_accept_ready(s);
+        return;
+    }
+    if (s->state == SOCK_CONNECTING) {
+        if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) sock_connect_ready(s);
+        if (s->state != SOCK_CONNECTED) return;
+    }
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->ended = !s->dgram;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        s->readable = true;
+        if (s->pops.head) s->dgram ? dgram_receive(s) : stream_receive(s);
+    }
+    /* An error or a hang-up unblocks writers too: their send tells them. */
+    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : stream_send(s);
+}
+
+int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
+{
+    struct sock *s = mem_calloc(1, sizeof *s);
+    if (!s) return -ENOMEM;
+    s->posix = p;
+    s->watch = (struct watch){.fn = on_event, .fd = fd};
+    s->domain = (uint16_t)domain;
+    s->dgram = dgram;
+    s->recv_size = POSIX_RECV_MIN;
+    s->dgram_tail = &s->dgrams;
+    int err = queue_add(p->base.rt, &s->q, dgram ? &dgram_ops : &stream_ops);
+    if (err) {
+        mem_free(s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+int sock_watch(struct sock *s, uint32_t events)
+{
+    if (s->watched) return runtime_rewatch(s->q.rt, &s->watch, events | EPOLLET);
+    int err = runtime_watch(s->q.rt, &s->watch, events | EPOLLET);
+    s->watched = !err;
+    return err;
+}
+
+void sock_dirty(struct sock *s)
+{
+    if (s->dirty_link) return;
+    struct posix *p = s->posix;
+    s->dirty_next = NULL;
+    s->dirty_link = p->dirty_tail;
+    *p->dirty_tail = s;
+    p->dirty_tail = &s->dirty_next;
+    runtime_need_flush(s->q.rt);
+}
+
+static void sock_clean(struct sock *s)
+{
+    if (!s->dirty_link) return;
+    *s->dirty_link = s->dirty_next;
+    if (s->dirty_next) s->dirty_next->dirty_link = s->dirty_link;
+    else s->posix->dirty_tail = s->dirty_link;
+    s->dirty_link = NULL;
+}
+
+static void posix_flush(struct libos *l)
+{
+    struct posix *p = (struct posix *)l;
+    for (struct sock *s; (s = p->dirty);) {
+        sock_clean(s);
+        stream_send(s);
+    }
+}
+
+static int sock_cancel(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    switch (op->opcode) {
+    case DEMI_OPC_POP:
+        op_list_remove(&s->pops, op);
+        break;
+    case DEMI_OPC_ACCEPT:
+        op_list_remove(&s->accepts, op);
+        break;
+    default: /* bytes that others follow in the stream; a handshake on its way */
+        return -EBUSY;
+    }
+    op_fail(&q->rt->ops, op, ECANCELED);
+    return 0;
+}
+
+static int sock_shutdown(struct queue *q, int how)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    if (how != SHUT_RD && s->out.count) {
+        stream_send(s);
+        if (s->out.count) { /* stream_send() ends the direction once the rest is gone */
+            s->shut = true;
+            if (how == SHUT_WR) return 0;
+            how = SHUT_RD;
+        }
+    }
+    return shutdown(s->watch.fd, how) ? -errno : 0;
+}
+
+static void sock_close(struct queue *q)
+{
+    struct sock *s = sock_of(q);
+    struct op_table *ops = &q->rt->ops;
+    if (s->out.count) stream_send(s);
+    sock_clean(s);
+    stream_drop(s);
+    dgram_drop(s);
+    op_fail_all(ops, &s->pops, ECANCELED);
+    op_fail_all(ops, &s->pushes, ECANCELED);
+    op_fail_all(ops, &s->accepts, ECANCELED);
+    if (s->connecting) op_fail(ops, s->connecting, ECANCELED);
+    wheel_stop(&q->rt->wheel, &s->retry);
+    if (s->watched) runtime_unwatch(q->rt, &s->watch);
+    close(s->watch.fd);
+    mem_free(s);
+}
+
+static size_t sock_unsent(struct queue *q)
+{
+    struct sock *s = sock_of(q);
+    return s->queued - s->sent;
+}
+
+static void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
+
+/* Accepted sockets inherit these from their listener (Linux), so they cost nothing there. */
+static void set_defaults(const struct posix *p, int fd, int domain)
+{
+    if (domain == AF_UNIX) return;
+    if (p->nodelay) set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (p->keepalive) {
+        set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        if (p->keepalive_idle_s) set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, p->keepalive_idle_s);
+        if (p->keepalive_interval_s) set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, p->keepalive_interval_s);
+    }
+    if (p->linger_s >= 0) {
+        struct linger l = {.l_onoff = 1, .l_linger = p->linger_s};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+    }
+}
+
+static int posix_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)
+{
+    struct posix *p = (struct posix *)l;
+    if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return -EAFNOSUPPORT;
+    if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
+    int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); /* protocol follows from type, whatever was said */
+    if (fd < 0) return -errno;
+    if (type == SOCK_STREAM) set_defaults(p, fd, domain);
+    struct sock *s;
+    int err = sock_new(p, fd, domain, type == SOCK_DGRAM, &s);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    *out = &s->q;
+    return 0;
+}
+
+static void configure(struct posix *p, const struct config *conf)
+{
+    p->nodelay = config_bool(conf, "tcp_socket_options.nodelay", true);
+    p->keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
+    p->keepalive_idle_s = (int)(config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000;
+    p->keepalive_interval_s = (int)config_int(conf, "tcp_socket_options.keepalive.interval", 0);
+    p->linger_s = config_bool(conf, "tcp_socket_options.linger.enabled", false)
+                      ? (int)config_int(conf, "tcp_socket_options.linger.time_seconds", 0)
+                      : -1;
+}
+
+static int posix_start(struct runtime *rt, const struct config *conf, struct libos **out)
+{
+    struct posix *p = calloc(1, sizeof *p);
+    if (!p) return -ENOMEM;
+    p->base.rt = rt;
+    p->dirty_tail = &p->dirty;
+    configure(p, conf);
+    const struct { const char *name; const uint64_t *value; } all[] = {
+        {"posix.rx_calls", &p->rx_calls},     {"posix.rx_bytes", &p->rx_bytes},
+        {"posix.rx_empty", &p->rx_empty},     {"posix.tx_calls", &p->tx_calls},
+        {"posix.tx_bytes", &p->tx_bytes},     {"posix.tx_partial", &p->tx_partial},
+        {"posix.tx_blocked", &p->tx_blocked}, {"posix.accepted", &p->accepted},
+        {"posix.connected", &p->connected},   {"posix.accept_backoff", &p->accept_backoff},
+        {"posix.resets", &p->resets},         {"posix.push_busy", &p->push_busy},
+    };
+    int err = runtime_open_fds(rt);
+    for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)
+        err = counters_add(&rt->counters, all[i].name, all[i].value);
+    if (err) {
+        counters_remove(&rt->counters, p, sizeof *p);
+        free(p);
+        return err;
+    }
+    *out = &p->base;
+    return 0;
+}
+
+static void posix_stop(struct libos *l)
+{
+    counters_remove(&l->rt->counters, l, sizeof(struct posix));
+    free(l);
+}
+
+const struct libos_ops posix_libos = {
+    .name = "posix",
+    .start = posix_start,
+    .stop = posix_stop,
+    .socket = posix_socket,
+    .flush = posix_flush,
+};

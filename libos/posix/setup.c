@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Naming, listening, accepting, connecting.
+ *
+ * SO_REUSEADDR is set when a socket begins to listen and not before it binds. Linux lets two sockets bind one address if both have the option and
+ * none listens yet, and a caller is told EADDRINUSE then; but connections of a server that has just ended must not keep its
+ * successor from the port. So a bind is tried without it first, and once more with it: against a bound socket (which does not
+ * have it yet) and a listener that still fails, against leftovers in TIME_WAIT (which inherited it) it succeeds.
+ */
+#include "libos/posix/sock.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
+#define ACCEPT_ABORTS_MAX 64         /* connections that died in the backlog, in one go */
+
+static int check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
+{
+    if (size < sizeof addr->sa_family) return -EINVAL;
+    switch (addr->sa_family) {
+    case AF_INET:
+        if (size != sizeof(struct sockaddr_in)) return -EINVAL;
+        break;
+    case AF_INET6:
+        if (size != sizeof(struct sockaddr_in6)) return -EINVAL;
+        break;
+    case AF_UNIX:
+        if (size > sizeof(struct sockaddr_un)) return -EINVAL;
+        break;
+    default:
+        return -ENOTSUP;
+    }
+    return addr->sa_family == s->domain ? 0 : -EINVAL;
+}
+
+static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); }
+
+int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
+{
+    struct sock *s = sock_of(q);
+    int err = check_addr(s, addr, size);
+    if (err) return err;
+    if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
+    if (s->state == SOCK_LISTENING) return -EINVAL;
+    if (s->state != SOCK_NEW) return -EINVAL;
+    int fd = s->watch.fd;
+    if (bind(fd, addr, size)) {
+        if (errno != EADDRINUSE || s->dgram || s->domain == AF_UNIX) return -errno;
+        reuse_addr(fd, 1);
+        if (bind(fd, addr, size)) {
+            err = -errno;
+            reuse_addr(fd, 0);
+            return err;
+        }
+    }
+    s->state = SOCK_BOUND;
+    if (!s->dgram) return 0;
+    return sock_watch(s, EPOLLIN);
+}
+
+int sock_listen(struct queue *q, int backlog)
+{
+    struct sock *s = sock_of(q);
+    if (s->state == SOCK_NEW) return -EDESTADDRREQ;
+    if (s->state == SOCK_CONNECTED) return -EISCONN;
+    if (s->state != SOCK_BOUND) return -EADDRINUSE;
+    if (s->domain != AF_UNIX) reuse_addr(s->watch.fd, 1);
+    if (listen(s->watch.fd, backlog)) return -errno;
+    int err = sock_watch(s, EPOLLIN);
+    if (err) return err;
+    s->state = SOCK_LISTENING;
+    return 0;
+}
+
+static void complete_accept(struct sock *s, struct op *op, int qd, const struct sockaddr_storage *peer)
+{
+    memset(&op->value, 0, sizeof op->value);
+    op->value.ares.qd = qd;
+    if (peer->ss_family == AF_INET) memcpy(&op->value.ares.addr, peer, sizeof op->value.ares.addr);
+    else op->value.ares.addr.sin_family = peer->ss_family; /* the rest: demi_getpeername() */
+    op_complete(&s->q.rt->ops, op);
+}
+
+static void retry_accept(struct timer *t)
+{
+    struct sock *s = (struct sock *)((char *)t - offsetof(struct sock, retry));
+    sock_accept_ready(s);
+}
+
+static void rest(struct sock *s)
+{
+    s->posix->accept_backoff++;
+    wheel_start(&s->q.rt->wheel, &s->retry, s->q.rt->now + ACCEPT_RETRY_NS, retry_accept);
+}
+
+/* One connection for one operation. 0, or -errno of accept4 or of what follows. */
+static int accept_one(struct sock *s)
+{
+    struct sockaddr_storage peer = {.ss_family = (sa_family_t)s->domain};
+    socklen_t len = sizeof peer;
+    int fd = accept4(s->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return -errno;
+    struct sock *c;
+    int err = sock_new(s->posix, fd, s->domain, false, &c);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    c->state = SOCK_CONNECTED;
+    err = sock_watch(c, EPOLLIN | EPOLLRDHUP);
+    if (err) {
+        queue_remove(&c->q);
+        c->q.ops->close(&c->q);
+        return err;
+    }
+    s->posix->accepted++;
+    complete_accept(s, op_list_shift(&s->accepts), c->q.qd, &peer);
+    return 0;
+}
+
+void sock_accept_ready(struct sock *s)
+{
+    unsigned aborted = 0;
+    if (timer_runs(&s->retry)) return;
+    while (s->accepts.head && s->readable) {
+        switch (accept_one(s)) {
+        case 0:
+            break;
+        case -EAGAIN:
+            s->readable = false;
+            break;
+        case -EMFILE:
+        case -ENFILE:
+        case -ENOBUFS:
+        case -ENOMEM:
+        case -ENOSPC:
+            rest(s);
+            return;
+        default: /* ECONNABORTED, EPROTO and kin are about a connection that is gone (accept(2)) */
+            if (++aborted < ACCEPT_ABORTS_MAX) break;
+            rest(s);
+            return;
+        }
+    }
+}
+
+int sock_accept(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_LISTENING) return -EINVAL;
+    op_list_append(&s->accepts, op);
+    if (s->readable) sock_accept_ready(s);
+    return 0;
+}
+
+static int connected(struct sock *s)
+{
+    s->state = SOCK_CONNECTED;
+    s->posix->connected++;
+    return sock_watch(s, EPOLLIN | EPOLLRDHUP);
+}
+
+int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
+{
+    struct sock *s = sock_of(q);
+    if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
+    if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
+    if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
+    int err = check_addr(s, addr, size);
+    if (err) return err;
+    struct op_table *ops = &q->rt->ops;
+    if (!connect(s->watch.fd, addr, size)) {
+        err = connected(s);
+        if (err) return err;
+        op_complete_plain(ops, op, 0);
+        return 0;
+    }
+    if (errno == EINVAL || errno == EAFNOSUPPORT) return -errno;
+    if (errno != EINPROGRESS) {
+        op_fail(ops, op, errno);
+        return 0;
+    }
+    err = sock_watch(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    if (err) return err;
+    s->state = SOCK_CONNECTING;
+    s->connecting = op;
+    return 0;
+}
+
+void sock_connect_ready(struct sock *s)
+{
+    int err = 0;
+    socklen_t len = sizeof err;
+    getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    if (!err) err = -connected(s);
+    struct op *op = s->connecting;
+    s->connecting = NULL;
+    if (err) {
+        s->state = SOCK_BOUND; /* the kernel has given it a port; it may try again */
+        op_fail(&s->q.rt->ops, op, err);
+    } else {
+        op_complete_plain(&s->q.rt->ops, op, 0);
+    }
+}

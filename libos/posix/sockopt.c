@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Socket options and names. What may be set is a list: options that change what a queue is (SO_RCVTIMEO, O_NONBLOCK's kin) are not in it.
+ */
+#include "libos/posix/sock.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+static const struct { int level, name; } allowed[] = {
+    {SOL_SOCKET, SO_REUSEADDR},  {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},
+    {SOL_SOCKET, SO_SNDBUF},     {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_ERROR},     {SOL_SOCKET, SO_TYPE},
+    {SOL_SOCKET, SO_ACCEPTCONN}, {SOL_SOCKET, SO_DOMAIN},    {SOL_SOCKET, SO_PROTOCOL},  {SOL_SOCKET, SO_BROADCAST},
+    {SOL_SOCKET, SO_PEERCRED},   {SOL_SOCKET, SO_PRIORITY},  {SOL_SOCKET, SO_MARK},      {SOL_SOCKET, SO_BINDTODEVICE},
+    {IPPROTO_TCP, TCP_NODELAY},  {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
+    {IPPROTO_TCP, TCP_MAXSEG},   {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_CORK}, {IPPROTO_TCP, TCP_QUICKACK},
+    {IPPROTO_TCP, TCP_INFO},     {IPPROTO_TCP, TCP_CONGESTION}, {IPPROTO_TCP, TCP_DEFER_ACCEPT}, {IPPROTO_TCP, TCP_FASTOPEN},
+    {IPPROTO_IPV6, IPV6_V6ONLY},
+};
+
+static int check(int level, int name)
+{
+    if (level != SOL_SOCKET && level != IPPROTO_TCP && level != IPPROTO_IPV6) return -ENOTSUP;
+    for (unsigned i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
+        if (allowed[i].level == level && allowed[i].name == name) return 0;
+    return -ENOPROTOOPT;
+}
+
+int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
+{
+    int err = check(level, name);
+    if (err) return err;
+    return setsockopt(sock_of(q)->watch.fd, level, name, val, len) ? -errno : 0;
+}
+
+int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)
+{
+    int err = check(level, name);
+    if (err) return err;
+    return getsockopt(sock_of(q)->watch.fd, level, name, val, len) ? -errno : 0;
+}
+
+typedef int (*name_fn)(int fd, struct sockaddr *addr, socklen_t *len);
+
+static int get_name(struct sock *s, name_fn fn, struct sockaddr *addr, socklen_t *len)
+{
+    struct sockaddr_storage full;
+    socklen_t size = sizeof full;
+    if (fn(s->watch.fd, (struct sockaddr *)&full, &size)) return -errno;
+    if (*len < size) return -EINVAL;
+    memcpy(addr, &full, size);
+    *len = size;
+    return 0;
+}
+
+int sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
+{
+    return get_name(sock_of(q), getpeername, addr, len);
+}
+
+int sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
+{
+    return get_name(sock_of(q), getsockname, addr, len);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bytes of stream sockets, in and out. sock.h says how both are thought.
+ */
+#include "libos/posix/sock.h"
+
+#include "alloc/buf.h"
+#include "alloc/heap.h"
+#include "demi/ext.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define GATHER_MAX 256 /* pieces a call; the kernel's own limit is 1,024 */
+
+/* --- in --- */
+
+/* A queue that fills its buffer twice in a row deserves a bigger one; one that stays below a quarter of it, not. */
+static void adapt(struct sock *s, size_t got)
+{
+    if (got == s->recv_size) {
+        s->recv_small = 0;
+        if (s->recv_size < POSIX_RECV_MAX) s->recv_size *= 2;
+    } else if (s->recv_size > POSIX_RECV_MIN && got < s->recv_size / 4 && ++s->recv_small >= 16) {
+        s->recv_small = 0;
+        s->recv_size /= 2;
+    }
+}
+
+static void complete_pop(struct sock *s, struct buf *b)
+{
+    struct op *op = op_list_shift(&s->pops);
+    memset(&op->value, 0, sizeof op->value);
+    op->value.sga.sga_buf = b;
+    op->value.sga.sga_numsegs = 1;
+    op->value.sga.sga_segs[0].sgaseg_buf = b->data;
+    op->value.sga.sga_segs[0].sgaseg_len = b->len;
+    op_complete(&s->q.rt->ops, op);
+}
+
+/* Answers one pop. False: nothing there any more. */
+static bool receive_one(struct sock *s)
+{
+    struct posix *p = s->posix;
+    struct op_table *ops = &s->q.rt->ops;
+    struct buf *b = buf_take(s->recv_size);
+    if (unlikely(!b)) {
+        op_fail(ops, op_list_shift(&s->pops), ENOMEM);
+        return true;
+    }
+    ssize_t n = recv(s->watch.fd, b->data, s->recv_size, 0);
+    p->rx_calls++;
+    if (likely(n > 0)) {
+        p->rx_bytes += (uint64_t)n;
+        b->len = (uint32_t)n;
+        if ((size_t)n < s->recv_size && !s->ended) s->readable = false;
+        adapt(s, (size_t)n);
+        complete_pop(s, b);
+        return true;
+    }
+    if (n == 0) { /* the end: an array of no bytes, now and for every pop to come */
+        s->ended = true;
+        complete_pop(s, b);
+        return true;
+    }
+    int err = errno;
+    buf_unref(b);
+    if (err == EAGAIN || err == EINTR) {
+        p->rx_empty++;
+        s->readable = err == EINTR;
+        return s->readable;
+    }
+    p->resets += err == ECONNRESET;
+    s->ended = true;
+    op_fail(ops, op_list_shift(&s->pops), err);
+    return true;
+}
+
+void stream_receive(struct sock *s)
+{
+    while (s->pops.head && s->readable && receive_one(s));
+}
+
+int stream_pop(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
+    if (unlikely(s->error)) {
+        op_fail(&q->rt->ops, op, s->error);
+        s->error = 0;
+        return 0;
+    }
+    op_list_append(&s->pops, op);
+    if (s->readable) stream_receive(s);
+    return 0;
+}
+
+/* --- out --- */
+
+static bool ring_reserve(struct seg_ring *r, unsigned count)
+{
+    uint32_t room = r->room ? r->room : 4;
+    while (room - r->count < count) room *= 2;
+    if (room == r->room) return true;
+    struct seg *slots = mem_alloc(room * sizeof *slots);
+    if (!slots) return false;
+    for (uint32_t i = 0; i < r->count; i++) slots[i] = r->slots[(r->head + i) & (r->room - 1)];
+    mem_free(r->slots);
+    r->slots = slots;
+    r->room = room;
+    r->head = 0;
+    return true;
+}
+
+static inline struct seg *ring_at(const struct seg_ring *r, uint32_t i) { return &r->slots[(r->head + i) & (r->room - 1)]; }
+
+/* n bytes have gone. */
+static void ring_consume(struct seg_ring *r, size_t n)
+{
+    while (n) {
+        struct seg *s = ring_at(r, 0);
+        if (n < s->n) {
+            s->p += n;
+            s->n -= (uint32_t)n;
+            return;
+        }
+        n -= s->n;
+        seg_release(s);
+        r->head++;
+        r->count--;
+    }
+}
+
+void stream_drop(struct sock *s)
+{
+    for (; s->out.count; s->out.head++, s->out.count--) seg_release(ring_at(&s->out, 0));
+    mem_free(s->out.slots);
+    s->out = (struct seg_ring){0};
+    s->sent = s->queued;
+}
+
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                socklen_t size, unsigned flags)
+{
+    struct sock *s = sock_of(q);
+    if (unlikely(addr)) return -ENOTSUP;
+    if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
+    if (unlikely(s->shut)) return -EPIPE;
+    if (unlikely(s->out.count + count > POSIX_UNSENT_MAX)) {
+        s->posix->push_busy++;
+        return -EBUSY;
+    }
+    if (s->out.room - s->out.count < count && !ring_reserve(&s->out, count)) return -ENOMEM;
+    for (unsigned i = 0; i < count; i++) {
+        *ring_at(&s->out, s->out.count++) = segs[i];
+        s->queued += segs[i].n;
+    }
+    if (op) {
+        op->arg = s->queued;
+        op_list_append(&s->pushes, op);
+    }
+    if (!s->blocked) sock_dirty(s);
+    return 0;
+}
+
+static ssize_t send_some(struct sock *s)
+{
+    struct seg_ring *r = &s->out;
+    s->posix->tx_calls++;
+    if (r->count == 1) return send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n, MSG_NOSIGNAL);
+    struct iovec iov[GATHER_MAX];
+    struct msghdr msg = {.msg_iov = iov};
+    for (uint32_t i = 0; i < r->count && i < GATHER_MAX; i++) {
+        struct seg *seg = ring_at(r, i);
+        iov[msg.msg_iovlen++] = (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
+    }
+    return sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+}
+
+/* The connection is gone for writers: whoever waits is told, and if nobody does, the next pop is. */
+static void fail_pushes(struct sock *s, int err)
+{
+    s->posix->resets += err == ECONNRESET || err == EPIPE;
+    if (!s->pushes.head) s->error = err;
+    stream_drop(s);
+    op_fail_all(&s->q.rt->ops, &s->pushes, err);
+    if (!s->error || !s->pops.head) return;
+    s->error = 0;
+    op_fail(&s->q.rt->ops, op_list_shift(&s->pops), err);
+}
+
+static void set_blocked(struct sock *s, bool blocked)
+{
+    if (s->blocked == blocked) return;
+    s->blocked = blocked;
+    s->posix->tx_blocked += blocked;
+    sock_watch(s, EPOLLIN | EPOLLRDHUP | (blocked ? (uint32_t)EPOLLOUT : 0));
+}
+
+void stream_send(struct sock *s)
+{
+    struct op_table *ops = &s->q.rt->ops;
+    while (s->out.count) {
+        ssize_t n = send_some(s);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) {
+                set_blocked(s, true);
+                return;
+            }
+            fail_pushes(s, errno);
+            break;
+        }
+        s->posix->tx_bytes += (uint64_t)n;
+        s->sent += (uint64_t)n;
+        ring_consume(&s->out, (size_t)n);
+        for (struct op *op; (op = s->pushes.head) && op->arg <= s->sent;) {
+            op_list_remove(&s->pushes, op);
+            op_complete_plain(ops, op, 0);
+        }
+        s->posix->tx_partial += s->out.count != 0;
+    }
+    set_blocked(s, false);
+    if (unlikely(s->shut)) {
+        s->shut = false;
+        shutdown(s->watch.fd, SHUT_WR);
+    }
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The slow paths of op.h: growth, claims, taking results, tearing down.
+ *
+ * Chunks hold 1,024 slots. The free list is last in, first out: the slot used last is in the cache. What pop results hold when a runtime ends
+ * without anybody having taken them is given back by the runtime, which knows buffers; this file does not.
+ */
+#include "libos/runtime/op.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static_assert(sizeof(demi_qresult_t) == 64, "API-24");
+static_assert(sizeof(demi_sgarray_t) == 40, "API-24");
+
+int op_table_init(struct op_table *t, uint32_t id)
+{
+    memset(t, 0, sizeof *t);
+    t->owner = (2 + id % 253) << OP_INDEX_BITS;
+    return op_table_grow(t) ? 0 : -ENOMEM;
+}
+
+void op_table_free(struct op_table *t)
+{
+    for (uint32_t i = 0; i < t->chunk_count; i++) free(t->chunks[i]);
+    free(t->chunks);
+    memset(t, 0, sizeof *t);
+}
+
+bool op_table_grow(struct op_table *t)
+{
+    if (t->chunk_count == OP_MAX / OP_CHUNK) return false;
+    if (t->chunk_count == t->chunk_room) {
+        uint32_t room = t->chunk_room ? t->chunk_room * 2 : 16;
+        struct op **chunks = realloc(t->chunks, room * sizeof *chunks);
+        if (!chunks) return false;
+        t->chunks = chunks;
+        t->chunk_room = room;
+    }
+    struct op *chunk = aligned_alloc(64, OP_CHUNK * sizeof *chunk);
+    if (!chunk) return false;
+    memset(chunk, 0, OP_CHUNK * sizeof *chunk);
+    for (uint32_t i = OP_CHUNK; i-- > 0;) {
+        chunk[i].generation = 1;
+        chunk[i].index = t->chunk_count * OP_CHUNK + i;
+        chunk[i].next = t->free;
+        t->free = &chunk[i];
+    }
+    t->chunks[t->chunk_count++] = chunk;
+    return true;
+}
+
+void op_wake_waiter(struct op_table *t, struct op *op)
+{
+    struct waiter *w = op->waiter;
+    if (w) {
+        op_list_append(&w->done, op);
+    } else {
+        op_list_append(&t->ready, op);
+        t->ready_count++;
+        w = t->anything;
+        t->anything = w->next;
+        w->next = NULL;
+    }
+    if (w->wake) w->wake(w);
+}
+
+void op_fail_all(struct op_table *t, struct op_list *l, int err)
+{
+    for (struct op *op; (op = op_list_shift(l));) op_fail(t, op, err);
+}
+
+void op_take(struct op_table *t, struct op *op, demi_qresult_t *out)
+{
+    DASSERT(op->state == OP_DONE);
+    out->qr_opcode = op->failed ? DEMI_OPC_FAILED : (demi_opcode_t)op->opcode;
+    out->qr_qd = op->qd;
+    out->qr_qt = op_token(t, op);
+    out->qr_ret = op->ret;
+    memcpy(&out->qr_value, &op->value, sizeof out->qr_value);
+
+    if (op->waiter) {
+        op_list_remove(&op->waiter->done, op);
+    } else {
+        op_list_remove(&t->ready, op);
+        t->ready_count--;
+    }
+    op->waiter = NULL;
+    op->state = OP_TAKEN;
+    op->generation++;
+    op_list_append(&t->taken, op);
+    t->outstanding--;
+}
+
+int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offset)
+{
+    if (op->waiter == w) return 0; /* named twice in one array: the first place counts */
+    if (op->waiter) return -EBUSY;
+    op->waiter = w;
+    op->offset = offset;
+    if (op->state == OP_DONE) {
+        op_list_remove(&t->ready, op);
+        t->ready_count--;
+        op_list_append(&w->done, op);
+    }
+    return 0;
+}
+
+void op_unclaim(struct op_table *t, struct op *op, struct waiter *w)
+{
+    if (op->waiter != w) return;
+    op->waiter = NULL;
+    if (op->state != OP_DONE) return;
+    op_list_remove(&w->done, op);
+    if (unlikely(t->anything)) {
+        op_wake_waiter(t, op);
+        return;
+    }
+    op_list_append(&t->ready, op);
+    t->ready_count++;
+}
+
+void op_table_check(const struct op_table *t)
+{
+    uint64_t alive = 0, ready = 0;
+    for (uint32_t i = 0; i < t->chunk_count * OP_CHUNK; i++) {
+        const struct op *op = op_at(t, i);
+        ASSERT(op->index == i);
+        alive += op->state == OP_PENDING || op->state == OP_DONE;
+    }
+    for (const struct op *op = t->ready.head; op; op = op->next) {
+        ASSERT(op->state == OP_DONE);
+        ASSERT(!op->waiter);
+        ready++;
+    }
+    ASSERT(alive == t->outstanding);
+    ASSERT(ready == t->ready_count);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See task.h. The loop switches to a task and a task back to the loop: never from task to task, so there is always one place to return to.
+ * A task that ends cannot give back the stack it stands on; the loop does, right after the switch.
+ */
+#include "libos/runtime/task.h"
+
+#include "libos/runtime/runtime.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct task {
+    struct context *context;
+    struct runtime *rt;
+    int64_t (*fn)(void *arg);
+    void *arg;
+    struct op *op;
+    uint32_t slot;
+};
+
+int tasks_init(struct tasks *t)
+{
+    *t = (struct tasks){0};
+    t->main = context_new_self();
+    return t->main ? 0 : -ENOMEM;
+}
+
+static void task_free(struct task *t)
+{
+    context_free(t->context);
+    free(t);
+}
+
+void tasks_free(struct tasks *t)
+{
+    for (uint32_t i = 0; i < t->words * 64; i++)
+        if (t->slots[i]) task_free(t->slots[i]);
+    while (t->pooled) task_free(t->pool[--t->pooled]);
+    free(t->slots);
+    free(t->ready);
+    context_free(t->main);
+    *t = (struct tasks){0};
+}
+
+static void task_main(void *arg)
+{
+    struct task *t = arg;
+    struct runtime *rt = t->rt;
+    int64_t ret = t->fn(t->arg);
+    if (t->op) op_complete_plain(&rt->ops, t->op, ret);
+    rt->tasks.ended = t;
+    rt->tasks.running = NULL;
+    context_exit(t->context, rt->tasks.main);
+}
+
+static int find_slot(struct tasks *t, uint32_t *out)
+{
+    for (uint32_t i = 0; i < t->words * 64; i++) {
+        if (t->slots[i]) continue;
+        *out = i;
+        return 0;
+    }
+    uint32_t words = t->words ? t->words * 2 : 1;
+    if (words * 64 > TASK_MAX) return -EAGAIN;
+    struct task **slots = realloc(t->slots, words * 64 * sizeof *slots);
+    if (!slots) return -ENOMEM;
+    t->slots = slots;
+    uint64_t *ready = realloc(t->ready, words * sizeof *ready);
+    if (!ready) return -ENOMEM;
+    t->ready = ready;
+    for (uint32_t i = t->words; i < words; i++) ready[i] = 0;
+    for (uint32_t i = t->words * 64; i < words * 64; i++) slots[i] = NULL;
+    *out = t->words * 64;
+    t->words = words;
+    return 0;
+}
+
+/* A task with a stack, from the pool if the default size is enough. */
+static struct task *task_get(struct tasks *ts, size_t stack_bytes)
+{
+    if (stack_bytes <= TASK_STACK_DEFAULT && ts->pooled) {
+        struct task *t = ts->pool[--ts->pooled];
+        context_reset(t->context, task_main, t);
+        return t;
+    }
+    if (stack_bytes < TASK_STACK_DEFAULT) stack_bytes = TASK_STACK_DEFAULT;
+    struct task *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->context = context_new(task_main, t, stack_bytes);
+    if (t->context) return t;
+    free(t);
+    return NULL;
+}
+
+static void task_put(struct tasks *ts, struct task *t)
+{
+    if (ts->pooled < TASK_POOL && context_stack_bytes(t->context) == TASK_STACK_DEFAULT) ts->pool[ts->pooled++] = t;
+    else task_free(t);
+}
+
+int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes, struct op *op)
+{
+    struct tasks *ts = &rt->tasks;
+    if (stack_bytes > TASK_STACK_MAX) return -EINVAL;
+    uint32_t slot;
+    int err = find_slot(ts, &slot);
+    if (err) return err;
+    struct task *t = task_get(ts, stack_bytes);
+    if (!t) return -ENOMEM;
+    t->rt = rt;
+    t->fn = fn;
+    t->arg = arg;
+    t->op = op;
+    t->slot = slot;
+    ts->slots[slot] = t;
+    ts->live++;
+    ts->spawned++;
+    task_wake(rt, t);
+    return 0;
+}
+
+void task_wake(struct runtime *rt, struct task *t)
+{
+    uint64_t bit = 1ull << (t->slot & 63), *word = &rt->tasks.ready[t->slot >> 6];
+    rt->tasks.ready_count += !(*word & bit);
+    *word |= bit;
+}
+
+void task_suspend(struct runtime *rt)
+{
+    struct task *t = rt->tasks.running;
+    ASSERT(t);
+    rt->tasks.running = NULL;
+    context_switch(t->context, rt->tasks.main);
+}
+
+void task_yield(struct runtime *rt)
+{
+    task_wake(rt, rt->tasks.running);
+    task_suspend(rt);
+}
+
+static void task_run(struct tasks *ts, struct task *t)
+{
+    ts->running = t;
+    ts->switches++;
+    context_switch(ts->main, t->context);
+    if (!ts->ended) return;
+    ts->ended = NULL;
+    ts->slots[t->slot] = NULL;
+    ts->live--;
+    task_put(ts, t);
+}
+
+unsigned tasks_run(struct runtime *rt)
+{
+    struct tasks *ts = &rt->tasks;
+    if (!ts->ready_count) return 0;
+    unsigned ran = 0;
+    for (uint32_t w = 0; w < ts->words; w++) {
+        uint64_t bits = ts->ready[w];
+        ts->ready[w] = 0;
+        ts->ready_count -= (uint32_t)__builtin_popcountll(bits);
+        for (; bits; bits &= bits - 1, ran++) task_run(ts, ts->slots[w * 64 + (unsigned)__builtin_ctzll(bits)]);
+    }
+    return ran;
+}

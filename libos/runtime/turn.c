@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop's turn, and what the thread does when there is nothing to do.
+ *
+ * Idleness. A thread that sleeps costs its peer 20 to 50 us until it runs again; one that spins costs a core. So each wait leaves one bit: had
+ * spinning paid, that is, did something come in within twice the limit (twice, because a peer that sleeps makes us slower too, and a pair
+ * of sleepers would otherwise never learn that they could be quick)? A thread spins while at least SPIN_QUORUM of its last
+ * SPIN_MEMORY waits say yes. One busy connection keeps it spinning; a pause costs one limit's worth and then nothing; a timer
+ * ten times a second never starts it.
+ *
+ * Time between a sleep's (or spin's) end and the next one's begin counts as work.
+ */
+#include "libos/runtime/runtime.h"
+
+#include "alloc/heap.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#define SPIN_MEMORY 8
+#define SPIN_QUORUM 3
+#define EVENTS_MAX  256
+#define COLLECT_EVERY 64 /* turns between two looks at what other threads freed */
+
+static inline uint64_t read_clock(struct runtime *rt) { return rt->now = rt->time.now_ns(rt->time.arg); }
+
+static unsigned dispatch(const struct epoll_event *ev, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct watch *w = ev[i].data.ptr;
+        if (w) w->fn(w, ev[i].events); /* NULL: the eventfd, which only had to end the sleep */
+    }
+    return n > 0 ? (unsigned)n : 0;
+}
+
+static unsigned peek_fds(struct runtime *rt)
+{
+    if (!rt->watched) return 0;
+    struct epoll_event ev[EVENTS_MAX];
+    return dispatch(ev, epoll_wait(rt->epoll_fd, ev, EVENTS_MAX, 0));
+}
+
+static unsigned poll_devices(struct runtime *rt)
+{
+    unsigned n = 0;
+    if (!rt->polled) return 0;
+    for (unsigned i = 0; i < rt->libos_count; i++)
+        if (rt->libos[i]->ops->poll) n += rt->libos[i]->ops->poll(rt->libos[i]);
+    return n;
+}
+
+unsigned runtime_turn(struct runtime *rt, bool peek)
+{
+    rt->turns++;
+    rt->quick = 0;
+    if (rt->need_flush) runtime_flush(rt);
+    read_clock(rt);
+    unsigned n = poll_devices(rt);
+    if (peek) n += peek_fds(rt);
+    n += wakes_collect(rt);
+    if (rt->wheel.count) n += wheel_advance(&rt->wheel, rt->now);
+    n += tasks_run(rt);
+    if (rt->need_flush) runtime_flush(rt);
+    if (rt->turns % COLLECT_EVERY == 0) heap_collect();
+    return n;
+}
+
+bool runtime_spins(const struct runtime *rt)
+{
+    return rt->spin.limit_ns && __builtin_popcount(rt->spin.history & ((1u << SPIN_MEMORY) - 1)) >= SPIN_QUORUM;
+}
+
+static void remember(struct runtime *rt, bool paid) { rt->spin.history = rt->spin.history << 1 | paid; }
+
+static uint64_t next_deadline(struct runtime *rt, uint64_t deadline)
+{
+    uint64_t at = wheel_next(&rt->wheel);
+    if (at < deadline) deadline = at;
+    for (unsigned i = 0; i < rt->libos_count; i++) {
+        struct libos *l = rt->libos[i];
+        if (!l->ops->next_deadline) continue;
+        at = l->ops->next_deadline(l);
+        if (at < deadline) deadline = at;
+    }
+    return deadline;
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool rang(struct runtime *rt) { return atomic_load_explicit(&rt->wakes.rang, memory_order_relaxed); }
+
+/* True: something came in, or the deadline passed. */
+static bool spin(struct runtime *rt, uint64_t start, uint64_t deadline)
+{
+    uint64_t until = start + rt->spin.limit_ns;
+    bool found = false;
+    do {
+        found = poll_devices(rt) || peek_fds(rt) || rang(rt);
+        if (found) break;
+        relax();
+    } while (read_clock(rt) < until && rt->now < deadline);
+    read_clock(rt);
+    rt->spin_ns += rt->now - start;
+    if (found) {
+        remember(rt, true);
+        rt->spin_paid++;
+    } else {
+        rt->spin_wasted++;
+    }
+    return found || rt->now >= deadline;
+}
+
+/* 0: every device will raise a descriptor. */
+static int arm_devices(struct runtime *rt)
+{
+    for (unsigned i = 0; i < rt->libos_count; i++) {
+        struct libos *l = rt->libos[i];
+        int err = l->ops->arm ? l->ops->arm(l) : 0;
+        if (err) return err;
+    }
+    return 0;
+}
+
+static int wait_fds(struct runtime *rt, struct epoll_event *ev, uint64_t deadline)
+{
+    if (deadline == UINT64_MAX) return epoll_wait(rt->epoll_fd, ev, EVENTS_MAX, -1);
+    uint64_t ns = deadline - rt->now;
+    struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    int n = epoll_pwait2(rt->epoll_fd, ev, EVENTS_MAX, &ts, NULL);
+    if (n >= 0 || errno != ENOSYS) return n;
+    uint64_t ms = (ns + 999999) / 1000000; /* before Linux 5.11 */
+    return epoll_wait(rt->epoll_fd, ev, EVENTS_MAX, ms > 1000000 ? 1000000 : (int)ms);
+}
+
+static void sleep_on_fds(struct runtime *rt, uint64_t start, uint64_t deadline)
+{
+    struct epoll_event ev[EVENTS_MAX];
+    uint64_t began = rt->now;
+    atomic_store(&rt->wakes.sleeping, true);
+    int n = 0;
+    if (!atomic_load(&rt->wakes.rang)) {
+        bool may_sleep = !arm_devices(rt);
+        n = wait_fds(rt, ev, may_sleep ? deadline : rt->now);
+        rt->sleeps += may_sleep;
+    }
+    atomic_store_explicit(&rt->wakes.sleeping, false, memory_order_relaxed);
+    read_clock(rt);
+    rt->sleep_ns += rt->now - began;
+    remember(rt, n > 0 && rt->now - start <= 2 * rt->spin.limit_ns);
+    dispatch(ev, n);
+}
+
+int runtime_idle(struct runtime *rt, uint64_t deadline)
+{
+    if (rt->need_flush) runtime_flush(rt);
+    if (rt->tasks.ready_count || rang(rt)) return 0;
+    deadline = next_deadline(rt, deadline);
+    if (rt->time.idle) {
+        if (deadline <= rt->now) return 0;
+        int err = rt->time.idle(rt->time.arg, deadline);
+        read_clock(rt);
+        return err;
+    }
+    int err = runtime_open_fds(rt);
+    if (err) return err;
+    uint64_t start = read_clock(rt);
+    rt->work_ns += start - rt->work_since;
+    if (deadline > start && !(runtime_spins(rt) && spin(rt, start, deadline))) sleep_on_fds(rt, start, deadline);
+    rt->work_since = rt->now;
+    return 0;
+}
