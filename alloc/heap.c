@@ -9,6 +9,8 @@
  *
  * Each class allocates from one slab, its current one, until that is exhausted; then from one with free slots; then from a new one. A slab that
  * falls empty goes back to its chunk at once unless it is current, and a chunk that falls empty goes back to the region.
+ * In front of the slabs of up to 1 KiB stands a stack of free objects a class: without it every free into a full slab moves lists about, and the next
+ * allocation takes a cold object: 33 ns a pair under random replacement against 13 (Nov 2026).
  *
  * Why not jemalloc's arenas with extent hooks: a pin may point into the middle of an object, and jemalloc tells nobody where an object starts; its classes step
  * by 16 and more; its memory is returned when its clock says so. What is here is smaller than the tables around it would have been, and
@@ -26,11 +28,12 @@
 #define DRAIN_BATCH       4096 /* frees of other threads taken back a call: about 50 us */
 #define PURGE_CHUNKS      2    /* given back to the system a call: 4 MiB */
 #define DIRTY_CHUNKS_KEEP 4    /* free memory kept for the next use: 8 MiB, or a 64th of the heap */
+#define CACHE_BYTES       8192 /* a class, and */
+#define CACHE_OBJECTS_MAX 64   /* objects; 8 at least, by SMALL_MAX */
 #define BIN_SEARCH_MAX    4    /* chunks looked at whose longest run may be too short */
 
 /* The heap of a thread that has none: nothing to give, never written to. */
-static struct slab slab_none;
-static struct heap_front front_none = {.current = {[0 ... SLAB_CLASSES - 1] = &slab_none}};
+static struct heap_front front_none;
 __thread struct heap_front *heap_front = &front_none;
 
 /* Heaps whose threads have ended; process-wide, because their objects are. */
@@ -73,7 +76,10 @@ static void mark_huge_freed(struct huge *g) {}
 static void heap_init(struct heap *h)
 {
     memset(h, 0, sizeof *h);
-    h->front = front_none;
+    for (uint32_t i = 1; i < SMALL_CLASSES; i++) {
+        uint32_t max = CACHE_BYTES / slab_class_size(i);
+        h->front.caches[i].max = max > CACHE_OBJECTS_MAX ? CACHE_OBJECTS_MAX : max;
+    }
     for (size_t i = 0; i < SLAB_CLASSES; i++) list_init(&h->partial[i]);
     for (size_t i = 0; i < CHUNK_BINS; i++) list_init(&h->bins[i]);
     region_set_init(&h->regions, h);
@@ -218,6 +224,7 @@ static struct slab *slab_new(struct heap *h, uint32_t size_class)
     s->size = size;
     s->size_class = (uint16_t)size_class;
     s->end = (uint32_t)(blocks * BLOCK_SIZE / size * size);
+    s->slow = size > SMALL_MAX ? SLAB_LARGE : 0;
     list_init(&s->link);
     return s;
 }
@@ -231,32 +238,39 @@ static struct slab *slab_open(struct heap *h, uint32_t size_class)
     struct slab *s = link ? list_entry(link, struct slab, link) : slab_new(h, size_class);
     if (!s) return NULL;
     s->retire_at = UINT32_MAX;
-    h->front.current[size_class] = s;
+    h->current[size_class] = s;
     return s;
 }
 
 static void slab_close(struct heap *h, struct slab *s)
 {
-    h->front.current[s->size_class] = &slab_none;
+    h->current[s->size_class] = NULL;
     s->retire_at = 0;
-    s->slow |= SLAB_FULL;
+    s->full = true;
 }
 
-void heap_retire(struct slab *s)
+static void slab_retire(struct heap *h, struct slab *s)
 {
-    struct heap *h = s->owner;
     list_remove(&s->link);
     give_blocks(h, s, slab_blocks(s->size));
 }
 
-static void *alloc_slot(struct heap *h, uint32_t size_class)
+/* The class's current slab, with at least one slot in its free list. */
+static struct slab *slab_with_free(struct heap *h, uint32_t size_class)
 {
-    struct slab *s = h->front.current[size_class];
-    while (!s->free && (s == &slab_none || !slab_prepare(s))) {
-        if (s != &slab_none) slab_close(h, s);
+    struct slab *s = h->current[size_class];
+    while (!s || (!s->free && !slab_prepare(s))) {
+        if (s) slab_close(h, s);
         s = slab_open(h, size_class);
         if (!s) return NULL;
     }
+    return s;
+}
+
+static void *alloc_slot(struct heap *h, uint32_t size_class)
+{
+    struct slab *s = slab_with_free(h, size_class);
+    if (unlikely(!s)) return NULL;
     void *p = s->free;
     unpoison(p, s->size);
     s->free = *(void **)p;
@@ -266,17 +280,60 @@ static void *alloc_slot(struct heap *h, uint32_t size_class)
     return p;
 }
 
-static void free_slot(struct heap *h, struct slab *s, void *p)
+static void return_slot(struct heap *h, struct slab *s, void *p)
 {
     *(void **)p = s->free;
     poison(p, s->size);
     s->free = p;
-    h->front.used -= s->size;
-    if (s->slow & SLAB_FULL) {
-        s->slow &= (uint8_t)~SLAB_FULL;
+    if (s->full) {
+        s->full = false;
         list_push_front(&h->partial[s->size_class], &s->link);
     }
-    if (--s->used == s->retire_at) heap_retire(s);
+    if (--s->used == s->retire_at) slab_retire(h, s);
+}
+
+static void free_slot(struct heap *h, struct slab *s, void *p)
+{
+    h->front.used -= s->size;
+    return_slot(h, s, p);
+}
+
+/* --- caches --- */
+
+/* Keeps what was freed last. */
+void heap_flush_cache(struct heap_cache *c)
+{
+    struct heap *h = heap_of_thread();
+    void *last = c->top;
+    for (uint32_t i = 1; i < c->max / 2; i++) last = *(void **)last;
+    void *p = *(void **)last;
+    *(void **)last = NULL;
+    c->count = c->max / 2;
+    while (p) {
+        void *next = *(void **)p;
+        return_slot(h, slab_of(p), p);
+        p = next;
+    }
+}
+
+/* The cache is empty: moves the free slots of the current slab that are at hand into it, and gives out the first. */
+static void *alloc_small(struct heap *h, uint32_t size_class)
+{
+#ifdef MEM_CHECKED
+    return alloc_slot(h, size_class);
+#else
+    struct slab *s = slab_with_free(h, size_class);
+    if (unlikely(!s)) return NULL;
+    struct heap_cache *c = &h->front.caches[size_class];
+    uint32_t count = s->fresh / s->size - s->used;
+    void *p = s->free;
+    c->top = *(void **)p;
+    c->count = count - 1;
+    s->free = NULL;
+    s->used += count;
+    h->front.used += s->size;
+    return p;
+#endif
 }
 
 /* --- runs --- */
@@ -318,7 +375,8 @@ static void *alloc_any(size_t size, bool zeros)
         return huge_alloc(h, size, zeros);
     }
     if (size > SLAB_OBJECT_MAX) return run_alloc(h, size, zeros);
-    void *p = alloc_slot(h, slab_class_of(size));
+    uint32_t size_class = slab_class_of(size);
+    void *p = size <= SMALL_MAX ? alloc_small(h, size_class) : alloc_slot(h, size_class);
     if (p && zeros) memset(p, 0, size);
     return p;
 }

@@ -26,10 +26,17 @@ struct region_set;
 #define MEM_CHECKED 1 /* every call takes the long way, where frees are checked and bytes poisoned */
 #endif
 
+/* Objects of one class that are free and not back in their slabs: what was freed last is given next, still warm. */
+struct heap_cache {
+    void *top; /* linked through first words */
+    uint32_t count;
+    uint32_t max; /* beyond it, half go back to their slabs */
+};
+
 /* What the short ways touch. Private. */
 struct heap_front {
     size_t used;
-    struct slab *current[SLAB_CLASSES]; /* where a class allocates from; never NULL */
+    struct heap_cache caches[SMALL_CLASSES];
 };
 
 /* This thread's; before its first allocation it stands at a heap that has nothing and never changes. Initial-exec: one load instead of a call. */
@@ -37,7 +44,7 @@ extern __thread struct heap_front *heap_front __attribute__((tls_model("initial-
 
 void *heap_alloc_slow(size_t size);
 void heap_free_slow(void *p);
-void heap_retire(struct slab *s);
+void heap_flush_cache(struct heap_cache *c);
 
 /* NULL: out of memory, or over heap_set_limit(). Size 0 gives a pointer that may be freed. Contents are arbitrary. */
 static inline void *mem_alloc(size_t size)
@@ -45,12 +52,13 @@ static inline void *mem_alloc(size_t size)
 #ifndef MEM_CHECKED
     if (likely(size <= SMALL_MAX)) {
         struct heap_front *h = heap_front;
-        struct slab *s = h->current[(size + 7) >> 3];
-        void *p = s->free;
+        size_t size_class = (size + !size + 7) >> 3;
+        struct heap_cache *c = &h->caches[size_class];
+        void *p = c->top;
         if (likely(p != NULL)) {
-            s->free = *(void **)p;
-            s->used++;
-            h->used += s->size;
+            c->top = *(void **)p;
+            c->count--;
+            h->used += size_class << 3;
             return p;
         }
     }
@@ -70,10 +78,11 @@ static inline void mem_free(void *p)
         struct heap_front *h = heap_front;
         struct slab *s = slab_of(p);
         if (likely((void *)s->owner == (void *)h && !s->slow)) {
-            *(void **)p = s->free;
-            s->free = p;
+            struct heap_cache *c = &h->caches[s->size_class];
+            *(void **)p = c->top;
+            c->top = p;
             h->used -= s->size;
-            if (unlikely(--s->used == s->retire_at)) heap_retire(s);
+            if (unlikely(++c->count > c->max)) heap_flush_cache(c);
             return;
         }
     }

@@ -21,6 +21,7 @@ struct heap {
     struct heap_front front; /* first: heap_front points here */
     size_t peak;
     size_t active_bytes;
+    struct slab *current[SLAB_CLASSES]; /* where a class allocates from, or NULL */
     struct list partial[SLAB_CLASSES]; /* slabs with free slots, apart from the current one */
     struct list bins[CHUNK_BINS];      /* chunks by chunk_bin() */
     struct region_set regions;

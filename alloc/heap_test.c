@@ -122,13 +122,13 @@ static void test_alignment_is_the_largest_power_of_two_in_the_size(void **state)
 
 static void test_slabs_waste_little_at_their_ends(void **state)
 {
-    for (uint32_t c = 0; c < SLAB_CLASSES; c++) {
+    for (uint32_t c = 1; c < SLAB_CLASSES; c++) {
         uint32_t size = slab_class_size(c);
         uint32_t bytes = slab_blocks(size) << BLOCK_SHIFT;
         assert_true(slab_blocks(size) <= RUN_BLOCKS_MAX);
         assert_true(bytes / size >= 4 && bytes / size <= SLAB_SLOTS_MAX);
         assert_true(bytes % size * 32 <= bytes);
-        assert_int_equal(slab_class_of(size), c ? c : 1);
+        assert_int_equal(slab_class_of(size), c);
         if (c > 1) assert_int_equal(slab_class_of(size - 1), size - 1 > slab_class_size(c - 1) ? c : c - 1);
     }
 }

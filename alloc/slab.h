@@ -9,7 +9,7 @@
  * What describes block i is slabs[i] in the header: cache and TLB lines of headers stay together, objects lie densely, and the slab of any
  * address, interior ones too, is found by arithmetic. A slab of several blocks is described by its first; `back` of the others leads there.
  *
- * Size classes: 0 to 128 are ceil(n / 8) * 8 for n up to 1 KiB (class 0 is n = 0, taking 8); then eight to each doubling up to 64 KiB.
+ * Size classes: 1 to 128 are ceil(n / 8) * 8 for n up to 1 KiB (n = 0 counts as 1, class 0 is nobody's); then eight to each doubling up to 64 KiB.
  */
 #ifndef ALLOC_SLAB_H
 #define ALLOC_SLAB_H
@@ -35,8 +35,8 @@
 struct heap;
 
 enum { /* why a free must not take the short way */
-    SLAB_FULL = 1,   /* in no list: nothing was free */
-    SLAB_PINNED = 2, /* some object is */
+    SLAB_PINNED = 1, /* some object is */
+    SLAB_LARGE = 2,  /* objects of more than SMALL_MAX: no cache in front */
     SLAB_RUN = 4,
 };
 
@@ -44,7 +44,7 @@ struct slab { /* private */
     void *free;         /* slots given back or prepared, last in first out */
     struct heap *owner; /* NULL: not a first block, or free */
     uint32_t size;      /* of a slot; a run's bytes */
-    uint32_t used;      /* live objects */
+    uint32_t used;      /* objects that are live or in the cache of their class */
     uint32_t retire_at; /* `used` at which the slab goes back: 0, or UINT32_MAX for the one its class allocates from */
     uint32_t fresh;     /* offset of the first slot that was never prepared */
     uint32_t end;       /* offset behind the last slot */
@@ -52,6 +52,7 @@ struct slab { /* private */
     uint16_t size_class;
     uint8_t slow;       /* SLAB_*: owner only */
     uint8_t back;       /* blocks from the first of the slab to this one */
+    bool full;          /* in no list: nothing was free */
     struct list link;   /* in the partial list of its class */
 #ifdef DEMI_DEBUG
     uint64_t live[SLAB_SLOTS_MAX / 64];
@@ -83,14 +84,14 @@ static_assert(CHUNK_BLOCKS == sizeof(block_map) * 8, "one bit a block");
 /* size_t n <= SLAB_OBJECT_MAX */
 static inline uint32_t slab_class_of(size_t n)
 {
-    if (n <= SMALL_MAX) return (uint32_t)((n + 7) >> 3);
+    if (n <= SMALL_MAX) return (uint32_t)((n + !n + 7) >> 3);
     uint32_t log = 63 - (uint32_t)__builtin_clzll(n - 1);
     return SMALL_CLASSES + (log - 10) * 8 + (uint32_t)((n - 1) >> (log - 3) & 7);
 }
 
 static inline uint32_t slab_class_size(uint32_t c)
 {
-    if (c < SMALL_CLASSES) return c ? c * 8 : 8;
+    if (c < SMALL_CLASSES) return c * 8;
     uint32_t log = 10 + (c - SMALL_CLASSES) / 8;
     return (1u << log) + ((c - SMALL_CLASSES) % 8 + 1) * (1u << (log - 3));
 }
