@@ -23,8 +23,7 @@ extern "C" {
 
 /* Starts the thread's library OS: LIBOS names it, CONFIG_PATH its configuration file; without them kernel sockets.
  * args may be NULL. EEXIST: done already. ENOENT, EINVAL: the file is missing or malformed. ENOTSUP: no such libOS here. */
-ATTR_NONNULL(1)
-extern int demi_init(_In_ const struct demi_args *args);
+extern int demi_init(_In_opt_ const struct demi_args *args);
 
 /* The two-argument form of Demikernel 1.1 to 1.5. */
 extern int demi_init_argv(_In_ int argc, _In_ char *const argv[]);
