@@ -144,7 +144,12 @@ struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, s
     struct place p = keyspace_find(c, db, key);
     struct entry *old = live(c, db, &p, true);
     if (!old) return create(c, db, &p, key, entry_new_value(key, v, expire_ms));
-    return supplant(c, db, &p, key, entry_new_value(key, v, expiry_after(old, expire_ms, flags)));
+    struct entry *e = supplant(c, db, &p, key, entry_new_value(key, v, expiry_after(old, expire_ms, flags)));
+    if (flags & PUT_AFRESH) {
+        e->lru = use_initial(c);
+        keyspace_notify(c, db, NOTIFY_NEW, "new", key);
+    }
+    return e;
 }
 
 struct entry *db_put_value(struct call *c, struct bytes key, struct value v, int64_t expire_ms, unsigned flags)

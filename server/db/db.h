@@ -61,6 +61,7 @@ struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key);
 
 enum put_flag {
     PUT_KEEP_TTL = 1, /* otherwise an expiry that was there is gone */
+    PUT_AFRESH = 2,   /* as if what was there had been deleted first: event "new", fresh LRU and LFU (COPY and RESTORE with REPLACE) */
 };
 /* Sets key to a string, whatever was there; the fastest path there is for SET. Numbers become ENC_INT by themselves.
  * expire_ms -1: none (or kept). Returns the entry. Does not call db_changed(). */
