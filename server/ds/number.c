@@ -188,13 +188,12 @@ static unsigned put_text(char *buf, const char *text)
     return n;
 }
 
-/* Writes v if it is whole, not a zero with a sign, and at most `bound` away from 0. */
+/* Writes v if it is whole and at most `bound` away from 0; -0 as "0". */
 static unsigned format_whole(char *buf, double v, double bound)
 {
     if (!(v >= -bound && v <= bound)) return 0;
     int64_t whole = (int64_t)v;
-    if ((double)whole != v || (whole == 0 && signbit(v))) return 0;
-    return number_format_i64(buf, whole);
+    return (double)whole == v ? number_format_i64(buf, whole) : 0;
 }
 
 static unsigned format_g17(char *buf, double v)
@@ -209,6 +208,7 @@ static unsigned format_g17(char *buf, double v)
 
 unsigned number_format_double(char *buf, double v)
 {
+    if (v == 0 && signbit(v)) return put_text(buf, "-0");
     unsigned n = format_whole(buf, v, 99999999999999984.0); /* the last double before %.17g turns to 1e+17 */
     return n ? n : format_g17(buf, v);
 }

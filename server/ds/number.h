@@ -37,8 +37,8 @@ unsigned number_i64_width(int64_t v);
 
 /* A score in a reply, RESP2 and RESP3 alike (after ","): "%.17g", "inf", "-inf", "nan", "-nan". */
 unsigned number_format_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
-/* A score as a listpack keeps it and DUMP shows it: whole numbers within +-2^62 in full (1e17 is 100000000000000000), the
- * rest as number_format_double(). */
+/* A score as a listpack keeps it and DUMP shows it: whole numbers within +-2^62 in full (1e17 is 100000000000000000,
+ * -0 is 0), the rest as number_format_double(). */
 unsigned number_format_stored_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
 /* INCRBYFLOAT, HINCRBYFLOAT, GEOPOS: "%.17Lf" without trailing zeros; "-0" becomes "0". */
 unsigned number_format_ldouble(char *buf /* NUMBER_LDOUBLE_SIZE */, long double v);
