@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct conf_hook;
+struct server;
 
 enum maxmemory_policy {
     MAXMEMORY_VOLATILE_LRU,
@@ -344,7 +345,7 @@ struct config {
     bool reading_file, save_was_read;
     const struct conf_hook *hooks;
     unsigned hook_count;
-    void *owner;
+    struct server *owner;
 };
 
 #endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CONFIG SET and CONFIG GET. Setting several options is one change: names are checked first, then all values are set, then the
+ * server's hooks run; when any step refuses, the old values, kept as CONFIG GET shows them, are set again and the
+ * hooks that ran are run once more.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alloc/base/assert.h"
+#include "server/conf/option.h"
+#include "server/ds/glob.h"
+
+/* --- CONFIG SET -------------------------------------------------------------------------------------- */
+
+struct setting {
+    const struct conf_option *option;
+    const char *name; /* the one of its names that was given */
+    struct bytes value;
+    struct conf_text old;
+    const struct conf_hook *hook; /* to run; NULL: none, or another setting runs it */
+};
+
+struct change {
+    struct config *cfg;
+    struct setting *settings;
+    int count, set_count;
+};
+
+static int refuse(struct conf_text *err, const char *name, const char *why)
+{
+    conf_text_printf(err, "CONFIG SET failed (possibly related to argument '%s')", name);
+    if (why && *why) conf_text_printf(err, " - %s", why);
+    return -EINVAL;
+}
+
+static int refuse_typed(struct conf_text *err, struct bytes name, const char *why)
+{
+    char *typed = conf_text_copy(name);
+    int rc = refuse(err, typed, why);
+    free(typed);
+    return rc;
+}
+
+static int refuse_unknown(struct conf_text *err, struct bytes name)
+{
+    char *typed = conf_text_copy(name);
+    conf_text_printf(err, "Unknown option or number of arguments for CONFIG SET - '%s'", typed);
+    free(typed);
+    return -EINVAL;
+}
+
+static int settings_find(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
+                         struct conf_text *err)
+{
+    for (int i = 0; i < ch->count; i++) {
+        struct bytes name = pairs[2 * i];
+        const struct conf_option *o = conf_option_find(name);
+        if (!o) return refuse_unknown(err, name);
+        if (o->flags & CONF_IMMUTABLE) return refuse_typed(err, name, "can't set immutable config");
+        if ((o->flags & CONF_PROTECTED) && !protected_too) return refuse_typed(err, name, "can't set protected config");
+        if ((o->flags & CONF_DENY_LOADING) && loading) return -EBUSY;
+        for (int k = 0; k < i; k++)
+            if (ch->settings[k].option == o) return refuse_typed(err, name, "duplicate parameter");
+        const char *canonical = bytes_is_word(name, o->name) ? o->name : o->alias;
+        ch->settings[i] = (struct setting){.option = o, .name = canonical, .value = pairs[2 * i + 1]};
+    }
+    return 0;
+}
+
+static int value_set(struct config *cfg, const struct conf_option *o, struct bytes value, char *err)
+{
+    struct conf_args words;
+    if (!(o->flags & CONF_MULTI)) {
+        char *copy = conf_text_copy(value);
+        struct bytes one = bytes_of(copy, value.n);
+        int changed = conf_option_set(cfg, o, &one, 1, err);
+        free(copy);
+        return changed;
+    }
+    if (conf_split_spaces(value, &words) < 0) {
+        conf_error(err, "wrong number of arguments");
+        return -1;
+    }
+    int changed = conf_option_set(cfg, o, words.argv, words.argc, err);
+    conf_args_free(&words);
+    return changed;
+}
+
+static const struct conf_hook *hook_find(const struct config *cfg, const struct conf_option *o)
+{
+    for (unsigned i = 0; i < cfg->hook_count; i++)
+        if (strcmp(cfg->hooks[i].option, o->name) == 0) return &cfg->hooks[i];
+    return NULL;
+}
+
+static bool hook_is_taken(const struct change *ch, const struct conf_hook *hook)
+{
+    for (int i = 0; i < ch->set_count; i++)
+        if (ch->settings[i].hook && ch->settings[i].hook->apply == hook->apply) return true;
+    return false;
+}
+
+static int values_set(struct change *ch, struct conf_text *err)
+{
+    for (; ch->set_count < ch->count; ch->set_count++) {
+        struct setting *s = &ch->settings[ch->set_count];
+        char why[CONF_ERROR_SIZE];
+        conf_option_get(ch->cfg, s->option, &s->old);
+        int changed = value_set(ch->cfg, s->option, s->value, why);
+        if (changed < 0) return refuse(err, s->name, why);
+        const struct conf_hook *hook = changed ? hook_find(ch->cfg, s->option) : NULL;
+        if (hook && !hook_is_taken(ch, hook)) s->hook = hook;
+    }
+    return 0;
+}
+
+/* Runs the hooks of the first `count` settings; returns how many settings it got past. */
+static int hooks_run(struct change *ch, int count, const char **why)
+{
+    for (int i = 0; i < count; i++) {
+        const struct conf_hook *hook = ch->settings[i].hook;
+        if (hook && hook->apply(ch->cfg->owner, why) < 0) return i;
+    }
+    return count;
+}
+
+/* The old values were valid, so setting them again can only fail where the outside changed (a folder is gone): then the new
+ * value stays. */
+static void values_restore(struct change *ch)
+{
+    char ignored[CONF_ERROR_SIZE];
+    for (int i = 0; i < ch->set_count; i++)
+        (void)value_set(ch->cfg, ch->settings[i].option, conf_text_bytes(&ch->settings[i].old), ignored);
+}
+
+static int change_make(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
+                       struct conf_text *err)
+{
+    int rc = settings_find(ch, pairs, protected_too, loading, err);
+    if (rc < 0) return rc;
+    rc = values_set(ch, err);
+    if (rc < 0) {
+        values_restore(ch);
+        return rc;
+    }
+    conf_settle(ch->cfg);
+    const char *why = NULL, *ignored = NULL;
+    int done = hooks_run(ch, ch->count, &why);
+    if (done == ch->count) return 0;
+    rc = refuse(err, ch->settings[done].name, why);
+    values_restore(ch);
+    hooks_run(ch, done + 1, &ignored);
+    return rc;
+}
+
+int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too, bool loading,
+             struct conf_text *err)
+{
+    /* Nothing can be set twice, so more names than options hold at least one wrong one; the first is found among these. */
+    int bound = (int)conf_option_count + 1;
+    struct change ch = {.cfg = cfg, .count = count < bound ? count : bound};
+    ch.settings = calloc((size_t)ch.count + 1, sizeof *ch.settings);
+    if (!ch.settings) return -ENOMEM;
+    int rc = change_make(&ch, pairs, protected_too, loading, err);
+    for (int i = 0; i < ch.count; i++) conf_text_free(&ch.settings[i].old);
+    free(ch.settings);
+    return rc;
+}
+
+/* --- CONFIG GET ---------------------------------------------------------------------------------------- */
+
+enum { NAMES_MAX = 512 };
+
+struct query {
+    const struct config *cfg;
+    void (*fn)(void *arg, struct bytes name, struct bytes value);
+    void *arg;
+    int count;
+    bool seen[NAMES_MAX]; /* two an option: its name and its alias */
+};
+
+static void found(struct query *q, const struct conf_option *o, unsigned which, struct bytes name)
+{
+    unsigned at = (unsigned)(o - conf_options) * 2 + which;
+    if (q->seen[at]) return;
+    q->seen[at] = true;
+    q->count++;
+    if (!q->fn) return;
+    struct conf_text value = {0};
+    conf_option_get(q->cfg, o, &value);
+    q->fn(q->arg, name, conf_text_bytes(&value));
+    conf_text_free(&value);
+}
+
+static void match_all(struct query *q, struct bytes pattern)
+{
+    for (unsigned i = 0; i < conf_option_count; i++) {
+        const struct conf_option *o = &conf_options[i];
+        if (o->flags & CONF_HIDDEN) continue;
+        struct bytes name = bytes_of_str(o->name), alias = bytes_of_str(o->alias ? o->alias : "");
+        if (glob_match(pattern, name, true)) found(q, o, 0, name);
+        if (o->alias && glob_match(pattern, alias, true)) found(q, o, 1, alias);
+    }
+}
+
+static bool has_wildcard(struct bytes b)
+{
+    return b.n && (memchr(b.p, '*', b.n) || memchr(b.p, '?', b.n) || memchr(b.p, '[', b.n));
+}
+
+int conf_get(const struct config *cfg, const struct bytes *patterns, int count,
+             void (*fn)(void *arg, struct bytes name, struct bytes value), void *arg)
+{
+    ASSERT(conf_option_count * 2 <= NAMES_MAX);
+    struct query q = {.cfg = cfg, .fn = fn, .arg = arg};
+    for (int i = 0; i < count; i++) {
+        if (has_wildcard(patterns[i])) {
+            match_all(&q, patterns[i]);
+            continue;
+        }
+        const struct conf_option *o = conf_option_find(patterns[i]);
+        if (o) found(&q, o, !bytes_is_word(patterns[i], o->name), patterns[i]);
+    }
+    return q.count;
+}
