@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A load generator that counts bytes, over demi/. redis-benchmark parses every reply and so saturates before a fast server
+ * does; here a reply of known length costs a division (workload.h), and the server stays what is measured.
+ *
+ * Closed loop (the default): each connection sends a batch of -P requests, waits for all replies, sends the next.
+ * Open loop (--rate): requests have their times, evenly spaced over all connections, and a reply's latency counts from the time
+ * its request was due, sent late or not: a server that stalls cannot hide it by not being asked.
+ *
+ * With --pid the CPU time of that process (all threads, /proc/PID/task/.../schedstat) is read at the start and the end of the
+ * measurement itself: set-up and warm-up are not in the figure.
+ *
+ * Each connection has one pop outstanding; its requests lie in demi_malloc()ed memory that is freed as soon as it was
+ * pushed. Bounds: at most MAX_CONNS connections and MAX_FLIGHT requests of one of them unanswered.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "demi/ext.h"
+#include "demi/libos.h"
+#include "demi/sga.h"
+#include "demi/wait.h"
+#include "tools/bench/histogram.h"
+#include "tools/bench/workload.h"
+
+enum { MAX_CONNS = 16384, MAX_FLIGHT = 4096, RESULTS = 64, PROGRESS_NS = 100000000, SETUP_SECONDS = 20 };
+
+struct conn {
+    int qd;
+    unsigned in_flight;    /* requests sent and not answered */
+    unsigned first;        /* ring index of the oldest of them */
+    unsigned to_send;      /* open loop: due, and for want of room not sent */
+    uint64_t partial;      /* bytes of a reply that has not come in whole (fixed length) */
+    uint64_t *due;         /* ring of MAX_FLIGHT or, closed loop, the one time of the batch */
+    struct scanner scanner;
+};
+
+struct load {
+    /* options */
+    const char *host, *path, *test;
+    int port, pid;
+    unsigned conn_count, depth;
+    uint64_t keys, value_size, limit;
+    double seconds, warmup, rate;
+    bool machine, sequential;
+    /* state */
+    struct request request;
+    uint64_t reply_size;   /* 0: scan */
+    struct conn *conns;
+    unsigned alive;
+    uint64_t random, next_key;
+    uint64_t issued, answered, errors;
+    uint64_t start_ns, measure_ns, end_ns, progress_ns, measured_from, cpu_from;
+    uint64_t last_reply_ns, gap_ns;
+    bool measuring, stopping;
+    struct histogram latency;
+};
+
+static void die(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* CPU time of all threads of a process so far; 0 when there is none. */
+static uint64_t cpu_ns(int pid)
+{
+    char path[300];
+    uint64_t sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *threads = pid ? opendir(path) : NULL;
+    if (!threads) return 0;
+    for (struct dirent *entry; (entry = readdir(threads));) {
+        unsigned long long ran = 0;
+        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, entry->d_name);
+        FILE *file = entry->d_name[0] != '.' ? fopen(path, "r") : NULL;
+        if (!file) continue;
+        if (fscanf(file, "%llu", &ran) == 1) sum += ran;
+        fclose(file);
+    }
+    closedir(threads);
+    return sum;
+}
+
+/* --- sending -------------------------------------------------------------------------------------------------- */
+
+static uint64_t next_number(struct load *l)
+{
+    if (l->sequential) return l->next_key++ % l->keys;
+    l->random ^= l->random << 13;
+    l->random ^= l->random >> 7;
+    l->random ^= l->random << 17;
+    return (uint64_t)(((__uint128_t)l->random * l->keys) >> 64);
+}
+
+static void send_requests(struct load *l, struct conn *c, unsigned count)
+{
+    size_t size = l->request.size;
+    uint8_t *bytes = demi_malloc(size * count);
+    if (!bytes) die("out of memory");
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(bytes + i * size, l->request.bytes, size);
+        for (unsigned k = 0; l->keys && k < l->request.digit_count; k++)
+            digits_write(bytes + i * size + l->request.digits[k], next_number(l));
+    }
+    demi_qtoken_t token;
+    struct iovec piece = {.iov_base = bytes, .iov_len = size * count};
+    int error = demi_pushv(&token, c->qd, &piece, 1, DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
+    if (error) die("push: %s", strerror(error));
+    demi_free(bytes);
+}
+
+/* Closed loop: the next batch, unless enough was issued. */
+static void send_batch(struct load *l, struct conn *c, uint64_t now)
+{
+    unsigned count = l->depth;
+    if (l->limit && l->limit - l->issued < count) count = (unsigned)(l->limit - l->issued);
+    if (!count || l->stopping) return;
+    l->issued += count;
+    c->in_flight = count;
+    c->due[0] = now;
+    send_requests(l, c, count);
+}
+
+/* Open loop: what is due by now goes to the connections in turn. */
+static void send_due(struct load *l, uint64_t now)
+{
+    uint64_t due = (uint64_t)((double)(now - l->start_ns) * l->rate / 1e9) + 1;
+    if (l->limit && due > l->limit) due = l->limit;
+    uint64_t first = l->issued;
+    for (; l->issued < due && l->issued - first < (uint64_t)l->conn_count * MAX_FLIGHT; l->issued++) {
+        struct conn *c = &l->conns[l->issued % l->conn_count];
+        if (c->in_flight + c->to_send == MAX_FLIGHT) break; /* it stays due: its wait is in its latency */
+        c->due[(c->first + c->in_flight + c->to_send++) % MAX_FLIGHT] =
+            l->start_ns + (uint64_t)((double)l->issued * 1e9 / l->rate);
+    }
+    for (uint64_t i = first; i < l->issued && i - first < l->conn_count; i++) {
+        struct conn *c = &l->conns[i % l->conn_count];
+        if (!c->to_send) continue;
+        send_requests(l, c, c->to_send);
+        c->in_flight += c->to_send;
+        c->to_send = 0;
+    }
+}
+
+static void pop_next(struct load *l, struct conn *c)
+{
+    demi_qtoken_t token;
+    int error = demi_pop(&token, c->qd);
+    if (error) die("pop: %s", strerror(error));
+    demi_set_data(token, c);
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------------ */
+
+static uint64_t count_replies(struct load *l, struct conn *c, const uint8_t *bytes, size_t size)
+{
+    if (!l->reply_size) return scanner_feed(&c->scanner, bytes, size, &l->errors);
+    if (!c->partial && bytes[0] == '-' && l->request.bytes[0] == '*') l->errors++;
+    c->partial += size;
+    uint64_t count = c->partial / l->reply_size;
+    c->partial %= l->reply_size;
+    return count;
+}
+
+static void take_replies(struct load *l, struct conn *c, uint64_t count, uint64_t now)
+{
+    if (count > c->in_flight) die("more replies than requests: replies of this workload differ in length");
+    c->in_flight -= (unsigned)count;
+    if (l->measuring) {
+        if (l->rate > 0)
+            for (uint64_t i = 0; i < count; i++)
+                hist_add(&l->latency, now - c->due[(c->first + i) % MAX_FLIGHT], 1);
+        else if (count)
+            hist_add(&l->latency, now - c->due[0], count);
+        l->answered += count;
+        if (now - l->last_reply_ns > l->gap_ns) l->gap_ns = now - l->last_reply_ns;
+    }
+    l->last_reply_ns = now;
+    c->first = (c->first + (unsigned)count) % MAX_FLIGHT;
+    if (l->rate <= 0 && !c->in_flight) send_batch(l, c, now);
+}
+
+static void handle(struct load *l, demi_qresult_t *result, uint64_t now)
+{
+    if (result->qr_opcode == DEMI_OPC_PUSH) return;
+    if (result->qr_opcode != DEMI_OPC_POP) die("connection lost: %s", strerror((int)result->qr_ret));
+    struct conn *c = demi_result_data(result);
+    demi_sgarray_t *sga = &result->qr_value.sga;
+    size_t size = sga->sga_numsegs ? sga->sga_segs[0].sgaseg_len : 0;
+    if (!size) die("the server closed a connection");
+    take_replies(l, c, count_replies(l, c, sga->sga_segs[0].sgaseg_buf, size), now);
+    demi_sgafree(sga);
+    pop_next(l, c);
+}
+
+/* --- set-up ---------------------------------------------------------------------------------------------------- */
+
+static int connect_start(struct load *l, demi_qtoken_t *token)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->port)};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    if (l->path) snprintf(un.sun_path, sizeof un.sun_path, "%s", l->path);
+    else if (inet_pton(AF_INET, l->host, &in.sin_addr) != 1) die("not an IPv4 address: %s", l->host);
+    int qd, one = 1, error = demi_socket(&qd, l->path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+    if (error) die("socket: %s", strerror(error));
+    if (!l->path) demi_setsockopt(qd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    error = l->path ? demi_connect(token, qd, (struct sockaddr *)&un, sizeof un)
+                    : demi_connect(token, qd, (struct sockaddr *)&in, sizeof in);
+    if (error) die("connect: %s", strerror(error));
+    return qd;
+}
+
+static void connect_all(struct load *l)
+{
+    struct timespec patience = {.tv_sec = SETUP_SECONDS};
+    size_t ring = l->rate > 0 ? MAX_FLIGHT : 1;
+    l->conns = calloc(l->conn_count, sizeof *l->conns);
+    uint64_t *rings = calloc(l->conn_count * ring, sizeof *rings);
+    if (!l->conns || !rings) die("out of memory");
+    for (unsigned i = 0; i < l->conn_count; i++) {
+        demi_qtoken_t token;
+        demi_qresult_t result;
+        struct conn *c = &l->conns[i];
+        c->due = rings + i * ring;
+        c->qd = connect_start(l, &token);
+        int error = demi_wait(&result, token, &patience);
+        if (error || result.qr_opcode != DEMI_OPC_CONNECT)
+            die("connection %u: %s", i + 1, strerror(error ? error : (int)result.qr_ret));
+    }
+}
+
+/* Asks once, waits for the whole reply, and returns its length. */
+static uint64_t probe(struct load *l, struct conn *c)
+{
+    struct timespec patience = {.tv_sec = SETUP_SECONDS};
+    struct scanner scanner = {0};
+    uint64_t size = 0, errors = 0, done = 0;
+    bool echo = l->request.bytes[0] != '*';
+    send_requests(l, c, 1);
+    while (!done) {
+        demi_qtoken_t token;
+        demi_qresult_t result;
+        int error = demi_pop(&token, c->qd);
+        if (!error) error = demi_wait(&result, token, &patience);
+        if (error) die("no reply: %s", strerror(error));
+        demi_sgaseg_t *segment = &result.qr_value.sga.sga_segs[0];
+        if (result.qr_opcode != DEMI_OPC_POP || !segment->sgaseg_len) die("the server closed the connection");
+        size += segment->sgaseg_len;
+        done = echo ? size >= l->request.size
+                    : scanner_feed(&scanner, segment->sgaseg_buf, segment->sgaseg_len, &errors);
+        if (errors) die("the server answers: %.*s", (int)segment->sgaseg_len, (char *)segment->sgaseg_buf);
+        demi_sgafree(&result.qr_value.sga);
+    }
+    return size;
+}
+
+/* --- the run -------------------------------------------------------------------------------------------------- */
+
+static void progress(struct load *l, uint64_t now)
+{
+    static const char bar[] = "########################################";
+    double part = l->limit ? (double)l->answered / (double)l->limit
+                           : (double)(now - l->start_ns) / (double)(l->end_ns - l->start_ns);
+    int filled = (int)((part > 1 ? 1 : part) * 40);
+    double seconds = (double)(now - l->measured_from) / 1e9;
+    fprintf(stderr, "\r%s [%.*s%*s] %.0f requests/s ", l->test, filled, bar, 40 - filled, "",
+            l->measuring && seconds > 0 ? (double)l->answered / seconds : 0.0);
+    l->progress_ns = now + PROGRESS_NS;
+}
+
+static void begin_measuring(struct load *l, uint64_t now)
+{
+    l->measuring = true;
+    l->measured_from = l->last_reply_ns = now;
+    l->cpu_from = cpu_ns(l->pid);
+}
+
+static bool is_over(const struct load *l, uint64_t now)
+{
+    return now >= l->end_ns || (l->limit && l->answered >= l->limit);
+}
+
+/* How long the loop may sleep: until the next request is due, or the next look at the clock. */
+static struct timespec sleep_time(const struct load *l, uint64_t now)
+{
+    uint64_t ns = 20000000;
+    if (l->rate > 0) {
+        uint64_t due = l->start_ns + (uint64_t)((double)l->issued * 1e9 / l->rate);
+        if (due < now + ns) ns = due > now ? due - now : 0;
+    }
+    return (struct timespec){.tv_nsec = (long)ns};
+}
+
+static void run(struct load *l)
+{
+    bool tty = isatty(STDERR_FILENO) && !l->machine;
+    uint64_t now = l->start_ns = now_ns();
+    l->measure_ns = now + (uint64_t)(l->warmup * 1e9);
+    l->end_ns = l->limit ? UINT64_MAX : l->measure_ns + (uint64_t)(l->seconds * 1e9);
+    if (l->warmup <= 0) begin_measuring(l, now);
+    for (unsigned i = 0; i < l->conn_count; i++) {
+        pop_next(l, &l->conns[i]);
+        if (l->rate <= 0) send_batch(l, &l->conns[i], now);
+    }
+    while (!is_over(l, now)) {
+        if (l->rate > 0) send_due(l, now);
+        demi_qresult_t results[RESULTS];
+        int count = 0;
+        struct timespec patience = sleep_time(l, now);
+        int error = demi_wait_batch(results, RESULTS, &count, &patience);
+        if (error && error != ETIMEDOUT) die("wait: %s", strerror(error));
+        now = now_ns();
+        if (!l->measuring && now >= l->measure_ns) begin_measuring(l, now);
+        for (int i = 0; i < count; i++) handle(l, &results[i], now);
+        if (tty && now >= l->progress_ns) progress(l, now);
+    }
+    l->end_ns = now;
+    if (tty) fputs("\r\033[K", stderr);
+}
+
+static void report(struct load *l)
+{
+    const struct histogram *h = &l->latency;
+    double seconds = (double)(l->end_ns - l->measured_from) / 1e9;
+    double rps = seconds > 0 ? (double)l->answered / seconds : 0;
+    double cpu = l->pid && l->answered ? (double)(cpu_ns(l->pid) - l->cpu_from) / 1e3 / (double)l->answered : 0;
+    double p50 = (double)hist_quantile(h, 0.5) / 1e3, p99 = (double)hist_quantile(h, 0.99) / 1e3;
+    double p999 = (double)hist_quantile(h, 0.999) / 1e3, max = (double)h->max / 1e3;
+    if (l->machine) {
+        printf("test=%s rps=%.0f p50_us=%.2f p99_us=%.2f p999_us=%.2f max_us=%.2f gap_us=%.2f replies=%llu errors=%llu "
+               "seconds=%.4f cpu_us=%.4f\n", l->test, rps, p50, p99, p999, max, (double)l->gap_ns / 1e3,
+               (unsigned long long)l->answered, (unsigned long long)l->errors, seconds, cpu);
+        return;
+    }
+    printf("%s: %.0f requests/s (%llu in %.2f s, %u connections, %u a batch)\n", l->test, rps,
+           (unsigned long long)l->answered, seconds, l->conn_count, l->depth);
+    printf("  latency: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, max %.1f us\n", p50, p99, p999, max);
+    if (l->errors) printf("  errors: %llu replies\n", (unsigned long long)l->errors);
+    if (l->pid) printf("  server CPU: %.3f us a request\n", cpu);
+}
+
+static void usage(void)
+{
+    puts("usage: load [options]\n"
+         "  -h HOST -p PORT      an IPv4 address and a port (127.0.0.1, 6379)\n"
+         "  -s PATH              a Unix socket instead\n"
+         "  -t TEST              ping set get getmiss incr lpush rpush lpop rpop sadd spop hset zadd zpopmin\n"
+         "                       lrange100 setex mset echo (get)\n"
+         "  -c N  -P N           connections (50), requests a batch (1)\n"
+         "  -r N                 random keys out of N (one key)\n"
+         "  -d N                 bytes of a value (3)\n"
+         "  -n N                 requests in all; or\n"
+         "  --seconds S          seconds (1), after --warmup S (0.1)\n"
+         "  --rate N             open loop: N requests a second\n"
+         "  --sequential         keys in order instead of at random\n"
+         "  --pid PID            tells the CPU time of that process a request\n"
+         "  --spin-us N          how long the library spins before it sleeps\n"
+         "  --machine            one line of name=value");
+    exit(0);
+}
+
+static void parse_options(struct load *l, int argc, char **argv, const char **spin_us)
+{
+    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP };
+    static const struct option names[] = {
+        {"seconds", 1, NULL, SECONDS}, {"warmup", 1, NULL, WARMUP}, {"rate", 1, NULL, RATE},
+        {"sequential", 0, NULL, SEQUENTIAL}, {"pid", 1, NULL, PID}, {"spin-us", 1, NULL, SPIN},
+        {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP}, {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(argc, argv, "h:p:s:t:c:P:r:d:n:", names, NULL)) != -1;) {
+        switch (c) {
+        case 'h': l->host = optarg; break;
+        case 'p': l->port = atoi(optarg); break;
+        case 's': l->path = optarg; break;
+        case 't': l->test = optarg; break;
+        case 'c': l->conn_count = (unsigned)strtoul(optarg, NULL, 10); break;
+        case 'P': l->depth = (unsigned)strtoul(optarg, NULL, 10); break;
+        case 'r': l->keys = strtoull(optarg, NULL, 10); break;
+        case 'd': l->value_size = strtoull(optarg, NULL, 10); break;
+        case 'n': l->limit = strtoull(optarg, NULL, 10); break;
+        case SECONDS: l->seconds = atof(optarg); break;
+        case WARMUP: l->warmup = atof(optarg); break;
+        case RATE: l->rate = atof(optarg); break;
+        case SEQUENTIAL: l->sequential = true; break;
+        case PID: l->pid = atoi(optarg); break;
+        case SPIN: *spin_us = optarg; break;
+        case MACHINE: l->machine = true; break;
+        case HELP: usage(); break;
+        default: exit(1);
+        }
+    }
+    if (!l->conn_count || l->conn_count > MAX_CONNS) die("-c: 1 to %d", MAX_CONNS);
+    if (!l->depth || l->depth > MAX_FLIGHT) die("-P: 1 to %d", MAX_FLIGHT);
+    if (l->value_size > 1 << 20) die("-d: at most 1 MiB");
+    if (l->sequential && !l->keys) die("--sequential needs -r");
+    if (l->limit) l->warmup = 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct load l = {.host = "127.0.0.1", .port = 6379, .test = "get", .conn_count = 50, .depth = 1,
+                            .value_size = 3, .seconds = 1, .warmup = 0.1, .random = 88172645463325252u};
+    const char *spin_us = NULL;
+    parse_options(&l, argc, argv, &spin_us);
+    const struct workload *w = workload_find(l.test);
+    if (!w) die("no such test: %s", l.test);
+    if (w->words ? request_build(&l.request, w->words, l.value_size) : request_build_echo(&l.request, l.value_size))
+        die("out of memory");
+    int error = demi_init_with("posix", NULL);
+    if (!error && spin_us) error = demi_set_option("spin-us", spin_us);
+    if (error) die("libOS: %s", strerror(error));
+    connect_all(&l);
+    uint64_t length = probe(&l, &l.conns[0]);
+    if (w->fixed && probe(&l, &l.conns[0]) == length) l.reply_size = length;
+    l.next_key = 0;
+    run(&l);
+    report(&l);
+    demi_exit();
+    return l.errors ? 2 : 0;
+}
