@@ -9,7 +9,7 @@
  * The table grows and shrinks by single buckets (linear hashing, see table.c): there is no second table, no stall, no doubling of
  * memory, and the share of memory an entry pays is the same at every count (about 12.5 bytes).
  *
- * Rules for callers
+ * Rules for callers (breaking one is a bug, not an error)
  * - The hash passed in is always table_hash(t, key).
  * - A struct table stays where it was initialised (it may point into itself).
  * - A slot stays valid until the next insert or delete, unless the table is paused (iterators and scan callbacks): then deletes leave
@@ -212,7 +212,7 @@ uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *a
 /* The same for marked entries only; entries are not touched. */
 uint64_t table_scan_marked(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
 
-/* Each entry with the same probability (exactly so, unless 256 tries in a row find nothing in a nearly empty table). A slot without bucket
+/* Each entry with the same probability (exactly so, unless 1024 tries in a row find nothing in a nearly empty table). A slot without bucket
  * if the table is empty. */
 struct table_slot table_random(const struct table *t, struct rng *rng);
 /* A marked entry, nearly uniform; without bucket if 64 tries find none. For sampling by eviction and expiry. */
@@ -234,6 +234,9 @@ void table_iter_fini(struct table_iter *it);
 
 /* What it takes from the heap, without the entries and the struct itself. */
 size_t table_bytes(const struct table *t);
+
+/* The size a table of a power of two would have (at least 4): what DEBUG HTSTATS calls "table size". */
+size_t table_nominal_size(const struct table *t);
 
 #define TABLE_STATS_CHAIN_MAX 50
 struct table_stats {

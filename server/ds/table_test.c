@@ -186,6 +186,23 @@ static void test_forbidden_resizing_holds_up_to_five_times_the_fill(void **state
     world_fini(&w);
 }
 
+static void test_the_nominal_size_is_a_power_of_two_that_holds_the_entries(void **state)
+{
+    struct world w;
+    world_init(&w, 5000, 10);
+    assert_int_equal(table_nominal_size(&w.t), 4);
+    for (uint32_t i = 0; i < 4096; i++) add(&w, i);
+    assert_int_equal(table_nominal_size(&w.t), 4096);
+    table_forbid_resize(&w.t, true);
+    add(&w, 4096);
+    add(&w, 4097);
+    assert_int_equal(table_nominal_size(&w.t), 4096);
+    table_forbid_resize(&w.t, false);
+    add(&w, 4098);
+    assert_int_equal(table_nominal_size(&w.t), 8192);
+    world_fini(&w);
+}
+
 static void test_expanding_leaves_no_growing_for_later(void **state)
 {
     struct world w;
@@ -375,6 +392,32 @@ static void test_random_entries_are_equally_likely(void **state)
     }
 }
 
+/* All entries but those of a few buckets are deleted in scan order, as a client with SSCAN and SREM may do. */
+static void test_random_entries_are_equally_likely_in_long_chains(void **state)
+{
+    struct world w;
+    world_init(&w, 100000, 77);
+    for (uint32_t i = 0; i < w.size; i++) add(&w, i);
+    table_forbid_resize(&w.t, true);
+    for (uint32_t i = 0; i < w.size; i++) {
+        if ((item_hash(&w, &w.items[i]) & 255) != 255) del(&w, i);
+    }
+    table_forbid_resize(&w.t, false);
+    while (table_rehash_step(&w.t, 100)) {}
+    check_all(&w);
+    struct item *left = calloc(w.in, sizeof *left);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < 200 * w.in; i++) {
+        ((struct item *)table_slot_entry(table_random(&w.t, &w.rng)))->shown++;
+    }
+    for (uint32_t i = 0; i < w.size; i++) {
+        if (w.items[i].in) left[n++] = w.items[i];
+    }
+    assert_true((chi_square(left, n, 200 * n) - (n - 1)) / __builtin_sqrt(2.0 * (n - 1)) < 4);
+    free(left);
+    world_fini(&w);
+}
+
 static void test_random_finds_the_last_entry_of_a_big_table(void **state)
 {
     struct world w;
@@ -443,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_random_changes_agree_with_a_model),
         cmocka_unit_test(test_replacing_keeps_the_mark),
         cmocka_unit_test(test_forbidden_resizing_holds_up_to_five_times_the_fill),
+        cmocka_unit_test(test_the_nominal_size_is_a_power_of_two_that_holds_the_entries),
         cmocka_unit_test(test_expanding_leaves_no_growing_for_later),
         cmocka_unit_test(test_scan_of_an_unchanged_table_shows_each_entry_once),
         cmocka_unit_test(test_scan_shows_what_stays_while_the_table_grows_and_shrinks),
@@ -451,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_iterator_shows_each_entry_once_while_entries_are_deleted),
         cmocka_unit_test(test_iterator_shows_the_older_entries_while_others_are_inserted),
         cmocka_unit_test(test_random_entries_are_equally_likely),
+        cmocka_unit_test(test_random_entries_are_equally_likely_in_long_chains),
         cmocka_unit_test(test_random_finds_the_last_entry_of_a_big_table),
         cmocka_unit_test(test_an_entry_costs_less_than_13_bytes),
         cmocka_unit_test(test_fini_hands_back_every_entry),

@@ -14,7 +14,7 @@
 #include "server/ds/table.h"
 
 #define TAGS                0x0080808080808080u
-#define RANDOM_TRIES        256
+#define RANDOM_TRIES        1024
 #define RANDOM_MARKED_TRIES 64
 
 static inline unsigned bucket_used(const struct table_bucket *b)
@@ -89,6 +89,13 @@ static struct table_slot chain_nth(struct table_bucket *head, unsigned n)
     return (struct table_slot){NULL, NULL, 0};
 }
 
+static unsigned chain_used(const struct table_bucket *b)
+{
+    unsigned held = 0;
+    for (; b; b = table_bucket_next(b)) held += bucket_used(b);
+    return held;
+}
+
 static struct table_slot random_try(const struct table *t, struct rng *rng)
 {
     struct table_bucket *head = table_bucket_at(t, rng_below(rng, t->bucket_count));
@@ -103,11 +110,11 @@ struct table_slot table_random(const struct table *t, struct rng *rng)
         s = random_try(t, rng);
         if (s.bucket) return s;
     }
-    /* Nearly empty, and its shrinking was forbidden: the next entry from anywhere. */
-    for (size_t i = rng_below(rng, t->bucket_count); !s.bucket; i = i + 1 < t->bucket_count ? i + 1 : 0) {
-        s = chain_nth(table_bucket_at(t, i), 0);
-    }
-    return s;
+    /* Nearly empty, and its shrinking was forbidden: any entry of the next chain from anywhere. */
+    size_t i = rng_below(rng, t->bucket_count);
+    unsigned held;
+    while (!(held = chain_used(table_bucket_at(t, i)))) i = i + 1 < t->bucket_count ? i + 1 : 0;
+    return chain_nth(table_bucket_at(t, i), (unsigned)rng_below(rng, held));
 }
 
 struct table_slot table_random_marked(const struct table *t, struct rng *rng)
@@ -163,14 +170,20 @@ size_t table_bytes(const struct table *t)
     return buckets * sizeof(struct table_bucket) + dir + t->chain_bytes;
 }
 
+size_t table_nominal_size(const struct table *t)
+{
+    size_t least = (t->bucket_count - 1) * t->fill + 1, size = 4;
+    while (size < least) size *= 2;
+    return size;
+}
+
 void table_stats(const struct table *t, struct table_stats *out)
 {
     *out = (struct table_stats){.count = t->count, .bucket_count = t->bucket_count, .bytes = table_bytes(t)};
     for (size_t i = 0; i < t->bucket_count; i++) {
-        size_t held = 0;
         const struct table_bucket *head = table_bucket_at(t, i);
+        size_t held = chain_used(head);
         for (const struct table_bucket *b = head; b; b = table_bucket_next(b)) {
-            held += bucket_used(b);
             out->chained_buckets += b != head;
             out->slots += table_bucket_slots(b) - (b->meta >> 63);
         }
