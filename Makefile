@@ -85,6 +85,7 @@ SERVER  := $(B)/demikv-server
 EXAMPLES := $(patsubst demi/examples/%.c,$(B)/examples/%,$(EXAMPLE_C))
 TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
 TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
+LIB_TESTS := $(filter-out $(B)/tests/server/% $(B)/tests/tests/sim/%,$(TESTS))
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
 FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
@@ -138,6 +139,11 @@ $(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+
+$(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_A) -lcmocka $(LDLIBS)
 
 $(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_A)
 	@mkdir -p $(@D)
