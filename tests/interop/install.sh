@@ -1,0 +1,202 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# timeout: 180
+#
+# `make install` gives what a stranger needs: with DESTDIR and PREFIX into a folder of its own, then, outside of the
+# tree, programs are built by pkg-config against what was installed, and run: one of the examples, and one in the style of
+# programs written for Demikernel (its types, its flags, all calls inside of assert).
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+build=${BUILD:-$PWD/build}
+tree=$PWD
+[ -e "$build/libdemikernel.so" ] || { echo "1..0 # SKIP no $build/libdemikernel.so"; exit 77; }
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cc=${CC:-cc}
+prefix=/opt/demi
+root=$work/root$prefix
+number=0 failed=0
+
+ok() { # name, command...: what it printed is shown only if it failed
+    local name=$1
+    shift
+    number=$((number + 1))
+    if "$@" >"$work/out" 2>&1; then
+        echo "ok $number - $name"
+    else
+        sed 's/^/# /' "$work/out"
+        echo "not ok $number - $name"
+        failed=1
+    fi
+}
+
+install_it() { make --no-print-directory B="$build" DESTDIR="$work/root" PREFIX=$prefix "$1"; }
+ok 'make install' install_it install
+all_there() {
+    local file
+    for file in lib/libdemikernel.so lib/libdemikernel.so.1 lib/libdemikernel.a lib/pkgconfig/demikernel.pc \
+        include/demi/{cc,types,libos,sga,wait,ext}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7; do
+        [ -e "$root/$file" ] || { echo "missing: $file"; return 1; }
+    done
+    [ ! -e "$build/demikv-server" ] || [ -x "$root/bin/demikv-server" ]
+}
+ok 'everything is in its place' all_there
+nothing_shadowed() { ! find "$work/root" -name 'redis-*' | grep .; }
+ok 'nothing takes the name of a system program' nothing_shadowed
+
+# pkg-config's sysroot stands for the DESTDIR that a package builder would strip off.
+export PKG_CONFIG_PATH=$root/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$work/root
+cflags=$(pkg-config --cflags demikernel)
+libs=$(pkg-config --libs demikernel)
+static_libs=$(pkg-config --static --libs-only-l demikernel | sed 's/-ldemikernel//')
+ok 'pkg-config knows the version' pkg-config --exact-version=1.0.0 demikernel
+
+mkdir -p "$work/away/demi/examples"
+cp "$tree/demi/examples/"*.[ch] "$work/away/demi/examples/"
+cat >"$work/away/upstream.c" <<'EOT'
+#include <assert.h>
+#include <demi/libos.h>
+#include <demi/sga.h>
+#include <demi/wait.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIZE 64
+#define ROUNDS 100
+
+static void must_complete(demi_qresult_t *qr, demi_qtoken_t qt, demi_opcode_t opcode)
+{
+    assert(demi_wait(qr, qt, NULL) == 0);
+    assert(qr->qr_opcode == opcode);
+}
+
+static void push_and_wait(int qd, demi_sgarray_t *sga, demi_qresult_t *qr)
+{
+    demi_qtoken_t qt = (demi_qtoken_t)-1;
+    assert(demi_push(&qt, qd, sga) == 0);
+    must_complete(qr, qt, DEMI_OPC_PUSH);
+}
+
+static void server(int argc, char *const argv[], struct sockaddr_in *addr)
+{
+    demi_qresult_t qr = {0};
+    demi_qtoken_t qt = (demi_qtoken_t)-1;
+    demi_sgarray_t sga = {0};
+    int sockqd = -1, recv_qd = -1;
+    const struct demi_args args = {.argc = argc, .argv = argv, .callback = NULL};
+
+    assert(demi_init(&args) == 0);
+    assert(demi_socket(&sockqd, AF_INET, SOCK_STREAM, 0) == 0);
+    assert(demi_bind(sockqd, (const struct sockaddr *)addr, sizeof(struct sockaddr_in)) == 0);
+    assert(demi_listen(sockqd, 16) == 0);
+    assert(demi_accept(&qt, sockqd) == 0);
+    must_complete(&qr, qt, DEMI_OPC_ACCEPT);
+    recv_qd = qr.qr_value.ares.qd;
+    for (size_t bytes = 0; bytes < SIZE * ROUNDS;) {
+        assert(demi_pop(&qt, recv_qd) == 0);
+        must_complete(&qr, qt, DEMI_OPC_POP);
+        assert(qr.qr_value.sga.sga_segs[0].sgaseg_len != 0);
+        memcpy(&sga, &qr.qr_value.sga, sizeof(demi_sgarray_t));
+        bytes += sga.sga_segs[0].sgaseg_len;
+        push_and_wait(recv_qd, &sga, &qr);
+        assert(demi_sgafree(&sga) == 0);
+    }
+}
+
+static void client(int argc, char *const argv[], const struct sockaddr_in *addr)
+{
+    demi_qresult_t qr = {0};
+    demi_qtoken_t qt = (demi_qtoken_t)-1;
+    demi_sgarray_t sga = {0};
+    int sockqd = -1;
+
+    assert(demi_init(argc, argv) == 0); /* as in Demikernel 1.1 to 1.5 */
+    assert(demi_socket(&sockqd, AF_INET, SOCK_STREAM, 0) == 0);
+    assert(demi_connect(&qt, sockqd, (const struct sockaddr *)addr, sizeof(struct sockaddr_in)) == 0);
+    must_complete(&qr, qt, DEMI_OPC_CONNECT);
+    for (int i = 0; i < ROUNDS; i++) {
+        size_t bytes = 0;
+        sga = demi_sgaalloc(SIZE);
+        assert(sga.sga_segs[0].sgaseg_buf != NULL);
+        memset(sga.sga_segs[0].sgaseg_buf, 1, SIZE);
+        push_and_wait(sockqd, &sga, &qr);
+        assert(demi_sgafree(&sga) == 0);
+        while (bytes < SIZE) {
+            assert(demi_pop(&qt, sockqd) == 0);
+            must_complete(&qr, qt, DEMI_OPC_POP);
+            for (uint32_t b = 0; b < qr.qr_value.sga.sga_segs[0].sgaseg_len; b++)
+                assert(((const char *)qr.qr_value.sga.sga_segs[0].sgaseg_buf)[b] == 1);
+            bytes += qr.qr_value.sga.sga_segs[0].sgaseg_len;
+            assert(demi_sgafree(&qr.qr_value.sga) == 0);
+        }
+    }
+    printf("%d round trips\n", ROUNDS);
+}
+
+int main(int argc, char *const argv[])
+{
+    struct sockaddr_in addr = {0};
+    assert(argc >= 4);
+    addr.sin_family = AF_INET;
+    addr.sin_port = htons((unsigned short)atoi(argv[3]));
+    assert(inet_pton(AF_INET, argv[2], &addr.sin_addr) == 1);
+    if (strcmp(argv[1], "--server") == 0)
+        server(argc, argv, &addr);
+    else
+        client(argc, argv, &addr);
+    return 0;
+}
+EOT
+cd "$work/away" || exit 1
+strict='-std=c99 -Wall -Wextra -Werror -O3'
+ok "a program in Demikernel's style builds" $cc $strict $cflags upstream.c -o upstream $libs
+ok 'and is linked with what was installed' sh -c "ldd_out=\$(LD_LIBRARY_PATH=$root/lib ldd upstream); echo \"\$ldd_out\"; echo \"\$ldd_out\" | grep -q 'libdemikernel.so.1 => $root/lib/'"
+ok 'it builds with the static library' $cc $strict $cflags upstream.c -o upstream-static "$root/lib/libdemikernel.a" $static_libs
+example() { $cc -std=c99 -D_POSIX_C_SOURCE=199309L -Wall -Wextra -Werror -O3 -I. $cflags "demi/examples/$1.c" -o "$1" $libs; }
+for name in tcp-ping-pong tcp-echo udp-echo queue-tasks; do ok "the example $name builds" example $name; done
+
+# Both ends on a port of this machine; the client is tried until the server listens.
+export LD_LIBRARY_PATH=$root/lib
+unset LIBOS CONFIG_PATH
+port=22100
+talk() { # program, extra arguments for both, "endless" if the server serves on
+    local program=$1 arguments=$2 endless=$3 server status=1
+    port=$((port + 1))
+    $program --server 127.0.0.1 $port $arguments >"$work/server" 2>&1 &
+    server=$!
+    for _ in $(seq 100); do
+        timeout 20 $program --client 127.0.0.1 $port $arguments && { status=0; break; }
+        kill -0 $server 2>/dev/null || break
+        sleep 0.1
+    done
+    if [ "$endless" = endless ]; then
+        kill $server
+    elif [ $status -eq 0 ]; then
+        wait $server || { status=1; echo "server: exit status $?"; }
+    else
+        kill $server
+    fi
+    wait $server 2>/dev/null
+    cat "$work/server"
+    return $status
+}
+ok "a program in Demikernel's style runs" talk ./upstream '' ends
+ok 'and with the static library' talk ./upstream-static '' ends
+ok 'the example tcp-ping-pong runs' talk ./tcp-ping-pong '64 500' ends
+ok 'the example tcp-echo runs' talk ./tcp-echo '1000 500' endless
+ok 'the example udp-echo runs' talk ./udp-echo '100 200' endless
+ok 'the example queue-tasks runs' ./queue-tasks 50
+
+# The server's page and the README's program hold what they promise.
+sed -n '/^```c$/,/^```$/p' "$tree/demi/README.md" | sed '1d;$d' >readme.c
+ok "the README's program builds" $cc -std=gnu11 -Wall -Wextra -Werror -O2 $cflags readme.c -o readme $libs
+
+cd "$tree" || exit 1
+ok 'make uninstall' install_it uninstall
+nothing_left() { ! find "$work/root" -type f -o -type l | grep .; }
+ok 'leaves nothing behind' nothing_left
+
+echo "1..$number"
+exit $failed
