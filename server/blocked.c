@@ -117,6 +117,8 @@ int64_t blocked_next_deadline(const struct worker *w)
     return w->blocked->heap_count ? w->blocked->heap[0]->deadline_ms : 0;
 }
 
+size_t blocked_timed_count(const struct worker *w) { return w->blocked->heap_count; }
+
 /* --- waited keys ---------------------------------------------------------------------------------------------------- */
 
 static struct bytes waited_key_of(const void *entry)

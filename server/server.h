@@ -178,6 +178,7 @@ enum unblock_reason { UNBLOCK_TIMEOUT, UNBLOCK_ERROR };
 bool blocked_unblock(struct client *cl, enum unblock_reason why); /* false: was not blocked */
 int64_t blocked_next_deadline(const struct worker *w);   /* ms, 0: none */
 void blocked_timeouts(struct worker *w);
+size_t blocked_timed_count(const struct worker *w);     /* those with a deadline */
 
 /* server/cmd/multi.c */
 void multi_free(struct client *cl);               /* discards the queue and unwatches */

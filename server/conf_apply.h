@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the server does when an option changes while it runs, and rename-command.
+ */
+#ifndef SERVER_CONF_APPLY_H
+#define SERVER_CONF_APPLY_H
+
+#include "alloc/base/bytes.h"
+
+struct server;
+
+void conf_apply_register(struct server *srv);
+/* A conf_rename_fn: before the first command runs. */
+const char *conf_apply_rename(struct bytes from, struct bytes to);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the LATENCY command and INFO read; events and calls are recorded through server/server.h.
+ */
+#ifndef SERVER_LATENCY_H
+#define SERVER_LATENCY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/base/bytes.h"
+
+struct server;
+
+#define LATENCY_EVENTS    32
+#define LATENCY_SAMPLES   160
+#define HISTOGRAM_BUCKETS 640
+
+struct latency_sample {
+    int64_t time_s, ms;
+};
+
+struct latency_event {
+    char name[32];
+    size_t count, next;          /* samples kept; where the next one goes */
+    int64_t worst_ms;            /* of all time, since the last reset */
+    struct latency_sample samples[LATENCY_SAMPLES];
+};
+
+size_t latency_event_count(const struct server *srv);
+const struct latency_event *latency_event_at(const struct server *srv, size_t i);
+const struct latency_event *latency_event_find(const struct server *srv, struct bytes name); /* NULL: none */
+struct latency_sample latency_event_sample(const struct latency_event *e, size_t i);         /* 0: the oldest kept */
+bool latency_event_reset(struct server *srv, struct bytes name);
+size_t latency_reset_all(struct server *srv); /* how many there were */
+
+/* Of a command's histogram, which may be NULL where said. */
+uint64_t histogram_bucket_top(unsigned i);                           /* the largest ns that falls into it */
+uint64_t histogram_percentile(const uint32_t *h, double percent);    /* ns */
+uint64_t histogram_count(const uint32_t *h);                         /* NULL: 0 */
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Start and stop of the server: command line and configuration, process (daemon, pid file, limits, supervision), memory and keyspace, the
+ * libOS, listening sockets, the loop. Only this file exits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/conf/conf.h"
+#include "server/conf_apply.h"
+#include "server/log.h"
+#include "server/mem.h"
+#include "server/server.h"
+#include "server/shutdown.h"
+
+#define SPARE_FDS 32 /* beside the clients: log, libOS, listeners */
+
+#ifdef DEMI_DEBUG
+#define SLICES 16
+#else
+#define SLICES 1
+#endif
+
+static void print_version(void)
+{
+    printf("Redis server v=%s sha=00000000:0 malloc=demikv bits=%d build=demikv-%s\n", REDIS_VERSION, (int)(sizeof(long) * 8),
+           DEMIKV_VERSION);
+}
+
+static void print_usage(FILE *out)
+{
+    fputs("Usage: demikv-server [/path/to/redis.conf] [options] [-]\n"
+          "       demikv-server - (read config from stdin)\n"
+          "       demikv-server -v or --version\n"
+          "       demikv-server -h or --help\n"
+          "\n"
+          "Every directive of redis.conf is an option: --name value.\n"
+          "\n"
+          "Examples:\n"
+          "       demikv-server (run the server with default conf)\n"
+          "       echo 'maxclients 128' | demikv-server -\n"
+          "       demikv-server /etc/redis/6379.conf\n"
+          "       demikv-server --port 7777\n"
+          "       demikv-server --unixsocket /tmp/demikv.sock --libos posix\n"
+          "       demikv-server /etc/myredis.conf --loglevel verbose -\n", out);
+}
+
+static bool answer_and_exit(int argc, char **argv, int *code)
+{
+    if (argc != 2) return false;
+    *code = 0;
+    if (!strcmp(argv[1], "-v") || !strcmp(argv[1], "--version")) print_version();
+    else if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) print_usage(stdout);
+    else return false;
+    return true;
+}
+
+static void random_bytes(void *out, size_t n)
+{
+    char *p = out;
+    while (n) {
+        ssize_t k = getrandom(p, n, 0);
+        if (k <= 0) continue;
+        p += k;
+        n -= (size_t)k;
+    }
+}
+
+static void make_run_id(char out[41])
+{
+    unsigned char raw[20];
+    random_bytes(raw, sizeof raw);
+    for (int i = 0; i < 20; i++) snprintf(out + 2 * i, 3, "%02x", raw[i]);
+}
+
+/* --- the process ------------------------------------------------------------------------------------------------------ */
+
+/* Before anything has threads or descriptors: the child goes on, the parent leaves. */
+static void become_daemon(void)
+{
+    if (fork() != 0) exit(0);
+    setsid();
+    int fd = open("/dev/null", O_RDWR);
+    if (fd < 0) return;
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
+static void write_pidfile(struct server *srv)
+{
+    const char *path = srv->config->pidfile;
+    if (!path || !*path) return;
+    FILE *f = fopen(path, "we");
+    if (!f) {
+        server_log(srv, LOG_WARNING_LEVEL, "Failed to write PID file: %s", strerror(errno));
+        return;
+    }
+    fprintf(f, "%d\n", (int)getpid());
+    fclose(f);
+}
+
+/* One datagram to the socket systemd named; the protocol of sd_notify(3). */
+static void tell_systemd(struct server *srv, const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    if (!srv->supervised || !path || (path[0] != '/' && path[0] != '@')) return;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    size_t n = strlen(path);
+    if (n >= sizeof un.sun_path) return;
+    memcpy(un.sun_path, path, n);
+    if (path[0] == '@') un.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    close(fd);
+}
+
+static bool is_supervised(const struct config *cfg)
+{
+    if (cfg->supervised == SUPERVISED_SYSTEMD) return true;
+    return cfg->supervised == SUPERVISED_AUTO && getenv("NOTIFY_SOCKET");
+}
+
+/* maxclients is what the limit of descriptors allows. */
+static void raise_fd_limit(struct server *srv)
+{
+    struct config *cfg = srv->config;
+    rlim_t want = (rlim_t)cfg->maxclients + SPARE_FDS;
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= want) return;
+    rlim_t had = lim.rlim_cur;
+    struct rlimit more = {want, lim.rlim_max < want ? want : lim.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0) return;
+    more = (struct rlimit){lim.rlim_max < want ? lim.rlim_max : want, lim.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &more) != 0) more.rlim_cur = had;
+    if (more.rlim_cur >= want) return;
+    int64_t fits = more.rlim_cur > SPARE_FDS ? (int64_t)more.rlim_cur - SPARE_FDS : 1;
+    server_log(srv, LOG_WARNING_LEVEL,
+               "You requested maxclients of %lld requiring at least %llu max file descriptors; the limit is %llu. maxclients has been "
+               "reduced to %lld.", (long long)cfg->maxclients, (unsigned long long)want, (unsigned long long)more.rlim_cur,
+               (long long)fits);
+    cfg->maxclients = fits;
+}
+
+/* --- the server ------------------------------------------------------------------------------------------------------- */
+
+static void *zeroed(size_t size)
+{
+    void *p = calloc(1, size);
+    if (!p) mem_exhausted(size);
+    return p;
+}
+
+static void open_keyspace(struct server *srv)
+{
+    uint64_t seed;
+    random_bytes(&seed, sizeof seed);
+    srv->db_count = (int)srv->config->databases;
+    srv->dbs = zeroed((size_t)srv->db_count * sizeof *srv->dbs);
+    for (int i = 0; i < srv->db_count; i++) db_init(&srv->dbs[i], i, SLICES, seed);
+    srv->slices = SLICES;
+}
+
+static void banner(struct server *srv, int argc)
+{
+    server_log(srv, LOG_WARNING_LEVEL, "oO0OoO0OoO0Oo demikv is starting oO0OoO0OoO0Oo");
+    server_log(srv, LOG_WARNING_LEVEL, "demikv version=%s, redis_version=%s, bits=%d, pid=%d, just started", DEMIKV_VERSION, REDIS_VERSION,
+               (int)(sizeof(long) * 8), (int)getpid());
+    if (argc == 1)
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "Warning: no config file specified, using the default config. In order to specify a config file use %s /path/to/redis.conf",
+                   srv->exec_argv0);
+    else server_log(srv, LOG_WARNING_LEVEL, "Configuration loaded");
+    char mode[256];
+    snprintf(mode, sizeof mode, "demikv %s (%d bit)\nRunning in standalone mode\nPort: %lld\n PID: %d\n\n", DEMIKV_VERSION,
+             (int)(sizeof(long) * 8), (long long)srv->config->port, (int)getpid());
+    server_log_raw(srv, mode);
+    if (srv->config->save_count)
+        server_log(srv, LOG_WARNING_LEVEL, "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
+}
+
+static int start_libos(struct server *srv)
+{
+    const struct config *cfg = srv->config;
+    const char *libos = cfg->libos && *cfg->libos ? cfg->libos : NULL;
+    int err = demi_init_with(libos, cfg->libos_config && *cfg->libos_config ? cfg->libos_config : NULL);
+    if (err) {
+        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix",
+                   strerror(err));
+        return -err;
+    }
+    char us[32];
+    snprintf(us, sizeof us, "%lld", (long long)cfg->libos_spin_us);
+    demi_set_option("spin-us", us);
+    return 0;
+}
+
+static int start(struct server *srv)
+{
+    if (start_libos(srv) != 0) return 1;
+    open_keyspace(srv);
+    srv->worker_count = 1;
+    srv->workers = zeroed(sizeof *srv->workers);
+    uint64_t seed;
+    random_bytes(&seed, sizeof seed);
+    if (worker_init(&srv->workers[0], srv, seed) != 0) return 1;
+    pubsub_init(srv);
+    slowlog_init(srv);
+    latency_init(srv);
+    if (lazyfree_start(srv) != 0) {
+        server_log(srv, LOG_WARNING_LEVEL, "Can't start the thread that frees memory");
+        return 1;
+    }
+    conf_apply_register(srv);
+    shutdown_handle_signals(srv);
+    srv->startup_memory = srv->peak_memory = demi_mem_used();
+    char err[512] = "";
+    if (listen_open(srv, err, sizeof err) != 0) {
+        server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (tcp), aborting. %s", (long long)srv->config->port, err);
+        return 1;
+    }
+    return 0;
+}
+
+static void stop(struct server *srv)
+{
+    listen_close(srv);
+    const char *pidfile = srv->config->pidfile;
+    if (pidfile && *pidfile) {
+        server_log(srv, LOG_NOTICE_LEVEL, "Removing the pid file.");
+        unlink(pidfile);
+    }
+    server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
+    tell_systemd(srv, "STOPPING=1\n");
+    worker_fini(&srv->workers[0]);
+    lazyfree_stop(srv);
+    for (int i = 0; i < srv->db_count; i++) db_fini(&srv->dbs[i]);
+    pubsub_fini(srv);
+    slowlog_fini(srv);
+    latency_fini(srv);
+    errorstats_fini(srv);
+    demi_exit();
+    free(srv->dbs);
+    free(srv->workers);
+    conf_fini(srv->config);
+}
+
+int main(int argc, char **argv)
+{
+    int code;
+    if (answer_and_exit(argc, argv, &code)) return code;
+    static struct config config;
+    struct server *srv = zeroed(sizeof *srv);
+    srv->config = &config;
+    srv->exec_argv0 = argv[0];
+    srv->active_expire = true;
+    list_init(&srv->sinks);
+    atomic_store(&srv->next_client_id, 1);
+    command_table_init();
+    conf_init(&config);
+    struct conf_failure failure;
+    if (conf_load(&config, argc, argv, conf_apply_rename, &failure) != 0) {
+        conf_failure_print(&failure, stderr);
+        return 1;
+    }
+    if (config.file) snprintf(srv->config_file, sizeof srv->config_file, "%s", config.file);
+    if (!realpath("/proc/self/exe", srv->executable)) snprintf(srv->executable, sizeof srv->executable, "%s", argv[0]);
+    srv->supervised = is_supervised(&config);
+    if (config.daemonize && !srv->supervised) become_daemon();
+    srv->pid = (int)getpid();
+    srv->start_ms = clock_wall_us() / 1000;
+    srv->start_ns = clock_mono_ns();
+    make_run_id(srv->run_id);
+    banner(srv, argc);
+    raise_fd_limit(srv);
+    if (config.daemonize || (config.pidfile && *config.pidfile)) write_pidfile(srv);
+    if (start(srv) != 0) return 1;
+    server_log(srv, LOG_WARNING_LEVEL, "Server initialized");
+    if (config.port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections");
+    if (config.unixsocket && *config.unixsocket)
+        server_log(srv, LOG_NOTICE_LEVEL, "The server is now ready to accept connections at %s", config.unixsocket);
+    tell_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
+    int err = worker_run(&srv->workers[0]);
+    if (err) server_log(srv, LOG_WARNING_LEVEL, "The loop ended: %s", strerror(-err));
+    code = err ? 1 : srv->exit_code;
+    stop(srv);
+    free(srv);
+    return code;
+}
