@@ -121,7 +121,7 @@ $(SRV_A): $(SRV_O)
 
 $(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_A)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--whole-archive $(SRV_A) -Wl,--no-whole-archive $(LIB_A) $(LDLIBS)
 
 # Examples are compiled as a user of the library would: public headers only, Demikernel's flags.
 $(B)/examples/%: demi/examples/%.c $(LIB_A)
