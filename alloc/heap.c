@@ -141,6 +141,12 @@ struct region_set *heap_regions(void)
     return h ? &h->regions : NULL;
 }
 
+void heap_set_huge_pages(bool on)
+{
+    struct heap *h = heap_get();
+    if (h) h->regions.small_pages = !on;
+}
+
 void heap_set_limit(size_t bytes)
 {
     struct heap *h = heap_get();

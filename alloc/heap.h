@@ -134,6 +134,9 @@ bool heap_collect(void);
 /* The set of regions of this thread, for devices to register with; made on first use. NULL: out of memory. */
 struct region_set *heap_regions(void);
 
+/* Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third faster with them, the first touch of each 2 MiB slower. */
+void heap_set_huge_pages(bool on);
+
 /* At most this many bytes of regions for this thread; 0: no limit. */
 void heap_set_limit(size_t bytes);
 

@@ -50,7 +50,7 @@ static char *last_chunk(const struct huge *g) { return g->base + (g->chunk_count
 /* Best effort: nothing depends on the advice being taken. */
 static void set_small_tail(struct huge *g, bool small)
 {
-    if (g->small_tail == small || g->region->huge_pages) return;
+    if (g->small_tail == small || g->region->huge_pages || g->region->set->small_pages) return;
     g->small_tail = small;
     madvise(last_chunk(g), REGION_CHUNK, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 }

@@ -60,6 +60,7 @@ struct region_set {
     void *owner; /* the heap */
     size_t mapped_bytes;
     size_t limit_bytes; /* 0: none */
+    bool small_pages;   /* later regions get no huge pages */
     size_t dirty_chunks;
     struct {
         const struct region_registrar *ops; /* NULL: free */

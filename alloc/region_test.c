@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Regions and the devices that hear of them. The device here keeps a list of what it was told and can refuse.
+ */
+#include "alloc/region.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "alloc/poison.h"
+
+struct device {
+    void *base[32];
+    size_t count;
+    int refuse_at; /* the how manieth map() from now fails; 0: none */
+};
+
+static int device_map(void *dev, void *base, size_t len, void **cookie)
+{
+    struct device *d = dev;
+    if (d->refuse_at && --d->refuse_at == 0) return -ENOMEM;
+    assert_int_equal((uintptr_t)base % REGION_CHUNK, 0);
+    assert_int_equal(len % REGION_CHUNK, 0);
+    d->base[d->count++] = base;
+    *cookie = base;
+    return 0;
+}
+
+static void device_unmap(void *dev, void *base, size_t len, void *cookie)
+{
+    struct device *d = dev;
+    assert_ptr_equal(base, cookie);
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->base[i] != base) continue;
+        d->base[i] = d->base[--d->count];
+        return;
+    }
+    fail();
+}
+
+static const struct region_registrar plain = {device_map, device_unmap, false};
+static const struct region_registrar pinning = {device_map, device_unmap, true};
+
+static void test_addresses_outside_have_no_region(void **state)
+{
+    int local = 0;
+    assert_null(region_find(NULL));
+    assert_null(region_find(&local));
+    assert_null(region_find((void *)UINTPTR_MAX));
+    assert_null(region_find((void *)((uintptr_t)1 << 47)));
+}
+
+static void test_absurd_sizes_and_limits_are_refused(void **state)
+{
+    struct region_set set;
+    region_set_init(&set, NULL);
+    assert_null(region_new(&set, SIZE_MAX));
+    assert_null(region_new(&set, (size_t)1 << 47));
+    set.limit_bytes = 3 * REGION_CHUNK;
+    assert_null(region_new(&set, 4 * REGION_CHUNK));
+    assert_non_null(region_new(&set, 2 * REGION_CHUNK));
+    assert_null(region_new(&set, 2 * REGION_CHUNK));
+    assert_non_null(region_new(&set, 1));
+    assert_null(region_new(&set, 1));
+    region_set_fini(&set);
+    assert_int_equal(set.mapped_bytes, 0);
+}
+
+static void test_a_device_hears_of_earlier_and_later_regions(void **state)
+{
+    struct region_set set;
+    struct device d = {0};
+    region_set_init(&set, NULL);
+    struct region *a = region_new(&set, 1), *b = region_new(&set, 3 * REGION_CHUNK);
+    assert_int_equal(region_set_add_device(&set, &plain, &d), 0);
+    assert_int_equal(region_set_add_device(&set, &plain, &d), -EEXIST);
+    assert_int_equal(d.count, 2);
+    struct region *c = region_new(&set, 1);
+    assert_int_equal(d.count, 3);
+    assert_ptr_equal(region_cookie(&set, &d, b->base + b->len - 1), b->base);
+    assert_ptr_equal(region_find(b->base + b->len - 1), b);
+    assert_ptr_equal(region_find(a->base), a);
+    assert_null(region_cookie(&set, &set, c->base));
+    region_free(c);
+    assert_int_equal(d.count, 2);
+    assert_int_equal(region_set_remove_device(&set, &d), 0);
+    assert_int_equal(region_set_remove_device(&set, &d), -ENOENT);
+    assert_int_equal(d.count, 0);
+    char *was = a->base;
+    region_set_fini(&set);
+    assert_null(region_find(was));
+}
+
+static void test_a_device_that_refuses_an_earlier_region_is_not_added(void **state)
+{
+    struct region_set set;
+    struct device d = {.refuse_at = 3};
+    region_set_init(&set, NULL);
+    for (int i = 0; i < 4; i++) region_new(&set, 1);
+    assert_int_equal(region_set_add_device(&set, &plain, &d), -ENOMEM);
+    assert_int_equal(d.count, 0);
+    assert_int_equal(region_set_add_device(&set, &plain, &d), 0);
+    assert_int_equal(d.count, 4);
+    region_set_fini(&set);
+    assert_int_equal(d.count, 0);
+}
+
+static void test_a_region_one_device_refuses_is_not_used(void **state)
+{
+    struct region_set set;
+    struct device a = {0}, b = {0};
+    region_set_init(&set, NULL);
+    region_set_add_device(&set, &plain, &a);
+    region_set_add_device(&set, &plain, &b);
+    b.refuse_at = 1;
+    assert_null(region_new(&set, REGION_CHUNK));
+    assert_int_equal(a.count, 0);
+    assert_int_equal(set.mapped_bytes, 0);
+    assert_non_null(region_new(&set, REGION_CHUNK));
+    assert_int_equal(a.count + b.count, 2);
+    region_set_fini(&set);
+}
+
+static void test_there_is_room_for_eight_devices(void **state)
+{
+    struct region_set set;
+    struct device d[REGION_DEVICES_MAX + 1];
+    memset(d, 0, sizeof d);
+    region_set_init(&set, NULL);
+    for (int i = 0; i < REGION_DEVICES_MAX; i++)
+        assert_int_equal(region_set_add_device(&set, &plain, &d[i]), 0);
+    assert_int_equal(region_set_add_device(&set, &plain, &d[REGION_DEVICES_MAX]), -ENOSPC);
+    region_set_remove_device(&set, &d[3]);
+    assert_int_equal(region_set_add_device(&set, &plain, &d[REGION_DEVICES_MAX]), 0);
+    region_set_fini(&set);
+}
+
+static void test_chunks_are_dirty_until_purged(void **state)
+{
+    struct region_set set;
+    struct region *r = NULL;
+    bool dirty = true;
+    region_set_init(&set, NULL);
+    region_new(&set, 4 * REGION_CHUNK);
+    char *p = region_take_chunks(&set, 3, CHUNK_HUGE, true, &r, &dirty);
+    assert_non_null(p);
+    assert_false(dirty);
+    unpoison(p, 3 * REGION_CHUNK);
+    memset(p, 1, 3 * REGION_CHUNK);
+    assert_null(region_take_chunks(&set, 2, CHUNK_HUGE, false, &r, &dirty));
+    region_give_chunks(r, p, 3);
+    assert_null(region_take_chunks(&set, 2, CHUNK_HUGE, true, &r, &dirty));
+    assert_int_equal(region_purge(&set, 2), 2);
+    assert_int_equal(set.dirty_chunks, 1);
+    char *q = region_take_chunks(&set, 2, CHUNK_HUGE, true, &r, &dirty);
+    assert_ptr_equal(q, p);
+    unpoison(q, 2 * REGION_CHUNK);
+    for (size_t i = 0; i < 2 * REGION_CHUNK; i += 511) assert_int_equal(q[i], 0);
+    assert_false(region_extend(r, q + 2 * REGION_CHUNK, 1, CHUNK_HUGE, NULL)); /* dirty */
+    assert_int_equal(region_purge(&set, 9), 1);
+    assert_true(region_extend(r, q + 2 * REGION_CHUNK, 1, CHUNK_HUGE, NULL));
+    assert_false(region_extend(r, q + 3 * REGION_CHUNK, 2, CHUNK_HUGE, NULL)); /* past the end */
+    region_set_fini(&set);
+}
+
+static void test_pages_a_device_pins_are_never_taken_away(void **state)
+{
+    struct region_set set;
+    struct device d = {0};
+    struct region *r = NULL;
+    bool dirty;
+    region_set_init(&set, NULL);
+    region_set_add_device(&set, &pinning, &d);
+    region_new(&set, REGION_CHUNK);
+    char *p = region_take_chunks(&set, 1, CHUNK_SLABS, false, &r, &dirty);
+    region_give_chunks(r, p, 1);
+    assert_int_equal(region_purge(&set, 9), 0);
+    assert_int_equal(region_release(&set, 9), 0); /* the last region stays */
+    region_new(&set, REGION_CHUNK);
+    assert_int_equal(region_release(&set, 9), 1);
+    assert_int_equal(d.count, 1);
+    region_set_fini(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses_outside_have_no_region),
+        cmocka_unit_test(test_absurd_sizes_and_limits_are_refused),
+        cmocka_unit_test(test_a_device_hears_of_earlier_and_later_regions),
+        cmocka_unit_test(test_a_device_that_refuses_an_earlier_region_is_not_added),
+        cmocka_unit_test(test_a_region_one_device_refuses_is_not_used),
+        cmocka_unit_test(test_there_is_room_for_eight_devices),
+        cmocka_unit_test(test_chunks_are_dirty_until_purged),
+        cmocka_unit_test(test_pages_a_device_pins_are_never_taken_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
