@@ -221,7 +221,7 @@ int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offse
 /* The opposite; an operation that has completed meanwhile goes to the ready list. */
 void op_unclaim(struct op_table *t, struct op *op, struct waiter *w);
 
-/* The user's word. op_taken_data: of a result of the last wait, NULL for any other. */
+/* The user's word. op_taken_data: of a result of the last wait; NULL once its slot is used again. */
 static inline void *op_taken_data(const struct op_table *t, demi_qtoken_t qt)
 {
     uint32_t low = (uint32_t)qt, index = low & (OP_MAX - 1);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See seg.h. A buffer's storage is an object of the heap, so pinning it works on both.
+ * See seg.h. A buffer's storage is an object of the heap, so pinning works on both.
+ *
+ * Small pieces are copied: that costs less than the pin's table, and an object of a few bytes is not worth a device's attention.
  */
 #include "libos/runtime/seg.h"
 
@@ -16,14 +18,19 @@ struct seg seg_of_buf(struct buf *b, const void *p, uint32_t n)
     return (struct seg){.p = p, .n = n, .kind = SEG_BUF, .hold = buf_ref(b)};
 }
 
-/* TODO(heap): pin instead of copying once alloc/heap.c has pins. */
-int seg_of_memory(struct seg *s, const void *p, uint32_t n)
+static int copy(struct seg *s, const void *p, uint32_t n)
 {
     struct buf *b = buf_take(n);
     if (!b) return -ENOMEM;
-    memcpy(b->data, p, n);
-    b->len = n;
+    memcpy(buf_put_back(b, n), p, n);
     *s = (struct seg){.p = (const char *)b->data, .n = n, .kind = SEG_BUF, .hold = b};
+    return 0;
+}
+
+int seg_of_memory(struct seg *s, const void *p, uint32_t n)
+{
+    if (n <= SEG_COPY_MAX || mem_pin(p)) return copy(s, p, n);
+    *s = (struct seg){.p = p, .n = n, .kind = SEG_PIN, .hold = (void *)(uintptr_t)p};
     return 0;
 }
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Queues that are not sockets: memory, pipes, files.
+ */
+#include "demi/here.h"
+
+#include "libos/disk/disk.h"
+#include "libos/runtime/memq.h"
+
+#include <fcntl.h>
+
+int demi_queue(int *qd_out)
+{
+    if (!qd_out) return EINVAL;
+    HERE(rt);
+    struct queue *q;
+    int err = memq_new(rt, &q);
+    if (!err) *qd_out = q->qd;
+    return -err;
+}
+
+int demi_pipe(int qd_out[2])
+{
+    if (!qd_out) return EINVAL;
+    HERE(rt);
+    struct queue *q[2];
+    int err = memq_new_pipe(rt, q);
+    if (err) return -err;
+    qd_out[0] = q[0]->qd;
+    qd_out[1] = q[1]->qd;
+    return 0;
+}
+
+/* The first libOS that has files; without one, the disk libOS is started beside the others. */
+static int file_libos(struct runtime *rt, struct libos **out)
+{
+    for (;;) {
+        for (unsigned i = 0; i < rt->libos_count; i++) {
+            if (!rt->libos[i]->ops->open) continue;
+            *out = rt->libos[i];
+            return 0;
+        }
+        int err = runtime_add_libos(rt, &disk_libos, NULL);
+        if (err) return err;
+    }
+}
+
+int demi_open(int *qd_out, const char *path, int flags, mode_t mode)
+{
+    if (!qd_out || !path) return EINVAL;
+    HERE(rt);
+    struct libos *l;
+    struct queue *q;
+    int err = file_libos(rt, &l);
+    if (!err) err = l->ops->open(l, path, flags, mode, &q);
+    if (!err) *qd_out = q->qd;
+    return -err;
+}
+
+int demi_creat(int *qd_out, const char *path, mode_t mode)
+{
+    return demi_open(qd_out, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+
+int demi_lseek(int qd, off_t offset, int whence, off_t *offset_out)
+{
+    if (!offset_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->seek) return ESPIPE;
+    int64_t at;
+    int err = q->ops->seek(q, offset, whence, &at);
+    if (!err) *offset_out = (off_t)at;
+    return -err;
+}
+
+int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length)
+{
+    if (!qt_out || length < 0) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->truncate) return EINVAL;
+    struct op *op = op_new(&rt->ops, DEMI_OPC_SYNC, q, qd);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, q->ops->truncate(q, op, length), qt, qt_out);
+}
+
+int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only)
+{
+    if (!qt_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->sync) return EINVAL;
+    struct op *op = op_new(&rt->ops, DEMI_OPC_SYNC, q, qd);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, q->ops->sync(q, op, data_only), qt, qt_out);
+}
