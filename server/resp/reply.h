@@ -127,14 +127,16 @@ static inline void reply_bulk(struct reply *r, struct bytes s)
         reply_bulk_slow(r, s);
         return;
     }
+    const char *from = s.p;
+    __asm__("" : "+r"(from)); /* the compiler would warn of the branches a small buffer's length never takes */
     char *p = r->at;
     uint64_t tens = s.n * 205 >> 11, ones = s.n - tens * 10; /* n / 10 for n below 1,029 */
     uint64_t digits = s.n < 10 ? '0' + ones : ('0' + tens) | ('0' + ones) << 8;
     unsigned width = s.n < 10 ? 1 : 2;
     store_u64(p, (uint64_t)'$' | digits << 8 | (uint64_t)0x0a0d << (8 + 8 * width));
     p += 3 + width;
-    if (s.n <= 32) reply_copy_small(p, s.p, s.n);
-    else memcpy(p, s.p, s.n);
+    if (s.n <= 32) reply_copy_small(p, from, s.n);
+    else memcpy(p, from, s.n);
     p += s.n;
     store_u16(p, 0x0a0d);
     r->at = p + 2;
