@@ -72,6 +72,9 @@ static uint64_t steps_max(const struct scan_options *o)
     return o->count > INT64_MAX / STEPS_PER_COUNT ? INT64_MAX : (uint64_t)o->count * STEPS_PER_COUNT;
 }
 
+/* Text from a buffer smaller than reply_bulk() is inlined for. */
+static void bulk_small(struct call *c, struct bytes s) { reply_bulk_slow(c->out, s); }
+
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
 struct found_keys {
@@ -110,7 +113,7 @@ void cmd_scan(struct call *c)
 
     reply_array(c->out, 2);
     char num[NUMBER_I64_SIZE];
-    call_bulk(c, bytes_of(num, number_format_u64(num, cursor)));
+    bulk_small(c, bytes_of(num, number_format_u64(num, cursor)));
     struct reply_mark m = reply_defer(c->out);
     size_t shown = 0;
     for (size_t i = 0; i < f.count; i++) {
@@ -166,7 +169,7 @@ static void begin(struct call *c, uint64_t cursor)
 {
     char num[NUMBER_I64_SIZE];
     reply_array(c->out, 2);
-    call_bulk(c, bytes_of(num, number_format_u64(num, cursor)));
+    bulk_small(c, bytes_of(num, number_format_u64(num, cursor)));
 }
 
 static void show_found(struct call *c, const struct entry *e, const struct scan_options *o, const struct found *f)
@@ -181,7 +184,7 @@ static void show_found(struct call *c, const struct entry *e, const struct scan_
         if (e->type == OBJ_SET) continue;
         char num[NUMBER_DOUBLE_SIZE];
         if (e->type == OBJ_HASH) call_bulk(c, el->value);
-        else call_bulk(c, bytes_of(num, number_format_double(num, el->score)));
+        else bulk_small(c, bytes_of(num, number_format_double(num, el->score)));
         shown++;
     }
     reply_defer_array(c->out, m, shown);
@@ -195,7 +198,7 @@ static void show_intset(struct call *c, const struct intset *s, const struct sca
         char num[NUMBER_I64_SIZE];
         struct bytes text = bytes_of(num, number_format_i64(num, intset_get(s, i)));
         if (o->match && !glob_match(o->pattern, text, false)) continue;
-        call_bulk(c, text);
+        bulk_small(c, text);
         shown++;
     }
     reply_defer_array(c->out, m, shown);
@@ -209,9 +212,9 @@ static void show_listpack(struct call *c, const unsigned char *lp, bool pairs, c
     for (unsigned char *p = lp_first(lp); p; p = lp_next(lp, p)) {
         struct bytes name = lp_get_bytes(p, num);
         bool wanted = !o->match || glob_match(o->pattern, name, false);
-        if (wanted) call_bulk(c, name);
+        if (wanted) bulk_small(c, name);
         if (pairs) p = lp_next(lp, p);
-        if (wanted && pairs) call_bulk(c, lp_get_bytes(p, num));
+        if (wanted && pairs) bulk_small(c, lp_get_bytes(p, num));
         if (wanted) shown += pairs ? 2 : 1;
     }
     reply_defer_array(c->out, m, shown);
