@@ -331,6 +331,7 @@ void conf_settle(struct config *cfg)
 {
     if (cfg->hz < 1) cfg->hz = 1;
     if (cfg->hz > 500) cfg->hz = 500;
+    if (cfg->repl_backlog_size < 16384) cfg->repl_backlog_size = 16384;
 }
 
 /* --- defaults -------------------------------------------------------------------------------------- */

@@ -74,7 +74,7 @@ void conf_option_lines(const struct config *cfg, const struct conf_option *o, co
 void conf_option_reset(struct config *cfg, const struct conf_option *o);
 bool conf_option_is_initial(const struct config *cfg, const struct conf_option *o);
 
-/* After values were set: hz is a wish, and brought into its range instead of being refused. */
+/* After values were set: what is only a wish (hz, the least size of the replication backlog) is brought into its range. */
 void conf_settle(struct config *cfg);
 
 /* "64mb": -1 when it is no amount of memory; INT64_MAX when it is more than that. */
