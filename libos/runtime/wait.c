@@ -100,7 +100,7 @@ static inline void begin(struct runtime *rt)
 /* There was something without turning. */
 static inline void answered(struct runtime *rt) { rt->quick++; }
 
-static int wait_pending(struct runtime *rt, struct op *op, uint64_t deadline)
+static int wait_pending(struct runtime *rt, struct op *op, uint64_t deadline, demi_qresult_t *out)
 {
     struct task_waiter tw;
     waiter_init(rt, &tw);
@@ -108,6 +108,7 @@ static int wait_pending(struct runtime *rt, struct op *op, uint64_t deadline)
     if (err) return err;
     err = block(rt, &tw, deadline, enough_claimed, 1);
     if (err) op_unclaim(&rt->ops, op, &tw.w);
+    else op_take(&rt->ops, op, out);
     return err;
 }
 
@@ -125,9 +126,7 @@ int wait_one(struct runtime *rt, demi_qtoken_t qt, uint64_t deadline, demi_qresu
         answered(rt);
         return 0;
     }
-    int err = wait_pending(rt, op, deadline);
-    if (!err) op_take(&rt->ops, op, out);
-    return err;
+    return wait_pending(rt, op, deadline, out);
 }
 
 static void unclaim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct waiter *w)
