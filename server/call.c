@@ -75,7 +75,7 @@ void call_help(struct call *c, const char *const *lines)
     reply_status(c->out, head);
     for (int i = 0; i < count; i++) reply_status(c->out, lines[i]);
     reply_status(c->out, "HELP");
-    reply_status(c->out, "    Print this help.");
+    reply_status(c->out, "    Prints this help.");
 }
 
 /* --- arguments ------------------------------------------------------------------------------------------------- */

@@ -123,7 +123,7 @@ void cmd_command_list(struct call *c)
         reply_bulk_str(c->out, cmd->full_name);
         count++;
     }
-    reply_defer_set(c->out, mark, count);
+    reply_defer_array(c->out, mark, count);
 }
 
 /* --- COMMAND GETKEYS ------------------------------------------------------------------------------------- */
