@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Files as queues: what is pushed is in the file, what is in the file is popped, and the cursor is where it was put.
+ */
+#include "tests/demi/demi_test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static char folder[] = "/tmp/demi-files-XXXXXX";
+static char path[64];
+
+static int folder_make(void **state)
+{
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/file", folder);
+    return 0;
+}
+
+static int folder_remove(void **state)
+{
+    unlink(path);
+    return rmdir(folder);
+}
+
+static int file_new(int flags)
+{
+    int qd = -1;
+    OK(demi_open(&qd, path, flags, 0600));
+    return qd;
+}
+
+static void seek_to(int qd, off_t offset)
+{
+    off_t got = -1;
+    OK(demi_lseek(qd, offset, SEEK_SET, &got));
+    assert_int_equal(got, offset);
+}
+
+static off_t size_of(const char *name)
+{
+    struct stat st;
+    OK(stat(name, &st));
+    return st.st_size;
+}
+
+static void test_open_names_its_mistakes(void **state)
+{
+    int qd;
+    unlink(path);
+    FAILS(ENOENT, demi_open(&qd, path, O_RDWR, 0));
+    FAILS(ENOENT, demi_open(&qd, "/nonexistent/file", O_RDWR | O_CREAT, 0600));
+    FAILS(EISDIR, demi_open(&qd, "/", O_RDWR, 0));
+    FAILS(EINVAL, demi_open(NULL, path, O_RDWR, 0));
+    FAILS(EINVAL, demi_open(&qd, NULL, O_RDWR, 0));
+    FAILS(EINVAL, demi_creat(&qd, NULL, 0600));
+    OK(demi_open(&qd, path, O_RDWR | O_CREAT | O_EXCL, 0600));
+    FAILS(EEXIST, demi_open(&qd, path, O_RDWR | O_CREAT | O_EXCL, 0600));
+    OK(demi_close(qd));
+}
+
+static void test_a_file_reads_as_it_was_written(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    for (unsigned i = 0; i < 20; i++) /* all at once: they land in the order of the pushes */
+        push_pattern(qd, 5000, i * 5000);
+    demi_qtoken_t sync;
+    OK(demi_sync(&sync, qd, false));
+    wait_ok(sync, DEMI_OPC_SYNC);
+    assert_int_equal(size_of(path), 100000);
+    seek_to(qd, 0);
+    pop_pattern(qd, 100000, 0);
+    pop_end(qd);
+    seek_to(qd, 99000);
+    pop_pattern(qd, 1000, 99000);
+    OK(demi_close(qd));
+}
+
+static void test_sync_comes_after_the_pushes_before_it(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    demi_qtoken_t push = push_pattern(qd, 60000, 1), sync;
+    demi_qresult_t qr;
+    OK(demi_sync(&sync, qd, true));
+    wait_ok(sync, DEMI_OPC_SYNC);
+    OK(demi_wait(&qr, push, &now)); /* completed by now */
+    assert_int_equal(qr.qr_opcode, DEMI_OPC_PUSH);
+    assert_int_equal(size_of(path), 60000);
+    OK(demi_close(qd));
+}
+
+static void test_append_writes_at_the_end_wherever_the_cursor_is(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
+    wait_ok(push_pattern(qd, 100, 0), DEMI_OPC_PUSH);
+    seek_to(qd, 0);
+    wait_ok(push_pattern(qd, 100, 100), DEMI_OPC_PUSH);
+    assert_int_equal(size_of(path), 200);
+    seek_to(qd, 0);
+    pop_pattern(qd, 200, 0);
+    OK(demi_close(qd));
+}
+
+static void test_lseek_knows_all_three_places(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    off_t at = -1;
+    wait_ok(push_pattern(qd, 1000, 0), DEMI_OPC_PUSH);
+    OK(demi_lseek(qd, -10, SEEK_END, &at));
+    assert_int_equal(at, 990);
+    OK(demi_lseek(qd, -90, SEEK_CUR, &at));
+    assert_int_equal(at, 900);
+    pop_pattern(qd, 100, 900);
+    OK(demi_lseek(qd, 0, SEEK_CUR, &at));
+    assert_int_equal(at, 1000);
+    FAILS(EINVAL, demi_lseek(qd, -1, SEEK_SET, &at));
+    FAILS(EINVAL, demi_lseek(qd, 0, 99, &at));
+    OK(demi_close(qd));
+}
+
+static void test_truncate_sets_the_length(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    demi_qtoken_t qt;
+    wait_ok(push_pattern(qd, 1000, 0), DEMI_OPC_PUSH);
+    OK(demi_truncate(&qt, qd, 300));
+    assert_int_not_equal(wait_for(qt).qr_opcode, DEMI_OPC_FAILED);
+    assert_int_equal(size_of(path), 300);
+    seek_to(qd, 0);
+    pop_pattern(qd, 300, 0);
+    pop_end(qd);
+    int error = demi_truncate(&qt, qd, -1);
+    assert_int_equal(error ? error : wait_failed(qt), EINVAL);
+    OK(demi_close(qd));
+}
+
+static void test_a_file_opened_to_read_is_not_written(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    wait_ok(push_pattern(qd, 10, 0), DEMI_OPC_PUSH);
+    OK(demi_close(qd));
+    qd = file_new(O_RDONLY);
+    demi_sgarray_t sga = sga_pattern(10, 5);
+    demi_qtoken_t qt;
+    int error = demi_push(&qt, qd, &sga);
+    assert_int_equal(error ? error : wait_failed(qt), EBADF);
+    OK(demi_sgafree(&sga));
+    seek_to(qd, 0);
+    pop_pattern(qd, 10, 0);
+    OK(demi_close(qd));
+}
+
+static void test_a_full_disk_is_a_failed_result(void **state)
+{
+    demi_qtoken_t qt;
+    int qd;
+    if (demi_open(&qd, "/dev/full", O_WRONLY, 0) != 0)
+        skip();
+    demi_sgarray_t sga = sga_pattern(10, 5);
+    OK(demi_push(&qt, qd, &sga));
+    assert_int_equal(wait_failed(qt), ENOSPC);
+    OK(demi_sgafree(&sga));
+    OK(demi_close(qd));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        demi_unit_test(test_open_names_its_mistakes),
+        demi_unit_test(test_a_file_reads_as_it_was_written),
+        demi_unit_test(test_sync_comes_after_the_pushes_before_it),
+        demi_unit_test(test_append_writes_at_the_end_wherever_the_cursor_is),
+        demi_unit_test(test_lseek_knows_all_three_places),
+        demi_unit_test(test_truncate_sets_the_length),
+        demi_unit_test(test_a_file_opened_to_read_is_not_written),
+        demi_unit_test(test_a_full_disk_is_a_failed_result),
+    };
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
+}
