@@ -21,6 +21,7 @@
 #define COUNT_MAX             65535 /* node->count's width */
 #define SIZE_LIMIT_BY_COUNT   8192  /* bytes a node may grow to when its fill counts elements */
 #define ENTRY_OVERHEAD        8     /* an entry's header and backlen, generously */
+#define MERGE_SAVES           11    /* Redis's figure; a listpack's frame is 7, so a merged node may be 4 over the limit */
 #define COMPRESS_SIZE_MIN     48
 #define COMPRESS_GAIN_MIN     8
 #define LZF_HEADER            4
@@ -49,7 +50,7 @@ static bool node_accepts(const struct quicklist *q, const struct quicklist_node 
 static bool nodes_may_merge(const struct quicklist *q, const struct quicklist_node *a, const struct quicklist_node *b)
 {
     if (!a || !b || a->plain || b->plain) return false;
-    if (a->size + b->size - LP_EMPTY_SIZE > size_limit(q)) return false;
+    if (a->size + b->size - MERGE_SAVES > size_limit(q)) return false;
     return q->fill < 0 || a->count + b->count <= (uint64_t)q->fill;
 }
 
@@ -292,25 +293,22 @@ void quicklist_drop_tail(struct quicklist *q)
     if (q->tail) node_delete(q, q->tail, -1, 1);
 }
 
+/* Pops before it pushes, as LMOVE does: the room the tail gives up may be the head's. */
 void quicklist_rotate(struct quicklist *q)
 {
     struct lp_value v;
-    char text[NUMBER_I64_SIZE];
     if (q->count <= 1 || !quicklist_tail(q, &v)) return;
-    if (q->tail->plain) {
-        struct quicklist_node *node = q->tail;
+    struct quicklist_node *node = q->tail;
+    if (node->plain) {
         node_unlink(q, node);
         node_link(q, node, NULL);
         return;
     }
-    struct bytes s = lp_value_bytes(v, text);
-    unsigned char *copy = NULL;
-    if (q->nodes == 1 && s.p != text) { /* the push may move the memory s is in */
-        copy = mem_alloc(s.n ? s.n : 1);
-        s = bytes_of(memcpy(copy, s.p, s.n), s.n);
-    }
-    quicklist_push_head(q, s);
+    char number[NUMBER_I64_SIZE];
+    struct bytes s = lp_value_bytes(v, number);
+    unsigned char *copy = memcpy(mem_alloc(s.n + 1), s.p, s.n);
     quicklist_drop_tail(q);
+    quicklist_push_head(q, bytes_of(copy, s.n));
     mem_free(copy);
 }
 
