@@ -85,15 +85,21 @@ static void heap_init(struct heap *h)
     region_set_init(&h->regions, h);
 }
 
+static void heap_free(struct heap *h)
+{
+    region_set_fini(&h->regions);
+    pins_fini(&h->pins);
+    free(h);
+}
+
+/* The thread ends. */
 static void heap_abandon(void *arg)
 {
     struct heap *h = arg;
     while (remote_drain(h, DRAIN_BATCH)) {}
     heap_front = &front_none;
     if (h->front.used == 0) {
-        region_set_fini(&h->regions);
-        pins_fini(&h->pins);
-        free(h);
+        heap_free(h);
         return;
     }
     pthread_mutex_lock(&orphans_lock);
@@ -133,6 +139,18 @@ struct heap *heap_get(void)
 {
     if (likely(heap_front != &front_none)) return heap_of_thread();
     return heap_make();
+}
+
+bool heap_close(void)
+{
+    if (heap_front == &front_none) return true;
+    struct heap *h = heap_of_thread();
+    while (remote_drain(h, DRAIN_BATCH)) {}
+    if (h->front.used) return false;
+    pthread_setspecific(exit_key, NULL);
+    heap_front = &front_none;
+    heap_free(h);
+    return true;
 }
 
 struct region_set *heap_regions(void)
@@ -490,10 +508,8 @@ void mem_free_sized_checked(void *p, size_t size)
 
 /* --- pins --- */
 
-void *mem_find(const void *p)
+static void *find_in_region(struct region *r, const void *p)
 {
-    struct region *r = region_find(p);
-    if (!r) return NULL;
     struct chunk_info *info = &r->chunks[region_chunk_index(r, p)];
     if (info->state == CHUNK_HUGE) {
         struct huge *g = info->huge;
@@ -502,6 +518,12 @@ void *mem_find(const void *p)
     if (info->state != CHUNK_SLABS) return NULL;
     struct slab *s = slab_of(p);
     return s->owner ? slab_slot(s, p) : NULL;
+}
+
+void *mem_find(const void *p)
+{
+    struct region *r = region_find(p);
+    return r ? find_in_region(r, p) : NULL;
 }
 
 /* One object more or less of its slab or itself, if huge, is pinned. */
@@ -523,7 +545,7 @@ int mem_pin(const void *p)
     struct region *r = region_find(p);
     struct heap *h = heap_of_thread();
     if (!r || r->set->owner != h) return -EINVAL;
-    void *object = mem_find(p);
+    void *object = find_in_region(r, p);
     if (!object) return -EINVAL;
     struct pin *pin = pins_add(&h->pins, object);
     if (!pin) return -ENOMEM;

@@ -134,6 +134,10 @@ bool heap_collect(void);
 /* The set of regions of this thread, for devices to register with; made on first use. NULL: out of memory. */
 struct region_set *heap_regions(void);
 
+/* Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next allocation makes a new one. Devices are
+ * unregistered; heap_regions() is another afterwards. */
+bool heap_close(void);
+
 /* Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third faster with them, the first touch of each 2 MiB slower. */
 void heap_set_huge_pages(bool on);
 

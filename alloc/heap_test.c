@@ -476,6 +476,21 @@ static void test_a_huge_free_is_given_back_piecewise(void **state)
     assert_true(full.resident - now.resident >= 50 * MIB);
 }
 
+static void test_a_heap_closes_when_nothing_in_it_is_live(void **state)
+{
+    void *p = mem_alloc(1);
+    assert_false(heap_close());
+    mem_free(p);
+    while (mem_used() && heap_collect()) {}
+    assert_true(heap_close());
+    assert_true(heap_close());
+    assert_int_equal(mem_used(), 0);
+    assert_null(mem_find(p));
+    p = mem_alloc(1);
+    assert_non_null(p);
+    mem_free(p);
+}
+
 /* --- bugs of callers --- */
 
 #ifdef DEMI_DEBUG
@@ -555,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_a_pinned_object_freed_by_another_thread_keeps_its_bytes),
         cmocka_unit_test(test_the_heap_of_a_thread_that_ended_is_taken_over),
         cmocka_unit_test(test_a_huge_free_is_given_back_piecewise),
+        cmocka_unit_test(test_a_heap_closes_when_nothing_in_it_is_live),
 #ifdef DEMI_DEBUG
         cmocka_unit_test(test_debug_builds_stop_at_double_frees),
 #endif

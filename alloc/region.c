@@ -4,8 +4,8 @@
  * small process stays small, and a device that keeps tens of thousands of registrations badly (RDMA) sees some dozens even at 100 GB.
  * Pages are touched by their users only: a region costs addresses, not memory, until then.
  *
- * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE. The first region is advised only when there
- * is a second, because each touched huge page costs 2 MiB of resident memory and a server at rest should be small.
+ * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE once more than HUGE_FROM is mapped: each touched huge
+ * page costs 2 MiB of resident memory, and a server at rest should be small.
  * What they cost is the first touch: the system clears 2 MiB at once. Here, in a virtual machine whose memory the host itself had not backed
  * yet, that took 5 ms (512 small pages: 10 us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
  *
@@ -29,6 +29,7 @@
 
 #define CHUNK_SHIFT     21
 #define TABLE_BITS      13
+#define HUGE_FROM       (4 * REGION_CHUNK) /* mapped */
 #define REGION_SIZE_MAX ((size_t)1 << 30) /* by growth; a huge object may ask for more */
 
 static_assert(REGION_CHUNK == (size_t)1 << CHUNK_SHIFT, "shift");
@@ -120,6 +121,11 @@ static void place_on_node(char *base, size_t len)
 static void advise_huge(struct region *r)
 {
     if (!r->huge_pages && !r->set->small_pages) madvise(r->base, r->len, MADV_HUGEPAGE); /* best effort */
+}
+
+static void advise_all(struct region_set *set)
+{
+    list_for_each(it, &set->regions) advise_huge(list_entry(it, struct region, link));
 }
 
 /* --- devices --- */
@@ -247,11 +253,11 @@ struct region *region_new(struct region_set *set, size_t bytes)
     struct region *r = region_make(set, len);
     if (!r && len > least) r = region_make(set, least);
     if (!r) return NULL;
-    struct list *first = list_first(&set->regions);
-    if (first) advise_huge(r);
-    if (first && first->next == &set->regions) advise_huge(list_entry(first, struct region, link));
     list_push_back(&set->regions, &r->link);
+    bool was_small = set->mapped_bytes <= HUGE_FROM;
     set->mapped_bytes += r->len;
+    if (!was_small) advise_huge(r);
+    else if (set->mapped_bytes > HUGE_FROM) advise_all(set);
     table_set(r->base, r->len, r);
     poison(r->base, r->len);
     poison_root_add(r->base, r->len);

@@ -52,7 +52,7 @@ uint64_t hash_bytes_long(const void *p, size_t n, uint64_t seed)
         x = hash_fold(load_u64(s) ^ HASH_K2, load_u64(s + 8) ^ x);
         y = hash_fold(load_u64(s + 16) ^ HASH_K0, load_u64(s + 24) ^ y);
     }
-    s += left - 32;
+    s = s + left - 32;
     x = hash_fold(load_u64(s) ^ HASH_K3, load_u64(s + 8) ^ x);
     y = hash_fold(load_u64(s + 16) ^ HASH_K1, load_u64(s + 24) ^ y);
     return hash_finish(x ^ rotl(y, 29) ^ seed, n);
