@@ -135,6 +135,8 @@ static __attribute__((noinline)) struct heap *heap_make(void)
     return h;
 }
 
+bool heap_exists(void) { return heap_front != &front_none; }
+
 struct heap *heap_get(void)
 {
     if (likely(heap_front != &front_none)) return heap_of_thread();

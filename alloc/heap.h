@@ -134,6 +134,13 @@ bool heap_collect(void);
 /* The set of regions of this thread, for devices to register with; made on first use. NULL: out of memory. */
 struct region_set *heap_regions(void);
 
+/* Asserts every invariant of this thread's heap; walks all of it. */
+void heap_check(void);
+
+/* Reads the pages of n bytes of a live object in, so that the owner's first touches do not wait for the system to clear them: for big tables, from a helper thread,
+ * before use. Contents stay. Best effort. */
+void mem_prefault(void *p, size_t n);
+
 /* Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next allocation makes a new one. Devices are
  * unregistered; heap_regions() is another afterwards. */
 bool heap_close(void);

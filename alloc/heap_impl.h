@@ -33,6 +33,7 @@ struct heap {
 };
 
 static inline struct heap *heap_of_thread(void) { return (struct heap *)(void *)heap_front; }
+bool heap_exists(void);      /* for this thread */
 struct heap *heap_get(void); /* makes the thread's heap if there is none; NULL: no memory */
 
 /* Frees an object of this heap, pinned or not. */

@@ -252,6 +252,7 @@ static void random_ops(uint64_t seed, int ops)
         }
         assert_int_equal(mem_used(), expected);
         if (i % 64 == 0) heap_collect();
+        if (i % 256 == 0) heap_check();
     }
     for (int i = 0; i < OBJECTS; i++) {
         if (objects[i].p) check_object(&objects[i]);
@@ -366,6 +367,7 @@ static void test_random_pins_agree_with_a_model(void **state)
     }
     struct mem_stats s;
     mem_stats(&s);
+    heap_check();
     assert_int_equal(s.pinned, 0);
     assert_int_equal(mem_used(), before);
 }
@@ -400,6 +402,7 @@ static void test_frees_of_other_threads_come_home(void **state)
     }
     for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
     while (heap_collect()) {}
+    heap_check();
     assert_int_equal(mem_used(), before);
 }
 
@@ -474,6 +477,17 @@ static void test_a_huge_free_is_given_back_piecewise(void **state)
     } while (more);
     assert_true(turns >= 12);
     assert_true(full.resident - now.resident >= 50 * MIB);
+}
+
+static void test_prefaulted_memory_keeps_its_bytes(void **state)
+{
+    char *p = mem_alloc(5 * MIB);
+    memset(p, 3, 4 * MIB);
+    mem_prefault(p + 1, 5 * MIB - 1);
+    mem_prefault(p, 0);
+    mem_prefault(p + 10, 100);
+    for (size_t i = 0; i < 4 * MIB; i += 511) assert_int_equal(p[i], 3);
+    mem_free(p);
 }
 
 static void test_a_heap_closes_when_nothing_in_it_is_live(void **state)
@@ -570,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_a_pinned_object_freed_by_another_thread_keeps_its_bytes),
         cmocka_unit_test(test_the_heap_of_a_thread_that_ended_is_taken_over),
         cmocka_unit_test(test_a_huge_free_is_given_back_piecewise),
+        cmocka_unit_test(test_prefaulted_memory_keeps_its_bytes),
         cmocka_unit_test(test_a_heap_closes_when_nothing_in_it_is_live),
 #ifdef DEMI_DEBUG
         cmocka_unit_test(test_debug_builds_stop_at_double_frees),
