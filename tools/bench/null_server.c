@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: null_server (--port N | --unix PATH) --request BYTES --reply TEXT\n");
         return 1;
     }
+    signal(SIGPIPE, SIG_IGN); /* a burst of load ends with replies on their way */
     struct rlimit files = {MAX_FDS, MAX_FDS};
     setrlimit(RLIMIT_NOFILE, &files);
     int listener = listen_on(port, path), epoll = epoll_create1(0);

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""The servers that are measured, started alike and pinned alike, and the two load generators.
+
+Server on one core, load on the other. Each figure is taken in short bursts, the servers in turn, several rounds in one run; on a
+shared machine only ratios of one run mean anything. CPU per request comes from the scheduler's own account of the server's
+threads and holds even where the load is what limits the rate.
+"""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
+OURS = os.path.join(ROOT, os.environ.get("DEMIKV_SERVER", os.path.join(BUILD, "demikv-server")))
+REDIS = os.environ.get("REDIS_SERVER", "/usr/bin/redis-server")
+LOAD = os.path.join(BUILD, "tools/bench/load")
+SERVER_CPU, LOAD_CPU = "0", "1"
+FIRST_PORT = 24100
+MAX_CLIENTS = 10100
+DIGITS = 12
+
+
+class Failed(Exception):
+    """A measurement could not be taken; the table says so and the run goes on."""
+
+
+def resp_size(*words):
+    return len("*%d\r\n" % len(words)) + sum(len("$%d\r\n" % len(w)) + len(w) + 2 for w in words)
+
+
+KEY = "key:" + "0" * DIGITS
+# test: (request bytes, reply) of the null server
+NULLS = {"get": (resp_size("GET", KEY), r"$3\r\nxxx\r\n"), "set": (resp_size("SET", KEY, "xxx"), r"+OK\r\n")}
+
+
+def pinned(cpu):
+    """taskset in front of a command, where the machine has that core."""
+    return ["taskset", "-c", cpu] if os.cpu_count() > 1 and shutil.which("taskset") else []
+
+
+class Target:
+    """A server process. `words` is its command line without taskset; `ready` a text its output must show first."""
+
+    used_ports = 0
+
+    def __init__(self, name, words, folder, ready="eady to accept connections", wrap=()):
+        self.name = name
+        self.log = os.path.join(folder, "log")
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(pinned(SERVER_CPU) + list(wrap) + words, cwd=folder, stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        self.folder = folder
+        self.wait_ready(ready)
+
+    def wait_ready(self, ready):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with open(self.log, errors="replace") as log:
+                if ready in log.read():
+                    return
+            time.sleep(0.02)
+        text = open(self.log, errors="replace").read()[-500:]
+        self.stop()
+        raise Failed("%s does not start: %s" % (self.name, text))
+
+    @property
+    def pid(self):
+        """The server's own: taskset becomes it."""
+        return self.process.pid
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def call(self, *words):
+        """One command, its reply's text (bulk or line)."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(30)
+            s.connect(self.path)
+            s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+            got = s.recv(1 << 16)
+            while got.startswith(b"$") and len(got) < int(got[1:got.index(b"\r")]) + got.index(b"\n") + 3:
+                got += s.recv(1 << 16)
+        return got.decode("utf-8", "replace")
+
+    def info(self, field):
+        found = re.search(r"^%s:(\S+)" % field, self.call("INFO"), re.M)
+        if not found:
+            raise Failed("%s: INFO has no %s" % (self.name, field))
+        return found.group(1)
+
+
+def new_port():
+    """The next port of ours that is free."""
+    while True:
+        Target.used_ports += 1
+        port = FIRST_PORT + Target.used_ports
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def start_server(name, binary, more=(), wrap=()):
+    folder = tempfile.mkdtemp(prefix="demikv-bench-")
+    port, path = new_port(), os.path.join(folder, "s.sock")
+    words = [binary, "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", path, "--save", "", "--appendonly",
+             "no", "--dir", folder, "--maxclients", str(MAX_CLIENTS)] + list(more)
+    target = Target(name, words, folder, wrap=wrap)
+    target.port, target.path = port, path
+    return target
+
+
+def start_null(test, unix=False):
+    folder = tempfile.mkdtemp(prefix="demikv-bench-")
+    port, path = new_port(), os.path.join(folder, "s.sock")
+    size, reply = NULLS[test]
+    where = ["--unix", path] if unix else ["--port", str(port)]
+    target = Target("null", [os.path.join(BUILD, "tools/bench/null_server")] + where +
+                    ["--request", str(size), "--reply", reply], folder)
+    target.port, target.path = port, path
+    return target
+
+
+def load(target, test, *options, unix=False, seconds=0.5, measure_cpu=True):
+    """One burst of our load generator: {'rps': …, 'p50_us': …, 'cpu_us': …}."""
+    where = ["-s", target.path] if unix else ["-p", str(target.port)]
+    words = pinned(LOAD_CPU) + [LOAD, "--machine", "-t", test] + where + [str(o) for o in options]
+    if "-n" not in options:
+        words += ["--seconds", str(seconds)]
+    if measure_cpu:
+        words += ["--pid", str(target.pid)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=180)
+    except subprocess.TimeoutExpired:
+        raise Failed("load -t %s against %s ran out of time" % (test, target.name))
+    if done.returncode or "rps=" not in done.stdout:
+        raise Failed("load -t %s against %s: %s" % (test, target.name, (done.stderr or done.stdout).strip()))
+    return {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", done.stdout) if k != "test"}
+
+
+def cpu_ns(pid):
+    """CPU time of all threads of a process."""
+    total = 0
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, thread)) as file:
+            total += int(file.read().split()[0])
+    return total
+
+
+def redis_benchmark(target, *options, unix=False):
+    """A run of redis-benchmark: {'SET': {'rps': …, 'p50_ms': …, 'cpu_us': …}}; the CPU figure is the mean over all its tests."""
+    where = ["-s", target.path] if unix else ["-p", str(target.port)]
+    words = pinned(LOAD_CPU) + ["redis-benchmark", "--csv"] + where + [str(o) for o in options]
+    before = cpu_ns(target.pid)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        raise Failed("redis-benchmark against %s ran out of time" % target.name)
+    rows = re.findall(r'^"([^"]+)","([\d.]+)"(?:,"([\d.]+)","([\d.]+)","([\d.]+)")?', done.stdout, re.M)
+    if done.returncode or not rows:
+        raise Failed("redis-benchmark against %s: %s" % (target.name, (done.stderr + done.stdout)[-300:]))
+    count = int(options[options.index("-n") + 1]) * len(rows) if "-n" in options else 0
+    cpu = (cpu_ns(target.pid) - before) / 1e3 / count if count else 0
+    return {r[0].split(" (")[0]: {"rps": float(r[1]), "p50_ms": float(r[4] or 0), "cpu_us": cpu} for r in rows}
+
+
+def fill(target, test, keys, value_size, depth=100):
+    """Writes keys 0 … keys-1 once each."""
+    return load(target, test, "-r", keys, "--sequential", "-n", keys, "-d", value_size, "-P", depth, unix=True)
+
+
+def on_signal(*_):
+    sys.exit(130)
+
+
+signal.signal(signal.SIGTERM, on_signal)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Tables of figures: on the terminal as they come, and as markdown for the file of results."""
+import statistics
+
+
+def median(values):
+    values = [v for v in values if v is not None]
+    return statistics.median(values) if values else None
+
+
+def number(value, digits=2):
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return "{:,.0f}".format(value)
+    return "%.*f" % (digits, value)
+
+
+def verdict(value, target, most):
+    """'ok' or 'MISS' of a value that must be at most (or at least) target."""
+    if value is None or target is None:
+        return ""
+    return "ok" if (value <= target if most else value >= target) else "MISS"
+
+
+class Table:
+    def __init__(self, title, columns):
+        self.title, self.columns, self.rows, self.notes = title, columns, [], []
+        self.missed = 0
+
+    def row(self, *cells):
+        self.rows.append([c if isinstance(c, str) else number(c) for c in cells])
+
+    def judged(self, *cells, value, at_most=None, at_least=None):
+        """A row that ends with its target and whether it was reached."""
+        target, most = (at_most, True) if at_most is not None else (at_least, False)
+        word = verdict(value, target, most)
+        self.missed += word == "MISS"
+        sign = "" if target is None else "%s %s" % ("<=" if most else ">=", number(target))
+        self.row(*cells, sign, word)
+
+    def judge(self, value, at_most):
+        """Three cells: a value, its target, the verdict."""
+        word = verdict(value, at_most, True)
+        self.missed += word == "MISS"
+        return value, "" if at_most is None else "<= " + number(at_most), word
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def text(self):
+        widths = [max(len(r[i]) for r in [self.columns] + self.rows if i < len(r)) for i in range(len(self.columns))]
+
+        def line(cells):
+            first = cells[0].ljust(widths[0])
+            return "  " + "  ".join([first] + [c.rjust(w) for c, w in zip(cells[1:], widths[1:])]).rstrip()
+        body = [line(self.columns), "  " + "-" * (sum(widths) + 2 * len(widths) - 2)] + [line(r) for r in self.rows]
+        return "\n".join(["", self.title] + body + ["  " + n for n in self.notes])
+
+    def markdown(self):
+        lines = ["### " + self.title, ""]
+        if self.rows:
+            lines += ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
+            lines += ["| " + " | ".join(r + [""] * (len(self.columns) - len(r))) + " |" for r in self.rows]
+        return "\n".join(lines + [""] + self.notes + [""])
