@@ -173,7 +173,10 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
     if (err) return err;
     uint64_t start = read_clock(rt);
     rt->work_ns += start - rt->work_since;
-    if (deadline > start && !(runtime_spins(rt) && spin(rt, start, deadline))) sleep_on_fds(rt, start, deadline);
+    if (deadline > start && !(runtime_spins(rt) && spin(rt, start, deadline))) {
+        bool more = heap_collect(); /* before the thread sleeps for who knows how long */
+        sleep_on_fds(rt, start, more ? rt->now : deadline);
+    }
     rt->work_since = rt->now;
     return 0;
 }
