@@ -9,7 +9,7 @@
  *
  * Each class allocates from one slab, its current one, until that is exhausted; then from one with free slots; then from a new one. A slab that
  * falls empty goes back to its chunk at once unless it is current, and a chunk that falls empty goes back to the region.
- * In front of the slabs of up to 1 KiB stands a stack of free objects a class: without it every free into a full slab moves lists about, and the next
+ * In front of the slabs stands a stack of free objects a class: without it every free into a full slab moves lists about, and the next
  * allocation takes a cold object: 33 ns a pair under random replacement against 13 (Nov 2026).
  *
  * Why not jemalloc's arenas with extent hooks: a pin may point into the middle of an object, and jemalloc tells nobody where an object starts; its classes step
@@ -29,7 +29,8 @@
 #define PURGE_CHUNKS      2    /* given back to the system a call: 4 MiB */
 #define DIRTY_CHUNKS_KEEP 4    /* free memory kept for the next use: 8 MiB, or a 64th of the heap */
 #define CACHE_BYTES       8192 /* a class, and */
-#define CACHE_OBJECTS_MAX 64   /* objects; 8 at least, by SMALL_MAX */
+#define CACHE_OBJECTS_MAX 64   /* objects, but */
+#define CACHE_OBJECTS_MIN 4
 #define BIN_SEARCH_MAX    4    /* chunks looked at whose longest run may be too short */
 
 /* The heap of a thread that has none: nothing to give, never written to. */
@@ -76,9 +77,11 @@ static void mark_huge_freed(struct huge *g) {}
 static void heap_init(struct heap *h)
 {
     memset(h, 0, sizeof *h);
-    for (uint32_t i = 1; i < SMALL_CLASSES; i++) {
+    for (uint32_t i = 1; i < SLAB_CLASSES; i++) {
         uint32_t max = CACHE_BYTES / slab_class_size(i);
-        h->front.caches[i].max = max > CACHE_OBJECTS_MAX ? CACHE_OBJECTS_MAX : max;
+        if (max > CACHE_OBJECTS_MAX) max = CACHE_OBJECTS_MAX;
+        if (max < CACHE_OBJECTS_MIN) max = CACHE_OBJECTS_MIN;
+        h->front.caches[i].max = max;
     }
     for (size_t i = 0; i < SLAB_CLASSES; i++) list_init(&h->partial[i]);
     for (size_t i = 0; i < CHUNK_BINS; i++) list_init(&h->bins[i]);
@@ -250,7 +253,6 @@ static struct slab *slab_new(struct heap *h, uint32_t size_class)
     s->size = size;
     s->size_class = (uint16_t)size_class;
     s->end = (uint32_t)(blocks * BLOCK_SIZE / size * size);
-    s->slow = size > SMALL_MAX ? SLAB_LARGE : 0;
     list_init(&s->link);
     return s;
 }
@@ -293,19 +295,6 @@ static struct slab *slab_with_free(struct heap *h, uint32_t size_class)
     return s;
 }
 
-static void *alloc_slot(struct heap *h, uint32_t size_class)
-{
-    struct slab *s = slab_with_free(h, size_class);
-    if (unlikely(!s)) return NULL;
-    void *p = s->free;
-    unpoison(p, s->size);
-    s->free = *(void **)p;
-    s->used++;
-    h->front.used += s->size;
-    mark_live(s, p);
-    return p;
-}
-
 static void return_slot(struct heap *h, struct slab *s, void *p)
 {
     *(void **)p = s->free;
@@ -342,12 +331,24 @@ void heap_flush_cache(struct heap_cache *c)
     }
 }
 
-/* The cache is empty: moves the free slots of the current slab that are at hand into it, and gives out the first. */
-static void *alloc_small(struct heap *h, uint32_t size_class)
-{
 #ifdef MEM_CHECKED
-    return alloc_slot(h, size_class);
+/* Caches stay empty: every object comes from its slab and is marked. */
+static void *alloc_refill(struct heap *h, uint32_t size_class)
+{
+    struct slab *s = slab_with_free(h, size_class);
+    if (!s) return NULL;
+    void *p = s->free;
+    unpoison(p, s->size);
+    s->free = *(void **)p;
+    s->used++;
+    h->front.used += s->size;
+    mark_live(s, p);
+    return p;
+}
 #else
+/* The cache is empty: moves the free slots of the current slab that are at hand into it, and gives out the first. */
+static __attribute__((noinline)) void *alloc_refill(struct heap *h, uint32_t size_class)
+{
     struct slab *s = slab_with_free(h, size_class);
     if (unlikely(!s)) return NULL;
     struct heap_cache *c = &h->front.caches[size_class];
@@ -359,7 +360,18 @@ static void *alloc_small(struct heap *h, uint32_t size_class)
     s->used += count;
     h->front.used += s->size;
     return p;
+}
 #endif
+
+static inline void *alloc_class(struct heap *h, uint32_t size_class)
+{
+    struct heap_cache *c = &h->front.caches[size_class];
+    void *p = c->top;
+    if (unlikely(!p)) return alloc_refill(h, size_class);
+    c->top = *(void **)p;
+    c->count--;
+    h->front.used += slab_class_size(size_class);
+    return p;
 }
 
 /* --- runs --- */
@@ -402,12 +414,16 @@ static void *alloc_any(size_t size, bool zeros)
     }
     if (size > SLAB_OBJECT_MAX) return run_alloc(h, size, zeros);
     uint32_t size_class = slab_class_of(size);
-    void *p = size <= SMALL_MAX ? alloc_small(h, size_class) : alloc_slot(h, size_class);
+    void *p = alloc_class(h, size_class);
     if (p && zeros) memset(p, 0, size);
     return p;
 }
 
-void *heap_alloc_slow(size_t size) { return alloc_any(size, false); }
+void *heap_alloc_slow(size_t size)
+{
+    if (likely(size <= SLAB_OBJECT_MAX && heap_exists())) return alloc_class(heap_of_thread(), slab_class_of(size));
+    return alloc_any(size, false);
+}
 
 void *mem_calloc(size_t count, size_t size)
 {

@@ -36,7 +36,7 @@ struct heap_cache {
 /* What the short ways touch. Private. */
 struct heap_front {
     size_t used;
-    struct heap_cache caches[SMALL_CLASSES];
+    struct heap_cache caches[SLAB_CLASSES];
 };
 
 /* This thread's; before its first allocation it stands at a heap that has nothing and never changes. Initial-exec: one load instead of a call. */

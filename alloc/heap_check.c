@@ -103,7 +103,7 @@ static size_t check_region(struct heap *h, const struct region *r)
 static size_t check_caches(const struct heap *h)
 {
     size_t bytes = 0;
-    for (uint32_t i = 1; i < SMALL_CLASSES; i++) {
+    for (uint32_t i = 1; i < SLAB_CLASSES; i++) {
         const struct heap_cache *c = &h->front.caches[i];
         size_t n = 0;
         for (void *p = c->top; p; p = *(void **)p) n++;

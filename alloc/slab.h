@@ -36,8 +36,7 @@ struct heap;
 
 enum { /* why a free must not take the short way */
     SLAB_PINNED = 1, /* some object is */
-    SLAB_LARGE = 2,  /* objects of more than SMALL_MAX: no cache in front */
-    SLAB_RUN = 4,
+    SLAB_RUN = 2,
 };
 
 struct slab { /* private */
