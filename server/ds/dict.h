@@ -37,7 +37,7 @@ bool dict_get(const struct dict *d, struct bytes field, struct bytes *value);
 bool dict_set(struct dict *d, struct bytes field, struct bytes value);
 /* True: the member is new. Sets only. */
 bool dict_add(struct dict *d, struct bytes member);
-/* True: it was there. */
+/* True: it was there. field may lie in the dict. */
 bool dict_delete(struct dict *d, struct bytes field);
 
 /* An element, all equally likely. value (may be NULL) is empty for a set. False: the dict is empty. */

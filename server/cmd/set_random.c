@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * SPOP and SRANDMEMBER. What SPOP took is propagated as SREM, so that replicas and the log lose the same members.
+ *
+ * Every subset of the wanted size is equally likely. One much smaller than the set is drawn member by member, what comes up twice being drawn
+ * again; otherwise one walk over the set decides for each member with the odds that are left (Knuth, The Art of Computer
+ * Programming 3.4.2, algorithm S).
+ */
+#include "server/command/handlers.h"
+#include "server/db/db.h"
+#include "server/types/set.h"
+
+#define DRAW_BELOW 3 /* subsets of at most a third are drawn */
+#define POP_KEEPS  5 /* SPOP builds a new set of what stays when that is less than a fifth of what goes */
+
+static struct rng seeded(struct call *c)
+{
+    struct rng rng;
+    rng_seed(&rng, call_random(c));
+    return rng;
+}
+
+/* --- SPOP --------------------------------------------------------------------------------------------------------- */
+
+static void effect_srem(struct call *c, struct bytes key, struct bytes member)
+{
+    if (effect_wanted(c)) effect_as(c, 3, (struct bytes[]){BYTES("SREM"), key, member});
+}
+
+static void reply_all(struct call *c, const struct set *s)
+{
+    struct set_iter it;
+    set_iter_init(&it, s);
+    while (set_iter_next(&it)) call_bulk(c, it.member);
+    set_iter_fini(&it);
+}
+
+static void pop_one(struct call *c, struct bytes key, struct entry *e)
+{
+    struct set s = set_of(e);
+    struct rng rng = seeded(c);
+    char buf[NUMBER_I64_SIZE];
+    struct bytes member = set_random(&s, &rng, buf);
+    effect_srem(c, key, member);
+    call_bulk(c, member);
+    set_remove(&s, member);
+    set_store(e, &s);
+    bool emptied = set_count(&s) == 0;
+    if (emptied) db_delete(c, key);
+    db_changed(c, key, NOTIFY_SET, "spop");
+    if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
+}
+
+static void pop_all(struct call *c, struct bytes key, struct entry *e)
+{
+    struct set s = set_of(e);
+    size_t count = set_count(&s);
+    reply_set(c->out, count);
+    reply_all(c, &s);
+    db_delete(c, key);
+    db_changed(c, key, NOTIFY_SET, "spop");
+    c->dirty += (int64_t)count - 1;
+    db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
+    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){BYTES("DEL"), key});
+}
+
+static void pop_drawn(struct call *c, struct bytes key, struct set *s, size_t count)
+{
+    struct rng rng = seeded(c);
+    char buf[NUMBER_I64_SIZE];
+    for (; count; count--) {
+        struct bytes member = set_random(s, &rng, buf);
+        effect_srem(c, key, member);
+        call_bulk(c, member);
+        set_remove(s, member);
+    }
+}
+
+/* Draws what stays; *s becomes a set of it. */
+static void pop_all_but(struct call *c, struct bytes key, struct set *s, size_t stay)
+{
+    struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
+    struct rng rng = seeded(c);
+    struct set kept = {0};
+    char buf[NUMBER_I64_SIZE];
+    for (; stay; stay--) {
+        struct bytes member = set_random(s, &rng, buf);
+        if (!kept.p) kept = set_new(member, &rules);
+        set_add(&kept, member, &rules);
+        set_remove(s, member);
+    }
+    struct set_iter it;
+    set_iter_init(&it, s);
+    while (set_iter_next(&it)) {
+        effect_srem(c, key, it.member);
+        call_bulk(c, it.member);
+    }
+    set_iter_fini(&it);
+    set_free(s);
+    *s = kept;
+}
+
+static void pop_many(struct call *c)
+{
+    struct bytes key = c->argv[1];
+    int64_t wanted;
+    if (!call_positive(c, c->argv[2], &wanted, NULL)) return;
+    struct entry *e = db_lookup_write(c, key);
+    if (e && call_wrong_type(c, e, OBJ_SET)) return;
+    if (!e || !wanted) {
+        reply_set(c->out, 0);
+        return;
+    }
+
+    struct set s = set_of(e);
+    size_t size = set_count(&s), count = (size_t)wanted;
+    if (count >= size) {
+        pop_all(c, key, e);
+        return;
+    }
+    reply_set(c->out, count);
+    if (size - count > count / POP_KEEPS) pop_drawn(c, key, &s, count);
+    else pop_all_but(c, key, &s, size - count);
+    set_store(e, &s);
+    db_changed(c, key, NOTIFY_SET, "spop");
+    c->dirty += (int64_t)count - 1;
+}
+
+void cmd_spop(struct call *c)
+{
+    if (c->argc == 3) {
+        pop_many(c);
+        return;
+    }
+    if (c->argc > 3) {
+        call_syntax_error(c);
+        return;
+    }
+    struct entry *e = db_lookup_write(c, c->argv[1]);
+    if (!e) {
+        reply_null(c->out);
+        return;
+    }
+    if (!call_wrong_type(c, e, OBJ_SET)) pop_one(c, c->argv[1], e);
+}
+
+/* --- SRANDMEMBER -------------------------------------------------------------------------------------------------- */
+
+/* The same member may come more than once. */
+static void show_any(struct call *c, const struct set *s, uint64_t count)
+{
+    struct rng rng = seeded(c);
+    char buf[NUMBER_I64_SIZE];
+    reply_array(c->out, count);
+    for (; count; count--) call_bulk(c, set_random(s, &rng, buf));
+}
+
+static void show_drawn(struct call *c, const struct set *s, size_t count)
+{
+    struct rng rng = seeded(c);
+    struct dict shown;
+    char buf[NUMBER_I64_SIZE];
+    dict_init_set(&shown, c->db->hash_seed);
+    dict_expand(&shown, count);
+    while (count) {
+        struct bytes member = set_random(s, &rng, buf);
+        if (!dict_add(&shown, member)) continue;
+        call_bulk(c, member);
+        count--;
+    }
+    dict_fini(&shown);
+}
+
+static void show_chosen(struct call *c, const struct set *s, size_t count)
+{
+    struct rng rng = seeded(c);
+    struct set_iter it;
+    size_t left = set_count(s);
+    set_iter_init(&it, s);
+    for (; count && set_iter_next(&it); left--) {
+        if (rng_below(&rng, left) >= count) continue;
+        call_bulk(c, it.member);
+        count--;
+    }
+    set_iter_fini(&it);
+}
+
+static void show_many(struct call *c)
+{
+    int64_t wanted;
+    if (!call_int(c, c->argv[2], &wanted)) return;
+    if (wanted == INT64_MIN) {
+        call_errorf(c, "ERR value is out of range, value must between %ld and %ld", (long)-INT64_MAX, (long)INT64_MAX);
+        return;
+    }
+    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    if (e && call_wrong_type(c, e, OBJ_SET)) return;
+    if (!e || !wanted) {
+        reply_array(c->out, 0);
+        return;
+    }
+    struct set s = set_of(e);
+    if (wanted < 0 || wanted == 1) {
+        show_any(c, &s, wanted < 0 ? (uint64_t)-wanted : 1);
+        return;
+    }
+    size_t size = set_count(&s), count = (uint64_t)wanted < size ? (size_t)wanted : size;
+    reply_array(c->out, count);
+    if (count <= size / DRAW_BELOW) show_drawn(c, &s, count);
+    else show_chosen(c, &s, count);
+}
+
+void cmd_srandmember(struct call *c)
+{
+    if (c->argc == 3) {
+        show_many(c);
+        return;
+    }
+    if (c->argc > 3) {
+        call_syntax_error(c);
+        return;
+    }
+    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    if (!e) {
+        reply_null(c->out);
+        return;
+    }
+    if (call_wrong_type(c, e, OBJ_SET)) return;
+    struct set s = set_of(e);
+    struct rng rng = seeded(c);
+    char buf[NUMBER_I64_SIZE];
+    call_bulk(c, set_random(&s, &rng, buf));
+}
