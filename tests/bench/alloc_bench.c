@@ -4,6 +4,7 @@
  * machines do not compare, ratios do. Prints the best of five rounds.
  */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,52 @@ static double pin_ns(const struct allocator *a)
     return ns;
 }
 
+static double collect_ns(const struct allocator *a)
+{
+    enum { COUNT = 2000000 };
+    nsec start = clock_mono_ns();
+    for (int i = 0; i < COUNT; i++)
+        if (heap_collect()) abort();
+    return (double)(clock_mono_ns() - start) / COUNT;
+}
+
+/* A helper thread frees what the loop handed over: what an object costs it, and then us. */
+struct handed {
+    void **objects;
+    size_t count;
+    nsec took;
+};
+
+static void *free_handed(void *arg)
+{
+    struct handed *h = arg;
+    nsec start = clock_mono_ns();
+    for (size_t i = 0; i < h->count; i++) mem_free(h->objects[i]);
+    h->took = clock_mono_ns() - start;
+    return NULL;
+}
+
+static void print_remote(void)
+{
+    struct handed h = {.count = 200000};
+    h.objects = malloc(h.count * sizeof *h.objects);
+    for (size_t i = 0; i < h.count; i++) h.objects[i] = mem_alloc(40);
+    pthread_t t;
+    if (pthread_create(&t, NULL, free_handed, &h)) abort();
+    pthread_join(t, NULL);
+    nsec worst = 0, total = 0;
+    for (bool more = true; more;) {
+        nsec start = clock_mono_ns();
+        more = heap_collect();
+        nsec took = clock_mono_ns() - start;
+        total += took;
+        if (took > worst) worst = took;
+    }
+    printf("remote free of 40 B       %7.1f ns there, %.1f ns here, longest heap_collect() %.0f us\n",
+           (double)h.took / (double)h.count, (double)total / (double)h.count, (double)worst / NSEC_PER_USEC);
+    free(h.objects);
+}
+
 static size_t hash_len;
 static double hash_ns(const struct allocator *a)
 {
@@ -178,8 +225,13 @@ int main(void)
     printf("inline alloc + free 40 B  %7.1f ns\n", best(inline_ns, NULL));
     printf("buf    take + unref 16 K  %7.1f ns\n", best(buf_ns, NULL));
     printf("pin    pin + unpin        %7.1f ns\n", best(pin_ns, NULL));
+    while (heap_collect()) {}
+    printf("heap_collect() idle       %7.1f ns\n", best(collect_ns, NULL));
+    print_remote();
     for (hash_len = 8; hash_len <= 256; hash_len *= 2)
         printf("hash   %13zu B    %7.1f ns\n", hash_len, best(hash_ns, NULL));
-    printf("longest gap, 128 MB table made, 64 MB one freed: %.2f ms\n", longest_gap_ms());
+    printf("longest gap, 128 MB table made, 64 MB one freed: %.2f ms", longest_gap_ms());
+    heap_set_huge_pages(false);
+    printf(", on small pages %.2f ms\n", longest_gap_ms());
     return 0;
 }
