@@ -347,6 +347,31 @@ static void test_datagrams_keep_their_bounds_and_tell_their_sender(void **state)
     demi_close(b);
 }
 
+static void test_large_datagram_arrives_whole(void **state)
+{
+    int a, b;
+    struct sockaddr_in to = loopback();
+    socklen_t len = sizeof to;
+    demi_qtoken_t qt;
+    demi_socket(&a, AF_INET, SOCK_DGRAM, 0);
+    demi_socket(&b, AF_INET, SOCK_DGRAM, 0);
+    demi_bind(b, (struct sockaddr *)&to, sizeof to);
+    demi_getsockname(b, (struct sockaddr *)&to, &len);
+    assert_int_equal(demi_connect(&qt, a, (struct sockaddr *)&to, sizeof to), 0);
+    finish(qt);
+    demi_sgarray_t sga = demi_sgaalloc(60000);
+    for (int i = 0; i < 60000; i++) ((char *)sga.sga_segs[0].sgaseg_buf)[i] = (char)(i % 251);
+    assert_int_equal(demi_push(&qt, a, &sga), 0);
+    finish(qt);
+    demi_qresult_t qr = finish(pop(b));
+    assert_int_equal(qr.qr_value.sga.sga_segs[0].sgaseg_len, 60000);
+    assert_memory_equal(qr.qr_value.sga.sga_segs[0].sgaseg_buf, sga.sga_segs[0].sgaseg_buf, 60000);
+    demi_sgafree(&qr.qr_value.sga);
+    demi_sgafree(&sga);
+    demi_close(a);
+    demi_close(b);
+}
+
 static void test_unix_streams_work(void **state)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -475,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_port_can_be_taken_again_while_old_connections_linger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_address_in_use_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_datagrams_keep_their_bounds_and_tell_their_sender, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_datagram_arrives_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unix_streams_work, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ipv6_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_listener_rests_while_descriptors_are_out, set_up, tear_down),

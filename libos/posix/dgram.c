@@ -9,6 +9,7 @@
 #include "demi/ext.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -129,38 +130,63 @@ void dgram_drop(struct sock *s)
     while (s->dgrams) unpark(s, ECANCELED);
 }
 
-static bool receive_one(struct sock *s)
+static void complete_pop(struct sock *s, struct buf *b, const struct sockaddr_storage *from)
 {
-    struct posix *p = s->posix;
-    struct op_table *ops = &s->q.rt->ops;
-    struct buf *b = buf_take(DGRAM_BYTES_MAX);
-    if (!b) {
-        op_fail(ops, op_list_shift(&s->pops), ENOMEM);
-        return true;
-    }
-    struct sockaddr_storage from = {0};
-    socklen_t len = sizeof from;
-    ssize_t n = recvfrom(s->watch.fd, b->data, DGRAM_BYTES_MAX, 0, (struct sockaddr *)&from, &len);
-    p->rx_calls++;
-    if (n < 0) {
-        int err = errno;
-        buf_unref(b);
-        if (err == EINTR) return true;
-        if (err == EAGAIN) {
-            p->rx_empty++;
-            return s->readable = false;
-        }
-        op_fail(ops, op_list_shift(&s->pops), err);
-        return true;
-    }
-    p->rx_bytes += (uint64_t)n;
-    b->len = (uint32_t)n;
     struct op *op = op_list_shift(&s->pops);
     memset(&op->value, 0, sizeof op->value);
-    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, (uint32_t)n}}};
-    if (from.ss_family == AF_INET) memcpy(&op->value.sga.sga_addr, &from, sizeof op->value.sga.sga_addr);
-    else op->value.sga.sga_addr.sin_family = from.ss_family;
-    op_complete(ops, op);
+    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
+    if (from->ss_family == AF_INET) memcpy(&op->value.sga.sga_addr, from, sizeof op->value.sga.sga_addr);
+    else op->value.sga.sga_addr.sin_family = from->ss_family;
+    op_complete(&s->q.rt->ops, op);
+}
+
+/* A datagram of unknown length: the first 2 KiB straight into the buffer that will be popped, the rest, rarely any, aside. */
+static struct buf *receive(struct sock *s, struct sockaddr_storage *from, int *err)
+{
+    struct posix *p = s->posix;
+    *err = ENOMEM;
+    if (!p->overflow) p->overflow = malloc(DGRAM_BYTES_MAX);
+    struct buf *b = p->overflow ? buf_take(BUF_SMALL_SIZE) : NULL;
+    if (!b) return NULL;
+    struct iovec iov[2] = {{b->data, BUF_SMALL_SIZE}, {p->overflow, DGRAM_BYTES_MAX}};
+    struct msghdr msg = {.msg_name = from, .msg_namelen = sizeof *from, .msg_iov = iov, .msg_iovlen = 2};
+    ssize_t n = recvmsg(s->watch.fd, &msg, 0);
+    p->rx_calls++;
+    if (n < 0) {
+        *err = errno;
+        buf_unref(b);
+        return NULL;
+    }
+    p->rx_bytes += (uint64_t)n;
+    if (n <= (ssize_t)BUF_SMALL_SIZE) {
+        b->len = (uint32_t)n;
+        return b;
+    }
+    struct buf *whole = buf_take((size_t)n);
+    if (whole) {
+        memcpy(buf_put_back(whole, BUF_SMALL_SIZE), b->data, BUF_SMALL_SIZE);
+        memcpy(buf_put_back(whole, (size_t)n - BUF_SMALL_SIZE), p->overflow, (size_t)n - BUF_SMALL_SIZE);
+    }
+    buf_unref(b);
+    return whole;
+}
+
+static bool receive_one(struct sock *s)
+{
+    struct sockaddr_storage from = {0};
+    int err;
+    struct buf *b = receive(s, &from, &err);
+    if (b) {
+        complete_pop(s, b, &from);
+        return true;
+    }
+    if (err == EINTR) return true;
+    if (err == EAGAIN) {
+        s->posix->rx_empty++;
+        s->readable = false;
+        return false;
+    }
+    op_fail(&s->q.rt->ops, op_list_shift(&s->pops), err);
     return true;
 }
 

@@ -249,6 +249,7 @@ static int posix_start(struct runtime *rt, const struct config *conf, struct lib
 static void posix_stop(struct libos *l)
 {
     counters_remove(&l->rt->counters, l, sizeof(struct posix));
+    free(((struct posix *)l)->overflow);
     free(l);
 }
 

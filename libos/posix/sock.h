@@ -26,6 +26,7 @@
 struct posix {
     struct libos base;
     struct sock *dirty, **dirty_tail; /* have something for the next flush */
+    char *overflow;                   /* where the rest of a datagram that is longer than a small buffer goes first */
     bool keepalive;                   /* defaults for new streams, from the configuration */
     int keepalive_idle_s, keepalive_interval_s;
     int linger_s; /* -1: off */

@@ -135,10 +135,8 @@ struct ping {
 static void add_up(void *arg)
 {
     struct ping *p = arg;
-    volatile double x = 0.5; /* something for callee-saved registers */
     for (int i = 1;; i++) {
         p->sum += i;
-        x *= 1.5;
         context_switch(p->self, p->main);
     }
 }

@@ -198,6 +198,13 @@ static bool all_done(struct runtime *rt, struct waiter *w, uint64_t want)
     return !next_pending(rt, a->qts, a->count, &a->at);
 }
 
+/* A token that stands twice in the array has one result. */
+static const demi_qresult_t *result_of(demi_qtoken_t qt, const demi_qresult_t *out)
+{
+    while (out->qr_qt != qt) out++;
+    return out;
+}
+
 int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out)
 {
     begin(rt);
@@ -215,7 +222,7 @@ int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint6
     for (uint32_t i = 0; i < count; i++) {
         struct op *op = op_find(&rt->ops, qts[i]);
         if (op) op_take(&rt->ops, op, &out[i]);
-        else out[i] = out[i - 1]; /* one token twice in a row; see demi/ for the check */
+        else out[i] = *result_of(qts[i], out);
     }
     return 0;
 }
