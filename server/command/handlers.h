@@ -78,23 +78,23 @@ AWAITED cmd_handler cmd_hstrlen;
 AWAITED cmd_handler cmd_hvals;
 
 /* set */
-AWAITED cmd_handler cmd_sadd;
-AWAITED cmd_handler cmd_scard;
-AWAITED cmd_handler cmd_sdiff;
-AWAITED cmd_handler cmd_sdiffstore;
-AWAITED cmd_handler cmd_sinter;
-AWAITED cmd_handler cmd_sintercard;
-AWAITED cmd_handler cmd_sinterstore;
-AWAITED cmd_handler cmd_sismember;
-AWAITED cmd_handler cmd_smembers;
-AWAITED cmd_handler cmd_smismember;
-AWAITED cmd_handler cmd_smove;
-AWAITED cmd_handler cmd_spop;
-AWAITED cmd_handler cmd_srandmember;
-AWAITED cmd_handler cmd_srem;
+cmd_handler cmd_sadd;
+cmd_handler cmd_scard;
+cmd_handler cmd_sdiff;
+cmd_handler cmd_sdiffstore;
+cmd_handler cmd_sinter;
+cmd_handler cmd_sintercard;
+cmd_handler cmd_sinterstore;
+cmd_handler cmd_sismember;
+cmd_handler cmd_smembers;
+cmd_handler cmd_smismember;
+cmd_handler cmd_smove;
+cmd_handler cmd_spop;
+cmd_handler cmd_srandmember;
+cmd_handler cmd_srem;
 cmd_handler cmd_sscan;
-AWAITED cmd_handler cmd_sunion;
-AWAITED cmd_handler cmd_sunionstore;
+cmd_handler cmd_sunion;
+cmd_handler cmd_sunionstore;
 
 /* sorted_set */
 AWAITED cmd_handler cmd_bzmpop;
