@@ -14,8 +14,14 @@
 
 #include <errno.h>
 
+static inline void restore_errno(const int *before) { errno = *before; }
+
+/* errno is the caller's: whatever happens until the end of the block, it stays what it was. */
+#define KEEP_ERRNO() int errno_before __attribute__((cleanup(restore_errno), unused)) = errno
+
 /* struct runtime *rt = the thread's, or the call ends with ENOSYS. */
 #define HERE(rt)                                                                                   \
+    KEEP_ERRNO();                                                                                  \
     struct runtime *rt = runtime_current();                                                        \
     if (unlikely(!rt)) return ENOSYS
 

@@ -42,6 +42,7 @@ static int start(const struct libos_ops *libos, const struct config *conf)
 int demi_init_with(const char *name, const char *config_path)
 {
     if (runtime_current()) return EEXIST;
+    KEEP_ERRNO();
     if (!config_path) config_path = getenv("CONFIG_PATH");
     struct config *conf = NULL;
     int err = config_path && *config_path ? config_read(config_path, &conf, NULL) : 0;

@@ -84,11 +84,12 @@ int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
                socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
-    if (addr && size > sizeof(struct sockaddr_un)) return -EINVAL;
-    if (addr && addr->sa_family != s->domain) return -EINVAL;
-    if (!addr && s->state != SOCK_CONNECTED) return -ENOTCONN;
+    int err = 0;
+    if (addr) err = sock_check_addr(s, addr, size);
+    else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
+    if (err) return err;
     if (!addr) size = 0;
-    int err = s->dgrams ? -EAGAIN : transmit(s, addr, size, segs, count);
+    err = s->dgrams ? -EAGAIN : transmit(s, addr, size, segs, count);
     if (err == -EAGAIN) return park(s, op, segs, count, addr, size);
     if (s->state == SOCK_NEW && !err) { /* the kernel has given it a port: answers may be popped */
         err = sock_watch(s, EPOLLIN);

@@ -18,7 +18,7 @@
 #define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
 #define ACCEPT_ABORTS_MAX 64         /* connections that died in the backlog, in one go */
 
-static int check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
+int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
 {
     if (size < sizeof addr->sa_family) return -EINVAL;
     switch (addr->sa_family) {
@@ -42,7 +42,7 @@ static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REU
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct sock *s = sock_of(q);
-    int err = check_addr(s, addr, size);
+    int err = sock_check_addr(s, addr, size);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EINVAL;
@@ -170,7 +170,7 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
-    int err = check_addr(s, addr, size);
+    int err = sock_check_addr(s, addr, size);
     if (err) return err;
     struct op_table *ops = &q->rt->ops;
     if (!connect(s->watch.fd, addr, size)) {

@@ -71,6 +71,8 @@ int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
 int sock_watch(struct sock *s, uint32_t events);
 void sock_dirty(struct sock *s);
 
+/* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family there is. */
+int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size);
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
 int sock_listen(struct queue *q, int backlog);
 int sock_accept(struct queue *q, struct op *op);
