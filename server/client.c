@@ -216,6 +216,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
 void client_popped(struct client *cl, const demi_qresult_t *qr)
 {
     cl->pop = 0;
+    client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
     if (qr->qr_opcode != DEMI_OPC_POP) {
         server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s", strerror((int)qr->qr_ret));
         client_close_soon(cl);
