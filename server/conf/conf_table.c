@@ -156,7 +156,7 @@ const struct conf_option conf_options[] = {
     BOOL("replica-ignore-maxmemory", "slave-ignore-maxmemory", 0, replica_ignore_maxmemory, true),
     BOOL("jemalloc-bg-thread", NULL, 0, jemalloc_bg_thread, true),
     BOOL("activedefrag", NULL, CONF_FIXED, activedefrag, false),
-    BOOL("syslog-enabled", NULL, CONF_IMMUTABLE | CONF_FIXED, syslog_enabled, false),
+    BOOL("syslog-enabled", NULL, CONF_IMMUTABLE, syslog_enabled, false),
     BOOL("cluster-enabled", NULL, CONF_IMMUTABLE | CONF_FIXED, cluster_enabled, false),
     BOOL("appendonly", NULL, CONF_DENY_LOADING | CONF_FIXED, appendonly, false),
     BOOL("cluster-allow-reads-when-down", NULL, 0, cluster_allow_reads_when_down, false),

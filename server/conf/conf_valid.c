@@ -89,6 +89,5 @@ bool conf_valid_shutdown(int value, char *err)
 bool conf_valid_supervised(int value, char *err)
 {
     if (value == SUPERVISED_UPSTART) conf_error(err, "'supervised upstart' is not supported yet");
-    if (value == SUPERVISED_SYSTEMD) conf_error(err, "'supervised systemd' is not supported yet");
-    return value == SUPERVISED_NO || value == SUPERVISED_AUTO;
+    return value != SUPERVISED_UPSTART;
 }
