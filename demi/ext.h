@@ -85,8 +85,9 @@ demi_sgarray_t demi_sgaalloc_large(size_t size);
 
 /* --- pushing -------------------------------------------------------------------------------------------------------- */
 
-/* Pushes several segments as one operation. Each lies in memory of demi_malloc() or in an array of demi_sgaalloc(), is held (pinned)
- * until the operation completes, and may be freed by the caller at once. At most DEMI_PUSHV_MAX segments. */
+/* Pushes several segments as one operation, at most DEMI_PUSHV_MAX. Each lies in memory of demi_malloc() or in an array of demi_sgaalloc(), is
+ * held (pinned) until the operation completes, and may be freed by the caller at once; small ones, and memory of any
+ * other kind, are copied before the call returns. Empty segments are left out. EBUSY: too much waits to be sent. */
 #define DEMI_PUSHV_MAX 1024
 #define DEMI_PUSH_HANDED_OVER 1u /* complete when the device has the bytes, not when the peer has acknowledged them */
 #define DEMI_PUSH_NO_TOKEN    2u /* no result on success (*qt_out is 0); a failure shows at the next pop */
@@ -98,7 +99,7 @@ int demi_unsent(int qd, size_t *bytes_out);
 /* Ends one direction: SHUT_WR sends what was pushed, then FIN. */
 int demi_shutdown(int qd, int how);
 
-/* Accepts with the peer's full address (IPv6, Unix): valid for the queue's life through demi_getpeername(). */
+/* An accepted queue's result holds an IPv4 address only; for others its sin_family tells which, and demi_getpeername() the rest. */
 
 /* --- timers, tasks, wake-ups ---------------------------------------------------------------------------------------- */
 
@@ -117,13 +118,13 @@ typedef struct demi_wake demi_wake_t;
 int demi_wake_new(demi_wake_t **out);
 int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w);
 void demi_wake_ring(demi_wake_t *w);
-void demi_wake_free(demi_wake_t *w);
+void demi_wake_free(demi_wake_t *w); /* the owner, before its demi_exit(), when nobody rings any more */
 
 /* --- queues without a device ---------------------------------------------------------------------------------------- */
 
 /* A queue in memory: a pop takes the oldest array that was pushed, whole. */
 int demi_queue(int *qd_out);
-/* Two ends of a byte stream inside this thread. */
+/* Two ends of a byte stream inside this thread; what is pushed on either is popped from the other. */
 int demi_pipe(int qd_out[2]);
 
 /* --- files ------------------------------------------------------------------------------------------------------------ */

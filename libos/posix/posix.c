@@ -68,7 +68,7 @@ int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
     s->watch = (struct watch){.fn = on_event, .fd = fd};
     s->domain = (uint16_t)domain;
     s->dgram = dgram;
-    s->recv_size = POSIX_RECV_MIN;
+    s->recv_size = POSIX_RECV_START;
     s->dgram_tail = &s->dgrams;
     int err = queue_add(p->base.rt, &s->q, dgram ? &dgram_ops : &stream_ops);
     if (err) {

@@ -19,8 +19,9 @@
 #include "libos/posix/posix.h"
 #include "libos/runtime/runtime.h"
 
-#define POSIX_RECV_MIN  16384u
-#define POSIX_RECV_MAX  65536u
+#define POSIX_RECV_MIN   2048u  /* queues of small requests */
+#define POSIX_RECV_START 16384u
+#define POSIX_RECV_MAX   65536u /* bulk */
 #define POSIX_UNSENT_MAX 65536u /* segments waiting on one socket: then EBUSY */
 
 struct posix {
@@ -52,7 +53,7 @@ struct sock {
     bool watched, readable, ended, blocked, shut;
     uint16_t domain;
     int error; /* of a push nobody waits for: the next pop tells */
-    uint32_t recv_size, recv_small;
+    uint32_t recv_size, recv_small; /* bytes a receive asks for; how often in a row it got far less */
     struct sock *dirty_next, **dirty_link; /* dirty_link NULL: not in the list */
     struct op_list pops, pushes, accepts;
     struct op *connecting;

@@ -25,7 +25,7 @@ struct seg seg_of_buf(struct buf *b, const void *p, uint32_t n);
 
 /* Pins the object p points into: one of demi_malloc()'s, or the storage of a buffer. Up to SEG_COPY_MAX bytes are copied instead, and so
  * is memory that is neither. -ENOMEM. */
-#define SEG_COPY_MAX 256
+#define SEG_COPY_MAX 2048
 int seg_of_memory(struct seg *s, const void *p, uint32_t n);
 
 /* The device has let go. */
