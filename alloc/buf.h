@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * Buffers: reference-counted views of memory that devices can reach, with room in front for headers.
+ * Buffers: reference-counted views of memory that devices can reach, with room in front for
+ * headers.
  *
  *     storage   base |<- headroom ->|<------------- room ------------->| base + cap
  *     view                    data |<--- len --->|
  *
- * A buf is a view: `data`, `len`. It either owns its storage (buf_take), or shares another buf's (buf_slice), or stands for memory of somebody else: a pinned
- * object of the heap (buf_lend) or a device's frame (buf_wrap).
+ * A buf is a view: `data`, `len`. It either owns its storage (buf_take), or shares another buf's
+ * (buf_slice), or stands for memory of somebody else: a pinned object of the heap (buf_lend) or a
+ * device's frame (buf_wrap).
  *
- * Several holders of one view count themselves by buf_ref()/buf_unref(); a view with more than one holder is not trimmed, extended or
- * chained: take a slice for bounds of your own. Storage is given back when its last view goes.
+ * Several holders of one view count themselves by buf_ref()/buf_unref(); a view with more than one
+ * holder is not trimmed, extended or chained: take a slice for bounds of your own. Storage is given
+ * back when its last view goes.
  *
- * A chain is a list of bufs through `next`, and belongs to its first: the last buf_unref() of the head lets go of all. Bufs belong to the thread that
- * took them, and no function here may be called from another.
+ * A chain is a list of bufs through `next`, and belongs to its first: the last buf_unref() of the
+ * head lets go of all. Bufs belong to the thread that took them, and no function here may be called
+ * from another.
  */
 #ifndef ALLOC_BUF_H
 #define ALLOC_BUF_H
@@ -45,17 +49,20 @@ struct buf {
     void *arg;          /* private with buf_wrap, else the holder's to use */
 };
 
-/* A buffer with BUF_HEADROOM before and at least `size` bytes (0 to BUF_SIZE_MAX) from data; len is 0. NULL: out of memory. ~10 ns up to
- * BUF_LARGE_SIZE. */
+/* A buffer with BUF_HEADROOM before and at least `size` bytes (0 to BUF_SIZE_MAX) from data; len is
+ * 0. NULL: out of memory. ~10 ns up to BUF_LARGE_SIZE. */
 struct buf *buf_take(size_t size);
 
-/* A view of n bytes inside an object of the heap, which is pinned until the view goes. NULL: out of memory or not in an object. */
+/* A view of n bytes inside an object of the heap, which is pinned until the view goes. NULL: out of
+ * memory or not in an object. */
 struct buf *buf_lend(const void *p, size_t n);
 
-/* A view of n bytes of somebody else's memory; release(arg) is called when the last view of it goes. NULL: out of memory (release is not called). */
+/* A view of n bytes of somebody else's memory; release(arg) is called when the last view of it
+ * goes. NULL: out of memory (release is not called). */
 struct buf *buf_wrap(void *p, size_t n, buf_release_fn release, void *arg);
 
-/* A new view of n bytes at `offset` into b (not into its chain). NULL: out of memory or out of b's bounds. */
+/* A new view of n bytes at `offset` into b (not into its chain). NULL: out of memory or out of b's
+ * bounds. */
 struct buf *buf_slice(struct buf *b, size_t offset, size_t n);
 
 static inline struct buf *buf_ref(struct buf *b)
@@ -79,7 +86,8 @@ static inline bool buf_contains(const struct buf *b, const void *p, size_t n)
     return at <= b->len && n <= b->len - at;
 }
 
-/* These four return NULL, and change nothing, when there is not so much. push/put give where the new bytes go; trim gives b's data. */
+/* These four return NULL, and change nothing, when there is not so much. push/put give where the
+ * new bytes go; trim gives b's data. */
 static inline void *buf_push_front(struct buf *b, size_t n)
 {
     if (n > buf_headroom(b)) return NULL;
@@ -116,7 +124,8 @@ void buf_chain_append(struct buf *head, struct buf *tail);
 size_t buf_chain_len(const struct buf *head);
 /* Copies up to n bytes from `offset` of the chain's bytes; returns how many there were. */
 size_t buf_chain_copy(const struct buf *head, size_t offset, void *out, size_t n);
-/* Drops n bytes at the front, and the bufs that become empty; returns the new head, NULL when all is gone. */
+/* Drops n bytes at the front, and the bufs that become empty; returns the new head, NULL when all
+ * is gone. */
 struct buf *buf_chain_drop(struct buf *head, size_t n);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The thread's heap: objects that every device of the thread can reach (alloc/region.h). demi_malloc() and its kin are these.
+ * The thread's heap: objects that every device of the thread can reach (alloc/region.h).
+ * demi_malloc() and its kin are these.
  *
- * A thread's heap is made when it first allocates. Only that thread allocates from it, pins in it and collects it; any thread
- * may free: the object travels to its owner, which takes it back when it next runs out of something or in heap_collect().
+ * A thread's heap is made when it first allocates. Only that thread allocates from it, pins in it
+ * and collects it; any thread may free: the object travels to its owner, which takes it back when
+ * it next runs out of something or in heap_collect().
  *
- * Alignment is that of the size: an object of n bytes, n rounded up to 8, is aligned to the largest power of two (up to 128) that
- * divides n. So 24 bytes lie at multiples of 8, 64 bytes at multiples of 64, and every type is aligned as it wants.
- * Objects of more than 1 KiB lie at multiples of 128.
+ * Alignment is that of the size: an object of n bytes, n rounded up to 8, is aligned to the largest
+ * power of two (up to 128) that divides n. So 24 bytes lie at multiples of 8, 64 bytes at multiples
+ * of 64, and every type is aligned as it wants. Objects of more than 1 KiB lie at multiples of 128.
  */
 #ifndef ALLOC_HEAP_H
 #define ALLOC_HEAP_H
@@ -26,7 +28,8 @@ struct region_set;
 #define MEM_CHECKED 1 /* every call takes the long way, where frees are checked and bytes poisoned */
 #endif
 
-/* Objects of one class that are free and not back in their slabs: what was freed last is given next, still warm. */
+/* Objects of one class that are free and not back in their slabs: what was freed last is given
+ * next, still warm. */
 struct heap_cache {
     void *top; /* linked through first words */
     uint32_t count;
@@ -39,14 +42,16 @@ struct heap_front {
     struct heap_cache caches[SLAB_CLASSES];
 };
 
-/* This thread's; before its first allocation it stands at a heap that has nothing and never changes. Initial-exec: one load instead of a call. */
+/* This thread's; before its first allocation it stands at a heap that has nothing and never
+ * changes. Initial-exec: one load instead of a call. */
 extern __thread struct heap_front *heap_front __attribute__((tls_model("initial-exec")));
 
 void *heap_alloc_slow(size_t size);
 void heap_free_slow(void *p);
 void heap_flush_cache(struct heap_cache *c);
 
-/* NULL: out of memory, or over heap_set_limit(). Size 0 gives a pointer that may be freed. Contents are arbitrary. */
+/* NULL: out of memory, or over heap_set_limit(). Size 0 gives a pointer that may be freed. Contents
+ * are arbitrary. */
 static inline void *mem_alloc(size_t size)
 {
 #ifndef MEM_CHECKED
@@ -68,7 +73,8 @@ static inline void *mem_alloc(size_t size)
 
 /* Zeros. Big fresh ones are not touched. NULL also when count * size overflows. */
 void *mem_calloc(size_t count, size_t size);
-/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as 1. */
+/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as 1.
+ * */
 void *mem_realloc(void *old, size_t size);
 /* From any thread; NULL is allowed. While pins are on the object its bytes stay. */
 static inline void mem_free(void *p)
@@ -105,7 +111,8 @@ static inline void mem_free_sized(void *p, size_t size)
 size_t mem_size(const void *p);
 /* mem_size() of what mem_alloc(size) would give. */
 size_t mem_good_size(size_t size);
-/* Bytes in live objects of this thread's heap, rounded up to their classes; exact. What other threads have freed counts until it is taken back. */
+/* Bytes in live objects of this thread's heap, rounded up to their classes; exact. What other
+ * threads have freed counts until it is taken back. */
 static inline size_t mem_used(void) { return heap_front->used; }
 
 struct mem_stats {
@@ -117,9 +124,10 @@ struct mem_stats {
 };
 void mem_stats(struct mem_stats *out);
 
-/* Pins: p may point anywhere into an object of this thread's heap. Until as many mem_unpin() of it as there were mem_pin(), a
- * mem_free() of the object only marks it, and the last unpin frees it. -EINVAL: p is in no object of this thread. -ENOMEM.
- * mem_unpin() of what is not pinned is a bug and asserts. */
+/* Pins: p may point anywhere into an object of this thread's heap. Until as many mem_unpin() of it
+ * as there were mem_pin(), a mem_free() of the object only marks it, and the last unpin frees it.
+ * -EINVAL: p is in no object of this thread. -ENOMEM. mem_unpin() of what is not pinned is a bug
+ * and asserts. */
 int mem_pin(const void *p);
 void mem_unpin(const void *p);
 bool mem_is_pinned(const void *p);
@@ -127,25 +135,29 @@ bool mem_is_pinned(const void *p);
 /* Where the object starts that p points into, or NULL: not in an object of any heap. Owner only. */
 void *mem_find(const void *p);
 
-/* Called once a turn of the loop: takes back what other threads freed, and gives a bounded amount of unused memory back to the system (at most
- * 4 MiB a call: well under a millisecond). Returns true while there is more of either. */
+/* Called once a turn of the loop: takes back what other threads freed, and gives a bounded amount
+ * of unused memory back to the system (at most 4 MiB a call: well under a millisecond). Returns
+ * true while there is more of either. */
 bool heap_collect(void);
 
-/* The set of regions of this thread, for devices to register with; made on first use. NULL: out of memory. */
+/* The set of regions of this thread, for devices to register with; made on first use. NULL: out of
+ * memory. */
 struct region_set *heap_regions(void);
 
 /* Asserts every invariant of this thread's heap; walks all of it. */
 void heap_check(void);
 
-/* Reads the pages of n bytes of a live object in, so that the owner's first touches do not wait for the system to clear them: for big tables, from a helper thread,
- * before use. Contents stay. Best effort. */
+/* Reads the pages of n bytes of a live object in, so that the owner's first touches do not wait for
+ * the system to clear them: for big tables, from a helper thread, before use. Contents stay. Best
+ * effort. */
 void mem_prefault(void *p, size_t n);
 
-/* Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next allocation makes a new one. Devices are
- * unregistered; heap_regions() is another afterwards. */
+/* Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next
+ * allocation makes a new one. Devices are unregistered; heap_regions() is another afterwards. */
 bool heap_close(void);
 
-/* Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third faster with them, the first touch of each 2 MiB slower. */
+/* Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third
+ * faster with them, the first touch of each 2 MiB slower. */
 void heap_set_huge_pages(bool on);
 
 /* At most this many bytes of regions for this thread; 0: no limit. */

@@ -3,8 +3,10 @@
  * All invariants of a heap in one walk; for tests and debugging.
  *
  * - The states of a region's chunks add up to its counters, and the regions' to the set's.
- * - A chunk's used blocks are exactly those of its slabs, and it stands in the bin of its longest free run.
- * - A slab's free list is as long as its prepared slots less its used ones, and stays inside it; what is full is in no list, and what is not
+ * - A chunk's used blocks are exactly those of its slabs, and it stands in the bin of its longest
+ * free run.
+ * - A slab's free list is as long as its prepared slots less its used ones, and stays inside it;
+ * what is full is in no list, and what is not
  *   full and not current is in the partial list of its class.
  * - Slots in use less slots in caches, and huge objects, are `used`, to the byte.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What heap.c and its parts (huge.c, remote.c) share. Nobody else includes this.
+ * What heap.c and its parts (heap_slab.c, heap_thread.c, heap_pin.c, huge.c, remote.c) share. Nobody
+ * else includes this.
  */
 #ifndef ALLOC_HEAP_IMPL_H
 #define ALLOC_HEAP_IMPL_H
@@ -9,9 +10,11 @@
 #include "alloc/pins.h"
 #include "alloc/region.h"
 
-#define PAGE_BYTES ((size_t)4096)
+#define PAGE_BYTES  ((size_t)4096)
+#define DRAIN_BATCH 4096 /* frees of other threads taken back at once: about 50 us */
 
-/* A free of a pinned object by another thread: the object's own bytes are a device's and cannot carry the link. */
+/* A free of a pinned object by another thread: the object's own bytes are a device's and cannot
+ * carry the link. */
 struct remote_note {
     struct remote_note *next;
     void *object;
@@ -33,11 +36,14 @@ struct heap {
 };
 
 static inline struct heap *heap_of_thread(void) { return (struct heap *)(void *)heap_front; }
-bool heap_exists(void);      /* for this thread */
+extern struct heap_front heap_front_none;
+static inline bool heap_exists(void) { return heap_front != &heap_front_none; } /* for this thread */
 struct heap *heap_get(void); /* makes the thread's heap if there is none; NULL: no memory */
 
 /* Frees an object of this heap, pinned or not. */
 void heap_free_object(struct heap *h, void *p);
+/* If p is pinned, notes that its last holder frees it. */
+bool heap_left_to_holder(struct heap *h, const void *p);
 
 static inline void heap_see_peak(struct heap *h)
 {
@@ -64,6 +70,28 @@ bool huge_resize(struct heap *h, struct huge *g, size_t size);
 /* The huge object p lies in, of any thread; NULL: in none. */
 struct huge *huge_find(const void *p);
 
+/* --- heap_slab.c: slabs and runs --- */
+
+static inline bool is_huge(const void *p) { return (const void *)chunk_of(p) == p; }
+
+/* The class's cache is empty. NULL: no memory. */
+void *heap_refill(struct heap *h, uint32_t size_class);
+void *run_alloc(struct heap *h, size_t size, bool zeros);
+void run_free(struct heap *h, struct slab *s);
+/* To its slab, past the cache. */
+void slot_free(struct heap *h, struct slab *s, void *p);
+
+static inline void *heap_take(struct heap *h, uint32_t size_class)
+{
+    struct heap_cache *c = &h->front.caches[size_class];
+    void *p = c->top;
+    if (unlikely(!p)) return heap_refill(h, size_class);
+    c->top = *(void **)p;
+    c->count--;
+    h->front.used += slab_class_size(size_class);
+    return p;
+}
+
 /* --- remote.c: frees by threads that are not the owner --- */
 
 /* may_be_pinned: do not touch its bytes. */
@@ -75,5 +103,37 @@ static inline bool remote_is_empty(struct heap *h)
     return !h->returned && !__atomic_load_n(&h->remote, __ATOMIC_RELAXED) &&
            !__atomic_load_n(&h->notes, __ATOMIC_RELAXED);
 }
+
+/* --- marks of debug builds: an object is live from its allocation to the first free --- */
+
+#ifdef DEMI_DEBUG
+static inline uint64_t *live_word(struct slab *s, const void *p, uint64_t *bit)
+{
+    uint32_t at = (uint32_t)((const char *)p - slab_start(s));
+    ASSERT(at % s->size == 0); /* a free of what is not the start of an object */
+    *bit = (uint64_t)1 << (at / s->size % 64);
+    return &s->live[at / s->size / 64];
+}
+static inline void mark_live(struct slab *s, const void *p)
+{
+    uint64_t bit, *word = live_word(s, p, &bit);
+    uint64_t before = __atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+    ASSERT(!(before & bit));
+}
+static inline void mark_freed(struct slab *s, const void *p)
+{
+    uint64_t bit, *word = live_word(s, p, &bit);
+    uint64_t before = __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
+    ASSERT(before & bit); /* freed twice */
+}
+static inline void mark_huge_freed(struct huge *g)
+{
+    ASSERT(__atomic_exchange_n(&g->live, false, __ATOMIC_RELAXED)); /* freed twice */
+}
+#else
+static inline void mark_live(struct slab *s, const void *p) {}
+static inline void mark_freed(struct slab *s, const void *p) {}
+static inline void mark_huge_freed(struct huge *g) {}
+#endif
 
 #endif

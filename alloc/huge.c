@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Huge objects begin at the first byte of a chunk and take whole chunks; what describes them lies in the region's chunk table, so any address
- * inside leads to it.
+ * Huge objects begin at the first byte of a chunk and take whole chunks; what describes them lies
+ * in the region's chunk table, so any address inside leads to it.
  *
- * They prefer chunks that read as zeros: calloc of a 128 MB table is then a mapping and no more. And freeing one gives nothing back to the system
- * at that moment: its chunks become dirty ones, and heap_collect() returns them a few at a time. Both keep the thread
- * from stalling for milliseconds. Only where a device pins pages, dirty chunks have to be used again and be cleared.
+ * They prefer chunks that read as zeros: calloc of a 128 MB table is then a mapping and no more.
+ * And freeing one gives nothing back to the system at that moment: its chunks become dirty ones,
+ * and heap_collect() returns them a few at a time. Both keep the thread from stalling for
+ * milliseconds. Only where a device pins pages, dirty chunks have to be used again and be cleared.
  *
- * The last chunk is rarely full; were it one huge page, up to 2 MiB would be resident for nothing. It is kept on small pages when more than an
- * eighth of it would be wasted.
+ * The last chunk is rarely full; were it one huge page, up to 2 MiB would be resident for nothing.
+ * It is kept on small pages when more than an eighth of it would be wasted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,10 @@ void mem_prefault(void *p, size_t n)
 #endif
 }
 
-static char *last_chunk(const struct huge *g) { return g->base + (g->chunk_count - 1) * REGION_CHUNK; }
+static char *last_chunk(const struct huge *g)
+{
+    return g->base + (g->chunk_count - 1) * REGION_CHUNK;
+}
 
 /* Best effort: nothing depends on the advice being taken. */
 static void set_small_tail(struct huge *g, bool small)
@@ -80,7 +84,8 @@ void *huge_alloc(struct heap *h, size_t size, bool zeros)
     struct huge *g = malloc(sizeof *g);
     if (!g) return NULL;
     size = huge_round(size);
-    *g = (struct huge){.size = size, .chunk_count = (size + REGION_CHUNK - 1) / REGION_CHUNK, .live = true};
+    *g = (struct huge){.size = size, .live = true};
+    g->chunk_count = (size + REGION_CHUNK - 1) / REGION_CHUNK;
     bool dirty = false;
     g->base = take_chunks(h, g->chunk_count, &g->region, &dirty);
     if (!g->base) {

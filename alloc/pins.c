@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Open addressing with linear probing, at most half full; a removal moves later entries of the same cluster back, so that there
- * are no tombstones and a table that breathes does not decay.
+ * Open addressing with linear probing, at most half full; a removal moves later entries of the same
+ * cluster back, so that there are no tombstones and a table that breathes does not decay.
  */
 #include "alloc/pins.h"
 
@@ -41,7 +41,8 @@ struct pin *pins_find(const struct pins *t, const void *object)
 static bool grow(struct pins *t)
 {
     size_t places = t->places ? (t->mask + 1) * 2 : PLACES_MIN;
-    struct pins bigger = {.places = calloc(places, sizeof(struct pin)), .mask = places - 1, .count = t->count};
+    struct pins bigger = {.mask = places - 1, .count = t->count};
+    bigger.places = calloc(places, sizeof(struct pin));
     if (!bigger.places) return false;
     for (size_t i = 0; t->places && i <= t->mask; i++)
         if (t->places[i].object) *probe(&bigger, t->places[i].object) = t->places[i];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which objects of a heap are pinned, how often, and which of them have been freed meanwhile. One thread's; as many entries as
- * objects are pinned at the moment, and those are bounded by what is outstanding on devices.
+ * Which objects of a heap are pinned, how often, and which of them have been freed meanwhile. One
+ * thread's; as many entries as objects are pinned at the moment, and those are bounded by what is
+ * outstanding on devices.
  */
 #ifndef ALLOC_PINS_H
 #define ALLOC_PINS_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Marks for the address sanitizer: bytes nobody may touch, and bytes that are somebody's again. Nothing in other builds.
+ * Marks for the address sanitizer: bytes nobody may touch, and bytes that are somebody's again.
+ * Nothing in other builds.
  */
 #ifndef ALLOC_POISON_H
 #define ALLOC_POISON_H

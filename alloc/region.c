@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * Regions come from mmap() in growing sizes: the first is one chunk, later ones an eighth of what is mapped already, up to 1 GiB. So a
- * small process stays small, and a device that keeps tens of thousands of registrations badly (RDMA) sees some dozens even at 100 GB.
- * Pages are touched by their users only: a region costs addresses, not memory, until then.
+ * Regions come from mmap() in growing sizes: the first is one chunk, later ones an eighth of what
+ * is mapped already, up to 1 GiB. So a small process stays small, and a device that keeps tens of
+ * thousands of registrations badly (RDMA) sees some dozens even at 100 GB. Pages are touched by
+ * their users only: a region costs addresses, not memory, until then.
  *
- * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE once more than HUGE_FROM is mapped: each touched huge
- * page costs 2 MiB of resident memory, and a server at rest should be small.
- * What they cost is the first touch: the system clears 2 MiB at once. Here, in a virtual machine whose memory the host itself had not backed
- * yet, that took 5 ms (512 small pages: 10 us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
+ * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE once more
+ * than HUGE_FROM is mapped: each touched huge page costs 2 MiB of resident memory, and a server at
+ * rest should be small. What they cost is the first touch: the system clears 2 MiB at once. Here,
+ * in a virtual machine whose memory the host itself had not backed yet, that took 5 ms (512 small
+ * pages: 10 us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
  *
- * The table of addresses is the one thing here that threads share: a page table of two levels over 47-bit addresses, 13 bits each,
- * in 2 MiB steps. Leaves are made by compare-and-swap and never freed; an entry is written only by the thread that owns the
- * region. It is process-wide by nature: an address has no owner one could ask before having looked it up.
+ * The table of addresses is the one thing here that threads share: a page table of two levels over
+ * 47-bit addresses, 13 bits each, in 2 MiB steps. Leaves are made by compare-and-swap and never
+ * freed; an entry is written only by the thread that owns the region. It is process-wide by nature:
+ * an address has no owner one could ask before having looked it up.
  */
 #include "alloc/region.h"
 

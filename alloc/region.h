@@ -2,13 +2,16 @@
  *
  * Regions: memory in pieces of 2 MiB that devices know.
  *
- * A region_set belongs to one thread (its heap owns it; heap_regions() finds it). Each device that is active on that thread adds itself as a registrar: it is
- * told of every region there is, at once, and of every later one before any object of it is handed out. A region that some device
- * refuses is not used at all, so "it came from the heap" implies "every device of this thread can reach it".
+ * A region_set belongs to one thread (its heap owns it; heap_regions() finds it). Each device that
+ * is active on that thread adds itself as a registrar: it is told of every region there is, at
+ * once, and of every later one before any object of it is handed out. A region that some device
+ * refuses is not used at all, so "it came from the heap" implies "every device of this thread can
+ * reach it".
  *
  *     region   | chunk 0 | chunk 1 | ...     base and length are multiples of REGION_CHUNK
  *
- * Which region an address lies in is asked of a table of the whole process in O(1), from any thread.
+ * Which region an address lies in is asked of a table of the whole process in O(1), from any
+ * thread.
  */
 #ifndef ALLOC_REGION_H
 #define ALLOC_REGION_H
@@ -22,7 +25,8 @@
 #define REGION_CHUNK       ((size_t)1 << 21)
 #define REGION_DEVICES_MAX 8 /* of one thread */
 
-/* A device's side. map returns 0 or -errno and leaves in *cookie what it needs to find its registration again (rkey, mr, ...). */
+/* A device's side. map returns 0 or -errno and leaves in *cookie what it needs to find its
+ * registration again (rkey, mr, ...). */
 struct region_registrar {
     int (*map)(void *dev, void *base, size_t len, void **cookie);
     void (*unmap)(void *dev, void *base, size_t len, void *cookie);
@@ -72,7 +76,8 @@ void region_set_init(struct region_set *set, void *owner);
 /* Unregisters and unmaps everything. */
 void region_set_fini(struct region_set *set);
 
-/* Tells ops of every region. -errno of map(): nothing is registered with it any more. -ENOSPC: too many devices. -EEXIST: this dev has been added. */
+/* Tells ops of every region. -errno of map(): nothing is registered with it any more. -ENOSPC: too
+ * many devices. -EEXIST: this dev has been added. */
 int region_set_add_device(struct region_set *set, const struct region_registrar *ops, void *dev);
 /* Unmaps every region from it. -ENOENT: not added. */
 int region_set_remove_device(struct region_set *set, void *dev);
@@ -91,18 +96,20 @@ struct region *region_find(const void *p);
 /* Whether a device forbids taking pages away from behind addresses. */
 bool region_set_pins_pages(const struct region_set *set);
 
-/* Takes `count` neighbouring free chunks and gives them `state`; clean_only: none that is dirty. NULL: there are none in the regions there are.
- * *dirty_out says whether one of them was dirty. */
+/* Takes `count` neighbouring free chunks and gives them `state`; clean_only: none that is dirty.
+ * NULL: there are none in the regions there are. *dirty_out says whether one of them was dirty. */
 char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bool clean_only,
                          struct region **region_out, bool *dirty_out);
 /* Gives chunks back, dirty. */
 void region_give_chunks(struct region *r, char *base, size_t count);
-/* Extends a run that ends at `end` by `count` chunks in place. false: not free, or not all clean. */
+/* Extends a run that ends at `end` by `count` chunks in place. false: not free, or not all clean.
+ * */
 bool region_extend(struct region *r, char *end, size_t count, uint8_t state, void *huge);
 
 /* Gives the pages of at most max_chunks dirty chunks back to the system; returns how many. */
 size_t region_purge(struct region_set *set, size_t max_chunks);
-/* Unmaps regions without a used chunk, at most max of them, but leaves one. Those with dirty chunks only when purging cannot clean them. */
+/* Unmaps regions without a used chunk, at most max of them, but leaves one. Those with dirty chunks
+ * only when purging cannot clean them. */
 size_t region_release(struct region_set *set, size_t max);
 
 static inline size_t region_chunk_index(const struct region *r, const void *p)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Regions and the devices that hear of them. The device here keeps a list of what it was told and can refuse.
+ * Regions and the devices that hear of them. The device here keeps a list of what it was told and
+ * can refuse.
  */
 #include "alloc/region.h"
 

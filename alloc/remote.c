@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Frees by other threads: a stack that many push to and one takes whole, so there is no ABA and no lock.
+ * Frees by other threads: a stack that many push to and one takes whole, so there is no ABA and no
+ * lock.
  *
  *     others: object->next = remote; compare-and-swap        owner: exchange(remote, NULL), then frees one by one
  *
- * The link lies in the object's first word. An object that may be pinned must keep its bytes, since a device may be
- * reading them: its free travels in a note from malloc instead. Whether any object of the slab is pinned is all that another thread
- * can ask, and it asks safely: it got the object from the owner, hence sees the pins that were there when it was handed over.
+ * The link lies in the object's first word. An object that may be pinned must keep its bytes, since
+ * a device may be reading them: its free travels in a note from malloc instead. Whether any object
+ * of the slab is pinned is all that another thread can ask, and it asks safely: it got the object
+ * from the owner, hence sees the pins that were there when it was handed over.
  */
 #include <sched.h>
 #include <stdlib.h>

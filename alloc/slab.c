@@ -2,7 +2,8 @@
  *
  * Blocks of a chunk are a bitmap of 128 bits; runs are found by folding the map onto itself.
  *
- * Slots are prepared (linked into the free list) about a page at a time, so that opening a slab does not touch all of it.
+ * Slots are prepared (linked into the free list) about a page at a time, so that opening a slab
+ * does not touch all of it.
  */
 #include "alloc/slab.h"
 

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Chunks and slabs: how 2 MiB of a region become objects. Used by heap.c and by the inline paths of heap.h; everybody else uses heap.h.
+ * Chunks and slabs: how 2 MiB of a region become objects. Used by heap.c and by the inline paths of
+ * heap.h; everybody else uses heap.h.
  *
  *     chunk   | header: struct chunk | block | block | ...            128 blocks of 16 KiB, the first (few) being the header
  *     slab    one or more neighbouring blocks with objects of one size, slot after slot, without anything between them
  *     run     one or more neighbouring blocks with one object
  *
- * What describes block i is slabs[i] in the header: cache and TLB lines of headers stay together, objects lie densely, and the slab of any
- * address, interior ones too, is found by arithmetic. A slab of several blocks is described by its first; `back` of the others leads there.
+ * What describes block i is slabs[i] in the header: cache and TLB lines of headers stay together,
+ * objects lie densely, and the slab of any address, interior ones too, is found by arithmetic. A
+ * slab of several blocks is described by its first; `back` of the others leads there.
  *
- * Size classes: 1 to 128 are ceil(n / 8) * 8 for n up to 1 KiB (n = 0 counts as 1, class 0 is nobody's); then eight to each doubling up to 64 KiB.
+ * Size classes: 1 to 128 are ceil(n / 8) * 8 for n up to 1 KiB (n = 0 counts as 1, class 0 is
+ * nobody's); then eight to each doubling up to 64 KiB.
  */
 #ifndef ALLOC_SLAB_H
 #define ALLOC_SLAB_H
@@ -113,13 +116,15 @@ static inline char *slab_start(const struct slab *s)
     return (char *)c + (size_t)(s - c->slabs) * BLOCK_SIZE;
 }
 
-/* Blocks a slab of this class takes: at least 64 slots (8 above 1 KiB, 4 above 8 KiB) and, within 32 blocks, under 1/64 of waste at its end. */
+/* Blocks a slab of this class takes: at least 64 slots (8 above 1 KiB, 4 above 8 KiB) and, within
+ * 32 blocks, under 1/64 of waste at its end. */
 uint32_t slab_blocks(uint32_t size);
 
 /* `at` is the first byte of a chunk; clean: it reads as zeros. */
 struct chunk *chunk_init(char *at, struct heap *heap, struct region *r, bool clean);
 
-/* Takes `count` neighbouring blocks and describes them as one slab with nothing in it; *clean_out: they read as zeros. NULL: no such run. */
+/* Takes `count` neighbouring blocks and describes them as one slab with nothing in it; *clean_out:
+ * they read as zeros. NULL: no such run. */
 struct slab *chunk_take(struct chunk *c, uint32_t count, bool *clean_out);
 void chunk_give(struct chunk *c, struct slab *s, uint32_t count);
 

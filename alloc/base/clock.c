@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Both clocks are the vDSO's: 15.6 ns a call measured here. A calibrated TSC would cost 9, and one call a turn of the loop
- * does not repay the calibration and the drift that comes with it.
+ * Both clocks are the vDSO's: 15.6 ns a call measured here. A calibrated TSC would cost 9, and one
+ * call a turn of the loop does not repay the calibration and the drift that comes with it.
  */
 #include "alloc/base/clock.h"
 

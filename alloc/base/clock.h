@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The two clocks. Loops read them once a turn and hand `now` down; tcp/ and server/ds/ never call these.
+ * The two clocks. Loops read them once a turn and hand `now` down; tcp/ and server/ds/ never call
+ * these.
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
 #include <stdint.h>
 
-/* A moment or a span in nanoseconds. Moments count from an arbitrary start (boot) and never go back. */
+/* A moment or a span in nanoseconds. Moments count from an arbitrary start (boot) and never go
+ * back. */
 typedef uint64_t nsec;
 
 #define NSEC_PER_USEC ((nsec)1000)

@@ -42,7 +42,8 @@ static inline uint64_t siphash(const void *p, size_t n, const uint8_t key[16], i
 uint64_t siphash24(const void *p, size_t n, const uint8_t key[16]) { return siphash(p, n, key, 2, 4); }
 uint64_t siphash12(const void *p, size_t n, const uint8_t key[16]) { return siphash(p, n, key, 1, 2); }
 
-/* Two independent lanes keep two multipliers busy; the last 32 bytes are read from the end and may overlap what went before. */
+/* Two independent lanes keep two multipliers busy; the last 32 bytes are read from the end and may
+ * overlap what went before. */
 uint64_t hash_bytes_long(const void *p, size_t n, uint64_t seed)
 {
     const char *s = p;

@@ -2,13 +2,15 @@
  *
  * Hashes of bytes.
  *
- * hash_bytes() is for tables: about 2 ns for a short key. Seed it with a random number of the process, so that nobody can prepare keys that
- * collide; who may watch timing for hours should be met with SipHash.
- * siphash24() is the keyed one of Aumasson and Bernstein (2012) for what must not be forged (initial sequence numbers, SYN cookies); siphash12() has
- * fewer rounds, and is what Redis keys its own tables with.
+ * hash_bytes() is for tables: about 4 ns for a short key. Seed it with a random number of the
+ * process, so that nobody can prepare keys that collide; who may watch timing for hours should be
+ * met with SipHash. siphash24() is the keyed one of Aumasson and Bernstein (2012) for what must not
+ * be forged (initial sequence numbers, SYN cookies); siphash12() has fewer rounds, and is what
+ * Redis keys its own tables with.
  *
- * hash_bytes(): two 64-bit words of input at a time are mixed with secrets and multiplied to 128 bits, whose halves are folded together. One
- * such multiplication spreads each input bit over the whole word, which is all a table needs.
+ * hash_bytes(): two 64-bit words of input at a time are mixed with secrets and multiplied to 128
+ * bits, whose halves are folded together. One such multiplication spreads each input bit over the
+ * whole word, which is all a table needs.
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
@@ -47,7 +49,8 @@ static inline uint64_t hash_u64(uint64_t v, uint64_t seed)
     return hash_finish(hash_fold(v ^ HASH_K2, seed ^ HASH_K3) ^ v, 8);
 }
 
-/* p may be NULL when n is 0. Same bytes, length and seed: same hash, within one build (it is not a format). */
+/* p may be NULL when n is 0. Same bytes, length and seed: same hash, within one build (it is not a
+ * format). */
 static inline uint64_t hash_bytes(const void *p, size_t n, uint64_t seed)
 {
     const char *s = p;

@@ -58,7 +58,8 @@ static void test_every_length_reads_just_its_bytes_and_every_byte_matters(void *
     }
 }
 
-/* Keys as clients name them: in 2^16 buckets by the low and by the high bits, 65,536 of them leave about 1/e empty. */
+/* Keys as clients name them: in 2^16 buckets by the low and by the high bits, 65,536 of them leave
+ * about 1/e empty. */
 static void check_spread(const char *format)
 {
     enum { BUCKETS = 1 << 16 };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A doubly linked list whose links live in its members: putting in and taking out allocate nothing and cost O(1).
+ * A doubly linked list whose links live in its members: putting in and taking out allocate nothing
+ * and cost O(1).
  *
  *     head <-> first <-> ... <-> last <-> head        an empty head points at itself
  *
- * A link that is in no list points at itself too (list_init), so taking it out twice is harmless and list_is_empty() on
- * it answers "in no list". Nobody is owned by a list.
+ * A link that is in no list points at itself too (list_init), so taking it out twice is harmless
+ * and list_is_empty() on it answers "in no list". Nobody is owned by a list.
  */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
@@ -77,7 +78,8 @@ static inline void list_splice_back(struct list *to, struct list *from)
 
 #define list_entry(link, type, member) container_of(link, type, member)
 
-/* `it` is a struct list *. The body of list_for_each() must not take `it` out; that of list_for_each_safe() may. */
+/* `it` is a struct list *. The body of list_for_each() must not take `it` out; that of
+ * list_for_each_safe() may. */
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 #define list_for_each_safe(it, head)                                                               \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Log lines, one sink for all. Whoever starts a program owns a struct log and hands it down; NULL stands for stderr
- * from LOG_NOTICE_LEVEL up.
+ * Log lines, one sink for all. Whoever starts a program owns a struct log and hands it down; NULL
+ * stands for stderr from LOG_NOTICE_LEVEL up.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -4,9 +4,10 @@
  *
  *     popped | head ... tail | free        head, tail: counted without end, masked when used
  *
- * The producer publishes a slot by a release store of `tail`, which the consumer's acquire load pairs with; `head` does the same
- * the other way round for the slot's reuse. Each side keeps a copy of the other's index and looks at the shared one only
- * when its copy says full or empty, so that a steady flow does not bounce the cache line.
+ * The producer publishes a slot by a release store of `tail`, which the consumer's acquire load
+ * pairs with; `head` does the same the other way round for the slot's reuse. Each side keeps a copy
+ * of the other's index and looks at the shared one only when its copy says full or empty, so that a
+ * steady flow does not bounce the cache line.
  */
 #ifndef BASE_RING_H
 #define BASE_RING_H
@@ -58,7 +59,8 @@ static inline bool ring_pop(struct ring *r, void **out)
     return true;
 }
 
-/* How many are in it; from a third thread, or about the other side, a guess that was true a moment ago. */
+/* How many are in it; from a third thread, or about the other side, a guess that was true a moment
+ * ago. */
 static inline size_t ring_count(const struct ring *r)
 {
     size_t head = __atomic_load_n(&r->head, __ATOMIC_ACQUIRE);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A seeded generator: xoshiro256** (Blackman and Vigna, 2018), its state filled by splitmix64. Fast, good enough for sampling, jitter
- * and simulation, reproducible from its seed; not for secrets (those come from getrandom and SipHash).
+ * A seeded generator: xoshiro256** (Blackman and Vigna, 2018), its state filled by splitmix64.
+ * Fast, good enough for sampling, jitter and simulation, reproducible from its seed; not for
+ * secrets (those come from getrandom and SipHash).
  */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H

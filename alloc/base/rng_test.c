@@ -35,7 +35,8 @@ static void test_the_same_seed_gives_the_same_numbers(void **state)
     assert_int_equal(same, 0);
 }
 
-/* The authors' reference with the state 1, 2, 3, 4: computed by hand from the definition for the first two. */
+/* The authors' reference with the state 1, 2, 3, 4: computed by hand from the definition for the
+ * first two. */
 static void test_it_is_xoshiro256_star_star(void **state)
 {
     struct rng r = {.s = {1, 2, 3, 4}};

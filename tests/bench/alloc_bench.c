@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the allocator costs beside the process's malloc (jemalloc where we are linked with it) and glibc's, in one run: numbers of different
- * machines do not compare, ratios do. Prints the best of five rounds.
+ * What the allocator costs beside the process's malloc (jemalloc where we are linked with it) and
+ * glibc's, in one run: numbers of different machines do not compare, ratios do. Prints the best of
+ * five rounds.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -181,8 +182,9 @@ static nsec cpu_ns(void)
     return (nsec)ts.tv_sec * NSEC_PER_SEC + (nsec)ts.tv_nsec;
 }
 
-/* The longest step while a table of 128 MB is made and one of 64 MB is freed, as a growing hash table does; in time of this thread, since a
- * machine with other work to do would measure its scheduler. */
+/* The longest step while a table of 128 MB is made and one of 64 MB is freed, as a growing hash
+ * table does; in time of this thread, since a machine with other work to do would measure its
+ * scheduler. */
 static double longest_gap_ms(void)
 {
     enum { OLD = 64 << 20, NEW = 128 << 20, STEP = 64 << 10 };
