@@ -72,9 +72,12 @@ def words(node):
     return Node(b"+" + numbers(node.text()) + b"\r\n")
 
 
+NEW_NAMES = {b"lib-name", b"lib-ver"} # 7.2 added them
+
+
 def names(node):
-    """Of `name=value` words the names, sorted (CLIENT LIST, whose later versions add fields)."""
-    found = sorted(set(re.findall(rb"([a-z-]+)=", node.text())))
+    """Of `name=value` words the names, sorted (CLIENT LIST)."""
+    found = sorted(set(re.findall(rb"([a-z-]+)=", node.text())) - NEW_NAMES)
     return Node(b"+" + b" ".join(found) + b"\r\n")
 
 

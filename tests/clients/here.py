@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of this folder share: our server, a scratch folder, programs that must be there."""
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "compat"))
+from servers import OURS, Server, free_port  # noqa: E402
+from tap import Tap, skip_all  # noqa: E402
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def need(program, package):
+    """The path of a program, or the end of this test."""
+    found = shutil.which(program, path="/usr/bin:/bin:" + os.environ.get("PATH", ""))
+    if not found:
+        skip_all("no %s (Debian package %s)" % (program, package))
+    return found
+
+
+def need_server():
+    if not os.access(OURS, os.X_OK):
+        skip_all("no " + OURS)
+
+
+def run(words, timeout=100, **more):
+    """Exit status and all output; a program that hangs has status None."""
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, text=True,
+                              errors="replace", **more)
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        return None, (late.output or b"").decode("utf-8", "replace") if isinstance(late.output, bytes) else ""
+
+
+__all__ = ["FOLDER", "OURS", "Server", "Tap", "free_port", "need", "need_server", "run", "skip_all"]
