@@ -12,7 +12,7 @@
  * pages: 10 us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
  *
  * The table of addresses is the one thing here that threads share: a page table of two levels over
- * 47-bit addresses, 13 bits each, in 2 MiB steps. Leaves are made by compare-and-swap and never
+ * 48-bit addresses in 2 MiB steps. Leaves are made by compare-and-swap and never
  * freed; an entry is written only by the thread that owns the region. It is process-wide by nature:
  * an address has no owner one could ask before having looked it up.
  */
@@ -31,26 +31,28 @@
 #include "alloc/poison.h"
 
 #define CHUNK_SHIFT     21
-#define TABLE_BITS      13
+#define ADDRESS_BITS    48
+#define TOP_BITS        14
+#define LEAF_BITS       13
 #define HUGE_FROM       (4 * REGION_CHUNK) /* mapped */
 #define REGION_SIZE_MAX ((size_t)1 << 30) /* by growth; a huge object may ask for more */
 
 static_assert(REGION_CHUNK == (size_t)1 << CHUNK_SHIFT, "shift");
-static_assert(CHUNK_SHIFT + 2 * TABLE_BITS == 47, "user addresses of x86-64 and aarch64 without LVA");
+static_assert(CHUNK_SHIFT + LEAF_BITS + TOP_BITS == ADDRESS_BITS, "x86-64 has 47, aarch64 48");
 
-static struct region **table[1 << TABLE_BITS];
+static struct region **table[1 << TOP_BITS];
 
 /* --- the table of addresses --- */
 
 static struct region **table_leaf(uintptr_t addr)
 {
-    if (addr >> 47) return NULL;
-    return __atomic_load_n(&table[addr >> (CHUNK_SHIFT + TABLE_BITS)], __ATOMIC_ACQUIRE);
+    if (addr >> ADDRESS_BITS) return NULL;
+    return __atomic_load_n(&table[addr >> (CHUNK_SHIFT + LEAF_BITS)], __ATOMIC_ACQUIRE);
 }
 
 static struct region **table_slot(struct region **leaf, uintptr_t addr)
 {
-    return &leaf[(addr >> CHUNK_SHIFT) & ((1 << TABLE_BITS) - 1)];
+    return &leaf[(addr >> CHUNK_SHIFT) & ((1 << LEAF_BITS) - 1)];
 }
 
 struct region *region_find(const void *p)
@@ -62,12 +64,12 @@ struct region *region_find(const void *p)
 
 static int table_make_leaf(uintptr_t addr)
 {
-    if (addr >> 47) return -ENOMEM;
+    if (addr >> ADDRESS_BITS) return -ENOMEM;
     if (table_leaf(addr)) return 0;
-    struct region **leaf = calloc((size_t)1 << TABLE_BITS, sizeof(struct region *));
+    struct region **leaf = calloc((size_t)1 << LEAF_BITS, sizeof(struct region *));
     if (!leaf) return -ENOMEM;
     struct region **none = NULL;
-    if (!__atomic_compare_exchange_n(&table[addr >> (CHUNK_SHIFT + TABLE_BITS)], &none, leaf, false,
+    if (!__atomic_compare_exchange_n(&table[addr >> (CHUNK_SHIFT + LEAF_BITS)], &none, leaf, false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         free(leaf); /* another thread was first */
     return 0;
