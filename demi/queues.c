@@ -40,6 +40,7 @@ static int file_libos(struct runtime *rt, struct libos **out)
             *out = rt->libos[i];
             return 0;
         }
+        if (rt->time.idle) return -ENOTSUP; /* threads know nothing of simulated time */
         int err = runtime_add_libos(rt, &disk_libos, NULL);
         if (err) return err;
     }

@@ -483,6 +483,50 @@ static void test_closed_file_still_gets_its_writes(void **state)
     demi_init_with(NULL, NULL);
 }
 
+static void test_full_disk_fails_the_push(void **state)
+{
+    int qd;
+    assert_int_equal(demi_open(&qd, "/dev/full", O_WRONLY, 0), 0);
+    demi_qresult_t qr = finish(push_text(qd, "no room"));
+    assert_int_equal(qr.qr_opcode, DEMI_OPC_FAILED);
+    assert_int_equal(qr.qr_ret, ENOSPC);
+    demi_close(qd);
+}
+
+static void test_closing_a_file_ends_who_waits_on_it(void **state)
+{
+    char path[] = "/tmp/demi-test-XXXXXX";
+    int qd, cancelled = 0;
+    demi_qtoken_t qts[200];
+    demi_qresult_t qr[200];
+    close(mkstemp(path));
+    assert_int_equal(demi_open(&qd, path, O_RDWR, 0600), 0);
+    for (int i = 0; i < 200; i++) qts[i] = pop(qd);
+    demi_close(qd);
+    assert_int_equal(demi_wait_all(qr, qts, 200, NULL), 0);
+    for (int i = 0; i < 200; i++) {
+        if (qr[i].qr_opcode == DEMI_OPC_FAILED) cancelled += qr[i].qr_ret == ECANCELED;
+        else demi_sgafree(&qr[i].qr_value.sga);
+    }
+    assert_true(cancelled > 0);
+    unlink(path);
+}
+
+static void test_files_beyond_the_helpers_share_them(void **state)
+{
+    char path[] = "/tmp/demi-test-XXXXXX";
+    int qds[10];
+    off_t at;
+    close(mkstemp(path));
+    for (int i = 0; i < 10; i++) assert_int_equal(demi_open(&qds[i], path, O_RDWR, 0600), 0);
+    for (int i = 0; i < 10; i++) finish(push_text(qds[i], "same"));
+    assert_int_equal(demi_lseek(qds[9], 0, SEEK_END, &at), 0);
+    assert_int_equal(at, 4);
+    assert_int_equal(demi_lseek(qds[9], -5, SEEK_END, &at), EINVAL);
+    for (int i = 0; i < 10; i++) demi_close(qds[i]);
+    unlink(path);
+}
+
 /* --- start --- */
 
 static void test_start_refuses_what_is_not_there(void **state)
@@ -514,7 +558,8 @@ int main(void)
         T(test_wait_of_a_task_times_out), T(test_batches_of_a_task_leave_claimed_tokens_alone),
         T(test_another_thread_rings), T(test_rings_before_a_wait_are_remembered_as_one),
         T(test_file_reads_what_was_written), T(test_log_is_read_while_it_is_appended_to),
-        T(test_closed_file_still_gets_its_writes), T(test_start_refuses_what_is_not_there),
+        T(test_closed_file_still_gets_its_writes), T(test_full_disk_fails_the_push),
+        T(test_closing_a_file_ends_who_waits_on_it), T(test_files_beyond_the_helpers_share_them), T(test_start_refuses_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

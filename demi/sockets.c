@@ -5,12 +5,20 @@
  */
 #include "demi/here.h"
 
+#include "libos/posix/posix.h"
+
+/* A thread whose libOS drives a network card of its own still gets its Unix sockets from the kernel. Not in simulated time. */
+static bool add_kernel_sockets(struct runtime *rt)
+{
+    return !rt->time.idle && !runtime_add_libos(rt, &posix_libos, NULL);
+}
+
 int demi_socket(int *qd_out, int domain, int type, int protocol)
 {
     if (!qd_out) return EINVAL;
     HERE(rt);
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return ENOTSUP;
-    for (unsigned i = 0; i < rt->libos_count; i++) {
+    for (unsigned i = 0; i < rt->libos_count || (domain == AF_UNIX && add_kernel_sockets(rt)); i++) {
         struct libos *l = rt->libos[i];
         struct queue *q;
         if (!l->ops->socket) continue;

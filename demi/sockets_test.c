@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,47 @@ static void test_push_without_token_leaves_before_a_wait(void **state)
     expect_text(finish(pop(p.client)), "reply!");
     assert_int_equal(demi_unsent(p.server, &unsent), 0);
     assert_int_equal(unsent, 0);
+    close_pair(p);
+}
+
+struct seen {
+    uint64_t rx_calls, rx_empty, tx_calls;
+};
+
+static void look(void *arg, const char *name, uint64_t value)
+{
+    struct seen *seen = arg;
+    if (!strcmp(name, "posix.rx_calls")) seen->rx_calls = value;
+    if (!strcmp(name, "posix.rx_empty")) seen->rx_empty = value;
+    if (!strcmp(name, "posix.tx_calls")) seen->tx_calls = value;
+}
+
+static void test_message_costs_one_send_and_one_receive(void **state)
+{
+    struct pair p = tcp_pair();
+    struct seen before, after;
+    demi_counters(look, &before);
+    for (int i = 0; i < 100; i++) {
+        demi_qtoken_t got = pop(p.server);
+        finish(push_text(p.client, "request"));
+        expect_text(finish(got), "request");
+    }
+    demi_counters(look, &after);
+    assert_int_equal(after.tx_calls - before.tx_calls, 100);
+    assert_int_equal(after.rx_calls - before.rx_calls, 100);
+    assert_int_equal(after.rx_empty, before.rx_empty);
+    close_pair(p);
+}
+
+static void test_accepted_streams_do_not_delay_small_writes(void **state)
+{
+    struct pair p = tcp_pair();
+    int on = 0;
+    socklen_t len = sizeof on;
+    assert_int_equal(demi_getsockopt(p.server, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+    assert_int_equal(on, 1);
+    assert_int_equal(demi_getsockopt(p.server, IPPROTO_IP, IP_TTL, &on, &len), ENOTSUP);
+    assert_int_equal(demi_getsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &on, &len), ENOPROTOOPT);
     close_pair(p);
 }
 
@@ -489,6 +531,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bytes_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pushes_of_a_turn_leave_in_one_call, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_push_without_token_leaves_before_a_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_message_costs_one_send_and_one_receive, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_accepted_streams_do_not_delay_small_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_of_stream_is_an_empty_array_again_and_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_arrives_as_a_failed_result, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_close_cancels_what_is_outstanding, set_up, tear_down),

@@ -36,6 +36,7 @@ struct file {
     size_t unsent;
     off_t cursor;
     struct op_list ops;
+    struct file_job *closing; /* taken at open, so that a close cannot run out of memory */
 };
 
 struct file_job {
@@ -271,9 +272,7 @@ static void file_close(struct queue *q)
         ((struct file_job *)op->ptr)->op = NULL;
         op_fail(&q->rt->ops, op, ECANCELED);
     }
-    struct file_job *fj = mem_calloc(1, sizeof *fj);
-    ASSERT(fj); /* 80 bytes; without them the descriptor could not be closed in order */
-    submit(f, NULL, run_close, fj);
+    submit(f, NULL, run_close, f->closing);
 }
 
 static const struct queue_ops file_ops = {
@@ -311,10 +310,12 @@ static int disk_open(struct libos *l, const char *path, int flags, unsigned mode
     struct file *f = mem_calloc(1, sizeof *f);
     if (!f) return -ENOMEM;
     err = -ENOMEM;
+    f->closing = mem_calloc(1, sizeof *f->closing);
+    if (!f->closing) goto free_file;
     f->fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
     if (f->fd < 0) {
         err = -errno;
-        goto free_file;
+        goto free_closing;
     }
     f->disk = d;
     f->append = flags & O_APPEND;
@@ -326,6 +327,8 @@ static int disk_open(struct libos *l, const char *path, int flags, unsigned mode
     return 0;
 close_fd:
     close(f->fd);
+free_closing:
+    mem_free(f->closing);
 free_file:
     mem_free(f);
     return err;
