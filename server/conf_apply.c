@@ -7,6 +7,7 @@
 
 #include "server/command/command.h"
 #include "server/conf/conf.h"
+#include "server/conf/oom_score.h"
 #include "server/log.h"
 #include "server/server.h"
 
@@ -20,14 +21,35 @@ const char *conf_apply_rename(struct bytes from, struct bytes to)
 }
 
 /* Opens what the configuration names now; the connections there are stay. */
-static int apply_listeners(struct server *srv, const char **err)
+static int apply_listeners(struct server *srv, const char **err, const char *refusal)
 {
-    static char text[512];
-    text[0] = 0;
+    char text[512] = "";
     listen_close(srv);
     int rc = listen_open(srv, text, sizeof text);
     if (rc == 0) rc = listen_accept(&srv->workers[0]);
-    if (rc) *err = text[0] ? text : "Unable to listen on this port. Check server logs.";
+    if (rc == 0) return 0;
+    if (text[0]) server_log(srv, LOG_WARNING_LEVEL, "%s", text);
+    *err = refusal;
+    return rc;
+}
+
+static int apply_port(struct server *srv, const char **err)
+{
+    return apply_listeners(srv, err, "Unable to listen on this port. Check server logs.");
+}
+
+static int apply_bind(struct server *srv, const char **err)
+{
+    return apply_listeners(srv, err, "Failed to bind to specified addresses.");
+}
+
+static int apply_oom_score(struct server *srv, const char **err)
+{
+    int rc = oom_score_apply(srv->config, OOM_SCORE_PRIMARY);
+    if (rc < 0) {
+        server_log(srv, LOG_WARNING_LEVEL, "Unable to write oom_score_adj: %s", strerror(-rc));
+        *err = "Failed to set current oom_score_adj. Check server logs.";
+    }
     return rc;
 }
 
@@ -62,8 +84,10 @@ static int apply_spin(struct server *srv, const char **err)
 }
 
 static const struct conf_hook hooks[] = {
-    {"port", apply_listeners},
-    {"bind", apply_listeners},
+    {"port", apply_port},
+    {"bind", apply_bind},
+    {"oom-score-adj", apply_oom_score},
+    {"oom-score-adj-values", apply_oom_score},
     {"maxclients", apply_maxclients},
     {"slowlog-log-slower-than", apply_thresholds},
     {"latency-monitor-threshold", apply_thresholds},
@@ -72,5 +96,7 @@ static const struct conf_hook hooks[] = {
 
 void conf_apply_register(struct server *srv)
 {
+    const char *err;
     conf_register(srv->config, hooks, sizeof hooks / sizeof *hooks, srv);
+    apply_oom_score(srv, &err);
 }

@@ -215,8 +215,10 @@ const struct conf_option conf_options[] = {
     STRING("tls-protocols", NULL, 0, tls_protocols, NULL, NULL),
     STRING("tls-ciphers", NULL, 0, tls_ciphers, NULL, NULL),
     STRING("tls-ciphersuites", NULL, 0, tls_ciphersuites, NULL, NULL),
-    STRING("libos", NULL, CONF_IMMUTABLE, libos, "posix", NULL),
-    STRING("libos-config", NULL, CONF_IMMUTABLE, libos_config, NULL, NULL),
+    STRING("libos", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos, "posix", NULL),
+    STRING("libos-config", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_config, NULL, NULL),
+
+    /* (Hidden: scripts that set back all CONFIG GET * shows know which of Redis's options are immutable, not which of ours.) */
 
     /* one word of several */
     ENUM("supervised", NULL, CONF_IMMUTABLE, supervised, supervised_mode_words, SUPERVISED_NO,
@@ -229,7 +231,7 @@ const struct conf_option conf_options[] = {
     ENUM("maxmemory-policy", NULL, CONF_FIXED, maxmemory_policy, maxmemory_policy_words,
          MAXMEMORY_NOEVICTION, NULL),
     ENUM("appendfsync", NULL, 0, appendfsync, aof_fsync_words, APPENDFSYNC_EVERYSEC, NULL),
-    ENUM("oom-score-adj", NULL, CONF_FIXED, oom_score_adj, oom_score_adj_words, OOM_SCORE_ADJ_NO,
+    ENUM("oom-score-adj", NULL, 0, oom_score_adj, oom_score_adj_words, OOM_SCORE_ADJ_NO,
          NULL),
     ENUM("acl-pubsub-default", NULL, 0, acl_pubsub_default, acl_pubsub_default_words,
          ACL_PUBSUB_RESETCHANNELS, NULL),

@@ -343,6 +343,8 @@ struct config {
     /* private to server/conf/ */
     char *file;                                  /* absolute path of the file it came from; NULL: none */
     bool reading_file, save_was_read;
+    bool oom_score_is_ours;
+    int oom_score_before;
     const struct conf_hook *hooks;
     unsigned hook_count;
     struct server *owner;
