@@ -80,6 +80,8 @@ struct demi_mem_stats {
 };
 void demi_mem_stats(struct demi_mem_stats *out);
 size_t demi_mem_used(void); /* `used` alone: a few instructions */
+/* A bounded step of giving free memory back to the system; true while there is more. The loop does one a turn. */
+bool demi_mem_collect(void);
 
 /* Segments for pops and pushes larger than one page of API-24's limit: as demi_sgaalloc(), any size up to 1 GiB. */
 demi_sgarray_t demi_sgaalloc_large(size_t size);

@@ -14,6 +14,7 @@ void demi_free_sized(void *p, size_t size) { mem_free_sized(p, size); }
 size_t demi_malloc_size(const void *p) { return mem_size(p); }
 size_t demi_good_size(size_t size) { return mem_good_size(size); }
 size_t demi_mem_used(void) { return mem_used(); }
+bool demi_mem_collect(void) { return heap_collect(); }
 
 void demi_mem_stats(struct demi_mem_stats *out)
 {

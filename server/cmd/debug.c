@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * DEBUG: for tests and for whoever looks for a fault. Allowed by enable-debug-command only.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/command/handlers.h"
+#include "server/digest.h"
+#include "server/ds/dict.h"
+#include "server/ds/glob.h"
+#include "server/ds/listpack.h"
+#include "server/ds/number.h"
+#include "server/ds/quicklist.h"
+#include "server/ds/ztree.h"
+#include "server/log.h"
+#include "server/mem.h"
+#include "server/server.h"
+#include "server/types/list.h"
+
+/* The key of argv[2], or the error. */
+static struct entry *key_or_error(struct call *c)
+{
+    struct entry *e = db_peek(c, c->argv[2]);
+    if (!e) call_error(c, "ERR no such key");
+    return e;
+}
+
+static void debug_sleep(struct call *c)
+{
+    double s;
+    if (!call_double(c, c->argv[2], &s, NULL)) return;
+    if (s < 0) s = 0;
+    struct timespec ts = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
+    nanosleep(&ts, NULL);
+    worker_update_time(c->w);
+    call_ok(c);
+}
+
+/* POPULATE <count> [<prefix>] [<size>] */
+static void debug_populate(struct call *c)
+{
+    int64_t count, size = -1;
+    if (c->argc > 5) {
+        call_syntax_error(c);
+        return;
+    }
+    if (!call_positive(c, c->argv[2], &count, NULL)) return;
+    if (c->argc > 4 && !call_positive(c, c->argv[4], &size, NULL)) return;
+    struct bytes prefix = c->argc > 3 ? c->argv[3] : BYTES("key");
+    char *key = mem_alloc(prefix.n + 32), value[64];
+    char *large = size > 0 ? mem_calloc((size_t)size < 32 ? 32 : (size_t)size) : NULL;
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(key, prefix.p, prefix.n);
+        key[prefix.n] = ':';
+        struct bytes k = bytes_of(key, prefix.n + 1 + number_format_i64(key + prefix.n + 1, i));
+        if (db_peek(c, k)) continue;
+        memcpy(value, "value:", 6);
+        struct bytes v = bytes_of(value, 6 + number_format_i64(value + 6, i));
+        if (size >= 0) {
+            size_t n = v.n < (size_t)size ? v.n : (size_t)size;
+            if (large) memcpy(large, v.p, n);
+            v = bytes_of(large, (size_t)size);
+        }
+        db_put_string(c, k, v, -1, 0);
+        db_changed(c, k, NOTIFY_GENERIC, NULL);
+    }
+    effect_none(c);
+    mem_free(key);
+    mem_free(large);
+    call_ok(c);
+}
+
+static void debug_object(struct call *c)
+{
+    struct entry *e = key_or_error(c);
+    if (!e) return;
+    char extra[160] = "";
+    if (e->enc == ENC_QUICKLIST) {
+        const struct quicklist *q = entry_ptr(e);
+        size_t bytes = 0, packed = 0;
+        for (const struct quicklist_node *n = q->head; n; n = n->next) {
+            bytes += n->size;
+            packed += n->compressed;
+        }
+        snprintf(extra, sizeof extra, " ql_nodes:%u ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d ql_uncompressed_size:%zu",
+                 q->nodes, q->nodes ? (double)q->count / q->nodes : 0.0, q->fill, packed != 0, bytes);
+    }
+    uint32_t now = (uint32_t)(c->now_ms / 1000) & 0xffffff;
+    char text[512];
+    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s", (void *)e,
+             entry_encoding_name(e), e->type == OBJ_STRING ? entry_string_length(e) + 1 : entry_memory(e, 0), e->lru,
+             (now - e->lru) & 0xffffff, extra);
+    reply_status(c->out, text);
+}
+
+static void reply_digest(struct call *c, const unsigned char digest[SHA1_SIZE])
+{
+    char hex[2 * SHA1_SIZE + 1];
+    for (int i = 0; i < SHA1_SIZE; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    reply_status(c->out, hex);
+}
+
+static void debug_digest(struct call *c)
+{
+    unsigned char digest[SHA1_SIZE];
+    digest_everything(c->srv, digest);
+    reply_digest(c, digest);
+}
+
+static void debug_digest_value(struct call *c)
+{
+    reply_array(c->out, (size_t)c->argc - 2);
+    for (int i = 2; i < c->argc; i++) {
+        unsigned char digest[SHA1_SIZE] = {0};
+        struct entry *e = db_peek(c, c->argv[i]);
+        if (e) digest_value(e, digest);
+        reply_digest(c, digest);
+    }
+}
+
+static void debug_protocol(struct call *c)
+{
+    struct reply *out = c->out;
+    struct bytes name = c->argv[2];
+    if (bytes_is_word(name, "string")) reply_bulk(out, BYTES("Hello World"));
+    else if (bytes_is_word(name, "integer")) reply_int(out, 12345);
+    else if (bytes_is_word(name, "double")) reply_double(out, 3.141);
+    else if (bytes_is_word(name, "bignum")) reply_big_number(out, BYTES("1234567999999999999999999999999999999"));
+    else if (bytes_is_word(name, "null")) reply_null(out);
+    else if (bytes_is_word(name, "array")) {
+        reply_array(out, 3);
+        for (int i = 0; i < 3; i++) reply_int(out, i);
+    } else if (bytes_is_word(name, "set")) {
+        reply_set(out, 3);
+        for (int i = 0; i < 3; i++) reply_int(out, i);
+    } else if (bytes_is_word(name, "map")) {
+        reply_map(out, 3);
+        for (int i = 0; i < 3; i++) reply_int(out, i), reply_bool(out, i == 1);
+    } else if (bytes_is_word(name, "attrib")) {
+        if (out->proto >= 3) {
+            reply_attribute(out, 1);
+            reply_bulk(out, BYTES("key-popularity"));
+            reply_array(out, 2);
+            reply_bulk(out, BYTES("key:123"));
+            reply_int(out, 90);
+        }
+        reply_bulk(out, BYTES("Some real reply following the attribute"));
+    } else if (bytes_is_word(name, "push")) {
+        if (out->proto < 3) {
+            call_error(c, "ERR RESP2 is not supported by this command");
+            return;
+        }
+        reply_push(out, 2);
+        reply_bulk(out, BYTES("server-cpu-usage"));
+        reply_int(out, 42);
+        reply_bulk(out, BYTES("Some real reply following the push reply"));
+    } else if (bytes_is_word(name, "true")) reply_bool(out, true);
+    else if (bytes_is_word(name, "false")) reply_bool(out, false);
+    else if (bytes_is_word(name, "verbatim")) reply_verbatim(out, BYTES("This is a verbatim\nstring"), "txt");
+    else
+        call_error(c, "ERR Wrong protocol type name. Please use one of the following: "
+                      "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
+}
+
+/* A hash table's shape, in the lines that Redis's tools look for. */
+static size_t write_table(char *out, size_t size, const struct table *t)
+{
+    struct table_stats st;
+    table_stats(t, &st);
+    if (!st.count) return (size_t)snprintf(out, size, "Hash table 0 stats (main hash table):\nNo stats available for empty dictionaries\n");
+    return (size_t)snprintf(out, size,
+                            "Hash table 0 stats (main hash table):\n table size: %zu\n number of elements: %zu\n different slots: %zu\n"
+                            " max chain length: %zu\n avg chain length (counted): %.02f\n avg chain length (computed): %.02f\n"
+                            " Chain length distribution:\n",
+                            table_nominal_size(t), st.count, st.bucket_count, st.longest, (double)st.count / (double)st.bucket_count,
+                            (double)st.count / (double)st.bucket_count);
+}
+
+static void debug_htstats(struct call *c)
+{
+    int64_t id;
+    if (!call_int(c, c->argv[2], &id)) return;
+    struct db *db = srv_db(c, id);
+    if (!db) {
+        call_error(c, "ERR Out of range database");
+        return;
+    }
+    char text[8192];
+    size_t n = (size_t)snprintf(text, sizeof text, "[Dictionary HT]\n");
+    for (unsigned i = 0; i < db->slice_count && n < sizeof text - 512; i++) n += write_table(text + n, sizeof text - n, &db->slices[i].table);
+    n += (size_t)snprintf(text + n, sizeof text - n, "[Expires HT]\n%zu keys have an expiry in their entry\n", db_expires(db));
+    reply_verbatim(c->out, bytes_of(text, n), "txt");
+}
+
+static void debug_htstats_key(struct call *c)
+{
+    struct entry *e = key_or_error(c);
+    if (!e) return;
+    const struct table *t = NULL;
+    if (e->enc == ENC_HT) t = &((struct dict *)entry_ptr(e))->t;
+    if (e->enc == ENC_SKIPLIST) t = &((struct ztree *)entry_ptr(e))->t;
+    if (!t) {
+        call_error(c, "ERR The value stored at the specified key is not represented using an hash table");
+        return;
+    }
+    char text[1024];
+    size_t n = write_table(text, sizeof text, t);
+    reply_verbatim(c->out, bytes_of(text, n), "txt");
+}
+
+static void debug_listpack(struct call *c)
+{
+    struct entry *e = key_or_error(c);
+    if (!e) return;
+    if (e->enc != ENC_LISTPACK) {
+        call_error(c, "ERR Not a listpack encoded object.");
+        return;
+    }
+    const unsigned char *lp = entry_ptr(e);
+    printf("{total bytes %zu} {num entries %zu}\n", lp_bytes(lp), lp_count(lp));
+    fflush(stdout);
+    reply_status(c->out, "Listpack structure printed on stdout");
+}
+
+static void on_off(struct call *c, bool *flag)
+{
+    int64_t v;
+    if (!call_int(c, c->argv[2], &v)) return;
+    *flag = v != 0;
+    call_ok(c);
+}
+
+/* Sizes as the memory sizes of redis.conf: "1gb", "100b", "32k". */
+static bool parse_size(struct bytes text, int64_t *out)
+{
+    static const struct {
+        const char *unit;
+        int64_t factor;
+    } units[] = {{"b", 1}, {"k", 1000}, {"kb", 1024}, {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"", 1}};
+    size_t digits = 0;
+    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9') digits++;
+    int64_t n;
+    if (!number_parse_i64(bytes_of(text.p, digits), &n)) return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (bytes_is_word(bytes_of(text.p + digits, text.n - digits), units[i].unit)) return !__builtin_mul_overflow(n, units[i].factor, out);
+    return false;
+}
+
+static void debug_packed_threshold(struct call *c)
+{
+    int64_t size;
+    if (!parse_size(c->argv[2], &size) || size < 0 || list_set_packed_threshold(&c->srv->list_options, (size_t)size) != 0) {
+        call_error(c, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+        return;
+    }
+    call_ok(c);
+}
+
+static void debug_stringmatch(struct call *c)
+{
+    int64_t n;
+    if (!call_positive(c, c->argv[2], &n, NULL)) return;
+    struct bytes pattern = c->argv[3];
+    char *text = mem_alloc((size_t)n + 1);
+    memset(text, 'a', (size_t)n);
+    bool hit = glob_match(pattern, bytes_of(text, (size_t)n), false);
+    mem_free(text);
+    reply_int(c->out, hit);
+}
+
+static void debug_error(struct call *c)
+{
+    reply_errorf(c->out, "-%.*s", (int)c->argv[2].n, c->argv[2].p);
+}
+
+static void debug_log(struct call *c)
+{
+    server_log(c->srv, LOG_WARNING_LEVEL, "DEBUG LOG: %.*s", (int)c->argv[2].n, c->argv[2].p);
+    call_ok(c);
+}
+
+static void debug_change_repl_id(struct call *c)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (int i = 0; i < 40; i++) c->srv->run_id[i] = hex[call_random(c) & 15];
+    call_ok(c);
+}
+
+static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_expire); }
+static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
+
+static void debug_segfault(struct call *c) { raise(SIGSEGV); }
+static void debug_panic(struct call *c)
+{
+    server_log(c->srv, LOG_WARNING_LEVEL, "Panic asked for by DEBUG PANIC");
+    abort();
+}
+
+static void debug_structsize(struct call *c)
+{
+    char text[160];
+    snprintf(text, sizeof text, "bits:%d entry:%zu bucket:%zu blob:%zu listnode:%zu client:%zu", (int)(sizeof(long) * 8), sizeof(struct entry),
+             sizeof(struct table_bucket), sizeof(struct blob), sizeof(struct quicklist_node), sizeof(struct client));
+    reply_status(c->out, text);
+}
+
+static void debug_help(struct call *c)
+{
+    static const char *const lines[] = {
+        "CHANGE-REPL-ID",
+        "    Take another replication id.",
+        "DIGEST",
+        "    Tell a digest of all data.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    Tell the digest of each key's value.",
+        "ERROR <string>",
+        "    Reply with <string> as an error.",
+        "HTSTATS <dbid>",
+        "    Describe the hash table of a database.",
+        "HTSTATS-KEY <key>",
+        "    Describe the hash table that holds the value of <key>.",
+        "LISTPACK <key>",
+        "    Print the size of the listpack of <key> on the server's standard output.",
+        "LOG <message>",
+        "    Write <message> to the log.",
+        "OBJECT <key>",
+        "    Describe <key> and its value.",
+        "PANIC",
+        "    Crash the server, as an internal error would.",
+        "PAUSE-CRON <0|1>",
+        "    Stop the periodic work.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Make <count> string keys.",
+        "PROTOCOL <type>",
+        "    Reply with a value of the type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    From which size on elements of lists get a node of their own.",
+        "SEGFAULT",
+        "    Crash the server with sigsegv.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    Whether expired keys that nobody asks for are looked for.",
+        "SLEEP <seconds>",
+        "    Stop the server for <seconds>. Decimals are allowed.",
+        "STRINGMATCH-LEN <length> <pattern>",
+        "    Match a string of <length> 'a' against <pattern>.",
+        "STRUCTSIZE",
+        "    Tell the size of the main structures.",
+        NULL,
+    };
+    call_help(c, lines);
+}
+
+static const struct {
+    const char *name;
+    int argc_min, argc_max; /* with "DEBUG" and the name */
+    void (*run)(struct call *c);
+} subs[] = {
+    {"change-repl-id", 2, 2, debug_change_repl_id},
+    {"digest", 2, 2, debug_digest},
+    {"digest-value", 2, INT32_MAX, debug_digest_value},
+    {"error", 3, 3, debug_error},
+    {"help", 2, 2, debug_help},
+    {"htstats", 3, 4, debug_htstats},
+    {"htstats-key", 3, 4, debug_htstats_key},
+    {"listpack", 3, 3, debug_listpack},
+    {"log", 3, 3, debug_log},
+    {"object", 3, 4, debug_object},
+    {"panic", 2, 2, debug_panic},
+    {"pause-cron", 3, 3, debug_pause_cron},
+    {"populate", 3, 5, debug_populate},
+    {"protocol", 3, 3, debug_protocol},
+    {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
+    {"segfault", 2, 2, debug_segfault},
+    {"set-active-expire", 3, 3, debug_set_active_expire},
+    {"sleep", 3, 3, debug_sleep},
+    {"stringmatch-len", 4, 4, debug_stringmatch},
+    {"structsize", 2, 2, debug_structsize},
+};
+
+void cmd_debug(struct call *c)
+{
+    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
+        if (!bytes_is_word(c->argv[1], subs[i].name)) continue;
+        if (c->argc < subs[i].argc_min || c->argc > subs[i].argc_max) break;
+        subs[i].run(c);
+        return;
+    }
+    call_unknown_sub(c);
+}
