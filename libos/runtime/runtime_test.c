@@ -4,6 +4,7 @@
  */
 #include "libos/runtime/runtime.h"
 
+#include "alloc/buf.h"
 #include "libos/runtime/memq.h"
 #include "libos/runtime/wait.h"
 
@@ -109,6 +110,68 @@ static void test_descriptors_are_dense_and_used_again(void **state)
     assert_null(queue_find(&rt->queues, QUEUE_BASE + 7));
     assert_int_equal(memq_new(rt, &q[7]), 0);
     assert_int_equal(q[7]->qd, QUEUE_BASE + 7);
+    runtime_free(rt);
+}
+
+/* A queue over a queue: hands on what it pops in capitals. Its pops are operations of the lower queue that it claims itself. */
+struct upper {
+    struct queue q;
+    struct queue *lower;
+    struct waiter done;
+    struct op_list pops;
+};
+
+static void lower_done(struct waiter *w)
+{
+    struct upper *u = (struct upper *)((char *)w - offsetof(struct upper, done));
+    struct op_table *ops = &u->q.rt->ops;
+    demi_qresult_t qr;
+    op_take(ops, w->done.head, &qr);
+    struct op *op = op_list_shift(&u->pops);
+    char *p = qr.qr_value.sga.sga_segs[0].sgaseg_buf;
+    for (uint32_t i = 0; i < qr.qr_value.sga.sga_segs[0].sgaseg_len; i++) p[i] = (char)(p[i] & ~0x20);
+    op->value.sga = qr.qr_value.sga;
+    op_complete(ops, op);
+}
+
+static int upper_pop(struct queue *q, struct op *op)
+{
+    struct upper *u = (struct upper *)q;
+    struct op *below = op_new(&q->rt->ops, DEMI_OPC_POP, u->lower, u->lower->qd);
+    if (!below) return -ENOMEM;
+    op_claim(&q->rt->ops, below, &u->done, 0);
+    op_list_append(&u->pops, op);
+    return u->lower->ops->pop(u->lower, below);
+}
+
+static void upper_close(struct queue *q) { op_fail_all(&q->rt->ops, &((struct upper *)q)->pops, ECANCELED); }
+
+static const struct queue_ops upper_ops = {.name = "capitals", .pop = upper_pop, .close = upper_close};
+
+static void push_bytes(struct queue *q, const char *text)
+{
+    struct seg s;
+    assert_int_equal(seg_of_memory(&s, text, (uint32_t)strlen(text)), 0);
+    assert_int_equal(q->ops->push(q, NULL, &s, 1, NULL, 0, 0), 0);
+}
+
+static void test_queue_over_a_queue_changes_what_it_hands_on(void **state)
+{
+    struct runtime *rt = virtual_runtime(1);
+    struct upper u = {.done.wake = lower_done};
+    demi_qresult_t qr;
+    assert_int_equal(memq_new(rt, &u.lower), 0);
+    assert_int_equal(queue_add(rt, &u.q, &upper_ops), 0);
+    for (int first = 0; first < 2; first++) { /* the bytes are there before the pop, and after it */
+        if (first) push_bytes(u.lower, "quiet");
+        struct op *op = op_new(&rt->ops, DEMI_OPC_POP, &u.q, u.q.qd);
+        assert_int_equal(u.q.ops->pop(&u.q, op), 0);
+        if (!first) push_bytes(u.lower, "quiet");
+        assert_int_equal(wait_one(rt, op_token(&rt->ops, op), WAIT_POLL, &qr), 0);
+        assert_int_equal(qr.qr_qd, u.q.qd);
+        assert_memory_equal(qr.qr_value.sga.sga_segs[0].sgaseg_buf, "QUIET", 5);
+        buf_unref(qr.qr_value.sga.sga_buf);
+    }
     runtime_free(rt);
 }
 
@@ -248,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_wait_ends_with_what_idle_says),
         cmocka_unit_test(test_runtimes_of_one_thread_do_not_know_each_other),
         cmocka_unit_test(test_descriptors_are_dense_and_used_again),
+        cmocka_unit_test(test_queue_over_a_queue_changes_what_it_hands_on),
         cmocka_unit_test(test_freeing_a_runtime_gives_results_back),
         cmocka_unit_test(test_contexts_keep_their_locals),
         cmocka_unit_test(test_thousands_of_tasks_run_and_their_stacks_are_used_again),
