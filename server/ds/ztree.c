@@ -93,6 +93,21 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
     return false;
 }
 
+bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
+{
+    uint64_t hash = table_hash(&z->t, member);
+    struct table_slot s = find(z, hash, member);
+    DASSERT(score == score);
+    if (s.bucket) {
+        *had = zelem_score(table_slot_entry(s));
+        return false;
+    }
+    void *elem = elem_new(z, member, score);
+    table_insert(&z->t, hash, elem);
+    znode_insert(z, elem);
+    return true;
+}
+
 bool ztree_delete(struct ztree *z, struct bytes member)
 {
     struct table_slot s = find(z, table_hash(&z->t, member), member);

@@ -38,6 +38,8 @@ void ztree_expand(struct ztree *z, size_t n);
 bool ztree_score(const struct ztree *z, struct bytes member, double *score);
 /* Adds, or gives another score. True: the member is new. The member must not lie in the tree itself. */
 bool ztree_set(struct ztree *z, struct bytes member, double score);
+/* Adds, or leaves as it is: false, and *had is the score that is there. */
+bool ztree_add(struct ztree *z, struct bytes member, double score, double *had);
 /* False: no such member. */
 bool ztree_delete(struct ztree *z, struct bytes member);
 /* False: no such member. score may be NULL. */

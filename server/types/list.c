@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lists as the configuration wants them, and reading without writing. A reader finds its first node from the nearer end and holds one
+ * unpacked node at a time.
+ */
+#include "server/types/list.h"
+
+#include <errno.h>
+
+#include "server/mem.h"
+
+struct quicklist *list_new(struct quicklist_options *shared, const struct config *cfg)
+{
+    if (!shared->packed_threshold) shared->packed_threshold = QUICKLIST_PACKED_THRESHOLD;
+    shared->fill = (int)cfg->list_max_listpack_size;
+    shared->compress_depth = (int)cfg->list_compress_depth;
+    return quicklist_new(shared);
+}
+
+int list_set_packed_threshold(struct quicklist_options *shared, size_t size)
+{
+    if (size > QUICKLIST_PACKED_THRESHOLD_MAX) return -EINVAL;
+    shared->packed_threshold = size ? size : QUICKLIST_PACKED_THRESHOLD;
+    return 0;
+}
+
+struct list_needle list_needle(struct bytes s)
+{
+    struct list_needle n = {.s = s};
+    n.is_int = number_parse_i64(s, &n.i);
+    return n;
+}
+
+/* Stands the reader on the element `offset` of a node, or on its last for -1. */
+static void enter(struct list_reader *r, const struct quicklist_node *node, long offset)
+{
+    r->node = node;
+    r->data = quicklist_node_raw(node, &r->scratch);
+    r->entry = node->plain ? r->data : lp_seek(r->data, offset);
+}
+
+void list_reader_init(struct list_reader *r, const struct quicklist *q, size_t index, bool backward)
+{
+    *r = (struct list_reader){.backward = backward};
+    const struct quicklist_node *node;
+    size_t left;
+    if (index <= q->count / 2) {
+        for (node = q->head, left = index; left >= node->count; node = node->next) left -= node->count;
+    } else {
+        left = q->count - 1 - index; /* elements behind it */
+        for (node = q->tail; left >= node->count; node = node->prev) left -= node->count;
+        left = node->count - 1 - left;
+    }
+    enter(r, node, (long)left);
+}
+
+bool list_reader_next_node(struct list_reader *r)
+{
+    const struct quicklist_node *node = r->backward ? r->node->prev : r->node->next;
+    if (!node) return false;
+    mem_free(r->scratch);
+    enter(r, node, r->backward ? -1 : 0);
+    return true;
+}
+
+void list_reader_fini(struct list_reader *r)
+{
+    mem_free(r->scratch);
+    r->scratch = NULL;
+}
