@@ -311,12 +311,12 @@ void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type
 bool blocked_any_ready(const struct worker *w) { return !list_is_empty(&w->blocked->ready); }
 
 /* Runs the client's command again. False: it found nothing and waits on. */
-static bool serve_client(struct worker *w, struct blocked *b)
+static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
 {
     struct client *cl = b->cl;
     struct db *selected = cl->db;
     cl->db = b->waiters[0].wk->db; /* where it blocked */
-    bool done = exec_call(w, cl, b->cmd, b->argv, b->argc, (struct exec_how){.unblocking = true});
+    bool done = exec_call(w, cl, b->cmd, b->argv, b->argc, (struct exec_how){.unblocking = true, .ready_key = key});
     cl->db = selected;
     if (!done) return false;
     stop_waiting(cl);
@@ -343,7 +343,7 @@ static void serve_key(struct worker *w, struct db *db, struct bytes key)
         struct entry *e = db_peek(&c, key);
         struct waited_key *wk = e && db->blocked ? find_key(db, key) : NULL;
         struct blocked *b = wk ? next_waiter(wk, e->type) : NULL;
-        if (!b || !serve_client(w, b)) return;
+        if (!b || !serve_client(w, b, key)) return;
     }
 }
 

@@ -34,6 +34,7 @@ struct call {
     int64_t now_ms;              /* wall clock, the same during one command (one EXEC, one script) */
     uint64_t key_hash;           /* of the bytes at key_hashed: computed ahead by the batch */
     const char *key_hashed;
+    struct bytes ready_key;      /* with unblocking: the key that is ready, the only one to look at */
     uint64_t held;               /* slices this command holds, one bit each (debug builds check) */
     int64_t dirty;               /* changes made so far */
     bool in_exec;                /* runs inside EXEC */

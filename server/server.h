@@ -18,6 +18,7 @@
 #include "server/conf/config.h"
 #include "server/db/db.h"
 #include "server/db/hooks.h"
+#include "server/ds/quicklist.h"
 #include "server/ticks.h"
 
 #define DEMIKV_VERSION  "0.1.0"
@@ -99,6 +100,7 @@ struct server {
     struct latency *latency;
     struct lazyfree *lazyfree;
     struct errorstats *errorstats;
+    struct quicklist_options list_options; /* what every list points to; server/types/list.h fills it */
 
     _Atomic uint64_t next_client_id;
     int64_t dirty;                    /* changes since the last save */
@@ -156,6 +158,7 @@ enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct
 /* Runs it: no checks; statistics, effects, served blockers. For EXEC and served blockers: in_exec, unblocking are set in `how`. */
 struct exec_how {
     bool in_exec, unblocking, deny_blocking;
+    struct bytes ready_key; /* with unblocking */
 };
 /* Returns false when it blocked. */
 bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc, struct exec_how how);

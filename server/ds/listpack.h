@@ -58,6 +58,23 @@ struct bytes lp_value_bytes(struct lp_value v, char buf[NUMBER_I64_SIZE]);
 /* The element as an integer, whether stored as one or not; false: it is not one. */
 bool lp_value_i64(struct lp_value v, int64_t *out);
 
+/* For walks over many: the element at *entry, which moves on, to NULL after the last. */
+static inline bool lp_walk(const unsigned char **entry, struct lp_value *out)
+{
+    const unsigned char *e = *entry;
+    if (!e) return false;
+    if ((*e & 0xc0) == 0x80) { /* a string of up to 63 bytes: 10LLLLLL bytes, and a backlen of one byte */
+        size_t n = *e & 63;
+        *out = (struct lp_value){.s = bytes_of(e + 1, n)};
+        e += n + 2;
+        *entry = *e == 0xff ? NULL : e;
+        return true;
+    }
+    *out = lp_get(e);
+    *entry = lp_next(NULL, e);
+    return true;
+}
+
 bool lp_equal(const unsigned char *entry, struct bytes s);
 /* The first entry equal to s at or after `from`, comparing one, then passing over `skip` (1 for field/value pairs). from may be NULL. */
 unsigned char *lp_find(const unsigned char *lp, const unsigned char *from, struct bytes s, unsigned skip);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Steps the list commands share (server/cmd/list*.c).
+ */
+#ifndef SERVER_CMD_LIST_H
+#define SERVER_CMD_LIST_H
+
+#include "server/call.h"
+#include "server/types/list.h"
+
+/* LEFT or RIGHT; false: a syntax error was replied. */
+bool list_parse_end(struct call *c, struct bytes arg, enum list_end *out);
+
+void list_reply_value(struct call *c, struct lp_value v);
+/* An array of count elements from index on, from there to the tail or (backward) to the head. They must be there. */
+void list_reply_range(struct call *c, const struct quicklist *q, size_t index, size_t count, bool backward);
+
+/* The list at e, or for NULL a new one, which is put under key only with its first element: for list_pushed(). */
+struct quicklist *list_to_push(struct call *c, struct entry *e);
+/* n elements were pushed: puts a new list under key, and tells of it. */
+void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end, int64_t n);
+
+/* n elements were taken: an emptied key goes; tells of it. */
+void list_popped(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, int64_t n);
+/* Replies with an array of up to count (> 0) elements and takes them; returns how many. */
+size_t list_pop_range(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, uint64_t count);
+
+#endif
