@@ -235,7 +235,7 @@ static void arguments_to_text(int argc, char *const *argv, int first, struct con
         if (strcmp(word, "-") == 0 && (i == 1 || last)) {
             *from_stdin = true;
         } else if (complete && strncmp(word, "--", 2) == 0) {
-            conf_text_printf(out, "\n%s ", word + 2);
+            conf_text_printf(out, "%s%s ", out->n ? "\n" : "", word + 2);
             complete = has_value_inside(word);
             bool next_is_option = !last && strncmp(argv[i + 1], "--", 2) == 0;
             if (!complete && strcasecmp(word, "--save") == 0 && (last || next_is_option)) {
@@ -296,6 +296,7 @@ int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *r
         if (rc < 0) rc = fail_open(&r, "-", -rc);
     }
     if (rc == 0) {
+        conf_text_add_str(&text, "\n");
         conf_text_add(&text, conf_text_bytes(&options));
         rc = conf_load_text(cfg, conf_text_bytes(&text), true, rename, f);
     }

@@ -512,9 +512,16 @@ static void test_the_command_line_is_more_lines(void **state)
     assert_string_equal(get("save bind"), "save=60 1 30 2;bind=127.0.0.1 ::1;");
     assert_int_equal(load_args(16, argv, &f), 0);
     assert_int_equal(cfg.save_count, 0);
+    file_write("a.conf", "port 1");
+    const char *bare[] = {"s", in_folder("a.conf"), "hz", "30", "--port '7001'"};
+    assert_int_equal(load_args(5, bare, &f), 0);
+    assert_true(cfg.port == 7001 && cfg.hz == 30);
+    conf_fini(&cfg);
+    conf_init(&cfg);
     const char *wrong[] = {"s", "--port"};
     assert_int_equal(load_args(2, wrong, &f), -EINVAL);
     assert_string_equal(f.reason, "wrong number of arguments");
+    assert_int_equal(f.line, 2);
     assert_null(cfg.file);
 }
 
