@@ -58,6 +58,10 @@ void *demi_result_data(const demi_qresult_t *qr); /* only for results of the las
 
 /* The runtime's clock as it was read at the start of this turn of its loop, nanoseconds, monotonic: costs nothing. */
 uint64_t demi_now_ns(void);
+/* The same clock, read now. Without a runtime: the machine's monotonic clock. */
+uint64_t demi_clock_ns(void);
+/* Microseconds since 1970, UTC; may jump. Simulated where the clock above is. */
+int64_t demi_wall_us(void);
 
 /* --- memory ---------------------------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Timers, tasks and wake-ups.
+ * Clocks, timers, tasks and wake-ups.
  */
 #include "demi/here.h"
+
+#include "alloc/base/clock.h"
 
 #include <stdlib.h>
 
@@ -34,6 +36,18 @@ uint64_t demi_now_ns(void)
 {
     struct runtime *rt = runtime_current();
     return rt ? rt->now : 0;
+}
+
+uint64_t demi_clock_ns(void)
+{
+    struct runtime *rt = runtime_current();
+    return rt ? rt->time.now_ns(rt->time.arg) : clock_mono_ns();
+}
+
+int64_t demi_wall_us(void)
+{
+    struct runtime *rt = runtime_current();
+    return rt && rt->time.wall_us ? rt->time.wall_us(rt->time.arg) : clock_wall_us();
 }
 
 int demi_spawn(demi_qtoken_t *qt_out, demi_task_fn fn, void *arg, size_t stack_bytes)

@@ -17,11 +17,11 @@ static void keyspace_cron(struct worker *w)
     uint64_t budget = (uint64_t)1000000000 / (uint64_t)srv->config->hz / BACKGROUND_SHARE;
     /* No client is to notice: at most a millisecond a turn. */
     if (budget > NSEC_PER_MSEC) budget = NSEC_PER_MSEC;
-    uint64_t start = clock_mono_ns();
+    uint64_t start = demi_clock_ns();
     for (int i = 0; i < srv->db_count; i++) {
         struct db *db = &srv->dbs[(w->cron_runs + (uint64_t)i) % (uint64_t)srv->db_count];
         if (!db_size(db)) continue;
-        uint64_t spent = clock_mono_ns() - start;
+        uint64_t spent = demi_clock_ns() - start;
         if (spent >= budget) {
             w->stats.expired_time_cap_reached++;
             break;
@@ -30,7 +30,7 @@ static void keyspace_cron(struct worker *w)
         db_cron(&c, db, budget - spent);
         w->srv->dirty += c.dirty;
     }
-    uint64_t spent = clock_mono_ns() - start;
+    uint64_t spent = demi_clock_ns() - start;
     w->stats.expire_cycle_ns += spent;
     latency_sample(srv, "expire-cycle", (int64_t)(spent / NSEC_PER_MSEC));
 }

@@ -68,7 +68,7 @@ void latency_sample(struct server *srv, const char *name, int64_t ms)
         strncpy(e->name, name, sizeof e->name - 1);
     }
     if (ms > e->worst_ms) e->worst_ms = ms;
-    int64_t now = clock_wall_us() / 1000000;
+    int64_t now = demi_wall_us() / 1000000;
     size_t last = (e->next + LATENCY_SAMPLES - 1) % LATENCY_SAMPLES;
     if (e->count && e->samples[last].time_s == now) {
         if (ms > e->samples[last].ms) e->samples[last].ms = ms;

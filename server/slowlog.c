@@ -81,7 +81,7 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct byte
     if (srv->config->slowlog_max_len > 0) {
         struct slow_entry *e = mem_calloc(sizeof *e);
         e->id = log->next_id++;
-        e->time_s = clock_wall_us() / 1000000;
+        e->time_s = demi_wall_us() / 1000000;
         e->duration_us = duration_us;
         memcpy(e->peer, cl->peer, sizeof e->peer);
         if (cl->name) {

@@ -20,9 +20,9 @@
 
 void worker_update_time(struct worker *w)
 {
-    w->now_us = clock_wall_us();
+    w->now_us = demi_wall_us();
     w->now_ms = w->now_us / 1000;
-    w->turn_ns = clock_mono_ns();
+    w->turn_ns = demi_clock_ns();
 }
 
 void worker_ready(struct worker *w, struct client *cl)

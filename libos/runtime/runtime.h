@@ -29,6 +29,8 @@ struct runtime_ops {
     /* Nothing can be done before deadline_ns (UINT64_MAX: before something comes in): called instead of spinning and sleeping, on the stack
      * of whoever waits. 0: look again; -errno: the wait ends with it. NULL: spin, then sleep. */
     int (*idle)(void *arg, uint64_t deadline_ns);
+    /* Microseconds since 1970. NULL: the machine's. */
+    int64_t (*wall_us)(void *arg);
     void *arg;
 };
 

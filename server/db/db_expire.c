@@ -9,6 +9,7 @@
  * little cost when few expire.
  */
 #include "alloc/base/clock.h"
+#include "demi/ext.h"
 #include "server/db/keyspace.h"
 
 #define KEYS_A_STEP       20
@@ -133,7 +134,7 @@ static size_t expire_some(struct call *c, struct db *db, nsec deadline)
         /* A step that saw nothing was among buckets without volatile keys: on, but not around more than once. */
         if (st.seen > 0 && st.expired * 100 / st.seen <= acceptable) break;
         if (rounds >= 2 || db_expires(db) == 0) break;
-        if (n % STEPS_A_CLOCK == 0 && clock_mono_ns() >= deadline) break;
+        if (n % STEPS_A_CLOCK == 0 && demi_clock_ns() >= deadline) break;
     }
     return expired;
 }
@@ -142,14 +143,14 @@ static void resize_some(struct db *db, nsec deadline)
 {
     for (unsigned i = 0; i < db->slice_count; i++) {
         while (table_rehash_step(&db->slices[i].table, RESIZE_BATCH)) {
-            if (clock_mono_ns() >= deadline) return;
+            if (demi_clock_ns() >= deadline) return;
         }
     }
 }
 
 size_t db_cron(struct call *c, struct db *db, uint64_t budget_ns)
 {
-    nsec deadline = clock_mono_ns() + budget_ns;
+    nsec deadline = demi_clock_ns() + budget_ns;
     size_t expired = srv_active_expire(c) ? expire_some(c, db, deadline) : 0;
     resize_some(db, deadline);
     return expired;
