@@ -52,7 +52,7 @@ bool call_int_range(struct call *c, struct bytes arg, int64_t min, int64_t max, 
 bool call_positive(struct call *c, struct bytes arg, int64_t *out, const char *err); /* >= 0; NULL: "ERR value is out of range, must be positive" */
 bool call_double(struct call *c, struct bytes arg, double *out, const char *err);   /* NULL: "ERR value is not a valid float"; NaN refused */
 bool call_long_double(struct call *c, struct bytes arg, long double *out);
-/* "ERR timeout is not a float or out of range" / negative; 0: forever. *deadline_ms absolute, 0: none. */
+/* Seconds. "ERR timeout is not a float or out of range" / "ERR timeout is negative"; 0: forever. *deadline_ms absolute, 0: none. */
 bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms);
 
 /* --- replies ------------------------------------------------------------------------------------------------- */

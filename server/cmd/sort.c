@@ -12,13 +12,13 @@
 
 #include "server/cmd/sort_vector.h"
 #include "server/command/handlers.h"
-#include "server/conf/config.h"
 #include "server/db/db.h"
 #include "server/db/hooks.h"
 #include "server/ds/dict.h"
 #include "server/ds/listpack.h"
-#include "server/ds/quicklist.h"
 #include "server/mem.h"
+#include "server/server.h"
+#include "server/types/list.h"
 
 struct sort {
     struct call *c;
@@ -86,7 +86,7 @@ static bool hash_field(const struct entry *e, struct bytes field, char num[NUMBE
 {
     if (e->enc == ENC_HT) return dict_get(entry_ptr(e), field, out);
     const unsigned char *lp = entry_ptr(e);
-    unsigned char *p = lp_find(lp, NULL, field, 1);
+    unsigned char *p = lp_find(lp, lp_first(lp), field, 1);
     if (!p) return false;
     *out = lp_get_bytes(lp_next(lp, p), num);
     return true;
@@ -169,22 +169,10 @@ static void reply_range(struct sort *s, const struct sort_vector *v, size_t from
     }
 }
 
-/* A list as the configuration of now wants it. */
-static struct quicklist *new_list(const struct call *c)
-{
-    static const struct quicklist_options lasting = {.fill = -2, .packed_threshold = QUICKLIST_PACKED_THRESHOLD};
-    struct quicklist_options now = lasting;
-    now.fill = (int)c->cfg->list_max_listpack_size;
-    now.compress_depth = (int)c->cfg->list_compress_depth;
-    struct quicklist *q = quicklist_new(&now);
-    q->options = &lasting; /* what it reads again later: the threshold */
-    return q;
-}
-
 static struct quicklist *list_of_range(struct sort *s, const struct sort_vector *v, size_t from, size_t end)
 {
     struct call *c = s->c;
-    struct quicklist *q = new_list(c);
+    struct quicklist *q = list_new(&c->srv->list_options, c->cfg);
     for (size_t i = from; i < end; i++) {
         if (!s->get_count) quicklist_push_tail(q, v->items[i].text);
         for (int g = 0; g < s->get_count; g++) {
@@ -207,7 +195,7 @@ static void store_range(struct sort *s, const struct sort_vector *v, size_t from
     }
     struct quicklist *q = list_of_range(s, v, from, end);
     int64_t n = (int64_t)quicklist_count(q);
-    db_put_value(c, s->store, (struct value){.type = OBJ_LIST, .enc = ENC_QUICKLIST, .p = q}, -1, 0);
+    db_put_value(c, s->store, list_value(q), -1, 0);
     db_changed(c, s->store, NOTIFY_LIST, "sortstore");
     c->dirty += n - 1;
     call_integer(c, n);

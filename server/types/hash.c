@@ -32,7 +32,7 @@ struct hash hash_new(void) { return (struct hash){ENC_LISTPACK, lp_new(0)}; }
 
 bool hash_has(const struct hash *h, struct bytes field)
 {
-    return h->enc == ENC_HT ? dict_has(h->p, field) : lp_find(h->p, NULL, field, 1) != NULL;
+    return h->enc == ENC_HT ? dict_has(h->p, field) : lp_find(h->p, lp_first(h->p), field, 1) != NULL;
 }
 
 bool hash_get(const struct hash *h, struct bytes field, struct lp_value *value)
@@ -43,7 +43,7 @@ bool hash_get(const struct hash *h, struct bytes field, struct lp_value *value)
         *value = text(s);
         return true;
     }
-    const unsigned char *at = lp_find(h->p, NULL, field, 1);
+    const unsigned char *at = lp_find(h->p, lp_first(h->p), field, 1);
     if (!at) return false;
     *value = lp_get(lp_next(h->p, at));
     return true;
@@ -66,7 +66,7 @@ bool hash_set(struct hash *h, struct bytes field, struct bytes value, const stru
     if (h->enc != ENC_HT && (field.n > rules->value_max || value.n > rules->value_max)) convert(h, rules);
     if (h->enc == ENC_HT) return dict_set(h->p, field, value);
 
-    unsigned char *at = lp_find(h->p, NULL, field, 1);
+    unsigned char *at = lp_find(h->p, lp_first(h->p), field, 1);
     if (at) {
         at = lp_next(h->p, at);
         h->p = lp_replace(h->p, &at, value);
@@ -80,7 +80,7 @@ bool hash_set(struct hash *h, struct bytes field, struct bytes value, const stru
 bool hash_remove(struct hash *h, struct bytes field)
 {
     if (h->enc == ENC_HT) return dict_delete(h->p, field);
-    unsigned char *at = lp_find(h->p, NULL, field, 1);
+    unsigned char *at = lp_find(h->p, lp_first(h->p), field, 1);
     if (!at) return false;
     h->p = lp_delete_run(h->p, &at, 2);
     return true;
