@@ -101,14 +101,6 @@ static void legacy_keys_fill(struct command *c)
 
 /* --- building ----------------------------------------------------------------------------------- */
 
-static bool row_is_usable(const struct command *row)
-{
-    if (row->handler) return true;
-    for (unsigned i = 0; i < row->sub_count; i++)
-        if (row->subs[i].handler) return true;
-    return false;
-}
-
 static void row_add(const struct command *row, const struct command *parent)
 {
     ASSERT(table_count < COMMAND_MAX);
@@ -122,16 +114,14 @@ static void row_add(const struct command *row, const struct command *parent)
 
 static void group_add(const struct command *rows, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (row_is_usable(&rows[i])) row_add(&rows[i], NULL);
+    for (unsigned i = 0; i < count; i++) row_add(&rows[i], NULL);
 }
 
 static void subs_add(struct command *container)
 {
     const struct command *rows = container->subs;
     unsigned count = container->sub_count, start = table_count;
-    for (unsigned i = 0; i < count; i++)
-        if (rows[i].handler) row_add(&rows[i], container);
+    for (unsigned i = 0; i < count; i++) row_add(&rows[i], container);
     container->subs = &table[start];
     container->sub_count = (uint16_t)(table_count - start);
 }

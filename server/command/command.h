@@ -5,7 +5,7 @@
  * server/command/spec_<group>.c, one file a group, and refer to handlers by a rule: GET is cmd_get, CLIENT NO-EVICT is
  * cmd_client_no_evict, all declared in server/command/handlers.h.
  *
- * The rows themselves are constants. command_table_init() copies those that have a handler into one dense array and fills in
+ * The rows themselves are constants. command_table_init() copies them into one dense array and fills in
  * what follows from the rest; every pointer the functions below give stays valid, and unchanged, for the life of the process.
  */
 #ifndef SERVER_COMMAND_H

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every command handler by name: GET is cmd_get, CLIENT NO-EVICT is cmd_client_no_evict. A handler marked AWAITED may be
- * missing from the program: the table then leaves its row out. Take the mark away once the handler is there (a linker takes
- * nothing out of an archive for a weak reference alone).
+ * Every command handler by name: GET is cmd_get, CLIENT NO-EVICT is cmd_client_no_evict.
  */
 #ifndef SERVER_COMMAND_HANDLERS_H
 #define SERVER_COMMAND_HANDLERS_H
 
 #include "server/command/command.h"
-
-#define AWAITED __attribute__((weak))
 
 /* string */
 cmd_handler cmd_append;
@@ -97,41 +93,41 @@ cmd_handler cmd_sunion;
 cmd_handler cmd_sunionstore;
 
 /* sorted_set */
-AWAITED cmd_handler cmd_bzmpop;
-AWAITED cmd_handler cmd_bzpopmax;
-AWAITED cmd_handler cmd_bzpopmin;
-AWAITED cmd_handler cmd_zadd;
-AWAITED cmd_handler cmd_zcard;
-AWAITED cmd_handler cmd_zcount;
-AWAITED cmd_handler cmd_zdiff;
-AWAITED cmd_handler cmd_zdiffstore;
-AWAITED cmd_handler cmd_zincrby;
-AWAITED cmd_handler cmd_zinter;
-AWAITED cmd_handler cmd_zintercard;
-AWAITED cmd_handler cmd_zinterstore;
-AWAITED cmd_handler cmd_zlexcount;
-AWAITED cmd_handler cmd_zmpop;
-AWAITED cmd_handler cmd_zmscore;
-AWAITED cmd_handler cmd_zpopmax;
-AWAITED cmd_handler cmd_zpopmin;
-AWAITED cmd_handler cmd_zrandmember;
-AWAITED cmd_handler cmd_zrange;
-AWAITED cmd_handler cmd_zrangebylex;
-AWAITED cmd_handler cmd_zrangebyscore;
-AWAITED cmd_handler cmd_zrangestore;
-AWAITED cmd_handler cmd_zrank;
-AWAITED cmd_handler cmd_zrem;
-AWAITED cmd_handler cmd_zremrangebylex;
-AWAITED cmd_handler cmd_zremrangebyrank;
-AWAITED cmd_handler cmd_zremrangebyscore;
-AWAITED cmd_handler cmd_zrevrange;
-AWAITED cmd_handler cmd_zrevrangebylex;
-AWAITED cmd_handler cmd_zrevrangebyscore;
-AWAITED cmd_handler cmd_zrevrank;
+cmd_handler cmd_bzmpop;
+cmd_handler cmd_bzpopmax;
+cmd_handler cmd_bzpopmin;
+cmd_handler cmd_zadd;
+cmd_handler cmd_zcard;
+cmd_handler cmd_zcount;
+cmd_handler cmd_zdiff;
+cmd_handler cmd_zdiffstore;
+cmd_handler cmd_zincrby;
+cmd_handler cmd_zinter;
+cmd_handler cmd_zintercard;
+cmd_handler cmd_zinterstore;
+cmd_handler cmd_zlexcount;
+cmd_handler cmd_zmpop;
+cmd_handler cmd_zmscore;
+cmd_handler cmd_zpopmax;
+cmd_handler cmd_zpopmin;
+cmd_handler cmd_zrandmember;
+cmd_handler cmd_zrange;
+cmd_handler cmd_zrangebylex;
+cmd_handler cmd_zrangebyscore;
+cmd_handler cmd_zrangestore;
+cmd_handler cmd_zrank;
+cmd_handler cmd_zrem;
+cmd_handler cmd_zremrangebylex;
+cmd_handler cmd_zremrangebyrank;
+cmd_handler cmd_zremrangebyscore;
+cmd_handler cmd_zrevrange;
+cmd_handler cmd_zrevrangebylex;
+cmd_handler cmd_zrevrangebyscore;
+cmd_handler cmd_zrevrank;
 cmd_handler cmd_zscan;
-AWAITED cmd_handler cmd_zscore;
-AWAITED cmd_handler cmd_zunion;
-AWAITED cmd_handler cmd_zunionstore;
+cmd_handler cmd_zscore;
+cmd_handler cmd_zunion;
+cmd_handler cmd_zunionstore;
 
 /* generic */
 cmd_handler cmd_copy;
@@ -201,23 +197,23 @@ cmd_handler cmd_config_resetstat;
 cmd_handler cmd_config_rewrite;
 cmd_handler cmd_config_set;
 cmd_handler cmd_dbsize;
-AWAITED cmd_handler cmd_debug;
+cmd_handler cmd_debug;
 cmd_handler cmd_flushall;
 cmd_handler cmd_flushdb;
 cmd_handler cmd_info;
-AWAITED cmd_handler cmd_latency_doctor;
-AWAITED cmd_handler cmd_latency_graph;
-AWAITED cmd_handler cmd_latency_help;
-AWAITED cmd_handler cmd_latency_histogram;
-AWAITED cmd_handler cmd_latency_history;
-AWAITED cmd_handler cmd_latency_latest;
-AWAITED cmd_handler cmd_latency_reset;
+cmd_handler cmd_latency_doctor;
+cmd_handler cmd_latency_graph;
+cmd_handler cmd_latency_help;
+cmd_handler cmd_latency_histogram;
+cmd_handler cmd_latency_history;
+cmd_handler cmd_latency_latest;
+cmd_handler cmd_latency_reset;
 cmd_handler cmd_lolwut;
-AWAITED cmd_handler cmd_memory_doctor;
-AWAITED cmd_handler cmd_memory_help;
-AWAITED cmd_handler cmd_memory_malloc_stats;
-AWAITED cmd_handler cmd_memory_purge;
-AWAITED cmd_handler cmd_memory_stats;
+cmd_handler cmd_memory_doctor;
+cmd_handler cmd_memory_help;
+cmd_handler cmd_memory_malloc_stats;
+cmd_handler cmd_memory_purge;
+cmd_handler cmd_memory_stats;
 cmd_handler cmd_memory_usage;
 cmd_handler cmd_monitor;
 cmd_handler cmd_role;
