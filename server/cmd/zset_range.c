@@ -94,7 +94,7 @@ static struct ztree_span span_of(const struct zset *z, const struct range *r)
     bool reverse = r->direction == REVERSE;
     switch (r->by) {
     case BY_SCORE: return limited(zset_score_span(z, &r->score), r->offset, r->limit, reverse);
-    case BY_LEX: return limited(zset_lex_span(z, &r->lex), r->offset, r->limit, reverse);
+    case BY_LEX: return limited(zset_lex_span(z, &r->lex, reverse), r->offset, r->limit, reverse);
     default: return rank_span(r->start, r->stop, zset_count(z), reverse);
     }
 }

@@ -65,7 +65,9 @@ bool zset_rank(const struct zset *z, struct bytes member, size_t *rank);
 /* --- by order (zset_order.c) ---------------------------------------------------------------------------------- */
 
 struct ztree_span zset_score_span(const struct zset *z, const struct ztree_score_range *r);
-struct ztree_span zset_lex_span(const struct zset *z, const struct ztree_lex_range *r);
+/* reverse: looked for from the end. It comes to the same unless scores differ, which makes ranges by lex meaningless; a listpack's are
+ * then what Redis finds. */
+struct ztree_span zset_lex_span(const struct zset *z, const struct ztree_lex_range *r, bool reverse);
 /* The span lies within the sorted set. */
 void zset_delete_span(struct zset *z, struct ztree_span span);
 

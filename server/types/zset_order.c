@@ -37,12 +37,39 @@ static bool is_above(struct bytes member, const struct ztree_lex_range *r)
     return r->max_kind == ZTREE_LEX_EXCLUSIVE ? order >= 0 : order > 0;
 }
 
-struct ztree_span zset_lex_span(const struct zset *z, const struct ztree_lex_range *r)
+/* The first and the last member alone say whether there can be anything. */
+static bool may_hold(const unsigned char *lp, const struct ztree_lex_range *r)
+{
+    char buf[NUMBER_I64_SIZE];
+    const unsigned char *last = lp_last(lp);
+    return last && !is_below(lp_get_bytes(lp_prev(lp, last), buf), r) && !is_above(lp_get_bytes(lp_first(lp), buf), r);
+}
+
+static const unsigned char *member_before(const unsigned char *lp, const unsigned char *member)
+{
+    const unsigned char *score = lp_prev(lp, member);
+    return score ? lp_prev(lp, score) : NULL;
+}
+
+static struct ztree_span lex_span_from_end(const unsigned char *lp, const struct ztree_lex_range *r)
+{
+    struct ztree_span span = {0, lp_count(lp) / 2};
+    const unsigned char *p = lp_seek(lp, -2);
+    char buf[NUMBER_I64_SIZE];
+    for (; p && is_above(lp_get_bytes(p, buf), r); p = member_before(lp, p)) span.end--;
+    span.start = span.end;
+    for (; p && !is_below(lp_get_bytes(p, buf), r); p = member_before(lp, p)) span.start--;
+    return span;
+}
+
+struct ztree_span zset_lex_span(const struct zset *z, const struct ztree_lex_range *r, bool reverse)
 {
     if (z->enc == ENC_SKIPLIST) return ztree_lex_span(z->p, r);
     struct ztree_span span = {0, 0};
     const unsigned char *lp = z->p, *p = lp_first(lp);
     char buf[NUMBER_I64_SIZE];
+    if (!may_hold(lp, r)) return span;
+    if (reverse) return lex_span_from_end(lp, r);
     for (; p && is_below(lp_get_bytes(p, buf), r); p = lp_next(lp, lp_next(lp, p))) span.start++;
     span.end = span.start;
     for (; p && !is_above(lp_get_bytes(p, buf), r); p = lp_next(lp, lp_next(lp, p))) span.end++;
