@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "server/command/handlers.h"
+#include "server/conf/conf.h"
 #include "server/digest.h"
 #include "server/ds/dict.h"
 #include "server/ds/glob.h"
@@ -314,6 +315,8 @@ static void debug_help(struct call *c)
     static const char *const lines[] = {
         "CHANGE-REPL-ID",
         "    Take another replication id.",
+        "CONFIG-REWRITE-FORCE-ALL",
+        "    Rewrite the configuration file with every option, also those at their defaults.",
         "DIGEST",
         "    Tell a digest of all data.",
         "DIGEST-VALUE <key> [<key> ...]",
@@ -355,12 +358,20 @@ static void debug_help(struct call *c)
     call_help(c, lines);
 }
 
+static void debug_rewrite_all(struct call *c)
+{
+    int rc = conf_rewrite(c->cfg, true);
+    if (rc < 0) call_errorf(c, "ERR CONFIG-REWRITE-FORCE-ALL failed: %s", strerror(-rc));
+    else call_ok(c);
+}
+
 static const struct {
     const char *name;
     int argc_min, argc_max; /* with "DEBUG" and the name */
     void (*run)(struct call *c);
 } subs[] = {
     {"change-repl-id", 2, 2, debug_change_repl_id},
+    {"config-rewrite-force-all", 2, 2, debug_rewrite_all},
     {"digest", 2, 2, debug_digest},
     {"digest-value", 2, INT32_MAX, debug_digest_value},
     {"error", 3, 3, debug_error},
