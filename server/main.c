@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Start and stop of the server: command line and configuration, process (daemon, pid file, limits, supervision), memory and keyspace, the
- * libOS, listening sockets, the loop. Only this file exits.
+ * The server as a process: command line and configuration, daemon, pid file, limits, supervision. Its parts are put together by
+ * server/start.h. Only this file exits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,16 +20,9 @@
 #include "server/conf_apply.h"
 #include "server/log.h"
 #include "server/mem.h"
-#include "server/server.h"
-#include "server/shutdown.h"
+#include "server/start.h"
 
 #define SPARE_FDS 32 /* beside the clients: log, libOS, listeners */
-
-#ifdef DEMI_DEBUG
-#define SLICES 16
-#else
-#define SLICES 1
-#endif
 
 static void print_version(void)
 {
@@ -156,23 +149,6 @@ static void raise_fd_limit(struct server *srv)
 
 /* --- the server ------------------------------------------------------------------------------------------------------- */
 
-static void *zeroed(size_t size)
-{
-    void *p = calloc(1, size);
-    if (!p) mem_exhausted(size);
-    return p;
-}
-
-static void open_keyspace(struct server *srv)
-{
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    srv->db_count = (int)srv->config->databases;
-    srv->dbs = zeroed((size_t)srv->db_count * sizeof *srv->dbs);
-    for (int i = 0; i < srv->db_count; i++) db_init(&srv->dbs[i], i, SLICES, seed);
-    srv->slices = SLICES;
-}
-
 static void banner(struct server *srv, int argc)
 {
     server_log(srv, LOG_WARNING_LEVEL, "oO0OoO0OoO0Oo demikv is starting oO0OoO0OoO0Oo");
@@ -191,69 +167,25 @@ static void banner(struct server *srv, int argc)
         server_log(srv, LOG_WARNING_LEVEL, "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
 }
 
-static int start_libos(struct server *srv)
-{
-    const struct config *cfg = srv->config;
-    const char *libos = cfg->libos && *cfg->libos ? cfg->libos : NULL;
-    int err = demi_init_with(libos, cfg->libos_config && *cfg->libos_config ? cfg->libos_config : NULL);
-    if (err) {
-        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix",
-                   strerror(err));
-        return -err;
-    }
-    char us[32];
-    snprintf(us, sizeof us, "%lld", (long long)cfg->libos_spin_us);
-    demi_set_option("spin-us", us);
-    return 0;
-}
-
 static int start(struct server *srv)
 {
-    if (start_libos(srv) != 0) return 1;
-    open_keyspace(srv);
-    srv->worker_count = 1;
-    srv->workers = zeroed(sizeof *srv->workers);
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    if (worker_init(&srv->workers[0], srv, seed) != 0) return 1;
-    pubsub_init(srv);
-    slowlog_init(srv);
-    latency_init(srv);
-    if (lazyfree_start(srv) != 0) {
-        server_log(srv, LOG_WARNING_LEVEL, "Can't start the thread that frees memory");
-        return 1;
-    }
-    conf_apply_register(srv);
-    shutdown_handle_signals(srv);
-    srv->startup_memory = srv->peak_memory = demi_mem_used();
-    char err[512] = "";
-    if (listen_open(srv, err, sizeof err) != 0) {
-        server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (tcp), aborting. %s", (long long)srv->config->port, err);
-        return 1;
-    }
-    return 0;
+    struct server_options o = {.in_a_process = true};
+    random_bytes(&o.hash_seed, sizeof o.hash_seed);
+    random_bytes(&o.dice_seed, sizeof o.dice_seed);
+    return server_start(srv, &o);
 }
 
 static void stop(struct server *srv)
 {
-    listen_close(srv);
     const char *pidfile = srv->config->pidfile;
     if (pidfile && *pidfile) {
         server_log(srv, LOG_NOTICE_LEVEL, "Removing the pid file.");
         unlink(pidfile);
     }
+    listen_close(srv);
     server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
     tell_systemd(srv, "STOPPING=1\n");
-    worker_fini(&srv->workers[0]);
-    lazyfree_stop(srv);
-    for (int i = 0; i < srv->db_count; i++) db_fini(&srv->dbs[i]);
-    pubsub_fini(srv);
-    slowlog_fini(srv);
-    latency_fini(srv);
-    errorstats_fini(srv);
-    demi_exit();
-    free(srv->dbs);
-    free(srv->workers);
+    server_stop(srv);
     conf_fini(srv->config);
 }
 
@@ -262,16 +194,16 @@ int main(int argc, char **argv)
     int code;
     if (answer_and_exit(argc, argv, &code)) return code;
     static struct config config;
-    struct server *srv = zeroed(sizeof *srv);
-    srv->config = &config;
+    struct server *srv = calloc(1, sizeof *srv);
+    if (!srv) mem_exhausted(sizeof *srv);
+    server_init(srv, &config);
     srv->exec_argv0 = argv[0];
-    srv->active_expire = true;
-    list_init(&srv->sinks);
-    atomic_store(&srv->next_client_id, 1);
     command_table_init();
     conf_init(&config);
     struct conf_failure failure;
     if (conf_load(&config, argc, argv, conf_apply_rename, &failure) != 0) {
+        printf("demikv %s could not start, PID: %d\n", DEMIKV_VERSION, (int)getpid()); /* launchers look for the pid */
+        fflush(stdout);
         conf_failure_print(&failure, stderr);
         return 1;
     }
@@ -280,8 +212,6 @@ int main(int argc, char **argv)
     srv->supervised = is_supervised(&config);
     if (config.daemonize && !srv->supervised) become_daemon();
     srv->pid = (int)getpid();
-    srv->start_ms = clock_wall_us() / 1000;
-    srv->start_ns = clock_mono_ns();
     make_run_id(srv->run_id);
     banner(srv, argc);
     raise_fd_limit(srv);
