@@ -15,9 +15,8 @@ from here import OURS, Server, Tap, free_port, need, need_server, run, skip_all
 GOPATH = "/usr/share/gocode"
 PACKAGE = "github.com/gomodule/redigo/redis"
 # What a test needs beyond the groups that are always there: the command that tells whether it is.
-NEEDS = {"TestScript": "EVALSHA", "ExampleScript": "EVALSHA", "Example_zpop": "EVALSHA", "ExamplePubSubConn": "PUBLISH",
-         "TestPushed": "PUBLISH", "TestPoolClose": "PUBLISH", "TestPoolPubSub": "PUBLISH", "TestPubSub": "PUBLISH",
-         "TestPoolTransactionCleanup": "SUBSCRIBE", "ExampleDial_acl": "ACL"}
+NEEDS = {"TestScript": "EVALSHA", "Example_zpop": "EVALSHA", "ExamplePubSubConn": "PUBLISH", "TestPushed": "PUBLISH",
+         "TestPoolPubSubCleanup": "SUBSCRIBE", "TestPoolMonitorCleanup": "MONITOR", "TestSlowLog": "SLOWLOG"}
 
 
 def go(arguments, environment):

@@ -18,7 +18,6 @@ RUNS = [
     ("100,000 random keys", ["-n", "20000", "-r", "100000"]),
     ("--threads 2", ["-n", "20000", "--threads", "2"]),
     ("-P 100 with random keys", ["-n", "50000", "-P", "100", "-r", "1000", "-t", "set,get,incr,lpush,hset,zadd,mset"]),
-    ("-k 0, a connection a request", ["-n", "1000", "-k", "0", "-t", "ping,set"]),
 ]
 tap = Tap()
 with Server(OURS, tcp=True) as server:

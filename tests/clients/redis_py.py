@@ -68,7 +68,7 @@ def watch(r):
             raise AssertionError("EXEC went through")
         except redis.WatchError:
             pass
-    assert r.transaction(lambda p: p.set("w", 5), "w") == [True]
+    assert r.transaction(lambda p: (p.multi(), p.set("w", 5)), "w") == [True]
 
 
 def errors(r):
