@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * COMMAND: the table of commands, told to clients. Drivers ask it where keys are, redis-cli asks it for help and completion.
- * Commands that rename-command took away are left out. The replies of COMMAND INFO and COMMAND DOCS are in command_reply.c.
+ * COMMAND: the table of commands, told to clients. Drivers ask it where keys are, redis-cli asks it
+ * for help and completion. Commands that rename-command took away are left out. The replies of
+ * COMMAND INFO and COMMAND DOCS are in command_reply.c.
  */
 #include "server/call.h"
 #include "server/cmd/command_reply.h"
@@ -25,7 +26,6 @@ static size_t top_count(void)
     return n;
 }
 
-
 static void reply_all_infos(struct call *c)
 {
     reply_array(c->out, top_count());
@@ -33,9 +33,15 @@ static void reply_all_infos(struct call *c)
     for (unsigned i = 0; (cmd = top_next(&i));) command_reply_info(c->out, cmd);
 }
 
-void cmd_command(struct call *c) { reply_all_infos(c); }
+void cmd_command(struct call *c)
+{
+    reply_all_infos(c);
+}
 
-void cmd_command_count(struct call *c) { call_integer(c, (int64_t)top_count()); }
+void cmd_command_count(struct call *c)
+{
+    call_integer(c, (int64_t)top_count());
+}
 
 void cmd_command_info(struct call *c)
 {
@@ -70,7 +76,7 @@ void cmd_command_docs(struct call *c)
     reply_defer_map(c->out, mark, count);
 }
 
-/* --- COMMAND LIST -------------------------------------------------------------------------------------- */
+/* --- COMMAND LIST */
 
 struct filter {
     enum { FILTER_NONE, FILTER_CATEGORY, FILTER_PATTERN, FILTER_MODULE } by;
@@ -126,7 +132,7 @@ void cmd_command_list(struct call *c)
     reply_defer_array(c->out, mark, count);
 }
 
-/* --- COMMAND GETKEYS ------------------------------------------------------------------------------------- */
+/* --- COMMAND GETKEYS */
 
 /* The command a whole call names; NULL: none, or a container with an unknown subcommand. */
 static const struct command *called(const struct bytes *argv, int argc)
@@ -168,7 +174,8 @@ static void reply_keys(struct call *c, bool with_flags)
 {
     const struct command *cmd = call_with_keys(c);
     if (!cmd) return;
-    /* Every key is an argument, so there is room for all; getkeys functions want two places in any case. */
+    /* Every key is an argument, so there is room for all; getkeys functions want two places in any
+     * case. */
     int max = c->argc;
     int *keys = mem_alloc(sizeof *keys * (size_t)max);
     uint16_t *flags = mem_alloc(sizeof *flags * (size_t)max);
@@ -189,9 +196,15 @@ static void reply_keys(struct call *c, bool with_flags)
     mem_free(flags);
 }
 
-void cmd_command_getkeys(struct call *c) { reply_keys(c, false); }
+void cmd_command_getkeys(struct call *c)
+{
+    reply_keys(c, false);
+}
 
-void cmd_command_getkeysandflags(struct call *c) { reply_keys(c, true); }
+void cmd_command_getkeysandflags(struct call *c)
+{
+    reply_keys(c, true);
+}
 
 void cmd_command_help(struct call *c)
 {

@@ -6,7 +6,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* --- words for bits ---------------------------------------------------------------------------------------- */
+/* --- words for bits */
 
 struct word {
     uint32_t bit;
@@ -38,16 +38,26 @@ static const struct word command_words[] = {
 };
 
 static const struct word category_words[] = {
-    {ACL_KEYSPACE, "@keyspace"},       {ACL_READ, "@read"},
-    {ACL_WRITE, "@write"},             {ACL_SET, "@set"},
-    {ACL_SORTEDSET, "@sortedset"},     {ACL_LIST, "@list"},
-    {ACL_HASH, "@hash"},               {ACL_STRING, "@string"},
-    {ACL_BITMAP, "@bitmap"},           {ACL_HYPERLOGLOG, "@hyperloglog"},
-    {ACL_GEO, "@geo"},                 {ACL_STREAM, "@stream"},
-    {ACL_PUBSUB, "@pubsub"},           {ACL_ADMIN, "@admin"},
-    {ACL_FAST, "@fast"},               {ACL_SLOW, "@slow"},
-    {ACL_BLOCKING, "@blocking"},       {ACL_DANGEROUS, "@dangerous"},
-    {ACL_CONNECTION, "@connection"},   {ACL_TRANSACTION, "@transaction"},
+    {ACL_KEYSPACE, "@keyspace"},
+    {ACL_READ, "@read"},
+    {ACL_WRITE, "@write"},
+    {ACL_SET, "@set"},
+    {ACL_SORTEDSET, "@sortedset"},
+    {ACL_LIST, "@list"},
+    {ACL_HASH, "@hash"},
+    {ACL_STRING, "@string"},
+    {ACL_BITMAP, "@bitmap"},
+    {ACL_HYPERLOGLOG, "@hyperloglog"},
+    {ACL_GEO, "@geo"},
+    {ACL_STREAM, "@stream"},
+    {ACL_PUBSUB, "@pubsub"},
+    {ACL_ADMIN, "@admin"},
+    {ACL_FAST, "@fast"},
+    {ACL_SLOW, "@slow"},
+    {ACL_BLOCKING, "@blocking"},
+    {ACL_DANGEROUS, "@dangerous"},
+    {ACL_CONNECTION, "@connection"},
+    {ACL_TRANSACTION, "@transaction"},
     {ACL_SCRIPTING, "@scripting"},
 };
 
@@ -91,7 +101,7 @@ uint32_t command_category(struct bytes name)
     return 0;
 }
 
-/* --- INFO --------------------------------------------------------------------------------------------------- */
+/* --- INFO */
 
 static void pair_str(struct reply *out, const char *name, const char *value)
 {
@@ -185,7 +195,7 @@ void command_reply_info(struct reply *out, const struct command *cmd)
     for (unsigned i = 0; i < cmd->sub_count; i++) command_reply_info(out, &cmd->subs[i]);
 }
 
-/* --- DOCS --------------------------------------------------------------------------------------------------- */
+/* --- DOCS */
 
 static void reply_args(struct reply *out, const struct command_arg *args, unsigned count)
 {
@@ -199,8 +209,8 @@ static void reply_args(struct reply *out, const struct command_arg *args, unsign
     reply_array(out, count);
     for (unsigned i = 0; i < count; i++) {
         const struct command_arg *a = &args[i];
-        reply_map(out, 2u + !!a->key_spec + !!a->token + !!a->since + !!a->deprecated_since + !!a->flags +
-                           !!a->sub_count);
+        reply_map(out, 2u + !!a->key_spec + !!a->token + !!a->since + !!a->deprecated_since +
+                           !!a->flags + !!a->sub_count);
         pair_str(out, "name", a->name);
         pair_str(out, "type", types[a->type]);
         if (a->key_spec) pair_int(out, "key_spec_index", a->key_spec - 1);
@@ -230,8 +240,9 @@ static void reply_history(struct reply *out, const struct command *cmd)
 
 static size_t doc_fields(const struct command *cmd)
 {
-    return 1u + !!cmd->summary + !!cmd->since + !!cmd->complexity + !!cmd->doc_flags + !!cmd->deprecated_since +
-           !!cmd->replaced_by + !!cmd->history_count + !!cmd->arg_count + !!cmd->sub_count;
+    return 1u + !!cmd->summary + !!cmd->since + !!cmd->complexity + !!cmd->doc_flags +
+           !!cmd->deprecated_since + !!cmd->replaced_by + !!cmd->history_count + !!cmd->arg_count +
+           !!cmd->sub_count;
 }
 
 void command_reply_docs(struct reply *out, const struct command *cmd)

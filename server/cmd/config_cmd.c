@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * CONFIG. What options there are and what they accept is server/conf/'s business; here are only the replies.
+ * CONFIG. What options there are and what they accept is server/conf/'s business; here are only the
+ * replies.
  */
 #include <errno.h>
 
@@ -40,7 +41,8 @@ void cmd_config_set(struct call *c)
         return;
     }
     struct conf_text err = {0};
-    int rc = conf_set(c->srv->config, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
+    int rc =
+        conf_set(c->srv->config, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
     if (rc == 0) call_ok(c);
     else call_errorf(c, "ERR %s", err.p ? err.p : "CONFIG SET failed");
     conf_text_free(&err);

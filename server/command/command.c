@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of commands at run time. The rows of all spec files are copied into one array, first those of the top level, then the
- * subcommands of each container side by side:
+ * The table of commands at run time. The rows of all spec files are copied into one array, first
+ * those of the top level, then the subcommands of each container side by side:
  *
  *      0 ... tops-1                 | CLIENT's subcommands | COMMAND's subcommands | ...
  *
- * A row's place is its index, so counters and ACL bitmaps are plain arrays. The array, the names and the slots of lookup.h are the
- * process's one copy: they are written while the server starts and only read afterwards, by any thread.
+ * A row's place is its index, so counters and ACL bitmaps are plain arrays. The array, the names
+ * and the slots of lookup.h are the process's one copy: they are written while the server starts
+ * and only read afterwards, by any thread.
  */
 #include "server/command/command.h"
 
@@ -19,7 +20,8 @@
 
 enum {
     COMMAND_MAX = 512,
-    NAME_POOL_BYTES = COMMAND_MAX * 24, /* the longest full name of Redis has 26 letters, most have under 12 */
+    NAME_POOL_BYTES =
+        COMMAND_MAX * 24, /* the longest full name of Redis has 26 letters, most have under 12 */
 };
 static_assert(COMMAND_MAX <= COMMAND_SLOTS / 2, "slots stay at most half full");
 
@@ -27,14 +29,18 @@ struct command_slot command_slots[COMMAND_SLOTS];
 
 static struct command table[COMMAND_MAX];
 static unsigned table_count, top_count;
-/* What a top-level command is called by clients, in lower case; NULL: by no name. rename-command changes it. */
+/* What a top-level command is called by clients, in lower case; NULL: by no name. rename-command
+ * changes it. */
 static const char *known_as[COMMAND_MAX];
 static char name_pool[NAME_POOL_BYTES];
 static size_t name_pool_used;
 
-/* --- names ----------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------- */
 
-static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
 
 /* A lower-case copy that lives as long as the process; NULL: no room left. */
 static char *name_keep(const char *prefix, struct bytes name)
@@ -60,11 +66,11 @@ static const char *row_name(const struct command *row, const struct command *par
     return name;
 }
 
-/* --- what follows from the key specs ----------------------------------------------------------- */
+/* --- what follows from the key specs ------------------------------------------------------- */
 
-/* The older way to tell where keys are: first, last and step. Ranges that begin at an index and follow one another are joined;
- * whatever does not fit in makes the command's keys "movable". The rules are those of Redis 7, as clients' routing
- * depends on the numbers. */
+/* The older way to tell where keys are: first, last and step. Ranges that begin at an index and
+ * follow one another are joined; whatever does not fit in makes the command's keys "movable". The
+ * rules are those of Redis 7, as clients' routing depends on the numbers. */
 static void legacy_keys_fill(struct command *c)
 {
     if (c->key_count == 0) return;
@@ -87,7 +93,8 @@ static void legacy_keys_fill(struct command *c)
         if (ks->flags & KEY_INCOMPLETE) c->flags |= CMD_MOVABLE_KEYS;
         int end = ks->last >= 0 ? ks->begin_pos + ks->last : ks->last;
         if (ks->begin_pos < first) first = ks->begin_pos;
-        if ((unsigned)end > (unsigned)last) last = end; /* -1, the end of the call, is behind all others */
+        if ((unsigned)end > (unsigned)last)
+            last = end; /* -1, the end of the call, is behind all others */
         previous = last;
     }
     if (first == INT_MAX) {
@@ -99,7 +106,7 @@ static void legacy_keys_fill(struct command *c)
     c->key_step = 1;
 }
 
-/* --- building ----------------------------------------------------------------------------------- */
+/* --- building ------------------------------------------------------------------------------ */
 
 static void row_add(const struct command *row, const struct command *parent)
 {
@@ -156,14 +163,17 @@ void command_table_init(void)
     slots_fill();
 }
 
-/* --- looking up --------------------------------------------------------------------------------- */
+/* --- looking up ---------------------------------------------------------------------------- */
 
 bool command_slot_is(const struct command_slot *s, struct bytes name)
 {
     return s->cmd && bytes_is_word(name, known_as[s->cmd->index]);
 }
 
-const struct command *command_find(struct bytes name) { return command_lookup(name); }
+const struct command *command_find(struct bytes name)
+{
+    return command_lookup(name);
+}
 
 const struct command *command_find_sub(const struct command *container, struct bytes name)
 {
@@ -189,9 +199,15 @@ bool command_is_known(const struct command *c)
     return known_as[c->parent ? c->parent->index : c->index] != NULL;
 }
 
-const struct command *command_at(unsigned index) { return index < table_count ? &table[index] : NULL; }
+const struct command *command_at(unsigned index)
+{
+    return index < table_count ? &table[index] : NULL;
+}
 
-unsigned command_count(void) { return table_count; }
+unsigned command_count(void)
+{
+    return table_count;
+}
 
 int command_rename(struct bytes from, struct bytes to)
 {

@@ -57,20 +57,38 @@ static const struct key_spec all_but_last[] = {
     {.flags = KEY_RW, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = -2, .step = 1}};
 static const struct key_spec store_and_count[] = {
     {.flags = KEY_OW, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = 0, .step = 1},
-    {.flags = KEY_RO, .begin_pos = 2, .find = KEY_FIND_KEYNUM, .keynum_index = 0, .first_key = 1, .keynum_step = 1}};
-static const struct key_spec streams[] = {
-    {.flags = KEY_RO, .begin = KEY_BEGIN_KEYWORD, .begin_keyword = "STREAMS", .begin_pos = 1,
-     .find = KEY_FIND_RANGE, .last = -1, .step = 1, .limit = 2}};
-static const struct key_spec from_behind[] = {
-    {.flags = KEY_RO, .begin = KEY_BEGIN_KEYWORD, .begin_keyword = "KEYS", .begin_pos = -2,
-     .find = KEY_FIND_RANGE, .last = -1, .step = 1}};
+    {.flags = KEY_RO,
+     .begin_pos = 2,
+     .find = KEY_FIND_KEYNUM,
+     .keynum_index = 0,
+     .first_key = 1,
+     .keynum_step = 1}};
+static const struct key_spec streams[] = {{.flags = KEY_RO,
+                                           .begin = KEY_BEGIN_KEYWORD,
+                                           .begin_keyword = "STREAMS",
+                                           .begin_pos = 1,
+                                           .find = KEY_FIND_RANGE,
+                                           .last = -1,
+                                           .step = 1,
+                                           .limit = 2}};
+static const struct key_spec from_behind[] = {{.flags = KEY_RO,
+                                               .begin = KEY_BEGIN_KEYWORD,
+                                               .begin_keyword = "KEYS",
+                                               .begin_pos = -2,
+                                               .find = KEY_FIND_RANGE,
+                                               .last = -1,
+                                               .step = 1}};
 static const struct key_spec channel[] = {
     {.flags = KEY_NOT_KEY, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = 0, .step = 1}};
-static const struct key_spec incomplete[] = {
-    {.flags = KEY_RW | KEY_INCOMPLETE, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = 0, .step = 1}};
+static const struct key_spec incomplete[] = {{.flags = KEY_RW | KEY_INCOMPLETE,
+                                              .begin_pos = 1,
+                                              .find = KEY_FIND_RANGE,
+                                              .last = 0,
+                                              .step = 1}};
 static const struct key_spec untold[] = {{.begin = KEY_BEGIN_UNKNOWN, .find = KEY_FIND_UNKNOWN}};
 
-#define ROW(specs) (&(const struct command){.name = "X", .keys = specs, .key_count = sizeof specs / sizeof *specs})
+#define ROW(specs)                                                                                 \
+    (&(const struct command){.name = "X", .keys = specs, .key_count = sizeof specs / sizeof *specs})
 
 static void test_missing_keys_are_malformed(void **state)
 {
@@ -83,8 +101,17 @@ static void test_missing_keys_are_malformed(void **state)
 static void test_key_counts_beyond_the_call_are_malformed(void **state)
 {
     static const char *const bad[] = {
-        "Z d 3 a b",    "Z d 2147483647 a", "Z d 2147483648 a", "Z d 9223372036854775807 a",
-        "Z d 99999999999999999999 a", "Z d 0 a", "Z d -1 a", "Z d 01 a", "Z d 1x a", "Z d +1 a", "Z d 1",
+        "Z d 3 a b",
+        "Z d 2147483647 a",
+        "Z d 2147483648 a",
+        "Z d 9223372036854775807 a",
+        "Z d 99999999999999999999 a",
+        "Z d 0 a",
+        "Z d -1 a",
+        "Z d 01 a",
+        "Z d 1x a",
+        "Z d +1 a",
+        "Z d 1",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_string_equal(keys_of(ROW(store_and_count), bad[i]), "malformed");
@@ -202,7 +229,8 @@ static void test_every_command_is_found_in_any_case(void **state)
 
 static void test_unknown_names_are_not_found(void **state)
 {
-    static const char *const bad[] = {"", "g", "ge", "gett", "get ", "nosuchcommandatall", "|", "get|", "|get", "client|nosuch"};
+    static const char *const bad[] = {
+        "", "g", "ge", "gett", "get ", "nosuchcommandatall", "|", "get|", "|get", "client|nosuch"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_null(command_find_full(bytes_of_str(bad[i])));
     assert_null(command_find((struct bytes){NULL, 0}));
@@ -221,7 +249,8 @@ static void test_every_row_says_what_commands_must(void **state)
         assert_non_null(c->summary);
         assert_true(!!(c->acl & ACL_FAST) != !!(c->acl & ACL_SLOW));
         assert_false((c->flags & CMD_WRITE) && (c->flags & CMD_READONLY));
-        for (unsigned k = 0; k < c->arg_count; k++) assert_true(c->args[k].key_spec <= c->key_count);
+        for (unsigned k = 0; k < c->arg_count; k++)
+            assert_true(c->args[k].key_spec <= c->key_count);
     }
 }
 

@@ -31,7 +31,8 @@ int getkeys_sort(const struct bytes *argv, int argc, int *out, uint16_t *flags, 
     flags[0] = KEY_RO | KEY_ACCESS;
     int count = 1;
     for (int i = 2; i < argc; i++) {
-        /* As SORT itself reads it, except that the key behind STORE is looked at again: "STORE store x" names x. */
+        /* As SORT itself reads it, except that the key behind STORE is looked at again: "STORE
+         * store x" names x. */
         if (bytes_is_word(argv[i], "store") && i + 1 < argc) {
             out[1] = i + 1;
             flags[1] = KEY_OW | KEY_UPDATE;

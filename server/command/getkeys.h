@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Commands whose keys, or what is done to them, depend on words anywhere among the arguments: no key spec can tell. The contract is
- * that of struct command's getkeys.
+ * Commands whose keys, or what is done to them, depend on words anywhere among the arguments: no
+ * key spec can tell. The contract is that of struct command's getkeys.
  */
 #ifndef SERVER_COMMAND_GETKEYS_H
 #define SERVER_COMMAND_GETKEYS_H

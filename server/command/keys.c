@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the keys of a call stand: command_keys() walks the key specs of a command. What a client sends may contradict its own
- * counts in any way ("ZUNION 1000000 a"), so every index is compared with argc before it is used and every sum is made
- * where it cannot overflow (CVE-2023-36824 was a count believed).
+ * Where the keys of a call stand: command_keys() walks the key specs of a command. What a client
+ * sends may contradict its own counts in any way ("ZUNION 1000000 a"), so every index is compared
+ * with argc before it is used and every sum is made where it cannot overflow (CVE-2023-36824 was a
+ * count believed).
  *
- *      SET  key value          range: begin 1, last 0
- *      MSET k v k v k v        range: begin 1, last -1, step 2
- *      ZUNIONSTORE d 2 a b     range: begin 1, last 0 and keynum: begin 2, number 0 behind, first 1 behind
- *      … STORE key             keyword: begin behind the word
- *      XREAD … STREAMS a b 1 2 keyword + range: last -1, limit 2: the first half of what follows
+ *      SET  key value              range: begin 1, last 0
+ *      MSET k v k v k v            range: begin 1, last -1, step 2
+ *      ZUNIONSTORE d 2 a b         range: begin 1, last 0; keynum: begin 2, number 0, first 1
+ *      ... STORE key               keyword: begin behind the word
+ *      XREAD ... STREAMS a b 1 2   keyword, range: last -1, limit 2 (half of what follows)
  */
 #include <limits.h>
 #include <strings.h>
@@ -39,7 +40,8 @@ static int keyword_find(const struct key_spec *ks, const struct bytes *argv, int
     return 0;
 }
 
-/* A number of keys as the commands themselves read it: digits only, no leading zero. -1: is none, or more than INT_MAX. */
+/* A number of keys as the commands themselves read it: digits only, no leading zero. -1: is none,
+ * or more than INT_MAX. */
 static int count_parse(struct bytes b)
 {
     if (b.n == 0 || b.n > 10 || (b.p[0] == '0' && b.n > 1)) return -1;
@@ -54,12 +56,9 @@ static int count_parse(struct bytes b)
 static struct span span_of_range(const struct key_spec *ks, int first, int argc)
 {
     int last;
-    if (ks->last >= 0)
-        last = first + ks->last;
-    else if (ks->limit)
-        last = first + (argc - first) / ks->limit + ks->last;
-    else
-        last = argc + ks->last;
+    if (ks->last >= 0) last = first + ks->last;
+    else if (ks->limit) last = first + (argc - first) / ks->limit + ks->last;
+    else last = argc + ks->last;
     return (struct span){first, last, ks->step};
 }
 
@@ -83,10 +82,8 @@ static int spec_walk(const struct key_spec *ks, const struct bytes *argv, int ar
         if (first == 0) return 0;
     }
     struct span s;
-    if (ks->find == KEY_FIND_RANGE)
-        s = span_of_range(ks, first, argc);
-    else if (span_of_keynum(ks, argv, first, argc, &s) < 0)
-        return -1;
+    if (ks->find == KEY_FIND_RANGE) s = span_of_range(ks, first, argc);
+    else if (span_of_keynum(ks, argv, first, argc, &s) < 0) return -1;
     if (s.first < 1 || s.last < s.first || s.last >= argc) return -1;
     ASSERT(s.step > 0);
     for (int i = s.first; i <= s.last; i += s.step) {
@@ -99,8 +96,8 @@ static int spec_walk(const struct key_spec *ks, const struct bytes *argv, int ar
     return ks->flags & KEY_INCOMPLETE ? -1 : 0;
 }
 
-int command_keys(const struct command *cmd, const struct bytes *argv, int argc, int *out, uint16_t *flags_out,
-                 int max)
+int command_keys(const struct command *cmd, const struct bytes *argv, int argc, int *out,
+                 uint16_t *flags_out, int max)
 {
     if (cmd->getkeys) {
         uint16_t unwanted[2];

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Finding a command by its name without a call: for the loop that does it once a request. Everybody else uses
- * command_find(), which is this very function.
+ * Finding a command by its name without a call: for the loop that does it once a request. Everybody
+ * else uses command_find(), which is this very function.
  *
- * A name becomes two words and its length: the first eight letters and the last eight, which overlap in names shorter than
- * 16 and so hold all of them. Both are folded to lower case eight letters at a time, mixed with one multiplication into a
- * slot number, and compared as words: a hit reads half a cache line. Only names longer than 16 letters are compared letter
- * by letter, behind a matching slot. Collisions go to the next slot; the table is at most half full.
+ * A name becomes two words and its length: the first eight letters and the last eight, which
+ * overlap in names shorter than 16 and so hold all of them. Both are folded to lower case eight
+ * letters at a time, mixed with one multiplication into a slot number, and compared as words: a hit
+ * reads half a cache line. Only names longer than 16 letters are compared letter by letter, behind
+ * a matching slot. Collisions go to the next slot; the table is at most half full.
  */
 #ifndef SERVER_COMMAND_LOOKUP_H
 #define SERVER_COMMAND_LOOKUP_H
@@ -17,9 +18,9 @@
 enum { COMMAND_SLOT_BITS = 10, COMMAND_SLOTS = 1 << COMMAND_SLOT_BITS };
 
 struct command_slot {
-    uint64_t head, tail; /* folded letters */
+    uint64_t head, tail;       /* folded letters */
     const struct command *cmd; /* NULL: free */
-    uint64_t size;       /* letters */
+    uint64_t size;             /* letters */
 };
 _Static_assert(sizeof(struct command_slot) == 32, "two slots a cache line");
 
@@ -32,8 +33,8 @@ static inline uint64_t command_fold(uint64_t x)
 {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t low7 = x & (0x7f * ones);
-    uint64_t from_a = low7 + (0x80 - 'A') * ones;      /* bit 7: 'A' or above */
-    uint64_t past_z = low7 + (0x80 - 'Z' - 1) * ones;  /* bit 7: above 'Z' */
+    uint64_t from_a = low7 + (0x80 - 'A') * ones;     /* bit 7: 'A' or above */
+    uint64_t past_z = low7 + (0x80 - 'Z' - 1) * ones; /* bit 7: above 'Z' */
     uint64_t upper = from_a & ~past_z & ~x & (0x80 * ones);
     return x | upper >> 2;
 }
@@ -50,7 +51,8 @@ static inline struct command_slot command_slot_key(struct bytes name)
         head = load_u32(p);
         tail = load_u32(p + n - 4);
     } else if (n > 0) {
-        head = (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint64_t)(uint8_t)p[n - 1] << 16;
+        head = (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 |
+               (uint64_t)(uint8_t)p[n - 1] << 16;
     }
     return (struct command_slot){.head = command_fold(head), .tail = command_fold(tail), .size = n};
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading, changing and writing the configuration. main.c loads it (file, standard input, command line), CONFIG SET changes it,
- * CONFIG REWRITE writes it back. Every option is a row of conf_table.c; what redis-server 7.0.15 knows is known here, with the same
- * names, bounds, defaults and error texts.
+ * Reading, changing and writing the configuration. main.c loads it (file, standard input, command
+ * line), CONFIG SET changes it, CONFIG REWRITE writes it back. Every option is a row of
+ * conf_table.c; what redis-server 7.0.15 knows is known here, with the same names, bounds, defaults
+ * and error texts.
  *
- * An option that asks for something this server cannot do yet is refused, in the file as in CONFIG SET, by naming it:
+ * An option that asks for something this server cannot do yet is refused, in the file as in CONFIG
+ * SET, by naming it:
  * "'appendonly yes' is not supported yet".
  */
 #ifndef SERVER_CONF_CONF_H
@@ -18,9 +20,9 @@
 
 struct server;
 
-/* What the server does when CONFIG SET has changed an option. 0 or -errno; *err (a constant or static text) may say why not; then
- * every option of the call goes back to its old value and the hooks that ran are run again. Several options
- * may share a function: it runs once a call. */
+/* What the server does when CONFIG SET has changed an option. 0 or -errno; *err (a constant or
+ * static text) may say why not; then every option of the call goes back to its old value and the
+ * hooks that ran are run again. Several options may share a function: it runs once a call. */
 struct conf_hook {
     const char *option; /* its first name, not an alias */
     int (*apply)(struct server *srv, const char **err);
@@ -30,16 +32,17 @@ struct conf_hook {
 void conf_init(struct config *cfg);
 void conf_fini(struct config *cfg);
 /* hooks stay the caller's and must outlive cfg. */
-void conf_register(struct config *cfg, const struct conf_hook *hooks, unsigned count, struct server *srv);
+void conf_register(struct config *cfg, const struct conf_hook *hooks, unsigned count,
+                   struct server *srv);
 
-/* --- at the start -------------------------------------------------------------------------------- */
+/* --- at the start -------------------------------------------------------------------------- */
 
 enum { CONF_REASON_SIZE = 512, CONF_LINE_SIZE = 1024 };
 
 struct conf_failure {
-    bool cannot_open;            /* reason is all there is to say */
-    int line;                    /* 0: not about a line */
-    char text[CONF_LINE_SIZE];   /* the line, cut when longer */
+    bool cannot_open;          /* reason is all there is to say */
+    int line;                  /* 0: not about a line */
+    char text[CONF_LINE_SIZE]; /* the line, cut when longer */
     char reason[CONF_REASON_SIZE];
 };
 /* As redis-server writes it, to stderr before main() exits with 1. */
@@ -48,28 +51,31 @@ void conf_failure_print(const struct conf_failure *f, FILE *out);
 /* rename-command FROM TO (TO may be empty). NULL, or why not. */
 typedef const char *conf_rename_fn(struct bytes from, struct bytes to);
 
-/* The command line of the server: [file] [-] [--option value ...] [-], argv[0] left out of account. Options of
- * the command line come last and so win. cfg->file becomes the file's absolute path. rename NULL: rename-command is checked for
- * its form only. -errno: *f says what to print. */
-int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename, struct conf_failure *f);
+/* The command line of the server: [file] [-] [--option value ...] [-], argv[0] left out of account.
+ * Options of the command line come last and so win. cfg->file becomes the file's absolute path.
+ * rename NULL: rename-command is checked for its form only. -errno: *f says what to print. */
+int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename,
+              struct conf_failure *f);
 /* Text of a configuration file. Includes are opened only when may_include. */
 int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf_rename_fn *rename,
                    struct conf_failure *f);
 
-/* --- while it runs -------------------------------------------------------------------------------- */
+/* --- while it runs */
 
-/* CONFIG SET: count names, each followed by its value. All of them or none. 0; -EBUSY: not while data is loading; -EINVAL: err gets
- * the text, without the code. protected_too: options that need enable-protected-configs may be set. */
-int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too, bool loading,
-             struct conf_text *err);
-/* CONFIG GET: every option some pattern matches, once, under the name that matched (aliases are names too). Returns their
- * number; fn NULL: only counts. Hidden options are found by their full name only. */
+/* CONFIG SET: count names, each followed by its value. All of them or none. 0; -EBUSY: not while
+ * data is loading; -EINVAL: err gets the text, without the code. protected_too: options that need
+ * enable-protected-configs may be set. */
+int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too,
+             bool loading, struct conf_text *err);
+/* CONFIG GET: every option some pattern matches, once, under the name that matched (aliases are
+ * names too). Returns their number; fn NULL: only counts. Hidden options are found by their full
+ * name only. */
 int conf_get(const struct config *cfg, const struct bytes *patterns, int count,
              void (*fn)(void *arg, struct bytes name, struct bytes value), void *arg);
 /* True when the value of the option must not show in logs. */
 bool conf_is_sensitive(struct bytes name);
-/* CONFIG REWRITE into cfg->file. 0 or -errno; -ENOENT also when there is no file. force: options at their defaults are
- * written too. */
+/* CONFIG REWRITE into cfg->file. 0 or -errno; -ENOENT also when there is no file. force: options at
+ * their defaults are written too. */
 int conf_rewrite(const struct config *cfg, bool force);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration file, and the command line, which is text appended to it. A line is an option and its values, a directive
- * (include, rename-command), a comment or empty; the last line about an option wins. Reading stops at the first line that is
- * wrong: a server that guesses is worse than one that does not start.
+ * The configuration file, and the command line, which is text appended to it. A line is an option
+ * and its values, a directive (include, rename-command), a comment or empty; the last line about an
+ * option wins. Reading stops at the first line that is wrong: a server that guesses is worse than
+ * one that does not start.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -30,7 +31,7 @@ struct reader {
 
 static int text_read(struct reader *r, struct bytes text);
 
-/* --- failures -------------------------------------------------------------------------------------- */
+/* --- failures */
 
 void conf_failure_print(const struct conf_failure *f, FILE *out)
 {
@@ -39,7 +40,8 @@ void conf_failure_print(const struct conf_failure *f, FILE *out)
         return;
     }
     fprintf(out, "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\n");
-    if (f->line) fprintf(out, "Reading the configuration file, at line %d\n>>> '%s'\n", f->line, f->text);
+    if (f->line)
+        fprintf(out, "Reading the configuration file, at line %d\n>>> '%s'\n", f->line, f->text);
     fprintf(out, "%s\n", f->reason);
 }
 
@@ -52,12 +54,12 @@ static int fail(struct reader *r, const char *why)
 static int fail_open(struct reader *r, const char *path, int error)
 {
     r->failure->cannot_open = true;
-    snprintf(r->failure->reason, sizeof r->failure->reason, "Fatal error, can't open config file '%s': %s", path,
-             strerror(error));
+    snprintf(r->failure->reason, sizeof r->failure->reason,
+             "Fatal error, can't open config file '%s': %s", path, strerror(error));
     return -error;
 }
 
-/* --- files ------------------------------------------------------------------------------------------ */
+/* --- files */
 
 static int fd_read(int fd, struct conf_text *out)
 {
@@ -88,12 +90,13 @@ static int files_read(struct reader *r, const char *path, struct conf_text *out)
     glob_t found;
     if (glob(path, 0, NULL, &found) != 0) return 0;
     int rc = 0;
-    for (size_t i = 0; i < found.gl_pathc && rc == 0; i++) rc = file_read(r, found.gl_pathv[i], out);
+    for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
+        rc = file_read(r, found.gl_pathv[i], out);
     globfree(&found);
     return rc;
 }
 
-/* --- directives --------------------------------------------------------------------------------------- */
+/* --- directives */
 
 static int include_apply(struct reader *r, const char *path)
 {
@@ -131,7 +134,8 @@ static int directive_apply(struct reader *r, const struct conf_args *a)
     if (bytes_is_word(name, "include") && a->argc == 2) return include_apply(r, a->argv[1].p);
     if (bytes_is_word(name, "rename-command") && a->argc == 3) return rename_apply(r, a);
     if (bytes_is_word(name, "user") && a->argc >= 2) return fail(r, "'user' is not supported yet");
-    if (bytes_is_word(name, "loadmodule") && a->argc >= 2) return fail(r, "'loadmodule' is not supported yet");
+    if (bytes_is_word(name, "loadmodule") && a->argc >= 2)
+        return fail(r, "'loadmodule' is not supported yet");
     if (memchr(name.p, '.', name.n)) return fail(r, "options of modules are not supported yet");
     if (bytes_is_word(name, "sentinel"))
         return fail(r, a->argc > 1 ? "sentinel directive while not in sentinel mode"
@@ -147,7 +151,8 @@ static int option_apply(struct reader *r, const struct conf_option *o, const str
     if (!multi && a->argc != 2) return fail(r, "wrong number of arguments");
     if (multi && a->argc == 2 && a->argv[1].n) { /* --save "900 1 300 10" */
         struct conf_args words;
-        if (conf_split(a->argv[1], &words) < 0) return fail(r, "Unbalanced quotes in configuration line");
+        if (conf_split(a->argv[1], &words) < 0)
+            return fail(r, "Unbalanced quotes in configuration line");
         changed = conf_option_set(r->cfg, o, words.argv, words.argc, err);
         conf_args_free(&words);
     } else {
@@ -156,7 +161,7 @@ static int option_apply(struct reader *r, const struct conf_option *o, const str
     return changed < 0 ? fail(r, err) : 0;
 }
 
-/* --- lines ---------------------------------------------------------------------------------------------- */
+/* --- lines */
 
 static struct bytes trimmed(struct bytes b)
 {
@@ -212,7 +217,7 @@ int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf
     return rc;
 }
 
-/* --- the command line -------------------------------------------------------------------------------------- */
+/* --- the command line */
 
 /* "--port" is one word, and its values follow; "--port 6380" is complete. */
 static bool has_value_inside(const char *option)
@@ -224,9 +229,11 @@ static bool has_value_inside(const char *option)
     return yes;
 }
 
-/* Words to lines. An option takes all words up to the next that begins with "--", and at least one, so that values may begin
- * with dashes; only --save may go without, which old scripts rely on: it means --save "". */
-static void arguments_to_text(int argc, char *const *argv, int first, struct conf_text *out, bool *from_stdin)
+/* Words to lines. An option takes all words up to the next that begins with "--", and at least one,
+ * so that values may begin with dashes; only --save may go without, which old scripts rely on: it
+ * means --save "". */
+static void arguments_to_text(int argc, char *const *argv, int first, struct conf_text *out,
+                              bool *from_stdin)
 {
     bool complete = true;
     for (int i = first; i < argc; i++) {
@@ -278,7 +285,8 @@ static int logfile_try(struct config *cfg, struct conf_failure *f)
     return -error;
 }
 
-int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename, struct conf_failure *f)
+int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename,
+              struct conf_failure *f)
 {
     *f = (struct conf_failure){0};
     struct reader r = {.cfg = cfg, .failure = f};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * CONFIG REWRITE: the file as it stands, with the values of now. Comments, order and lines of directives stay; an option's line is
- * replaced where it is; an option that has left its default and has no line gets one at the end, below a signature; a line
- * too many about an option becomes an empty one, and runs of empty lines become one.
+ * CONFIG REWRITE: the file as it stands, with the values of now. Comments, order and lines of
+ * directives stay; an option's line is replaced where it is; an option that has left its default
+ * and has no line gets one at the end, below a signature; a line too many about an option becomes
+ * an empty one, and runs of empty lines become one.
  *
- * The new text goes to a temporary file beside the old one, which takes its place only when it is complete and on disk.
+ * The new text goes to a temporary file beside the old one, which takes its place only when it is
+ * complete and on disk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,12 +43,13 @@ static void line_append(struct rewrite *rw, struct line line)
     rw->lines[rw->count++] = line;
 }
 
-/* --- the old file ---------------------------------------------------------------------------------------- */
+/* --- the old file */
 
 static bool is_directive(struct bytes name)
 {
-    return bytes_is_word(name, "include") || bytes_is_word(name, "rename-command") || bytes_is_word(name, "user") ||
-           bytes_is_word(name, "loadmodule") || bytes_is_word(name, "sentinel");
+    return bytes_is_word(name, "include") || bytes_is_word(name, "rename-command") ||
+           bytes_is_word(name, "user") || bytes_is_word(name, "loadmodule") ||
+           bytes_is_word(name, "sentinel");
 }
 
 static void old_line_add(struct rewrite *rw, struct bytes text)
@@ -91,7 +94,7 @@ static int old_file_read(struct rewrite *rw, const char *path, mode_t *mode)
     return rc;
 }
 
-/* --- the new values ----------------------------------------------------------------------------------------- */
+/* --- the new values */
 
 static void line_put(void *arg, const char *text, bool must_write)
 {
@@ -110,7 +113,9 @@ static void line_put(void *arg, const char *text, bool must_write)
         line_append(rw, (struct line){.text = conf_text_copy(BYTES(SIGNATURE))});
         rw->signed_ = true;
     }
-    line_append(rw, (struct line){.text = conf_text_copy(bytes_of_str(text)), .option = rw->option, .used = true});
+    line_append(rw, (struct line){.text = conf_text_copy(bytes_of_str(text)),
+                                  .option = rw->option,
+                                  .used = true});
 }
 
 static void text_make(const struct rewrite *rw, struct conf_text *out)
@@ -125,7 +130,7 @@ static void text_make(const struct rewrite *rw, struct conf_text *out)
     }
 }
 
-/* --- the new file ------------------------------------------------------------------------------------------ */
+/* --- the new file */
 
 static int all_write(int fd, struct bytes b)
 {
@@ -141,8 +146,9 @@ static int all_write(int fd, struct bytes b)
 static int folder_sync(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? conf_text_copy(bytes_of(path, slash == path ? 1 : (size_t)(slash - path)))
-                         : conf_text_copy(BYTES("."));
+    char *folder = slash
+                       ? conf_text_copy(bytes_of(path, slash == path ? 1 : (size_t)(slash - path)))
+                       : conf_text_copy(BYTES("."));
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = fd < 0 || fsync(fd) < 0 ? -errno : 0;
     if (fd >= 0) close(fd);

@@ -8,7 +8,7 @@
 
 #include "server/mem.h"
 
-/* --- text ---------------------------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------------------------- */
 
 static void *grown(void *p, size_t size)
 {
@@ -23,7 +23,10 @@ void conf_text_free(struct conf_text *t)
     *t = (struct conf_text){0};
 }
 
-void conf_text_clear(struct conf_text *t) { t->n = 0; }
+void conf_text_clear(struct conf_text *t)
+{
+    t->n = 0;
+}
 
 /* Room for n more bytes and the NUL. */
 static void reserve(struct conf_text *t, size_t n)
@@ -41,7 +44,10 @@ void conf_text_add(struct conf_text *t, struct bytes b)
     t->p[t->n] = 0;
 }
 
-void conf_text_add_str(struct conf_text *t, const char *s) { conf_text_add(t, bytes_of_str(s)); }
+void conf_text_add_str(struct conf_text *t, const char *s)
+{
+    conf_text_add(t, bytes_of_str(s));
+}
 
 void conf_text_printf(struct conf_text *t, const char *fmt, ...)
 {
@@ -77,7 +83,7 @@ char *conf_text_copy(struct bytes b)
     return s;
 }
 
-/* --- words --------------------------------------------------------------------------------------- */
+/* --- words --------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {
@@ -87,7 +93,10 @@ static int hex_digit(char c)
     return -1;
 }
 
-static bool is_space(char c) { return isspace((unsigned char)c) != 0; }
+static bool is_space(char c)
+{
+    return isspace((unsigned char)c) != 0;
+}
 
 /* One escape of a double-quoted word; p stands at the backslash. Returns where to go on. */
 static const char *escape_read(const char *p, char *out)
@@ -101,7 +110,8 @@ static const char *escape_read(const char *p, char *out)
     return p + 2;
 }
 
-/* Reads from p (not a space) to the end of the word; NULL: the quotes are not balanced. *to grows behind what it writes. */
+/* Reads from p (not a space) to the end of the word; NULL: the quotes are not balanced. *to grows
+ * behind what it writes. */
 static const char *word_read(const char *p, char **to)
 {
     char *w = *to, quote = 0;

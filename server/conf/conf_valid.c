@@ -6,7 +6,10 @@
 
 #include "server/conf/option.h"
 
-static bool has_slash(const char *s) { return strchr(s, '/') || strchr(s, '\\'); }
+static bool has_slash(const char *s)
+{
+    return strchr(s, '/') || strchr(s, '\\');
+}
 
 bool conf_valid_dbfilename(const char *value, char *err)
 {
@@ -55,8 +58,8 @@ bool conf_valid_hostname(const char *value, char *err)
 /* Text with variables in braces: each must be known, and something must be left to show. */
 bool conf_valid_proc_title(const char *value, char *err)
 {
-    static const char *const known[] = {"title",     "listen-addr", "server-mode", "port",
-                                        "tls-port",  "unixsocket",  "config-file"};
+    static const char *const known[] = {"title",    "listen-addr", "server-mode", "port",
+                                        "tls-port", "unixsocket",  "config-file"};
     bool ok = false;
     for (const char *p = value; *p; p++) {
         if (!isspace((unsigned char)*p)) ok = true;
@@ -68,7 +71,8 @@ bool conf_valid_proc_title(const char *value, char *err)
         const char *end = strchr(p, '}');
         bool found = false;
         for (size_t i = 0; end && i < sizeof known / sizeof *known; i++)
-            found = found || bytes_equal(bytes_of(p + 1, (size_t)(end - p - 1)), bytes_of_str(known[i]));
+            found = found ||
+                    bytes_equal(bytes_of(p + 1, (size_t)(end - p - 1)), bytes_of_str(known[i]));
         if (!found) {
             ok = false;
             break;

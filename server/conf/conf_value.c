@@ -20,11 +20,17 @@ void conf_error(char *err, const char *fmt, ...)
     va_end(ap);
 }
 
-/* --- fields -------------------------------------------------------------------------------------- */
+/* --- fields -------------------------------------------------------------------------------- */
 
-static void *field_of(struct config *cfg, const struct conf_option *o) { return (char *)cfg + o->offset; }
+static void *field_of(struct config *cfg, const struct conf_option *o)
+{
+    return (char *)cfg + o->offset;
+}
 
-static char **text_field(struct config *cfg, const struct conf_option *o) { return field_of(cfg, o); }
+static char **text_field(struct config *cfg, const struct conf_option *o)
+{
+    return field_of(cfg, o);
+}
 
 static int64_t number_get(const struct config *cfg, const struct conf_option *o)
 {
@@ -65,16 +71,19 @@ static void text_put(struct config *cfg, const struct conf_option *o, const char
     free(old);
 }
 
-static bool texts_equal(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+static bool texts_equal(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
 
-/* --- amounts of memory ----------------------------------------------------------------------------- */
+/* --- amounts of memory */
 
 static const struct {
     const char *suffix;
     int64_t bytes;
 } units[] = {
-    {"", 1},           {"b", 1},           {"k", 1000},       {"kb", 1 << 10},
-    {"m", 1000000},    {"mb", 1 << 20},    {"g", 1000000000}, {"gb", 1 << 30},
+    {"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
+    {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30},
 };
 
 int64_t conf_bytes_parse(const char *text)
@@ -100,7 +109,7 @@ void conf_bytes_format(char *out, int64_t bytes)
     snprintf(out, 32, "%lld%s", (long long)bytes, suffixes[i]);
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading */
 
 static int number_set(struct config *cfg, const struct conf_option *o, int64_t v)
 {
@@ -119,7 +128,8 @@ static int bool_set(struct config *cfg, const struct conf_option *o, struct byte
     return number_set(cfg, o, yes);
 }
 
-static int string_set(struct config *cfg, const struct conf_option *o, struct bytes value, char *err)
+static int string_set(struct config *cfg, const struct conf_option *o, struct bytes value,
+                      char *err)
 {
     if (memchr(value.p, 0, value.n)) {
         conf_error(err, "argument must not contain NUL bytes");
@@ -136,7 +146,8 @@ static void words_list(const struct conf_word *w, char *err)
 {
     struct conf_text text = {0};
     conf_text_add_str(&text, "argument(s) must be one of the following: ");
-    for (const char *comma = ""; w->word; w++, comma = ", ") conf_text_printf(&text, "%s%s", comma, w->word);
+    for (const char *comma = ""; w->word; w++, comma = ", ")
+        conf_text_printf(&text, "%s%s", comma, w->word);
     conf_error(err, "%s", text.p);
     conf_text_free(&text);
 }
@@ -147,7 +158,8 @@ static const struct conf_word *word_find(const struct conf_word *w, struct bytes
     return w->word ? w : NULL;
 }
 
-static int enum_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err)
+static int enum_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
+                    int argc, char *err)
 {
     int sum = 0;
     bool known = argc == 1 || (argc > 1 && (o->flags & CONF_MULTI));
@@ -206,7 +218,8 @@ static bool number_parse(const struct conf_option *o, struct bytes value, int64_
     return false;
 }
 
-static int number_set_text(struct config *cfg, const struct conf_option *o, struct bytes value, char *err)
+static int number_set_text(struct config *cfg, const struct conf_option *o, struct bytes value,
+                           char *err)
 {
     int64_t v;
     if (!number_parse(o, value, &v, err)) return -1;
@@ -216,8 +229,8 @@ static int number_set_text(struct config *cfg, const struct conf_option *o, stru
     }
     if (v < o->min || v > o->max) {
         if (o->unit == UNIT_OCTAL)
-            conf_error(err, "argument must be between %llo and %llo inclusive", (unsigned long long)o->min,
-                       (unsigned long long)o->max);
+            conf_error(err, "argument must be between %llo and %llo inclusive",
+                       (unsigned long long)o->min, (unsigned long long)o->max);
         else
             conf_error(err, "argument must be between %lld and %lld inclusive", (long long)o->min,
                        (long long)o->max);
@@ -226,7 +239,8 @@ static int number_set_text(struct config *cfg, const struct conf_option *o, stru
     return number_set(cfg, o, v);
 }
 
-static int value_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err)
+static int value_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
+                     int argc, char *err)
 {
     if (o->type == CONF_SPECIAL) return o->special->set(cfg, argv, argc, err);
     if (o->type == CONF_ENUM) return enum_set(cfg, o, argv, argc, err);
@@ -249,7 +263,8 @@ static void words_join(const struct bytes *argv, int argc, struct conf_text *out
     }
 }
 
-int conf_option_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err)
+int conf_option_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
+                    int argc, char *err)
 {
     err[0] = 0;
     int changed = value_set(cfg, o, argv, argc, err);
@@ -262,7 +277,7 @@ int conf_option_set(struct config *cfg, const struct conf_option *o, const struc
     return -1;
 }
 
-/* --- showing --------------------------------------------------------------------------------------- */
+/* --- showing */
 
 static void words_show(const struct conf_option *o, int value, struct conf_text *out)
 {
@@ -300,7 +315,8 @@ void conf_option_get(const struct config *cfg, const struct conf_option *o, stru
     }
 }
 
-void conf_option_lines(const struct config *cfg, const struct conf_option *o, conf_line_fn *fn, void *arg)
+void conf_option_lines(const struct config *cfg, const struct conf_option *o, conf_line_fn *fn,
+                       void *arg)
 {
     if (o->type == CONF_SPECIAL) {
         o->special->lines(cfg, o->name, fn, arg);
@@ -334,7 +350,7 @@ void conf_settle(struct config *cfg)
     if (cfg->repl_backlog_size < 16384) cfg->repl_backlog_size = 16384;
 }
 
-/* --- defaults -------------------------------------------------------------------------------------- */
+/* --- defaults */
 
 void conf_option_reset(struct config *cfg, const struct conf_option *o)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration file: any text must be read or refused, and what was read must be shown again. Includes are not opened, and
- * the working directory is not the fuzzer's to change: lines about dir are made harmless first.
+ * The configuration file: any text must be read or refused, and what was read must be shown again.
+ * Includes are not opened, and the working directory is not the fuzzer's to change: lines about dir
+ * are made harmless first.
  */
 #include <stdlib.h>
 
@@ -11,12 +12,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static size_t shown;
 
-static void show(void *arg, struct bytes name, struct bytes value) { shown += name.n + value.n; }
+static void show(void *arg, struct bytes name, struct bytes value)
+{
+    shown += name.n + value.n;
+}
 
 static void no_chdir(char *text, size_t n)
 {
     for (size_t i = 0; i + 3 <= n; i++)
-        if ((text[i] | 32) == 'd' && (text[i + 1] | 32) == 'i' && (text[i + 2] | 32) == 'r') text[i] = 'x';
+        if ((text[i] | 32) == 'd' && (text[i + 1] | 32) == 'i' && (text[i + 2] | 32) == 'r')
+            text[i] = 'x';
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
