@@ -76,7 +76,7 @@ void cmd_command_docs(struct call *c)
     reply_defer_map(c->out, mark, count);
 }
 
-/* --- COMMAND LIST */
+/* --- COMMAND LIST -------------------------------------------------------------------------- */
 
 struct filter {
     enum { FILTER_NONE, FILTER_CATEGORY, FILTER_PATTERN, FILTER_MODULE } by;
@@ -132,7 +132,7 @@ void cmd_command_list(struct call *c)
     reply_defer_array(c->out, mark, count);
 }
 
-/* --- COMMAND GETKEYS */
+/* --- COMMAND GETKEYS ----------------------------------------------------------------------- */
 
 /* The command a whole call names; NULL: none, or a container with an unknown subcommand. */
 static const struct command *called(const struct bytes *argv, int argc)

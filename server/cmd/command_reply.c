@@ -6,7 +6,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* --- words for bits */
+/* --- words for bits ------------------------------------------------------------------------ */
 
 struct word {
     uint32_t bit;
@@ -101,7 +101,7 @@ uint32_t command_category(struct bytes name)
     return 0;
 }
 
-/* --- INFO */
+/* --- INFO ---------------------------------------------------------------------------------- */
 
 static void pair_str(struct reply *out, const char *name, const char *value)
 {
@@ -195,7 +195,7 @@ void command_reply_info(struct reply *out, const struct command *cmd)
     for (unsigned i = 0; i < cmd->sub_count; i++) command_reply_info(out, &cmd->subs[i]);
 }
 
-/* --- DOCS */
+/* --- DOCS ---------------------------------------------------------------------------------- */
 
 static void reply_args(struct reply *out, const struct command_arg *args, unsigned count)
 {

@@ -60,7 +60,7 @@ int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *r
 int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf_rename_fn *rename,
                    struct conf_failure *f);
 
-/* --- while it runs */
+/* --- while it runs ------------------------------------------------------------------------- */
 
 /* CONFIG SET: count names, each followed by its value. All of them or none. 0; -EBUSY: not while
  * data is loading; -EINVAL: err gets the text, without the code. protected_too: options that need

@@ -31,7 +31,7 @@ struct reader {
 
 static int text_read(struct reader *r, struct bytes text);
 
-/* --- failures */
+/* --- failures ------------------------------------------------------------------------------ */
 
 void conf_failure_print(const struct conf_failure *f, FILE *out)
 {
@@ -59,7 +59,7 @@ static int fail_open(struct reader *r, const char *path, int error)
     return -error;
 }
 
-/* --- files */
+/* --- files --------------------------------------------------------------------------------- */
 
 static int fd_read(int fd, struct conf_text *out)
 {
@@ -96,7 +96,7 @@ static int files_read(struct reader *r, const char *path, struct conf_text *out)
     return rc;
 }
 
-/* --- directives */
+/* --- directives ---------------------------------------------------------------------------- */
 
 static int include_apply(struct reader *r, const char *path)
 {
@@ -161,7 +161,7 @@ static int option_apply(struct reader *r, const struct conf_option *o, const str
     return changed < 0 ? fail(r, err) : 0;
 }
 
-/* --- lines */
+/* --- lines --------------------------------------------------------------------------------- */
 
 static struct bytes trimmed(struct bytes b)
 {
@@ -217,7 +217,7 @@ int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf
     return rc;
 }
 
-/* --- the command line */
+/* --- the command line ---------------------------------------------------------------------- */
 
 /* "--port" is one word, and its values follow; "--port 6380" is complete. */
 static bool has_value_inside(const char *option)

@@ -43,7 +43,7 @@ static void line_append(struct rewrite *rw, struct line line)
     rw->lines[rw->count++] = line;
 }
 
-/* --- the old file */
+/* --- the old file -------------------------------------------------------------------------- */
 
 static bool is_directive(struct bytes name)
 {
@@ -94,7 +94,7 @@ static int old_file_read(struct rewrite *rw, const char *path, mode_t *mode)
     return rc;
 }
 
-/* --- the new values */
+/* --- the new values ------------------------------------------------------------------------ */
 
 static void line_put(void *arg, const char *text, bool must_write)
 {
@@ -130,7 +130,7 @@ static void text_make(const struct rewrite *rw, struct conf_text *out)
     }
 }
 
-/* --- the new file */
+/* --- the new file -------------------------------------------------------------------------- */
 
 static int all_write(int fd, struct bytes b)
 {

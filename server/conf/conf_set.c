@@ -11,7 +11,7 @@
 #include "server/conf/option.h"
 #include "server/ds/glob.h"
 
-/* --- CONFIG SET */
+/* --- CONFIG SET ---------------------------------------------------------------------------- */
 
 struct setting {
     const struct conf_option *option;
@@ -172,7 +172,7 @@ int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool prot
     return rc;
 }
 
-/* --- CONFIG GET */
+/* --- CONFIG GET ---------------------------------------------------------------------------- */
 
 enum { NAMES_MAX = 512 };
 

@@ -126,7 +126,7 @@ static void save_reset(struct config *cfg)
 
 const struct conf_special conf_special_save = {save_set, save_get, save_lines, save_reset};
 
-/* --- client-output-buffer-limit */
+/* --- client-output-buffer-limit ------------------------------------------------------------ */
 
 static const struct output_limit initial_limits[OUTPUT_CLASS_COUNT] = {
     {0, 0, 0}, {256 << 20, 64 << 20, 60}, {32 << 20, 8 << 20, 60}};
@@ -194,7 +194,7 @@ static void limit_reset(struct config *cfg)
 const struct conf_special conf_special_output_limit = {limit_set, limit_get, limit_lines,
                                                        limit_reset};
 
-/* --- oom-score-adj-values */
+/* --- oom-score-adj-values ------------------------------------------------------------------ */
 
 static const int initial_scores[] = {0, 200, 800};
 
@@ -236,7 +236,7 @@ static void scores_reset(struct config *cfg)
 const struct conf_special conf_special_oom_score = {scores_set, scores_get, scores_lines,
                                                     scores_reset};
 
-/* --- notify-keyspace-events */
+/* --- notify-keyspace-events ---------------------------------------------------------------- */
 
 /* In the order they are shown; A stands for those before K, but not for key misses (m), which would
  * be told of all reads. */
@@ -306,7 +306,7 @@ static void events_reset(struct config *cfg)
 const struct conf_special conf_special_events = {events_set, events_get, events_lines,
                                                  events_reset};
 
-/* --- bind */
+/* --- bind ---------------------------------------------------------------------------------- */
 
 static const char *const initial_bind[] = {"*", "-::*"};
 
@@ -364,7 +364,7 @@ static void bind_reset(struct config *cfg)
 
 const struct conf_special conf_special_bind = {bind_set, bind_get, bind_lines, bind_reset};
 
-/* --- replicaof */
+/* --- replicaof ----------------------------------------------------------------------------- */
 
 static void replicaof_reset(struct config *cfg)
 {
@@ -407,7 +407,7 @@ static void replicaof_lines(const struct config *cfg, const char *name, conf_lin
 const struct conf_special conf_special_replicaof = {replicaof_set, replicaof_get, replicaof_lines,
                                                     replicaof_reset};
 
-/* --- latency-tracking-info-percentiles */
+/* --- latency-tracking-info-percentiles ----------------------------------------------------- */
 
 static int percentiles_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
 {

@@ -28,7 +28,7 @@ static int done(void **state)
     return 0;
 }
 
-/* --- helpers */
+/* --- helpers ------------------------------------------------------------------------------- */
 
 static char got[1024];
 
@@ -84,7 +84,7 @@ static const char *load(const char *text)
     return rc == 0 ? "" : got;
 }
 
-/* --- words */
+/* --- words --------------------------------------------------------------------------------- */
 
 static void test_unbalanced_quotes_are_refused(void **state)
 {
@@ -140,7 +140,7 @@ static void test_quoting_is_undone_by_splitting(void **state)
     conf_text_free(&t);
 }
 
-/* --- the table */
+/* --- the table ----------------------------------------------------------------------------- */
 
 static void test_names_are_unique_and_found_in_any_case(void **state)
 {
@@ -187,7 +187,7 @@ static void test_every_option_accepts_what_it_shows(void **state)
     }
 }
 
-/* --- values */
+/* --- values -------------------------------------------------------------------------------- */
 
 static void test_amounts_of_memory_know_both_kinds_of_units(void **state)
 {
@@ -319,7 +319,7 @@ static void test_nul_bytes_do_not_get_into_texts(void **state)
         "CONFIG SET failed (possibly related to argument 'bind') - wrong number of arguments");
 }
 
-/* --- CONFIG GET and SET */
+/* --- CONFIG GET and SET -------------------------------------------------------------------- */
 
 static void test_get_shows_each_name_once(void **state)
 {
@@ -393,7 +393,7 @@ static void test_protection_and_loading_hold_options_back(void **state)
     assert_string_equal(set_as("appendonly no", true, true), "loading");
 }
 
-/* --- files */
+/* --- files --------------------------------------------------------------------------------- */
 
 static void test_a_wrong_line_is_named(void **state)
 {

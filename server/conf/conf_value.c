@@ -76,7 +76,7 @@ static bool texts_equal(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* --- amounts of memory */
+/* --- amounts of memory --------------------------------------------------------------------- */
 
 static const struct {
     const char *suffix;
@@ -109,7 +109,7 @@ void conf_bytes_format(char *out, int64_t bytes)
     snprintf(out, 32, "%lld%s", (long long)bytes, suffixes[i]);
 }
 
-/* --- reading */
+/* --- reading ------------------------------------------------------------------------------- */
 
 static int number_set(struct config *cfg, const struct conf_option *o, int64_t v)
 {
@@ -277,7 +277,7 @@ int conf_option_set(struct config *cfg, const struct conf_option *o, const struc
     return -1;
 }
 
-/* --- showing */
+/* --- showing ------------------------------------------------------------------------------- */
 
 static void words_show(const struct conf_option *o, int value, struct conf_text *out)
 {
@@ -350,7 +350,7 @@ void conf_settle(struct config *cfg)
     if (cfg->repl_backlog_size < 16384) cfg->repl_backlog_size = 16384;
 }
 
-/* --- defaults */
+/* --- defaults ------------------------------------------------------------------------------ */
 
 void conf_option_reset(struct config *cfg, const struct conf_option *o)
 {
