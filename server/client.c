@@ -348,12 +348,13 @@ void client_flush(struct client *cl)
     struct worker *w = cl->w;
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
-    if (bytes) {
+    /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
+    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR)))) check_output(cl);
+    if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
         w->stats.net_out += bytes;
         w->stats.writes++;
         cl->net_out += bytes;
         if (push_chunks(cl, reply_take_chunks(&cl->out)) != 0) client_close_soon(cl);
-        else if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR)))) check_output(cl);
     }
     settle_input(cl);
     if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);

@@ -94,6 +94,16 @@ static bool runs_in_multi(const struct command *cmd)
     return h == cmd_exec || h == cmd_discard || h == cmd_multi || h == cmd_watch || h == cmd_quit || h == cmd_reset;
 }
 
+/* Over maxmemory these are refused: commands that may need more, and inside MULTI whatever would be queued. */
+static bool needs_memory(const struct client *cl, const struct command *cmd)
+{
+    if (cmd->flags & CMD_DENYOOM) return true;
+    if (!(cl->flags & CLIENT_MULTI)) return false;
+    cmd_handler *h = cmd->handler;
+    if (h == cmd_exec) return multi_needs_memory(cl);
+    return h != cmd_discard && h != cmd_quit && h != cmd_reset;
+}
+
 /* The checks that a plain command of an authenticated client outside of MULTI passes at a glance. NULL: go on. */
 static const char *why_refused(struct worker *w, struct client *cl, const struct command *cmd, char *text, size_t size)
 {
@@ -107,6 +117,8 @@ static const char *why_refused(struct worker *w, struct client *cl, const struct
     }
     if (!(cl->flags & CLIENT_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return "NOAUTH Authentication required.";
     if ((cl->flags & CLIENT_MULTI) && (cmd->flags & CMD_NO_MULTI)) return "ERR Command not allowed inside a transaction";
+    if (cfg->maxmemory && demi_mem_used() > (size_t)cfg->maxmemory && needs_memory(cl, cmd))
+        return "OOM command not allowed when used memory > 'maxmemory'.";
     if ((cl->flags & CLIENT_PUBSUB) && cl->out.proto == 2 && !allowed_while_subscribed(cmd)) {
         snprintf(text, size,
                  "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -159,7 +171,8 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
         return EXEC_DONE;
     }
     const uint32_t plain = CLIENT_AUTHENTICATED;
-    if (unlikely((cl->flags & (CLIENT_AUTHENTICATED | CLIENT_MULTI | CLIENT_PUBSUB)) != plain || (cmd->flags & CMD_PROTECTED))) {
+    if (unlikely((cl->flags & (CLIENT_AUTHENTICATED | CLIENT_MULTI | CLIENT_PUBSUB)) != plain || (cmd->flags & CMD_PROTECTED) ||
+                 w->srv->config->maxmemory)) {
         const char *why = why_refused(w, cl, cmd, text, sizeof text);
         if (why) {
             refuse(w, cl, cmd, why);

@@ -118,7 +118,7 @@ int listen_open(struct server *srv, char *err, size_t size)
             int rc = open_address(srv, cfg->bind[i], (int)cfg->port, err, size);
             if (rc) return rc;
         }
-        if (srv->listener_count == opened) {
+        if (cfg->bind_count && srv->listener_count == opened) {
             if (!err[0]) snprintf(err, size, "no address to listen on");
             return -EADDRNOTAVAIL;
         }

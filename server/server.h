@@ -187,6 +187,7 @@ size_t blocked_timed_count(const struct worker *w);     /* those with a deadline
 void multi_free(struct client *cl);               /* discards the queue and unwatches */
 void multi_queue(struct client *cl, const struct command *cmd, const struct bytes *argv, int argc);
 bool multi_writes(const struct client *cl);       /* a queued command writes */
+bool multi_needs_memory(const struct client *cl); /* one is refused over maxmemory */
 size_t multi_count(const struct client *cl);
 size_t multi_memory(const struct client *cl);
 size_t multi_watched(const struct client *cl);

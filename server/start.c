@@ -84,6 +84,10 @@ int server_start(struct server *srv, const struct server_options *o)
     char why[512] = "";
     err = listen_open(srv, why, sizeof why);
     if (err) server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (tcp), aborting. %s", (long long)srv->config->port, why);
+    if (!err && srv->listener_count == 0) {
+        server_log(srv, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
+        return -EADDRNOTAVAIL;
+    }
     return err;
 }
 

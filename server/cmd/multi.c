@@ -252,6 +252,7 @@ bool multi_writes(const struct client *cl)
 {
     return cl->multi && (cl->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
+bool multi_needs_memory(const struct client *cl) { return cl->multi && (cl->multi->flags & CMD_DENYOOM); }
 size_t multi_count(const struct client *cl) { return cl->multi ? cl->multi->count : 0; }
 size_t multi_memory(const struct client *cl) { return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0; }
 size_t multi_watched(const struct client *cl) { return cl->multi ? cl->multi->watched_count : 0; }
