@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many connections at once, all bytes checked: clients push pieces of random sizes, a server pushes back what it pops without waiting for
- * anything and frees at once, everything in one batch loop. Sizes come from a seed.
+ * Many connections at once, all bytes checked: clients push pieces of random sizes, a server pushes
+ * back what it pops without waiting for anything and frees at once, everything in one batch loop.
+ * Sizes come from a seed.
  */
 #include "demi/ext.h"
 #include "demi/libos.h"
@@ -122,15 +123,12 @@ static void step(demi_qresult_t *qr)
         start_pop(c->qd, c);
         send_more(c);
         break;
-    case DEMI_OPC_PUSH:
-        send_more(c);
-        break;
+    case DEMI_OPC_PUSH: send_more(c); break;
     case DEMI_OPC_POP:
         if (c) client_popped(c, &qr->qr_value.sga);
         else server_popped(qr->qr_qd, &qr->qr_value.sga);
         break;
-    default:
-        fail_msg("opcode %d, errno %d", (int)qr->qr_opcode, (int)qr->qr_ret);
+    default: fail_msg("opcode %d, errno %d", (int)qr->qr_opcode, (int)qr->qr_ret);
     }
 }
 
@@ -151,7 +149,8 @@ static void test_every_byte_comes_back_on_every_connection(void **state)
     assert_int_equal(demi_accept(&qt, listener), 0);
     for (int i = 0; i < CLIENTS; i++) {
         assert_int_equal(demi_socket(&clients[i].qd, AF_INET, SOCK_STREAM, 0), 0);
-        assert_int_equal(demi_connect(&qt, clients[i].qd, (struct sockaddr *)&addr, sizeof addr), 0);
+        assert_int_equal(demi_connect(&qt, clients[i].qd, (struct sockaddr *)&addr, sizeof addr),
+                         0);
         demi_set_data(qt, &clients[i]);
     }
     while (finished < CLIENTS) {
@@ -166,6 +165,7 @@ static void test_every_byte_comes_back_on_every_connection(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte_comes_back_on_every_connection)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_byte_comes_back_on_every_connection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

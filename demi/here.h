@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the calls of demi/ share: the thread's runtime or ENOSYS, a queue or EBADF, and the turn of the sign. Not installed.
+ * What the calls of demi/ share: the thread's runtime or ENOSYS, a queue or EBADF, and the turn of
+ * the sign. Not installed.
  */
 #ifndef DEMI_HERE_H
 #define DEMI_HERE_H
@@ -14,7 +15,10 @@
 
 #include <errno.h>
 
-static inline void restore_errno(const int *before) { errno = *before; }
+static inline void restore_errno(const int *before)
+{
+    errno = *before;
+}
 
 /* errno is the caller's: whatever happens until the end of the block, it stays what it was. */
 #define KEEP_ERRNO() int errno_before __attribute__((cleanup(restore_errno), unused)) = errno
@@ -31,7 +35,8 @@ static inline void restore_errno(const int *before) { errno = *before; }
     if (unlikely(!q)) return EBADF
 
 /* Ends a start: err is what the queue said. On 0 the token is handed out. */
-static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt, demi_qtoken_t *qt_out)
+static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt,
+                          demi_qtoken_t *qt_out)
 {
     if (unlikely(err)) {
         op_drop(&rt->ops, op);

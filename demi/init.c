@@ -2,8 +2,9 @@
  *
  * Start and end of a thread's library OS, its options and counters.
  *
- * Without LIBOS and without CONFIG_PATH a program gets kernel sockets: nothing has to be set up. A configuration that is
- * named must be there and be well-formed. The libos named may also stand in the file ("libos: posix").
+ * Without LIBOS and without CONFIG_PATH a program gets kernel sockets: nothing has to be set up. A
+ * configuration that is named must be there and be well-formed. The libos named may also stand in
+ * the file ("libos: posix").
  */
 #include "demi/here.h"
 
@@ -55,8 +56,14 @@ int demi_init_with(const char *name, const char *config_path)
     return err;
 }
 
-int demi_init(const struct demi_args *args) { return demi_init_with(NULL, NULL); }
-int demi_init_argv(int argc, char *const argv[]) { return demi_init_with(NULL, NULL); }
+int demi_init(const struct demi_args *args)
+{
+    return demi_init_with(NULL, NULL);
+}
+int demi_init_argv(int argc, char *const argv[])
+{
+    return demi_init_with(NULL, NULL);
+}
 
 int demi_exit(void)
 {

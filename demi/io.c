@@ -2,8 +2,9 @@
  *
  * Push and pop, and the arrays they carry.
  *
- * An array's sga_buf is a struct buf. A caller may move sgaseg_buf forward and shorten sgaseg_len before a push; a segment that reaches outside
- * of its buffer is refused. A push takes a reference (or a pin), so the caller may free at once.
+ * An array's sga_buf is a struct buf. A caller may move sgaseg_buf forward and shorten sgaseg_len
+ * before a push; a segment that reaches outside of its buffer is refused. A push takes a reference
+ * (or a pin), so the caller may free at once.
  */
 #include "demi/here.h"
 
@@ -64,8 +65,8 @@ static void release(struct seg *segs, unsigned count)
 }
 
 /* segs are held; whatever happens they are the queue's or released. */
-static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                socklen_t size, unsigned flags, demi_qtoken_t *qt_out)
+static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned count,
+                const struct sockaddr *addr, socklen_t size, unsigned flags, demi_qtoken_t *qt_out)
 {
     struct op *op = NULL;
     demi_qtoken_t qt = 0;
@@ -98,7 +99,8 @@ int demi_push(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga)
     return err ? -err : push(rt, q, &s, 1, NULL, 0, 0, qt_out);
 }
 
-int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga, const struct sockaddr *addr, socklen_t size)
+int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga,
+                const struct sockaddr *addr, socklen_t size)
 {
     if (!qt_out || !sga || !addr || size < sizeof addr->sa_family) return EINVAL;
     HERE(rt);
@@ -109,14 +111,16 @@ int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga, const 
     return err ? -err : push(rt, q, &s, 1, addr, size, 0, qt_out);
 }
 
-/* Holds iov's pieces in segs, leaving out empty ones. Returns how many, or -errno with none held. */
+/* Holds iov's pieces in segs, leaving out empty ones. Returns how many, or -errno with none
+ * held. */
 static int hold(struct seg *segs, const struct iovec *iov, int iovcnt)
 {
     int n = 0;
     for (int i = 0; i < iovcnt; i++) {
         if (iov[i].iov_len == 0) continue;
-        int err = !iov[i].iov_base || iov[i].iov_len > INT_MAX ? -EINVAL
-                                                                : seg_of_memory(&segs[n], iov[i].iov_base, (uint32_t)iov[i].iov_len);
+        int err = !iov[i].iov_base || iov[i].iov_len > INT_MAX
+                      ? -EINVAL
+                      : seg_of_memory(&segs[n], iov[i].iov_base, (uint32_t)iov[i].iov_len);
         if (err) {
             release(segs, (unsigned)n);
             return err;

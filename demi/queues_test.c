@@ -31,7 +31,10 @@ static int set_up(void **state)
     return demi_init_with(NULL, NULL);
 }
 
-static int tear_down(void **state) { return demi_exit(); }
+static int tear_down(void **state)
+{
+    return demi_exit();
+}
 
 static demi_qresult_t finish(demi_qtoken_t qt)
 {
@@ -548,18 +551,33 @@ static void test_start_refuses_what_is_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_numbers_that_are_no_tokens_are_refused), T(test_token_is_gone_once_waited_for),
-        T(test_timeout_leaves_the_token), T(test_words_of_a_whole_batch_can_be_read), T(test_wait_any_tells_which),
-        T(test_wait_any_stops_at_an_unknown_token), T(test_wait_next_n_fills_the_array_or_times_out_with_what_there_is),
-        T(test_wait_all_leaves_tokens_on_timeout), T(test_tokens_of_another_thread_are_refused),
-        T(test_queue_gives_arrays_whole_and_in_order), T(test_pipe_ends_when_its_other_end_closes),
-        T(test_pushed_object_survives_being_freed), T(test_timers_fire_in_order_and_not_early),
-        T(test_cancelled_timer_never_fires), T(test_task_waits_without_holding_up_the_thread), T(test_tasks_take_turns),
-        T(test_wait_of_a_task_times_out), T(test_batches_of_a_task_leave_claimed_tokens_alone),
-        T(test_another_thread_rings), T(test_rings_before_a_wait_are_remembered_as_one),
-        T(test_file_reads_what_was_written), T(test_log_is_read_while_it_is_appended_to),
-        T(test_closed_file_still_gets_its_writes), T(test_full_disk_fails_the_push),
-        T(test_closing_a_file_ends_who_waits_on_it), T(test_files_beyond_the_helpers_share_them), T(test_start_refuses_what_is_not_there),
+        T(test_numbers_that_are_no_tokens_are_refused),
+        T(test_token_is_gone_once_waited_for),
+        T(test_timeout_leaves_the_token),
+        T(test_words_of_a_whole_batch_can_be_read),
+        T(test_wait_any_tells_which),
+        T(test_wait_any_stops_at_an_unknown_token),
+        T(test_wait_next_n_fills_the_array_or_times_out_with_what_there_is),
+        T(test_wait_all_leaves_tokens_on_timeout),
+        T(test_tokens_of_another_thread_are_refused),
+        T(test_queue_gives_arrays_whole_and_in_order),
+        T(test_pipe_ends_when_its_other_end_closes),
+        T(test_pushed_object_survives_being_freed),
+        T(test_timers_fire_in_order_and_not_early),
+        T(test_cancelled_timer_never_fires),
+        T(test_task_waits_without_holding_up_the_thread),
+        T(test_tasks_take_turns),
+        T(test_wait_of_a_task_times_out),
+        T(test_batches_of_a_task_leave_claimed_tokens_alone),
+        T(test_another_thread_rings),
+        T(test_rings_before_a_wait_are_remembered_as_one),
+        T(test_file_reads_what_was_written),
+        T(test_log_is_read_while_it_is_appended_to),
+        T(test_closed_file_still_gets_its_writes),
+        T(test_full_disk_fails_the_push),
+        T(test_closing_a_file_ends_who_waits_on_it),
+        T(test_files_beyond_the_helpers_share_them),
+        T(test_start_refuses_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

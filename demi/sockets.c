@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sockets: making, naming and closing them, and their options. Arguments are checked before anything else, in the order in which a caller would
- * want to hear of them: NULL, the thread, the descriptor, the rest.
+ * Sockets: making, naming and closing them, and their options. Arguments are checked before
+ * anything else, in the order in which a caller would want to hear of them: NULL, the thread, the
+ * descriptor, the rest.
  */
 #include "demi/here.h"
 
 #include "libos/posix/posix.h"
 
-/* A thread whose libOS drives a network card of its own still gets its Unix sockets from the kernel. Not in simulated time. */
+/* A thread whose libOS drives a network card of its own still gets its Unix sockets from the
+ * kernel. Not in simulated time. */
 static bool add_kernel_sockets(struct runtime *rt)
 {
     return !rt->time.idle && !runtime_add_libos(rt, &posix_libos, NULL);
@@ -18,7 +20,8 @@ int demi_socket(int *qd_out, int domain, int type, int protocol)
     if (!qd_out) return EINVAL;
     HERE(rt);
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return ENOTSUP;
-    for (unsigned i = 0; i < rt->libos_count || (domain == AF_UNIX && add_kernel_sockets(rt)); i++) {
+    for (unsigned i = 0; i < rt->libos_count || (domain == AF_UNIX && add_kernel_sockets(rt));
+         i++) {
         struct libos *l = rt->libos[i];
         struct queue *q;
         if (!l->ops->socket) continue;

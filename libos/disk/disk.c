@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See disk.h. A file's descriptor and cursor belong to its helper while anything is outstanding; the owner looks at them only when nothing is.
+ * See disk.h. A file's descriptor and cursor belong to its helper while anything is outstanding;
+ * the owner looks at them only when nothing is.
  */
 #include "libos/disk/disk.h"
 
@@ -158,8 +159,9 @@ static void complete(struct file_job *fj)
     } else if (fj->buf) {
         memset(&op->value, 0, sizeof op->value);
         fj->buf->len = (uint32_t)fj->bytes;
-        op->value.sga = (demi_sgarray_t){
-            .sga_buf = fj->buf, .sga_numsegs = 1, .sga_segs = {{fj->buf->data, (uint32_t)fj->bytes}}};
+        op->value.sga = (demi_sgarray_t){.sga_buf = fj->buf,
+                                         .sga_numsegs = 1,
+                                         .sga_segs = {{fj->buf->data, (uint32_t)fj->bytes}}};
         fj->buf = NULL;
         op_complete(ops, op);
     } else {
@@ -186,8 +188,8 @@ static void finish(struct job *j)
 
 /* --- the queue --- */
 
-static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                     socklen_t size, unsigned flags)
+static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
+                     const struct sockaddr *addr, socklen_t size, unsigned flags)
 {
     struct file *f = (struct file *)q;
     int err;
@@ -261,10 +263,17 @@ static int file_seek(struct queue *q, int64_t offset, int whence, int64_t *out)
     return 0;
 }
 
-static size_t file_unsent(struct queue *q) { return ((struct file *)q)->unsent; }
-static int file_fd(struct queue *q) { return ((struct file *)q)->fd; }
+static size_t file_unsent(struct queue *q)
+{
+    return ((struct file *)q)->unsent;
+}
+static int file_fd(struct queue *q)
+{
+    return ((struct file *)q)->fd;
+}
 
-/* Who waits is told now; what was started is finished by the helper, the closing of the descriptor last. */
+/* Who waits is told now; what was started is finished by the helper, the closing of the descriptor
+ * last. */
 static void file_close(struct queue *q)
 {
     struct file *f = (struct file *)q;
@@ -277,8 +286,14 @@ static void file_close(struct queue *q)
 
 static const struct queue_ops file_ops = {
     .name = "disk file",
-    .push = file_push, .pop = file_pop, .close = file_close, .unsent = file_unsent, .fd = file_fd,
-    .seek = file_seek, .truncate = file_truncate, .sync = file_sync,
+    .push = file_push,
+    .pop = file_pop,
+    .close = file_close,
+    .unsent = file_unsent,
+    .fd = file_fd,
+    .seek = file_seek,
+    .truncate = file_truncate,
+    .sync = file_sync,
 };
 
 /* --- the libOS --- */
@@ -301,7 +316,8 @@ static int pick_helper(struct disk *d, struct helper **out)
     return 0;
 }
 
-static int disk_open(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out)
+static int disk_open(struct libos *l, const char *path, int flags, unsigned mode,
+                     struct queue **out)
 {
     struct disk *d = (struct disk *)l;
     struct helper *h;
@@ -339,9 +355,12 @@ static int disk_start(struct runtime *rt, const struct config *conf, struct libo
     struct disk *d = calloc(1, sizeof *d);
     if (!d) return -ENOMEM;
     d->base.rt = rt;
-    const struct { const char *name; const uint64_t *value; } all[] = {
-        {"disk.reads", &d->reads}, {"disk.writes", &d->writes}, {"disk.syncs", &d->syncs},
-        {"disk.tx_bytes", &d->tx_bytes}, {"disk.busy", &d->busy}, {"disk.errors", &d->errors},
+    const struct {
+        const char *name;
+        const uint64_t *value;
+    } all[] = {
+        {"disk.reads", &d->reads},       {"disk.writes", &d->writes}, {"disk.syncs", &d->syncs},
+        {"disk.tx_bytes", &d->tx_bytes}, {"disk.busy", &d->busy},     {"disk.errors", &d->errors},
     };
     int err = runtime_open_fds(rt);
     for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)
@@ -363,4 +382,5 @@ static void disk_stop(struct libos *l)
     free(d);
 }
 
-const struct libos_ops disk_libos = {.name = "disk", .start = disk_start, .stop = disk_stop, .open = disk_open};
+const struct libos_ops disk_libos = {
+    .name = "disk", .start = disk_start, .stop = disk_stop, .open = disk_open};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A thread that does what blocks: jobs go in over a list under a lock, and come back over another, announced by a wake-up.
+ * A thread that does what blocks: jobs go in over a list under a lock, and come back over another,
+ * announced by a wake-up.
  *
  *      owner: helper_submit() --> todo --> thread: job->run() --> done --> owner: job->finish()
  *
- * Jobs are run in order, one at a time. run() may touch nothing but the job; finish() runs on the owner's thread.
+ * Jobs are run in order, one at a time. run() may touch nothing but the job; finish() runs on the
+ * owner's thread.
  */
 #ifndef DISK_HELPER_H
 #define DISK_HELPER_H

@@ -20,23 +20,44 @@ static int sock_cancel(struct queue *q, struct op *op);
 static int sock_shutdown(struct queue *q, int how);
 static void sock_close(struct queue *q);
 static size_t sock_unsent(struct queue *q);
-static int sock_fd(struct queue *q) { return sock_of(q)->watch.fd; }
+static int sock_fd(struct queue *q)
+{
+    return sock_of(q)->watch.fd;
+}
 
 static const struct queue_ops stream_ops = {
     .name = "posix stream",
-    .bind = sock_bind, .listen = sock_listen, .accept = sock_accept, .connect = sock_connect,
-    .push = stream_push, .pop = stream_pop, .cancel = sock_cancel, .shutdown = sock_shutdown, .close = sock_close,
-    .setsockopt = sock_setsockopt, .getsockopt = sock_getsockopt,
-    .getpeername = sock_getpeername, .getsockname = sock_getsockname,
-    .unsent = sock_unsent, .fd = sock_fd,
+    .bind = sock_bind,
+    .listen = sock_listen,
+    .accept = sock_accept,
+    .connect = sock_connect,
+    .push = stream_push,
+    .pop = stream_pop,
+    .cancel = sock_cancel,
+    .shutdown = sock_shutdown,
+    .close = sock_close,
+    .setsockopt = sock_setsockopt,
+    .getsockopt = sock_getsockopt,
+    .getpeername = sock_getpeername,
+    .getsockname = sock_getsockname,
+    .unsent = sock_unsent,
+    .fd = sock_fd,
 };
 static const struct queue_ops dgram_ops = {
     .name = "posix datagram",
-    .bind = sock_bind, .connect = sock_connect,
-    .push = dgram_push, .pop = dgram_pop, .cancel = sock_cancel, .shutdown = sock_shutdown, .close = sock_close,
-    .setsockopt = sock_setsockopt, .getsockopt = sock_getsockopt,
-    .getpeername = sock_getpeername, .getsockname = sock_getsockname,
-    .unsent = sock_unsent, .fd = sock_fd,
+    .bind = sock_bind,
+    .connect = sock_connect,
+    .push = dgram_push,
+    .pop = dgram_pop,
+    .cancel = sock_cancel,
+    .shutdown = sock_shutdown,
+    .close = sock_close,
+    .setsockopt = sock_setsockopt,
+    .getsockopt = sock_getsockopt,
+    .getpeername = sock_getpeername,
+    .getsockname = sock_getsockname,
+    .unsent = sock_unsent,
+    .fd = sock_fd,
 };
 
 static void on_event(struct watch *w, uint32_t events)
@@ -57,7 +78,8 @@ static void on_event(struct watch *w, uint32_t events)
         if (s->pops.head) s->dgram ? dgram_receive(s) : stream_receive(s);
     }
     /* An error or a hang-up unblocks writers too: their send tells them. */
-    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : stream_send(s);
+    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+        s->dgram ? dgram_send(s) : stream_send(s);
 }
 
 int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
@@ -120,14 +142,9 @@ static int sock_cancel(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     switch (op->opcode) {
-    case DEMI_OPC_POP:
-        op_list_remove(&s->pops, op);
-        break;
-    case DEMI_OPC_ACCEPT:
-        op_list_remove(&s->accepts, op);
-        break;
-    default: /* bytes that others follow in the stream; a handshake on its way */
-        return -EBUSY;
+    case DEMI_OPC_POP: op_list_remove(&s->pops, op); break;
+    case DEMI_OPC_ACCEPT: op_list_remove(&s->accepts, op); break;
+    default: /* bytes that others follow in the stream; a handshake on its way */ return -EBUSY;
     }
     op_fail(&q->rt->ops, op, ECANCELED);
     return 0;
@@ -172,7 +189,10 @@ static size_t sock_unsent(struct queue *q)
     return s->queued - s->sent;
 }
 
-static void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
+static void set_int(int fd, int level, int name, int value)
+{
+    setsockopt(fd, level, name, &value, sizeof value);
+}
 
 /* Accepted sockets inherit these from their listener (Linux), so they cost nothing there. */
 static void set_defaults(const struct posix *p, int fd, int domain)
@@ -182,7 +202,8 @@ static void set_defaults(const struct posix *p, int fd, int domain)
     if (p->keepalive) {
         set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         if (p->keepalive_idle_s) set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, p->keepalive_idle_s);
-        if (p->keepalive_interval_s) set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, p->keepalive_interval_s);
+        if (p->keepalive_interval_s)
+            set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, p->keepalive_interval_s);
     }
     if (p->linger_s >= 0) {
         struct linger l = {.l_onoff = 1, .l_linger = p->linger_s};
@@ -195,7 +216,8 @@ static int posix_socket(struct libos *l, int domain, int type, int protocol, str
     struct posix *p = (struct posix *)l;
     if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-    int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); /* protocol follows from type, whatever was said */
+    int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                    0); /* protocol follows from type, whatever was said */
     if (fd < 0) return -errno;
     if (type == SOCK_STREAM) set_defaults(p, fd, domain);
     struct sock *s;
@@ -212,7 +234,8 @@ static void configure(struct posix *p, const struct config *conf)
 {
     p->nodelay = config_bool(conf, "tcp_socket_options.nodelay", true);
     p->keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
-    p->keepalive_idle_s = (int)(config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000;
+    p->keepalive_idle_s =
+        (int)(config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000;
     p->keepalive_interval_s = (int)config_int(conf, "tcp_socket_options.keepalive.interval", 0);
     p->linger_s = config_bool(conf, "tcp_socket_options.linger.enabled", false)
                       ? (int)config_int(conf, "tcp_socket_options.linger.time_seconds", 0)
@@ -226,7 +249,10 @@ static int posix_start(struct runtime *rt, const struct config *conf, struct lib
     p->base.rt = rt;
     p->dirty_tail = &p->dirty;
     configure(p, conf);
-    const struct { const char *name; const uint64_t *value; } all[] = {
+    const struct {
+        const char *name;
+        const uint64_t *value;
+    } all[] = {
         {"posix.rx_calls", &p->rx_calls},     {"posix.rx_bytes", &p->rx_bytes},
         {"posix.rx_empty", &p->rx_empty},     {"posix.tx_calls", &p->tx_calls},
         {"posix.tx_bytes", &p->tx_bytes},     {"posix.tx_partial", &p->tx_partial},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The libOS on kernel sockets (Demikernel's catnap): TCP, UDP and Unix sockets, streams and datagrams, IPv4 and IPv6. The default; needs nothing.
+ * The libOS on kernel sockets (Demikernel's catnap): TCP, UDP and Unix sockets, streams and
+ * datagrams, IPv4 and IPv6. The default; needs nothing.
  */
 #ifndef POSIX_POSIX_H
 #define POSIX_POSIX_H

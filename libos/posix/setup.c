@@ -2,10 +2,12 @@
  *
  * Naming, listening, accepting, connecting.
  *
- * SO_REUSEADDR is set when a socket begins to listen and not before it binds. Linux lets two sockets bind one address if both have the option and
- * none listens yet, and a caller is told EADDRINUSE then; but connections of a server that has just ended must not keep its
- * successor from the port. So a bind is tried without it first, and once more with it: against a bound socket (which does not
- * have it yet) and a listener that still fails, against leftovers in TIME_WAIT (which inherited it) it succeeds.
+ * SO_REUSEADDR is set when a socket begins to listen and not before it binds. Linux lets two
+ * sockets bind one address if both have the option and none listens yet, and a caller is told
+ * EADDRINUSE then; but connections of a server that has just ended must not keep its successor from
+ * the port. So a bind is tried without it first, and once more with it: against a bound socket
+ * (which does not have it yet) and a listener that still fails, against leftovers in TIME_WAIT
+ * (which inherited it) it succeeds.
  */
 #include "libos/posix/sock.h"
 
@@ -15,8 +17,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
-#define ACCEPT_ABORTS_MAX 64         /* connections that died in the backlog, in one go */
+#define ACCEPT_RETRY_NS                                                                            \
+    100000000u               /* how long a listener rests when descriptors or memory have run out */
+#define ACCEPT_ABORTS_MAX 64 /* connections that died in the backlog, in one go */
 
 int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
 {
@@ -31,13 +34,15 @@ int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t
     case AF_UNIX:
         if (size > sizeof(struct sockaddr_un)) return -EINVAL;
         break;
-    default:
-        return -ENOTSUP;
+    default: return -ENOTSUP;
     }
     return addr->sa_family == s->domain ? 0 : -EINVAL;
 }
 
-static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); }
+static int reuse_addr(int fd, int on)
+{
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+}
 
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
@@ -76,7 +81,8 @@ int sock_listen(struct queue *q, int backlog)
     return 0;
 }
 
-static void complete_accept(struct sock *s, struct op *op, int qd, const struct sockaddr_storage *peer)
+static void complete_accept(struct sock *s, struct op *op, int qd,
+                            const struct sockaddr_storage *peer)
 {
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = qd;
@@ -128,18 +134,13 @@ void sock_accept_ready(struct sock *s)
     if (timer_runs(&s->retry)) return;
     while (s->accepts.head && s->readable) {
         switch (accept_one(s)) {
-        case 0:
-            break;
-        case -EAGAIN:
-            s->readable = false;
-            break;
+        case 0: break;
+        case -EAGAIN: s->readable = false; break;
         case -EMFILE:
         case -ENFILE:
         case -ENOBUFS:
         case -ENOMEM:
-        case -ENOSPC:
-            rest(s);
-            return;
+        case -ENOSPC: rest(s); return;
         default: /* ECONNABORTED, EPROTO and kin are about a connection that is gone (accept(2)) */
             if (++aborted < ACCEPT_ABORTS_MAX) break;
             rest(s);

@@ -6,12 +6,14 @@
  *       |              |
  *       +----connect---+--> CONNECTING --> CONNECTED     (a datagram socket is CONNECTED at once)
  *
- * Reading trusts the edge. `readable` is set by EPOLLIN and cleared by a receive that got less than it asked for: the
- * socket was empty then, and whatever comes later is a new edge. So a request costs one recv, never a second one to hear EAGAIN. A peer that has
- * ended its stream (`ended`: EPOLLRDHUP, EPOLLHUP, EPOLLERR) stays readable: the end itself is still to be read.
+ * Reading trusts the edge. `readable` is set by EPOLLIN and cleared by a receive that got less than
+ * it asked for: the socket was empty then, and whatever comes later is a new edge. So a request
+ * costs one recv, never a second one to hear EAGAIN. A peer that has ended its stream (`ended`:
+ * EPOLLRDHUP, EPOLLHUP, EPOLLERR) stays readable: the end itself is still to be read.
  *
- * Writing gathers. Pushes append to `out`; the flush at the end of the turn sends what all pushes of the turn left there with one
- * call. EPOLLOUT is asked for only while the kernel's buffer is full.
+ * Writing gathers. Pushes append to `out`; the flush at the end of the turn sends what all pushes
+ * of the turn left there with one call. EPOLLOUT is asked for only while the kernel's buffer is
+ * full.
  */
 #ifndef POSIX_SOCK_H
 #define POSIX_SOCK_H
@@ -19,7 +21,7 @@
 #include "libos/posix/posix.h"
 #include "libos/runtime/runtime.h"
 
-#define POSIX_RECV_MIN   2048u  /* queues of small requests */
+#define POSIX_RECV_MIN   2048u /* queues of small requests */
 #define POSIX_RECV_START 16384u
 #define POSIX_RECV_MAX   65536u /* bulk */
 #define POSIX_UNSENT_MAX 65536u /* segments waiting on one socket: then EBUSY */
@@ -27,8 +29,8 @@
 struct posix {
     struct libos base;
     struct sock *dirty, **dirty_tail; /* have something for the next flush */
-    char *overflow;                   /* where the rest of a datagram that is longer than a small buffer goes first */
-    bool keepalive;                   /* defaults for new streams, from the configuration */
+    char *overflow; /* where the rest of a datagram that is longer than a small buffer goes first */
+    bool keepalive; /* defaults for new streams, from the configuration */
     int keepalive_idle_s, keepalive_interval_s;
     int linger_s; /* -1: off */
     bool nodelay;
@@ -53,26 +55,31 @@ struct sock {
     bool watched, readable, ended, blocked, shut;
     uint16_t domain;
     int error; /* of a push nobody waits for: the next pop tells */
-    uint32_t recv_size, recv_small; /* bytes a receive asks for; how often in a row it got far less */
+    uint32_t recv_size,
+        recv_small; /* bytes a receive asks for; how often in a row it got far less */
     struct sock *dirty_next, **dirty_link; /* dirty_link NULL: not in the list */
     struct op_list pops, pushes, accepts;
     struct op *connecting;
     struct seg_ring out;
-    uint64_t queued, sent;            /* bytes of the stream, since its start */
+    uint64_t queued, sent;              /* bytes of the stream, since its start */
     struct dgram *dgrams, **dgram_tail; /* waiting for room in the kernel */
     uint32_t dgram_count;
     struct timer retry; /* of a listener without descriptors */
 };
 
-static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
+static inline struct sock *sock_of(struct queue *q)
+{
+    return (struct sock *)q;
+}
 
-
-/* Makes the queue for an open descriptor, which it owns from then on. On failure the descriptor stays the caller's. */
+/* Makes the queue for an open descriptor, which it owns from then on. On failure the descriptor
+ * stays the caller's. */
 int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out);
 int sock_watch(struct sock *s, uint32_t events);
 void sock_dirty(struct sock *s);
 
-/* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family there is. */
+/* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family
+ * there is. */
 int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size);
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
 int sock_listen(struct queue *q, int backlog);
@@ -81,15 +88,15 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
 void sock_accept_ready(struct sock *s);
 void sock_connect_ready(struct sock *s);
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                socklen_t size, unsigned flags);
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
+                const struct sockaddr *addr, socklen_t size, unsigned flags);
 int stream_pop(struct queue *q, struct op *op);
 void stream_receive(struct sock *s);
 void stream_send(struct sock *s);
 void stream_drop(struct sock *s); /* what waits to be sent */
 
-int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-               socklen_t size, unsigned flags);
+int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
+               const struct sockaddr *addr, socklen_t size, unsigned flags);
 int dgram_pop(struct queue *q, struct op *op);
 void dgram_receive(struct sock *s);
 void dgram_send(struct sock *s);

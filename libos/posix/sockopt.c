@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Socket options and names. What may be set is a list: options that change what a queue is (SO_RCVTIMEO, O_NONBLOCK's kin) are not in it.
+ * Socket options and names. What may be set is a list: options that change what a queue is
+ * (SO_RCVTIMEO, O_NONBLOCK's kin) are not in it.
  */
 #include "libos/posix/sock.h"
 
@@ -9,15 +10,19 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-static const struct { int level, name; } allowed[] = {
-    {SOL_SOCKET, SO_REUSEADDR},  {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},
-    {SOL_SOCKET, SO_SNDBUF},     {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_ERROR},     {SOL_SOCKET, SO_TYPE},
-    {SOL_SOCKET, SO_ACCEPTCONN}, {SOL_SOCKET, SO_DOMAIN},    {SOL_SOCKET, SO_PROTOCOL},  {SOL_SOCKET, SO_BROADCAST},
-    {SOL_SOCKET, SO_PEERCRED},   {SOL_SOCKET, SO_PRIORITY},  {SOL_SOCKET, SO_MARK},      {SOL_SOCKET, SO_BINDTODEVICE},
-    {IPPROTO_TCP, TCP_NODELAY},  {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
-    {IPPROTO_TCP, TCP_MAXSEG},   {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_CORK}, {IPPROTO_TCP, TCP_QUICKACK},
-    {IPPROTO_TCP, TCP_INFO},     {IPPROTO_TCP, TCP_CONGESTION}, {IPPROTO_TCP, TCP_DEFER_ACCEPT}, {IPPROTO_TCP, TCP_FASTOPEN},
-    {IPPROTO_IPV6, IPV6_V6ONLY},
+static const struct {
+    int level, name;
+} allowed[] = {
+    {SOL_SOCKET, SO_REUSEADDR},      {SOL_SOCKET, SO_REUSEPORT},    {SOL_SOCKET, SO_KEEPALIVE},
+    {SOL_SOCKET, SO_LINGER},         {SOL_SOCKET, SO_SNDBUF},       {SOL_SOCKET, SO_RCVBUF},
+    {SOL_SOCKET, SO_ERROR},          {SOL_SOCKET, SO_TYPE},         {SOL_SOCKET, SO_ACCEPTCONN},
+    {SOL_SOCKET, SO_DOMAIN},         {SOL_SOCKET, SO_PROTOCOL},     {SOL_SOCKET, SO_BROADCAST},
+    {SOL_SOCKET, SO_PEERCRED},       {SOL_SOCKET, SO_PRIORITY},     {SOL_SOCKET, SO_MARK},
+    {SOL_SOCKET, SO_BINDTODEVICE},   {IPPROTO_TCP, TCP_NODELAY},    {IPPROTO_TCP, TCP_KEEPIDLE},
+    {IPPROTO_TCP, TCP_KEEPINTVL},    {IPPROTO_TCP, TCP_KEEPCNT},    {IPPROTO_TCP, TCP_MAXSEG},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_CORK},       {IPPROTO_TCP, TCP_QUICKACK},
+    {IPPROTO_TCP, TCP_INFO},         {IPPROTO_TCP, TCP_CONGESTION}, {IPPROTO_TCP, TCP_DEFER_ACCEPT},
+    {IPPROTO_TCP, TCP_FASTOPEN},     {IPPROTO_IPV6, IPV6_V6ONLY},
 };
 
 static int check(int level, int name)

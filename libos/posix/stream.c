@@ -17,8 +17,9 @@
 
 /* --- in --- */
 
-/* A queue that fills its buffer gets a bigger one at once; one that has used less than a quarter of it SMALL_IN_A_ROW times, a smaller one. Small
- * ones come from the heap's cache and touch fewer pages. */
+/* A queue that fills its buffer gets a bigger one at once; one that has used less than a quarter
+ * of it SMALL_IN_A_ROW times, a smaller one. Small ones come from the heap's cache and touch
+ * fewer pages. */
 static void adapt(struct sock *s, size_t got)
 {
     if (got == s->recv_size) {
@@ -84,7 +85,8 @@ static bool receive_one(struct sock *s)
 
 void stream_receive(struct sock *s)
 {
-    while (s->pops.head && s->readable && receive_one(s));
+    while (s->pops.head && s->readable && receive_one(s))
+        ;
 }
 
 int stream_pop(struct queue *q, struct op *op)
@@ -118,7 +120,10 @@ static bool ring_reserve(struct seg_ring *r, unsigned count)
     return true;
 }
 
-static inline struct seg *ring_at(const struct seg_ring *r, uint32_t i) { return &r->slots[(r->head + i) & (r->room - 1)]; }
+static inline struct seg *ring_at(const struct seg_ring *r, uint32_t i)
+{
+    return &r->slots[(r->head + i) & (r->room - 1)];
+}
 
 /* n bytes have gone. */
 static void ring_consume(struct seg_ring *r, size_t n)
@@ -145,8 +150,8 @@ void stream_drop(struct sock *s)
     s->sent = s->queued;
 }
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                socklen_t size, unsigned flags)
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
+                const struct sockaddr *addr, socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     if (unlikely(addr)) return -ENOTSUP;
@@ -173,17 +178,21 @@ static ssize_t send_some(struct sock *s)
 {
     struct seg_ring *r = &s->out;
     s->posix->tx_calls++;
-    if (r->count == 1) return send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n, MSG_NOSIGNAL);
+    if (r->count == 1)
+        return send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n,
+                    MSG_NOSIGNAL);
     struct iovec iov[GATHER_MAX];
     struct msghdr msg = {.msg_iov = iov};
     for (uint32_t i = 0; i < r->count && i < GATHER_MAX; i++) {
         struct seg *seg = ring_at(r, i);
-        iov[msg.msg_iovlen++] = (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
+        iov[msg.msg_iovlen++] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
     }
     return sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
 }
 
-/* The connection is gone for writers: whoever waits is told, and if nobody does, the next pop is. */
+/* The connection is gone for writers: whoever waits is told, and if nobody does, the next pop
+ * is. */
 static void fail_pushes(struct sock *s, int err)
 {
     s->posix->resets += err == ECONNRESET || err == EPIPE;

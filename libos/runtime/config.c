@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See config.h. A file becomes a flat list of (path, value), looked up by linear search: it is read once, at start.
+ * See config.h. A file becomes a flat list of (path, value), looked up by linear search: it is read
+ * once, at start.
  *
  *      tcp_socket_options:            tcp_socket_options.linger.enabled = false
  *        linger:                      dpdk.eal_init.0 = -c
@@ -8,7 +9,8 @@
  *      dpdk:
  *        eal_init: ["-c", "0xff"]
  *
- * Left out of YAML: anchors, multi-line scalars, documents, mappings in braces. A line that is none of ours is refused with its number.
+ * Left out of YAML: anchors, multi-line scalars, documents, mappings in braces. A line that is none
+ * of ours is refused with its number.
  */
 #include "libos/runtime/config.h"
 
@@ -36,7 +38,11 @@ struct config {
 struct reader {
     struct config *c;
     char path[PATH_BYTES];
-    struct { int indent; size_t len; unsigned items; } level[DEPTH_MAX];
+    struct {
+        int indent;
+        size_t len;
+        unsigned items;
+    } level[DEPTH_MAX];
     int depth;
 };
 
@@ -131,7 +137,8 @@ static int add_list(struct reader *r, size_t len, const char *p, size_t n)
     return quote ? -EINVAL : 0;
 }
 
-/* The end of a key: its colon, followed by a blank or nothing. Keys may be quoted and hold colons (hardware addresses). */
+/* The end of a key: its colon, followed by a blank or nothing. Keys may be quoted and hold colons
+ * (hardware addresses). */
 static size_t key_end(const char *p, size_t n)
 {
     char quote = 0;
@@ -153,7 +160,9 @@ static int read_line(struct reader *r, const char *p, size_t n)
     if (*p == '\t') return -EINVAL;
 
     bool item = *p == '-' && (n == 1 || p[1] == ' ');
-    while (r->depth && (item ? indent < r->level[r->depth - 1].indent : indent <= r->level[r->depth - 1].indent)) r->depth--;
+    while (r->depth && (item ? indent < r->level[r->depth - 1].indent
+                             : indent <= r->level[r->depth - 1].indent))
+        r->depth--;
     size_t len = r->depth ? r->level[r->depth - 1].len : 0;
     if (item) {
         if (!r->depth) return -EINVAL;
@@ -168,8 +177,10 @@ static int read_line(struct reader *r, const char *p, size_t n)
     int path_end = extend(r->path, len, key, key_n);
     if (path_end < 0) return path_end;
     while (value_n && *value == ' ') value++, value_n--;
-    if (value_n && *value == '[') return value_n < 2 ? -EINVAL : add_list(r, (size_t)path_end, value, value_n);
-    if (value_n && (*value == '{' || *value == '|' || *value == '>' || *value == '&')) return -EINVAL;
+    if (value_n && *value == '[')
+        return value_n < 2 ? -EINVAL : add_list(r, (size_t)path_end, value, value_n);
+    if (value_n && (*value == '{' || *value == '|' || *value == '>' || *value == '&'))
+        return -EINVAL;
     if (value_n) {
         strip(&value, &value_n);
         return add(r->c, r->path, value, value_n);
@@ -222,7 +233,8 @@ close_file:
     return err;
 }
 
-/* The environment's name for a path: its last word in capitals, or the one before it for the "enabled" of a group. */
+/* The environment's name for a path: its last word in capitals, or the one before it for the
+ * "enabled" of a group. */
 static const char *from_environment(const char *path)
 {
     char name[64];
@@ -231,7 +243,8 @@ static const char *from_environment(const char *path)
     const char *to = from + strlen(from);
     if (dot && !strcmp(from, "enabled")) {
         to = dot;
-        for (from = dot; from > path && from[-1] != '.'; from--);
+        for (from = dot; from > path && from[-1] != '.'; from--)
+            ;
     }
     size_t n = (size_t)(to - from);
     if (n >= sizeof name) return NULL;
@@ -263,8 +276,10 @@ bool config_bool(const struct config *c, const char *path, bool otherwise)
 {
     const char *v = config_get(c, path);
     if (!v) return otherwise;
-    if (!strcasecmp(v, "true") || !strcasecmp(v, "yes") || !strcasecmp(v, "on") || !strcmp(v, "1")) return true;
-    if (!strcasecmp(v, "false") || !strcasecmp(v, "no") || !strcasecmp(v, "off") || !strcmp(v, "0")) return false;
+    if (!strcasecmp(v, "true") || !strcasecmp(v, "yes") || !strcasecmp(v, "on") || !strcmp(v, "1"))
+        return true;
+    if (!strcasecmp(v, "false") || !strcasecmp(v, "no") || !strcasecmp(v, "off") || !strcmp(v, "0"))
+        return false;
     return otherwise;
 }
 

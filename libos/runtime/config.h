@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A libOS's configuration: "section.key" -> value, read from a file of the YAML subset that Demikernel's configuration uses (keys nested by
- * indentation, scalars, comments, lists of scalars in [..] or with dashes). The environment wins: NODELAY=0 beats tcp_socket_options.nodelay.
+ * A libOS's configuration: "section.key" -> value, read from a file of the YAML subset that
+ * Demikernel's configuration uses (keys nested by indentation, scalars, comments, lists of scalars
+ * in [..] or with dashes). The environment wins: NODELAY=0 beats tcp_socket_options.nodelay.
  */
 #ifndef RUNTIME_CONFIG_H
 #define RUNTIME_CONFIG_H
@@ -12,18 +13,21 @@
 
 struct config;
 
-/* -ENOENT, -EACCES…: the file. -EINVAL: malformed (err says the line, if given), or more than CONFIG_BYTES_MAX bytes. */
+/* -ENOENT, -EACCES…: the file. -EINVAL: malformed (err says the line, if given), or more than
+ * CONFIG_BYTES_MAX bytes. */
 #define CONFIG_BYTES_MAX (1u << 20)
 int config_read(const char *path, struct config **out, unsigned *line_out);
 int config_parse(const char *text, size_t n, struct config **out, unsigned *line_out);
 void config_free(struct config *c);
 
-/* NULL: not set. conf may be NULL. List items are "key.0", "key.1"…; a mapping's keys are visited with config_next(). */
+/* NULL: not set. conf may be NULL. List items are "key.0", "key.1"…; a mapping's keys are visited
+ * with config_next(). */
 const char *config_get(const struct config *c, const char *path);
 int64_t config_int(const struct config *c, const char *path, int64_t otherwise);
 bool config_bool(const struct config *c, const char *path, bool otherwise);
 
-/* Goes through the entries below "prefix."; *at starts as 0. NULL: no more. *rest is the path behind the prefix. */
+/* Goes through the entries below "prefix."; *at starts as 0. NULL: no more. *rest is the path
+ * behind the prefix. */
 const char *config_next(const struct config *c, const char *prefix, size_t *at, const char **rest);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The switch of stacks on aarch64 (AAPCS64 6.1: x19 to x29, the stack, and d8 to d15 belong to the caller).
+ * The switch of stacks on aarch64 (AAPCS64 6.1: x19 to x29, the stack, and d8 to d15 belong to the
+ * caller).
  *
  *   context_swap(void **save, void *load)
  *

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The switch of stacks on x86-64 (System V ABI 3.2.1: rbx, rbp, r12 to r15 and the stack belong to the caller; the control words of x87 and SSE do
- * too, but nothing here or in our callers changes them).
+ * The switch of stacks on x86-64 (System V ABI 3.2.1: rbx, rbp, r12 to r15 and the stack belong to
+ * the caller; the control words of x87 and SSE do too, but nothing here or in our callers changes
+ * them).
  *
  *   context_swap(void **save, void *load)
  *
- * ends with pop and jmp and not with ret: the return predictor would guess the other stack's caller every time
- * (22 against 8.5 ns there and back, Ice Lake, Nov 2026).
+ * ends with pop and jmp and not with ret: the return predictor would guess the other stack's caller
+ * every time (22 against 8.5 ns there and back, Ice Lake, Nov 2026).
  */
 #if defined(__x86_64__) && !defined(RUNTIME_UCONTEXT)
     .text

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a library OS gives the runtime: sockets or files to make queues of, and its share of a turn of the loop.
+ * What a library OS gives the runtime: sockets or files to make queues of, and its share of a turn
+ * of the loop.
  *
- * Each turn calls poll() of all, then the timers and tasks, then flush() of all. What a poll brings in completes tokens; what
- * was pushed since leaves at flush. A libOS on kernel descriptors needs no poll(): it watches them (runtime_watch) and is called back.
+ * Each turn calls poll() of all, then the timers and tasks, then flush() of all. What a poll brings
+ * in completes tokens; what was pushed since leaves at flush. A libOS on kernel descriptors needs
+ * no poll(): it watches them (runtime_watch) and is called back.
  */
 #ifndef RUNTIME_LIBOS_H
 #define RUNTIME_LIBOS_H
@@ -23,14 +25,16 @@ struct libos_ops {
     /* -EAFNOSUPPORT, -ESOCKTNOSUPPORT: not one of mine, the next libOS is asked. */
     int (*socket)(struct libos *l, int domain, int type, int protocol, struct queue **out);
     int (*open)(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out);
-    /* A burst in from the device: returns how much was found (0: idle). NULL: everything comes by runtime_watch. */
+    /* A burst in from the device: returns how much was found (0: idle). NULL: everything comes by
+     * runtime_watch. */
     unsigned (*poll)(struct libos *l);
     /* What was pushed leaves. Called when runtime_need_flush() was called since the last one. */
     void (*flush)(struct libos *l);
-    /* When poll() must be called although nothing came in, ns; UINT64_MAX: never. NULL: the wheel's timers only. */
+    /* When poll() must be called although nothing came in, ns; UINT64_MAX: never. NULL: the wheel's
+     * timers only. */
     uint64_t (*next_deadline)(struct libos *l);
-    /* Called before sleeping: have the device raise what is watched. -EAGAIN: there is work after all; -EOPNOTSUPP: this
-     * device must be polled, do not sleep. NULL: nothing to do. */
+    /* Called before sleeping: have the device raise what is watched. -EAGAIN: there is work
+     * after all; -EOPNOTSUPP: this device must be polled, do not sleep. NULL: nothing to do. */
     int (*arm)(struct libos *l);
     /* demi_set_option(). -ENOPROTOOPT: no such knob; -EINVAL. */
     int (*set_option)(struct libos *l, const char *name, const char *value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See memq.h. Nothing is copied: the popper gets the buffer that was pushed, or a view that lends the pushed object. Only a push of
- * several segments is put together, for API-24 knows arrays of one.
+ * See memq.h. Nothing is copied: the popper gets the buffer that was pushed, or a view that lends
+ * the pushed object. Only a push of several segments is put together, for API-24 knows arrays of
+ * one.
  */
 #include "libos/runtime/memq.h"
 
@@ -21,9 +22,9 @@ struct item {
 
 struct memq {
     struct queue q;
-    struct memq *peer; /* NULL: closed */
-    bool ended;        /* nothing more will come */
-    bool shut;         /* nothing more may be pushed here */
+    struct memq *peer;  /* NULL: closed */
+    bool ended;         /* nothing more will come */
+    bool shut;          /* nothing more may be pushed here */
     struct item *items; /* the inbox, a ring */
     uint32_t room, head, count;
     struct op_list pops;
@@ -82,8 +83,8 @@ static int item_of(const struct seg *segs, unsigned count, struct item *out)
     return 0;
 }
 
-static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                     socklen_t size, unsigned flags)
+static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
+                     const struct sockaddr *addr, socklen_t size, unsigned flags)
 {
     struct memq *m = (struct memq *)q, *to = m->peer;
     if (addr) return -ENOTSUP;
@@ -139,7 +140,10 @@ static int memq_shutdown(struct queue *q, int how)
     return 0;
 }
 
-static size_t memq_unsent(struct queue *q) { return 0; }
+static size_t memq_unsent(struct queue *q)
+{
+    return 0;
+}
 
 static void memq_close(struct queue *q)
 {
@@ -156,7 +160,11 @@ static void memq_close(struct queue *q)
 
 static const struct queue_ops memq_ops = {
     .name = "memory",
-    .push = memq_push, .pop = memq_pop, .cancel = memq_cancel, .shutdown = memq_shutdown, .close = memq_close,
+    .push = memq_push,
+    .pop = memq_pop,
+    .cancel = memq_cancel,
+    .shutdown = memq_shutdown,
+    .close = memq_close,
     .unsent = memq_unsent,
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Queues without a device: a queue in memory, and the two ends of a pipe. One mechanism: what is pushed on an end lands in the inbox of its peer, and a
- * memory queue is its own peer.
+ * Queues without a device: a queue in memory, and the two ends of a pipe. One mechanism: what is
+ * pushed on an end lands in the inbox of its peer, and a memory queue is its own peer.
  *
- * A pop takes the oldest array that was pushed, whole. Pushes complete at once; more than MEMQ_WAITING_MAX arrays waiting is EBUSY.
- * When one end of a pipe is closed or shut for writing, the other pops what is left and then arrays of no bytes; a push to a closed end is EPIPE.
+ * A pop takes the oldest array that was pushed, whole. Pushes complete at once; more than
+ * MEMQ_WAITING_MAX arrays waiting is EBUSY. When one end of a pipe is closed or shut for writing,
+ * the other pops what is left and then arrays of no bytes; a push to a closed end is EPIPE.
  */
 #ifndef RUNTIME_MEMQ_H
 #define RUNTIME_MEMQ_H

@@ -7,15 +7,18 @@
 #include <stddef.h>
 #include <strings.h>
 
-static const struct { const char *name, *alias; } names[] = {
-    {"posix", "catnap"},  {"uring", "catcollar"}, {"packet", "catpowder"}, {"xdp", "catpowder-xdp"},
-    {"dpdk", "catnip"},   {"rdma", "catmint"},    {"shm", "catmem"},       {"shm", "catloop"},
-    {"disk", "cattree"},  {"sim", "sim"},
+static const struct {
+    const char *name, *alias;
+} names[] = {
+    {"posix", "catnap"}, {"uring", "catcollar"}, {"packet", "catpowder"}, {"xdp", "catpowder-xdp"},
+    {"dpdk", "catnip"},  {"rdma", "catmint"},    {"shm", "catmem"},       {"shm", "catloop"},
+    {"disk", "cattree"}, {"sim", "sim"},
 };
 
 const char *libos_canonical_name(const char *name)
 {
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (!strcasecmp(name, names[i].name) || !strcasecmp(name, names[i].alias)) return names[i].name;
+        if (!strcasecmp(name, names[i].name) || !strcasecmp(name, names[i].alias))
+            return names[i].name;
     return NULL;
 }

@@ -2,8 +2,9 @@
  *
  * The slow paths of op.h: growth, claims, taking results, tearing down.
  *
- * Chunks hold 1,024 slots. The free list is last in, first out: the slot used last is in the cache. What pop results hold when a runtime ends
- * without anybody having taken them is given back by the runtime, which knows buffers; this file does not.
+ * Chunks hold 1,024 slots. The free list is last in, first out: the slot used last is in the cache.
+ * What pop results hold when a runtime ends without anybody having taken them is given back by the
+ * runtime, which knows buffers; this file does not.
  */
 #include "libos/runtime/op.h"
 

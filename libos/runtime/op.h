@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * Operations and their tokens. One slot of 128 bytes holds an operation from the call that starts it to the wait that takes its
- * result; slots come from chunks that are never moved, so nothing is allocated per operation.
+ * Operations and their tokens. One slot of 128 bytes holds an operation from the call that starts
+ * it to the wait that takes its result; slots come from chunks that are never moved, so nothing is
+ * allocated per operation.
  *
  *      FREE --op_new--> PENDING --op_complete--> DONE --op_take--> TAKEN --op_recycle--> FREE
- *                                                 |  on the ready list, or on the list of the waiter that claimed it
+ *                                                 |
+ *                              on the ready list, or on that of the waiter that claimed it
  *
- * A token is generation(32) | owner(8) | index(24). The owner is 2 to 254, one per runtime, so that 0, -1 and
- * 0x0101010101010101 are nobody's, and so that a token of another thread is refused. A slot's generation steps when
- * its result is taken: a token that was waited for is stale from then on.
+ * A token is generation(32) | owner(8) | index(24). The owner is 2 to 254, one per runtime, so that
+ * 0, -1 and 0x0101010101010101 are nobody's, and so that a token of another thread is refused. A
+ * slot's generation steps when its result is taken: a token that was waited for is stale from then
+ * on.
  *
- * TAKEN slots are reused only after the next wait begins: until then their user word can be read (demi_result_data).
+ * TAKEN slots are reused only after the next wait begins: until then their user word can be read
+ * (demi_result_data).
  */
 #ifndef RUNTIME_OP_H
 #define RUNTIME_OP_H
@@ -35,7 +39,7 @@ struct op {
     uint8_t flags;  /* for the queue */
     uint32_t index;
     int32_t qd;
-    struct op *next, *prev; /* in one list at a time: free, the queue's, ready, the waiter's, taken */
+    struct op *next, *prev; /* in one list: free, the queue's, ready, the waiter's, taken */
     struct queue *queue;    /* while pending: who works on it; NULL: the runtime itself */
     void *data;             /* the user's word */
     struct waiter *waiter;  /* who claimed it */
@@ -57,7 +61,8 @@ struct op_list {
     struct op *head, *tail;
 };
 
-/* Who sleeps until operations it claimed complete: the thread's own stack (wake is NULL, it looks by itself) or a task. */
+/* Who sleeps until operations it claimed complete: the thread's own stack (wake is NULL, it looks
+ * by itself) or a task. */
 struct waiter {
     struct op_list done;
     void (*wake)(struct waiter *w);
@@ -123,7 +128,8 @@ static inline struct op *op_at(const struct op_table *t, uint32_t index)
 }
 
 /* NULL: no memory, or OP_MAX are outstanding. queue may be NULL (timers, tasks, wake-ups). */
-static inline struct op *op_new(struct op_table *t, demi_opcode_t opcode, struct queue *queue, int qd)
+static inline struct op *op_new(struct op_table *t, demi_opcode_t opcode, struct queue *queue,
+                                int qd)
 {
     if (unlikely(!t->free) && !op_table_grow(t)) return NULL;
     struct op *op = t->free;
@@ -159,7 +165,8 @@ static inline void op_drop(struct op_table *t, struct op *op)
 static inline struct op *op_find(const struct op_table *t, demi_qtoken_t qt)
 {
     uint32_t low = (uint32_t)qt, index = low & (OP_MAX - 1);
-    if (unlikely((low & ~(OP_MAX - 1)) != t->owner || index >= t->chunk_count << OP_CHUNK_BITS)) return NULL;
+    if (unlikely((low & ~(OP_MAX - 1)) != t->owner || index >= t->chunk_count << OP_CHUNK_BITS))
+        return NULL;
     struct op *op = op_at(t, index);
     if (unlikely(op->generation != (uint32_t)(qt >> 32))) return NULL;
     return op->state == OP_PENDING || op->state == OP_DONE ? op : NULL;
@@ -167,7 +174,8 @@ static inline struct op *op_find(const struct op_table *t, demi_qtoken_t qt)
 
 void op_wake_waiter(struct op_table *t, struct op *op);
 
-/* The operation is over; the caller has taken it off its own list and filled op->value (zeroed by op_complete_plain). */
+/* The operation is over; the caller has taken it off its own list and filled op->value (zeroed by
+ * op_complete_plain). */
 static inline void op_complete(struct op_table *t, struct op *op)
 {
     DASSERT(op->state == OP_PENDING);
@@ -203,7 +211,8 @@ static inline void op_fail(struct op_table *t, struct op *op, int err)
 /* Fails every operation on a queue's list. */
 void op_fail_all(struct op_table *t, struct op_list *l, int err);
 
-/* Takes a DONE operation's result: op leaves whatever list it is on, its token is stale from here on. */
+/* Takes a DONE operation's result: op leaves whatever list it is on, its token is stale from here
+ * on. */
 void op_take(struct op_table *t, struct op *op, demi_qresult_t *out);
 
 /* A new wait begins: what the last one took may be used again. */
@@ -221,7 +230,8 @@ int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offse
 /* The opposite; an operation that has completed meanwhile goes to the ready list. */
 void op_unclaim(struct op_table *t, struct op *op, struct waiter *w);
 
-/* The user's word. op_taken_data: of a result of the last wait; NULL once its slot is used again. */
+/* The user's word. op_taken_data: of a result of the last wait; NULL once its slot is used
+ * again. */
 static inline void *op_taken_data(const struct op_table *t, demi_qtoken_t qt)
 {
     uint32_t low = (uint32_t)qt, index = low & (OP_MAX - 1);

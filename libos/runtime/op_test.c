@@ -11,7 +11,10 @@
 
 static struct op_table table;
 
-static int set_up(void **state) { return op_table_init(&table, 7); }
+static int set_up(void **state)
+{
+    return op_table_init(&table, 7);
+}
 static int tear_down(void **state)
 {
     op_table_check(&table);
@@ -19,7 +22,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Not inlined: gcc 12 at -O3 then takes a list that w.next points into for an array of size 0, and warns. */
+/* Not inlined: gcc 12 at -O3 then takes a list that w.next points into for an array of size 0, and
+ * warns. */
 static __attribute__((noinline)) struct op *start(void)
 {
     struct op *op = op_new(&table, DEMI_OPC_POP, NULL, 501);
@@ -116,7 +120,10 @@ static void test_done_operation_leaves_the_middle_of_the_list(void **state)
     assert_ptr_equal(ops[0]->next, ops[2]);
 }
 
-static void count_wakes(struct waiter *w) { w->next = (struct waiter *)((char *)w->next + 1); }
+static void count_wakes(struct waiter *w)
+{
+    w->next = (struct waiter *)((char *)w->next + 1);
+}
 
 static void test_claimed_operation_goes_to_its_waiter_only(void **state)
 {
@@ -158,11 +165,16 @@ static void test_table_grows_and_slots_stay_where_they_are(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_three_numbers_are_no_tokens_of_any_owner), T(test_token_of_another_owner_is_refused),
-        T(test_generation_makes_a_taken_token_stale), T(test_slot_is_not_used_again_before_the_next_wait),
-        T(test_dropped_operation_leaves_nothing), T(test_results_come_in_the_order_of_completion),
-        T(test_done_operation_leaves_the_middle_of_the_list), T(test_claimed_operation_goes_to_its_waiter_only),
-        T(test_two_waiters_cannot_claim_one_operation), T(test_table_grows_and_slots_stay_where_they_are),
+        T(test_three_numbers_are_no_tokens_of_any_owner),
+        T(test_token_of_another_owner_is_refused),
+        T(test_generation_makes_a_taken_token_stale),
+        T(test_slot_is_not_used_again_before_the_next_wait),
+        T(test_dropped_operation_leaves_nothing),
+        T(test_results_come_in_the_order_of_completion),
+        T(test_done_operation_leaves_the_middle_of_the_list),
+        T(test_claimed_operation_goes_to_its_waiter_only),
+        T(test_two_waiters_cannot_claim_one_operation),
+        T(test_table_grows_and_slots_stay_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A free slot holds the next free index + 1, shifted over its tag bit. Queues are aligned, so the bit tells them apart. */
-static struct queue *free_mark(uint32_t next) { return (struct queue *)((uintptr_t)next << 1 | 1); }
+/* A free slot holds the next free index + 1, shifted over its tag bit. Queues are aligned, so the
+ * bit tells them apart. */
+static struct queue *free_mark(uint32_t next)
+{
+    return (struct queue *)((uintptr_t)next << 1 | 1);
+}
 
 static int grow(struct queue_table *t)
 {

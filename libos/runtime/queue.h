@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Queues: what a descriptor names. The table is the runtime's, what a queue does is its libOS's: several libOSes work side by side, and a
- * queue may stand on another queue and hand on what it does not change.
+ * Queues: what a descriptor names. The table is the runtime's, what a queue does is its libOS's:
+ * several libOSes work side by side, and a queue may stand on another queue and hand on what it
+ * does not change.
  *
- * A queue embeds struct queue as its first member. All ops return 0 or -errno; a NULL op is -EOPNOTSUPP (demi/ says
- * which errno a call gives then). Arguments that do not depend on the queue's kind were checked by demi/.
+ * A queue embeds struct queue as its first member. All ops return 0 or -errno; a NULL op is
+ * -EOPNOTSUPP (demi/ says which errno a call gives then). Arguments that do not depend on the
+ * queue's kind were checked by demi/.
  *
- * Starting operations: op is PENDING and carries the queue. On 0 the queue keeps it and ends it later (or at once) with op_complete,
- * op_complete_plain or op_fail; on -errno the caller drops it. While it is pending op->next, prev, arg, ptr and flags are the queue's.
+ * Starting operations: op is PENDING and carries the queue. On 0 the queue keeps it and ends it
+ * later (or at once) with op_complete, op_complete_plain or op_fail; on -errno the caller drops it.
+ * While it is pending op->next, prev, arg, ptr and flags are the queue's.
  */
 #ifndef RUNTIME_QUEUE_H
 #define RUNTIME_QUEUE_H
@@ -29,15 +32,16 @@ struct queue_ops {
     int (*listen)(struct queue *q, int backlog);
     int (*accept)(struct queue *q, struct op *op);
     int (*connect)(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
-    /* op NULL: nobody waits; a failure shows at the next pop. On 0 the queue has taken over what the segs hold. addr: NULL, or where
-     * to (datagrams). flags: DEMI_PUSH_HANDED_OVER. */
-    int (*push)(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                socklen_t size, unsigned flags);
+    /* op NULL: nobody waits; a failure shows at the next pop. On 0 the queue has taken over what
+     * the segs hold. addr: NULL, or where to (datagrams). flags: DEMI_PUSH_HANDED_OVER. */
+    int (*push)(struct queue *q, struct op *op, struct seg *segs, unsigned count,
+                const struct sockaddr *addr, socklen_t size, unsigned flags);
     int (*pop)(struct queue *q, struct op *op);
     /* Ends op with ECANCELED. -EBUSY: its bytes have begun to leave. */
     int (*cancel)(struct queue *q, struct op *op);
     int (*shutdown)(struct queue *q, int how);
-    /* Cancels what is outstanding, frees the queue's memory. The runtime has taken it off the table already. */
+    /* Cancels what is outstanding, frees the queue's memory. The runtime has taken it off the table
+     * already. */
     void (*close)(struct queue *q);
     int (*setsockopt)(struct queue *q, int level, int name, const void *val, socklen_t len);
     int (*getsockopt)(struct queue *q, int level, int name, void *val, socklen_t *len);

@@ -14,8 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a thread spins before it sleeps, where spinning has lately paid. Loopback answers within 15 to 40 us of a reply when both cores are
- * awake (Nov 2026, two Ice Lake cores): 60 catches nearly all of them; more only burns when a client pauses. */
+/* How long a thread spins before it sleeps, where spinning has lately paid. Loopback answers
+ * within 15 to 40 us of a reply when both cores are awake (Nov 2026, two Ice Lake cores): 60
+ * catches nearly all of them; more only burns when a client pauses. */
 #define SPIN_DEFAULT_NS 60000
 #define SPIN_MAX_US     10000
 
@@ -37,15 +38,26 @@ struct runtime *runtime_enter(struct runtime *rt)
 
 static int add_counters(struct runtime *rt)
 {
-    const struct { const char *name; const uint64_t *value; } all[] = {
-        {"libos.turns", &rt->turns},          {"libos.sleeps", &rt->sleeps},
-        {"libos.work_ns", &rt->work_ns},      {"libos.spin_ns", &rt->spin_ns},
-        {"libos.sleep_ns", &rt->sleep_ns},    {"libos.spin_paid", &rt->spin_paid},
-        {"libos.spin_wasted", &rt->spin_wasted}, {"libos.ops_started", &rt->ops.started},
-        {"libos.ops_completed", &rt->ops.completed}, {"libos.ops_failed", &rt->ops.failed},
-        {"libos.ops_outstanding", &rt->ops.outstanding}, {"libos.queues", &rt->queues.open},
-        {"libos.timers", &rt->wheel.count},   {"libos.tasks_spawned", &rt->tasks.spawned},
-        {"libos.task_switches", &rt->tasks.switches}, {"libos.wake_rings", &rt->wakes.rings},
+    const struct {
+        const char *name;
+        const uint64_t *value;
+    } all[] = {
+        {"libos.turns", &rt->turns},
+        {"libos.sleeps", &rt->sleeps},
+        {"libos.work_ns", &rt->work_ns},
+        {"libos.spin_ns", &rt->spin_ns},
+        {"libos.sleep_ns", &rt->sleep_ns},
+        {"libos.spin_paid", &rt->spin_paid},
+        {"libos.spin_wasted", &rt->spin_wasted},
+        {"libos.ops_started", &rt->ops.started},
+        {"libos.ops_completed", &rt->ops.completed},
+        {"libos.ops_failed", &rt->ops.failed},
+        {"libos.ops_outstanding", &rt->ops.outstanding},
+        {"libos.queues", &rt->queues.open},
+        {"libos.timers", &rt->wheel.count},
+        {"libos.tasks_spawned", &rt->tasks.spawned},
+        {"libos.task_switches", &rt->tasks.switches},
+        {"libos.wake_rings", &rt->wakes.rings},
     };
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         int err = counters_add(&rt->counters, all[i].name, all[i].value);
@@ -91,7 +103,8 @@ static void drop_results(struct runtime *rt)
 {
     for (uint32_t i = 0; i < rt->ops.chunk_count * OP_CHUNK; i++) {
         struct op *op = op_at(&rt->ops, i);
-        if (op->state == OP_DONE && !op->failed && op->opcode == DEMI_OPC_POP) buf_unref(op->value.sga.sga_buf);
+        if (op->state == OP_DONE && !op->failed && op->opcode == DEMI_OPC_POP)
+            buf_unref(op->value.sga.sga_buf);
     }
 }
 

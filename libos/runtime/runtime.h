@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The runtime: one thread's library OS. It owns the tables of tokens and queues, the timers, the tasks, the wake-ups, and the loop that turns them.
+ * The runtime: one thread's library OS. It owns the tables of tokens and queues, the timers, the
+ * tasks, the wake-ups, and the loop that turns them.
  *
- * One thread, one runtime, nothing shared. The thread's runtime is found through one thread-local pointer, the only mutable global there is;
- * the simulator has several in one thread and changes the pointer with runtime_enter().
+ * One thread, one runtime, nothing shared. The thread's runtime is found through one thread-local
+ * pointer, the only mutable global there is; the simulator has several in one thread and changes
+ * the pointer with runtime_enter().
  *
- * A turn: what came in (descriptors, polled devices, rings of wake-ups), timers, runnable tasks, what goes out. The clock is read once
- * a turn. Only the thread's own stack turns the loop, from inside of a wait; a task that waits switches back to it.
+ * A turn: what came in (descriptors, polled devices, rings of wake-ups), timers, runnable tasks,
+ * what goes out. The clock is read once a turn. Only the thread's own stack turns the loop, from
+ * inside of a wait; a task that waits switches back to it.
  */
 #ifndef RUNTIME_RUNTIME_H
 #define RUNTIME_RUNTIME_H
@@ -26,8 +29,9 @@
 /* Where time comes from. The simulator has its own. */
 struct runtime_ops {
     uint64_t (*now_ns)(void *arg);
-    /* Nothing can be done before deadline_ns (UINT64_MAX: before something comes in): called instead of spinning and sleeping, on the stack
-     * of whoever waits. 0: look again; -errno: the wait ends with it. NULL: spin, then sleep. */
+    /* Nothing can be done before deadline_ns (UINT64_MAX: before something comes in): called
+     * instead of spinning and sleeping, on the stack of whoever waits. 0: look again; -errno:
+     * the wait ends with it. NULL: spin, then sleep. */
     int (*idle)(void *arg, uint64_t deadline_ns);
     /* Microseconds since 1970. NULL: the machine's. */
     int64_t (*wall_us)(void *arg);
@@ -41,8 +45,8 @@ struct watch {
 };
 
 struct spin {
-    uint64_t limit_ns;  /* at most this long; 0: never */
-    uint32_t history;   /* one bit a wait, the latest in bit 0: would spinning have paid? */
+    uint64_t limit_ns; /* at most this long; 0: never */
+    uint32_t history;  /* one bit a wait, the latest in bit 0: would spinning have paid? */
 };
 
 struct runtime {
@@ -56,9 +60,9 @@ struct runtime {
     struct libos *libos[RUNTIME_LIBOS_MAX];
     unsigned libos_count;
     bool need_flush;
-    bool polled;        /* some libOS has a poll() */
-    uint32_t quick;     /* waits answered since the last turn without turning */
-    int epoll_fd;       /* -1 until something is watched */
+    bool polled;    /* some libOS has a poll() */
+    uint32_t quick; /* waits answered since the last turn without turning */
+    int epoll_fd;   /* -1 until something is watched */
     unsigned watched;
     struct spin spin;
     struct runtime_ops time;
@@ -67,38 +71,49 @@ struct runtime {
 };
 
 extern __thread struct runtime *runtime_self __attribute__((tls_model("initial-exec")));
-static inline struct runtime *runtime_current(void) { return runtime_self; }
+static inline struct runtime *runtime_current(void)
+{
+    return runtime_self;
+}
 
 /* Makes rt (or none) the thread's; returns the one that was. */
 struct runtime *runtime_enter(struct runtime *rt);
 
-/* A runtime without any libOS: memory queues, pipes, timers, tasks and wake-ups work. time NULL: the machine's clock. id differs between
- * threads (their thread id); tokens of one are refused by the other. Does not enter it. */
+/* A runtime without any libOS: memory queues, pipes, timers, tasks and wake-ups work. time NULL:
+ * the machine's clock. id differs between threads (their thread id); tokens of one are refused
+ * by the other. Does not enter it. */
 int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t id);
 
-/* Closes all queues, stops the libOSes, frees everything. Results never taken are dropped with their buffers. */
+/* Closes all queues, stops the libOSes, frees everything. Results never taken are dropped with
+ * their buffers. */
 void runtime_free(struct runtime *rt);
 
 /* Starts a libOS on rt. -EEXIST: it runs already. The first one is asked first for sockets. */
 int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct config *conf);
 
 /* For libOSes: their flush() is due at the end of this turn, or before the thread sleeps. */
-static inline void runtime_need_flush(struct runtime *rt) { rt->need_flush = true; }
+static inline void runtime_need_flush(struct runtime *rt)
+{
+    rt->need_flush = true;
+}
 /* Calls it now. */
 void runtime_flush(struct runtime *rt);
 
-/* w->fn is called with events (edge-triggered unless events says otherwise) from a turn. w stays the caller's. */
+/* w->fn is called with events (edge-triggered unless events says otherwise) from a turn. w stays
+ * the caller's. */
 int runtime_watch(struct runtime *rt, struct watch *w, uint32_t events);
 int runtime_rewatch(struct runtime *rt, struct watch *w, uint32_t events);
 void runtime_unwatch(struct runtime *rt, struct watch *w);
 
-/* One turn without waiting. peek false: watched descriptors are left out, because runtime_idle() comes next. Returns how much came in. */
+/* One turn without waiting. peek false: watched descriptors are left out, because runtime_idle()
+ * comes next. Returns how much came in. */
 unsigned runtime_turn(struct runtime *rt, bool peek);
 
 /* Whether the next runtime_idle() would begin by spinning. */
 bool runtime_spins(const struct runtime *rt);
 
-/* Nothing is left to do: spins, then sleeps until something came in or deadline_ns passed. 0, or what time.idle said. */
+/* Nothing is left to do: spins, then sleeps until something came in or deadline_ns passed. 0, or
+ * what time.idle said. */
 int runtime_idle(struct runtime *rt, uint64_t deadline_ns);
 
 /* The epoll instance and the wake-ups' eventfd exist from here on. */

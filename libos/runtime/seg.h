@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A piece of a push: bytes, and what keeps them in place until the device has let go of them - a reference on a buffer
- * (demi_sgaalloc) or a pin on an object of the heap (demi_malloc).
+ * A piece of a push: bytes, and what keeps them in place until the device has let go of them - a
+ * reference on a buffer (demi_sgaalloc) or a pin on an object of the heap (demi_malloc).
  */
 #ifndef RUNTIME_SEG_H
 #define RUNTIME_SEG_H
@@ -23,8 +23,8 @@ struct seg {
 /* n bytes at p, which lie in b; takes a reference on b. */
 struct seg seg_of_buf(struct buf *b, const void *p, uint32_t n);
 
-/* Pins the object p points into: one of demi_malloc()'s, or the storage of a buffer. Up to SEG_COPY_MAX bytes are copied instead, and so
- * is memory that is neither. -ENOMEM. */
+/* Pins the object p points into: one of demi_malloc()'s, or the storage of a buffer. Up to
+ * SEG_COPY_MAX bytes are copied instead, and so is memory that is neither. -ENOMEM. */
 #define SEG_COPY_MAX 2048
 int seg_of_memory(struct seg *s, const void *p, uint32_t n);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See task.h. The loop switches to a task and a task back to the loop: never from task to task, so there is always one place to return to.
- * A task that ends cannot give back the stack it stands on; the loop does, right after the switch.
+ * See task.h. The loop switches to a task and a task back to the loop: never from task to task, so
+ * there is always one place to return to. A task that ends cannot give back the stack it stands on;
+ * the loop does, right after the switch.
  */
 #include "libos/runtime/task.h"
 
@@ -95,11 +96,13 @@ static struct task *task_get(struct tasks *ts, size_t stack_bytes)
 
 static void task_put(struct tasks *ts, struct task *t)
 {
-    if (ts->pooled < TASK_POOL && context_stack_bytes(t->context) == TASK_STACK_DEFAULT) ts->pool[ts->pooled++] = t;
+    if (ts->pooled < TASK_POOL && context_stack_bytes(t->context) == TASK_STACK_DEFAULT)
+        ts->pool[ts->pooled++] = t;
     else task_free(t);
 }
 
-int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes, struct op *op)
+int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes,
+               struct op *op)
 {
     struct tasks *ts = &rt->tasks;
     if (stack_bytes > TASK_STACK_MAX) return -EINVAL;
@@ -162,7 +165,8 @@ unsigned tasks_run(struct runtime *rt)
         uint64_t bits = ts->ready[w];
         ts->ready[w] = 0;
         ts->ready_count -= (uint32_t)__builtin_popcountll(bits);
-        for (; bits; bits &= bits - 1, ran++) task_run(ts, ts->slots[w * 64 + (unsigned)__builtin_ctzll(bits)]);
+        for (; bits; bits &= bits - 1, ran++)
+            task_run(ts, ts->slots[w * 64 + (unsigned)__builtin_ctzll(bits)]);
     }
     return ran;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks: coroutines of a runtime. A task runs until it waits; readiness is a bit, found with ctz, so a blocked one costs
- * nothing. Tasks run in order of their slot, each at most once a round: none starves another.
+ * Tasks: coroutines of a runtime. A task runs until it waits; readiness is a bit, found with ctz,
+ * so a blocked one costs nothing. Tasks run in order of their slot, each at most once a round: none
+ * starves another.
  */
 #ifndef RUNTIME_TASK_H
 #define RUNTIME_TASK_H
@@ -14,27 +15,29 @@ struct op;
 struct runtime;
 struct task;
 
-#define TASK_MAX            65536
-#define TASK_STACK_DEFAULT  (64u * 1024)
-#define TASK_STACK_MAX      (64u * 1024 * 1024)
-#define TASK_POOL           64 /* stacks of the default size kept for the next task */
+#define TASK_MAX           65536
+#define TASK_STACK_DEFAULT (64u * 1024)
+#define TASK_STACK_MAX     (64u * 1024 * 1024)
+#define TASK_POOL          64 /* stacks of the default size kept for the next task */
 
 struct tasks {
     struct context *main; /* the thread's own stack */
     struct task *running; /* NULL: the thread's own stack */
     struct task **slots;
-    uint64_t *ready;      /* one bit a slot */
-    uint32_t words;       /* of 64 slots */
+    uint64_t *ready; /* one bit a slot */
+    uint32_t words;  /* of 64 slots */
     uint32_t ready_count;
     uint32_t live;
     struct task *pool[TASK_POOL];
     uint32_t pooled;
-    struct task *ended;     /* its stack may be left now */
+    struct task *ended; /* its stack may be left now */
     uint64_t spawned, switches;
 };
 
-/* Runs fn(arg) from the next turn on. fn's result becomes op's ret (op may be NULL). -EAGAIN: TASK_MAX live. -ENOMEM. */
-int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes, struct op *op);
+/* Runs fn(arg) from the next turn on. fn's result becomes op's ret (op may be NULL). -EAGAIN:
+ * TASK_MAX live. -ENOMEM. */
+int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes,
+               struct op *op);
 
 /* Inside of a task: back to the loop until task_wake(). */
 void task_suspend(struct runtime *rt);
@@ -43,7 +46,8 @@ void task_yield(struct runtime *rt);
 /* Sets its bit. */
 void task_wake(struct runtime *rt, struct task *t);
 
-/* Runs every task that was ready when the call began, once. Returns how many. Only on the thread's own stack. */
+/* Runs every task that was ready when the call began, once. Returns how many. Only on the thread's
+ * own stack. */
 unsigned tasks_run(struct runtime *rt);
 
 int tasks_init(struct tasks *t);

@@ -2,11 +2,12 @@
  *
  * The loop's turn, and what the thread does when there is nothing to do.
  *
- * Idleness. A thread that sleeps costs its peer 20 to 50 us until it runs again; one that spins costs a core. So each wait leaves one bit: had
- * spinning paid, that is, did something come in within twice the limit (twice, because a peer that sleeps makes us slower too, and a pair
- * of sleepers would otherwise never learn that they could be quick)? A thread spins while at least SPIN_QUORUM of its last
- * SPIN_MEMORY waits say yes. One busy connection keeps it spinning; a pause costs one limit's worth and then nothing; a timer
- * ten times a second never starts it.
+ * Idleness. A thread that sleeps costs its peer 20 to 50 us until it runs again; one that spins
+ * costs a core. So each wait leaves one bit: had spinning paid, that is, did something come in
+ * within twice the limit (twice, because a peer that sleeps makes us slower too, and a pair of
+ * sleepers would otherwise never learn that they could be quick)? A thread spins while at least
+ * SPIN_QUORUM of its last SPIN_MEMORY waits say yes. One busy connection keeps it spinning; a pause
+ * costs one limit's worth and then nothing; a timer ten times a second never starts it.
  *
  * Time between a sleep's (or spin's) end and the next one's begin counts as work.
  */
@@ -18,12 +19,15 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#define SPIN_MEMORY 8
-#define SPIN_QUORUM 3
-#define EVENTS_MAX  256
+#define SPIN_MEMORY   8
+#define SPIN_QUORUM   3
+#define EVENTS_MAX    256
 #define COLLECT_EVERY 64 /* turns between two looks at what other threads freed */
 
-static inline uint64_t read_clock(struct runtime *rt) { return rt->now = rt->time.now_ns(rt->time.arg); }
+static inline uint64_t read_clock(struct runtime *rt)
+{
+    return rt->now = rt->time.now_ns(rt->time.arg);
+}
 
 static unsigned dispatch(const struct epoll_event *ev, int n)
 {
@@ -68,10 +72,14 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
 
 bool runtime_spins(const struct runtime *rt)
 {
-    return rt->spin.limit_ns && __builtin_popcount(rt->spin.history & ((1u << SPIN_MEMORY) - 1)) >= SPIN_QUORUM;
+    return rt->spin.limit_ns &&
+           __builtin_popcount(rt->spin.history & ((1u << SPIN_MEMORY) - 1)) >= SPIN_QUORUM;
 }
 
-static void remember(struct runtime *rt, bool paid) { rt->spin.history = rt->spin.history << 1 | paid; }
+static void remember(struct runtime *rt, bool paid)
+{
+    rt->spin.history = rt->spin.history << 1 | paid;
+}
 
 static uint64_t next_deadline(struct runtime *rt, uint64_t deadline)
 {
@@ -95,7 +103,10 @@ static inline void relax(void)
 #endif
 }
 
-static bool rang(struct runtime *rt) { return atomic_load_explicit(&rt->wakes.rang, memory_order_relaxed); }
+static bool rang(struct runtime *rt)
+{
+    return atomic_load_explicit(&rt->wakes.rang, memory_order_relaxed);
+}
 
 /* True: something came in, or the deadline passed. */
 static bool spin(struct runtime *rt, uint64_t start, uint64_t deadline)
@@ -133,7 +144,8 @@ static int wait_fds(struct runtime *rt, struct epoll_event *ev, uint64_t deadlin
 {
     if (deadline == UINT64_MAX) return epoll_wait(rt->epoll_fd, ev, EVENTS_MAX, -1);
     uint64_t ns = deadline - rt->now;
-    struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u),
+                          .tv_nsec = (long)(ns % 1000000000u)};
     int n = epoll_pwait2(rt->epoll_fd, ev, EVENTS_MAX, &ts, NULL);
     if (n >= 0 || errno != ENOSYS) return n;
     uint64_t ms = (ns + 999999) / 1000000; /* before Linux 5.11 */

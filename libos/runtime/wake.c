@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * See wake.h. Ringers push onto a stack of wake-ups with compare-and-swap; the owner takes all of it with one exchange and turns it round.
+ * See wake.h. Ringers push onto a stack of wake-ups with compare-and-swap; the owner takes all of
+ * it with one exchange and turns it round.
  *
- * Going to sleep: the owner sets `sleeping`, then looks at the list; a ringer pushes, then looks at `sleeping`. Both orders are
- * sequentially consistent, so at least one of them sees the other and no ring is slept over.
+ * Going to sleep: the owner sets `sleeping`, then looks at the list; a ringer pushes, then looks at
+ * `sleeping`. Both orders are sequentially consistent, so at least one of them sees the other and
+ * no ring is slept over.
  */
 #include "libos/runtime/wake.h"
 

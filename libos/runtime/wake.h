@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Wake-ups: the one thing another thread may do to a runtime. A ring is an exchange on a list that the owner empties once a turn, and a
- * write to an eventfd only if the owner sleeps.
+ * Wake-ups: the one thing another thread may do to a runtime. A ring is an exchange on a list that
+ * the owner empties once a turn, and a write to an eventfd only if the owner sleeps.
  */
 #ifndef RUNTIME_WAKE_H
 #define RUNTIME_WAKE_H
@@ -14,10 +14,10 @@ struct op;
 struct runtime;
 
 struct wake {
-    struct wake *next;      /* in the list of those that rang */
-    atomic_bool rung;       /* is in that list, or about to be */
-    bool remembered;        /* rang while nobody waited */
-    struct op *op;          /* who waits */
+    struct wake *next; /* in the list of those that rang */
+    atomic_bool rung;  /* is in that list, or about to be */
+    bool remembered;   /* rang while nobody waited */
+    struct op *op;     /* who waits */
     struct runtime *rt;
     void (*fn)(struct wake *w); /* instead of op: for the library's own threads */
 };

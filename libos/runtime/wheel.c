@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See wheel.h. The level of a tick is that of the highest bit in which it differs from the wheel's tick, so "how far" never
- * has to be compared and nothing wraps.
+ * See wheel.h. The level of a tick is that of the highest bit in which it differs from the wheel's
+ * tick, so "how far" never has to be compared and nothing wraps.
  */
 #include "libos/runtime/wheel.h"
 
@@ -12,7 +12,8 @@
 
 static_assert(WHEEL_LEVELS * 6 + WHEEL_TICK_BITS >= 64, "every tick has a level");
 
-/* How many timers of one far slot wheel_next() looks at before it settles for the slot's beginning. */
+/* How many timers of one far slot wheel_next() looks at before it settles for the slot's
+ * beginning. */
 #define LOOK_MAX 32
 
 void wheel_init(struct wheel *w, uint64_t now_ns)
@@ -44,7 +45,7 @@ static void unplace(struct wheel *w, struct timer *t)
     t->link = NULL;
     if (w->lists[t->level][t->slot]) return;
     w->slots[t->level] &= ~(1ull << t->slot);
-    if (!w->slots[t->level]) w->levels &= (uint16_t)~(1u << t->level);
+    if (!w->slots[t->level]) w->levels &= (uint16_t) ~(1u << t->level);
 }
 
 void wheel_start(struct wheel *w, struct timer *t, uint64_t at_ns, void (*fn)(struct timer *))
@@ -65,7 +66,8 @@ void wheel_stop(struct wheel *w, struct timer *t)
     w->count--;
 }
 
-/* The lists are last in, first out; timers of one tick fire in the order in which they fell to it. */
+/* The lists are last in, first out; timers of one tick fire in the order in which they fell to
+ * it. */
 static unsigned fire(struct wheel *w, unsigned slot)
 {
     unsigned fired = 0;
@@ -81,7 +83,7 @@ static void fall(struct wheel *w, unsigned level, unsigned slot)
     struct timer *t = w->lists[level][slot];
     w->lists[level][slot] = NULL;
     w->slots[level] &= ~(1ull << slot);
-    if (!w->slots[level]) w->levels &= (uint16_t)~(1u << level);
+    if (!w->slots[level]) w->levels &= (uint16_t) ~(1u << level);
     for (struct timer *next; t; t = next) {
         next = t->next;
         place(w, t);
@@ -101,7 +103,8 @@ unsigned wheel_advance(struct wheel *w, uint64_t now_ns)
         if (at > now) break;
         w->tick = at;
         if (level) fall(w, level, slot);
-        /* What fell may be due at this very tick; it lies in level 0 in the slot of the tick itself. */
+        /* What fell may be due at this very tick; it lies in level 0 in the slot of the tick
+         * itself. */
         fired += fire(w, at & 63);
     }
     if (w->tick < now) w->tick = now;

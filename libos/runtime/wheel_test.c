@@ -44,8 +44,10 @@ static void test_empty_wheel_has_no_deadline(void **state)
 
 static void test_timer_fires_at_its_time_and_not_before(void **state)
 {
-    static const uint64_t distances[] = {1, TICK, 63 * TICK, 64 * TICK, 65 * TICK, 1000000, 1000000000, 3600000000000,
-                                         86400000000000 * 365, 1ull << 60};
+    static const uint64_t distances[] = {1,          TICK,          63 * TICK,
+                                         64 * TICK,  65 * TICK,     1000000,
+                                         1000000000, 3600000000000, 86400000000000 * 365,
+                                         1ull << 60};
     for (unsigned i = 0; i < sizeof distances / sizeof distances[0]; i++) {
         struct timer t = {0};
         uint64_t at = now + distances[i];
@@ -134,7 +136,8 @@ static void test_wheel_agrees_with_a_list(void **state)
         }
         uint64_t next = wheel_next(&w);
         for (unsigned k = 0; k < TIMERS; k++)
-            if (timer_runs(&timers[k])) assert_true(next <= (due[k] > now ? due[k] : now) + 2 * TICK);
+            if (timer_runs(&timers[k]))
+                assert_true(next <= (due[k] > now ? due[k] : now) + 2 * TICK);
         advance(now + (dice() & ((1ull << (dice() % 36)) - 1)));
         for (unsigned k = 0; k < TIMERS; k++) {
             if (timer_runs(&timers[k])) assert_true(due[k] + 2 * TICK > now);
@@ -147,9 +150,13 @@ static void test_wheel_agrees_with_a_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_empty_wheel_has_no_deadline), T(test_timer_fires_at_its_time_and_not_before),
-        T(test_deadline_in_the_past_fires_at_the_next_tick), T(test_stopped_timer_never_fires),
-        T(test_started_again_means_moved), T(test_timer_may_start_itself_again), T(test_wheel_agrees_with_a_list),
+        T(test_empty_wheel_has_no_deadline),
+        T(test_timer_fires_at_its_time_and_not_before),
+        T(test_deadline_in_the_past_fires_at_the_next_tick),
+        T(test_stopped_timer_never_fires),
+        T(test_started_again_means_moved),
+        T(test_timer_may_start_itself_again),
+        T(test_wheel_agrees_with_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the runtime itself costs, in ns: a switch to a coroutine and back, waking and running a ready task, a push and a pop on a
- * memory queue with both waits, and one completion with 10 to 100,000 operations outstanding. Best of several rounds; prints, judges nothing.
+ * What the runtime itself costs, in ns: a switch to a coroutine and back, waking and running a
+ * ready task, a push and a pop on a memory queue with both waits, and one completion with 10 to
+ * 100,000 operations outstanding. Best of several rounds; prints, judges nothing.
  */
 #include "demi/ext.h"
 #include "demi/libos.h"
@@ -23,7 +24,10 @@ static double now(void)
     return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
-static void print(const char *what, double best) { printf("%-46s %8.1f ns\n", what, best); }
+static void print(const char *what, double best)
+{
+    printf("%-46s %8.1f ns\n", what, best);
+}
 
 /* Runs fn(n) ROUNDS times; the best ns per step. */
 static double best_of(void (*fn)(void *arg, int n), void *arg, int n)
@@ -130,14 +134,16 @@ static void bench_outstanding(int count)
     demi_qresult_t qr[256];
     int n;
     const struct timespec poll_once = {0, 0};
-    while (!demi_wait_batch(qr, 256, &n, &poll_once));
+    while (!demi_wait_batch(qr, 256, &n, &poll_once))
+        ;
 }
 
 static void timers(void *arg, int n)
 {
     struct wheel *w = &runtime_current()->wheel;
     struct timer t = {0};
-    for (int i = 0; i < n; i++) wheel_start(w, &t, runtime_current()->now + 1000000u + (uint64_t)i * 997, NULL);
+    for (int i = 0; i < n; i++)
+        wheel_start(w, &t, runtime_current()->now + 1000000u + (uint64_t)i * 997, NULL);
     wheel_stop(w, &t);
 }
 
