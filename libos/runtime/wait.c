@@ -272,10 +272,11 @@ int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t 
     begin(rt);
     int err = 0;
     *count = 0;
-    /* With room for more than there is, one look at the devices makes the batch bigger. */
+    /* With room for more than there is, one look at the devices makes the batch bigger. (A task
+     * that runs in it may take what was there.) */
+    if (rt->ops.ready_count >= room) answered(rt);
+    else if (rt->ops.ready_count && !rt->tasks.running) runtime_turn(rt, true);
     if (!rt->ops.ready_count) err = wait_anything(rt, deadline);
-    else if (rt->ops.ready_count < room && !rt->tasks.running) runtime_turn(rt, true);
-    else answered(rt);
     if (err) return err;
     *count = take_ready(rt, out, room);
     return 0;
