@@ -274,8 +274,8 @@ int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t 
     *count = 0;
     /* With room for more than there is, one look at the devices makes the batch bigger. (A task
      * that runs in it may take what was there.) */
-    if (rt->ops.ready_count >= room) answered(rt);
-    else if (rt->ops.ready_count && !rt->tasks.running) runtime_turn(rt, true);
+    if (rt->ops.ready_count >= room || rt->tasks.running) answered(rt);
+    else if (rt->ops.ready_count) runtime_turn(rt, true);
     if (!rt->ops.ready_count) err = wait_anything(rt, deadline);
     if (err) return err;
     *count = take_ready(rt, out, room);
