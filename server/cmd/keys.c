@@ -12,8 +12,10 @@
 
 static void delete_keys(struct call *c, bool lazy)
 {
+    struct db_ahead ahead = {.count = 0};
     int64_t count = 0;
     for (int i = 1; i < c->argc; i++) {
+        db_look_ahead_take(c, &ahead, &c->argv[i], 1, c->argc - i);
         if (!(lazy ? db_delete_lazy(c, c->argv[i]) : db_delete(c, c->argv[i]))) continue;
         db_changed(c, c->argv[i], NOTIFY_GENERIC, "del");
         count++;
@@ -28,8 +30,12 @@ void cmd_unlink(struct call *c) { delete_keys(c, true); }
 
 void cmd_exists(struct call *c)
 {
+    struct db_ahead ahead = {.count = 0};
     int64_t count = 0;
-    for (int i = 1; i < c->argc; i++) count += db_lookup_notouch(c, c->argv[i], false) != NULL;
+    for (int i = 1; i < c->argc; i++) {
+        db_look_ahead_take(c, &ahead, &c->argv[i], 1, c->argc - i);
+        count += db_lookup_notouch(c, c->argv[i], false) != NULL;
+    }
     call_integer(c, count);
 }
 

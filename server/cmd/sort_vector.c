@@ -10,9 +10,9 @@
 #include "server/ds/dict.h"
 #include "server/ds/intset.h"
 #include "server/ds/listpack.h"
-#include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
 #include "server/mem.h"
+#include "server/types/list.h"
 
 #define CHUNK_BYTES 8000
 #define RUN_LENGTH  8 /* sorted by insertion */
@@ -74,15 +74,15 @@ static void load_listpack(struct sort_vector *v, const unsigned char *lp, bool p
     }
 }
 
-static void load_list(struct sort_vector *v, struct quicklist *q, size_t from, size_t end, bool desc)
+static void load_list(struct sort_vector *v, const struct quicklist *q, size_t from, size_t end, bool desc)
 {
-    struct quicklist_iter it;
+    struct list_reader r;
     struct lp_value val;
     char num[NUMBER_I64_SIZE];
     if (from == end) return;
-    quicklist_iter_init(&it, q, desc ? -1 - (long)from : (long)from, desc);
-    for (size_t i = from; i < end && quicklist_iter_next(&it, &val); i++) add(v, lp_value_bytes(val, num));
-    quicklist_iter_fini(&it);
+    list_reader_init(&r, q, desc ? quicklist_count(q) - 1 - from : from, desc);
+    for (size_t i = from; i < end && list_reader_next(&r, &val); i++) add(v, lp_value_bytes(val, num));
+    list_reader_fini(&r);
 }
 
 static void load_zset(struct sort_vector *v, const struct ztree *z, size_t from, size_t end, bool desc)

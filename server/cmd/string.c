@@ -138,8 +138,10 @@ void cmd_strlen(struct call *c)
 
 void cmd_mget(struct call *c)
 {
+    struct db_ahead ahead = {.count = 0};
     reply_array(c->out, (size_t)c->argc - 1);
     for (int i = 1; i < c->argc; i++) {
+        db_look_ahead_take(c, &ahead, &c->argv[i], 1, c->argc - i);
         struct entry *e = db_lookup_read(c, c->argv[i]);
         if (e && e->type == OBJ_STRING) string_reply(c, e);
         else reply_null(c->out);
@@ -328,7 +330,9 @@ static bool pairs_are_whole(struct call *c)
 
 static void set_pairs(struct call *c)
 {
+    struct db_ahead ahead = {.count = 0};
     for (int i = 1; i < c->argc; i += 2) {
+        db_look_ahead_take(c, &ahead, &c->argv[i], 2, c->argc - i);
         db_put_string(c, c->argv[i], c->argv[i + 1], -1, 0);
         db_changed(c, c->argv[i], NOTIFY_STRING, "set");
     }

@@ -68,6 +68,19 @@ struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key)
 
 struct entry *db_lookup_write(struct call *c, struct bytes key) { return db_lookup_in(c, c->db, key); }
 
+void db_look_ahead(struct call *c, struct db_ahead *a, const struct bytes *keys, int step, int left)
+{
+    struct db *db = c->db;
+    a->count = a->next = 0;
+    for (int i = 0; i < left && a->count < DB_AHEAD_MAX; i += step) {
+        uint64_t hash = db_hash(db, keys[i]);
+        table_prefetch_bucket(&db_slice(db, keys[i])->table, hash);
+        a->hash[a->count++] = hash;
+    }
+    for (unsigned i = 0; i < a->count; i++)
+        table_prefetch_entry(&db_slice(db, keys[i * (unsigned)step])->table, a->hash[i]);
+}
+
 /* --- put ------------------------------------------------------------------------------------------------------ */
 
 static bool somebody_may_wait_for(enum obj_type type) { return type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM; }

@@ -57,6 +57,22 @@ struct entry *db_lookup_write(struct call *c, struct bytes key);
 /* The same in another database (MOVE, COPY). */
 struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key);
 
+/* Many keys: asks the memory for the next few of them (every step-th argument), so that their cache misses overlap, then for each
+ * in turn db_look_ahead_take() before its verb saves hashing it again. */
+#define DB_AHEAD_MAX 16
+struct db_ahead {
+    uint64_t hash[DB_AHEAD_MAX];
+    unsigned count, next; /* private */
+};
+void db_look_ahead(struct call *c, struct db_ahead *a, const struct bytes *keys, int step, int left);
+/* keys: those left from this one on, `left` arguments in all. */
+static inline void db_look_ahead_take(struct call *c, struct db_ahead *a, const struct bytes *keys, int step, int left)
+{
+    if (a->next == a->count) db_look_ahead(c, a, keys, step, left);
+    c->key_hashed = keys->p;
+    c->key_hash = a->hash[a->next++];
+}
+
 /* --- put ------------------------------------------------------------------------------------------------------ */
 
 enum put_flag {

@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) struct place keyspace_find(const st
 {
     struct place p;
     p.table = keyspace_table(c, db, key);
-    p.hash = likely(key.p == c->key_hashed) && db == c->db ? c->key_hash : db_hash(db, key);
+    p.hash = likely(key.p == c->key_hashed) && key.p && db == c->db ? c->key_hash : db_hash(db, key);
     p.slot = table_find_slot_by(p.table, p.hash, key, keyspace_key_of);
     return p;
 }
