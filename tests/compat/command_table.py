@@ -3,7 +3,7 @@
 """COMMAND INFO and COMMAND DOCS of every command that redis-server and our server both know; TAP on stdout.
 
 INFO must be equal but for the order of sets (flags, categories, subcommands). Of DOCS the facts must be: since, group,
-flags, history's versions, the tree of arguments; texts (summary, complexity, what history tells) are ours.
+flags, history's versions, the tree of arguments; texts (summary, complexity, notes, what history tells) are ours.
 Where 7.2 differs from 7.0.15 on purpose, NEWER says so.
 """
 import os
@@ -16,7 +16,7 @@ from tap import Tap, skip_all  # noqa: E402
 
 # Commands whose arity or arguments 7.2 changed: only known to exist.
 NEWER = {b"zrank", b"zrevrank"}
-TEXTS = {b"summary", b"complexity", b"display_text"}
+TEXTS = {b"summary", b"complexity", b"display_text", b"replaced_by", b"notes"}
 
 
 def value(node):
@@ -38,7 +38,7 @@ def info(row, common):
         return None
     row = list(row)
     row[2], row[6], row[7] = sorted(row[2]), sorted(row[6]), sorted(row[7])
-    row[8] = sorted(([as_map(s) for s in row[8]]), key=str)
+    row[8] = sorted(({k: v for k, v in as_map(s).items() if k not in TEXTS} for s in row[8]), key=str)
     row[9] = sorted((info(s, common) for s in row[9] if s[0] in common), key=lambda s: s[0])
     return row
 

@@ -4,12 +4,14 @@
 A template is a line of tokens: {k} draws from the pool of that name, (a|b) one of several, [a|b] one of several or nothing;
 ~ is a space inside them, a + after a token repeats it one to three times. What a command's reply may differ
 in stands before the template, as in the case files. Only commands whose effect is the same on every server are here: no SPOP
-of a few members, no expiry that could fall due.
+of a few members, no expiry that could fall due, no SORT of a sorted set (Redis turns its listpack into a skiplist for
+that, which OBJECT ENCODING shows: keys that are sorted, {q}, are lists and sets).
 """
 import re
 
 POOLS = {
     "k": [b"k%d" % i for i in range(8)],
+    "q": [b"q0", b"q1"],
     "m": [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"3", b"-7", b"100000", b"5000000000", b"", b"x" * 20, b"\x00\xff",
           b"12345678901234567890"] + [b"m%d" % i for i in range(12)],
     "v": [b"0", b"1", b"10", b"-5", b"3.5", b"hello", b"", b"a b", b"9223372036854775807", b"-9223372036854775808",
@@ -65,9 +67,10 @@ TEMPLATES = """
     DEL {k}+ ; UNLINK {k} ; EXISTS {k}+ ; TOUCH {k}+ ; TYPE {k} ; TYPE {k} ; OBJECT ENCODING {k} ; PERSIST {k} ; DBSIZE
     EXPIRE {k} {t} [NX|XX|GT|LT] ; EXPIREAT {k} 33177117420 [NX|GT] ; PEXPIRE {k} {t}000 ; EXPIRE {k} -1
     @near:1 TTL {k} ; @near:900 PTTL {k} ; RENAME {k} {k} ; RENAMENX {k} {k} ; COPY {k} {k} [REPLACE|DB~{d}|REPLACE~DB~{d}]
-    MOVE {k} {d} ; SELECT {d} ; @unordered KEYS {p} ; @count RANDOMKEY ; SORT {k} [ALPHA|DESC|ALPHA~LIMIT~{c}~{c}|LIMIT~{i}~{i}]
-    SORT {k} (ALPHA|DESC|LIMIT~0~3) STORE {k} ; @unordered SORT {k} BY {k}* GET # ALPHA ; @scan SCAN 0 COUNT 1000 [MATCH~{p}|TYPE~list]
+    MOVE {k} {d} ; SELECT {d} ; @unordered KEYS {p} ; @count RANDOMKEY ; SORT {q} [ALPHA|DESC|ALPHA~LIMIT~{c}~{c}|LIMIT~{i}~{i}]
+    SORT {q} (ALPHA|DESC|LIMIT~0~3) STORE {k} ; @unordered SORT {q} BY {k}* GET # ALPHA ; @scan SCAN 0 COUNT 1000 [MATCH~{p}|TYPE~list]
     @scan HSCAN {k} 0 COUNT 1000 [MATCH~{p}] ; @scan SSCAN {k} 0 COUNT 1000 ; @scan ZSCAN {k} 0 COUNT 1000 [MATCH~{p}]
+    RPUSH {q} {n}+ ; RPUSH {q} {m}+ ; SADD {q} {m}+ ; SADD {q} {n} ; DEL {q}
     MULTI ; EXEC ; EXEC ; DISCARD ; WATCH {k} ; UNWATCH ; ECHO {v} ; PING ; NOSUCH {k} {v}
     BLPOP {k} {k} {k} 0.001 ; BRPOP {k} {k} {k} 0.001 ; BZPOPMIN {k} {k} 0.001 ; BLMOVE {k} {k} LEFT RIGHT 0.001
 """
