@@ -19,6 +19,7 @@
 #include "server/mem.h"
 #include "server/server.h"
 #include "server/types/list.h"
+#include "server/types/zset.h"
 
 struct sort {
     struct call *c;
@@ -241,16 +242,31 @@ static void sort_entry(struct sort *s, struct entry *e)
     sort_vector_fini(&v);
 }
 
+/* Redis sorts a sorted set by its tree, and leaves it with one: OBJECT ENCODING tells, and so do DUMP and RDB. */
+static void make_tree(struct call *c, struct entry *e)
+{
+    struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
+    rules.entries_max = 0;
+    struct zset packed = zset_of(e), tree = zset_new(zset_count(&packed), &rules);
+    struct zset_iter it;
+    zset_iter_init(&it, &packed, zset_whole(&packed), false);
+    while (zset_iter_next(&it)) zset_append(&tree, it.member, zset_iter_score(&it), &rules);
+    zset_store(e, &tree);
+    zset_free(&packed);
+}
+
 static void sort_key(struct call *c, bool read_only)
 {
     struct sort s = {.c = c, .limit_count = -1};
     s.gets = mem_alloc((size_t)c->argc * sizeof *s.gets);
     if (parse(&s, read_only)) {
         struct entry *e = db_lookup_read(c, c->argv[1]);
-        if (e && e->type != OBJ_LIST && e->type != OBJ_SET && e->type != OBJ_ZSET)
+        if (e && e->type != OBJ_LIST && e->type != OBJ_SET && e->type != OBJ_ZSET) {
             call_error(c, "WRONGTYPE Operation against a key holding the wrong kind of value");
-        else
+        } else {
+            if (e && e->type == OBJ_ZSET && e->enc == ENC_LISTPACK) make_tree(c, e);
             sort_entry(&s, e);
+        }
     }
     mem_free(s.gets);
 }
