@@ -329,6 +329,8 @@ static enum resp_result parse_one(struct resp_parser *ps, const struct resp_limi
         if (out->is_inline) return parse_inline(ps, in, n, argv, out);
         enum resp_result r = parse_header(ps, limits, in, n, out);
         if (r != RESP_COMMAND || ps->args == 0) return r;
+    } else {
+        out->is_inline = false; /* an inline command is never resumed inside */
     }
     size_t first = argv->used;
     enum resp_result r = parse_args(ps, limits, in, n, fresh ? argv : NULL, out);
