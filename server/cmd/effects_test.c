@@ -57,6 +57,7 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     for (int i = 0; i < 2; i++) db_fini(&w->dbs[i]);
+    conf_fini(&w->cfg);
     reply_fini(&w->out);
     return 0;
 }
