@@ -78,6 +78,14 @@ void call_help(struct call *c, const char *const *lines)
     reply_status(c->out, "    Prints this help.");
 }
 
+bool call_output_over(const struct call *c)
+{
+    const struct client *cl = c->client;
+    if (!cl || c->out != &cl->out) return false;
+    int64_t max = c->cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
+    return max && client_output_bytes(cl) > (size_t)max;
+}
+
 /* --- arguments ------------------------------------------------------------------------------------------------- */
 
 bool call_int(struct call *c, struct bytes arg, int64_t *out)

@@ -68,6 +68,9 @@ bool call_wrong_type(struct call *c, const struct entry *e, int type);
 /* Replies with the HELP text: lines end with NULL; the standard head and tail are added as Redis does. */
 void call_help(struct call *c, const char *const *lines);
 
+/* The reply has outgrown the client's hard limit: it will be closed, so a long loop may stop in the middle of its reply. Look now and then. */
+bool call_output_over(const struct call *c);
+
 static inline void call_ok(struct call *c) { reply_status(c->out, "OK"); }
 static inline void call_bulk(struct call *c, struct bytes b) { reply_bulk(c->out, b); }
 static inline void call_integer(struct call *c, int64_t v) { reply_int(c->out, v); }

@@ -12,6 +12,7 @@
 
 #define DRAW_BELOW 3 /* subsets of at most a third are drawn */
 #define POP_KEEPS  5 /* SPOP builds a new set of what stays when that is less than a fifth of what goes */
+#define LOOK_EVERY 1024 /* members, between two looks at the limit of the output */
 
 static struct rng seeded(struct call *c)
 {
@@ -152,7 +153,10 @@ static void show_any(struct call *c, const struct set *s, uint64_t count)
     struct rng rng = seeded(c);
     char buf[NUMBER_I64_SIZE];
     reply_array(c->out, count);
-    for (; count; count--) call_bulk(c, set_random(s, &rng, buf));
+    for (; count; count--) {
+        call_bulk(c, set_random(s, &rng, buf));
+        if (count % LOOK_EVERY == 0 && call_output_over(c)) return;
+    }
 }
 
 static void show_drawn(struct call *c, const struct set *s, size_t count)
