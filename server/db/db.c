@@ -97,8 +97,7 @@ static struct entry *supplant(struct call *c, struct db *db, struct place *p, st
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
     table_replace_slot(p->table, p->slot, e);
     keyspace_mark(p->table, p->slot, e);
-    if (old->type == OBJ_STREAM) ready(c, db, key, OBJ_STREAM); /* XREADGROUP learns that it is gone */
-    else ready(c, db, key, e->type);
+    if (old->type == OBJ_STREAM) ready(c, db, key, OBJ_STREAM); /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody */
     keyspace_discard(c, old, c->cfg->lazyfree_lazy_server_del);
     return e;
 }
@@ -106,7 +105,11 @@ static struct entry *supplant(struct call *c, struct db *db, struct place *p, st
 /* e is new at its place, unless a dead entry that was not ours to delete is still there. */
 static struct entry *create(struct call *c, struct db *db, struct place *p, struct bytes key, struct entry *e)
 {
-    if (unlikely(p->slot.bucket != NULL)) return supplant(c, db, p, key, e);
+    if (unlikely(p->slot.bucket != NULL)) {
+        e = supplant(c, db, p, key, e);
+        ready(c, db, key, e->type);
+        return e;
+    }
     e->lru = use_initial(c);
     p->slot = table_insert(p->table, p->hash, e);
     if (e->flags & ENTRY_EXPIRES) table_mark(p->table, p->slot);
@@ -160,6 +163,7 @@ struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, s
     struct entry *e = supplant(c, db, &p, key, entry_new_value(key, v, expiry_after(old, expire_ms, flags)));
     if (flags & PUT_AFRESH) {
         e->lru = use_initial(c);
+        ready(c, db, key, e->type);
         keyspace_notify(c, db, NOTIFY_NEW, "new", key);
     }
     return e;
