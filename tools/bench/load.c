@@ -47,7 +47,7 @@ struct load {
     const char *host, *path, *test;
     int port, pid;
     unsigned conn_count, depth;
-    uint64_t keys, value_size, limit;
+    uint64_t keys, value_size, limit, first_key;
     double seconds, warmup, rate;
     bool machine, sequential;
     /* state */
@@ -121,7 +121,7 @@ static uint64_t user_ticks(int pid)
 
 static uint64_t next_number(struct load *l)
 {
-    if (l->sequential) return l->next_key++ % l->keys;
+    if (l->sequential) return (l->first_key + l->next_key++) % l->keys;
     l->random ^= l->random << 13;
     l->random ^= l->random >> 7;
     l->random ^= l->random << 17;
@@ -390,7 +390,7 @@ static void usage(void)
          "  -n N                 requests in all; or\n"
          "  --seconds S          seconds (1), after --warmup S (0.1)\n"
          "  --rate N             open loop: N requests a second\n"
-         "  --sequential         keys in order instead of at random\n"
+         "  --sequential         keys in order instead of at random, from --first N on (0)\n"
          "  --pid PID            tells the CPU time of that process a request\n"
          "  --spin-us N          how long the library spins before it sleeps\n"
          "  --machine            one line of name=value");
@@ -399,11 +399,11 @@ static void usage(void)
 
 static void parse_options(struct load *l, int argc, char **argv, const char **spin_us)
 {
-    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP };
+    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST };
     static const struct option names[] = {
         {"seconds", 1, NULL, SECONDS}, {"warmup", 1, NULL, WARMUP}, {"rate", 1, NULL, RATE},
         {"sequential", 0, NULL, SEQUENTIAL}, {"pid", 1, NULL, PID}, {"spin-us", 1, NULL, SPIN},
-        {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP}, {NULL, 0, NULL, 0}};
+        {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP}, {"first", 1, NULL, FIRST}, {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "h:p:s:t:c:P:r:d:n:", names, NULL)) != -1;) {
         switch (c) {
         case 'h': l->host = optarg; break;
@@ -422,6 +422,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
         case PID: l->pid = atoi(optarg); break;
         case SPIN: *spin_us = optarg; break;
         case MACHINE: l->machine = true; break;
+        case FIRST: l->first_key = strtoull(optarg, NULL, 10); break;
         case HELP: usage(); break;
         default: exit(1);
         }

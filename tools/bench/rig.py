@@ -137,16 +137,45 @@ def start_null(test, unix=False):
     return target
 
 
-def load(target, test, *options, unix=False, seconds=0.5, measure_cpu=True):
-    """One burst of our load generator: {'rps': …, 'p50_us': …, 'cpu_us': …}."""
+class FirstInLine:
+    """While a burst runs, its two processes go before everything else on the machine (SCHED_FIFO), where that was asked
+    for: with two busy neighbours the spread between rounds fell from 40 % to 5 % (2026-11-21). Bursts stay below a second, so
+    that the neighbours live and the kernel does not throttle."""
+
+    asked = False
+
+    def __init__(self, target, wanted):
+        self.pid, self.on = target.pid, wanted and FirstInLine.asked
+
+    def schedule(self, policy, priority):
+        for thread in os.listdir("/proc/%d/task" % self.pid):
+            try:
+                os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+            except OSError:
+                self.on = False
+
+    def __enter__(self):
+        if self.on:
+            self.schedule(os.SCHED_FIFO, 1)
+        return ["chrt", "-f", "1"] if self.on else []
+
+    def __exit__(self, *_):
+        if self.on:
+            self.schedule(os.SCHED_OTHER, 0)
+
+
+def load(target, test, *options, unix=False, seconds=0.5, measure_cpu=True, is_short=False):
+    """One burst of our load generator: {'rps': …, 'p50_us': …, 'cpu_us': …}. is_short: with -n, it ends within a second."""
     where = ["-s", target.path] if unix else ["-p", str(target.port)]
     words = pinned(LOAD_CPU) + [LOAD, "--machine", "-t", test] + where + [str(o) for o in options]
-    if "-n" not in options:
+    is_burst = "-n" not in options
+    if is_burst:
         words += ["--seconds", str(seconds)]
     if measure_cpu:
         words += ["--pid", str(target.pid)]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=180)
+        with FirstInLine(target, is_short or (is_burst and seconds < 1)) as first:
+            done = subprocess.run(first + words, capture_output=True, text=True, timeout=180)
     except subprocess.TimeoutExpired:
         raise Failed("load -t %s against %s ran out of time" % (test, target.name))
     if done.returncode or "rps=" not in done.stdout:
@@ -163,13 +192,15 @@ def cpu_ns(pid):
     return total
 
 
-def redis_benchmark(target, *options, unix=False):
-    """A run of redis-benchmark: {'SET': {'rps': …, 'p50_ms': …, 'cpu_us': …}}; the CPU figure is the mean over all its tests."""
+def redis_benchmark(target, *options, unix=False, is_short=False):
+    """A run of redis-benchmark: {'SET': {'rps': …, 'p50_ms': …, 'cpu_us': …}}; the CPU figure is the mean over all its
+    tests. is_short: it ends within a second."""
     where = ["-s", target.path] if unix else ["-p", str(target.port)]
     words = pinned(LOAD_CPU) + ["redis-benchmark", "--csv"] + where + [str(o) for o in options]
     before = cpu_ns(target.pid)
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        with FirstInLine(target, is_short) as first:
+            done = subprocess.run(first + words, capture_output=True, text=True, timeout=300)
     except subprocess.TimeoutExpired:
         raise Failed("redis-benchmark against %s ran out of time" % target.name)
     rows = re.findall(r'^"([^"]+)","([\d.]+)"(?:,"([\d.]+)","([\d.]+)","([\d.]+)")?', done.stdout, re.M)

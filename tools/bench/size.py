@@ -10,6 +10,7 @@ from table import Table, median
 
 IDLE_CLIENTS = 1000
 MANY_CLIENTS = 10000
+GROWTH_STEP = 250000
 BIG, SMALL, ODD = 10000000, 1000000, 1400000
 
 
@@ -127,6 +128,16 @@ def section_memory(bench):
     yield table
 
 
+def longest_gap(target, keys):
+    """Milliseconds; the keys come in short bursts, which neighbours cannot disturb."""
+    worst = 0
+    for first in range(0, keys, GROWTH_STEP):
+        figures = load(target, "set", "-r", keys, "--sequential", "--first", first, "-n", GROWTH_STEP, "-d", 3, "-P", 16,
+                       unix=True, is_short=True)
+        worst = max(worst, figures["gap_us"] / 1e3)
+    return worst
+
+
 def section_growth(bench):
     """The longest silence of the server while its table grows from nothing."""
     keys = SMALL if bench.quick else 4 * SMALL
@@ -139,8 +150,7 @@ def section_growth(bench):
                 if target is not null:
                     target.call("FLUSHALL")
                     time.sleep(0.5)
-                figures = load(target, "set", "-r", keys, "--sequential", "-n", keys, "-d", 3, "-P", 16, unix=True)
-                gaps.setdefault(target.name, []).append(figures["gap_us"] / 1e3)
+                gaps.setdefault(target.name, []).append(longest_gap(target, keys))
     finally:
         null.stop()
         bench.empty()

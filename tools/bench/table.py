@@ -49,6 +49,8 @@ class Table:
         self.notes.append(text)
 
     def text(self):
+        if not self.rows:
+            return "\n".join(["", self.title] + ["  " + n for n in self.notes])
         widths = [max(len(r[i]) for r in [self.columns] + self.rows if i < len(r)) for i in range(len(self.columns))]
 
         def line(cells):
