@@ -243,4 +243,13 @@ cmd_handler cmd_punsubscribe;
 cmd_handler cmd_subscribe;
 cmd_handler cmd_unsubscribe;
 
+/* bitmap */
+cmd_handler cmd_bitcount;
+cmd_handler cmd_bitfield;
+cmd_handler cmd_bitfield_ro;
+cmd_handler cmd_bitop;
+cmd_handler cmd_bitpos;
+cmd_handler cmd_getbit;
+cmd_handler cmd_setbit;
+
 #endif

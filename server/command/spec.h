@@ -48,6 +48,7 @@
     X(hash)                                                                                        \
     X(set)                                                                                         \
     X(sorted_set)                                                                                  \
+    X(bitmap)                                                                                      \
     X(generic)                                                                                     \
     X(connection)                                                                                  \
     X(server)                                                                                      \
