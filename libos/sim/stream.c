@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bytes of streams, in and out, and how a stream ends.
+ */
+#include "libos/sim/world.h"
+
+#include "alloc/base/assert.h"
+#include "alloc/base/hash.h"
+#include "alloc/buf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POP_BYTES_MAX 65536
+
+/* --- out -------------------------------------------------------------------------------------------------------------- */
+
+static struct seg *fifo_at(const struct seg_fifo *f, uint32_t i) { return &f->slots[(f->head + i) & (f->room - 1)]; }
+
+static void fifo_reserve(struct seg_fifo *f, uint32_t count)
+{
+    uint32_t room = f->room ? f->room : 8;
+    while (room - f->count < count) room *= 2;
+    if (room == f->room) return;
+    struct seg *slots = malloc(room * sizeof *slots);
+    ASSERT(slots);
+    for (uint32_t i = 0; i < f->count; i++) slots[i] = *fifo_at(f, i);
+    free(f->slots);
+    *f = (struct seg_fifo){.slots = slots, .room = room, .count = f->count};
+}
+
+/* Copies n bytes out and lets go of what was copied whole. */
+static void fifo_take(struct seg_fifo *f, char *to, size_t n)
+{
+    while (n) {
+        struct seg *s = fifo_at(f, 0);
+        uint32_t k = s->n < n ? s->n : (uint32_t)n;
+        memcpy(to, s->p, k);
+        to += k;
+        n -= k;
+        s->p += k;
+        s->n -= k;
+        if (s->n) return;
+        seg_release(s);
+        f->head++;
+        f->count--;
+    }
+}
+
+static void drop_out(struct end *e)
+{
+    for (; e->out.count; e->out.head++, e->out.count--) seg_release(fifo_at(&e->out, 0));
+    e->sent = e->queued;
+}
+
+static void complete_pushes(struct end *e)
+{
+    struct sock *s = e->sock;
+    if (!s) return;
+    for (struct op *op; (op = s->pushes.head) && op->arg <= e->sent;) {
+        op_list_remove(&s->pushes, op);
+        op_complete_plain(&s->q.rt->ops, op, 0);
+        sim_host_wake(s->host);
+    }
+}
+
+static void rested(void *arg)
+{
+    struct end *e = arg;
+    struct conn *c = e->conn;
+    e->resting = false;
+    sim_end_transmit(e);
+    sim_conn_unref(c);
+}
+
+static void rest(struct end *e, const struct sim_link *l)
+{
+    struct sim *s = e->conn->sim;
+    e->resting = true;
+    sim_conn_ref(e->conn);
+    sim_events_add(&s->events, s->now + rng_below(&s->rng, l->pause_ns + 1), rested, e);
+}
+
+/* Every fourth segment is as long as it may be. */
+static uint32_t segment_bytes(struct end *e, const struct sim_link *l)
+{
+    struct sim *s = e->conn->sim;
+    uint64_t most = e->queued - e->sent;
+    if (most > e->credit) most = e->credit;
+    if (most > l->segment_max) most = l->segment_max;
+    return (uint32_t)(rng_below(&s->rng, 4) ? 1 + rng_below(&s->rng, most) : most);
+}
+
+static void transmit_segment(struct end *e, const struct sim_link *l)
+{
+    struct sim *s = e->conn->sim;
+    char small[2048];
+    uint32_t n = segment_bytes(e, l);
+    char *bytes = n <= sizeof small ? small : malloc(n);
+    ASSERT(bytes);
+    fifo_take(&e->out, bytes, n);
+    e->sent += n;
+    e->credit -= n;
+    s->stats.segments++;
+    s->stats.bytes += n;
+    sim_tell(s, "segment", e->conn->id, n);
+    sim_note(s, hash_bytes(bytes, n, 0));
+    sim_wire_send(peer_of(e), ITEM_DATA, bytes, n);
+    if (bytes != small) free(bytes);
+    complete_pushes(e);
+}
+
+void sim_end_transmit(struct end *e)
+{
+    struct sim *s = e->conn->sim;
+    if (!e->open) return;
+    const struct sim_link *l = sim_link_of(s, e->host, peer_of(e)->host);
+    while (!e->dead && e->queued > e->sent && e->credit && !e->resting) {
+        transmit_segment(e, l);
+        if (sim_chance(s, l->reset_ppm)) {
+            sim_conn_break(e->conn);
+            return;
+        }
+        if (sim_chance(s, l->pause_ppm)) rest(e, l);
+    }
+    if (e->dead || !e->shut || e->fin_sent || e->queued > e->sent) return;
+    e->fin_sent = true;
+    sim_wire_send(peer_of(e), ITEM_FIN, NULL, 0);
+}
+
+int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+                unsigned flags)
+{
+    struct sock *s = sock_of(q);
+    if (addr) return -ENOTSUP;
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    struct end *e = s->end;
+    if (e->shut) return -EPIPE;
+    if (e->out.count + count > SIM_UNSENT_MAX) return -EBUSY;
+    fifo_reserve(&e->out, count);
+    for (unsigned i = 0; i < count; i++) {
+        *fifo_at(&e->out, e->out.count++) = segs[i];
+        e->queued += segs[i].n;
+    }
+    if (op) {
+        op->arg = e->queued;
+        op_list_append(&s->pushes, op);
+    }
+    sim_sock_dirty(s);
+    return 0;
+}
+
+/* Whoever waits for a push is told, and if nobody does, the next pop is. */
+static void fail_pushes(struct sock *s, int err)
+{
+    struct end *e = s->end;
+    if (!s->pushes.head) e->error = err;
+    drop_out(e);
+    op_fail_all(&s->q.rt->ops, &s->pushes, err);
+    sim_host_wake(s->host);
+}
+
+void sim_stream_flush(struct sock *s)
+{
+    struct end *e = s->end;
+    if (!e) return;
+    if (!e->dead) {
+        sim_end_transmit(e);
+        return;
+    }
+    if (e->out.count) fail_pushes(s, e->error ? e->error : EPIPE);
+    sim_stream_answer_pops(s);
+}
+
+/* --- in --------------------------------------------------------------------------------------------------------------- */
+
+/* The whole of what is there, or, every third time, some of it. */
+static struct buf *take_in(struct end *e)
+{
+    struct sim *s = e->conn->sim;
+    size_t n = e->in_bytes < POP_BYTES_MAX ? e->in_bytes : POP_BYTES_MAX;
+    if (n > 1 && !rng_below(&s->rng, 3)) n = 1 + rng_below(&s->rng, n);
+    struct buf *b = buf_take(n);
+    if (!b) return NULL;
+    e->in_bytes -= n;
+    sim_tell(s, "pop", e->conn->id, n);
+    if (!e->dead) sim_wire_send(peer_of(e), ITEM_CREDIT, NULL, (uint32_t)n);
+    while (n) {
+        struct item *it = e->in.head;
+        uint32_t left = it->n - it->at_byte, k = left < n ? left : (uint32_t)n;
+        memcpy(buf_put_back(b, k), it->bytes + it->at_byte, k);
+        it->at_byte += k;
+        n -= k;
+        if (it->at_byte == it->n) free(sim_items_shift(&e->in));
+    }
+    return b;
+}
+
+static void complete_pop(struct sock *s, struct buf *b)
+{
+    struct op *op = op_list_shift(&s->pops);
+    sim_host_wake(s->host);
+    if (!b) {
+        op_fail(&s->q.rt->ops, op, ENOMEM);
+        return;
+    }
+    memset(&op->value, 0, sizeof op->value);
+    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
+    op_complete(&s->q.rt->ops, op);
+}
+
+void sim_stream_answer_pops(struct sock *s)
+{
+    struct end *e = s->end;
+    while (s->pops.head) {
+        if (e->in_bytes) {
+            complete_pop(s, take_in(e));
+        } else if (e->error) {
+            op_fail(&s->q.rt->ops, op_list_shift(&s->pops), e->error);
+            e->error = 0;
+            sim_host_wake(s->host);
+        } else if (e->ended) {
+            complete_pop(s, buf_take(0));
+        } else {
+            return;
+        }
+    }
+}
+
+int sim_stream_pop(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    op_list_append(&s->pops, op);
+    sim_stream_answer_pops(s);
+    return 0;
+}
+
+static void drop_in(struct end *e)
+{
+    sim_items_free(&e->in);
+    e->in_bytes = 0;
+}
+
+/* --- what arrives ------------------------------------------------------------------------------------------------------ */
+
+static void refuse_more(struct end *e)
+{
+    if (e->dead) return;
+    e->dead = true;
+    drop_out(e);
+    sim_wire_send(peer_of(e), ITEM_RST, NULL, 0);
+}
+
+static void handshake_ends(struct end *e)
+{
+    struct sock *s = e->sock;
+    e->open = true;
+    if (e->closed) {
+        refuse_more(e);
+        return;
+    }
+    struct op *op = s->connecting;
+    s->connecting = NULL;
+    s->state = SOCK_CONNECTED;
+    op_complete_plain(&s->q.rt->ops, op, 0);
+    sim_host_wake(s->host);
+}
+
+/* Linux keeps what had arrived before a reset, other systems do not: both happen. */
+static void reset_arrives(struct end *e)
+{
+    struct sim *sim = e->conn->sim;
+    struct sock *s = e->sock;
+    if (e->dead) return;
+    e->dead = e->ended = true;
+    if (rng_below(&sim->rng, 2)) drop_in(e);
+    if (!e->closed) e->error = ECONNRESET;
+    if (s && s->connecting) {
+        op_fail(&s->q.rt->ops, s->connecting, ECONNRESET);
+        s->connecting = NULL;
+        s->state = SOCK_CONNECTED; /* pops and pushes say what became of it */
+        sim_host_wake(s->host);
+        return;
+    }
+    if (s && (s->pushes.head || e->out.count)) fail_pushes(s, ECONNRESET);
+    else drop_out(e);
+    if (s) sim_stream_answer_pops(s);
+}
+
+static void data_arrives(struct end *e, struct item *it)
+{
+    if (e->dead || e->closed || e->ended) {
+        if (e->closed) refuse_more(e);
+        else if (!e->dead) sim_wire_send(peer_of(e), ITEM_CREDIT, NULL, it->n); /* SHUT_RD: it is read and forgotten */
+        free(it);
+        return;
+    }
+    e->in_bytes += it->n;
+    sim_items_add(&e->in, it);
+    if (e->sock) sim_stream_answer_pops(e->sock);
+}
+
+void sim_end_arrive(struct end *e, struct item *it)
+{
+    static const char *const names[] = {"open", "data", "credit", "fin", "rst"};
+    enum item_kind kind = it->kind;
+    uint32_t n = it->n;
+    sim_tell(e->conn->sim, names[kind], e->conn->id, n);
+    if (kind == ITEM_DATA) {
+        data_arrives(e, it);
+        return;
+    }
+    free(it);
+    switch (kind) {
+    case ITEM_OPEN:
+        handshake_ends(e);
+        break;
+    case ITEM_CREDIT:
+        e->credit += n;
+        sim_end_transmit(e);
+        break;
+    case ITEM_FIN:
+        e->ended = true;
+        if (e->sock) sim_stream_answer_pops(e->sock);
+        break;
+    default:
+        reset_arrives(e);
+        break;
+    }
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------- */
+
+/* What is not sent yet must outlive the runtime whose buffers it lies in. */
+static void keep_tail(struct end *e)
+{
+    size_t n = e->queued - e->sent;
+    if (!n) return;
+    e->tail = malloc(n);
+    ASSERT(e->tail);
+    fifo_take(&e->out, e->tail, n);
+    fifo_reserve(&e->out, (uint32_t)(n / UINT32_MAX + 1));
+    for (size_t at = 0; at < n;) {
+        uint32_t k = n - at < UINT32_MAX ? (uint32_t)(n - at) : UINT32_MAX;
+        *fifo_at(&e->out, e->out.count++) = (struct seg){.p = e->tail + at, .n = k, .kind = SEG_NONE};
+        at += k;
+    }
+}
+
+void sim_end_close(struct end *e, bool abort)
+{
+    e->sock = NULL;
+    e->closed = true;
+    sim_tell(e->conn->sim, "close", e->conn->id, e->queued - e->sent);
+    if (!e->open) return; /* the handshake's answer will be refused */
+    if (e->dead || abort || e->in_bytes) {
+        refuse_more(e);
+        drop_out(e);
+        drop_in(e);
+        return;
+    }
+    keep_tail(e);
+    e->shut = true;
+    sim_end_transmit(e);
+}
