@@ -250,7 +250,7 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     struct call *c = &w->call, outer;
     bool nested = how.in_exec || how.unblocking;
     if (unlikely(nested)) outer = *c;
-    if (unlikely(w->monitor_count) && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN))) monitor_feed(w, cl, argv, argc);
+    if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN))) monitor_feed(w, cl, argv, argc);
 
     c->client = cl;
     c->db = cl->db;
