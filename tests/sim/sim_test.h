@@ -210,7 +210,10 @@ static inline int push_bytes(int qd, const void *p, size_t n)
     return demi_pushv(&qt, qd, &iov, 1, DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
 }
 
-/* Bytes popped into out (at most room; more is cut off); 0 at the end of the stream; -errno. */
+/* The most that one pop gives. */
+#define POP_MAX 65536
+
+/* Bytes popped into out; 0 at the end of the stream; -errno, -EMSGSIZE when there is no room for what came. */
 static inline int pop_bytes(int qd, void *out, size_t room)
 {
     demi_qtoken_t qt;
@@ -220,10 +223,9 @@ static inline int pop_bytes(int qd, void *out, size_t room)
     if (qr.qr_opcode != DEMI_OPC_POP) return -(int)qr.qr_ret;
     demi_sgarray_t sga = qr.qr_value.sga;
     size_t n = sga.sga_segs[0].sgaseg_len;
-    if (n > room) n = room;
-    memcpy(out, sga.sga_segs[0].sgaseg_buf, n);
+    if (n <= room) memcpy(out, sga.sga_segs[0].sgaseg_buf, n);
     demi_sgafree(&sga);
-    return (int)n;
+    return n <= room ? (int)n : -EMSGSIZE;
 }
 
 #endif

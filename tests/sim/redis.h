@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The whole server as a host of the simulation, and the client's side of its protocol.
+ */
+#ifndef TESTS_SIM_REDIS_H
+#define TESTS_SIM_REDIS_H
+
+#include "tests/sim/sim_test.h"
+
+#include "server/command/command.h"
+#include "server/conf/conf.h"
+#include "server/start.h"
+
+#define SERVER_ADDR "10.0.0.1"
+#define SERVER_PORT 6379
+
+/* --- the server ---------------------------------------------------------------------------------------------------------- */
+
+struct server_host {
+    struct world *w;
+    const char *conf; /* lines beside the usual ones */
+};
+
+/* arg: struct server_host. Runs until a client says SHUTDOWN. */
+static inline int server_main(void *arg)
+{
+    static const char usual[] = "port 6379\nbind *\nprotected-mode no\nsave \"\"\nlogfile /dev/null\nloglevel warning\n";
+    struct server_host *h = arg;
+    struct config *cfg = calloc(1, sizeof *cfg);
+    struct server *srv = calloc(1, sizeof *srv);
+    struct conf_failure why;
+    char text[1024];
+    snprintf(text, sizeof text, "%s%s", usual, h->conf ? h->conf : "");
+    command_table_init();
+    conf_init(cfg);
+    bool ok = check(h->w, !conf_load_text(cfg, bytes_of_str(text), false, NULL, &why), "configuration: %s", why.reason);
+    server_init(srv, cfg);
+    struct server_options o = {.hash_seed = hash_u64(1, h->w->seed), .dice_seed = hash_u64(2, h->w->seed), .libos_runs = true};
+    ok = ok && CHECK_EQUAL(h->w, server_start(srv, &o), 0);
+    if (ok) CHECK_EQUAL(h->w, worker_run(&srv->workers[0]), 0);
+    if (ok) server_stop(srv);
+    conf_fini(cfg);
+    free(cfg);
+    free(srv);
+    return 0;
+}
+
+/* --- replies ------------------------------------------------------------------------------------------------------------- */
+
+static inline size_t line_end(const char *p, size_t n)
+{
+    const char *at = n ? memchr(p, '\n', n) : NULL;
+    return at ? (size_t)(at - p) + 1 : 0;
+}
+
+/* Bytes of the reply that p begins with; 0: it is not whole yet. */
+static inline size_t reply_size(const char *p, size_t n)
+{
+    size_t at = line_end(p, n);
+    if (!at) return 0;
+    long long k = strtoll(p + 1, NULL, 10);
+    if (*p == '$' && k >= 0) return at + (size_t)k + 2 <= n ? at + (size_t)k + 2 : 0;
+    if (*p != '*' && *p != '>') return at;
+    for (; k > 0; k--) {
+        size_t one = reply_size(p + at, n - at);
+        if (!one) return 0;
+        at += one;
+    }
+    return at;
+}
+
+/* --- a client's connection ----------------------------------------------------------------------------------------------- */
+
+struct link {
+    struct world *w;
+    int qd;
+    char *in;
+    size_t at, n, room;
+};
+
+static inline int link_open(struct link *l, struct world *w)
+{
+    *l = (struct link){.w = w};
+    while ((l->qd = connect_to(SERVER_ADDR, SERVER_PORT)) == -ECONNREFUSED) sleep_ns(MS(1)); /* it is starting */
+    return l->qd < 0 ? l->qd : 0;
+}
+
+static inline void link_close(struct link *l)
+{
+    if (l->qd >= 0) demi_close(l->qd);
+    free(l->in);
+    l->in = NULL;
+    l->qd = -1;
+}
+
+/* More input; 0 at the end, -errno. */
+static inline int link_fill(struct link *l)
+{
+    if (l->room - l->n < POP_MAX) {
+        memmove(l->in, l->in + l->at, l->n -= l->at);
+        l->at = 0;
+        l->room = l->n + 2 * POP_MAX;
+        l->in = realloc(l->in, l->room);
+    }
+    int got = pop_bytes(l->qd, l->in + l->n, l->room - l->n);
+    if (got > 0) l->n += (size_t)got;
+    return got;
+}
+
+/* The next reply's bytes, valid until the next call; .p NULL: the connection ended. */
+static inline struct bytes link_reply(struct link *l)
+{
+    for (;;) {
+        size_t size = reply_size(l->in + l->at, l->n - l->at);
+        if (size) {
+            l->at += size;
+            return bytes_of(l->in + l->at - size, size);
+        }
+        if (link_fill(l) <= 0) return bytes_of(NULL, 0);
+    }
+}
+
+/* Words up to NULL, as one command. */
+static inline int link_send_list(struct link *l, va_list ap)
+{
+    const char *words[16];
+    char head[32];
+    int n = 0;
+    while (n < 16 && (words[n] = va_arg(ap, const char *))) n++;
+    char *text = malloc(1 << 20), *p = text;
+    p += sprintf(p, "*%d\r\n", n);
+    for (int i = 0; i < n; i++) {
+        int k = sprintf(head, "$%zu\r\n", strlen(words[i]));
+        memcpy(p, head, (size_t)k);
+        p = stpcpy(p + k, words[i]);
+        p = stpcpy(p, "\r\n");
+    }
+    int err = push_bytes(l->qd, text, (size_t)(p - text));
+    free(text);
+    return err;
+}
+
+static inline int link_send(struct link *l, ...)
+{
+    va_list ap;
+    va_start(ap, l);
+    int err = link_send_list(l, ap);
+    va_end(ap);
+    return err;
+}
+
+static inline struct bytes link_ask(struct link *l, ...)
+{
+    va_list ap;
+    va_start(ap, l);
+    int err = link_send_list(l, ap);
+    va_end(ap);
+    return err ? bytes_of(NULL, 0) : link_reply(l);
+}
+
+static inline bool expect_reply(struct world *w, struct bytes got, const char *want, const char *file, int line)
+{
+    return check(w, got.p && got.n == strlen(want) && !memcmp(got.p, want, got.n), "%s:%d: '%.*s', not '%s'", file, line,
+                 (int)(got.n < 200 ? got.n : 200), got.p ? got.p : "(the end)", want);
+}
+
+#define EXPECT(l, want, ...)    expect_reply((l)->w, link_ask(l, __VA_ARGS__, NULL), want, __FILE__, __LINE__)
+#define EXPECT_NEXT(l, want)    expect_reply((l)->w, link_reply(l), want, __FILE__, __LINE__)
+
+/* An integer reply; -1 when it is none. */
+static inline int64_t reply_number(struct bytes r) { return r.p && r.p[0] == ':' ? strtoll(r.p + 1, NULL, 10) : -1; }
+
+/* What the last client of a scenario does; again when the connection broke. */
+static inline void stop_server(struct world *w)
+{
+    struct link l = {.w = w};
+    while ((l.qd = connect_to(SERVER_ADDR, SERVER_PORT)) >= 0) {
+        link_send(&l, "SHUTDOWN", "NOSAVE", NULL);
+        CHECK(w, !link_reply(&l).p);
+        link_close(&l);
+        l = (struct link){.w = w};
+        sleep_ns(SEC(1));
+    }
+}
+
+/* --- a scenario's cast: the server and some clients, the last of which stops it ------------------------------------------ */
+
+struct cast {
+    struct world *w;
+    struct server_host server;
+    int (*fn)(struct cast *c, int number); /* a client: 0 to count - 1 */
+    int count, ended;
+    void *data; /* the scenario's */
+    struct sim_host *host, *clients[SIM_HOSTS_MAX];
+    struct part {
+        struct cast *cast;
+        int number;
+    } parts[SIM_HOSTS_MAX];
+};
+
+static inline int client_main(void *arg)
+{
+    struct part *p = arg;
+    int result = p->cast->fn(p->cast, p->number);
+    if (++p->cast->ended == p->cast->count) stop_server(p->cast->w);
+    return result;
+}
+
+/* The cast is w->state. */
+static inline struct cast *cast_add(struct world *w, const char *conf, int count, int (*fn)(struct cast *c, int number), void *data)
+{
+    struct cast *c = w->state = calloc(1, sizeof *c);
+    *c = (struct cast){.w = w, .server = {w, conf}, .fn = fn, .count = count, .data = data};
+    c->host = sim_host_add(w->sim, SERVER_ADDR, server_main, &c->server);
+    for (int i = 0; i < count; i++) {
+        char addr[32];
+        snprintf(addr, sizeof addr, "10.0.1.%d", i + 1);
+        c->parts[i] = (struct part){c, i};
+        c->clients[i] = sim_host_add(w->sim, addr, client_main, &c->parts[i]);
+    }
+    return c;
+}
+
+#endif
