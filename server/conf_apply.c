@@ -68,6 +68,18 @@ static int apply_maxclients(struct server *srv, const char **err)
     return -EMFILE;
 }
 
+static int apply_maxmemory(struct server *srv, const char **err)
+{
+    size_t limit = (size_t)srv->config->maxmemory, used = demi_mem_used();
+    if (!limit) return 0;
+    if (used > limit)
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "maxmemory was set to %zu bytes while %zu are in use: keys will be evicted, or writes refused, as "
+                   "maxmemory-policy says.", limit, used);
+    for (int i = 0; i < srv->worker_count; i++) srv->workers[i].evicting = true; /* not before this command is done */
+    return 0;
+}
+
 static int apply_thresholds(struct server *srv, const char **err)
 {
     for (int i = 0; i < srv->worker_count; i++) exec_update_slow_ticks(&srv->workers[i]);
@@ -89,6 +101,7 @@ static const struct conf_hook hooks[] = {
     {"oom-score-adj", apply_oom_score},
     {"oom-score-adj-values", apply_oom_score},
     {"maxclients", apply_maxclients},
+    {"maxmemory", apply_maxmemory},
     {"slowlog-log-slower-than", apply_thresholds},
     {"latency-monitor-threshold", apply_thresholds},
     {"libos-spin-us", apply_spin},

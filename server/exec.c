@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "server/command/handlers.h"
+#include "server/evict.h"
+#include "server/latency.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/ticks.h"
@@ -117,7 +119,7 @@ static const char *why_refused(struct worker *w, struct client *cl, const struct
     }
     if (!(cl->flags & CLIENT_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return "NOAUTH Authentication required.";
     if ((cl->flags & CLIENT_MULTI) && (cmd->flags & CMD_NO_MULTI)) return "ERR Command not allowed inside a transaction";
-    if (cfg->maxmemory && demi_mem_used() > (size_t)cfg->maxmemory && needs_memory(cl, cmd))
+    if (cfg->maxmemory && evict_run(w) == EVICT_FAILED && needs_memory(cl, cmd))
         return "OOM command not allowed when used memory > 'maxmemory'.";
     if ((cl->flags & CLIENT_PUBSUB) && cl->out.proto == 2 && !allowed_while_subscribed(cmd)) {
         snprintf(text, size,
@@ -216,7 +218,10 @@ static void account(struct worker *w, struct client *cl, const struct command *c
     if (blocked) return;
     s->calls++;
     if (failed) s->failed++;
-    if (w->srv->config->latency_tracking) latency_command(s, ticks_to_ns(&w->ticks, ticks));
+    if (w->srv->config->latency_tracking) {
+        if (unlikely(!s->histogram)) s->histogram = histogram_new();
+        s->histogram[histogram_bucket(ticks)]++;
+    }
     if (unlikely(ticks >= w->slow_ticks)) exec_slow(w, cl, cmd, argv, argc, ticks);
 }
 

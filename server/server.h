@@ -39,7 +39,7 @@ struct effect_sink {
 
 struct command_stats {
     uint64_t calls, ticks, rejected, failed;
-    uint32_t *histogram;              /* log-linear, server/latency.c; NULL until the first sample */
+    uint32_t *histogram;              /* of ticks, server/latency.h; NULL until the first sample */
 };
 
 struct worker_stats {
@@ -48,6 +48,7 @@ struct worker_stats {
     uint64_t batches, acl_denied_auth;
     uint64_t expired_time_cap_reached, expire_cycle_ns;
     uint64_t output_limit_closed, query_limit_closed;
+    uint64_t over_ns, over_since_ns;  /* above maxmemory: finished times together; since when, 0: not now */
     double expired_stale_perc;
     size_t peak_clients;
 };
@@ -71,6 +72,8 @@ struct worker {
     struct worker_stats stats;
     struct command_stats *cmd_stats;  /* by command->index */
     struct blocked_worker *blocked;   /* server/blocked.c: deadlines, ready keys */
+    struct evict *evict;
+    bool evicting;                    /* eviction goes on in the next turn */
     demi_wake_t *wake;
     struct ticks_rate ticks;
     uint64_t slow_ticks;              /* commands that take as long are looked at */
@@ -207,7 +210,6 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct byte
 int latency_init(struct server *srv);
 void latency_fini(struct server *srv);
 void latency_sample(struct server *srv, const char *event, int64_t ms); /* kept when over the threshold */
-void latency_command(struct command_stats *s, uint64_t ns);             /* LATENCY HISTOGRAM, INFO latencystats */
 void errorstats_count(struct server *srv, struct bytes error_text); /* "WRONGTYPE Operation …" */
 void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count), void *arg);
 void errorstats_reset(struct server *srv);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/evict.h"
 #include "server/log.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -56,6 +57,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->ready_tail = &w->ready;
     reply_init(&w->nowhere, 2);
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
+    w->evict = evict_new(srv->db_count);
     w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config};
     ticks_init(&w->ticks);
     worker_update_time(w);
@@ -76,6 +78,7 @@ void worker_fini(struct worker *w)
     reply_fini(&w->nowhere);
     for (unsigned i = 0; i < command_count(); i++) mem_free(w->cmd_stats[i].histogram);
     mem_free(w->cmd_stats);
+    evict_free(w->evict);
     mem_free(w->by_qd);
 }
 
@@ -127,7 +130,7 @@ static void forget_ready(struct worker *w)
 
 static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
 {
-    uint64_t ns = next_cron_ns > w->turn_ns ? next_cron_ns - w->turn_ns : 0;
+    uint64_t ns = next_cron_ns > w->turn_ns && !w->evicting ? next_cron_ns - w->turn_ns : 0;
     int64_t deadline = blocked_next_deadline(w);
     if (deadline) {
         uint64_t until = deadline > w->now_ms ? (uint64_t)(deadline - w->now_ms) * 1000000 : 0;
@@ -168,6 +171,7 @@ int worker_run(struct worker *w)
         if (err && err != ETIMEDOUT) return -err;
         worker_update_time(w);
         w->events = (size_t)n;
+        if (unlikely(w->evicting)) evict_run(w); /* here, where no reply takes memory */
         for (int i = 0; i < n; i++) dispatch(w, &results[i], &wake_token);
         if (w->ready) batch_run(w);
         if (unlikely(w->turn_ns >= next_cron)) {

@@ -14,6 +14,7 @@
 
 #include "server/command/handlers.h"
 #include "server/conf/conf.h"
+#include "server/evict.h"
 #include "server/latency.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -22,6 +23,7 @@ struct info {
     struct worker *w;
     struct server *srv;
     struct reply *text;
+    size_t used; /* memory before this text took any */
 };
 
 static void line(struct info *in, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -125,6 +127,7 @@ static void info_memory(struct info *in)
     struct server *srv = in->srv;
     struct demi_mem_stats m;
     demi_mem_stats(&m);
+    m.used = in->used;
     struct sysinfo si;
     sysinfo(&si);
     uint64_t total = (uint64_t)si.totalram * si.mem_unit;
@@ -248,8 +251,9 @@ static void info_stats(struct info *in)
     line(in, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(s->expire_cycle_ns / NSEC_PER_MSEC));
     line(in, "evicted_keys:%llu", (unsigned long long)s->evicted);
     line(in, "evicted_clients:0");
-    line(in, "total_eviction_exceeded_time:0");
-    line(in, "current_eviction_exceeded_time:0");
+    uint64_t over_now, over = evict_over_ns(in->w, &over_now);
+    line(in, "total_eviction_exceeded_time:%llu", (unsigned long long)(over / NSEC_PER_MSEC));
+    line(in, "current_eviction_exceeded_time:%llu", (unsigned long long)(over_now / NSEC_PER_MSEC));
     line(in, "keyspace_hits:%llu", (unsigned long long)s->hits);
     line(in, "keyspace_misses:%llu", (unsigned long long)s->misses);
     line(in, "pubsub_channels:%zu", pubsub_channel_count(srv));
@@ -346,7 +350,7 @@ static void info_latencystats(struct info *in)
         for (unsigned k = 0; k < cfg->latency_tracking_info_percentile_count && n < sizeof text - 64; k++) {
             double p = cfg->latency_tracking_info_percentiles[k];
             n += (size_t)snprintf(text + n, sizeof text - n, "%sp%.17g=%.3f", k ? "," : "", p,
-                                  (double)histogram_percentile(h, p) / 1000);
+                                  (double)ticks_to_ns(&in->w->ticks, histogram_percentile(h, p)) / 1000);
         }
         line(in, "latency_percentiles_usec_%s:%s", command_at(i)->full_name, n ? text : "");
     }
@@ -426,7 +430,7 @@ static const char *config_text(const struct config *cfg, const char *name, char 
 
 void info_write(struct worker *w, struct reply *text, const struct bytes *names, int count)
 {
-    struct info in = {w, w->srv, text};
+    struct info in = {w, w->srv, text, demi_mem_used()};
     bool wanted[SECTION_COUNT] = {false};
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         if (count == 0) wanted[i] = sections[i].by_default;

@@ -228,7 +228,7 @@ const struct conf_option conf_options[] = {
     ENUM("repl-diskless-load", NULL, CONF_DENY_LOADING, repl_diskless_load,
          repl_diskless_load_words, DISKLESS_LOAD_DISABLED, NULL),
     ENUM("loglevel", NULL, 0, loglevel, loglevel_words, LOGLEVEL_NOTICE, NULL),
-    ENUM("maxmemory-policy", NULL, CONF_FIXED, maxmemory_policy, maxmemory_policy_words,
+    ENUM("maxmemory-policy", NULL, 0, maxmemory_policy, maxmemory_policy_words,
          MAXMEMORY_NOEVICTION, NULL),
     ENUM("appendfsync", NULL, 0, appendfsync, aof_fsync_words, APPENDFSYNC_EVERYSEC, NULL),
     ENUM("oom-score-adj", NULL, 0, oom_score_adj, oom_score_adj_words, OOM_SCORE_ADJ_NO,

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Eviction, as Redis does it: LRU, LFU and TTL are approximated. A round looks at maxmemory-samples keys of every database, offers them to a pool
+ * of good candidates (server/evict_pool.h), and removes the best of the pool. The random policies remove any key, the databases in turn.
+ *
+ * Samples are not drawn: a walk goes through each table, some buckets a round, and begins again at its end. That costs fewer cache misses than
+ * drawing, no key is overlooked for long, few volatile keys among many others are found without searching the table each time, and
+ * a run can be repeated. Where a key lies has nothing to do with its use, so neighbours are as good a sample as any.
+ *
+ * What a deletion frees is measured around it, alone: the buffers that notifications and effects fill must not call for more
+ * evictions, which would make more of them. With values freed on the helper thread that measure is too low, so memory is looked at again now
+ * and then; while the helper has work left, nothing has failed yet.
+ */
+#include "server/evict.h"
+
+#include <math.h>
+
+#include "server/evict_pool.h"
+#include "server/mem.h"
+#include "server/server.h"
+
+#define KEYS_A_CLOCK      16 /* removed between two looks at the clock */
+#define BUCKETS_A_SAMPLE  10 /* walked for each key wanted, once one was found */
+#define ROUNDS_MAX        3  /* a pool of keys that have all gone is empty after one */
+
+struct walk {
+    uint64_t cursor;
+    unsigned slice;
+};
+
+struct evict {
+    struct evict_pool *pool;
+    enum maxmemory_policy policy; /* whose scores the pool holds */
+    unsigned next_db;             /* random policies */
+    struct walk *walks;           /* by database */
+};
+
+struct evict *evict_new(int db_count)
+{
+    struct evict *e = mem_calloc(sizeof *e);
+    e->pool = evict_pool_new();
+    e->walks = mem_calloc((size_t)db_count * sizeof *e->walks);
+    return e;
+}
+
+void evict_free(struct evict *e)
+{
+    if (!e) return;
+    evict_pool_free(e->pool);
+    mem_free(e->walks);
+    mem_free(e);
+}
+
+/* --- policies ---------------------------------------------------------------------------------------------------- */
+
+static bool is_volatile(enum maxmemory_policy p)
+{
+    return p == MAXMEMORY_VOLATILE_LRU || p == MAXMEMORY_VOLATILE_LFU || p == MAXMEMORY_VOLATILE_TTL || p == MAXMEMORY_VOLATILE_RANDOM;
+}
+
+static bool is_random(enum maxmemory_policy p) { return p == MAXMEMORY_VOLATILE_RANDOM || p == MAXMEMORY_ALLKEYS_RANDOM; }
+
+/* The higher, the rather it goes. It falls when the key is used or its expiry moved away. */
+static uint64_t score_of(const struct call *c, const struct entry *e)
+{
+    switch (c->cfg->maxmemory_policy) {
+    case MAXMEMORY_ALLKEYS_LRU:
+    case MAXMEMORY_VOLATILE_LRU: return (uint64_t)db_idle_seconds(c, e);
+    case MAXMEMORY_ALLKEYS_LFU:
+    case MAXMEMORY_VOLATILE_LFU: return 255 - db_lfu_counter(c, e);
+    case MAXMEMORY_VOLATILE_TTL: return UINT64_MAX - (uint64_t)entry_expire(e);
+    default: return 0;
+    }
+}
+
+static size_t eligible(const struct config *cfg, const struct db *db)
+{
+    return is_volatile(cfg->maxmemory_policy) ? db_expires(db) : db_size(db);
+}
+
+/* --- sampling ---------------------------------------------------------------------------------------------------- */
+
+struct sampling {
+    struct call *c;
+    struct evict_pool *pool;
+    int dbid;
+    size_t seen;
+};
+
+static void sample(void *arg, struct table_slot slot)
+{
+    struct sampling *s = arg;
+    const struct entry *e = table_slot_entry(slot);
+    uint64_t score = score_of(s->c, e);
+    s->seen++;
+    if (evict_pool_wants(s->pool, score)) evict_pool_offer(s->pool, score, s->dbid, entry_key(e));
+}
+
+/* Goes on from where it stopped until `wanted` keys were seen, fewer if they lie far apart, at least one if there is one. */
+static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t wanted)
+{
+    struct walk *at = &ev->walks[db->id];
+    struct sampling s = {.c = c, .pool = ev->pool, .dbid = db->id};
+    bool marked = is_volatile(c->cfg->maxmemory_policy);
+    unsigned ends = 0;
+    for (size_t buckets = 0; s.seen < wanted && !(s.seen && buckets >= wanted * BUCKETS_A_SAMPLE); buckets++) {
+        if (at->slice >= db->slice_count) at->slice = 0;
+        struct table *t = &db->slices[at->slice].table;
+        if (marked) at->cursor = table_marked_count(t) ? table_scan_marked(t, at->cursor, sample, &s) : 0;
+        else at->cursor = table_count(t) ? table_scan(t, at->cursor, sample, &s) : 0;
+        if (at->cursor != 0) continue;
+        at->slice++;
+        if (++ends > db->slice_count) break; /* the rest of a slice, all others, and that slice again from its start */
+    }
+    return s.seen;
+}
+
+static bool sample_all(struct worker *w, struct evict *ev)
+{
+    struct server *srv = w->srv;
+    bool any = false;
+    for (int i = 0; i < srv->db_count; i++) {
+        struct db *db = &srv->dbs[i];
+        size_t n = eligible(srv->config, db), wanted = (size_t)srv->config->maxmemory_samples;
+        if (!n) continue;
+        struct call c = exec_internal(w, db);
+        any |= walk_some(&c, ev, db, wanted < n ? wanted : n) > 0;
+    }
+    return any;
+}
+
+/* A candidate whose key is there, may go, and was not used since it was offered. */
+static bool is_good(struct worker *w, const struct evict_candidate *best)
+{
+    struct db *db = &w->srv->dbs[best->dbid];
+    struct call c = exec_internal(w, db);
+    const struct entry *e = table_find(&db_slice(db, best->key)->table, db_hash(db, best->key), best->key);
+    if (!e || (is_volatile(c.cfg->maxmemory_policy) && entry_expire(e) < 0)) return false;
+    return score_of(&c, e) >= best->score;
+}
+
+static bool pick_best(struct worker *w, struct evict *ev, struct evict_candidate *out)
+{
+    for (int round = 0; round < ROUNDS_MAX && sample_all(w, ev); round++) {
+        while (evict_pool_take(ev->pool, out)) {
+            if (is_good(w, out)) return true;
+        }
+    }
+    return false;
+}
+
+static bool pick_random(struct worker *w, struct evict *ev, struct evict_candidate *out)
+{
+    struct server *srv = w->srv;
+    for (int i = 0; i < srv->db_count; i++) {
+        struct db *db = &srv->dbs[++ev->next_db % (unsigned)srv->db_count];
+        if (!eligible(srv->config, db)) continue;
+        const struct entry *e = db_sample(db, &w->rng, is_volatile(srv->config->maxmemory_policy));
+        struct call c = exec_internal(w, db);
+        if (e) evict_pool_offer(ev->pool, 0, db->id, entry_key(e));
+        else walk_some(&c, ev, db, 1);
+        bool picked = evict_pool_take(ev->pool, out);
+        evict_pool_clear(ev->pool);
+        if (picked) return true;
+    }
+    return false;
+}
+
+/* --- removing ---------------------------------------------------------------------------------------------------- */
+
+static bool frees_later(const struct config *cfg) { return cfg->lazyfree_lazy_eviction || cfg->lazyfree_lazy_server_del; }
+
+/* Returns the bytes that came free at once. */
+static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
+{
+    struct server *srv = w->srv;
+    struct db *db = &srv->dbs[victim->dbid];
+    struct call c = exec_internal(w, db);
+    bool timed = srv->config->latency_monitor_threshold != 0;
+    uint64_t start = timed ? demi_clock_ns() : 0;
+    size_t before = demi_mem_used();
+    bool was_there = srv->config->lazyfree_lazy_eviction ? db_delete_lazy(&c, victim->key) : db_delete(&c, victim->key);
+    int64_t freed = (int64_t)before - (int64_t)demi_mem_used();
+    if (timed) latency_sample(srv, "eviction-del", (int64_t)((demi_clock_ns() - start) / NSEC_PER_MSEC));
+    if (!was_there) return freed; /* its time had come: it expired instead */
+    w->stats.evicted++;
+    db_changed_in(&c, db, victim->key, NOTIFY_EVICTED, "evicted");
+    effect_del_expired(&c, db, victim->key);
+    return freed;
+}
+
+/* Redis's steps: up to 500 us at 10, then 15 % more each, no limit at 100. */
+static uint64_t budget_ns(int64_t tenacity)
+{
+    if (tenacity <= 10) return (uint64_t)tenacity * 50000;
+    if (tenacity < 100) return (uint64_t)(500000 * pow(1.15, (double)tenacity - 10));
+    return UINT64_MAX;
+}
+
+static bool is_over(const struct server *srv) { return demi_mem_used() > (size_t)srv->config->maxmemory; }
+
+/* With what the helper thread gave back counted. */
+static bool is_over_now(const struct server *srv)
+{
+    demi_mem_collect();
+    return is_over(srv);
+}
+
+static enum evict_result remove_keys(struct worker *w, struct evict *ev)
+{
+    struct server *srv = w->srv;
+    const struct config *cfg = srv->config;
+    int64_t wanted = (int64_t)demi_mem_used() - cfg->maxmemory, freed = 0;
+    uint64_t start = demi_clock_ns(), budget = budget_ns(cfg->maxmemory_eviction_tenacity);
+    for (size_t keys = 1; freed < wanted; keys++) {
+        struct evict_candidate victim;
+        bool picked = is_random(cfg->maxmemory_policy) ? pick_random(w, ev, &victim) : pick_best(w, ev, &victim);
+        if (!picked && lazyfree_pending(srv)) return EVICT_RUNNING;
+        if (!picked) return is_over_now(srv) ? EVICT_FAILED : EVICT_OK;
+        freed += evict_key(w, &victim);
+        if (keys % KEYS_A_CLOCK) continue;
+        if (frees_later(cfg) && !is_over_now(srv)) break;
+        if (demi_clock_ns() - start > budget) return EVICT_RUNNING;
+    }
+    return EVICT_OK;
+}
+
+static enum evict_result run(struct worker *w)
+{
+    struct server *srv = w->srv;
+    struct evict *ev = w->evict;
+    enum maxmemory_policy policy = srv->config->maxmemory_policy;
+    if (!is_over(srv)) return EVICT_OK;
+    if (policy == MAXMEMORY_NOEVICTION) return EVICT_FAILED;
+    if (ev->policy != policy) evict_pool_clear(ev->pool);
+    ev->policy = policy;
+    uint64_t start = demi_clock_ns();
+    enum evict_result result = remove_keys(w, ev);
+    latency_sample(srv, "eviction-cycle", (int64_t)((demi_clock_ns() - start) / NSEC_PER_MSEC));
+    return result;
+}
+
+enum evict_result evict_run(struct worker *w)
+{
+    /* Paused clients are to find the data as it was. */
+    if (!w->srv->config->maxmemory || w->srv->pause_until_ms) {
+        w->evicting = false;
+        return EVICT_OK;
+    }
+    enum evict_result result = run(w);
+    struct worker_stats *s = &w->stats;
+    w->evicting = result == EVICT_RUNNING;
+    if (result != EVICT_OK && !s->over_since_ns) {
+        s->over_since_ns = w->turn_ns;
+    } else if (result == EVICT_OK && s->over_since_ns) {
+        s->over_ns += w->turn_ns - s->over_since_ns;
+        s->over_since_ns = 0;
+    }
+    return result;
+}
+
+uint64_t evict_over_ns(const struct worker *w, uint64_t *this_time)
+{
+    *this_time = w->stats.over_since_ns ? w->turn_ns - w->stats.over_since_ns : 0;
+    return w->stats.over_ns + *this_time;
+}
