@@ -155,8 +155,9 @@ void client_close_after_reply(struct client *cl)
 static void own_input(struct client *cl, size_t more)
 {
     size_t left = cl->in_len - cl->in_off;
-    size_t need = left + more;
-    if (need < cl->in_want) need = cl->in_want;
+    size_t need = left + more, limit = (size_t)cl->w->srv->config->client_query_buffer_limit;
+    size_t want = cl->in_want < limit ? cl->in_want : limit; /* what it only announces gets no more room than it may use */
+    if (need < want) need = want;
     if (cl->in_own && cl->in == cl->in_own && cl->in_off == 0 && need <= cl->in_cap) return;
     if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
         memmove(cl->in_own, cl->in + cl->in_off, left);
