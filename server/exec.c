@@ -59,22 +59,24 @@ const struct command *exec_lookup(const struct bytes *argv, int argc, char *err,
     return cmd;
 }
 
-static void refuse(struct worker *w, struct client *cl, const struct command *cmd, const char *text)
+static void refuse(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
+                   const char *text)
 {
     if (cmd) w->cmd_stats[cmd->index].rejected++;
-    if (cl->flags & CLIENT_MULTI) {
-        if (cmd && cmd->handler == cmd_exec) {
-            multi_free(cl);
-            cl->flags &= ~(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS);
-        } else {
-            cl->flags |= CLIENT_DIRTY_EXEC;
-        }
+    bool is_exec = cmd && cmd->handler == cmd_exec;
+    if (is_exec) {
+        multi_free(cl);
+        cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS);
+    } else if (cl->flags & CLIENT_MULTI) {
+        cl->flags |= CLIENT_DIRTY_EXEC;
     }
     struct reply *out = client_reply(cl);
-    if (cmd && cmd->handler == cmd_exec)
+    if (is_exec)
         reply_errorf(out, "-EXECABORT Transaction discarded because of: %s", text + (strncmp(text, "ERR ", 4) == 0 ? 4 : 0));
     else
         reply_errorf(out, "-%s", text);
+    /* Who watches saw MULTI and is to see that this is its end. */
+    if (unlikely(w->monitor_count) && is_exec) monitor_feed(w, cl, cmd, argv, argc);
 }
 
 static bool debug_is_allowed(const struct config *cfg, const struct client *cl)
@@ -161,7 +163,7 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
         if (is_cross_protocol(w, cl, argv[0])) return EXEC_DONE;
         const struct command *found = exec_lookup(argv, argc, text, sizeof text);
         if (!found) {
-            refuse(w, cl, NULL, text);
+            refuse(w, cl, NULL, argv, argc, text);
             return EXEC_DONE;
         }
         cmd = found;
@@ -169,7 +171,7 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
     cl->last_cmd = cmd;
     if (unlikely(!arity_fits(cmd, argc))) {
         snprintf(text, sizeof text, "ERR wrong number of arguments for '%s' command", cmd->full_name);
-        refuse(w, cl, cmd, text);
+        refuse(w, cl, cmd, argv, argc, text);
         return EXEC_DONE;
     }
     const uint32_t plain = CLIENT_AUTHENTICATED;
@@ -177,7 +179,7 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
                  w->srv->config->maxmemory)) {
         const char *why = why_refused(w, cl, cmd, text, sizeof text);
         if (why) {
-            refuse(w, cl, cmd, why);
+            refuse(w, cl, cmd, argv, argc, why);
             return EXEC_DONE;
         }
     }
@@ -230,7 +232,7 @@ void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, c
 {
     int64_t us = (int64_t)(ticks_to_ns(&w->ticks, ticks) / 1000);
     int64_t slower_than = w->srv->config->slowlog_log_slower_than;
-    if (slower_than >= 0 && us >= slower_than && !(cmd->flags & CMD_SKIP_SLOWLOG)) slowlog_push(w->srv, cl, argv, argc, us);
+    if (slower_than >= 0 && us >= slower_than && !(cmd->flags & CMD_SKIP_SLOWLOG)) slowlog_push(w->srv, cl, cmd, argv, argc, us);
     int64_t threshold = w->srv->config->latency_monitor_threshold;
     if (threshold && us / 1000 >= threshold)
         latency_sample(w->srv, (cmd->flags & CMD_FAST) ? "fast-command" : "command", us / 1000);
@@ -255,8 +257,6 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     struct call *c = &w->call, outer;
     bool nested = how.in_exec || how.unblocking;
     if (unlikely(nested)) outer = *c;
-    if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN))) monitor_feed(w, cl, argv, argc);
-
     c->client = cl;
     c->db = cl->db;
     c->cmd = cmd;
@@ -284,6 +284,9 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
         w->srv->dirty += c->dirty;
         if (!c->effects_given && effect_wanted(c)) effect_as(c, argc, argv);
     }
+    /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
+    if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
+        monitor_feed(w, cl, cmd, argv, argc);
     w->stats.commands++;
     if (unlikely(nested)) {
         *c = outer;

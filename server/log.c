@@ -31,6 +31,17 @@ static void write_line(struct server *srv, const char *line, size_t n)
     if (named) close(fd);
 }
 
+void server_log_open(struct server *srv)
+{
+    static const int facilities[] = {
+        [SYSLOG_USER] = LOG_USER,     [SYSLOG_LOCAL0] = LOG_LOCAL0, [SYSLOG_LOCAL1] = LOG_LOCAL1,
+        [SYSLOG_LOCAL2] = LOG_LOCAL2, [SYSLOG_LOCAL3] = LOG_LOCAL3, [SYSLOG_LOCAL4] = LOG_LOCAL4,
+        [SYSLOG_LOCAL5] = LOG_LOCAL5, [SYSLOG_LOCAL6] = LOG_LOCAL6, [SYSLOG_LOCAL7] = LOG_LOCAL7,
+    };
+    const struct config *cfg = srv->config; /* neither option changes later: openlog() keeps the pointer */
+    if (cfg->syslog_enabled) openlog(cfg->syslog_ident, LOG_PID | LOG_NDELAY | LOG_NOWAIT, facilities[cfg->syslog_facility]);
+}
+
 void server_log_raw(struct server *srv, const char *text) { write_line(srv, text, strlen(text)); }
 
 void server_log(struct server *srv, int level, const char *fmt, ...)

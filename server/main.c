@@ -212,6 +212,7 @@ int main(int argc, char **argv)
     srv->supervised = is_supervised(&config);
     if (config.daemonize && !srv->supervised) become_daemon();
     srv->pid = (int)getpid();
+    server_log_open(srv);
     make_run_id(srv->run_id);
     banner(srv, argc);
     raise_fd_limit(srv);

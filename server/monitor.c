@@ -2,12 +2,14 @@
  *
  * MONITOR: every command as it runs, to whoever asked to watch. A line reads
  *   +1700000000.123456 [0 127.0.0.1:4711] "set" "k" "v"
- * AUTH and HELLO are left out: they carry passwords.
+ * Passwords are hidden (server/redact.h).
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "server/command/handlers.h"
+#include "server/mem.h"
+#include "server/redact.h"
 #include "server/server.h"
 
 static void quote(struct reply *r, struct bytes s)
@@ -52,12 +54,14 @@ static void write_line(struct worker *w, struct client *to, const struct client 
     client_output(to);
 }
 
-void monitor_feed(struct worker *w, const struct client *from, const struct bytes *argv, int argc)
+void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv, int argc)
 {
+    const struct bytes *shown = redact(cmd, argv, argc);
     list_for_each(it, &w->clients) {
         struct client *cl = list_entry(it, struct client, all);
-        if ((cl->flags & CLIENT_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, argv, argc);
+        if ((cl->flags & CLIENT_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, shown, argc);
     }
+    if (shown != argv) mem_free((void *)shown);
 }
 
 void cmd_monitor(struct call *c)

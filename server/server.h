@@ -120,6 +120,7 @@ struct server {
     bool pause_writes_only;
     bool active_expire;               /* DEBUG SET-ACTIVE-EXPIRE */
     bool pause_cron;                  /* DEBUG PAUSE-CRON */
+    bool skip_checksum_validation;    /* DEBUG SET-SKIP-CHECKSUM-VALIDATION */
     bool stopping;
     int exit_code;
     volatile sig_atomic_t signal;     /* SIGTERM or SIGINT arrived */
@@ -206,7 +207,8 @@ size_t pubsub_channel_count(const struct server *srv), pubsub_pattern_count(cons
 /* server/slowlog.c, server/latency.c, server/errorstats.c, server/monitor.c */
 int slowlog_init(struct server *srv);
 void slowlog_fini(struct server *srv);
-void slowlog_push(struct server *srv, const struct client *cl, const struct bytes *argv, int argc, int64_t duration_us);
+void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
+                  int64_t duration_us);
 int latency_init(struct server *srv);
 void latency_fini(struct server *srv);
 void latency_sample(struct server *srv, const char *event, int64_t ms); /* kept when over the threshold */
@@ -214,7 +216,7 @@ void errorstats_count(struct server *srv, struct bytes error_text); /* "WRONGTYP
 void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count), void *arg);
 void errorstats_reset(struct server *srv);
 void errorstats_fini(struct server *srv);
-void monitor_feed(struct worker *w, const struct client *cl, const struct bytes *argv, int argc);
+void monitor_feed(struct worker *w, const struct client *cl, const struct command *cmd, const struct bytes *argv, int argc);
 
 /* server/lazyfree.c: a thread that frees what is large. */
 int lazyfree_start(struct server *srv);

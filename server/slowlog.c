@@ -8,6 +8,7 @@
 
 #include "server/command/handlers.h"
 #include "server/mem.h"
+#include "server/redact.h"
 #include "server/server.h"
 
 #define ENTRY_ARGS  32
@@ -75,10 +76,12 @@ static struct bytes copy_arg(struct bytes arg, int more_args)
     return bytes_of(p, n + (size_t)t);
 }
 
-void slowlog_push(struct server *srv, const struct client *cl, const struct bytes *argv, int argc, int64_t duration_us)
+void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
+                  int64_t duration_us)
 {
     struct slowlog *log = srv->slowlog;
     if (srv->config->slowlog_max_len > 0) {
+        const struct bytes *shown = redact(cmd, argv, argc);
         struct slow_entry *e = mem_calloc(sizeof *e);
         e->id = log->next_id++;
         e->time_s = demi_wall_us() / 1000000;
@@ -91,7 +94,8 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct byte
         }
         e->argc = argc < ENTRY_ARGS ? argc : ENTRY_ARGS;
         for (int i = 0; i < e->argc; i++)
-            e->argv[i] = copy_arg(argv[i], argc > ENTRY_ARGS && i == ENTRY_ARGS - 1 ? argc - ENTRY_ARGS + 1 : 0);
+            e->argv[i] = copy_arg(shown[i], argc > ENTRY_ARGS && i == ENTRY_ARGS - 1 ? argc - ENTRY_ARGS + 1 : 0);
+        if (shown != argv) mem_free((void *)shown);
         list_push_front(&log->entries, &e->link);
         log->count++;
     }
