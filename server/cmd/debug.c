@@ -294,6 +294,7 @@ static void debug_change_repl_id(struct call *c)
 
 static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_expire); }
 static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
+static void debug_skip_checksum(struct call *c) { on_off(c, &c->srv->skip_checksum_validation); }
 
 static void debug_segfault(struct call *c) { raise(SIGSEGV); }
 static void debug_panic(struct call *c)
@@ -347,6 +348,8 @@ static void debug_help(struct call *c)
         "    Crash the server with sigsegv.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether expired keys that nobody asks for are looked for.",
+        "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "    Whether RESTORE and loading take data whose checksum is wrong.",
         "SLEEP <seconds>",
         "    Stop the server for <seconds>. Decimals are allowed.",
         "STRINGMATCH-LEN <length> <pattern>",
@@ -388,6 +391,7 @@ static const struct {
     {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
     {"segfault", 2, 2, debug_segfault},
     {"set-active-expire", 3, 3, debug_set_active_expire},
+    {"set-skip-checksum-validation", 3, 3, debug_skip_checksum},
     {"sleep", 3, 3, debug_sleep},
     {"stringmatch-len", 4, 4, debug_stringmatch},
     {"structsize", 2, 2, debug_structsize},

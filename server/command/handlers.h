@@ -132,6 +132,7 @@ cmd_handler cmd_zunionstore;
 /* generic */
 cmd_handler cmd_copy;
 cmd_handler cmd_del;
+cmd_handler cmd_dump;
 cmd_handler cmd_exists;
 cmd_handler cmd_expire;
 cmd_handler cmd_expireat;
@@ -151,6 +152,7 @@ cmd_handler cmd_pttl;
 cmd_handler cmd_randomkey;
 cmd_handler cmd_rename;
 cmd_handler cmd_renamenx;
+cmd_handler cmd_restore;
 cmd_handler cmd_scan;
 cmd_handler cmd_sort;
 cmd_handler cmd_sort_ro;

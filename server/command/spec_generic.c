@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Commands for keys of any type. DUMP, RESTORE and MIGRATE come with the RDB format.
+ * Commands for keys of any type. MIGRATE comes with the cluster.
  */
 #include "server/command/getkeys.h"
 #include "server/command/handlers.h"
@@ -109,6 +109,20 @@ const struct command spec_generic[] = {
         .summary = "Removes keys.",
         TIPS("request_policy:multi_shard", "response_policy:agg_sum"),
         ARGS({.name = "key", .type = ARG_KEY, .flags = ARG_MULTIPLE, .key_spec = 1}),
+    },
+    {
+        .name = "DUMP",
+        .handler = cmd_dump,
+        .arity = 2,
+        .flags = CMD_READONLY,
+        .acl = ACL_KEYSPACE | ACL_READ | ACL_SLOW,
+        KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, 0, 1, 0)}),
+        .group = "generic",
+        .since = "2.6.0",
+        .complexity = "O(N), N being the bytes of the value.",
+        .summary = "Gives the value of a key in the form that RESTORE takes.",
+        TIPS("nondeterministic_output"),
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}),
     },
     {
         .name = "EXISTS",
@@ -340,6 +354,26 @@ const struct command spec_generic[] = {
         HISTORY({"3.2.0", "Both names may be the same."}),
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
              {.name = "newkey", .type = ARG_KEY, .key_spec = 2}),
+    },
+    {
+        .name = "RESTORE",
+        .handler = cmd_restore,
+        .arity = -4,
+        .flags = CMD_WRITE | CMD_DENYOOM,
+        .acl = ACL_KEYSPACE | ACL_WRITE | ACL_SLOW | ACL_DANGEROUS,
+        KEYS({KEY_RANGE(KEY_OW | KEY_UPDATE, 1, 0, 1, 0)}),
+        .group = "generic",
+        .since = "2.6.0",
+        .complexity = "O(N), N being the bytes of the payload; O(N*log(N)) for sorted sets of N members.",
+        .summary = "Creates a key from what DUMP gave.",
+        HISTORY({"3.0.0", "Added the `REPLACE` modifier."}, {"5.0.0", "Added the `ABSTTL` modifier."},
+                {"5.0.0", "Added the `IDLETIME` and `FREQ` options."}),
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "ttl", .type = ARG_INTEGER},
+             {.name = "serialized-value", .type = ARG_STRING},
+             {.name = "replace", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "REPLACE", .since = "3.0.0"},
+             {.name = "absttl", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "ABSTTL", .since = "5.0.0"},
+             {.name = "seconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "IDLETIME", .since = "5.0.0"},
+             {.name = "frequency", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FREQ", .since = "5.0.0"}),
     },
     {
         .name = "SCAN",

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * DUMP and RESTORE: a value as bytes, and back. What RESTORE is given comes from outside: server/rdb/read.h lets nothing unsound through,
+ * so the order of checks here is about replies only.
+ */
+#include <errno.h>
+
+#include "server/command/handlers.h"
+#include "server/ds/number.h"
+#include "server/log.h"
+#include "server/mem.h"
+#include "server/rdb/read.h"
+#include "server/rdb/write.h"
+#include "server/server.h"
+
+static void release_payload(void *payload) { mem_free(payload); }
+
+void cmd_dump(struct call *c)
+{
+    struct entry *e = db_lookup_read(c, c->argv[1]);
+    if (!e) {
+        reply_null(c->out);
+        return;
+    }
+    struct rdb_sink s;
+    rdb_sink_init(&s, NULL, NULL);
+    s.compress = c->cfg->rdbcompression;
+    rdb_write_dump(&s, e);
+    struct bytes payload = rdb_sink_bytes(&s);
+    s.buf = NULL; /* the reply's from here on */
+    rdb_sink_fini(&s);
+    reply_bulk_ref(c->out, payload, release_payload, (void *)(uintptr_t)payload.p);
+}
+
+struct restore {
+    int64_t ttl_ms, idle_s, freq;
+    bool replace, absolute;
+};
+
+static bool parse_options(struct call *c, struct restore *r)
+{
+    for (int i = 4; i < c->argc; i++) {
+        struct bytes word = c->argv[i];
+        bool more = i + 1 < c->argc;
+        if (bytes_is_word(word, "replace")) {
+            r->replace = true;
+        } else if (bytes_is_word(word, "absttl")) {
+            r->absolute = true;
+        } else if (bytes_is_word(word, "idletime") && more && r->freq == -1) {
+            if (!call_int(c, c->argv[++i], &r->idle_s)) return false;
+            if (r->idle_s >= 0) continue;
+            call_error(c, "ERR Invalid IDLETIME value, must be >= 0");
+            return false;
+        } else if (bytes_is_word(word, "freq") && more && r->idle_s == -1) {
+            if (!call_int(c, c->argv[++i], &r->freq)) return false;
+            if (r->freq >= 0 && r->freq <= 255) continue;
+            call_error(c, "ERR Invalid FREQ value, must be >= 0 and <= 255");
+            return false;
+        } else {
+            call_syntax_error(c);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_payload(struct call *c, struct value *v)
+{
+    struct rdb_rules rules = {.cfg = c->cfg, .lists = &c->srv->list_options, .seed = c->db->hash_seed,
+                              .deep = c->cfg->sanitize_dump_payload != SANITIZE_DUMP_NO && !srv_must_obey(c)};
+    int err = rdb_read_dump(c->argv[3], &rules, c->srv->skip_checksum_validation, v);
+    if (err == 0) return true;
+    if (err == -EPROTO) call_error(c, "ERR DUMP payload version or checksum are wrong");
+    else if (err == -EOPNOTSUPP) call_error(c, "ERR Bad data format: streams and values of modules are not supported");
+    else call_error(c, "ERR Bad data format");
+    return false;
+}
+
+/* Relative times are told as absolute ones. */
+static void tell(struct call *c, const struct restore *r)
+{
+    if (!r->ttl_ms || r->absolute || !effect_wanted(c)) return;
+    char text[NUMBER_I64_SIZE];
+    struct bytes *argv = mem_alloc(((size_t)c->argc + 1) * sizeof *argv);
+    memcpy(argv, c->argv, (size_t)c->argc * sizeof *argv);
+    argv[2] = bytes_of(text, number_format_i64(text, r->ttl_ms));
+    argv[c->argc] = BYTES("ABSTTL");
+    effect_as(c, c->argc + 1, argv);
+    mem_free(argv);
+}
+
+/* It was dead on arrival: what it was to replace is gone all the same. */
+static void replace_by_nothing(struct call *c)
+{
+    struct bytes key = c->argv[1], argv[2] = {BYTES("DEL"), key};
+    if (!db_delete(c, key)) return;
+    db_changed(c, key, NOTIFY_GENERIC, "del");
+    effect_as(c, 2, argv);
+}
+
+void cmd_restore(struct call *c)
+{
+    struct restore r = {.idle_s = -1, .freq = -1};
+    struct bytes key = c->argv[1];
+    struct value v;
+    if (!parse_options(c, &r)) return;
+    if (!r.replace && db_lookup_write(c, key)) {
+        call_error(c, "BUSYKEY Target key name already exists.");
+        return;
+    }
+    if (!call_int(c, c->argv[2], &r.ttl_ms)) return;
+    if (r.ttl_ms < 0) {
+        call_error(c, "ERR Invalid TTL value, must be >= 0");
+        return;
+    }
+    if (!read_payload(c, &v)) return;
+
+    if (r.ttl_ms && !r.absolute && __builtin_add_overflow(r.ttl_ms, c->now_ms, &r.ttl_ms)) r.ttl_ms = INT64_MAX;
+    if (r.ttl_ms && r.ttl_ms <= c->now_ms && srv_past_deletes(c)) {
+        value_free(v);
+        if (r.replace) replace_by_nothing(c);
+        call_ok(c);
+        return;
+    }
+    struct entry *e = db_put_value(c, key, v, r.ttl_ms ? r.ttl_ms : -1, PUT_AFRESH);
+    db_set_use(c, e, r.idle_s, (int)r.freq);
+    tell(c, &r);
+    db_changed(c, key, NOTIFY_GENERIC, "restore");
+    call_ok(c);
+}

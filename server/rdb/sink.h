@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where RDB bytes go: a buffer that grows (DUMP), or one of fixed size that is handed on whenever it is full (files, replicas). Errors of the
+ * flush callback stick: what is written afterwards is dropped, and rdb_sink_finish() tells.
+ */
+#ifndef SERVER_RDB_SINK_H
+#define SERVER_RDB_SINK_H
+
+#include <stdbool.h>
+
+#include "alloc/base/bytes.h"
+
+struct rdb_sink {
+    bool compress;    /* strings over 20 bytes by LZF, where that is shorter (rdbcompression) */
+    bool checksum;    /* keep crc of all bytes (rdbchecksum) */
+    int error;        /* of flush: -errno */
+    uint64_t total;   /* bytes written so far */
+    /* private */
+    int (*flush)(void *arg, const char *p, size_t n);
+    void *arg;
+    char *buf;
+    size_t used, cap;
+    uint64_t crc;
+    char *lzf;        /* room for compressed strings */
+    size_t lzf_cap;
+};
+
+/* flush NULL: the buffer grows. Otherwise it is called with pieces in order, and returns 0 or -errno. */
+void rdb_sink_init(struct rdb_sink *s, int (*flush)(void *arg, const char *p, size_t n), void *arg);
+void rdb_sink_fini(struct rdb_sink *s);
+/* Hands on what is left. 0 or the first error. */
+int rdb_sink_finish(struct rdb_sink *s);
+/* Of a growing sink: everything written; valid until the next write. */
+static inline struct bytes rdb_sink_bytes(const struct rdb_sink *s) { return bytes_of(s->buf, s->used); }
+/* The checksum of all bytes so far. */
+uint64_t rdb_sink_crc(struct rdb_sink *s);
+
+void rdb_put_raw(struct rdb_sink *s, const void *p, size_t n);
+void rdb_put_byte(struct rdb_sink *s, unsigned char b);
+void rdb_put_u64(struct rdb_sink *s, uint64_t v);    /* 8 bytes, little-endian */
+void rdb_put_length(struct rdb_sink *s, uint64_t n);
+void rdb_put_string(struct rdb_sink *s, struct bytes b); /* as an integer or compressed where the format can */
+void rdb_put_int_string(struct rdb_sink *s, int64_t v);  /* the string that is its text */
+/* A string of n bytes that is compressed already. */
+void rdb_put_lzf(struct rdb_sink *s, struct bytes packed, size_t n);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Values as RDB and DUMP hold them: the format of redis-server 7.0, version 10. A value built by the same commands gives the same bytes as
+ * there, but for the order in which hash tables are walked.
+ */
+#ifndef SERVER_RDB_WRITE_H
+#define SERVER_RDB_WRITE_H
+
+#include "server/db/entry.h"
+#include "server/rdb/format.h"
+#include "server/rdb/sink.h"
+
+enum rdb_type rdb_type_of(const struct entry *e);
+/* The value alone, without its type. */
+void rdb_write_value(struct rdb_sink *s, const struct entry *e);
+/* A DUMP payload: type, value, version and checksum. s is new, grows, and holds nothing else afterwards. */
+void rdb_write_dump(struct rdb_sink *s, const struct entry *e);
+
+#endif
