@@ -4,7 +4,7 @@
  * of memory is paid once a batch and not once a command (DESIGN.md section 6):
  *
  *   parse    every complete command into slices of the input; look its row up; hash its first key; ask for its bucket
- *   fetch    ask for the entries that the buckets' tags point at
+ *   fetch    in a tight loop: touch the entries that the buckets' tags point at
  *   execute  in order, replies into the clients' buffers
  *
  * A client's commands run in the order in which they came. When one of them makes the client stop (it blocks, is paused or is to be
@@ -13,6 +13,7 @@
  * unquoted where it lies and so cannot be parsed twice, is only ever the first of its client in a batch; given back, it is rewritten.
  */
 #include "server/command/handlers.h"
+#include "server/command/lookup.h"
 #include "server/log.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -35,6 +36,10 @@ struct parsed {
 
 struct batch {
     struct argv_vec args;
+    /* The command looked up last, by its letters as they came: a pipeline mostly repeats itself. */
+    uint64_t last_name;
+    size_t last_size;
+    const struct command *last_cmd;
     struct parsed cmds[BATCH_COMMANDS];
     unsigned count;
 };
@@ -59,10 +64,22 @@ static bool is_held(const struct client *cl)
     return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED);
 }
 
-static void resolve(struct parsed *p, const struct bytes *argv, struct client *cl)
+static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
 {
-    const struct command *cmd = command_find(argv[0]);
-    p->table = NULL;
+    /* Behind the name of a multibulk request with arguments come at least eight more bytes. */
+    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline)) return command_lookup(name);
+    uint64_t letters = load_u64(name.p) << (64 - 8 * name.n);
+    if (unlikely(letters != b->last_name || name.n != b->last_size)) {
+        b->last_cmd = command_lookup(name);
+        b->last_name = letters;
+        b->last_size = name.n;
+    }
+    return b->last_cmd;
+}
+
+static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv, struct client *cl)
+{
+    const struct command *cmd = find_command(b, p, argv[0]);
     if (unlikely(!cmd || cmd->sub_count)) {
         p->cmd = NULL;
         return;
@@ -74,6 +91,12 @@ static void resolve(struct parsed *p, const struct bytes *argv, struct client *c
     p->hash = db_hash(db, key);
     p->table = &db_slice(db, key)->table;
     table_prefetch_bucket(p->table, p->hash);
+}
+
+static void fetch(const struct batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->cmds[i].table) table_prefetch_entry(b->cmds[i].table, b->cmds[i].hash);
 }
 
 static void protocol_error(struct client *cl, const char *text)
@@ -119,9 +142,8 @@ static bool parse_client(struct worker *w, struct client *cl)
         p->start = start;
         p->end = cl->in_off;
         p->is_inline = req.is_inline;
-        p->cmd = NULL;
         p->table = NULL;
-        resolve(p, &b->args.v[req.first], cl);
+        resolve(b, p, &b->args.v[req.first], cl);
         if (!authenticated) return cl->in_off == cl->in_len;
     }
     return true;
@@ -210,8 +232,7 @@ static void run_once(struct worker *w)
         if (!parse_client(w, cl)) more = cl;
     }
     if (more) worker_ready(w, more);
-    for (unsigned i = 0; i < b->count; i++)
-        if (b->cmds[i].table) table_prefetch_entry(b->cmds[i].table, b->cmds[i].hash);
+    fetch(b);
     execute(w);
     finish(w);
     w->stats.batches++;
