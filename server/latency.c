@@ -4,7 +4,8 @@
  * latency-monitor-threshold milliseconds, the worst of each of the last 160 seconds that had one. And each command has a log-linear
  * histogram of all its calls.
  *
- * The histogram: 16 buckets to each power of two of nanoseconds, so a bucket is right within 6.25 %; 40 powers reach 18 minutes.
+ * The histogram: 16 buckets to each power of two of clock ticks (server/ticks.h), so a bucket is right within 6.25 %; 40 powers reach
+ * a quarter of an hour. Ticks become microseconds when somebody asks.
  */
 #include "server/latency.h"
 
@@ -86,14 +87,6 @@ struct latency_sample latency_event_sample(const struct latency_event *e, size_t
 
 /* --- histograms --------------------------------------------------------------------------------------------------- */
 
-static unsigned bucket_of(uint64_t ns)
-{
-    if (ns < 16) return (unsigned)ns;
-    unsigned power = 63 - (unsigned)__builtin_clzll(ns);
-    unsigned i = (power - 3) * 16 + (unsigned)(ns >> (power - 4) & 15);
-    return i < HISTOGRAM_BUCKETS ? i : HISTOGRAM_BUCKETS - 1;
-}
-
 uint64_t histogram_bucket_top(unsigned i)
 {
     if (i < 16) return i;
@@ -101,11 +94,7 @@ uint64_t histogram_bucket_top(unsigned i)
     return ((uint64_t)(16 + i % 16 + 1) << (power - 4)) - 1;
 }
 
-void latency_command(struct command_stats *s, uint64_t ns)
-{
-    if (unlikely(!s->histogram)) s->histogram = mem_calloc(HISTOGRAM_BUCKETS * sizeof *s->histogram);
-    s->histogram[bucket_of(ns)]++;
-}
+uint32_t *histogram_new(void) { return mem_calloc(HISTOGRAM_BUCKETS * sizeof(uint32_t)); }
 
 uint64_t histogram_percentile(const uint32_t *h, double percent)
 {

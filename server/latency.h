@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/assert.h"
 #include "alloc/base/bytes.h"
 
 struct server;
@@ -35,9 +36,17 @@ struct latency_sample latency_event_sample(const struct latency_event *e, size_t
 bool latency_event_reset(struct server *srv, struct bytes name);
 size_t latency_reset_all(struct server *srv); /* how many there were */
 
+uint32_t *histogram_new(void);
+static inline unsigned histogram_bucket(uint64_t ticks)
+{
+    if (unlikely(ticks < 16)) return (unsigned)ticks;
+    unsigned power = 63 - (unsigned)__builtin_clzll(ticks);
+    unsigned i = (power - 3) * 16 + (unsigned)(ticks >> (power - 4) & 15);
+    return likely(i < HISTOGRAM_BUCKETS) ? i : HISTOGRAM_BUCKETS - 1;
+}
 /* Of a command's histogram, which may be NULL where said. */
-uint64_t histogram_bucket_top(unsigned i);                           /* the largest ns that falls into it */
-uint64_t histogram_percentile(const uint32_t *h, double percent);    /* ns */
+uint64_t histogram_bucket_top(unsigned i);                           /* the largest number of ticks that falls into it */
+uint64_t histogram_percentile(const uint32_t *h, double percent);    /* ticks */
 uint64_t histogram_count(const uint32_t *h);                         /* NULL: 0 */
 
 #endif

@@ -131,7 +131,7 @@ void cmd_client_list(struct call *c)
     } else if (c->argc > 3 && bytes_is_word(c->argv[2], "id")) {
         for (int i = 3; i < c->argc; i++) {
             int64_t id;
-            if (!call_int_range(c, c->argv[i], 1, INT64_MAX, &id, "ERR Invalid client ID")) return;
+            if (!call_int_range(c, c->argv[i], INT64_MIN, INT64_MAX, &id, "ERR Invalid client ID")) return;
         }
         by_id = true;
     } else if (c->argc != 2) {

@@ -36,7 +36,11 @@ void cmd_quit(struct call *c)
 void cmd_select(struct call *c)
 {
     int64_t id;
-    if (!call_int_range(c, c->argv[1], INT32_MIN, INT32_MAX, &id, NULL)) return;
+    if (!call_int(c, c->argv[1], &id)) return;
+    if (id < INT32_MIN || id > INT32_MAX) {
+        call_error(c, "ERR value is out of range, value must between -2147483648 and 2147483647");
+        return;
+    }
     struct db *db = srv_db(c, id);
     if (!db) {
         call_error(c, "ERR DB index is out of range");
@@ -139,7 +143,7 @@ void cmd_hello(struct call *c)
     if (!parse_hello(c, &h)) return;
     if (h.auth && !authenticate(c, h.user, h.password)) return;
     if (!(cl->flags & CLIENT_AUTHENTICATED)) {
-        call_error(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+        call_error(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
                       "option can be used to authenticate the client and select the RESP protocol version at the same time");
         return;
     }

@@ -137,7 +137,7 @@ void cmd_latency_doctor(struct call *c)
 /* --- LATENCY HISTOGRAM ---------------------------------------------------------------------------------------------- */
 
 /* Cumulative counts at powers of two of microseconds, as Redis shows them: from the first that holds anything to the one that holds all. */
-static void reply_histogram(struct reply *out, const struct command *cmd, const uint32_t *h)
+static void reply_histogram(struct reply *out, const struct ticks_rate *rate, const struct command *cmd, const uint32_t *h)
 {
     uint64_t total = histogram_count(h), seen = 0, shown = 0;
     reply_bulk_str(out, cmd->full_name);
@@ -149,7 +149,7 @@ static void reply_histogram(struct reply *out, const struct command *cmd, const 
     size_t pairs = 0;
     unsigned i = 0;
     for (uint64_t us = 1; shown < total; us *= 2) {
-        while (i < HISTOGRAM_BUCKETS && (histogram_bucket_top(i) <= us * 1000 || i == HISTOGRAM_BUCKETS - 1)) seen += h[i++];
+        while (i < HISTOGRAM_BUCKETS && (ticks_to_ns(rate, histogram_bucket_top(i)) <= us * 1000 || i == HISTOGRAM_BUCKETS - 1)) seen += h[i++];
         if (seen == shown) continue;
         shown = seen;
         reply_int(out, (int64_t)us);
@@ -163,7 +163,7 @@ static size_t reply_command(struct call *c, const struct command *cmd)
 {
     const uint32_t *h = c->w->cmd_stats[cmd->index].histogram;
     if (!histogram_count(h)) return 0;
-    reply_histogram(c->out, cmd, h);
+    reply_histogram(c->out, &c->w->ticks, cmd, h);
     return 1;
 }
 
