@@ -27,6 +27,8 @@ POOLS = {
     "c": [b"0", b"1", b"2", b"5", b"10", b"100"],
     "t": [b"1000", b"5000", b"100000"],
     "d": [b"0", b"1", b"1", b"0", b"16"],
+    "o": [b"0", b"1", b"7", b"8", b"13", b"63", b"64", b"100", b"#0", b"#1", b"#3", b"-1", b"4294967295", b"3000", b"350"],
+    "y": [b"u1", b"u8", b"i8", b"u4", b"i5", b"i64", b"u63", b"i1", b"u31", b"i33", b"u64", b"i0"],
     "w": [b"abc", b"1.5", b"", b"-1", b"0", b"99999999999999999999", b"NX", b"WITHSCORES", b"COUNT", b"LIMIT", b"k1",
           b"-9223372036854775808"],
 }
@@ -38,6 +40,9 @@ TEMPLATES = """
     MGET {k}+ ; MSET ({k}~{v})+ ; MSETNX ({k}~{v})+
     INCR {k} ; DECR {k} ; INCRBY {k} {n} ; DECRBY {k} {n} ; INCRBYFLOAT {k} {f}
     SETRANGE {k} {c} {v} ; GETRANGE {k} {i} {i} ; SUBSTR {k} {i} {i}
+    SETBIT {k} {c} (0|1) ; GETBIT {k} {o} ; SETBIT {k} 350 (0|1) ; GETBIT {k} {c} ; BITOP (AND|OR|XOR|NOT) {k} {k} [{k}|{k}~{k}]
+    BITCOUNT {k} [{i}~{i}|{i}~{i}~(BIT|BYTE)|{n}~{n}~BIT] ; BITPOS {k} (0|1) [{i}|{i}~{i}|{i}~{i}~(BIT|BYTE)|{n}~{n}~BIT]
+    BITFIELD {k} [OVERFLOW~(SAT|FAIL|WRAP)] (SET~{y}~{c}~{n}|GET~{y}~{o}|INCRBY~{y}~{c}~{n})+ ; BITFIELD_RO {k} (GET~{y}~{o})+
     LCS {k} {k} [LEN|IDX|IDX~WITHMATCHLEN|IDX~MINMATCHLEN~2]
     LPUSH {k} {v}+ ; RPUSH {k} {m}+ ; LPUSH {k} {m}+ ; RPUSH {k} {v}+ ; LPUSHX {k} {m} ; RPUSHX {k} {m}+
     LPOP {k} [{c}] ; RPOP {k} [{c}] ; LLEN {k} ; LRANGE {k} {i} {i} ; LRANGE {k} 0 -1 ; LINDEX {k} {i}
