@@ -26,7 +26,7 @@ static void later(struct conn *c, uint64_t ns, void (*fn)(void *arg))
 static void fail(struct conn *c, int err)
 {
     struct sock *s = c->ends[0].sock;
-    if (!s) return;
+    if (!s || !s->connecting) return; /* closed, or reset meanwhile */
     c->sim->stats.refused++;
     sim_tell(c->sim, "refused", c->id, (uint64_t)err);
     struct op *op = s->connecting;

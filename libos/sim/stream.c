@@ -257,7 +257,8 @@ static void handshake_ends(struct end *e)
 {
     struct sock *s = e->sock;
     e->open = true;
-    if (e->closed) {
+    if (e->closed || e->dead) { /* the program or a reset was faster */
+        e->dead = false;
         refuse_more(e);
         return;
     }
@@ -354,7 +355,10 @@ void sim_end_close(struct end *e, bool abort)
     e->sock = NULL;
     e->closed = true;
     sim_tell(e->conn->sim, "close", e->conn->id, e->queued - e->sent);
-    if (!e->open) return; /* the handshake's answer will be refused */
+    if (!e->open) { /* the handshake's answer will be refused */
+        drop_out(e);
+        return;
+    }
     if (e->dead || abort || e->in_bytes) {
         refuse_more(e);
         drop_out(e);

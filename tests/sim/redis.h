@@ -97,7 +97,8 @@ static inline void link_close(struct link *l)
 static inline int link_fill(struct link *l)
 {
     if (l->room - l->n < POP_MAX) {
-        memmove(l->in, l->in + l->at, l->n -= l->at);
+        l->n -= l->at;
+        if (l->n) memmove(l->in, l->in + l->at, l->n);
         l->at = 0;
         l->room = l->n + 2 * POP_MAX;
         l->in = realloc(l->in, l->room);
