@@ -160,6 +160,11 @@ bool heap_close(void);
  * faster with them, the first touch of each 2 MiB slower. */
 void heap_set_huge_pages(bool on);
 
+/* Whether a heap that has grown past 8 MiB keeps a few chunks whose pages a helper thread of its own
+ * has brought ahead of need (alloc/stock.h). It does unless told otherwise; programs that must run
+ * the same way twice say no. Not done under heap_set_limit(). */
+void heap_set_prefault(bool on);
+
 /* At most this many bytes of regions for this thread; 0: no limit. */
 void heap_set_limit(size_t bytes);
 

@@ -29,9 +29,7 @@ static struct chunk *chunk_new(struct heap *h)
 {
     struct region *r;
     bool dirty;
-    char *at = region_take_chunks(&h->regions, 1, CHUNK_SLABS, false, &r, &dirty);
-    if (!at && region_new(&h->regions, REGION_CHUNK))
-        at = region_take_chunks(&h->regions, 1, CHUNK_SLABS, false, &r, &dirty);
+    char *at = heap_take_chunk(h, &r, &dirty);
     return at ? chunk_init(at, h, r, !dirty) : NULL;
 }
 

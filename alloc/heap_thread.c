@@ -41,6 +41,7 @@ static void heap_init(struct heap *h)
 
 static void heap_free(struct heap *h)
 {
+    heap_stop_stock(h);
     region_set_fini(&h->regions);
     pins_fini(&h->pins);
     free(h);
@@ -56,6 +57,7 @@ static void heap_abandon(void *arg)
         heap_free(h);
         return;
     }
+    heap_stop_stock(h);
     pthread_mutex_lock(&orphans_lock);
     h->next_orphan = orphans;
     orphans = h;

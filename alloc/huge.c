@@ -94,6 +94,7 @@ void *huge_alloc(struct heap *h, size_t size, bool zeros)
     }
     size_t at = region_chunk_index(g->region, g->base);
     for (size_t i = 0; i < g->chunk_count; i++) g->region->chunks[at + i].huge = g;
+    region_advise_huge(g->region, g->base, g->chunk_count);
     unpoison(g->base, g->size);
     if (zeros && dirty) memset(g->base, 0, g->size);
     set_small_tail(g, tail_is_small(g));
@@ -121,6 +122,7 @@ bool huge_resize(struct heap *h, struct huge *g, size_t size)
     if (count > g->chunk_count) {
         char *end = g->base + g->chunk_count * REGION_CHUNK;
         if (!region_extend(g->region, end, count - g->chunk_count, CHUNK_HUGE, g)) return false;
+        region_advise_huge(g->region, end, count - g->chunk_count);
     }
     set_small_tail(g, false);
     if (count < g->chunk_count)

@@ -6,7 +6,7 @@
  * their users only: a region costs addresses, not memory, until then.
  *
  * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE once more
- * than HUGE_FROM is mapped: each touched huge page costs 2 MiB of resident memory, and a server at
+ * than HUGE_FROM is mapped, chunk by chunk as they are taken (heap_stock.c): each touched huge page costs 2 MiB of resident memory, and a server at
  * rest should be small. What they cost is the first touch: the system clears 2 MiB at once. Here,
  * in a virtual machine whose memory the host itself had not backed yet, that took 5 ms (512 small
  * pages: 10 us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
@@ -128,9 +128,21 @@ static void advise_huge(struct region *r)
     if (!r->huge_pages && !r->set->small_pages) madvise(r->base, r->len, MADV_HUGEPAGE); /* best effort */
 }
 
-static void advise_all(struct region_set *set)
+/* Once, when the heap is not small any more; the new region is left to who takes its chunks. */
+static void advise_old(struct region_set *set, const struct region *but)
 {
-    list_for_each(it, &set->regions) advise_huge(list_entry(it, struct region, link));
+    list_for_each(it, &set->regions)
+        if (list_entry(it, struct region, link) != but) advise_huge(list_entry(it, struct region, link));
+}
+
+bool region_wants_huge(const struct region *r)
+{
+    return !r->huge_pages && !r->set->small_pages && r->set->mapped_bytes > HUGE_FROM;
+}
+
+void region_advise_huge(struct region *r, char *base, size_t count)
+{
+    if (region_wants_huge(r)) madvise(base, count * REGION_CHUNK, MADV_HUGEPAGE); /* best effort */
 }
 
 /* --- devices --- */
@@ -261,8 +273,7 @@ struct region *region_new(struct region_set *set, size_t bytes)
     list_push_back(&set->regions, &r->link);
     bool was_small = set->mapped_bytes <= HUGE_FROM;
     set->mapped_bytes += r->len;
-    if (!was_small) advise_huge(r);
-    else if (set->mapped_bytes > HUGE_FROM) advise_all(set);
+    if (was_small && set->mapped_bytes > HUGE_FROM) advise_old(set, r);
     table_set(r->base, r->len, r);
     poison(r->base, r->len);
     poison_root_add(r->base, r->len);
@@ -337,6 +348,22 @@ char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bo
         *region_out = r;
         *dirty_out = dirty;
         return r->base + at * REGION_CHUNK;
+    }
+    return NULL;
+}
+
+char *region_take_dirty(struct region_set *set, uint8_t state, struct region **region_out)
+{
+    if (!set->dirty_chunks) return NULL;
+    list_for_each(it, &set->regions) {
+        struct region *r = list_entry(it, struct region, link);
+        for (size_t i = r->hint; r->dirty_count && i < r->chunk_count; i++) {
+            if (r->chunks[i].state != CHUNK_DIRTY) continue;
+            bool dirty;
+            mark_taken(r, i, state, NULL, &dirty);
+            *region_out = r;
+            return r->base + i * REGION_CHUNK;
+        }
     }
     return NULL;
 }

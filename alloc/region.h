@@ -38,6 +38,7 @@ enum chunk_state {
     CHUNK_DIRTY, /* free, holds old bytes */
     CHUNK_SLABS, /* of the heap: small objects */
     CHUNK_HUGE,  /* of the heap: part of one huge object */
+    CHUNK_STOCK, /* of the heap: its pages are brought ahead of need */
 };
 
 struct chunk_info {
@@ -100,6 +101,11 @@ bool region_set_pins_pages(const struct region_set *set);
  * NULL: there are none in the regions there are. *dirty_out says whether one of them was dirty. */
 char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bool clean_only,
                          struct region **region_out, bool *dirty_out);
+/* Asks for huge pages behind chunks that are taken, where the set has them at all. */
+void region_advise_huge(struct region *r, char *base, size_t count);
+bool region_wants_huge(const struct region *r);
+/* One free chunk that is dirty, or NULL: its pages are there already. */
+char *region_take_dirty(struct region_set *set, uint8_t state, struct region **region_out);
 /* Gives chunks back, dirty. */
 void region_give_chunks(struct region *r, char *base, size_t count);
 /* Extends a run that ends at `end` by `count` chunks in place. false: not free, or not all clean.
