@@ -251,6 +251,22 @@ void exec_update_slow_ticks(struct worker *w)
     w->slow_ticks = w->ticks.factor ? (uint64_t)(((unsigned __int128)us * 1000 << 32) / w->ticks.factor) : 0;
 }
 
+/* The slices of the keys that a command declares; all of them for one that declares none (KEYS, FLUSHALL) or not all (SORT with BY). With
+ * one slice there is nothing to tell apart; debug builds have more, and every verb asserts that its key is in one of these. */
+static uint64_t slices_held(const struct server *srv, const struct command *cmd, const struct bytes *argv, int argc)
+{
+    enum { KEYS_MAX = 256 };
+    int keys[KEYS_MAX];
+    if (srv->slices <= 1 || cmd->key_count == 0) return UINT64_MAX;
+    for (int i = 0; i < cmd->key_count; i++)
+        if (cmd->keys[i].begin == KEY_BEGIN_UNKNOWN || (cmd->keys[i].flags & KEY_INCOMPLETE)) return UINT64_MAX;
+    int n = command_keys(cmd, argv, argc, keys, NULL, KEYS_MAX);
+    if (n < 0 || n == KEYS_MAX) return UINT64_MAX;
+    uint64_t held = 0;
+    for (int i = 0; i < n; i++) held |= (uint64_t)1 << (db_slice(&srv->dbs[0], argv[keys[i]]) - srv->dbs[0].slices);
+    return held;
+}
+
 bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
                struct exec_how how)
 {
@@ -264,7 +280,7 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     c->argc = argc;
     c->out = client_reply(cl);
     c->now_ms = how.in_exec ? outer.now_ms : w->now_ms;
-    c->held = UINT64_MAX;
+    c->held = slices_held(w->srv, cmd, argv, argc);
     c->dirty = 0;
     c->in_exec = how.in_exec;
     c->deny_blocking = how.deny_blocking;
