@@ -21,6 +21,7 @@
 
 #define KEYS_A_CLOCK      16 /* removed between two looks at the clock */
 #define BUCKETS_A_SAMPLE  10 /* walked for each key wanted, once one was found */
+#define SAMPLES_AHEAD     16
 #define ROUNDS_MAX        3  /* a pool of keys that have all gone is empty after one */
 
 struct walk {
@@ -85,22 +86,39 @@ struct sampling {
     struct evict_pool *pool;
     int dbid;
     size_t seen;
+    unsigned waiting; /* entries asked for and not looked at yet, so that their cache misses overlap */
+    const struct entry *entries[SAMPLES_AHEAD];
 };
+
+static void look_at_waiting(struct sampling *s)
+{
+    for (unsigned i = 0; i < s->waiting; i++) {
+        const struct entry *e = s->entries[i];
+        uint64_t score = score_of(s->c, e);
+        if (evict_pool_wants(s->pool, score)) evict_pool_offer(s->pool, score, s->dbid, entry_key(e));
+    }
+    s->waiting = 0;
+}
 
 static void sample(void *arg, struct table_slot slot)
 {
     struct sampling *s = arg;
     const struct entry *e = table_slot_entry(slot);
-    uint64_t score = score_of(s->c, e);
+    __builtin_prefetch(e);
     s->seen++;
-    if (evict_pool_wants(s->pool, score)) evict_pool_offer(s->pool, score, s->dbid, entry_key(e));
+    if (s->waiting == SAMPLES_AHEAD) look_at_waiting(s);
+    s->entries[s->waiting++] = e;
 }
 
 /* Goes on from where it stopped until `wanted` keys were seen, fewer if they lie far apart, at least one if there is one. */
 static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t wanted)
 {
     struct walk *at = &ev->walks[db->id];
-    struct sampling s = {.c = c, .pool = ev->pool, .dbid = db->id};
+    struct sampling s;
+    s.c = c;
+    s.pool = ev->pool;
+    s.dbid = db->id;
+    s.seen = s.waiting = 0;
     bool marked = is_volatile(c->cfg->maxmemory_policy);
     unsigned ends = 0;
     for (size_t buckets = 0; s.seen < wanted && !(s.seen && buckets >= wanted * BUCKETS_A_SAMPLE); buckets++) {
@@ -112,6 +130,7 @@ static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t 
         at->slice++;
         if (++ends > db->slice_count) break; /* the rest of a slice, all others, and that slice again from its start */
     }
+    look_at_waiting(&s);
     return s.seen;
 }
 
