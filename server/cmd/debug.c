@@ -20,6 +20,7 @@
 #include "server/ds/ztree.h"
 #include "server/log.h"
 #include "server/mem.h"
+#include "server/rdb/file.h"
 #include "server/server.h"
 #include "server/types/list.h"
 
@@ -344,6 +345,9 @@ static void debug_help(struct call *c)
         "    Reply with a value of the type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    From which size on elements of lists get a node of their own.",
+        "RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
+        "    Save the data to the RDB file, forget it and load it again. NOSAVE: load the file that is there; NOFLUSH: beside what is in memory;",
+        "    MERGE: keys of the file replace those in memory.",
         "SEGFAULT",
         "    Crash the server with sigsegv.",
         "SET-ACTIVE-EXPIRE <0|1>",
@@ -359,6 +363,35 @@ static void debug_help(struct call *c)
         NULL,
     };
     call_help(c, lines);
+}
+
+/* RELOAD [NOSAVE] [NOFLUSH] [MERGE] */
+static void debug_reload(struct call *c)
+{
+    bool save = true, flush = true;
+    unsigned flags = 0;
+    for (int i = 2; i < c->argc; i++) {
+        if (bytes_is_word(c->argv[i], "nosave")) save = false;
+        else if (bytes_is_word(c->argv[i], "noflush")) flush = false;
+        else if (bytes_is_word(c->argv[i], "merge")) flags |= RDB_LOAD_MERGE;
+        else {
+            call_error(c, "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
+            return;
+        }
+    }
+    if (save && rdb_file_save(c) != 0) {
+        call_error(c, "ERR");
+        return;
+    }
+    for (int i = 0; flush && i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
+    int err = rdb_file_load(c, flags);
+    worker_update_time(c->w);
+    if (err) {
+        call_error(c, "ERR Error trying to load the RDB dump");
+        return;
+    }
+    server_log(c->srv, LOG_WARNING_LEVEL, "DB reloaded by DEBUG RELOAD");
+    call_ok(c);
 }
 
 static void debug_rewrite_all(struct call *c)
@@ -389,6 +422,7 @@ static const struct {
     {"populate", 3, 5, debug_populate},
     {"protocol", 3, 3, debug_protocol},
     {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
+    {"reload", 2, INT32_MAX, debug_reload},
     {"segfault", 2, 2, debug_segfault},
     {"set-active-expire", 3, 3, debug_set_active_expire},
     {"set-skip-checksum-validation", 3, 3, debug_skip_checksum},

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The RDB file: dbfilename in the working directory (`dir`). Saving is atomic: a temporary file, flushed, renamed, the folder flushed; whatever
+ * fails, the file that was there stays.
+ *
+ * Both run in one go on the caller's thread, which is right for DEBUG RELOAD and before the first client only.
+ */
+#ifndef SERVER_RDB_FILE_H
+#define SERVER_RDB_FILE_H
+
+#include "server/rdb/snapshot.h"
+
+/* 0 or -errno; logged. srv->dirty is 0 afterwards. */
+int rdb_file_save(struct call *c);
+/* 0, -errno of opening and reading, or what rdb_read_snapshot() returns; logged. */
+int rdb_file_load(struct call *c, unsigned flags);
+
+#endif

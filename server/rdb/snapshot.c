@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The frame around the values (server/rdb/format.h draws it). Keys are written in the order of the table; LRU and LFU only under a policy that
+ * reads them, as redis-server 7.0 does.
+ *
+ * RESIZEDB is a hint that we do not need: tables grow by single buckets. It is read and left alone, so a false one costs nothing.
+ *
+ * Reading puts keys in with notifications off (nobody wants a "new" event for each key of a file), by a call of its own with a copy of the
+ * configuration.
+ */
+#include "server/rdb/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "server/db/use.h"
+#include "server/ds/number.h"
+#include "server/mem.h"
+#include "server/rdb/read.h"
+#include "server/rdb/write.h"
+#include "server/server.h"
+
+#define MAGIC_SIZE 9
+
+/* --- writing -------------------------------------------------------------------------------------------------------- */
+
+struct writer {
+    struct rdb_sink *s;
+    struct call *c;
+    bool lru, lfu;
+};
+
+static void put_aux(struct rdb_sink *s, const char *key, struct bytes value)
+{
+    rdb_put_byte(s, RDB_OP_AUX);
+    rdb_put_string(s, bytes_of_str(key));
+    rdb_put_string(s, value);
+}
+
+static void put_aux_int(struct rdb_sink *s, const char *key, int64_t v)
+{
+    char text[NUMBER_I64_SIZE];
+    put_aux(s, key, bytes_of(text, number_format_i64(text, v)));
+}
+
+static void write_pair(void *arg, struct entry *e)
+{
+    struct writer *w = arg;
+    int64_t expire_ms = entry_expire(e);
+    if (expire_ms != -1) {
+        rdb_put_byte(w->s, RDB_OP_EXPIRE_MS);
+        rdb_put_u64(w->s, (uint64_t)expire_ms);
+    }
+    if (w->lru) {
+        rdb_put_byte(w->s, RDB_OP_IDLE);
+        rdb_put_length(w->s, (uint64_t)db_idle_seconds(w->c, e));
+    }
+    if (w->lfu) {
+        rdb_put_byte(w->s, RDB_OP_FREQ);
+        rdb_put_byte(w->s, (unsigned char)db_lfu_counter(w->c, e));
+    }
+    rdb_put_byte(w->s, (unsigned char)rdb_type_of(e));
+    rdb_put_string(w->s, entry_key(e));
+    rdb_write_value(w->s, e);
+}
+
+void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
+{
+    struct writer w = {.s = s, .c = c};
+    w.lru = c->cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LRU || c->cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LRU;
+    w.lfu = use_is_lfu(c->cfg);
+    char magic[16];
+    snprintf(magic, sizeof magic, "REDIS%04d", RDB_VERSION);
+    rdb_put_raw(s, magic, MAGIC_SIZE);
+    put_aux(s, "redis-ver", BYTES(REDIS_VERSION));
+    put_aux_int(s, "redis-bits", 64);
+    put_aux_int(s, "ctime", c->now_ms / 1000);
+    put_aux_int(s, "used-mem", (int64_t)demi_mem_used());
+    put_aux_int(s, "aof-base", 0);
+    for (int i = 0; i < c->srv->db_count && !s->error; i++) {
+        struct db *db = &c->srv->dbs[i];
+        if (!db_size(db)) continue;
+        rdb_put_byte(s, RDB_OP_SELECTDB);
+        rdb_put_length(s, (uint64_t)i);
+        rdb_put_byte(s, RDB_OP_RESIZEDB);
+        rdb_put_length(s, db_size(db));
+        rdb_put_length(s, db_expires(db));
+        db_each(db, write_pair, &w);
+    }
+    rdb_put_byte(s, RDB_OP_EOF);
+    rdb_put_u64(s, s->checksum ? rdb_sink_crc(s) : 0);
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+struct loader {
+    struct rdb_source *s;
+    struct call in;            /* puts keys into in.db */
+    struct config quiet;
+    struct rdb_rules rules;
+    unsigned flags;
+    struct rdb_loaded *loaded;
+    int64_t expire_ms, idle_s; /* of the next key; -1: none */
+    int freq;
+};
+
+static bool read_version(struct rdb_source *s, unsigned *version)
+{
+    char magic[MAGIC_SIZE];
+    *version = 0;
+    if (!rdb_get_raw(s, magic, sizeof magic)) return false;
+    if (memcmp(magic, "REDIS", 5) != 0) return rdb_source_fail(s, -EINVAL, "wrong signature");
+    for (int i = 5; i < MAGIC_SIZE; i++) {
+        if (magic[i] < '0' || magic[i] > '9') return rdb_source_fail(s, -EINVAL, "wrong signature");
+        *version = *version * 10 + (unsigned)(magic[i] - '0');
+    }
+    if (*version < 1 || *version > RDB_VERSION_READ) return rdb_source_fail(s, -EINVAL, "a version of RDB that is not known here");
+    return true;
+}
+
+static bool read_database(struct loader *l)
+{
+    uint64_t id;
+    if (!rdb_get_length(l->s, &id)) return false;
+    struct db *db = id < INT32_MAX ? srv_db(&l->in, (int64_t)id) : NULL;
+    if (!db) return rdb_source_fail(l->s, -ERANGE, "made by a server with more databases");
+    l->in.db = db;
+    l->rules.seed = db->hash_seed;
+    return true;
+}
+
+static bool read_expiry(struct loader *l, bool seconds)
+{
+    uint64_t v;
+    char le[4];
+    if (!seconds) {
+        if (!rdb_get_u64(l->s, &v)) return false;
+        l->expire_ms = (int64_t)v;
+        return true;
+    }
+    if (!rdb_get_raw(l->s, le, sizeof le)) return false;
+    l->expire_ms = (int64_t)(int32_t)load_u32(le) * 1000;
+    return true;
+}
+
+static bool read_idle(struct loader *l)
+{
+    uint64_t v;
+    if (!rdb_get_length(l->s, &v)) return false;
+    l->idle_s = v > INT64_MAX ? INT64_MAX : (int64_t)v;
+    return true;
+}
+
+static bool read_freq(struct loader *l)
+{
+    unsigned char b;
+    if (!rdb_get_byte(l->s, &b)) return false;
+    l->freq = b;
+    return true;
+}
+
+static bool skip_strings(struct loader *l)
+{
+    struct bytes s;
+    return rdb_get_string(l->s, RDB_VIEW, &s) && rdb_get_string(l->s, RDB_VIEW, &s);
+}
+
+static bool skip_lengths(struct loader *l)
+{
+    uint64_t n;
+    return rdb_get_length(l->s, &n) && rdb_get_length(l->s, &n);
+}
+
+static bool put_key(struct loader *l, struct bytes key, struct value v)
+{
+    if (l->expire_ms != -1 && l->expire_ms < l->in.now_ms && srv_past_deletes(&l->in)) {
+        value_free(v);
+        l->loaded->expired++;
+        return true;
+    }
+    size_t before = db_size(l->in.db);
+    struct entry *e = db_put_value(&l->in, key, v, l->expire_ms < 0 ? -1 : l->expire_ms, PUT_AFRESH);
+    db_set_use(&l->in, e, l->idle_s, l->freq);
+    l->loaded->keys++;
+    if (db_size(l->in.db) > before || (l->flags & RDB_LOAD_MERGE)) return true;
+    return rdb_source_fail(l->s, -EEXIST, "a key that is there already");
+}
+
+static bool read_pair(struct loader *l, unsigned type)
+{
+    struct bytes view;
+    struct value v;
+    if (!rdb_type_is_known(type)) return rdb_source_fail(l->s, -EBADMSG, "unknown type of a value");
+    if (!rdb_get_string(l->s, RDB_VIEW, &view)) return false;
+    char small[128], *copy = view.n <= sizeof small ? small : mem_alloc(view.n); /* the value needs the room */
+    memcpy(copy, view.p, view.n);
+    int err = rdb_read_value(l->s, type, &l->rules, &v);
+    bool ok = err == 0 || err == -ENOENT;
+    if (err == 0) {
+        ok = put_key(l, bytes_of(copy, view.n), v);
+    } else if (ok) {
+        l->s->error = 0; /* old versions left such keys behind */
+        l->loaded->empty++;
+    }
+    if (copy != small) mem_free(copy);
+    l->expire_ms = l->idle_s = l->freq = -1;
+    return ok;
+}
+
+static bool read_checksum(struct loader *l, unsigned version)
+{
+    if (version < 5) return true;
+    uint64_t is = rdb_source_crc(l->s), should;
+    if (!rdb_get_u64(l->s, &should)) return false;
+    if (!l->s->checksum || should == 0 || is == should) return true;
+    return rdb_source_fail(l->s, -EBADMSG, "wrong checksum");
+}
+
+/* One opcode or key; *done: it was the end. */
+static bool read_one(struct loader *l, bool *done)
+{
+    unsigned char op;
+    if (!rdb_get_byte(l->s, &op)) return false;
+    switch (op) {
+    case RDB_OP_EOF: *done = true; return true;
+    case RDB_OP_SELECTDB: return read_database(l);
+    case RDB_OP_RESIZEDB: return skip_lengths(l);
+    case RDB_OP_AUX: return skip_strings(l);
+    case RDB_OP_EXPIRE: return read_expiry(l, true);
+    case RDB_OP_EXPIRE_MS: return read_expiry(l, false);
+    case RDB_OP_IDLE: return read_idle(l);
+    case RDB_OP_FREQ: return read_freq(l);
+    case RDB_OP_FUNCTION:
+    case RDB_OP_FUNCTION2: return rdb_source_fail(l->s, -EOPNOTSUPP, "functions are not supported");
+    case RDB_OP_MODULE_AUX: return rdb_source_fail(l->s, -EOPNOTSUPP, "data of modules is not supported");
+    default: return read_pair(l, op);
+    }
+}
+
+int rdb_read_snapshot(struct rdb_source *s, struct call *c, unsigned flags, struct rdb_loaded *loaded)
+{
+    struct loader l = {.s = s, .flags = flags, .loaded = loaded, .expire_ms = -1, .idle_s = -1, .freq = -1};
+    l.quiet = *c->cfg;
+    l.quiet.notify_keyspace_events = 0;
+    l.in = exec_internal(c->w, &c->srv->dbs[0]);
+    l.in.cfg = &l.quiet;
+    l.in.now_ms = c->now_ms;
+    l.rules = (struct rdb_rules){.cfg = &l.quiet, .lists = &c->srv->list_options, .seed = l.in.db->hash_seed,
+                                 .deep = c->cfg->sanitize_dump_payload == SANITIZE_DUMP_YES};
+    *loaded = (struct rdb_loaded){0};
+    s->checksum = c->cfg->rdbchecksum && !c->srv->skip_checksum_validation;
+    unsigned version;
+    bool done = false, ok = read_version(s, &version);
+    while (ok && !done) ok = read_one(&l, &done);
+    if (ok) read_checksum(&l, version);
+    return s->error;
+}
