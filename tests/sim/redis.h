@@ -125,17 +125,12 @@ static inline struct bytes link_reply(struct link *l)
 static inline int link_send_list(struct link *l, va_list ap)
 {
     const char *words[16];
-    char head[32];
+    size_t room = 32;
     int n = 0;
-    while (n < 16 && (words[n] = va_arg(ap, const char *))) n++;
-    char *text = malloc(1 << 20), *p = text;
+    for (; n < 16 && (words[n] = va_arg(ap, const char *)); n++) room += strlen(words[n]) + 32;
+    char *text = malloc(room), *p = text;
     p += sprintf(p, "*%d\r\n", n);
-    for (int i = 0; i < n; i++) {
-        int k = sprintf(head, "$%zu\r\n", strlen(words[i]));
-        memcpy(p, head, (size_t)k);
-        p = stpcpy(p + k, words[i]);
-        p = stpcpy(p, "\r\n");
-    }
+    for (int i = 0; i < n; i++) p += sprintf(p, "$%zu\r\n%s\r\n", strlen(words[i]), words[i]);
     int err = push_bytes(l->qd, text, (size_t)(p - text));
     free(text);
     return err;

@@ -193,30 +193,42 @@ static void end_something(struct program *p)
 
 /* --- how they wait ----------------------------------------------------------------------------------------------------------- */
 
+/* Up to room different ones, in no order. */
+static int some_tokens(struct program *p, demi_qtoken_t *qts, int room)
+{
+    int n = 0;
+    uint64_t start = rng_below(&p->rng, TOKENS);
+    for (uint64_t i = 0; i < TOKENS && n < room; i++) {
+        demi_qtoken_t qt = p->tokens[(start + i) % TOKENS].qt;
+        if (qt) qts[n++] = qt;
+    }
+    return n;
+}
+
 static int wait_for_some(struct program *p, const struct timespec *ts)
 {
-    demi_qtoken_t qts[4];
+    demi_qtoken_t qts[64];
     demi_qresult_t qrs[8];
     struct token *t = any_token(p);
     int n = 0, at = 0, err;
-    switch (rng_below(&p->rng, 4)) {
+    if (!t) return 0;
+    switch (rng_below(&p->rng, 5)) {
     case 0:
-        if (!t) return 0;
         err = demi_wait(qrs, t->qt, ts);
         n = !err;
         break;
     case 1:
-        if (!t) return 0;
-        for (int i = 0; i < 4; i++) qts[i] = i == 0 ? t->qt : any_token(p)->qt;
-        for (int i = 1; i < 4; i++)
-            for (int k = 0; k < i; k++)
-                if (qts[k] == qts[i]) qts[i] = 0; /* one token twice is a mistake; 0 is not a token */
-        while (n < 4 && qts[n]) n++;
+        n = some_tokens(p, qts, 64);
         err = demi_wait_any(qrs, &at, qts, n, ts);
         if (!err) CHECK(p->w, qrs[0].qr_qt == qts[at]);
         n = !err;
         break;
     case 2:
+        at = some_tokens(p, qts, 3);
+        err = demi_wait_all(qrs, qts, at, ts);
+        for (; !err && n < at; n++) CHECK(p->w, qrs[n].qr_qt == qts[n]);
+        break;
+    case 3:
         err = demi_wait_next_n(qrs, 1 + (int)rng_below(&p->rng, 8), &n, ts);
         break;
     default:
