@@ -8,8 +8,9 @@
  * a run can be repeated. Where a key lies has nothing to do with its use, so neighbours are as good a sample as any.
  *
  * What a deletion frees is measured around it, alone: the buffers that notifications and effects fill must not call for more
- * evictions, which would make more of them. With values freed on the helper thread that measure is too low, so memory is looked at again now
- * and then; while the helper has work left, nothing has failed yet.
+ * evictions, which would make more of them. Of values that the helper thread frees the size is estimated (as MEMORY USAGE does), and what the
+ * helper still has to do counts as freed: otherwise every command until then would evict as much again. While it has
+ * work left, nothing has failed yet.
  */
 #include "server/evict.h"
 
@@ -22,6 +23,8 @@
 #define KEYS_A_CLOCK      16 /* removed between two looks at the clock */
 #define BUCKETS_A_SAMPLE  10 /* walked for each key wanted, once one was found */
 #define SAMPLES_AHEAD     16
+#define ESTIMATE_SAMPLES  5
+#define COLLECTS_MAX      16 /* steps of taking back what the helper freed, 50 us each at most */
 #define ROUNDS_MAX        3  /* a pool of keys that have all gone is empty after one */
 
 struct walk {
@@ -34,6 +37,8 @@ struct evict {
     enum maxmemory_policy policy; /* whose scores the pool holds */
     unsigned next_db;             /* random policies */
     struct walk *walks;           /* by database */
+    uint64_t later_bytes;         /* handed to the helper thread since it was last idle */
+    size_t later_count;
 };
 
 struct evict *evict_new(int db_count)
@@ -148,12 +153,17 @@ static bool sample_all(struct worker *w, struct evict *ev)
     return any;
 }
 
+static const struct entry *entry_of(const struct db *db, struct bytes key)
+{
+    return table_find(&db_slice(db, key)->table, db_hash(db, key), key);
+}
+
 /* A candidate whose key is there, may go, and was not used since it was offered. */
 static bool is_good(struct worker *w, const struct evict_candidate *best)
 {
     struct db *db = &w->srv->dbs[best->dbid];
     struct call c = exec_internal(w, db);
-    const struct entry *e = table_find(&db_slice(db, best->key)->table, db_hash(db, best->key), best->key);
+    const struct entry *e = entry_of(db, best->key);
     if (!e || (is_volatile(c.cfg->maxmemory_policy) && entry_expire(e) < 0)) return false;
     return score_of(&c, e) >= best->score;
 }
@@ -189,12 +199,23 @@ static bool pick_random(struct worker *w, struct evict *ev, struct evict_candida
 
 static bool frees_later(const struct config *cfg) { return cfg->lazyfree_lazy_eviction || cfg->lazyfree_lazy_server_del; }
 
-/* Returns the bytes that came free at once. */
+/* The helper has `pending` values to free, of which we gave it some: about the bytes of those. */
+static int64_t bytes_to_come(struct evict *ev, size_t pending)
+{
+    if (pending == 0) ev->later_bytes = ev->later_count = 0;
+    if (ev->later_count == 0) return 0;
+    size_t ours = pending < ev->later_count ? pending : ev->later_count;
+    return (int64_t)(ev->later_bytes / ev->later_count * ours);
+}
+
+/* Returns the bytes that came free, or will. */
 static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
 {
     struct server *srv = w->srv;
     struct db *db = &srv->dbs[victim->dbid];
     struct call c = exec_internal(w, db);
+    const struct entry *e = frees_later(srv->config) ? entry_of(db, victim->key) : NULL;
+    int64_t estimate = e ? (int64_t)entry_memory(e, ESTIMATE_SAMPLES) : 0;
     bool timed = srv->config->latency_monitor_threshold != 0;
     uint64_t start = timed ? demi_clock_ns() : 0;
     size_t before = demi_mem_used();
@@ -205,7 +226,10 @@ static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
     w->stats.evicted++;
     db_changed_in(&c, db, victim->key, NOTIFY_EVICTED, "evicted");
     effect_del_expired(&c, db, victim->key);
-    return freed;
+    if (freed >= estimate / 2) return freed;
+    w->evict->later_bytes += (uint64_t)(estimate - freed);
+    w->evict->later_count++;
+    return estimate;
 }
 
 /* Redis's steps: up to 500 us at 10, then 15 % more each, no limit at 100. */
@@ -221,7 +245,7 @@ static bool is_over(const struct server *srv) { return demi_mem_used() > (size_t
 /* With what the helper thread gave back counted. */
 static bool is_over_now(const struct server *srv)
 {
-    demi_mem_collect();
+    for (int i = 0; i < COLLECTS_MAX && demi_mem_collect() && is_over(srv); i++) {}
     return is_over(srv);
 }
 
@@ -229,7 +253,9 @@ static enum evict_result remove_keys(struct worker *w, struct evict *ev)
 {
     struct server *srv = w->srv;
     const struct config *cfg = srv->config;
-    int64_t wanted = (int64_t)demi_mem_used() - cfg->maxmemory, freed = 0;
+    if (frees_later(cfg) && !is_over_now(srv)) return EVICT_OK;
+    int64_t to_come = bytes_to_come(ev, lazyfree_pending(srv));
+    int64_t wanted = (int64_t)demi_mem_used() - cfg->maxmemory - to_come, freed = 0;
     uint64_t start = demi_clock_ns(), budget = budget_ns(cfg->maxmemory_eviction_tenacity);
     for (size_t keys = 1; freed < wanted; keys++) {
         struct evict_candidate victim;
@@ -241,7 +267,7 @@ static enum evict_result remove_keys(struct worker *w, struct evict *ev)
         if (frees_later(cfg) && !is_over_now(srv)) break;
         if (demi_clock_ns() - start > budget) return EVICT_RUNNING;
     }
-    return EVICT_OK;
+    return frees_later(cfg) && is_over_now(srv) ? EVICT_RUNNING : EVICT_OK;
 }
 
 static enum evict_result run(struct worker *w)
