@@ -48,8 +48,7 @@ LDLIBS  := -lpthread -lm -ldl
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
 has = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 ifeq ($(call has,jemalloc),yes)
-ALL_CFLAGS += -DHAVE_JEMALLOC=1
-LDLIBS     += -ljemalloc
+BENCH_LIBS := -ljemalloc # to compare with; whoever links it has its malloc
 endif
 ifeq ($(call has,numa),yes)
 ALL_CFLAGS += -DHAVE_NUMA=1
@@ -138,7 +137,7 @@ $(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_A)
 $(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS) $(if $(findstring alloc_bench,$@),$(BENCH_LIBS))
 
 $(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_A)
 	@mkdir -p $(@D)

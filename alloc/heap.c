@@ -136,6 +136,11 @@ void mem_free_sized_checked(void *p, size_t size)
 
 /* --- between turns --- */
 
+bool heap_take_back(void)
+{
+    return heap_exists() && remote_drain(heap_of_thread(), DRAIN_BATCH);
+}
+
 bool heap_collect(void)
 {
     if (!heap_exists()) return false;
@@ -148,20 +153,4 @@ bool heap_collect(void)
     size_t done = region_purge(set, PURGE_CHUNKS);
     done += region_release(set, 1);
     return more || (done && set->dirty_chunks > keep);
-}
-
-void mem_stats(struct mem_stats *out)
-{
-    *out = (struct mem_stats){0};
-    if (!heap_exists()) return;
-    struct heap *h = heap_of_thread();
-    heap_see_peak(h);
-    size_t clean = 0;
-    list_for_each(it, &h->regions.regions) {
-        struct region *r = list_entry(it, struct region, link);
-        clean += r->free_count - r->dirty_count;
-    }
-    *out = (struct mem_stats){.used = h->front.used, .active = h->active_bytes,
-                              .resident = h->regions.mapped_bytes - clean * REGION_CHUNK,
-                              .peak = h->peak, .pinned = h->pins.count};
 }

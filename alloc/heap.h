@@ -118,7 +118,7 @@ static inline size_t mem_used(void) { return heap_front->used; }
 struct mem_stats {
     size_t used;     /* mem_used() */
     size_t active;   /* bytes of slabs and huge objects in use */
-    size_t resident; /* bytes of regions in use or not yet given back to the system */
+    size_t resident; /* bytes the system has behind addresses of the heap; above 512 MiB from a sample */
     size_t peak;     /* highest `used` seen: looked at when a slab is opened and here */
     size_t pinned;   /* objects under at least one pin */
 };
@@ -139,6 +139,8 @@ void *mem_find(const void *p);
  * of unused memory back to the system (at most 4 MiB a call: well under a millisecond). Returns
  * true while there is more of either. */
 bool heap_collect(void);
+/* Only the first half of it, for busy loops: about 2 ns when nothing is there. */
+bool heap_take_back(void);
 
 /* The set of regions of this thread, for devices to register with; made on first use. NULL: out of
  * memory. */

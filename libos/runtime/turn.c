@@ -22,7 +22,7 @@
 #define SPIN_MEMORY   8
 #define SPIN_QUORUM   3
 #define EVENTS_MAX    256
-#define COLLECT_EVERY 64 /* turns between two looks at what other threads freed */
+#define COLLECT_EVERY 64 /* turns between two looks at what may go back to the system: it may be wanted again */
 
 static inline uint64_t read_clock(struct runtime *rt)
 {
@@ -67,6 +67,7 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
     n += tasks_run(rt);
     if (rt->need_flush) runtime_flush(rt);
     if (rt->turns % COLLECT_EVERY == 0) heap_collect();
+    else heap_take_back();
     return n;
 }
 
