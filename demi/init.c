@@ -12,6 +12,7 @@
 #include "libos/runtime/config.h"
 #include "libos/runtime/names.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -27,6 +28,22 @@ static const struct libos_ops *find_libos(const char *name)
     return NULL;
 }
 
+/* A program may end without demi_exit() right after its last push. What it pushed is then tried
+ * once. In a child it forked the sockets are the parent's, and so is what waits on them. */
+static pid_t process;
+
+static void flush_at_exit(void)
+{
+    struct runtime *rt = runtime_current();
+    if (rt && rt->need_flush && getpid() == process) runtime_flush(rt);
+}
+
+static void register_flush(void)
+{
+    process = getpid();
+    atexit(flush_at_exit);
+}
+
 static int start(const struct libos_ops *libos, const struct config *conf)
 {
     struct runtime *rt;
@@ -36,8 +53,11 @@ static int start(const struct libos_ops *libos, const struct config *conf)
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
     if (err) runtime_free(rt);
-    else runtime_enter(rt);
-    return -err;
+    if (err) return -err;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_flush);
+    runtime_enter(rt);
+    return 0;
 }
 
 int demi_init_with(const char *name, const char *config_path)

@@ -130,16 +130,35 @@ static int hold(struct seg *segs, const struct iovec *iov, int iovcnt)
     return n ? n : -EINVAL;
 }
 
-int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
+__attribute__((noinline)) static int push_pieces(struct runtime *rt, struct queue *q,
+                                                 const struct iovec *iov, int iovcnt,
+                                                 unsigned flags, demi_qtoken_t *qt_out)
 {
-    if (!qt_out || !iov || iovcnt < 1 || iovcnt > DEMI_PUSHV_MAX) return EINVAL;
-    if (flags & ~(DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN)) return EINVAL;
-    HERE(rt);
-    QUEUE(q, rt, qd);
+    KEEP_ERRNO();
     if (!q->ops->push) return ENOTSUP;
     struct seg segs[DEMI_PUSHV_MAX];
     int n = hold(segs, iov, iovcnt);
     return n < 0 ? -n : push(rt, q, segs, (unsigned)n, NULL, 0, flags, qt_out);
+}
+
+/* One that push_copy() takes: most replies of a server are. */
+static inline bool is_small(const struct iovec *v)
+{
+    return v->iov_base && v->iov_len - 1 < SEG_COPY_MAX;
+}
+
+int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
+{
+    if (!qt_out || !iov || iovcnt < 1 || iovcnt > DEMI_PUSHV_MAX) return EINVAL;
+    if (flags & ~(DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN)) return EINVAL;
+    struct runtime *rt = runtime_current();
+    if (unlikely(!rt)) return ENOSYS;
+    QUEUE(q, rt, qd);
+    if (iovcnt == 1 && is_small(iov) && flags & DEMI_PUSH_NO_TOKEN && q->ops->push_copy) {
+        *qt_out = 0;
+        return -q->ops->push_copy(q, iov->iov_base, (uint32_t)iov->iov_len);
+    }
+    return push_pieces(rt, q, iov, iovcnt, flags, qt_out);
 }
 
 int demi_pop(demi_qtoken_t *qt_out, int qd)
@@ -157,7 +176,8 @@ int demi_pop(demi_qtoken_t *qt_out, int qd)
 int demi_unsent(int qd, size_t *bytes_out)
 {
     if (!bytes_out) return EINVAL;
-    HERE(rt);
+    struct runtime *rt = runtime_current();
+    if (unlikely(!rt)) return ENOSYS;
     QUEUE(q, rt, qd);
     *bytes_out = q->ops->unsent ? q->ops->unsent(q) : 0;
     return 0;

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define DGRAM_RCVBUF (8 << 20)
+
 static int sock_cancel(struct queue *q, struct op *op);
 static int sock_shutdown(struct queue *q, int how);
 static void sock_close(struct queue *q);
@@ -32,6 +34,7 @@ static const struct queue_ops stream_ops = {
     .accept = sock_accept,
     .connect = sock_connect,
     .push = stream_push,
+    .push_copy = stream_push_copy,
     .pop = stream_pop,
     .cancel = sock_cancel,
     .shutdown = sock_shutdown,
@@ -211,6 +214,18 @@ static void set_defaults(const struct posix *p, int fd, int domain)
     }
 }
 
+/* Datagrams that find no room are lost, and the kernel's default holds some 270 small ones. More
+ * than net.core.rmem_max is given only to who may administrate the network; others get that. */
+static void widen(int fd)
+{
+    int size = 0;
+    socklen_t len = sizeof size;
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len) || size >= DGRAM_RCVBUF) return;
+    size = DGRAM_RCVBUF;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size))
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+}
+
 static int posix_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)
 {
     struct posix *p = (struct posix *)l;
@@ -220,6 +235,7 @@ static int posix_socket(struct libos *l, int domain, int type, int protocol, str
                     0); /* protocol follows from type, whatever was said */
     if (fd < 0) return -errno;
     if (type == SOCK_STREAM) set_defaults(p, fd, domain);
+    else if (domain != AF_UNIX) widen(fd);
     struct sock *s;
     int err = sock_new(p, fd, domain, type == SOCK_DGRAM, &s);
     if (err) {
@@ -276,6 +292,7 @@ static void posix_stop(struct libos *l)
 {
     counters_remove(&l->rt->counters, l, sizeof(struct posix));
     free(((struct posix *)l)->overflow);
+    cells_free(&((struct posix *)l)->cells);
     free(l);
 }
 

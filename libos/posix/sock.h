@@ -18,6 +18,7 @@
 #ifndef POSIX_SOCK_H
 #define POSIX_SOCK_H
 
+#include "libos/posix/cell.h"
 #include "libos/posix/posix.h"
 #include "libos/runtime/runtime.h"
 
@@ -28,6 +29,7 @@
 
 struct posix {
     struct libos base;
+    struct cells cells; /* copies of small pushes */
     struct sock *dirty, **dirty_tail; /* have something for the next flush */
     char *overflow; /* where the rest of a datagram that is longer than a small buffer goes first */
     bool keepalive; /* defaults for new streams, from the configuration */
@@ -90,6 +92,7 @@ void sock_connect_ready(struct sock *s);
 
 int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
                 const struct sockaddr *addr, socklen_t size, unsigned flags);
+int stream_push_copy(struct queue *q, const void *p, uint32_t n);
 int stream_pop(struct queue *q, struct op *op);
 void stream_receive(struct sock *s);
 void stream_send(struct sock *s);

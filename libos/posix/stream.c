@@ -110,7 +110,9 @@ static bool ring_reserve(struct seg_ring *r, unsigned count)
     uint32_t room = r->room ? r->room : 4;
     while (room - r->count < count) room *= 2;
     if (room == r->room) return true;
+    int before = errno;
     struct seg *slots = mem_alloc(room * sizeof *slots);
+    errno = before;
     if (!slots) return false;
     for (uint32_t i = 0; i < r->count; i++) slots[i] = r->slots[(r->head + i) & (r->room - 1)];
     mem_free(r->slots);
@@ -125,18 +127,25 @@ static inline struct seg *ring_at(const struct seg_ring *r, uint32_t i)
     return &r->slots[(r->head + i) & (r->room - 1)];
 }
 
-/* n bytes have gone. */
-static void ring_consume(struct seg_ring *r, size_t n)
+static inline void let_go(struct sock *s, struct seg *seg)
 {
+    if (seg->kind == SEG_OWN) cell_give(&s->posix->cells, seg->hold);
+    else seg_release(seg);
+}
+
+/* n bytes have gone. */
+static void consume(struct sock *s, size_t n)
+{
+    struct seg_ring *r = &s->out;
     while (n) {
-        struct seg *s = ring_at(r, 0);
-        if (n < s->n) {
-            s->p += n;
-            s->n -= (uint32_t)n;
+        struct seg *seg = ring_at(r, 0);
+        if (n < seg->n) {
+            seg->p += n;
+            seg->n -= (uint32_t)n;
             return;
         }
-        n -= s->n;
-        seg_release(s);
+        n -= seg->n;
+        let_go(s, seg);
         r->head++;
         r->count--;
     }
@@ -144,7 +153,7 @@ static void ring_consume(struct seg_ring *r, size_t n)
 
 void stream_drop(struct sock *s)
 {
-    for (; s->out.count; s->out.head++, s->out.count--) seg_release(ring_at(&s->out, 0));
+    for (; s->out.count; s->out.head++, s->out.count--) let_go(s, ring_at(&s->out, 0));
     mem_free(s->out.slots);
     s->out = (struct seg_ring){0};
     s->sent = s->queued;
@@ -170,6 +179,48 @@ int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count
         op->arg = s->queued;
         op_list_append(&s->pushes, op);
     }
+    if (!s->blocked) sock_dirty(s);
+    return 0;
+}
+
+/* The room behind the last segment, if it is a copy of ours: small pushes of a turn leave as one. */
+static bool extend(struct sock *s, const void *p, uint32_t n)
+{
+    if (!s->out.count) return false;
+    struct seg *last = ring_at(&s->out, s->out.count - 1);
+    if (last->kind != SEG_OWN) return false;
+    char *end = (char *)(uintptr_t)last->p + last->n;
+    if (n > (size_t)(cell_end(last->hold) - end)) return false;
+    memcpy(end, p, n);
+    last->n += n;
+    return true;
+}
+
+static int append_copy(struct sock *s, const void *p, uint32_t n)
+{
+    struct seg_ring *r = &s->out;
+    if (r->room == r->count && !ring_reserve(r, 1)) return -ENOMEM;
+    struct cell *c = cell_take(&s->posix->cells);
+    if (unlikely(!c)) return -ENOMEM;
+    memcpy(c->bytes, p, n);
+    *ring_at(r, r->count++) = (struct seg){.p = c->bytes, .n = n, .kind = SEG_OWN, .hold = c};
+    return 0;
+}
+
+int stream_push_copy(struct queue *q, const void *p, uint32_t n)
+{
+    struct sock *s = sock_of(q);
+    if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
+    if (unlikely(s->shut)) return -EPIPE;
+    if (!extend(s, p, n)) {
+        if (unlikely(s->out.count >= POSIX_UNSENT_MAX)) {
+            s->posix->push_busy++;
+            return -EBUSY;
+        }
+        int err = append_copy(s, p, n);
+        if (unlikely(err)) return err;
+    }
+    s->queued += n;
     if (!s->blocked) sock_dirty(s);
     return 0;
 }
@@ -228,7 +279,7 @@ void stream_send(struct sock *s)
         }
         s->posix->tx_bytes += (uint64_t)n;
         s->sent += (uint64_t)n;
-        ring_consume(&s->out, (size_t)n);
+        consume(s, (size_t)n);
         for (struct op *op; (op = s->pushes.head) && op->arg <= s->sent;) {
             op_list_remove(&s->pushes, op);
             op_complete_plain(ops, op, 0);

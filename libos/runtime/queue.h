@@ -36,6 +36,9 @@ struct queue_ops {
      * the segs hold. addr: NULL, or where to (datagrams). flags: DEMI_PUSH_HANDED_OVER. */
     int (*push)(struct queue *q, struct op *op, struct seg *segs, unsigned count,
                 const struct sockaddr *addr, socklen_t size, unsigned flags);
+    /* Copies n bytes, 1 to SEG_COPY_MAX, and sends them as a push without an operation does; errno stays as
+     * it was. May be missing: then push() gets a copy. */
+    int (*push_copy)(struct queue *q, const void *p, uint32_t n);
     int (*pop)(struct queue *q, struct op *op);
     /* Ends op with ECANCELED. -EBUSY: its bytes have begun to leave. */
     int (*cancel)(struct queue *q, struct op *op);

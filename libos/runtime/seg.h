@@ -11,7 +11,12 @@
 
 struct buf;
 
-enum seg_kind { SEG_NONE, SEG_BUF, SEG_PIN };
+enum seg_kind {
+    SEG_NONE,
+    SEG_BUF,
+    SEG_PIN,
+    SEG_OWN /* memory of the queue that holds the segment, which alone makes and releases them */
+};
 
 struct seg {
     const char *p;
