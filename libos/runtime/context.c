@@ -67,6 +67,7 @@ static void leave(struct context *from, struct context *to, bool forever)
     __sanitizer_start_switch_fiber(forever ? NULL : &from->fake_stack, to->bottom, to->stack_bytes);
 #endif
 #ifdef CONTEXT_TSAN
+    from->fiber = __tsan_get_current_fiber(); /* of context_new_self(): made on another stack, perhaps */
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
     (void)forever;
