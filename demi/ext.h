@@ -75,6 +75,9 @@ void demi_free_sized(void *p, size_t size);    /* size as it was asked for: save
 size_t demi_malloc_size(const void *p);        /* usable bytes */
 size_t demi_good_size(size_t size);            /* what demi_malloc(size) would really take */
 
+/* Whether a device still holds the object (from a push of it or of part of it): its bytes must not change yet. */
+bool demi_is_pinned(const void *p);
+
 struct demi_mem_stats {
     size_t used;      /* bytes in live objects, rounded up to their size class */
     size_t active;    /* bytes in pages that hold any */

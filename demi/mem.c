@@ -11,6 +11,7 @@ void *demi_calloc(size_t count, size_t size) { return mem_calloc(count, size); }
 void *demi_realloc(void *p, size_t size) { return mem_realloc(p, size); }
 void demi_free(void *p) { mem_free(p); }
 void demi_free_sized(void *p, size_t size) { mem_free_sized(p, size); }
+bool demi_is_pinned(const void *p) { return mem_is_pinned(p); }
 size_t demi_malloc_size(const void *p) { return mem_size(p); }
 size_t demi_good_size(size_t size) { return mem_good_size(size); }
 size_t demi_mem_used(void) { return mem_used(); }

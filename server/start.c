@@ -42,6 +42,7 @@ static int start_libos(struct server *srv)
                    strerror(err));
         return -err;
     }
+    if (cfg->libos_spin_us < 0) return 0; /* the library knows the machine */
     char us[32];
     snprintf(us, sizeof us, "%lld", (long long)cfg->libos_spin_us);
     demi_set_option("spin-us", us);

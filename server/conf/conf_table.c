@@ -215,7 +215,7 @@ const struct conf_option conf_options[] = {
     STRING("tls-protocols", NULL, 0, tls_protocols, NULL, NULL),
     STRING("tls-ciphers", NULL, 0, tls_ciphers, NULL, NULL),
     STRING("tls-ciphersuites", NULL, 0, tls_ciphersuites, NULL, NULL),
-    STRING("libos", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos, "posix", NULL),
+    STRING("libos", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos, NULL, NULL),
     STRING("libos-config", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_config, NULL, NULL),
 
     /* (Hidden: scripts that set back all CONFIG GET * shows know which of Redis's options are immutable, not which of ours.) */
@@ -356,7 +356,7 @@ const struct conf_option conf_options[] = {
     NUMBER("tls-session-cache-size", NULL, 0, tls_session_cache_size, 0, INT_MAX, 20480, UNIT_NONE),
     NUMBER("tls-session-cache-timeout", NULL, 0, tls_session_cache_timeout, 0, INT_MAX, 300,
            UNIT_NONE),
-    NUMBER("libos-spin-us", NULL, 0, libos_spin_us, 0, 1000000, 50, UNIT_NONE),
+    NUMBER("libos-spin-us", NULL, 0, libos_spin_us, -1, 1000000, -1, UNIT_NONE),
 
     /* with a grammar of their own */
     SPECIAL("dir", NULL, CONF_PROTECTED | CONF_DENY_LOADING, dir),

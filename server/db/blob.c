@@ -32,6 +32,11 @@ struct blob *blob_grow(struct blob *b, size_t len)
     return b;
 }
 
+bool blob_is_lent(const struct blob *b)
+{
+    return __atomic_load_n(&b->refs, __ATOMIC_ACQUIRE) != 1 || demi_is_pinned(b);
+}
+
 void blob_ref(struct blob *b)
 {
     uint32_t was = __atomic_fetch_add(&b->refs, 1, __ATOMIC_RELAXED);

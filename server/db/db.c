@@ -186,7 +186,7 @@ static struct place place_of(struct call *c, struct db *db, const struct entry *
 static struct blob *blob_to_edit(struct entry *e, size_t len)
 {
     struct blob *b = entry_ptr(e);
-    if (__atomic_load_n(&b->refs, __ATOMIC_ACQUIRE) != 1) { /* lent: ours from now on is a copy */
+    if (blob_is_lent(b)) { /* lent: ours from now on is a copy */
         struct blob *own = blob_new(b->len < len ? b->len : len, len);
         memcpy(own->data, b->data, own->len);
         blob_unref(b);

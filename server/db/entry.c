@@ -149,7 +149,7 @@ static bool overwrite_embedded(struct entry *e, struct bytes val)
 static bool overwrite_blob(struct entry *e, struct bytes val)
 {
     struct blob *b = entry_ptr(e);
-    if (val.n <= ENTRY_EMBED_MAX || b->refs != 1 || val.n > b->cap || val.n < b->cap - b->cap / 4) return false;
+    if (val.n <= ENTRY_EMBED_MAX || blob_is_lent(b) || val.n > b->cap || val.n < b->cap - b->cap / 4) return false;
     memcpy(b->data, val.p, val.n);
     b->len = val.n;
     return true;

@@ -55,7 +55,7 @@ _Static_assert(sizeof(struct entry) == 8, "header of an entry");
 
 #define ENTRY_EMBED_MAX 512
 
-/* A string too long for its entry. Shared by reference: with refs > 1 it is lent (to a device, a snapshot) and must be copied
+/* A string too long for its entry. Shared by reference: with refs > 1, or while a device holds it, it is lent (to a device, a snapshot) and must be copied
  * before it is changed. */
 struct blob {
     uint32_t refs;
@@ -65,6 +65,8 @@ struct blob {
 struct blob *blob_new(size_t len, size_t cap); /* contents undefined; cap >= len */
 struct blob *blob_grow(struct blob *b, size_t len); /* refs must be 1; keeps contents, zero-fills new bytes; may move */
 void blob_ref(struct blob *b);
+/* Somebody else reads it: another holder, or a device that has not sent it yet. */
+bool blob_is_lent(const struct blob *b);
 void blob_unref(struct blob *b);
 
 static inline unsigned entry_expire_size(const struct entry *e) { return (e->flags & ENTRY_EXPIRES) ? 8 : 0; }
