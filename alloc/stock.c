@@ -11,7 +11,7 @@
  * an mmap() of the owner would wait for it; a fault holds only its own mapping's (Linux 6.4 and
  * later).
  *
- * It runs at ordinary priority, whatever that of the owner is, and sets it again after each sleep,
+ * It runs at ordinary priority, whatever that of the owner is, and sets it again before each chunk,
  * because tools change that of all threads alike (chrt -a). At idle priority (SCHED_IDLE) it starved on
  * a machine with busy neighbours, and the owner met the slow pages itself: gaps of 9 to 16 ms (Nov
  * 2026). It spends only the time that the owner would have spent.
@@ -120,13 +120,16 @@ static bool wait_for_bell(struct stock *s, uint32_t heard, uint64_t ns)
     return true;
 }
 
+/* Best effort. */
+static void step_back(void) { pthread_setschedparam(pthread_self(), SCHED_OTHER, &(struct sched_param){0}); }
+
 static void *help(void *arg)
 {
     struct stock *s = arg;
     while (!must_stop(s)) {
         uint32_t heard = __atomic_load_n(&s->bell, __ATOMIC_ACQUIRE);
-        pthread_setschedparam(pthread_self(), SCHED_OTHER, &(struct sched_param){0}); /* best effort */
-        while (!must_stop(s) && bring_one(s)) {}
+        do step_back();
+        while (!must_stop(s) && bring_one(s));
         if (must_stop(s) || wait_for_bell(s, heard, s->idle_ns)) continue;
         give_pages_back(s);
         wait_for_bell(s, heard, 0);
