@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The batch: what makes pipelined commands cheap. The input of all clients that have some is worked on in phases, so that the latency
- * of memory is paid once a batch and not once a command (DESIGN.md section 6):
+ * of memory is paid once a batch and not once a command (ARCHITECTURE.md section 4):
  *
  *   parse    every complete command into slices of the input; look its row up; hash its first key; ask for its bucket
  *   fetch    in a tight loop: touch the entries that the buckets' tags point at

@@ -15,7 +15,7 @@
 #include "server/db/hooks.h"
 #include "server/ds/number.h"
 
-#define LEND_MIN 16384 /* bytes from which on a reply borrows the value: below, a copy is cheaper than the bookkeeping */
+#define LEND_MIN 32768 /* bytes from which on a reply borrows the value: reply_bulk_ref() copies what is smaller */
 
 static void give_back(void *blob) { blob_unref(blob); }
 

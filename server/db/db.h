@@ -37,7 +37,7 @@ struct db {
     unsigned slice_count;
     struct slice *slices;
     uint64_t hash_seed;
-    struct blocked_keys *blocked;  /* server/blocked.h; NULL: nobody is blocked on a key of this db */
+    struct blocked_keys *blocked;  /* server/blocked.c; NULL: nobody is blocked on a key of this db */
     struct watched_keys *watched;  /* server/cmd/multi.c; NULL: nobody watches */
     double avg_ttl_ms;
     uint64_t expire_cursor;        /* of active expiry */

@@ -71,7 +71,8 @@ static inline void reply_bulk(struct reply *r, struct bytes s); /* $n s */
 void reply_bulk_str(struct reply *r, const char *s);
 void reply_bulkf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_bulk_int(struct reply *r, int64_t v);        /* $n with the number's text */
-/* $n by reference: s.p is not copied; release(ctx) is called when the last byte has left (or at once for what is small and was copied). */
+/* $n by reference: s.p, in memory of demi_malloc(), is not copied; release(ctx) is called when the chunk is freed, which is as soon as it has been
+ * pushed: from then on the device's pin keeps the bytes (at once for what is small and was copied). */
 void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx), void *ctx);
 
 void reply_null(struct reply *r);                       /* _ or $-1 */
