@@ -223,7 +223,8 @@ void call_block(struct call *c, const struct bytes *keys, int count, int type, i
     b->argc = c->argc;
     b->type = type;
     b->null = null;
-    b->deadline_ms = deadline_ms;
+    /* The clock's milliseconds are cut: the next one, or some would wait less than they asked for. */
+    b->deadline_ms = deadline_ms && deadline_ms < INT64_MAX ? deadline_ms + 1 : deadline_ms;
     for (int i = 0; i < count; i++) {
         struct waited_key *wk = add_key(c->db, keys[i]);
         bool twice = false; /* the same key named twice waits once */
@@ -234,7 +235,7 @@ void call_block(struct call *c, const struct bytes *keys, int count, int type, i
         wt->b = b;
         list_push_back(&wk->waiters, &wt->link);
     }
-    if (deadline_ms) heap_add(c->w->blocked, b);
+    if (b->deadline_ms) heap_add(c->w->blocked, b);
     cl->blocked = b;
     cl->flags |= CLIENT_BLOCKED;
     c->w->blocked_count++;
