@@ -223,6 +223,31 @@ static void test_a_reset_loses_only_what_was_not_answered(void **state)
     run_seeds(&(struct scenario){"resets", set_up_breaking, free_data, SEC(36000)}, 100);
 }
 
+/* For 20 seconds some client or other is out of reach. */
+static void cut_or_heal(void *arg)
+{
+    struct cast *c = arg;
+    struct rng *r = sim_rng(c->w->sim);
+    bool over = sim_now(c->w->sim) > SIM_START_NS + SEC(20);
+    struct sim_host *client = c->clients[rng_below(r, (uint64_t)c->count)];
+    for (int i = 0; over && i < c->count; i++) sim_heal(c->w->sim, c->host, c->clients[i]);
+    if (over) return;
+    if (rng_below(r, 2)) sim_cut(c->w->sim, c->host, client);
+    else sim_heal(c->w->sim, c->host, client);
+    sim_at(c->w->sim, sim_now(c->w->sim) + rng_below(r, MS(300)), cut_or_heal, c);
+}
+
+static void set_up_cuts(struct world *w)
+{
+    struct cast *c = set_the_stage(w, 1 + (int)rng_below(sim_rng(w->sim), 6), 15);
+    sim_at(w->sim, SIM_START_NS + MS(30), cut_or_heal, c);
+}
+
+static void test_a_partition_only_delays(void **state)
+{
+    run_seeds(&(struct scenario){"partitions", set_up_cuts, free_data, SEC(36000)}, 60);
+}
+
 /* --- noise ----------------------------------------------------------------------------------------------------------------------- */
 
 /* Bytes that may be anything; what they begin with is nearly right. */
@@ -300,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replies_are_the_model_s),
         cmocka_unit_test(test_a_reset_loses_only_what_was_not_answered),
+        cmocka_unit_test(test_a_partition_only_delays),
         cmocka_unit_test(test_noise_of_some_disturbs_nobody_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
