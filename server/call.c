@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What handlers use of server/call.h: arguments, error replies, effects.
+ * What handlers use of server/call.h: arguments, error replies.
  */
 #include "server/call.h"
 
@@ -141,20 +141,5 @@ bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms)
     *deadline_ms = !whole ? 0 : whole > INT64_MAX - c->now_ms ? INT64_MAX : c->now_ms + whole;
     return true;
 }
-
-/* --- effects ----------------------------------------------------------------------------------------------------- */
-
-bool effect_wanted(const struct call *c) { return !list_is_empty(&c->srv->sinks); }
-
-void effect_as(struct call *c, int n, const struct bytes *argv)
-{
-    c->effects_given = true;
-    list_for_each(it, &c->srv->sinks) {
-        struct effect_sink *s = list_entry(it, struct effect_sink, link);
-        s->effect(s, c->db->id, argv, n);
-    }
-}
-
-void effect_none(struct call *c) { c->effects_given = true; }
 
 uint64_t call_random(struct call *c) { return rng_u64(&c->w->rng); }

@@ -22,6 +22,7 @@
 #include "demi/libos.h"
 #include "server/log.h"
 #include "server/mem.h"
+#include "server/replicas.h"
 #include "server/server.h"
 
 #define STALL_BYTES ((size_t)256 << 20)
@@ -123,6 +124,7 @@ void client_free(struct client *cl)
     blocked_forget(cl);
     pubsub_forget(cl);
     if (cl->flags & CLIENT_MONITOR) w->monitor_count--;
+    replicas_forget(cl);
     drop_input(cl);
     reply_fini(&cl->out);
     worker_client_of_qd(w, cl->qd, NULL);
@@ -259,7 +261,7 @@ static void settle_input(struct client *cl)
 
 struct reply *client_reply(struct client *cl)
 {
-    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)))) return &cl->out;
+    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA)))) return &cl->out;
     cl->w->nowhere.proto = cl->out.proto;
     return &cl->w->nowhere;
 }
@@ -274,7 +276,7 @@ void client_output(struct client *cl)
 
 enum client_class client_class_of(const struct client *cl)
 {
-    if (cl->flags & CLIENT_MONITOR) return CLASS_REPLICA; /* as Redis counts monitors */
+    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
     return (cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
@@ -291,6 +293,13 @@ static void close_over_limit(struct client *cl)
     client_close_soon(cl);
 }
 
+/* Of the snapshot in front of a replica's effects: it is as large as the data, whatever the limits say. */
+static size_t unsent_snapshot(const struct client *cl)
+{
+    uint64_t sent = cl->net_out - cl->unsent;
+    return cl->feed_from > sent ? (size_t)(cl->feed_from - sent) : 0;
+}
+
 static void check_output(struct client *cl)
 {
     size_t unsent = 0;
@@ -298,7 +307,7 @@ static void check_output(struct client *cl)
     if (unsent < cl->unsent || unsent == 0) cl->stalled_ms = 0;
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
-    size_t total = client_output_bytes(cl);
+    size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
     const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
         close_over_limit(cl);
@@ -350,7 +359,7 @@ void client_flush(struct client *cl)
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
-    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR)))) check_output(cl);
+    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)))) check_output(cl);
     if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
         w->stats.net_out += bytes;
         w->stats.writes++;
@@ -369,7 +378,7 @@ void client_cron(struct client *cl)
     struct worker *w = cl->w;
     const struct config *cfg = w->srv->config;
     check_output(cl);
-    if (cfg->timeout && !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR)) &&
+    if (cfg->timeout && !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
         client_close_soon(cl);
@@ -398,7 +407,7 @@ static void flag_letters(const struct client *cl, char *out)
         uint32_t flag;
         char letter;
     } letters[] = {
-        {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},   {CLIENT_MULTI, 'x'},       {CLIENT_BLOCKED, 'b'},
+        {CLIENT_REPLICA, 'S'},   {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},   {CLIENT_MULTI, 'x'},       {CLIENT_BLOCKED, 'b'},
         {CLIENT_DIRTY_CAS, 'd'}, {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'}, {CLIENT_UNIX, 'U'},
         {CLIENT_NO_EVICT, 'e'},  {CLIENT_NO_TOUCH, 'T'},
     };

@@ -33,6 +33,7 @@ enum client_flag {
     CLIENT_FLUSH_QUEUED    = 1u << 17, /* on the worker's list of clients with output */
     CLIENT_READY_QUEUED    = 1u << 18, /* on the worker's list of clients with input */
     CLIENT_STALLED         = 1u << 19, /* not popped: too much unsent */
+    CLIENT_REPLICA         = 1u << 20, /* sent SYNC: gets effects and no replies */
     CLIENT_ANY_REPLY       = CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP,
 };
 
@@ -74,6 +75,7 @@ struct client {
     char *name, *lib_name, *lib_ver;  /* NUL-terminated or NULL */
     char peer[64], local[64];         /* "127.0.0.1:4711", "[::1]:4711", "/tmp/redis.sock:0" */
     uint64_t net_in, net_out, commands;
+    uint64_t feed_from;               /* a replica's: where in its output, counted as net_out, the effects begin */
 };
 
 /* Life: accepted queue in, client out. client_free() at the end of a turn only: client_close_soon() from anywhere else. */

@@ -4,6 +4,7 @@
  * INFO's instantaneous figures, signals.
  */
 #include "server/log.h"
+#include "server/replicas.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 
@@ -77,5 +78,6 @@ void cron_run(struct worker *w)
     if (used > srv->peak_memory) srv->peak_memory = used;
     sample_rates(w);
     clients_cron(w);
+    replicas_cron(w);
     keyspace_cron(w);
 }

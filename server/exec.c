@@ -203,7 +203,7 @@ enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct
                                int argc, uint64_t hash, const char *hashed)
 {
     enum exec_verdict v = run_command(w, cl, cmd, argv, argc, hash, hashed);
-    if (unlikely(cl->flags & CLIENT_ANY_REPLY) && v == EXEC_DONE) step_reply_skip(w, cl);
+    if (unlikely(cl->flags & (CLIENT_ANY_REPLY | CLIENT_REPLICA)) && v == EXEC_DONE) step_reply_skip(w, cl);
     return v;
 }
 
@@ -298,8 +298,13 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     account(w, cl, cmd, argv, argc, spent, c->out->error_count != errors, blocked);
     if (unlikely(c->dirty)) {
         w->srv->dirty += c->dirty;
-        if (!c->effects_given && effect_wanted(c)) effect_as(c, argc, argv);
+        if (!c->effects_given && effect_wanted(c)) {
+            if (how.in_exec || effects_pending(&w->effects)) effect_as(c, argc, argv);
+            else effects_hand_over(w->srv, c->db->id, argv, argc);
+        }
     }
+    /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
+    if (unlikely(effects_pending(&w->effects)) && !how.in_exec) effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
     if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, cl, cmd, argv, argc);

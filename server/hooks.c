@@ -14,11 +14,8 @@ void stat_expired(struct call *c, size_t n) { c->w->stats.expired += n; }
 void effect_del_expired(struct call *c, struct db *db, struct bytes key)
 {
     if (!effect_wanted(c)) return;
-    struct bytes argv[2] = {BYTES("DEL"), key};
-    list_for_each(it, &c->srv->sinks) {
-        struct effect_sink *s = list_entry(it, struct effect_sink, link);
-        s->effect(s, db->id, argv, 2);
-    }
+    struct bytes argv[2] = {c->cfg->lazyfree_lazy_expire ? BYTES("UNLINK") : BYTES("DEL"), key};
+    effects_add(c, db->id, argv, 2);
 }
 
 /* No snapshot is under way in this version; the count of changes alone says that the file is out of date. */

@@ -19,6 +19,7 @@
 #include "server/db/db.h"
 #include "server/db/hooks.h"
 #include "server/ds/quicklist.h"
+#include "server/effects.h"
 #include "server/ticks.h"
 
 #define DEMIKV_VERSION  "0.1.0"
@@ -30,8 +31,9 @@ struct slowlog;
 struct latency;
 struct lazyfree;
 struct batch;
+struct replicas;
 
-/* Receives every effect, in order: AOF, replication. Commands arrive deterministic. */
+/* Receives every effect, in order: AOF, replication. Commands arrive deterministic, MULTI and EXEC around those that belong together. */
 struct effect_sink {
     struct list link;
     void (*effect)(struct effect_sink *s, int dbid, const struct bytes *argv, int argc);
@@ -66,11 +68,13 @@ struct worker {
     struct reply nowhere;             /* what CLIENT REPLY OFF swallows */
     struct batch *batch;              /* server/batch.c */
     struct call call;                 /* of the running command */
+    struct effects effects;           /* of the running command, not handed over yet */
     int64_t now_ms;                   /* wall clock of this turn */
     int64_t now_us;
     uint64_t turn_ns;                 /* monotonic clock of this turn */
     struct worker_stats stats;
     struct command_stats *cmd_stats;  /* by command->index */
+    struct replicas *replicas;        /* server/replicas.c; NULL: there was none yet */
     struct blocked_worker *blocked;   /* server/blocked.c: deadlines, ready keys */
     struct evict *evict;
     bool evicting;                    /* eviction goes on in the next turn */

@@ -14,6 +14,7 @@
 #include "server/evict.h"
 #include "server/log.h"
 #include "server/mem.h"
+#include "server/replicas.h"
 #include "server/server.h"
 
 #define BASE_QD       500
@@ -76,6 +77,8 @@ void worker_fini(struct worker *w)
     batch_fini(w);
     if (w->wake) demi_wake_free(w->wake);
     reply_fini(&w->nowhere);
+    effects_fini(&w->effects);
+    replicas_fini(w);
     for (unsigned i = 0; i < command_count(); i++) mem_free(w->cmd_stats[i].histogram);
     mem_free(w->cmd_stats);
     evict_free(w->evict);

@@ -108,6 +108,13 @@ static int class_by_name(struct bytes name)
     return -1;
 }
 
+/* Monitors have a replica's limits and are not listed as replicas. */
+static bool is_of_type(const struct client *cl, int type)
+{
+    if (cl->flags & CLIENT_REPLICA) return type == CLASS_REPLICA;
+    return type == ((cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL);
+}
+
 static void list_by_id(struct call *c, struct reply *text)
 {
     for (int i = 3; i < c->argc; i++) {
@@ -145,8 +152,7 @@ void cmd_client_list(struct call *c)
     } else {
         list_for_each(it, &c->w->clients) {
             struct client *cl = list_entry(it, struct client, all);
-            bool is_replica_class = want == CLASS_REPLICA; /* there are no replicas yet, and monitors are not listed as such */
-            if (want >= 0 && (is_replica_class || client_class_of(cl) != (enum client_class)want)) continue;
+            if (want >= 0 && !is_of_type(cl, want)) continue;
             write_line(&text, cl);
         }
     }
@@ -167,7 +173,7 @@ static bool kill_matches(const struct kill_filter *f, const struct client *cl, c
     if (f->has_addr && !bytes_equal(f->addr, bytes_of_str(cl->peer))) return false;
     if (f->has_laddr && !bytes_equal(f->laddr, bytes_of_str(cl->local))) return false;
     if (f->has_id && cl->id != f->id) return false;
-    if (f->has_type && (f->type == CLASS_REPLICA || client_class_of(cl) != (enum client_class)f->type)) return false;
+    if (f->has_type && !is_of_type(cl, f->type)) return false;
     return !(f->skip_me && cl == me);
 }
 

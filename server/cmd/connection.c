@@ -162,6 +162,10 @@ void cmd_hello(struct call *c)
 void cmd_reset(struct call *c)
 {
     struct client *cl = c->client;
+    if (cl->flags & CLIENT_REPLICA) {
+        call_error(c, "ERR can only reset normal connections");
+        return;
+    }
     multi_free(cl);
     pubsub_forget(cl);
     if (cl->flags & CLIENT_MONITOR) c->w->monitor_count--;

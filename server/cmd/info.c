@@ -17,6 +17,7 @@
 #include "server/evict.h"
 #include "server/latency.h"
 #include "server/mem.h"
+#include "server/replicas.h"
 #include "server/server.h"
 
 struct info {
@@ -110,7 +111,7 @@ static void info_clients(struct info *in)
         if (cl->in_cap > in_max) in_max = cl->in_cap;
         if (out > out_max) out_max = out;
     }
-    line(in, "connected_clients:%zu", w->client_count);
+    line(in, "connected_clients:%zu", w->client_count - replicas_count(w));
     line(in, "cluster_connections:0");
     line(in, "maxclients:%lld", (long long)in->srv->config->maxclients);
     line(in, "client_recent_max_input_buffer:%zu", in_max);
@@ -242,7 +243,7 @@ static void info_stats(struct info *in)
     line(in, "instantaneous_input_repl_kbps:0.00");
     line(in, "instantaneous_output_repl_kbps:0.00");
     line(in, "rejected_connections:%llu", (unsigned long long)s->rejected_conn);
-    line(in, "sync_full:0");
+    line(in, "sync_full:%llu", (unsigned long long)replicas_full_syncs(in->w));
     line(in, "sync_partial_ok:0");
     line(in, "sync_partial_err:0");
     line(in, "expired_keys:%llu", (unsigned long long)s->expired);
@@ -285,10 +286,19 @@ static void info_stats(struct info *in)
     line(in, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)s->output_limit_closed);
 }
 
+/* The address without its port, which is the connection's and not the replica's own. */
+static void replica_line(struct info *in, size_t i, const struct client *cl)
+{
+    const char *colon = strrchr(cl->peer, ':');
+    int n = colon ? (int)(colon - cl->peer) : (int)strlen(cl->peer);
+    line(in, "slave%zu:ip=%.*s,port=0,state=online,offset=0,lag=0", i, n, cl->peer);
+}
+
 static void info_replication(struct info *in)
 {
     line(in, "role:master");
-    line(in, "connected_slaves:0");
+    line(in, "connected_slaves:%zu", replicas_count(in->w));
+    for (size_t i = 0; i < replicas_count(in->w); i++) replica_line(in, i, replicas_at(in->w, i));
     line(in, "master_failover_state:no-failover");
     line(in, "master_replid:%s", in->srv->run_id);
     line(in, "master_replid2:0000000000000000000000000000000000000000");

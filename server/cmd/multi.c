@@ -299,9 +299,6 @@ void cmd_exec(struct call *c)
     }
     unwatch_all(cl); /* its own writes must not mark it */
     struct multi *m = multi_of(cl);
-    bool framed = effect_wanted(c) && (m->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
-    struct bytes word = BYTES("MULTI");
-    if (framed) effect_as(c, 1, &word);
     cl->flags &= ~(uint32_t)CLIENT_MULTI;
     reply_array(c->out, m->count);
     /* RESET or QUIT cannot be queued, so the queue does not change under this loop. */
@@ -309,8 +306,6 @@ void cmd_exec(struct call *c)
         struct queued *q = &m->queue[i];
         exec_call(c->w, cl, q->cmd, q->argv, q->argc, (struct exec_how){.in_exec = true, .deny_blocking = true});
     }
-    word = BYTES("EXEC");
-    if (framed) effect_as(c, 1, &word);
     end_transaction(cl);
 }
 

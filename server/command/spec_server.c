@@ -576,6 +576,17 @@ const struct command spec_server[] = {
              {.name = "index2", .type = ARG_INTEGER}),
     },
     {
+        .name = "SYNC",
+        .handler = cmd_sync,
+        .arity = 1,
+        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING | CMD_NO_MULTI,
+        .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
+        .group = "server",
+        .since = "1.0.0",
+        .complexity = "O(N), N being the bytes of all data.",
+        .summary = "Asks for all data and for every write that follows.",
+    },
+    {
         .name = "TIME",
         .handler = cmd_time,
         .arity = 1,

@@ -1,0 +1,190 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The stream that SYNC gives: the same commands to redis-server and ours, the same stream after the snapshot; and a redis-server as
+our replica. TAP on stdout.
+"""
+import os
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from resp import Client, encode, split  # noqa: E402
+from servers import OURS, REDIS, Server  # noqa: E402
+from tap import Tap, skip_all  # noqa: E402
+
+# Claim, lines. "2:" is another connection, "2>" does not wait for the reply. The stream is read at the end of each.
+STREAMS = [
+    ("a write is told as it came, after a SELECT", ["SET k v", "INCR n", "GET k", "DEL nothing"]),
+    ("another database is selected once", ["SELECT 3", "SET a 1", "SET b 2", "SELECT 0", "SET c 3"]),
+    ("relative times become absolute", ["SET k v EX 100000", "EXPIRE k 100000", "GETEX k PERSIST", "SETEX k 100000 x"]),
+    ("EXEC frames several writes", ["MULTI", "SET a 1", "GET a", "INCR a", "EXEC"]),
+    ("one write of an EXEC stands alone", ["MULTI", "GET a", "SET a 1", "EXEC"]),
+    ("an EXEC without writes is silent", ["MULTI", "GET a", "PING", "EXEC", "SET end 1"]),
+    ("an EXEC over two databases selects inside", ["MULTI", "SET a 1", "SELECT 5", "SET b 1", "EXEC", "SELECT 0", "SET c 1"]),
+    ("a discarded transaction is silent", ["MULTI", "SET a 1", "DISCARD", "SET end 1"]),
+    ("SPOP is told as what it took", ["SADD s only", "SPOP s", "SADD t a b", "SPOP t 5"]),
+    ("SPOP with a count inside EXEC", ["SADD s a", "MULTI", "SPOP s 3", "SET x 1", "EXEC"]),
+    ("floats are told as results", ["INCRBYFLOAT f 0.1", "HINCRBYFLOAT h f 0.1"]),
+    ("pops of several keys name one", ["RPUSH l a b c", "LMPOP 2 nope l LEFT COUNT 2", "ZADD z 1 a 2 b", "ZMPOP 1 z MIN COUNT 1",
+                                       "BLPOP nope l 0", "BZPOPMIN z 0"]),
+    ("a served waiter is told after its push", ["2> BLPOP l 0", "RPUSH l a", "2<"]),
+    ("BLMOVE is told as LMOVE", ["2> BLMOVE l m LEFT RIGHT 0", "RPUSH l a b", "2<"]),
+    ("a waiter served by an EXEC is told after it", ["2> BLPOP l 0", "MULTI", "RPUSH l a", "SET x 1", "EXEC", "2<"]),
+    ("a key that is dead goes before what is done to it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "INCR k"]),
+    ("a read that finds one dead tells it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "GET k", "SET end 1"]),
+    ("dead keys inside an EXEC lie in its frame", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "MULTI", "GET k", "SET x 1", "EXEC"]),
+    ("a DEL of an expiry in the past", ["SET k v", "EXPIRE k -1", "SET k v", "GETEX k PXAT 1"]),
+    ("flushing is always told", ["FLUSHDB", "FLUSHALL", "SWAPDB 0 1"]),
+    ("PUBLISH is told without a change", ["PUBLISH c m", "MULTI", "PUBLISH c m", "SET a 1", "EXEC"]),
+    ("RESTORE tells an absolute time", ["DEBUG SET-SKIP-CHECKSUM-VALIDATION 1",
+                                        r'RESTORE k 100000 "\x00\x03foo\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"',
+                                        r'RESTORE k 1 "\x00\x03foo\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" REPLACE ABSTTL']),
+    ("what fails is not told", ["SET k v", "LPUSH k a", "INCR k", "SET end 1"]),
+    ("COPY, MOVE and RENAME as they came", ["SET k v", "COPY k l", "RENAME l m", "MOVE m 1", "PERSIST k", "APPEND k x"]),
+    ("SORT STORE and set operations as they came", ["RPUSH l 3 1 2", "SORT l STORE d", "SADD a 1 2", "SADD b 2", "SINTERSTORE c a b",
+                                                    "SDIFFSTORE e b a", "ZADD z 1 m", "ZRANGESTORE y z 0 -1"]),
+]
+
+
+def attach(server):
+    """A connection that has sent SYNC and read the snapshot."""
+    feed = Client(server.path, 10.0)
+    feed.send(b"SYNC\r\n")
+    deadline = time.monotonic() + 10
+    line = b"\r\n"
+    while line == b"\r\n" or line == b"\n":
+        line = feed.line(deadline)
+        while line.startswith(b"\n"):
+            line = line[1:]
+    size = int(line[1:])
+    return feed, feed.exactly(size, deadline)
+
+
+def drain(feed, client):
+    """Everything up to a mark that the client sets now."""
+    client.call("PUBLISH", "mark", "mark")
+    seen = []
+    while True:
+        node = feed.node(time.monotonic() + 5)
+        words = [kid.text() for kid in node.kids]
+        if words == [b"PUBLISH", b"mark", b"mark"]:
+            return seen
+        if words != [b"PING"] and words != [b"ping"]:
+            seen.append(words)
+
+
+def play(server, lines):
+    setup = server.client()
+    setup.call("FLUSHALL")
+    feed, _ = attach(server)
+    clients = {1: setup, 2: server.client()}
+    for line in lines:
+        which = 2 if line.startswith("2") else 1
+        if which == 2:
+            line = line[1:]
+        if line == "<":
+            clients[which].read()
+        elif line.startswith("> "):
+            clients[which].send(encode(split(line[2:].encode())))
+            time.sleep(0.05)
+        elif line.startswith("!sleep"):
+            time.sleep(float(line.split()[1]))
+        else:
+            clients[which].call(*split(line.encode()))
+    seen = drain(feed, setup)
+    setup.call("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+    setup.call("DEBUG", "SET-SKIP-CHECKSUM-VALIDATION", "0")
+    for client in list(clients.values()) + [feed]:
+        client.close()
+    return seen
+
+
+def times_hidden(stream):
+    """Absolute times differ between the two servers by what passed between them."""
+    return [[b"TIME" if w.isdigit() and len(w) == 13 else w.upper() if i == 0 else w for i, w in enumerate(words)] for words in stream]
+
+
+def streams(tap, theirs, ours):
+    for claim, lines in STREAMS:
+        want, got = times_hidden(play(theirs, lines)), times_hidden(play(ours, lines))
+        tap.ok(want == got, claim, [] if want == got else ["redis-server: %r" % want, "ours:         %r" % got])
+
+
+def info(client, field):
+    for line in client.call("INFO", "replication").text().split(b"\r\n"):
+        if line.startswith(field.encode() + b":"):
+            return line.split(b":", 1)[1]
+    return b""
+
+
+def wait_for(what, seconds=15):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def replica(tap):
+    with Server(OURS, tcp=True) as ours, Server(REDIS, ["--repl-diskless-load", "disabled"]) as theirs:
+        master, follower = ours.client(), theirs.client()
+        for i in range(500):
+            master.call("SET", "key:%d" % i, "x" * i)
+            master.call("RPUSH", "list", str(i))
+        follower.call("REPLICAOF", "127.0.0.1", str(ours.port))
+        tap.ok(wait_for(lambda: info(follower, "master_link_status") == b"up"), "a redis-server comes up as our replica")
+        digests = [c.call("DEBUG", "DIGEST").text() for c in (master, follower)]
+        tap.ok(digests[0] == digests[1], "with the data we have", digests)
+        tap.ok(info(master, "connected_slaves") == b"1" and b"state=online" in info(master, "slave0"), "INFO shows it")
+        for i in range(2000):
+            master.call("SET", "key:%d" % (i % 700), str(i), "EX", "100000")
+            master.call("ZADD", "z", str(i), "m%d" % (i % 50))
+            master.call("SPOP", "s") if i % 2 else master.call("SADD", "s", str(i), str(i + 1))
+        tap.ok(wait_for(lambda: master.call("DEBUG", "DIGEST").text() == follower.call("DEBUG", "DIGEST").text()), "and stays in step")
+        tap.ok(info(follower, "master_link_status") == b"up", "the link is still up", theirs.log_tail())
+        follower.call("REPLICAOF", "NO", "ONE")
+        tap.ok(wait_for(lambda: info(master, "connected_slaves") == b"0"), "it leaves and is counted no more")
+        master.call("SET", "after", "1")
+
+
+def manners(tap, ours):
+    client = ours.client()
+    client.call("FLUSHALL")
+    feed, snapshot = attach(ours)
+    tap.ok(snapshot.startswith(b"REDIS0010"), "the snapshot is an RDB file")
+    feed.send(b"PING\r\nGET x\r\nnonsense\r\nSYNC\r\nRESET\r\n")
+    client.call("SET", "a", "1")
+    tap.ok(feed.node(time.monotonic() + 5).raw() == encode(["SELECT", "0"]) and feed.node(time.monotonic() + 5).raw() == encode(["SET", "a", "1"]),
+           "what a replica sends is not answered")
+    tap.ok(b"flags=S" in client.call("CLIENT", "LIST", "TYPE", "replica").text(), "CLIENT LIST TYPE replica shows it")
+    other, _ = attach(ours)
+    client.call("SET", "b", "1")
+    both = [[feed.node(time.monotonic() + 5).raw() for _ in range(2)], [other.node(time.monotonic() + 5).raw() for _ in range(2)]]
+    tap.ok(both[0] == both[1] == [encode(["SELECT", "0"]), encode(["SET", "b", "1"])], "a second one makes both select again")
+    client.call("MULTI")
+    tap.ok(client.call("SYNC").is_error(), "not inside MULTI")
+    client.call("DISCARD")
+    client.call("CONFIG", "SET", "client-output-buffer-limit", "replica 1mb 0 0")
+    slow, _ = attach(ours)
+    big = "x" * 500000
+    for _ in range(40):
+        client.call("SET", "big", big)
+    tap.ok(wait_for(lambda: b"connected_slaves:0" in client.call("INFO", "replication").text()), "one that does not read is closed at its limit")
+    client.call("CONFIG", "SET", "client-output-buffer-limit", "replica 256mb 64mb 60")
+
+
+def main():
+    for binary in (REDIS, OURS):
+        if not os.access(binary, os.X_OK):
+            skip_all("no " + binary)
+    tap = Tap()
+    with Server(REDIS, ["--repl-diskless-sync", "no"]) as theirs, Server(OURS) as ours:
+        streams(tap, theirs, ours)
+        manners(tap, ours)
+    replica(tap)
+    tap.done()
+
+
+main()
