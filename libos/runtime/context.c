@@ -62,14 +62,16 @@ struct context {
 
 static void leave(struct context *from, struct context *to, bool forever)
 {
-    to->came_from = from;
 #ifdef CONTEXT_ASAN
+    to->came_from = from;
     __sanitizer_start_switch_fiber(forever ? NULL : &from->fake_stack, to->bottom, to->stack_bytes);
 #endif
 #ifdef CONTEXT_TSAN
     from->fiber = __tsan_get_current_fiber(); /* of context_new_self(): made on another stack, perhaps */
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
+    (void)from;
+    (void)to;
     (void)forever;
 }
 
