@@ -377,7 +377,8 @@ void blocked_swap(struct worker *w, struct db *a, struct db *b)
         table_iter_init(&it, &db->blocked->keys);
         for (struct waited_key *wk; (wk = table_iter_next(&it));) {
             struct bytes key = bytes_of(wk->key, wk->klen);
-            struct entry *e = db_peek(&c, key);
+            /* Dead or alive: serving it finds out, and tells of its end behind the command that is running now. */
+            struct entry *e = table_find(&db_slice(db, key)->table, db_hash(db, key), key);
             if (e) blocked_key_ready(&c, db, key, e->type);
         }
         table_iter_fini(&it);

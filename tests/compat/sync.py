@@ -30,6 +30,10 @@ STREAMS = [
                                        "BLPOP nope l 0", "BZPOPMIN z 0"]),
     ("a served waiter is told after its push", ["2> BLPOP l 0", "RPUSH l a", "2<"]),
     ("BLMOVE is told as LMOVE", ["2> BLMOVE l m LEFT RIGHT 0", "RPUSH l a b", "2<"]),
+    ("BRPOPLPUSH is told as RPOPLPUSH", ["2> BRPOPLPUSH l m 0", "RPUSH l a", "2<", "BRPOPLPUSH m l 0", "BLMOVE l m RIGHT LEFT 0"]),
+    ("BLMPOP and BZMPOP are told as pops", ["2> BLMPOP 0 1 l LEFT COUNT 2", "RPUSH l a b c", "2<", "2> BZMPOP 0 1 z MAX", "ZADD z 1 a", "2<"]),
+    ("a waiter's key that dies in a swap is told after it", ["DEBUG SET-ACTIVE-EXPIRE 0", "SELECT 1", "RPUSH k a", "PEXPIRE k 1", "2> BRPOP k 0.1",
+                                                             "SWAPDB 1 0", "2<", "SELECT 0", "SET end 1"]),
     ("a waiter served by an EXEC is told after it", ["2> BLPOP l 0", "MULTI", "RPUSH l a", "SET x 1", "EXEC", "2<"]),
     ("a key that is dead goes before what is done to it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "INCR k"]),
     ("a read that finds one dead tells it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "GET k", "SET end 1"]),
@@ -136,14 +140,15 @@ def replica(tap):
         follower.call("REPLICAOF", "127.0.0.1", str(ours.port))
         tap.ok(wait_for(lambda: info(follower, "master_link_status") == b"up"), "a redis-server comes up as our replica")
         digests = [c.call("DEBUG", "DIGEST").text() for c in (master, follower)]
-        tap.ok(digests[0] == digests[1], "with the data we have", digests)
+        tap.ok(digests[0] == digests[1], "with the data we have", digests if digests[0] != digests[1] else [])
         tap.ok(info(master, "connected_slaves") == b"1" and b"state=online" in info(master, "slave0"), "INFO shows it")
         for i in range(2000):
             master.call("SET", "key:%d" % (i % 700), str(i), "EX", "100000")
             master.call("ZADD", "z", str(i), "m%d" % (i % 50))
             master.call("SPOP", "s") if i % 2 else master.call("SADD", "s", str(i), str(i + 1))
         tap.ok(wait_for(lambda: master.call("DEBUG", "DIGEST").text() == follower.call("DEBUG", "DIGEST").text()), "and stays in step")
-        tap.ok(info(follower, "master_link_status") == b"up", "the link is still up", theirs.log_tail())
+        up = info(follower, "master_link_status") == b"up"
+        tap.ok(up, "the link is still up", [] if up else theirs.log_tail())
         follower.call("REPLICAOF", "NO", "ONE")
         tap.ok(wait_for(lambda: info(master, "connected_slaves") == b"0"), "it leaves and is counted no more")
         master.call("SET", "after", "1")
