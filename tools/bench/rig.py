@@ -148,11 +148,11 @@ class FirstInLine:
         self.pid, self.on = target.pid, wanted and FirstInLine.asked
 
     def schedule(self, policy, priority):
-        for thread in os.listdir("/proc/%d/task" % self.pid):
-            try:
-                os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
-            except OSError:
-                self.on = False
+        """The main thread only: helpers of the server stay behind it, as they would be on a quiet machine."""
+        try:
+            os.sched_setscheduler(self.pid, policy, os.sched_param(priority))
+        except OSError:
+            self.on = False
 
     def __enter__(self):
         if self.on:
