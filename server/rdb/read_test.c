@@ -294,6 +294,19 @@ static void test_pieces_of_any_size_read_the_same_with_the_same_checksum(void **
     }
 }
 
+static void test_empty_strings_survive_any_source(void **state)
+{
+    struct bytes b = BYTES("\1\0\0"); /* a hash of "" and "" */
+    struct drip d = {b, 1};
+    struct rdb_source s;
+    struct value v;
+    rdb_source_of_stream(&s, drip, &d);
+    assert_int_equal(rdb_read_value(&s, RDB_HASH, &rules, &v), 0);
+    value_free(v);
+    rdb_source_fini(&s);
+    assert_int_equal(refused(RDB_HASH, b), 0);
+}
+
 static long fails(void *arg, char *buf, size_t room) { return -EIO; }
 
 static void test_an_error_of_reading_is_handed_on(void **state)
@@ -338,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_a_field_twice_passes_only_where_nobody_looks),
         cmocka_unit_test(test_thresholds_of_here_decide_the_encoding),
         cmocka_unit_test(test_pieces_of_any_size_read_the_same_with_the_same_checksum),
+        cmocka_unit_test(test_empty_strings_survive_any_source),
         cmocka_unit_test(test_an_error_of_reading_is_handed_on),
         cmocka_unit_test(test_an_error_of_writing_sticks_and_stops_the_calls),
     };

@@ -132,8 +132,8 @@ bool rdb_get_length(struct rdb_source *s, uint64_t *n)
 /* Room of n bytes; keep: what is in it stays. Sizes here are announced by the data, so there may be no memory for them. */
 static char *make_room(struct rdb_source *s, unsigned room, size_t n, bool keep)
 {
-    if (s->cap[room] >= n) return s->room[room];
-    size_t cap = demi_good_size(n);
+    if (s->room[room] && s->cap[room] >= n) return s->room[room];
+    size_t cap = demi_good_size(n ? n : 1);
     char *p = keep ? demi_realloc(s->room[room], cap) : demi_malloc(cap);
     if (!p) {
         rdb_source_fail(s, -ENOMEM, "no memory for a string");
