@@ -22,6 +22,9 @@
 #define LITERALS_MAX 32
 #define OFFSET_MAX   8192
 #define MATCH_MAX    264
+#define CLEAR_ALL_FROM 8192 /* bytes of input */
+
+_Static_assert(LZF_WORK_SIZE == sizeof(uint32_t) << HASH_BITS, "one place a hash");
 
 struct writer {
     uint8_t *out;
@@ -116,13 +119,30 @@ static size_t compress_with(uint32_t *table, const uint8_t *in, size_t n, uint8_
     return w.at;
 }
 
+/* Only the slots of places in the input can have been written: for a short string they are quicker found again than all are cleared. */
+static void clear(uint32_t *table, const uint8_t *in, size_t n)
+{
+    if (n >= CLEAR_ALL_FROM) {
+        memset(table, 0, LZF_WORK_SIZE);
+        return;
+    }
+    for (size_t i = 0; i + 2 < n; i++) table[hash_of(in + i)] = 0;
+}
+
+size_t lzf_compress_in(void *work, const void *in, size_t n, void *out, size_t out_size)
+{
+    if (n < 4 || n > UINT32_MAX || out_size == 0) return 0;
+    size_t size = compress_with(work, in, n, out, out_size);
+    clear(work, in, n);
+    return size;
+}
+
 size_t lzf_compress(const void *in, size_t n, void *out, size_t out_size)
 {
     if (n < 4 || n > UINT32_MAX || out_size == 0) return 0;
-    size_t table_size = sizeof(uint32_t) << HASH_BITS;
-    uint32_t *table = mem_calloc(table_size);
+    uint32_t *table = mem_calloc(LZF_WORK_SIZE);
     size_t size = compress_with(table, in, n, out, out_size);
-    mem_free_sized(table, table_size);
+    mem_free_sized(table, LZF_WORK_SIZE);
     return size;
 }
 

@@ -76,6 +76,23 @@ static void test_choices_are_those_of_redis(void **state)
     assert_memory_equal(out, "\x06" "abcabcd\x20\x03\x20\x02\xe0\x10\x06\x01" "ab", 18);
 }
 
+static void test_working_memory_is_left_as_it_was(void **state)
+{
+    static char in[20000], one[20000], other[20000];
+    char *work = calloc(1, LZF_WORK_SIZE), *zero = calloc(1, LZF_WORK_SIZE);
+    for (size_t i = 0; i < sizeof in; i++) in[i] = (char)(i * i % 41);
+    for (size_t n = 0; n <= sizeof in; n = n * 2 + 3) {
+        size_t size = lzf_compress(in, n, one, sizeof one);
+        assert_int_equal(lzf_compress_in(work, in, n, other, sizeof other), size);
+        assert_memory_equal(one, other, size);
+        assert_memory_equal(work, zero, LZF_WORK_SIZE);
+        lzf_compress_in(work, in, n, other, n / 8 + 1); /* gives up in the middle */
+        assert_memory_equal(work, zero, LZF_WORK_SIZE);
+    }
+    free(work);
+    free(zero);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -84,6 +101,7 @@ int main(void)
         cmocka_unit_test(test_what_was_compressed_comes_back),
         cmocka_unit_test(test_incompressible_bytes_do_not_fit),
         cmocka_unit_test(test_choices_are_those_of_redis),
+        cmocka_unit_test(test_working_memory_is_left_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

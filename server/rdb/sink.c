@@ -29,6 +29,7 @@ void rdb_sink_fini(struct rdb_sink *s)
 {
     mem_free(s->buf);
     mem_free(s->lzf);
+    mem_free(s->lzf_work);
 }
 
 static void hand_on(struct rdb_sink *s, const char *p, size_t n)
@@ -134,7 +135,8 @@ static bool put_compressed(struct rdb_sink *s, struct bytes b)
         s->lzf_cap = demi_good_size(room);
         s->lzf = mem_alloc(s->lzf_cap);
     }
-    size_t n = lzf_compress(b.p, b.n, s->lzf, room);
+    if (!s->lzf_work) s->lzf_work = mem_calloc(LZF_WORK_SIZE);
+    size_t n = lzf_compress_in(s->lzf_work, b.p, b.n, s->lzf, room);
     if (n) rdb_put_lzf(s, bytes_of(s->lzf, n), b.n);
     return n != 0;
 }

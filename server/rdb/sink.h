@@ -23,6 +23,7 @@ struct rdb_sink {
     uint64_t crc;
     char *lzf;        /* room for compressed strings */
     size_t lzf_cap;
+    void *lzf_work;
 };
 
 /* flush NULL: the buffer grows. Otherwise it is called with pieces in order, and returns 0 or -errno. */
