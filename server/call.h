@@ -39,6 +39,7 @@ struct call {
     int64_t dirty;               /* changes made so far */
     bool in_exec;                /* runs inside EXEC */
     bool deny_blocking;          /* MULTI, scripts: blocking commands answer at once */
+    bool no_touch;               /* CLIENT NO-TOUCH: reading leaves an entry's idle time as it is */
     bool unblocking;             /* runs again because a key it waits for is ready */
     bool blocked;                /* set by call_block(): no reply was given */
     bool failed;                 /* set by the error replies below */

@@ -422,7 +422,8 @@ void client_describe(const struct client *cl, char *out, size_t size)
 {
     char flags[16];
     flag_letters(cl, flags);
-    size_t qbuf = cl->in_len - cl->in_off, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
+    /* With the command in execution, as Redis counts it; an idle client has no buffer. */
+    size_t qbuf = cl->in_len, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
     size_t built = reply_bytes(&cl->out);
     const struct command *cmd = cl->last_cmd;
     snprintf(out, size,

@@ -285,6 +285,7 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     c->in_exec = how.in_exec;
     c->deny_blocking = how.deny_blocking;
     c->unblocking = how.unblocking;
+    c->no_touch = (cl->flags & CLIENT_NO_TOUCH) && cmd->handler != cmd_touch;
     c->ready_key = how.ready_key;
     c->blocked = c->failed = c->effects_given = false;
     if (unlikely(nested)) c->key_hashed = NULL;

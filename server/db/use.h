@@ -27,6 +27,7 @@ uint32_t use_initial_lfu(const struct call *c);
 /* The entry was used. The line is written only when the second changed. */
 static inline void use_touch(struct call *c, struct entry *e)
 {
+    if (unlikely(c->no_touch)) return;
     if (unlikely(use_is_lfu(c->cfg))) {
         use_touch_lfu(c, e);
         return;
