@@ -100,7 +100,7 @@ static bool read_ziplist_node(const struct reader *r, struct quicklist *q)
     unsigned char *lp = lp_new(0);
     if (!rdb_ziplist_each(s, append_value, &lp)) {
         lp_free(lp);
-        return bad(r, "a list's ziplist is malformed");
+        return bad(r, "List ziplist integrity check failed");
     }
     quicklist_append_listpack(q, lp_shrink(lp));
     return true;
@@ -111,14 +111,14 @@ static bool read_node(const struct reader *r, struct quicklist *q)
     uint64_t kind;
     struct bytes s;
     if (!rdb_get_length(r->s, &kind)) return false;
-    if (kind != RDB_NODE_PLAIN && kind != RDB_NODE_PACKED) return bad(r, "a list's node of an unknown kind");
+    if (kind != RDB_NODE_PLAIN && kind != RDB_NODE_PACKED) return bad(r, "Quicklist integrity check failed: unknown kind of a node");
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
-    if (s.n == 0) return bad(r, "a list's node is empty");
+    if (s.n == 0) return bad(r, "Quicklist integrity check failed: empty node");
     if (kind == RDB_NODE_PLAIN) {
         quicklist_append_plain(q, copy_of(s), s.n);
         return true;
     }
-    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) return bad(r, "a list's listpack is malformed");
+    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) return bad(r, "Listpack integrity check failed");
     quicklist_append_listpack(q, copy_of(s));
     return true;
 }
@@ -136,7 +136,7 @@ static bool read_ziplist(const struct reader *r, struct quicklist *q)
 {
     struct bytes s;
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
-    return rdb_ziplist_each(s, push_value, q) || bad(r, "a list's ziplist is malformed");
+    return rdb_ziplist_each(s, push_value, q) || bad(r, "List ziplist integrity check failed");
 }
 
 static bool read_list(const struct reader *r, unsigned type, struct value *out)
@@ -181,7 +181,7 @@ static bool read_intset(const struct reader *r, struct set *set, const struct se
 {
     struct bytes s;
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
-    if (!intset_validate(s.p, s.n, true)) return bad(r, "an intset is malformed");
+    if (!intset_validate(s.p, s.n, true)) return bad(r, "Intset integrity check failed");
     intset_free(set->p);
     set->p = intset_new_from(s.p, s.n);
     size_t n = intset_count(set->p);
@@ -198,7 +198,7 @@ static bool read_set_listpack(const struct reader *r, struct set *set, const str
 {
     struct bytes s;
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
-    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) return bad(r, "a set's listpack is malformed");
+    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) return bad(r, "Set listpack integrity check failed");
     const unsigned char *at = lp_first((const unsigned char *)s.p);
     if (!at) return rdb_source_fail(r->s, -ENOENT, "a key without elements");
     char buf[NUMBER_I64_SIZE];
@@ -255,6 +255,18 @@ static bool append_pair(void *arg, struct bytes field, struct bytes value)
     return true;
 }
 
+/* Also of a field that is there twice: the words by which Redis's log names it. */
+static const char *fault_of(unsigned type)
+{
+    switch (type) {
+    case RDB_HASH_ZIPMAP: return "Zipmap integrity check failed";
+    case RDB_HASH_ZIPLIST: return "Hash ziplist integrity check failed";
+    case RDB_ZSET_ZIPLIST: return "Zset ziplist integrity check failed";
+    case RDB_HASH_LISTPACK: return "Hash listpack integrity check failed";
+    default: return "Zset listpack integrity check failed";
+    }
+}
+
 /* A block of pairs as a listpack of ours; NULL: refused. */
 static unsigned char *read_pairs(const struct reader *r, unsigned type)
 {
@@ -264,7 +276,7 @@ static unsigned char *read_pairs(const struct reader *r, unsigned type)
     unsigned char *lp;
     if (listpack) {
         if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) {
-            bad(r, "a listpack of pairs is malformed");
+            bad(r, fault_of(type));
             return NULL;
         }
         lp = copy_of(s);
@@ -273,9 +285,9 @@ static unsigned char *read_pairs(const struct reader *r, unsigned type)
         ok = type == RDB_HASH_ZIPMAP ? rdb_zipmap_each(s, append_pair, &lp) : rdb_ziplist_each(s, append_value, &lp);
         lp = lp_shrink(lp);
     }
-    if (!ok || lp_count(lp) % 2) bad(r, "a block of pairs is malformed");
+    if (!ok || lp_count(lp) % 2) bad(r, fault_of(type));
     else if (lp_count(lp) == 0) rdb_source_fail(r->s, -ENOENT, "a key without elements");
-    else if ((r->rules->deep || !listpack) && !pairs_are_unique(r, lp)) bad(r, "a field or member is there twice");
+    else if ((r->rules->deep || !listpack) && !pairs_are_unique(r, lp)) bad(r, fault_of(type));
     if (!r->s->error) return lp;
     lp_free(lp);
     return NULL;
@@ -479,8 +491,9 @@ int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *
     return s->error;
 }
 
-int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out)
+int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out, const char **why)
 {
+    *why = "wrong version or checksum";
     if (payload.n < FOOTER_SIZE) return -EPROTO;
     const char *footer = payload.p + payload.n - FOOTER_SIZE;
     if (load_u16(footer) > RDB_VERSION_READ) return -EPROTO;
@@ -490,6 +503,7 @@ int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unch
     unsigned char type;
     rdb_source_of_bytes(&s, bytes_of(payload.p, payload.n - FOOTER_SIZE));
     int err = rdb_get_byte(&s, &type) ? rdb_read_value(&s, type, rules, out) : s.error;
+    *why = s.why;
     rdb_source_fini(&s);
     return err;
 }

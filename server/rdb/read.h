@@ -28,7 +28,8 @@ bool rdb_type_is_known(unsigned type);
  * or what the source's callback returned; s->why says it in words. */
 int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *rules, struct value *out);
 
-/* The value of a DUMP payload; the errors are the same. -EPROTO: its version is newer than ours or (unless unchecked) its checksum wrong. */
-int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out);
+/* The value of a DUMP payload; the errors are the same, *why says them in words. -EPROTO: its version is newer than ours or (unless unchecked)
+ * its checksum wrong. */
+int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out, const char **why);
 
 #endif

@@ -21,6 +21,8 @@ static struct config cfg;
 static struct quicklist_options lists;
 static struct rdb_rules rules = {.cfg = &cfg, .lists = &lists, .seed = 7, .deep = true};
 
+static const char *why;
+
 static int setup(void **state)
 {
     conf_init(&cfg);
@@ -121,7 +123,7 @@ static void test_what_is_written_reads_back_in_the_same_encoding(void **state)
             enum obj_encoding enc = v.enc;
             struct rdb_sink first, second;
             dump(v, &first);
-            assert_int_equal(rdb_read_dump(rdb_sink_bytes(&first), &rules, false, &back), 0);
+            assert_int_equal(rdb_read_dump(rdb_sink_bytes(&first), &rules, false, &back, &why), 0);
             if (m) assert_int_equal(back.enc, enc);
             dump(back, &second);
             assert_int_equal(rdb_sink_bytes(&first).n, rdb_sink_bytes(&second).n);
@@ -141,7 +143,7 @@ static void test_a_payload_cut_anywhere_is_refused(void **state)
             dump(makers[m](size), &s);
             struct bytes b = rdb_sink_bytes(&s);
             for (size_t n = 0; n < b.n; n++) {
-                assert_int_equal(rdb_read_dump(bytes_of(b.p, n), &rules, false, &v), -EPROTO);
+                assert_int_equal(rdb_read_dump(bytes_of(b.p, n), &rules, false, &v, &why), -EPROTO);
                 if (n && n < b.n - 10) assert_int_equal(refused((unsigned char)b.p[0], bytes_of(b.p + 1, n - 1)), -EBADMSG);
             }
             rdb_sink_fini(&s);
@@ -158,8 +160,8 @@ static void test_a_flipped_bit_fails_the_checksum_and_never_more(void **state)
         struct bytes b = rdb_sink_bytes(&s);
         for (size_t i = 0; i < b.n * 8; i++) {
             s.buf[i / 8] ^= (char)(1 << i % 8);
-            assert_int_equal(rdb_read_dump(b, &rules, false, &v), -EPROTO);
-            if (rdb_read_dump(b, &rules, true, &v) == 0) {
+            assert_int_equal(rdb_read_dump(b, &rules, false, &v, &why), -EPROTO);
+            if (rdb_read_dump(b, &rules, true, &v, &why) == 0) {
                 struct rdb_sink other; /* sound enough to be written */
                 dump(v, &other);
                 rdb_sink_fini(&other);

@@ -15,12 +15,14 @@
 
 #include "server/db/use.h"
 #include "server/ds/number.h"
+#include "server/log.h"
 #include "server/mem.h"
 #include "server/rdb/read.h"
 #include "server/rdb/write.h"
 #include "server/server.h"
 
-#define MAGIC_SIZE 9
+#define MAGIC_SIZE       9
+#define EMPTY_LOGGED_MAX 10
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */
 
@@ -200,7 +202,8 @@ static bool read_pair(struct loader *l, unsigned type)
         ok = put_key(l, bytes_of(copy, view.n), v);
     } else if (ok) {
         l->s->error = 0; /* old versions left such keys behind */
-        l->loaded->empty++;
+        if (l->loaded->empty++ < EMPTY_LOGGED_MAX)
+            server_log(l->in.srv, LOG_WARNING_LEVEL, "Loading: skipping empty key: %.*s", (int)(view.n < 128 ? view.n : 128), copy);
     }
     if (copy != small) mem_free(copy);
     l->expire_ms = l->idle_s = l->freq = -1;
