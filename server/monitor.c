@@ -70,6 +70,7 @@ void cmd_monitor(struct call *c)
         call_error(c, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         return;
     }
+    if (c->client->flags & CLIENT_REPLICA) return; /* it reads effects, not lines */
     if (!(c->client->flags & CLIENT_MONITOR)) {
         c->client->flags |= CLIENT_MONITOR;
         c->w->monitor_count++;
