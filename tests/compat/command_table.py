@@ -4,7 +4,6 @@
 
 INFO must be equal but for the order of sets (flags, categories, subcommands). Of DOCS the facts must be: since, group,
 flags, history's versions, the tree of arguments; texts (summary, complexity, notes, what history tells) are ours.
-Where 7.2 differs from 7.0.15 on purpose, NEWER says so.
 """
 import os
 import sys
@@ -14,8 +13,6 @@ from normal import pairs_of  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
-# Commands whose arity or arguments 7.2 changed: only known to exist.
-NEWER = {b"zrank", b"zrevrank"}
 TEXTS = {b"summary", b"complexity", b"display_text", b"replaced_by", b"notes"}
 
 
@@ -96,9 +93,6 @@ def main():
         listed = [names_of(c) for c in clients]
         common = listed[0][0] & listed[1][0]
         for name in sorted(listed[0][1] & listed[1][1]):
-            if name in NEWER:
-                tap.skip("COMMAND INFO and DOCS of " + name.decode(), "7.2 changed it")
-                continue
             rows = [info(value(c.call("COMMAND", "INFO", name))[0], common) for c in clients]
             notes = differences(*rows)
             entries = [docs(value(c.call("COMMAND", "DOCS", name))[1], common) for c in clients]
