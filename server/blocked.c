@@ -227,9 +227,8 @@ void call_block(struct call *c, const struct bytes *keys, int count, int type, i
     b->deadline_ms = deadline_ms && deadline_ms < INT64_MAX ? deadline_ms + 1 : deadline_ms;
     for (int i = 0; i < count; i++) {
         struct waited_key *wk = add_key(c->db, keys[i]);
-        bool twice = false; /* the same key named twice waits once */
-        for (size_t k = 0; k < b->count && !twice; k++) twice = b->waiters[k].wk == wk;
-        if (twice) continue;
+        /* The same key named twice waits once; we would be the last who came. */
+        if (!list_is_empty(&wk->waiters) && list_entry(wk->waiters.prev, struct waiter, link)->b == b) continue;
         struct waiter *wt = &b->waiters[b->count++];
         wt->wk = wk;
         wt->b = b;
@@ -327,12 +326,13 @@ static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
     return true;
 }
 
-/* The oldest waiter of a key that wants what it holds, skipping `passed` of them; NULL: none. */
+/* The oldest waiter of a key that wants what it holds; NULL: none. A client that is to be closed at the end of this turn (killed by the
+ * transaction that pushed, or gone) gets nothing: it would be lost. */
 static struct blocked *next_waiter(const struct waited_key *wk, int type)
 {
     list_for_each(it, &wk->waiters) {
         struct blocked *b = list_entry(it, struct waiter, link)->b;
-        if (b->type == type) return b;
+        if (b->type == type && !(b->cl->flags & CLIENT_CLOSE_NOW)) return b;
     }
     return NULL;
 }
