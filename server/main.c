@@ -216,8 +216,8 @@ int main(int argc, char **argv)
     make_run_id(srv->run_id);
     banner(srv, argc);
     raise_fd_limit(srv);
-    if (config.daemonize || (config.pidfile && *config.pidfile)) write_pidfile(srv);
     if (start(srv) != 0) return 1;
+    write_pidfile(srv); /* not before: the file may be that of the server that has our port */
     server_log(srv, LOG_WARNING_LEVEL, "Server initialized");
     if (config.port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections");
     if (config.unixsocket && *config.unixsocket)
