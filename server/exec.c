@@ -16,6 +16,8 @@
 #include "server/server.h"
 #include "server/ticks.h"
 
+#define SLOW_US_MAX (INT64_C(1) << 40) /* 12 days: more is no other threshold, and its ticks would not fit */
+
 /* Printable prefix of an argument for error texts: at most max bytes. */
 static int shown(struct bytes arg, size_t max) { return (int)(arg.n < max ? arg.n : max); }
 
@@ -241,8 +243,9 @@ void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, c
 void exec_update_slow_ticks(struct worker *w)
 {
     const struct config *cfg = w->srv->config;
-    int64_t us = cfg->slowlog_log_slower_than;
-    int64_t monitor_us = cfg->latency_monitor_threshold * 1000;
+    int64_t us = cfg->slowlog_log_slower_than, monitor_ms = cfg->latency_monitor_threshold;
+    if (us > SLOW_US_MAX) us = SLOW_US_MAX;
+    int64_t monitor_us = monitor_ms > SLOW_US_MAX / 1000 ? SLOW_US_MAX : monitor_ms * 1000;
     if (monitor_us > 0 && (us < 0 || monitor_us < us)) us = monitor_us;
     if (us < 0) {
         w->slow_ticks = UINT64_MAX;
