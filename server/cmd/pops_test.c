@@ -58,6 +58,7 @@ static int teardown(void **state)
     struct world *w = *state;
     db_fini(&w->db);
     reply_fini(&w->out);
+    conf_fini(&w->cfg);
     return 0;
 }
 

@@ -18,7 +18,7 @@ static void test_both_encodings_answer_alike(void **state)
     for (int i = 0; i < 20000; i++) {
         char buf[24];
         int64_t v = (int64_t)rng_below(&rng, 64) - 32;
-        if (rng_below(&rng, 8) == 0) v <<= 40;
+        if (rng_below(&rng, 8) == 0) v *= INT64_C(1) << 40;
         struct bytes m = bytes_of(buf, number_format_i64(buf, v));
         if (rng_below(&rng, 2)) assert_int_equal(set_add(&a, m, &ints), set_add(&b, m, &none));
         else assert_int_equal(set_remove(&a, m), set_remove(&b, m));
