@@ -46,7 +46,8 @@ LDFLAGS ?=
 LDLIBS  := -lpthread -lm -ldl
 
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
-has = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+PKG_CONFIG ?= pkg-config
+has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 ifeq ($(call has,jemalloc),yes)
 BENCH_LIBS := -ljemalloc # to compare with; whoever links it has its malloc
 endif
