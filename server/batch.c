@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * The batch: what makes pipelined commands cheap. The input of all clients that have some is worked on in phases, so that the latency
- * of memory is paid once a batch and not once a command (ARCHITECTURE.md section 4):
+ * The batch: what makes pipelined commands cheap. The input of all clients that have some is worked
+ * on in phases, so that the latency of memory is paid once a batch and not once a command
+ * (ARCHITECTURE.md section 4):
  *
- *   parse    every complete command into slices of the input; look its row up; hash its first key; ask for its bucket
+ *   parse    every complete command into slices of the input; look its row up; hash its first
+ *            key; ask for its bucket
  *   fetch    in a tight loop: touch the entries that the buckets' tags point at
  *   execute  in order, replies into the clients' buffers
  *
- * A client's commands run in the order in which they came. When one of them makes the client stop (it blocks, is paused or is to be
- * closed), its later commands of this batch are given back: its input is wound back to the first of them. A client that is not
- * authenticated gets one command a batch, because AUTH changes the limits its next command is parsed with. An inline command, which is
- * unquoted where it lies and so cannot be parsed twice, is only ever the first of its client in a batch; given back, it is rewritten.
+ * A client's commands run in the order in which they came. When one of them makes the client stop
+ * (it blocks, is paused or is to be closed), its later commands of this batch are given back: its
+ * input is wound back to the first of them. A client that is not authenticated gets one command a
+ * batch, because AUTH changes the limits its next command is parsed with. An inline command, which
+ * is unquoted where it lies and so cannot be parsed twice, is only ever the first of its client in
+ * a batch; given back, it is rewritten.
  */
 #include "server/command/handlers.h"
 #include "server/command/lookup.h"
@@ -18,7 +22,8 @@
 #include "server/mem.h"
 #include "server/server.h"
 
-/* Commands a batch: enough to overlap the misses, few enough that what was fetched is still in the first-level cache. */
+/* Commands a batch: enough to overlap the misses, few enough that what was fetched is still in the
+ * first-level cache. */
 #define BATCH_COMMANDS 128
 /* Arguments a batch: parsing stops at the command that goes over it. */
 #define BATCH_ARGS 4096
@@ -28,9 +33,9 @@ struct parsed {
     const struct command *cmd; /* NULL: unknown, has subcommands, or too few arguments to tell */
     struct table *table;       /* of the first key; NULL: no key */
     uint64_t hash;
-    uint32_t first;            /* argument index in args */
+    uint32_t first; /* argument index in args */
     int32_t argc;
-    size_t start, end;         /* offsets in the client's input */
+    size_t start, end; /* offsets in the client's input */
     bool is_inline;
 };
 
@@ -64,10 +69,12 @@ static bool is_held(const struct client *cl)
     return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED);
 }
 
-static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
+static const struct command *find_command(struct batch *b, const struct parsed *p,
+                                          struct bytes name)
 {
     /* Behind the name of a multibulk request with arguments come at least eight more bytes. */
-    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline)) return command_lookup(name);
+    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline))
+        return command_lookup(name);
     uint64_t letters = load_u64(name.p) << (64 - 8 * name.n);
     if (unlikely(letters != b->last_name || name.n != b->last_size)) {
         b->last_cmd = command_lookup(name);
@@ -114,13 +121,15 @@ static bool parse_client(struct worker *w, struct client *cl)
     struct batch *b = w->batch;
     const struct config *cfg = w->srv->config;
     bool authenticated = cl->flags & CLIENT_AUTHENTICATED;
-    struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len, .unauthenticated = !authenticated};
+    struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len,
+                                 .unauthenticated = !authenticated};
     struct resp_request req;
     while (cl->in_off < cl->in_len) {
         if (b->count == BATCH_COMMANDS || b->args.used >= BATCH_ARGS) return false;
         bool first = b->count == 0 || b->cmds[b->count - 1].cl != cl;
         if (!first && cl->in[cl->in_off] != '*') return false;
-        enum resp_result r = resp_parse(&cl->parser, &limits, (char *)cl->in + cl->in_off, cl->in_len - cl->in_off, &b->args, &req);
+        enum resp_result r = resp_parse(&cl->parser, &limits, (char *)cl->in + cl->in_off,
+                                        cl->in_len - cl->in_off, &b->args, &req);
         if (r == RESP_ERROR) {
             /* The error is answered in order, behind the commands that came before it. */
             struct parsed *p = &b->cmds[b->count++];
@@ -168,7 +177,8 @@ static void give_back(struct worker *w, const struct parsed *p)
 {
     struct client *cl = p->cl;
     resp_parser_init(&cl->parser);
-    if (p->is_inline && p->argc > 0) rewrite_inline(cl, &w->batch->args.v[p->first], p->argc, p->end);
+    if (p->is_inline && p->argc > 0)
+        rewrite_inline(cl, &w->batch->args.v[p->first], p->argc, p->end);
     else cl->in_off = p->start;
 }
 
@@ -204,7 +214,8 @@ static void execute(struct worker *w)
     }
 }
 
-/* After its commands ran: output is queued, input is kept or dropped, and whoever has more comes again. */
+/* After its commands ran: output is queued, input is kept or dropped, and whoever has more comes
+ * again. */
 static void finish(struct worker *w)
 {
     struct batch *b = w->batch;

@@ -2,14 +2,16 @@
  *
  * Clients: their buffers, their limits, their end.
  *
- * Input. A popped array is parsed where it lies; only a command that is not complete when the turn ends is copied, into a buffer of
- * the client's own, and what comes later is appended there until that buffer is used up. So an idle client owns no buffer.
+ * Input. A popped array is parsed where it lies; only a command that is not complete when the turn
+ * ends is copied, into a buffer of the client's own, and what comes later is appended there until
+ * that buffer is used up. So an idle client owns no buffer.
  *
- * Output. Replies are built in chunks of registered memory and handed to the libOS once a turn; a chunk is freed as soon as it has been
- * pushed (the libOS holds it until the bytes have left).
+ * Output. Replies are built in chunks of registered memory and handed to the libOS once a turn; a
+ * chunk is freed as soon as it has been pushed (the libOS holds it until the bytes have left).
  *
- * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class; a client without such a limit that does
- * not read is first no longer read from (over STALL_BYTES unsent) and closed when nothing has moved for STALL_MS.
+ * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class; a
+ * client without such a limit that does not read is first no longer read from (over STALL_BYTES
+ * unsent) and closed when nothing has moved for STALL_MS.
  */
 #include "server/client.h"
 
@@ -28,9 +30,12 @@
 #define STALL_BYTES ((size_t)256 << 20)
 #define STALL_MS    60000
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-static void address_text(const struct sockaddr_storage *ss, const char *unix_path, char *out, size_t size)
+static void address_text(const struct sockaddr_storage *ss, const char *unix_path, char *out,
+                         size_t size)
 {
     char ip[INET6_ADDRSTRLEN];
     if (ss->ss_family == AF_INET) {
@@ -50,7 +55,8 @@ static bool is_loopback(const struct sockaddr_storage *ss)
 {
     if (ss->ss_family == AF_INET)
         return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
-    if (ss->ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
+    if (ss->ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
     return true;
 }
 
@@ -99,7 +105,8 @@ struct client *client_new(struct worker *w, int qd)
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
     read_addresses(cl);
-    if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->flags |= CLIENT_AUTHENTICATED;
+    if (!w->srv->config->requirepass || !*w->srv->config->requirepass)
+        cl->flags |= CLIENT_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     w->client_count++;
     worker_client_of_qd(w, qd, cl);
@@ -151,20 +158,25 @@ void client_close_after_reply(struct client *cl)
     client_output(cl);
 }
 
-/* --- input --------------------------------------------------------------------------------------------------------- */
+/* --- input
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Moves what is left of the input into in_own, with room for `more` bytes behind it. */
 static void own_input(struct client *cl, size_t more)
 {
     size_t left = cl->in_len - cl->in_off;
     size_t need = left + more, limit = (size_t)cl->w->srv->config->client_query_buffer_limit;
-    size_t want = cl->in_want < limit ? cl->in_want : limit; /* what it only announces gets no more room than it may use */
+    size_t want = cl->in_want < limit
+                      ? cl->in_want
+                      : limit; /* what it only announces gets no more room than it may use */
     if (need < want) need = want;
     if (cl->in_own && cl->in == cl->in_own && cl->in_off == 0 && need <= cl->in_cap) return;
     if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
         memmove(cl->in_own, cl->in + cl->in_off, left);
     } else {
-        size_t cap = demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
+        size_t cap =
+            demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
         char *p = mem_alloc(cap);
         if (left) memcpy(p, cl->in + cl->in_off, left);
         if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
@@ -208,7 +220,8 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     if (unlikely(held > (size_t)w->srv->config->client_query_buffer_limit)) {
         char line[1024];
         client_describe(cl, line, sizeof line);
-        server_log(w->srv, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: %s", line);
+        server_log(w->srv, LOG_WARNING_LEVEL,
+                   "Closing client that reached max query buffer length: %s", line);
         w->stats.query_limit_closed++;
         client_close_soon(cl);
         return;
@@ -219,9 +232,11 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
 void client_popped(struct client *cl, const demi_qresult_t *qr)
 {
     cl->pop = 0;
-    client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
+    client_output(
+        cl); /* settles what is left and asks for more, whether there is a whole command or not */
     if (qr->qr_opcode != DEMI_OPC_POP) {
-        server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s", strerror((int)qr->qr_ret));
+        server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s",
+                   strerror((int)qr->qr_ret));
         client_close_soon(cl);
         return;
     }
@@ -257,11 +272,14 @@ static void settle_input(struct client *cl)
     if (cl->in_sga.sga_buf || cl->in_off > cl->in_cap / 2) own_input(cl, 0);
 }
 
-/* --- output -------------------------------------------------------------------------------------------------------- */
+/* --- output
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 struct reply *client_reply(struct client *cl)
 {
-    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA)))) return &cl->out;
+    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA))))
+        return &cl->out;
     cl->w->nowhere.proto = cl->out.proto;
     return &cl->w->nowhere;
 }
@@ -276,24 +294,31 @@ void client_output(struct client *cl)
 
 enum client_class client_class_of(const struct client *cl)
 {
-    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
+    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR))
+        return CLASS_REPLICA; /* as Redis counts monitors */
     return (cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
-size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
+size_t client_output_bytes(const struct client *cl)
+{
+    return reply_bytes(&cl->out) + cl->unsent;
+}
 
 static void close_over_limit(struct client *cl)
 {
     struct worker *w = cl->w;
     char line[1024];
     client_describe(cl, line, sizeof line);
-    server_log(w->srv, LOG_WARNING_LEVEL, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", line);
+    server_log(w->srv, LOG_WARNING_LEVEL,
+               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.",
+               line);
     w->stats.output_limit_closed++;
     reply_reset(&cl->out);
     client_close_soon(cl);
 }
 
-/* Of the snapshot in front of a replica's effects: it is as large as the data, whatever the limits say. */
+/* Of the snapshot in front of a replica's effects: it is as large as the data, whatever the limits
+ * say. */
 static size_t unsent_snapshot(const struct client *cl)
 {
     uint64_t sent = cl->net_out - cl->unsent;
@@ -308,7 +333,8 @@ static void check_output(struct client *cl)
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
     size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
-    const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
+    const struct output_limit *lim =
+        &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
         close_over_limit(cl);
         return;
@@ -359,7 +385,9 @@ void client_flush(struct client *cl)
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
-    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)))) check_output(cl);
+    if (unlikely(cl->unsent || bytes > 65536 ||
+                 (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA))))
+        check_output(cl);
     if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
         w->stats.net_out += bytes;
         w->stats.writes++;
@@ -371,14 +399,17 @@ void client_flush(struct client *cl)
     ask_for_input(cl);
 }
 
-/* --- upkeep ---------------------------------------------------------------------------------------------------------- */
+/* --- upkeep
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 void client_cron(struct client *cl)
 {
     struct worker *w = cl->w;
     const struct config *cfg = w->srv->config;
     check_output(cl);
-    if (cfg->timeout && !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
+    if (cfg->timeout &&
+        !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
         client_close_soon(cl);
@@ -393,7 +424,8 @@ size_t client_memory(const struct client *cl)
 struct client *client_find(struct server *srv, uint64_t id)
 {
     for (int i = 0; i < srv->worker_count; i++) {
-        list_for_each(it, &srv->workers[i].clients) {
+        list_for_each(it, &srv->workers[i].clients)
+        {
             struct client *cl = list_entry(it, struct client, all);
             if (cl->id == id) return cl;
         }
@@ -407,9 +439,10 @@ static void flag_letters(const struct client *cl, char *out)
         uint32_t flag;
         char letter;
     } letters[] = {
-        {CLIENT_REPLICA, 'S'},   {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},   {CLIENT_MULTI, 'x'},       {CLIENT_BLOCKED, 'b'},
-        {CLIENT_DIRTY_CAS, 'd'}, {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'}, {CLIENT_UNIX, 'U'},
-        {CLIENT_NO_EVICT, 'e'},  {CLIENT_NO_TOUCH, 'T'},
+        {CLIENT_REPLICA, 'S'},     {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},
+        {CLIENT_MULTI, 'x'},       {CLIENT_BLOCKED, 'b'},   {CLIENT_DIRTY_CAS, 'd'},
+        {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'}, {CLIENT_UNIX, 'U'},
+        {CLIENT_NO_EVICT, 'e'},    {CLIENT_NO_TOUCH, 'T'},
     };
     char *p = out;
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
@@ -427,13 +460,17 @@ void client_describe(const struct client *cl, char *out, size_t size)
     size_t built = reply_bytes(&cl->out);
     const struct command *cmd = cl->last_cmd;
     snprintf(out, size,
-             "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu psub=%zu ssub=0 multi=%lld qbuf=%zu "
-             "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
+             "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
+             "psub=%zu ssub=0 multi=%lld qbuf=%zu "
+             "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
+             "tot-mem=%zu events=%s cmd=%s "
              "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
-             (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
-             (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags,
-             cl->db->id, pubsub_client_channels(cl), pubsub_client_patterns(cl),
-             (cl->flags & CLIENT_MULTI) ? (long long)multi_count(cl) : -1LL, qbuf, qfree, cl->args_bytes, multi_memory(cl), built,
-             built, built, cl->unsent ? 1 : 0, cl->unsent, client_memory(cl), cl->unsent ? "rw" : "r",
-             cmd ? cmd->full_name : "NULL", cl->out.proto, cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
+             (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd),
+             cl->name ? cl->name : "", (long long)((cl->w->now_ms - cl->created_ms) / 1000),
+             (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags, cl->db->id,
+             pubsub_client_channels(cl), pubsub_client_patterns(cl),
+             (cl->flags & CLIENT_MULTI) ? (long long)multi_count(cl) : -1LL, qbuf, qfree,
+             cl->args_bytes, multi_memory(cl), built, built, built, cl->unsent ? 1 : 0, cl->unsent,
+             client_memory(cl), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL",
+             cl->out.proto, cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is done `hz` times a second, each part bounded: expired keys, growing tables, clients that idle or stall, the samples behind
- * INFO's instantaneous figures, signals.
+ * What is done `hz` times a second, each part bounded: expired keys, growing tables, clients that
+ * idle or stall, the samples behind INFO's instantaneous figures, signals.
  */
 #include "server/log.h"
 #include "server/replicas.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 
-/* A tenth of a second's share that expiry and rehashing may take together at the default hz of 10: a quarter, as Redis allows. */
-#define BACKGROUND_SHARE 4
+/* A tenth of a second's share that expiry and rehashing may take together at the default hz of 10:
+ * a quarter, as Redis allows. */
+#define BACKGROUND_SHARE    4
 #define CLIENTS_PER_RUN_MIN 16
 
 static void keyspace_cron(struct worker *w)

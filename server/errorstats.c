@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * INFO errorstats: how often each error code was replied. Codes are the first word of the error, at most 64 characters; since
- * nothing but our own code makes them, their number is small, and still bounded.
+ * INFO errorstats: how often each error code was replied. Codes are the first word of the error, at
+ * most 64 characters; since nothing but our own code makes them, their number is small, and still
+ * bounded.
  */
 #include <string.h>
 
@@ -35,10 +36,12 @@ void errorstats_count(struct server *srv, struct bytes text)
     es->of[es->count++].times = 1;
 }
 
-void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count), void *arg)
+void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count),
+                     void *arg)
 {
     if (!srv->errorstats) return;
-    for (size_t i = 0; i < srv->errorstats->count; i++) fn(arg, srv->errorstats->of[i].code, srv->errorstats->of[i].times);
+    for (size_t i = 0; i < srv->errorstats->count; i++)
+        fn(arg, srv->errorstats->of[i].code, srv->errorstats->of[i].times);
 }
 
 void errorstats_reset(struct server *srv)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two kinds of knowledge about delays. The latency monitor keeps, for each named event ("command", "expire-cycle" …) that took at least
- * latency-monitor-threshold milliseconds, the worst of each of the last 160 seconds that had one. And each command has a log-linear
- * histogram of all its calls.
+ * Two kinds of knowledge about delays. The latency monitor keeps, for each named event ("command",
+ * "expire-cycle" …) that took at least latency-monitor-threshold milliseconds, the worst of each of
+ * the last 160 seconds that had one. And each command has a log-linear histogram of all its calls.
  *
- * The histogram: 16 buckets to each power of two of clock ticks (server/ticks.h), so a bucket is right within 6.25 %; 40 powers reach
- * a quarter of an hour. Ticks become microseconds when somebody asks.
+ * The histogram: 16 buckets to each power of two of clock ticks (server/ticks.h), so a bucket is
+ * right within 6.25 %; 40 powers reach a quarter of an hour. Ticks become microseconds when
+ * somebody asks.
  */
 #include "server/latency.h"
 
@@ -31,13 +32,20 @@ void latency_fini(struct server *srv)
     srv->latency = NULL;
 }
 
-size_t latency_event_count(const struct server *srv) { return srv->latency->count; }
-const struct latency_event *latency_event_at(const struct server *srv, size_t i) { return &srv->latency->events[i]; }
+size_t latency_event_count(const struct server *srv)
+{
+    return srv->latency->count;
+}
+const struct latency_event *latency_event_at(const struct server *srv, size_t i)
+{
+    return &srv->latency->events[i];
+}
 
 const struct latency_event *latency_event_find(const struct server *srv, struct bytes name)
 {
     for (size_t i = 0; i < srv->latency->count; i++)
-        if (bytes_equal(name, bytes_of_str(srv->latency->events[i].name))) return &srv->latency->events[i];
+        if (bytes_equal(name, bytes_of_str(srv->latency->events[i].name)))
+            return &srv->latency->events[i];
     return NULL;
 }
 
@@ -59,7 +67,8 @@ size_t latency_reset_all(struct server *srv)
 
 void latency_sample(struct server *srv, const char *name, int64_t ms)
 {
-    if (!srv->config->latency_monitor_threshold || ms < srv->config->latency_monitor_threshold) return;
+    if (!srv->config->latency_monitor_threshold || ms < srv->config->latency_monitor_threshold)
+        return;
     struct latency *l = srv->latency;
     struct latency_event *e = (struct latency_event *)latency_event_find(srv, bytes_of_str(name));
     if (!e) {
@@ -85,7 +94,9 @@ struct latency_sample latency_event_sample(const struct latency_event *e, size_t
     return e->samples[(e->next + LATENCY_SAMPLES - e->count + i) % LATENCY_SAMPLES];
 }
 
-/* --- histograms --------------------------------------------------------------------------------------------------- */
+/* --- histograms
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 uint64_t histogram_bucket_top(unsigned i)
 {
@@ -94,7 +105,10 @@ uint64_t histogram_bucket_top(unsigned i)
     return ((uint64_t)(16 + i % 16 + 1) << (power - 4)) - 1;
 }
 
-uint32_t *histogram_new(void) { return mem_calloc(HISTOGRAM_BUCKETS * sizeof(uint32_t)); }
+uint32_t *histogram_new(void)
+{
+    return mem_calloc(HISTOGRAM_BUCKETS * sizeof(uint32_t));
+}
 
 uint64_t histogram_percentile(const uint32_t *h, double percent)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Freeing what is large away from the loop: one thread, one bounded ring. A value small enough that freeing it here costs less than handing
- * it over is freed at once; so it is when the ring is full, which bounds memory in limbo.
+ * Freeing what is large away from the loop: one thread, one bounded ring. A value small enough that
+ * freeing it here costs less than handing it over is freed at once; so it is when the ring is full,
+ * which bounds memory in limbo.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -46,7 +47,8 @@ static void *run(void *arg)
 {
     struct lazyfree *lf = arg;
     for (;;) {
-        while (sem_wait(&lf->ready) != 0) {}
+        while (sem_wait(&lf->ready) != 0) {
+        }
         size_t head = atomic_load_explicit(&lf->head, memory_order_relaxed);
         if (head == atomic_load_explicit(&lf->tail, memory_order_acquire)) {
             if (atomic_load(&lf->stop)) return NULL;
@@ -131,8 +133,14 @@ void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size
     hand_over(lf, (struct job){.slices = slices, .slice_count = count, .objects = keys});
 }
 
-size_t lazyfree_pending(const struct server *srv) { return srv->lazyfree ? atomic_load(&srv->lazyfree->pending) : 0; }
-uint64_t lazyfree_freed(const struct server *srv) { return srv->lazyfree ? atomic_load(&srv->lazyfree->freed) : 0; }
+size_t lazyfree_pending(const struct server *srv)
+{
+    return srv->lazyfree ? atomic_load(&srv->lazyfree->pending) : 0;
+}
+uint64_t lazyfree_freed(const struct server *srv)
+{
+    return srv->lazyfree ? atomic_load(&srv->lazyfree->freed) : 0;
+}
 void lazyfree_reset(struct server *srv)
 {
     if (srv->lazyfree) atomic_store(&srv->lazyfree->freed, 0);

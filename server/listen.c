@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Listening sockets and new connections. Every address of `bind` (those with a leading '-' may be missing), IPv4 and IPv6, and the Unix
- * socket, which is made with the right permissions from the first moment (umask around bind: nobody gets in between).
+ * Listening sockets and new connections. Every address of `bind` (those with a leading '-' may be
+ * missing), IPv4 and IPv6, and the Unix socket, which is made with the right permissions from the
+ * first moment (umask around bind: nobody gets in between).
  *
- * A connection over maxclients, or from another host while protected mode holds, is told so and closed.
+ * A connection over maxclients, or from another host while protected mode holds, is told so and
+ * closed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +23,8 @@
 
 #define ACCEPTS_OUTSTANDING 16
 
-static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text, bool is_unix)
+static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size,
+                    const char *text, bool is_unix)
 {
     if (srv->listener_count == (int)(sizeof srv->listeners / sizeof *srv->listeners)) return -E2BIG;
     int qd;
@@ -43,7 +46,11 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
     return 0;
 }
 
-static bool may_be_missing(int err) { return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT; }
+static bool may_be_missing(int err)
+{
+    return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP ||
+           err == -EPROTONOSUPPORT;
+}
 
 static int open_address(struct server *srv, const char *host, int port, char *err, size_t size)
 {
@@ -66,7 +73,8 @@ static int open_address(struct server *srv, const char *host, int port, char *er
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
         int rc = getaddrinfo(host, NULL, &hints, &list);
         if (rc) {
-            snprintf(err, size, "Could not create server TCP listening socket %s:%d: %s", host, port, gai_strerror(rc));
+            snprintf(err, size, "Could not create server TCP listening socket %s:%d: %s", host,
+                     port, gai_strerror(rc));
             return optional ? 0 : -EINVAL;
         }
         memcpy(&ss, list->ai_addr, list->ai_addrlen);
@@ -79,7 +87,8 @@ static int open_address(struct server *srv, const char *host, int port, char *er
     snprintf(text, sizeof text, "%s:%d", host, port);
     int rc = open_one(srv, (struct sockaddr *)&ss, n, text, false);
     if (rc == 0) return 0;
-    snprintf(err, size, "Could not create server TCP listening socket %s:%d: bind: %s", host, port, strerror(-rc));
+    snprintf(err, size, "Could not create server TCP listening socket %s:%d: bind: %s", host, port,
+             strerror(-rc));
     server_log(srv, LOG_WARNING_LEVEL, "Warning: %s", err);
     return optional && may_be_missing(rc) ? 0 : rc;
 }
@@ -168,7 +177,8 @@ static void turn_away(int qd, const char *text)
 static bool protected_mode_refuses(const struct server *srv, const struct client *cl)
 {
     const struct config *cfg = srv->config;
-    return cfg->protected_mode && (!cfg->requirepass || !*cfg->requirepass) && !(cl->flags & CLIENT_LOCAL);
+    return cfg->protected_mode && (!cfg->requirepass || !*cfg->requirepass) &&
+           !(cl->flags & CLIENT_LOCAL);
 }
 
 static void welcome(struct worker *w, int qd)
@@ -196,10 +206,14 @@ static void welcome(struct worker *w, int qd)
     if (!protected_mode_refuses(srv, cl)) return;
     w->stats.rejected_conn++;
     reply_error(&cl->out,
-                "-DENIED demikv is running in protected mode because protected mode is enabled and no password is set for the default "
-                "user. In this mode connections are only accepted from the loopback interface. To connect from other hosts: 1) set "
-                "protected mode off from this host with 'CONFIG SET protected-mode no' (and CONFIG REWRITE to keep it), only where "
-                "no outsider can reach the server; 2) or set 'protected-mode no' in the configuration file and restart; 3) or start the "
+                "-DENIED demikv is running in protected mode because protected mode is enabled and "
+                "no password is set for the default "
+                "user. In this mode connections are only accepted from the loopback interface. To "
+                "connect from other hosts: 1) set "
+                "protected mode off from this host with 'CONFIG SET protected-mode no' (and CONFIG "
+                "REWRITE to keep it), only where "
+                "no outsider can reach the server; 2) or set 'protected-mode no' in the "
+                "configuration file and restart; 3) or start the "
                 "server with '--protected-mode no'; 4) or set a bind address or a password.");
     client_close_after_reply(cl);
 }
@@ -213,7 +227,9 @@ void listen_accepted(struct worker *w, const demi_qresult_t *qr)
         demi_qtoken_t qt;
         demi_accept(&qt, qr->qr_qd);
         if (qr->qr_opcode == DEMI_OPC_ACCEPT) welcome(w, qr->qr_value.ares.qd);
-        else server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
+        else
+            server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s",
+                       strerror((int)qr->qr_ret));
         return;
     }
 }

@@ -2,11 +2,12 @@
  *
  * Publish and subscribe, and keyspace notifications, which are published messages too.
  *
- *   channels: name -> subscribers        client->subs: names it subscribed to, patterns it subscribed to
- *   patterns: text -> subscribers        (every message is matched against each distinct pattern once)
+ *   channels: name -> subscribers      client->subs: names and patterns it subscribed to
+ *   patterns: text -> subscribers      (a message is matched against each distinct pattern once)
  *
- * Subscribers of a channel are a list in the order in which they came. A message is written into each receiver's own output; the
- * output-buffer limit of the pubsub class bounds what a slow one can hold.
+ * Subscribers of a channel are a list in the order in which they came. A message is written into
+ * each receiver's own output; the output-buffer limit of the pubsub class bounds what a slow one
+ * can hold.
  */
 #include "server/pubsub.h"
 
@@ -28,8 +29,8 @@ struct channel {
 };
 
 struct subscription {
-    struct list by_channel;  /* in channel.subscribers */
-    struct list by_client;   /* in subscriptions.list[kind] */
+    struct list by_channel; /* in channel.subscribers */
+    struct list by_client;  /* in subscriptions.list[kind] */
     struct client *cl;
     struct channel *ch;
 };
@@ -56,11 +57,15 @@ static const struct table_ops channel_ops = {.key = channel_name};
 int pubsub_init(struct server *srv)
 {
     srv->pubsub = mem_calloc(sizeof *srv->pubsub);
-    for (int k = 0; k < KINDS; k++) table_init(&srv->pubsub->names[k], &channel_ops, srv->dbs[0].hash_seed + (uint64_t)k);
+    for (int k = 0; k < KINDS; k++)
+        table_init(&srv->pubsub->names[k], &channel_ops, srv->dbs[0].hash_seed + (uint64_t)k);
     return 0;
 }
 
-static void free_channel(void *arg, void *entry) { mem_free(entry); }
+static void free_channel(void *arg, void *entry)
+{
+    mem_free(entry);
+}
 
 void pubsub_fini(struct server *srv)
 {
@@ -76,10 +81,22 @@ static struct channel *find_channel(struct server *srv, int kind, struct bytes n
     return table_find(t, table_hash(t, name), name);
 }
 
-size_t pubsub_channel_count(const struct server *srv) { return table_count(&srv->pubsub->names[CHANNELS]); }
-size_t pubsub_pattern_count(const struct server *srv) { return table_count(&srv->pubsub->names[PATTERNS]); }
-size_t pubsub_client_channels(const struct client *cl) { return cl->subs ? cl->subs->count[CHANNELS] : 0; }
-size_t pubsub_client_patterns(const struct client *cl) { return cl->subs ? cl->subs->count[PATTERNS] : 0; }
+size_t pubsub_channel_count(const struct server *srv)
+{
+    return table_count(&srv->pubsub->names[CHANNELS]);
+}
+size_t pubsub_pattern_count(const struct server *srv)
+{
+    return table_count(&srv->pubsub->names[PATTERNS]);
+}
+size_t pubsub_client_channels(const struct client *cl)
+{
+    return cl->subs ? cl->subs->count[CHANNELS] : 0;
+}
+size_t pubsub_client_patterns(const struct client *cl)
+{
+    return cl->subs ? cl->subs->count[PATTERNS] : 0;
+}
 
 size_t pubsub_subscribers(struct server *srv, struct bytes name)
 {
@@ -95,11 +112,14 @@ void pubsub_channels(struct server *srv, void (*fn)(void *arg, struct bytes name
     table_iter_fini(&it);
 }
 
-/* --- subscribing ------------------------------------------------------------------------------------------------------ */
+/* --- subscribing
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static struct subscription *find_subscription(struct client *cl, const struct channel *ch)
 {
-    list_for_each(it, &ch->subscribers) {
+    list_for_each(it, &ch->subscribers)
+    {
         struct subscription *s = list_entry(it, struct subscription, by_channel);
         if (s->cl == cl) return s;
     }
@@ -152,13 +172,17 @@ void pubsub_forget(struct client *cl)
 {
     if (!cl->subs) return;
     for (int k = 0; k < KINDS; k++)
-        list_for_each_safe(it, &cl->subs->list[k]) drop_subscription(list_entry(it, struct subscription, by_client));
+        list_for_each_safe(it, &cl->subs->list[k])
+            drop_subscription(list_entry(it, struct subscription, by_client));
     mem_free(cl->subs);
     cl->subs = NULL;
     cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
 }
 
-static size_t subscription_count(const struct client *cl) { return pubsub_client_channels(cl) + pubsub_client_patterns(cl); }
+static size_t subscription_count(const struct client *cl)
+{
+    return pubsub_client_channels(cl) + pubsub_client_patterns(cl);
+}
 
 /* These replies are pushes: CLIENT REPLY OFF does not swallow them. */
 static void confirm(struct client *cl, const char *what, const struct bytes *name)
@@ -192,7 +216,8 @@ static void unsubscribe_all(struct call *c, int kind, const char *what)
     if (c->argc == 1) {
         bool any = cl->subs && cl->subs->count[kind];
         while (cl->subs && cl->subs->count[kind]) {
-            struct subscription *s = list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
+            struct subscription *s =
+                list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
             size_t n = s->ch->n;
             char *copy = mem_alloc(n + 1);
             memcpy(copy, s->ch->name, n);
@@ -212,16 +237,31 @@ static void unsubscribe_all(struct call *c, int kind, const char *what)
     if (subscription_count(cl) == 0) cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
 }
 
-void cmd_subscribe(struct call *c) { subscribe_all(c, CHANNELS, "subscribe"); }
-void cmd_psubscribe(struct call *c) { subscribe_all(c, PATTERNS, "psubscribe"); }
-void cmd_unsubscribe(struct call *c) { unsubscribe_all(c, CHANNELS, "unsubscribe"); }
-void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscribe"); }
+void cmd_subscribe(struct call *c)
+{
+    subscribe_all(c, CHANNELS, "subscribe");
+}
+void cmd_psubscribe(struct call *c)
+{
+    subscribe_all(c, PATTERNS, "psubscribe");
+}
+void cmd_unsubscribe(struct call *c)
+{
+    unsubscribe_all(c, CHANNELS, "unsubscribe");
+}
+void cmd_punsubscribe(struct call *c)
+{
+    unsubscribe_all(c, PATTERNS, "punsubscribe");
+}
 
-/* --- publishing ------------------------------------------------------------------------------------------------------- */
+/* --- publishing
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void deliver(struct channel *ch, struct bytes channel, struct bytes message)
 {
-    list_for_each(it, &ch->subscribers) {
+    list_for_each(it, &ch->subscribers)
+    {
         struct client *cl = list_entry(it, struct subscription, by_channel)->cl;
         if (cl->flags & CLIENT_CLOSE_NOW) continue;
         struct reply *out = &cl->out;
@@ -256,7 +296,8 @@ size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes messa
 }
 
 /* "__keyspace@0__:key" with the event as message, and "__keyevent@0__:event" with the key. */
-static void publish_event(struct call *c, const char *prefix, int dbid, struct bytes subject, struct bytes message)
+static void publish_event(struct call *c, const char *prefix, int dbid, struct bytes subject,
+                          struct bytes message)
 {
     char stack[256];
     size_t head = strlen(prefix), size = head + 24 + subject.n;

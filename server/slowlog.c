@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The slow log: the last commands that took longer than slowlog-log-slower-than, newest first, in a ring of slowlog-max-len
- * places. An entry keeps at most 32 arguments of 128 bytes each, so its size is bounded whatever the command was.
+ * The slow log: the last commands that took longer than slowlog-log-slower-than, newest first, in a
+ * ring of slowlog-max-len places. An entry keeps at most 32 arguments of 128 bytes each, so its
+ * size is bounded whatever the command was.
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +48,8 @@ static void free_entry(struct slowlog *log, struct slow_entry *e)
 
 static void trim(struct slowlog *log, int64_t keep)
 {
-    while (log->count && (int64_t)log->count > keep) free_entry(log, list_entry(list_last(&log->entries), struct slow_entry, link));
+    while (log->count && (int64_t)log->count > keep)
+        free_entry(log, list_entry(list_last(&log->entries), struct slow_entry, link));
 }
 
 void slowlog_fini(struct server *srv)
@@ -76,8 +78,8 @@ static struct bytes copy_arg(struct bytes arg, int more_args)
     return bytes_of(p, n + (size_t)t);
 }
 
-void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
-                  int64_t duration_us)
+void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd,
+                  const struct bytes *argv, int argc, int64_t duration_us)
 {
     struct slowlog *log = srv->slowlog;
     if (srv->config->slowlog_max_len > 0) {
@@ -94,7 +96,8 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct comm
         }
         e->argc = argc < ENTRY_ARGS ? argc : ENTRY_ARGS;
         for (int i = 0; i < e->argc; i++)
-            e->argv[i] = copy_arg(shown[i], argc > ENTRY_ARGS && i == ENTRY_ARGS - 1 ? argc - ENTRY_ARGS + 1 : 0);
+            e->argv[i] = copy_arg(
+                shown[i], argc > ENTRY_ARGS && i == ENTRY_ARGS - 1 ? argc - ENTRY_ARGS + 1 : 0);
         if (shown != argv) mem_free((void *)shown);
         list_push_front(&log->entries, &e->link);
         log->count++;
@@ -102,7 +105,9 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct comm
     trim(log, srv->config->slowlog_max_len);
 }
 
-/* --- commands ----------------------------------------------------------------------------------------------------- */
+/* --- commands
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void reply_entry(struct reply *out, const struct slow_entry *e)
 {
@@ -121,18 +126,24 @@ void cmd_slowlog_get(struct call *c)
     struct slowlog *log = c->srv->slowlog;
     int64_t want = 10;
     if (c->argc == 3) {
-        if (!call_int_range(c, c->argv[2], -1, INT64_MAX, &want, "ERR count should be greater than or equal to -1")) return;
+        if (!call_int_range(c, c->argv[2], -1, INT64_MAX, &want,
+                            "ERR count should be greater than or equal to -1"))
+            return;
         if (want == -1) want = (int64_t)log->count;
     }
     if (want > (int64_t)log->count) want = (int64_t)log->count;
     reply_array(c->out, (size_t)want);
-    list_for_each(it, &log->entries) {
+    list_for_each(it, &log->entries)
+    {
         if (want-- <= 0) break;
         reply_entry(c->out, list_entry(it, struct slow_entry, link));
     }
 }
 
-void cmd_slowlog_len(struct call *c) { call_integer(c, (int64_t)c->srv->slowlog->count); }
+void cmd_slowlog_len(struct call *c)
+{
+    call_integer(c, (int64_t)c->srv->slowlog->count);
+}
 
 void cmd_slowlog_reset(struct call *c)
 {

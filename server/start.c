@@ -36,9 +36,13 @@ static int start_libos(struct server *srv)
 {
     const struct config *cfg = srv->config;
     const char *libos = cfg->libos && *cfg->libos ? cfg->libos : NULL;
-    int err = demi_init_with(libos, cfg->libos_config && *cfg->libos_config ? cfg->libos_config : NULL);
+    int err =
+        demi_init_with(libos, cfg->libos_config && *cfg->libos_config ? cfg->libos_config : NULL);
     if (err) {
-        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix",
+        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s",
+                   libos             ? libos
+                   : getenv("LIBOS") ? getenv("LIBOS")
+                                     : "posix",
                    strerror(err));
         return -err;
     }
@@ -85,7 +89,9 @@ int server_start(struct server *srv, const struct server_options *o)
     srv->startup_memory = srv->peak_memory = demi_mem_used();
     char why[512] = "";
     err = listen_open(srv, why, sizeof why);
-    if (err) server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (tcp), aborting. %s", (long long)srv->config->port, why);
+    if (err)
+        server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (tcp), aborting. %s",
+                   (long long)srv->config->port, why);
     if (!err && srv->listener_count == 0) {
         server_log(srv, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
         return -EADDRNOTAVAIL;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker's loop: one core, one runtime. A turn takes a batch of completions, hands each to its owner, runs the commands that came
- * in, pushes the replies, and frees who is gone:
+ * A worker's loop: one core, one runtime. A turn takes a batch of completions, hands each to its
+ * owner, runs the commands that came in, pushes the replies, and frees who is gone:
  *
- *   demi_wait_batch -> accept | client_popped | wake -> batch_run -> blocked_serve -> client_flush -> client_free
+ *   demi_wait_batch -> accept | client_popped | wake
+ *      -> batch_run -> blocked_serve -> client_flush -> client_free
  *
  * The wait ends with the next completion, the next deadline of a blocked client, or the next cron.
  */
@@ -17,8 +18,8 @@
 #include "server/replicas.h"
 #include "server/server.h"
 
-#define BASE_QD       500
-#define TURN_RESULTS  256
+#define BASE_QD      500
+#define TURN_RESULTS 256
 
 void worker_update_time(struct worker *w)
 {
@@ -140,17 +141,21 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
         if (until < ns) ns = until;
     }
     if (w->srv->pause_until_ms) {
-        uint64_t until = w->srv->pause_until_ms > w->now_ms ? (uint64_t)(w->srv->pause_until_ms - w->now_ms) * 1000000 : 0;
+        uint64_t until = w->srv->pause_until_ms > w->now_ms
+                             ? (uint64_t)(w->srv->pause_until_ms - w->now_ms) * 1000000
+                             : 0;
         if (until < ns) ns = until;
     }
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+                             .tv_nsec = (long)(ns % 1000000000)};
 }
 
 static void end_pause(struct worker *w)
 {
     if (w->now_ms < w->srv->pause_until_ms) return;
     w->srv->pause_until_ms = 0;
-    list_for_each(it, &w->clients) {
+    list_for_each(it, &w->clients)
+    {
         struct client *cl = list_entry(it, struct client, all);
         if (!(cl->flags & CLIENT_PAUSED)) continue;
         cl->flags &= ~(uint32_t)CLIENT_PAUSED;

@@ -25,7 +25,10 @@ void cmd_ping(struct call *c)
     else call_bulk(c, c->argv[1]);
 }
 
-void cmd_echo(struct call *c) { call_bulk(c, c->argv[1]); }
+void cmd_echo(struct call *c)
+{
+    call_bulk(c, c->argv[1]);
+}
 
 void cmd_quit(struct call *c)
 {
@@ -55,7 +58,8 @@ static bool same_secret(struct bytes given, const char *secret)
 {
     size_t n = strlen(secret);
     unsigned char diff = given.n != n;
-    for (size_t i = 0; i < given.n; i++) diff |= (unsigned char)(given.p[i] ^ secret[n ? i % n : 0]);
+    for (size_t i = 0; i < given.n; i++)
+        diff |= (unsigned char)(given.p[i] ^ secret[n ? i % n : 0]);
     return diff == 0;
 }
 
@@ -82,7 +86,8 @@ void cmd_auth(struct call *c)
     }
     if (c->argc == 2) {
         if (!c->cfg->requirepass || !*c->cfg->requirepass) {
-            call_error(c, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+            call_error(c, "ERR AUTH <password> called without any password configured for the "
+                          "default user. Are you sure your "
                           "configuration is correct?");
             return;
         }
@@ -126,15 +131,18 @@ static bool parse_hello(struct call *c, struct hello *h)
             h->name = c->argv[next + 1];
             next += 2;
         } else {
-            call_errorf(c, "ERR Syntax error in HELLO option '%.*s'", (int)(c->argv[next].n < 128 ? c->argv[next].n : 128),
-                        c->argv[next].p);
+            call_errorf(c, "ERR Syntax error in HELLO option '%.*s'",
+                        (int)(c->argv[next].n < 128 ? c->argv[next].n : 128), c->argv[next].p);
             return false;
         }
     }
     return true;
 }
 
-static void field(struct reply *out, const char *name) { reply_bulk_str(out, name); }
+static void field(struct reply *out, const char *name)
+{
+    reply_bulk_str(out, name);
+}
 
 void cmd_hello(struct call *c)
 {
@@ -143,8 +151,10 @@ void cmd_hello(struct call *c)
     if (!parse_hello(c, &h)) return;
     if (h.auth && !authenticate(c, h.user, h.password)) return;
     if (!(cl->flags & CLIENT_AUTHENTICATED)) {
-        call_error(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
-                      "option can be used to authenticate the client and select the RESP protocol version at the same time");
+        call_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
+                      "otherwise the HELLO AUTH <user> <pass> "
+                      "option can be used to authenticate the client and select the RESP protocol "
+                      "version at the same time");
         return;
     }
     if (h.named && !client_set_name(c, h.name)) return;
@@ -169,8 +179,8 @@ void cmd_reset(struct call *c)
     multi_free(cl);
     pubsub_forget(cl);
     if (cl->flags & CLIENT_MONITOR) c->w->monitor_count--;
-    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS | CLIENT_MONITOR | CLIENT_ANY_REPLY | CLIENT_PUBSUB |
-                             CLIENT_NO_EVICT | CLIENT_NO_TOUCH);
+    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS | CLIENT_MONITOR |
+                             CLIENT_ANY_REPLY | CLIENT_PUBSUB | CLIENT_NO_EVICT | CLIENT_NO_TOUCH);
     cl->db = &c->srv->dbs[0];
     cl->out.proto = 2;
     client_clear_name(cl);

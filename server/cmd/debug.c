@@ -89,13 +89,18 @@ static void debug_object(struct call *c)
             bytes += n->size;
             packed += n->compressed;
         }
-        snprintf(extra, sizeof extra, " ql_nodes:%u ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d ql_uncompressed_size:%zu",
-                 q->nodes, q->nodes ? (double)q->count / q->nodes : 0.0, q->fill, packed != 0, bytes);
+        snprintf(extra, sizeof extra,
+                 " ql_nodes:%u ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d "
+                 "ql_uncompressed_size:%zu",
+                 q->nodes, q->nodes ? (double)q->count / q->nodes : 0.0, q->fill, packed != 0,
+                 bytes);
     }
     uint32_t now = (uint32_t)(c->now_ms / 1000) & 0xffffff;
     char text[512];
-    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s", (void *)e,
-             entry_encoding_name(e), e->type == OBJ_STRING ? entry_string_length(e) + 1 : entry_memory(e, 0), e->lru,
+    snprintf(text, sizeof text,
+             "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s",
+             (void *)e, entry_encoding_name(e),
+             e->type == OBJ_STRING ? entry_string_length(e) + 1 : entry_memory(e, 0), e->lru,
              (now - e->lru) & 0xffffff, extra);
     reply_status(c->out, text);
 }
@@ -132,7 +137,8 @@ static void debug_protocol(struct call *c)
     if (bytes_is_word(name, "string")) reply_bulk(out, BYTES("Hello World"));
     else if (bytes_is_word(name, "integer")) reply_int(out, 12345);
     else if (bytes_is_word(name, "double")) reply_double(out, 3.141);
-    else if (bytes_is_word(name, "bignum")) reply_big_number(out, BYTES("1234567999999999999999999999999999999"));
+    else if (bytes_is_word(name, "bignum"))
+        reply_big_number(out, BYTES("1234567999999999999999999999999999999"));
     else if (bytes_is_word(name, "null")) reply_null(out);
     else if (bytes_is_word(name, "array")) {
         reply_array(out, 3);
@@ -163,10 +169,12 @@ static void debug_protocol(struct call *c)
         reply_bulk(out, BYTES("Some real reply following the push reply"));
     } else if (bytes_is_word(name, "true")) reply_bool(out, true);
     else if (bytes_is_word(name, "false")) reply_bool(out, false);
-    else if (bytes_is_word(name, "verbatim")) reply_verbatim(out, BYTES("This is a verbatim\nstring"), "txt");
+    else if (bytes_is_word(name, "verbatim"))
+        reply_verbatim(out, BYTES("This is a verbatim\nstring"), "txt");
     else
-        call_error(c, "ERR Wrong protocol type name. Please use one of the following: "
-                      "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
+        call_error(
+            c, "ERR Wrong protocol type name. Please use one of the following: "
+               "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
 }
 
 /* A hash table's shape, in the lines that Redis's tools look for. */
@@ -174,12 +182,18 @@ static size_t write_table(char *out, size_t size, const struct table *t)
 {
     struct table_stats st;
     table_stats(t, &st);
-    if (!st.count) return (size_t)snprintf(out, size, "Hash table 0 stats (main hash table):\nNo stats available for empty dictionaries\n");
+    if (!st.count)
+        return (size_t)snprintf(
+            out, size,
+            "Hash table 0 stats (main hash table):\nNo stats available for empty dictionaries\n");
     return (size_t)snprintf(out, size,
-                            "Hash table 0 stats (main hash table):\n table size: %zu\n number of elements: %zu\n different slots: %zu\n"
-                            " max chain length: %zu\n avg chain length (counted): %.02f\n avg chain length (computed): %.02f\n"
+                            "Hash table 0 stats (main hash table):\n table size: %zu\n number of "
+                            "elements: %zu\n different slots: %zu\n"
+                            " max chain length: %zu\n avg chain length (counted): %.02f\n avg "
+                            "chain length (computed): %.02f\n"
                             " Chain length distribution:\n",
-                            table_nominal_size(t), st.count, st.bucket_count, st.longest, (double)st.count / (double)st.bucket_count,
+                            table_nominal_size(t), st.count, st.bucket_count, st.longest,
+                            (double)st.count / (double)st.bucket_count,
                             (double)st.count / (double)st.bucket_count);
 }
 
@@ -194,8 +208,10 @@ static void debug_htstats(struct call *c)
     }
     char text[8192];
     size_t n = (size_t)snprintf(text, sizeof text, "[Dictionary HT]\n");
-    for (unsigned i = 0; i < db->slice_count && n < sizeof text - 512; i++) n += write_table(text + n, sizeof text - n, &db->slices[i].table);
-    n += (size_t)snprintf(text + n, sizeof text - n, "[Expires HT]\n%zu keys have an expiry in their entry\n", db_expires(db));
+    for (unsigned i = 0; i < db->slice_count && n < sizeof text - 512; i++)
+        n += write_table(text + n, sizeof text - n, &db->slices[i].table);
+    n += (size_t)snprintf(text + n, sizeof text - n,
+                          "[Expires HT]\n%zu keys have an expiry in their entry\n", db_expires(db));
     reply_verbatim(c->out, bytes_of(text, n), "txt");
 }
 
@@ -207,7 +223,8 @@ static void debug_htstats_key(struct call *c)
     if (e->enc == ENC_HT) t = &((struct dict *)entry_ptr(e))->t;
     if (e->enc == ENC_SKIPLIST) t = &((struct ztree *)entry_ptr(e))->t;
     if (!t) {
-        call_error(c, "ERR The value stored at the specified key is not represented using an hash table");
+        call_error(
+            c, "ERR The value stored at the specified key is not represented using an hash table");
         return;
     }
     char text[1024];
@@ -243,20 +260,23 @@ static bool parse_size(struct bytes text, int64_t *out)
     static const struct {
         const char *unit;
         int64_t factor;
-    } units[] = {{"b", 1}, {"k", 1000}, {"kb", 1024}, {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"", 1}};
+    } units[] = {{"b", 1},        {"k", 1000},       {"kb", 1024},    {"m", 1000000},
+                 {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"", 1}};
     size_t digits = 0;
     while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9') digits++;
     int64_t n;
     if (!number_parse_i64(bytes_of(text.p, digits), &n)) return false;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (bytes_is_word(bytes_of(text.p + digits, text.n - digits), units[i].unit)) return !__builtin_mul_overflow(n, units[i].factor, out);
+        if (bytes_is_word(bytes_of(text.p + digits, text.n - digits), units[i].unit))
+            return !__builtin_mul_overflow(n, units[i].factor, out);
     return false;
 }
 
 static void debug_packed_threshold(struct call *c)
 {
     int64_t size;
-    if (!parse_size(c->argv[2], &size) || size < 0 || list_set_packed_threshold(&c->srv->list_options, (size_t)size) != 0) {
+    if (!parse_size(c->argv[2], &size) || size < 0 ||
+        list_set_packed_threshold(&c->srv->list_options, (size_t)size) != 0) {
         call_error(c, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
         return;
     }
@@ -293,11 +313,23 @@ static void debug_change_repl_id(struct call *c)
     call_ok(c);
 }
 
-static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_expire); }
-static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
-static void debug_skip_checksum(struct call *c) { on_off(c, &c->srv->skip_checksum_validation); }
+static void debug_set_active_expire(struct call *c)
+{
+    on_off(c, &c->srv->active_expire);
+}
+static void debug_pause_cron(struct call *c)
+{
+    on_off(c, &c->srv->pause_cron);
+}
+static void debug_skip_checksum(struct call *c)
+{
+    on_off(c, &c->srv->skip_checksum_validation);
+}
 
-static void debug_segfault(struct call *c) { raise(SIGSEGV); }
+static void debug_segfault(struct call *c)
+{
+    raise(SIGSEGV);
+}
 static void debug_panic(struct call *c)
 {
     server_log(c->srv, LOG_WARNING_LEVEL, "Panic asked for by DEBUG PANIC");
@@ -307,8 +339,9 @@ static void debug_panic(struct call *c)
 static void debug_structsize(struct call *c)
 {
     char text[160];
-    snprintf(text, sizeof text, "bits:%d entry:%zu bucket:%zu blob:%zu listnode:%zu client:%zu", (int)(sizeof(long) * 8), sizeof(struct entry),
-             sizeof(struct table_bucket), sizeof(struct blob), sizeof(struct quicklist_node), sizeof(struct client));
+    snprintf(text, sizeof text, "bits:%d entry:%zu bucket:%zu blob:%zu listnode:%zu client:%zu",
+             (int)(sizeof(long) * 8), sizeof(struct entry), sizeof(struct table_bucket),
+             sizeof(struct blob), sizeof(struct quicklist_node), sizeof(struct client));
     reply_status(c->out, text);
 }
 
@@ -342,11 +375,13 @@ static void debug_help(struct call *c)
         "POPULATE <count> [<prefix>] [<size>]",
         "    Make <count> string keys.",
         "PROTOCOL <type>",
-        "    Reply with a value of the type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
+        "    Reply with a value of the type: string, integer, double, bignum, null, array, set, "
+        "map, attrib, push, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    From which size on elements of lists get a node of their own.",
         "RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
-        "    Save the data to the RDB file, forget it and load it again. NOSAVE: load the file that is there; NOFLUSH: beside what is in memory;",
+        "    Save the data to the RDB file, forget it and load it again. NOSAVE: load the file "
+        "that is there; NOFLUSH: beside what is in memory;",
         "    MERGE: keys of the file replace those in memory.",
         "SEGFAULT",
         "    Crash the server with sigsegv.",

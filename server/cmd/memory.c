@@ -16,11 +16,13 @@ struct overhead {
 static struct overhead measure(struct call *c)
 {
     struct overhead o = {.total = c->srv->startup_memory};
-    list_for_each(it, &c->w->clients) o.clients += client_memory(list_entry(it, struct client, all));
+    list_for_each(it, &c->w->clients) o.clients +=
+        client_memory(list_entry(it, struct client, all));
     for (int i = 0; i < c->srv->db_count; i++) {
         struct db *db = &c->srv->dbs[i];
         o.keys += db_size(db);
-        for (unsigned k = 0; k < db->slice_count; k++) o.tables += table_bytes(&db->slices[k].table);
+        for (unsigned k = 0; k < db->slice_count; k++)
+            o.tables += table_bytes(&db->slices[k].table);
     }
     o.total += o.clients + o.tables;
     return o;
@@ -57,7 +59,8 @@ void cmd_memory_stats(struct call *c)
     demi_mem_stats(&m);
     struct overhead o = measure(c);
     if (o.total > m.used) o.total = m.used;
-    size_t dataset = m.used - o.total, beyond = m.used > c->srv->startup_memory ? m.used - c->srv->startup_memory : 1;
+    size_t dataset = m.used - o.total,
+           beyond = m.used > c->srv->startup_memory ? m.used - c->srv->startup_memory : 1;
     size_t dbs = 0;
     for (int i = 0; i < c->srv->db_count; i++) dbs += db_size(&c->srv->dbs[i]) > 0;
     struct reply *out = c->out;
@@ -100,28 +103,36 @@ void cmd_memory_doctor(struct call *c)
     size_t n = 0;
     if (m.used < (5u << 20)) {
         n = (size_t)snprintf(text, sizeof text,
-                             "Hi Sam, this instance is empty or is using very little memory, my issue detector can't be used in these "
-                             "conditions. Please, leave for your mission on Earth and fill it with some data. The new Sam and I will be "
+                             "Hi Sam, this instance is empty or is using very little memory, my "
+                             "issue detector can't be used in these "
+                             "conditions. Please, leave for your mission on Earth and fill it with "
+                             "some data. The new Sam and I will be "
                              "back to our programming as soon as I finished rebooting.\n");
     } else {
         if (m.peak > m.used * 3 / 2)
             n += (size_t)snprintf(text + n, sizeof text - n,
-                                  " * Peak memory: the highest use so far was more than 1.5 times what is used now. Memory given back by "
+                                  " * Peak memory: the highest use so far was more than 1.5 times "
+                                  "what is used now. Memory given back by "
                                   "deleted data is reused before more is taken.\n");
         if (m.resident > m.used + m.used * 2 / 5 && m.resident - m.used > (10u << 20))
             n += (size_t)snprintf(text + n, sizeof text - n,
-                                  " * Fragmentation: more than 1.4 times the memory in use is resident, mostly in partly filled pages.\n");
+                                  " * Fragmentation: more than 1.4 times the memory in use is "
+                                  "resident, mostly in partly filled pages.\n");
         if (c->w->client_count && o.clients / c->w->client_count > 200 * 1024)
             n += (size_t)snprintf(text + n, sizeof text - n,
-                                  " * Client buffers: more than 200 KiB a client on average. Look for slow readers in CLIENT LIST.\n");
-        if (n == 0) n = (size_t)snprintf(text, sizeof text, "Hi Sam, I can't find any memory issue in your instance.\n");
+                                  " * Client buffers: more than 200 KiB a client on average. Look "
+                                  "for slow readers in CLIENT LIST.\n");
+        if (n == 0)
+            n = (size_t)snprintf(text, sizeof text,
+                                 "Hi Sam, I can't find any memory issue in your instance.\n");
     }
     reply_verbatim(c->out, bytes_of(text, n), "txt");
 }
 
 void cmd_memory_purge(struct call *c)
 {
-    while (demi_mem_collect()) {}
+    while (demi_mem_collect()) {
+    }
     call_ok(c);
 }
 
@@ -130,8 +141,11 @@ void cmd_memory_malloc_stats(struct call *c)
     struct demi_mem_stats m;
     demi_mem_stats(&m);
     char text[512];
-    int n = snprintf(text, sizeof text, "in live objects: %zu\nin pages that hold any: %zu\nbacked by memory: %zu\nhighest use: %zu\n"
-                     "objects held by devices: %zu\n", m.used, m.active, m.resident, m.peak, m.pinned);
+    int n = snprintf(text, sizeof text,
+                     "in live objects: %zu\nin pages that hold any: %zu\nbacked by memory: "
+                     "%zu\nhighest use: %zu\n"
+                     "objects held by devices: %zu\n",
+                     m.used, m.active, m.resident, m.peak, m.pinned);
     reply_verbatim(c->out, bytes_of(text, (size_t)n), "txt");
 }
 

@@ -2,11 +2,13 @@
  *
  * Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
  *
- * Queued commands are copies, since the receive buffer they came in does not live until EXEC: one allocation a command, arguments behind
- * their slices. WATCH keeps a two-way relation: db->watched maps a key to those who watch it, the client lists what it watches. Whatever
- * changes a key marks its watchers (the verbs of server/db/db.h do), and EXEC only looks at the mark.
+ * Queued commands are copies, since the receive buffer they came in does not live until EXEC: one
+ * allocation a command, arguments behind their slices. WATCH keeps a two-way relation: db->watched
+ * maps a key to those who watch it, the client lists what it watches. Whatever changes a key marks
+ * its watchers (the verbs of server/db/db.h do), and EXEC only looks at the mark.
  *
- * A key that was already past its time when it was watched counts as absent: that it is then deleted changes nothing.
+ * A key that was already past its time when it was watched counts as absent: that it is then
+ * deleted changes nothing.
  */
 #include <string.h>
 
@@ -22,7 +24,7 @@ struct queued {
 };
 
 struct watched_key {
-    struct list watchers;  /* struct watch_link.by_key */
+    struct list watchers; /* struct watch_link.by_key */
     struct db *db;
     uint64_t hash;
     uint32_t klen;
@@ -34,17 +36,17 @@ struct watch_link {
     struct list by_client; /* in multi.watched */
     struct client *cl;
     struct watched_key *wk;
-    bool expired;          /* it was already past its time */
+    bool expired; /* it was already past its time */
 };
 
 struct watched_keys {
-    struct table keys;     /* of struct watched_key * */
+    struct table keys; /* of struct watched_key * */
 };
 
 struct multi {
     struct queued *queue;
     size_t count, cap, bytes;
-    uint32_t flags;        /* of all queued commands together */
+    uint32_t flags; /* of all queued commands together */
     struct list watched;
     size_t watched_count;
 };
@@ -58,7 +60,9 @@ static struct multi *multi_of(struct client *cl)
     return cl->multi;
 }
 
-/* --- watched keys --------------------------------------------------------------------------------------------------- */
+/* --- watched keys
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static struct bytes watched_key_of(const void *entry)
 {
@@ -101,7 +105,8 @@ static void watched_drop(struct watched_key *wk)
 {
     struct db *db = wk->db;
     struct watched_keys *all = db->watched;
-    table_delete_slot(&all->keys, table_find_slot(&all->keys, wk->hash, bytes_of(wk->key, wk->klen)));
+    table_delete_slot(&all->keys,
+                      table_find_slot(&all->keys, wk->hash, bytes_of(wk->key, wk->klen)));
     mem_free(wk);
     if (table_count(&all->keys)) return;
     table_fini(&all->keys, NULL, NULL);
@@ -112,7 +117,8 @@ static void watched_drop(struct watched_key *wk)
 static void unwatch_all(struct client *cl)
 {
     if (!cl->multi) return;
-    list_for_each_safe(it, &cl->multi->watched) {
+    list_for_each_safe(it, &cl->multi->watched)
+    {
         struct watch_link *l = list_entry(it, struct watch_link, by_client);
         list_remove(&l->by_client);
         list_remove(&l->by_key);
@@ -125,7 +131,8 @@ static void unwatch_all(struct client *cl)
 static void watch_key(struct call *c, struct bytes key)
 {
     struct multi *m = multi_of(c->client);
-    list_for_each(it, &m->watched) {
+    list_for_each(it, &m->watched)
+    {
         struct watch_link *l = list_entry(it, struct watch_link, by_client);
         if (l->wk->db == c->db && bytes_equal(key, bytes_of(l->wk->key, l->wk->klen))) return;
     }
@@ -145,7 +152,8 @@ void watch_touch(struct call *c, struct db *db, struct bytes key)
     if (!db->watched) return;
     struct watched_key *wk = watched_find(db, key);
     if (!wk) return;
-    list_for_each(it, &wk->watchers) {
+    list_for_each(it, &wk->watchers)
+    {
         struct watch_link *l = list_entry(it, struct watch_link, by_key);
         if (l->expired && !find_raw(db, key)) {
             l->expired = false; /* what was as good as gone is gone */
@@ -155,7 +163,8 @@ void watch_touch(struct call *c, struct db *db, struct bytes key)
     }
 }
 
-static void touch_exchanged(struct call *c, struct watch_link *l, struct entry *was, struct entry *comes)
+static void touch_exchanged(struct call *c, struct watch_link *l, struct entry *was,
+                            struct entry *comes)
 {
     if (l->expired) {
         if (!comes) {
@@ -177,9 +186,11 @@ void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by)
     table_iter_init(&it, &db->watched->keys);
     for (struct watched_key *wk; (wk = table_iter_next(&it));) {
         struct bytes key = bytes_of(wk->key, wk->klen);
-        struct entry *was = find_raw(db, key), *comes = replaced_by ? find_raw(replaced_by, key) : NULL;
+        struct entry *was = find_raw(db, key),
+                     *comes = replaced_by ? find_raw(replaced_by, key) : NULL;
         if (!was && !comes) continue;
-        list_for_each(w, &wk->watchers) touch_exchanged(c, list_entry(w, struct watch_link, by_key), was, comes);
+        list_for_each(w, &wk->watchers)
+            touch_exchanged(c, list_entry(w, struct watch_link, by_key), was, comes);
     }
     table_iter_fini(&it);
 }
@@ -187,7 +198,8 @@ void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by)
 static bool watched_key_expired(struct call *c)
 {
     if (!c->client->multi) return false;
-    list_for_each(it, &c->client->multi->watched) {
+    list_for_each(it, &c->client->multi->watched)
+    {
         struct watch_link *l = list_entry(it, struct watch_link, by_client);
         if (l->expired) continue;
         struct entry *e = find_raw(l->wk->db, bytes_of(l->wk->key, l->wk->klen));
@@ -196,7 +208,9 @@ static bool watched_key_expired(struct call *c)
     return false;
 }
 
-/* --- the queue ------------------------------------------------------------------------------------------------------ */
+/* --- the queue
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 void multi_queue(struct client *cl, const struct command *cmd, const struct bytes *argv, int argc)
 {
@@ -252,12 +266,26 @@ bool multi_writes(const struct client *cl)
 {
     return cl->multi && (cl->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
-bool multi_needs_memory(const struct client *cl) { return cl->multi && (cl->multi->flags & CMD_DENYOOM); }
-size_t multi_count(const struct client *cl) { return cl->multi ? cl->multi->count : 0; }
-size_t multi_memory(const struct client *cl) { return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0; }
-size_t multi_watched(const struct client *cl) { return cl->multi ? cl->multi->watched_count : 0; }
+bool multi_needs_memory(const struct client *cl)
+{
+    return cl->multi && (cl->multi->flags & CMD_DENYOOM);
+}
+size_t multi_count(const struct client *cl)
+{
+    return cl->multi ? cl->multi->count : 0;
+}
+size_t multi_memory(const struct client *cl)
+{
+    return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0;
+}
+size_t multi_watched(const struct client *cl)
+{
+    return cl->multi ? cl->multi->watched_count : 0;
+}
 
-/* --- commands ------------------------------------------------------------------------------------------------------- */
+/* --- commands
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 void cmd_multi(struct call *c)
 {
@@ -304,7 +332,8 @@ void cmd_exec(struct call *c)
     /* RESET or QUIT cannot be queued, so the queue does not change under this loop. */
     for (size_t i = 0; i < m->count; i++) {
         struct queued *q = &m->queue[i];
-        exec_call(c->w, cl, q->cmd, q->argv, q->argc, (struct exec_how){.in_exec = true, .deny_blocking = true});
+        exec_call(c->w, cl, q->cmd, q->argv, q->argc,
+                  (struct exec_how){.in_exec = true, .deny_blocking = true});
     }
     end_transaction(cl);
 }

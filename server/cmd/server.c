@@ -28,7 +28,8 @@ void cmd_role(struct call *c)
     reply_array(c->out, 0);
 }
 
-/* --- SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] | ABORT --------------------------------------------------------------------- */
+/* --- SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] | ABORT
+ * --------------------------------------------------------------------- */
 
 void cmd_shutdown(struct call *c)
 {
@@ -36,7 +37,8 @@ void cmd_shutdown(struct call *c)
     for (int i = 1; i < c->argc; i++) {
         if (bytes_is_word(c->argv[i], "nosave")) nosave = true;
         else if (bytes_is_word(c->argv[i], "save")) save = true;
-        else if (bytes_is_word(c->argv[i], "now") || bytes_is_word(c->argv[i], "force")) other = true;
+        else if (bytes_is_word(c->argv[i], "now") || bytes_is_word(c->argv[i], "force"))
+            other = true;
         else if (bytes_is_word(c->argv[i], "abort")) abort_it = true;
         else {
             call_syntax_error(c);
@@ -52,7 +54,8 @@ void cmd_shutdown(struct call *c)
         return;
     }
     if (save) {
-        call_error(c, "ERR SHUTDOWN SAVE is not supported yet: this version writes no snapshots. Use SHUTDOWN NOSAVE.");
+        call_error(c, "ERR SHUTDOWN SAVE is not supported yet: this version writes no snapshots. "
+                      "Use SHUTDOWN NOSAVE.");
         return;
     }
     if (c->deny_blocking) {
@@ -63,13 +66,17 @@ void cmd_shutdown(struct call *c)
     client_close_soon(c->client);
 }
 
-/* --- LOLWUT ------------------------------------------------------------------------------------------------------------ */
+/* --- LOLWUT
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-/* A field of ripples around a random point, in characters: a small picture, another one each time. */
+/* A field of ripples around a random point, in characters: a small picture, another one each time.
+ */
 static void draw(struct reply *text, uint64_t seed, int cols, int rows)
 {
     static const char shades[] = " .:-=+*#%@";
-    double cx = (double)(seed & 0xffff) / 65536 * cols, cy = (double)(seed >> 16 & 0xffff) / 65536 * rows;
+    double cx = (double)(seed & 0xffff) / 65536 * cols,
+           cy = (double)(seed >> 16 & 0xffff) / 65536 * rows;
     double pitch = 1.2 + (double)(seed >> 32 & 0xff) / 64;
     for (int y = 0; y < rows; y++) {
         char row[161];
@@ -100,7 +107,8 @@ void cmd_lolwut(struct call *c)
     reply_init(&text, 2);
     draw(&text, call_random(c), (int)cols, (int)rows);
     char tail[128];
-    snprintf(tail, sizeof tail, "\nA stone in a pond, as a computer sees it. Redis ver. %s\n", REDIS_VERSION);
+    snprintf(tail, sizeof tail, "\nA stone in a pond, as a computer sees it. Redis ver. %s\n",
+             REDIS_VERSION);
     reply_raw(&text, bytes_of_str(tail));
     size_t n = reply_bytes(&text);
     char *flat = mem_alloc(n);

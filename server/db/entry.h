@@ -2,11 +2,11 @@
  *
  * An entry: one key of the keyspace with its expiry and its value, in one allocation.
  *
- *   0        4      5     6        8                                              (bytes)
- *   +--------+------+-----+--------+ - - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - - - - -+
- *   | lru    | flags| klen|  vlen  | expire (i64)| pointer / i64 | klen u32 | key | embedded string  |
- *   | ty enc |      |     |        | if EXPIRES  | unless EMBSTR | if long  |     | if EMBSTR        |
- *   +--------+------+-----+--------+ - - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - - - - -+
+ *   0        4      5     6       8                                              (bytes)
+ *   +--------+------+-----+-------+ - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - +
+ *   | lru    | flags| klen| vlen  | expire i64| pointer / i64 | klen u32 | key | embedded  |
+ *   | ty enc |      |     |       | if EXPIRES| unless EMBSTR | if long  |     | if EMBSTR |
+ *   +--------+------+-----+-------+ - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - +
  *
  * 16 bytes of key and 16 of value cost 40 bytes. What does not fit (a string over ENTRY_EMBED_MAX bytes, every other
  * type) hangs on the pointer. Since an entry may move when its shape changes (expiry added, string grown), only the verbs of
