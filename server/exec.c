@@ -264,7 +264,7 @@ static uint64_t slices_held(const struct server *srv, const struct command *cmd,
     for (int i = 0; i < cmd->key_count; i++)
         if (cmd->keys[i].begin == KEY_BEGIN_UNKNOWN || (cmd->keys[i].flags & KEY_INCOMPLETE)) return UINT64_MAX;
     int n = command_keys(cmd, argv, argc, keys, NULL, KEYS_MAX);
-    if (n < 0 || n == KEYS_MAX) return UINT64_MAX;
+    if (n < 0 || n > KEYS_MAX) return UINT64_MAX;
     uint64_t held = 0;
     for (int i = 0; i < n; i++) held |= (uint64_t)1 << (db_slice(&srv->dbs[0], argv[keys[i]]) - srv->dbs[0].slices);
     return held;
