@@ -194,8 +194,8 @@ int main(int argc, char **argv)
     int code;
     if (answer_and_exit(argc, argv, &code)) return code;
     static struct config config;
-    struct server *srv = calloc(1, sizeof *srv);
-    if (!srv) mem_exhausted(sizeof *srv);
+    static struct server server;
+    struct server *srv = &server;
     server_init(srv, &config);
     srv->exec_argv0 = argv[0];
     command_table_init();
@@ -227,6 +227,5 @@ int main(int argc, char **argv)
     if (err) server_log(srv, LOG_WARNING_LEVEL, "The loop ended: %s", strerror(-err));
     code = err ? 1 : srv->exit_code;
     stop(srv);
-    free(srv);
     return code;
 }
