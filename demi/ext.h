@@ -31,7 +31,7 @@ const char *demi_version(void);
 /* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. */
 int demi_init_with(const char *libos, const char *config_path);
 
-/* A knob of the running libOS, by its configuration name: "spin-us", … ENOPROTOOPT: no such knob. EINVAL: bad value. */
+/* A knob of the running libOS, by its configuration name: "spin-us" (a number or "auto"), … ENOPROTOOPT: no such knob. EINVAL: bad value. */
 int demi_set_option(const char *name, const char *value);
 
 /* Closes every queue of this thread, sends what was pushed (bounded by its linger time), gives all memory back. */

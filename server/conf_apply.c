@@ -94,11 +94,8 @@ static int apply_thresholds(struct server *srv, const char **err)
 static int apply_spin(struct server *srv, const char **err)
 {
     char us[32];
-    if (srv->config->libos_spin_us < 0) {
-        *err = "-1 (the library's own choice) can be had at the start only";
-        return -EINVAL;
-    }
-    snprintf(us, sizeof us, "%lld", (long long)srv->config->libos_spin_us);
+    if (srv->config->libos_spin_us < 0) snprintf(us, sizeof us, "auto");
+    else snprintf(us, sizeof us, "%lld", (long long)srv->config->libos_spin_us);
     int rc = demi_set_option("spin-us", us);
     if (rc) *err = "the libOS refuses this value";
     return -rc;

@@ -66,6 +66,12 @@ static int add_counters(struct runtime *rt)
     return 0;
 }
 
+/* With one processor, what is waited for could not happen while we spin. */
+static uint64_t spin_default_ns(void)
+{
+    return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_DEFAULT_NS : 0;
+}
+
 int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t id)
 {
     struct runtime *rt = calloc(1, sizeof *rt);
@@ -73,7 +79,7 @@ int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t i
     rt->time = time ? *time : (struct runtime_ops){.now_ns = machine_now};
     rt->epoll_fd = -1;
     rt->wakes.event_fd = -1;
-    if (sysconf(_SC_NPROCESSORS_ONLN) > 1) rt->spin.limit_ns = SPIN_DEFAULT_NS;
+    rt->spin.limit_ns = spin_default_ns();
     rt->now = rt->time.now_ns(rt->time.arg);
     rt->work_since = rt->now;
     wheel_init(&rt->wheel, rt->now);
@@ -197,6 +203,10 @@ void runtime_unwatch(struct runtime *rt, struct watch *w)
 
 int runtime_set_option(struct runtime *rt, const char *name, const char *value)
 {
+    if (!strcmp(name, "spin-us") && !strcmp(value, "auto")) {
+        rt->spin.limit_ns = spin_default_ns();
+        return 0;
+    }
     if (!strcmp(name, "spin-us")) {
         char *end;
         errno = 0;
