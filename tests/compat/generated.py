@@ -185,15 +185,16 @@ def sequence(seed, count):
     return commands
 
 
-def report(servers, seed, limits, commands):
-    """The smallest sequence found that shows a difference, as lines."""
+def report(servers, seed, limits, commands, first):
+    """The smallest sequence found that shows a difference, as lines; `first` is the difference of the whole one."""
     commands = shrink(servers, limits, commands)
     found = first_difference(servers, limits, commands)
     lines = ["seed %d, shrunk to %d commands:" % (seed, len(commands))]
     lines += ["CONFIG SET " + " ".join(limits)] if limits is LIMITS else []
     lines += [" ".join(quoted(a) for a in args) for _, args in commands]
     if not found:
-        return lines + ["(seen once and not again)"]
+        lines.append("(seen once and not again, at command %d of the seed)" % (first[0] + 1))
+        found = first
     return lines + ["    redis: " + compat.shown(found[1]), "    ours:  " + compat.shown(found[2])]
 
 
@@ -211,7 +212,7 @@ def main():
             limits = LIMITS if seed % 2 else defaults
             commands = sequence(seed, count)
             found = first_difference((theirs, ours), limits, commands)
-            notes = report((theirs, ours), seed, limits, commands[:found[0] + 1]) if found else []
+            notes = report((theirs, ours), seed, limits, commands[:found[0] + 1], found) if found else []
             tap.ok(not found, "seed %d: %d random commands are answered alike" % (seed, count), notes)
     tap.done()
 

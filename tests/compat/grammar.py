@@ -25,7 +25,7 @@ POOLS = {
     "l": [b"-", b"+", b"[a", b"(b", b"[c", b"[m3", b"(m5", b"[", b"(", b"[1"],
     "p": [b"*", b"k*", b"?1", b"[a-c]", b"m*", b"[^a]*", b"*1*", b"x", b"\\a", b"k[0-3]"],
     "c": [b"0", b"1", b"2", b"5", b"10", b"100"],
-    "t": [b"1000", b"5000", b"100000"],
+    "t": [b"1000", b"5000", b"100000"], # no GT with these: the same time again is later, or not, by a millisecond
     "d": [b"0", b"1", b"1", b"0", b"16"],
     "o": [b"0", b"1", b"7", b"8", b"13", b"63", b"64", b"100", b"#0", b"#1", b"#3", b"-1", b"4294967295", b"3000", b"350"],
     "y": [b"u1", b"u8", b"i8", b"u4", b"i5", b"i64", b"u63", b"i1", b"u31", b"i33", b"u64", b"i0"],
@@ -70,7 +70,7 @@ TEMPLATES = """
     ZUNION 2 {k} {k} [WITHSCORES|AGGREGATE~MAX~WITHSCORES] ; ZINTER 2 {k} {k} [WITHSCORES] ; ZDIFF 2 {k} {k} [WITHSCORES]
     ZINTERCARD 2 {k} {k} [LIMIT~{c}] ; @count ZRANDMEMBER {k} [{c}|-{c}]
     DEL {k}+ ; UNLINK {k} ; EXISTS {k}+ ; TOUCH {k}+ ; TYPE {k} ; TYPE {k} ; OBJECT ENCODING {k} ; PERSIST {k} ; DBSIZE
-    EXPIRE {k} {t} [NX|XX|GT|LT] ; EXPIREAT {k} 33177117420 [NX|GT] ; PEXPIRE {k} {t}000 ; EXPIRE {k} -1
+    EXPIRE {k} {t} [NX|XX|LT] ; EXPIRE {k} 500 GT ; EXPIREAT {k} 33177117420 [NX|GT] ; PEXPIRE {k} {t}000 ; EXPIRE {k} -1
     @near:1 TTL {k} ; @near:900 PTTL {k} ; RENAME {k} {k} ; RENAMENX {k} {k} ; COPY {k} {k} [REPLACE|DB~{d}|REPLACE~DB~{d}]
     MOVE {k} {d} ; SELECT {d} ; @unordered KEYS {p} ; @count RANDOMKEY ; SORT {q} [ALPHA|DESC|ALPHA~LIMIT~{c}~{c}|LIMIT~{i}~{i}]
     SORT {q} (ALPHA|DESC|LIMIT~0~3) STORE {k} ; @unordered SORT {q} BY {k}* GET # ALPHA ; @scan SCAN 0 COUNT 1000 [MATCH~{p}|TYPE~list]
