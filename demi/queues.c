@@ -51,7 +51,7 @@ int demi_open(int *qd_out, const char *path, int flags, mode_t mode)
     if (!qd_out || !path) return EINVAL;
     HERE(rt);
     struct libos *l;
-    struct queue *q;
+    struct queue *q = NULL;
     int err = file_libos(rt, &l);
     if (!err) err = l->ops->open(l, path, flags, mode, &q);
     if (!err) *qd_out = q->qd;

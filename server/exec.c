@@ -282,6 +282,7 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     c->argv = argv;
     c->argc = argc;
     c->out = client_reply(cl);
+    /* cppcheck-suppress uninitvar ; in_exec is nested */
     c->now_ms = how.in_exec ? outer.now_ms : w->now_ms;
     c->held = slices_held(w->srv, cmd, argv, argc);
     c->dirty = 0;

@@ -62,7 +62,7 @@ void slowlog_fini(struct server *srv)
 
 static struct bytes copy_arg(struct bytes arg, int more_args)
 {
-    char tail[64];
+    char tail[64] = "";
     int t = 0;
     size_t n = arg.n;
     if (more_args) {

@@ -32,6 +32,7 @@ static inline uint64_t read_clock(struct runtime *rt)
 static unsigned dispatch(const struct epoll_event *ev, int n)
 {
     for (int i = 0; i < n; i++) {
+        /* cppcheck-suppress uninitvar ; epoll_wait() filled it */
         struct watch *w = ev[i].data.ptr;
         if (w) w->fn(w, ev[i].events); /* NULL: the eventfd, which only had to end the sleep */
     }

@@ -38,6 +38,7 @@ static inline bool zscore_same_bits(double a, double b) { return memcmp(&a, &b, 
 
 static inline enum zscore_width zscore_width_of(double score)
 {
+    /* cppcheck-suppress incorrectLogicOperator ; it reads 0x1p53 as 0 */
     if (score > -0x1p53 && score < 0x1p53) {
         int64_t i = (int64_t)score;
         if (zscore_same_bits((double)i, score)) {
