@@ -56,7 +56,7 @@ static bool add_int(struct set *s, int64_t v, const struct set_rules *rules)
 bool set_add(struct set *s, struct bytes member, const struct set_rules *rules)
 {
     int64_t v;
-        /* cppcheck-suppress ctunullpointer ; TO_KEY comes with a result set */
+    /* cppcheck-suppress ctunullpointer ; TO_KEY comes with a result set */
     if (s->enc == ENC_INTSET) {
         if (number_parse_i64(member, &v)) return add_int(s, v, rules);
         convert(s, rules);
