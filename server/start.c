@@ -39,11 +39,9 @@ static int start_libos(struct server *srv)
     int err =
         demi_init_with(libos, cfg->libos_config && *cfg->libos_config ? cfg->libos_config : NULL);
     if (err) {
-        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s",
-                   libos             ? libos
-                   : getenv("LIBOS") ? getenv("LIBOS")
-                                     : "posix",
-                   strerror(err));
+        const char *asked = libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix";
+        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", asked,
+                   err == ENOTSUP ? "there is none of this name here; 'posix' always is" : strerror(err));
         return -err;
     }
     if (cfg->libos_spin_us < 0) return 0; /* the library knows the machine */
