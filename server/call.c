@@ -10,6 +10,7 @@
 
 #include "server/db/entry.h"
 #include "server/ds/number.h"
+#include "server/mem.h"
 #include "server/server.h"
 
 void call_error(struct call *c, const char *text)
@@ -88,6 +89,16 @@ bool call_output_over(const struct call *c)
     if (!cl || c->out != &cl->out) return false;
     int64_t max = c->cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
     return max && client_output_bytes(cl) > (size_t)max;
+}
+
+void call_text(struct call *c, struct reply *text)
+{
+    size_t n = reply_bytes(text);
+    char *flat = mem_alloc(n + 1);
+    reply_copy_out(text, flat);
+    reply_verbatim(c->out, bytes_of(flat, n), "txt");
+    mem_free(flat);
+    reply_fini(text);
 }
 
 /* --- arguments

@@ -72,6 +72,9 @@ void call_help(struct call *c, const char *const *lines);
 /* The reply has outgrown the client's hard limit: it will be closed, so a long loop may stop in the middle of its reply. Look now and then. */
 bool call_output_over(const struct call *c);
 
+/* What was written to `text` as one verbatim string; text is freed. */
+void call_text(struct call *c, struct reply *text);
+
 static inline void call_ok(struct call *c) { reply_status(c->out, "OK"); }
 static inline void call_bulk(struct call *c, struct bytes b) { reply_bulk(c->out, b); }
 static inline void call_integer(struct call *c, int64_t v) { reply_int(c->out, v); }

@@ -93,22 +93,12 @@ static void write_line(struct reply *text, const struct client *cl)
     reply_raw(text, BYTES("\n"));
 }
 
-static void send_text(struct call *c, struct reply *text)
-{
-    size_t n = reply_bytes(text);
-    char *flat = mem_alloc(n + 1);
-    reply_copy_out(text, flat);
-    reply_verbatim(c->out, bytes_of(flat, n), "txt");
-    mem_free(flat);
-    reply_fini(text);
-}
-
 void cmd_client_info(struct call *c)
 {
     struct reply text;
     reply_init(&text, 2);
     write_line(&text, c->client);
-    send_text(c, &text);
+    call_text(c, &text);
 }
 
 static int class_by_name(struct bytes name)
@@ -171,7 +161,7 @@ void cmd_client_list(struct call *c)
             write_line(&text, cl);
         }
     }
-    send_text(c, &text);
+    call_text(c, &text);
 }
 
 /* --- kill

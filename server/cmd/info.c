@@ -493,10 +493,5 @@ void cmd_info(struct call *c)
     struct reply text;
     reply_init(&text, 2);
     info_write(c->w, &text, c->argv + 1, c->argc - 1);
-    size_t n = reply_bytes(&text);
-    char *flat = mem_alloc(n + 1);
-    reply_copy_out(&text, flat);
-    reply_verbatim(c->out, bytes_of(flat, n), "txt");
-    mem_free(flat);
-    reply_fini(&text);
+    call_text(c, &text);
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "server/command/handlers.h"
-#include "server/mem.h"
 #include "server/server.h"
 
 void cmd_latency_latest(struct call *c)
@@ -106,12 +105,7 @@ void cmd_latency_graph(struct call *c)
         line[n] = '\n';
         reply_raw(&text, bytes_of(line, n + 1));
     }
-    size_t size = reply_bytes(&text);
-    char *flat = mem_alloc(size);
-    reply_copy_out(&text, flat);
-    reply_verbatim(c->out, bytes_of(flat, size), "txt");
-    mem_free(flat);
-    reply_fini(&text);
+    call_text(c, &text);
 }
 
 void cmd_latency_doctor(struct call *c)

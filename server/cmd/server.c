@@ -8,7 +8,6 @@
 
 #include "server/command/handlers.h"
 #include "server/ds/number.h"
-#include "server/mem.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 
@@ -110,10 +109,5 @@ void cmd_lolwut(struct call *c)
     snprintf(tail, sizeof tail, "\nA stone in a pond, as a computer sees it. Redis ver. %s\n",
              REDIS_VERSION);
     reply_raw(&text, bytes_of_str(tail));
-    size_t n = reply_bytes(&text);
-    char *flat = mem_alloc(n);
-    reply_copy_out(&text, flat);
-    reply_verbatim(c->out, bytes_of(flat, n), "txt");
-    mem_free(flat);
-    reply_fini(&text);
+    call_text(c, &text);
 }
