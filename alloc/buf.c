@@ -17,21 +17,31 @@
 #include "alloc/base/assert.h"
 #include "alloc/heap.h"
 
-enum { BUF_OWNER, BUF_SLICE, BUF_LENT, BUF_WRAPPED };
+enum { BUF_OWNER, BUF_SLICE, BUF_LENT, BUF_WRAPPED, BUF_PLACED };
 
 static_assert(sizeof(struct buf) == 64, "one cache line, and data keeps its alignment");
 
-struct buf *buf_take(size_t size)
+static inline struct buf *owner_new(size_t size)
 {
-    if (unlikely(size > BUF_SIZE_MAX)) return NULL;
-    if (size <= BUF_SMALL_SIZE) size = BUF_SMALL_SIZE;
-    else if (size <= BUF_LARGE_SIZE) size = BUF_LARGE_SIZE;
     struct buf *b = mem_alloc(sizeof *b + BUF_HEADROOM + size);
     if (unlikely(!b)) return NULL;
     uint8_t *base = (uint8_t *)(b + 1);
     *b = (struct buf){.data = base + BUF_HEADROOM, .refs = 1, .store = b, .base = base,
                       .cap = (uint32_t)(BUF_HEADROOM + size), .views = 1, .kind = BUF_OWNER};
     return b;
+}
+
+struct buf *buf_take(size_t size)
+{
+    if (unlikely(size > BUF_SIZE_MAX)) return NULL;
+    if (size <= BUF_SMALL_SIZE) size = BUF_SMALL_SIZE;
+    else if (size <= BUF_LARGE_SIZE) size = BUF_LARGE_SIZE;
+    return owner_new(size);
+}
+
+struct buf *buf_take_exact(size_t size)
+{
+    return unlikely(size > BUF_SIZE_MAX) ? NULL : owner_new(size);
 }
 
 static struct buf *view_new(uint8_t *p, size_t n, uint32_t kind)
@@ -64,6 +74,12 @@ struct buf *buf_wrap(void *p, size_t n, buf_release_fn release, void *arg)
     return b;
 }
 
+void buf_place(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg)
+{
+    *at = (struct buf){.data = p, .len = n, .refs = 1, .store = at, .base = base, .cap = cap, .views = 1,
+                       .kind = BUF_PLACED, .u.release = release, .arg = arg};
+}
+
 struct buf *buf_slice(struct buf *b, size_t offset, size_t n)
 {
     if (offset > b->len || n > b->len - offset) return NULL;
@@ -80,7 +96,10 @@ static inline void store_unref(struct buf *b)
     DASSERT(b->views > 0);
     if (--b->views) return;
     if (b->kind == BUF_LENT) mem_unpin(b->base);
-    else if (b->kind == BUF_WRAPPED && b->u.release) b->u.release(b->arg);
+    else if (b->kind == BUF_PLACED) {
+        b->u.release(b->arg); /* b is his from here on */
+        return;
+    } else if (b->kind == BUF_WRAPPED && b->u.release) b->u.release(b->arg);
     mem_free(b);
 }
 

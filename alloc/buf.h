@@ -40,8 +40,8 @@ struct buf {
     struct buf *store;  /* private: whose storage data lies in; itself for the owner */
     uint8_t *base;      /* first byte of the storage, headroom included */
     uint32_t cap;       /* bytes of storage from base */
-    uint32_t views : 30; /* private, of a store: views of this storage, its own included */
-    uint32_t kind : 2;   /* private */
+    uint32_t views : 29; /* private, of a store: views of this storage, its own included */
+    uint32_t kind : 3;   /* private */
     union {
         buf_release_fn release;
         uint64_t tag;   /* the holder's to use, on bufs of buf_take() */
@@ -53,6 +53,9 @@ struct buf {
  * 0. NULL: out of memory. ~10 ns up to BUF_LARGE_SIZE. */
 struct buf *buf_take(size_t size);
 
+/* The same with room for exactly `size` bytes: 0 for one that holds headers only. */
+struct buf *buf_take_exact(size_t size);
+
 /* A view of n bytes inside an object of the heap, which is pinned until the view goes. NULL: out of
  * memory or not in an object. */
 struct buf *buf_lend(const void *p, size_t n);
@@ -60,6 +63,10 @@ struct buf *buf_lend(const void *p, size_t n);
 /* A view of n bytes of somebody else's memory; release(arg) is called when the last view of it
  * goes. NULL: out of memory (release is not called). */
 struct buf *buf_wrap(void *p, size_t n, buf_release_fn release, void *arg);
+
+/* The same as buf_wrap() without an allocation: the view is made in *at, which lies in the holder's own memory (a descriptor's private
+ * area) and stays his; release(arg) says that nobody uses it any more. base and cap bound the storage around p. */
+void buf_place(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg);
 
 /* A new view of n bytes at `offset` into b (not into its chain). NULL: out of memory or out of b's
  * bounds. */

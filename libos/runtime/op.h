@@ -21,7 +21,7 @@
 
 #include "alloc/base/assert.h"
 #include "demi/types.h"
-#include "libos/runtime/wheel.h"
+#include "alloc/base/wheel.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -20,7 +20,7 @@
 #include "libos/runtime/queue.h"
 #include "libos/runtime/task.h"
 #include "libos/runtime/wake.h"
-#include "libos/runtime/wheel.h"
+#include "alloc/base/wheel.h"
 
 #include <stdatomic.h>
 

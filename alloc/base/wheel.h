@@ -14,8 +14,8 @@
  * WHEEL_LEVELS times, and no deadline is too far. A timer never fires early; it may fire up to one
  * tick late. Reads no clock.
  */
-#ifndef RUNTIME_WHEEL_H
-#define RUNTIME_WHEEL_H
+#ifndef BASE_WHEEL_H
+#define BASE_WHEEL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * See wheel.h. The level of a tick is that of the highest bit in which it differs from the wheel's
  * tick, so "how far" never has to be compared and nothing wraps.
  */
-#include "libos/runtime/wheel.h"
+#include "alloc/base/wheel.h"
 
 #include "alloc/base/assert.h"
 

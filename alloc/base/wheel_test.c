@@ -2,7 +2,7 @@
  *
  * The wheel against a list: the same timers, the same clock, the same set of them fired.
  */
-#include "libos/runtime/wheel.h"
+#include "alloc/base/wheel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
