@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Congestion control: one table of ops a controller, one struct cc in each connection. Detecting loss is not its work (recover.h); it
+ * hears of acknowledgements and losses and says how much may be on the way.
+ *
+ *   slow start: cwnd < ssthresh      recovery: PRR (RFC 6937) paces what leaves, by recover.c; cwnd is set to ssthresh at its end
+ */
+#ifndef TCP_CC_H
+#define TCP_CC_H
+
+#include "alloc/base/clock.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cc_ops;
+
+struct cc {
+    const struct cc_ops *ops;
+    uint32_t cwnd;     /* bytes */
+    uint32_t ssthresh; /* bytes; UINT32_MAX: not known yet */
+    uint32_t mss;
+    uint64_t pacing_rate; /* bytes a second, 0: not paced */
+    uint64_t state[10];   /* the controller's; larger ones static_assert against it */
+};
+
+struct cc_ack {
+    nsec now;
+    uint32_t acked;      /* bytes that this ACK newly acknowledged or SACKed */
+    uint32_t in_flight;  /* bytes on the way before this ACK */
+    bool cwnd_limited;   /* the window was what held the sender back (RFC 9438 5.8, RFC 7661) */
+    bool in_recovery;
+    bool ecn_echo;
+    nsec rtt;            /* sample of this ACK; 0: none */
+    nsec srtt, min_rtt;
+    uint64_t delivered;  /* bytes since the start */
+    uint64_t rate;       /* delivery rate sample, bytes a second (BBR's); 0: none */
+    bool rate_app_limited;
+    uint64_t round;      /* counts round trips */
+};
+
+struct cc_ops {
+    const char *name;
+    void (*init)(struct cc *c, nsec now); /* cwnd and mss are set */
+    void (*acked)(struct cc *c, const struct cc_ack *a);
+    /* A loss or ECN begins a recovery (once a window): sets ssthresh, and cwnd when ECN began it. */
+    void (*congestion)(struct cc *c, uint32_t in_flight, nsec now, bool ecn);
+    void (*timeout)(struct cc *c, uint32_t in_flight, nsec now); /* RTO: cwnd to one segment (RFC 5681 3.1, (4)) */
+    void (*recovered)(struct cc *c, nsec now);                   /* recovery has ended */
+    void (*undo)(struct cc *c, nsec now); /* it was no loss (F-RTO, DSACK): back to what was before; optional */
+    void (*idle)(struct cc *c, nsec now, nsec idle_for, nsec rto); /* sending again after a pause (RFC 5681 4.1, RFC 9438 5.8); optional */
+};
+
+/* NULL: no such name. "cubic" (RFC 9438), "newreno" (RFC 5681, 6582), "bbr", "none" (a fixed large window, for links that lose nothing). */
+const struct cc_ops *cc_find(const char *name);
+/* Initial window of RFC 6928: 10 segments, at most max(2 MSS, 14,600 bytes). */
+void cc_init(struct cc *c, const struct cc_ops *ops, uint32_t mss, nsec now);
+void cc_set_mss(struct cc *c, uint32_t mss);
+
+extern const struct cc_ops cc_cubic, cc_newreno, cc_bbr, cc_none;
+
+#endif

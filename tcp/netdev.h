@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A network device as the stack wants it: bursts of Ethernet frames in and out. Whoever has one (libos/packet, xdp, dpdk, sim) fills
+ * these ops; the libOS that joins device and stack calls them. Plug-ins (xdp, dpdk) are shared objects that are loaded when they
+ * are asked for: they export one symbol, NETDEV_PLUGIN_SYMBOL, and take what they need of the library from struct netdev_host.
+ *
+ * One struct netdev serves one thread; nothing here is called from another. A device with several queue pairs gives each thread
+ * that opens it the next pair.
+ */
+#ifndef TCP_NETDEV_H
+#define TCP_NETDEV_H
+
+#include "alloc/base/clock.h"
+#include "alloc/buf.h"
+#include "alloc/region.h"
+
+#define NETDEV_BURST      64   /* frames a call, at most */
+#define NETDEV_SEGS_MAX   20   /* bufs of one frame, at most: 64 KiB of 4 KiB pieces, and headers */
+#define ETH_ALEN          6
+
+/* What a device can do, and what a frame asks of it or says about itself. */
+enum netdev_offload {
+    OFFLOAD_RX_IP_CSUM = 1 << 0,
+    OFFLOAD_RX_L4_CSUM = 1 << 1,
+    OFFLOAD_TX_IP_CSUM = 1 << 2,
+    OFFLOAD_TX_L4_CSUM = 1 << 3,
+    OFFLOAD_TX_TSO = 1 << 4,
+};
+
+enum frame_flags {
+    /* received */
+    FRAME_IP_CSUM_OK = 1 << 0, /* verified by the device; neither OK nor BAD: not looked at */
+    FRAME_L4_CSUM_OK = 1 << 1,
+    FRAME_CSUM_BAD = 1 << 2,
+    /* to be sent: only what caps.offloads has */
+    FRAME_TX_IP_CSUM = 1 << 4, /* the field holds 0 */
+    FRAME_TX_L4_CSUM = 1 << 5, /* the field holds the folded sum of the pseudo-header, not complemented */
+    FRAME_TX_TSO = 1 << 6,     /* cut behind each tso_mss bytes of payload; the pseudo-header's length counts as 0 */
+    FRAME_TX_V6 = 1 << 7,
+    FRAME_TX_UDP = 1 << 8,     /* else TCP */
+};
+
+/* One Ethernet frame, without FCS. Whoever holds the struct owns b. */
+struct frame {
+    struct buf *b;  /* a chain; received ones may be, too. The first buf holds at least all headers. */
+    uint32_t len;   /* of the chain */
+    uint16_t flags; /* enum frame_flags */
+    uint16_t tso_mss;
+    uint8_t l2_len, l3_len, l4_len; /* of frames to be sent with FRAME_TX_*; else undefined */
+};
+
+struct netdev_caps {
+    uint8_t mac[ETH_ALEN];
+    uint16_t mtu;        /* largest IP packet, 68 to 65,535 */
+    uint32_t offloads;   /* enum netdev_offload */
+    uint32_t tso_max;    /* bytes of payload a TSO frame may carry */
+    uint16_t segs_max;   /* bufs of one frame to be sent, 1 to NETDEV_SEGS_MAX: with 1, the stack copies chains together */
+    uint16_t queue;      /* which queue pair this is, of how many */
+    uint16_t queue_count;
+    bool own_mac;        /* mac is ours alone: false on an interface whose kernel has an address on it, too */
+    bool no_arp;         /* a point-to-point wire: mac of the peer does not matter */
+};
+
+struct netdev;
+
+struct netdev_ops {
+    const char *name; /* "packet" */
+    /* Takes up to max frames that have come in. With 0 the device is idle. */
+    unsigned (*recv)(struct netdev *d, struct frame *out, unsigned max);
+    /* Takes the first n' <= n frames, whose bufs it unrefs when the wire has them; returns n'. Fewer: the ring is full, the rest is asked
+     * again next turn. A frame it cannot send is taken, dropped and counted. */
+    unsigned (*send)(struct netdev *d, struct frame *f, unsigned n);
+    /* Readable when recv() would give something, after arm(). -1: must be polled. NULL: the same. */
+    int (*fd)(struct netdev *d);
+    /* Before the thread sleeps: interrupts on. -EAGAIN: frames are there. -EOPNOTSUPP: poll. NULL: nothing to do. */
+    int (*arm)(struct netdev *d);
+    /* Frames of this local port are ours (on), or not any more. For devices that share their interface with the kernel; proto IPPROTO_TCP or
+     * UDP, port in host order; port 0: every port above the kernel's (active opens). NULL: everything is ours anyway. */
+    int (*claim)(struct netdev *d, uint8_t proto, uint16_t port, bool on);
+    void (*close)(struct netdev *d);
+};
+
+struct netdev_counters { /* of the device, by name: "dropped because of …" belongs to whoever dropped */
+    uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
+    uint64_t rx_dropped;   /* by the device or kernel, for want of room */
+    uint64_t rx_no_buffer; /* out of memory */
+    uint64_t tx_full;      /* send() took fewer than it was given */
+    uint64_t tx_dropped;   /* could not be sent at all */
+    uint64_t kicks;        /* system calls that set transmission going */
+};
+
+struct netdev { /* the first member of the device's own struct */
+    const struct netdev_ops *ops;
+    struct netdev_caps caps;
+    struct netdev_counters n;
+};
+
+/* What a device's open() is given. get(arg, "interface") reads the libOS's configuration: NULL where nothing is said. */
+struct netdev_env {
+    const char *(*get)(void *arg, const char *key);
+    void *arg;
+    struct region_set *regions; /* the thread's */
+    char *why;                  /* 256 bytes: a failing open() says in one line what is missing and which command provides it */
+};
+
+typedef int (*netdev_open_fn)(const struct netdev_env *env, struct netdev **out); /* -errno */
+
+/* --- plug-ins ------------------------------------------------------------------------------------------------------------------- */
+
+#define NETDEV_ABI 1
+struct netdev_host { /* the library's functions, since a plug-in cannot see them */
+    struct buf *(*buf_take)(size_t size);
+    void (*buf_unref)(struct buf *b);
+    void (*buf_place)(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg);
+    int (*region_set_add_device)(struct region_set *set, const struct region_registrar *ops, void *dev);
+    int (*region_set_remove_device)(struct region_set *set, void *dev);
+    void *(*region_cookie)(const struct region_set *set, void *dev, const void *p);
+    struct region *(*region_find)(const void *p);
+};
+struct netdev_plugin {
+    unsigned abi; /* NETDEV_ABI */
+    const char *name;
+    netdev_open_fn open;
+};
+#define NETDEV_PLUGIN_SYMBOL "demi_netdev_plugin"
+typedef const struct netdev_plugin *(*netdev_plugin_fn)(const struct netdev_host *host);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way to one peer: source address, next hop, MTU, and what the headers in front of a segment will say. A connection keeps one; it
+ * is looked up once and checked by generation numbers from then on, so that sending costs no look-up.
+ */
+#ifndef TCP_PATH_H
+#define TCP_PATH_H
+
+#include "tcp/addr.h"
+#include "tcp/netdev.h"
+
+struct neighbour;
+struct net_stack;
+
+struct path {
+    struct ip_addr src, dst;
+    struct neighbour *hop;  /* private: NULL: to be looked up; itself ours (loop) when is_loop */
+    uint32_t hop_generation; /* private: s->neighbours' and routes' generation when hop was found */
+    uint32_t pseudo_sum;    /* of addresses and protocol, not folded; the length is added a packet */
+    uint16_t mtu;           /* of IP packets, path MTU discovery included; path_mtu() refreshes it */
+    uint8_t proto;          /* IPPROTO_TCP… */
+    uint8_t hops, tos;
+    bool is_loop;           /* to an address of our own */
+};
+
+/* src "any": chosen (RFC 6724, as far as one interface needs it). -ENETUNREACH, -EADDRNOTAVAIL. */
+int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto);
+void path_close(struct net_stack *s, struct path *p);
+
+/* Sends the L4 packet that f->b starts with (header included, its checksum field anything): writes the checksum (or asks the device),
+ * the IP and Ethernet headers into the headroom of f->b, and queues the frame; it waits there while the neighbour is being
+ * asked for. f->b is taken whatever happens. l4_header bytes is the size of the L4 header. tso_mss 0: one packet; else payload is cut behind
+ * each tso_mss bytes, by the device or by us. ecn: 0 to 3. */
+void path_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn);
+
+/* Largest L4 packet, header included. */
+uint16_t path_l4_max(struct net_stack *s, struct path *p);
+
+/* How many more frames path_send() can queue now: senders stop at 0 and go on at the next flush. */
+uint32_t stack_tx_room(const struct net_stack *s);
+
+#endif
