@@ -14,6 +14,7 @@
 #include "alloc/base/wheel.h"
 #include "tcp/counters.h"
 #include "tcp/ip_layer.h"
+#include "tcp/stack.h"
 #include "tcp/path.h"
 #include "tcp/tcp_layer.h"
 #include "tcp/udp_layer.h"
