@@ -118,7 +118,7 @@ static void host_flush(struct libos *l)
 
 static int net_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)
 {
-    if (domain != AF_INET) return -EAFNOSUPPORT;
+    if (domain != AF_INET || !((struct sim_libos *)l)->sockets) return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
     struct sock *s = sim_sock_new(((struct sim_libos *)l)->host, type == SOCK_DGRAM);
     if (!s) return -EMFILE;
@@ -179,7 +179,7 @@ struct sim_host *sim_host_find(const struct sim *s, in_addr_t addr)
     return NULL;
 }
 
-struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg)
+struct sim_host *sim_host_new(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg, bool sockets)
 {
     ASSERT(s->host_count < SIM_HOSTS_MAX);
     struct sim_host *h = calloc(1, sizeof *h);
@@ -200,13 +200,20 @@ struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *a
     int err = runtime_new(&h->rt, &time, h->index);
     if (!err) err = runtime_add_libos(h->rt, &net_ops, NULL);
     ASSERT(!err);
-    ((struct sim_libos *)h->rt->libos[0])->host = h;
+    struct sim_libos *sl = (struct sim_libos *)h->rt->libos[0];
+    sl->host = h;
+    sl->sockets = sockets;
     h->stack = context_new(host_main, h, STACK_BYTES);
     ASSERT(h->stack);
     s->hosts[s->host_count++] = h;
     s->live++;
     resume_at(h, s->now + rng_below(&s->rng, WAKE_NS_MAX));
     return h;
+}
+
+struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg)
+{
+    return sim_host_new(s, addr, fn, arg, true);
 }
 
 bool sim_host_ended(const struct sim_host *h) { return h->state == HOST_ENDED; }

@@ -38,6 +38,7 @@ struct sim_link {
 
 struct sim_stats {
     uint64_t events, switches, segments, bytes, resets, refused, datagrams, datagrams_lost;
+    uint64_t frames, frames_lost, frames_corrupted, frame_bytes;
     uint64_t stuck; /* operations on sockets still pending when their runtime had closed everything: always a bug */
 };
 
@@ -62,6 +63,52 @@ void sim_cut(struct sim *s, struct sim_host *a, struct sim_host *b);
 void sim_heal(struct sim *s, struct sim_host *a, struct sim_host *b);
 /* Breaks every connection between a and b; either end hears of it in its own time. */
 void sim_reset(struct sim *s, struct sim_host *a, struct sim_host *b);
+
+/* --- a network of frames ----------------------------------------------------------------------------------------------
+ *
+ * A net host has no simulated sockets but our own stack over a simulated device: what it sends are Ethernet frames, and whatever
+ * happens to frames happens to them. All net hosts hang on one switch that knows their MAC addresses; sim_link does not concern
+ * them, sim_cut and sim_heal do. */
+
+/* One direction between two net hosts. */
+struct sim_wire {
+    uint64_t delay_ns, jitter_ns;  /* a frame takes delay_ns, and */
+    bool exponential;              /* up to jitter_ns more, or (exponential) jitter_ns more on average, at most ten times as much */
+    bool unordered;                /* jitter may let frames overtake each other; else they wait for the one before */
+    uint64_t bits_per_s;           /* 0: no limit */
+    uint32_t queue_bytes;          /* in front of it: what does not fit is lost; 0: 256 KiB */
+    uint32_t ce_bytes;             /* a longer queue marks packets that can be (ECN, RFC 3168); 0: never */
+    uint32_t loss_ppm;             /* of frames */
+    uint32_t burst_ppm, burst_end_ppm; /* chance that a frame begins a time in which all are lost, and that one ends it */
+    uint32_t reorder_ppm;          /* frames that come reorder_ns later */
+    uint64_t reorder_ns;
+    uint32_t twice_ppm;
+    uint32_t corrupt_ppm;          /* frames of IP in which bits within a run of fifteen are turned over: what a checksum always sees */
+    uint16_t mtu;                  /* longer IP packets are lost; 0: no limit */
+    bool tells_mtu;                /* and ICMP says so */
+};
+
+/* conf: more of the configuration ("cc: newreno\nmtu: 9000"), or NULL. addr is IPv4; the host has an IPv6 address, too: fd00:: and the same
+ * last 32 bits, prefix 64. */
+struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const char *conf, int (*fn)(void *arg), void *arg);
+/* Both directions; from NULL: between all net hosts. */
+void sim_wire_set(struct sim *s, struct sim_host *a, struct sim_host *b, const struct sim_wire *w);
+/* One direction only. */
+void sim_wire_set_oneway(struct sim *s, struct sim_host *from, struct sim_host *to, const struct sim_wire *w);
+/* Anything from a good cable to a bad radio; it loses, but lets a patient sender through. */
+struct sim_wire sim_wire_random(struct sim *s);
+
+/* Somebody on the switch who is no host but a function: sees the frames sent to its MAC (or to all), and sends what it likes. mac NULL: sees
+ * everything. Gone with the simulation. */
+struct sim_raw;
+struct sim_raw *sim_raw_add(struct sim *s, const uint8_t mac[6], void (*fn)(void *arg, struct sim_raw *r, const uint8_t *frame, size_t n),
+                            void *arg);
+void sim_raw_send(struct sim_raw *r, const uint8_t *frame, size_t n); /* to whom its first six bytes say, without loss, 1 us later */
+/* 02:00 and its IPv4 address. */
+void sim_net_host_mac(const struct sim_host *h, uint8_t mac[6]);
+/* The host's stack, for what only the inside shows. NULL: it has ended. */
+struct net_stack;
+struct net_stack *sim_net_host_stack(const struct sim_host *h);
 
 /* Runs fn(arg) at `at_ns`, outside of any host: it may cut, heal, reset, add hosts. */
 void sim_at(struct sim *s, uint64_t at_ns, void (*fn)(void *arg), void *arg);

@@ -31,6 +31,7 @@ struct sim {
     struct sim_link *links[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
     bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
     struct list conns, dgrams; /* those on their way */
+    struct net *net;           /* the switch: net.c; NULL: nobody hangs on it */
     uint32_t conn_ids;
     uint64_t trace;
     bool tells; /* SIM_TRACE is set: what happens goes to stderr */
@@ -56,8 +57,14 @@ struct sim_host {
     uint64_t tick_ns;  /* how long it works between two looks at the clock */
     uint16_t next_port;
     struct list socks; /* struct sock */
+    struct simdev *dev; /* a net host's device: net.c */
+    struct libos *inet; /* and the libOS over it; NULL: it has ended */
 };
 
+/* A host without a libOS that knows sockets: the caller adds one. */
+struct sim_host *sim_host_new(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg, bool sockets);
+void sim_net_host_forget(struct sim_host *h); /* its runtime ends: the device goes */
+void sim_net_free(struct sim *s);
 /* Something has happened that its program may wait for. */
 void sim_host_wake(struct sim_host *h);
 void sim_host_free(struct sim_host *h);
@@ -200,6 +207,7 @@ struct sock {
 struct sim_libos {
     struct libos base;
     struct sim_host *host;
+    bool sockets; /* false: a net host's, which only lends its share of the turn */
     struct list dirty; /* socks with something to send */
 };
 
