@@ -68,6 +68,7 @@ struct runtime {
     struct runtime_ops time;
     uint64_t work_since; /* when the thread last stopped spinning or sleeping */
     uint64_t turns, sleeps, spin_ns, work_ns, sleep_ns, spin_paid, spin_wasted;
+    char why[256]; /* of a libOS whose start failed: one line that says what is missing; or empty */
 };
 
 extern __thread struct runtime *runtime_self __attribute__((tls_model("initial-exec")));
