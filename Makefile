@@ -62,7 +62,7 @@ endif
 
 # --- sources ---------------------------------------------------------------------------------------
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
-ALL_LIB_C   := $(filter-out demi/examples/%,$(call find_c,alloc tcp libos demi))
+ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
 TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c))
 LIB_C       := $(filter-out %_test.c,$(ALL_LIB_C))
