@@ -48,7 +48,8 @@ enum conn_state { /* RFC 9293 3.3.2; LISTEN and SYN-RECEIVED of passive opens li
 };
 
 enum conn_flags {
-    CF_TS = 1 << 0,       /* timestamps were agreed on */
+    /* The first four: agreed on; until the peer's SYN has come: what we offer in ours */
+    CF_TS = 1 << 0,
     CF_SACK = 1 << 1,
     CF_WSCALE = 1 << 2,
     CF_ECN = 1 << 3,
@@ -60,7 +61,7 @@ enum conn_flags {
     CF_FIN_RCVD = 1 << 9,
     CF_DETACHED = 1 << 10, /* the user has let go: no hooks */
     CF_ACCEPTING = 1 << 11, /* in its listener's queue */
-    CF_DOOMED = 1 << 12,
+    CF_DOOMED = 1 << 12,   /* nobody's any more: freed by the next tcp_flush() */
     CF_ECE = 1 << 13,      /* CE came: say so until CWR comes (RFC 3168 6.1.3) */
     CF_CWR_DUE = 1 << 14,
     CF_PROBE_NOW = 1 << 15, /* timers ask output for: a window probe, */
@@ -72,6 +73,8 @@ enum conn_flags {
     CF_CLOSED_TOLD = 1 << 21,
     CF_PUSH = 1 << 22,     /* PSH on the segment that ends what was pushed */
     CF_READ_CLOSED = 1 << 23, /* shutdown(SHUT_RD) */
+    CF_DEAD = 1 << 24,     /* over: out of the tables, without timers; waits for its user to let go, or is doomed */
+    CF_ACTIVE = 1 << 25,   /* an active open whose hooks.connected() is still to be called */
 };
 
 /* What timers wait for; NSEC_NEVER: not. One struct timer runs for the earliest; it is not restarted when a deadline moves back,
@@ -85,32 +88,43 @@ enum conn_deadline {
 };
 enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
 
+/* The order is that of use: three cache lines are all that a look-up and a segment in order touch on the way in (conn_layout in conn.c checks). */
 struct conn {
-    /* look-up and the receive fast path */
+    /* first line: the look-up */
     struct net_stack *stack;
-    struct endpoint local, remote;
     uint32_t hash;
     uint32_t flags; /* enum conn_flags */
+    struct endpoint local, remote;
+
+    /* second line: the fast path of input decides by these */
     uint8_t state;  /* enum conn_state */
-    uint8_t rcv_wscale, snd_wscale;
+    uint8_t rcv_wscale, snd_wscale; /* 0 unless CF_WSCALE, but for rcv_wscale in SYN-SENT: what we offer */
     uint8_t rexmit_kind;
     tcp_seq rcv_nxt;      /* RCV.NXT */
     tcp_seq rcv_adv;      /* right edge of the window as last told to the peer: RCV.NXT + RCV.WND; never moves left (RFC 9293 3.8.6) */
-    tcp_seq last_ack_sent; /* Last.ACK.sent (RFC 7323 4.3) */
+    tcp_seq last_ack_sent; /* Last.ACK.sent (RFC 7323 4.3); output keeps it */
     uint32_t ts_recent;   /* TS.Recent */
-    nsec ts_recent_at;    /* when it was taken (24 days: RFC 7323 5.5) */
     uint32_t ts_offset;   /* ours: milliseconds + offset */
     tcp_seq snd_una;      /* SND.UNA */
     tcp_seq snd_nxt;      /* SND.NXT */
     uint32_t snd_wnd;     /* SND.WND, scaled */
     tcp_seq snd_wl1, snd_wl2;
-    uint32_t snd_wnd_max; /* the largest the peer has offered: MAX.SND.WND (RFC 5961 5.2), and for silly windows */
-    struct buf *rcvq, **rcvq_tail; /* in order, for the program: chain through next */
     uint32_t rcvq_bytes, rcv_buffer; /* rcv_buffer: bound of rcvq_bytes + out of order */
     uint16_t rcv_mss;     /* largest segment seen, an estimate of the peer's (for ACK every second one) */
-    uint16_t ack_pending; /* bytes received since the last ACK, in segments of rcv_mss, saturating */
+    uint8_t quick_acks;   /* full segments that are still acknowledged at once: the peer's slow start */
+    uint8_t rcvq_copied;  /* private: the last buf of rcvq is a copy of ours with room behind */
+    struct reasm *reasm;  /* what is behind a hole; NULL or empty: nothing */
+
+    /* third line: and writes these */
+    nsec ts_recent_at;    /* when it was taken (24 days: RFC 7323 5.5) */
+    struct buf *rcvq, **rcvq_tail; /* in order, for the program: chain through next */
     void *user;
     struct list dirty;    /* in stack->tcp.dirty, or empty */
+    nsec last_rcv_at;     /* keep-alive, idle */
+    uint64_t bytes_in;
+    uint32_t segs_in, data_segs_in;
+    uint32_t snd_wnd_max; /* the largest the peer has offered: MAX.SND.WND (RFC 5961 5.2), and for silly windows */
+    uint32_t rcvq_count;  /* bufs in rcvq */
 
     /* sending */
     tcp_seq iss, irs, snd_end;
@@ -131,19 +145,21 @@ struct conn {
     /* timers */
     struct timer timer;
     nsec deadlines[DL_COUNT];
-    nsec last_rcv_at, last_snd_at, first_unacked_at; /* keep-alive, idle, user timeout */
+    nsec last_snd_at, first_unacked_at; /* idle, user timeout */
 
     /* the rest */
-    struct reasm *reasm;
-    struct list all;
-    struct listener *listener;
-    struct conn *accept_next;
+    struct sack_block dsack; /* a duplicate that came, for the next ACK's first block (RFC 2883); start == end: none. Output clears it. */
+    struct list all;         /* in stack->tcp.all; in .doomed when CF_DOOMED */
+    struct listener *listener; /* while CF_ACCEPTING */
+    struct list accepting;
     struct conn_opts *opts; /* NULL: defaults */
-    int error;
-    uint16_t close_seq;   /* private */
-    uint64_t bytes_in, bytes_out, bytes_rexmit;
-    uint32_t segs_in, segs_out, data_segs_in, data_segs_out, rexmits, dups_in;
-};
+    int error;              /* positive errno, once CF_DEAD */
+    int error_soft;         /* of ICMP: told should the connection time out (RFC 1122 4.2.3.9) */
+    uint64_t bytes_out, bytes_rexmit;
+    uint32_t segs_out, data_segs_out, rexmits, dups_in;
+    uint32_t challenge_second; /* private: when challenges began to be counted (RFC 5961 7) */
+    uint8_t challenges;
+} __attribute__((aligned(64)));
 
 static inline bool conn_is_synchronised(const struct conn *c) { return c->state >= CONN_ESTABLISHED; }
 static inline nsec conn_now(const struct conn *c) { return c->stack->now; }
@@ -156,11 +172,29 @@ static inline void conn_dirty(struct conn *c)
 
 /* --- conn.c: called by input, output and timers ---------------------------------------------------------------------------------- */
 
-/* A connection in `state` with its path open, in the tables. NULL and *err. */
+/* A connection in SYN-SENT with its path open, in the tables, numbers, window scale and congestion control set up, nothing sent. NULL and
+ * *err: -ENFILE, -ENOMEM, -ENETUNREACH, -EADDRINUSE. */
 struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, const struct conn_opts *o, int *err);
-/* It is over: err 0 or a positive errno. Timers stop, queues drop, the user is told (once), the struct goes at the end of the call. */
+/* It is over: err 0 or a positive errno. Timers stop, queues drop (but for what can be popped), the user is told (once). The struct stays at least until
+ * the next tcp_flush(): callers may look at c->flags & CF_DEAD afterwards. Sends nothing. */
 void conn_finish(struct conn *c, int err);
 void conn_set_state(struct conn *c, enum conn_state to);
+/* Nobody holds it any more (CF_DEAD): freed by the next tcp_flush(). */
+void conn_doom(struct conn *c);
+/* Frees what is doomed. */
+void conn_reap(struct net_stack *s);
+/* Another segment that asks for an ACK only because something is wrong with it may be answered: at most CHALLENGES_PER_5S a
+ * connection, and `challenge`: limits.challenge_per_s of all connections, too (RFC 5961 7). */
+bool conn_may_challenge(struct conn *c, bool challenge);
+/* FIN-WAIT-2 without a user, or a linger that has run out: timer.c asks when DL_KEEP comes for a CF_DETACHED connection. */
+void conn_detached_timeout(struct conn *c);
+/* Our timestamp clock: milliseconds and the connection's offset (RFC 7323 5.4). */
+static inline uint32_t conn_ts_now(const struct conn *c) { return (uint32_t)(c->stack->now / NSEC_PER_MSEC) + c->ts_offset; }
+/* The smallest shift with which a window of n bytes can be told (RFC 7323 2.3). */
+uint8_t conn_wscale_for(uint32_t n);
+
+#define FIN_WAIT_2_NS    (60 * NSEC_PER_SEC) /* of a connection without user: Linux's tcp_fin_timeout, RFC 9293 3.6 leaves it open */
+#define CHALLENGES_PER_5S 10 /* RFC 5961 7's example */
 /* Invariants of sequence space, windows, queues; debug builds and the simulator run it after every segment and call. */
 void conn_check(const struct conn *c);
 
@@ -170,7 +204,9 @@ void conn_check(const struct conn *c);
 bool tcp_output(struct conn *c);
 /* The largest window we may offer now, and the field for it (scaled, silly-window rule of RFC 9293 3.8.6.2.2 applied; rcv_adv moves). */
 uint16_t tcp_window_to_offer(struct conn *c);
-void tcp_send_syn(struct conn *c);   /* SYN, or SYN-ACK of a simultaneous open; and again */
+/* SYN, or SYN-ACK of a simultaneous open; and again. The SYN is on the way like data: [iss, iss + 1) in inflight, snd_nxt = iss + 1, its
+ * timer by recover_sent(); recover_ack() takes its acknowledgement (stream_una does not count it). */
+void tcp_send_syn(struct conn *c);
 void tcp_send_reset(struct conn *c); /* RST,ACK at SND.NXT */
 /* A control segment that belongs to no conn (synq, timewait, closed ports, cookies). opts may be NULL. ecn_flags: TCP_ECE of a SYN-ACK. */
 struct bare_segment {

@@ -49,7 +49,8 @@
     X(drop_tcp_backlog, "drop.tcp_backlog_full") X(drop_tcp_cookie, "drop.tcp_cookie_bad")                             \
     X(drop_tcp_buffer, "drop.tcp_beyond_buffer") X(drop_tcp_reasm, "drop.tcp_reassembly_full")                         \
     X(drop_tcp_rate, "drop.tcp_reply_rate_limited") X(drop_tcp_icmp, "drop.tcp_icmp_out_of_window")                    \
-    X(drop_tcp_closed, "drop.tcp_data_after_close")
+    X(drop_tcp_closed, "drop.tcp_data_after_close") X(drop_tcp_many, "drop.tcp_to_many")                               \
+    X(tcp_compacted, "tcp.rx_copied_together")
 
 #define COUNTER_FIELD(field, name) uint64_t field;
 struct net_counters {

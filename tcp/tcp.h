@@ -72,6 +72,8 @@ bool conn_ended(const struct conn *c);      /* FIN received and everything poppe
 int conn_error(const struct conn *c);       /* positive errno once closed with one; 0 */
 
 int conn_shutdown(struct conn *c);          /* FIN behind what was pushed. -ENOTCONN, -EPIPE: done before */
+/* What comes from now on is confirmed and thrown away; what waits, too (SHUT_RD). */
+int conn_shutdown_read(struct conn *c);
 /* The user lets go: no more hooks for c, which lives on by itself until its FIN and data are through (RFC 9293 3.6), or, with linger_ns not
  * NSEC_NEVER, at most so long: then, and at once with 0, it is reset. Bytes received and never popped make it a reset (RFC 2525
  * 2.17). */

@@ -8,6 +8,7 @@
 #include "alloc/base/list.h"
 #include "alloc/base/wheel.h"
 #include "tcp/addr.h"
+#include "tcp/ports.h"
 
 struct conn;
 
@@ -27,10 +28,14 @@ struct tcp_layer {
     struct timewait *tw;     /* connections in TIME-WAIT: timewait.h */
     struct listener_set *listeners;
     uint32_t conn_count;
-    uint64_t port_clock;     /* RFC 6056's counter */
+    struct ports ports;      /* of active opens (RFC 6056) */
     uint32_t resets_left, challenges_left; /* in this second */
     uint64_t second;
     unsigned depth;          /* of calls into TCP that may run hooks */
 };
+
+struct net_stack;
+void tcp_layer_check(const struct net_stack *s); /* stack_check()'s work */
+void tcp_visit_conns(struct net_stack *s, void (*fn)(void *arg, struct conn *c), void *arg);
 
 #endif
