@@ -29,7 +29,7 @@ struct cc_ack {
     uint32_t acked;      /* bytes that this ACK newly acknowledged or SACKed */
     uint32_t in_flight;  /* bytes on the way before this ACK */
     bool cwnd_limited;   /* the window was what held the sender back (RFC 9438 5.8, RFC 7661) */
-    bool in_recovery;
+    bool in_recovery;    /* fast recovery, where PRR decides; not what follows a timeout, which is slow start */
     bool ecn_echo;
     nsec rtt;            /* sample of this ACK; 0: none */
     nsec srtt, min_rtt;
@@ -56,6 +56,7 @@ const struct cc_ops *cc_find(const char *name);
 /* Initial window of RFC 6928: 10 segments, at most max(2 MSS, 14,600 bytes). */
 void cc_init(struct cc *c, const struct cc_ops *ops, uint32_t mss, nsec now);
 void cc_set_mss(struct cc *c, uint32_t mss);
+uint32_t cc_initial_window(uint32_t mss);
 
 extern const struct cc_ops cc_cubic, cc_newreno, cc_bbr, cc_none;
 

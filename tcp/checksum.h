@@ -24,6 +24,8 @@ static inline uint16_t csum_fold(uint64_t sum) /* as it stands in the field when
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)sum;
 }
+/* A partial sum whose bytes stand at odd places of the whole (RFC 1071 2(B)). */
+static inline uint64_t csum_swap(uint64_t sum) { return __builtin_bswap16(csum_fold(sum)); }
 /* For an IPv4 header without options. Over a header that holds its checksum it gives 0. */
 static inline uint16_t csum_ip4(const void *hdr)
 {

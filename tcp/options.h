@@ -18,7 +18,7 @@ struct sack_block {
 
 enum { OPT_MSS = 1, OPT_WSCALE = 2, OPT_SACK_OK = 4, OPT_TS = 8, OPT_SACK = 16 };
 
-struct tcp_opts {
+struct tcp_opts { /* a field counts only if `has` says so */
     uint8_t has; /* enum OPT_ */
     uint8_t wscale; /* at most 14: larger ones are taken as 14 (RFC 7323 2.3) */
     uint8_t sack_count;
