@@ -88,9 +88,10 @@ struct sim_wire {
     bool tells_mtu;                /* and ICMP says so */
 };
 
-/* conf: more of the configuration ("cc: newreno\nmtu: 9000"), or NULL. addr is IPv4; the host has an IPv6 address, too: fd00:: and the same
- * last 32 bits, prefix 64. */
-struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const char *conf, int (*fn)(void *arg), void *arg);
+/* sc: how its stack is configured (mac, seed and what the device decides are filled in; mtu 0: 1500), NULL: defaults. addr is IPv4, prefix 8; the host
+ * has an IPv6 address, too: fd00:: and the same last 32 bits, prefix 64. */
+struct stack_config;
+struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const struct stack_config *sc, int (*fn)(void *arg), void *arg);
 /* Both directions; from NULL: between all net hosts. */
 void sim_wire_set(struct sim *s, struct sim_host *a, struct sim_host *b, const struct sim_wire *w);
 /* One direction only. */
