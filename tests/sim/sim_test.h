@@ -48,6 +48,7 @@ struct world {
     struct sim *sim;
     uint64_t seed;
     void *state; /* the scenario's: of calloc(), freed after the run */
+    struct sim_host *hosts[4]; /* its own, too */
     char failure[512]; /* the first */
 };
 
