@@ -33,6 +33,10 @@ void path_close(struct net_stack *s, struct path *p);
  * each tso_mss bytes, by the device or by us. ecn: 0 to 3. */
 void path_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn);
 
+/* An ICMP "too big" that names a packet of ours and was believed (RFC 5927 7): TCP and UDP call this, after their own checks. mtu 0: the router
+ * did not say (RFC 1191 5). Whether the path's MTU became smaller by it. */
+bool path_too_big(struct net_stack *s, const struct ip_addr *dst, uint16_t mtu);
+
 /* Largest L4 packet, header included. */
 uint16_t path_l4_max(struct net_stack *s, struct path *p);
 

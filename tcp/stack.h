@@ -54,6 +54,7 @@ struct stack_config {
     bool ipv6;               /* link-local address and router advertisements (SLAAC) */
     bool arp;                /* false: static neighbours only */
     bool icmp_echo;          /* answer pings */
+    uint16_t pmtu_min;       /* of IPv4, whatever routers say; 0: 552, at least 68. IPv6: 1280 (RFC 8200 5) */
     bool quiet_closed_ports; /* no RST, no port unreachable: on an interface shared with the kernel, which answers itself */
     /* TCP */
     const char *cc;          /* "cubic", "newreno", "bbr", "none"; NULL: cubic */

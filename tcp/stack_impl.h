@@ -30,6 +30,7 @@ struct packet {
     bool csum_ok;     /* of L4, verified by the device */
     bool to_many;     /* the destination was a broadcast or multicast address, of whatever layer */
     const uint8_t *src_mac; /* NULL: from ourselves */
+    const uint8_t *l3; /* its IP header, in front of b->data in the same storage, for who quotes it */
 };
 
 struct frame_ring { /* frames for the device */
@@ -73,6 +74,15 @@ void udp_layer_fini(struct net_stack *s);
 void udp_input(struct net_stack *s, struct packet *p);
 void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
                     const uint8_t *quoted, size_t n);
+
+/* ip: takes part in the life of the stack. */
+int ip_layer_init(struct net_stack *s);
+void ip_layer_fini(struct net_stack *s);
+
+/* Queues a whole Ethernet frame for the device, together as one buf if its chain is too long for it; takes f->b. A full ring drops it. */
+void tx_push(struct net_stack *s, const struct frame *f);
+/* All of a chain in one fresh buf with BUF_HEADROOM; takes head, NULL: out of memory (counted). */
+struct buf *buf_together(struct net_stack *s, struct buf *head, uint32_t len);
 
 /* ip: sends `what` about a packet that came (rate-limited, never about errors, multicasts, fragments: RFC 1122 3.2.2, RFC 4443 2.4). Does not take
  * p->b. */
