@@ -47,6 +47,7 @@ LDLIBS  := -lpthread -lm -ldl
 
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
 PKG_CONFIG ?= pkg-config
+, := ,
 has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 ifeq ($(call has,jemalloc),yes)
 BENCH_LIBS := -ljemalloc # to compare with; whoever links it has its malloc
@@ -62,9 +63,10 @@ endif
 
 # --- sources ---------------------------------------------------------------------------------------
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
+PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp))
 ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
-TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c))
+TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c libos/dpdk/*_test.c libos/xdp/*_test.c))
 LIB_C       := $(filter-out %_test.c,$(ALL_LIB_C))
 LIB_S       := $(sort $(shell find alloc tcp libos demi -name '*.S' 2>/dev/null))
 SRV_C       := $(filter-out %_test.c server/main.c,$(ALL_SRV_C))
@@ -86,6 +88,8 @@ EXAMPLES := $(patsubst demi/examples/%.c,$(B)/examples/%,$(EXAMPLE_C))
 TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
 TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
 LIB_TESTS := $(filter-out $(B)/tests/server/% $(B)/tests/tests/sim/%,$(TESTS))
+PLUGINS  := $(if $(filter yes,$(call has,libdpdk)),$(B)/libdemikernel-dpdk.so) \
+            $(if $(filter yes,$(call has,libxdp libbpf)),$(if $(wildcard libos/xdp/*.c),$(B)/libdemikernel-xdp.so))
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
 FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
@@ -94,7 +98,7 @@ FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(LIB_A) $(LIB_SO) $(if $(wildcard server/main.c),$(SERVER)) $(EXAMPLES) $(TOOLS)
+all: $(LIB_A) $(LIB_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER)) $(EXAMPLES) $(TOOLS)
 
 $(B)/obj/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -115,6 +119,23 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=demi/libdemikernel.map \
 	    $(LDFLAGS) -o $@ $(LIB_O) $(LDLIBS)
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
+
+# Plug-ins see nothing of the library but what it hands them (-z defs), export one symbol, and stay loaded once they are:
+# DPDK's drivers cannot be taken out of a process.
+DPDK_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libdpdk 2>/dev/null)) -DALLOW_EXPERIMENTAL_API=1
+XDP_FLAGS  := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libxdp libbpf 2>/dev/null))
+$(call obj,$(filter libos/dpdk/%,$(PLUGIN_C))): ALL_CFLAGS += $(DPDK_FLAGS)
+$(call obj,$(filter libos/xdp/%,$(PLUGIN_C))): ALL_CFLAGS += $(XDP_FLAGS)
+$(B)/libdemikernel-dpdk.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libdpdk)
+$(B)/libdemikernel-xdp.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libxdp libbpf)
+$(B)/libdemikernel-dpdk.so: $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C)))
+$(B)/libdemikernel-xdp.so: $(call obj,$(filter libos/xdp/%,$(PLUGIN_C)))
+$(B)/libdemikernel-%.so:
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
+	    $(LDFLAGS) -o $@ $^ $(PLUGIN_LIBS) -lpthread
+
+$(filter $(B)/tests/libos/dpdk/% $(B)/tests/libos/xdp/%,$(TESTS)): | $(PLUGINS)
 
 $(SRV_A): $(SRV_O)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(SRV_O)

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * DPDK as a network device: any port of the EAL, virtual or physical, one queue pair a thread. This file opens and closes; frames move in
+ * rx.c and tx.c, the process-wide parts are eal.c, port.c and pool.c.
+ *
+ * What drivers are told apart by (traits): whether they can read memory that is not the EAL's. A driver that copies with the CPU can read all
+ * there is; a device with DMA can once the memory is registered; virtio-user and zero-copy memif show their peer the EAL's memory only; net_ring
+ * hands the mbuf itself to the other port, whose thread may not let go of our bufs.
+ *
+ * Left out: VLAN offloads, LRO, flow rules (the kernel shares no DPDK port), primary and secondary processes.
+ */
+#include "libos/dpdk/dpdk.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_memory.h>
+
+#include "libos/plugin.h"
+
+const struct netdev_host *dpdk_host;
+static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
+
+/* --- traits of drivers --- */
+
+enum { READS_ANYTHING = 1, TSO_CLONES = 2, SHARES_INTERFACE = 4, MAC_OF_KERNEL = 8 };
+
+static unsigned traits_of(const struct rte_eth_dev_info *info)
+{
+    static const struct {
+        const char *driver;
+        unsigned traits;
+    } known[] = {
+        {"net_memif", READS_ANYTHING},                     {"net_tap", READS_ANYTHING | TSO_CLONES | MAC_OF_KERNEL},
+        {"net_af_packet", READS_ANYTHING | SHARES_INTERFACE}, {"net_af_xdp", READS_ANYTHING | SHARES_INTERFACE},
+        {"net_pcap", READS_ANYTHING | SHARES_INTERFACE},   {"net_vhost", READS_ANYTHING},
+        {"net_null", READS_ANYTHING},
+    };
+    for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
+        if (info->driver_name && !strcmp(info->driver_name, known[i].driver)) return known[i].traits;
+    return 0;
+}
+
+static bool wants_dma(const struct rte_eth_dev_info *info)
+{
+    const struct rte_bus *bus = info->device ? rte_dev_bus(info->device) : NULL;
+    return bus && !strcmp(rte_bus_name(bus), "pci") && rte_eal_iova_mode() == RTE_IOVA_VA;
+}
+
+static bool memif_is_zero_copy(const struct rte_eth_dev_info *info)
+{
+    const struct rte_devargs *args = info->device ? rte_dev_devargs(info->device) : NULL;
+    return args && args->args && strstr(args->args, "zero-copy=yes");
+}
+
+/* --- regions of a device with DMA --- */
+
+static int region_map(void *dev, void *base, size_t len, void **cookie)
+{
+    struct dpdk_dev *d = dev;
+    const struct region *r = dpdk_host->region_find(base);
+    size_t page = r && r->huge_pages ? REGION_CHUNK : 4096;
+    if (rte_extmem_register(base, len, NULL, (unsigned)(len / page), page) && rte_errno != EEXIST) return -rte_errno;
+    if (rte_dev_dma_map(d->dma, base, (uint64_t)(uintptr_t)base, len)) {
+        int err = rte_errno;
+        rte_extmem_unregister(base, len);
+        return err ? -err : -EIO;
+    }
+    *cookie = base;
+    return 0;
+}
+
+static void region_unmap(void *dev, void *base, size_t len, void *cookie)
+{
+    struct dpdk_dev *d = dev;
+    (void)cookie;
+    rte_dev_dma_unmap(d->dma, base, (uint64_t)(uintptr_t)base, len);
+    rte_extmem_unregister(base, len);
+}
+
+static const struct region_registrar registrar = {region_map, region_unmap, true};
+
+/* --- waiting --- */
+
+static void interrupts_open(struct dpdk_dev *d, const struct dpdk_port *port)
+{
+    d->wait_fd = d->queue_fd = -1;
+    if (!port->interrupts) return;
+    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(d->port, d->queue);
+    if (fd < 0 || rte_eth_dev_rx_intr_enable(d->port, d->queue)) return;
+    rte_eth_dev_rx_intr_disable(d->port, d->queue);
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event ev = {.events = EPOLLIN};
+    if (epfd < 0) return;
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev)) {
+        close(epfd);
+        return;
+    }
+    char path[64], name[64] = "";
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, name, sizeof name - 1);
+    d->queue_fd_counts = n > 0 && strstr(name, "[eventfd]");
+    d->queue_fd = fd;
+    d->wait_fd = epfd;
+}
+
+void dev_disarm(struct dpdk_dev *d)
+{
+    uint64_t count;
+    d->armed = false;
+    rte_eth_dev_rx_intr_disable(d->port, d->queue);
+    /* Readable still if something came since: nobody blocks here, the descriptor is non-blocking or was reported. */
+    struct epoll_event ev;
+    if (d->queue_fd_counts && epoll_wait(d->wait_fd, &ev, 1, 0) == 1 && read(d->queue_fd, &count, sizeof count) < 0) return;
+}
+
+static int dev_fd(struct netdev *n) { return ((struct dpdk_dev *)n)->wait_fd; }
+
+static int dev_arm(struct netdev *n)
+{
+    struct dpdk_dev *d = (struct dpdk_dev *)n;
+    if (d->wait_fd < 0) return -EOPNOTSUPP;
+    if (!d->armed && rte_eth_dev_rx_intr_enable(d->port, d->queue)) return -EOPNOTSUPP;
+    d->armed = true;
+    if (rte_eth_rx_queue_count(d->port, d->queue) <= 0) return 0;
+    dev_disarm(d);
+    return -EAGAIN;
+}
+
+/* --- life --- */
+
+static uint32_t offloads_of(const struct dpdk_port *port)
+{
+    uint32_t out = 0;
+    if (port->rx_offloads & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) out |= OFFLOAD_RX_IP_CSUM;
+    if (port->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM && port->rx_offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) out |= OFFLOAD_RX_L4_CSUM;
+    if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) out |= OFFLOAD_TX_IP_CSUM;
+    if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM && port->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) out |= OFFLOAD_TX_L4_CSUM;
+    if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) out |= OFFLOAD_TX_TSO;
+    return out;
+}
+
+static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const struct dpdk_port *port)
+{
+    struct netdev_caps *caps = &d->dev.caps;
+    struct rte_ether_addr mac;
+    unsigned traits = traits_of(&port->info);
+    if (!rte_eth_macaddr_get(d->port, &mac)) memcpy(caps->mac, mac.addr_bytes, ETH_ALEN);
+    /* A tap's other end is the kernel, and has the port's address: two hosts need two, or IPv6 finds a duplicate of its own. */
+    if (traits & MAC_OF_KERNEL) {
+        caps->mac[0] = (uint8_t)((caps->mac[0] | 2) & ~1);
+        caps->mac[5] ^= 1;
+    }
+    if (c->has_mac) memcpy(caps->mac, c->mac.addr_bytes, ETH_ALEN);
+    if (rte_eth_dev_get_mtu(d->port, &caps->mtu) || caps->mtu < 68) caps->mtu = 1500;
+    caps->offloads = offloads_of(port);
+    d->multi_seg = port->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    uint16_t most = port->info.tx_desc_lim.nb_seg_max;
+    d->mbufs_max = d->multi_seg ? (most ? RTE_MIN(most, (uint16_t)64) : 64) : 1;
+    d->mbufs_max = RTE_MIN(d->mbufs_max, (uint16_t)(port->tx_ring / 2));
+    caps->segs_max = RTE_MIN(d->mbufs_max, (uint16_t)NETDEV_SEGS_MAX);
+    /* The whole frame's length is 16 bits in some drivers; what is copied must fit the pieces of a frame. */
+    uint32_t copied = (uint32_t)(d->mbufs_max - 1) * (uint32_t)(rte_pktmbuf_data_room_size(d->tx_pool) - RTE_PKTMBUF_HEADROOM);
+    caps->tso_max = caps->offloads & OFFLOAD_TX_TSO ? RTE_MIN(65535u - 256, copied) : 0;
+    caps->queue = d->queue;
+    caps->queue_count = port->queue_count;
+    caps->own_mac = !(traits & SHARES_INTERFACE) || c->has_mac;
+}
+
+static void choose_copying(struct dpdk_dev *d, const struct netdev_env *env, const struct dpdk_config *c, const struct dpdk_port *port)
+{
+    unsigned traits = traits_of(&port->info);
+    d->attach = traits & READS_ANYTHING && !memif_is_zero_copy(&port->info) && c->attach != CHOICE_NO;
+    d->attach_tso = !(traits & TSO_CLONES);
+    if (c->attach == CHOICE_NO || !wants_dma(&port->info) || !env->regions) return;
+    /* A device behind an IOMMU sees what is mapped for it. Where mapping fails (no rights, too much locked memory), it gets copies. */
+    d->dma = port->info.device;
+    if (dpdk_host->region_set_add_device(env->regions, &registrar, d)) return;
+    d->regions = env->regions;
+    d->attach = d->needs_map = true;
+}
+
+static void dev_close(struct netdev *n)
+{
+    struct dpdk_dev *d = (struct dpdk_dev *)n;
+    tx_finish(d);
+    if (d->wait_fd >= 0) close(d->wait_fd);
+    pthread_mutex_lock(&control);
+    port_give_pair(d->home, d->queue); /* may give back what is lent */
+    pthread_mutex_unlock(&control);
+    tx_drain_strays(d);
+    if (d->regions) dpdk_host->region_set_remove_device(d->regions, d);
+    d->regions = NULL;
+    eal_thread_leave();
+    d->closed = true;
+    dev_settle(d);
+}
+
+void dev_unhold(struct dpdk_dev *d)
+{
+    pthread_mutex_destroy(&d->strays_lock);
+    free(d->strays);
+    free(d);
+}
+
+static const struct netdev_ops ops = {
+    .name = "dpdk", .recv = rx_recv, .send = tx_send, .fd = dev_fd, .arm = dev_arm, .close = dev_close,
+};
+
+static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d)
+{
+    pthread_mutex_lock(&control);
+    int err = eal_start(env, c);
+    if (!err) err = port_take_pair(env, c, &d->home, &d->queue);
+    if (!err) eal_thread_enter();
+    pthread_mutex_unlock(&control);
+    return err;
+}
+
+/* What a former user of the pair, or nobody, has left in its ring. */
+static void discard_old(struct dpdk_dev *d)
+{
+    struct rte_mbuf *m[NETDEV_BURST];
+    for (int turn = 0; turn < 64; turn++) {
+        unsigned n = rte_eth_rx_burst(d->port, d->queue, m, NETDEV_BURST);
+        if (!n) break;
+        rte_pktmbuf_free_bulk(m, n);
+    }
+}
+
+static int dpdk_open(const struct netdev_env *env, struct netdev **out)
+{
+    struct dpdk_config *c = malloc(sizeof *c);
+    struct dpdk_dev *d = calloc(1, sizeof *d);
+    int err = c && d ? config_read(env, c) : plugin_refuse(env, ENOMEM, "out of memory");
+    if (!err) err = take_pair(env, c, d);
+    if (err) goto free_both;
+    struct dpdk_port *port = d->home;
+    d->dev.ops = &ops;
+    d->port = port->id;
+    d->owner = pthread_self();
+    d->rx_pool = port->pairs[d->queue].rx_pool;
+    d->tx_pool = port->pairs[d->queue].tx_pool;
+    d->held_max = port->mbufs - port->rx_ring - port->mbufs / 8;
+    d->prepares = port->tx_offloads & ~(uint64_t)RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    pthread_mutex_init(&d->strays_lock, NULL);
+    fill_caps(d, c, port);
+    d->frame_max = (uint32_t)d->dev.caps.mtu + DPDK_WIRE_EXTRA;
+    choose_copying(d, env, c, port);
+    interrupts_open(d, port);
+    if (port->users > 1) discard_old(d);
+    free(c);
+    *out = &d->dev;
+    return 0;
+free_both:
+    free(c);
+    free(d);
+    return err;
+}
+
+static const struct netdev_plugin plugin = {.abi = NETDEV_ABI, .name = "dpdk", .open = dpdk_open};
+
+PLUGIN_EXPORT const struct netdev_plugin *demi_netdev_plugin(const struct netdev_host *host);
+
+const struct netdev_plugin *demi_netdev_plugin(const struct netdev_host *host)
+{
+    dpdk_host = host;
+    return &plugin;
+}

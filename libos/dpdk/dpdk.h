@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of the DPDK device: what its files tell each other. One struct dpdk_dev is one queue pair and serves one thread; ports,
+ * pools and the EAL belong to the process and change under one mutex, on the control path only.
+ */
+#ifndef LIBOS_DPDK_H
+#define LIBOS_DPDK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "alloc/buf.h"
+#include "tcp/netdev.h"
+
+#define DPDK_QUEUES_MAX 64
+#define DPDK_WIRE_EXTRA (14 + 4) /* Ethernet and one VLAN tag, beyond the MTU */
+
+/* --- configuration (config.c) --- */
+
+struct dpdk_config {
+    char *argv[80]; /* EAL's, as given; [0] is a name */
+    int argc;
+    char text[4096]; /* where argv points */
+    const char *port; /* index or name; NULL: the first of the arguments' devices, else the first there is */
+    long rx_ring, tx_ring, mbufs, queues, mtu, link_wait_ms;
+    bool promiscuous, rss;
+    int checksum, tso, attach; /* enum choice */
+    bool interrupts;
+    bool has_mac;
+    struct rte_ether_addr mac;
+};
+int config_read(const struct netdev_env *env, struct dpdk_config *c);
+
+/* --- the EAL (eal.c): once a process --- */
+
+/* Starts it, or, when it runs, adds the devices of c's arguments that it does not know yet. */
+int eal_start(const struct netdev_env *env, const struct dpdk_config *c);
+/* The calling thread may use caches of pools; the pair may nest. */
+void eal_thread_enter(void);
+void eal_thread_leave(void);
+/* The first complaint since EAL started or since it last added a device; "" if there was none. */
+const char *eal_complaint(void);
+/* The name of the first device in c's arguments. */
+bool eal_first_device(const struct dpdk_config *c, char *name, size_t size);
+
+/* --- pools (pool.c) --- */
+
+struct dpdk_dev;
+
+/* In each mbuf of our pools, behind struct rte_mbuf. */
+struct mbuf_room {
+    struct buf view;                        /* received: what the stack sees of it */
+    struct rte_mbuf_ext_shared_info shared; /* sent: of the attached memory */
+    struct buf *lent;                       /* sent: whose memory is attached */
+    struct dpdk_dev *dev;
+};
+
+static inline struct mbuf_room *mbuf_room(struct rte_mbuf *m) { return rte_mbuf_to_priv(m); }
+
+/* A pool of at least `count` mbufs with `room` bytes each, headroom included. Those that came home late are taken first. NULL: no memory. */
+struct rte_mempool *pool_take(uint32_t count, uint32_t room);
+/* May be called with mbufs still out: the pool is kept until they are home. */
+void pool_give(struct rte_mempool *pool);
+
+/* --- ports (port.c) --- */
+
+struct dpdk_pair { /* of queues, and the pools they use */
+    struct rte_mempool *rx_pool, *tx_pool;
+    bool taken;
+};
+
+struct dpdk_port {
+    uint16_t id;
+    bool used; /* this entry of the table */
+    unsigned users;
+    uint16_t queue_count;
+    uint16_t rx_ring, tx_ring;
+    uint32_t mbufs;
+    uint64_t rx_offloads, tx_offloads;
+    bool interrupts;
+    struct rte_eth_dev_info info;
+    struct dpdk_pair pairs[DPDK_QUEUES_MAX];
+};
+
+/* Takes the next free pair of the port c asks for; the first to come configures and starts the port. */
+int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out, uint16_t *queue_out);
+/* Gives it back; the last to go stops the port. */
+void port_give_pair(struct dpdk_port *port, uint16_t queue);
+
+/* --- one queue pair --- */
+
+struct dpdk_dev {
+    struct netdev dev; /* first */
+    uint16_t port, queue;
+    /* receive */
+    struct rte_mempool *rx_pool;
+    uint32_t held;       /* mbufs the program has, as bufs */
+    uint32_t held_max;   /* beyond: frames are copied, so that the pool never runs dry */
+    uint32_t idle_polls;
+    bool armed;
+    int wait_fd;         /* -1: no interrupts */
+    int queue_fd;
+    bool queue_fd_counts; /* an eventfd: must be read to fall silent */
+    /* transmit */
+    struct rte_mempool *tx_pool;
+    uint32_t lent;       /* mbufs with memory of ours attached, in the device */
+    uint32_t frame_max;  /* bytes on the wire without TSO */
+    uint16_t mbufs_max;  /* of one frame */
+    bool multi_seg;
+    bool attach;         /* the driver reads any memory of ours */
+    bool attach_tso;
+    bool needs_map;      /* only memory whose region was registered */
+    bool prepares;       /* some offload is on */
+    /* life */
+    pthread_t owner;
+    struct dpdk_port *home;
+    struct region_set *regions;
+    struct rte_device *dma;
+    bool closed;
+    pthread_mutex_t strays_lock;
+    struct buf **strays; /* given back on another thread, unref'd by the owner */
+    uint32_t stray_count, stray_room;
+};
+
+extern const struct netdev_host *dpdk_host;
+
+unsigned rx_recv(struct netdev *n, struct frame *out, unsigned max);
+unsigned tx_send(struct netdev *n, struct frame *f, unsigned count);
+/* Lets go of what drivers gave back on other threads. */
+void tx_drain_strays(struct dpdk_dev *d);
+/* Frees what the driver has sent, until nothing of ours is lent or it has nothing more to say. */
+void tx_finish(struct dpdk_dev *d);
+/* Interrupts off, after a sleep. */
+void dev_disarm(struct dpdk_dev *d);
+/* After close, once nothing of d is out any more. */
+void dev_unhold(struct dpdk_dev *d);
+
+static inline void dev_settle(struct dpdk_dev *d)
+{
+    if (unlikely(d->closed) && !d->held && !d->lent) dev_unhold(d);
+}
+
+#endif

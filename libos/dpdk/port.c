@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ports and their queue pairs. A port is configured with all its pairs by the first thread that opens it, and started then; each thread takes
+ * one pair. The last to leave stops the port. It stays configured-for-nothing until somebody opens it again: closing it would remove a virtual
+ * device for good (rte_eth_dev_close), so that is left to the end of the process.
+ *
+ *     open      open      close       close            open
+ *     pair 0    pair 1    pair 0      pair 1           pair 0
+ *     |-- configured, started --------------| stopped  |-- configured, started
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+
+#include "libos/plugin.h"
+#include "libos/dpdk/dpdk.h"
+
+#define PORTS_MAX   16
+#define TX_SPARE    2047u /* mbufs of a transmit pool beyond its ring: two bursts of chains, caches, what peers of net_ring hold */
+#define ROOM_LEAST  (RTE_MBUF_DEFAULT_BUF_SIZE) /* 2,048 and headroom */
+#define RSS_FIELDS  (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
+#define RX_WANTED   (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
+#define TX_CHECKSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+
+static struct dpdk_port ports[PORTS_MAX];
+
+/* --- which port --- */
+
+static int by_name(const struct netdev_env *env, const char *name, uint16_t *id)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(name, &end, 10);
+    if (end != name && !*end) {
+        if (n >= RTE_MAX_ETHPORTS || !rte_eth_dev_is_valid_port((uint16_t)n))
+            return plugin_refuse(env, ENODEV, "DPDK has no port %lu; it has %u. %.120s", n, rte_eth_dev_count_avail(), eal_complaint());
+        *id = (uint16_t)n;
+        return 0;
+    }
+    if (!rte_eth_dev_get_port_by_name(name, id)) return 0;
+    return plugin_refuse(env, ENODEV, "DPDK has no port %.40s. %.160s", name, eal_complaint());
+}
+
+static bool driver_is_there(const char *device)
+{
+    static const char *const shared[][2] = {{"net_virtio_user", "net_virtio"}, {"virtio_user", "net_virtio"}, {"eth_", ""}};
+    char family[40], path[256];
+    snprintf(family, sizeof family, "%.*s", (int)strcspn(device, "0123456789"), device);
+    for (unsigned i = 0; i < sizeof shared / sizeof *shared; i++)
+        if (!strcmp(family, shared[i][0])) snprintf(family, sizeof family, "%s", shared[i][1]);
+    if (strncmp(family, "net_", 4)) return true;
+    snprintf(path, sizeof path, RTE_EAL_PMD_PATH "/librte_%s.so.23", family);
+    if (!access(path, F_OK)) return true;
+    snprintf(path, sizeof path, RTE_EAL_PMD_PATH "/librte_%s.so", family);
+    return !access(path, F_OK);
+}
+
+static int choose(const struct netdev_env *env, const struct dpdk_config *c, uint16_t *id)
+{
+    char first[RTE_ETH_NAME_MAX_LEN];
+    if (c->port) return by_name(env, c->port, id);
+    if (eal_first_device(c, first, sizeof first)) {
+        if (!rte_eth_dev_get_port_by_name(first, id)) return 0;
+        if (!driver_is_there(first)) {
+            int n = (int)strcspn(first, "0123456789");
+            char dashed[40];
+            snprintf(dashed, sizeof dashed, "%.*s", n, first);
+            for (char *p = dashed; *p; p++)
+                if (*p == '_') *p = '-';
+            return plugin_refuse(env, ENODEV, "DPDK's driver %.*s is not installed: apt-get install librte-%s23", n, first, dashed);
+        }
+        return plugin_refuse(env, ENODEV, "DPDK did not make %.40s: %.160s", first, eal_complaint());
+    }
+    *id = (uint16_t)rte_eth_find_next(0);
+    if (*id < RTE_MAX_ETHPORTS) return 0;
+    return plugin_refuse(env, ENODEV,
+                         "DPDK has no port: bind a NIC (dpdk-devbind.py -b vfio-pci 0000:01:00.0), or name a virtual device, eal = --vdev "
+                         "net_tap0. %.90s",
+                         eal_complaint());
+}
+
+/* --- configuring --- */
+
+static uint64_t rx_offloads(const struct rte_eth_dev_info *info, const struct dpdk_config *c)
+{
+    uint64_t on = c->checksum == CHOICE_NO ? 0 : info->rx_offload_capa & RX_WANTED;
+    /* So that a frame longer than an mbuf's room comes as a chain and not at all not. */
+    return on | (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER);
+}
+
+static uint64_t tx_offloads(const struct rte_eth_dev_info *info, const struct dpdk_config *c)
+{
+    uint64_t want = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    if (c->checksum != CHOICE_NO) want |= TX_CHECKSUM;
+    if (c->checksum != CHOICE_NO && c->tso != CHOICE_NO) want |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    uint64_t on = info->tx_offload_capa & want;
+    /* A device that segments must be able to fill in the pieces' sums, and take pieces. */
+    if (!(on & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(on & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    return on;
+}
+
+/* What the configuration insists on must be there. */
+static int check_wishes(const struct netdev_env *env, const struct dpdk_config *c, const struct dpdk_port *port)
+{
+    const char *driver = port->info.driver_name;
+    if (c->queues > RTE_MIN(port->info.max_rx_queues, port->info.max_tx_queues))
+        return plugin_refuse(env, EINVAL, "queues: %s offers %u pairs, not %ld", driver,
+                             RTE_MIN(port->info.max_rx_queues, port->info.max_tx_queues), c->queues);
+    if (c->checksum == CHOICE_YES && !(port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM))
+        return plugin_refuse(env, EOPNOTSUPP, "checksum_offload: %s has none; say auto", driver);
+    if (c->tso == CHOICE_YES && !(port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO))
+        return plugin_refuse(env, EOPNOTSUPP, "tso: %s has none, or not with checksum_offload; say auto", driver);
+    if (c->mtu && ((port->info.min_mtu && c->mtu < port->info.min_mtu) || (port->info.max_mtu && c->mtu > port->info.max_mtu)))
+        return plugin_refuse(env, EINVAL, "mtu: %s takes %u to %u, not %ld", driver, port->info.min_mtu, port->info.max_mtu, c->mtu);
+    return 0;
+}
+
+static int configure(const struct dpdk_config *c, struct dpdk_port *port)
+{
+    struct rte_eth_conf conf;
+    memset(&conf, 0, sizeof conf);
+    conf.rxmode.offloads = port->rx_offloads;
+    conf.rxmode.mtu = (uint32_t)c->mtu; /* 0: the driver's own */
+    conf.txmode.offloads = port->tx_offloads;
+    conf.intr_conf.rxq = port->interrupts;
+    uint64_t fields = RSS_FIELDS & port->info.flow_type_rss_offloads;
+    if (c->rss && port->queue_count > 1 && fields) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = fields;
+    }
+    return rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
+}
+
+static int make_pools(struct dpdk_port *port, uint32_t room)
+{
+    for (uint16_t q = 0; q < port->queue_count; q++) {
+        struct dpdk_pair *pair = &port->pairs[q];
+        pair->rx_pool = pool_take(port->mbufs, room);
+        pair->tx_pool = pair->rx_pool ? pool_take(port->tx_ring + TX_SPARE, room) : NULL;
+        if (!pair->tx_pool) return -ENOMEM;
+    }
+    return 0;
+}
+
+static void give_pools(struct dpdk_port *port)
+{
+    for (uint16_t q = 0; q < port->queue_count; q++) {
+        pool_give(port->pairs[q].rx_pool);
+        pool_give(port->pairs[q].tx_pool);
+    }
+    memset(port->pairs, 0, sizeof port->pairs);
+}
+
+static int make_queues(struct dpdk_port *port)
+{
+    int socket = rte_eth_dev_socket_id(port->id), err = 0;
+    for (uint16_t q = 0; q < port->queue_count && !err; q++) {
+        struct rte_eth_rxconf rx = port->info.default_rxconf;
+        struct rte_eth_txconf tx = port->info.default_txconf;
+        rx.offloads = port->rx_offloads;
+        tx.offloads = port->tx_offloads;
+        err = rte_eth_rx_queue_setup(port->id, q, port->rx_ring, (unsigned)socket, &rx, port->pairs[q].rx_pool);
+        if (!err) err = rte_eth_tx_queue_setup(port->id, q, port->tx_ring, (unsigned)socket, &tx);
+    }
+    return err;
+}
+
+static bool is_physical(const struct rte_eth_dev_info *info)
+{
+    const struct rte_bus *bus = info->device ? rte_dev_bus(info->device) : NULL;
+    return bus && strcmp(rte_bus_name(bus), "vdev");
+}
+
+static void wait_for_link(const struct dpdk_config *c, const struct dpdk_port *port)
+{
+    /* A NIC negotiates for seconds; the other end of a virtual wire may come whenever it likes. */
+    long left = c->link_wait_ms >= 0 ? c->link_wait_ms : is_physical(&port->info) ? 5000 : 0;
+    struct rte_eth_link link;
+    for (; left > 0; left -= 10) {
+        if (rte_eth_link_get_nowait(port->id, &link) || link.link_status) return;
+        rte_delay_us_sleep(10000);
+    }
+}
+
+/* Up to a started port, or to nothing changed. Interrupts are tried first where they are asked for: no capability tells of them. */
+static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port *port)
+{
+    const char *driver = port->info.driver_name, *step = "configure";
+    port->interrupts = c->interrupts;
+    int err = configure(c, port);
+    if (err && port->interrupts) {
+        port->interrupts = false;
+        err = configure(c, port);
+    }
+    if (err) return plugin_refuse(env, -err, "DPDK's %s refuses its configuration: %s", driver, strerror(-err));
+    port->rx_ring = (uint16_t)c->rx_ring;
+    port->tx_ring = (uint16_t)c->tx_ring;
+    rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &port->rx_ring, &port->tx_ring); /* to what the driver can have */
+    port->mbufs = (uint32_t)RTE_MAX(c->mbufs, 2l * port->rx_ring - 1);
+    uint16_t mtu = 0;
+    rte_eth_dev_get_mtu(port->id, &mtu);
+    uint32_t room = RTE_MAX((uint32_t)ROOM_LEAST, RTE_ALIGN((uint32_t)mtu + DPDK_WIRE_EXTRA + RTE_PKTMBUF_HEADROOM, 64u));
+    err = make_pools(port, room);
+    if (err) {
+        err = plugin_refuse(env, ENOMEM, "DPDK lacks memory for %u pairs of %u mbufs: give eal a larger -m (MiB), or a smaller mbufs",
+                            port->queue_count, port->mbufs);
+        goto free_pools;
+    }
+    step = "set up queues";
+    err = make_queues(port);
+    if (!err) {
+        step = "start";
+        err = rte_eth_dev_start(port->id);
+    }
+    if (err) {
+        err = plugin_refuse(env, -err, "DPDK's %s does not %s: %s", driver, step, strerror(-err));
+        goto free_pools;
+    }
+    if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) { /* caps say it, anyway */
+    }
+    if (!c->promiscuous || rte_eth_promiscuous_enable(port->id)) rte_eth_allmulticast_enable(port->id);
+    wait_for_link(c, port);
+    return 0;
+free_pools:
+    give_pools(port);
+    return err;
+}
+
+/* --- pairs --- */
+
+static struct dpdk_port *find(uint16_t id)
+{
+    for (unsigned i = 0; i < PORTS_MAX; i++)
+        if (ports[i].used && ports[i].id == id) return &ports[i];
+    return NULL;
+}
+
+static int open_port(const struct netdev_env *env, const struct dpdk_config *c, uint16_t id, struct dpdk_port **out)
+{
+    struct dpdk_port *port = find(id);
+    for (unsigned i = 0; i < PORTS_MAX && !port; i++)
+        if (!ports[i].used) port = &ports[i];
+    if (!port) return plugin_refuse(env, EMFILE, "more than %d ports in one process", PORTS_MAX);
+    memset(port, 0, sizeof *port);
+    port->id = id;
+    int err = rte_eth_dev_info_get(id, &port->info);
+    if (err) return plugin_refuse(env, -err, "DPDK's port %u says nothing of itself: %s", id, strerror(-err));
+    port->queue_count = (uint16_t)c->queues;
+    port->rx_offloads = rx_offloads(&port->info, c);
+    port->tx_offloads = tx_offloads(&port->info, c);
+    err = check_wishes(env, c, port);
+    if (!err) err = bring_up(env, c, port);
+    if (err) return err;
+    port->used = true;
+    *out = port;
+    return 0;
+}
+
+int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out, uint16_t *queue_out)
+{
+    uint16_t id = 0;
+    int err = choose(env, c, &id);
+    if (err) return err;
+    struct dpdk_port *port = find(id);
+    if (!port || !port->users) err = open_port(env, c, id, &port);
+    if (err) return err;
+    for (uint16_t q = 0; q < port->queue_count; q++) {
+        if (port->pairs[q].taken) continue;
+        port->pairs[q].taken = true;
+        port->users++;
+        *port_out = port;
+        *queue_out = q;
+        return 0;
+    }
+    return plugin_refuse(env, EBUSY, "port %u has %u queue pairs, and each has its thread: raise queues", id, port->queue_count);
+}
+
+void port_give_pair(struct dpdk_port *port, uint16_t queue)
+{
+    port->pairs[queue].taken = false;
+    if (--port->users) return;
+    rte_eth_dev_stop(port->id);
+    give_pools(port);
+    port->used = false;
+}
