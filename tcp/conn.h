@@ -27,6 +27,7 @@
 #include "tcp/cc.h"
 #include "tcp/inflight.h"
 #include "tcp/path.h"
+#include "tcp/rate.h"
 #include "tcp/reasm.h"
 #include "tcp/rtt.h"
 #include "tcp/seq.h"
@@ -54,7 +55,7 @@ enum conn_flags {
     CF_WSCALE = 1 << 2,
     CF_ECN = 1 << 3,
     CF_ACK_NOW = 1 << 4,  /* an ACK leaves at the next flush, alone if need be */
-    CF_ACK_DELAYED = 1 << 5, /* …or when ack_at comes */
+    CF_ACK_DELAYED = 1 << 5, /* …or at deadlines[DL_ACK]: tcp_flush() sets it if output has sent nothing; output unsets it with every ACK */
     CF_FIN_QUEUED = 1 << 6, /* the user has shut down: FIN stands behind snd_end */
     CF_FIN_SENT = 1 << 7,   /* it has a sequence number now: snd_end */
     CF_FIN_ACKED = 1 << 8,
@@ -81,9 +82,9 @@ enum conn_flags {
  * only looks again when it fires. */
 enum conn_deadline {
     DL_REXMIT,  /* RTO, TLP, RACK reordering or persist: conn.rexmit_kind */
-    DL_ACK,     /* delayed ACK; cork */
+    DL_ACK,     /* delayed ACK */
     DL_KEEP,    /* keep-alive, or FIN-WAIT-2, or linger */
-    DL_PACE,    /* pacing: output may go on */
+    DL_PACE,    /* pacing, a held back (cork) or failed (memory) segment: output may go on */
     DL_COUNT
 };
 enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
@@ -130,7 +131,7 @@ struct conn {
     tcp_seq iss, irs, snd_end;
     uint16_t mss;         /* effective: what of payload a segment holds, options taken off (RFC 6691) */
     uint16_t peer_mss;
-    uint8_t dupacks, retransmits, backoff, probes;
+    uint8_t dupacks, retransmits, backoff, probes, keep_probes;
     struct sndq sndq;     /* [snd_una, snd_end) */
     struct inflight inflight; /* [snd_una, snd_nxt) */
     uint64_t stream_una;  /* stream offset of snd_una's byte (SYN and FIN not counted) */
@@ -140,7 +141,12 @@ struct conn {
     struct path path;
     tcp_seq recover;      /* recovery ends when this is acknowledged (RFC 6582, 6675) */
     tcp_seq snd_up;       /* unused but for print; urgent data are not sent */
-    struct recovery *recovery; /* what only recovery needs: recover.c's, made at the first loss */
+    tcp_seq snd_small;    /* end of the last segment that was not full: Minshall's rule for Nagle */
+    struct recovery *recovery; /* what only recovery needs: recover.h, made at the first sign of loss */
+    struct rate rate;     /* delivery rate: rate.h */
+    nsec rto_base;        /* when the retransmission timer was started last (RFC 6298 5.1, 5.3) */
+    nsec pace_at;         /* pacing: nothing new before */
+    nsec cork_at;         /* since when something is held back by cork; 0: nothing */
 
     /* timers */
     struct timer timer;
@@ -157,8 +163,7 @@ struct conn {
     int error_soft;         /* of ICMP: told should the connection time out (RFC 1122 4.2.3.9) */
     uint64_t bytes_out, bytes_rexmit;
     uint32_t segs_out, data_segs_out, rexmits, dups_in;
-    uint32_t challenge_second; /* private: when challenges began to be counted (RFC 5961 7) */
-    uint8_t challenges;
+    struct answer_count answers;
 } __attribute__((aligned(64)));
 
 static inline bool conn_is_synchronised(const struct conn *c) { return c->state >= CONN_ESTABLISHED; }
@@ -183,9 +188,6 @@ void conn_set_state(struct conn *c, enum conn_state to);
 void conn_doom(struct conn *c);
 /* Frees what is doomed. */
 void conn_reap(struct net_stack *s);
-/* Another segment that asks for an ACK only because something is wrong with it may be answered: at most CHALLENGES_PER_5S a
- * connection, and `challenge`: limits.challenge_per_s of all connections, too (RFC 5961 7). */
-bool conn_may_challenge(struct conn *c, bool challenge);
 /* FIN-WAIT-2 without a user, or a linger that has run out: timer.c asks when DL_KEEP comes for a CF_DETACHED connection. */
 void conn_detached_timeout(struct conn *c);
 /* Our timestamp clock: milliseconds and the connection's offset (RFC 7323 5.4). */
@@ -194,7 +196,6 @@ static inline uint32_t conn_ts_now(const struct conn *c) { return (uint32_t)(c->
 uint8_t conn_wscale_for(uint32_t n);
 
 #define FIN_WAIT_2_NS    (60 * NSEC_PER_SEC) /* of a connection without user: Linux's tcp_fin_timeout, RFC 9293 3.6 leaves it open */
-#define CHALLENGES_PER_5S 10 /* RFC 5961 7's example */
 /* Invariants of sequence space, windows, queues; debug builds and the simulator run it after every segment and call. */
 void conn_check(const struct conn *c);
 
@@ -235,13 +236,19 @@ struct ack_event { /* an acceptable ACK as input has judged it */
 /* Before snd_una moves: takes acknowledged bytes off sndq and inflight, moves snd_una and stream_una, samples RTT, finds losses, tells the
  * controller, sets timers, CF_FIN_ACKED. The ack lies in [snd_una, snd_nxt]. Calls hooks.acked when SND.UNA moved. */
 void recover_ack(struct conn *c, const struct ack_event *e);
-/* The retransmission timer (of its kind) has fired. */
+/* The retransmission timer (of its kind) has fired. May end the connection. */
 void recover_timeout(struct conn *c);
-/* A segment has left: new (retransmit false) or again. Starts the timer. */
-void recover_sent(struct conn *c, tcp_seq start, tcp_seq end, bool retransmit);
-/* How many bytes may leave now by congestion control; and what next to retransmit: false: nothing lost. */
+/* A segment has left: new (retransmit false), with room reserved in inflight, or again (record i). */
+void recover_sent(struct conn *c, tcp_seq start, tcp_seq end);
+void recover_resent(struct conn *c, uint32_t i);
+/* What the retransmission timer waits for now, and until when: after anything was sent. */
+void recover_arm(struct conn *c);
+/* How many bytes may leave now by congestion control. */
 uint32_t recover_allowance(const struct conn *c);
-bool recover_next_lost(struct conn *c, tcp_seq *start, tcp_seq *end);
+/* The next record (of inflight) to be sent again; false: none may be now. */
+bool recover_next_lost(const struct conn *c, uint32_t *i);
+/* Segments have become smaller (path MTU): what is on the way in larger ones goes again, and that is no congestion (RFC 1191 6.4). */
+void recover_smaller_mss(struct conn *c);
 void recover_free(struct conn *c);
 
 /* --- timer.c ------------------------------------------------------------------------------------------------------------------------ */
