@@ -34,7 +34,19 @@ struct tcp_layer {
     unsigned depth;          /* of calls into TCP that may run hooks */
 };
 
+/* Answers to segments with which something is wrong are bounded (RFC 5961 7): each connection gives at most ANSWERS_PER_5S in five seconds; challenge ACKs of
+ * all together are bounded by limits.challenge_per_s, resets by limits.resets_per_s. */
+#define ANSWERS_PER_5S 10
+struct answer_count { /* private, of a connection */
+    uint32_t since_s;
+    uint8_t count;
+};
+
 struct net_stack;
+bool tcp_may_answer(struct net_stack *s, struct answer_count *n);
+bool tcp_may_challenge(struct net_stack *s, struct answer_count *n);
+bool tcp_may_reset(struct net_stack *s);
+
 void tcp_layer_check(const struct net_stack *s); /* stack_check()'s work */
 void tcp_visit_conns(struct net_stack *s, void (*fn)(void *arg, struct conn *c), void *arg);
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Connections by addresses and ports (struct conn_table of tcp_layer.h).
+ *
+ *     tags    | 0 | h | 0 | h | h | 0 |     a power of two of slots, at most half of them in use; 0: empty
+ *     slots   | . | c | . | c | c | . |     linear probing; a removal moves followers back, so there are no graves
+ *
+ * A probe looks at tags only, 16 to a cache line; the connection itself is touched when all 31 bits of its hash agree. The hash is keyed by
+ * the stack's seed: a peer that chooses its addresses and ports cannot aim at one slot.
+ */
+#ifndef TCP_CONN_TABLE_H
+#define TCP_CONN_TABLE_H
+
+#include "alloc/base/hash.h"
+#include "tcp/conn.h"
+
+/* ports: remote << 16 | local, which is how the first word of a received segment reads. Never 0. Two multiplications for IPv4. */
+static inline uint32_t conn_hash(uint64_t seed, const struct ip_addr *local, const struct ip_addr *remote, uint32_t ports)
+{
+    uint64_t h = hash_fold(local->q[1] ^ seed, remote->q[1] ^ rng_rotl(seed, 32) ^ HASH_K0);
+    if (unlikely(local->q[0] | remote->q[0])) h ^= hash_fold(local->q[0] ^ HASH_K1, remote->q[0] ^ seed);
+    h = hash_fold(h ^ ports, seed ^ HASH_K2);
+    return (uint32_t)(h >> 32) | 0x80000000u;
+}
+
+static inline uint32_t conn_ports(uint16_t local, uint16_t remote) { return (uint32_t)remote << 16 | local; }
+
+static inline bool conn_matches(const struct conn *c, const struct ip_addr *local, const struct ip_addr *remote, uint32_t ports)
+{
+    return addr_equal(&c->remote.addr, remote) && addr_equal(&c->local.addr, local) && c->local.port == (uint16_t)ports &&
+           c->remote.port == ports >> 16;
+}
+
+static inline struct conn *conn_table_find(const struct conn_table *t, uint32_t hash, const struct ip_addr *local,
+                                           const struct ip_addr *remote, uint32_t ports)
+{
+    for (uint32_t i = hash & t->mask;; i = (i + 1) & t->mask) { /* ends: half of the tags are 0 */
+        uint32_t tag = t->tags[i];
+        if (likely(tag == hash) && likely(conn_matches(t->slots[i], local, remote, ports))) return t->slots[i];
+        if (!tag) return NULL;
+    }
+}
+
+int conn_table_init(struct conn_table *t); /* -ENOMEM */
+void conn_table_fini(struct conn_table *t);
+/* By c->hash; c must not be there. -ENOMEM: it could not grow. */
+int conn_table_insert(struct conn_table *t, struct conn *c);
+void conn_table_remove(struct conn_table *t, struct conn *c);
+void conn_table_check(const struct conn_table *t);
+
+#endif
