@@ -188,10 +188,13 @@ static void choose_copying(struct dpdk_dev *d, const struct netdev_env *env, con
 static void dev_close(struct netdev *n)
 {
     struct dpdk_dev *d = (struct dpdk_dev *)n;
+    struct quiet_pipe quiet;
     tx_finish(d);
     if (d->wait_fd >= 0) close(d->wait_fd);
     pthread_mutex_lock(&control);
+    eal_pipe_enter(&quiet);
     port_give_pair(d->home, d->queue); /* may give back what is lent */
+    eal_pipe_leave(&quiet);
     pthread_mutex_unlock(&control);
     tx_drain_strays(d);
     if (d->regions) dpdk_host->region_set_remove_device(d->regions, d);
@@ -214,10 +217,13 @@ static const struct netdev_ops ops = {
 
 static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d)
 {
+    struct quiet_pipe quiet;
     pthread_mutex_lock(&control);
+    eal_pipe_enter(&quiet);
     int err = eal_start(env, c);
     if (!err) err = port_take_pair(env, c, &d->home, &d->queue);
     if (!err) eal_thread_enter();
+    eal_pipe_leave(&quiet);
     pthread_mutex_unlock(&control);
     return err;
 }

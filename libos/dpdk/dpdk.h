@@ -7,6 +7,7 @@
 #define LIBOS_DPDK_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,11 +40,26 @@ int config_read(const struct netdev_env *env, struct dpdk_config *c);
 
 /* Starts it, or, when it runs, adds the devices of c's arguments that it does not know yet. */
 int eal_start(const struct netdev_env *env, const struct dpdk_config *c);
+bool eal_is_up(void);
+/* Around what talks with another process through a socket that may be closed: drivers do not ask for MSG_NOSIGNAL. */
+struct quiet_pipe {
+    sigset_t before;
+    bool was_pending;
+};
+void eal_pipe_enter(struct quiet_pipe *q);
+void eal_pipe_leave(const struct quiet_pipe *q);
 /* The calling thread may use caches of pools; the pair may nest. */
 void eal_thread_enter(void);
 void eal_thread_leave(void);
-/* The first complaint since EAL started or since it last added a device; "" if there was none. */
+/* DPDK's words between the two are kept instead of printed. */
+void eal_listen(void);
+void eal_listen_end(void);
+/* The first of them that says what is wrong; "" if there was none. */
 const char *eal_complaint(void);
+/* What DPDK complained of, or else errno's text. */
+const char *eal_reason(int err);
+/* Whether the driver a virtual device is named after is installed; package gets the name of what brings it. */
+bool eal_has_driver(const char *device, char *package, size_t size);
 /* The name of the first device in c's arguments. */
 bool eal_first_device(const struct dpdk_config *c, char *name, size_t size);
 

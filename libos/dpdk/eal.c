@@ -16,6 +16,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <getopt.h>
 #include <unistd.h>
 
 #include <rte_dev.h>
@@ -43,9 +47,11 @@ static __thread struct {
     bool registered; /* by us */
 } thread;
 
+static bool starts_with(const char *text, const char *start) { return !strncmp(text, start, strlen(start)); }
+
 /* --- what it complains of --- */
 
-static void listen_begin(void)
+void eal_listen(void)
 {
     memset(eal.log, 0, sizeof eal.log);
     eal.complaint[0] = 0;
@@ -56,13 +62,20 @@ static void listen_begin(void)
     rte_openlog_stream(eal.stream);
 }
 
-/* The first line that says more than that something failed. */
-static void listen_end(void)
+static bool is_chatter(const char *line)
+{
+    static const char *const chatter[] = {"mp action", "Detected ", "VHOST_CONFIG: (", "Invalid 'command line'", "No available", NULL};
+    for (const char *const *c = chatter; *c; c++)
+        if (strstr(line, *c) && !strstr(line, "fail")) return true;
+    return false;
+}
+
+void eal_listen_end(void)
 {
     rte_openlog_stream(NULL);
     char *rest = NULL;
     for (char *line = strtok_r(eal.log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (strstr(line, "mp action") || strstr(line, "hot plug") || strstr(line, "hotplug")) continue; /* harmless without processes */
+        if (is_chatter(line)) continue;
         if (!strncmp(line, "EAL: ", 5)) line += 5;
         snprintf(eal.complaint, sizeof eal.complaint, "%.*s", (int)sizeof eal.complaint - 1, line);
         break;
@@ -71,9 +84,60 @@ static void listen_end(void)
 
 const char *eal_complaint(void) { return eal.complaint; }
 
-/* --- arguments --- */
+const char *eal_reason(int err) { return eal.complaint[0] ? eal.complaint : rte_strerror(err); }
 
-static bool starts_with(const char *text, const char *start) { return !strncmp(text, start, strlen(start)); }
+bool eal_has_driver(const char *device, char *package, size_t size)
+{
+    char family[40], path[256];
+    snprintf(family, sizeof family, "%.*s", (int)strcspn(device, "0123456789"), device);
+    if (strstr(family, "virtio_user")) snprintf(family, sizeof family, "net_virtio");
+    snprintf(package, size, "librte-%s23", family);
+    for (char *p = package; *p; p++)
+        if (*p == '_') *p = '-';
+    for (int versioned = 0; versioned < 2; versioned++) {
+        snprintf(path, sizeof path, RTE_EAL_PMD_PATH "/librte_%s.so%s", family, versioned ? ".23" : "");
+        if (!access(path, F_OK)) return true;
+    }
+    /* DPDK may have been built with it inside. */
+    return access(RTE_EAL_PMD_PATH, F_OK);
+}
+
+/* --- what a dead process left --- */
+
+/* The value of a key in "net_x0,key=value,...". */
+static bool device_value(const char *device, const char *key, char *out, size_t size)
+{
+    size_t n = strlen(key);
+    for (const char *p = strchr(device, ','); p; p = strchr(p, ',')) {
+        if (strncmp(++p, key, n) || p[n] != '=') continue;
+        snprintf(out, size, "%.*s", (int)strcspn(p + n + 1, ","), p + n + 1);
+        return true;
+    }
+    return false;
+}
+
+/* A server's socket file outlives a process that was killed, and its driver would refuse to listen: a socket that nobody listens on goes. */
+static void drop_dead_socket(const char *device)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct stat st;
+    char word[16];
+    if (starts_with(device, "net_memif")) {
+        if (!device_value(device, "role", word, sizeof word) || (strcmp(word, "server") && strcmp(word, "master"))) return;
+        if (!device_value(device, "socket-abstract", word, sizeof word) || strcmp(word, "no")) return;
+        if (!device_value(device, "socket", to.sun_path, sizeof to.sun_path)) return;
+    } else if (starts_with(device, "net_vhost") || starts_with(device, "eth_vhost")) {
+        if (device_value(device, "client", word, sizeof word) && strcmp(word, "0")) return;
+        if (!device_value(device, "iface", to.sun_path, sizeof to.sun_path)) return;
+    } else return;
+    if (lstat(to.sun_path, &st) || !S_ISSOCK(st.st_mode)) return;
+    int fd = socket(AF_UNIX, (starts_with(device, "net_memif") ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return;
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno == ECONNREFUSED) unlink(to.sun_path);
+    close(fd);
+}
+
+/* --- arguments --- */
 
 static bool has(const struct dpdk_config *c, const char *const *options)
 {
@@ -183,7 +247,10 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
 
 static int explain(const struct netdev_env *env)
 {
-    const char *said = eal.complaint;
+    const char *said = eal.complaint, *name = strstr(said, "parse device \"");
+    char package[64];
+    if (name && !eal_has_driver(name + 14, package, sizeof package))
+        return plugin_refuse(env, ENODEV, "DPDK's driver for %.40s is not installed: apt-get install %.60s", name + 13, package);
     if (strcasestr(said, "hugepage") || strcasestr(said, "huge page") || strcasestr(said, "hugetlbfs"))
         return plugin_refuse(env, ENOMEM,
                              "no huge pages for DPDK (%.90s): echo 512 > /proc/sys/vm/nr_hugepages, or leave memory options out for --no-huge",
@@ -203,11 +270,19 @@ static int start(const struct netdev_env *env, const struct dpdk_config *given)
     for (int i = 1; i < c.argc; i++) c.argv[i] = c.text + (given->argv[i] - given->text);
     fill_in(&c, &extra);
     memcpy(argv, c.argv, sizeof c.argv); /* EAL permutes it */
+    for (int i = 1; i < given->argc; i++) {
+        bool virtual;
+        const char *device = device_of(given, &i, &virtual);
+        if (device && virtual) drop_dead_socket(device);
+    }
+    int complain = opterr;
     bool had = !pthread_getaffinity_np(pthread_self(), sizeof before, &before);
-    listen_begin();
+    eal_listen();
+    opterr = 0; /* getopt's words would not go into the log */
     int got = rte_eal_init(c.argc, argv);
     int err = rte_errno;
-    listen_end();
+    opterr = complain;
+    eal_listen_end();
     if (had) pthread_setaffinity_np(pthread_self(), sizeof before, &before);
     eal.tried = true;
     eal.error = got < 0 ? (err ? err : EIO) : 0;
@@ -221,11 +296,12 @@ static int plug(const struct netdev_env *env, const char *device, bool virtual)
     uint16_t port;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(device, ","), device);
     if (!rte_eth_dev_get_port_by_name(name, &port)) return 0;
-    listen_begin();
+    eal_listen();
+    if (virtual) drop_dead_socket(device);
     int err = rte_eal_hotplug_add(virtual ? "vdev" : "pci", name, device[strcspn(device, ",")] ? strchr(device, ',') + 1 : "");
-    listen_end();
+    eal_listen_end();
     if (err && err != -EEXIST)
-        return plugin_refuse(env, -err, "DPDK cannot add %.60s: %.120s", name, eal.complaint[0] ? eal.complaint : rte_strerror(-err));
+        return plugin_refuse(env, -err, "DPDK cannot add %.60s: %.120s", name, eal_reason(-err));
     return 0;
 }
 
@@ -241,6 +317,29 @@ int eal_start(const struct netdev_env *env, const struct dpdk_config *c)
     }
     return 0;
 }
+
+void eal_pipe_enter(struct quiet_pipe *q)
+{
+    sigset_t pipe, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    q->was_pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe, &q->before);
+}
+
+void eal_pipe_leave(const struct quiet_pipe *q)
+{
+    static const struct timespec at_once = {0, 0};
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    /* One that came meanwhile is not the program's. */
+    if (!q->was_pending) sigtimedwait(&pipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &q->before, NULL);
+}
+
+bool eal_is_up(void) { return eal.tried && !eal.error; }
 
 /* --- threads --- */
 

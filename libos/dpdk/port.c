@@ -46,35 +46,16 @@ static int by_name(const struct netdev_env *env, const char *name, uint16_t *id)
     return plugin_refuse(env, ENODEV, "DPDK has no port %.40s. %.160s", name, eal_complaint());
 }
 
-static bool driver_is_there(const char *device)
-{
-    static const char *const shared[][2] = {{"net_virtio_user", "net_virtio"}, {"virtio_user", "net_virtio"}, {"eth_", ""}};
-    char family[40], path[256];
-    snprintf(family, sizeof family, "%.*s", (int)strcspn(device, "0123456789"), device);
-    for (unsigned i = 0; i < sizeof shared / sizeof *shared; i++)
-        if (!strcmp(family, shared[i][0])) snprintf(family, sizeof family, "%s", shared[i][1]);
-    if (strncmp(family, "net_", 4)) return true;
-    snprintf(path, sizeof path, RTE_EAL_PMD_PATH "/librte_%s.so.23", family);
-    if (!access(path, F_OK)) return true;
-    snprintf(path, sizeof path, RTE_EAL_PMD_PATH "/librte_%s.so", family);
-    return !access(path, F_OK);
-}
-
 static int choose(const struct netdev_env *env, const struct dpdk_config *c, uint16_t *id)
 {
-    char first[RTE_ETH_NAME_MAX_LEN];
+    char first[RTE_ETH_NAME_MAX_LEN], package[64];
     if (c->port) return by_name(env, c->port, id);
     if (eal_first_device(c, first, sizeof first)) {
         if (!rte_eth_dev_get_port_by_name(first, id)) return 0;
-        if (!driver_is_there(first)) {
-            int n = (int)strcspn(first, "0123456789");
-            char dashed[40];
-            snprintf(dashed, sizeof dashed, "%.*s", n, first);
-            for (char *p = dashed; *p; p++)
-                if (*p == '_') *p = '-';
-            return plugin_refuse(env, ENODEV, "DPDK's driver %.*s is not installed: apt-get install librte-%s23", n, first, dashed);
-        }
-        return plugin_refuse(env, ENODEV, "DPDK did not make %.40s: %.160s", first, eal_complaint());
+        if (!eal_has_driver(first, package, sizeof package))
+            return plugin_refuse(env, ENODEV, "DPDK's driver for %.40s is not installed: apt-get install %.60s", first, package);
+        return plugin_refuse(env, ENODEV, "DPDK did not make %.40s: %.120s%s", first, eal_complaint(),
+                             geteuid() ? " (not root: sudo, or setcap cap_net_raw,cap_net_admin+ep)" : "");
     }
     *id = (uint16_t)rte_eth_find_next(0);
     if (*id < RTE_MAX_ETHPORTS) return 0;
@@ -187,17 +168,32 @@ static void wait_for_link(const struct dpdk_config *c, const struct dpdk_port *p
     }
 }
 
+/* A client of a socket (memif, virtio-user) does not start before its server has: it may wait. */
+static int start_port(const struct dpdk_config *c, struct dpdk_port *port)
+{
+    int err = rte_eth_dev_start(port->id);
+    for (long left = c->link_wait_ms; err && left > 0; left -= 20) {
+        rte_delay_us_sleep(20000);
+        err = rte_eth_dev_start(port->id);
+    }
+    return err;
+}
+
 /* Up to a started port, or to nothing changed. Interrupts are tried first where they are asked for: no capability tells of them. */
 static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port *port)
 {
     const char *driver = port->info.driver_name, *step = "configure";
     port->interrupts = c->interrupts;
+    eal_listen();
     int err = configure(c, port);
     if (err && port->interrupts) {
         port->interrupts = false;
         err = configure(c, port);
     }
-    if (err) return plugin_refuse(env, -err, "DPDK's %s refuses its configuration: %s", driver, strerror(-err));
+    if (err) {
+        eal_listen_end();
+        return plugin_refuse(env, -err, "DPDK's %s refuses its configuration: %.180s", driver, eal_reason(-err));
+    }
     port->rx_ring = (uint16_t)c->rx_ring;
     port->tx_ring = (uint16_t)c->tx_ring;
     rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &port->rx_ring, &port->tx_ring); /* to what the driver can have */
@@ -207,6 +203,7 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     uint32_t room = RTE_MAX((uint32_t)ROOM_LEAST, RTE_ALIGN((uint32_t)mtu + DPDK_WIRE_EXTRA + RTE_PKTMBUF_HEADROOM, 64u));
     err = make_pools(port, room);
     if (err) {
+        eal_listen_end();
         err = plugin_refuse(env, ENOMEM, "DPDK lacks memory for %u pairs of %u mbufs: give eal a larger -m (MiB), or a smaller mbufs",
                             port->queue_count, port->mbufs);
         goto free_pools;
@@ -215,12 +212,14 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     err = make_queues(port);
     if (!err) {
         step = "start";
-        err = rte_eth_dev_start(port->id);
+        err = start_port(c, port);
     }
     if (err) {
-        err = plugin_refuse(env, -err, "DPDK's %s does not %s: %s", driver, step, strerror(-err));
+        eal_listen_end();
+        err = plugin_refuse(env, err == -EPERM ? EIO : -err, "DPDK's %s does not %s: %.180s", driver, step, eal_reason(-err));
         goto free_pools;
     }
+    eal_listen_end();
     if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) { /* caps say it, anyway */
     }
     if (!c->promiscuous || rte_eth_promiscuous_enable(port->id)) rte_eth_allmulticast_enable(port->id);
@@ -287,4 +286,18 @@ void port_give_pair(struct dpdk_port *port, uint16_t queue)
     rte_eth_dev_stop(port->id);
     give_pools(port);
     port->used = false;
+}
+
+/* At the end of the process: drivers remove what they made (socket files, interfaces). A port whose thread still runs is left alone. */
+__attribute__((destructor)) static void close_ports(void)
+{
+    uint16_t id;
+    for (unsigned i = 0; i < PORTS_MAX; i++)
+        if (ports[i].used) return;
+    if (!eal_is_up()) return;
+    struct quiet_pipe quiet;
+    eal_pipe_enter(&quiet);
+    eal_listen();
+    RTE_ETH_FOREACH_DEV(id) rte_eth_dev_close(id);
+    eal_pipe_leave(&quiet);
 }
