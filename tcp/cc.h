@@ -21,7 +21,7 @@ struct cc {
     uint32_t ssthresh; /* bytes; UINT32_MAX: not known yet */
     uint32_t mss;
     uint64_t pacing_rate; /* bytes a second, 0: not paced */
-    uint64_t state[10];   /* the controller's; larger ones static_assert against it */
+    uint64_t state[20];   /* the controller's; larger ones static_assert against it (160 bytes: CUBIC with what an undo restores, BBR with its filter) */
 };
 
 struct cc_ack {
