@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which of the two devices is meant, and the reading of keys. The devices are in ring.c (AF_PACKET) and tap.c.
+ * Which of the two devices is meant, the reading of keys, and the libOS: libos/inet does the rest. The devices are in ring.c (AF_PACKET)
+ * and tap.c.
  */
 #include "libos/packet/packet.h"
+
+#include "libos/inet/inet.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -76,3 +79,10 @@ int packet_open(const struct netdev_env *env, struct netdev **out)
     if (interface) return packet_open_ring(env, interface, out);
     return packet_why(env, -EINVAL, "packet: which interface? Set \"interface\" (INTERFACE=eth1), or \"tap\" (TAP=tap0); `ip link` names them");
 }
+
+static int packet_start(struct runtime *rt, const struct config *conf, struct libos **out)
+{
+    return inet_start(rt, conf, "packet", packet_open, out);
+}
+
+const struct libos_ops packet_libos = {.name = "packet", .start = packet_start, INET_LIBOS_OPS};

@@ -17,8 +17,10 @@
 #ifndef PACKET_PACKET_H
 #define PACKET_PACKET_H
 
+#include "libos/runtime/libos.h"
 #include "tcp/netdev.h"
 
+extern const struct libos_ops packet_libos;
 int packet_open(const struct netdev_env *env, struct netdev **out);
 
 /* What both devices share. */
