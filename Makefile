@@ -93,6 +93,8 @@ PLUGINS  := $(if $(filter yes,$(call has,libdpdk)),$(B)/libdemikernel-dpdk.so) \
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
 FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
+PACKETS_C := $(sort $(wildcard tests/packets/runner/*.c))
+PACKETS   := $(B)/packets/run
 
 .PHONY: all run test check fuzz bench soak fmt lint layers headers install uninstall clean tests tools \
         benches fuzzers deps deps-test
@@ -178,7 +180,14 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(FUZZ_MAIN) $(SRV_A) $(LIB_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-tests: all $(TESTS) $(FUZZERS)
+# The runner of packet scripts stands on the stack alone.
+STACK_O := $(filter $(B)/obj/tcp/% $(B)/obj/alloc/%,$(LIB_O))
+$(PACKETS): $(call obj,$(PACKETS_C)) $(STACK_O)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+tests: all $(TESTS) $(FUZZERS) $(PACKETS)
 tools: $(TOOLS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
