@@ -35,7 +35,7 @@ static pid_t process;
 static void flush_at_exit(void)
 {
     struct runtime *rt = runtime_current();
-    if (rt && rt->need_flush && getpid() == process) runtime_flush(rt);
+    if (rt && runtime_flush_is_due(rt) && getpid() == process) runtime_flush(rt);
 }
 
 static void register_flush(void)

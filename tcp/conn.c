@@ -31,7 +31,7 @@ static_assert(offsetof(struct conn, state) == 64, "the look-up's fields are one 
 static_assert(offsetof(struct conn, ts_recent_at) == 128, "the fast path's are the next");
 static_assert(sizeof(struct conn) <= 896, "an idle connection's price");
 
-static uint32_t clamp_buffer(uint32_t n, uint32_t otherwise)
+uint32_t conn_buffer_size(uint32_t n, uint32_t otherwise)
 {
     if (!n) n = otherwise;
     return n < BUFFER_MIN ? BUFFER_MIN : n > BUFFER_MAX ? BUFFER_MAX : n;
@@ -75,7 +75,7 @@ static int keep_opts(struct conn *c, const struct conn_opts *o)
 static void apply_opts(struct conn *c)
 {
     const struct conn_opts *o = c->opts;
-    c->rcv_buffer = clamp_buffer(o ? o->rcv_buffer : 0, c->stack->conf.limits.rcv_buffer);
+    c->rcv_buffer = conn_buffer_size(o ? o->rcv_buffer : 0, c->stack->conf.limits.rcv_buffer);
     c->path.hops = o && o->hops ? o->hops : 64;
     c->path.tos = o ? o->tos & 0xfc : 0; /* its low bits are ECN's */
 }
@@ -107,6 +107,11 @@ int conn_set_opts(struct conn *c, const struct conn_opts *o)
     return 0;
 }
 
+void conn_own_opts(const struct conn *c, struct conn_opts *out)
+{
+    *out = c->opts ? *c->opts : (struct conn_opts){0};
+}
+
 void conn_get_opts(const struct conn *c, struct conn_opts *out)
 {
     *out = c->opts ? *c->opts : (struct conn_opts){0};
@@ -116,7 +121,7 @@ void conn_get_opts(const struct conn *c, struct conn_opts *out)
     if (!out->mss) out->mss = c->mss;
     out->hops = c->path.hops;
     out->rcv_buffer = c->rcv_buffer;
-    out->snd_buffer = clamp_buffer(out->snd_buffer, c->stack->conf.limits.snd_buffer);
+    out->snd_buffer = conn_buffer_size(out->snd_buffer, c->stack->conf.limits.snd_buffer);
     out->cc = c->cc.ops->name;
 }
 
@@ -294,7 +299,7 @@ bool conn_fin_acked(const struct conn *c) { return c->flags & (CF_FIN_ACKED | CF
 static int may_push(const struct conn *c, size_t n)
 {
     if (c->flags & (CF_FIN_QUEUED | CF_DEAD | CF_DETACHED)) return -EPIPE;
-    uint32_t bound = clamp_buffer(c->opts ? c->opts->snd_buffer : 0, c->stack->conf.limits.snd_buffer);
+    uint32_t bound = conn_buffer_size(c->opts ? c->opts->snd_buffer : 0, c->stack->conf.limits.snd_buffer);
     if (n > BUFFER_MAX) return -EINVAL;
     /* A push is taken whole: it may go over the bound, the next one is refused. */
     return c->snd_end - c->snd_una > bound ? -EBUSY : 0;

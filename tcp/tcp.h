@@ -85,6 +85,8 @@ bool conn_fin_acked(const struct conn *c);
 
 int conn_set_opts(struct conn *c, const struct conn_opts *o); /* -ENOENT: no such controller */
 void conn_get_opts(const struct conn *c, struct conn_opts *out);
+/* Only what was set: 0 for what is left to the defaults. To change one option without fixing the others. */
+void conn_own_opts(const struct conn *c, struct conn_opts *out);
 
 /* In the style of Linux's TCP_INFO; times in ns, sizes in bytes unless their name says segments. */
 struct conn_info {

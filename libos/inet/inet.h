@@ -27,6 +27,10 @@ struct runtime;
  * names Demikernel has for the same. -errno, and rt->why says in one line what is missing. */
 int inet_start(struct runtime *rt, const struct config *conf, const char *section, netdev_open_fn open, struct libos **out);
 
+/* What a configuration says of the stack, for a device of these capabilities; all but seed and what `caps` decides. -EINVAL: a value that cannot
+ * be; why (256 bytes) says which. */
+int inet_configure(const struct config *conf, const char *section, const struct netdev_caps *caps, struct stack_config *out, char *why);
+
 /* The same on a device that is open, with a stack configured by the caller: the simulator, tests. mac, mtu, offloads, tso_max and segs_max are
  * taken from the device. No address is added but those the stack takes by itself (dhcp, ipv6): inet_stack() gives the stack to add
  * some. The device is closed by the libOS's stop(); on failure it stays the caller's. */

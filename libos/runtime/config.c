@@ -27,6 +27,7 @@
 
 struct entry {
     char *path, *value;
+    bool set; /* by the program: path is a last word, and beats the environment */
 };
 
 struct config {
@@ -67,7 +68,7 @@ static int add(struct config *c, const char *path, const char *value, size_t n)
         c->list = list;
         c->room = room;
     }
-    struct entry e = {strdup(path), strndup(value, n)};
+    struct entry e = {strdup(path), strndup(value, n), false};
     if (!e.path || !e.value) {
         free(e.path);
         free(e.value);
@@ -253,13 +254,27 @@ static const char *from_environment(const char *path)
     return getenv(name);
 }
 
+int config_set(struct config **c, const char *word, const char *value)
+{
+    if (!*c && !(*c = calloc(1, sizeof **c))) return -ENOMEM;
+    int err = add(*c, word, value, strlen(value));
+    if (!err) (*c)->list[(*c)->count - 1].set = true;
+    return err;
+}
+
+static const char *find(const struct config *c, const char *path, bool set)
+{
+    for (size_t i = c ? c->count : 0; i-- > 0;) /* the last one counts */
+        if (c->list[i].set == set && !strcmp(c->list[i].path, path)) return c->list[i].value;
+    return NULL;
+}
+
 const char *config_get(const struct config *c, const char *path)
 {
-    const char *env = from_environment(path);
-    if (env) return env;
-    for (size_t i = c ? c->count : 0; i-- > 0;) /* the last one counts */
-        if (!strcmp(c->list[i].path, path)) return c->list[i].value;
-    return NULL;
+    const char *dot = strrchr(path, '.');
+    const char *value = find(c, dot ? dot + 1 : path, true);
+    if (!value) value = from_environment(path);
+    return value ? value : find(c, path, false);
 }
 
 int64_t config_int(const struct config *c, const char *path, int64_t otherwise)
@@ -288,7 +303,7 @@ const char *config_next(const struct config *c, const char *prefix, size_t *at, 
     size_t n = strlen(prefix);
     for (; c && *at < c->count; ++*at) {
         const struct entry *e = &c->list[*at];
-        if (strncmp(e->path, prefix, n) || e->path[n] != '.') continue;
+        if (e->set || strncmp(e->path, prefix, n) || e->path[n] != '.') continue;
         ++*at;
         *rest = e->path + n + 1;
         return e->value;

@@ -28,7 +28,7 @@ struct libos_ops {
     /* A burst in from the device: returns how much was found (0: idle). NULL: everything comes by
      * runtime_watch. */
     unsigned (*poll)(struct libos *l);
-    /* What was pushed leaves. Called when runtime_need_flush() was called since the last one. */
+    /* What was pushed leaves. Called when runtime_need_flush() or runtime_want_flush() was called since the last one. */
     void (*flush)(struct libos *l);
     /* When poll() must be called although nothing came in, ns; UINT64_MAX: never. NULL: the wheel's
      * timers only. */
@@ -43,6 +43,7 @@ struct libos_ops {
 struct libos {
     const struct libos_ops *ops;
     struct runtime *rt;
+    bool must_poll; /* set by start(): nothing wakes a sleeper, the thread never sleeps */
 };
 
 #endif

@@ -146,12 +146,13 @@ int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const str
     l->rt = rt;
     rt->libos[rt->libos_count++] = l;
     if (ops->poll) rt->polled = true;
+    if (l->must_poll) rt->must_poll = true;
     return 0;
 }
 
 void runtime_flush(struct runtime *rt)
 {
-    rt->need_flush = false;
+    rt->need_flush = rt->want_flush = false;
     for (unsigned i = 0; i < rt->libos_count; i++)
         if (rt->libos[i]->ops->flush) rt->libos[i]->ops->flush(rt->libos[i]);
 }

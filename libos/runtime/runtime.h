@@ -59,8 +59,9 @@ struct runtime {
     struct counters counters;
     struct libos *libos[RUNTIME_LIBOS_MAX];
     unsigned libos_count;
-    bool need_flush;
+    bool need_flush, want_flush;
     bool polled;    /* some libOS has a poll() */
+    bool must_poll; /* … and nothing else that would tell */
     uint32_t quick; /* waits answered since the last turn without turning */
     int epoll_fd;   /* -1 until something is watched */
     unsigned watched;
@@ -96,6 +97,16 @@ int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const str
 static inline void runtime_need_flush(struct runtime *rt)
 {
     rt->need_flush = true;
+}
+/* The same for what may wait for the program's next words, and leave with them: acknowledgements. If this turn completed operations, the flush
+ * is left to the wait that follows, or to the thread's falling asleep. */
+static inline void runtime_want_flush(struct runtime *rt)
+{
+    rt->want_flush = true;
+}
+static inline bool runtime_flush_is_due(const struct runtime *rt)
+{
+    return rt->need_flush | rt->want_flush;
 }
 /* Calls it now. */
 void runtime_flush(struct runtime *rt);

@@ -22,6 +22,8 @@
 #define SPIN_MEMORY   8
 #define SPIN_QUORUM   3
 #define EVENTS_MAX    256
+#define WATCH_NS        1000000
+#define WATCH_FDS_EVERY 32
 #define COLLECT_EVERY 64 /* turns between two looks at what may go back to the system: it may be wanted again */
 
 static inline uint64_t read_clock(struct runtime *rt)
@@ -59,14 +61,15 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
 {
     rt->turns++;
     rt->quick = 0;
-    if (rt->need_flush) runtime_flush(rt);
+    if (runtime_flush_is_due(rt)) runtime_flush(rt);
     read_clock(rt);
+    uint64_t completed = rt->ops.completed;
     unsigned n = poll_devices(rt);
-    if (peek) n += peek_fds(rt);
+    if (peek || (rt->polled && rt->turns % WATCH_FDS_EVERY == 0)) n += peek_fds(rt); /* busy rings must not hide descriptors */
     n += wakes_collect(rt);
     if (rt->wheel.count) n += wheel_advance(&rt->wheel, rt->now);
     n += tasks_run(rt);
-    if (rt->need_flush) runtime_flush(rt);
+    if (rt->need_flush || (rt->want_flush && rt->ops.completed == completed)) runtime_flush(rt);
     if (rt->turns % COLLECT_EVERY == 0) heap_collect();
     else heap_take_back();
     return n;
@@ -172,9 +175,25 @@ static void sleep_on_fds(struct runtime *rt, uint64_t start, uint64_t deadline)
     dispatch(ev, n);
 }
 
+/* Nothing would wake a sleeper: the thread looks until something is there. Descriptors are looked at now and then, since a look costs as much
+ * as many at a ring; it returns now and then, too, for the upkeep of a turn. */
+static void watch_rings(struct runtime *rt, uint64_t start, uint64_t deadline)
+{
+    uint64_t until = start + WATCH_NS;
+    unsigned rounds = 0;
+    if (deadline < until) until = deadline;
+    do {
+        if (poll_devices(rt) || rang(rt)) break;
+        if (++rounds % WATCH_FDS_EVERY == 0 && peek_fds(rt)) break;
+        relax();
+    } while (read_clock(rt) < until);
+    read_clock(rt);
+    rt->spin_ns += rt->now - start;
+}
+
 int runtime_idle(struct runtime *rt, uint64_t deadline)
 {
-    if (rt->need_flush) runtime_flush(rt);
+    if (runtime_flush_is_due(rt)) runtime_flush(rt);
     if (rt->tasks.ready_count || rang(rt)) return 0;
     deadline = next_deadline(rt, deadline);
     if (rt->time.idle) {
@@ -187,7 +206,10 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
     if (err) return err;
     uint64_t start = read_clock(rt);
     rt->work_ns += start - rt->work_since;
-    if (deadline > start && !(runtime_spins(rt) && spin(rt, start, deadline))) {
+    if (rt->must_poll) {
+        if (deadline > start) watch_rings(rt, start, deadline);
+        if (rt->now - start >= WATCH_NS) heap_collect();
+    } else if (deadline > start && !(runtime_spins(rt) && spin(rt, start, deadline))) {
         bool more = heap_collect(); /* before the thread sleeps for who knows how long */
         sleep_on_fds(rt, start, more ? rt->now : deadline);
     }

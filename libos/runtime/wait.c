@@ -96,7 +96,7 @@ static int block(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, 
 /* What every wait begins with. Others may run here, so tokens are looked up afterwards. */
 static inline void begin(struct runtime *rt)
 {
-    if (rt->need_flush) runtime_flush(rt);
+    if (runtime_flush_is_due(rt)) runtime_flush(rt);
     if (unlikely(rt->quick >= QUICK_MAX)) {
         rt->quick = 0;
         if (rt->tasks.running) task_yield(rt);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Datagrams. One that the device has no room for is refused with EBUSY: nothing waits here, since what waits for its reader or its wire has
+ * bounds of its own below (stack_limits). One that can never leave is a failed result.
+ */
+#include "libos/inet/sock.h"
+
+#include "alloc/buf.h"
+#include "alloc/heap.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+int dgram_open(struct sock *s, const struct endpoint *local)
+{
+    struct inet *in = s->inet;
+    struct endpoint e = *local;
+    if (!e.port && in->own_ports) {
+        const struct endpoint nobody = {0};
+        int err = sock_choose_port(s, &e.addr, &nobody, &e.port);
+        if (err) return err;
+    }
+    struct udp_sock *u;
+    int err = udp_open(in->stack, &e, s->v6_only, s->reuse_port, s, &u);
+    if (err) return err;
+    err = inet_claim(in, true, udp_local(u)->port, true);
+    if (err) {
+        udp_close(u);
+        return err;
+    }
+    s->udp = u;
+    if (s->hops || s->tos) udp_set_hops(u, s->hops ? s->hops : 64, s->tos);
+    return 0;
+}
+
+static int open_any(struct sock *s)
+{
+    if (s->udp) return 0;
+    int err = dgram_open(s, &(struct endpoint){.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)});
+    if (!err) s->state = SOCK_BOUND; /* it has a port: answers may be popped */
+    return err;
+}
+
+int dgram_connect(struct sock *s, const struct endpoint *peer)
+{
+    int err = open_any(s);
+    if (!err) err = udp_connect(s->udp, peer);
+    if (!err) s->state = SOCK_CONNECTED;
+    return err;
+}
+
+static void finish(struct sock *s, struct op *op, int err)
+{
+    if (op && err) op_fail(ops_of(s), op, err);
+    else if (op) op_complete_plain(ops_of(s), op, 0);
+    else if (err) s->error = (int16_t)err;
+}
+
+int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+               unsigned flags)
+{
+    struct sock *s = sock_of(q);
+    struct endpoint to;
+    int err = 0;
+    if (addr) err = sock_endpoint(s, addr, size, &to);
+    else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
+    if (!err && s->write_shut) err = -EPIPE;
+    if (!err && addr && s->v6_only && addr_is_v4(&to.addr)) err = -ENETUNREACH;
+    if (!err) err = open_any(s);
+    if (err) return err;
+    struct buf *chain = chain_of_segs(segs, count);
+    if (!chain) return -ENOMEM;
+    size_t n = buf_chain_len(chain);
+    err = udp_push(s->udp, chain, addr ? &to : NULL, s->broadcast);
+    if (err) buf_unref(chain);
+    else s->inet->tx_bytes += n;
+    if (err == -EBUSY) {
+        s->inet->push_busy++;
+        return err;
+    }
+    runtime_need_flush(q->rt);
+    finish(s, op, -err);
+    return 0;
+}
+
+static void complete_pop(struct sock *s, struct op *op, struct buf *b, const struct endpoint *from)
+{
+    memset(&op->value, 0, sizeof op->value);
+    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
+    op->value.sga.sga_addr.sin_family = s->six ? AF_INET6 : AF_INET;
+    if (!s->six) {
+        op->value.sga.sga_addr.sin_port = htons(from->port);
+        op->value.sga.sga_addr.sin_addr.s_addr = from->addr.w[3];
+    }
+    s->inet->rx_bytes += b->len;
+    op_complete(ops_of(s), op);
+}
+
+void dgram_readable(struct sock *s)
+{
+    while (s->pops.head) {
+        struct endpoint from;
+        int err = s->error;
+        struct buf *b = err ? NULL : udp_pop(s->udp, &from, &err);
+        if (b) {
+            complete_pop(s, op_list_shift(&s->pops), b, &from);
+        } else if (err) {
+            s->error = 0;
+            op_fail(ops_of(s), op_list_shift(&s->pops), err);
+        } else if (s->read_shut) {
+            struct buf *none = buf_take(0);
+            from = (struct endpoint){.addr = addr_v4(0)};
+            if (none) complete_pop(s, op_list_shift(&s->pops), none, &from);
+            else op_fail(ops_of(s), op_list_shift(&s->pops), ENOMEM);
+        } else {
+            return;
+        }
+    }
+}
+
+int dgram_pop(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (!s->udp) return -EDESTADDRREQ;
+    op_list_append(&s->pops, op);
+    dgram_readable(s);
+    return 0;
+}
+
+int dgram_shutdown(struct queue *q, int how)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    if (how != SHUT_RD) s->write_shut = true;
+    if (how == SHUT_WR) return 0;
+    s->read_shut = true;
+    dgram_readable(s);
+    return 0;
+}

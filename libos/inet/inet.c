@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The joint: bursts of the device into the stack, its events into completed tokens, its frames back to the device.
+ *
+ *     turn:   poll:  timers that are due, bursts in ── hooks ──> tokens complete
+ *             program works, pushes
+ *             flush: stack_flush, bursts out; what the device does not take waits in the stack's own ring for the next turn
+ *
+ * What a poll makes the stack want to say (acknowledgements, mostly) is asked for with runtime_want_flush(): it may wait for the program's reply
+ * to come along, in the same segment.
+ */
+#include "libos/inet/inet.h"
+
+#include "alloc/heap.h"
+#include "libos/inet/pcap.h"
+#include "libos/inet/sock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#define BURSTS_MAX   4     /* a poll: then the program works with what has come */
+#define ROUNDS_MAX   16    /* a flush: the stack's ring full again and again is no reason never to come back */
+#define STUCK_NS     20000 /* a device without room is asked again so soon */
+
+/* The kernel's own ports end at 60,999 (net.ipv4.ip_local_port_range): on an interface we share with it, ours are above. */
+#define SHARED_PORTS_LOW 61000
+#define SHARED_PORTS_HIGH 65535
+
+/* --- events -------------------------------------------------------------------------------------------------------------------- */
+
+static void on_acceptable(void *arg, struct listener *l) { sock_acceptable(listener_user(l)); }
+
+static void on_connected(void *arg, struct conn *c, int err)
+{
+    struct sock *s = conn_user(c);
+    if (s) sock_connected(s, err);
+}
+
+static void on_readable(void *arg, struct conn *c)
+{
+    struct sock *s = conn_user(c);
+    if (likely(s && s->pops.head)) stream_readable(s);
+}
+
+static void on_acked(void *arg, struct conn *c)
+{
+    struct sock *s = conn_user(c);
+    if (s && s->pushes.head && s->state == SOCK_CONNECTED) stream_acked(s);
+}
+
+static void on_closed(void *arg, struct conn *c, int err)
+{
+    struct sock *s = conn_user(c);
+    if (s && s->state == SOCK_CONNECTED) stream_closed(s, err);
+}
+
+static void on_udp_readable(void *arg, struct udp_sock *u)
+{
+    struct sock *s = udp_user(u);
+    if (s && s->udp) dgram_readable(s);
+}
+
+static const struct stack_hooks hooks = {
+    .acceptable = on_acceptable,
+    .connected = on_connected,
+    .readable = on_readable,
+    .acked = on_acked,
+    .closed = on_closed,
+    .udp_readable = on_udp_readable,
+};
+
+/* --- in ------------------------------------------------------------------------------------------------------------------------ */
+
+static inline bool has_frames(struct inet *in)
+{
+    unsigned n;
+    return stack_frames(in->stack, &n) != NULL;
+}
+
+static unsigned receive(struct inet *in, nsec now)
+{
+    struct frame f[NETDEV_BURST];
+    unsigned total = 0;
+    for (unsigned i = 0; i < BURSTS_MAX; i++) {
+        unsigned n = in->dev->ops->recv(in->dev, f, NETDEV_BURST);
+        if (!n) break;
+        total += n;
+        if (unlikely(in->pcap)) pcap_frames(in->pcap, f, n, now);
+        stack_input(in->stack, f, n, now);
+        if (n < NETDEV_BURST) break;
+    }
+    return total;
+}
+
+unsigned inet_poll(struct libos *l)
+{
+    struct inet *in = (struct inet *)l;
+    nsec now = l->rt->now;
+    unsigned n = receive(in, now);
+    bool due = now >= in->next_at;
+    if (due) stack_advance(in->stack, now);
+    if (likely(!n && !due)) return 0;
+    in->next_at = stack_deadline(in->stack);
+    if (stack_wants_flush(in->stack) || has_frames(in)) runtime_want_flush(l->rt);
+    return n + due;
+}
+
+/* --- out ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Before they are sent, for a frame that is taken is gone; one that is offered again was captured before. */
+static void capture_out(struct inet *in, struct frame *f, unsigned n)
+{
+    if (in->captured < n) pcap_frames(in->pcap, f + in->captured, n - in->captured, in->base.rt->now);
+    if (in->captured < n) in->captured = n;
+}
+
+/* False: the device is full. */
+static bool send_frames(struct inet *in)
+{
+    unsigned n;
+    for (struct frame *f; (f = stack_frames(in->stack, &n)) && n;) {
+        if (n > NETDEV_BURST) n = NETDEV_BURST;
+        if (unlikely(in->pcap)) capture_out(in, f, n);
+        unsigned sent = in->dev->ops->send(in->dev, f, n);
+        if (unlikely(in->pcap)) in->captured -= sent;
+        stack_sent(in->stack, sent);
+        if (sent < n) return false;
+    }
+    return true;
+}
+
+void inet_flush(struct libos *l)
+{
+    struct inet *in = (struct inet *)l;
+    in->stuck = false;
+    for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+        if (stack_wants_flush(in->stack)) stack_flush(in->stack, l->rt->now);
+        if (!send_frames(in)) {
+            in->stuck = true;
+            in->tx_stuck++;
+            break;
+        }
+        if (likely(!stack_wants_flush(in->stack))) break;
+    }
+    if (in->stuck || stack_wants_flush(in->stack)) runtime_need_flush(l->rt);
+    in->next_at = stack_deadline(in->stack);
+}
+
+uint64_t inet_next_deadline(struct libos *l)
+{
+    struct inet *in = (struct inet *)l;
+    if (in->stuck) return in->next_at < l->rt->now + STUCK_NS ? in->next_at : l->rt->now + STUCK_NS;
+    return in->next_at;
+}
+
+int inet_arm(struct libos *l)
+{
+    struct inet *in = (struct inet *)l;
+    if (!in->watched) return -EOPNOTSUPP;
+    return in->dev->ops->arm ? in->dev->ops->arm(in->dev) : 0;
+}
+
+static void on_frames(struct watch *w, uint32_t events)
+{
+    /* It has ended the sleep; the turn's poll takes what there is. */
+}
+
+/* --- start and stop ------------------------------------------------------------------------------------------------------------ */
+
+struct net_stack *inet_stack(struct libos *l) { return ((struct inet *)l)->stack; }
+struct netdev *inet_device(struct libos *l) { return ((struct inet *)l)->dev; }
+
+struct adding {
+    struct counters *to;
+    int err;
+};
+
+static void add_counter(void *arg, const char *name, const uint64_t *value)
+{
+    struct adding *a = arg;
+    if (!a->err) a->err = counters_add(a->to, name, value);
+}
+
+static void remove_counter(void *arg, const char *name, const uint64_t *value)
+{
+    counters_remove(arg, value, sizeof *value);
+}
+
+static int add_counters(struct inet *in)
+{
+    const struct netdev_counters *d = &in->dev->n;
+    const struct {
+        const char *name;
+        const uint64_t *value;
+    } all[] = {
+        {"inet.accepted", &in->accepted},   {"inet.connected", &in->connected}, {"inet.accept_backoff", &in->accept_backoff},
+        {"inet.resets", &in->resets},       {"inet.push_busy", &in->push_busy}, {"inet.rx_bytes", &in->rx_bytes},
+        {"inet.tx_bytes", &in->tx_bytes},   {"inet.tx_stuck", &in->tx_stuck},   {"dev.rx_frames", &d->rx_frames},
+        {"dev.rx_bytes", &d->rx_bytes},     {"dev.tx_frames", &d->tx_frames},   {"dev.tx_bytes", &d->tx_bytes},
+        {"dev.rx_dropped", &d->rx_dropped}, {"dev.rx_no_buffer", &d->rx_no_buffer}, {"dev.tx_full", &d->tx_full},
+        {"dev.tx_dropped", &d->tx_dropped}, {"dev.kicks", &d->kicks},
+    };
+    struct adding a = {&in->base.rt->counters, 0};
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++) add_counter(&a, all[i].name, all[i].value);
+    stack_counters(in->stack, add_counter, &a);
+    return a.err;
+}
+
+static void remove_counters(struct inet *in)
+{
+    struct counters *c = &in->base.rt->counters;
+    counters_remove(c, in, sizeof *in);
+    counters_remove(c, &in->dev->n, sizeof in->dev->n);
+    stack_counters(in->stack, remove_counter, c);
+}
+
+static void watch_device(struct inet *in)
+{
+    in->watch = (struct watch){.fn = on_frames, .fd = in->dev->ops->fd ? in->dev->ops->fd(in->dev) : -1};
+    if (in->watch.fd >= 0 && !in->base.rt->time.idle) in->watched = !runtime_watch(in->base.rt, &in->watch, EPOLLIN | EPOLLET);
+    in->base.must_poll = !in->watched && !in->base.rt->time.idle;
+}
+
+static int new_stack(struct inet *in, const struct stack_config *given)
+{
+    struct stack_config sc = *given;
+    const struct netdev_caps *caps = &in->dev->caps;
+    memcpy(sc.mac, caps->mac, sizeof sc.mac);
+    if (!sc.mtu || sc.mtu > caps->mtu) sc.mtu = caps->mtu;
+    sc.offloads = caps->offloads & given->offloads;
+    sc.tso_max = caps->tso_max;
+    sc.segs_max = caps->segs_max;
+    return stack_new(&sc, &hooks, in, in->base.rt->now, &in->stack);
+}
+
+int inet_start_on(struct runtime *rt, struct netdev *dev, const struct stack_config *sc, struct libos **out)
+{
+    struct inet *in = calloc(1, sizeof *in);
+    if (!in) return -ENOMEM;
+    in->base.rt = rt;
+    in->dev = dev;
+    in->linger_s = -1;
+    in->own_ports = dev->ops->claim && !dev->caps.own_mac;
+    list_init(&in->hungry);
+    for (unsigned i = 0; i < INET_BOUND_BUCKETS; i++) list_init(&in->bound[i]);
+    memcpy(in->port_key, sc->seed, sizeof in->port_key);
+    int err = ports_init(&in->ports, in->own_ports ? SHARED_PORTS_LOW : 0, in->own_ports ? SHARED_PORTS_HIGH : 0, in->port_key);
+    if (!err) err = new_stack(in, sc);
+    if (err) goto free_inet;
+    err = add_counters(in);
+    if (err) goto free_stack;
+    watch_device(in);
+    in->next_at = stack_deadline(in->stack);
+    *out = &in->base;
+    return 0;
+
+free_stack:
+    remove_counters(in);
+    stack_free(in->stack);
+free_inet:
+    free(in);
+    return err;
+}
+
+/* Connections that were closed have some time to say so: one flush; what was never closed is reset by nobody, as when the machine goes. */
+void inet_stop(struct libos *l)
+{
+    struct inet *in = (struct inet *)l;
+    inet_flush(l);
+    remove_counters(in);
+    wheel_stop(&l->rt->wheel, &in->retry);
+    if (in->watched) runtime_unwatch(l->rt, &in->watch);
+    pcap_close(in->pcap);
+    stack_free(in->stack);
+    in->dev->ops->close(in->dev);
+    free(in);
+}
+
+int inet_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)
+{
+    if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
+    if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
+    struct sock *s;
+    int err = sock_new((struct inet *)l, domain == AF_INET6, type == SOCK_DGRAM, &s);
+    if (err) return err;
+    *out = &s->q;
+    return 0;
+}
+
+static int set_pcap(struct inet *in, const char *path)
+{
+    pcap_close(in->pcap);
+    in->pcap = NULL;
+    in->captured = 0;
+    return strcmp(path, "off") && *path ? pcap_open(&in->base.rt->counters, path, &in->pcap) : 0;
+}
+
+int inet_set_option(struct libos *l, const char *name, const char *value)
+{
+    return strcmp(name, "pcap") ? -ENOPROTOOPT : set_pcap((struct inet *)l, value);
+}

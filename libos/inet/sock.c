@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Life and names of sockets.
+ */
+#include "libos/inet/sock.h"
+
+#include "alloc/buf.h"
+#include "alloc/heap.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+static const struct queue_ops stream_ops = {
+    .name = "inet stream",
+    .bind = sock_bind,
+    .listen = sock_listen,
+    .accept = sock_accept,
+    .connect = sock_connect,
+    .push = stream_push,
+    .push_copy = stream_push_copy,
+    .pop = stream_pop,
+    .cancel = sock_cancel,
+    .shutdown = stream_shutdown,
+    .close = sock_close,
+    .setsockopt = sock_setsockopt,
+    .getsockopt = sock_getsockopt,
+    .getpeername = sock_getpeername,
+    .getsockname = sock_getsockname,
+    .unsent = stream_unsent,
+};
+static const struct queue_ops dgram_ops = {
+    .name = "inet datagram",
+    .bind = sock_bind,
+    .connect = sock_connect,
+    .push = dgram_push,
+    .pop = dgram_pop,
+    .cancel = sock_cancel,
+    .shutdown = dgram_shutdown,
+    .close = sock_close,
+    .setsockopt = sock_setsockopt,
+    .getsockopt = sock_getsockopt,
+    .getpeername = sock_getpeername,
+    .getsockname = sock_getsockname,
+};
+
+int sock_new(struct inet *in, bool six, bool dgram, struct sock **out)
+{
+    struct sock *s = mem_calloc(1, sizeof *s);
+    if (!s) return -ENOMEM;
+    s->inet = in;
+    s->six = six;
+    s->dgram = dgram;
+    s->linger_s = in->linger_s;
+    int err = queue_add(in->base.rt, &s->q, dgram ? &dgram_ops : &stream_ops);
+    if (err) {
+        mem_free(s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+static void setup_free(struct sock *s)
+{
+    if (!s->setup) return;
+    list_remove(&s->setup->bound);
+    list_remove(&s->setup->hungry);
+    mem_free(s->setup);
+    s->setup = NULL;
+}
+
+void sock_drop(struct sock *s)
+{
+    queue_remove(&s->q);
+    setup_free(s);
+    mem_free(s);
+}
+
+struct sock_setup *sock_setup(struct sock *s)
+{
+    if (s->setup) return s->setup;
+    struct sock_setup *u = mem_calloc(1, sizeof *u);
+    if (!u) return NULL;
+    u->sock = s;
+    u->opts = s->inet->defaults;
+    list_init(&u->bound);
+    list_init(&u->hungry);
+    s->setup = u;
+    return u;
+}
+
+int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on)
+{
+    if (!in->dev->ops->claim) return 0;
+    return in->dev->ops->claim(in->dev, dgram ? IPPROTO_UDP : IPPROTO_TCP, port, on);
+}
+
+/* --- cancel, close ------------------------------------------------------------------------------------------------------------- */
+
+int sock_cancel(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (op->opcode != DEMI_OPC_POP && op->opcode != DEMI_OPC_ACCEPT)
+        return -EBUSY; /* bytes that others follow in the stream; a handshake on its way */
+    op_list_remove(&s->pops, op);
+    op_fail(ops_of(s), op, ECANCELED);
+    return 0;
+}
+
+static nsec linger_ns(const struct sock *s)
+{
+    return s->linger_s < 0 ? NSEC_NEVER : (nsec)s->linger_s * NSEC_PER_SEC;
+}
+
+static void close_stream(struct sock *s)
+{
+    switch (s->state) {
+    case SOCK_LISTENING:
+        listener_close(s->listener);
+        inet_claim(s->inet, false, s->setup->local.port, false);
+        break;
+    case SOCK_CONNECTING: conn_abort(s->conn); break;
+    case SOCK_CONNECTED: conn_close(s->conn, linger_ns(s)); break;
+    default: break;
+    }
+}
+
+static void close_dgram(struct sock *s)
+{
+    if (!s->udp) return;
+    inet_claim(s->inet, true, udp_local(s->udp)->port, false);
+    udp_close(s->udp);
+}
+
+void sock_close(struct queue *q)
+{
+    struct sock *s = sock_of(q);
+    struct op_table *ops = ops_of(s);
+    if (s->dgram) close_dgram(s);
+    else close_stream(s);
+    for (struct buf *b; (b = s->rest);) {
+        s->rest = b->next;
+        b->next = NULL;
+        buf_unref(b);
+    }
+    op_fail_all(ops, &s->pops, ECANCELED);
+    op_fail_all(ops, &s->pushes, ECANCELED);
+    setup_free(s);
+    runtime_need_flush(q->rt);
+    mem_free(s);
+}
+
+/* --- addresses ----------------------------------------------------------------------------------------------------------------- */
+
+int sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    if (size < sizeof addr->sa_family) return -EINVAL;
+    switch (addr->sa_family) {
+    case AF_INET:
+        if (size != sizeof v4 || s->six) return -EINVAL;
+        memcpy(&v4, addr, sizeof v4);
+        *out = (struct endpoint){.addr = addr_v4(v4.sin_addr.s_addr), .port = ntohs(v4.sin_port)};
+        return 0;
+    case AF_INET6:
+        if (size != sizeof v6 || !s->six) return -EINVAL;
+        memcpy(&v6, addr, sizeof v6);
+        *out = (struct endpoint){.port = ntohs(v6.sin6_port)};
+        memcpy(out->addr.b, &v6.sin6_addr, sizeof out->addr.b);
+        return 0;
+    case AF_UNIX: return -EINVAL;
+    default: return -ENOTSUP;
+    }
+}
+
+static void fill_v4(const struct endpoint *e, struct sockaddr_in *out)
+{
+    *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(e->port)};
+    if (addr_is_v4(&e->addr)) out->sin_addr.s_addr = e->addr.w[3];
+}
+
+int sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len)
+{
+    union {
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } u;
+    socklen_t size;
+    if (s->six) {
+        u.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(e->port)};
+        memcpy(&u.v6.sin6_addr, e->addr.b, sizeof e->addr.b);
+        size = sizeof u.v6;
+    } else {
+        fill_v4(e, &u.v4);
+        size = sizeof u.v4;
+    }
+    if (*len < size) return -EINVAL;
+    memcpy(addr, &u, size);
+    *len = size;
+    return 0;
+}
+
+int sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    return sock_address(s, s->dgram ? udp_peer(s->udp) : conn_remote(s->conn), addr, len);
+}
+
+int sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
+{
+    struct sock *s = sock_of(q);
+    const struct endpoint none = {.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)};
+    const struct endpoint *local = s->setup && s->setup->local.port ? &s->setup->local : &none;
+    if (s->dgram && s->udp) local = udp_local(s->udp);
+    else if (!s->dgram && (s->state == SOCK_CONNECTED || s->state == SOCK_CONNECTING)) local = conn_local(s->conn);
+    return sock_address(s, local, addr, len);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A socket of our own stack as a queue: what the files of this folder share.
+ *
+ *      NEW --bind--> BOUND --listen--> LISTENING
+ *       |              |
+ *       +----connect---+--> CONNECTING --> CONNECTED --> ENDED     (a datagram socket is CONNECTED at once)
+ *
+ * ENDED: the stack has let go of the connection; what it had received lies in `rest` until it is popped, and then `error`, once, or the end.
+ *
+ * An idle accepted connection costs this struct (112 bytes), the stack's struct conn and one op. What only sockets without a connection need
+ * (options to come, the address that was bound) lies aside in struct sock_setup.
+ */
+#ifndef INET_SOCK_H
+#define INET_SOCK_H
+
+#include "alloc/base/assert.h"
+#include "alloc/base/list.h"
+#include "alloc/base/rng.h"
+#include "libos/inet/inet.h"
+#include "libos/runtime/runtime.h"
+#include "tcp/ports.h"
+#include "tcp/tcp.h"
+#include "tcp/udp.h"
+
+#define INET_BOUND_BUCKETS 256
+#define INET_PUSHED_MAX    0x7fff0000u /* bytes of a stream queued or on their way: sequence numbers tell no more apart */
+
+struct pcap;
+
+struct inet {
+    struct libos base;
+    struct net_stack *stack;
+    struct netdev *dev;
+    struct watch watch;        /* the device's descriptor; -1: it must be polled */
+    bool watched;
+    bool stuck;                /* frames wait for room in the device */
+    nsec next_at;              /* when the stack's timers want to be looked at, or earlier */
+    struct pcap *pcap;         /* NULL: nobody looks */
+    unsigned captured;         /* of the frames that wait for the device the first so many are in it */
+    uint8_t port_key[16];
+    struct ports ports;        /* of port 0 */
+    bool own_ports;            /* the interface is shared with the kernel: port 0 gives one that is not the kernel's */
+    bool claimed_all;          /* … and those have been claimed */
+    struct conn_opts defaults;
+    int32_t linger_s;          /* default of new streams; -1: off */
+    struct list bound[INET_BOUND_BUCKETS]; /* struct sock_setup.bound, by port: streams that have an address and no connection */
+    struct list hungry;        /* struct sock_setup.hungry: listeners for which there was no memory or descriptor */
+    struct timer retry;
+    uint64_t accepted, connected, accept_backoff, resets, push_busy, rx_bytes, tx_bytes, tx_stuck;
+};
+
+enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_ENDED };
+
+struct sock_setup {
+    struct sock *sock;
+    struct list bound, hungry; /* members of the lists of struct inet, or of themselves */
+    struct endpoint local;     /* port 0: not bound */
+    struct conn_opts opts;
+};
+
+struct sock {
+    struct queue q;
+    struct inet *inet;
+    union {
+        struct conn *conn;         /* CONNECTING, CONNECTED */
+        struct listener *listener; /* LISTENING */
+        struct udp_sock *udp;      /* datagrams; NULL until bound */
+    };
+    struct sock_setup *setup; /* NULL: a socket that was accepted, or connected and not bound */
+    struct op_list pops;      /* or accepts */
+    struct op_list pushes;    /* op->arg is where in the stream they end; or the one connect */
+    struct buf *rest;         /* ENDED, or shut down for reading: received and not popped, a list through next */
+    int32_t linger_s;         /* -1: off */
+    int16_t error;            /* positive: the next pop tells */
+    uint8_t state;            /* enum sock_state */
+    bool dgram : 1, six : 1;  /* AF_INET6 */
+    bool read_shut : 1, write_shut : 1;
+    bool v6_only : 1, reuse_port : 1, reuse_addr : 1, broadcast : 1;
+    bool acceptable;          /* LISTENING: somebody waits */
+    uint8_t hops, tos;        /* of a datagram socket, 0: the default */
+};
+static_assert(sizeof(struct sock) <= 160, "an idle connection is small");
+
+static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
+static inline struct op_table *ops_of(const struct sock *s) { return &s->q.rt->ops; }
+
+/* --- sock.c --- */
+
+int sock_new(struct inet *in, bool six, bool dgram, struct sock **out);
+/* For one that nobody has seen yet. */
+void sock_drop(struct sock *s);
+/* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family there is. */
+int sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out);
+/* Writes the address as the socket's family has it; *len must hold enough of it. */
+int sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len);
+/* NULL: out of memory. */
+struct sock_setup *sock_setup(struct sock *s);
+int sock_cancel(struct queue *q, struct op *op);
+void sock_close(struct queue *q);
+int sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len);
+int sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len);
+/* The device shall give us (on), or not any more, the frames of a port; 0: of every port that inet->ports gives. */
+int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on);
+/* A port for port 0. -EADDRINUSE. */
+int sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out);
+
+/* --- setup.c: addresses and connections --- */
+
+int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
+int sock_listen(struct queue *q, int backlog);
+int sock_accept(struct queue *q, struct op *op);
+int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
+void sock_acceptable(struct sock *s);
+void sock_retry_accepts(struct timer *t);
+void sock_connected(struct sock *s, int err);
+
+/* --- stream.c --- */
+
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+                unsigned flags);
+int stream_push_copy(struct queue *q, const void *p, uint32_t n);
+int stream_pop(struct queue *q, struct op *op);
+int stream_shutdown(struct queue *q, int how);
+size_t stream_unsent(struct queue *q);
+void stream_readable(struct sock *s);
+void stream_acked(struct sock *s);
+void stream_closed(struct sock *s, int err);
+/* What the segs hold as a chain; they are released, also on failure. NULL: out of memory. */
+struct buf *chain_of_segs(struct seg *segs, unsigned count);
+
+/* --- dgram.c --- */
+
+int dgram_open(struct sock *s, const struct endpoint *local);
+int dgram_connect(struct sock *s, const struct endpoint *peer);
+int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+               unsigned flags);
+int dgram_pop(struct queue *q, struct op *op);
+int dgram_shutdown(struct queue *q, int how);
+void dgram_readable(struct sock *s);
+
+/* --- sockopt.c --- */
+
+int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len);
+int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len);
+
+#endif

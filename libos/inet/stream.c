@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bytes of stream sockets, in and out. Nothing is copied: a pushed segment becomes a view of its buffer or of its pinned object, and the
+ * connection keeps it until the peer has acknowledged it; what is popped are the buffers the frames came in.
+ *
+ * A push's operation completes when the peer has acknowledged its last byte (programs written for Demikernel depend on it), or, asked
+ * with DEMI_PUSH_HANDED_OVER, at once: the stack counts the buffers, so the caller may free what it pushed; it may not change it
+ * before it has left (demi_is_pinned()).
+ */
+#include "libos/inet/sock.h"
+
+#include "alloc/buf.h"
+#include "alloc/heap.h"
+#include "demi/ext.h"
+
+#include <errno.h>
+
+/* --- in ------------------------------------------------------------------------------------------------------------------------ */
+
+static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
+{
+    memset(&op->value, 0, sizeof op->value);
+    op->value.sga.sga_buf = b;
+    op->value.sga.sga_numsegs = 1;
+    op->value.sga.sga_segs[0].sgaseg_buf = b->data;
+    op->value.sga.sga_segs[0].sgaseg_len = b->len;
+    s->inet->rx_bytes += b->len;
+    op_complete(ops_of(s), op);
+}
+
+static struct buf *take(struct sock *s)
+{
+    struct buf *b = s->rest;
+    if (likely(!b)) return s->state == SOCK_CONNECTED ? conn_pop(s->conn) : NULL;
+    s->rest = b->next;
+    b->next = NULL;
+    return b;
+}
+
+static bool is_at_end(const struct sock *s)
+{
+    return s->read_shut || s->state == SOCK_ENDED || conn_ended(s->conn);
+}
+
+/* Answers op from what is there; false: nothing is. */
+static bool answer(struct sock *s, struct op *op)
+{
+    struct buf *b = take(s);
+    if (likely(b)) {
+        complete_pop(s, op, b);
+        return true;
+    }
+    if (!is_at_end(s)) return false;
+    if (s->error) {
+        op_fail(ops_of(s), op, s->error);
+        s->error = 0;
+        return true;
+    }
+    b = buf_take(0); /* the end: an array of no bytes, now and for every pop to come */
+    if (b) complete_pop(s, op, b);
+    else op_fail(ops_of(s), op, ENOMEM);
+    return true;
+}
+
+void stream_readable(struct sock *s)
+{
+    for (struct op *op; (op = s->pops.head);) {
+        op_list_remove(&s->pops, op);
+        if (answer(s, op)) continue;
+        op->next = s->pops.head; /* back to where it was */
+        op->prev = NULL;
+        if (s->pops.head) s->pops.head->prev = op;
+        else s->pops.tail = op;
+        s->pops.head = op;
+        return;
+    }
+}
+
+int stream_pop(struct queue *q, struct op *op)
+{
+    struct sock *s = sock_of(q);
+    if (unlikely(s->state < SOCK_CONNECTED)) return -ENOTCONN;
+    if (!s->pops.head && answer(s, op)) {
+        if (s->state == SOCK_CONNECTED && stack_wants_flush(s->inet->stack)) runtime_want_flush(q->rt); /* a window to tell of */
+        return 0;
+    }
+    op_list_append(&s->pops, op);
+    return 0;
+}
+
+/* --- out ----------------------------------------------------------------------------------------------------------------------- */
+
+static void unpin(void *p) { mem_unpin(p); }
+
+/* A view of the segment, which has been let go of. NULL: no memory, and it is held as before. */
+static struct buf *buf_of_seg(struct seg *seg)
+{
+    struct buf *b = seg->hold, *view;
+    if (seg->kind == SEG_PIN) {
+        view = buf_wrap((void *)(uintptr_t)seg->p, seg->n, unpin, seg->hold); /* the pin is the view's now */
+        if (view) seg->kind = SEG_NONE;
+        return view;
+    }
+    if (b->refs == 1 && b->data == (const uint8_t *)seg->p && b->len == seg->n && !b->next) {
+        seg->kind = SEG_NONE; /* a copy made for this push: the reference itself */
+        return b;
+    }
+    view = buf_slice(b, (size_t)((const uint8_t *)seg->p - b->data), seg->n);
+    if (view) seg_release(seg);
+    return view;
+}
+
+struct buf *chain_of_segs(struct seg *segs, unsigned count)
+{
+    struct buf *head = NULL, **tail = &head;
+    for (unsigned i = 0; i < count; i++) {
+        struct buf *b = buf_of_seg(&segs[i]);
+        if (unlikely(!b)) {
+            if (head) buf_unref(head);
+            for (; i < count; i++) seg_release(&segs[i]);
+            return NULL;
+        }
+        *tail = b;
+        tail = &b->next;
+    }
+    return head;
+}
+
+static uint64_t total_of(const struct seg *segs, unsigned count)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < count; i++) n += segs[i].n;
+    return n;
+}
+
+static inline int may_push(const struct sock *s)
+{
+    if (likely(s->state == SOCK_CONNECTED)) return unlikely(s->write_shut) ? -EPIPE : 0;
+    if (s->state == SOCK_ENDED) return s->write_shut || !s->error ? -EPIPE : -s->error;
+    return -ENOTCONN;
+}
+
+static int refuse(struct sock *s)
+{
+    s->inet->push_busy++;
+    return -EBUSY;
+}
+
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+                unsigned flags)
+{
+    struct sock *s = sock_of(q);
+    if (unlikely(addr)) return -ENOTSUP;
+    int err = may_push(s);
+    if (unlikely(err)) return err;
+    uint64_t end, total = total_of(segs, count);
+    if (unlikely(conn_queued(s->conn) - conn_acked(s->conn) + total > INET_PUSHED_MAX)) return refuse(s);
+    struct buf *chain = chain_of_segs(segs, count);
+    if (unlikely(!chain)) return -ENOMEM;
+    err = conn_push(s->conn, chain, &end);
+    if (unlikely(err)) {
+        buf_unref(chain);
+        return err == -EBUSY ? refuse(s) : err;
+    }
+    s->inet->tx_bytes += total;
+    runtime_need_flush(q->rt);
+    if (!op) return 0;
+    if (flags & DEMI_PUSH_HANDED_OVER) {
+        op_complete_plain(ops_of(s), op, 0);
+        return 0;
+    }
+    op->arg = end;
+    op_list_append(&s->pushes, op);
+    return 0;
+}
+
+int stream_push_copy(struct queue *q, const void *p, uint32_t n)
+{
+    struct sock *s = sock_of(q);
+    int err = may_push(s);
+    if (unlikely(err)) return err;
+    int before = errno;
+    err = conn_push_copy(s->conn, p, n, NULL);
+    errno = before;
+    if (unlikely(err)) return err == -EBUSY ? refuse(s) : err;
+    s->inet->tx_bytes += n;
+    runtime_need_flush(q->rt);
+    return 0;
+}
+
+void stream_acked(struct sock *s)
+{
+    uint64_t acked = conn_acked(s->conn);
+    for (struct op *op; (op = s->pushes.head) && op->arg <= acked;) {
+        op_list_remove(&s->pushes, op);
+        op_complete_plain(ops_of(s), op, 0);
+    }
+}
+
+/* --- ends ---------------------------------------------------------------------------------------------------------------------- */
+
+/* What was received and not popped becomes ours. */
+static void keep_rest(struct sock *s)
+{
+    struct buf **tail = &s->rest;
+    while (*tail) tail = &(*tail)->next;
+    for (struct buf *b; (b = conn_pop(s->conn));) {
+        *tail = b;
+        tail = &b->next;
+    }
+}
+
+/* The last that is heard of the connection. */
+void stream_closed(struct sock *s, int err)
+{
+    stream_acked(s);
+    keep_rest(s);
+    conn_set_user(s->conn, NULL);
+    conn_close(s->conn, NSEC_NEVER);
+    s->conn = NULL;
+    s->state = SOCK_ENDED;
+    s->error = (int16_t)err;
+    s->inet->resets += err == ECONNRESET || err == EPIPE;
+    op_fail_all(ops_of(s), &s->pushes, err ? err : EPIPE);
+    stream_readable(s);
+}
+
+int stream_shutdown(struct queue *q, int how)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    if (how != SHUT_WR && !s->read_shut) {
+        keep_rest(s); /* can still be popped; what comes from now on is dropped */
+        conn_shutdown_read(s->conn);
+        s->read_shut = true;
+        stream_readable(s);
+    }
+    if (how == SHUT_RD || s->write_shut) return 0;
+    int err = conn_shutdown(s->conn);
+    if (err) return err;
+    s->write_shut = true;
+    runtime_need_flush(q->rt);
+    return 0;
+}
+
+size_t stream_unsent(struct queue *q)
+{
+    struct sock *s = sock_of(q);
+    return s->state == SOCK_CONNECTED ? conn_queued(s->conn) - conn_sent(s->conn) : 0;
+}
