@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Acknowledgements and timeouts.
+ *
+ *                  something is lost                      recover is acknowledged
+ *        open  ---------------------------->  RECOVERY  ---------------------------> open
+ *         |  (RACK; three duplicate ACKs           |   PRR decides how much leaves
+ *         |   without SACK)                        | RTO
+ *         |            RTO                         v           recover is acknowledged, or undone (undo.c)
+ *         `------------------------------------> LOSS  -----------------------------> open
+ *                                                  slow start from one segment
+ *
+ * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit), 3168 6.1.2 (ECE), 9293 3.8.3
+ * (R1, R2), 3.8.6.1 (persist), 5482 (user timeout).
+ *
+ * An ACK of the usual kind (all in order, nothing missing) finds c->recovery NULL or idle and walks off with a comparison for each.
+ */
+#include "tcp/recover.h"
+
+#include "alloc/heap.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#define RETRIES_MAX     15 /* R2 of RFC 9293 3.8.3: with 200 ms as the first RTO, 924 s (as Linux) */
+#define SYN_TRIES_MAX   6  /* 127 s with the first RTO 1 s; R2 of a SYN is at least 3 minutes in RFC 9293 3.8.3: Deviation, as Linux */
+#define PROBES_MAX      15 /* probes of a zero window that nobody answers */
+#define PROBES_MAX_DETACHED 8 /* or answers, while no user is there to decide: RFC 6429 */
+#define DUP_THRESH      3
+#define BLACK_HOLE_RTOS 3  /* so many timeouts of full segments, and smaller ones are tried (RFC 4821 7.7) */
+#define BLACK_HOLE_MSS4 536u  /* 1024 of RFC 4821 7.2 would do for most; what must pass everywhere is this (RFC 9293 3.7.1) */
+#define BLACK_HOLE_MSS6 1220u
+
+/* --- state ------------------------------------------------------------------------------------------------------------------------- */
+
+struct recovery *recovery_get(struct conn *c)
+{
+    if (c->recovery) return c->recovery;
+    struct recovery *r = mem_alloc(sizeof *r);
+    if (!r) {
+        c->stack->n.drop_memory++;
+        return NULL;
+    }
+    *r = (struct recovery){.fack = c->snd_una, .reo_mult = 1, .reo_at = NSEC_NEVER};
+    return c->recovery = r;
+}
+
+void recover_free(struct conn *c)
+{
+    mem_free(c->recovery);
+    c->recovery = NULL;
+}
+
+uint32_t recover_pipe(const struct conn *c)
+{
+    uint32_t pipe = inflight_pipe(&c->inflight, c->snd_una, c->snd_nxt);
+    uint32_t left = c->recovery ? c->recovery->reno_sacked : 0;
+    return pipe > left ? pipe - left : 0;
+}
+
+uint32_t recover_allowance(const struct conn *c)
+{
+    uint32_t pipe = recover_pipe(c), left = c->cc.cwnd > pipe ? c->cc.cwnd - pipe : 0;
+    if (unlikely(c->recovery && c->recovery->force) && left < c->mss) left = c->mss;
+    return left;
+}
+
+bool recover_next_lost(const struct conn *c, uint32_t *i)
+{
+    if (!c->inflight.gone.count) return false;
+    if (c->recovery && c->recovery->frto == FRTO_PROBING) return false; /* RFC 5682 2b: new data first */
+    *i = c->inflight.gone.first;
+    return true;
+}
+
+/* --- something has left ------------------------------------------------------------------------------------------------------------ */
+
+static inline void count_sent(struct conn *c, uint32_t len)
+{
+    struct recovery *r = c->recovery;
+    if (likely(!r)) return;
+    r->force = false;
+    if (r->prr_on) r->prr_out += len;
+}
+
+void recover_sent(struct conn *c, tcp_seq start, tcp_seq end)
+{
+    nsec now = conn_now(c);
+    if (!c->inflight.count) c->first_unacked_at = c->rto_base = now; /* RFC 6298 5.1 */
+    uint32_t outstanding = c->snd_nxt - c->snd_una;
+    struct sent_seg *g = inflight_sent(&c->inflight, start, end, now);
+    rate_sent(&c->rate, g, outstanding, now);
+    c->snd_nxt = end;
+    count_sent(c, end - start);
+}
+
+void recover_resent(struct conn *c, uint32_t i)
+{
+    nsec now = conn_now(c);
+    inflight_resent(&c->inflight, i, now);
+    struct sent_seg *g = inflight_at(&c->inflight, i);
+    rate_sent(&c->rate, g, c->snd_nxt - c->snd_una, now);
+    count_sent(c, g->end - g->start);
+    if (i == c->inflight.head) c->rto_base = now; /* RFC 6298 5.5: the timer runs from the retransmission of the earliest */
+    if (c->recovery) undo_resent(c, c->recovery);
+}
+
+/* --- the timer --------------------------------------------------------------------------------------------------------------------- */
+
+static inline nsec backed_off(const struct conn *c, nsec rto)
+{
+    nsec max = c->stack->conf.rto_max;
+    unsigned shift = c->backoff;
+    return shift >= 32 || rto << shift > max ? max : rto << shift; /* RFC 6298 5.5 */
+}
+
+static bool has_unsent(const struct conn *c)
+{
+    return !(c->flags & CF_FIN_SENT) && (c->snd_nxt != c->snd_end || c->flags & CF_FIN_QUEUED);
+}
+
+static void arm_persist(struct conn *c)
+{
+    if (c->rexmit_kind == REXMIT_PERSIST && c->deadlines[DL_REXMIT] != NSEC_NEVER) return;
+    if (c->rexmit_kind != REXMIT_PERSIST) c->backoff = c->probes = 0, c->first_unacked_at = conn_now(c);
+    c->rexmit_kind = REXMIT_PERSIST;
+    conn_timer_set(c, DL_REXMIT, conn_now(c) + backed_off(c, c->rto)); /* RFC 9293 3.8.6.1: the first after an RTO, then with back-off */
+}
+
+void recover_arm(struct conn *c)
+{
+    if (!c->inflight.count) {
+        if (has_unsent(c) && conn_is_synchronised(c)) {
+            arm_persist(c);
+            return;
+        }
+        c->rexmit_kind = REXMIT_RTO;
+        c->deadlines[DL_REXMIT] = NSEC_NEVER; /* RFC 6298 5.2 */
+        return;
+    }
+    if (c->rexmit_kind == REXMIT_PERSIST) c->backoff = c->probes = 0;
+    nsec at = c->rto_base + backed_off(c, c->rto);
+    enum rexmit_kind kind = REXMIT_RTO;
+    if (c->recovery && c->recovery->reo_at < at) {
+        at = c->recovery->reo_at;
+        kind = REXMIT_REO;
+    } else if (tlp_wanted(c)) {
+        nsec probe = tlp_at(c);
+        if (probe < at) at = probe, kind = REXMIT_TLP;
+    }
+    c->rexmit_kind = (uint8_t)kind;
+    conn_timer_set(c, DL_REXMIT, at);
+}
+
+/* --- recovery ---------------------------------------------------------------------------------------------------------------------- */
+
+void recover_begin(struct conn *c, uint32_t flight)
+{
+    struct recovery *r = recovery_get(c);
+    if (!r) return; /* the next ACK or the RTO tries again */
+    undo_begin(c, r);
+    c->cc.ops->congestion(&c->cc, flight, conn_now(c), false);
+    c->recover = c->snd_nxt;
+    c->flags |= CF_RECOVERY;
+    c->stack->n.tcp_fast_recoveries++;
+    if (c->flags & CF_ECN) c->flags |= CF_CWR_DUE; /* RFC 3168 6.1.2: whatever made us reduce */
+    r->prr_on = c->cc.ssthresh != UINT32_MAX; /* controllers with a mind of their own (bbr, none) keep their window */
+    r->prr_delivered = r->prr_out = 0;
+    r->prr_flight = flight ? flight : 1;
+    r->force = true;
+    r->frto = FRTO_OFF;
+}
+
+void recover_end(struct conn *c)
+{
+    struct recovery *r = c->recovery;
+    c->flags &= ~(uint32_t)(CF_RECOVERY | CF_LOSS);
+    c->dupacks = 0;
+    if (r) {
+        r->prr_on = r->force = false;
+        r->frto = FRTO_OFF;
+        r->reno_sacked = 0;
+    }
+    c->cc.ops->recovered(&c->cc, conn_now(c));
+}
+
+/* RFC 6937 3: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much more. */
+static void prr(struct conn *c, struct recovery *r, uint32_t delivered)
+{
+    uint32_t pipe = recover_pipe(c), ssthresh = c->cc.ssthresh;
+    int64_t sndcnt;
+    r->prr_delivered += delivered;
+    if (pipe > ssthresh) {
+        sndcnt = (int64_t)(((uint64_t)r->prr_delivered * ssthresh + r->prr_flight - 1) / r->prr_flight) - r->prr_out;
+    } else { /* slow start reduction bound */
+        int64_t limit = (int64_t)r->prr_delivered - r->prr_out;
+        if (limit < delivered) limit = delivered;
+        limit += c->mss;
+        sndcnt = ssthresh - pipe < limit ? ssthresh - pipe : limit;
+    }
+    c->cc.cwnd = pipe + (sndcnt > 0 ? (uint32_t)sndcnt : 0);
+    if (c->cc.cwnd < c->mss) c->cc.cwnd = c->mss;
+}
+
+/* Without SACK: RFC 5681 3.2 and RFC 6582. Each duplicate ACK says that a segment has left (which is limited transmit, RFC 3042, below the
+ * threshold), the third that the first is lost. */
+static bool reno_duplicate(struct conn *c)
+{
+    struct recovery *r = recovery_get(c);
+    if (c->dupacks < UINT8_MAX) c->dupacks++;
+    if (!r) return false;
+    uint32_t most = inflight_pipe(&c->inflight, c->snd_una, c->snd_nxt);
+    r->reno_sacked += c->mss;
+    if (r->reno_sacked > most) r->reno_sacked = most;
+    const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
+    /* RFC 6582 3.2 step 2: what is acknowledged must lie beyond the last recovery, or the duplicates may be of its retransmissions. */
+    if (c->dupacks != DUP_THRESH || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after(c->snd_una, c->recover) || g->flags & SEG_LOST)
+        return false;
+    inflight_lose(&c->inflight, c->inflight.head);
+    return true;
+}
+
+static uint32_t reno_advanced(struct conn *c, struct recovery *r, uint32_t acked)
+{
+    uint32_t fresh = acked > r->reno_sacked ? acked - r->reno_sacked : 0; /* what no duplicate has told of */
+    c->dupacks = 0;
+    if (!(c->flags & CF_RECOVERY)) {
+        r->reno_sacked = 0;
+        return fresh;
+    }
+    /* One of what is acknowledged was the retransmission; the others had been counted by their duplicates. */
+    uint32_t counted = acked > c->mss ? acked - c->mss : 0;
+    r->reno_sacked -= counted < r->reno_sacked ? counted : r->reno_sacked;
+    if (c->inflight.count && seq_before(c->snd_una, c->recover)) { /* partial acknowledgement: the next hole */
+        const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
+        if (!(g->flags & (SEG_LOST | SEG_SACKED))) inflight_lose(&c->inflight, c->inflight.head);
+        r->force = true;
+    }
+    return fresh;
+}
+
+/* --- an ACK ------------------------------------------------------------------------------------------------------------------------ */
+
+void recover_delivered(struct conn *c, struct ack_work *w, const struct sent_seg *g)
+{
+    rate_delivered(&c->rate, &w->rate, g, w->now);
+    if (!(g->flags & SEG_RETRANS)) {
+        w->original = true;
+        if (g->sent_at > w->newest_sent_at) w->newest_sent_at = g->sent_at;
+    }
+    if (c->recovery) rack_delivered(c, c->recovery, w, g);
+}
+
+/* Takes what is acknowledged off the scoreboard. */
+static void take_acked(struct conn *c, struct ack_work *w)
+{
+    struct inflight *f = &c->inflight;
+    tcp_seq ack = w->e->ack;
+    while (f->count) {
+        struct sent_seg *g = inflight_at(f, f->head);
+        if (seq_after(g->end, ack)) {
+            if (!seq_after(ack, g->start)) break;
+            if (!(g->flags & SEG_SACKED)) c->rate.delivered += ack - g->start;
+            inflight_trim(f, ack);
+            break;
+        }
+        if (g->flags & SEG_RETRANS) w->again = true;
+        if (likely(!(g->flags & SEG_SACKED))) recover_delivered(c, w, g);
+        inflight_pop(f);
+    }
+}
+
+/* SND.UNA moves; what was sent is given back. */
+static void advance(struct conn *c, tcp_seq ack)
+{
+    uint32_t n = ack - c->snd_una;
+    if (unlikely(c->snd_una == c->iss)) n--; /* the SYN is none of the stream's bytes; nor is FIN */
+    if (unlikely(c->flags & CF_FIN_SENT) && ack == c->snd_end + 1) {
+        n--;
+        c->flags |= CF_FIN_ACKED;
+    }
+    c->snd_una = ack;
+    if (n) {
+        c->stream_una += n;
+        sndq_ack(&c->sndq, c->flags & CF_FIN_ACKED ? c->snd_end : ack);
+    }
+    if (seq_before(c->recover, ack)) c->recover = ack - 1; /* is never so old that numbers wrap around it */
+}
+
+/* RFC 6298 3 (Karn): only of what was sent once; RFC 7323 4: or by the echo of a timestamp, if the ACK moves SND.UNA. */
+static nsec sample_rtt(struct conn *c, const struct ack_work *w)
+{
+    nsec rtt = 0;
+    const struct tcp_opts *o = w->e->opts;
+    if (likely(w->newest_sent_at)) {
+        rtt = w->now - w->newest_sent_at;
+        if (!rtt) rtt = 1;
+    } else if (w->e->ack != w->una && c->flags & CF_TS && o && o->has & OPT_TS) {
+        uint32_t ms = conn_ts_now(c) - o->ts_ecr;
+        if (ms < 600000) rtt = (ms ? ms : 1) * NSEC_PER_MSEC;
+    }
+    if (!rtt) return 0;
+    const struct stack_config *conf = &c->stack->conf;
+    rtt_sample(&c->rtt, rtt, w->now);
+    c->rto = rtt_rto(&c->rtt, conf->rto_initial, conf->rto_min, conf->rto_max);
+    c->backoff = 0; /* 5.7's collapse, as soon as there is a measurement */
+    return rtt;
+}
+
+/* RFC 3168 6.1.2: reduced at most once a window of data. */
+static void ecn_echo(struct conn *c, const struct ack_work *w)
+{
+    if (!(c->flags & CF_ECN) || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after_eq(w->e->ack, c->recover + 1)) return;
+    c->cc.ops->congestion(&c->cc, w->pipe, w->now, true);
+    c->recover = c->snd_nxt;
+    c->flags |= CF_CWR_DUE;
+    c->stack->n.tcp_ecn_cuts++;
+}
+
+static void tell_controller(struct conn *c, const struct ack_work *w, nsec rtt)
+{
+    struct cc_ack a = {.now = w->now, .acked = (uint32_t)(c->rate.delivered - w->delivered), .in_flight = w->pipe};
+    uint64_t rate = rate_of(&c->rate, &w->rate, c->rtt.min, w->now);
+    /* In slow start half of a window in use is enough: it takes a round trip until what was opened is used. */
+    a.cwnd_limited = c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && w->pipe > c->cc.cwnd / 2);
+    a.in_recovery = c->flags & CF_RECOVERY;
+    a.ecn_echo = w->e->ece && c->flags & CF_ECN;
+    a.rtt = rtt;
+    a.srtt = rtt_srtt(&c->rtt);
+    a.min_rtt = c->rtt.min;
+    a.delivered = c->rate.delivered;
+    a.rate = rate;
+    a.rate_app_limited = w->rate.app_limited;
+    a.round = c->rate.round;
+    c->cc.ops->acked(&c->cc, &a);
+}
+
+static bool is_duplicate(const struct conn *c, const struct ack_work *w) /* RFC 5681 2 */
+{
+    return w->e->ack == w->una && c->inflight.count && !w->e->has_data && !w->e->window_changed;
+}
+
+/* What an ACK means while something is or may be missing. */
+static void judge(struct conn *c, struct ack_work *w)
+{
+    const struct ack_event *e = w->e;
+    bool sacks = c->flags & CF_SACK, found = false, recovered = false;
+    if (sacks && e->opts && e->opts->has & OPT_SACK && recovery_get(c)) rack_sacks(c, c->recovery, w);
+    if (!sacks && is_duplicate(c, w)) found = reno_duplicate(c);
+    struct recovery *r = c->recovery;
+    if (!r) return;
+    uint32_t delivered = (uint32_t)(c->rate.delivered - w->delivered);
+    if (!sacks) {
+        if (e->ack != w->una) delivered = reno_advanced(c, r, e->ack - w->una);
+        else if (is_duplicate(c, w)) delivered = c->mss;
+    }
+    if (seq_before(r->fack, c->snd_una)) r->fack = c->snd_una;
+    if (w->dsack) undo_dsack(c, r, w);
+    tlp_acked(c, r, w);
+    bool undone = undo_try(c, r, w);
+    if (c->flags & CF_LOSS && r->frto) undone = frto_acked(c, r, w) || undone;
+    if (c->flags & (CF_RECOVERY | CF_LOSS) && seq_after_eq(e->ack, c->recover)) {
+        recover_end(c);
+        recovered = true;
+    }
+    if (sacks) {
+        rack_update_window(c, r, w, recovered);
+        found = rack_detect(c, r);
+    }
+    if (c->inflight.lost && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !undone) {
+        recover_begin(c, w->pipe);
+    } else if (found) {
+        c->flags &= ~(uint32_t)CF_CWND_LIMITED;
+    }
+    if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered);
+}
+
+void recover_ack(struct conn *c, const struct ack_event *e)
+{
+    struct inflight *f = &c->inflight;
+    struct ack_work w = {.e = e, .now = conn_now(c), .una = c->snd_una, .pipe = recover_pipe(c), .delivered = c->rate.delivered};
+    bool moved = e->ack != c->snd_una;
+    c->probes = 0; /* somebody answers */
+    if (moved) {
+        take_acked(c, &w);
+        advance(c, e->ack);
+        c->retransmits = 0;
+        c->first_unacked_at = c->rto_base = w.now; /* RFC 6298 5.3 */
+    }
+    if (unlikely(e->ece)) ecn_echo(c, &w);
+    if (unlikely(c->recovery != NULL) || unlikely(e->opts && e->opts->has & OPT_SACK) || unlikely(!moved)) judge(c, &w);
+    if (w.newest_sent_at || moved) {
+        nsec rtt = sample_rtt(c, &w);
+        tell_controller(c, &w, rtt);
+    }
+    if (!f->count && c->rexmit_kind == REXMIT_PERSIST && e->window_changed) c->deadlines[DL_REXMIT] = NSEC_NEVER; /* asked anew, if need be */
+    recover_arm(c);
+    if (f->gone.count || has_unsent(c)) conn_dirty(c);
+    if (moved && !(c->flags & (CF_DETACHED | CF_ACCEPTING)) && w.una != c->iss) c->stack->hooks->acked(c->stack->arg, c);
+}
+
+/* --- smaller segments -------------------------------------------------------------------------------------------------------------- */
+
+void recover_smaller_mss(struct conn *c)
+{
+    struct inflight *f = &c->inflight;
+    struct recovery *r = recovery_get(c);
+    bool longer = false;
+    for (uint32_t i = f->head; i != inflight_end(f) && !longer; i++) longer = inflight_at(f, i)->end - inflight_at(f, i)->start > c->mss;
+    if (!longer || !r || inflight_resegment(f, c->mss)) return; /* out of memory: fragments, or the timeout's next try */
+    for (uint32_t i = f->head; i != inflight_end(f); i++) {
+        if (!(inflight_at(f, i)->flags & (SEG_SACKED | SEG_LOST))) inflight_lose(f, i);
+    }
+    if (!(c->flags & (CF_RECOVERY | CF_LOSS))) {
+        c->flags |= CF_LOSS; /* slow start or not by ssthresh, which stays */
+        c->recover = c->snd_nxt;
+        r->undo_on = r->prr_on = false;
+        r->frto = FRTO_OFF;
+    }
+    r->force = true;
+    recover_arm(c);
+    conn_dirty(c);
+}
+
+/* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large. The peer's MSS is taken to be
+ * what every path carries; the connection keeps it. */
+static void suspect_black_hole(struct conn *c)
+{
+    uint32_t base = addr_is_v4(&c->remote.addr) ? BLACK_HOLE_MSS4 : BLACK_HOLE_MSS6;
+    const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
+    if (c->retransmits != BLACK_HOLE_RTOS || g->end - g->start <= base || c->path.is_loop) return;
+    c->peer_mss = (uint16_t)base;
+    tcp_update_mss(c);
+}
+
+/* --- timeouts ---------------------------------------------------------------------------------------------------------------------- */
+
+static void give_up(struct conn *c)
+{
+    c->stack->n.tcp_timeouts_user++;
+    conn_finish(c, c->error_soft ? c->error_soft : ETIMEDOUT);
+}
+
+static bool user_timeout_over(const struct conn *c)
+{
+    nsec limit = c->opts ? c->opts->user_timeout_ms * NSEC_PER_MSEC : 0;
+    return limit && conn_now(c) - c->first_unacked_at >= limit;
+}
+
+static bool is_too_long(const struct conn *c)
+{
+    if (user_timeout_over(c)) return true;
+    if (!conn_is_synchronised(c)) return c->retransmits >= SYN_TRIES_MAX;
+    /* A window that has closed over what is on the way is no dead peer as long as it answers: as when persisting. */
+    if (!c->snd_wnd && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max && !(c->flags & CF_DETACHED)) return false;
+    return !(c->opts && c->opts->user_timeout_ms) && c->retransmits >= RETRIES_MAX;
+}
+
+/* RFC 6298 5.4 to 5.7. */
+static void rto_fired(struct conn *c)
+{
+    struct inflight *f = &c->inflight;
+    if (is_too_long(c)) {
+        give_up(c);
+        return;
+    }
+    c->stack->n.tcp_rtos++;
+    if (c->retransmits < UINT8_MAX) c->retransmits++;
+    if (c->backoff < 31) c->backoff++; /* 5.5 */
+    c->rto_base = conn_now(c);
+    struct recovery *r = recovery_get(c);
+    if (!r) { /* without memory nothing is sent again now */
+        recover_arm(c);
+        return;
+    }
+    suspect_black_hole(c);
+    bool again = c->flags & CF_LOSS && c->retransmits > 1;
+    uint32_t flight = recover_pipe(c);
+    if (inflight_at(f, f->head)->flags & SEG_SACKED) inflight_forget_sacks(f); /* RFC 2018 8: the peer has taken it back */
+    if (!again) undo_begin(c, r);
+    if (!conn_is_synchronised(c)) {
+        c->cc.cwnd = c->mss; /* RFC 5681 3.1: a lost SYN makes the initial window one segment */
+    } else {
+        c->cc.ops->timeout(&c->cc, flight, conn_now(c));
+        c->flags = (c->flags & ~(uint32_t)CF_RECOVERY) | CF_LOSS;
+        frto_begin(c, r, again || c->recover - c->snd_una < c->snd_nxt - c->snd_una); /* RFC 5682 step 1 */
+    }
+    c->recover = c->snd_nxt;
+    rack_timeout_losses(c, r);
+    r->prr_on = r->tlp_out = false;
+    r->reo_at = NSEC_NEVER;
+    r->reno_sacked = 0;
+    c->dupacks = 0;
+    r->force = true;
+    if (c->flags & CF_ECN) c->flags |= CF_CWR_DUE;
+    recover_arm(c);
+    conn_dirty(c);
+}
+
+/* RFC 9293 3.8.6.1: as long as the peer answers, a window of zero may last: it is the user who decides how long (user timeout). Where no user is any
+ * more, we do. */
+static void persist_fired(struct conn *c)
+{
+    if (!has_unsent(c)) return;
+    bool detached = c->flags & CF_DETACHED;
+    if (user_timeout_over(c) || c->probes >= PROBES_MAX || (detached && c->backoff >= PROBES_MAX_DETACHED)) {
+        tcp_send_reset(c);
+        give_up(c);
+        return;
+    }
+    c->probes++;
+    if (c->backoff < 31) c->backoff++;
+    c->flags |= CF_PROBE_NOW;
+    conn_timer_set(c, DL_REXMIT, conn_now(c) + backed_off(c, c->rto));
+    conn_dirty(c);
+}
+
+static void reordering_fired(struct conn *c)
+{
+    uint32_t flight = recover_pipe(c);
+    if (rack_detect(c, c->recovery) && !(c->flags & (CF_RECOVERY | CF_LOSS))) recover_begin(c, flight);
+    recover_arm(c);
+    conn_dirty(c);
+}
+
+static void tlp_fired(struct conn *c)
+{
+    if (recovery_get(c)) {
+        c->flags |= CF_TLP_NOW;
+        conn_dirty(c);
+    }
+    c->rexmit_kind = REXMIT_RTO; /* output starts it anew once the probe has left */
+    nsec at = c->rto_base + backed_off(c, c->rto);
+    conn_timer_set(c, DL_REXMIT, at > conn_now(c) ? at : conn_now(c) + 1);
+}
+
+void recover_timeout(struct conn *c)
+{
+    switch (c->rexmit_kind) {
+    case REXMIT_PERSIST: persist_fired(c); return;
+    case REXMIT_REO: reordering_fired(c); return;
+    case REXMIT_TLP: tlp_fired(c); return;
+    default:
+        if (c->inflight.count) rto_fired(c);
+        return;
+    }
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What finding and repairing losses needs beyond the scoreboard, and how its three files talk:
+ *
+ *     recover.c   an ACK and a timeout from above: what is acknowledged, which state, PRR, timers
+ *     rack.c      SACK blocks onto the scoreboard, RACK's loss detection, the tail loss probe (RFC 8985)
+ *     undo.c      it was no loss: F-RTO, Eifel, DSACK (RFC 5682, 3522, 3708)
+ *
+ * struct recovery is made at the first sign of loss and stays with the connection; most never have one.
+ */
+#ifndef TCP_RECOVER_H
+#define TCP_RECOVER_H
+
+#include "tcp/conn.h"
+
+enum frto_step { FRTO_OFF, FRTO_SENT, FRTO_PROBING }; /* RFC 5682 2.1: behind step 1, behind step 2b */
+
+struct recovery {
+    /* RACK: RFC 8985 5.3 */
+    nsec rack_sent_at;   /* RACK.xmit_ts, */
+    tcp_seq rack_end;    /* RACK.end_seq: of the latest sent of what was delivered */
+    nsec rack_rtt;       /* RACK.rtt; 0: nothing was delivered yet */
+    tcp_seq fack;        /* RACK.fack: the highest delivered */
+    tcp_seq dsack_round; /* RACK.dsack_round, */
+    bool dsack_round_on; /* if any */
+    bool reordering_seen;
+    uint8_t reo_mult, reo_persist;
+    nsec reo_at;         /* when the reordering window of the next suspect closes; NSEC_NEVER */
+
+    /* tail loss probe: RFC 8985 7.1 */
+    bool tlp_out, tlp_retrans; /* TLP.end_seq is set; TLP.is_retrans */
+    tcp_seq tlp_end;
+
+    /* PRR: RFC 6937 */
+    uint32_t prr_delivered, prr_out, prr_flight; /* RecoverFS */
+    bool prr_on;
+
+    /* what was it? */
+    bool undo_on;
+    bool eifel_on;
+    tcp_seq undo_start, undo_end; /* the episode's bytes */
+    uint32_t undo_left;  /* records sent again in this episode whose DSACK has not come */
+    uint32_t retrans_ts; /* TSval of the first retransmission of the episode */
+    uint8_t frto;        /* enum frto_step */
+
+    bool force;          /* the first retransmission of an episode leaves whatever the window says */
+    uint32_t reno_sacked; /* without SACK: bytes that duplicate ACKs tell of */
+};
+
+struct ack_work { /* one ACK on its way through recover.c */
+    const struct ack_event *e;
+    nsec now;
+    tcp_seq una;            /* before */
+    uint32_t pipe;          /* before */
+    uint64_t delivered;     /* before */
+    struct rate_sample rate;
+    nsec newest_sent_at;    /* of what is delivered and was sent once; 0: nothing */
+    bool original;          /* something was delivered that was never sent again (F-RTO's evidence) */
+    bool again;             /* something that was sent again was acknowledged by number (Eifel's occasion) */
+    bool sacked;            /* new SACKs */
+    bool dsack;
+    struct sack_block dsack_block;
+};
+
+/* NULL: out of memory; the caller does without until the next occasion. */
+struct recovery *recovery_get(struct conn *c);
+/* Bytes on the way: RFC 6675's pipe; without SACK, duplicate ACKs stand for what has left. */
+uint32_t recover_pipe(const struct conn *c);
+/* g is delivered by this ACK. */
+void recover_delivered(struct conn *c, struct ack_work *w, const struct sent_seg *g);
+/* Fast recovery begins: something is lost. */
+void recover_begin(struct conn *c, uint32_t flight);
+/* Recovery of either kind is over. */
+void recover_end(struct conn *c);
+static inline bool recover_has_sacks(const struct conn *c) { return c->inflight.sacked != 0; }
+
+/* rack.c */
+void rack_sacks(struct conn *c, struct recovery *r, struct ack_work *w); /* the ACK's SACK blocks; una has moved */
+void rack_delivered(struct conn *c, struct recovery *r, const struct ack_work *w, const struct sent_seg *g);
+void rack_update_window(struct conn *c, struct recovery *r, const struct ack_work *w, bool recovered);
+bool rack_detect(struct conn *c, struct recovery *r); /* true: something is lost that was not */
+void rack_timeout_losses(struct conn *c, struct recovery *r);
+bool tlp_wanted(const struct conn *c);
+nsec tlp_at(const struct conn *c);
+void tlp_sent(struct conn *c, bool retransmit);
+void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w);
+
+/* undo.c */
+void undo_begin(struct conn *c, struct recovery *r);
+void undo_resent(struct conn *c, struct recovery *r);
+void undo_dsack(struct conn *c, struct recovery *r, const struct ack_work *w);
+/* true: what was taken for loss was none, and everything is as before. */
+bool undo_try(struct conn *c, struct recovery *r, const struct ack_work *w);
+void frto_begin(struct conn *c, struct recovery *r, bool again);
+bool frto_acked(struct conn *c, struct recovery *r, const struct ack_work *w); /* true: the timeout was spurious, undone */
+
+#endif
