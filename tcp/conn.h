@@ -192,6 +192,8 @@ void conn_reap(struct net_stack *s);
 void conn_detached_timeout(struct conn *c);
 /* Our timestamp clock: milliseconds and the connection's offset (RFC 7323 5.4). */
 static inline uint32_t conn_ts_now(const struct conn *c) { return (uint32_t)(c->stack->now / NSEC_PER_MSEC) + c->ts_offset; }
+/* What a buffer size of the options (0: otherwise) comes to. */
+uint32_t conn_buffer_size(uint32_t n, uint32_t otherwise);
 /* The smallest shift with which a window of n bytes can be told (RFC 7323 2.3). */
 uint8_t conn_wscale_for(uint32_t n);
 

@@ -43,6 +43,7 @@ struct answer_count { /* private, of a connection */
 };
 
 struct net_stack;
+/* n NULL: of no connection. */
 bool tcp_may_answer(struct net_stack *s, struct answer_count *n);
 bool tcp_may_challenge(struct net_stack *s, struct answer_count *n);
 bool tcp_may_reset(struct net_stack *s);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Segments in (RFC 9293 3.10.7).
+ *
+ *     checks ─ fast path: in order, ESTABLISHED, nothing unusual
+ *        └──── connection ─── TIME-WAIT ─── half open ─── listener ─── CLOSED: a reset
+ *
+ * The fast path is header prediction as Van Jacobson had it: most segments are the next data in order or an acknowledgement of what was sent, with
+ * no options but timestamps. It decides by two cache lines of the connection and does all that 3.10.7.4 would have done for such a
+ * segment; whatever is unusual goes the long way, which is written for reading.
+ *
+ * Nothing leaves from here but answers that belong to no connection (resets, SYN-ACKs, TIME-WAIT's ACKs); a connection's ACK waits for tcp_flush(),
+ * so that a reply of the same turn carries it.
+ */
+#include "tcp/tcp_input.h"
+
+#include "tcp/checksum.h"
+#include "tcp/conn_table.h"
+#include "tcp/listener.h"
+#include "tcp/synq.h"
+#include "tcp/timewait.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#define OPTIONS_TS_ONLY 0x0a080101u /* NOP, NOP, 8, 10, as loaded: how everybody writes timestamps alone (RFC 7323 appendix A) */
+
+/* --- payload ---------------------------------------------------------------------------------------------------------------------- */
+
+void segment_trim_front(struct segment *g, uint32_t n)
+{
+    g->b = buf_chain_drop(g->b, n);
+    g->seq += n;
+    g->len -= n;
+}
+
+void segment_trim_back(struct segment *g, uint32_t n)
+{
+    uint32_t keep = g->len -= n;
+    struct buf **at = &g->b;
+    while (*at && keep >= (*at)->len) {
+        keep -= (*at)->len;
+        at = &(*at)->next;
+    }
+    if (!*at) return;
+    if (keep) {
+        buf_trim_back(*at, (*at)->len - keep);
+        at = &(*at)->next;
+    }
+    buf_unref(*at);
+    *at = NULL;
+}
+
+/* --- CLOSED ------------------------------------------------------------------------------------------------------------------------ */
+
+void tcp_reject(const struct segment *g)
+{
+    struct net_stack *s = g->stack;
+    if (g->flags & TCP_RST) return;
+    if (!tcp_may_reset(s)) return;
+    struct bare_segment r = {.local = g->local, .remote = g->remote, .flags = TCP_RST};
+    if (g->flags & TCP_ACK) {
+        r.seq = g->ack;
+    } else {
+        r.ack = g->seq + segment_space(g);
+        r.flags |= TCP_ACK;
+    }
+    tcp_send_bare(s, &r);
+}
+
+static void input_closed(struct segment *g)
+{
+    g->stack->n.drop_tcp_port++;
+    if (!g->stack->conf.quiet_closed_ports) tcp_reject(g);
+}
+
+/* --- TIME-WAIT --------------------------------------------------------------------------------------------------------------------- */
+
+/* RFC 9293 3.10.7.4 fourth, RFC 6191 2: a SYN that is certainly newer than everything the old connection has seen. */
+static bool is_new_incarnation(const struct timewait_rec *w, const struct segment *g)
+{
+    if ((g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN) return false;
+    if (w->has_ts && (g->opts.has & OPT_TS)) {
+        int32_t newer = (int32_t)(g->opts.ts_val - w->ts_recent);
+        return newer > 0 || (newer == 0 && seq_after(g->seq, w->rcv_nxt));
+    }
+    return seq_after(g->seq, w->rcv_nxt);
+}
+
+static void input_time_wait(struct timewait_rec *w, struct segment *g)
+{
+    struct net_stack *s = g->stack;
+    struct listener *l;
+    if (g->flags & TCP_RST) { /* Deviation from RFC 9293 3.10.7.4 second: RFC 1337 3, TIME-WAIT outlives resets */
+        s->n.drop_tcp_reset++;
+        return;
+    }
+    if (is_new_incarnation(w, g) && (l = listener_find(s, &g->local.addr, g->local.port))) {
+        tcp_seq behind = w->snd_nxt + UINT16_MAX;
+        timewait_remove(s, w);
+        tcp_listen_input(l, g, true, behind);
+        return;
+    }
+    bool old = w->has_ts && (g->opts.has & OPT_TS) && (int32_t)(g->opts.ts_val - w->ts_recent) < 0;
+    bool repeated_fin = (g->flags & TCP_FIN) && !(g->flags & TCP_SYN) && g->seq + segment_space(g) == w->rcv_nxt;
+    if (repeated_fin && !old) {
+        s->n.tcp_dup_rx++;
+        timewait_restart(s, w); /* eighth: our ACK was lost */
+        timewait_send_ack(s, w);
+    } else if (g->seq != w->rcv_nxt || segment_space(g)) { /* first: not acceptable */
+        if (old) s->n.drop_tcp_paws++;
+        else s->n.drop_tcp_window++;
+        if (tcp_may_challenge(s, NULL)) timewait_send_ack(s, w);
+    }
+}
+
+/* --- the long way ------------------------------------------------------------------------------------------------------------------ */
+
+static void input_conn(struct conn *c, struct segment *g)
+{
+    c->segs_in++;
+    c->last_rcv_at = c->stack->now;
+    conn_timer_touch(c);
+    if (c->state == CONN_SYN_SENT) tcp_syn_sent_input(c, g);
+    else tcp_arrive(c, g);
+#ifdef DEMI_DEBUG
+    conn_check(c);
+#endif
+}
+
+static void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h, uint32_t header, struct conn *c)
+{
+    struct segment g = {
+        .stack = s,
+        .local = {.addr = p->dst, .port = be16_to_host(h->dst)},
+        .remote = {.addr = p->src, .port = be16_to_host(h->src)},
+        .ports = load_be32(h),
+        .seq = be32_to_host(h->seq),
+        .ack = be32_to_host(h->ack),
+        .len = p->len - header,
+        .window = be16_to_host(h->window),
+        .flags = h->flags,
+        .ce = (p->tos & 3) == 3,
+        .b = p->b,
+    };
+    if (options_parse((const uint8_t *)(h + 1), header - TCP_HDR_MIN, g.flags & TCP_SYN, &g.opts)) {
+        s->n.drop_tcp_options++;
+        buf_unref(p->b);
+        return;
+    }
+    g.b = buf_chain_drop(g.b, header);
+    if (c) {
+        input_conn(c, &g);
+        buf_unref(g.b);
+        return;
+    }
+    g.hash = conn_hash(s->hash_seed, &p->dst, &p->src, g.ports);
+    struct timewait_rec *w;
+    struct synq_entry *e;
+    struct listener *l;
+    if ((w = timewait_find(s, g.hash, &p->dst, &p->src, g.ports))) input_time_wait(w, &g);
+    else if ((e = synq_find(s, g.hash, &p->dst, &p->src, g.ports))) tcp_synq_input(e, &g);
+    else if ((l = listener_find(s, &p->dst, g.local.port))) tcp_listen_input(l, &g, false, 0);
+    else input_closed(&g);
+    buf_unref(g.b);
+}
+
+/* --- the fast path ----------------------------------------------------------------------------------------------------------------- */
+
+#define CF_UNUSUAL (CF_DETACHED | CF_READ_CLOSED | CF_ACCEPTING | CF_ECE)
+
+/* true: done, p->b taken. */
+static inline bool input_fast(struct conn *c, struct packet *p, const struct tcp_hdr *h)
+{
+    struct net_stack *s = c->stack;
+    uint32_t header = TCP_HDR_MIN;
+    uint16_t shape = load_u16(&h->offset) & (uint16_t)~(TCP_PSH << 8); /* offset, reserved bits and flags at once */
+    struct tcp_opts opts;
+    opts.has = 0;
+    if (c->flags & CF_TS) {
+        if (unlikely(shape != (0x80 | TCP_ACK << 8)) || unlikely(load_u32(h + 1) != OPTIONS_TS_ONLY)) return false;
+        header = TCP_HDR_MIN + 12;
+        opts.has = OPT_TS;
+        opts.sack_count = 0;
+        opts.ts_val = load_be32((const uint8_t *)(h + 1) + 4);
+        opts.ts_ecr = load_be32((const uint8_t *)(h + 1) + 8);
+        if (unlikely((int32_t)(opts.ts_val - c->ts_recent) < 0)) return false; /* PAWS decides: RFC 7323 5.3 */
+    } else if (unlikely(shape != (0x50 | TCP_ACK << 8))) {
+        return false;
+    }
+    struct buf *b = p->b;
+    uint32_t n = p->len - header;
+    tcp_seq seq = be32_to_host(h->seq), ack = be32_to_host(h->ack);
+    if (unlikely(seq != c->rcv_nxt) || unlikely(c->state != CONN_ESTABLISHED) || unlikely(c->reasm != NULL) ||
+        unlikely(ack - c->snd_una > c->snd_nxt - c->snd_una) || unlikely(n > c->rcv_adv - seq) || unlikely(c->flags & CF_UNUSUAL) ||
+        unlikely((p->tos & 3) == 3) || unlikely(b->next != NULL))
+        return false;
+
+    /* From here on it is taken. RFC 7323 4.3 (2): SEG.SEQ <= Last.ACK.sent */
+    if (opts.has && seq == c->last_ack_sent) {
+        c->ts_recent = opts.ts_val;
+        c->ts_recent_at = s->now;
+    }
+    c->segs_in++;
+    c->last_rcv_at = s->now;
+    s->n.tcp_fast++;
+    uint32_t window = (uint32_t)be16_to_host(h->window) << c->snd_wscale;
+    bool window_changed = window != c->snd_wnd;
+    c->snd_wl1 = seq;
+    c->snd_wl2 = ack;
+    if (unlikely(window_changed)) {
+        c->snd_wnd = window;
+        if (window > c->snd_wnd_max) c->snd_wnd_max = window;
+    }
+    if (ack != c->snd_una || window_changed || !n) {
+        struct ack_event e = {.ack = ack, .opts = &opts, .has_data = n, .window_changed = window_changed};
+        recover_ack(c, &e);
+    }
+    if (!n) {
+        buf_unref(b);
+        return true;
+    }
+    if (unlikely(c->flags & (CF_DEAD | CF_DETACHED))) { /* a hook has closed it: then this came after the close */
+        buf_unref(b);
+        return true;
+    }
+    b->data += header;
+    b->len = n;
+    c->rcv_nxt = seq + n;
+    conn_receive(c, b, n);
+    conn_acknowledge(c, n);
+    s->hooks->readable(s->arg, c);
+    return true;
+}
+
+static inline bool checksum_is_right(const struct packet *p, const struct buf *b)
+{
+    /* The prefix of an IPv4 address adds 0xffff, which is nothing in this arithmetic. */
+    uint64_t sum = (uint64_t)p->src.w[2] + p->src.w[3] + p->dst.w[2] + p->dst.w[3] + (uint64_t)be16_of(p->len) + (IPPROTO_TCP << 8);
+    if (p->src.q[0] | p->dst.q[0]) sum += (uint64_t)p->src.w[0] + p->src.w[1] + p->dst.w[0] + p->dst.w[1];
+    sum = likely(!b->next) ? csum_add(sum, b->data, p->len) : csum_add_chain(sum, b, 0, p->len);
+    return csum_fold(sum) == 0xffff;
+}
+
+static void drop(struct packet *p, uint64_t *counter)
+{
+    (*counter)++;
+    buf_unref(p->b);
+}
+
+void tcp_input(struct net_stack *s, struct packet *p)
+{
+    struct buf *b = p->b;
+    const struct tcp_hdr *h = (const struct tcp_hdr *)b->data;
+    s->n.tcp_rx++;
+    s->n.tcp_rx_bytes += p->len;
+    if (unlikely(b->len < TCP_HDR_MIN)) {
+        drop(p, &s->n.drop_tcp_header);
+        return;
+    }
+    uint32_t header = (h->offset >> 4) * 4u;
+    if (unlikely(header < TCP_HDR_MIN) || unlikely(header > b->len)) {
+        drop(p, &s->n.drop_tcp_header);
+        return;
+    }
+    if (!p->csum_ok && unlikely(!checksum_is_right(p, b))) { /* RFC 9293 3.1: MUST-3 */
+        drop(p, &s->n.drop_tcp_checksum);
+        return;
+    }
+    if (unlikely(p->to_many)) { /* RFC 9293 3.9.2.3, RFC 1122 4.2.3.10 */
+        drop(p, &s->n.drop_tcp_many);
+        return;
+    }
+    uint32_t ports = load_be32(h);
+    struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, &p->dst, &p->src, ports), &p->dst, &p->src, ports);
+    s->tcp.depth++;
+    if (unlikely(!c) || unlikely(!input_fast(c, p, h))) input_slow(s, p, h, header, c);
+#ifdef DEMI_DEBUG
+    else conn_check(c);
+#endif
+    s->tcp.depth--;
+}
+
+/* --- ICMP -------------------------------------------------------------------------------------------------------------------------- */
+
+/* RFC 5927 4.1: only about what is on the way can an error be true. */
+static bool is_outstanding(const struct conn *c, tcp_seq seq) { return seq - c->snd_una < c->snd_nxt - c->snd_una; }
+
+void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
+                    const uint8_t *quoted, size_t n)
+{
+    if (n < 8) {
+        s->n.drop_tcp_icmp++;
+        return;
+    }
+    uint32_t ports = conn_ports(load_be16(quoted), load_be16(quoted + 2));
+    struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, local, remote, ports), local, remote, ports);
+    if (!c || !is_outstanding(c, load_be32(quoted + 4))) {
+        s->n.drop_tcp_icmp++;
+        return;
+    }
+    bool opening = !conn_is_synchronised(c);
+    s->tcp.depth++;
+    switch (what) {
+    case ICMP_ERR_TOO_BIG:
+        if (!path_too_big(s, remote, mtu)) break;
+        tcp_update_mss(c);
+        conn_dirty(c);
+        break;
+    case ICMP_ERR_UNREACHABLE_PORT: /* hard (RFC 1122 4.2.3.9), but only for who is not connected yet: RFC 5927 5.2 */
+    case ICMP_ERR_PROTOCOL:
+        if (opening) conn_finish(c, ECONNREFUSED);
+        else c->error_soft = ECONNREFUSED;
+        break;
+    case ICMP_ERR_UNREACHABLE_HOST: c->error_soft = EHOSTUNREACH; break;
+    case ICMP_ERR_TIME: c->error_soft = EHOSTUNREACH; break;
+    }
+    s->tcp.depth--;
+}
