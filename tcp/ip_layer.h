@@ -77,6 +77,7 @@ struct ip_layer {
 
     uint32_t icmp_left;   /* errors and echo replies that may still leave in this second */
     uint64_t icmp_second;
+    uint64_t conflict_second; /* when an address of ours was last defended */
 };
 
 #endif

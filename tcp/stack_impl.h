@@ -78,6 +78,7 @@ void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, con
 /* ip: takes part in the life of the stack. */
 int ip_layer_init(struct net_stack *s);
 void ip_layer_fini(struct net_stack *s);
+void ip_layer_check(const struct net_stack *s); /* stack_check()'s part of all that is not TCP */
 
 /* Queues a whole Ethernet frame for the device, together as one buf if its chain is too long for it; takes f->b. A full ring drops it. */
 void tx_push(struct net_stack *s, const struct frame *f);

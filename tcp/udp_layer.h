@@ -8,13 +8,14 @@
 #include <stdint.h>
 
 #include "alloc/base/list.h"
+#include "tcp/ports.h"
 
 #define UDP_BUCKETS 256 /* by the lower bits of the local port */
 
 struct udp_layer {
     struct list buckets[UDP_BUCKETS]; /* struct udp_sock.link */
     uint32_t count;
-    uint64_t port_clock; /* RFC 6056's counter */
+    struct ports ports;
 };
 
 #endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sockets lie in buckets by their local port. A datagram goes to the socket that says most about it: its peer, then its local address, then
+ * its port alone; among equals that share a port (reuse_port) one is chosen by a hash of the addresses, the same for all of a flow.
+ *
+ * What waits in a socket is a ring of at most limits.udp_queue datagrams; the newest is dropped when it is full. A datagram is the buf it came in, its
+ * headers cut off, unless the device gave it in pieces: udp_pop() promises one buf.
+ *
+ * RFC 768; RFC 1122 4.1 (ports, errors to the program, checksums); RFC 8200 8.1 (no zero checksum in IPv6). Left out: UDP-Lite, multicast
+ * groups, zero checksums for IPv6 tunnels (RFC 6935).
+ */
+#include "tcp/udp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "alloc/base/hash.h"
+#include "alloc/heap.h"
+#include "tcp/checksum.h"
+#include "tcp/dhcp.h"
+#include "tcp/hdr.h"
+#include "tcp/ports.h"
+#include "tcp/route.h"
+
+#define UDP_DATAGRAM_MAX 65507 /* 65,535 - 20 - 8; IPv6 could carry 20 more */
+#define RING_FIRST       16
+
+struct datagram {
+    struct buf *b;
+    struct endpoint from;
+};
+
+struct udp_sock {
+    struct net_stack *stack;
+    struct list link;
+    struct endpoint local, peer;
+    struct path path; /* to the last destination */
+    bool connected, v6_only, reuse_port, path_open;
+    uint8_t hops, tos;
+    int error;        /* positive errno, told once */
+    void *user;
+    struct datagram *ring; /* NULL: nothing ever came */
+    uint32_t mask, head, tail;
+};
+
+int udp_layer_init(struct net_stack *s)
+{
+    for (unsigned i = 0; i < UDP_BUCKETS; i++) list_init(&s->udp.buckets[i]);
+    return ports_init(&s->udp.ports, 0, 0, s->key_port);
+}
+
+void udp_layer_fini(struct net_stack *s)
+{
+    for (unsigned i = 0; i < UDP_BUCKETS; i++)
+        list_for_each_safe(it, &s->udp.buckets[i]) udp_close(list_entry(it, struct udp_sock, link));
+}
+
+static struct list *bucket(struct net_stack *s, uint16_t port)
+{
+    return &s->udp.buckets[port % UDP_BUCKETS];
+}
+
+/* --- open, close ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Whether two sockets that may not share would take the same datagrams. */
+static bool is_overlapping(const struct udp_sock *u, const struct ip_addr *a, bool v6_only)
+{
+    bool any_u = addr_is_any(&u->local.addr), any_a = addr_is_any(a);
+    bool both_u = any_u && !addr_is_v4(&u->local.addr) && !u->v6_only, both_a = any_a && !addr_is_v4(a) && !v6_only;
+    if (addr_is_v4(&u->local.addr) != addr_is_v4(a) && !both_u && !both_a) return false;
+    return any_u || any_a || addr_equal(&u->local.addr, a);
+}
+
+static bool is_taken(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port)
+{
+    list_for_each(it, bucket(s, local->port)) {
+        const struct udp_sock *u = list_entry(it, struct udp_sock, link);
+        if (u->local.port != local->port || (u->reuse_port && reuse_port)) continue;
+        if (is_overlapping(u, &local->addr, v6_only)) return true;
+    }
+    return false;
+}
+
+struct wish {
+    struct net_stack *s;
+    struct endpoint local;
+    bool v6_only;
+};
+
+static bool is_port_taken(void *arg, uint16_t port)
+{
+    struct wish *w = arg;
+    w->local.port = port;
+    return is_taken(w->s, &w->local, w->v6_only, false);
+}
+
+static int choose_port(struct net_stack *s, struct wish *w)
+{
+    struct endpoint nobody = {.port = 0};
+    uint16_t port;
+    int err = ports_choose(&s->udp.ports, &w->local.addr, &nobody, s->key_port, is_port_taken, w, &port);
+    if (!err) w->local.port = port;
+    return err;
+}
+
+int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port, void *user, struct udp_sock **out)
+{
+    struct wish w = {.s = s, .local = *local, .v6_only = v6_only};
+    if (!addr_is_any(&local->addr) && !stack_is_local(s, &local->addr)) return -EADDRNOTAVAIL;
+    if (local->port == 0) {
+        int err = choose_port(s, &w);
+        if (err) return err;
+    } else if (is_taken(s, local, v6_only, reuse_port)) {
+        return -EADDRINUSE;
+    }
+    struct udp_sock *u = mem_calloc(1, sizeof *u);
+    if (!u) return -ENOMEM;
+    u->stack = s;
+    u->local = w.local;
+    u->v6_only = v6_only;
+    u->reuse_port = reuse_port;
+    u->user = user;
+    list_push_back(bucket(s, u->local.port), &u->link);
+    s->udp.count++;
+    *out = u;
+    return 0;
+}
+
+void udp_close(struct udp_sock *u)
+{
+    for (; u->head != u->tail; u->head++) buf_unref(u->ring[u->head & u->mask].b);
+    if (u->path_open) path_close(u->stack, &u->path);
+    list_remove(&u->link);
+    u->stack->udp.count--;
+    mem_free(u->ring);
+    mem_free(u);
+}
+
+void *udp_user(const struct udp_sock *u) { return u->user; }
+const struct endpoint *udp_local(const struct udp_sock *u) { return &u->local; }
+const struct endpoint *udp_peer(const struct udp_sock *u) { return u->connected ? &u->peer : NULL; }
+
+static bool can_talk_to(const struct udp_sock *u, const struct ip_addr *a)
+{
+    bool v4 = addr_is_v4(a);
+    if (addr_is_any(&u->local.addr)) return addr_is_v4(&u->local.addr) == v4 || (v4 && !u->v6_only);
+    return addr_is_v4(&u->local.addr) == v4;
+}
+
+/* The path to dst: kept as long as datagrams go to the same one. */
+static int path_to(struct udp_sock *u, const struct ip_addr *dst)
+{
+    struct net_stack *s = u->stack;
+    if (u->path_open && addr_equal(&u->path.dst, dst) && stack_is_local(s, &u->path.src)) return 0;
+    if (!can_talk_to(u, dst)) return -ENETUNREACH;
+    static const struct ip_addr any;
+    if (u->path_open) path_close(s, &u->path);
+    u->path_open = false;
+    int err = path_open(s, &u->path, addr_is_any(&u->local.addr) ? &any : &u->local.addr, dst, IPPROTO_UDP);
+    if (err) return err;
+    u->path_open = true;
+    if (u->hops) u->path.hops = u->hops;
+    u->path.tos = u->tos;
+    return 0;
+}
+
+int udp_connect(struct udp_sock *u, const struct endpoint *peer)
+{
+    if (!peer) {
+        u->connected = false;
+        return 0;
+    }
+    if (peer->port == 0) return -EADDRNOTAVAIL;
+    int err = path_to(u, &peer->addr);
+    if (err) return err;
+    u->peer = *peer;
+    u->connected = true;
+    u->error = 0;
+    return 0;
+}
+
+void udp_set_hops(struct udp_sock *u, uint8_t hops, uint8_t tos)
+{
+    u->hops = hops;
+    u->tos = tos;
+    if (u->path_open) path_close(u->stack, &u->path);
+    u->path_open = false;
+}
+
+/* --- out ---------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Room for 8 bytes in front: in the chain's own first buf if it is nobody else's, else in one of its own. NULL: out of memory; nothing is taken. */
+static struct buf *with_header(struct buf *chain)
+{
+    if (buf_is_sole(chain) && buf_headroom(chain) >= sizeof(struct udp_hdr)) {
+        buf_push_front(chain, sizeof(struct udp_hdr));
+        return chain;
+    }
+    struct buf *head = buf_take_exact(sizeof(struct udp_hdr));
+    if (!head) return NULL;
+    buf_put_back(head, sizeof(struct udp_hdr));
+    head->next = chain;
+    return head;
+}
+
+int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast)
+{
+    struct net_stack *s = u->stack;
+    if (!to && !u->connected) return -EDESTADDRREQ;
+    if (!to) to = &u->peer;
+    if (to->port == 0) return -EINVAL;
+    size_t n = buf_chain_len(chain);
+    if (n > UDP_DATAGRAM_MAX) return -EMSGSIZE;
+    if (!broadcast && route_is_broadcast(s, &to->addr)) return -EACCES;
+    int err = path_to(u, &to->addr);
+    if (err) return err;
+    uint32_t len = (uint32_t)(n + sizeof(struct udp_hdr)), mtu = path_l4_max(s, &u->path);
+    if (stack_tx_room(s) < 1 + len / mtu) return -EBUSY;
+    struct buf *b = with_header(chain);
+    if (!b) return -ENOMEM;
+    struct udp_hdr *h = (void *)b->data;
+    *h = (struct udp_hdr){.src = be16_of(u->local.port), .dst = be16_of(to->port), .len = be16_of(len)};
+    s->n.udp_tx++;
+    path_send(s, &u->path, b, len, sizeof *h, 0, u->tos & 3);
+    return 0;
+}
+
+/* --- in ----------------------------------------------------------------------------------------------------------------------------------- */
+
+/* How well a socket fits: 0 not at all. */
+static unsigned fit(const struct udp_sock *u, uint16_t port, const struct ip_addr *local, const struct ip_addr *remote, uint16_t remote_port)
+{
+    if (u->local.port != port || !can_talk_to(u, local)) return 0;
+    unsigned score = 1 + (addr_is_v4(&u->local.addr) == addr_is_v4(local));
+    if (!addr_is_any(&u->local.addr)) {
+        if (!addr_equal(&u->local.addr, local)) return 0;
+        score += 4;
+    }
+    if (u->connected) {
+        if (u->peer.port != remote_port || !addr_equal(&u->peer.addr, remote)) return 0;
+        score += 8;
+    }
+    return score;
+}
+
+static struct udp_sock *find(struct net_stack *s, const struct ip_addr *local, uint16_t port, const struct ip_addr *remote,
+                             uint16_t remote_port)
+{
+    struct udp_sock *best = NULL;
+    unsigned best_score = 0, equals = 0;
+    uint64_t flow = 0;
+    list_for_each(it, bucket(s, port)) {
+        struct udp_sock *u = list_entry(it, struct udp_sock, link);
+        unsigned score = fit(u, port, local, remote, remote_port);
+        if (score < best_score || score == 0) continue;
+        if (score > best_score) {
+            best = u;
+            best_score = score;
+            equals = 1;
+            continue;
+        }
+        /* The n-th equal takes over with probability 1/n: all are equally likely, and a flow stays where it is. */
+        if (equals++ == 1) flow = hash_fold(remote->q[0] ^ s->hash_seed, remote->q[1] ^ remote_port ^ HASH_K0);
+        if (hash_u64(equals, flow) % equals == 0) best = u;
+    }
+    return best;
+}
+
+static struct datagram *ring_push(struct udp_sock *u)
+{
+    uint32_t count = u->tail - u->head, max = u->stack->conf.limits.udp_queue;
+    if (count >= max) {
+        u->stack->n.drop_udp_queue++;
+        return NULL;
+    }
+    if (!u->ring || count > u->mask) {
+        uint32_t size = u->ring ? (u->mask + 1) * 2 : RING_FIRST;
+        struct datagram *ring = mem_alloc(size * sizeof *ring);
+        if (!ring) {
+            u->stack->n.drop_memory++;
+            return NULL;
+        }
+        for (uint32_t i = 0; i < count; i++) ring[i] = u->ring[(u->head + i) & u->mask];
+        mem_free(u->ring);
+        u->ring = ring;
+        u->mask = size - 1;
+        u->head = 0;
+        u->tail = count;
+    }
+    return &u->ring[u->tail & u->mask];
+}
+
+static void deliver(struct udp_sock *u, struct packet *p, uint16_t from_port)
+{
+    struct net_stack *s = u->stack;
+    struct datagram *slot = ring_push(u);
+    if (!slot) {
+        buf_unref(p->b);
+        return;
+    }
+    if (unlikely(p->b->next != NULL)) {
+        p->b = buf_together(s, p->b, p->len);
+        if (!p->b) return;
+    }
+    buf_trim_front(p->b, sizeof(struct udp_hdr));
+    *slot = (struct datagram){.b = p->b, .from = {.addr = p->src, .port = from_port}};
+    u->tail++;
+    s->hooks->udp_readable(s->arg, u);
+}
+
+static void drop(struct packet *p, uint64_t *counter)
+{
+    (*counter)++;
+    buf_unref(p->b);
+}
+
+/* RFC 768, RFC 1122 4.1.3.4; RFC 8200 8.1: with IPv6 zero is no "none". */
+static bool is_checksum_valid(const struct packet *p, const struct udp_hdr *h)
+{
+    bool v4 = addr_is_v4(&p->src);
+    if (h->csum == 0) return v4;
+    if (p->csum_ok) return true;
+    uint64_t sum = (uint64_t)IPPROTO_UDP << 8;
+    sum += __builtin_bswap32(p->len);
+    if (v4) sum += (uint64_t)p->src.w[3] + p->dst.w[3];
+    else for (unsigned i = 0; i < 4; i++) sum += (uint64_t)p->src.w[i] + p->dst.w[i];
+    return csum_fold(csum_add_chain(sum, p->b, 0, p->len)) == 0xffff;
+}
+
+void udp_input(struct net_stack *s, struct packet *p)
+{
+    const struct udp_hdr *h = (const void *)p->b->data;
+    s->n.udp_rx++;
+    if (unlikely(p->len < sizeof *h || p->b->len < sizeof *h)) return drop(p, &s->n.drop_udp_header);
+    uint32_t len = be16_to_host(h->len);
+    if (unlikely(len < sizeof *h || len > p->len || h->src == 0)) return drop(p, &s->n.drop_udp_header);
+    if (unlikely(len < p->len)) { /* what IP has behind it is not ours (RFC 768 lets it be) */
+        p->b = p->b->next ? buf_together(s, p->b, p->len) : p->b;
+        if (!p->b) return;
+        p->b->len = p->len = len;
+        h = (const void *)p->b->data;
+    }
+    if (unlikely(!is_checksum_valid(p, h))) return drop(p, &s->n.drop_udp_checksum);
+    uint16_t port = be16_to_host(h->dst), from = be16_to_host(h->src);
+    if (s->ip.dhcp && port == DHCP_CLIENT_PORT && addr_is_v4(&p->src)) {
+        dhcp_input(s, p);
+        return;
+    }
+    struct udp_sock *u = find(s, &p->dst, port, &p->src, from);
+    if (likely(u != NULL)) {
+        deliver(u, p, from);
+        return;
+    }
+    if (!s->conf.quiet_closed_ports) icmp_send_unreachable_port(s, p);
+    drop(p, &s->n.drop_udp_port);
+}
+
+struct buf *udp_pop(struct udp_sock *u, struct endpoint *from, int *err_out)
+{
+    *err_out = u->error;
+    u->error = 0;
+    if (*err_out || u->head == u->tail) return NULL;
+    struct datagram *d = &u->ring[u->head++ & u->mask];
+    *from = d->from;
+    return d->b;
+}
+
+/* RFC 1122 4.1.3.3: the program hears. Only a connected socket does, since only there it is known what the error is about. */
+void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
+                    const uint8_t *quoted, size_t n)
+{
+    if (n < sizeof(struct udp_hdr)) return;
+    const struct udp_hdr *h = (const void *)quoted;
+    struct udp_sock *u = find(s, local, be16_to_host(h->src), remote, be16_to_host(h->dst));
+    if (!u) return;
+    if (what == ICMP_ERR_TOO_BIG) {
+        /* A socket that sends there: connected to it, or it was the last destination. */
+        if (u->connected || (u->path_open && addr_equal(&u->path.dst, remote))) path_too_big(s, remote, mtu);
+        return;
+    }
+    if (!u->connected || what == ICMP_ERR_TIME) return;
+    u->error = what == ICMP_ERR_UNREACHABLE_HOST ? EHOSTUNREACH : ECONNREFUSED;
+    s->hooks->udp_readable(s->arg, u);
+}
