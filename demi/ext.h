@@ -31,6 +31,21 @@ const char *demi_version(void);
 /* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. */
 int demi_init_with(const char *libos, const char *config_path);
 
+/* The same with settings of the program's own, which beat file and environment: keys of libos/README.md ("interface", "address", …). Of a
+ * failure `why` (if wanted) gets one line: what is missing, and which command provides it; empty where the errno says all. Without a place for it that
+ * line goes to stderr, as it does with demi_init() and demi_init_with(). */
+struct demi_setting {
+    const char *key, *value;
+};
+struct demi_init_options {
+    const char *libos, *config_path;     /* NULL: as the environment says */
+    const struct demi_setting *settings;
+    size_t setting_count;
+    char *why;                           /* why_size bytes, or NULL */
+    size_t why_size;
+};
+int demi_init_options(const struct demi_init_options *o);
+
 /* A knob of the running libOS, by its configuration name: "spin-us" (a number or "auto"), … ENOPROTOOPT: no such knob. EINVAL: bad value. */
 int demi_set_option(const char *name, const char *value);
 

@@ -8,17 +8,20 @@
  */
 #include "demi/here.h"
 
+#include "libos/inet/inet.h"
+#include "libos/packet/packet.h"
 #include "libos/posix/posix.h"
 #include "libos/runtime/config.h"
 #include "libos/runtime/names.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const struct libos_ops *const builtin[] = {&posix_libos};
+static const struct libos_ops *const builtin[] = {&posix_libos, &packet_libos, &xdp_libos, &dpdk_libos, &loop_libos};
 
 static const struct libos_ops *find_libos(const char *name)
 {
@@ -44,12 +47,20 @@ static void register_flush(void)
     atexit(flush_at_exit);
 }
 
-static int start(const struct libos_ops *libos, const struct config *conf)
+/* Where whoever starts us wants to hear why not. */
+static void tell(const struct demi_init_options *o, const char *why)
+{
+    if (o->why && o->why_size) snprintf(o->why, o->why_size, "%s", why);
+    else if (*why) fprintf(stderr, "demikernel: %s\n", why);
+}
+
+static int start(const struct libos_ops *libos, const struct config *conf, const struct demi_init_options *o)
 {
     struct runtime *rt;
     int err = runtime_new(&rt, NULL, (uint32_t)syscall(SYS_gettid));
     if (err) return -err;
     err = runtime_add_libos(rt, libos, conf);
+    if (err) tell(o, rt->why);
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
     if (err) runtime_free(rt);
@@ -60,20 +71,43 @@ static int start(const struct libos_ops *libos, const struct config *conf)
     return 0;
 }
 
-int demi_init_with(const char *name, const char *config_path)
+static int read_config(const struct demi_init_options *o, struct config **out)
 {
+    const char *path = o->config_path ? o->config_path : getenv("CONFIG_PATH");
+    unsigned line = 0;
+    *out = NULL;
+    int err = path && *path ? config_read(path, out, &line) : 0;
+    if (err == -EINVAL && line) {
+        char why[256];
+        snprintf(why, sizeof why, "%.180s, line %u: not understood", path, line);
+        tell(o, why);
+    }
+    for (size_t i = 0; !err && i < o->setting_count; i++) {
+        const struct demi_setting *s = &o->settings[i];
+        err = s->key && s->value ? config_set(out, s->key, s->value) : -EINVAL;
+    }
+    return err;
+}
+
+int demi_init_options(const struct demi_init_options *o)
+{
+    if (!o || (o->setting_count && !o->settings)) return EINVAL;
     if (runtime_current()) return EEXIST;
     KEEP_ERRNO();
-    if (!config_path) config_path = getenv("CONFIG_PATH");
-    struct config *conf = NULL;
-    int err = config_path && *config_path ? config_read(config_path, &conf, NULL) : 0;
-    if (err) return -err;
-    if (!name) name = getenv("LIBOS");
+    struct config *conf;
+    if (o->why && o->why_size) *o->why = 0;
+    int err = -read_config(o, &conf);
+    const char *name = o->libos ? o->libos : getenv("LIBOS");
     if (!name || !*name) name = config_get(conf, "libos");
     const struct libos_ops *libos = find_libos(name && *name ? name : "posix");
-    err = libos ? start(libos, conf) : ENOTSUP;
+    if (!err) err = libos ? start(libos, conf, o) : ENOTSUP;
     config_free(conf);
     return err;
+}
+
+int demi_init_with(const char *name, const char *config_path)
+{
+    return demi_init_options(&(struct demi_init_options){.libos = name, .config_path = config_path});
 }
 
 int demi_init(const struct demi_args *args)

@@ -15,13 +15,12 @@
 
 #define PATH_SIZE 128
 
-/* Demikernel 1.5.13's configuration file. */
+/* Demikernel 1.5.13's configuration file. Its local_link_addr is the interface's own address, which the device knows. */
 static const struct {
     const char *key, *path;
 } aliases[] = {
     {"interface", "raw_socket.linux_interface_name"},
     {"address", "demikernel.local_ipv4_addr"},
-    {"mac", "demikernel.local_link_addr"},
     {"mtu", "inetstack_config.mtu"},
     {"mss", "inetstack_config.mss"},
     {"jumbo", "inetstack_config.enable_jumbo_frames"},

@@ -13,6 +13,7 @@ static const struct {
     {"posix", "catnap"}, {"uring", "catcollar"}, {"packet", "catpowder"}, {"xdp", "catpowder-xdp"},
     {"dpdk", "catnip"},  {"rdma", "catmint"},    {"shm", "catmem"},       {"shm", "catloop"},
     {"disk", "cattree"}, {"sim", "sim"},
+    {"loop", "loop"},
 };
 
 const char *libos_canonical_name(const char *name)
