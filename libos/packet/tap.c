@@ -31,6 +31,7 @@
 #define TUN_FILE  "/dev/net/tun"
 #define TSO_BYTES 61440       /* with headers below 64 KiB */
 #define ETH_HEAD  14
+#define PARTS_MAX (NETDEV_SEGS_MAX + 2)
 #define SNDBUF    (1 << 30)   /* bytes the kernel may have from us before it says EAGAIN */
 
 struct tap_dev {
@@ -46,25 +47,37 @@ static inline struct tap_dev *tap_of(struct netdev *d) { return (struct tap_dev 
 
 /* --- out --- */
 
+/* Headers are copied, since a frame that finds no room is offered again as it was. */
+static int gather(struct tap_dev *t, const struct frame *f, struct virtio_net_hdr *v, uint8_t *headers, struct iovec *parts)
+{
+    int n = 0;
+    const struct buf *b = f->b;
+    uint32_t copied = 0;
+    if (t->vnet) {
+        copied = b->len < BUF_HEADROOM ? b->len : BUF_HEADROOM;
+        memcpy(headers, b->data, copied);
+        vnet_of_frame(v, f, headers);
+        parts[n++] = (struct iovec){v, sizeof *v};
+        parts[n++] = (struct iovec){headers, copied};
+    }
+    for (uint32_t skip = copied; b && n < PARTS_MAX; b = b->next, skip = 0)
+        if (b->len > skip) parts[n++] = (struct iovec){b->data + skip, b->len - skip};
+    return n;
+}
+
 /* Gone, one way or the other; false: no room. */
 static bool write_frame(struct tap_dev *t, const struct frame *f)
 {
     struct virtio_net_hdr v;
-    struct iovec parts[NETDEV_SEGS_MAX + 1];
-    int n = 0;
-    size_t len = t->vnet ? sizeof v : 0;
-    if (t->vnet) {
-        vnet_of_frame(&v, f, f->b->data);
-        parts[n++] = (struct iovec){&v, sizeof v};
-    }
-    for (const struct buf *b = f->b; b && n <= NETDEV_SEGS_MAX; b = b->next) {
-        parts[n++] = (struct iovec){b->data, b->len};
-        len += b->len;
-    }
+    uint8_t headers[BUF_HEADROOM];
+    struct iovec parts[PARTS_MAX];
+    int n = gather(t, f, &v, headers, parts);
+    size_t len = 0;
+    for (int i = 0; i < n; i++) len += parts[i].iov_len;
     t->d.n.kicks++;
-    ssize_t sent = writev(t->fd, parts, n);
+    ssize_t sent = f->len + (t->vnet ? sizeof v : 0) == len ? writev(t->fd, parts, n) : 0;
     if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    if (sent == (ssize_t)len) {
+    if (sent && sent == (ssize_t)len) {
         t->d.n.tx_frames++;
         t->d.n.tx_bytes += f->len;
     } else {

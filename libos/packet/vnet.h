@@ -12,8 +12,8 @@
 
 #include <linux/virtio_net.h>
 
-/* Fills h for f, whose headers begin at p (all of them in one piece), and completes the pseudo-header's sum of a frame to be cut: the
- * stack leaves the length out, Linux wants that of the whole. */
+/* Fills h for f, whose headers begin at p (all of them in one piece: they are the sender's copy, not f's), and completes the
+ * pseudo-header's sum of a frame to be cut: the stack leaves the length out, Linux wants that of the whole. */
 static inline void vnet_of_frame(struct virtio_net_hdr *h, const struct frame *f, uint8_t *p)
 {
     *h = (struct virtio_net_hdr){0};
