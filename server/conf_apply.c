@@ -101,6 +101,15 @@ static int apply_spin(struct server *srv, const char **err)
     return -rc;
 }
 
+static int apply_pcap(struct server *srv, const char **err)
+{
+    const char *file = srv->config->libos_pcap;
+    int rc = demi_set_option("pcap", file && *file ? file : "off");
+    if (rc == ENOPROTOOPT) *err = "this libOS has no frames to write down";
+    else if (rc) *err = strerror(rc);
+    return -rc;
+}
+
 static const struct conf_hook hooks[] = {
     {"port", apply_port},
     {"bind", apply_bind},
@@ -111,6 +120,7 @@ static const struct conf_hook hooks[] = {
     {"slowlog-log-slower-than", apply_thresholds},
     {"latency-monitor-threshold", apply_thresholds},
     {"libos-spin-us", apply_spin},
+    {"libos-pcap", apply_pcap},
 };
 
 void conf_apply_register(struct server *srv)

@@ -32,16 +32,73 @@ void server_init(struct server *srv, struct config *cfg)
     atomic_store(&srv->next_client_id, 1);
 }
 
+#define SETTINGS_MAX 64
+
+struct settings {
+    struct demi_setting list[SETTINGS_MAX];
+    size_t count;
+    char *words; /* where what was cut out of libos-settings lies */
+};
+
+static const char *given(const char *text) { return text && *text ? text : NULL; }
+
+static void add_setting(struct settings *s, const char *key, const char *value)
+{
+    if (given(value) && s->count < SETTINGS_MAX) s->list[s->count++] = (struct demi_setting){key, value};
+}
+
+/* libos-settings is "key=value key=value". False: a word is something else, or there are too many. */
+static bool add_words(struct settings *s, const char *text)
+{
+    s->words = strdup(text);
+    if (!s->words) mem_exhausted(strlen(text));
+    char *rest = NULL;
+    for (char *w = strtok_r(s->words, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(w, '=');
+        if (!equals || equals == w || s->count == SETTINGS_MAX) return false;
+        *equals = 0;
+        add_setting(s, w, equals + 1);
+    }
+    return true;
+}
+
+static int init_libos(struct server *srv, const char *libos, char *why, size_t why_size)
+{
+    const struct config *cfg = srv->config;
+    struct settings s = {.count = 0};
+    if (given(cfg->libos_settings) && !add_words(&s, cfg->libos_settings)) {
+        snprintf(why, why_size, "libos-settings: \"%.60s\" is not of the form key=value key=value", cfg->libos_settings);
+        free(s.words);
+        return EINVAL;
+    }
+    add_setting(&s, "interface", cfg->libos_interface);
+    add_setting(&s, "address", cfg->libos_address);
+    add_setting(&s, "gateway", cfg->libos_gateway);
+    add_setting(&s, "eal", cfg->libos_eal);
+    add_setting(&s, "pcap", cfg->libos_pcap);
+    const struct demi_init_options o = {.libos = libos,
+                                        .config_path = given(cfg->libos_config),
+                                        .settings = s.list,
+                                        .setting_count = s.count,
+                                        .why = why,
+                                        .why_size = why_size};
+    int err = demi_init_options(&o);
+    free(s.words);
+    return err;
+}
+
 static int start_libos(struct server *srv)
 {
     const struct config *cfg = srv->config;
-    const char *libos = cfg->libos && *cfg->libos ? cfg->libos : NULL;
-    int err =
-        demi_init_with(libos, cfg->libos_config && *cfg->libos_config ? cfg->libos_config : NULL);
+    const char *libos = given(cfg->libos);
+    char why[256] = "";
+    int err = init_libos(srv, libos, why, sizeof why);
     if (err) {
         const char *asked = libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix";
-        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", asked,
-                   err == ENOTSUP ? "there is none of this name here; 'posix' always is" : strerror(err));
+        if (!*why)
+            snprintf(why, sizeof why, "%s",
+                     err == ENOTSUP ? "there is none of this name here; 'posix' always is" : strerror(err));
+        server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", asked, why);
         return -err;
     }
     if (cfg->libos_spin_us < 0) return 0; /* the library knows the machine */

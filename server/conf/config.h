@@ -338,6 +338,12 @@ struct config {
     /* Demikernel */
     char *libos;                                 /* "posix", "uring", ...; an alias ("catnap") will do */
     char *libos_config;                          /* configuration file of the libOS; NULL: none */
+    char *libos_interface;                       /* of raw frames: whose; NULL: as environment and file say, and so on */
+    char *libos_address;                         /* "10.0.0.2/24 fd00::2/64" */
+    char *libos_gateway;
+    char *libos_eal;                             /* arguments for DPDK */
+    char *libos_settings;                        /* more keys of libos/README.md: "ring=4096 mac=02:00:00:00:00:01" */
+    char *libos_pcap;                            /* file for frames in and out; NULL or "off": none */
     int64_t libos_spin_us;                       /* microseconds */
 
     /* private to server/conf/ */
