@@ -157,7 +157,7 @@ static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const str
         caps->mac[5] ^= 1;
     }
     if (c->has_mac) memcpy(caps->mac, c->mac.addr_bytes, ETH_ALEN);
-    if (rte_eth_dev_get_mtu(d->port, &caps->mtu) || caps->mtu < 68) caps->mtu = 1500;
+    caps->mtu = port->mtu < 68 ? 1500 : port->mtu;
     caps->offloads = offloads_of(port);
     d->multi_seg = port->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     uint16_t most = port->info.tx_desc_lim.nb_seg_max;

@@ -97,6 +97,8 @@ struct dpdk_port {
     uint16_t rx_ring, tx_ring;
     uint32_t mbufs;
     uint64_t rx_offloads, tx_offloads;
+    uint16_t mtu;
+    bool any_mtu; /* whatever the driver says */
     bool interrupts;
     struct rte_eth_dev_info info;
     struct dpdk_pair pairs[DPDK_QUEUES_MAX];

@@ -35,8 +35,8 @@
 #define EXTRA_BYTES (24u << 20) /* rings, drivers, the heap's own: 8,191 mbufs want 45 MiB in all with EAL 22.11 */
 
 static struct { /* under port.c's mutex */
-    bool tried;
-    int error; /* of the start */
+    bool up;
+    int error; /* of a start that failed: EAL allows no second one */
     char complaint[200];
     char log[4096];
     FILE *stream;
@@ -203,7 +203,7 @@ struct extra { /* arguments of our own, with room for their texts */
 static void fill_in(struct dpdk_config *c, struct extra *extra)
 {
     static const char *const cpu[] = {"-l", "-c", "--lcores", NULL};
-    static const char *const memory[] = {"-m", "--socket-mem", "--no-huge", "--in-memory", "--huge-dir", "--legacy-mem", "--proc-type", NULL};
+    static const char *const memory[] = {"--socket-mem", "--no-huge", "--in-memory", "--huge-dir", "--legacy-mem", "--proc-type", NULL};
     static const char *const devices[] = {"-a", "--allow", "-b", "--block", "--no-pci", NULL};
     static const char *const vdev[] = {"--vdev", NULL};
     static const char *const iova[] = {"--iova-mode", NULL}, *const level[] = {"--log-level", NULL};
@@ -222,16 +222,14 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
         c->argv[n++] = extra->cpu;
     }
     unsigned long mib = want_mib(c);
-    snprintf(extra->memory, sizeof extra->memory, "%lu", mib);
     if (!has_memory) {
-        bool huge = huge_mib() >= mib + 2;
-        if (huge) c->argv[n++] = in_memory;
-        else {
-            c->argv[n++] = no_huge;
-            c->argv[n++] = no_shconf;
-        }
-    } else if (is_plain && !has_shconf) c->argv[n++] = no_shconf;
-    if (!has_memory || (is_plain && !has_size)) {
+        is_plain = huge_mib() < mib + 2;
+        c->argv[n++] = is_plain ? no_huge : in_memory;
+    }
+    if (is_plain && !has_shconf) c->argv[n++] = no_shconf;
+    if (!has_size && (is_plain || !has_memory)) {
+        /* Small pages cost addresses until they are touched, and there is no second helping. */
+        snprintf(extra->memory, sizeof extra->memory, "%lu", is_plain ? RTE_MAX(2 * mib, 256ul) : mib);
         c->argv[n++] = dash_m;
         c->argv[n++] = extra->memory;
     }
@@ -247,17 +245,14 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
 
 static int explain(const struct netdev_env *env)
 {
-    const char *said = eal.complaint, *name = strstr(said, "parse device \"");
-    char package[64];
-    if (name && !eal_has_driver(name + 14, package, sizeof package))
-        return plugin_refuse(env, ENODEV, "DPDK's driver for %.40s is not installed: apt-get install %.60s", name + 13, package);
+    const char *said = eal.complaint;
     if (strcasestr(said, "hugepage") || strcasestr(said, "huge page") || strcasestr(said, "hugetlbfs"))
         return plugin_refuse(env, ENOMEM,
                              "no huge pages for DPDK (%.90s): echo 512 > /proc/sys/vm/nr_hugepages, or leave memory options out for --no-huge",
                              said);
     if (strcasestr(said, "permission") || strcasestr(said, "not permitted"))
         return plugin_refuse(env, EPERM, "DPDK lacks a right (%.140s): run as root or with --no-huge --no-shconf", said);
-    return plugin_refuse(env, eal.error, "DPDK's EAL does not start: %.180s", *said ? said : rte_strerror(eal.error));
+    return plugin_refuse(env, eal.error, "DPDK's EAL does not start: %.180s", eal_reason(eal.error));
 }
 
 static int start(const struct netdev_env *env, const struct dpdk_config *given)
@@ -284,9 +279,9 @@ static int start(const struct netdev_env *env, const struct dpdk_config *given)
     opterr = complain;
     eal_listen_end();
     if (had) pthread_setaffinity_np(pthread_self(), sizeof before, &before);
-    eal.tried = true;
-    eal.error = got < 0 ? (err ? err : EIO) : 0;
-    return eal.error ? explain(env) : 0;
+    eal.up = got >= 0;
+    eal.error = eal.up ? 0 : err ? err : EIO;
+    return eal.up ? 0 : explain(env);
 }
 
 /* Which device the EAL has none of: its driver may not be installed. */
@@ -305,10 +300,26 @@ static int plug(const struct netdev_env *env, const char *device, bool virtual)
     return 0;
 }
 
+/* EAL takes an unknown driver for a mistake in its arguments, prints how it wants to be used, and cannot be started again. */
+static int check_drivers(const struct netdev_env *env, const struct dpdk_config *c)
+{
+    for (int i = 1; i < c->argc; i++) {
+        bool virtual;
+        char package[64];
+        const char *device = device_of(c, &i, &virtual);
+        if (!device || !virtual || strncmp(device, "net_", 4) || eal_has_driver(device, package, sizeof package)) continue;
+        return plugin_refuse(env, ENODEV, "DPDK's driver for %.*s is not installed: apt-get install %.60s", (int)strcspn(device, ","), device,
+                             package);
+    }
+    return 0;
+}
+
 int eal_start(const struct netdev_env *env, const struct dpdk_config *c)
 {
-    if (!eal.tried) return start(env, c);
+    int bad = check_drivers(env, c);
+    if (bad) return bad;
     if (eal.error) return explain(env);
+    if (!eal.up) return start(env, c);
     for (int i = 1; i < c->argc; i++) {
         bool virtual;
         const char *device = device_of(c, &i, &virtual);
@@ -339,7 +350,7 @@ void eal_pipe_leave(const struct quiet_pipe *q)
     pthread_sigmask(SIG_SETMASK, &q->before, NULL);
 }
 
-bool eal_is_up(void) { return eal.tried && !eal.error; }
+bool eal_is_up(void) { return eal.up; }
 
 /* --- threads --- */
 

@@ -48,12 +48,10 @@ static int by_name(const struct netdev_env *env, const char *name, uint16_t *id)
 
 static int choose(const struct netdev_env *env, const struct dpdk_config *c, uint16_t *id)
 {
-    char first[RTE_ETH_NAME_MAX_LEN], package[64];
+    char first[RTE_ETH_NAME_MAX_LEN];
     if (c->port) return by_name(env, c->port, id);
     if (eal_first_device(c, first, sizeof first)) {
         if (!rte_eth_dev_get_port_by_name(first, id)) return 0;
-        if (!eal_has_driver(first, package, sizeof package))
-            return plugin_refuse(env, ENODEV, "DPDK's driver for %.40s is not installed: apt-get install %.60s", first, package);
         return plugin_refuse(env, ENODEV, "DPDK did not make %.40s: %.120s%s", first, eal_complaint(),
                              geteuid() ? " (not root: sudo, or setcap cap_net_raw,cap_net_admin+ep)" : "");
     }
@@ -96,7 +94,7 @@ static int check_wishes(const struct netdev_env *env, const struct dpdk_config *
         return plugin_refuse(env, EOPNOTSUPP, "checksum_offload: %s has none; say auto", driver);
     if (c->tso == CHOICE_YES && !(port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO))
         return plugin_refuse(env, EOPNOTSUPP, "tso: %s has none, or not with checksum_offload; say auto", driver);
-    if (c->mtu && ((port->info.min_mtu && c->mtu < port->info.min_mtu) || (port->info.max_mtu && c->mtu > port->info.max_mtu)))
+    if (c->mtu && !port->any_mtu && ((port->info.min_mtu && c->mtu < port->info.min_mtu) || (port->info.max_mtu && c->mtu > port->info.max_mtu)))
         return plugin_refuse(env, EINVAL, "mtu: %s takes %u to %u, not %ld", driver, port->info.min_mtu, port->info.max_mtu, c->mtu);
     return 0;
 }
@@ -106,7 +104,7 @@ static int configure(const struct dpdk_config *c, struct dpdk_port *port)
     struct rte_eth_conf conf;
     memset(&conf, 0, sizeof conf);
     conf.rxmode.offloads = port->rx_offloads;
-    conf.rxmode.mtu = (uint32_t)c->mtu; /* 0: the driver's own */
+    if (!port->any_mtu) conf.rxmode.mtu = (uint32_t)c->mtu; /* 0: the driver's own */
     conf.txmode.offloads = port->tx_offloads;
     conf.intr_conf.rxq = port->interrupts;
     uint64_t fields = RSS_FIELDS & port->info.flow_type_rss_offloads;
@@ -198,9 +196,9 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     port->tx_ring = (uint16_t)c->tx_ring;
     rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &port->rx_ring, &port->tx_ring); /* to what the driver can have */
     port->mbufs = (uint32_t)RTE_MAX(c->mbufs, 2l * port->rx_ring - 1);
-    uint16_t mtu = 0;
-    rte_eth_dev_get_mtu(port->id, &mtu);
-    uint32_t room = RTE_MAX((uint32_t)ROOM_LEAST, RTE_ALIGN((uint32_t)mtu + DPDK_WIRE_EXTRA + RTE_PKTMBUF_HEADROOM, 64u));
+    rte_eth_dev_get_mtu(port->id, &port->mtu);
+    if (port->any_mtu && c->mtu) port->mtu = (uint16_t)c->mtu;
+    uint32_t room = RTE_MAX((uint32_t)ROOM_LEAST, RTE_ALIGN((uint32_t)port->mtu + DPDK_WIRE_EXTRA + RTE_PKTMBUF_HEADROOM, 64u));
     err = make_pools(port, room);
     if (err) {
         eal_listen_end();
@@ -250,6 +248,8 @@ static int open_port(const struct netdev_env *env, const struct dpdk_config *c, 
     int err = rte_eth_dev_info_get(id, &port->info);
     if (err) return plugin_refuse(env, -err, "DPDK's port %u says nothing of itself: %s", id, strerror(-err));
     port->queue_count = (uint16_t)c->queues;
+    /* Says 1,518 bytes at most and has no call to change that, but puts any frame into as many of its buffers as it takes. */
+    port->any_mtu = !strcmp(port->info.driver_name, "net_memif");
     port->rx_offloads = rx_offloads(&port->info, c);
     port->tx_offloads = tx_offloads(&port->info, c);
     err = check_wishes(env, c, port);
