@@ -9,14 +9,11 @@
 #include "libos/inet/sock.h"
 
 #include "alloc/heap.h"
+#include "libos/fault/fault.h"
 #include "libos/inet/kernel.h"
 #include "libos/inet/keys.h"
 #include "libos/runtime/config.h"
 #include "tcp/cc.h"
-#if __has_include("libos/fault/fault.h")
-#include "libos/fault/fault.h"
-#define HAVE_FAULT 1
-#endif
 
 #include <errno.h>
 #include <poll.h>
@@ -228,12 +225,10 @@ static int open_device(struct keys *k, netdev_open_fn open, struct netdev **out)
     int err = open(&env, out);
     if (err && k->why && !*k->why) keys_refuse(k, -err, "%s: %s", k->section, strerror(-err));
     if (err) return err;
-#ifdef HAVE_FAULT
     struct netdev *wrapped;
     err = fault_wrap(&env, *out, &wrapped);
     if (err) (*out)->ops->close(*out);
     else *out = wrapped;
-#endif
     return err;
 }
 

@@ -11,13 +11,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-int dgram_open(struct sock *s, const struct endpoint *local)
+int inet_dgram_open(struct sock *s, const struct endpoint *local)
 {
     struct inet *in = s->inet;
     struct endpoint e = *local;
     if (!e.port && in->own_ports) {
         const struct endpoint nobody = {0};
-        int err = sock_choose_port(s, &e.addr, &nobody, &e.port);
+        int err = inet_sock_choose_port(s, &e.addr, &nobody, &e.port);
         if (err) return err;
     }
     struct udp_sock *u;
@@ -36,12 +36,12 @@ int dgram_open(struct sock *s, const struct endpoint *local)
 static int open_any(struct sock *s)
 {
     if (s->udp) return 0;
-    int err = dgram_open(s, &(struct endpoint){.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)});
+    int err = inet_dgram_open(s, &(struct endpoint){.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)});
     if (!err) s->state = SOCK_BOUND; /* it has a port: answers may be popped */
     return err;
 }
 
-int dgram_connect(struct sock *s, const struct endpoint *peer)
+int inet_dgram_connect(struct sock *s, const struct endpoint *peer)
 {
     int err = open_any(s);
     if (!err) err = udp_connect(s->udp, peer);
@@ -56,19 +56,19 @@ static void finish(struct sock *s, struct op *op, int err)
     else if (err) s->error = (int16_t)err;
 }
 
-int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
                unsigned flags)
 {
     struct sock *s = sock_of(q);
     struct endpoint to;
     int err = 0;
-    if (addr) err = sock_endpoint(s, addr, size, &to);
+    if (addr) err = inet_sock_endpoint(s, addr, size, &to);
     else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
     if (!err && s->write_shut) err = -EPIPE;
     if (!err && addr && s->v6_only && addr_is_v4(&to.addr)) err = -ENETUNREACH;
     if (!err) err = open_any(s);
     if (err) return err;
-    struct buf *chain = chain_of_segs(segs, count);
+    struct buf *chain = inet_chain_of_segs(segs, count);
     if (!chain) return -ENOMEM;
     size_t n = buf_chain_len(chain);
     err = udp_push(s->udp, chain, addr ? &to : NULL, s->broadcast);
@@ -96,7 +96,7 @@ static void complete_pop(struct sock *s, struct op *op, struct buf *b, const str
     op_complete(ops_of(s), op);
 }
 
-void dgram_readable(struct sock *s)
+void inet_dgram_readable(struct sock *s)
 {
     while (s->pops.head) {
         struct endpoint from;
@@ -118,22 +118,22 @@ void dgram_readable(struct sock *s)
     }
 }
 
-int dgram_pop(struct queue *q, struct op *op)
+int inet_dgram_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (!s->udp) return -EDESTADDRREQ;
     op_list_append(&s->pops, op);
-    dgram_readable(s);
+    inet_dgram_readable(s);
     return 0;
 }
 
-int dgram_shutdown(struct queue *q, int how)
+int inet_dgram_shutdown(struct queue *q, int how)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     if (how != SHUT_RD) s->write_shut = true;
     if (how == SHUT_WR) return 0;
     s->read_shut = true;
-    dgram_readable(s);
+    inet_dgram_readable(s);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "libos/inet/inet.h"
 
 #include "alloc/heap.h"
+#include "libos/fault/fault.h"
 #include "libos/inet/pcap.h"
 #include "libos/inet/sock.h"
 
@@ -32,36 +33,36 @@
 
 /* --- events -------------------------------------------------------------------------------------------------------------------- */
 
-static void on_acceptable(void *arg, struct listener *l) { sock_acceptable(listener_user(l)); }
+static void on_acceptable(void *arg, struct listener *l) { inet_sock_acceptable(listener_user(l)); }
 
 static void on_connected(void *arg, struct conn *c, int err)
 {
     struct sock *s = conn_user(c);
-    if (s) sock_connected(s, err);
+    if (s) inet_sock_connected(s, err);
 }
 
 static void on_readable(void *arg, struct conn *c)
 {
     struct sock *s = conn_user(c);
-    if (likely(s && s->pops.head)) stream_readable(s);
+    if (likely(s && s->pops.head)) inet_stream_readable(s);
 }
 
 static void on_acked(void *arg, struct conn *c)
 {
     struct sock *s = conn_user(c);
-    if (s && s->pushes.head && s->state == SOCK_CONNECTED) stream_acked(s);
+    if (s && s->pushes.head && s->state == SOCK_CONNECTED) inet_stream_acked(s);
 }
 
 static void on_closed(void *arg, struct conn *c, int err)
 {
     struct sock *s = conn_user(c);
-    if (s && s->state == SOCK_CONNECTED) stream_closed(s, err);
+    if (s && s->state == SOCK_CONNECTED) inet_stream_closed(s, err);
 }
 
 static void on_udp_readable(void *arg, struct udp_sock *u)
 {
     struct sock *s = udp_user(u);
-    if (s && s->udp) dgram_readable(s);
+    if (s && s->udp) inet_dgram_readable(s);
 }
 
 static const struct stack_hooks hooks = {
@@ -205,6 +206,13 @@ static int add_counters(struct inet *in)
         {"dev.tx_dropped", &d->tx_dropped}, {"dev.kicks", &d->kicks},
     };
     struct adding a = {&in->base.rt->counters, 0};
+    const struct fault_counters *fault = fault_counted(in->dev);
+    if (fault) {
+        add_counter(&a, "fault.lost", &fault->lost);
+        add_counter(&a, "fault.duplicated", &fault->duplicated);
+        add_counter(&a, "fault.reordered", &fault->reordered);
+        add_counter(&a, "fault.corrupted", &fault->corrupted);
+    }
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) add_counter(&a, all[i].name, all[i].value);
     stack_counters(in->stack, add_counter, &a);
     return a.err;
@@ -215,6 +223,7 @@ static void remove_counters(struct inet *in)
     struct counters *c = &in->base.rt->counters;
     counters_remove(c, in, sizeof *in);
     counters_remove(c, &in->dev->n, sizeof in->dev->n);
+    if (fault_counted(in->dev)) counters_remove(c, fault_counted(in->dev), sizeof(struct fault_counters));
     stack_counters(in->stack, remove_counter, c);
 }
 
@@ -285,7 +294,7 @@ int inet_socket(struct libos *l, int domain, int type, int protocol, struct queu
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
     struct sock *s;
-    int err = sock_new((struct inet *)l, domain == AF_INET6, type == SOCK_DGRAM, &s);
+    int err = inet_sock_new((struct inet *)l, domain == AF_INET6, type == SOCK_DGRAM, &s);
     if (err) return err;
     *out = &s->q;
     return 0;

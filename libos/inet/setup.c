@@ -59,7 +59,7 @@ static bool port_taken(void *arg, uint16_t port)
     return is_taken(t->s, &(struct endpoint){.addr = *t->addr, .port = port});
 }
 
-int sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out)
+int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out)
 {
     struct inet *in = s->inet;
     struct taken_arg t = {s, local};
@@ -74,10 +74,10 @@ int sock_choose_port(struct sock *s, const struct ip_addr *local, const struct e
 static int bind_stream(struct sock *s, struct endpoint *e)
 {
     const struct endpoint nobody = {0};
-    struct sock_setup *u = sock_setup(s);
+    struct sock_setup *u = inet_sock_setup(s);
     if (!u) return -ENOMEM;
     if (e->port == 0) {
-        int err = sock_choose_port(s, &e->addr, &nobody, &e->port);
+        int err = inet_sock_choose_port(s, &e->addr, &nobody, &e->port);
         if (err) return err;
     } else if (is_taken(s, e)) {
         return -EADDRINUSE;
@@ -87,25 +87,25 @@ static int bind_stream(struct sock *s, struct endpoint *e)
     return 0;
 }
 
-int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
+int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct sock *s = sock_of(q);
     struct endpoint e;
-    int err = sock_endpoint(s, addr, size, &e);
+    int err = inet_sock_endpoint(s, addr, size, &e);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state != SOCK_NEW) return -EINVAL;
     if (s->v6_only && addr_is_v4(&e.addr)) return -EINVAL;
     bool many = s->dgram && (addr_is_multicast(&e.addr) || addr_is_broadcast4(&e.addr));
     if (!addr_is_any(&e.addr) && !many && !stack_is_local(s->inet->stack, &e.addr)) return -EADDRNOTAVAIL;
-    err = s->dgram ? dgram_open(s, &e) : bind_stream(s, &e);
+    err = s->dgram ? inet_dgram_open(s, &e) : bind_stream(s, &e);
     if (!err) s->state = SOCK_BOUND;
     return err;
 }
 
 /* --- listen, accept ------------------------------------------------------------------------------------------------------------ */
 
-int sock_listen(struct queue *q, int backlog)
+int inet_sock_listen(struct queue *q, int backlog)
 {
     struct sock *s = sock_of(q);
     struct inet *in = s->inet;
@@ -133,7 +133,7 @@ static void rest(struct sock *s)
     in->accept_backoff++;
     list_remove(&s->setup->hungry);
     list_push_back(&in->hungry, &s->setup->hungry);
-    if (!timer_runs(&in->retry)) wheel_start(&s->q.rt->wheel, &in->retry, s->q.rt->now + ACCEPT_RETRY_NS, sock_retry_accepts);
+    if (!timer_runs(&in->retry)) wheel_start(&s->q.rt->wheel, &in->retry, s->q.rt->now + ACCEPT_RETRY_NS, inet_sock_retry_accepts);
 }
 
 static void complete_accept(struct sock *s, struct sock *c)
@@ -154,14 +154,14 @@ static void complete_accept(struct sock *s, struct sock *c)
 static bool accept_one(struct sock *s)
 {
     struct sock *c;
-    if (sock_new(s->inet, s->six, false, &c)) {
+    if (inet_sock_new(s->inet, s->six, false, &c)) {
         rest(s);
         return false;
     }
     struct conn *conn = listener_accept(s->listener, c);
     if (!conn) {
         s->acceptable = false;
-        sock_drop(c);
+        inet_sock_drop(c);
         return false;
     }
     c->conn = conn;
@@ -178,13 +178,13 @@ static void accept_all(struct sock *s)
         ;
 }
 
-void sock_acceptable(struct sock *s)
+void inet_sock_acceptable(struct sock *s)
 {
     s->acceptable = true;
     accept_all(s);
 }
 
-void sock_retry_accepts(struct timer *t)
+void inet_sock_retry_accepts(struct timer *t)
 {
     struct inet *in = container_of(t, struct inet, retry);
     struct list again;
@@ -193,7 +193,7 @@ void sock_retry_accepts(struct timer *t)
     for (struct list *l; (l = list_pop_front(&again));) accept_all(list_entry(l, struct sock_setup, hungry)->sock);
 }
 
-int sock_accept(struct queue *q, struct op *op)
+int inet_sock_accept(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_LISTENING) return -EINVAL;
@@ -224,7 +224,7 @@ static int open_conn(struct sock *s, struct endpoint local, const struct endpoin
     bool choose = local.port == 0 && in->own_ports;
     int err = -EADDRINUSE;
     for (unsigned i = 0; err == -EADDRINUSE && i < (choose ? CONNECT_TRIES : 1); i++) {
-        err = choose ? sock_choose_port(s, &local.addr, peer, &local.port) : 0;
+        err = choose ? inet_sock_choose_port(s, &local.addr, peer, &local.port) : 0;
         if (!err) err = conn_connect(in->stack, &local, peer, s->setup ? &s->setup->opts : &in->defaults, s, &s->conn);
         if (choose && err) local.port = 0;
     }
@@ -252,7 +252,7 @@ static int connect_stream(struct sock *s, struct op *op, const struct endpoint *
     return 0;
 }
 
-void sock_connected(struct sock *s, int err)
+void inet_sock_connected(struct sock *s, int err)
 {
     struct op *op = op_list_shift(&s->pushes);
     if (err) {
@@ -270,7 +270,7 @@ void sock_connected(struct sock *s, int err)
     if (op) op_complete_plain(ops_of(s), op, 0);
 }
 
-int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
+int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
     struct sock *s = sock_of(q);
     struct endpoint peer;
@@ -278,12 +278,12 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_ENDED) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
-    int err = sock_endpoint(s, addr, size, &peer);
+    int err = inet_sock_endpoint(s, addr, size, &peer);
     if (err) return err;
     if (s->v6_only && addr_is_v4(&peer.addr)) return -ENETUNREACH;
     own_for_any(s->inet, &peer);
     if (!s->dgram) return connect_stream(s, op, &peer);
-    err = dgram_connect(s, &peer);
+    err = inet_dgram_connect(s, &peer);
     if (err) op_fail(ops_of(s), op, -err);
     else op_complete_plain(ops_of(s), op, 0);
     return 0;

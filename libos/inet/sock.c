@@ -12,38 +12,38 @@
 
 static const struct queue_ops stream_ops = {
     .name = "inet stream",
-    .bind = sock_bind,
-    .listen = sock_listen,
-    .accept = sock_accept,
-    .connect = sock_connect,
-    .push = stream_push,
-    .push_copy = stream_push_copy,
-    .pop = stream_pop,
-    .cancel = sock_cancel,
-    .shutdown = stream_shutdown,
-    .close = sock_close,
-    .setsockopt = sock_setsockopt,
-    .getsockopt = sock_getsockopt,
-    .getpeername = sock_getpeername,
-    .getsockname = sock_getsockname,
-    .unsent = stream_unsent,
+    .bind = inet_sock_bind,
+    .listen = inet_sock_listen,
+    .accept = inet_sock_accept,
+    .connect = inet_sock_connect,
+    .push = inet_stream_push,
+    .push_copy = inet_stream_push_copy,
+    .pop = inet_stream_pop,
+    .cancel = inet_sock_cancel,
+    .shutdown = inet_stream_shutdown,
+    .close = inet_sock_close,
+    .setsockopt = inet_sock_setsockopt,
+    .getsockopt = inet_sock_getsockopt,
+    .getpeername = inet_sock_getpeername,
+    .getsockname = inet_sock_getsockname,
+    .unsent = inet_stream_unsent,
 };
 static const struct queue_ops dgram_ops = {
     .name = "inet datagram",
-    .bind = sock_bind,
-    .connect = sock_connect,
-    .push = dgram_push,
-    .pop = dgram_pop,
-    .cancel = sock_cancel,
-    .shutdown = dgram_shutdown,
-    .close = sock_close,
-    .setsockopt = sock_setsockopt,
-    .getsockopt = sock_getsockopt,
-    .getpeername = sock_getpeername,
-    .getsockname = sock_getsockname,
+    .bind = inet_sock_bind,
+    .connect = inet_sock_connect,
+    .push = inet_dgram_push,
+    .pop = inet_dgram_pop,
+    .cancel = inet_sock_cancel,
+    .shutdown = inet_dgram_shutdown,
+    .close = inet_sock_close,
+    .setsockopt = inet_sock_setsockopt,
+    .getsockopt = inet_sock_getsockopt,
+    .getpeername = inet_sock_getpeername,
+    .getsockname = inet_sock_getsockname,
 };
 
-int sock_new(struct inet *in, bool six, bool dgram, struct sock **out)
+int inet_sock_new(struct inet *in, bool six, bool dgram, struct sock **out)
 {
     struct sock *s = mem_calloc(1, sizeof *s);
     if (!s) return -ENOMEM;
@@ -69,14 +69,14 @@ static void setup_free(struct sock *s)
     s->setup = NULL;
 }
 
-void sock_drop(struct sock *s)
+void inet_sock_drop(struct sock *s)
 {
     queue_remove(&s->q);
     setup_free(s);
     mem_free(s);
 }
 
-struct sock_setup *sock_setup(struct sock *s)
+struct sock_setup *inet_sock_setup(struct sock *s)
 {
     if (s->setup) return s->setup;
     struct sock_setup *u = mem_calloc(1, sizeof *u);
@@ -97,7 +97,7 @@ int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on)
 
 /* --- cancel, close ------------------------------------------------------------------------------------------------------------- */
 
-int sock_cancel(struct queue *q, struct op *op)
+int inet_sock_cancel(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (op->opcode != DEMI_OPC_POP && op->opcode != DEMI_OPC_ACCEPT)
@@ -132,7 +132,7 @@ static void close_dgram(struct sock *s)
     udp_close(s->udp);
 }
 
-void sock_close(struct queue *q)
+void inet_sock_close(struct queue *q)
 {
     struct sock *s = sock_of(q);
     struct op_table *ops = ops_of(s);
@@ -152,7 +152,7 @@ void sock_close(struct queue *q)
 
 /* --- addresses ----------------------------------------------------------------------------------------------------------------- */
 
-int sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out)
+int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out)
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -180,7 +180,7 @@ static void fill_v4(const struct endpoint *e, struct sockaddr_in *out)
     if (addr_is_v4(&e->addr)) out->sin_addr.s_addr = e->addr.w[3];
 }
 
-int sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len)
+int inet_sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len)
 {
     union {
         struct sockaddr_in v4;
@@ -201,19 +201,19 @@ int sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr
     return 0;
 }
 
-int sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
+int inet_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
-    return sock_address(s, s->dgram ? udp_peer(s->udp) : conn_remote(s->conn), addr, len);
+    return inet_sock_address(s, s->dgram ? udp_peer(s->udp) : conn_remote(s->conn), addr, len);
 }
 
-int sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
+int inet_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
     struct sock *s = sock_of(q);
     const struct endpoint none = {.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)};
     const struct endpoint *local = s->setup && s->setup->local.port ? &s->setup->local : &none;
     if (s->dgram && s->udp) local = udp_local(s->udp);
     else if (!s->dgram && (s->state == SOCK_CONNECTED || s->state == SOCK_CONNECTING)) local = conn_local(s->conn);
-    return sock_address(s, local, addr, len);
+    return inet_sock_address(s, local, addr, len);
 }

@@ -87,61 +87,61 @@ static inline struct op_table *ops_of(const struct sock *s) { return &s->q.rt->o
 
 /* --- sock.c --- */
 
-int sock_new(struct inet *in, bool six, bool dgram, struct sock **out);
+int inet_sock_new(struct inet *in, bool six, bool dgram, struct sock **out);
 /* For one that nobody has seen yet. */
-void sock_drop(struct sock *s);
+void inet_sock_drop(struct sock *s);
 /* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family there is. */
-int sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out);
+int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out);
 /* Writes the address as the socket's family has it; *len must hold enough of it. */
-int sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len);
+int inet_sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len);
 /* NULL: out of memory. */
-struct sock_setup *sock_setup(struct sock *s);
-int sock_cancel(struct queue *q, struct op *op);
-void sock_close(struct queue *q);
-int sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len);
-int sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len);
+struct sock_setup *inet_sock_setup(struct sock *s);
+int inet_sock_cancel(struct queue *q, struct op *op);
+void inet_sock_close(struct queue *q);
+int inet_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len);
+int inet_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len);
 /* The device shall give us (on), or not any more, the frames of a port; 0: of every port that inet->ports gives. */
 int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on);
 /* A port for port 0. -EADDRINUSE. */
-int sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out);
+int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out);
 
 /* --- setup.c: addresses and connections --- */
 
-int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
-int sock_listen(struct queue *q, int backlog);
-int sock_accept(struct queue *q, struct op *op);
-int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
-void sock_acceptable(struct sock *s);
-void sock_retry_accepts(struct timer *t);
-void sock_connected(struct sock *s, int err);
+int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
+int inet_sock_listen(struct queue *q, int backlog);
+int inet_sock_accept(struct queue *q, struct op *op);
+int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
+void inet_sock_acceptable(struct sock *s);
+void inet_sock_retry_accepts(struct timer *t);
+void inet_sock_connected(struct sock *s, int err);
 
 /* --- stream.c --- */
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
                 unsigned flags);
-int stream_push_copy(struct queue *q, const void *p, uint32_t n);
-int stream_pop(struct queue *q, struct op *op);
-int stream_shutdown(struct queue *q, int how);
-size_t stream_unsent(struct queue *q);
-void stream_readable(struct sock *s);
-void stream_acked(struct sock *s);
-void stream_closed(struct sock *s, int err);
+int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n);
+int inet_stream_pop(struct queue *q, struct op *op);
+int inet_stream_shutdown(struct queue *q, int how);
+size_t inet_stream_unsent(struct queue *q);
+void inet_stream_readable(struct sock *s);
+void inet_stream_acked(struct sock *s);
+void inet_stream_closed(struct sock *s, int err);
 /* What the segs hold as a chain; they are released, also on failure. NULL: out of memory. */
-struct buf *chain_of_segs(struct seg *segs, unsigned count);
+struct buf *inet_chain_of_segs(struct seg *segs, unsigned count);
 
 /* --- dgram.c --- */
 
-int dgram_open(struct sock *s, const struct endpoint *local);
-int dgram_connect(struct sock *s, const struct endpoint *peer);
-int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+int inet_dgram_open(struct sock *s, const struct endpoint *local);
+int inet_dgram_connect(struct sock *s, const struct endpoint *peer);
+int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
                unsigned flags);
-int dgram_pop(struct queue *q, struct op *op);
-int dgram_shutdown(struct queue *q, int how);
-void dgram_readable(struct sock *s);
+int inet_dgram_pop(struct queue *q, struct op *op);
+int inet_dgram_shutdown(struct queue *q, int how);
+void inet_dgram_readable(struct sock *s);
 
 /* --- sockopt.c --- */
 
-int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len);
-int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len);
+int inet_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len);
+int inet_sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len);
 
 #endif

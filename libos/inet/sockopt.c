@@ -37,7 +37,7 @@ static int set_opts(struct sock *s, const struct conn_opts *o)
         if (!err) runtime_need_flush(s->q.rt);
         return err;
     }
-    struct sock_setup *u = sock_setup(s);
+    struct sock_setup *u = inet_sock_setup(s);
     if (!u) return -ENOMEM;
     u->opts = *o;
     return 0;
@@ -298,7 +298,7 @@ static bool is_level(int level)
     return level == SOL_SOCKET || level == IPPROTO_TCP || level == IPPROTO_IPV6 || level == IPPROTO_IP;
 }
 
-int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
+int inet_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
     struct sock *s = sock_of(q);
     int v;
@@ -315,7 +315,7 @@ int sock_setsockopt(struct queue *q, int level, int name, const void *val, sockl
     }
 }
 
-int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)
+int inet_sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)
 {
     struct sock *s = sock_of(q);
     int v = 0, err;

@@ -62,7 +62,7 @@ static bool answer(struct sock *s, struct op *op)
     return true;
 }
 
-void stream_readable(struct sock *s)
+void inet_stream_readable(struct sock *s)
 {
     for (struct op *op; (op = s->pops.head);) {
         op_list_remove(&s->pops, op);
@@ -76,7 +76,7 @@ void stream_readable(struct sock *s)
     }
 }
 
-int stream_pop(struct queue *q, struct op *op)
+int inet_stream_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (unlikely(s->state < SOCK_CONNECTED)) return -ENOTCONN;
@@ -110,7 +110,7 @@ static struct buf *buf_of_seg(struct seg *seg)
     return view;
 }
 
-struct buf *chain_of_segs(struct seg *segs, unsigned count)
+struct buf *inet_chain_of_segs(struct seg *segs, unsigned count)
 {
     struct buf *head = NULL, **tail = &head;
     for (unsigned i = 0; i < count; i++) {
@@ -146,7 +146,7 @@ static int refuse(struct sock *s)
     return -EBUSY;
 }
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
+int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
                 unsigned flags)
 {
     struct sock *s = sock_of(q);
@@ -155,7 +155,7 @@ int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count
     if (unlikely(err)) return err;
     uint64_t end, total = total_of(segs, count);
     if (unlikely(conn_queued(s->conn) - conn_acked(s->conn) + total > INET_PUSHED_MAX)) return refuse(s);
-    struct buf *chain = chain_of_segs(segs, count);
+    struct buf *chain = inet_chain_of_segs(segs, count);
     if (unlikely(!chain)) return -ENOMEM;
     err = conn_push(s->conn, chain, &end);
     if (unlikely(err)) {
@@ -174,7 +174,7 @@ int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count
     return 0;
 }
 
-int stream_push_copy(struct queue *q, const void *p, uint32_t n)
+int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
     struct sock *s = sock_of(q);
     int err = may_push(s);
@@ -188,7 +188,7 @@ int stream_push_copy(struct queue *q, const void *p, uint32_t n)
     return 0;
 }
 
-void stream_acked(struct sock *s)
+void inet_stream_acked(struct sock *s)
 {
     uint64_t acked = conn_acked(s->conn);
     for (struct op *op; (op = s->pushes.head) && op->arg <= acked;) {
@@ -211,9 +211,9 @@ static void keep_rest(struct sock *s)
 }
 
 /* The last that is heard of the connection. */
-void stream_closed(struct sock *s, int err)
+void inet_stream_closed(struct sock *s, int err)
 {
-    stream_acked(s);
+    inet_stream_acked(s);
     keep_rest(s);
     conn_set_user(s->conn, NULL);
     conn_close(s->conn, NSEC_NEVER);
@@ -222,10 +222,10 @@ void stream_closed(struct sock *s, int err)
     s->error = (int16_t)err;
     s->inet->resets += err == ECONNRESET || err == EPIPE;
     op_fail_all(ops_of(s), &s->pushes, err ? err : EPIPE);
-    stream_readable(s);
+    inet_stream_readable(s);
 }
 
-int stream_shutdown(struct queue *q, int how)
+int inet_stream_shutdown(struct queue *q, int how)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
@@ -233,7 +233,7 @@ int stream_shutdown(struct queue *q, int how)
         keep_rest(s); /* can still be popped; what comes from now on is dropped */
         conn_shutdown_read(s->conn);
         s->read_shut = true;
-        stream_readable(s);
+        inet_stream_readable(s);
     }
     if (how == SHUT_RD || s->write_shut) return 0;
     int err = conn_shutdown(s->conn);
@@ -243,7 +243,7 @@ int stream_shutdown(struct queue *q, int how)
     return 0;
 }
 
-size_t stream_unsent(struct queue *q)
+size_t inet_stream_unsent(struct queue *q)
 {
     struct sock *s = sock_of(q);
     return s->state == SOCK_CONNECTED ? conn_queued(s->conn) - conn_sent(s->conn) : 0;

@@ -254,8 +254,9 @@ static const char *from_environment(const char *path)
     return getenv(name);
 }
 
-int config_set(struct config **c, const char *word, const char *value)
+int config_set(struct config **c, const char *key, const char *value)
 {
+    const char *dot = strrchr(key, '.'), *word = dot ? dot + 1 : key;
     if (!*c && !(*c = calloc(1, sizeof **c))) return -ENOMEM;
     int err = add(*c, word, value, strlen(value));
     if (!err) (*c)->list[(*c)->count - 1].set = true;
