@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The libOS "loop": our stack with no device under it. Its addresses are 127.0.0.1 and ::1, and what is sent to them comes back inside of the
- * stack; a frame that would leave is dropped and counted. Good for programs that talk to themselves, and for the conformance tests of
+ * The libOS "loop": our stack with no device under it. 127.0.0.1 and ::1 are every stack's own, and what is sent to them comes back inside of
+ * it; a frame that would leave is dropped and counted. Good for programs that talk to themselves, and for the conformance tests of
  * demi/, which so see this stack instead of the kernel's.
  */
 #include "libos/inet/inet.h"
@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 
 static unsigned loop_recv(struct netdev *d, struct frame *out, unsigned max) { return 0; }
@@ -37,10 +36,6 @@ static int loop_open(struct netdev **out)
 
 static int loop_start(struct runtime *rt, const struct config *conf, struct libos **out)
 {
-    static const struct {
-        uint8_t b[16];
-        unsigned bits;
-    } own[] = {{{[10] = 0xff, 0xff, 127, 0, 0, 1}, 8}, {{[15] = 1}, 128}};
     struct netdev *d;
     struct stack_config sc;
     int err = loop_open(&d);
@@ -48,16 +43,7 @@ static int loop_start(struct runtime *rt, const struct config *conf, struct libo
     err = inet_configure(conf, "loop", &d->caps, &sc, rt->why);
     if (!err && getrandom(sc.seed, sizeof sc.seed, 0) != sizeof sc.seed) err = -EIO;
     if (!err) err = inet_start_on(rt, d, &sc, out);
-    if (err) {
-        loop_close(d);
-        return err;
-    }
-    for (unsigned i = 0; !err && i < sizeof own / sizeof *own; i++) {
-        struct ip_addr a;
-        memcpy(a.b, own[i].b, sizeof a.b);
-        err = stack_add_address(inet_stack(*out), &a, own[i].bits, true);
-    }
-    if (err) inet_stop(*out);
+    if (err) loop_close(d);
     return err;
 }
 

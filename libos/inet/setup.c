@@ -205,17 +205,11 @@ int inet_sock_accept(struct queue *q, struct op *op)
 /* --- connect ------------------------------------------------------------------------------------------------------------------- */
 
 /* Connecting to "any" means to this host, as it does elsewhere. */
-static void own_for_any(struct inet *in, struct endpoint *peer)
+static void own_for_any(struct endpoint *peer)
 {
-    struct ip_addr a;
-    unsigned bits;
-    bool v4 = addr_is_v4(&peer->addr);
     if (!addr_is_any(&peer->addr)) return;
-    for (unsigned i = 0; stack_address(in->stack, i, &a, &bits); i++) {
-        if (addr_is_v4(&a) != v4) continue;
-        peer->addr = a;
-        return;
-    }
+    if (addr_is_v4(&peer->addr)) store_be32(&peer->addr.w[3], INADDR_LOOPBACK);
+    else peer->addr.b[15] = 1;
 }
 
 static int open_conn(struct sock *s, struct endpoint local, const struct endpoint *peer)
@@ -281,7 +275,7 @@ int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *add
     int err = inet_sock_endpoint(s, addr, size, &peer);
     if (err) return err;
     if (s->v6_only && addr_is_v4(&peer.addr)) return -ENETUNREACH;
-    own_for_any(s->inet, &peer);
+    own_for_any(&peer);
     if (!s->dgram) return connect_stream(s, op, &peer);
     err = inet_dgram_connect(s, &peer);
     if (err) op_fail(ops_of(s), op, -err);
