@@ -2,7 +2,7 @@
  *
  * A connection's life as its user sees it: open, push, pop, shut down, close, abort; and its end, whoever brings it about.
  *
- *     conn_new ──> in the table, in tcp.all ──conn_finish──> CF_DEAD: out of both ──conn_doom──> tcp.doomed ──tcp_flush──> freed
+ *     conn_new ──> in the table, in tcp.all ──conn_finish──> CF_DEAD, in tcp.ended ──conn_doom──> in tcp.doomed ──tcp_flush──> freed
  *
  * Dead: nothing of it reaches the wire any more; its user may pop what was received and ask what happened. Doomed: nobody holds it. A connection
  * that ends while its user holds it is doomed when he lets go, one without user at once. Nothing is freed but by conn_reap(), so hooks, timers and
@@ -347,7 +347,8 @@ bool conn_ended(const struct conn *c) { return (c->flags & CF_FIN_RCVD) && !c->r
 /* The program has made room. Told to the peer on its own only when it is worth it: RFC 9293 3.8.6.2.2, the receiver's silly window rule. */
 static void window_grew(struct conn *c)
 {
-    uint32_t told = c->rcv_adv - c->rcv_nxt, could = c->rcv_buffer - c->rcvq_bytes;
+    uint32_t told = c->rcv_adv - c->rcv_nxt, could = c->rcv_buffer - c->rcvq_bytes, most = (uint32_t)UINT16_MAX << c->rcv_wscale;
+    if (could > most) could = most;
     if (c->rcvq_bytes > c->rcv_buffer || could <= told) return;
     uint32_t grown = could - told;
     if (likely(grown < c->rcv_buffer / 2 && grown < 2u * c->rcv_mss)) return;
@@ -400,6 +401,7 @@ void conn_doom(struct conn *c)
     DASSERT(c->flags & CF_DEAD);
     if (c->flags & CF_DOOMED) return;
     c->flags |= CF_DOOMED;
+    list_remove(&c->all);
     list_push_back(&c->stack->tcp.doomed, &c->all);
 }
 
@@ -442,6 +444,7 @@ void conn_finish(struct conn *c, int err)
     conn_table_remove(&s->tcp.conns, c);
     s->tcp.conn_count--;
     list_remove(&c->all);
+    list_push_back(&s->tcp.ended, &c->all);
     list_remove(&c->dirty);
     path_close(s, &c->path);
     sndq_free(&c->sndq);

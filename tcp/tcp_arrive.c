@@ -24,6 +24,31 @@
 #define COPY_FROM_COUNT  16u /* so many bufs a queue may have before small ones are copied together */
 #define COPY_IF_EMPTIER  4u  /* …those that use less than this part of their storage */
 
+static uint32_t rcv_wnd(const struct conn *c) { return c->rcv_adv - c->rcv_nxt; }
+
+/* <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>: at the end of the turn; in SYN-RECEIVED, where output would repeat the SYN-ACK, by itself. */
+static void acknowledge_now(struct conn *c)
+{
+    if (unlikely(c->state == CONN_SYN_RECEIVED)) {
+        struct tcp_opts o = {.has = OPT_TS, .ts_val = conn_ts_now(c), .ts_ecr = c->ts_recent};
+        struct bare_segment a = {
+            .local = c->local,
+            .remote = c->remote,
+            .seq = c->snd_nxt,
+            .ack = c->rcv_nxt,
+            .flags = TCP_ACK,
+            .window = (uint16_t)(rcv_wnd(c) >> c->rcv_wscale),
+            .opts = c->flags & CF_TS ? &o : NULL,
+            .hops = c->path.hops,
+            .tos = c->path.tos,
+        };
+        tcp_send_bare(c->stack, &a);
+        return;
+    }
+    c->flags |= CF_ACK_NOW;
+    conn_dirty(c);
+}
+
 /* "send an acknowledgment and drop": for segments with data always, since the peer waits for it; for others within bounds, so that two confused
  * ends cannot keep each other awake, nor anybody use us to count (RFC 5961 7). */
 static void acknowledge_bad(struct conn *c, const struct segment *g)
@@ -32,15 +57,12 @@ static void acknowledge_bad(struct conn *c, const struct segment *g)
         c->stack->n.drop_tcp_rate++;
         return;
     }
-    c->flags |= CF_ACK_NOW;
-    conn_dirty(c);
+    acknowledge_now(c);
 }
 
 static void challenge(struct conn *c)
 {
-    if (!tcp_may_challenge(c->stack, &c->answers)) return;
-    c->flags |= CF_ACK_NOW;
-    conn_dirty(c);
+    if (tcp_may_challenge(c->stack, &c->answers)) acknowledge_now(c);
 }
 
 /* --- zeroth: timestamps --------------------------------------------------------------------------------------------------------------- */
@@ -61,8 +83,6 @@ static bool timestamps_pass(struct conn *c, const struct segment *g)
 }
 
 /* --- first: the sequence number ------------------------------------------------------------------------------------------------------- */
-
-static uint32_t rcv_wnd(const struct conn *c) { return c->rcv_adv - c->rcv_nxt; }
 
 /* RFC 9293 table 6. */
 static bool is_acceptable(const struct conn *c, const struct segment *g)

@@ -17,6 +17,7 @@ int tcp_layer_init(struct net_stack *s)
     struct tcp_layer *t = &s->tcp;
     list_init(&t->all);
     list_init(&t->dirty);
+    list_init(&t->ended);
     list_init(&t->doomed);
     t->second = UINT64_MAX;
     int err = ports_init(&t->ports, 0, 0, s->key_port);
@@ -48,6 +49,7 @@ void tcp_layer_fini(struct net_stack *s)
         c->flags = (c->flags | CF_DETACHED) & ~CF_ACTIVE; /* without a word to anybody */
         conn_finish(c, ECONNABORTED);
     }
+    while (!list_is_empty(&t->ended)) conn_doom(list_entry(t->ended.next, struct conn, all));
     conn_reap(s);
     synq_fini(s);
     timewait_fini(s);

@@ -23,6 +23,7 @@ struct tcp_layer {
     struct conn_table conns;
     struct list all;         /* struct conn.all */
     struct list dirty;       /* struct conn.dirty: have something to send */
+    struct list ended;       /* struct conn.all of those that are over and whose user has not let go */
     struct list doomed;      /* freed at the end of the call: hooks may still hold them */
     struct synq *synq;       /* half-open passive opens: synq.h */
     struct timewait *tw;     /* connections in TIME-WAIT: timewait.h */
