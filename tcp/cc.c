@@ -11,7 +11,7 @@
 #define INITIAL_SEGMENTS 10u /* RFC 6928 2 */
 #define INITIAL_BYTES    14600u
 
-static const struct cc_ops *const controllers[] = {&cc_cubic, &cc_newreno, &cc_none};
+static const struct cc_ops *const controllers[] = {&cc_cubic, &cc_newreno, &cc_bbr, &cc_none};
 
 const struct cc_ops *cc_find(const char *name)
 {

@@ -31,6 +31,7 @@ static void test_names_are_found_and_others_not(void **state)
 {
     assert_ptr_equal(cc_find("cubic"), &cc_cubic);
     assert_ptr_equal(cc_find("newreno"), &cc_newreno);
+    assert_ptr_equal(cc_find("bbr"), &cc_bbr);
     assert_ptr_equal(cc_find("none"), &cc_none);
     assert_null(cc_find("reno"));
     assert_null(cc_find(""));
