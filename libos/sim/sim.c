@@ -38,6 +38,7 @@ struct sim *sim_new(uint64_t seed)
 void sim_free(struct sim *s)
 {
     for (unsigned i = 0; i < s->host_count; i++) sim_host_free(s->hosts[i]);
+    sim_net_free(s);
     list_for_each_safe(it, &s->conns) sim_conn_free(list_entry(it, struct conn, all));
     list_for_each_safe(it, &s->dgrams) free(list_entry(it, struct dgram, all));
     sim_events_free(&s->events);

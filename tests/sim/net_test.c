@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Our own stack over simulated wires: whatever happens to frames, streams arrive byte for byte or end with an error, every operation
+ * ends, and every buffer comes back (run_once() looks). The invariants of stack and connections are looked at all along (net.c of
+ * libos/sim calls stack_check()).
+ */
+#include "tests/sim/exchange.h"
+
+#include "tcp/stack.h"
+
+/* Stacks differ from seed to seed: with and without each option, with every controller, small buffers and large. */
+static struct stack_config random_stack(struct rng *r)
+{
+    static const char *const controllers[] = {"cubic", "newreno", "none", "bbr"};
+    static const uint32_t buffers[] = {4096, 16384, 65536, 1u << 20};
+    struct stack_config sc = {.arp = true, .ipv6 = true, .icmp_echo = true};
+    sc.cc = controllers[rng_below(r, 4)];
+    sc.no_timestamps = rng_below(r, 4) == 0;
+    sc.no_sack = rng_below(r, 4) == 0;
+    sc.no_wscale = rng_below(r, 4) == 0;
+    sc.ask_ecn = rng_below(r, 2);
+    sc.mtu = rng_below(r, 3) ? 1500 : (uint16_t)(576 + rng_below(r, 8500));
+    sc.ipv6 = sc.mtu >= 1280;
+    sc.limits.rcv_buffer = buffers[rng_below(r, 4)];
+    sc.limits.snd_buffer = 4u << 20;
+    return sc;
+}
+
+static void add_pair(struct world *w, const struct sim_wire *there, const struct sim_wire *back)
+{
+    struct stack_config one = random_stack(sim_rng(w->sim)), other = random_stack(sim_rng(w->sim));
+    struct sim_host *a = sim_net_host_add(w->sim, "10.0.0.1", &one, listening_host, w);
+    struct sim_host *b = sim_net_host_add(w->sim, "10.0.0.2", &other, connecting_host, w);
+    sim_wire_set_oneway(w->sim, a, b, there);
+    sim_wire_set_oneway(w->sim, b, a, back);
+}
+
+static void exchange_over(struct world *w, struct sim_wire there, struct sim_wire back)
+{
+    struct exchange *x = w->state = calloc(1, sizeof *x);
+    x->goal_max = 100000;
+    add_pair(w, &there, &back);
+}
+
+static void set_up_clean(struct world *w)
+{
+    struct sim_wire good = {.delay_ns = 10000, .jitter_ns = 1000};
+    exchange_over(w, good, good);
+}
+
+static void test_streams_over_a_good_cable(void **state)
+{
+    run_seeds(&(struct scenario){"good cable", set_up_clean, verify_exchange, SEC(60)}, 30);
+}
+
+static void set_up_bad(struct world *w) { exchange_over(w, sim_wire_random(w->sim), sim_wire_random(w->sim)); }
+
+static void test_every_byte_arrives_over_bad_wires(void **state)
+{
+    run_seeds(&(struct scenario){"bad wires", set_up_bad, verify_exchange, SEC(36000)}, 150);
+}
+
+/* The wire is cut for good in the middle: what arrived is a prefix, and both ends hear of it. */
+static void cut_all(void *arg)
+{
+    struct world *w = arg;
+    struct sim_wire dead = {.loss_ppm = 1000000};
+    sim_wire_set(w->sim, w->hosts[0], w->hosts[1], &dead);
+}
+
+static void set_up_cut(struct world *w)
+{
+    struct exchange *x = w->state = calloc(1, sizeof *x);
+    x->goal_max = 10000000;
+    x->may_break = true;
+    struct sim_wire wire = {.delay_ns = 100000, .bits_per_s = 10000000};
+    w->hosts[0] = sim_net_host_add(w->sim, "10.0.0.1", NULL, listening_host, w);
+    w->hosts[1] = sim_net_host_add(w->sim, "10.0.0.2", NULL, connecting_host, w);
+    sim_wire_set(w->sim, w->hosts[0], w->hosts[1], &wire);
+    sim_at(w->sim, SIM_START_NS + MS(50) + rng_below(sim_rng(w->sim), SEC(2)), cut_all, w);
+}
+
+static void test_a_cut_cable_ends_both_ends(void **state)
+{
+    run_seeds(&(struct scenario){"cut cable", set_up_cut, verify_breaking, SEC(36000)}, 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_streams_over_a_good_cable),
+        cmocka_unit_test(test_every_byte_arrives_over_bad_wires),
+        cmocka_unit_test(test_a_cut_cable_ends_both_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
