@@ -1,0 +1,7 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+# timeout: 120
+"""Linux at both ends: proves the checks, which the other scripts of this folder ask of our own stack."""
+from rig import run
+
+run("posix")
