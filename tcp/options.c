@@ -139,7 +139,8 @@ static uint8_t *write_sack(uint8_t *p, size_t used, const struct tcp_opts *o)
 size_t options_write(uint8_t *p, const struct tcp_opts *o)
 {
     uint8_t *at = p;
-    DASSERT(o->sack_count <= SACK_BLOCKS_MAX && o->wscale <= WSCALE_MAX);
+    DASSERT(!(o->has & OPT_SACK) || o->sack_count <= SACK_BLOCKS_MAX);
+    DASSERT(!(o->has & OPT_WSCALE) || o->wscale <= WSCALE_MAX);
     if (likely(o->has == OPT_TS)) {
         store_be32(p, NOP_NOP_TS);
         store_be32(p + 4, o->ts_val);
