@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the conformance tests of the public API share. They know demi/'s public headers only, and run on the libOS of kernel sockets over
- * loopback. No result depends on time: a wait that must succeed has ten seconds, one that must not polls once.
+ * loopback, or on our own stack's loopback. No result depends on time: a wait that must succeed has ten seconds, one that must not polls once.
  */
 #ifndef TESTS_DEMI_DEMI_TEST_H
 #define TESTS_DEMI_DEMI_TEST_H
@@ -32,10 +32,22 @@
 static const struct timespec soon = {10, 0}; /* for what must come */
 static const struct timespec now = {0, 0};   /* polls once */
 
+/* The libOS under test: kernel sockets, or, with DEMI_TEST_LIBOS=loop, our own stack talking to itself. */
+static inline const char *test_libos(void)
+{
+    const char *name = getenv("DEMI_TEST_LIBOS");
+    return name && *name ? name : "posix";
+}
+
+static inline int test_is_kernel(void)
+{
+    return !strcmp(test_libos(), "posix");
+}
+
 static inline int test_setup(void **state)
 {
     (void)state;
-    setenv("LIBOS", "posix", 1);
+    setenv("LIBOS", test_libos(), 1);
     unsetenv("CONFIG_PATH");
     return demi_init(NULL);
 }
