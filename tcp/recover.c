@@ -268,6 +268,8 @@ static void take_acked(struct conn *c, struct ack_work *w)
         if (likely(!(g->flags & SEG_SACKED))) recover_delivered(c, w, g);
         inflight_pop(f);
     }
+    /* What had waited at the peer for a retransmission tells how long that took, not a round trip (Karn, for the whole of such an ACK). */
+    if (w->again) w->newest_sent_at = 0;
 }
 
 /* SND.UNA moves; what was sent is given back. */
@@ -295,7 +297,7 @@ static nsec sample_rtt(struct conn *c, const struct ack_work *w)
     if (likely(w->newest_sent_at)) {
         rtt = w->now - w->newest_sent_at;
         if (!rtt) rtt = 1;
-    } else if (w->e->ack != w->una && c->flags & CF_TS && o && o->has & OPT_TS) {
+    } else if (w->e->ack != w->una && c->flags & CF_TS && o && o->has & OPT_TS && !w->dsack) { /* a duplicate's ACK echoes an old time */
         uint32_t ms = conn_ts_now(c) - o->ts_ecr;
         if (ms < 600000) rtt = (ms ? ms : 1) * NSEC_PER_MSEC;
     }

@@ -93,7 +93,7 @@ static void random_run(uint64_t seed)
     }
     pair_init(&p);
     transfer(&p, rng_below(&r, 200000), rng_below(&r, 3) ? rng_below(&r, 50000) : 0);
-    run_until_done(&p, 3600 * NSEC_PER_SEC);
+    run_until_done(&p, 24 * 3600 * NSEC_PER_SEC);
     bool gave_up = p.side[0].error == ETIMEDOUT || p.side[1].error == ETIMEDOUT;
     if (!gave_up || p.loss_ppm + p.damage_ppm < 100000) check_exact(&p, seed);
     else assert_false(p.side[0].wrong || p.side[1].wrong);

@@ -421,8 +421,9 @@ static bool output_opening(struct conn *c)
     if (c->snd_nxt == c->iss || c->inflight.lost) {
         if (!stack_tx_room(c->stack)) return false;
         tcp_send_syn(c);
-    } else if (c->flags & CF_ACK_NOW && c->state == CONN_SYN_RECEIVED) {
-        tcp_send_syn(c);
+    } else if (c->flags & CF_ACK_NOW && c->state == CONN_SYN_RECEIVED) { /* RFC 5961 3.2, 4.2: an ACK without SYN */
+        if (!stack_tx_room(c->stack)) return false;
+        send_ack(c);
     }
     return true;
 }
