@@ -16,9 +16,10 @@
 #include "libos/inet/inet.h"
 #include "tcp/checksum.h"
 #include "tcp/hdr.h"
-#include "tcp/stack.h"
+#include "tcp/tcp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DEV_QUEUE_MAX  4096
@@ -461,6 +462,18 @@ void sim_raw_send(struct sim_raw *r, const uint8_t *frame, size_t n)
     if (n < sizeof(struct eth_hdr) || n > 65535) return;
     sim_note(r->sim, hash_bytes(frame, n, NOBODY));
     forward(r->sim, NOBODY, r, frame, (uint32_t)n);
+}
+
+static void tell_conn(void *arg, struct conn *c)
+{
+    char line[512];
+    fprintf(stderr, "  host %u: %s\n", ((struct sim_host *)arg)->index, conn_print(c, line, sizeof line));
+}
+
+void sim_net_tell(const struct sim *s)
+{
+    for (unsigned i = 0; i < s->host_count; i++)
+        if (s->hosts[i]->inet) stack_visit_conns(inet_stack(s->hosts[i]->inet), tell_conn, s->hosts[i]);
 }
 
 void sim_net_free(struct sim *s)

@@ -159,6 +159,7 @@ int sim_run(struct sim *s, uint64_t until_ns)
         s->stats.events++;
         e.fn(e.arg);
     }
+    if (err && s->tells) sim_net_tell(s);
     runtime_enter(before);
     return err;
 }

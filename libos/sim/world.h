@@ -65,6 +65,7 @@ struct sim_host {
 struct sim_host *sim_host_new(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg, bool sockets);
 void sim_net_host_forget(struct sim_host *h); /* its runtime ends: the device goes */
 void sim_net_free(struct sim *s);
+void sim_net_tell(const struct sim *s); /* every connection, to stderr */
 /* Something has happened that its program may wait for. */
 void sim_host_wake(struct sim_host *h);
 void sim_host_free(struct sim_host *h);
