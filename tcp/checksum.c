@@ -6,8 +6,12 @@
  *     few bytes   64-bit words, each carry added again: one add and one adc a word
  *     many        four words of 32 bits at a time in 64-bit lanes, which do not overflow before 2^32 of them (16 GiB)
  *
- * The wide way is chosen when the machine has AVX2 (asked once, by the compiler's own table) and from WIDE_MIN bytes on, where it
- * was measured to be no slower.
+ * The wide way is chosen when the machine has AVX2 (looked up in the compiler's own table) and from WIDE_MIN bytes on, where it
+ * begins to be the faster one. Measured 2026-11-21 on a virtual Xeon, gcc 12 -O3, ns a call:
+ *
+ *     bytes        20   64   128   256   512   1460   8960
+ *     words       4.3  6.7   9.0  13.5  22.5   56.8    320
+ *     wide          -  9.9  10.8  12.8  16.3   33.0    165
  */
 #include "tcp/checksum.h"
 
@@ -17,7 +21,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define HAVE_WIDE 1
-#define WIDE_MIN  128
+#define WIDE_MIN  256
 #endif
 
 /* Ones' complement addition of 64-bit words. */
@@ -53,21 +57,29 @@ static inline uint64_t sum_words(const uint8_t *p, size_t n)
 }
 
 #ifdef HAVE_WIDE
-/* The 32-bit halves of each 64-bit lane go to accumulators of their own. */
+/* `high` sums the upper halves of the 64-bit lanes, `all` the lanes themselves modulo 2^64. The sum of the lower halves is below 2^64, so
+ * it is exactly all - (high << 32) modulo 2^64: one operation a vector less than taking both halves apart. */
 __attribute__((target("avx2"))) static uint64_t sum_wide(const uint8_t *p, size_t n)
 {
-    const __m256i low = _mm256_set1_epi64x(0xffffffff);
-    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    __m256i high = _mm256_setzero_si256(), all = high, high2 = high, all2 = high;
     for (; n >= 64; n -= 64, p += 64) {
         __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
         __m256i y = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
-        a = _mm256_add_epi64(a, _mm256_and_si256(x, low));
-        b = _mm256_add_epi64(b, _mm256_srli_epi64(x, 32));
-        c = _mm256_add_epi64(c, _mm256_and_si256(y, low));
-        d = _mm256_add_epi64(d, _mm256_srli_epi64(y, 32));
+        all = _mm256_add_epi64(all, x);
+        high = _mm256_add_epi64(high, _mm256_srli_epi64(x, 32));
+        all2 = _mm256_add_epi64(all2, y);
+        high2 = _mm256_add_epi64(high2, _mm256_srli_epi64(y, 32));
     }
-    a = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
-    __m128i h = _mm_add_epi64(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    if (n >= 32) {
+        __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        all = _mm256_add_epi64(all, x);
+        high = _mm256_add_epi64(high, _mm256_srli_epi64(x, 32));
+        n -= 32, p += 32;
+    }
+    all = _mm256_add_epi64(all, all2);
+    high = _mm256_add_epi64(high, high2);
+    __m256i both = _mm256_add_epi64(_mm256_sub_epi64(all, _mm256_slli_epi64(high, 32)), high);
+    __m128i h = _mm_add_epi64(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
     uint64_t s = (uint64_t)_mm_cvtsi128_si64(h) + (uint64_t)_mm_extract_epi64(h, 1);
     return half_fold(s) + sum_words(p, n);
 }
