@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: MIT
 # timeout: 120
 """Linux at both ends: proves the checks, which the other scripts of this folder ask of our own stack."""
-from rig import run
+from rig import checks_examples, checks_pair, checks_server, run
 
-run("posix")
+run("posix", checks=(checks_server, checks_examples, checks_pair))

@@ -73,16 +73,19 @@ def run_program(words, timeout=PATIENCE):
 
 
 class Device:
-    """What our programs run on. config: lines of the libOS's configuration (YAML); our_own: it needs no veth."""
+    """What our programs run on. config: lines of the libOS's configuration (YAML), in which DIR is the rig's folder. veth: it wants
+    the veth pair; tap: the TAP interface Linux's end is, made by the program if tap_is_ours; peer: the configuration of a program of ours
+    at the other end, where no kernel is; kernel_too: the address is the kernel's, and not configured."""
 
-    def __init__(self, name, libos, config=(), veth=True, tap=None, tap_is_ours=False, plugin=None, peer=None):
+    def __init__(self, name, libos, config=(), veth=True, tap=None, tap_is_ours=False, plugin=None, peer=None, kernel_too=False):
         self.name, self.libos, self.config = name, libos, list(config)
         self.veth, self.tap, self.tap_is_ours, self.plugin, self.peer = veth, tap, tap_is_ours, plugin, peer
+        self.kernel_has_it = kernel_too or libos == "posix"
 
 
 EAL = "--no-huge -m 128 --no-shconf --no-pci --iova-mode=va --no-telemetry"
 DEVICES = {
-    "posix": Device("posix", "posix"),
+    "posix": Device("posix", "posix", peer=[]),
     "packet": Device("packet", "packet", ["interface: r0"]),
     "tap": Device("tap", "packet", ["tap: dktap"], veth=False, tap="dktap"),
     "xdp native": Device("xdp native", "xdp", ["interface: r0", "mode: native"], plugin="xdp"),
@@ -91,13 +94,17 @@ DEVICES = {
     "dpdk net_af_xdp": Device("dpdk net_af_xdp", "dpdk", ['eal: "%s --vdev net_af_xdp0,iface=r0"' % EAL], plugin="dpdk"),
     "dpdk net_tap": Device("dpdk net_tap", "dpdk", ['eal: "%s --vdev net_tap0,iface=dktap"' % EAL], veth=False, tap="dktap", tap_is_ours=True,
                            plugin="dpdk"),
+    "dpdk net_memif": Device("dpdk net_memif", "dpdk", ['eal: "%s --vdev net_memif0,role=server,socket=DIR/m,socket-abstract=no"' % EAL], veth=False,
+                             plugin="dpdk", peer=['eal: "%s --vdev net_memif0,role=client,socket=DIR/m,socket-abstract=no"' % EAL]),
+    "dpdk vhost": Device("dpdk vhost", "dpdk", ['eal: "%s --vdev net_vhost0,iface=DIR/v,queues=1,tso=1"' % EAL], veth=False, plugin="dpdk",
+                         peer=['eal: "%s --vdev net_virtio_user0,path=DIR/v,queues=1,queue_size=1024"' % EAL]),
 }
 
 
 class Process:
     """One of our programs at the raw end; it dies with us."""
 
-    def __init__(self, rig, words, libos, config, ready):
+    def __init__(self, rig, words, libos, config, ready, in_linux=False):
         self.rig, self.words = rig, words
         self.log = os.path.join(rig.dir, "log.%d" % len(rig.processes))
         env = {k: v for k, v in os.environ.items() if k not in ("LIBOS", "CONFIG_PATH")}
@@ -107,7 +114,7 @@ class Process:
             env["CONFIG_PATH"] = self.log + ".yaml"
             with open(env["CONFIG_PATH"], "w", encoding="ascii") as out:
                 out.write("\n".join(config) + "\n")
-        namespace = rig.program_namespace
+        namespace = None if in_linux else rig.program_namespace
 
         def enter():
             if namespace is not None:
@@ -158,7 +165,7 @@ class Rig:
         self.program_namespace = self.raw if device.veth else None
         if device.veth:
             self.make_veth()
-        elif not device.tap_is_ours:
+        elif device.tap and not device.tap_is_ours:
             sh("ip", "tuntap", "add", "dev", device.tap, "mode", "tap")
             self.address_linux(device.tap)
         sh("ip", "link", "set", "lo", "up")
@@ -170,15 +177,25 @@ class Rig:
         if done.returncode:
             raise RuntimeError("%s: %s" % (" ".join(words), done.stdout.strip()))
 
+    def socket_in_raw(self):
+        """A kernel socket of the raw end: a socket belongs to the namespace it was made in."""
+        here = os.open("/proc/self/ns/net", os.O_RDONLY)
+        must(libc.setns(self.raw, CLONE_NEWNET))
+        try:
+            return socket.socket()
+        finally:
+            must(libc.setns(here, CLONE_NEWNET))
+            os.close(here)
+
     def make_veth(self):
         sh("ip", "link", "add", "k0", "numtxqueues", "1", "numrxqueues", "1", "type", "veth", "peer", "name", "r0", "numtxqueues", "1",
            "numrxqueues", "1", "netns", "/proc/%d/fd/%d" % (os.getpid(), self.raw))
         sh("ethtool", "-K", "k0", "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off")
-        self.in_raw("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=%d" % (self.device.libos != "posix"))
-        if self.device.libos != "posix":
+        self.in_raw("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=%d" % (not self.device.kernel_has_it))
+        if not self.device.kernel_has_it:
             self.in_raw("sysctl", "-qw", "net.ipv6.conf.r0.disable_ipv6=1")
         self.in_raw("ip", "link", "set", "r0", "up")
-        if self.device.libos == "posix":
+        if self.device.kernel_has_it:
             self.in_raw("ip", "addr", "add", RAW4 + "/24", "dev", "r0")
             self.in_raw("ip", "addr", "add", RAW6 + "/64", "dev", "r0", "nodad")
         self.address_linux("k0")
@@ -191,7 +208,9 @@ class Rig:
     def config(self):
         if self.device.libos == "posix":
             return []
-        return self.device.config + ["address: [%s/24, \"%s/64\"]" % (RAW4, RAW6)] + self.more
+        if self.device.kernel_has_it:
+            return self.device.config + self.more
+        return [line.replace("DIR", self.dir) for line in self.device.config] + ["address: [%s/24, \"%s/64\"]" % (RAW4, RAW6)] + self.more
 
     def start(self, words, ready):
         if self.device.tap_is_ours: # the interface comes with the program, and then wants its address
@@ -213,6 +232,18 @@ class Rig:
     def example(self, name, port, *args):
         """A server of demi/examples/; it says nothing when it is ready, so a client must try again."""
         return self.start([os.path.join(BUILD, "examples", name), "--server", RAW4, str(port)] + list(args), lambda p: True)
+
+    def client(self, words, timeout=PATIENCE):
+        """A program of ours at Linux's end, where a device for it is there: exit status (None: it hangs) and output."""
+        config = [] if self.device.libos == "posix" else self.device.peer + ["address: [%s/24, \"%s/64\"]" % (LINUX4, LINUX6)] + self.more
+        process = Process(self, words, self.device.libos, [line.replace("DIR", self.dir) for line in config], lambda p: True,
+                          in_linux=True)
+        try:
+            process.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.stop()
+            return None, process.text()
+        return process.process.returncode, process.text()
 
     def close(self):
         for process in self.processes:
@@ -301,15 +332,16 @@ def check_cli(rig, host=RAW4):
     return notes
 
 
-def check_benchmark(rig, requests, more=()):
+def check_benchmark(rig, requests, more=(), count=19):
+    """count: the tests of its default list, or those named in `more`."""
     benchmark = need("redis-benchmark", "redis-tools")
     status, output = run_program([benchmark, "-h", RAW4, "-p", str(PORT), "-n", str(requests), "-q"] + list(more), timeout=100)
     lines = [line.split("\r")[-1].strip() for line in output.split("\n")]
     ended = [line for line in lines if "requests per second" in line]
     wrong = [line for line in lines if "rror" in line or "refused" in line]
-    if status == 0 and not wrong and len(ended) >= 19:
+    if status == 0 and not wrong and len(ended) >= count:
         return []
-    return ["status %s, %d of 19 tests ended" % (status, len(ended))] + wrong[:5] + lines[-4:]
+    return ["status %s, %d of %d tests ended" % (status, len(ended), count)] + wrong[:5] + lines[-4:]
 
 
 def check_bulk(rig, host=RAW4, megabytes=24):
@@ -507,14 +539,62 @@ def checks_examples(tap, rig, load):
     echo.stop()
 
 
-def run(name, load=1.0, more=()):
+def check_client(rig, words, wanted, timeout=PATIENCE):
+    """A program of ours against a program of ours: it ends well and says `wanted`."""
+    deadline = time.monotonic() + PATIENCE
+    while True: # the other one may not listen yet
+        status, output = rig.client([os.path.join(BUILD, words[0])] + [str(word) for word in words[1:]], timeout)
+        if "refused" not in output or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    if status == 0 and wanted in output and "rror" not in output:
+        return []
+    return ["%s: status %s" % (" ".join(str(word) for word in words), status)] + output.splitlines()[-6:]
+
+
+def check_stream(rig, receiver, size, count):
+    """Pushes of `size` bytes one way; the receiver says at the end how many bytes there were."""
+    notes = check_client(rig, ["examples/tcp-push-pop", "--client", RAW4, 7002, size, count], "sent %d messages" % count)
+    try:
+        receiver.process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        return notes + ["the receiver waits for more"]
+    want = "%d bytes in" % (size * count)
+    return notes if want in receiver.text() else notes + ["the receiver does not say %r" % want] + receiver.tail()
+
+
+def checks_pair(tap, rig, load):
+    """Two programs of ours, no kernel between them."""
+    on = rig.device.name + ", both ends ours: "
+    echo = rig.example("tcp-echo", 7000)
+    for size, count in ((1, 2000), (64, 5000), (1460, 3000), (60000, 500)):
+        guarded(tap, on + "%d echoes of %d bytes" % (count, size), echo, check_client, rig,
+                ["examples/tcp-echo", "--client", RAW4, 7000, size, int(count * load)], "%d echoes of %d bytes" % (int(count * load), size))
+    echo.stop()
+    echo = rig.example("udp-echo", 7001)
+    for size in (18, 1472, 9000):
+        guarded(tap, on + "datagrams of %d bytes" % size, echo, check_client, rig, ["examples/udp-echo", "--client", RAW4, 7001, size, 500], "echoes")
+    echo.stop()
+    receiver = rig.example("tcp-push-pop", 7002)
+    guarded(tap, on + "a stream of 128 MiB", None, check_stream, rig, receiver, 65000, int(2000 * load))
+    receiver.stop()
+    server = rig.server()
+    for options in ("-t set -c 1", "-t get -c 50", "-t lrange100 -c 10", "-t mset -c 50 -P 16", "-t get -c 1000", "-t set -d 100000 -c 4", "-t get -d 100000 -c 4"):
+        guarded(tap, on + "the server and our load generator, " + options, server, check_client, rig,
+                ["tools/bench/load", "-h", RAW4, "-p", PORT, "-n", int((200 if "100000" in options else 10000) * load)] + options.split(), "requests")
+    status = server.stop()
+    tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
+
+
+def run(name, load=1.0, more=(), checks=(checks_server, checks_examples)):
+    """Each of `checks` on a wire of its own."""
     device = DEVICES[name]
     need_all(device)
     tap = Tap()
-    for checks in (checks_server, checks_examples):
+    for check in checks:
         with Rig(device, more) as rig:
             try:
-                checks(tap, rig, load)
+                check(tap, rig, load)
             except RuntimeError as error:
                 tap.ok(False, device.name + ": our program starts", [error])
     tap.done()
