@@ -60,7 +60,8 @@ static bool is_header_valid(const struct arp_hdr *h)
 static bool is_sender_possible(const struct net_stack *s, be32 ip)
 {
     struct ip_addr a = addr_v4(ip);
-    return ip && !addr_is_multicast(&a) && !addr_is_loopback(&a) && !addr_is_broadcast4(&a) && route_is_on_link(s, &a);
+    return ip && !addr_is_multicast(&a) && !addr_is_loopback(&a) && !addr_is_broadcast4(&a) &&
+           (route_is_on_link(s, &a) || addr_equal(&a, &s->ip.gateway4)); /* routers of a /32 are not on the link by their number */
 }
 
 static void conflict(struct net_stack *s, be32 ip)

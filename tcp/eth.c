@@ -46,7 +46,7 @@ void eth_input(struct net_stack *s, const struct frame *f)
     buf_trim_front(b, ETH_HDR);
     len -= ETH_HDR;
     if (likely(type == ETH_TYPE_IP4)) ip4_input(s, b, len, &from);
-    else if (type == ETH_TYPE_IP6 && s->ip.nd) ip6_input(s, b, len, &from);
+    else if (type == ETH_TYPE_IP6) ip6_input(s, b, len, &from);
     else if (type == ETH_TYPE_ARP && s->conf.arp) arp_input(s, b, len, &from);
     else drop(b, &s->n.drop_eth_type);
 }

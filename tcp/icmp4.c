@@ -67,8 +67,9 @@ void icmp_echo_reply(struct net_stack *s, struct packet *p, uint8_t type)
 void icmp_send_quote(struct net_stack *s, const struct packet *p, uint8_t proto, uint8_t type, uint8_t code, uint32_t rest, uint32_t quote_max)
 {
     struct path back;
+    static const struct ip_addr any;
     if (!p->l3 || !icmp_may_send(s)) return;
-    if (path_open(s, &back, &p->dst, &p->src, proto)) {
+    if (path_open(s, &back, p->to_many ? &any : &p->dst, &p->src, proto)) {
         s->n.drop_tx_route++;
         return;
     }

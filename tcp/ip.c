@@ -17,7 +17,7 @@ int ip_layer_init(struct net_stack *s)
 {
     memcpy(&s->ip.mac_word, s->conf.mac, ETH_ALEN);
     s->ip.generation = 1; /* a path that was never looked up has 0 */
-    s->ip.mtu6 = s->conf.mtu;
+    s->ip.mtu4 = s->ip.mtu6 = s->conf.mtu;
     s->ip.hops6 = 64;
     int err = loop_init(s);
     if (!err) err = neighbour_init(s);

@@ -65,7 +65,7 @@ struct ip_layer {
     struct ip_addr gateway4, gateway6; /* "any" of IPv6: none */
     struct ip_router routers[IP_ROUTERS_MAX];
     struct ip_prefix prefixes[IP_PREFIXES_MAX];
-    uint16_t mtu6;       /* of the link, as routers say; at most conf.mtu */
+    uint16_t mtu4, mtu6; /* of the link, as DHCP and routers say; at most conf.mtu */
     uint8_t hops6;       /* of new IPv6 paths */
     uint8_t router_next; /* round robin among unreachable routers (RFC 4861 6.3.6) */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Neighbour discovery (RFC 4861), duplicate address detection and autoconfiguration (RFC 4862, RFC 7217).
+ * Neighbour discovery (RFC 4861), duplicate address detection and autoconfiguration (RFC 4862, RFC 7217). Without conf.ipv6 addresses
+ * set by hand work, and routers are not listened to.
  */
 #ifndef TCP_ND_H
 #define TCP_ND_H
@@ -9,7 +10,7 @@
 
 enum { ND_ROUTER_SOLICIT = 133, ND_ROUTER_ADVERT = 134, ND_SOLICIT = 135, ND_ADVERT = 136, ND_REDIRECT = 137 };
 
-/* Makes the link-local address and asks for routers. */
+/* conf.ipv6: makes the link-local address and asks for routers. */
 int nd_init(struct net_stack *s);
 void nd_fini(struct net_stack *s);
 /* An ICMPv6 message of types 133 to 137, checksum verified. Takes p->b. */

@@ -199,7 +199,7 @@ static void ask(struct neighbour *n)
     wheel_start(&s->wheel, &n->timer, s->now + s->conf.arp_retry, timer_fired);
     if (addr_is_v4(&n->addr)) {
         if (s->conf.arp) arp_ask(s, &n->addr, to);
-    } else if (s->ip.nd) {
+    } else {
         nd_ask(s, &n->addr, to);
     }
 }

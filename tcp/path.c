@@ -45,9 +45,16 @@ static uint32_t sum16(const uint8_t *p, unsigned n)
 
 static void refresh_mtu(struct net_stack *s, struct path *p)
 {
-    uint16_t link = addr_is_v4(&p->dst) ? s->conf.mtu : s->ip.mtu6;
+    uint16_t link = addr_is_v4(&p->dst) ? s->ip.mtu4 : s->ip.mtu6;
     uint16_t known = p->is_loop ? link : pmtu_get(s, &p->dst);
     p->mtu = known && known < link ? known : link;
+}
+
+void path_prepare(struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto, uint8_t hops)
+{
+    bool v4 = addr_is_v4(dst);
+    *p = (struct path){.src = *src, .dst = *dst, .proto = proto, .hops = hops, .pseudo_sum = (uint32_t)proto << 8};
+    p->pseudo_sum += v4 ? sum16(src->b + 12, 4) + sum16(dst->b + 12, 4) : sum16(src->b, 16) + sum16(dst->b, 16);
 }
 
 int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto)
@@ -63,11 +70,9 @@ int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, co
     bool is_loop = stack_is_local(s, dst);
     if (!is_loop && addr_is_loopback(&from)) return -EADDRNOTAVAIL; /* RFC 1122 3.2.1.3 (g) */
     if (!is_loop && !is_group(s, dst) && route_next_hop(s, dst, &next)) return -ENETUNREACH;
-    bool v4 = addr_is_v4(dst);
-    *p = (struct path){.src = from, .dst = *dst, .proto = proto, .hops = v4 ? HOPS_DEFAULT : s->ip.hops6, .is_loop = is_loop};
-    if (addr_is_multicast(dst)) p->hops = 1; /* RFC 1112 6.1 */
-    p->pseudo_sum = (uint32_t)proto << 8;
-    p->pseudo_sum += v4 ? sum16(from.b + 12, 4) + sum16(dst->b + 12, 4) : sum16(from.b, 16) + sum16(dst->b, 16);
+    uint8_t hops = addr_is_multicast(dst) ? 1 : addr_is_v4(dst) ? HOPS_DEFAULT : s->ip.hops6; /* groups: RFC 1112 6.1 */
+    path_prepare(p, &from, dst, proto, hops);
+    p->is_loop = is_loop;
     refresh_mtu(s, p);
     return 0;
 }

@@ -99,7 +99,7 @@ bool pmtu_learn(struct net_stack *s, const struct ip_addr *dst, uint16_t mtu)
 {
     struct pmtu_entry *e = find(s, dst);
     bool v4 = addr_is_v4(dst);
-    uint16_t now_mtu = e ? e->mtu : v4 ? s->conf.mtu : s->ip.mtu6;
+    uint16_t now_mtu = e ? e->mtu : v4 ? s->ip.mtu4 : s->ip.mtu6;
     uint16_t floor = v4 ? s->conf.pmtu_min : PMTU_MIN_V6;
     if (mtu == 0 && v4) mtu = plateau_below(now_mtu);
     if (mtu < floor) {

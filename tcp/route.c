@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "tcp/arp.h"
+#include "tcp/dhcp.h"
 #include "tcp/nd.h"
 #include "tcp/neighbour.h"
 
@@ -274,13 +275,14 @@ int route_add(struct net_stack *s, const struct ip_addr *a, unsigned bits, enum 
 {
     if (!is_address_possible(a, bits)) return -EINVAL;
     if (route_find(s, a)) return -EEXIST;
+    if (origin == OWN_STATIC && addr_is_v4(a) && s->ip.dhcp) dhcp_stop(s);
     struct own_addr *own = s->ip.addrs;
     while (own < s->ip.addrs + IP_ADDRS_MAX && own->state != OWN_NONE) own++;
     if (own == s->ip.addrs + IP_ADDRS_MAX) return -ENOSPC;
     *own = (struct own_addr){.addr = *a, .bits = (uint8_t)bits, .origin = (uint8_t)origin, .state = OWN_TENTATIVE,
                              .preferred_until = NSEC_NEVER, .valid_until = NSEC_NEVER, .stack = s};
     if (out) *out = own;
-    if (addr_is_v4(a) || sure || !s->ip.nd) route_set_usable(s, own);
+    if (addr_is_v4(a) || sure) route_set_usable(s, own);
     else nd_dad_start(s, own);
     return 0;
 }

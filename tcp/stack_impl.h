@@ -29,6 +29,7 @@ struct packet {
     uint8_t tos;      /* DSCP and ECN */
     bool csum_ok;     /* of L4, verified by the device */
     bool to_many;     /* the destination was a broadcast or multicast address, of whatever layer */
+    bool fragmented;  /* IPv6: came with a fragment header (RFC 6980) */
     const uint8_t *src_mac; /* NULL: from ourselves */
     const uint8_t *l3; /* its IP header, in front of b->data in the same storage, for who quotes it */
 };
