@@ -262,8 +262,8 @@ static bool take_ack(struct conn *c, struct segment *g)
         .ece = (g->flags & TCP_ECE) && (c->flags & CF_ECN),
     };
     recover_ack(c, &e);
-    if (window_changed) conn_dirty(c);
     if (c->flags & CF_DEAD) return false;
+    if (window_changed) conn_dirty(c);
     if (opening && (c->flags & CF_ACTIVE)) {
         c->flags &= ~(uint32_t)CF_ACTIVE;
         s->hooks->connected(s->arg, c, 0);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "tcp/lossy_test.h"
+#include "tcp/play_test.h"
 
 #define SECOND NSEC_PER_SEC
 
@@ -45,10 +46,25 @@ static void test_a_connection_opens_carries_bytes_both_ways_and_closes(void **st
     assert_int_equal(mem_used(), used);
 }
 
+/* Plays of random bytes; PLAYS=n PLAY=first for more of them. */
+static void test_whatever_comes_the_invariants_hold(void **state)
+{
+    uint64_t first = getenv("PLAY") ? strtoull(getenv("PLAY"), NULL, 0) : 1, n = getenv("PLAYS") ? strtoull(getenv("PLAYS"), NULL, 0) : 300;
+    static uint8_t bytes[6000];
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct rng r;
+        rng_seed(&r, seed);
+        if (getenv("PLAY")) print_message("play %llu\n", (unsigned long long)seed);
+        for (size_t i = 0; i < sizeof bytes; i += 8) store_u64(bytes + i, rng_u64(&r));
+        play(bytes, sizeof bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_opens_carries_bytes_both_ways_and_closes),
+        cmocka_unit_test(test_whatever_comes_the_invariants_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,19 +79,29 @@ void tcp_flush(struct net_stack *s)
     if (unlikely(!list_is_empty(&s->tcp.doomed)) && !s->tcp.depth) conn_reap(s);
 }
 
+/* Calls fn for all; it may end any of them: each leaves whatever list it is in. */
 void tcp_visit_conns(struct net_stack *s, void (*fn)(void *arg, struct conn *c), void *arg)
 {
-    list_for_each_safe(l, &s->tcp.all) fn(arg, list_entry(l, struct conn, all));
+    struct list todo;
+    list_init(&todo);
+    list_splice_back(&todo, &s->tcp.all);
+    for (struct list *l; (l = list_pop_front(&todo));) {
+        list_push_back(&s->tcp.all, l);
+        fn(arg, list_entry(l, struct conn, all));
+    }
+}
+
+static void end_if_there(void *arg, struct conn *c)
+{
+    if (addr_equal(&c->local.addr, arg)) conn_finish(c, EADDRNOTAVAIL);
 }
 
 void tcp_address_gone(struct net_stack *s, const struct ip_addr *a)
 {
+    struct ip_addr gone = *a;
     synq_remove_address(s, a);
     timewait_remove_address(s, a);
-    list_for_each_safe(l, &s->tcp.all) {
-        struct conn *c = list_entry(l, struct conn, all);
-        if (addr_equal(&c->local.addr, a)) conn_finish(c, EADDRNOTAVAIL);
-    }
+    tcp_visit_conns(s, end_if_there, &gone);
 }
 
 void tcp_layer_check(const struct net_stack *s)
