@@ -43,7 +43,8 @@ struct cc_ops {
     const char *name;
     void (*init)(struct cc *c, nsec now); /* cwnd and mss are set */
     void (*acked)(struct cc *c, const struct cc_ack *a);
-    /* A loss or ECN begins a recovery (once a window): sets ssthresh, and cwnd when ECN began it. */
+    /* A loss or ECN begins a recovery (once a window): sets ssthresh, and cwnd when ECN began it. Who leaves ssthresh at UINT32_MAX keeps his
+     * window to himself: PRR does not touch it. */
     void (*congestion)(struct cc *c, uint32_t in_flight, nsec now, bool ecn);
     void (*timeout)(struct cc *c, uint32_t in_flight, nsec now); /* RTO: cwnd to one segment (RFC 5681 3.1, (4)) */
     void (*recovered)(struct cc *c, nsec now);                   /* recovery has ended */

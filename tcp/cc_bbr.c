@@ -13,7 +13,8 @@
  *
  * PROBE_BW goes through eight phases of a min RTT each: more, less, and six times as measured.
  *
- * A loss is no measurement: it holds the window to what arrives for a round of the recovery, no longer. Deviations: the phase in which PROBE_BW
+ * A loss is no measurement: it holds the window to what arrives for a round of the recovery, no longer. ssthresh stays UINT32_MAX, so that
+ * PRR leaves the window alone. Deviations: the phase in which PROBE_BW
  * begins is drawn from the clock's low bits, since there are no dice here; ECN marks, which the draft leaves out, hold the window at
  * 0.7 of what was in flight and let it rise by an eighth each round (RFC 3168 6.1.2 wants a reduction). Left out: the estimates of policers and
  * of aggregated ACKs that Linux has beyond the draft.
@@ -52,6 +53,7 @@ struct bbr { /* in cc.state */
     nsec cycle_at;
     uint64_t full_bw;
     uint32_t round, round_end; /* round_end: of PROBE_RTT */
+    uint32_t conserve_end;     /* the round at which conserve ends */
     uint32_t prior_cwnd;       /* before recovery or PROBE_RTT; 0: neither */
     uint32_t ecn_limit;        /* UINT32_MAX: none */
     uint8_t mode, cycle, full_count;
@@ -208,7 +210,7 @@ static void window_update(struct cc *c, struct bbr *s, const struct cc_ack *a, u
 {
     uint32_t target = inflight_at(c, s, s->mode == BBR_STARTUP || s->mode == BBR_DRAIN ? GAIN_STARTUP : GAIN_CWND, true);
     if (s->conserve) { /* as much leaves as arrives (draft 4.2.3.4) */
-        c->cwnd = max_u32(c->cwnd, min_u32(in_flight, WINDOW_MAX) + a->acked);
+        c->cwnd = max_u32(c->cwnd, min_u32(in_flight, WINDOW_MAX) + min_u32(a->acked, WINDOW_MAX));
     } else if (s->full) {
         c->cwnd = min_u32(c->cwnd + min_u32(a->acked, WINDOW_MAX), target);
     } else if (c->cwnd < target || a->delivered < cc_initial_window(c->mss)) {
@@ -231,7 +233,7 @@ static void bbr_acked(struct cc *c, const struct cc_ack *a)
     s->round = (uint32_t)a->round;
     uint64_t rate = a->rate < RATE_MAX ? a->rate : RATE_MAX;
     if (rate && (!a->rate_app_limited || rate >= bandwidth(s))) bw_update(s, rate);
-    if (s->round_start) s->conserve = false;
+    if ((int32_t)(s->round - s->conserve_end) >= 0) s->conserve = false;
     if (!s->rtt_known && a->srtt) { /* draft 4.2.1: initial window / SRTT */
         s->rtt_known = true;
         c->pacing_rate = (uint64_t)((unsigned __int128)c->cwnd * NSEC_PER_SEC / a->srtt) * GAIN_STARTUP / GAIN_ONE;
@@ -258,14 +260,14 @@ static void bbr_congestion(struct cc *c, uint32_t in_flight, nsec now, bool ecn)
 {
     struct bbr *s = state_of(c);
     s->lost = true;
-    c->ssthresh = c->cwnd; /* nothing to be reduced to: PRR then only keeps bursts away */
     if (ecn) {
         s->ecn_limit = max_u32((uint32_t)((uint64_t)in_flight * 7 / 10), MIN_SEGMENTS * c->mss);
-        c->cwnd = c->ssthresh = min_u32(c->cwnd, s->ecn_limit);
+        c->cwnd = min_u32(c->cwnd, s->ecn_limit);
         return;
     }
     save_cwnd(c, s);
     s->conserve = s->in_recovery = true;
+    s->conserve_end = s->round + 2; /* the one that is running, and a whole one */
     c->cwnd = max_u32(min_u32(in_flight, c->cwnd), MIN_SEGMENTS * c->mss);
 }
 
@@ -278,7 +280,6 @@ static void bbr_timeout(struct cc *c, uint32_t in_flight, nsec now)
     s->lost = true;
     s->full_bw = 0; /* what was measured before may no longer hold */
     s->full_count = 0;
-    c->ssthresh = max_u32(s->prior_cwnd, 2 * c->mss);
     c->cwnd = c->mss;
 }
 

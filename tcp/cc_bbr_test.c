@@ -201,7 +201,20 @@ static void test_a_loss_takes_the_window_for_a_recovery_only(void **state)
     assert_int_equal(l->c.cwnd, MSS);
     l->c.ops->recovered(&l->c, l->now);
     assert_int_equal(l->c.cwnd, before);
+    assert_int_equal(l->c.ssthresh, UINT32_MAX); /* or PRR would set the window */
     assert_in_range(throughput(l, l->now + 3 * SEC), 11600000, 12500000);
+    free(l);
+}
+
+static void test_a_recovery_that_lasts_does_not_starve(void **state)
+{
+    struct link *l = link_new(12500000, 20 * MS);
+    run(l, 5 * SEC);
+    uint32_t flight = l->count * MSS;
+    l->c.ops->congestion(&l->c, flight, l->now, false);
+    run(l, l->now + 10 * MS); /* within a round: as much leaves as arrives */
+    assert_true(l->in_flight_max <= flight + MSS);
+    assert_in_range(throughput(l, l->now + 2 * SEC), 11600000, 12500000); /* no recovered() */
     free(l);
 }
 
@@ -246,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_a_minimum_not_seen_for_ten_seconds_is_measured_anew),
         cmocka_unit_test(test_a_program_with_little_to_say_does_not_lower_the_estimate),
         cmocka_unit_test(test_a_loss_takes_the_window_for_a_recovery_only),
+        cmocka_unit_test(test_a_recovery_that_lasts_does_not_starve),
         cmocka_unit_test(test_an_ecn_mark_lowers_the_window_for_a_few_rounds),
         cmocka_unit_test(test_absurd_samples_do_no_harm),
     };

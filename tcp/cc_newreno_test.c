@@ -167,6 +167,10 @@ static void test_none_stays_what_it_is(void **state)
     c.ops->recovered(&c, 3);
     cc_set_mss(&c, 1460);
     assert_int_equal(c.cwnd, window);
+    assert_int_equal(c.ssthresh, UINT32_MAX); /* or PRR would set the window */
+    c.cwnd = MSS;
+    ack(&c, MSS);
+    assert_int_equal(c.cwnd, window);
 }
 
 int main(void)
