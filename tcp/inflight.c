@@ -16,7 +16,8 @@
 
 #include <errno.h>
 
-#define SMALL_ROOM 2 /* what an idle connection may keep: 128 bytes */
+#define SMALL_ROOM  2 /* what an idle connection may keep: 112 bytes */
+#define ORDER_STEPS 8 /* looked at for a lost record's place in order */
 
 /* --- lists ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -40,6 +41,20 @@ static inline void list_add_front(struct inflight *f, struct seg_list *l, uint32
         l->last = i;
     }
     l->first = i;
+}
+
+static inline void list_add_behind(struct inflight *f, struct seg_list *l, uint32_t at, uint32_t i)
+{
+    struct sent_seg *before = inflight_at(f, at), *g = inflight_at(f, i);
+    if (at == l->last) {
+        list_add_back(f, l, i);
+        return;
+    }
+    g->prev = at;
+    g->next = before->next;
+    inflight_at(f, before->next)->prev = i;
+    before->next = i;
+    l->count++;
 }
 
 static inline void list_take(struct inflight *f, struct seg_list *l, uint32_t i)
@@ -151,6 +166,25 @@ void inflight_trim(struct inflight *f, tcp_seq seq)
     g->start = seq;
 }
 
+/* In order of sequence where that is cheap: at either end, or near where the last one went, since losses are found in the order in which segments were
+ * sent. Retransmissions that were lost in their turn belong in front of what was never sent again: it is them the peer waits for. */
+static void gone_add(struct inflight *f, uint32_t i)
+{
+    struct seg_list *l = &f->gone;
+    uint32_t at = f->lost_last - f->head < f->count ? f->lost_last : f->head;
+    f->lost_last = i;
+    if (!l->count || (int32_t)(i - l->last) > 0) {
+        list_add_back(f, l, i);
+    } else if ((int32_t)(i - l->first) < 0) {
+        list_add_front(f, l, i);
+    } else {
+        if (!(inflight_at(f, at)->flags & SEG_LOST) || (int32_t)(i - at) <= 0) at = l->first;
+        for (int steps = 0; steps < ORDER_STEPS && at != l->last && (int32_t)(i - inflight_at(f, at)->next) > 0; steps++)
+            at = inflight_at(f, at)->next;
+        list_add_behind(f, l, at, i);
+    }
+}
+
 void inflight_lose(struct inflight *f, uint32_t i)
 {
     struct sent_seg *g = inflight_at(f, i);
@@ -158,9 +192,14 @@ void inflight_lose(struct inflight *f, uint32_t i)
     list_take(f, &f->flying, i);
     g->flags |= SEG_LOST;
     f->lost += g->end - g->start;
-    /* A retransmission that was lost in its turn stands before what was never sent again: it is what the peer waits for. */
-    if (f->gone.count && (int32_t)(i - f->gone.first) < 0) list_add_front(f, &f->gone, i);
-    else list_add_back(f, &f->gone, i);
+    gone_add(f, i);
+}
+
+void inflight_order_losses(struct inflight *f)
+{
+    f->gone.count = 0;
+    for (uint32_t i = f->head; i != inflight_end(f); i++)
+        if (inflight_at(f, i)->flags & SEG_LOST) list_add_back(f, &f->gone, i);
 }
 
 void inflight_sack(struct inflight *f, uint32_t i)

@@ -46,6 +46,7 @@ struct inflight {
     uint32_t room, head, count; /* room: a power of two; records have indices head to head + count - 1, which run freely */
     uint32_t sacked, lost;  /* bytes */
     struct seg_list flying, gone;
+    uint32_t lost_last; /* private: which was lost last */
 };
 
 #define INFLIGHT_RECORDS_MAX 16384 /* beyond it nothing new is sent: the window of 16 Ki segments is 24 MB */
@@ -68,6 +69,8 @@ void inflight_pop(struct inflight *f);
 void inflight_trim(struct inflight *f, tcp_seq seq);
 /* Record i, on the way, is taken for lost. */
 void inflight_lose(struct inflight *f, uint32_t i);
+/* The lost ones are in order of sequence: what has to be so after a timeout, when the first is all that may leave. */
+void inflight_order_losses(struct inflight *f);
 /* Record i, on the way or lost, is SACKed. */
 void inflight_sack(struct inflight *f, uint32_t i);
 /* The first record from i on that is not SACKed; inflight_end(): none. */

@@ -150,6 +150,7 @@ void rack_timeout_losses(struct conn *c, struct recovery *r)
         if (g->flags & (SEG_SACKED | SEG_LOST)) continue;
         if (all || i == f->head || g->sent_at + patience <= conn_now(c)) inflight_lose(f, i);
     }
+    inflight_order_losses(f);
 }
 
 /* --- tail loss probe --------------------------------------------------------------------------------------------------------------- */

@@ -413,6 +413,7 @@ void recover_smaller_mss(struct conn *c)
     for (uint32_t i = f->head; i != inflight_end(f); i++) {
         if (!(inflight_at(f, i)->flags & (SEG_SACKED | SEG_LOST))) inflight_lose(f, i);
     }
+    inflight_order_losses(f);
     if (!(c->flags & (CF_RECOVERY | CF_LOSS))) {
         c->flags |= CF_LOSS; /* slow start or not by ssthresh, which stays */
         c->recover = c->snd_nxt;

@@ -89,6 +89,7 @@ int sndq_push_copy(struct sndq *q, tcp_seq seq, const void *p, uint32_t n)
                 return 0;
             }
         }
+        last->open = 0;
     }
     if (unlikely(q->count == q->room) && grow(q, 1)) return -ENOMEM;
     struct buf *b = buf_take(n);
