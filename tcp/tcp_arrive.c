@@ -296,7 +296,7 @@ static bool copy_together(struct conn *c, struct buf *b)
 
 static bool is_wasteful(const struct conn *c, const struct buf *b)
 {
-    return c->rcvq_count >= COPY_FROM_COUNT && b->len * COPY_IF_EMPTIER < b->store->cap;
+    return c->rcvq_count >= COPY_FROM_COUNT && b->len <= BUF_SMALL_SIZE && b->len * COPY_IF_EMPTIER < b->store->cap;
 }
 
 void conn_receive(struct conn *c, struct buf *b, uint32_t n)
