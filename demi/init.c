@@ -32,19 +32,21 @@ static const struct libos_ops *find_libos(const char *name)
 }
 
 /* A program may end without demi_exit() right after its last push. What it pushed is then tried
- * once. In a child it forked the sockets are the parent's, and so is what waits on them. */
+ * once, or, where the stack is ours, until the peer has it (runtime_drain). In a child it forked the sockets are the parent's, and so is what waits on them. */
 static pid_t process;
 
-static void flush_at_exit(void)
+static void end_at_exit(void)
 {
     struct runtime *rt = runtime_current();
-    if (rt && runtime_flush_is_due(rt) && getpid() == process) runtime_flush(rt);
+    if (!rt || getpid() != process) return;
+    if (runtime_may_drain(rt) && !rt->tasks.running) runtime_free(rt); /* no kernel would close our connections */
+    else if (runtime_flush_is_due(rt)) runtime_flush(rt);
 }
 
 static void register_flush(void)
 {
     process = getpid();
-    atexit(flush_at_exit);
+    atexit(end_at_exit);
 }
 
 /* Where whoever starts us wants to hear why not. */

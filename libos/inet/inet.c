@@ -275,7 +275,20 @@ free_inet:
     return err;
 }
 
-/* Connections that were closed have some time to say so: one flush; what was never closed is reset by nobody, as when the machine goes. */
+/* Bytes, and the FIN behind them, that a peer has not confirmed. TIME-WAIT does not count: who ends does not wait for it. */
+static void count_unconfirmed(void *arg, struct conn *c)
+{
+    *(unsigned *)arg += !conn_fin_acked(c);
+}
+
+bool inet_drained(struct libos *l)
+{
+    unsigned n = 0, waiting;
+    stack_visit_conns(((struct inet *)l)->stack, count_unconfirmed, &n);
+    return !n && !stack_frames(((struct inet *)l)->stack, &waiting);
+}
+
+/* What is not confirmed when the runtime has waited for it (runtime_drain) is lost, as when the machine goes. */
 void inet_stop(struct libos *l)
 {
     struct inet *in = (struct inet *)l;

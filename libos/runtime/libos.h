@@ -36,6 +36,9 @@ struct libos_ops {
     /* Called before sleeping: have the device raise what is watched. -EAGAIN: there is work
      * after all; -EOPNOTSUPP: this device must be polled, do not sleep. NULL: nothing to do. */
     int (*arm)(struct libos *l);
+    /* Nothing that was pushed or closed is still to be sent or acknowledged. Asked when the runtime ends, which turns on for
+     * RUNTIME_DRAIN_NS at most until it is so. NULL: always so (the kernel goes on after us). */
+    bool (*drained)(struct libos *l);
     /* demi_set_option(). -ENOPROTOOPT: no such knob; -EINVAL. */
     int (*set_option)(struct libos *l, const char *name, const char *value);
 };

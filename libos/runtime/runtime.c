@@ -119,6 +119,7 @@ void runtime_free(struct runtime *rt)
     struct runtime *before = runtime_enter(rt);
     runtime_flush(rt);
     close_queues(rt);
+    runtime_drain(rt, RUNTIME_DRAIN_NS);
     while (rt->libos_count) {
         struct libos *l = rt->libos[--rt->libos_count];
         l->ops->stop(l);

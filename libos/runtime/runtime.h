@@ -86,7 +86,7 @@ struct runtime *runtime_enter(struct runtime *rt);
  * by the other. Does not enter it. */
 int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t id);
 
-/* Closes all queues, stops the libOSes, frees everything. Results never taken are dropped with
+/* Closes all queues, lets the libOSes send what is left (runtime_drain), stops them, frees everything. Results never taken are dropped with
  * their buffers. */
 void runtime_free(struct runtime *rt);
 
@@ -123,6 +123,12 @@ unsigned runtime_turn(struct runtime *rt, bool peek);
 
 /* Whether the next runtime_idle() would begin by spinning. */
 bool runtime_spins(const struct runtime *rt);
+
+/* A runtime that ends, or whose process does: devices and their timers, and nothing of the program, until every libOS is drained or limit_ns
+ * have passed. */
+#define RUNTIME_DRAIN_NS ((uint64_t)3000000000)
+void runtime_drain(struct runtime *rt, uint64_t limit_ns);
+bool runtime_may_drain(const struct runtime *rt); /* some libOS cares */
 
 /* Nothing is left to do: spins, then sleeps until something came in or deadline_ns passed. 0, or
  * what time.idle said. */

@@ -216,3 +216,34 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
     rt->work_since = rt->now;
     return 0;
 }
+
+/* --- the end ----------------------------------------------------------------------------------------------------------------------- */
+
+static bool is_drained(const struct runtime *rt)
+{
+    for (unsigned i = 0; i < rt->libos_count; i++)
+        if (rt->libos[i]->ops->drained && !rt->libos[i]->ops->drained(rt->libos[i])) return false;
+    return true;
+}
+
+bool runtime_may_drain(const struct runtime *rt)
+{
+    for (unsigned i = 0; i < rt->libos_count; i++)
+        if (rt->libos[i]->ops->drained) return true;
+    return false;
+}
+
+void runtime_drain(struct runtime *rt, uint64_t limit_ns)
+{
+    if (is_drained(rt)) return;
+    uint64_t end = read_clock(rt) + limit_ns;
+    while (rt->now < end) {
+        unsigned n = poll_devices(rt);
+        if (rt->wheel.count) wheel_advance(&rt->wheel, rt->now);
+        runtime_flush(rt);
+        if (is_drained(rt)) return;
+        if (!n && rt->time.idle && rt->time.idle(rt->time.arg, next_deadline(rt, end))) return;
+        if (!n && !rt->time.idle) relax();
+        read_clock(rt);
+    }
+}

@@ -93,6 +93,7 @@ static void alarm_rings(void *arg)
 static int host_idle(void *arg, uint64_t deadline)
 {
     struct sim_host *h = arg;
+    if (h->state != HOST_RUNNING) return -ECANCELED; /* sim_free() takes it down where it stands */
     h->deadline = deadline;
     set_alarm(h);
     leave(h);

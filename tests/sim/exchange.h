@@ -9,6 +9,8 @@
 
 #include "tests/sim/sim_test.h"
 
+#include <netinet/tcp.h>
+
 #define EXCHANGE_PORT 7000
 #define STREAMS       6
 
@@ -28,6 +30,7 @@ struct side {
 struct exchange {
     struct side sides[2][STREAMS];
     bool may_break;
+    bool probes; /* keep-alive: who only reads hears of a peer that has gone */
     uint64_t goal_max;
 };
 
@@ -143,6 +146,7 @@ static inline int serve(struct side *sides)
     }
     for (int i = 0; i < STREAMS; i++)
         if (!sides[i].failed) demi_close(sides[i].qd);
+    sleep_ns(SEC(1800)); /* what the peer has not confirmed is sent again as long as somebody is here to do it */
     return 0;
 }
 
@@ -151,6 +155,11 @@ static inline void side_init(struct world *w, struct side *s, int which, uint64_
     struct exchange *x = w->state;
     s->w = w;
     s->qd = qd;
+    if (x->probes) {
+        int on = 1, idle_s = 60;
+        CHECK_EQUAL(w, demi_setsockopt(qd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on), 0);
+        CHECK_EQUAL(w, demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s), 0);
+    }
     rng_seed(&s->rng, hash_u64(i * 2 + (uint64_t)which, w->seed));
     s->out_id = hash_u64(i * 2 + (uint64_t)which, 1);
     s->in_id = hash_u64(i * 2 + !which, 1);
