@@ -21,7 +21,7 @@ struct cc {
     uint32_t ssthresh; /* bytes; UINT32_MAX: not known yet */
     uint32_t mss;
     uint64_t pacing_rate; /* bytes a second, 0: not paced */
-    uint64_t state[20];   /* the controller's; larger ones static_assert against it (160 bytes: CUBIC with what an undo restores, BBR with its filter) */
+    uint64_t state[20];   /* the controller's; each static_asserts that it fits. CUBIC with what an undo restores needs nearly all of it. */
 };
 
 struct cc_ack {
@@ -43,8 +43,8 @@ struct cc_ops {
     const char *name;
     void (*init)(struct cc *c, nsec now); /* cwnd and mss are set */
     void (*acked)(struct cc *c, const struct cc_ack *a);
-    /* A loss or ECN begins a recovery (once a window): sets ssthresh, and cwnd when ECN began it. Who leaves ssthresh at UINT32_MAX keeps his
-     * window to himself: PRR does not touch it. */
+    /* A loss or ECN begins a recovery (once a window): sets ssthresh, and cwnd when ECN began it. Who leaves ssthresh at UINT32_MAX keeps
+     * his window to himself: PRR does not touch it. */
     void (*congestion)(struct cc *c, uint32_t in_flight, nsec now, bool ecn);
     void (*timeout)(struct cc *c, uint32_t in_flight, nsec now); /* RTO: cwnd to one segment (RFC 5681 3.1, (4)) */
     void (*recovered)(struct cc *c, nsec now);                   /* recovery has ended */

@@ -16,8 +16,8 @@
  * A loss is no measurement: it holds the window to what arrives for a round of the recovery, no longer. ssthresh stays UINT32_MAX, so that
  * PRR leaves the window alone. Deviations: the phase in which PROBE_BW
  * begins is drawn from the clock's low bits, since there are no dice here; ECN marks, which the draft leaves out, hold the window at
- * 0.7 of what was in flight and let it rise by an eighth each round (RFC 3168 6.1.2 wants a reduction). Left out: the estimates of policers and
- * of aggregated ACKs that Linux has beyond the draft.
+ * 0.7 of what was in flight and let it rise by an eighth each round (RFC 3168 6.1.2 wants a reduction). Left out: the estimates of
+ * policers and of aggregated ACKs that Linux has beyond the draft.
  */
 #include "tcp/cc.h"
 
@@ -292,7 +292,8 @@ static void bbr_recovered(struct cc *c, nsec now)
 
 static void bbr_undo(struct cc *c, nsec now) { bbr_recovered(c, now); }
 
-/* After a pause with the pipe empty: begin at the measured rate, and do not take the pause for a reason to measure the RTT (draft 4.3.4.4). */
+/* After a pause with the pipe empty: begin at the measured rate, and do not take the pause for a reason to measure the RTT (draft
+ * 4.3.4.4). */
 static void bbr_idle(struct cc *c, nsec now, nsec idle_for, nsec rto)
 {
     struct bbr *s = state_of(c);

@@ -12,8 +12,9 @@
  * W_est is the window that Reno with the same average would have (4.3); where it is larger it counts: on short round trips always, which is
  * most of what a key-value server sees.
  *
- * In the RFC's sections: multiplicative decrease 4.6, fast convergence 4.7, timeout 4.8, spurious ones 4.9, slow start 4.10, application-limited
- * 5.8. ECN is answered like a loss, by beta = 0.7 (4.6); RFC 8511's gentler 0.85 is not used. Not paced: RFC 9406 4.2's L is 8 for that.
+ * In the RFC's sections: multiplicative decrease 4.6, fast convergence 4.7, timeout 4.8, spurious ones 4.9, slow start 4.10,
+ * application-limited 5.8. ECN is answered like a loss, by beta = 0.7 (4.6); RFC 8511's gentler 0.85 is not used. Not paced: RFC 9406
+ * 4.2's L is 8 for that.
  */
 #include "tcp/cc.h"
 

@@ -13,8 +13,8 @@
 
 #include "alloc/base/assert.h"
 
-/* RFC 3465 2.3 has L = 2 and wants no more than that for ACKs that cover a lot; receivers that answer one ACK for a burst of 64 KiB made that
- * too slow. RFC 9406 4.2 takes 8 for senders that do not pace, and so do we. */
+/* RFC 3465 2.3 has L = 2 and wants no more than that for ACKs that cover a lot; receivers that answer one ACK for a burst of 64 KiB
+ * made that too slow. RFC 9406 4.2 takes 8 for senders that do not pace, and so do we. */
 #define SLOW_START_SEGMENTS 8
 
 enum newreno_phase { PHASE_OPEN, PHASE_RECOVERY, PHASE_LOSS };

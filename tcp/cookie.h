@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * SYN cookies (RFC 4987 3.6): with the half-open queue full, the SYN-ACK's sequence number says all we need to know when the handshake's ACK
- * comes back, and nothing is kept in between.
+ * SYN cookies (RFC 4987 3.6): with the half-open queue full, the SYN-ACK's sequence number says all we need to know when the
+ * handshake's ACK comes back, and nothing is kept in between.
  *
  *     31   29 28    27                                     0
  *     | MSS  | clock | 28 bits of a keyed hash over all    |   the whole XORed with a second hash of addresses and ports
@@ -38,8 +38,8 @@ struct cookie_opts {
 tcp_seq cookie_make(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn, const struct cookie_opts *o,
                     const uint8_t key[16], nsec now);
 
-/* The SYN-ACK's TSval: ts_val (clock and offset, as it would be sent) with its low bits replaced, never later than it: at most 63 earlier. So
- * the echo of it gives no RTT sample. */
+/* The SYN-ACK's TSval: ts_val (clock and offset, as it would be sent) with its low bits replaced, never later than it: at most 63
+ * earlier. So the echo of it gives no RTT sample. */
 uint32_t cookie_ts_val(uint32_t ts_val, const struct cookie_opts *o);
 
 /* An ACK for no connection: peer_isn is SEG.SEQ - 1, cookie SEG.ACK - 1, ts and ts_ecr what its options say. true: we made that cookie for

@@ -2,8 +2,8 @@
  *
  *     ISN = M + F(localip, localport, remoteip, remoteport, secret)       RFC 6528 3
  *
- * F is SipHash-2-4 cut to 32 bits. RFC 6528 names MD5 as an example and asks for a function that cannot be inverted from outside; SipHash is
- * made for short messages and a secret key, and costs 20 ns. The word `what` keeps the two uses of one key apart.
+ * F is SipHash-2-4 cut to 32 bits. RFC 6528 names MD5 as an example and asks for a function that cannot be inverted from outside;
+ * SipHash is made for short messages and a secret key, and costs 24 ns. The word `what` keeps the two uses of one key apart.
  */
 #include "tcp/isn.h"
 

@@ -7,7 +7,8 @@
  *
  * Nearly every segment of a connection with timestamps carries exactly NOP NOP TS, and nothing else: one comparison sees that.
  *
- * Not here: what the options mean for a connection, TCP-AO and MD5 (RFC 5925, RFC 2385: skipped as unknown), Fast Open (RFC 7413: the same).
+ * Not here: what the options mean for a connection, TCP-AO and MD5 (RFC 5925, RFC 2385: skipped as unknown), Fast Open (RFC 7413: the
+ * same).
  */
 #include "tcp/options.h"
 

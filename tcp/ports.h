@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ports of active opens, hard to guess: RFC 6056 3.3.4, its algorithm 4 (double hash). One keyed hash of addresses and remote port says where
- * the search begins, another which of many counters goes on from there; so a peer sees ports that go up one by one (and an old
+ * Ports of active opens, hard to guess: RFC 6056 3.3.4, its algorithm 4 (double hash). One keyed hash of addresses and remote port
+ * says where the search begins, another which of many counters goes on from there; so a peer sees ports that go up one by one (and an old
  * four-tuple is reused as late as can be), and what it sees tells nothing of the ports towards others.
  */
 #ifndef TCP_PORTS_H

@@ -94,7 +94,8 @@ static struct buf *copy_new(const uint8_t *p, uint32_t n, uint32_t room, bool at
     return c;
 }
 
-/* n bytes at `offset` of b as a buf of their own: a view, or a copy where a view would hold too much for too little. `whole` bufs are b itself. */
+/* n bytes at `offset` of b as a buf of their own: a view, or a copy where a view would hold too much for too little. `whole` bufs are
+ * b itself. */
 static struct buf *piece_new(struct buf *b, uint32_t offset, uint32_t n, uint32_t room, bool at_end)
 {
     if (buf_memory(b->store) > (size_t)n * DENSE_PART) return copy_new(b->data + offset, n, room, at_end);
