@@ -21,7 +21,7 @@ struct cc {
     uint32_t ssthresh; /* bytes; UINT32_MAX: not known yet */
     uint32_t mss;
     uint64_t pacing_rate; /* bytes a second, 0: not paced */
-    uint64_t state[20];   /* the controller's; each static_asserts that it fits. CUBIC with what an undo restores needs nearly all of it. */
+    uint64_t state[15];   /* the controller's; each static_asserts that it fits. BBR needs all of it, CUBIC with what an undo restores 13. */
 };
 
 struct cc_ack {
