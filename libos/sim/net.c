@@ -47,7 +47,7 @@ struct simdev {
 struct direction { /* what a wire's past decides */
     uint64_t free_at;  /* the last bit of what was sent leaves */
     uint64_t last_at;  /* the last frame arrives */
-    bool bursting;
+    uint64_t burst_until;
 };
 
 struct sim_raw {
@@ -150,9 +150,8 @@ static void corrupt(struct sim *s, struct wireframe *f)
 
 static bool is_lost(struct sim *s, const struct sim_wire *w, struct direction *past)
 {
-    if (past->bursting) past->bursting = !sim_chance(s, w->burst_end_ppm ? w->burst_end_ppm : 1000000);
-    else past->bursting = sim_chance(s, w->burst_ppm);
-    return past->bursting || sim_chance(s, w->loss_ppm);
+    if (s->now >= past->burst_until && sim_chance(s, w->burst_ppm)) past->burst_until = s->now + 1 + rng_below(&s->rng, w->burst_ns + 1);
+    return s->now < past->burst_until || sim_chance(s, w->loss_ppm);
 }
 
 static uint64_t some_jitter(struct sim *s, const struct sim_wire *w)
@@ -435,7 +434,7 @@ struct sim_wire sim_wire_random(struct sim *s)
                          .exponential = rng_below(r, 2), .unordered = rng_below(r, 4) == 0};
     w.jitter_ns = w.delay_ns * rng_below(r, 100) / 100;
     if (rng_below(r, 2)) w.loss_ppm = (uint32_t)rng_below(r, 100000);
-    if (rng_below(r, 4) == 0) w.burst_ppm = (uint32_t)rng_below(r, 5000), w.burst_end_ppm = 50000 + (uint32_t)rng_below(r, 500000);
+    if (rng_below(r, 4) == 0) w.burst_ppm = (uint32_t)rng_below(r, 5000), w.burst_ns = rng_below(r, 2000000000);
     if (rng_below(r, 3) == 0) w.reorder_ppm = (uint32_t)rng_below(r, 200000), w.reorder_ns = w.delay_ns / 2 + rng_below(r, 2000000);
     if (rng_below(r, 3) == 0) w.twice_ppm = (uint32_t)rng_below(r, 100000);
     if (rng_below(r, 3) == 0) w.corrupt_ppm = (uint32_t)rng_below(r, 50000);

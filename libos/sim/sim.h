@@ -79,7 +79,8 @@ struct sim_wire {
     uint32_t queue_bytes;          /* in front of it: what does not fit is lost; 0: 256 KiB */
     uint32_t ce_bytes;             /* a longer queue marks packets that can be (ECN, RFC 3168); 0: never */
     uint32_t loss_ppm;             /* of frames */
-    uint32_t burst_ppm, burst_end_ppm; /* chance that a frame begins a time in which all are lost, and that one ends it */
+    uint32_t burst_ppm;            /* chance that a frame begins a time of up to burst_ns in which all are lost */
+    uint64_t burst_ns;
     uint32_t reorder_ppm;          /* frames that come reorder_ns later */
     uint64_t reorder_ns;
     uint32_t twice_ppm;

@@ -193,7 +193,10 @@ static inline int connecting_host(void *arg)
     for (uint64_t i = 0; i < STREAMS; i++) {
         int qd;
         struct sockaddr_in from = address("10.0.0.2", (uint16_t)(EXCHANGE_PORT + i));
-        while ((qd = connect_from(&from, "10.0.0.1", EXCHANGE_PORT)) == -ECONNREFUSED) sleep_ns(MS(1)); /* it does not listen yet */
+        do { /* until it listens, and a handshake gets through */
+            qd = connect_from(&from, "10.0.0.1", EXCHANGE_PORT);
+            if (qd < 0) sleep_ns(MS(1));
+        } while (qd == -ECONNREFUSED || qd == -ETIMEDOUT || qd == -EHOSTUNREACH);
         if (!CHECK(w, qd >= 0)) return -1;
         side_init(w, &x->sides[1][i], 1, i, qd);
     }
