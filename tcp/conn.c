@@ -26,9 +26,9 @@
 #define BUFFER_MIN 256u
 #define BUFFER_MAX (1u << 30) /* RFC 7323 2.3; and twice of it is still less than half of the sequence space */
 
-/* What a look-up and a segment in order touch. */
-static_assert(offsetof(struct conn, state) == 64, "the look-up's fields are one line");
-static_assert(offsetof(struct conn, ts_recent_at) == 128, "the fast path's are the next");
+/* What a segment in order touches. */
+static_assert(offsetof(struct conn, rcvq) == 64, "the first line decides");
+static_assert(offsetof(struct conn, stack) == 128, "the second is written");
 static_assert(sizeof(struct conn) + 4 * (sizeof(void *) + sizeof(uint32_t)) <= 1024, "an idle connection's price, slots included: 1 KiB");
 
 uint32_t conn_buffer_size(uint32_t n, uint32_t otherwise)
@@ -72,10 +72,17 @@ static int keep_opts(struct conn *c, const struct conn_opts *o)
     return 0;
 }
 
+void conn_update_ack_after(struct conn *c)
+{
+    uint32_t two = 2u * c->rcv_mss, half = c->rcv_buffer / 2;
+    c->ack_after = c->opts && c->opts->quick_ack ? 1 : two < half ? two : half;
+}
+
 static void apply_opts(struct conn *c)
 {
     const struct conn_opts *o = c->opts;
     c->rcv_buffer = conn_buffer_size(o ? o->rcv_buffer : 0, c->stack->conf.limits.rcv_buffer);
+    conn_update_ack_after(c);
     c->path.hops = o && o->hops ? o->hops : 64;
     c->path.tos = o ? o->tos & 0xfc : 0; /* its low bits are ECN's */
 }
@@ -133,9 +140,11 @@ static void set_up(struct conn *c, const struct endpoint *local, const struct en
     const struct stack_config *conf = &s->conf;
     c->local = *local;
     c->remote = *remote;
-    c->hash = conn_hash(s->hash_seed, &local->addr, &remote->addr, conn_ports(local->port, remote->port));
+    c->key = conn_key(&local->addr, &remote->addr);
+    c->ports = conn_ports(local->port, remote->port);
+    c->hash = conn_hash(s->hash_seed, &local->addr, &remote->addr, c->ports);
     c->state = CONN_SYN_SENT;
-    c->flags = (conf->no_timestamps ? 0 : CF_TS) | (conf->no_sack ? 0 : CF_SACK) | (conf->no_wscale ? 0 : CF_WSCALE) |
+    c->flags = CF_NOT_OPEN | (conf->no_timestamps ? 0 : CF_TS) | (conf->no_sack ? 0 : CF_SACK) | (conf->no_wscale ? 0 : CF_WSCALE) |
                (conf->ask_ecn && !conf->no_ecn ? CF_ECN : 0);
     c->rcv_wscale = conf->no_wscale ? 0 : conn_wscale_for(c->rcv_buffer);
     c->iss = isn_make(local, remote, s->key_isn, s->now);
@@ -146,6 +155,7 @@ static void set_up(struct conn *c, const struct endpoint *local, const struct en
     c->peer_mss = addr_is_v4(&remote->addr) ? 536 : 1220; /* RFC 9293 3.7.1 */
     c->rcv_mss = 536;
     c->quick_acks = 16;
+    conn_update_ack_after(c);
     c->rcvq_tail = &c->rcvq;
     c->rto = conf->rto_initial;
     c->last_rcv_at = c->last_snd_at = s->now;
@@ -344,8 +354,15 @@ int conn_push_copy(struct conn *c, const void *p, uint32_t n, uint64_t *end_out)
 bool conn_readable(const struct conn *c) { return c->rcvq; }
 bool conn_ended(const struct conn *c) { return (c->flags & CF_FIN_RCVD) && !c->rcvq; }
 
+void conn_drop_reasm(struct conn *c)
+{
+    reasm_free(c->reasm);
+    c->reasm = NULL;
+    c->flags &= ~(uint32_t)CF_HOLE;
+}
+
 /* The program has made room. Told to the peer on its own only when it is worth it: RFC 9293 3.8.6.2.2, the receiver's silly window rule. */
-static void window_grew(struct conn *c)
+static __attribute__((noinline)) void window_grew(struct conn *c)
 {
     uint32_t told = c->rcv_adv - c->rcv_nxt, could = c->rcv_buffer - c->rcvq_bytes, most = (uint32_t)UINT16_MAX << c->rcv_wscale;
     if (could > most) could = most;
@@ -370,7 +387,7 @@ struct buf *conn_pop(struct conn *c)
     b->next = NULL;
     c->rcvq_count--;
     c->rcvq_bytes -= b->len;
-    window_grew(c);
+    if (unlikely((int32_t)(c->rcv_buffer - c->rcvq_bytes - (c->rcv_adv - c->rcv_nxt)) >= (int32_t)c->ack_after)) window_grew(c);
     return b;
 }
 
@@ -394,7 +411,12 @@ int conn_shutdown_read(struct conn *c)
 
 /* --- the end --------------------------------------------------------------------------------------------------------------------- */
 
-void conn_set_state(struct conn *c, enum conn_state to) { c->state = (uint8_t)to; }
+void conn_set_state(struct conn *c, enum conn_state to)
+{
+    c->state = (uint8_t)to;
+    if (to == CONN_ESTABLISHED) c->flags &= ~(uint32_t)CF_NOT_OPEN;
+    else c->flags |= CF_NOT_OPEN;
+}
 
 void conn_doom(struct conn *c)
 {
@@ -450,8 +472,7 @@ void conn_finish(struct conn *c, int err)
     sndq_free(&c->sndq);
     inflight_free(&c->inflight);
     recover_free(c);
-    reasm_free(c->reasm);
-    c->reasm = NULL;
+    conn_drop_reasm(c);
     if (c->flags & CF_ACCEPTING) { /* nobody knows of it: it goes without a word */
         listener_dequeue(c);
         c->flags |= CF_DETACHED;

@@ -75,6 +75,8 @@ enum conn_flags {
     CF_PUSH = 1 << 22,     /* PSH on the segment that ends what was pushed */
     CF_READ_CLOSED = 1 << 23, /* shutdown(SHUT_RD) */
     CF_DEAD = 1 << 24,     /* over: out of the tables, without timers; waits for its user to let go, or is doomed */
+    CF_NOT_OPEN = 1 << 26, /* the state is not ESTABLISHED: for the fast path, which looks at flags only */
+    CF_HOLE = 1 << 27,     /* reasm is there */
     CF_ACTIVE = 1 << 25,   /* an active open whose hooks.connected() is still to be called */
 };
 
@@ -89,43 +91,49 @@ enum conn_deadline {
 };
 enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
 
-/* The order is that of use: three cache lines are all that a look-up and a segment in order touch on the way in (conn_layout in conn.c checks). */
+/* The order is that of use: a segment in order touches the first three lines on its way in, and of the third only what time and the program's reading
+ * need (conn.c asserts the places). */
 struct conn {
-    /* first line: the look-up */
-    struct net_stack *stack;
-    uint32_t hash;
-    uint32_t flags; /* enum conn_flags */
-    struct endpoint local, remote;
-
-    /* second line: the fast path of input decides by these */
-    uint8_t state;  /* enum conn_state */
+    /* first line: who it is (IPv4), and what the fast path decides by */
+    uint64_t key;         /* IPv4: the peer's address and ours as they stand in a received header; IPv6: 0 */
+    uint32_t ports;       /* as they stand there: conn_ports() */
+    uint32_t flags;       /* enum conn_flags */
+    uint8_t state;        /* enum conn_state; conn_set_state() */
     uint8_t rcv_wscale, snd_wscale; /* 0 unless CF_WSCALE, but for rcv_wscale in SYN-SENT: what we offer */
     uint8_t rexmit_kind;
     tcp_seq rcv_nxt;      /* RCV.NXT */
     tcp_seq rcv_adv;      /* right edge of the window as last told to the peer: RCV.NXT + RCV.WND; never moves left (RFC 9293 3.8.6) */
     tcp_seq last_ack_sent; /* Last.ACK.sent (RFC 7323 4.3); output keeps it */
     uint32_t ts_recent;   /* TS.Recent */
-    uint32_t ts_offset;   /* ours: milliseconds + offset */
     tcp_seq snd_una;      /* SND.UNA */
     tcp_seq snd_nxt;      /* SND.NXT */
     uint32_t snd_wnd;     /* SND.WND, scaled */
     tcp_seq snd_wl1, snd_wl2;
-    uint32_t rcvq_bytes, rcv_buffer; /* rcv_buffer: bound of rcvq_bytes + out of order */
-    uint16_t rcv_mss;     /* largest segment seen, an estimate of the peer's (for ACK every second one) */
+    uint32_t ack_after;   /* so many bytes unacknowledged are acknowledged at once: two full segments, or one byte (quick_ack) */
+    uint16_t rcv_mss;     /* largest segment seen, an estimate of the peer's */
     uint8_t quick_acks;   /* full segments that are still acknowledged at once: the peer's slow start */
     uint8_t rcvq_copied;  /* private: the last buf of rcvq is a copy of ours with room behind */
-    struct reasm *reasm;  /* what is behind a hole; NULL or empty: nothing */
 
-    /* third line: and writes these */
-    nsec ts_recent_at;    /* when it was taken (24 days: RFC 7323 5.5) */
+    /* second line: what it writes */
     struct buf *rcvq, **rcvq_tail; /* in order, for the program: chain through next */
+    uint32_t rcvq_bytes, rcvq_count;
     void *user;
     struct list dirty;    /* in stack->tcp.dirty, or empty */
-    nsec last_rcv_at;     /* keep-alive, idle */
     uint64_t bytes_in;
     uint32_t segs_in, data_segs_in;
+
+    /* third line */
+    struct net_stack *stack;
+    nsec last_rcv_at;     /* keep-alive, idle */
+    nsec ts_recent_at;    /* when TS.Recent was taken (24 days: RFC 7323 5.5) */
+    uint32_t rcv_buffer;  /* bound of rcvq_bytes + out of order */
+    uint32_t ts_offset;   /* ours: milliseconds + offset */
+    struct reasm *reasm;  /* what is behind a hole: then CF_HOLE */
+    struct endpoint local;
+
+    struct endpoint remote;
+    uint32_t hash;
     uint32_t snd_wnd_max; /* the largest the peer has offered: MAX.SND.WND (RFC 5961 5.2), and for silly windows */
-    uint32_t rcvq_count;  /* bufs in rcvq */
 
     /* sending */
     tcp_seq iss, irs, snd_end;
@@ -186,6 +194,10 @@ void conn_finish(struct conn *c, int err);
 void conn_set_state(struct conn *c, enum conn_state to);
 /* Nobody holds it any more (CF_DEAD): freed by the next tcp_flush(). */
 void conn_doom(struct conn *c);
+/* What is behind a hole goes. */
+void conn_drop_reasm(struct conn *c);
+/* rcv_mss, rcv_buffer or options have changed. */
+void conn_update_ack_after(struct conn *c);
 /* Frees what is doomed. */
 void conn_reap(struct net_stack *s);
 /* FIN-WAIT-2 without a user, or a linger that has run out: timer.c asks when DL_KEEP comes for a CF_DETACHED connection. */

@@ -141,6 +141,8 @@ void conn_check(const struct conn *c)
         return;
     }
     ASSERT(c->state != CONN_CLOSED && c->state != CONN_TIME_WAIT);
+    ASSERT(!(c->flags & CF_NOT_OPEN) == (c->state == CONN_ESTABLISHED));
+    ASSERT(!(c->flags & CF_HOLE) == !c->reasm);
 
     /* SND.UNA <= SND.NXT <= snd_end, and FIN behind */
     ASSERT(seq_before_eq(c->snd_una, c->snd_nxt));

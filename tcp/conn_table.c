@@ -57,7 +57,7 @@ void conn_table_fini(struct conn_table *t)
 
 int conn_table_insert(struct conn_table *t, struct conn *c)
 {
-    DASSERT(!conn_table_find(t, c->hash, &c->local.addr, &c->remote.addr, conn_ports(c->local.port, c->remote.port)));
+    DASSERT(!conn_table_find(t, c->hash, &c->local.addr, &c->remote.addr, c->ports));
     if (t->count >= (t->mask + 1) / 2) {
         int err = grow(t);
         if (err) return err;
@@ -94,7 +94,7 @@ void conn_table_check(const struct conn_table *t)
         const struct conn *c = t->slots[i];
         count++;
         ASSERT(c->hash == t->tags[i]);
-        ASSERT(conn_table_find(t, c->hash, &c->local.addr, &c->remote.addr, conn_ports(c->local.port, c->remote.port)) == c);
+        ASSERT(conn_table_find(t, c->hash, &c->local.addr, &c->remote.addr, c->ports) == c);
     }
     ASSERT(count == t->count);
 }

@@ -14,21 +14,33 @@
 #include "alloc/base/hash.h"
 #include "tcp/conn.h"
 
-/* ports: remote << 16 | local, which is how the first word of a received segment reads. Never 0. Two multiplications for IPv4. */
-static inline uint32_t conn_hash(uint64_t seed, const struct ip_addr *local, const struct ip_addr *remote, uint32_t ports)
+/* The ports as the first word of a received segment reads. */
+static inline uint32_t conn_ports(uint16_t local, uint16_t remote) { return (uint32_t)remote << 16 | local; }
+
+/* Source and destination of a received IPv4 header in one word; 0 for IPv6. */
+static inline uint64_t conn_key(const struct ip_addr *local, const struct ip_addr *remote)
 {
-    uint64_t h = hash_fold(local->q[1] ^ seed, remote->q[1] ^ rng_rotl(seed, 32) ^ HASH_K0);
-    if (unlikely(local->q[0] | remote->q[0])) h ^= hash_fold(local->q[0] ^ HASH_K1, remote->q[0] ^ seed);
-    h = hash_fold(h ^ ports, seed ^ HASH_K2);
-    return (uint32_t)(h >> 32) | 0x80000000u;
+    return addr_is_v4(local) ? (uint64_t)local->w[3] << 32 | remote->w[3] : 0;
 }
 
-static inline uint32_t conn_ports(uint16_t local, uint16_t remote) { return (uint32_t)remote << 16 | local; }
+/* Never 0. */
+static inline uint32_t conn_hash4(uint64_t seed, uint64_t key, uint32_t ports)
+{
+    uint64_t h = hash_fold(key ^ seed, ports ^ rng_rotl(seed, 32) ^ HASH_K0);
+    return (uint32_t)h | 0x80000000u;
+}
+
+static inline uint32_t conn_hash(uint64_t seed, const struct ip_addr *local, const struct ip_addr *remote, uint32_t ports)
+{
+    uint64_t key = (uint64_t)local->w[3] << 32 | remote->w[3];
+    if (local->q[0] | remote->q[0])
+        key = hash_fold(local->q[0] ^ seed, remote->q[0] ^ HASH_K1) ^ hash_fold(local->q[1] ^ HASH_K2, remote->q[1] ^ seed);
+    return conn_hash4(seed, key, ports);
+}
 
 static inline bool conn_matches(const struct conn *c, const struct ip_addr *local, const struct ip_addr *remote, uint32_t ports)
 {
-    return addr_equal(&c->remote.addr, remote) && addr_equal(&c->local.addr, local) && c->local.port == (uint16_t)ports &&
-           c->remote.port == ports >> 16;
+    return c->ports == ports && addr_equal(&c->remote.addr, remote) && addr_equal(&c->local.addr, local);
 }
 
 static inline struct conn *conn_table_find(const struct conn_table *t, uint32_t hash, const struct ip_addr *local,
@@ -38,6 +50,19 @@ static inline struct conn *conn_table_find(const struct conn_table *t, uint32_t 
         uint32_t tag = t->tags[i];
         if (likely(tag == hash) && likely(conn_matches(t->slots[i], local, remote, ports))) return t->slots[i];
         if (!tag) return NULL;
+    }
+}
+
+/* The same for IPv4: touches the first line of the connection only. */
+static inline struct conn *conn_table_find4(const struct conn_table *t, uint32_t hash, uint64_t key, uint32_t ports)
+{
+    for (uint32_t i = hash & t->mask;; i = (i + 1) & t->mask) {
+        uint32_t tag = t->tags[i];
+        if (likely(tag == hash)) {
+            struct conn *c = t->slots[i];
+            if (likely(c->key == key) && likely(c->ports == ports)) return c;
+        }
+        if (unlikely(!tag)) return NULL;
     }
 }
 

@@ -33,7 +33,7 @@
 
 #define TCP_COUNTERS(X)                                                                                                \
     X(tcp_rx, "tcp.rx_segments") X(tcp_rx_bytes, "tcp.rx_bytes") X(tcp_tx, "tcp.tx_segments")                          \
-    X(tcp_tx_bytes, "tcp.tx_bytes") X(tcp_fast, "tcp.rx_fast_path") X(tcp_active, "tcp.active_opens")                  \
+    X(tcp_tx_bytes, "tcp.tx_bytes") X(tcp_slow, "tcp.rx_slow_path") X(tcp_active, "tcp.active_opens")                  \
     X(tcp_passive, "tcp.passive_opens") X(tcp_failed, "tcp.failed_opens") X(tcp_resets_rx, "tcp.resets_received")      \
     X(tcp_resets_tx, "tcp.resets_sent") X(tcp_challenge, "tcp.challenge_acks") X(tcp_cookies_tx, "tcp.cookies_sent")   \
     X(tcp_cookies_ok, "tcp.cookies_accepted") X(tcp_retransmits, "tcp.retransmits") X(tcp_rtos, "tcp.timeouts")        \

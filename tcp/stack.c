@@ -178,7 +178,7 @@ void stack_input(struct net_stack *s, const struct frame *f, unsigned n, nsec no
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n) __builtin_prefetch(f[i + 1].b->data);
         if (i + 2 < n) __builtin_prefetch(f[i + 2].b);
-        eth_input(s, &f[i]);
+        if (!tcp_input_frame(s, &f[i])) eth_input(s, &f[i]);
     }
     loop_run(s);
 }

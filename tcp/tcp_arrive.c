@@ -21,7 +21,6 @@
 #include <errno.h>
 
 #define TS_RECENT_NS_MAX (24 * 24 * 3600 * NSEC_PER_SEC) /* RFC 7323 5.5 */
-#define COPY_FROM_COUNT  16u /* so many bufs a queue may have before small ones are copied together */
 #define COPY_IF_EMPTIER  4u  /* …those that use less than this part of their storage */
 
 static uint32_t rcv_wnd(const struct conn *c) { return c->rcv_adv - c->rcv_nxt; }
@@ -324,22 +323,17 @@ void conn_receive(struct conn *c, struct buf *b, uint32_t n)
 }
 
 /* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, else within conf.delayed_ack; at once while the peer is in slow start, which
- * goes by the number of ACKs. */
-void conn_acknowledge(struct conn *c, uint32_t n)
+ * goes by the number of ACKs. This one is full, or larger than all before. */
+void conn_acknowledge_full(struct conn *c, uint32_t n)
 {
-    if (unlikely(n > c->rcv_mss) && c->rcv_mss < c->mss) c->rcv_mss = n < c->mss ? (uint16_t)n : c->mss;
-    uint32_t flag = CF_ACK_DELAYED;
-    if (c->rcv_nxt - c->last_ack_sent >= 2u * c->rcv_mss) flag = CF_ACK_NOW;
-    if (unlikely(c->quick_acks)) {
-        if (c->quick_acks == UINT8_MAX) { /* the user wants it so */
-            flag = CF_ACK_NOW;
-        } else if (n >= c->rcv_mss) {
-            flag = CF_ACK_NOW;
-            c->quick_acks--;
-        }
+    if (n > c->rcv_mss && c->rcv_mss < c->mss) {
+        c->rcv_mss = n < c->mss ? (uint16_t)n : c->mss;
+        conn_update_ack_after(c);
     }
-    c->flags |= flag;
-    conn_dirty(c);
+    if (c->quick_acks && n >= c->rcv_mss) {
+        c->quick_acks--;
+        c->flags |= CF_ACK_NOW;
+    }
 }
 
 /* Text after the user has let go: nobody will ever read it, and the peer must hear that (RFC 9293 3.6.1, RFC 2525 2.17). */
@@ -361,6 +355,7 @@ static void keep_for_later(struct conn *c, struct segment *g)
         s->n.drop_memory++;
         return;
     }
+    c->flags |= CF_HOLE;
     s->n.tcp_ooo++;
     tcp_seq seq = g->seq;
     uint32_t held = 0;
@@ -399,10 +394,7 @@ static uint32_t take_in_order(struct conn *c, struct segment *g, bool *fin)
         c->flags |= CF_ACK_NOW; /* RFC 5681 4.2: it fills a hole */
     }
     *fin |= fin_behind;
-    if (reasm_is_empty(c->reasm)) {
-        reasm_free(c->reasm);
-        c->reasm = NULL;
-    }
+    if (reasm_is_empty(c->reasm)) conn_drop_reasm(c);
     return n + more;
 }
 
@@ -413,8 +405,7 @@ static void take_fin(struct conn *c)
     c->rcv_nxt++;
     if (seq_before(c->rcv_adv, c->rcv_nxt)) c->rcv_adv = c->rcv_nxt;
     c->flags |= CF_FIN_RCVD | CF_ACK_NOW;
-    reasm_free(c->reasm); /* nothing comes behind a FIN */
-    c->reasm = NULL;
+    conn_drop_reasm(c); /* nothing comes behind a FIN */
     conn_dirty(c);
     switch (c->state) {
     case CONN_ESTABLISHED: conn_set_state(c, CONN_CLOSE_WAIT); break;

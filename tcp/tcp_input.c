@@ -2,12 +2,8 @@
  *
  * Segments in (RFC 9293 3.10.7).
  *
- *     checks ─ fast path: in order, ESTABLISHED, nothing unusual
+ *     checks ─ fast path (tcp_fast.h): in order, ESTABLISHED, nothing unusual
  *        └──── connection ─── TIME-WAIT ─── half open ─── listener ─── CLOSED: a reset
- *
- * The fast path is header prediction as Van Jacobson had it: most segments are the next data in order or an acknowledgement of what was sent, with
- * no options but timestamps. It decides by two cache lines of the connection and does all that 3.10.7.4 would have done for such a
- * segment; whatever is unusual goes the long way, which is written for reading.
  *
  * Nothing leaves from here but answers that belong to no connection (resets, SYN-ACKs, TIME-WAIT's ACKs); a connection's ACK waits for tcp_flush(),
  * so that a reply of the same turn carries it.
@@ -18,12 +14,11 @@
 #include "tcp/conn_table.h"
 #include "tcp/listener.h"
 #include "tcp/synq.h"
+#include "tcp/tcp_fast.h"
 #include "tcp/timewait.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-
-#define OPTIONS_TS_ONLY 0x0a080101u /* NOP, NOP, 8, 10, as loaded: how everybody writes timestamps alone (RFC 7323 appendix A) */
 
 /* --- payload ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -128,7 +123,7 @@ static void input_conn(struct conn *c, struct segment *g)
 #endif
 }
 
-static void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h, uint32_t header, struct conn *c)
+static __attribute__((noinline)) void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h, uint32_t header, struct conn *c)
 {
     struct segment g = {
         .stack = s,
@@ -165,75 +160,42 @@ static void input_slow(struct net_stack *s, struct packet *p, const struct tcp_h
     buf_unref(g.b);
 }
 
-/* --- the fast path ----------------------------------------------------------------------------------------------------------------- */
+/* --- the short ways ------------------------------------------------------------------------------------------------------------------ */
 
-#define CF_UNUSUAL (CF_DETACHED | CF_READ_CLOSED | CF_ACCEPTING | CF_ECE)
+#define MAC_MASK 0x0000ffffffffffffu
 
-/* true: done, p->b taken. */
-static inline bool input_fast(struct conn *c, struct packet *p, const struct tcp_hdr *h)
+bool tcp_input_frame(struct net_stack *s, const struct frame *f)
 {
-    struct net_stack *s = c->stack;
-    uint32_t header = TCP_HDR_MIN;
-    uint16_t shape = load_u16(&h->offset) & (uint16_t)~(TCP_PSH << 8); /* offset, reserved bits and flags at once */
-    struct tcp_opts opts;
-    opts.has = 0;
-    if (c->flags & CF_TS) {
-        if (unlikely(shape != (0x80 | TCP_ACK << 8)) || unlikely(load_u32(h + 1) != OPTIONS_TS_ONLY)) return false;
-        header = TCP_HDR_MIN + 12;
-        opts.has = OPT_TS;
-        opts.sack_count = 0;
-        opts.ts_val = load_be32((const uint8_t *)(h + 1) + 4);
-        opts.ts_ecr = load_be32((const uint8_t *)(h + 1) + 8);
-        if (unlikely((int32_t)(opts.ts_val - c->ts_recent) < 0)) return false; /* PAWS decides: RFC 7323 5.3 */
-    } else if (unlikely(shape != (0x50 | TCP_ACK << 8))) {
+    struct buf *b = f->b;
+    const uint8_t *p = b->data;
+    const struct ip4_hdr *ip = (const struct ip4_hdr *)(p + sizeof(struct eth_hdr));
+    const struct tcp_hdr *h = (const struct tcp_hdr *)(ip + 1);
+    if (unlikely(b->len < sizeof(struct eth_hdr) + sizeof *ip + TCP_HDR_MIN) || unlikely(b->next != NULL) ||
+        unlikely(b->len != f->len))
         return false;
-    }
-    struct buf *b = p->b;
-    uint32_t n = p->len - header;
-    tcp_seq seq = be32_to_host(h->seq), ack = be32_to_host(h->ack);
-    if (unlikely(seq != c->rcv_nxt) || unlikely(c->state != CONN_ESTABLISHED) || unlikely(c->reasm != NULL) ||
-        unlikely(ack - c->snd_una > c->snd_nxt - c->snd_una) || unlikely(n > c->rcv_adv - seq) || unlikely(c->flags & CF_UNUSUAL) ||
-        unlikely((p->tos & 3) == 3) || unlikely(b->next != NULL))
+    uint32_t type = load_u32(p + 12); /* 08 00, 45, TOS */
+    uint64_t first = load_u64(ip);    /* 45, TOS, length, identification, fragment */
+    uint32_t len = be16_to_host((uint16_t)(first >> 16)) - (uint32_t)sizeof *ip;
+    if (unlikely((load_u64(p) & MAC_MASK) != s->ip.mac_word) || unlikely((type & 0xffffff) != 0x450008) ||
+        unlikely(first >> 48 & be16_of(IP4_MF | IP4_OFFSET)) || unlikely(ip->proto != IPPROTO_TCP) ||
+        unlikely(len - TCP_HDR_MIN > b->len - sizeof(struct eth_hdr) - sizeof *ip - TCP_HDR_MIN) || unlikely((type >> 24 & 3) == 3) ||
+        unlikely(f->flags & FRAME_CSUM_BAD))
         return false;
-
-    /* From here on it is taken. RFC 7323 4.3 (2): SEG.SEQ <= Last.ACK.sent */
-    if (opts.has && seq == c->last_ack_sent) {
-        c->ts_recent = opts.ts_val;
-        c->ts_recent_at = s->now;
-    }
-    c->segs_in++;
-    c->last_rcv_at = s->now;
-    s->n.tcp_fast++;
-    uint32_t window = (uint32_t)be16_to_host(h->window) << c->snd_wscale;
-    bool window_changed = window != c->snd_wnd;
-    c->snd_wl1 = seq;
-    c->snd_wl2 = ack;
-    if (unlikely(window_changed)) {
-        c->snd_wnd = window;
-        if (window > c->snd_wnd_max) c->snd_wnd_max = window;
-    }
-    if (ack != c->snd_una || window_changed || !n) {
-        struct ack_event e = {.ack = ack, .opts = &opts, .has_data = n, .window_changed = window_changed};
-        recover_ack(c, &e);
-    }
-    if (!n) {
-        buf_unref(b);
-        return true;
-    }
-    if (unlikely(c->flags & (CF_DEAD | CF_DETACHED))) { /* a hook has closed it: then this came after the close */
-        buf_unref(b);
-        return true;
-    }
-    b->data += header;
-    b->len = n;
-    c->rcv_nxt = seq + n;
-    conn_receive(c, b, n);
-    conn_acknowledge(c, n);
-    s->hooks->readable(s->arg, c);
+    if (!(f->flags & FRAME_IP_CSUM_OK) && unlikely(csum_ip4(ip) != 0)) return false;
+    uint64_t key = load_u64(&ip->src);
+    uint32_t ports = load_be32(h);
+    struct conn *c = conn_table_find4(&s->tcp.conns, conn_hash4(s->hash_seed, key, ports), key, ports);
+    if (unlikely(!c)) return false;
+    uint64_t sum = (key & 0xffffffffu) + (key >> 32) + be16_of(len) + (IPPROTO_TCP << 8);
+    if (unlikely(!tcp_fast_segment(s, c, b, h, len, sum, f->flags & FRAME_L4_CSUM_OK))) return false;
+    s->n.rx_frames++;
+    s->n.rx_bytes += f->len;
+    s->n.tcp_rx++;
+    s->n.tcp_rx_bytes += len;
     return true;
 }
 
-static inline bool checksum_is_right(const struct packet *p, const struct buf *b)
+static bool checksum_is_right(const struct packet *p, const struct buf *b)
 {
     /* The prefix of an IPv4 address adds 0xffff, which is nothing in this arithmetic. */
     uint64_t sum = (uint64_t)p->src.w[2] + p->src.w[3] + p->dst.w[2] + p->dst.w[3] + (uint64_t)be16_of(p->len) + (IPPROTO_TCP << 8);
@@ -273,11 +235,10 @@ void tcp_input(struct net_stack *s, struct packet *p)
     }
     uint32_t ports = load_be32(h);
     struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, &p->dst, &p->src, ports), &p->dst, &p->src, ports);
+    if (likely(c) && likely(!b->next) && likely((p->tos & 3) != 3) && likely(tcp_fast_segment(s, c, b, h, p->len, 0, true))) return;
+    s->n.tcp_slow++;
     s->tcp.depth++;
-    if (unlikely(!c) || unlikely(!input_fast(c, p, h))) input_slow(s, p, h, header, c);
-#ifdef DEMI_DEBUG
-    else conn_check(c);
-#endif
+    input_slow(s, p, h, header, c);
     s->tcp.depth--;
 }
 

@@ -13,6 +13,8 @@
 #include "tcp/hdr.h"
 #include "tcp/synq.h"
 
+#define COPY_FROM_COUNT 16u /* so many bufs a queue may have before small ones are copied together */
+
 struct segment { /* one that came, in host order */
     struct net_stack *stack;
     struct endpoint local, remote;
@@ -48,7 +50,13 @@ void tcp_arrive(struct conn *c, struct segment *g);         /* 3.10.7.4 */
 void conn_established(struct conn *c);
 /* In order, for the program. Takes b (a chain of n bytes); n > 0. */
 void conn_receive(struct conn *c, struct buf *b, uint32_t n);
-/* More bytes came in order: an ACK now, or later. */
-void conn_acknowledge(struct conn *c, uint32_t n);
+/* n more bytes came in order: an ACK now, or later. */
+void conn_acknowledge_full(struct conn *c, uint32_t n);
+static inline void conn_acknowledge(struct conn *c, uint32_t n)
+{
+    c->flags |= c->rcv_nxt - c->last_ack_sent >= c->ack_after ? CF_ACK_NOW : CF_ACK_DELAYED;
+    if (unlikely(n >= c->rcv_mss) && (c->quick_acks || n > c->rcv_mss)) conn_acknowledge_full(c, n);
+    conn_dirty(c);
+}
 
 #endif
