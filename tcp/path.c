@@ -62,8 +62,7 @@ int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, co
     if (addr_is_any(dst)) return -ENETUNREACH;
     struct ip_addr from = *src, next;
     if (addr_is_any(src)) {
-        int err = route_source(s, dst, &from);
-        if (err) return err;
+        if (route_source(s, dst, &from)) return -ENETUNREACH;
     } else if (!stack_is_local(s, src) || addr_is_v4(src) != addr_is_v4(dst)) {
         return -EADDRNOTAVAIL;
     }
