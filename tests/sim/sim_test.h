@@ -5,7 +5,8 @@
  * A scenario is two functions: `set_up` adds hosts to world->sim, `verify` looks at what they left in world->state (both with cmocka's
  * asserts out of bounds: hosts have stacks of their own, so a failed check is noted with CHECK() and told at the end).
  *
- * SIM_SEED=n runs one seed, SIM_SEEDS=a-b a range, instead of the seeds that belong to the test; SIM_TRACE=1 prints what happens.
+ * SIM_SEED=n runs one seed, SIM_SEEDS=a-b a range, instead of the seeds that belong to the test; SIM_ONLY=word only the scenarios whose
+ * name has that word in it; SIM_TRACE=1 prints what happens.
  */
 #ifndef TESTS_SIM_SIM_TEST_H
 #define TESTS_SIM_SIM_TEST_H
@@ -118,12 +119,36 @@ static inline void seeds_of(unsigned count, uint64_t *first, uint64_t *last)
     *last = b;
 }
 
+static inline void add_stats(struct sim_stats *sum, const struct sim_stats *one)
+{
+    sum->bytes += one->bytes;
+    sum->segments += one->segments;
+    sum->resets += one->resets;
+    sum->frames += one->frames;
+    sum->frames_lost += one->frames_lost;
+    sum->frames_corrupted += one->frames_corrupted;
+    sum->frame_bytes += one->frame_bytes;
+}
+
+static inline void tell_seeds(const struct scenario *sc, uint64_t count, double real_s, double simulated_s, const struct sim_stats *total)
+{
+    fprintf(stderr, "# %s: %llu seeds, %.0f a second, %.1f s simulated (%.0f a second), ", sc->name, (unsigned long long)count,
+            (double)count / real_s, simulated_s, simulated_s / real_s);
+    if (total->frames) fprintf(stderr, "%.1f MB in %llu frames, %llu lost, %llu damaged\n", (double)total->frame_bytes / 1e6,
+                               (unsigned long long)total->frames, (unsigned long long)total->frames_lost,
+                               (unsigned long long)total->frames_corrupted);
+    else fprintf(stderr, "%.1f MB, %llu segments, %llu resets\n", (double)total->bytes / 1e6, (unsigned long long)total->segments,
+                 (unsigned long long)total->resets);
+}
+
 /* Runs the scenario with seeds 1 to count (sanitized: a share of them), the first of them twice: it must do the same. */
 static inline void run_seeds(const struct scenario *sc, unsigned count)
 {
     uint64_t first, last, simulated = 0, began = demi_clock_ns();
+    const char *only = getenv("SIM_ONLY");
     struct sim_stats total = {0};
     struct world w;
+    if (only && !strstr(sc->name, only)) return;
     seeds_of(count, &first, &last);
     if (count == 1) last = first; /* long, and chance has no part in it */
     for (uint64_t seed = first; seed <= last; seed++) {
@@ -135,15 +160,9 @@ static inline void run_seeds(const struct scenario *sc, unsigned count)
         }
         if (w.failure[0]) fail_msg("seed %llu: %s (again: SIM_SEED=%llu)", (unsigned long long)seed, w.failure, (unsigned long long)seed);
         simulated += out.simulated_ns;
-        total.bytes += out.stats.bytes;
-        total.segments += out.stats.segments;
-        total.resets += out.stats.resets;
+        add_stats(&total, &out.stats);
     }
-    double real = (double)(demi_clock_ns() - began) / 1e9;
-    fprintf(stderr, "# %s: %llu seeds, %.0f a second, %.1f s simulated (%.0f a second), %.1f MB, %llu segments, %llu resets\n", sc->name,
-            (unsigned long long)(last - first + 1), (double)(last - first + 1) / real, (double)simulated / 1e9,
-            (double)simulated / 1e9 / real, (double)total.bytes / 1e6, (unsigned long long)total.segments,
-            (unsigned long long)total.resets);
+    tell_seeds(sc, last - first + 1, (double)(demi_clock_ns() - began) / 1e9, (double)simulated / 1e9, &total);
 }
 
 /* --- for programs ---------------------------------------------------------------------------------------------------------- */
