@@ -444,7 +444,7 @@ int main(int argc, char **argv)
     if (!w) die("no such test: %s", l.test);
     if (w->words ? request_build(&l.request, w->words, l.value_size) : request_build_echo(&l.request, l.value_size))
         die("out of memory");
-    int error = demi_init_with("posix", NULL);
+    int error = demi_init(NULL);
     if (!error && spin_us) error = demi_set_option("spin-us", spin_us);
     if (error) die("libOS: %s", strerror(error));
     connect_all(&l);
