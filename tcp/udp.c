@@ -318,6 +318,7 @@ static void drop(struct packet *p, uint64_t *counter)
 static bool is_checksum_valid(const struct packet *p, const struct udp_hdr *h)
 {
     bool v4 = addr_is_v4(&p->src);
+    if (!p->src_mac) return true; /* from ourselves: none was written */
     if (h->csum == 0) return v4;
     if (p->csum_ok) return true;
     uint64_t sum = (uint64_t)IPPROTO_UDP << 8;
