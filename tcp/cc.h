@@ -26,7 +26,8 @@ struct cc {
 
 struct cc_ack {
     nsec now;
-    uint32_t acked;      /* bytes that this ACK newly acknowledged or SACKed */
+    uint32_t acked;      /* bytes that this ACK newly acknowledged by number, and that no SACK had told of */
+    uint32_t sacked;     /* bytes that it newly SACKed: delivered, but no reason to grow (RFC 5681 3.1, RFC 3042 2) */
     uint32_t in_flight;  /* bytes on the way before this ACK */
     bool cwnd_limited;   /* the window was what held the sender back (RFC 9438 5.8, RFC 7661) */
     bool in_recovery;    /* fast recovery, where PRR decides; not what follows a timeout, which is slow start */
@@ -50,6 +51,7 @@ struct cc_ops {
     void (*recovered)(struct cc *c, nsec now);                   /* recovery has ended */
     void (*undo)(struct cc *c, nsec now); /* it was no loss (F-RTO, DSACK): back to what was before; optional */
     void (*idle)(struct cc *c, nsec now, nsec idle_for, nsec rto); /* sending again after a pause (RFC 5681 4.1, RFC 9438 5.8); optional */
+    bool wants_rate; /* acked() looks at rate and round (a division each), and at ACKs while the window is not the limit */
 };
 
 /* NULL: no such name. "cubic" (RFC 9438), "newreno" (RFC 5681, 6582), "bbr", "none" (a fixed large window, for links that lose nothing). */

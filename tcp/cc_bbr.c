@@ -225,9 +225,11 @@ static void window_update(struct cc *c, struct bbr *s, const struct cc_ack *a, u
     if (s->mode == BBR_PROBE_RTT) c->cwnd = min_u32(c->cwnd, MIN_SEGMENTS * c->mss);
 }
 
-static void bbr_acked(struct cc *c, const struct cc_ack *a)
+static void bbr_acked(struct cc *c, const struct cc_ack *ack)
 {
     struct bbr *s = state_of(c);
+    struct cc_ack delivered = *ack, *a = &delivered;
+    delivered.acked += ack->sacked; /* what arrives counts here, whichever way it was told */
     uint32_t in_flight = a->in_flight > a->acked ? a->in_flight - a->acked : 0;
     s->round_start = (uint32_t)a->round != s->round;
     s->round = (uint32_t)a->round;
@@ -306,6 +308,7 @@ const struct cc_ops cc_bbr = {
     .name = "bbr",
     .init = bbr_init,
     .acked = bbr_acked,
+    .wants_rate = true,
     .congestion = bbr_congestion,
     .timeout = bbr_timeout,
     .recovered = bbr_recovered,

@@ -95,6 +95,11 @@ static void shrink(struct inflight *f)
     *f = (struct inflight){0};
 }
 
+void inflight_tidy(struct inflight *f)
+{
+    if (f->count == 0 && f->room > SMALL_ROOM) shrink(f);
+}
+
 struct sent_seg *inflight_sent(struct inflight *f, tcp_seq start, tcp_seq end, nsec now)
 {
     uint32_t i = inflight_end(f);
@@ -153,7 +158,8 @@ void inflight_pop(struct inflight *f)
         list_take(f, &f->flying, i);
     }
     f->head++;
-    if (--f->count == 0 && f->room > SMALL_ROOM) shrink(f);
+    f->count--;
+    inflight_tidy(f);
 }
 
 void inflight_trim(struct inflight *f, tcp_seq seq)

@@ -65,6 +65,16 @@ void inflight_resent(struct inflight *f, uint32_t i, nsec now);
 uint32_t inflight_find(const struct inflight *f, tcp_seq seq);
 /* The first record is acknowledged. The ring goes when it is empty and large. */
 void inflight_pop(struct inflight *f);
+/* The same where nothing in the ring was ever SACKed, lost or sent again; the ring stays. */
+static inline void inflight_pop_plain(struct inflight *f)
+{
+    f->head++;
+    f->count--;
+    f->flying.first = f->head;
+    f->flying.count--;
+}
+/* The ring goes if it is empty and large. */
+void inflight_tidy(struct inflight *f);
 /* The first record is acknowledged up to seq, which lies inside it. */
 void inflight_trim(struct inflight *f, tcp_seq seq);
 /* Record i, on the way, is taken for lost. */

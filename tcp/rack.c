@@ -17,8 +17,6 @@
 #define DUP_THRESH        3
 #define REO_PERSIST       16 /* recoveries, 6.2 step 4 */
 #define REO_MULT_MAX      32 /* windows beyond that are cut at SRTT anyway */
-#define TLP_INITIAL_NS    NSEC_PER_SEC /* 7.2: without SRTT */
-#define TLP_ACK_DELAY_NS  (200 * NSEC_PER_MSEC) /* TLP.max_ack_delay */
 
 /* 5.2: RACK_sent_after(). */
 static inline bool sent_after(nsec t1, tcp_seq end1, nsec t2, tcp_seq end2) { return t1 > t2 || (t1 == t2 && seq_after(end1, end2)); }
@@ -155,21 +153,6 @@ void rack_timeout_losses(struct conn *c, struct recovery *r)
 
 /* --- tail loss probe --------------------------------------------------------------------------------------------------------------- */
 
-/* 7.2: not in recovery of either kind, nothing SACKed, one probe a tail. */
-bool tlp_wanted(const struct conn *c)
-{
-    return c->flags & CF_SACK && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !c->inflight.sacked && !c->inflight.lost && !c->retransmits &&
-           conn_is_synchronised(c) && !(c->recovery && c->recovery->tlp_out);
-}
-
-/* TLP_calc_PTO() */
-nsec tlp_at(const struct conn *c)
-{
-    nsec srtt = rtt_srtt(&c->rtt), pto = srtt ? 2 * srtt : TLP_INITIAL_NS;
-    if (srtt && c->inflight.count == 1) pto += TLP_ACK_DELAY_NS;
-    return (c->last_snd_at > c->rto_base ? c->last_snd_at : c->rto_base) + pto;
-}
-
 void tlp_sent(struct conn *c, bool retransmit)
 {
     struct recovery *r = c->recovery;
@@ -192,7 +175,7 @@ void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w)
         if (w->e->ack == r->tlp_end) return;
         r->tlp_out = false;
         if (c->flags & (CF_RECOVERY | CF_LOSS)) return;
-        c->cc.ops->congestion(&c->cc, w->pipe, w->now, false);
+        c->cc.ops->congestion(&c->cc, w->flight, w->now, false);
         c->cc.ops->recovered(&c->cc, w->now);
         c->recover = c->snd_nxt;
     } else if (!w->e->has_data && !w->e->window_changed && !w->sacked) {

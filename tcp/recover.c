@@ -27,6 +27,7 @@
 #define PROBES_MAX      15 /* probes of a zero window that nobody answers */
 #define PROBES_MAX_DETACHED 8 /* or answers, while no user is there to decide: RFC 6429 */
 #define DUP_THRESH      3
+#define RTO_AFTER_LOST_SYN (3 * NSEC_PER_SEC) /* RFC 6298 5.7: a SYN went again and there is no sample */
 #define BLACK_HOLE_RTOS 3  /* so many timeouts of full segments, and smaller ones are tried (RFC 4821 7.7) */
 #define BLACK_HOLE_MSS4 536u  /* 1024 of RFC 4821 7.2 would do for most; what must pass everywhere is this (RFC 9293 3.7.1) */
 #define BLACK_HOLE_MSS6 1220u
@@ -127,6 +128,22 @@ static void arm_persist(struct conn *c)
     conn_timer_set(c, DL_REXMIT, conn_now(c) + backed_off(c, c->rto)); /* RFC 9293 3.8.6.1: the first after an RTO, then with back-off */
 }
 
+/* When the timer of what is on the way should fire, and as what. */
+static inline nsec rexmit_due(const struct conn *c, enum rexmit_kind *kind)
+{
+    nsec at = c->rto_base + backed_off(c, c->rto);
+    *kind = REXMIT_RTO;
+    if (unlikely(c->recovery != NULL) && c->recovery->reo_at < at) {
+        at = c->recovery->reo_at;
+        *kind = REXMIT_REO;
+    } else if (tlp_wanted(c)) {
+        nsec probe = tlp_at(c);
+        if (probe < at) at = probe;
+        *kind = REXMIT_TLP; /* RFC 8985 7.2: instead of the RTO, should that come first */
+    }
+    return at;
+}
+
 void recover_arm(struct conn *c)
 {
     if (!c->inflight.count) {
@@ -138,16 +155,9 @@ void recover_arm(struct conn *c)
         c->deadlines[DL_REXMIT] = NSEC_NEVER; /* RFC 6298 5.2 */
         return;
     }
-    if (c->rexmit_kind == REXMIT_PERSIST) c->backoff = c->probes = 0;
-    nsec at = c->rto_base + backed_off(c, c->rto);
-    enum rexmit_kind kind = REXMIT_RTO;
-    if (c->recovery && c->recovery->reo_at < at) {
-        at = c->recovery->reo_at;
-        kind = REXMIT_REO;
-    } else if (tlp_wanted(c)) {
-        nsec probe = tlp_at(c);
-        if (probe < at) at = probe, kind = REXMIT_TLP;
-    }
+    if (unlikely(c->rexmit_kind == REXMIT_PERSIST)) c->backoff = c->probes = 0;
+    enum rexmit_kind kind;
+    nsec at = rexmit_due(c, &kind);
     c->rexmit_kind = (uint8_t)kind;
     conn_timer_set(c, DL_REXMIT, at);
 }
@@ -270,6 +280,7 @@ static void take_acked(struct conn *c, struct ack_work *w)
     }
     /* What had waited at the peer for a retransmission tells how long that took, not a round trip (Karn, for the whole of such an ACK). */
     if (w->again) w->newest_sent_at = 0;
+    w->acked = (uint32_t)(c->rate.delivered - w->delivered);
 }
 
 /* SND.UNA moves; what was sent is given back. */
@@ -313,7 +324,7 @@ static nsec sample_rtt(struct conn *c, const struct ack_work *w)
 static void ecn_echo(struct conn *c, const struct ack_work *w)
 {
     if (!(c->flags & CF_ECN) || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after_eq(w->e->ack, c->recover + 1)) return;
-    c->cc.ops->congestion(&c->cc, w->pipe, w->now, true);
+    c->cc.ops->congestion(&c->cc, w->flight, w->now, true);
     c->recover = c->snd_nxt;
     c->flags |= CF_CWR_DUE;
     c->stack->n.tcp_ecn_cuts++;
@@ -321,8 +332,9 @@ static void ecn_echo(struct conn *c, const struct ack_work *w)
 
 static void tell_controller(struct conn *c, const struct ack_work *w, nsec rtt)
 {
-    struct cc_ack a = {.now = w->now, .acked = (uint32_t)(c->rate.delivered - w->delivered), .in_flight = w->pipe};
-    uint64_t rate = rate_of(&c->rate, &w->rate, c->rtt.min, w->now);
+    struct cc_ack a = {.now = w->now, .acked = w->acked, .in_flight = w->pipe};
+    a.sacked = (uint32_t)(c->rate.delivered - w->delivered) - w->acked;
+    uint64_t rate = c->cc.ops->wants_rate ? rate_of(&c->rate, &w->rate, c->rtt.min, w->now) : 0;
     /* In slow start half of a window in use is enough: it takes a round trip until what was opened is used. */
     a.cwnd_limited = c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && w->pipe > c->cc.cwnd / 2);
     a.in_recovery = c->flags & CF_RECOVERY;
@@ -340,6 +352,14 @@ static void tell_controller(struct conn *c, const struct ack_work *w, nsec rtt)
 static bool is_duplicate(const struct conn *c, const struct ack_work *w) /* RFC 5681 2 */
 {
     return w->e->ack == w->una && c->inflight.count && !w->e->has_data && !w->e->window_changed;
+}
+
+/* FlightSize at the first sign of loss is what ssthresh and PRR go by. */
+static void note_disorder(struct conn *c, struct recovery *r, const struct ack_work *w)
+{
+    bool signs = c->inflight.sacked || r->reno_sacked;
+    if (!signs || !r->disorder || w->e->ack != w->una) r->disorder_nxt = c->snd_nxt;
+    r->disorder = signs;
 }
 
 /* What an ACK means while something is or may be missing. */
@@ -365,22 +385,103 @@ static void judge(struct conn *c, struct ack_work *w)
         recover_end(c);
         recovered = true;
     }
+    note_disorder(c, r, w);
     if (sacks) {
         rack_update_window(c, r, w, recovered);
         found = rack_detect(c, r);
     }
     if (c->inflight.lost && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !undone) {
-        recover_begin(c, w->pipe);
+        recover_begin(c, r->disorder ? r->disorder_nxt - w->una : w->flight);
     } else if (found) {
         c->flags &= ~(uint32_t)CF_CWND_LIMITED;
     }
     if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered);
 }
 
-void recover_ack(struct conn *c, const struct ack_event *e)
+/* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the short way is open again. */
+static void forget_if_quiet(struct conn *c)
+{
+    const struct recovery *r = c->recovery;
+    if (c->flags & (CF_RECOVERY | CF_LOSS) || r->reordering_seen || r->reo_mult > 1 || r->tlp_out || r->undo_on) return;
+    recover_free(c);
+}
+
+/* Nothing is missing nor ever was, and the ACK says nothing unusual. Without c->recovery nothing has been sent again, SACKed or taken for lost. */
+static inline bool is_plain(const struct conn *c, const struct ack_event *e)
+{
+    return !c->recovery && e->ack != c->snd_una && c->inflight.count && c->snd_una != c->iss && !e->ece &&
+           !(c->flags & (CF_FIN_SENT | CF_DETACHED | CF_ACCEPTING)) && !(e->opts && e->opts->has & OPT_SACK);
+}
+
+/* What recover_ack() does with such an ACK. The timer is left where it is, too early: when it fires it is set for what is the time then. */
+static void plain_ack(struct conn *c, const struct ack_event *e)
 {
     struct inflight *f = &c->inflight;
-    struct ack_work w = {.e = e, .now = conn_now(c), .una = c->snd_una, .pipe = recover_pipe(c), .delivered = c->rate.delivered};
+    struct rate *rate = &c->rate;
+    tcp_seq ack = e->ack;
+    nsec now = conn_now(c);
+    uint32_t acked = ack - c->snd_una, flight = c->snd_nxt - c->snd_una;
+    const struct sent_seg *last = NULL;
+    do {
+        struct sent_seg *g = inflight_at(f, f->head);
+        if (seq_after(g->end, ack)) {
+            if (seq_after(ack, g->start)) g->start = ack;
+            break;
+        }
+        last = g; /* its slot stays what it is until something is sent */
+        inflight_pop_plain(f);
+    } while (f->count);
+    rate->delivered += acked;
+    rate->delivered_at = now;
+    c->probes = c->retransmits = 0;
+    c->snd_una = ack;
+    c->stream_una += acked;
+    sndq_ack(&c->sndq, ack);
+    if (seq_before(c->recover, ack)) c->recover = ack - 1;
+    c->first_unacked_at = c->rto_base = now;
+    nsec rtt = 0;
+    if (likely(last)) {
+        const struct stack_config *conf = &c->stack->conf;
+        rtt = now - last->sent_at;
+        if (!rtt) rtt = 1;
+        rtt_sample(&c->rtt, rtt, now);
+        c->rto = rtt_rto(&c->rtt, conf->rto_initial, conf->rto_min, conf->rto_max);
+        c->backoff = 0;
+        rate->first_at = last->sent_at;
+    }
+    bool limited = c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && flight > c->cc.cwnd / 2);
+    if (limited || c->cc.ops->wants_rate) {
+        struct ack_work w = {.e = e, .now = now, .una = ack - acked, .pipe = flight, .acked = acked, .delivered = rate->delivered - acked};
+        if (last) {
+            w.rate = (struct rate_sample){.any = true, .prior_delivered = last->delivered, .prior_at = last->delivered_at,
+                                          .send_elapsed = last->sent_at - last->first_at, .sent_at = last->sent_at,
+                                          .app_limited = last->flags & SEG_APP_LIMITED};
+        }
+        tell_controller(c, &w, rtt);
+    }
+    if (f->count) {
+        if (c->rexmit_kind == REXMIT_PERSIST || c->deadlines[DL_REXMIT] == NSEC_NEVER) recover_arm(c);
+    } else {
+        inflight_tidy(f);
+        if (unlikely(has_unsent(c))) {
+            recover_arm(c);
+        } else {
+            c->rexmit_kind = REXMIT_RTO;
+            c->deadlines[DL_REXMIT] = NSEC_NEVER;
+        }
+    }
+    if (c->snd_nxt != c->snd_end || c->flags & CF_FIN_QUEUED) conn_dirty(c);
+    c->stack->hooks->acked(c->stack->arg, c);
+}
+
+void recover_ack(struct conn *c, const struct ack_event *e)
+{
+    if (likely(is_plain(c, e))) {
+        plain_ack(c, e);
+        return;
+    }
+    struct inflight *f = &c->inflight;
+    struct ack_work w = {.e = e, .now = conn_now(c), .una = c->snd_una, .pipe = recover_pipe(c), .flight = c->snd_nxt - c->snd_una, .delivered = c->rate.delivered};
     bool moved = e->ack != c->snd_una;
     c->probes = 0; /* somebody answers */
     if (moved) {
@@ -393,11 +494,13 @@ void recover_ack(struct conn *c, const struct ack_event *e)
     if (unlikely(c->recovery != NULL) || unlikely(e->opts && e->opts->has & OPT_SACK) || unlikely(!moved)) judge(c, &w);
     if (w.newest_sent_at || moved) {
         nsec rtt = sample_rtt(c, &w);
+        if (unlikely(w.una == c->iss) && !rtt && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN, c->backoff = 0;
         tell_controller(c, &w, rtt);
     }
     if (!f->count && c->rexmit_kind == REXMIT_PERSIST && e->window_changed) c->deadlines[DL_REXMIT] = NSEC_NEVER; /* asked anew, if need be */
     recover_arm(c);
     if (f->gone.count || has_unsent(c)) conn_dirty(c);
+    if (!f->count && c->recovery) forget_if_quiet(c);
     if (moved && !(c->flags & (CF_DETACHED | CF_ACCEPTING)) && w.una != c->iss) c->stack->hooks->acked(c->stack->arg, c);
 }
 
@@ -478,7 +581,7 @@ static void rto_fired(struct conn *c)
     }
     suspect_black_hole(c);
     bool again = c->flags & CF_LOSS && c->retransmits > 1;
-    uint32_t flight = recover_pipe(c);
+    uint32_t flight = c->snd_nxt - c->snd_una;
     if (inflight_at(f, f->head)->flags & SEG_SACKED) inflight_forget_sacks(f); /* RFC 2018 8: the peer has taken it back */
     if (!again) undo_begin(c, r);
     if (!conn_is_synchronised(c)) {
@@ -520,7 +623,7 @@ static void persist_fired(struct conn *c)
 
 static void reordering_fired(struct conn *c)
 {
-    uint32_t flight = recover_pipe(c);
+    uint32_t flight = c->recovery->disorder ? c->recovery->disorder_nxt - c->snd_una : c->snd_nxt - c->snd_una;
     if (rack_detect(c, c->recovery) && !(c->flags & (CF_RECOVERY | CF_LOSS))) recover_begin(c, flight);
     recover_arm(c);
     conn_dirty(c);
@@ -539,6 +642,13 @@ static void tlp_fired(struct conn *c)
 
 void recover_timeout(struct conn *c)
 {
+    if (c->rexmit_kind != REXMIT_PERSIST && c->inflight.count) {
+        enum rexmit_kind kind;
+        if (rexmit_due(c, &kind) > conn_now(c)) { /* acknowledgements have come meanwhile: plain_ack() */
+            recover_arm(c);
+            return;
+        }
+    }
     switch (c->rexmit_kind) {
     case REXMIT_PERSIST: persist_fired(c); return;
     case REXMIT_REO: reordering_fired(c); return;

@@ -43,6 +43,9 @@ struct recovery {
     uint32_t retrans_ts; /* TSval of the first retransmission of the episode */
     uint8_t frto;        /* enum frto_step */
 
+    bool disorder;       /* something is SACKed or came twice, and nothing is taken for lost yet: */
+    tcp_seq disorder_nxt; /* SND.NXT when that began, without limited transmit's segments (RFC 5681 3.2 step 2) */
+
     bool force;          /* the first retransmission of an episode leaves whatever the window says */
     uint32_t reno_sacked; /* without SACK: bytes that duplicate ACKs tell of */
 };
@@ -51,7 +54,8 @@ struct ack_work { /* one ACK on its way through recover.c */
     const struct ack_event *e;
     nsec now;
     tcp_seq una;            /* before */
-    uint32_t pipe;          /* before */
+    uint32_t pipe, flight;  /* before: on the way; SND.NXT - SND.UNA */
+    uint32_t acked;         /* by number, that no SACK had told of */
     uint64_t delivered;     /* before */
     struct rate_sample rate;
     nsec newest_sent_at;    /* of what is delivered and was sent once; 0: nothing */
@@ -80,8 +84,21 @@ void rack_delivered(struct conn *c, struct recovery *r, const struct ack_work *w
 void rack_update_window(struct conn *c, struct recovery *r, const struct ack_work *w, bool recovered);
 bool rack_detect(struct conn *c, struct recovery *r); /* true: something is lost that was not */
 void rack_timeout_losses(struct conn *c, struct recovery *r);
-bool tlp_wanted(const struct conn *c);
-nsec tlp_at(const struct conn *c);
+#define TLP_INITIAL_NS   NSEC_PER_SEC          /* RFC 8985 7.2: without SRTT */
+#define TLP_ACK_DELAY_NS (200 * NSEC_PER_MSEC) /* TLP.max_ack_delay */
+/* 7.2: not in recovery of either kind, nothing SACKed, one probe a tail. */
+static inline bool tlp_wanted(const struct conn *c)
+{
+    if ((c->flags & (CF_SACK | CF_RECOVERY | CF_LOSS)) != CF_SACK || !conn_is_synchronised(c)) return false;
+    return likely(!c->recovery) || (!c->inflight.sacked && !c->inflight.lost && !c->retransmits && !c->recovery->tlp_out);
+}
+/* TLP_calc_PTO() */
+static inline nsec tlp_at(const struct conn *c)
+{
+    nsec srtt = rtt_srtt(&c->rtt), pto = srtt ? 2 * srtt : TLP_INITIAL_NS;
+    if (srtt && c->inflight.count == 1) pto += TLP_ACK_DELAY_NS;
+    return (c->last_snd_at > c->rto_base ? c->last_snd_at : c->rto_base) + pto;
+}
 void tlp_sent(struct conn *c, bool retransmit);
 void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w);
 

@@ -142,7 +142,6 @@ static inline bool send_data(struct conn *c, tcp_seq seq, uint32_t len, bool fin
     }
     uint8_t size = write_header(c, b, seq, flags);
     c->data_segs_out++;
-    c->bytes_out += len;
     s->n.tcp_tx_bytes += len;
     path_send(s, &c->path, b, size + len, size, len > c->mss ? c->mss : 0, ecn);
     return true;
@@ -358,11 +357,13 @@ static void pace_spent(struct conn *c, uint32_t bytes)
     conn_timer_set(c, DL_PACE, c->pace_at);
 }
 
-/* RFC 5681 4.1: after a pause of more than a timeout the window starts again. */
-static void restart_if_idle(struct conn *c)
+/* Sending after nothing was on the way. RFC 5681 4.1: after a pause of more than a timeout the window starts again; the controller knows how (CUBIC's
+ * and BBR's clocks care about shorter ones, too). RFC 5681 3.1: after a lost SYN the first window is one segment. */
+static void restart(struct conn *c)
 {
-    nsec idle = conn_now(c) - c->last_snd_at;
-    if (c->last_snd_at && idle > c->rto && c->cc.ops->idle) c->cc.ops->idle(&c->cc, conn_now(c), idle, c->rto);
+    nsec now = conn_now(c), idle = now - c->last_snd_at;
+    if (unlikely(!c->data_segs_out) && c->rexmits) c->cc.cwnd = c->mss;
+    if (idle && c->cc.ops->idle) c->cc.ops->idle(&c->cc, now, idle, c->rto);
 }
 
 /* The next new segment's size by the rules of RFC 9293 3.8.6.2.1, or 0. D is what is unsent, U the window, `cwnd` what congestion control and pacing
@@ -386,7 +387,7 @@ static bool send_new(struct conn *c)
     struct net_stack *s = c->stack;
     uint32_t max = frame_max(c), spent = 0, quantum = UINT32_MAX;
     bool ok = true;
-    if (!c->inflight.count) restart_if_idle(c);
+    if (!c->inflight.count) restart(c);
     if (unlikely(c->cc.pacing_rate)) quantum = paced(c);
     c->flags &= ~(uint32_t)CF_CWND_LIMITED;
     while (quantum) {
