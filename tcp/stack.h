@@ -62,6 +62,9 @@ struct stack_config {
     bool no_timestamps, no_sack, no_wscale, no_ecn; /* for tests, and peers that need it; ECN is answered, not asked for, by default */
     bool ask_ecn;
     nsec rto_min, rto_initial, rto_max; /* 0: 200 ms, 1 s, 60 s (RFC 6298, 2.1 and 2.4, marked deviation: Linux's minimum) */
+    bool ack_turns;          /* each flush acknowledges what came since the one before: a reply of the same turn carries it, and a program that
+                                waits for its pushes to be acknowledged never waits for a peer's timer. False: RFC 9293 3.8.6.3, every
+                                second full segment or delayed_ack later */
     nsec delayed_ack;        /* 0: 40 ms */
     nsec time_wait;          /* 0: 60 s, 2 MSL */
     nsec arp_lifetime, arp_retry; /* 0: 60 s, 1 s */

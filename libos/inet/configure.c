@@ -66,6 +66,7 @@ static int read_tcp(const struct keys *k, struct stack_config *sc)
     if (!err) err = read_ms(k, "rto_min_ms", NSEC_PER_MSEC, &sc->rto_min);
     if (!err) err = read_ms(k, "rto_initial_ms", NSEC_PER_MSEC, &sc->rto_initial);
     if (!err) err = read_ms(k, "rto_max_ms", NSEC_PER_MSEC, &sc->rto_max);
+    if (!err) err = keys_bool(k, "ack_turns", &sc->ack_turns);
     if (!err) err = read_ms(k, "delayed_ack_ms", NSEC_PER_MSEC, &sc->delayed_ack);
     if (!err) err = read_ms(k, "time_wait_ms", NSEC_PER_MSEC, &sc->time_wait);
     return err;
@@ -114,7 +115,7 @@ static int read_mtu(const struct keys *k, const struct netdev_caps *caps, uint16
 
 static int configure(const struct keys *k, const struct netdev_caps *caps, struct stack_config *out)
 {
-    struct stack_config sc = {.arp = true, .icmp_echo = true};
+    struct stack_config sc = {.arp = true, .icmp_echo = true, .ack_turns = true};
     int64_t tries = 0;
     int err = read_mtu(k, caps, &sc.mtu);
     if (!err) err = read_offloads(k, caps->offloads, &sc.offloads);
