@@ -4,8 +4,8 @@
  *
  *     stack --send()--> copy --loss, queue, bandwidth, delay--> event --> fifo of the device --recv()--> stack
  *
- * A frame is copied when it leaves, so that a stack that lends its buffers is found out if it changes them. What happens to
- * a frame is decided once, when it leaves. Corruption turns over bits within a run of at most 15 of an IP packet: the sum changes by less than
+ * A frame is copied when it leaves, so that a stack that lends its buffers is found out if it changes them. What happens to a frame is
+ * decided once, when it leaves. Corruption turns over bits within a run of at most 15 of an IP packet: the sum changes by less than
  * 65,535 and by more than 0, so the Internet checksum sees every one of them. ARP has no checksum, and a real cable's FCS is not
  * simulated, so ARP is spared.
  */
@@ -26,6 +26,7 @@
 #define QUEUE_BYTES    (256u << 10)
 #define RAW_MAX        8
 #define RAW_DELAY_NS   1000
+#define LONG_BYTES     1000 /* frames that lose_nth counts */
 #define CHECK_EVERY    16 /* bursts between two looks at all invariants */
 
 struct wireframe {
@@ -48,6 +49,7 @@ struct direction { /* what a wire's past decides */
     uint64_t free_at;  /* the last bit of what was sent leaves */
     uint64_t last_at;  /* the last frame arrives */
     uint64_t burst_until;
+    uint64_t long_frames; /* of which every n-th is lost */
 };
 
 struct sim_raw {
@@ -148,8 +150,9 @@ static void corrupt(struct sim *s, struct wireframe *f)
     s->stats.frames_corrupted++;
 }
 
-static bool is_lost(struct sim *s, const struct sim_wire *w, struct direction *past)
+static bool is_lost(struct sim *s, const struct sim_wire *w, struct direction *past, uint32_t n)
 {
+    if (w->lose_nth && n >= LONG_BYTES && ++past->long_frames % w->lose_nth == 0) return true;
     if (s->now >= past->burst_until && sim_chance(s, w->burst_ppm)) past->burst_until = s->now + 1 + rng_below(&s->rng, w->burst_ns + 1);
     return s->now < past->burst_until || sim_chance(s, w->loss_ppm);
 }
@@ -230,7 +233,7 @@ static void carry(struct sim *s, unsigned from, unsigned to, const uint8_t *byte
     }
     uint64_t queued = past->free_at > s->now ? past->free_at - s->now : 0;
     uint64_t queued_bytes = w->bits_per_s ? (uint64_t)((unsigned __int128)queued * w->bits_per_s / 8 / 1000000000u) : 0;
-    if (is_lost(s, w, past) || queued_bytes + n > (w->queue_bytes ? w->queue_bytes : QUEUE_BYTES)) {
+    if (is_lost(s, w, past, n) || queued_bytes + n > (w->queue_bytes ? w->queue_bytes : QUEUE_BYTES)) {
         s->stats.frames_lost++;
         return;
     }
@@ -378,11 +381,11 @@ static int net_libos_start(struct runtime *rt, const struct config *conf, struct
 
 static const struct libos_ops net_libos = {.name = "sim-net", .start = net_libos_start, INET_LIBOS_OPS};
 
-static void add_addresses(struct net_stack *stack, uint32_t v4)
+static void add_addresses(struct net_stack *stack, uint32_t v4, bool dhcp)
 {
     struct ip_addr a = addr_v4(v4), b = {.b = {0xfd}};
     b.w[3] = v4;
-    int err = stack_add_address(stack, &a, 8, true);
+    int err = dhcp ? 0 : stack_add_address(stack, &a, 8, true);
     if (!err) err = stack_add_address(stack, &b, 64, true);
     ASSERT(!err);
 }
@@ -399,7 +402,7 @@ struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const struct 
     int err = runtime_add_libos(h->rt, &net_libos, NULL);
     ASSERT(!err);
     h->inet = h->rt->libos[h->rt->libos_count - 1];
-    add_addresses(inet_stack(h->inet), h->addr);
+    add_addresses(inet_stack(h->inet), h->addr, sc.dhcp);
     runtime_enter(before);
     return h;
 }

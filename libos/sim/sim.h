@@ -79,6 +79,7 @@ struct sim_wire {
     uint32_t queue_bytes;          /* in front of it: what does not fit is lost; 0: 256 KiB */
     uint32_t ce_bytes;             /* a longer queue marks packets that can be (ECN, RFC 3168); 0: never */
     uint32_t loss_ppm;             /* of frames */
+    uint32_t lose_nth;             /* every n-th frame of 1,000 bytes or more is lost, without chance: what formulas speak of; 0: none */
     uint32_t burst_ppm;            /* chance that a frame begins a time of up to burst_ns in which all are lost */
     uint64_t burst_ns;
     uint32_t reorder_ppm;          /* frames that come reorder_ns later */
@@ -89,8 +90,9 @@ struct sim_wire {
     bool tells_mtu;                /* and ICMP says so */
 };
 
-/* sc: how its stack is configured (mac, seed and what the device decides are filled in; mtu 0: 1500), NULL: defaults. addr is IPv4, prefix 8; the host
- * has an IPv6 address, too: fd00:: and the same last 32 bits, prefix 64. */
+/* sc: how its stack is configured (mac, seed and what the device decides are filled in; mtu 0: 1500), NULL: defaults. addr is IPv4,
+ * prefix 8 (with sc->dhcp: the host's name and MAC address only); the host has an IPv6 address, too: fd00:: and the same last 32
+ * bits, prefix 64. */
 struct stack_config;
 struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const struct stack_config *sc, int (*fn)(void *arg), void *arg);
 /* Both directions; from NULL: between all net hosts. */

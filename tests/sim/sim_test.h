@@ -174,6 +174,25 @@ static inline struct sockaddr_in address(const char *host, uint16_t port)
     return a;
 }
 
+/* Of either family. */
+struct place {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
+    socklen_t size;
+};
+
+static inline struct place place_of(const char *host, uint16_t port)
+{
+    struct place p = {.v4 = address(host, port), .size = sizeof p.v4};
+    if (!strchr(host, ':')) return p;
+    p = (struct place){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}, .size = sizeof p.v6};
+    inet_pton(AF_INET6, host, &p.v6.sin6_addr);
+    return p;
+}
+
 static inline demi_qresult_t wait_for(demi_qtoken_t qt)
 {
     demi_qresult_t qr = {.qr_opcode = DEMI_OPC_INVALID};
@@ -195,14 +214,14 @@ static inline void sleep_ns(uint64_t ns)
 }
 
 /* A connected queue, or -errno. from may be NULL. */
-static inline int connect_from(const struct sockaddr_in *from, const char *host, uint16_t port)
+static inline int connect_from(const struct place *from, const char *host, uint16_t port)
 {
-    struct sockaddr_in to = address(host, port);
+    struct place to = place_of(host, port);
     demi_qtoken_t qt;
-    int qd, err = demi_socket(&qd, AF_INET, SOCK_STREAM, 0);
+    int qd, err = demi_socket(&qd, to.sa.sa_family, SOCK_STREAM, 0);
     if (err) return -err;
-    if (from) err = demi_bind(qd, (const struct sockaddr *)from, sizeof *from);
-    if (!err) err = demi_connect(&qt, qd, (struct sockaddr *)&to, sizeof to);
+    if (from) err = demi_bind(qd, &from->sa, from->size);
+    if (!err) err = demi_connect(&qt, qd, &to.sa, to.size);
     if (!err) err = wait_done(qt);
     if (!err) return qd;
     demi_close(qd);
@@ -213,10 +232,10 @@ static inline int connect_to(const char *host, uint16_t port) { return connect_f
 
 static inline int listen_at(const char *host, uint16_t port, int backlog)
 {
-    struct sockaddr_in at = address(host, port);
-    int qd, err = demi_socket(&qd, AF_INET, SOCK_STREAM, 0);
+    struct place at = place_of(host, port);
+    int qd, err = demi_socket(&qd, at.sa.sa_family, SOCK_STREAM, 0);
     if (err) return -err;
-    err = demi_bind(qd, (struct sockaddr *)&at, sizeof at);
+    err = demi_bind(qd, &at.sa, at.size);
     if (!err) err = demi_listen(qd, backlog);
     if (!err) return qd;
     demi_close(qd);
