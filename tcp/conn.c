@@ -27,9 +27,9 @@
 #define BUFFER_MAX (1u << 30) /* RFC 7323 2.3; and twice of it is still less than half of the sequence space */
 
 /* What a segment in order touches. */
-static_assert(offsetof(struct conn, rcvq) == 64, "the first line decides");
-static_assert(offsetof(struct conn, stack) == 128, "the second is written");
-static_assert(sizeof(struct conn) + 4 * (sizeof(void *) + sizeof(uint32_t)) <= 1024, "an idle connection's price, slots included: 1 KiB");
+static_assert(offsetof(struct conn, rcv_adv) == 64, "the first line is the look-up's");
+static_assert(offsetof(struct conn, user) == 128, "the second decides and takes");
+static_assert(sizeof(struct conn) <= 832, "an idle connection's price: with table, socket and queue less than 1 KiB");
 
 uint32_t conn_buffer_size(uint32_t n, uint32_t otherwise)
 {
@@ -75,7 +75,7 @@ static int keep_opts(struct conn *c, const struct conn_opts *o)
 void conn_update_ack_after(struct conn *c)
 {
     uint32_t two = 2u * c->rcv_mss, half = c->rcv_buffer / 2;
-    c->ack_after = c->opts && c->opts->quick_ack ? 1 : two < half ? two : half;
+    c->ack_after = c->stack->conf.ack_turns || (c->opts && c->opts->quick_ack) ? 1 : two < half ? two : half;
 }
 
 static void apply_opts(struct conn *c)
@@ -132,6 +132,8 @@ void conn_get_opts(const struct conn *c, struct conn_opts *out)
     out->cc = c->cc.ops->name;
 }
 
+static uint32_t hash_of(const struct conn *c) { return conn_hash(c->stack->hash_seed, &c->local.addr, &c->remote.addr, c->ports); }
+
 /* --- birth ----------------------------------------------------------------------------------------------------------------------- */
 
 static void set_up(struct conn *c, const struct endpoint *local, const struct endpoint *remote)
@@ -140,11 +142,9 @@ static void set_up(struct conn *c, const struct endpoint *local, const struct en
     const struct stack_config *conf = &s->conf;
     c->local = *local;
     c->remote = *remote;
-    c->key = conn_key(&local->addr, &remote->addr);
     c->ports = conn_ports(local->port, remote->port);
-    c->hash = conn_hash(s->hash_seed, &local->addr, &remote->addr, c->ports);
     c->state = CONN_SYN_SENT;
-    c->flags = CF_NOT_OPEN | (conf->no_timestamps ? 0 : CF_TS) | (conf->no_sack ? 0 : CF_SACK) | (conf->no_wscale ? 0 : CF_WSCALE) |
+    c->flags = CF_NOT_OPEN | (addr_is_v4(&local->addr) ? 0 : CF_V6) | (conf->no_timestamps ? 0 : CF_TS) | (conf->no_sack ? 0 : CF_SACK) | (conf->no_wscale ? 0 : CF_WSCALE) |
                (conf->ask_ecn && !conf->no_ecn ? CF_ECN : 0);
     c->rcv_wscale = conf->no_wscale ? 0 : conn_wscale_for(c->rcv_buffer);
     c->iss = isn_make(local, remote, s->key_isn, s->now);
@@ -162,7 +162,6 @@ static void set_up(struct conn *c, const struct endpoint *local, const struct en
     for (int i = 0; i < DL_COUNT; i++) c->deadlines[i] = NSEC_NEVER;
     rtt_init(&c->rtt);
     list_init(&c->dirty);
-    list_init(&c->accepting);
 }
 
 struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, const struct conn_opts *o, int *err)
@@ -184,7 +183,7 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
     set_up(c, &(struct endpoint){.addr = c->path.src, .port = local->port}, remote);
     tcp_update_mss(c);
     cc_init(&c->cc, cc, c->mss, s->now);
-    *err = conn_table_insert(&s->tcp.conns, c);
+    *err = conn_table_insert(&s->tcp.conns, hash_of(c), c);
     if (*err) goto close_path;
     list_push_back(&s->tcp.all, &c->all);
     s->tcp.conn_count++;
@@ -248,7 +247,7 @@ static void succeed_timewait(struct conn *c)
 {
     struct net_stack *s = c->stack;
     struct timewait_rec *w =
-        timewait_find(s, c->hash, &c->local.addr, &c->remote.addr, conn_ports(c->local.port, c->remote.port));
+        timewait_find(s, hash_of(c), &c->local.addr, &c->remote.addr, c->ports);
     if (!w) return;
     if (seq_before_eq(c->iss, w->snd_nxt + UINT16_MAX)) {
         c->iss = w->snd_nxt + UINT16_MAX + 2;
@@ -460,10 +459,10 @@ void conn_finish(struct conn *c, int err)
     if (err == ETIMEDOUT && !conn_is_synchronised(c) && c->error_soft) err = c->error_soft; /* RFC 1122 4.2.3.9 */
     if (c->flags & CF_ACTIVE) s->n.tcp_failed++;
     c->flags |= CF_DEAD;
-    c->error = err;
+    c->error = (uint8_t)err;
     if (c->state != CONN_TIME_WAIT) conn_set_state(c, CONN_CLOSED);
     conn_timer_stop_all(c);
-    conn_table_remove(&s->tcp.conns, c);
+    conn_table_remove(&s->tcp.conns, hash_of(c), c);
     s->tcp.conn_count--;
     list_remove(&c->all);
     list_push_back(&s->tcp.ended, &c->all);

@@ -77,6 +77,7 @@ enum conn_flags {
     CF_DEAD = 1 << 24,     /* over: out of the tables, without timers; waits for its user to let go, or is doomed */
     CF_NOT_OPEN = 1 << 26, /* the state is not ESTABLISHED: for the fast path, which looks at flags only */
     CF_HOLE = 1 << 27,     /* reasm is there */
+    CF_V6 = 1 << 28,
     CF_ACTIVE = 1 << 25,   /* an active open whose hooks.connected() is still to be called */
 };
 
@@ -94,14 +95,16 @@ enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
 /* The order is that of use: a segment in order touches the first three lines on its way in, and of the third only what time and the program's reading
  * need (conn.c asserts the places). */
 struct conn {
-    /* first line: who it is (IPv4), and what the fast path decides by */
-    uint64_t key;         /* IPv4: the peer's address and ours as they stand in a received header; IPv6: 0 */
-    uint32_t ports;       /* as they stand there: conn_ports() */
+    /* first line: who it is, and what it is about */
+    struct endpoint remote, local;
+    uint32_t ports;       /* as they stand in a received header: conn_ports() */
     uint32_t flags;       /* enum conn_flags */
     uint8_t state;        /* enum conn_state; conn_set_state() */
     uint8_t rcv_wscale, snd_wscale; /* 0 unless CF_WSCALE, but for rcv_wscale in SYN-SENT: what we offer */
     uint8_t rexmit_kind;
     tcp_seq rcv_nxt;      /* RCV.NXT */
+
+    /* second line: what the fast path decides by, and where it puts what came */
     tcp_seq rcv_adv;      /* right edge of the window as last told to the peer: RCV.NXT + RCV.WND; never moves left (RFC 9293 3.8.6) */
     tcp_seq last_ack_sent; /* Last.ACK.sent (RFC 7323 4.3); output keeps it */
     uint32_t ts_recent;   /* TS.Recent */
@@ -113,33 +116,30 @@ struct conn {
     uint16_t rcv_mss;     /* largest segment seen, an estimate of the peer's */
     uint8_t quick_acks;   /* full segments that are still acknowledged at once: the peer's slow start */
     uint8_t rcvq_copied;  /* private: the last buf of rcvq is a copy of ours with room behind */
-
-    /* second line: what it writes */
     struct buf *rcvq, **rcvq_tail; /* in order, for the program: chain through next */
     uint32_t rcvq_bytes, rcvq_count;
+
+    /* third line */
     void *user;
     struct list dirty;    /* in stack->tcp.dirty, or empty */
     uint64_t bytes_in;
     uint32_t segs_in, data_segs_in;
-
-    /* third line */
     struct net_stack *stack;
     nsec last_rcv_at;     /* keep-alive, idle */
-    nsec ts_recent_at;    /* when TS.Recent was taken (24 days: RFC 7323 5.5) */
+    uint32_t ts_recent_at; /* conn_coarse() when TS.Recent was taken (24 days: RFC 7323 5.5) */
     uint32_t rcv_buffer;  /* bound of rcvq_bytes + out of order */
-    uint32_t ts_offset;   /* ours: milliseconds + offset */
-    struct reasm *reasm;  /* what is behind a hole: then CF_HOLE */
-    struct endpoint local;
 
-    struct endpoint remote;
-    uint32_t hash;
+    struct reasm *reasm;  /* what is behind a hole: then CF_HOLE */
+    uint32_t ts_offset;   /* ours: milliseconds + offset */
     uint32_t snd_wnd_max; /* the largest the peer has offered: MAX.SND.WND (RFC 5961 5.2), and for silly windows */
 
     /* sending */
-    tcp_seq iss, irs, snd_end;
+    tcp_seq iss, snd_end;
     uint16_t mss;         /* effective: what of payload a segment holds, options taken off (RFC 6691) */
     uint16_t peer_mss;
     uint8_t dupacks, retransmits, backoff, probes, keep_probes;
+    uint8_t error;        /* positive errno, once CF_DEAD */
+    uint8_t error_soft;   /* of ICMP: told should the connection time out (RFC 1122 4.2.3.9) */
     struct sndq sndq;     /* [snd_una, snd_end) */
     struct inflight inflight; /* [snd_una, snd_nxt) */
     uint64_t stream_una;  /* stream offset of snd_una's byte (SYN and FIN not counted) */
@@ -148,34 +148,42 @@ struct conn {
     struct cc cc;
     struct path path;
     tcp_seq recover;      /* recovery ends when this is acknowledged (RFC 6582, 6675) */
-    tcp_seq snd_up;       /* unused but for print; urgent data are not sent */
     tcp_seq snd_small;    /* end of the last segment that was not full: Minshall's rule for Nagle */
     struct recovery *recovery; /* what only recovery needs: recover.h, made at the first sign of loss */
     struct rate rate;     /* delivery rate: rate.h */
-    nsec rto_base;        /* when the retransmission timer was started last (RFC 6298 5.1, 5.3) */
     nsec pace_at;         /* pacing: nothing new before */
-    nsec cork_at;         /* since when something is held back by cork; 0: nothing */
 
     /* timers */
     struct timer timer;
     nsec deadlines[DL_COUNT];
-    nsec last_snd_at, first_unacked_at; /* idle, user timeout */
+    nsec last_snd_at; /* idle */
+    union {
+        struct { /* something is, or was, to be sent */
+            nsec first_unacked_at; /* user timeout */
+            nsec rto_base;         /* when the retransmission timer was started last (RFC 6298 5.1, 5.3) */
+            nsec cork_at;          /* since when something is held back by cork; 0: nothing */
+        };
+        struct { /* CF_ACCEPTING: nobody knows it yet, so nothing is */
+            struct list accepting;
+            struct listener *listener;
+        };
+    };
 
     /* the rest */
     struct sack_block dsack; /* a duplicate that came, for the next ACK's first block (RFC 2883); start == end: none. Output clears it. */
     struct list all;         /* in stack->tcp.all; in .doomed when CF_DOOMED */
-    struct listener *listener; /* while CF_ACCEPTING */
-    struct list accepting;
     struct conn_opts *opts; /* NULL: defaults */
-    int error;              /* positive errno, once CF_DEAD */
-    int error_soft;         /* of ICMP: told should the connection time out (RFC 1122 4.2.3.9) */
-    uint64_t bytes_out, bytes_rexmit;
+    uint64_t bytes_rexmit;
     uint32_t segs_out, data_segs_out, rexmits, dups_in;
     struct answer_count answers;
 } __attribute__((aligned(64)));
 
 static inline bool conn_is_synchronised(const struct conn *c) { return c->state >= CONN_ESTABLISHED; }
 static inline nsec conn_now(const struct conn *c) { return c->stack->now; }
+
+/* A coarse clock for what lasts days, in units of 1.07 s: wraps after 146 years. */
+#define COARSE_BITS 30
+static inline uint32_t conn_coarse(const struct conn *c) { return (uint32_t)(c->stack->now >> COARSE_BITS); }
 
 /* Something may have to leave: looked at by the next tcp_flush(). */
 static inline void conn_dirty(struct conn *c)

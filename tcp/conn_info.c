@@ -67,7 +67,7 @@ void conn_info(const struct conn *c, struct conn_info *out)
         .since_ack_received = since(c, c->last_rcv_at),
         .bytes_acked = c->stream_una,
         .bytes_received = c->bytes_in,
-        .bytes_sent = c->bytes_out,
+        .bytes_sent = conn_sent(c) + c->bytes_rexmit,
         .bytes_retransmitted = c->bytes_rexmit,
         .segments_in = c->segs_in,
         .segments_out = c->segs_out,
@@ -99,6 +99,7 @@ const char *conn_print(const struct conn *c, char *out, size_t n)
 {
     static const char *const timers[DL_COUNT] = {"rexmit", "ack", "keep", "pace"};
     char local[ADDR_TEXT_MAX + 10], remote[ADDR_TEXT_MAX + 10], running[128] = "";
+    tcp_seq irs = c->rcv_nxt - (uint32_t)c->bytes_in - 1 - !!(c->flags & CF_FIN_RCVD);
     size_t at = 0;
     for (int i = 0; i < DL_COUNT && at < sizeof running; i++) {
         if (c->deadlines[i] == NSEC_NEVER) continue;
@@ -110,7 +111,7 @@ const char *conn_print(const struct conn *c, char *out, size_t n)
              "srtt %lluus rto %lluus mss %u timers%s err %d",
              name(&c->local, local), name(&c->remote, remote), state_names[c->state], c->flags, c->snd_una - c->iss, c->snd_nxt - c->iss,
              c->snd_end - c->iss, c->snd_wnd, c->cc.cwnd, c->cc.ssthresh, c->snd_nxt - c->snd_una, c->inflight.sacked, c->inflight.lost,
-             c->rcv_nxt - c->irs, c->rcv_adv - c->irs, c->rcvq_bytes, out_of_order(c), (unsigned long long)(rtt_srtt(&c->rtt) / 1000),
+             c->rcv_nxt - irs, c->rcv_adv - irs, c->rcvq_bytes, out_of_order(c), (unsigned long long)(rtt_srtt(&c->rtt) / 1000),
              (unsigned long long)(c->rto / 1000), c->mss, running, c->error);
     return out;
 }

@@ -55,21 +55,21 @@ void conn_table_fini(struct conn_table *t)
     *t = (struct conn_table){0};
 }
 
-int conn_table_insert(struct conn_table *t, struct conn *c)
+int conn_table_insert(struct conn_table *t, uint32_t hash, struct conn *c)
 {
-    DASSERT(!conn_table_find(t, c->hash, &c->local.addr, &c->remote.addr, c->ports));
+    DASSERT(!conn_table_find(t, hash, &c->local.addr, &c->remote.addr, c->ports));
     if (t->count >= (t->mask + 1) / 2) {
         int err = grow(t);
         if (err) return err;
     }
-    put(t, c->hash, c);
+    put(t, hash, c);
     return 0;
 }
 
-void conn_table_remove(struct conn_table *t, struct conn *c)
+void conn_table_remove(struct conn_table *t, uint32_t hash, struct conn *c)
 {
-    uint32_t i = c->hash & t->mask;
-    while (t->tags[i] != c->hash || t->slots[i] != c) {
+    uint32_t i = hash & t->mask;
+    while (t->tags[i] != hash || t->slots[i] != c) {
         ASSERT(t->tags[i]);
         i = (i + 1) & t->mask;
     }
@@ -93,8 +93,7 @@ void conn_table_check(const struct conn_table *t)
         if (!t->tags[i]) continue;
         const struct conn *c = t->slots[i];
         count++;
-        ASSERT(c->hash == t->tags[i]);
-        ASSERT(conn_table_find(t, c->hash, &c->local.addr, &c->remote.addr, c->ports) == c);
+        ASSERT(conn_table_find(t, t->tags[i], &c->local.addr, &c->remote.addr, c->ports) == c);
     }
     ASSERT(count == t->count);
 }

@@ -17,13 +17,7 @@
 /* The ports as the first word of a received segment reads. */
 static inline uint32_t conn_ports(uint16_t local, uint16_t remote) { return (uint32_t)remote << 16 | local; }
 
-/* Source and destination of a received IPv4 header in one word; 0 for IPv6. */
-static inline uint64_t conn_key(const struct ip_addr *local, const struct ip_addr *remote)
-{
-    return addr_is_v4(local) ? (uint64_t)local->w[3] << 32 | remote->w[3] : 0;
-}
-
-/* Never 0. */
+/* key: source and destination of a received IPv4 header in one word. Never 0. */
 static inline uint32_t conn_hash4(uint64_t seed, uint64_t key, uint32_t ports)
 {
     uint64_t h = hash_fold(key ^ seed, ports ^ rng_rotl(seed, 32) ^ HASH_K0);
@@ -53,14 +47,14 @@ static inline struct conn *conn_table_find(const struct conn_table *t, uint32_t 
     }
 }
 
-/* The same for IPv4: touches the first line of the connection only. */
+/* The same for IPv4: touches the first line of the connection only. It may give one with CF_V6, whose addresses end alike. */
 static inline struct conn *conn_table_find4(const struct conn_table *t, uint32_t hash, uint64_t key, uint32_t ports)
 {
     for (uint32_t i = hash & t->mask;; i = (i + 1) & t->mask) {
         uint32_t tag = t->tags[i];
         if (likely(tag == hash)) {
             struct conn *c = t->slots[i];
-            if (likely(c->key == key) && likely(c->ports == ports)) return c;
+            if (likely(c->remote.addr.w[3] == (uint32_t)key) && likely(c->local.addr.w[3] == key >> 32) && likely(c->ports == ports)) return c;
         }
         if (unlikely(!tag)) return NULL;
     }
@@ -68,9 +62,9 @@ static inline struct conn *conn_table_find4(const struct conn_table *t, uint32_t
 
 int conn_table_init(struct conn_table *t); /* -ENOMEM */
 void conn_table_fini(struct conn_table *t);
-/* By c->hash; c must not be there. -ENOMEM: it could not grow. */
-int conn_table_insert(struct conn_table *t, struct conn *c);
-void conn_table_remove(struct conn_table *t, struct conn *c);
+/* c must not be there; hash is its own (conn_hash()). -ENOMEM: it could not grow. */
+int conn_table_insert(struct conn_table *t, uint32_t hash, struct conn *c);
+void conn_table_remove(struct conn_table *t, uint32_t hash, struct conn *c);
 void conn_table_check(const struct conn_table *t);
 
 #endif

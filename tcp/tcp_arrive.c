@@ -20,7 +20,7 @@
 
 #include <errno.h>
 
-#define TS_RECENT_NS_MAX (24 * 24 * 3600 * NSEC_PER_SEC) /* RFC 7323 5.5 */
+#define TS_RECENT_MAX ((24 * 24 * 3600 * NSEC_PER_SEC) >> COARSE_BITS) /* 24 days: RFC 7323 5.5 */
 #define COPY_IF_EMPTIER  4u  /* …those that use less than this part of their storage */
 
 static uint32_t rcv_wnd(const struct conn *c) { return c->rcv_adv - c->rcv_nxt; }
@@ -75,7 +75,7 @@ static bool timestamps_pass(struct conn *c, const struct segment *g)
         s->n.drop_tcp_paws++;
         return false;
     }
-    if ((int32_t)(g->opts.ts_val - c->ts_recent) >= 0 || s->now - c->ts_recent_at > TS_RECENT_NS_MAX) return true;
+    if ((int32_t)(g->opts.ts_val - c->ts_recent) >= 0 || conn_coarse(c) - c->ts_recent_at > TS_RECENT_MAX) return true;
     s->n.drop_tcp_paws++;
     acknowledge_bad(c, g);
     return false;
@@ -125,7 +125,7 @@ static bool sequence_passes(struct conn *c, struct segment *g)
 {
     struct net_stack *s = c->stack;
     /* Both ends of a simultaneous open see the other's SYN-ACK with a SYN they know: its ACK is what they wait for. */
-    if (c->state == CONN_SYN_RECEIVED && (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) && g->seq == c->irs) {
+    if (c->state == CONN_SYN_RECEIVED && (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) && g->seq == c->rcv_nxt - 1) {
         g->flags &= (uint8_t)~TCP_SYN;
         g->seq++;
     }
@@ -157,7 +157,7 @@ static void update_ts_recent(struct conn *c, const struct segment *g)
     if (!(g->opts.has & OPT_TS) || !(c->flags & CF_TS) || (g->flags & TCP_RST)) return;
     if (seq_after(g->seq, c->last_ack_sent)) return;
     c->ts_recent = g->opts.ts_val;
-    c->ts_recent_at = conn_now(c);
+    c->ts_recent_at = conn_coarse(c);
 }
 
 /* --- second: RST ---------------------------------------------------------------------------------------------------------------------- */
@@ -385,13 +385,14 @@ static uint32_t take_in_order(struct conn *c, struct segment *g, bool *fin)
         g->b = NULL;
     }
     if (likely(!c->reasm)) return n;
+    c->flags |= CF_ACK_NOW; /* RFC 5681 4.2: it fills a hole, or a part of one */
+    conn_dirty(c);
     uint32_t more = 0;
     bool fin_behind = false;
     struct buf *b = reasm_take(c->reasm, c->rcv_nxt, &more, &fin_behind);
     if (b) {
         c->rcv_nxt += more;
         conn_receive(c, b, more);
-        c->flags |= CF_ACK_NOW; /* RFC 5681 4.2: it fills a hole */
     }
     *fin |= fin_behind;
     if (reasm_is_empty(c->reasm)) conn_drop_reasm(c);

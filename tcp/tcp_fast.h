@@ -54,13 +54,13 @@ static inline bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq
 }
 
 /* h, of `len` bytes with header and payload, lies in b, which is no chain. sum: of the pseudo-header, to be checked; csum_ok: no need. CE and the
- * length of h itself (20 bytes) have been looked at. true: done, b is taken. false: nothing has happened. */
+ * length of h itself (20 bytes) have been looked at. unusual: CF_UNUSUAL and more. true: done, b is taken. false: nothing has happened. */
 static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct buf *b, const struct tcp_hdr *h, uint32_t len, uint64_t sum,
-                                    bool csum_ok)
+                                    bool csum_ok, uint32_t unusual)
 {
     uint32_t shape = load_u16(&h->offset) & ~(uint32_t)(TCP_PSH << 8), flags = c->flags, header = TCP_HDR_MIN, ts_val = 0;
     tcp_seq seq = be32_to_host(h->seq), ack = be32_to_host(h->ack);
-    if (unlikely((seq ^ c->rcv_nxt) | (flags & CF_UNUSUAL))) return false;
+    if (unlikely((seq ^ c->rcv_nxt) | (flags & unusual))) return false;
     if (likely(flags & CF_TS)) {
         header = TCP_HDR_MIN + 12;
         if (unlikely(shape != SHAPE_TIMESTAMPS) || unlikely(len < header) || unlikely(load_u32(h + 1) != OPTIONS_TS_ONLY)) return false;
@@ -79,7 +79,7 @@ static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct 
     /* From here on it is taken. RFC 7323 4.3 (2): SEG.SEQ <= Last.ACK.sent */
     if ((flags & CF_TS) && seq == c->last_ack_sent) {
         c->ts_recent = ts_val;
-        c->ts_recent_at = s->now;
+        c->ts_recent_at = conn_coarse(c);
     }
     c->segs_in++;
     c->last_rcv_at = s->now;

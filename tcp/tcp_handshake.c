@@ -118,8 +118,13 @@ static bool accept_cookie(struct listener *l, const struct segment *g, struct sy
 void conn_established(struct conn *c)
 {
     struct net_stack *s = c->stack;
+    bool lost = c->cc.cwnd <= c->mss; /* a SYN or SYN-ACK was */
     tcp_update_mss(c);
     cc_init(&c->cc, c->cc.ops, c->mss, s->now);
+    if (lost) {
+        c->cc.cwnd = c->mss; /* RFC 5681 3.1 */
+        if (!c->rtt.srtt8 && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN; /* RFC 6298 5.7 */
+    }
     conn_set_state(c, c->flags & CF_FIN_QUEUED ? CONN_FIN_WAIT_1 : CONN_ESTABLISHED);
     conn_timer_touch(c);
     conn_dirty(c);
@@ -137,23 +142,22 @@ static struct conn *make_conn(struct listener *l, const struct segment *g, const
     if (e->flags & SYNQ_WSCALE) c->flags |= CF_WSCALE;
     if (e->flags & SYNQ_ECN) c->flags |= CF_ECN;
     c->iss = e->iss;
-    c->irs = e->irs;
     c->ts_offset = e->ts_offset;
     c->ts_recent = e->ts_recent;
-    c->ts_recent_at = s->now;
+    c->ts_recent_at = conn_coarse(c);
     c->snd_wscale = e->snd_wscale;
     c->rcv_wscale = e->rcv_wscale;
     c->peer_mss = e->peer_mss;
-    c->snd_una = c->snd_nxt = c->snd_end = c->recover = c->iss + 1;
+    c->snd_una = c->snd_nxt = c->snd_end = c->iss + 1;
+    c->recover = c->iss; /* RFC 6582 3.2, (1) */
     c->snd_small = c->snd_una;
-    c->rcv_nxt = c->last_ack_sent = c->irs + 1;
+    c->rcv_nxt = c->last_ack_sent = e->irs + 1;
     c->rcv_adv = c->rcv_nxt + e->window;
     c->snd_wl1 = g->seq - 1; /* so that the ACK in hand sets SND.WND */
     c->snd_wl2 = g->ack;
+    if (e->tries) c->cc.cwnd = c->mss;
     conn_established(c);
-    if (e->tries) { /* RFC 6298 5.7 */
-        c->rto = c->rto < RTO_AFTER_LOST_SYN ? RTO_AFTER_LOST_SYN : c->rto;
-    } else if (e->sent_at && s->now > e->sent_at) { /* Karn: only if it was sent once */
+    if (!e->tries && e->sent_at && s->now > e->sent_at) { /* Karn: only if it was sent once */
         rtt_sample(&c->rtt, s->now - e->sent_at, s->now);
         c->rto = rtt_rto(&c->rtt, s->conf.rto_initial, s->conf.rto_min, s->conf.rto_max);
     }
@@ -296,7 +300,6 @@ void tcp_synq_input(struct synq_entry *e, struct segment *g)
 /* The peer's SYN has come: what it offers, and we offered, is agreed on. */
 static void take_syn(struct conn *c, const struct segment *g)
 {
-    c->irs = g->seq;
     c->rcv_nxt = c->last_ack_sent = g->seq + 1;
     uint32_t window = c->rcv_buffer < UINT16_MAX ? c->rcv_buffer : UINT16_MAX; /* as our SYN has told it */
     c->rcv_adv = c->rcv_nxt + window;
@@ -308,7 +311,7 @@ static void take_syn(struct conn *c, const struct segment *g)
     if (!(c->flags & CF_WSCALE)) c->rcv_wscale = 0;
     if (c->flags & CF_TS) {
         c->ts_recent = g->opts.ts_val;
-        c->ts_recent_at = conn_now(c);
+        c->ts_recent_at = conn_coarse(c);
     }
     c->snd_wnd = c->snd_wnd_max = g->window; /* not scaled: RFC 7323 2.2 */
     c->snd_wl1 = g->seq;

@@ -187,7 +187,7 @@ bool tcp_input_frame(struct net_stack *s, const struct frame *f)
     struct conn *c = conn_table_find4(&s->tcp.conns, conn_hash4(s->hash_seed, key, ports), key, ports);
     if (unlikely(!c)) return false;
     uint64_t sum = (key & 0xffffffffu) + (key >> 32) + be16_of(len) + (IPPROTO_TCP << 8);
-    if (unlikely(!tcp_fast_segment(s, c, b, h, len, sum, f->flags & FRAME_L4_CSUM_OK))) return false;
+    if (unlikely(!tcp_fast_segment(s, c, b, h, len, sum, f->flags & FRAME_L4_CSUM_OK, CF_UNUSUAL | CF_V6))) return false;
     s->n.rx_frames++;
     s->n.rx_bytes += f->len;
     s->n.tcp_rx++;
@@ -235,7 +235,7 @@ void tcp_input(struct net_stack *s, struct packet *p)
     }
     uint32_t ports = load_be32(h);
     struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, &p->dst, &p->src, ports), &p->dst, &p->src, ports);
-    if (likely(c) && likely(!b->next) && likely((p->tos & 3) != 3) && likely(tcp_fast_segment(s, c, b, h, p->len, 0, true))) return;
+    if (likely(c) && likely(!b->next) && likely((p->tos & 3) != 3) && likely(tcp_fast_segment(s, c, b, h, p->len, 0, true, CF_UNUSUAL))) return;
     s->n.tcp_slow++;
     s->tcp.depth++;
     input_slow(s, p, h, header, c);

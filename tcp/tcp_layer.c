@@ -133,8 +133,8 @@ static void look_at_second(struct net_stack *s)
 bool tcp_may_answer(struct net_stack *s, struct answer_count *n)
 {
     if (!n) return true;
-    uint32_t second = (uint32_t)(s->now / NSEC_PER_SEC);
-    if (second - n->since_s >= 5 || !n->count) *n = (struct answer_count){.since_s = second};
+    uint32_t second = (uint32_t)(s->now / NSEC_PER_SEC) & 0x0fffffff;
+    if (((second - n->since_s) & 0x0fffffff) >= 5 || !n->count) *n = (struct answer_count){.since_s = second};
     if (n->count >= ANSWERS_PER_5S) return false;
     n->count++;
     return true;

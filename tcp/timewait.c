@@ -125,8 +125,8 @@ struct timewait_rec *timewait_add(struct conn *c)
     *w = (struct timewait_rec){
         .local = c->local.addr,
         .remote = c->remote.addr,
-        .ports = conn_ports(c->local.port, c->remote.port),
-        .hash = c->hash,
+        .ports = c->ports,
+        .hash = conn_hash(s->hash_seed, &c->local.addr, &c->remote.addr, c->ports),
         .snd_nxt = c->snd_nxt,
         .rcv_nxt = c->rcv_nxt,
         .ts_recent = c->ts_recent,
