@@ -464,6 +464,7 @@ void tcp_arrive(struct conn *c, struct segment *g)
         conn_finish(c, ECONNRESET);
         return;
     }
+    if (!segment_space(g)) return;
     if (g->seq == c->rcv_nxt) take_text(c, g);
-    else if (segment_space(g)) keep_for_later(c, g);
+    else keep_for_later(c, g);
 }
