@@ -76,6 +76,20 @@ static bool try_beside(const char *file, const char *name, void **handle)
     return slash && try_dir(file, (size_t)(slash - file), name, handle);
 }
 
+/* The executable's folder, PREFIX/lib of one in PREFIX/bin, and the two folders above: in a build, programs lie in folders of it. */
+static bool try_around(char *file, const char *name, void **handle)
+{
+    static const char *const places[] = {"", "/../lib", "/..", "/../.."};
+    char *slash = strrchr(file, '/');
+    if (!slash) return false;
+    for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
+        int n = snprintf(slash, (size_t)(file + PATH_MAX - slash), "%s", places[i]);
+        if (n >= 0 && slash + n < file + PATH_MAX && try_dir(file, (size_t)(slash + n - file), name, handle)) return true;
+        if (getauxval(AT_SECURE)) return false;
+    }
+    return false;
+}
+
 static bool try_environment(const char *name, void **handle)
 {
     const char *at = getauxval(AT_SECURE) ? NULL : getenv("DEMI_PLUGIN_PATH");
@@ -95,7 +109,7 @@ static bool try_everywhere(const char *name, void **handle)
     ssize_t n = readlink("/proc/self/exe", file, sizeof file - 1);
     if (n > 0) {
         file[n] = 0;
-        if (try_beside(file, name, handle)) return true;
+        if (try_around(file, name, handle)) return true;
     }
     if (dladdr(&host, &info) && info.dli_fname && try_beside(info.dli_fname, name, handle)) return true;
     if (try_dir(DEMI_PLUGIN_DIR, strlen(DEMI_PLUGIN_DIR), name, handle)) return true;
