@@ -95,6 +95,9 @@ FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
 FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
 PACKETS_C := $(sort $(wildcard tests/packets/runner/*.c))
 PACKETS   := $(B)/packets/run
+# What packetdrill loads: the runner's host under its table of calls.
+PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
+PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c) $(wildcard tests/packets/runner/host*.c))
 
 .PHONY: all run test check fuzz bench soak fmt lint layers headers install uninstall clean tests tools \
         benches fuzzers deps deps-test
@@ -187,7 +190,11 @@ $(PACKETS): $(call obj,$(PACKETS_C)) $(STACK_O)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-tests: all $(TESTS) $(FUZZERS) $(PACKETS)
+$(PACKETDRILL_SO): $(call obj,$(PACKETDRILL_C)) $(STACK_O)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+tests: all $(TESTS) $(FUZZERS) $(PACKETS) $(PACKETDRILL_SO)
 tools: $(TOOLS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)

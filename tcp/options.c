@@ -135,8 +135,8 @@ static uint8_t *write_sack(uint8_t *p, size_t used, const struct tcp_opts *o)
     return p;
 }
 
-/* SACK permitted takes the place of the two NOPs in front of timestamps; every part is a whole number of words, and a SYN with
- * everything has 20 bytes. */
+/* SACK permitted takes the place of the two NOPs in front of timestamps, and stands behind them without, as most stacks write it; every part
+ * is a whole number of words, and a SYN with everything has 20 bytes. */
 size_t options_write(uint8_t *p, const struct tcp_opts *o)
 {
     uint8_t *at = p;
@@ -154,10 +154,9 @@ size_t options_write(uint8_t *p, const struct tcp_opts *o)
         at += 2;
     }
     if (o->has & (OPT_SACK_OK | OPT_TS)) {
+        if (!(o->has & OPT_TS) || !(o->has & OPT_SACK_OK)) at = write_nops(at, 2);
         if (o->has & OPT_SACK_OK) *at++ = KIND_SACK_OK, *at++ = LEN_SACK_OK;
-        else at = write_nops(at, 2);
         if (o->has & OPT_TS) at = write_ts(at, o);
-        else at = write_nops(at, 2);
     }
     if (o->has & OPT_WSCALE) {
         at = write_nops(at, 1);

@@ -23,6 +23,7 @@
 struct host_config {
     struct stack_config stack; /* mac, seed and the like are filled in by host_new() */
     struct ip_addr local4, remote4, local6, remote6;
+    bool nagle; /* of new sockets; off by default, as the stack has it */
 };
 
 struct host_packet {
@@ -52,11 +53,6 @@ struct net_stack *host_stack(struct host *h);
 const uint64_t *host_counter(struct host *h, const char *name); /* NULL: no such */
 
 /* --- sockets: -errno ------------------------------------------------------------------------------------------------------------ */
-
-struct sock_addr { /* as struct endpoint, and whether it was said at all */
-    struct endpoint e;
-    bool given;
-};
 
 int host_socket(struct host *h, int domain, int type, int protocol);
 int host_bind(struct host *h, int fd, const struct endpoint *e);

@@ -112,7 +112,7 @@ int host_socket(struct host *h, int domain, int type, int protocol)
     s->type = type;
     s->nonblock = nonblock;
     s->local = any_of(domain);
-    s->opts = (struct conn_opts){.keep_idle_s = 0};
+    s->opts = (struct conn_opts){.delay = h->conf.nagle};
     if (type == SOCK_DGRAM) s->kind = SOCK_UDP;
     return fd;
 }
