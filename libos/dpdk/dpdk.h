@@ -118,7 +118,7 @@ struct dpdk_dev {
     struct rte_mempool *rx_pool;
     uint32_t held;       /* mbufs the program has, as bufs */
     uint32_t held_max;   /* beyond: frames are copied, so that the pool never runs dry */
-    uint32_t idle_polls;
+    uint32_t idle_polls, idle_run; /* in all, in a row */
     bool armed;
     int wait_fd;         /* -1: no interrupts */
     int queue_fd;
