@@ -5,26 +5,7 @@
  * libos/sim calls stack_check()).
  */
 #include "tests/sim/exchange.h"
-
-#include "tcp/stack.h"
-
-/* Stacks differ from seed to seed: with and without each option, with every controller, small buffers and large. */
-static struct stack_config random_stack(struct rng *r)
-{
-    static const char *const controllers[] = {"cubic", "newreno", "none", "bbr"};
-    static const uint32_t buffers[] = {4096, 16384, 65536, 1u << 20};
-    struct stack_config sc = {.arp = true, .ipv6 = true, .icmp_echo = true};
-    sc.cc = controllers[rng_below(r, 4)];
-    sc.no_timestamps = rng_below(r, 4) == 0;
-    sc.no_sack = rng_below(r, 4) == 0;
-    sc.no_wscale = rng_below(r, 4) == 0;
-    sc.ask_ecn = rng_below(r, 2);
-    sc.mtu = rng_below(r, 3) ? 1500 : (uint16_t)(576 + rng_below(r, 8500));
-    sc.ipv6 = sc.mtu >= 1280;
-    sc.limits.rcv_buffer = buffers[rng_below(r, 4)];
-    sc.limits.snd_buffer = 4u << 20;
-    return sc;
-}
+#include "tests/sim/net.h"
 
 static void add_pair(struct world *w, const struct sim_wire *there, const struct sim_wire *back)
 {

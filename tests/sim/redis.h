@@ -81,7 +81,11 @@ struct link {
 static inline int link_open(struct link *l, struct world *w)
 {
     *l = (struct link){.w = w};
-    while ((l->qd = connect_to(SERVER_ADDR, SERVER_PORT)) == -ECONNREFUSED) sleep_ns(MS(1)); /* it is starting */
+    for (;;) { /* until it has started, and a handshake gets through */
+        l->qd = connect_to(SERVER_ADDR, SERVER_PORT);
+        if (l->qd != -ECONNREFUSED && (!w->lossy || (l->qd != -ETIMEDOUT && l->qd != -EHOSTUNREACH && l->qd != -ECONNRESET))) break;
+        sleep_ns(MS(1));
+    }
     return l->qd < 0 ? l->qd : 0;
 }
 
@@ -167,14 +171,16 @@ static inline bool expect_reply(struct world *w, struct bytes got, const char *w
 static inline int64_t reply_number(struct bytes r) { return r.p && r.p[0] == ':' ? strtoll(r.p + 1, NULL, 10) : -1; }
 
 /* What the last client of a scenario does; again when the connection broke. */
-static inline void stop_server(struct world *w)
+static inline void stop_server(struct world *w, const struct sim_host *server)
 {
-    struct link l = {.w = w};
-    while ((l.qd = connect_to(SERVER_ADDR, SERVER_PORT)) >= 0) {
-        link_send(&l, "SHUTDOWN", "NOSAVE", NULL);
-        CHECK(w, !link_reply(&l).p);
-        link_close(&l);
-        l = (struct link){.w = w};
+    while (!sim_host_ended(server)) {
+        struct link l = {.w = w};
+        l.qd = connect_to(SERVER_ADDR, SERVER_PORT);
+        if (l.qd >= 0) {
+            link_send(&l, "SHUTDOWN", "NOSAVE", NULL);
+            CHECK(w, !link_reply(&l).p);
+            link_close(&l);
+        }
         sleep_ns(SEC(1));
     }
 }
@@ -198,23 +204,31 @@ static inline int client_main(void *arg)
 {
     struct part *p = arg;
     int result = p->cast->fn(p->cast, p->number);
-    if (++p->cast->ended == p->cast->count) stop_server(p->cast->w);
+    if (++p->cast->ended == p->cast->count) stop_server(p->cast->w, p->cast->host);
     return result;
 }
 
-/* The cast is w->state. */
-static inline struct cast *cast_add(struct world *w, const char *conf, int count, int (*fn)(struct cast *c, int number), void *data)
+typedef struct sim_host *(*add_host_fn)(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg);
+
+/* On hosts of a kind. The cast is w->state. */
+static inline struct cast *cast_add_on(add_host_fn add, struct world *w, const char *conf, int count,
+                                       int (*fn)(struct cast *c, int number), void *data)
 {
     struct cast *c = w->state = calloc(1, sizeof *c);
     *c = (struct cast){.w = w, .server = {w, conf}, .fn = fn, .count = count, .data = data};
-    c->host = sim_host_add(w->sim, SERVER_ADDR, server_main, &c->server);
+    c->host = add(w->sim, SERVER_ADDR, server_main, &c->server);
     for (int i = 0; i < count; i++) {
         char addr[32];
         snprintf(addr, sizeof addr, "10.0.1.%d", i + 1);
         c->parts[i] = (struct part){c, i};
-        c->clients[i] = sim_host_add(w->sim, addr, client_main, &c->parts[i]);
+        c->clients[i] = add(w->sim, addr, client_main, &c->parts[i]);
     }
     return c;
+}
+
+static inline struct cast *cast_add(struct world *w, const char *conf, int count, int (*fn)(struct cast *c, int number), void *data)
+{
+    return cast_add_on(sim_host_add, w, conf, count, fn, data);
 }
 
 #endif

@@ -50,6 +50,7 @@ struct world {
     uint64_t seed;
     void *state; /* the scenario's: of calloc(), freed after the run */
     struct sim_host *hosts[4]; /* its own, too */
+    bool lossy;        /* over wires that may lose a whole handshake: who connects tries again */
     char failure[512]; /* the first */
 };
 
