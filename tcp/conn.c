@@ -78,11 +78,18 @@ void conn_update_ack_after(struct conn *c)
     c->ack_after = c->stack->conf.ack_turns || (c->opts && c->opts->quick_ack) ? 1 : two < half ? two : half;
 }
 
+/* Without window scaling, more cannot be told. */
+void conn_limit_buffer(struct conn *c)
+{
+    if (conn_is_synchronised(c) && !(c->flags & CF_WSCALE) && c->rcv_buffer > UINT16_MAX) c->rcv_buffer = UINT16_MAX;
+    conn_update_ack_after(c);
+}
+
 static void apply_opts(struct conn *c)
 {
     const struct conn_opts *o = c->opts;
     c->rcv_buffer = conn_buffer_size(o ? o->rcv_buffer : 0, c->stack->conf.limits.rcv_buffer);
-    conn_update_ack_after(c);
+    conn_limit_buffer(c);
     c->path.hops = o && o->hops ? o->hops : 64;
     c->path.tos = o ? o->tos & 0xfc : 0; /* its low bits are ECN's */
 }

@@ -204,6 +204,7 @@ void conn_set_state(struct conn *c, enum conn_state to);
 void conn_doom(struct conn *c);
 /* What is behind a hole goes. */
 void conn_drop_reasm(struct conn *c);
+void conn_limit_buffer(struct conn *c);
 /* rcv_mss, rcv_buffer or options have changed. */
 void conn_update_ack_after(struct conn *c);
 /* Frees what is doomed. */

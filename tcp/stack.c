@@ -15,6 +15,7 @@
 #include "alloc/base/hash.h"
 #include "alloc/heap.h"
 #include "tcp/eth.h"
+#include "tcp/hdr.h"
 #include "tcp/loop.h"
 #include "tcp/route.h"
 #include "tcp/stack_impl.h"
@@ -172,14 +173,24 @@ void stack_free(struct net_stack *s)
 
 void stack_input(struct net_stack *s, const struct frame *f, unsigned n, nsec now)
 {
+    uint64_t taken = 0, bytes = 0;
     s->now = now;
     if (n) __builtin_prefetch(f[0].b->data);
     if (n > 1) __builtin_prefetch(f[1].b);
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n) __builtin_prefetch(f[i + 1].b->data);
         if (i + 2 < n) __builtin_prefetch(f[i + 2].b);
-        if (!tcp_input_frame(s, &f[i])) eth_input(s, &f[i]);
+        if (likely(tcp_input_frame(s, &f[i]))) {
+            taken++;
+            bytes += f[i].len;
+        } else {
+            eth_input(s, &f[i]);
+        }
     }
+    s->n.rx_frames += taken;
+    s->n.rx_bytes += bytes;
+    s->n.tcp_rx += taken;
+    s->n.tcp_rx_bytes += bytes - taken * (sizeof(struct eth_hdr) + sizeof(struct ip4_hdr)); /* padding of short frames included */
     loop_run(s);
 }
 
@@ -268,8 +279,8 @@ void stack_sent(struct net_stack *s, unsigned n)
 uint32_t stack_tx_room(const struct net_stack *s)
 {
     /* A sixteenth is kept for who cannot wait: ARP, ND, ICMP. */
-    uint32_t size = s->tx.mask + 1, used = s->tx.tail - s->tx.head, kept = size / 16;
-    return used + kept >= size ? 0 : size - kept - used;
+    uint32_t size = s->tx.mask + 1, used = s->tx.tail - s->tx.head, ours = size - size / 16;
+    return used >= ours ? 0 : ours - used;
 }
 
 /* --- seeing inside ------------------------------------------------------------------------------------------------------------------ */

@@ -59,8 +59,8 @@ struct net_stack {
 int tcp_layer_init(struct net_stack *s);
 void tcp_layer_fini(struct net_stack *s);
 void tcp_input(struct net_stack *s, struct packet *p);
-/* The short way for what most frames are: IPv4 without options or fragments, for a connection, as the connection expects it. true: taken and counted;
- * false: nothing has happened, the frame goes the long way. */
+/* The short way for what most frames are: IPv4 without options or fragments, for a connection, as the connection expects it. true: taken (the caller
+ * counts frame and segment); false: nothing has happened, the frame goes the long way. */
 bool tcp_input_frame(struct net_stack *s, const struct frame *f);
 void tcp_flush(struct net_stack *s);       /* stack_flush()'s work */
 bool tcp_wants_flush(const struct net_stack *s);

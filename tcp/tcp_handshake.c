@@ -126,6 +126,7 @@ void conn_established(struct conn *c)
         if (!c->rtt.srtt8 && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN; /* RFC 6298 5.7 */
     }
     conn_set_state(c, c->flags & CF_FIN_QUEUED ? CONN_FIN_WAIT_1 : CONN_ESTABLISHED);
+    conn_limit_buffer(c);
     conn_timer_touch(c);
     conn_dirty(c);
 }

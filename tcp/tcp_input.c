@@ -162,37 +162,30 @@ static __attribute__((noinline)) void input_slow(struct net_stack *s, struct pac
 
 /* --- the short ways ------------------------------------------------------------------------------------------------------------------ */
 
-#define MAC_MASK 0x0000ffffffffffffu
-
 bool tcp_input_frame(struct net_stack *s, const struct frame *f)
 {
     struct buf *b = f->b;
     const uint8_t *p = b->data;
     const struct ip4_hdr *ip = (const struct ip4_hdr *)(p + sizeof(struct eth_hdr));
     const struct tcp_hdr *h = (const struct tcp_hdr *)(ip + 1);
-    if (unlikely(b->len < sizeof(struct eth_hdr) + sizeof *ip + TCP_HDR_MIN) || unlikely(b->next != NULL) ||
-        unlikely(b->len != f->len))
-        return false;
-    uint32_t type = load_u32(p + 12); /* 08 00, 45, TOS */
-    uint64_t first = load_u64(ip);    /* 45, TOS, length, identification, fragment */
-    uint32_t len = be16_to_host((uint16_t)(first >> 16)) - (uint32_t)sizeof *ip;
-    if (unlikely((load_u64(p) & MAC_MASK) != s->ip.mac_word) || unlikely((type & 0xffffff) != 0x450008) ||
-        unlikely(first >> 48 & be16_of(IP4_MF | IP4_OFFSET)) || unlikely(ip->proto != IPPROTO_TCP) ||
-        unlikely(len - TCP_HDR_MIN > b->len - sizeof(struct eth_hdr) - sizeof *ip - TCP_HDR_MIN) || unlikely((type >> 24 & 3) == 3) ||
-        unlikely(f->flags & FRAME_CSUM_BAD))
-        return false;
-    if (!(f->flags & FRAME_IP_CSUM_OK) && unlikely(csum_ip4(ip) != 0)) return false;
-    uint64_t key = load_u64(&ip->src);
+    uint32_t room = b->len - (uint32_t)(sizeof(struct eth_hdr) + sizeof *ip), flags = f->flags;
+    if (unlikely((int32_t)room < TCP_HDR_MIN) || unlikely((uintptr_t)b->next | (b->len ^ f->len))) return false;
+    /*        0      6      12    14 15  16     18  20    22  23    24    26   30
+     * Ethernet dst | src  | type |45|tos|length| id |frag |ttl|proto|csum | src| dst */
+    uint64_t first = load_u64(ip), second = load_u64(&ip->ttl), key = load_u64(&ip->src);
+    uint32_t len = __builtin_bswap16((uint16_t)(first >> 16)) - (uint32_t)sizeof *ip;
+    uint64_t strange = (load_u64(p) ^ s->ip.mac_word) << 16;
+    strange |= (load_u32(p + 12) ^ 0x00450008u) & 0xffffff;                      /* IPv4 without options */
+    strange |= first >> 48 & be16_of(IP4_MF | IP4_OFFSET);
+    strange |= (second & 0xff00) ^ IPPROTO_TCP << 8;
+    strange |= (((first >> 8 & 3) + 1) & 4) | (flags & FRAME_CSUM_BAD);         /* CE */
+    if (unlikely(strange) || unlikely(len - TCP_HDR_MIN > room - TCP_HDR_MIN)) return false;
+    if (!(flags & FRAME_IP_CSUM_OK) && unlikely(!csum_is_right(csum_word(csum_word(first, second), key >> 32)))) return false;
     uint32_t ports = load_be32(h);
     struct conn *c = conn_table_find4(&s->tcp.conns, conn_hash4(s->hash_seed, key, ports), key, ports);
     if (unlikely(!c)) return false;
-    uint64_t sum = (key & 0xffffffffu) + (key >> 32) + be16_of(len) + (IPPROTO_TCP << 8);
-    if (unlikely(!tcp_fast_segment(s, c, b, h, len, sum, f->flags & FRAME_L4_CSUM_OK, CF_UNUSUAL | CF_V6))) return false;
-    s->n.rx_frames++;
-    s->n.rx_bytes += f->len;
-    s->n.tcp_rx++;
-    s->n.tcp_rx_bytes += len;
-    return true;
+    uint64_t sum = csum_word(key, (uint64_t)be16_of(len) + (IPPROTO_TCP << 8));
+    return likely(tcp_fast_segment(s, c, b, h, len, sum, flags & FRAME_L4_CSUM_OK, CF_UNUSUAL | CF_V6));
 }
 
 static bool checksum_is_right(const struct packet *p, const struct buf *b)
