@@ -313,6 +313,19 @@ static int wait_for_lease(const struct keys *k, struct inet *in, bool dhcp)
     return 0; /* without a lease it goes on: one may come later, and IPv6 may do */
 }
 
+static int share(const struct keys *k, struct inet *in)
+{
+    static const char *const names[] = {"interface", "tap", "port", "eal"};
+    char key[KEYS_WHY_SIZE];
+    int n = snprintf(key, sizeof key, "%s", k->section);
+    for (unsigned i = 0; i < sizeof names / sizeof *names && n < (int)sizeof key; i++) {
+        const char *value = keys_get(k, names[i]);
+        n += snprintf(key + n, sizeof key - (size_t)n, "|%s", value ? value : "");
+    }
+    int err = inet_share(in, key);
+    return err ? keys_refuse(k, -err, "%s: queue pair %u of the device: %s", k->section, in->dev->caps.queue, strerror(-err)) : 0;
+}
+
 int inet_start(struct runtime *rt, const struct config *conf, const char *section, netdev_open_fn open, struct libos **out)
 {
     struct keys k = {conf, section, rt->why};
@@ -334,7 +347,8 @@ int inet_start(struct runtime *rt, const struct config *conf, const char *sectio
     }
     struct inet *in = (struct inet *)l;
     read_defaults(conf, in);
-    err = add_everything(&k, in, &ka);
+    err = share(&k, in);
+    if (!err) err = add_everything(&k, in, &ka);
     if (!err && keys_get(&k, "pcap")) {
         err = inet_set_option(l, "pcap", keys_get(&k, "pcap"));
         if (err) keys_refuse(&k, -err, "pcap: %.120s: %s", keys_get(&k, "pcap"), strerror(-err));

@@ -23,7 +23,7 @@ int inet_dgram_open(struct sock *s, const struct endpoint *local)
     struct udp_sock *u;
     int err = udp_open(in->stack, &e, s->v6_only, s->reuse_port, s, &u);
     if (err) return err;
-    err = inet_claim(in, true, udp_local(u)->port, true);
+    err = inet_port_take(s, udp_local(u)->port);
     if (err) {
         udp_close(u);
         return err;

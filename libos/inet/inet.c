@@ -14,6 +14,7 @@
 #include "alloc/heap.h"
 #include "libos/fault/fault.h"
 #include "libos/inet/pcap.h"
+#include "libos/inet/share.h"
 #include "libos/inet/sock.h"
 
 #include <errno.h>
@@ -91,10 +92,18 @@ static unsigned receive(struct inet *in, nsec now)
         if (!n) break;
         total += n;
         if (unlikely(in->pcap)) pcap_frames(in->pcap, f, n, now);
-        stack_input(in->stack, f, n, now);
+        unsigned ours = unlikely(in->share) ? share_sort(in->share, f, n) : n;
+        stack_input(in->stack, f, ours, now);
         if (n < NETDEV_BURST) break;
     }
     return total;
+}
+
+/* The stack has done something. */
+static void settle(struct inet *in)
+{
+    in->next_at = stack_deadline(in->stack);
+    if (stack_wants_flush(in->stack) || has_frames(in)) runtime_want_flush(in->base.rt);
 }
 
 unsigned inet_poll(struct libos *l)
@@ -105,9 +114,28 @@ unsigned inet_poll(struct libos *l)
     bool due = now >= in->next_at;
     if (due) stack_advance(in->stack, now);
     if (likely(!n && !due)) return 0;
-    in->next_at = stack_deadline(in->stack);
-    if (stack_wants_flush(in->stack) || has_frames(in)) runtime_want_flush(l->rt);
+    settle(in);
     return n + due;
+}
+
+/* Frames that came to another runtime's queue. */
+static void take_handed(void *arg, struct frame *f, unsigned n)
+{
+    struct inet *in = arg;
+    stack_input(in->stack, f, n, in->base.rt->now);
+    settle(in);
+}
+
+int inet_share(struct inet *in, const char *key)
+{
+    const struct netdev_caps *caps = &in->dev->caps;
+    uint16_t low = in->own_ports ? SHARED_PORTS_LOW : PORTS_LOW_DEFAULT, high = in->own_ports ? SHARED_PORTS_HIGH : PORTS_HIGH_DEFAULT;
+    if (caps->queue_count < 2) return 0;
+    int err = share_join(in->base.rt, key, caps, low, high, take_handed, in, &in->share);
+    if (err) return err;
+    share_ports(in->share, &low, &high);
+    in->own_ports = true;
+    return ports_init(&in->ports, low, high, in->port_key);
 }
 
 /* --- out ----------------------------------------------------------------------------------------------------------------------- */
@@ -293,6 +321,7 @@ void inet_stop(struct libos *l)
 {
     struct inet *in = (struct inet *)l;
     inet_flush(l);
+    share_leave(in->share);
     remove_counters(in);
     wheel_stop(&l->rt->wheel, &in->retry);
     if (in->watched) runtime_unwatch(l->rt, &in->watch);

@@ -117,7 +117,7 @@ int inet_sock_listen(struct queue *q, int backlog)
     struct listener *l;
     int err = listener_open(in->stack, &s->setup->local, &o, s, &l);
     if (err) return err;
-    err = inet_claim(in, false, s->setup->local.port, true);
+    err = inet_port_take(s, s->setup->local.port);
     if (err) {
         listener_close(l);
         return err;
@@ -231,8 +231,9 @@ static int connect_stream(struct sock *s, struct op *op, const struct endpoint *
     if (s->state == SOCK_BOUND) {
         local.port = s->setup->local.port;
         if (!addr_is_any(&s->setup->local.addr)) local.addr = s->setup->local.addr;
-        int err = inet_claim(s->inet, false, local.port, true);
+        int err = s->port_taken ? 0 : inet_port_take(s, local.port);
         if (err) return err;
+        s->port_taken = true;
     }
     int err = open_conn(s, local, peer);
     if (err == -EINVAL) return err;

@@ -6,6 +6,7 @@
 
 #include "alloc/buf.h"
 #include "alloc/heap.h"
+#include "libos/inet/share.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -95,6 +96,22 @@ int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on)
     return in->dev->ops->claim(in->dev, dgram ? IPPROTO_UDP : IPPROTO_TCP, port, on);
 }
 
+int inet_port_take(struct sock *s, uint16_t port)
+{
+    struct inet *in = s->inet;
+    int err = in->share ? share_own(in->share, s->dgram, port, s->reuse_port) : 0;
+    if (err) return err;
+    err = inet_claim(in, s->dgram, port, true);
+    if (err && in->share) share_disown(in->share, s->dgram, port);
+    return err;
+}
+
+void inet_port_give(struct sock *s, uint16_t port)
+{
+    if (s->inet->share) share_disown(s->inet->share, s->dgram, port);
+    inet_claim(s->inet, s->dgram, port, false);
+}
+
 /* --- cancel, close ------------------------------------------------------------------------------------------------------------- */
 
 int inet_sock_cancel(struct queue *q, struct op *op)
@@ -117,7 +134,7 @@ static void close_stream(struct sock *s)
     switch (s->state) {
     case SOCK_LISTENING:
         listener_close(s->listener);
-        inet_claim(s->inet, false, s->setup->local.port, false);
+        inet_port_give(s, s->setup->local.port);
         break;
     case SOCK_CONNECTING: conn_abort(s->conn); break;
     case SOCK_CONNECTED: conn_close(s->conn, linger_ns(s)); break;
@@ -128,7 +145,7 @@ static void close_stream(struct sock *s)
 static void close_dgram(struct sock *s)
 {
     if (!s->udp) return;
-    inet_claim(s->inet, true, udp_local(s->udp)->port, false);
+    inet_port_give(s, udp_local(s->udp)->port);
     udp_close(s->udp);
 }
 
@@ -138,6 +155,7 @@ void inet_sock_close(struct queue *q)
     struct op_table *ops = ops_of(s);
     if (s->dgram) close_dgram(s);
     else close_stream(s);
+    if (s->port_taken) inet_port_give(s, s->setup->local.port);
     for (struct buf *b; (b = s->rest);) {
         s->rest = b->next;
         b->next = NULL;

@@ -27,6 +27,7 @@
 #define INET_PUSHED_MAX    0x7fff0000u /* bytes of a stream queued or on their way: sequence numbers tell no more apart */
 
 struct pcap;
+struct share;
 
 struct inet {
     struct libos base;
@@ -36,11 +37,12 @@ struct inet {
     bool watched;
     bool stuck;                /* frames wait for room in the device */
     nsec next_at;              /* when the stack's timers want to be looked at, or earlier */
+    struct share *share;       /* NULL: no other runtime has queues of this device */
     struct pcap *pcap;         /* NULL: nobody looks */
     unsigned captured;         /* of the frames that wait for the device the first so many are in it */
     uint8_t port_key[16];
     struct ports ports;        /* of port 0 */
-    bool own_ports;            /* the interface is shared with the kernel: port 0 gives one that is not the kernel's */
+    bool own_ports;            /* the interface is shared with the kernel, or with other runtimes: port 0 gives one that is not theirs */
     bool claimed_all;          /* … and those have been claimed */
     struct conn_opts defaults;
     int32_t linger_s;          /* default of new streams; -1: off */
@@ -77,6 +79,7 @@ struct sock {
     bool dgram : 1, six : 1;  /* AF_INET6 */
     bool read_shut : 1, write_shut : 1;
     bool v6_only : 1, reuse_port : 1, reuse_addr : 1, broadcast : 1;
+    bool port_taken : 1;      /* bound and connected: the port is given back at the end */
     bool acceptable;          /* LISTENING: somebody waits */
     uint8_t hops, tos;        /* of a datagram socket, 0: the default */
 };
@@ -102,8 +105,14 @@ int inet_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len
 int inet_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len);
 /* The device shall give us (on), or not any more, the frames of a port; 0: of every port that inet->ports gives. */
 int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on);
+/* The same for a socket's port, towards other runtimes on the device as well. -EADDRINUSE: one of them has it. */
+int inet_port_take(struct sock *s, uint16_t port);
+void inet_port_give(struct sock *s, uint16_t port);
 /* A port for port 0. -EADDRINUSE. */
 int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out);
+
+/* Several runtimes on the device of this name: share.h. Nothing to do where it has one queue pair. */
+int inet_share(struct inet *in, const char *key);
 
 /* --- setup.c: addresses and connections --- */
 
