@@ -99,7 +99,7 @@ static inline unsigned checksum_at(uint8_t proto)
     return proto == IPPROTO_TCP ? offsetof(struct tcp_hdr, csum) : proto == IPPROTO_UDP ? offsetof(struct udp_hdr, csum) : 2;
 }
 
-void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos)
+static inline void write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos)
 {
     uint32_t total = __builtin_bswap16((uint16_t)(l4_len + sizeof(struct ip4_hdr)));
     uint32_t vihl_tos = 0x45u | (uint32_t)tos << 8;
@@ -108,6 +108,11 @@ void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t
     store_u64(at, vihl_tos | (uint64_t)total << 16 | (uint64_t)words << 32 | (uint64_t)flags << 48);
     store_u32(at + 8, ttl_proto | (uint32_t)(uint16_t)~csum_fold(sum) << 16);
     store_u64(at + 12, (uint64_t)p->src.w[3] | (uint64_t)p->dst.w[3] << 32);
+}
+
+void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos)
+{
+    write_ip4(p, at, l4_len, id, frag, tos);
 }
 
 void path_write_ip6(const struct path *p, uint8_t *at, uint32_t payload, uint8_t next, uint8_t tos, uint32_t flow)
@@ -174,13 +179,22 @@ static void send_slow(struct net_stack *s, struct path *p, const struct frame *f
     neighbour_send(s, p->hop, f);
 }
 
+static inline bool is_hop_known(const struct net_stack *s, const struct path *p)
+{
+    return p->hop && p->hop_generation == s->ip.generation && neighbour_is_fresh(p->hop);
+}
+
+static inline void write_eth(const struct neighbour *n, uint8_t *at)
+{
+    store_u64(at, load_u64(n->eth));
+    store_u64(at + 6, load_u64(n->eth + 6)); /* overlaps: 14 bytes */
+}
+
 void path_send_frame(struct net_stack *s, struct path *p, const struct frame *f)
 {
     struct neighbour *n = p->hop;
-    if (likely(n && p->hop_generation == s->ip.generation && neighbour_is_fresh(n))) {
-        uint8_t *at = f->b->data;
-        store_u64(at, load_u64(n->eth));
-        store_u64(at + 6, load_u64(n->eth + 6)); /* overlaps: 14 bytes */
+    if (likely(is_hop_known(s, p))) {
+        write_eth(n, f->b->data);
         n->used_at = s->now;
         tx_push(s, f);
         return;
@@ -215,7 +229,7 @@ static bool is_too_large(struct net_stack *s, const struct path *p, uint32_t pac
     return p->proto != IPPROTO_TCP || packet > s->conf.mtu;
 }
 
-static inline void send_one(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn)
+static void send_one(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn)
 {
     bool v4 = addr_is_v4(&p->dst);
     uint32_t l3 = v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr);
@@ -242,7 +256,7 @@ static inline void send_one(struct net_stack *s, struct path *p, struct buf *b, 
     uint8_t *at = b->data - l3;
     uint8_t tos = (uint8_t)((p->tos & 0xfc) | (ecn & 3));
     if (v4) {
-        path_write_ip4(p, at, len, 0, IP4_DF, tos);
+        write_ip4(p, at, len, 0, IP4_DF, tos);
         if (unlikely(tso_mss && (s->conf.offloads & OFFLOAD_TX_IP_CSUM))) {
             store_u16(at + offsetof(struct ip4_hdr, csum), 0);
             f.flags |= FRAME_TX_IP_CSUM;
@@ -312,8 +326,43 @@ static void send_in_pieces(struct net_stack *s, struct path *p, struct buf *b, u
     buf_unref(b);
 }
 
+/* The packet of one buf over IPv4 to a known neighbour, with room for it in the ring: straight into the ring. False: nothing was done. */
+static inline bool send_fast(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint8_t ecn)
+{
+    struct frame_ring *r = &s->tx;
+    const uint32_t l3 = sizeof(struct ip4_hdr);
+    if (unlikely(!is_hop_known(s, p) || b->next || len + l3 > p->mtu || buf_headroom(b) < l3 + ETH_HDR)) return false;
+    if (unlikely(r->tail - r->head > r->mask || p->proto == IPPROTO_ICMP || !addr_is_v4(&p->dst))) return false;
+    uint8_t *l4 = b->data;
+    bool udp = p->proto == IPPROTO_UDP;
+    uint16_t flags = 0;
+    if (s->conf.offloads & OFFLOAD_TX_L4_CSUM) {
+        store_u16(l4 + checksum_at(p->proto), csum_fold(pseudo(p, len)));
+        flags = (uint16_t)(FRAME_TX_L4_CSUM | (udp ? FRAME_TX_UDP : 0));
+    } else {
+        path_write_checksum(p, b, len);
+    }
+    write_ip4(p, l4 - l3, len, 0, IP4_DF, (uint8_t)((p->tos & 0xfc) | (ecn & 3)));
+    write_eth(p->hop, l4 - l3 - ETH_HDR);
+    p->hop->used_at = s->now;
+    b->data = l4 - l3 - ETH_HDR;
+    b->len = len + l3 + ETH_HDR;
+    struct frame *slot = &r->slots[r->tail++ & r->mask];
+    slot->b = b;
+    slot->len = len + l3 + ETH_HDR;
+    slot->flags = flags;
+    slot->tso_mss = 0;
+    slot->l2_len = ETH_HDR;
+    slot->l3_len = (uint8_t)l3;
+    slot->l4_len = l4_header;
+    s->n.tx_frames++;
+    s->n.tx_bytes += len + l3 + ETH_HDR;
+    return true;
+}
+
 void path_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn)
 {
+    if (likely(!tso_mss || len - l4_header <= tso_mss) && send_fast(s, p, b, len, l4_header, ecn)) return;
     if (unlikely(tso_mss)) {
         if (len - l4_header <= tso_mss) tso_mss = 0;
         else if (!(s->conf.offloads & OFFLOAD_TX_TSO) || p->is_loop) {
