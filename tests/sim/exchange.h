@@ -9,8 +9,6 @@
 
 #include "tests/sim/sim_test.h"
 
-#include <netinet/tcp.h>
-
 #define EXCHANGE_PORT 7000
 #define STREAMS       6
 
@@ -174,11 +172,7 @@ static inline void side_init(struct world *w, struct side *s, int which, uint64_
     struct exchange *x = w->state;
     s->w = w;
     s->qd = qd;
-    if (x->probes) {
-        int on = 1, idle_s = 60;
-        CHECK_EQUAL(w, demi_setsockopt(qd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on), 0);
-        CHECK_EQUAL(w, demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s), 0);
-    }
+    if (x->probes) CHECK_EQUAL(w, keep_alive(qd, 60), 0);
     rng_seed(&s->rng, hash_u64(i * 2 + (uint64_t)which, w->seed));
     s->out_id = hash_u64(i * 2 + (uint64_t)which, 1);
     s->in_id = hash_u64(i * 2 + !which, 1);

@@ -86,6 +86,7 @@ static inline int link_open(struct link *l, struct world *w)
         if (l->qd != -ECONNREFUSED && (!w->lossy || (l->qd != -ETIMEDOUT && l->qd != -EHOSTUNREACH && l->qd != -ECONNRESET))) break;
         sleep_ns(MS(1));
     }
+    if (l->qd >= 0 && w->lossy) keep_alive(l->qd, 10);
     return l->qd < 0 ? l->qd : 0;
 }
 
@@ -177,6 +178,7 @@ static inline void stop_server(struct world *w, const struct sim_host *server)
         struct link l = {.w = w};
         l.qd = connect_to(SERVER_ADDR, SERVER_PORT);
         if (l.qd >= 0) {
+            if (w->lossy) keep_alive(l.qd, 10);
             link_send(&l, "SHUTDOWN", "NOSAVE", NULL);
             CHECK(w, !link_reply(&l).p);
             link_close(&l);

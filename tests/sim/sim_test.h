@@ -28,6 +28,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,13 @@ static inline void sleep_ns(uint64_t ns)
 {
     demi_qtoken_t qt;
     if (!demi_timer(&qt, ns)) wait_for(qt);
+}
+
+/* Who only waits hears of a peer that has gone. */
+static inline int keep_alive(int qd, int idle_s)
+{
+    int on = 1, err = demi_setsockopt(qd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    return err ? err : demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
 }
 
 /* A connected queue, or -errno. from may be NULL. */
