@@ -179,7 +179,7 @@ static bool is_own_group(const struct net_stack *s, const struct ip_addr *a)
 {
     if ((a->b[1] == 1 || a->b[1] == 2) && load_be64(a->b) == (0xff00000000000000u | (uint64_t)a->b[1] << 48) && load_be64(a->b + 8) == 1)
         return true;
-    for (unsigned i = 0; i < IP_ADDRS_MAX; i++) {
+    for (unsigned i = 0; i < s->ip.addr_end; i++) {
         const struct own_addr *own = &s->ip.addrs[i];
         if (own->state == OWN_NONE || addr_is_v4(&own->addr)) continue;
         struct ip_addr group = nd_solicited_node(&own->addr);

@@ -61,6 +61,7 @@ struct ip_layer {
     struct own_addr4 own4[IP_ADDRS_MAX];
     struct ip_loop loop;
 
+    unsigned addr_end; /* behind the last one in use */
     struct own_addr addrs[IP_ADDRS_MAX];
     struct ip_addr gateway4, gateway6; /* "any" of IPv6: none */
     struct ip_router routers[IP_ROUTERS_MAX];

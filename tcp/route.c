@@ -25,12 +25,14 @@ static uint32_t mask_of(unsigned bits)
     return bits ? __builtin_bswap32(UINT32_MAX << (32 - bits)) : 0;
 }
 
-/* own4 is what packets are compared with. */
+/* What packets are compared with: own4, and how far to look. */
 static void own4_build(struct net_stack *s)
 {
     uint32_t n = 0;
+    s->ip.addr_end = 0;
     for (unsigned i = 0; i < IP_ADDRS_MAX; i++) {
         const struct own_addr *a = &s->ip.addrs[i];
+        if (a->state != OWN_NONE) s->ip.addr_end = i + 1;
         if (!is_usable(a) || !addr_is_v4(&a->addr)) continue;
         uint32_t mask = mask_of(a->bits);
         s->ip.own4[n++] = (struct own_addr4){.addr = a->addr.w[3], .mask = mask,
@@ -48,7 +50,7 @@ struct own_addr *route_find(struct net_stack *s, const struct ip_addr *a)
 
 bool route_is_own(const struct net_stack *s, const struct ip_addr *a)
 {
-    for (unsigned i = 0; i < IP_ADDRS_MAX; i++)
+    for (unsigned i = 0; i < s->ip.addr_end; i++)
         if (addr_equal(&s->ip.addrs[i].addr, a) && is_usable(&s->ip.addrs[i])) return true;
     return false;
 }
@@ -281,6 +283,7 @@ int route_add(struct net_stack *s, const struct ip_addr *a, unsigned bits, enum 
     if (own == s->ip.addrs + IP_ADDRS_MAX) return -ENOSPC;
     *own = (struct own_addr){.addr = *a, .bits = (uint8_t)bits, .origin = (uint8_t)origin, .state = OWN_TENTATIVE,
                              .preferred_until = NSEC_NEVER, .valid_until = NSEC_NEVER, .stack = s};
+    own4_build(s);
     if (out) *out = own;
     if (addr_is_v4(a) || sure) route_set_usable(s, own);
     else nd_dad_start(s, own);
