@@ -91,7 +91,7 @@ static int fail_start(struct runtime *rt, const struct config *conf, struct libo
 
 static struct stack_config config_of(unsigned i)
 {
-    struct stack_config sc = {.arp = true, .icmp_echo = true, .limits.snd_buffer = 1 << 20};
+    struct stack_config sc = {.arp = true, .icmp_echo = true, .ack_turns = true, .limits.snd_buffer = 1 << 20};
     memset(sc.seed, (int)i + 1, sizeof sc.seed);
     return sc;
 }
