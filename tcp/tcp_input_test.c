@@ -46,6 +46,39 @@ static void test_a_connection_opens_carries_bytes_both_ways_and_closes(void **st
     assert_int_equal(mem_used(), used);
 }
 
+/* The in-order side of SegmentSmack (CVE-2018-5390): a program that does not read, a peer that sends byte by byte in bufs of 2 KiB. */
+static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
+{
+    struct pair p;
+    size_t used = mem_used();
+    pair_defaults(&p, 3);
+    pair_init(&p);
+    pair_connect(&p, &(struct conn_opts){.rcv_buffer = 60000});
+    pair_run(&p, SECOND);
+    struct side *client = &p.side[0], *server = &p.side[1];
+    server->hold = true;
+    client->push_max = 1;
+    size_t before = mem_used();
+    for (unsigned i = 0; i < 60000; i += 10) { /* a segment each 10 bytes */
+        client->push_max = 10;
+        client->to_send += 10;
+        side_push(client);
+        pair_run(&p, 3 * NSEC_PER_MSEC);
+    }
+    uint32_t queued = server->c->rcvq_bytes;
+    assert_true(queued >= 55000 && queued <= 60000);
+    assert_true(p.s[1]->n.tcp_compacted > 1000);
+    assert_true(mem_used() - before < 4 * 60000);
+    server->hold = false;
+    side_pop(server);
+    pair_run(&p, 5 * SECOND);
+    assert_int_equal(server->received, 60000);
+    assert_false(server->wrong);
+    pair_close(&p);
+    pair_fini(&p);
+    assert_int_equal(mem_used(), used);
+}
+
 /* Plays of random bytes; PLAYS=n PLAY=first for more of them. */
 static void test_whatever_comes_the_invariants_hold(void **state)
 {
@@ -64,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_opens_carries_bytes_both_ways_and_closes),
+        cmocka_unit_test(test_tiny_segments_nobody_reads_hold_little_memory),
         cmocka_unit_test(test_whatever_comes_the_invariants_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
