@@ -10,7 +10,9 @@
 #ifndef TCP_LOSSY_TEST_H
 #define TCP_LOSSY_TEST_H
 
+#include "tcp/checksum.h"
 #include "tcp/conn.h"
+#include "tcp/hdr.h"
 #include "tcp/stack_impl.h"
 #include "tcp/tcp.h"
 
@@ -220,7 +222,7 @@ static inline void wire_copy(struct pair *p, int from, const struct frame *f, ns
     heap_put(p, (struct flying_frame){.at = at, .serial = p->serial++, .b = b, .to = 1 - from});
 }
 
-static inline void wire_send(struct pair *p, int from, const struct frame *f)
+static inline void wire_send_one(struct pair *p, int from, const struct frame *f)
 {
     nsec at = p->now;
     uint64_t nth = p->sent[from]++;
@@ -238,6 +240,40 @@ static inline void wire_send(struct pair *p, int from, const struct frame *f)
     }
     wire_copy(p, from, f, at);
     if (chance(p, p->dup_ppm)) wire_copy(p, from, f, at);
+}
+
+/* A device that cuts large segments: IPv4 and TCP, checksums and all. */
+static inline void wire_send(struct pair *p, int from, const struct frame *f)
+{
+    if (!(f->flags & (FRAME_TX_TSO | FRAME_TX_L4_CSUM))) {
+        wire_send_one(p, from, f);
+        return;
+    }
+    uint32_t l4 = (uint32_t)f->l2_len + f->l3_len, headers = l4 + f->l4_len, payload = f->len - headers;
+    uint32_t mss = f->flags & FRAME_TX_TSO ? f->tso_mss : payload;
+    for (uint32_t at = 0; at == 0 || at < payload; at += mss) {
+        uint32_t n = payload - at < mss ? payload - at : mss;
+        struct buf *b = buf_take(headers + n);
+        ASSERT(b);
+        buf_chain_copy(f->b, 0, b->data, headers);
+        buf_chain_copy(f->b, headers + at, b->data + headers, n);
+        b->len = headers + n;
+        struct ip4_hdr *ip = (void *)(b->data + f->l2_len);
+        struct tcp_hdr *tcp = (void *)(b->data + l4);
+        ip->total_len = be16_of(headers - f->l2_len + n);
+        ip->csum = 0;
+        ip->csum = csum_ip4(ip);
+        tcp->seq = be32_of(be32_to_host(tcp->seq) + at);
+        if (at + n < payload) tcp->flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+        tcp->csum = 0;
+        uint64_t sum = (uint64_t)ip->src + ip->dst + be16_of(6) + be16_of(f->l4_len + n);
+        uint16_t csum = (uint16_t)~csum_fold(csum_add(sum, tcp, f->l4_len + n));
+        store_u16(&tcp->csum, csum);
+        struct frame one = {.b = b, .len = b->len};
+        wire_send_one(p, from, &one);
+        buf_unref(b);
+        if (!payload) break;
+    }
 }
 
 /* All that wants to leave. */

@@ -175,7 +175,7 @@ void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w)
         if (w->e->ack == r->tlp_end) return;
         r->tlp_out = false;
         if (c->flags & (CF_RECOVERY | CF_LOSS)) return;
-        c->cc.ops->congestion(&c->cc, w->flight, w->now, false);
+        c->cc.ops->congestion(&c->cc, w->flight < c->cc.cwnd ? w->flight : c->cc.cwnd, w->now, false);
         c->cc.ops->recovered(&c->cc, w->now);
         c->recover = c->snd_nxt;
     } else if (!w->e->has_data && !w->e->window_changed && !w->sacked) {

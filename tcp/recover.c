@@ -103,7 +103,7 @@ void recover_resent(struct conn *c, uint32_t i)
     rate_sent(&c->rate, g, c->snd_nxt - c->snd_una, now);
     count_sent(c, g->end - g->start);
     if (i == c->inflight.head) c->rto_base = now; /* RFC 6298 5.5: the timer runs from the retransmission of the earliest */
-    if (c->recovery) undo_resent(c, c->recovery);
+    if (c->recovery) undo_resent(c, c->recovery, g->start);
 }
 
 /* --- the timer --------------------------------------------------------------------------------------------------------------------- */
@@ -164,10 +164,15 @@ void recover_arm(struct conn *c)
 
 /* --- recovery ---------------------------------------------------------------------------------------------------------------------- */
 
+/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), but not more than the window was, or what was SACKed around old holes would raise
+ * the threshold. */
+static uint32_t flight_size(const struct conn *c, uint32_t flight) { return flight < c->cc.cwnd ? flight : c->cc.cwnd; }
+
 void recover_begin(struct conn *c, uint32_t flight)
 {
     struct recovery *r = recovery_get(c);
     if (!r) return; /* the next ACK or the RTO tries again */
+    flight = flight_size(c, flight);
     undo_begin(c, r);
     c->cc.ops->congestion(&c->cc, flight, conn_now(c), false);
     c->recover = c->snd_nxt;
@@ -194,18 +199,22 @@ void recover_end(struct conn *c)
     c->cc.ops->recovered(&c->cc, conn_now(c));
 }
 
-/* RFC 6937 3: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much more. */
-static void prr(struct conn *c, struct recovery *r, uint32_t delivered)
+/* RFC 6937 3.1: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much more. Below ssthresh the slow start
+ * reduction bound only when the ACK is a good sign (SND.UNA moves and nothing new is lost; or it began the recovery), else the conservative bound, which keeps as much on the
+ * way as there is: a queue that overflows is not filled at twice its speed while it does (RFC 9937 6.2's SafeACK). */
+static void prr(struct conn *c, struct recovery *r, uint32_t delivered, bool safe)
 {
     uint32_t pipe = recover_pipe(c), ssthresh = c->cc.ssthresh;
     int64_t sndcnt;
     r->prr_delivered += delivered;
     if (pipe > ssthresh) {
         sndcnt = (int64_t)(((uint64_t)r->prr_delivered * ssthresh + r->prr_flight - 1) / r->prr_flight) - r->prr_out;
-    } else { /* slow start reduction bound */
+    } else {
         int64_t limit = (int64_t)r->prr_delivered - r->prr_out;
-        if (limit < delivered) limit = delivered;
-        limit += c->mss;
+        if (safe) {
+            if (limit < delivered) limit = delivered;
+            limit += c->mss;
+        }
         sndcnt = ssthresh - pipe < limit ? ssthresh - pipe : limit;
     }
     c->cc.cwnd = pipe + (sndcnt > 0 ? (uint32_t)sndcnt : 0);
@@ -324,7 +333,7 @@ static nsec sample_rtt(struct conn *c, const struct ack_work *w)
 static void ecn_echo(struct conn *c, const struct ack_work *w)
 {
     if (!(c->flags & CF_ECN) || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after_eq(w->e->ack, c->recover + 1)) return;
-    c->cc.ops->congestion(&c->cc, w->flight, w->now, true);
+    c->cc.ops->congestion(&c->cc, flight_size(c, w->flight), w->now, true);
     c->recover = c->snd_nxt;
     c->flags |= CF_CWR_DUE;
     c->stack->n.tcp_ecn_cuts++;
@@ -366,7 +375,7 @@ static void note_disorder(struct conn *c, struct recovery *r, const struct ack_w
 static void judge(struct conn *c, struct ack_work *w)
 {
     const struct ack_event *e = w->e;
-    bool sacks = c->flags & CF_SACK, found = false, recovered = false;
+    bool sacks = c->flags & CF_SACK, found = false, recovered = false, began = false;
     if (sacks && e->opts && e->opts->has & OPT_SACK && recovery_get(c)) rack_sacks(c, c->recovery, w);
     if (!sacks && is_duplicate(c, w)) found = reno_duplicate(c);
     struct recovery *r = c->recovery;
@@ -392,10 +401,11 @@ static void judge(struct conn *c, struct ack_work *w)
     }
     if (c->inflight.lost && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !undone) {
         recover_begin(c, r->disorder ? r->disorder_nxt - w->una : w->flight);
+        began = true;
     } else if (found) {
         c->flags &= ~(uint32_t)CF_CWND_LIMITED;
     }
-    if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered);
+    if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered, began || (w->una != e->ack && !found));
 }
 
 /* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the short way is open again. */
@@ -581,7 +591,7 @@ static void rto_fired(struct conn *c)
     }
     suspect_black_hole(c);
     bool again = c->flags & CF_LOSS && c->retransmits > 1;
-    uint32_t flight = c->snd_nxt - c->snd_una;
+    uint32_t flight = flight_size(c, c->snd_nxt - c->snd_una);
     if (inflight_at(f, f->head)->flags & SEG_SACKED) inflight_forget_sacks(f); /* RFC 2018 8: the peer has taken it back */
     if (!again) undo_begin(c, r);
     if (!conn_is_synchronised(c)) {

@@ -13,6 +13,7 @@
 
 #include "tcp/conn.h"
 
+enum eifel_step { EIFEL_OFF, EIFEL_ARMED, EIFEL_DECIDED };
 enum frto_step { FRTO_OFF, FRTO_SENT, FRTO_PROBING }; /* RFC 5682 2.1: behind step 1, behind step 2b */
 
 struct recovery {
@@ -37,10 +38,11 @@ struct recovery {
 
     /* what was it? */
     bool undo_on;
-    bool eifel_on;
+    uint8_t eifel;       /* enum eifel_step */
+    tcp_seq eifel_start; /* of the first retransmission of the episode, */
     tcp_seq undo_start, undo_end; /* the episode's bytes */
     uint32_t undo_left;  /* records sent again in this episode whose DSACK has not come */
-    uint32_t retrans_ts; /* TSval of the first retransmission of the episode */
+    uint32_t retrans_ts; /* and its TSval */
     uint8_t frto;        /* enum frto_step */
 
     bool disorder;       /* something is SACKed or came twice, and nothing is taken for lost yet: */
@@ -60,7 +62,7 @@ struct ack_work { /* one ACK on its way through recover.c */
     struct rate_sample rate;
     nsec newest_sent_at;    /* of what is delivered and was sent once; 0: nothing */
     bool original;          /* something was delivered that was never sent again (F-RTO's evidence) */
-    bool again;             /* something that was sent again was acknowledged by number (Eifel's occasion) */
+    bool again;             /* something that was sent again was acknowledged by number (Karn) */
     bool sacked;            /* new SACKs */
     bool dsack;
     struct sack_block dsack_block;
@@ -104,7 +106,7 @@ void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w);
 
 /* undo.c */
 void undo_begin(struct conn *c, struct recovery *r);
-void undo_resent(struct conn *c, struct recovery *r);
+void undo_resent(struct conn *c, struct recovery *r, tcp_seq start);
 void undo_dsack(struct conn *c, struct recovery *r, const struct ack_work *w);
 /* true: what was taken for loss was none, and everything is as before. */
 bool undo_try(struct conn *c, struct recovery *r, const struct ack_work *w);

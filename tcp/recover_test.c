@@ -78,7 +78,7 @@ static void random_run(uint64_t seed)
         p.rate = 50000 + rng_below(&r, 20000000);
         p.queue_bytes = 3000 + (uint32_t)rng_below(&r, 100000);
     }
-    static const char *const controllers[] = {NULL, "newreno", "cubic", "none"};
+    static const char *const controllers[] = {NULL, "newreno", "cubic", "none", "bbr"};
     for (int i = 0; i < 2; i++) {
         struct stack_config *c = &p.conf[i];
         c->mtu = (uint16_t)(rng_below(&r, 4) ? 1500 : 200 + rng_below(&r, 8800));
@@ -86,7 +86,11 @@ static void random_run(uint64_t seed)
         c->no_timestamps = rng_below(&r, 4) == 0;
         c->no_wscale = rng_below(&r, 8) == 0;
         c->ask_ecn = rng_below(&r, 4) == 0;
-        c->cc = controllers[rng_below(&r, 4)];
+        c->cc = controllers[rng_below(&r, 5)];
+        if (rng_below(&r, 3) == 0) {
+            c->offloads = OFFLOAD_TX_L4_CSUM | OFFLOAD_TX_TSO;
+            c->tso_max = (uint32_t)(2000 + rng_below(&r, 62000));
+        }
         c->segs_max = (uint16_t)(rng_below(&r, 4) ? 8 : 1);
         if (rng_below(&r, 4) == 0) c->limits.rcv_buffer = (uint32_t)(2000 + rng_below(&r, 20000));
         p.side[i].push_max = (uint32_t)(1 + rng_below(&r, rng_below(&r, 2) ? 3000 : 100000));
@@ -99,6 +103,53 @@ static void random_run(uint64_t seed)
     else assert_false(p.side[0].wrong || p.side[1].wrong);
     pair_close(&p);
     pair_fini(&p);
+}
+
+/* Bytes a second over a wire of `rate` with a round trip of 2 * delay. */
+static double goodput(const char *cc, uint64_t rate, nsec delay, uint32_t loss_ppm, uint64_t bytes, bool tso)
+{
+    struct pair p;
+    pair_defaults(&p, 42);
+    p.rate = rate;
+    p.delay = delay;
+    p.loss_ppm = loss_ppm;
+    p.queue_bytes = (uint32_t)(2 * delay * rate / NSEC_PER_SEC);
+    for (int i = 0; i < 2; i++) {
+        p.conf[i].cc = cc;
+        p.conf[i].limits.rcv_buffer = 64u << 20;
+        if (tso) p.conf[i].offloads = OFFLOAD_TX_L4_CSUM | OFFLOAD_TX_TSO, p.conf[i].tso_max = 65000;
+    }
+    pair_init(&p);
+    nsec start = p.now;
+    transfer(&p, bytes, 0);
+    run_until_done(&p, 1000 * NSEC_PER_SEC);
+    check_exact(&p, 42);
+    double rate_got = (double)bytes * 1e9 / (double)(p.side[1].last_at - start);
+    print_message("    %-8s %6.0f Mbit/s, %5.1f ms, loss %5.2f %%%s: %6.1f Mbit/s, %llu timeouts, %llu of %llu again\n", cc, (double)rate * 8e-6,
+                  (double)delay * 2e-6, loss_ppm * 1e-4, tso ? ", tso" : "", rate_got * 8e-6, (unsigned long long)p.s[0]->n.tcp_rtos,
+                  (unsigned long long)p.s[0]->n.tcp_retransmits, (unsigned long long)p.s[0]->n.tcp_tx);
+    pair_close(&p);
+    pair_fini(&p);
+    return rate_got;
+}
+
+static void test_a_clean_link_is_filled(void **state)
+{
+    static const char *const controllers[] = {"cubic", "newreno", "bbr"};
+    for (int i = 0; i < 3; i++) {
+        assert_true(goodput(controllers[i], 12500000, 10 * NSEC_PER_MSEC, 0, 20000000, false) > 0.80 * 12500000);
+        assert_true(goodput(controllers[i], 12500000, 10 * NSEC_PER_MSEC, 0, 20000000, true) > 0.80 * 12500000);
+    }
+}
+
+/* Mathis and others: MSS / RTT * sqrt(3/2 / p) for NewReno, and CUBIC is no slower (RFC 9438 4.3); BBR does not care. */
+static void test_loss_costs_what_the_controller_says(void **state)
+{
+    double mathis = 1448 / 0.020 * 38.7; /* p = 0.1 % */
+    assert_true(goodput("newreno", 125000000, 10 * NSEC_PER_MSEC, 1000, 40000000, false) > 0.8 * mathis);
+    assert_true(goodput("cubic", 125000000, 10 * NSEC_PER_MSEC, 1000, 40000000, false) > 0.8 * mathis);
+    assert_true(goodput("bbr", 125000000, 10 * NSEC_PER_MSEC, 1000, 40000000, false) > 5 * mathis);
+    assert_true(goodput("cubic", 12500000, 10 * NSEC_PER_MSEC, 10000, 4000000, false) > 0.8 * mathis * 0.316);
 }
 
 static unsigned long from_environment(const char *name, unsigned long otherwise)
@@ -117,6 +168,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean_wire_carries_both_ways),
+        cmocka_unit_test(test_a_clean_link_is_filled),
+        cmocka_unit_test(test_loss_costs_what_the_controller_says),
         cmocka_unit_test(test_bad_wires_carry_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,19 +14,20 @@
 void undo_begin(struct conn *c, struct recovery *r)
 {
     r->undo_on = true;
-    r->eifel_on = false;
+    r->eifel = EIFEL_OFF;
     r->undo_left = 0;
     r->undo_start = c->snd_una;
     r->undo_end = c->snd_nxt;
 }
 
 /* Another record has gone again in this episode. */
-void undo_resent(struct conn *c, struct recovery *r)
+void undo_resent(struct conn *c, struct recovery *r, tcp_seq start)
 {
     if (!r->undo_on) return;
     r->undo_left++;
-    if (!r->eifel_on && c->flags & CF_TS) { /* RFC 3522 3.2 step (2): RetransmitTS, of the first */
-        r->eifel_on = true;
+    if (r->eifel == EIFEL_OFF && c->flags & CF_TS) { /* RFC 3522 3.2 step (2): RetransmitTS, of the first */
+        r->eifel = EIFEL_ARMED;
+        r->eifel_start = start;
         r->retrans_ts = conn_ts_now(c);
     }
 }
@@ -64,12 +65,12 @@ bool undo_try(struct conn *c, struct recovery *r, const struct ack_work *w)
         return false;
     }
     const struct tcp_opts *o = w->e->opts;
-    bool eifel = recovering && r->eifel_on && w->again && o && o->has & OPT_TS && seq_before(o->ts_ecr, r->retrans_ts);
+    /* Step (4): the first ACK for what went again first decides. */
+    bool decides = r->eifel == EIFEL_ARMED && seq_after(w->e->ack, r->eifel_start);
+    bool eifel = recovering && decides && o && o->has & OPT_TS && seq_before(o->ts_ecr, r->retrans_ts);
     bool dsack = r->undo_left == UINT32_MAX;
-    if (!eifel && !dsack) {
-        if (w->again) r->eifel_on = false; /* step (3): only the first ACK that covers it decides */
-        return false;
-    }
+    if (decides) r->eifel = EIFEL_DECIDED;
+    if (!eifel && !dsack) return false;
     if (c->flags & CF_LOSS) c->stack->n.tcp_spurious++;
     undo(c, r);
     return true;
