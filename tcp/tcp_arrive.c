@@ -4,10 +4,10 @@
  * 3168 put in between.
  *
  *     zeroth  timestamps: there, and not of the past (RFC 7323 5)
- *     first   sequence number in the window; then TS.Recent (RFC 7323 4.3), and what lies outside is cut off
+ *     first   sequence number in the window, and what lies outside is cut off
  *     second  RST      exactly RCV.NXT, else a challenge (RFC 5961 3.2)
  *     fourth  SYN      a challenge (RFC 5961 4.2)
- *     fifth   ACK      in [SND.UNA - MAX.SND.WND, SND.NXT] (RFC 5961 5.2), windows, states
+ *     fifth   ACK      in [SND.UNA - MAX.SND.WND, SND.NXT] (RFC 5961 5.2), windows, states; then TS.Recent (RFC 7323 4.3)
  *     sixth   URG      nothing to do: the bytes stay in the stream (RFC 6093 5)
  *     seventh text     to the program, or behind a hole
  *     eighth  FIN
@@ -151,11 +151,13 @@ static bool sequence_passes(struct conn *c, struct segment *g)
     return false;
 }
 
-/* RFC 7323 4.3: (2) of what ends in order the oldest, so that delayed ACKs echo the time the peer has to wait. */
-static void update_ts_recent(struct conn *c, const struct segment *g)
+/* RFC 7323 4.3, (2): only what begins at or before the last ACK sent, so that a delayed one echoes the oldest time. Deviation: it waits until the
+ * acknowledgment number has passed, too (RFC 5961 5.2), lest somebody who hits the window by guessing move TS.Recent ahead, and PAWS
+ * drop everything from then on. */
+static void update_ts_recent(struct conn *c, const struct segment *g, tcp_seq seq)
 {
-    if (!(g->opts.has & OPT_TS) || !(c->flags & CF_TS) || (g->flags & TCP_RST)) return;
-    if (seq_after(g->seq, c->last_ack_sent)) return;
+    if (!(g->opts.has & OPT_TS) || !(c->flags & CF_TS)) return;
+    if (seq_after(seq, c->last_ack_sent)) return;
     c->ts_recent = g->opts.ts_val;
     c->ts_recent_at = conn_coarse(c);
 }
@@ -444,7 +446,6 @@ void tcp_arrive(struct conn *c, struct segment *g)
     struct net_stack *s = c->stack;
     if (!timestamps_pass(c, g)) return;
     if (!sequence_passes(c, g)) return;
-    update_ts_recent(c, g);
     if (g->flags & TCP_RST) {
         take_reset(c, g);
         return;
@@ -454,8 +455,10 @@ void tcp_arrive(struct conn *c, struct segment *g)
         challenge(c);
         return;
     }
+    tcp_seq seq = g->seq; /* SEG.SEQ as it came */
     cut_to_window(c, g);
     if (!take_ack(c, g)) return;
+    update_ts_recent(c, g, seq);
     look_at_ecn(c, g);
     if (c->flags & CF_FIN_RCVD) return; /* CLOSE-WAIT, CLOSING, LAST-ACK: "should not occur … ignore" */
     if (is_after_close(c, g)) {

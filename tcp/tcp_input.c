@@ -257,7 +257,7 @@ void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, con
     s->tcp.depth++;
     switch (what) {
     case ICMP_ERR_TOO_BIG:
-        if (!path_too_big(s, remote, mtu)) break;
+        path_too_big(s, remote, mtu); /* no news for the path may be news for c */
         tcp_update_mss(c);
         conn_dirty(c);
         break;
