@@ -140,6 +140,7 @@ struct conn {
     uint8_t dupacks, retransmits, backoff, probes, keep_probes;
     uint8_t error;        /* positive errno, once CF_DEAD */
     uint8_t error_soft;   /* of ICMP: told should the connection time out (RFC 1122 4.2.3.9) */
+    uint32_t flight_max;  /* the most that was on the way since flight_end was SND.NXT: how much of the window is used */
     struct sndq sndq;     /* [snd_una, snd_end) */
     struct inflight inflight; /* [snd_una, snd_nxt) */
     uint64_t stream_una;  /* stream offset of snd_una's byte (SYN and FIN not counted) */
@@ -176,6 +177,7 @@ struct conn {
     uint64_t bytes_rexmit;
     uint32_t segs_out, data_segs_out, rexmits, dups_in;
     struct answer_count answers;
+    tcp_seq flight_end;
 } __attribute__((aligned(64)));
 
 static inline bool conn_is_synchronised(const struct conn *c) { return c->state >= CONN_ESTABLISHED; }

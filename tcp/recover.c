@@ -92,6 +92,8 @@ void recover_sent(struct conn *c, tcp_seq start, tcp_seq end)
     struct sent_seg *g = inflight_sent(&c->inflight, start, end, now);
     rate_sent(&c->rate, g, outstanding, now);
     c->snd_nxt = end;
+    uint32_t flight = end - c->snd_una;
+    if (flight > c->flight_max || seq_after_eq(c->snd_una, c->flight_end)) c->flight_max = flight, c->flight_end = end;
     count_sent(c, end - start);
 }
 
@@ -339,13 +341,19 @@ static void ecn_echo(struct conn *c, const struct ack_work *w)
     c->stack->n.tcp_ecn_cuts++;
 }
 
+/* The window is what holds the sender back. In slow start half of it in use in a round trip is enough, since it takes one until what was opened is
+ * used (RFC 7661 4.2 validates by the flight, too). */
+static inline bool is_limited(const struct conn *c)
+{
+    return c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd / 2 < c->flight_max);
+}
+
 static void tell_controller(struct conn *c, const struct ack_work *w, nsec rtt)
 {
     struct cc_ack a = {.now = w->now, .acked = w->acked, .in_flight = w->pipe};
     a.sacked = (uint32_t)(c->rate.delivered - w->delivered) - w->acked;
     uint64_t rate = c->cc.ops->wants_rate ? rate_of(&c->rate, &w->rate, c->rtt.min, w->now) : 0;
-    /* In slow start half of a window in use is enough: it takes a round trip until what was opened is used. */
-    a.cwnd_limited = c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && w->pipe > c->cc.cwnd / 2);
+    a.cwnd_limited = is_limited(c);
     a.in_recovery = c->flags & CF_RECOVERY;
     a.ecn_echo = w->e->ece && c->flags & CF_ECN;
     a.rtt = rtt;
@@ -459,8 +467,7 @@ static void plain_ack(struct conn *c, const struct ack_event *e)
         c->backoff = 0;
         rate->first_at = last->sent_at;
     }
-    bool limited = c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && flight > c->cc.cwnd / 2);
-    if (limited || c->cc.ops->wants_rate) {
+    if (is_limited(c) || c->cc.ops->wants_rate) {
         struct ack_work w = {.e = e, .now = now, .una = ack - acked, .pipe = flight, .acked = acked, .delivered = rate->delivered - acked};
         if (last) {
             w.rate = (struct rate_sample){.any = true, .prior_delivered = last->delivered, .prior_at = last->delivered_at,
