@@ -125,6 +125,7 @@ struct dpdk_dev {
     bool queue_fd_counts; /* an eventfd: must be read to fall silent */
     /* transmit */
     struct rte_mempool *tx_pool;
+    uint32_t stuck;      /* calls in a row in which not one frame went */
     uint32_t lent;       /* mbufs with memory of ours attached, in the device */
     uint32_t frame_max;  /* bytes on the wire without TSO */
     uint16_t mbufs_max;  /* of one frame */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_bus.h>
@@ -79,6 +80,8 @@ static uint64_t tx_offloads(const struct rte_eth_dev_info *info, const struct dp
     if (c->checksum != CHOICE_NO && c->tso != CHOICE_NO) want |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
     uint64_t on = info->tx_offload_capa & want;
     /* A device that segments must be able to fill in the pieces' sums, and take pieces. */
+    /* net_tap segments in software, packet by packet, and gets stuck at what it has no room for: that is no gain over the stack's own cutting. */
+    if (!strcmp(info->driver_name, "net_tap") && c->tso != CHOICE_YES) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
     if (!(on & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(on & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
     return on;
 }
@@ -155,6 +158,20 @@ static bool is_physical(const struct rte_eth_dev_info *info)
     return bus && strcmp(rte_bus_name(bus), "vdev");
 }
 
+/* net_af_packet leaves frames in its ring when the kernel's send buffer is full, and does not come back for them before the next are sent. Its
+ * sockets are its own secret; those of the process are given room for a whole ring. */
+static void widen_packet_sockets(const struct dpdk_port *port)
+{
+    int room = 16 << 20;
+    if (strcmp(port->info.driver_name, "net_af_packet")) return;
+    for (int fd = 3; fd < 1024; fd++) {
+        int domain = 0;
+        socklen_t n = sizeof domain;
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_PACKET) continue;
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room); /* best effort: wants CAP_NET_ADMIN */
+    }
+}
+
 static void wait_for_link(const struct dpdk_config *c, const struct dpdk_port *port)
 {
     /* A NIC negotiates for seconds; the other end of a virtual wire may come whenever it likes. */
@@ -221,6 +238,7 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) { /* caps say it, anyway */
     }
     if (!c->promiscuous || rte_eth_promiscuous_enable(port->id)) rte_eth_allmulticast_enable(port->id);
+    widen_packet_sockets(port);
     wait_for_link(c, port);
     return 0;
 free_pools:

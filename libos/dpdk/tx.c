@@ -27,6 +27,10 @@
 /* Attaching costs an mbuf, a reference and a visit of the free callback: ~25 ns; so much copies in less (net_memif, Nov 2026). */
 #define COPY_MAX 256
 
+/* Calls without room in a row, after which a frame is dropped: some drivers leave one that they cannot send (net_tap, when it fails to segment)
+ * where it is and look like a full ring for ever; and a peer that has stopped reading is a wire that loses frames. */
+#define STUCK_MAX 20000
+
 /* --- memory that was attached comes back --- */
 
 static void keep_stray(struct dpdk_dev *d, struct buf *b)
@@ -212,6 +216,7 @@ static unsigned send_run(struct dpdk_dev *d, struct frame *f, unsigned count, en
     if (unlikely(sent < good)) *stop = BUILD_LATER;
     if (unlikely(sent < made)) rte_pktmbuf_free_bulk(m + sent, made - sent);
     for (unsigned i = 0; i < sent; i++) taken(d, &f[i], true);
+    d->stuck = sent ? 0 : d->stuck + (made > 0);
     return sent;
 }
 
@@ -225,6 +230,11 @@ unsigned tx_send(struct netdev *n, struct frame *f, unsigned count)
         if (likely(stop == BUILT)) continue;
         if (stop == BUILD_NEVER) {
             taken(d, &f[done++], false);
+            continue;
+        }
+        if (unlikely(d->stuck > STUCK_MAX)) {
+            taken(d, &f[done++], false);
+            d->stuck = 0;
             continue;
         }
         if (link_is_down(d)) {
