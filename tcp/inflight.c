@@ -172,8 +172,9 @@ void inflight_trim(struct inflight *f, tcp_seq seq)
     g->start = seq;
 }
 
-/* In order of sequence where that is cheap: at either end, or near where the last one went, since losses are found in the order in which segments were
- * sent. Retransmissions that were lost in their turn belong in front of what was never sent again: it is them the peer waits for. */
+/* In order of sequence where that is cheap: at either end, or near where the last one went, since losses are found in the order in which
+ * segments were sent. Retransmissions that were lost in their turn belong in front of what was never sent again: it is them the peer
+ * waits for. */
 static void gone_add(struct inflight *f, uint32_t i)
 {
     struct seg_list *l = &f->gone;
@@ -237,8 +238,8 @@ uint32_t inflight_unsacked(struct inflight *f, uint32_t i)
     return to;
 }
 
-/* All records of `which` (SEG_SACKED or SEG_LOST) are on the way again. The list of what flies is in order of sent_at; they are old, so it is made
- * anew: in order of sequence, which for RACK's walk is as good where times agree, and those that were sent again go last. */
+/* All records of `which` (SEG_SACKED or SEG_LOST) are on the way again. The list of what flies is in order of sent_at; they are old, so
+ * it is made anew: in order of sequence, which for RACK's walk is as good where times agree, and those that were sent again go last. */
 static void relist(struct inflight *f, uint8_t which)
 {
     f->flying.count = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Segments on their way: one record each, in order of sequence, [SND.UNA, SND.NXT) without a gap; the SYN and the FIN are part of it. The SACK
- * scoreboard (RFC 2018, 6675) and what RACK needs (RFC 8985 5.2): when each was sent last.
+ * Segments on their way: one record each, in order of sequence, [SND.UNA, SND.NXT) without a gap; the SYN and the FIN are part of it.
+ * The SACK scoreboard (RFC 2018, 6675) and what RACK needs (RFC 8985 5.2): when each was sent last.
  *
  * A record is what was sent as one segment and is never cut by a SACK block: it counts as SACKed when all of it is. So the number of
  * records is bounded by what we sent, whatever the peer says (CVE-2019-11478); only a smaller MSS cuts records, all at once.

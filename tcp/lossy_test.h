@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two stacks, joined by a wire in memory, in virtual time: for tests. The wire delays, and by a seeded generator loses, doubles, reorders and
- * damages frames; it may have a rate and a queue. Everything follows from the seed.
+ * Two stacks, joined by a wire in memory, in virtual time: for tests. The wire delays, and by a seeded generator loses, doubles,
+ * reorders and damages frames; it may have a rate and a queue. Everything follows from the seed.
  *
  *     pair_init, pair_connect, then pair_run until what the test waits for; pair_fini checks that all bufs came back to their queues
  *
@@ -174,7 +174,7 @@ static inline void pair_fini(struct pair *p)
     free(p->heap);
 }
 
-/* --- the wire -------------------------------------------------------------------------------------------------------------------------- */
+/* --- the wire ---------------------------------------------------------------------------------------------------------------------- */
 
 static inline bool frame_before(const struct flying_frame *a, const struct flying_frame *b)
 {

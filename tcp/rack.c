@@ -7,10 +7,11 @@
  *                lost?   lost?           no: sent behind it
  *                `-- sent_at + rtt + reo_wnd <= now: lost; else the timer looks again then
  *
- * The scoreboard's list of what flies is in order of sent_at, so that only what changes is looked at. The numbers in comments are the steps of
- * RFC 8985 6.2 and 7.
+ * The scoreboard's list of what flies is in order of sent_at, so that only what changes is looked at. The numbers in comments are the
+ * steps of RFC 8985 6.2 and 7.
  *
- * SACK blocks (RFC 2018, 6675): a record is SACKed when a block covers all of it. Blocks that are not inside (SND.UNA, SND.NXT] mark nothing.
+ * SACK blocks (RFC 2018, 6675): a record is SACKed when a block covers all of it. Blocks that are not inside (SND.UNA, SND.NXT] mark
+ * nothing.
  */
 #include "tcp/recover.h"
 
@@ -170,8 +171,8 @@ void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w)
     if (!r->tlp_retrans || w->dsack) {
         r->tlp_out = false; /* new data; or case 1: both copies have come */
     } else if (seq_after(w->e->ack, r->tlp_end) || w->una != w->e->ack) {
-        /* Case 2, "SEG.ACK > TLP.end_seq": the RFC waits here for one more ACK while SEG.ACK = TLP.end_seq, whose DSACK or duplicate (1, 3) would tell
-         * that the original had come, too. */
+        /* Case 2, "SEG.ACK > TLP.end_seq": the RFC waits here for one more ACK while SEG.ACK = TLP.end_seq, whose DSACK or duplicate (1,
+         * 3) would tell that the original had come, too. */
         if (w->e->ack == r->tlp_end) return;
         r->tlp_out = false;
         if (c->flags & (CF_RECOVERY | CF_LOSS)) return;

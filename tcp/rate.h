@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Delivery rate samples (draft-cheng-iccrg-delivery-rate-estimation): how fast did data arrive between the moment a segment was sent and its
- * acknowledgement. For BBR; and what counts round trips.
+ * Delivery rate samples (draft-cheng-iccrg-delivery-rate-estimation): how fast did data arrive between the moment a segment was sent and
+ * its acknowledgement. For BBR; and what counts round trips.
  */
 #ifndef TCP_RATE_H
 #define TCP_RATE_H

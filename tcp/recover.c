@@ -10,8 +10,8 @@
  *         `------------------------------------> LOSS  -----------------------------> open
  *                                                  slow start from one segment
  *
- * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit), 3168 6.1.2 (ECE), 9293 3.8.3
- * (R1, R2), 3.8.6.1 (persist), 5482 (user timeout).
+ * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit), 3168 6.1.2 (ECE),
+ * 9293 3.8.3 (R1, R2), 3.8.6.1 (persist), 5482 (user timeout).
  *
  * An ACK of the usual kind (all in order, nothing missing) finds c->recovery NULL or idle and walks off with a comparison for each.
  */
@@ -166,8 +166,8 @@ void recover_arm(struct conn *c)
 
 /* --- recovery ---------------------------------------------------------------------------------------------------------------------- */
 
-/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), but not more than the window was, or what was SACKed around old holes would raise
- * the threshold. */
+/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), but not more than the window was, or what was SACKed around old
+ * holes would raise the threshold. */
 static uint32_t flight_size(const struct conn *c, uint32_t flight) { return flight < c->cc.cwnd ? flight : c->cc.cwnd; }
 
 void recover_begin(struct conn *c, uint32_t flight)
@@ -201,9 +201,10 @@ void recover_end(struct conn *c)
     c->cc.ops->recovered(&c->cc, conn_now(c));
 }
 
-/* RFC 6937 3.1: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much more. Below ssthresh the slow start
- * reduction bound only when the ACK is a good sign (SND.UNA moves and nothing new is lost; or it began the recovery), else the conservative bound, which keeps as much on the
- * way as there is: a queue that overflows is not filled at twice its speed while it does (RFC 9937 6.2's SafeACK). */
+/* RFC 6937 3.1: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much more. Below ssthresh
+ * the slow start reduction bound only when the ACK is a good sign (SND.UNA moves and nothing new is lost; or it began the recovery),
+ * else the conservative bound, which keeps as much on the way as there is: a queue that overflows is not filled at twice its speed while
+ * it does (what PRR's revision calls SafeACK). */
 static void prr(struct conn *c, struct recovery *r, uint32_t delivered, bool safe)
 {
     uint32_t pipe = recover_pipe(c), ssthresh = c->cc.ssthresh;
@@ -341,8 +342,8 @@ static void ecn_echo(struct conn *c, const struct ack_work *w)
     c->stack->n.tcp_ecn_cuts++;
 }
 
-/* The window is what holds the sender back. In slow start half of it in use in a round trip is enough, since it takes one until what was opened is
- * used (RFC 7661 4.2 validates by the flight, too). */
+/* The window is what holds the sender back. In slow start half of it in use in a round trip is enough, since it takes one until what was
+ * opened is used (RFC 7661 4.2 validates by the flight, too). */
 static inline bool is_limited(const struct conn *c)
 {
     return c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd / 2 < c->flight_max);
@@ -416,7 +417,8 @@ static void judge(struct conn *c, struct ack_work *w)
     if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered, began || (w->una != e->ack && !found));
 }
 
-/* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the short way is open again. */
+/* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the short way is open
+ * again. */
 static void forget_if_quiet(struct conn *c)
 {
     const struct recovery *r = c->recovery;
@@ -424,7 +426,8 @@ static void forget_if_quiet(struct conn *c)
     recover_free(c);
 }
 
-/* Nothing is missing nor ever was, and the ACK says nothing unusual. Without c->recovery nothing has been sent again, SACKed or taken for lost. */
+/* Nothing is missing nor ever was, and the ACK says nothing unusual. Without c->recovery nothing has been sent again, SACKed or taken
+ * for lost. */
 static inline bool is_plain(const struct conn *c, const struct ack_event *e)
 {
     return !c->recovery && e->ack != c->snd_una && c->inflight.count && c->snd_una != c->iss && !e->ece &&
@@ -498,7 +501,9 @@ void recover_ack(struct conn *c, const struct ack_event *e)
         return;
     }
     struct inflight *f = &c->inflight;
-    struct ack_work w = {.e = e, .now = conn_now(c), .una = c->snd_una, .pipe = recover_pipe(c), .flight = c->snd_nxt - c->snd_una, .delivered = c->rate.delivered};
+    struct ack_work w = {.e = e, .now = conn_now(c), .una = c->snd_una, .pipe = recover_pipe(c)};
+    w.flight = c->snd_nxt - c->snd_una;
+    w.delivered = c->rate.delivered;
     bool moved = e->ack != c->snd_una;
     c->probes = 0; /* somebody answers */
     if (moved) {
@@ -514,7 +519,8 @@ void recover_ack(struct conn *c, const struct ack_event *e)
         if (unlikely(w.una == c->iss) && !rtt && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN, c->backoff = 0;
         tell_controller(c, &w, rtt);
     }
-    if (!f->count && c->rexmit_kind == REXMIT_PERSIST && e->window_changed) c->deadlines[DL_REXMIT] = NSEC_NEVER; /* asked anew, if need be */
+    if (!f->count && c->rexmit_kind == REXMIT_PERSIST && e->window_changed)
+        c->deadlines[DL_REXMIT] = NSEC_NEVER; /* asked anew, if need be */
     recover_arm(c);
     if (f->gone.count || has_unsent(c)) conn_dirty(c);
     if (!f->count && c->recovery) forget_if_quiet(c);
@@ -545,8 +551,8 @@ void recover_smaller_mss(struct conn *c)
     conn_dirty(c);
 }
 
-/* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large. The peer's MSS is taken to be
- * what every path carries; the connection keeps it. */
+/* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large. The peer's MSS is
+ * taken to be what every path carries; the connection keeps it. */
 static void suspect_black_hole(struct conn *c)
 {
     uint32_t base = addr_is_v4(&c->remote.addr) ? BLACK_HOLE_MSS4 : BLACK_HOLE_MSS6;
@@ -620,8 +626,8 @@ static void rto_fired(struct conn *c)
     conn_dirty(c);
 }
 
-/* RFC 9293 3.8.6.1: as long as the peer answers, a window of zero may last: it is the user who decides how long (user timeout). Where no user is any
- * more, we do. */
+/* RFC 9293 3.8.6.1: as long as the peer answers, a window of zero may last: it is the user who decides how long (user timeout). Where no
+ * user is any more, we do. */
 static void persist_fired(struct conn *c)
 {
     if (!has_unsent(c)) return;

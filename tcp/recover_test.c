@@ -38,7 +38,8 @@ static void check_exact(struct pair *p, uint64_t seed)
 {
     if (!is_done(p) || p->side[0].wrong || p->side[1].wrong) {
         char line[512];
-        print_message("seed %llu: at %.3f s %llu of %llu, %llu of %llu, errors %d %d, wrong %d %d\n", (unsigned long long)seed, (double)p->now / 1e9,
+        print_message("seed %llu: at %.3f s %llu of %llu, %llu of %llu, errors %d %d, wrong %d %d\n",
+                      (unsigned long long)seed, (double)p->now / 1e9,
                       (unsigned long long)p->side[1].received, (unsigned long long)p->side[0].to_send,
                       (unsigned long long)p->side[0].received, (unsigned long long)p->side[1].to_send, p->side[0].error, p->side[1].error,
                       p->side[0].wrong, p->side[1].wrong);
@@ -125,7 +126,8 @@ static double goodput(const char *cc, uint64_t rate, nsec delay, uint32_t loss_p
     run_until_done(&p, 1000 * NSEC_PER_SEC);
     check_exact(&p, 42);
     double rate_got = (double)bytes * 1e9 / (double)(p.side[1].last_at - start);
-    print_message("    %-8s %6.0f Mbit/s, %5.1f ms, loss %5.2f %%%s: %6.1f Mbit/s, %llu timeouts, %llu of %llu again\n", cc, (double)rate * 8e-6,
+    print_message("    %-8s %6.0f Mbit/s, %5.1f ms, loss %5.2f %%%s: %6.1f Mbit/s, %llu timeouts, %llu of %llu again\n",
+                  cc, (double)rate * 8e-6,
                   (double)delay * 2e-6, loss_ppm * 1e-4, tso ? ", tso" : "", rate_got * 8e-6, (unsigned long long)p.s[0]->n.tcp_rtos,
                   (unsigned long long)p.s[0]->n.tcp_retransmits, (unsigned long long)p.s[0]->n.tcp_tx);
     pair_close(&p);

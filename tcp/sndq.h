@@ -36,9 +36,9 @@ int sndq_push_copy(struct sndq *q, tcp_seq seq, const void *p, uint32_t n);
 void sndq_ack(struct sndq *q, tcp_seq una);
 void sndq_free(struct sndq *q);
 
-/* A chain whose first buf has len 0 or payload, and BUF_HEADROOM bytes of headroom for headers, standing for [seq, seq + len), which is in the queue;
- * at most segs_max bufs (beyond: copied together). The caller owns it, and may put headers in front although others hold the buf, too.
- * NULL: out of memory. */
+/* A chain whose first buf has len 0 or payload, and BUF_HEADROOM bytes of headroom for headers, standing for [seq, seq + len), which is
+ * in the queue; at most segs_max bufs (beyond: copied together). The caller owns it, and may put headers in front although others hold
+ * the buf, too. NULL: out of memory. */
 struct buf *sndq_segment(struct sndq *q, tcp_seq seq, uint32_t len, unsigned segs_max);
 /* The queue stands for exactly [una, end). */
 void sndq_check(const struct sndq *q, tcp_seq una, tcp_seq end);

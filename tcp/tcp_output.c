@@ -7,8 +7,9 @@
  *                  3  what is new, as far as the peer's window, congestion control, pacing, Nagle and silly windows let it
  *                  4  an ACK, if one is due and nothing carried it
  *
- * RFC 9293 3.8.6.2.1 (silly windows, sender), 3.8.6.2.2 (receiver), 3.7.4 (Nagle), 3.8.6.1 (zero windows), 3.7.1 and RFC 6691 (MSS); RFC 7323
- * (timestamps in every segment, scale); RFC 2018 4, 2883 4 (SACK and DSACK in ACKs); RFC 3168 6.1 (ECT, ECE, CWR); RFC 5681 4.1 (restart).
+ * RFC 9293 3.8.6.2.1 (silly windows, sender), 3.8.6.2.2 (receiver), 3.7.4 (Nagle), 3.8.6.1 (zero windows), 3.7.1 and RFC 6691 (MSS); RFC
+ * 7323 (timestamps in every segment, scale); RFC 2018 4, 2883 4 (SACK and DSACK in ACKs); RFC 3168 6.1 (ECT, ECE, CWR); RFC 5681 4.1
+ * (restart).
  *
  * ACKs leave here only, at the end of a turn: a reply that was pushed meanwhile carries them. SACK blocks go in ACKs of their own, never
  * on data: a segment with data is no duplicate ACK for the peer, and its payload would have to shrink.
@@ -34,8 +35,8 @@
 /* --- windows and sizes ------------------------------------------------------------------------------------------------------------- */
 
 /* Silly-window rule of the receiver, 3.8.6.2.2: the right edge stays where it is until it can move by min(half the buffer, a segment of the
- * peer's); and it never moves left (3.8.6). The field is rounded down to the scale, so that what is told may seem to retract by less than a unit
- * (RFC 7323 2.4); input takes data up to rcv_adv nevertheless. */
+ * peer's); and it never moves left (3.8.6). The field is rounded down to the scale, so that what is told may seem to retract by less
+ * than a unit (RFC 7323 2.4); input takes data up to rcv_adv nevertheless. */
 uint16_t tcp_window_to_offer(struct conn *c)
 {
     uint32_t space = c->rcvq_bytes < c->rcv_buffer ? c->rcv_buffer - c->rcvq_bytes : 0;
@@ -165,8 +166,8 @@ static bool has_sacks(const struct conn *c)
     return c->flags & CF_SACK && (c->dsack.start != c->dsack.end || !reasm_is_empty(c->reasm));
 }
 
-/* RFC 2018 4: the block that changed last comes first. RFC 2883 4: and a duplicate before it; if it lies behind a hole, the block that it is part of
- * is the second. */
+/* RFC 2018 4: the block that changed last comes first. RFC 2883 4: and a duplicate before it; if it lies behind a hole, the block that
+ * it is part of is the second. */
 static unsigned sack_blocks(struct conn *c, struct sack_block *out, unsigned max)
 {
     unsigned n = 0;
@@ -260,8 +261,8 @@ static bool send_tail_probe(struct conn *c)
 }
 
 /* 3.8.6.1: a window that is closed, or too small for the rule of silly windows, is asked for. With room for some bytes they go (that is the
- * override of 3.8.6.2.1, (4)). Deviation: a probe of a window of zero is an empty segment at SND.UNA - 1, not an octet of data; a peer must answer
- * it with an ACK (3.10.7.4, first), and nothing is cut into single bytes. Linux does the same. */
+ * override of 3.8.6.2.1, (4)). Deviation: a probe of a window of zero is an empty segment at SND.UNA - 1, not an octet of data; a peer
+ * must answer it with an ACK (3.10.7.4, first), and nothing is cut into single bytes. Linux does the same. */
 static bool send_window_probe(struct conn *c)
 {
     uint32_t left = window_left(c), unsent = c->snd_end - c->snd_nxt;
@@ -295,7 +296,8 @@ static bool send_lost(struct conn *c)
     uint32_t i;
     while (recover_next_lost(c, &i)) {
         const struct sent_seg *g = inflight_at(&c->inflight, i);
-        /* A partial segment's worth of window counts as none, as for new data; the first of an episode is forced through by the allowance. */
+        /* A partial segment's worth of window counts as none, as for new data; the first of an episode is forced through by the
+         * allowance. */
         uint32_t need = g->end - g->start < c->mss ? g->end - g->start : c->mss;
         if (recover_allowance(c) < need) return true;
         if (!stack_tx_room(c->stack) || !send_again(c, i)) return false;
@@ -357,8 +359,8 @@ static void pace_spent(struct conn *c, uint32_t bytes)
     conn_timer_set(c, DL_PACE, c->pace_at);
 }
 
-/* Sending after nothing was on the way. RFC 5681 4.1: after a pause of more than a timeout the window starts again; the controller knows how (CUBIC's
- * and BBR's clocks care about shorter ones, too). RFC 5681 3.1: after a lost SYN the first window is one segment. */
+/* Sending after nothing was on the way. RFC 5681 4.1: after a pause of more than a timeout the window starts again; the controller knows
+ * how (CUBIC's and BBR's clocks care about shorter ones, too). RFC 5681 3.1: after a lost SYN the first window is one segment. */
 static void restart(struct conn *c)
 {
     nsec now = conn_now(c), idle = now - c->last_snd_at;
@@ -366,8 +368,8 @@ static void restart(struct conn *c)
     if (idle && c->cc.ops->idle) c->cc.ops->idle(&c->cc, now, idle, c->rto);
 }
 
-/* The next new segment's size by the rules of RFC 9293 3.8.6.2.1, or 0. D is what is unsent, U the window, `cwnd` what congestion control and pacing
- * leave. */
+/* The next new segment's size by the rules of RFC 9293 3.8.6.2.1, or 0. D is what is unsent, U the window, `cwnd` what congestion
+ * control and pacing leave. */
 static inline uint32_t next_size(struct conn *c, uint32_t unsent, uint32_t window, uint32_t cwnd, uint32_t max)
 {
     uint32_t mss = c->mss, len = least(least(unsent, window), max);
@@ -496,8 +498,8 @@ void tcp_send_bare(struct net_stack *s, const struct bare_segment *seg)
     path_close(s, &path);
 }
 
-/* RFC 9293 3.10.1; options as RFC 7323 2.2 and 3.2 and RFC 2018 2 have them: in a SYN what we offer, in a SYN-ACK what was offered, too. The window of
- * a SYN is never scaled (RFC 7323 2.2). */
+/* RFC 9293 3.10.1; options as RFC 7323 2.2 and 3.2 and RFC 2018 2 have them: in a SYN what we offer, in a SYN-ACK what was offered, too.
+ * The window of a SYN is never scaled (RFC 7323 2.2). */
 void tcp_send_syn(struct conn *c)
 {
     struct net_stack *s = c->stack;

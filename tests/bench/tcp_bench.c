@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a segment costs in the stack, device and runtime left out: two stacks handed each other's frames, the clock running around one of them
- * only, in bursts of 32 as a device gives them.
+ * What a segment costs in the stack, device and runtime left out: two stacks handed each other's frames, the clock running around one of
+ * them only, in bursts of 32 as a device gives them.
  *
  *     receive   64 bytes in order: headers, look-up, data taken, hook, pop, buf back
  *     ack       a pure ACK of one segment: send queue, RTT, congestion control
@@ -122,7 +122,8 @@ static void set_up(bool offload, unsigned conns)
     rx_flags = offload ? FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK : 0;
     for (int i = 0; i < 2; i++) {
         ends[i] = (struct end){0};
-        struct stack_config conf = {.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500, .segs_max = 8, .arp = true, .seed = {(uint8_t)i}};
+        struct stack_config conf = {.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500, .segs_max = 8, .arp = true};
+        conf.seed[0] = (uint8_t)i;
         if (offload) conf.offloads = OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_IP_CSUM | OFFLOAD_TX_L4_CSUM;
         conf.limits.tx_frames = 4096;
         if (stack_new(&conf, &hooks, &ends[i], now, &ends[i].s)) abort();
