@@ -57,7 +57,7 @@ int host_new(const struct host_config *c, struct host **out)
     struct host *h = calloc(1, sizeof *h);
     if (!h) return -ENOMEM;
     h->conf = *c;
-    h->now = START;
+    h->now = h->start = START + c->start;
     h->out_tail = &h->out;
     memcpy(h->conf.stack.mac, our_mac, ETH_ALEN);
     if (!h->conf.stack.seed[0]) memset(h->conf.stack.seed, 0x5a, sizeof h->conf.stack.seed);
@@ -82,13 +82,13 @@ void host_free(struct host *h)
     free(h);
 }
 
-nsec host_now(const struct host *h) { return h->now - START; }
+nsec host_now(const struct host *h) { return h->now - h->start; }
 
 nsec host_deadline(const struct host *h)
 {
     nsec d = stack_deadline(h->stack);
     if (d == NSEC_NEVER) return d;
-    return d > START ? d - START : 0;
+    return d > h->start ? d - h->start : 0;
 }
 
 struct net_stack *host_stack(struct host *h) { return h->stack; }
@@ -176,7 +176,7 @@ void host_input(struct host *h, const struct wire *w)
 
 void host_advance(struct host *h, nsec to)
 {
-    nsec end = to + START;
+    nsec end = to + h->start;
     unsigned steps = 0;
     for (;;) {
         nsec d = stack_deadline(h->stack);

@@ -23,6 +23,7 @@
 struct host_config {
     struct stack_config stack; /* mac, seed and the like are filled in by host_new() */
     struct ip_addr local4, remote4, local6, remote6;
+    nsec start; /* the stack's clock when the host's is 0: some 1000 s, and this */
     bool nagle; /* of new sockets; off by default, as the stack has it */
 };
 

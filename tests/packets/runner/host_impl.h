@@ -28,7 +28,7 @@ struct sock {
 struct host {
     struct net_stack *stack;
     struct host_config conf;
-    nsec now; /* the stack's */
+    nsec start, now; /* of the stack's clock */
     struct sock socks[HOST_FDS];
     struct sock *newest;
     struct host_packet *out, **out_tail;

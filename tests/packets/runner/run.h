@@ -31,8 +31,9 @@ struct run {
     bool failed;
 };
 
-/* Runs a script that was parsed; what goes wrong is written to log. true: as it should be. */
-bool run_script(const struct script *s, bool verbose, FILE *log);
+/* Runs a script that was parsed; what goes wrong is written to log. true: as it should be. wrap: once more, with initial sequence numbers
+ * such that those of both ends wrap around 2^32 a little later. */
+bool run_script(const struct script *s, bool verbose, bool wrap, FILE *log);
 
 /* run.c: */
 void run_fail(struct run *r, unsigned line, const char *format, ...) __attribute__((format(printf, 3, 4)));
