@@ -97,7 +97,8 @@ PACKETS_C := $(sort $(wildcard tests/packets/runner/*.c))
 PACKETS   := $(B)/packets/run
 # What packetdrill loads: the runner's host under its table of calls.
 PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
-PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c) $(wildcard tests/packets/runner/host*.c))
+PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/host*.c) \
+                    tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
 .PHONY: all run test check fuzz bench soak fmt lint layers headers install uninstall clean tests tools \
         benches fuzzers deps deps-test

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "alloc/base/assert.h"
+#include "tests/packets/runner/offload.h"
 
 #define START     (1000 * NSEC_PER_SEC) /* of the stack's clock: a whole number of its wheel's ticks */
 #define STEPS_MAX 2000000u              /* of timers between two events */
@@ -102,28 +103,35 @@ static bool is_discovery(const uint8_t *ip, uint32_t n) /* RS, RA, NS, NA, redir
     return (ip[6] == 58 || ip[6] == 0) && ((icmp[0] >= 133 && icmp[0] <= 137) || icmp[0] == 143);
 }
 
+static void keep_packet(void *arg, const struct wire *w)
+{
+    struct host *h = arg;
+    struct host_packet *p = malloc(offsetof(struct host_packet, w.bytes) + w->n);
+    ASSERT(p);
+    p->next = NULL;
+    p->at = host_now(h);
+    p->w.n = w->n;
+    memcpy(p->w.bytes, w->bytes, w->n);
+    *h->out_tail = p;
+    h->out_tail = &p->next;
+}
+
 static void take_frame(struct host *h, const struct frame *f)
 {
+    static struct wire w;
     struct eth_hdr eth;
     ASSERT(f->len == buf_chain_len(f->b));
     ASSERT(f->len >= sizeof eth && f->len - sizeof eth <= WIRE_MAX);
     buf_chain_copy(f->b, 0, &eth, sizeof eth);
     uint32_t n = f->len - (uint32_t)sizeof eth;
     if (be16_to_host(eth.type) == ETH_TYPE_ARP) return;
-    struct host_packet *p = malloc(offsetof(struct host_packet, w.bytes) + n);
-    ASSERT(p);
-    p->next = NULL;
-    p->at = host_now(h);
-    p->w.n = n;
-    buf_chain_copy(f->b, sizeof eth, p->w.bytes, n);
-    if (is_discovery(p->w.bytes, n)) {
-        free(p);
-        return;
-    }
+    w.n = n;
+    buf_chain_copy(f->b, sizeof eth, w.bytes, n);
+    if (is_discovery(w.bytes, n)) return;
     ASSERT(!memcmp(eth.src, our_mac, ETH_ALEN) && !memcmp(eth.dst, gateway_mac, ETH_ALEN));
-    ASSERT(be16_to_host(eth.type) == (p->w.bytes[0] >> 4 == 6 ? ETH_TYPE_IP6 : ETH_TYPE_IP4));
-    *h->out_tail = p;
-    h->out_tail = &p->next;
+    ASSERT(be16_to_host(eth.type) == (w.bytes[0] >> 4 == 6 ? ETH_TYPE_IP6 : ETH_TYPE_IP4));
+    bool right = offload_send(f, &w, keep_packet, h);
+    ASSERT(right);
 }
 
 static void collect(struct host *h)
@@ -163,6 +171,7 @@ void host_drop_output(struct host *h)
 
 void host_input(struct host *h, const struct wire *w)
 {
+    struct fields fields;
     struct eth_hdr eth = {.type = be16_of(w->bytes[0] >> 4 == 6 ? ETH_TYPE_IP6 : ETH_TYPE_IP4)};
     memcpy(eth.dst, our_mac, ETH_ALEN);
     memcpy(eth.src, gateway_mac, ETH_ALEN);
@@ -171,6 +180,7 @@ void host_input(struct host *h, const struct wire *w)
     memcpy(buf_put_back(b, sizeof eth), &eth, sizeof eth);
     memcpy(buf_put_back(b, w->n), w->bytes, w->n);
     struct frame f = {.b = b, .len = b->len};
+    if (h->conf.stack.offloads & OFFLOAD_RX_L4_CSUM && !wire_read(w, &fields)) f.flags = FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK;
     stack_input(h->stack, &f, 1, h->now);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * run [-v] [-w] PATH…: packet scripts (and those in folders), one TAP case each; -w: each a second time, with sequence numbers that wrap. Each runs in a process of its own, so that one that makes the
- * stack crash, or go round for ever, fails alone.
+ * run [-v] [-w] [-o] PATH…: packet scripts (and those in folders), one TAP case each; -w: each once more, with sequence numbers that wrap; -o:
+ * once more, with a device's offloads. Each runs in a process of its own, so that one that makes the stack crash, or go round for ever,
+ * fails alone.
  */
 #include "tests/packets/runner/run.h"
 
@@ -18,7 +19,8 @@
 
 static const char *paths[SCRIPTS_MAX];
 static unsigned path_count;
-static bool verbose, wrap;
+static bool verbose;
+static unsigned also; /* enum run_also */
 
 static int add_path(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
@@ -36,7 +38,7 @@ static bool run_one(const char *path, FILE *log)
     static struct script s;
     bool ok = false;
     if (script_parse(&s, path)) fprintf(log, "# %s: %s\n", path, s.error);
-    else ok = run_script(&s, verbose, wrap, log);
+    else ok = run_script(&s, verbose, also, log);
     script_free(&s);
     return ok;
 }
@@ -88,11 +90,12 @@ int main(int argc, char **argv)
     unsigned failed = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-v")) verbose = true;
-        else if (!strcmp(argv[i], "-w")) wrap = true;
+        else if (!strcmp(argv[i], "-w")) also |= RUN_WRAP;
+        else if (!strcmp(argv[i], "-o")) also |= RUN_OFFLOAD;
         else if (nftw(argv[i], add_path, 16, FTW_PHYS)) fprintf(stderr, "%s: cannot be read\n", argv[i]);
     }
     if (!path_count) {
-        fprintf(stderr, "usage: %s [-v] [-w] SCRIPT|FOLDER...\n", argv[0]);
+        fprintf(stderr, "usage: %s [-v] [-w] [-o] SCRIPT|FOLDER...\n", argv[0]);
         return 2;
     }
     qsort(paths, path_count, sizeof *paths, by_name);

@@ -21,6 +21,8 @@
 
 #define TOLERANCE (2 * NSEC_PER_USEC)
 #define ISN_TICK    (4 * NSEC_PER_USEC)
+#define TSO_MAX     32000u
+#define OFFLOADS    (OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_IP_CSUM | OFFLOAD_TX_L4_CSUM | OFFLOAD_TX_TSO)
 #define WRAPS_AFTER 1500u /* bytes: in the second segment of most scripts */
 #define FOREVER   (10000 * NSEC_PER_SEC) /* how long a packet at any time (*) is waited for */
 
@@ -198,12 +200,15 @@ static void run_events(struct run *r)
 }
 
 /* *our_isn is where flow 1's numbers began on the wire; 0: it has none. */
-static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start, uint32_t remote_isn, uint32_t *our_isn)
+static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start, uint32_t remote_isn, uint32_t offloads,
+                     uint32_t *our_isn)
 {
     struct run r = {.script = s, .log = log, .verbose = verbose, .tolerance = TOLERANCE};
     struct host_config c;
     host_defaults(&c);
     c.start = start;
+    c.stack.offloads = offloads;
+    c.stack.tso_max = offloads ? TSO_MAX : 0;
     if (!run_options(&r, &c, &remote_isn)) return false;
     size_t before = mem_used();
     int err = host_new(&c, &r.host);
@@ -228,11 +233,18 @@ static nsec start_to_wrap(uint32_t our_isn)
     return shift - shift % NSEC_PER_MSEC;
 }
 
-bool run_script(const struct script *s, bool verbose, bool wrap, FILE *log)
+bool run_script(const struct script *s, bool verbose, unsigned also, FILE *log)
 {
     uint32_t our_isn;
-    if (!run_once(s, verbose, log, 0, 0, &our_isn)) return false;
-    if (!wrap) return true;
-    if (verbose) fprintf(log, "# again, with numbers that wrap\n");
-    return run_once(s, verbose, log, our_isn ? start_to_wrap(our_isn) : 0, -WRAPS_AFTER, &our_isn);
+    if (!run_once(s, verbose, log, 0, 0, 0, &our_isn)) return false;
+    nsec start = our_isn ? start_to_wrap(our_isn) : 0;
+    if (also & RUN_WRAP && !run_once(s, verbose, log, start, -WRAPS_AFTER, 0, &our_isn)) {
+        fprintf(log, "#   (with numbers that wrap)\n");
+        return false;
+    }
+    if (also & RUN_OFFLOAD && !run_once(s, verbose, log, 0, 0, OFFLOADS, &our_isn)) {
+        fprintf(log, "#   (with offloads)\n");
+        return false;
+    }
+    return true;
 }

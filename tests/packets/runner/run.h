@@ -31,9 +31,13 @@ struct run {
     bool failed;
 };
 
-/* Runs a script that was parsed; what goes wrong is written to log. true: as it should be. wrap: once more, with initial sequence numbers
- * such that those of both ends wrap around 2^32 a little later. */
-bool run_script(const struct script *s, bool verbose, bool wrap, FILE *log);
+enum run_also { /* once more, */
+    RUN_WRAP = 1,    /* with initial sequence numbers such that those of both ends wrap around 2^32 a little later */
+    RUN_OFFLOAD = 2, /* on a device that sums and cuts segments itself */
+};
+
+/* Runs a script that was parsed; what goes wrong is written to log. true: as it should be. also: enum run_also. */
+bool run_script(const struct script *s, bool verbose, unsigned also, FILE *log);
 
 /* run.c: */
 void run_fail(struct run *r, unsigned line, const char *format, ...) __attribute__((format(printf, 3, 4)));
