@@ -8,13 +8,17 @@
  *     pair 0    pair 1    pair 0      pair 1           pair 0
  *     |-- configured, started --------------| stopped  |-- configured, started
  */
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -246,6 +250,50 @@ free_pools:
     return err;
 }
 
+/* --- stopping --- */
+
+struct stopping {
+    uint16_t id;
+    bool close;
+    sem_t done;
+};
+
+static void stop_now(uint16_t id, bool and_close)
+{
+    if (and_close) rte_eth_dev_close(id);
+    else rte_eth_dev_stop(id);
+}
+
+static void stop_on_interrupt_thread(void *arg)
+{
+    struct stopping *s = arg;
+    stop_now(s->id, s->close);
+    sem_post(&s->done);
+}
+
+/* EAL's interrupt thread takes down a connection of net_memif whose peer has gone; a port that is stopped by another thread at that moment is
+ * taken down twice, and the process dies of it (DPDK 22.11). So the port is stopped by that thread itself. */
+static void stop_port(uint16_t id, const struct rte_eth_dev_info *info, bool and_close)
+{
+    static struct stopping s; /* one at a time, under the mutex or at the process's end; stays valid for a thread that comes late */
+    struct timespec until;
+    if (!info->driver_name || strcmp(info->driver_name, "net_memif")) {
+        stop_now(id, and_close);
+        return;
+    }
+    s.id = id;
+    s.close = and_close;
+    sem_init(&s.done, 0, 0);
+    if (rte_eal_alarm_set(1, stop_on_interrupt_thread, &s)) {
+        stop_now(id, and_close);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 5;
+    while (sem_timedwait(&s.done, &until) && errno == EINTR)
+        ;
+}
+
 /* --- pairs --- */
 
 static struct dpdk_port *find(uint16_t id)
@@ -301,7 +349,7 @@ void port_give_pair(struct dpdk_port *port, uint16_t queue)
 {
     port->pairs[queue].taken = false;
     if (--port->users) return;
-    rte_eth_dev_stop(port->id);
+    stop_port(port->id, &port->info, false);
     give_pools(port);
     port->used = false;
 }
@@ -316,6 +364,10 @@ __attribute__((destructor)) static void close_ports(void)
     struct quiet_pipe quiet;
     eal_pipe_enter(&quiet);
     eal_listen();
-    RTE_ETH_FOREACH_DEV(id) rte_eth_dev_close(id);
+    RTE_ETH_FOREACH_DEV(id)
+    {
+        struct rte_eth_dev_info info;
+        if (!rte_eth_dev_info_get(id, &info)) stop_port(id, &info, true);
+    }
     eal_pipe_leave(&quiet);
 }
