@@ -4,9 +4,9 @@
  *
  *     conn_new ──> in the table, in tcp.all ──conn_finish──> CF_DEAD, in tcp.ended ──conn_doom──> in tcp.doomed ──tcp_flush──> freed
  *
- * Dead: nothing of it reaches the wire any more; its user may pop what was received and ask what happened. Doomed: nobody holds it. A connection
- * that ends while its user holds it is doomed when he lets go, one without user at once. Nothing is freed but by conn_reap(), so hooks, timers and
- * input may go on looking at a conn that a hook has closed.
+ * Dead: nothing of it reaches the wire any more; its user may pop what was received and ask what happened. Doomed: nobody holds it. A
+ * connection that ends while its user holds it is doomed when he lets go, one without user at once. Nothing is freed but by conn_reap(),
+ * so hooks, timers and input may go on looking at a conn that a hook has closed.
  *
  * Calls: RFC 9293 3.10.1 to 3.10.5. Left out: urgent data to send (RFC 6093 advises against it), SEND before a passive open has got its
  * SYN, TCP Fast Open (RFC 7413; its option is skipped).
@@ -151,7 +151,8 @@ static void set_up(struct conn *c, const struct endpoint *local, const struct en
     c->remote = *remote;
     c->ports = conn_ports(local->port, remote->port);
     c->state = CONN_SYN_SENT;
-    c->flags = CF_NOT_OPEN | (addr_is_v4(&local->addr) ? 0 : CF_V6) | (conf->no_timestamps ? 0 : CF_TS) | (conf->no_sack ? 0 : CF_SACK) | (conf->no_wscale ? 0 : CF_WSCALE) |
+    c->flags = CF_NOT_OPEN | (addr_is_v4(&local->addr) ? 0 : CF_V6) | (conf->no_timestamps ? 0 : CF_TS) |
+               (conf->no_sack ? 0 : CF_SACK) | (conf->no_wscale ? 0 : CF_WSCALE) |
                (conf->ask_ecn && !conf->no_ecn ? CF_ECN : 0);
     c->rcv_wscale = conf->no_wscale ? 0 : conn_wscale_for(c->rcv_buffer);
     c->iss = isn_make(local, remote, s->key_isn, s->now);
@@ -214,8 +215,8 @@ struct wanted {
     bool reuse; /* four-tuples in TIME-WAIT that may be used again count as free */
 };
 
-/* RFC 6191 and RFC 1122 4.2.2.13 in the active role: with timestamps, a second after the old connection's last segment, no segment of it can be taken
- * for one of the new; our sequence numbers go on behind the old ones. */
+/* RFC 6191 and RFC 1122 4.2.2.13 in the active role: with timestamps, a second after the old connection's last segment, no segment of it
+ * can be taken for one of the new; our sequence numbers go on behind the old ones. */
 static bool timewait_is_reusable(const struct net_stack *s, const struct timewait_rec *w)
 {
     return w->has_ts && !s->conf.no_timestamps && s->now - w->started >= NSEC_PER_SEC;

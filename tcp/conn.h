@@ -92,8 +92,8 @@ enum conn_deadline {
 };
 enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
 
-/* The order is that of use: a segment in order touches the first three lines on its way in, and of the third only what time and the program's reading
- * need (conn.c asserts the places). */
+/* The order is that of use: a segment in order touches the first three lines on its way in, and of the third only what time and the
+ * program's reading need (conn.c asserts the places). */
 struct conn {
     /* first line: who it is, and what it is about */
     struct endpoint remote, local;
@@ -197,9 +197,10 @@ static inline void conn_dirty(struct conn *c)
 
 /* A connection in SYN-SENT with its path open, in the tables, numbers, window scale and congestion control set up, nothing sent. NULL and
  * *err: -ENFILE, -ENOMEM, -ENETUNREACH, -EADDRINUSE. */
-struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, const struct conn_opts *o, int *err);
-/* It is over: err 0 or a positive errno. Timers stop, queues drop (but for what can be popped), the user is told (once). The struct stays at least until
- * the next tcp_flush(): callers may look at c->flags & CF_DEAD afterwards. Sends nothing. */
+struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, const struct conn_opts *o,
+                      int *err);
+/* It is over: err 0 or a positive errno. Timers stop, queues drop (but for what can be popped), the user is told (once). The struct
+ * stays at least until the next tcp_flush(): callers may look at c->flags & CF_DEAD afterwards. Sends nothing. */
 void conn_finish(struct conn *c, int err);
 void conn_set_state(struct conn *c, enum conn_state to);
 /* Nobody holds it any more (CF_DEAD): freed by the next tcp_flush(). */

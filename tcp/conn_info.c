@@ -107,7 +107,8 @@ const char *conn_print(const struct conn *c, char *out, size_t n)
         at += (size_t)snprintf(running + at, sizeof running - at, " %s:%lldus", timers[i], (long long)(in / 1000));
     }
     snprintf(out, n,
-             "%s > %s %s flags %x una +%u nxt +%u end +%u wnd %u cwnd %u ssthresh %u flight %u sacked %u lost %u | rcv +%u adv +%u queued %u ooo %u | "
+             "%s > %s %s flags %x una +%u nxt +%u end +%u wnd %u cwnd %u ssthresh %u flight %u sacked %u lost %u | "
+             "rcv +%u adv +%u queued %u ooo %u | "
              "srtt %lluus rto %lluus mss %u timers%s err %d",
              name(&c->local, local), name(&c->remote, remote), state_names[c->state], c->flags, c->snd_una - c->iss, c->snd_nxt - c->iss,
              c->snd_end - c->iss, c->snd_wnd, c->cc.cwnd, c->cc.ssthresh, c->snd_nxt - c->snd_una, c->inflight.sacked, c->inflight.lost,

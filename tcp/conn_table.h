@@ -54,7 +54,8 @@ static inline struct conn *conn_table_find4(const struct conn_table *t, uint32_t
         uint32_t tag = t->tags[i];
         if (likely(tag == hash)) {
             struct conn *c = t->slots[i];
-            if (likely(c->remote.addr.w[3] == (uint32_t)key) && likely(c->local.addr.w[3] == key >> 32) && likely(c->ports == ports)) return c;
+            bool same = likely(c->remote.addr.w[3] == (uint32_t)key) && likely(c->local.addr.w[3] == key >> 32) && likely(c->ports == ports);
+            if (same) return c;
         }
         if (unlikely(!tag)) return NULL;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For tests of input: one stack, 192.0.2.1, and a peer at 192.0.2.2 whose segments are made by hand. What the stack sends is taken apart and kept.
+ * For tests of input: one stack, 192.0.2.1, and a peer at 192.0.2.2 whose segments are made by hand. What the stack sends is taken apart
+ * and kept.
  */
 #ifndef TCP_PEER_TEST_H
 #define TCP_PEER_TEST_H
@@ -144,8 +145,8 @@ static inline void peer_send_from(struct peer *p, unsigned host, uint16_t from, 
     stack_input(p->s, &f, 1, p->now);
     peer_take(p);
 }
-static inline void peer_send(struct peer *p, uint16_t from, uint16_t to, uint8_t flags, tcp_seq seq, tcp_seq ack, const struct tcp_opts *opts,
-                             uint32_t len)
+static inline void peer_send(struct peer *p, uint16_t from, uint16_t to, uint8_t flags, tcp_seq seq, tcp_seq ack,
+                             const struct tcp_opts *opts, uint32_t len)
 {
     peer_send_from(p, 2, from, to, flags, seq, ack, opts, len);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * For tests and fuzzing: bytes become a play. One stack, live connections to a peer that is made by hand and follows no rules; each byte says what
- * happens next: a segment (flags, numbers near those that count, options right, old or broken), a call, an ICMP error, time. Hooks act by
- * the bytes, too. After each step all invariants are checked, at the end all memory must be back.
+ * For tests and fuzzing: bytes become a play. One stack, live connections to a peer that is made by hand and follows no rules; each byte
+ * says what happens next: a segment (flags, numbers near those that count, options right, old or broken), a call, an ICMP error, time.
+ * Hooks act by the bytes, too. After each step all invariants are checked, at the end all memory must be back.
  */
 #ifndef TCP_PLAY_TEST_H
 #define TCP_PLAY_TEST_H
@@ -125,7 +125,7 @@ static inline void play_call(struct play *y, struct conn *c)
     }
 }
 
-/* --- hooks: what they do the bytes say, too --------------------------------------------------------------------------------------------- */
+/* --- hooks: what they do the bytes say, too ------------------------------------------------------------------------------------------ */
 
 static inline void play_in_hook(struct play *y, struct conn *c)
 {
@@ -244,7 +244,8 @@ static inline size_t play_options(struct play *y, struct play_talk *t, bool syn,
 
 static inline void play_segment(struct play *y)
 {
-    static const uint8_t usual[8] = {TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH, TCP_SYN, TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST, TCP_RST | TCP_ACK};
+    static const uint8_t usual[8] = {TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH, TCP_SYN, TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST,
+                                     TCP_RST | TCP_ACK};
     uint8_t frame[2200] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}, how = play_byte(y), which = play_byte(y);
     struct play_talk *t = &y->talks[which % PLAY_TALKS];
     if (!t->ours || which > 240) t = play_talk_of(y, 80, 40000 + which % 12);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Half-open passive opens: a hash table with chains, and a list for each number of SYN-ACKs sent. All entries of one list wait equally long for their next
- * one, so its front is due first; one timer runs for the earliest of the fronts. RFC 6298 2.1: 1 s at first, (5.5) doubled each time.
+ * Half-open passive opens: a hash table with chains, and a list for each number of SYN-ACKs sent. All entries of one list wait equally
+ * long for their next one, so its front is due first; one timer runs for the earliest of the fronts. RFC 6298 2.1: 1 s at first, (5.5)
+ * doubled each time.
  */
 #include "tcp/synq.h"
 

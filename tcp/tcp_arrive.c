@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A segment for a connection whose peer's SYN has come: RFC 9293 3.10.7.4, in its order and by its numbers, with what RFC 7323, 5961, 2883 and
- * 3168 put in between.
+ * A segment for a connection whose peer's SYN has come: RFC 9293 3.10.7.4, in its order and by its numbers, with what RFC 7323, 5961,
+ * 2883 and 3168 put in between.
  *
  *     zeroth  timestamps: there, and not of the past (RFC 7323 5)
  *     first   sequence number in the window, and what lies outside is cut off
@@ -12,7 +12,8 @@
  *     seventh text     to the program, or behind a hole
  *     eighth  FIN
  *
- * Hooks run in the fifth (acked), seventh and eighth; each may close the connection: CF_DEAD and CF_DETACHED are looked at again behind them.
+ * Hooks run in the fifth (acked), seventh and eighth; each may close the connection: CF_DEAD and CF_DETACHED are looked at again behind
+ * them.
  */
 #include "tcp/tcp_input.h"
 
@@ -48,8 +49,8 @@ static void acknowledge_now(struct conn *c)
     conn_dirty(c);
 }
 
-/* "send an acknowledgment and drop": for segments with data always, since the peer waits for it; for others within bounds, so that two confused
- * ends cannot keep each other awake, nor anybody use us to count (RFC 5961 7). */
+/* The ACK that an unacceptable segment gets: for segments with data always, since the peer waits for it; for others within bounds, so that two
+ * confused ends cannot keep each other awake, nor anybody use us to count (RFC 5961 7). */
 static void acknowledge_bad(struct conn *c, const struct segment *g)
 {
     if (!g->len && !tcp_may_answer(c->stack, &c->answers)) {
@@ -134,8 +135,8 @@ static bool sequence_passes(struct conn *c, struct segment *g)
         s->n.drop_tcp_reset++;
         return false;
     }
-    /* "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid ACKs, URGs, and RSTs": a
-     * probe of a closed window, or data that crossed with its closing. */
+    /* A closed window takes no text, but what the segment says besides counts (3.10.7.4 first): a probe, or data that crossed with the
+     * closing. */
     if (!rcv_wnd(c) && g->seq == c->rcv_nxt && !(g->flags & TCP_SYN)) {
         s->n.drop_tcp_buffer++;
         segment_trim_back(g, g->len);
@@ -151,9 +152,9 @@ static bool sequence_passes(struct conn *c, struct segment *g)
     return false;
 }
 
-/* RFC 7323 4.3, (2): only what begins at or before the last ACK sent, so that a delayed one echoes the oldest time. Deviation: it waits until the
- * acknowledgment number has passed, too (RFC 5961 5.2), lest somebody who hits the window by guessing move TS.Recent ahead, and PAWS
- * drop everything from then on. */
+/* RFC 7323 4.3, (2): only what begins at or before the last ACK sent, so that a delayed one echoes the oldest time. Deviation: it waits
+ * until the acknowledgment number has passed, too (RFC 5961 5.2), lest somebody who hits the window by guessing move TS.Recent ahead,
+ * and PAWS drop everything from then on. */
 static void update_ts_recent(struct conn *c, const struct segment *g, tcp_seq seq)
 {
     if (!(g->opts.has & OPT_TS) || !(c->flags & CF_TS)) return;
@@ -276,8 +277,8 @@ static bool take_ack(struct conn *c, struct segment *g)
 
 /* --- seventh: text ------------------------------------------------------------------------------------------------------------------- */
 
-/* Payload of a few bytes in a buf of 2 KiB: copied behind others, so that a program that reads slowly holds at most about four times the bytes
- * it was promised (the in-order side of CVE-2018-5390). true: b is taken. */
+/* Payload of a few bytes in a buf of 2 KiB: copied behind others, so that a program that reads slowly holds at most about four times the
+ * bytes it was promised (the in-order side of CVE-2018-5390). true: b is taken. */
 static bool copy_together(struct conn *c, struct buf *b)
 {
     struct buf *last = c->rcvq_copied ? container_of(c->rcvq_tail, struct buf, next) : NULL;
@@ -324,8 +325,8 @@ void conn_receive(struct conn *c, struct buf *b, uint32_t n)
     }
 }
 
-/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, else within conf.delayed_ack; at once while the peer is in slow start, which
- * goes by the number of ACKs. This one is full, or larger than all before. */
+/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, else within conf.delayed_ack; at once while the peer is in slow
+ * start, which goes by the number of ACKs. This one is full, or larger than all before. */
 void conn_acknowledge_full(struct conn *c, uint32_t n)
 {
     if (n > c->rcv_mss && c->rcv_mss < c->mss) {
@@ -401,7 +402,7 @@ static uint32_t take_in_order(struct conn *c, struct segment *g, bool *fin)
     return n + more;
 }
 
-/* --- eighth: FIN ----------------------------------------------------------------------------------------------------------------------- */
+/* --- eighth: FIN --------------------------------------------------------------------------------------------------------------------- */
 
 static void take_fin(struct conn *c)
 {
@@ -460,7 +461,7 @@ void tcp_arrive(struct conn *c, struct segment *g)
     if (!take_ack(c, g)) return;
     update_ts_recent(c, g, seq);
     look_at_ecn(c, g);
-    if (c->flags & CF_FIN_RCVD) return; /* CLOSE-WAIT, CLOSING, LAST-ACK: "should not occur … ignore" */
+    if (c->flags & CF_FIN_RCVD) return; /* CLOSE-WAIT, CLOSING, LAST-ACK: nothing stands behind a FIN */
     if (is_after_close(c, g)) {
         s->n.drop_tcp_closed++;
         tcp_send_reset(c);

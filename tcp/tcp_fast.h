@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Header prediction, as Van Jacobson had it: most segments are the next data in order or an acknowledgement of what was sent, with no options but
- * timestamps. For such a segment this does all that RFC 9293 3.10.7.4 asks, deciding by one cache line of the connection; whatever is
- * unusual goes the long way, which is written for reading.
+ * Header prediction, as Van Jacobson had it: most segments are the next data in order or an acknowledgement of what was sent, with no
+ * options but timestamps. For such a segment this does all that RFC 9293 3.10.7.4 asks, deciding by one cache line of the connection;
+ * whatever is unusual goes the long way, which is written for reading.
  *
  *     stack_input ── tcp_input_frame: Ethernet, IPv4, look-up, checksum ──┐
  *           └─ no ─> eth, ip4 | ip6 ─> tcp_input: look-up, checksum ──────┴──> tcp_fast_segment ── no ─> 3.10.7.4
@@ -20,8 +20,8 @@
 #define SHAPE_TIMESTAMPS (0x80u | TCP_ACK << 8)
 #define OPTIONS_TS_ONLY  0x0a080101u /* NOP, NOP, 8, 10, as loaded: how everybody writes timestamps alone (RFC 7323 appendix A) */
 
-/* The sum of RFC 1071 in words of 64 bits: 2^16 is 1 modulo 2^16 - 1, so is 2^64, and a sum is right when it is a multiple of 2^16 - 1, which is
- * one multiplication to find out. For a segment of a few dozen bytes a call would cost as much as the work. */
+/* The sum of RFC 1071 in words of 64 bits: 2^16 is 1 modulo 2^16 - 1, so is 2^64, and a sum is right when it is a multiple of 2^16 - 1,
+ * which is one multiplication to find out. For a segment of a few dozen bytes a call would cost as much as the work. */
 static inline uint64_t csum_word(uint64_t sum, uint64_t word)
 {
     uint64_t s;
@@ -68,8 +68,9 @@ static inline bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq
     return !(c->flags & (CF_DEAD | CF_DETACHED));
 }
 
-/* h, of `len` bytes with header and payload, lies in b, which is no chain. sum: of the pseudo-header, to be checked; csum_ok: no need. CE and the
- * length of h itself (20 bytes) have been looked at. unusual: CF_UNUSUAL and more. true: done, b is taken. false: nothing has happened. */
+/* h, of `len` bytes with header and payload, lies in b, which is no chain. sum: of the pseudo-header, to be checked; csum_ok: no need.
+ * CE and the length of h itself (20 bytes) have been looked at. unusual: CF_UNUSUAL and more. true: done, b is taken. false: nothing has
+ * happened. */
 static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct buf *b, const struct tcp_hdr *h, uint32_t len, uint64_t sum,
                                     bool csum_ok, uint32_t unusual)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Segments of a handshake: for a listener (RFC 9293 3.10.7.2), for a half-open passive open (3.10.7.4 as far as SYN-RECEIVED goes), for an active
- * open in SYN-SENT (3.10.7.3).
+ * Segments of a handshake: for a listener (RFC 9293 3.10.7.2), for a half-open passive open (3.10.7.4 as far as SYN-RECEIVED goes), for
+ * an active open in SYN-SENT (3.10.7.3).
  *
  *     SYN ─ listener ─┬─ room ───────> synq entry, SYN-ACK ──ACK──┬─> conn in the listener's queue ─> hooks.acceptable
  *                     └─ none ─> SYN-ACK with a cookie ──────ACK──┘   (data of that ACK included)
@@ -165,7 +165,8 @@ static struct conn *make_conn(struct listener *l, const struct segment *g, const
     return c;
 }
 
-/* The ACK that ends the handshake: a connection is made and gets the segment, whose data and FIN count (RFC 9293 3.10.7.4, fifth to eighth). */
+/* The ACK that ends the handshake: a connection is made and gets the segment, whose data and FIN count (RFC 9293 3.10.7.4, fifth to
+ * eighth). */
 static void complete(struct listener *l, struct segment *g, const struct synq_entry *e, struct synq_entry *kept)
 {
     struct net_stack *s = g->stack;
@@ -205,7 +206,7 @@ void tcp_listen_input(struct listener *l, struct segment *g, bool after_timewait
         if (!s->conf.quiet_closed_ports) tcp_reject(g);
         return;
     }
-    if (!(g->flags & TCP_SYN)) { /* fourth: "you are unlikely to get here" */
+    if (!(g->flags & TCP_SYN)) { /* fourth: neither RST, ACK nor SYN */
         s->n.drop_tcp_flags++;
         return;
     }

@@ -5,8 +5,8 @@
  *     checks ─ fast path (tcp_fast.h): in order, ESTABLISHED, nothing unusual
  *        └──── connection ─── TIME-WAIT ─── half open ─── listener ─── CLOSED: a reset
  *
- * Nothing leaves from here but answers that belong to no connection (resets, SYN-ACKs, TIME-WAIT's ACKs); a connection's ACK waits for tcp_flush(),
- * so that a reply of the same turn carries it.
+ * Nothing leaves from here but answers that belong to no connection (resets, SYN-ACKs, TIME-WAIT's ACKs); a connection's ACK waits for
+ * tcp_flush(), so that a reply of the same turn carries it.
  */
 #include "tcp/tcp_input.h"
 
@@ -123,7 +123,8 @@ static void input_conn(struct conn *c, struct segment *g)
 #endif
 }
 
-static __attribute__((noinline)) void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h, uint32_t header, struct conn *c)
+static __attribute__((noinline)) void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h, uint32_t header,
+                                                 struct conn *c)
 {
     struct segment g = {
         .stack = s,
@@ -228,7 +229,8 @@ void tcp_input(struct net_stack *s, struct packet *p)
     }
     uint32_t ports = load_be32(h);
     struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, &p->dst, &p->src, ports), &p->dst, &p->src, ports);
-    if (likely(c) && likely(!b->next) && likely((p->tos & 3) != 3) && likely(tcp_fast_segment(s, c, b, h, p->len, 0, true, CF_UNUSUAL))) return;
+    bool usual = likely(c) && likely(!b->next) && likely((p->tos & 3) != 3);
+    if (usual && likely(tcp_fast_segment(s, c, b, h, p->len, 0, true, CF_UNUSUAL))) return;
     s->n.tcp_slow++;
     s->tcp.depth++;
     input_slow(s, p, h, header, c);

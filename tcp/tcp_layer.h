@@ -35,8 +35,8 @@ struct tcp_layer {
     unsigned depth;          /* of calls into TCP that may run hooks */
 };
 
-/* Answers to segments with which something is wrong are bounded (RFC 5961 7): each connection gives at most ANSWERS_PER_5S in five seconds; challenge ACKs of
- * all together are bounded by limits.challenge_per_s, resets by limits.resets_per_s. */
+/* Answers to segments with which something is wrong are bounded (RFC 5961 7): each connection gives at most ANSWERS_PER_5S in five
+ * seconds; challenge ACKs of all together are bounded by limits.challenge_per_s, resets by limits.resets_per_s. */
 #define ANSWERS_PER_5S 10 /* RFC 5961 7's example; at most 15 */
 struct answer_count { /* private, of a connection */
     uint32_t since_s : 28, count : 4;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * TIME-WAIT: a hash table with chains, all records in one list in order of their end (each lasts equally long, so a new or restarted one goes to
- * the back), one timer for the front.
+ * TIME-WAIT: a hash table with chains, all records in one list in order of their end (each lasts equally long, so a new or restarted one
+ * goes to the back), one timer for the front.
  *
  * What a segment to one of them does is decided in tcp_input.c. RFC 1337: a RST does not end TIME-WAIT.
  */

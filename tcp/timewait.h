@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections in TIME-WAIT (RFC 9293 3.6.1): 2 MSL in which a repeated FIN still gets its ACK, and old segments cannot reach a new incarnation. A
- * record instead of a struct conn; bounded, the oldest goes first.
+ * Connections in TIME-WAIT (RFC 9293 3.6.1): 2 MSL in which a repeated FIN still gets its ACK, and old segments cannot reach a new
+ * incarnation. A record instead of a struct conn; bounded, the oldest goes first.
  */
 #ifndef TCP_TIMEWAIT_H
 #define TCP_TIMEWAIT_H
