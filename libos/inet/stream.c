@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes of stream sockets, in and out. Nothing is copied: a pushed segment becomes a view of its buffer or of its pinned object, and the
+ * Bytes of stream sockets, in and out. Nothing is copied (but see gather()): a pushed segment becomes a view of its buffer or of its pinned object, and the
  * connection keeps it until the peer has acknowledged it; what is popped are the buffers the frames came in.
  *
  * A push's operation completes when the peer has acknowledged its last byte (programs written for Demikernel depend on it), or, asked
@@ -15,6 +15,8 @@
 
 #include <errno.h>
 
+#define GATHER_MIN 32768u /* bytes of small buffers that one pop gives together */
+
 /* --- in ------------------------------------------------------------------------------------------------------------------------ */
 
 static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
@@ -28,10 +30,35 @@ static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
     op_complete(ops_of(s), op);
 }
 
+/* The program is behind: what waits is given together. One copy costs less than a token a frame, and a program that answers each pop, and waits for
+ * its answer's acknowledgement, must not do so for every 1,448 bytes. */
+static struct buf *gather(struct sock *s, struct buf *head)
+{
+    uint32_t total = head->len;
+    struct buf **tail = &head->next;
+    for (struct buf *b; total < GATHER_MIN && (b = conn_pop(s->conn)); tail = &b->next) {
+        *tail = b;
+        total += b->len;
+    }
+    struct buf *whole = buf_take(total);
+    if (unlikely(!whole)) { /* one by one, then */
+        s->rest = head->next;
+        head->next = NULL;
+        return head;
+    }
+    buf_chain_copy(head, 0, buf_put_back(whole, total), total);
+    buf_unref(head);
+    return whole;
+}
+
 static struct buf *take(struct sock *s)
 {
     struct buf *b = s->rest;
-    if (likely(!b)) return s->state == SOCK_CONNECTED ? conn_pop(s->conn) : NULL;
+    if (likely(!b)) {
+        b = s->state == SOCK_CONNECTED ? conn_pop(s->conn) : NULL;
+        if (!b || b->len >= GATHER_MIN || likely(!conn_readable(s->conn)) || s->pops.head) return b;
+        return gather(s, b);
+    }
     s->rest = b->next;
     b->next = NULL;
     return b;
