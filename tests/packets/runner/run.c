@@ -95,7 +95,8 @@ static void step(struct run *r, nsec to)
 static void go_to(struct run *r, nsec to)
 {
     while (!r->failed && host_now(r->host) < to) step(r, to);
-    if (r->pending && host_now(r->host) > r->pending_end + r->tolerance) run_fail(r, r->pending->line, "%s() did not return", r->pending->call.name);
+    if (!r->pending || host_now(r->host) <= r->pending_end + r->tolerance) return;
+    run_fail(r, r->pending->line, "%s() did not return", r->pending->call.name);
 }
 
 static void wait_for_pending(struct run *r)
