@@ -166,9 +166,15 @@ void recover_arm(struct conn *c)
 
 /* --- recovery ---------------------------------------------------------------------------------------------------------------------- */
 
-/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), but not more than the window was, or what was SACKed around old
- * holes would raise the threshold. */
-static uint32_t flight_size(const struct conn *c, uint32_t flight) { return flight < c->cc.cwnd ? flight : c->cc.cwnd; }
+/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), or what it was at its largest in this round: when the ACKs of a whole
+ * window come in one burst, those before the hole have moved SND.UNA and what they allow has not been sent yet; by the place of the hole
+ * in the burst alone ssthresh would be anything down to two segments. But not more than the window was, or what was SACKed around
+ * old holes would raise the threshold. */
+static uint32_t flight_size(const struct conn *c, uint32_t flight)
+{
+    if (flight < c->flight_max) flight = c->flight_max;
+    return flight < c->cc.cwnd ? flight : c->cc.cwnd;
+}
 
 void recover_begin(struct conn *c, uint32_t flight)
 {
