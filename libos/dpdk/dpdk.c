@@ -215,14 +215,17 @@ static const struct netdev_ops ops = {
     .name = "dpdk", .recv = rx_recv, .send = tx_send, .fd = dev_fd, .arm = dev_arm, .close = dev_close,
 };
 
-static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d)
+static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d, bool *first)
 {
     struct quiet_pipe quiet;
     pthread_mutex_lock(&control);
     eal_pipe_enter(&quiet);
     int err = eal_start(env, c);
     if (!err) err = port_take_pair(env, c, &d->home, &d->queue);
-    if (!err) eal_thread_enter();
+    if (!err) {
+        *first = d->home->users == 1;
+        eal_thread_enter();
+    }
     eal_pipe_leave(&quiet);
     pthread_mutex_unlock(&control);
     return err;
@@ -244,7 +247,8 @@ static int dpdk_open(const struct netdev_env *env, struct netdev **out)
     struct dpdk_config *c = malloc(sizeof *c);
     struct dpdk_dev *d = calloc(1, sizeof *d);
     int err = c && d ? config_read(env, c) : plugin_refuse(env, ENOMEM, "out of memory");
-    if (!err) err = take_pair(env, c, d);
+    bool first = false;
+    if (!err) err = take_pair(env, c, d, &first);
     if (err) goto free_both;
     struct dpdk_port *port = d->home;
     d->dev.ops = &ops;
@@ -259,7 +263,7 @@ static int dpdk_open(const struct netdev_env *env, struct netdev **out)
     d->frame_max = (uint32_t)d->dev.caps.mtu + DPDK_WIRE_EXTRA;
     choose_copying(d, env, c, port);
     interrupts_open(d, port);
-    if (port->users > 1) discard_old(d);
+    if (!first) discard_old(d);
     free(c);
     *out = &d->dev;
     return 0;
