@@ -9,7 +9,6 @@ from rig import DEVICES, PATIENCE, RAW4, Device, check_bulk, check_cli, check_ma
 
 KERNEL_PORT = 9999
 DEVICES["packet, shared"] = Device("packet, shared", "packet", ["interface: r0"], kernel_too=True)
-DEVICES["xdp, shared"] = Device("xdp, shared", "xdp", ["interface: r0", "mode: skb"], plugin="xdp", kernel_too=True)
 
 
 def check_ping(rig, host):
