@@ -16,6 +16,7 @@
 #include "libos/inet/inet.h"
 #include "tcp/checksum.h"
 #include "tcp/hdr.h"
+#include "tcp/stack_impl.h"
 #include "tcp/tcp.h"
 
 #include <errno.h>
@@ -27,7 +28,8 @@
 #define RAW_MAX        8
 #define RAW_DELAY_NS   1000
 #define LONG_BYTES     1000 /* frames that lose_nth counts */
-#define CHECK_EVERY    16 /* bursts between two looks at all invariants */
+#define CHECK_EVERY    16 /* bursts between two looks at all invariants, */
+#define CONNS_A_BURST  16 /* and one more for so many connections */
 
 struct wireframe {
     struct wireframe *next;
@@ -281,6 +283,8 @@ static void forward(struct sim *s, unsigned from, const struct sim_raw *except, 
         }
         struct wireframe *f = frame_new(s, NOBODY, i, n);
         memcpy(f->bytes, bytes, n);
+        s->stats.frames++;
+        s->stats.frame_bytes += n;
         sim_events_add(&s->events, s->now + RAW_DELAY_NS, arrive, f);
     }
     for (unsigned i = 0; i < s->net->raw_count; i++) {
@@ -290,6 +294,15 @@ static void forward(struct sim *s, unsigned from, const struct sim_raw *except, 
 }
 
 /* --- the device ------------------------------------------------------------------------------------------------------------------ */
+
+/* It looks at every connection: the more there are, the more rarely. */
+static void check_now_and_then(struct simdev *d)
+{
+    const struct net_stack *stack = d->host->inet ? inet_stack(d->host->inet) : NULL;
+    if (!stack || ++d->bursts < CHECK_EVERY + stack->tcp.conn_count / CONNS_A_BURST) return;
+    d->bursts = 0;
+    stack_check(stack);
+}
 
 static unsigned dev_recv(struct netdev *dev, struct frame *out, unsigned max)
 {
@@ -308,7 +321,7 @@ static unsigned dev_recv(struct netdev *dev, struct frame *out, unsigned max)
         out[n++] = (struct frame){.b = b, .len = f->n};
         frame_free(f);
     }
-    if (n && ++d->bursts % CHECK_EVERY == 0 && d->host->inet) stack_check(inet_stack(d->host->inet));
+    if (n) check_now_and_then(d);
     return n;
 }
 
