@@ -74,13 +74,13 @@ static void fill_limits(struct stack_limits *l)
 static void fill_defaults(struct stack_config *c)
 {
     DEFAULT(c->segs_max, 1);
-    DEFAULT(c->pmtu_min, 552);
+    DEFAULT(c->pmtu_min, 552); /* Deviation: RFC 1191 3 takes 68; Linux's min_pmtu against RFC 5927 7 */
     DEFAULT(c->cc, "cubic");
-    DEFAULT(c->rto_min, 200 * NSEC_PER_MSEC);
+    DEFAULT(c->rto_min, 200 * NSEC_PER_MSEC); /* Deviation: 1 s in RFC 6298 2.4 */
     DEFAULT(c->rto_initial, 1 * NSEC_PER_SEC);
     DEFAULT(c->rto_max, 60 * NSEC_PER_SEC);
     DEFAULT(c->delayed_ack, 40 * NSEC_PER_MSEC);
-    DEFAULT(c->time_wait, 60 * NSEC_PER_SEC);
+    DEFAULT(c->time_wait, 60 * NSEC_PER_SEC); /* Deviation: an MSL of 30 s, RFC 9293 3.4.2 assumes 2 minutes */
     DEFAULT(c->arp_lifetime, 60 * NSEC_PER_SEC);
     DEFAULT(c->arp_retry, 1 * NSEC_PER_SEC);
     DEFAULT(c->arp_tries, 3);

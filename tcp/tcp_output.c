@@ -24,7 +24,7 @@
 #include <netinet/in.h>
 
 #define TS_SIZE       12u
-#define MSS_MIN       88u  /* of what a peer may ask for (CVE-2019-11479): below, headers are most of what is sent */
+#define MSS_MIN       88u  /* of what a peer may ask for (CVE-2019-11479): below, headers are most of what is sent. Deviation from RFC 9293 3.7.1 */
 #define MSS_DEFAULT4  536u /* RFC 9293 3.7.1: without the option */
 #define MSS_DEFAULT6  1220u
 #define CORK_NS       (200 * NSEC_PER_MSEC)
