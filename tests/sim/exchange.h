@@ -33,6 +33,7 @@ struct exchange {
     uint64_t give_up_ns; /* whoever is not through by then breaks off; 0: never */
     bool probes; /* keep-alive: who only reads hears of a peer that has gone */
     uint64_t goal_max;
+    uint64_t over_ns[2]; /* when all streams of a host were over, since the start */
 };
 
 static inline uint8_t byte_at(uint64_t id, uint64_t at) { return (uint8_t)(hash_u64(at >> 3, id) >> (8 * (at & 7))); }
@@ -161,6 +162,7 @@ static inline int serve(struct exchange *x, struct side *sides)
             else if (qrs[k].qr_opcode == DEMI_OPC_POP) demi_sgafree(&qrs[k].qr_value.sga);
         }
     }
+    x->over_ns[sides == x->sides[1]] = demi_clock_ns() - SIM_START_NS;
     for (int i = 0; i < STREAMS; i++)
         if (!sides[i].failed) demi_close(sides[i].qd);
     sleep_ns(SEC(1800)); /* what the peer has not confirmed is sent again as long as somebody is here to do it */
