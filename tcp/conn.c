@@ -52,23 +52,16 @@ static const struct cc_ops *cc_of(const struct net_stack *s, const struct conn_o
 
 /* --- options --------------------------------------------------------------------------------------------------------------------- */
 
-static bool opts_are_default(const struct conn_opts *o)
-{
-    static const struct conn_opts none;
-    return !o || memcmp(o, &none, sizeof none) == 0;
-}
-
-/* A copy of its own for c, whose strings outlive the caller's. */
+/* c->opts are those of o from now on; a controller is known by our own name of it. */
 static int keep_opts(struct conn *c, const struct conn_opts *o)
 {
-    if (opts_are_default(o)) {
-        mem_free(c->opts);
-        c->opts = NULL;
-        return 0;
-    }
-    if (!c->opts && !(c->opts = mem_alloc(sizeof *c->opts))) return -ENOMEM;
-    *c->opts = *o;
-    if (o->cc) c->opts->cc = cc_find(o->cc)->name;
+    static const struct conn_opts none;
+    struct conn_opts own = o ? *o : none;
+    const struct conn_opts *kept = NULL;
+    if (own.cc) own.cc = cc_find(own.cc)->name;
+    if (!opts_equal(&own, &none) && !(kept = opts_ref(&c->stack->tcp.opts, &own))) return -ENOMEM;
+    opts_unref(&c->stack->tcp.opts, c->opts);
+    c->opts = kept;
     return 0;
 }
 
@@ -200,7 +193,7 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
 close_path:
     path_close(s, &c->path);
 free_opts:
-    mem_free(c->opts);
+    opts_unref(&s->tcp.opts, c->opts);
 free_conn:
     mem_free(c);
     return NULL;
@@ -439,7 +432,7 @@ void conn_reap(struct net_stack *s)
     for (struct list *l; (l = list_pop_front(&s->tcp.doomed));) {
         struct conn *c = list_entry(l, struct conn, all);
         drop_rcvq(c);
-        mem_free(c->opts);
+        opts_unref(&s->tcp.opts, c->opts);
         mem_free(c);
     }
 }

@@ -173,7 +173,7 @@ struct conn {
     /* the rest */
     struct sack_block dsack; /* a duplicate that came, for the next ACK's first block (RFC 2883); start == end: none. Output clears it. */
     struct list all;         /* in stack->tcp.all; in .doomed when CF_DOOMED */
-    struct conn_opts *opts; /* NULL: defaults */
+    const struct conn_opts *opts; /* shared; NULL: defaults */
     uint64_t bytes_rexmit;
     uint32_t segs_out, data_segs_out, rexmits, dups_in;
     struct answer_count answers;

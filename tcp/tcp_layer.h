@@ -9,6 +9,7 @@
 #include "alloc/base/wheel.h"
 #include "tcp/addr.h"
 #include "tcp/ports.h"
+#include "tcp/shared_opts.h"
 
 struct conn;
 
@@ -29,6 +30,7 @@ struct tcp_layer {
     struct timewait *tw;     /* connections in TIME-WAIT: timewait.h */
     struct listener_set *listeners;
     uint32_t conn_count;
+    struct opts_share opts;  /* of connections */
     struct ports ports;      /* of active opens (RFC 6056) */
     uint32_t resets_left, challenges_left; /* in this second */
     uint64_t second;
