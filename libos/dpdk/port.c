@@ -85,7 +85,10 @@ static uint64_t tx_offloads(const struct rte_eth_dev_info *info, const struct dp
     uint64_t on = info->tx_offload_capa & want;
     /* A device that segments must be able to fill in the pieces' sums, and take pieces. */
     /* net_tap segments in software, packet by packet, and gets stuck at what it has no room for: that is no gain over the stack's own cutting. */
-    if (!strcmp(info->driver_name, "net_tap") && c->tso != CHOICE_YES) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    if (!strcmp(info->driver_name, "net_tap")) { /* its sums are software, too, and wrong behind a piece of odd length */
+        if (c->tso != CHOICE_YES) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
+        if (c->checksum != CHOICE_YES) on &= ~(uint64_t)(RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+    }
     if (!(on & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(on & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
     return on;
 }
