@@ -371,8 +371,9 @@ def check_bulk(rig, host=RAW4, megabytes=24):
     return notes
 
 
-def check_short(rig, count):
-    """Connections that live for one request; every tenth is reset by its client, every seventh says nothing at all."""
+def check_short(rig, count, resets=True):
+    """Connections that live for one request; every tenth is reset by its client, every seventh says nothing at all. Nobody repeats a reset: where
+    the wire loses one, the server keeps that connection for as long as its keep-alive takes."""
     notes = []
     for i in range(count):
         try:
@@ -384,7 +385,7 @@ def check_short(rig, count):
                 got = read_exactly(stream, len(want))
                 if got != want:
                     notes.append("connection %d: %r" % (i, got))
-            if i % 10 == 0:
+            if resets and i % 10 == 0:
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             stream.close()
         except OSError as error:
@@ -579,7 +580,7 @@ def checks_pair(tap, rig, load):
     """Two programs of ours, no kernel between them."""
     on = rig.device.name + ", both ends ours: "
     echo = rig.example("tcp-echo", 7000)
-    for size, count in ((1, 2000), (64, 5000), (1460, 200), (60000, 200)):
+    for size, count in ((1, 2000), (64, 5000), (1460, 3000), (60000, 500)):
         guarded(tap, on + "%d echoes of %d bytes" % (count, size), echo, check_client, rig,
                 ["examples/tcp-echo", "--client", RAW4, 7000, size, int(count * load)], "%d echoes of %d bytes" % (int(count * load), size))
     echo.stop()
