@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * How much arrives, against what could: the wire's rate; the window that a formula gives for a rate of loss; a fair share. The time is
- * simulated, so figures are the same on every machine and may decide.
+ * simulated, so figures are the same on every machine and may decide. timeout: 600, for sanitizers.
  *
  * Of a wire of R bits a second at most 1,448 of each 1,514 bytes are the program's (timestamps on). Of a path that loses a share p of
  * its segments the window is, on average, in segments (RFC 9438 5.1, equation 6; 5.3 and RFC 5681 for Reno's):
