@@ -30,8 +30,16 @@ uint32_t cc_initial_window(uint32_t mss)
 void cc_init(struct cc *c, const struct cc_ops *ops, uint32_t mss, nsec now)
 {
     ASSERT(mss > 0 && mss <= UINT16_MAX);
-    *c = (struct cc){.ops = ops, .cwnd = cc_initial_window(mss), .ssthresh = UINT32_MAX, .mss = mss};
-    ops->init(c, now);
+    *c = (struct cc){.ops = ops, .cwnd = cc_initial_window(mss), .ssthresh = UINT32_MAX, .mss = (uint16_t)mss};
+    if (ops->init(c, now)) return;
+    c->ops = &cc_newreno;
+    c->ops->init(c, now);
+}
+
+void cc_fini(struct cc *c)
+{
+    if (c->ops && c->ops->fini) c->ops->fini(c);
+    c->ops = NULL;
 }
 
 /* Before anything has been sent the initial window is that of the new size. Later the window keeps its bytes (the path holds as many as
@@ -40,7 +48,7 @@ void cc_set_mss(struct cc *c, uint32_t mss)
 {
     ASSERT(mss > 0 && mss <= UINT16_MAX);
     bool untouched = c->cwnd == cc_initial_window(c->mss) && c->ssthresh == UINT32_MAX;
-    c->mss = mss;
+    c->mss = (uint16_t)mss;
     if (untouched) c->cwnd = cc_initial_window(mss);
     if (c->cwnd < mss) c->cwnd = mss;
 }

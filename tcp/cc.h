@@ -19,9 +19,11 @@ struct cc {
     const struct cc_ops *ops;
     uint32_t cwnd;     /* bytes */
     uint32_t ssthresh; /* bytes; UINT32_MAX: not known yet */
-    uint32_t mss;
-    uint64_t pacing_rate; /* bytes a second, 0: not paced */
-    uint64_t state[15];   /* the controller's; each static_asserts that it fits. BBR needs all of it, CUBIC with what an undo restores 13. */
+    uint16_t mss;
+    uint8_t phase;     /* the controller's, 0 at first */
+    bool can_undo;     /* the controller's: it remembers what was before an event */
+    uint64_t pacing_rate; /* bytes a second, 0: not paced; only controllers that want rates pace */
+    uint64_t state[9];    /* the controller's; each static_asserts that it fits. CUBIC needs all of it; BBR has its own elsewhere. */
 };
 
 struct cc_ack {
@@ -42,7 +44,8 @@ struct cc_ack {
 
 struct cc_ops {
     const char *name;
-    void (*init)(struct cc *c, nsec now); /* cwnd and mss are set */
+    bool (*init)(struct cc *c, nsec now); /* cwnd and mss are set; false: out of memory */
+    void (*fini)(struct cc *c); /* optional */
     void (*acked)(struct cc *c, const struct cc_ack *a);
     /* A loss or ECN begins a recovery (once a window): sets ssthresh, and cwnd when ECN began it. Who leaves ssthresh at UINT32_MAX keeps
      * his window to himself: PRR does not touch it. */
@@ -56,8 +59,10 @@ struct cc_ops {
 
 /* NULL: no such name. "cubic" (RFC 9438), "newreno" (RFC 5681, 6582), "bbr", "none" (a fixed large window, for links that lose nothing). */
 const struct cc_ops *cc_find(const char *name);
-/* Initial window of RFC 6928: 10 segments, at most max(2 MSS, 14,600 bytes). */
+/* Initial window of RFC 6928: 10 segments, at most max(2 MSS, 14,600 bytes). Where memory for `ops` is short it becomes NewReno, which needs
+ * none. */
 void cc_init(struct cc *c, const struct cc_ops *ops, uint32_t mss, nsec now);
+void cc_fini(struct cc *c); /* c all zeros: nothing to do */
 void cc_set_mss(struct cc *c, uint32_t mss);
 uint32_t cc_initial_window(uint32_t mss);
 

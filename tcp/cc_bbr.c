@@ -22,6 +22,7 @@
 #include "tcp/cc.h"
 
 #include "alloc/base/assert.h"
+#include "alloc/heap.h"
 
 #define GAIN_ONE        256u
 #define GAIN_STARTUP    739u /* 2 / ln 2 = 2.885 */
@@ -46,7 +47,7 @@ struct bw_sample {
     uint32_t round;
 };
 
-struct bbr { /* in cc.state */
+struct bbr { /* cc.state[0] points to it: it is larger than what others need */
     struct bw_sample bw[3];
     nsec min_rtt, min_rtt_at; /* NSEC_NEVER: no sample yet */
     nsec probe_rtt_done;      /* 0: in flight has not come down yet */
@@ -59,9 +60,8 @@ struct bbr { /* in cc.state */
     uint8_t mode, cycle, full_count;
     bool full, idle_restart, lost, in_loss, in_recovery, round_start, conserve, rtt_known;
 };
-static_assert(sizeof(struct bbr) <= sizeof(((struct cc *)0)->state), "fits");
 
-static struct bbr *state_of(struct cc *c) { return (struct bbr *)(void *)c->state; }
+static struct bbr *state_of(struct cc *c) { return (struct bbr *)(uintptr_t)c->state[0]; }
 
 static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 static inline uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -251,12 +251,17 @@ static void bbr_acked(struct cc *c, const struct cc_ack *ack)
 
 /* --- events -------------------------------------------------------------------------------------------------------------------------- */
 
-static void bbr_init(struct cc *c, nsec now)
+static bool bbr_init(struct cc *c, nsec now)
 {
-    struct bbr *s = state_of(c);
+    struct bbr *s = mem_alloc(sizeof *s);
+    if (!s) return false;
+    c->state[0] = (uintptr_t)s;
     *s = (struct bbr){.min_rtt = NSEC_NEVER, .min_rtt_at = now, .cycle_at = now, .ecn_limit = UINT32_MAX};
     c->pacing_rate = (uint64_t)c->cwnd * 1000 * GAIN_STARTUP / GAIN_ONE; /* as if the RTT were 1 ms, until one is known */
+    return true;
 }
+
+static void bbr_fini(struct cc *c) { mem_free(state_of(c)); }
 
 static void bbr_congestion(struct cc *c, uint32_t in_flight, nsec now, bool ecn)
 {
@@ -307,6 +312,7 @@ static void bbr_idle(struct cc *c, nsec now, nsec idle_for, nsec rto)
 const struct cc_ops cc_bbr = {
     .name = "bbr",
     .init = bbr_init,
+    .fini = bbr_fini,
     .acked = bbr_acked,
     .wants_rate = true,
     .congestion = bbr_congestion,

@@ -47,18 +47,29 @@ struct cubic_curve { /* what a spurious event restores: RFC 9438 4.9 */
     uint32_t cwnd_prior; /* before the last reduction */
 };
 
-struct cubic { /* in cc.state */
-    struct cubic_curve curve, prior;
-    uint32_t prior_cwnd, prior_ssthresh; /* prior_cwnd 0: nothing to undo */
-    uint64_t cwnd_part; /* fractions of a byte: (target - cwnd) * acked, less than cwnd */
-    uint64_t est_part;  /* the same of W_est */
-    nsec last_at;       /* of the ACK before, for times in which the program had nothing to send */
-    uint8_t phase;      /* enum cubic_phase */
-    /* HyStart++ */
+struct hystart {
     uint8_t samples, css_rounds;
     bool in_css, round_known;
     uint32_t round;
     uint32_t rtt_last, rtt_now, rtt_baseline; /* us, UINT32_MAX: infinite; 0 in rtt_baseline: not in CSS */
+};
+
+struct cubic_prior {
+    struct cubic_curve curve;
+    uint32_t cwnd, ssthresh;
+};
+
+/* In cc.state; cc.phase is an enum cubic_phase. HyStart++ is for the slow start before the first event, and what an undo restores is made by
+ * an event: they share their place. */
+struct cubic {
+    struct cubic_curve curve;
+    union {
+        struct hystart hystart; /* !cc.can_undo */
+        struct cubic_prior prior; /* cc.can_undo */
+    };
+    uint32_t cwnd_part; /* fractions of a byte: (target - cwnd) * acked, less than cwnd */
+    uint32_t est_part;  /* the same of W_est */
+    nsec last_at;       /* of the ACK before, for times in which the program had nothing to send */
 };
 static_assert(sizeof(struct cubic) <= sizeof(((struct cc *)0)->state), "fits");
 
@@ -79,14 +90,17 @@ static uint32_t cube_root(uint64_t v)
     return (uint32_t)root;
 }
 
-static void cubic_init(struct cc *c, nsec now)
+static const struct hystart hystart_fresh = {.rtt_last = UINT32_MAX, .rtt_now = UINT32_MAX};
+
+static bool cubic_init(struct cc *c, nsec now)
 {
-    *state_of(c) = (struct cubic){.last_at = now, .rtt_last = UINT32_MAX, .rtt_now = UINT32_MAX};
+    *state_of(c) = (struct cubic){.last_at = now, .hystart = hystart_fresh};
+    return true;
 }
 
 /* --- slow start: RFC 9406 4.2 --------------------------------------------------------------------------------------------------------- */
 
-static void hystart_round(struct cubic *s)
+static void hystart_round(struct hystart *s)
 {
     s->rtt_last = s->rtt_now;
     s->rtt_now = UINT32_MAX;
@@ -94,7 +108,7 @@ static void hystart_round(struct cubic *s)
     if (s->in_css) s->css_rounds++;
 }
 
-static void hystart_sample(struct cubic *s, const struct cc_ack *a)
+static void hystart_sample(struct hystart *s, const struct cc_ack *a)
 {
     if (!s->round_known || (uint32_t)a->round != s->round) {
         if (s->round_known) hystart_round(s);
@@ -126,10 +140,12 @@ static uint32_t slow_start(struct cc *c, struct cubic *s, const struct cc_ack *a
 {
     uint32_t step = min_u32(a->acked, HYSTART_L * c->mss);
     if (c->ssthresh == UINT32_MAX) { /* the first one only: RFC 9406 4.3 */
-        hystart_sample(s, a);
-        if (s->in_css) step /= HYSTART_CSS_DIVISOR;
+        struct hystart *h = &s->hystart;
+        DASSERT(!c->can_undo);
+        hystart_sample(h, a);
+        if (h->in_css) step /= HYSTART_CSS_DIVISOR;
         if (a->cwnd_limited) c->cwnd += step;
-        if (s->in_css && s->css_rounds >= HYSTART_CSS_ROUNDS) c->ssthresh = c->cwnd;
+        if (h->in_css && h->css_rounds >= HYSTART_CSS_ROUNDS) c->ssthresh = c->cwnd;
         return 0;
     }
     if (!a->cwnd_limited) return 0;
@@ -168,11 +184,9 @@ static uint32_t w_cubic(const struct cc *c, const struct cubic *s, uint64_t t)
 static void est_grow(struct cc *c, struct cubic *s, uint32_t acked)
 {
     uint32_t alpha = s->curve.w_est >= s->curve.cwnd_prior ? ALPHA_DEN : ALPHA_NUM;
-    s->est_part += (uint64_t)acked * c->mss * alpha;
-    uint64_t one = (uint64_t)c->cwnd * ALPHA_DEN;
-    if (s->est_part < one) return;
-    uint64_t step = s->est_part / one;
-    s->est_part -= step * one;
+    uint64_t part = s->est_part + (uint64_t)acked * c->mss * alpha / ALPHA_DEN, step = part / c->cwnd;
+    s->est_part = (uint32_t)(part - step * c->cwnd);
+    if (!step) return;
     s->curve.w_est = step < WINDOW_MAX - min_u32(s->curve.w_est, WINDOW_MAX) ? s->curve.w_est + (uint32_t)step : WINDOW_MAX;
 }
 
@@ -187,10 +201,8 @@ static void avoid(struct cc *c, struct cubic *s, const struct cc_ack *a, uint32_
     }
     /* 4.4, 4.5: towards where the curve is a round trip from now, by at most half a window a round trip (4.2). */
     uint32_t target = min_u32(max_u32(w_cubic(c, s, t + ticks_of(a->srtt)), c->cwnd), c->cwnd + c->cwnd / 2);
-    s->cwnd_part += (uint64_t)(target - c->cwnd) * acked;
-    if (s->cwnd_part < c->cwnd) return;
-    uint64_t step = s->cwnd_part / c->cwnd;
-    s->cwnd_part -= step * c->cwnd;
+    uint64_t part = s->cwnd_part + (uint64_t)(target - c->cwnd) * acked, step = part / c->cwnd;
+    s->cwnd_part = (uint32_t)(part - step * c->cwnd);
     c->cwnd = (uint32_t)(c->cwnd + step < target ? c->cwnd + step : target);
 }
 
@@ -199,7 +211,7 @@ static void cubic_acked(struct cc *c, const struct cc_ack *a)
     struct cubic *s = state_of(c);
     nsec since = a->now > s->last_at ? a->now - s->last_at : 0;
     s->last_at = a->now;
-    if (s->phase == PHASE_LOSS && a->acked) s->phase = PHASE_OPEN;
+    if (c->phase == PHASE_LOSS && a->acked) c->phase = PHASE_OPEN;
     if (a->in_recovery || c->cwnd >= WINDOW_MAX) return;
     uint32_t acked = a->acked;
     if (c->cwnd < c->ssthresh) {
@@ -214,9 +226,8 @@ static void cubic_acked(struct cc *c, const struct cc_ack *a)
 
 static void remember(struct cc *c, struct cubic *s)
 {
-    s->prior = s->curve;
-    s->prior_cwnd = c->cwnd;
-    s->prior_ssthresh = c->ssthresh;
+    s->prior = (struct cubic_prior){.curve = s->curve, .cwnd = c->cwnd, .ssthresh = c->ssthresh};
+    c->can_undo = true;
 }
 
 static void decrease(struct cc *c, struct cubic *s, uint32_t in_flight)
@@ -236,37 +247,37 @@ static void cubic_congestion(struct cc *c, uint32_t in_flight, nsec now, bool ec
     else s->curve.w_max = c->cwnd;
     decrease(c, s, in_flight);
     if (ecn) c->cwnd = min_u32(c->cwnd, c->ssthresh);
-    else s->phase = PHASE_RECOVERY;
+    else c->phase = PHASE_RECOVERY;
 }
 
 static void cubic_timeout(struct cc *c, uint32_t in_flight, nsec now)
 {
     struct cubic *s = state_of(c);
-    if (s->phase != PHASE_LOSS) { /* again without an ACK in between: ssthresh stays (RFC 5681 3.1) */
-        if (s->phase == PHASE_OPEN) remember(c, s);
+    if (c->phase != PHASE_LOSS) { /* again without an ACK in between: ssthresh stays (RFC 5681 3.1) */
+        if (c->phase == PHASE_OPEN) remember(c, s);
         decrease(c, s, in_flight);
         s->curve.w_max = 0; /* 4.8: K = 0, W_max = cwnd where congestion avoidance begins */
     }
     c->cwnd = c->mss;
-    s->phase = PHASE_LOSS;
+    c->phase = PHASE_LOSS;
 }
 
 static void cubic_recovered(struct cc *c, nsec now)
 {
-    struct cubic *s = state_of(c);
-    if (s->phase == PHASE_RECOVERY) c->cwnd = c->ssthresh;
-    s->phase = PHASE_OPEN;
+    if (c->phase == PHASE_RECOVERY) c->cwnd = c->ssthresh;
+    c->phase = PHASE_OPEN;
 }
 
 static void cubic_undo(struct cc *c, nsec now)
 {
     struct cubic *s = state_of(c);
-    if (s->prior_cwnd == 0) return;
-    c->cwnd = max_u32(c->cwnd, s->prior_cwnd);
-    c->ssthresh = s->prior_ssthresh;
-    s->curve = s->prior;
-    s->prior_cwnd = 0;
-    s->phase = PHASE_OPEN;
+    if (!c->can_undo) return;
+    c->cwnd = max_u32(c->cwnd, s->prior.cwnd);
+    c->ssthresh = s->prior.ssthresh;
+    s->curve = s->prior.curve;
+    s->hystart = hystart_fresh; /* should it be in its first slow start again: rounds are counted anew */
+    c->can_undo = false;
+    c->phase = PHASE_OPEN;
 }
 
 /* 5.8: the pause does not count as time on the curve. Longer than a timeout, the window itself is no longer to be trusted: RFC 5681 4.1. */

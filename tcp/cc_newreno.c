@@ -21,8 +21,7 @@ enum newreno_phase { PHASE_OPEN, PHASE_RECOVERY, PHASE_LOSS };
 
 struct newreno { /* in cc.state */
     uint32_t acked;      /* bytes since cwnd grew last, in congestion avoidance */
-    uint32_t phase;      /* enum newreno_phase */
-    uint32_t prior_cwnd, prior_ssthresh; /* for undo; 0: nothing to undo */
+    uint32_t prior_cwnd, prior_ssthresh; /* for undo: cc.can_undo. cc.phase is an enum newreno_phase */
 };
 static_assert(sizeof(struct newreno) <= sizeof(((struct cc *)0)->state), "fits");
 
@@ -31,12 +30,16 @@ static struct newreno *state_of(struct cc *c) { return (struct newreno *)(void *
 static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 static inline uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-static void newreno_init(struct cc *c, nsec now) { *state_of(c) = (struct newreno){0}; }
+static bool newreno_init(struct cc *c, nsec now)
+{
+    *state_of(c) = (struct newreno){0};
+    return true;
+}
 
 static void newreno_acked(struct cc *c, const struct cc_ack *a)
 {
     struct newreno *s = state_of(c);
-    if (s->phase == PHASE_LOSS && a->acked) s->phase = PHASE_OPEN;
+    if (c->phase == PHASE_LOSS && a->acked) c->phase = PHASE_OPEN;
     if (a->in_recovery || !a->cwnd_limited || c->cwnd > UINT32_MAX / 4) return;
     uint32_t acked = a->acked;
     if (c->cwnd < c->ssthresh) {
@@ -55,6 +58,7 @@ static void newreno_acked(struct cc *c, const struct cc_ack *a)
 
 static void remember(struct cc *c, struct newreno *s)
 {
+    c->can_undo = true;
     s->prior_cwnd = c->cwnd;
     s->prior_ssthresh = c->ssthresh;
 }
@@ -66,37 +70,37 @@ static void newreno_congestion(struct cc *c, uint32_t in_flight, nsec now, bool 
     c->ssthresh = max_u32(in_flight / 2, 2 * c->mss); /* RFC 5681 (4) */
     s->acked = 0;
     if (ecn) c->cwnd = c->ssthresh; /* RFC 3168 6.1.2 */
-    else s->phase = PHASE_RECOVERY;
+    else c->phase = PHASE_RECOVERY;
 }
 
 static void newreno_timeout(struct cc *c, uint32_t in_flight, nsec now)
 {
     struct newreno *s = state_of(c);
-    if (s->phase != PHASE_LOSS) {
-        if (s->phase == PHASE_OPEN) remember(c, s); /* else what was before the recovery is what an undo returns to */
+    if (c->phase != PHASE_LOSS) {
+        if (c->phase == PHASE_OPEN) remember(c, s); /* else what was before the recovery is what an undo returns to */
         c->ssthresh = max_u32(in_flight / 2, 2 * c->mss);
     }
     c->cwnd = c->mss; /* RFC 5681 3.1: LW */
     s->acked = 0;
-    s->phase = PHASE_LOSS;
+    c->phase = PHASE_LOSS;
 }
 
 static void newreno_recovered(struct cc *c, nsec now)
 {
     struct newreno *s = state_of(c);
-    if (s->phase == PHASE_RECOVERY) c->cwnd = c->ssthresh; /* RFC 6582 3.2, 3, full acknowledgement, (2) */
-    s->phase = PHASE_OPEN;
+    if (c->phase == PHASE_RECOVERY) c->cwnd = c->ssthresh; /* RFC 6582 3.2, 3, full acknowledgement, (2) */
+    c->phase = PHASE_OPEN;
     s->acked = 0;
 }
 
 static void newreno_undo(struct cc *c, nsec now)
 {
     struct newreno *s = state_of(c);
-    if (s->prior_cwnd == 0) return;
+    if (!c->can_undo) return;
     c->cwnd = max_u32(c->cwnd, s->prior_cwnd);
     c->ssthresh = s->prior_ssthresh;
-    s->prior_cwnd = 0;
-    s->phase = PHASE_OPEN;
+    c->can_undo = false;
+    c->phase = PHASE_OPEN;
 }
 
 /* RFC 5681 4.1: RW = min(IW, cwnd). What the window was is remembered in ssthresh, so that it is reached again in slow start. */

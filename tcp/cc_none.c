@@ -9,7 +9,12 @@
 
 #define FIXED_WINDOW (1u << 30) /* the largest a peer can offer (RFC 7323 2.3) */
 
-static void none_init(struct cc *c, nsec now) { c->cwnd = FIXED_WINDOW; } /* ssthresh stays UINT32_MAX: no PRR */
+static bool none_init(struct cc *c, nsec now) /* ssthresh stays UINT32_MAX: no PRR */
+{
+    c->cwnd = FIXED_WINDOW;
+    return true;
+}
+
 static void none_acked(struct cc *c, const struct cc_ack *a) { c->cwnd = FIXED_WINDOW; } /* whatever another one left */
 static void none_congestion(struct cc *c, uint32_t in_flight, nsec now, bool ecn) { (void)c; }
 static void none_timeout(struct cc *c, uint32_t in_flight, nsec now) { (void)c; }

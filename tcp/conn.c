@@ -104,6 +104,7 @@ int conn_set_opts(struct conn *c, const struct conn_opts *o)
     if (c->flags & CF_DEAD) return 0;
     if (cc != c->cc.ops) { /* the window stays what it is */
         uint32_t cwnd = c->cc.cwnd, ssthresh = c->cc.ssthresh;
+        cc_fini(&c->cc);
         cc_init(&c->cc, cc, c->mss, conn_now(c));
         c->cc.cwnd = cwnd;
         c->cc.ssthresh = ssthresh;
@@ -185,12 +186,13 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
     tcp_update_mss(c);
     cc_init(&c->cc, cc, c->mss, s->now);
     *err = conn_table_insert(&s->tcp.conns, hash_of(c), c);
-    if (*err) goto close_path;
+    if (*err) goto fini_cc;
     list_push_back(&s->tcp.all, &c->all);
     s->tcp.conn_count++;
     return c;
 
-close_path:
+fini_cc:
+    cc_fini(&c->cc);
     path_close(s, &c->path);
 free_opts:
     opts_unref(&s->tcp.opts, c->opts);
@@ -433,6 +435,7 @@ void conn_reap(struct net_stack *s)
         struct conn *c = list_entry(l, struct conn, all);
         drop_rcvq(c);
         opts_unref(&s->tcp.opts, c->opts);
+        cc_fini(&c->cc);
         mem_free(c);
     }
 }
