@@ -17,11 +17,12 @@
 /* The ports as the first word of a received segment reads. */
 static inline uint32_t conn_ports(uint16_t local, uint16_t remote) { return (uint32_t)remote << 16 | local; }
 
-/* key: source and destination of a received IPv4 header in one word. Never 0. */
+/* key: source and destination of a received IPv4 header in one word. Never 0. The fold alone would place neighbouring ports at equal distances,
+ * which for one address in some 64 is a multiple of a small table's size: the second product spreads all bits. */
 static inline uint32_t conn_hash4(uint64_t seed, uint64_t key, uint32_t ports)
 {
     uint64_t h = hash_fold(key ^ seed, ports ^ rng_rotl(seed, 32) ^ HASH_K0);
-    return (uint32_t)h | 0x80000000u;
+    return (uint32_t)(h * HASH_K1 >> 32) | 0x80000000u;
 }
 
 static inline uint32_t conn_hash(uint64_t seed, const struct ip_addr *local, const struct ip_addr *remote, uint32_t ports)

@@ -135,7 +135,8 @@ static inline void pair_closed(void *arg, struct conn *c, int err)
 }
 static inline void pair_udp(void *arg, struct udp_sock *u) {}
 
-static const struct stack_hooks pair_hooks = {pair_acceptable, pair_connected, pair_readable, pair_acked, pair_closed, pair_udp, NULL};
+static const struct stack_hooks pair_hooks = {.acceptable = pair_acceptable, .connected = pair_connected, .readable = pair_readable,
+                                              .acked = pair_acked, .closed = pair_closed, .udp_readable = pair_udp};
 
 /* --- set up --------------------------------------------------------------------------------------------------------------------------- */
 

@@ -175,7 +175,6 @@ void stack_input(struct net_stack *s, const struct frame *f, unsigned n, nsec no
 {
     uint64_t taken = 0, bytes = 0;
     s->now = now;
-    if (n) __builtin_prefetch(f[0].b->data);
     if (n > 1) __builtin_prefetch(f[1].b);
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n) __builtin_prefetch(f[i + 1].b->data);

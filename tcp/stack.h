@@ -78,6 +78,9 @@ struct stack_hooks {
     void (*acceptable)(void *arg, struct listener *l); /* listener_accept() has something to give */
     void (*connected)(void *arg, struct conn *c, int err); /* an active open has ended: 0 or a positive errno; then c is gone */
     void (*readable)(void *arg, struct conn *c); /* conn_pop() gives something new: data, the end, or an error */
+    /* Data in order, with nothing before it in the queue: whoever waits for it takes b, and returns true. False: it is queued as any, and
+     * readable() is called. user: conn_user(), never NULL here. It may not end or close the connection. NULL: nobody is ever asked. */
+    bool (*data)(void *user, struct buf *b);
     void (*acked)(void *arg, struct conn *c);    /* conn_acked() or the room for pushes has grown */
     void (*closed)(void *arg, struct conn *c, int err); /* nothing more comes or goes: ECONNRESET, ETIMEDOUT…; 0: both sides have ended
                                                             in order. What was received can still be popped. */

@@ -52,8 +52,14 @@ static inline uint64_t csum_short(uint64_t sum, const uint8_t *p, uint32_t n)
 
 static inline bool csum_is_right(uint64_t sum) { return sum % 0xffff == 0; }
 
+/* n at least TCP_HDR_MIN. Out of line, like tcp_fast_ack(): the way of data in order that acknowledge nothing keeps its registers. */
+static __attribute__((noinline)) bool csum_segment(uint64_t sum, const uint8_t *p, uint32_t n)
+{
+    return csum_is_right(n <= 256 ? csum_short(sum, p, n) : csum_word(sum, csum_add(0, p, n)));
+}
+
 /* What of an ACK concerns sending. false: a hook has ended or let go of the connection. */
-static inline bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq ack, uint32_t n, bool window_changed)
+static __attribute__((noinline)) bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq ack, uint32_t n, bool window_changed)
 {
     struct tcp_opts opts;
     opts.has = 0;
@@ -71,7 +77,7 @@ static inline bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq
 /* h, of `len` bytes with header and payload, lies in b, which is no chain. sum: of the pseudo-header, to be checked; csum_ok: no need.
  * CE and the length of h itself (20 bytes) have been looked at. unusual: CF_UNUSUAL and more. true: done, b is taken. false: nothing has
  * happened. */
-static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct buf *b, const struct tcp_hdr *h, uint32_t len, uint64_t sum,
+static inline __attribute__((always_inline)) bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct buf *b, const struct tcp_hdr *h, uint32_t len, uint64_t sum,
                                     bool csum_ok, uint32_t unusual)
 {
     uint32_t shape = load_u16(&h->offset) & ~(uint32_t)(TCP_PSH << 8), flags = c->flags, header = TCP_HDR_MIN, ts_val = 0;
@@ -87,10 +93,7 @@ static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct 
     }
     uint32_t n = len - header;
     if (unlikely(n > c->rcv_adv - seq) || unlikely(ack - c->snd_una > c->snd_nxt - c->snd_una)) return false;
-    if (!csum_ok) {
-        sum = len <= 256 ? csum_short(sum, (const uint8_t *)h, len) : csum_word(sum, csum_add(0, h, len));
-        if (unlikely(!csum_is_right(sum))) return false; /* counted on the long way */
-    }
+    if (!csum_ok && unlikely(!csum_segment(sum, (const uint8_t *)h, len))) return false; /* counted on the long way */
 
     /* From here on it is taken. RFC 7323 4.3 (2): SEG.SEQ <= Last.ACK.sent */
     if ((flags & CF_TS) && seq == c->last_ack_sent) {
@@ -117,6 +120,12 @@ static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct 
     b->data = (uint8_t *)(uintptr_t)h + header;
     b->len = n;
     c->rcv_nxt = seq + n;
+    conn_acknowledge(c, n);
+    if (likely(!c->rcvq) && likely(s->hooks->data != NULL) && likely(c->user != NULL) && likely(s->hooks->data(c->user, b))) {
+        c->bytes_in += n;
+        c->data_segs_in++;
+        return true;
+    }
     if (likely(c->rcvq_count < COPY_FROM_COUNT)) {
         *c->rcvq_tail = b;
         c->rcvq_tail = &b->next;
@@ -128,7 +137,6 @@ static inline bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct 
     } else {
         conn_receive(c, b, n);
     }
-    conn_acknowledge(c, n);
     s->hooks->readable(s->arg, c);
     return true;
 }

@@ -70,6 +70,7 @@ static const struct stack_hooks hooks = {
     .acceptable = on_acceptable,
     .connected = on_connected,
     .readable = on_readable,
+    .data = inet_stream_data,
     .acked = on_acked,
     .closed = on_closed,
     .udp_readable = on_udp_readable,
@@ -83,13 +84,14 @@ static inline bool has_frames(struct inet *in)
     return stack_frames(in->stack, &n) != NULL;
 }
 
-static unsigned receive(struct inet *in, nsec now)
+static unsigned receive(struct inet *in)
 {
     struct frame f[NETDEV_BURST];
     unsigned total = 0;
     for (unsigned i = 0; i < BURSTS_MAX; i++) {
         unsigned n = in->dev->ops->recv(in->dev, f, NETDEV_BURST);
         if (!n) break;
+        nsec now = runtime_now(in->base.rt);
         total += n;
         if (unlikely(in->pcap)) pcap_frames(in->pcap, f, n, now);
         unsigned ours = unlikely(in->share) ? share_sort(in->share, f, n) : n;
@@ -109,10 +111,9 @@ static void settle(struct inet *in)
 unsigned inet_poll(struct libos *l)
 {
     struct inet *in = (struct inet *)l;
-    nsec now = l->rt->now;
-    unsigned n = receive(in, now);
-    bool due = now >= in->next_at;
-    if (due) stack_advance(in->stack, now);
+    unsigned n = receive(in);
+    bool due = l->rt->now >= in->next_at;
+    if (due) stack_advance(in->stack, l->rt->now);
     if (likely(!n && !due)) return 0;
     settle(in);
     return n + due;

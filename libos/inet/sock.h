@@ -133,6 +133,7 @@ int inet_stream_pop(struct queue *q, struct op *op);
 int inet_stream_shutdown(struct queue *q, int how);
 size_t inet_stream_unsent(struct queue *q);
 void inet_stream_readable(struct sock *s);
+bool inet_stream_data(void *sock, struct buf *b); /* the stack's hook */
 void inet_stream_acked(struct sock *s);
 void inet_stream_closed(struct sock *s, int err);
 /* What the segs hold as a chain; they are released, also on failure. NULL: out of memory. */

@@ -103,6 +103,17 @@ void inet_stream_readable(struct sock *s)
     }
 }
 
+/* A pop that waits has found the queue empty, and s->rest. */
+bool inet_stream_data(void *sock, struct buf *b)
+{
+    struct sock *s = sock;
+    struct op *op = s->pops.head;
+    if (unlikely(!op)) return false;
+    op_list_remove(&s->pops, op);
+    complete_pop(s, op, b);
+    return true;
+}
+
 int inet_stream_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);

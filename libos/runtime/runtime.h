@@ -52,7 +52,8 @@ struct spin {
 struct runtime {
     struct op_table ops;
     struct queue_table queues;
-    uint64_t now; /* as read at the start of this turn */
+    uint64_t now; /* as read at the start of this turn; while rings are watched: runtime_now() */
+    bool now_is_old; /* rings are watched, and the clock is looked at now and then only */
     struct wheel wheel;
     struct tasks tasks;
     struct wakes wakes;
@@ -76,6 +77,16 @@ extern __thread struct runtime *runtime_self __attribute__((tls_model("initial-e
 static inline struct runtime *runtime_current(void)
 {
     return runtime_self;
+}
+
+/* For a libOS's poll() that has found something: the moment it came in. */
+static inline uint64_t runtime_now(struct runtime *rt)
+{
+    if (rt->now_is_old) {
+        rt->now = rt->time.now_ns(rt->time.arg);
+        rt->now_is_old = false;
+    }
+    return rt->now;
 }
 
 /* Makes rt (or none) the thread's; returns the one that was. */

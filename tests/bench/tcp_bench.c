@@ -65,7 +65,8 @@ static void ignore(void *arg, struct conn *c) {}
 static void closed(void *arg, struct conn *c, int err) { abort(); }
 static void udp_readable(void *arg, struct udp_sock *u) {}
 
-static const struct stack_hooks hooks = {acceptable, connected, readable, ignore, closed, udp_readable, NULL};
+static const struct stack_hooks hooks = {.acceptable = acceptable, .connected = connected, .readable = readable, .acked = ignore, .closed = closed,
+                                         .udp_readable = udp_readable};
 
 /* --- the wire ----------------------------------------------------------------------------------------------------------------------- */
 
