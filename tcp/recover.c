@@ -18,6 +18,7 @@
 #include "tcp/recover.h"
 
 #include "alloc/heap.h"
+#include "tcp/hdr.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -563,7 +564,8 @@ static void suspect_black_hole(struct conn *c)
 {
     uint32_t base = addr_is_v4(&c->remote.addr) ? BLACK_HOLE_MSS4 : BLACK_HOLE_MSS6;
     const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
-    if (c->retransmits != BLACK_HOLE_RTOS || g->end - g->start <= base || c->path.is_loop) return;
+    uint32_t longest = g->end - g->start + TCP_OPTS_MAX; /* the MSS counts options in (RFC 6691): 1,214 bytes with timestamps are too long, too */
+    if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop) return;
     c->peer_mss = (uint16_t)base;
     tcp_update_mss(c);
 }
