@@ -229,7 +229,7 @@ fmt:
 	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
 lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
-	    --suppress=unknownMacro --suppress=missingIncludeSystem -I. -DDEMI_LIBRARY=1 $(LIB_C) $(SRV_C)
+	    --suppress=unknownMacro --suppress=missingIncludeSystem -I. -DDEMI_LIBRARY=1 $(LIB_C) $(PLUGIN_C) $(SRV_C)
 
 install: all ; $(Q)B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) SONAME=$(SONAME) LDLIBS="$(LDLIBS)" tools/install install
 uninstall: ; $(Q)B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) SONAME=$(SONAME) tools/install uninstall

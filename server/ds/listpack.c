@@ -82,7 +82,7 @@ static void form_of_i64(struct form *f, int64_t v)
         f->head[0] = (uint8_t)v;
         f->head_size = 1;
     } else if (v >= -4096 && v <= 4095) {
-        f->head[0] = (uint8_t)(0xc0 | ((v >> 8) & 0x1f));
+        f->head[0] = (uint8_t)(0xc0 | ((uint64_t)v >> 8 & 0x1f));
         f->head[1] = (uint8_t)v;
         f->head_size = 2;
     } else {
