@@ -28,7 +28,9 @@ static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- traits of drivers --- */
 
-enum { READS_ANYTHING = 1, TSO_CLONES = 2, SHARES_INTERFACE = 4, MAC_OF_KERNEL = 8 };
+/* READS_A_PAGE: QEMU's models of these cards (7.2) map each piece of a frame for themselves, and send nothing of one that an IOMMU scatters:
+ * no piece may lie in two pages. The cards would not mind, and lose little by it. */
+enum { READS_ANYTHING = 1, TSO_CLONES = 2, SHARES_INTERFACE = 4, MAC_OF_KERNEL = 8, READS_A_PAGE = 16 };
 
 static unsigned traits_of(const struct rte_eth_dev_info *info)
 {
@@ -39,7 +41,8 @@ static unsigned traits_of(const struct rte_eth_dev_info *info)
         {"net_memif", READS_ANYTHING},                     {"net_tap", READS_ANYTHING | TSO_CLONES | MAC_OF_KERNEL},
         {"net_af_packet", READS_ANYTHING | SHARES_INTERFACE}, {"net_af_xdp", READS_ANYTHING | SHARES_INTERFACE},
         {"net_pcap", READS_ANYTHING | SHARES_INTERFACE},   {"net_vhost", READS_ANYTHING},
-        {"net_null", READS_ANYTHING},
+        {"net_null", READS_ANYTHING},                      {"net_e1000_em", READS_A_PAGE},
+        {"net_e1000_igb", READS_A_PAGE},                   {"net_vmxnet3", READS_A_PAGE},
     };
     for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
         if (info->driver_name && !strcmp(info->driver_name, known[i].driver)) return known[i].traits;
@@ -60,16 +63,39 @@ static bool memif_is_zero_copy(const struct rte_eth_dev_info *info)
 
 /* --- regions of a device with DMA --- */
 
+/* Bits of an address the IOMMU before the device translates; 64 where nothing says so. Intel's may have 39 (VT-d 3.4, CAP_REG.MGAW), which is
+ * less than an address of ours has. */
+static unsigned iommu_bits(const struct rte_device *device)
+{
+    char path[128];
+    unsigned long long cap = 0;
+    snprintf(path, sizeof path, "/sys/bus/pci/devices/%.32s/iommu/intel-iommu/cap", rte_dev_name(device));
+    FILE *f = fopen(path, "re");
+    if (!f) return 64;
+    if (fscanf(f, "%llx", &cap) != 1) cap = 0;
+    fclose(f);
+    return cap ? (unsigned)(cap >> 16 & 0x3f) + 1 : 64;
+}
+
+/* What the device is to say for p: the lower bits of its address. The EAL's own memory lies low and is mapped as it is. */
+static rte_iova_t iova_of(const struct dpdk_dev *d, const void *p) { return (rte_iova_t)(uintptr_t)p & d->iova_mask; }
+
+/* A region the device cannot have is no less good for everything else: it gets no cookie, and what lies in it is copied. After a refusal (no
+ * rights, too much locked memory) the device is not asked again, since the EAL prints each. */
 static int region_map(void *dev, void *base, size_t len, void **cookie)
 {
     struct dpdk_dev *d = dev;
     const struct region *r = dpdk_host->region_find(base);
     size_t page = r && r->huge_pages ? REGION_CHUNK : 4096;
-    if (rte_extmem_register(base, len, NULL, (unsigned)(len / page), page) && rte_errno != EEXIST) return -rte_errno;
-    if (rte_dev_dma_map(d->dma, base, (uint64_t)(uintptr_t)base, len)) {
-        int err = rte_errno;
+    if (d->map_refused || iova_of(d, base) + len - 1 != iova_of(d, (char *)base + len - 1)) return 0;
+    if (rte_extmem_register(base, len, NULL, (unsigned)(len / page), page) && rte_errno != EEXIST) {
+        d->map_refused = true;
+        return 0;
+    }
+    if (rte_dev_dma_map(d->dma, base, iova_of(d, base), len)) {
         rte_extmem_unregister(base, len);
-        return err ? -err : -EIO;
+        d->map_refused = true;
+        return 0;
     }
     *cookie = base;
     return 0;
@@ -78,8 +104,8 @@ static int region_map(void *dev, void *base, size_t len, void **cookie)
 static void region_unmap(void *dev, void *base, size_t len, void *cookie)
 {
     struct dpdk_dev *d = dev;
-    (void)cookie;
-    rte_dev_dma_unmap(d->dma, base, (uint64_t)(uintptr_t)base, len);
+    if (!cookie) return;
+    rte_dev_dma_unmap(d->dma, base, iova_of(d, base), len);
     rte_extmem_unregister(base, len);
 }
 
@@ -163,6 +189,9 @@ static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const str
     uint16_t most = port->info.tx_desc_lim.nb_seg_max;
     d->mbufs_max = d->multi_seg ? (most ? RTE_MIN(most, (uint16_t)64) : 64) : 1;
     d->mbufs_max = RTE_MIN(d->mbufs_max, (uint16_t)(port->tx_ring / 2));
+    /* Of a frame that is not cut by the device some take fewer. */
+    uint16_t whole = port->info.tx_desc_lim.nb_mtu_seg_max;
+    d->mbufs_whole = whole ? RTE_MIN(whole, d->mbufs_max) : d->mbufs_max;
     caps->segs_max = RTE_MIN(d->mbufs_max, (uint16_t)NETDEV_SEGS_MAX);
     /* The whole frame's length is 16 bits in some drivers; what is copied must fit the pieces of a frame. */
     uint32_t copied = (uint32_t)(d->mbufs_max - 1) * (uint32_t)(rte_pktmbuf_data_room_size(d->tx_pool) - RTE_PKTMBUF_HEADROOM);
@@ -175,10 +204,14 @@ static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const str
 static void choose_copying(struct dpdk_dev *d, const struct netdev_env *env, const struct dpdk_config *c, const struct dpdk_port *port)
 {
     unsigned traits = traits_of(&port->info);
+    d->iova_mask = UINT64_MAX;
     d->attach = traits & READS_ANYTHING && !memif_is_zero_copy(&port->info) && c->attach != CHOICE_NO;
     d->attach_tso = !(traits & TSO_CLONES);
+    d->piece_page = traits & READS_A_PAGE ? 4096 : 0;
     if (c->attach == CHOICE_NO || !wants_dma(&port->info) || !env->regions) return;
-    /* A device behind an IOMMU sees what is mapped for it. Where mapping fails (no rights, too much locked memory), it gets copies. */
+    /* A device behind an IOMMU sees what is mapped for it; the rest is copied. */
+    unsigned bits = iommu_bits(port->info.device);
+    d->iova_mask = bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
     d->dma = port->info.device;
     if (dpdk_host->region_set_add_device(env->regions, &registrar, d)) return;
     d->regions = env->regions;

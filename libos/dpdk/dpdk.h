@@ -129,10 +129,14 @@ struct dpdk_dev {
     uint32_t lent;       /* mbufs with memory of ours attached, in the device */
     uint32_t frame_max;  /* bytes on the wire without TSO */
     uint16_t mbufs_max;  /* of one frame */
+    uint16_t mbufs_whole; /* of one without TSO */
+    uint32_t piece_page; /* attached pieces end where such a page does; 0: anywhere */
     bool multi_seg;
     bool attach;         /* the driver reads any memory of ours */
     bool attach_tso;
     bool needs_map;      /* only memory whose region was registered */
+    bool map_refused;    /* one was; no more are tried */
+    uint64_t iova_mask;  /* what the device calls an address */
     bool prepares;       /* some offload is on */
     /* life */
     pthread_t owner;

@@ -117,7 +117,8 @@ static enum built attach(struct dpdk_dev *d, struct chain *c, struct buf *b)
 {
     uint8_t *p = b->data;
     for (uint32_t left = b->len; left;) {
-        uint16_t part = (uint16_t)RTE_MIN(left, (uint32_t)UINT16_MAX);
+        uint32_t part = RTE_MIN(left, (uint32_t)UINT16_MAX);
+        if (d->piece_page) part = RTE_MIN(part, d->piece_page - ((uint32_t)(uintptr_t)p & (d->piece_page - 1)));
         enum built state = chain_add(d, c);
         if (unlikely(state != BUILT)) return state;
         struct mbuf_room *room = mbuf_room(c->last);
@@ -127,8 +128,8 @@ static enum built attach(struct dpdk_dev *d, struct chain *c, struct buf *b)
         room->dev = d;
         room->lent = buf_ref(b);
         d->lent++;
-        rte_pktmbuf_attach_extbuf(c->last, p, (rte_iova_t)(uintptr_t)p, part, &room->shared);
-        c->last->data_len = part;
+        rte_pktmbuf_attach_extbuf(c->last, p, (rte_iova_t)(uintptr_t)p & d->iova_mask, (uint16_t)part, &room->shared);
+        c->last->data_len = (uint16_t)part;
         p += part;
         left -= part;
     }
@@ -157,24 +158,34 @@ static void ask_offloads(struct rte_mbuf *m, const struct frame *f)
     m->ol_flags |= flags;
 }
 
-static enum built build(struct dpdk_dev *d, const struct frame *f, struct rte_mbuf **out)
+/* The pieces of f. With `attaching`, long ones stay where they lie. */
+static enum built fill(struct dpdk_dev *d, const struct frame *f, bool attaching, struct chain *c, uint32_t *len)
 {
-    struct chain c = {.count_max = d->mbufs_max};
-    if (unlikely(!f->len || (f->len > d->frame_max && !(f->flags & FRAME_TX_TSO)))) return BUILD_NEVER;
     enum built state = BUILT;
-    uint32_t len = 0;
     for (struct buf *b = f->b; b && likely(state == BUILT); b = b->next) {
         /* A device without multi-segment transmit gets one piece: the whole frame attached, or copied together. */
         bool alone = d->multi_seg || !b->next;
-        if (may_attach(d, f, b) && alone && (d->multi_seg || !c.head)) state = attach(d, &c, b);
-        else state = copy_in(d, &c, b->data, b->len);
-        len += b->len;
+        if (attaching && may_attach(d, f, b) && alone && (d->multi_seg || !c->head)) state = attach(d, c, b);
+        else state = copy_in(d, c, b->data, b->len);
+        *len += b->len;
     }
-    if (unlikely(state == BUILT && !c.head)) state = BUILD_NEVER;
-    if (unlikely(state != BUILT)) {
-        rte_pktmbuf_free(c.head); /* NULL is allowed */
-        return state;
+    return state == BUILT && !c->head ? BUILD_NEVER : state;
+}
+
+static enum built build(struct dpdk_dev *d, const struct frame *f, struct rte_mbuf **out)
+{
+    if (unlikely(!f->len || (f->len > d->frame_max && !(f->flags & FRAME_TX_TSO)))) return BUILD_NEVER;
+    struct chain c;
+    uint32_t len = 0;
+    enum built state = BUILD_NEVER;
+    /* What is too many pieces where they lie is few enough when copied together: an mbuf has room for the MTU. */
+    for (int attaching = d->attach; attaching >= 0 && state == BUILD_NEVER; attaching--) {
+        c = (struct chain){.count_max = f->flags & FRAME_TX_TSO ? d->mbufs_max : d->mbufs_whole};
+        len = 0;
+        state = fill(d, f, attaching, &c, &len);
+        if (unlikely(state != BUILT)) rte_pktmbuf_free(c.head); /* NULL is allowed */
     }
+    if (unlikely(state != BUILT)) return state;
     c.head->nb_segs = c.count;
     c.head->pkt_len = len;
     if (f->flags & (FRAME_TX_IP_CSUM | FRAME_TX_L4_CSUM | FRAME_TX_TSO)) ask_offloads(c.head, f);
