@@ -94,6 +94,16 @@ static void set_keepalive(struct conn *c)
     conn_timer_set(c, DL_KEEP, on ? conn_now(c) + idle_s * NSEC_PER_SEC : NSEC_NEVER);
 }
 
+void conn_use_controller(struct conn *c, const struct cc_ops *cc)
+{
+    cc_fini(&c->cc);
+    if (cc->wants_rate && !c->rate && !(c->rate = rate_new(&c->inflight, conn_now(c)))) cc = &cc_newreno;
+    cc_init(&c->cc, cc, c->mss, conn_now(c));
+    if (c->cc.ops->wants_rate) return;
+    rate_free(c->rate);
+    c->rate = NULL;
+}
+
 int conn_set_opts(struct conn *c, const struct conn_opts *o)
 {
     const struct cc_ops *cc = cc_of(c->stack, o);
@@ -104,8 +114,7 @@ int conn_set_opts(struct conn *c, const struct conn_opts *o)
     if (c->flags & CF_DEAD) return 0;
     if (cc != c->cc.ops) { /* the window stays what it is */
         uint32_t cwnd = c->cc.cwnd, ssthresh = c->cc.ssthresh;
-        cc_fini(&c->cc);
-        cc_init(&c->cc, cc, c->mss, conn_now(c));
+        conn_use_controller(c, cc);
         c->cc.cwnd = cwnd;
         c->cc.ssthresh = ssthresh;
     }
@@ -184,7 +193,7 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
     apply_opts(c);
     set_up(c, &(struct endpoint){.addr = c->path.src, .port = local->port}, remote);
     tcp_update_mss(c);
-    cc_init(&c->cc, cc, c->mss, s->now);
+    conn_use_controller(c, cc);
     *err = conn_table_insert(&s->tcp.conns, hash_of(c), c);
     if (*err) goto fini_cc;
     list_push_back(&s->tcp.all, &c->all);
@@ -193,6 +202,7 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
 
 fini_cc:
     cc_fini(&c->cc);
+    rate_free(c->rate);
     path_close(s, &c->path);
 free_opts:
     opts_unref(&s->tcp.opts, c->opts);
@@ -436,6 +446,7 @@ void conn_reap(struct net_stack *s)
         drop_rcvq(c);
         opts_unref(&s->tcp.opts, c->opts);
         cc_fini(&c->cc);
+        rate_free(c->rate);
         mem_free(c);
     }
 }

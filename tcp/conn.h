@@ -151,8 +151,7 @@ struct conn {
     tcp_seq recover;      /* recovery ends when this is acknowledged (RFC 6582, 6675) */
     tcp_seq snd_small;    /* end of the last segment that was not full: Minshall's rule for Nagle */
     struct recovery *recovery; /* what only recovery needs: recover.h, made at the first sign of loss */
-    struct rate rate;     /* delivery rate: rate.h */
-    nsec pace_at;         /* pacing: nothing new before */
+    struct rate *rate;    /* delivery rate: rate.h; NULL: the controller does not ask */
 
     /* timers */
     struct timer timer;
@@ -203,6 +202,8 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
  * stays at least until the next tcp_flush(): callers may look at c->flags & CF_DEAD afterwards. Sends nothing. */
 void conn_finish(struct conn *c, int err);
 void conn_set_state(struct conn *c, enum conn_state to);
+/* A controller in its first state, with rate samples if it asks for them. NewReno, if there is no memory for that. */
+void conn_use_controller(struct conn *c, const struct cc_ops *cc);
 /* Nobody holds it any more (CF_DEAD): freed by the next tcp_flush(). */
 void conn_doom(struct conn *c);
 /* What is behind a hole goes. */
@@ -276,6 +277,11 @@ bool recover_next_lost(const struct conn *c, uint32_t *i);
 /* Segments have become smaller (path MTU): what is on the way in larger ones goes again, and that is no congestion (RFC 1191 6.4). */
 void recover_smaller_mss(struct conn *c);
 void recover_free(struct conn *c);
+/* Room for n more segments on the way; false: out of memory. */
+static inline bool recover_reserve(struct conn *c, uint32_t n)
+{
+    return inflight_reserve(&c->inflight, n) && (likely(!c->rate) || rate_reserve(c->rate, &c->inflight));
+}
 
 /* --- timer.c ------------------------------------------------------------------------------------------------------------------------ */
 

@@ -16,7 +16,7 @@
 
 #include <errno.h>
 
-#define SMALL_ROOM  2 /* what an idle connection may keep: 112 bytes */
+#define SMALL_ROOM  2 /* what an idle connection may keep: 64 bytes */
 #define ORDER_STEPS 8 /* looked at for a lost record's place in order */
 
 /* --- lists ------------------------------------------------------------------------------------------------------------------------- */

@@ -32,9 +32,6 @@ struct sent_seg {
     uint8_t times;      /* how often it was sent, saturating */
     uint32_t prev, next; /* private: in its list; next of a SACKed one: where to look on */
     nsec sent_at;       /* last */
-    nsec first_at;      /* rate sample: when the first of the flight was sent (draft-cheng-iccrg-delivery-rate-estimation) */
-    nsec delivered_at;  /* and when `delivered` was reached */
-    uint64_t delivered; /* the connection's count when it was sent */
 };
 
 struct seg_list { /* private; first and last mean something while count is not 0 */
@@ -57,7 +54,7 @@ static inline uint32_t inflight_end(const struct inflight *f) { return f->head +
 /* Room for n more records; false: out of memory or of bound. */
 bool inflight_grow(struct inflight *f, uint32_t n);
 static inline bool inflight_reserve(struct inflight *f, uint32_t n) { return f->room - f->count >= n || inflight_grow(f, n); }
-/* A new record behind the last, room for it being reserved, as on the way from now on. The caller fills in the rate sample's fields. */
+/* A new record behind the last, room for it being reserved, as on the way from now on. */
 struct sent_seg *inflight_sent(struct inflight *f, tcp_seq start, tcp_seq end, nsec now);
 /* Record i, on the way or lost, has been sent again. */
 void inflight_resent(struct inflight *f, uint32_t i, nsec now);

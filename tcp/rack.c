@@ -63,7 +63,7 @@ static void mark(struct conn *c, struct ack_work *w, struct sack_block b)
     uint32_t i = inflight_find(f, b.start);
     if (inflight_at(f, i)->start != b.start) i++;
     while ((i = inflight_unsacked(f, i)) != inflight_end(f) && seq_before_eq(inflight_at(f, i)->end, b.end)) {
-        recover_delivered(c, w, inflight_at(f, i));
+        recover_delivered(c, w, i);
         inflight_sack(f, i);
         w->sacked = true;
         i++;

@@ -90,8 +90,8 @@ void recover_sent(struct conn *c, tcp_seq start, tcp_seq end)
     nsec now = conn_now(c);
     if (!c->inflight.count) c->first_unacked_at = c->rto_base = now; /* RFC 6298 5.1 */
     uint32_t outstanding = c->snd_nxt - c->snd_una;
-    struct sent_seg *g = inflight_sent(&c->inflight, start, end, now);
-    rate_sent(&c->rate, g, outstanding, now);
+    inflight_sent(&c->inflight, start, end, now);
+    if (unlikely(c->rate != NULL)) rate_sent(c->rate, &c->inflight, inflight_end(&c->inflight) - 1, outstanding, now);
     c->snd_nxt = end;
     uint32_t flight = end - c->snd_una;
     if (flight > c->flight_max || seq_after_eq(c->snd_una, c->flight_end)) c->flight_max = flight, c->flight_end = end;
@@ -103,7 +103,7 @@ void recover_resent(struct conn *c, uint32_t i)
     nsec now = conn_now(c);
     inflight_resent(&c->inflight, i, now);
     struct sent_seg *g = inflight_at(&c->inflight, i);
-    rate_sent(&c->rate, g, c->snd_nxt - c->snd_una, now);
+    if (c->rate) rate_sent(c->rate, &c->inflight, i, c->snd_nxt - c->snd_una, now);
     count_sent(c, g->end - g->start);
     if (i == c->inflight.head) c->rto_base = now; /* RFC 6298 5.5: the timer runs from the retransmission of the earliest */
     if (c->recovery) undo_resent(c, c->recovery, g->start);
@@ -270,9 +270,14 @@ static uint32_t reno_advanced(struct conn *c, struct recovery *r, uint32_t acked
 
 /* --- an ACK ------------------------------------------------------------------------------------------------------------------------ */
 
-void recover_delivered(struct conn *c, struct ack_work *w, const struct sent_seg *g)
+void recover_delivered(struct conn *c, struct ack_work *w, uint32_t i)
 {
-    rate_delivered(&c->rate, &w->rate, g, w->now);
+    const struct sent_seg *g = inflight_at(&c->inflight, i);
+    w->delivered += g->end - g->start;
+    if (c->rate) {
+        rate_count(c->rate, g->end - g->start, w->now);
+        rate_note(c->rate, &w->rate, &c->inflight, i);
+    }
     if (!(g->flags & SEG_RETRANS)) {
         w->original = true;
         if (g->sent_at > w->newest_sent_at) w->newest_sent_at = g->sent_at;
@@ -289,17 +294,20 @@ static void take_acked(struct conn *c, struct ack_work *w)
         struct sent_seg *g = inflight_at(f, f->head);
         if (seq_after(g->end, ack)) {
             if (!seq_after(ack, g->start)) break;
-            if (!(g->flags & SEG_SACKED)) c->rate.delivered += ack - g->start;
+            if (!(g->flags & SEG_SACKED)) {
+                w->delivered += ack - g->start;
+                if (c->rate) c->rate->delivered += ack - g->start;
+            }
             inflight_trim(f, ack);
             break;
         }
         if (g->flags & SEG_RETRANS) w->again = true;
-        if (likely(!(g->flags & SEG_SACKED))) recover_delivered(c, w, g);
+        if (likely(!(g->flags & SEG_SACKED))) recover_delivered(c, w, f->head);
         inflight_pop(f);
     }
     /* What had waited at the peer for a retransmission tells how long that took, not a round trip (Karn, for the whole of such an ACK). */
     if (w->again) w->newest_sent_at = 0;
-    w->acked = (uint32_t)(c->rate.delivered - w->delivered);
+    w->acked = w->delivered;
 }
 
 /* SND.UNA moves; what was sent is given back. */
@@ -359,18 +367,19 @@ static inline bool is_limited(const struct conn *c)
 static void tell_controller(struct conn *c, const struct ack_work *w, nsec rtt)
 {
     struct cc_ack a = {.now = w->now, .acked = w->acked, .in_flight = w->pipe};
-    a.sacked = (uint32_t)(c->rate.delivered - w->delivered) - w->acked;
-    uint64_t rate = c->cc.ops->wants_rate ? rate_of(&c->rate, &w->rate, c->rtt.min, w->now) : 0;
+    a.sacked = w->delivered - w->acked;
     a.cwnd_limited = is_limited(c);
     a.in_recovery = c->flags & CF_RECOVERY;
     a.ecn_echo = w->e->ece && c->flags & CF_ECN;
     a.rtt = rtt;
     a.srtt = rtt_srtt(&c->rtt);
     a.min_rtt = c->rtt.min;
-    a.delivered = c->rate.delivered;
-    a.rate = rate;
-    a.rate_app_limited = w->rate.app_limited;
-    a.round = c->rate.round;
+    if (unlikely(c->rate != NULL)) {
+        a.rate = rate_of(c->rate, &w->rate, c->rtt.min, w->now);
+        a.rate_app_limited = w->rate.app_limited;
+        a.delivered = c->rate->delivered;
+        a.round = c->rate->round;
+    }
     c->cc.ops->acked(&c->cc, &a);
 }
 
@@ -396,7 +405,7 @@ static void judge(struct conn *c, struct ack_work *w)
     if (!sacks && is_duplicate(c, w)) found = reno_duplicate(c);
     struct recovery *r = c->recovery;
     if (!r) return;
-    uint32_t delivered = (uint32_t)(c->rate.delivered - w->delivered);
+    uint32_t delivered = w->delivered;
     if (!sacks) {
         if (e->ack != w->una) delivered = reno_advanced(c, r, e->ack - w->una);
         else if (is_duplicate(c, w)) delivered = c->mss;
@@ -445,7 +454,7 @@ static inline bool is_plain(const struct conn *c, const struct ack_event *e)
 static void plain_ack(struct conn *c, const struct ack_event *e)
 {
     struct inflight *f = &c->inflight;
-    struct rate *rate = &c->rate;
+    struct rate *rate = c->rate;
     tcp_seq ack = e->ack;
     nsec now = conn_now(c);
     uint32_t acked = ack - c->snd_una, flight = c->snd_nxt - c->snd_una;
@@ -459,8 +468,6 @@ static void plain_ack(struct conn *c, const struct ack_event *e)
         last = g; /* its slot stays what it is until something is sent */
         inflight_pop_plain(f);
     } while (f->count);
-    rate->delivered += acked;
-    rate->delivered_at = now;
     c->probes = c->retransmits = 0;
     c->snd_una = ack;
     c->stream_una += acked;
@@ -475,14 +482,12 @@ static void plain_ack(struct conn *c, const struct ack_event *e)
         rtt_sample(&c->rtt, rtt, now);
         c->rto = rtt_rto(&c->rtt, conf->rto_initial, conf->rto_min, conf->rto_max);
         c->backoff = 0;
-        rate->first_at = last->sent_at;
     }
-    if (is_limited(c) || c->cc.ops->wants_rate) {
-        struct ack_work w = {.e = e, .now = now, .una = ack - acked, .pipe = flight, .acked = acked, .delivered = rate->delivered - acked};
-        if (last) {
-            w.rate = (struct rate_sample){.any = true, .prior_delivered = last->delivered, .prior_at = last->delivered_at,
-                                          .send_elapsed = last->sent_at - last->first_at, .sent_at = last->sent_at,
-                                          .app_limited = last->flags & SEG_APP_LIMITED};
+    if (is_limited(c) || unlikely(rate != NULL)) {
+        struct ack_work w = {.e = e, .now = now, .una = ack - acked, .pipe = flight, .acked = acked, .delivered = acked};
+        if (unlikely(rate != NULL)) {
+            rate_count(rate, acked, now);
+            if (last) rate_note(rate, &w.rate, f, f->head - 1);
         }
         tell_controller(c, &w, rtt);
     }
@@ -510,7 +515,6 @@ void recover_ack(struct conn *c, const struct ack_event *e)
     struct inflight *f = &c->inflight;
     struct ack_work w = {.e = e, .now = conn_now(c), .una = c->snd_una, .pipe = recover_pipe(c)};
     w.flight = c->snd_nxt - c->snd_una;
-    w.delivered = c->rate.delivered;
     bool moved = e->ack != c->snd_una;
     c->probes = 0; /* somebody answers */
     if (moved) {
@@ -543,6 +547,10 @@ void recover_smaller_mss(struct conn *c)
     bool longer = false;
     for (uint32_t i = f->head; i != inflight_end(f) && !longer; i++) longer = inflight_at(f, i)->end - inflight_at(f, i)->start > c->mss;
     if (!longer || !r || inflight_resegment(f, c->mss)) return; /* out of memory: fragments, or the timeout's next try */
+    if (c->rate) {
+        rate_reserve(c->rate, f); /* where it fails, some records share a place until there is memory */
+        rate_reset(c->rate, f, conn_now(c));
+    }
     for (uint32_t i = f->head; i != inflight_end(f); i++) {
         if (!(inflight_at(f, i)->flags & (SEG_SACKED | SEG_LOST))) inflight_lose(f, i);
     }

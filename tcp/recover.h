@@ -58,7 +58,7 @@ struct ack_work { /* one ACK on its way through recover.c */
     tcp_seq una;            /* before */
     uint32_t pipe, flight;  /* before: on the way; SND.NXT - SND.UNA */
     uint32_t acked;         /* by number, that no SACK had told of */
-    uint64_t delivered;     /* before */
+    uint32_t delivered;     /* bytes, by number or SACK */
     struct rate_sample rate;
     nsec newest_sent_at;    /* of what is delivered and was sent once; 0: nothing */
     bool original;          /* something was delivered that was never sent again (F-RTO's evidence) */
@@ -72,8 +72,8 @@ struct ack_work { /* one ACK on its way through recover.c */
 struct recovery *recovery_get(struct conn *c);
 /* Bytes on the way: RFC 6675's pipe; without SACK, duplicate ACKs stand for what has left. */
 uint32_t recover_pipe(const struct conn *c);
-/* g is delivered by this ACK. */
-void recover_delivered(struct conn *c, struct ack_work *w, const struct sent_seg *g);
+/* Record i is delivered by this ACK. */
+void recover_delivered(struct conn *c, struct ack_work *w, uint32_t i);
 /* Fast recovery begins: something is lost. */
 void recover_begin(struct conn *c, uint32_t flight);
 /* Recovery of either kind is over. */

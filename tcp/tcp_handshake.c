@@ -117,12 +117,9 @@ static bool accept_cookie(struct listener *l, const struct segment *g, struct sy
 
 void conn_established(struct conn *c)
 {
-    struct net_stack *s = c->stack;
     bool lost = c->cc.cwnd <= c->mss; /* a SYN or SYN-ACK was */
     tcp_update_mss(c);
-    const struct cc_ops *cc = c->cc.ops;
-    cc_fini(&c->cc);
-    cc_init(&c->cc, cc, c->mss, s->now);
+    conn_use_controller(c, c->cc.ops);
     if (lost) {
         c->cc.cwnd = c->mss; /* RFC 5681 3.1 */
         if (!c->rtt.srtt8 && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN; /* RFC 6298 5.7 */

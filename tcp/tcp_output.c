@@ -250,7 +250,7 @@ static bool send_tail_probe(struct conn *c)
     if (!c->inflight.count) return true;
     uint32_t unsent = has_unsent(c) ? c->snd_end - c->snd_nxt : 0, left = window_left(c);
     uint32_t len = unsent < c->mss ? unsent : c->mss;
-    bool again = !len || left < len || !inflight_reserve(&c->inflight, 1);
+    bool again = !len || left < len || !recover_reserve(c, 1);
     bool fin = !again && len == unsent && c->flags & CF_FIN_QUEUED && left > len;
     uint32_t last = inflight_end(&c->inflight) - 1;
     if (again && inflight_at(&c->inflight, last)->flags & (SEG_SACKED | SEG_LOST)) return true;
@@ -268,7 +268,7 @@ static bool send_window_probe(struct conn *c)
     uint32_t left = window_left(c), unsent = c->snd_end - c->snd_nxt;
     uint32_t len = unsent < left ? unsent : left;
     if (len > c->mss) len = c->mss;
-    if (len && !c->inflight.count && inflight_reserve(&c->inflight, 1)) {
+    if (len && !c->inflight.count && recover_reserve(c, 1)) {
         return send_new_bytes(c, len, len == unsent && c->flags & CF_FIN_QUEUED && left > len);
     }
     c->stack->n.tcp_probes++;
@@ -343,8 +343,8 @@ static uint32_t frame_max(const struct conn *c)
 static uint32_t paced(struct conn *c)
 {
     nsec now = conn_now(c);
-    if (c->pace_at > now) {
-        conn_timer_set(c, DL_PACE, c->pace_at);
+    if (c->rate->pace_at > now) {
+        conn_timer_set(c, DL_PACE, c->rate->pace_at);
         return 0;
     }
     uint64_t quantum = c->cc.pacing_rate * PACE_QUANTUM_NS / NSEC_PER_SEC, floor = 2u * c->mss;
@@ -355,8 +355,8 @@ static uint32_t paced(struct conn *c)
 /* What has been sent in this go is paid for in time before the next. */
 static void pace_spent(struct conn *c, uint32_t bytes)
 {
-    c->pace_at = conn_now(c) + (nsec)bytes * NSEC_PER_SEC / c->cc.pacing_rate;
-    conn_timer_set(c, DL_PACE, c->pace_at);
+    c->rate->pace_at = conn_now(c) + (nsec)bytes * NSEC_PER_SEC / c->cc.pacing_rate;
+    conn_timer_set(c, DL_PACE, c->rate->pace_at);
 }
 
 /* Sending after nothing was on the way. RFC 5681 4.1: after a pause of more than a timeout the window starts again; the controller knows
@@ -398,7 +398,7 @@ static bool send_new(struct conn *c)
         uint32_t len = unsent ? next_size(c, unsent, window, cwnd, max) : 0;
         bool fin = c->flags & CF_FIN_QUEUED && len == unsent && window > len;
         if (!len && !fin) break;
-        if (unlikely(!stack_tx_room(s)) || unlikely(!inflight_reserve(&c->inflight, len / c->mss + 2)) ||
+        if (unlikely(!stack_tx_room(s)) || unlikely(!recover_reserve(c, len / c->mss + 2)) ||
             unlikely(!send_new_bytes(c, len, fin))) {
             ok = false;
             break;
@@ -410,9 +410,9 @@ static bool send_new(struct conn *c)
         }
     }
     if (unlikely(spent && c->cc.pacing_rate)) pace_spent(c, spent);
-    if (c->snd_nxt == c->snd_end || c->flags & CF_FIN_SENT) { /* the program has no more (RFC 7661's and BBR's application-limited) */
+    if (unlikely(c->rate != NULL) && (c->snd_nxt == c->snd_end || c->flags & CF_FIN_SENT)) { /* the program has no more (RFC 7661's and BBR's application-limited) */
         uint32_t pipe = recover_pipe(c);
-        if (pipe < c->cc.cwnd) c->rate.app_limited = c->rate.delivered + pipe ? c->rate.delivered + pipe : 1;
+        if (pipe < c->cc.cwnd) c->rate->app_limited = c->rate->delivered + pipe ? c->rate->delivered + pipe : 1;
     }
     return ok;
 }
@@ -504,7 +504,7 @@ void tcp_send_syn(struct conn *c)
 {
     struct net_stack *s = c->stack;
     bool answer = c->state == CONN_SYN_RECEIVED, first = c->snd_nxt == c->iss;
-    if (first && !inflight_reserve(&c->inflight, 1)) {
+    if (first && !recover_reserve(c, 1)) {
         try_later(c);
         return;
     }
