@@ -3,59 +3,14 @@
  * The dpdk plug-in, loaded as the library loads it, over virtual devices that need no right and no set-up: net_ring (what is sent comes back),
  * net_memif and net_vhost with virtio-user (two ports of one process). EAL starts once a process: each case runs in a child.
  */
-#include "tcp/netdev.h"
+#include "libos/plugin_test.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "alloc/heap.h"
-
-#define PATIENCE (10 * NSEC_PER_SEC)
-#define CHECK(cond)                                                                                                                            \
-    do {                                                                                                                                       \
-        if (!(cond)) {                                                                                                                         \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                         \
-            exit(1);                                                                                                                           \
-        }                                                                                                                                      \
-    } while (0)
-
-static char plugin_path[512], folder[64];
-static netdev_open_fn open_plugin;
-static __thread char why[256];
-
-static const struct netdev_host host = {
-    .buf_take = buf_take, .buf_unref = buf_unref, .buf_place = buf_place, .region_set_add_device = region_set_add_device,
-    .region_set_remove_device = region_set_remove_device, .region_cookie = region_cookie, .region_find = region_find,
-};
+static char folder[64];
 
 /* --- opening --- */
-
-static const char *get(void *arg, const char *key)
-{
-    size_t n = strlen(key);
-    for (const char *const *s = arg; *s; s++)
-        if (!strncmp(*s, key, n) && (*s)[n] == '=') return *s + n + 1;
-    return NULL;
-}
-
-static int try_open(struct netdev **out, const char *a, const char *b, const char *c)
-{
-    const char *settings[] = {a, b ? b : c, b ? c : NULL, NULL};
-    struct netdev_env env = {.get = get, .arg = settings, .regions = heap_regions(), .why = why};
-    why[0] = 0;
-    return open_plugin(&env, out);
-}
 
 static struct netdev *must_open(const char *a, const char *b, const char *c)
 {
@@ -499,25 +454,6 @@ static void offloads(void)
 
 /* --- running them --- */
 
-static void in_child(void (*body)(void))
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS};
-        for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], SIG_DFL); /* not cmocka's, which hides them */
-        alarm(60);
-        body();
-        exit(0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
-#define CASE(name, body)                                                                                                                       \
-    static void name(void **state) { in_child(body); }
 CASE(test_bad_settings_are_refused_in_one_line_each, bad_settings)
 CASE(test_a_missing_driver_is_named_with_its_package, no_driver)
 CASE(test_a_memif_client_without_a_server_says_so, no_peer)
@@ -535,20 +471,6 @@ CASE(test_jumbo_frames, jumbo)
 CASE(test_each_thread_has_a_pair_of_queues, two_queues)
 CASE(test_checksums_and_segmentation_go_to_the_device, offloads)
 
-static void find_plugin(void)
-{
-    char *end = NULL;
-    ssize_t n = readlink("/proc/self/exe", plugin_path, sizeof plugin_path - 64);
-    for (int i = 0; n > 0 && i < 4; i++) { /* BUILD/tests/libos/dpdk/dpdk_test */
-        plugin_path[n] = 0;
-        end = strrchr(plugin_path, '/');
-        if (!end) return;
-        *end = 0;
-        n = end - plugin_path;
-    }
-    if (end) strcpy(end, "/libdemikernel-dpdk.so");
-}
-
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
@@ -556,20 +478,11 @@ int main(int argc, char **argv)
     printf("1..0 # SKIP the thread sanitizer does not see the locks inside of DPDK\n");
     return 77;
 #endif
-    find_plugin();
-    if (access(plugin_path, F_OK)) {
+    if (!find_plugin("dpdk")) {
         printf("1..0 # SKIP built without libdpdk-dev\n");
         return 77;
     }
-    void *so = dlopen(plugin_path, RTLD_NOW | RTLD_LOCAL);
-    netdev_plugin_fn entry = so ? (netdev_plugin_fn)dlsym(so, NETDEV_PLUGIN_SYMBOL) : NULL;
-    if (!entry) {
-        printf("Bail out! %s\n", dlerror());
-        return 1;
-    }
-    const struct netdev_plugin *plugin = entry(&host);
-    if (plugin->abi != NETDEV_ABI || strcmp(plugin->name, "dpdk")) return 1;
-    open_plugin = plugin->open;
+    if (!load_plugin("dpdk")) return 1;
     strcpy(folder, "/tmp/demi-dpdk-XXXXXX");
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {

@@ -3,10 +3,9 @@
  * The xdp plug-in, loaded as the library loads it, on one end of a veth pair in a network namespace of each case's own. The other end is a packet
  * socket, which sends and sees what it likes; a second one behind the device sees what the program leaves to the kernel. Wants root.
  */
-#include "tcp/netdev.h"
+#include "libos/plugin_test.h"
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
@@ -14,55 +13,9 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "alloc/heap.h"
-
-#define PATIENCE (10 * NSEC_PER_SEC)
-#define CHECK(cond)                                                                                                                            \
-    do {                                                                                                                                       \
-        if (!(cond)) {                                                                                                                         \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                         \
-            exit(1);                                                                                                                           \
-        }                                                                                                                                      \
-    } while (0)
-
-static char plugin_path[512];
-static netdev_open_fn open_plugin;
-static char why[256];
-
-static const struct netdev_host host = {
-    .buf_take = buf_take, .buf_unref = buf_unref, .buf_place = buf_place, .region_set_add_device = region_set_add_device,
-    .region_set_remove_device = region_set_remove_device, .region_cookie = region_cookie, .region_find = region_find,
-};
 
 /* --- opening --- */
-
-static const char *get(void *arg, const char *key)
-{
-    size_t n = strlen(key);
-    for (const char *const *s = arg; *s; s++)
-        if (!strncmp(*s, key, n) && (*s)[n] == '=') return *s + n + 1;
-    return NULL;
-}
-
-static int try_open(struct netdev **out, const char *a, const char *b, const char *c)
-{
-    const char *settings[] = {a, b ? b : c, b ? c : NULL, NULL};
-    struct netdev_env env = {.get = get, .arg = settings, .regions = heap_regions(), .why = why};
-    why[0] = 0;
-    return open_plugin(&env, out);
-}
 
 static struct netdev *must_open(const char *b, const char *c)
 {
@@ -589,25 +542,6 @@ static void two_queues(void)
 
 /* --- running them --- */
 
-static void in_child(void (*body)(void))
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS};
-        for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], SIG_DFL); /* not cmocka's, which hides them */
-        alarm(60);
-        body();
-        exit(0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
-#define CASE(name, body)                                                                                                                       \
-    static void name(void **state) { in_child(body); }
 CASE(test_bad_settings_are_refused_in_one_line_each, bad_settings)
 CASE(test_frames_pass_both_ways_in_native_mode, native)
 CASE(test_frames_pass_both_ways_in_generic_mode, generic)
@@ -624,23 +558,9 @@ CASE(test_neither_close_nor_a_kill_leaves_the_program_behind, leaves_nothing)
 CASE(test_the_descriptor_wakes_a_sleeper, sleeping)
 CASE(test_each_open_takes_the_next_queue, two_queues)
 
-static void find_plugin(void)
-{
-    char *end = NULL;
-    ssize_t n = readlink("/proc/self/exe", plugin_path, sizeof plugin_path - 64);
-    for (int i = 0; n > 0 && i < 4; i++) { /* BUILD/tests/libos/xdp/xdp_test */
-        plugin_path[n] = 0;
-        end = strrchr(plugin_path, '/');
-        if (!end) return;
-        *end = 0;
-        n = end - plugin_path;
-    }
-    if (end) strcpy(end, "/libdemikernel-xdp.so");
-}
-
 static const char *cannot_run(void)
 {
-    if (access(plugin_path, F_OK)) return "built without libxdp-dev and libbpf-dev";
+    if (!find_plugin("xdp")) return "built without libxdp-dev and libbpf-dev";
     if (geteuid()) return "AF_XDP wants root";
     if (system("ip -V >/dev/null 2>&1")) return "apt-get install iproute2";
     fflush(NULL);
@@ -654,21 +574,12 @@ static const char *cannot_run(void)
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
-    find_plugin();
     const char *lacking = cannot_run();
     if (lacking) {
         printf("1..0 # SKIP %s\n", lacking);
         return 77;
     }
-    void *so = dlopen(plugin_path, RTLD_NOW | RTLD_LOCAL);
-    netdev_plugin_fn entry = so ? (netdev_plugin_fn)dlsym(so, NETDEV_PLUGIN_SYMBOL) : NULL;
-    if (!entry) {
-        printf("Bail out! %s\n", dlerror());
-        return 1;
-    }
-    const struct netdev_plugin *plugin = entry(&host);
-    if (plugin->abi != NETDEV_ABI || strcmp(plugin->name, "xdp")) return 1;
-    open_plugin = plugin->open;
+    if (!load_plugin("xdp")) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_settings_are_refused_in_one_line_each),
         cmocka_unit_test(test_frames_pass_both_ways_in_native_mode),
