@@ -49,7 +49,7 @@ struct load {
     unsigned conn_count, depth;
     uint64_t keys, value_size, limit, first_key;
     double seconds, warmup, rate;
-    bool machine, sequential;
+    bool machine, sequential, marks;
     /* state */
     struct request request;
     uint64_t reply_size;   /* 0: scan */
@@ -310,6 +310,9 @@ static void begin_measuring(struct load *l, uint64_t now)
     l->measured_from = l->last_reply_ns = now;
     l->cpu_from = cpu_ns(l->pid);
     l->user_from = user_ticks(l->pid);
+    if (!l->marks) return;
+    puts("measuring");
+    fflush(stdout);
 }
 
 static bool is_over(const struct load *l, uint64_t now)
@@ -393,17 +396,18 @@ static void usage(void)
          "  --sequential         keys in order instead of at random, from --first N on (0)\n"
          "  --pid PID            tells the CPU time of that process a request\n"
          "  --spin-us N          how long the library spins before it sleeps\n"
-         "  --machine            one line of name=value");
+         "  --machine            one line of name=value\n"
+         "  --marks              a line that says when the warm-up is over");
     exit(0);
 }
 
 static void parse_options(struct load *l, int argc, char **argv, const char **spin_us)
 {
-    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST };
+    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST, MARKS };
     static const struct option names[] = {
         {"seconds", 1, NULL, SECONDS}, {"warmup", 1, NULL, WARMUP}, {"rate", 1, NULL, RATE},
         {"sequential", 0, NULL, SEQUENTIAL}, {"pid", 1, NULL, PID}, {"spin-us", 1, NULL, SPIN},
-        {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP}, {"first", 1, NULL, FIRST}, {NULL, 0, NULL, 0}};
+        {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP}, {"first", 1, NULL, FIRST}, {"marks", 0, NULL, MARKS}, {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "h:p:s:t:c:P:r:d:n:", names, NULL)) != -1;) {
         switch (c) {
         case 'h': l->host = optarg; break;
@@ -422,6 +426,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
         case PID: l->pid = atoi(optarg); break;
         case SPIN: *spin_us = optarg; break;
         case MACHINE: l->machine = true; break;
+        case MARKS: l->marks = true; break;
         case FIRST: l->first_key = strtoull(optarg, NULL, 10); break;
         case HELP: usage(); break;
         default: exit(1);
