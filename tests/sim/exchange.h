@@ -104,7 +104,8 @@ static inline void popped(struct side *s, const demi_qresult_t *qr)
     const uint8_t *p = sga.sga_segs[0].sgaseg_buf;
     size_t n = sga.sga_segs[0].sgaseg_len, right = first_wrong(s->in_id, s->popped, p, n);
     const struct exchange *x = s->w->state;
-    check(s->w, right == n || x->forged, "byte %llu of stream %llx is wrong", (unsigned long long)(s->popped + right), (unsigned long long)s->in_id);
+    check(s->w, right == n || x->forged, "byte %llu of stream %llx is wrong", (unsigned long long)(s->popped + right),
+          (unsigned long long)s->in_id);
     s->saw_end = n == 0;
     s->popped += n;
     demi_sgafree(&sga);

@@ -96,7 +96,8 @@ static inline int flow_source(void *arg)
     char *bytes = demi_calloc(1, FLOW_PUSH); /* lent again and again: nobody looks at them */
     for (unsigned i = 0; i < x->count; i++) {
         while ((qds[i] = connect_to("10.0.0.1", (uint16_t)(FLOW_PORT + i))) < 0) sleep_ns(MS(1));
-        if (x->all[i].cc) CHECK_EQUAL(w, demi_setsockopt(qds[i], IPPROTO_TCP, TCP_CONGESTION, x->all[i].cc, (socklen_t)strlen(x->all[i].cc)), 0);
+        const char *cc = x->all[i].cc;
+        if (cc) CHECK_EQUAL(w, demi_setsockopt(qds[i], IPPROTO_TCP, TCP_CONGESTION, cc, (socklen_t)strlen(cc)), 0);
     }
     while (live) {
         for (unsigned i = 0; i < x->count; i++) {

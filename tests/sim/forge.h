@@ -99,7 +99,8 @@ struct seen_segment {
 /* False: no whole TCP segment over IPv4 without IP options. */
 static inline bool see_tcp(const uint8_t *p, size_t n, struct seen_segment *out)
 {
-    if (n < 54 || load_be16(p + 12) != ETH_TYPE_IP4 || p[14] != 0x45 || p[23] != 6 || load_be16(p + 20) & (IP4_MF | IP4_OFFSET)) return false;
+    if (n < 54 || load_be16(p + 12) != ETH_TYPE_IP4 || p[14] != 0x45 || p[23] != 6) return false;
+    if (load_be16(p + 20) & (IP4_MF | IP4_OFFSET)) return false;
     const struct tcp_hdr *h = (const struct tcp_hdr *)(p + 34);
     size_t size = 20u + (h->offset >> 4) * 4u, whole = load_be16(p + 16);
     if (whole < size || whole > n - 14) return false;

@@ -58,11 +58,13 @@ static void forge_blindly(void *arg, struct sim_raw *raw, const uint8_t *p, size
     struct seen_segment seen;
     struct rng *r = &a->rng;
     if (!see_tcp(p, n, &seen) || seen.flags & (TCP_SYN | TCP_RST) || rng_below(r, a->one_in)) return;
-    static const uint8_t flags[] = {TCP_RST, TCP_RST | TCP_ACK, TCP_SYN, TCP_SYN | TCP_ACK, TCP_ACK, TCP_ACK | TCP_FIN, TCP_PSH | TCP_ACK, 0};
+    static const uint8_t flags[] = {TCP_RST, TCP_RST | TCP_ACK, TCP_SYN,           TCP_SYN | TCP_ACK,
+                                    TCP_ACK, TCP_ACK | TCP_FIN, TCP_PSH | TCP_ACK, 0};
     uint8_t noise[64];
     for (unsigned i = 0; i < sizeof noise; i++) noise[i] = (uint8_t)rng_u64(r);
-    struct forged_segment s = {.src_port = seen.src_port, .dst_port = seen.dst_port, .seq = far_from(r, seen.seq), .ack = far_from(r, seen.ack),
-                               .flags = flags[rng_below(r, 8)], .window = (uint16_t)rng_u64(r), .data = noise, .n = rng_below(r, 64)};
+    struct forged_segment s = {.src_port = seen.src_port, .dst_port = seen.dst_port, .seq = far_from(r, seen.seq),
+                               .ack = far_from(r, seen.ack), .flags = flags[rng_below(r, 8)],
+                               .window = (uint16_t)rng_u64(r), .data = noise, .n = rng_below(r, 64)};
     struct forged f;
     struct way back = way_back(&seen.way);
     uint64_t kind = rng_below(r, 6);
@@ -168,8 +170,9 @@ static void forge_seeing(void *arg, struct sim_raw *raw, const uint8_t *p, size_
         case 1: forge_pieces(&f, r, &seen.way); break;
         case 2: forge_change(&f, r, p, n); break;
         case 3:
-            forge_icmp_error(&f, &back, (uint8_t[]){3, 3, 3, 4, 5, 11, 12}[rng_below(r, 7)], (uint8_t)rng_below(r, 16), (uint16_t)rng_u64(r),
-                             &seen.way, &(struct forged_segment){.src_port = seen.src_port, .dst_port = seen.dst_port, .seq = seen.seq,
+            forge_icmp_error(&f, &back, (uint8_t[]){3, 3, 3, 4, 5, 11, 12}[rng_below(r, 7)], (uint8_t)rng_below(r, 16),
+                             (uint16_t)rng_u64(r), &seen.way,
+                             &(struct forged_segment){.src_port = seen.src_port, .dst_port = seen.dst_port, .seq = seen.seq,
                              .ack = seen.ack, .flags = seen.flags});
             break;
         default: forge_near(&f, r, &seen); break;
@@ -377,7 +380,11 @@ static void liar_lies(struct liar *l)
     case 2: s.ack -= (uint32_t)rng_below(r, 100000); break;
     case 3: s.opts_size = forge_opts(r, s.opts, l->una); break;
     case 4: s.seq += (uint32_t)rng_below(r, 60000), s.n = 1; break; /* many holes */
-    case 5: s.seq += (uint32_t)rng_below(r, 3000) - 1500, s.n = rng_below(r, sizeof noise); memset(noise, (int)rng_u64(r), sizeof noise); break;
+    case 5: /* what was sent before, with other bytes */
+        s.seq += (uint32_t)rng_below(r, 3000) - 1500;
+        s.n = rng_below(r, sizeof noise);
+        memset(noise, (int)rng_u64(r), sizeof noise);
+        break;
     case 6: s.flags = (uint8_t)rng_u64(r); break;
     case 7: s.n = 1, l->snd_nxt++; break; /* tiny, and in order */
     case 8: s.flags |= rng_below(r, 50) ? TCP_URG : TCP_FIN; break;
@@ -482,8 +489,9 @@ static void flood_one(struct rng *r)
     struct way w = flood.way;
     uint8_t noise[64] = {8};
     w.src = flood.kind == FLOOD_SYN && rng_below(r, 2) ? (uint32_t)rng_u64(r) : (uint32_t)(10 | rng_u64(r) << 8);
-    struct forged_segment s = {.src_port = (uint16_t)rng_u64(r), .dst_port = ECHO_PORT, .seq = (tcp_seq)rng_u64(r), .ack = (tcp_seq)rng_u64(r),
-                               .window = 1000, .flags = flood.kind == FLOOD_SYN ? TCP_SYN : flood.kind == FLOOD_RST ? TCP_RST : TCP_ACK};
+    struct forged_segment s = {.src_port = (uint16_t)rng_u64(r), .dst_port = ECHO_PORT, .seq = (tcp_seq)rng_u64(r),
+                               .ack = (tcp_seq)rng_u64(r), .window = 1000,
+                               .flags = flood.kind == FLOOD_SYN ? TCP_SYN : flood.kind == FLOOD_RST ? TCP_RST : TCP_ACK};
     struct seen_segment seen = {.way = way_back(&w)};
     switch (flood.kind) {
     case FLOOD_UDP:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hosts whose addresses come from a DHCP server (RFC 2131), which is a function on the switch: one that loses and garbles some of its replies,
- * renews leases, and falls silent. A host keeps its address as long as the lease says, serves under it, and gives it up then.
+ * Hosts whose addresses come from a DHCP server (RFC 2131), which is a function on the switch: one that loses and garbles some of its
+ * replies, renews leases, and falls silent. A host keeps its address as long as the lease says, serves under it, and gives it up then.
  */
 #include "tests/sim/forge.h"
 #include "tests/sim/net.h"
@@ -42,7 +42,8 @@ static void office_replies(const uint8_t *m, uint8_t kind)
     uint32_t yours = inet_addr("10.0.1.0") | (uint32_t)m[33] << 24; /* the MAC's last byte: 02:00 and the host's name */
     memcpy(reply + 16, &yours, 4);
     memcpy(reply + 28, m + 28, 6);
-    static const uint8_t opts[] = {99, 130, 83, 99, 53, 1, 0, 54, 4, 10, 0, 0, 254, 51, 4, 0, 0, LEASE_S >> 8, LEASE_S & 255, 1, 4, 255, 0, 0, 0, 255};
+    static const uint8_t opts[] = {99, 130, 83, 99, 53, 1, 0, 54, 4, 10, 0, 0, 254, 51, 4, 0, 0, LEASE_S >> 8, LEASE_S & 255,
+                                   1,  4,   255, 0, 0,  0, 255};
     memcpy(reply + 236, opts, sizeof opts);
     reply[242] = kind;
     if (rng_below(r, 8) == 0) { /* a byte of it is anything; what the client cannot use it has to ignore */
@@ -139,7 +140,8 @@ static void verify_office(struct world *w)
     CHECK(w, office.offers >= 2 && office.acks >= 10); /* renewed a few times, at half of the lease */
     for (int i = 0; i < 2; i++) {
         check(w, office.had_ns[i] < SEC(900), "the address came after %.1f s", (double)office.had_ns[i] / 1e9);
-        check(w, office.lost_ns[i] > SILENT && office.lost_ns[i] < SILENT + SEC(LEASE_S + 5), "it went at %.1f s", (double)office.lost_ns[i] / 1e9);
+        bool in_time = office.lost_ns[i] > SILENT && office.lost_ns[i] < SILENT + SEC(LEASE_S + 5);
+        check(w, in_time, "it went at %.1f s", (double)office.lost_ns[i] / 1e9);
     }
 }
 

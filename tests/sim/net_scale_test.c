@@ -2,8 +2,8 @@
  *
  * A hundred thousand connections on one host: what an idle one costs, and that a segment does not care how many there are.
  *
- * The clients are one function on the switch, which answers for many addresses and remembers of each connection two numbers: so memory is the
- * server's alone. Every connection waits in a pop, as a server's do.
+ * The clients are one function on the switch, which answers for many addresses and remembers of each connection two numbers: so memory
+ * is the server's alone. Every connection waits in a pop, as a server's do.
  */
 #include "tests/sim/forge.h"
 #include "tests/sim/net.h"
@@ -172,11 +172,12 @@ static void set_up_crowd(struct world *w)
 
 static void verify_crowd(struct world *w)
 {
-    fprintf(stderr, "#   %u connections: %.0f bytes each, %.2f probes on average, %u at most; %.0f ns a segment, the simulation's part included\n",
+    fprintf(stderr, "#   %u connections: %.0f bytes each, %.2f probes on average, %u at most; %.0f ns a segment and its simulation\n",
             crowd.wanted, crowd.bytes_each, crowd.probes_mean, crowd.probes_most, (double)crowd.took_cpu_ns / SEGMENTS);
     CHECK_EQUAL(w, crowd.popped, SEGMENTS);
     check(w, crowd.wanted < 10000 || crowd.bytes_each <= IDLE_BYTES, "%.0f bytes each", crowd.bytes_each);
-    check(w, crowd.probes_mean <= PROBES_MEAN && crowd.probes_most <= PROBES_MOST, "%.2f probes, %u at most", crowd.probes_mean, crowd.probes_most);
+    check(w, crowd.probes_mean <= PROBES_MEAN && crowd.probes_most <= PROBES_MOST, "%.2f probes, %u at most", crowd.probes_mean,
+          crowd.probes_most);
 }
 
 static double run_crowd(unsigned n)

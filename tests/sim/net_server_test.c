@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The whole server on our own stack, over wires that carry its frames badly: the players of game.h, as they play over simulated sockets. Here
- * a reset is a segment that somebody on the switch forges.
+ * The whole server on our own stack, over wires that carry its frames badly: the players of game.h, as they play over simulated sockets.
+ * Here a reset is a segment that somebody on the switch forges.
  */
 #include "tests/sim/game.h"
 #include "tests/sim/net.h"
@@ -21,8 +21,8 @@ static void lay_wires(struct cast *c, uint64_t delay_max, uint32_t loss_max)
 {
     for (int i = 0; i < c->count; i++) {
         struct rng *r = sim_rng(c->w->sim);
-        struct sim_wire wire = {.delay_ns = 1000 + rng_below(r, delay_max), .jitter_ns = rng_below(r, delay_max), .unordered = rng_below(r, 2),
-                                .loss_ppm = (uint32_t)rng_below(r, loss_max + 1), .reorder_ns = MS(1)};
+        struct sim_wire wire = {.delay_ns = 1000 + rng_below(r, delay_max), .jitter_ns = rng_below(r, delay_max),
+                                .unordered = rng_below(r, 2), .loss_ppm = (uint32_t)rng_below(r, loss_max + 1), .reorder_ns = MS(1)};
         if (rng_below(r, 2)) wire.bits_per_s = 20000000 + rng_below(r, 1000000000);
         if (rng_below(r, 2)) wire.reorder_ppm = wire.twice_ppm = loss_max;
         sim_wire_set(c->w->sim, c->host, c->clients[i], &wire);
