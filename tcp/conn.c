@@ -29,7 +29,7 @@
 /* What a segment in order touches. */
 static_assert(offsetof(struct conn, rcv_adv) == 64, "the first line is the look-up's");
 static_assert(offsetof(struct conn, user) == 128, "the second decides and takes");
-static_assert(sizeof(struct conn) <= 832, "an idle connection's price: with table, socket and queue less than 1 KiB");
+static_assert(sizeof(struct conn) <= 704, "an idle connection's price: with table, socket and queue less than 1 KiB");
 
 uint32_t conn_buffer_size(uint32_t n, uint32_t otherwise)
 {
@@ -146,12 +146,12 @@ static uint32_t hash_of(const struct conn *c) { return conn_hash(c->stack->hash_
 
 /* --- birth ----------------------------------------------------------------------------------------------------------------------- */
 
-static void set_up(struct conn *c, const struct endpoint *local, const struct endpoint *remote)
+/* Its ends are known. */
+static void set_up(struct conn *c)
 {
+    const struct endpoint *local = &c->local, *remote = &c->remote;
     struct net_stack *s = c->stack;
     const struct stack_config *conf = &s->conf;
-    c->local = *local;
-    c->remote = *remote;
     c->ports = conn_ports(local->port, remote->port);
     c->state = CONN_SYN_SENT;
     c->flags = CF_NOT_OPEN | (addr_is_v4(&local->addr) ? 0 : CF_V6) | (conf->no_timestamps ? 0 : CF_TS) |
@@ -188,10 +188,11 @@ struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const s
     c->stack = s;
     *err = keep_opts(c, o);
     if (*err) goto free_conn;
-    *err = path_open(s, &c->path, &local->addr, &remote->addr, IPPROTO_TCP);
+    c->ends = (struct path_ends){.remote = *remote, .local = *local};
+    *err = path_open(s, &c->path, &c->ends, IPPROTO_TCP);
     if (*err) goto free_opts;
     apply_opts(c);
-    set_up(c, &(struct endpoint){.addr = c->path.src, .port = local->port}, remote);
+    set_up(c);
     tcp_update_mss(c);
     conn_use_controller(c, cc);
     *err = conn_table_insert(&s->tcp.conns, hash_of(c), c);
@@ -243,9 +244,10 @@ static bool tuple_is_taken(void *arg, uint16_t port)
 static int choose_local(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, struct endpoint *out)
 {
     struct path p;
-    int err = path_open(s, &p, &local->addr, &remote->addr, IPPROTO_TCP);
+    struct path_ends ends = {.remote = *remote, .local = *local};
+    int err = path_open(s, &p, &ends, IPPROTO_TCP);
     if (err) return err;
-    *out = (struct endpoint){.addr = p.src, .port = local->port};
+    *out = ends.local;
     path_close(s, &p);
     struct wanted t = {.s = s, .local = out->addr, .remote = remote, .reuse = local->port};
     if (local->port) return tuple_is_taken(&t, local->port) ? -EADDRINUSE : 0;

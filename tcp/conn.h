@@ -96,7 +96,12 @@ enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
  * program's reading need (conn.c asserts the places). */
 struct conn {
     /* first line: who it is, and what it is about */
-    struct endpoint remote, local;
+    union {
+        struct path_ends ends; /* the path's, too */
+        struct {
+            struct endpoint remote, local;
+        };
+    };
     uint32_t ports;       /* as they stand in a received header: conn_ports() */
     uint32_t flags;       /* enum conn_flags */
     uint8_t state;        /* enum conn_state; conn_set_state() */

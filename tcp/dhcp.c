@@ -186,7 +186,8 @@ static void send_message(struct dhcp *d, uint8_t type)
     struct path to;
     struct ip_addr from = bound ? d->lease.addr : addr_v4(0);
     struct ip_addr server = addr_v4(d->state == DHCP_RENEWING ? d->lease.server : UINT32_MAX);
-    path_prepare(&to, &from, &server, IPPROTO_UDP, 64);
+    struct path_ends ends = path_between(&from, &server);
+    path_prepare(&to, &ends, IPPROTO_UDP, 64);
     to.mtu = s->conf.mtu;
     s->n.udp_tx++;
     path_send(s, &to, b, len, sizeof(struct udp_hdr), 0, 0);

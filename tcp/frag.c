@@ -269,7 +269,8 @@ static struct buf *whole(struct net_stack *s, struct datagram *d, const uint8_t 
         return NULL;
     }
     uint8_t *at = buf_put_back(b, header + d->total);
-    struct path from = {.src = d->src, .dst = d->dst, .proto = d->proto, .hops = d->hops};
+    struct path_ends ends = path_between(&d->src, &d->dst);
+    struct path from = {.ends = &ends, .proto = d->proto, .hops = d->hops};
     if (d->is_v4) path_write_ip4(&from, at, d->total, (uint16_t)d->id, 0, d->tos);
     else path_write_ip6(&from, at, d->total, d->proto, d->tos, 0);
     for (const struct piece *p = d->first; p; p = p->next) buf_chain_copy(p->b, 0, at + header + p->offset, p->len);
@@ -387,7 +388,7 @@ void frag_check(const struct net_stack *s)
 static void send_piece(struct net_stack *s, struct path *p, const struct buf *from, uint32_t offset, uint32_t n, bool more, uint32_t id,
                        uint32_t flow, uint8_t tos)
 {
-    bool v4 = addr_is_v4(&p->dst);
+    bool v4 = addr_is_v4(path_dst(p));
     uint32_t header = ETH_HDR + (v4 ? (uint32_t)sizeof(struct ip4_hdr) : (uint32_t)(sizeof(struct ip6_hdr) + sizeof(struct ip6_frag)));
     struct buf *b = buf_take_exact(n);
     if (!b) {
@@ -412,7 +413,7 @@ static void send_piece(struct net_stack *s, struct path *p, const struct buf *fr
 
 void frag_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t ecn)
 {
-    bool v4 = addr_is_v4(&p->dst);
+    bool v4 = addr_is_v4(path_dst(p));
     uint32_t room = (uint32_t)(p->mtu - (v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr) + sizeof(struct ip6_frag))) & ~7u;
     if (p->proto == IPPROTO_TCP || len > DATAGRAM_MAX - (v4 ? sizeof(struct ip4_hdr) : 0) || b->len < 8) {
         s->n.drop_tx_route++; /* a segment is never cut (RFC 1122 3.3.3); what no fragments can carry has nowhere to go */

@@ -53,7 +53,8 @@ void icmp_echo_reply(struct net_stack *s, struct packet *p, uint8_t type)
         buf_unref(p->b);
         return;
     }
-    if (path_open(s, &back, &p->dst, &p->src, p->proto)) return drop(p, &s->n.drop_tx_route);
+    struct path_ends ends = path_between(&p->dst, &p->src);
+    if (path_open(s, &back, &ends, p->proto)) return drop(p, &s->n.drop_tx_route);
     struct buf *b = writable(s, p->b, p->len);
     if (!b) return;
     ((struct icmp_hdr *)b->data)->type = type;
@@ -69,7 +70,8 @@ void icmp_send_quote(struct net_stack *s, const struct packet *p, uint8_t proto,
     struct path back;
     static const struct ip_addr any;
     if (!p->l3 || !icmp_may_send(s)) return;
-    if (path_open(s, &back, p->to_many ? &any : &p->dst, &p->src, proto)) {
+    struct path_ends ends = path_between(p->to_many ? &any : &p->dst, &p->src);
+    if (path_open(s, &back, &ends, proto)) {
         s->n.drop_tx_route++;
         return;
     }

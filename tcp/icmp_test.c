@@ -157,7 +157,8 @@ static uint16_t mtu_to(struct net_stack *s, bool v6)
     struct path p;
     static const struct ip_addr any;
     struct ip_addr dst = ip(v6 ? PEER6 : PEER);
-    OK(path_open(s, &p, &any, &dst, IPPROTO_UDP));
+    struct path_ends ends = path_between(&any, &dst);
+    OK(path_open(s, &p, &ends, IPPROTO_UDP));
     return (uint16_t)(path_l4_max(s, &p) + (v6 ? 40 : 20));
 }
 

@@ -87,7 +87,8 @@ struct ip_addr nd_solicited_node(const struct ip_addr *a)
 static void send_message(struct net_stack *s, const struct ip_addr *src, const struct ip_addr *dst, const void *msg, uint32_t n)
 {
     struct path p;
-    path_prepare(&p, src, dst, IPPROTO_ICMPV6, HOPS);
+    struct path_ends ends = path_between(src, dst);
+    path_prepare(&p, &ends, IPPROTO_ICMPV6, HOPS);
     p.mtu = s->conf.mtu;
     struct buf *b = buf_take_exact(n);
     if (!b) {

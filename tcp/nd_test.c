@@ -176,8 +176,9 @@ static void test_a_prefix_makes_a_stable_address_and_a_router_a_route(void **sta
     assert_true(own.q[1] != link_local.q[1]);
     struct path p;
     static const struct ip_addr any;
-    OK(path_open(s, &p, &any, &far, IPPROTO_TCP));
-    assert_true(addr_equal(&p.src, &own));
+    struct path_ends ends = path_between(&any, &far);
+    OK(path_open(s, &p, &ends, IPPROTO_TCP));
+    assert_true(addr_equal(&ends.local.addr, &own));
     assert_int_equal(p.mtu, 1400);
     assert_int_equal(p.hops, 61);
     OK(route_next_hop(s, &far, &next));

@@ -45,20 +45,22 @@ static uint32_t sum16(const uint8_t *p, unsigned n)
 
 static void refresh_mtu(struct net_stack *s, struct path *p)
 {
-    uint16_t link = addr_is_v4(&p->dst) ? s->ip.mtu4 : s->ip.mtu6;
-    uint16_t known = p->is_loop ? link : pmtu_get(s, &p->dst);
+    uint16_t link = addr_is_v4(path_dst(p)) ? s->ip.mtu4 : s->ip.mtu6;
+    uint16_t known = p->is_loop ? link : pmtu_get(s, path_dst(p));
     p->mtu = known && known < link ? known : link;
 }
 
-void path_prepare(struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto, uint8_t hops)
+void path_prepare(struct path *p, const struct path_ends *ends, uint8_t proto, uint8_t hops)
 {
+    const struct ip_addr *src = &ends->local.addr, *dst = &ends->remote.addr;
     bool v4 = addr_is_v4(dst);
-    *p = (struct path){.src = *src, .dst = *dst, .proto = proto, .hops = hops, .pseudo_sum = (uint32_t)proto << 8};
+    *p = (struct path){.ends = ends, .proto = proto, .hops = hops, .pseudo_sum = (uint32_t)proto << 8};
     p->pseudo_sum += v4 ? sum16(src->b + 12, 4) + sum16(dst->b + 12, 4) : sum16(src->b, 16) + sum16(dst->b, 16);
 }
 
-int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto)
+int path_open(struct net_stack *s, struct path *p, struct path_ends *ends, uint8_t proto)
 {
+    const struct ip_addr *src = &ends->local.addr, *dst = &ends->remote.addr;
     if (addr_is_any(dst)) return -ENETUNREACH;
     struct ip_addr from = *src, next;
     if (addr_is_any(src)) {
@@ -70,7 +72,8 @@ int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, co
     if (!is_loop && addr_is_loopback(&from)) return -EADDRNOTAVAIL; /* RFC 1122 3.2.1.3 (g) */
     if (!is_loop && !is_group(s, dst) && route_next_hop(s, dst, &next)) return -ENETUNREACH;
     uint8_t hops = addr_is_multicast(dst) ? 1 : addr_is_v4(dst) ? HOPS_DEFAULT : s->ip.hops6; /* groups: RFC 1112 6.1 */
-    path_prepare(p, &from, dst, proto, hops);
+    ends->local.addr = from;
+    path_prepare(p, ends, proto, hops);
     p->is_loop = is_loop;
     refresh_mtu(s, p);
     return 0;
@@ -84,7 +87,7 @@ void path_close(struct net_stack *s, struct path *p)
 uint16_t path_l4_max(struct net_stack *s, struct path *p)
 {
     if (!p->hop || p->hop_generation != s->ip.generation) refresh_mtu(s, p);
-    return (uint16_t)(p->mtu - (addr_is_v4(&p->dst) ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr)));
+    return (uint16_t)(p->mtu - (addr_is_v4(path_dst(p)) ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr)));
 }
 
 bool path_too_big(struct net_stack *s, const struct ip_addr *dst, uint16_t mtu)
@@ -107,7 +110,7 @@ static inline void write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len,
     uint64_t sum = (uint64_t)p->pseudo_sum + vihl_tos + total + words + flags + p->hops;
     store_u64(at, vihl_tos | (uint64_t)total << 16 | (uint64_t)words << 32 | (uint64_t)flags << 48);
     store_u32(at + 8, ttl_proto | (uint32_t)(uint16_t)~csum_fold(sum) << 16);
-    store_u64(at + 12, (uint64_t)p->src.w[3] | (uint64_t)p->dst.w[3] << 32);
+    store_u64(at + 12, (uint64_t)path_src(p)->w[3] | (uint64_t)path_dst(p)->w[3] << 32);
 }
 
 void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos)
@@ -119,8 +122,8 @@ void path_write_ip6(const struct path *p, uint8_t *at, uint32_t payload, uint8_t
 {
     uint32_t first = __builtin_bswap32(6u << 28 | (uint32_t)tos << 20 | (flow & 0xfffff));
     store_u64(at, first | (uint64_t)__builtin_bswap16((uint16_t)payload) << 32 | (uint64_t)next << 48 | (uint64_t)p->hops << 56);
-    memcpy(at + 8, p->src.b, 16);
-    memcpy(at + 24, p->dst.b, 16);
+    memcpy(at + 8, path_src(p)->b, 16);
+    memcpy(at + 24, path_dst(p)->b, 16);
 }
 
 uint32_t path_flow(const struct net_stack *s, const struct path *p, uint32_t ports)
@@ -152,18 +155,18 @@ void path_write_checksum(const struct path *p, struct buf *b, uint32_t len)
 
 static void send_slow(struct net_stack *s, struct path *p, const struct frame *f)
 {
-    if (is_group(s, &p->dst)) {
+    if (is_group(s, path_dst(p))) {
         struct eth_hdr *h = (void *)f->b->data;
-        eth_group_mac(&p->dst, h->dst);
+        eth_group_mac(path_dst(p), h->dst);
         memcpy(h->src, s->conf.mac, ETH_ALEN);
-        h->type = addr_is_v4(&p->dst) ? be16_of(ETH_TYPE_IP4) : be16_of(ETH_TYPE_IP6);
+        h->type = addr_is_v4(path_dst(p)) ? be16_of(ETH_TYPE_IP4) : be16_of(ETH_TYPE_IP6);
         tx_push(s, f);
         return;
     }
     if (!p->hop || p->hop_generation != s->ip.generation) {
         struct ip_addr next;
         p->hop = NULL;
-        if (!stack_is_local(s, &p->src) || route_next_hop(s, &p->dst, &next)) {
+        if (!stack_is_local(s, path_src(p)) || route_next_hop(s, path_dst(p), &next)) {
             s->n.drop_tx_route++;
             buf_unref(f->b);
             return;
@@ -231,7 +234,7 @@ static bool is_too_large(struct net_stack *s, const struct path *p, uint32_t pac
 
 static void send_one(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn)
 {
-    bool v4 = addr_is_v4(&p->dst);
+    bool v4 = addr_is_v4(path_dst(p));
     uint32_t l3 = v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr);
     if (unlikely(len + l3 > p->mtu) && !tso_mss && is_too_large(s, p, len + l3)) {
         frag_send(s, p, b, len, ecn);
@@ -332,7 +335,7 @@ static inline bool send_fast(struct net_stack *s, struct path *p, struct buf *b,
     struct frame_ring *r = &s->tx;
     const uint32_t l3 = sizeof(struct ip4_hdr);
     if (unlikely(!is_hop_known(s, p) || b->next || len + l3 > p->mtu || buf_headroom(b) < l3 + ETH_HDR)) return false;
-    if (unlikely(r->tail - r->head > r->mask || p->proto == IPPROTO_ICMP || !addr_is_v4(&p->dst))) return false;
+    if (unlikely(r->tail - r->head > r->mask || p->proto == IPPROTO_ICMP || !addr_is_v4(path_dst(p)))) return false;
     uint8_t *l4 = b->data;
     bool udp = p->proto == IPPROTO_UDP;
     uint16_t flags = 0;

@@ -12,8 +12,12 @@
 struct neighbour;
 struct net_stack;
 
+struct path_ends { /* ports are the user's: a path does not look at them */
+    struct endpoint remote, local;
+};
+
 struct path {
-    struct ip_addr src, dst;
+    const struct path_ends *ends; /* of whoever keeps the path */
     struct neighbour *hop;  /* private: NULL: to be looked up; itself ours (loop) when is_loop */
     uint32_t hop_generation; /* private: s->neighbours' and routes' generation when hop was found */
     uint32_t pseudo_sum;    /* of addresses and protocol, not folded; the length is added a packet */
@@ -23,8 +27,15 @@ struct path {
     bool is_loop;           /* to an address of our own */
 };
 
-/* src "any": chosen (RFC 6724, as far as one interface needs it). -ENETUNREACH, -EADDRNOTAVAIL. */
-int path_open(struct net_stack *s, struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto);
+/* From ends->local.addr, or if that is "any" from what is chosen (RFC 6724, as far as one interface needs it) and written there, to
+ * ends->remote.addr; neither changes while the path is open. -ENETUNREACH, -EADDRNOTAVAIL. */
+int path_open(struct net_stack *s, struct path *p, struct path_ends *ends, uint8_t proto);
+static inline struct path_ends path_between(const struct ip_addr *src, const struct ip_addr *dst)
+{
+    return (struct path_ends){.remote.addr = *dst, .local.addr = *src};
+}
+static inline const struct ip_addr *path_src(const struct path *p) { return &p->ends->local.addr; }
+static inline const struct ip_addr *path_dst(const struct path *p) { return &p->ends->remote.addr; }
 void path_close(struct net_stack *s, struct path *p);
 
 /* Sends the L4 packet that f->b starts with (header included, its checksum field anything): writes the checksum (or asks the device),

@@ -8,7 +8,7 @@
 #include "tcp/stack_impl.h"
 
 /* Fills in a path without asking whether src is ours or dst can be reached: for what is sent before we have an address. */
-void path_prepare(struct path *p, const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto, uint8_t hops);
+void path_prepare(struct path *p, const struct path_ends *ends, uint8_t proto, uint8_t hops);
 /* Write the header at `at`. */
 void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos);
 void path_write_ip6(const struct path *p, uint8_t *at, uint32_t payload, uint8_t next, uint8_t tos, uint32_t flow);

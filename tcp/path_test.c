@@ -31,11 +31,19 @@ static struct net_stack *begin(struct wire *w, uint32_t offloads, unsigned segs_
     return s;
 }
 
+/* The path is good until the next is opened. */
+static int open_between(struct net_stack *s, struct path *p, const struct ip_addr *src, const struct ip_addr *dst)
+{
+    static struct path_ends ends;
+    ends = path_between(src, dst);
+    return path_open(s, p, &ends, IPPROTO_TCP);
+}
+
 static struct path open_to(struct net_stack *s, const char *dst)
 {
     struct path p;
     struct ip_addr to = ip(dst);
-    OK(path_open(s, &p, &any, &to, IPPROTO_TCP));
+    OK(open_between(s, &p, &any, &to));
     return p;
 }
 
@@ -260,16 +268,16 @@ static void test_what_cannot_be_reached_is_refused(void **state)
     struct path p;
     struct ip_addr far = ip("192.0.2.1"), far6 = ip("2001:db9::1"), wrong = ip("10.0.0.2"), loop = ip("127.0.0.1"), near = ip("10.0.0.9"),
                    six = ip("2001:db8::1"), unset = ip("0.0.0.0");
-    assert_int_equal(path_open(s, &p, &any, &far, IPPROTO_TCP), -ENETUNREACH);
-    assert_int_equal(path_open(s, &p, &any, &far6, IPPROTO_TCP), -ENETUNREACH);
-    assert_int_equal(path_open(s, &p, &any, &unset, IPPROTO_TCP), -ENETUNREACH);
-    assert_int_equal(path_open(s, &p, &wrong, &near, IPPROTO_TCP), -EADDRNOTAVAIL);
-    assert_int_equal(path_open(s, &p, &loop, &near, IPPROTO_TCP), -EADDRNOTAVAIL);
-    assert_int_equal(path_open(s, &p, &six, &near, IPPROTO_TCP), -EADDRNOTAVAIL);
+    assert_int_equal(open_between(s, &p, &any, &far), -ENETUNREACH);
+    assert_int_equal(open_between(s, &p, &any, &far6), -ENETUNREACH);
+    assert_int_equal(open_between(s, &p, &any, &unset), -ENETUNREACH);
+    assert_int_equal(open_between(s, &p, &wrong, &near), -EADDRNOTAVAIL);
+    assert_int_equal(open_between(s, &p, &loop, &near), -EADDRNOTAVAIL);
+    assert_int_equal(open_between(s, &p, &six, &near), -EADDRNOTAVAIL);
     struct ip_addr gateway = ip("10.0.0.254"), group = ip("224.0.0.1");
     assert_int_equal(stack_set_gateway(s, &group), -EINVAL);
     OK(stack_set_gateway(s, &gateway));
-    OK(path_open(s, &p, &any, &far, IPPROTO_TCP));
+    OK(open_between(s, &p, &any, &far));
     struct ip_addr own = ip("10.0.0.1");
     OK(stack_remove_address(s, &own));
     path_send(s, &p, segment(1, TCP_ACK), 21, 20, 0, 0); /* the path was open */

@@ -37,7 +37,6 @@ void rtt_sample(struct rtt *r, nsec sample, nsec now)
 {
     if (sample == 0) sample = 1; /* 0 means "none" */
     if (sample > SAMPLE_NS_MAX) sample = SAMPLE_NS_MAX;
-    r->latest = sample;
     sample_min(r, sample, now);
     if (r->srtt8 == 0) {
         r->srtt8 = 8 * sample;

@@ -11,7 +11,6 @@
 struct rtt {
     uint64_t srtt8;   /* 8 * SRTT, 0: no sample yet */
     uint64_t rttvar4; /* 4 * RTTVAR */
-    uint64_t latest;
     uint64_t min;     /* of the window; NSEC_NEVER: no sample yet */
     uint64_t min_fresh; /* private: of the half of the window that is running */
     nsec min_at;      /* private: when that began */

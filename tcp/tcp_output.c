@@ -488,7 +488,8 @@ static void send_control(struct net_stack *s, struct path *path, const struct ba
 void tcp_send_bare(struct net_stack *s, const struct bare_segment *seg)
 {
     struct path path;
-    if (path_open(s, &path, &seg->local.addr, &seg->remote.addr, IPPROTO_TCP)) {
+    struct path_ends ends = {.remote = seg->remote, .local = seg->local};
+    if (path_open(s, &path, &ends, IPPROTO_TCP)) {
         s->n.drop_tx_route++;
         return;
     }

@@ -34,7 +34,8 @@ struct udp_sock {
     struct net_stack *stack;
     struct list link;
     struct endpoint local, peer;
-    struct path path; /* to the last destination */
+    struct path path; /* to the last destination, */
+    struct path_ends ends; /* between these */
     bool connected, v6_only, reuse_port, path_open;
     uint8_t hops, tos;
     int error;        /* positive errno, told once */
@@ -151,12 +152,13 @@ static bool can_talk_to(const struct udp_sock *u, const struct ip_addr *a)
 static int path_to(struct udp_sock *u, const struct ip_addr *dst)
 {
     struct net_stack *s = u->stack;
-    if (u->path_open && addr_equal(&u->path.dst, dst) && stack_is_local(s, &u->path.src)) return 0;
+    if (u->path_open && addr_equal(&u->ends.remote.addr, dst) && stack_is_local(s, &u->ends.local.addr)) return 0;
     if (!can_talk_to(u, dst)) return -ENETUNREACH;
     static const struct ip_addr any;
     if (u->path_open) path_close(s, &u->path);
     u->path_open = false;
-    int err = path_open(s, &u->path, addr_is_any(&u->local.addr) ? &any : &u->local.addr, dst, IPPROTO_UDP);
+    u->ends = path_between(addr_is_any(&u->local.addr) ? &any : &u->local.addr, dst);
+    int err = path_open(s, &u->path, &u->ends, IPPROTO_UDP);
     if (err) return err;
     u->path_open = true;
     if (u->hops) u->path.hops = u->hops;
@@ -376,7 +378,7 @@ void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, con
     if (!u) return;
     if (what == ICMP_ERR_TOO_BIG) {
         /* A socket that sends there: connected to it, or it was the last destination. */
-        if (u->connected || (u->path_open && addr_equal(&u->path.dst, remote))) path_too_big(s, remote, mtu);
+        if (u->connected || (u->path_open && addr_equal(&u->ends.remote.addr, remote))) path_too_big(s, remote, mtu);
         return;
     }
     if (!u->connected || what == ICMP_ERR_TIME) return;
