@@ -157,3 +157,14 @@ struct buf *buf_chain_drop(struct buf *head, size_t n)
     if (head) buf_trim_front(head, n);
     return head;
 }
+
+void buf_chain_trim(struct buf *head, size_t n)
+{
+    while (head->len < n) {
+        n -= head->len;
+        head = head->next;
+    }
+    head->len = (uint32_t)n;
+    buf_unref(head->next);
+    head->next = NULL;
+}

@@ -134,5 +134,7 @@ size_t buf_chain_copy(const struct buf *head, size_t offset, void *out, size_t n
 /* Drops n bytes at the front, and the bufs that become empty; returns the new head, NULL when all
  * is gone. */
 struct buf *buf_chain_drop(struct buf *head, size_t n);
+/* Drops what is behind the first n bytes, n at least 1 and at most the chain's length. */
+void buf_chain_trim(struct buf *head, size_t n);
 
 #endif

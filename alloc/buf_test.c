@@ -155,8 +155,15 @@ static void test_chains_are_read_dropped_and_freed_as_one(void **state)
     head = buf_chain_drop(head, 4);
     assert_memory_equal(head->data, "efg", 3);
     assert_int_equal(buf_chain_len(head), 5);
+    buf_chain_trim(head, 5);
+    assert_int_equal(buf_chain_len(head), 5);
+    buf_chain_trim(head, 4);
+    assert_int_equal(buf_chain_copy(head, 0, text, 16), 4);
+    assert_memory_equal(text, "efgh", 4);
+    buf_chain_trim(head, 3);
+    assert_null(head->next);
     assert_int_equal(mem_used() > before, 1);
-    assert_null(buf_chain_drop(head, 5));
+    assert_null(buf_chain_drop(head, 3));
     assert_memory_equal(held->data, "defg", 4);
     buf_unref(held);
     head = buf_of("abc");

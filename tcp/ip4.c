@@ -26,18 +26,6 @@ static void drop(struct buf *b, uint64_t *counter)
     buf_unref(b);
 }
 
-/* The last bytes of a chain go, so that len remain. */
-static void chain_trim(struct buf *b, uint32_t len)
-{
-    while (b->len < len) {
-        len -= b->len;
-        b = b->next;
-    }
-    b->len = len;
-    buf_unref(b->next);
-    b->next = NULL;
-}
-
 /* RFC 791 3.1. NULL: fine; else who counts it. */
 static uint64_t *check_options(struct net_stack *s, const uint8_t *p, uint32_t n)
 {
@@ -125,7 +113,7 @@ void ip4_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
         .b = b, .len = total - header, .src = addr_v4(h->src), .dst = addr_v4(h->dst), .proto = h->proto, .hops = h->ttl,
         .tos = h->tos, .csum_ok = from->csum_ok, .to_many = from->to_many | (to == TO_MANY), .src_mac = from->src_mac, .l3 = b->data,
     };
-    if (unlikely(total < len)) chain_trim(b, total);
+    if (unlikely(total < len)) buf_chain_trim(b, total);
     b->data += header;
     b->len -= header;
     if (unlikely(h->frag & be16_of(IP4_MF | IP4_OFFSET))) {

@@ -196,17 +196,6 @@ static enum to destination(const struct net_stack *s, const struct ip_addr *dst,
     return is_loop && addr_is_loopback(dst) ? TO_US : TO_NOBODY;
 }
 
-static void chain_trim(struct buf *b, uint32_t len)
-{
-    while (b->len < len) {
-        len -= b->len;
-        b = b->next;
-    }
-    b->len = len;
-    buf_unref(b->next);
-    b->next = NULL;
-}
-
 void ip6_input(struct net_stack *s, struct buf *b, uint32_t len, const struct link_info *from)
 {
     const struct ip6_hdr *h = (const void *)b->data;
@@ -223,7 +212,7 @@ void ip6_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
     if (unlikely(to == TO_NOBODY)) return drop(b, &s->n.drop_ip6_other);
     p.to_many = from->to_many | (to == TO_MANY);
     if (unlikely(!from->is_loop && is_martian(s, &p))) return drop(b, &s->n.drop_martian);
-    if (unlikely(payload + sizeof *h < len)) chain_trim(b, payload + (uint32_t)sizeof *h);
+    if (unlikely(payload + sizeof *h < len)) buf_chain_trim(b, payload + (uint32_t)sizeof *h);
     b->data += sizeof *h;
     b->len -= (uint32_t)sizeof *h;
     if (likely(p.proto == IPPROTO_TCP)) tcp_input(s, &p);
