@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Two stacks over a wire that loses, doubles, reorders and damages: what arrives is what was sent, and in reasonable time.
- * RUNS=n in the environment makes n runs of the random ones, SEED=n begins with that seed.
+ * timeout: 500, for sanitizers. RUNS=n in the environment makes n runs of the random ones, SEED=n begins with that seed.
  */
 #include "tcp/lossy_test.h"
 
