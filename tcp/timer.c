@@ -10,7 +10,7 @@
  * times; the wheel hears of it once in a retransmission timeout.
  *
  * What happens at each: retransmission and persist are recover.c's; a delayed ACK (RFC 9293 3.8.6.3) and pacing only ask output to run;
- * keep-alives (RFC 9293 3.8.4) are decided here; FIN-WAIT-2 and linger of connections without a user are conn.c's.
+ * keep-alives (RFC 9293 3.8.4) are decided here, and when an idle connection gives up its rings; FIN-WAIT-2 and linger of connections without a user are conn.c's.
  */
 #include "tcp/conn.h"
 
@@ -19,6 +19,7 @@
 #define KEEP_IDLE_S     7200 /* RFC 1122 4.2.3.6: no less by default */
 #define KEEP_INTERVAL_S 75
 #define KEEP_COUNT      9
+#define TIDY_NS         NSEC_PER_SEC /* idle so long: longer than most replies wait for the next request */
 
 static void fired(struct timer *t);
 
@@ -100,6 +101,19 @@ static bool is_due(struct conn *c, enum conn_deadline which)
     return true;
 }
 
+/* Rings that stood empty for a while go: what an idle connection costs is itself. The timer that a request's reply needed comes by once
+ * more, so the usual way knows nothing of it, and a busy connection makes its rings anew at most once in TIDY_NS. When to look again. */
+static nsec tidy(struct conn *c)
+{
+    if (!c->inflight.room && !c->sndq.room) return NSEC_NEVER;
+    if (c->inflight.count || c->sndq.count) return NSEC_NEVER; /* there is a deadline for these */
+    nsec at = c->last_snd_at + TIDY_NS;
+    if (at > conn_now(c)) return at;
+    inflight_free(&c->inflight);
+    sndq_free(&c->sndq);
+    return NSEC_NEVER;
+}
+
 static void fired(struct timer *t)
 {
     struct conn *c = list_entry(t, struct conn, timer);
@@ -108,7 +122,7 @@ static void fired(struct timer *t)
     if (is_due(c, DL_KEEP)) keep_fired(c);
     if (!(c->flags & CF_DEAD) && is_due(c, DL_REXMIT)) recover_timeout(c);
     if (c->flags & CF_DEAD) return;
-    nsec at = NSEC_NEVER;
+    nsec at = tidy(c);
     for (int i = 0; i < DL_COUNT; i++) at = c->deadlines[i] < at ? c->deadlines[i] : at;
     if (at == NSEC_NEVER) return;
     if (!timer_runs(t) || timer_at(t) > at + ((1u << WHEEL_TICK_BITS) - 1)) wheel_start(&c->stack->wheel, t, at, fired);
