@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Acknowledgements and timeouts.
+ * Acknowledgements, and the states they move a connection through; timeouts are rexmit.c's.
  *
  *                  something is lost                      recover is acknowledged
  *        open  ---------------------------->  RECOVERY  ---------------------------> open
@@ -10,8 +10,7 @@
  *         `------------------------------------> LOSS  -----------------------------> open
  *                                                  slow start from one segment
  *
- * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit), 3168 6.1.2 (ECE),
- * 9293 3.8.3 (R1, R2), 3.8.6.1 (persist), 5482 (user timeout).
+ * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit), 3168 6.1.2 (ECE).
  *
  * An ACK of the usual kind (all in order, nothing missing) finds c->recovery NULL or idle and walks off with a comparison for each.
  */
@@ -23,15 +22,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#define RETRIES_MAX     15 /* R2 of RFC 9293 3.8.3: with 200 ms as the first RTO, 924 s (as Linux) */
-#define SYN_TRIES_MAX   6  /* 127 s with the first RTO 1 s; R2 of a SYN is at least 3 minutes in RFC 9293 3.8.3: Deviation, as Linux */
-#define PROBES_MAX      15 /* probes of a zero window that nobody answers */
-#define PROBES_MAX_DETACHED 8 /* or answers, while no user is there to decide: RFC 6429 */
 #define DUP_THRESH      3
 #define RTO_AFTER_LOST_SYN (3 * NSEC_PER_SEC) /* RFC 6298 5.7: a SYN went again and there is no sample */
-#define BLACK_HOLE_RTOS 3  /* so many timeouts of full segments, and smaller ones are tried (RFC 4821 7.7) */
-#define BLACK_HOLE_MSS4 536u  /* 1024 of RFC 4821 7.2 would do for most; what must pass everywhere is this (RFC 9293 3.7.1) */
-#define BLACK_HOLE_MSS6 1220u
 
 /* --- state ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -111,46 +103,18 @@ void recover_resent(struct conn *c, uint32_t i)
 
 /* --- the timer --------------------------------------------------------------------------------------------------------------------- */
 
-static inline nsec backed_off(const struct conn *c, nsec rto)
-{
-    nsec max = c->stack->conf.rto_max;
-    unsigned shift = c->backoff;
-    return shift >= 32 || rto << shift > max ? max : rto << shift; /* RFC 6298 5.5 */
-}
-
-static bool has_unsent(const struct conn *c)
-{
-    return !(c->flags & CF_FIN_SENT) && (c->snd_nxt != c->snd_end || c->flags & CF_FIN_QUEUED);
-}
-
 static void arm_persist(struct conn *c)
 {
     if (c->rexmit_kind == REXMIT_PERSIST && c->deadlines[DL_REXMIT] != NSEC_NEVER) return;
     if (c->rexmit_kind != REXMIT_PERSIST) c->backoff = c->probes = 0, c->first_unacked_at = conn_now(c);
     c->rexmit_kind = REXMIT_PERSIST;
-    conn_timer_set(c, DL_REXMIT, conn_now(c) + backed_off(c, c->rto)); /* RFC 9293 3.8.6.1: the first after an RTO, then with back-off */
-}
-
-/* When the timer of what is on the way should fire, and as what. */
-static inline nsec rexmit_due(const struct conn *c, enum rexmit_kind *kind)
-{
-    nsec at = c->rto_base + backed_off(c, c->rto);
-    *kind = REXMIT_RTO;
-    if (unlikely(c->recovery != NULL) && c->recovery->reo_at < at) {
-        at = c->recovery->reo_at;
-        *kind = REXMIT_REO;
-    } else if (tlp_wanted(c)) {
-        nsec probe = tlp_at(c);
-        if (probe < at) at = probe;
-        *kind = REXMIT_TLP; /* RFC 8985 7.2: instead of the RTO, should that come first */
-    }
-    return at;
+    conn_timer_set(c, DL_REXMIT, conn_now(c) + recover_backed_off(c, c->rto)); /* RFC 9293 3.8.6.1: the first after an RTO, then with back-off */
 }
 
 void recover_arm(struct conn *c)
 {
     if (!c->inflight.count) {
-        if (has_unsent(c) && conn_is_synchronised(c)) {
+        if (recover_has_unsent(c) && conn_is_synchronised(c)) {
             arm_persist(c);
             return;
         }
@@ -160,28 +124,18 @@ void recover_arm(struct conn *c)
     }
     if (unlikely(c->rexmit_kind == REXMIT_PERSIST)) c->backoff = c->probes = 0;
     enum rexmit_kind kind;
-    nsec at = rexmit_due(c, &kind);
+    nsec at = recover_due(c, &kind);
     c->rexmit_kind = (uint8_t)kind;
     conn_timer_set(c, DL_REXMIT, at);
 }
 
 /* --- recovery ---------------------------------------------------------------------------------------------------------------------- */
 
-/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), or what it was at its largest in this round: when the ACKs of a whole
- * window come in one burst, those before the hole have moved SND.UNA and what they allow has not been sent yet; by the place of the hole
- * in the burst alone ssthresh would be anything down to two segments. But not more than the window was, or what was SACKed around
- * old holes would raise the threshold. */
-static uint32_t flight_size(const struct conn *c, uint32_t flight)
-{
-    if (flight < c->flight_max) flight = c->flight_max;
-    return flight < c->cc.cwnd ? flight : c->cc.cwnd;
-}
-
 void recover_begin(struct conn *c, uint32_t flight)
 {
     struct recovery *r = recovery_get(c);
     if (!r) return; /* the next ACK or the RTO tries again */
-    flight = flight_size(c, flight);
+    flight = recover_flight(c, flight);
     undo_begin(c, r);
     c->cc.ops->congestion(&c->cc, flight, conn_now(c), false);
     c->recover = c->snd_nxt;
@@ -351,7 +305,7 @@ static nsec sample_rtt(struct conn *c, const struct ack_work *w)
 static void ecn_echo(struct conn *c, const struct ack_work *w)
 {
     if (!(c->flags & CF_ECN) || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after_eq(w->e->ack, c->recover + 1)) return;
-    c->cc.ops->congestion(&c->cc, flight_size(c, w->flight), w->now, true);
+    c->cc.ops->congestion(&c->cc, recover_flight(c, w->flight), w->now, true);
     c->recover = c->snd_nxt;
     c->flags |= CF_CWR_DUE;
     c->stack->n.tcp_ecn_cuts++;
@@ -495,7 +449,7 @@ static void plain_ack(struct conn *c, const struct ack_event *e)
         if (c->rexmit_kind == REXMIT_PERSIST || c->deadlines[DL_REXMIT] == NSEC_NEVER) recover_arm(c);
     } else {
         inflight_tidy(f);
-        if (unlikely(has_unsent(c))) {
+        if (unlikely(recover_has_unsent(c))) {
             recover_arm(c);
         } else {
             c->rexmit_kind = REXMIT_RTO;
@@ -533,167 +487,7 @@ void recover_ack(struct conn *c, const struct ack_event *e)
     if (!f->count && c->rexmit_kind == REXMIT_PERSIST && e->window_changed)
         c->deadlines[DL_REXMIT] = NSEC_NEVER; /* asked anew, if need be */
     recover_arm(c);
-    if (f->gone.count || has_unsent(c)) conn_dirty(c);
+    if (f->gone.count || recover_has_unsent(c)) conn_dirty(c);
     if (!f->count && c->recovery) forget_if_quiet(c);
     if (moved && !(c->flags & (CF_DETACHED | CF_ACCEPTING)) && w.una != c->iss) c->stack->hooks->acked(c->stack->arg, c);
-}
-
-/* --- smaller segments -------------------------------------------------------------------------------------------------------------- */
-
-void recover_smaller_mss(struct conn *c)
-{
-    struct inflight *f = &c->inflight;
-    struct recovery *r = recovery_get(c);
-    bool longer = false;
-    for (uint32_t i = f->head; i != inflight_end(f) && !longer; i++) longer = inflight_at(f, i)->end - inflight_at(f, i)->start > c->mss;
-    if (!longer || !r || inflight_resegment(f, c->mss)) return; /* out of memory: fragments, or the timeout's next try */
-    if (c->rate) {
-        rate_reserve(c->rate, f); /* where it fails, some records share a place until there is memory */
-        rate_reset(c->rate, f, conn_now(c));
-    }
-    for (uint32_t i = f->head; i != inflight_end(f); i++) {
-        if (!(inflight_at(f, i)->flags & (SEG_SACKED | SEG_LOST))) inflight_lose(f, i);
-    }
-    inflight_order_losses(f);
-    if (!(c->flags & (CF_RECOVERY | CF_LOSS))) {
-        c->flags |= CF_LOSS; /* slow start or not by ssthresh, which stays */
-        c->recover = c->snd_nxt;
-        r->undo_on = r->prr_on = false;
-        r->frto = FRTO_OFF;
-    }
-    r->force = true;
-    recover_arm(c);
-    conn_dirty(c);
-}
-
-/* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large. The peer's MSS is
- * taken to be what every path carries; the connection keeps it. */
-static void suspect_black_hole(struct conn *c)
-{
-    uint32_t base = addr_is_v4(&c->remote.addr) ? BLACK_HOLE_MSS4 : BLACK_HOLE_MSS6;
-    const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
-    uint32_t longest = g->end - g->start + TCP_OPTS_MAX; /* the MSS counts options in (RFC 6691): 1,214 bytes with timestamps are too long, too */
-    if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop) return;
-    c->peer_mss = (uint16_t)base;
-    tcp_update_mss(c);
-}
-
-/* --- timeouts ---------------------------------------------------------------------------------------------------------------------- */
-
-static void give_up(struct conn *c)
-{
-    c->stack->n.tcp_timeouts_user++;
-    conn_finish(c, c->error_soft ? c->error_soft : ETIMEDOUT);
-}
-
-static bool user_timeout_over(const struct conn *c)
-{
-    nsec limit = c->opts ? c->opts->user_timeout_ms * NSEC_PER_MSEC : 0;
-    return limit && conn_now(c) - c->first_unacked_at >= limit;
-}
-
-static bool is_too_long(const struct conn *c)
-{
-    if (user_timeout_over(c)) return true;
-    if (!conn_is_synchronised(c)) return c->retransmits >= SYN_TRIES_MAX;
-    /* A window that has closed over what is on the way is no dead peer as long as it answers: as when persisting. */
-    if (!c->snd_wnd && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max && !(c->flags & CF_DETACHED)) return false;
-    return !(c->opts && c->opts->user_timeout_ms) && c->retransmits >= RETRIES_MAX;
-}
-
-/* RFC 6298 5.4 to 5.7. */
-static void rto_fired(struct conn *c)
-{
-    struct inflight *f = &c->inflight;
-    if (is_too_long(c)) {
-        give_up(c);
-        return;
-    }
-    c->stack->n.tcp_rtos++;
-    if (c->retransmits < UINT8_MAX) c->retransmits++;
-    if (c->backoff < 31) c->backoff++; /* 5.5 */
-    c->rto_base = conn_now(c);
-    struct recovery *r = recovery_get(c);
-    if (!r) { /* without memory nothing is sent again now */
-        recover_arm(c);
-        return;
-    }
-    suspect_black_hole(c);
-    bool again = c->flags & CF_LOSS && c->retransmits > 1;
-    uint32_t flight = flight_size(c, c->snd_nxt - c->snd_una);
-    if (inflight_at(f, f->head)->flags & SEG_SACKED) inflight_forget_sacks(f); /* RFC 2018 8: the peer has taken it back */
-    if (!again) undo_begin(c, r);
-    if (!conn_is_synchronised(c)) {
-        c->cc.cwnd = c->mss; /* RFC 5681 3.1: a lost SYN makes the initial window one segment */
-    } else {
-        c->cc.ops->timeout(&c->cc, flight, conn_now(c));
-        c->flags = (c->flags & ~(uint32_t)CF_RECOVERY) | CF_LOSS;
-        frto_begin(c, r, again || c->recover - c->snd_una < c->snd_nxt - c->snd_una); /* RFC 5682 step 1 */
-    }
-    c->recover = c->snd_nxt;
-    rack_timeout_losses(c, r);
-    r->prr_on = r->tlp_out = false;
-    r->reo_at = NSEC_NEVER;
-    r->reno_sacked = 0;
-    c->dupacks = 0;
-    r->force = true;
-    if (c->flags & CF_ECN) c->flags |= CF_CWR_DUE;
-    recover_arm(c);
-    conn_dirty(c);
-}
-
-/* RFC 9293 3.8.6.1: as long as the peer answers, a window of zero may last: it is the user who decides how long (user timeout). Where no
- * user is any more, we do. */
-static void persist_fired(struct conn *c)
-{
-    if (!has_unsent(c)) return;
-    bool detached = c->flags & CF_DETACHED;
-    if (user_timeout_over(c) || c->probes >= PROBES_MAX || (detached && c->backoff >= PROBES_MAX_DETACHED)) {
-        tcp_send_reset(c);
-        give_up(c);
-        return;
-    }
-    c->probes++;
-    if (c->backoff < 31) c->backoff++;
-    c->flags |= CF_PROBE_NOW;
-    conn_timer_set(c, DL_REXMIT, conn_now(c) + backed_off(c, c->rto));
-    conn_dirty(c);
-}
-
-static void reordering_fired(struct conn *c)
-{
-    uint32_t flight = c->recovery->disorder ? c->recovery->disorder_nxt - c->snd_una : c->snd_nxt - c->snd_una;
-    if (rack_detect(c, c->recovery) && !(c->flags & (CF_RECOVERY | CF_LOSS))) recover_begin(c, flight);
-    recover_arm(c);
-    conn_dirty(c);
-}
-
-static void tlp_fired(struct conn *c)
-{
-    if (recovery_get(c)) {
-        c->flags |= CF_TLP_NOW;
-        conn_dirty(c);
-    }
-    c->rexmit_kind = REXMIT_RTO; /* output starts it anew once the probe has left */
-    nsec at = c->rto_base + backed_off(c, c->rto);
-    conn_timer_set(c, DL_REXMIT, at > conn_now(c) ? at : conn_now(c) + 1);
-}
-
-void recover_timeout(struct conn *c)
-{
-    if (c->rexmit_kind != REXMIT_PERSIST && c->inflight.count) {
-        enum rexmit_kind kind;
-        if (rexmit_due(c, &kind) > conn_now(c)) { /* acknowledgements have come meanwhile: plain_ack() */
-            recover_arm(c);
-            return;
-        }
-    }
-    switch (c->rexmit_kind) {
-    case REXMIT_PERSIST: persist_fired(c); return;
-    case REXMIT_REO: reordering_fired(c); return;
-    case REXMIT_TLP: tlp_fired(c); return;
-    default:
-        if (c->inflight.count) rto_fired(c);
-        return;
-    }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What finding and repairing losses needs beyond the scoreboard, and how its three files talk:
+ * What finding and repairing losses needs beyond the scoreboard, and how its four files talk:
  *
- *     recover.c   an ACK and a timeout from above: what is acknowledged, which state, PRR, timers
+ *     recover.c   an ACK from above: what is acknowledged, which state, PRR, when the timer fires
+ *     rexmit.c    the timer has fired
  *     rack.c      SACK blocks onto the scoreboard, RACK's loss detection, the tail loss probe (RFC 8985)
  *     undo.c      it was no loss: F-RTO, Eifel, DSACK (RFC 5682, 3522, 3708)
  *
@@ -103,6 +104,46 @@ static inline nsec tlp_at(const struct conn *c)
 }
 void tlp_sent(struct conn *c, bool retransmit);
 void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w);
+
+/* --- the timer --- */
+
+static inline nsec recover_backed_off(const struct conn *c, nsec rto)
+{
+    nsec max = c->stack->conf.rto_max;
+    unsigned shift = c->backoff;
+    return shift >= 32 || rto << shift > max ? max : rto << shift; /* RFC 6298 5.5 */
+}
+
+static inline bool recover_has_unsent(const struct conn *c)
+{
+    return !(c->flags & CF_FIN_SENT) && (c->snd_nxt != c->snd_end || c->flags & CF_FIN_QUEUED);
+}
+
+/* When the timer of what is on the way should fire, and as what. */
+static inline nsec recover_due(const struct conn *c, enum rexmit_kind *kind)
+{
+    nsec at = c->rto_base + recover_backed_off(c, c->rto);
+    *kind = REXMIT_RTO;
+    if (unlikely(c->recovery != NULL) && c->recovery->reo_at < at) {
+        at = c->recovery->reo_at;
+        *kind = REXMIT_REO;
+    } else if (tlp_wanted(c)) {
+        nsec probe = tlp_at(c);
+        if (probe < at) at = probe;
+        *kind = REXMIT_TLP; /* RFC 8985 7.2: instead of the RTO, should that come first */
+    }
+    return at;
+}
+
+/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), or what it was at its largest in this round: when the ACKs of a whole
+ * window come in one burst, those before the hole have moved SND.UNA and what they allow has not been sent yet; by the place of the hole
+ * in the burst alone ssthresh would be anything down to two segments. But not more than the window was, or what was SACKed around
+ * old holes would raise the threshold. */
+static inline uint32_t recover_flight(const struct conn *c, uint32_t flight)
+{
+    if (flight < c->flight_max) flight = c->flight_max;
+    return flight < c->cc.cwnd ? flight : c->cc.cwnd;
+}
 
 /* undo.c */
 void undo_begin(struct conn *c, struct recovery *r);
