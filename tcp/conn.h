@@ -8,7 +8,7 @@
  *     tcp_output.c  what leaves and when: windows, Nagle, silly windows, ACKs, FIN
  *     sndq.c        bytes to be sent or acknowledged, by sequence
  *     inflight.c    segments on their way: SACK scoreboard, RACK
- *     recover.c     acknowledgements: RTT, loss, recovery, undo, congestion control
+ *     recover.c     acknowledgements: RTT, loss, recovery, undo, congestion control; rexmit.c: timeouts
  *     timer.c       retransmission, tail loss probe, reordering, persist, delayed ACK, keep-alive, user timeout, linger, FIN-WAIT-2
  *
  * Send sequence space (RFC 9293 3.3.1):
