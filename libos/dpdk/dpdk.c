@@ -135,14 +135,15 @@ static void interrupts_open(struct dpdk_dev *d, const struct dpdk_port *port)
     d->wait_fd = epfd;
 }
 
-void dev_disarm(struct dpdk_dev *d)
+bool dev_disarm(struct dpdk_dev *d)
 {
     uint64_t count;
+    struct epoll_event ev;
     d->armed = false;
     rte_eth_dev_rx_intr_disable(d->port, d->queue);
-    /* Readable still if something came since: nobody blocks here, the descriptor is non-blocking or was reported. */
-    struct epoll_event ev;
-    if (d->queue_fd_counts && epoll_wait(d->wait_fd, &ev, 1, 0) == 1 && read(d->queue_fd, &count, sizeof count) < 0) return;
+    if (epoll_wait(d->wait_fd, &ev, 1, 0) != 1) return false;
+    /* Readable: the read does not block. */
+    return !d->queue_fd_counts || read(d->queue_fd, &count, sizeof count) > 0;
 }
 
 static int dev_fd(struct netdev *n) { return ((struct dpdk_dev *)n)->wait_fd; }
@@ -150,7 +151,7 @@ static int dev_fd(struct netdev *n) { return ((struct dpdk_dev *)n)->wait_fd; }
 static int dev_arm(struct netdev *n)
 {
     struct dpdk_dev *d = (struct dpdk_dev *)n;
-    if (d->wait_fd < 0) return -EOPNOTSUPP;
+    if (d->wait_fd < 0 || d->deaf) return -EOPNOTSUPP;
     if (!d->armed && rte_eth_dev_rx_intr_enable(d->port, d->queue)) return -EOPNOTSUPP;
     d->armed = true;
     if (rte_eth_rx_queue_count(d->port, d->queue) <= 0) return 0;

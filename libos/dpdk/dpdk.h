@@ -120,6 +120,9 @@ struct dpdk_dev {
     uint32_t held_max;   /* beyond: frames are copied, so that the pool never runs dry */
     uint32_t idle_polls, idle_run; /* in all, in a row */
     bool armed;
+    bool heard;          /* an interrupt has come */
+    bool deaf;           /* none comes: must be polled */
+    unsigned missed;     /* sleeps that frames should have ended */
     int wait_fd;         /* -1: no interrupts */
     int queue_fd;
     bool queue_fd_counts; /* an eventfd: must be read to fall silent */
@@ -157,8 +160,8 @@ unsigned tx_send(struct netdev *n, struct frame *f, unsigned count);
 void tx_drain_strays(struct dpdk_dev *d);
 /* Frees what the driver has sent, until nothing of ours is lent or it has nothing more to say. */
 void tx_finish(struct dpdk_dev *d);
-/* Interrupts off, after a sleep. */
-void dev_disarm(struct dpdk_dev *d);
+/* Interrupts off, after a sleep. Returns whether one came. */
+bool dev_disarm(struct dpdk_dev *d);
 /* After close, once nothing of d is out any more. */
 void dev_unhold(struct dpdk_dev *d);
 

@@ -26,6 +26,10 @@
 #define YIELD_AFTER 4096 /* idle polls in a row */
 #define YIELD_EVERY 64
 
+/* Some drivers take the request for interrupts, and none ever comes: net_e1000_em does not route the card's queue to the vector it waits for
+ * (DPDK 22.11, 82574L in QEMU). The thread would sleep until its next timer, with frames waiting. After so many such sleeps it polls. */
+#define DEAF_AFTER 4
+
 static void release(void *arg)
 {
     struct rte_mbuf *m = arg;
@@ -124,15 +128,22 @@ static void idle(struct dpdk_dev *d)
     d->idle_polls++;
     if (unlikely(d->idle_polls % STATS_INTERVAL == 0)) read_stats(d);
     if (unlikely(d->stray_count)) tx_drain_strays(d);
-    if (d->wait_fd < 0 && ++d->idle_run > YIELD_AFTER && d->idle_run % YIELD_EVERY == 0) sched_yield();
+    if ((d->wait_fd < 0 || d->deaf) && ++d->idle_run > YIELD_AFTER && d->idle_run % YIELD_EVERY == 0) sched_yield();
+}
+
+static void after_sleep(struct dpdk_dev *d, bool told, unsigned count)
+{
+    if (told) d->heard = true;
+    else if (count && !d->heard && ++d->missed == DEAF_AFTER) d->deaf = true;
 }
 
 unsigned rx_recv(struct netdev *n, struct frame *out, unsigned max)
 {
     struct dpdk_dev *d = (struct dpdk_dev *)n;
     struct rte_mbuf *m[NETDEV_BURST];
-    if (unlikely(d->armed)) dev_disarm(d);
+    bool slept = d->armed, told = unlikely(slept) && dev_disarm(d);
     unsigned count = rte_eth_rx_burst(d->port, d->queue, m, (uint16_t)RTE_MIN(max, (unsigned)NETDEV_BURST)), made = 0;
+    if (unlikely(slept)) after_sleep(d, told, count);
     if (!count) {
         idle(d);
         return 0;
