@@ -6,12 +6,19 @@
 
 #include "demi/here.h"
 
+/* What was pushed leaves before anything else is done, the look at the clock for the deadline included. */
+static int deadline_of(struct runtime *rt, const struct timespec *timeout, uint64_t *out)
+{
+    if (runtime_flush_is_due(rt)) runtime_flush(rt);
+    return wait_deadline(rt, timeout, out);
+}
+
 int demi_wait(demi_qresult_t *qr_out, demi_qtoken_t qt, const struct timespec *timeout)
 {
     if (!qr_out) return EINVAL;
     HERE(rt);
     uint64_t deadline;
-    int err = wait_deadline(rt, timeout, &deadline);
+    int err = deadline_of(rt, timeout, &deadline);
     return err ? -err : -wait_one(rt, qt, deadline, qr_out);
 }
 
@@ -22,7 +29,7 @@ int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t
     HERE(rt);
     uint64_t deadline;
     uint32_t offset;
-    int err = wait_deadline(rt, timeout, &deadline);
+    int err = deadline_of(rt, timeout, &deadline);
     if (!err) err = wait_any(rt, qts, (uint32_t)num_qts, deadline, qr_out, &offset);
     if (!err) *ready_offset = (int)offset;
     return -err;
@@ -34,7 +41,7 @@ int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qt
     if (!qr_out || !qts || num_qts <= 0) return EINVAL;
     HERE(rt);
     uint64_t deadline;
-    int err = wait_deadline(rt, timeout, &deadline);
+    int err = deadline_of(rt, timeout, &deadline);
     return err ? -err : -wait_all(rt, qts, (uint32_t)num_qts, deadline, qr_out);
 }
 
@@ -45,7 +52,7 @@ int demi_wait_next_n(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out,
     HERE(rt);
     uint64_t deadline;
     uint32_t count = 0;
-    int err = wait_deadline(rt, timeout, &deadline);
+    int err = deadline_of(rt, timeout, &deadline);
     if (!err) err = wait_next_n(rt, qr_out, (uint32_t)num_qrs, &count, deadline);
     *num_qrs_out = (int)count;
     return -err;
@@ -58,7 +65,7 @@ int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out,
     HERE(rt);
     uint64_t deadline;
     uint32_t count = 0;
-    int err = wait_deadline(rt, timeout, &deadline);
+    int err = deadline_of(rt, timeout, &deadline);
     if (!err) err = wait_batch(rt, qr_out, (uint32_t)num_qrs, &count, deadline);
     *num_qrs_out = (int)count;
     return -err;
