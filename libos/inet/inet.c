@@ -202,7 +202,6 @@ static void on_frames(struct watch *w, uint32_t events)
 /* --- start and stop ------------------------------------------------------------------------------------------------------------ */
 
 struct net_stack *inet_stack(struct libos *l) { return ((struct inet *)l)->stack; }
-struct netdev *inet_device(struct libos *l) { return ((struct inet *)l)->dev; }
 
 struct adding {
     struct counters *to;
