@@ -39,7 +39,8 @@ struct cc_ack {
     uint64_t delivered;  /* bytes since the start */
     uint64_t rate;       /* delivery rate sample, bytes a second (BBR's); 0: none */
     bool rate_app_limited;
-    uint64_t round;      /* counts round trips */
+    uint64_t round;      /* counts round trips, for controllers with wants_rate */
+    uint32_t snd_una, snd_nxt; /* as this ACK leaves them: who counts round trips by sequence */
 };
 
 struct cc_ops {

@@ -50,7 +50,7 @@ struct cubic_curve { /* what a spurious event restores: RFC 9438 4.9 */
 struct hystart {
     uint8_t samples, css_rounds;
     bool in_css, round_known;
-    uint32_t round;
+    uint32_t window_end; /* windowEnd: SND.NXT when this round began */
     uint32_t rtt_last, rtt_now, rtt_baseline; /* us, UINT32_MAX: infinite; 0 in rtt_baseline: not in CSS */
 };
 
@@ -110,9 +110,9 @@ static void hystart_round(struct hystart *s)
 
 static void hystart_sample(struct hystart *s, const struct cc_ack *a)
 {
-    if (!s->round_known || (uint32_t)a->round != s->round) {
+    if (!s->round_known || (int32_t)(a->snd_una - s->window_end) > 0) { /* RFC 9406 4.2 */
         if (s->round_known) hystart_round(s);
-        s->round = (uint32_t)a->round;
+        s->window_end = a->snd_nxt;
         s->round_known = true;
     }
     if (a->rtt) {

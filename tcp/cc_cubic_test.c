@@ -19,7 +19,7 @@
 struct path {
     struct cc c;
     nsec now, rtt;
-    uint64_t round;
+    uint32_t una;
 };
 
 static struct path path_new(uint32_t cwnd, nsec rtt)
@@ -35,12 +35,14 @@ static void round_trip(struct path *p, bool limited)
 {
     uint32_t segments = p->c.cwnd / MSS;
     nsec begin = p->now;
-    p->round++;
+    uint32_t nxt = p->una + segments * MSS; /* grows by what each ACK lets go */
     for (uint32_t i = 1; i <= segments; i++) {
         p->now = begin + p->rtt * i / segments;
         struct cc_ack a = {.now = p->now, .acked = MSS, .in_flight = p->c.cwnd, .cwnd_limited = limited, .rtt = p->rtt,
-                           .srtt = p->rtt, .min_rtt = p->rtt, .round = p->round};
+                           .srtt = p->rtt, .min_rtt = p->rtt, .snd_una = p->una += MSS, .snd_nxt = nxt};
+        uint32_t before = p->c.cwnd;
         p->c.ops->acked(&p->c, &a);
+        nxt += MSS + p->c.cwnd - before;
     }
 }
 

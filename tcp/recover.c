@@ -328,6 +328,8 @@ static void tell_controller(struct conn *c, const struct ack_work *w, nsec rtt)
     a.rtt = rtt;
     a.srtt = rtt_srtt(&c->rtt);
     a.min_rtt = c->rtt.min;
+    a.snd_una = c->snd_una;
+    a.snd_nxt = c->snd_nxt;
     if (unlikely(c->rate != NULL)) {
         a.rate = rate_of(c->rate, &w->rate, c->rtt.min, w->now);
         a.rate_app_limited = w->rate.app_limited;
