@@ -116,10 +116,9 @@ struct sent_seg *inflight_sent(struct inflight *f, tcp_seq start, tcp_seq end, n
     return g;
 }
 
-void inflight_resent(struct inflight *f, uint32_t i, nsec now)
+/* g is neither lost nor known to be flying any more: an unsacked record is on one of the two lists. */
+static inline void take_off_list(struct inflight *f, struct sent_seg *g, uint32_t i)
 {
-    struct sent_seg *g = inflight_at(f, i);
-    DASSERT(!(g->flags & SEG_SACKED));
     if (g->flags & SEG_LOST) {
         list_take(f, &f->gone, i);
         f->lost -= g->end - g->start;
@@ -127,6 +126,13 @@ void inflight_resent(struct inflight *f, uint32_t i, nsec now)
     } else {
         list_take(f, &f->flying, i);
     }
+}
+
+void inflight_resent(struct inflight *f, uint32_t i, nsec now)
+{
+    struct sent_seg *g = inflight_at(f, i);
+    DASSERT(!(g->flags & SEG_SACKED));
+    take_off_list(f, g, i);
     g->flags |= SEG_RETRANS;
     g->sent_at = now;
     if (g->times < UINT8_MAX) g->times++;
@@ -213,13 +219,7 @@ void inflight_sack(struct inflight *f, uint32_t i)
 {
     struct sent_seg *g = inflight_at(f, i);
     DASSERT(!(g->flags & SEG_SACKED));
-    if (g->flags & SEG_LOST) {
-        list_take(f, &f->gone, i);
-        f->lost -= g->end - g->start;
-        g->flags &= (uint8_t)~SEG_LOST;
-    } else {
-        list_take(f, &f->flying, i);
-    }
+    take_off_list(f, g, i);
     g->flags |= SEG_SACKED;
     g->next = i + 1;
     f->sacked += g->end - g->start;
