@@ -75,13 +75,7 @@ class Memif:
         return figures(done.stdout)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        rig.end(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -44,6 +44,17 @@ def pinned(cpu):
     return ["taskset", "-c", cpu] if os.cpu_count() > 1 and shutil.which("taskset") else []
 
 
+def end(process):
+    """Asks it to go, and makes it go after ten seconds."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 class Target:
     """A server process. `words` is its command line without taskset; `ready` a text its output must show first."""
 
@@ -75,13 +86,7 @@ class Target:
         return self.process.pid
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, *words):
