@@ -9,6 +9,7 @@ from rig import DEVICES, PATIENCE, RAW4, Device, check_bulk, check_cli, check_ma
 
 KERNEL_PORT = 9999
 DEVICES["packet, shared"] = Device("packet, shared", "packet", ["interface: r0"], kernel_too=True)
+DEVICES["xdp, shared"] = Device("xdp, shared", "xdp", ["interface: r0"], plugin="xdp", kernel_too=True)
 
 
 def check_ping(rig, host):
@@ -58,4 +59,5 @@ def checks(tap, rig, load):
     tap.ok(not notes, on + "with the server its claim on the port has gone", notes)
 
 
-run("packet, shared", checks=(checks,))
+if __name__ == "__main__":
+    run("packet, shared", checks=(checks,))
