@@ -26,8 +26,13 @@ static inline struct buf *owner_new(size_t size)
     struct buf *b = mem_alloc(sizeof *b + BUF_HEADROOM + size);
     if (unlikely(!b)) return NULL;
     uint8_t *base = (uint8_t *)(b + 1);
-    *b = (struct buf){.data = base + BUF_HEADROOM, .refs = 1, .store = b, .base = base,
-                      .cap = (uint32_t)(BUF_HEADROOM + size), .views = 1, .kind = BUF_OWNER};
+    *b = (struct buf){.data = base + BUF_HEADROOM,
+                      .refs = 1,
+                      .store = b,
+                      .base = base,
+                      .cap = (uint32_t)(BUF_HEADROOM + size),
+                      .views = 1,
+                      .kind = BUF_OWNER};
     return b;
 }
 
@@ -39,18 +44,15 @@ struct buf *buf_take(size_t size)
     return owner_new(size);
 }
 
-struct buf *buf_take_exact(size_t size)
-{
-    return unlikely(size > BUF_SIZE_MAX) ? NULL : owner_new(size);
-}
+struct buf *buf_take_exact(size_t size) { return unlikely(size > BUF_SIZE_MAX) ? NULL : owner_new(size); }
 
 static struct buf *view_new(uint8_t *p, size_t n, uint32_t kind)
 {
     if (n > BUF_SIZE_MAX) return NULL;
     struct buf *b = mem_alloc(sizeof *b);
     if (unlikely(!b)) return NULL;
-    *b = (struct buf){.data = p, .len = (uint32_t)n, .refs = 1, .store = b, .base = p,
-                      .cap = (uint32_t)n, .views = 1, .kind = kind};
+    *b = (struct buf){
+        .data = p, .len = (uint32_t)n, .refs = 1, .store = b, .base = p, .cap = (uint32_t)n, .views = 1, .kind = kind};
     return b;
 }
 
@@ -76,8 +78,16 @@ struct buf *buf_wrap(void *p, size_t n, buf_release_fn release, void *arg)
 
 void buf_place(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg)
 {
-    *at = (struct buf){.data = p, .len = n, .refs = 1, .store = at, .base = base, .cap = cap, .views = 1,
-                       .kind = BUF_PLACED, .u.release = release, .arg = arg};
+    *at = (struct buf){.data = p,
+                       .len = n,
+                       .refs = 1,
+                       .store = at,
+                       .base = base,
+                       .cap = cap,
+                       .views = 1,
+                       .kind = BUF_PLACED,
+                       .u.release = release,
+                       .arg = arg};
 }
 
 struct buf *buf_slice(struct buf *b, size_t offset, size_t n)

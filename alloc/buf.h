@@ -33,20 +33,20 @@
 typedef void (*buf_release_fn)(void *arg);
 
 struct buf {
-    uint8_t *data;      /* may be read and, with one holder, moved by the calls below */
-    uint32_t len;       /* bytes from data */
-    uint32_t refs;      /* private: holders of this view */
-    struct buf *next;   /* the next of the chain */
-    struct buf *store;  /* private: whose storage data lies in; itself for the owner */
-    uint8_t *base;      /* first byte of the storage, headroom included */
-    uint32_t cap;       /* bytes of storage from base */
+    uint8_t *data;       /* may be read and, with one holder, moved by the calls below */
+    uint32_t len;        /* bytes from data */
+    uint32_t refs;       /* private: holders of this view */
+    struct buf *next;    /* the next of the chain */
+    struct buf *store;   /* private: whose storage data lies in; itself for the owner */
+    uint8_t *base;       /* first byte of the storage, headroom included */
+    uint32_t cap;        /* bytes of storage from base */
     uint32_t views : 29; /* private, of a store: views of this storage, its own included */
     uint32_t kind : 3;   /* private */
     union {
         buf_release_fn release;
-        uint64_t tag;   /* the holder's to use, on bufs of buf_take() */
+        uint64_t tag; /* the holder's to use, on bufs of buf_take() */
     } u;
-    void *arg;          /* private with buf_wrap, else the holder's to use */
+    void *arg; /* private with buf_wrap, else the holder's to use */
 };
 
 /* A buffer with BUF_HEADROOM before and at least `size` bytes (0 to BUF_SIZE_MAX) from data; len is
@@ -64,8 +64,9 @@ struct buf *buf_lend(const void *p, size_t n);
  * goes. NULL: out of memory (release is not called). */
 struct buf *buf_wrap(void *p, size_t n, buf_release_fn release, void *arg);
 
-/* The same as buf_wrap() without an allocation: the view is made in *at, which lies in the holder's own memory (a descriptor's private
- * area) and stays his; release(arg) says that nobody uses it any more. base and cap bound the storage around p. */
+/* The same as buf_wrap() without an allocation: the view is made in *at, which lies in the holder's own memory (a
+ * descriptor's private area) and stays his; release(arg) says that nobody uses it any more. base and cap bound the
+ * storage around p. */
 void buf_place(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg);
 
 /* A new view of n bytes at `offset` into b (not into its chain). NULL: out of memory or out of b's

@@ -38,8 +38,7 @@ static void *alloc_any(size_t size, bool zeros)
 
 void *heap_alloc_slow(size_t size)
 {
-    if (likely(size <= SLAB_OBJECT_MAX && heap_exists()))
-        return heap_take(heap_of_thread(), slab_class_of(size));
+    if (likely(size <= SLAB_OBJECT_MAX && heap_exists())) return heap_take(heap_of_thread(), slab_class_of(size));
     return alloc_any(size, false);
 }
 
@@ -136,10 +135,7 @@ void mem_free_sized_checked(void *p, size_t size)
 
 /* --- between turns --- */
 
-bool heap_take_back(void)
-{
-    return heap_exists() && remote_drain(heap_of_thread(), DRAIN_BATCH);
-}
+bool heap_take_back(void) { return heap_exists() && remote_drain(heap_of_thread(), DRAIN_BATCH); }
 
 bool heap_collect(void)
 {

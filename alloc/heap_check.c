@@ -21,7 +21,8 @@ static size_t list_length(const struct list *head)
 
 static bool list_holds(const struct list *head, const struct list *link)
 {
-    list_for_each(it, head) {
+    list_for_each(it, head)
+    {
         if (it == link) return true;
     }
     return false;
@@ -120,7 +121,8 @@ void heap_check(void)
     if (!heap_exists()) return;
     struct heap *h = heap_of_thread();
     size_t used = 0, mapped = 0, dirty = 0;
-    list_for_each(it, &h->regions.regions) {
+    list_for_each(it, &h->regions.regions)
+    {
         struct region *r = list_entry(it, struct region, link);
         used += check_region(h, r);
         mapped += r->len;
@@ -128,7 +130,6 @@ void heap_check(void)
     }
     ASSERT(mapped == h->regions.mapped_bytes && dirty == h->regions.dirty_chunks);
     ASSERT(used - check_caches(h) == h->front.used);
-    for (uint32_t i = 1; i < SLAB_CLASSES; i++)
-        ASSERT(!h->current[i] || h->current[i]->size_class == i);
+    for (uint32_t i = 1; i < SLAB_CLASSES; i++) ASSERT(!h->current[i] || h->current[i]->size_class == i);
     ASSERT(list_length(&h->regions.regions) > 0 || h->front.used == 0);
 }

@@ -36,7 +36,8 @@ static size_t chunk_bytes(void)
 {
     const struct region_set *set = heap_regions();
     size_t n = 0;
-    list_for_each(it, &set->regions) {
+    list_for_each(it, &set->regions)
+    {
         const struct region *r = list_entry(it, struct region, link);
         for (size_t i = 0; i < r->chunk_count; i++) n += r->chunks[i].state == CHUNK_SLABS;
     }
@@ -66,19 +67,14 @@ static void replace_at_random(size_t count, size_t (*pick)(struct rng *r))
     heap_check();
     for (size_t i = 0; i < count; i++) mem_free(objects[i]);
     free(objects);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     assert_true(heap_close());
 }
 
-static void test_medium_objects_replaced_at_random_waste_little(void **state)
-{
-    replace_at_random(10000, pick_medium);
-}
+static void test_medium_objects_replaced_at_random_waste_little(void **state) { replace_at_random(10000, pick_medium); }
 
-static void test_large_objects_replaced_at_random_waste_little(void **state)
-{
-    replace_at_random(2000, pick_large);
-}
+static void test_large_objects_replaced_at_random_waste_little(void **state) { replace_at_random(2000, pick_large); }
 
 int main(void)
 {

@@ -26,8 +26,8 @@ struct heap {
     size_t peak;
     size_t active_bytes;
     struct slab *current[SLAB_CLASSES]; /* where a class allocates from, or NULL */
-    struct list partial[SLAB_CLASSES]; /* slabs with free slots, apart from the current one */
-    struct list bins[CHUNK_BINS];      /* chunks by chunk_bin() */
+    struct list partial[SLAB_CLASSES];  /* slabs with free slots, apart from the current one */
+    struct list bins[CHUNK_BINS];       /* chunks by chunk_bin() */
     struct region_set regions;
     struct pins pins;
     struct stock *stock;   /* NULL: the heap has not grown much */
@@ -58,7 +58,7 @@ static inline void heap_see_peak(struct heap *h)
 
 struct huge {
     struct region *region;
-    char *base; /* first byte of a chunk: nothing else in the heap is so aligned */
+    char *base;  /* first byte of a chunk: nothing else in the heap is so aligned */
     size_t size; /* bytes, a multiple of PAGE_BYTES */
     size_t chunk_count;
     uint32_t pinned; /* as in struct slab */

@@ -39,7 +39,8 @@ static struct slab *find_blocks(struct heap *h, uint32_t count, bool *clean)
     int floor = 31 - __builtin_clz(count), seen = 0;
     bool exact = (count & (count - 1)) == 0;
     for (int bin = floor; bin < CHUNK_BINS; bin++) {
-        list_for_each(it, &h->bins[bin]) {
+        list_for_each(it, &h->bins[bin])
+        {
             struct chunk *c = list_entry(it, struct chunk, link);
             struct slab *s = chunk_take(c, count, clean);
             if (s) {

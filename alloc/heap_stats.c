@@ -27,7 +27,8 @@ static size_t heap_resident(const struct heap *h)
     size_t total = set->mapped_bytes / REGION_CHUNK; /* an upper bound: clean ones are not there */
     size_t step = total / SAMPLE_CHUNKS + 1, seen = 0, looked = 0;
     double bytes = 0;
-    list_for_each(it, &set->regions) {
+    list_for_each(it, &set->regions)
+    {
         const struct region *r = list_entry(it, struct region, link);
         for (size_t i = 0; i < r->chunk_count; i++) {
             if (r->chunks[i].state == CHUNK_CLEAN || seen++ % step) continue;
@@ -44,6 +45,9 @@ void mem_stats(struct mem_stats *out)
     if (!heap_exists()) return;
     struct heap *h = heap_of_thread();
     heap_see_peak(h);
-    *out = (struct mem_stats){.used = h->front.used, .active = h->active_bytes, .resident = heap_resident(h),
-                              .peak = h->peak, .pinned = h->pins.count};
+    *out = (struct mem_stats){.used = h->front.used,
+                              .active = h->active_bytes,
+                              .resident = heap_resident(h),
+                              .peak = h->peak,
+                              .pinned = h->pins.count};
 }

@@ -77,10 +77,7 @@ static void restock(struct heap *h)
     stock_wake(h->stock);
 }
 
-static bool is_slow(const struct heap *h)
-{
-    return h->stock ? stock_is_slow(h->stock) : wants_stock(h);
-}
+static bool is_slow(const struct heap *h) { return h->stock ? stock_is_slow(h->stock) : wants_stock(h); }
 
 char *heap_take_chunk(struct heap *h, struct region **region_out, bool *dirty_out)
 {

@@ -76,7 +76,8 @@ static void test_limit_makes_allocation_fail_and_nothing_leaks(void **state)
     void *p = mem_alloc(64 * MIB);
     assert_non_null(p);
     mem_free(p);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
 }
 
 /* --- classes --- */
@@ -146,7 +147,8 @@ static void test_a_million_small_objects_have_under_two_percent_of_overhead(void
     assert_true(after.resident - before.resident <= (size_t)COUNT * 40 / 100 * 102 + REGION_CHUNK * 2);
     for (size_t i = 0; i < COUNT; i++) mem_free(p[i]);
     free(p);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     mem_stats(&after);
     assert_true(after.resident <= before.resident + 6 * REGION_CHUNK);
     assert_true(after.peak >= COUNT * 40);
@@ -180,15 +182,16 @@ static void test_huge_callocs_without_collection_do_not_grow_for_ever(void **sta
         mem_free(p);
     }
     assert_true(heap_regions()->mapped_bytes < 1024 * MIB);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
 }
 
 /* --- realloc --- */
 
 static void test_realloc_keeps_bytes_through_all_kinds(void **state)
 {
-    static const size_t steps[] = {5,       100,     1000,    2000,    40000,   65536,   100000, MIB,
-                                   2 * MIB, 5 * MIB, 9 * MIB, 4 * MIB, 3 * MIB, 50000,   700,    3};
+    static const size_t steps[] = {5,       100,     1000,    2000,    40000,   65536, 100000, MIB,
+                                   2 * MIB, 5 * MIB, 9 * MIB, 4 * MIB, 3 * MIB, 50000, 700,    3};
     unsigned char *p = NULL;
     size_t have = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
@@ -265,7 +268,8 @@ static void random_ops(uint64_t seed, int ops)
 static void test_random_operations_agree_with_a_model(void **state)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) random_ops(seed, 4000);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
 }
 
 /* --- pins --- */
@@ -325,7 +329,12 @@ static void test_realloc_of_a_pinned_object_leaves_its_bytes(void **state)
 static void test_random_pins_agree_with_a_model(void **state)
 {
     enum { OBJECTS = 300 };
-    static struct { unsigned char *p; size_t n; int pins; bool freed; } o[OBJECTS];
+    static struct {
+        unsigned char *p;
+        size_t n;
+        int pins;
+        bool freed;
+    } o[OBJECTS];
     struct rng r;
     rng_seed(&r, 99);
     size_t before = mem_used();
@@ -401,7 +410,8 @@ static void test_frees_of_other_threads_come_home(void **state)
         mem_free(p);
     }
     for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     heap_check();
     assert_int_equal(mem_used(), before);
 }
@@ -457,7 +467,8 @@ static void test_the_heap_of_a_thread_that_ended_is_taken_over(void **state)
 
 static void test_a_huge_free_is_given_back_piecewise(void **state)
 {
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     char *p = mem_alloc(64 * MIB);
     memset(p, 1, 64 * MIB);
     struct mem_stats full, now;
@@ -495,7 +506,8 @@ static void test_a_heap_closes_when_nothing_in_it_is_live(void **state)
     void *p = mem_alloc(1);
     assert_false(heap_close());
     mem_free(p);
-    while (mem_used() && heap_collect()) {}
+    while (mem_used() && heap_collect()) {
+    }
     assert_true(heap_close());
     assert_true(heap_close());
     assert_int_equal(mem_used(), 0);

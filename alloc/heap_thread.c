@@ -51,7 +51,8 @@ static void heap_free(struct heap *h)
 static void heap_abandon(void *arg)
 {
     struct heap *h = arg;
-    while (remote_drain(h, DRAIN_BATCH)) {}
+    while (remote_drain(h, DRAIN_BATCH)) {
+    }
     heap_front = &heap_front_none;
     if (h->front.used == 0) {
         heap_free(h);
@@ -101,7 +102,8 @@ bool heap_close(void)
 {
     if (!heap_exists()) return true;
     struct heap *h = heap_of_thread();
-    while (remote_drain(h, DRAIN_BATCH)) {}
+    while (remote_drain(h, DRAIN_BATCH)) {
+    }
     if (h->front.used) return false;
     pthread_setspecific(exit_key, NULL);
     heap_front = &heap_front_none;

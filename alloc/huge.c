@@ -60,10 +60,7 @@ void mem_prefault(void *p, size_t n)
 #endif
 }
 
-static char *last_chunk(const struct huge *g)
-{
-    return g->base + (g->chunk_count - 1) * REGION_CHUNK;
-}
+static char *last_chunk(const struct huge *g) { return g->base + (g->chunk_count - 1) * REGION_CHUNK; }
 
 /* Best effort: nothing depends on the advice being taken. */
 static void set_small_tail(struct huge *g, bool small)
@@ -73,10 +70,7 @@ static void set_small_tail(struct huge *g, bool small)
     madvise(last_chunk(g), REGION_CHUNK, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 }
 
-static bool tail_is_small(const struct huge *g)
-{
-    return g->chunk_count * REGION_CHUNK - g->size > REGION_CHUNK / 8;
-}
+static bool tail_is_small(const struct huge *g) { return g->chunk_count * REGION_CHUNK - g->size > REGION_CHUNK / 8; }
 
 void *huge_alloc(struct heap *h, size_t size, bool zeros)
 {
@@ -125,8 +119,7 @@ bool huge_resize(struct heap *h, struct huge *g, size_t size)
         region_advise_huge(g->region, end, count - g->chunk_count);
     }
     set_small_tail(g, false);
-    if (count < g->chunk_count)
-        region_give_chunks(g->region, g->base + count * REGION_CHUNK, g->chunk_count - count);
+    if (count < g->chunk_count) region_give_chunks(g->region, g->base + count * REGION_CHUNK, g->chunk_count - count);
     h->active_bytes += (count - g->chunk_count) * REGION_CHUNK;
     h->front.used += size - g->size;
     if (size > g->size) unpoison(g->base, size);

@@ -6,10 +6,10 @@
  * their users only: a region costs addresses, not memory, until then.
  *
  * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE once more
- * than HUGE_FROM is mapped, chunk by chunk as they are taken (heap_stock.c): each touched huge page costs 2 MiB of resident memory, and a server at
- * rest should be small. What they cost is the first touch: the system clears 2 MiB at once. Here,
- * in a virtual machine whose memory the host itself had not backed yet, that took 5 ms (512 small
- * pages: 10 us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
+ * than HUGE_FROM is mapped, chunk by chunk as they are taken (heap_stock.c): each touched huge page costs 2 MiB of
+ * resident memory, and a server at rest should be small. What they cost is the first touch: the system clears 2 MiB at
+ * once. Here, in a virtual machine whose memory the host itself had not backed yet, that took 5 ms (512 small pages: 10
+ * us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.
  *
  * The table of addresses is the one thing here that threads share: a page table of two levels over
  * 48-bit addresses in 2 MiB steps. Leaves are made by compare-and-swap and never
@@ -35,7 +35,7 @@
 #define TOP_BITS        14
 #define LEAF_BITS       13
 #define HUGE_FROM       (4 * REGION_CHUNK) /* mapped */
-#define REGION_SIZE_MAX ((size_t)1 << 30) /* by growth; a huge object may ask for more */
+#define REGION_SIZE_MAX ((size_t)1 << 30)  /* by growth; a huge object may ask for more */
 
 static_assert(REGION_CHUNK == (size_t)1 << CHUNK_SHIFT, "shift");
 static_assert(CHUNK_SHIFT + LEAF_BITS + TOP_BITS == ADDRESS_BITS, "x86-64 has 47, aarch64 48");
@@ -69,8 +69,8 @@ static int table_make_leaf(uintptr_t addr)
     struct region **leaf = calloc((size_t)1 << LEAF_BITS, sizeof(struct region *));
     if (!leaf) return -ENOMEM;
     struct region **none = NULL;
-    if (!__atomic_compare_exchange_n(&table[addr >> (CHUNK_SHIFT + LEAF_BITS)], &none, leaf, false,
-                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    if (!__atomic_compare_exchange_n(&table[addr >> (CHUNK_SHIFT + LEAF_BITS)], &none, leaf, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE))
         free(leaf); /* another thread was first */
     return 0;
 }
@@ -131,8 +131,8 @@ static void advise_huge(struct region *r)
 /* Once, when the heap is not small any more; the new region is left to who takes its chunks. */
 static void advise_old(struct region_set *set, const struct region *but)
 {
-    list_for_each(it, &set->regions)
-        if (list_entry(it, struct region, link) != but) advise_huge(list_entry(it, struct region, link));
+    list_for_each(it, &set->regions) if (list_entry(it, struct region, link) != but)
+        advise_huge(list_entry(it, struct region, link));
 }
 
 bool region_wants_huge(const struct region *r)
@@ -194,7 +194,8 @@ int region_set_add_device(struct region_set *set, const struct region_registrar 
     if (i == REGION_DEVICES_MAX) return -ENOSPC;
     set->devices[i].ops = ops;
     set->devices[i].dev = dev;
-    list_for_each(it, &set->regions) {
+    list_for_each(it, &set->regions)
+    {
         int err = device_map(set, i, list_entry(it, struct region, link));
         if (!err) continue;
         for (struct list *undo = set->regions.next; undo != it; undo = undo->next)
@@ -339,7 +340,8 @@ char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bo
                          struct region **region_out, bool *dirty_out)
 {
     bool dirty = false;
-    list_for_each(it, &set->regions) {
+    list_for_each(it, &set->regions)
+    {
         struct region *r = list_entry(it, struct region, link);
         if (r->free_count - (clean_only ? r->dirty_count : 0) < count) continue;
         size_t at = find_run(r, count, clean_only);
@@ -355,7 +357,8 @@ char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bo
 char *region_take_dirty(struct region_set *set, uint8_t state, struct region **region_out)
 {
     if (!set->dirty_chunks) return NULL;
-    list_for_each(it, &set->regions) {
+    list_for_each(it, &set->regions)
+    {
         struct region *r = list_entry(it, struct region, link);
         for (size_t i = r->hint; r->dirty_count && i < r->chunk_count; i++) {
             if (r->chunks[i].state != CHUNK_DIRTY) continue;
@@ -419,7 +422,8 @@ size_t region_purge(struct region_set *set, size_t max_chunks)
 {
     if (!set->dirty_chunks || region_set_pins_pages(set)) return 0;
     size_t done = 0;
-    list_for_each(it, &set->regions) {
+    list_for_each(it, &set->regions)
+    {
         struct region *r = list_entry(it, struct region, link);
         if (r->dirty_count && !r->huge_pages) done += purge_region(r, max_chunks - done);
         if (done == max_chunks) break;
@@ -431,7 +435,8 @@ size_t region_release(struct region_set *set, size_t max)
 {
     size_t done = 0;
     bool pins = region_set_pins_pages(set);
-    list_for_each_safe(it, &set->regions) {
+    list_for_each_safe(it, &set->regions)
+    {
         struct region *r = list_entry(it, struct region, link);
         if (done == max || set->regions.next->next == &set->regions) break;
         if (r->free_count != r->chunk_count || (r->dirty_count && !pins && !r->huge_pages)) continue;

@@ -54,8 +54,8 @@ struct region {
     uint32_t chunk_count;
     uint32_t free_count; /* chunks CLEAN or DIRTY */
     uint32_t dirty_count;
-    uint32_t hint;       /* no free chunk lies below it */
-    bool huge_pages;     /* MAP_HUGETLB */
+    uint32_t hint;                     /* no free chunk lies below it */
+    bool huge_pages;                   /* MAP_HUGETLB */
     void *cookies[REGION_DEVICES_MAX]; /* by registrar index */
     struct chunk_info chunks[];
 };

@@ -132,8 +132,7 @@ static void test_there_is_room_for_eight_devices(void **state)
     struct device d[REGION_DEVICES_MAX + 1];
     memset(d, 0, sizeof d);
     region_set_init(&set, NULL);
-    for (int i = 0; i < REGION_DEVICES_MAX; i++)
-        assert_int_equal(region_set_add_device(&set, &plain, &d[i]), 0);
+    for (int i = 0; i < REGION_DEVICES_MAX; i++) assert_int_equal(region_set_add_device(&set, &plain, &d[i]), 0);
     assert_int_equal(region_set_add_device(&set, &plain, &d[REGION_DEVICES_MAX]), -ENOSPC);
     region_set_remove_device(&set, &d[3]);
     assert_int_equal(region_set_add_device(&set, &plain, &d[REGION_DEVICES_MAX]), 0);

@@ -25,24 +25,24 @@
 #include "alloc/base/list.h"
 #include "alloc/region.h"
 
-#define BLOCK_SHIFT      14
-#define BLOCK_SIZE       ((size_t)1 << BLOCK_SHIFT)
-#define CHUNK_BLOCKS     (REGION_CHUNK / BLOCK_SIZE)
-#define SMALL_MAX        1024
-#define SMALL_CLASSES    129
-#define SLAB_OBJECT_MAX  65536
-#define SLAB_CLASSES     (SMALL_CLASSES + 6 * 8)
-#define SLAB_CLASS_RUN   0xffff
-#define SLAB_SLOTS_MAX   (BLOCK_SIZE / 8)
+#define BLOCK_SHIFT     14
+#define BLOCK_SIZE      ((size_t)1 << BLOCK_SHIFT)
+#define CHUNK_BLOCKS    (REGION_CHUNK / BLOCK_SIZE)
+#define SMALL_MAX       1024
+#define SMALL_CLASSES   129
+#define SLAB_OBJECT_MAX 65536
+#define SLAB_CLASSES    (SMALL_CLASSES + 6 * 8)
+#define SLAB_CLASS_RUN  0xffff
+#define SLAB_SLOTS_MAX  (BLOCK_SIZE / 8)
 
 struct heap;
 
-enum { /* why a free must not take the short way */
-    SLAB_PINNED = 1, /* some object is */
-    SLAB_RUN = 2,
+enum {                  /* why a free must not take the short way */
+       SLAB_PINNED = 1, /* some object is */
+       SLAB_RUN = 2,
 };
 
-struct slab { /* private */
+struct slab {           /* private */
     void *free;         /* slots given back or prepared, last in first out */
     struct heap *owner; /* NULL: not a first block, or free */
     uint32_t size;      /* of a slot; a run's bytes */
@@ -52,10 +52,10 @@ struct slab { /* private */
     uint32_t end;       /* offset behind the last slot */
     uint32_t pinned;    /* objects that are; written by the owner, read by whoever frees */
     uint16_t size_class;
-    uint8_t slow;       /* SLAB_*: owner only */
-    uint8_t back;       /* blocks from the first of the slab to this one */
-    bool full;          /* in no list: nothing was free */
-    struct list link;   /* in the partial list of its class */
+    uint8_t slow;     /* SLAB_*: owner only */
+    uint8_t back;     /* blocks from the first of the slab to this one */
+    bool full;        /* in no list: nothing was free */
+    struct list link; /* in the partial list of its class */
 #ifdef DEMI_DEBUG
     uint64_t live[SLAB_SLOTS_MAX / 64];
 #endif
@@ -66,7 +66,7 @@ typedef unsigned __int128 block_map; /* a bit a block */
 struct chunk { /* private */
     struct heap *heap;
     struct region *region;
-    struct list link;     /* in the heap's list of chunks by longest free run */
+    struct list link; /* in the heap's list of chunks by longest free run */
     block_map free_map;
     block_map clean_map;  /* reads as zeros */
     uint32_t block_count; /* in use, header apart */
@@ -98,10 +98,7 @@ static inline uint32_t slab_class_size(uint32_t c)
     return (1u << log) + ((c - SMALL_CLASSES) % 8 + 1) * (1u << (log - 3));
 }
 
-static inline struct chunk *chunk_of(const void *p)
-{
-    return (struct chunk *)((uintptr_t)p & ~(REGION_CHUNK - 1));
-}
+static inline struct chunk *chunk_of(const void *p) { return (struct chunk *)((uintptr_t)p & ~(REGION_CHUNK - 1)); }
 
 /* The slab p lies in; p is not in a chunk's header and not in a huge object. */
 static inline struct slab *slab_of(const void *p)

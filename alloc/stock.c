@@ -49,7 +49,7 @@ struct stock {
     uint32_t bell; /* futex: changes when the helper should look */
     uint32_t stop;
     uint32_t fast_count; /* atomic: chunks in a row that came quickly */
-    pid_t pid; /* of the process that has the helper: a forked child has none */
+    pid_t pid;           /* of the process that has the helper: a forked child has none */
     uint64_t idle_ns;
     pthread_t thread;
 };

@@ -19,10 +19,10 @@
 #include "alloc/heap.h"
 #include "alloc/region.h"
 
-#define MIB       ((size_t)1 << 20)
-#define NEVER_NS  ((uint64_t)0) /* the helper waits for the bell without an end */
-#define SOON_NS   ((uint64_t)1000000)
-#define OBJECT    65536
+#define MIB      ((size_t)1 << 20)
+#define NEVER_NS ((uint64_t)0) /* the helper waits for the bell without an end */
+#define SOON_NS  ((uint64_t)1000000)
+#define OBJECT   65536
 
 static struct region_set set;
 
@@ -172,7 +172,8 @@ static void grow_and_close(size_t mib)
     heap_check();
     empty(objects, count);
     free(objects);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     heap_check();
 }
 

@@ -39,10 +39,7 @@ static uint32_t dice(uint32_t sides)
     return (uint32_t)(seed >> 20) % sides;
 }
 
-static char byte_at(const struct client *c, uint32_t i)
-{
-    return (char)((i * 31 + (uint32_t)(c - clients) * 7) >> 2);
-}
+static char byte_at(const struct client *c, uint32_t i) { return (char)((i * 31 + (uint32_t)(c - clients) * 7) >> 2); }
 
 static void start_pop(int qd, struct client *c)
 {
@@ -149,8 +146,7 @@ static void test_every_byte_comes_back_on_every_connection(void **state)
     assert_int_equal(demi_accept(&qt, listener), 0);
     for (int i = 0; i < CLIENTS; i++) {
         assert_int_equal(demi_socket(&clients[i].qd, AF_INET, SOCK_STREAM, 0), 0);
-        assert_int_equal(demi_connect(&qt, clients[i].qd, (struct sockaddr *)&addr, sizeof addr),
-                         0);
+        assert_int_equal(demi_connect(&qt, clients[i].qd, (struct sockaddr *)&addr, sizeof addr), 0);
         demi_set_data(qt, &clients[i]);
     }
     while (finished < CLIENTS) {
@@ -165,7 +161,6 @@ static void test_every_byte_comes_back_on_every_connection(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_byte_comes_back_on_every_connection)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte_comes_back_on_every_connection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What servers need beyond Demikernel's calls: waiting in batches, memory a device can reach, several segments a push, timers,
- * coroutines, a wake-up that other threads may ring, in-memory queues, pipes, files, and statistics. Conventions are
- * those of demi/libos.h: 0 or a positive errno, nothing aborts.
+ * What servers need beyond Demikernel's calls: waiting in batches, memory a device can reach, several segments a push,
+ * timers, coroutines, a wake-up that other threads may ring, in-memory queues, pipes, files, and statistics.
+ * Conventions are those of demi/libos.h: 0 or a positive errno, nothing aborts.
  */
 #ifndef DEMI_EXT_H
 #define DEMI_EXT_H
@@ -31,22 +31,24 @@ const char *demi_version(void);
 /* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. */
 int demi_init_with(const char *libos, const char *config_path);
 
-/* The same with settings of the program's own, which beat file and environment: keys of libos/README.md ("interface", "address", …). Of a
- * failure `why` (if wanted) gets one line: what is missing, and which command provides it; empty where the errno says all. Without a place for it that
- * line goes to stderr, as it does with demi_init() and demi_init_with(). */
+/* The same with settings of the program's own, which beat file and environment: keys of libos/README.md
+ * ("interface", "address", …). Of a failure `why` (if wanted) gets one line: what is missing, and which command
+ * provides it; empty where the errno says all. Without a place for it that line goes to stderr, as it does with
+ * demi_init() and demi_init_with(). */
 struct demi_setting {
     const char *key, *value;
 };
 struct demi_init_options {
-    const char *libos, *config_path;     /* NULL: as the environment says */
+    const char *libos, *config_path; /* NULL: as the environment says */
     const struct demi_setting *settings;
     size_t setting_count;
-    char *why;                           /* why_size bytes, or NULL */
+    char *why; /* why_size bytes, or NULL */
     size_t why_size;
 };
 int demi_init_options(const struct demi_init_options *o);
 
-/* A knob of the running libOS, by its configuration name: "spin-us" (a number or "auto"), … ENOPROTOOPT: no such knob. EINVAL: bad value. */
+/* A knob of the running libOS, by its configuration name: "spin-us" (a number or "auto"), … ENOPROTOOPT: no such
+ * knob. EINVAL: bad value. */
 int demi_set_option(const char *name, const char *value);
 
 /* Closes every queue of this thread, sends what was pushed (bounded by its linger time), gives all memory back. */
@@ -54,16 +56,16 @@ int demi_exit(void);
 
 /* --- waiting ----------------------------------------------------------------------------------------------------- */
 
-/* What demi_wait_next_n() should have been: waits until at least one operation has completed, takes up to num_qrs that are there
- * without waiting further, flushes what was pushed. 0: *num_qrs_out >= 1. ETIMEDOUT: none came. */
+/* What demi_wait_next_n() should have been: waits until at least one operation has completed, takes up to num_qrs
+ * that are there without waiting further, flushes what was pushed. 0: *num_qrs_out >= 1. ETIMEDOUT: none came. */
 int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const struct timespec *timeout);
 
 /* Waits for all; qr_out[i] belongs to qts[i]. On ETIMEDOUT the tokens that have completed stay valid too. */
 int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts, const struct timespec *timeout);
 
 /* Gives an operation up. It completes, as DEMI_OPC_FAILED with ECANCELED unless it had completed already, and is
- * waited for as before. EINVAL: unknown token. EBUSY: it cannot be taken back: a push, a connection on its way, a task, a
- * file operation. Closing the queue ends those. */
+ * waited for as before. EINVAL: unknown token. EBUSY: it cannot be taken back: a push, a connection on its way, a
+ * task, a file operation. Closing the queue ends those. */
 int demi_cancel(demi_qtoken_t qt);
 
 /* A token may carry a word of the caller's, set after the call that made it: read it from a result without a table of
@@ -78,27 +80,28 @@ uint64_t demi_clock_ns(void);
 /* Microseconds since 1970, UTC; may jump. Simulated where the clock above is. */
 int64_t demi_wall_us(void);
 
-/* --- memory ---------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
-/* A heap every byte of which a device of this thread can reach. demi_free() at any time: a pinned object is reused only when the
- * last holder lets go. Other threads may free; only the owner allocates. NULL: out of memory. size 0 gives a valid pointer. */
+/* A heap every byte of which a device of this thread can reach. demi_free() at any time: a pinned object is reused
+ * only when the last holder lets go. Other threads may free; only the owner allocates. NULL: out of memory. size 0
+ * gives a valid pointer. */
 void *demi_malloc(size_t size);
 void *demi_calloc(size_t count, size_t size);
 void *demi_realloc(void *p, size_t size);
-void demi_free(void *p);                       /* NULL is allowed */
-void demi_free_sized(void *p, size_t size);    /* size as it was asked for: saves a look-up */
-size_t demi_malloc_size(const void *p);        /* usable bytes */
-size_t demi_good_size(size_t size);            /* what demi_malloc(size) would really take */
+void demi_free(void *p);                    /* NULL is allowed */
+void demi_free_sized(void *p, size_t size); /* size as it was asked for: saves a look-up */
+size_t demi_malloc_size(const void *p);     /* usable bytes */
+size_t demi_good_size(size_t size);         /* what demi_malloc(size) would really take */
 
 /* Whether a device still holds the object (from a push of it or of part of it): its bytes must not change yet. */
 bool demi_is_pinned(const void *p);
 
 struct demi_mem_stats {
-    size_t used;      /* bytes in live objects, rounded up to their size class */
-    size_t active;    /* bytes in pages that hold any */
-    size_t resident;  /* bytes of regions that are backed by memory */
-    size_t peak;      /* highest `used` so far */
-    size_t pinned;    /* objects a device holds now */
+    size_t used;     /* bytes in live objects, rounded up to their size class */
+    size_t active;   /* bytes in pages that hold any */
+    size_t resident; /* bytes of regions that are backed by memory */
+    size_t peak;     /* highest `used` so far */
+    size_t pinned;   /* objects a device holds now */
 };
 void demi_mem_stats(struct demi_mem_stats *out);
 size_t demi_mem_used(void); /* `used` alone: a few instructions */
@@ -108,12 +111,13 @@ bool demi_mem_collect(void);
 /* Segments for pops and pushes larger than one page of API-24's limit: as demi_sgaalloc(), any size up to 1 GiB. */
 demi_sgarray_t demi_sgaalloc_large(size_t size);
 
-/* --- pushing -------------------------------------------------------------------------------------------------------- */
+/* --- pushing ------------------------------------------------------------------------------------------------------ */
 
-/* Pushes several segments as one operation, at most DEMI_PUSHV_MAX. Each lies in memory of demi_malloc() or in an array of demi_sgaalloc(), is
- * held (pinned) until the operation completes, and may be freed by the caller at once; small ones, and memory of any
- * other kind, are copied before the call returns. Empty segments are left out. EBUSY: too much waits to be sent. */
-#define DEMI_PUSHV_MAX 1024
+/* Pushes several segments as one operation, at most DEMI_PUSHV_MAX. Each lies in memory of demi_malloc() or in an
+ * array of demi_sgaalloc(), is held (pinned) until the operation completes, and may be freed by the caller at once;
+ * small ones, and memory of any other kind, are copied before the call returns. Empty segments are left out. EBUSY:
+ * too much waits to be sent. */
+#define DEMI_PUSHV_MAX        1024
 #define DEMI_PUSH_HANDED_OVER 1u /* complete when the device has the bytes, not when the peer has acknowledged them */
 #define DEMI_PUSH_NO_TOKEN    2u /* no result on success (*qt_out is 0); a failure shows at the next pop */
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags);
@@ -124,15 +128,16 @@ int demi_unsent(int qd, size_t *bytes_out);
 /* Ends one direction: SHUT_WR sends what was pushed, then FIN. */
 int demi_shutdown(int qd, int how);
 
-/* An accepted queue's result holds an IPv4 address only; for others its sin_family tells which, and demi_getpeername() the rest. */
+/* An accepted queue's result holds an IPv4 address only; for others its sin_family tells which, and
+ * demi_getpeername() the rest. */
 
-/* --- timers, tasks, wake-ups ---------------------------------------------------------------------------------------- */
+/* --- timers, tasks, wake-ups -------------------------------------------------------------------------------------- */
 
 /* Completes (DEMI_OPC_TIMER) once `ns` nanoseconds have passed. */
 int demi_timer(demi_qtoken_t *qt_out, uint64_t ns);
 
-/* Runs fn on a coroutine of this thread; completes (DEMI_OPC_TASK) with its result in qr_ret. Inside, demi_wait*() suspends the
- * coroutine and nothing else. stack_bytes 0: the default (64 KiB). */
+/* Runs fn on a coroutine of this thread; completes (DEMI_OPC_TASK) with its result in qr_ret. Inside, demi_wait*()
+ * suspends the coroutine and nothing else. stack_bytes 0: the default (64 KiB). */
 typedef int64_t (*demi_task_fn)(void *arg);
 int demi_spawn(demi_qtoken_t *qt_out, demi_task_fn fn, void *arg, size_t stack_bytes);
 int demi_yield(void); /* lets other ready tasks run; EINVAL outside of a task */
@@ -145,30 +150,32 @@ int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w);
 void demi_wake_ring(demi_wake_t *w);
 void demi_wake_free(demi_wake_t *w); /* the owner, before its demi_exit(), when nobody rings any more */
 
-/* --- queues without a device ---------------------------------------------------------------------------------------- */
+/* --- queues without a device -------------------------------------------------------------------------------------- */
 
 /* A queue in memory: a pop takes the oldest array that was pushed, whole. */
 int demi_queue(int *qd_out);
 /* Two ends of a byte stream inside this thread; what is pushed on either is popped from the other. */
 int demi_pipe(int qd_out[2]);
 
-/* --- files ------------------------------------------------------------------------------------------------------------ */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
-/* A file as a queue: push writes at the cursor (or the end, O_APPEND), pop reads up to demi_sgaalloc()'s limit from it. No call ever
- * blocks the thread on a disk: demi_open() itself opens; everything else has a token. */
+/* A file as a queue: push writes at the cursor (or the end, O_APPEND), pop reads up to demi_sgaalloc()'s limit from
+ * it. No call ever blocks the thread on a disk: demi_open() itself opens; everything else has a token. */
 int demi_open(int *qd_out, const char *path, int flags, mode_t mode);
 int demi_creat(int *qd_out, const char *path, mode_t mode);
 int demi_lseek(int qd, off_t offset, int whence, off_t *offset_out);
 int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length);
 int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only); /* DEMI_OPC_SYNC */
 
-/* --- seeing inside ---------------------------------------------------------------------------------------------------- */
+/* --- seeing inside ------------------------------------------------------------------------------------------------ */
 
-/* Calls fn for each counter of this thread: "libos.turns", "posix.rx_bytes", "libos.spin_ns"… One list, nothing else to read. */
+/* Calls fn for each counter of this thread: "libos.turns", "posix.rx_bytes", "libos.spin_ns"… One list, nothing else
+ * to read. */
 typedef void (*demi_counter_fn)(void *arg, const char *name, uint64_t value);
 void demi_counters(demi_counter_fn fn, void *arg);
 const char *demi_libos_name(void); /* "posix", … or NULL before demi_init() */
-int demi_queue_fd(int qd);         /* the kernel's descriptor behind a queue, or -1: for SO_ options of other programs, debugging */
+/* the kernel's descriptor behind a queue, or -1: for SO_ options of other programs, debugging */
+int demi_queue_fd(int qd);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -15,28 +15,24 @@
 
 #include <errno.h>
 
-static inline void restore_errno(const int *before)
-{
-    errno = *before;
-}
+static inline void restore_errno(const int *before) { errno = *before; }
 
 /* errno is the caller's: whatever happens until the end of the block, it stays what it was. */
 #define KEEP_ERRNO() int errno_before __attribute__((cleanup(restore_errno), unused)) = errno
 
 /* struct runtime *rt = the thread's, or the call ends with ENOSYS. */
-#define HERE(rt)                                                                                   \
-    KEEP_ERRNO();                                                                                  \
-    struct runtime *rt = runtime_current();                                                        \
+#define HERE(rt)                                                                                                       \
+    KEEP_ERRNO();                                                                                                      \
+    struct runtime *rt = runtime_current();                                                                            \
     if (unlikely(!rt)) return ENOSYS
 
 /* struct queue *q = the queue behind qd, or the call ends with EBADF. */
-#define QUEUE(q, rt, qd)                                                                           \
-    struct queue *q = queue_find(&(rt)->queues, qd);                                               \
+#define QUEUE(q, rt, qd)                                                                                               \
+    struct queue *q = queue_find(&(rt)->queues, qd);                                                                   \
     if (unlikely(!q)) return EBADF
 
 /* Ends a start: err is what the queue said. On 0 the token is handed out. */
-static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt,
-                          demi_qtoken_t *qt_out)
+static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt, demi_qtoken_t *qt_out)
 {
     if (unlikely(err)) {
         op_drop(&rt->ops, op);

@@ -32,7 +32,8 @@ static const struct libos_ops *find_libos(const char *name)
 }
 
 /* A program may end without demi_exit() right after its last push. What it pushed is then tried
- * once, or, where the stack is ours, until the peer has it (runtime_drain). In a child it forked the sockets are the parent's, and so is what waits on them. */
+ * once, or, where the stack is ours, until the peer has it (runtime_drain). In a child it forked the sockets are the
+ * parent's, and so is what waits on them. */
 static pid_t process;
 
 static void end_at_exit(void)
@@ -112,14 +113,8 @@ int demi_init_with(const char *name, const char *config_path)
     return demi_init_options(&(struct demi_init_options){.libos = name, .config_path = config_path});
 }
 
-int demi_init(const struct demi_args *args)
-{
-    return demi_init_with(NULL, NULL);
-}
-int demi_init_argv(int argc, char *const argv[])
-{
-    return demi_init_with(NULL, NULL);
-}
+int demi_init(const struct demi_args *args) { return demi_init_with(NULL, NULL); }
+int demi_init_argv(int argc, char *const argv[]) { return demi_init_with(NULL, NULL); }
 
 int demi_exit(void)
 {

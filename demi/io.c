@@ -65,8 +65,8 @@ static void release(struct seg *segs, unsigned count)
 }
 
 /* segs are held; whatever happens they are the queue's or released. */
-static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned count,
-                const struct sockaddr *addr, socklen_t size, unsigned flags, demi_qtoken_t *qt_out)
+static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                socklen_t size, unsigned flags, demi_qtoken_t *qt_out)
 {
     struct op *op = NULL;
     demi_qtoken_t qt = 0;
@@ -99,8 +99,7 @@ int demi_push(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga)
     return err ? -err : push(rt, q, &s, 1, NULL, 0, 0, qt_out);
 }
 
-int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga,
-                const struct sockaddr *addr, socklen_t size)
+int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga, const struct sockaddr *addr, socklen_t size)
 {
     if (!qt_out || !sga || !addr || size < sizeof addr->sa_family) return EINVAL;
     HERE(rt);
@@ -130,9 +129,8 @@ static int hold(struct seg *segs, const struct iovec *iov, int iovcnt)
     return n ? n : -EINVAL;
 }
 
-__attribute__((noinline)) static int push_pieces(struct runtime *rt, struct queue *q,
-                                                 const struct iovec *iov, int iovcnt,
-                                                 unsigned flags, demi_qtoken_t *qt_out)
+__attribute__((noinline)) static int push_pieces(struct runtime *rt, struct queue *q, const struct iovec *iov,
+                                                 int iovcnt, unsigned flags, demi_qtoken_t *qt_out)
 {
     KEEP_ERRNO();
     if (!q->ops->push) return ENOTSUP;
@@ -142,10 +140,7 @@ __attribute__((noinline)) static int push_pieces(struct runtime *rt, struct queu
 }
 
 /* One that push_copy() takes: most replies of a server are. */
-static inline bool is_small(const struct iovec *v)
-{
-    return v->iov_base && v->iov_len - 1 < SEG_COPY_MAX;
-}
+static inline bool is_small(const struct iovec *v) { return v->iov_base && v->iov_len - 1 < SEG_COPY_MAX; }
 
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
 {

@@ -3,7 +3,8 @@
  * Sockets and I/O as queues. Source-compatible with Demikernel 1.5.13.
  *
  * Every call returns 0 or a positive errno and leaves errno alone; none aborts on what a caller or a peer does. Before
- * demi_init() on this thread: ENOSYS. An unknown descriptor: EBADF. Descriptors and tokens belong to the thread that made them.
+ * demi_init() on this thread: ENOSYS. An unknown descriptor: EBADF. Descriptors and tokens belong to the thread that
+ * made them.
  *
  * Calls that take a demi_qtoken_t * start an operation and return at once; its result comes from demi/wait.h.
  */
@@ -22,16 +23,17 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* Starts the thread's library OS: LIBOS names it, CONFIG_PATH its configuration file; without them kernel sockets.
- * args may be NULL. EEXIST: done already. ENOENT, EINVAL: the file is missing or malformed. ENOTSUP: no such libOS here. */
+ * args may be NULL. EEXIST: done already. ENOENT, EINVAL: the file is missing or malformed. ENOTSUP: no such libOS
+ * here. */
 extern int demi_init(_In_opt_ const struct demi_args *args);
 
 /* The two-argument form of Demikernel 1.1 to 1.5. */
 extern int demi_init_argv(_In_ int argc, _In_ char *const argv[]);
 #ifndef DEMI_LIBRARY
-#define DEMI_INIT_1_(a)             demi_init(a)
-#define DEMI_INIT_2_(a, b)          demi_init_argv(a, b)
+#define DEMI_INIT_1_(a)               demi_init(a)
+#define DEMI_INIT_2_(a, b)            demi_init_argv(a, b)
 #define DEMI_INIT_PICK_(a, b, f, ...) f
-#define demi_init(...) DEMI_INIT_PICK_(__VA_ARGS__, DEMI_INIT_2_, DEMI_INIT_1_, 0)(__VA_ARGS__)
+#define demi_init(...)                DEMI_INIT_PICK_(__VA_ARGS__, DEMI_INIT_2_, DEMI_INIT_1_, 0)(__VA_ARGS__)
 #endif
 
 /* domain AF_INET, AF_INET6 or AF_UNIX (where the libOS has them); type SOCK_STREAM or SOCK_DGRAM, else ENOTSUP. */
@@ -41,10 +43,10 @@ extern int demi_socket(_Out_ int *sockqd_out, _In_ int domain, _In_ int type, _I
 /* EINVAL: backlog < 1. EDESTADDRREQ: not bound. EADDRINUSE: listening already, or connecting. */
 extern int demi_listen(_In_ int sockqd, _In_ int backlog);
 
-/* EINVAL: wrong length for the family, or bound already. EADDRINUSE, EADDRNOTAVAIL, EACCES. Wildcard and port 0 are allowed. */
+/* EINVAL: wrong length for the family, or bound already. EADDRINUSE, EADDRNOTAVAIL, EACCES. Wildcard and port 0 are
+ * allowed. */
 ATTR_NONNULL(2)
-extern int demi_bind(_In_ int sockqd, _In_reads_bytes_(size) const struct sockaddr *addr,
-                     _In_ socklen_t size);
+extern int demi_bind(_In_ int sockqd, _In_reads_bytes_(size) const struct sockaddr *addr, _In_ socklen_t size);
 
 /* Result: qr_value.ares. Several may be outstanding. EINVAL: not listening. */
 ATTR_NONNULL(1)
@@ -58,8 +60,8 @@ extern int demi_connect(_Out_ demi_qtoken_t *qt_out, _In_ int sockqd,
 /* Closes a queue. Operations outstanding on it complete as DEMI_OPC_FAILED with ECANCELED. */
 extern int demi_close(_In_ int qd);
 
-/* Sends the array. It may be freed as soon as the call returns; its bytes must not change before the result. EINVAL: no buffer,
- * no bytes, a segment outside its buffer. ENOTCONN. EBUSY: too much waits to be sent. */
+/* Sends the array. It may be freed as soon as the call returns; its bytes must not change before the result. EINVAL:
+ * no buffer, no bytes, a segment outside its buffer. ENOTCONN. EBUSY: too much waits to be sent. */
 ATTR_NONNULL(1, 3)
 extern int demi_push(_Out_ demi_qtoken_t *qt_out, _In_ int qd, _In_ const demi_sgarray_t *sga);
 
@@ -68,18 +70,18 @@ ATTR_NONNULL(1, 3, 4)
 extern int demi_pushto(_Out_ demi_qtoken_t *qt_out, _In_ int sockqd, _In_ const demi_sgarray_t *sga,
                        _In_reads_bytes_(size) const struct sockaddr *dest_addr, _In_ socklen_t size);
 
-/* Receives. The result's sga belongs to the caller (demi_sgafree); a segment of length 0 is the end of the stream. ENOTCONN. */
+/* Receives. The result's sga belongs to the caller (demi_sgafree); a segment of length 0 is the end of the stream.
+ * ENOTCONN. */
 ATTR_NONNULL(1)
 extern int demi_pop(_Out_ demi_qtoken_t *qt_out, _In_ int qd);
 
 /* ENOPROTOOPT: an option this libOS does not have. ENOTSUP: a level it does not have. */
 ATTR_NONNULL(4)
-extern int demi_setsockopt(_In_ int qd, _In_ int level, _In_ int optname,
-                           _In_reads_bytes_(optlen) const void *optval, _In_ socklen_t optlen);
+extern int demi_setsockopt(_In_ int qd, _In_ int level, _In_ int optname, _In_reads_bytes_(optlen) const void *optval,
+                           _In_ socklen_t optlen);
 
 ATTR_NONNULL(4)
-extern int demi_getsockopt(_In_ int qd, _In_ int level, _In_ int optname, _Out_ void *optval,
-                           _Out_ socklen_t *optlen);
+extern int demi_getsockopt(_In_ int qd, _In_ int level, _In_ int optname, _Out_ void *optval, _Out_ socklen_t *optlen);
 
 /* EINVAL: *addrlen is too small for the address. ENOTCONN. */
 ATTR_NONNULL(2)

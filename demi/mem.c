@@ -22,6 +22,6 @@ void demi_mem_stats(struct demi_mem_stats *out)
     if (!out) return;
     struct mem_stats s;
     mem_stats(&s);
-    *out = (struct demi_mem_stats){.used = s.used, .active = s.active, .resident = s.resident,
-                                   .peak = s.peak, .pinned = s.pinned};
+    *out = (struct demi_mem_stats){
+        .used = s.used, .active = s.active, .resident = s.resident, .peak = s.peak, .pinned = s.pinned};
 }

@@ -31,10 +31,7 @@ static int set_up(void **state)
     return demi_init_with(NULL, NULL);
 }
 
-static int tear_down(void **state)
-{
-    return demi_exit();
-}
+static int tear_down(void **state) { return demi_exit(); }
 
 static demi_qresult_t finish(demi_qtoken_t qt)
 {

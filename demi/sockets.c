@@ -20,8 +20,7 @@ int demi_socket(int *qd_out, int domain, int type, int protocol)
     if (!qd_out) return EINVAL;
     HERE(rt);
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return ENOTSUP;
-    for (unsigned i = 0; i < rt->libos_count || (domain == AF_UNIX && add_kernel_sockets(rt));
-         i++) {
+    for (unsigned i = 0; i < rt->libos_count || (domain == AF_UNIX && add_kernel_sockets(rt)); i++) {
         struct libos *l = rt->libos[i];
         struct queue *q;
         if (!l->ops->socket) continue;

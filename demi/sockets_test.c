@@ -34,10 +34,7 @@ static int set_up(void **state)
     return demi_init(&args);
 }
 
-static int tear_down(void **state)
-{
-    return demi_exit();
-}
+static int tear_down(void **state) { return demi_exit(); }
 
 static struct sockaddr_in loopback(void)
 {
@@ -133,8 +130,7 @@ static void test_bytes_come_back(void **state)
 static void test_pushes_of_a_turn_leave_in_one_call(void **state)
 {
     struct pair p = tcp_pair();
-    demi_qtoken_t qts[3] = {push_text(p.client, "a"), push_text(p.client, "b"),
-                            push_text(p.client, "c")};
+    demi_qtoken_t qts[3] = {push_text(p.client, "a"), push_text(p.client, "b"), push_text(p.client, "c")};
     demi_qresult_t qrs[3];
     assert_int_equal(demi_wait_all(qrs, qts, 3, NULL), 0);
     expect_text(finish(pop(p.server)), "abc");
@@ -276,8 +272,7 @@ static void test_several_accepts_wait_side_by_side(void **state)
     for (int i = 0; i < 4; i++) assert_int_equal(demi_accept(&accepts[i], listener), 0);
     for (int i = 0; i < 4; i++) {
         demi_socket(&clients[i], AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(
-            demi_connect(&connects[i], clients[i], (struct sockaddr *)&addr, sizeof addr), 0);
+        assert_int_equal(demi_connect(&connects[i], clients[i], (struct sockaddr *)&addr, sizeof addr), 0);
     }
     assert_int_equal(demi_wait_all(qrs, connects, 4, NULL), 0);
     assert_int_equal(demi_wait_all(qrs, accepts, 4, NULL), 0);
@@ -466,8 +461,7 @@ static void test_ipv6_works(void **state)
     struct sockaddr_in6 peer;
     socklen_t small = sizeof(struct sockaddr_in);
     len = sizeof peer;
-    assert_int_equal(demi_getpeername(qr.qr_value.ares.qd, (struct sockaddr *)&peer, &small),
-                     EINVAL);
+    assert_int_equal(demi_getpeername(qr.qr_value.ares.qd, (struct sockaddr *)&peer, &small), EINVAL);
     assert_int_equal(demi_getpeername(qr.qr_value.ares.qd, (struct sockaddr *)&peer, &len), 0);
     assert_int_equal(peer.sin6_family, AF_INET6);
     demi_close(qr.qr_value.ares.qd);
@@ -537,32 +531,24 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bytes_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pushes_of_a_turn_leave_in_one_call, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_push_without_token_leaves_before_a_wait, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_message_costs_one_send_and_one_receive, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_accepted_streams_do_not_delay_small_writes, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_end_of_stream_is_an_empty_array_again_and_again,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_push_without_token_leaves_before_a_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_message_costs_one_send_and_one_receive, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_accepted_streams_do_not_delay_small_writes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_of_stream_is_an_empty_array_again_and_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_arrives_as_a_failed_result, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_close_cancels_what_is_outstanding, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_close_sends_what_was_pushed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancelled_pop_loses_no_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_several_accepts_wait_side_by_side, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refused_connect_fails_in_its_result, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_refused_connect_fails_in_its_result, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_slow_reader_holds_the_rest_back, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_port_can_be_taken_again_while_old_connections_linger,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_port_can_be_taken_again_while_old_connections_linger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_address_in_use_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_datagrams_keep_their_bounds_and_tell_their_sender,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_datagrams_keep_their_bounds_and_tell_their_sender, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_datagram_arrives_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unix_streams_work, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ipv6_works, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_listener_rests_while_descriptors_are_out, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_listener_rests_while_descriptors_are_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_arguments_are_checked_first, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

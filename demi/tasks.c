@@ -27,8 +27,7 @@ int demi_timer(demi_qtoken_t *qt_out, uint64_t ns)
     /* From now on, not from the beginning of the turn: the caller may have worked for long. */
     uint64_t now = rt->time.now_ns(rt->time.arg);
     op->value.timer.link = NULL;
-    wheel_start(&rt->wheel, &op->value.timer, ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + ns,
-                timer_fired);
+    wheel_start(&rt->wheel, &op->value.timer, ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + ns, timer_fired);
     *qt_out = op_token(&rt->ops, op);
     return 0;
 }

@@ -61,9 +61,9 @@ typedef struct __attribute__((__packed__)) demi_accept_result {
 
 typedef struct __attribute__((__packed__)) demi_qresult {
     enum demi_opcode qr_opcode;
-    int32_t qr_qd;         /* the queue the operation was started on */
-    demi_qtoken_t qr_qt;   /* its token */
-    int64_t qr_ret;        /* 0, or with DEMI_OPC_FAILED the errno; demi/ext.h says what its calls put here */
+    int32_t qr_qd;       /* the queue the operation was started on */
+    demi_qtoken_t qr_qt; /* its token */
+    int64_t qr_ret;      /* 0, or with DEMI_OPC_FAILED the errno; demi/ext.h says what its calls put here */
     union {
         demi_sgarray_t sga;
         demi_accept_result_t ares;
@@ -71,8 +71,7 @@ typedef struct __attribute__((__packed__)) demi_qresult {
 } demi_qresult_t;
 
 /* Called when a profiled scope ends, with its name and its length in cycles. */
-typedef void (*demi_callback_t)(const char *scope_name, uint32_t name_length,
-                                uint64_t duration_cycles);
+typedef void (*demi_callback_t)(const char *scope_name, uint32_t name_length, uint64_t duration_cycles);
 
 struct __attribute__((__packed__)) demi_args {
     int argc;

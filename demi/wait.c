@@ -35,8 +35,7 @@ int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t
     return -err;
 }
 
-int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts,
-                  const struct timespec *timeout)
+int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts, const struct timespec *timeout)
 {
     if (!qr_out || !qts || num_qts <= 0) return EINVAL;
     HERE(rt);
@@ -45,8 +44,7 @@ int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qt
     return err ? -err : -wait_all(rt, qts, (uint32_t)num_qts, deadline, qr_out);
 }
 
-int demi_wait_next_n(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out,
-                     const struct timespec *timeout)
+int demi_wait_next_n(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const struct timespec *timeout)
 {
     if (!qr_out || !num_qrs_out || num_qrs <= 0) return EINVAL;
     HERE(rt);
@@ -58,8 +56,7 @@ int demi_wait_next_n(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out,
     return -err;
 }
 
-int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out,
-                    const struct timespec *timeout)
+int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const struct timespec *timeout)
 {
     if (!qr_out || !num_qrs_out || num_qrs <= 0) return EINVAL;
     HERE(rt);

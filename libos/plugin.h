@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the plug-ins (libos/dpdk, libos/xdp) share: reading their keys, and saying in one line why they do not open. Inline, because a
- * plug-in is a shared object of its own that sees nothing of the library but struct netdev_host.
+ * What the plug-ins (libos/dpdk, libos/xdp) share: reading their keys, and saying in one line why they do not open.
+ * Inline, because a plug-in is a shared object of its own that sees nothing of the library but struct netdev_host.
  */
 #ifndef LIBOS_PLUGIN_H
 #define LIBOS_PLUGIN_H
@@ -20,7 +20,8 @@
 enum choice { CHOICE_NO, CHOICE_YES, CHOICE_AUTO };
 
 /* Writes the reason and returns -err. */
-__attribute__((format(printf, 3, 4))) static inline int plugin_refuse(const struct netdev_env *env, int err, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static inline int plugin_refuse(const struct netdev_env *env, int err,
+                                                                      const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -56,8 +57,9 @@ static inline int plugin_choice(const struct netdev_env *env, const char *key, e
     static const struct {
         const char *word;
         enum choice choice;
-    } words[] = {{"yes", CHOICE_YES}, {"true", CHOICE_YES}, {"on", CHOICE_YES}, {"1", CHOICE_YES},    {"no", CHOICE_NO},
-                 {"false", CHOICE_NO}, {"off", CHOICE_NO},  {"0", CHOICE_NO},   {"auto", CHOICE_AUTO}};
+    } words[] = {{"yes", CHOICE_YES}, {"true", CHOICE_YES}, {"on", CHOICE_YES},
+                 {"1", CHOICE_YES},   {"no", CHOICE_NO},    {"false", CHOICE_NO},
+                 {"off", CHOICE_NO},  {"0", CHOICE_NO},     {"auto", CHOICE_AUTO}};
     const char *text = plugin_text(env, key);
     if (!text) return 0;
     for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A device plug-in of this build, loaded as the library loads it: for tests. Each case runs in a child of its own, because DPDK starts once a
- * process and namespaces stay with one; there CHECK ends the child, and the case with it.
+ * A device plug-in of this build, loaded as the library loads it: for tests. Each case runs in a child of its own,
+ * because DPDK starts once a process and namespaces stay with one; there CHECK ends the child, and the case with it.
  */
 #ifndef LIBOS_PLUGIN_TEST_H
 #define LIBOS_PLUGIN_TEST_H
@@ -23,12 +23,12 @@
 #include "alloc/heap.h"
 
 #define PATIENCE (10 * NSEC_PER_SEC)
-#define CHECK(cond)                                                                                                                            \
-    do {                                                                                                                                       \
-        if (!(cond)) {                                                                                                                         \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                         \
-            exit(1);                                                                                                                           \
-        }                                                                                                                                      \
+#define CHECK(cond)                                                                                                    \
+    do {                                                                                                               \
+        if (!(cond)) {                                                                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                 \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static char plugin_path[512];
@@ -36,8 +36,13 @@ static netdev_open_fn open_plugin;
 static __thread char why[256];
 
 static const struct netdev_host host = {
-    .buf_take = buf_take, .buf_unref = buf_unref, .buf_place = buf_place, .region_set_add_device = region_set_add_device,
-    .region_set_remove_device = region_set_remove_device, .region_cookie = region_cookie, .region_find = region_find,
+    .buf_take = buf_take,
+    .buf_unref = buf_unref,
+    .buf_place = buf_place,
+    .region_set_add_device = region_set_add_device,
+    .region_set_remove_device = region_set_remove_device,
+    .region_cookie = region_cookie,
+    .region_find = region_find,
 };
 
 static inline const char *get(void *arg, const char *key)
@@ -64,7 +69,8 @@ static inline void in_child(void (*body)(void))
     assert_true(pid >= 0);
     if (!pid) {
         static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS};
-        for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], SIG_DFL); /* not cmocka's, which hides them */
+        /* not cmocka's, which hides them */
+        for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], SIG_DFL);
         alarm(60);
         body();
         exit(0);
@@ -74,7 +80,7 @@ static inline void in_child(void (*body)(void))
     assert_int_equal(status, 0);
 }
 
-#define CASE(name, body)                                                                                                                       \
+#define CASE(name, body)                                                                                               \
     static void name(void **state) { in_child(body); }
 
 /* Whether this build has the plug-in; plugin_path is where. */

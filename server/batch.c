@@ -69,12 +69,10 @@ static bool is_held(const struct client *cl)
     return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED);
 }
 
-static const struct command *find_command(struct batch *b, const struct parsed *p,
-                                          struct bytes name)
+static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
 {
     /* Behind the name of a multibulk request with arguments come at least eight more bytes. */
-    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline))
-        return command_lookup(name);
+    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline)) return command_lookup(name);
     uint64_t letters = load_u64(name.p) << (64 - 8 * name.n);
     if (unlikely(letters != b->last_name || name.n != b->last_size)) {
         b->last_cmd = command_lookup(name);
@@ -121,15 +119,14 @@ static bool parse_client(struct worker *w, struct client *cl)
     struct batch *b = w->batch;
     const struct config *cfg = w->srv->config;
     bool authenticated = cl->flags & CLIENT_AUTHENTICATED;
-    struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len,
-                                 .unauthenticated = !authenticated};
+    struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len, .unauthenticated = !authenticated};
     struct resp_request req;
     while (cl->in_off < cl->in_len) {
         if (b->count == BATCH_COMMANDS || b->args.used >= BATCH_ARGS) return false;
         bool first = b->count == 0 || b->cmds[b->count - 1].cl != cl;
         if (!first && cl->in[cl->in_off] != '*') return false;
-        enum resp_result r = resp_parse(&cl->parser, &limits, (char *)cl->in + cl->in_off,
-                                        cl->in_len - cl->in_off, &b->args, &req);
+        enum resp_result r =
+            resp_parse(&cl->parser, &limits, (char *)cl->in + cl->in_off, cl->in_len - cl->in_off, &b->args, &req);
         if (r == RESP_ERROR) {
             /* The error is answered in order, behind the commands that came before it. */
             struct parsed *p = &b->cmds[b->count++];
@@ -177,8 +174,7 @@ static void give_back(struct worker *w, const struct parsed *p)
 {
     struct client *cl = p->cl;
     resp_parser_init(&cl->parser);
-    if (p->is_inline && p->argc > 0)
-        rewrite_inline(cl, &w->batch->args.v[p->first], p->argc, p->end);
+    if (p->is_inline && p->argc > 0) rewrite_inline(cl, &w->batch->args.v[p->first], p->argc, p->end);
     else cl->in_off = p->start;
 }
 

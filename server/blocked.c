@@ -4,12 +4,13 @@
  *
  *   db->blocked: key -> waiters in the order in which they blocked        worker: ready keys, deadlines (a heap)
  *
- * A key of the right type that comes into being is put on the ready list by the verb that made it. Between two commands (after all
- * of an EXEC) the ready keys are served: the oldest waiter's command runs again, as if it came in now; if it finds nothing it keeps its place
- * and serving this key ends. So fairness is the order of the waiters, and every blocking command is one handler with one
- * question: is there something?
+ * A key of the right type that comes into being is put on the ready list by the verb that made it. Between two commands
+ * (after all of an EXEC) the ready keys are served: the oldest waiter's command runs again, as if it came in now; if it
+ * finds nothing it keeps its place and serving this key ends. So fairness is the order of the waiters, and every
+ * blocking command is one handler with one question: is there something?
  *
- * Bounds: a client waits for the keys of one command; a key is at most once on the ready list; serving ends since each served client has left.
+ * Bounds: a client waits for the keys of one command; a key is at most once on the ready list; serving ends since each
+ * served client has left.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,14 +23,14 @@ struct waited_key;
 
 /* One client waiting for one key. */
 struct waiter {
-    struct list link;            /* in waited_key.waiters */
+    struct list link; /* in waited_key.waiters */
     struct waited_key *wk;
     struct blocked *b;
 };
 
 struct waited_key {
     struct list waiters;
-    struct list ready;           /* in blocked_worker.ready, or empty */
+    struct list ready; /* in blocked_worker.ready, or empty */
     struct db *db;
     uint64_t hash;
     uint32_t klen;
@@ -39,28 +40,28 @@ struct waited_key {
 struct blocked {
     struct client *cl;
     const struct command *cmd;
-    struct bytes *argv;          /* copies, one allocation with the bytes behind */
+    struct bytes *argv; /* copies, one allocation with the bytes behind */
     int argc;
     int type;
     enum block_null null;
-    int64_t deadline_ms;         /* 0: none */
+    int64_t deadline_ms; /* 0: none */
     size_t heap_index;
     size_t count;
     struct waiter waiters[];
 };
 
 struct blocked_keys {
-    struct table keys;           /* of struct waited_key * */
+    struct table keys; /* of struct waited_key * */
 };
 
 struct blocked_worker {
     struct list ready;
-    struct blocked **heap;       /* by deadline; heap[0] is next */
+    struct blocked **heap; /* by deadline; heap[0] is next */
     size_t heap_count, heap_cap;
     bool serving;
 };
 
-/* --- deadlines ------------------------------------------------------------------------------------------------------ */
+/* --- deadlines ---------------------------------------------------------------------------------------------------- */
 
 static void heap_set(struct blocked_worker *bw, size_t i, struct blocked *b)
 {
@@ -119,7 +120,7 @@ int64_t blocked_next_deadline(const struct worker *w)
 
 size_t blocked_timed_count(const struct worker *w) { return w->blocked->heap_count; }
 
-/* --- waited keys ---------------------------------------------------------------------------------------------------- */
+/* --- waited keys -------------------------------------------------------------------------------------------------- */
 
 static struct bytes waited_key_of(const void *entry)
 {
@@ -183,7 +184,7 @@ void blocked_fini(struct worker *w)
     w->blocked = NULL;
 }
 
-/* --- block, unblock --------------------------------------------------------------------------------------------------- */
+/* --- block, unblock ----------------------------------------------------------------------------------------------- */
 
 static struct bytes *copy_argv(const struct bytes *argv, int argc)
 {
@@ -205,7 +206,8 @@ static void reply_nothing(struct reply *out, enum block_null null)
     else reply_null(out);
 }
 
-void call_block(struct call *c, const struct bytes *keys, int count, int type, int64_t deadline_ms, enum block_null null)
+void call_block(struct call *c, const struct bytes *keys, int count, int type, int64_t deadline_ms,
+                enum block_null null)
 {
     if (c->unblocking) {
         c->blocked = true;
@@ -294,14 +296,15 @@ void blocked_timeouts(struct worker *w)
     while (bw->heap_count && bw->heap[0]->deadline_ms <= w->now_ms) blocked_unblock(bw->heap[0]->cl, UNBLOCK_TIMEOUT);
 }
 
-/* --- ready -------------------------------------------------------------------------------------------------------------- */
+/* --- ready -------------------------------------------------------------------------------------------------------- */
 
 void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type)
 {
     if (!db->blocked) return;
     struct waited_key *wk = find_key(db, key);
     if (!wk || !list_is_empty(&wk->ready)) return;
-    list_for_each(it, &wk->waiters) {
+    list_for_each(it, &wk->waiters)
+    {
         if (list_entry(it, struct waiter, link)->b->type != type) continue;
         list_push_back(&c->w->blocked->ready, &wk->ready);
         return;
@@ -326,11 +329,12 @@ static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
     return true;
 }
 
-/* The oldest waiter of a key that wants what it holds; NULL: none. A client that is to be closed at the end of this turn (killed by the
- * transaction that pushed, or gone) gets nothing: it would be lost. */
+/* The oldest waiter of a key that wants what it holds; NULL: none. A client that is to be closed at the end of this
+ * turn (killed by the transaction that pushed, or gone) gets nothing: it would be lost. */
 static struct blocked *next_waiter(const struct waited_key *wk, int type)
 {
-    list_for_each(it, &wk->waiters) {
+    list_for_each(it, &wk->waiters)
+    {
         struct blocked *b = list_entry(it, struct waiter, link)->b;
         if (b->type == type && !(b->cl->flags & CLIENT_CLOSE_NOW)) return b;
     }

@@ -29,10 +29,7 @@ void call_errorf(struct call *c, const char *fmt, ...)
     call_error(c, text);
 }
 
-void call_syntax_error(struct call *c)
-{
-    call_error(c, "ERR syntax error");
-}
+void call_syntax_error(struct call *c) { call_error(c, "ERR syntax error"); }
 
 void call_arity_error(struct call *c)
 {
@@ -74,8 +71,7 @@ void call_help(struct call *c, const char *const *lines)
     }
     name[n] = 0;
     char head[160];
-    snprintf(head, sizeof head,
-             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
+    snprintf(head, sizeof head, "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
     reply_array(c->out, (size_t)count + 3);
     reply_status(c->out, head);
     for (int i = 0; i < count; i++) reply_status(c->out, lines[i]);
@@ -112,8 +108,7 @@ bool call_int(struct call *c, struct bytes arg, int64_t *out)
     return false;
 }
 
-bool call_int_range(struct call *c, struct bytes arg, int64_t min, int64_t max, int64_t *out,
-                    const char *err)
+bool call_int_range(struct call *c, struct bytes arg, int64_t min, int64_t max, int64_t *out, const char *err)
 {
     int64_t v;
     if (number_parse_i64(arg, &v) && v >= min && v <= max) {
@@ -126,8 +121,7 @@ bool call_int_range(struct call *c, struct bytes arg, int64_t min, int64_t max, 
 
 bool call_positive(struct call *c, struct bytes arg, int64_t *out, const char *err)
 {
-    return call_int_range(c, arg, 0, INT64_MAX, out,
-                          err ? err : "ERR value is out of range, must be positive");
+    return call_int_range(c, arg, 0, INT64_MAX, out, err ? err : "ERR value is out of range, must be positive");
 }
 
 bool call_double(struct call *c, struct bytes arg, double *out, const char *err)
@@ -161,7 +155,4 @@ bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms)
     return true;
 }
 
-uint64_t call_random(struct call *c)
-{
-    return rng_u64(&c->w->rng);
-}
+uint64_t call_random(struct call *c) { return rng_u64(&c->w->rng); }

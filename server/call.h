@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One command in execution: what every handler is given. A handler checks everything first, replies with exactly one reply (or
- * blocks), and changes keys through server/db/db.h only. Arguments are views of the receive buffer: valid until the handler
- * returns, and what must live longer is copied.
+ * One command in execution: what every handler is given. A handler checks everything first, replies with exactly one
+ * reply (or blocks), and changes keys through server/db/db.h only. Arguments are views of the receive buffer: valid
+ * until the handler returns, and what must live longer is copied.
  */
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
@@ -22,38 +22,43 @@ struct entry;
 struct config;
 
 struct call {
-    struct server *srv;          /* shared by all cores */
-    struct worker *w;            /* this core's */
-    struct client *client;       /* NULL: the server itself (cron) */
-    const struct config *cfg;    /* = srv->config, one load fewer */
-    struct db *db;               /* the selected database */
+    struct server *srv;       /* shared by all cores */
+    struct worker *w;         /* this core's */
+    struct client *client;    /* NULL: the server itself (cron) */
+    const struct config *cfg; /* = srv->config, one load fewer */
+    struct db *db;            /* the selected database */
     const struct command *cmd;
-    const struct bytes *argv;    /* argv[0] is the command's name; subcommands at argv[1] */
+    const struct bytes *argv; /* argv[0] is the command's name; subcommands at argv[1] */
     int argc;
-    struct reply *out;           /* where the reply goes */
-    int64_t now_ms;              /* wall clock, the same during one command (one EXEC, one script) */
-    uint64_t key_hash;           /* of the bytes at key_hashed: computed ahead by the batch */
+    struct reply *out; /* where the reply goes */
+    int64_t now_ms;    /* wall clock, the same during one command (one EXEC, one script) */
+    uint64_t key_hash; /* of the bytes at key_hashed: computed ahead by the batch */
     const char *key_hashed;
-    struct bytes ready_key;      /* with unblocking: the key that is ready, the only one to look at */
-    uint64_t held;               /* slices this command holds, one bit each (debug builds check) */
-    int64_t dirty;               /* changes made so far */
-    bool in_exec;                /* runs inside EXEC */
-    bool deny_blocking;          /* MULTI, scripts: blocking commands answer at once */
-    bool no_touch;               /* CLIENT NO-TOUCH: reading leaves an entry's idle time as it is */
-    bool unblocking;             /* runs again because a key it waits for is ready */
-    bool blocked;                /* set by call_block(): no reply was given */
-    bool failed;                 /* set by the error replies below */
-    bool effects_given;          /* effect_*() was called: argv itself is not propagated */
+    struct bytes ready_key; /* with unblocking: the key that is ready, the only one to look at */
+    uint64_t held;          /* slices this command holds, one bit each (debug builds check) */
+    int64_t dirty;          /* changes made so far */
+    bool in_exec;           /* runs inside EXEC */
+    bool deny_blocking;     /* MULTI, scripts: blocking commands answer at once */
+    bool no_touch;          /* CLIENT NO-TOUCH: reading leaves an entry's idle time as it is */
+    bool unblocking;        /* runs again because a key it waits for is ready */
+    bool blocked;           /* set by call_block(): no reply was given */
+    bool failed;            /* set by the error replies below */
+    bool effects_given;     /* effect_*() was called: argv itself is not propagated */
 };
 
 /* --- argument helpers: reply with the error and return false ----------------------------------------------- */
 
-bool call_int(struct call *c, struct bytes arg, int64_t *out);                     /* "ERR value is not an integer or out of range" */
-bool call_int_range(struct call *c, struct bytes arg, int64_t min, int64_t max, int64_t *out, const char *err); /* err NULL: the same text */
-bool call_positive(struct call *c, struct bytes arg, int64_t *out, const char *err); /* >= 0; NULL: "ERR value is out of range, must be positive" */
-bool call_double(struct call *c, struct bytes arg, double *out, const char *err);   /* NULL: "ERR value is not a valid float"; NaN refused */
+/* "ERR value is not an integer or out of range" */
+bool call_int(struct call *c, struct bytes arg, int64_t *out);
+/* err NULL: the same text */
+bool call_int_range(struct call *c, struct bytes arg, int64_t min, int64_t max, int64_t *out, const char *err);
+/* >= 0; NULL: "ERR value is out of range, must be positive" */
+bool call_positive(struct call *c, struct bytes arg, int64_t *out, const char *err);
+/* NULL: "ERR value is not a valid float"; NaN refused */
+bool call_double(struct call *c, struct bytes arg, double *out, const char *err);
 bool call_long_double(struct call *c, struct bytes arg, long double *out);
-/* Seconds. "ERR timeout is not a float or out of range" / "ERR timeout is negative"; 0: forever. *deadline_ms absolute, 0: none. */
+/* Seconds. "ERR timeout is not a float or out of range" / "ERR timeout is negative"; 0: forever. *deadline_ms
+ * absolute, 0: none. */
 bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms);
 
 /* --- replies ------------------------------------------------------------------------------------------------- */
@@ -61,15 +66,17 @@ bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms);
 /* An error: text with its code, "ERR syntax error", no trailing newline. Sets c->failed, counts in errorstats. */
 void call_error(struct call *c, const char *text);
 void call_errorf(struct call *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void call_syntax_error(struct call *c);   /* "ERR syntax error" */
-void call_arity_error(struct call *c);    /* "ERR wrong number of arguments for 'x' command" */
-void call_unknown_sub(struct call *c);    /* "ERR Unknown subcommand or wrong number of arguments for 'x'. Try X HELP." as 7.0.15 words it */
+void call_syntax_error(struct call *c); /* "ERR syntax error" */
+void call_arity_error(struct call *c);  /* "ERR wrong number of arguments for 'x' command" */
+/* "ERR Unknown subcommand or wrong number of arguments for 'x'. Try X HELP." as 7.0.15 words it */
+void call_unknown_sub(struct call *c);
 /* Replies WRONGTYPE and returns true when e (not NULL) has another type. */
 bool call_wrong_type(struct call *c, const struct entry *e, int type);
 /* Replies with the HELP text: lines end with NULL; the standard head and tail are added as Redis does. */
 void call_help(struct call *c, const char *const *lines);
 
-/* The reply has outgrown the client's hard limit: it will be closed, so a long loop may stop in the middle of its reply. Look now and then. */
+/* The reply has outgrown the client's hard limit: it will be closed, so a long loop may stop in the middle of its
+ * reply. Look now and then. */
 bool call_output_over(const struct call *c);
 
 /* What was written to `text` as one verbatim string; text is freed. */
@@ -81,19 +88,22 @@ static inline void call_integer(struct call *c, int64_t v) { reply_int(c->out, v
 
 /* --- effects: what AOF, replicas and their kin are told ------------------------------------------------------ */
 
-/* By default a command that left c->dirty > 0 is propagated as it came. A handler whose effect is not its text (SPOP, EXPIRE, INCRBYFLOAT, BLPOP …)
- * says what to propagate instead, as often as needed, in order. n arguments, command name first. */
+/* By default a command that left c->dirty > 0 is propagated as it came. A handler whose effect is not its text
+ * (SPOP, EXPIRE, INCRBYFLOAT, BLPOP …) says what to propagate instead, as often as needed, in order. n arguments,
+ * command name first. */
 void effect_as(struct call *c, int n, const struct bytes *argv);
-void effect_none(struct call *c);       /* changed keys, but nothing is to be propagated for it */
+void effect_none(struct call *c);         /* changed keys, but nothing is to be propagated for it */
 bool effect_wanted(const struct call *c); /* somebody listens: otherwise do not bother to build arguments */
 
 /* --- blocking -------------------------------------------------------------------------------------------------- */
 
 enum block_null { BLOCK_NULL_ARRAY, BLOCK_NULL_BULK };
-/* Suspends the client until one of the keys gets a value of `type` or the deadline passes (0: never). When a key becomes ready the whole
- * command runs again with c->unblocking set, oldest client first; if it then calls call_block() again the client keeps its place.
- * On a timeout the null reply given here is sent. With c->deny_blocking it replies the null at once. keys are copied. */
-void call_block(struct call *c, const struct bytes *keys, int count, int type, int64_t deadline_ms, enum block_null null);
+/* Suspends the client until one of the keys gets a value of `type` or the deadline passes (0: never). When a key
+ * becomes ready the whole command runs again with c->unblocking set, oldest client first; if it then calls
+ * call_block() again the client keeps its place. On a timeout the null reply given here is sent. With
+ * c->deny_blocking it replies the null at once. keys are copied. */
+void call_block(struct call *c, const struct bytes *keys, int count, int type, int64_t deadline_ms,
+                enum block_null null);
 
 /* Random numbers for commands (SRANDMEMBER …): the worker's generator. */
 uint64_t call_random(struct call *c);

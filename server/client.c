@@ -34,8 +34,7 @@
  * ---------------------------------------------------------------------------------------------------------
  */
 
-static void address_text(const struct sockaddr_storage *ss, const char *unix_path, char *out,
-                         size_t size)
+static void address_text(const struct sockaddr_storage *ss, const char *unix_path, char *out, size_t size)
 {
     char ip[INET6_ADDRSTRLEN];
     if (ss->ss_family == AF_INET) {
@@ -53,10 +52,8 @@ static void address_text(const struct sockaddr_storage *ss, const char *unix_pat
 
 static bool is_loopback(const struct sockaddr_storage *ss)
 {
-    if (ss->ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
-    if (ss->ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
+    if (ss->ss_family == AF_INET) return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
+    if (ss->ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
     return true;
 }
 
@@ -105,8 +102,7 @@ struct client *client_new(struct worker *w, int qd)
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
     read_addresses(cl);
-    if (!w->srv->config->requirepass || !*w->srv->config->requirepass)
-        cl->flags |= CLIENT_AUTHENTICATED;
+    if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->flags |= CLIENT_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     w->client_count++;
     worker_client_of_qd(w, qd, cl);
@@ -167,16 +163,14 @@ static void own_input(struct client *cl, size_t more)
 {
     size_t left = cl->in_len - cl->in_off;
     size_t need = left + more, limit = (size_t)cl->w->srv->config->client_query_buffer_limit;
-    size_t want = cl->in_want < limit
-                      ? cl->in_want
-                      : limit; /* what it only announces gets no more room than it may use */
+    size_t want =
+        cl->in_want < limit ? cl->in_want : limit; /* what it only announces gets no more room than it may use */
     if (need < want) need = want;
     if (cl->in_own && cl->in == cl->in_own && cl->in_off == 0 && need <= cl->in_cap) return;
     if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
         memmove(cl->in_own, cl->in + cl->in_off, left);
     } else {
-        size_t cap =
-            demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
+        size_t cap = demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
         char *p = mem_alloc(cap);
         if (left) memcpy(p, cl->in + cl->in_off, left);
         if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
@@ -220,8 +214,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     if (unlikely(held > (size_t)w->srv->config->client_query_buffer_limit)) {
         char line[1024];
         client_describe(cl, line, sizeof line);
-        server_log(w->srv, LOG_WARNING_LEVEL,
-                   "Closing client that reached max query buffer length: %s", line);
+        server_log(w->srv, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: %s", line);
         w->stats.query_limit_closed++;
         client_close_soon(cl);
         return;
@@ -232,11 +225,9 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
 void client_popped(struct client *cl, const demi_qresult_t *qr)
 {
     cl->pop = 0;
-    client_output(
-        cl); /* settles what is left and asks for more, whether there is a whole command or not */
+    client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
     if (qr->qr_opcode != DEMI_OPC_POP) {
-        server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s",
-                   strerror((int)qr->qr_ret));
+        server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s", strerror((int)qr->qr_ret));
         client_close_soon(cl);
         return;
     }
@@ -278,8 +269,7 @@ static void settle_input(struct client *cl)
 
 struct reply *client_reply(struct client *cl)
 {
-    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA))))
-        return &cl->out;
+    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA)))) return &cl->out;
     cl->w->nowhere.proto = cl->out.proto;
     return &cl->w->nowhere;
 }
@@ -294,15 +284,11 @@ void client_output(struct client *cl)
 
 enum client_class client_class_of(const struct client *cl)
 {
-    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR))
-        return CLASS_REPLICA; /* as Redis counts monitors */
+    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
     return (cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
-size_t client_output_bytes(const struct client *cl)
-{
-    return reply_bytes(&cl->out) + cl->unsent;
-}
+size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
 
 static void close_over_limit(struct client *cl)
 {
@@ -310,8 +296,7 @@ static void close_over_limit(struct client *cl)
     char line[1024];
     client_describe(cl, line, sizeof line);
     server_log(w->srv, LOG_WARNING_LEVEL,
-               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.",
-               line);
+               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", line);
     w->stats.output_limit_closed++;
     reply_reset(&cl->out);
     client_close_soon(cl);
@@ -333,8 +318,7 @@ static void check_output(struct client *cl)
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
     size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
-    const struct output_limit *lim =
-        &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
+    const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
         close_over_limit(cl);
         return;
@@ -385,8 +369,7 @@ void client_flush(struct client *cl)
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
-    if (unlikely(cl->unsent || bytes > 65536 ||
-                 (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA))))
+    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA))))
         check_output(cl);
     if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
         w->stats.net_out += bytes;
@@ -408,8 +391,7 @@ void client_cron(struct client *cl)
     struct worker *w = cl->w;
     const struct config *cfg = w->srv->config;
     check_output(cl);
-    if (cfg->timeout &&
-        !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
+    if (cfg->timeout && !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
         client_close_soon(cl);
@@ -439,10 +421,9 @@ static void flag_letters(const struct client *cl, char *out)
         uint32_t flag;
         char letter;
     } letters[] = {
-        {CLIENT_REPLICA, 'S'},     {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},
-        {CLIENT_MULTI, 'x'},       {CLIENT_BLOCKED, 'b'},   {CLIENT_DIRTY_CAS, 'd'},
-        {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'}, {CLIENT_UNIX, 'U'},
-        {CLIENT_NO_EVICT, 'e'},    {CLIENT_NO_TOUCH, 'T'},
+        {CLIENT_REPLICA, 'S'}, {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},      {CLIENT_MULTI, 'x'},
+        {CLIENT_BLOCKED, 'b'}, {CLIENT_DIRTY_CAS, 'd'}, {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'},
+        {CLIENT_UNIX, 'U'},    {CLIENT_NO_EVICT, 'e'},  {CLIENT_NO_TOUCH, 'T'},
     };
     char *p = out;
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
@@ -465,12 +446,11 @@ void client_describe(const struct client *cl, char *out, size_t size)
              "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
              "tot-mem=%zu events=%s cmd=%s "
              "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
-             (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd),
-             cl->name ? cl->name : "", (long long)((cl->w->now_ms - cl->created_ms) / 1000),
-             (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags, cl->db->id,
-             pubsub_client_channels(cl), pubsub_client_patterns(cl),
-             (cl->flags & CLIENT_MULTI) ? (long long)multi_count(cl) : -1LL, qbuf, qfree,
-             cl->args_bytes, multi_memory(cl), built, built, built, cl->unsent ? 1 : 0, cl->unsent,
-             client_memory(cl), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL",
-             cl->out.proto, cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
+             (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
+             (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000),
+             flags, cl->db->id, pubsub_client_channels(cl), pubsub_client_patterns(cl),
+             (cl->flags & CLIENT_MULTI) ? (long long)multi_count(cl) : -1LL, qbuf, qfree, cl->args_bytes,
+             multi_memory(cl), built, built, built, cl->unsent ? 1 : 0, cl->unsent, client_memory(cl),
+             cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL", cl->out.proto, cl->lib_name ? cl->lib_name : "",
+             cl->lib_ver ? cl->lib_ver : "");
 }

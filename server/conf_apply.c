@@ -62,10 +62,9 @@ static int apply_maxclients(struct server *srv, const char **err)
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= want) return 0;
     struct rlimit more = {want, lim.rlim_max < want ? want : lim.rlim_max};
     if (setrlimit(RLIMIT_NOFILE, &more) == 0) return 0;
-    snprintf(
-        text, sizeof text,
-        "The operating system is not able to handle the specified number of clients, try with %llu",
-        (unsigned long long)(lim.rlim_cur > spare ? lim.rlim_cur - spare : 1));
+    snprintf(text, sizeof text,
+             "The operating system is not able to handle the specified number of clients, try with %llu",
+             (unsigned long long)(lim.rlim_cur > spare ? lim.rlim_cur - spare : 1));
     *err = text;
     return -EMFILE;
 }
@@ -80,8 +79,7 @@ static int apply_maxmemory(struct server *srv, const char **err)
                    "writes refused, as "
                    "maxmemory-policy says.",
                    limit, used);
-    for (int i = 0; i < srv->worker_count; i++)
-        srv->workers[i].evicting = true; /* not before this command is done */
+    for (int i = 0; i < srv->worker_count; i++) srv->workers[i].evicting = true; /* not before this command is done */
     return 0;
 }
 

@@ -72,8 +72,7 @@ static void digest_listpack(const struct entry *e, unsigned char *digest)
         p = lp_next(lp, p);
         struct bytes second = lp_get_bytes(p, b);
         double score = 0;
-        if (e->type == OBJ_ZSET && number_parse_double(second, &score))
-            add_scored(digest, first, score);
+        if (e->type == OBJ_ZSET && number_parse_double(second, &score)) add_scored(digest, first, score);
         else add_pair(digest, first, second);
         p = lp_next(lp, p);
     }
@@ -112,8 +111,7 @@ void digest_value(const struct entry *e, unsigned char digest[SHA1_SIZE])
     case ENC_INTSET: digest_intset(entry_ptr(e), digest); break;
     case ENC_HT: digest_dict(e, digest); break;
     case ENC_SKIPLIST:
-        for (struct ztree_pos p = ztree_at(entry_ptr(e), 0); !ztree_pos_is_end(p);
-             p = ztree_next(p)) {
+        for (struct ztree_pos p = ztree_at(entry_ptr(e), 0); !ztree_pos_is_end(p); p = ztree_next(p)) {
             double score;
             struct bytes member = ztree_get(p, &score);
             add_scored(digest, member, score);

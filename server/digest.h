@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The digest of a value or of everything: DEBUG DIGEST. Equal data gives an equal digest, in whatever order hash tables keep it, and
- * the same one as redis-server 7.0 computes.
+ * The digest of a value or of everything: DEBUG DIGEST. Equal data gives an equal digest, in whatever order hash tables
+ * keep it, and the same one as redis-server 7.0 computes.
  */
 #ifndef SERVER_DIGEST_H
 #define SERVER_DIGEST_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Arguments are copied, since a queued command's or a handler's own do not live until the end of an EXEC. The room is kept for the next
- * command unless it has become large.
+ * Arguments are copied, since a queued command's or a handler's own do not live until the end of an EXEC. The room is
+ * kept for the next command unless it has become large.
  *
- * The database of a MULTI is that of the first effect and of an EXEC that of the last, so that no SELECT comes between them needlessly.
+ * The database of a MULTI is that of the first effect and of an EXEC that of the last, so that no SELECT comes between
+ * them needlessly.
  */
 #include "server/effects.h"
 
@@ -28,7 +29,8 @@ bool effect_wanted(const struct call *c) { return !list_is_empty(&c->srv->sinks)
 
 void effects_hand_over(struct server *srv, int dbid, const struct bytes *argv, int argc)
 {
-    list_for_each_safe(it, &srv->sinks) {
+    list_for_each_safe(it, &srv->sinks)
+    {
         struct effect_sink *s = list_entry(it, struct effect_sink, link);
         s->effect(s, dbid, argv, argc);
     }

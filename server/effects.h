@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Effects on their way to the sinks (effect_as() in server/call.h says what an effect is). Those of one command are handed over together when it
- * is done, an EXEC with all it ran counting as one; more than one go between MULTI and EXEC, so that whoever applies them does so in one step.
- * What the server does by itself (expiry in the background, eviction) goes out at once, effect by effect.
+ * Effects on their way to the sinks (effect_as() in server/call.h says what an effect is). Those of one command are
+ * handed over together when it is done, an EXEC with all it ran counting as one; more than one go between MULTI and
+ * EXEC, so that whoever applies them does so in one step. What the server does by itself (expiry in the background,
+ * eviction) goes out at once, effect by effect.
  */
 #ifndef SERVER_EFFECTS_H
 #define SERVER_EFFECTS_H
@@ -14,7 +15,7 @@ struct effect;
 struct effects { /* private; a worker's */
     struct effect *v;
     size_t count, cap;
-    struct bytes *args;  /* of all, one behind the other; p is an offset in text until they are handed over */
+    struct bytes *args; /* of all, one behind the other; p is an offset in text until they are handed over */
     size_t arg_count, arg_cap;
     char *text;
     size_t text_size, text_cap;

@@ -22,7 +22,8 @@ static void capture(struct effect_sink *s, int dbid, const struct bytes *argv, i
 {
     char *p = world.seen + strlen(world.seen), *end = world.seen + sizeof world.seen;
     p += snprintf(p, (size_t)(end - p), "%s%d:", world.seen[0] ? "; " : "", dbid);
-    for (int i = 0; i < argc; i++) p += snprintf(p, (size_t)(end - p), "%s%.*s", i ? " " : "", (int)argv[i].n, argv[i].p);
+    for (int i = 0; i < argc; i++)
+        p += snprintf(p, (size_t)(end - p), "%s%.*s", i ? " " : "", (int)argv[i].n, argv[i].p);
 }
 
 static int setup(void **state)
@@ -112,7 +113,8 @@ static void test_thousands_are_kept_and_the_room_given_back(void **state)
     static char large[4096];
     world.sink.effect = count;
     told = 0;
-    for (int i = 0; i < 3000; i++) effect_as(&world.w.call, 2, (struct bytes[]){BYTES("DEL"), bytes_of(large, sizeof large)});
+    for (int i = 0; i < 3000; i++)
+        effect_as(&world.w.call, 2, (struct bytes[]){BYTES("DEL"), bytes_of(large, sizeof large)});
     effects_flush(&world.w, true);
     assert_int_equal(told, 3002);
     assert_int_equal(world.w.effects.text_cap, 0);

@@ -36,8 +36,7 @@ void errorstats_count(struct server *srv, struct bytes text)
     es->of[es->count++].times = 1;
 }
 
-void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count),
-                     void *arg)
+void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count), void *arg)
 {
     if (!srv->errorstats) return;
     for (size_t i = 0; i < srv->errorstats->count; i++)

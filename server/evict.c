@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Eviction, as Redis does it: LRU, LFU and TTL are approximated. A round looks at maxmemory-samples keys of every database, offers them to a pool
- * of good candidates (server/evict_pool.h), and removes the best of the pool. The random policies remove any key, the databases in turn.
+ * Eviction, as Redis does it: LRU, LFU and TTL are approximated. A round looks at maxmemory-samples keys of every
+ * database, offers them to a pool of good candidates (server/evict_pool.h), and removes the best of the pool. The
+ * random policies remove any key, the databases in turn.
  *
- * Samples are not drawn: a walk goes through each table, some buckets a round, and begins again at its end. That costs fewer cache misses than
- * drawing, no key is overlooked for long, few volatile keys among many others are found without searching the table each time, and
- * a run can be repeated. Where a key lies has nothing to do with its use, so neighbours are as good a sample as any.
+ * Samples are not drawn: a walk goes through each table, some buckets a round, and begins again at its end. That costs
+ * fewer cache misses than drawing, no key is overlooked for long, few volatile keys among many others are found without
+ * searching the table each time, and a run can be repeated. Where a key lies has nothing to do with its use, so
+ * neighbours are as good a sample as any.
  *
- * What a deletion frees is measured around it, alone: the buffers that notifications and effects fill must not call for more
- * evictions, which would make more of them. Of values that the helper thread frees the size is estimated (as MEMORY USAGE does), and what the
- * helper still has to do counts as freed: otherwise every command until then would evict as much again. While it has
- * work left, nothing has failed yet.
+ * What a deletion frees is measured around it, alone: the buffers that notifications and effects fill must not call for
+ * more evictions, which would make more of them. Of values that the helper thread frees the size is estimated (as
+ * MEMORY USAGE does), and what the helper still has to do counts as freed: otherwise every command until then would
+ * evict as much again. While it has work left, nothing has failed yet.
  */
 #include "server/evict.h"
 
@@ -20,12 +22,12 @@
 #include "server/mem.h"
 #include "server/server.h"
 
-#define KEYS_A_CLOCK      16 /* removed between two looks at the clock */
-#define BUCKETS_A_SAMPLE  10 /* walked for each key wanted, once one was found */
-#define SAMPLES_AHEAD     16
-#define ESTIMATE_SAMPLES  5
-#define COLLECTS_MAX      16 /* steps of taking back what the helper freed, 50 us each at most */
-#define ROUNDS_MAX        3  /* a pool of keys that have all gone is empty after one */
+#define KEYS_A_CLOCK     16 /* removed between two looks at the clock */
+#define BUCKETS_A_SAMPLE 10 /* walked for each key wanted, once one was found */
+#define SAMPLES_AHEAD    16
+#define ESTIMATE_SAMPLES 5
+#define COLLECTS_MAX     16 /* steps of taking back what the helper freed, 50 us each at most */
+#define ROUNDS_MAX       3  /* a pool of keys that have all gone is empty after one */
 
 struct walk {
     uint64_t cursor;
@@ -61,10 +63,14 @@ void evict_free(struct evict *e)
 
 static bool is_volatile(enum maxmemory_policy p)
 {
-    return p == MAXMEMORY_VOLATILE_LRU || p == MAXMEMORY_VOLATILE_LFU || p == MAXMEMORY_VOLATILE_TTL || p == MAXMEMORY_VOLATILE_RANDOM;
+    return p == MAXMEMORY_VOLATILE_LRU || p == MAXMEMORY_VOLATILE_LFU || p == MAXMEMORY_VOLATILE_TTL ||
+           p == MAXMEMORY_VOLATILE_RANDOM;
 }
 
-static bool is_random(enum maxmemory_policy p) { return p == MAXMEMORY_VOLATILE_RANDOM || p == MAXMEMORY_ALLKEYS_RANDOM; }
+static bool is_random(enum maxmemory_policy p)
+{
+    return p == MAXMEMORY_VOLATILE_RANDOM || p == MAXMEMORY_ALLKEYS_RANDOM;
+}
 
 /* The higher, the rather it goes. It falls when the key is used or its expiry moved away. */
 static uint64_t score_of(const struct call *c, const struct entry *e)
@@ -115,7 +121,8 @@ static void sample(void *arg, struct table_slot slot)
     s->entries[s->waiting++] = e;
 }
 
-/* Goes on from where it stopped until `wanted` keys were seen, fewer if they lie far apart, at least one if there is one. */
+/* Goes on from where it stopped until `wanted` keys were seen, fewer if they lie far apart, at least one if there is
+ * one. */
 static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t wanted)
 {
     struct walk *at = &ev->walks[db->id];
@@ -197,7 +204,10 @@ static bool pick_random(struct worker *w, struct evict *ev, struct evict_candida
 
 /* --- removing ---------------------------------------------------------------------------------------------------- */
 
-static bool frees_later(const struct config *cfg) { return cfg->lazyfree_lazy_eviction || cfg->lazyfree_lazy_server_del; }
+static bool frees_later(const struct config *cfg)
+{
+    return cfg->lazyfree_lazy_eviction || cfg->lazyfree_lazy_server_del;
+}
 
 /* The helper has `pending` values to free, of which we gave it some: about the bytes of those. */
 static int64_t bytes_to_come(struct evict *ev, size_t pending)
@@ -245,7 +255,8 @@ static bool is_over(const struct server *srv) { return demi_mem_used() > (size_t
 /* With what the helper thread gave back counted. */
 static bool is_over_now(const struct server *srv)
 {
-    for (int i = 0; i < COLLECTS_MAX && demi_mem_collect() && is_over(srv); i++) {}
+    for (int i = 0; i < COLLECTS_MAX && demi_mem_collect() && is_over(srv); i++) {
+    }
     return is_over(srv);
 }
 

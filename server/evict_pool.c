@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * An array of numbers, sorted by score, says where each candidate lies, so that an insertion moves bytes and not keys. Keys up to INLINE bytes
- * are kept in their place, without an allocation; eviction runs when memory is short.
+ * An array of numbers, sorted by score, says where each candidate lies, so that an insertion moves bytes and not keys.
+ * Keys up to INLINE bytes are kept in their place, without an allocation; eviction runs when memory is short.
  *
  *   order: | worst ... best | free places ... |
  *          0             count              EVICT_POOL_SIZE
@@ -84,6 +84,7 @@ bool evict_pool_take(struct evict_pool *p, struct evict_candidate *out)
 {
     if (!p->count) return false;
     const struct place *best = &p->places[p->order[--p->count]];
-    *out = (struct evict_candidate){best->score, best->dbid, bytes_of(best->longer ? best->longer : best->text, best->n)};
+    *out =
+        (struct evict_candidate){best->score, best->dbid, bytes_of(best->longer ? best->longer : best->text, best->n)};
     return true;
 }

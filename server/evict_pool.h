@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The best candidates for eviction seen so far. Each round of sampling adds what it saw and takes the best one, so that a few samples a
- * round add up: a key seen once among better ones waits here for its turn. Keys are copied; they may change or go in the meantime, which the
- * taker must check.
+ * The best candidates for eviction seen so far. Each round of sampling adds what it saw and takes the best one, so that
+ * a few samples a round add up: a key seen once among better ones waits here for its turn. Keys are copied; they may
+ * change or go in the meantime, which the taker must check.
  */
 #ifndef SERVER_EVICT_POOL_H
 #define SERVER_EVICT_POOL_H
@@ -16,7 +16,7 @@
 struct evict_pool;
 
 struct evict_candidate {
-    uint64_t score;   /* higher: rather this one */
+    uint64_t score; /* higher: rather this one */
     int dbid;
     struct bytes key; /* the pool's: until the next offer */
 };

@@ -43,7 +43,8 @@ static int set_up(void **state)
     command_table_init();
     conf_init(&o->cfg);
     o->cfg.maxmemory_eviction_tenacity = 100; /* no clock in a test */
-    o->srv = (struct server){.config = &o->cfg, .dbs = o->dbs, .db_count = DBS, .workers = &o->w, .worker_count = 1, .active_expire = true};
+    o->srv = (struct server){
+        .config = &o->cfg, .dbs = o->dbs, .db_count = DBS, .workers = &o->w, .worker_count = 1, .active_expire = true};
     o->w.srv = &o->srv;
     o->w.now_ms = NOW;
     rng_seed(&o->w.rng, 1);

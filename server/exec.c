@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * One command: the checks in the order in which Redis makes them (an order clients can see, in which error they get), then the
- * call itself with its statistics, its effects and the clients it wakes.
+ * One command: the checks in the order in which Redis makes them (an order clients can see, in which error they get),
+ * then the call itself with its statistics, its effects and the clients it wakes.
  *
- * A refused command inside MULTI dooms the transaction. Statistics are by command: calls, time, refused before the call,
- * failed during it.
+ * A refused command inside MULTI dooms the transaction. Statistics are by command: calls, time, refused before the
+ * call, failed during it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +32,8 @@ static void describe_unknown(const struct bytes *argv, int argc, char *err, size
         if (used >= sizeof args) used = sizeof args - 1;
     }
     args[used] = 0;
-    snprintf(err, size, "ERR unknown command '%.*s', with args beginning with: %s", shown(argv[0], 128),
-             argv[0].p, args);
+    snprintf(err, size, "ERR unknown command '%.*s', with args beginning with: %s", shown(argv[0], 128), argv[0].p,
+             args);
 }
 
 static bool arity_fits(const struct command *cmd, int argc)
@@ -74,9 +74,9 @@ static void refuse(struct worker *w, struct client *cl, const struct command *cm
     }
     struct reply *out = client_reply(cl);
     if (is_exec)
-        reply_errorf(out, "-EXECABORT Transaction discarded because of: %s", text + (strncmp(text, "ERR ", 4) == 0 ? 4 : 0));
-    else
-        reply_errorf(out, "-%s", text);
+        reply_errorf(out, "-EXECABORT Transaction discarded because of: %s",
+                     text + (strncmp(text, "ERR ", 4) == 0 ? 4 : 0));
+    else reply_errorf(out, "-%s", text);
     /* Who watches saw MULTI and is to see that this is its end. */
     if (unlikely(w->monitor_count) && is_exec) monitor_feed(w, cl, cmd, argv, argc);
 }
@@ -90,8 +90,8 @@ static bool debug_is_allowed(const struct config *cfg, const struct client *cl)
 static bool allowed_while_subscribed(const struct command *cmd)
 {
     cmd_handler *h = cmd->handler;
-    return h == cmd_ping || h == cmd_subscribe || h == cmd_unsubscribe || h == cmd_psubscribe || h == cmd_punsubscribe ||
-           h == cmd_quit || h == cmd_reset;
+    return h == cmd_ping || h == cmd_subscribe || h == cmd_unsubscribe || h == cmd_psubscribe ||
+           h == cmd_punsubscribe || h == cmd_quit || h == cmd_reset;
 }
 
 static bool runs_in_multi(const struct command *cmd)
@@ -115,19 +115,23 @@ static const char *why_refused(struct worker *w, struct client *cl, const struct
 {
     const struct config *cfg = w->srv->config;
     if ((cmd->flags & CMD_PROTECTED) && !debug_is_allowed(cfg, cl)) {
-        snprintf(text, size,
-                 "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
-                 "local connection, otherwise you need to set this option in the configuration file, and then restart the "
-                 "server.");
+        snprintf(
+            text, size,
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it "
+            "from a "
+            "local connection, otherwise you need to set this option in the configuration file, and then restart the "
+            "server.");
         return text;
     }
     if (!(cl->flags & CLIENT_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return "NOAUTH Authentication required.";
-    if ((cl->flags & CLIENT_MULTI) && (cmd->flags & CMD_NO_MULTI)) return "ERR Command not allowed inside a transaction";
+    if ((cl->flags & CLIENT_MULTI) && (cmd->flags & CMD_NO_MULTI))
+        return "ERR Command not allowed inside a transaction";
     if (cfg->maxmemory && evict_run(w) == EVICT_FAILED && needs_memory(cl, cmd))
         return "OOM command not allowed when used memory > 'maxmemory'.";
     if ((cl->flags & CLIENT_PUBSUB) && cl->out.proto == 2 && !allowed_while_subscribed(cmd)) {
         snprintf(text, size,
-                 "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                 "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+                 "this context",
                  cmd->full_name);
         return text;
     }
@@ -139,9 +143,12 @@ static bool is_cross_protocol(struct worker *w, struct client *cl, struct bytes 
 {
     if (!bytes_is_word(name, "host:") && !bytes_is_word(name, "post")) return false;
     server_log(w->srv, LOG_WARNING_LEVEL,
-               "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to the server. This is "
-               "likely due to an attacker attempting to use Cross Protocol Scripting to compromise your instance. Connection from "
-               "%s aborted.", cl->peer);
+               "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to the "
+               "server. This is "
+               "likely due to an attacker attempting to use Cross Protocol Scripting to compromise your instance. "
+               "Connection from "
+               "%s aborted.",
+               cl->peer);
     client_close_soon(cl);
     return true;
 }
@@ -177,8 +184,8 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
         return EXEC_DONE;
     }
     const uint32_t plain = CLIENT_AUTHENTICATED;
-    if (unlikely((cl->flags & (CLIENT_AUTHENTICATED | CLIENT_MULTI | CLIENT_PUBSUB)) != plain || (cmd->flags & CMD_PROTECTED) ||
-                 w->srv->config->maxmemory)) {
+    if (unlikely((cl->flags & (CLIENT_AUTHENTICATED | CLIENT_MULTI | CLIENT_PUBSUB)) != plain ||
+                 (cmd->flags & CMD_PROTECTED) || w->srv->config->maxmemory)) {
         const char *why = why_refused(w, cl, cmd, text, sizeof text);
         if (why) {
             refuse(w, cl, cmd, argv, argc, why);
@@ -211,7 +218,8 @@ enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct
 
 struct call exec_internal(struct worker *w, struct db *db)
 {
-    return (struct call){.srv = w->srv, .w = w, .cfg = w->srv->config, .db = db, .now_ms = w->now_ms, .held = UINT64_MAX};
+    return (struct call){
+        .srv = w->srv, .w = w, .cfg = w->srv->config, .db = db, .now_ms = w->now_ms, .held = UINT64_MAX};
 }
 
 static void account(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
@@ -230,11 +238,13 @@ static void account(struct worker *w, struct client *cl, const struct command *c
 }
 
 /* Kept out of line: at most a few a second. */
-void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc, uint64_t ticks)
+void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
+               uint64_t ticks)
 {
     int64_t us = (int64_t)(ticks_to_ns(&w->ticks, ticks) / 1000);
     int64_t slower_than = w->srv->config->slowlog_log_slower_than;
-    if (slower_than >= 0 && us >= slower_than && !(cmd->flags & CMD_SKIP_SLOWLOG)) slowlog_push(w->srv, cl, cmd, argv, argc, us);
+    if (slower_than >= 0 && us >= slower_than && !(cmd->flags & CMD_SKIP_SLOWLOG))
+        slowlog_push(w->srv, cl, cmd, argv, argc, us);
     int64_t threshold = w->srv->config->latency_monitor_threshold;
     if (threshold && us / 1000 >= threshold)
         latency_sample(w->srv, (cmd->flags & CMD_FAST) ? "fast-command" : "command", us / 1000);
@@ -254,8 +264,9 @@ void exec_update_slow_ticks(struct worker *w)
     w->slow_ticks = w->ticks.factor ? (uint64_t)(((unsigned __int128)us * 1000 << 32) / w->ticks.factor) : 0;
 }
 
-/* The slices of the keys that a command declares; all of them for one that declares none (KEYS, FLUSHALL) or not all (SORT with BY). With
- * one slice there is nothing to tell apart; debug builds have more, and every verb asserts that its key is in one of these. */
+/* The slices of the keys that a command declares; all of them for one that declares none (KEYS, FLUSHALL) or not all
+ * (SORT with BY). With one slice there is nothing to tell apart; debug builds have more, and every verb asserts that
+ * its key is in one of these. */
 static uint64_t slices_held(const struct server *srv, const struct command *cmd, const struct bytes *argv, int argc)
 {
     enum { KEYS_MAX = 256 };
@@ -309,7 +320,8 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
         }
     }
     /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
-    if (unlikely(effects_pending(&w->effects)) && !how.in_exec) effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
+    if (unlikely(effects_pending(&w->effects)) && !how.in_exec)
+        effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
     if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, cl, cmd, argv, argc);

@@ -7,18 +7,9 @@
 
 #include "server/server.h"
 
-void stat_hit(struct call *c)
-{
-    c->w->stats.hits++;
-}
-void stat_miss(struct call *c)
-{
-    c->w->stats.misses++;
-}
-void stat_expired(struct call *c, size_t n)
-{
-    c->w->stats.expired += n;
-}
+void stat_hit(struct call *c) { c->w->stats.hits++; }
+void stat_miss(struct call *c) { c->w->stats.misses++; }
+void stat_expired(struct call *c, size_t n) { c->w->stats.expired += n; }
 
 void effect_del_expired(struct call *c, struct db *db, struct bytes key)
 {
@@ -29,43 +20,22 @@ void effect_del_expired(struct call *c, struct db *db, struct bytes key)
 
 /* No snapshot is under way in this version; the count of changes alone says that the file is out of
  * date. */
-void srv_flushed_all(struct call *c)
-{
-    c->srv->dirty++;
-}
+void srv_flushed_all(struct call *c) { c->srv->dirty++; }
 
 struct db *srv_db(const struct call *c, int64_t id)
 {
     return id >= 0 && id < c->srv->db_count ? &c->srv->dbs[id] : NULL;
 }
 
-bool srv_active_expire(const struct call *c)
-{
-    return c->srv->active_expire && !c->srv->pause_until_ms;
-}
+bool srv_active_expire(const struct call *c) { return c->srv->active_expire && !c->srv->pause_until_ms; }
 
 enum expired_is srv_expired_is(const struct call *c, bool write)
 {
     return c->srv->pause_until_ms ? EXPIRED_HIDDEN : EXPIRED_GONE;
 }
 
-bool srv_past_deletes(const struct call *c)
-{
-    return true;
-}
-bool srv_cluster_enabled(const struct call *c)
-{
-    return false;
-}
-bool srv_reads_all_keys(const struct call *c)
-{
-    return true;
-}
-bool srv_in_script(const struct call *c)
-{
-    return false;
-}
-bool srv_must_obey(const struct call *c)
-{
-    return false;
-}
+bool srv_past_deletes(const struct call *c) { return true; }
+bool srv_cluster_enabled(const struct call *c) { return false; }
+bool srv_reads_all_keys(const struct call *c) { return true; }
+bool srv_in_script(const struct call *c) { return false; }
+bool srv_must_obey(const struct call *c) { return false; }

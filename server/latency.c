@@ -32,20 +32,13 @@ void latency_fini(struct server *srv)
     srv->latency = NULL;
 }
 
-size_t latency_event_count(const struct server *srv)
-{
-    return srv->latency->count;
-}
-const struct latency_event *latency_event_at(const struct server *srv, size_t i)
-{
-    return &srv->latency->events[i];
-}
+size_t latency_event_count(const struct server *srv) { return srv->latency->count; }
+const struct latency_event *latency_event_at(const struct server *srv, size_t i) { return &srv->latency->events[i]; }
 
 const struct latency_event *latency_event_find(const struct server *srv, struct bytes name)
 {
     for (size_t i = 0; i < srv->latency->count; i++)
-        if (bytes_equal(name, bytes_of_str(srv->latency->events[i].name)))
-            return &srv->latency->events[i];
+        if (bytes_equal(name, bytes_of_str(srv->latency->events[i].name))) return &srv->latency->events[i];
     return NULL;
 }
 
@@ -67,8 +60,7 @@ size_t latency_reset_all(struct server *srv)
 
 void latency_sample(struct server *srv, const char *name, int64_t ms)
 {
-    if (!srv->config->latency_monitor_threshold || ms < srv->config->latency_monitor_threshold)
-        return;
+    if (!srv->config->latency_monitor_threshold || ms < srv->config->latency_monitor_threshold) return;
     struct latency *l = srv->latency;
     struct latency_event *e = (struct latency_event *)latency_event_find(srv, bytes_of_str(name));
     if (!e) {
@@ -105,10 +97,7 @@ uint64_t histogram_bucket_top(unsigned i)
     return ((uint64_t)(16 + i % 16 + 1) << (power - 4)) - 1;
 }
 
-uint32_t *histogram_new(void)
-{
-    return mem_calloc(HISTOGRAM_BUCKETS * sizeof(uint32_t));
-}
+uint32_t *histogram_new(void) { return mem_calloc(HISTOGRAM_BUCKETS * sizeof(uint32_t)); }
 
 uint64_t histogram_percentile(const uint32_t *h, double percent)
 {

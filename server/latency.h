@@ -24,8 +24,8 @@ struct latency_sample {
 
 struct latency_event {
     char name[32];
-    size_t count, next;          /* samples kept; where the next one goes */
-    int64_t worst_ms;            /* of all time, since the last reset */
+    size_t count, next; /* samples kept; where the next one goes */
+    int64_t worst_ms;   /* of all time, since the last reset */
     struct latency_sample samples[LATENCY_SAMPLES];
 };
 
@@ -45,8 +45,9 @@ static inline unsigned histogram_bucket(uint64_t ticks)
     return likely(i < HISTOGRAM_BUCKETS) ? i : HISTOGRAM_BUCKETS - 1;
 }
 /* Of a command's histogram, which may be NULL where said. */
-uint64_t histogram_bucket_top(unsigned i);                           /* the largest number of ticks that falls into it */
-uint64_t histogram_percentile(const uint32_t *h, double percent);    /* ticks */
-uint64_t histogram_count(const uint32_t *h);                         /* NULL: 0 */
+/* the largest number of ticks that falls into it */
+uint64_t histogram_bucket_top(unsigned i);
+uint64_t histogram_percentile(const uint32_t *h, double percent); /* ticks */
+uint64_t histogram_count(const uint32_t *h);                      /* NULL: 0 */
 
 #endif

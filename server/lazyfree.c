@@ -133,14 +133,8 @@ void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size
     hand_over(lf, (struct job){.slices = slices, .slice_count = count, .objects = keys});
 }
 
-size_t lazyfree_pending(const struct server *srv)
-{
-    return srv->lazyfree ? atomic_load(&srv->lazyfree->pending) : 0;
-}
-uint64_t lazyfree_freed(const struct server *srv)
-{
-    return srv->lazyfree ? atomic_load(&srv->lazyfree->freed) : 0;
-}
+size_t lazyfree_pending(const struct server *srv) { return srv->lazyfree ? atomic_load(&srv->lazyfree->pending) : 0; }
+uint64_t lazyfree_freed(const struct server *srv) { return srv->lazyfree ? atomic_load(&srv->lazyfree->freed) : 0; }
 void lazyfree_reset(struct server *srv)
 {
     if (srv->lazyfree) atomic_store(&srv->lazyfree->freed, 0);

@@ -23,8 +23,7 @@
 
 #define ACCEPTS_OUTSTANDING 16
 
-static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size,
-                    const char *text, bool is_unix)
+static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text, bool is_unix)
 {
     if (srv->listener_count == (int)(sizeof srv->listeners / sizeof *srv->listeners)) return -E2BIG;
     int qd;
@@ -48,8 +47,7 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
 
 static bool may_be_missing(int err)
 {
-    return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP ||
-           err == -EPROTONOSUPPORT;
+    return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT;
 }
 
 static int open_address(struct server *srv, const char *host, int port, char *err, size_t size)
@@ -73,8 +71,7 @@ static int open_address(struct server *srv, const char *host, int port, char *er
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
         int rc = getaddrinfo(host, NULL, &hints, &list);
         if (rc) {
-            snprintf(err, size, "Could not create server TCP listening socket %s:%d: %s", host,
-                     port, gai_strerror(rc));
+            snprintf(err, size, "Could not create server TCP listening socket %s:%d: %s", host, port, gai_strerror(rc));
             return optional ? 0 : -EINVAL;
         }
         memcpy(&ss, list->ai_addr, list->ai_addrlen);
@@ -87,8 +84,7 @@ static int open_address(struct server *srv, const char *host, int port, char *er
     snprintf(text, sizeof text, "%s:%d", host, port);
     int rc = open_one(srv, (struct sockaddr *)&ss, n, text, false);
     if (rc == 0) return 0;
-    snprintf(err, size, "Could not create server TCP listening socket %s:%d: bind: %s", host, port,
-             strerror(-rc));
+    snprintf(err, size, "Could not create server TCP listening socket %s:%d: bind: %s", host, port, strerror(-rc));
     server_log(srv, LOG_WARNING_LEVEL, "Warning: %s", err);
     return optional && may_be_missing(rc) ? 0 : rc;
 }
@@ -177,8 +173,7 @@ static void turn_away(int qd, const char *text)
 static bool protected_mode_refuses(const struct server *srv, const struct client *cl)
 {
     const struct config *cfg = srv->config;
-    return cfg->protected_mode && (!cfg->requirepass || !*cfg->requirepass) &&
-           !(cl->flags & CLIENT_LOCAL);
+    return cfg->protected_mode && (!cfg->requirepass || !*cfg->requirepass) && !(cl->flags & CLIENT_LOCAL);
 }
 
 static void welcome(struct worker *w, int qd)
@@ -205,16 +200,15 @@ static void welcome(struct worker *w, int qd)
     server_log(srv, LOG_VERBOSE_LEVEL, "Accepted %s", cl->peer);
     if (!protected_mode_refuses(srv, cl)) return;
     w->stats.rejected_conn++;
-    reply_error(&cl->out,
-                "-DENIED demikv is running in protected mode because protected mode is enabled and "
-                "no password is set for the default "
-                "user. In this mode connections are only accepted from the loopback interface. To "
-                "connect from other hosts: 1) set "
-                "protected mode off from this host with 'CONFIG SET protected-mode no' (and CONFIG "
-                "REWRITE to keep it), only where "
-                "no outsider can reach the server; 2) or set 'protected-mode no' in the "
-                "configuration file and restart; 3) or start the "
-                "server with '--protected-mode no'; 4) or set a bind address or a password.");
+    reply_error(&cl->out, "-DENIED demikv is running in protected mode because protected mode is enabled and "
+                          "no password is set for the default "
+                          "user. In this mode connections are only accepted from the loopback interface. To "
+                          "connect from other hosts: 1) set "
+                          "protected mode off from this host with 'CONFIG SET protected-mode no' (and CONFIG "
+                          "REWRITE to keep it), only where "
+                          "no outsider can reach the server; 2) or set 'protected-mode no' in the "
+                          "configuration file and restart; 3) or start the "
+                          "server with '--protected-mode no'; 4) or set a bind address or a password.");
     client_close_after_reply(cl);
 }
 
@@ -228,8 +222,7 @@ void listen_accepted(struct worker *w, const demi_qresult_t *qr)
         demi_accept(&qt, qr->qr_qd);
         if (qr->qr_opcode == DEMI_OPC_ACCEPT) welcome(w, qr->qr_value.ares.qd);
         else
-            server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s",
-                       strerror((int)qr->qr_ret));
+            server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
         return;
     }
 }

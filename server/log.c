@@ -39,17 +39,12 @@ void server_log_open(struct server *srv)
         [SYSLOG_LOCAL2] = LOG_LOCAL2, [SYSLOG_LOCAL3] = LOG_LOCAL3, [SYSLOG_LOCAL4] = LOG_LOCAL4,
         [SYSLOG_LOCAL5] = LOG_LOCAL5, [SYSLOG_LOCAL6] = LOG_LOCAL6, [SYSLOG_LOCAL7] = LOG_LOCAL7,
     };
-    const struct config *cfg =
-        srv->config; /* neither option changes later: openlog() keeps the pointer */
+    const struct config *cfg = srv->config; /* neither option changes later: openlog() keeps the pointer */
     if (cfg->syslog_enabled)
-        openlog(cfg->syslog_ident, LOG_PID | LOG_NDELAY | LOG_NOWAIT,
-                facilities[cfg->syslog_facility]);
+        openlog(cfg->syslog_ident, LOG_PID | LOG_NDELAY | LOG_NOWAIT, facilities[cfg->syslog_facility]);
 }
 
-void server_log_raw(struct server *srv, const char *text)
-{
-    write_line(srv, text, strlen(text));
-}
+void server_log_raw(struct server *srv, const char *text) { write_line(srv, text, strlen(text)); }
 
 void server_log(struct server *srv, int level, const char *fmt, ...)
 {
@@ -67,8 +62,8 @@ void server_log(struct server *srv, int level, const char *fmt, ...)
     struct tm tm;
     localtime_r(&s, &tm);
     strftime(when, sizeof when, "%d %b %Y %H:%M:%S", &tm);
-    int n = snprintf(line, sizeof line, "%d:M %s.%03d %c %s\n", (int)getpid(), when,
-                     (int)(us / 1000 % 1000), marks[level], text);
+    int n = snprintf(line, sizeof line, "%d:M %s.%03d %c %s\n", (int)getpid(), when, (int)(us / 1000 % 1000),
+                     marks[level], text);
     if (n < 0) return;
     if ((size_t)n >= sizeof line) n = sizeof line - 1;
     write_line(srv, line, (size_t)n);

@@ -9,7 +9,8 @@
 #include "alloc/base/log.h"
 
 struct server;
-/* Once the configuration is read, and again never: syslog learns who we are. Lines before that go out under the program's name. */
+/* Once the configuration is read, and again never: syslog learns who we are. Lines before that go out under the
+ * program's name. */
 void server_log_open(struct server *srv);
 /* Levels of alloc/base/log.h. Lines below the configured loglevel are dropped. */
 void server_log(struct server *srv, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The server as a process: command line and configuration, daemon, pid file, limits, supervision. Its parts are put together by
- * server/start.h. Only this file exits.
+ * The server as a process: command line and configuration, daemon, pid file, limits, supervision. Its parts are put
+ * together by server/start.h. Only this file exits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +26,8 @@
 
 static void print_version(void)
 {
-    printf("Redis server v=%s sha=00000000:0 malloc=demikv bits=%d build=demikv-%s\n", REDIS_VERSION, (int)(sizeof(long) * 8),
-           DEMIKV_VERSION);
+    printf("Redis server v=%s sha=00000000:0 malloc=demikv bits=%d build=demikv-%s\n", REDIS_VERSION,
+           (int)(sizeof(long) * 8), DEMIKV_VERSION);
 }
 
 static void print_usage(FILE *out)
@@ -45,7 +45,8 @@ static void print_usage(FILE *out)
           "       demikv-server /etc/redis/6379.conf\n"
           "       demikv-server --port 7777\n"
           "       demikv-server --unixsocket /tmp/demikv.sock --libos posix\n"
-          "       demikv-server /etc/myredis.conf --loglevel verbose -\n", out);
+          "       demikv-server /etc/myredis.conf --loglevel verbose -\n",
+          out);
 }
 
 static bool answer_and_exit(int argc, char **argv, int *code)
@@ -76,7 +77,7 @@ static void make_run_id(char out[41])
     for (int i = 0; i < 20; i++) snprintf(out + 2 * i, 3, "%02x", raw[i]);
 }
 
-/* --- the process ------------------------------------------------------------------------------------------------------ */
+/* --- the process -------------------------------------------------------------------------------------------------- */
 
 /* Before anything has threads or descriptors: the child goes on, the parent leaves. */
 static void become_daemon(void)
@@ -116,7 +117,8 @@ static void tell_systemd(struct server *srv, const char *state)
     if (path[0] == '@') un.sun_path[0] = 0;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
-    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&un,
+           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
     close(fd);
 }
 
@@ -141,30 +143,34 @@ static void raise_fd_limit(struct server *srv)
     if (more.rlim_cur >= want) return;
     int64_t fits = more.rlim_cur > SPARE_FDS ? (int64_t)more.rlim_cur - SPARE_FDS : 1;
     server_log(srv, LOG_WARNING_LEVEL,
-               "You requested maxclients of %lld requiring at least %llu max file descriptors; the limit is %llu. maxclients has been "
-               "reduced to %lld.", (long long)cfg->maxclients, (unsigned long long)want, (unsigned long long)more.rlim_cur,
+               "You requested maxclients of %lld requiring at least %llu max file descriptors; the limit is %llu. "
+               "maxclients has been "
+               "reduced to %lld.",
+               (long long)cfg->maxclients, (unsigned long long)want, (unsigned long long)more.rlim_cur,
                (long long)fits);
     cfg->maxclients = fits;
 }
 
-/* --- the server ------------------------------------------------------------------------------------------------------- */
+/* --- the server --------------------------------------------------------------------------------------------------- */
 
 static void banner(struct server *srv, int argc)
 {
     server_log(srv, LOG_WARNING_LEVEL, "oO0OoO0OoO0Oo demikv is starting oO0OoO0OoO0Oo");
-    server_log(srv, LOG_WARNING_LEVEL, "demikv version=%s, redis_version=%s, bits=%d, pid=%d, just started", DEMIKV_VERSION, REDIS_VERSION,
-               (int)(sizeof(long) * 8), (int)getpid());
+    server_log(srv, LOG_WARNING_LEVEL, "demikv version=%s, redis_version=%s, bits=%d, pid=%d, just started",
+               DEMIKV_VERSION, REDIS_VERSION, (int)(sizeof(long) * 8), (int)getpid());
     if (argc == 1)
         server_log(srv, LOG_WARNING_LEVEL,
-                   "Warning: no config file specified, using the default config. In order to specify a config file use %s /path/to/redis.conf",
+                   "Warning: no config file specified, using the default config. In order to specify a config file use "
+                   "%s /path/to/redis.conf",
                    srv->exec_argv0);
     else server_log(srv, LOG_WARNING_LEVEL, "Configuration loaded");
     char mode[256];
-    snprintf(mode, sizeof mode, "demikv %s (%d bit)\nRunning in standalone mode\nPort: %lld\n PID: %d\n\n", DEMIKV_VERSION,
-             (int)(sizeof(long) * 8), (long long)srv->config->port, (int)getpid());
+    snprintf(mode, sizeof mode, "demikv %s (%d bit)\nRunning in standalone mode\nPort: %lld\n PID: %d\n\n",
+             DEMIKV_VERSION, (int)(sizeof(long) * 8), (long long)srv->config->port, (int)getpid());
     server_log_raw(srv, mode);
     if (srv->config->save_count)
-        server_log(srv, LOG_WARNING_LEVEL, "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
 }
 
 static int start(struct server *srv)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The server's heap: demi_malloc() with the one policy the server has for exhaustion. When the machine itself has
- * no memory left there is nothing correct to answer (maxmemory is what bounds data), so mem_alloc() logs and stops the process
- * instead of returning NULL; no caller checks.
+ * no memory left there is nothing correct to answer (maxmemory is what bounds data), so mem_alloc() logs and stops the
+ * process instead of returning NULL; no caller checks.
  *
  * Free with the size where it is known: it saves a look-up.
  */

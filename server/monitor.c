@@ -38,35 +38,32 @@ static void quote(struct reply *r, struct bytes s)
     reply_raw(r, BYTES("\""));
 }
 
-static void write_line(struct worker *w, struct client *to, const struct client *from,
-                       const struct bytes *argv, int argc)
+static void write_line(struct worker *w, struct client *to, const struct client *from, const struct bytes *argv,
+                       int argc)
 {
     char head[128];
     int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%s]", (long long)(w->now_us / 1000000),
-                     (long long)(w->now_us % 1000000), from->db->id,
-                     (from->flags & CLIENT_UNIX) ? "unix:" : "", from->peer);
+                     (long long)(w->now_us % 1000000), from->db->id, (from->flags & CLIENT_UNIX) ? "unix:" : "",
+                     from->peer);
     if ((from->flags & CLIENT_UNIX) && n > 0 && (size_t)n < sizeof head) {
         /* Redis shows "unix:/path" without the ":0" of CLIENT LIST. */
-        n = snprintf(head, sizeof head, "+%lld.%06lld [%d unix:%.*s]",
-                     (long long)(w->now_us / 1000000), (long long)(w->now_us % 1000000),
-                     from->db->id, (int)(strlen(from->peer) - 2), from->peer);
+        n = snprintf(head, sizeof head, "+%lld.%06lld [%d unix:%.*s]", (long long)(w->now_us / 1000000),
+                     (long long)(w->now_us % 1000000), from->db->id, (int)(strlen(from->peer) - 2), from->peer);
     }
-    reply_raw(&to->out,
-              bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
+    reply_raw(&to->out, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
     for (int i = 0; i < argc; i++) quote(&to->out, argv[i]);
     reply_raw(&to->out, BYTES("\r\n"));
     client_output(to);
 }
 
-void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd,
-                  const struct bytes *argv, int argc)
+void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,
+                  int argc)
 {
     const struct bytes *shown = redact(cmd, argv, argc);
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);
-        if ((cl->flags & CLIENT_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW))
-            write_line(w, cl, from, shown, argc);
+        if ((cl->flags & CLIENT_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, shown, argc);
     }
     if (shown != argv) mem_free((void *)shown);
 }

@@ -62,10 +62,7 @@ int pubsub_init(struct server *srv)
     return 0;
 }
 
-static void free_channel(void *arg, void *entry)
-{
-    mem_free(entry);
-}
+static void free_channel(void *arg, void *entry) { mem_free(entry); }
 
 void pubsub_fini(struct server *srv)
 {
@@ -81,22 +78,10 @@ static struct channel *find_channel(struct server *srv, int kind, struct bytes n
     return table_find(t, table_hash(t, name), name);
 }
 
-size_t pubsub_channel_count(const struct server *srv)
-{
-    return table_count(&srv->pubsub->names[CHANNELS]);
-}
-size_t pubsub_pattern_count(const struct server *srv)
-{
-    return table_count(&srv->pubsub->names[PATTERNS]);
-}
-size_t pubsub_client_channels(const struct client *cl)
-{
-    return cl->subs ? cl->subs->count[CHANNELS] : 0;
-}
-size_t pubsub_client_patterns(const struct client *cl)
-{
-    return cl->subs ? cl->subs->count[PATTERNS] : 0;
-}
+size_t pubsub_channel_count(const struct server *srv) { return table_count(&srv->pubsub->names[CHANNELS]); }
+size_t pubsub_pattern_count(const struct server *srv) { return table_count(&srv->pubsub->names[PATTERNS]); }
+size_t pubsub_client_channels(const struct client *cl) { return cl->subs ? cl->subs->count[CHANNELS] : 0; }
+size_t pubsub_client_patterns(const struct client *cl) { return cl->subs ? cl->subs->count[PATTERNS] : 0; }
 
 size_t pubsub_subscribers(struct server *srv, struct bytes name)
 {
@@ -172,8 +157,7 @@ void pubsub_forget(struct client *cl)
 {
     if (!cl->subs) return;
     for (int k = 0; k < KINDS; k++)
-        list_for_each_safe(it, &cl->subs->list[k])
-            drop_subscription(list_entry(it, struct subscription, by_client));
+        list_for_each_safe(it, &cl->subs->list[k]) drop_subscription(list_entry(it, struct subscription, by_client));
     mem_free(cl->subs);
     cl->subs = NULL;
     cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
@@ -216,8 +200,7 @@ static void unsubscribe_all(struct call *c, int kind, const char *what)
     if (c->argc == 1) {
         bool any = cl->subs && cl->subs->count[kind];
         while (cl->subs && cl->subs->count[kind]) {
-            struct subscription *s =
-                list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
+            struct subscription *s = list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
             size_t n = s->ch->n;
             char *copy = mem_alloc(n + 1);
             memcpy(copy, s->ch->name, n);
@@ -237,22 +220,10 @@ static void unsubscribe_all(struct call *c, int kind, const char *what)
     if (subscription_count(cl) == 0) cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
 }
 
-void cmd_subscribe(struct call *c)
-{
-    subscribe_all(c, CHANNELS, "subscribe");
-}
-void cmd_psubscribe(struct call *c)
-{
-    subscribe_all(c, PATTERNS, "psubscribe");
-}
-void cmd_unsubscribe(struct call *c)
-{
-    unsubscribe_all(c, CHANNELS, "unsubscribe");
-}
-void cmd_punsubscribe(struct call *c)
-{
-    unsubscribe_all(c, PATTERNS, "punsubscribe");
-}
+void cmd_subscribe(struct call *c) { subscribe_all(c, CHANNELS, "subscribe"); }
+void cmd_psubscribe(struct call *c) { subscribe_all(c, PATTERNS, "psubscribe"); }
+void cmd_unsubscribe(struct call *c) { unsubscribe_all(c, CHANNELS, "unsubscribe"); }
+void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscribe"); }
 
 /* --- publishing
  * -------------------------------------------------------------------------------------------------------
@@ -296,8 +267,7 @@ size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes messa
 }
 
 /* "__keyspace@0__:key" with the event as message, and "__keyevent@0__:event" with the key. */
-static void publish_event(struct call *c, const char *prefix, int dbid, struct bytes subject,
-                          struct bytes message)
+static void publish_event(struct call *c, const char *prefix, int dbid, struct bytes subject, struct bytes message)
 {
     char stack[256];
     size_t head = strlen(prefix), size = head + 24 + subject.n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Redis hides these while it runs the command, argument by argument, and shows what stands behind the first mistake (HELLO 9 AUTH user password).
- * Here they are found by their place whether the call is well-formed or not: a password is one even in a call that fails.
+ * Redis hides these while it runs the command, argument by argument, and shows what stands behind the first mistake
+ * (HELLO 9 AUTH user password). Here they are found by their place whether the call is well-formed or not: a password
+ * is one even in a call that fails.
  */
 #include "server/redact.h"
 

@@ -7,8 +7,8 @@
 
 #include "server/command/command.h"
 
-/* The call as others may see it: argv itself, or for AUTH, HELLO and CONFIG SET an array for mem_free() with "(redacted)" in place of
- * user names, passwords and the values of sensitive options. */
+/* The call as others may see it: argv itself, or for AUTH, HELLO and CONFIG SET an array for mem_free() with
+ * "(redacted)" in place of user names, passwords and the values of sensitive options. */
 const struct bytes *redact(const struct command *cmd, const struct bytes *argv, int argc);
 
 #endif

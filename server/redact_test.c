@@ -58,7 +58,8 @@ static void test_passwords_and_users_are_hidden(void **state)
     assert_shown("auth", "auth user secret", "auth (redacted) (redacted)");
     assert_shown("hello", "hello 3 auth u p setname n", "hello 3 auth (redacted) (redacted) setname n");
     assert_shown("hello", "hello 3 setname auth auth u p", "hello 3 setname auth auth (redacted) (redacted)");
-    assert_shown("config|set", "config set port 1 masterauth m RequirePass r", "config set port 1 masterauth (redacted) RequirePass (redacted)");
+    assert_shown("config|set", "config set port 1 masterauth m RequirePass r",
+                 "config set port 1 masterauth (redacted) RequirePass (redacted)");
 }
 
 static void test_everything_else_is_shown_as_it_is(void **state)

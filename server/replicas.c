@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * One sink for all replicas; it is on the server's list only while there is one, so that without replicas no effect is built. As in Redis the
- * database last selected is one figure for all: a new replica makes it unknown, and the next effect selects again for everybody.
+ * One sink for all replicas; it is on the server's list only while there is one, so that without replicas no effect is
+ * built. As in Redis the database last selected is one figure for all: a new replica makes it unknown, and the next
+ * effect selects again for everybody.
  *
- * What a replica does not read piles up in its output, bounded by client-output-buffer-limit replica; the snapshot in front does not count
- * (client->feed_from).
+ * What a replica does not read piles up in its output, bounded by client-output-buffer-limit replica; the snapshot in
+ * front does not count (client->feed_from).
  */
 #include "server/replicas.h"
 
@@ -16,8 +17,8 @@ struct replicas {
     struct effect_sink sink;
     struct client **v;
     size_t count, cap;
-    int selected;       /* database; -1: unknown */
-    int64_t spoke_ms;   /* when something was last sent */
+    int selected;     /* database; -1: unknown */
+    int64_t spoke_ms; /* when something was last sent */
     uint64_t full_syncs;
     struct worker *w;
 };

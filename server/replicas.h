@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who follows the writes: clients that sent SYNC. Each got the data as of one moment, and from then on every effect as a request, with a SELECT
- * where the database changes.
+ * Who follows the writes: clients that sent SYNC. Each got the data as of one moment, and from then on every effect as
+ * a request, with a SELECT where the database changes.
  */
 #ifndef SERVER_REPLICAS_H
 #define SERVER_REPLICAS_H

@@ -21,7 +21,8 @@ static void test_published_digests(void **state)
 {
     check(BYTES(""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     check(BYTES("abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
-    check(BYTES("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+    check(BYTES("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+          "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
 }
 
 static void test_a_length_that_needs_a_second_padding_block(void **state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The handlers only note the signal and ring the loop's wake-up (both allowed in a handler); the loop stops at the end of its
- * turn, with replies pushed and sockets closed. A second SIGINT ends the process at once, as redis-server does.
+ * The handlers only note the signal and ring the loop's wake-up (both allowed in a handler); the loop stops at the end
+ * of its turn, with replies pushed and sockets closed. A second SIGINT ends the process at once, as redis-server does.
  */
 #include "server/shutdown.h"
 

@@ -5,7 +5,6 @@
 #ifndef SERVER_SHUTDOWN_H
 #define SERVER_SHUTDOWN_H
 
-
 struct worker;
 struct server;
 

@@ -78,8 +78,8 @@ static struct bytes copy_arg(struct bytes arg, int more_args)
     return bytes_of(p, n + (size_t)t);
 }
 
-void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd,
-                  const struct bytes *argv, int argc, int64_t duration_us)
+void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd, const struct bytes *argv,
+                  int argc, int64_t duration_us)
 {
     struct slowlog *log = srv->slowlog;
     if (srv->config->slowlog_max_len > 0) {
@@ -96,8 +96,7 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct comm
         }
         e->argc = argc < ENTRY_ARGS ? argc : ENTRY_ARGS;
         for (int i = 0; i < e->argc; i++)
-            e->argv[i] = copy_arg(
-                shown[i], argc > ENTRY_ARGS && i == ENTRY_ARGS - 1 ? argc - ENTRY_ARGS + 1 : 0);
+            e->argv[i] = copy_arg(shown[i], argc > ENTRY_ARGS && i == ENTRY_ARGS - 1 ? argc - ENTRY_ARGS + 1 : 0);
         if (shown != argv) mem_free((void *)shown);
         list_push_front(&log->entries, &e->link);
         log->count++;
@@ -126,8 +125,7 @@ void cmd_slowlog_get(struct call *c)
     struct slowlog *log = c->srv->slowlog;
     int64_t want = 10;
     if (c->argc == 3) {
-        if (!call_int_range(c, c->argv[2], -1, INT64_MAX, &want,
-                            "ERR count should be greater than or equal to -1"))
+        if (!call_int_range(c, c->argv[2], -1, INT64_MAX, &want, "ERR count should be greater than or equal to -1"))
             return;
         if (want == -1) want = (int64_t)log->count;
     }
@@ -140,10 +138,7 @@ void cmd_slowlog_get(struct call *c)
     }
 }
 
-void cmd_slowlog_len(struct call *c)
-{
-    call_integer(c, (int64_t)c->srv->slowlog->count);
-}
+void cmd_slowlog_len(struct call *c) { call_integer(c, (int64_t)c->srv->slowlog->count); }
 
 void cmd_slowlog_reset(struct call *c)
 {

@@ -67,7 +67,8 @@ static int init_libos(struct server *srv, const char *libos, char *why, size_t w
     const struct config *cfg = srv->config;
     struct settings s = {.count = 0};
     if (given(cfg->libos_settings) && !add_words(&s, cfg->libos_settings)) {
-        snprintf(why, why_size, "libos-settings: \"%.60s\" is not of the form key=value key=value", cfg->libos_settings);
+        snprintf(why, why_size, "libos-settings: \"%.60s\" is not of the form key=value key=value",
+                 cfg->libos_settings);
         free(s.words);
         return EINVAL;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The server's parts put together and taken apart, in their order. main.c does it for a process; the simulator (tests/sim/)
- * does it for a host of its own, with a seed of its own and without threads.
+ * The server's parts put together and taken apart, in their order. main.c does it for a process; the simulator
+ * (tests/sim/) does it for a host of its own, with a seed of its own and without threads.
  *
  *     command_table_init(), conf_init(), conf_load()     the configuration, the caller's
  *     server_init()  server_start()  worker_run()  server_stop()
@@ -13,8 +13,8 @@
 
 struct server_options {
     uint64_t hash_seed, dice_seed; /* random and, the first, secret where others can reach the server */
-    bool in_a_process; /* signals are handled, a thread frees what is large */
-    bool libos_runs; /* the thread has its runtime: none is started */
+    bool in_a_process;             /* signals are handled, a thread frees what is large */
+    bool libos_runs;               /* the thread has its runtime: none is started */
 };
 
 /* srv of zeros becomes a server that has not been started; cfg must outlive it. */

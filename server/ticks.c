@@ -15,6 +15,7 @@ void ticks_init(struct ticks_rate *r)
     r->factor = (uint64_t)1 << 32;
     r->ns0 = clock_mono_ns();
     r->ticks0 = ticks_now();
-    while (clock_mono_ns() - r->ns0 < NSEC_PER_MSEC) {}
+    while (clock_mono_ns() - r->ns0 < NSEC_PER_MSEC) {
+    }
     ticks_calibrate(r);
 }

@@ -141,13 +141,11 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
         if (until < ns) ns = until;
     }
     if (w->srv->pause_until_ms) {
-        uint64_t until = w->srv->pause_until_ms > w->now_ms
-                             ? (uint64_t)(w->srv->pause_until_ms - w->now_ms) * 1000000
-                             : 0;
+        uint64_t until =
+            w->srv->pause_until_ms > w->now_ms ? (uint64_t)(w->srv->pause_until_ms - w->now_ms) * 1000000 : 0;
         if (until < ns) ns = until;
     }
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
-                             .tv_nsec = (long)(ns % 1000000000)};
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
 }
 
 static void end_pause(struct worker *w)

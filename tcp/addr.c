@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Addresses as text and as prefixes. The text forms themselves are the C library's (inet_pton takes what RFC 4291 2.2 allows, inet_ntop
- * writes as RFC 5952 recommends); here stand the two families in one form, and prefix lengths.
+ * Addresses as text and as prefixes. The text forms themselves are the C library's (inet_pton takes what RFC 4291 2.2
+ * allows, inet_ntop writes as RFC 5952 recommends); here stand the two families in one form, and prefix lengths.
  */
 #include "tcp/addr.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * IP addresses of both families in one form: 16 bytes, an IPv4 address as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). All zeros is "any" of
- * IPv6, ::ffff:0.0.0.0 "any" of IPv4.
+ * IP addresses of both families in one form: 16 bytes, an IPv4 address as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). All zeros
+ * is "any" of IPv6, ::ffff:0.0.0.0 "any" of IPv4.
  */
 #ifndef TCP_ADDR_H
 #define TCP_ADDR_H

@@ -22,13 +22,25 @@ static struct ip_addr addr(const char *text)
 
 static void test_what_is_no_address_is_refused_and_nothing_written(void **state)
 {
-    static const char *const bad[] = {"", " ", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4 ", "1.2.3.4/24", ":::", "2001:db8::1::2",
-                                      "12345::", "g::", "fe80::1%eth0", "[::1]", "localhost", "1.2.3.-4", "0x1.2.3.4"};
+    static const char *const bad[] = {
+        "",        " ",   "1.2.3",        "1.2.3.4.5", "256.1.1.1", "1.2.3.4 ", "1.2.3.4/24", ":::", "2001:db8::1::2",
+        "12345::", "g::", "fe80::1%eth0", "[::1]",     "localhost", "1.2.3.-4", "0x1.2.3.4"};
     struct ip_addr a = addr_v4(7), was = a;
     unsigned bits = 99;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(addr_parse(bad[i], &a), -EINVAL);
-    static const char *const bad_prefixes[] = {"", "/", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8 ",
-                                               "10.0.0.0/0008", "10.0.0.0/4294967304", "10.0.0.0/8/8", "::/129", "::ffff:1.2.3.4/33",
+    static const char *const bad_prefixes[] = {"",
+                                               "/",
+                                               "/8",
+                                               "10.0.0.0/",
+                                               "10.0.0.0/33",
+                                               "10.0.0.0/-1",
+                                               "10.0.0.0/+8",
+                                               "10.0.0.0/8 ",
+                                               "10.0.0.0/0008",
+                                               "10.0.0.0/4294967304",
+                                               "10.0.0.0/8/8",
+                                               "::/129",
+                                               "::ffff:1.2.3.4/33",
                                                "2001:db8:1111:2222:3333:4444:255.255.255.2555555555555555555555555/1"};
     for (size_t i = 0; i < sizeof bad_prefixes / sizeof *bad_prefixes; i++) {
         assert_int_equal(addr_parse_prefix(bad_prefixes[i], &a, &bits), -EINVAL);

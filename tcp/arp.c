@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is believed: an answer to a question of ours that is open; from a question to us, that the asker is there. All else changes entries
- * that exist and makes none (neighbour_rumour). A sender address that is ours is a conflict: nothing is learned, and
- * the owner is told again by an announcement at most once a second (RFC 5227 2.4 (b)).
+ * What is believed: an answer to a question of ours that is open; from a question to us, that the asker is there. All
+ * else changes entries that exist and makes none (neighbour_rumour). A sender address that is ours is a conflict:
+ * nothing is learned, and the owner is told again by an announcement at most once a second (RFC 5227 2.4 (b)).
  */
 #include "tcp/arp.h"
 
@@ -16,7 +16,8 @@ enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
 
 static const uint8_t broadcast_mac[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-static void arp_send(struct net_stack *s, uint16_t op, be32 src_ip, const uint8_t *target_mac, be32 target_ip, const uint8_t *to)
+static void arp_send(struct net_stack *s, uint16_t op, be32 src_ip, const uint8_t *target_mac, be32 target_ip,
+                     const uint8_t *to)
 {
     static const uint8_t no_mac[ETH_ALEN];
     struct buf *b = buf_take_exact(sizeof(struct arp_hdr));
@@ -25,8 +26,13 @@ static void arp_send(struct net_stack *s, uint16_t op, be32 src_ip, const uint8_
         return;
     }
     struct arp_hdr *h = buf_put_back(b, sizeof *h);
-    *h = (struct arp_hdr){.hw = be16_of(1), .proto = be16_of(ETH_TYPE_IP4), .hw_len = ETH_ALEN, .proto_len = 4, .op = be16_of(op),
-                          .src_ip = src_ip, .dst_ip = target_ip};
+    *h = (struct arp_hdr){.hw = be16_of(1),
+                          .proto = be16_of(ETH_TYPE_IP4),
+                          .hw_len = ETH_ALEN,
+                          .proto_len = 4,
+                          .op = be16_of(op),
+                          .src_ip = src_ip,
+                          .dst_ip = target_ip};
     memcpy(h->src_mac, s->conf.mac, ETH_ALEN);
     memcpy(h->dst_mac, target_mac ? target_mac : no_mac, ETH_ALEN);
     s->n.arp_tx++;
@@ -40,10 +46,7 @@ void arp_ask(struct net_stack *s, const struct ip_addr *a, const uint8_t *to)
     arp_send(s, ARP_REQUEST, src.w[3], NULL, a->w[3], to);
 }
 
-void arp_probe(struct net_stack *s, const struct ip_addr *a)
-{
-    arp_send(s, ARP_REQUEST, 0, NULL, a->w[3], NULL);
-}
+void arp_probe(struct net_stack *s, const struct ip_addr *a) { arp_send(s, ARP_REQUEST, 0, NULL, a->w[3], NULL); }
 
 void arp_announce(struct net_stack *s, const struct ip_addr *a)
 {
@@ -52,7 +55,8 @@ void arp_announce(struct net_stack *s, const struct ip_addr *a)
 
 static bool is_header_valid(const struct arp_hdr *h)
 {
-    if (h->hw != be16_of(1) || h->proto != be16_of(ETH_TYPE_IP4) || h->hw_len != ETH_ALEN || h->proto_len != 4) return false;
+    if (h->hw != be16_of(1) || h->proto != be16_of(ETH_TYPE_IP4) || h->hw_len != ETH_ALEN || h->proto_len != 4)
+        return false;
     if (h->op != be16_of(ARP_REQUEST) && h->op != be16_of(ARP_REPLY)) return false;
     return !(h->src_mac[0] & 1); /* RFC 1812 3.3.2: no group MAC is believed */
 }
@@ -61,7 +65,8 @@ static bool is_sender_possible(const struct net_stack *s, be32 ip)
 {
     struct ip_addr a = addr_v4(ip);
     return ip && !addr_is_multicast(&a) && !addr_is_loopback(&a) && !addr_is_broadcast4(&a) &&
-           (route_is_on_link(s, &a) || addr_equal(&a, &s->ip.gateway4)); /* routers of a /32 are not on the link by their number */
+           /* routers of a /32 are not on the link by their number */
+           (route_is_on_link(s, &a) || addr_equal(&a, &s->ip.gateway4));
 }
 
 static void conflict(struct net_stack *s, be32 ip)

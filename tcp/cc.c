@@ -42,8 +42,8 @@ void cc_fini(struct cc *c)
     c->ops = NULL;
 }
 
-/* Before anything has been sent the initial window is that of the new size. Later the window keeps its bytes (the path holds as many as
- * before), but a segment must fit. */
+/* Before anything has been sent the initial window is that of the new size. Later the window keeps its bytes (the
+ * path holds as many as before), but a segment must fit. */
 void cc_set_mss(struct cc *c, uint32_t mss)
 {
     ASSERT(mss > 0 && mss <= UINT16_MAX);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * BBR, first version: Cardwell, Cheng, Gunn, Yeganeh, Jacobson, "BBR: Congestion-Based Congestion Control" (ACM Queue 14(5), 2016), and
- * draft-cardwell-iccrg-bbr-congestion-control-00. Two measurements make a model of the path, and the model says how fast and how much:
+ * BBR, first version: Cardwell, Cheng, Gunn, Yeganeh, Jacobson, "BBR: Congestion-Based Congestion Control" (ACM Queue
+ * 14(5), 2016), and draft-cardwell-iccrg-bbr-congestion-control-00. Two measurements make a model of the path, and the
+ * model says how fast and how much:
  *
  *     bandwidth  the largest delivery rate of the last 10 round trips         pacing rate = pacing gain * bandwidth
  *     min RTT    the smallest of the last 10 s                                cwnd = cwnd gain * bandwidth * min RTT + 3 bursts
@@ -13,10 +14,10 @@
  *
  * PROBE_BW goes through eight phases of a min RTT each: more, less, and six times as measured.
  *
- * A loss is no measurement: it holds the window to what arrives for a round of the recovery, no longer. ssthresh stays UINT32_MAX, so that
- * PRR leaves the window alone. Deviations: the phase in which PROBE_BW
- * begins is drawn from the clock's low bits, since there are no dice here; ECN marks, which the draft leaves out, hold the window at
- * 0.7 of what was in flight and let it rise by an eighth each round (RFC 3168 6.1.2 wants a reduction). Left out: the estimates of
+ * A loss is no measurement: it holds the window to what arrives for a round of the recovery, no longer. ssthresh stays
+ * UINT32_MAX, so that PRR leaves the window alone. Deviations: the phase in which PROBE_BW begins is drawn from the
+ * clock's low bits, since there are no dice here; ECN marks, which the draft leaves out, hold the window at 0.7 of what
+ * was in flight and let it rise by an eighth each round (RFC 3168 6.1.2 wants a reduction). Left out: the estimates of
  * policers and of aggregated ACKs that Linux has beyond the draft.
  */
 #include "tcp/cc.h"
@@ -24,24 +25,25 @@
 #include "alloc/base/assert.h"
 #include "alloc/heap.h"
 
-#define GAIN_ONE        256u
-#define GAIN_STARTUP    739u /* 2 / ln 2 = 2.885 */
-#define GAIN_DRAIN      88u  /* the inverse, rounded down: what STARTUP left behind is gone in about a round */
-#define GAIN_CWND       512u
-#define BW_ROUNDS       10u
-#define MIN_RTT_WINDOW  (10 * NSEC_PER_SEC)
-#define PROBE_RTT_NS    (200 * NSEC_PER_MSEC)
-#define MIN_SEGMENTS    4u
-#define FULL_ROUNDS     3u
-#define CYCLE_PHASES    8u
-#define RATE_MAX        ((uint64_t)1 << 40) /* bytes a second; keeps products in 64 and 128 bits */
-#define WINDOW_MAX      (UINT32_MAX / 4)
+#define GAIN_ONE       256u
+#define GAIN_STARTUP   739u /* 2 / ln 2 = 2.885 */
+#define GAIN_DRAIN     88u  /* the inverse, rounded down: what STARTUP left behind is gone in about a round */
+#define GAIN_CWND      512u
+#define BW_ROUNDS      10u
+#define MIN_RTT_WINDOW (10 * NSEC_PER_SEC)
+#define PROBE_RTT_NS   (200 * NSEC_PER_MSEC)
+#define MIN_SEGMENTS   4u
+#define FULL_ROUNDS    3u
+#define CYCLE_PHASES   8u
+#define RATE_MAX       ((uint64_t)1 << 40) /* bytes a second; keeps products in 64 and 128 bits */
+#define WINDOW_MAX     (UINT32_MAX / 4)
 
 static const uint16_t cycle_gains[CYCLE_PHASES] = {320, 192, 256, 256, 256, 256, 256, 256};
 
 enum bbr_mode { BBR_STARTUP, BBR_DRAIN, BBR_PROBE_BW, BBR_PROBE_RTT };
 
-/* The largest of a window, by the best, second and third best of ever younger parts of it (K. Nichols' windowed filter). */
+/* The largest of a window, by the best, second and third best of ever younger parts of it (K. Nichols' windowed
+ * filter). */
 struct bw_sample {
     uint64_t rate;
     uint32_t round;
@@ -67,7 +69,7 @@ static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 static inline uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint64_t bandwidth(const struct bbr *s) { return s->bw[0].rate; }
 
-/* --- the model ----------------------------------------------------------------------------------------------------------------------- */
+/* --- the model ---------------------------------------------------------------------------------------------------- */
 
 static void bw_update(struct bbr *s, uint64_t rate)
 {
@@ -127,12 +129,13 @@ static void set_pacing(struct cc *c, const struct bbr *s)
     if (s->full || rate > c->pacing_rate) c->pacing_rate = rate;
 }
 
-/* --- modes --------------------------------------------------------------------------------------------------------------------------- */
+/* --- modes -------------------------------------------------------------------------------------------------------- */
 
 static void enter_probe_bw(struct bbr *s, nsec now)
 {
     s->mode = BBR_PROBE_BW;
-    s->cycle = (uint8_t)(now / 1000 % (CYCLE_PHASES - 1)); /* any but the one that drains: it would come without its cause */
+    /* any but the one that drains: it would come without its cause */
+    s->cycle = (uint8_t)(now / 1000 % (CYCLE_PHASES - 1));
     if (s->cycle >= 1) s->cycle++;
     s->cycle_at = now;
     s->lost = false;
@@ -204,11 +207,12 @@ static void min_rtt_update(struct cc *c, struct bbr *s, const struct cc_ack *a, 
     }
 }
 
-/* --- the window ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the window --------------------------------------------------------------------------------------------------- */
 
 static void window_update(struct cc *c, struct bbr *s, const struct cc_ack *a, uint32_t in_flight)
 {
-    uint32_t target = inflight_at(c, s, s->mode == BBR_STARTUP || s->mode == BBR_DRAIN ? GAIN_STARTUP : GAIN_CWND, true);
+    uint32_t target =
+        inflight_at(c, s, s->mode == BBR_STARTUP || s->mode == BBR_DRAIN ? GAIN_STARTUP : GAIN_CWND, true);
     if (s->conserve) { /* as much leaves as arrives (draft 4.2.3.4) */
         c->cwnd = max_u32(c->cwnd, min_u32(in_flight, WINDOW_MAX) + min_u32(a->acked, WINDOW_MAX));
     } else if (s->full) {
@@ -249,7 +253,7 @@ static void bbr_acked(struct cc *c, const struct cc_ack *ack)
     window_update(c, s, a, in_flight);
 }
 
-/* --- events -------------------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static bool bbr_init(struct cc *c, nsec now)
 {
@@ -257,7 +261,8 @@ static bool bbr_init(struct cc *c, nsec now)
     if (!s) return false;
     c->state[0] = (uintptr_t)s;
     *s = (struct bbr){.min_rtt = NSEC_NEVER, .min_rtt_at = now, .cycle_at = now, .ecn_limit = UINT32_MAX};
-    c->pacing_rate = (uint64_t)c->cwnd * 1000 * GAIN_STARTUP / GAIN_ONE; /* as if the RTT were 1 ms, until one is known */
+    /* as if the RTT were 1 ms, until one is known */
+    c->pacing_rate = (uint64_t)c->cwnd * 1000 * GAIN_STARTUP / GAIN_ONE;
     return true;
 }
 
@@ -299,8 +304,8 @@ static void bbr_recovered(struct cc *c, nsec now)
 
 static void bbr_undo(struct cc *c, nsec now) { bbr_recovered(c, now); }
 
-/* After a pause with the pipe empty: begin at the measured rate, and do not take the pause for a reason to measure the RTT (draft
- * 4.3.4.4). */
+/* After a pause with the pipe empty: begin at the measured rate, and do not take the pause for a reason to measure
+ * the RTT (draft 4.3.4.4). */
 static void bbr_idle(struct cc *c, nsec now, nsec idle_for, nsec rto)
 {
     struct bbr *s = state_of(c);

@@ -62,7 +62,8 @@ static void send_one(struct link *l)
 static void ack_one(struct link *l)
 {
     struct sent s = l->ring[l->head++ % RING];
-    struct cc_ack a = {.now = l->now, .acked = MSS, .in_flight = l->count * MSS, .cwnd_limited = true, .rtt = l->now - s.at};
+    struct cc_ack a = {
+        .now = l->now, .acked = MSS, .in_flight = l->count * MSS, .cwnd_limited = true, .rtt = l->now - s.at};
     l->count--;
     l->delivered += MSS;
     l->delivered_at = l->now;
@@ -236,7 +237,8 @@ static void test_absurd_samples_do_no_harm(void **state)
 {
     struct cc c;
     cc_init(&c, &cc_bbr, MSS, 1);
-    struct cc_ack a = {.now = 1, .acked = UINT32_MAX, .in_flight = UINT32_MAX, .rtt = UINT64_MAX - 1, .srtt = 1, .rate = UINT64_MAX};
+    struct cc_ack a = {
+        .now = 1, .acked = UINT32_MAX, .in_flight = UINT32_MAX, .rtt = UINT64_MAX - 1, .srtt = 1, .rate = UINT64_MAX};
     for (unsigned i = 0; i < 2000; i++) {
         a.now += i * SEC;
         a.round += i % 3;

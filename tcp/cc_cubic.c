@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * CUBIC: RFC 9438, with HyStart++ (RFC 9406) in the first slow start. Windows are bytes, times 1/1024 s (TICK), all integers.
+ * CUBIC: RFC 9438, with HyStart++ (RFC 9406) in the first slow start. Windows are bytes, times 1/1024 s (TICK), all
+ * integers.
  *
  *     W_cubic(t) = C (t - K)^3 + W_max        C = 0.4 segments/s^3,  K = cbrt((W_max - cwnd_epoch) / C)          RFC 9438 4.2
  *
@@ -9,21 +10,21 @@
  *      cwnd_epoch'---------|---------> t
  *             0            K
  *
- * W_est is the window that Reno with the same average would have (4.3); where it is larger it counts: on short round trips always, which is
- * most of what a key-value server sees.
+ * W_est is the window that Reno with the same average would have (4.3); where it is larger it counts: on short round
+ * trips always, which is most of what a key-value server sees.
  *
- * In the RFC's sections: multiplicative decrease 4.6, fast convergence 4.7, timeout 4.8, spurious ones 4.9, slow start 4.10,
- * application-limited 5.8. ECN is answered like a loss, by beta = 0.7 (4.6); RFC 8511's gentler 0.85 is not used. Not paced: RFC 9406
- * 4.2's L is 8 for that.
+ * In the RFC's sections: multiplicative decrease 4.6, fast convergence 4.7, timeout 4.8, spurious ones 4.9, slow start
+ * 4.10, application-limited 5.8. ECN is answered like a loss, by beta = 0.7 (4.6); RFC 8511's gentler 0.85 is not used.
+ * Not paced: RFC 9406 4.2's L is 8 for that.
  */
 #include "tcp/cc.h"
 
 #include "alloc/base/assert.h"
 
-#define BETA_NUM 7 /* beta_cubic = 0.7 */
-#define BETA_DEN 10
-#define ALPHA_NUM 9 /* alpha_cubic = 3 (1 - beta) / (1 + beta) = 9/17 */
-#define ALPHA_DEN 17
+#define BETA_NUM   7 /* beta_cubic = 0.7 */
+#define BETA_DEN   10
+#define ALPHA_NUM  9 /* alpha_cubic = 3 (1 - beta) / (1 + beta) = 9/17 */
+#define ALPHA_DEN  17
 #define WINDOW_MAX (UINT32_MAX / 4)
 #define TICKS_MAX  (1u << 18) /* 256 s from K: its cube and a segment size fit 2^71 */
 #define CUBE_SHIFT 30         /* TICK^3 = 2^30 a second^3 */
@@ -50,7 +51,7 @@ struct cubic_curve { /* what a spurious event restores: RFC 9438 4.9 */
 struct hystart {
     uint8_t samples, css_rounds;
     bool in_css, round_known;
-    uint32_t window_end; /* windowEnd: SND.NXT when this round began */
+    uint32_t window_end;                      /* windowEnd: SND.NXT when this round began */
     uint32_t rtt_last, rtt_now, rtt_baseline; /* us, UINT32_MAX: infinite; 0 in rtt_baseline: not in CSS */
 };
 
@@ -59,12 +60,12 @@ struct cubic_prior {
     uint32_t cwnd, ssthresh;
 };
 
-/* In cc.state; cc.phase is an enum cubic_phase. HyStart++ is for the slow start before the first event, and what an undo restores is made by
- * an event: they share their place. */
+/* In cc.state; cc.phase is an enum cubic_phase. HyStart++ is for the slow start before the first event, and what an
+ * undo restores is made by an event: they share their place. */
 struct cubic {
     struct cubic_curve curve;
     union {
-        struct hystart hystart; /* !cc.can_undo */
+        struct hystart hystart;   /* !cc.can_undo */
         struct cubic_prior prior; /* cc.can_undo */
     };
     uint32_t cwnd_part; /* fractions of a byte: (target - cwnd) * acked, less than cwnd */
@@ -98,7 +99,7 @@ static bool cubic_init(struct cc *c, nsec now)
     return true;
 }
 
-/* --- slow start: RFC 9406 4.2 --------------------------------------------------------------------------------------------------------- */
+/* --- slow start: RFC 9406 4.2 ------------------------------------------------------------------------------------- */
 
 static void hystart_round(struct hystart *s)
 {
@@ -154,7 +155,7 @@ static uint32_t slow_start(struct cc *c, struct cubic *s, const struct cc_ack *a
     return c->cwnd < c->ssthresh ? 0 : a->acked - step;
 }
 
-/* --- congestion avoidance ------------------------------------------------------------------------------------------------------------- */
+/* --- congestion avoidance ----------------------------------------------------------------------------------------- */
 
 static void epoch_begin(struct cc *c, struct cubic *s, nsec now)
 {
@@ -187,7 +188,8 @@ static void est_grow(struct cc *c, struct cubic *s, uint32_t acked)
     uint64_t part = s->est_part + (uint64_t)acked * c->mss * alpha / ALPHA_DEN, step = part / c->cwnd;
     s->est_part = (uint32_t)(part - step * c->cwnd);
     if (!step) return;
-    s->curve.w_est = step < WINDOW_MAX - min_u32(s->curve.w_est, WINDOW_MAX) ? s->curve.w_est + (uint32_t)step : WINDOW_MAX;
+    s->curve.w_est =
+        step < WINDOW_MAX - min_u32(s->curve.w_est, WINDOW_MAX) ? s->curve.w_est + (uint32_t)step : WINDOW_MAX;
 }
 
 static void avoid(struct cc *c, struct cubic *s, const struct cc_ack *a, uint32_t acked)
@@ -222,7 +224,7 @@ static void cubic_acked(struct cc *c, const struct cc_ack *a)
     else if (s->curve.epoch) s->curve.epoch += since; /* 5.8: this time does not count */
 }
 
-/* --- events --------------------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void remember(struct cc *c, struct cubic *s)
 {
@@ -280,7 +282,8 @@ static void cubic_undo(struct cc *c, nsec now)
     c->phase = PHASE_OPEN;
 }
 
-/* 5.8: the pause does not count as time on the curve. Longer than a timeout, the window itself is no longer to be trusted: RFC 5681 4.1. */
+/* 5.8: the pause does not count as time on the curve. Longer than a timeout, the window itself is no longer to be
+ * trusted: RFC 5681 4.1. */
 static void cubic_idle(struct cc *c, nsec now, nsec idle_for, nsec rto)
 {
     struct cubic *s = state_of(c);

@@ -38,8 +38,15 @@ static void round_trip(struct path *p, bool limited)
     uint32_t nxt = p->una + segments * MSS; /* grows by what each ACK lets go */
     for (uint32_t i = 1; i <= segments; i++) {
         p->now = begin + p->rtt * i / segments;
-        struct cc_ack a = {.now = p->now, .acked = MSS, .in_flight = p->c.cwnd, .cwnd_limited = limited, .rtt = p->rtt,
-                           .srtt = p->rtt, .min_rtt = p->rtt, .snd_una = p->una += MSS, .snd_nxt = nxt};
+        struct cc_ack a = {.now = p->now,
+                           .acked = MSS,
+                           .in_flight = p->c.cwnd,
+                           .cwnd_limited = limited,
+                           .rtt = p->rtt,
+                           .srtt = p->rtt,
+                           .min_rtt = p->rtt,
+                           .snd_una = p->una += MSS,
+                           .snd_nxt = nxt};
         uint32_t before = p->c.cwnd;
         p->c.ops->acked(&p->c, &a);
         nxt += MSS + p->c.cwnd - before;
@@ -65,7 +72,8 @@ static void follow_curve(double segments, nsec rtt)
     while ((double)(p.now - epoch) / 1e9 < 2 * k || p.now < epoch) {
         round_trip(&p, true);
         double t = (double)(p.now - epoch) / 1e9;
-        /* The window moves towards where the curve is a round trip ahead, and lags behind that by up to a round trip. */
+        /* The window moves towards where the curve is a round trip ahead, and lags behind that by up to a round
+         * trip. */
         assert_true(p.c.cwnd >= w_cubic(w_max, k, t - r) - MSS);
         assert_true(p.c.cwnd <= w_cubic(w_max, k, t + r) + MSS);
     }
@@ -80,7 +88,8 @@ static void test_the_window_follows_the_curve(void **state)
     follow_curve(100000, 200 * MS);
 }
 
-/* RFC 9438 4.3: with a short round trip the curve is slower than Reno of alpha = 9/17, up to the old window, and of alpha = 1 beyond. */
+/* RFC 9438 4.3: with a short round trip the curve is slower than Reno of alpha = 9/17, up to the old window, and of
+ * alpha = 1 beyond. */
 static void test_on_short_paths_it_is_as_fast_as_reno(void **state)
 {
     struct path p = path_new(100 * MSS, 1 * MS);
@@ -118,7 +127,8 @@ static void test_after_a_timeout_the_curve_begins_flat(void **state)
     assert_int_equal(p.c.ssthresh, 700 * MSS);
     while (p.c.cwnd < p.c.ssthresh) round_trip(&p, true);
     uint32_t begin = p.c.cwnd;
-    for (unsigned i = 0; i < 10; i++) round_trip(&p, true); /* a second: C t^3 is 0.4 segments; Reno's way 0.53 a round */
+    /* a second: C t^3 is 0.4 segments; Reno's way 0.53 a round */
+    for (unsigned i = 0; i < 10; i++) round_trip(&p, true);
     assert_in_range(p.c.cwnd, begin, begin + 8 * MSS);
 }
 
@@ -163,7 +173,7 @@ static void test_growth_never_overflows(void **state)
     assert_true(p.c.cwnd >= 2 * MSS);
 }
 
-/* --- HyStart++ ------------------------------------------------------------------------------------------------------------------------ */
+/* --- HyStart++ ---------------------------------------------------------------------------------------------------- */
 
 /* The queue grows by what is in flight beyond the room. Returns the window at which slow start has ended. */
 static uint32_t start(nsec rtt, uint32_t room, nsec per_segment, unsigned rounds)
@@ -181,7 +191,8 @@ static uint32_t start(nsec rtt, uint32_t room, nsec per_segment, unsigned rounds
 static void test_slow_start_ends_when_the_delay_grows(void **state)
 {
     uint32_t end = start(50 * MS, 200, NSEC_PER_MSEC / 10, 100);
-    assert_in_range(end, 200, 2000); /* five gentle rounds beyond the knee, by a quarter each, and then the loss did not come */
+    /* five gentle rounds beyond the knee, by a quarter each, and then the loss did not come */
+    assert_in_range(end, 200, 2000);
     assert_int_equal(start(50 * MS, UINT32_MAX, 0, 12), 0); /* no growth, no end */
 }
 

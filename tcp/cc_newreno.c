@@ -13,14 +13,14 @@
 
 #include "alloc/base/assert.h"
 
-/* RFC 3465 2.3 has L = 2 and wants no more than that for ACKs that cover a lot; receivers that answer one ACK for a burst of 64 KiB
- * made that too slow. RFC 9406 4.2 takes 8 for senders that do not pace, and so do we. */
+/* RFC 3465 2.3 has L = 2 and wants no more than that for ACKs that cover a lot; receivers that answer one ACK for a
+ * burst of 64 KiB made that too slow. RFC 9406 4.2 takes 8 for senders that do not pace, and so do we. */
 #define SLOW_START_SEGMENTS 8
 
 enum newreno_phase { PHASE_OPEN, PHASE_RECOVERY, PHASE_LOSS };
 
-struct newreno { /* in cc.state */
-    uint32_t acked;      /* bytes since cwnd grew last, in congestion avoidance */
+struct newreno {                         /* in cc.state */
+    uint32_t acked;                      /* bytes since cwnd grew last, in congestion avoidance */
     uint32_t prior_cwnd, prior_ssthresh; /* for undo: cc.can_undo. cc.phase is an enum newreno_phase */
 };
 static_assert(sizeof(struct newreno) <= sizeof(((struct cc *)0)->state), "fits");
@@ -103,7 +103,8 @@ static void newreno_undo(struct cc *c, nsec now)
     c->phase = PHASE_OPEN;
 }
 
-/* RFC 5681 4.1: RW = min(IW, cwnd). What the window was is remembered in ssthresh, so that it is reached again in slow start. */
+/* RFC 5681 4.1: RW = min(IW, cwnd). What the window was is remembered in ssthresh, so that it is reached again in
+ * slow start. */
 static void newreno_idle(struct cc *c, nsec now, nsec idle_for, nsec rto)
 {
     if (idle_for <= rto) return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * No congestion control: one window, too large to matter, for links that lose nothing (a simulated wire, a cable between two machines, a
- * benchmark of everything else). What holds the sender back is the peer's window.
+ * No congestion control: one window, too large to matter, for links that lose nothing (a simulated wire, a cable
+ * between two machines, a benchmark of everything else). What holds the sender back is the peer's window.
  *
  * Deviation from RFC 5681, on purpose and never by default: on a shared network it does harm.
  */

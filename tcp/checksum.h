@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The Internet checksum (RFC 1071): ones' complement sum of 16-bit words, in the byte order of the wire, whatever the host's. Sums are
- * 64 bits wide and not folded until the end; a partial sum of an odd number of bytes may only be the last one, or goes
- * through csum_swap().
+ * The Internet checksum (RFC 1071): ones' complement sum of 16-bit words, in the byte order of the wire, whatever the
+ * host's. Sums are 64 bits wide and not folded until the end; a partial sum of an odd number of bytes may only be the
+ * last one, or goes through csum_swap().
  */
 #ifndef TCP_CHECKSUM_H
 #define TCP_CHECKSUM_H

@@ -40,9 +40,11 @@ static void test_all_lengths_and_alignments_agree_with_the_definition(void **sta
     for (unsigned fill = 0; fill < 3; fill++) {
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = fill == 0 ? 0xff : fill == 1 ? 0 : (uint8_t)rng_u64(&rng);
         for (size_t n = 0; n <= 700; n++) {
-            for (size_t at = 0; at < 9; at++) assert_int_equal(csum_fold(csum_add(0, bytes + at, n)), reference(bytes + at, n));
+            for (size_t at = 0; at < 9; at++)
+                assert_int_equal(csum_fold(csum_add(0, bytes + at, n)), reference(bytes + at, n));
         }
-        for (size_t n = 701; n < 9000; n += 37) assert_int_equal(csum_fold(csum_add(0, bytes + n % 32, n)), reference(bytes + n % 32, n));
+        for (size_t n = 701; n < 9000; n += 37)
+            assert_int_equal(csum_fold(csum_add(0, bytes + n % 32, n)), reference(bytes + n % 32, n));
     }
 }
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * A connection's life as its user sees it: open, push, pop, shut down, close, abort; and its end, whoever brings it about.
+ * A connection's life as its user sees it: open, push, pop, shut down, close, abort; and its end, whoever brings it
+ * about.
  *
  *     conn_new ──> in the table, in tcp.all ──conn_finish──> CF_DEAD, in tcp.ended ──conn_doom──> in tcp.doomed ──tcp_flush──> freed
  *
- * Dead: nothing of it reaches the wire any more; its user may pop what was received and ask what happened. Doomed: nobody holds it. A
- * connection that ends while its user holds it is doomed when he lets go, one without user at once. Nothing is freed but by conn_reap(),
- * so hooks, timers and input may go on looking at a conn that a hook has closed.
+ * Dead: nothing of it reaches the wire any more; its user may pop what was received and ask what happened. Doomed:
+ * nobody holds it. A connection that ends while its user holds it is doomed when he lets go, one without user at once.
+ * Nothing is freed but by conn_reap(), so hooks, timers and input may go on looking at a conn that a hook has closed.
  *
- * Calls: RFC 9293 3.10.1 to 3.10.5. Left out: urgent data to send (RFC 6093 advises against it), SEND before a passive open has got its
- * SYN, TCP Fast Open (RFC 7413; its option is skipped).
+ * Calls: RFC 9293 3.10.1 to 3.10.5. Left out: urgent data to send (RFC 6093 advises against it), SEND before a passive
+ * open has got its SYN, TCP Fast Open (RFC 7413; its option is skipped).
  */
 #include "tcp/conn.h"
 
@@ -50,7 +51,7 @@ static const struct cc_ops *cc_of(const struct net_stack *s, const struct conn_o
     return name ? cc_find(name) : &cc_cubic;
 }
 
-/* --- options --------------------------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 /* c->opts are those of o from now on; a controller is known by our own name of it. */
 static int keep_opts(struct conn *c, const struct conn_opts *o)
@@ -124,10 +125,7 @@ int conn_set_opts(struct conn *c, const struct conn_opts *o)
     return 0;
 }
 
-void conn_own_opts(const struct conn *c, struct conn_opts *out)
-{
-    *out = c->opts ? *c->opts : (struct conn_opts){0};
-}
+void conn_own_opts(const struct conn *c, struct conn_opts *out) { *out = c->opts ? *c->opts : (struct conn_opts){0}; }
 
 void conn_get_opts(const struct conn *c, struct conn_opts *out)
 {
@@ -142,9 +140,12 @@ void conn_get_opts(const struct conn *c, struct conn_opts *out)
     out->cc = c->cc.ops->name;
 }
 
-static uint32_t hash_of(const struct conn *c) { return conn_hash(c->stack->hash_seed, &c->local.addr, &c->remote.addr, c->ports); }
+static uint32_t hash_of(const struct conn *c)
+{
+    return conn_hash(c->stack->hash_seed, &c->local.addr, &c->remote.addr, c->ports);
+}
 
-/* --- birth ----------------------------------------------------------------------------------------------------------------------- */
+/* --- birth -------------------------------------------------------------------------------------------------------- */
 
 /* Its ends are known. */
 static void set_up(struct conn *c)
@@ -175,7 +176,8 @@ static void set_up(struct conn *c)
     list_init(&c->dirty);
 }
 
-struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, const struct conn_opts *o, int *err)
+struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+                      const struct conn_opts *o, int *err)
 {
     const struct cc_ops *cc = cc_of(s, o);
     *err = -ENOENT;
@@ -212,7 +214,7 @@ free_conn:
     return NULL;
 }
 
-/* --- active opens ---------------------------------------------------------------------------------------------------------------- */
+/* --- active opens ------------------------------------------------------------------------------------------------- */
 
 struct wanted {
     struct net_stack *s;
@@ -221,8 +223,8 @@ struct wanted {
     bool reuse; /* four-tuples in TIME-WAIT that may be used again count as free */
 };
 
-/* RFC 6191 and RFC 1122 4.2.2.13 in the active role: with timestamps, a second after the old connection's last segment, no segment of it
- * can be taken for one of the new; our sequence numbers go on behind the old ones. */
+/* RFC 6191 and RFC 1122 4.2.2.13 in the active role: with timestamps, a second after the old connection's last
+ * segment, no segment of it can be taken for one of the new; our sequence numbers go on behind the old ones. */
 static bool timewait_is_reusable(const struct net_stack *s, const struct timewait_rec *w)
 {
     return w->has_ts && !s->conf.no_timestamps && s->now - w->started >= NSEC_PER_SEC;
@@ -241,7 +243,8 @@ static bool tuple_is_taken(void *arg, uint16_t port)
 }
 
 /* The source address, and a local port that makes a four-tuple of its own. */
-static int choose_local(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, struct endpoint *out)
+static int choose_local(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+                        struct endpoint *out)
 {
     struct path p;
     struct path_ends ends = {.remote = *remote, .local = *local};
@@ -261,8 +264,7 @@ static int choose_local(struct net_stack *s, const struct endpoint *local, const
 static void succeed_timewait(struct conn *c)
 {
     struct net_stack *s = c->stack;
-    struct timewait_rec *w =
-        timewait_find(s, hash_of(c), &c->local.addr, &c->remote.addr, c->ports);
+    struct timewait_rec *w = timewait_find(s, hash_of(c), &c->local.addr, &c->remote.addr, c->ports);
     if (!w) return;
     if (seq_before_eq(c->iss, w->snd_nxt + UINT16_MAX)) {
         c->iss = w->snd_nxt + UINT16_MAX + 2;
@@ -272,14 +274,15 @@ static void succeed_timewait(struct conn *c)
     timewait_remove(s, w);
 }
 
-int conn_connect(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote, const struct conn_opts *o, void *user,
-                 struct conn **out)
+int conn_connect(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+                 const struct conn_opts *o, void *user, struct conn **out)
 {
     static const struct endpoint any = {.port = 0};
     struct endpoint from;
     if (!local) local = &any;
     if (!remote->port || addr_is_any(&remote->addr)) return -EADDRNOTAVAIL;
-    if (addr_is_multicast(&remote->addr) || addr_is_broadcast4(&remote->addr)) return -ENETUNREACH; /* RFC 9293 3.9.2.3 */
+    /* RFC 9293 3.9.2.3 */
+    if (addr_is_multicast(&remote->addr) || addr_is_broadcast4(&remote->addr)) return -ENETUNREACH;
     int err = choose_local(s, local, remote, &from);
     if (err) return err;
     struct conn *c = conn_new(s, &from, remote, o, &err);
@@ -294,7 +297,7 @@ int conn_connect(struct net_stack *s, const struct endpoint *local, const struct
     return 0;
 }
 
-/* --- what the user asks ---------------------------------------------------------------------------------------------------------- */
+/* --- what the user asks ------------------------------------------------------------------------------------------- */
 
 void *conn_user(const struct conn *c) { return c->user; }
 void conn_set_user(struct conn *c, void *user) { c->user = user; }
@@ -318,7 +321,7 @@ uint64_t conn_sent(const struct conn *c)
 
 bool conn_fin_acked(const struct conn *c) { return c->flags & (CF_FIN_ACKED | CF_DEAD); }
 
-/* --- sending --------------------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 static int may_push(const struct conn *c, size_t n)
 {
@@ -363,7 +366,7 @@ int conn_push_copy(struct conn *c, const void *p, uint32_t n, uint64_t *end_out)
     return 0;
 }
 
-/* --- receiving ------------------------------------------------------------------------------------------------------------------- */
+/* --- receiving ---------------------------------------------------------------------------------------------------- */
 
 bool conn_readable(const struct conn *c) { return c->rcvq; }
 bool conn_ended(const struct conn *c) { return (c->flags & CF_FIN_RCVD) && !c->rcvq; }
@@ -375,10 +378,12 @@ void conn_drop_reasm(struct conn *c)
     c->flags &= ~(uint32_t)CF_HOLE;
 }
 
-/* The program has made room. Told to the peer on its own only when it is worth it: RFC 9293 3.8.6.2.2, the receiver's silly window rule. */
+/* The program has made room. Told to the peer on its own only when it is worth it: RFC 9293 3.8.6.2.2, the
+ * receiver's silly window rule. */
 static __attribute__((noinline)) void window_grew(struct conn *c)
 {
-    uint32_t told = c->rcv_adv - c->rcv_nxt, could = c->rcv_buffer - c->rcvq_bytes, most = (uint32_t)UINT16_MAX << c->rcv_wscale;
+    uint32_t told = c->rcv_adv - c->rcv_nxt, could = c->rcv_buffer - c->rcvq_bytes,
+             most = (uint32_t)UINT16_MAX << c->rcv_wscale;
     if (could > most) could = most;
     if (c->rcvq_bytes > c->rcv_buffer || could <= told) return;
     uint32_t grown = could - told;
@@ -401,7 +406,8 @@ struct buf *conn_pop(struct conn *c)
     b->next = NULL;
     c->rcvq_count--;
     c->rcvq_bytes -= b->len;
-    if (unlikely((int32_t)(c->rcv_buffer - c->rcvq_bytes - (c->rcv_adv - c->rcv_nxt)) >= (int32_t)c->ack_after)) window_grew(c);
+    if (unlikely((int32_t)(c->rcv_buffer - c->rcvq_bytes - (c->rcv_adv - c->rcv_nxt)) >= (int32_t)c->ack_after))
+        window_grew(c);
     return b;
 }
 
@@ -423,7 +429,7 @@ int conn_shutdown_read(struct conn *c)
     return 0;
 }
 
-/* --- the end --------------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 void conn_set_state(struct conn *c, enum conn_state to)
 {
@@ -497,7 +503,8 @@ void conn_finish(struct conn *c, int err)
     if (c->flags & CF_DETACHED) conn_doom(c);
 }
 
-/* FIN stands behind what was pushed; RFC 9293 3.10.4 changes the state now, and CF_FIN_SENT says when FIN has got its number. */
+/* FIN stands behind what was pushed; RFC 9293 3.10.4 changes the state now, and CF_FIN_SENT says when FIN has got
+ * its number. */
 static void queue_fin(struct conn *c)
 {
     c->flags |= CF_FIN_QUEUED;
@@ -543,6 +550,7 @@ void conn_close(struct conn *c, nsec linger_ns)
 
 void conn_detached_timeout(struct conn *c)
 {
-    if (c->state != CONN_FIN_WAIT_2) tcp_send_reset(c); /* not all was acknowledged: the peer must not take it for an orderly end */
+    /* not all was acknowledged: the peer must not take it for an orderly end */
+    if (c->state != CONN_FIN_WAIT_2) tcp_send_reset(c);
     conn_finish(c, ETIMEDOUT);
 }

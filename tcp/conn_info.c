@@ -8,8 +8,9 @@
 
 /* Linux's numbers (TCP_ESTABLISHED and so on): programs that read tcpi_state expect them. */
 static const uint8_t linux_state[] = {
-    [CONN_CLOSED] = 7,     [CONN_SYN_SENT] = 2,   [CONN_SYN_RECEIVED] = 3, [CONN_ESTABLISHED] = 1, [CONN_FIN_WAIT_1] = 4,
-    [CONN_FIN_WAIT_2] = 5, [CONN_CLOSE_WAIT] = 8, [CONN_CLOSING] = 11,     [CONN_LAST_ACK] = 9,    [CONN_TIME_WAIT] = 6,
+    [CONN_CLOSED] = 7,     [CONN_SYN_SENT] = 2,   [CONN_SYN_RECEIVED] = 3, [CONN_ESTABLISHED] = 1,
+    [CONN_FIN_WAIT_1] = 4, [CONN_FIN_WAIT_2] = 5, [CONN_CLOSE_WAIT] = 8,   [CONN_CLOSING] = 11,
+    [CONN_LAST_ACK] = 9,   [CONN_TIME_WAIT] = 6,
 };
 
 static uint32_t segments(uint32_t bytes, uint16_t mss) { return mss ? (bytes + mss - 1) / mss : 0; }
@@ -32,7 +33,11 @@ void conn_info(const struct conn *c, struct conn_info *out)
     const struct inflight *f = &c->inflight;
     *out = (struct conn_info){
         .state = linux_state[c->state],
-        .ca_state = c->flags & CF_LOSS ? 4 : c->flags & CF_RECOVERY ? 3 : c->flags & CF_CWR_DUE ? 2 : c->dupacks || f->sacked ? 1 : 0,
+        .ca_state = c->flags & CF_LOSS        ? 4
+                    : c->flags & CF_RECOVERY  ? 3
+                    : c->flags & CF_CWR_DUE   ? 2
+                    : c->dupacks || f->sacked ? 1
+                                              : 0,
         .retransmits = c->retransmits,
         .probes = c->probes,
         .backoff = c->backoff,
@@ -81,9 +86,9 @@ void conn_info(const struct conn *c, struct conn_info *out)
 }
 
 static const char *const state_names[] = {
-    [CONN_CLOSED] = "CLOSED",         [CONN_SYN_SENT] = "SYN-SENT",     [CONN_SYN_RECEIVED] = "SYN-RECEIVED",
+    [CONN_CLOSED] = "CLOSED",           [CONN_SYN_SENT] = "SYN-SENT",     [CONN_SYN_RECEIVED] = "SYN-RECEIVED",
     [CONN_ESTABLISHED] = "ESTABLISHED", [CONN_FIN_WAIT_1] = "FIN-WAIT-1", [CONN_FIN_WAIT_2] = "FIN-WAIT-2",
-    [CONN_CLOSE_WAIT] = "CLOSE-WAIT", [CONN_CLOSING] = "CLOSING",       [CONN_LAST_ACK] = "LAST-ACK",
+    [CONN_CLOSE_WAIT] = "CLOSE-WAIT",   [CONN_CLOSING] = "CLOSING",       [CONN_LAST_ACK] = "LAST-ACK",
     [CONN_TIME_WAIT] = "TIME-WAIT",
 };
 
@@ -110,14 +115,15 @@ const char *conn_print(const struct conn *c, char *out, size_t n)
              "%s > %s %s flags %x una +%u nxt +%u end +%u wnd %u cwnd %u ssthresh %u flight %u sacked %u lost %u | "
              "rcv +%u adv +%u queued %u ooo %u | "
              "srtt %lluus rto %lluus mss %u timers%s err %d",
-             name(&c->local, local), name(&c->remote, remote), state_names[c->state], c->flags, c->snd_una - c->iss, c->snd_nxt - c->iss,
-             c->snd_end - c->iss, c->snd_wnd, c->cc.cwnd, c->cc.ssthresh, c->snd_nxt - c->snd_una, c->inflight.sacked, c->inflight.lost,
-             c->rcv_nxt - irs, c->rcv_adv - irs, c->rcvq_bytes, out_of_order(c), (unsigned long long)(rtt_srtt(&c->rtt) / 1000),
-             (unsigned long long)(c->rto / 1000), c->mss, running, c->error);
+             name(&c->local, local), name(&c->remote, remote), state_names[c->state], c->flags, c->snd_una - c->iss,
+             c->snd_nxt - c->iss, c->snd_end - c->iss, c->snd_wnd, c->cc.cwnd, c->cc.ssthresh, c->snd_nxt - c->snd_una,
+             c->inflight.sacked, c->inflight.lost, c->rcv_nxt - irs, c->rcv_adv - irs, c->rcvq_bytes, out_of_order(c),
+             (unsigned long long)(rtt_srtt(&c->rtt) / 1000), (unsigned long long)(c->rto / 1000), c->mss, running,
+             c->error);
     return out;
 }
 
-/* --- invariants ------------------------------------------------------------------------------------------------------------------ */
+/* --- invariants --------------------------------------------------------------------------------------------------- */
 
 static void check_receive_queue(const struct conn *c)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Growing, putting in and taking out; looking up is inline. Growth moves all at once, by tags alone (no connection is touched): about a
- * millisecond for 100,000 connections, and so seldom that it was not worth spreading.
+ * Growing, putting in and taking out; looking up is inline. Growth moves all at once, by tags alone (no connection is
+ * touched): about a millisecond for 100,000 connections, and so seldom that it was not worth spreading.
  */
 #include "tcp/conn_table.h"
 

@@ -20,7 +20,10 @@ static struct conn *make(struct rng *r, bool v6)
     c->ports = conn_ports(c->local.port, c->remote.port);
     return c;
 }
-static uint32_t hash_of(const struct conn *c, uint64_t seed) { return conn_hash(seed, &c->local.addr, &c->remote.addr, c->ports); }
+static uint32_t hash_of(const struct conn *c, uint64_t seed)
+{
+    return conn_hash(seed, &c->local.addr, &c->remote.addr, c->ports);
+}
 static struct conn *find(const struct conn_table *t, const struct conn *c, uint64_t seed)
 {
     return conn_table_find(t, hash_of(c, seed), &c->local.addr, &c->remote.addr, c->ports);
@@ -60,7 +63,8 @@ static void test_what_was_put_in_is_found_until_it_is_taken_out(void **state)
             assert_ptr_equal(find(&t, all[i], seed), all[i]);
             uint64_t key = (uint64_t)all[i]->local.addr.w[3] << 32 | all[i]->remote.addr.w[3];
             if (!(all[i]->flags & CF_V6))
-                assert_ptr_equal(conn_table_find4(&t, conn_hash4(seed, key, all[i]->ports), key, all[i]->ports), all[i]);
+                assert_ptr_equal(conn_table_find4(&t, conn_hash4(seed, key, all[i]->ports), key, all[i]->ports),
+                                 all[i]);
             conn_table_remove(&t, hash_of(all[i], seed), all[i]);
             free(all[i]);
         }

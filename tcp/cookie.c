@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The layout stands in the header. Two hashes of addresses, ports and the peer's ISN under one key: MASK hides the four plain bits, so that
- * a cookie looks like any other ISN; MAC covers, besides, the minute, the MSS index and what went into the timestamp.
+ * The layout stands in the header. Two hashes of addresses, ports and the peer's ISN under one key: MASK hides the four
+ * plain bits, so that a cookie looks like any other ISN; MAC covers, besides, the minute, the MSS index and what went
+ * into the timestamp.
  *
  * Only the lowest bit of the minute travels: a cookie is of this minute or of the one before, and they differ in it.
  */
@@ -10,8 +11,8 @@
 #include "alloc/base/assert.h"
 #include "alloc/base/hash.h"
 
-/* Ascending. The first is for peers that ask for less than every path can do; then the defaults of both families (RFC 9293 3.7.1), tunnels
- * and PPPoE of either, Ethernet over IPv6 and IPv4, jumbo frames. */
+/* Ascending. The first is for peers that ask for less than every path can do; then the defaults of both families
+ * (RFC 9293 3.7.1), tunnels and PPPoE of either, Ethernet over IPv6 and IPv4, jumbo frames. */
 static const uint16_t mss_table[8] = {64, 536, 1220, 1360, 1420, 1440, 1460, 8940};
 
 #define MAC_BITS    28
@@ -49,7 +50,8 @@ static uint32_t mss_index_of(uint16_t mss)
     return i;
 }
 
-static uint32_t mac_of(struct cookie_input in, uint64_t step, uint32_t mss_index, uint32_t carried, const uint8_t key[16])
+static uint32_t mac_of(struct cookie_input in, uint64_t step, uint32_t mss_index, uint32_t carried,
+                       const uint8_t key[16])
 {
     in.step = step;
     in.mss_index = mss_index;
@@ -57,8 +59,8 @@ static uint32_t mac_of(struct cookie_input in, uint64_t step, uint32_t mss_index
     return (uint32_t)siphash24(&in, sizeof in, key) & MAC_MASK;
 }
 
-tcp_seq cookie_make(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn, const struct cookie_opts *o,
-                    const uint8_t key[16], nsec now)
+tcp_seq cookie_make(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn,
+                    const struct cookie_opts *o, const uint8_t key[16], nsec now)
 {
     struct cookie_input in = input_of(local, remote, peer_isn);
     uint64_t step = now / COOKIE_STEP_NS;
@@ -74,8 +76,8 @@ uint32_t cookie_ts_val(uint32_t ts_val, const struct cookie_opts *o)
     return (int32_t)(v - ts_val) > 0 ? v - (COOKIE_TS_MASK + 1) : v;
 }
 
-bool cookie_check(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn, tcp_seq cookie, bool ts,
-                  uint32_t ts_ecr, const uint8_t key[16], nsec now, struct cookie_opts *out)
+bool cookie_check(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn, tcp_seq cookie,
+                  bool ts, uint32_t ts_ecr, const uint8_t key[16], nsec now, struct cookie_opts *out)
 {
     struct cookie_input in = input_of(local, remote, peer_isn);
     uint32_t plain = cookie ^ (uint32_t)siphash24(&in, sizeof in, key);

@@ -9,13 +9,14 @@
  *      '-------------------'--------------'------------------------------------------------- NAK, end of lease
  *                                DECLINE
  *
- * Questions are repeated after 4, 8, 16, 32, 64 s, each a second more or less by chance (4.1), while renewing at half of what is left, not below a minute
- * (4.4.5). Options are walked within bounds, with those that overflowed into "file" and "sname" (RFC 2132 9.3); an answer is taken only if
- * it is to our question (xid, MAC), of a length that can hold it, and names an address that one can have.
+ * Questions are repeated after 4, 8, 16, 32, 64 s, each a second more or less by chance (4.1), while renewing at half
+ * of what is left, not below a minute (4.4.5). Options are walked within bounds, with those that overflowed into "file"
+ * and "sname" (RFC 2132 9.3); an answer is taken only if it is to our question (xid, MAC), of a length that can hold
+ * it, and names an address that one can have.
  *
- * Deviations: the first question leaves after at most 100 ms, not 1 to 10 s (4.4.1); an address is tried by one ARP probe and half a second of
- * silence (RFC 5227 asks for three); no INIT-REBOOT, since nothing is remembered over a restart; no RELEASE at the end. Long options in pieces
- * (RFC 3396) are none of ours.
+ * Deviations: the first question leaves after at most 100 ms, not 1 to 10 s (4.4.1); an address is tried by one ARP
+ * probe and half a second of silence (RFC 5227 asks for three); no INIT-REBOOT, since nothing is remembered over a
+ * restart; no RELEASE at the end. Long options in pieces (RFC 3396) are none of ours.
  */
 #include "tcp/dhcp.h"
 
@@ -31,8 +32,21 @@
 enum state { DHCP_INIT, DHCP_REQUEST, DHCP_CHECKING, DHCP_BOUND, DHCP_RENEWING, DHCP_REBINDING, DHCP_STOPPED };
 enum { DISCOVER = 1, OFFER = 2, REQUEST = 3, DECLINE = 4, ACK = 5, NAK = 6 };
 enum {
-    OPT_PAD = 0, OPT_MASK = 1, OPT_ROUTER = 3, OPT_MTU = 26, OPT_ADDRESS = 50, OPT_LEASE = 51, OPT_OVERLOAD = 52, OPT_TYPE = 53,
-    OPT_SERVER = 54, OPT_WANTED = 55, OPT_SIZE = 57, OPT_T1 = 58, OPT_T2 = 59, OPT_CLIENT = 61, OPT_END = 255
+    OPT_PAD = 0,
+    OPT_MASK = 1,
+    OPT_ROUTER = 3,
+    OPT_MTU = 26,
+    OPT_ADDRESS = 50,
+    OPT_LEASE = 51,
+    OPT_OVERLOAD = 52,
+    OPT_TYPE = 53,
+    OPT_SERVER = 54,
+    OPT_WANTED = 55,
+    OPT_SIZE = 57,
+    OPT_T1 = 58,
+    OPT_T2 = 59,
+    OPT_CLIENT = 61,
+    OPT_END = 255
 };
 
 struct dhcp_msg { /* RFC 2131 2 */
@@ -46,8 +60,8 @@ struct dhcp_msg { /* RFC 2131 2 */
 
 #define COOKIE         0x63825363u
 #define FLAG_BROADCAST 0x8000
-#define MSG_MIN        300  /* of BOOTP: what relays let through (RFC 1542 2.1) */
-#define LEASE_MIN_S    10   /* shorter ones would make us talk all the time */
+#define MSG_MIN        300 /* of BOOTP: what relays let through (RFC 1542 2.1) */
+#define LEASE_MIN_S    10  /* shorter ones would make us talk all the time */
 #define REQUEST_TRIES  4
 #define START_DELAY    (100 * NSEC_PER_MSEC)
 #define CHECK_WAIT     (500 * NSEC_PER_MSEC)
@@ -61,7 +75,7 @@ struct lease {
     struct ip_addr addr, router; /* router "any" of IPv6: none */
     unsigned bits;
     be32 server;
-    uint16_t mtu; /* 0: not said */
+    uint16_t mtu;     /* 0: not said */
     nsec t1, t2, end; /* NSEC_NEVER: for ever */
 };
 
@@ -71,13 +85,13 @@ struct dhcp {
     uint8_t state;
     unsigned tries;
     uint32_t xid;
-    nsec began;      /* this exchange: "secs" */
-    nsec asked;      /* when the last REQUEST left: the lease counts from there (4.4.1) */
-    bool has_lease;  /* lease.addr is an address of ours */
+    nsec began;         /* this exchange: "secs" */
+    nsec asked;         /* when the last REQUEST left: the lease counts from there (4.4.1) */
+    bool has_lease;     /* lease.addr is an address of ours */
     struct lease lease; /* what we have, or have been offered */
 };
 
-/* --- options ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 struct answer {
     uint8_t type, overload;
@@ -132,7 +146,7 @@ static bool read_answer(const struct dhcp *d, const struct dhcp_msg *m, uint32_t
     return a->type == OFFER || a->type == ACK || a->type == NAK;
 }
 
-/* --- sending -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 static uint8_t *put(uint8_t *at, uint8_t code, const void *p, uint8_t n)
 {
@@ -173,11 +187,17 @@ static void send_message(struct dhcp *d, uint8_t type)
     }
     uint8_t *p = buf_put_back(b, len);
     memset(p, 0, len);
-    *(struct udp_hdr *)(void *)p = (struct udp_hdr){.src = be16_of(DHCP_CLIENT_PORT), .dst = be16_of(DHCP_SERVER_PORT), .len = be16_of(len)};
+    *(struct udp_hdr *)(void *)p =
+        (struct udp_hdr){.src = be16_of(DHCP_CLIENT_PORT), .dst = be16_of(DHCP_SERVER_PORT), .len = be16_of(len)};
     struct dhcp_msg *m = (void *)(p + sizeof(struct udp_hdr));
     nsec secs = (s->now - d->began) / NSEC_PER_SEC;
-    *m = (struct dhcp_msg){.op = 1, .htype = 1, .hlen = ETH_ALEN, .xid = d->xid, .cookie = be32_of(COOKIE),
-                           .secs = be16_of(secs < UINT16_MAX ? secs : UINT16_MAX), .flags = bound ? 0 : be16_of(FLAG_BROADCAST),
+    *m = (struct dhcp_msg){.op = 1,
+                           .htype = 1,
+                           .hlen = ETH_ALEN,
+                           .xid = d->xid,
+                           .cookie = be32_of(COOKIE),
+                           .secs = be16_of(secs < UINT16_MAX ? secs : UINT16_MAX),
+                           .flags = bound ? 0 : be16_of(FLAG_BROADCAST),
                            .ciaddr = bound ? d->lease.addr.w[3] : 0};
     memcpy(m->chaddr, s->conf.mac, ETH_ALEN);
     uint8_t *end = put_options(d, (uint8_t *)(m + 1), type, !bound && type != DISCOVER, !bound && type != DISCOVER);
@@ -193,7 +213,7 @@ static void send_message(struct dhcp *d, uint8_t type)
     path_send(s, &to, b, len, sizeof(struct udp_hdr), 0, 0);
 }
 
-/* --- states ----------------------------------------------------------------------------------------------------------------------------------- */
+/* --- states ------------------------------------------------------------------------------------------------------- */
 
 static void timer_fired(struct timer *t);
 
@@ -217,7 +237,8 @@ static void lose_lease(struct dhcp *d)
     if (!d->has_lease) return;
     d->has_lease = false;
     struct own_addr *own = route_find(s, &d->lease.addr);
-    if (addr_equal(&s->ip.gateway4, &d->lease.router)) route_set_gateway(s, &(struct ip_addr){.w = {0, 0, ADDR_V4_PREFIX, 0}});
+    if (addr_equal(&s->ip.gateway4, &d->lease.router))
+        route_set_gateway(s, &(struct ip_addr){.w = {0, 0, ADDR_V4_PREFIX, 0}});
     if (own && own->origin == OWN_DHCP) route_remove(s, own);
 }
 
@@ -291,7 +312,7 @@ static void timer_fired(struct timer *t)
     }
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static bool is_unicast(be32 wire)
 {
@@ -312,8 +333,12 @@ static unsigned bits_of(be32 mask, be32 addr)
 static bool read_lease(const struct dhcp *d, const struct dhcp_msg *m, const struct answer *a, struct lease *out)
 {
     if (!is_unicast(m->yiaddr) || !is_unicast(a->server) || a->lease < LEASE_MIN_S) return false;
-    *out = (struct lease){.addr = addr_v4(m->yiaddr), .server = a->server, .bits = bits_of(a->mask, m->yiaddr),
-                          .t1 = NSEC_NEVER, .t2 = NSEC_NEVER, .end = NSEC_NEVER};
+    *out = (struct lease){.addr = addr_v4(m->yiaddr),
+                          .server = a->server,
+                          .bits = bits_of(a->mask, m->yiaddr),
+                          .t1 = NSEC_NEVER,
+                          .t2 = NSEC_NEVER,
+                          .end = NSEC_NEVER};
     if (is_unicast(a->router) && a->router != m->yiaddr) out->router = addr_v4(a->router);
     if (a->mtu >= DHCP_MTU_MIN && a->mtu <= d->stack->conf.mtu) out->mtu = a->mtu;
     if (a->lease == UINT32_MAX) return true;
@@ -395,7 +420,7 @@ void dhcp_arp_heard(struct net_stack *s, const struct ip_addr *src, const struct
     start(d, DECLINE_WAIT);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int dhcp_init(struct net_stack *s)
 {

@@ -15,7 +15,8 @@ void dhcp_fini(struct net_stack *s);
 void dhcp_stop(struct net_stack *s); /* an address was set by hand: the client ends, and its address goes */
 /* A datagram to port 68, checksum verified, UDP header still there. Takes p->b. */
 void dhcp_input(struct net_stack *s, struct packet *p);
-/* Somebody used `src` in ARP, or asked for `dst` without an address of his own: perhaps the one we are about to take (RFC 2131 4.4.1). */
+/* Somebody used `src` in ARP, or asked for `dst` without an address of his own: perhaps the one we are about to take
+ * (RFC 2131 4.4.1). */
 void dhcp_arp_heard(struct net_stack *s, const struct ip_addr *src, const struct ip_addr *dst, const uint8_t *mac);
 
 #endif

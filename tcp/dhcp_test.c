@@ -39,15 +39,20 @@ static uint32_t option(const uint8_t *m, size_t n, uint8_t code)
 static bool watch(struct wire *w, unsigned from, const struct frame *f)
 {
     const uint8_t *p = w->last;
-    if (load_be16(p + 12) != ETH_TYPE_IP4 || p[23] != IPPROTO_UDP || load_be16(p + 36) != DHCP_SERVER_PORT) return false;
+    if (load_be16(p + 12) != ETH_TYPE_IP4 || p[23] != IPPROTO_UDP || load_be16(p + 36) != DHCP_SERVER_PORT)
+        return false;
     const uint8_t *m = p + 42;
     size_t n = w->last_len - 42;
     struct ip_addr src = addr_v4(load_u32(p + 26)), dst = addr_v4(load_u32(p + 30));
     assert_int_equal(l4_csum(src, dst, IPPROTO_UDP, p + 34, n + 8), 0);
     assert_true(n >= 300);
     assert_true(net->count < MESSAGES_MAX);
-    net->seen[net->count++] = (struct seen){.type = (uint8_t)option(m, n, 53), .at = w->now, .xid = load_u32(m + 4),
-                                            .ciaddr = load_u32(m + 12), .requested = option(m, n, 50), .server = option(m, n, 54),
+    net->seen[net->count++] = (struct seen){.type = (uint8_t)option(m, n, 53),
+                                            .at = w->now,
+                                            .xid = load_u32(m + 4),
+                                            .ciaddr = load_u32(m + 12),
+                                            .requested = option(m, n, 50),
+                                            .server = option(m, n, 54),
                                             .dst = dst.w[3]};
     return false;
 }
@@ -76,7 +81,10 @@ static size_t make_answer(struct net *t, uint8_t *m, uint8_t type, const char *a
     memcpy(m + 28, t->s->conf.mac, 6);
     store_be32(m + 236, 0x63825363);
     uint8_t *o = m + 240;
-    memcpy(o, "\x35\x01\x00\x36\x04\x0a\x00\x00\xfe\x01\x04\xff\xff\xff\x00\x03\x08\x0a\x00\x00\xfe\x0a\x00\x00\xfd\x1a\x02\x05\x78", 29);
+    memcpy(o,
+           "\x35\x01\x00\x36\x04\x0a\x00\x00\xfe\x01\x04\xff\xff\xff\x00\x03\x08\x0a\x00\x00\xfe\x0a\x00\x00\xfd\x1a"
+           "\x02\x05\x78",
+           29);
     o[2] = type;
     o[29] = 51;
     o[30] = 4;
@@ -120,17 +128,20 @@ static void test_what_is_no_answer_to_us_is_dropped(void **state)
     wire_until(&t.w, t.w.now + SECOND);
     uint8_t m[400];
     uint64_t dropped = 0;
-    struct { size_t at; uint8_t value; } wrong[] = {
-        {0, 1},    /* a request */
-        {1, 6},    /* not Ethernet */
-        {2, 16},   /* length of the MAC */
-        {4, 0x5a}, /* another's transaction: the xid is random, and 0x5a not its first byte with this seed */
-        {28, 9},   /* another's MAC */
-        {236, 0},  /* no cookie */
-        {242, 9},  /* no message type of a server */
+    struct {
+        size_t at;
+        uint8_t value;
+    } wrong[] = {
+        {0, 1},     /* a request */
+        {1, 6},     /* not Ethernet */
+        {2, 16},    /* length of the MAC */
+        {4, 0x5a},  /* another's transaction: the xid is random, and 0x5a not its first byte with this seed */
+        {28, 9},    /* another's MAC */
+        {236, 0},   /* no cookie */
+        {242, 9},   /* no message type of a server */
         {241, 200}, /* an option beyond the end */
-        {16, 0},   /* an address in 0/8 */
-        {16, 127}, {16, 224}, {16, 255},
+        {16, 0},    /* an address in 0/8 */
+        {16, 127},  {16, 224}, {16, 255},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         size_t n = make_answer(&t, m, OFFER, "10.0.0.5", 3600);
@@ -258,7 +269,9 @@ static void test_an_address_that_somebody_uses_is_declined(void **state)
     answer(&t, ACK, "10.0.0.5", 3600);
     uint8_t frame[60] = {0};
     memcpy(frame, t.s->conf.mac, 6);
-    memcpy(frame + 6, "\x02\x00\x00\x00\x00\x99\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02\x02\x00\x00\x00\x00\x99\x0a\x00\x00\x05", 26);
+    memcpy(frame + 6,
+           "\x02\x00\x00\x00\x00\x99\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02\x02\x00\x00\x00\x00\x99\x0a\x00\x00\x05",
+           26);
     input_bytes(t.s, frame, sizeof frame, t.w.now);
     wire_run(&t.w);
     assert_int_equal(last(&t)->type, DECLINE);

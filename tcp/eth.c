@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Frames to other MACs come in on devices that are promiscuous, or shared with the kernel: they are refused here, since everything
- * above believes that a packet came to us.
+ * Frames to other MACs come in on devices that are promiscuous, or shared with the kernel: they are refused here, since
+ * everything above believes that a packet came to us.
  */
 #include "tcp/eth.h"
 

@@ -7,11 +7,13 @@
  *   is held, with FRAG_COST for each; beyond it the oldest datagram goes,
  * - a datagram lives 30 s (IPv4; RFC 791 asks for 15 to 120) or 60 s (IPv6) from its first piece, whatever comes later.
  *
- * Pieces lie in a list by offset. A piece is put behind the last one in one step, which is how they come; else the list, which is short, is walked.
- * Two pieces that overlap in any way are an attack on somebody's filter: the datagram is dropped with all of it that is still to come (RFC 5722 3,
- * RFC 8200 4.5; for IPv4, too). An exact copy of a piece is ignored, as RFC 8200 allows.
+ * Pieces lie in a list by offset. A piece is put behind the last one in one step, which is how they come; else the
+ * list, which is short, is walked. Two pieces that overlap in any way are an attack on somebody's filter: the datagram
+ * is dropped with all of it that is still to come (RFC 5722 3, RFC 8200 4.5; for IPv4, too). An exact copy of a piece
+ * is ignored, as RFC 8200 allows.
  *
- * Deviation: an ICMP error about a datagram whose time is up quotes at most QUOTE_MAX bytes of its first piece, not all.
+ * Deviation: an ICMP error about a datagram whose time is up quotes at most QUOTE_MAX bytes of its first piece, not
+ * all.
  */
 #include "tcp/frag.h"
 
@@ -117,9 +119,15 @@ static void timer_fired(struct timer *t)
     if (!d->dead) {
         s->n.drop_frag_timeout += d->count;
         if (d->have_first && !d->from_loop) {
-            struct buf quoted = {.data = d->quote + d->quote_l4, .len = (uint32_t)(d->quote_len - d->quote_l4), .refs = 1};
-            struct packet p = {.b = &quoted, .len = quoted.len, .src = d->src, .dst = d->dst, .proto = d->proto,
-                               .to_many = d->to_many, .l3 = d->quote};
+            struct buf quoted = {
+                .data = d->quote + d->quote_l4, .len = (uint32_t)(d->quote_len - d->quote_l4), .refs = 1};
+            struct packet p = {.b = &quoted,
+                               .len = quoted.len,
+                               .src = d->src,
+                               .dst = d->dst,
+                               .proto = d->proto,
+                               .to_many = d->to_many,
+                               .l3 = d->quote};
             if (d->is_v4) icmp4_send_error(s, &p, ICMP4_TIME, ICMP4_TIME_REASSEMBLY, 0);
             else icmp6_send_error(s, &p, ICMP6_TIME, ICMP6_TIME_REASSEMBLY, 0);
         }
@@ -127,12 +135,9 @@ static void timer_fired(struct timer *t)
     datagram_free(d);
 }
 
-/* --- which datagram ------------------------------------------------------------------------------------------------------------------------ */
+/* --- which datagram ----------------------------------------------------------------------------------------------- */
 
-static struct datagram *oldest(struct frag_table *t)
-{
-    return list_entry(list_first(&t->used), struct datagram, age);
-}
+static struct datagram *oldest(struct frag_table *t) { return list_entry(list_first(&t->used), struct datagram, age); }
 
 static void evict(struct net_stack *s, struct datagram *d)
 {
@@ -146,24 +151,34 @@ static struct datagram *datagram_of(struct net_stack *s, const struct packet *p,
     struct frag_table *t = s->ip.frags;
     struct datagram *of_source = NULL;
     unsigned of_source_count = 0;
-    list_for_each(it, &t->used) {
+    list_for_each(it, &t->used)
+    {
         struct datagram *d = list_entry(it, struct datagram, age);
         if (!addr_equal(&d->src, &p->src)) continue;
-        if (d->id == id && d->is_v4 == is_v4 && addr_equal(&d->dst, &p->dst) && (!is_v4 || d->proto == p->proto)) return d;
+        if (d->id == id && d->is_v4 == is_v4 && addr_equal(&d->dst, &p->dst) && (!is_v4 || d->proto == p->proto))
+            return d;
         if (!of_source) of_source = d;
         of_source_count++;
     }
     if (of_source_count >= FRAG_PER_SOURCE) evict(s, of_source);
     else if (list_is_empty(&t->unused)) evict(s, oldest(t));
     struct datagram *d = list_entry(list_pop_front(&t->unused), struct datagram, age);
-    *d = (struct datagram){.stack = s, .src = p->src, .dst = p->dst, .id = id, .proto = p->proto, .is_v4 = is_v4, .hops = p->hops,
-                           .tos = p->tos, .to_many = p->to_many, .from_loop = !p->src_mac};
+    *d = (struct datagram){.stack = s,
+                           .src = p->src,
+                           .dst = p->dst,
+                           .id = id,
+                           .proto = p->proto,
+                           .is_v4 = is_v4,
+                           .hops = p->hops,
+                           .tos = p->tos,
+                           .to_many = p->to_many,
+                           .from_loop = !p->src_mac};
     list_push_back(&t->used, &d->age);
     wheel_start(&s->wheel, &d->timer, s->now + (is_v4 ? FRAG_TIME_V4 : FRAG_TIME_V6), timer_fired);
     return d;
 }
 
-/* --- pieces ---------------------------------------------------------------------------------------------------------------------------------- */
+/* --- pieces ------------------------------------------------------------------------------------------------------- */
 
 static void kill_datagram(struct datagram *d, uint64_t *counter, uint32_t with)
 {
@@ -284,8 +299,16 @@ static void finish(struct net_stack *s, struct datagram *d, struct packet *p)
     const uint8_t *l3 = NULL;
     struct buf *b = whole(s, d, &l3);
     bool is_v4 = d->is_v4;
-    struct packet all = {.b = b, .len = d->total, .src = d->src, .dst = d->dst, .proto = d->proto, .hops = d->hops, .l3 = l3,
-                         .tos = (uint8_t)(d->ce ? d->tos | 3 : d->tos), .to_many = d->to_many, .src_mac = p->src_mac,
+    struct packet all = {.b = b,
+                         .len = d->total,
+                         .src = d->src,
+                         .dst = d->dst,
+                         .proto = d->proto,
+                         .hops = d->hops,
+                         .l3 = l3,
+                         .tos = (uint8_t)(d->ce ? d->tos | 3 : d->tos),
+                         .to_many = d->to_many,
+                         .src_mac = p->src_mac,
                          .csum_ok = d->from_loop};
     datagram_free(d);
     if (!b) return;
@@ -300,7 +323,8 @@ static void input(struct net_stack *s, struct packet *p, bool is_v4, uint32_t id
     /* RFC 791 3.2: all but the last in units of 8; RFC 1122 3.3.2, "ping of death": not beyond 65,535 */
     if (p->len == 0 || (more && p->len % 8) || offset + p->len > DATAGRAM_MAX - (is_v4 ? sizeof(struct ip4_hdr) : 0)) {
         s->n.drop_frag_bad++;
-        if (!is_v4) icmp6_send_error(s, p, ICMP6_PARAMETER, ICMP6_PARAM_FIELD, 4); /* RFC 8200 4.5: at the length field */
+        /* RFC 8200 4.5: at the length field */
+        if (!is_v4) icmp6_send_error(s, p, ICMP6_PARAMETER, ICMP6_PARAM_FIELD, 4);
         buf_unref(p->b);
         return;
     }
@@ -311,7 +335,8 @@ static void input(struct net_stack *s, struct packet *p, bool is_v4, uint32_t id
         return;
     }
     uint32_t end = offset + p->len;
-    bool ends_wrong = (d->total && (end > d->total || (!more && end != d->total))) || (!more && d->last && d->last->offset + d->last->len > end);
+    bool ends_wrong = (d->total && (end > d->total || (!more && end != d->total))) ||
+                      (!more && d->last && d->last->offset + d->last->len > end);
     if (ends_wrong || !is_ecn_consistent(d, p->tos)) {
         kill_datagram(d, &s->n.drop_frag_bad, 1);
         buf_unref(p->b);
@@ -362,7 +387,8 @@ void frag_check(const struct net_stack *s)
 {
     const struct frag_table *t = s->ip.frags;
     uint32_t cost = 0, used = 0;
-    list_for_each(it, &t->used) {
+    list_for_each(it, &t->used)
+    {
         const struct datagram *d = list_entry(it, struct datagram, age);
         uint32_t have = 0, end = 0, count = 0;
         for (const struct piece *p = d->first; p; p = p->next) {
@@ -383,13 +409,14 @@ void frag_check(const struct net_stack *s)
     ASSERT(cost <= s->conf.limits.fragment_bytes);
 }
 
-/* --- cutting ------------------------------------------------------------------------------------------------------------------------------------ */
+/* --- cutting ------------------------------------------------------------------------------------------------------ */
 
-static void send_piece(struct net_stack *s, struct path *p, const struct buf *from, uint32_t offset, uint32_t n, bool more, uint32_t id,
-                       uint32_t flow, uint8_t tos)
+static void send_piece(struct net_stack *s, struct path *p, const struct buf *from, uint32_t offset, uint32_t n,
+                       bool more, uint32_t id, uint32_t flow, uint8_t tos)
 {
     bool v4 = addr_is_v4(path_dst(p));
-    uint32_t header = ETH_HDR + (v4 ? (uint32_t)sizeof(struct ip4_hdr) : (uint32_t)(sizeof(struct ip6_hdr) + sizeof(struct ip6_frag)));
+    uint32_t header = ETH_HDR + (v4 ? (uint32_t)sizeof(struct ip4_hdr)
+                                    : (uint32_t)(sizeof(struct ip6_hdr) + sizeof(struct ip6_frag)));
     struct buf *b = buf_take_exact(n);
     if (!b) {
         s->n.drop_memory++;
@@ -414,9 +441,11 @@ static void send_piece(struct net_stack *s, struct path *p, const struct buf *fr
 void frag_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t ecn)
 {
     bool v4 = addr_is_v4(path_dst(p));
-    uint32_t room = (uint32_t)(p->mtu - (v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr) + sizeof(struct ip6_frag))) & ~7u;
+    uint32_t room =
+        (uint32_t)(p->mtu - (v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr) + sizeof(struct ip6_frag))) & ~7u;
     if (p->proto == IPPROTO_TCP || len > DATAGRAM_MAX - (v4 ? sizeof(struct ip4_hdr) : 0) || b->len < 8) {
-        s->n.drop_tx_route++; /* a segment is never cut (RFC 1122 3.3.3); what no fragments can carry has nowhere to go */
+        /* a segment is never cut (RFC 1122 3.3.3); what no fragments can carry has nowhere to go */
+        s->n.drop_tx_route++;
         buf_unref(b);
         return;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reassembly against pieces made by hand: overlaps, floods, lies about length, and whole datagrams in every order; and what we cut ourselves.
+ * Reassembly against pieces made by hand: overlaps, floods, lies about length, and whole datagrams in every order; and
+ * what we cut ourselves.
  */
 #include "tcp/frag.h"
 
@@ -20,7 +21,8 @@ struct host {
     bool v6;
 };
 
-static const char *const SRC4 = "10.0.0.9", *const DST4 = "10.0.0.1", *const SRC6 = "2001:db8::9", *const DST6 = "2001:db8::1";
+static const char *const SRC4 = "10.0.0.9", *const DST4 = "10.0.0.1", *const SRC6 = "2001:db8::9",
+                         *const DST6 = "2001:db8::1";
 
 static struct ip_addr src(const struct host *h) { return ip(h->v6 ? SRC6 : SRC4); }
 static struct ip_addr dst(const struct host *h) { return ip(h->v6 ? DST6 : DST4); }
@@ -49,13 +51,17 @@ static void put_piece(struct host *h, uint32_t id, size_t from, size_t n, bool m
         memcpy(body + 8, bytes, n);
         len = make_ip6(frame, h->s->conf.mac, src(h), dst(h), IPPROTO_FRAGMENT, 64, body, n + 8);
     } else {
-        len = make_ip4(frame, h->s->conf.mac, src(h), dst(h), IPPROTO_UDP, (uint16_t)(from / 8 | (more ? IP4_MF : 0)), bytes, n);
+        len = make_ip4(frame, h->s->conf.mac, src(h), dst(h), IPPROTO_UDP, (uint16_t)(from / 8 | (more ? IP4_MF : 0)),
+                       bytes, n);
         ((struct ip4_hdr *)(frame + 14))->id = be16_of(id);
         fix_ip4(frame);
     }
     input_bytes(h->s, frame, len, h->w.now);
 }
-static void put(struct host *h, uint32_t id, size_t from, size_t to) { put_piece(h, id, from, to - from, to < h->size, h->datagram + from); }
+static void put(struct host *h, uint32_t id, size_t from, size_t to)
+{
+    put_piece(h, id, from, to - from, to < h->size, h->datagram + from);
+}
 
 static bool hears(struct host *h)
 {
@@ -108,7 +114,7 @@ static void test_pieces_that_lie_about_length_are_refused(void **state)
     for (int v6 = 0; v6 < 2; v6++) {
         struct host h;
         host_begin(&h, v6);
-        put_piece(&h, 1, 0, 13, true, h.datagram); /* no multiple of 8 */
+        put_piece(&h, 1, 0, 13, true, h.datagram);       /* no multiple of 8 */
         put_piece(&h, 1, 65528, 800, false, h.datagram); /* beyond 65,535 */
         put_piece(&h, 1, 0, 0, true, h.datagram);
         assert_int_equal(h.s->n.drop_frag_bad, 3);
@@ -132,8 +138,8 @@ static void test_memory_is_bounded_whatever_comes(void **state)
         struct host h;
         host_begin(&h, v6);
         size_t before = mem_used();
-        for (uint32_t id = 0; id < 200; id++)
-            for (size_t at = 8; at < 800; at += 16) put_piece(&h, id, at, 8, true, h.datagram + at); /* FragmentSmack: tiny, never whole */
+        for (uint32_t id = 0; id < 200; id++) /* FragmentSmack: tiny, never whole */
+            for (size_t at = 8; at < 800; at += 16) put_piece(&h, id, at, 8, true, h.datagram + at);
         assert_true(mem_used() - before < 2u << 20);
         assert_true(h.s->n.drop_frag_bound > 0);
         put(&h, 5000, 0, 800);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Headers as they lie on the wire: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), ICMP (RFC 792, 4443), UDP (RFC 768),
- * TCP (RFC 9293 3.1). All fields are in network order: be16 and be32 say so. Packed: a frame may start anywhere.
+ * Headers as they lie on the wire: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), ICMP (RFC 792, 4443),
+ * UDP (RFC 768), TCP (RFC 9293 3.1). All fields are in network order: be16 and be32 say so. Packed: a frame may start
+ * anywhere.
  */
 #ifndef TCP_HDR_H
 #define TCP_HDR_H
@@ -56,7 +57,7 @@ struct ip6_hdr {
     uint8_t src[16], dst[16];
 } PACKED;
 
-struct ip6_ext { /* hop-by-hop, routing, destination options */
+struct ip6_ext {       /* hop-by-hop, routing, destination options */
     uint8_t next, len; /* len in units of 8 behind the first 8 */
     uint8_t body[6];
 } PACKED;
@@ -91,7 +92,7 @@ struct tcp_hdr {
 } PACKED;
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32, TCP_ECE = 64, TCP_CWR = 128 };
 
-#define TCP_HDR_MIN 20
+#define TCP_HDR_MIN  20
 #define TCP_OPTS_MAX 40
 
 _Static_assert(sizeof(struct eth_hdr) == 14 && sizeof(struct arp_hdr) == 28 && sizeof(struct ip4_hdr) == 20 &&

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * No error is ever sent about an error, a packet to many, from nobody in particular, or a fragment but the first (RFC 1122 3.2.2); and no more
- * than limits.icmp_per_s of them and of echo replies together leave.
+ * No error is ever sent about an error, a packet to many, from nobody in particular, or a fragment but the first (RFC
+ * 1122 3.2.2); and no more than limits.icmp_per_s of them and of echo replies together leave.
  *
- * An error that comes is only believed by who finds in it a packet that he has on its way (tcp_icmp_error, udp_icmp_error: RFC 5927). Redirects,
- * source quenches (RFC 6633), timestamps, masks, router advertisements: dropped as malformed for a host that does not speak them. Deviation from
- * RFC 1122 3.2.2.2: redirects are not followed, since anybody on the link could send them.
+ * An error that comes is only believed by who finds in it a packet that he has on its way (tcp_icmp_error,
+ * udp_icmp_error: RFC 5927). Redirects, source quenches (RFC 6633), timestamps, masks, router advertisements: dropped
+ * as malformed for a host that does not speak them. Deviation from RFC 1122 3.2.2.2: redirects are not followed, since
+ * anybody on the link could send them.
  */
 #include "tcp/icmp4.h"
 
@@ -49,7 +50,8 @@ static struct buf *writable(struct net_stack *s, struct buf *b, uint32_t len)
 void icmp_echo_reply(struct net_stack *s, struct packet *p, uint8_t type)
 {
     struct path back;
-    if (!s->conf.icmp_echo || p->to_many || !icmp_may_send(s)) { /* to many: RFC 1122 3.2.2.6 lets us be silent; smurf */
+    /* to many: RFC 1122 3.2.2.6 lets us be silent; smurf */
+    if (!s->conf.icmp_echo || p->to_many || !icmp_may_send(s)) {
         buf_unref(p->b);
         return;
     }
@@ -65,7 +67,8 @@ void icmp_echo_reply(struct net_stack *s, struct packet *p, uint8_t type)
     path_close(s, &back);
 }
 
-void icmp_send_quote(struct net_stack *s, const struct packet *p, uint8_t proto, uint8_t type, uint8_t code, uint32_t rest, uint32_t quote_max)
+void icmp_send_quote(struct net_stack *s, const struct packet *p, uint8_t proto, uint8_t type, uint8_t code,
+                     uint32_t rest, uint32_t quote_max)
 {
     struct path back;
     static const struct ip_addr any;
@@ -140,10 +143,13 @@ static void error_input(struct net_stack *s, struct packet *p)
     const struct ip4_hdr *q = (const void *)(h + 1);
     enum icmp_error what;
     uint16_t mtu;
-    uint32_t have = p->b->len - (uint32_t)sizeof *h, header = have < sizeof *q ? 0 : (uint32_t)(q->version_ihl & 15) * 4;
-    if (have < sizeof *q || q->version_ihl >> 4 != 4 || header < sizeof *q || have < header + 8) return drop(p, &s->n.drop_icmp);
+    uint32_t have = p->b->len - (uint32_t)sizeof *h,
+             header = have < sizeof *q ? 0 : (uint32_t)(q->version_ihl & 15) * 4;
+    if (have < sizeof *q || q->version_ihl >> 4 != 4 || header < sizeof *q || have < header + 8)
+        return drop(p, &s->n.drop_icmp);
     struct ip_addr local = addr_v4(q->src), remote = addr_v4(q->dst);
-    if (q->frag & be16_of(IP4_OFFSET) || !stack_is_local(s, &local) || !addr_equal(&local, &p->dst)) return drop(p, &s->n.drop_icmp);
+    if (q->frag & be16_of(IP4_OFFSET) || !stack_is_local(s, &local) || !addr_equal(&local, &p->dst))
+        return drop(p, &s->n.drop_icmp);
     if (meaning_of(h, &what, &mtu)) {
         const uint8_t *l4 = (const uint8_t *)q + header;
         size_t n = have - header;

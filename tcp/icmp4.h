@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ICMP (RFC 792, RFC 1122 3.2.2): echoes are answered, errors about our packets go to who sent them, errors about packets that came are sent.
+ * ICMP (RFC 792, RFC 1122 3.2.2): echoes are answered, errors about our packets go to who sent them, errors about
+ * packets that came are sent.
  */
 #ifndef TCP_ICMP4_H
 #define TCP_ICMP4_H
@@ -20,6 +21,7 @@ bool icmp_may_send(struct net_stack *s);
 /* Answers an echo request in its own buffer; type is the reply's. Takes p->b. */
 void icmp_echo_reply(struct net_stack *s, struct packet *p, uint8_t type);
 /* An error of `type`, quoting p from its IP header on. */
-void icmp_send_quote(struct net_stack *s, const struct packet *p, uint8_t proto, uint8_t type, uint8_t code, uint32_t rest, uint32_t quote_max);
+void icmp_send_quote(struct net_stack *s, const struct packet *p, uint8_t proto, uint8_t type, uint8_t code,
+                     uint32_t rest, uint32_t quote_max);
 
 #endif

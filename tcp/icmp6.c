@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rules of RFC 4443 2.4: (e) no error about an error, a redirect, from who is nobody, or to many (but "too big" and a wrong option of the kind 10);
- * (f) limited in rate, together with ICMPv4's. (c): an error quotes what fits into 1280 bytes. Errors that come go to who finds in them a
- * packet that he has on its way; "too big" below 1280 is nobody's business (RFC 8201 4).
+ * The rules of RFC 4443 2.4: (e) no error about an error, a redirect, from who is nobody, or to many (but "too big" and
+ * a wrong option of the kind 10); (f) limited in rate, together with ICMPv4's. (c): an error quotes what fits into 1280
+ * bytes. Errors that come go to who finds in them a packet that he has on its way; "too big" below 1280 is nobody's
+ * business (RFC 8201 4).
  *
  * Deviation from RFC 4443 4.2: echo requests to groups are not answered.
  */
@@ -36,7 +37,9 @@ static bool meaning_of(const struct icmp_hdr *h, enum icmp_error *what, uint16_t
 {
     *mtu = 0;
     switch (h->type) {
-    case ICMP6_UNREACHABLE: *what = h->code == ICMP6_UNREACH_PORT ? ICMP_ERR_UNREACHABLE_PORT : ICMP_ERR_UNREACHABLE_HOST; break;
+    case ICMP6_UNREACHABLE:
+        *what = h->code == ICMP6_UNREACH_PORT ? ICMP_ERR_UNREACHABLE_PORT : ICMP_ERR_UNREACHABLE_HOST;
+        break;
     case ICMP6_TIME: *what = ICMP_ERR_TIME; break;
     case ICMP6_PARAMETER: *what = h->code == ICMP6_PARAM_NEXT ? ICMP_ERR_PROTOCOL : ICMP_ERR_UNREACHABLE_HOST; break;
     default: {
@@ -71,7 +74,8 @@ static void error_input(struct net_stack *s, struct packet *p)
     struct ip_addr local, remote;
     memcpy(local.b, q->src, 16);
     memcpy(remote.b, q->dst, 16);
-    if (addr_is_v4(&remote) || !stack_is_local(s, &local) || !addr_equal(&local, &p->dst)) return drop(p, &s->n.drop_icmp);
+    if (addr_is_v4(&remote) || !stack_is_local(s, &local) || !addr_equal(&local, &p->dst))
+        return drop(p, &s->n.drop_icmp);
     if (meaning_of(h, &what, &mtu)) {
         if (proto == IPPROTO_TCP) tcp_icmp_error(s, what, mtu, &local, &remote, l4, have);
         else if (proto == IPPROTO_UDP) udp_icmp_error(s, what, mtu, &local, &remote, l4, have);

@@ -12,8 +12,8 @@
 #include "tcp/pmtu.h"
 #include "tcp/wire_test.h"
 
-#define PEER "10.0.0.9"
-#define OURS "10.0.0.1"
+#define PEER  "10.0.0.9"
+#define OURS  "10.0.0.1"
 #define PEER6 "2001:db8::9"
 #define OURS6 "2001:db8::1"
 
@@ -58,7 +58,8 @@ static void test_echoes_are_answered_byte_for_byte_and_not_without_end(void **st
             assert_int_equal(load_be32(w.last + l3 + 4), 0x12345678);
             assert_memory_equal(w.last + l3 + 8, body, n);
             assert_int_equal(w.last_len, l3 + 8 + n);
-            uint16_t sum = v6 ? l4_csum(ip(OURS6), ip(PEER6), IPPROTO_ICMPV6, w.last + l3, n + 8) : (uint16_t)~csum_fold(csum_add(0, w.last + l3, n + 8));
+            uint16_t sum = v6 ? l4_csum(ip(OURS6), ip(PEER6), IPPROTO_ICMPV6, w.last + l3, n + 8)
+                              : (uint16_t)~csum_fold(csum_add(0, w.last + l3, n + 8));
             assert_int_equal(sum, 0);
             assert_int_equal(csum_ip4(w.last + 14) == 0, !v6);
         }
@@ -78,13 +79,16 @@ static void test_bad_messages_are_dropped(void **state)
     uint8_t frame[128];
     uint64_t dropped = 0, before = w.frames;
     for (size_t n = 1; n < 8; n++) {
-        size_t len = make_ip4(frame, s->conf.mac, ip(PEER), ip(OURS), IPPROTO_ICMP, 0, "\x08\x00\xf7\xff\x00\x00\x00\x00", n);
+        size_t len =
+            make_ip4(frame, s->conf.mac, ip(PEER), ip(OURS), IPPROTO_ICMP, 0, "\x08\x00\xf7\xff\x00\x00\x00\x00", n);
         input_bytes(s, frame, len, w.now);
-        len = make_ip6(frame, s->conf.mac, ip(PEER6), ip(OURS6), IPPROTO_ICMPV6, 64, "\x80\x00\x00\x00\x00\x00\x00\x00", n);
+        len = make_ip6(frame, s->conf.mac, ip(PEER6), ip(OURS6), IPPROTO_ICMPV6, 64, "\x80\x00\x00\x00\x00\x00\x00\x00",
+                       n);
         input_bytes(s, frame, len, w.now);
         dropped += 2;
     }
-    size_t len = make_ip4(frame, s->conf.mac, ip(PEER), ip(OURS), IPPROTO_ICMP, 0, "\x08\x00\xf7\xfe\x00\x00\x00\x00", 8);
+    size_t len =
+        make_ip4(frame, s->conf.mac, ip(PEER), ip(OURS), IPPROTO_ICMP, 0, "\x08\x00\xf7\xfe\x00\x00\x00\x00", 8);
     input_bytes(s, frame, len, w.now); /* checksum */
     len = make_ip6(frame, s->conf.mac, ip(PEER6), ip(OURS6), IPPROTO_ICMPV6, 64, "\x80\x00\x00\x01\x00\x00\x00\x00", 8);
     input_bytes(s, frame, len, w.now);
@@ -107,7 +111,8 @@ static size_t quote(uint8_t *out, bool v6, uint16_t from, uint16_t to)
     uint8_t frame[128], udp[16];
     struct ip_addr src = ip(v6 ? OURS6 : OURS), dst = ip(v6 ? PEER6 : PEER);
     size_t n = make_udp(udp, src, from, dst, to, "12345678", 8);
-    n = v6 ? make_ip6(frame, no_mac, src, dst, IPPROTO_UDP, 64, udp, n) : make_ip4(frame, no_mac, src, dst, IPPROTO_UDP, 0, udp, n);
+    n = v6 ? make_ip6(frame, no_mac, src, dst, IPPROTO_UDP, 64, udp, n)
+           : make_ip4(frame, no_mac, src, dst, IPPROTO_UDP, 0, udp, n);
     memcpy(out, frame + 14, n - 14);
     return n - 14;
 }

@@ -5,9 +5,9 @@
  *      head                                         head + count
  *      | sent | SACKed -> SACKed -> SACKed | lost | sent | sent |        indices run freely; slot = index & (room - 1)
  *
- * Cost of a SACK block: a binary search, one step for each record that changes, and one jump for each run of SACKed ones, whose length
- * path compression shortens (amortised next to nothing, whatever order blocks come in). That is what keeps a peer that SACKs
- * 10,000 ranges over and over from making us walk them (the quadratic cousin of CVE-2018-5390).
+ * Cost of a SACK block: a binary search, one step for each record that changes, and one jump for each run of SACKed
+ * ones, whose length path compression shortens (amortised next to nothing, whatever order blocks come in). That is what
+ * keeps a peer that SACKs 10,000 ranges over and over from making us walk them (the quadratic cousin of CVE-2018-5390).
  */
 #include "tcp/inflight.h"
 
@@ -19,7 +19,7 @@
 #define SMALL_ROOM  2 /* what an idle connection may keep: 64 bytes */
 #define ORDER_STEPS 8 /* looked at for a lost record's place in order */
 
-/* --- lists ------------------------------------------------------------------------------------------------------------------------- */
+/* --- lists -------------------------------------------------------------------------------------------------------- */
 
 static inline void list_add_back(struct inflight *f, struct seg_list *l, uint32_t i)
 {
@@ -71,7 +71,7 @@ static inline void list_take(struct inflight *f, struct seg_list *l, uint32_t i)
     }
 }
 
-/* --- the ring ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the ring ----------------------------------------------------------------------------------------------------- */
 
 bool inflight_grow(struct inflight *f, uint32_t n)
 {
@@ -178,9 +178,9 @@ void inflight_trim(struct inflight *f, tcp_seq seq)
     g->start = seq;
 }
 
-/* In order of sequence where that is cheap: at either end, or near where the last one went, since losses are found in the order in which
- * segments were sent. Retransmissions that were lost in their turn belong in front of what was never sent again: it is them the peer
- * waits for. */
+/* In order of sequence where that is cheap: at either end, or near where the last one went, since losses are found
+ * in the order in which segments were sent. Retransmissions that were lost in their turn belong in front of what was
+ * never sent again: it is them the peer waits for. */
 static void gone_add(struct inflight *f, uint32_t i)
 {
     struct seg_list *l = &f->gone;
@@ -192,7 +192,8 @@ static void gone_add(struct inflight *f, uint32_t i)
         list_add_front(f, l, i);
     } else {
         if (!(inflight_at(f, at)->flags & SEG_LOST) || (int32_t)(i - at) <= 0) at = l->first;
-        for (int steps = 0; steps < ORDER_STEPS && at != l->last && (int32_t)(i - inflight_at(f, at)->next) > 0; steps++)
+        for (int steps = 0; steps < ORDER_STEPS && at != l->last && (int32_t)(i - inflight_at(f, at)->next) > 0;
+             steps++)
             at = inflight_at(f, at)->next;
         list_add_behind(f, l, at, i);
     }
@@ -225,7 +226,8 @@ void inflight_sack(struct inflight *f, uint32_t i)
     f->sacked += g->end - g->start;
 }
 
-/* Of a SACKed record, next says where an unsacked one may be. Two passes: find the end, then point everything on the way there at it. */
+/* Of a SACKed record, next says where an unsacked one may be. Two passes: find the end, then point everything on the
+ * way there at it. */
 uint32_t inflight_unsacked(struct inflight *f, uint32_t i)
 {
     uint32_t to = i, end = inflight_end(f);
@@ -238,8 +240,9 @@ uint32_t inflight_unsacked(struct inflight *f, uint32_t i)
     return to;
 }
 
-/* All records of `which` (SEG_SACKED or SEG_LOST) are on the way again. The list of what flies is in order of sent_at; they are old, so
- * it is made anew: in order of sequence, which for RACK's walk is as good where times agree, and those that were sent again go last. */
+/* All records of `which` (SEG_SACKED or SEG_LOST) are on the way again. The list of what flies is in order of
+ * sent_at; they are old, so it is made anew: in order of sequence, which for RACK's walk is as good where times
+ * agree, and those that were sent again go last. */
 static void relist(struct inflight *f, uint8_t which)
 {
     f->flying.count = 0;
@@ -247,7 +250,8 @@ static void relist(struct inflight *f, uint8_t which)
         for (uint32_t i = f->head; i != inflight_end(f); i++) {
             struct sent_seg *g = inflight_at(f, i);
             if (!again) g->flags &= (uint8_t)~which;
-            if (!(g->flags & (SEG_SACKED | SEG_LOST)) && !(g->flags & SEG_RETRANS) == !again) list_add_back(f, &f->flying, i);
+            if (!(g->flags & (SEG_SACKED | SEG_LOST)) && !(g->flags & SEG_RETRANS) == !again)
+                list_add_back(f, &f->flying, i);
         }
     }
 }
@@ -274,7 +278,8 @@ int inflight_resegment(struct inflight *f, uint32_t mss)
         n += (g->end - g->start + mss - 1) / mss;
     }
     if (n == f->count) return 0;
-    if (n > 4 * INFLIGHT_RECORDS_MAX) return -ENOMEM; /* a path of 65 KB frames that became one of 88 bytes: the RTO sends what it can */
+    /* a path of 65 KB frames that became one of 88 bytes: the RTO sends what it can */
+    if (n > 4 * INFLIGHT_RECORDS_MAX) return -ENOMEM;
     struct inflight to = {.room = SMALL_ROOM, .sacked = f->sacked, .lost = f->lost};
     while (to.room < n) to.room *= 2;
     to.slots = mem_alloc(to.room * sizeof *to.slots);
@@ -296,10 +301,7 @@ int inflight_resegment(struct inflight *f, uint32_t mss)
     return 0;
 }
 
-void inflight_free(struct inflight *f)
-{
-    shrink(f);
-}
+void inflight_free(struct inflight *f) { shrink(f); }
 
 static void check_list(const struct inflight *f, const struct seg_list *l, uint32_t count)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Segments on their way: one record each, in order of sequence, [SND.UNA, SND.NXT) without a gap; the SYN and the FIN are part of it.
- * The SACK scoreboard (RFC 2018, 6675) and what RACK needs (RFC 8985 5.2): when each was sent last.
+ * Segments on their way: one record each, in order of sequence, [SND.UNA, SND.NXT) without a gap; the SYN and the FIN
+ * are part of it. The SACK scoreboard (RFC 2018, 6675) and what RACK needs (RFC 8985 5.2): when each was sent last.
  *
- * A record is what was sent as one segment and is never cut by a SACK block: it counts as SACKed when all of it is. So the number of
- * records is bounded by what we sent, whatever the peer says (CVE-2019-11478); only a smaller MSS cuts records, all at once.
+ * A record is what was sent as one segment and is never cut by a SACK block: it counts as SACKed when all of it is. So
+ * the number of records is bounded by what we sent, whatever the peer says (CVE-2019-11478); only a smaller MSS cuts
+ * records, all at once.
  *
  * A record is in one of three places, and each list is walked only where something changes:
  *
@@ -21,17 +22,17 @@
 
 enum seg_flags {
     SEG_SACKED = 1,
-    SEG_LOST = 2,         /* in `gone` */
-    SEG_RETRANS = 4,      /* sent more than once */
-    SEG_APP_LIMITED = 8,  /* sent while the program had no more (rate samples) */
+    SEG_LOST = 2,        /* in `gone` */
+    SEG_RETRANS = 4,     /* sent more than once */
+    SEG_APP_LIMITED = 8, /* sent while the program had no more (rate samples) */
 };
 
 struct sent_seg {
     tcp_seq start, end;
     uint8_t flags;
-    uint8_t times;      /* how often it was sent, saturating */
+    uint8_t times;       /* how often it was sent, saturating */
     uint32_t prev, next; /* private: in its list; next of a SACKed one: where to look on */
-    nsec sent_at;       /* last */
+    nsec sent_at;        /* last */
 };
 
 struct seg_list { /* private; first and last mean something while count is not 0 */
@@ -40,20 +41,27 @@ struct seg_list { /* private; first and last mean something while count is not 0
 
 struct inflight {
     struct sent_seg *slots; /* a ring; NULL: no ring */
-    uint32_t room, head, count; /* room: a power of two; records have indices head to head + count - 1, which run freely */
-    uint32_t sacked, lost;  /* bytes */
+    /* room: a power of two; records have indices head to head + count - 1, which run freely */
+    uint32_t room, head, count;
+    uint32_t sacked, lost; /* bytes */
     struct seg_list flying, gone;
     uint32_t lost_last; /* private: which was lost last */
 };
 
 #define INFLIGHT_RECORDS_MAX 16384 /* beyond it nothing new is sent: the window of 16 Ki segments is 24 MB */
 
-static inline struct sent_seg *inflight_at(const struct inflight *f, uint32_t i) { return &f->slots[i & (f->room - 1)]; }
+static inline struct sent_seg *inflight_at(const struct inflight *f, uint32_t i)
+{
+    return &f->slots[i & (f->room - 1)];
+}
 static inline uint32_t inflight_end(const struct inflight *f) { return f->head + f->count; }
 
 /* Room for n more records; false: out of memory or of bound. */
 bool inflight_grow(struct inflight *f, uint32_t n);
-static inline bool inflight_reserve(struct inflight *f, uint32_t n) { return f->room - f->count >= n || inflight_grow(f, n); }
+static inline bool inflight_reserve(struct inflight *f, uint32_t n)
+{
+    return f->room - f->count >= n || inflight_grow(f, n);
+}
 /* A new record behind the last, room for it being reserved, as on the way from now on. */
 struct sent_seg *inflight_sent(struct inflight *f, tcp_seq start, tcp_seq end, nsec now);
 /* Record i, on the way or lost, has been sent again. */

@@ -73,7 +73,8 @@ static void test_a_smaller_mss_cuts_all_and_keeps_marks(void **state)
     assert_int_equal(f.sacked, 100);
     assert_int_equal(f.lost, 100);
     assert_int_equal(f.gone.count, 4);
-    for (uint32_t i = f.head; i != inflight_end(&f); i++) assert_true(inflight_at(&f, i)->end - inflight_at(&f, i)->start <= 30);
+    for (uint32_t i = f.head; i != inflight_end(&f); i++)
+        assert_true(inflight_at(&f, i)->end - inflight_at(&f, i)->start <= 30);
     assert_int_equal(inflight_unsacked(&f, f.head + 16), f.head + 20);
     inflight_free(&f);
 }
@@ -129,7 +130,8 @@ static void test_random_marks_keep_sums_and_lists(void **state)
                 if (g) {
                     tcp_seq at = una + (uint32_t)rng_below(&r, nxt - una);
                     uint32_t found = inflight_find(&f, at);
-                    assert_true(seq_before_eq(inflight_at(&f, found)->start, at) && seq_before(at, inflight_at(&f, found)->end));
+                    assert_true(seq_before_eq(inflight_at(&f, found)->start, at) &&
+                                seq_before(at, inflight_at(&f, found)->end));
                     uint32_t u = inflight_unsacked(&f, i), slow = i;
                     while (slow != inflight_end(&f) && inflight_at(&f, slow)->flags & SEG_SACKED) slow++;
                     assert_int_equal(u, slow);

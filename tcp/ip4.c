@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is checked, in this order: version and header length; total length against header and frame; header checksum; destination; source
- * (RFC 1122 3.2.1.3: no address that cannot send); options; fragments. The path of a packet without options, whole and to our address is
- * straight; all else leaves it through unlikely branches.
+ * What is checked, in this order: version and header length; total length against header and frame; header checksum;
+ * destination; source (RFC 1122 3.2.1.3: no address that cannot send); options; fragments. The path of a packet without
+ * options, whole and to our address is straight; all else leaves it through unlikely branches.
  *
- * Not done: forwarding (RFC 1122 3.3.1; we are a host), options but for refusing source routes (3.2.1.8 (c)), IGMP: groups but 224.0.0.1 are not ours.
+ * Not done: forwarding (RFC 1122 3.3.1; we are a host), options but for refusing source routes (3.2.1.8 (c)), IGMP:
+ * groups but 224.0.0.1 are not ours.
  */
 #include "tcp/ip4.h"
 
@@ -110,8 +111,17 @@ void ip4_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
     }
 
     struct packet p = {
-        .b = b, .len = total - header, .src = addr_v4(h->src), .dst = addr_v4(h->dst), .proto = h->proto, .hops = h->ttl,
-        .tos = h->tos, .csum_ok = from->csum_ok, .to_many = from->to_many | (to == TO_MANY), .src_mac = from->src_mac, .l3 = b->data,
+        .b = b,
+        .len = total - header,
+        .src = addr_v4(h->src),
+        .dst = addr_v4(h->dst),
+        .proto = h->proto,
+        .hops = h->ttl,
+        .tos = h->tos,
+        .csum_ok = from->csum_ok,
+        .to_many = from->to_many | (to == TO_MANY),
+        .src_mac = from->src_mac,
+        .l3 = b->data,
     };
     if (unlikely(total < len)) buf_chain_trim(b, total);
     b->data += header;

@@ -48,7 +48,8 @@ static void test_every_prefix_of_a_frame_is_dropped(void **state)
     host_begin(&h);
     uint8_t frame[128];
     size_t n = make(&h, frame, "10.0.0.9", "10.0.0.1");
-    for (size_t cut = 1; cut < n; cut++) assert_dropped(&h, frame, cut, cut < 22 ? &h.s->n.drop_short : &h.s->n.drop_ip4_header);
+    for (size_t cut = 1; cut < n; cut++)
+        assert_dropped(&h, frame, cut, cut < 22 ? &h.s->n.drop_short : &h.s->n.drop_ip4_header);
     put(&h, frame, n);
     assert_udp_hears(h.u, "text", NULL);
     wire_end(&h.w);
@@ -75,7 +76,13 @@ static void test_wrong_headers_are_counted_by_what_is_wrong(void **state)
     size_t n;
 #define WITH(src, dst, change)                                                                                         \
     n = make(&h, frame, src, dst);                                                                                     \
-    { struct ip4_hdr *ip4 = (void *)(frame + 14); struct eth_hdr *eth = (void *)frame; change; (void)ip4; (void)eth; }
+    {                                                                                                                  \
+        struct ip4_hdr *ip4 = (void *)(frame + 14);                                                                    \
+        struct eth_hdr *eth = (void *)frame;                                                                           \
+        change;                                                                                                        \
+        (void)ip4;                                                                                                     \
+        (void)eth;                                                                                                     \
+    }
     WITH("10.0.0.9", "10.0.0.1", ip4->ttl ^= 1);
     assert_dropped(&h, frame, n, &h.s->n.drop_ip4_checksum);
     WITH("10.0.0.9", "10.0.0.1", ip4->version_ihl = 0x65; fix_ip4(frame));
@@ -92,7 +99,8 @@ static void test_wrong_headers_are_counted_by_what_is_wrong(void **state)
     assert_dropped(&h, frame, n, &h.s->n.drop_eth_other);
     WITH("10.0.0.9", "10.0.0.1", eth->type = be16_of(ETH_TYPE_VLAN));
     assert_dropped(&h, frame, n, &h.s->n.drop_eth_type);
-    static const char *const martians[] = {"0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "10.0.0.1", "10.0.0.255"};
+    static const char *const martians[] = {"0.0.0.0",   "0.1.2.3",         "127.0.0.1", "224.0.0.1",
+                                           "240.0.0.1", "255.255.255.255", "10.0.0.1",  "10.0.0.255"};
     for (size_t i = 0; i < sizeof martians / sizeof *martians; i++) {
         n = make(&h, frame, martians[i], "10.0.0.1");
         assert_dropped(&h, frame, n, &h.s->n.drop_martian);
@@ -189,7 +197,8 @@ static void test_padding_is_cut_off_and_chains_are_taken(void **state)
     }
     /* A device that verified nothing, one that verified all, one that says it is bad: we look ourselves. */
     frame[n - 1] ^= 1;
-    struct frame f = {.b = buf_from(frame, n), .len = (uint32_t)n, .flags = FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK | FRAME_CSUM_BAD};
+    struct frame f = {
+        .b = buf_from(frame, n), .len = (uint32_t)n, .flags = FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK | FRAME_CSUM_BAD};
     stack_input(h.s, &f, 1, h.w.now);
     assert_int_equal(h.s->n.drop_udp_checksum, 1);
     wire_end(&h.w);
@@ -208,7 +217,8 @@ static void test_each_dropped_frame_counts_once(void **state)
         for (unsigned k = 0; k < changes; k++) frame[rng_below(&r, 42)] ^= (uint8_t)(1u << rng_below(&r, 8));
         if (rng_below(&r, 4)) fix_ip4(frame);
         uint64_t drops = 0, after = 0;
-#define ADD(field, name) if (!strncmp(name, "drop.", 5)) drops += h.s->n.field;
+#define ADD(field, name)                                                                                               \
+    if (!strncmp(name, "drop.", 5)) drops += h.s->n.field;
         NET_COUNTERS(ADD)
         TCP_COUNTERS(ADD)
 #undef ADD
@@ -222,12 +232,14 @@ static void test_each_dropped_frame_counts_once(void **state)
         struct endpoint from;
         int err;
         struct buf *b = udp_pop(h.u, &from, &err);
-#define ADD(field, name) if (!strncmp(name, "drop.", 5)) after += h.s->n.field;
+#define ADD(field, name)                                                                                               \
+    if (!strncmp(name, "drop.", 5)) after += h.s->n.field;
         NET_COUNTERS(ADD)
         TCP_COUNTERS(ADD)
 #undef ADD
         if (b) assert_int_equal(after, drops);
-        else assert_in_range(after - drops, 0, 2); /* what we had to say about it may find no place either; fragments wait */
+        /* what we had to say about it may find no place either; fragments wait */
+        else assert_in_range(after - drops, 0, 2);
         buf_unref(b);
     }
     wire_end(&h.w);

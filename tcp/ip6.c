@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv6 in (RFC 8200), as RFC 8504 5 wants it of a host. The chain of extension headers is walked by one loop: each turn consumes at least 8 bytes, at
- * most HEADERS_MAX turns, options at most OPTIONS_MAX a header (RFC 8504 5.3). Hop-by-hop options stand first or are refused (RFC 8200 4.1);
- * the other headers come in any order, each at most once, destination options twice.
+ * IPv6 in (RFC 8200), as RFC 8504 5 wants it of a host. The chain of extension headers is walked by one loop: each turn
+ * consumes at least 8 bytes, at most HEADERS_MAX turns, options at most OPTIONS_MAX a header (RFC 8504 5.3). Hop-by-hop
+ * options stand first or are refused (RFC 8200 4.1); the other headers come in any order, each at most once,
+ * destination options twice.
  *
  *     IPv6 | hop-by-hop | destination | routing | fragment | destination | TCP, UDP, ICMPv6
  *
- * Routing headers are not followed: with segments left they are refused (RFC 5095, RFC 8200 4.4). A fragment header around a whole packet
- * is taken off (RFC 6946). Jumbograms are refused (an unknown option of the kind 11). Addresses that are IPv4's in our form (::ffff:0:0/96) may not appear on the
- * wire: they would be taken for IPv4 above (RFC 4942 2.2).
+ * Routing headers are not followed: with segments left they are refused (RFC 5095, RFC 8200 4.4). A fragment header
+ * around a whole packet is taken off (RFC 6946). Jumbograms are refused (an unknown option of the kind 11). Addresses
+ * that are IPv4's in our form (::ffff:0:0/96) may not appear on the wire: they would be taken for IPv4 above (RFC 4942
+ * 2.2).
  */
 #include "tcp/ip6.h"
 
@@ -38,7 +40,7 @@ static void refuse(struct net_stack *s, struct packet *p, uint8_t code, const ui
     buf_unref(p->b);
 }
 
-/* --- extension headers -------------------------------------------------------------------------------------------------------------------- */
+/* --- extension headers -------------------------------------------------------------------------------------------- */
 
 enum verdict { GO_ON, DROP, DROP_AND_SAY };
 
@@ -163,12 +165,13 @@ void ip6_next(struct net_stack *s, struct packet *p, bool after_frag)
     drop(p->b, &s->n.drop_ip6_ext);
 }
 
-/* --- the header ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- the header --------------------------------------------------------------------------------------------------- */
 
 static bool is_martian(const struct net_stack *s, const struct packet *p)
 {
     if (addr_is_multicast(&p->src) || addr_is_v4(&p->src) || addr_is_loopback(&p->src)) return true;
-    if (addr_is_any(&p->src)) return p->proto != IPPROTO_ICMPV6 && p->proto != IPPROTO_HOPOPTS; /* who has no address yet */
+    /* who has no address yet */
+    if (addr_is_any(&p->src)) return p->proto != IPPROTO_ICMPV6 && p->proto != IPPROTO_HOPOPTS;
     return route_is_own(s, &p->src);
 }
 
@@ -177,7 +180,8 @@ enum to { TO_NOBODY, TO_US, TO_MANY };
 /* All nodes (of the interface, of the link), and what our addresses make us a member of (RFC 4291 2.8). */
 static bool is_own_group(const struct net_stack *s, const struct ip_addr *a)
 {
-    if ((a->b[1] == 1 || a->b[1] == 2) && load_be64(a->b) == (0xff00000000000000u | (uint64_t)a->b[1] << 48) && load_be64(a->b + 8) == 1)
+    if ((a->b[1] == 1 || a->b[1] == 2) && load_be64(a->b) == (0xff00000000000000u | (uint64_t)a->b[1] << 48) &&
+        load_be64(a->b + 8) == 1)
         return true;
     for (unsigned i = 0; i < s->ip.addr_end; i++) {
         const struct own_addr *own = &s->ip.addrs[i];
@@ -203,8 +207,14 @@ void ip6_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
     uint32_t payload = be16_to_host(h->payload_len);
     if (unlikely(payload > len - sizeof *h)) return drop(b, &s->n.drop_ip6_header);
     struct packet p = {
-        .b = b, .len = payload, .proto = h->next, .hops = h->hops, .tos = (uint8_t)(be32_to_host(h->version_class_flow) >> 20),
-        .csum_ok = from->csum_ok, .src_mac = from->src_mac, .l3 = b->data,
+        .b = b,
+        .len = payload,
+        .proto = h->next,
+        .hops = h->hops,
+        .tos = (uint8_t)(be32_to_host(h->version_class_flow) >> 20),
+        .csum_ok = from->csum_ok,
+        .src_mac = from->src_mac,
+        .l3 = b->data,
     };
     memcpy(p.src.b, h->src, 16);
     memcpy(p.dst.b, h->dst, 16);

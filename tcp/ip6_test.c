@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv6 headers made by hand: chains of extension headers that are too long, in the wrong order, or beyond the packet; options; routing headers;
- * atomic fragments; and the errors that answer them.
+ * IPv6 headers made by hand: chains of extension headers that are too long, in the wrong order, or beyond the packet;
+ * options; routing headers; atomic fragments; and the errors that answer them.
  */
 #include "tcp/ip6.h"
 
@@ -145,7 +145,10 @@ static void test_options_do_what_their_upper_bits_say(void **state)
 {
     struct host h;
     host_begin(&h);
-    static const struct { const char *option; int what; } cases[] = {
+    static const struct {
+        const char *option;
+        int what;
+    } cases[] = {
         {"\x05\x02\x00\x00\x00\x00", 0}, /* router alert */
         {"\x1e\x04\x00\x00\x00\x00", 0}, /* 00: skip */
         {"\x5e\x04\x00\x00\x00\x00", 1}, /* 01: drop */

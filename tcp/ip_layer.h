@@ -20,7 +20,7 @@ struct nd;
 struct neighbour_table;
 struct pmtu_table;
 
-struct own_addr4 { /* as on the wire, for the receive path */
+struct own_addr4 {                  /* as on the wire, for the receive path */
     uint32_t addr, mask, broadcast; /* broadcast 0: the prefix has none (RFC 3021) */
 };
 
@@ -31,7 +31,7 @@ struct own_addr {
     struct ip_addr addr;
     uint8_t bits;
     uint8_t state, origin;
-    uint8_t dad_count; /* collisions so far: RFC 7217's DAD_Counter */
+    uint8_t dad_count;   /* collisions so far: RFC 7217's DAD_Counter */
     uint8_t probes_left; /* of duplicate address detection */
     uint64_t dad_nonce;  /* of our own last probe: RFC 7527, so that an echo of it is no duplicate */
     nsec preferred_until, valid_until;
@@ -76,7 +76,7 @@ struct ip_layer {
     struct dhcp *dhcp; /* NULL: not asked for */
     struct nd *nd;     /* NULL: no IPv6 */
 
-    uint32_t icmp_left;   /* errors and echo replies that may still leave in this second */
+    uint32_t icmp_left; /* errors and echo replies that may still leave in this second */
     uint64_t icmp_second;
     uint64_t conflict_second; /* when an address of ours was last defended */
 };

@@ -2,8 +2,9 @@
  *
  *     ISN = M + F(localip, localport, remoteip, remoteport, secret)       RFC 6528 3
  *
- * F is SipHash-2-4 cut to 32 bits. RFC 6528 names MD5 as an example and asks for a function that cannot be inverted from outside;
- * SipHash is made for short messages and a secret key, and costs 24 ns. The word `what` keeps the two uses of one key apart.
+ * F is SipHash-2-4 cut to 32 bits. RFC 6528 names MD5 as an example and asks for a function that cannot be inverted
+ * from outside; SipHash is made for short messages and a secret key, and costs 24 ns. The word `what` keeps the two
+ * uses of one key apart.
  */
 #include "tcp/isn.h"
 
@@ -19,7 +20,8 @@ struct isn_input {
 };
 static_assert(sizeof(struct isn_input) == 40, "no padding is hashed");
 
-static uint32_t tuple_hash(const struct endpoint *local, const struct endpoint *remote, uint32_t what, const uint8_t key[16])
+static uint32_t tuple_hash(const struct endpoint *local, const struct endpoint *remote, uint32_t what,
+                           const uint8_t key[16])
 {
     struct isn_input in = {local->addr, remote->addr, local->port, remote->port, what};
     return (uint32_t)siphash24(&in, sizeof in, key);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a connection begins to count from: its initial sequence number (RFC 6528, RFC 9293 3.4.1) and the offset of its timestamps (RFC 7323
- * 5.4). Both are a clock plus a keyed hash of addresses and ports: for one four-tuple they only grow, so that an old incarnation's
- * segments are told from a new one's; between four-tuples nobody without the key can conclude from one to the other.
+ * What a connection begins to count from: its initial sequence number (RFC 6528, RFC 9293 3.4.1) and the offset of its
+ * timestamps (RFC 7323 5.4). Both are a clock plus a keyed hash of addresses and ports: for one four-tuple they only
+ * grow, so that an old incarnation's segments are told from a new one's; between four-tuples nobody without the key can
+ * conclude from one to the other.
  */
 #ifndef TCP_ISN_H
 #define TCP_ISN_H

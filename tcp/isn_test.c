@@ -28,7 +28,8 @@ static void test_of_one_tuple_the_number_grows_with_the_clock(void **state)
         now += step;
         last = next;
     }
-    assert_int_equal(isn_make(&l, &r, key, 0) + 250000, isn_make(&l, &r, key, NSEC_PER_SEC)); /* 4 us each: RFC 9293 3.4.1 */
+    /* 4 us each: RFC 9293 3.4.1 */
+    assert_int_equal(isn_make(&l, &r, key, 0) + 250000, isn_make(&l, &r, key, NSEC_PER_SEC));
 }
 
 /* Neighbours in any part of the tuple: differences never repeat and each bit flips about half of the time. */
@@ -52,9 +53,10 @@ static void test_between_tuples_nothing_can_be_concluded(void **state)
 static void test_each_part_of_the_tuple_and_the_key_count(void **state)
 {
     struct endpoint l = ep(1, 80), r = ep(2, 5000), l2 = ep(3, 80), l3 = ep(1, 81), r2 = ep(4, 5000), r3 = ep(2, 5001);
-    uint32_t v[] = {isn_make(&l, &r, key, 0),  isn_make(&l2, &r, key, 0), isn_make(&l3, &r, key, 0), isn_make(&l, &r2, key, 0),
-                    isn_make(&l, &r3, key, 0), isn_make(&r, &l, key, 0),  isn_make(&l, &r, other_key, 0), isn_ts_offset(&l, &r, key),
-                    isn_ts_offset(&l, &r3, key), isn_ts_offset(&l, &r, other_key)};
+    uint32_t v[] = {isn_make(&l, &r, key, 0),        isn_make(&l2, &r, key, 0),  isn_make(&l3, &r, key, 0),
+                    isn_make(&l, &r2, key, 0),       isn_make(&l, &r3, key, 0),  isn_make(&r, &l, key, 0),
+                    isn_make(&l, &r, other_key, 0),  isn_ts_offset(&l, &r, key), isn_ts_offset(&l, &r3, key),
+                    isn_ts_offset(&l, &r, other_key)};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
         for (size_t k = 0; k < i; k++) assert_int_not_equal(v[i], v[k]);
     }

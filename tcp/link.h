@@ -10,10 +10,10 @@
 
 struct link_info {
     const uint8_t *src_mac; /* NULL: from ourselves */
-    bool csum_ok;    /* of L4, verified by the device */
-    bool ip_csum_ok; /* of the IPv4 header */
-    bool to_many;    /* to a broadcast or multicast MAC */
-    bool is_loop;    /* from ourselves */
+    bool csum_ok;           /* of L4, verified by the device */
+    bool ip_csum_ok;        /* of the IPv4 header */
+    bool to_many;           /* to a broadcast or multicast MAC */
+    bool is_loop;           /* from ourselves */
 };
 
 #endif

@@ -60,8 +60,8 @@ struct listener *listener_find(const struct net_stack *s, const struct ip_addr *
     return best;
 }
 
-/* Whether a listener at `want` would take what another one is there for. An exact address and a wildcard may live side by side, and so
- * may "any" of both families unless IPv6's would take IPv4, too. */
+/* Whether a listener at `want` would take what another one is there for. An exact address and a wildcard may live
+ * side by side, and so may "any" of both families unless IPv6's would take IPv4, too. */
 static bool collides(const struct net_stack *s, const struct endpoint *want, bool v6_only)
 {
     bool any = addr_is_any(&want->addr);
@@ -96,7 +96,8 @@ static int choose_port(struct net_stack *s, struct endpoint *at, bool v6_only)
     return ports_choose(&s->tcp.ports, &at->addr, &nobody, s->key_port, port_is_taken, &w, &at->port);
 }
 
-int listener_open(struct net_stack *s, const struct endpoint *local, const struct listen_opts *o, void *user, struct listener **out)
+int listener_open(struct net_stack *s, const struct endpoint *local, const struct listen_opts *o, void *user,
+                  struct listener **out)
 {
     static const struct listen_opts defaults = {.backlog = 128};
     struct endpoint at = *local;

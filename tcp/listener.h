@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Listeners of a stack, the inside (tcp.h has the outside): RFC 9293's LISTEN. Found by port, exact address before wildcard. What of a
- * handshake is not done yet lies in synq; what is done, in the listener's queue until the program accepts it.
+ * Listeners of a stack, the inside (tcp.h has the outside): RFC 9293's LISTEN. Found by port, exact address before
+ * wildcard. What of a handshake is not done yet lies in synq; what is done, in the listener's queue until the program
+ * accepts it.
  */
 #ifndef TCP_LISTENER_H
 #define TCP_LISTENER_H

@@ -25,7 +25,8 @@ static void test_an_address_that_is_not_ours_and_a_place_that_is_taken_are_refus
     listener_close(l);
     listener_close(other);
     struct endpoint at = {.addr = peer_addr(1), .port = 80};
-    assert_int_equal(listener_open(p.s, &at, &(struct listen_opts){.conn = &(struct conn_opts){.cc = "nonsense"}}, &p, &l), -ENOENT);
+    assert_int_equal(
+        listener_open(p.s, &at, &(struct listen_opts){.conn = &(struct conn_opts){.cc = "nonsense"}}, &p, &l), -ENOENT);
     peer_fini(&p);
 }
 

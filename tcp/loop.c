@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A packet to ourselves is copied: its bytes may belong to a program that has lent them, or to a send queue that will want to send them again,
- * and who receives a packet may write to it.
+ * A packet to ourselves is copied: its bytes may belong to a program that has lent them, or to a send queue that will
+ * want to send them again, and who receives a packet may write to it.
  */
 #include "tcp/loop.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Packets to our own addresses. They wait in a bounded queue and come in when the next burst does or the clock goes on, never inside the call
- * that sends them: sending from a hook cannot recurse, and two connections of one stack that talk to each other take turns.
+ * Packets to our own addresses. They wait in a bounded queue and come in when the next burst does or the clock goes on,
+ * never inside the call that sends them: sending from a hook cannot recurse, and two connections of one stack that talk
+ * to each other take turns.
  */
 #ifndef TCP_LOOP_H
 #define TCP_LOOP_H

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two stacks, joined by a wire in memory, in virtual time: for tests. The wire delays, and by a seeded generator loses, doubles,
- * reorders and damages frames; it may have a rate and a queue. Everything follows from the seed.
+ * Two stacks, joined by a wire in memory, in virtual time: for tests. The wire delays, and by a seeded generator loses,
+ * doubles, reorders and damages frames; it may have a rate and a queue. Everything follows from the seed.
  *
  *     pair_init, pair_connect, then pair_run until what the test waits for; pair_fini checks that all bufs came back to their queues
  *
- * An end of a connection in test is a struct side: it pushes `to_send` bytes of a pattern, pops and compares what comes.
+ * An end of a connection in test is a struct side: it pushes `to_send` bytes of a pattern, pops and compares what
+ * comes.
  */
 #ifndef TCP_LOSSY_TEST_H
 #define TCP_LOSSY_TEST_H
@@ -35,12 +36,12 @@ struct side { /* of one connection */
     struct pair *pair;
     struct conn *c;
     struct listener *l;
-    uint64_t to_send, pushed, received; /* bytes of the pattern */
-    uint32_t push_max;                  /* at most so many a push; 0: 64 KiB */
+    uint64_t to_send, pushed, received;                         /* bytes of the pattern */
+    uint32_t push_max;                                          /* at most so many a push; 0: 64 KiB */
     bool close_when_sent, shut, ended, connected, closed, hold; /* hold: does not pop */
-    bool wrong;                         /* what came was not the pattern */
+    bool wrong;                                                 /* what came was not the pattern */
     int error;
-    nsec last_at;                       /* when something came last */
+    nsec last_at; /* when something came last */
 };
 
 struct pair {
@@ -50,12 +51,13 @@ struct pair {
     nsec now;
     struct rng rng;
     /* the wire */
-    nsec delay, jitter;                /* each frame: delay + up to jitter, which reorders */
+    nsec delay, jitter; /* each frame: delay + up to jitter, which reorders */
     uint32_t loss_ppm, dup_ppm, damage_ppm;
-    uint64_t rate;                     /* bytes a second; 0: endless */
-    uint32_t queue_bytes;              /* dropped beyond; 0: endless */
+    uint64_t rate;        /* bytes a second; 0: endless */
+    uint32_t queue_bytes; /* dropped beyond; 0: endless */
     nsec free_at[2];
-    bool (*drop)(struct pair *p, int from, const uint8_t *frame, uint32_t n, uint64_t nth); /* or NULL: true: loses it */
+    /* or NULL: true: loses it */
+    bool (*drop)(struct pair *p, int from, const uint8_t *frame, uint32_t n, uint64_t nth);
     void *arg;
     uint64_t sent[2];
     struct flying_frame *heap;
@@ -65,7 +67,7 @@ struct pair {
 
 static inline uint8_t pattern_at(uint64_t i) { return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16)); }
 
-/* --- hooks ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- hooks -------------------------------------------------------------------------------------------------------- */
 
 static inline void side_push(struct side *d)
 {
@@ -135,10 +137,14 @@ static inline void pair_closed(void *arg, struct conn *c, int err)
 }
 static inline void pair_udp(void *arg, struct udp_sock *u) {}
 
-static const struct stack_hooks pair_hooks = {.acceptable = pair_acceptable, .connected = pair_connected, .readable = pair_readable,
-                                              .acked = pair_acked, .closed = pair_closed, .udp_readable = pair_udp};
+static const struct stack_hooks pair_hooks = {.acceptable = pair_acceptable,
+                                              .connected = pair_connected,
+                                              .readable = pair_readable,
+                                              .acked = pair_acked,
+                                              .closed = pair_closed,
+                                              .udp_readable = pair_udp};
 
-/* --- set up --------------------------------------------------------------------------------------------------------------------------- */
+/* --- set up ------------------------------------------------------------------------------------------------------- */
 
 static inline struct ip_addr pair_addr(int i) { return addr_v4((uint32_t)(10 | (1 + i) << 24)); }
 
@@ -147,7 +153,8 @@ static inline void pair_defaults(struct pair *p, uint64_t seed)
     *p = (struct pair){.now = NSEC_PER_SEC, .delay = NSEC_PER_MSEC};
     rng_seed(&p->rng, seed);
     for (int i = 0; i < 2; i++) {
-        p->conf[i] = (struct stack_config){.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500, .segs_max = 8, .arp = true};
+        p->conf[i] =
+            (struct stack_config){.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500, .segs_max = 8, .arp = true};
         for (int j = 0; j < 32; j++) p->conf[i].seed[j] = (uint8_t)rng_u64(&p->rng);
         p->side[i].pair = p;
     }
@@ -175,7 +182,7 @@ static inline void pair_fini(struct pair *p)
     free(p->heap);
 }
 
-/* --- the wire ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the wire ----------------------------------------------------------------------------------------------------- */
 
 static inline bool frame_before(const struct flying_frame *a, const struct flying_frame *b)
 {
@@ -265,7 +272,7 @@ static inline void wire_send(struct pair *p, int from, const struct frame *f)
         ip->csum = 0;
         ip->csum = csum_ip4(ip);
         tcp->seq = be32_of(be32_to_host(tcp->seq) + at);
-        if (at + n < payload) tcp->flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+        if (at + n < payload) tcp->flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
         tcp->csum = 0;
         uint64_t sum = (uint64_t)ip->src + ip->dst + be16_of(6) + be16_of(f->l4_len + n);
         uint16_t csum = (uint16_t)~csum_fold(csum_add(sum, tcp, f->l4_len + n));
@@ -321,7 +328,8 @@ static inline bool pair_step(struct pair *p, nsec until)
 static inline void pair_run(struct pair *p, nsec span)
 {
     nsec until = p->now + span;
-    while (pair_step(p, until)) {}
+    while (pair_step(p, until)) {
+    }
 }
 
 /* Side 1 listens at port 7, side 0 connects. */

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * A host's part of neighbour discovery. Every message must have come with a hop limit of 255, from nobody who is not on the link, in no fragment
- * (RFC 4861 6.1, 7.1; RFC 6980); its options are walked once before anything is believed, and one of length 0 ends it all (4.6).
+ * A host's part of neighbour discovery. Every message must have come with a hop limit of 255, from nobody who is not on
+ * the link, in no fragment (RFC 4861 6.1, 7.1; RFC 6980); its options are walked once before anything is believed, and
+ * one of length 0 ends it all (4.6).
  *
- * Our addresses: a link-local one, and one in each /64 that a router says to make addresses in (RFC 4862 5.5), at most SLAAC_MAX. Their lower halves are
- * SipHash of prefix, MAC and our secret (RFC 7217 5): stable in one network, unrelated between networks. Each is tried for duplicates before it
- * is used, with a nonce by which an echo of our own question is told apart (RFC 7527); a made-up one that is taken is made again, three times at most.
+ * Our addresses: a link-local one, and one in each /64 that a router says to make addresses in (RFC 4862 5.5), at most
+ * SLAAC_MAX. Their lower halves are SipHash of prefix, MAC and our secret (RFC 7217 5): stable in one network,
+ * unrelated between networks. Each is tried for duplicates before it is used, with a nonce by which an echo of our own
+ * question is told apart (RFC 7527); a made-up one that is taken is made again, three times at most.
  *
  *     route_add -> TENTATIVE --probe, 1 s of silence--> PREFERRED --preferred lifetime--> DEPRECATED --valid lifetime--> gone
  *                      | somebody has it
  *                      v
  *                    gone, perhaps another
  *
- * Deviations: redirects are not followed (anybody on the link could send them); the routers' reachable and retransmission times are not
- * taken over (conf.arp_lifetime and arp_retry stand for both families); no MLD reports: fine on links that flood multicast.
+ * Deviations: redirects are not followed (anybody on the link could send them); the routers' reachable and
+ * retransmission times are not taken over (conf.arp_lifetime and arp_retry stand for both families); no MLD reports:
+ * fine on links that flood multicast.
  */
 #include "tcp/nd.h"
 
@@ -30,7 +33,7 @@
 #define SOLICIT_TRIES    3 /* MAX_RTR_SOLICITATIONS */
 #define SOLICIT_INTERVAL (4 * NSEC_PER_SEC)
 #define SOLICIT_DELAY    NSEC_PER_SEC /* MAX_RTR_SOLICITATION_DELAY */
-#define DAD_PROBES       1 /* DupAddrDetectTransmits */
+#define DAD_PROBES       1            /* DupAddrDetectTransmits */
 #define DAD_WAIT         NSEC_PER_SEC
 #define ID_TRIES         3 /* IDGEN_RETRIES */
 #define SLAAC_MAX        8
@@ -82,9 +85,10 @@ struct ip_addr nd_solicited_node(const struct ip_addr *a)
     return group;
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
-static void send_message(struct net_stack *s, const struct ip_addr *src, const struct ip_addr *dst, const void *msg, uint32_t n)
+static void send_message(struct net_stack *s, const struct ip_addr *src, const struct ip_addr *dst, const void *msg,
+                         uint32_t n)
 {
     struct path p;
     struct path_ends ends = path_between(src, dst);
@@ -137,7 +141,8 @@ static void advertise(struct net_stack *s, const struct ip_addr *target, const s
     struct {
         struct nd_msg m;
         struct nd_mac o;
-    } PACKED q = {.m.h = {.type = ND_ADVERT, .rest = be32_of((uint32_t)flags << 24)}, .o = mac_option(s, OPT_TARGET_MAC)};
+    } PACKED q = {.m.h = {.type = ND_ADVERT, .rest = be32_of((uint32_t)flags << 24)},
+                  .o = mac_option(s, OPT_TARGET_MAC)};
     memcpy(q.m.target, target->b, 16);
     send_message(s, target, to, &q, sizeof q);
 }
@@ -153,9 +158,10 @@ static void send_router_solicit(struct net_stack *s)
     send_message(s, &src, &all_routers, &q, has_source ? sizeof q : sizeof q.h); /* RFC 4861 4.1 */
 }
 
-/* --- our addresses --------------------------------------------------------------------------------------------------------------------------- */
+/* --- our addresses ------------------------------------------------------------------------------------------------ */
 
-/* RFC 7217 5; reserved identifiers (RFC 5453) have too few of them to be met, but the all-zero one is the routers' anycast. */
+/* RFC 7217 5; reserved identifiers (RFC 5453) have too few of them to be met, but the all-zero one is the routers'
+ * anycast. */
 static struct ip_addr stable_address(const struct net_stack *s, const struct ip_addr *prefix, uint8_t dad_count)
 {
     uint8_t in[8 + ETH_ALEN + 1];
@@ -209,8 +215,8 @@ void nd_dad_start(struct net_stack *s, struct own_addr *a)
     wheel_start(&s->wheel, &a->timer, s->now + rng_below(&s->rng, SOLICIT_DELAY), dad_fired); /* RFC 4862 5.4.2 */
 }
 
-static void make_address(struct net_stack *s, const struct ip_addr *prefix, enum own_addr_origin origin, uint8_t dad_count, nsec preferred,
-                         nsec valid)
+static void make_address(struct net_stack *s, const struct ip_addr *prefix, enum own_addr_origin origin,
+                         uint8_t dad_count, nsec preferred, nsec valid)
 {
     struct own_addr *own;
     struct ip_addr a = stable_address(s, prefix, dad_count);
@@ -234,7 +240,7 @@ static void duplicate_found(struct net_stack *s, struct own_addr *a)
         make_address(s, &prefix, was.origin, (uint8_t)(was.dad_count + 1), was.preferred_until, was.valid_until);
 }
 
-/* --- what comes: options ---------------------------------------------------------------------------------------------------------------------- */
+/* --- what comes: options ------------------------------------------------------------------------------------------ */
 
 struct options { /* pointers into the message; NULL: not there */
     const uint8_t *source_mac, *target_mac, *nonce;
@@ -260,7 +266,7 @@ static bool read_options(const uint8_t *p, uint32_t n, struct options *out)
     return (!out->source_mac || !(out->source_mac[0] & 1)) && (!out->target_mac || !(out->target_mac[0] & 1));
 }
 
-/* --- what comes: neighbours --------------------------------------------------------------------------------------------------------------------- */
+/* --- what comes: neighbours --------------------------------------------------------------------------------------- */
 
 static void solicit_input(struct net_stack *s, const struct packet *p, const struct nd_msg *m, const struct options *o)
 {
@@ -297,10 +303,11 @@ static void advert_input(struct net_stack *s, const struct nd_msg *m, const stru
     n->is_router = flags & FLAG_ROUTER;
     if (was_router && !n->is_router) route_learn_router(s, &target, 0); /* 7.2.5: no router any more */
     if (asked && flags & FLAG_SOLICITED) neighbour_answered(s, n, o->target_mac, flags & FLAG_OVERRIDE);
-    else if (o->target_mac && (flags & FLAG_OVERRIDE || n->state == NEIGH_INCOMPLETE)) neighbour_rumour(s, &target, o->target_mac, false);
+    else if (o->target_mac && (flags & FLAG_OVERRIDE || n->state == NEIGH_INCOMPLETE))
+        neighbour_rumour(s, &target, o->target_mac, false);
 }
 
-/* --- what comes: routers -------------------------------------------------------------------------------------------------------------------------- */
+/* --- what comes: routers ------------------------------------------------------------------------------------------ */
 
 static nsec until(const struct net_stack *s, uint32_t seconds)
 {
@@ -327,7 +334,8 @@ static void prolong(struct net_stack *s, struct own_addr *a, nsec preferred, nse
     a->preferred_until = preferred;
     if (valid == NSEC_NEVER || valid > s->now + TWO_HOURS || valid > a->valid_until) a->valid_until = valid;
     else if (a->valid_until > s->now + TWO_HOURS) a->valid_until = s->now + TWO_HOURS;
-    if (a->state == OWN_TENTATIVE) return; /* its timer is busy with duplicate detection, and sets this one afterwards */
+    /* its timer is busy with duplicate detection, and sets this one afterwards */
+    if (a->state == OWN_TENTATIVE) return;
     route_set_deprecated(s, a, preferred <= s->now);
     set_lifetime_timer(a);
 }
@@ -353,7 +361,9 @@ static void prefix_input(struct net_stack *s, const struct nd_prefix *o)
 {
     struct ip_addr prefix;
     memcpy(prefix.b, o->prefix, 16);
-    if (o->bits > 128 || addr_is_link_local6(&prefix) || addr_is_multicast(&prefix) || addr_is_v4(&prefix) || prefix.q[0] == 0) return;
+    if (o->bits > 128 || addr_is_link_local6(&prefix) || addr_is_multicast(&prefix) || addr_is_v4(&prefix) ||
+        prefix.q[0] == 0)
+        return;
     if (o->flags & PREFIX_ON_LINK) route_learn_prefix(s, &prefix, o->bits, until(s, be32_to_host(o->valid)));
     if (o->flags & PREFIX_AUTONOMOUS) {
         prefix.q[1] = 0;
@@ -361,7 +371,8 @@ static void prefix_input(struct net_stack *s, const struct nd_prefix *o)
     }
 }
 
-static void router_advert_input(struct net_stack *s, const struct packet *p, const struct nd_router_advert *m, const struct options *o)
+static void router_advert_input(struct net_stack *s, const struct packet *p, const struct nd_router_advert *m,
+                                const struct options *o)
 {
     if (!s->ip.nd) return; /* not asked for */
     if (m->hops) s->ip.hops6 = m->hops;
@@ -381,7 +392,7 @@ static void router_advert_input(struct net_stack *s, const struct packet *p, con
     expire_fired(&s->ip.nd->expire);
 }
 
-/* --- what comes ----------------------------------------------------------------------------------------------------------------------------------- */
+/* --- what comes --------------------------------------------------------------------------------------------------- */
 
 static bool is_solicit_valid(const struct packet *p, const struct nd_msg *m, const struct options *o)
 {
@@ -433,7 +444,7 @@ void nd_input(struct net_stack *s, struct packet *p)
     buf_unref(p->b);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void solicit_fired(struct timer *t)
 {
@@ -452,8 +463,10 @@ int nd_init(struct net_stack *s)
     nd->solicits_left = SOLICIT_TRIES;
     s->ip.nd = nd;
     make_address(s, &link_local_prefix, OWN_LINK_LOCAL, 0, NSEC_NEVER, NSEC_NEVER);
-    /* behind duplicate detection of the link-local address, so that it can be said who asks (RFC 4861 6.3.7 wants a random delay only) */
-    wheel_start(&s->wheel, &nd->solicit, s->now + 2 * SOLICIT_DELAY + rng_below(&s->rng, SOLICIT_DELAY / 10), solicit_fired);
+    /* behind duplicate detection of the link-local address, so that it can be said who asks (RFC 4861 6.3.7 wants a
+     * random delay only) */
+    wheel_start(&s->wheel, &nd->solicit, s->now + 2 * SOLICIT_DELAY + rng_below(&s->rng, SOLICIT_DELAY / 10),
+                solicit_fired);
     return 0;
 }
 

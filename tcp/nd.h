@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Neighbour discovery (RFC 4861), duplicate address detection and autoconfiguration (RFC 4862, RFC 7217). Without conf.ipv6 addresses
- * set by hand work, and routers are not listened to.
+ * Neighbour discovery (RFC 4861), duplicate address detection and autoconfiguration (RFC 4862, RFC 7217). Without
+ * conf.ipv6 addresses set by hand work, and routers are not listened to.
  */
 #ifndef TCP_ND_H
 #define TCP_ND_H

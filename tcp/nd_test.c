@@ -37,7 +37,8 @@ static void say(struct wire *w, const char *src, struct ip_addr dst, uint8_t hop
     memcpy(group + 2, dst.b + 12, 4);
     h->csum = 0;
     h->csum = l4_csum(ip(src), dst, IPPROTO_ICMPV6, msg, n);
-    n = make_ip6(frame, addr_is_multicast(&dst) ? group : w->stacks[0]->conf.mac, ip(src), dst, IPPROTO_ICMPV6, hops, msg, n);
+    n = make_ip6(frame, addr_is_multicast(&dst) ? group : w->stacks[0]->conf.mac, ip(src), dst, IPPROTO_ICMPV6, hops,
+                 msg, n);
     input_bytes(w->stacks[0], frame, n, w->now);
     wire_run(w);
 }
@@ -116,7 +117,8 @@ static void test_malformed_messages_change_nothing(void **state)
     wire_until(&w, w.now + 5 * SECOND);
     struct ip_addr own = address_of(s, 0), all = ip("ff02::1"), peer = ip(PEER);
     uint8_t msg[160] = {0};
-    struct advert a = {.lifetime = 1800, .prefix = "2001:db8::", .bits = 64, .flags = 0xc0, .valid = 9999, .preferred = 9999};
+    struct advert a = {
+        .lifetime = 1800, .prefix = "2001:db8::", .bits = 64, .flags = 0xc0, .valid = 9999, .preferred = 9999};
     uint64_t dropped = 0;
 
     say(&w, PEER, all, 254, msg, make_router_advert(msg, &a)); /* came through a router */
@@ -166,11 +168,18 @@ static void test_a_prefix_makes_a_stable_address_and_a_router_a_route(void **sta
     assert_int_equal(w.told[0].address_came, 1);
     struct ip_addr link_local = address_of(s, 0);
     assert_true(addr_is_link_local6(&link_local));
-    struct advert a = {.lifetime = 1800, .prefix = "2001:db8::", .bits = 64, .flags = 0xc0, .valid = 86400, .preferred = 3600, .mtu = 1400};
+    struct advert a = {.lifetime = 1800,
+                       .prefix = "2001:db8::",
+                       .bits = 64,
+                       .flags = 0xc0,
+                       .valid = 86400,
+                       .preferred = 3600,
+                       .mtu = 1400};
     router_says(&w, &a);
     wire_until(&w, w.now + 3 * SECOND);
     assert_int_equal(w.told[0].address_came, 2);
-    struct ip_addr own = w.told[0].address, far = ip("2001:db8:9::1"), near = ip("2001:db8::77"), next, prefix = ip("2001:db8::");
+    struct ip_addr own = w.told[0].address, far = ip("2001:db8:9::1"), near = ip("2001:db8::77"), next,
+                   prefix = ip("2001:db8::");
     assert_int_equal(w.told[0].bits, 64);
     assert_true(addr_in_prefix(&own, &prefix, 64));
     assert_true(own.q[1] != link_local.q[1]);
@@ -216,7 +225,8 @@ static void test_nobody_ends_an_address_within_two_hours(void **state)
     struct wire w = {0};
     struct net_stack *s = add6(&w);
     wire_until(&w, w.now + 5 * SECOND);
-    struct advert a = {.lifetime = 1800, .prefix = "2001:db8::", .bits = 64, .flags = 0xc0, .valid = 86400, .preferred = 86400};
+    struct advert a = {
+        .lifetime = 1800, .prefix = "2001:db8::", .bits = 64, .flags = 0xc0, .valid = 86400, .preferred = 86400};
     router_says(&w, &a);
     wire_until(&w, w.now + 3 * SECOND);
     struct ip_addr own = w.told[0].address;
@@ -240,7 +250,8 @@ static void test_a_flood_of_advertisements_is_bounded(void **state)
         uint8_t msg[128];
         snprintf(prefix, sizeof prefix, "2001:db8:%x::", i);
         snprintf(router, sizeof router, "fe80::1:%x", i + 1);
-        struct advert a = {.lifetime = 9000, .prefix = prefix, .bits = 64, .flags = 0xc0, .valid = 86400, .preferred = 86400};
+        struct advert a = {
+            .lifetime = 9000, .prefix = prefix, .bits = 64, .flags = 0xc0, .valid = 86400, .preferred = 86400};
         say(&w, router, ip("ff02::1"), 255, msg, make_router_advert(msg, &a));
     }
     wire_until(&w, w.now + 5 * SECOND);
@@ -260,7 +271,8 @@ static void test_a_duplicate_is_not_used_and_a_made_up_one_made_again(void **sta
     struct ip_addr tentative = s->ip.addrs[0].addr;
     assert_false(stack_is_local(s, &tentative));
     say(&w, PEER, ip("ff02::1"), 255, msg, make_advert(msg, tentative, 0x20, "\x02\x00\x00\x00\x00\x99"));
-    say(&w, "::", nd_solicited_node(&fixed), 255, msg, make_solicit(msg, fixed, NULL)); /* somebody else tries it, too */
+    /* somebody else tries it, too */
+    say(&w, "::", nd_solicited_node(&fixed), 255, msg, make_solicit(msg, fixed, NULL));
     assert_int_equal(w.told[0].address_gone, 1);
     assert_true(addr_equal(&w.told[0].address, &fixed));
     wire_until(&w, w.now + 5 * SECOND);

@@ -7,12 +7,14 @@
  * - Somebody who merely tells us his address takes a free place, as long as such entries are less than a quarter of the table, or that of another
  *   rumour, the oldest. So nobody outside can push out whom we talk to, and a scan that makes us answer many addresses pushes out only its own.
  *
- * A MAC that changes without our asking is taken (fail-over of routers works by that) but as STALE: the next packet to it also asks it,
- * and if the answer does not come the entry goes and all are asked (RFC 4861 7.3.3). Frames that wait are bounded; the oldest goes (7.2.2).
- * When nobody answers, those who sent hear it as an unreachable host (RFC 1122 2.3.2.2, 3.2.1.8; RFC 4861 7.2.2).
+ * A MAC that changes without our asking is taken (fail-over of routers works by that) but as STALE: the next packet to
+ * it also asks it, and if the answer does not come the entry goes and all are asked (RFC 4861 7.3.3). Frames that wait
+ * are bounded; the oldest goes (7.2.2). When nobody answers, those who sent hear it as an unreachable host (RFC 1122
+ * 2.3.2.2, 3.2.1.8; RFC 4861 7.2.2).
  *
- * Deviation from RFC 4861: no DELAY state (a STALE entry is asked with the first packet that uses it), REACHABLE lasts conf.arp_lifetime for both
- * families and is not prolonged by upper layers. Requests are sent at most once per arp_retry and neighbour (RFC 1122 2.3.2.1).
+ * Deviation from RFC 4861: no DELAY state (a STALE entry is asked with the first packet that uses it), REACHABLE lasts
+ * conf.arp_lifetime for both families and is not prolonged by upper layers. Requests are sent at most once per
+ * arp_retry and neighbour (RFC 1122 2.3.2.1).
  */
 #include "tcp/neighbour.h"
 
@@ -92,12 +94,9 @@ struct neighbour *neighbour_find(const struct net_stack *s, const struct ip_addr
     return n;
 }
 
-/* --- places in the table ------------------------------------------------------------------------------------------------------------ */
+/* --- places in the table ------------------------------------------------------------------------------------------ */
 
-static bool is_rumour(const struct neighbour *n)
-{
-    return n->state != NEIGH_FREE && !n->wanted && !n->fixed;
-}
+static bool is_rumour(const struct neighbour *n) { return n->state != NEIGH_FREE && !n->wanted && !n->fixed; }
 
 static void set_state(struct neighbour *n, enum neighbour_state to)
 {
@@ -180,7 +179,7 @@ static struct neighbour *entry_new(struct net_stack *s, const struct ip_addr *a,
     return n;
 }
 
-/* --- states ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- states ------------------------------------------------------------------------------------------------------- */
 
 static void set_mac(struct neighbour *n, const uint8_t *mac)
 {
@@ -234,7 +233,8 @@ static void send_waiting(struct neighbour *n)
     n->waiting_count = 0;
 }
 
-/* An L4 packet of ours could not be delivered: whoever sent it hears. The frame begins with room for an Ethernet header. */
+/* An L4 packet of ours could not be delivered: whoever sent it hears. The frame begins with room for an Ethernet
+ * header. */
 static void tell_unreachable(struct net_stack *s, const struct frame *f)
 {
     const uint8_t *p = f->b->data + ETH_HDR, *l4;
@@ -339,7 +339,7 @@ void neighbour_send(struct net_stack *s, struct neighbour *n, const struct frame
     transmit(s, n, f);
 }
 
-/* --- what others say -------------------------------------------------------------------------------------------------------------------- */
+/* --- what others say ---------------------------------------------------------------------------------------------- */
 
 void neighbour_answered(struct net_stack *s, struct neighbour *n, const uint8_t *mac, bool override)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which MAC an address of our link has: one cache for ARP (RFC 826) and neighbour discovery (RFC 4861 7), with the latter's states:
+ * Which MAC an address of our link has: one cache for ARP (RFC 826) and neighbour discovery (RFC 4861 7), with the
+ * latter's states:
  *
  *                    we send                    answered
  *     (none) ------------------> INCOMPLETE ----------------> REACHABLE <-------------.
@@ -20,9 +21,9 @@ enum neighbour_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STAL
 struct neighbour {
     uint8_t eth[16]; /* the Ethernet header of frames to it: 14 bytes, valid in all states but FREE and INCOMPLETE */
     uint8_t state;
-    bool fixed;      /* set by hand: never changes */
-    bool wanted;     /* we have sent to it; else somebody has only told us of it */
-    bool is_router;  /* the R flag of its last advertisement */
+    bool fixed;     /* set by hand: never changes */
+    bool wanted;    /* we have sent to it; else somebody has only told us of it */
+    bool is_router; /* the R flag of its last advertisement */
     uint8_t tries, waiting_count;
     nsec used_at;
     struct ip_addr addr;
@@ -42,10 +43,12 @@ struct neighbour *neighbour_get(struct net_stack *s, const struct ip_addr *a);
 /* f's first 14 bytes are room for the Ethernet header. Takes f->b: to the device, or to wait. */
 void neighbour_send(struct net_stack *s, struct neighbour *n, const struct frame *f);
 
-/* It has answered what we asked (ARP reply, solicited advertisement). mac NULL: none was said. override: a MAC that differs is believed. */
+/* It has answered what we asked (ARP reply, solicited advertisement). mac NULL: none was said. override: a MAC that
+ * differs is believed. */
 void neighbour_answered(struct net_stack *s, struct neighbour *n, const uint8_t *mac, bool override);
-/* Somebody says so without being asked (ARP request, unsolicited advertisement, source option of a solicitation). An entry that exists
- * learns it and will check it when it is next used; make: one may be made if there is room for rumours. */
+/* Somebody says so without being asked (ARP request, unsolicited advertisement, source option of a solicitation). An
+ * entry that exists learns it and will check it when it is next used; make: one may be made if there is room for
+ * rumours. */
 void neighbour_rumour(struct net_stack *s, const struct ip_addr *a, const uint8_t *mac, bool make);
 /* Drops it and what waits for it. */
 void neighbour_forget(struct net_stack *s, struct neighbour *n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The neighbour cache and ARP: whom it believes, whom it makes room for, and that nobody outside pushes out whom we talk to.
+ * The neighbour cache and ARP: whom it believes, whom it makes room for, and that nobody outside pushes out whom we
+ * talk to.
  */
 #include "tcp/neighbour.h"
 
@@ -13,7 +14,8 @@
 
 static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 0x99}, other_mac[6] = {2, 0, 0, 0, 0, 0x77};
 
-static size_t make_arp(uint8_t *out, const uint8_t *to, uint16_t op, const uint8_t *mac, const char *src, const char *dst)
+static size_t make_arp(uint8_t *out, const uint8_t *to, uint16_t op, const uint8_t *mac, const char *src,
+                       const char *dst)
 {
     memset(out, 0, 60);
     struct eth_hdr *e = (void *)out;
@@ -21,8 +23,13 @@ static size_t make_arp(uint8_t *out, const uint8_t *to, uint16_t op, const uint8
     memcpy(e->src, mac, 6);
     e->type = be16_of(ETH_TYPE_ARP);
     struct arp_hdr *h = (void *)(e + 1);
-    *h = (struct arp_hdr){.hw = be16_of(1), .proto = be16_of(ETH_TYPE_IP4), .hw_len = 6, .proto_len = 4, .op = be16_of(op),
-                          .src_ip = ip(src).w[3], .dst_ip = ip(dst).w[3]};
+    *h = (struct arp_hdr){.hw = be16_of(1),
+                          .proto = be16_of(ETH_TYPE_IP4),
+                          .hw_len = 6,
+                          .proto_len = 4,
+                          .op = be16_of(op),
+                          .src_ip = ip(src).w[3],
+                          .dst_ip = ip(dst).w[3]};
     memcpy(h->src_mac, mac, 6);
     return 60;
 }
@@ -73,7 +80,8 @@ static void test_malformed_arp_is_dropped(void **state)
         input_bytes(s, frame, 60, w.now);
         assert_int_equal(s->n.drop_arp, ++dropped);
     }
-    make_arp(frame, s->conf.mac, 1, (const uint8_t *)"\x03\x00\x00\x00\x00\x01", "10.0.0.9", "10.0.0.1"); /* a group as sender */
+    /* a group as sender */
+    make_arp(frame, s->conf.mac, 1, (const uint8_t *)"\x03\x00\x00\x00\x00\x01", "10.0.0.9", "10.0.0.1");
     input_bytes(s, frame, 60, w.now);
     assert_int_equal(s->n.drop_arp, ++dropped);
     make_arp(frame, s->conf.mac, 1, peer_mac, "10.0.0.9", "10.0.0.1");

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A network device as the stack wants it: bursts of Ethernet frames in and out. Whoever has one (libos/packet, xdp, dpdk, sim) fills
- * these ops; the libOS that joins device and stack calls them. Plug-ins (xdp, dpdk) are shared objects that are loaded when they
- * are asked for: they export one symbol, NETDEV_PLUGIN_SYMBOL, and take what they need of the library from struct netdev_host.
+ * A network device as the stack wants it: bursts of Ethernet frames in and out. Whoever has one (libos/packet, xdp,
+ * dpdk, sim) fills these ops; the libOS that joins device and stack calls them. Plug-ins (xdp, dpdk) are shared objects
+ * that are loaded when they are asked for: they export one symbol, NETDEV_PLUGIN_SYMBOL, and take what they need of the
+ * library from struct netdev_host.
  *
- * One struct netdev serves one thread; nothing here is called from another. A device with several queue pairs gives each thread
- * that opens it the next pair.
+ * One struct netdev serves one thread; nothing here is called from another. A device with several queue pairs gives
+ * each thread that opens it the next pair.
  */
 #ifndef TCP_NETDEV_H
 #define TCP_NETDEV_H
@@ -14,9 +15,9 @@
 #include "alloc/buf.h"
 #include "alloc/region.h"
 
-#define NETDEV_BURST      64   /* frames a call, at most */
-#define NETDEV_SEGS_MAX   20   /* bufs of one frame, at most: 64 KiB of 4 KiB pieces, and headers */
-#define ETH_ALEN          6
+#define NETDEV_BURST    64 /* frames a call, at most */
+#define NETDEV_SEGS_MAX 20 /* bufs of one frame, at most: 64 KiB of 4 KiB pieces, and headers */
+#define ETH_ALEN        6
 
 /* What a device can do, and what a frame asks of it or says about itself. */
 enum netdev_offload {
@@ -37,7 +38,7 @@ enum frame_flags {
     FRAME_TX_L4_CSUM = 1 << 5, /* the field holds the folded sum of the pseudo-header, not complemented */
     FRAME_TX_TSO = 1 << 6,     /* cut behind each tso_mss bytes of payload; the pseudo-header's length counts as 0 */
     FRAME_TX_V6 = 1 << 7,
-    FRAME_TX_UDP = 1 << 8,     /* else TCP */
+    FRAME_TX_UDP = 1 << 8, /* else TCP */
 };
 
 /* One Ethernet frame, without FCS. Whoever holds the struct owns b. */
@@ -51,14 +52,15 @@ struct frame {
 
 struct netdev_caps {
     uint8_t mac[ETH_ALEN];
-    uint16_t mtu;        /* largest IP packet, 68 to 65,535 */
-    uint32_t offloads;   /* enum netdev_offload */
-    uint32_t tso_max;    /* bytes of payload a TSO frame may carry */
-    uint16_t segs_max;   /* bufs of one frame to be sent, 1 to NETDEV_SEGS_MAX: with 1, the stack copies chains together */
-    uint16_t queue;      /* which queue pair this is, of how many */
+    uint16_t mtu;      /* largest IP packet, 68 to 65,535 */
+    uint32_t offloads; /* enum netdev_offload */
+    uint32_t tso_max;  /* bytes of payload a TSO frame may carry */
+    /* bufs of one frame to be sent, 1 to NETDEV_SEGS_MAX: with 1, the stack copies chains together */
+    uint16_t segs_max;
+    uint16_t queue; /* which queue pair this is, of how many */
     uint16_t queue_count;
-    bool own_mac;        /* mac is ours alone: false on an interface whose kernel has an address on it, too */
-    bool no_arp;         /* a point-to-point wire: mac of the peer does not matter */
+    bool own_mac; /* mac is ours alone: false on an interface whose kernel has an address on it, too */
+    bool no_arp;  /* a point-to-point wire: mac of the peer does not matter */
 };
 
 struct netdev;
@@ -67,15 +69,16 @@ struct netdev_ops {
     const char *name; /* "packet" */
     /* Takes up to max frames that have come in. With 0 the device is idle. */
     unsigned (*recv)(struct netdev *d, struct frame *out, unsigned max);
-    /* Takes the first n' <= n frames, whose bufs it unrefs when the wire has them; returns n'. Fewer: the ring is full, the rest is asked
-     * again next turn. A frame it cannot send is taken, dropped and counted. */
+    /* Takes the first n' <= n frames, whose bufs it unrefs when the wire has them; returns n'. Fewer: the ring is
+     * full, the rest is asked again next turn. A frame it cannot send is taken, dropped and counted. */
     unsigned (*send)(struct netdev *d, struct frame *f, unsigned n);
     /* Readable when recv() would give something, after arm(). -1: must be polled. NULL: the same. */
     int (*fd)(struct netdev *d);
     /* Before the thread sleeps: interrupts on. -EAGAIN: frames are there. -EOPNOTSUPP: poll. NULL: nothing to do. */
     int (*arm)(struct netdev *d);
-    /* Frames of this local port are ours (on), or not any more. For devices that share their interface with the kernel; proto IPPROTO_TCP or
-     * UDP, port in host order; port 0: every port above the kernel's (active opens). NULL: everything is ours anyway. */
+    /* Frames of this local port are ours (on), or not any more. For devices that share their interface with the
+     * kernel; proto IPPROTO_TCP or UDP, port in host order; port 0: every port above the kernel's (active opens).
+     * NULL: everything is ours anyway. */
     int (*claim)(struct netdev *d, uint8_t proto, uint16_t port, bool on);
     void (*close)(struct netdev *d);
 };
@@ -95,17 +98,19 @@ struct netdev { /* the first member of the device's own struct */
     struct netdev_counters n;
 };
 
-/* What a device's open() is given. get(arg, "interface") reads the libOS's configuration: NULL where nothing is said. */
+/* What a device's open() is given. get(arg, "interface") reads the libOS's configuration: NULL where nothing is
+ * said. */
 struct netdev_env {
     const char *(*get)(void *arg, const char *key);
     void *arg;
     struct region_set *regions; /* the thread's */
-    char *why;                  /* 256 bytes: a failing open() says in one line what is missing and which command provides it */
+    /* 256 bytes: a failing open() says in one line what is missing and which command provides it */
+    char *why;
 };
 
 typedef int (*netdev_open_fn)(const struct netdev_env *env, struct netdev **out); /* -errno */
 
-/* --- plug-ins ------------------------------------------------------------------------------------------------------------------- */
+/* --- plug-ins ----------------------------------------------------------------------------------------------------- */
 
 #define NETDEV_ABI 1
 struct netdev_host { /* the library's functions, since a plug-in cannot see them */

@@ -5,10 +5,11 @@
  *     kind 0, 1           one byte: end of list, no operation
  *     any other           | kind | length, both of these included | length - 2 bytes |
  *
- * Nearly every segment of a connection with timestamps carries exactly NOP NOP TS, and nothing else: one comparison sees that.
+ * Nearly every segment of a connection with timestamps carries exactly NOP NOP TS, and nothing else: one comparison
+ * sees that.
  *
- * Not here: what the options mean for a connection, TCP-AO and MD5 (RFC 5925, RFC 2385: skipped as unknown), Fast Open (RFC 7413: the
- * same).
+ * Not here: what the options mean for a connection, TCP-AO and MD5 (RFC 5925, RFC 2385: skipped as unknown), Fast Open
+ * (RFC 7413: the same).
  */
 #include "tcp/options.h"
 
@@ -24,7 +25,6 @@ enum { LEN_MSS = 4, LEN_WSCALE = 3, LEN_SACK_OK = 2, LEN_TS = 10, LEN_SACK_BLOCK
 #define OPTS_SIZE  40          /* TCP_OPTS_MAX */
 #define NOP_NOP_TS 0x0101080au /* the four bytes in front of TSval, in the order of the wire */
 
-
 static inline void read_ts(struct tcp_opts *o, const uint8_t *p)
 {
     o->has |= OPT_TS;
@@ -32,8 +32,8 @@ static inline void read_ts(struct tcp_opts *o, const uint8_t *p)
     o->ts_ecr = load_be32(p + 4);
 }
 
-/* A SYN cannot be acknowledged selectively, so its SACK blocks mean nothing (RFC 2018 3). A block that is empty or inverted is left
- * out here; whether it lies in the window is the scoreboard's question. */
+/* A SYN cannot be acknowledged selectively, so its SACK blocks mean nothing (RFC 2018 3). A block that is empty or
+ * inverted is left out here; whether it lies in the window is the scoreboard's question. */
 static int read_sack(struct tcp_opts *o, const uint8_t *body, unsigned n, bool syn)
 {
     if (n == 0 || n % LEN_SACK_BLOCK || n / LEN_SACK_BLOCK > SACK_BLOCKS_MAX) return -EINVAL;
@@ -48,7 +48,8 @@ static int read_sack(struct tcp_opts *o, const uint8_t *body, unsigned n, bool s
     return 0;
 }
 
-/* One option of known or unknown kind, its n bytes of body inside the header. An option that comes twice counts as it came last. */
+/* One option of known or unknown kind, its n bytes of body inside the header. An option that comes twice counts as
+ * it came last. */
 static int read_option(struct tcp_opts *o, unsigned kind, const uint8_t *body, unsigned n, bool syn)
 {
     switch (kind) {
@@ -68,14 +69,12 @@ static int read_option(struct tcp_opts *o, unsigned kind, const uint8_t *body, u
         if (n != LEN_SACK_OK - 2) return -EINVAL;
         if (syn) o->has |= OPT_SACK_OK;
         return 0;
-    case KIND_SACK:
-        return read_sack(o, body, n, syn);
+    case KIND_SACK: return read_sack(o, body, n, syn);
     case KIND_TS:
         if (n != LEN_TS - 2) return -EINVAL;
         read_ts(o, body);
         return 0;
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
@@ -135,8 +134,8 @@ static uint8_t *write_sack(uint8_t *p, size_t used, const struct tcp_opts *o)
     return p;
 }
 
-/* SACK permitted takes the place of the two NOPs in front of timestamps, and stands behind them without, as most stacks write it; every part
- * is a whole number of words, and a SYN with everything has 20 bytes. */
+/* SACK permitted takes the place of the two NOPs in front of timestamps, and stands behind them without, as most
+ * stacks write it; every part is a whole number of words, and a SYN with everything has 20 bytes. */
 size_t options_write(uint8_t *p, const struct tcp_opts *o)
 {
     uint8_t *at = p;

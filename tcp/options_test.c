@@ -36,15 +36,22 @@ static void test_lengths_0_1_and_beyond_the_end_are_refused(void **state)
         assert_int_equal(PARSE(&o, true, (uint8_t)kind, 1, 0, 0), -EINVAL);
         assert_int_equal(PARSE(&o, true, (uint8_t)kind, 5, 0, 0), -EINVAL);
         assert_int_equal(PARSE(&o, true, (uint8_t)kind, 255, 0, 0), -EINVAL);
-        assert_int_equal(PARSE(&o, true, 1, 1, 1, (uint8_t)kind), -EINVAL);      /* no length at all */
+        assert_int_equal(PARSE(&o, true, 1, 1, 1, (uint8_t)kind), -EINVAL); /* no length at all */
         assert_int_equal(PARSE(&o, true, 1, 1, (uint8_t)kind, 3), -EINVAL);
     }
 }
 
 static void test_a_known_kind_with_a_wrong_length_is_refused(void **state)
 {
-    static const struct { uint8_t kind; uint64_t good; } kinds[] = {
-        {2, 1u << 4}, {3, 1u << 3}, {4, 1u << 2}, {8, 1u << 10}, {5, 1u << 10 | 1u << 18 | 1u << 26 | (uint64_t)1 << 34},
+    static const struct {
+        uint8_t kind;
+        uint64_t good;
+    } kinds[] = {
+        {2, 1u << 4},
+        {3, 1u << 3},
+        {4, 1u << 2},
+        {8, 1u << 10},
+        {5, 1u << 10 | 1u << 18 | 1u << 26 | (uint64_t)1 << 34},
     };
     struct tcp_opts o;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -69,7 +76,7 @@ static void test_no_operations_and_ends_are_taken(void **state)
     }
     memset(p, 0, sizeof p);
     assert_int_equal(parse(p, 40, true, &o), 0);
-    assert_int_equal(PARSE(&o, true, 0, 2, 0, 0), 0); /* what stands behind the end is no option */
+    assert_int_equal(PARSE(&o, true, 0, 2, 0, 0), 0);         /* what stands behind the end is no option */
     assert_int_equal(PARSE(&o, true, 254, 4, 0xab, 0xcd), 0); /* unknown: skipped */
     assert_int_equal(o.has, 0);
 }
@@ -106,7 +113,8 @@ static void test_the_fast_path_reads_what_the_slow_one_does(void **state)
 static void test_empty_and_inverted_sack_blocks_are_left_out(void **state)
 {
     struct tcp_opts o;
-    assert_int_equal(PARSE(&o, false, 1, 1, 5, 26, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 7), 0);
+    assert_int_equal(
+        PARSE(&o, false, 1, 1, 5, 26, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 7), 0);
     assert_int_equal(o.has, OPT_SACK);
     assert_int_equal(o.sack_count, 1);
     assert_int_equal(o.sack[0].start, 3);
@@ -125,8 +133,12 @@ static void test_what_is_written_is_read_again(void **state)
         for (unsigned blocks = 0; blocks <= SACK_BLOCKS_MAX; blocks++) {
             bool syn = has & (OPT_MSS | OPT_WSCALE | OPT_SACK_OK);
             if (syn && (has & OPT_SACK)) continue;
-            struct tcp_opts in = {.has = (uint8_t)has, .wscale = (uint8_t)rng_below(&rng, 15), .mss = (uint16_t)rng_u64(&rng),
-                                  .ts_val = (uint32_t)rng_u64(&rng), .ts_ecr = (uint32_t)rng_u64(&rng), .sack_count = (uint8_t)blocks};
+            struct tcp_opts in = {.has = (uint8_t)has,
+                                  .wscale = (uint8_t)rng_below(&rng, 15),
+                                  .mss = (uint16_t)rng_u64(&rng),
+                                  .ts_val = (uint32_t)rng_u64(&rng),
+                                  .ts_ecr = (uint32_t)rng_u64(&rng),
+                                  .sack_count = (uint8_t)blocks};
             for (unsigned i = 0; i < blocks; i++) {
                 in.sack[i].start = (tcp_seq)rng_u64(&rng);
                 in.sack[i].end = in.sack[i].start + 1 + (uint32_t)rng_below(&rng, 100000);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a packet leaves. The common one (its neighbour known, one frame, headroom there) is written from two wide stores of an Ethernet header the
- * neighbour keeps, and an IP header whose checksum comes from the same sum of addresses as the segment's own:
+ * How a packet leaves. The common one (its neighbour known, one frame, headroom there) is written from two wide stores
+ * of an Ethernet header the neighbour keeps, and an IP header whose checksum comes from the same sum of addresses as
+ * the segment's own:
  *
  *     pseudo_sum = src + dst + protocol                       (16-bit words, not folded)
  *     IPv4 header = pseudo_sum + version, TOS, length, DF, TTL   its other words; the identification is 0
  *     segment     = pseudo_sum + length + header + payload
  *
- * IPv4 packets that may not be fragmented need no identification (RFC 6864 4.1); TCP sets DF always, others as long as they fit. An IPv6 flow label
- * is a hash of addresses and ports (RFC 6437 3).
+ * IPv4 packets that may not be fragmented need no identification (RFC 6864 4.1); TCP sets DF always, others as long as
+ * they fit. An IPv6 flow label is a hash of addresses and ports (RFC 6437 3).
  *
- * The neighbour is found once. Whatever could make it another one (a route, an address, an entry that is reused, a path MTU) moves
- * s->ip.generation, and every path looks again at its next packet.
+ * The neighbour is found once. Whatever could make it another one (a route, an address, an entry that is reused, a path
+ * MTU) moves s->ip.generation, and every path looks again at its next packet.
  */
 #include "tcp/path.h"
 
@@ -79,10 +80,7 @@ int path_open(struct net_stack *s, struct path *p, struct path_ends *ends, uint8
     return 0;
 }
 
-void path_close(struct net_stack *s, struct path *p)
-{
-    p->hop = NULL;
-}
+void path_close(struct net_stack *s, struct path *p) { p->hop = NULL; }
 
 uint16_t path_l4_max(struct net_stack *s, struct path *p)
 {
@@ -90,19 +88,19 @@ uint16_t path_l4_max(struct net_stack *s, struct path *p)
     return (uint16_t)(p->mtu - (addr_is_v4(path_dst(p)) ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr)));
 }
 
-bool path_too_big(struct net_stack *s, const struct ip_addr *dst, uint16_t mtu)
-{
-    return pmtu_learn(s, dst, mtu);
-}
+bool path_too_big(struct net_stack *s, const struct ip_addr *dst, uint16_t mtu) { return pmtu_learn(s, dst, mtu); }
 
-/* --- headers --------------------------------------------------------------------------------------------------------------------------- */
+/* --- headers ------------------------------------------------------------------------------------------------------ */
 
 static inline unsigned checksum_at(uint8_t proto)
 {
-    return proto == IPPROTO_TCP ? offsetof(struct tcp_hdr, csum) : proto == IPPROTO_UDP ? offsetof(struct udp_hdr, csum) : 2;
+    return proto == IPPROTO_TCP   ? offsetof(struct tcp_hdr, csum)
+           : proto == IPPROTO_UDP ? offsetof(struct udp_hdr, csum)
+                                  : 2;
 }
 
-static inline void write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos)
+static inline void write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag,
+                             uint8_t tos)
 {
     uint32_t total = __builtin_bswap16((uint16_t)(l4_len + sizeof(struct ip4_hdr)));
     uint32_t vihl_tos = 0x45u | (uint32_t)tos << 8;
@@ -121,7 +119,8 @@ void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t
 void path_write_ip6(const struct path *p, uint8_t *at, uint32_t payload, uint8_t next, uint8_t tos, uint32_t flow)
 {
     uint32_t first = __builtin_bswap32(6u << 28 | (uint32_t)tos << 20 | (flow & 0xfffff));
-    store_u64(at, first | (uint64_t)__builtin_bswap16((uint16_t)payload) << 32 | (uint64_t)next << 48 | (uint64_t)p->hops << 56);
+    store_u64(at, first | (uint64_t)__builtin_bswap16((uint16_t)payload) << 32 | (uint64_t)next << 48 |
+                      (uint64_t)p->hops << 56);
     memcpy(at + 8, path_src(p)->b, 16);
     memcpy(at + 24, path_dst(p)->b, 16);
 }
@@ -131,7 +130,8 @@ uint32_t path_flow(const struct net_stack *s, const struct path *p, uint32_t por
     return (uint32_t)hash_fold(((uint64_t)p->pseudo_sum << 32 | ports) ^ s->hash_seed, HASH_K0);
 }
 
-/* The sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1), to which the length has still to be added; none for ICMP of IPv4. */
+/* The sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1), to which the length has still to be added; none for
+ * ICMP of IPv4. */
 static inline uint64_t pseudo(const struct path *p, uint32_t len)
 {
     if (unlikely(p->proto == IPPROTO_ICMP)) return 0;
@@ -151,7 +151,7 @@ void path_write_checksum(const struct path *p, struct buf *b, uint32_t len)
     store_u16(at, sum || p->proto != IPPROTO_UDP ? sum : 0xffff); /* RFC 768: 0 would say that there is none */
 }
 
-/* --- one frame -------------------------------------------------------------------------------------------------------------------------- */
+/* --- one frame ---------------------------------------------------------------------------------------------------- */
 
 static void send_slow(struct net_stack *s, struct path *p, const struct frame *f)
 {
@@ -226,13 +226,15 @@ static struct buf *with_headroom(struct net_stack *s, struct buf *b, uint32_t le
     return head;
 }
 
-/* Larger than the path takes: UDP and ICMP are cut into fragments; TCP is told to make smaller segments, which it has not yet. */
+/* Larger than the path takes: UDP and ICMP are cut into fragments; TCP is told to make smaller segments, which it
+ * has not yet. */
 static bool is_too_large(struct net_stack *s, const struct path *p, uint32_t packet)
 {
     return p->proto != IPPROTO_TCP || packet > s->conf.mtu;
 }
 
-static void send_one(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn)
+static void send_one(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header,
+                     uint16_t tso_mss, uint8_t ecn)
 {
     bool v4 = addr_is_v4(path_dst(p));
     uint32_t l3 = v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr);
@@ -273,7 +275,7 @@ static void send_one(struct net_stack *s, struct path *p, struct buf *b, uint32_
     path_send_frame(s, p, &f);
 }
 
-/* --- segmentation in software ------------------------------------------------------------------------------------------------------------- */
+/* --- segmentation in software ------------------------------------------------------------------------------------- */
 
 /* A new chain of slices of n bytes of b's chain from `offset` on. */
 static struct buf *slices(const struct buf *from, uint32_t offset, uint32_t n)
@@ -304,7 +306,7 @@ static struct buf *piece(const struct buf *whole, uint8_t l4_header, uint32_t at
     struct tcp_hdr *h = buf_put_back(head, l4_header);
     memcpy(h, whole->data, l4_header);
     h->seq = be32_of(be32_to_host(h->seq) + at);
-    if (!last) h->flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+    if (!last) h->flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     if (at > 0) h->flags &= (uint8_t)~TCP_CWR; /* RFC 3168 6.1.2: said once */
     head->next = slices(whole, l4_header + at, n);
     if (head->next) return head;
@@ -312,7 +314,8 @@ static struct buf *piece(const struct buf *whole, uint8_t l4_header, uint32_t at
     return NULL;
 }
 
-static void send_in_pieces(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t mss, uint8_t ecn)
+static void send_in_pieces(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header,
+                           uint16_t mss, uint8_t ecn)
 {
     if (b->len < l4_header) b = buf_together(s, b, len);
     if (!b) return;
@@ -329,8 +332,10 @@ static void send_in_pieces(struct net_stack *s, struct path *p, struct buf *b, u
     buf_unref(b);
 }
 
-/* The packet of one buf over IPv4 to a known neighbour, with room for it in the ring: straight into the ring. False: nothing was done. */
-static inline bool send_fast(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint8_t ecn)
+/* The packet of one buf over IPv4 to a known neighbour, with room for it in the ring: straight into the ring. False:
+ * nothing was done. */
+static inline bool send_fast(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header,
+                             uint8_t ecn)
 {
     struct frame_ring *r = &s->tx;
     const uint32_t l3 = sizeof(struct ip4_hdr);
@@ -363,7 +368,8 @@ static inline bool send_fast(struct net_stack *s, struct path *p, struct buf *b,
     return true;
 }
 
-void path_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss, uint8_t ecn)
+void path_send(struct net_stack *s, struct path *p, struct buf *b, uint32_t len, uint8_t l4_header, uint16_t tso_mss,
+               uint8_t ecn)
 {
     if (likely(!tso_mss || len - l4_header <= tso_mss) && send_fast(s, p, b, len, l4_header, ecn)) return;
     if (unlikely(tso_mss)) {

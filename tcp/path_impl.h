@@ -7,7 +7,8 @@
 
 #include "tcp/stack_impl.h"
 
-/* Fills in a path without asking whether src is ours or dst can be reached: for what is sent before we have an address. */
+/* Fills in a path without asking whether src is ours or dst can be reached: for what is sent before we have an
+ * address. */
 void path_prepare(struct path *p, const struct path_ends *ends, uint8_t proto, uint8_t hops);
 /* Write the header at `at`. */
 void path_write_ip4(const struct path *p, uint8_t *at, uint32_t l4_len, uint16_t id, uint16_t frag, uint8_t tos);

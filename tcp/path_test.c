@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What path_send() makes of a segment: headers, checksums in software and left to the device, large segments cut, chains, shared buffers, a
- * full ring; and the configurations that cannot be.
+ * What path_send() makes of a segment: headers, checksums in software and left to the device, large segments cut,
+ * chains, shared buffers, a full ring; and the configurations that cannot be.
  */
 #include "tcp/path.h"
 
@@ -52,7 +52,8 @@ static struct buf *segment(size_t n, uint8_t flags)
 {
     struct buf *b = buf_take(n + 20);
     struct tcp_hdr *h = buf_put_back(b, n + 20);
-    *h = (struct tcp_hdr){.src = be16_of(80), .dst = be16_of(4242), .seq = be32_of(1000), .offset = 0x50, .flags = flags, .csum = 0xdead};
+    *h = (struct tcp_hdr){
+        .src = be16_of(80), .dst = be16_of(4242), .seq = be32_of(1000), .offset = 0x50, .flags = flags, .csum = 0xdead};
     for (size_t i = 0; i < n; i++) ((uint8_t *)(h + 1))[i] = (uint8_t)(i * 13 + i / 256);
     return b;
 }
@@ -80,7 +81,8 @@ static void assert_frame(const struct frame *f, bool v6, uint32_t seq, uint8_t f
         assert_int_equal(h->hops, 64);
     }
     const uint8_t *l4 = bytes + 14 + l3;
-    assert_int_equal(l4_csum(ip(v6 ? "2001:db8::1" : "10.0.0.1"), ip(v6 ? "2001:db8::9" : "10.0.0.9"), IPPROTO_TCP, l4, 20 + n), 0);
+    assert_int_equal(
+        l4_csum(ip(v6 ? "2001:db8::1" : "10.0.0.1"), ip(v6 ? "2001:db8::9" : "10.0.0.9"), IPPROTO_TCP, l4, 20 + n), 0);
     assert_int_equal(load_be32(l4 + 4), seq);
     assert_int_equal(l4[13], flags);
     for (size_t i = 0; i < n; i++) assert_int_equal(l4[20 + i], (uint8_t)((at + i) * 13 + (at + i) / 256));
@@ -266,8 +268,8 @@ static void test_what_cannot_be_reached_is_refused(void **state)
     struct wire w = {0};
     struct net_stack *s = begin(&w, 0, 1);
     struct path p;
-    struct ip_addr far = ip("192.0.2.1"), far6 = ip("2001:db9::1"), wrong = ip("10.0.0.2"), loop = ip("127.0.0.1"), near = ip("10.0.0.9"),
-                   six = ip("2001:db8::1"), unset = ip("0.0.0.0");
+    struct ip_addr far = ip("192.0.2.1"), far6 = ip("2001:db9::1"), wrong = ip("10.0.0.2"), loop = ip("127.0.0.1"),
+                   near = ip("10.0.0.9"), six = ip("2001:db8::1"), unset = ip("0.0.0.0");
     assert_int_equal(open_between(s, &p, &any, &far), -ENETUNREACH);
     assert_int_equal(open_between(s, &p, &any, &far6), -ENETUNREACH);
     assert_int_equal(open_between(s, &p, &any, &unset), -ENETUNREACH);

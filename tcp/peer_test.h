@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For tests of input: one stack, 192.0.2.1, and a peer at 192.0.2.2 whose segments are made by hand. What the stack sends is taken apart
- * and kept.
+ * For tests of input: one stack, 192.0.2.1, and a peer at 192.0.2.2 whose segments are made by hand. What the stack
+ * sends is taken apart and kept.
  */
 #ifndef TCP_PEER_TEST_H
 #define TCP_PEER_TEST_H
@@ -71,8 +71,11 @@ static inline void peer_closed(void *arg, struct conn *c, int err)
     p->closed++;
     p->err = err;
 }
-static const struct stack_hooks peer_hooks = {.acceptable = peer_acceptable, .connected = peer_connected, .readable = peer_readable,
-                                              .acked = peer_acked, .closed = peer_closed};
+static const struct stack_hooks peer_hooks = {.acceptable = peer_acceptable,
+                                              .connected = peer_connected,
+                                              .readable = peer_readable,
+                                              .acked = peer_acked,
+                                              .closed = peer_closed};
 
 static inline struct ip_addr peer_addr(unsigned last) { return addr_v4((uint32_t)(192 | 2 << 16 | last << 24)); }
 
@@ -113,8 +116,12 @@ static inline void peer_take(struct peer *p)
             uint32_t header = (h->offset >> 4) * 4u;
             assert_true(p->count < OUT_MAX);
             struct seen *o = &p->out[p->count++];
-            *o = (struct seen){.from = be16_to_host(h->src), .to = be16_to_host(h->dst), .window = be16_to_host(h->window),
-                               .seq = be32_to_host(h->seq), .ack = be32_to_host(h->ack), .flags = h->flags,
+            *o = (struct seen){.from = be16_to_host(h->src),
+                               .to = be16_to_host(h->dst),
+                               .window = be16_to_host(h->window),
+                               .seq = be32_to_host(h->seq),
+                               .ack = be32_to_host(h->ack),
+                               .flags = h->flags,
                                .len = be16_to_host(ip->total_len) - 20u - header};
             assert_int_equal(options_parse((const uint8_t *)(h + 1), header - 20, h->flags & TCP_SYN, &o->opts), 0);
         }
@@ -125,18 +132,27 @@ static inline void peer_take(struct peer *p)
 }
 
 /* A segment from 192.0.2.<host>; options NULL: none. */
-static inline void peer_send_from(struct peer *p, unsigned host, uint16_t from, uint16_t to, uint8_t flags, tcp_seq seq, tcp_seq ack,
-                                  const struct tcp_opts *opts, uint32_t len)
+static inline void peer_send_from(struct peer *p, unsigned host, uint16_t from, uint16_t to, uint8_t flags, tcp_seq seq,
+                                  tcp_seq ack, const struct tcp_opts *opts, uint32_t len)
 {
     uint8_t frame[2200] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
     struct ip4_hdr *ip = (void *)(frame + 14);
     struct tcp_hdr *h = (void *)(ip + 1);
     size_t n = opts ? options_write((uint8_t *)(h + 1), opts) : 0;
-    *h = (struct tcp_hdr){.src = be16_of(from), .dst = be16_of(to), .seq = be32_of(seq), .ack = be32_of(ack),
-                          .offset = (uint8_t)((20 + n) / 4 << 4), .flags = flags, .window = be16_of(65535)};
+    *h = (struct tcp_hdr){.src = be16_of(from),
+                          .dst = be16_of(to),
+                          .seq = be32_of(seq),
+                          .ack = be32_of(ack),
+                          .offset = (uint8_t)((20 + n) / 4 << 4),
+                          .flags = flags,
+                          .window = be16_of(65535)};
     uint32_t total = 20 + (uint32_t)n + len;
-    *ip = (struct ip4_hdr){.version_ihl = 0x45, .total_len = be16_of(20 + total), .ttl = 64, .proto = IPPROTO_TCP,
-                           .src = peer_addr(host).w[3], .dst = peer_addr(1).w[3]};
+    *ip = (struct ip4_hdr){.version_ihl = 0x45,
+                           .total_len = be16_of(20 + total),
+                           .ttl = 64,
+                           .proto = IPPROTO_TCP,
+                           .src = peer_addr(host).w[3],
+                           .dst = peer_addr(1).w[3]};
     ip->csum = csum_ip4(ip);
     uint64_t sum = csum_add((uint64_t)be16_of(total) + (IPPROTO_TCP << 8), &ip->src, 8);
     h->csum = (uint16_t)~csum_fold(csum_add(sum, h, total));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * For tests and fuzzing: bytes become a play. One stack, live connections to a peer that is made by hand and follows no rules; each byte
- * says what happens next: a segment (flags, numbers near those that count, options right, old or broken), a call, an ICMP error, time.
- * Hooks act by the bytes, too. After each step all invariants are checked, at the end all memory must be back.
+ * For tests and fuzzing: bytes become a play. One stack, live connections to a peer that is made by hand and follows no
+ * rules; each byte says what happens next: a segment (flags, numbers near those that count, options right, old or
+ * broken), a call, an ICMP error, time. Hooks act by the bytes, too. After each step all invariants are checked, at the
+ * end all memory must be back.
  */
 #ifndef TCP_PLAY_TEST_H
 #define TCP_PLAY_TEST_H
@@ -18,7 +19,7 @@
 #define PLAY_TALKS 6
 #define PLAY_CONNS 16
 
-struct play_talk { /* a four-tuple as the peer sees it */
+struct play_talk {         /* a four-tuple as the peer sees it */
     uint16_t ours, theirs; /* the stack's port, the peer's */
     tcp_seq nxt;           /* the peer's next number, were it honest */
     tcp_seq seen;          /* behind the last the stack sent */
@@ -45,9 +46,12 @@ static inline uint32_t play_word(struct play *y)
     return v;
 }
 
-static inline struct ip_addr play_addr(bool peer) { return addr_v4((uint32_t)(192 | 2 << 16 | (peer ? 2u : 1u) << 24)); }
+static inline struct ip_addr play_addr(bool peer)
+{
+    return addr_v4((uint32_t)(192 | 2 << 16 | (peer ? 2u : 1u) << 24));
+}
 
-/* --- connections the program holds ------------------------------------------------------------------------------------------------ */
+/* --- connections the program holds -------------------------------------------------------------------------------- */
 
 static inline unsigned play_slot(const struct play *y, const struct conn *c)
 {
@@ -109,8 +113,14 @@ static inline void play_call(struct play *y, struct conn *c)
     case 8: conn_shutdown_read(c); break;
     case 9: {
         uint8_t o = play_byte(y);
-        struct conn_opts opts = {.delay = o & 1, .cork = o & 2, .keepalive = o & 4, .quick_ack = o & 8, .keep_idle_s = 1,
-                                 .keep_interval_s = 1, .user_timeout_ms = o & 16 ? 3000 : 0, .rcv_buffer = o & 32 ? 3000 : 0};
+        struct conn_opts opts = {.delay = o & 1,
+                                 .cork = o & 2,
+                                 .keepalive = o & 4,
+                                 .quick_ack = o & 8,
+                                 .keep_idle_s = 1,
+                                 .keep_interval_s = 1,
+                                 .user_timeout_ms = o & 16 ? 3000 : 0,
+                                 .rcv_buffer = o & 32 ? 3000 : 0};
         conn_set_opts(c, &opts);
         break;
     }
@@ -125,7 +135,7 @@ static inline void play_call(struct play *y, struct conn *c)
     }
 }
 
-/* --- hooks: what they do the bytes say, too ------------------------------------------------------------------------------------------ */
+/* --- hooks: what they do the bytes say, too ----------------------------------------------------------------------- */
 
 static inline void play_in_hook(struct play *y, struct conn *c)
 {
@@ -159,10 +169,14 @@ static inline void play_event(void *arg, struct conn *c)
 }
 static inline void play_closed(void *arg, struct conn *c, int err) { play_event(arg, c); }
 static inline void play_udp(void *arg, struct udp_sock *u) {}
-static const struct stack_hooks play_hooks = {.acceptable = play_acceptable, .connected = play_connected, .readable = play_event,
-                                              .acked = play_event, .closed = play_closed, .udp_readable = play_udp};
+static const struct stack_hooks play_hooks = {.acceptable = play_acceptable,
+                                              .connected = play_connected,
+                                              .readable = play_event,
+                                              .acked = play_event,
+                                              .closed = play_closed,
+                                              .udp_readable = play_udp};
 
-/* --- what the stack sends ----------------------------------------------------------------------------------------------------------- */
+/* --- what the stack sends ----------------------------------------------------------------------------------------- */
 
 static inline struct play_talk *play_talk_of(struct play *y, uint16_t ours, uint16_t theirs)
 {
@@ -203,7 +217,7 @@ static inline void play_flush(struct play *y)
     stack_check(y->s);
 }
 
-/* --- what the peer sends ------------------------------------------------------------------------------------------------------------ */
+/* --- what the peer sends ------------------------------------------------------------------------------------------ */
 
 static inline uint32_t play_delta(struct play *y)
 {
@@ -244,8 +258,8 @@ static inline size_t play_options(struct play *y, struct play_talk *t, bool syn,
 
 static inline void play_segment(struct play *y)
 {
-    static const uint8_t usual[8] = {TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH, TCP_SYN, TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST,
-                                     TCP_RST | TCP_ACK};
+    static const uint8_t usual[8] = {TCP_ACK,           TCP_ACK,           TCP_ACK | TCP_PSH, TCP_SYN,
+                                     TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST,           TCP_RST | TCP_ACK};
     uint8_t frame[2200] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}, how = play_byte(y), which = play_byte(y);
     struct play_talk *t = &y->talks[which % PLAY_TALKS];
     if (!t->ours || which > 240) t = play_talk_of(y, 80, 40000 + which % 12);
@@ -257,13 +271,22 @@ static inline void play_segment(struct play *y)
     if (len >= 200) len = (len - 199) * 25;
     else if (len >= 100) len = 0;
     tcp_seq delta = play_delta(y);
-    *h = (struct tcp_hdr){.src = be16_of(t->theirs), .dst = be16_of(t->ours), .seq = be32_of(t->nxt + delta),
-                          .ack = be32_of(t->seen + play_delta(y)), .offset = (uint8_t)((20 + opts) / 4 << 4), .flags = flags,
+    *h = (struct tcp_hdr){.src = be16_of(t->theirs),
+                          .dst = be16_of(t->ours),
+                          .seq = be32_of(t->nxt + delta),
+                          .ack = be32_of(t->seen + play_delta(y)),
+                          .offset = (uint8_t)((20 + opts) / 4 << 4),
+                          .flags = flags,
                           .window = be16_of(how & 16 ? 65535 : play_byte(y) * 16)};
     memset((uint8_t *)(h + 1) + opts, 1, len);
     uint32_t total = 20 + (uint32_t)opts + len;
-    *ip = (struct ip4_hdr){.version_ihl = 0x45, .tos = how & 32 ? 3 : 0, .total_len = be16_of(20 + total), .ttl = 64, .proto = IPPROTO_TCP,
-                           .src = play_addr(true).w[3], .dst = play_addr(false).w[3]};
+    *ip = (struct ip4_hdr){.version_ihl = 0x45,
+                           .tos = how & 32 ? 3 : 0,
+                           .total_len = be16_of(20 + total),
+                           .ttl = 64,
+                           .proto = IPPROTO_TCP,
+                           .src = play_addr(true).w[3],
+                           .dst = play_addr(false).w[3]};
     ip->csum = csum_ip4(ip);
     uint64_t sum = csum_add((uint64_t)be16_of(total) + (IPPROTO_TCP << 8), &ip->src, 8);
     h->csum = (uint16_t)~csum_fold(csum_add(sum, h, total));
@@ -289,7 +312,7 @@ static inline void play_icmp(struct play *y)
     tcp_icmp_error(y->s, (enum icmp_error)(what % 5), (uint16_t)(play_byte(y) * 8), &us, &peer, quoted, 8);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 static inline void play_listen(struct play *y)
 {
@@ -299,7 +322,8 @@ static inline void play_listen(struct play *y)
         listener_close(*l);
         *l = NULL;
     } else if (!*l) {
-        struct endpoint at = {.addr = how & 4 ? play_addr(false) : (struct ip_addr){.q = {0, 0}}, .port = how & 1 ? 81 : 80};
+        struct endpoint at = {.addr = how & 4 ? play_addr(false) : (struct ip_addr){.q = {0, 0}},
+                              .port = how & 1 ? 81 : 80};
         struct conn_opts c = {.rcv_buffer = how & 8 ? 2000 : 0, .quick_ack = how & 16};
         listener_open(y->s, &at, &(struct listen_opts){.backlog = 1 + how % 5, .conn = &c}, y, l);
     } else {
@@ -310,7 +334,8 @@ static inline void play_listen(struct play *y)
 
 static inline void play_connect(struct play *y)
 {
-    struct endpoint to = {.addr = play_addr(true), .port = 7}, from = {.addr = play_addr(false), .port = play_byte(y) & 1 ? 0 : 5000};
+    struct endpoint to = {.addr = play_addr(true), .port = 7},
+                    from = {.addr = play_addr(false), .port = play_byte(y) & 1 ? 0 : 5000};
     struct conn *c;
     if (conn_connect(y->s, &from, &to, NULL, y, &c) == 0) play_hold(y, c);
 }
@@ -326,7 +351,8 @@ static inline void play(const uint8_t *data, size_t size)
 {
     struct play y = {.p = data, .end = data + size, .now = 1000 * NSEC_PER_SEC};
     size_t used = mem_used();
-    struct stack_config conf = {.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .segs_max = 4, .limits = {.half_open = 2, .time_wait = 3}};
+    struct stack_config conf = {
+        .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .segs_max = 4, .limits = {.half_open = 2, .time_wait = 3}};
     uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2}, how = play_byte(&y);
     conf.no_timestamps = how & 1;
     conf.ask_ecn = how & 2;

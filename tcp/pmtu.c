@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * An entry lives ten minutes (RFC 1191 6.3, RFC 8201 4), then the path is tried with the link's MTU again. It only ever gets smaller, never below
- * conf.pmtu_min for IPv4 (a forged error shall not make us send tinygrams: RFC 5927 7) and never below 1280 for IPv6 (RFC 8201 4).
- * A sender that gets an error without a size goes down the plateaus of RFC 1191 7. When the table is full the entry nearest its end goes.
+ * An entry lives ten minutes (RFC 1191 6.3, RFC 8201 4), then the path is tried with the link's MTU again. It only ever
+ * gets smaller, never below conf.pmtu_min for IPv4 (a forged error shall not make us send tinygrams: RFC 5927 7) and
+ * never below 1280 for IPv6 (RFC 8201 4). A sender that gets an error without a size goes down the plateaus of RFC 1191
+ * 7. When the table is full the entry nearest its end goes.
  */
 #include "tcp/pmtu.h"
 

@@ -5,8 +5,8 @@
  *     offset = F(local IP, remote IP, remote port, secret1)      index = G(the same, secret2)
  *     port   = low + (offset + table[index]++) % (high - low + 1), until one is free
  *
- * One SipHash gives both: its upper half is the offset, its lower bits the index. The counters begin at hashed values, so that the first
- * connection after a start tells no more than a later one.
+ * One SipHash gives both: its upper half is the offset, its lower bits the index. The counters begin at hashed values,
+ * so that the first connection after a start tells no more than a later one.
  */
 #include "tcp/ports.h"
 

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * RACK-TLP (RFC 8985): loss by time. A segment is lost when one that was sent later has been delivered and a reordering window has passed.
+ * RACK-TLP (RFC 8985): loss by time. A segment is lost when one that was sent later has been delivered and a reordering
+ * window has passed.
  *
  *      sent_at   t0      t1      t2      t3        t2 was delivered (RACK.segment), rtt ago
  *                |       |       x       |
  *                lost?   lost?           no: sent behind it
  *                `-- sent_at + rtt + reo_wnd <= now: lost; else the timer looks again then
  *
- * The scoreboard's list of what flies is in order of sent_at, so that only what changes is looked at. The numbers in comments are the
- * steps of RFC 8985 6.2 and 7.
+ * The scoreboard's list of what flies is in order of sent_at, so that only what changes is looked at. The numbers in
+ * comments are the steps of RFC 8985 6.2 and 7.
  *
- * SACK blocks (RFC 2018, 6675): a record is SACKed when a block covers all of it. Blocks that are not inside (SND.UNA, SND.NXT] mark
- * nothing.
+ * SACK blocks (RFC 2018, 6675): a record is SACKed when a block covers all of it. Blocks that are not inside (SND.UNA,
+ * SND.NXT] mark nothing.
  */
 #include "tcp/recover.h"
 
-#define DUP_THRESH        3
-#define REO_PERSIST       16 /* recoveries, 6.2 step 4 */
-#define REO_MULT_MAX      32 /* windows beyond that are cut at SRTT anyway */
+#define DUP_THRESH   3
+#define REO_PERSIST  16 /* recoveries, 6.2 step 4 */
+#define REO_MULT_MAX 32 /* windows beyond that are cut at SRTT anyway */
 
 /* 5.2: RACK_sent_after(). */
-static inline bool sent_after(nsec t1, tcp_seq end1, nsec t2, tcp_seq end2) { return t1 > t2 || (t1 == t2 && seq_after(end1, end2)); }
+static inline bool sent_after(nsec t1, tcp_seq end1, nsec t2, tcp_seq end2)
+{
+    return t1 > t2 || (t1 == t2 && seq_after(end1, end2));
+}
 
 /* Steps 2 and 3, for each segment newly delivered; in order of sequence within an ACK. */
 void rack_delivered(struct conn *c, struct recovery *r, const struct ack_work *w, const struct sent_seg *g)
@@ -44,9 +48,10 @@ void rack_delivered(struct conn *c, struct recovery *r, const struct ack_work *w
     }
 }
 
-/* --- SACK -------------------------------------------------------------------------------------------------------------------------- */
+/* --- SACK --------------------------------------------------------------------------------------------------------- */
 
-/* RFC 2883 4: the first block is a duplicate if it lies below the ACK, or inside the second. One we never sent tells nothing. */
+/* RFC 2883 4: the first block is a duplicate if it lies below the ACK, or inside the second. One we never sent tells
+ * nothing. */
 static bool is_dsack(const struct conn *c, const struct tcp_opts *o, tcp_seq ack)
 {
     const struct sack_block *b = &o->sack[0];
@@ -59,7 +64,8 @@ static bool is_dsack(const struct conn *c, const struct tcp_opts *o, tcp_seq ack
 static void mark(struct conn *c, struct ack_work *w, struct sack_block b)
 {
     struct inflight *f = &c->inflight;
-    if (!seq_before(b.start, b.end) || seq_before(b.start, c->snd_una) || seq_after(b.end, c->snd_nxt) || !f->count) return;
+    if (!seq_before(b.start, b.end) || seq_before(b.start, c->snd_una) || seq_after(b.end, c->snd_nxt) || !f->count)
+        return;
     uint32_t i = inflight_find(f, b.start);
     if (inflight_at(f, i)->start != b.start) i++;
     while ((i = inflight_unsacked(f, i)) != inflight_end(f) && seq_before_eq(inflight_at(f, i)->end, b.end)) {
@@ -89,7 +95,7 @@ void rack_sacks(struct conn *c, struct recovery *r, struct ack_work *w)
     for (i = 0; i < n; i++) mark(c, w, b[i]);
 }
 
-/* --- loss -------------------------------------------------------------------------------------------------------------------------- */
+/* --- loss --------------------------------------------------------------------------------------------------------- */
 
 /* Step 4, the part with memory: RACK_update_reo_wnd(). */
 void rack_update_window(struct conn *c, struct recovery *r, const struct ack_work *w, bool recovered)
@@ -109,7 +115,8 @@ static uint32_t sacked_count(const struct inflight *f) { return f->count - f->fl
 
 static nsec reordering_window(const struct conn *c, const struct recovery *r)
 {
-    if (!r->reordering_seen && (c->flags & (CF_RECOVERY | CF_LOSS) || sacked_count(&c->inflight) >= DUP_THRESH)) return 0;
+    if (!r->reordering_seen && (c->flags & (CF_RECOVERY | CF_LOSS) || sacked_count(&c->inflight) >= DUP_THRESH))
+        return 0;
     if (c->rtt.min == NSEC_NEVER) return 0;
     nsec window = r->reo_mult * (c->rtt.min / 4), srtt = rtt_srtt(&c->rtt);
     return window < srtt ? window : srtt;
@@ -137,8 +144,8 @@ bool rack_detect(struct conn *c, struct recovery *r)
     return any;
 }
 
-/* 6.3: upon RTO the first is lost, and whatever was sent longer ago than a round trip and the window. Without SACK: everything (RFC 6582
- * 3.2 goes back to SND.UNA as well). */
+/* 6.3: upon RTO the first is lost, and whatever was sent longer ago than a round trip and the window. Without SACK:
+ * everything (RFC 6582 3.2 goes back to SND.UNA as well). */
 void rack_timeout_losses(struct conn *c, struct recovery *r)
 {
     struct inflight *f = &c->inflight;
@@ -152,7 +159,7 @@ void rack_timeout_losses(struct conn *c, struct recovery *r)
     inflight_order_losses(f);
 }
 
-/* --- tail loss probe --------------------------------------------------------------------------------------------------------------- */
+/* --- tail loss probe ---------------------------------------------------------------------------------------------- */
 
 void tlp_sent(struct conn *c, bool retransmit)
 {
@@ -164,15 +171,16 @@ void tlp_sent(struct conn *c, bool retransmit)
     r->tlp_end = c->snd_nxt;
 }
 
-/* 7.4.2: TLP_process_ack(). A loss that the probe itself has repaired is answered with the reduction that a recovery would have brought. */
+/* 7.4.2: TLP_process_ack(). A loss that the probe itself has repaired is answered with the reduction that a recovery
+ * would have brought. */
 void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w)
 {
     if (!r->tlp_out || seq_before(w->e->ack, r->tlp_end)) return;
     if (!r->tlp_retrans || w->dsack) {
         r->tlp_out = false; /* new data; or case 1: both copies have come */
     } else if (seq_after(w->e->ack, r->tlp_end) || w->una != w->e->ack) {
-        /* Case 2, "SEG.ACK > TLP.end_seq": the RFC waits here for one more ACK while SEG.ACK = TLP.end_seq, whose DSACK or duplicate (1,
-         * 3) would tell that the original had come, too. */
+        /* Case 2, "SEG.ACK > TLP.end_seq": the RFC waits here for one more ACK while SEG.ACK = TLP.end_seq, whose
+         * DSACK or duplicate (1, 3) would tell that the original had come, too. */
         if (w->e->ack == r->tlp_end) return;
         r->tlp_out = false;
         if (c->flags & (CF_RECOVERY | CF_LOSS)) return;

@@ -44,6 +44,7 @@ bool rate_grow(struct rate *r, const struct inflight *f)
 void rate_reset(struct rate *r, const struct inflight *f, nsec now)
 {
     for (uint32_t i = f->head; i != inflight_end(f); i++) {
-        *rate_at(r, i) = (struct seg_rate){.first_at = inflight_at(f, i)->sent_at, .delivered_at = now, .delivered = r->delivered};
+        *rate_at(r, i) =
+            (struct seg_rate){.first_at = inflight_at(f, i)->sent_at, .delivered_at = now, .delivered = r->delivered};
     }
 }

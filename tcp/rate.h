@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Delivery rate samples (draft-cheng-iccrg-delivery-rate-estimation): how fast did data arrive between the moment a segment was sent and
- * its acknowledgement. For BBR; and what counts its round trips. Only a connection whose controller asks for it has a struct rate.
+ * Delivery rate samples (draft-cheng-iccrg-delivery-rate-estimation): how fast did data arrive between the moment a
+ * segment was sent and its acknowledgement. For BBR; and what counts its round trips. Only a connection whose
+ * controller asks for it has a struct rate.
  *
  * What a sample needs of a segment lies in a ring beside inflight's, by the same index.
  */
@@ -10,18 +11,18 @@
 
 #include "tcp/inflight.h"
 
-struct seg_rate { /* of one segment, as it was last sent */
+struct seg_rate {       /* of one segment, as it was last sent */
     nsec first_at;      /* when the first of the flight was sent */
     nsec delivered_at;  /* when `delivered` was reached */
     uint64_t delivered; /* C.delivered */
 };
 
-struct rate { /* of a connection */
-    uint64_t delivered;    /* C.delivered: bytes acknowledged or SACKed */
-    nsec delivered_at;     /* C.delivered_time */
-    nsec first_at;         /* C.first_sent_time */
-    uint64_t app_limited;  /* C.app_limited: samples are too low until so much is delivered; 0: they are not */
-    uint64_t round_end;    /* `delivered` with which this round trip ends */
+struct rate {             /* of a connection */
+    uint64_t delivered;   /* C.delivered: bytes acknowledged or SACKed */
+    nsec delivered_at;    /* C.delivered_time */
+    nsec first_at;        /* C.first_sent_time */
+    uint64_t app_limited; /* C.app_limited: samples are too low until so much is delivered; 0: they are not */
+    uint64_t round_end;   /* `delivered` with which this round trip ends */
     uint32_t round;
     uint32_t room;         /* private: of segs, a power of two */
     struct seg_rate *segs; /* private; NULL: no ring */
@@ -39,7 +40,10 @@ struct rate *rate_new(const struct inflight *f, nsec now);
 void rate_free(struct rate *r); /* NULL is allowed */
 /* As many places as f has; false: out of memory. */
 bool rate_grow(struct rate *r, const struct inflight *f);
-static inline bool rate_reserve(struct rate *r, const struct inflight *f) { return r->room >= f->room || rate_grow(r, f); }
+static inline bool rate_reserve(struct rate *r, const struct inflight *f)
+{
+    return r->room >= f->room || rate_grow(r, f);
+}
 /* Indices have changed: all that is on the way as if it had been sent now. */
 void rate_reset(struct rate *r, const struct inflight *f, nsec now);
 
@@ -50,7 +54,8 @@ static inline void rate_sent(struct rate *r, const struct inflight *f, uint32_t 
 {
     struct sent_seg *g = inflight_at(f, i);
     if (!outstanding) r->first_at = r->delivered_at = now;
-    *rate_at(r, i) = (struct seg_rate){.first_at = r->first_at, .delivered_at = r->delivered_at, .delivered = r->delivered};
+    *rate_at(r, i) =
+        (struct seg_rate){.first_at = r->first_at, .delivered_at = r->delivered_at, .delivered = r->delivered};
     if (r->app_limited) g->flags |= SEG_APP_LIMITED;
     else g->flags &= (uint8_t)~SEG_APP_LIMITED;
 }
@@ -66,7 +71,9 @@ static inline void rate_note(struct rate *r, struct rate_sample *s, const struct
 {
     const struct sent_seg *g = inflight_at(f, i);
     const struct seg_rate *sent = rate_at(r, i);
-    if (s->any && (sent->delivered < s->prior_delivered || (sent->delivered == s->prior_delivered && g->sent_at < s->sent_at))) return;
+    if (s->any &&
+        (sent->delivered < s->prior_delivered || (sent->delivered == s->prior_delivered && g->sent_at < s->sent_at)))
+        return;
     s->any = true;
     s->prior_delivered = sent->delivered;
     s->prior_at = sent->delivered_at;

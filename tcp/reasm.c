@@ -6,18 +6,20 @@
  *         |      [ range 0 )    [ range 1 )         [ range 2     F )     F: the FIN, one number without a byte, always last
  *                 buf-buf-buf    buf                 buf-buf
  *
- * A segment is cut where held bytes begin and end; what is new becomes part of the one range that takes the place of all it touches. So
- * the number of ranges grows only by a segment that touches none, and REASM_RANGES_MAX bounds it.
+ * A segment is cut where held bytes begin and end; what is new becomes part of the one range that takes the place of
+ * all it touches. So the number of ranges grows only by a segment that touches none, and REASM_RANGES_MAX bounds it.
  *
- * Memory held (CVE-2018-5390, and receivers whose buffers of 2 KiB each hold one byte): a piece that fills less than a DENSE_PARTth
- * of its storage is copied. A copy has room behind it (or in front, where bytes come in descending order) in proportion to what its
- * range holds, and neighbours go into that room. Invariant: of two neighbouring copies in a range the second one's bytes do not fit
- * behind the first one's. So the memory is at most a small multiple of the bytes, and a constant for each range: memory_max().
+ * Memory held (CVE-2018-5390, and receivers whose buffers of 2 KiB each hold one byte): a piece that fills less than a
+ * DENSE_PARTth of its storage is copied. A copy has room behind it (or in front, where bytes come in descending order)
+ * in proportion to what its range holds, and neighbours go into that room. Invariant: of two neighbouring copies in a
+ * range the second one's bytes do not fit behind the first one's. So the memory is at most a small multiple of the
+ * bytes, and a constant for each range: memory_max().
  *
- * A segment costs one binary search, the ranges it swallows, one move of the array (at most 8 KiB), and copying of at most
- * COPY_ROOM_MAX bytes besides its own.
+ * A segment costs one binary search, the ranges it swallows, one move of the array (at most 8 KiB), and copying of at
+ * most COPY_ROOM_MAX bytes besides its own.
  *
- * Not here: what lies outside the window, which input trims before; and giving up ranges when memory is short (RFC 2018 8 allows it).
+ * Not here: what lies outside the window, which input trims before; and giving up ranges when memory is short (RFC 2018
+ * 8 allows it).
  */
 #include "tcp/reasm.h"
 
@@ -33,9 +35,9 @@
 #define RANGES_FIRST  4
 
 struct range {
-    tcp_seq start, end; /* [start, end), the FIN's number included */
+    tcp_seq start, end;      /* [start, end), the FIN's number included */
     struct buf *head, *tail; /* NULL: the FIN alone */
-    uint32_t stamp;     /* r->clock when it changed last */
+    uint32_t stamp;          /* r->clock when it changed last */
 };
 
 struct reasm {
@@ -51,7 +53,10 @@ struct reasm {
 static const char copy_mark;
 
 static inline bool is_copy(const struct buf *b) { return b->arg == &copy_mark; }
-static inline size_t buf_memory(const struct buf *b) { return b->cap + 2 * sizeof *b; /* storage's head and the view's */ }
+static inline size_t buf_memory(const struct buf *b)
+{
+    return b->cap + 2 * sizeof *b; /* storage's head and the view's */
+}
 
 struct reasm *reasm_new(void) { return mem_calloc(1, sizeof(struct reasm)); }
 
@@ -76,7 +81,7 @@ static uint32_t find_first(const struct reasm *r, tcp_seq s)
     return low;
 }
 
-/* --- pieces ------------------------------------------------------------------------------------------------------------------------- */
+/* --- pieces ------------------------------------------------------------------------------------------------------- */
 
 /* A copy of n bytes, with room in all; the bytes stand at the end of it if at_end. */
 static struct buf *copy_new(const uint8_t *p, uint32_t n, uint32_t room, bool at_end)
@@ -94,8 +99,8 @@ static struct buf *copy_new(const uint8_t *p, uint32_t n, uint32_t room, bool at
     return c;
 }
 
-/* n bytes at `offset` of b as a buf of their own: a view, or a copy where a view would hold too much for too little. `whole` bufs are
- * b itself. */
+/* n bytes at `offset` of b as a buf of their own: a view, or a copy where a view would hold too much for too little.
+ * `whole` bufs are b itself. */
 static struct buf *piece_new(struct buf *b, uint32_t offset, uint32_t n, uint32_t room, bool at_end)
 {
     if (buf_memory(b->store) > (size_t)n * DENSE_PART) return copy_new(b->data + offset, n, room, at_end);
@@ -109,8 +114,10 @@ struct cut { /* a segment: bytes [s, e), then the FIN if any */
     tcp_seq s, e, data_end;
 };
 
-/* The uncovered parts of a segment, in order, as a chain; [i, j) are the ranges it touches. *bytes: how many. false: out of memory. */
-static bool pieces_make(const struct reasm *r, const struct cut *c, uint32_t i, uint32_t j, struct buf **out, uint32_t *bytes)
+/* The uncovered parts of a segment, in order, as a chain; [i, j) are the ranges it touches. *bytes: how many. false:
+ * out of memory. */
+static bool pieces_make(const struct reasm *r, const struct cut *c, uint32_t i, uint32_t j, struct buf **out,
+                        uint32_t *bytes)
 {
     struct buf *first = NULL, **tail = &first;
     uint32_t held = 0, total = 0;
@@ -136,7 +143,7 @@ static bool pieces_make(const struct reasm *r, const struct cut *c, uint32_t i, 
     return true;
 }
 
-/* --- ranges ------------------------------------------------------------------------------------------------------------------------- */
+/* --- ranges ------------------------------------------------------------------------------------------------------- */
 
 /* Puts the chain head..tail behind m's bytes. */
 static void range_join(struct range *m, struct buf *head, struct buf *tail)
@@ -205,7 +212,8 @@ static bool ranges_grow(struct reasm *r)
     r->room = room;
     return true;
 }
-static_assert((REASM_RANGES_MAX & (REASM_RANGES_MAX - 1)) == 0 && REASM_RANGES_MAX >= RANGES_FIRST, "doubling meets it");
+static_assert((REASM_RANGES_MAX & (REASM_RANGES_MAX - 1)) == 0 && REASM_RANGES_MAX >= RANGES_FIRST,
+              "doubling meets it");
 
 static void range_add(struct reasm *r, const struct cut *c, uint32_t i, struct buf *piece)
 {
@@ -214,9 +222,10 @@ static void range_add(struct reasm *r, const struct cut *c, uint32_t i, struct b
     r->count++;
 }
 
-/* --- the interface ------------------------------------------------------------------------------------------------------------------ */
+/* --- the interface ------------------------------------------------------------------------------------------------ */
 
-/* The common cases of a flow of small segments behind one hole, without a buf in between: room behind the range's last copy. */
+/* The common cases of a flow of small segments behind one hole, without a buf in between: room behind the range's
+ * last copy. */
 static bool append_in_place(struct reasm *r, const struct cut *c, uint32_t i)
 {
     if (i + 1 != r->count || r->ranges[i].end != c->s || c->e != c->data_end) return false;
@@ -232,8 +241,8 @@ static bool append_in_place(struct reasm *r, const struct cut *c, uint32_t i)
     return true;
 }
 
-/* The FIN's place is told once: a second one elsewhere, bytes behind it, and one in front of bytes that are here are a peer's mistake
- * (or somebody else's segment); the first word stands. */
+/* The FIN's place is told once: a second one elsewhere, bytes behind it, and one in front of bytes that are here are
+ * a peer's mistake (or somebody else's segment); the first word stands. */
 static bool believe_fin(const struct reasm *r, bool fin, tcp_seq at)
 {
     if (!fin) return false;
@@ -255,7 +264,8 @@ static uint32_t insert(struct reasm *r, struct cut *c, bool fin, struct sack_blo
         if (seq_before(low, high) && dup->start == dup->end) *dup = (struct sack_block){low, high};
     }
     if (dup->start == c->s && dup->end == c->e && dup->start != dup->end) { /* all of it is here */
-        r->ranges[seq_before(r->ranges[i].start, c->e) && seq_after_eq(r->ranges[i].end, c->e) ? i : i + 1].stamp = ++r->clock;
+        r->ranges[seq_before(r->ranges[i].start, c->e) && seq_after_eq(r->ranges[i].end, c->e) ? i : i + 1].stamp =
+            ++r->clock;
         return 0;
     }
     if (i == j && !ranges_grow(r)) return 0;
@@ -362,7 +372,10 @@ size_t reasm_memory(const struct reasm *r)
     return n;
 }
 
-size_t reasm_memory_max(const struct reasm *r) { return r ? sizeof *r + (size_t)8 * r->bytes + (size_t)1024 * (r->count + r->room) : 0; }
+size_t reasm_memory_max(const struct reasm *r)
+{
+    return r ? sizeof *r + (size_t)8 * r->bytes + (size_t)1024 * (r->count + r->room) : 0;
+}
 
 static void range_check(const struct reasm *r, const struct range *g)
 {

@@ -155,7 +155,8 @@ static void test_a_fin_that_contradicts_is_not_believed(void **state)
     struct reasm *r = reasm_new();
     struct sack_block dup;
     put(r, 100, 100);
-    assert_int_equal(reasm_insert(r, 120, segment(120, 10, 2048, 1), true, &dup), 0); /* in front of bytes that are here */
+    /* in front of bytes that are here */
+    assert_int_equal(reasm_insert(r, 120, segment(120, 10, 2048, 1), true, &dup), 0);
     expect_sacks(r, 1, (struct sack_block[]){{100, 200}});
     assert_int_equal(reasm_insert(r, 210, NULL, true, &dup), 1);
     assert_int_equal(reasm_insert(r, 215, segment(215, 10, 2048, 1), false, &dup), 0); /* behind the FIN */
@@ -183,7 +184,7 @@ static void test_what_came_in_order_meanwhile_is_dropped(void **state)
     reasm_free(r);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 /* A window of one-byte segments, each in 2 KiB of storage, in the order that `place` gives. */
 static void flood(uint32_t count, uint32_t stride, tcp_seq (*place)(uint32_t i, uint32_t count))
@@ -204,7 +205,10 @@ static void flood(uint32_t count, uint32_t stride, tcp_seq (*place)(uint32_t i, 
 static tcp_seq ascending(uint32_t i, uint32_t count) { return i; }
 static tcp_seq descending(uint32_t i, uint32_t count) { return count - 1 - i; }
 static tcp_seq evens_then_odds(uint32_t i, uint32_t count) { return i < count / 2 ? i * 2 : (i - count / 2) * 2 + 1; }
-static tcp_seq odds_from_the_right(uint32_t i, uint32_t count) { return i < count / 2 ? i * 2 : (count - 1 - i) * 2 + 1; }
+static tcp_seq odds_from_the_right(uint32_t i, uint32_t count)
+{
+    return i < count / 2 ? i * 2 : (count - 1 - i) * 2 + 1;
+}
 /* Runs of four, right to left, in each the second before the first. */
 static tcp_seq small_runs(uint32_t i, uint32_t count)
 {
@@ -214,7 +218,8 @@ static tcp_seq small_runs(uint32_t i, uint32_t count)
 
 static void test_small_segments_in_large_bufs_hold_little_memory(void **state)
 {
-    static tcp_seq (*const orders[])(uint32_t, uint32_t) = {ascending, descending, evens_then_odds, odds_from_the_right, small_runs};
+    static tcp_seq (*const orders[])(uint32_t, uint32_t) = {ascending, descending, evens_then_odds, odds_from_the_right,
+                                                            small_runs};
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
         flood(500, 1, orders[i]);
         flood(20000, 1, orders[i]);
@@ -222,7 +227,7 @@ static void test_small_segments_in_large_bufs_hold_little_memory(void **state)
     }
 }
 
-/* --- against the map ---------------------------------------------------------------------------------------------------------------- */
+/* --- against the map ---------------------------------------------------------------------------------------------- */
 
 #define MAP_SIZE 6000u
 

@@ -10,9 +10,11 @@
  *         `------------------------------------> LOSS  -----------------------------> open
  *                                                  slow start from one segment
  *
- * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit), 3168 6.1.2 (ECE).
+ * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit),
+ * 3168 6.1.2 (ECE).
  *
- * An ACK of the usual kind (all in order, nothing missing) finds c->recovery NULL or idle and walks off with a comparison for each.
+ * An ACK of the usual kind (all in order, nothing missing) finds c->recovery NULL or idle and walks off with a
+ * comparison for each.
  */
 #include "tcp/recover.h"
 
@@ -22,10 +24,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#define DUP_THRESH      3
+#define DUP_THRESH         3
 #define RTO_AFTER_LOST_SYN (3 * NSEC_PER_SEC) /* RFC 6298 5.7: a SYN went again and there is no sample */
 
-/* --- state ------------------------------------------------------------------------------------------------------------------------- */
+/* --- state -------------------------------------------------------------------------------------------------------- */
 
 struct recovery *recovery_get(struct conn *c)
 {
@@ -67,7 +69,7 @@ bool recover_next_lost(const struct conn *c, uint32_t *i)
     return true;
 }
 
-/* --- something has left ------------------------------------------------------------------------------------------------------------ */
+/* --- something has left ------------------------------------------------------------------------------------------- */
 
 static inline void count_sent(struct conn *c, uint32_t len)
 {
@@ -97,18 +99,20 @@ void recover_resent(struct conn *c, uint32_t i)
     struct sent_seg *g = inflight_at(&c->inflight, i);
     if (c->rate) rate_sent(c->rate, &c->inflight, i, c->snd_nxt - c->snd_una, now);
     count_sent(c, g->end - g->start);
-    if (i == c->inflight.head) c->rto_base = now; /* RFC 6298 5.5: the timer runs from the retransmission of the earliest */
+    /* RFC 6298 5.5: the timer runs from the retransmission of the earliest */
+    if (i == c->inflight.head) c->rto_base = now;
     if (c->recovery) undo_resent(c, c->recovery, g->start);
 }
 
-/* --- the timer --------------------------------------------------------------------------------------------------------------------- */
+/* --- the timer ---------------------------------------------------------------------------------------------------- */
 
 static void arm_persist(struct conn *c)
 {
     if (c->rexmit_kind == REXMIT_PERSIST && c->deadlines[DL_REXMIT] != NSEC_NEVER) return;
     if (c->rexmit_kind != REXMIT_PERSIST) c->backoff = c->probes = 0, c->first_unacked_at = conn_now(c);
     c->rexmit_kind = REXMIT_PERSIST;
-    conn_timer_set(c, DL_REXMIT, conn_now(c) + recover_backed_off(c, c->rto)); /* RFC 9293 3.8.6.1: the first after an RTO, then with back-off */
+    /* RFC 9293 3.8.6.1: the first after an RTO, then with back-off */
+    conn_timer_set(c, DL_REXMIT, conn_now(c) + recover_backed_off(c, c->rto));
 }
 
 void recover_arm(struct conn *c)
@@ -129,7 +133,7 @@ void recover_arm(struct conn *c)
     conn_timer_set(c, DL_REXMIT, at);
 }
 
-/* --- recovery ---------------------------------------------------------------------------------------------------------------------- */
+/* --- recovery ----------------------------------------------------------------------------------------------------- */
 
 void recover_begin(struct conn *c, uint32_t flight)
 {
@@ -162,10 +166,10 @@ void recover_end(struct conn *c)
     c->cc.ops->recovered(&c->cc, conn_now(c));
 }
 
-/* RFC 6937 3.1: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much more. Below ssthresh
- * the slow start reduction bound only when the ACK is a good sign (SND.UNA moves and nothing new is lost; or it began the recovery),
- * else the conservative bound, which keeps as much on the way as there is: a queue that overflows is not filled at twice its speed while
- * it does (what PRR's revision calls SafeACK). */
+/* RFC 6937 3.1: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much
+ * more. Below ssthresh the slow start reduction bound only when the ACK is a good sign (SND.UNA moves and nothing
+ * new is lost; or it began the recovery), else the conservative bound, which keeps as much on the way as there is: a
+ * queue that overflows is not filled at twice its speed while it does (what PRR's revision calls SafeACK). */
 static void prr(struct conn *c, struct recovery *r, uint32_t delivered, bool safe)
 {
     uint32_t pipe = recover_pipe(c), ssthresh = c->cc.ssthresh;
@@ -185,8 +189,8 @@ static void prr(struct conn *c, struct recovery *r, uint32_t delivered, bool saf
     if (c->cc.cwnd < c->mss) c->cc.cwnd = c->mss;
 }
 
-/* Without SACK: RFC 5681 3.2 and RFC 6582. Each duplicate ACK says that a segment has left (which is limited transmit, RFC 3042, below the
- * threshold), the third that the first is lost. */
+/* Without SACK: RFC 5681 3.2 and RFC 6582. Each duplicate ACK says that a segment has left (which is limited
+ * transmit, RFC 3042, below the threshold), the third that the first is lost. */
 static bool reno_duplicate(struct conn *c)
 {
     struct recovery *r = recovery_get(c);
@@ -196,8 +200,10 @@ static bool reno_duplicate(struct conn *c)
     r->reno_sacked += c->mss;
     if (r->reno_sacked > most) r->reno_sacked = most;
     const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
-    /* RFC 6582 3.2 step 2: what is acknowledged must lie beyond the last recovery, or the duplicates may be of its retransmissions. */
-    if (c->dupacks != DUP_THRESH || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after(c->snd_una, c->recover) || g->flags & SEG_LOST)
+    /* RFC 6582 3.2 step 2: what is acknowledged must lie beyond the last recovery, or the duplicates may be of its
+     * retransmissions. */
+    if (c->dupacks != DUP_THRESH || c->flags & (CF_RECOVERY | CF_LOSS) || !seq_after(c->snd_una, c->recover) ||
+        g->flags & SEG_LOST)
         return false;
     inflight_lose(&c->inflight, c->inflight.head);
     return true;
@@ -222,7 +228,7 @@ static uint32_t reno_advanced(struct conn *c, struct recovery *r, uint32_t acked
     return fresh;
 }
 
-/* --- an ACK ------------------------------------------------------------------------------------------------------------------------ */
+/* --- an ACK ------------------------------------------------------------------------------------------------------- */
 
 void recover_delivered(struct conn *c, struct ack_work *w, uint32_t i)
 {
@@ -259,7 +265,8 @@ static void take_acked(struct conn *c, struct ack_work *w)
         if (likely(!(g->flags & SEG_SACKED))) recover_delivered(c, w, f->head);
         inflight_pop(f);
     }
-    /* What had waited at the peer for a retransmission tells how long that took, not a round trip (Karn, for the whole of such an ACK). */
+    /* What had waited at the peer for a retransmission tells how long that took, not a round trip (Karn, for the
+     * whole of such an ACK). */
     if (w->again) w->newest_sent_at = 0;
     w->acked = w->delivered;
 }
@@ -281,7 +288,8 @@ static void advance(struct conn *c, tcp_seq ack)
     if (seq_before(c->recover, ack)) c->recover = ack - 1; /* is never so old that numbers wrap around it */
 }
 
-/* RFC 6298 3 (Karn): only of what was sent once; RFC 7323 4: or by the echo of a timestamp, if the ACK moves SND.UNA. */
+/* RFC 6298 3 (Karn): only of what was sent once; RFC 7323 4: or by the echo of a timestamp, if the ACK moves
+ * SND.UNA. */
 static nsec sample_rtt(struct conn *c, const struct ack_work *w)
 {
     nsec rtt = 0;
@@ -289,7 +297,8 @@ static nsec sample_rtt(struct conn *c, const struct ack_work *w)
     if (likely(w->newest_sent_at)) {
         rtt = w->now - w->newest_sent_at;
         if (!rtt) rtt = 1;
-    } else if (w->e->ack != w->una && c->flags & CF_TS && o && o->has & OPT_TS && !w->dsack) { /* a duplicate's ACK echoes an old time */
+        /* a duplicate's ACK echoes an old time */
+    } else if (w->e->ack != w->una && c->flags & CF_TS && o && o->has & OPT_TS && !w->dsack) {
         uint32_t ms = conn_ts_now(c) - o->ts_ecr;
         if (ms < 600000) rtt = (ms ? ms : 1) * NSEC_PER_MSEC;
     }
@@ -311,8 +320,8 @@ static void ecn_echo(struct conn *c, const struct ack_work *w)
     c->stack->n.tcp_ecn_cuts++;
 }
 
-/* The window is what holds the sender back. In slow start half of it in use in a round trip is enough, since it takes one until what was
- * opened is used (RFC 7661 4.2 validates by the flight, too). */
+/* The window is what holds the sender back. In slow start half of it in use in a round trip is enough, since it
+ * takes one until what was opened is used (RFC 7661 4.2 validates by the flight, too). */
 static inline bool is_limited(const struct conn *c)
 {
     return c->flags & CF_CWND_LIMITED || (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd / 2 < c->flight_max);
@@ -389,8 +398,8 @@ static void judge(struct conn *c, struct ack_work *w)
     if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered, began || (w->una != e->ack && !found));
 }
 
-/* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the short way is open
- * again. */
+/* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the
+ * short way is open again. */
 static void forget_if_quiet(struct conn *c)
 {
     const struct recovery *r = c->recovery;
@@ -398,15 +407,16 @@ static void forget_if_quiet(struct conn *c)
     recover_free(c);
 }
 
-/* Nothing is missing nor ever was, and the ACK says nothing unusual. Without c->recovery nothing has been sent again, SACKed or taken
- * for lost. */
+/* Nothing is missing nor ever was, and the ACK says nothing unusual. Without c->recovery nothing has been sent
+ * again, SACKed or taken for lost. */
 static inline bool is_plain(const struct conn *c, const struct ack_event *e)
 {
     return !c->recovery && e->ack != c->snd_una && c->inflight.count && c->snd_una != c->iss && !e->ece &&
            !(c->flags & (CF_FIN_SENT | CF_DETACHED | CF_ACCEPTING)) && !(e->opts && e->opts->has & OPT_SACK);
 }
 
-/* What recover_ack() does with such an ACK. The timer is left where it is, too early: when it fires it is set for what is the time then. */
+/* What recover_ack() does with such an ACK. The timer is left where it is, too early: when it fires it is set for
+ * what is the time then. */
 static void plain_ack(struct conn *c, const struct ack_event *e)
 {
     struct inflight *f = &c->inflight;
@@ -440,7 +450,8 @@ static void plain_ack(struct conn *c, const struct ack_event *e)
         c->backoff = 0;
     }
     if (is_limited(c) || unlikely(rate != NULL)) {
-        struct ack_work w = {.e = e, .now = now, .una = ack - acked, .pipe = flight, .acked = acked, .delivered = acked};
+        struct ack_work w = {
+            .e = e, .now = now, .una = ack - acked, .pipe = flight, .acked = acked, .delivered = acked};
         if (unlikely(rate != NULL)) {
             rate_count(rate, acked, now);
             if (last) rate_note(rate, &w.rate, f, f->head - 1);
@@ -483,7 +494,8 @@ void recover_ack(struct conn *c, const struct ack_event *e)
     if (unlikely(c->recovery != NULL) || unlikely(e->opts && e->opts->has & OPT_SACK) || unlikely(!moved)) judge(c, &w);
     if (w.newest_sent_at || moved) {
         nsec rtt = sample_rtt(c, &w);
-        if (unlikely(w.una == c->iss) && !rtt && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN, c->backoff = 0;
+        if (unlikely(w.una == c->iss) && !rtt && c->rto < RTO_AFTER_LOST_SYN)
+            c->rto = RTO_AFTER_LOST_SYN, c->backoff = 0;
         tell_controller(c, &w, rtt);
     }
     if (!f->count && c->rexmit_kind == REXMIT_PERSIST && e->window_changed)
@@ -491,5 +503,6 @@ void recover_ack(struct conn *c, const struct ack_event *e)
     recover_arm(c);
     if (f->gone.count || recover_has_unsent(c)) conn_dirty(c);
     if (!f->count && c->recovery) forget_if_quiet(c);
-    if (moved && !(c->flags & (CF_DETACHED | CF_ACCEPTING)) && w.una != c->iss) c->stack->hooks->acked(c->stack->arg, c);
+    if (moved && !(c->flags & (CF_DETACHED | CF_ACCEPTING)) && w.una != c->iss)
+        c->stack->hooks->acked(c->stack->arg, c);
 }

@@ -27,7 +27,7 @@ struct recovery {
     bool dsack_round_on; /* if any */
     bool reordering_seen;
     uint8_t reo_mult, reo_persist;
-    nsec reo_at;         /* when the reordering window of the next suspect closes; NSEC_NEVER */
+    nsec reo_at; /* when the reordering window of the next suspect closes; NSEC_NEVER */
 
     /* tail loss probe: RFC 8985 7.1 */
     bool tlp_out, tlp_retrans; /* TLP.end_seq is set; TLP.is_retrans */
@@ -39,32 +39,32 @@ struct recovery {
 
     /* what was it? */
     bool undo_on;
-    uint8_t eifel;       /* enum eifel_step */
-    tcp_seq eifel_start; /* of the first retransmission of the episode, */
+    uint8_t eifel;                /* enum eifel_step */
+    tcp_seq eifel_start;          /* of the first retransmission of the episode, */
     tcp_seq undo_start, undo_end; /* the episode's bytes */
-    uint32_t undo_left;  /* records sent again in this episode whose DSACK has not come */
-    uint32_t retrans_ts; /* and its TSval */
-    uint8_t frto;        /* enum frto_step */
+    uint32_t undo_left;           /* records sent again in this episode whose DSACK has not come */
+    uint32_t retrans_ts;          /* and its TSval */
+    uint8_t frto;                 /* enum frto_step */
 
-    bool disorder;       /* something is SACKed or came twice, and nothing is taken for lost yet: */
+    bool disorder;        /* something is SACKed or came twice, and nothing is taken for lost yet: */
     tcp_seq disorder_nxt; /* SND.NXT when that began, without limited transmit's segments (RFC 5681 3.2 step 2) */
 
-    bool force;          /* the first retransmission of an episode leaves whatever the window says */
+    bool force;           /* the first retransmission of an episode leaves whatever the window says */
     uint32_t reno_sacked; /* without SACK: bytes that duplicate ACKs tell of */
 };
 
 struct ack_work { /* one ACK on its way through recover.c */
     const struct ack_event *e;
     nsec now;
-    tcp_seq una;            /* before */
-    uint32_t pipe, flight;  /* before: on the way; SND.NXT - SND.UNA */
-    uint32_t acked;         /* by number, that no SACK had told of */
-    uint32_t delivered;     /* bytes, by number or SACK */
+    tcp_seq una;           /* before */
+    uint32_t pipe, flight; /* before: on the way; SND.NXT - SND.UNA */
+    uint32_t acked;        /* by number, that no SACK had told of */
+    uint32_t delivered;    /* bytes, by number or SACK */
     struct rate_sample rate;
-    nsec newest_sent_at;    /* of what is delivered and was sent once; 0: nothing */
-    bool original;          /* something was delivered that was never sent again (F-RTO's evidence) */
-    bool again;             /* something that was sent again was acknowledged by number (Karn) */
-    bool sacked;            /* new SACKs */
+    nsec newest_sent_at; /* of what is delivered and was sent once; 0: nothing */
+    bool original;       /* something was delivered that was never sent again (F-RTO's evidence) */
+    bool again;          /* something that was sent again was acknowledged by number (Karn) */
+    bool sacked;         /* new SACKs */
     bool dsack;
     struct sack_block dsack_block;
 };
@@ -93,7 +93,8 @@ void rack_timeout_losses(struct conn *c, struct recovery *r);
 static inline bool tlp_wanted(const struct conn *c)
 {
     if ((c->flags & (CF_SACK | CF_RECOVERY | CF_LOSS)) != CF_SACK || !conn_is_synchronised(c)) return false;
-    return likely(!c->recovery) || (!c->inflight.sacked && !c->inflight.lost && !c->retransmits && !c->recovery->tlp_out);
+    return likely(!c->recovery) ||
+           (!c->inflight.sacked && !c->inflight.lost && !c->retransmits && !c->recovery->tlp_out);
 }
 /* TLP_calc_PTO() */
 static inline nsec tlp_at(const struct conn *c)
@@ -135,10 +136,10 @@ static inline nsec recover_due(const struct conn *c, enum rexmit_kind *kind)
     return at;
 }
 
-/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), or what it was at its largest in this round: when the ACKs of a whole
- * window come in one burst, those before the hole have moved SND.UNA and what they allow has not been sent yet; by the place of the hole
- * in the burst alone ssthresh would be anything down to two segments. But not more than the window was, or what was SACKed around
- * old holes would raise the threshold. */
+/* FlightSize as ssthresh goes by it: SND.NXT - SND.UNA (RFC 5681 (4)), or what it was at its largest in this round:
+ * when the ACKs of a whole window come in one burst, those before the hole have moved SND.UNA and what they allow
+ * has not been sent yet; by the place of the hole in the burst alone ssthresh would be anything down to two
+ * segments. But not more than the window was, or what was SACKed around old holes would raise the threshold. */
 static inline uint32_t recover_flight(const struct conn *c, uint32_t flight)
 {
     if (flight < c->flight_max) flight = c->flight_max;
@@ -152,6 +153,7 @@ void undo_dsack(struct conn *c, struct recovery *r, const struct ack_work *w);
 /* true: what was taken for loss was none, and everything is as before. */
 bool undo_try(struct conn *c, struct recovery *r, const struct ack_work *w);
 void frto_begin(struct conn *c, struct recovery *r, bool again);
-bool frto_acked(struct conn *c, struct recovery *r, const struct ack_work *w); /* true: the timeout was spurious, undone */
+/* true: the timeout was spurious, undone */
+bool frto_acked(struct conn *c, struct recovery *r, const struct ack_work *w);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two stacks over a wire that loses, doubles, reorders and damages: what arrives is what was sent, and in reasonable time.
- * timeout: 500, for sanitizers. RUNS=n in the environment makes n runs of the random ones, SEED=n begins with that seed.
+ * Two stacks over a wire that loses, doubles, reorders and damages: what arrives is what was sent, and in reasonable
+ * time. timeout: 500, for sanitizers. RUNS=n in the environment makes n runs of the random ones, SEED=n begins with
+ * that seed.
  */
 #include "tcp/lossy_test.h"
 
@@ -13,7 +14,8 @@
 
 static bool is_done(const struct pair *p)
 {
-    return p->side[0].received == p->side[1].to_send && p->side[1].received == p->side[0].to_send && p->side[0].ended && p->side[1].ended;
+    return p->side[0].received == p->side[1].to_send && p->side[1].received == p->side[0].to_send && p->side[0].ended &&
+           p->side[1].ended;
 }
 
 static void run_until_done(struct pair *p, nsec limit)
@@ -39,10 +41,10 @@ static void check_exact(struct pair *p, uint64_t seed)
     if (!is_done(p) || p->side[0].wrong || p->side[1].wrong) {
         char line[512];
         print_message("seed %llu: at %.3f s %llu of %llu, %llu of %llu, errors %d %d, wrong %d %d\n",
-                      (unsigned long long)seed, (double)p->now / 1e9,
-                      (unsigned long long)p->side[1].received, (unsigned long long)p->side[0].to_send,
-                      (unsigned long long)p->side[0].received, (unsigned long long)p->side[1].to_send, p->side[0].error, p->side[1].error,
-                      p->side[0].wrong, p->side[1].wrong);
+                      (unsigned long long)seed, (double)p->now / 1e9, (unsigned long long)p->side[1].received,
+                      (unsigned long long)p->side[0].to_send, (unsigned long long)p->side[0].received,
+                      (unsigned long long)p->side[1].to_send, p->side[0].error, p->side[1].error, p->side[0].wrong,
+                      p->side[1].wrong);
         for (int i = 0; i < 2; i++)
             if (p->side[i].c) print_message("  %s\n", conn_print(p->side[i].c, line, sizeof line));
         fail();
@@ -127,9 +129,9 @@ static double goodput(const char *cc, uint64_t rate, nsec delay, uint32_t loss_p
     check_exact(&p, 42);
     double rate_got = (double)bytes * 1e9 / (double)(p.side[1].last_at - start);
     print_message("    %-8s %6.0f Mbit/s, %5.1f ms, loss %5.2f %%%s: %6.1f Mbit/s, %llu timeouts, %llu of %llu again\n",
-                  cc, (double)rate * 8e-6,
-                  (double)delay * 2e-6, loss_ppm * 1e-4, tso ? ", tso" : "", rate_got * 8e-6, (unsigned long long)p.s[0]->n.tcp_rtos,
-                  (unsigned long long)p.s[0]->n.tcp_retransmits, (unsigned long long)p.s[0]->n.tcp_tx);
+                  cc, (double)rate * 8e-6, (double)delay * 2e-6, loss_ppm * 1e-4, tso ? ", tso" : "", rate_got * 8e-6,
+                  (unsigned long long)p.s[0]->n.tcp_rtos, (unsigned long long)p.s[0]->n.tcp_retransmits,
+                  (unsigned long long)p.s[0]->n.tcp_tx);
     pair_close(&p);
     pair_fini(&p);
     return rate_got;
@@ -144,7 +146,8 @@ static void test_a_clean_link_is_filled(void **state)
     }
 }
 
-/* Mathis and others: MSS / RTT * sqrt(3/2 / p) for NewReno, and CUBIC is no slower (RFC 9438 4.3); BBR does not care. */
+/* Mathis and others: MSS / RTT * sqrt(3/2 / p) for NewReno, and CUBIC is no slower (RFC 9438 4.3); BBR does not
+ * care. */
 static void test_loss_costs_what_the_controller_says(void **state)
 {
     double mathis = 1448 / 0.020 * 38.7; /* p = 0.1 % */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The retransmission timer has fired, as what recover_due() made it: a timeout, a probe of a closed window, the end of RACK's reordering
- * window, a tail loss probe. And segments on the way that have become too long for the path.
+ * The retransmission timer has fired, as what recover_due() made it: a timeout, a probe of a closed window, the end of
+ * RACK's reordering window, a tail loss probe. And segments on the way that have become too long for the path.
  *
- * RFC 6298 5.4 to 5.7, 9293 3.8.3 (R1, R2), 3.8.6.1 (persist), 5482 (user timeout), 6429 (a window closed for ever), 4821 7.7 (black holes).
+ * RFC 6298 5.4 to 5.7, 9293 3.8.3 (R1, R2), 3.8.6.1 (persist), 5482 (user timeout), 6429 (a window closed for ever),
+ * 4821 7.7 (black holes).
  */
 #include "tcp/recover.h"
 
@@ -11,23 +12,27 @@
 
 #include <errno.h>
 
-#define RETRIES_MAX     15 /* R2 of RFC 9293 3.8.3: with 200 ms as the first RTO, 924 s (as Linux) */
-#define SYN_TRIES_MAX   6  /* 127 s with the first RTO 1 s; R2 of a SYN is at least 3 minutes in RFC 9293 3.8.3: Deviation, as Linux */
-#define PROBES_MAX      15 /* probes of a zero window that nobody answers */
-#define PROBES_MAX_DETACHED 8 /* or answers, while no user is there to decide: RFC 6429 */
-#define BLACK_HOLE_RTOS 3  /* so many timeouts of full segments, and smaller ones are tried (RFC 4821 7.7) */
-#define BLACK_HOLE_MSS4 536u  /* 1024 of RFC 4821 7.2 would do for most; what must pass everywhere is this (RFC 9293 3.7.1) */
+#define RETRIES_MAX 15 /* R2 of RFC 9293 3.8.3: with 200 ms as the first RTO, 924 s (as Linux) */
+/* 127 s with the first RTO 1 s; R2 of a SYN is at least 3 minutes in RFC 9293 3.8.3: Deviation, as Linux */
+#define SYN_TRIES_MAX       6
+#define PROBES_MAX          15 /* probes of a zero window that nobody answers */
+#define PROBES_MAX_DETACHED 8  /* or answers, while no user is there to decide: RFC 6429 */
+#define BLACK_HOLE_RTOS     3  /* so many timeouts of full segments, and smaller ones are tried (RFC 4821 7.7) */
+/* 1024 of RFC 4821 7.2 would do for most; what must pass everywhere is this (RFC 9293 3.7.1) */
+#define BLACK_HOLE_MSS4 536u
 #define BLACK_HOLE_MSS6 1220u
 
-/* --- smaller segments -------------------------------------------------------------------------------------------------------------- */
+/* --- smaller segments --------------------------------------------------------------------------------------------- */
 
 void recover_smaller_mss(struct conn *c)
 {
     struct inflight *f = &c->inflight;
     struct recovery *r = recovery_get(c);
     bool longer = false;
-    for (uint32_t i = f->head; i != inflight_end(f) && !longer; i++) longer = inflight_at(f, i)->end - inflight_at(f, i)->start > c->mss;
-    if (!longer || !r || inflight_resegment(f, c->mss)) return; /* out of memory: fragments, or the timeout's next try */
+    for (uint32_t i = f->head; i != inflight_end(f) && !longer; i++)
+        longer = inflight_at(f, i)->end - inflight_at(f, i)->start > c->mss;
+    /* out of memory: fragments, or the timeout's next try */
+    if (!longer || !r || inflight_resegment(f, c->mss)) return;
     if (c->rate) {
         rate_reserve(c->rate, f); /* where it fails, some records share a place until there is memory */
         rate_reset(c->rate, f, conn_now(c));
@@ -47,19 +52,20 @@ void recover_smaller_mss(struct conn *c)
     conn_dirty(c);
 }
 
-/* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large. The peer's MSS is
- * taken to be what every path carries; the connection keeps it. */
+/* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large.
+ * The peer's MSS is taken to be what every path carries; the connection keeps it. */
 static void suspect_black_hole(struct conn *c)
 {
     uint32_t base = addr_is_v4(&c->remote.addr) ? BLACK_HOLE_MSS4 : BLACK_HOLE_MSS6;
     const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
-    uint32_t longest = g->end - g->start + TCP_OPTS_MAX; /* the MSS counts options in (RFC 6691): 1,214 bytes with timestamps are too long, too */
+    /* the MSS counts options in (RFC 6691): 1,214 bytes with timestamps are too long, too */
+    uint32_t longest = g->end - g->start + TCP_OPTS_MAX;
     if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop) return;
     c->peer_mss = (uint16_t)base;
     tcp_update_mss(c);
 }
 
-/* --- timeouts ---------------------------------------------------------------------------------------------------------------------- */
+/* --- timeouts ----------------------------------------------------------------------------------------------------- */
 
 static void give_up(struct conn *c)
 {
@@ -78,7 +84,8 @@ static bool is_too_long(const struct conn *c)
     if (user_timeout_over(c)) return true;
     if (!conn_is_synchronised(c)) return c->retransmits >= SYN_TRIES_MAX;
     /* A window that has closed over what is on the way is no dead peer as long as it answers: as when persisting. */
-    if (!c->snd_wnd && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max && !(c->flags & CF_DETACHED)) return false;
+    if (!c->snd_wnd && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max && !(c->flags & CF_DETACHED))
+        return false;
     return !(c->opts && c->opts->user_timeout_ms) && c->retransmits >= RETRIES_MAX;
 }
 
@@ -102,7 +109,8 @@ static void rto_fired(struct conn *c)
     suspect_black_hole(c);
     bool again = c->flags & CF_LOSS && c->retransmits > 1;
     uint32_t flight = recover_flight(c, c->snd_nxt - c->snd_una);
-    if (inflight_at(f, f->head)->flags & SEG_SACKED) inflight_forget_sacks(f); /* RFC 2018 8: the peer has taken it back */
+    /* RFC 2018 8: the peer has taken it back */
+    if (inflight_at(f, f->head)->flags & SEG_SACKED) inflight_forget_sacks(f);
     if (!again) undo_begin(c, r);
     if (!conn_is_synchronised(c)) {
         c->cc.cwnd = c->mss; /* RFC 5681 3.1: a lost SYN makes the initial window one segment */
@@ -123,8 +131,8 @@ static void rto_fired(struct conn *c)
     conn_dirty(c);
 }
 
-/* RFC 9293 3.8.6.1: as long as the peer answers, a window of zero may last: it is the user who decides how long (user timeout). Where no
- * user is any more, we do. */
+/* RFC 9293 3.8.6.1: as long as the peer answers, a window of zero may last: it is the user who decides how long
+ * (user timeout). Where no user is any more, we do. */
 static void persist_fired(struct conn *c)
 {
     if (!recover_has_unsent(c)) return;

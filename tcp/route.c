@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * All of it is small arrays walked from the front: 16 addresses, 16 prefixes, 4 routers. A path looks here once, and again when the generation
- * has moved; packets that come in compare with own4, the usable IPv4 addresses as they lie on the wire.
+ * All of it is small arrays walked from the front: 16 addresses, 16 prefixes, 4 routers. A path looks here once, and
+ * again when the generation has moved; packets that come in compare with own4, the usable IPv4 addresses as they lie on
+ * the wire.
  *
- * RFC 6724 5 with one interface: rule 1 (same address: the loop), 2 (scope: link-local talks to link-local), 3 (no deprecated ones), 8 (longest
- * matching prefix) remain. Next hops of IPv6: RFC 4861 5.2, 6.3.6.
+ * RFC 6724 5 with one interface: rule 1 (same address: the loop), 2 (scope: link-local talks to link-local), 3 (no
+ * deprecated ones), 8 (longest matching prefix) remain. Next hops of IPv6: RFC 4861 5.2, 6.3.6.
  */
 #include "tcp/route.h"
 
@@ -15,15 +16,9 @@
 #include "tcp/nd.h"
 #include "tcp/neighbour.h"
 
-static bool is_usable(const struct own_addr *a)
-{
-    return a->state == OWN_PREFERRED || a->state == OWN_DEPRECATED;
-}
+static bool is_usable(const struct own_addr *a) { return a->state == OWN_PREFERRED || a->state == OWN_DEPRECATED; }
 
-static uint32_t mask_of(unsigned bits)
-{
-    return bits ? __builtin_bswap32(UINT32_MAX << (32 - bits)) : 0;
-}
+static uint32_t mask_of(unsigned bits) { return bits ? __builtin_bswap32(UINT32_MAX << (32 - bits)) : 0; }
 
 /* What packets are compared with: own4, and how far to look. */
 static void own4_build(struct net_stack *s)
@@ -35,8 +30,8 @@ static void own4_build(struct net_stack *s)
         if (a->state != OWN_NONE) s->ip.addr_end = i + 1;
         if (!is_usable(a) || !addr_is_v4(&a->addr)) continue;
         uint32_t mask = mask_of(a->bits);
-        s->ip.own4[n++] = (struct own_addr4){.addr = a->addr.w[3], .mask = mask,
-                                             .broadcast = a->bits && a->bits < 31 ? a->addr.w[3] | ~mask : 0};
+        s->ip.own4[n++] = (struct own_addr4){
+            .addr = a->addr.w[3], .mask = mask, .broadcast = a->bits && a->bits < 31 ? a->addr.w[3] | ~mask : 0};
     }
     s->ip.own4_count = n;
 }
@@ -90,7 +85,8 @@ bool route_is_on_link(const struct net_stack *s, const struct ip_addr *a)
     if (addr_is_link_local6(a)) return true;
     for (unsigned i = 0; i < IP_ADDRS_MAX; i++) {
         const struct own_addr *own = &s->ip.addrs[i]; /* a SLAAC address says nothing about its prefix (RFC 5942 3) */
-        if (is_usable(own) && own->origin == OWN_STATIC && !addr_is_v4(&own->addr) && addr_in_prefix(a, &own->addr, own->bits))
+        if (is_usable(own) && own->origin == OWN_STATIC && !addr_is_v4(&own->addr) &&
+            addr_in_prefix(a, &own->addr, own->bits))
             return true;
     }
     for (unsigned i = 0; i < IP_PREFIXES_MAX; i++) {
@@ -100,7 +96,7 @@ bool route_is_on_link(const struct net_stack *s, const struct ip_addr *a)
     return false;
 }
 
-/* --- sources ------------------------------------------------------------------------------------------------------------------------ */
+/* --- sources ------------------------------------------------------------------------------------------------------ */
 
 static unsigned common_bits(const struct ip_addr *a, const struct ip_addr *b)
 {
@@ -146,12 +142,9 @@ int route_source(const struct net_stack *s, const struct ip_addr *dst, struct ip
     return 0;
 }
 
-/* --- next hops ---------------------------------------------------------------------------------------------------------------------- */
+/* --- next hops ---------------------------------------------------------------------------------------------------- */
 
-static bool is_live(const struct net_stack *s, const struct ip_router *r)
-{
-    return r->until > s->now;
-}
+static bool is_live(const struct net_stack *s, const struct ip_router *r) { return r->until > s->now; }
 
 /* RFC 4861 6.3.6: one that is not known to be unreachable first, else one after the other. */
 static int default_router(struct net_stack *s, struct ip_addr *next)
@@ -202,7 +195,8 @@ void route_learn_router(struct net_stack *s, const struct ip_addr *router, nsec 
         }
         if (!is_live(s, r) && !free_slot) free_slot = r;
     }
-    if (!free_slot || until <= s->now) return; /* with four there, a fifth is not needed (RFC 4861 6.3.4 asks for two) */
+    /* with four there, a fifth is not needed (RFC 4861 6.3.4 asks for two) */
+    if (!free_slot || until <= s->now) return;
     *free_slot = (struct ip_router){.addr = *router, .until = until};
     route_changed(s);
 }
@@ -245,7 +239,7 @@ int stack_add_neighbour(struct net_stack *s, const struct ip_addr *a, const uint
     return neighbour_add_static(s, a, mac);
 }
 
-/* --- own addresses -------------------------------------------------------------------------------------------------------------------- */
+/* --- own addresses ------------------------------------------------------------------------------------------------ */
 
 static bool is_address_possible(const struct ip_addr *a, unsigned bits)
 {
@@ -273,7 +267,8 @@ void route_set_deprecated(struct net_stack *s, struct own_addr *a, bool deprecat
     a->state = deprecated ? OWN_DEPRECATED : OWN_PREFERRED; /* existing paths go on: RFC 4862 5.5.4 */
 }
 
-int route_add(struct net_stack *s, const struct ip_addr *a, unsigned bits, enum own_addr_origin origin, bool sure, struct own_addr **out)
+int route_add(struct net_stack *s, const struct ip_addr *a, unsigned bits, enum own_addr_origin origin, bool sure,
+              struct own_addr **out)
 {
     if (!is_address_possible(a, bits)) return -EINVAL;
     if (route_find(s, a)) return -EEXIST;
@@ -281,8 +276,13 @@ int route_add(struct net_stack *s, const struct ip_addr *a, unsigned bits, enum 
     struct own_addr *own = s->ip.addrs;
     while (own < s->ip.addrs + IP_ADDRS_MAX && own->state != OWN_NONE) own++;
     if (own == s->ip.addrs + IP_ADDRS_MAX) return -ENOSPC;
-    *own = (struct own_addr){.addr = *a, .bits = (uint8_t)bits, .origin = (uint8_t)origin, .state = OWN_TENTATIVE,
-                             .preferred_until = NSEC_NEVER, .valid_until = NSEC_NEVER, .stack = s};
+    *own = (struct own_addr){.addr = *a,
+                             .bits = (uint8_t)bits,
+                             .origin = (uint8_t)origin,
+                             .state = OWN_TENTATIVE,
+                             .preferred_until = NSEC_NEVER,
+                             .valid_until = NSEC_NEVER,
+                             .stack = s};
     own4_build(s);
     if (out) *out = own;
     if (addr_is_v4(a) || sure) route_set_usable(s, own);

@@ -5,17 +5,18 @@
  *     first sample R     SRTT = R,  RTTVAR = R/2                                       (2.2)
  *     then               RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R|,  SRTT = 7/8 SRTT + 1/8 R   (2.3: in this order)
  *
- * The gains are those for one sample a round trip. With timestamps there is one for each ACK; RFC 7323 appendix G would have the
- * gains divided by the number of them. Deviation: they are not, as in Linux; the floor of the timeout is what keeps the shorter
- * memory from making it too tight.
+ * The gains are those for one sample a round trip. With timestamps there is one for each ACK; RFC 7323 appendix G would
+ * have the gains divided by the number of them. Deviation: they are not, as in Linux; the floor of the timeout is what
+ * keeps the shorter memory from making it too tight.
  *
- * The minimum: a window of five minutes in two halves. A half that ends becomes the past one, so that a minimum is forgotten
- * 150 to 300 s after it was measured, and never all of them at once.
+ * The minimum: a window of five minutes in two halves. A half that ends becomes the past one, so that a minimum is
+ * forgotten 150 to 300 s after it was measured, and never all of them at once.
  */
 #include "tcp/rtt.h"
 
 #define SAMPLE_NS_MAX (600 * NSEC_PER_SEC) /* nothing real takes longer; keeps 8 SRTT far from overflowing */
-#define GRANULARITY_NS NSEC_PER_MSEC       /* G: timers come up to a tick and a turn of the loop late; delayed ACKs add their own */
+/* G: timers come up to a tick and a turn of the loop late; delayed ACKs add their own */
+#define GRANULARITY_NS NSEC_PER_MSEC
 #define MIN_HALF_NS    (150 * NSEC_PER_SEC)
 
 void rtt_init(struct rtt *r) { *r = (struct rtt){.min = NSEC_NEVER, .min_fresh = NSEC_NEVER}; }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Round trip time and retransmission timeout: RFC 6298 in integers, ns. The minimum over a window of 5 minutes is kept for RACK and BBR
- * (the windowed filter of RFC 8985 6.1's min_RTT).
+ * Round trip time and retransmission timeout: RFC 6298 in integers, ns. The minimum over a window of 5 minutes is kept
+ * for RACK and BBR (the windowed filter of RFC 8985 6.1's min_RTT).
  */
 #ifndef TCP_RTT_H
 #define TCP_RTT_H
@@ -9,11 +9,11 @@
 #include "alloc/base/clock.h"
 
 struct rtt {
-    uint64_t srtt8;   /* 8 * SRTT, 0: no sample yet */
-    uint64_t rttvar4; /* 4 * RTTVAR */
-    uint64_t min;     /* of the window; NSEC_NEVER: no sample yet */
+    uint64_t srtt8;     /* 8 * SRTT, 0: no sample yet */
+    uint64_t rttvar4;   /* 4 * RTTVAR */
+    uint64_t min;       /* of the window; NSEC_NEVER: no sample yet */
     uint64_t min_fresh; /* private: of the half of the window that is running */
-    nsec min_at;      /* private: when that began */
+    nsec min_at;        /* private: when that began */
 };
 
 void rtt_init(struct rtt *r);

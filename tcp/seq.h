@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sequence numbers: 32 bits that wrap (RFC 9293 3.4). Two of them are compared by the sign of their difference, which is right
- * while they are less than 2^31 apart; windows are at most 2^30 (RFC 7323 2.3), so they are.
+ * Sequence numbers: 32 bits that wrap (RFC 9293 3.4). Two of them are compared by the sign of their difference, which
+ * is right while they are less than 2^31 apart; windows are at most 2^30 (RFC 7323 2.3), so they are.
  */
 #ifndef TCP_SEQ_H
 #define TCP_SEQ_H

@@ -48,9 +48,21 @@ static void test_more_sets_than_places_are_kept_apart(void **state)
 static void test_every_option_tells_sets_apart(void **state)
 {
     struct opts_share t = {0};
-    const struct conn_opts sets[] = {{.delay = true}, {.cork = true}, {.keepalive = true}, {.quick_ack = true}, {.urgent_inline = true},
-                                     {.keep_idle_s = 1}, {.keep_interval_s = 1}, {.keep_count = 1}, {.user_timeout_ms = 1}, {.mss = 1},
-                                     {.hops = 1}, {.tos = 4}, {.rcv_buffer = 1}, {.snd_buffer = 1}, {.cc = "cubic"}};
+    const struct conn_opts sets[] = {{.delay = true},
+                                     {.cork = true},
+                                     {.keepalive = true},
+                                     {.quick_ack = true},
+                                     {.urgent_inline = true},
+                                     {.keep_idle_s = 1},
+                                     {.keep_interval_s = 1},
+                                     {.keep_count = 1},
+                                     {.user_timeout_ms = 1},
+                                     {.mss = 1},
+                                     {.hops = 1},
+                                     {.tos = 4},
+                                     {.rcv_buffer = 1},
+                                     {.snd_buffer = 1},
+                                     {.cc = "cubic"}};
     enum { COUNT = sizeof sets / sizeof *sets };
     const struct conn_opts *kept[COUNT];
     for (unsigned i = 0; i < COUNT; i++) kept[i] = opts_ref(&t, &sets[i]);

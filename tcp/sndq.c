@@ -14,10 +14,11 @@
  *   entry's buf
  *     belongs to the queue. A retransmission while the device still holds the frame goes this way.
  *
- * Invariant: an entry's buf covers [p, p + len) with its view whenever somebody else holds it (refs > 1): it was pushed so, or framed so;
- * and it is not extended then. With refs == 1 the view is ours to set.
+ * Invariant: an entry's buf covers [p, p + len) with its view whenever somebody else holds it (refs > 1): it was pushed
+ * so, or framed so; and it is not extended then. With refs == 1 the view is ours to set.
  *
- * Rings grow by doubling and are freed when they run empty and larger than SMALL_ROOM, so that an idle connection keeps 96 bytes at most.
+ * Rings grow by doubling and are freed when they run empty and larger than SMALL_ROOM, so that an idle connection keeps
+ * 96 bytes at most.
  */
 #include "tcp/sndq.h"
 
@@ -29,7 +30,10 @@
 
 #define SMALL_ROOM 4
 
-static inline struct sndq_entry *entry_at(const struct sndq *q, uint32_t i) { return &q->slots[(q->head + i) & (q->room - 1)]; }
+static inline struct sndq_entry *entry_at(const struct sndq *q, uint32_t i)
+{
+    return &q->slots[(q->head + i) & (q->room - 1)];
+}
 
 /* Room for n more. */
 static int grow(struct sndq *q, uint32_t n)
@@ -156,10 +160,7 @@ static uint32_t find(struct sndq *q, tcp_seq seq)
     return low;
 }
 
-static bool can_frame(const struct sndq_entry *e)
-{
-    return buf_is_sole(e->b) && e->p - e->b->base >= BUF_HEADROOM;
-}
+static bool can_frame(const struct sndq_entry *e) { return buf_is_sole(e->b) && e->p - e->b->base >= BUF_HEADROOM; }
 
 /* All of it in one new buf. */
 static struct buf *copy_together(struct sndq *q, uint32_t i, uint32_t offset, uint32_t len)

@@ -155,7 +155,8 @@ static void test_random_pushes_segments_and_acks_agree(void **state)
             }
             case 2:
                 if (end != una) {
-                    uint32_t from = una + (uint32_t)rng_below(&r, end - una), n = 1 + (uint32_t)rng_below(&r, end - from);
+                    uint32_t from = una + (uint32_t)rng_below(&r, end - una),
+                             n = 1 + (uint32_t)rng_below(&r, end - from);
                     if (rng_below(&r, 2)) from = una;
                     if (n > 9000) n = 9000;
                     struct buf *seg = sndq_segment(&q, base + from, n, 1 + (unsigned)rng_below(&r, 8));

@@ -2,11 +2,12 @@
  *
  * A stack's life, its turn, and the ring of frames for the device.
  *
- * The frames of a burst are taken one by one through all layers, while the first lines of the next ones are on their way into the cache:
- * a frame's headers, its buf and the connection it belongs to are three misses that would otherwise stand one behind the other.
+ * The frames of a burst are taken one by one through all layers, while the first lines of the next ones are on their
+ * way into the cache: a frame's headers, its buf and the connection it belongs to are three misses that would otherwise
+ * stand one behind the other.
  *
- * Each default of struct stack_limits stands here with its reason. What is the product of two of them is what one peer, or all of them together,
- * can make us hold.
+ * Each default of struct stack_limits stands here with its reason. What is the product of two of them is what one peer,
+ * or all of them together, can make us hold.
  */
 #include "tcp/stack.h"
 
@@ -23,27 +24,24 @@
 #define MTU_MIN 68 /* RFC 791 3.1 */
 
 static const struct stack_limits limit_defaults = {
-    .conns = 1u << 20,           /* 1 KiB each when idle: 1 GiB; the program's own limit comes first */
-    .half_open = 4096,           /* 160 B each; beyond it cookies */
-    .time_wait = 16384,          /* 96 B each */
-    .rcv_buffer = 256u << 10,    /* a window for 2 Gbit/s at 1 ms */
-    .snd_buffer = 4u << 20,      /* a pipeline's replies */
-    .neighbours = 512,           /* an Ethernet segment of usual size */
-    .neighbour_queue = 16,       /* an initial window of 10 segments and a few others */
-    .fragment_bytes = 1u << 20,  /* 16 datagrams of 64 KiB */
-    .fragments = 64,             /* 64 KiB in pieces of 1,232 are 54 */
-    .udp_queue = 256,            /* buffers of 2 KiB: 512 KiB a socket */
-    .tx_frames = 1024,           /* 16 bursts */
-    .icmp_per_s = 1000,          /* errors and echoes together */
+    .conns = 1u << 20,          /* 1 KiB each when idle: 1 GiB; the program's own limit comes first */
+    .half_open = 4096,          /* 160 B each; beyond it cookies */
+    .time_wait = 16384,         /* 96 B each */
+    .rcv_buffer = 256u << 10,   /* a window for 2 Gbit/s at 1 ms */
+    .snd_buffer = 4u << 20,     /* a pipeline's replies */
+    .neighbours = 512,          /* an Ethernet segment of usual size */
+    .neighbour_queue = 16,      /* an initial window of 10 segments and a few others */
+    .fragment_bytes = 1u << 20, /* 16 datagrams of 64 KiB */
+    .fragments = 64,            /* 64 KiB in pieces of 1,232 are 54 */
+    .udp_queue = 256,           /* buffers of 2 KiB: 512 KiB a socket */
+    .tx_frames = 1024,          /* 16 bursts */
+    .icmp_per_s = 1000,         /* errors and echoes together */
     .resets_per_s = 1000,
-    .challenge_per_s = 1000,     /* Linux's since CVE-2016-5696 */
+    .challenge_per_s = 1000, /* Linux's since CVE-2016-5696 */
     .paths = 256,
 };
 
-static uint32_t power_of_two(uint32_t n)
-{
-    return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
-}
+static uint32_t power_of_two(uint32_t n) { return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1)); }
 
 #define DEFAULT(field, value)                                                                                          \
     do {                                                                                                               \
@@ -97,8 +95,8 @@ static bool is_config_valid(const struct stack_config *c)
     if (c->mac[0] & 1 || memcmp(c->mac, no_mac, ETH_ALEN) == 0) return false;
     if (c->pmtu_min && c->pmtu_min < MTU_MIN) return false;
     if (c->arp_tries > 100) return false;
-    return l->tx_frames <= 1u << 20 && l->neighbours <= 1u << 16 && l->neighbour_queue <= 1024 && l->fragments <= 8192 &&
-           l->paths <= 1u << 16 && l->udp_queue <= 1u << 20;
+    return l->tx_frames <= 1u << 20 && l->neighbours <= 1u << 16 && l->neighbour_queue <= 1024 &&
+           l->fragments <= 8192 && l->paths <= 1u << 16 && l->udp_queue <= 1u << 20;
 }
 
 /* 16 bytes that depend on all of the seed, and differ by their label. */
@@ -123,7 +121,8 @@ static void seed_stack(struct net_stack *s)
     rng_seed(&s->rng, load_u64(other + 8));
 }
 
-int stack_new(const struct stack_config *conf, const struct stack_hooks *hooks, void *arg, nsec now, struct net_stack **out)
+int stack_new(const struct stack_config *conf, const struct stack_hooks *hooks, void *arg, nsec now,
+              struct net_stack **out)
 {
     if (!is_config_valid(conf)) return -EINVAL;
     struct net_stack *s = mem_calloc(1, sizeof *s);
@@ -169,7 +168,7 @@ void stack_free(struct net_stack *s)
     mem_free(s);
 }
 
-/* --- a turn ----------------------------------------------------------------------------------------------------------------------- */
+/* --- a turn ------------------------------------------------------------------------------------------------------- */
 
 void stack_input(struct net_stack *s, const struct frame *f, unsigned n, nsec now)
 {
@@ -189,7 +188,8 @@ void stack_input(struct net_stack *s, const struct frame *f, unsigned n, nsec no
     s->n.rx_frames += taken;
     s->n.rx_bytes += bytes;
     s->n.tcp_rx += taken;
-    s->n.tcp_rx_bytes += bytes - taken * (sizeof(struct eth_hdr) + sizeof(struct ip4_hdr)); /* padding of short frames included */
+    /* padding of short frames included */
+    s->n.tcp_rx_bytes += bytes - taken * (sizeof(struct eth_hdr) + sizeof(struct ip4_hdr));
     loop_run(s);
 }
 
@@ -200,10 +200,7 @@ void stack_advance(struct net_stack *s, nsec now)
     loop_run(s);
 }
 
-nsec stack_deadline(const struct net_stack *s)
-{
-    return loop_is_empty(s) ? wheel_next(&s->wheel) : s->now;
-}
+nsec stack_deadline(const struct net_stack *s) { return loop_is_empty(s) ? wheel_next(&s->wheel) : s->now; }
 
 void stack_flush(struct net_stack *s, nsec now)
 {
@@ -211,12 +208,9 @@ void stack_flush(struct net_stack *s, nsec now)
     tcp_flush(s);
 }
 
-bool stack_wants_flush(const struct net_stack *s)
-{
-    return tcp_wants_flush(s);
-}
+bool stack_wants_flush(const struct net_stack *s) { return tcp_wants_flush(s); }
 
-/* --- frames for the device ---------------------------------------------------------------------------------------------------------- */
+/* --- frames for the device ---------------------------------------------------------------------------------------- */
 
 struct buf *buf_together(struct net_stack *s, struct buf *head, uint32_t len)
 {
@@ -282,9 +276,10 @@ uint32_t stack_tx_room(const struct net_stack *s)
     return used >= ours ? 0 : ours - used;
 }
 
-/* --- seeing inside ------------------------------------------------------------------------------------------------------------------ */
+/* --- seeing inside ------------------------------------------------------------------------------------------------ */
 
-void stack_counters(const struct net_stack *s, void (*fn)(void *arg, const char *name, const uint64_t *value), void *arg)
+void stack_counters(const struct net_stack *s, void (*fn)(void *arg, const char *name, const uint64_t *value),
+                    void *arg)
 {
 #define COUNTER_VISIT(field, name) fn(arg, name, &s->n.field);
     NET_COUNTERS(COUNTER_VISIT)

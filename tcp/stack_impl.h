@@ -19,19 +19,19 @@
 #include "tcp/tcp_layer.h"
 #include "tcp/udp_layer.h"
 
-/* A received packet on its way up. b->data is its L4 header; b->len (of the chain: len) is exact, padding is gone. Who is handed a packet
- * owns b. Headers lie in the first buf as far as they are valid; payload may be in any. */
+/* A received packet on its way up. b->data is its L4 header; b->len (of the chain: len) is exact, padding is gone.
+ * Who is handed a packet owns b. Headers lie in the first buf as far as they are valid; payload may be in any. */
 struct packet {
     struct buf *b;
     uint32_t len;
     struct ip_addr src, dst;
     uint8_t proto, hops;
-    uint8_t tos;      /* DSCP and ECN */
-    bool csum_ok;     /* of L4, verified by the device */
-    bool to_many;     /* the destination was a broadcast or multicast address, of whatever layer */
-    bool fragmented;  /* IPv6: came with a fragment header (RFC 6980) */
+    uint8_t tos;            /* DSCP and ECN */
+    bool csum_ok;           /* of L4, verified by the device */
+    bool to_many;           /* the destination was a broadcast or multicast address, of whatever layer */
+    bool fragmented;        /* IPv6: came with a fragment header (RFC 6980) */
     const uint8_t *src_mac; /* NULL: from ourselves */
-    const uint8_t *l3; /* its IP header, in front of b->data in the same storage, for who quotes it */
+    const uint8_t *l3;      /* its IP header, in front of b->data in the same storage, for who quotes it */
 };
 
 struct frame_ring { /* frames for the device */
@@ -59,16 +59,24 @@ struct net_stack {
 int tcp_layer_init(struct net_stack *s);
 void tcp_layer_fini(struct net_stack *s);
 void tcp_input(struct net_stack *s, struct packet *p);
-/* The short way for what most frames are: IPv4 without options or fragments, for a connection, as the connection expects it. true: taken (the caller
- * counts frame and segment); false: nothing has happened, the frame goes the long way. */
+/* The short way for what most frames are: IPv4 without options or fragments, for a connection, as the connection
+ * expects it. true: taken (the caller counts frame and segment); false: nothing has happened, the frame goes the
+ * long way. */
 bool tcp_input_frame(struct net_stack *s, const struct frame *f);
-void tcp_flush(struct net_stack *s);       /* stack_flush()'s work */
+void tcp_flush(struct net_stack *s); /* stack_flush()'s work */
 bool tcp_wants_flush(const struct net_stack *s);
-/* An ICMP error about a segment of ours: addresses as we sent it, `quoted` its first 8 or more bytes (ports, sequence number).
- * RFC 5927: believed only if seq lies in what is outstanding; RFC 1122 4.2.3.9 what is hard and what soft. */
-enum icmp_error { ICMP_ERR_UNREACHABLE_HOST, ICMP_ERR_UNREACHABLE_PORT, ICMP_ERR_PROTOCOL, ICMP_ERR_TOO_BIG, ICMP_ERR_TIME };
-void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
-                    const uint8_t *quoted, size_t n);
+/* An ICMP error about a segment of ours: addresses as we sent it, `quoted` its first 8 or more bytes (ports,
+ * sequence number). RFC 5927: believed only if seq lies in what is outstanding; RFC 1122 4.2.3.9 what is hard and
+ * what soft. */
+enum icmp_error {
+    ICMP_ERR_UNREACHABLE_HOST,
+    ICMP_ERR_UNREACHABLE_PORT,
+    ICMP_ERR_PROTOCOL,
+    ICMP_ERR_TOO_BIG,
+    ICMP_ERR_TIME
+};
+void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local,
+                    const struct ip_addr *remote, const uint8_t *quoted, size_t n);
 /* An address of ours has gone (stack_remove_address): its connections end with EADDRNOTAVAIL. */
 void tcp_address_gone(struct net_stack *s, const struct ip_addr *a);
 
@@ -76,21 +84,22 @@ void tcp_address_gone(struct net_stack *s, const struct ip_addr *a);
 int udp_layer_init(struct net_stack *s);
 void udp_layer_fini(struct net_stack *s);
 void udp_input(struct net_stack *s, struct packet *p);
-void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
-                    const uint8_t *quoted, size_t n);
+void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local,
+                    const struct ip_addr *remote, const uint8_t *quoted, size_t n);
 
 /* ip: takes part in the life of the stack. */
 int ip_layer_init(struct net_stack *s);
 void ip_layer_fini(struct net_stack *s);
 void ip_layer_check(const struct net_stack *s); /* stack_check()'s part of all that is not TCP */
 
-/* Queues a whole Ethernet frame for the device, together as one buf if its chain is too long for it; takes f->b. A full ring drops it. */
+/* Queues a whole Ethernet frame for the device, together as one buf if its chain is too long for it; takes f->b. A
+ * full ring drops it. */
 void tx_push(struct net_stack *s, const struct frame *f);
 /* All of a chain in one fresh buf with BUF_HEADROOM; takes head, NULL: out of memory (counted). */
 struct buf *buf_together(struct net_stack *s, struct buf *head, uint32_t len);
 
-/* ip: sends `what` about a packet that came (rate-limited, never about errors, multicasts, fragments: RFC 1122 3.2.2, RFC 4443 2.4). Does not take
- * p->b. */
+/* ip: sends `what` about a packet that came (rate-limited, never about errors, multicasts, fragments: RFC 1122
+ * 3.2.2, RFC 4443 2.4). Does not take p->b. */
 void icmp_send_unreachable_port(struct net_stack *s, const struct packet *p);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Half-open passive opens: a hash table with chains, and a list for each number of SYN-ACKs sent. All entries of one list wait equally
- * long for their next one, so its front is due first; one timer runs for the earliest of the fronts. RFC 6298 2.1: 1 s at first, (5.5)
- * doubled each time.
+ * Half-open passive opens: a hash table with chains, and a list for each number of SYN-ACKs sent. All entries of one
+ * list wait equally long for their next one, so its front is due first; one timer runs for the earliest of the fronts.
+ * RFC 6298 2.1: 1 s at first, (5.5) doubled each time.
  */
 #include "tcp/synq.h"
 
@@ -53,12 +53,14 @@ void synq_fini(struct net_stack *s)
 
 uint32_t synq_count(const struct net_stack *s) { return s->tcp.synq->count; }
 
-struct synq_entry *synq_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local, const struct ip_addr *remote,
-                             uint32_t ports)
+struct synq_entry *synq_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local,
+                             const struct ip_addr *remote, uint32_t ports)
 {
     const struct synq *q = s->tcp.synq;
     struct synq_entry *e = q->buckets[hash & q->mask];
-    while (e && !(e->hash == hash && e->ports == ports && addr_equal(&e->remote, remote) && addr_equal(&e->local, local))) e = e->next;
+    while (e &&
+           !(e->hash == hash && e->ports == ports && addr_equal(&e->remote, remote) && addr_equal(&e->local, local)))
+        e = e->next;
     return e;
 }
 
@@ -159,7 +161,8 @@ static void expire(struct timer *timer)
 int synq_add(struct net_stack *s, const struct synq_entry *e)
 {
     struct synq *q = s->tcp.synq;
-    if (q->count >= s->conf.limits.half_open || e->listener->half_open >= listener_half_open_max(e->listener)) return -ENOBUFS;
+    if (q->count >= s->conf.limits.half_open || e->listener->half_open >= listener_half_open_max(e->listener))
+        return -ENOBUFS;
     struct synq_entry *mine = mem_alloc(sizeof *mine);
     if (!mine) return -ENOMEM;
     *mine = *e;
@@ -180,8 +183,8 @@ int synq_add(struct net_stack *s, const struct synq_entry *e)
 static void remove_if(struct net_stack *s, bool (*is)(const struct synq_entry *e, const void *arg), const void *arg)
 {
     struct synq *q = s->tcp.synq;
-    for (unsigned i = 0; i <= SYNQ_TRIES; i++)
-        list_for_each_safe(l, &q->tries[i]) {
+    for (unsigned i = 0; i <= SYNQ_TRIES; i++) list_for_each_safe(l, &q->tries[i])
+        {
             struct synq_entry *e = list_entry(l, struct synq_entry, link);
             if (is(e, arg)) synq_remove(s, e);
         }
@@ -198,7 +201,8 @@ void synq_check(const struct net_stack *s)
     uint32_t count = 0;
     for (unsigned i = 0; i <= SYNQ_TRIES; i++) {
         nsec last = 0;
-        list_for_each(l, &q->tries[i]) {
+        list_for_each(l, &q->tries[i])
+        {
             const struct synq_entry *e = list_entry(l, struct synq_entry, link);
             ASSERT(synq_find(s, e->hash, &e->local, &e->remote, e->ports) == e);
             ASSERT(e->due >= last && e->tries == i && e->listener->half_open);

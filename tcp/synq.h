@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Half-open passive opens: RFC 9293's SYN-RECEIVED before there is a connection. An entry is small, since a flood of SYNs makes as many as
- * limits.half_open allows; beyond it, and beyond a listener's share, SYN cookies (cookie.h) keep nothing.
+ * Half-open passive opens: RFC 9293's SYN-RECEIVED before there is a connection. An entry is small, since a flood of
+ * SYNs makes as many as limits.half_open allows; beyond it, and beyond a listener's share, SYN cookies (cookie.h) keep
+ * nothing.
  *
- * SYN-ACKs are repeated after 1, 2, 4… seconds: five times, then the entry goes. Entries with equally many tries wait in one list, which is
- * in order of time by itself; one timer serves all.
+ * SYN-ACKs are repeated after 1, 2, 4… seconds: five times, then the entry goes. Entries with equally many tries wait
+ * in one list, which is in order of time by itself; one timer serves all.
  */
 #ifndef TCP_SYNQ_H
 #define TCP_SYNQ_H
@@ -16,10 +17,10 @@
 #define SYNQ_TRIES 5
 
 enum { /* of synq_entry.flags: what was agreed on */
-    SYNQ_TS = 1,
-    SYNQ_SACK = 2,
-    SYNQ_WSCALE = 4,
-    SYNQ_ECN = 8,
+       SYNQ_TS = 1,
+       SYNQ_SACK = 2,
+       SYNQ_WSCALE = 4,
+       SYNQ_ECN = 8,
 };
 
 struct synq_entry {
@@ -30,8 +31,8 @@ struct synq_entry {
     uint32_t ports; /* conn_ports() */
     uint32_t hash;
     tcp_seq iss, irs;
-    nsec due;       /* of the next SYN-ACK, or the end */
-    nsec sent_at;   /* of the first SYN-ACK: RTT, unless it was repeated */
+    nsec due;     /* of the next SYN-ACK, or the end */
+    nsec sent_at; /* of the first SYN-ACK: RTT, unless it was repeated */
     uint32_t ts_recent, ts_offset;
     uint16_t peer_mss, window; /* window: as offered in the SYN-ACK */
     uint8_t flags, snd_wscale, rcv_wscale, tries;
@@ -42,10 +43,11 @@ _Static_assert(sizeof(struct synq_entry) <= 160, "a flood of SYNs pays this each
 
 int synq_init(struct net_stack *s);
 void synq_fini(struct net_stack *s);
-struct synq_entry *synq_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local, const struct ip_addr *remote,
-                             uint32_t ports);
+struct synq_entry *synq_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local,
+                             const struct ip_addr *remote, uint32_t ports);
 uint32_t synq_count(const struct net_stack *s);
-/* *e but for its links, due and tries is filled in: takes a copy and sends the first SYN-ACK. -ENOBUFS: a bound is reached; -ENOMEM. */
+/* *e but for its links, due and tries is filled in: takes a copy and sends the first SYN-ACK. -ENOBUFS: a bound is
+ * reached; -ENOMEM. */
 int synq_add(struct net_stack *s, const struct synq_entry *e);
 void synq_send(struct net_stack *s, const struct synq_entry *e); /* the SYN-ACK, once more */
 void synq_remove(struct net_stack *s, struct synq_entry *e);

@@ -102,7 +102,8 @@ static void test_a_full_accept_queue_drops_the_last_ack_and_takes_it_later(void 
         peer_send(&p, (uint16_t)(5000 + i), 80, TCP_SYN, PEER_ISN, 0, NULL, 0);
         iss[i] = want(&p, TCP_SYN | TCP_ACK)->seq;
     }
-    for (unsigned i = 0; i < 2; i++) peer_send(&p, (uint16_t)(5000 + i), 80, TCP_ACK, PEER_ISN + 1, iss[i] + 1, NULL, 0);
+    for (unsigned i = 0; i < 2; i++)
+        peer_send(&p, (uint16_t)(5000 + i), 80, TCP_ACK, PEER_ISN + 1, iss[i] + 1, NULL, 0);
     assert_int_equal(l->waiting, 1);
     assert_int_equal(synq_count(p.s), 1);
     assert_int_equal(p.s->n.drop_tcp_backlog, 1);

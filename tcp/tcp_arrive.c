@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A segment for a connection whose peer's SYN has come: RFC 9293 3.10.7.4, in its order and by its numbers, with what RFC 7323, 5961,
- * 2883 and 3168 put in between.
+ * A segment for a connection whose peer's SYN has come: RFC 9293 3.10.7.4, in its order and by its numbers, with what
+ * RFC 7323, 5961, 2883 and 3168 put in between.
  *
  *     zeroth  timestamps: there, and not of the past (RFC 7323 5)
  *     first   sequence number in the window, and what lies outside is cut off
@@ -12,8 +12,8 @@
  *     seventh text     to the program, or behind a hole
  *     eighth  FIN
  *
- * Hooks run in the fifth (acked), seventh and eighth; each may close the connection: CF_DEAD and CF_DETACHED are looked at again behind
- * them.
+ * Hooks run in the fifth (acked), seventh and eighth; each may close the connection: CF_DEAD and CF_DETACHED are looked
+ * at again behind them.
  */
 #include "tcp/tcp_input.h"
 
@@ -21,12 +21,13 @@
 
 #include <errno.h>
 
-#define TS_RECENT_MAX ((24 * 24 * 3600 * NSEC_PER_SEC) >> COARSE_BITS) /* 24 days: RFC 7323 5.5 */
-#define COPY_IF_EMPTIER  4u  /* …those that use less than this part of their storage */
+#define TS_RECENT_MAX   ((24 * 24 * 3600 * NSEC_PER_SEC) >> COARSE_BITS) /* 24 days: RFC 7323 5.5 */
+#define COPY_IF_EMPTIER 4u /* …those that use less than this part of their storage */
 
 static uint32_t rcv_wnd(const struct conn *c) { return c->rcv_adv - c->rcv_nxt; }
 
-/* <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>: at the end of the turn; in SYN-RECEIVED, where output would repeat the SYN-ACK, by itself. */
+/* <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>: at the end of the turn; in SYN-RECEIVED, where output would repeat the
+ * SYN-ACK, by itself. */
 static void acknowledge_now(struct conn *c)
 {
     if (unlikely(c->state == CONN_SYN_RECEIVED)) {
@@ -49,8 +50,8 @@ static void acknowledge_now(struct conn *c)
     conn_dirty(c);
 }
 
-/* The ACK that an unacceptable segment gets: for segments with data always, since the peer waits for it; for others within bounds, so that two
- * confused ends cannot keep each other awake, nor anybody use us to count (RFC 5961 7). */
+/* The ACK that an unacceptable segment gets: for segments with data always, since the peer waits for it; for others
+ * within bounds, so that two confused ends cannot keep each other awake, nor anybody use us to count (RFC 5961 7). */
 static void acknowledge_bad(struct conn *c, const struct segment *g)
 {
     if (!g->len && !tcp_may_answer(c->stack, &c->answers)) {
@@ -65,7 +66,7 @@ static void challenge(struct conn *c)
     if (tcp_may_challenge(c->stack, &c->answers)) acknowledge_now(c);
 }
 
-/* --- zeroth: timestamps --------------------------------------------------------------------------------------------------------------- */
+/* --- zeroth: timestamps ------------------------------------------------------------------------------------------- */
 
 /* RFC 7323 5.3 R1, 3.2: only a RST may come without, or late. */
 static bool timestamps_pass(struct conn *c, const struct segment *g)
@@ -82,7 +83,7 @@ static bool timestamps_pass(struct conn *c, const struct segment *g)
     return false;
 }
 
-/* --- first: the sequence number ------------------------------------------------------------------------------------------------------- */
+/* --- first: the sequence number ----------------------------------------------------------------------------------- */
 
 /* RFC 9293 table 6. */
 static bool is_acceptable(const struct conn *c, const struct segment *g)
@@ -116,7 +117,7 @@ static void cut_to_window(struct conn *c, struct segment *g)
             c->stack->n.drop_tcp_buffer++;
             segment_trim_back(g, g->len - room);
         }
-        g->flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+        g->flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
         c->flags |= CF_ACK_NOW;
         conn_dirty(c);
     }
@@ -126,7 +127,8 @@ static bool sequence_passes(struct conn *c, struct segment *g)
 {
     struct net_stack *s = c->stack;
     /* Both ends of a simultaneous open see the other's SYN-ACK with a SYN they know: its ACK is what they wait for. */
-    if (c->state == CONN_SYN_RECEIVED && (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) && g->seq == c->rcv_nxt - 1) {
+    if (c->state == CONN_SYN_RECEIVED && (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) &&
+        g->seq == c->rcv_nxt - 1) {
         g->flags &= (uint8_t)~TCP_SYN;
         g->seq++;
     }
@@ -135,8 +137,8 @@ static bool sequence_passes(struct conn *c, struct segment *g)
         s->n.drop_tcp_reset++;
         return false;
     }
-    /* A closed window takes no text, but what the segment says besides counts (3.10.7.4 first): a probe, or data that crossed with the
-     * closing. */
+    /* A closed window takes no text, but what the segment says besides counts (3.10.7.4 first): a probe, or data
+     * that crossed with the closing. */
     if (!rcv_wnd(c) && g->seq == c->rcv_nxt && !(g->flags & TCP_SYN)) {
         s->n.drop_tcp_buffer++;
         segment_trim_back(g, g->len);
@@ -152,9 +154,9 @@ static bool sequence_passes(struct conn *c, struct segment *g)
     return false;
 }
 
-/* RFC 7323 4.3, (2): only what begins at or before the last ACK sent, so that a delayed one echoes the oldest time. Deviation: it waits
- * until the acknowledgment number has passed, too (RFC 5961 5.2), lest somebody who hits the window by guessing move TS.Recent ahead,
- * and PAWS drop everything from then on. */
+/* RFC 7323 4.3, (2): only what begins at or before the last ACK sent, so that a delayed one echoes the oldest time.
+ * Deviation: it waits until the acknowledgment number has passed, too (RFC 5961 5.2), lest somebody who hits the
+ * window by guessing move TS.Recent ahead, and PAWS drop everything from then on. */
 static void update_ts_recent(struct conn *c, const struct segment *g, tcp_seq seq)
 {
     if (!(g->opts.has & OPT_TS) || !(c->flags & CF_TS)) return;
@@ -163,7 +165,7 @@ static void update_ts_recent(struct conn *c, const struct segment *g, tcp_seq se
     c->ts_recent_at = conn_coarse(c);
 }
 
-/* --- second: RST ---------------------------------------------------------------------------------------------------------------------- */
+/* --- second: RST -------------------------------------------------------------------------------------------------- */
 
 static void take_reset(struct conn *c, const struct segment *g)
 {
@@ -182,7 +184,7 @@ static void take_reset(struct conn *c, const struct segment *g)
     }
 }
 
-/* --- fifth: ACK ----------------------------------------------------------------------------------------------------------------------- */
+/* --- fifth: ACK --------------------------------------------------------------------------------------------------- */
 
 /* SND.WND <- SEG.WND if the segment is newer than the last that set it. */
 static bool take_window(struct conn *c, const struct segment *g)
@@ -275,10 +277,10 @@ static bool take_ack(struct conn *c, struct segment *g)
     return !(c->flags & CF_DEAD);
 }
 
-/* --- seventh: text ------------------------------------------------------------------------------------------------------------------- */
+/* --- seventh: text ------------------------------------------------------------------------------------------------ */
 
-/* Payload of a few bytes in a buf of 2 KiB: copied behind others, so that a program that reads slowly holds at most about four times the
- * bytes it was promised (the in-order side of CVE-2018-5390). true: b is taken. */
+/* Payload of a few bytes in a buf of 2 KiB: copied behind others, so that a program that reads slowly holds at most
+ * about four times the bytes it was promised (the in-order side of CVE-2018-5390). true: b is taken. */
 static bool copy_together(struct conn *c, struct buf *b)
 {
     struct buf *last = c->rcvq_copied ? container_of(c->rcvq_tail, struct buf, next) : NULL;
@@ -325,8 +327,8 @@ void conn_receive(struct conn *c, struct buf *b, uint32_t n)
     }
 }
 
-/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, else within conf.delayed_ack; at once while the peer is in slow
- * start, which goes by the number of ACKs. This one is full, or larger than all before. */
+/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, else within conf.delayed_ack; at once while
+ * the peer is in slow start, which goes by the number of ACKs. This one is full, or larger than all before. */
 void conn_acknowledge_full(struct conn *c, uint32_t n)
 {
     if (n > c->rcv_mss && c->rcv_mss < c->mss) {
@@ -339,7 +341,8 @@ void conn_acknowledge_full(struct conn *c, uint32_t n)
     }
 }
 
-/* Text after the user has let go: nobody will ever read it, and the peer must hear that (RFC 9293 3.6.1, RFC 2525 2.17). */
+/* Text after the user has let go: nobody will ever read it, and the peer must hear that (RFC 9293 3.6.1, RFC 2525
+ * 2.17). */
 static bool is_after_close(const struct conn *c, const struct segment *g)
 {
     return g->len && (c->flags & CF_DETACHED) && !(c->flags & CF_ACCEPTING);
@@ -402,7 +405,7 @@ static uint32_t take_in_order(struct conn *c, struct segment *g, bool *fin)
     return n + more;
 }
 
-/* --- eighth: FIN --------------------------------------------------------------------------------------------------------------------- */
+/* --- eighth: FIN -------------------------------------------------------------------------------------------------- */
 
 static void take_fin(struct conn *c)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Header prediction, as Van Jacobson had it: most segments are the next data in order or an acknowledgement of what was sent, with no
- * options but timestamps. For such a segment this does all that RFC 9293 3.10.7.4 asks, deciding by one cache line of the connection;
- * whatever is unusual goes the long way, which is written for reading.
+ * Header prediction, as Van Jacobson had it: most segments are the next data in order or an acknowledgement of what was
+ * sent, with no options but timestamps. For such a segment this does all that RFC 9293 3.10.7.4 asks, deciding by one
+ * cache line of the connection; whatever is unusual goes the long way, which is written for reading.
  *
  *     stack_input ── tcp_input_frame: Ethernet, IPv4, look-up, checksum ──┐
  *           └─ no ─> eth, ip4 | ip6 ─> tcp_input: look-up, checksum ──────┴──> tcp_fast_segment ── no ─> 3.10.7.4
@@ -18,10 +18,12 @@
 /* Offset, reserved bits and flags (but PSH) in one load. */
 #define SHAPE_PLAIN      (0x50u | TCP_ACK << 8)
 #define SHAPE_TIMESTAMPS (0x80u | TCP_ACK << 8)
-#define OPTIONS_TS_ONLY  0x0a080101u /* NOP, NOP, 8, 10, as loaded: how everybody writes timestamps alone (RFC 7323 appendix A) */
+/* NOP, NOP, 8, 10, as loaded: how everybody writes timestamps alone (RFC 7323 appendix A) */
+#define OPTIONS_TS_ONLY 0x0a080101u
 
-/* The sum of RFC 1071 in words of 64 bits: 2^16 is 1 modulo 2^16 - 1, so is 2^64, and a sum is right when it is a multiple of 2^16 - 1,
- * which is one multiplication to find out. For a segment of a few dozen bytes a call would cost as much as the work. */
+/* The sum of RFC 1071 in words of 64 bits: 2^16 is 1 modulo 2^16 - 1, so is 2^64, and a sum is right when it is a
+ * multiple of 2^16 - 1, which is one multiplication to find out. For a segment of a few dozen bytes a call would
+ * cost as much as the work. */
 static inline uint64_t csum_word(uint64_t sum, uint64_t word)
 {
     uint64_t s;
@@ -37,7 +39,8 @@ static inline uint64_t csum_words4(uint64_t sum, const uint8_t *p)
             : "cc");
     return sum;
 #else
-    return csum_word(csum_word(csum_word(csum_word(sum, load_u64(p)), load_u64(p + 8)), load_u64(p + 16)), load_u64(p + 24));
+    return csum_word(csum_word(csum_word(csum_word(sum, load_u64(p)), load_u64(p + 8)), load_u64(p + 16)),
+                     load_u64(p + 24));
 #endif
 }
 
@@ -46,20 +49,23 @@ static inline uint64_t csum_short(uint64_t sum, const uint8_t *p, uint32_t n)
 {
     for (; n >= 32; n -= 32, p += 32) sum = csum_words4(sum, p);
     for (; n >= 8; n -= 8, p += 8) sum = csum_word(sum, load_u64(p));
-    if (n) sum = csum_word(sum, load_u64(p + n - 8) >> (64 - 8 * n)); /* what lies in front was summed: it goes out on the right */
+    /* what lies in front was summed: it goes out on the right */
+    if (n) sum = csum_word(sum, load_u64(p + n - 8) >> (64 - 8 * n));
     return sum;
 }
 
 static inline bool csum_is_right(uint64_t sum) { return sum % 0xffff == 0; }
 
-/* n at least TCP_HDR_MIN. Out of line, like tcp_fast_ack(): the way of data in order that acknowledge nothing keeps its registers. */
+/* n at least TCP_HDR_MIN. Out of line, like tcp_fast_ack(): the way of data in order that acknowledge nothing keeps
+ * its registers. */
 static __attribute__((noinline)) bool csum_segment(uint64_t sum, const uint8_t *p, uint32_t n)
 {
     return csum_is_right(n <= 256 ? csum_short(sum, p, n) : csum_word(sum, csum_add(0, p, n)));
 }
 
 /* What of an ACK concerns sending. false: a hook has ended or let go of the connection. */
-static __attribute__((noinline)) bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq ack, uint32_t n, bool window_changed)
+static __attribute__((noinline)) bool tcp_fast_ack(struct conn *c, const struct tcp_hdr *h, tcp_seq ack, uint32_t n,
+                                                   bool window_changed)
 {
     struct tcp_opts opts;
     opts.has = 0;
@@ -74,18 +80,22 @@ static __attribute__((noinline)) bool tcp_fast_ack(struct conn *c, const struct 
     return !(c->flags & (CF_DEAD | CF_DETACHED));
 }
 
-/* h, of `len` bytes with header and payload, lies in b, which is no chain. sum: of the pseudo-header, to be checked; csum_ok: no need.
- * CE and the length of h itself (20 bytes) have been looked at. unusual: CF_UNUSUAL and more. true: done, b is taken. false: nothing has
- * happened. */
-static inline __attribute__((always_inline)) bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct buf *b, const struct tcp_hdr *h, uint32_t len, uint64_t sum,
-                                    bool csum_ok, uint32_t unusual)
+/* h, of `len` bytes with header and payload, lies in b, which is no chain. sum: of the pseudo-header, to be checked;
+ * csum_ok: no need. CE and the length of h itself (20 bytes) have been looked at. unusual: CF_UNUSUAL and more.
+ * true: done, b is taken. false: nothing has happened. */
+static inline __attribute__((always_inline)) bool tcp_fast_segment(struct net_stack *s, struct conn *c, struct buf *b,
+                                                                   const struct tcp_hdr *h, uint32_t len, uint64_t sum,
+                                                                   bool csum_ok, uint32_t unusual)
 {
-    uint32_t shape = load_u16(&h->offset) & ~(uint32_t)(TCP_PSH << 8), flags = c->flags, header = TCP_HDR_MIN, ts_val = 0;
+    uint32_t shape = load_u16(&h->offset) & ~(uint32_t)(TCP_PSH << 8), flags = c->flags, header = TCP_HDR_MIN,
+             ts_val = 0;
     tcp_seq seq = be32_to_host(h->seq), ack = be32_to_host(h->ack);
     if (unlikely((seq ^ c->rcv_nxt) | (flags & unusual))) return false;
     if (likely(flags & CF_TS)) {
         header = TCP_HDR_MIN + 12;
-        if (unlikely(shape != SHAPE_TIMESTAMPS) || unlikely(len < header) || unlikely(load_u32(h + 1) != OPTIONS_TS_ONLY)) return false;
+        if (unlikely(shape != SHAPE_TIMESTAMPS) || unlikely(len < header) ||
+            unlikely(load_u32(h + 1) != OPTIONS_TS_ONLY))
+            return false;
         ts_val = load_be32((const uint8_t *)(h + 1) + 4);
         if (unlikely((int32_t)(ts_val - c->ts_recent) < 0)) return false; /* PAWS decides: RFC 7323 5.3 */
     } else if (unlikely(shape != SHAPE_PLAIN)) {
@@ -121,7 +131,8 @@ static inline __attribute__((always_inline)) bool tcp_fast_segment(struct net_st
     b->len = n;
     c->rcv_nxt = seq + n;
     conn_acknowledge(c, n);
-    if (likely(!c->rcvq) && likely(s->hooks->data != NULL) && likely(c->user != NULL) && likely(s->hooks->data(c->user, b))) {
+    if (likely(!c->rcvq) && likely(s->hooks->data != NULL) && likely(c->user != NULL) &&
+        likely(s->hooks->data(c->user, b))) {
         c->bytes_in += n;
         c->data_segs_in++;
         return true;

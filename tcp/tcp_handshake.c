@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Segments of a handshake: for a listener (RFC 9293 3.10.7.2), for a half-open passive open (3.10.7.4 as far as SYN-RECEIVED goes), for
- * an active open in SYN-SENT (3.10.7.3).
+ * Segments of a handshake: for a listener (RFC 9293 3.10.7.2), for a half-open passive open (3.10.7.4 as far as
+ * SYN-RECEIVED goes), for an active open in SYN-SENT (3.10.7.3).
  *
  *     SYN ─ listener ─┬─ room ───────> synq entry, SYN-ACK ──ACK──┬─> conn in the listener's queue ─> hooks.acceptable
  *                     └─ none ─> SYN-ACK with a cookie ──────ACK──┘   (data of that ACK included)
  *
- * Data and FIN on a SYN are not taken and not acknowledged (as RFC 9293 3.4 allows: they come again); TCP Fast Open is left out (RFC 7413).
+ * Data and FIN on a SYN are not taken and not acknowledged (as RFC 9293 3.4 allows: they come again); TCP Fast Open is
+ * left out (RFC 7413).
  */
 #include "tcp/tcp_input.h"
 
@@ -19,7 +20,7 @@
 
 #define RTO_AFTER_LOST_SYN (3 * NSEC_PER_SEC) /* RFC 6298 5.7 */
 
-/* --- what a SYN says, and what we make of it ---------------------------------------------------------------------------------------- */
+/* --- what a SYN says, and what we make of it ---------------------------------------------------------------------- */
 
 /* RFC 9293 3.7.1 MUST-15: without the option, the smallest there can be. */
 static uint16_t mss_of(const struct segment *g)
@@ -67,7 +68,7 @@ static void describe(struct listener *l, const struct segment *g, struct synq_en
     };
 }
 
-/* --- cookies ----------------------------------------------------------------------------------------------------------------------- */
+/* --- cookies ------------------------------------------------------------------------------------------------------ */
 
 static void send_cookie(struct listener *l, const struct segment *g, struct synq_entry *e)
 {
@@ -97,7 +98,8 @@ static bool accept_cookie(struct listener *l, const struct segment *g, struct sy
     struct net_stack *s = g->stack;
     struct cookie_opts o;
     if (l->cookies_until <= s->now) return false;
-    if (!cookie_check(&g->local, &g->remote, g->seq - 1, g->ack - 1, g->opts.has & OPT_TS, g->opts.ts_ecr, s->key_cookie, s->now, &o)) {
+    if (!cookie_check(&g->local, &g->remote, g->seq - 1, g->ack - 1, g->opts.has & OPT_TS, g->opts.ts_ecr,
+                      s->key_cookie, s->now, &o)) {
         s->n.drop_tcp_cookie++;
         return false;
     }
@@ -113,7 +115,7 @@ static bool accept_cookie(struct listener *l, const struct segment *g, struct sy
     return true;
 }
 
-/* --- from handshake to connection ---------------------------------------------------------------------------------------------------- */
+/* --- from handshake to connection --------------------------------------------------------------------------------- */
 
 void conn_established(struct conn *c)
 {
@@ -121,7 +123,7 @@ void conn_established(struct conn *c)
     tcp_update_mss(c);
     conn_use_controller(c, c->cc.ops);
     if (lost) {
-        c->cc.cwnd = c->mss; /* RFC 5681 3.1 */
+        c->cc.cwnd = c->mss;                                                           /* RFC 5681 3.1 */
         if (!c->rtt.srtt8 && c->rto < RTO_AFTER_LOST_SYN) c->rto = RTO_AFTER_LOST_SYN; /* RFC 6298 5.7 */
     }
     conn_set_state(c, c->flags & CF_FIN_QUEUED ? CONN_FIN_WAIT_1 : CONN_ESTABLISHED);
@@ -164,8 +166,8 @@ static struct conn *make_conn(struct listener *l, const struct segment *g, const
     return c;
 }
 
-/* The ACK that ends the handshake: a connection is made and gets the segment, whose data and FIN count (RFC 9293 3.10.7.4, fifth to
- * eighth). */
+/* The ACK that ends the handshake: a connection is made and gets the segment, whose data and FIN count (RFC 9293
+ * 3.10.7.4, fifth to eighth). */
 static void complete(struct listener *l, struct segment *g, const struct synq_entry *e, struct synq_entry *kept)
 {
     struct net_stack *s = g->stack;
@@ -186,7 +188,7 @@ static void complete(struct listener *l, struct segment *g, const struct synq_en
     if (!(c->flags & CF_DEAD)) s->hooks->acceptable(s->arg, l);
 }
 
-/* --- LISTEN: RFC 9293 3.10.7.2 ------------------------------------------------------------------------------------------------------ */
+/* --- LISTEN: RFC 9293 3.10.7.2 ------------------------------------------------------------------------------------ */
 
 void tcp_listen_input(struct listener *l, struct segment *g, bool after_timewait, tcp_seq iss_after)
 {
@@ -214,17 +216,19 @@ void tcp_listen_input(struct listener *l, struct segment *g, bool after_timewait
         return;
     }
     describe(l, g, &e); /* third */
-    if (after_timewait && seq_before_eq(e.iss, iss_after)) e.iss = iss_after + 1 + ((uint32_t)rng_u64(&s->rng) & UINT16_MAX);
+    if (after_timewait && seq_before_eq(e.iss, iss_after))
+        e.iss = iss_after + 1 + ((uint32_t)rng_u64(&s->rng) & UINT16_MAX);
     if (synq_add(s, &e) == -ENOBUFS) send_cookie(l, g, &e);
 }
 
-/* --- SYN-RECEIVED of a passive open: 3.10.7.4 ---------------------------------------------------------------------------------------- */
+/* --- SYN-RECEIVED of a passive open: 3.10.7.4 --------------------------------------------------------------------- */
 
 static void answer(struct synq_entry *e, struct segment *g)
 {
     struct net_stack *s = g->stack;
     if (!tcp_may_challenge(s, &e->answers)) return;
-    struct tcp_opts o = {.has = OPT_TS, .ts_val = (uint32_t)(s->now / NSEC_PER_MSEC) + e->ts_offset, .ts_ecr = e->ts_recent};
+    struct tcp_opts o = {
+        .has = OPT_TS, .ts_val = (uint32_t)(s->now / NSEC_PER_MSEC) + e->ts_offset, .ts_ecr = e->ts_recent};
     struct bare_segment a = {
         .local = g->local,
         .remote = g->remote,
@@ -244,7 +248,8 @@ void tcp_synq_input(struct synq_entry *e, struct segment *g)
     struct net_stack *s = g->stack;
     tcp_seq rcv_nxt = e->irs + 1;
     uint32_t space = segment_space(g);
-    if ((g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && g->seq == e->irs) { /* the SYN again: our SYN-ACK was lost, or is late */
+    /* the SYN again: our SYN-ACK was lost, or is late */
+    if ((g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && g->seq == e->irs) {
         s->n.tcp_dup_rx++;
         synq_send(s, e);
         return;
@@ -258,7 +263,8 @@ void tcp_synq_input(struct synq_entry *e, struct segment *g)
         }
     }
     /* first: the sequence number */
-    bool acceptable = space ? g->seq - rcv_nxt < e->window || g->seq + space - 1 - rcv_nxt < e->window : g->seq - rcv_nxt < e->window;
+    bool acceptable =
+        space ? g->seq - rcv_nxt < e->window || g->seq + space - 1 - rcv_nxt < e->window : g->seq - rcv_nxt < e->window;
     if (!acceptable) {
         s->n.drop_tcp_window++;
         if (!(g->flags & TCP_RST)) answer(e, g);
@@ -296,7 +302,7 @@ void tcp_synq_input(struct synq_entry *e, struct segment *g)
     complete(e->listener, g, &copy, e);
 }
 
-/* --- SYN-SENT: 3.10.7.3 ------------------------------------------------------------------------------------------------------------- */
+/* --- SYN-SENT: 3.10.7.3 ------------------------------------------------------------------------------------------- */
 
 /* The peer's SYN has come: what it offers, and we offered, is agreed on. */
 static void take_syn(struct conn *c, const struct segment *g)
@@ -351,7 +357,9 @@ void tcp_syn_sent_input(struct conn *c, struct segment *g)
         s->n.drop_tcp_flags++; /* fifth */
         return;
     }
-    if ((c->flags & CF_TS) && ack && (g->opts.has & OPT_TS) && seq_after(g->opts.ts_ecr, conn_ts_now(c))) g->opts.ts_ecr = 0; /* not ours */
+    /* not ours */
+    if ((c->flags & CF_TS) && ack && (g->opts.has & OPT_TS) && seq_after(g->opts.ts_ecr, conn_ts_now(c)))
+        g->opts.ts_ecr = 0;
     take_syn(c, g);
     if (!agrees_to_ecn(g)) c->flags &= ~(uint32_t)CF_ECN;
     if (!ack) { /* simultaneous open: figure 8 of 3.5 */

@@ -5,8 +5,8 @@
  *     checks ─ fast path (tcp_fast.h): in order, ESTABLISHED, nothing unusual
  *        └──── connection ─── TIME-WAIT ─── half open ─── listener ─── CLOSED: a reset
  *
- * Nothing leaves from here but answers that belong to no connection (resets, SYN-ACKs, TIME-WAIT's ACKs); a connection's ACK waits for
- * tcp_flush(), so that a reply of the same turn carries it.
+ * Nothing leaves from here but answers that belong to no connection (resets, SYN-ACKs, TIME-WAIT's ACKs); a
+ * connection's ACK waits for tcp_flush(), so that a reply of the same turn carries it.
  */
 #include "tcp/tcp_input.h"
 
@@ -20,7 +20,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-/* --- payload ---------------------------------------------------------------------------------------------------------------------- */
+/* --- payload ------------------------------------------------------------------------------------------------------ */
 
 void segment_trim_front(struct segment *g, uint32_t n)
 {
@@ -46,7 +46,7 @@ void segment_trim_back(struct segment *g, uint32_t n)
     *at = NULL;
 }
 
-/* --- CLOSED ------------------------------------------------------------------------------------------------------------------------ */
+/* --- CLOSED ------------------------------------------------------------------------------------------------------- */
 
 void tcp_reject(const struct segment *g)
 {
@@ -69,7 +69,7 @@ static void input_closed(struct segment *g)
     if (!g->stack->conf.quiet_closed_ports) tcp_reject(g);
 }
 
-/* --- TIME-WAIT --------------------------------------------------------------------------------------------------------------------- */
+/* --- TIME-WAIT ---------------------------------------------------------------------------------------------------- */
 
 /* RFC 9293 3.10.7.4 fourth, RFC 6191 2: a SYN that is certainly newer than everything the old connection has seen. */
 static bool is_new_incarnation(const struct timewait_rec *w, const struct segment *g)
@@ -109,7 +109,7 @@ static void input_time_wait(struct timewait_rec *w, struct segment *g)
     }
 }
 
-/* --- the long way ------------------------------------------------------------------------------------------------------------------ */
+/* --- the long way ------------------------------------------------------------------------------------------------- */
 
 static void input_conn(struct conn *c, struct segment *g)
 {
@@ -123,8 +123,8 @@ static void input_conn(struct conn *c, struct segment *g)
 #endif
 }
 
-static __attribute__((noinline)) void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h, uint32_t header,
-                                                 struct conn *c)
+static __attribute__((noinline)) void input_slow(struct net_stack *s, struct packet *p, const struct tcp_hdr *h,
+                                                 uint32_t header, struct conn *c)
 {
     struct segment g = {
         .stack = s,
@@ -161,7 +161,7 @@ static __attribute__((noinline)) void input_slow(struct net_stack *s, struct pac
     buf_unref(g.b);
 }
 
-/* --- the short ways ------------------------------------------------------------------------------------------------------------------ */
+/* --- the short ways ----------------------------------------------------------------------------------------------- */
 
 bool tcp_input_frame(struct net_stack *s, const struct frame *f)
 {
@@ -176,12 +176,13 @@ bool tcp_input_frame(struct net_stack *s, const struct frame *f)
     uint64_t first = load_u64(ip), second = load_u64(&ip->ttl), key = load_u64(&ip->src);
     uint32_t len = __builtin_bswap16((uint16_t)(first >> 16)) - (uint32_t)sizeof *ip;
     uint64_t strange = (load_u64(p) ^ s->ip.mac_word) << 16;
-    strange |= (load_u32(p + 12) ^ 0x00450008u) & 0xffffff;                      /* IPv4 without options */
+    strange |= (load_u32(p + 12) ^ 0x00450008u) & 0xffffff; /* IPv4 without options */
     strange |= first >> 48 & be16_of(IP4_MF | IP4_OFFSET);
     strange |= (second & 0xff00) ^ IPPROTO_TCP << 8;
-    strange |= (((first >> 8 & 3) + 1) & 4) | (flags & FRAME_CSUM_BAD);         /* CE */
+    strange |= (((first >> 8 & 3) + 1) & 4) | (flags & FRAME_CSUM_BAD); /* CE */
     if (unlikely(strange) || unlikely(len - TCP_HDR_MIN > room - TCP_HDR_MIN)) return false;
-    if (!(flags & FRAME_IP_CSUM_OK) && unlikely(!csum_is_right(csum_word(csum_word(first, second), key >> 32)))) return false;
+    if (!(flags & FRAME_IP_CSUM_OK) && unlikely(!csum_is_right(csum_word(csum_word(first, second), key >> 32))))
+        return false;
     uint32_t ports = load_be32(h);
     struct conn *c = conn_table_find4(&s->tcp.conns, conn_hash4(s->hash_seed, key, ports), key, ports);
     if (unlikely(!c)) return false;
@@ -192,7 +193,8 @@ bool tcp_input_frame(struct net_stack *s, const struct frame *f)
 static bool checksum_is_right(const struct packet *p, const struct buf *b)
 {
     /* The prefix of an IPv4 address adds 0xffff, which is nothing in this arithmetic. */
-    uint64_t sum = (uint64_t)p->src.w[2] + p->src.w[3] + p->dst.w[2] + p->dst.w[3] + (uint64_t)be16_of(p->len) + (IPPROTO_TCP << 8);
+    uint64_t sum = (uint64_t)p->src.w[2] + p->src.w[3] + p->dst.w[2] + p->dst.w[3] + (uint64_t)be16_of(p->len) +
+                   (IPPROTO_TCP << 8);
     if (p->src.q[0] | p->dst.q[0]) sum += (uint64_t)p->src.w[0] + p->src.w[1] + p->dst.w[0] + p->dst.w[1];
     sum = likely(!b->next) ? csum_add(sum, b->data, p->len) : csum_add_chain(sum, b, 0, p->len);
     return csum_fold(sum) == 0xffff;
@@ -228,7 +230,8 @@ void tcp_input(struct net_stack *s, struct packet *p)
         return;
     }
     uint32_t ports = load_be32(h);
-    struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, &p->dst, &p->src, ports), &p->dst, &p->src, ports);
+    struct conn *c =
+        conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, &p->dst, &p->src, ports), &p->dst, &p->src, ports);
     bool usual = likely(c) && likely(!b->next) && likely((p->tos & 3) != 3);
     if (usual && likely(tcp_fast_segment(s, c, b, h, p->len, 0, true, CF_UNUSUAL))) return;
     s->n.tcp_slow++;
@@ -237,20 +240,21 @@ void tcp_input(struct net_stack *s, struct packet *p)
     s->tcp.depth--;
 }
 
-/* --- ICMP -------------------------------------------------------------------------------------------------------------------------- */
+/* --- ICMP --------------------------------------------------------------------------------------------------------- */
 
 /* RFC 5927 4.1: only about what is on the way can an error be true. */
 static bool is_outstanding(const struct conn *c, tcp_seq seq) { return seq - c->snd_una < c->snd_nxt - c->snd_una; }
 
-void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
-                    const uint8_t *quoted, size_t n)
+void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local,
+                    const struct ip_addr *remote, const uint8_t *quoted, size_t n)
 {
     if (n < 8) {
         s->n.drop_tcp_icmp++;
         return;
     }
     uint32_t ports = conn_ports(load_be16(quoted), load_be16(quoted + 2));
-    struct conn *c = conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, local, remote, ports), local, remote, ports);
+    struct conn *c =
+        conn_table_find(&s->tcp.conns, conn_hash(s->hash_seed, local, remote, ports), local, remote, ports);
     if (!c || !is_outstanding(c, load_be32(quoted + 4))) {
         s->n.drop_tcp_icmp++;
         return;

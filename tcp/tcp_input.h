@@ -23,9 +23,9 @@ struct segment { /* one that came, in host order */
     uint32_t len;    /* of payload */
     uint16_t window; /* as it stands in the header */
     uint8_t flags;
-    bool ce;         /* IP says: congestion experienced (RFC 3168 5) */
+    bool ce; /* IP says: congestion experienced (RFC 3168 5) */
     struct tcp_opts opts;
-    struct buf *b;   /* payload, a chain; whoever takes it sets NULL; what is left tcp_input() drops */
+    struct buf *b; /* payload, a chain; whoever takes it sets NULL; what is left tcp_input() drops */
 };
 
 /* SEG.LEN: SYN and FIN count */

@@ -46,7 +46,8 @@ static void test_a_connection_opens_carries_bytes_both_ways_and_closes(void **st
     assert_int_equal(mem_used(), used);
 }
 
-/* The in-order side of SegmentSmack (CVE-2018-5390): a program that does not read, a peer that sends byte by byte in bufs of 2 KiB. */
+/* The in-order side of SegmentSmack (CVE-2018-5390): a program that does not read, a peer that sends byte by byte in
+ * bufs of 2 KiB. */
 static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
 {
     struct pair p;
@@ -82,7 +83,8 @@ static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
 /* Plays of random bytes; PLAYS=n PLAY=first for more of them. */
 static void test_whatever_comes_the_invariants_hold(void **state)
 {
-    uint64_t first = getenv("PLAY") ? strtoull(getenv("PLAY"), NULL, 0) : 1, n = getenv("PLAYS") ? strtoull(getenv("PLAYS"), NULL, 0) : 300;
+    uint64_t first = getenv("PLAY") ? strtoull(getenv("PLAY"), NULL, 0) : 1,
+             n = getenv("PLAYS") ? strtoull(getenv("PLAYS"), NULL, 0) : 300;
     static uint8_t bytes[6000];
     for (uint64_t seed = first; seed < first + n; seed++) {
         struct rng r;

@@ -57,9 +57,12 @@ void tcp_layer_fini(struct net_stack *s)
     conn_table_fini(&t->conns);
 }
 
-/* --- the end of a turn ------------------------------------------------------------------------------------------------------------ */
+/* --- the end of a turn -------------------------------------------------------------------------------------------- */
 
-bool tcp_wants_flush(const struct net_stack *s) { return !list_is_empty(&s->tcp.dirty) || !list_is_empty(&s->tcp.doomed); }
+bool tcp_wants_flush(const struct net_stack *s)
+{
+    return !list_is_empty(&s->tcp.dirty) || !list_is_empty(&s->tcp.doomed);
+}
 
 void tcp_flush(struct net_stack *s)
 {
@@ -108,7 +111,8 @@ void tcp_layer_check(const struct net_stack *s)
 {
     uint32_t count = 0;
     conn_table_check(&s->tcp.conns);
-    list_for_each(l, &s->tcp.all) {
+    list_for_each(l, &s->tcp.all)
+    {
         conn_check(list_entry(l, struct conn, all));
         count++;
     }
@@ -117,7 +121,7 @@ void tcp_layer_check(const struct net_stack *s)
     timewait_check(s);
 }
 
-/* --- bounds on answers ------------------------------------------------------------------------------------------------------------- */
+/* --- bounds on answers -------------------------------------------------------------------------------------------- */
 
 static void look_at_second(struct net_stack *s)
 {
@@ -126,7 +130,8 @@ static void look_at_second(struct net_stack *s)
     uint32_t challenges = s->conf.limits.challenge_per_s;
     s->tcp.second = second;
     s->tcp.resets_left = s->conf.limits.resets_per_s;
-    /* Half of the bound and a random share: whoever counts answers learns nothing of other connections (CVE-2016-5696). */
+    /* Half of the bound and a random share: whoever counts answers learns nothing of other connections
+     * (CVE-2016-5696). */
     s->tcp.challenges_left = challenges / 2 + (uint32_t)rng_below(&s->rng, challenges + 1);
 }
 

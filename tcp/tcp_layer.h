@@ -13,7 +13,8 @@
 
 struct conn;
 
-/* Connections by addresses and ports: open addressing, grows by doubling; a slot's tag spares most looks at conns. conn_table.h. */
+/* Connections by addresses and ports: open addressing, grows by doubling; a slot's tag spares most looks at conns.
+ * conn_table.h. */
 struct conn_table {
     struct conn **slots;
     uint32_t *tags; /* hash, 0: empty */
@@ -22,25 +23,26 @@ struct conn_table {
 
 struct tcp_layer {
     struct conn_table conns;
-    struct list all;         /* struct conn.all */
-    struct list dirty;       /* struct conn.dirty: have something to send */
-    struct list ended;       /* struct conn.all of those that are over and whose user has not let go */
-    struct list doomed;      /* freed at the end of the call: hooks may still hold them */
-    struct synq *synq;       /* half-open passive opens: synq.h */
-    struct timewait *tw;     /* connections in TIME-WAIT: timewait.h */
+    struct list all;     /* struct conn.all */
+    struct list dirty;   /* struct conn.dirty: have something to send */
+    struct list ended;   /* struct conn.all of those that are over and whose user has not let go */
+    struct list doomed;  /* freed at the end of the call: hooks may still hold them */
+    struct synq *synq;   /* half-open passive opens: synq.h */
+    struct timewait *tw; /* connections in TIME-WAIT: timewait.h */
     struct listener_set *listeners;
     uint32_t conn_count;
-    struct opts_share opts;  /* of connections */
-    struct ports ports;      /* of active opens (RFC 6056) */
+    struct opts_share opts;                /* of connections */
+    struct ports ports;                    /* of active opens (RFC 6056) */
     uint32_t resets_left, challenges_left; /* in this second */
     uint64_t second;
-    unsigned depth;          /* of calls into TCP that may run hooks */
+    unsigned depth; /* of calls into TCP that may run hooks */
 };
 
-/* Answers to segments with which something is wrong are bounded (RFC 5961 7): each connection gives at most ANSWERS_PER_5S in five
- * seconds; challenge ACKs of all together are bounded by limits.challenge_per_s, resets by limits.resets_per_s. */
+/* Answers to segments with which something is wrong are bounded (RFC 5961 7): each connection gives at most
+ * ANSWERS_PER_5S in five seconds; challenge ACKs of all together are bounded by limits.challenge_per_s, resets by
+ * limits.resets_per_s. */
 #define ANSWERS_PER_5S 10 /* RFC 5961 7's example; at most 15 */
-struct answer_count { /* private, of a connection */
+struct answer_count {     /* private, of a connection */
     uint32_t since_s : 28, count : 4;
 };
 

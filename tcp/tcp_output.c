@@ -7,12 +7,12 @@
  *                  3  what is new, as far as the peer's window, congestion control, pacing, Nagle and silly windows let it
  *                  4  an ACK, if one is due and nothing carried it
  *
- * RFC 9293 3.8.6.2.1 (silly windows, sender), 3.8.6.2.2 (receiver), 3.7.4 (Nagle), 3.8.6.1 (zero windows), 3.7.1 and RFC 6691 (MSS); RFC
- * 7323 (timestamps in every segment, scale); RFC 2018 4, 2883 4 (SACK and DSACK in ACKs); RFC 3168 6.1 (ECT, ECE, CWR); RFC 5681 4.1
- * (restart).
+ * RFC 9293 3.8.6.2.1 (silly windows, sender), 3.8.6.2.2 (receiver), 3.7.4 (Nagle), 3.8.6.1 (zero windows), 3.7.1 and
+ * RFC 6691 (MSS); RFC 7323 (timestamps in every segment, scale); RFC 2018 4, 2883 4 (SACK and DSACK in ACKs); RFC 3168
+ * 6.1 (ECT, ECE, CWR); RFC 5681 4.1 (restart).
  *
- * ACKs leave here only, at the end of a turn: a reply that was pushed meanwhile carries them. SACK blocks go in ACKs of their own, never
- * on data: a segment with data is no duplicate ACK for the peer, and its payload would have to shrink.
+ * ACKs leave here only, at the end of a turn: a reply that was pushed meanwhile carries them. SACK blocks go in ACKs of
+ * their own, never on data: a segment with data is no duplicate ACK for the peer, and its payload would have to shrink.
  *
  * Left out: urgent data are never sent (RFC 6093); data in a SYN (RFC 7413).
  */
@@ -23,20 +23,22 @@
 
 #include <netinet/in.h>
 
-#define TS_SIZE       12u
-#define MSS_MIN       88u  /* of what a peer may ask for (CVE-2019-11479): below, headers are most of what is sent. Deviation from RFC 9293 3.7.1 */
-#define MSS_DEFAULT4  536u /* RFC 9293 3.7.1: without the option */
-#define MSS_DEFAULT6  1220u
-#define CORK_NS       (200 * NSEC_PER_MSEC)
+#define TS_SIZE 12u
+/* of what a peer may ask for (CVE-2019-11479): below, headers are most of what is sent. Deviation from RFC 9293
+ * 3.7.1 */
+#define MSS_MIN         88u
+#define MSS_DEFAULT4    536u /* RFC 9293 3.7.1: without the option */
+#define MSS_DEFAULT6    1220u
+#define CORK_NS         (200 * NSEC_PER_MSEC)
 #define MEMORY_RETRY_NS (10 * NSEC_PER_MSEC)
 #define PACE_QUANTUM_NS NSEC_PER_MSEC /* sent in one go when paced: a millisecond's worth, and two segments at least */
-#define ECN_ECT0      2
+#define ECN_ECT0        2
 
-/* --- windows and sizes ------------------------------------------------------------------------------------------------------------- */
+/* --- windows and sizes -------------------------------------------------------------------------------------------- */
 
-/* Silly-window rule of the receiver, 3.8.6.2.2: the right edge stays where it is until it can move by min(half the buffer, a segment of the
- * peer's); and it never moves left (3.8.6). The field is rounded down to the scale, so that what is told may seem to retract by less
- * than a unit (RFC 7323 2.4); input takes data up to rcv_adv nevertheless. */
+/* Silly-window rule of the receiver, 3.8.6.2.2: the right edge stays where it is until it can move by min(half the
+ * buffer, a segment of the peer's); and it never moves left (3.8.6). The field is rounded down to the scale, so that
+ * what is told may seem to retract by less than a unit (RFC 7323 2.4); input takes data up to rcv_adv nevertheless. */
 uint16_t tcp_window_to_offer(struct conn *c)
 {
     uint32_t space = c->rcvq_bytes < c->rcv_buffer ? c->rcv_buffer - c->rcvq_bytes : 0;
@@ -63,8 +65,8 @@ uint16_t tcp_mss_to_offer(struct net_stack *s, const struct ip_addr *remote, con
     return (uint16_t)mss;
 }
 
-/* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS + 20, MMS_S) - TCPhdrsize - IPoptionsize, with the options that every segment carries taken off
- * (RFC 6691 3). */
+/* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS + 20, MMS_S) - TCPhdrsize - IPoptionsize, with the options that every
+ * segment carries taken off (RFC 6691 3). */
 void tcp_update_mss(struct conn *c)
 {
     struct net_stack *s = c->stack;
@@ -75,7 +77,8 @@ void tcp_update_mss(struct conn *c)
     if (s->conf.mss_max && s->conf.mss_max < mss) mss = s->conf.mss_max;
     if (c->opts && c->opts->mss && c->opts->mss < mss) mss = c->opts->mss;
     uint32_t options = c->flags & CF_TS ? TS_SIZE : 0;
-    mss = mss > options + 32 ? mss - options : 32; /* 32: a path of 68 bytes (RFC 791) still gets through with timestamps off */
+    /* 32: a path of 68 bytes (RFC 791) still gets through with timestamps off */
+    mss = mss > options + 32 ? mss - options : 32;
     if (mss == c->mss) return;
     bool smaller = mss < c->mss;
     c->mss = (uint16_t)mss;
@@ -83,7 +86,7 @@ void tcp_update_mss(struct conn *c)
     if (smaller && c->inflight.count && conn_is_synchronised(c)) recover_smaller_mss(c);
 }
 
-/* --- segments ---------------------------------------------------------------------------------------------------------------------- */
+/* --- segments ----------------------------------------------------------------------------------------------------- */
 
 static inline uint32_t timestamp(const struct conn *c) { return conn_ts_now(c); }
 
@@ -166,8 +169,8 @@ static bool has_sacks(const struct conn *c)
     return c->flags & CF_SACK && (c->dsack.start != c->dsack.end || !reasm_is_empty(c->reasm));
 }
 
-/* RFC 2018 4: the block that changed last comes first. RFC 2883 4: and a duplicate before it; if it lies behind a hole, the block that
- * it is part of is the second. */
+/* RFC 2018 4: the block that changed last comes first. RFC 2883 4: and a duplicate before it; if it lies behind a
+ * hole, the block that it is part of is the second. */
 static unsigned sack_blocks(struct conn *c, struct sack_block *out, unsigned max)
 {
     unsigned n = 0;
@@ -203,7 +206,7 @@ static bool send_ack(struct conn *c)
     return true;
 }
 
-/* --- 1: what a timer asked for ----------------------------------------------------------------------------------------------------- */
+/* --- 1: what a timer asked for ------------------------------------------------------------------------------------ */
 
 /* Bytes of the peer's window that are free; FIN needs one, too. */
 static inline uint32_t window_left(const struct conn *c)
@@ -260,9 +263,10 @@ static bool send_tail_probe(struct conn *c)
     return true;
 }
 
-/* 3.8.6.1: a window that is closed, or too small for the rule of silly windows, is asked for. With room for some bytes they go (that is the
- * override of 3.8.6.2.1, (4)). Deviation: a probe of a window of zero is an empty segment at SND.UNA - 1, not an octet of data; a peer
- * must answer it with an ACK (3.10.7.4, first), and nothing is cut into single bytes. Linux does the same. */
+/* 3.8.6.1: a window that is closed, or too small for the rule of silly windows, is asked for. With room for some
+ * bytes they go (that is the override of 3.8.6.2.1, (4)). Deviation: a probe of a window of zero is an empty segment
+ * at SND.UNA - 1, not an octet of data; a peer must answer it with an ACK (3.10.7.4, first), and nothing is cut into
+ * single bytes. Linux does the same. */
 static bool send_window_probe(struct conn *c)
 {
     uint32_t left = window_left(c), unsent = c->snd_end - c->snd_nxt;
@@ -288,7 +292,7 @@ static bool send_asked(struct conn *c)
     return true;
 }
 
-/* --- 2: again ---------------------------------------------------------------------------------------------------------------------- */
+/* --- 2: again ----------------------------------------------------------------------------------------------------- */
 
 /* true: nothing more of it now. */
 static bool send_lost(struct conn *c)
@@ -296,8 +300,8 @@ static bool send_lost(struct conn *c)
     uint32_t i;
     while (recover_next_lost(c, &i)) {
         const struct sent_seg *g = inflight_at(&c->inflight, i);
-        /* A partial segment's worth of window counts as none, as for new data; the first of an episode is forced through by the
-         * allowance. */
+        /* A partial segment's worth of window counts as none, as for new data; the first of an episode is forced
+         * through by the allowance. */
         uint32_t need = g->end - g->start < c->mss ? g->end - g->start : c->mss;
         if (recover_allowance(c) < need) return true;
         if (!stack_tx_room(c->stack) || !send_again(c, i)) return false;
@@ -305,10 +309,10 @@ static bool send_lost(struct conn *c)
     return true;
 }
 
-/* --- 3: new ------------------------------------------------------------------------------------------------------------------------ */
+/* --- 3: new ------------------------------------------------------------------------------------------------------- */
 
-/* Whether a segment that is not full, and is the last there is, waits: Nagle with Minshall's rule (RFC 9293 3.7.4, only one small segment
- * unacknowledged at a time), or cork. */
+/* Whether a segment that is not full, and is the last there is, waits: Nagle with Minshall's rule (RFC 9293 3.7.4,
+ * only one small segment unacknowledged at a time), or cork. */
 static bool is_held_back(struct conn *c)
 {
     const struct conn_opts *o = c->opts;
@@ -359,8 +363,9 @@ static void pace_spent(struct conn *c, uint32_t bytes)
     conn_timer_set(c, DL_PACE, c->rate->pace_at);
 }
 
-/* Sending after nothing was on the way. RFC 5681 4.1: after a pause of more than a timeout the window starts again; the controller knows
- * how (CUBIC's and BBR's clocks care about shorter ones, too). RFC 5681 3.1: after a lost SYN the first window is one segment. */
+/* Sending after nothing was on the way. RFC 5681 4.1: after a pause of more than a timeout the window starts again;
+ * the controller knows how (CUBIC's and BBR's clocks care about shorter ones, too). RFC 5681 3.1: after a lost SYN
+ * the first window is one segment. */
 static void restart(struct conn *c)
 {
     nsec now = conn_now(c), idle = now - c->last_snd_at;
@@ -368,8 +373,8 @@ static void restart(struct conn *c)
     if (idle && c->cc.ops->idle) c->cc.ops->idle(&c->cc, now, idle, c->rto);
 }
 
-/* The next new segment's size by the rules of RFC 9293 3.8.6.2.1, or 0. D is what is unsent, U the window, `cwnd` what congestion
- * control and pacing leave. */
+/* The next new segment's size by the rules of RFC 9293 3.8.6.2.1, or 0. D is what is unsent, U the window, `cwnd`
+ * what congestion control and pacing leave. */
 static inline uint32_t next_size(struct conn *c, uint32_t unsent, uint32_t window, uint32_t cwnd, uint32_t max)
 {
     uint32_t mss = c->mss, len = least(least(unsent, window), max);
@@ -378,9 +383,9 @@ static inline uint32_t next_size(struct conn *c, uint32_t unsent, uint32_t windo
         len = cwnd;
         if (len < mss) return 0;
     }
-    if (len >= mss) return len - len % mss; /* (1) */
-    if (len == unsent) return is_held_back(c) ? 0 : len;     /* (2) */
-    return len >= c->snd_wnd_max / 2 && len ? len : 0;       /* (3), Fs = 1/2 */
+    if (len >= mss) return len - len % mss;              /* (1) */
+    if (len == unsent) return is_held_back(c) ? 0 : len; /* (2) */
+    return len >= c->snd_wnd_max / 2 && len ? len : 0;   /* (3), Fs = 1/2 */
 }
 
 /* false: no room for frames, or memory. */
@@ -410,14 +415,15 @@ static bool send_new(struct conn *c)
         }
     }
     if (unlikely(spent && c->cc.pacing_rate)) pace_spent(c, spent);
-    if (unlikely(c->rate != NULL) && (c->snd_nxt == c->snd_end || c->flags & CF_FIN_SENT)) { /* the program has no more (RFC 7661's and BBR's application-limited) */
+    /* the program has no more (RFC 7661's and BBR's application-limited) */
+    if (unlikely(c->rate != NULL) && (c->snd_nxt == c->snd_end || c->flags & CF_FIN_SENT)) {
         uint32_t pipe = recover_pipe(c);
         if (pipe < c->cc.cwnd) c->rate->app_limited = c->rate->delivered + pipe ? c->rate->delivered + pipe : 1;
     }
     return ok;
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 static bool output_opening(struct conn *c)
 {
@@ -458,7 +464,7 @@ bool tcp_output(struct conn *c)
     return ok || c->deadlines[DL_PACE] != NSEC_NEVER;
 }
 
-/* --- segments outside the stream --------------------------------------------------------------------------------------------------- */
+/* --- segments outside the stream ---------------------------------------------------------------------------------- */
 
 /* A header with options of any kind, in a buf of its own. */
 static void send_control(struct net_stack *s, struct path *path, const struct bare_segment *seg)
@@ -499,8 +505,8 @@ void tcp_send_bare(struct net_stack *s, const struct bare_segment *seg)
     path_close(s, &path);
 }
 
-/* RFC 9293 3.10.1; options as RFC 7323 2.2 and 3.2 and RFC 2018 2 have them: in a SYN what we offer, in a SYN-ACK what was offered, too.
- * The window of a SYN is never scaled (RFC 7323 2.2). */
+/* RFC 9293 3.10.1; options as RFC 7323 2.2 and 3.2 and RFC 2018 2 have them: in a SYN what we offer, in a SYN-ACK
+ * what was offered, too. The window of a SYN is never scaled (RFC 7323 2.2). */
 void tcp_send_syn(struct conn *c)
 {
     struct net_stack *s = c->stack;
@@ -543,9 +549,14 @@ void tcp_send_syn(struct conn *c)
 void tcp_send_reset(struct conn *c)
 {
     if (c->state < CONN_SYN_RECEIVED || c->state == CONN_TIME_WAIT) return;
-    struct tcp_opts o = {.has = OPT_TS, .ts_val = timestamp(c), .ts_ecr = c->ts_recent}; /* RFC 7323 3.2: RST should carry it */
-    struct bare_segment seg = {.local = c->local, .remote = c->remote, .seq = c->snd_nxt, .ack = c->rcv_nxt,
-                               .flags = TCP_RST | TCP_ACK, .opts = c->flags & CF_TS ? &o : NULL};
+    /* RFC 7323 3.2: RST should carry it */
+    struct tcp_opts o = {.has = OPT_TS, .ts_val = timestamp(c), .ts_ecr = c->ts_recent};
+    struct bare_segment seg = {.local = c->local,
+                               .remote = c->remote,
+                               .seq = c->snd_nxt,
+                               .ack = c->rcv_nxt,
+                               .flags = TCP_RST | TCP_ACK,
+                               .opts = c->flags & CF_TS ? &o : NULL};
     send_control(c->stack, &c->path, &seg);
     c->segs_out++;
 }

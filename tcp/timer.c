@@ -5,12 +5,13 @@
  *     deadlines   REXMIT ----------+            ACK ----+      KEEP ----------------------------+     PACE: never
  *     timer       ...................................... ^ not later than the earliest of them
  *
- * A deadline that moves back touches nothing but its field: the timer fires at the old time, finds nothing due and is started for what
- * is the earliest then. Only one that comes before the timer's time starts it anew. A request and its reply move deadlines half a dozen
- * times; the wheel hears of it once in a retransmission timeout.
+ * A deadline that moves back touches nothing but its field: the timer fires at the old time, finds nothing due and is
+ * started for what is the earliest then. Only one that comes before the timer's time starts it anew. A request and its
+ * reply move deadlines half a dozen times; the wheel hears of it once in a retransmission timeout.
  *
- * What happens at each: retransmission and persist are recover.c's; a delayed ACK (RFC 9293 3.8.6.3) and pacing only ask output to run;
- * keep-alives (RFC 9293 3.8.4) are decided here, and when an idle connection gives up its rings; FIN-WAIT-2 and linger of connections without a user are conn.c's.
+ * What happens at each: retransmission and persist are recover.c's; a delayed ACK (RFC 9293 3.8.6.3) and pacing only
+ * ask output to run; keep-alives (RFC 9293 3.8.4) are decided here, and when an idle connection gives up its rings;
+ * FIN-WAIT-2 and linger of connections without a user are conn.c's.
  */
 #include "tcp/conn.h"
 
@@ -53,8 +54,9 @@ void conn_timer_touch(struct conn *c)
     }
 }
 
-/* RFC 1122 4.2.3.6: only when nothing came for the interval; only where asked for; a probe without an answer says nothing, so several
- * are sent. Data or a probe of a zero window that are on their way test the peer as well: then this waits. */
+/* RFC 1122 4.2.3.6: only when nothing came for the interval; only where asked for; a probe without an answer says
+ * nothing, so several are sent. Data or a probe of a zero window that are on their way test the peer as well: then
+ * this waits. */
 static void keep_fired(struct conn *c)
 {
     nsec now = conn_now(c);
@@ -101,8 +103,9 @@ static bool is_due(struct conn *c, enum conn_deadline which)
     return true;
 }
 
-/* Rings that stood empty for a while go: what an idle connection costs is itself. The timer that a request's reply needed comes by once
- * more, so the usual way knows nothing of it, and a busy connection makes its rings anew at most once in TIDY_NS. When to look again. */
+/* Rings that stood empty for a while go: what an idle connection costs is itself. The timer that a request's reply
+ * needed comes by once more, so the usual way knows nothing of it, and a busy connection makes its rings anew at
+ * most once in TIDY_NS. When to look again. */
 static nsec tidy(struct conn *c)
 {
     if (!c->inflight.room && !c->sndq.room) return NSEC_NEVER;

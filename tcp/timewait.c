@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * TIME-WAIT: a hash table with chains, all records in one list in order of their end (each lasts equally long, so a new or restarted one
- * goes to the back), one timer for the front.
+ * TIME-WAIT: a hash table with chains, all records in one list in order of their end (each lasts equally long, so a new
+ * or restarted one goes to the back), one timer for the front.
  *
  * What a segment to one of them does is decided in tcp_input.c. RFC 1337: a RST does not end TIME-WAIT.
  */
@@ -52,12 +52,14 @@ void timewait_fini(struct net_stack *s)
 
 uint32_t timewait_count(const struct net_stack *s) { return s->tcp.tw->count; }
 
-struct timewait_rec *timewait_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local, const struct ip_addr *remote,
-                                   uint32_t ports)
+struct timewait_rec *timewait_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local,
+                                   const struct ip_addr *remote, uint32_t ports)
 {
     const struct timewait *t = s->tcp.tw;
     struct timewait_rec *w = t->buckets[hash & t->mask];
-    while (w && !(w->hash == hash && w->ports == ports && addr_equal(&w->remote, remote) && addr_equal(&w->local, local))) w = w->next;
+    while (w &&
+           !(w->hash == hash && w->ports == ports && addr_equal(&w->remote, remote) && addr_equal(&w->local, local)))
+        w = w->next;
     return w;
 }
 
@@ -67,7 +69,8 @@ static void grow(struct timewait *t)
     uint32_t size = (t->mask + 1) * 2;
     struct timewait_rec **bigger = mem_calloc(size, sizeof(struct timewait_rec *));
     if (!bigger) return;
-    list_for_each(l, &t->queue) {
+    list_for_each(l, &t->queue)
+    {
         struct timewait_rec *w = list_entry(l, struct timewait_rec, link), **b = &bigger[w->hash & (size - 1)];
         w->next = *b;
         *b = w;
@@ -90,7 +93,10 @@ void timewait_remove(struct net_stack *s, struct timewait_rec *w)
 
 static void expire(struct timer *timer);
 
-static nsec end_of(const struct timewait *t, const struct timewait_rec *w) { return w->started + t->stack->conf.time_wait; }
+static nsec end_of(const struct timewait *t, const struct timewait_rec *w)
+{
+    return w->started + t->stack->conf.time_wait;
+}
 
 static void arm(struct timewait *t)
 {
@@ -157,7 +163,8 @@ void timewait_restart(struct net_stack *s, struct timewait_rec *w)
 
 void timewait_send_ack(struct net_stack *s, struct timewait_rec *w)
 {
-    struct tcp_opts o = {.has = OPT_TS, .ts_val = (uint32_t)(s->now / NSEC_PER_MSEC) + w->ts_offset, .ts_ecr = w->ts_recent};
+    struct tcp_opts o = {
+        .has = OPT_TS, .ts_val = (uint32_t)(s->now / NSEC_PER_MSEC) + w->ts_offset, .ts_ecr = w->ts_recent};
     struct bare_segment seg = {
         .local = {.addr = w->local, .port = (uint16_t)w->ports},
         .remote = {.addr = w->remote, .port = (uint16_t)(w->ports >> 16)},
@@ -174,7 +181,8 @@ void timewait_send_ack(struct net_stack *s, struct timewait_rec *w)
 
 void timewait_remove_address(struct net_stack *s, const struct ip_addr *a)
 {
-    list_for_each_safe(l, &s->tcp.tw->queue) {
+    list_for_each_safe(l, &s->tcp.tw->queue)
+    {
         struct timewait_rec *w = list_entry(l, struct timewait_rec, link);
         if (addr_equal(&w->local, a)) timewait_remove(s, w);
     }
@@ -185,7 +193,8 @@ void timewait_check(const struct net_stack *s)
     const struct timewait *t = s->tcp.tw;
     uint32_t count = 0;
     nsec last = 0;
-    list_for_each(l, &t->queue) {
+    list_for_each(l, &t->queue)
+    {
         const struct timewait_rec *w = list_entry(l, struct timewait_rec, link);
         ASSERT(timewait_find(s, w->hash, &w->local, &w->remote, w->ports) == w);
         ASSERT(w->started >= last);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections in TIME-WAIT (RFC 9293 3.6.1): 2 MSL in which a repeated FIN still gets its ACK, and old segments cannot reach a new
- * incarnation. A record instead of a struct conn; bounded, the oldest goes first.
+ * Connections in TIME-WAIT (RFC 9293 3.6.1): 2 MSL in which a repeated FIN still gets its ACK, and old segments cannot
+ * reach a new incarnation. A record instead of a struct conn; bounded, the oldest goes first.
  */
 #ifndef TCP_TIMEWAIT_H
 #define TCP_TIMEWAIT_H
@@ -17,8 +17,8 @@ struct timewait_rec {
     uint32_t hash;
     tcp_seq snd_nxt, rcv_nxt;
     uint32_t ts_recent, ts_offset;
-    nsec started;         /* now, or when a FIN came again */
-    uint16_t window;      /* the field as it was last told */
+    nsec started;    /* now, or when a FIN came again */
+    uint16_t window; /* the field as it was last told */
     bool has_ts;
     uint8_t hops, tos;
 };
@@ -26,8 +26,8 @@ _Static_assert(sizeof(struct timewait_rec) <= 96, "closing in masses pays this e
 
 int timewait_init(struct net_stack *s);
 void timewait_fini(struct net_stack *s);
-struct timewait_rec *timewait_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local, const struct ip_addr *remote,
-                                   uint32_t ports);
+struct timewait_rec *timewait_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local,
+                                   const struct ip_addr *remote, uint32_t ports);
 uint32_t timewait_count(const struct net_stack *s);
 /* c, whose FIN and the peer's are acknowledged, leaves this behind. NULL: out of memory (then it just ends). */
 struct timewait_rec *timewait_add(struct conn *c);

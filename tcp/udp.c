@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sockets lie in buckets by their local port. A datagram goes to the socket that says most about it: its peer, then its local address, then
- * its port alone; among equals that share a port (reuse_port) one is chosen by a hash of the addresses, the same for all of a flow.
+ * Sockets lie in buckets by their local port. A datagram goes to the socket that says most about it: its peer, then its
+ * local address, then its port alone; among equals that share a port (reuse_port) one is chosen by a hash of the
+ * addresses, the same for all of a flow.
  *
- * What waits in a socket is a ring of at most limits.udp_queue datagrams; the newest is dropped when it is full. A datagram is the buf it came in, its
- * headers cut off, unless the device gave it in pieces: udp_pop() promises one buf.
+ * What waits in a socket is a ring of at most limits.udp_queue datagrams; the newest is dropped when it is full. A
+ * datagram is the buf it came in, its headers cut off, unless the device gave it in pieces: udp_pop() promises one buf.
  *
- * RFC 768; RFC 1122 4.1 (ports, errors to the program, checksums); RFC 8200 8.1 (no zero checksum in IPv6). Left out: UDP-Lite, multicast
- * groups, zero checksums for IPv6 tunnels (RFC 6935).
+ * RFC 768; RFC 1122 4.1 (ports, errors to the program, checksums); RFC 8200 8.1 (no zero checksum in IPv6). Left out:
+ * UDP-Lite, multicast groups, zero checksums for IPv6 tunnels (RFC 6935).
  */
 #include "tcp/udp.h"
 
@@ -34,11 +35,11 @@ struct udp_sock {
     struct net_stack *stack;
     struct list link;
     struct endpoint local, peer;
-    struct path path; /* to the last destination, */
+    struct path path;      /* to the last destination, */
     struct path_ends ends; /* between these */
     bool connected, v6_only, reuse_port, path_open;
     uint8_t hops, tos;
-    int error;        /* positive errno, told once */
+    int error; /* positive errno, told once */
     void *user;
     struct datagram *ring; /* NULL: nothing ever came */
     uint32_t mask, head, tail;
@@ -56,12 +57,9 @@ void udp_layer_fini(struct net_stack *s)
         list_for_each_safe(it, &s->udp.buckets[i]) udp_close(list_entry(it, struct udp_sock, link));
 }
 
-static struct list *bucket(struct net_stack *s, uint16_t port)
-{
-    return &s->udp.buckets[port % UDP_BUCKETS];
-}
+static struct list *bucket(struct net_stack *s, uint16_t port) { return &s->udp.buckets[port % UDP_BUCKETS]; }
 
-/* --- open, close ------------------------------------------------------------------------------------------------------------------------ */
+/* --- open, close -------------------------------------------------------------------------------------------------- */
 
 /* Whether two sockets that may not share would take the same datagrams. */
 static bool is_overlapping(const struct udp_sock *u, const struct ip_addr *a, bool v6_only)
@@ -74,7 +72,8 @@ static bool is_overlapping(const struct udp_sock *u, const struct ip_addr *a, bo
 
 static bool is_taken(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port)
 {
-    list_for_each(it, bucket(s, local->port)) {
+    list_for_each(it, bucket(s, local->port))
+    {
         const struct udp_sock *u = list_entry(it, struct udp_sock, link);
         if (u->local.port != local->port || (u->reuse_port && reuse_port)) continue;
         if (is_overlapping(u, &local->addr, v6_only)) return true;
@@ -104,7 +103,8 @@ static int choose_port(struct net_stack *s, struct wish *w)
     return err;
 }
 
-int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port, void *user, struct udp_sock **out)
+int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port, void *user,
+             struct udp_sock **out)
 {
     struct wish w = {.s = s, .local = *local, .v6_only = v6_only};
     if (!addr_is_any(&local->addr) && !stack_is_local(s, &local->addr)) return -EADDRNOTAVAIL;
@@ -189,9 +189,10 @@ void udp_set_hops(struct udp_sock *u, uint8_t hops, uint8_t tos)
     u->path_open = false;
 }
 
-/* --- out ---------------------------------------------------------------------------------------------------------------------------------- */
+/* --- out ---------------------------------------------------------------------------------------------------------- */
 
-/* Room for 8 bytes in front: in the chain's own first buf if it is nobody else's, else in one of its own. NULL: out of memory; nothing is taken. */
+/* Room for 8 bytes in front: in the chain's own first buf if it is nobody else's, else in one of its own. NULL: out
+ * of memory; nothing is taken. */
 static struct buf *with_header(struct buf *chain)
 {
     if (buf_is_sole(chain) && buf_headroom(chain) >= sizeof(struct udp_hdr)) {
@@ -227,10 +228,11 @@ int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, b
     return 0;
 }
 
-/* --- in ----------------------------------------------------------------------------------------------------------------------------------- */
+/* --- in ----------------------------------------------------------------------------------------------------------- */
 
 /* How well a socket fits: 0 not at all. */
-static unsigned fit(const struct udp_sock *u, uint16_t port, const struct ip_addr *local, const struct ip_addr *remote, uint16_t remote_port)
+static unsigned fit(const struct udp_sock *u, uint16_t port, const struct ip_addr *local, const struct ip_addr *remote,
+                    uint16_t remote_port)
 {
     if (u->local.port != port || !can_talk_to(u, local)) return 0;
     unsigned score = 1 + (addr_is_v4(&u->local.addr) == addr_is_v4(local));
@@ -245,13 +247,14 @@ static unsigned fit(const struct udp_sock *u, uint16_t port, const struct ip_add
     return score;
 }
 
-static struct udp_sock *find(struct net_stack *s, const struct ip_addr *local, uint16_t port, const struct ip_addr *remote,
-                             uint16_t remote_port)
+static struct udp_sock *find(struct net_stack *s, const struct ip_addr *local, uint16_t port,
+                             const struct ip_addr *remote, uint16_t remote_port)
 {
     struct udp_sock *best = NULL;
     unsigned best_score = 0, equals = 0;
     uint64_t flow = 0;
-    list_for_each(it, bucket(s, port)) {
+    list_for_each(it, bucket(s, port))
+    {
         struct udp_sock *u = list_entry(it, struct udp_sock, link);
         unsigned score = fit(u, port, local, remote, remote_port);
         if (score < best_score || score == 0) continue;
@@ -326,7 +329,8 @@ static bool is_checksum_valid(const struct packet *p, const struct udp_hdr *h)
     uint64_t sum = (uint64_t)IPPROTO_UDP << 8;
     sum += __builtin_bswap32(p->len);
     if (v4) sum += (uint64_t)p->src.w[3] + p->dst.w[3];
-    else for (unsigned i = 0; i < 4; i++) sum += (uint64_t)p->src.w[i] + p->dst.w[i];
+    else
+        for (unsigned i = 0; i < 4; i++) sum += (uint64_t)p->src.w[i] + p->dst.w[i];
     return csum_fold(csum_add_chain(sum, p->b, 0, p->len)) == 0xffff;
 }
 
@@ -368,9 +372,10 @@ struct buf *udp_pop(struct udp_sock *u, struct endpoint *from, int *err_out)
     return d->b;
 }
 
-/* RFC 1122 4.1.3.3: the program hears. Only a connected socket does, since only there it is known what the error is about. */
-void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local, const struct ip_addr *remote,
-                    const uint8_t *quoted, size_t n)
+/* RFC 1122 4.1.3.3: the program hears. Only a connected socket does, since only there it is known what the error is
+ * about. */
+void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local,
+                    const struct ip_addr *remote, const uint8_t *quoted, size_t n)
 {
     if (n < sizeof(struct udp_hdr)) return;
     const struct udp_hdr *h = (const void *)quoted;

@@ -8,7 +8,8 @@
 #include "tcp/stack.h"
 
 /* local->port 0: chosen. -EADDRINUSE, -EADDRNOTAVAIL, -ENOMEM. */
-int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port, void *user, struct udp_sock **out);
+int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port, void *user,
+             struct udp_sock **out);
 void udp_close(struct udp_sock *u);
 void *udp_user(const struct udp_sock *u);
 const struct endpoint *udp_local(const struct udp_sock *u);
@@ -17,10 +18,11 @@ int udp_connect(struct udp_sock *u, const struct endpoint *peer);
 const struct endpoint *udp_peer(const struct udp_sock *u); /* NULL: not connected */
 void udp_set_hops(struct udp_sock *u, uint8_t hops, uint8_t tos);
 
-/* Takes the chain over on 0: one datagram. to NULL: the connected peer. -EMSGSIZE, -ENETUNREACH, -EDESTADDRREQ, -EBUSY: the device's queue is
- * full; -EACCES: broadcast. */
+/* Takes the chain over on 0: one datagram. to NULL: the connected peer. -EMSGSIZE, -ENETUNREACH, -EDESTADDRREQ,
+ * -EBUSY: the device's queue is full; -EACCES: broadcast. */
 int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast);
-/* The oldest datagram, one buf; NULL: none, and *err_out is a positive errno of the socket (ECONNREFUSED by ICMP) or 0. */
+/* The oldest datagram, one buf; NULL: none, and *err_out is a positive errno of the socket (ECONNREFUSED by ICMP) or
+ * 0. */
 struct buf *udp_pop(struct udp_sock *u, struct endpoint *from, int *err_out);
 
 #endif

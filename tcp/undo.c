@@ -7,7 +7,8 @@
  *     Eifel   the ACK of a retransmission echoes a timestamp from before it (RFC 3522 3.2)
  *     DSACK   everything that went again has been reported as a duplicate (RFC 3708, RFC 2883), in the recovery or within a window after it
  *
- * Then window and threshold are what they were (RFC 4015 3.2's response, without its new RTO), and nothing counts as lost.
+ * Then window and threshold are what they were (RFC 4015 3.2's response, without its new RTO), and nothing counts as
+ * lost.
  */
 #include "tcp/recover.h"
 
@@ -60,7 +61,8 @@ bool undo_try(struct conn *c, struct recovery *r, const struct ack_work *w)
 {
     if (!r->undo_on) return false;
     bool recovering = c->flags & (CF_RECOVERY | CF_LOSS);
-    if (!recovering && seq_after(c->snd_una, r->undo_end + (r->undo_end - r->undo_start))) { /* a window later nobody will tell any more */
+    /* a window later nobody will tell any more */
+    if (!recovering && seq_after(c->snd_una, r->undo_end + (r->undo_end - r->undo_start))) {
         r->undo_on = false;
         return false;
     }
@@ -77,10 +79,7 @@ bool undo_try(struct conn *c, struct recovery *r, const struct ack_work *w)
 }
 
 /* Step 1. Not when an earlier timeout's recovery is still going on (`again`): the segments of that are ambiguous. */
-void frto_begin(struct conn *c, struct recovery *r, bool again)
-{
-    r->frto = again ? FRTO_OFF : FRTO_SENT;
-}
+void frto_begin(struct conn *c, struct recovery *r, bool again) { r->frto = again ? FRTO_OFF : FRTO_SENT; }
 
 /* Steps 2 and 3, for an ACK while CF_LOSS. */
 bool frto_acked(struct conn *c, struct recovery *r, const struct ack_work *w)

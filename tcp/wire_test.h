@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * For tests below TCP: stacks on a lossless wire with virtual time, hooks that note what they were told, and frames made by hand. A binary
- * that has no TCP linked gets stand-ins for it, weak, so that the real one is used where it is there.
+ * For tests below TCP: stacks on a lossless wire with virtual time, hooks that note what they were told, and frames
+ * made by hand. A binary that has no TCP linked gets stand-ins for it, weak, so that the real one is used where it is
+ * there.
  */
 #ifndef TCP_WIRE_TEST_H
 #define TCP_WIRE_TEST_H
@@ -21,9 +22,9 @@
 #include "tcp/stack_impl.h"
 #include "tcp/udp.h"
 
-#define WIRE_STACKS  4
-#define SECOND       NSEC_PER_SEC
-#define OK(call)     assert_int_equal((call), 0)
+#define WIRE_STACKS 4
+#define SECOND      NSEC_PER_SEC
+#define OK(call)    assert_int_equal((call), 0)
 
 struct told { /* by hooks */
     struct ip_addr address;
@@ -35,9 +36,9 @@ struct wire {
     struct net_stack *stacks[WIRE_STACKS];
     struct told told[WIRE_STACKS];
     unsigned count;
-    uint64_t frames; /* that went over it */
+    uint64_t frames;                                                    /* that went over it */
     bool (*drop)(struct wire *w, unsigned from, const struct frame *f); /* NULL: nothing is lost */
-    uint8_t last[2048]; /* the last frame, its first bytes */
+    uint8_t last[2048];                                                 /* the last frame, its first bytes */
     uint32_t last_len;
     size_t used_before;
 };
@@ -54,13 +55,18 @@ static void hook_address(void *arg, const struct ip_addr *a, unsigned bits, bool
     t->address_came += !gone;
     t->address_gone += gone;
 }
-static const struct stack_hooks test_hooks = {.acceptable = hook_acceptable, .connected = hook_conn_err, .readable = hook_conn,
-                                              .acked = hook_conn, .closed = hook_conn_err, .udp_readable = hook_udp,
+static const struct stack_hooks test_hooks = {.acceptable = hook_acceptable,
+                                              .connected = hook_conn_err,
+                                              .readable = hook_conn,
+                                              .acked = hook_conn,
+                                              .closed = hook_conn_err,
+                                              .udp_readable = hook_udp,
                                               .address = hook_address};
 
 static inline struct stack_config wire_conf(unsigned i)
 {
-    struct stack_config c = {.mac = {2, 0, 0, 0, 0, (uint8_t)(i + 1)}, .mtu = 1500, .segs_max = 4, .arp = true, .icmp_echo = true};
+    struct stack_config c = {
+        .mac = {2, 0, 0, 0, 0, (uint8_t)(i + 1)}, .mtu = 1500, .segs_max = 4, .arp = true, .icmp_echo = true};
     c.seed[0] = (uint8_t)(i + 1);
     return c;
 }
@@ -71,7 +77,10 @@ static inline struct ip_addr ip(const char *text)
     assert_int_equal(addr_parse(text, &a), 0);
     return a;
 }
-static inline struct endpoint at(const char *text, uint16_t port) { return (struct endpoint){.addr = ip(text), .port = port}; }
+static inline struct endpoint at(const char *text, uint16_t port)
+{
+    return (struct endpoint){.addr = ip(text), .port = port};
+}
 
 static inline struct net_stack *wire_add(struct wire *w, const struct stack_config *c)
 {
@@ -177,16 +186,22 @@ static inline void input_bytes(struct net_stack *s, const void *p, size_t n, nse
 }
 
 /* Ethernet and IPv4 around n bytes at p; returns the length. Checksums are right. */
-static inline size_t make_ip4(uint8_t *out, const uint8_t *dst_mac, struct ip_addr src, struct ip_addr dst, uint8_t proto, uint16_t frag,
-                              const void *p, size_t n)
+static inline size_t make_ip4(uint8_t *out, const uint8_t *dst_mac, struct ip_addr src, struct ip_addr dst,
+                              uint8_t proto, uint16_t frag, const void *p, size_t n)
 {
     struct eth_hdr *e = (void *)out;
     memcpy(e->dst, dst_mac, 6);
     memcpy(e->src, "\x02\x00\x00\x00\x00\x99", 6);
     e->type = be16_of(ETH_TYPE_IP4);
     struct ip4_hdr *h = (void *)(e + 1);
-    *h = (struct ip4_hdr){.version_ihl = 0x45, .total_len = be16_of(20 + n), .id = be16_of(7), .frag = be16_of(frag), .ttl = 9,
-                          .proto = proto, .src = src.w[3], .dst = dst.w[3]};
+    *h = (struct ip4_hdr){.version_ihl = 0x45,
+                          .total_len = be16_of(20 + n),
+                          .id = be16_of(7),
+                          .frag = be16_of(frag),
+                          .ttl = 9,
+                          .proto = proto,
+                          .src = src.w[3],
+                          .dst = dst.w[3]};
     h->csum = csum_ip4(h);
     memcpy(h + 1, p, n);
     return 34 + n;
@@ -198,15 +213,16 @@ static inline void fix_ip4(uint8_t *frame) /* after a change to the header */
     h->csum = (uint16_t)~csum_fold(csum_add(0, h, (size_t)(h->version_ihl & 15) * 4));
 }
 
-static inline size_t make_ip6(uint8_t *out, const uint8_t *dst_mac, struct ip_addr src, struct ip_addr dst, uint8_t next, uint8_t hops,
-                              const void *p, size_t n)
+static inline size_t make_ip6(uint8_t *out, const uint8_t *dst_mac, struct ip_addr src, struct ip_addr dst,
+                              uint8_t next, uint8_t hops, const void *p, size_t n)
 {
     struct eth_hdr *e = (void *)out;
     memcpy(e->dst, dst_mac, 6);
     memcpy(e->src, "\x02\x00\x00\x00\x00\x99", 6);
     e->type = be16_of(ETH_TYPE_IP6);
     struct ip6_hdr *h = (void *)(e + 1);
-    *h = (struct ip6_hdr){.version_class_flow = be32_of(6u << 28), .payload_len = be16_of(n), .next = next, .hops = hops};
+    *h = (struct ip6_hdr){
+        .version_class_flow = be32_of(6u << 28), .payload_len = be16_of(n), .next = next, .hops = hops};
     memcpy(h->src, src.b, 16);
     memcpy(h->dst, dst.b, 16);
     memcpy(h + 1, p, n);
@@ -225,7 +241,8 @@ static inline uint16_t l4_csum(struct ip_addr src, struct ip_addr dst, uint8_t p
 }
 
 /* UDP header and text behind each other; returns the length. */
-static inline size_t make_udp(uint8_t *out, struct ip_addr src, uint16_t from, struct ip_addr dst, uint16_t to, const void *p, size_t n)
+static inline size_t make_udp(uint8_t *out, struct ip_addr src, uint16_t from, struct ip_addr dst, uint16_t to,
+                              const void *p, size_t n)
 {
     struct udp_hdr *h = (void *)out;
     *h = (struct udp_hdr){.src = be16_of(from), .dst = be16_of(to), .len = be16_of(8 + n)};

@@ -14,9 +14,9 @@
 /* Prints the condition and its place to stderr, then aborts. */
 _Noreturn void assert_fail(const char *cond, const char *file, int line, const char *func);
 
-#define ASSERT(cond)                                                                               \
-    do {                                                                                           \
-        if (unlikely(!(cond))) assert_fail(#cond, __FILE__, __LINE__, __func__);                   \
+#define ASSERT(cond)                                                                                                   \
+    do {                                                                                                               \
+        if (unlikely(!(cond))) assert_fail(#cond, __FILE__, __LINE__, __func__);                                       \
     } while (0)
 
 #ifdef DEMI_DEBUG

@@ -47,9 +47,24 @@ static inline bool bytes_is_word(struct bytes a, const char *lower)
     return lower[a.n] == 0;
 }
 
-static inline uint16_t load_u16(const void *p) { uint16_t v; memcpy(&v, p, sizeof v); return v; }
-static inline uint32_t load_u32(const void *p) { uint32_t v; memcpy(&v, p, sizeof v); return v; }
-static inline uint64_t load_u64(const void *p) { uint64_t v; memcpy(&v, p, sizeof v); return v; }
+static inline uint16_t load_u16(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline uint32_t load_u32(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline uint64_t load_u64(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
 static inline void store_u16(void *p, uint16_t v) { memcpy(p, &v, sizeof v); }
 static inline void store_u32(void *p, uint32_t v) { memcpy(p, &v, sizeof v); }
 static inline void store_u64(void *p, uint64_t v) { memcpy(p, &v, sizeof v); }

@@ -9,18 +9,28 @@ static inline uint64_t rotl(uint64_t x, int k) { return (x << k) | (x >> (64 - k
 static inline void sip_rounds(uint64_t v[4], int count)
 {
     for (int i = 0; i < count; i++) {
-        v[0] += v[1]; v[1] = rotl(v[1], 13); v[1] ^= v[0]; v[0] = rotl(v[0], 32);
-        v[2] += v[3]; v[3] = rotl(v[3], 16); v[3] ^= v[2];
-        v[0] += v[3]; v[3] = rotl(v[3], 21); v[3] ^= v[0];
-        v[2] += v[1]; v[1] = rotl(v[1], 17); v[1] ^= v[2]; v[2] = rotl(v[2], 32);
+        v[0] += v[1];
+        v[1] = rotl(v[1], 13);
+        v[1] ^= v[0];
+        v[0] = rotl(v[0], 32);
+        v[2] += v[3];
+        v[3] = rotl(v[3], 16);
+        v[3] ^= v[2];
+        v[0] += v[3];
+        v[3] = rotl(v[3], 21);
+        v[3] ^= v[0];
+        v[2] += v[1];
+        v[1] = rotl(v[1], 17);
+        v[1] ^= v[2];
+        v[2] = rotl(v[2], 32);
     }
 }
 
 static inline uint64_t siphash(const void *p, size_t n, const uint8_t key[16], int c, int d)
 {
     uint64_t k0 = load_u64(key), k1 = load_u64(key + 8);
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
-                     k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
+                     k1 ^ 0x7465646279746573u};
     const uint8_t *s = p;
     const uint8_t *end = n ? s + (n & ~(size_t)7) : s;
     for (; s != end; s += 8) {

@@ -38,10 +38,7 @@ static inline uint64_t hash_fold(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static inline uint64_t hash_finish(uint64_t h, uint64_t n)
-{
-    return hash_fold(h ^ HASH_K0, n ^ HASH_K1);
-}
+static inline uint64_t hash_finish(uint64_t h, uint64_t n) { return hash_fold(h ^ HASH_K0, n ^ HASH_K1); }
 
 /* A word. */
 static inline uint64_t hash_u64(uint64_t v, uint64_t seed)

@@ -36,10 +36,7 @@ static inline void list_insert_before(struct list *at, struct list *link)
 }
 
 static inline void list_push_back(struct list *head, struct list *link) { list_insert_before(head, link); }
-static inline void list_push_front(struct list *head, struct list *link)
-{
-    list_insert_before(head->next, link);
-}
+static inline void list_push_front(struct list *head, struct list *link) { list_insert_before(head->next, link); }
 
 /* Takes a link out of whatever list it is in. */
 static inline void list_remove(struct list *link)
@@ -50,14 +47,8 @@ static inline void list_remove(struct list *link)
 }
 
 /* NULL: empty. */
-static inline struct list *list_first(const struct list *head)
-{
-    return list_is_empty(head) ? NULL : head->next;
-}
-static inline struct list *list_last(const struct list *head)
-{
-    return list_is_empty(head) ? NULL : head->prev;
-}
+static inline struct list *list_first(const struct list *head) { return list_is_empty(head) ? NULL : head->next; }
+static inline struct list *list_last(const struct list *head) { return list_is_empty(head) ? NULL : head->prev; }
 static inline struct list *list_pop_front(struct list *head)
 {
     struct list *l = list_first(head);
@@ -81,8 +72,7 @@ static inline void list_splice_back(struct list *to, struct list *from)
 /* `it` is a struct list *. The body of list_for_each() must not take `it` out; that of
  * list_for_each_safe() may. */
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
-#define list_for_each_safe(it, head)                                                               \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
-         it = it##_next, it##_next = it->next)
+#define list_for_each_safe(it, head)                                                                                   \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
 
 #endif

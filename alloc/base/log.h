@@ -19,8 +19,7 @@ struct log {
 
 #define LOG_LINE_MAX 1024 /* longer lines are cut, and end in "..." */
 
-void log_write(const struct log *log, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_write(const struct log *log, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_debug(log, ...)   log_write(log, LOG_DEBUG_LEVEL, __VA_ARGS__)
 #define log_verbose(log, ...) log_write(log, LOG_VERBOSE_LEVEL, __VA_ARGS__)

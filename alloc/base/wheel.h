@@ -44,10 +44,7 @@ void wheel_init(struct wheel *w, uint64_t now_ns);
  * and may be started again. */
 void wheel_start(struct wheel *w, struct timer *t, uint64_t at_ns, void (*fn)(struct timer *));
 void wheel_stop(struct wheel *w, struct timer *t);
-static inline bool timer_runs(const struct timer *t)
-{
-    return t->link;
-}
+static inline bool timer_runs(const struct timer *t) { return t->link; }
 
 /* Fires what is due; returns how many did. Timers started with a deadline that has passed fire at
  * the next call. */

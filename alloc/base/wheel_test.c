@@ -44,10 +44,8 @@ static void test_empty_wheel_has_no_deadline(void **state)
 
 static void test_timer_fires_at_its_time_and_not_before(void **state)
 {
-    static const uint64_t distances[] = {1,          TICK,          63 * TICK,
-                                         64 * TICK,  65 * TICK,     1000000,
-                                         1000000000, 3600000000000, 86400000000000 * 365,
-                                         1ull << 60};
+    static const uint64_t distances[] = {
+        1, TICK, 63 * TICK, 64 * TICK, 65 * TICK, 1000000, 1000000000, 3600000000000, 86400000000000 * 365, 1ull << 60};
     for (unsigned i = 0; i < sizeof distances / sizeof distances[0]; i++) {
         struct timer t = {0};
         uint64_t at = now + distances[i];
@@ -136,8 +134,7 @@ static void test_wheel_agrees_with_a_list(void **state)
         }
         uint64_t next = wheel_next(&w);
         for (unsigned k = 0; k < TIMERS; k++)
-            if (timer_runs(&timers[k]))
-                assert_true(next <= (due[k] > now ? due[k] : now) + 2 * TICK);
+            if (timer_runs(&timers[k])) assert_true(next <= (due[k] > now ? due[k] : now) + 2 * TICK);
         advance(now + (dice() & ((1ull << (dice() % 36)) - 1)));
         for (unsigned k = 0; k < TIMERS; k++) {
             if (timer_runs(&timers[k])) assert_true(due[k] + 2 * TICK > now);

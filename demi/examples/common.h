@@ -23,13 +23,13 @@ struct options {
 };
 
 /* Every call returns 0 or an errno: an example has nothing better to do about one than to say so. */
-#define MUST(call)                                                          \
-    do {                                                                    \
-        int error_ = (call);                                                \
-        if (error_ != 0) {                                                  \
-            fprintf(stderr, "%s: %s\n", #call, strerror(error_));           \
-            exit(1);                                                        \
-        }                                                                   \
+#define MUST(call)                                                                                                     \
+    do {                                                                                                               \
+        int error_ = (call);                                                                                           \
+        if (error_ != 0) {                                                                                             \
+            fprintf(stderr, "%s: %s\n", #call, strerror(error_));                                                      \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static inline void options_parse(struct options *o, int argc, char *const argv[], size_t size, long count)

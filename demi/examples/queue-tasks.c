@@ -21,8 +21,7 @@ static int64_t produce(void *arg)
     demi_qtoken_t qt;
     for (long i = 1; i <= job->count; i++) {
         demi_sgarray_t sga = demi_sgaalloc(sizeof i);
-        if (sga.sga_numsegs == 0)
-            return -ENOMEM;
+        if (sga.sga_numsegs == 0) return -ENOMEM;
         memcpy(sga.sga_segs[0].sgaseg_buf, &i, sizeof i);
         MUST(demi_push(&qt, job->qd, &sga));
         await(qt);

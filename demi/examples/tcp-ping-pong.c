@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The time a message takes to the server and back, as p50, p99 and p99.9. The server answers one client and ends with it.
+ * The time a message takes to the server and back, as p50, p99 and p99.9. The server answers one client and ends with
+ * it.
  */
 #include "demi/examples/common.h"
 #include <demi/sga.h>
@@ -11,8 +12,7 @@ static int receive(int qd, size_t size, demi_sgarray_t *last)
 {
     demi_qtoken_t qt;
     for (size_t got = 0; got < size;) {
-        if (got > 0)
-            demi_sgafree(last);
+        if (got > 0) demi_sgafree(last);
         MUST(demi_pop(&qt, qd));
         *last = await(qt).qr_value.sga;
         if (last->sga_segs[0].sgaseg_len == 0) {
@@ -50,14 +50,12 @@ static void measure(int qd, const struct options *o)
 {
     demi_qtoken_t qt;
     double *us = malloc((size_t)o->count * sizeof *us);
-    if (!us)
-        MUST(ENOMEM);
+    if (!us) MUST(ENOMEM);
     MUST(demi_connect(&qt, qd, (const struct sockaddr *)&o->addr, sizeof o->addr));
     await(qt);
     for (long i = 0; i < o->count; i++) {
         demi_sgarray_t sga = demi_sgaalloc(o->size);
-        if (sga.sga_numsegs == 0)
-            MUST(ENOMEM);
+        if (sga.sga_numsegs == 0) MUST(ENOMEM);
         memset(sga.sga_segs[0].sgaseg_buf, 1, o->size);
         double began = now_us();
         MUST(demi_push(&qt, qd, &sga));
@@ -68,8 +66,8 @@ static void measure(int qd, const struct options *o)
         await(qt);
     }
     qsort(us, (size_t)o->count, sizeof *us, compare);
-    printf("%ld round trips of %zu bytes: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, longest %.1f us\n", o->count, o->size,
-           us[o->count / 2], us[o->count * 99 / 100], us[o->count * 999 / 1000], us[o->count - 1]);
+    printf("%ld round trips of %zu bytes: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, longest %.1f us\n", o->count,
+           o->size, us[o->count / 2], us[o->count * 99 / 100], us[o->count * 999 / 1000], us[o->count - 1]);
     free(us);
     MUST(demi_close(qd));
 }
@@ -82,9 +80,7 @@ int main(int argc, char *const argv[])
     options_parse(&o, argc, argv, 64, 10000);
     MUST(demi_init(&args));
     MUST(demi_socket(&qd, AF_INET, SOCK_STREAM, 0));
-    if (o.is_server)
-        serve(qd, &o);
-    else
-        measure(qd, &o);
+    if (o.is_server) serve(qd, &o);
+    else measure(qd, &o);
     return 0;
 }

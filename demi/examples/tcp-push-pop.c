@@ -42,8 +42,7 @@ static void stream(int qd, const struct options *o)
     for (long sent = 0; sent < o->count || outstanding > 0;) {
         if (sent < o->count && outstanding < WINDOW) {
             demi_sgarray_t sga = demi_sgaalloc(o->size);
-            if (sga.sga_numsegs == 0)
-                MUST(ENOMEM);
+            if (sga.sga_numsegs == 0) MUST(ENOMEM);
             memset(sga.sga_segs[0].sgaseg_buf, 1, o->size);
             MUST(demi_push(&window[outstanding++], qd, &sga));
             demi_sgafree(&sga);
@@ -66,9 +65,7 @@ int main(int argc, char *const argv[])
     options_parse(&o, argc, argv, 64, 1024);
     MUST(demi_init(&args));
     MUST(demi_socket(&qd, AF_INET, SOCK_STREAM, 0));
-    if (o.is_server)
-        serve(qd, &o);
-    else
-        stream(qd, &o);
+    if (o.is_server) serve(qd, &o);
+    else stream(qd, &o);
     return 0;
 }

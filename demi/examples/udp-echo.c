@@ -14,8 +14,7 @@
 static void serve(int qd)
 {
     demi_qtoken_t qt;
-    for (int i = 0; i < BATCH; i++)
-        MUST(demi_pop(&qt, qd));
+    for (int i = 0; i < BATCH; i++) MUST(demi_pop(&qt, qd));
     for (;;) {
         demi_qresult_t results[BATCH];
         int count = 0;
@@ -28,8 +27,7 @@ static void serve(int qd)
                     demi_pushto(&qt, qd, sga, (struct sockaddr *)&from, sizeof from); /* UDP may drop */
                 demi_sgafree(sga);
             }
-            if (results[i].qr_opcode != DEMI_OPC_PUSH)
-                MUST(demi_pop(&qt, qd));
+            if (results[i].qr_opcode != DEMI_OPC_PUSH) MUST(demi_pop(&qt, qd));
         }
     }
 }
@@ -42,14 +40,12 @@ static void ask(int qd, const struct options *o)
     for (long i = 0; i < o->count; i++) {
         demi_qresult_t qr;
         demi_sgarray_t sga = demi_sgaalloc(o->size);
-        if (sga.sga_numsegs == 0)
-            MUST(ENOMEM);
+        if (sga.sga_numsegs == 0) MUST(ENOMEM);
         memset(sga.sga_segs[0].sgaseg_buf, (int)(i & 0xff), o->size);
         MUST(demi_pushto(&push, qd, &sga, (const struct sockaddr *)&o->addr, sizeof o->addr));
         demi_sgafree(&sga); /* at once: the library keeps the bytes for as long as it needs them */
         await(push);
-        if (pop == 0)
-            MUST(demi_pop(&pop, qd));
+        if (pop == 0) MUST(demi_pop(&pop, qd));
         if (demi_wait(&qr, pop, &patience) == ETIMEDOUT) {
             lost++; /* the pop stays outstanding */
             continue;
@@ -73,8 +69,7 @@ int main(int argc, char *const argv[])
     MUST(demi_init(&args));
     MUST(demi_socket(&qd, AF_INET, SOCK_DGRAM, 0));
     MUST(demi_bind(qd, (struct sockaddr *)(o.is_server ? &o.addr : &local), sizeof local));
-    if (o.is_server)
-        serve(qd);
+    if (o.is_server) serve(qd);
     ask(qd, &o);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One-way UDP: the client numbers its datagrams, the server tells what was lost and what came out of order. It ends a second
- * after the last one, or as soon as all COUNT have come.
+ * One-way UDP: the client numbers its datagrams, the server tells what was lost and what came out of order. It ends a
+ * second after the last one, or as soon as all COUNT have come.
  */
 #include "demi/examples/common.h"
 #include <demi/sga.h>
@@ -18,13 +18,11 @@ static void serve(int qd, const struct options *o)
         uint32_t number = 0;
         MUST(demi_pop(&qt, qd));
         int error = demi_wait(&qr, qt, came ? &a_second : NULL);
-        if (error == ETIMEDOUT)
-            break;
+        if (error == ETIMEDOUT) break;
         MUST(error);
         MUST(qr.qr_opcode == DEMI_OPC_POP ? 0 : (int)qr.qr_ret);
         demi_sgaseg_t seg = qr.qr_value.sga.sga_segs[0];
-        if (seg.sgaseg_len >= sizeof number)
-            memcpy(&number, seg.sgaseg_buf, sizeof number);
+        if (seg.sgaseg_len >= sizeof number) memcpy(&number, seg.sgaseg_buf, sizeof number);
         demi_sgafree(&qr.qr_value.sga);
         number = ntohl(number);
         swapped += number < next;
@@ -44,8 +42,7 @@ static void stream(int qd, const struct options *o)
     for (long i = 0; i < o->count; i++) {
         uint32_t number = htonl((uint32_t)i);
         demi_sgarray_t sga = demi_sgaalloc(o->size);
-        if (sga.sga_numsegs == 0)
-            MUST(ENOMEM);
+        if (sga.sga_numsegs == 0) MUST(ENOMEM);
         memset(sga.sga_segs[0].sgaseg_buf, 0, o->size);
         memcpy(sga.sga_segs[0].sgaseg_buf, &number, o->size < sizeof number ? o->size : sizeof number);
         MUST(demi_pushto(&qt, qd, &sga, (const struct sockaddr *)&o->addr, sizeof o->addr));
@@ -64,9 +61,7 @@ int main(int argc, char *const argv[])
     options_parse(&o, argc, argv, 64, 1000);
     MUST(demi_init(&args));
     MUST(demi_socket(&qd, AF_INET, SOCK_DGRAM, 0));
-    if (o.is_server)
-        serve(qd, &o);
-    else
-        stream(qd, &o);
+    if (o.is_server) serve(qd, &o);
+    else stream(qd, &o);
     return 0;
 }

@@ -159,9 +159,8 @@ static void complete(struct file_job *fj)
     } else if (fj->buf) {
         memset(&op->value, 0, sizeof op->value);
         fj->buf->len = (uint32_t)fj->bytes;
-        op->value.sga = (demi_sgarray_t){.sga_buf = fj->buf,
-                                         .sga_numsegs = 1,
-                                         .sga_segs = {{fj->buf->data, (uint32_t)fj->bytes}}};
+        op->value.sga =
+            (demi_sgarray_t){.sga_buf = fj->buf, .sga_numsegs = 1, .sga_segs = {{fj->buf->data, (uint32_t)fj->bytes}}};
         fj->buf = NULL;
         op_complete(ops, op);
     } else {
@@ -188,8 +187,8 @@ static void finish(struct job *j)
 
 /* --- the queue --- */
 
-static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
-                     const struct sockaddr *addr, socklen_t size, unsigned flags)
+static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags)
 {
     struct file *f = (struct file *)q;
     int err;
@@ -263,14 +262,8 @@ static int file_seek(struct queue *q, int64_t offset, int whence, int64_t *out)
     return 0;
 }
 
-static size_t file_unsent(struct queue *q)
-{
-    return ((struct file *)q)->unsent;
-}
-static int file_fd(struct queue *q)
-{
-    return ((struct file *)q)->fd;
-}
+static size_t file_unsent(struct queue *q) { return ((struct file *)q)->unsent; }
+static int file_fd(struct queue *q) { return ((struct file *)q)->fd; }
 
 /* Who waits is told now; what was started is finished by the helper, the closing of the descriptor
  * last. */
@@ -316,8 +309,7 @@ static int pick_helper(struct disk *d, struct helper **out)
     return 0;
 }
 
-static int disk_open(struct libos *l, const char *path, int flags, unsigned mode,
-                     struct queue **out)
+static int disk_open(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out)
 {
     struct disk *d = (struct disk *)l;
     struct helper *h;
@@ -382,5 +374,4 @@ static void disk_stop(struct libos *l)
     free(d);
 }
 
-const struct libos_ops disk_libos = {
-    .name = "disk", .start = disk_start, .stop = disk_stop, .open = disk_open};
+const struct libos_ops disk_libos = {.name = "disk", .start = disk_start, .stop = disk_stop, .open = disk_open};

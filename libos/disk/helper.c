@@ -9,10 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-static void list_init(struct job_list *l)
-{
-    l->tail = &l->head, l->head = NULL;
-}
+static void list_init(struct job_list *l) { l->tail = &l->head, l->head = NULL; }
 
 static void list_append(struct job_list *l, struct job *j)
 {
@@ -65,10 +62,7 @@ static void finish_all(struct helper *h)
     }
 }
 
-static void on_wake(struct wake *w)
-{
-    finish_all((struct helper *)((char *)w - offsetof(struct helper, wake)));
-}
+static void on_wake(struct wake *w) { finish_all((struct helper *)((char *)w - offsetof(struct helper, wake))); }
 
 int helper_start(struct helper *h, struct runtime *rt)
 {

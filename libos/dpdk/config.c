@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The keys of the dpdk device. EAL's arguments come as one string ("eal", split at spaces) or as Demikernel's list ("eal_init.0",
- * "eal_init.1", ...), whose first entry is often an empty program name.
+ * The keys of the dpdk device. EAL's arguments come as one string ("eal", split at spaces) or as Demikernel's list
+ * ("eal_init.0", "eal_init.1", ...), whose first entry is often an empty program name.
  */
 #include <string.h>
 
@@ -14,7 +14,8 @@
 static int add_words(const struct netdev_env *env, struct dpdk_config *c, const char *text, size_t *used)
 {
     size_t n = strlen(text);
-    if (n >= sizeof c->text - *used) return plugin_refuse(env, EINVAL, "eal: more than %zu bytes of arguments", sizeof c->text);
+    if (n >= sizeof c->text - *used)
+        return plugin_refuse(env, EINVAL, "eal: more than %zu bytes of arguments", sizeof c->text);
     char *copy = memcpy(c->text + *used, text, n + 1), *rest = NULL;
     *used += n + 1;
     for (char *word = strtok_r(copy, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest)) {
@@ -60,8 +61,8 @@ int config_read(const struct netdev_env *env, struct dpdk_config *c)
     c->mbufs = 8191; /* of a pair, for reception; 2^n - 1 wastes none of the pool's ring */
     c->queues = 1;
     c->link_wait_ms = -1;
-    enum choice promiscuous = CHOICE_YES, rss = CHOICE_AUTO, checksum = CHOICE_AUTO, tso = CHOICE_AUTO, attach = CHOICE_AUTO,
-                interrupts = CHOICE_NO;
+    enum choice promiscuous = CHOICE_YES, rss = CHOICE_AUTO, checksum = CHOICE_AUTO, tso = CHOICE_AUTO,
+                attach = CHOICE_AUTO, interrupts = CHOICE_NO;
     int err = read_eal(env, c);
     if (!err) err = plugin_number(env, "rx_ring", 32, 32768, &c->rx_ring);
     if (!err) err = plugin_number(env, "tx_ring", 32, 32768, &c->tx_ring);
@@ -77,8 +78,9 @@ int config_read(const struct netdev_env *env, struct dpdk_config *c)
     if (!err) err = plugin_choice(env, "interrupts", &interrupts);
     if (!err) err = read_mac(env, c);
     if (!err && c->mbufs < c->rx_ring + c->rx_ring / 2)
-        err = plugin_refuse(env, EINVAL, "mbufs: %ld do not fill rx_ring = %ld and leave some to hold; take at least %ld", c->mbufs, c->rx_ring,
-                            2 * c->rx_ring - 1);
+        err =
+            plugin_refuse(env, EINVAL, "mbufs: %ld do not fill rx_ring = %ld and leave some to hold; take at least %ld",
+                          c->mbufs, c->rx_ring, 2 * c->rx_ring - 1);
     c->promiscuous = promiscuous != CHOICE_NO;
     c->rss = rss != CHOICE_NO;
     c->checksum = checksum;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * DPDK as a network device: any port of the EAL, virtual or physical, one queue pair a thread. This file opens and closes; frames move in
- * rx.c and tx.c, the process-wide parts are eal.c, port.c and pool.c.
+ * DPDK as a network device: any port of the EAL, virtual or physical, one queue pair a thread. This file opens and
+ * closes; frames move in rx.c and tx.c, the process-wide parts are eal.c, port.c and pool.c.
  *
- * What drivers are told apart by (traits): whether they can read memory that is not the EAL's. A driver that copies with the CPU can read all
- * there is; a device with DMA can once the memory is registered; virtio-user and zero-copy memif show their peer the EAL's memory only; net_ring
- * hands the mbuf itself to the other port, whose thread may not let go of our bufs.
+ * What drivers are told apart by (traits): whether they can read memory that is not the EAL's. A driver that copies
+ * with the CPU can read all there is; a device with DMA can once the memory is registered; virtio-user and zero-copy
+ * memif show their peer the EAL's memory only; net_ring hands the mbuf itself to the other port, whose thread may not
+ * let go of our bufs.
  *
  * Left out: VLAN offloads, LRO, flow rules (the kernel shares no DPDK port), primary and secondary processes.
  */
@@ -28,8 +29,8 @@ static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- traits of drivers --- */
 
-/* READS_A_PAGE: QEMU's models of these cards (7.2) map each piece of a frame for themselves, and send nothing of one that an IOMMU scatters:
- * no piece may lie in two pages. The cards would not mind, and lose little by it. */
+/* READS_A_PAGE: QEMU's models of these cards (7.2) map each piece of a frame for themselves, and send nothing of one
+ * that an IOMMU scatters: no piece may lie in two pages. The cards would not mind, and lose little by it. */
 enum { READS_ANYTHING = 1, TSO_CLONES = 2, SHARES_INTERFACE = 4, MAC_OF_KERNEL = 8, READS_A_PAGE = 16 };
 
 static unsigned traits_of(const struct rte_eth_dev_info *info)
@@ -38,11 +39,16 @@ static unsigned traits_of(const struct rte_eth_dev_info *info)
         const char *driver;
         unsigned traits;
     } known[] = {
-        {"net_memif", READS_ANYTHING},                     {"net_tap", READS_ANYTHING | TSO_CLONES | MAC_OF_KERNEL},
-        {"net_af_packet", READS_ANYTHING | SHARES_INTERFACE}, {"net_af_xdp", READS_ANYTHING | SHARES_INTERFACE},
-        {"net_pcap", READS_ANYTHING | SHARES_INTERFACE},   {"net_vhost", READS_ANYTHING},
-        {"net_null", READS_ANYTHING},                      {"net_e1000_em", READS_A_PAGE},
-        {"net_e1000_igb", READS_A_PAGE},                   {"net_vmxnet3", READS_A_PAGE},
+        {"net_memif", READS_ANYTHING},
+        {"net_tap", READS_ANYTHING | TSO_CLONES | MAC_OF_KERNEL},
+        {"net_af_packet", READS_ANYTHING | SHARES_INTERFACE},
+        {"net_af_xdp", READS_ANYTHING | SHARES_INTERFACE},
+        {"net_pcap", READS_ANYTHING | SHARES_INTERFACE},
+        {"net_vhost", READS_ANYTHING},
+        {"net_null", READS_ANYTHING},
+        {"net_e1000_em", READS_A_PAGE},
+        {"net_e1000_igb", READS_A_PAGE},
+        {"net_vmxnet3", READS_A_PAGE},
     };
     for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
         if (info->driver_name && !strcmp(info->driver_name, known[i].driver)) return known[i].traits;
@@ -63,8 +69,8 @@ static bool memif_is_zero_copy(const struct rte_eth_dev_info *info)
 
 /* --- regions of a device with DMA --- */
 
-/* Bits of an address the IOMMU before the device translates; 64 where nothing says so. Intel's may have 39 (VT-d 3.4, CAP_REG.MGAW), which is
- * less than an address of ours has. */
+/* Bits of an address the IOMMU before the device translates; 64 where nothing says so. Intel's may have 39 (VT-d
+ * 3.4, CAP_REG.MGAW), which is less than an address of ours has. */
 static unsigned iommu_bits(const struct rte_device *device)
 {
     char path[128];
@@ -77,11 +83,13 @@ static unsigned iommu_bits(const struct rte_device *device)
     return cap ? (unsigned)(cap >> 16 & 0x3f) + 1 : 64;
 }
 
-/* What the device is to say for p: the lower bits of its address. The EAL's own memory lies low and is mapped as it is. */
+/* What the device is to say for p: the lower bits of its address. The EAL's own memory lies low and is mapped as it
+ * is. */
 static rte_iova_t iova_of(const struct dpdk_dev *d, const void *p) { return (rte_iova_t)(uintptr_t)p & d->iova_mask; }
 
-/* A region the device cannot have is no less good for everything else: it gets no cookie, and what lies in it is copied. After a refusal (no
- * rights, too much locked memory) the device is not asked again, since the EAL prints each. */
+/* A region the device cannot have is no less good for everything else: it gets no cookie, and what lies in it is
+ * copied. After a refusal (no rights, too much locked memory) the device is not asked again, since the EAL prints
+ * each. */
 static int region_map(void *dev, void *base, size_t len, void **cookie)
 {
     struct dpdk_dev *d = dev;
@@ -165,9 +173,11 @@ static uint32_t offloads_of(const struct dpdk_port *port)
 {
     uint32_t out = 0;
     if (port->rx_offloads & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) out |= OFFLOAD_RX_IP_CSUM;
-    if (port->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM && port->rx_offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) out |= OFFLOAD_RX_L4_CSUM;
+    if (port->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM && port->rx_offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
+        out |= OFFLOAD_RX_L4_CSUM;
     if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) out |= OFFLOAD_TX_IP_CSUM;
-    if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM && port->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) out |= OFFLOAD_TX_L4_CSUM;
+    if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM && port->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+        out |= OFFLOAD_TX_L4_CSUM;
     if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) out |= OFFLOAD_TX_TSO;
     return out;
 }
@@ -178,7 +188,8 @@ static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const str
     struct rte_ether_addr mac;
     unsigned traits = traits_of(&port->info);
     if (!rte_eth_macaddr_get(d->port, &mac)) memcpy(caps->mac, mac.addr_bytes, ETH_ALEN);
-    /* A tap's other end is the kernel, and has the port's address: two hosts need two, or IPv6 finds a duplicate of its own. */
+    /* A tap's other end is the kernel, and has the port's address: two hosts need two, or IPv6 finds a duplicate of
+     * its own. */
     if (traits & MAC_OF_KERNEL) {
         caps->mac[0] = (uint8_t)((caps->mac[0] | 2) & ~1);
         caps->mac[5] ^= 1;
@@ -195,14 +206,16 @@ static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const str
     d->mbufs_whole = whole ? RTE_MIN(whole, d->mbufs_max) : d->mbufs_max;
     caps->segs_max = RTE_MIN(d->mbufs_max, (uint16_t)NETDEV_SEGS_MAX);
     /* The whole frame's length is 16 bits in some drivers; what is copied must fit the pieces of a frame. */
-    uint32_t copied = (uint32_t)(d->mbufs_max - 1) * (uint32_t)(rte_pktmbuf_data_room_size(d->tx_pool) - RTE_PKTMBUF_HEADROOM);
+    uint32_t copied =
+        (uint32_t)(d->mbufs_max - 1) * (uint32_t)(rte_pktmbuf_data_room_size(d->tx_pool) - RTE_PKTMBUF_HEADROOM);
     caps->tso_max = caps->offloads & OFFLOAD_TX_TSO ? RTE_MIN(65535u - 256, copied) : 0;
     caps->queue = d->queue;
     caps->queue_count = port->queue_count;
     caps->own_mac = !(traits & SHARES_INTERFACE) || c->has_mac;
 }
 
-static void choose_copying(struct dpdk_dev *d, const struct netdev_env *env, const struct dpdk_config *c, const struct dpdk_port *port)
+static void choose_copying(struct dpdk_dev *d, const struct netdev_env *env, const struct dpdk_config *c,
+                           const struct dpdk_port *port)
 {
     unsigned traits = traits_of(&port->info);
     d->iova_mask = UINT64_MAX;
@@ -246,7 +259,12 @@ void dev_unhold(struct dpdk_dev *d)
 }
 
 static const struct netdev_ops ops = {
-    .name = "dpdk", .recv = rx_recv, .send = tx_send, .fd = dev_fd, .arm = dev_arm, .close = dev_close,
+    .name = "dpdk",
+    .recv = rx_recv,
+    .send = tx_send,
+    .fd = dev_fd,
+    .arm = dev_arm,
+    .close = dev_close,
 };
 
 static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d, bool *first)

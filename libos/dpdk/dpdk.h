@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The inside of the DPDK device: what its files tell each other. One struct dpdk_dev is one queue pair and serves one thread; ports,
- * pools and the EAL belong to the process and change under one mutex, on the control path only.
+ * The inside of the DPDK device: what its files tell each other. One struct dpdk_dev is one queue pair and serves one
+ * thread; ports, pools and the EAL belong to the process and change under one mutex, on the control path only.
  */
 #ifndef LIBOS_DPDK_H
 #define LIBOS_DPDK_H
@@ -25,7 +25,7 @@
 struct dpdk_config {
     char *argv[80]; /* EAL's, as given; [0] is a name */
     int argc;
-    char text[4096]; /* where argv points */
+    char text[4096];  /* where argv points */
     const char *port; /* index or name; NULL: the first of the arguments' devices, else the first there is */
     long rx_ring, tx_ring, mbufs, queues, mtu, link_wait_ms;
     bool promiscuous, rss;
@@ -77,7 +77,8 @@ struct mbuf_room {
 
 static inline struct mbuf_room *mbuf_room(struct rte_mbuf *m) { return rte_mbuf_to_priv(m); }
 
-/* A pool of at least `count` mbufs with `room` bytes each, headroom included. Those that came home late are taken first. NULL: no memory. */
+/* A pool of at least `count` mbufs with `room` bytes each, headroom included. Those that came home late are taken
+ * first. NULL: no memory. */
 struct rte_mempool *pool_take(uint32_t count, uint32_t room);
 /* May be called with mbufs still out: the pool is kept until they are home. */
 void pool_give(struct rte_mempool *pool);
@@ -105,7 +106,8 @@ struct dpdk_port {
 };
 
 /* Takes the next free pair of the port c asks for; the first to come configures and starts the port. */
-int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out, uint16_t *queue_out);
+int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out,
+                   uint16_t *queue_out);
 /* Gives it back; the last to go stops the port. */
 void port_give_pair(struct dpdk_port *port, uint16_t queue);
 
@@ -116,31 +118,31 @@ struct dpdk_dev {
     uint16_t port, queue;
     /* receive */
     struct rte_mempool *rx_pool;
-    uint32_t held;       /* mbufs the program has, as bufs */
-    uint32_t held_max;   /* beyond: frames are copied, so that the pool never runs dry */
+    uint32_t held;                 /* mbufs the program has, as bufs */
+    uint32_t held_max;             /* beyond: frames are copied, so that the pool never runs dry */
     uint32_t idle_polls, idle_run; /* in all, in a row */
     bool armed;
-    bool heard;          /* an interrupt has come */
-    bool deaf;           /* none comes: must be polled */
-    unsigned missed;     /* sleeps that frames should have ended */
-    int wait_fd;         /* -1: no interrupts */
+    bool heard;      /* an interrupt has come */
+    bool deaf;       /* none comes: must be polled */
+    unsigned missed; /* sleeps that frames should have ended */
+    int wait_fd;     /* -1: no interrupts */
     int queue_fd;
     bool queue_fd_counts; /* an eventfd: must be read to fall silent */
     /* transmit */
     struct rte_mempool *tx_pool;
-    uint32_t stuck;      /* calls in a row in which not one frame went */
-    uint32_t lent;       /* mbufs with memory of ours attached, in the device */
-    uint32_t frame_max;  /* bytes on the wire without TSO */
-    uint16_t mbufs_max;  /* of one frame */
+    uint32_t stuck;       /* calls in a row in which not one frame went */
+    uint32_t lent;        /* mbufs with memory of ours attached, in the device */
+    uint32_t frame_max;   /* bytes on the wire without TSO */
+    uint16_t mbufs_max;   /* of one frame */
     uint16_t mbufs_whole; /* of one without TSO */
-    uint32_t piece_page; /* attached pieces end where such a page does; 0: anywhere */
+    uint32_t piece_page;  /* attached pieces end where such a page does; 0: anywhere */
     bool multi_seg;
-    bool attach;         /* the driver reads any memory of ours */
+    bool attach; /* the driver reads any memory of ours */
     bool attach_tso;
-    bool needs_map;      /* only memory whose region was registered */
-    bool map_refused;    /* one was; no more are tried */
-    uint64_t iova_mask;  /* what the device calls an address */
-    bool prepares;       /* some offload is on */
+    bool needs_map;     /* only memory whose region was registered */
+    bool map_refused;   /* one was; no more are tried */
+    uint64_t iova_mask; /* what the device calls an address */
+    bool prepares;      /* some offload is on */
     /* life */
     pthread_t owner;
     struct dpdk_port *home;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The dpdk plug-in, loaded as the library loads it, over virtual devices that need no right and no set-up: net_ring (what is sent comes back),
- * net_memif and net_vhost with virtio-user (two ports of one process). EAL starts once a process: each case runs in a child.
+ * The dpdk plug-in, loaded as the library loads it, over virtual devices that need no right and no set-up: net_ring
+ * (what is sent comes back), net_memif and net_vhost with virtio-user (two ports of one process). EAL starts once a
+ * process: each case runs in a child.
  */
 #include "libos/plugin_test.h"
 
@@ -102,8 +103,9 @@ joined:
 static void bad_settings(void)
 {
     struct netdev *d;
-    static const char *const bad[] = {"mbufs=100",       "mbufs=x",    "queues=0",  "queues=1000", "mtu=3", "mtu=1500x", "rx_ring=-1", "mac=00:11:22",
-                                      "mac=01:00:5e:00:00:01", "tso=maybe", "port=nosuch", "port=9", "rss=2"};
+    static const char *const bad[] = {"mbufs=100",   "mbufs=x",    "queues=0",     "queues=1000",           "mtu=3",
+                                      "mtu=1500x",   "rx_ring=-1", "mac=00:11:22", "mac=01:00:5e:00:00:01", "tso=maybe",
+                                      "port=nosuch", "port=9",     "rss=2"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(try_open(&d, "eal=--vdev net_ring0", bad[i], NULL) < 0);
         CHECK(strlen(why) > 10 && !strchr(why, '\n'));
@@ -133,7 +135,13 @@ static void no_peer(void)
 static void demikernels_list(void)
 {
     struct netdev *d;
-    const char *settings[] = {"eal_init.0=", "eal_init.1=--vdev", "eal_init.2=net_ring0", "eal_init.3=--no-huge", "eal_init.4=-m", "eal_init.5=64", NULL};
+    const char *settings[] = {"eal_init.0=",
+                              "eal_init.1=--vdev",
+                              "eal_init.2=net_ring0",
+                              "eal_init.3=--no-huge",
+                              "eal_init.4=-m",
+                              "eal_init.5=64",
+                              NULL};
     struct netdev_env env = {.get = get, .arg = settings, .regions = heap_regions(), .why = why};
     CHECK(!open_plugin(&env, &d));
     d->ops->close(d);
@@ -271,7 +279,8 @@ static void slices(void)
 
 static void memif_pair(const char *setting)
 {
-    struct netdev *a = must_open(device(MEMIF_SERVER, "m"), setting, NULL), *b = must_open(device(MEMIF_CLIENT, "m"), setting, NULL);
+    struct netdev *a = must_open(device(MEMIF_SERVER, "m"), setting, NULL),
+                  *b = must_open(device(MEMIF_CLIENT, "m"), setting, NULL);
     CHECK(memcmp(a->caps.mac, b->caps.mac, ETH_ALEN));
     CHECK(a->caps.mtu == 1500 && a->caps.own_mac && a->caps.segs_max > 2);
     join(b, a);
@@ -296,7 +305,8 @@ static void memif_copying(void) { memif_pair("zero_copy=no"); }
 /* What is sent again may still be in the device: the same memory in two frames at once. */
 static void shared_memory(void)
 {
-    struct netdev *a = must_open(device(MEMIF_SERVER, "m"), NULL, NULL), *b = must_open(device(MEMIF_CLIENT, "m"), NULL, NULL);
+    struct netdev *a = must_open(device(MEMIF_SERVER, "m"), NULL, NULL),
+                  *b = must_open(device(MEMIF_CLIENT, "m"), NULL, NULL);
     join(a, b);
     size_t before = mem_used();
     struct buf *payload = filled(1400, 0);
@@ -318,7 +328,8 @@ static void shared_memory(void)
 
 static void jumbo(void)
 {
-    struct netdev *a = must_open(device(MEMIF_SERVER, "m"), "mtu=9000", NULL), *b = must_open(device(MEMIF_CLIENT, "m"), "mtu=9000", NULL);
+    struct netdev *a = must_open(device(MEMIF_SERVER, "m"), "mtu=9000", NULL),
+                  *b = must_open(device(MEMIF_CLIENT, "m"), "mtu=9000", NULL);
     CHECK(a->caps.mtu == 9000);
     join(a, b);
     size_t before = mem_used();
@@ -342,7 +353,8 @@ struct worker {
 
 static unsigned finished;
 
-/* Sends and receives until every worker has received enough: memif carries what is put on queue n to the peer's queue n. */
+/* Sends and receives until every worker has received enough: memif carries what is put on queue n to the peer's
+ * queue n. */
 static void exchange(struct netdev *d, uint8_t seed)
 {
     nsec start = clock_mono_ns();
@@ -407,7 +419,8 @@ static void two_queues(void)
 static void offloads(void)
 {
     struct netdev *v = must_open(device("eal=--vdev net_vhost0,iface=%s,queues=1,tso=1", "v"), NULL, NULL);
-    struct netdev *u = must_open(device("eal=--vdev net_virtio_user0,path=%s,queues=1,queue_size=1024", "v"), "link_wait=2000", NULL);
+    struct netdev *u =
+        must_open(device("eal=--vdev net_virtio_user0,path=%s,queues=1,queue_size=1024", "v"), "link_wait=2000", NULL);
     CHECK(u->caps.offloads & OFFLOAD_TX_L4_CSUM);
     CHECK(u->caps.offloads & OFFLOAD_TX_TSO);
     CHECK(u->caps.tso_max > 16000);
@@ -418,8 +431,9 @@ static void offloads(void)
     bytes_and_bufs(v, u);
     /* A TCP segment whose sum is left to the device: the peer is told that the data are right. */
     struct frame f = one(54 + 1000, 0);
-    static const uint8_t head[54] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 4, 16, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
-                                     1, 1, 2, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff};
+    static const uint8_t head[54] = {2,  0, 0, 0, 0, 1,  2, 0, 0, 0,  0, 2, 8,    0,    0x45, 0,   4,
+                                     16, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1,    10,   0,    0,   2,
+                                     1,  1, 2, 2, 0, 0,  0, 1, 0, 0,  0, 1, 0x50, 0x10, 0xff, 0xff};
     memcpy(f.b->data, head, sizeof head);
     f.flags = FRAME_TX_L4_CSUM;
     f.l2_len = 14, f.l3_len = 20, f.l4_len = 20;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The EAL can be started once a process and not stopped and started again. The first device to open starts it with its arguments and
- * what those leave open: the CPU the thread is on, memory without set-up, no telemetry, errors only. A later device may bring `--vdev` or `-a`
- * for devices that are not there yet, which are plugged in; its other arguments come too late and are not looked at.
+ * The EAL can be started once a process and not stopped and started again. The first device to open starts it with its
+ * arguments and what those leave open: the CPU the thread is on, memory without set-up, no telemetry, errors only. A
+ * later device may bring `--vdev` or `-a` for devices that are not there yet, which are plugged in; its other arguments
+ * come too late and are not looked at.
  *
  * What is filled in:
  *   memory    --in-memory when enough huge pages are free, else --no-huge --no-shconf; -m as the pools want
@@ -31,7 +32,7 @@
 #include "libos/plugin.h"
 #include "libos/dpdk/dpdk.h"
 
-#define MBUF_BYTES  2560u /* of a pool: mbuf, private area, 2,176 bytes of room, header, alignment */
+#define MBUF_BYTES  2560u       /* of a pool: mbuf, private area, 2,176 bytes of room, header, alignment */
 #define EXTRA_BYTES (24u << 20) /* rings, drivers, the heap's own: 8,191 mbufs want 45 MiB in all with EAL 22.11 */
 
 static struct { /* under port.c's mutex */
@@ -64,7 +65,8 @@ void eal_listen(void)
 
 static bool is_chatter(const char *line)
 {
-    static const char *const chatter[] = {"mp action", "Detected ", "VHOST_CONFIG: (", "Invalid 'command line'", "No available", NULL};
+    static const char *const chatter[] = {"mp action",    "Detected ", "VHOST_CONFIG: (", "Invalid 'command line'",
+                                          "No available", NULL};
     for (const char *const *c = chatter; *c; c++)
         if (strstr(line, *c) && !strstr(line, "fail")) return true;
     return false;
@@ -116,14 +118,16 @@ static bool device_value(const char *device, const char *key, char *out, size_t 
     return false;
 }
 
-/* A server's socket file outlives a process that was killed, and its driver would refuse to listen: a socket that nobody listens on goes. */
+/* A server's socket file outlives a process that was killed, and its driver would refuse to listen: a socket that
+ * nobody listens on goes. */
 static void drop_dead_socket(const char *device)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct stat st;
     char word[16];
     if (starts_with(device, "net_memif")) {
-        if (!device_value(device, "role", word, sizeof word) || (strcmp(word, "server") && strcmp(word, "master"))) return;
+        if (!device_value(device, "role", word, sizeof word) || (strcmp(word, "server") && strcmp(word, "master")))
+            return;
         if (!device_value(device, "socket-abstract", word, sizeof word) || strcmp(word, "no")) return;
         if (!device_value(device, "socket", to.sun_path, sizeof to.sun_path)) return;
     } else if (starts_with(device, "net_vhost") || starts_with(device, "eth_vhost")) {
@@ -131,7 +135,8 @@ static void drop_dead_socket(const char *device)
         if (!device_value(device, "iface", to.sun_path, sizeof to.sun_path)) return;
     } else return;
     if (lstat(to.sun_path, &st) || !S_ISSOCK(st.st_mode)) return;
-    int fd = socket(AF_UNIX, (starts_with(device, "net_memif") ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(
+        AF_UNIX, (starts_with(device, "net_memif") ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return;
     if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno == ECONNREFUSED) unlink(to.sun_path);
     close(fd);
@@ -150,7 +155,8 @@ static bool has(const struct dpdk_config *c, const char *const *options)
     return false;
 }
 
-/* The i-th argument as a device to plug: "net_memif0,role=..." of --vdev, an address of -a. NULL: it is something else. */
+/* The i-th argument as a device to plug: "net_memif0,role=..." of --vdev, an address of -a. NULL: it is something
+ * else. */
 static const char *device_of(const struct dpdk_config *c, int *i, bool *virtual)
 {
     const char *arg = c->argv[*i], *next = *i + 1 < c->argc ? c->argv[*i + 1] : NULL;
@@ -203,17 +209,22 @@ struct extra { /* arguments of our own, with room for their texts */
 static void fill_in(struct dpdk_config *c, struct extra *extra)
 {
     static const char *const cpu[] = {"-l", "-c", "--lcores", NULL};
-    static const char *const memory[] = {"--socket-mem", "--no-huge", "--in-memory", "--huge-dir", "--legacy-mem", "--proc-type", NULL};
+    static const char *const memory[] = {"--socket-mem", "--no-huge",   "--in-memory", "--huge-dir",
+                                         "--legacy-mem", "--proc-type", NULL};
     static const char *const devices[] = {"-a", "--allow", "-b", "--block", "--no-pci", NULL};
     static const char *const vdev[] = {"--vdev", NULL};
     static const char *const iova[] = {"--iova-mode", NULL}, *const level[] = {"--log-level", NULL};
     static const char *const telemetry[] = {"--telemetry", "--no-telemetry", NULL};
-    static char no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", va[] = "--iova-mode=va", quiet[] = "--log-level=*:error";
-    static char in_memory[] = "--in-memory", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf", dash_l[] = "-l", dash_m[] = "-m";
+    static char no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", va[] = "--iova-mode=va",
+                quiet[] = "--log-level=*:error";
+    static char in_memory[] = "--in-memory", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf", dash_l[] = "-l",
+                dash_m[] = "-m";
     bool only_virtual = has(c, vdev) && !has(c, devices);
     bool has_cpu = has(c, cpu), has_memory = has(c, memory), has_iova = has(c, iova), has_level = has(c, level);
-    static const char *const size[] = {"-m", "--socket-mem", NULL}, *const plain[] = {"--no-huge", NULL}, *const shconf[] = {"--no-shconf", "--in-memory", NULL};
-    bool has_size = has(c, size), is_plain = has(c, plain), has_shconf = has(c, shconf), has_telemetry = has(c, telemetry);
+    static const char *const size[] = {"-m", "--socket-mem", NULL}, *const plain[] = {"--no-huge", NULL},
+                             *const shconf[] = {"--no-shconf", "--in-memory", NULL};
+    bool has_size = has(c, size), is_plain = has(c, plain), has_shconf = has(c, shconf),
+         has_telemetry = has(c, telemetry);
     int n = c->argc;
     if (!has_cpu) {
         int at = sched_getcpu();
@@ -248,10 +259,12 @@ static int explain(const struct netdev_env *env)
     const char *said = eal.complaint;
     if (strcasestr(said, "hugepage") || strcasestr(said, "huge page") || strcasestr(said, "hugetlbfs"))
         return plugin_refuse(env, ENOMEM,
-                             "no huge pages for DPDK (%.90s): echo 512 > /proc/sys/vm/nr_hugepages, or leave memory options out for --no-huge",
+                             "no huge pages for DPDK (%.90s): echo 512 > /proc/sys/vm/nr_hugepages, or leave memory "
+                             "options out for --no-huge",
                              said);
     if (strcasestr(said, "permission") || strcasestr(said, "not permitted"))
-        return plugin_refuse(env, EPERM, "DPDK lacks a right (%.140s): run as root or with --no-huge --no-shconf", said);
+        return plugin_refuse(env, EPERM, "DPDK lacks a right (%.140s): run as root or with --no-huge --no-shconf",
+                             said);
     return plugin_refuse(env, eal.error, "DPDK's EAL does not start: %.180s", eal_reason(eal.error));
 }
 
@@ -293,23 +306,25 @@ static int plug(const struct netdev_env *env, const char *device, bool virtual)
     if (!rte_eth_dev_get_port_by_name(name, &port)) return 0;
     eal_listen();
     if (virtual) drop_dead_socket(device);
-    int err = rte_eal_hotplug_add(virtual ? "vdev" : "pci", name, device[strcspn(device, ",")] ? strchr(device, ',') + 1 : "");
+    int err = rte_eal_hotplug_add(virtual ? "vdev" : "pci", name,
+                                  device[strcspn(device, ",")] ? strchr(device, ',') + 1 : "");
     eal_listen_end();
-    if (err && err != -EEXIST)
-        return plugin_refuse(env, -err, "DPDK cannot add %.60s: %.120s", name, eal_reason(-err));
+    if (err && err != -EEXIST) return plugin_refuse(env, -err, "DPDK cannot add %.60s: %.120s", name, eal_reason(-err));
     return 0;
 }
 
-/* EAL takes an unknown driver for a mistake in its arguments, prints how it wants to be used, and cannot be started again. */
+/* EAL takes an unknown driver for a mistake in its arguments, prints how it wants to be used, and cannot be started
+ * again. */
 static int check_drivers(const struct netdev_env *env, const struct dpdk_config *c)
 {
     for (int i = 1; i < c->argc; i++) {
         bool virtual;
         char package[64];
         const char *device = device_of(c, &i, &virtual);
-        if (!device || !virtual || strncmp(device, "net_", 4) || eal_has_driver(device, package, sizeof package)) continue;
-        return plugin_refuse(env, ENODEV, "DPDK's driver for %.*s is not installed: apt-get install %.60s", (int)strcspn(device, ","), device,
-                             package);
+        if (!device || !virtual || strncmp(device, "net_", 4) || eal_has_driver(device, package, sizeof package))
+            continue;
+        return plugin_refuse(env, ENODEV, "DPDK's driver for %.*s is not installed: apt-get install %.60s",
+                             (int)strcspn(device, ","), device, package);
     }
     return 0;
 }

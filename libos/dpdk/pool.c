@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pools of mbufs. Programs may hold received bufs beyond the life of the device they came from, and net_ring peers each other's mbufs:
- * a pool that is given back with mbufs out stays in a list until they are home, and serves the next device of the same shape.
+ * Pools of mbufs. Programs may hold received bufs beyond the life of the device they came from, and net_ring peers each
+ * other's mbufs: a pool that is given back with mbufs out stays in a list until they are home, and serves the next
+ * device of the same shape.
  */
 #include "libos/dpdk/dpdk.h"
 
@@ -21,7 +22,8 @@ static struct { /* under port.c's mutex, as all of the control path */
 
 static bool fits(const struct rte_mempool *pool, uint32_t count, uint32_t room)
 {
-    return pool->size >= count && pool->size <= 2 * count && rte_pktmbuf_data_room_size((struct rte_mempool *)(uintptr_t)pool) == room;
+    return pool->size >= count && pool->size <= 2 * count &&
+           rte_pktmbuf_data_room_size((struct rte_mempool *)(uintptr_t)pool) == room;
 }
 
 /* Takes one that fits from the late ones that are whole again, and frees the whole ones that do not. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ports and their queue pairs. A port is configured with all its pairs by the first thread that opens it, and started then; each thread takes
- * one pair. The last to leave stops the port. It stays configured-for-nothing until somebody opens it again: closing it would remove a virtual
- * device for good (rte_eth_dev_close), so that is left to the end of the process.
+ * Ports and their queue pairs. A port is configured with all its pairs by the first thread that opens it, and started
+ * then; each thread takes one pair. The last to leave stops the port. It stays configured-for-nothing until somebody
+ * opens it again: closing it would remove a virtual device for good (rte_eth_dev_close), so that is left to the end of
+ * the process.
  *
  *     open      open      close       close            open
  *     pair 0    pair 1    pair 0      pair 1           pair 0
@@ -26,8 +27,9 @@
 #include "libos/plugin.h"
 #include "libos/dpdk/dpdk.h"
 
-#define PORTS_MAX   16
-#define TX_SPARE    2047u /* mbufs of a transmit pool beyond its ring: two bursts of chains, caches, what peers of net_ring hold */
+#define PORTS_MAX 16
+/* mbufs of a transmit pool beyond its ring: two bursts of chains, caches, what peers of net_ring hold */
+#define TX_SPARE    2047u
 #define ROOM_LEAST  (RTE_MBUF_DEFAULT_BUF_SIZE) /* 2,048 and headroom */
 #define RSS_FIELDS  (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
 #define RX_WANTED   (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
@@ -43,7 +45,8 @@ static int by_name(const struct netdev_env *env, const char *name, uint16_t *id)
     unsigned long n = strtoul(name, &end, 10);
     if (end != name && !*end) {
         if (n >= RTE_MAX_ETHPORTS || !rte_eth_dev_is_valid_port((uint16_t)n))
-            return plugin_refuse(env, ENODEV, "DPDK has no port %lu; it has %u. %.120s", n, rte_eth_dev_count_avail(), eal_complaint());
+            return plugin_refuse(env, ENODEV, "DPDK has no port %lu; it has %u. %.120s", n, rte_eth_dev_count_avail(),
+                                 eal_complaint());
         *id = (uint16_t)n;
         return 0;
     }
@@ -63,7 +66,8 @@ static int choose(const struct netdev_env *env, const struct dpdk_config *c, uin
     *id = (uint16_t)rte_eth_find_next(0);
     if (*id < RTE_MAX_ETHPORTS) return 0;
     return plugin_refuse(env, ENODEV,
-                         "DPDK has no port: bind a NIC (dpdk-devbind.py -b vfio-pci 0000:01:00.0), or name a virtual device, eal = --vdev "
+                         "DPDK has no port: bind a NIC (dpdk-devbind.py -b vfio-pci 0000:01:00.0), or name a virtual "
+                         "device, eal = --vdev "
                          "net_tap0. %.90s",
                          eal_complaint());
 }
@@ -84,12 +88,15 @@ static uint64_t tx_offloads(const struct rte_eth_dev_info *info, const struct dp
     if (c->checksum != CHOICE_NO && c->tso != CHOICE_NO) want |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
     uint64_t on = info->tx_offload_capa & want;
     /* A device that segments must be able to fill in the pieces' sums, and take pieces. */
-    /* net_tap segments in software, packet by packet, and gets stuck at what it has no room for: that is no gain over the stack's own cutting. */
-    if (!strcmp(info->driver_name, "net_tap")) { /* its sums are software, too, and wrong behind a piece of odd length */
+    /* net_tap segments in software, packet by packet, and gets stuck at what it has no room for: that is no gain
+     * over the stack's own cutting. */
+    /* its sums are software, too, and wrong behind a piece of odd length */
+    if (!strcmp(info->driver_name, "net_tap")) {
         if (c->tso != CHOICE_YES) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
         if (c->checksum != CHOICE_YES) on &= ~(uint64_t)(RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
     }
-    if (!(on & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(on & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    if (!(on & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(on & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
+        on &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
     return on;
 }
 
@@ -104,8 +111,10 @@ static int check_wishes(const struct netdev_env *env, const struct dpdk_config *
         return plugin_refuse(env, EOPNOTSUPP, "checksum_offload: %s has none; say auto", driver);
     if (c->tso == CHOICE_YES && !(port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO))
         return plugin_refuse(env, EOPNOTSUPP, "tso: %s has none, or not with checksum_offload; say auto", driver);
-    if (c->mtu && !port->any_mtu && ((port->info.min_mtu && c->mtu < port->info.min_mtu) || (port->info.max_mtu && c->mtu > port->info.max_mtu)))
-        return plugin_refuse(env, EINVAL, "mtu: %s takes %u to %u, not %ld", driver, port->info.min_mtu, port->info.max_mtu, c->mtu);
+    if (c->mtu && !port->any_mtu &&
+        ((port->info.min_mtu && c->mtu < port->info.min_mtu) || (port->info.max_mtu && c->mtu > port->info.max_mtu)))
+        return plugin_refuse(env, EINVAL, "mtu: %s takes %u to %u, not %ld", driver, port->info.min_mtu,
+                             port->info.max_mtu, c->mtu);
     return 0;
 }
 
@@ -165,8 +174,8 @@ static bool is_physical(const struct rte_eth_dev_info *info)
     return bus && strcmp(rte_bus_name(bus), "vdev");
 }
 
-/* net_af_packet leaves frames in its ring when the kernel's send buffer is full, and does not come back for them before the next are sent. Its
- * sockets are its own secret; those of the process are given room for a whole ring. */
+/* net_af_packet leaves frames in its ring when the kernel's send buffer is full, and does not come back for them
+ * before the next are sent. Its sockets are its own secret; those of the process are given room for a whole ring. */
 static void widen_packet_sockets(const struct dpdk_port *port)
 {
     int room = 16 << 20;
@@ -201,7 +210,8 @@ static int start_port(const struct dpdk_config *c, struct dpdk_port *port)
     return err;
 }
 
-/* Up to a started port, or to nothing changed. Interrupts are tried first where they are asked for: no capability tells of them. */
+/* Up to a started port, or to nothing changed. Interrupts are tried first where they are asked for: no capability
+ * tells of them. */
 static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port *port)
 {
     const char *driver = port->info.driver_name, *step = "configure";
@@ -222,12 +232,14 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     port->mbufs = (uint32_t)RTE_MAX(c->mbufs, 2l * port->rx_ring - 1);
     rte_eth_dev_get_mtu(port->id, &port->mtu);
     if (port->any_mtu && c->mtu) port->mtu = (uint16_t)c->mtu;
-    uint32_t room = RTE_MAX((uint32_t)ROOM_LEAST, RTE_ALIGN((uint32_t)port->mtu + DPDK_WIRE_EXTRA + RTE_PKTMBUF_HEADROOM, 64u));
+    uint32_t room =
+        RTE_MAX((uint32_t)ROOM_LEAST, RTE_ALIGN((uint32_t)port->mtu + DPDK_WIRE_EXTRA + RTE_PKTMBUF_HEADROOM, 64u));
     err = make_pools(port, room);
     if (err) {
         eal_listen_end();
-        err = plugin_refuse(env, ENOMEM, "DPDK lacks memory for %u pairs of %u mbufs: give eal a larger -m (MiB), or a smaller mbufs",
-                            port->queue_count, port->mbufs);
+        err = plugin_refuse(
+            env, ENOMEM, "DPDK lacks memory for %u pairs of %u mbufs: give eal a larger -m (MiB), or a smaller mbufs",
+            port->queue_count, port->mbufs);
         goto free_pools;
     }
     step = "set up queues";
@@ -238,11 +250,13 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     }
     if (err) {
         eal_listen_end();
-        err = plugin_refuse(env, err == -EPERM ? EIO : -err, "DPDK's %s does not %s: %.180s", driver, step, eal_reason(-err));
+        err = plugin_refuse(env, err == -EPERM ? EIO : -err, "DPDK's %s does not %s: %.180s", driver, step,
+                            eal_reason(-err));
         goto free_pools;
     }
     eal_listen_end();
-    if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) { /* caps say it, anyway */
+    /* caps say it, anyway */
+    if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) {
     }
     if (!c->promiscuous || rte_eth_promiscuous_enable(port->id)) rte_eth_allmulticast_enable(port->id);
     widen_packet_sockets(port);
@@ -274,11 +288,13 @@ static void stop_on_interrupt_thread(void *arg)
     sem_post(&s->done);
 }
 
-/* EAL's interrupt thread takes down a connection of net_memif whose peer has gone; a port that is stopped by another thread at that moment is
- * taken down twice, and the process dies of it (DPDK 22.11). So the port is stopped by that thread itself. */
+/* EAL's interrupt thread takes down a connection of net_memif whose peer has gone; a port that is stopped by another
+ * thread at that moment is taken down twice, and the process dies of it (DPDK 22.11). So the port is stopped by that
+ * thread itself. */
 static void stop_port(uint16_t id, const struct rte_eth_dev_info *info, bool and_close)
 {
-    static struct stopping s; /* one at a time, under the mutex or at the process's end; stays valid for a thread that comes late */
+    /* one at a time, under the mutex or at the process's end; stays valid for a thread that comes late */
+    static struct stopping s;
     struct timespec until;
     if (!info->driver_name || strcmp(info->driver_name, "net_memif")) {
         stop_now(id, and_close);
@@ -317,7 +333,8 @@ static int open_port(const struct netdev_env *env, const struct dpdk_config *c, 
     int err = rte_eth_dev_info_get(id, &port->info);
     if (err) return plugin_refuse(env, -err, "DPDK's port %u says nothing of itself: %s", id, strerror(-err));
     port->queue_count = (uint16_t)c->queues;
-    /* Says 1,518 bytes at most and has no call to change that, but puts any frame into as many of its buffers as it takes. */
+    /* Says 1,518 bytes at most and has no call to change that, but puts any frame into as many of its buffers as it
+     * takes. */
     port->any_mtu = !strcmp(port->info.driver_name, "net_memif");
     port->rx_offloads = rx_offloads(&port->info, c);
     port->tx_offloads = tx_offloads(&port->info, c);
@@ -329,7 +346,8 @@ static int open_port(const struct netdev_env *env, const struct dpdk_config *c, 
     return 0;
 }
 
-int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out, uint16_t *queue_out)
+int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out,
+                   uint16_t *queue_out)
 {
     uint16_t id = 0;
     int err = choose(env, c, &id);
@@ -345,7 +363,8 @@ int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, st
         *queue_out = q;
         return 0;
     }
-    return plugin_refuse(env, EBUSY, "port %u has %u queue pairs, and each has its thread: raise queues", id, port->queue_count);
+    return plugin_refuse(env, EBUSY, "port %u has %u queue pairs, and each has its thread: raise queues", id,
+                         port->queue_count);
 }
 
 void port_give_pair(struct dpdk_port *port, uint16_t queue)
@@ -357,7 +376,8 @@ void port_give_pair(struct dpdk_port *port, uint16_t queue)
     port->used = false;
 }
 
-/* At the end of the process: drivers remove what they made (socket files, interfaces). A port whose thread still runs is left alone. */
+/* At the end of the process: drivers remove what they made (socket files, interfaces). A port whose thread still
+ * runs is left alone. */
 __attribute__((destructor)) static void close_ports(void)
 {
     uint16_t id;

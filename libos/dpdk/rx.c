@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Received mbufs become bufs where they lie: the view is made in the mbuf's private area, nothing is allocated or copied, and its
- * release gives the mbuf back to its pool.
+ * Received mbufs become bufs where they lie: the view is made in the mbuf's private area, nothing is allocated or
+ * copied, and its release gives the mbuf back to its pool.
  *
  *     | struct rte_mbuf | struct mbuf_room: view ... | headroom 128 | frame ...        |
  *                                    |  data ------------------------^
  *                                    '- base ----------^
  *
- * A program may hold what it pops as long as it likes. So that this cannot stop reception, at most held_max mbufs of a pool are out;
- * beyond that a frame is copied into a buf of the heap and its mbuf goes home at once. What comes out of another device's pool
- * (net_ring hands mbufs from port to port) is limited by half of that pool, since its owner sends from the other half.
+ * A program may hold what it pops as long as it likes. So that this cannot stop reception, at most held_max mbufs of a
+ * pool are out; beyond that a frame is copied into a buf of the heap and its mbuf goes home at once. What comes out of
+ * another device's pool (net_ring hands mbufs from port to port) is limited by half of that pool, since its owner sends
+ * from the other half.
  *
  * Frames with more pieces than a chain may have, or with less than all headers in the first, are copied together, too.
  */
@@ -18,16 +19,19 @@
 #include <sched.h>
 #include <string.h>
 
-#define HEADERS_MAX    256   /* Ethernet, VLAN, IPv6 with extensions, TCP with options: what the stack wants in one piece */
+/* Ethernet, VLAN, IPv6 with extensions, TCP with options: what the stack wants in one piece */
+#define HEADERS_MAX    256
 #define STATS_INTERVAL 65536 /* idle polls */
 
-/* A thread that polls takes its processor whole. Where another wants it, too (the peer, on a small machine), both would wait for the end of each
- * other's time slice, milliseconds a round trip; so after some 100 us of nothing the processor is offered now and then, which costs 0.3 us. */
+/* A thread that polls takes its processor whole. Where another wants it, too (the peer, on a small machine), both
+ * would wait for the end of each other's time slice, milliseconds a round trip; so after some 100 us of nothing the
+ * processor is offered now and then, which costs 0.3 us. */
 #define YIELD_AFTER 4096 /* idle polls in a row */
 #define YIELD_EVERY 64
 
-/* Some drivers take the request for interrupts, and none ever comes: net_e1000_em does not route the card's queue to the vector it waits for
- * (DPDK 22.11, 82574L in QEMU). The thread would sleep until its next timer, with frames waiting. After so many such sleeps it polls. */
+/* Some drivers take the request for interrupts, and none ever comes: net_e1000_em does not route the card's queue to
+ * the vector it waits for (DPDK 22.11, 82574L in QEMU). The thread would sleep until its next timer, with frames
+ * waiting. After so many such sleeps it polls. */
 #define DEAF_AFTER 4
 
 static void release(void *arg)
@@ -62,13 +66,15 @@ static struct buf *copy_out(struct dpdk_dev *d, struct rte_mbuf *m)
 /* Whether m's pieces may be given out as they lie. */
 static bool may_place(const struct dpdk_dev *d, const struct rte_mbuf *m)
 {
-    if (unlikely(m->priv_size < sizeof(struct mbuf_room) || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m))) return false;
+    if (unlikely(m->priv_size < sizeof(struct mbuf_room) || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m)))
+        return false;
     uint32_t most = likely(m->pool == d->rx_pool) ? d->held_max : RTE_MIN(d->held_max, m->pool->size / 2);
     if (unlikely(d->held + m->nb_segs > most)) return false;
     if (likely(m->nb_segs == 1)) return true;
     if (m->nb_segs > NETDEV_SEGS_MAX || m->data_len < RTE_MIN(m->pkt_len, (uint32_t)HEADERS_MAX)) return false;
     for (const struct rte_mbuf *s = m->next; s; s = s->next)
-        if (s->priv_size < sizeof(struct mbuf_room) || rte_mbuf_refcnt_read(s) != 1 || !RTE_MBUF_DIRECT(s)) return false;
+        if (s->priv_size < sizeof(struct mbuf_room) || rte_mbuf_refcnt_read(s) != 1 || !RTE_MBUF_DIRECT(s))
+            return false;
     return true;
 }
 
@@ -87,7 +93,8 @@ static struct buf *place_all(struct dpdk_dev *d, struct rte_mbuf *m)
     return head;
 }
 
-/* NONE is DPDK's word for "the field is not filled in, but the data are known to be right": a frame from a peer on this machine. */
+/* NONE is DPDK's word for "the field is not filled in, but the data are known to be right": a frame from a peer on
+ * this machine. */
 static uint16_t verdict(uint64_t flags)
 {
     uint64_t ip = flags & RTE_MBUF_F_RX_IP_CKSUM_MASK, l4 = flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;

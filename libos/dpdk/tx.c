@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * Frames become mbufs for the duration of their sending. What is short is copied into an mbuf's own room and its buf is let go at once;
- * what is long is attached as an external buffer, and unref'd when the driver frees the mbuf:
+ * Frames become mbufs for the duration of their sending. What is short is copied into an mbuf's own room and its buf is
+ * let go at once; what is long is attached as an external buffer, and unref'd when the driver frees the mbuf:
  *
  *     frame   buf: headers, 66 bytes ---> buf: payload, 8 KiB
  *                  | copied                    | attached
  *     mbufs   [ own room: headers ] ----> [ struct rte_mbuf_ext_shared_info in the mbuf's private area, data where they lie ]
  *
- * Attaching wants a driver that can read any memory of ours (port.c knows which); the others get copies. On devices that read by DMA, only
- * memory of a registered region is attached.
+ * Attaching wants a driver that can read any memory of ours (port.c knows which); the others get copies. On devices
+ * that read by DMA, only memory of a registered region is attached.
  *
- * A frame that finds the ring full is not taken: its mbufs are freed, which drops the references they had, and the caller keeps it. A frame
- * that cannot be sent at all (longer than the MTU, too many pieces, refused by the driver's own check) is taken, dropped and counted; so is
- * one for which there is no room because the link is down: a wire without a peer does not keep frames.
+ * A frame that finds the ring full is not taken: its mbufs are freed, which drops the references they had, and the
+ * caller keeps it. A frame that cannot be sent at all (longer than the MTU, too many pieces, refused by the driver's
+ * own check) is taken, dropped and counted; so is one for which there is no room because the link is down: a wire
+ * without a peer does not keep frames.
  *
- * Bufs belong to one thread. A driver that frees an mbuf on another one (a port stopped by the last thread that used it) leaves the buf in a
- * list for its owner.
+ * Bufs belong to one thread. A driver that frees an mbuf on another one (a port stopped by the last thread that used
+ * it) leaves the buf in a list for its owner.
  */
 #include "libos/dpdk/dpdk.h"
 
@@ -24,11 +25,13 @@
 
 #include <rte_memcpy.h>
 
-/* Attaching costs an mbuf, a reference and a visit of the free callback: ~25 ns; so much copies in less (net_memif, Nov 2026). */
+/* Attaching costs an mbuf, a reference and a visit of the free callback: ~25 ns; so much copies in less (net_memif,
+ * Nov 2026). */
 #define COPY_MAX 256
 
-/* Calls without room in a row, after which a frame is dropped: some drivers leave one that they cannot send (net_tap, when it fails to segment)
- * where it is and look like a full ring for ever; and a peer that has stopped reading is a wire that loses frames. */
+/* Calls without room in a row, after which a frame is dropped: some drivers leave one that they cannot send
+ * (net_tap, when it fails to segment) where it is and look like a full ring for ever; and a peer that has stopped
+ * reading is a wire that loses frames. */
 #define STUCK_MAX 20000
 
 /* --- memory that was attached comes back --- */
@@ -147,7 +150,8 @@ static void ask_offloads(struct rte_mbuf *m, const struct frame *f)
 {
     uint64_t flags = f->flags & FRAME_TX_V6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
     if (f->flags & FRAME_TX_IP_CSUM) flags |= RTE_MBUF_F_TX_IP_CKSUM;
-    if (f->flags & FRAME_TX_L4_CSUM) flags |= f->flags & FRAME_TX_UDP ? RTE_MBUF_F_TX_UDP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM;
+    if (f->flags & FRAME_TX_L4_CSUM)
+        flags |= f->flags & FRAME_TX_UDP ? RTE_MBUF_F_TX_UDP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM;
     if (f->flags & FRAME_TX_TSO) {
         flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM;
         m->tso_segsz = f->tso_mss;
@@ -211,7 +215,8 @@ static bool link_is_down(const struct dpdk_dev *d)
     return !rte_eth_link_get_nowait(d->port, &link) && link.link_status == RTE_ETH_LINK_DOWN;
 }
 
-/* Sends from f on up to the first frame that cannot be built; returns how many went, and in *stop why it went no further. */
+/* Sends from f on up to the first frame that cannot be built; returns how many went, and in *stop why it went no
+ * further. */
 static unsigned send_run(struct dpdk_dev *d, struct frame *f, unsigned count, enum built *stop)
 {
     struct rte_mbuf *m[NETDEV_BURST];

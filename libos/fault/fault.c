@@ -6,12 +6,13 @@
  *                                                     | up to 8 frames later  ^
  *                                                     +-----------------------+
  *
- * Bounds: a lane's queue holds LANE_MAX frames, HELD_MAX wait aside. A frame is only let into a lane that has room for what may become
- * of it, so a full device below shows above as a full device.
+ * Bounds: a lane's queue holds LANE_MAX frames, HELD_MAX wait aside. A frame is only let into a lane that has room for
+ * what may become of it, so a full device below shows above as a full device.
  *
- * No clock is read: what is held back goes on when enough frames have passed, when nothing has come for IDLE_MAX polls, or before the
- * thread sleeps. Bytes are spoiled in a copy, since the frame's may be lent by the program. Spoiled frames lose the device's word
- * that their checksums are good, and nothing is left to the device to compute or to cut when it could hide or multiply a fault.
+ * No clock is read: what is held back goes on when enough frames have passed, when nothing has come for IDLE_MAX polls,
+ * or before the thread sleeps. Bytes are spoiled in a copy, since the frame's may be lent by the program. Spoiled
+ * frames lose the device's word that their checksums are good, and nothing is left to the device to compute or to cut
+ * when it could hide or multiply a fault.
  */
 #include "libos/fault/fault.h"
 
@@ -23,13 +24,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LANE_MAX    256 /* a power of two */
-#define HELD_MAX    16
-#define LATE_MAX    8
-#define IDLE_MAX    256
-#define WHY_SIZE    256
-#define MILLION     1000000u
-#define BURST_MAX   1000000u
+#define LANE_MAX  256 /* a power of two */
+#define HELD_MAX  16
+#define LATE_MAX  8
+#define IDLE_MAX  256
+#define WHY_SIZE  256
+#define MILLION   1000000u
+#define BURST_MAX 1000000u
 /* What one frame may put into a queue: itself, its double, and everybody who waited aside. */
 #define LANE_MARGIN (2 + HELD_MAX)
 
@@ -117,7 +118,7 @@ static void corrupt(struct fault_dev *x, struct frame *f)
     }
     uint64_t bit = rng_below(&x->rng, (uint64_t)c.len * 8);
     c.b->data[bit >> 3] ^= (uint8_t)(1u << (bit & 7));
-    c.flags &= (uint16_t)~(FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK);
+    c.flags &= (uint16_t) ~(FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK);
     buf_unref(f->b);
     *f = c;
     x->counters.corrupted++;

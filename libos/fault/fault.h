@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A device over a device that loses, doubles, reorders and spoils frames, for tests on real interfaces (the simulator has its own wires).
- * All chance comes from one seed, so that the same frames in the same order suffer the same fate.
+ * A device over a device that loses, doubles, reorders and spoils frames, for tests on real interfaces (the simulator
+ * has its own wires). All chance comes from one seed, so that the same frames in the same order suffer the same fate.
  *
  * Keys (struct netdev_env's get), each a number of frames in a million:
  *     fault.loss_ppm        gone; fault.loss_burst says how many in a row, default 1
@@ -17,7 +17,8 @@
 
 #include "tcp/netdev.h"
 
-/* *out is inner where no key asks for a fault, else a device over it, whose close() closes inner. -EINVAL, said in env->why, and
+/* *out is inner where no key asks for a fault, else a device over it, whose close() closes inner. -EINVAL, said in
+ * env->why, and
  * -ENOMEM leave inner to the caller. */
 int fault_wrap(const struct netdev_env *env, struct netdev *inner, struct netdev **out);
 

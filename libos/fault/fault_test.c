@@ -35,7 +35,8 @@ static unsigned wire_recv(struct netdev *d, struct frame *out, unsigned max)
 static unsigned wire_send(struct netdev *d, struct frame *f, unsigned n)
 {
     unsigned done = 0;
-    for (; done < n && wire.tail - wire.head < wire.room && wire.tail < WIRE_MAX; done++) wire.frames[wire.tail++] = f[done];
+    for (; done < n && wire.tail - wire.head < wire.room && wire.tail < WIRE_MAX; done++)
+        wire.frames[wire.tail++] = f[done];
     wire.d.n.tx_frames += done;
     return done;
 }
@@ -43,8 +44,13 @@ static int wire_fd(struct netdev *d) { return 7; }
 static int wire_arm(struct netdev *d) { return wire.armed++, wire.head < wire.tail ? -EAGAIN : 0; }
 static int wire_claim(struct netdev *d, uint8_t proto, uint16_t port, bool on) { return (int)(wire.claimed = port); }
 static void wire_close(struct netdev *d) { wire.closed++; }
-static const struct netdev_ops wire_ops = {.name = "wire", .recv = wire_recv, .send = wire_send, .fd = wire_fd, .arm = wire_arm,
-                                           .claim = wire_claim, .close = wire_close};
+static const struct netdev_ops wire_ops = {.name = "wire",
+                                           .recv = wire_recv,
+                                           .send = wire_send,
+                                           .fd = wire_fd,
+                                           .arm = wire_arm,
+                                           .claim = wire_claim,
+                                           .close = wire_close};
 
 struct setting {
     const char *key, *value;
@@ -130,8 +136,8 @@ static unsigned receive(struct netdev *d, struct frame *out, unsigned max)
 static void test_bad_keys_are_refused_and_none_means_no_device(void **state)
 {
     static const struct setting bad[][2] = {
-        {{"fault.loss_ppm", "1000001"}}, {{"fault.loss_ppm", "-1"}},      {{"fault.corrupt_ppm", "1%"}},
-        {{"fault.reorder_ppm", "x"}},    {{"fault.direction", "up"}},     {{"fault.seed", "99999999999999999999999"}},
+        {{"fault.loss_ppm", "1000001"}}, {{"fault.loss_ppm", "-1"}},    {{"fault.corrupt_ppm", "1%"}},
+        {{"fault.reorder_ppm", "x"}},    {{"fault.direction", "up"}},   {{"fault.seed", "99999999999999999999999"}},
         {{"fault.duplicate_ppm", " 5"}}, {{"fault.loss_burst", "1e3"}},
     };
     struct netdev *d = NULL;
@@ -163,7 +169,8 @@ static void test_loss_is_as_often_as_asked(void **state)
 
 static void test_bursts_are_lost_in_a_row(void **state)
 {
-    static const struct setting s[] = {{"fault.loss_ppm", "10000"}, {"fault.loss_burst", "5"}, {"fault.direction", "out"}, {NULL, NULL}};
+    static const struct setting s[] = {
+        {"fault.loss_ppm", "10000"}, {"fault.loss_burst", "5"}, {"fault.direction", "out"}, {NULL, NULL}};
     struct netdev *d = over(s);
     send_all(d, COUNT);
     unsigned gaps = 0;
@@ -248,8 +255,9 @@ static void test_nothing_is_left_to_a_device_that_could_hide_it(void **state)
 /* All at once, both ways, through a device that is full now and then: every frame is accounted for. */
 static void test_frames_are_conserved(void **state)
 {
-    static const struct setting s[] = {{"fault.loss_ppm", "50000"},   {"fault.duplicate_ppm", "50000"}, {"fault.reorder_ppm", "50000"},
-                                       {"fault.corrupt_ppm", "50000"}, {"fault.seed", "77"},            {NULL, NULL}};
+    static const struct setting s[] = {{"fault.loss_ppm", "50000"},    {"fault.duplicate_ppm", "50000"},
+                                       {"fault.reorder_ppm", "50000"}, {"fault.corrupt_ppm", "50000"},
+                                       {"fault.seed", "77"},           {NULL, NULL}};
     static struct frame got[COUNT * 2];
     static uint32_t first[COUNT * 2];
     unsigned first_count = 0;

@@ -2,9 +2,9 @@
  *
  * From a configuration to a device, a stack and its addresses. libos/README.md lists the keys.
  *
- * With an interface's name alone: the interface's own kernel address is taken over (the kernel keeps what it answers itself: pings, ARP, ports
- * nobody of ours has); if it has none, DHCP and IPv6's router advertisements are asked. A program that connects at once would find no
- * address yet, so start waits for the lease, DHCP_WAIT_MS at most.
+ * With an interface's name alone: the interface's own kernel address is taken over (the kernel keeps what it answers
+ * itself: pings, ARP, ports nobody of ours has); if it has none, DHCP and IPv6's router advertisements are asked. A
+ * program that connects at once would find no address yet, so start waits for the lease, DHCP_WAIT_MS at most.
  */
 #include "libos/inet/sock.h"
 
@@ -22,14 +22,15 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define DHCP_WAIT_MS     10000
-#define SND_BUFFER       (1u << 30) /* what a program has pushed lies in its own memory; bounding that is its work */
-#define PREFIX_OTHERWISE 24         /* of an address without one in a configuration of Demikernel, which knows no prefixes */
+#define DHCP_WAIT_MS 10000
+#define SND_BUFFER   (1u << 30) /* what a program has pushed lies in its own memory; bounding that is its work */
+/* of an address without one in a configuration of Demikernel, which knows no prefixes */
+#define PREFIX_OTHERWISE 24
 #define TEXT_MAX         128
 
-static_assert(sizeof ((struct runtime *)0)->why == KEYS_WHY_SIZE, "reasons are one line");
+static_assert(sizeof((struct runtime *)0)->why == KEYS_WHY_SIZE, "reasons are one line");
 
-/* --- the stack ----------------------------------------------------------------------------------------------------------------- */
+/* --- the stack ---------------------------------------------------------------------------------------------------- */
 
 static int read_ms(const struct keys *k, const char *key, int64_t unit_ns, nsec *out)
 {
@@ -79,10 +80,17 @@ static int read_limits(const struct keys *k, struct stack_limits *l)
         uint32_t *value;
         uint32_t most;
     } all[] = {
-        {"connections", &l->conns, 1u << 24},     {"half_open", &l->half_open, 1u << 20}, {"time_wait", &l->time_wait, 1u << 20},
-        {"rcv_buffer", &l->rcv_buffer, 1u << 30}, {"snd_buffer", &l->snd_buffer, 1u << 30}, {"neighbours", &l->neighbours, 1u << 16},
-        {"fragment_bytes", &l->fragment_bytes, 1u << 28}, {"udp_queue", &l->udp_queue, 1u << 16}, {"tx_frames", &l->tx_frames, 1u << 16},
-        {"icmp_per_s", &l->icmp_per_s, 1u << 20}, {"resets_per_s", &l->resets_per_s, 1u << 20},
+        {"connections", &l->conns, 1u << 24},
+        {"half_open", &l->half_open, 1u << 20},
+        {"time_wait", &l->time_wait, 1u << 20},
+        {"rcv_buffer", &l->rcv_buffer, 1u << 30},
+        {"snd_buffer", &l->snd_buffer, 1u << 30},
+        {"neighbours", &l->neighbours, 1u << 16},
+        {"fragment_bytes", &l->fragment_bytes, 1u << 28},
+        {"udp_queue", &l->udp_queue, 1u << 16},
+        {"tx_frames", &l->tx_frames, 1u << 16},
+        {"icmp_per_s", &l->icmp_per_s, 1u << 20},
+        {"resets_per_s", &l->resets_per_s, 1u << 20},
     };
     l->snd_buffer = SND_BUFFER;
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
@@ -134,22 +142,24 @@ static int configure(const struct keys *k, const struct netdev_caps *caps, struc
     return err;
 }
 
-int inet_configure(const struct config *conf, const char *section, const struct netdev_caps *caps, struct stack_config *out, char *why)
+int inet_configure(const struct config *conf, const char *section, const struct netdev_caps *caps,
+                   struct stack_config *out, char *why)
 {
     const struct keys k = {conf, section, why};
     return configure(&k, caps, out);
 }
 
-/* --- addresses ----------------------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static int refuse_address(const struct keys *k, const char *key, const char *text, int err)
 {
     return keys_refuse(k, -err, "%s: %.60s: %s", key, text,
-                       err == -EINVAL ? "not an address, or one that no host can have (10.0.0.2/24, fd00::2/64)" : strerror(-err));
+                       err == -EINVAL ? "not an address, or one that no host can have (10.0.0.2/24, fd00::2/64)"
+                                      : strerror(-err));
 }
 
-/* Deviation from RFC 4862 5.4: whoever writes an IPv6 address down vouches for it; it is not tried for duplicates, so that it can be bound at
- * once. `dad: yes` tries it. */
+/* Deviation from RFC 4862 5.4: whoever writes an IPv6 address down vouches for it; it is not tried for duplicates,
+ * so that it can be bound at once. `dad: yes` tries it. */
 static int add_addresses(const struct keys *k, struct inet *in, unsigned *count)
 {
     char text[TEXT_MAX];
@@ -182,7 +192,8 @@ static int parse_mac(const char *text, uint8_t mac[ETH_ALEN])
 {
     unsigned b[ETH_ALEN];
     int end = 0;
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 || text[end]) return -EINVAL;
+    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 || text[end])
+        return -EINVAL;
     for (unsigned i = 0; i < ETH_ALEN; i++) mac[i] = (uint8_t)b[i];
     return 0;
 }
@@ -210,11 +221,12 @@ static int add_neighbours(const struct keys *k, struct inet *in)
     }
     size_t at = 0;
     const char *mac, *addr;
-    while (!err && (addr = config_next(k->conf, "inetstack_config.arp_table", &at, &mac))) err = add_neighbour(k, in, addr, mac);
+    while (!err && (addr = config_next(k->conf, "inetstack_config.arp_table", &at, &mac)))
+        err = add_neighbour(k, in, addr, mac);
     return err;
 }
 
-/* --- the device ---------------------------------------------------------------------------------------------------------------- */
+/* --- the device --------------------------------------------------------------------------------------------------- */
 
 static const char *get_key(void *arg, const char *key) { return keys_get(arg, key); }
 
@@ -233,20 +245,22 @@ static int open_device(struct keys *k, netdev_open_fn open, struct netdev **out)
     return err;
 }
 
-/* --- start --------------------------------------------------------------------------------------------------------------------- */
+/* --- start -------------------------------------------------------------------------------------------------------- */
 
 static int fill_seed(const struct keys *k, uint8_t seed[32])
 {
     for (size_t n = 0; n < 32;) {
         ssize_t got = getrandom(seed + n, 32 - n, 0);
-        if (got < 0 && errno != EINTR) return keys_refuse(k, errno, "%s: no random numbers: %s", k->section, strerror(errno));
+        if (got < 0 && errno != EINTR)
+            return keys_refuse(k, errno, "%s: no random numbers: %s", k->section, strerror(errno));
         if (got > 0) n += (size_t)got;
     }
     return 0;
 }
 
 /* Where addresses come from when nobody says: the kernel's of the interface, or else DHCP and routers. */
-static void choose_addresses(const struct keys *k, const struct netdev *dev, struct kernel_addrs *ka, struct stack_config *sc)
+static void choose_addresses(const struct keys *k, const struct netdev *dev, struct kernel_addrs *ka,
+                             struct stack_config *sc)
 {
     char text[TEXT_MAX];
     const char *interface = keys_get(k, "interface");
@@ -283,7 +297,8 @@ static void read_defaults(const struct config *conf, struct inet *in)
     in->defaults.delay = !config_bool(conf, "tcp_socket_options.nodelay", true);
     in->defaults.keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
     if (in->defaults.keepalive) {
-        in->defaults.keep_idle_s = (uint32_t)((config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000);
+        in->defaults.keep_idle_s =
+            (uint32_t)((config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000);
         in->defaults.keep_interval_s = (uint32_t)config_int(conf, "tcp_socket_options.keepalive.interval", 0);
     }
     if (config_bool(conf, "tcp_socket_options.linger.enabled", false))
@@ -307,7 +322,8 @@ static int wait_for_lease(const struct keys *k, struct inet *in, bool dhcp)
     if (err || !dhcp || rt->time.idle) return err;
     nsec until = rt->now + (nsec)wait_ms * NSEC_PER_MSEC;
     while (!has_ipv4(in) && (rt->now = rt->time.now_ns(rt->time.arg)) < until) {
-        if (!inet_poll(&in->base) && !inet_arm(&in->base)) poll(&(struct pollfd){.fd = in->watch.fd, .events = POLLIN}, 1, 10);
+        if (!inet_poll(&in->base) && !inet_arm(&in->base))
+            poll(&(struct pollfd){.fd = in->watch.fd, .events = POLLIN}, 1, 10);
         inet_flush(&in->base);
     }
     return 0; /* without a lease it goes on: one may come later, and IPv6 may do */
@@ -323,10 +339,13 @@ static int share(const struct keys *k, struct inet *in)
         n += snprintf(key + n, sizeof key - (size_t)n, "|%s", value ? value : "");
     }
     int err = inet_share(in, key);
-    return err ? keys_refuse(k, -err, "%s: queue pair %u of the device: %s", k->section, in->dev->caps.queue, strerror(-err)) : 0;
+    return err ? keys_refuse(k, -err, "%s: queue pair %u of the device: %s", k->section, in->dev->caps.queue,
+                             strerror(-err))
+               : 0;
 }
 
-int inet_start(struct runtime *rt, const struct config *conf, const char *section, netdev_open_fn open, struct libos **out)
+int inet_start(struct runtime *rt, const struct config *conf, const char *section, netdev_open_fn open,
+               struct libos **out)
 {
     struct keys k = {conf, section, rt->why};
     struct netdev *dev;

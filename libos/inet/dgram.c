@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Datagrams. One that the device has no room for is refused with EBUSY: nothing waits here, since what waits for its reader or its wire has
- * bounds of its own below (stack_limits). One that can never leave is a failed result.
+ * Datagrams. One that the device has no room for is refused with EBUSY: nothing waits here, since what waits for its
+ * reader or its wire has bounds of its own below (stack_limits). One that can never leave is a failed result.
  */
 #include "libos/inet/sock.h"
 
@@ -56,8 +56,8 @@ static void finish(struct sock *s, struct op *op, int err)
     else if (err) s->error = (int16_t)err;
 }
 
-int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-               unsigned flags)
+int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                    socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     struct endpoint to;

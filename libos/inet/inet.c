@@ -6,8 +6,8 @@
  *             program works, pushes
  *             flush: stack_flush, bursts out; what the device does not take waits in the stack's own ring for the next turn
  *
- * What a poll makes the stack want to say (acknowledgements, mostly) is asked for with runtime_want_flush(): it may wait for the program's reply
- * to come along, in the same segment.
+ * What a poll makes the stack want to say (acknowledgements, mostly) is asked for with runtime_want_flush(): it may
+ * wait for the program's reply to come along, in the same segment.
  */
 #include "libos/inet/inet.h"
 
@@ -24,15 +24,16 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#define BURSTS_MAX   4     /* a poll: then the program works with what has come */
-#define ROUNDS_MAX   16    /* a flush: the stack's ring full again and again is no reason never to come back */
-#define STUCK_NS     20000 /* a device without room is asked again so soon */
+#define BURSTS_MAX 4     /* a poll: then the program works with what has come */
+#define ROUNDS_MAX 16    /* a flush: the stack's ring full again and again is no reason never to come back */
+#define STUCK_NS   20000 /* a device without room is asked again so soon */
 
-/* The kernel's own ports end at 60,999 (net.ipv4.ip_local_port_range): on an interface we share with it, ours are above. */
-#define SHARED_PORTS_LOW 61000
+/* The kernel's own ports end at 60,999 (net.ipv4.ip_local_port_range): on an interface we share with it, ours are
+ * above. */
+#define SHARED_PORTS_LOW  61000
 #define SHARED_PORTS_HIGH 65535
 
-/* --- events -------------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void on_acceptable(void *arg, struct listener *l) { inet_sock_acceptable(listener_user(l)); }
 
@@ -76,7 +77,7 @@ static const struct stack_hooks hooks = {
     .udp_readable = on_udp_readable,
 };
 
-/* --- in ------------------------------------------------------------------------------------------------------------------------ */
+/* --- in ----------------------------------------------------------------------------------------------------------- */
 
 static inline bool has_frames(struct inet *in)
 {
@@ -130,7 +131,8 @@ static void take_handed(void *arg, struct frame *f, unsigned n)
 int inet_share(struct inet *in, const char *key)
 {
     const struct netdev_caps *caps = &in->dev->caps;
-    uint16_t low = in->own_ports ? SHARED_PORTS_LOW : PORTS_LOW_DEFAULT, high = in->own_ports ? SHARED_PORTS_HIGH : PORTS_HIGH_DEFAULT;
+    uint16_t low = in->own_ports ? SHARED_PORTS_LOW : PORTS_LOW_DEFAULT,
+             high = in->own_ports ? SHARED_PORTS_HIGH : PORTS_HIGH_DEFAULT;
     if (caps->queue_count < 2) return 0;
     int err = share_join(in->base.rt, key, caps, low, high, take_handed, in, &in->share);
     if (err) return err;
@@ -139,7 +141,7 @@ int inet_share(struct inet *in, const char *key)
     return ports_init(&in->ports, low, high, in->port_key);
 }
 
-/* --- out ----------------------------------------------------------------------------------------------------------------------- */
+/* --- out ---------------------------------------------------------------------------------------------------------- */
 
 /* Before they are sent, for a frame that is taken is gone; one that is offered again was captured before. */
 static void capture_out(struct inet *in, struct frame *f, unsigned n)
@@ -199,7 +201,7 @@ static void on_frames(struct watch *w, uint32_t events)
     /* It has ended the sleep; the turn's poll takes what there is. */
 }
 
-/* --- start and stop ------------------------------------------------------------------------------------------------------------ */
+/* --- start and stop ----------------------------------------------------------------------------------------------- */
 
 struct net_stack *inet_stack(struct libos *l) { return ((struct inet *)l)->stack; }
 
@@ -226,12 +228,23 @@ static int add_counters(struct inet *in)
         const char *name;
         const uint64_t *value;
     } all[] = {
-        {"inet.accepted", &in->accepted},   {"inet.connected", &in->connected}, {"inet.accept_backoff", &in->accept_backoff},
-        {"inet.resets", &in->resets},       {"inet.push_busy", &in->push_busy}, {"inet.rx_bytes", &in->rx_bytes},
-        {"inet.tx_bytes", &in->tx_bytes},   {"inet.tx_stuck", &in->tx_stuck},   {"dev.rx_frames", &d->rx_frames},
-        {"dev.rx_bytes", &d->rx_bytes},     {"dev.tx_frames", &d->tx_frames},   {"dev.tx_bytes", &d->tx_bytes},
-        {"dev.rx_dropped", &d->rx_dropped}, {"dev.rx_no_buffer", &d->rx_no_buffer}, {"dev.tx_full", &d->tx_full},
-        {"dev.tx_dropped", &d->tx_dropped}, {"dev.kicks", &d->kicks},
+        {"inet.accepted", &in->accepted},
+        {"inet.connected", &in->connected},
+        {"inet.accept_backoff", &in->accept_backoff},
+        {"inet.resets", &in->resets},
+        {"inet.push_busy", &in->push_busy},
+        {"inet.rx_bytes", &in->rx_bytes},
+        {"inet.tx_bytes", &in->tx_bytes},
+        {"inet.tx_stuck", &in->tx_stuck},
+        {"dev.rx_frames", &d->rx_frames},
+        {"dev.rx_bytes", &d->rx_bytes},
+        {"dev.tx_frames", &d->tx_frames},
+        {"dev.tx_bytes", &d->tx_bytes},
+        {"dev.rx_dropped", &d->rx_dropped},
+        {"dev.rx_no_buffer", &d->rx_no_buffer},
+        {"dev.tx_full", &d->tx_full},
+        {"dev.tx_dropped", &d->tx_dropped},
+        {"dev.kicks", &d->kicks},
     };
     struct adding a = {&in->base.rt->counters, 0};
     const struct fault_counters *fault = fault_counted(in->dev);
@@ -258,7 +271,8 @@ static void remove_counters(struct inet *in)
 static void watch_device(struct inet *in)
 {
     in->watch = (struct watch){.fn = on_frames, .fd = in->dev->ops->fd ? in->dev->ops->fd(in->dev) : -1};
-    if (in->watch.fd >= 0 && !in->base.rt->time.idle) in->watched = !runtime_watch(in->base.rt, &in->watch, EPOLLIN | EPOLLET);
+    if (in->watch.fd >= 0 && !in->base.rt->time.idle)
+        in->watched = !runtime_watch(in->base.rt, &in->watch, EPOLLIN | EPOLLET);
     in->base.must_poll = !in->watched && !in->base.rt->time.idle;
 }
 
@@ -285,7 +299,8 @@ int inet_start_on(struct runtime *rt, struct netdev *dev, const struct stack_con
     list_init(&in->hungry);
     for (unsigned i = 0; i < INET_BOUND_BUCKETS; i++) list_init(&in->bound[i]);
     memcpy(in->port_key, sc->seed, sizeof in->port_key);
-    int err = ports_init(&in->ports, in->own_ports ? SHARED_PORTS_LOW : 0, in->own_ports ? SHARED_PORTS_HIGH : 0, in->port_key);
+    int err = ports_init(&in->ports, in->own_ports ? SHARED_PORTS_LOW : 0, in->own_ports ? SHARED_PORTS_HIGH : 0,
+                         in->port_key);
     if (!err) err = new_stack(in, sc);
     if (err) goto free_inet;
     err = add_counters(in);
@@ -303,11 +318,9 @@ free_inet:
     return err;
 }
 
-/* Bytes, and the FIN behind them, that a peer has not confirmed. TIME-WAIT does not count: who ends does not wait for it. */
-static void count_unconfirmed(void *arg, struct conn *c)
-{
-    *(unsigned *)arg += !conn_fin_acked(c);
-}
+/* Bytes, and the FIN behind them, that a peer has not confirmed. TIME-WAIT does not count: who ends does not wait
+ * for it. */
+static void count_unconfirmed(void *arg, struct conn *c) { *(unsigned *)arg += !conn_fin_acked(c); }
 
 bool inet_drained(struct libos *l)
 {

@@ -8,7 +8,7 @@
 
 #include <netinet/tcp.h>
 
-/* --- addresses ----------------------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static void test_bind_takes_own_addresses_and_port_0(void **state)
 {
@@ -44,7 +44,7 @@ static void test_unix_sockets_are_not_ours(void **state)
     FAILS(ENOTSUP, demi_socket(&qd, AF_UNIX, SOCK_STREAM, 0)); /* and in simulated time nobody's */
 }
 
-/* --- datagrams ----------------------------------------------------------------------------------------------------------------- */
+/* --- datagrams ---------------------------------------------------------------------------------------------------- */
 
 static void test_datagrams_arrive_whole_with_their_sender(void **state)
 {
@@ -94,7 +94,7 @@ static void test_a_connected_datagram_socket_hears_that_nobody_listens(void **st
     assert_int_equal(wait_failed(popping), ECONNREFUSED);
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 static int get(int qd, int level, int name)
 {
@@ -109,11 +109,11 @@ static void test_options_are_kept_and_nonsense_is_refused(void **state)
     static const struct {
         int level, name, value;
     } all[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},     {SOL_SOCKET, SO_RCVBUF, 100000},    {SOL_SOCKET, SO_SNDBUF, 50000},
-        {IPPROTO_TCP, TCP_NODELAY, 0},     {IPPROTO_TCP, TCP_NODELAY, 1},      {IPPROTO_TCP, TCP_CORK, 1},
-        {IPPROTO_TCP, TCP_QUICKACK, 1},    {IPPROTO_TCP, TCP_KEEPIDLE, 10},    {IPPROTO_TCP, TCP_KEEPINTVL, 3},
-        {IPPROTO_TCP, TCP_KEEPCNT, 4},     {IPPROTO_TCP, TCP_USER_TIMEOUT, 9}, {IPPROTO_IP, IP_TTL, 33},
-        {IPPROTO_IP, IP_TOS, 0x20},        {SOL_SOCKET, SO_REUSEADDR, 1},      {SOL_SOCKET, SO_BROADCAST, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},  {SOL_SOCKET, SO_RCVBUF, 100000},    {SOL_SOCKET, SO_SNDBUF, 50000},
+        {IPPROTO_TCP, TCP_NODELAY, 0},  {IPPROTO_TCP, TCP_NODELAY, 1},      {IPPROTO_TCP, TCP_CORK, 1},
+        {IPPROTO_TCP, TCP_QUICKACK, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 10},    {IPPROTO_TCP, TCP_KEEPINTVL, 3},
+        {IPPROTO_TCP, TCP_KEEPCNT, 4},  {IPPROTO_TCP, TCP_USER_TIMEOUT, 9}, {IPPROTO_IP, IP_TTL, 33},
+        {IPPROTO_IP, IP_TOS, 0x20},     {SOL_SOCKET, SO_REUSEADDR, 1},      {SOL_SOCKET, SO_BROADCAST, 1},
     };
     struct pair p = pair_new();
     int fresh, v = 1, sockets[3];
@@ -168,7 +168,7 @@ static void test_tcp_info_is_linuxs(void **state)
     assert_int_equal(info.state, TCP_LISTEN);
 }
 
-/* --- captures ------------------------------------------------------------------------------------------------------------------ */
+/* --- captures ----------------------------------------------------------------------------------------------------- */
 
 static void test_a_capture_has_every_frame_and_stops_at_its_size(void **state)
 {

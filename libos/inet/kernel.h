@@ -19,7 +19,8 @@ struct kernel_addrs {
     struct ip_addr gateway4, gateway6;
 };
 
-/* count is 0 where there is nothing, or nothing can be read. Without an IPv4 address, link-local ones of IPv6 do not count. */
+/* count is 0 where there is nothing, or nothing can be read. Without an IPv4 address, link-local ones of IPv6 do not
+ * count. */
 void kernel_addresses(const char *interface, struct kernel_addrs *out);
 
 #endif

@@ -15,7 +15,8 @@
 
 #define PATH_SIZE 128
 
-/* Demikernel 1.5.13's configuration file. Its local_link_addr is the interface's own address, which the device knows. */
+/* Demikernel 1.5.13's configuration file. Its local_link_addr is the interface's own address, which the device
+ * knows. */
 static const struct {
     const char *key, *path;
 } aliases[] = {
@@ -87,7 +88,8 @@ int keys_number(const struct keys *k, const char *key, int64_t least, int64_t mo
     errno = 0;
     long long n = strtoll(text, &end, 0);
     if (errno || end == text || *end || n < least || n > most)
-        return keys_refuse(k, EINVAL, "%s: \"%.40s\" is not a number from %lld to %lld", key, text, (long long)least, (long long)most);
+        return keys_refuse(k, EINVAL, "%s: \"%.40s\" is not a number from %lld to %lld", key, text, (long long)least,
+                           (long long)most);
     *out = n;
     return 0;
 }
@@ -100,7 +102,8 @@ int keys_size(const struct keys *k, const char *key, uint32_t least, uint32_t mo
     errno = 0;
     unsigned long long n = strtoull(text, &end, 0);
     unsigned shift = 0;
-    if (end != text && *end) shift = !strncasecmp(end, "k", 1) ? 10 : !strncasecmp(end, "m", 1) ? 20 : !strncasecmp(end, "g", 1) ? 30 : 64;
+    if (end != text && *end)
+        shift = !strncasecmp(end, "k", 1) ? 10 : !strncasecmp(end, "m", 1) ? 20 : !strncasecmp(end, "g", 1) ? 30 : 64;
     bool bad = *text == '-' || end == text || errno || shift > 30 || n > UINT32_MAX >> shift;
     if (!bad && shift && end[1] && strcasecmp(end + 1, "b")) bad = true;
     if (bad || n << shift < least || n << shift > most)

@@ -19,8 +19,8 @@ struct keys {
 
 #define KEYS_WHY_SIZE 256
 
-/* What was set by the program, then KEY of the environment, then "section.key", "key", and Demikernel's name for it. NULL: nothing, or an
- * empty text. */
+/* What was set by the program, then KEY of the environment, then "section.key", "key", and Demikernel's name for it.
+ * NULL: nothing, or an empty text. */
 const char *keys_get(const struct keys *k, const char *key);
 /* Whether Demikernel's name was the one that is set. */
 bool keys_is_demikernels(const struct keys *k, const char *key);

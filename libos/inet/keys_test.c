@@ -27,10 +27,7 @@ static struct keys keys_of(const char *text)
     *why = 0;
     return (struct keys){c, "packet", why};
 }
-static void keys_end(struct keys *k)
-{
-    config_free((struct config *)(uintptr_t)k->conf);
-}
+static void keys_end(struct keys *k) { config_free((struct config *)(uintptr_t)k->conf); }
 
 static void test_the_section_beats_the_plain_key_and_that_demikernels(void **state)
 {
@@ -83,9 +80,13 @@ static void test_lists_are_lists_or_words(void **state)
 
 static void test_nonsense_is_refused_with_a_reason(void **state)
 {
-    static const char *const bad[] = {"cc: warp\n", "mtu: 67\n", "mtu: 1500x\n", "mtu: -1\n", "dhcp: maybe\n", "rcv_buffer: 0\n",
-                                      "rcv_buffer: 9g\n", "rcv_buffer: 1z\n", "rcv_buffer: -1\n", "time_wait_ms: 99999999999\n", "mss: 10\n",
-                                      "arp_tries: 0\n", "connections: lots\n", "offload: perhaps\n"};
+    static const char *const bad[] = {"cc: warp\n",          "mtu: 67\n",
+                                      "mtu: 1500x\n",        "mtu: -1\n",
+                                      "dhcp: maybe\n",       "rcv_buffer: 0\n",
+                                      "rcv_buffer: 9g\n",    "rcv_buffer: 1z\n",
+                                      "rcv_buffer: -1\n",    "time_wait_ms: 99999999999\n",
+                                      "mss: 10\n",           "arp_tries: 0\n",
+                                      "connections: lots\n", "offload: perhaps\n"};
     const struct netdev_caps caps = {.mtu = 1500};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct stack_config sc;
@@ -99,8 +100,9 @@ static void test_nonsense_is_refused_with_a_reason(void **state)
 
 static void test_values_reach_the_stack(void **state)
 {
-    struct keys k = keys_of("mtu: 9000\ncc: newreno\nrcv_buffer: 64k\nsack: no\necn: yes\ntime_wait_ms: 250\narp_lifetime: 15\n"
-                            "tcp_checksum_offload: no\nudp_checksum_offload: no\nconnections: 10\nping: off\n");
+    struct keys k =
+        keys_of("mtu: 9000\ncc: newreno\nrcv_buffer: 64k\nsack: no\necn: yes\ntime_wait_ms: 250\narp_lifetime: 15\n"
+                "tcp_checksum_offload: no\nudp_checksum_offload: no\nconnections: 10\nping: off\n");
     const struct netdev_caps caps = {.mtu = 4000, .offloads = OFFLOAD_RX_IP_CSUM | OFFLOAD_TX_L4_CSUM | OFFLOAD_TX_TSO};
     struct stack_config sc;
     assert_int_equal(inet_configure(k.conf, "packet", &caps, &sc, why), 0);

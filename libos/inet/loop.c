@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The libOS "loop": our stack with no device under it. 127.0.0.1 and ::1 are every stack's own, and what is sent to them comes back inside of
- * it; a frame that would leave is dropped and counted. Good for programs that talk to themselves, and for the conformance tests of
- * demi/, which so see this stack instead of the kernel's.
+ * The libOS "loop": our stack with no device under it. 127.0.0.1 and ::1 are every stack's own, and what is sent to
+ * them comes back inside of it; a frame that would leave is dropped and counted. Good for programs that talk to
+ * themselves, and for the conformance tests of demi/, which so see this stack instead of the kernel's.
  */
 #include "libos/inet/inet.h"
 #include "libos/runtime/runtime.h"
@@ -29,7 +29,8 @@ static int loop_open(struct netdev **out)
     struct netdev *d = calloc(1, sizeof *d);
     if (!d) return -ENOMEM;
     d->ops = &loop_ops;
-    d->caps = (struct netdev_caps){.mac = {2}, .mtu = 65535, .segs_max = NETDEV_SEGS_MAX, .queue_count = 1, .own_mac = true};
+    d->caps =
+        (struct netdev_caps){.mac = {2}, .mtu = 65535, .segs_max = NETDEV_SEGS_MAX, .queue_count = 1, .own_mac = true};
     *out = d;
     return 0;
 }

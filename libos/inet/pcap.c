@@ -5,9 +5,9 @@
  *      file:    magic, 2.4, 0, 0, snap length, 1 (Ethernet)         24 bytes
  *      record:  seconds, nanoseconds, bytes here, bytes in all      16 bytes, and the frame
  *
- * Times are UTC: the runtime's clock is set against the wall's once, when the file is opened. A frame longer than the snap length (one of
- * TSO, before the device cuts it) is cut; its checksums may be left to the device, too. What is held back leaves when the buffer is full,
- * when FLUSH_NS have passed since it was last empty, and at close.
+ * Times are UTC: the runtime's clock is set against the wall's once, when the file is opened. A frame longer than the
+ * snap length (one of TSO, before the device cuts it) is cut; its checksums may be left to the device, too. What is
+ * held back leaves when the buffer is full, when FLUSH_NS have passed since it was last empty, and at close.
  */
 #include "libos/inet/pcap.h"
 
@@ -67,7 +67,11 @@ static uint64_t size_of(const char *spec, size_t *name_len)
     if (!colon || colon[1] < '0' || colon[1] > '9') return 0;
     char *end;
     uint64_t n = strtoull(colon + 1, &end, 10);
-    unsigned shift = !strcasecmp(end, "k") ? 10 : !strcasecmp(end, "m") ? 20 : !strcasecmp(end, "g") ? 30 : *end ? 64 : 0;
+    unsigned shift = !strcasecmp(end, "k")   ? 10
+                     : !strcasecmp(end, "m") ? 20
+                     : !strcasecmp(end, "g") ? 30
+                     : *end                  ? 64
+                                             : 0;
     if (shift > 30 || n > UINT64_MAX >> shift) return 0;
     *name_len = (size_t)(colon - spec);
     return n << shift;

@@ -76,7 +76,8 @@ static bool try_beside(const char *file, const char *name, void **handle)
     return slash && try_dir(file, (size_t)(slash - file), name, handle);
 }
 
-/* The executable's folder, PREFIX/lib of one in PREFIX/bin, and the two folders above: in a build, programs lie in folders of it. */
+/* The executable's folder, PREFIX/lib of one in PREFIX/bin, and the two folders above: in a build, programs lie in
+ * folders of it. */
 static bool try_around(char *file, const char *name, void **handle)
 {
     static const char *const places[] = {"", "/../lib", "/..", "/../.."};
@@ -84,7 +85,8 @@ static bool try_around(char *file, const char *name, void **handle)
     if (!slash) return false;
     for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
         int n = snprintf(slash, (size_t)(file + PATH_MAX - slash), "%s", places[i]);
-        if (n >= 0 && slash + n < file + PATH_MAX && try_dir(file, (size_t)(slash + n - file), name, handle)) return true;
+        if (n >= 0 && slash + n < file + PATH_MAX && try_dir(file, (size_t)(slash + n - file), name, handle))
+            return true;
         if (getauxval(AT_SECURE)) return false;
     }
     return false;
@@ -123,7 +125,8 @@ int plugin_load(const char *name, netdev_open_fn *open, char *why)
     void *handle = NULL;
     if (!try_everywhere(name, &handle))
         return refuse(why, ENOENT,
-                      "%s: libdemikernel-%s.so is not there: apt-get install %s, and make; DEMI_PLUGIN_PATH names its folder if it lies elsewhere",
+                      "%s: libdemikernel-%s.so is not there: apt-get install %s, and make; DEMI_PLUGIN_PATH names its "
+                      "folder if it lies elsewhere",
                       name, name, package_of(name) ? package_of(name) : "what it needs");
     if (!handle) return refuse(why, ENOEXEC, "%s: the plug-in cannot be loaded: %.180s", name, dlerror());
     netdev_plugin_fn entry;
@@ -134,10 +137,11 @@ int plugin_load(const char *name, netdev_open_fn *open, char *why)
         return 0;
     }
     dlclose(handle);
-    return refuse(why, ENOEXEC, "%s: libdemikernel-%s.so is of another version than this library: make install both", name, name);
+    return refuse(why, ENOEXEC, "%s: libdemikernel-%s.so is of another version than this library: make install both",
+                  name, name);
 }
 
-/* --- the libOSes --------------------------------------------------------------------------------------------------------------- */
+/* --- the libOSes -------------------------------------------------------------------------------------------------- */
 
 static int start(const char *name, struct runtime *rt, const struct config *conf, struct libos **out)
 {
@@ -146,8 +150,14 @@ static int start(const char *name, struct runtime *rt, const struct config *conf
     return err ? err : inet_start(rt, conf, name, open, out);
 }
 
-static int dpdk_start(struct runtime *rt, const struct config *conf, struct libos **out) { return start("dpdk", rt, conf, out); }
-static int xdp_start(struct runtime *rt, const struct config *conf, struct libos **out) { return start("xdp", rt, conf, out); }
+static int dpdk_start(struct runtime *rt, const struct config *conf, struct libos **out)
+{
+    return start("dpdk", rt, conf, out);
+}
+static int xdp_start(struct runtime *rt, const struct config *conf, struct libos **out)
+{
+    return start("xdp", rt, conf, out);
+}
 
 const struct libos_ops dpdk_libos = {.name = "dpdk", .start = dpdk_start, INET_LIBOS_OPS};
 const struct libos_ops xdp_libos = {.name = "xdp", .start = xdp_start, INET_LIBOS_OPS};

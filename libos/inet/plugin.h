@@ -7,8 +7,9 @@
 
 #include "tcp/netdev.h"
 
-/* Loads the plug-in (once a process; it stays). Looked for in $DEMI_PLUGIN_PATH (folders between colons), beside the running program, beside
- * the library, in the folder the library was built to be installed in, and where the dynamic linker looks. -ENOENT: nowhere;
+/* Loads the plug-in (once a process; it stays). Looked for in $DEMI_PLUGIN_PATH (folders between colons), beside the
+ * running program, beside the library, in the folder the library was built to be installed in, and where the dynamic
+ * linker looks. -ENOENT: nowhere;
  * -ENOEXEC: not one of ours, or of another version, or something it needs is missing. why (256 bytes): in one line. */
 int plugin_load(const char *name, netdev_open_fn *open, char *why);
 

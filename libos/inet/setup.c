@@ -2,9 +2,9 @@
  *
  * Naming, listening, accepting, connecting.
  *
- * A stream's address is reserved from bind() on, before the stack knows of it: inet->bound holds those sockets by port, so that a second bind is
- * EADDRINUSE whether somebody listens or not. Connections do not reserve anything: a server that has ended leaves TIME-WAITs that
- * keep nobody from its port, which is what SO_REUSEADDR asks for elsewhere.
+ * A stream's address is reserved from bind() on, before the stack knows of it: inet->bound holds those sockets by port,
+ * so that a second bind is EADDRINUSE whether somebody listens or not. Connections do not reserve anything: a server
+ * that has ended leaves TIME-WAITs that keep nobody from its port, which is what SO_REUSEADDR asks for elsewhere.
  */
 #include "libos/inet/sock.h"
 
@@ -13,15 +13,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#define ACCEPT_RETRY_NS  100000000u /* how long a listener rests when descriptors or memory have run out */
-#define CONNECT_TRIES    16         /* ports, where we choose them: another connection to the same peer may have one */
+#define ACCEPT_RETRY_NS 100000000u /* how long a listener rests when descriptors or memory have run out */
+#define CONNECT_TRIES   16         /* ports, where we choose them: another connection to the same peer may have one */
 
-/* --- bind ---------------------------------------------------------------------------------------------------------------------- */
+/* --- bind --------------------------------------------------------------------------------------------------------- */
 
-static struct list *bucket_of(struct inet *in, uint16_t port)
-{
-    return &in->bound[port % INET_BOUND_BUCKETS];
-}
+static struct list *bucket_of(struct inet *in, uint16_t port) { return &in->bound[port % INET_BOUND_BUCKETS]; }
 
 /* Whether wildcard address a takes connections to b. */
 static bool covers(const struct ip_addr *a, bool a_v6_only, const struct ip_addr *b)
@@ -41,7 +38,8 @@ static bool conflict(const struct sock *a, const struct ip_addr *addr, const str
 
 static bool is_taken(struct sock *s, const struct endpoint *e)
 {
-    list_for_each(it, bucket_of(s->inet, e->port)) {
+    list_for_each(it, bucket_of(s->inet, e->port))
+    {
         const struct sock_setup *u = list_entry(it, struct sock_setup, bound);
         if (u->local.port == e->port && u->sock != s && conflict(s, &e->addr, u->sock)) return true;
     }
@@ -103,7 +101,7 @@ int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
     return err;
 }
 
-/* --- listen, accept ------------------------------------------------------------------------------------------------------------ */
+/* --- listen, accept ----------------------------------------------------------------------------------------------- */
 
 int inet_sock_listen(struct queue *q, int backlog)
 {
@@ -133,7 +131,8 @@ static void rest(struct sock *s)
     in->accept_backoff++;
     list_remove(&s->setup->hungry);
     list_push_back(&in->hungry, &s->setup->hungry);
-    if (!timer_runs(&in->retry)) wheel_start(&s->q.rt->wheel, &in->retry, s->q.rt->now + ACCEPT_RETRY_NS, inet_sock_retry_accepts);
+    if (!timer_runs(&in->retry))
+        wheel_start(&s->q.rt->wheel, &in->retry, s->q.rt->now + ACCEPT_RETRY_NS, inet_sock_retry_accepts);
 }
 
 static void complete_accept(struct sock *s, struct sock *c)
@@ -202,7 +201,7 @@ int inet_sock_accept(struct queue *q, struct op *op)
     return 0;
 }
 
-/* --- connect ------------------------------------------------------------------------------------------------------------------- */
+/* --- connect ------------------------------------------------------------------------------------------------------ */
 
 /* Connecting to "any" means to this host, as it does elsewhere. */
 static void own_for_any(struct endpoint *peer)

@@ -2,9 +2,10 @@
  *
  * See share.h.
  *
- * Groups are found by name under a mutex, which only joining and leaving take. Between two members there is a ring each way (alloc/base/ring.h); a
- * full one drops and counts. Frames travel as malloc()ed copies, since a buf belongs to its thread. A member that leaves waits until nobody is
- * about to ring it (`senders`); rings and what is in them stay with the group, which the last member frees.
+ * Groups are found by name under a mutex, which only joining and leaving take. Between two members there is a ring each
+ * way (alloc/base/ring.h); a full one drops and counts. Frames travel as malloc()ed copies, since a buf belongs to its
+ * thread. A member that leaves waits until nobody is about to ring it (`senders`); rings and what is in them stay with
+ * the group, which the last member frees.
  */
 #include "libos/inet/share.h"
 
@@ -42,8 +43,8 @@ struct share {
     void *arg;
     struct runtime *rt;
     uint64_t given, taken, lost;
-    uint8_t *counts[2];                /* how often each port is ours */
-    struct ring rings[SHARE_MAX];      /* from each */
+    uint8_t *counts[2];           /* how often each port is ours */
+    struct ring rings[SHARE_MAX]; /* from each */
     void *slots[SHARE_MAX][RING_SLOTS];
 };
 
@@ -59,7 +60,7 @@ struct share_group {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list groups = {&groups, &groups};
 
-/* --- ports --------------------------------------------------------------------------------------------------------------------- */
+/* --- ports -------------------------------------------------------------------------------------------------------- */
 
 static unsigned part_size(const struct share_group *g) { return (g->high - g->low + 1u) / g->places; }
 
@@ -91,7 +92,7 @@ void share_disown(struct share *s, bool dgram, uint16_t port)
         ;
 }
 
-/* --- handing over -------------------------------------------------------------------------------------------------------------- */
+/* --- handing over ------------------------------------------------------------------------------------------------- */
 
 /* Whose a frame is, by index; SHARE_MAX: everybody's. */
 static unsigned owner_of_port(const struct share *s, bool dgram, uint16_t port)
@@ -107,9 +108,10 @@ static unsigned owner_of_port(const struct share *s, bool dgram, uint16_t port)
 
 static unsigned owner_of_l4(const struct share *s, uint8_t proto, const uint8_t *l4, const uint8_t *end)
 {
-    if ((proto == IPPROTO_TCP || proto == IPPROTO_UDP) && end - l4 >= 4) return owner_of_port(s, proto == IPPROTO_UDP, load_be16(l4 + 2));
+    if ((proto == IPPROTO_TCP || proto == IPPROTO_UDP) && end - l4 >= 4)
+        return owner_of_port(s, proto == IPPROTO_UDP, load_be16(l4 + 2));
     if (l4 >= end) return s->index;
-    if (proto == IPPROTO_ICMP) return *l4 == 8 ? s->index : SHARE_MAX;             /* a ping is answered here */
+    if (proto == IPPROTO_ICMP) return *l4 == 8 ? s->index : SHARE_MAX;                   /* a ping is answered here */
     if (proto == IPPROTO_ICMPV6) return *l4 == 128 || *l4 == 135 ? s->index : SHARE_MAX; /* and so is a solicitation */
     return s->index;
 }
@@ -193,11 +195,12 @@ static void take_all(struct wake *w)
     }
 }
 
-/* --- membership ---------------------------------------------------------------------------------------------------------------- */
+/* --- membership --------------------------------------------------------------------------------------------------- */
 
 static struct share_group *find_group(const char *key, unsigned places, uint16_t low, uint16_t high)
 {
-    list_for_each(it, &groups) {
+    list_for_each(it, &groups)
+    {
         struct share_group *g = list_entry(it, struct share_group, link);
         if (!strcmp(g->key, key)) return g;
     }
@@ -255,8 +258,8 @@ static int join(struct share_group *g, unsigned index, struct share **out)
     return 0;
 }
 
-int share_join(struct runtime *rt, const char *key, const struct netdev_caps *caps, uint16_t low, uint16_t high, share_take_fn take, void *arg,
-               struct share **out)
+int share_join(struct runtime *rt, const char *key, const struct netdev_caps *caps, uint16_t low, uint16_t high,
+               share_take_fn take, void *arg, struct share **out)
 {
     struct share *s = NULL;
     pthread_mutex_lock(&lock);

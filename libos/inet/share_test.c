@@ -97,7 +97,7 @@ static void test_a_segment_goes_to_who_has_its_port(void **state)
     assert_int_equal(receive_ip6(IPPROTO_TCP, 80), 0);
     assert_int_equal(members[1].taken, 2);
     assert_int_equal(members[1].last[12], 0x86);
-    assert_int_equal(receive_ip4(IPPROTO_UDP, 80, 0), 1); /* another protocol */
+    assert_int_equal(receive_ip4(IPPROTO_UDP, 80, 0), 1);      /* another protocol */
     assert_int_equal(receive_ip4(IPPROTO_TCP, 80, 0x2000), 1); /* a fragment */
     share_disown(members[1].share, false, 80);
     assert_int_equal(receive_ip4(IPPROTO_TCP, 80, 0), 1);
@@ -175,7 +175,7 @@ static void test_a_full_ring_loses_and_a_member_that_left_gets_nothing(void **st
     assert_int_equal(members[1].taken, 512);
     share_leave(members[1].share);
     assert_int_equal(receive(p, sizeof p), 1);
-    assert_int_equal(join(1, "dev"), 0); /* its place is free again */
+    assert_int_equal(join(1, "dev"), 0);                                /* its place is free again */
     assert_int_equal(share_own(members[0].share, false, 80, false), 0); /* and its ports were given back */
 }
 

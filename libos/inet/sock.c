@@ -112,7 +112,7 @@ void inet_port_give(struct sock *s, uint16_t port)
     inet_claim(s->inet, s->dgram, port, false);
 }
 
-/* --- cancel, close ------------------------------------------------------------------------------------------------------------- */
+/* --- cancel, close ------------------------------------------------------------------------------------------------ */
 
 int inet_sock_cancel(struct queue *q, struct op *op)
 {
@@ -124,10 +124,7 @@ int inet_sock_cancel(struct queue *q, struct op *op)
     return 0;
 }
 
-static nsec linger_ns(const struct sock *s)
-{
-    return s->linger_s < 0 ? NSEC_NEVER : (nsec)s->linger_s * NSEC_PER_SEC;
-}
+static nsec linger_ns(const struct sock *s) { return s->linger_s < 0 ? NSEC_NEVER : (nsec)s->linger_s * NSEC_PER_SEC; }
 
 static void close_stream(struct sock *s)
 {
@@ -168,7 +165,7 @@ void inet_sock_close(struct queue *q)
     mem_free(s);
 }
 
-/* --- addresses ----------------------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out)
 {

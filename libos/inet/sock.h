@@ -6,10 +6,11 @@
  *       |              |
  *       +----connect---+--> CONNECTING --> CONNECTED --> ENDED     (a datagram socket is CONNECTED at once)
  *
- * ENDED: the stack has let go of the connection; what it had received lies in `rest` until it is popped, and then `error`, once, or the end.
+ * ENDED: the stack has let go of the connection; what it had received lies in `rest` until it is popped, and then
+ * `error`, once, or the end.
  *
- * An idle accepted connection costs this struct (112 bytes), the stack's struct conn and one op. What only sockets without a connection need
- * (options to come, the address that was bound) lies aside in struct sock_setup.
+ * An idle accepted connection costs this struct (112 bytes), the stack's struct conn and one op. What only sockets
+ * without a connection need (options to come, the address that was bound) lies aside in struct sock_setup.
  */
 #ifndef INET_SOCK_H
 #define INET_SOCK_H
@@ -24,7 +25,8 @@
 #include "tcp/udp.h"
 
 #define INET_BOUND_BUCKETS 256
-#define INET_PUSHED_MAX    0x7fff0000u /* bytes of a stream queued or on their way: sequence numbers tell no more apart */
+/* bytes of a stream queued or on their way: sequence numbers tell no more apart */
+#define INET_PUSHED_MAX 0x7fff0000u
 
 struct pcap;
 struct share;
@@ -33,21 +35,23 @@ struct inet {
     struct libos base;
     struct net_stack *stack;
     struct netdev *dev;
-    struct watch watch;        /* the device's descriptor; -1: it must be polled */
+    struct watch watch; /* the device's descriptor; -1: it must be polled */
     bool watched;
-    bool stuck;                /* frames wait for room in the device */
-    nsec next_at;              /* when the stack's timers want to be looked at, or earlier */
-    struct share *share;       /* NULL: no other runtime has queues of this device */
-    struct pcap *pcap;         /* NULL: nobody looks */
-    unsigned captured;         /* of the frames that wait for the device the first so many are in it */
+    bool stuck;          /* frames wait for room in the device */
+    nsec next_at;        /* when the stack's timers want to be looked at, or earlier */
+    struct share *share; /* NULL: no other runtime has queues of this device */
+    struct pcap *pcap;   /* NULL: nobody looks */
+    unsigned captured;   /* of the frames that wait for the device the first so many are in it */
     uint8_t port_key[16];
-    struct ports ports;        /* of port 0 */
-    bool own_ports;            /* the interface is shared with the kernel, or with other runtimes: port 0 gives one that is not theirs */
-    bool claimed_all;          /* … and those have been claimed */
+    struct ports ports; /* of port 0 */
+    /* the interface is shared with the kernel, or with other runtimes: port 0 gives one that is not theirs */
+    bool own_ports;
+    bool claimed_all; /* … and those have been claimed */
     struct conn_opts defaults;
-    int32_t linger_s;          /* default of new streams; -1: off */
-    struct list bound[INET_BOUND_BUCKETS]; /* struct sock_setup.bound, by port: streams that have an address and no connection */
-    struct list hungry;        /* struct sock_setup.hungry: listeners for which there was no memory or descriptor */
+    int32_t linger_s; /* default of new streams; -1: off */
+    /* struct sock_setup.bound, by port: streams that have an address and no connection */
+    struct list bound[INET_BOUND_BUCKETS];
+    struct list hungry; /* struct sock_setup.hungry: listeners for which there was no memory or descriptor */
     struct timer retry;
     uint64_t accepted, connected, accept_backoff, resets, push_busy, rx_bytes, tx_bytes, tx_stuck;
 };
@@ -79,9 +83,9 @@ struct sock {
     bool dgram : 1, six : 1;  /* AF_INET6 */
     bool read_shut : 1, write_shut : 1;
     bool v6_only : 1, reuse_port : 1, reuse_addr : 1, broadcast : 1;
-    bool port_taken : 1;      /* bound and connected: the port is given back at the end */
-    bool acceptable;          /* LISTENING: somebody waits */
-    uint8_t hops, tos;        /* of a datagram socket, 0: the default */
+    bool port_taken : 1; /* bound and connected: the port is given back at the end */
+    bool acceptable;     /* LISTENING: somebody waits */
+    uint8_t hops, tos;   /* of a datagram socket, 0: the default */
 };
 static_assert(sizeof(struct sock) <= 160, "an idle connection is small");
 
@@ -126,8 +130,8 @@ void inet_sock_connected(struct sock *s, int err);
 
 /* --- stream.c --- */
 
-int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-                unsigned flags);
+int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags);
 int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n);
 int inet_stream_pop(struct queue *q, struct op *op);
 int inet_stream_shutdown(struct queue *q, int how);
@@ -143,8 +147,8 @@ struct buf *inet_chain_of_segs(struct seg *segs, unsigned count);
 
 int inet_dgram_open(struct sock *s, const struct endpoint *local);
 int inet_dgram_connect(struct sock *s, const struct endpoint *peer);
-int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-               unsigned flags);
+int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                    socklen_t size, unsigned flags);
 int inet_dgram_pop(struct queue *q, struct op *op);
 int inet_dgram_shutdown(struct queue *q, int how);
 void inet_dgram_readable(struct sock *s);

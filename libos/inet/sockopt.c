@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Socket options. The list of what may be asked is that of the kernel's sockets (libos/posix/sockopt.c) as far as it has a meaning without a
- * kernel; the rest of it is ENOPROTOOPT, and another level ENOTSUP.
+ * Socket options. The list of what may be asked is that of the kernel's sockets (libos/posix/sockopt.c) as far as it
+ * has a meaning without a kernel; the rest of it is ENOPROTOOPT, and another level ENOTSUP.
  *
- * Options of a stream live in its connection, or, before it has one, in its setup; a listener's go to those it accepts. Like Linux, an option that
- * is shorter than an int is EINVAL and a longer one is cut.
+ * Options of a stream live in its connection, or, before it has one, in its setup; a listener's go to those it accepts.
+ * Like Linux, an option that is shorter than an int is EINVAL and a longer one is cut.
  */
 #include "libos/inet/sock.h"
 #include "libos/inet/tcp_info.h"
@@ -16,10 +16,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#define BUFFER_MIN 2048
+#define BUFFER_MIN  2048
 #define CC_NAME_MAX 16
 
-/* --- options of a connection --------------------------------------------------------------------------------------------------- */
+/* --- options of a connection -------------------------------------------------------------------------------------- */
 
 static bool has_conn(const struct sock *s) { return s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED; }
 
@@ -147,7 +147,7 @@ static int get_info(const struct sock *s, void *val, socklen_t *len)
     return copy_out(val, len, &info, sizeof info);
 }
 
-/* --- options of a socket ------------------------------------------------------------------------------------------------------- */
+/* --- options of a socket ------------------------------------------------------------------------------------------ */
 
 static int set_buffer(struct sock *s, int name, int v)
 {
@@ -238,7 +238,7 @@ static int get_linger(const struct sock *s, void *val, socklen_t *len)
     return copy_out(val, len, &l, sizeof l);
 }
 
-/* --- IP ------------------------------------------------------------------------------------------------------------------------ */
+/* --- IP ----------------------------------------------------------------------------------------------------------- */
 
 static int set_hops(struct sock *s, int v, bool is_tos)
 {
@@ -291,7 +291,7 @@ static int get_ip(const struct sock *s, int level, int name, int *out)
     return -ENOPROTOOPT;
 }
 
-/* --- calls --------------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static bool is_level(int level)
 {

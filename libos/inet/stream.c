@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes of stream sockets, in and out. Nothing is copied (but see gather()): a pushed segment becomes a view of its buffer or of its pinned object, and the
- * connection keeps it until the peer has acknowledged it; what is popped are the buffers the frames came in.
+ * Bytes of stream sockets, in and out. Nothing is copied (but see gather()): a pushed segment becomes a view of its
+ * buffer or of its pinned object, and the connection keeps it until the peer has acknowledged it; what is popped are
+ * the buffers the frames came in.
  *
- * A push's operation completes when the peer has acknowledged its last byte (programs written for Demikernel depend on it), or, asked
- * with DEMI_PUSH_HANDED_OVER, at once: the stack counts the buffers, so the caller may free what it pushed; it may not change it
- * before it has left (demi_is_pinned()).
+ * A push's operation completes when the peer has acknowledged its last byte (programs written for Demikernel depend on
+ * it), or, asked with DEMI_PUSH_HANDED_OVER, at once: the stack counts the buffers, so the caller may free what it
+ * pushed; it may not change it before it has left (demi_is_pinned()).
  */
 #include "libos/inet/sock.h"
 
@@ -17,7 +18,7 @@
 
 #define GATHER_MIN 32768u /* bytes of small buffers that one pop gives together */
 
-/* --- in ------------------------------------------------------------------------------------------------------------------------ */
+/* --- in ----------------------------------------------------------------------------------------------------------- */
 
 static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
 {
@@ -30,8 +31,8 @@ static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
     op_complete(ops_of(s), op);
 }
 
-/* The program is behind: what waits is given together. One copy costs less than a token a frame, and a program that answers each pop, and waits for
- * its answer's acknowledgement, must not do so for every 1,448 bytes. */
+/* The program is behind: what waits is given together. One copy costs less than a token a frame, and a program that
+ * answers each pop, and waits for its answer's acknowledgement, must not do so for every 1,448 bytes. */
 static struct buf *gather(struct sock *s, struct buf *head)
 {
     uint32_t total = head->len;
@@ -64,10 +65,7 @@ static struct buf *take(struct sock *s)
     return b;
 }
 
-static bool is_at_end(const struct sock *s)
-{
-    return s->read_shut || s->state == SOCK_ENDED || conn_ended(s->conn);
-}
+static bool is_at_end(const struct sock *s) { return s->read_shut || s->state == SOCK_ENDED || conn_ended(s->conn); }
 
 /* Answers op from what is there; false: nothing is. */
 static bool answer(struct sock *s, struct op *op)
@@ -119,14 +117,15 @@ int inet_stream_pop(struct queue *q, struct op *op)
     struct sock *s = sock_of(q);
     if (unlikely(s->state < SOCK_CONNECTED)) return -ENOTCONN;
     if (!s->pops.head && answer(s, op)) {
-        if (s->state == SOCK_CONNECTED && stack_wants_flush(s->inet->stack)) runtime_want_flush(q->rt); /* a window to tell of */
+        /* a window to tell of */
+        if (s->state == SOCK_CONNECTED && stack_wants_flush(s->inet->stack)) runtime_want_flush(q->rt);
         return 0;
     }
     op_list_append(&s->pops, op);
     return 0;
 }
 
-/* --- out ----------------------------------------------------------------------------------------------------------------------- */
+/* --- out ---------------------------------------------------------------------------------------------------------- */
 
 static void unpin(void *p) { mem_unpin(p); }
 
@@ -184,8 +183,8 @@ static int refuse(struct sock *s)
     return -EBUSY;
 }
 
-int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-                unsigned flags)
+int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     if (unlikely(addr)) return -ENOTSUP;
@@ -235,7 +234,7 @@ void inet_stream_acked(struct sock *s)
     }
 }
 
-/* --- ends ---------------------------------------------------------------------------------------------------------------------- */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 /* What was received and not popped becomes ours. */
 static void keep_rest(struct sock *s)

@@ -104,7 +104,9 @@ static void test_a_push_handed_over_completes_at_once_and_arrives(void **state)
     pop(p.server, 5000, 0);
     pop(p.server, 5000, 0);
     on(0);
-    while (demi_is_pinned(large)) demi_wait(&qr, 0, &poll_once), now_ns += 1000000, runtime_turn(ends[1].rt, true), runtime_turn(ends[0].rt, true);
+    while (demi_is_pinned(large))
+        demi_wait(&qr, 0, &poll_once), now_ns += 1000000, runtime_turn(ends[1].rt, true),
+            runtime_turn(ends[0].rt, true);
     demi_free(large);
 }
 
@@ -329,7 +331,8 @@ static void test_a_thousand_connections_are_small_and_leave_nothing(void **state
     }
 }
 
-/* Somebody reads a request while the peer resets, and reads on when connection and sockets have gone and their memory serves others. */
+/* Somebody reads a request while the peer resets, and reads on when connection and sockets have gone and their
+ * memory serves others. */
 static void test_what_was_popped_outlives_its_connection(void **state)
 {
     struct linger hard = {1, 0};
@@ -356,12 +359,14 @@ static void test_what_was_popped_outlives_its_connection(void **state)
     for (unsigned i = 0; i < 8; i++) {
         const demi_sgaseg_t *seg = &held[i].sga_segs[0];
         assert_int_equal(seg->sgaseg_len, 1000 + i);
-        for (unsigned at = 0; at < seg->sgaseg_len; at++) assert_int_equal(((uint8_t *)seg->sgaseg_buf)[at], (i + at) % 251);
+        for (unsigned at = 0; at < seg->sgaseg_len; at++)
+            assert_int_equal(((uint8_t *)seg->sgaseg_buf)[at], (i + at) % 251);
         OK(demi_sgafree(&held[i]));
     }
 }
 
-/* What was pushed and not acknowledged is let go of when a reset ends the connection, exactly once, wherever it is: sent, or still waiting. */
+/* What was pushed and not acknowledged is let go of when a reset ends the connection, exactly once, wherever it is:
+ * sent, or still waiting. */
 static void test_what_was_pushed_is_let_go_of_at_a_reset(void **state)
 {
     struct linger hard = {1, 0};

@@ -25,8 +25,8 @@ void tcp_info_fill(const struct conn *c, struct linux_tcp_info *out)
     out->retransmits = i.retransmits;
     out->probes = i.probes;
     out->backoff = i.backoff;
-    out->options = (uint8_t)((i.timestamps ? OPT_TIMESTAMPS : 0) | (i.sack ? OPT_SACK : 0) | (i.wscale ? OPT_WSCALE : 0) |
-                             (i.ecn ? OPT_ECN : 0));
+    out->options = (uint8_t)((i.timestamps ? OPT_TIMESTAMPS : 0) | (i.sack ? OPT_SACK : 0) |
+                             (i.wscale ? OPT_WSCALE : 0) | (i.ecn ? OPT_ECN : 0));
     out->snd_wscale = i.snd_wscale & 15;
     out->rcv_wscale = i.rcv_wscale & 15;
     out->rto_us = us(i.rto);

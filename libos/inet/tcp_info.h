@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * TCP_INFO as programs written for Linux read it: its struct of 280 bytes, shorter ones being a part of it from the beginning (tcp(7)).
+ * TCP_INFO as programs written for Linux read it: its struct of 280 bytes, shorter ones being a part of it from the
+ * beginning (tcp(7)).
  */
 #ifndef INET_TCP_INFO_H
 #define INET_TCP_INFO_H

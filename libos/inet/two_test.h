@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two runtimes of one thread, each with a stack, joined by a wire in memory; the clock is virtual and jumps when neither has anything to do.
- * Whoever waits (through demi_*()) lets the other's loop turn, too; what completes there lies ready until somebody enters it.
+ * Two runtimes of one thread, each with a stack, joined by a wire in memory; the clock is virtual and jumps when
+ * neither has anything to do. Whoever waits (through demi_*()) lets the other's loop turn, too; what completes there
+ * lies ready until somebody enters it.
  */
 #ifndef INET_TWO_TEST_H
 #define INET_TWO_TEST_H
-
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,15 +34,15 @@
 #define WIRE_FRAMES        4096
 #define PORT               7
 
-/* --- the wire ------------------------------------------------------------------------------------------------------------------ */
+/* --- the wire ----------------------------------------------------------------------------------------------------- */
 
 struct end {
     struct netdev dev; /* first */
     struct end *peer;
     struct frame in[WIRE_FRAMES];
     unsigned head, tail;
-    bool cut;          /* what it sends is lost */
-    bool full;         /* it takes nothing */
+    bool cut;  /* what it sends is lost */
+    bool full; /* it takes nothing */
     unsigned closed;
     struct runtime *rt;
     struct libos *libos;
@@ -157,7 +157,8 @@ static inline int set_up(void **state)
         struct end *e = &ends[i];
         e->peer = &ends[!i];
         e->dev.ops = &wire_ops;
-        e->dev.caps = (struct netdev_caps){.mac = {2, 0, 0, 0, 0, (uint8_t)(i + 1)}, .mtu = 1500, .segs_max = NETDEV_SEGS_MAX, .own_mac = true};
+        e->dev.caps = (struct netdev_caps){
+            .mac = {2, 0, 0, 0, 0, (uint8_t)(i + 1)}, .mtu = 1500, .segs_max = NETDEV_SEGS_MAX, .own_mac = true};
         OK(runtime_new(&e->rt, &time, i));
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -184,7 +185,7 @@ static inline int tear_down(void **state)
     return 0;
 }
 
-/* --- the programs -------------------------------------------------------------------------------------------------------------- */
+/* --- the programs ------------------------------------------------------------------------------------------------- */
 
 static inline void on(unsigned i) { runtime_enter(ends[i].rt); }
 
@@ -216,7 +217,8 @@ static inline void not_yet(demi_qtoken_t qt)
 
 static inline struct sockaddr_in v4(unsigned host, uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x0a000000 + host)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x0a000000 + host)};
 }
 static inline struct sockaddr_in6 v6(unsigned host, uint16_t port)
 {
@@ -277,7 +279,8 @@ static inline void pop(int qd, size_t n, unsigned seed)
         demi_qresult_t qr = wait_ok(qt, DEMI_OPC_POP);
         const demi_sgaseg_t *seg = &qr.qr_value.sga.sga_segs[0];
         assert_in_range(seg->sgaseg_len, 1, n - got);
-        for (size_t i = 0; i < seg->sgaseg_len; i++) assert_int_equal(((uint8_t *)seg->sgaseg_buf)[i], (seed + got + i) % 251);
+        for (size_t i = 0; i < seg->sgaseg_len; i++)
+            assert_int_equal(((uint8_t *)seg->sgaseg_buf)[i], (seed + got + i) % 251);
         got += seg->sgaseg_len;
         OK(demi_sgafree(&qr.qr_value.sga));
     }

@@ -20,7 +20,8 @@ void claims_init(struct claims *c)
         if (fscanf(f, "%u %u", &low, &high) != 2 || high > 65535) high = RANGE_DEFAULT;
         fclose(f);
     }
-    /* A kernel that was given everything leaves us the last one: two users of one port, which the guard decides for us. */
+    /* A kernel that was given everything leaves us the last one: two users of one port, which the guard decides for
+     * us. */
     c->ephemeral_first = (uint16_t)(high < 65535 ? high + 1 : 65535);
 }
 

@@ -15,14 +15,15 @@ enum { CLAIMS_TCP, CLAIMS_UDP, CLAIMS_PROTOS };
 
 struct claims {
     uint64_t bits[CLAIMS_PROTOS][CLAIMS_WORDS];
-    unsigned count[CLAIMS_PROTOS];     /* of single ports */
-    bool ephemeral[CLAIMS_PROTOS];     /* every port from ephemeral_first on */
-    uint16_t ephemeral_first;          /* the first above those the kernel gives to its own sockets */
+    unsigned count[CLAIMS_PROTOS]; /* of single ports */
+    bool ephemeral[CLAIMS_PROTOS]; /* every port from ephemeral_first on */
+    uint16_t ephemeral_first;      /* the first above those the kernel gives to its own sockets */
 };
 
 /* Reads the kernel's range of ports. */
 void claims_init(struct claims *c);
-/* proto: IPPROTO_TCP or IPPROTO_UDP; port 0: all from ephemeral_first on. -EINVAL, -EPROTONOSUPPORT. 1: something has changed. */
+/* proto: IPPROTO_TCP or IPPROTO_UDP; port 0: all from ephemeral_first on. -EINVAL, -EPROTONOSUPPORT. 1: something
+ * has changed. */
 int claims_set(struct claims *c, uint8_t proto, uint16_t port, bool on);
 static inline bool claims_has(const struct claims *c, unsigned which, uint16_t port)
 {

@@ -5,7 +5,8 @@
  *     IPv6: TCP or UDP right behind the fixed header  else: take (behind extension headers the stack looks for itself)
  *     port: one of ours                               else: drop
  *
- * Classic BPF jumps forward only, by at most 255 on a condition: each comparison of a port is therefore followed by its own `ret`.
+ * Classic BPF jumps forward only, by at most 255 on a condition: each comparison of a port is therefore followed by its
+ * own `ret`.
  */
 #include "libos/packet/filter.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The kernel tells groups apart by a number of 16 bits in a network namespace. It is asked for a free one (PACKET_FANOUT_FLAG_UNIQUEID,
- * Linux 4.12), which the threads that come later must know: hence one table a process, looked at when devices are opened and closed
- * only. An interface is its index and its namespace's cookie, since threads may live in different namespaces.
+ * The kernel tells groups apart by a number of 16 bits in a network namespace. It is asked for a free one
+ * (PACKET_FANOUT_FLAG_UNIQUEID, Linux 4.12), which the threads that come later must know: hence one table a process,
+ * looked at when devices are opened and closed only. An interface is its index and its namespace's cookie, since
+ * threads may live in different namespaces.
  */
 #include "libos/packet/group.h"
 

@@ -6,8 +6,8 @@
  *     else if (IPv6) { proto = next header; port = at 56; }   (with extension headers: left to the kernel)
  *     if (proto is TCP or UDP && map[proto][port >> 6] >> (port & 63) & 1) drop; else next;
  *
- * Everything by bpf(2) itself: libbpf would be a library to depend on for three calls. Where TCX is missing (before Linux 6.6) the
- * device works all the same and says so; a rule in iptables or nftables does its work there.
+ * Everything by bpf(2) itself: libbpf would be a library to depend on for three calls. Where TCX is missing (before
+ * Linux 6.6) the device works all the same and says so; a rule in iptables or nftables does its work there.
  */
 #include "libos/packet/guard.h"
 
@@ -24,17 +24,17 @@
 
 static long bpf(int cmd, union bpf_attr *attr) { return syscall(SYS_bpf, cmd, attr, sizeof *attr); }
 
-#define INSN(c, d, s, o, i) ((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
-#define LOAD_PACKET(size, at)        INSN(BPF_LD | BPF_ABS | (size), 0, 0, 0, at)
-#define MOV_REG(d, s)                INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
-#define MOV_IMM(d, i)                INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
-#define ALU_IMM(op, d, i)            INSN(BPF_ALU64 | (op) | BPF_K, d, 0, 0, i)
-#define JUMP_IMM(op, d, i, to)       INSN(BPF_JMP | (op) | BPF_K, d, 0, to, i)
+#define INSN(c, d, s, o, i)    ((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
+#define LOAD_PACKET(size, at)  INSN(BPF_LD | BPF_ABS | (size), 0, 0, 0, at)
+#define MOV_REG(d, s)          INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
+#define MOV_IMM(d, i)          INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
+#define ALU_IMM(op, d, i)      INSN(BPF_ALU64 | (op) | BPF_K, d, 0, 0, i)
+#define JUMP_IMM(op, d, i, to) INSN(BPF_JMP | (op) | BPF_K, d, 0, to, i)
 
 static int load_program(int map)
 {
     enum { PASS = 37 }; /* the index of "next" */
-#define TO_PASS(here) ((int16_t)(PASS - (here) - 1))
+#define TO_PASS(here) ((int16_t)(PASS - (here)-1))
     struct bpf_insn code[] = {
         /* 0 */ MOV_REG(BPF_REG_6, BPF_REG_1), /* where LOAD_PACKET looks for the frame */
         /* 1 */ LOAD_PACKET(BPF_H, 12),
@@ -142,7 +142,8 @@ int guard_update(struct guard *g, const struct claims *c, uint8_t proto, uint16_
     unsigned which = proto == IPPROTO_TCP ? CLAIMS_TCP : CLAIMS_UDP;
     if (port) return update_word(g, c, which, port >> 6);
     int err = 0;
-    for (unsigned word = c->ephemeral_first >> 6; word < CLAIMS_WORDS && !err; word++) err = update_word(g, c, which, word);
+    for (unsigned word = c->ephemeral_first >> 6; word < CLAIMS_WORDS && !err; word++)
+        err = update_word(g, c, which, word);
     return err;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Keeps the kernel's own stack from seeing frames to our ports, which it would answer with a reset: on an interface that has an
- * address of the kernel's. A small eBPF program at the interface's ingress (TCX, Linux 6.6), behind the taps our socket is one
- * of, drops them. It goes away with the descriptors, also when the process is killed.
+ * Keeps the kernel's own stack from seeing frames to our ports, which it would answer with a reset: on an interface
+ * that has an address of the kernel's. A small eBPF program at the interface's ingress (TCX, Linux 6.6), behind the
+ * taps our socket is one of, drops them. It goes away with the descriptors, also when the process is killed.
  */
 #ifndef PACKET_GUARD_H
 #define PACKET_GUARD_H

@@ -10,9 +10,9 @@
 #include <net/if.h>
 
 enum iface_kernel { /* the addresses the kernel has there */
-    IFACE_KERNEL_NONE,
-    IFACE_KERNEL_LINK_LOCAL, /* fe80::… only, which it gives itself */
-    IFACE_KERNEL_ADDRESS,
+                    IFACE_KERNEL_NONE,
+                    IFACE_KERNEL_LINK_LOCAL, /* fe80::… only, which it gives itself */
+                    IFACE_KERNEL_ADDRESS,
 };
 
 struct iface {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which of the two devices is meant, the reading of keys, and the libOS: libos/inet does the rest. The devices are in ring.c (AF_PACKET)
- * and tap.c.
+ * Which of the two devices is meant, the reading of keys, and the libOS: libos/inet does the rest. The devices are in
+ * ring.c (AF_PACKET) and tap.c.
  */
 #include "libos/packet/packet.h"
 
@@ -62,10 +62,12 @@ int packet_key_mac(const struct netdev_env *env, const char *name, uint8_t out[E
     unsigned b[ETH_ALEN];
     int used = 0;
     int n = sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &used);
-    if (n != ETH_ALEN || value[used]) return packet_why(env, -EINVAL, "packet: %s is like 02:00:00:00:00:01, not \"%s\"", name, value);
+    if (n != ETH_ALEN || value[used])
+        return packet_why(env, -EINVAL, "packet: %s is like 02:00:00:00:00:01, not \"%s\"", name, value);
     unsigned any = 0;
     for (int i = 0; i < ETH_ALEN; i++) any |= b[i];
-    if (b[0] & 1 || !any) return packet_why(env, -EINVAL, "packet: %s %s is not the address of one station", name, value);
+    if (b[0] & 1 || !any)
+        return packet_why(env, -EINVAL, "packet: %s %s is not the address of one station", name, value);
     for (int i = 0; i < ETH_ALEN; i++) out[i] = (uint8_t)b[i];
     return 1;
 }
@@ -74,10 +76,13 @@ int packet_open(const struct netdev_env *env, struct netdev **out)
 {
     const char *tap = key(env, "tap"), *interface = key(env, "interface");
     if (!interface) interface = key(env, "linux_interface_name");
-    if (tap && interface) return packet_why(env, -EINVAL, "packet: interface (%s) or tap (%s), not both", interface, tap);
+    if (tap && interface)
+        return packet_why(env, -EINVAL, "packet: interface (%s) or tap (%s), not both", interface, tap);
     if (tap) return packet_open_tap(env, tap, out);
     if (interface) return packet_open_ring(env, interface, out);
-    return packet_why(env, -EINVAL, "packet: which interface? Set \"interface\" (INTERFACE=eth1), or \"tap\" (TAP=tap0); `ip link` names them");
+    return packet_why(
+        env, -EINVAL,
+        "packet: which interface? Set \"interface\" (INTERFACE=eth1), or \"tap\" (TAP=tap0); `ip link` names them");
 }
 
 static int packet_start(struct runtime *rt, const struct config *conf, struct libos **out)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Raw Ethernet frames through the kernel (Demikernel's catpowder): an interface by AF_PACKET, or a TAP device. Needs no library, no
- * huge pages, no driver; the right to open raw sockets (CAP_NET_RAW) for an interface, to make a TAP device (CAP_NET_ADMIN) or one
- * that was made for the user.
+ * Raw Ethernet frames through the kernel (Demikernel's catpowder): an interface by AF_PACKET, or a TAP device. Needs no
+ * library, no huge pages, no driver; the right to open raw sockets (CAP_NET_RAW) for an interface, to make a TAP device
+ * (CAP_NET_ADMIN) or one that was made for the user.
  *
  * Keys (struct netdev_env's get):
  *     interface     the interface whose frames we take; also linux_interface_name, as Demikernel calls it

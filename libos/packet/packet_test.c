@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The devices on real interfaces: veth pairs and TAP devices in network namespaces that this process makes for itself and that vanish
- * with it. As root in plain ones; as anybody else in a user namespace. Skipped where neither is allowed.
+ * The devices on real interfaces: veth pairs and TAP devices in network namespaces that this process makes for itself
+ * and that vanish with it. As root in plain ones; as anybody else in a user namespace. Skipped where neither is
+ * allowed.
  *
  *     here:   va 10.77.0.1 -- vb                   the kernel, or a device, on va; a device on vb
  *     there:  another namespace, for an interface both kernel and device use
@@ -135,7 +136,7 @@ static size_t udp_frame(uint8_t *p, const uint8_t *to, uint16_t from_port, uint1
     store_be16(p + 16, (uint16_t)(28 + n));
     uint32_t sum = 0;
     for (int i = 0; i < 20; i += 2) sum += load_be16(p + 14 + i);
-    store_be16(p + 24, (uint16_t)~((sum & 0xffff) + (sum >> 16)));
+    store_be16(p + 24, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
     store_be16(p + 34, from_port);
     store_be16(p + 36, to_port);
     store_be16(p + 38, (uint16_t)(8 + n));
@@ -225,11 +226,23 @@ static bool filter_takes(const struct sock_filter *code, unsigned count, const u
         struct sock_filter i = code[pc];
         uint32_t at = i.k + (BPF_MODE(i.code) == BPF_IND ? x : 0);
         switch (i.code) {
-        case BPF_LD | BPF_B | BPF_ABS: if (at + 1 > n) return false; a = p[at]; break;
+        case BPF_LD | BPF_B | BPF_ABS:
+            if (at + 1 > n) return false;
+            a = p[at];
+            break;
         case BPF_LD | BPF_H | BPF_IND:
-        case BPF_LD | BPF_H | BPF_ABS: if (at + 2 > n) return false; a = load_be16(p + at); break;
-        case BPF_LD | BPF_W | BPF_ABS: if (at + 4 > n) return false; a = load_be32(p + at); break;
-        case BPF_LDX | BPF_B | BPF_MSH: if (i.k >= n) return false; x = (p[i.k] & 0xf) * 4u; break;
+        case BPF_LD | BPF_H | BPF_ABS:
+            if (at + 2 > n) return false;
+            a = load_be16(p + at);
+            break;
+        case BPF_LD | BPF_W | BPF_ABS:
+            if (at + 4 > n) return false;
+            a = load_be32(p + at);
+            break;
+        case BPF_LDX | BPF_B | BPF_MSH:
+            if (i.k >= n) return false;
+            x = (p[i.k] & 0xf) * 4u;
+            break;
         case BPF_LD | BPF_MEM: a = mem[i.k]; break;
         case BPF_ST: mem[i.k] = a; break;
         case BPF_JMP | BPF_JA: pc += i.k; break;
@@ -320,7 +333,8 @@ static void test_claimed_words_follow_ports(void **state)
     assert_int_equal(claims_word(&c, CLAIMS_TCP, 61000 >> 6), ~(uint64_t)0 << (61000 & 63));
     assert_int_equal(claims_word(&c, CLAIMS_TCP, (61000 >> 6) - 1), 0);
     assert_int_equal(claims_word(&c, CLAIMS_TCP, 1000), ~(uint64_t)0);
-    assert_true(claims_has(&c, CLAIMS_TCP, 61000) && !claims_has(&c, CLAIMS_TCP, 60999) && !claims_has(&c, CLAIMS_UDP, 61000));
+    assert_true(claims_has(&c, CLAIMS_TCP, 61000) && !claims_has(&c, CLAIMS_TCP, 60999) &&
+                !claims_has(&c, CLAIMS_UDP, 61000));
     claims_set(&c, IPPROTO_TCP, 0, false);
     assert_int_equal(claims_word(&c, CLAIMS_TCP, 1023), (uint64_t)1 << 63);
 }
@@ -337,7 +351,8 @@ static void test_frames_arrive_whole_and_in_order(void **state)
     assert_int_equal(b->caps.mtu, 1500);
     for (unsigned round = 0; round < 40; round++) /* more than once around the ring */
         for (unsigned i = 0; i < 64; i++) {
-            unsigned n = 60 + (i * 23) % (sizeof p - 60) + (i == 63 ? (unsigned)sizeof p - 60 - (i * 23) % ((unsigned)sizeof p - 60) : 0);
+            unsigned n = 60 + (i * 23) % (sizeof p - 60) +
+                         (i == 63 ? (unsigned)sizeof p - 60 - (i * 23) % ((unsigned)sizeof p - 60) : 0);
             memset(p, (int)(i + round), sizeof p);
             udp_frame(p, our_mac, 7, 4000, "");
             store_be16(p + 38, (uint16_t)i);
@@ -386,7 +401,8 @@ static void test_chains_are_put_together_and_lies_about_length_dropped(void **st
 
 static void test_full_ring_loses_frames_and_counts_them(void **state)
 {
-    struct netdev *a = OPEN({"interface"}, {"va"}), *b = OPEN({"interface", "mac", "ring"}, {"vb", "02:00:00:00:00:0c", "64"});
+    struct netdev *a = OPEN({"interface"}, {"va"}),
+                  *b = OPEN({"interface", "mac", "ring"}, {"vb", "02:00:00:00:00:0c", "64"});
     uint8_t p[64];
     struct frame f[NETDEV_BURST];
     unsigned came = 0, n;
@@ -450,7 +466,8 @@ static void test_segments_joined_by_a_peer_arrive_as_one_frame(void **state)
     p[23] = IPPROTO_TCP;
     p[46] = 5 << 4;
     store_be16(p + 50, 0);
-    struct frame like = {.flags = FRAME_TX_L4_CSUM | FRAME_TX_TSO, .tso_mss = 1448, .l2_len = 14, .l3_len = 20, .l4_len = 20};
+    struct frame like = {
+        .flags = FRAME_TX_L4_CSUM | FRAME_TX_TSO, .tso_mss = 1448, .l2_len = 14, .l3_len = 20, .l4_len = 20};
     send_bytes(a, p, sizeof p, like);
     send_bytes(a, p, 200, (struct frame){0}); /* and one that a slot holds, behind it */
     struct frame f = recv_port(b, 4004);
@@ -482,7 +499,8 @@ static void expect_answer(struct netdev *d, int fd, const struct frame *f, const
     uint32_t sum = 17 + 8 + 4; /* the pseudo-header's, not complemented */
     for (int i = 26; i < 34; i += 2) sum += load_be16(p + i);
     store_be16(p + 40, (uint16_t)((sum & 0xffff) + (sum >> 16)));
-    send_bytes(d, p, n, (struct frame){.flags = FRAME_TX_L4_CSUM | FRAME_TX_UDP, .l2_len = 14, .l3_len = 20, .l4_len = 8});
+    send_bytes(d, p, n,
+               (struct frame){.flags = FRAME_TX_L4_CSUM | FRAME_TX_UDP, .l2_len = 14, .l3_len = 20, .l4_len = 8});
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
     assert_int_equal(recv(fd, got, sizeof got, 0), 4);
@@ -564,7 +582,9 @@ static void test_kernel_does_not_reset_what_is_ours(void **state)
 {
     char command[256];
     if (!privileged) skip(); /* BPF wants a right that no user namespace gives */
-    snprintf(command, sizeof command, "ip link add vc type veth peer name vd netns /proc/%d/fd/%d && ip link set vc up && ip addr add 10.78.0.1/24 dev vc",
+    snprintf(command, sizeof command,
+             "ip link add vc type veth peer name vd netns /proc/%d/fd/%d && ip link set vc up && ip addr add "
+             "10.78.0.1/24 dev vc",
              (int)getpid(), there);
     assert_true(shell(command));
     assert_int_equal(setns(there, CLONE_NEWNET), 0);
@@ -616,7 +636,9 @@ static void test_tap_carries_frames_both_ways(void **state)
     assert_true(d->caps.own_mac);
     assert_true(d->caps.mac[0] & 2);
     char command[256];
-    snprintf(command, sizeof command, "ip addr flush dev va; ip addr add 10.77.0.1/24 dev dtap && ip neigh add 10.77.0.2 lladdr %02x:%02x:%02x:%02x:%02x:%02x dev dtap",
+    snprintf(command, sizeof command,
+             "ip addr flush dev va; ip addr add 10.77.0.1/24 dev dtap && ip neigh add 10.77.0.2 lladdr "
+             "%02x:%02x:%02x:%02x:%02x:%02x dev dtap",
              d->caps.mac[0], d->caps.mac[1], d->caps.mac[2], d->caps.mac[3], d->caps.mac[4], d->caps.mac[5]);
     assert_true(shell(command));
     int fd = udp_to_us(4005, "open");

@@ -5,16 +5,17 @@
  *     rx |slot|slot|...|   the kernel fills a slot and sets TP_STATUS_USER; we copy it out and give it back
  *     tx |slot|slot|...|   we fill a slot and set TP_STATUS_SEND_REQUEST; one sendto() sends all of them, the kernel gives them back
  *
- * TPACKET_V2, since V3's blocks are handed over by a timer whose least value costs a millisecond a round trip (measured: 1,000 us with
- * V3, 3 us with V2, on veth).
+ * TPACKET_V2, since V3's blocks are handed over by a timer whose least value costs a millisecond a round trip
+ * (measured: 1,000 us with V3, 3 us with V2, on veth).
  *
- * Received frames are copied once, into a buffer of their size. Lending the slots themselves looks cheaper and is a trap: slots are few
- * and are filled in order, so that a program which keeps one small value of one frame stops reception once the ring has come round.
+ * Received frames are copied once, into a buffer of their size. Lending the slots themselves looks cheaper and is a
+ * trap: slots are few and are filled in order, so that a program which keeps one small value of one frame stops
+ * reception once the ring has come round.
  *
- * Frames larger than a slot (a kernel peer on veth, or GRO, gives TCP segments joined to up to 64 KiB) come by recvmsg() instead:
- * PACKET_COPY_THRESH makes the kernel queue them beside the ring, in the ring's order. Checksums that a peer on the same machine
- * has left open count as verified, since no wire was in between. A VLAN tag lies beside the frame, not in it: tagged frames are for
- * somebody else and dropped.
+ * Frames larger than a slot (a kernel peer on veth, or GRO, gives TCP segments joined to up to 64 KiB) come by
+ * recvmsg() instead: PACKET_COPY_THRESH makes the kernel queue them beside the ring, in the ring's order. Checksums
+ * that a peer on the same machine has left open count as verified, since no wire was in between. A VLAN tag lies beside
+ * the frame, not in it: tagged frames are for somebody else and dropped.
  *
  * Left out: VLANs, receive timestamps, hardware offload of IP checksums (Linux has none for senders).
  */
@@ -43,15 +44,15 @@
 #endif
 
 #define RING_SLOTS    2048
-#define RING_SLOT     2048         /* of an MTU of 1,500 */
-#define RING_BLOCK    (1u << 18)   /* what the kernel allocates at a time; a multiple of every slot size */
-#define RING_BYTES    (8u << 20)   /* of transmission, beyond which slots are fewer */
-#define SOCKET_BYTES  (16 << 20)   /* both ways; the default leaves frames in the ring (SO_SNDBUF 208 KiB) */
+#define RING_SLOT     2048       /* of an MTU of 1,500 */
+#define RING_BLOCK    (1u << 18) /* what the kernel allocates at a time; a multiple of every slot size */
+#define RING_BYTES    (8u << 20) /* of transmission, beyond which slots are fewer */
+#define SOCKET_BYTES  (16 << 20) /* both ways; the default leaves frames in the ring (SO_SNDBUF 208 KiB) */
 #define TX_OFFSET     (TPACKET2_HDRLEN - sizeof(struct sockaddr_ll)) /* where the kernel looks for what is to be sent */
-#define RX_OFFSET_MAX 128          /* header, address and alignment in front of a received frame */
-#define TSO_BYTES     16000u       /* payload of a frame to be cut by the device: with its headers a slot of 16 KiB */
-#define KICKS         4            /* tries a call */
-#define EXACT_MAX     832          /* frames up to it get a buffer of the heap's quick classes */
+#define RX_OFFSET_MAX 128    /* header, address and alignment in front of a received frame */
+#define TSO_BYTES     16000u /* payload of a frame to be cut by the device: with its headers a slot of 16 KiB */
+#define KICKS         4      /* tries a call */
+#define EXACT_MAX     832    /* frames up to it get a buffer of the heap's quick classes */
 
 struct half {
     uint8_t *slots;
@@ -62,7 +63,7 @@ struct half {
 struct ring_dev {
     struct netdev d;
     int fd;
-    bool vnet;          /* a struct virtio_net_hdr in front of each frame */
+    bool vnet;            /* a struct virtio_net_hdr in front of each frame */
     bool grouped, unsent; /* unsent: the last kick left frames behind */
     struct half rx, tx;
     int ifindex;
@@ -78,8 +79,14 @@ static inline struct tpacket2_hdr *slot(const struct half *h, uint32_t at)
     return (struct tpacket2_hdr *)(void *)(h->slots + (size_t)(at & (h->count - 1)) * h->slot_size);
 }
 /* Orders what the kernel wrote into the slot behind its status, and what we did before ours. */
-static inline uint32_t status_load(const struct tpacket2_hdr *h) { return __atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE); }
-static inline void status_store(struct tpacket2_hdr *h, uint32_t s) { __atomic_store_n(&h->tp_status, s, __ATOMIC_RELEASE); }
+static inline uint32_t status_load(const struct tpacket2_hdr *h)
+{
+    return __atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE);
+}
+static inline void status_store(struct tpacket2_hdr *h, uint32_t s)
+{
+    __atomic_store_n(&h->tp_status, s, __ATOMIC_RELEASE);
+}
 
 /* --- out --- */
 
@@ -144,9 +151,13 @@ static unsigned ring_send(struct netdev *d, struct frame *f, unsigned n)
 
 /* --- in --- */
 
-static struct buf *take(uint32_t len) { return len <= EXACT_MAX || len > BUF_LARGE_SIZE ? buf_take_exact(len) : buf_take(len); }
+static struct buf *take(uint32_t len)
+{
+    return len <= EXACT_MAX || len > BUF_LARGE_SIZE ? buf_take_exact(len) : buf_take(len);
+}
 
-/* A frame that did not fit into its slot: the whole of it is the next in the socket's queue, which must be emptied in any case. */
+/* A frame that did not fit into its slot: the whole of it is the next in the socket's queue, which must be emptied
+ * in any case. */
 static struct buf *receive_large(struct ring_dev *r, uint32_t len)
 {
     struct virtio_net_hdr v;
@@ -260,7 +271,8 @@ static int ring_claim(struct netdev *d, uint8_t proto, uint16_t port, bool on)
     return err;
 }
 
-/* The kernel has addresses here. With a link-local one only, nobody but neighbours that go by it can notice: not worth a warning. */
+/* The kernel has addresses here. With a link-local one only, nobody but neighbours that go by it can notice: not
+ * worth a warning. */
 static int share(struct ring_dev *r, const struct iface *i)
 {
     const char *step;
@@ -269,8 +281,9 @@ static int share(struct ring_dev *r, const struct iface *i)
     claims_init(r->claims);
     int err = guard_open(&r->guard, i->index, &step);
     if (err && i->kernel == IFACE_KERNEL_ADDRESS)
-        log_warning(NULL, "packet: the kernel will reset connections to us on %s, whose address it shares: BPF %s: %s%s", i->name, step,
-                    strerror(-err),
+        log_warning(NULL,
+                    "packet: the kernel will reset connections to us on %s, whose address it shares: BPF %s: %s%s",
+                    i->name, step, strerror(-err),
                     err == -EPERM ? "; run as root, or setcap cap_net_raw,cap_net_admin,cap_bpf+ep PROGRAM"
                                   : "; needs Linux 6.6, or: iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP");
     return 0;
@@ -278,7 +291,10 @@ static int share(struct ring_dev *r, const struct iface *i)
 
 /* --- open and close --- */
 
-static int set_int(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value) ? -errno : 0; }
+static int set_int(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) ? -errno : 0;
+}
 
 static uint32_t power_of_two(uint32_t n) { return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1)); }
 
@@ -287,7 +303,9 @@ static void size_rings(struct ring_dev *r, unsigned mtu, unsigned slots)
     uint32_t payload = mtu;
     if (r->d.caps.offloads & OFFLOAD_TX_TSO && payload < TSO_BYTES) payload = TSO_BYTES;
     uint32_t tx = (uint32_t)TX_OFFSET + sizeof(struct virtio_net_hdr) + BUF_HEADROOM + payload;
-    r->rx.slot_size = mtu + RX_OFFSET_MAX + ETH_HLEN <= RING_SLOT ? RING_SLOT : power_of_two(RX_OFFSET_MAX + ETH_HLEN + (mtu < 16000 ? mtu : 16000));
+    r->rx.slot_size = mtu + RX_OFFSET_MAX + ETH_HLEN <= RING_SLOT
+                          ? RING_SLOT
+                          : power_of_two(RX_OFFSET_MAX + ETH_HLEN + (mtu < 16000 ? mtu : 16000));
     r->tx.slot_size = tx <= RING_SLOT ? RING_SLOT : power_of_two(tx);
     r->rx.count = r->tx.count = power_of_two(slots);
     while (r->rx.count > 256 && (uint64_t)r->rx.count * r->rx.slot_size > 2 * RING_BYTES) r->rx.count /= 2;
@@ -374,7 +392,8 @@ static int read_keys(const struct netdev_env *env, struct iface *i, struct ring_
 static int check_iface(const struct netdev_env *env, const char *name, struct iface *i)
 {
     int err = iface_look(name, i);
-    if (err == -ENODEV) return packet_why(env, err, "packet: there is no interface %s; `ip link` names those there are", name);
+    if (err == -ENODEV)
+        return packet_why(env, err, "packet: there is no interface %s; `ip link` names those there are", name);
     if (err) return packet_why(env, err, "packet: %s: %s", name, strerror(-err));
     if (!i->ethernet) return packet_why(env, -EOPNOTSUPP, "packet: %s is no Ethernet interface", name);
     if (!i->up) return packet_why(env, -ENETDOWN, "packet: %s is down: ip link set %s up", name, name);
@@ -390,7 +409,9 @@ static int bind_socket(struct ring_dev *r, const struct iface *i, const struct r
     int err = filter_attach(r->fd, i->mac, filtered(r));
     if (!err) err = set_int(r->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     if (!err && bind(r->fd, (const void *)&to, sizeof to)) err = -errno;
-    if (!err && k->promiscuous && setsockopt(r->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous)) err = -errno;
+    if (!err && k->promiscuous &&
+        setsockopt(r->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous))
+        err = -errno;
     if (err || k->queues == 1) return err;
     unsigned place = 0;
     err = group_join(r->fd, i->index, k->queues, &place);
@@ -445,8 +466,11 @@ int packet_open_ring(const struct netdev_env *env, const char *name, struct netd
         *out = &r->d;
         return 0;
     }
-    if (err == -EPERM) packet_why(env, err, "packet: no right to raw sockets: run as root, or setcap cap_net_raw,cap_net_admin+ep PROGRAM");
-    else if (err == -EBUSY) packet_why(env, err, "packet: all %u queues of %s are taken: raise \"queues\"", k.queues, name);
+    if (err == -EPERM)
+        packet_why(env, err,
+                   "packet: no right to raw sockets: run as root, or setcap cap_net_raw,cap_net_admin+ep PROGRAM");
+    else if (err == -EBUSY)
+        packet_why(env, err, "packet: all %u queues of %s are taken: raise \"queues\"", k.queues, name);
     else packet_why(env, err, "packet: %s: %s", name, strerror(-err));
     ring_close(&r->d);
     return err;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * A TAP device: an Ethernet interface of the kernel whose wire ends in this process. The kernel is the peer, or, over a bridge, whoever
- * is on it. A frame is a read() or a write(); with several queues each thread has a descriptor of its own, and the kernel sends a
- * flow to where its frames came from.
+ * A TAP device: an Ethernet interface of the kernel whose wire ends in this process. The kernel is the peer, or, over a
+ * bridge, whoever is on it. A frame is a read() or a write(); with several queues each thread has a descriptor of its
+ * own, and the kernel sends a flow to where its frames came from.
  *
- * In front of each frame stands a struct virtio_net_hdr (vnet.h): the kernel leaves its checksums open, gives TCP segments of up to
- * 64 KiB, and cuts ours. A frame is read into a buffer for the usual size, with the rest of a large one going into the device's spill:
- * then both are copied together.
+ * In front of each frame stands a struct virtio_net_hdr (vnet.h): the kernel leaves its checksums open, gives TCP
+ * segments of up to 64 KiB, and cuts ours. A frame is read into a buffer for the usual size, with the rest of a large
+ * one going into the device's spill: then both are copied together.
  *
- * The interface has the kernel's address; ours is made from it (another last bit, and marked as locally administered), so that it
- * stays the same in every thread and over restarts.
+ * The interface has the kernel's address; ours is made from it (another last bit, and marked as locally administered),
+ * so that it stays the same in every thread and over restarts.
  */
 #include "libos/packet/group.h"
 #include "libos/packet/iface.h"
@@ -29,10 +29,10 @@
 #include "alloc/base/assert.h"
 
 #define TUN_FILE  "/dev/net/tun"
-#define TSO_BYTES 61440       /* with headers below 64 KiB */
+#define TSO_BYTES 61440 /* with headers below 64 KiB */
 #define ETH_HEAD  14
 #define PARTS_MAX (NETDEV_SEGS_MAX + 2)
-#define SNDBUF    (1 << 30)   /* bytes the kernel may have from us before it says EAGAIN */
+#define SNDBUF    (1 << 30) /* bytes the kernel may have from us before it says EAGAIN */
 
 struct tap_dev {
     struct netdev d;
@@ -48,7 +48,8 @@ static inline struct tap_dev *tap_of(struct netdev *d) { return (struct tap_dev 
 /* --- out --- */
 
 /* Headers are copied, since a frame that finds no room is offered again as it was. */
-static int gather(struct tap_dev *t, const struct frame *f, struct virtio_net_hdr *v, uint8_t *headers, struct iovec *parts)
+static int gather(struct tap_dev *t, const struct frame *f, struct virtio_net_hdr *v, uint8_t *headers,
+                  struct iovec *parts)
 {
     int n = 0;
     const struct buf *b = f->b;
@@ -214,13 +215,15 @@ static void fill_caps(struct tap_dev *t, const struct iface *i, const struct tap
     if (!t->vnet) return;
     c->offloads = OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_L4_CSUM | OFFLOAD_TX_TSO;
     c->tso_max = TSO_BYTES;
-    if (ioctl(t->fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)) c->offloads &= ~(uint32_t)OFFLOAD_RX_L4_CSUM;
+    if (ioctl(t->fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN))
+        c->offloads &= ~(uint32_t)OFFLOAD_RX_L4_CSUM;
 }
 
 static int read_keys(const struct netdev_env *env, const char *name, struct tap_keys *k)
 {
     *k = (struct tap_keys){.queues = 1, .offload = true};
-    if (strlen(name) >= IFNAMSIZ) return packet_why(env, -EINVAL, "packet: %s is too long for an interface's name", name);
+    if (strlen(name) >= IFNAMSIZ)
+        return packet_why(env, -EINVAL, "packet: %s is too long for an interface's name", name);
     k->own = packet_key_mac(env, "mac", k->mac);
     if (k->own < 0) return k->own;
     int err = packet_key_number(env, "queues", 1, PACKET_QUEUES_MAX, &k->queues);
@@ -232,11 +235,16 @@ static int why_not(const struct netdev_env *env, const char *name, int err)
     if (err == -ENOENT || err == -ENODEV)
         return packet_why(env, err, "packet: there is no " TUN_FILE ": modprobe tun, or mknod " TUN_FILE " c 10 200");
     if (err == -EPERM || err == -EACCES)
-        return packet_why(env, err, "packet: no right to make or open %s: as root, ip tuntap add dev %s mode tap user NAME", name, name);
-    if (err == -EBUSY) return packet_why(env, err, "packet: %s is open already; several threads open it with \"queues\"", name);
+        return packet_why(env, err,
+                          "packet: no right to make or open %s: as root, ip tuntap add dev %s mode tap user NAME", name,
+                          name);
+    if (err == -EBUSY)
+        return packet_why(env, err, "packet: %s is open already; several threads open it with \"queues\"", name);
     if (err == -ENETDOWN) return packet_why(env, err, "packet: %s is down: ip link set %s up", name, name);
     if (err == -EINVAL)
-        return packet_why(env, err, "packet: %s is there and no TAP device, or made without (or with) multi_queue: ip link del %s", name, name);
+        return packet_why(
+            env, err, "packet: %s is there and no TAP device, or made without (or with) multi_queue: ip link del %s",
+            name, name);
     return packet_why(env, err, "packet: %s: %s", name, strerror(-err));
 }
 

@@ -51,10 +51,7 @@ static inline void cell_give(struct cells *cs, struct cell *c)
     cs->kept++;
 }
 
-static inline char *cell_end(struct cell *c)
-{
-    return c->bytes + SEG_COPY_MAX;
-}
+static inline char *cell_end(struct cell *c) { return c->bytes + SEG_COPY_MAX; }
 
 static inline void cells_free(struct cells *cs)
 {

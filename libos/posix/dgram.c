@@ -29,16 +29,13 @@ struct dgram {
 };
 static_assert(sizeof(struct sockaddr_un) >= sizeof(struct sockaddr_in6), "any address fits");
 
-static int transmit(struct sock *s, const struct sockaddr *addr, socklen_t size,
-                    const struct seg *segs, unsigned count)
+static int transmit(struct sock *s, const struct sockaddr *addr, socklen_t size, const struct seg *segs, unsigned count)
 {
     struct iovec iov[DEMI_PUSHV_MAX];
     for (unsigned i = 0; i < count; i++)
         iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)segs[i].p, .iov_len = segs[i].n};
-    struct msghdr msg = {.msg_name = size ? (void *)(uintptr_t)addr : NULL,
-                         .msg_namelen = size,
-                         .msg_iov = iov,
-                         .msg_iovlen = count};
+    struct msghdr msg = {
+        .msg_name = size ? (void *)(uintptr_t)addr : NULL, .msg_namelen = size, .msg_iov = iov, .msg_iovlen = count};
     ssize_t n;
     do n = sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
@@ -60,8 +57,8 @@ static void release(struct seg *segs, unsigned count)
     for (unsigned i = 0; i < count; i++) seg_release(&segs[i]);
 }
 
-static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count,
-                const struct sockaddr *addr, socklen_t size)
+static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                socklen_t size)
 {
     if (s->dgram_count == DGRAM_WAITING_MAX) {
         s->posix->push_busy++;
@@ -85,8 +82,8 @@ static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count,
     return 0;
 }
 
-int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
-               const struct sockaddr *addr, socklen_t size, unsigned flags)
+int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+               socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     int err = 0;
@@ -140,10 +137,8 @@ static void complete_pop(struct sock *s, struct buf *b, const struct sockaddr_st
 {
     struct op *op = op_list_shift(&s->pops);
     memset(&op->value, 0, sizeof op->value);
-    op->value.sga =
-        (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
-    if (from->ss_family == AF_INET)
-        memcpy(&op->value.sga.sga_addr, from, sizeof op->value.sga.sga_addr);
+    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
+    if (from->ss_family == AF_INET) memcpy(&op->value.sga.sga_addr, from, sizeof op->value.sga.sga_addr);
     else op->value.sga.sga_addr.sin_family = from->ss_family;
     op_complete(&s->q.rt->ops, op);
 }
@@ -158,8 +153,7 @@ static struct buf *receive(struct sock *s, struct sockaddr_storage *from, int *e
     struct buf *b = p->overflow ? buf_take(BUF_SMALL_SIZE) : NULL;
     if (!b) return NULL;
     struct iovec iov[2] = {{b->data, BUF_SMALL_SIZE}, {p->overflow, DGRAM_BYTES_MAX}};
-    struct msghdr msg = {
-        .msg_name = from, .msg_namelen = sizeof *from, .msg_iov = iov, .msg_iovlen = 2};
+    struct msghdr msg = {.msg_name = from, .msg_namelen = sizeof *from, .msg_iov = iov, .msg_iovlen = 2};
     ssize_t n = recvmsg(s->watch.fd, &msg, 0);
     p->rx_calls++;
     if (n < 0) {
@@ -175,8 +169,7 @@ static struct buf *receive(struct sock *s, struct sockaddr_storage *from, int *e
     struct buf *whole = buf_take((size_t)n);
     if (whole) {
         memcpy(buf_put_back(whole, BUF_SMALL_SIZE), b->data, BUF_SMALL_SIZE);
-        memcpy(buf_put_back(whole, (size_t)n - BUF_SMALL_SIZE), p->overflow,
-               (size_t)n - BUF_SMALL_SIZE);
+        memcpy(buf_put_back(whole, (size_t)n - BUF_SMALL_SIZE), p->overflow, (size_t)n - BUF_SMALL_SIZE);
     }
     buf_unref(b);
     return whole;

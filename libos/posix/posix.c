@@ -22,10 +22,7 @@ static int sock_cancel(struct queue *q, struct op *op);
 static int sock_shutdown(struct queue *q, int how);
 static void sock_close(struct queue *q);
 static size_t sock_unsent(struct queue *q);
-static int sock_fd(struct queue *q)
-{
-    return sock_of(q)->watch.fd;
-}
+static int sock_fd(struct queue *q) { return sock_of(q)->watch.fd; }
 
 static const struct queue_ops stream_ops = {
     .name = "posix stream",
@@ -81,8 +78,7 @@ static void on_event(struct watch *w, uint32_t events)
         if (s->pops.head) s->dgram ? dgram_receive(s) : stream_receive(s);
     }
     /* An error or a hang-up unblocks writers too: their send tells them. */
-    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-        s->dgram ? dgram_send(s) : stream_send(s);
+    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : stream_send(s);
 }
 
 int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
@@ -192,10 +188,7 @@ static size_t sock_unsent(struct queue *q)
     return s->queued - s->sent;
 }
 
-static void set_int(int fd, int level, int name, int value)
-{
-    setsockopt(fd, level, name, &value, sizeof value);
-}
+static void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
 /* Accepted sockets inherit these from their listener (Linux), so they cost nothing there. */
 static void set_defaults(const struct posix *p, int fd, int domain)
@@ -205,8 +198,7 @@ static void set_defaults(const struct posix *p, int fd, int domain)
     if (p->keepalive) {
         set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         if (p->keepalive_idle_s) set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, p->keepalive_idle_s);
-        if (p->keepalive_interval_s)
-            set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, p->keepalive_interval_s);
+        if (p->keepalive_interval_s) set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, p->keepalive_interval_s);
     }
     if (p->linger_s >= 0) {
         struct linger l = {.l_onoff = 1, .l_linger = p->linger_s};
@@ -231,8 +223,7 @@ static int posix_socket(struct libos *l, int domain, int type, int protocol, str
     struct posix *p = (struct posix *)l;
     if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-    int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                    0); /* protocol follows from type, whatever was said */
+    int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); /* protocol follows from type, whatever was said */
     if (fd < 0) return -errno;
     if (type == SOCK_STREAM) set_defaults(p, fd, domain);
     else if (domain != AF_UNIX) widen(fd);
@@ -250,8 +241,7 @@ static void configure(struct posix *p, const struct config *conf)
 {
     p->nodelay = config_bool(conf, "tcp_socket_options.nodelay", true);
     p->keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
-    p->keepalive_idle_s =
-        (int)(config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000;
+    p->keepalive_idle_s = (int)(config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000;
     p->keepalive_interval_s = (int)config_int(conf, "tcp_socket_options.keepalive.interval", 0);
     p->linger_s = config_bool(conf, "tcp_socket_options.linger.enabled", false)
                       ? (int)config_int(conf, "tcp_socket_options.linger.time_seconds", 0)

@@ -17,9 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ACCEPT_RETRY_NS                                                                            \
-    100000000u               /* how long a listener rests when descriptors or memory have run out */
-#define ACCEPT_ABORTS_MAX 64 /* connections that died in the backlog, in one go */
+#define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
+#define ACCEPT_ABORTS_MAX 64         /* connections that died in the backlog, in one go */
 
 int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
 {
@@ -39,10 +38,7 @@ int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t
     return addr->sa_family == s->domain ? 0 : -EINVAL;
 }
 
-static int reuse_addr(int fd, int on)
-{
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-}
+static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); }
 
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
@@ -81,8 +77,7 @@ int sock_listen(struct queue *q, int backlog)
     return 0;
 }
 
-static void complete_accept(struct sock *s, struct op *op, int qd,
-                            const struct sockaddr_storage *peer)
+static void complete_accept(struct sock *s, struct op *op, int qd, const struct sockaddr_storage *peer)
 {
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = qd;

@@ -29,10 +29,10 @@
 
 struct posix {
     struct libos base;
-    struct cells cells; /* copies of small pushes */
+    struct cells cells;               /* copies of small pushes */
     struct sock *dirty, **dirty_tail; /* have something for the next flush */
-    char *overflow; /* where the rest of a datagram that is longer than a small buffer goes first */
-    bool keepalive; /* defaults for new streams, from the configuration */
+    char *overflow;                   /* where the rest of a datagram that is longer than a small buffer goes first */
+    bool keepalive;                   /* defaults for new streams, from the configuration */
     int keepalive_idle_s, keepalive_interval_s;
     int linger_s; /* -1: off */
     bool nodelay;
@@ -56,9 +56,8 @@ struct sock {
     bool dgram;
     bool watched, readable, ended, blocked, shut;
     uint16_t domain;
-    int error; /* of a push nobody waits for: the next pop tells */
-    uint32_t recv_size,
-        recv_small; /* bytes a receive asks for; how often in a row it got far less */
+    int error;                             /* of a push nobody waits for: the next pop tells */
+    uint32_t recv_size, recv_small;        /* bytes a receive asks for; how often in a row it got far less */
     struct sock *dirty_next, **dirty_link; /* dirty_link NULL: not in the list */
     struct op_list pops, pushes, accepts;
     struct op *connecting;
@@ -69,10 +68,7 @@ struct sock {
     struct timer retry; /* of a listener without descriptors */
 };
 
-static inline struct sock *sock_of(struct queue *q)
-{
-    return (struct sock *)q;
-}
+static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
 
 /* Makes the queue for an open descriptor, which it owns from then on. On failure the descriptor
  * stays the caller's. */
@@ -90,16 +86,16 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
 void sock_accept_ready(struct sock *s);
 void sock_connect_ready(struct sock *s);
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
-                const struct sockaddr *addr, socklen_t size, unsigned flags);
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                socklen_t size, unsigned flags);
 int stream_push_copy(struct queue *q, const void *p, uint32_t n);
 int stream_pop(struct queue *q, struct op *op);
 void stream_receive(struct sock *s);
 void stream_send(struct sock *s);
 void stream_drop(struct sock *s); /* what waits to be sent */
 
-int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
-               const struct sockaddr *addr, socklen_t size, unsigned flags);
+int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+               socklen_t size, unsigned flags);
 int dgram_pop(struct queue *q, struct op *op);
 void dgram_receive(struct sock *s);
 void dgram_send(struct sock *s);

@@ -47,8 +47,9 @@ static void complete_pop(struct sock *s, struct buf *b)
     op_complete(&s->q.rt->ops, op);
 }
 
-/* The bare system calls: in a process with threads libc's recv() and send() are cancellation points, which costs as much as the
- * library does for a request (4 % of one over a Unix socket, 2026-11-21). ThreadSanitizer has to see libc's. */
+/* The bare system calls: in a process with threads libc's recv() and send() are cancellation points, which costs as
+ * much as the library does for a request (4 % of one over a Unix socket, 2026-11-21). ThreadSanitizer has to see
+ * libc's. */
 static inline ssize_t kernel_recv(int fd, void *p, size_t n)
 {
 #ifdef __SANITIZE_THREAD__
@@ -181,8 +182,8 @@ void stream_drop(struct sock *s)
     s->sent = s->queued;
 }
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
-                const struct sockaddr *addr, socklen_t size, unsigned flags)
+int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     if (unlikely(addr)) return -ENOTSUP;
@@ -251,14 +252,12 @@ static ssize_t send_some(struct sock *s)
 {
     struct seg_ring *r = &s->out;
     s->posix->tx_calls++;
-    if (r->count == 1)
-        return kernel_send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n);
+    if (r->count == 1) return kernel_send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n);
     struct iovec iov[GATHER_MAX];
     struct msghdr msg = {.msg_iov = iov};
     for (uint32_t i = 0; i < r->count && i < GATHER_MAX; i++) {
         struct seg *seg = ring_at(r, i);
-        iov[msg.msg_iovlen++] =
-            (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
+        iov[msg.msg_iovlen++] = (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
     }
     return sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
 }

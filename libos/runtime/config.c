@@ -161,8 +161,7 @@ static int read_line(struct reader *r, const char *p, size_t n)
     if (*p == '\t') return -EINVAL;
 
     bool item = *p == '-' && (n == 1 || p[1] == ' ');
-    while (r->depth && (item ? indent < r->level[r->depth - 1].indent
-                             : indent <= r->level[r->depth - 1].indent))
+    while (r->depth && (item ? indent < r->level[r->depth - 1].indent : indent <= r->level[r->depth - 1].indent))
         r->depth--;
     size_t len = r->depth ? r->level[r->depth - 1].len : 0;
     if (item) {
@@ -178,10 +177,8 @@ static int read_line(struct reader *r, const char *p, size_t n)
     int path_end = extend(r->path, len, key, key_n);
     if (path_end < 0) return path_end;
     while (value_n && *value == ' ') value++, value_n--;
-    if (value_n && *value == '[')
-        return value_n < 2 ? -EINVAL : add_list(r, (size_t)path_end, value, value_n);
-    if (value_n && (*value == '{' || *value == '|' || *value == '>' || *value == '&'))
-        return -EINVAL;
+    if (value_n && *value == '[') return value_n < 2 ? -EINVAL : add_list(r, (size_t)path_end, value, value_n);
+    if (value_n && (*value == '{' || *value == '|' || *value == '>' || *value == '&')) return -EINVAL;
     if (value_n) {
         strip(&value, &value_n);
         return add(r->c, r->path, value, value_n);
@@ -292,10 +289,8 @@ bool config_bool(const struct config *c, const char *path, bool otherwise)
 {
     const char *v = config_get(c, path);
     if (!v) return otherwise;
-    if (!strcasecmp(v, "true") || !strcasecmp(v, "yes") || !strcasecmp(v, "on") || !strcmp(v, "1"))
-        return true;
-    if (!strcasecmp(v, "false") || !strcasecmp(v, "no") || !strcasecmp(v, "off") || !strcmp(v, "0"))
-        return false;
+    if (!strcasecmp(v, "true") || !strcasecmp(v, "yes") || !strcasecmp(v, "on") || !strcmp(v, "1")) return true;
+    if (!strcasecmp(v, "false") || !strcasecmp(v, "no") || !strcasecmp(v, "off") || !strcmp(v, "0")) return false;
     return otherwise;
 }
 

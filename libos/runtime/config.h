@@ -23,8 +23,8 @@ void config_free(struct config *c);
 /* NULL: not set. conf may be NULL. List items are "key.0", "key.1"…; a mapping's keys are visited
  * with config_next(). */
 const char *config_get(const struct config *c, const char *path);
-/* A value that beats file and environment. Like there only the key's last word counts: config_set(c, "interface", …) is found as
- * "packet.interface", too. *c NULL: a new one. -ENOMEM. */
+/* A value that beats file and environment. Like there only the key's last word counts: config_set(c, "interface", …)
+ * is found as "packet.interface", too. *c NULL: a new one. -ENOMEM. */
 int config_set(struct config **c, const char *key, const char *value);
 int64_t config_int(const struct config *c, const char *path, int64_t otherwise);
 bool config_bool(const struct config *c, const char *path, bool otherwise);

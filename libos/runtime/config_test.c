@@ -23,9 +23,8 @@ static struct config *parse(const char *text)
 
 static void test_malformed_lines_are_refused_with_their_number(void **state)
 {
-    static const char *const bad[] = {"a: 1\nnonsense\n",  "a: 1\n\tb: 2\n",   "a: 1\n: 3\n",
-                                      "a: 1\nb: {c: 1}\n", "a: 1\nb: [1, 2\n", "a: 1\nb: |\n",
-                                      "a: 1\nb: [\"x]\n"};
+    static const char *const bad[] = {"a: 1\nnonsense\n", "a: 1\n\tb: 2\n", "a: 1\n: 3\n",     "a: 1\nb: {c: 1}\n",
+                                      "a: 1\nb: [1, 2\n", "a: 1\nb: |\n",   "a: 1\nb: [\"x]\n"};
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct config *c;
         unsigned line = 0;
@@ -92,8 +91,7 @@ static void test_demikernel_files_are_read(void **state)
 
 static void test_environment_wins(void **state)
 {
-    struct config *c =
-        parse("tcp_socket_options:\n  nodelay: true\n  linger:\n    enabled: false\n");
+    struct config *c = parse("tcp_socket_options:\n  nodelay: true\n  linger:\n    enabled: false\n");
     setenv("NODELAY", "0", 1);
     setenv("LINGER", "true", 1);
     assert_false(config_bool(c, "tcp_socket_options.nodelay", true));

@@ -95,10 +95,7 @@ static void begin(void *arg)
 
 #ifdef RUNTIME_UCONTEXT
 
-static void begin_halves(unsigned high, unsigned low)
-{
-    begin((void *)((uintptr_t)high << 16 << 16 | low));
-}
+static void begin_halves(unsigned high, unsigned low) { begin((void *)((uintptr_t)high << 16 << 16 | low)); }
 
 static void set_up(struct context *c)
 {
@@ -110,28 +107,21 @@ static void set_up(struct context *c)
     makecontext(&c->uc, (void (*)(void))begin_halves, 2, (unsigned)(p >> 16 >> 16), (unsigned)p);
 }
 
-static void swap(struct context *from, struct context *to)
-{
-    swapcontext(&from->uc, &to->uc);
-}
+static void swap(struct context *from, struct context *to) { swapcontext(&from->uc, &to->uc); }
 
 #else
 
 void context_swap(void **save, void *load);
 void context_begin(void);
 
-static uintptr_t colour(const struct context *c)
-{
-    return ((uintptr_t)c->map >> 12) * 0x9e3779b9u >> 7 & 31;
-}
+static uintptr_t colour(const struct context *c) { return ((uintptr_t)c->map >> 12) * 0x9e3779b9u >> 7 & 31; }
 
 static void set_up(struct context *c)
 {
     uintptr_t top = ((uintptr_t)c->bottom + c->stack_bytes - colour(c) * 128) & ~(uintptr_t)15;
     void **frame;
 #ifdef __x86_64__
-    frame = (void **)(top - 16) -
-            7; /* r15 r14 r13 r12 rbx rbp, then where to go on; 16-aligned once popped */
+    frame = (void **)(top - 16) - 7; /* r15 r14 r13 r12 rbx rbp, then where to go on; 16-aligned once popped */
     for (int i = 0; i < 7; i++) frame[i] = NULL;
     frame[2] = c;
     frame[3] = (void *)begin;
@@ -146,10 +136,7 @@ static void set_up(struct context *c)
     c->sp = frame;
 }
 
-static inline void swap(struct context *from, struct context *to)
-{
-    context_swap(&from->sp, to->sp);
-}
+static inline void swap(struct context *from, struct context *to) { context_swap(&from->sp, to->sp); }
 
 #endif
 
@@ -160,8 +147,7 @@ struct context *context_new(void (*entry)(void *arg), void *arg, size_t stack_by
     struct context *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->map_bytes = stack_bytes + page;
-    c->map = mmap(NULL, c->map_bytes, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    c->map = mmap(NULL, c->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (c->map == MAP_FAILED) goto free_context;
     if (mprotect(c->map, page, PROT_NONE)) goto unmap;
     c->bottom = (char *)c->map + page;
@@ -189,8 +175,7 @@ void context_reset(struct context *c, void (*entry)(void *arg), void *arg)
     c->entry = entry;
     c->arg = arg;
 #ifdef CONTEXT_ASAN
-    __asan_unpoison_memory_region(c->bottom,
-                                  c->stack_bytes); /* what the last function left poisoned */
+    __asan_unpoison_memory_region(c->bottom, c->stack_bytes); /* what the last function left poisoned */
 #endif
 #ifdef CONTEXT_TSAN
     if (c->fiber) __tsan_destroy_fiber(c->fiber);
@@ -223,7 +208,4 @@ void context_free(struct context *c)
     free(c);
 }
 
-size_t context_stack_bytes(const struct context *c)
-{
-    return c->stack_bytes;
-}
+size_t context_stack_bytes(const struct context *c) { return c->stack_bytes; }

@@ -35,8 +35,7 @@ void counters_remove(struct counters *c, const void *p, uint64_t n)
     c->count = kept;
 }
 
-void counters_visit(const struct counters *c,
-                    void (*fn)(void *arg, const char *name, uint64_t value), void *arg)
+void counters_visit(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value), void *arg)
 {
     for (unsigned i = 0; i < c->count; i++) fn(arg, c->list[i].name, *c->list[i].value);
 }

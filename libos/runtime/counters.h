@@ -17,8 +17,7 @@ struct counters {
 int counters_add(struct counters *c, const char *name, const uint64_t *value);
 /* Forgets every counter whose value lies inside of [p, p + n). */
 void counters_remove(struct counters *c, const void *p, uint64_t n);
-void counters_visit(const struct counters *c,
-                    void (*fn)(void *arg, const char *name, uint64_t value), void *arg);
+void counters_visit(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value), void *arg);
 void counters_free(struct counters *c);
 
 #endif

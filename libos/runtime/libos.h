@@ -28,7 +28,8 @@ struct libos_ops {
     /* A burst in from the device: returns how much was found (0: idle). NULL: everything comes by
      * runtime_watch. */
     unsigned (*poll)(struct libos *l);
-    /* What was pushed leaves. Called when runtime_need_flush() or runtime_want_flush() was called since the last one. */
+    /* What was pushed leaves. Called when runtime_need_flush() or runtime_want_flush() was called since the last
+     * one. */
     void (*flush)(struct libos *l);
     /* When poll() must be called although nothing came in, ns; UINT64_MAX: never. NULL: the wheel's
      * timers only. */
@@ -36,8 +37,8 @@ struct libos_ops {
     /* Called before sleeping: have the device raise what is watched. -EAGAIN: there is work
      * after all; -EOPNOTSUPP: this device must be polled, do not sleep. NULL: nothing to do. */
     int (*arm)(struct libos *l);
-    /* Nothing that was pushed or closed is still to be sent or acknowledged. Asked when the runtime ends, which turns on for
-     * RUNTIME_DRAIN_NS at most until it is so. NULL: always so (the kernel goes on after us). */
+    /* Nothing that was pushed or closed is still to be sent or acknowledged. Asked when the runtime ends, which
+     * turns on for RUNTIME_DRAIN_NS at most until it is so. NULL: always so (the kernel goes on after us). */
     bool (*drained)(struct libos *l);
     /* demi_set_option(). -ENOPROTOOPT: no such knob; -EINVAL. */
     int (*set_option)(struct libos *l, const char *name, const char *value);

@@ -83,8 +83,8 @@ static int item_of(const struct seg *segs, unsigned count, struct item *out)
     return 0;
 }
 
-static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
-                     const struct sockaddr *addr, socklen_t size, unsigned flags)
+static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags)
 {
     struct memq *m = (struct memq *)q, *to = m->peer;
     if (addr) return -ENOTSUP;
@@ -140,10 +140,7 @@ static int memq_shutdown(struct queue *q, int how)
     return 0;
 }
 
-static size_t memq_unsent(struct queue *q)
-{
-    return 0;
-}
+static size_t memq_unsent(struct queue *q) { return 0; }
 
 static void memq_close(struct queue *q)
 {

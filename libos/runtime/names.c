@@ -12,14 +12,12 @@ static const struct {
 } names[] = {
     {"posix", "catnap"}, {"uring", "catcollar"}, {"packet", "catpowder"}, {"xdp", "catpowder-xdp"},
     {"dpdk", "catnip"},  {"rdma", "catmint"},    {"shm", "catmem"},       {"shm", "catloop"},
-    {"disk", "cattree"}, {"sim", "sim"},
-    {"loop", "loop"},
+    {"disk", "cattree"}, {"sim", "sim"},         {"loop", "loop"},
 };
 
 const char *libos_canonical_name(const char *name)
 {
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (!strcasecmp(name, names[i].name) || !strcasecmp(name, names[i].alias))
-            return names[i].name;
+        if (!strcasecmp(name, names[i].name) || !strcasecmp(name, names[i].alias)) return names[i].name;
     return NULL;
 }

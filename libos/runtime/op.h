@@ -128,8 +128,7 @@ static inline struct op *op_at(const struct op_table *t, uint32_t index)
 }
 
 /* NULL: no memory, or OP_MAX are outstanding. queue may be NULL (timers, tasks, wake-ups). */
-static inline struct op *op_new(struct op_table *t, demi_opcode_t opcode, struct queue *queue,
-                                int qd)
+static inline struct op *op_new(struct op_table *t, demi_opcode_t opcode, struct queue *queue, int qd)
 {
     if (unlikely(!t->free) && !op_table_grow(t)) return NULL;
     struct op *op = t->free;
@@ -165,8 +164,7 @@ static inline void op_drop(struct op_table *t, struct op *op)
 static inline struct op *op_find(const struct op_table *t, demi_qtoken_t qt)
 {
     uint32_t low = (uint32_t)qt, index = low & (OP_MAX - 1);
-    if (unlikely((low & ~(OP_MAX - 1)) != t->owner || index >= t->chunk_count << OP_CHUNK_BITS))
-        return NULL;
+    if (unlikely((low & ~(OP_MAX - 1)) != t->owner || index >= t->chunk_count << OP_CHUNK_BITS)) return NULL;
     struct op *op = op_at(t, index);
     if (unlikely(op->generation != (uint32_t)(qt >> 32))) return NULL;
     return op->state == OP_PENDING || op->state == OP_DONE ? op : NULL;

@@ -11,10 +11,7 @@
 
 static struct op_table table;
 
-static int set_up(void **state)
-{
-    return op_table_init(&table, 7);
-}
+static int set_up(void **state) { return op_table_init(&table, 7); }
 static int tear_down(void **state)
 {
     op_table_check(&table);
@@ -120,10 +117,7 @@ static void test_done_operation_leaves_the_middle_of_the_list(void **state)
     assert_ptr_equal(ops[0]->next, ops[2]);
 }
 
-static void count_wakes(struct waiter *w)
-{
-    w->next = (struct waiter *)((char *)w->next + 1);
-}
+static void count_wakes(struct waiter *w) { w->next = (struct waiter *)((char *)w->next + 1); }
 
 static void test_claimed_operation_goes_to_its_waiter_only(void **state)
 {

@@ -11,10 +11,7 @@
 
 /* A free slot holds the next free index + 1, shifted over its tag bit. Queues are aligned, so the
  * bit tells them apart. */
-static struct queue *free_mark(uint32_t next)
-{
-    return (struct queue *)((uintptr_t)next << 1 | 1);
-}
+static struct queue *free_mark(uint32_t next) { return (struct queue *)((uintptr_t)next << 1 | 1); }
 
 static int grow(struct queue_table *t)
 {

@@ -67,10 +67,7 @@ static int add_counters(struct runtime *rt)
 }
 
 /* With one processor, what is waited for could not happen while we spin. */
-static uint64_t spin_default_ns(void)
-{
-    return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_DEFAULT_NS : 0;
-}
+static uint64_t spin_default_ns(void) { return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_DEFAULT_NS : 0; }
 
 int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t id)
 {
@@ -109,8 +106,7 @@ static void drop_results(struct runtime *rt)
 {
     for (uint32_t i = 0; i < rt->ops.chunk_count * OP_CHUNK; i++) {
         struct op *op = op_at(&rt->ops, i);
-        if (op->state == OP_DONE && !op->failed && op->opcode == DEMI_OPC_POP)
-            buf_unref(op->value.sga.sga_buf);
+        if (op->state == OP_DONE && !op->failed && op->opcode == DEMI_OPC_POP) buf_unref(op->value.sga.sga_buf);
     }
 }
 

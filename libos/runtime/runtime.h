@@ -52,7 +52,7 @@ struct spin {
 struct runtime {
     struct op_table ops;
     struct queue_table queues;
-    uint64_t now; /* as read at the start of this turn; while rings are watched: runtime_now() */
+    uint64_t now;    /* as read at the start of this turn; while rings are watched: runtime_now() */
     bool now_is_old; /* rings are watched, and the clock is looked at now and then only */
     struct wheel wheel;
     struct tasks tasks;
@@ -74,10 +74,7 @@ struct runtime {
 };
 
 extern __thread struct runtime *runtime_self __attribute__((tls_model("initial-exec")));
-static inline struct runtime *runtime_current(void)
-{
-    return runtime_self;
-}
+static inline struct runtime *runtime_current(void) { return runtime_self; }
 
 /* For a libOS's poll() that has found something: the moment it came in. */
 static inline uint64_t runtime_now(struct runtime *rt)
@@ -97,28 +94,19 @@ struct runtime *runtime_enter(struct runtime *rt);
  * by the other. Does not enter it. */
 int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t id);
 
-/* Closes all queues, lets the libOSes send what is left (runtime_drain), stops them, frees everything. Results never taken are dropped with
- * their buffers. */
+/* Closes all queues, lets the libOSes send what is left (runtime_drain), stops them, frees everything. Results never
+ * taken are dropped with their buffers. */
 void runtime_free(struct runtime *rt);
 
 /* Starts a libOS on rt. -EEXIST: it runs already. The first one is asked first for sockets. */
 int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct config *conf);
 
 /* For libOSes: their flush() is due at the end of this turn, or before the thread sleeps. */
-static inline void runtime_need_flush(struct runtime *rt)
-{
-    rt->need_flush = true;
-}
-/* The same for what may wait for the program's next words, and leave with them: acknowledgements. If this turn completed operations, the flush
- * is left to the wait that follows, or to the thread's falling asleep. */
-static inline void runtime_want_flush(struct runtime *rt)
-{
-    rt->want_flush = true;
-}
-static inline bool runtime_flush_is_due(const struct runtime *rt)
-{
-    return rt->need_flush | rt->want_flush;
-}
+static inline void runtime_need_flush(struct runtime *rt) { rt->need_flush = true; }
+/* The same for what may wait for the program's next words, and leave with them: acknowledgements. If this turn
+ * completed operations, the flush is left to the wait that follows, or to the thread's falling asleep. */
+static inline void runtime_want_flush(struct runtime *rt) { rt->want_flush = true; }
+static inline bool runtime_flush_is_due(const struct runtime *rt) { return rt->need_flush | rt->want_flush; }
 /* Calls it now. */
 void runtime_flush(struct runtime *rt);
 
@@ -135,8 +123,8 @@ unsigned runtime_turn(struct runtime *rt, bool peek);
 /* Whether the next runtime_idle() would begin by spinning. */
 bool runtime_spins(const struct runtime *rt);
 
-/* A runtime that ends, or whose process does: devices and their timers, and nothing of the program, until every libOS is drained or limit_ns
- * have passed. */
+/* A runtime that ends, or whose process does: devices and their timers, and nothing of the program, until every
+ * libOS is drained or limit_ns have passed. */
 #define RUNTIME_DRAIN_NS ((uint64_t)3000000000)
 void runtime_drain(struct runtime *rt, uint64_t limit_ns);
 bool runtime_may_drain(const struct runtime *rt); /* some libOS cares */

@@ -22,10 +22,7 @@
 #include <unistd.h>
 
 static uint64_t clock_ns = 1000000;
-static uint64_t virtual_now(void *arg)
-{
-    return clock_ns;
-}
+static uint64_t virtual_now(void *arg) { return clock_ns; }
 
 /* Time jumps to the next deadline; without one nothing can ever happen. */
 static int jump(void *arg, uint64_t deadline)
@@ -134,8 +131,7 @@ static void lower_done(struct waiter *w)
     op_take(ops, w->done.head, &qr);
     struct op *op = op_list_shift(&u->pops);
     char *p = qr.qr_value.sga.sga_segs[0].sgaseg_buf;
-    for (uint32_t i = 0; i < qr.qr_value.sga.sga_segs[0].sgaseg_len; i++)
-        p[i] = (char)(p[i] & ~0x20);
+    for (uint32_t i = 0; i < qr.qr_value.sga.sga_segs[0].sgaseg_len; i++) p[i] = (char)(p[i] & ~0x20);
     op->value.sga = qr.qr_value.sga;
     op_complete(ops, op);
 }
@@ -150,13 +146,9 @@ static int upper_pop(struct queue *q, struct op *op)
     return u->lower->ops->pop(u->lower, below);
 }
 
-static void upper_close(struct queue *q)
-{
-    op_fail_all(&q->rt->ops, &((struct upper *)q)->pops, ECANCELED);
-}
+static void upper_close(struct queue *q) { op_fail_all(&q->rt->ops, &((struct upper *)q)->pops, ECANCELED); }
 
-static const struct queue_ops upper_ops = {
-    .name = "capitals", .pop = upper_pop, .close = upper_close};
+static const struct queue_ops upper_ops = {.name = "capitals", .pop = upper_pop, .close = upper_close};
 
 static void push_bytes(struct queue *q, const char *text)
 {
@@ -239,8 +231,7 @@ static void test_thousands_of_tasks_run_and_their_stacks_are_used_again(void **s
     struct runtime *rt = virtual_runtime(1);
     int ran = 0;
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 1000; i++)
-            assert_int_equal(task_spawn(rt, count_one, &ran, 0, NULL), 0);
+        for (int i = 0; i < 1000; i++) assert_int_equal(task_spawn(rt, count_one, &ran, 0, NULL), 0);
         assert_int_equal(rt->tasks.live, 1000);
         runtime_turn(rt, false);
         assert_int_equal(rt->tasks.live, 0);
@@ -272,10 +263,7 @@ static void test_unfinished_tasks_go_with_their_runtime(void **state)
 }
 
 static int events_seen;
-static void on_event(struct watch *w, uint32_t events)
-{
-    events_seen += (events & EPOLLIN) != 0;
-}
+static void on_event(struct watch *w, uint32_t events) { events_seen += (events & EPOLLIN) != 0; }
 
 static void test_watched_descriptor_calls_back(void **state)
 {

@@ -96,13 +96,11 @@ static struct task *task_get(struct tasks *ts, size_t stack_bytes)
 
 static void task_put(struct tasks *ts, struct task *t)
 {
-    if (ts->pooled < TASK_POOL && context_stack_bytes(t->context) == TASK_STACK_DEFAULT)
-        ts->pool[ts->pooled++] = t;
+    if (ts->pooled < TASK_POOL && context_stack_bytes(t->context) == TASK_STACK_DEFAULT) ts->pool[ts->pooled++] = t;
     else task_free(t);
 }
 
-int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes,
-               struct op *op)
+int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes, struct op *op)
 {
     struct tasks *ts = &rt->tasks;
     if (stack_bytes > TASK_STACK_MAX) return -EINVAL;

@@ -36,8 +36,7 @@ struct tasks {
 
 /* Runs fn(arg) from the next turn on. fn's result becomes op's ret (op may be NULL). -EAGAIN:
  * TASK_MAX live. -ENOMEM. */
-int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes,
-               struct op *op);
+int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes, struct op *op);
 
 /* Inside of a task: back to the loop until task_wake(). */
 void task_suspend(struct runtime *rt);

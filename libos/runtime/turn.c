@@ -20,12 +20,13 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#define SPIN_MEMORY   8
-#define SPIN_QUORUM   3
-#define EVENTS_MAX    256
+#define SPIN_MEMORY     8
+#define SPIN_QUORUM     3
+#define EVENTS_MAX      256
 #define WATCH_NS        1000000
 #define WATCH_FDS_EVERY 32
-#define WATCH_LOOK_EVERY 8 /* polls between two looks at the clock: each costs as much as a poll, and so does a pause (Nov 2026: 20 and 35 ns) */
+/* polls between two looks at the clock: each costs as much as a poll, and so does a pause (Nov 2026: 20 and 35 ns) */
+#define WATCH_LOOK_EVERY 8
 static_assert(WATCH_FDS_EVERY % WATCH_LOOK_EVERY == 0, "a look at descriptors is one at the clock, too");
 #define COLLECT_EVERY 64 /* turns between two looks at what may go back to the system: it may be wanted again */
 
@@ -69,7 +70,8 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
     read_clock(rt);
     uint64_t completed = rt->ops.completed;
     unsigned n = poll_devices(rt);
-    if (peek || (rt->polled && rt->turns % WATCH_FDS_EVERY == 0)) n += peek_fds(rt); /* busy rings must not hide descriptors */
+    /* busy rings must not hide descriptors */
+    if (peek || (rt->polled && rt->turns % WATCH_FDS_EVERY == 0)) n += peek_fds(rt);
     n += wakes_collect(rt);
     if (rt->wheel.count) n += wheel_advance(&rt->wheel, rt->now);
     n += tasks_run(rt);
@@ -81,14 +83,10 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
 
 bool runtime_spins(const struct runtime *rt)
 {
-    return rt->spin.limit_ns &&
-           __builtin_popcount(rt->spin.history & ((1u << SPIN_MEMORY) - 1)) >= SPIN_QUORUM;
+    return rt->spin.limit_ns && __builtin_popcount(rt->spin.history & ((1u << SPIN_MEMORY) - 1)) >= SPIN_QUORUM;
 }
 
-static void remember(struct runtime *rt, bool paid)
-{
-    rt->spin.history = rt->spin.history << 1 | paid;
-}
+static void remember(struct runtime *rt, bool paid) { rt->spin.history = rt->spin.history << 1 | paid; }
 
 static uint64_t next_deadline(struct runtime *rt, uint64_t deadline)
 {
@@ -112,10 +110,7 @@ static inline void relax(void)
 #endif
 }
 
-static bool rang(struct runtime *rt)
-{
-    return atomic_load_explicit(&rt->wakes.rang, memory_order_relaxed);
-}
+static bool rang(struct runtime *rt) { return atomic_load_explicit(&rt->wakes.rang, memory_order_relaxed); }
 
 /* True: something came in, or the deadline passed. */
 static bool spin(struct runtime *rt, uint64_t start, uint64_t deadline)
@@ -153,8 +148,7 @@ static int wait_fds(struct runtime *rt, struct epoll_event *ev, uint64_t deadlin
 {
     if (deadline == UINT64_MAX) return epoll_wait(rt->epoll_fd, ev, EVENTS_MAX, -1);
     uint64_t ns = deadline - rt->now;
-    struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u),
-                          .tv_nsec = (long)(ns % 1000000000u)};
+    struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
     int n = epoll_pwait2(rt->epoll_fd, ev, EVENTS_MAX, &ts, NULL);
     if (n >= 0 || errno != ENOSYS) return n;
     uint64_t ms = (ns + 999999) / 1000000; /* before Linux 5.11 */
@@ -179,9 +173,9 @@ static void sleep_on_fds(struct runtime *rt, uint64_t start, uint64_t deadline)
     dispatch(ev, n);
 }
 
-/* Nothing would wake a sleeper: the thread looks until something is there. Clock and descriptors are looked at now and then, since what a look
- * costs is time in which a frame lies unseen; a libOS that finds something asks for the time (runtime_now). It returns now and then, too, for
- * the upkeep of a turn. */
+/* Nothing would wake a sleeper: the thread looks until something is there. Clock and descriptors are looked at now
+ * and then, since what a look costs is time in which a frame lies unseen; a libOS that finds something asks for the
+ * time (runtime_now). It returns now and then, too, for the upkeep of a turn. */
 static void watch_rings(struct runtime *rt, uint64_t start, uint64_t deadline)
 {
     uint64_t until = start + WATCH_NS;
@@ -223,7 +217,7 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
     return 0;
 }
 
-/* --- the end ----------------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static bool is_drained(const struct runtime *rt)
 {

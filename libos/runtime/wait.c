@@ -45,13 +45,9 @@ static bool enough_claimed(struct runtime *rt, struct waiter *w, uint64_t want)
 {
     return want == 1 ? w->done.head != NULL : want == 0;
 }
-static bool anything_ready(struct runtime *rt, struct waiter *w, uint64_t want)
-{
-    return rt->ops.ready_count;
-}
+static bool anything_ready(struct runtime *rt, struct waiter *w, uint64_t want) { return rt->ops.ready_count; }
 
-static int block_task(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, ready_fn ready,
-                      uint64_t want)
+static int block_task(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, ready_fn ready, uint64_t want)
 {
     if (deadline == WAIT_POLL) {
         task_yield(rt);
@@ -63,8 +59,7 @@ static int block_task(struct runtime *rt, struct task_waiter *tw, uint64_t deadl
     return ready(rt, &tw->w, want) ? 0 : -ETIMEDOUT;
 }
 
-static int block_main(struct runtime *rt, struct waiter *w, uint64_t deadline, ready_fn ready,
-                      uint64_t want)
+static int block_main(struct runtime *rt, struct waiter *w, uint64_t deadline, ready_fn ready, uint64_t want)
 {
     bool peek = deadline == WAIT_POLL;
     for (;;) {
@@ -86,8 +81,7 @@ static void waiter_init(struct runtime *rt, struct task_waiter *tw)
     tw->timed_out = false;
 }
 
-static int block(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, ready_fn ready,
-                 uint64_t want)
+static int block(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, ready_fn ready, uint64_t want)
 {
     if (tw->task) return block_task(rt, tw, deadline, ready, want);
     return block_main(rt, &tw->w, deadline, ready, want);
@@ -106,10 +100,7 @@ static inline void begin(struct runtime *rt)
 }
 
 /* There was something without turning. */
-static inline void answered(struct runtime *rt)
-{
-    rt->quick++;
-}
+static inline void answered(struct runtime *rt) { rt->quick++; }
 
 static int wait_pending(struct runtime *rt, struct op *op, uint64_t deadline, demi_qresult_t *out)
 {
@@ -149,8 +140,7 @@ static void unclaim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count
 }
 
 /* Claims tokens in order up to one that is done (its index is returned as *done) or is refused. */
-static int claim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct waiter *w,
-                 bool stop_at_done)
+static int claim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct waiter *w, bool stop_at_done)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct op *op = op_find(&rt->ops, qts[i]);
@@ -165,8 +155,8 @@ static int claim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, s
     return 0;
 }
 
-int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline,
-             demi_qresult_t *out, uint32_t *offset)
+int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out,
+             uint32_t *offset)
 {
     begin(rt);
     struct task_waiter tw;
@@ -190,8 +180,7 @@ int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint6
 }
 
 /* The first token of qts that is still pending, from *at on. */
-static struct op *next_pending(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count,
-                               uint32_t *at)
+static struct op *next_pending(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint32_t *at)
 {
     for (; *at < count; ++*at) {
         struct op *op = op_find(&rt->ops, qts[*at]);
@@ -218,8 +207,7 @@ static const demi_qresult_t *result_of(demi_qtoken_t qt, const demi_qresult_t *o
     return out;
 }
 
-int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline,
-             demi_qresult_t *out)
+int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out)
 {
     begin(rt);
     struct task_waiter tw;
@@ -266,8 +254,7 @@ static int wait_anything(struct runtime *rt, uint64_t deadline)
     return err;
 }
 
-int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count,
-               uint64_t deadline)
+int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count, uint64_t deadline)
 {
     begin(rt);
     int err = 0;
@@ -282,8 +269,7 @@ int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t 
     return 0;
 }
 
-int wait_next_n(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count,
-                uint64_t deadline)
+int wait_next_n(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count, uint64_t deadline)
 {
     begin(rt);
     *count = 0;
@@ -323,8 +309,7 @@ int wait_deadline(struct runtime *rt, const struct timespec *timeout, uint64_t *
         *out = WAIT_FOREVER;
         return 0;
     }
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
-        return -EINVAL;
+    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000) return -EINVAL;
     if (!timeout->tv_sec && !timeout->tv_nsec) {
         *out = WAIT_POLL;
         return 0;

@@ -16,17 +16,14 @@
 #define WAIT_POLL    0
 
 int wait_one(struct runtime *rt, demi_qtoken_t qt, uint64_t deadline, demi_qresult_t *out);
-int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline,
-             demi_qresult_t *out, uint32_t *offset);
+int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out,
+             uint32_t *offset);
 /* Returns when all have completed; out[i] is qts[i]'s. */
-int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline,
-             demi_qresult_t *out);
+int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out);
 /* Takes what is there, up to room, as soon as there is anything: *count >= 1 on 0. */
-int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count,
-               uint64_t deadline);
+int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count, uint64_t deadline);
 /* Goes on until out is full; -ETIMEDOUT with *count results otherwise. */
-int wait_next_n(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count,
-                uint64_t deadline);
+int wait_next_n(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count, uint64_t deadline);
 
 /* Ends an operation with ECANCELED; -EBUSY: it cannot be any more. */
 int wait_cancel(struct runtime *rt, demi_qtoken_t qt);

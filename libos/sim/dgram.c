@@ -29,7 +29,8 @@ static void answer_pops(struct sock *s)
         }
         memcpy(buf_put_back(b, d->n), d->bytes, d->n);
         memset(&op->value, 0, sizeof op->value);
-        op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}, .sga_addr = d->from};
+        op->value.sga =
+            (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}, .sga_addr = d->from};
         op_complete(&s->q.rt->ops, op);
         free(d);
     }
@@ -45,10 +46,11 @@ static bool is_for(const struct sock *s, const struct dgram *d)
 
 static struct sock *find(const struct dgram *d)
 {
-    struct sim_host *h = sim_host_find(d->sim, d->to.sin_addr.s_addr), *from = sim_host_find(d->sim, d->from.sin_addr.s_addr);
+    struct sim_host *h = sim_host_find(d->sim, d->to.sin_addr.s_addr),
+                    *from = sim_host_find(d->sim, d->from.sin_addr.s_addr);
     if (!h || sim_link_is_cut(d->sim, from, h)) return NULL;
-    list_for_each(it, &h->socks)
-        if (is_for(list_entry(it, struct sock, link), d)) return list_entry(it, struct sock, link);
+    list_for_each(it, &h->socks) if (is_for(list_entry(it, struct sock, link), d)) return list_entry(it, struct sock,
+                                                                                                     link);
     return NULL;
 }
 
@@ -82,8 +84,8 @@ static void send_one(struct sim_host *from, const struct dgram *d)
     sim_events_add(&s->events, s->now + sim_link_delay(s, l), arrive, copy);
 }
 
-int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-               unsigned flags)
+int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                   socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     struct sim *sim = s->host->sim;

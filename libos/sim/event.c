@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-static bool before(const struct event *a, const struct event *b) { return a->at != b->at ? a->at < b->at : a->seq < b->seq; }
+static bool before(const struct event *a, const struct event *b)
+{
+    return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+}
 
 void sim_events_add(struct events *q, uint64_t at, void (*fn)(void *arg), void *arg)
 {

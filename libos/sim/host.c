@@ -2,9 +2,9 @@
  *
  * Hosts: a runtime, a stack, and when they run.
  *
- * A host runs until its runtime is idle (host_idle) or until something became due while it worked (host_poll: each look at the clock moves it
- * by the host's tick, so that work takes time). Whoever is woken runs a little later, so that several things may have
- * happened by then.
+ * A host runs until its runtime is idle (host_idle) or until something became due while it worked (host_poll: each look
+ * at the clock moves it by the host's tick, so that work takes time). Whoever is woken runs a little later, so that
+ * several things may have happened by then.
  */
 #include "libos/sim/world.h"
 
@@ -100,7 +100,7 @@ static int host_idle(void *arg, uint64_t deadline)
     return 0;
 }
 
-/* --- the libOS's share of a turn -------------------------------------------------------------------------------------- */
+/* --- the libOS's share of a turn ---------------------------------------------------------------------------------- */
 
 static unsigned host_poll(struct libos *l)
 {
@@ -156,10 +156,15 @@ static void net_stop(struct libos *l)
 }
 
 static const struct libos_ops net_ops = {
-    .name = "sim", .start = net_start, .stop = net_stop, .socket = net_socket, .poll = host_poll, .flush = host_flush,
+    .name = "sim",
+    .start = net_start,
+    .stop = net_stop,
+    .socket = net_socket,
+    .poll = host_poll,
+    .flush = host_flush,
 };
 
-/* --- life ---------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void host_main(void *arg)
 {

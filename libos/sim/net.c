@@ -4,10 +4,10 @@
  *
  *     stack --send()--> copy --loss, queue, bandwidth, delay--> event --> fifo of the device --recv()--> stack
  *
- * A frame is copied when it leaves, so that a stack that lends its buffers is found out if it changes them. What happens to a frame is
- * decided once, when it leaves. Corruption turns over bits within a run of at most 15 of an IP packet: the sum changes by less than
- * 65,535 and by more than 0, so the Internet checksum sees every one of them. ARP has no checksum, and a real cable's FCS is not
- * simulated, so ARP is spared.
+ * A frame is copied when it leaves, so that a stack that lends its buffers is found out if it changes them. What
+ * happens to a frame is decided once, when it leaves. Corruption turns over bits within a run of at most 15 of an IP
+ * packet: the sum changes by less than 65,535 and by more than 0, so the Internet checksum sees every one of them. ARP
+ * has no checksum, and a real cable's FCS is not simulated, so ARP is spared.
  */
 #include "libos/sim/world.h"
 
@@ -23,13 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEV_QUEUE_MAX  4096
-#define QUEUE_BYTES    (256u << 10)
-#define RAW_MAX        8
-#define RAW_DELAY_NS   1000
-#define LONG_BYTES     1000 /* frames that lose_nth counts */
-#define CHECK_EVERY    16 /* bursts between two looks at all invariants, */
-#define CONNS_A_BURST  16 /* and one more for so many connections */
+#define DEV_QUEUE_MAX 4096
+#define QUEUE_BYTES   (256u << 10)
+#define RAW_MAX       8
+#define RAW_DELAY_NS  1000
+#define LONG_BYTES    1000 /* frames that lose_nth counts */
+#define CHECK_EVERY   16   /* bursts between two looks at all invariants, */
+#define CONNS_A_BURST 16   /* and one more for so many connections */
 
 struct wireframe {
     struct wireframe *next;
@@ -47,9 +47,9 @@ struct simdev {
     uint32_t count, bursts;
 };
 
-struct direction { /* what a wire's past decides */
-    uint64_t free_at;  /* the last bit of what was sent leaves */
-    uint64_t last_at;  /* the last frame arrives */
+struct direction {    /* what a wire's past decides */
+    uint64_t free_at; /* the last bit of what was sent leaves */
+    uint64_t last_at; /* the last frame arrives */
     uint64_t burst_until;
     uint64_t long_frames; /* of which every n-th is lost */
 };
@@ -68,7 +68,7 @@ struct net {
     struct direction past[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
     struct sim_raw *raws[RAW_MAX];
     unsigned raw_count;
-    struct wireframe *spare; /* of FRAME_ROOM bytes, to be used again */
+    struct wireframe *spare;                       /* of FRAME_ROOM bytes, to be used again */
     uint8_t whole[65535 + sizeof(struct eth_hdr)]; /* a chain copied together */
 };
 #define FRAME_ROOM 2048
@@ -82,7 +82,7 @@ static struct net *net_of(struct sim *s)
     return s->net;
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------------------ */
+/* --- frames ------------------------------------------------------------------------------------------------------- */
 
 static struct wireframe *frame_new(struct sim *s, unsigned from, unsigned to, uint32_t n)
 {
@@ -128,7 +128,7 @@ static void arrive(void *arg)
     sim_host_wake(h);
 }
 
-/* --- what happens to one ------------------------------------------------------------------------------------------------------- */
+/* --- what happens to one ------------------------------------------------------------------------------------------ */
 
 static const struct sim_wire *wire_of(const struct sim *s, unsigned from, unsigned to)
 {
@@ -155,7 +155,8 @@ static void corrupt(struct sim *s, struct wireframe *f)
 static bool is_lost(struct sim *s, const struct sim_wire *w, struct direction *past, uint32_t n)
 {
     if (w->lose_nth && n >= LONG_BYTES && ++past->long_frames % w->lose_nth == 0) return true;
-    if (s->now >= past->burst_until && sim_chance(s, w->burst_ppm)) past->burst_until = s->now + 1 + rng_below(&s->rng, w->burst_ns + 1);
+    if (s->now >= past->burst_until && sim_chance(s, w->burst_ppm))
+        past->burst_until = s->now + 1 + rng_below(&s->rng, w->burst_ns + 1);
     return s->now < past->burst_until || sim_chance(s, w->loss_ppm);
 }
 
@@ -194,11 +195,13 @@ static void tell_mtu(struct sim *s, unsigned from, const uint8_t *p, uint32_t n,
         h.csum = csum_ip4(&h);
         memcpy(ip, &h, sizeof h);
     } else {
-        struct ip6_hdr h = {.version_class_flow = be32_of(6u << 28), .payload_len = be16_of(size - 40), .next = 58, .hops = 64};
+        struct ip6_hdr h = {
+            .version_class_flow = be32_of(6u << 28), .payload_len = be16_of(size - 40), .next = 58, .hops = 64};
         memcpy(h.src, p + 14 + 24, 16);
         memcpy(h.dst, p + 14 + 8, 16);
         memcpy(ip, &h, sizeof h);
-        sum = csum_add(csum_add(0, h.src, 32), (uint8_t[4]){0, 58, (uint8_t)((size - 40) >> 8), (uint8_t)(size - 40)}, 4);
+        sum =
+            csum_add(csum_add(0, h.src, 32), (uint8_t[4]){0, 58, (uint8_t)((size - 40) >> 8), (uint8_t)(size - 40)}, 4);
     }
     uint16_t csum = (uint16_t)~csum_fold(csum_add(sum, icmp, size - head));
     memcpy(icmp + 2, &csum, 2);
@@ -293,7 +296,7 @@ static void forward(struct sim *s, unsigned from, const struct sim_raw *except, 
     }
 }
 
-/* --- the device ------------------------------------------------------------------------------------------------------------------ */
+/* --- the device --------------------------------------------------------------------------------------------------- */
 
 /* It looks at every connection: the more there are, the more rarely. */
 static void check_now_and_then(struct simdev *d)
@@ -364,7 +367,11 @@ static void dev_close(struct netdev *dev)
 static int dev_arm(struct netdev *dev) { return 0; }
 
 static const struct netdev_ops dev_ops = {
-    .name = "sim", .recv = dev_recv, .send = dev_send, .arm = dev_arm, .close = dev_close,
+    .name = "sim",
+    .recv = dev_recv,
+    .send = dev_send,
+    .arm = dev_arm,
+    .close = dev_close,
 };
 
 static struct simdev *dev_new(struct sim_host *h, uint16_t mtu)
@@ -372,14 +379,15 @@ static struct simdev *dev_new(struct sim_host *h, uint16_t mtu)
     struct simdev *d = calloc(1, sizeof *d);
     ASSERT(d);
     d->dev.ops = &dev_ops;
-    d->dev.caps = (struct netdev_caps){.mtu = mtu ? mtu : 1500, .segs_max = NETDEV_SEGS_MAX, .queue_count = 1, .own_mac = true};
+    d->dev.caps =
+        (struct netdev_caps){.mtu = mtu ? mtu : 1500, .segs_max = NETDEV_SEGS_MAX, .queue_count = 1, .own_mac = true};
     sim_net_host_mac(h, d->dev.caps.mac);
     d->host = h;
     d->tail = &d->head;
     return h->dev = d;
 }
 
-/* --- hosts and wires ----------------------------------------------------------------------------------------------------------------- */
+/* --- hosts and wires ---------------------------------------------------------------------------------------------- */
 
 /* runtime_add_libos() has no argument for what is started: this thread is about to start it. */
 static __thread struct {
@@ -403,7 +411,8 @@ static void add_addresses(struct net_stack *stack, uint32_t v4, bool dhcp)
     ASSERT(!err);
 }
 
-struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const struct stack_config *given, int (*fn)(void *arg), void *arg)
+struct sim_host *sim_net_host_add(struct sim *s, const char *addr, const struct stack_config *given,
+                                  int (*fn)(void *arg), void *arg)
 {
     net_of(s);
     struct sim_host *h = sim_host_new(s, addr, fn, arg, false);
@@ -446,12 +455,15 @@ struct sim_wire sim_wire_random(struct sim *s)
     static const uint64_t delays[] = {1000, 50000, 1000000, 20000000, 150000000};
     static const uint64_t rates[] = {0, 1000000, 10000000, 100000000, 10000000000};
     struct rng *r = &s->rng;
-    struct sim_wire w = {.delay_ns = delays[rng_below(r, 5)], .bits_per_s = rates[rng_below(r, 5)],
-                         .exponential = rng_below(r, 2), .unordered = rng_below(r, 4) == 0};
+    struct sim_wire w = {.delay_ns = delays[rng_below(r, 5)],
+                         .bits_per_s = rates[rng_below(r, 5)],
+                         .exponential = rng_below(r, 2),
+                         .unordered = rng_below(r, 4) == 0};
     w.jitter_ns = w.delay_ns * rng_below(r, 100) / 100;
     if (rng_below(r, 2)) w.loss_ppm = (uint32_t)rng_below(r, 100000);
     if (rng_below(r, 4) == 0) w.burst_ppm = (uint32_t)rng_below(r, 5000), w.burst_ns = rng_below(r, 2000000000);
-    if (rng_below(r, 3) == 0) w.reorder_ppm = (uint32_t)rng_below(r, 200000), w.reorder_ns = w.delay_ns / 2 + rng_below(r, 2000000);
+    if (rng_below(r, 3) == 0)
+        w.reorder_ppm = (uint32_t)rng_below(r, 200000), w.reorder_ns = w.delay_ns / 2 + rng_below(r, 2000000);
     if (rng_below(r, 3) == 0) w.twice_ppm = (uint32_t)rng_below(r, 100000);
     if (rng_below(r, 3) == 0) w.corrupt_ppm = (uint32_t)rng_below(r, 50000);
     if (rng_below(r, 3) == 0) w.queue_bytes = 3000 + (uint32_t)rng_below(r, 60000);
@@ -460,8 +472,8 @@ struct sim_wire sim_wire_random(struct sim *s)
     return w;
 }
 
-struct sim_raw *sim_raw_add(struct sim *s, const uint8_t mac[6], void (*fn)(void *arg, struct sim_raw *r, const uint8_t *frame, size_t n),
-                            void *arg)
+struct sim_raw *sim_raw_add(struct sim *s, const uint8_t mac[6],
+                            void (*fn)(void *arg, struct sim_raw *r, const uint8_t *frame, size_t n), void *arg)
 {
     struct net *net = net_of(s);
     ASSERT(net->raw_count < RAW_MAX);

@@ -16,7 +16,10 @@
 #define MILLISECOND ((uint64_t)1000000)
 
 static const struct sim_link usual = {
-    .delay_ns = 20 * MICROSECOND, .jitter_ns = 100 * MICROSECOND, .segment_max = 1448, .window = 65536,
+    .delay_ns = 20 * MICROSECOND,
+    .jitter_ns = 100 * MICROSECOND,
+    .segment_max = 1448,
+    .window = 65536,
 };
 
 struct sim *sim_new(uint64_t seed)
@@ -59,11 +62,11 @@ void sim_tell(struct sim *s, const char *what, uint64_t who, uint64_t n)
 {
     s->trace = hash_u64(who, hash_u64(n, hash_u64(s->now, s->trace)));
     if (!s->tells) return;
-    fprintf(stderr, "%12.6f ms  %-9s %4llu %llu\n", (double)(s->now - SIM_START_NS) / 1e6, what, (unsigned long long)who,
-            (unsigned long long)n);
+    fprintf(stderr, "%12.6f ms  %-9s %4llu %llu\n", (double)(s->now - SIM_START_NS) / 1e6, what,
+            (unsigned long long)who, (unsigned long long)n);
 }
 
-/* --- links ---------------------------------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------------------------------- */
 
 const struct sim_link *sim_link_of(const struct sim *s, const struct sim_host *from, const struct sim_host *to)
 {
@@ -71,7 +74,10 @@ const struct sim_link *sim_link_of(const struct sim *s, const struct sim_host *f
     return l ? l : &s->everywhere;
 }
 
-uint64_t sim_link_delay(struct sim *s, const struct sim_link *l) { return l->delay_ns + rng_below(&s->rng, l->jitter_ns + 1); }
+uint64_t sim_link_delay(struct sim *s, const struct sim_link *l)
+{
+    return l->delay_ns + rng_below(&s->rng, l->jitter_ns + 1);
+}
 
 static void set_one(struct sim *s, unsigned a, unsigned b, const struct sim_link *l)
 {
@@ -97,8 +103,10 @@ struct sim_link sim_link_random(struct sim *s)
     static const uint32_t segments[] = {1, 7, 100, 1448, 16384, 65536};
     static const uint32_t windows[] = {64, 1000, 16384, 65536, 1u << 20};
     struct rng *r = &s->rng;
-    struct sim_link l = {.delay_ns = delays[rng_below(r, 5)], .jitter_ns = delays[rng_below(r, 4)],
-                         .segment_max = segments[rng_below(r, 6)], .window = windows[rng_below(r, 5)]};
+    struct sim_link l = {.delay_ns = delays[rng_below(r, 5)],
+                         .jitter_ns = delays[rng_below(r, 4)],
+                         .segment_max = segments[rng_below(r, 6)],
+                         .window = windows[rng_below(r, 5)]};
     if (rng_below(r, 2)) l.pause_ns = delays[1 + rng_below(r, 3)], l.pause_ppm = (uint32_t)rng_below(r, 500000);
     return l;
 }
@@ -124,7 +132,8 @@ void sim_heal(struct sim *s, struct sim_host *a, struct sim_host *b)
 {
     sim_tell(s, "heal", a->index, b->index);
     s->cut[a->index][b->index] = s->cut[b->index][a->index] = false;
-    list_for_each(it, &s->conns) {
+    list_for_each(it, &s->conns)
+    {
         struct conn *c = list_entry(it, struct conn, all);
         if (!is_between(c, a, b)) continue;
         sim_wire_heal(&c->ends[0]);
@@ -134,15 +143,19 @@ void sim_heal(struct sim *s, struct sim_host *a, struct sim_host *b)
 
 void sim_reset(struct sim *s, struct sim_host *a, struct sim_host *b)
 {
-    list_for_each_safe(it, &s->conns) {
+    list_for_each_safe(it, &s->conns)
+    {
         struct conn *c = list_entry(it, struct conn, all);
         if (is_between(c, a, b)) sim_conn_break(c);
     }
 }
 
-/* --- the loop --------------------------------------------------------------------------------------------------------- */
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
 
-void sim_at(struct sim *s, uint64_t at_ns, void (*fn)(void *arg), void *arg) { sim_events_add(&s->events, at_ns, fn, arg); }
+void sim_at(struct sim *s, uint64_t at_ns, void (*fn)(void *arg), void *arg)
+{
+    sim_events_add(&s->events, at_ns, fn, arg);
+}
 
 int sim_run(struct sim *s, uint64_t until_ns)
 {

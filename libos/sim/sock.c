@@ -12,7 +12,8 @@
 int sim_sock_check_addr(const struct sockaddr *addr, socklen_t size)
 {
     if (size < sizeof addr->sa_family) return -EINVAL;
-    if (addr->sa_family != AF_INET) return addr->sa_family == AF_INET6 || addr->sa_family == AF_UNIX ? -EINVAL : -ENOTSUP;
+    if (addr->sa_family != AF_INET)
+        return addr->sa_family == AF_INET6 || addr->sa_family == AF_UNIX ? -EINVAL : -ENOTSUP;
     return size == sizeof(struct sockaddr_in) ? 0 : -EINVAL;
 }
 
@@ -21,7 +22,8 @@ static bool overlap(in_addr_t a, in_addr_t b) { return a == b || a == INADDR_ANY
 
 static bool in_use(const struct sim_host *h, bool dgram, in_addr_t addr, in_port_t port, bool connections_too)
 {
-    list_for_each(it, &h->socks) {
+    list_for_each(it, &h->socks)
+    {
         const struct sock *s = list_entry(it, struct sock, link);
         if (s->dgram != dgram || s->local.sin_port != port || !overlap(s->local.sin_addr.s_addr, addr)) continue;
         if (connections_too || s->dgram || s->state == SOCK_BOUND || s->state == SOCK_LISTENING) return true;
@@ -86,9 +88,11 @@ static int sim_sock_listen(struct queue *q, int backlog)
 
 struct sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *addr)
 {
-    list_for_each(it, &h->socks) {
+    list_for_each(it, &h->socks)
+    {
         struct sock *s = list_entry(it, struct sock, link);
-        if (s->state == SOCK_LISTENING && s->local.sin_port == addr->sin_port && overlap(s->local.sin_addr.s_addr, addr->sin_addr.s_addr))
+        if (s->state == SOCK_LISTENING && s->local.sin_port == addr->sin_port &&
+            overlap(s->local.sin_addr.s_addr, addr->sin_addr.s_addr))
             return s;
     }
     return NULL;
@@ -225,7 +229,10 @@ static int sim_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_
     return s->state == SOCK_CONNECTED ? give_name(&s->peer, addr, len) : -ENOTCONN;
 }
 
-static int sim_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len) { return give_name(&sock_of(q)->local, addr, len); }
+static int sim_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
+{
+    return give_name(&sock_of(q)->local, addr, len);
+}
 
 static size_t sim_sock_unsent(struct queue *q)
 {
@@ -235,15 +242,31 @@ static size_t sim_sock_unsent(struct queue *q)
 
 static const struct queue_ops stream_ops = {
     .name = "sim stream",
-    .bind = sim_sock_bind, .listen = sim_sock_listen, .accept = sim_sock_accept, .connect = sim_sock_connect,
-    .push = sim_stream_push, .pop = sim_stream_pop, .cancel = sim_sock_cancel, .shutdown = sim_sock_shutdown, .close = sim_sock_close,
-    .setsockopt = sim_sock_setsockopt, .getpeername = sim_sock_getpeername, .getsockname = sim_sock_getsockname, .unsent = sim_sock_unsent,
+    .bind = sim_sock_bind,
+    .listen = sim_sock_listen,
+    .accept = sim_sock_accept,
+    .connect = sim_sock_connect,
+    .push = sim_stream_push,
+    .pop = sim_stream_pop,
+    .cancel = sim_sock_cancel,
+    .shutdown = sim_sock_shutdown,
+    .close = sim_sock_close,
+    .setsockopt = sim_sock_setsockopt,
+    .getpeername = sim_sock_getpeername,
+    .getsockname = sim_sock_getsockname,
+    .unsent = sim_sock_unsent,
 };
 static const struct queue_ops dgram_ops = {
     .name = "sim datagram",
-    .bind = sim_sock_bind, .connect = sim_sock_connect,
-    .push = sim_dgram_push, .pop = sim_dgram_pop, .cancel = sim_sock_cancel, .close = sim_sock_close,
-    .setsockopt = sim_sock_setsockopt, .getpeername = sim_sock_getpeername, .getsockname = sim_sock_getsockname,
+    .bind = sim_sock_bind,
+    .connect = sim_sock_connect,
+    .push = sim_dgram_push,
+    .pop = sim_dgram_pop,
+    .cancel = sim_sock_cancel,
+    .close = sim_sock_close,
+    .setsockopt = sim_sock_setsockopt,
+    .getpeername = sim_sock_getpeername,
+    .getsockname = sim_sock_getsockname,
 };
 
 struct sock *sim_sock_new(struct sim_host *h, bool dgram)

@@ -14,7 +14,7 @@
 
 #define POP_BYTES_MAX 65536
 
-/* --- out -------------------------------------------------------------------------------------------------------------- */
+/* --- out ---------------------------------------------------------------------------------------------------------- */
 
 static struct seg *fifo_at(const struct seg_fifo *f, uint32_t i) { return &f->slots[(f->head + i) & (f->room - 1)]; }
 
@@ -129,8 +129,8 @@ void sim_end_transmit(struct end *e)
     sim_wire_send(peer_of(e), ITEM_FIN, NULL, 0);
 }
 
-int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-                unsigned flags)
+int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                    socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     if (addr) return -ENOTSUP;
@@ -173,7 +173,7 @@ void sim_stream_flush(struct sock *s)
     sim_stream_answer_pops(s);
 }
 
-/* --- in --------------------------------------------------------------------------------------------------------------- */
+/* --- in ----------------------------------------------------------------------------------------------------------- */
 
 /* The whole of what is there, or, every third time, some of it. */
 static struct buf *take_in(struct end *e)
@@ -243,7 +243,7 @@ static void drop_in(struct end *e)
     e->in_bytes = 0;
 }
 
-/* --- what arrives ------------------------------------------------------------------------------------------------------ */
+/* --- what arrives ------------------------------------------------------------------------------------------------- */
 
 static void refuse_more(struct end *e)
 {
@@ -315,9 +315,7 @@ void sim_end_arrive(struct end *e, struct item *it)
     }
     free(it);
     switch (kind) {
-    case ITEM_OPEN:
-        handshake_ends(e);
-        break;
+    case ITEM_OPEN: handshake_ends(e); break;
     case ITEM_CREDIT:
         e->credit += n;
         sim_end_transmit(e);
@@ -326,13 +324,11 @@ void sim_end_arrive(struct end *e, struct item *it)
         e->ended = true;
         if (e->sock) sim_stream_answer_pops(e->sock);
         break;
-    default:
-        reset_arrives(e);
-        break;
+    default: reset_arrives(e); break;
     }
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 /* What is not sent yet must outlive the runtime whose buffers it lies in. */
 static void keep_tail(struct end *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections and what is on its way through them. Each direction is a line of items in order; one event stands for the first of them.
+ * Connections and what is on its way through them. Each direction is a line of items in order; one event stands for the
+ * first of them.
  */
 #include "libos/sim/world.h"
 

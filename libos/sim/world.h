@@ -5,7 +5,8 @@
  *      program --push--> out ==transmit==> wire ~~delay~~> arrive ==> in --pop--> program
  *                        segments held     copies, in order           at most `window` bytes on the wire and in `in` together
  *
- * Bytes are copied when they leave `out`, not when they are pushed: a program that changes what it has lent is found out.
+ * Bytes are copied when they leave `out`, not when they are pushed: a program that changes what it has lent is found
+ * out.
  *
  * A connection lives as long as somebody refers to it: either socket, a listener's backlog, or an event.
  */
@@ -56,7 +57,7 @@ struct sim_host {
     uint64_t alarm_at; /* of the earliest event that looks at the deadline */
     uint64_t tick_ns;  /* how long it works between two looks at the clock */
     uint16_t next_port;
-    struct list socks; /* struct sock */
+    struct list socks;  /* struct sock */
     struct simdev *dev; /* a net host's device: net.c */
     struct libos *inet; /* and the libOS over it; NULL: it has ended */
 };
@@ -79,7 +80,7 @@ bool sim_chance(struct sim *s, uint32_t ppm);
 /* Adds to the trace: what, about which connection or host, how much. */
 void sim_tell(struct sim *s, const char *what, uint64_t who, uint64_t n);
 
-/* --- streams -------------------------------------------------------------------------------------------------------- */
+/* --- streams ------------------------------------------------------------------------------------------------------ */
 
 enum item_kind { ITEM_OPEN, ITEM_DATA, ITEM_CREDIT, ITEM_FIN, ITEM_RST };
 
@@ -87,7 +88,7 @@ enum item_kind { ITEM_OPEN, ITEM_DATA, ITEM_CREDIT, ITEM_FIN, ITEM_RST };
 struct item {
     struct item *next;
     enum item_kind kind;
-    uint32_t n; /* bytes */
+    uint32_t n;       /* bytes */
     uint32_t at_byte; /* of those that arrived: how many have been popped */
     uint64_t at;
     char bytes[];
@@ -109,20 +110,20 @@ struct end {
     struct sim_host *host;
     struct sock *sock; /* NULL: not accepted yet, or closed */
     struct sockaddr_in addr;
-    bool open;     /* the handshake is over for it */
-    bool closed;   /* nobody pops or pushes any more */
-    bool dead;     /* was reset */
+    bool open;   /* the handshake is over for it */
+    bool closed; /* nobody pops or pushes any more */
+    bool dead;   /* was reset */
     /* out */
     struct seg_fifo out;
-    char *tail;    /* what a closed end still sends */
+    char *tail; /* what a closed end still sends */
     uint64_t queued, sent;
     uint32_t credit;
-    bool resting;  /* an event will go on sending */
+    bool resting; /* an event will go on sending */
     bool shut, fin_sent;
     /* on the way here */
     struct items wire;
     uint64_t wire_last_at;
-    bool wire_event; /* for the head of the wire */
+    bool wire_event;   /* for the head of the wire */
     bool wire_stalled; /* the head was due while the link was cut */
     /* in */
     struct items in;
@@ -169,13 +170,13 @@ void sim_end_arrive(struct end *e, struct item *it); /* it is the end's now */
 /* Its socket is closed. */
 void sim_end_close(struct end *e, bool abort);
 
-/* --- sockets -------------------------------------------------------------------------------------------------------- */
+/* --- sockets ------------------------------------------------------------------------------------------------------ */
 
 enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED };
 
-#define SIM_UNSENT_MAX    65536u /* segments waiting on one socket: then EBUSY */
-#define SIM_DGRAMS_MAX    256    /* waiting to be popped; more are lost */
-#define SIM_DGRAM_BYTES   65507u
+#define SIM_UNSENT_MAX  65536u /* segments waiting on one socket: then EBUSY */
+#define SIM_DGRAMS_MAX  256    /* waiting to be popped; more are lost */
+#define SIM_DGRAM_BYTES 65507u
 
 struct dgram {
     struct list all; /* in sim->dgrams, or empty */
@@ -208,7 +209,7 @@ struct sock {
 struct sim_libos {
     struct libos base;
     struct sim_host *host;
-    bool sockets; /* false: a net host's, which only lends its share of the turn */
+    bool sockets;      /* false: a net host's, which only lends its share of the turn */
     struct list dirty; /* socks with something to send */
 };
 
@@ -223,14 +224,14 @@ void sim_sock_answer_accepts(struct sock *s);
 
 int sim_conn_start(struct sock *s, struct op *op, const struct sockaddr_in *addr);
 
-int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-                unsigned flags);
+int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                    socklen_t size, unsigned flags);
 int sim_stream_pop(struct queue *q, struct op *op);
 void sim_stream_flush(struct sock *s);
 void sim_stream_answer_pops(struct sock *s);
 
-int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr, socklen_t size,
-               unsigned flags);
+int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                   socklen_t size, unsigned flags);
 int sim_dgram_pop(struct queue *q, struct op *op);
 void sim_dgram_drop(struct sock *s);
 

@@ -78,8 +78,8 @@ static int read_interface(const struct netdev_env *env, struct xdp_config *c)
         goto close_fd;
     }
     if (ask(fd, c, SIOCGIFMTU, &r) || r.ifr_mtu > MTU_MOST || r.ifr_mtu < 68) {
-        err = plugin_refuse(env, EINVAL, "the MTU of %s is more than AF_XDP's chunks hold: ip link set dev %s mtu %d", c->interface, c->interface,
-                            MTU_MOST);
+        err = plugin_refuse(env, EINVAL, "the MTU of %s is more than AF_XDP's chunks hold: ip link set dev %s mtu %d",
+                            c->interface, c->interface, MTU_MOST);
         goto close_fd;
     }
     c->mtu = (uint16_t)r.ifr_mtu;
@@ -111,14 +111,16 @@ static void kernel_has(const struct xdp_config *c, const struct xdp_address *one
         if (i->ifa_addr->sa_family == AF_INET) {
             a = mapped(&((struct sockaddr_in *)i->ifa_addr)->sin_addr);
             *any = true;
-        } else if (i->ifa_addr->sa_family == AF_INET6) memcpy(a.bytes, &((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr, 16);
+        } else if (i->ifa_addr->sa_family == AF_INET6)
+            memcpy(a.bytes, &((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr, 16);
         else continue;
         if (one && !memcmp(&a, one, sizeof a)) *this_one = true;
     }
     freeifaddrs(all);
 }
 
-/* "10.0.0.2/24, fd00::2/64": those the kernel has not are ours alone. What is not an address is the stack's to refuse. */
+/* "10.0.0.2/24, fd00::2/64": those the kernel has not are ours alone. What is not an address is the stack's to
+ * refuse. */
 static int read_addresses(struct xdp_config *c, const char *text)
 {
     char word[64];
@@ -149,7 +151,8 @@ static int choose_sharing(const struct netdev_env *env, struct xdp_config *c)
     const char *address = plugin_text(env, "address");
     int total = address ? read_addresses(c, address) : 0;
     c->shared_address = !c->exclusive && (!total || c->mine_count < (unsigned)total);
-    if (c->has_mac && !c->exclusive) return plugin_refuse(env, EINVAL, "mac: another address than that of %s wants exclusive", c->interface);
+    if (c->has_mac && !c->exclusive)
+        return plugin_refuse(env, EINVAL, "mac: another address than that of %s wants exclusive", c->interface);
     return 0;
 }
 
@@ -161,10 +164,12 @@ static int read_mode(const struct netdev_env *env, struct xdp_config *c)
     c->try_native = c->try_skb = true;
     if (mode && !strcmp(mode, "native")) c->try_skb = false;
     else if (mode && !strcmp(mode, "skb")) c->try_native = false;
-    else if (mode && strcmp(mode, "auto")) return plugin_refuse(env, EINVAL, "mode: \"%.40s\" is neither native, skb nor auto", mode);
+    else if (mode && strcmp(mode, "auto"))
+        return plugin_refuse(env, EINVAL, "mode: \"%.40s\" is neither native, skb nor auto", mode);
     if (copy && !strcmp(copy, "zero")) c->bind_flags = XDP_ZEROCOPY;
     else if (copy && !strcmp(copy, "copy")) c->bind_flags = XDP_COPY;
-    else if (copy && strcmp(copy, "auto")) return plugin_refuse(env, EINVAL, "copy: \"%.40s\" is neither zero, copy nor auto", copy);
+    else if (copy && strcmp(copy, "auto"))
+        return plugin_refuse(env, EINVAL, "copy: \"%.40s\" is neither zero, copy nor auto", copy);
     return 0;
 }
 
@@ -187,7 +192,8 @@ int config_read(const struct netdev_env *env, struct xdp_config *c)
     c->ring = 2048;
     c->interface = plugin_text(env, "interface");
     if (!c->interface) return plugin_refuse(env, EINVAL, "xdp: on which interface? INTERFACE=eth0, or interface: eth0");
-    if (strlen(c->interface) >= IF_NAMESIZE) return plugin_refuse(env, EINVAL, "interface: \"%.40s\" is too long", c->interface);
+    if (strlen(c->interface) >= IF_NAMESIZE)
+        return plugin_refuse(env, EINVAL, "interface: \"%.40s\" is too long", c->interface);
     int err = read_mac(env, c);
     if (!err) err = plugin_number(env, "ring", 64, 16384, &c->ring);
     if (!err && c->ring & (c->ring - 1)) err = plugin_refuse(env, EINVAL, "ring: %ld is not a power of two", c->ring);

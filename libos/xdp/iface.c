@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Interfaces with our program on them, one entry for each in the process: its maps, how often each port is claimed, which queues are taken.
- * The program hangs on the interface by a bpf_link, so it goes when the last descriptor does: with the last queue that is given back, or with
- * the process however it ends. Kernels before 5.9 have no such links: there it is attached the old way, and a killed process leaves it behind.
+ * Interfaces with our program on them, one entry for each in the process: its maps, how often each port is claimed,
+ * which queues are taken. The program hangs on the interface by a bpf_link, so it goes when the last descriptor does:
+ * with the last queue that is given back, or with the process however it ends. Kernels before 5.9 have no such links:
+ * there it is attached the old way, and a killed process leaves it behind.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -18,9 +19,9 @@
 #include "libos/plugin.h"
 #include "libos/xdp/xdp.h"
 
-#define IFACES_MAX  16
-#define PORTS_MAX   16384 /* claimed at a time, of both protocols */
-#define WANTED_MAX  256   /* the least recent is forgotten */
+#define IFACES_MAX 16
+#define PORTS_MAX  16384 /* claimed at a time, of both protocols */
+#define WANTED_MAX 256   /* the least recent is forgotten */
 
 struct xdp_iface {
     unsigned ifindex; /* 0: free */
@@ -29,7 +30,7 @@ struct xdp_iface {
     uint32_t xdp_flags;
     struct steer_maps maps;
     struct steer_settings settings;
-    uint32_t high_port; /* the first above the kernel's */
+    uint32_t high_port;        /* the first above the kernel's */
     uint32_t (*claims)[65536]; /* by protocol (0 TCP, 1 UDP) and port: how many */
     bool taken[XDP_QUEUES_MAX];
 };
@@ -50,11 +51,15 @@ static void close_maps(struct steer_maps *m)
 
 static int make_maps(struct steer_maps *m)
 {
-    m->sockets = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "demi_sockets", sizeof(uint32_t), sizeof(uint32_t), XDP_QUEUES_MAX, NULL);
+    m->sockets =
+        bpf_map_create(BPF_MAP_TYPE_XSKMAP, "demi_sockets", sizeof(uint32_t), sizeof(uint32_t), XDP_QUEUES_MAX, NULL);
     m->ports = bpf_map_create(BPF_MAP_TYPE_HASH, "demi_ports", sizeof(uint32_t), sizeof(uint32_t), PORTS_MAX, NULL);
-    m->mine = bpf_map_create(BPF_MAP_TYPE_HASH, "demi_mine", sizeof(struct xdp_address), sizeof(uint32_t), XDP_ADDRESSES_MAX, NULL);
-    m->wanted = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, "demi_wanted", sizeof(struct xdp_address), sizeof(uint32_t), WANTED_MAX, NULL);
-    m->settings = bpf_map_create(BPF_MAP_TYPE_ARRAY, "demi_settings", sizeof(uint32_t), sizeof(struct steer_settings), 1, NULL);
+    m->mine = bpf_map_create(BPF_MAP_TYPE_HASH, "demi_mine", sizeof(struct xdp_address), sizeof(uint32_t),
+                             XDP_ADDRESSES_MAX, NULL);
+    m->wanted = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, "demi_wanted", sizeof(struct xdp_address), sizeof(uint32_t),
+                               WANTED_MAX, NULL);
+    m->settings =
+        bpf_map_create(BPF_MAP_TYPE_ARRAY, "demi_settings", sizeof(uint32_t), sizeof(struct steer_settings), 1, NULL);
     if (m->sockets >= 0 && m->ports >= 0 && m->mine >= 0 && m->wanted >= 0 && m->settings >= 0) return 0;
     int err = errno;
     close_maps(m);
@@ -98,7 +103,8 @@ static int attach(const struct netdev_env *env, const struct xdp_config *c, stru
     if (err && c->try_skb && !skb_first && err != -EBUSY && err != -EPERM) err = attach_as(f, XDP_FLAGS_SKB_MODE);
     if (!err) return 0;
     if (err == -EBUSY || err == -EEXIST)
-        return plugin_refuse(env, EBUSY, "another XDP program is on %s; to remove it: ip link set dev %s xdp off", c->interface, c->interface);
+        return plugin_refuse(env, EBUSY, "another XDP program is on %s; to remove it: ip link set dev %s xdp off",
+                             c->interface, c->interface);
     if (err == -EOPNOTSUPP && !c->try_skb)
         return plugin_refuse(env, EOPNOTSUPP, "the driver of %s has no XDP: mode skb works everywhere", c->interface);
     return plugin_refuse(env, -err, "the XDP program cannot be put on %s: %s", c->interface, strerror(-err));
@@ -137,8 +143,12 @@ static int bring_up(const struct netdev_env *env, const struct xdp_config *c, st
         f->program = steer_load(&f->maps);
         if (f->program < 0) err = f->program;
     }
-    if (err == -EPERM) err = plugin_refuse(env, EPERM, "no right to load an XDP program: run as root (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW)");
-    else if (err) err = plugin_refuse(env, -err, "the kernel does not take our XDP program: %s; xdp wants Linux 5.4 or later", strerror(-err));
+    if (err == -EPERM)
+        err = plugin_refuse(env, EPERM,
+                            "no right to load an XDP program: run as root (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW)");
+    else if (err)
+        err = plugin_refuse(env, -err, "the kernel does not take our XDP program: %s; xdp wants Linux 5.4 or later",
+                            strerror(-err));
     else err = attach(env, c, f);
     if (!err) return 0;
     if (f->program >= 0) close(f->program);
@@ -188,8 +198,8 @@ int iface_take(const struct netdev_env *env, const struct xdp_config *c, struct 
         *queue_out = q;
         goto unlock;
     }
-    err = plugin_refuse(env, EBUSY, "%s has %u queues, and each from %ld on has its thread: ethtool -L %s combined N", c->interface, c->queue_count,
-                        c->queue, c->interface);
+    err = plugin_refuse(env, EBUSY, "%s has %u queues, and each from %ld on has its thread: ethtool -L %s combined N",
+                        c->interface, c->queue_count, c->queue, c->interface);
     if (!f->users) take_down(f);
 unlock:
     pthread_mutex_unlock(&control);

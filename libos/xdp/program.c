@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The program on the interface, written down as instructions: it is short, must not depend on a compiler for BPF, and is loaded as it stands.
- * What it decides, for a frame that comes in:
+ * The program on the interface, written down as instructions: it is short, must not depend on a compiler for BPF, and
+ * is loaded as it stands. What it decides, for a frame that comes in:
  *
  *     settings.exclusive                                  ours
  *     to an address that is ours alone (map `mine`)       ours: IPv4, IPv6, ARP for it, neighbour solicitation for it
@@ -46,15 +46,28 @@ struct code {
 static void emit(struct code *c, uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
 {
     if (c->count < INSNS_MAX)
-        c->in[c->count] = (struct bpf_insn){.code = code, .dst_reg = dst & 15, .src_reg = src & 15, .off = off, .imm = imm};
+        c->in[c->count] =
+            (struct bpf_insn){.code = code, .dst_reg = dst & 15, .src_reg = src & 15, .off = off, .imm = imm};
     c->count++;
 }
 
-static void load(struct code *c, uint8_t size, uint8_t dst, uint8_t src, int off) { emit(c, BPF_LDX | BPF_MEM | size, dst, src, (int16_t)off, 0); }
-static void store(struct code *c, uint8_t size, uint8_t dst, int off, uint8_t src) { emit(c, BPF_STX | BPF_MEM | size, dst, src, (int16_t)off, 0); }
-static void store_imm(struct code *c, uint8_t size, uint8_t dst, int off, int32_t imm) { emit(c, BPF_ST | BPF_MEM | size, dst, 0, (int16_t)off, imm); }
+static void load(struct code *c, uint8_t size, uint8_t dst, uint8_t src, int off)
+{
+    emit(c, BPF_LDX | BPF_MEM | size, dst, src, (int16_t)off, 0);
+}
+static void store(struct code *c, uint8_t size, uint8_t dst, int off, uint8_t src)
+{
+    emit(c, BPF_STX | BPF_MEM | size, dst, src, (int16_t)off, 0);
+}
+static void store_imm(struct code *c, uint8_t size, uint8_t dst, int off, int32_t imm)
+{
+    emit(c, BPF_ST | BPF_MEM | size, dst, 0, (int16_t)off, imm);
+}
 static void move(struct code *c, uint8_t dst, uint8_t src) { emit(c, BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0); }
-static void alu(struct code *c, uint8_t op, uint8_t dst, int32_t imm) { emit(c, BPF_ALU64 | op | BPF_K, dst, 0, 0, imm); }
+static void alu(struct code *c, uint8_t op, uint8_t dst, int32_t imm)
+{
+    emit(c, BPF_ALU64 | op | BPF_K, dst, 0, 0, imm);
+}
 static void label(struct code *c, enum label l) { c->where[l] = c->count; }
 
 static void note_jump(struct code *c, enum label to)

@@ -5,14 +5,15 @@
  *     free --refill--> [fill] --kernel--> [rx] --recv--> held by the stack --release--> free
  *     free --send----> [tx]   --kernel--> [completion] --reap-----------------------> free
  *
- * There are four rings' worth of chunks: one in fill, one in rx, one in tx, one for the stack to hold. When it holds its share, frames are
- * copied into bufs of the heap and their chunks go back at once: a program that keeps bufs does not stop reception.
+ * There are four rings' worth of chunks: one in fill, one in rx, one in tx, one for the stack to hold. When it holds
+ * its share, frames are copied into bufs of the heap and their chunks go back at once: a program that keeps bufs does
+ * not stop reception.
  *
- * What is received is a view of the chunk (no copy). What is sent is copied into a chunk, since the kernel sends from the umem alone, and a umem
- * is one piece of memory that is named once: the heap's regions, which grow, cannot be it.
+ * What is received is a view of the chunk (no copy). What is sent is copied into a chunk, since the kernel sends from
+ * the umem alone, and a umem is one piece of memory that is named once: the heap's regions, which grow, cannot be it.
  *
- * Transmission is set going by a system call for each burst. In copy mode the kernel takes 32 frames a call and answers EAGAIN while there are
- * more; what is left after that (its own queue is full) is kicked again when the device is idle.
+ * Transmission is set going by a system call for each burst. In copy mode the kernel takes 32 frames a call and answers
+ * EAGAIN while there are more; what is left after that (its own queue is full) is kicked again when the device is idle.
  */
 #include "libos/xdp/xdp.h"
 
@@ -32,7 +33,10 @@
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-static uint8_t *chunk_at(const struct xdp_dev *d, uint32_t chunk) { return d->area + ((size_t)chunk << d->chunk_shift); }
+static uint8_t *chunk_at(const struct xdp_dev *d, uint32_t chunk)
+{
+    return d->area + ((size_t)chunk << d->chunk_shift);
+}
 
 /* --- questions the stack asks on an address it shares with the kernel --- */
 
@@ -75,7 +79,8 @@ void ring_refill(struct xdp_dev *d)
     uint32_t n = least(d->free_count - kept, xsk_prod_nb_free(&d->fill, d->ring));
     if (n < REFILL_LEAST && n < d->ring / 2) return;
     if (xsk_ring_prod__reserve(&d->fill, n, &at) != n) return;
-    for (uint32_t i = 0; i < n; i++) *xsk_ring_prod__fill_addr(&d->fill, at + i) = (uint64_t)d->free[--d->free_count] << d->chunk_shift;
+    for (uint32_t i = 0; i < n; i++)
+        *xsk_ring_prod__fill_addr(&d->fill, at + i) = (uint64_t)d->free[--d->free_count] << d->chunk_shift;
     xsk_ring_prod__submit(&d->fill, n);
     if (xsk_ring_prod__needs_wakeup(&d->fill)) recvfrom(d->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
@@ -167,8 +172,10 @@ unsigned ring_send(struct netdev *n, struct frame *f, unsigned count)
             uint32_t chunk = d->free[--d->free_count];
             uint8_t *to = chunk_at(d, chunk);
             copy_in(to, f[done].b);
-            if (unlikely(d->shared_address) && may_be_question(to, f[done].len)) note_question(d, to, f[done].len, true);
-            *xsk_ring_prod__tx_desc(&d->tx, at + put++) = (struct xdp_desc){.addr = (uint64_t)chunk << d->chunk_shift, .len = f[done].len};
+            if (unlikely(d->shared_address) && may_be_question(to, f[done].len))
+                note_question(d, to, f[done].len, true);
+            *xsk_ring_prod__tx_desc(&d->tx, at + put++) =
+                (struct xdp_desc){.addr = (uint64_t)chunk << d->chunk_shift, .len = f[done].len};
             d->dev.n.tx_frames++;
             d->dev.n.tx_bytes += f[done].len;
         } else d->dev.n.tx_dropped++;

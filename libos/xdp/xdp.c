@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * AF_XDP as a network device: frames go past the kernel's stack, through rings shared with its driver. One socket on one queue of an interface a
- * thread; the next thread takes the next queue. This file opens and closes; ring.c moves frames, iface.c has the program on the interface.
+ * AF_XDP as a network device: frames go past the kernel's stack, through rings shared with its driver. One socket on
+ * one queue of an interface a thread; the next thread takes the next queue. This file opens and closes; ring.c moves
+ * frames, iface.c has the program on the interface.
  *
- * Left out: frames of several chunks (MTU above 3,822), checksum offloads (AF_XDP of Linux 6.8 has them for transmission only), umems shared
- * between sockets, busy polling of the driver.
+ * Left out: frames of several chunks (MTU above 3,822), checksum offloads (AF_XDP of Linux 6.8 has them for
+ * transmission only), umems shared between sockets, busy polling of the driver.
  */
 #include "libos/xdp/xdp.h"
 
@@ -45,7 +46,8 @@ static int make_memory(const struct netdev_env *env, const struct xdp_config *c,
     if (d->area == MAP_FAILED) d->area = NULL;
     d->rooms = aligned_alloc(64, d->chunk_count * sizeof *d->rooms);
     d->free = malloc(d->chunk_count * sizeof *d->free);
-    if (!d->area || !d->rooms || !d->free) return plugin_refuse(env, ENOMEM, "no memory for %u chunks: a smaller ring", d->chunk_count);
+    if (!d->area || !d->rooms || !d->free)
+        return plugin_refuse(env, ENOMEM, "no memory for %u chunks: a smaller ring", d->chunk_count);
     for (uint32_t i = 0; i < d->chunk_count; i++) {
         d->rooms[i].dev = d;
         d->free[d->free_count++] = d->chunk_count - 1 - i; /* the lowest is taken first */
@@ -71,11 +73,15 @@ void dev_unhold(struct xdp_dev *d)
 static int make_umem(const struct netdev_env *env, struct xdp_dev *d)
 {
     struct xsk_umem_config conf = {.fill_size = d->ring, .comp_size = d->ring, .frame_size = 1u << d->chunk_shift};
-    int err = xsk_umem__create(&d->umem, d->area, (uint64_t)d->chunk_count << d->chunk_shift, &d->fill, &d->completion, &conf);
+    int err = xsk_umem__create(&d->umem, d->area, (uint64_t)d->chunk_count << d->chunk_shift, &d->fill, &d->completion,
+                               &conf);
     if (!err) return 0;
     d->umem = NULL;
-    if (err == -EPERM) return plugin_refuse(env, EPERM, "no right to AF_XDP sockets: run as root (CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN)");
-    if (err == -ENOBUFS || err == -ENOMEM) return plugin_refuse(env, ENOMEM, "too little memory may be locked: ulimit -l unlimited, or a smaller ring");
+    if (err == -EPERM)
+        return plugin_refuse(env, EPERM,
+                             "no right to AF_XDP sockets: run as root (CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN)");
+    if (err == -ENOBUFS || err == -ENOMEM)
+        return plugin_refuse(env, ENOMEM, "too little memory may be locked: ulimit -l unlimited, or a smaller ring");
     if (err == -EAFNOSUPPORT) return plugin_refuse(env, EAFNOSUPPORT, "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)");
     return plugin_refuse(env, -err, "the umem cannot be registered: %s", strerror(-err));
 }
@@ -98,20 +104,25 @@ static int make_socket(const struct netdev_env *env, const struct xdp_config *c,
         return 0;
     }
     d->socket = NULL;
-    if (err == -EBUSY) return plugin_refuse(env, EBUSY, "queue %u of %s has another AF_XDP socket", d->queue, c->interface);
-    if (err == -EPERM) return plugin_refuse(env, EPERM, "no right to AF_XDP sockets: run as root (CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN)");
-    if (c->bind_flags & XDP_ZEROCOPY) return plugin_refuse(env, -err, "the driver of %s cannot do without copying: copy auto or copy", c->interface);
+    if (err == -EBUSY)
+        return plugin_refuse(env, EBUSY, "queue %u of %s has another AF_XDP socket", d->queue, c->interface);
+    if (err == -EPERM)
+        return plugin_refuse(env, EPERM,
+                             "no right to AF_XDP sockets: run as root (CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN)");
+    if (c->bind_flags & XDP_ZEROCOPY)
+        return plugin_refuse(env, -err, "the driver of %s cannot do without copying: copy auto or copy", c->interface);
     return plugin_refuse(env, -err, "no AF_XDP socket on queue %u of %s: %s", d->queue, c->interface, strerror(-err));
 }
 
-/* The card passes what is for our own station, and for the groups of IPv6's neighbours. The kernel does not know either: it is asked to listen to all,
- * for as long as this descriptor lives. */
+/* The card passes what is for our own station, and for the groups of IPv6's neighbours. The kernel does not know
+ * either: it is asked to listen to all, for as long as this descriptor lives. */
 static void listen_wide(const struct xdp_config *c, struct xdp_dev *d)
 {
     d->promiscuous_fd = -1;
     if (!c->exclusive && !c->mine_count) return;
     d->promiscuous_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    struct packet_mreq all = {.mr_ifindex = (int)c->ifindex, .mr_type = c->has_mac ? PACKET_MR_PROMISC : PACKET_MR_ALLMULTI};
+    struct packet_mreq all = {.mr_ifindex = (int)c->ifindex,
+                              .mr_type = c->has_mac ? PACKET_MR_PROMISC : PACKET_MR_ALLMULTI};
     if (d->promiscuous_fd >= 0) setsockopt(d->promiscuous_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all);
 }
 
@@ -119,7 +130,10 @@ static void listen_wide(const struct xdp_config *c, struct xdp_dev *d)
 
 static int dev_fd(struct netdev *n) { return ((struct xdp_dev *)n)->fd; }
 
-static int dev_claim(struct netdev *n, uint8_t proto, uint16_t port, bool on) { return iface_claim(((struct xdp_dev *)n)->iface, proto, port, on); }
+static int dev_claim(struct netdev *n, uint8_t proto, uint16_t port, bool on)
+{
+    return iface_claim(((struct xdp_dev *)n)->iface, proto, port, on);
+}
 
 static void dev_close(struct netdev *n)
 {
@@ -134,7 +148,13 @@ static void dev_close(struct netdev *n)
 }
 
 static const struct netdev_ops ops = {
-    .name = "xdp", .recv = ring_recv, .send = ring_send, .fd = dev_fd, .arm = ring_arm, .claim = dev_claim, .close = dev_close,
+    .name = "xdp",
+    .recv = ring_recv,
+    .send = ring_send,
+    .fd = dev_fd,
+    .arm = ring_arm,
+    .claim = dev_claim,
+    .close = dev_close,
 };
 
 static void fill_caps(const struct xdp_config *c, struct xdp_dev *d)
@@ -159,7 +179,9 @@ static int open_socket(const struct netdev_env *env, const struct xdp_config *c,
     if (!err) ring_refill(d);
     if (!err) {
         err = iface_attach_socket(d->iface, d->queue, d->fd);
-        if (err) err = plugin_refuse(env, -err, "queue %u of %s cannot be steered to: %s", d->queue, c->interface, strerror(-err));
+        if (err)
+            err = plugin_refuse(env, -err, "queue %u of %s cannot be steered to: %s", d->queue, c->interface,
+                                strerror(-err));
     }
     if (!err) return 0;
     if (d->socket) xsk_socket__delete(d->socket);

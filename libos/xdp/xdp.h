@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The inside of the AF_XDP device. One struct xdp_dev is one socket on one queue of an interface and serves one thread. The program on the
- * interface and its maps belong to the process (struct xdp_iface) and change under one mutex, on the control path only.
+ * The inside of the AF_XDP device. One struct xdp_dev is one socket on one queue of an interface and serves one thread.
+ * The program on the interface and its maps belong to the process (struct xdp_iface) and change under one mutex, on the
+ * control path only.
  */
 #ifndef LIBOS_XDP_H
 #define LIBOS_XDP_H
@@ -29,10 +30,10 @@ struct xdp_config {
     const char *interface;
     unsigned ifindex;
     long queue, ring;
-    uint8_t mac[ETH_ALEN];     /* the interface's, or the one that was asked for */
+    uint8_t mac[ETH_ALEN]; /* the interface's, or the one that was asked for */
     bool has_mac;
-    bool exclusive;            /* every frame is ours */
-    bool shared_address;       /* we use the kernel's address: steered by port */
+    bool exclusive;      /* every frame is ours */
+    bool shared_address; /* we use the kernel's address: steered by port */
     uint16_t mtu;
     uint16_t queue_count;
     bool is_veth;
@@ -54,7 +55,8 @@ struct steer_settings {
     uint32_t tcp_from, udp_from;
     uint32_t unused;
 };
-/* Loads a program that sends what is ours to the socket of the frame's queue, and the rest to the kernel. Its descriptor, or -errno. */
+/* Loads a program that sends what is ours to the socket of the frame's queue, and the rest to the kernel. Its
+ * descriptor, or -errno. */
 int steer_load(const struct steer_maps *maps);
 
 /* --- the interface (iface.c) --- */

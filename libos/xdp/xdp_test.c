@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The xdp plug-in, loaded as the library loads it, on one end of a veth pair in a network namespace of each case's own. The other end is a packet
- * socket, which sends and sees what it likes; a second one behind the device sees what the program leaves to the kernel. Wants root.
+ * The xdp plug-in, loaded as the library loads it, on one end of a veth pair in a network namespace of each case's own.
+ * The other end is a packet socket, which sends and sees what it likes; a second one behind the device sees what the
+ * program leaves to the kernel. Wants root.
  */
 #include "libos/plugin_test.h"
 
@@ -38,8 +39,9 @@ static void make_wire(const char *queues)
 {
     char line[256];
     CHECK(!unshare(CLONE_NEWNET));
-    snprintf(line, sizeof line, "ip link add xa numrxqueues %s numtxqueues %s type veth peer name xb numrxqueues %s numtxqueues %s", queues, queues,
-             queues, queues);
+    snprintf(line, sizeof line,
+             "ip link add xa numrxqueues %s numtxqueues %s type veth peer name xb numrxqueues %s numtxqueues %s",
+             queues, queues, queues, queues);
     shell(line);
     shell("for i in xa xb; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; ip link set $i up; done");
 }
@@ -48,7 +50,8 @@ static void make_wire(const char *queues)
 static int tap(const char *name)
 {
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL));
-    struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(name)};
+    struct sockaddr_ll at = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(name)};
     int one = 1, room = 8 << 20;
     CHECK(fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room));
     CHECK(!setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one));
@@ -130,7 +133,8 @@ static bool comes_to_us(struct netdev *d, int wire, int kernel, const void *p, s
 static void bad_settings(void)
 {
     struct netdev *d;
-    static const char *const bad[] = {"mode=fast", "copy=never", "ring=100", "ring=x", "queue=1", "exclusive=perhaps", "mac=1:2:3", "mac=01:00:5e:0:0:1"};
+    static const char *const bad[] = {"mode=fast", "copy=never",        "ring=100",  "ring=x",
+                                      "queue=1",   "exclusive=perhaps", "mac=1:2:3", "mac=01:00:5e:0:0:1"};
     make_wire("1");
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(try_open(&d, "interface=xa", bad[i], NULL) < 0);
@@ -567,7 +571,8 @@ static const char *cannot_run(void)
     int status = 1;
     pid_t pid = fork();
     if (!pid) _exit(unshare(CLONE_NEWNET) || socket(AF_XDP, SOCK_RAW, 0) < 0);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status) return "no network namespaces, or no AF_XDP in this kernel";
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+        return "no network namespaces, or no AF_XDP in this kernel";
     return NULL;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * BITFIELD and BITFIELD_RO: integers of 1 to 64 bits anywhere in a string. The whole call is checked before the first step runs, and the
- * string is made long enough once, for the farthest write. Behaviour, texts and the order of checks are redis-server 7.0.15's.
+ * BITFIELD and BITFIELD_RO: integers of 1 to 64 bits anywhere in a string. The whole call is checked before the first
+ * step runs, and the string is made long enough once, for the farthest write. Behaviour, texts and the order of checks
+ * are redis-server 7.0.15's.
  */
 #include "server/cmd/bitmap.h"
 
@@ -16,9 +17,9 @@ enum step_kind { STEP_GET, STEP_SET, STEP_INCRBY };
 
 struct step {
     uint64_t at;
-    int64_t operand;    /* the value to set or to add */
-    uint8_t kind;       /* enum step_kind */
-    uint8_t overflow;   /* enum overflow */
+    int64_t operand;  /* the value to set or to add */
+    uint8_t kind;     /* enum step_kind */
+    uint8_t overflow; /* enum overflow */
     uint8_t width;
     bool is_signed;
 };
@@ -27,10 +28,10 @@ struct plan {
     struct step *steps;
     int count;
     bool writes;
-    uint64_t last_bit;  /* the farthest one a write reaches */
+    uint64_t last_bit; /* the farthest one a write reaches */
 };
 
-/* --- parsing ------------------------------------------------------------------------------------------------------- */
+/* --- parsing ------------------------------------------------------------------------------------------------------ */
 
 /* "i8", "u63" */
 static bool parse_type(struct call *c, struct bytes arg, struct step *s)
@@ -39,9 +40,10 @@ static bool parse_type(struct call *c, struct bytes arg, struct step *s)
     if (nul) arg.n = (size_t)(nul - arg.p); /* Redis reads a C string here */
     int64_t width = 0;
     s->is_signed = arg.n && arg.p[0] == 'i';
-    if (arg.n < 2 || (arg.p[0] != 'i' && arg.p[0] != 'u') || !number_parse_i64(bytes_of(arg.p + 1, arg.n - 1), &width) || width < 1 ||
-        width > (s->is_signed ? 64 : 63)) {
-        call_error(c, "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
+    if (arg.n < 2 || (arg.p[0] != 'i' && arg.p[0] != 'u') ||
+        !number_parse_i64(bytes_of(arg.p + 1, arg.n - 1), &width) || width < 1 || width > (s->is_signed ? 64 : 63)) {
+        call_error(c,
+                   "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
         return false;
     }
     s->width = (uint8_t)width;
@@ -95,11 +97,11 @@ static bool parse_plan(struct call *c, struct plan *plan)
     return true;
 }
 
-/* --- arithmetic ------------------------------------------------------------------------------------------------------ */
+/* --- arithmetic --------------------------------------------------------------------------------------------------- */
 
-/* v + by in a signed field; *fits: it needs no more bits. What does not fit comes back as `overflow` says, WRAP for FAIL.
- * A value to be set that lies so far below the field that the distance to its top overflows counts as too large: Redis's
- * arithmetic, which SAT shows. */
+/* v + by in a signed field; *fits: it needs no more bits. What does not fit comes back as `overflow` says, WRAP for
+ * FAIL. A value to be set that lies so far below the field that the distance to its top overflows counts as too
+ * large: Redis's arithmetic, which SAT shows. */
 static int64_t add_signed(int64_t v, int64_t by, const struct step *s, bool *fits)
 {
     int64_t max = (int64_t)(UINT64_MAX >> 1 >> (64 - s->width)), min = -max - 1;
@@ -122,7 +124,7 @@ static uint64_t add_unsigned(uint64_t v, int64_t by, const struct step *s, bool 
     return (v + (uint64_t)by) & max;
 }
 
-/* --- execution ------------------------------------------------------------------------------------------------------- */
+/* --- execution ---------------------------------------------------------------------------------------------------- */
 
 static int64_t field(struct bytes s, const struct step *step)
 {
@@ -130,7 +132,8 @@ static int64_t field(struct bytes s, const struct step *step)
     return step->is_signed ? bits_extend(v, step->width) : (int64_t)v;
 }
 
-/* Replies with one step's result; returns whether that changed the string: in one that has just grown every write counts. */
+/* Replies with one step's result; returns whether that changed the string: in one that has just grown every write
+ * counts. */
 static bool write_field(struct call *c, char *p, size_t n, bool grown, const struct step *s)
 {
     int64_t was = field(bytes_of(p, n), s), now;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * SETBIT, GETBIT, BITCOUNT, BITPOS and BITOP: strings seen as rows of bits. Behaviour, texts and the order of checks are
- * redis-server 7.0.15's; so is that SETBIT to the value a bit has already is no change.
+ * SETBIT, GETBIT, BITCOUNT, BITPOS and BITOP: strings seen as rows of bits. Behaviour, texts and the order of checks
+ * are redis-server 7.0.15's; so is that SETBIT to the value a bit has already is no change.
  */
 #include "server/cmd/bitmap.h"
 
@@ -73,7 +73,7 @@ void cmd_getbit(struct call *c)
     call_integer(c, at / 8 < s.n ? (uint8_t)s.p[at / 8] >> (7 - (at & 7)) & 1 : 0);
 }
 
-/* --- BITCOUNT, BITPOS ---------------------------------------------------------------------------------------------- */
+/* --- BITCOUNT, BITPOS --------------------------------------------------------------------------------------------- */
 
 /* BIT or BYTE: how many bits an index counts. */
 static bool parse_unit(struct call *c, struct bytes arg, unsigned *bits)
@@ -181,8 +181,10 @@ static bool parse_op(struct call *c, enum bits_op *op)
     return false;
 }
 
-/* The strings of the keys, missing ones empty, numbers printed into texts; *longest of their lengths. False: an error was replied. */
-static bool look_up_sources(struct call *c, size_t count, struct bytes *in, char (*texts)[ENTRY_STR_BUF], size_t *longest)
+/* The strings of the keys, missing ones empty, numbers printed into texts; *longest of their lengths. False: an
+ * error was replied. */
+static bool look_up_sources(struct call *c, size_t count, struct bytes *in, char (*texts)[ENTRY_STR_BUF],
+                            size_t *longest)
 {
     *longest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -196,7 +198,8 @@ static bool look_up_sources(struct call *c, size_t count, struct bytes *in, char
 
 static void store_result(struct call *c, struct bytes key, struct blob *b)
 {
-    struct value v = {.type = OBJ_STRING, .enc = ENC_RAW, .edited = true, .p = b}; /* "raw", and text even if it reads like a number */
+    /* "raw", and text even if it reads like a number */
+    struct value v = {.type = OBJ_STRING, .enc = ENC_RAW, .edited = true, .p = b};
     db_put_value(c, key, v, -1, 0);
     db_changed(c, key, NOTIFY_STRING, "set");
 }
@@ -207,7 +210,7 @@ void cmd_bitop(struct call *c)
     if (!parse_op(c, &op)) return;
     size_t count = (size_t)c->argc - 3, n;
     struct bytes *in = mem_alloc(count * sizeof *in), key = c->argv[2];
-    char (*texts)[ENTRY_STR_BUF] = mem_alloc(count * sizeof *texts);
+    char(*texts)[ENTRY_STR_BUF] = mem_alloc(count * sizeof *texts);
     bool found = look_up_sources(c, count, in, texts, &n);
     struct blob *b = found && n ? blob_new(n, n) : NULL;
     if (b) bits_combine(op, in, count, b->data, n);

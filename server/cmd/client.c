@@ -43,10 +43,7 @@ bool client_set_name(struct call *c, struct bytes name)
     return true;
 }
 
-void client_clear_name(struct client *cl)
-{
-    set_text(&cl->name, BYTES(""));
-}
+void client_clear_name(struct client *cl) { set_text(&cl->name, BYTES("")); }
 
 void cmd_client_setname(struct call *c)
 {
@@ -63,23 +60,18 @@ void cmd_client_setinfo(struct call *c)
 {
     bool name = bytes_is_word(c->argv[2], "lib-name");
     if (!name && !bytes_is_word(c->argv[2], "lib-ver")) {
-        call_errorf(c, "ERR Unrecognized option '%.*s'",
-                    (int)(c->argv[2].n < 128 ? c->argv[2].n : 128), c->argv[2].p);
+        call_errorf(c, "ERR Unrecognized option '%.*s'", (int)(c->argv[2].n < 128 ? c->argv[2].n : 128), c->argv[2].p);
         return;
     }
     if (!is_plain(c->argv[3])) {
-        call_errorf(c, "ERR %s cannot contain spaces, newlines or special characters.",
-                    name ? "lib-name" : "lib-ver");
+        call_errorf(c, "ERR %s cannot contain spaces, newlines or special characters.", name ? "lib-name" : "lib-ver");
         return;
     }
     set_text(name ? &c->client->lib_name : &c->client->lib_ver, c->argv[3]);
     call_ok(c);
 }
 
-void cmd_client_id(struct call *c)
-{
-    call_integer(c, (int64_t)c->client->id);
-}
+void cmd_client_id(struct call *c) { call_integer(c, (int64_t)c->client->id); }
 
 /* --- list
  * -------------------------------------------------------------------------------------------------------------
@@ -134,15 +126,14 @@ void cmd_client_list(struct call *c)
     if (c->argc == 4 && bytes_is_word(c->argv[2], "type")) {
         want = class_by_name(c->argv[3]);
         if (want < 0) {
-            call_errorf(c, "ERR Unknown client type '%.*s'",
-                        (int)(c->argv[3].n < 128 ? c->argv[3].n : 128), c->argv[3].p);
+            call_errorf(c, "ERR Unknown client type '%.*s'", (int)(c->argv[3].n < 128 ? c->argv[3].n : 128),
+                        c->argv[3].p);
             return;
         }
     } else if (c->argc > 3 && bytes_is_word(c->argv[2], "id")) {
         for (int i = 3; i < c->argc; i++) {
             int64_t id;
-            if (!call_int_range(c, c->argv[i], INT64_MIN, INT64_MAX, &id, "ERR Invalid client ID"))
-                return;
+            if (!call_int_range(c, c->argv[i], INT64_MIN, INT64_MAX, &id, "ERR Invalid client ID")) return;
         }
         by_id = true;
     } else if (c->argc != 2) {
@@ -175,8 +166,7 @@ struct kill_filter {
     int type;
 };
 
-static bool kill_matches(const struct kill_filter *f, const struct client *cl,
-                         const struct client *me)
+static bool kill_matches(const struct kill_filter *f, const struct client *cl, const struct client *me)
 {
     if (f->has_addr && !bytes_equal(f->addr, bytes_of_str(cl->peer))) return false;
     if (f->has_laddr && !bytes_equal(f->laddr, bytes_of_str(cl->local))) return false;
@@ -201,16 +191,13 @@ static bool parse_kill(struct call *c, struct kill_filter *f)
         struct bytes name = c->argv[i], value = c->argv[i + 1];
         if (bytes_is_word(name, "id")) {
             int64_t id;
-            if (!call_int_range(c, value, 1, INT64_MAX, &id,
-                                "ERR client-id should be greater than 0"))
-                return false;
+            if (!call_int_range(c, value, 1, INT64_MAX, &id, "ERR client-id should be greater than 0")) return false;
             f->has_id = true;
             f->id = (uint64_t)id;
         } else if (bytes_is_word(name, "type")) {
             f->type = class_by_name(value);
             if (f->type < 0) {
-                call_errorf(c, "ERR Unknown client type '%.*s'",
-                            (int)(value.n < 128 ? value.n : 128), value.p);
+                call_errorf(c, "ERR Unknown client type '%.*s'", (int)(value.n < 128 ? value.n : 128), value.p);
                 return false;
             }
             f->has_type = true;
@@ -222,8 +209,7 @@ static bool parse_kill(struct call *c, struct kill_filter *f)
             f->laddr = value;
         } else if (bytes_is_word(name, "user")) {
             if (!bytes_equal(value, BYTES("default"))) {
-                call_errorf(c, "ERR No such user '%.*s'", (int)(value.n < 128 ? value.n : 128),
-                            value.p);
+                call_errorf(c, "ERR No such user '%.*s'", (int)(value.n < 128 ? value.n : 128), value.p);
                 return false;
             }
         } else if (bytes_is_word(name, "skipme")) {
@@ -346,14 +332,8 @@ static void on_or_off(struct call *c, uint32_t flag)
     call_ok(c);
 }
 
-void cmd_client_no_evict(struct call *c)
-{
-    on_or_off(c, CLIENT_NO_EVICT);
-}
-void cmd_client_no_touch(struct call *c)
-{
-    on_or_off(c, CLIENT_NO_TOUCH);
-}
+void cmd_client_no_evict(struct call *c) { on_or_off(c, CLIENT_NO_EVICT); }
+void cmd_client_no_touch(struct call *c) { on_or_off(c, CLIENT_NO_TOUCH); }
 
 void cmd_client_help(struct call *c)
 {

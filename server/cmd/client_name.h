@@ -7,7 +7,8 @@
 
 #include "server/call.h"
 
-/* Replies with the error and returns false for names with spaces, newlines or special characters. An empty name takes it away. */
+/* Replies with the error and returns false for names with spaces, newlines or special characters. An empty name
+ * takes it away. */
 bool client_set_name(struct call *c, struct bytes name);
 void client_clear_name(struct client *cl);
 

@@ -33,15 +33,9 @@ static void reply_all_infos(struct call *c)
     for (unsigned i = 0; (cmd = top_next(&i));) command_reply_info(c->out, cmd);
 }
 
-void cmd_command(struct call *c)
-{
-    reply_all_infos(c);
-}
+void cmd_command(struct call *c) { reply_all_infos(c); }
 
-void cmd_command_count(struct call *c)
-{
-    call_integer(c, (int64_t)top_count());
-}
+void cmd_command_count(struct call *c) { call_integer(c, (int64_t)top_count()); }
 
 void cmd_command_info(struct call *c)
 {
@@ -196,15 +190,9 @@ static void reply_keys(struct call *c, bool with_flags)
     mem_free(flags);
 }
 
-void cmd_command_getkeys(struct call *c)
-{
-    reply_keys(c, false);
-}
+void cmd_command_getkeys(struct call *c) { reply_keys(c, false); }
 
-void cmd_command_getkeysandflags(struct call *c)
-{
-    reply_keys(c, true);
-}
+void cmd_command_getkeysandflags(struct call *c) { reply_keys(c, true); }
 
 void cmd_command_help(struct call *c)
 {

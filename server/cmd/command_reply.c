@@ -209,8 +209,8 @@ static void reply_args(struct reply *out, const struct command_arg *args, unsign
     reply_array(out, count);
     for (unsigned i = 0; i < count; i++) {
         const struct command_arg *a = &args[i];
-        reply_map(out, 2u + !!a->key_spec + !!a->token + !!a->since + !!a->deprecated_since +
-                           !!a->flags + !!a->sub_count);
+        reply_map(out,
+                  2u + !!a->key_spec + !!a->token + !!a->since + !!a->deprecated_since + !!a->flags + !!a->sub_count);
         pair_str(out, "name", a->name);
         pair_str(out, "type", types[a->type]);
         if (a->key_spec) pair_int(out, "key_spec_index", a->key_spec - 1);
@@ -240,9 +240,8 @@ static void reply_history(struct reply *out, const struct command *cmd)
 
 static size_t doc_fields(const struct command *cmd)
 {
-    return 1u + !!cmd->summary + !!cmd->since + !!cmd->complexity + !!cmd->doc_flags +
-           !!cmd->deprecated_since + !!cmd->replaced_by + !!cmd->history_count + !!cmd->arg_count +
-           !!cmd->sub_count;
+    return 1u + !!cmd->summary + !!cmd->since + !!cmd->complexity + !!cmd->doc_flags + !!cmd->deprecated_since +
+           !!cmd->replaced_by + !!cmd->history_count + !!cmd->arg_count + !!cmd->sub_count;
 }
 
 void command_reply_docs(struct reply *out, const struct command *cmd)

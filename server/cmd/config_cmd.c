@@ -41,8 +41,7 @@ void cmd_config_set(struct call *c)
         return;
     }
     struct conf_text err = {0};
-    int rc =
-        conf_set(c->srv->config, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
+    int rc = conf_set(c->srv->config, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
     if (rc == 0) call_ok(c);
     else call_errorf(c, "ERR %s", err.p ? err.p : "CONFIG SET failed");
     conf_text_free(&err);

@@ -25,10 +25,7 @@ void cmd_ping(struct call *c)
     else call_bulk(c, c->argv[1]);
 }
 
-void cmd_echo(struct call *c)
-{
-    call_bulk(c, c->argv[1]);
-}
+void cmd_echo(struct call *c) { call_bulk(c, c->argv[1]); }
 
 void cmd_quit(struct call *c)
 {
@@ -58,8 +55,7 @@ static bool same_secret(struct bytes given, const char *secret)
 {
     size_t n = strlen(secret);
     unsigned char diff = given.n != n;
-    for (size_t i = 0; i < given.n; i++)
-        diff |= (unsigned char)(given.p[i] ^ secret[n ? i % n : 0]);
+    for (size_t i = 0; i < given.n; i++) diff |= (unsigned char)(given.p[i] ^ secret[n ? i % n : 0]);
     return diff == 0;
 }
 
@@ -139,10 +135,7 @@ static bool parse_hello(struct call *c, struct hello *h)
     return true;
 }
 
-static void field(struct reply *out, const char *name)
-{
-    reply_bulk_str(out, name);
-}
+static void field(struct reply *out, const char *name) { reply_bulk_str(out, name); }
 
 void cmd_hello(struct call *c)
 {
@@ -179,8 +172,8 @@ void cmd_reset(struct call *c)
     multi_free(cl);
     pubsub_forget(cl);
     if (cl->flags & CLIENT_MONITOR) c->w->monitor_count--;
-    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS | CLIENT_MONITOR |
-                             CLIENT_ANY_REPLY | CLIENT_PUBSUB | CLIENT_NO_EVICT | CLIENT_NO_TOUCH);
+    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS | CLIENT_MONITOR | CLIENT_ANY_REPLY |
+                             CLIENT_PUBSUB | CLIENT_NO_EVICT | CLIENT_NO_TOUCH);
     cl->db = &c->srv->dbs[0];
     cl->out.proto = 2;
     client_clear_name(cl);

@@ -92,16 +92,13 @@ static void debug_object(struct call *c)
         snprintf(extra, sizeof extra,
                  " ql_nodes:%u ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d "
                  "ql_uncompressed_size:%zu",
-                 q->nodes, q->nodes ? (double)q->count / q->nodes : 0.0, q->fill, packed != 0,
-                 bytes);
+                 q->nodes, q->nodes ? (double)q->count / q->nodes : 0.0, q->fill, packed != 0, bytes);
     }
     uint32_t now = (uint32_t)(c->now_ms / 1000) & 0xffffff;
     char text[512];
-    snprintf(text, sizeof text,
-             "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s",
-             (void *)e, entry_encoding_name(e),
-             e->type == OBJ_STRING ? entry_string_length(e) + 1 : entry_memory(e, 0), e->lru,
-             (now - e->lru) & 0xffffff, extra);
+    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s",
+             (void *)e, entry_encoding_name(e), e->type == OBJ_STRING ? entry_string_length(e) + 1 : entry_memory(e, 0),
+             e->lru, (now - e->lru) & 0xffffff, extra);
     reply_status(c->out, text);
 }
 
@@ -137,8 +134,7 @@ static void debug_protocol(struct call *c)
     if (bytes_is_word(name, "string")) reply_bulk(out, BYTES("Hello World"));
     else if (bytes_is_word(name, "integer")) reply_int(out, 12345);
     else if (bytes_is_word(name, "double")) reply_double(out, 3.141);
-    else if (bytes_is_word(name, "bignum"))
-        reply_big_number(out, BYTES("1234567999999999999999999999999999999"));
+    else if (bytes_is_word(name, "bignum")) reply_big_number(out, BYTES("1234567999999999999999999999999999999"));
     else if (bytes_is_word(name, "null")) reply_null(out);
     else if (bytes_is_word(name, "array")) {
         reply_array(out, 3);
@@ -169,12 +165,10 @@ static void debug_protocol(struct call *c)
         reply_bulk(out, BYTES("Some real reply following the push reply"));
     } else if (bytes_is_word(name, "true")) reply_bool(out, true);
     else if (bytes_is_word(name, "false")) reply_bool(out, false);
-    else if (bytes_is_word(name, "verbatim"))
-        reply_verbatim(out, BYTES("This is a verbatim\nstring"), "txt");
+    else if (bytes_is_word(name, "verbatim")) reply_verbatim(out, BYTES("This is a verbatim\nstring"), "txt");
     else
-        call_error(
-            c, "ERR Wrong protocol type name. Please use one of the following: "
-               "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
+        call_error(c, "ERR Wrong protocol type name. Please use one of the following: "
+                      "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
 }
 
 /* A hash table's shape, in the lines that Redis's tools look for. */
@@ -183,9 +177,8 @@ static size_t write_table(char *out, size_t size, const struct table *t)
     struct table_stats st;
     table_stats(t, &st);
     if (!st.count)
-        return (size_t)snprintf(
-            out, size,
-            "Hash table 0 stats (main hash table):\nNo stats available for empty dictionaries\n");
+        return (size_t)snprintf(out, size,
+                                "Hash table 0 stats (main hash table):\nNo stats available for empty dictionaries\n");
     return (size_t)snprintf(out, size,
                             "Hash table 0 stats (main hash table):\n table size: %zu\n number of "
                             "elements: %zu\n different slots: %zu\n"
@@ -193,8 +186,7 @@ static size_t write_table(char *out, size_t size, const struct table *t)
                             "chain length (computed): %.02f\n"
                             " Chain length distribution:\n",
                             table_nominal_size(t), st.count, st.bucket_count, st.longest,
-                            (double)st.count / (double)st.bucket_count,
-                            (double)st.count / (double)st.bucket_count);
+                            (double)st.count / (double)st.bucket_count, (double)st.count / (double)st.bucket_count);
 }
 
 static void debug_htstats(struct call *c)
@@ -210,8 +202,8 @@ static void debug_htstats(struct call *c)
     size_t n = (size_t)snprintf(text, sizeof text, "[Dictionary HT]\n");
     for (unsigned i = 0; i < db->slice_count && n < sizeof text - 512; i++)
         n += write_table(text + n, sizeof text - n, &db->slices[i].table);
-    n += (size_t)snprintf(text + n, sizeof text - n,
-                          "[Expires HT]\n%zu keys have an expiry in their entry\n", db_expires(db));
+    n += (size_t)snprintf(text + n, sizeof text - n, "[Expires HT]\n%zu keys have an expiry in their entry\n",
+                          db_expires(db));
     reply_verbatim(c->out, bytes_of(text, n), "txt");
 }
 
@@ -223,8 +215,7 @@ static void debug_htstats_key(struct call *c)
     if (e->enc == ENC_HT) t = &((struct dict *)entry_ptr(e))->t;
     if (e->enc == ENC_SKIPLIST) t = &((struct ztree *)entry_ptr(e))->t;
     if (!t) {
-        call_error(
-            c, "ERR The value stored at the specified key is not represented using an hash table");
+        call_error(c, "ERR The value stored at the specified key is not represented using an hash table");
         return;
     }
     char text[1024];
@@ -295,10 +286,7 @@ static void debug_stringmatch(struct call *c)
     reply_int(c->out, hit);
 }
 
-static void debug_error(struct call *c)
-{
-    reply_errorf(c->out, "-%.*s", (int)c->argv[2].n, c->argv[2].p);
-}
+static void debug_error(struct call *c) { reply_errorf(c->out, "-%.*s", (int)c->argv[2].n, c->argv[2].p); }
 
 static void debug_log(struct call *c)
 {
@@ -313,23 +301,11 @@ static void debug_change_repl_id(struct call *c)
     call_ok(c);
 }
 
-static void debug_set_active_expire(struct call *c)
-{
-    on_off(c, &c->srv->active_expire);
-}
-static void debug_pause_cron(struct call *c)
-{
-    on_off(c, &c->srv->pause_cron);
-}
-static void debug_skip_checksum(struct call *c)
-{
-    on_off(c, &c->srv->skip_checksum_validation);
-}
+static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_expire); }
+static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
+static void debug_skip_checksum(struct call *c) { on_off(c, &c->srv->skip_checksum_validation); }
 
-static void debug_segfault(struct call *c)
-{
-    raise(SIGSEGV);
-}
+static void debug_segfault(struct call *c) { raise(SIGSEGV); }
 static void debug_panic(struct call *c)
 {
     server_log(c->srv, LOG_WARNING_LEVEL, "Panic asked for by DEBUG PANIC");
@@ -340,8 +316,8 @@ static void debug_structsize(struct call *c)
 {
     char text[160];
     snprintf(text, sizeof text, "bits:%d entry:%zu bucket:%zu blob:%zu listnode:%zu client:%zu",
-             (int)(sizeof(long) * 8), sizeof(struct entry), sizeof(struct table_bucket),
-             sizeof(struct blob), sizeof(struct quicklist_node), sizeof(struct client));
+             (int)(sizeof(long) * 8), sizeof(struct entry), sizeof(struct table_bucket), sizeof(struct blob),
+             sizeof(struct quicklist_node), sizeof(struct client));
     reply_status(c->out, text);
 }
 

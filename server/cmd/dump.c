@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * DUMP and RESTORE: a value as bytes, and back. What RESTORE is given comes from outside: server/rdb/read.h lets nothing unsound through,
- * so the order of checks here is about replies only.
+ * DUMP and RESTORE: a value as bytes, and back. What RESTORE is given comes from outside: server/rdb/read.h lets
+ * nothing unsound through, so the order of checks here is about replies only.
  */
 #include <errno.h>
 
@@ -66,7 +66,9 @@ static bool parse_options(struct call *c, struct restore *r)
 
 static bool read_payload(struct call *c, struct value *v)
 {
-    struct rdb_rules rules = {.cfg = c->cfg, .lists = &c->srv->list_options, .seed = c->db->hash_seed,
+    struct rdb_rules rules = {.cfg = c->cfg,
+                              .lists = &c->srv->list_options,
+                              .seed = c->db->hash_seed,
                               .deep = c->cfg->sanitize_dump_payload != SANITIZE_DUMP_NO && !srv_must_obey(c)};
     const char *why;
     int err = rdb_read_dump(c->argv[3], &rules, c->srv->skip_checksum_validation, v, &why);

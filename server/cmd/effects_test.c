@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the commands on keys and strings propagate: absolute times, results instead of increments, deletions for times that have passed. A
- * replica or a log that reads the effects must come to the same data without a clock.
+ * What the commands on keys and strings propagate: absolute times, results instead of increments, deletions for times
+ * that have passed. A replica or a log that reads the effects must come to the same data without a clock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,8 @@ static void capture(struct effect_sink *s, int dbid, const struct bytes *argv, i
     (void)dbid;
     if (w->used) w->used += (size_t)snprintf(w->effects + w->used, sizeof w->effects - w->used, "; ");
     for (int i = 0; i < argc; i++)
-        w->used += (size_t)snprintf(w->effects + w->used, sizeof w->effects - w->used, "%s%.*s", i ? " " : "", (int)argv[i].n, argv[i].p);
+        w->used += (size_t)snprintf(w->effects + w->used, sizeof w->effects - w->used, "%s%.*s", i ? " " : "",
+                                    (int)argv[i].n, argv[i].p);
 }
 
 static int setup(void **state)
@@ -41,7 +42,8 @@ static int setup(void **state)
     memset(&w, 0, sizeof w);
     command_table_init();
     conf_init(&w.cfg);
-    w.srv = (struct server){.config = &w.cfg, .dbs = w.dbs, .db_count = 2, .workers = &w.w, .worker_count = 1, .active_expire = true};
+    w.srv = (struct server){
+        .config = &w.cfg, .dbs = w.dbs, .db_count = 2, .workers = &w.w, .worker_count = 1, .active_expire = true};
     w.w.srv = &w.srv;
     rng_seed(&w.w.rng, 1);
     list_init(&w.srv.sinks);
@@ -75,8 +77,16 @@ static const char *run(struct world *w, const char *line)
     }
     const struct command *cmd = command_find(argv[0]);
     assert_non_null(cmd);
-    struct call c = {.srv = &w->srv, .w = &w->w, .cfg = &w->cfg, .db = &w->dbs[0], .cmd = cmd, .argv = argv, .argc = argc, .out = &w->out,
-                     .now_ms = NOW, .held = UINT64_MAX};
+    struct call c = {.srv = &w->srv,
+                     .w = &w->w,
+                     .cfg = &w->cfg,
+                     .db = &w->dbs[0],
+                     .cmd = cmd,
+                     .argv = argv,
+                     .argc = argc,
+                     .out = &w->out,
+                     .now_ms = NOW,
+                     .held = UINT64_MAX};
     w->used = 0;
     w->effects[0] = 0;
     reply_reset(&w->out);

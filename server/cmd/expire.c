@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * EXPIRE and TTL in their kinds: seconds or milliseconds, from now or since the epoch. All are kept, and propagated, as milliseconds since the
- * epoch; a time that has already passed deletes the key.
+ * EXPIRE and TTL in their kinds: seconds or milliseconds, from now or since the epoch. All are kept, and propagated, as
+ * milliseconds since the epoch; a time that has already passed deletes the key.
  */
 #include "server/command/handlers.h"
 #include "server/conf/config.h"

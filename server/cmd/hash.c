@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands on hashes but for HRANDFIELD (hash_random.c) and HSCAN (scan.c). Behaviour, texts and the order of checks are
- * redis-server 7.0.15's. HINCRBYFLOAT is propagated as HSET of what it came to.
+ * The commands on hashes but for HRANDFIELD (hash_random.c) and HSCAN (scan.c). Behaviour, texts and the order of
+ * checks are redis-server 7.0.15's. HINCRBYFLOAT is propagated as HSET of what it came to.
  */
 #include "server/cmd/hash.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * HRANDFIELD. A positive count asks for different fields: few of a large table are drawn one by one, what comes up twice being drawn again;
- * otherwise one walk over the hash decides for each field with the odds that are left (Knuth, The Art of Computer Programming 3.4.2,
- * algorithm S), so that every subset of that size is equally likely either way. A negative count draws each time from all.
+ * HRANDFIELD. A positive count asks for different fields: few of a large table are drawn one by one, what comes up
+ * twice being drawn again; otherwise one walk over the hash decides for each field with the odds that are left (Knuth,
+ * The Art of Computer Programming 3.4.2, algorithm S), so that every subset of that size is equally likely either way.
+ * A negative count draws each time from all.
  */
 #include "server/cmd/hash.h"
 #include "server/command/handlers.h"

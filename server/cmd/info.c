@@ -140,11 +140,9 @@ static void info_memory(struct info *in)
     list_for_each(it, &in->w->clients) clients += client_memory(list_entry(it, struct client, all));
     size_t overhead = srv->startup_memory + clients;
     for (int i = 0; i < srv->db_count; i++)
-        for (unsigned k = 0; k < srv->dbs[i].slice_count; k++)
-            overhead += table_bytes(&srv->dbs[i].slices[k].table);
+        for (unsigned k = 0; k < srv->dbs[i].slice_count; k++) overhead += table_bytes(&srv->dbs[i].slices[k].table);
     if (overhead > m.used) overhead = m.used;
-    size_t dataset = m.used - overhead,
-           beyond = m.used > srv->startup_memory ? m.used - srv->startup_memory : 1;
+    size_t dataset = m.used - overhead, beyond = m.used > srv->startup_memory ? m.used - srv->startup_memory : 1;
     char h[32], policy[32];
     line(in, "used_memory:%zu", m.used);
     line(in, "used_memory_human:%s", human(h, m.used));
@@ -162,16 +160,14 @@ static void info_memory(struct info *in)
     line(in, "allocator_resident:%zu", m.resident);
     line(in, "total_system_memory:%llu", (unsigned long long)total);
     line(in, "total_system_memory_human:%s", human(h, total));
-    static const char *const lua[] = {"used_memory_lua",          "used_memory_vm_eval",
-                                      "used_memory_scripts_eval", "number_of_cached_scripts",
-                                      "number_of_functions",      "number_of_libraries",
-                                      "used_memory_vm_functions", "used_memory_vm_total",
-                                      "used_memory_functions",    "used_memory_scripts"};
+    static const char *const lua[] = {"used_memory_lua",          "used_memory_vm_eval",  "used_memory_scripts_eval",
+                                      "number_of_cached_scripts", "number_of_functions",  "number_of_libraries",
+                                      "used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions",
+                                      "used_memory_scripts"};
     for (size_t i = 0; i < sizeof lua / sizeof *lua; i++) line(in, "%s:0", lua[i]);
     line(in, "maxmemory:%lld", (long long)srv->config->maxmemory);
     line(in, "maxmemory_human:%s", human(h, (uint64_t)srv->config->maxmemory));
-    line(in, "maxmemory_policy:%s",
-         config_text(srv->config, "maxmemory-policy", policy, sizeof policy));
+    line(in, "maxmemory_policy:%s", config_text(srv->config, "maxmemory-policy", policy, sizeof policy));
     line(in, "allocator_frag_ratio:%.2f", (double)m.active / (double)(m.used ? m.used : 1));
     line(in, "allocator_frag_bytes:%zu", m.active > m.used ? m.active - m.used : 0);
     line(in, "allocator_rss_ratio:%.2f", (double)m.resident / (double)(m.active ? m.active : 1));
@@ -256,10 +252,8 @@ static void info_stats(struct info *in)
     line(in, "sync_partial_err:0");
     line(in, "expired_keys:%llu", (unsigned long long)s->expired);
     line(in, "expired_stale_perc:%.2f", s->expired_stale_perc * 100);
-    line(in, "expired_time_cap_reached_count:%llu",
-         (unsigned long long)s->expired_time_cap_reached);
-    line(in, "expire_cycle_cpu_milliseconds:%llu",
-         (unsigned long long)(s->expire_cycle_ns / NSEC_PER_MSEC));
+    line(in, "expired_time_cap_reached_count:%llu", (unsigned long long)s->expired_time_cap_reached);
+    line(in, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(s->expire_cycle_ns / NSEC_PER_MSEC));
     line(in, "evicted_keys:%llu", (unsigned long long)s->evicted);
     line(in, "evicted_clients:0");
     uint64_t over_now, over = evict_over_ns(in->w, &over_now);
@@ -292,10 +286,8 @@ static void info_stats(struct info *in)
     line(in, "io_threaded_writes_processed:0");
     line(in, "reply_buffer_shrinks:0");
     line(in, "reply_buffer_expands:0");
-    line(in, "client_query_buffer_limit_disconnections:%llu",
-         (unsigned long long)s->query_limit_closed);
-    line(in, "client_output_buffer_limit_disconnections:%llu",
-         (unsigned long long)s->output_limit_closed);
+    line(in, "client_query_buffer_limit_disconnections:%llu", (unsigned long long)s->query_limit_closed);
+    line(in, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)s->output_limit_closed);
 }
 
 /* The address without its port, which is the connection's and not the replica's own. */
@@ -324,10 +316,8 @@ static void info_replication(struct info *in)
 
 static void cpu_lines(struct info *in, const char *suffix, const struct rusage *ru)
 {
-    line(in, "used_cpu_sys%s:%ld.%06ld", suffix, (long)ru->ru_stime.tv_sec,
-         (long)ru->ru_stime.tv_usec);
-    line(in, "used_cpu_user%s:%ld.%06ld", suffix, (long)ru->ru_utime.tv_sec,
-         (long)ru->ru_utime.tv_usec);
+    line(in, "used_cpu_sys%s:%ld.%06ld", suffix, (long)ru->ru_stime.tv_sec, (long)ru->ru_stime.tv_usec);
+    line(in, "used_cpu_user%s:%ld.%06ld", suffix, (long)ru->ru_utime.tv_sec, (long)ru->ru_utime.tv_usec);
 }
 
 static void info_cpu(struct info *in)
@@ -363,10 +353,7 @@ static void error_line(void *arg, const char *code, uint64_t count)
     line(arg, "errorstat_%s:count=%llu", code, (unsigned long long)count);
 }
 
-static void info_errorstats(struct info *in)
-{
-    errorstats_each(in->srv, error_line, in);
-}
+static void info_errorstats(struct info *in) { errorstats_each(in->srv, error_line, in); }
 
 static void info_latencystats(struct info *in)
 {
@@ -377,29 +364,23 @@ static void info_latencystats(struct info *in)
         if (!histogram_count(h)) continue;
         char text[512];
         size_t n = 0;
-        for (unsigned k = 0;
-             k < cfg->latency_tracking_info_percentile_count && n < sizeof text - 64; k++) {
+        for (unsigned k = 0; k < cfg->latency_tracking_info_percentile_count && n < sizeof text - 64; k++) {
             double p = cfg->latency_tracking_info_percentiles[k];
             n += (size_t)snprintf(text + n, sizeof text - n, "%sp%.17g=%.3f", k ? "," : "", p,
-                                  (double)ticks_to_ns(&in->w->ticks, histogram_percentile(h, p)) /
-                                      1000);
+                                  (double)ticks_to_ns(&in->w->ticks, histogram_percentile(h, p)) / 1000);
         }
         line(in, "latency_percentiles_usec_%s:%s", command_at(i)->full_name, n ? text : "");
     }
 }
 
-static void info_cluster(struct info *in)
-{
-    line(in, "cluster_enabled:0");
-}
+static void info_cluster(struct info *in) { line(in, "cluster_enabled:0"); }
 
 static void info_keyspace(struct info *in)
 {
     for (int i = 0; i < in->srv->db_count; i++) {
         struct db *db = &in->srv->dbs[i];
         if (!db_size(db)) continue;
-        line(in, "db%d:keys=%zu,expires=%zu,avg_ttl=%lld", i, db_size(db), db_expires(db),
-             (long long)db->avg_ttl_ms);
+        line(in, "db%d:keys=%zu,expires=%zu,avg_ttl=%lld", i, db_size(db), db_expires(db), (long long)db->avg_ttl_ms);
     }
 }
 

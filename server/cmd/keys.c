@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands on keys whatever they hold: DEL, RENAME, COPY, MOVE, EXISTS, TYPE and so on. Behaviour and texts are redis-server 7.0.15's.
+ * The commands on keys whatever they hold: DEL, RENAME, COPY, MOVE, EXISTS, TYPE and so on. Behaviour and texts are
+ * redis-server 7.0.15's.
  */
 #include "server/command/handlers.h"
 #include "server/conf/config.h"

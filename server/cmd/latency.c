@@ -52,8 +52,8 @@ void cmd_latency_graph(struct call *c)
     enum { ROWS = 4, COLS = 80 };
     const struct latency_event *e = latency_event_find(c->srv, c->argv[2]);
     if (!e) {
-        call_errorf(c, "ERR No samples available for event '%.*s'",
-                    (int)(c->argv[2].n < 128 ? c->argv[2].n : 128), c->argv[2].p);
+        call_errorf(c, "ERR No samples available for event '%.*s'", (int)(c->argv[2].n < 128 ? c->argv[2].n : 128),
+                    c->argv[2].p);
         return;
     }
     size_t n = e->count < COLS ? e->count : COLS;
@@ -66,8 +66,8 @@ void cmd_latency_graph(struct call *c)
     struct reply text;
     reply_init(&text, 2);
     char line[256];
-    int k = snprintf(line, sizeof line, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n",
-                     e->name, (long long)high, (long long)low, (long long)e->worst_ms);
+    int k = snprintf(line, sizeof line, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n", e->name,
+                     (long long)high, (long long)low, (long long)e->worst_ms);
     reply_raw(&text, bytes_of(line, (size_t)k));
     memset(line, '-', COLS);
     line[COLS] = '\n';
@@ -86,10 +86,7 @@ void cmd_latency_graph(struct call *c)
     for (size_t i = 0; i < n; i++) {
         int64_t age = now - latency_event_sample(e, e->count - n + i).time_s;
         if (age < 0) age = 0;
-        unsigned n_of = (unsigned)(age < 60      ? age
-                                   : age < 3600  ? age / 60
-                                   : age < 86400 ? age / 3600
-                                                 : age / 86400);
+        unsigned n_of = (unsigned)(age < 60 ? age : age < 3600 ? age / 60 : age < 86400 ? age / 3600 : age / 86400);
         char unit = age < 60 ? 's' : age < 3600 ? 'm' : age < 86400 ? 'h' : 'd';
         snprintf(ages[i], sizeof ages[i], "%u%c", n_of % 10000, unit);
     }
@@ -113,11 +110,10 @@ void cmd_latency_doctor(struct call *c)
     char text[2048];
     size_t n = 0, events = latency_event_count(c->srv);
     if (!c->cfg->latency_monitor_threshold && !events) {
-        n = (size_t)snprintf(
-            text, sizeof text,
-            "I'm sorry, Dave, I can't do that. Latency monitoring is disabled in this Redis "
-            "instance. You may use "
-            "\"CONFIG SET latency-monitor-threshold <milliseconds>.\" in order to enable it.\n");
+        n = (size_t)snprintf(text, sizeof text,
+                             "I'm sorry, Dave, I can't do that. Latency monitoring is disabled in this Redis "
+                             "instance. You may use "
+                             "\"CONFIG SET latency-monitor-threshold <milliseconds>.\" in order to enable it.\n");
     } else if (!events) {
         n = (size_t)snprintf(text, sizeof text,
                              "Dave, no latency spike was observed during the lifetime of this "
@@ -125,17 +121,14 @@ void cmd_latency_doctor(struct call *c)
                              "honestly think you ought to sit down calmly, take a stress pill, and "
                              "think things over.\n");
     } else {
-        n = (size_t)snprintf(text, sizeof text,
-                             "Dave, I have observed latency spikes in this Redis instance:\n\n");
+        n = (size_t)snprintf(text, sizeof text, "Dave, I have observed latency spikes in this Redis instance:\n\n");
         for (size_t i = 0; i < events && n < sizeof text - 200; i++) {
             const struct latency_event *e = latency_event_at(c->srv, i);
             int64_t sum = 0;
             for (size_t k = 0; k < e->count; k++) sum += latency_event_sample(e, k).ms;
-            n += (size_t)snprintf(
-                text + n, sizeof text - n,
-                "%zu. %s: %zu latency spikes (average %lldms). Worst all time event %lldms.\n",
-                i + 1, e->name, e->count, (long long)(sum / (int64_t)e->count),
-                (long long)e->worst_ms);
+            n += (size_t)snprintf(text + n, sizeof text - n,
+                                  "%zu. %s: %zu latency spikes (average %lldms). Worst all time event %lldms.\n", i + 1,
+                                  e->name, e->count, (long long)(sum / (int64_t)e->count), (long long)e->worst_ms);
         }
     }
     reply_verbatim(c->out, bytes_of(text, n), "txt");
@@ -146,8 +139,8 @@ void cmd_latency_doctor(struct call *c)
 
 /* Cumulative counts at powers of two of microseconds, as Redis shows them: from the first that
  * holds anything to the one that holds all. */
-static void reply_histogram(struct reply *out, const struct ticks_rate *rate,
-                            const struct command *cmd, const uint32_t *h)
+static void reply_histogram(struct reply *out, const struct ticks_rate *rate, const struct command *cmd,
+                            const uint32_t *h)
 {
     uint64_t total = histogram_count(h), seen = 0, shown = 0;
     reply_bulk_str(out, cmd->full_name);
@@ -159,8 +152,8 @@ static void reply_histogram(struct reply *out, const struct ticks_rate *rate,
     size_t pairs = 0;
     unsigned i = 0;
     for (uint64_t us = 1; shown < total; us *= 2) {
-        while (i < HISTOGRAM_BUCKETS && (ticks_to_ns(rate, histogram_bucket_top(i)) <= us * 1000 ||
-                                         i == HISTOGRAM_BUCKETS - 1))
+        while (i < HISTOGRAM_BUCKETS &&
+               (ticks_to_ns(rate, histogram_bucket_top(i)) <= us * 1000 || i == HISTOGRAM_BUCKETS - 1))
             seen += h[i++];
         if (seen == shown) continue;
         shown = seen;

@@ -5,9 +5,9 @@
  *   L[i][j] = L[i-1][j-1] + 1              when a[i-1] == b[j-1]
  *           = max(L[i-1][j], L[i][j-1])    otherwise
  *
- * The subsequence is read off from the end: a match is taken, otherwise the way goes to the larger neighbour, to the left when they are equal
- * (so the ranges are those Redis finds). Matches that are adjacent in both strings make one range. The table is bounded by
- * proto-max-bulk-len.
+ * The subsequence is read off from the end: a match is taken, otherwise the way goes to the larger neighbour, to the
+ * left when they are equal (so the ranges are those Redis finds). Matches that are adjacent in both strings make one
+ * range. The table is bounded by proto-max-bulk-len.
  */
 #include "server/command/handlers.h"
 #include "server/conf/config.h"
@@ -85,7 +85,8 @@ static bool emit(struct call *c, const struct range *r, const struct lcs_options
     return true;
 }
 
-/* Reads the subsequence off: into text (may be NULL), its ranges into the reply (o->idx). Returns the number of ranges written. */
+/* Reads the subsequence off: into text (may be NULL), its ranges into the reply (o->idx). Returns the number of
+ * ranges written. */
 static size_t read_off(struct call *c, const struct lcs *l, const struct lcs_options *o, char *text)
 {
     size_t i = l->a.n, j = l->b.n, left = *cell(l, i, j), ranges = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pushing, popping and asking by index. What looks at each element is in list_search.c, what works on two lists or on the first of
- * several in list_move.c, where the blocking forms are too. Behaviour, texts and the order of checks are redis-server 7.0.15's.
+ * Pushing, popping and asking by index. What looks at each element is in list_search.c, what works on two lists or on
+ * the first of several in list_move.c, where the blocking forms are too. Behaviour, texts and the order of checks are
+ * redis-server 7.0.15's.
  */
 #include "server/cmd/list.h"
 
@@ -46,7 +47,8 @@ struct quicklist *list_to_push(struct call *c, struct entry *e)
     return likely(e != NULL) ? list_of(e) : list_new(&c->srv->list_options, c->cfg);
 }
 
-void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end, int64_t n)
+void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end,
+                 int64_t n)
 {
     if (!e) db_put_value(c, key, list_value(q), -1, 0);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush");
@@ -129,7 +131,7 @@ static void pop(struct call *c, enum list_end end)
 void cmd_lpop(struct call *c) { pop(c, LIST_HEAD); }
 void cmd_rpop(struct call *c) { pop(c, LIST_TAIL); }
 
-/* --- by index ------------------------------------------------------------------------------------------------------ */
+/* --- by index ----------------------------------------------------------------------------------------------------- */
 
 void cmd_llen(struct call *c)
 {

@@ -18,7 +18,8 @@ void list_reply_range(struct call *c, const struct quicklist *q, size_t index, s
 /* The list at e, or for NULL a new one, which is put under key only with its first element: for list_pushed(). */
 struct quicklist *list_to_push(struct call *c, struct entry *e);
 /* n elements were pushed: puts a new list under key, and tells of it. */
-void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end, int64_t n);
+void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end,
+                 int64_t n);
 
 /* n elements were taken: an emptied key goes; tells of it. */
 void list_popped(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, int64_t n);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * From one list to another, and from the first of several that has something: RPOPLPUSH, LMOVE, LMPOP, and everything that may wait:
- * BLPOP, BRPOP, BRPOPLPUSH, BLMOVE, BLMPOP.
+ * From one list to another, and from the first of several that has something: RPOPLPUSH, LMOVE, LMPOP, and everything
+ * that may wait: BLPOP, BRPOP, BRPOPLPUSH, BLMOVE, BLMPOP.
  *
- * A blocking command that finds something does, and propagates, what its plain form would. One that waits runs again when a key is
- * ready (c->unblocking) and then looks at that key alone: it is served from the key that was pushed to first, not from the one it names
- * first. A push to BLMOVE's destination makes that key ready in turn, so that waiters chain.
+ * A blocking command that finds something does, and propagates, what its plain form would. One that waits runs again
+ * when a key is ready (c->unblocking) and then looks at that key alone: it is served from the key that was pushed to
+ * first, not from the one it names first. A push to BLMOVE's destination makes that key ready in turn, so that waiters
+ * chain.
  */
 #include "server/cmd/list.h"
 #include "server/command/handlers.h"
@@ -94,7 +95,8 @@ void cmd_blmove(struct call *c)
         wait_to_move(c, deadline_ms);
     } else if (c->dirty && effect_wanted(c)) {
         /* Redis tells the ends as they were typed, but in its own words when the client had to wait. */
-        struct bytes from = c->unblocking ? end_word(m.from) : c->argv[3], to = c->unblocking ? end_word(m.to) : c->argv[4];
+        struct bytes from = c->unblocking ? end_word(m.from) : c->argv[3],
+                     to = c->unblocking ? end_word(m.to) : c->argv[4];
         effect_as(c, 5, (struct bytes[]){BYTES("LMOVE"), c->argv[1], c->argv[2], from, to});
     }
 }
@@ -186,7 +188,8 @@ static bool lmpop_parse(struct call *c, int at, struct lmpop_options *o)
             call_syntax_error(c);
             return false;
         }
-        if (!call_int_range(c, c->argv[i + 1], 1, INT64_MAX, &o->count, "ERR count should be greater than 0")) return false;
+        if (!call_int_range(c, c->argv[i + 1], 1, INT64_MAX, &o->count, "ERR count should be greater than 0"))
+            return false;
     }
     if (o->count < 0) o->count = 1;
     return true;

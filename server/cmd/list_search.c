@@ -9,10 +9,10 @@
 /* --- LPOS --------------------------------------------------------------------------------------------------------- */
 
 struct lpos_options {
-    bool many;              /* COUNT was given: an array is replied */
+    bool many; /* COUNT was given: an array is replied */
     bool backward;
-    int64_t rank;           /* positive, but for INT64_MIN, which every match reaches as in 7.0.15 */
-    int64_t count, maxlen;  /* 0: all */
+    int64_t rank;          /* positive, but for INT64_MIN, which every match reaches as in 7.0.15 */
+    int64_t count, maxlen; /* 0: all */
 };
 
 static bool lpos_parse(struct call *c, struct lpos_options *o)

@@ -16,13 +16,11 @@ struct overhead {
 static struct overhead measure(struct call *c)
 {
     struct overhead o = {.total = c->srv->startup_memory};
-    list_for_each(it, &c->w->clients) o.clients +=
-        client_memory(list_entry(it, struct client, all));
+    list_for_each(it, &c->w->clients) o.clients += client_memory(list_entry(it, struct client, all));
     for (int i = 0; i < c->srv->db_count; i++) {
         struct db *db = &c->srv->dbs[i];
         o.keys += db_size(db);
-        for (unsigned k = 0; k < db->slice_count; k++)
-            o.tables += table_bytes(&db->slices[k].table);
+        for (unsigned k = 0; k < db->slice_count; k++) o.tables += table_bytes(&db->slices[k].table);
     }
     o.total += o.clients + o.tables;
     return o;
@@ -59,8 +57,7 @@ void cmd_memory_stats(struct call *c)
     demi_mem_stats(&m);
     struct overhead o = measure(c);
     if (o.total > m.used) o.total = m.used;
-    size_t dataset = m.used - o.total,
-           beyond = m.used > c->srv->startup_memory ? m.used - c->srv->startup_memory : 1;
+    size_t dataset = m.used - o.total, beyond = m.used > c->srv->startup_memory ? m.used - c->srv->startup_memory : 1;
     size_t dbs = 0;
     for (int i = 0; i < c->srv->db_count; i++) dbs += db_size(&c->srv->dbs[i]) > 0;
     struct reply *out = c->out;
@@ -123,8 +120,7 @@ void cmd_memory_doctor(struct call *c)
                                   " * Client buffers: more than 200 KiB a client on average. Look "
                                   "for slow readers in CLIENT LIST.\n");
         if (n == 0)
-            n = (size_t)snprintf(text, sizeof text,
-                                 "Hi Sam, I can't find any memory issue in your instance.\n");
+            n = (size_t)snprintf(text, sizeof text, "Hi Sam, I can't find any memory issue in your instance.\n");
     }
     reply_verbatim(c->out, bytes_of(text, n), "txt");
 }

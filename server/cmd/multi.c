@@ -105,8 +105,7 @@ static void watched_drop(struct watched_key *wk)
 {
     struct db *db = wk->db;
     struct watched_keys *all = db->watched;
-    table_delete_slot(&all->keys,
-                      table_find_slot(&all->keys, wk->hash, bytes_of(wk->key, wk->klen)));
+    table_delete_slot(&all->keys, table_find_slot(&all->keys, wk->hash, bytes_of(wk->key, wk->klen)));
     mem_free(wk);
     if (table_count(&all->keys)) return;
     table_fini(&all->keys, NULL, NULL);
@@ -163,8 +162,7 @@ void watch_touch(struct call *c, struct db *db, struct bytes key)
     }
 }
 
-static void touch_exchanged(struct call *c, struct watch_link *l, struct entry *was,
-                            struct entry *comes)
+static void touch_exchanged(struct call *c, struct watch_link *l, struct entry *was, struct entry *comes)
 {
     if (l->expired) {
         if (!comes) {
@@ -186,11 +184,9 @@ void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by)
     table_iter_init(&it, &db->watched->keys);
     for (struct watched_key *wk; (wk = table_iter_next(&it));) {
         struct bytes key = bytes_of(wk->key, wk->klen);
-        struct entry *was = find_raw(db, key),
-                     *comes = replaced_by ? find_raw(replaced_by, key) : NULL;
+        struct entry *was = find_raw(db, key), *comes = replaced_by ? find_raw(replaced_by, key) : NULL;
         if (!was && !comes) continue;
-        list_for_each(w, &wk->watchers)
-            touch_exchanged(c, list_entry(w, struct watch_link, by_key), was, comes);
+        list_for_each(w, &wk->watchers) touch_exchanged(c, list_entry(w, struct watch_link, by_key), was, comes);
     }
     table_iter_fini(&it);
 }
@@ -262,26 +258,11 @@ static void end_transaction(struct client *cl)
     cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS);
 }
 
-bool multi_writes(const struct client *cl)
-{
-    return cl->multi && (cl->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
-}
-bool multi_needs_memory(const struct client *cl)
-{
-    return cl->multi && (cl->multi->flags & CMD_DENYOOM);
-}
-size_t multi_count(const struct client *cl)
-{
-    return cl->multi ? cl->multi->count : 0;
-}
-size_t multi_memory(const struct client *cl)
-{
-    return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0;
-}
-size_t multi_watched(const struct client *cl)
-{
-    return cl->multi ? cl->multi->watched_count : 0;
-}
+bool multi_writes(const struct client *cl) { return cl->multi && (cl->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE)); }
+bool multi_needs_memory(const struct client *cl) { return cl->multi && (cl->multi->flags & CMD_DENYOOM); }
+size_t multi_count(const struct client *cl) { return cl->multi ? cl->multi->count : 0; }
+size_t multi_memory(const struct client *cl) { return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0; }
+size_t multi_watched(const struct client *cl) { return cl->multi ? cl->multi->watched_count : 0; }
 
 /* --- commands
  * -------------------------------------------------------------------------------------------------------
@@ -332,8 +313,7 @@ void cmd_exec(struct call *c)
     /* RESET or QUIT cannot be queued, so the queue does not change under this loop. */
     for (size_t i = 0; i < m->count; i++) {
         struct queued *q = &m->queue[i];
-        exec_call(c->w, cl, q->cmd, q->argv, q->argc,
-                  (struct exec_how){.in_exec = true, .deny_blocking = true});
+        exec_call(c->w, cl, q->cmd, q->argv, q->argc, (struct exec_how){.in_exec = true, .deny_blocking = true});
     }
     end_transaction(cl);
 }

@@ -20,12 +20,14 @@ void cmd_object_encoding(struct call *c)
     if (e) reply_bulk_str(c->out, entry_encoding_name(e));
 }
 
-/* Redis shares the numbers 0 ... 9999 and counts for ever (unless eviction needs their clocks); nothing else is shared between keys. */
+/* Redis shares the numbers 0 ... 9999 and counts for ever (unless eviction needs their clocks); nothing else is
+ * shared between keys. */
 static bool redis_would_share(const struct call *c, const struct entry *e)
 {
     if (e->enc != ENC_INT || entry_int(e) < 0 || entry_int(e) >= 10000) return false;
     if (c->cfg->maxmemory == 0) return true;
-    return c->cfg->maxmemory_policy != MAXMEMORY_VOLATILE_LRU && c->cfg->maxmemory_policy != MAXMEMORY_ALLKEYS_LRU && !use_is_lfu(c->cfg);
+    return c->cfg->maxmemory_policy != MAXMEMORY_VOLATILE_LRU && c->cfg->maxmemory_policy != MAXMEMORY_ALLKEYS_LRU &&
+           !use_is_lfu(c->cfg);
 }
 
 void cmd_object_refcount(struct call *c)
@@ -39,8 +41,10 @@ void cmd_object_idletime(struct call *c)
     const struct entry *e = subject(c);
     if (!e) return;
     if (use_is_lfu(c->cfg)) {
-        call_error(c, "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
-                      "policies at runtime LRU and LFU data will take some time to adjust.");
+        call_error(
+            c,
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
+            "policies at runtime LRU and LFU data will take some time to adjust.");
         return;
     }
     call_integer(c, db_idle_seconds(c, e));
@@ -51,7 +55,8 @@ void cmd_object_freq(struct call *c)
     const struct entry *e = subject(c);
     if (!e) return;
     if (!use_is_lfu(c->cfg)) {
-        call_error(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+        call_error(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
+                      "when switching "
                       "between policies at runtime LRU and LFU data will take some time to adjust.");
         return;
     }

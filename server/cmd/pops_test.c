@@ -30,8 +30,8 @@ static void capture(struct effect_sink *s, int dbid, const struct bytes *argv, i
     struct world *w = list_entry(s, struct world, sink);
     (void)dbid;
     for (int i = 0; i < argc; i++) {
-        w->used += (size_t)snprintf(w->effects + w->used, sizeof w->effects - w->used, "%.*s%s", (int)argv[i].n, argv[i].p,
-                                    i + 1 < argc ? " " : ";");
+        w->used += (size_t)snprintf(w->effects + w->used, sizeof w->effects - w->used, "%.*s%s", (int)argv[i].n,
+                                    argv[i].p, i + 1 < argc ? " " : ";");
     }
 }
 
@@ -75,8 +75,18 @@ static const char *run(struct world *w, const char *line)
     }
     const struct command *cmd = command_find(argv[0]);
     assert_non_null(cmd);
-    struct call c = {.srv = &w->srv, .w = &w->w, .cfg = &w->cfg, .db = &w->db, .cmd = cmd, .argv = argv, .argc = argc, .out = &w->out,
-                     .now_ms = 1790000000000, .held = UINT64_MAX, .deny_blocking = !w->unblocking, .unblocking = w->unblocking};
+    struct call c = {.srv = &w->srv,
+                     .w = &w->w,
+                     .cfg = &w->cfg,
+                     .db = &w->db,
+                     .cmd = cmd,
+                     .argv = argv,
+                     .argc = argc,
+                     .out = &w->out,
+                     .now_ms = 1790000000000,
+                     .held = UINT64_MAX,
+                     .deny_blocking = !w->unblocking,
+                     .unblocking = w->unblocking};
     w->used = 0;
     w->effects[0] = 0;
     reply_reset(&w->out);
@@ -116,7 +126,8 @@ static void popped_as_told(struct world *w, const char *line, int count)
 static void test_spop_is_told_as_srem(void **state)
 {
     struct world *w = *state;
-    static const char *const fills[] = {"SADD s 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", "SADD s a b c d e f g h i j k l m n o p"};
+    static const char *const fills[] = {"SADD s 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16",
+                                        "SADD s a b c d e f g h i j k l m n o p"};
     for (int i = 0; i < 2; i++) {
         run(w, fills[i]);
         popped_as_told(w, "SPOP s", 1);

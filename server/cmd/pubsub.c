@@ -50,10 +50,7 @@ void cmd_pubsub_numsub(struct call *c)
     }
 }
 
-void cmd_pubsub_numpat(struct call *c)
-{
-    call_integer(c, (int64_t)pubsub_pattern_count(c->srv));
-}
+void cmd_pubsub_numpat(struct call *c) { call_integer(c, (int64_t)pubsub_pattern_count(c->srv)); }
 
 void cmd_pubsub_help(struct call *c)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * SCAN, HSCAN, SSCAN, ZSCAN. A table is walked by its cursor; small encodings are shown whole with cursor 0, as they always fit one reply.
+ * SCAN, HSCAN, SSCAN, ZSCAN. A table is walked by its cursor; small encodings are shown whole with cursor 0, as they
+ * always fit one reply.
  *
- * A call collects first and filters afterwards, so that the work is bounded by COUNT (times ten, where the table is sparse) whatever the
- * filter lets through, and so that expired keys can be deleted once the walk is over.
+ * A call collects first and filters afterwards, so that the work is bounded by COUNT (times ten, where the table is
+ * sparse) whatever the filter lets through, and so that expired keys can be deleted once the walk is over.
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"
@@ -127,7 +128,8 @@ void cmd_scan(struct call *c)
 
 /* --- what a key holds --------------------------------------------------------------------------------------------- */
 
-/* The reply is begun with cursor 0 or what the walk gives: elements are put aside as views, which hold as nothing changes meanwhile. */
+/* The reply is begun with cursor 0 or what the walk gives: elements are put aside as views, which hold as nothing
+ * changes meanwhile. */
 struct found {
     struct element {
         struct bytes name, value;

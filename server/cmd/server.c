@@ -36,8 +36,7 @@ void cmd_shutdown(struct call *c)
     for (int i = 1; i < c->argc; i++) {
         if (bytes_is_word(c->argv[i], "nosave")) nosave = true;
         else if (bytes_is_word(c->argv[i], "save")) save = true;
-        else if (bytes_is_word(c->argv[i], "now") || bytes_is_word(c->argv[i], "force"))
-            other = true;
+        else if (bytes_is_word(c->argv[i], "now") || bytes_is_word(c->argv[i], "force")) other = true;
         else if (bytes_is_word(c->argv[i], "abort")) abort_it = true;
         else {
             call_syntax_error(c);
@@ -74,8 +73,7 @@ void cmd_shutdown(struct call *c)
 static void draw(struct reply *text, uint64_t seed, int cols, int rows)
 {
     static const char shades[] = " .:-=+*#%@";
-    double cx = (double)(seed & 0xffff) / 65536 * cols,
-           cy = (double)(seed >> 16 & 0xffff) / 65536 * rows;
+    double cx = (double)(seed & 0xffff) / 65536 * cols, cy = (double)(seed >> 16 & 0xffff) / 65536 * rows;
     double pitch = 1.2 + (double)(seed >> 32 & 0xff) / 64;
     for (int y = 0; y < rows; y++) {
         char row[161];
@@ -106,8 +104,7 @@ void cmd_lolwut(struct call *c)
     reply_init(&text, 2);
     draw(&text, call_random(c), (int)cols, (int)rows);
     char tail[128];
-    snprintf(tail, sizeof tail, "\nA stone in a pond, as a computer sees it. Redis ver. %s\n",
-             REDIS_VERSION);
+    snprintf(tail, sizeof tail, "\nA stone in a pond, as a computer sees it. Redis ver. %s\n", REDIS_VERSION);
     reply_raw(&text, bytes_of_str(tail));
     call_text(c, &text);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands on one set (and SMOVE). Random ones are in set_random.c, those on several sets in set_ops.c. Behaviour, texts and the order of
- * checks are redis-server 7.0.15's.
+ * The commands on one set (and SMOVE). Random ones are in set_random.c, those on several sets in set_ops.c. Behaviour,
+ * texts and the order of checks are redis-server 7.0.15's.
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"

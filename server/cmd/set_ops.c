@@ -2,8 +2,8 @@
  *
  * SINTER, SUNION, SDIFF, their STORE forms and SINTERCARD.
  *
- * An intersection is read off the smallest set. Unions and differences are collected in a set of their own first, which also gives
- * integers back in order, as Redis does. A missing key is an empty set.
+ * An intersection is read off the smallest set. Unions and differences are collected in a set of their own first, which
+ * also gives integers back in order, as Redis does. A missing key is an empty set.
  */
 #include <stdlib.h>
 
@@ -13,8 +13,8 @@
 #include "server/types/set.h"
 
 struct source {
-    struct set set;          /* p NULL: no such key */
-    size_t count, position;  /* position among the keys: equals stay in order */
+    struct set set;         /* p NULL: no such key */
+    size_t count, position; /* position among the keys: equals stay in order */
 };
 
 /* NULL: an error was replied. */
@@ -80,7 +80,8 @@ static bool all_have(const struct source *src, size_t count, const struct set_it
 enum inter_to { TO_CLIENT, TO_KEY, TO_COUNT };
 
 /* Up to `limit` members of all sets; src[0] is the smallest. Returns how many there are. */
-static size_t intersect(struct call *c, const struct source *src, size_t count, size_t limit, enum inter_to to, struct set *result)
+static size_t intersect(struct call *c, const struct source *src, size_t count, size_t limit, enum inter_to to,
+                        struct set *result)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     struct set_iter it;
@@ -169,7 +170,8 @@ static void subtract_by_looking_up(struct set *result, struct source *src, size_
 }
 
 /* Takes the members of the others out of a copy of the first. */
-static void subtract_by_removing(struct set *result, const struct source *src, size_t count, const struct set_rules *rules)
+static void subtract_by_removing(struct set *result, const struct source *src, size_t count,
+                                 const struct set_rules *rules)
 {
     add_all(result, &src[0].set, rules);
     for (size_t i = 1; i < count && set_count(result); i++) {

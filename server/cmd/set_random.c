@@ -2,16 +2,16 @@
  *
  * SPOP and SRANDMEMBER. What SPOP took is propagated as SREM, so that replicas and the log lose the same members.
  *
- * Every subset of the wanted size is equally likely. One much smaller than the set is drawn member by member, what comes up twice being drawn
- * again; otherwise one walk over the set decides for each member with the odds that are left (Knuth, The Art of Computer
- * Programming 3.4.2, algorithm S).
+ * Every subset of the wanted size is equally likely. One much smaller than the set is drawn member by member, what
+ * comes up twice being drawn again; otherwise one walk over the set decides for each member with the odds that are left
+ * (Knuth, The Art of Computer Programming 3.4.2, algorithm S).
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"
 #include "server/types/set.h"
 
-#define DRAW_BELOW 3 /* subsets of at most a third are drawn */
-#define POP_KEEPS  5 /* SPOP builds a new set of what stays when that is less than a fifth of what goes */
+#define DRAW_BELOW 3    /* subsets of at most a third are drawn */
+#define POP_KEEPS  5    /* SPOP builds a new set of what stays when that is less than a fifth of what goes */
 #define LOOK_EVERY 1024 /* members, between two looks at the limit of the output */
 
 static struct rng seeded(struct call *c)

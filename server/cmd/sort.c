@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * SORT and SORT_RO. The elements, and what BY and GET find for them, are copied into an arena first: looking keys up may delete expired ones, and
- * lists show an element only until the next. Then a vector of them is sorted, stably, and a range of it is replied or stored.
+ * SORT and SORT_RO. The elements, and what BY and GET find for them, are copied into an arena first: looking keys up
+ * may delete expired ones, and lists show an element only until the next. Then a vector of them is sorted, stably, and
+ * a range of it is replied or stored.
  *
- * A pattern names another key: its first '*' is replaced by the element, and what follows "->" is a field of the hash there. The
- * pattern "#" is the element itself.
+ * A pattern names another key: its first '*' is replaced by the element, and what follows "->" is a field of the hash
+ * there. The pattern "#" is the element itself.
  */
 #include <errno.h>
 #include <math.h>
@@ -25,16 +26,19 @@ struct sort {
     struct call *c;
     bool desc, alpha, dont_sort;
     int64_t limit_start, limit_count;
-    struct bytes by;            /* p NULL: by the elements themselves */
-    struct bytes store;         /* p NULL: reply */
-    int *gets;                  /* indexes in argv of the patterns of GET */
+    struct bytes by;    /* p NULL: by the elements themselves */
+    struct bytes store; /* p NULL: reply */
+    int *gets;          /* indexes in argv of the patterns of GET */
     int get_count;
 };
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
 /* Patterns are C strings to Redis: what follows a NUL byte is not looked at. */
-static bool has_star(struct bytes pattern) { return pattern.n && memchr(pattern.p, '*', strnlen(pattern.p, pattern.n)); }
+static bool has_star(struct bytes pattern)
+{
+    return pattern.n && memchr(pattern.p, '*', strnlen(pattern.p, pattern.n));
+}
 
 static bool pattern_is_allowed(struct sort *s, const char *option)
 {
@@ -62,7 +66,8 @@ static bool parse(struct sort *s, bool read_only)
         } else if (bytes_is_word(w, "alpha")) {
             s->alpha = true;
         } else if (bytes_is_word(w, "limit") && left >= 2) {
-            if (!call_int(c, c->argv[i + 1], &s->limit_start) || !call_int(c, c->argv[i + 2], &s->limit_count)) return false;
+            if (!call_int(c, c->argv[i + 1], &s->limit_start) || !call_int(c, c->argv[i + 2], &s->limit_count))
+                return false;
             i += 2;
         } else if (!read_only && bytes_is_word(w, "store") && left >= 1) {
             s->store = c->argv[++i];
@@ -93,14 +98,17 @@ static bool hash_field(const struct entry *e, struct bytes field, char num[NUMBE
     return true;
 }
 
-/* What the pattern names for an element. False: nothing. *out is valid until the next change or look-up; num lends it room. */
-static bool look_up(struct call *c, struct bytes pattern, struct bytes element, char num[ENTRY_STR_BUF], struct bytes *out)
+/* What the pattern names for an element. False: nothing. *out is valid until the next change or look-up; num lends
+ * it room. */
+static bool look_up(struct call *c, struct bytes pattern, struct bytes element, char num[ENTRY_STR_BUF],
+                    struct bytes *out)
 {
     if (bytes_equal(pattern, BYTES("#"))) {
         *out = element;
         return true;
     }
-    const char *end = pattern.p + strnlen(pattern.p, pattern.n), *star = memchr(pattern.p, '*', (size_t)(end - pattern.p));
+    const char *end = pattern.p + strnlen(pattern.p, pattern.n),
+               *star = memchr(pattern.p, '*', (size_t)(end - pattern.p));
     if (!star) return false;
     struct bytes field = {NULL, 0}, tail = bytes_of(star + 1, (size_t)(pattern.p + pattern.n - star - 1));
     const char *arrow = memmem(star + 1, (size_t)(end - star - 1), "->", 2);
@@ -222,7 +230,8 @@ static void sort_entry(struct sort *s, struct entry *e)
         s->by.p = NULL;
     }
     limit(s, count, &from, &end);
-    bool in_order = s->dont_sort && e && e->type != OBJ_SET; /* lists and sorted sets have an order, and so a range of it */
+    /* lists and sorted sets have an order, and so a range of it */
+    bool in_order = s->dont_sort && e && e->type != OBJ_SET;
     if (e && in_order) {
         sort_vector_load_range(&v, e, from, end, s->desc);
         end -= from;
@@ -234,7 +243,9 @@ static void sort_entry(struct sort *s, struct entry *e)
     bool ok = true;
     if (!s->dont_sort) {
         ok = weigh(s, &v);
-        sort_vector_sort(&v, &(struct sort_order){.desc = s->desc, .alpha = s->alpha, .by = s->by.p != NULL, .bytewise = s->store.p != NULL});
+        sort_vector_sort(
+            &v, &(struct sort_order){
+                    .desc = s->desc, .alpha = s->alpha, .by = s->by.p != NULL, .bytewise = s->store.p != NULL});
     }
     if (!ok) call_error(s->c, "ERR One or more scores can't be converted into double");
     else if (s->store.p) store_range(s, &v, from, end);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Texts lie in chunks that are freed together. Sorting is a merge sort from the bottom up: stable, n log n at worst, and without state
- * outside of its arguments, which is what qsort() lacks.
+ * Texts lie in chunks that are freed together. Sorting is a merge sort from the bottom up: stable, n log n at worst,
+ * and without state outside of its arguments, which is what qsort() lacks.
  */
 #include "server/cmd/sort_vector.h"
 
@@ -62,7 +62,8 @@ static void add(struct sort_vector *v, struct bytes s)
     v->items[v->count++] = (struct sort_item){.text = sort_vector_copy(v, s)};
 }
 
-static void load_listpack(struct sort_vector *v, const unsigned char *lp, bool pairs, size_t from, size_t end, bool desc)
+static void load_listpack(struct sort_vector *v, const unsigned char *lp, bool pairs, size_t from, size_t end,
+                          bool desc)
 {
     long step = pairs ? 2 : 1, n = (long)lp_count(lp) / step;
     char num[NUMBER_I64_SIZE];
@@ -113,27 +114,19 @@ static void load_intset(struct sort_vector *v, const struct intset *s)
 void sort_vector_load_range(struct sort_vector *v, const struct entry *e, size_t from, size_t end, bool desc)
 {
     switch ((enum obj_encoding)e->enc) {
-    case ENC_QUICKLIST:
-        load_list(v, entry_ptr(e), from, end, desc);
-        break;
-    case ENC_LISTPACK:
-        load_listpack(v, entry_ptr(e), e->type == OBJ_ZSET, from, end, desc);
-        break;
-    case ENC_SKIPLIST:
-        load_zset(v, entry_ptr(e), from, end, desc);
-        break;
-    case ENC_HT:
-        load_dict(v, entry_ptr(e));
-        break;
-    case ENC_INTSET:
-        load_intset(v, entry_ptr(e));
-        break;
-    default:
-        ASSERT(!"not a list, set or sorted set");
+    case ENC_QUICKLIST: load_list(v, entry_ptr(e), from, end, desc); break;
+    case ENC_LISTPACK: load_listpack(v, entry_ptr(e), e->type == OBJ_ZSET, from, end, desc); break;
+    case ENC_SKIPLIST: load_zset(v, entry_ptr(e), from, end, desc); break;
+    case ENC_HT: load_dict(v, entry_ptr(e)); break;
+    case ENC_INTSET: load_intset(v, entry_ptr(e)); break;
+    default: ASSERT(!"not a list, set or sorted set");
     }
 }
 
-void sort_vector_load(struct sort_vector *v, const struct entry *e) { sort_vector_load_range(v, e, 0, value_elements(e), false); }
+void sort_vector_load(struct sort_vector *v, const struct entry *e)
+{
+    sort_vector_load_range(v, e, 0, value_elements(e), false);
+}
 
 /* --- sorting ------------------------------------------------------------------------------------------------------ */
 
@@ -168,7 +161,8 @@ static void sort_run(struct sort_item *items, size_t n, const struct sort_order 
     }
 }
 
-static void merge(struct sort_item *to, const struct sort_item *a, size_t an, const struct sort_item *b, size_t bn, const struct sort_order *o)
+static void merge(struct sort_item *to, const struct sort_item *a, size_t an, const struct sort_item *b, size_t bn,
+                  const struct sort_order *o)
 {
     while (an && bn) {
         if (compare(a, b, o) <= 0) *to++ = *a++, an--;

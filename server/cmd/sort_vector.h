@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What SORT sorts: copies of a list's, set's or sorted set's elements with their weights. All texts end with a NUL byte that is not
- * counted, since numbers and collation are read by C functions.
+ * What SORT sorts: copies of a list's, set's or sorted set's elements with their weights. All texts end with a NUL byte
+ * that is not counted, since numbers and collation are read by C functions.
  */
 #ifndef SERVER_CMD_SORT_VECTOR_H
 #define SERVER_CMD_SORT_VECTOR_H
@@ -17,14 +17,14 @@ struct sort_item {
 struct sort_vector {
     struct sort_item *items;
     size_t count;
-    size_t room;         /* private */
+    size_t room; /* private */
     struct sort_chunk *chunks;
 };
 
 struct sort_order {
     bool desc, alpha;
-    bool by;             /* alpha: compare weights, not texts */
-    bool bytewise;       /* compare as bytes; otherwise as the locale collates */
+    bool by;       /* alpha: compare weights, not texts */
+    bool bytewise; /* compare as bytes; otherwise as the locale collates */
 };
 
 /* All elements of the value, or those of a range of its order (from the end with desc). The vector is empty before. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands on strings, but for LCS and the bit commands. Behaviour, texts and the order of checks are redis-server 7.0.15's.
+ * The commands on strings, but for LCS and the bit commands. Behaviour, texts and the order of checks are redis-server
+ * 7.0.15's.
  *
- * Expiries are propagated as absolute times (SET ... PXAT, PEXPIREAT), floating-point results as what they came to (SET), so that a replica and a
- * log read later arrive at the same data.
+ * Expiries are propagated as absolute times (SET ... PXAT, PEXPIREAT), floating-point results as what they came to
+ * (SET), so that a replica and a log read later arrive at the same data.
  */
 #include "server/cmd/string.h"
 
@@ -35,11 +36,19 @@ void string_reply(struct call *c, const struct entry *e)
 
 /* --- options of SET and GETEX --------------------------------------------------------------------------------- */
 
-enum set_flag { SET_NX = 1, SET_XX = 2, SET_KEEPTTL = 4, SET_GET = 8, SET_PERSIST = 16, SET_TIME = 32, SET_ABSOLUTE = 64 };
+enum set_flag {
+    SET_NX = 1,
+    SET_XX = 2,
+    SET_KEEPTTL = 4,
+    SET_GET = 8,
+    SET_PERSIST = 16,
+    SET_TIME = 32,
+    SET_ABSOLUTE = 64
+};
 
 struct set_options {
     unsigned flags;
-    int64_t unit_ms;     /* with SET_TIME */
+    int64_t unit_ms; /* with SET_TIME */
     struct bytes when;
 };
 
@@ -49,11 +58,15 @@ static bool take_time(struct set_options *o, struct bytes word, struct bytes nex
         const char *word;
         int64_t unit_ms;
         unsigned flags;
-    } kinds[] = {{"ex", 1000, SET_TIME}, {"px", 1, SET_TIME}, {"exat", 1000, SET_TIME | SET_ABSOLUTE}, {"pxat", 1, SET_TIME | SET_ABSOLUTE}};
+    } kinds[] = {{"ex", 1000, SET_TIME},
+                 {"px", 1, SET_TIME},
+                 {"exat", 1000, SET_TIME | SET_ABSOLUTE},
+                 {"pxat", 1, SET_TIME | SET_ABSOLUTE}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!bytes_is_word(word, kinds[i].word)) continue;
         /* The same word again is allowed and the last one counts. */
-        if ((o->flags & SET_TIME) && (o->unit_ms != kinds[i].unit_ms || (o->flags & SET_ABSOLUTE) != (kinds[i].flags & SET_ABSOLUTE)))
+        if ((o->flags & SET_TIME) &&
+            (o->unit_ms != kinds[i].unit_ms || (o->flags & SET_ABSOLUTE) != (kinds[i].flags & SET_ABSOLUTE)))
             return false;
         o->flags |= kinds[i].flags;
         o->unit_ms = kinds[i].unit_ms;
@@ -262,7 +275,8 @@ static void set_effect(struct call *c, struct bytes key, struct bytes val, const
     effect_as(c, n, argv);
 }
 
-/* False: NX or XX forbade it, or an error was replied; the reply is given then and with GET. True: set, and the reply is the caller's. */
+/* False: NX or XX forbade it, or an error was replied; the reply is given then and with GET. True: set, and the
+ * reply is the caller's. */
 static bool set(struct call *c, struct bytes val, const struct set_options *o, bool *refused)
 {
     struct bytes key = c->argv[1];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands on single members of a sorted set: ZADD, ZINCRBY, ZREM, ZSCORE, ZRANK and so on. Ranges are in zset_range.c, pops in zset_pop.c,
- * unions and their kin in zset_ops.c. Behaviour, texts and the order of checks are redis-server 7.0.15's.
+ * The commands on single members of a sorted set: ZADD, ZINCRBY, ZREM, ZSCORE, ZRANK and so on. Ranges are in
+ * zset_range.c, pops in zset_pop.c, unions and their kin in zset_ops.c. Behaviour, texts and the order of checks are
+ * redis-server 7.0.15's.
  */
 #include <math.h>
 
@@ -48,7 +49,8 @@ static bool check_flags(struct call *c, unsigned flags, int first)
 }
 
 /* *score: what is asked for, then what it came to. */
-static enum add_done add_one(struct zset *z, struct bytes member, double *score, unsigned flags, const struct zset_rules *rules)
+static enum add_done add_one(struct zset *z, struct bytes member, double *score, unsigned flags,
+                             const struct zset_rules *rules)
 {
     double had;
     if (flags & ADD_XX) {
@@ -71,7 +73,8 @@ struct added {
     enum add_done last;
 };
 
-static struct added add_pairs(struct call *c, struct zset *z, double *scores, int first, unsigned flags, const struct zset_rules *rules)
+static struct added add_pairs(struct call *c, struct zset *z, double *scores, int first, unsigned flags,
+                              const struct zset_rules *rules)
 {
     struct added n = {0};
     for (int i = first; i < c->argc; i += 2) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Scores are read as strtod() reads a C string, since Redis does: leading spaces, an empty string (0), values beyond the largest double
- * (infinity) and what follows a NUL byte are let through.
+ * Scores are read as strtod() reads a C string, since Redis does: leading spaces, an empty string (0), values beyond
+ * the largest double (infinity) and what follows a NUL byte are let through.
  */
 #include "server/cmd/zset_bounds.h"
 
@@ -34,7 +34,8 @@ static bool parse_score(struct bytes s, double *out, bool *exclusive)
 
 bool zset_score_bounds(struct call *c, struct bytes min, struct bytes max, struct ztree_score_range *out)
 {
-    if (parse_score(min, &out->min, &out->min_exclusive) && parse_score(max, &out->max, &out->max_exclusive)) return true;
+    if (parse_score(min, &out->min, &out->min_exclusive) && parse_score(max, &out->max, &out->max_exclusive))
+        return true;
     call_error(c, "ERR min or max is not a float");
     return false;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD, over sorted sets and sets (whose members score 1). A missing key is empty.
+ * ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD, over sorted sets and sets (whose members score 1). A missing
+ * key is empty.
  *
- * Sums of floating-point numbers depend on their order: the keys are taken from the smallest to the largest, as Redis does, so that the
- * last digit comes out alike. What has no sum (inf - inf) or product (0 * inf) is 0.
+ * Sums of floating-point numbers depend on their order: the keys are taken from the smallest to the largest, as Redis
+ * does, so that the last digit comes out alike. What has no sum (inf - inf) or product (0 * inf) is 0.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -21,14 +22,14 @@ enum aggregate { SUM, MIN, MAX };
 /* --- sources ------------------------------------------------------------------------------------------------------ */
 
 struct source {
-    const struct entry *e;   /* NULL: no such key */
+    const struct entry *e; /* NULL: no such key */
     union {
         struct set set;
         struct zset zset;
     };
     bool is_set;
     double weight;
-    size_t count, position;  /* position among the keys: equals stay in order */
+    size_t count, position; /* position among the keys: equals stay in order */
 };
 
 static int by_count(const void *a, const void *b)
@@ -56,7 +57,7 @@ static bool source_score(const struct source *s, struct bytes member, double *sc
 struct source_iter {
     struct bytes member;
     double score;
-    bool lasting;            /* the member's bytes stay where they are */
+    bool lasting; /* the member's bytes stay where they are */
     const struct source *s;
     union {
         struct set_iter set;
@@ -103,7 +104,7 @@ struct zargs {
     size_t count;
     enum aggregate aggregate;
     bool with_scores;
-    int64_t limit;               /* 0: none */
+    int64_t limit; /* 0: none */
 };
 
 /* NULL: an error was replied. */

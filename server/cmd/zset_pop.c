@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ZPOPMIN, ZPOPMAX, ZMPOP and their blocking forms. The latter run again when a key they wait for is ready (server/call.h), and what they or ZMPOP
- * took is propagated as a ZPOPMIN or ZPOPMAX of that key.
+ * ZPOPMIN, ZPOPMAX, ZMPOP and their blocking forms. The latter run again when a key they wait for is ready
+ * (server/call.h), and what they or ZMPOP took is propagated as a ZPOPMIN or ZPOPMAX of that key.
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"
@@ -20,12 +20,8 @@ enum pop_shape {
 static void begin(struct call *c, struct bytes key, size_t n, enum pop_shape shape)
 {
     switch (shape) {
-    case SHAPE_FLAT:
-        reply_array(c->out, n * 2);
-        return;
-    case SHAPE_PAIRS:
-        reply_array(c->out, n);
-        return;
+    case SHAPE_FLAT: reply_array(c->out, n * 2); return;
+    case SHAPE_PAIRS: reply_array(c->out, n); return;
     case SHAPE_KEY_FLAT:
         reply_array(c->out, n * 2 + 1);
         call_bulk(c, key);
@@ -39,7 +35,8 @@ static void begin(struct call *c, struct bytes key, size_t n, enum pop_shape sha
 }
 
 /* Replies with up to count members of e and takes them out; count > 0. Returns how many. */
-static size_t pop(struct call *c, struct bytes key, struct entry *e, enum pop_end end, uint64_t count, enum pop_shape shape)
+static size_t pop(struct call *c, struct bytes key, struct entry *e, enum pop_end end, uint64_t count,
+                  enum pop_shape shape)
 {
     struct zset z = zset_of(e);
     size_t size = zset_count(&z), n = count < size ? (size_t)count : size;
@@ -70,7 +67,8 @@ static void effect_pop(struct call *c, struct bytes key, enum pop_end end, size_
 {
     if (!effect_wanted(c)) return;
     char num[NUMBER_I64_SIZE];
-    struct bytes argv[] = {end == POP_MIN ? BYTES("ZPOPMIN") : BYTES("ZPOPMAX"), key, bytes_of(num, number_format_u64(num, n))};
+    struct bytes argv[] = {end == POP_MIN ? BYTES("ZPOPMIN") : BYTES("ZPOPMAX"), key,
+                           bytes_of(num, number_format_u64(num, n))};
     effect_as(c, n ? 3 : 2, argv);
 }
 
@@ -125,11 +123,8 @@ static void pop_blocking(struct call *c, enum pop_end end)
         pop(c, c->argv[1 + i], e, end, 1, SHAPE_KEY_FLAT);
         effect_pop(c, c->argv[1 + i], end, 0);
         return;
-    case FOUND_NONE:
-        call_block(c, c->argv + 1, count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY);
-        return;
-    case FOUND_ERROR:
-        return;
+    case FOUND_NONE: call_block(c, c->argv + 1, count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY); return;
+    case FOUND_ERROR: return;
     }
 }
 
@@ -163,7 +158,8 @@ static bool parse_mpop(struct call *c, int at, struct mpop *m)
             call_syntax_error(c);
             return false;
         }
-        if (!call_int_range(c, c->argv[i + 1], 1, INT64_MAX, &m->count, "ERR count should be greater than 0")) return false;
+        if (!call_int_range(c, c->argv[i + 1], 1, INT64_MAX, &m->count, "ERR count should be greater than 0"))
+            return false;
     }
     if (!m->count) m->count = 1;
     return true;
@@ -186,8 +182,7 @@ static void pop_multiple(struct call *c, bool blocking)
         if (blocking) call_block(c, keys, m.key_count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY);
         else reply_null_array(c->out);
         return;
-    case FOUND_ERROR:
-        return;
+    case FOUND_ERROR: return;
     }
 }
 

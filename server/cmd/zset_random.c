@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * ZRANDMEMBER. Members are drawn by rank. As with SRANDMEMBER (set_random.c) a subset much smaller than the whole is drawn rank by rank, what
- * comes up twice being drawn again; otherwise one walk decides for each member with the odds that are left.
+ * ZRANDMEMBER. Members are drawn by rank. As with SRANDMEMBER (set_random.c) a subset much smaller than the whole is
+ * drawn rank by rank, what comes up twice being drawn again; otherwise one walk decides for each member with the odds
+ * that are left.
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"
 #include "server/ds/dict.h"
 #include "server/types/zset.h"
 
-#define DRAW_BELOW 3 /* subsets of at most a third are drawn */
+#define DRAW_BELOW 3    /* subsets of at most a third are drawn */
 #define LOOK_EVERY 1024 /* members, between two looks at the limit of the output */
 
 static void show(struct call *c, const struct zset_iter *it, bool with_scores)
@@ -89,7 +90,8 @@ void cmd_zrandmember(struct call *c)
     if (c->argc >= 3) {
         if (!call_int(c, c->argv[2], &wanted)) return;
         if (wanted == INT64_MIN) {
-            call_errorf(c, "ERR value is out of range, value must between %ld and %ld", (long)-INT64_MAX, (long)INT64_MAX);
+            call_errorf(c, "ERR value is out of range, value must between %ld and %ld", (long)-INT64_MAX,
+                        (long)INT64_MAX);
             return;
         }
         if (c->argc > 4 || (with_scores && !bytes_is_word(c->argv[3], "withscores"))) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ZRANGE and all that came before it, ZRANGESTORE, ZREMRANGEBY*, ZCOUNT, ZLEXCOUNT. Whatever a range is given by, it becomes a span of ranks first;
- * LIMIT and REV are arithmetic on it, and the rest costs what the result is long.
+ * ZRANGE and all that came before it, ZRANGESTORE, ZREMRANGEBY*, ZCOUNT, ZLEXCOUNT. Whatever a range is given by, it
+ * becomes a span of ranks first; LIMIT and REV are arithmetic on it, and the rest costs what the result is long.
  */
 #include "server/cmd/zset_bounds.h"
 #include "server/command/handlers.h"
@@ -15,10 +15,10 @@ struct range {
     enum range_by by;
     enum direction direction;
     bool with_scores;
-    int64_t start, stop;         /* BY_RANK */
+    int64_t start, stop; /* BY_RANK */
     struct ztree_score_range score;
     struct ztree_lex_range lex;
-    int64_t offset, limit;       /* limit < 0: all */
+    int64_t offset, limit; /* limit < 0: all */
 };
 
 /* --- arguments ---------------------------------------------------------------------------------------------------- */

@@ -80,7 +80,8 @@ struct zset_item *zset_result_find(const struct zset_result *r, struct bytes mem
     return table_find(&r->index, table_hash(&r->index, member), member);
 }
 
-struct zset_item *zset_result_find_or_add(struct zset_result *r, struct bytes member, bool lasting, double score, bool *added)
+struct zset_item *zset_result_find_or_add(struct zset_result *r, struct bytes member, bool lasting, double score,
+                                          bool *added)
 {
     uint64_t hash = table_hash(&r->index, member);
     struct zset_item *item = table_find(&r->index, hash, member);

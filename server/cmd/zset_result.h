@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What ZUNION, ZINTER and ZDIFF come to: members with scores, in no order until zset_result_sort(). An indexed one finds its members
- * again, for unions and differences. Items stay where they are until fini.
+ * What ZUNION, ZINTER and ZDIFF come to: members with scores, in no order until zset_result_sort(). An indexed one
+ * finds its members again, for unions and differences. Items stay where they are until fini.
  */
 #ifndef SERVER_CMD_ZSET_RESULT_H
 #define SERVER_CMD_ZSET_RESULT_H
@@ -17,7 +17,7 @@ struct zset_item {
 struct zset_result { /* items and count may be read */
     struct zset_item **items;
     size_t count;
-    size_t live;         /* of these, not gone */
+    size_t live; /* of these, not gone */
     size_t room;
     bool indexed;
     struct table index;
@@ -31,7 +31,8 @@ struct zset_item *zset_result_add(struct zset_result *r, struct bytes member, bo
 /* Indexed ones: NULL if it is not there. */
 struct zset_item *zset_result_find(const struct zset_result *r, struct bytes member);
 /* Indexed ones: what is there, or a new one (*added) with this score. */
-struct zset_item *zset_result_find_or_add(struct zset_result *r, struct bytes member, bool lasting, double score, bool *added);
+struct zset_item *zset_result_find_or_add(struct zset_result *r, struct bytes member, bool lasting, double score,
+                                          bool *added);
 static inline void zset_result_drop(struct zset_result *r, struct zset_item *item)
 {
     r->live -= !item->gone;

@@ -20,8 +20,7 @@
 
 enum {
     COMMAND_MAX = 512,
-    NAME_POOL_BYTES =
-        COMMAND_MAX * 24, /* the longest full name of Redis has 26 letters, most have under 12 */
+    NAME_POOL_BYTES = COMMAND_MAX * 24, /* the longest full name of Redis has 26 letters, most have under 12 */
 };
 static_assert(COMMAND_MAX <= COMMAND_SLOTS / 2, "slots stay at most half full");
 
@@ -37,10 +36,7 @@ static size_t name_pool_used;
 
 /* --- names --------------------------------------------------------------------------------- */
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
 
 /* A lower-case copy that lives as long as the process; NULL: no room left. */
 static char *name_keep(const char *prefix, struct bytes name)
@@ -93,8 +89,7 @@ static void legacy_keys_fill(struct command *c)
         if (ks->flags & KEY_INCOMPLETE) c->flags |= CMD_MOVABLE_KEYS;
         int end = ks->last >= 0 ? ks->begin_pos + ks->last : ks->last;
         if (ks->begin_pos < first) first = ks->begin_pos;
-        if ((unsigned)end > (unsigned)last)
-            last = end; /* -1, the end of the call, is behind all others */
+        if ((unsigned)end > (unsigned)last) last = end; /* -1, the end of the call, is behind all others */
         previous = last;
     }
     if (first == INT_MAX) {
@@ -170,10 +165,7 @@ bool command_slot_is(const struct command_slot *s, struct bytes name)
     return s->cmd && bytes_is_word(name, known_as[s->cmd->index]);
 }
 
-const struct command *command_find(struct bytes name)
-{
-    return command_lookup(name);
-}
+const struct command *command_find(struct bytes name) { return command_lookup(name); }
 
 const struct command *command_find_sub(const struct command *container, struct bytes name)
 {
@@ -194,20 +186,11 @@ const struct command *command_find_full(struct bytes full_name)
     return command_find_sub(container, bytes_of(bar + 1, full_name.n - n - 1));
 }
 
-bool command_is_known(const struct command *c)
-{
-    return known_as[c->parent ? c->parent->index : c->index] != NULL;
-}
+bool command_is_known(const struct command *c) { return known_as[c->parent ? c->parent->index : c->index] != NULL; }
 
-const struct command *command_at(unsigned index)
-{
-    return index < table_count ? &table[index] : NULL;
-}
+const struct command *command_at(unsigned index) { return index < table_count ? &table[index] : NULL; }
 
-unsigned command_count(void)
-{
-    return table_count;
-}
+unsigned command_count(void) { return table_count; }
 
 int command_rename(struct bytes from, struct bytes to)
 {

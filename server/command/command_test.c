@@ -43,8 +43,7 @@ static const char *keys_of(const struct command *c, const char *line)
     if (n < 0) return "malformed";
     size_t at = 0;
     text[0] = 0;
-    for (int i = 0; i < n; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, i ? ",%d" : "%d", out[i]);
+    for (int i = 0; i < n; i++) at += (size_t)snprintf(text + at, sizeof text - at, i ? ",%d" : "%d", out[i]);
     return text;
 }
 
@@ -57,12 +56,7 @@ static const struct key_spec all_but_last[] = {
     {.flags = KEY_RW, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = -2, .step = 1}};
 static const struct key_spec store_and_count[] = {
     {.flags = KEY_OW, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = 0, .step = 1},
-    {.flags = KEY_RO,
-     .begin_pos = 2,
-     .find = KEY_FIND_KEYNUM,
-     .keynum_index = 0,
-     .first_key = 1,
-     .keynum_step = 1}};
+    {.flags = KEY_RO, .begin_pos = 2, .find = KEY_FIND_KEYNUM, .keynum_index = 0, .first_key = 1, .keynum_step = 1}};
 static const struct key_spec streams[] = {{.flags = KEY_RO,
                                            .begin = KEY_BEGIN_KEYWORD,
                                            .begin_keyword = "STREAMS",
@@ -80,15 +74,11 @@ static const struct key_spec from_behind[] = {{.flags = KEY_RO,
                                                .step = 1}};
 static const struct key_spec channel[] = {
     {.flags = KEY_NOT_KEY, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = 0, .step = 1}};
-static const struct key_spec incomplete[] = {{.flags = KEY_RW | KEY_INCOMPLETE,
-                                              .begin_pos = 1,
-                                              .find = KEY_FIND_RANGE,
-                                              .last = 0,
-                                              .step = 1}};
+static const struct key_spec incomplete[] = {
+    {.flags = KEY_RW | KEY_INCOMPLETE, .begin_pos = 1, .find = KEY_FIND_RANGE, .last = 0, .step = 1}};
 static const struct key_spec untold[] = {{.begin = KEY_BEGIN_UNKNOWN, .find = KEY_FIND_UNKNOWN}};
 
-#define ROW(specs)                                                                                 \
-    (&(const struct command){.name = "X", .keys = specs, .key_count = sizeof specs / sizeof *specs})
+#define ROW(specs) (&(const struct command){.name = "X", .keys = specs, .key_count = sizeof specs / sizeof *specs})
 
 static void test_missing_keys_are_malformed(void **state)
 {
@@ -148,10 +138,7 @@ static void test_a_keyword_says_where_keys_begin(void **state)
     assert_string_equal(keys_of(ROW(from_behind), "M KEYS a b"), "2,3");
 }
 
-static void test_channels_are_not_keys(void **state)
-{
-    assert_string_equal(keys_of(ROW(channel), "PUBLISH c m"), "");
-}
+static void test_channels_are_not_keys(void **state) { assert_string_equal(keys_of(ROW(channel), "PUBLISH c m"), ""); }
 
 static void test_specs_that_cannot_tell_are_malformed(void **state)
 {
@@ -229,10 +216,9 @@ static void test_every_command_is_found_in_any_case(void **state)
 
 static void test_unknown_names_are_not_found(void **state)
 {
-    static const char *const bad[] = {
-        "", "g", "ge", "gett", "get ", "nosuchcommandatall", "|", "get|", "|get", "client|nosuch"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_null(command_find_full(bytes_of_str(bad[i])));
+    static const char *const bad[] = {"",  "g",    "ge",   "gett",         "get ", "nosuchcommandatall",
+                                      "|", "get|", "|get", "client|nosuch"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_null(command_find_full(bytes_of_str(bad[i])));
     assert_null(command_find((struct bytes){NULL, 0}));
     assert_null(command_find(bytes_of("g\0t", 3)));
     assert_null(command_find(bytes_of("gEt\xe5", 4)));
@@ -249,8 +235,7 @@ static void test_every_row_says_what_commands_must(void **state)
         assert_non_null(c->summary);
         assert_true(!!(c->acl & ACL_FAST) != !!(c->acl & ACL_SLOW));
         assert_false((c->flags & CMD_WRITE) && (c->flags & CMD_READONLY));
-        for (unsigned k = 0; k < c->arg_count; k++)
-            assert_true(c->args[k].key_spec <= c->key_count);
+        for (unsigned k = 0; k < c->arg_count; k++) assert_true(c->args[k].key_spec <= c->key_count);
     }
 }
 

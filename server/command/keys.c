@@ -62,8 +62,7 @@ static struct span span_of_range(const struct key_spec *ks, int first, int argc)
     return (struct span){first, last, ks->step};
 }
 
-static int span_of_keynum(const struct key_spec *ks, const struct bytes *argv, int first, int argc,
-                          struct span *s)
+static int span_of_keynum(const struct key_spec *ks, const struct bytes *argv, int first, int argc, struct span *s)
 {
     if (first + ks->keynum_index >= argc) return -1;
     int count = count_parse(argv[first + ks->keynum_index]);
@@ -96,8 +95,7 @@ static int spec_walk(const struct key_spec *ks, const struct bytes *argv, int ar
     return ks->flags & KEY_INCOMPLETE ? -1 : 0;
 }
 
-int command_keys(const struct command *cmd, const struct bytes *argv, int argc, int *out,
-                 uint16_t *flags_out, int max)
+int command_keys(const struct command *cmd, const struct bytes *argv, int argc, int *out, uint16_t *flags_out, int max)
 {
     if (cmd->getkeys) {
         uint16_t unwanted[2];

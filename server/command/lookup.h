@@ -51,8 +51,7 @@ static inline struct command_slot command_slot_key(struct bytes name)
         head = load_u32(p);
         tail = load_u32(p + n - 4);
     } else if (n > 0) {
-        head = (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 |
-               (uint64_t)(uint8_t)p[n - 1] << 16;
+        head = (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint64_t)(uint8_t)p[n - 1] << 16;
     }
     return (struct command_slot){.head = command_fold(head), .tail = command_fold(tail), .size = n};
 }

@@ -5,11 +5,14 @@
 #include "server/command/handlers.h"
 #include "server/command/spec.h"
 
-#define INDEX_UNIT                                                                                 \
-    {.name = "index_unit", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .since = "7.0.0",             \
-     SUB_ARGS({.name = "byte", .type = ARG_PURE_TOKEN, .token = "BYTE"},                           \
-              {.name = "bit", .type = ARG_PURE_TOKEN, .token = "BIT"})}
-#define FIELD_ARGS {.name = "encoding", .type = ARG_STRING}, {.name = "offset", .type = ARG_INTEGER}
+#define INDEX_UNIT                                                                                                     \
+    {                                                                                                                  \
+        .name = "index_unit", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .since = "7.0.0",                              \
+        SUB_ARGS({.name = "byte", .type = ARG_PURE_TOKEN, .token = "BYTE"},                                            \
+                 {.name = "bit", .type = ARG_PURE_TOKEN, .token = "BIT"})                                              \
+    }
+#define FIELD_ARGS                                                                                                     \
+    {.name = "encoding", .type = ARG_STRING}, { .name = "offset", .type = ARG_INTEGER }
 
 const struct command spec_bitmap[] = {
     {
@@ -25,10 +28,10 @@ const struct command spec_bitmap[] = {
         .summary = "Counts the bits that are set in a string or in a part of it.",
         HISTORY({"7.0.0", "BYTE or BIT says what the two indexes count."}),
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
-             {.name = "index", .type = ARG_BLOCK, .flags = ARG_OPTIONAL,
-              SUB_ARGS({.name = "start", .type = ARG_INTEGER},
-                       {.name = "end", .type = ARG_INTEGER},
-                       INDEX_UNIT)}),
+             {.name = "index",
+              .type = ARG_BLOCK,
+              .flags = ARG_OPTIONAL,
+              SUB_ARGS({.name = "start", .type = ARG_INTEGER}, {.name = "end", .type = ARG_INTEGER}, INDEX_UNIT)}),
     },
     {
         .name = "BITFIELD",
@@ -43,17 +46,28 @@ const struct command spec_bitmap[] = {
         .complexity = "O(1) a step",
         .summary = "Reads, sets and adds to integers of any width inside a string.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
-             {.name = "operation", .type = ARG_ONEOF, .flags = ARG_OPTIONAL | ARG_MULTIPLE,
+             {.name = "operation",
+              .type = ARG_ONEOF,
+              .flags = ARG_OPTIONAL | ARG_MULTIPLE,
               SUB_ARGS({.name = "encoding_offset", .type = ARG_BLOCK, .token = "GET", SUB_ARGS(FIELD_ARGS)},
-                       {.name = "write", .type = ARG_BLOCK,
-                        SUB_ARGS({.name = "wrap_sat_fail", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .token = "OVERFLOW",
+                       {.name = "write",
+                        .type = ARG_BLOCK,
+                        SUB_ARGS({.name = "wrap_sat_fail",
+                                  .type = ARG_ONEOF,
+                                  .flags = ARG_OPTIONAL,
+                                  .token = "OVERFLOW",
                                   SUB_ARGS({.name = "wrap", .type = ARG_PURE_TOKEN, .token = "WRAP"},
                                            {.name = "sat", .type = ARG_PURE_TOKEN, .token = "SAT"},
                                            {.name = "fail", .type = ARG_PURE_TOKEN, .token = "FAIL"})},
-                                 {.name = "write_operation", .type = ARG_ONEOF,
-                                  SUB_ARGS({.name = "encoding_offset_value", .type = ARG_BLOCK, .token = "SET",
+                                 {.name = "write_operation",
+                                  .type = ARG_ONEOF,
+                                  SUB_ARGS({.name = "encoding_offset_value",
+                                            .type = ARG_BLOCK,
+                                            .token = "SET",
                                             SUB_ARGS(FIELD_ARGS, {.name = "value", .type = ARG_INTEGER})},
-                                           {.name = "encoding_offset_increment", .type = ARG_BLOCK, .token = "INCRBY",
+                                           {.name = "encoding_offset_increment",
+                                            .type = ARG_BLOCK,
+                                            .token = "INCRBY",
                                             SUB_ARGS(FIELD_ARGS, {.name = "increment", .type = ARG_INTEGER})})})})}),
     },
     {
@@ -68,8 +82,11 @@ const struct command spec_bitmap[] = {
         .complexity = "O(1) a step",
         .summary = "Reads integers of any width inside a string; fit for a replica.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
-             {.name = "encoding_offset", .type = ARG_BLOCK, .token = "GET",
-              .flags = ARG_OPTIONAL | ARG_MULTIPLE | ARG_MULTIPLE_TOKEN, SUB_ARGS(FIELD_ARGS)}),
+             {.name = "encoding_offset",
+              .type = ARG_BLOCK,
+              .token = "GET",
+              .flags = ARG_OPTIONAL | ARG_MULTIPLE | ARG_MULTIPLE_TOKEN,
+              SUB_ARGS(FIELD_ARGS)}),
     },
     {
         .name = "BITOP",
@@ -77,14 +94,12 @@ const struct command spec_bitmap[] = {
         .arity = -4,
         .flags = CMD_WRITE | CMD_DENYOOM,
         .acl = ACL_WRITE | ACL_BITMAP | ACL_SLOW,
-        KEYS({KEY_RANGE(KEY_OW | KEY_UPDATE, 2, 0, 1, 0)},
-             {KEY_RANGE(KEY_RO | KEY_ACCESS, 3, -1, 1, 0)}),
+        KEYS({KEY_RANGE(KEY_OW | KEY_UPDATE, 2, 0, 1, 0)}, {KEY_RANGE(KEY_RO | KEY_ACCESS, 3, -1, 1, 0)}),
         .group = "bitmap",
         .since = "2.6.0",
         .complexity = "O(N), N being the bytes of all strings together.",
         .summary = "Stores the AND, OR or XOR of strings, or the NOT of one, as a new string.",
-        ARGS({.name = "operation", .type = ARG_STRING},
-             {.name = "destkey", .type = ARG_KEY, .key_spec = 1},
+        ARGS({.name = "operation", .type = ARG_STRING}, {.name = "destkey", .type = ARG_KEY, .key_spec = 1},
              {.name = "key", .type = ARG_KEY, .key_spec = 2, .flags = ARG_MULTIPLE}),
     },
     {
@@ -99,11 +114,14 @@ const struct command spec_bitmap[] = {
         .complexity = "O(N), N being the bytes up to the bit; 32 are skipped at once.",
         .summary = "Finds the first bit of a string, or of a part of it, that is set or clear.",
         HISTORY({"7.0.0", "BYTE or BIT says what the two indexes count."}),
-        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
-             {.name = "bit", .type = ARG_INTEGER},
-             {.name = "index", .type = ARG_BLOCK, .flags = ARG_OPTIONAL,
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "bit", .type = ARG_INTEGER},
+             {.name = "index",
+              .type = ARG_BLOCK,
+              .flags = ARG_OPTIONAL,
               SUB_ARGS({.name = "start", .type = ARG_INTEGER},
-                       {.name = "end_index", .type = ARG_BLOCK, .flags = ARG_OPTIONAL,
+                       {.name = "end_index",
+                        .type = ARG_BLOCK,
+                        .flags = ARG_OPTIONAL,
                         SUB_ARGS({.name = "end", .type = ARG_INTEGER}, INDEX_UNIT)})}),
     },
     {
@@ -117,8 +135,7 @@ const struct command spec_bitmap[] = {
         .since = "2.2.0",
         .complexity = "O(1)",
         .summary = "Gives one bit of a string; bits behind its end are 0.",
-        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
-             {.name = "offset", .type = ARG_INTEGER}),
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "offset", .type = ARG_INTEGER}),
     },
     {
         .name = "SETBIT",
@@ -131,8 +148,7 @@ const struct command spec_bitmap[] = {
         .since = "2.2.0",
         .complexity = "O(1), once the string is long enough",
         .summary = "Sets or clears one bit of a string and gives what it was; the string grows as needed.",
-        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
-             {.name = "offset", .type = ARG_INTEGER},
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "offset", .type = ARG_INTEGER},
              {.name = "value", .type = ARG_INTEGER}),
     },
 };

@@ -66,7 +66,9 @@ const struct command spec_pubsub[] = {
         .since = "2.0.0",
         .complexity = "O(N), N being the patterns the client has already.",
         .summary = "Subscribes to the channels that match patterns.",
-        ARGS({.name = "pattern", .type = ARG_BLOCK, .flags = ARG_MULTIPLE,
+        ARGS({.name = "pattern",
+              .type = ARG_BLOCK,
+              .flags = ARG_MULTIPLE,
               SUB_ARGS({.name = "pattern", .type = ARG_PATTERN})}),
     },
     {
@@ -80,8 +82,7 @@ const struct command spec_pubsub[] = {
         .complexity = "O(N+M), N being the subscribers of the channel and M the patterns of all "
                       "clients.",
         .summary = "Sends a message to everybody subscribed to a channel.",
-        ARGS({.name = "channel", .type = ARG_STRING},
-             {.name = "message", .type = ARG_STRING}),
+        ARGS({.name = "channel", .type = ARG_STRING}, {.name = "message", .type = ARG_STRING}),
     },
     {
         .name = "PUBSUB",

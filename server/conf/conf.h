@@ -32,8 +32,7 @@ struct conf_hook {
 void conf_init(struct config *cfg);
 void conf_fini(struct config *cfg);
 /* hooks stay the caller's and must outlive cfg. */
-void conf_register(struct config *cfg, const struct conf_hook *hooks, unsigned count,
-                   struct server *srv);
+void conf_register(struct config *cfg, const struct conf_hook *hooks, unsigned count, struct server *srv);
 
 /* --- at the start -------------------------------------------------------------------------- */
 
@@ -54,8 +53,7 @@ typedef const char *conf_rename_fn(struct bytes from, struct bytes to);
 /* The command line of the server: [file] [-] [--option value ...] [-], argv[0] left out of account.
  * Options of the command line come last and so win. cfg->file becomes the file's absolute path.
  * rename NULL: rename-command is checked for its form only. -errno: *f says what to print. */
-int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename,
-              struct conf_failure *f);
+int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename, struct conf_failure *f);
 /* Text of a configuration file. Includes are opened only when may_include. */
 int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf_rename_fn *rename,
                    struct conf_failure *f);
@@ -65,8 +63,8 @@ int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf
 /* CONFIG SET: count names, each followed by its value. All of them or none. 0; -EBUSY: not while
  * data is loading; -EINVAL: err gets the text, without the code. protected_too: options that need
  * enable-protected-configs may be set. */
-int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too,
-             bool loading, struct conf_text *err);
+int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too, bool loading,
+             struct conf_text *err);
 /* CONFIG GET: every option some pattern matches, once, under the name that matched (aliases are
  * names too). Returns their number; fn NULL: only counts. Hidden options are found by their full
  * name only. */

@@ -40,8 +40,7 @@ void conf_failure_print(const struct conf_failure *f, FILE *out)
         return;
     }
     fprintf(out, "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\n");
-    if (f->line)
-        fprintf(out, "Reading the configuration file, at line %d\n>>> '%s'\n", f->line, f->text);
+    if (f->line) fprintf(out, "Reading the configuration file, at line %d\n>>> '%s'\n", f->line, f->text);
     fprintf(out, "%s\n", f->reason);
 }
 
@@ -54,8 +53,8 @@ static int fail(struct reader *r, const char *why)
 static int fail_open(struct reader *r, const char *path, int error)
 {
     r->failure->cannot_open = true;
-    snprintf(r->failure->reason, sizeof r->failure->reason,
-             "Fatal error, can't open config file '%s': %s", path, strerror(error));
+    snprintf(r->failure->reason, sizeof r->failure->reason, "Fatal error, can't open config file '%s': %s", path,
+             strerror(error));
     return -error;
 }
 
@@ -90,8 +89,7 @@ static int files_read(struct reader *r, const char *path, struct conf_text *out)
     glob_t found;
     if (glob(path, 0, NULL, &found) != 0) return 0;
     int rc = 0;
-    for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
-        rc = file_read(r, found.gl_pathv[i], out);
+    for (size_t i = 0; i < found.gl_pathc && rc == 0; i++) rc = file_read(r, found.gl_pathv[i], out);
     globfree(&found);
     return rc;
 }
@@ -122,9 +120,9 @@ static int rename_apply(struct reader *r, const struct conf_args *a)
 /* Options of older versions that have no meaning left. */
 static bool is_obsolete(const struct conf_args *a)
 {
-    return a->argc == 2 && (bytes_is_word(a->argv[0], "list-max-ziplist-entries") ||
-                            bytes_is_word(a->argv[0], "list-max-ziplist-value") ||
-                            bytes_is_word(a->argv[0], "lua-replicate-commands"));
+    return a->argc == 2 &&
+           (bytes_is_word(a->argv[0], "list-max-ziplist-entries") ||
+            bytes_is_word(a->argv[0], "list-max-ziplist-value") || bytes_is_word(a->argv[0], "lua-replicate-commands"));
 }
 
 static int directive_apply(struct reader *r, const struct conf_args *a)
@@ -134,12 +132,11 @@ static int directive_apply(struct reader *r, const struct conf_args *a)
     if (bytes_is_word(name, "include") && a->argc == 2) return include_apply(r, a->argv[1].p);
     if (bytes_is_word(name, "rename-command") && a->argc == 3) return rename_apply(r, a);
     if (bytes_is_word(name, "user") && a->argc >= 2) return fail(r, "'user' is not supported yet");
-    if (bytes_is_word(name, "loadmodule") && a->argc >= 2)
-        return fail(r, "'loadmodule' is not supported yet");
+    if (bytes_is_word(name, "loadmodule") && a->argc >= 2) return fail(r, "'loadmodule' is not supported yet");
     if (memchr(name.p, '.', name.n)) return fail(r, "options of modules are not supported yet");
     if (bytes_is_word(name, "sentinel"))
-        return fail(r, a->argc > 1 ? "sentinel directive while not in sentinel mode"
-                                   : "'sentinel' is not supported yet");
+        return fail(r,
+                    a->argc > 1 ? "sentinel directive while not in sentinel mode" : "'sentinel' is not supported yet");
     return fail(r, "Bad directive or wrong number of arguments");
 }
 
@@ -151,8 +148,7 @@ static int option_apply(struct reader *r, const struct conf_option *o, const str
     if (!multi && a->argc != 2) return fail(r, "wrong number of arguments");
     if (multi && a->argc == 2 && a->argv[1].n) { /* --save "900 1 300 10" */
         struct conf_args words;
-        if (conf_split(a->argv[1], &words) < 0)
-            return fail(r, "Unbalanced quotes in configuration line");
+        if (conf_split(a->argv[1], &words) < 0) return fail(r, "Unbalanced quotes in configuration line");
         changed = conf_option_set(r->cfg, o, words.argv, words.argc, err);
         conf_args_free(&words);
     } else {
@@ -232,8 +228,7 @@ static bool has_value_inside(const char *option)
 /* Words to lines. An option takes all words up to the next that begins with "--", and at least one,
  * so that values may begin with dashes; only --save may go without, which old scripts rely on: it
  * means --save "". */
-static void arguments_to_text(int argc, char *const *argv, int first, struct conf_text *out,
-                              bool *from_stdin)
+static void arguments_to_text(int argc, char *const *argv, int first, struct conf_text *out, bool *from_stdin)
 {
     bool complete = true;
     for (int i = first; i < argc; i++) {
@@ -285,8 +280,7 @@ static int logfile_try(struct config *cfg, struct conf_failure *f)
     return -error;
 }
 
-int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename,
-              struct conf_failure *f)
+int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename, struct conf_failure *f)
 {
     *f = (struct conf_failure){0};
     struct reader r = {.cfg = cfg, .failure = f};

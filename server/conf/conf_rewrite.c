@@ -47,9 +47,8 @@ static void line_append(struct rewrite *rw, struct line line)
 
 static bool is_directive(struct bytes name)
 {
-    return bytes_is_word(name, "include") || bytes_is_word(name, "rename-command") ||
-           bytes_is_word(name, "user") || bytes_is_word(name, "loadmodule") ||
-           bytes_is_word(name, "sentinel");
+    return bytes_is_word(name, "include") || bytes_is_word(name, "rename-command") || bytes_is_word(name, "user") ||
+           bytes_is_word(name, "loadmodule") || bytes_is_word(name, "sentinel");
 }
 
 static void old_line_add(struct rewrite *rw, struct bytes text)
@@ -113,9 +112,7 @@ static void line_put(void *arg, const char *text, bool must_write)
         line_append(rw, (struct line){.text = conf_text_copy(BYTES(SIGNATURE))});
         rw->signed_ = true;
     }
-    line_append(rw, (struct line){.text = conf_text_copy(bytes_of_str(text)),
-                                  .option = rw->option,
-                                  .used = true});
+    line_append(rw, (struct line){.text = conf_text_copy(bytes_of_str(text)), .option = rw->option, .used = true});
 }
 
 static void text_make(const struct rewrite *rw, struct conf_text *out)
@@ -146,9 +143,8 @@ static int all_write(int fd, struct bytes b)
 static int folder_sync(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash
-                       ? conf_text_copy(bytes_of(path, slash == path ? 1 : (size_t)(slash - path)))
-                       : conf_text_copy(BYTES("."));
+    char *folder =
+        slash ? conf_text_copy(bytes_of(path, slash == path ? 1 : (size_t)(slash - path))) : conf_text_copy(BYTES("."));
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = fd < 0 || fsync(fd) < 0 ? -errno : 0;
     if (fd >= 0) close(fd);

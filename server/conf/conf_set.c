@@ -50,22 +50,20 @@ static int refuse_unknown(struct conf_text *err, struct bytes name)
     return -EINVAL;
 }
 
-static int settings_find(struct change *ch, const struct bytes *pairs, bool protected_too,
-                         bool loading, struct conf_text *err)
+static int settings_find(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
+                         struct conf_text *err)
 {
     for (int i = 0; i < ch->count; i++) {
         struct bytes name = pairs[2 * i];
         const struct conf_option *o = conf_option_find(name);
         if (!o) return refuse_unknown(err, name);
         if (o->flags & CONF_IMMUTABLE) return refuse_typed(err, name, "can't set immutable config");
-        if ((o->flags & CONF_PROTECTED) && !protected_too)
-            return refuse_typed(err, name, "can't set protected config");
+        if ((o->flags & CONF_PROTECTED) && !protected_too) return refuse_typed(err, name, "can't set protected config");
         if ((o->flags & CONF_DENY_LOADING) && loading) return -EBUSY;
         for (int k = 0; k < i; k++)
             if (ch->settings[k].option == o) return refuse_typed(err, name, "duplicate parameter");
         const char *canonical = bytes_is_word(name, o->name) ? o->name : o->alias;
-        ch->settings[i] =
-            (struct setting){.option = o, .name = canonical, .value = pairs[2 * i + 1]};
+        ch->settings[i] = (struct setting){.option = o, .name = canonical, .value = pairs[2 * i + 1]};
     }
     return 0;
 }
@@ -133,12 +131,11 @@ static void values_restore(struct change *ch)
 {
     char ignored[CONF_ERROR_SIZE];
     for (int i = 0; i < ch->set_count; i++)
-        (void)value_set(ch->cfg, ch->settings[i].option, conf_text_bytes(&ch->settings[i].old),
-                        ignored);
+        (void)value_set(ch->cfg, ch->settings[i].option, conf_text_bytes(&ch->settings[i].old), ignored);
 }
 
-static int change_make(struct change *ch, const struct bytes *pairs, bool protected_too,
-                       bool loading, struct conf_text *err)
+static int change_make(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
+                       struct conf_text *err)
 {
     int rc = settings_find(ch, pairs, protected_too, loading, err);
     if (rc < 0) return rc;
@@ -157,8 +154,8 @@ static int change_make(struct change *ch, const struct bytes *pairs, bool protec
     return rc;
 }
 
-int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too,
-             bool loading, struct conf_text *err)
+int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too, bool loading,
+             struct conf_text *err)
 {
     /* Nothing can be set twice, so more names than options hold at least one wrong one; the first
      * is found among these. */

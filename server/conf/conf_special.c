@@ -26,10 +26,7 @@ static bool loose_integer(const char *text, int64_t *out)
     return *end == 0 && errno == 0;
 }
 
-static bool is_one_empty_word(const struct bytes *argv, int argc)
-{
-    return argc == 1 && argv[0].n == 0;
-}
+static bool is_one_empty_word(const struct bytes *argv, int argc) { return argc == 1 && argv[0].n == 0; }
 
 static int refuse(char *err, const char *why)
 {
@@ -74,8 +71,7 @@ static int save_parse(const struct bytes *argv, int argc, struct save_point *out
     if (argc % 2 || argc / 2 > CONF_SAVE_MAX) return refuse(err, "Invalid save parameters");
     for (int i = 0; i < argc / 2; i++) {
         struct save_point *s = &out[i];
-        bool ok = loose_integer(argv[2 * i].p, &s->seconds) &&
-                  loose_integer(argv[2 * i + 1].p, &s->changes);
+        bool ok = loose_integer(argv[2 * i].p, &s->seconds) && loose_integer(argv[2 * i + 1].p, &s->changes);
         if (!ok || s->seconds < 1 || s->changes < 0 || s->changes > INT_MAX)
             return refuse(err, "Invalid save parameters");
     }
@@ -111,8 +107,7 @@ static void save_lines(const struct config *cfg, const char *name, conf_line_fn 
     if (cfg->save_count == 0) fn(arg, "save \"\"", true);
     for (unsigned i = 0; i < cfg->save_count; i++) {
         char line[64];
-        snprintf(line, sizeof line, "save %lld %lld", (long long)cfg->save[i].seconds,
-                 (long long)cfg->save[i].changes);
+        snprintf(line, sizeof line, "save %lld %lld", (long long)cfg->save[i].seconds, (long long)cfg->save[i].changes);
         fn(arg, line, true);
     }
 }
@@ -147,16 +142,13 @@ static int limit_set(struct config *cfg, const struct bytes *argv, int argc, cha
     if (argc % 4) return refuse(err, "Wrong number of arguments in buffer limit configuration.");
     for (int i = 0; i < argc; i += 4) {
         int class = class_find(argv[i]);
-        if (class < 0)
-            return refuse(err, "Invalid client class specified in buffer limit configuration.");
+        if (class < 0) return refuse(err, "Invalid client class specified in buffer limit configuration.");
         struct output_limit *l = &limits[class];
         l->hard_bytes = conf_bytes_parse(argv[i + 1].p);
         l->soft_bytes = conf_bytes_parse(argv[i + 2].p);
-        bool ok = loose_integer(argv[i + 3].p, &l->soft_seconds) && l->soft_seconds >= 0 &&
-                  l->soft_seconds <= INT_MAX;
+        bool ok = loose_integer(argv[i + 3].p, &l->soft_seconds) && l->soft_seconds >= 0 && l->soft_seconds <= INT_MAX;
         if (l->hard_bytes < 0 || l->soft_bytes < 0 || !ok)
-            return refuse(
-                err, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+            return refuse(err, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
     }
     memcpy(cfg->client_output_buffer_limit, limits, sizeof limits);
     return 1;
@@ -167,8 +159,8 @@ static void limit_get(const struct config *cfg, struct conf_text *out)
     static const char *const names[] = {"normal", " slave", " pubsub"};
     for (unsigned i = 0; i < OUTPUT_CLASS_COUNT; i++) {
         const struct output_limit *l = &cfg->client_output_buffer_limit[i];
-        conf_text_printf(out, "%s %lld %lld %lld", names[i], (long long)l->hard_bytes,
-                         (long long)l->soft_bytes, (long long)l->soft_seconds);
+        conf_text_printf(out, "%s %lld %lld %lld", names[i], (long long)l->hard_bytes, (long long)l->soft_bytes,
+                         (long long)l->soft_seconds);
     }
 }
 
@@ -180,8 +172,7 @@ static void limit_lines(const struct config *cfg, const char *name, conf_line_fn
         char hard[32], soft[32], line[160];
         conf_bytes_format(hard, l->hard_bytes);
         conf_bytes_format(soft, l->soft_bytes);
-        snprintf(line, sizeof line, "%s %s %s %s %lld", name, names[i], hard, soft,
-                 (long long)l->soft_seconds);
+        snprintf(line, sizeof line, "%s %s %s %s %lld", name, names[i], hard, soft, (long long)l->soft_seconds);
         fn(arg, line, memcmp(l, &initial_limits[i], sizeof *l) != 0);
     }
 }
@@ -191,8 +182,7 @@ static void limit_reset(struct config *cfg)
     memcpy(cfg->client_output_buffer_limit, initial_limits, sizeof initial_limits);
 }
 
-const struct conf_special conf_special_output_limit = {limit_set, limit_get, limit_lines,
-                                                       limit_reset};
+const struct conf_special conf_special_output_limit = {limit_set, limit_get, limit_lines, limit_reset};
 
 /* --- oom-score-adj-values ------------------------------------------------------------------ */
 
@@ -205,8 +195,7 @@ static int scores_set(struct config *cfg, const struct bytes *argv, int argc, ch
     for (int i = 0; i < argc; i++) {
         int64_t v;
         if (!loose_integer(argv[i].p, &v) || v < -2000 || v > 2000)
-            return refuse(err,
-                          "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
+            return refuse(err, "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
         values[i] = (int)v;
     }
     bool same = memcmp(cfg->oom_score_adj_values, values, sizeof values) == 0;
@@ -233,8 +222,7 @@ static void scores_reset(struct config *cfg)
     memcpy(cfg->oom_score_adj_values, initial_scores, sizeof initial_scores);
 }
 
-const struct conf_special conf_special_oom_score = {scores_set, scores_get, scores_lines,
-                                                    scores_reset};
+const struct conf_special conf_special_oom_score = {scores_set, scores_get, scores_lines, scores_reset};
 
 /* --- notify-keyspace-events ---------------------------------------------------------------- */
 
@@ -244,15 +232,13 @@ static const struct {
     char letter;
     unsigned cls;
 } events[] = {
-    {'g', NOTIFY_GENERIC},  {'$', NOTIFY_STRING},   {'l', NOTIFY_LIST},    {'s', NOTIFY_SET},
-    {'h', NOTIFY_HASH},     {'z', NOTIFY_ZSET},     {'x', NOTIFY_EXPIRED}, {'e', NOTIFY_EVICTED},
-    {'t', NOTIFY_STREAM},   {'d', NOTIFY_MODULE},   {'n', NOTIFY_NEW},     {'K', NOTIFY_KEYSPACE},
-    {'E', NOTIFY_KEYEVENT}, {'m', NOTIFY_KEY_MISS},
+    {'g', NOTIFY_GENERIC}, {'$', NOTIFY_STRING},   {'l', NOTIFY_LIST},     {'s', NOTIFY_SET},      {'h', NOTIFY_HASH},
+    {'z', NOTIFY_ZSET},    {'x', NOTIFY_EXPIRED},  {'e', NOTIFY_EVICTED},  {'t', NOTIFY_STREAM},   {'d', NOTIFY_MODULE},
+    {'n', NOTIFY_NEW},     {'K', NOTIFY_KEYSPACE}, {'E', NOTIFY_KEYEVENT}, {'m', NOTIFY_KEY_MISS},
 };
 enum {
-    NOTIFY_ALL_CLASSES = NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH |
-                         NOTIFY_ZSET | NOTIFY_EXPIRED | NOTIFY_EVICTED | NOTIFY_STREAM |
-                         NOTIFY_MODULE
+    NOTIFY_ALL_CLASSES = NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH | NOTIFY_ZSET |
+                         NOTIFY_EXPIRED | NOTIFY_EVICTED | NOTIFY_STREAM | NOTIFY_MODULE
 };
 
 static unsigned event_class(char letter)
@@ -298,13 +284,9 @@ static void events_lines(const struct config *cfg, const char *name, conf_line_f
     conf_text_free(&line);
 }
 
-static void events_reset(struct config *cfg)
-{
-    cfg->notify_keyspace_events = 0;
-}
+static void events_reset(struct config *cfg) { cfg->notify_keyspace_events = 0; }
 
-const struct conf_special conf_special_events = {events_set, events_get, events_lines,
-                                                 events_reset};
+const struct conf_special conf_special_events = {events_set, events_get, events_lines, events_reset};
 
 /* --- bind ---------------------------------------------------------------------------------- */
 
@@ -328,8 +310,7 @@ static int bind_set(struct config *cfg, const struct bytes *argv, int argc, char
 
 static void bind_get(const struct config *cfg, struct conf_text *out)
 {
-    for (unsigned i = 0; i < cfg->bind_count; i++)
-        conf_text_printf(out, "%s%s", i ? " " : "", cfg->bind[i]);
+    for (unsigned i = 0; i < cfg->bind_count; i++) conf_text_printf(out, "%s%s", i ? " " : "", cfg->bind[i]);
 }
 
 static bool bind_is_initial(const struct config *cfg)
@@ -357,8 +338,7 @@ static void bind_lines(const struct config *cfg, const char *name, conf_line_fn 
 static void bind_reset(struct config *cfg)
 {
     bind_clear(cfg);
-    for (unsigned i = 0; i < COUNT(initial_bind); i++)
-        cfg->bind[i] = conf_text_copy(bytes_of_str(initial_bind[i]));
+    for (unsigned i = 0; i < COUNT(initial_bind); i++) cfg->bind[i] = conf_text_copy(bytes_of_str(initial_bind[i]));
     cfg->bind_count = COUNT(initial_bind);
 }
 
@@ -381,8 +361,7 @@ static int replicaof_set(struct config *cfg, const struct bytes *argv, int argc,
         return 1;
     }
     int64_t port;
-    if (!loose_integer(argv[1].p, &port) || port < 0 || port > 65535)
-        return refuse(err, "Invalid master port");
+    if (!loose_integer(argv[1].p, &port) || port < 0 || port > 65535) return refuse(err, "Invalid master port");
     replicaof_reset(cfg);
     cfg->replicaof_host = conf_text_copy(argv[0]);
     cfg->replicaof_port = (int)port;
@@ -391,8 +370,7 @@ static int replicaof_set(struct config *cfg, const struct bytes *argv, int argc,
 
 static void replicaof_get(const struct config *cfg, struct conf_text *out)
 {
-    if (cfg->replicaof_host)
-        conf_text_printf(out, "%s %d", cfg->replicaof_host, cfg->replicaof_port);
+    if (cfg->replicaof_host) conf_text_printf(out, "%s %d", cfg->replicaof_host, cfg->replicaof_port);
 }
 
 static void replicaof_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
@@ -404,8 +382,7 @@ static void replicaof_lines(const struct config *cfg, const char *name, conf_lin
     conf_text_free(&line);
 }
 
-const struct conf_special conf_special_replicaof = {replicaof_set, replicaof_get, replicaof_lines,
-                                                    replicaof_reset};
+const struct conf_special conf_special_replicaof = {replicaof_set, replicaof_get, replicaof_lines, replicaof_reset};
 
 /* --- latency-tracking-info-percentiles ----------------------------------------------------- */
 
@@ -413,14 +390,12 @@ static int percentiles_set(struct config *cfg, const struct bytes *argv, int arg
 {
     double values[CONF_PERCENTILE_MAX];
     if (is_one_empty_word(argv, argc)) argc = 0;
-    if (argc > CONF_PERCENTILE_MAX)
-        return refuse(err, "Invalid latency-tracking-info-percentiles parameters");
+    if (argc > CONF_PERCENTILE_MAX) return refuse(err, "Invalid latency-tracking-info-percentiles parameters");
     for (int i = 0; i < argc; i++) {
         if (!number_parse_double(argv[i], &values[i]))
             return refuse(err, "Invalid latency-tracking-info-percentiles parameters");
         if (!(values[i] >= 0.0 && values[i] <= 100.0))
-            return refuse(
-                err, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
+            return refuse(err, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
     }
     memcpy(cfg->latency_tracking_info_percentiles, values, sizeof *values * (size_t)argc);
     cfg->latency_tracking_info_percentile_count = (unsigned)argc;
@@ -438,8 +413,7 @@ static void percentiles_get(const struct config *cfg, struct conf_text *out)
     }
 }
 
-static void percentiles_lines(const struct config *cfg, const char *name, conf_line_fn *fn,
-                              void *arg)
+static void percentiles_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
 {
     struct conf_text line = {0};
     conf_text_printf(&line, "%s ", name);
@@ -456,5 +430,5 @@ static void percentiles_reset(struct config *cfg)
     cfg->latency_tracking_info_percentile_count = COUNT(initial);
 }
 
-const struct conf_special conf_special_percentiles = {percentiles_set, percentiles_get,
-                                                      percentiles_lines, percentiles_reset};
+const struct conf_special conf_special_percentiles = {percentiles_set, percentiles_get, percentiles_lines,
+                                                      percentiles_reset};

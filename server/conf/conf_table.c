@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every option of redis-server 7.0.15, and ours at the end of their kind. Bounds, defaults and words are Redis's: scripts and
- * operators rely on them.
+ * Every option of redis-server 7.0.15, and ours at the end of their kind. Bounds, defaults and words are Redis's:
+ * scripts and operators rely on them.
  */
 #include <limits.h>
 #include <stddef.h>
@@ -12,14 +12,28 @@
 
 #define MB (INT64_C(1) << 20)
 
-#define OPTION(n, a, t, f, field) .name = (n), .alias = (a), .type = (t), .flags = (f), .offset = offsetof(struct config, field)
-#define BOOL(n, a, f, field, v) {OPTION(n, a, CONF_BOOL, f, field), .initial = (v)}
-#define STRING(n, a, f, field, v, valid) {OPTION(n, a, CONF_STRING, f, field), .initial_text = (v), .text_is_valid = (valid)}
-#define ENUM(n, a, f, field, w, v, valid)                                                          \
-    {OPTION(n, a, CONF_ENUM, f, field), .words = (w), .initial = (v), .word_is_valid = (valid)}
-#define NUMBER(n, a, f, field, low, high, v, u)                                                    \
-    {OPTION(n, a, CONF_NUMBER, f, field), .min = (low), .max = (high), .initial = (v), .unit = (u)}
-#define SPECIAL(n, a, f, how) {.name = (n), .alias = (a), .type = CONF_SPECIAL, .flags = (f), .special = &conf_special_##how}
+#define OPTION(n, a, t, f, field)                                                                                      \
+    .name = (n), .alias = (a), .type = (t), .flags = (f), .offset = offsetof(struct config, field)
+#define BOOL(n, a, f, field, v)                                                                                        \
+    {                                                                                                                  \
+        OPTION(n, a, CONF_BOOL, f, field), .initial = (v)                                                              \
+    }
+#define STRING(n, a, f, field, v, valid)                                                                               \
+    {                                                                                                                  \
+        OPTION(n, a, CONF_STRING, f, field), .initial_text = (v), .text_is_valid = (valid)                             \
+    }
+#define ENUM(n, a, f, field, w, v, valid)                                                                              \
+    {                                                                                                                  \
+        OPTION(n, a, CONF_ENUM, f, field), .words = (w), .initial = (v), .word_is_valid = (valid)                      \
+    }
+#define NUMBER(n, a, f, field, low, high, v, u)                                                                        \
+    {                                                                                                                  \
+        OPTION(n, a, CONF_NUMBER, f, field), .min = (low), .max = (high), .initial = (v), .unit = (u)                  \
+    }
+#define SPECIAL(n, a, f, how)                                                                                          \
+    {                                                                                                                  \
+        .name = (n), .alias = (a), .type = CONF_SPECIAL, .flags = (f), .special = &conf_special_##how                  \
+    }
 
 static const struct conf_word maxmemory_policy_words[] = {
     {"volatile-lru", MAXMEMORY_VOLATILE_LRU},
@@ -33,16 +47,11 @@ static const struct conf_word maxmemory_policy_words[] = {
     {NULL, 0},
 };
 static const struct conf_word syslog_facility_words[] = {
-    {"user", SYSLOG_USER},
-    {"local0", SYSLOG_LOCAL0},
-    {"local1", SYSLOG_LOCAL1},
-    {"local2", SYSLOG_LOCAL2},
-    {"local3", SYSLOG_LOCAL3},
-    {"local4", SYSLOG_LOCAL4},
-    {"local5", SYSLOG_LOCAL5},
-    {"local6", SYSLOG_LOCAL6},
-    {"local7", SYSLOG_LOCAL7},
-    {NULL, 0},
+    {"user", SYSLOG_USER},     {"local0", SYSLOG_LOCAL0},
+    {"local1", SYSLOG_LOCAL1}, {"local2", SYSLOG_LOCAL2},
+    {"local3", SYSLOG_LOCAL3}, {"local4", SYSLOG_LOCAL4},
+    {"local5", SYSLOG_LOCAL5}, {"local6", SYSLOG_LOCAL6},
+    {"local7", SYSLOG_LOCAL7}, {NULL, 0},
 };
 static const struct conf_word loglevel_words[] = {
     {"debug", LOGLEVEL_DEBUG},
@@ -65,12 +74,8 @@ static const struct conf_word aof_fsync_words[] = {
     {NULL, 0},
 };
 static const struct conf_word shutdown_on_sig_words[] = {
-    {"default", SHUTDOWN_ON_SIG_DEFAULT},
-    {"save", SHUTDOWN_ON_SIG_SAVE},
-    {"nosave", SHUTDOWN_ON_SIG_NOSAVE},
-    {"now", SHUTDOWN_ON_SIG_NOW},
-    {"force", SHUTDOWN_ON_SIG_FORCE},
-    {NULL, 0},
+    {"default", SHUTDOWN_ON_SIG_DEFAULT}, {"save", SHUTDOWN_ON_SIG_SAVE},   {"nosave", SHUTDOWN_ON_SIG_NOSAVE},
+    {"now", SHUTDOWN_ON_SIG_NOW},         {"force", SHUTDOWN_ON_SIG_FORCE}, {NULL, 0},
 };
 static const struct conf_word repl_diskless_load_words[] = {
     {"disabled", DISKLESS_LOAD_DISABLED},
@@ -148,8 +153,7 @@ const struct conf_option conf_options[] = {
     BOOL("aof-load-truncated", NULL, 0, aof_load_truncated, true),
     BOOL("aof-use-rdb-preamble", NULL, 0, aof_use_rdb_preamble, true),
     BOOL("aof-timestamp-enabled", NULL, 0, aof_timestamp_enabled, false),
-    BOOL("cluster-replica-no-failover", "cluster-slave-no-failover", 0, cluster_replica_no_failover,
-         false),
+    BOOL("cluster-replica-no-failover", "cluster-slave-no-failover", 0, cluster_replica_no_failover, false),
     BOOL("replica-lazy-flush", "slave-lazy-flush", 0, replica_lazy_flush, false),
     BOOL("replica-serve-stale-data", "slave-serve-stale-data", 0, replica_serve_stale_data, true),
     BOOL("replica-read-only", "slave-read-only", 0, replica_read_only, true),
@@ -183,22 +187,18 @@ const struct conf_option conf_options[] = {
     STRING("masteruser", NULL, CONF_SENSITIVE, masteruser, NULL, NULL),
     STRING("cluster-announce-ip", NULL, 0, cluster_announce_ip, NULL, NULL),
     STRING("cluster-config-file", NULL, CONF_IMMUTABLE, cluster_config_file, "nodes.conf", NULL),
-    STRING("cluster-announce-hostname", NULL, 0, cluster_announce_hostname, NULL,
-           conf_valid_hostname),
+    STRING("cluster-announce-hostname", NULL, 0, cluster_announce_hostname, NULL, conf_valid_hostname),
     STRING("syslog-ident", NULL, CONF_IMMUTABLE, syslog_ident, "redis", NULL),
     STRING("dbfilename", NULL, CONF_PROTECTED, dbfilename, "dump.rdb", conf_valid_dbfilename),
-    STRING("appendfilename", NULL, CONF_IMMUTABLE, appendfilename, "appendonly.aof",
-           conf_valid_appendfilename),
-    STRING("appenddirname", NULL, CONF_IMMUTABLE, appenddirname, "appendonlydir",
-           conf_valid_appenddirname),
+    STRING("appendfilename", NULL, CONF_IMMUTABLE, appendfilename, "appendonly.aof", conf_valid_appendfilename),
+    STRING("appenddirname", NULL, CONF_IMMUTABLE, appenddirname, "appendonlydir", conf_valid_appenddirname),
     STRING("server_cpulist", NULL, CONF_IMMUTABLE | CONF_FIXED, server_cpulist, NULL, NULL),
     STRING("bio_cpulist", NULL, CONF_IMMUTABLE | CONF_FIXED, bio_cpulist, NULL, NULL),
-    STRING("aof_rewrite_cpulist", NULL, CONF_IMMUTABLE | CONF_FIXED, aof_rewrite_cpulist, NULL,
-           NULL),
+    STRING("aof_rewrite_cpulist", NULL, CONF_IMMUTABLE | CONF_FIXED, aof_rewrite_cpulist, NULL, NULL),
     STRING("bgsave_cpulist", NULL, CONF_IMMUTABLE | CONF_FIXED, bgsave_cpulist, NULL, NULL),
     STRING("ignore-warnings", NULL, 0, ignore_warnings, "", NULL),
-    STRING("proc-title-template", NULL, 0, proc_title_template,
-           "{title} {listen-addr} {server-mode}", conf_valid_proc_title),
+    STRING("proc-title-template", NULL, 0, proc_title_template, "{title} {listen-addr} {server-mode}",
+           conf_valid_proc_title),
     STRING("bind-source-addr", NULL, CONF_FIXED, bind_source_addr, NULL, NULL),
     STRING("logfile", NULL, CONF_IMMUTABLE, logfile, "", NULL),
     STRING("masterauth", NULL, CONF_SENSITIVE, masterauth, NULL, NULL),
@@ -224,144 +224,114 @@ const struct conf_option conf_options[] = {
     STRING("libos-settings", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_settings, NULL, NULL),
     STRING("libos-pcap", NULL, CONF_HIDDEN, libos_pcap, NULL, NULL),
 
-    /* (Hidden: scripts that set back all CONFIG GET * shows know which of Redis's options are immutable, not which of ours.) */
+    /* (Hidden: scripts that set back all CONFIG GET * shows know which of Redis's options are immutable, not which
+     * of ours.) */
 
     /* one word of several */
-    ENUM("supervised", NULL, CONF_IMMUTABLE, supervised, supervised_mode_words, SUPERVISED_NO,
-         conf_valid_supervised),
-    ENUM("syslog-facility", NULL, CONF_IMMUTABLE, syslog_facility, syslog_facility_words,
-         SYSLOG_LOCAL0, NULL),
-    ENUM("repl-diskless-load", NULL, CONF_DENY_LOADING, repl_diskless_load,
-         repl_diskless_load_words, DISKLESS_LOAD_DISABLED, NULL),
+    ENUM("supervised", NULL, CONF_IMMUTABLE, supervised, supervised_mode_words, SUPERVISED_NO, conf_valid_supervised),
+    ENUM("syslog-facility", NULL, CONF_IMMUTABLE, syslog_facility, syslog_facility_words, SYSLOG_LOCAL0, NULL),
+    ENUM("repl-diskless-load", NULL, CONF_DENY_LOADING, repl_diskless_load, repl_diskless_load_words,
+         DISKLESS_LOAD_DISABLED, NULL),
     ENUM("loglevel", NULL, 0, loglevel, loglevel_words, LOGLEVEL_NOTICE, NULL),
-    ENUM("maxmemory-policy", NULL, 0, maxmemory_policy, maxmemory_policy_words,
-         MAXMEMORY_NOEVICTION, NULL),
+    ENUM("maxmemory-policy", NULL, 0, maxmemory_policy, maxmemory_policy_words, MAXMEMORY_NOEVICTION, NULL),
     ENUM("appendfsync", NULL, 0, appendfsync, aof_fsync_words, APPENDFSYNC_EVERYSEC, NULL),
-    ENUM("oom-score-adj", NULL, 0, oom_score_adj, oom_score_adj_words, OOM_SCORE_ADJ_NO,
-         NULL),
-    ENUM("acl-pubsub-default", NULL, 0, acl_pubsub_default, acl_pubsub_default_words,
-         ACL_PUBSUB_RESETCHANNELS, NULL),
-    ENUM("sanitize-dump-payload", NULL, 0, sanitize_dump_payload, sanitize_dump_payload_words,
-         SANITIZE_DUMP_NO, NULL),
-    ENUM("enable-protected-configs", NULL, CONF_IMMUTABLE, enable_protected_configs,
-         protected_action_words, PROTECTED_ACTION_NO, NULL),
+    ENUM("oom-score-adj", NULL, 0, oom_score_adj, oom_score_adj_words, OOM_SCORE_ADJ_NO, NULL),
+    ENUM("acl-pubsub-default", NULL, 0, acl_pubsub_default, acl_pubsub_default_words, ACL_PUBSUB_RESETCHANNELS, NULL),
+    ENUM("sanitize-dump-payload", NULL, 0, sanitize_dump_payload, sanitize_dump_payload_words, SANITIZE_DUMP_NO, NULL),
+    ENUM("enable-protected-configs", NULL, CONF_IMMUTABLE, enable_protected_configs, protected_action_words,
+         PROTECTED_ACTION_NO, NULL),
     ENUM("enable-debug-command", NULL, CONF_IMMUTABLE, enable_debug_command, protected_action_words,
          PROTECTED_ACTION_NO, NULL),
-    ENUM("enable-module-command", NULL, CONF_IMMUTABLE, enable_module_command,
-         protected_action_words, PROTECTED_ACTION_NO, NULL),
+    ENUM("enable-module-command", NULL, CONF_IMMUTABLE, enable_module_command, protected_action_words,
+         PROTECTED_ACTION_NO, NULL),
     ENUM("cluster-preferred-endpoint-type", NULL, 0, cluster_preferred_endpoint_type,
          cluster_preferred_endpoint_type_words, CLUSTER_ENDPOINT_IP, NULL),
-    ENUM("propagation-error-behavior", NULL, 0, propagation_error_behavior,
-         propagation_error_behavior_words, PROPAGATION_ERROR_IGNORE, NULL),
-    ENUM("shutdown-on-sigint", NULL, CONF_MULTI, shutdown_on_sigint, shutdown_on_sig_words,
-         SHUTDOWN_ON_SIG_DEFAULT, conf_valid_shutdown),
-    ENUM("shutdown-on-sigterm", NULL, CONF_MULTI, shutdown_on_sigterm, shutdown_on_sig_words,
-         SHUTDOWN_ON_SIG_DEFAULT, conf_valid_shutdown),
+    ENUM("propagation-error-behavior", NULL, 0, propagation_error_behavior, propagation_error_behavior_words,
+         PROPAGATION_ERROR_IGNORE, NULL),
+    ENUM("shutdown-on-sigint", NULL, CONF_MULTI, shutdown_on_sigint, shutdown_on_sig_words, SHUTDOWN_ON_SIG_DEFAULT,
+         conf_valid_shutdown),
+    ENUM("shutdown-on-sigterm", NULL, CONF_MULTI, shutdown_on_sigterm, shutdown_on_sig_words, SHUTDOWN_ON_SIG_DEFAULT,
+         conf_valid_shutdown),
     ENUM("tls-auth-clients", NULL, 0, tls_auth_clients, tls_auth_clients_words, TLS_AUTH_YES, NULL),
 
     /* numbers */
     NUMBER("databases", NULL, CONF_IMMUTABLE, databases, 1, INT_MAX, 16, UNIT_NONE),
     NUMBER("port", NULL, 0, port, 0, 65535, 6379, UNIT_NONE),
     NUMBER("io-threads", NULL, CONF_IMMUTABLE | CONF_FIXED, io_threads, 1, 128, 1, UNIT_NONE),
-    NUMBER("auto-aof-rewrite-percentage", NULL, 0, auto_aof_rewrite_percentage, 0, INT_MAX, 100,
+    NUMBER("auto-aof-rewrite-percentage", NULL, 0, auto_aof_rewrite_percentage, 0, INT_MAX, 100, UNIT_NONE),
+    NUMBER("cluster-replica-validity-factor", "cluster-slave-validity-factor", 0, cluster_replica_validity_factor, 0,
+           INT_MAX, 10, UNIT_NONE),
+    NUMBER("list-max-listpack-size", "list-max-ziplist-size", 0, list_max_listpack_size, INT_MIN, INT_MAX, -2,
            UNIT_NONE),
-    NUMBER("cluster-replica-validity-factor", "cluster-slave-validity-factor", 0,
-           cluster_replica_validity_factor, 0, INT_MAX, 10, UNIT_NONE),
-    NUMBER("list-max-listpack-size", "list-max-ziplist-size", 0, list_max_listpack_size, INT_MIN,
-           INT_MAX, -2, UNIT_NONE),
     NUMBER("tcp-keepalive", NULL, 0, tcp_keepalive, 0, INT_MAX, 300, UNIT_NONE),
-    NUMBER("cluster-migration-barrier", NULL, 0, cluster_migration_barrier, 0, INT_MAX, 1,
-           UNIT_NONE),
+    NUMBER("cluster-migration-barrier", NULL, 0, cluster_migration_barrier, 0, INT_MAX, 1, UNIT_NONE),
     NUMBER("active-defrag-cycle-min", NULL, 0, active_defrag_cycle_min, 1, 99, 1, UNIT_NONE),
     NUMBER("active-defrag-cycle-max", NULL, 0, active_defrag_cycle_max, 1, 99, 25, UNIT_NONE),
-    NUMBER("active-defrag-threshold-lower", NULL, 0, active_defrag_threshold_lower, 0, 1000, 10,
-           UNIT_NONE),
-    NUMBER("active-defrag-threshold-upper", NULL, 0, active_defrag_threshold_upper, 0, 1000, 100,
-           UNIT_NONE),
+    NUMBER("active-defrag-threshold-lower", NULL, 0, active_defrag_threshold_lower, 0, 1000, 10, UNIT_NONE),
+    NUMBER("active-defrag-threshold-upper", NULL, 0, active_defrag_threshold_upper, 0, 1000, 100, UNIT_NONE),
     NUMBER("lfu-log-factor", NULL, 0, lfu_log_factor, 0, INT_MAX, 10, UNIT_NONE),
     NUMBER("lfu-decay-time", NULL, 0, lfu_decay_time, 0, INT_MAX, 1, UNIT_NONE),
     NUMBER("replica-priority", "slave-priority", 0, replica_priority, 0, INT_MAX, 100, UNIT_NONE),
     NUMBER("repl-diskless-sync-delay", NULL, 0, repl_diskless_sync_delay, 0, INT_MAX, 5, UNIT_NONE),
     NUMBER("maxmemory-samples", NULL, 0, maxmemory_samples, 1, INT_MAX, 5, UNIT_NONE),
-    NUMBER("maxmemory-eviction-tenacity", NULL, 0, maxmemory_eviction_tenacity, 0, 100, 10,
-           UNIT_NONE),
+    NUMBER("maxmemory-eviction-tenacity", NULL, 0, maxmemory_eviction_tenacity, 0, 100, 10, UNIT_NONE),
     NUMBER("timeout", NULL, 0, timeout, 0, INT_MAX, 0, UNIT_NONE),
-    NUMBER("replica-announce-port", "slave-announce-port", 0, replica_announce_port, 0, 65535, 0,
-           UNIT_NONE),
+    NUMBER("replica-announce-port", "slave-announce-port", 0, replica_announce_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("tcp-backlog", NULL, CONF_IMMUTABLE, tcp_backlog, 0, INT_MAX, 511, UNIT_NONE),
     NUMBER("cluster-port", NULL, CONF_IMMUTABLE, cluster_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("cluster-announce-bus-port", NULL, 0, cluster_announce_bus_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("cluster-announce-port", NULL, 0, cluster_announce_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("cluster-announce-tls-port", NULL, 0, cluster_announce_tls_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("repl-timeout", NULL, 0, repl_timeout, 1, INT_MAX, 60, UNIT_NONE),
-    NUMBER("repl-ping-replica-period", "repl-ping-slave-period", 0, repl_ping_replica_period, 1,
-           INT_MAX, 10, UNIT_NONE),
-    NUMBER("list-compress-depth", NULL, 0, list_compress_depth, 0, INT_MAX, 0, UNIT_NONE),
-    NUMBER("rdb-key-save-delay", NULL, CONF_HIDDEN, rdb_key_save_delay, INT_MIN, INT_MAX, 0,
+    NUMBER("repl-ping-replica-period", "repl-ping-slave-period", 0, repl_ping_replica_period, 1, INT_MAX, 10,
            UNIT_NONE),
+    NUMBER("list-compress-depth", NULL, 0, list_compress_depth, 0, INT_MAX, 0, UNIT_NONE),
+    NUMBER("rdb-key-save-delay", NULL, CONF_HIDDEN, rdb_key_save_delay, INT_MIN, INT_MAX, 0, UNIT_NONE),
     NUMBER("key-load-delay", NULL, CONF_HIDDEN, key_load_delay, INT_MIN, INT_MAX, 0, UNIT_NONE),
     NUMBER("active-expire-effort", NULL, 0, active_expire_effort, 1, 10, 1, UNIT_NONE),
     NUMBER("hz", NULL, 0, hz, 0, INT_MAX, 10, UNIT_NONE),
-    NUMBER("min-replicas-to-write", "min-slaves-to-write", CONF_FIXED, min_replicas_to_write, 0,
-           INT_MAX, 0, UNIT_NONE),
-    NUMBER("min-replicas-max-lag", "min-slaves-max-lag", 0, min_replicas_max_lag, 0, INT_MAX, 10,
-           UNIT_NONE),
-    NUMBER("watchdog-period", NULL, CONF_HIDDEN | CONF_FIXED, watchdog_period, 0, INT_MAX, 0,
-           UNIT_NONE),
+    NUMBER("min-replicas-to-write", "min-slaves-to-write", CONF_FIXED, min_replicas_to_write, 0, INT_MAX, 0, UNIT_NONE),
+    NUMBER("min-replicas-max-lag", "min-slaves-max-lag", 0, min_replicas_max_lag, 0, INT_MAX, 10, UNIT_NONE),
+    NUMBER("watchdog-period", NULL, CONF_HIDDEN | CONF_FIXED, watchdog_period, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("shutdown-timeout", NULL, 0, shutdown_timeout, 0, INT_MAX, 10, UNIT_NONE),
-    NUMBER("repl-diskless-sync-max-replicas", NULL, 0, repl_diskless_sync_max_replicas, 0, INT_MAX,
-           0, UNIT_NONE),
+    NUMBER("repl-diskless-sync-max-replicas", NULL, 0, repl_diskless_sync_max_replicas, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("maxclients", NULL, 0, maxclients, 1, UINT_MAX, 10000, UNIT_NONE),
     NUMBER("unixsocketperm", NULL, CONF_IMMUTABLE, unixsocketperm, 0, 0777, 0, UNIT_OCTAL),
-    NUMBER("socket-mark-id", NULL, CONF_IMMUTABLE | CONF_FIXED, socket_mark_id, 0, UINT_MAX, 0,
-           UNIT_NONE),
-    NUMBER("active-defrag-max-scan-fields", NULL, 0, active_defrag_max_scan_fields, 1, INT64_MAX,
-           1000, UNIT_NONE),
+    NUMBER("socket-mark-id", NULL, CONF_IMMUTABLE | CONF_FIXED, socket_mark_id, 0, UINT_MAX, 0, UNIT_NONE),
+    NUMBER("active-defrag-max-scan-fields", NULL, 0, active_defrag_max_scan_fields, 1, INT64_MAX, 1000, UNIT_NONE),
     NUMBER("slowlog-max-len", NULL, 0, slowlog_max_len, 0, INT64_MAX, 128, UNIT_NONE),
     NUMBER("acllog-max-len", NULL, 0, acllog_max_len, 0, INT64_MAX, 128, UNIT_NONE),
-    NUMBER("busy-reply-threshold", "lua-time-limit", 0, busy_reply_threshold, 0, INT64_MAX, 5000,
-           UNIT_NONE),
+    NUMBER("busy-reply-threshold", "lua-time-limit", 0, busy_reply_threshold, 0, INT64_MAX, 5000, UNIT_NONE),
     NUMBER("cluster-node-timeout", NULL, 0, cluster_node_timeout, 0, INT64_MAX, 15000, UNIT_NONE),
-    NUMBER("slowlog-log-slower-than", NULL, 0, slowlog_log_slower_than, -1, INT64_MAX, 10000,
-           UNIT_NONE),
-    NUMBER("latency-monitor-threshold", NULL, 0, latency_monitor_threshold, 0, INT64_MAX, 0,
-           UNIT_NONE),
-    NUMBER("proto-max-bulk-len", NULL, 0, proto_max_bulk_len, 1 * MB, INT64_MAX, 512 * MB,
-           UNIT_BYTES),
-    NUMBER("stream-node-max-entries", NULL, 0, stream_node_max_entries, 0, INT64_MAX, 100,
-           UNIT_NONE),
+    NUMBER("slowlog-log-slower-than", NULL, 0, slowlog_log_slower_than, -1, INT64_MAX, 10000, UNIT_NONE),
+    NUMBER("latency-monitor-threshold", NULL, 0, latency_monitor_threshold, 0, INT64_MAX, 0, UNIT_NONE),
+    NUMBER("proto-max-bulk-len", NULL, 0, proto_max_bulk_len, 1 * MB, INT64_MAX, 512 * MB, UNIT_BYTES),
+    NUMBER("stream-node-max-entries", NULL, 0, stream_node_max_entries, 0, INT64_MAX, 100, UNIT_NONE),
     NUMBER("repl-backlog-size", NULL, 0, repl_backlog_size, 1, INT64_MAX, 1 * MB, UNIT_BYTES),
     NUMBER("maxmemory", NULL, 0, maxmemory, 0, INT64_MAX, 0, UNIT_BYTES),
-    NUMBER("cluster-link-sendbuf-limit", NULL, 0, cluster_link_sendbuf_limit, 0, INT64_MAX, 0,
-           UNIT_BYTES),
-    NUMBER("hash-max-listpack-entries", "hash-max-ziplist-entries", 0, hash_max_listpack_entries, 0,
-           INT64_MAX, 512, UNIT_NONE),
-    NUMBER("set-max-intset-entries", NULL, 0, set_max_intset_entries, 0, INT64_MAX, 512, UNIT_NONE),
-    NUMBER("zset-max-listpack-entries", "zset-max-ziplist-entries", 0, zset_max_listpack_entries, 0,
-           INT64_MAX, 128, UNIT_NONE),
-    NUMBER("active-defrag-ignore-bytes", NULL, 0, active_defrag_ignore_bytes, 1, INT64_MAX,
-           100 * MB, UNIT_BYTES),
-    NUMBER("hash-max-listpack-value", "hash-max-ziplist-value", 0, hash_max_listpack_value, 0,
-           INT64_MAX, 64, UNIT_BYTES),
-    NUMBER("stream-node-max-bytes", NULL, 0, stream_node_max_bytes, 0, INT64_MAX, 4096, UNIT_BYTES),
-    NUMBER("zset-max-listpack-value", "zset-max-ziplist-value", 0, zset_max_listpack_value, 0,
-           INT64_MAX, 64, UNIT_BYTES),
-    NUMBER("hll-sparse-max-bytes", NULL, 0, hll_sparse_max_bytes, 0, INT64_MAX, 3000, UNIT_BYTES),
-    NUMBER("tracking-table-max-keys", NULL, 0, tracking_table_max_keys, 0, INT64_MAX, 1000000,
+    NUMBER("cluster-link-sendbuf-limit", NULL, 0, cluster_link_sendbuf_limit, 0, INT64_MAX, 0, UNIT_BYTES),
+    NUMBER("hash-max-listpack-entries", "hash-max-ziplist-entries", 0, hash_max_listpack_entries, 0, INT64_MAX, 512,
            UNIT_NONE),
-    NUMBER("client-query-buffer-limit", NULL, 0, client_query_buffer_limit, 1 * MB, INT64_MAX,
-           1024 * MB, UNIT_BYTES),
-    NUMBER("maxmemory-clients", NULL, CONF_FIXED, maxmemory_clients, -100, INT64_MAX, 0,
-           UNIT_BYTES_OR_PERCENT),
-    NUMBER("repl-backlog-ttl", NULL, 0, repl_backlog_ttl, 0, INT64_MAX, 3600, UNIT_NONE),
-    NUMBER("auto-aof-rewrite-min-size", NULL, 0, auto_aof_rewrite_min_size, 0, INT64_MAX, 64 * MB,
+    NUMBER("set-max-intset-entries", NULL, 0, set_max_intset_entries, 0, INT64_MAX, 512, UNIT_NONE),
+    NUMBER("zset-max-listpack-entries", "zset-max-ziplist-entries", 0, zset_max_listpack_entries, 0, INT64_MAX, 128,
+           UNIT_NONE),
+    NUMBER("active-defrag-ignore-bytes", NULL, 0, active_defrag_ignore_bytes, 1, INT64_MAX, 100 * MB, UNIT_BYTES),
+    NUMBER("hash-max-listpack-value", "hash-max-ziplist-value", 0, hash_max_listpack_value, 0, INT64_MAX, 64,
            UNIT_BYTES),
-    NUMBER("loading-process-events-interval-bytes", NULL, CONF_HIDDEN,
-           loading_process_events_interval_bytes, 1024, INT_MAX, 2 * MB, UNIT_NONE),
+    NUMBER("stream-node-max-bytes", NULL, 0, stream_node_max_bytes, 0, INT64_MAX, 4096, UNIT_BYTES),
+    NUMBER("zset-max-listpack-value", "zset-max-ziplist-value", 0, zset_max_listpack_value, 0, INT64_MAX, 64,
+           UNIT_BYTES),
+    NUMBER("hll-sparse-max-bytes", NULL, 0, hll_sparse_max_bytes, 0, INT64_MAX, 3000, UNIT_BYTES),
+    NUMBER("tracking-table-max-keys", NULL, 0, tracking_table_max_keys, 0, INT64_MAX, 1000000, UNIT_NONE),
+    NUMBER("client-query-buffer-limit", NULL, 0, client_query_buffer_limit, 1 * MB, INT64_MAX, 1024 * MB, UNIT_BYTES),
+    NUMBER("maxmemory-clients", NULL, CONF_FIXED, maxmemory_clients, -100, INT64_MAX, 0, UNIT_BYTES_OR_PERCENT),
+    NUMBER("repl-backlog-ttl", NULL, 0, repl_backlog_ttl, 0, INT64_MAX, 3600, UNIT_NONE),
+    NUMBER("auto-aof-rewrite-min-size", NULL, 0, auto_aof_rewrite_min_size, 0, INT64_MAX, 64 * MB, UNIT_BYTES),
+    NUMBER("loading-process-events-interval-bytes", NULL, CONF_HIDDEN, loading_process_events_interval_bytes, 1024,
+           INT_MAX, 2 * MB, UNIT_NONE),
     NUMBER("tls-port", NULL, CONF_FIXED, tls_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("tls-session-cache-size", NULL, 0, tls_session_cache_size, 0, INT_MAX, 20480, UNIT_NONE),
-    NUMBER("tls-session-cache-timeout", NULL, 0, tls_session_cache_timeout, 0, INT_MAX, 300,
-           UNIT_NONE),
+    NUMBER("tls-session-cache-timeout", NULL, 0, tls_session_cache_timeout, 0, INT_MAX, 300, UNIT_NONE),
     NUMBER("libos-spin-us", NULL, 0, libos_spin_us, -1, 1000000, -1, UNIT_NONE),
 
     /* with a grammar of their own */
@@ -372,8 +342,7 @@ const struct conf_option conf_options[] = {
     SPECIAL("notify-keyspace-events", NULL, 0, events),
     SPECIAL("bind", NULL, CONF_MULTI, bind),
     SPECIAL("replicaof", "slaveof", CONF_IMMUTABLE | CONF_MULTI | CONF_FIXED, replicaof),
-    SPECIAL("latency-tracking-info-percentiles", NULL, CONF_MULTI,
-            percentiles),
+    SPECIAL("latency-tracking-info-percentiles", NULL, CONF_MULTI, percentiles),
 };
 const unsigned conf_option_count = sizeof conf_options / sizeof *conf_options;
 

@@ -70,10 +70,7 @@ static const char *set_as(const char *pairs, bool protected_too, bool loading)
     return got;
 }
 
-static const char *set(const char *pairs)
-{
-    return set_as(pairs, false, false);
-}
+static const char *set(const char *pairs) { return set_as(pairs, false, false); }
 
 /* "" when it was read, otherwise "LINE: REASON". */
 static const char *load(const char *text)
@@ -88,8 +85,7 @@ static const char *load(const char *text)
 
 static void test_unbalanced_quotes_are_refused(void **state)
 {
-    static const char *const bad[] = {"\"",   "'",       "a \"b",    "\"a\"b",
-                                      "'a'b", "\"a\\\"", "\"a\"'b'", "'a\\'"};
+    static const char *const bad[] = {"\"", "'", "a \"b", "\"a\"b", "'a'b", "\"a\\\"", "\"a\"'b'", "'a\\'"};
     struct conf_args a;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(conf_split(bytes_of_str(bad[i]), &a), -EINVAL);
@@ -112,10 +108,8 @@ static void test_too_many_words_are_refused(void **state)
 static void test_quoted_words_keep_spaces_and_escapes(void **state)
 {
     struct conf_args a;
-    assert_int_equal(
-        conf_split(bytes_of_str(" a  \"b \\x41\\x00\\n\\q\\\"\"\t'c \\' \\n' \"\" d\"e f\" \\x41"),
-                   &a),
-        0);
+    assert_int_equal(conf_split(bytes_of_str(" a  \"b \\x41\\x00\\n\\q\\\"\"\t'c \\' \\n' \"\" d\"e f\" \\x41"), &a),
+                     0);
     assert_int_equal(a.argc, 6);
     assert_true(bytes_equal(a.argv[0], BYTES("a")));
     assert_true(bytes_equal(a.argv[1], BYTES("b A\0\nq\"")));
@@ -173,8 +167,7 @@ static void test_every_option_accepts_what_it_shows(void **state)
         struct conf_args a;
         if (o->flags & CONF_MULTI) {
             assert_int_equal(conf_split_spaces(conf_text_bytes(&value), &a), 0);
-            if (o->special != &conf_special_replicaof)
-                assert_true(conf_option_set(&cfg, o, a.argv, a.argc, err) >= 0);
+            if (o->special != &conf_special_replicaof) assert_true(conf_option_set(&cfg, o, a.argv, a.argc, err) >= 0);
             conf_args_free(&a);
         } else {
             struct bytes one = conf_text_bytes(&value);
@@ -220,61 +213,49 @@ static void test_wrong_values_are_refused_in_redis_words(void **state)
         {"active-expire-effort", "x", "argument couldn't be parsed into an integer"},
         {"active-expire-effort", "01", "argument couldn't be parsed into an integer"},
         {"maxmemory", "1x", "argument must be a memory value"},
-        {"proto-max-bulk-len", "1",
-         "argument must be between 1048576 and 9223372036854775807 inclusive"},
+        {"proto-max-bulk-len", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"},
         {"activerehashing", "maybe", "argument must be 'yes' or 'no'"},
-        {"loglevel", "loud",
-         "argument(s) must be one of the following: debug, verbose, notice, warning"},
-        {"shutdown-on-sigterm", "\"save nosave\"",
-         "shutdown options SAVE and NOSAVE can't be used simultaneously"},
+        {"loglevel", "loud", "argument(s) must be one of the following: debug, verbose, notice, warning"},
+        {"shutdown-on-sigterm", "\"save nosave\"", "shutdown options SAVE and NOSAVE can't be used simultaneously"},
         {"save", "1", "Invalid save parameters"},
         {"save", "\"0 1\"", "Invalid save parameters"},
         {"notify-keyspace-events", "K?", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."},
-        {"client-output-buffer-limit", "\"normal 1 2\"",
-         "Wrong number of arguments in buffer limit configuration."},
+        {"client-output-buffer-limit", "\"normal 1 2\"", "Wrong number of arguments in buffer limit configuration."},
         {"client-output-buffer-limit", "\"master 1 2 3\"",
          "Invalid client class specified in buffer limit configuration."},
         {"client-output-buffer-limit", "\"normal 1 2 -3\"",
          "Error in hard, soft or soft_seconds setting in buffer limit configuration."},
         {"latency-tracking-info-percentiles", "101",
          "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"},
-        {"bind", "\"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\"",
-         "Too many bind addresses specified."},
-        {"proc-title-template", "{nosuch}",
-         "template format is invalid or contains unknown variables"},
-        {"cluster-announce-hostname", "a_b",
-         "Hostnames may only contain alphanumeric characters, hyphens or dots"},
+        {"bind", "\"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\"", "Too many bind addresses specified."},
+        {"proc-title-template", "{nosuch}", "template format is invalid or contains unknown variables"},
+        {"cluster-announce-hostname", "a_b", "Hostnames may only contain alphanumeric characters, hyphens or dots"},
         {"databases", "1", "can't set immutable config"},
         {"dir", "/", "can't set protected config"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char pair[256], want[512];
         snprintf(pair, sizeof pair, "%s %s", cases[i][0], cases[i][1]);
-        snprintf(want, sizeof want, "CONFIG SET failed (possibly related to argument '%s') - %s",
-                 cases[i][0], cases[i][2]);
+        snprintf(want, sizeof want, "CONFIG SET failed (possibly related to argument '%s') - %s", cases[i][0],
+                 cases[i][2]);
         assert_string_equal(set(pair), want);
     }
-    assert_string_equal(set("nosuch 1"),
-                        "Unknown option or number of arguments for CONFIG SET - 'nosuch'");
-    assert_string_equal(
-        set("hz 20 hz 30"),
-        "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter");
+    assert_string_equal(set("nosuch 1"), "Unknown option or number of arguments for CONFIG SET - 'nosuch'");
+    assert_string_equal(set("hz 20 hz 30"),
+                        "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter");
 }
 
 static void test_what_is_not_there_yet_is_refused_by_name(void **state)
 {
-    assert_string_equal(set("appendonly yes"),
-                        "CONFIG SET failed (possibly related to argument 'appendonly') - "
-                        "'appendonly yes' is not supported yet");
+    assert_string_equal(set("appendonly yes"), "CONFIG SET failed (possibly related to argument 'appendonly') - "
+                                               "'appendonly yes' is not supported yet");
     assert_string_equal(set("appendonly no"), "");
     assert_false(cfg.appendonly);
-    assert_string_equal(load("replicaof 127.0.0.1 6379"),
-                        "1: 'replicaof 127.0.0.1 6379' is not supported yet");
+    assert_string_equal(load("replicaof 127.0.0.1 6379"), "1: 'replicaof 127.0.0.1 6379' is not supported yet");
     assert_null(cfg.replicaof_host);
     assert_string_equal(load("replicaof no one"), "");
     assert_string_equal(load("io-threads 4"), "1: 'io-threads 4' is not supported yet");
-    assert_string_equal(load("cluster-enabled yes"),
-                        "1: 'cluster-enabled yes' is not supported yet");
+    assert_string_equal(load("cluster-enabled yes"), "1: 'cluster-enabled yes' is not supported yet");
     assert_string_equal(load("user default on"), "1: 'user' is not supported yet");
     assert_string_equal(load("loadmodule x.so"), "1: 'loadmodule' is not supported yet");
 }
@@ -292,8 +273,7 @@ static void test_values_are_kept_and_shown_as_redis_does(void **state)
     assert_string_equal(get("notify-keyspace-events"), "notify-keyspace-events=AKE;");
     assert_string_equal(get("bind"), "bind=::1 127.0.0.1;");
     assert_string_equal(set("save \"\" bind \"\" shutdown-on-sigint \"now force\""), "");
-    assert_string_equal(get("save bind shutdown-on-sigint"),
-                        "save=;bind=;shutdown-on-sigint=now force;");
+    assert_string_equal(get("save bind shutdown-on-sigint"), "save=;bind=;shutdown-on-sigint=now force;");
     assert_string_equal(set("requirepass secret"), "");
     assert_string_equal(cfg.requirepass, "secret");
     assert_string_equal(set("requirepass \"\""), "");
@@ -301,12 +281,10 @@ static void test_values_are_kept_and_shown_as_redis_does(void **state)
     assert_true(conf_is_sensitive(BYTES("REQUIREPASS")));
     assert_false(conf_is_sensitive(BYTES("port")));
     assert_string_equal(set("latency-tracking-info-percentiles \"50 99.90 100\""), "");
-    assert_string_equal(get("latency-tracking-info-percentiles"),
-                        "latency-tracking-info-percentiles=50 99.9 100;");
+    assert_string_equal(get("latency-tracking-info-percentiles"), "latency-tracking-info-percentiles=50 99.9 100;");
     assert_string_equal(set("client-output-buffer-limit \"replica 1mb 1k 5 normal 1 2 3\""), "");
-    assert_string_equal(
-        get("client-output-buffer-limit"),
-        "client-output-buffer-limit=normal 1 2 3 slave 1048576 1000 5 pubsub 33554432 8388608 60;");
+    assert_string_equal(get("client-output-buffer-limit"),
+                        "client-output-buffer-limit=normal 1 2 3 slave 1048576 1000 5 pubsub 33554432 8388608 60;");
 }
 
 static void test_nul_bytes_do_not_get_into_texts(void **state)
@@ -314,9 +292,8 @@ static void test_nul_bytes_do_not_get_into_texts(void **state)
     assert_string_equal(set("masterauth \"a\\x00b\""),
                         "CONFIG SET failed (possibly related to argument 'masterauth') - "
                         "argument must not contain NUL bytes");
-    assert_string_equal(
-        set("bind \"a\\x00b\""),
-        "CONFIG SET failed (possibly related to argument 'bind') - wrong number of arguments");
+    assert_string_equal(set("bind \"a\\x00b\""),
+                        "CONFIG SET failed (possibly related to argument 'bind') - wrong number of arguments");
 }
 
 /* --- CONFIG GET and SET -------------------------------------------------------------------- */
@@ -397,24 +374,21 @@ static void test_protection_and_loading_hold_options_back(void **state)
 
 static void test_a_wrong_line_is_named(void **state)
 {
-    assert_string_equal(load("port 1\n\n# x\nnosuch 1\n"),
-                        "4: Bad directive or wrong number of arguments");
+    assert_string_equal(load("port 1\n\n# x\nnosuch 1\n"), "4: Bad directive or wrong number of arguments");
     assert_string_equal(load("port"), "1: wrong number of arguments");
     assert_string_equal(load("port 1 2"), "1: wrong number of arguments");
     assert_string_equal(load("port \"1"), "1: Unbalanced quotes in configuration line");
     assert_string_equal(load("port 99999"), "1: argument must be between 0 and 65535 inclusive");
     assert_string_equal(load("include"), "1: Bad directive or wrong number of arguments");
-    assert_string_equal(load("sentinel monitor x"),
-                        "1: sentinel directive while not in sentinel mode");
+    assert_string_equal(load("sentinel monitor x"), "1: sentinel directive while not in sentinel mode");
     assert_string_equal(load("a.b c"), "1: options of modules are not supported yet");
 }
 
 static void test_lines_are_read_as_redis_reads_them(void **state)
 {
-    assert_string_equal(
-        load("  PORT 7000\r\n#c\n\t\nunixsocket '/tmp/a b'\nlist-max-ziplist-entries 5\nport 7001\n"
-             "slave-read-only no\nsave 5 1\nsave 6 2\nbind 127.0.0.1 -::1\nhz 0"),
-        "");
+    assert_string_equal(load("  PORT 7000\r\n#c\n\t\nunixsocket '/tmp/a b'\nlist-max-ziplist-entries 5\nport 7001\n"
+                             "slave-read-only no\nsave 5 1\nsave 6 2\nbind 127.0.0.1 -::1\nhz 0"),
+                        "");
     assert_true(cfg.port == 7001);
     assert_string_equal(cfg.unixsocket, "/tmp/a b");
     assert_false(cfg.replica_read_only);
@@ -449,10 +423,8 @@ static const char *rename_refuse(struct bytes from, struct bytes to)
 static void test_rename_command_asks_the_server(void **state)
 {
     struct conf_failure f;
-    assert_int_equal(
-        conf_load_text(&cfg, BYTES("rename-command GET \"\""), false, rename_refuse, &f), 0);
-    assert_int_equal(conf_load_text(&cfg, BYTES("rename-command x y"), false, rename_refuse, &f),
-                     -EINVAL);
+    assert_int_equal(conf_load_text(&cfg, BYTES("rename-command GET \"\""), false, rename_refuse, &f), 0);
+    assert_int_equal(conf_load_text(&cfg, BYTES("rename-command x y"), false, rename_refuse, &f), -EINVAL);
     assert_string_equal(f.reason, "No such command in rename-command");
 }
 
@@ -517,8 +489,7 @@ static void test_a_missing_file_is_named(void **state)
 static void test_includes_are_read_in_place(void **state)
 {
     char text[256];
-    snprintf(text, sizeof text, "port 1\ninclude %s/[bc].conf\ninclude %s/none*.conf\ntimeout 9\n",
-             folder, folder);
+    snprintf(text, sizeof text, "port 1\ninclude %s/[bc].conf\ninclude %s/none*.conf\ntimeout 9\n", folder, folder);
     file_write("a.conf", text);
     file_write("b.conf", "port 2\ntimeout 2\n");
     file_write("c.conf", "databases 5");
@@ -543,9 +514,8 @@ static void test_a_file_that_includes_itself_ends(void **state)
 static void test_the_command_line_is_more_lines(void **state)
 {
     struct conf_failure f;
-    const char *argv[] = {"s",       "--port",       "7000",     "--bind", "127.0.0.1", "::1",
-                          "--save",  "60",           "1",        "--save", "30",        "2",
-                          "--hz 20", "--masterauth", "--dashes", "--save"};
+    const char *argv[] = {"s", "--port", "7000", "--bind", "127.0.0.1", "::1",          "--save",   "60",
+                          "1", "--save", "30",   "2",      "--hz 20",   "--masterauth", "--dashes", "--save"};
     assert_int_equal(load_args(15, argv, &f), 0);
     assert_true(cfg.port == 7000 && cfg.hz == 20);
     assert_string_equal(cfg.masterauth, "--dashes");
@@ -567,18 +537,15 @@ static void test_the_command_line_is_more_lines(void **state)
 
 static void test_rewriting_keeps_what_is_there(void **state)
 {
-    file_write("a.conf",
-               "# head\nport 1\n\n\n\n# why\nTIMEOUT 5\nport 2\nsave 1 1\nsave 2 2\nnosuch x\n"
-               "rename-command A B\nslave-read-only yes\n");
+    file_write("a.conf", "# head\nport 1\n\n\n\n# why\nTIMEOUT 5\nport 2\nsave 1 1\nsave 2 2\nnosuch x\n"
+                         "rename-command A B\nslave-read-only yes\n");
     assert_int_equal(chmod(in_folder("a.conf"), 0600), 0);
     cfg.file = conf_text_copy(bytes_of_str(in_folder("a.conf")));
-    assert_string_equal(
-        set("timeout 9 save \"7 7\" maxmemory 2mb replica-read-only no requirepass \"a b\""), "");
+    assert_string_equal(set("timeout 9 save \"7 7\" maxmemory 2mb replica-read-only no requirepass \"a b\""), "");
     assert_int_equal(conf_rewrite(&cfg, false), 0);
     const char *text = file_text("a.conf");
-    const char *want =
-        "# head\nport 6379\n\n# why\ntimeout 9\n\nsave 7 7\n\n# ??? nosuch x\nrename-command A B\n"
-        "replica-read-only no\n# Generated by CONFIG REWRITE\n";
+    const char *want = "# head\nport 6379\n\n# why\ntimeout 9\n\nsave 7 7\n\n# ??? nosuch x\nrename-command A B\n"
+                       "replica-read-only no\n# Generated by CONFIG REWRITE\n";
     assert_true(strncmp(text, want, strlen(want)) == 0);
     assert_non_null(strstr(text, "\nmaxmemory 2mb\n"));
     assert_non_null(strstr(text, "\nrequirepass \"a b\"\n"));
@@ -593,11 +560,10 @@ static void test_a_rewritten_file_gives_the_same_configuration(void **state)
 {
     file_write("a.conf", "");
     cfg.file = conf_text_copy(bytes_of_str(in_folder("a.conf")));
-    assert_string_equal(
-        set("maxmemory 123 bind \"127.0.0.1 ::1\" save \"\" notify-keyspace-events KA "
-            "client-output-buffer-limit \"normal 1mb 2kb 3\" shutdown-on-sigterm \"save now\" "
-            "oom-score-adj-values \"1 2 3\" latency-tracking-info-percentiles \"\" hz 77"),
-        "");
+    assert_string_equal(set("maxmemory 123 bind \"127.0.0.1 ::1\" save \"\" notify-keyspace-events KA "
+                            "client-output-buffer-limit \"normal 1mb 2kb 3\" shutdown-on-sigterm \"save now\" "
+                            "oom-score-adj-values \"1 2 3\" latency-tracking-info-percentiles \"\" hz 77"),
+                        "");
     assert_int_equal(conf_rewrite(&cfg, true), 0);
     char before[1024];
     static const char all[] =

@@ -23,10 +23,7 @@ void conf_text_free(struct conf_text *t)
     *t = (struct conf_text){0};
 }
 
-void conf_text_clear(struct conf_text *t)
-{
-    t->n = 0;
-}
+void conf_text_clear(struct conf_text *t) { t->n = 0; }
 
 /* Room for n more bytes and the NUL. */
 static void reserve(struct conf_text *t, size_t n)
@@ -44,10 +41,7 @@ void conf_text_add(struct conf_text *t, struct bytes b)
     t->p[t->n] = 0;
 }
 
-void conf_text_add_str(struct conf_text *t, const char *s)
-{
-    conf_text_add(t, bytes_of_str(s));
-}
+void conf_text_add_str(struct conf_text *t, const char *s) { conf_text_add(t, bytes_of_str(s)); }
 
 void conf_text_printf(struct conf_text *t, const char *fmt, ...)
 {
@@ -93,10 +87,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-static bool is_space(char c)
-{
-    return isspace((unsigned char)c) != 0;
-}
+static bool is_space(char c) { return isspace((unsigned char)c) != 0; }
 
 /* One escape of a double-quoted word; p stands at the backslash. Returns where to go on. */
 static const char *escape_read(const char *p, char *out)
@@ -151,8 +142,7 @@ static int args_begin(struct bytes line, struct conf_args *out)
 static int args_add(struct conf_args *a, const char *p, size_t n)
 {
     if (a->argc == CONF_ARGS_MAX) return -E2BIG;
-    if ((a->argc & (a->argc - 1)) == 0)
-        a->argv = grown(a->argv, sizeof *a->argv * (a->argc ? (size_t)a->argc * 2 : 1));
+    if ((a->argc & (a->argc - 1)) == 0) a->argv = grown(a->argv, sizeof *a->argv * (a->argc ? (size_t)a->argc * 2 : 1));
     a->argv[a->argc++] = bytes_of(p, n);
     return 0;
 }

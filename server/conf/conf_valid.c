@@ -6,10 +6,7 @@
 
 #include "server/conf/option.h"
 
-static bool has_slash(const char *s)
-{
-    return strchr(s, '/') || strchr(s, '\\');
-}
+static bool has_slash(const char *s) { return strchr(s, '/') || strchr(s, '\\'); }
 
 bool conf_valid_dbfilename(const char *value, char *err)
 {
@@ -71,8 +68,7 @@ bool conf_valid_proc_title(const char *value, char *err)
         const char *end = strchr(p, '}');
         bool found = false;
         for (size_t i = 0; end && i < sizeof known / sizeof *known; i++)
-            found = found ||
-                    bytes_equal(bytes_of(p + 1, (size_t)(end - p - 1)), bytes_of_str(known[i]));
+            found = found || bytes_equal(bytes_of(p + 1, (size_t)(end - p - 1)), bytes_of_str(known[i]));
         if (!found) {
             ok = false;
             break;

@@ -22,15 +22,9 @@ void conf_error(char *err, const char *fmt, ...)
 
 /* --- fields -------------------------------------------------------------------------------- */
 
-static void *field_of(struct config *cfg, const struct conf_option *o)
-{
-    return (char *)cfg + o->offset;
-}
+static void *field_of(struct config *cfg, const struct conf_option *o) { return (char *)cfg + o->offset; }
 
-static char **text_field(struct config *cfg, const struct conf_option *o)
-{
-    return field_of(cfg, o);
-}
+static char **text_field(struct config *cfg, const struct conf_option *o) { return field_of(cfg, o); }
 
 static int64_t number_get(const struct config *cfg, const struct conf_option *o)
 {
@@ -71,10 +65,7 @@ static void text_put(struct config *cfg, const struct conf_option *o, const char
     free(old);
 }
 
-static bool texts_equal(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
+static bool texts_equal(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
 /* --- amounts of memory --------------------------------------------------------------------- */
 
@@ -128,8 +119,7 @@ static int bool_set(struct config *cfg, const struct conf_option *o, struct byte
     return number_set(cfg, o, yes);
 }
 
-static int string_set(struct config *cfg, const struct conf_option *o, struct bytes value,
-                      char *err)
+static int string_set(struct config *cfg, const struct conf_option *o, struct bytes value, char *err)
 {
     if (memchr(value.p, 0, value.n)) {
         conf_error(err, "argument must not contain NUL bytes");
@@ -146,8 +136,7 @@ static void words_list(const struct conf_word *w, char *err)
 {
     struct conf_text text = {0};
     conf_text_add_str(&text, "argument(s) must be one of the following: ");
-    for (const char *comma = ""; w->word; w++, comma = ", ")
-        conf_text_printf(&text, "%s%s", comma, w->word);
+    for (const char *comma = ""; w->word; w++, comma = ", ") conf_text_printf(&text, "%s%s", comma, w->word);
     conf_error(err, "%s", text.p);
     conf_text_free(&text);
 }
@@ -158,8 +147,7 @@ static const struct conf_word *word_find(const struct conf_word *w, struct bytes
     return w->word ? w : NULL;
 }
 
-static int enum_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
-                    int argc, char *err)
+static int enum_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err)
 {
     int sum = 0;
     bool known = argc == 1 || (argc > 1 && (o->flags & CONF_MULTI));
@@ -218,8 +206,7 @@ static bool number_parse(const struct conf_option *o, struct bytes value, int64_
     return false;
 }
 
-static int number_set_text(struct config *cfg, const struct conf_option *o, struct bytes value,
-                           char *err)
+static int number_set_text(struct config *cfg, const struct conf_option *o, struct bytes value, char *err)
 {
     int64_t v;
     if (!number_parse(o, value, &v, err)) return -1;
@@ -229,18 +216,15 @@ static int number_set_text(struct config *cfg, const struct conf_option *o, stru
     }
     if (v < o->min || v > o->max) {
         if (o->unit == UNIT_OCTAL)
-            conf_error(err, "argument must be between %llo and %llo inclusive",
-                       (unsigned long long)o->min, (unsigned long long)o->max);
-        else
-            conf_error(err, "argument must be between %lld and %lld inclusive", (long long)o->min,
-                       (long long)o->max);
+            conf_error(err, "argument must be between %llo and %llo inclusive", (unsigned long long)o->min,
+                       (unsigned long long)o->max);
+        else conf_error(err, "argument must be between %lld and %lld inclusive", (long long)o->min, (long long)o->max);
         return -1;
     }
     return number_set(cfg, o, v);
 }
 
-static int value_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
-                     int argc, char *err)
+static int value_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err)
 {
     if (o->type == CONF_SPECIAL) return o->special->set(cfg, argv, argc, err);
     if (o->type == CONF_ENUM) return enum_set(cfg, o, argv, argc, err);
@@ -263,8 +247,7 @@ static void words_join(const struct bytes *argv, int argc, struct conf_text *out
     }
 }
 
-int conf_option_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
-                    int argc, char *err)
+int conf_option_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err)
 {
     err[0] = 0;
     int changed = value_set(cfg, o, argv, argc, err);
@@ -315,8 +298,7 @@ void conf_option_get(const struct config *cfg, const struct conf_option *o, stru
     }
 }
 
-void conf_option_lines(const struct config *cfg, const struct conf_option *o, conf_line_fn *fn,
-                       void *arg)
+void conf_option_lines(const struct config *cfg, const struct conf_option *o, conf_line_fn *fn, void *arg)
 {
     if (o->type == CONF_SPECIAL) {
         o->special->lines(cfg, o->name, fn, arg);

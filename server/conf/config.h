@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration as the rest of the server reads it: one plain field an option, named as in redis.conf with '_' for '-'.
- * Commands read fields ("cfg->hash_max_listpack_entries"); only server/conf/ writes them, through conf_load() at the start
- * and conf_set() later, so a value that is here is a valid one. What follows from a changed value elsewhere (a socket to
- * open, a limit to raise) is done by the hooks the server registers (conf.h).
+ * The configuration as the rest of the server reads it: one plain field an option, named as in redis.conf with '_' for
+ * '-'. Commands read fields ("cfg->hash_max_listpack_entries"); only server/conf/ writes them, through conf_load() at
+ * the start and conf_set() later, so a value that is here is a valid one. What follows from a changed value elsewhere
+ * (a socket to open, a limit to raise) is done by the hooks the server registers (conf.h).
  *
- * Numbers of bytes are bytes whatever unit they were written in. Strings end with NUL and are NULL where the option is not
- * set and an empty value means just that; pointers are valid until the option is set again.
+ * Numbers of bytes are bytes whatever unit they were written in. Strings end with NUL and are NULL where the option is
+ * not set and an empty value means just that; pointers are valid until the option is set again.
  */
 #ifndef SERVER_CONF_CONFIG_H
 #define SERVER_CONF_CONFIG_H
@@ -138,14 +138,14 @@ struct config {
     bool protected_mode;
     char *unixsocket;
     char *bind_source_addr;
-    int64_t port;                                /* 0: none */
-    int64_t tcp_keepalive;                       /* seconds */
-    int64_t timeout;                             /* seconds; 0: never */
+    int64_t port;          /* 0: none */
+    int64_t tcp_keepalive; /* seconds */
+    int64_t timeout;       /* seconds; 0: never */
     int64_t tcp_backlog;
     int64_t maxclients;
-    int64_t unixsocketperm;                      /* 0: as umask says */
+    int64_t unixsocketperm; /* 0: as umask says */
     int64_t socket_mark_id;
-    char *bind[CONF_BIND_MAX];                   /* "-" in front: may be missing; "*": all */
+    char *bind[CONF_BIND_MAX]; /* "-" in front: may be missing; "*": all */
     unsigned bind_count;
 
     /* general */
@@ -180,35 +180,35 @@ struct config {
     unsigned shutdown_on_sigterm;
     int64_t databases;
     int64_t io_threads;
-    int64_t hz;                                  /* 1 ... 500 */
-    int64_t watchdog_period;                     /* milliseconds */
-    int64_t shutdown_timeout;                    /* seconds */
+    int64_t hz;               /* 1 ... 500 */
+    int64_t watchdog_period;  /* milliseconds */
+    int64_t shutdown_timeout; /* seconds */
     int oom_score_adj_values[3];
-    unsigned notify_keyspace_events;             /* enum notify_class */
+    unsigned notify_keyspace_events; /* enum notify_class */
 
     /* encodings */
-    int64_t list_max_listpack_size;              /* entries, or -1 ... -5: 4, 8, 16, 32, 64 KiB */
+    int64_t list_max_listpack_size; /* entries, or -1 ... -5: 4, 8, 16, 32, 64 KiB */
     int64_t list_compress_depth;
     int64_t stream_node_max_entries;
     int64_t hash_max_listpack_entries;
     int64_t set_max_intset_entries;
     int64_t zset_max_listpack_entries;
-    int64_t hash_max_listpack_value;             /* bytes */
-    int64_t stream_node_max_bytes;               /* bytes */
-    int64_t zset_max_listpack_value;             /* bytes */
-    int64_t hll_sparse_max_bytes;                /* bytes */
+    int64_t hash_max_listpack_value; /* bytes */
+    int64_t stream_node_max_bytes;   /* bytes */
+    int64_t zset_max_listpack_value; /* bytes */
+    int64_t hll_sparse_max_bytes;    /* bytes */
 
     /* clients */
     char *aclfile;
-    char *requirepass;                           /* NULL: none */
+    char *requirepass; /* NULL: none */
     enum acl_pubsub_default acl_pubsub_default;
     enum propagation_error propagation_error_behavior;
     int64_t acllog_max_len;
-    int64_t busy_reply_threshold;                /* milliseconds */
-    int64_t proto_max_bulk_len;                  /* bytes */
+    int64_t busy_reply_threshold; /* milliseconds */
+    int64_t proto_max_bulk_len;   /* bytes */
     int64_t tracking_table_max_keys;
-    int64_t client_query_buffer_limit;           /* bytes */
-    int64_t maxmemory_clients;                   /* bytes, or percent of maxmemory when negative; 0: no limit */
+    int64_t client_query_buffer_limit; /* bytes */
+    int64_t maxmemory_clients;         /* bytes, or percent of maxmemory when negative; 0: no limit */
     struct output_limit client_output_buffer_limit[OUTPUT_CLASS_COUNT];
 
     /* memory */
@@ -225,19 +225,19 @@ struct config {
     int64_t active_defrag_threshold_lower;
     int64_t active_defrag_threshold_upper;
     int64_t lfu_log_factor;
-    int64_t lfu_decay_time;                      /* minutes */
+    int64_t lfu_decay_time; /* minutes */
     int64_t maxmemory_samples;
     int64_t maxmemory_eviction_tenacity;
     int64_t active_expire_effort;
     int64_t active_defrag_max_scan_fields;
-    int64_t maxmemory;                           /* bytes; 0: no limit */
-    int64_t active_defrag_ignore_bytes;          /* bytes */
+    int64_t maxmemory;                  /* bytes; 0: no limit */
+    int64_t active_defrag_ignore_bytes; /* bytes */
 
     /* observing */
     bool latency_tracking;
     int64_t slowlog_max_len;
-    int64_t slowlog_log_slower_than;             /* microseconds; -1: off */
-    int64_t latency_monitor_threshold;           /* milliseconds; 0: off */
+    int64_t slowlog_log_slower_than;   /* microseconds; -1: off */
+    int64_t latency_monitor_threshold; /* milliseconds; 0: off */
     double latency_tracking_info_percentiles[CONF_PERCENTILE_MAX];
     unsigned latency_tracking_info_percentile_count;
 
@@ -260,9 +260,9 @@ struct config {
     enum appendfsync appendfsync;
     enum sanitize_dump_payload sanitize_dump_payload;
     int64_t auto_aof_rewrite_percentage;
-    int64_t rdb_key_save_delay;                  /* microseconds */
-    int64_t key_load_delay;                      /* microseconds */
-    int64_t auto_aof_rewrite_min_size;           /* bytes */
+    int64_t rdb_key_save_delay;        /* microseconds */
+    int64_t key_load_delay;            /* microseconds */
+    int64_t auto_aof_rewrite_min_size; /* bytes */
     int64_t loading_process_events_interval_bytes;
     struct save_point save[CONF_SAVE_MAX];
     unsigned save_count;
@@ -281,16 +281,16 @@ struct config {
     char *masterauth;
     enum repl_diskless_load repl_diskless_load;
     int64_t replica_priority;
-    int64_t repl_diskless_sync_delay;            /* seconds */
+    int64_t repl_diskless_sync_delay; /* seconds */
     int64_t replica_announce_port;
-    int64_t repl_timeout;                        /* seconds */
-    int64_t repl_ping_replica_period;            /* seconds */
+    int64_t repl_timeout;             /* seconds */
+    int64_t repl_ping_replica_period; /* seconds */
     int64_t min_replicas_to_write;
-    int64_t min_replicas_max_lag;                /* seconds */
+    int64_t min_replicas_max_lag; /* seconds */
     int64_t repl_diskless_sync_max_replicas;
-    int64_t repl_backlog_size;                   /* bytes */
-    int64_t repl_backlog_ttl;                    /* seconds */
-    char *replicaof_host;                        /* NULL: a primary */
+    int64_t repl_backlog_size; /* bytes */
+    int64_t repl_backlog_ttl;  /* seconds */
+    char *replicaof_host;      /* NULL: a primary */
     int replicaof_port;
 
     /* cluster */
@@ -310,7 +310,7 @@ struct config {
     int64_t cluster_announce_bus_port;
     int64_t cluster_announce_port;
     int64_t cluster_announce_tls_port;
-    int64_t cluster_node_timeout;                /* milliseconds */
+    int64_t cluster_node_timeout; /* milliseconds */
     int64_t cluster_link_sendbuf_limit;
 
     /* tls */
@@ -333,21 +333,22 @@ struct config {
     enum tls_auth_clients tls_auth_clients;
     int64_t tls_port;
     int64_t tls_session_cache_size;
-    int64_t tls_session_cache_timeout;           /* seconds */
+    int64_t tls_session_cache_timeout; /* seconds */
 
     /* Demikernel */
-    char *libos;                                 /* "posix", "uring", ...; an alias ("catnap") will do */
-    char *libos_config;                          /* configuration file of the libOS; NULL: none */
-    char *libos_interface;                       /* of raw frames: whose; NULL: as environment and file say, and so on */
-    char *libos_address;                         /* "10.0.0.2/24 fd00::2/64" */
+    char *libos;        /* "posix", "uring", ...; an alias ("catnap") will do */
+    char *libos_config; /* configuration file of the libOS; NULL: none */
+    /* of raw frames: whose; NULL: as environment and file say, and so on */
+    char *libos_interface;
+    char *libos_address; /* "10.0.0.2/24 fd00::2/64" */
     char *libos_gateway;
-    char *libos_eal;                             /* arguments for DPDK */
-    char *libos_settings;                        /* more keys of libos/README.md: "ring=4096 mac=02:00:00:00:00:01" */
-    char *libos_pcap;                            /* file for frames in and out; NULL or "off": none */
-    int64_t libos_spin_us;                       /* microseconds */
+    char *libos_eal;       /* arguments for DPDK */
+    char *libos_settings;  /* more keys of libos/README.md: "ring=4096 mac=02:00:00:00:00:01" */
+    char *libos_pcap;      /* file for frames in and out; NULL or "off": none */
+    int64_t libos_spin_us; /* microseconds */
 
     /* private to server/conf/ */
-    char *file;                                  /* absolute path of the file it came from; NULL: none */
+    char *file; /* absolute path of the file it came from; NULL: none */
     bool reading_file, save_was_read;
     bool oom_score_is_ours;
     int oom_score_before;

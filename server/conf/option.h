@@ -68,19 +68,16 @@ struct conf_option {
 extern const struct conf_option conf_options[];
 extern const unsigned conf_option_count;
 
-extern const struct conf_special conf_special_dir, conf_special_save, conf_special_output_limit,
-    conf_special_oom_score, conf_special_events, conf_special_bind, conf_special_replicaof,
-    conf_special_percentiles;
+extern const struct conf_special conf_special_dir, conf_special_save, conf_special_output_limit, conf_special_oom_score,
+    conf_special_events, conf_special_bind, conf_special_replicaof, conf_special_percentiles;
 
 /* By name or alias, in any case; NULL: none. */
 const struct conf_option *conf_option_find(struct bytes name);
 
-int conf_option_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv,
-                    int argc, char *err);
+int conf_option_set(struct config *cfg, const struct conf_option *o, const struct bytes *argv, int argc, char *err);
 /* Appends the value as CONFIG GET shows it. */
 void conf_option_get(const struct config *cfg, const struct conf_option *o, struct conf_text *out);
-void conf_option_lines(const struct config *cfg, const struct conf_option *o, conf_line_fn *fn,
-                       void *arg);
+void conf_option_lines(const struct config *cfg, const struct conf_option *o, conf_line_fn *fn, void *arg);
 void conf_option_reset(struct config *cfg, const struct conf_option *o);
 bool conf_option_is_initial(const struct config *cfg, const struct conf_option *o);
 

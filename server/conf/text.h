@@ -27,14 +27,10 @@ void conf_text_free(struct conf_text *t);
 void conf_text_clear(struct conf_text *t);
 void conf_text_add(struct conf_text *t, struct bytes b);
 void conf_text_add_str(struct conf_text *t, const char *s);
-void conf_text_printf(struct conf_text *t, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void conf_text_printf(struct conf_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* In double quotes, so that conf_split() gives the same bytes back. */
 void conf_text_add_quoted(struct conf_text *t, struct bytes b);
-static inline struct bytes conf_text_bytes(const struct conf_text *t)
-{
-    return bytes_of(t->p, t->n);
-}
+static inline struct bytes conf_text_bytes(const struct conf_text *t) { return bytes_of(t->p, t->n); }
 /* A copy that ends with NUL; free() it. */
 char *conf_text_copy(struct bytes b);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Strings too long for their entry. References are taken by the worker that owns the slice and dropped by anybody (the helper thread
- * frees whole databases), hence the atomics; who finds itself the only holder needs none, since nobody else can take one then.
+ * Strings too long for their entry. References are taken by the worker that owns the slice and dropped by anybody (the
+ * helper thread frees whole databases), hence the atomics; who finds itself the only holder needs none, since nobody
+ * else can take one then.
  */
 #include "server/db/entry.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The verbs on one key: look up, put, delete, move. What a hit costs beyond the table's look-up is one test for an expiry, one for the second
- * of last use, one counter; what SET over a string of the same size class costs is a copy.
+ * The verbs on one key: look up, put, delete, move. What a hit costs beyond the table's look-up is one test for an
+ * expiry, one for the second of last use, one counter; what SET over a string of the same size class costs is a copy.
  *
- * The order within a change is always the same: the table first, then those who watch, wait or count, with the key still readable, then
- * the old entry's memory.
+ * The order within a change is always the same: the table first, then those who watch, wait or count, with the key
+ * still readable, then the old entry's memory.
  */
 #include "server/db/db.h"
 
@@ -25,7 +25,8 @@ static struct entry *missed(struct call *c, struct db *db, struct bytes key)
 }
 
 /* The live entry of a place, or NULL. */
-static inline __attribute__((always_inline)) struct entry *live(struct call *c, struct db *db, struct place *p, bool write)
+static inline __attribute__((always_inline)) struct entry *live(struct call *c, struct db *db, struct place *p,
+                                                                bool write)
 {
     if (!p->slot.bucket) return NULL;
     struct entry *e = table_slot_entry(p->slot);
@@ -83,7 +84,10 @@ void db_look_ahead(struct call *c, struct db_ahead *a, const struct bytes *keys,
 
 /* --- put ------------------------------------------------------------------------------------------------------ */
 
-static bool somebody_may_wait_for(enum obj_type type) { return type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM; }
+static bool somebody_may_wait_for(enum obj_type type)
+{
+    return type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM;
+}
 
 static void ready(struct call *c, struct db *db, struct bytes key, enum obj_type type)
 {
@@ -97,7 +101,8 @@ static struct entry *supplant(struct call *c, struct db *db, struct place *p, st
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
     table_replace_slot(p->table, p->slot, e);
     keyspace_mark(p->table, p->slot, e);
-    if (old->type == OBJ_STREAM) ready(c, db, key, OBJ_STREAM); /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody */
+    /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody */
+    if (old->type == OBJ_STREAM) ready(c, db, key, OBJ_STREAM);
     keyspace_discard(c, old, c->cfg->lazyfree_lazy_server_del);
     return e;
 }
@@ -155,7 +160,8 @@ struct entry *db_put_int(struct call *c, struct bytes key, int64_t v, unsigned f
     return supplant(c, db, &p, key, entry_new_int(key, v, expiry));
 }
 
-struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, struct value v, int64_t expire_ms, unsigned flags)
+struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, struct value v, int64_t expire_ms,
+                              unsigned flags)
 {
     struct place p = keyspace_find(c, db, key);
     struct entry *old = live(c, db, &p, true);
@@ -239,7 +245,7 @@ static struct entry *pull(struct call *c, struct db *db, struct place *p)
     return e;
 }
 
-static bool delete(struct call *c, struct bytes key, bool lazy)
+static bool delete (struct call *c, struct bytes key, bool lazy)
 {
     struct place p = keyspace_find(c, c->db, key);
     if (!p.slot.bucket) return false;
@@ -251,8 +257,8 @@ static bool delete(struct call *c, struct bytes key, bool lazy)
     return true;
 }
 
-bool db_delete(struct call *c, struct bytes key) { return delete(c, key, c->cfg->lazyfree_lazy_server_del); }
-bool db_delete_lazy(struct call *c, struct bytes key) { return delete(c, key, true); }
+bool db_delete(struct call *c, struct bytes key) { return delete (c, key, c->cfg->lazyfree_lazy_server_del); }
+bool db_delete_lazy(struct call *c, struct bytes key) { return delete (c, key, true); }
 
 bool db_take(struct call *c, struct bytes key, struct value *out, int64_t *expire_ms)
 {

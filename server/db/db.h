@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The keyspace and its verbs. Every change to a key goes through the functions below and nowhere else, because what must know of
- * changes hangs there: WATCH, blocked clients, notifications, the count of changes since the last save, and later the snapshot's pre-image
- * and client tracking.
+ * The keyspace and its verbs. Every change to a key goes through the functions below and nowhere else, because what
+ * must know of changes hangs there: WATCH, blocked clients, notifications, the count of changes since the last save,
+ * and later the snapshot's pre-image and client tracking.
  *
- * A keyspace is divided into slices (groups of the 16,384 hash slots), so that more cores can later work on one keyspace, each holding
- * the slices of the keys its command declared. With one core there is one slice, no slot is computed and nothing is locked. Debug
- * builds use several slices and assert that a command touches only keys of slices it holds.
+ * A keyspace is divided into slices (groups of the 16,384 hash slots), so that more cores can later work on one
+ * keyspace, each holding the slices of the keys its command declared. With one core there is one slice, no slot is
+ * computed and nothing is locked. Debug builds use several slices and assert that a command touches only keys of slices
+ * it holds.
  *
  *   struct db (one of `databases`) -> slices[] -> struct table of struct entry *
  *
@@ -37,10 +38,10 @@ struct db {
     unsigned slice_count;
     struct slice *slices;
     uint64_t hash_seed;
-    struct blocked_keys *blocked;  /* server/blocked.c; NULL: nobody is blocked on a key of this db */
-    struct watched_keys *watched;  /* server/cmd/multi.c; NULL: nobody watches */
+    struct blocked_keys *blocked; /* server/blocked.c; NULL: nobody is blocked on a key of this db */
+    struct watched_keys *watched; /* server/cmd/multi.c; NULL: nobody watches */
     double avg_ttl_ms;
-    uint64_t expire_cursor;        /* of active expiry */
+    uint64_t expire_cursor; /* of active expiry */
     unsigned expire_slice;
 };
 
@@ -57,8 +58,8 @@ struct entry *db_lookup_write(struct call *c, struct bytes key);
 /* The same in another database (MOVE, COPY). */
 struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key);
 
-/* Many keys: asks the memory for the next few of them (every step-th argument), so that their cache misses overlap, then for each
- * in turn db_look_ahead_take() before its verb saves hashing it again. */
+/* Many keys: asks the memory for the next few of them (every step-th argument), so that their cache misses overlap,
+ * then for each in turn db_look_ahead_take() before its verb saves hashing it again. */
 #define DB_AHEAD_MAX 16
 struct db_ahead {
     uint64_t hash[DB_AHEAD_MAX];
@@ -77,7 +78,8 @@ static inline void db_look_ahead_take(struct call *c, struct db_ahead *a, const 
 
 enum put_flag {
     PUT_KEEP_TTL = 1, /* otherwise an expiry that was there is gone */
-    PUT_AFRESH = 2,   /* as if what was there had been deleted first: event "new", fresh LRU and LFU (COPY and RESTORE with REPLACE) */
+    /* as if what was there had been deleted first: event "new", fresh LRU and LFU (COPY and RESTORE with REPLACE) */
+    PUT_AFRESH = 2,
 };
 /* Sets key to a string, whatever was there; the fastest path there is for SET. Numbers become ENC_INT by themselves.
  * expire_ms -1: none (or kept). Returns the entry. Does not call db_changed(). */
@@ -85,21 +87,22 @@ struct entry *db_put_string(struct call *c, struct bytes key, struct bytes val, 
 struct entry *db_put_int(struct call *c, struct bytes key, int64_t v, unsigned flags);
 /* Sets key to a value whose ownership passes; what was there is freed. */
 struct entry *db_put_value(struct call *c, struct bytes key, struct value v, int64_t expire_ms, unsigned flags);
-struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, struct value v, int64_t expire_ms, unsigned flags);
-/* Makes a string's bytes writable with the given length (kept bytes, new ones zero) and marks it edited; returns where they are;
- * *e is updated because the entry may move. For APPEND, SETRANGE, SETBIT. */
+struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, struct value v, int64_t expire_ms,
+                              unsigned flags);
+/* Makes a string's bytes writable with the given length (kept bytes, new ones zero) and marks it edited; returns
+ * where they are; *e is updated because the entry may move. For APPEND, SETRANGE, SETBIT. */
 char *db_string_edit(struct call *c, struct entry **e, size_t new_len);
 
 /* --- delete and expire ---------------------------------------------------------------------------------------- */
 
-/* Returns whether it was there. Does not call db_changed(): DEL, GETDEL, an emptied list do, with their event. lazy: huge values are freed
- * by the helper thread. */
+/* Returns whether it was there. Does not call db_changed(): DEL, GETDEL, an emptied list do, with their event. lazy:
+ * huge values are freed by the helper thread. */
 bool db_delete(struct call *c, struct bytes key);
 bool db_delete_lazy(struct call *c, struct bytes key);
 /* Takes the value out and deletes the key (RENAME, MOVE). *expire_ms gets the expiry or -1. */
 bool db_take(struct call *c, struct bytes key, struct value *out, int64_t *expire_ms);
-/* Gives the entry another key or another database, with value and expiry; the copy costs the key alone. What was at the new place is
- * deleted. e is dead afterwards. Does not call db_changed(). */
+/* Gives the entry another key or another database, with value and expiry; the copy costs the key alone. What was at
+ * the new place is deleted. e is dead afterwards. Does not call db_changed(). */
 void db_move(struct call *c, struct entry *e, struct db *to, struct bytes new_key);
 /* expire_ms -1 removes it. The entry may move: returns its new place. */
 struct entry *db_set_expire(struct call *c, struct entry *e, int64_t expire_ms);
@@ -108,11 +111,23 @@ struct entry *db_set_expire_in(struct call *c, struct db *db, struct entry *e, i
 /* --- after a change --------------------------------------------------------------------------------------------- */
 
 enum notify_class { /* notify-keyspace-events: K E g $ l s h z x e n t d m */
-    NOTIFY_KEYSPACE = 1, NOTIFY_KEYEVENT = 2, NOTIFY_GENERIC = 4, NOTIFY_STRING = 8, NOTIFY_LIST = 16, NOTIFY_SET = 32,
-    NOTIFY_HASH = 64, NOTIFY_ZSET = 128, NOTIFY_EXPIRED = 256, NOTIFY_EVICTED = 512, NOTIFY_STREAM = 1024, NOTIFY_KEY_MISS = 2048,
-    NOTIFY_MODULE = 8192, NOTIFY_NEW = 16384,
+                    NOTIFY_KEYSPACE = 1,
+                    NOTIFY_KEYEVENT = 2,
+                    NOTIFY_GENERIC = 4,
+                    NOTIFY_STRING = 8,
+                    NOTIFY_LIST = 16,
+                    NOTIFY_SET = 32,
+                    NOTIFY_HASH = 64,
+                    NOTIFY_ZSET = 128,
+                    NOTIFY_EXPIRED = 256,
+                    NOTIFY_EVICTED = 512,
+                    NOTIFY_STREAM = 1024,
+                    NOTIFY_KEY_MISS = 2048,
+                    NOTIFY_MODULE = 8192,
+                    NOTIFY_NEW = 16384,
 };
-/* Tells everybody that key changed: c->dirty += 1 (add more with c->dirty += n), WATCH, notification `event` (NULL: none). */
+/* Tells everybody that key changed: c->dirty += 1 (add more with c->dirty += n), WATCH, notification `event` (NULL:
+ * none). */
 void db_changed(struct call *c, struct bytes key, enum notify_class cls, const char *event);
 void db_changed_in(struct call *c, struct db *db, struct bytes key, enum notify_class cls, const char *event);
 /* The notification alone (e.g. a second event of the same command: "del" after "lpop"). */
@@ -127,9 +142,11 @@ size_t db_flush(struct call *c, struct db *db, bool async);
 void db_swap(struct call *c, struct db *a, struct db *b);
 /* A random live key, NULL when empty. */
 struct entry *db_random(struct call *c);
-/* A random entry of db, dead or alive, for sampling by eviction; volatile_only: one with an expiry (NULL if none is found soon). */
+/* A random entry of db, dead or alive, for sampling by eviction; volatile_only: one with an expiry (NULL if none is
+ * found soon). */
 struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only);
-/* SCAN: calls fn for a few entries from cursor on (expired ones included: fn checks), returns the next cursor, 0 at the end. */
+/* SCAN: calls fn for a few entries from cursor on (expired ones included: fn checks), returns the next cursor, 0 at
+ * the end. */
 uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, struct entry *e), void *arg);
 /* Every entry; fn must not change the keyspace. */
 void db_each(struct db *db, void (*fn)(void *arg, struct entry *e), void *arg);
@@ -142,7 +159,10 @@ void db_set_use(const struct call *c, struct entry *e, int64_t idle_s, int freq)
 
 /* --- for the loop ------------------------------------------------------------------------------------------------ */
 
-static inline uint64_t db_hash(const struct db *db, struct bytes key) { return hash_bytes(key.p, key.n, db->hash_seed); }
+static inline uint64_t db_hash(const struct db *db, struct bytes key)
+{
+    return hash_bytes(key.p, key.n, db->hash_seed);
+}
 static inline struct slice *db_slice(const struct db *db, struct bytes key)
 {
     if (likely(db->slice_count == 1)) return db->slices;
@@ -153,7 +173,8 @@ int db_init(struct db *db, int id, unsigned slice_count, uint64_t seed);
 void db_fini(struct db *db);
 /* What an asynchronous flush hands to the helper thread (lazy_free_slices() in hooks.h). */
 void db_slices_free(struct slice *slices, unsigned count);
-/* One step of background work, bounded by `budget_ns`: moves buckets of growing tables, deletes expired keys. Returns keys expired. */
+/* One step of background work, bounded by `budget_ns`: moves buckets of growing tables, deletes expired keys.
+ * Returns keys expired. */
 size_t db_cron(struct call *c, struct db *db, uint64_t budget_ns);
 
 #endif

@@ -2,21 +2,21 @@
  *
  * Expiry: set and removed, found on access, and looked for in the background.
  *
- * There is no second table of volatile keys: the table's mark says which entries have an expiry, and a walk over marks touches no entry without
- * one. The background walk goes on from where it stopped. One step looks at about 20 volatile keys (more with
- * active-expire-effort) or 400 buckets, and steps follow each other as long as more than 10 % of what a step saw was expired (less with
- * more effort), within the budget of time: Redis's cycle, which keeps the share of dead keys near that bound at
- * little cost when few expire.
+ * There is no second table of volatile keys: the table's mark says which entries have an expiry, and a walk over marks
+ * touches no entry without one. The background walk goes on from where it stopped. One step looks at about 20 volatile
+ * keys (more with active-expire-effort) or 400 buckets, and steps follow each other as long as more than 10 % of what a
+ * step saw was expired (less with more effort), within the budget of time: Redis's cycle, which keeps the share of dead
+ * keys near that bound at little cost when few expire.
  */
 #include "alloc/base/clock.h"
 #include "demi/ext.h"
 #include "server/db/keyspace.h"
 
-#define KEYS_A_STEP       20
-#define BUCKETS_A_KEY     20
-#define STALE_PERCENT     10 /* acceptable share of dead keys, effort 1 */
-#define RESIZE_BATCH      64 /* buckets moved between two looks at the clock */
-#define STEPS_A_CLOCK     4
+#define KEYS_A_STEP   20
+#define BUCKETS_A_KEY 20
+#define STALE_PERCENT 10 /* acceptable share of dead keys, effort 1 */
+#define RESIZE_BATCH  64 /* buckets moved between two looks at the clock */
+#define STEPS_A_CLOCK 4
 
 /* --- set -------------------------------------------------------------------------------------------------------- */
 
@@ -57,14 +57,12 @@ void keyspace_expire(struct call *c, struct db *db, struct table *t, struct tabl
 struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, bool write)
 {
     switch (srv_expired_is(c, write)) {
-    case EXPIRED_VALID:
-        return table_slot_entry(p->slot);
+    case EXPIRED_VALID: return table_slot_entry(p->slot);
     case EXPIRED_GONE:
         keyspace_expire(c, db, p->table, p->slot);
         p->slot.bucket = NULL;
         return NULL;
-    case EXPIRED_HIDDEN:
-        break;
+    case EXPIRED_HIDDEN: break;
     }
     return NULL;
 }
@@ -108,7 +106,8 @@ static struct step look_at_some(struct call *c, struct db *db, size_t keys, unsi
     struct step st = {.c = c, .db = db};
     for (size_t buckets = keys * BUCKETS_A_KEY; buckets > 0 && st.seen < keys; buckets--) {
         st.table = &db->slices[db->expire_slice].table;
-        if (table_marked_count(st.table) > 0) db->expire_cursor = table_scan_marked(st.table, db->expire_cursor, look, &st);
+        if (table_marked_count(st.table) > 0)
+            db->expire_cursor = table_scan_marked(st.table, db->expire_cursor, look, &st);
         else db->expire_cursor = 0;
         if (db->expire_cursor != 0) continue;
         if (++db->expire_slice < db->slice_count) continue;

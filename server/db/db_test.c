@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The verbs against a model: an array of what each of a few thousand keys should be. Seeded; a failing run names its seed.
+ * The verbs against a model: an array of what each of a few thousand keys should be. Seeded; a failing run names its
+ * seed.
  */
 #include "server/db/hooks_fake.h"
 
@@ -15,8 +16,8 @@
 
 struct model {
     bool there;
-    int64_t expire_ms;  /* -1: none */
-    uint32_t len;       /* of a string of `fill`, or UINT32_MAX: the number `num` */
+    int64_t expire_ms; /* -1: none */
+    uint32_t len;      /* of a string of `fill`, or UINT32_MAX: the number `num` */
     char fill;
     int64_t num;
 };
@@ -54,7 +55,8 @@ static void check_key(struct world *w, unsigned k)
     struct bytes key = key_name(k, kb);
     struct entry *e = db_lookup_read(&w->c, key);
     bool live = model_live(w, k);
-    if ((e != NULL) != live) fail_msg("seed %llu: key %u there %d, should be %d", (unsigned long long)w->seed, k, e != NULL, live);
+    if ((e != NULL) != live)
+        fail_msg("seed %llu: key %u there %d, should be %d", (unsigned long long)w->seed, k, e != NULL, live);
     if (!e) return;
     assert_true(bytes_equal(entry_string(e, eb), model_value(&w->m[k], vb)));
     assert_int_equal(entry_expire(e), w->m[k].expire_ms);
@@ -173,7 +175,9 @@ static void run_model(unsigned slices, uint64_t seed)
         case 8: expire(&w, k); break;
         case 9: delete_key(&w, k); break;
         case 10: w.c.now_ms += (int64_t)rng_below(&fake.rng, 5); break;
-        case 11: if (step % 64 == 0) db_cron(&w.c, &w.db, 100000); break;
+        case 11:
+            if (step % 64 == 0) db_cron(&w.c, &w.db, 100000);
+            break;
         default: check_key(&w, k); break;
         }
         if (rng_below(&fake.rng, 20000) == 0) flush(&w);

@@ -2,8 +2,8 @@
  *
  * A database as a whole: made, walked, emptied, exchanged.
  *
- * A cursor of SCAN is the table's cursor (its low 48 bits; a table would need 2^48 buckets to need more) with the number of the
- * slice above it, so that with one slice it is the table's own.
+ * A cursor of SCAN is the table's cursor (its low 48 bits; a table would need 2^48 buckets to need more) with the
+ * number of the slice above it, so that with one slice it is the table's own.
  */
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 #include "server/mem.h"
 
 #define CURSOR_SLICE_SHIFT 48
-#define RANDOM_TRIES 100
+#define RANDOM_TRIES       100
 
 static struct bytes key_of(const void *entry) { return entry_key(entry); }
 static const struct table_ops entry_ops = {.key = key_of};
@@ -124,11 +124,8 @@ struct entry *db_random(struct call *c)
         struct entry *e = table_slot_entry(s);
         if (likely(!keyspace_past(c, e))) return e;
         switch (srv_expired_is(c, false)) {
-        case EXPIRED_VALID:
-            return e;
-        case EXPIRED_GONE:
-            keyspace_expire(c, c->db, t, s);
-            break;
+        case EXPIRED_VALID: return e;
+        case EXPIRED_GONE: keyspace_expire(c, c->db, t, s); break;
         case EXPIRED_HIDDEN: /* they may all be dead, and must stay: one of them then, as Redis does */
             if (++tries == RANDOM_TRIES) return e;
             break;
@@ -160,11 +157,11 @@ size_t db_flush(struct call *c, struct db *db, bool async)
     return keys;
 }
 
-#define SWAP(x, y)                                                                                 \
-    do {                                                                                           \
-        __typeof__(x) tmp_ = (x);                                                                  \
-        (x) = (y);                                                                                 \
-        (y) = tmp_;                                                                                \
+#define SWAP(x, y)                                                                                                     \
+    do {                                                                                                               \
+        __typeof__(x) tmp_ = (x);                                                                                      \
+        (x) = (y);                                                                                                     \
+        (y) = tmp_;                                                                                                    \
     } while (0)
 
 void db_swap(struct call *c, struct db *a, struct db *b)

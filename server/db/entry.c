@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Making, reshaping and freeing entries, and what can be told of one without its value's type. The layout is drawn in entry.h: what
- * varies in length (key, then string) stands last, so that a string grows at the end and only an expiry shifts the rest.
+ * Making, reshaping and freeing entries, and what can be told of one without its value's type. The layout is drawn in
+ * entry.h: what varies in length (key, then string) stands last, so that a string grows at the end and only an expiry
+ * shifts the rest.
  */
 #include "server/db/entry_build.h"
 
@@ -139,7 +140,8 @@ static bool overwrite_embedded(struct entry *e, struct bytes val)
 {
     size_t old = entry_size(e), size = old - e->vlen + val.n;
     /* Same step, or same class of the allocator: no class is wider than a quarter of what it holds. */
-    if (entry_round(old) != entry_round(size) && demi_good_size(entry_round(old)) != demi_good_size(entry_round(size))) return false;
+    if (entry_round(old) != entry_round(size) && demi_good_size(entry_round(old)) != demi_good_size(entry_round(size)))
+        return false;
     memcpy(entry_embedded(e), val.p, val.n);
     e->vlen = (uint16_t)val.n;
     e->flags &= (uint8_t)~ENTRY_EDITED;

@@ -9,9 +9,9 @@
  *   +--------+------+-----+-------+ - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - +
  *
  * 16 bytes of key and 16 of value cost 40 bytes. What does not fit (a string over ENTRY_EMBED_MAX bytes, every other
- * type) hangs on the pointer. Since an entry may move when its shape changes (expiry added, string grown), only the verbs of
- * server/db/db.h change shapes; they put the new address into the table. Handlers hold an entry no longer than until the next
- * verb that can change it.
+ * type) hangs on the pointer. Since an entry may move when its shape changes (expiry added, string grown), only the
+ * verbs of server/db/db.h change shapes; they put the new address into the table. Handlers hold an entry no longer than
+ * until the next verb that can change it.
  */
 #ifndef SERVER_ENTRY_H
 #define SERVER_ENTRY_H
@@ -37,9 +37,9 @@ enum obj_encoding {
 };
 
 enum entry_flag {
-    ENTRY_EXPIRES  = 1,  /* the expire field is there */
-    ENTRY_LONG_KEY = 2,  /* klen is the u32 before the key */
-    ENTRY_EDITED   = 4,  /* EMBSTR that APPEND, SETRANGE or the like made: "raw" to OBJECT ENCODING */
+    ENTRY_EXPIRES = 1,  /* the expire field is there */
+    ENTRY_LONG_KEY = 2, /* klen is the u32 before the key */
+    ENTRY_EDITED = 4,   /* EMBSTR that APPEND, SETRANGE or the like made: "raw" to OBJECT ENCODING */
 };
 
 struct entry {
@@ -48,21 +48,21 @@ struct entry {
     uint32_t enc : 4;  /* enum obj_encoding */
     uint8_t flags;     /* enum entry_flag */
     uint8_t klen;
-    uint16_t vlen;     /* EMBSTR: bytes */
+    uint16_t vlen; /* EMBSTR: bytes */
     char body[];
 };
 _Static_assert(sizeof(struct entry) == 8, "header of an entry");
 
 #define ENTRY_EMBED_MAX 512
 
-/* A string too long for its entry. Shared by reference: with refs > 1, or while a device holds it, it is lent (to a device, a snapshot) and must be copied
- * before it is changed. */
+/* A string too long for its entry. Shared by reference: with refs > 1, or while a device holds it, it is lent (to a
+ * device, a snapshot) and must be copied before it is changed. */
 struct blob {
     uint32_t refs;
     size_t len, cap;
     char data[];
 };
-struct blob *blob_new(size_t len, size_t cap); /* contents undefined; cap >= len */
+struct blob *blob_new(size_t len, size_t cap);      /* contents undefined; cap >= len */
 struct blob *blob_grow(struct blob *b, size_t len); /* refs must be 1; keeps contents, zero-fills new bytes; may move */
 void blob_ref(struct blob *b);
 /* Somebody else reads it: another holder, or a device that has not sent it yet. */
@@ -131,8 +131,8 @@ size_t entry_memory(const struct entry *e, size_t samples);
 
 /* --- values without a key: what RENAME, COPY, MOVE, SORT STORE hand around ---------------------------------- */
 
-/* p owns: struct blob *, quicklist *, listpack, intset *, dict *, ztree *; i for ENC_INT. Strings handed in detached form
- * are ENC_RAW or ENC_INT; the verbs embed what fits. */
+/* p owns: struct blob *, quicklist *, listpack, intset *, dict *, ztree *; i for ENC_INT. Strings handed in detached
+ * form are ENC_RAW or ENC_INT; the verbs embed what fits. */
 struct value {
     enum obj_type type;
     enum obj_encoding enc;
@@ -143,7 +143,7 @@ struct value {
     };
 };
 void value_free(struct value v);
-struct value value_dup(const struct entry *e);   /* deep copy */
-size_t value_elements(const struct entry *e);    /* members, fields, items; bytes of a string are 1 */
+struct value value_dup(const struct entry *e); /* deep copy */
+size_t value_elements(const struct entry *e);  /* members, fields, items; bytes of a string are 1 */
 
 #endif

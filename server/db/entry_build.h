@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Making and reshaping entries: for the verbs of server/db/ alone. Nothing here knows tables; who moves an entry puts its new
- * address where the old one was.
+ * Making and reshaping entries: for the verbs of server/db/ alone. Nothing here knows tables; who moves an entry puts
+ * its new address where the old one was.
  *
- * An entry's memory is asked for in whole 8-byte steps (entry_alloc_size()), so that it can be freed by a size computed from its
- * fields, and so that growing within a step needs no allocator.
+ * An entry's memory is asked for in whole 8-byte steps (entry_alloc_size()), so that it can be freed by a size computed
+ * from its fields, and so that growing within a step needs no allocator.
  */
 #ifndef SERVER_ENTRY_BUILD_H
 #define SERVER_ENTRY_BUILD_H
@@ -19,7 +19,8 @@ static inline size_t entry_alloc_size(const struct entry *e) { return entry_roun
 /* Numbers as Redis recognises them: canonical decimal of at most 20 bytes. The first byte refuses most strings. */
 bool entry_string_is_int(struct bytes s, int64_t *out);
 
-/* New entries; the key and string are copied, lru is 0, expire_ms -1 is none. entry_new_string() makes INT, EMBSTR or RAW. */
+/* New entries; the key and string are copied, lru is 0, expire_ms -1 is none. entry_new_string() makes INT, EMBSTR
+ * or RAW. */
 struct entry *entry_new_string(struct bytes key, struct bytes val, int64_t expire_ms);
 struct entry *entry_new_int(struct bytes key, int64_t v, int64_t expire_ms);
 /* Owns v afterwards. Strings that fit are embedded. */
@@ -30,7 +31,8 @@ struct entry *entry_rekey(struct entry *e, struct bytes key);
 /* Adds, changes or (-1) removes the expiry. The entry may move; the old one is gone then. */
 struct entry *entry_reshape_expire(struct entry *e, int64_t expire_ms);
 
-/* Writes val over the value of a string entry when its shape and size class stay what they are; false: nothing was done. */
+/* Writes val over the value of a string entry when its shape and size class stay what they are; false: nothing was
+ * done. */
 bool entry_overwrite_string(struct entry *e, struct bytes val);
 /* An EMBSTR of another length, contents kept as far as they go, new bytes zero. len <= ENTRY_EMBED_MAX. May move. */
 struct entry *entry_resize_embedded(struct entry *e, size_t len);
@@ -48,7 +50,8 @@ struct value entry_detach(struct entry *e);
 static inline char *entry_embedded(struct entry *e)
 {
     DASSERT(e->enc == ENC_EMBSTR);
-    return e->body + entry_expire_size(e) + ((e->flags & ENTRY_LONG_KEY) ? 4 + load_u32(e->body + entry_expire_size(e)) : e->klen);
+    return e->body + entry_expire_size(e) +
+           ((e->flags & ENTRY_LONG_KEY) ? 4 + load_u32(e->body + entry_expire_size(e)) : e->klen);
 }
 
 #endif

@@ -55,9 +55,21 @@ static void test_only_canonical_numbers_become_int(void **state)
     static const struct {
         const char *s;
         bool is;
-    } t[] = {{"0", true}, {"-1", true}, {"9223372036854775807", true}, {"-9223372036854775808", true}, {"9223372036854775808", false},
-             {"", false}, {"-", false}, {"-0", false}, {"01", false}, {" 1", false}, {"1 ", false}, {"+1", false}, {"1.0", false},
-             {"123456789012345678901", false}, {"abc", false}};
+    } t[] = {{"0", true},
+             {"-1", true},
+             {"9223372036854775807", true},
+             {"-9223372036854775808", true},
+             {"9223372036854775808", false},
+             {"", false},
+             {"-", false},
+             {"-0", false},
+             {"01", false},
+             {" 1", false},
+             {"1 ", false},
+             {"+1", false},
+             {"1.0", false},
+             {"123456789012345678901", false},
+             {"abc", false}};
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         struct entry *e = entry_new_string(BYTES("k"), bytes_of_str(t[i].s), -1);
         assert_int_equal(e->enc == ENC_INT, t[i].is);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the keyspace tells and asks the rest of the server. The keyspace knows no clients, no statistics and no replication; everything that
- * must hear of a change or decide about one is one of these functions, which the server implements.
+ * What the keyspace tells and asks the rest of the server. The keyspace knows no clients, no statistics and no
+ * replication; everything that must hear of a change or decide about one is one of these functions, which the server
+ * implements.
  */
 #ifndef SERVER_DB_HOOKS_H
 #define SERVER_DB_HOOKS_H
@@ -21,11 +22,13 @@ struct worker;
 
 /* key in db has a value of `type` that somebody may wait for. Called only when db->blocked. */
 void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type);
-/* The contents of a and b were exchanged: every key somebody waits for there is to be looked at again. Only when either ->blocked. */
+/* The contents of a and b were exchanged: every key somebody waits for there is to be looked at again. Only when
+ * either ->blocked. */
 void blocked_swap(struct worker *w, struct db *a, struct db *b);
 /* key changed or went. Called only when db->watched. */
 void watch_touch(struct call *c, struct db *db, struct bytes key);
-/* Every key of db is about to go (replaced_by NULL) or to be exchanged for those of another. Called only when db->watched. */
+/* Every key of db is about to go (replaced_by NULL) or to be exchanged for those of another. Called only when
+ * db->watched. */
 void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by);
 /* A keyspace event; cheap when notifications are off. */
 void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid);
@@ -36,7 +39,8 @@ void stat_expired(struct call *c, size_t n);
 
 /* Frees v now or, when it is large, on the helper thread. */
 void lazy_free(struct call *c, struct value v);
-/* A whole database that was flushed asynchronously: to be freed by db_slices_free() on the helper thread; holds `keys` keys. */
+/* A whole database that was flushed asynchronously: to be freed by db_slices_free() on the helper thread; holds
+ * `keys` keys. */
 void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size_t keys);
 /* Propagates the deletion of a key whose time had come. */
 void effect_del_expired(struct call *c, struct db *db, struct bytes key);
@@ -47,15 +51,17 @@ void srv_flushed_all(struct call *c);
 
 /* The database with this number; NULL: there is none. */
 struct db *srv_db(const struct call *c, int64_t id);
-/* Whether expired keys may be looked for now: not on a replica, not while loading or paused, not after DEBUG SET-ACTIVE-EXPIRE 0. */
+/* Whether expired keys may be looked for now: not on a replica, not while loading or paused, not after DEBUG
+ * SET-ACTIVE-EXPIRE 0. */
 bool srv_active_expire(const struct call *c);
 
 enum expired_is {
-    EXPIRED_GONE,    /* deleted as soon as it is seen */
-    EXPIRED_HIDDEN,  /* a replica, or clients are paused: missing to readers, but its deletion is not ours to decide */
-    EXPIRED_VALID,   /* loading, or the call comes from our master: time plays no part */
+    EXPIRED_GONE,   /* deleted as soon as it is seen */
+    EXPIRED_HIDDEN, /* a replica, or clients are paused: missing to readers, but its deletion is not ours to decide */
+    EXPIRED_VALID,  /* loading, or the call comes from our master: time plays no part */
 };
-/* What a key past its time is to this call; `write`: the call wants to change it. Asked only about keys past their time. */
+/* What a key past its time is to this call; `write`: the call wants to change it. Asked only about keys past their
+ * time. */
 enum expired_is srv_expired_is(const struct call *c, bool write);
 /* EXPIRE with a time in the past deletes at once; not while loading and not on a replica. */
 bool srv_past_deletes(const struct call *c);

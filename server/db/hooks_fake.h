@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For the tests of this folder: a call without a server, and stand-ins for server/db/hooks.h that count. The prototypes are repeated here because
- * hooks.h may hold some of them as inline functions.
+ * For the tests of this folder: a call without a server, and stand-ins for server/db/hooks.h that count. The prototypes
+ * are repeated here because hooks.h may hold some of them as inline functions.
  */
 #ifndef SERVER_DB_HOOKS_FAKE_H
 #define SERVER_DB_HOOKS_FAKE_H
@@ -13,7 +13,7 @@
 struct fake {
     struct rng rng;
     size_t ready, touched, touched_all, notified, expired, dels, lazy, hits, misses;
-    int expired_is;        /* enum expired_is */
+    int expired_is; /* enum expired_is */
     bool active_expire;
 };
 extern struct fake fake;
@@ -36,11 +36,15 @@ struct fake fake;
 
 #define UNUSED __attribute__((unused))
 
-void blocked_key_ready(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key, UNUSED int type) { fake.ready++; }
+void blocked_key_ready(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key, UNUSED int type)
+{
+    fake.ready++;
+}
 void blocked_swap(UNUSED struct worker *w, UNUSED struct db *a, UNUSED struct db *b) {}
 void watch_touch(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key) { fake.touched++; }
 void watch_touch_all(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct db *by) { fake.touched_all++; }
-void notify_event(UNUSED struct call *c, UNUSED unsigned cls, UNUSED const char *event, UNUSED struct bytes key, UNUSED int dbid)
+void notify_event(UNUSED struct call *c, UNUSED unsigned cls, UNUSED const char *event, UNUSED struct bytes key,
+                  UNUSED int dbid)
 {
     fake.notified++;
 }
@@ -73,7 +77,8 @@ static inline struct call fake_call(struct db *db)
     rng_seed(&fake.rng, 1);
     memset(&cfg, 0, sizeof cfg);
     cfg.active_expire_effort = 1;
-    return (struct call){.w = (struct worker *)(void *)worker, .cfg = &cfg, .db = db, .now_ms = 1790000000000, .held = UINT64_MAX};
+    return (struct call){
+        .w = (struct worker *)(void *)worker, .cfg = &cfg, .db = db, .now_ms = 1790000000000, .held = UINT64_MAX};
 }
 
 #endif

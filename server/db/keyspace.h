@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of server/db/ share: finding the place of a key, and what happens to a key whose time has come. Everybody else
- * uses the verbs of server/db/db.h.
+ * What the files of server/db/ share: finding the place of a key, and what happens to a key whose time has come.
+ * Everybody else uses the verbs of server/db/db.h.
  */
 #ifndef SERVER_DB_KEYSPACE_H
 #define SERVER_DB_KEYSPACE_H
@@ -18,7 +18,10 @@ struct place {
     struct table_slot slot; /* bucket NULL: no such key */
 };
 
-static inline __attribute__((always_inline)) struct bytes keyspace_key_of(const void *entry) { return entry_key(entry); }
+static inline __attribute__((always_inline)) struct bytes keyspace_key_of(const void *entry)
+{
+    return entry_key(entry);
+}
 
 static inline struct table *keyspace_table(const struct call *c, struct db *db, struct bytes key)
 {
@@ -28,7 +31,8 @@ static inline struct table *keyspace_table(const struct call *c, struct db *db, 
     return &s->table;
 }
 
-static inline __attribute__((always_inline)) struct place keyspace_find(const struct call *c, struct db *db, struct bytes key)
+static inline __attribute__((always_inline)) struct place keyspace_find(const struct call *c, struct db *db,
+                                                                        struct bytes key)
 {
     struct place p;
     p.table = keyspace_table(c, db, key);
@@ -48,7 +52,8 @@ void keyspace_expire(struct call *c, struct db *db, struct table *t, struct tabl
 /* The entry as the call is to see it; e is past its time: NULL unless time plays no part. May have deleted it. */
 struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, bool write);
 
-static inline void keyspace_notify(struct call *c, struct db *db, enum notify_class cls, const char *event, struct bytes key)
+static inline void keyspace_notify(struct call *c, struct db *db, enum notify_class cls, const char *event,
+                                   struct bytes key)
 {
     if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key, db->id);
 }

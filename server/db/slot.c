@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * CRC16 by nibbles: 32 bytes of table instead of 512, since a slot is computed only with several slices or in a cluster, and the
- * keyspace's own table does not want to share its cache with another.
+ * CRC16 by nibbles: 32 bytes of table instead of 512, since a slot is computed only with several slices or in a
+ * cluster, and the keyspace's own table does not want to share its cache with another.
  */
 #include "server/db/slot.h"
 

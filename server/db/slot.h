@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The hash slot of a key as Redis Cluster defines it (cluster specification, "Keys distribution model"): CRC16 of the key, modulo
- * 16,384; when the key holds a `{` followed by a `}` with something in between, only what stands between the first `{` and the first
- * `}` after it counts. Slices of a keyspace are groups of neighbouring slots, so that keys with one hash tag share a slice.
+ * The hash slot of a key as Redis Cluster defines it (cluster specification, "Keys distribution model"): CRC16 of the
+ * key, modulo 16,384; when the key holds a `{` followed by a `}` with something in between, only what stands between
+ * the first `{` and the first `}` after it counts. Slices of a keyspace are groups of neighbouring slots, so that keys
+ * with one hash tag share a slice.
  */
 #ifndef SERVER_DB_SLOT_H
 #define SERVER_DB_SLOT_H

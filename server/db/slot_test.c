@@ -8,7 +8,8 @@
 static void test_crc_is_xmodem(void **state)
 {
     (void)state;
-    assert_int_equal(slot_crc16("123456789", 9), 0x31c3); /* the check value of the catalogue and of the specification */
+    /* the check value of the catalogue and of the specification */
+    assert_int_equal(slot_crc16("123456789", 9), 0x31c3);
     assert_int_equal(slot_crc16("", 0), 0);
 }
 

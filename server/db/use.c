@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The LFU counter is Morris's: the higher it is, the less likely another use raises it, so that 8 bits count a million uses
- * (lfu-log-factor 10). It falls by one for each lfu-decay-time minutes without use.
+ * The LFU counter is Morris's: the higher it is, the less likely another use raises it, so that 8 bits count a million
+ * uses (lfu-log-factor 10). It falls by one for each lfu-decay-time minutes without use.
  */
 #include "server/db/use.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How recently or how often an entry was used: the 24 bits of entry->lru, which eviction, OBJECT IDLETIME and OBJECT FREQ read.
+ * How recently or how often an entry was used: the 24 bits of entry->lru, which eviction, OBJECT IDLETIME and OBJECT
+ * FREQ read.
  *
  *   LRU policies (and none)  seconds since the epoch, modulo 2^24
  *   LFU policies             minutes (16 bits) << 8 | logarithmic counter (8 bits), as Redis keeps them
@@ -19,7 +20,10 @@ static inline bool use_is_lfu(const struct config *cfg)
     return cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LFU || cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LFU;
 }
 
-static inline uint32_t use_clock(const struct call *c) { return (uint32_t)((uint64_t)c->now_ms / 1000) & USE_CLOCK_MAX; }
+static inline uint32_t use_clock(const struct call *c)
+{
+    return (uint32_t)((uint64_t)c->now_ms / 1000) & USE_CLOCK_MAX;
+}
 
 void use_touch_lfu(struct call *c, struct entry *e);
 uint32_t use_initial_lfu(const struct call *c);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What hangs on an entry, by encoding: freeing, copying, counting. The one place in server/db/ that knows every data structure; a new encoding
- * adds a case to each switch.
+ * What hangs on an entry, by encoding: freeing, copying, counting. The one place in server/db/ that knows every data
+ * structure; a new encoding adds a case to each switch.
  *
- * dict and ztree live in memory of mem_alloc(sizeof), initialised there and never moved (their tables may point into themselves).
+ * dict and ztree live in memory of mem_alloc(sizeof), initialised there and never moved (their tables may point into
+ * themselves).
  */
 #include "server/db/entry_build.h"
 
@@ -20,20 +21,11 @@ void value_free(struct value v)
 {
     switch (v.enc) {
     case ENC_EMBSTR:
-    case ENC_INT:
-        return;
-    case ENC_RAW:
-        blob_unref(v.p);
-        return;
-    case ENC_QUICKLIST:
-        quicklist_free(v.p);
-        return;
-    case ENC_LISTPACK:
-        lp_free(v.p);
-        return;
-    case ENC_INTSET:
-        intset_free(v.p);
-        return;
+    case ENC_INT: return;
+    case ENC_RAW: blob_unref(v.p); return;
+    case ENC_QUICKLIST: quicklist_free(v.p); return;
+    case ENC_LISTPACK: lp_free(v.p); return;
+    case ENC_INTSET: intset_free(v.p); return;
     case ENC_HT:
         dict_fini(v.p);
         mem_free_sized(v.p, sizeof(struct dict));
@@ -96,25 +88,16 @@ struct value value_dup(const struct entry *e)
     switch ((enum obj_encoding)e->enc) {
     case ENC_EMBSTR:
     case ENC_INT:
-    case ENC_RAW:
-        return dup_string(e);
-    case ENC_QUICKLIST:
-        v.p = quicklist_dup(entry_ptr(e));
-        break;
-    case ENC_LISTPACK:
-        v.p = lp_dup(entry_ptr(e));
-        break;
+    case ENC_RAW: return dup_string(e);
+    case ENC_QUICKLIST: v.p = quicklist_dup(entry_ptr(e)); break;
+    case ENC_LISTPACK: v.p = lp_dup(entry_ptr(e)); break;
     case ENC_INTSET: {
         struct intset *s = entry_ptr(e);
         v.p = intset_new_from(s, intset_bytes(s));
         break;
     }
-    case ENC_HT:
-        v.p = dup_dict(entry_ptr(e));
-        break;
-    case ENC_SKIPLIST:
-        v.p = dup_ztree(entry_ptr(e));
-        break;
+    case ENC_HT: v.p = dup_dict(entry_ptr(e)); break;
+    case ENC_SKIPLIST: v.p = dup_ztree(entry_ptr(e)); break;
     }
     return v;
 }
@@ -124,20 +107,15 @@ size_t value_elements(const struct entry *e)
     switch ((enum obj_encoding)e->enc) {
     case ENC_EMBSTR:
     case ENC_INT:
-    case ENC_RAW:
-        return 1;
-    case ENC_QUICKLIST:
-        return quicklist_count(entry_ptr(e));
+    case ENC_RAW: return 1;
+    case ENC_QUICKLIST: return quicklist_count(entry_ptr(e));
     case ENC_LISTPACK: {
         size_t n = lp_count(entry_ptr(e));
         return e->type == OBJ_HASH || e->type == OBJ_ZSET ? n / 2 : n;
     }
-    case ENC_INTSET:
-        return intset_count(entry_ptr(e));
-    case ENC_HT:
-        return dict_count(entry_ptr(e));
-    case ENC_SKIPLIST:
-        return ztree_count(entry_ptr(e));
+    case ENC_INTSET: return intset_count(entry_ptr(e));
+    case ENC_HT: return dict_count(entry_ptr(e));
+    case ENC_SKIPLIST: return ztree_count(entry_ptr(e));
     }
     return 0;
 }
@@ -149,18 +127,13 @@ size_t entry_memory(const struct entry *e, size_t samples)
     size_t n = demi_good_size(entry_alloc_size(e)) + TABLE_SHARE;
     switch ((enum obj_encoding)e->enc) {
     case ENC_EMBSTR:
-    case ENC_INT:
-        return n;
+    case ENC_INT: return n;
     case ENC_RAW:
     case ENC_LISTPACK:
-    case ENC_INTSET:
-        return n + mem_size(entry_ptr(e));
-    case ENC_QUICKLIST:
-        return n + quicklist_bytes(entry_ptr(e));
-    case ENC_HT:
-        return n + demi_good_size(sizeof(struct dict)) + dict_bytes(entry_ptr(e));
-    case ENC_SKIPLIST:
-        return n + demi_good_size(sizeof(struct ztree)) + ztree_bytes(entry_ptr(e));
+    case ENC_INTSET: return n + mem_size(entry_ptr(e));
+    case ENC_QUICKLIST: return n + quicklist_bytes(entry_ptr(e));
+    case ENC_HT: return n + demi_good_size(sizeof(struct dict)) + dict_bytes(entry_ptr(e));
+    case ENC_SKIPLIST: return n + demi_good_size(sizeof(struct ztree)) + ztree_bytes(entry_ptr(e));
     }
     return n;
 }

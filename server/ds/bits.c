@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Counting, finding and combining bits, 32 bytes a step. A vector of four words is one AVX2 register or two of SSE2 or NEON: the compiler
- * chooses. Counting wants an instruction that baseline x86-64 lacks, so on that machine it is compiled twice and chosen at run time.
+ * Counting, finding and combining bits, 32 bytes a step. A vector of four words is one AVX2 register or two of SSE2 or
+ * NEON: the compiler chooses. Counting wants an instruction that baseline x86-64 lacks, so on that machine it is
+ * compiled twice and chosen at run time.
  *
  * Ranges of bits are cut at byte borders: the two bytes at the ends are masked by hand, what is between is whole bytes.
  */
@@ -11,8 +12,9 @@
 
 #include "alloc/base/assert.h"
 
-#define STEP  32   /* bytes of a vector */
-#define CHUNK 4096 /* combining: what is written stays in the first-level cache until every string has been added to it */
+#define STEP 32 /* bytes of a vector */
+/* combining: what is written stays in the first-level cache until every string has been added to it */
+#define CHUNK 4096
 
 typedef uint64_t vec __attribute__((vector_size(STEP)));
 
@@ -44,8 +46,10 @@ static uint64_t count_bytes(const uint8_t *p, size_t n)
 static uint64_t count_bytes(const uint8_t *p, size_t n) { return count_words(p, n); }
 #endif
 
-static uint8_t mask_from(uint64_t bit) { return (uint8_t)(0xff >> (bit & 7)); }        /* that bit and those behind it */
-static uint8_t mask_to(uint64_t bit) { return (uint8_t)(0xff << (7 - (bit & 7))); }    /* that bit and those before it */
+/* that bit and those behind it */
+static uint8_t mask_from(uint64_t bit) { return (uint8_t)(0xff >> (bit & 7)); }
+/* that bit and those before it */
+static uint8_t mask_to(uint64_t bit) { return (uint8_t)(0xff << (7 - (bit & 7))); }
 
 uint64_t bits_count(struct bytes s, uint64_t from, uint64_t to)
 {
@@ -98,18 +102,18 @@ int64_t bits_find(struct bytes s, bool set, uint64_t from, uint64_t to)
 
 /* --- combine --------------------------------------------------------------------------------------------------- */
 
-#define COMBINE(name, OP)                                                                          \
-    static void name(char *to, const char *from, size_t n)                                         \
-    {                                                                                              \
-        size_t i = 0;                                                                              \
-        for (; n - i >= STEP; i += STEP) {                                                         \
-            vec a, b;                                                                              \
-            memcpy(&a, to + i, STEP);                                                              \
-            memcpy(&b, from + i, STEP);                                                            \
-            a = a OP b;                                                                            \
-            memcpy(to + i, &a, STEP);                                                              \
-        }                                                                                          \
-        for (; i < n; i++) to[i] = (char)(to[i] OP from[i]);                                       \
+#define COMBINE(name, OP)                                                                                              \
+    static void name(char *to, const char *from, size_t n)                                                             \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; n - i >= STEP; i += STEP) {                                                                             \
+            vec a, b;                                                                                                  \
+            memcpy(&a, to + i, STEP);                                                                                  \
+            memcpy(&b, from + i, STEP);                                                                                \
+            a = a OP b;                                                                                                \
+            memcpy(to + i, &a, STEP);                                                                                  \
+        }                                                                                                              \
+        for (; i < n; i++) to[i] = (char)(to[i] OP from[i]);                                                           \
     }
 COMBINE(and_bytes, &)
 COMBINE(or_bytes, |)
@@ -158,7 +162,8 @@ static void combine_chunk(enum bits_op op, const struct bytes *in, size_t count,
 void bits_combine(enum bits_op op, const struct bytes *in, size_t count, char *out, size_t n)
 {
     DASSERT(count > 0 && (op != BITS_NOT || count == 1));
-    for (size_t at = 0; at < n; at += CHUNK) combine_chunk(op, in, count, out + at, at, n - at < CHUNK ? n - at : CHUNK);
+    for (size_t at = 0; at < n; at += CHUNK)
+        combine_chunk(op, in, count, out + at, at, n - at < CHUNK ? n - at : CHUNK);
 }
 
 /* --- fields ---------------------------------------------------------------------------------------------------- */

@@ -102,7 +102,8 @@ static void test_a_field_touches_no_other_bits(void **state)
         bits_set(p, at, width, v);
         assert_int_equal(bits_get(bytes_of(p, sizeof p), at, width), v & UINT64_MAX >> (64 - width));
         for (uint64_t k = 0; k < sizeof p * 8; k++)
-            if (k < at || k >= at + width) assert_int_equal(bit(bytes_of(p, sizeof p), k), bit(bytes_of(was, sizeof p), k));
+            if (k < at || k >= at + width)
+                assert_int_equal(bit(bytes_of(p, sizeof p), k), bit(bytes_of(was, sizeof p), k));
     }
 }
 

@@ -4,8 +4,8 @@
  *
  *     0 … 252: the byte itself    253: 2 bytes follow    254: 4 follow    255: 8 follow    (little-endian)
  *
- * The table is filled densely (TABLE_FILL_DENSE): elements of big hashes are rarely looked up one by one in the server's hot loop, and there
- * are many of them.
+ * The table is filled densely (TABLE_FILL_DENSE): elements of big hashes are rarely looked up one by one in the
+ * server's hot loop, and there are many of them.
  */
 #include "server/ds/dict.h"
 
@@ -114,7 +114,8 @@ static bool element_rewrite(void *entry, struct bytes value)
     size_t need = element_size(true, e.field.n, value.n), room = mem_size(entry);
     if (need > room || need < room / 2) return false;
     char *length = (char *)entry + length_size(e.field.n), *field = length + length_size(value.n);
-    if (field != e.field.p) memmove(field, e.field.p, e.field.n); /* first: a longer length takes the field's first bytes */
+    /* first: a longer length takes the field's first bytes */
+    if (field != e.field.p) memmove(field, e.field.p, e.field.n);
     length_put(length, value.n);
     if (value.n) memcpy(field + e.field.n, value.p, value.n);
     return true;
@@ -242,10 +243,7 @@ bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *val
     return true;
 }
 
-void dict_iter_delete(struct dict_iter *it)
-{
-    element_free(it->d, table_delete_slot(&it->d->t, it->it.slot));
-}
+void dict_iter_delete(struct dict_iter *it) { element_free(it->d, table_delete_slot(&it->d->t, it->it.slot)); }
 
 void dict_iter_fini(struct dict_iter *it) { table_iter_fini(&it->it); }
 

@@ -4,10 +4,11 @@
  *
  *     map: field length, value length, field, value        set: member length, member
  *
- * A length is 1 byte up to 252, else 3, 5 or 9. A 16-byte field with a 16-byte value takes 34 bytes and its share of the table (12).
- * A value that is replaced by one of about the same size is overwritten in place.
+ * A length is 1 byte up to 252, else 3, 5 or 9. A 16-byte field with a 16-byte value takes 34 bytes and its share of
+ * the table (12). A value that is replaced by one of about the same size is overwritten in place.
  *
- * struct bytes handed out stay valid until the next change of the dict; what is passed in must not lie in the dict itself.
+ * struct bytes handed out stay valid until the next change of the dict; what is passed in must not lie in the dict
+ * itself.
  */
 #ifndef SERVER_DS_DICT_H
 #define SERVER_DS_DICT_H

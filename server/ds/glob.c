@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Glob matching without recursion. Only the last '*' met can still matter: when what follows it fails, it takes one more byte and
- * what follows is tried again there; an earlier '*' taking more could only move the same search to the right. So the
- * state is two pairs of indexes and the work at most length times length, where a recursive matcher is exponential in stars.
+ * Glob matching without recursion. Only the last '*' met can still matter: when what follows it fails, it takes one
+ * more byte and what follows is tried again there; an earlier '*' taking more could only move the same search to the
+ * right. So the state is two pairs of indexes and the work at most length times length, where a recursive matcher is
+ * exponential in stars.
  *
- * Sets compare bytes as signed, "[a-]" is a range that ends in ']', and nothing but the empty pattern matches an empty string (not
- * even "*"): all three are what Redis does.
+ * Sets compare bytes as signed, "[a-]" is a range that ends in ']', and nothing but the empty pattern matches an empty
+ * string (not even "*"): all three are what Redis does.
  */
 #include "server/ds/glob.h"
 
-static signed char fold(char ch, bool nocase) { return (signed char)(nocase && ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch); }
+static signed char fold(char ch, bool nocase)
+{
+    return (signed char)(nocase && ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch);
+}
 
 /* p[at] is behind '['. Gives the index behind the set. */
 static size_t match_set(struct bytes p, size_t at, char ch, bool nocase, bool *matched)

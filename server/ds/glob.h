@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Redis's glob: '*' any run, '?' any byte, [abc] [a-z] [^x] sets, '\' takes the next byte as it is. Broken patterns have
- * Redis's meaning too: a set without its ']' ends with the pattern, a lone '\' at the end stands for itself.
+ * Redis's glob: '*' any run, '?' any byte, [abc] [a-z] [^x] sets, '\' takes the next byte as it is. Broken patterns
+ * have Redis's meaning too: a set without its ']' ends with the pattern, a lone '\' at the end stands for itself.
  */
 #ifndef SERVER_DS_GLOB_H
 #define SERVER_DS_GLOB_H

@@ -7,8 +7,14 @@
 
 #include <cmocka.h>
 
-static bool match(const char *pattern, const char *s) { return glob_match(bytes_of_str(pattern), bytes_of_str(s), false); }
-static bool match_nocase(const char *pattern, const char *s) { return glob_match(bytes_of_str(pattern), bytes_of_str(s), true); }
+static bool match(const char *pattern, const char *s)
+{
+    return glob_match(bytes_of_str(pattern), bytes_of_str(s), false);
+}
+static bool match_nocase(const char *pattern, const char *s)
+{
+    return glob_match(bytes_of_str(pattern), bytes_of_str(s), true);
+}
 
 static void test_broken_patterns_have_a_meaning(void **state)
 {

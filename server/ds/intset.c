@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Integers are kept at the smallest of three widths that holds them all; the first one that does not fit widens the whole block, and nothing
- * narrows it again (DUMP shows the width, and Redis never narrows either). A new width means the new integer lies outside of the
- * old range, so it goes to one of the ends.
+ * Integers are kept at the smallest of three widths that holds them all; the first one that does not fit widens the
+ * whole block, and nothing narrows it again (DUMP shows the width, and Redis never narrows either). A new width means
+ * the new integer lies outside of the old range, so it goes to one of the ends.
  *
  * The count is 32 bits; callers convert to a dict long before (set-max-intset-entries).
  */
@@ -44,10 +44,7 @@ static void store_int(uint8_t *p, uint32_t width, int64_t v)
     }
 }
 
-static uint8_t *at(const struct intset *s, size_t index)
-{
-    return (uint8_t *)s + HEADER + index * width_of(s);
-}
+static uint8_t *at(const struct intset *s, size_t index) { return (uint8_t *)s + HEADER + index * width_of(s); }
 
 static void header_set(struct intset *s, uint32_t width, size_t count)
 {

@@ -33,7 +33,8 @@ struct intset *intset_add(struct intset *s, int64_t v, bool *added);
 struct intset *intset_remove(struct intset *s, int64_t v, bool *removed);
 struct intset *intset_remove_at(struct intset *s, size_t index);
 
-/* May these n bytes from outside be used as an intset? The header is always looked at; deep: the order of the integers as well. */
+/* May these n bytes from outside be used as an intset? The header is always looked at; deep: the order of the
+ * integers as well. */
 bool intset_validate(const void *block, size_t n, bool deep);
 
 #endif

@@ -56,8 +56,8 @@ static void test_the_block_is_laid_out_as_redis_does(void **state)
 
 static void test_each_limit_takes_its_own_width(void **state)
 {
-    static const int64_t limits[] = {INT16_MIN, INT16_MAX, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX,
-                                     INT16_MIN - 1, INT16_MAX + 1, INT32_MIN - 1ll, INT32_MAX + 1ll};
+    static const int64_t limits[] = {INT16_MIN, INT16_MAX,     INT32_MIN,     INT32_MAX,       INT64_MIN,
+                                     INT64_MAX, INT16_MIN - 1, INT16_MAX + 1, INT32_MIN - 1ll, INT32_MAX + 1ll};
     static const size_t widths[] = {2, 2, 4, 4, 8, 8, 4, 4, 8, 8};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         bool done;

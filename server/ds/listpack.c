@@ -11,11 +11,12 @@
  *   11111111                           end
  *
  * The backlen is in groups of 7 bits, most significant first, bit 7 set on all but the first, so that it is read from
- * its last byte backwards. Redis moves to the next size one early (16383 takes three bytes); so do we, or validation there
- * would refuse our bytes.
+ * its last byte backwards. Redis moves to the next size one early (16383 takes three bytes); so do we, or validation
+ * there would refuse our bytes.
  *
- * Growth: the allocation is rounded up to what the heap would hand out anyway (demi_good_size through mem_size()), and from
- * GROW_GEOMETRIC_FROM on by an eighth more, so that appending n elements moves O(n) bytes and small listpacks waste nothing.
+ * Growth: the allocation is rounded up to what the heap would hand out anyway (demi_good_size through mem_size()), and
+ * from GROW_GEOMETRIC_FROM on by an eighth more, so that appending n elements moves O(n) bytes and small listpacks
+ * waste nothing.
  */
 #include "server/ds/listpack.h"
 
@@ -31,10 +32,10 @@
 struct form {
     uint8_t head[INT_ENCODED_MAX];
     uint8_t head_size;
-    struct bytes s;        /* string bytes, empty for an integer */
+    struct bytes s; /* string bytes, empty for an integer */
     uint8_t backlen[BACKLEN_MAX];
     uint8_t backlen_size;
-    size_t size;           /* all of the above */
+    size_t size; /* all of the above */
 };
 
 static void header_set(unsigned char *lp, size_t bytes, size_t count)
@@ -86,9 +87,10 @@ static void form_of_i64(struct form *f, int64_t v)
         f->head[1] = (uint8_t)v;
         f->head_size = 2;
     } else {
-        unsigned size = v >= INT16_MIN && v <= INT16_MAX ? 2
+        unsigned size = v >= INT16_MIN && v <= INT16_MAX   ? 2
                         : v >= -(1 << 23) && v < (1 << 23) ? 3
-                        : v >= INT32_MIN && v <= INT32_MAX ? 4 : 8;
+                        : v >= INT32_MIN && v <= INT32_MAX ? 4
+                                                           : 8;
         f->head[0] = size == 8 ? 0xf4 : (uint8_t)(0xef + size);
         memcpy(f->head + 1, &v, size == 8 ? 8 : 4);
         f->head_size = (uint8_t)(1 + size);
@@ -300,7 +302,8 @@ static unsigned char *reserve(unsigned char *lp, size_t bytes)
     return mem_realloc(lp, demi_good_size(room));
 }
 
-/* The bytes [at, at + old_size) become the element f, or nothing (f NULL). All growing and shrinking goes through here. */
+/* The bytes [at, at + old_size) become the element f, or nothing (f NULL). All growing and shrinking goes through
+ * here. */
 static unsigned char *splice(unsigned char *lp, size_t at, size_t old_size, size_t old_count, const struct form *f)
 {
     size_t bytes = lp_bytes(lp), new_size = f ? f->size : 0;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * A listpack: a sequence of strings and integers in one allocation, byte for byte Redis's format (what DUMP and RDB hold).
+ * A listpack: a sequence of strings and integers in one allocation, byte for byte Redis's format (what DUMP and RDB
+ * hold).
  *
  *   total bytes (4, LE) | elements (2, LE; 65535: count them) | entry ... entry | 0xFF
  *   entry: encoding and data | backlen (length of encoding and data, readable from its end)
  *
  * A string in number_parse_i64()'s spelling is stored as an integer; reading it back gives the same text.
  *
- * `lp` is the whole, an `entry` points into it. Functions that return `unsigned char *lp` may have moved it: the old pointer and
- * all entries of it are dead. lp memory comes from mem_alloc(). Except lp_validate(), everything expects a valid listpack.
+ * `lp` is the whole, an `entry` points into it. Functions that return `unsigned char *lp` may have moved it: the old
+ * pointer and all entries of it are dead. lp memory comes from mem_alloc(). Except lp_validate(), everything expects a
+ * valid listpack.
  */
 #ifndef SERVER_DS_LISTPACK_H
 #define SERVER_DS_LISTPACK_H
@@ -76,7 +78,8 @@ static inline bool lp_walk(const unsigned char **entry, struct lp_value *out)
 }
 
 bool lp_equal(const unsigned char *entry, struct bytes s);
-/* The first entry equal to s at or after `from`, comparing one, then passing over `skip` (1 for field/value pairs). from may be NULL. */
+/* The first entry equal to s at or after `from`, comparing one, then passing over `skip` (1 for field/value pairs).
+ * from may be NULL. */
 unsigned char *lp_find(const unsigned char *lp, const unsigned char *from, struct bytes s, unsigned skip);
 
 unsigned char *lp_append(unsigned char *lp, struct bytes s);
@@ -97,8 +100,9 @@ unsigned char *lp_delete_range(unsigned char *lp, long index, size_t count);
 /* All of b behind a; b is freed. */
 unsigned char *lp_merge(unsigned char *a, unsigned char *b);
 
-/* For data from outside: size is that of the memory at lp. Shallow checks the frame, deep walks every entry and calls `each` (may
- * be NULL) for it, which may refuse by returning false. After a deep check everything above is safe. */
+/* For data from outside: size is that of the memory at lp. Shallow checks the frame, deep walks every entry and
+ * calls `each` (may be NULL) for it, which may refuse by returning false. After a deep check everything above is
+ * safe. */
 bool lp_validate(const unsigned char *lp, size_t size, bool deep,
                  bool (*each)(const unsigned char *entry, size_t index, void *ctx), void *ctx);
 

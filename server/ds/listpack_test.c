@@ -40,7 +40,10 @@ static unsigned char *abc(void)
 
 static void test_malformed_bytes_are_refused(void **state)
 {
-    static const struct { const char *p; size_t n; } bad[] = {
+    static const struct {
+        const char *p;
+        size_t n;
+    } bad[] = {
         {"\x07\0\0\0\0\0", 6},                          /* no terminator */
         {"\x08\0\0\0\0\0\xff", 7},                      /* wrong total */
         {"\x07\0\0\0\1\0\xff", 7},                      /* wrong count */
@@ -51,7 +54,9 @@ static void test_malformed_bytes_are_refused(void **state)
         {"\x0a\0\0\0\1\0\xf0\xff\xff\xff", 10},         /* half a length, no terminator */
         {"\x0c\0\0\0\1\0\xf0\xff\xff\xff\xff\xff", 12}, /* 4 GiB of string */
         {"\x0a\0\0\0\1\0\x01\x01\xff\xff", 10},         /* terminator in the middle */
-        {"\x0a\0\0\0\1\0\x81" "a\x82\xff", 10},         /* backlen with a continuation bit */
+        {"\x0a\0\0\0\1\0\x81"
+         "a\x82\xff",
+         10}, /* backlen with a continuation bit */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         unsigned char *copy = malloc(bad[i].n); /* of exactly that size for the sanitizer */
@@ -67,15 +72,29 @@ static void test_encodings_are_those_of_redis(void **state)
 {
     unsigned char *lp = lp_new(0);
     expect_bytes(lp, "\x07\0\0\0\0\0\xff", 7);
-    static const char *values[] = {"127", "-1", "4095", "128", "-4096", "4096", "-32768", "32768", "-8388608", "8388608",
-                                   "2147483648", "-9223372036854775808", "hello", ""};
+    static const char *values[] = {"127",    "-1",    "4095",     "128",     "-4096",      "4096",
+                                   "-32768", "32768", "-8388608", "8388608", "2147483648", "-9223372036854775808",
+                                   "hello",  ""};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) lp = lp_append(lp, TEXT(values[i]));
     expect_bytes(lp,
                  "\x4a\0\0\0\x0e\0"
-                 "\x7f\x01" "\xdf\xff\x02" "\xcf\xff\x02" "\xc0\x80\x02" "\xd0\x00\x02"
-                 "\xf1\x00\x10\x03" "\xf1\x00\x80\x03" "\xf2\x00\x80\x00\x04" "\xf2\x00\x00\x80\x04"
-                 "\xf3\x00\x00\x80\x00\x05" "\xf4\x00\x00\x00\x80\x00\x00\x00\x00\x09"
-                 "\xf4\x00\x00\x00\x00\x00\x00\x00\x80\x09" "\x85" "hello\x06" "\x80\x01" "\xff", 0x4a);
+                 "\x7f\x01"
+                 "\xdf\xff\x02"
+                 "\xcf\xff\x02"
+                 "\xc0\x80\x02"
+                 "\xd0\x00\x02"
+                 "\xf1\x00\x10\x03"
+                 "\xf1\x00\x80\x03"
+                 "\xf2\x00\x80\x00\x04"
+                 "\xf2\x00\x00\x80\x04"
+                 "\xf3\x00\x00\x80\x00\x05"
+                 "\xf4\x00\x00\x00\x80\x00\x00\x00\x00\x09"
+                 "\xf4\x00\x00\x00\x00\x00\x00\x00\x80\x09"
+                 "\x85"
+                 "hello\x06"
+                 "\x80\x01"
+                 "\xff",
+                 0x4a);
     char text[NUMBER_I64_SIZE];
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         unsigned char *e = lp_seek(lp, (long)i);
@@ -88,14 +107,16 @@ static void test_encodings_are_those_of_redis(void **state)
 
 static void test_lengths_at_the_borders_survive(void **state)
 {
-    static const size_t sizes[] = {63, 64, 125, 126, 127, 4095, 4096, 16376, 16377, 16378, 16379, 2097144, 2097146, 2097150};
+    static const size_t sizes[] = {63,    64,    125,   126,   127,     4095,    4096,
+                                   16376, 16377, 16378, 16379, 2097144, 2097146, 2097150};
     unsigned char *lp = lp_new(0);
     char *s = calloc(1, 2097151);
     memset(s, 'x', 2097151);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) lp = lp_append(lp, bytes_of(s, sizes[i]));
     assert_true(lp_validate(lp, lp_bytes(lp), true, NULL, NULL));
     const unsigned char *e = lp_last(lp);
-    for (size_t i = sizeof sizes / sizeof *sizes; i-- > 0; e = lp_prev(lp, e)) assert_int_equal(lp_get(e).s.n, sizes[i]);
+    for (size_t i = sizeof sizes / sizeof *sizes; i-- > 0; e = lp_prev(lp, e))
+        assert_int_equal(lp_get(e).s.n, sizes[i]);
     assert_null(e);
     free(s);
     lp_free(lp);

@@ -6,10 +6,10 @@
  *   LLLooooo oooooooo             copy L + 2 bytes (3 ... 8) from o + 1 bytes back     (L is 1 ... 6)
  *   111ooooo LLLLLLLL oooooooo    copy L + 9 bytes (9 ... 264) from o + 1 bytes back
  *
- * The format leaves the choice of matches open; to produce the bytes Redis produces the choices are liblzf's at its fast
- * setting: one candidate a place, the latest position with the same 16-bit hash of three bytes; a match is taken at once
- * and at its full length; of the positions inside a match only the last two are entered into the table; position 0 is never
- * a candidate (there 0 means empty).
+ * The format leaves the choice of matches open; to produce the bytes Redis produces the choices are liblzf's at its
+ * fast setting: one candidate a place, the latest position with the same 16-bit hash of three bytes; a match is taken
+ * at once and at its full length; of the positions inside a match only the last two are entered into the table;
+ * position 0 is never a candidate (there 0 means empty).
  */
 #include "server/ds/lzf.h"
 
@@ -18,10 +18,10 @@
 #include "alloc/base/bytes.h"
 #include "server/mem.h"
 
-#define HASH_BITS    16
-#define LITERALS_MAX 32
-#define OFFSET_MAX   8192
-#define MATCH_MAX    264
+#define HASH_BITS      16
+#define LITERALS_MAX   32
+#define OFFSET_MAX     8192
+#define MATCH_MAX      264
 #define CLEAR_ALL_FROM 8192 /* bytes of input */
 
 _Static_assert(LZF_WORK_SIZE == sizeof(uint32_t) << HASH_BITS, "one place a hash");
@@ -29,7 +29,7 @@ _Static_assert(LZF_WORK_SIZE == sizeof(uint32_t) << HASH_BITS, "one place a hash
 struct writer {
     uint8_t *out;
     size_t at, size;
-    size_t run;      /* place of the open run's length byte */
+    size_t run; /* place of the open run's length byte */
     unsigned run_len;
 };
 
@@ -74,7 +74,8 @@ static void put_match(struct writer *w, size_t length, size_t offset)
     w->out[w->at++] = (uint8_t)(offset - 1);
 }
 
-/* liblzf leaves the input's last two bytes out of a match, but reads 19 ahead unchecked where it knows there are that many. */
+/* liblzf leaves the input's last two bytes out of a match, but reads 19 ahead unchecked where it knows there are
+ * that many. */
 static size_t match_length_max(size_t left)
 {
     size_t max = left - 2;
@@ -119,7 +120,8 @@ static size_t compress_with(uint32_t *table, const uint8_t *in, size_t n, uint8_
     return w.at;
 }
 
-/* Only the slots of places in the input can have been written: for a short string they are quicker found again than all are cleared. */
+/* Only the slots of places in the input can have been written: for a short string they are quicker found again than
+ * all are cleared. */
 static void clear(uint32_t *table, const uint8_t *in, size_t n)
 {
     if (n >= CLEAR_ALL_FROM) {

@@ -8,15 +8,17 @@
 
 #include <stddef.h>
 
-/* Compresses into at most out_size bytes. Returns the compressed size, 0 when it does not fit (or n is under 4 or over 4 GiB - 1).
- * Allocates 256 KiB of working memory for the call. */
+/* Compresses into at most out_size bytes. Returns the compressed size, 0 when it does not fit (or n is under 4 or
+ * over 4 GiB - 1). Allocates 256 KiB of working memory for the call. */
 size_t lzf_compress(const void *in, size_t n, void *out, size_t out_size);
 
-/* The same with working memory of the caller's, for many strings in a row: LZF_WORK_SIZE bytes, all zero at first, and all zero again afterwards. */
+/* The same with working memory of the caller's, for many strings in a row: LZF_WORK_SIZE bytes, all zero at first,
+ * and all zero again afterwards. */
 #define LZF_WORK_SIZE ((size_t)262144)
 size_t lzf_compress_in(void *work, const void *in, size_t n, void *out, size_t out_size);
 
-/* Returns the number of bytes written to out; 0: the input is malformed or the output would pass out_size. Safe on any input. */
+/* Returns the number of bytes written to out; 0: the input is malformed or the output would pass out_size. Safe on
+ * any input. */
 size_t lzf_decompress(const void *in, size_t n, void *out, size_t out_size);
 
 #endif

@@ -13,19 +13,34 @@
 static void test_malformed_input_is_refused(void **state)
 {
     char out[64];
-    assert_int_equal(lzf_decompress("\x05" "abc", 4, out, sizeof out), 0);         /* literals cut short */
-    assert_int_equal(lzf_decompress("\x20", 1, out, sizeof out), 0);               /* no offset */
-    assert_int_equal(lzf_decompress("\x20\x00", 2, out, sizeof out), 0);           /* from before the start */
-    assert_int_equal(lzf_decompress("\x00" "a\x20\x01", 4, out, sizeof out), 0);
-    assert_int_equal(lzf_decompress("\x00" "a\xe0\xff", 4, out, sizeof out), 0);   /* long match without offset */
-    assert_int_equal(lzf_decompress("\x00" "a\xe0\xff\x00", 5, out, sizeof out), 0); /* more than fits */
+    assert_int_equal(lzf_decompress("\x05"
+                                    "abc",
+                                    4, out, sizeof out),
+                     0);                                                 /* literals cut short */
+    assert_int_equal(lzf_decompress("\x20", 1, out, sizeof out), 0);     /* no offset */
+    assert_int_equal(lzf_decompress("\x20\x00", 2, out, sizeof out), 0); /* from before the start */
+    assert_int_equal(lzf_decompress("\x00"
+                                    "a\x20\x01",
+                                    4, out, sizeof out),
+                     0);
+    assert_int_equal(lzf_decompress("\x00"
+                                    "a\xe0\xff",
+                                    4, out, sizeof out),
+                     0); /* long match without offset */
+    assert_int_equal(lzf_decompress("\x00"
+                                    "a\xe0\xff\x00",
+                                    5, out, sizeof out),
+                     0); /* more than fits */
     assert_int_equal(lzf_decompress("", 0, out, sizeof out), 0);
 }
 
 static void test_a_match_may_overlap_itself(void **state)
 {
     char out[16];
-    assert_int_equal(lzf_decompress("\x00" "a\x60\x00", 4, out, sizeof out), 6);
+    assert_int_equal(lzf_decompress("\x00"
+                                    "a\x60\x00",
+                                    4, out, sizeof out),
+                     6);
     assert_memory_equal(out, "aaaaaa", 6);
 }
 
@@ -70,10 +85,18 @@ static void test_choices_are_those_of_redis(void **state)
     char in[512], out[512];
     memset(in, 'a', sizeof in);
     assert_int_equal(lzf_compress(in, 100, out, 96), 9);
-    assert_memory_equal(out, "\x01" "aa\xe0\x57\x00\x01" "aa", 9);
+    assert_memory_equal(out,
+                        "\x01"
+                        "aa\xe0\x57\x00\x01"
+                        "aa",
+                        9);
     for (size_t i = 0; i < sizeof in; i++) in[i] = "abcabcd"[i % 7];
     assert_int_equal(lzf_compress(in, 40, out, 36), 18);
-    assert_memory_equal(out, "\x06" "abcabcd\x20\x03\x20\x02\xe0\x10\x06\x01" "ab", 18);
+    assert_memory_equal(out,
+                        "\x06"
+                        "abcabcd\x20\x03\x20\x02\xe0\x10\x06\x01"
+                        "ab",
+                        18);
 }
 
 static void test_working_memory_is_left_as_it_was(void **state)
@@ -96,12 +119,9 @@ static void test_working_memory_is_left_as_it_was(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed_input_is_refused),
-        cmocka_unit_test(test_a_match_may_overlap_itself),
-        cmocka_unit_test(test_what_was_compressed_comes_back),
-        cmocka_unit_test(test_incompressible_bytes_do_not_fit),
-        cmocka_unit_test(test_choices_are_those_of_redis),
-        cmocka_unit_test(test_working_memory_is_left_as_it_was),
+        cmocka_unit_test(test_malformed_input_is_refused),     cmocka_unit_test(test_a_match_may_overlap_itself),
+        cmocka_unit_test(test_what_was_compressed_comes_back), cmocka_unit_test(test_incompressible_bytes_do_not_fit),
+        cmocka_unit_test(test_choices_are_those_of_redis),     cmocka_unit_test(test_working_memory_is_left_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

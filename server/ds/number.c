@@ -23,9 +23,26 @@ static const char digit_pairs[] = "000102030405060708091011121314151617181920212
                                   "8081828384858687888990919293949596979899";
 
 static const uint64_t powers_of_10[20] = {
-    1ull, 10ull, 100ull, 1000ull, 10000ull, 100000ull, 1000000ull, 10000000ull, 100000000ull, 1000000000ull,
-    10000000000ull, 100000000000ull, 1000000000000ull, 10000000000000ull, 100000000000000ull, 1000000000000000ull,
-    10000000000000000ull, 100000000000000000ull, 1000000000000000000ull, 10000000000000000000ull,
+    1ull,
+    10ull,
+    100ull,
+    1000ull,
+    10000ull,
+    100000ull,
+    1000000ull,
+    10000000ull,
+    100000000ull,
+    1000000000ull,
+    10000000000ull,
+    100000000000ull,
+    1000000000000ull,
+    10000000000000ull,
+    100000000000000ull,
+    1000000000000000ull,
+    10000000000000000ull,
+    100000000000000000ull,
+    1000000000000000000ull,
+    10000000000000000000ull,
 };
 
 static bool is_space(char ch) { return ch == ' ' || (ch >= '\t' && ch <= '\r'); }
@@ -154,10 +171,7 @@ static unsigned u64_width(uint64_t v)
     return guess + (guess < 20 && v >= powers_of_10[guess]) + (v == 0);
 }
 
-unsigned number_i64_width(int64_t v)
-{
-    return v < 0 ? 1 + u64_width(0 - (uint64_t)v) : u64_width((uint64_t)v);
-}
+unsigned number_i64_width(int64_t v) { return v < 0 ? 1 + u64_width(0 - (uint64_t)v) : u64_width((uint64_t)v); }
 
 unsigned number_format_u64(char *buf, uint64_t v)
 {

@@ -14,8 +14,25 @@
 static void test_integers_in_other_spellings_are_refused(void **state)
 {
     static const char *bad[] = {
-        "", "-", "+1", " 1", "1 ", "01", "-0", "-01", "00", "0x1", "1.0", "1e3", "a", "9223372036854775808",
-        "-9223372036854775809", "18446744073709551616", "99999999999999999999", "111111111111111111111", "1\n",
+        "",
+        "-",
+        "+1",
+        " 1",
+        "1 ",
+        "01",
+        "-0",
+        "-01",
+        "00",
+        "0x1",
+        "1.0",
+        "1e3",
+        "a",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "99999999999999999999",
+        "111111111111111111111",
+        "1\n",
     };
     int64_t v = 77;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(number_parse_i64(TEXT(bad[i]), &v));
@@ -70,8 +87,8 @@ static void test_loose_integers_are_those_of_strtoull(void **state)
 
 static void test_bad_doubles_are_refused(void **state)
 {
-    static const char *bad[] = {"", " 1", "1 ", "nan", "-nan", "NaN", "1e400", "-1e400", "1e-400", ".", "-", "+", "1..2",
-                                "1.2.3", "e5", "1e", "0x", "infx", "abc", "--1", "1,5"};
+    static const char *bad[] = {"",  " 1",   "1 ",    "nan", "-nan", "NaN", "1e400", "-1e400", "1e-400", ".",  "-",
+                                "+", "1..2", "1.2.3", "e5",  "1e",   "0x",  "infx",  "abc",    "--1",    "1,5"};
     double v = 5;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(number_parse_double(TEXT(bad[i]), &v));
     assert_false(number_parse_double(bytes_of("1\0", 2), &v));
@@ -80,9 +97,30 @@ static void test_bad_doubles_are_refused(void **state)
 
 static void test_doubles_are_read_as_strtod_reads_them(void **state)
 {
-    static const char *good[] = {"0", "-0", "1", "+1", "1.", ".5", "-.5", "3.14", "1e5", "1E-5", "0x10", "0x1p-3", "inf",
-                                 "-inf", "+inf", "Infinity", "INF", "4.9e-324", "1e-310", "123456789012345",
-                                 "0.1234567890123", "99999999999999.9", "00012", "1234567890123456789"};
+    static const char *good[] = {"0",
+                                 "-0",
+                                 "1",
+                                 "+1",
+                                 "1.",
+                                 ".5",
+                                 "-.5",
+                                 "3.14",
+                                 "1e5",
+                                 "1E-5",
+                                 "0x10",
+                                 "0x1p-3",
+                                 "inf",
+                                 "-inf",
+                                 "+inf",
+                                 "Infinity",
+                                 "INF",
+                                 "4.9e-324",
+                                 "1e-310",
+                                 "123456789012345",
+                                 "0.1234567890123",
+                                 "99999999999999.9",
+                                 "00012",
+                                 "1234567890123456789"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         double v, expected = strtod(good[i], NULL);
         assert_true(number_parse_double(TEXT(good[i]), &v));

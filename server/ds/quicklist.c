@@ -4,12 +4,12 @@
  *
  *   head -> [lp] <-> [lp] <-> [lzf] <-> [lzf] <-> [lp] <-> [lp] <- tail        compress depth 2
  *
- * Where elements go, when nodes split and when neighbours merge follows Redis 7.0, because DUMP shows it: an element goes into a node
- * when node size + its length + 8 stays within the limit; the middle of a full node is split there; after a split, neighbours
- * that fit together are merged.
+ * Where elements go, when nodes split and when neighbours merge follows Redis 7.0, because DUMP shows it: an element
+ * goes into a node when node size + its length + 8 stays within the limit; the middle of a full node is split there;
+ * after a split, neighbours that fit together are merged.
  *
- * Compression invariant: a node further than `depth` from both ends is compressed unless it is in use by the iterator, or
- * too small, or does not shrink; the others never are. settle() restores it after every change, in O(depth).
+ * Compression invariant: a node further than `depth` from both ends is compressed unless it is in use by the iterator,
+ * or too small, or does not shrink; the others never are. settle() restores it after every change, in O(depth).
  *
  * A compressed node's data is its LZF size (4 bytes) and the LZF bytes; node->size stays that of the raw bytes.
  */
@@ -18,13 +18,14 @@
 #include "server/ds/lzf.h"
 #include "server/mem.h"
 
-#define COUNT_MAX             65535 /* node->count's width */
-#define SIZE_LIMIT_BY_COUNT   8192  /* bytes a node may grow to when its fill counts elements */
-#define ENTRY_OVERHEAD        8     /* an entry's header and backlen, generously */
-#define MERGE_SAVES           11    /* Redis's figure; a listpack's frame is 7, so a merged node may be 4 over the limit */
-#define COMPRESS_SIZE_MIN     48
-#define COMPRESS_GAIN_MIN     8
-#define LZF_HEADER            4
+#define COUNT_MAX           65535 /* node->count's width */
+#define SIZE_LIMIT_BY_COUNT 8192  /* bytes a node may grow to when its fill counts elements */
+#define ENTRY_OVERHEAD      8     /* an entry's header and backlen, generously */
+/* Redis's figure; a listpack's frame is 7, so a merged node may be 4 over the limit */
+#define MERGE_SAVES       11
+#define COMPRESS_SIZE_MIN 48
+#define COMPRESS_GAIN_MIN 8
+#define LZF_HEADER        4
 
 /* ---- policy ---- */
 
@@ -140,7 +141,10 @@ static struct quicklist_node *node_new(unsigned char *data, size_t size, size_t 
     return node;
 }
 
-static struct quicklist_node *node_of_listpack(unsigned char *lp) { return node_new(lp, lp_bytes(lp), lp_count(lp), false); }
+static struct quicklist_node *node_of_listpack(unsigned char *lp)
+{
+    return node_new(lp, lp_bytes(lp), lp_count(lp), false);
+}
 
 /* A node of one element. */
 static struct quicklist_node *node_of(const struct quicklist *q, struct bytes s)
@@ -248,7 +252,8 @@ struct quicklist *quicklist_dup(const struct quicklist *q)
 size_t quicklist_bytes(const struct quicklist *q)
 {
     size_t n = mem_size(q);
-    for (const struct quicklist_node *node = q->head; node; node = node->next) n += mem_size(node) + mem_size(node->data);
+    for (const struct quicklist_node *node = q->head; node; node = node->next)
+        n += mem_size(node) + mem_size(node->data);
     return n;
 }
 
@@ -314,11 +319,12 @@ void quicklist_rotate(struct quicklist *q)
 
 /* ---- finding ---- */
 
-/* The node with the element, and its offset there, from the node's head for a positive index and from its tail for a negative. */
+/* The node with the element, and its offset there, from the node's head for a positive index and from its tail for a
+ * negative. */
 static struct quicklist_node *find_node(const struct quicklist *q, long index, long *offset)
 {
     bool backward = index < 0;
-    uint64_t left = backward ? (uint64_t)-(index + 1) : (uint64_t)index; /* elements to pass from that end */
+    uint64_t left = backward ? (uint64_t) - (index + 1) : (uint64_t)index; /* elements to pass from that end */
     if (left >= q->count) return NULL;
     if (left <= q->count / 2) {
         struct quicklist_node *node = backward ? q->tail : q->head;
@@ -411,8 +417,8 @@ static void node_add(struct quicklist *q, struct quicklist_node *node, struct by
     node_close(node);
 }
 
-/* Inserts s so that it stands before the element `offset` (0 ... count) of the open node; `after`: the pivot is the one in front of
- * it. Gives a node at the place that is still there; node itself may have been merged away. */
+/* Inserts s so that it stands before the element `offset` (0 ... count) of the open node; `after`: the pivot is the
+ * one in front of it. Gives a node at the place that is still there; node itself may have been merged away. */
 static struct quicklist_node *insert_at(struct quicklist *q, struct quicklist_node *node, long offset, struct bytes s,
                                         bool after)
 {
@@ -530,8 +536,9 @@ void quicklist_iter_delete(struct quicklist_iter *it)
     }
     long offset = iter_offset(it);
     node_update(q, node, lp_delete(node->data, &it->entry), -1);
-    /* Forward: the next element has moved to this offset (perhaps beyond the end, then iter_land() fails and the next node comes).
-     * Backward, counted from the end: the one before has it now too, but an offset from the head must step. */
+    /* Forward: the next element has moved to this offset (perhaps beyond the end, then iter_land() fails and the
+     * next node comes). Backward, counted from the end: the one before has it now too, but an offset from the head
+     * must step. */
     if (it->backward) {
         if (it->offset >= 0) it->offset = (int32_t)(offset - (long)node->count - 1);
     } else if (it->offset < 0) {
@@ -558,7 +565,8 @@ void quicklist_iter_insert_before(struct quicklist_iter *it, struct bytes s) { i
 void quicklist_iter_insert_after(struct quicklist_iter *it, struct bytes s) { iter_insert(it, s, true); }
 
 /* The element at offset of a packed node gives way to a plain node. */
-static struct quicklist_node *replace_by_plain(struct quicklist *q, struct quicklist_node *node, long offset, struct bytes s)
+static struct quicklist_node *replace_by_plain(struct quicklist *q, struct quicklist_node *node, long offset,
+                                               struct bytes s)
 {
     if (offset + 1 < (long)node->count) node_split(q, node, offset + 1);
     struct quicklist_node *plain = node_of(q, s);

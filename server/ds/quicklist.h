@@ -17,11 +17,14 @@
 #include "alloc/base/bytes.h"
 #include "server/ds/listpack.h"
 
-/* Owned by the server, outlives every list. fill and compress_depth are taken at quicklist_new(), the threshold at every use. */
+/* Owned by the server, outlives every list. fill and compress_depth are taken at quicklist_new(), the threshold at
+ * every use. */
 struct quicklist_options {
-    int fill;                /* list-max-listpack-size: -1 ... -5: 4, 8, 16, 32, 64 KB a node; positive: elements a node */
-    int compress_depth;      /* list-compress-depth; 0: off */
-    size_t packed_threshold; /* elements of this size and over are plain (Redis 7.0: 1 GiB); 0: those over the fill's size limit (7.2) */
+    /* list-max-listpack-size: -1 ... -5: 4, 8, 16, 32, 64 KB a node; positive: elements a node */
+    int fill;
+    int compress_depth; /* list-compress-depth; 0: off */
+    /* elements of this size and over are plain (Redis 7.0: 1 GiB); 0: those over the fill's size limit (7.2) */
+    size_t packed_threshold;
 };
 #define QUICKLIST_PACKED_THRESHOLD     ((size_t)1 << 30)
 #define QUICKLIST_PACKED_THRESHOLD_MAX (((size_t)1 << 32) - (1 << 20)) /* what DEBUG may set */
@@ -29,19 +32,19 @@ struct quicklist_options {
 /* Shown for RDB, DEBUG and memory accounts; change nothing in it. */
 struct quicklist_node {
     struct quicklist_node *prev, *next;
-    unsigned char *data;        /* listpack, plain bytes, or compressed form: read it by quicklist_node_raw() */
-    uint64_t size       : 44;   /* uncompressed bytes */
-    uint64_t count      : 16;   /* elements */
-    uint64_t plain      : 1;
+    unsigned char *data; /* listpack, plain bytes, or compressed form: read it by quicklist_node_raw() */
+    uint64_t size : 44;  /* uncompressed bytes */
+    uint64_t count : 16; /* elements */
+    uint64_t plain : 1;
     uint64_t compressed : 1;
-    uint64_t in_use     : 1;    /* uncompressed for an iterator, to be compressed again */
-    uint64_t unused     : 1;
+    uint64_t in_use : 1; /* uncompressed for an iterator, to be compressed again */
+    uint64_t unused : 1;
 };
 
 struct quicklist {
     struct quicklist_node *head, *tail;
     const struct quicklist_options *options;
-    uint64_t count;             /* elements */
+    uint64_t count; /* elements */
     uint32_t nodes;
     int16_t fill;
     uint16_t depth;
@@ -75,10 +78,10 @@ size_t quicklist_delete_range(struct quicklist *q, long index, size_t count);
 struct quicklist_iter {
     struct quicklist *q;
     struct quicklist_node *node;
-    unsigned char *entry;    /* current element; NULL in a plain node */
-    int32_t offset;          /* its index in the node; negative: counted from the end */
+    unsigned char *entry; /* current element; NULL in a plain node */
+    int32_t offset;       /* its index in the node; negative: counted from the end */
     bool backward;
-    bool at_element;         /* current element valid; otherwise (node, offset) is where next() looks */
+    bool at_element; /* current element valid; otherwise (node, offset) is where next() looks */
     bool ended;
 };
 /* The first next() gives the element at index, or false when there is none. */
@@ -92,11 +95,12 @@ void quicklist_iter_insert_before(struct quicklist_iter *it, struct bytes s);
 void quicklist_iter_insert_after(struct quicklist_iter *it, struct bytes s);
 void quicklist_iter_fini(struct quicklist_iter *it);
 
-/* For loading: append a node as it is. lp / data become the list's (from mem_alloc). An empty listpack is freed and left out. */
+/* For loading: append a node as it is. lp / data become the list's (from mem_alloc). An empty listpack is freed and
+ * left out. */
 void quicklist_append_listpack(struct quicklist *q, unsigned char *lp);
 void quicklist_append_plain(struct quicklist *q, unsigned char *data, size_t size);
-/* The node's uncompressed bytes (node->size of them): its own memory, or *scratch, which the caller frees with mem_free() (set to NULL
- * when not needed). */
+/* The node's uncompressed bytes (node->size of them): its own memory, or *scratch, which the caller frees with
+ * mem_free() (set to NULL when not needed). */
 const unsigned char *quicklist_node_raw(const struct quicklist_node *node, unsigned char **scratch);
 /* The compressed form, when node->compressed: *size bytes of LZF. */
 const void *quicklist_node_lzf(const struct quicklist_node *node, size_t *size);

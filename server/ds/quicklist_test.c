@@ -138,8 +138,8 @@ static void test_large_elements_are_plain(void **state)
     assert_true(q->head->next->plain);
     assert_true(quicklist_replace_at(q, -2, TEXT("bbbbbbbbbbbbbbb"))); /* packed to plain */
     expect(q, "a 0123456789 bbbbbbbbbbbbbbb c ");
-    assert_true(quicklist_replace_at(q, 1, TEXT("xxxxxxxxxxx")));       /* plain to plain */
-    assert_true(quicklist_replace_at(q, 2, TEXT("y")));                /* plain to packed */
+    assert_true(quicklist_replace_at(q, 1, TEXT("xxxxxxxxxxx"))); /* plain to plain */
+    assert_true(quicklist_replace_at(q, 2, TEXT("y")));           /* plain to packed */
     expect(q, "a xxxxxxxxxxx y c ");
     quicklist_rotate(q);
     quicklist_rotate(q);
@@ -219,7 +219,8 @@ static void test_ranges_are_deleted_across_nodes(void **state)
 
 static void test_inner_nodes_are_compressed(void **state)
 {
-    static const struct quicklist_options o = {.fill = -1, .compress_depth = 2, .packed_threshold = QUICKLIST_PACKED_THRESHOLD};
+    static const struct quicklist_options o = {
+        .fill = -1, .compress_depth = 2, .packed_threshold = QUICKLIST_PACKED_THRESHOLD};
     struct quicklist *q = quicklist_new(&o);
     char s[200];
     memset(s, 'z', sizeof s);
@@ -269,8 +270,11 @@ static void test_random_edits_match_an_array(void **state)
     enum { MAX = 400 };
     static int model[MAX + 2];
     for (int round = 0; round < 12; round++) {
-        struct quicklist_options o = {
-            .fill = round % 3 == 0 ? -1 : round % 3 == 1 ? 5 : 1, .compress_depth = round % 4, .packed_threshold = 60};
+        struct quicklist_options o = {.fill = round % 3 == 0   ? -1
+                                              : round % 3 == 1 ? 5
+                                                               : 1,
+                                      .compress_depth = round % 4,
+                                      .packed_threshold = 60};
         struct quicklist *q = quicklist_new(&o);
         size_t n = 0;
         uint32_t x = (uint32_t)round * 977 + 1;

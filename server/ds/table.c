@@ -2,9 +2,9 @@
  *
  * The table's buckets: where an entry goes, and how the number of buckets follows the number of entries.
  *
- * Linear hashing (Litwin, VLDB 1980). With bucket_count = 2^L + s, the buckets below s have been split in this round: a hash belongs to
- * bucket (hash mod 2^(L+1)) if there is one of that number, else to (hash mod 2^L). Growing by one bucket splits bucket s into s and
- * s + 2^L; shrinking by one undoes the last split.
+ * Linear hashing (Litwin, VLDB 1980). With bucket_count = 2^L + s, the buckets below s have been split in this round: a
+ * hash belongs to bucket (hash mod 2^(L+1)) if there is one of that number, else to (hash mod 2^L). Growing by one
+ * bucket splits bucket s into s and s + 2^L; shrinking by one undoes the last split.
  *
  *       0 … s-1          s … 2^L-1         2^L … 2^L+s-1
  *     +--------------+------------------+----------------+
@@ -12,23 +12,25 @@
  *     | full         | as full          | halves         |
  *     +--------------+------------------+----------------+
  *
- * Compared with two tables of a power of two each while one is emptied into the other: no second table's memory during the change (that is what
- * hits maxmemory), 12.7 bytes an entry at every count where doubling gives 11 to 17 (computed for Poisson loads, 2026-11), and one bucket
- * to look into. It costs a compare, and a directory since a linear array could not grow in place: segments of 64 KiB, whose pointers stay in the
- * first-level cache (10 M entries: 13 KB). A table of up to TABLE_SEG_BUCKETS buckets has one segment, which is reallocated as it grows.
+ * Compared with two tables of a power of two each while one is emptied into the other: no second table's memory during
+ * the change (that is what hits maxmemory), 12.7 bytes an entry at every count where doubling gives 11 to 17 (computed
+ * for Poisson loads, 2026-11), and one bucket to look into. It costs a compare, and a directory since a linear array
+ * could not grow in place: segments of 64 KiB, whose pointers stay in the first-level cache (10 M entries: 13 KB). A
+ * table of up to TABLE_SEG_BUCKETS buckets has one segment, which is reallocated as it grows.
  *
- * Buckets that wait for their split are over-full by design, so overflow must be cheap: a chained bucket has 3, 5 or 7 slots (32, 48 or
- * 64 bytes), just enough for what it holds, and the chain is kept dense on delete:
+ * Buckets that wait for their split are over-full by design, so overflow must be cheap: a chained bucket has 3, 5 or 7
+ * slots (32, 48 or 64 bytes), just enough for what it holds, and the chain is kept dense on delete:
  *
  *     +------+----+----+----+----+----+----+------+      +------+----+----+----+
  *     | meta | e0 | e1 | e2 | e3 | e4 | e5 | link | ---> | meta | e6 | e7 |    |
  *     +------+----+----+----+----+----+----+------+      +------+----+----+----+
  *
- * Splitting needs bit L of each entry's hash. Bits 8 to 22 lie beside the pointer, so between 256 buckets and 8 M (50 M entries) a split does not
- * touch the entries; outside of that the hash is computed again.
+ * Splitting needs bit L of each entry's hash. Bits 8 to 22 lie beside the pointer, so between 256 buckets and 8 M (50 M
+ * entries) a split does not touch the entries; outside of that the hash is computed again.
  *
- * Invariants (table_check): each entry in the chain of its hash's bucket with its hash's tag and bits; a slot is 0 where its tag is 0; a link
- * is the last slot of its bucket, has no tag, and leads to a bucket with at least one entry (unless the table was paused).
+ * Invariants (table_check): each entry in the chain of its hash's bucket with its hash's tag and bits; a slot is 0
+ * where its tag is 0; a link is the last slot of its bucket, has no tag, and leads to a bucket with at least one entry
+ * (unless the table was paused).
  */
 #include "server/ds/table.h"
 
@@ -45,8 +47,9 @@ static_assert(TABLE_FILL_FAST > 2 * SHRINK_BELOW, "a table that has just shrunk 
 
 /* --- segments ------------------------------------------------------------------------------------- */
 
-/* Buckets on cache lines. The heap gives blocks of a power of two aligned so; where it does not, a segment of full size is moved within
- * a larger block, whose start is kept in front of it (bit 0 set). Small tables take what they get. */
+/* Buckets on cache lines. The heap gives blocks of a power of two aligned so; where it does not, a segment of full
+ * size is moved within a larger block, whose start is kept in front of it (bit 0 set). Small tables take what they
+ * get. */
 static uintptr_t seg_alloc(size_t buckets)
 {
     size_t size = buckets * sizeof(struct table_bucket);
@@ -142,10 +145,7 @@ static void bucket_drop(struct table *t)
 /* --- chains --------------------------------------------------------------------------------------- */
 
 /* Slots for entries: without the link. */
-static inline unsigned bucket_room(const struct table_bucket *b)
-{
-    return table_bucket_slots(b) - (b->meta >> 63);
-}
+static inline unsigned bucket_room(const struct table_bucket *b) { return table_bucket_slots(b) - (b->meta >> 63); }
 
 static inline unsigned bucket_used(const struct table_bucket *b)
 {
@@ -200,7 +200,8 @@ static struct table_bucket *chained_resize(struct table *t, struct table_bucket 
     return b;
 }
 
-/* The last bucket of the chain is full: makes room behind it. prev leads to last, NULL if last is the head. Returns the bucket with room. */
+/* The last bucket of the chain is full: makes room behind it. prev leads to last, NULL if last is the head. Returns
+ * the bucket with room. */
 static struct table_bucket *chain_extend(struct table *t, struct table_bucket *prev, struct table_bucket *last)
 {
     unsigned slots = table_bucket_slots(last);

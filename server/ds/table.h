@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The hash table under the keyspace, hashes, sets and sorted sets: opaque entries, found by a key the caller's ops read out of them.
+ * The hash table under the keyspace, hashes, sets and sorted sets: opaque entries, found by a key the caller's ops read
+ * out of them.
  *
- * A bucket is one cache line: 7 slots and 7 one-byte tags. A look-up that hits costs two cache misses, the bucket and the entry; one that
- * misses costs the bucket alone, since 22 bits of the hash are kept beside the pointer. A full bucket hands its last slot to a chain of small
- * buckets.
+ * A bucket is one cache line: 7 slots and 7 one-byte tags. A look-up that hits costs two cache misses, the bucket and
+ * the entry; one that misses costs the bucket alone, since 22 bits of the hash are kept beside the pointer. A full
+ * bucket hands its last slot to a chain of small buckets.
  *
- * The table grows and shrinks by single buckets (linear hashing, see table.c): there is no second table, no stall, no doubling of
- * memory, and the share of memory an entry pays is the same at every count (about 12.5 bytes).
+ * The table grows and shrinks by single buckets (linear hashing, see table.c): there is no second table, no stall, no
+ * doubling of memory, and the share of memory an entry pays is the same at every count (about 12.5 bytes).
  *
  * Rules for callers (breaking one is a bug, not an error)
  * - The hash passed in is always table_hash(t, key).
@@ -35,16 +36,17 @@ struct table_ops {
 
 /* private: the last slot of a chained bucket points to the next one */
 struct table_bucket {
-    uint64_t meta; /* bytes 0 … 6: tags, 0x80 | hash >> 57, 0 where empty; byte 7: TABLE_CHAINED, slots of a chain's bucket */
+    /* bytes 0 … 6: tags, 0x80 | hash >> 57, 0 where empty; byte 7: TABLE_CHAINED, slots of a chain's bucket */
+    uint64_t meta;
     uint64_t slot[7]; /* bits 0 … 47 the entry, 48 … 62 hash bits 8 … 22, 63 the mark */
 };
 
 struct table { /* private */
     const struct table_ops *ops;
     uint64_t seed;
-    uintptr_t *segs;       /* TABLE_SEG_BUCKETS buckets each; bit 0: see seg_alloc() */
-    size_t bucket_count;   /* 2^L + the buckets split in this round */
-    uint64_t mask;         /* 2^(L+1) - 1 */
+    uintptr_t *segs;     /* TABLE_SEG_BUCKETS buckets each; bit 0: see seg_alloc() */
+    size_t bucket_count; /* 2^L + the buckets split in this round */
+    uint64_t mask;       /* 2^(L+1) - 1 */
     size_t count, marked_count;
     size_t chain_bytes;    /* in chained buckets */
     uintptr_t seg0;        /* the directory of a table of one segment */
@@ -52,7 +54,7 @@ struct table { /* private */
     uint32_t segs_room;    /* allocated in the directory */
     uint32_t longest;      /* no chain has held more entries since the table was last rebuilt or empty */
     uint16_t paused;
-    uint8_t fill;          /* entries a bucket at which the table grows */
+    uint8_t fill; /* entries a bucket at which the table grows */
     bool resize_forbidden;
 };
 
@@ -83,14 +85,12 @@ void table_set_fill(struct table *t, unsigned fill);
 void table_expand(struct table *t, size_t n);
 /* While forbidden the table keeps its size up to 5 times its normal fill. */
 void table_forbid_resize(struct table *t, bool forbid);
-/* Up to n buckets' worth of the growing or shrinking that is due (each insert or delete does up to two by itself). True: more is due. */
+/* Up to n buckets' worth of the growing or shrinking that is due (each insert or delete does up to two by itself).
+ * True: more is due. */
 bool table_rehash_step(struct table *t, unsigned n);
 
 static inline size_t table_count(const struct table *t) { return t->count; }
-static inline uint64_t table_hash(const struct table *t, struct bytes key)
-{
-    return hash_bytes(key.p, key.n, t->seed);
-}
+static inline uint64_t table_hash(const struct table *t, struct bytes key) { return hash_bytes(key.p, key.n, t->seed); }
 
 /* --- looking up ----------------------------------------------------------------------------------- */
 
@@ -118,8 +118,8 @@ static inline struct table_bucket *table_bucket_next(const struct table_bucket *
     return (struct table_bucket *)b->slot[table_bucket_slots(b) - 1];
 }
 
-/* private: 0x80 in the byte of each slot whose tag is the hash's. Tags have bit 7 set, so it is clear in x for an occupied slot; adding 0x7f
- * to the other seven carries into it unless they are all zero. */
+/* private: 0x80 in the byte of each slot whose tag is the hash's. Tags have bit 7 set, so it is clear in x for an
+ * occupied slot; adding 0x7f to the other seven carries into it unless they are all zero. */
 static inline uint64_t table_match(uint64_t meta, uint64_t hash)
 {
     const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
@@ -129,10 +129,7 @@ static inline uint64_t table_match(uint64_t meta, uint64_t hash)
 
 static inline uint64_t table_ext(uint64_t hash) { return (hash << 40) & TABLE_EXT_MASK; } /* private */
 
-static inline void *table_slot_entry(struct table_slot s)
-{
-    return (void *)(s.bucket->slot[s.index] & TABLE_PTR_MASK);
-}
+static inline void *table_slot_entry(struct table_slot s) { return (void *)(s.bucket->slot[s.index] & TABLE_PTR_MASK); }
 static inline bool table_slot_is_marked(struct table_slot s) { return s.bucket->slot[s.index] >> 63; }
 
 /* table_find_slot() with the function that reads the key inlined: the same as ops->key. */
@@ -165,9 +162,10 @@ static inline void *table_find(const struct table *t, uint64_t hash, struct byte
     return s.bucket ? table_slot_entry(s) : NULL;
 }
 
-/* Brings a cache line near. A load whose value nobody uses, not a prefetch instruction: under nested paging a prefetch that misses the TLB
- * is dropped (measured 2026-11-21 on a Firecracker guest: 0.29 us a GET of 1 M keys with prefetches, 0.20 with loads). Loads overlap as
- * far as the reorder buffer reaches, so the loops over a batch that do this must be tight. */
+/* Brings a cache line near. A load whose value nobody uses, not a prefetch instruction: under nested paging a
+ * prefetch that misses the TLB is dropped (measured 2026-11-21 on a Firecracker guest: 0.29 us a GET of 1 M keys
+ * with prefetches, 0.20 with loads). Loads overlap as far as the reorder buffer reaches, so the loops over a batch
+ * that do this must be tight. */
 static inline void table_touch(const void *line) { (void)*(const volatile char *)line; }
 
 /* A batch of look-ups: first this for each hash of the batch … */
@@ -176,7 +174,8 @@ static inline void table_prefetch_bucket(const struct table *t, uint64_t hash)
     __builtin_prefetch(table_bucket_at(t, table_index(t, hash)));
 }
 
-/* … then this, which waits for the bucket and touches the first line of the entry, or the next bucket of the chain … and then the look-ups. */
+/* … then this, which waits for the bucket and touches the first line of the entry, or the next bucket of the chain …
+ * and then the look-ups. */
 static inline void table_prefetch_entry(const struct table *t, uint64_t hash)
 {
     const struct table_bucket *b = table_bucket_at(t, table_index(t, hash));
@@ -213,20 +212,22 @@ static inline size_t table_marked_count(const struct table *t) { return t->marke
 /* The callback may delete the slot it is given, mark and replace it, but not insert. */
 typedef void table_scan_fn(void *arg, struct table_slot s);
 
-/* Shows the entries of one bucket and returns the cursor for the next; start with 0, done when 0 comes back. An entry that is there from the
- * first call to the last is shown at least once, whatever the table's size does in between; some may be shown twice. Any number is a valid cursor. */
+/* Shows the entries of one bucket and returns the cursor for the next; start with 0, done when 0 comes back. An
+ * entry that is there from the first call to the last is shown at least once, whatever the table's size does in
+ * between; some may be shown twice. Any number is a valid cursor. */
 uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
 /* The same for marked entries only; entries are not touched. */
 uint64_t table_scan_marked(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
 
-/* Each entry with the same probability (exactly so, unless 1024 tries in a row find nothing in a nearly empty table). A slot without bucket
- * if the table is empty. */
+/* Each entry with the same probability (exactly so, unless 1024 tries in a row find nothing in a nearly empty
+ * table). A slot without bucket if the table is empty. */
 struct table_slot table_random(const struct table *t, struct rng *rng);
 /* A marked entry, nearly uniform; without bucket if 64 tries find none. For sampling by eviction and expiry. */
 struct table_slot table_random_marked(const struct table *t, struct rng *rng);
 
-/* Shows each entry once. Between init and fini the table is paused: it does not resize, and the current entry may be deleted
- * (so may others, which are then not shown). What is inserted meanwhile may be shown or not, and may cause an older one to be shown twice. */
+/* Shows each entry once. Between init and fini the table is paused: it does not resize, and the current entry may be
+ * deleted (so may others, which are then not shown). What is inserted meanwhile may be shown or not, and may cause
+ * an older one to be shown twice. */
 struct table_iter {
     struct table_slot slot; /* the current one */
     /* private */

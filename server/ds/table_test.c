@@ -139,7 +139,8 @@ static void test_random_changes_agree_with_a_model(void **state)
             if (w.items[id].in) del(&w, id);
         }
         check_all(&w);
-        while (table_rehash_step(&w.t, 100)) {}
+        while (table_rehash_step(&w.t, 100)) {
+        }
         assert_int_equal(w.t.bucket_count, 1);
         assert_true(table_bytes(&w.t) <= 4 * 64 + 16 * 8 * 2);
         world_fini(&w);
@@ -180,7 +181,8 @@ static void test_forbidden_resizing_holds_up_to_five_times_the_fill(void **state
     for (uint32_t i = 100; i < 60000; i++) del(&w, i);
     assert_true(w.t.bucket_count > before);
     table_forbid_resize(&w.t, false);
-    while (table_rehash_step(&w.t, 10)) {}
+    while (table_rehash_step(&w.t, 10)) {
+    }
     assert_true(w.t.bucket_count <= 50);
     check_all(&w);
     world_fini(&w);
@@ -342,7 +344,8 @@ static void test_iterator_shows_each_entry_once_while_entries_are_deleted(void *
         check_all(&w);
         for (uint32_t i = 0; i < w.size; i++) flip(&w, i);
         check_all(&w);
-        while (table_rehash_step(&w.t, 10)) {}
+        while (table_rehash_step(&w.t, 10)) {
+        }
         check_all(&w);
         world_fini(&w);
     }
@@ -403,7 +406,8 @@ static void test_random_entries_are_equally_likely_in_long_chains(void **state)
         if ((item_hash(&w, &w.items[i]) & 255) != 255) del(&w, i);
     }
     table_forbid_resize(&w.t, false);
-    while (table_rehash_step(&w.t, 100)) {}
+    while (table_rehash_step(&w.t, 100)) {
+    }
     check_all(&w);
     struct item *left = calloc(w.in, sizeof *left);
     uint32_t n = 0;

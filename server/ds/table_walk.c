@@ -2,14 +2,16 @@
  *
  * Ways through the whole table: scan, random, iterator, statistics, check.
  *
- * Scan. Read a hash's bits from the lowest up as a binary fraction: bucket i of local depth d is then an interval of length 2^-d, and splitting
- * a bucket halves its interval in place. A cursor is a point of that line, its bits reversed so that the lowest hash bits come first: all
- * hashes left of it have been shown. A step shows the bucket whose interval holds the point and moves the point to the interval's end. A split or
- * merge between two steps changes the length of a step, never the order; a merge may make the next interval begin left of the point, and
- * its entries are shown again. (Redis's cursor of Pieter Noordhuis is the same idea for tables of a power of two.)
+ * Scan. Read a hash's bits from the lowest up as a binary fraction: bucket i of local depth d is then an interval of
+ * length 2^-d, and splitting a bucket halves its interval in place. A cursor is a point of that line, its bits reversed
+ * so that the lowest hash bits come first: all hashes left of it have been shown. A step shows the bucket whose
+ * interval holds the point and moves the point to the interval's end. A split or merge between two steps changes the
+ * length of a step, never the order; a merge may make the next interval begin left of the point, and its entries are
+ * shown again. (Redis's cursor of Pieter Noordhuis is the same idea for tables of a power of two.)
  *
- * Random. A bucket and a position in it are drawn, and drawn again unless an entry is there: the positions of all buckets form one array, each
- * cell equally likely, whatever the buckets hold. `longest` bounds the positions. Half-split tables need about 2.5 draws.
+ * Random. A bucket and a position in it are drawn, and drawn again unless an entry is there: the positions of all
+ * buckets form one array, each cell equally likely, whatever the buckets hold. `longest` bounds the positions.
+ * Half-split tables need about 2.5 draws.
  */
 #include "server/ds/table.h"
 
@@ -40,10 +42,7 @@ static uint64_t local_mask(const struct table *t, size_t i)
     return was_split ? t->mask : half;
 }
 
-static uint64_t cursor_next(uint64_t cursor, uint64_t mask)
-{
-    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
-}
+static uint64_t cursor_next(uint64_t cursor, uint64_t mask) { return reverse_bits(reverse_bits(cursor | ~mask) + 1); }
 
 static uint64_t scan_bucket(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg, uint64_t want)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Elements by member: the table and the tree (ztree_node.c) point to the same packed element (ztree_elem.h). Ranges are in ztree_range.c.
+ * Elements by member: the table and the tree (ztree_node.c) point to the same packed element (ztree_elem.h). Ranges are
+ * in ztree_range.c.
  *
- * Why not a skip list: its towers cost 16 to 24 bytes a pointer with its span, 1.33 of them a member, and each step of a search is a cache
- * miss. The tree costs 9 (rising scores) to 11.7 bytes a member (random changes, 2026-11), and a search of a million members reads three
- * inner nodes and one leaf.
+ * Why not a skip list: its towers cost 16 to 24 bytes a pointer with its span, 1.33 of them a member, and each step of
+ * a search is a cache miss. The tree costs 9 (rising scores) to 11.7 bytes a member (random changes, 2026-11), and a
+ * search of a million members reads three inner nodes and one leaf.
  */
 #include "server/ds/ztree.h"
 

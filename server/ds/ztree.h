@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * A sorted set of (score, member), ordered by score and then by the member's bytes: what OBJECT ENCODING calls "skiplist". Members are
- * found by a table (O(1)), order and ranks by a B+tree whose nodes count what is below them (O(log n)).
+ * A sorted set of (score, member), ordered by score and then by the member's bytes: what OBJECT ENCODING calls
+ * "skiplist". Members are found by a table (O(1)), order and ranks by a B+tree whose nodes count what is below them
+ * (O(log n)).
  *
- * Ranks count from 0 at the lowest score. A range by score or lex is first turned into a span of ranks, [start, end); everything that works on
- * ranges works on spans. So ZRANGEBYSCORE is ztree_score_span(), ztree_at(start), ztree_next() end - start times; ZCOUNT is end - start.
+ * Ranks count from 0 at the lowest score. A range by score or lex is first turned into a span of ranks, [start, end);
+ * everything that works on ranges works on spans. So ZRANGEBYSCORE is ztree_score_span(), ztree_at(start), ztree_next()
+ * end - start times; ZCOUNT is end - start.
  *
- * Scores are never NaN. -0.0 equals 0.0 in order and keeps its sign. Members handed out stay valid, and positions too, until the next change.
+ * Scores are never NaN. -0.0 equals 0.0 in order and keeps its sign. Members handed out stay valid, and positions too,
+ * until the next change.
  */
 #ifndef SERVER_DS_ZTREE_H
 #define SERVER_DS_ZTREE_H
@@ -15,9 +18,9 @@
 
 struct ztree_leaf;
 
-struct ztree { /* private; stays where it was initialised */
-    struct table t;            /* member -> element */
-    void *root;                /* height 0: a leaf */
+struct ztree {      /* private; stays where it was initialised */
+    struct table t; /* member -> element */
+    void *root;     /* height 0: a leaf */
     unsigned height;
     struct ztree_leaf *first, *last;
     size_t elem_bytes, node_bytes;
@@ -73,14 +76,20 @@ struct ztree_score_range {
 struct ztree_span ztree_score_span(const struct ztree *z, const struct ztree_score_range *r);
 
 /* Bounds as ZRANGEBYLEX has them. Means something only if all scores are equal. */
-enum ztree_lex { ZTREE_LEX_LOWEST /* - */, ZTREE_LEX_INCLUSIVE /* [ */, ZTREE_LEX_EXCLUSIVE /* ( */, ZTREE_LEX_HIGHEST /* + */ };
+enum ztree_lex {
+    ZTREE_LEX_LOWEST /* - */,
+    ZTREE_LEX_INCLUSIVE /* [ */,
+    ZTREE_LEX_EXCLUSIVE /* ( */,
+    ZTREE_LEX_HIGHEST /* + */
+};
 struct ztree_lex_range {
     enum ztree_lex min_kind, max_kind;
     struct bytes min, max;
 };
 struct ztree_span ztree_lex_span(const struct ztree *z, const struct ztree_lex_range *r);
 
-/* Deletes the members of a span (cut to what there is), lowest first; fn (may be NULL) sees each before it goes. Returns how many. */
+/* Deletes the members of a span (cut to what there is), lowest first; fn (may be NULL) sees each before it goes.
+ * Returns how many. */
 typedef void ztree_fn(void *arg, struct bytes member, double score);
 size_t ztree_delete_span(struct ztree *z, struct ztree_span span, ztree_fn *fn, void *arg);
 

@@ -6,9 +6,10 @@
  *     | length:5 width:3    | length, 0 - 8  | score, 1 - 8  | member |
  *     +---------------------+----------------+---------------+--------+
  *
- * A length up to 27 fits into the first byte; 28 to 31 say that 1, 2, 4 or 8 bytes of it follow. Scores are mostly small integers, times or
- * geohashes, so a score takes the narrowest of six forms that gives back every bit of it (-0.0 is a float). A 16-byte member with
- * an integer score takes 18 to 24 bytes, where a plain double would make it 25: the next size class.
+ * A length up to 27 fits into the first byte; 28 to 31 say that 1, 2, 4 or 8 bytes of it follow. Scores are mostly
+ * small integers, times or geohashes, so a score takes the narrowest of six forms that gives back every bit of it (-0.0
+ * is a float). A 16-byte member with an integer score takes 18 to 24 bytes, where a plain double would make it 25: the
+ * next size class.
  */
 #ifndef SERVER_DS_ZTREE_ELEM_H
 #define SERVER_DS_ZTREE_ELEM_H

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inserting: walk down; if the leaf is full, do one thing about it and walk again: move elements to a neighbour under the same parent (so
- * that leaves are 80 to 85 % full with random inserts, where splitting alone gives 69 %), or split the lowest full node whose parent has room. At the
- * ends of the order a split leaves the old node full: scores that only rise, times for example, fill their leaves.
+ * Inserting: walk down; if the leaf is full, do one thing about it and walk again: move elements to a neighbour under
+ * the same parent (so that leaves are 80 to 85 % full with random inserts, where splitting alone gives 69 %), or split
+ * the lowest full node whose parent has room. At the ends of the order a split leaves the old node full: scores that
+ * only rise, times for example, fill their leaves.
  *
- * Removing: a node that gets less than half full is merged with a neighbour if both together leave an eighth free. Otherwise it stays as it is, even with
- * one element: of two neighbours at least one is half full, which bounds the height, and nothing oscillates.
+ * Removing: a node that gets less than half full is merged with a neighbour if both together leave an eighth free.
+ * Otherwise it stays as it is, even with one element: of two neighbours at least one is half full, which bounds the
+ * height, and nothing oscillates.
  */
 #include "server/ds/ztree_node.h"
 
@@ -107,7 +109,8 @@ static void path_find(const struct ztree *z, const struct zkey *key, struct path
         unsigned i = zinner_search(inner, zelem_is_before, key);
         /* an element that is a child's least is not before itself */
         if (i + 1 < inner->count && inner->score[i + 1] == key->score &&
-            bytes_equal(zelem_member(inner->least[i + 1]), key->member)) i++;
+            bytes_equal(zelem_member(inner->least[i + 1]), key->member))
+            i++;
         p->step[d] = (struct step){inner, i};
         node = inner->child[i];
     }

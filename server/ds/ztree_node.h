@@ -2,15 +2,16 @@
  *
  * The B+tree under a sorted set. Private to ztree.
  *
- * Elements are pointers in leaves of 512 bytes, linked in order. An inner node has for each child its lowest element (and that one's score, so
- * that most comparisons stay inside the node) and the number of elements below it, from which ranks come.
+ * Elements are pointers in leaves of 512 bytes, linked in order. An inner node has for each child its lowest element
+ * (and that one's score, so that most comparisons stay inside the node) and the number of elements below it, from which
+ * ranks come.
  *
  *                     inner   score[] least[] child[] size[]
  *                             /          |            \
  *        leaf <-------> leaf <-------> leaf  …        all at the same depth
  *
- * Invariants (ztree_check): sizes are sums, least is the first element below, no node but a leaf at the root is empty, inner roots have two
- * children, links run through all leaves in order.
+ * Invariants (ztree_check): sizes are sums, least is the first element below, no node but a leaf at the root is empty,
+ * inner roots have two children, links run through all leaves in order.
  */
 #ifndef SERVER_DS_ZTREE_NODE_H
 #define SERVER_DS_ZTREE_NODE_H

@@ -119,9 +119,32 @@ static double draw_score(struct world *w)
 
 static void test_elements_give_back_every_score_and_length(void **state)
 {
-    static const double scores[] = {0.0, -0.0, 1, -1, 127, 128, -128, -129, 32767, 32768, -32769, 2147483647.0,
-                                    2147483648.0, -2147483649.0, 0x1p53, -0x1p53, 0x1p53 - 1, -0x1p53 + 1, 0.5, 0.1,
-                                    INFINITY, -INFINITY, 1e308, 5e-324, 3.4028234663852886e38, 9007199254740993.0};
+    static const double scores[] = {0.0,
+                                    -0.0,
+                                    1,
+                                    -1,
+                                    127,
+                                    128,
+                                    -128,
+                                    -129,
+                                    32767,
+                                    32768,
+                                    -32769,
+                                    2147483647.0,
+                                    2147483648.0,
+                                    -2147483649.0,
+                                    0x1p53,
+                                    -0x1p53,
+                                    0x1p53 - 1,
+                                    -0x1p53 + 1,
+                                    0.5,
+                                    0.1,
+                                    INFINITY,
+                                    -INFINITY,
+                                    1e308,
+                                    5e-324,
+                                    3.4028234663852886e38,
+                                    9007199254740993.0};
     static const size_t lengths[] = {0, 1, 16, 27, 28, 255, 256, 65535, 65536};
     char *member = malloc(65536), *elem = malloc(65600);
     memset(member, 'x', 65536);
@@ -260,7 +283,8 @@ static void test_lex_spans_are_what_the_range_says(void **state)
     }
     model_sort(&w);
     for (unsigned round = 0; round < 400; round++) {
-        struct ztree_lex_range r = {.min_kind = round % 4, .max_kind = round / 4 % 4,
+        struct ztree_lex_range r = {.min_kind = round % 4,
+                                    .max_kind = round / 4 % 4,
                                     .min = name_of(&w.all[rng_below(&w.rng, w.size)]),
                                     .max = name_of(&w.all[rng_below(&w.rng, w.size)])};
         struct ztree_span s = ztree_lex_span(&w.z, &r);

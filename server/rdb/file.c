@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * rename() makes the new file the file; the folder is flushed after it, since otherwise a power cut may bring the old name back.
+ * rename() makes the new file the file; the folder is flushed after it, since otherwise a power cut may bring the old
+ * name back.
  */
 #include "server/rdb/file.h"
 
@@ -93,8 +94,10 @@ int rdb_file_load(struct call *c, unsigned flags)
         server_log(c->srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s",
                    (unsigned long long)rdb_source_offset(&s), s.why);
     else
-        server_log(c->srv, LOG_NOTICE_LEVEL, "Done loading RDB, keys loaded: %llu, keys expired: %llu, empty keys skipped: %llu.",
-                   (unsigned long long)loaded.keys, (unsigned long long)loaded.expired, (unsigned long long)loaded.empty);
+        server_log(c->srv, LOG_NOTICE_LEVEL,
+                   "Done loading RDB, keys loaded: %llu, keys expired: %llu, empty keys skipped: %llu.",
+                   (unsigned long long)loaded.keys, (unsigned long long)loaded.expired,
+                   (unsigned long long)loaded.empty);
     rdb_source_fini(&s);
     close(fd);
     return err;

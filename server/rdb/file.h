@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The RDB file: dbfilename in the working directory (`dir`). Saving is atomic: a temporary file, flushed, renamed, the folder flushed; whatever
- * fails, the file that was there stays.
+ * The RDB file: dbfilename in the working directory (`dir`). Saving is atomic: a temporary file, flushed, renamed, the
+ * folder flushed; whatever fails, the file that was there stays.
  *
  * Both run in one go on the caller's thread, which is right for DEBUG RELOAD and before the first client only.
  */

@@ -19,9 +19,9 @@ enum rdb_type {
     RDB_STRING = 0,
     RDB_LIST = 1,
     RDB_SET = 2,
-    RDB_ZSET = 3,            /* scores as text */
+    RDB_ZSET = 3, /* scores as text */
     RDB_HASH = 4,
-    RDB_ZSET_2 = 5,          /* scores as doubles */
+    RDB_ZSET_2 = 5, /* scores as doubles */
     RDB_MODULE = 6,
     RDB_MODULE_2 = 7,
     RDB_HASH_ZIPMAP = 9,
@@ -35,20 +35,20 @@ enum rdb_type {
     RDB_ZSET_LISTPACK = 17,
     RDB_LIST_QUICKLIST_2 = 18, /* of listpacks and plain elements */
     RDB_STREAM_LISTPACKS_2 = 19,
-    RDB_SET_LISTPACK = 20,   /* version 11 */
+    RDB_SET_LISTPACK = 20, /* version 11 */
     RDB_STREAM_LISTPACKS_3 = 21,
 };
 
 enum rdb_opcode {
     RDB_OP_FUNCTION2 = 245,
-    RDB_OP_FUNCTION = 246,   /* of a release candidate of 7.0 */
+    RDB_OP_FUNCTION = 246, /* of a release candidate of 7.0 */
     RDB_OP_MODULE_AUX = 247,
     RDB_OP_IDLE = 248,
     RDB_OP_FREQ = 249,
     RDB_OP_AUX = 250,
     RDB_OP_RESIZEDB = 251,
     RDB_OP_EXPIRE_MS = 252,
-    RDB_OP_EXPIRE = 253,     /* seconds, 4 bytes: old */
+    RDB_OP_EXPIRE = 253, /* seconds, 4 bytes: old */
     RDB_OP_SELECTDB = 254,
     RDB_OP_EOF = 255,
 };

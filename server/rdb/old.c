@@ -7,8 +7,8 @@
  *   zipmap   entries (1; 254 and over: count them) | (length | field | length | free (1) | value | free bytes) ... | 0xFF
  *            length: 1 byte below 254, else 0xFE and 4
  *
- * Everything is checked against the block's end before it is read, and the redundant figures (sizes backwards, counts, the last entry's offset)
- * against what is found.
+ * Everything is checked against the block's end before it is read, and the redundant figures (sizes backwards, counts,
+ * the last entry's offset) against what is found.
  */
 #include "server/rdb/old.h"
 
@@ -38,7 +38,10 @@ static bool read_size(struct cursor *c, uint32_t *n)
     return true;
 }
 
-static int64_t int24(const unsigned char *p) { return (int32_t)((uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24) >> 8; }
+static int64_t int24(const unsigned char *p)
+{
+    return (int32_t)((uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24) >> 8;
+}
 
 static bool read_string(struct cursor *c, struct lp_value *v)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * One function a type. Counts in front of elements are hints only: at most what the bytes at hand could hold is reserved for them.
+ * One function a type. Counts in front of elements are hints only: at most what the bytes at hand could hold is
+ * reserved for them.
  *
- * The walk over a listpack is never skipped, whatever sanitize-dump-payload says: everything else in the server trusts listpacks. The option
- * decides about duplicates alone, which are a nuisance but no danger.
+ * The walk over a listpack is never skipped, whatever sanitize-dump-payload says: everything else in the server trusts
+ * listpacks. The option decides about duplicates alone, which are a nuisance but no danger.
  */
 #include "server/rdb/read.h"
 
@@ -20,9 +21,9 @@
 #include "server/types/zset.h"
 #include "server/types/zset_listpack.h"
 
-#define FOOTER_SIZE    10
-#define INT_TEXT_MAX   20  /* strings that long may become ENC_INT */
-#define PAIRS_FEW      32  /* up to here a search costs less than a table */
+#define FOOTER_SIZE  10
+#define INT_TEXT_MAX 20 /* strings that long may become ENC_INT */
+#define PAIRS_FEW    32 /* up to here a search costs less than a table */
 
 struct reader {
     struct rdb_source *s;
@@ -45,7 +46,7 @@ static bool get_count(const struct reader *r, uint64_t *n)
     return *n || rdb_source_fail(r->s, -ENOENT, "a key without elements");
 }
 
-/* --- strings -------------------------------------------------------------------------------------------------------- */
+/* --- strings ------------------------------------------------------------------------------------------------------ */
 
 static bool read_string(const struct reader *r, struct value *out)
 {
@@ -62,7 +63,7 @@ static bool read_string(const struct reader *r, struct value *out)
     return true;
 }
 
-/* --- lists ---------------------------------------------------------------------------------------------------------- */
+/* --- lists -------------------------------------------------------------------------------------------------------- */
 
 static bool push_value(void *arg, struct lp_value v)
 {
@@ -111,19 +112,22 @@ static bool read_node(const struct reader *r, struct quicklist *q)
     uint64_t kind;
     struct bytes s;
     if (!rdb_get_length(r->s, &kind)) return false;
-    if (kind != RDB_NODE_PLAIN && kind != RDB_NODE_PACKED) return bad(r, "Quicklist integrity check failed: unknown kind of a node");
+    if (kind != RDB_NODE_PLAIN && kind != RDB_NODE_PACKED)
+        return bad(r, "Quicklist integrity check failed: unknown kind of a node");
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
     if (s.n == 0) return bad(r, "Quicklist integrity check failed: empty node");
     if (kind == RDB_NODE_PLAIN) {
         quicklist_append_plain(q, copy_of(s), s.n);
         return true;
     }
-    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) return bad(r, "Listpack integrity check failed");
+    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL))
+        return bad(r, "Listpack integrity check failed");
     quicklist_append_listpack(q, copy_of(s));
     return true;
 }
 
-static bool read_nodes(const struct reader *r, struct quicklist *q, bool (*node)(const struct reader *r, struct quicklist *q))
+static bool read_nodes(const struct reader *r, struct quicklist *q,
+                       bool (*node)(const struct reader *r, struct quicklist *q))
 {
     uint64_t n;
     if (!get_count(r, &n)) return false;
@@ -151,7 +155,7 @@ static bool read_list(const struct reader *r, unsigned type, struct value *out)
     return ok;
 }
 
-/* --- sets ----------------------------------------------------------------------------------------------------------- */
+/* --- sets --------------------------------------------------------------------------------------------------------- */
 
 static struct set new_table_set(const struct reader *r, size_t room)
 {
@@ -198,7 +202,8 @@ static bool read_set_listpack(const struct reader *r, struct set *set, const str
 {
     struct bytes s;
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
-    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL)) return bad(r, "Set listpack integrity check failed");
+    if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL))
+        return bad(r, "Set listpack integrity check failed");
     const unsigned char *at = lp_first((const unsigned char *)s.p);
     if (!at) return rdb_source_fail(r->s, -ENOENT, "a key without elements");
     char buf[NUMBER_I64_SIZE];
@@ -219,7 +224,7 @@ static bool read_set(const struct reader *r, unsigned type, struct value *out)
     return ok;
 }
 
-/* --- pairs in a block: small hashes and sorted sets ------------------------------------------------------------------- */
+/* --- pairs in a block: small hashes and sorted sets --------------------------------------------------------------- */
 
 static bool few_are_unique(const unsigned char *lp)
 {
@@ -242,7 +247,8 @@ static bool pairs_are_unique(const struct reader *r, const unsigned char *lp)
     dict_expand(&seen, pairs);
     bool unique = true;
     char buf[NUMBER_I64_SIZE];
-    for (unsigned char *p = lp_first(lp); p && unique; p = lp_next(lp, lp_next(lp, p))) unique = dict_add(&seen, lp_get_bytes(p, buf));
+    for (unsigned char *p = lp_first(lp); p && unique; p = lp_next(lp, lp_next(lp, p)))
+        unique = dict_add(&seen, lp_get_bytes(p, buf));
     dict_fini(&seen);
     return unique;
 }
@@ -293,7 +299,7 @@ static unsigned char *read_pairs(const struct reader *r, unsigned type)
     return NULL;
 }
 
-/* --- hashes ----------------------------------------------------------------------------------------------------------- */
+/* --- hashes ------------------------------------------------------------------------------------------------------- */
 
 static struct dict *new_map(const struct reader *r, size_t room)
 {
@@ -312,7 +318,8 @@ static bool hash_to_table(const struct reader *r, struct hash *h, size_t room)
     bool unique = true;
     struct lp_value field, value;
     const unsigned char *at = lp_first(lp);
-    while (lp_walk(&at, &field) && lp_walk(&at, &value)) unique &= dict_set(d, lp_value_bytes(field, a), lp_value_bytes(value, b));
+    while (lp_walk(&at, &field) && lp_walk(&at, &value))
+        unique &= dict_set(d, lp_value_bytes(field, a), lp_value_bytes(value, b));
     lp_free(lp);
     *h = (struct hash){ENC_HT, d};
     return unique;
@@ -341,7 +348,8 @@ static bool read_fields(const struct reader *r, struct hash *h, const struct has
         bool fits = h->enc == ENC_LISTPACK && field.n <= rules->value_max && value.n <= rules->value_max &&
                     append_pair(&h->p, field, value);
         if (fits) continue;
-        if (h->enc == ENC_LISTPACK && !hash_to_table(r, h, hint(r, n, 2))) return bad(r, "a hash's field is there twice");
+        if (h->enc == ENC_LISTPACK && !hash_to_table(r, h, hint(r, n, 2)))
+            return bad(r, "a hash's field is there twice");
         if (!dict_set(h->p, field, value)) return bad(r, "a hash's field is there twice");
     }
     return h->enc == ENC_HT || pairs_are_unique(r, h->p) || bad(r, "a hash's field is there twice");
@@ -359,14 +367,15 @@ static bool read_hash(const struct reader *r, unsigned type, struct value *out)
         h.p = read_pairs(r, type);
         ok = h.p != NULL;
         if (!ok) h = hash_new();
-        else if (hash_count(&h) > rules.entries_max || (type == RDB_HASH_ZIPMAP && longest_element(h.p) > rules.value_max))
+        else if (hash_count(&h) > rules.entries_max ||
+                 (type == RDB_HASH_ZIPMAP && longest_element(h.p) > rules.value_max))
             hash_to_table(r, &h, hash_count(&h));
     }
     *out = hash_value(&h);
     return ok;
 }
 
-/* --- sorted sets ------------------------------------------------------------------------------------------------------ */
+/* --- sorted sets -------------------------------------------------------------------------------------------------- */
 
 static struct ztree *new_tree(const struct reader *r, size_t room)
 {
@@ -439,7 +448,8 @@ static bool read_zset(const struct reader *r, unsigned type, struct value *out)
         size_t longest = 0, sum = 0;
         z = (struct zset){ENC_SKIPLIST, new_tree(r, 0)};
         ok = read_scored(r, type, z.p, &longest, &sum);
-        if (ok && zset_count(&z) <= rules.entries_max && longest <= rules.value_max && lp_fits(NULL, sum)) tree_to_listpack(&z, &rules);
+        if (ok && zset_count(&z) <= rules.entries_max && longest <= rules.value_max && lp_fits(NULL, sum))
+            tree_to_listpack(&z, &rules);
     } else {
         z = (struct zset){ENC_LISTPACK, read_pairs(r, type)};
         ok = z.p != NULL;
@@ -450,9 +460,12 @@ static bool read_zset(const struct reader *r, unsigned type, struct value *out)
     return ok;
 }
 
-/* --- public ----------------------------------------------------------------------------------------------------------- */
+/* --- public ------------------------------------------------------------------------------------------------------- */
 
-bool rdb_type_is_known(unsigned type) { return type <= RDB_MODULE_2 || (type >= RDB_HASH_ZIPMAP && type <= RDB_STREAM_LISTPACKS_3); }
+bool rdb_type_is_known(unsigned type)
+{
+    return type <= RDB_MODULE_2 || (type >= RDB_HASH_ZIPMAP && type <= RDB_STREAM_LISTPACKS_3);
+}
 
 int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *rules, struct value *out)
 {
@@ -491,7 +504,8 @@ int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *
     return s->error;
 }
 
-int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out, const char **why)
+int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out,
+                  const char **why)
 {
     *why = "wrong version or checksum";
     if (payload.n < FOOTER_SIZE) return -EPROTO;

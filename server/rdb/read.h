@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values out of RDB and DUMP bytes. Whatever comes out is safe to use: listpacks are walked from end to end, integer sets are in order, members
- * and fields are there once. Encodings follow the configuration, as if the value had been built here.
+ * Values out of RDB and DUMP bytes. Whatever comes out is safe to use: listpacks are walked from end to end, integer
+ * sets are in order, members and fields are there once. Encodings follow the configuration, as if the value had been
+ * built here.
  */
 #ifndef SERVER_RDB_READ_H
 #define SERVER_RDB_READ_H
@@ -28,8 +29,9 @@ bool rdb_type_is_known(unsigned type);
  * or what the source's callback returned; s->why says it in words. */
 int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *rules, struct value *out);
 
-/* The value of a DUMP payload; the errors are the same, *why says them in words. -EPROTO: its version is newer than ours or (unless unchecked)
- * its checksum wrong. */
-int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out, const char **why);
+/* The value of a DUMP payload; the errors are the same, *why says them in words. -EPROTO: its version is newer than
+ * ours or (unless unchecked) its checksum wrong. */
+int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out,
+                  const char **why);
 
 #endif

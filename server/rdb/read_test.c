@@ -63,7 +63,7 @@ static void dump(struct value v, struct rdb_sink *s)
     entry_free(e);
 }
 
-/* --- values of every encoding --------------------------------------------------------------------------------------- */
+/* --- values of every encoding ------------------------------------------------------------------------------------- */
 
 static struct value some_string(int i)
 {
@@ -79,7 +79,8 @@ static struct value some_list(int i)
 {
     struct quicklist *q = list_new(&lists, &cfg);
     char text[64];
-    for (int k = 0; k <= i; k++) list_push(q, LIST_TAIL, bytes_of(text, (size_t)snprintf(text, sizeof text, "element %d", k)));
+    for (int k = 0; k <= i; k++)
+        list_push(q, LIST_TAIL, bytes_of(text, (size_t)snprintf(text, sizeof text, "element %d", k)));
     return list_value(q);
 }
 
@@ -88,7 +89,8 @@ static struct value some_set(int i)
     struct set_rules r = set_rules(&cfg, 7);
     struct set s = set_new_intset();
     char text[64];
-    for (int k = 0; k <= i; k++) set_add(&s, bytes_of(text, (size_t)snprintf(text, sizeof text, i % 2 ? "m%d" : "%d", k * 1000)), &r);
+    for (int k = 0; k <= i; k++)
+        set_add(&s, bytes_of(text, (size_t)snprintf(text, sizeof text, i % 2 ? "m%d" : "%d", k * 1000)), &r);
     return set_value(&s);
 }
 
@@ -97,7 +99,8 @@ static struct value some_hash(int i)
     struct hash_rules r = hash_rules(&cfg, 7);
     struct hash h = hash_new();
     char text[64];
-    for (int k = 0; k <= i; k++) hash_set(&h, bytes_of(text, (size_t)snprintf(text, sizeof text, "f%d", k)), BYTES("value"), &r);
+    for (int k = 0; k <= i; k++)
+        hash_set(&h, bytes_of(text, (size_t)snprintf(text, sizeof text, "f%d", k)), BYTES("value"), &r);
     return hash_value(&h);
 }
 
@@ -107,7 +110,8 @@ static struct value some_zset(int i)
     struct zset z = zset_new(1, &r);
     char text[64];
     double had;
-    for (int k = 0; k <= i; k++) zset_add(&z, bytes_of(text, (size_t)snprintf(text, sizeof text, "m%d", k)), k * 0.5, &had, &r);
+    for (int k = 0; k <= i; k++)
+        zset_add(&z, bytes_of(text, (size_t)snprintf(text, sizeof text, "m%d", k)), k * 0.5, &had, &r);
     return zset_value(&z);
 }
 
@@ -144,7 +148,8 @@ static void test_a_payload_cut_anywhere_is_refused(void **state)
             struct bytes b = rdb_sink_bytes(&s);
             for (size_t n = 0; n < b.n; n++) {
                 assert_int_equal(rdb_read_dump(bytes_of(b.p, n), &rules, false, &v, &why), -EPROTO);
-                if (n && n < b.n - 10) assert_int_equal(refused((unsigned char)b.p[0], bytes_of(b.p + 1, n - 1)), -EBADMSG);
+                if (n && n < b.n - 10)
+                    assert_int_equal(refused((unsigned char)b.p[0], bytes_of(b.p + 1, n - 1)), -EBADMSG);
             }
             rdb_sink_fini(&s);
         }
@@ -172,23 +177,33 @@ static void test_a_flipped_bit_fails_the_checksum_and_never_more(void **state)
     }
 }
 
-/* --- what is announced and not there ---------------------------------------------------------------------------------- */
+/* --- what is announced and not there ------------------------------------------------------------------------------ */
 
 static void test_announced_sizes_take_no_memory(void **state)
 {
     /* 2^62 bytes, elements, fields, members, nodes */
     struct bytes huge = BYTES("\x81\x40\x00\x00\x00\x00\x00\x00\x00\x01x");
-    static const unsigned types[] = {RDB_STRING, RDB_LIST, RDB_SET, RDB_ZSET, RDB_HASH, RDB_ZSET_2, RDB_LIST_QUICKLIST, RDB_LIST_QUICKLIST_2};
+    static const unsigned types[] = {
+        RDB_STRING, RDB_LIST, RDB_SET, RDB_ZSET, RDB_HASH, RDB_ZSET_2, RDB_LIST_QUICKLIST, RDB_LIST_QUICKLIST_2};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) assert_int_equal(refused(types[i], huge), -EBADMSG);
 }
 
 static void test_a_compressed_string_is_measured_first(void **state)
 {
     /* says 4 GiB - 1, holds 22 bytes */
-    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x80\xff\xff\xff\xff\x00" "a\xe0\x0c\x00")), -EBADMSG);
-    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x17\x00" "a\xe0\x0c\x00")), -EBADMSG);
-    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x16\x00" "a\xe0\x0c\x00")), 0);
-    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x16\x00" "a\xe0\x0c\x01")), -EBADMSG); /* from before the start */
+    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x80\xff\xff\xff\xff\x00"
+                                               "a\xe0\x0c\x00")),
+                     -EBADMSG);
+    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x17\x00"
+                                               "a\xe0\x0c\x00")),
+                     -EBADMSG);
+    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x16\x00"
+                                               "a\xe0\x0c\x00")),
+                     0);
+    /* from before the start */
+    assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x05\x16\x00"
+                                               "a\xe0\x0c\x01")),
+                     -EBADMSG);
     assert_int_equal(refused(RDB_STRING, BYTES("\xc3\x00\x00")), -EBADMSG);
 }
 
@@ -210,12 +225,16 @@ static void test_streams_and_modules_are_refused_by_name(void **state)
     assert_int_equal(refused(255, BYTES("\0")), -EBADMSG);
 }
 
-/* --- blocks ------------------------------------------------------------------------------------------------------------- */
+/* --- blocks ------------------------------------------------------------------------------------------------------- */
 
 static void test_sets_of_version_11_take_our_encodings(void **state)
 {
     struct value v;
-    assert_int_equal(read_type(RDB_SET_LISTPACK, BYTES("\x0c\x0c\0\0\0\2\0\x81" "a\2\7\1\xff"), &v), 0);
+    assert_int_equal(read_type(RDB_SET_LISTPACK,
+                               BYTES("\x0c\x0c\0\0\0\2\0\x81"
+                                     "a\2\7\1\xff"),
+                               &v),
+                     0);
     assert_int_equal(v.enc, ENC_HT);
     struct set s = {v.enc, v.p};
     assert_true(set_has(&s, BYTES("7")) && set_has(&s, BYTES("a")) && set_count(&s) == 2);
@@ -253,7 +272,7 @@ static void test_thresholds_of_here_decide_the_encoding(void **state)
     cfg.set_max_intset_entries = was;
 }
 
-/* --- streams of bytes --------------------------------------------------------------------------------------------------- */
+/* --- streams of bytes --------------------------------------------------------------------------------------------- */
 
 struct drip {
     struct bytes left;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes, lengths and strings into a sink. The choices (when a string becomes an integer, when it is compressed) are redis-server 7.0's, since DUMP
- * shows them: an integer when the text is the number's own and fits 32 bits, compressed when it is over 20 bytes and gets 4 or more shorter.
+ * Bytes, lengths and strings into a sink. The choices (when a string becomes an integer, when it is compressed) are
+ * redis-server 7.0's, since DUMP shows them: an integer when the text is the number's own and fits 32 bits, compressed
+ * when it is over 20 bytes and gets 4 or more shorter.
  *
  * The checksum is taken over the buffer when it is handed on, in one go, not per field.
  */
@@ -13,11 +14,11 @@
 #include "server/rdb/crc64.h"
 #include "server/rdb/format.h"
 
-#define FLUSH_SIZE       65536
-#define GROW_SIZE        256
-#define INT_TEXT_MAX     11 /* "-2147483648" */
-#define COMPRESS_OVER    20
-#define COMPRESS_GAIN    4
+#define FLUSH_SIZE    65536
+#define GROW_SIZE     256
+#define INT_TEXT_MAX  11 /* "-2147483648" */
+#define COMPRESS_OVER 20
+#define COMPRESS_GAIN 4
 
 void rdb_sink_init(struct rdb_sink *s, int (*flush)(void *arg, const char *p, size_t n), void *arg)
 {

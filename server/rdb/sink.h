@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where RDB bytes go: a buffer that grows (DUMP), or one of fixed size that is handed on whenever it is full (files, replicas). Errors of the
- * flush callback stick: what is written afterwards is dropped, and rdb_sink_finish() tells.
+ * Where RDB bytes go: a buffer that grows (DUMP), or one of fixed size that is handed on whenever it is full (files,
+ * replicas). Errors of the flush callback stick: what is written afterwards is dropped, and rdb_sink_finish() tells.
  */
 #ifndef SERVER_RDB_SINK_H
 #define SERVER_RDB_SINK_H
@@ -11,17 +11,17 @@
 #include "alloc/base/bytes.h"
 
 struct rdb_sink {
-    bool compress;    /* strings over 20 bytes by LZF, where that is shorter (rdbcompression) */
-    bool checksum;    /* keep crc of all bytes (rdbchecksum) */
-    int error;        /* of flush: -errno */
-    uint64_t total;   /* bytes written so far */
+    bool compress;  /* strings over 20 bytes by LZF, where that is shorter (rdbcompression) */
+    bool checksum;  /* keep crc of all bytes (rdbchecksum) */
+    int error;      /* of flush: -errno */
+    uint64_t total; /* bytes written so far */
     /* private */
     int (*flush)(void *arg, const char *p, size_t n);
     void *arg;
     char *buf;
     size_t used, cap;
     uint64_t crc;
-    char *lzf;        /* room for compressed strings */
+    char *lzf; /* room for compressed strings */
     size_t lzf_cap;
     void *lzf_work;
 };
@@ -38,7 +38,7 @@ uint64_t rdb_sink_crc(struct rdb_sink *s);
 
 void rdb_put_raw(struct rdb_sink *s, const void *p, size_t n);
 void rdb_put_byte(struct rdb_sink *s, unsigned char b);
-void rdb_put_u64(struct rdb_sink *s, uint64_t v);    /* 8 bytes, little-endian */
+void rdb_put_u64(struct rdb_sink *s, uint64_t v); /* 8 bytes, little-endian */
 void rdb_put_length(struct rdb_sink *s, uint64_t n);
 void rdb_put_string(struct rdb_sink *s, struct bytes b); /* as an integer or compressed where the format can */
 void rdb_put_int_string(struct rdb_sink *s, int64_t v);  /* the string that is its text */

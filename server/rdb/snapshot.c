@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The frame around the values (server/rdb/format.h draws it). Keys are written in the order of the table; LRU and LFU only under a policy that
- * reads them, as redis-server 7.0 does.
+ * The frame around the values (server/rdb/format.h draws it). Keys are written in the order of the table; LRU and LFU
+ * only under a policy that reads them, as redis-server 7.0 does.
  *
- * RESIZEDB is a hint that we do not need: tables grow by single buckets. It is read and left alone, so a false one costs nothing.
+ * RESIZEDB is a hint that we do not need: tables grow by single buckets. It is read and left alone, so a false one
+ * costs nothing.
  *
- * Reading puts keys in with notifications off (nobody wants a "new" event for each key of a file), by a call of its own with a copy of the
- * configuration.
+ * Reading puts keys in with notifications off (nobody wants a "new" event for each key of a file), by a call of its own
+ * with a copy of the configuration.
  */
 #include "server/rdb/snapshot.h"
 
@@ -24,7 +25,7 @@
 #define MAGIC_SIZE       9
 #define EMPTY_LOGGED_MAX 10
 
-/* --- writing -------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 struct writer {
     struct rdb_sink *s;
@@ -93,11 +94,11 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
     rdb_put_u64(s, s->checksum ? rdb_sink_crc(s) : 0);
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 struct loader {
     struct rdb_source *s;
-    struct call in;            /* puts keys into in.db */
+    struct call in; /* puts keys into in.db */
     struct config quiet;
     struct rdb_rules rules;
     unsigned flags;
@@ -116,7 +117,8 @@ static bool read_version(struct rdb_source *s, unsigned *version)
         if (magic[i] < '0' || magic[i] > '9') return rdb_source_fail(s, -EINVAL, "wrong signature");
         *version = *version * 10 + (unsigned)(magic[i] - '0');
     }
-    if (*version < 1 || *version > RDB_VERSION_READ) return rdb_source_fail(s, -EINVAL, "a version of RDB that is not known here");
+    if (*version < 1 || *version > RDB_VERSION_READ)
+        return rdb_source_fail(s, -EINVAL, "a version of RDB that is not known here");
     return true;
 }
 
@@ -203,7 +205,8 @@ static bool read_pair(struct loader *l, unsigned type)
     } else if (ok) {
         l->s->error = 0; /* old versions left such keys behind */
         if (l->loaded->empty++ < EMPTY_LOGGED_MAX)
-            server_log(l->in.srv, LOG_WARNING_LEVEL, "Loading: skipping empty key: %.*s", (int)(view.n < 128 ? view.n : 128), copy);
+            server_log(l->in.srv, LOG_WARNING_LEVEL, "Loading: skipping empty key: %.*s",
+                       (int)(view.n < 128 ? view.n : 128), copy);
     }
     if (copy != small) mem_free(copy);
     l->expire_ms = l->idle_s = l->freq = -1;
@@ -248,7 +251,9 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, unsigned flags, stru
     l.in = exec_internal(c->w, &c->srv->dbs[0]);
     l.in.cfg = &l.quiet;
     l.in.now_ms = c->now_ms;
-    l.rules = (struct rdb_rules){.cfg = &l.quiet, .lists = &c->srv->list_options, .seed = l.in.db->hash_seed,
+    l.rules = (struct rdb_rules){.cfg = &l.quiet,
+                                 .lists = &c->srv->list_options,
+                                 .seed = l.in.db->hash_seed,
                                  .deep = c->cfg->sanitize_dump_payload == SANITIZE_DUMP_YES};
     *loaded = (struct rdb_loaded){0};
     s->checksum = c->cfg->rdbchecksum && !c->srv->skip_checksum_validation;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * All data of a server as RDB: written to a sink, read from a source; no files here. One go, on the caller's thread: nothing else runs
- * meanwhile.
+ * All data of a server as RDB: written to a sink, read from a source; no files here. One go, on the caller's thread:
+ * nothing else runs meanwhile.
  */
 #ifndef SERVER_RDB_SNAPSHOT_H
 #define SERVER_RDB_SNAPSHOT_H

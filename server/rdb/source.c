@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes, lengths and strings out of a source. A string that lies in the window whole is handed out where it lies; one that does not is put
- * together in room that doubles as its bytes come.
+ * Bytes, lengths and strings out of a source. A string that lies in the window whole is handed out where it lies; one
+ * that does not is put together in room that doubles as its bytes come.
  */
 #include "server/rdb/source.h"
 
@@ -42,10 +42,7 @@ bool rdb_source_fail(struct rdb_source *s, int error, const char *why)
     return false;
 }
 
-uint64_t rdb_source_offset(const struct rdb_source *s)
-{
-    return s->past + (uint64_t)(s->at - s->summed);
-}
+uint64_t rdb_source_offset(const struct rdb_source *s) { return s->past + (uint64_t)(s->at - s->summed); }
 
 uint64_t rdb_source_crc(struct rdb_source *s)
 {
@@ -97,7 +94,7 @@ bool rdb_get_u64(struct rdb_source *s, uint64_t *v)
     return true;
 }
 
-/* --- lengths -------------------------------------------------------------------------------------------------------- */
+/* --- lengths ------------------------------------------------------------------------------------------------------ */
 
 /* encoded: *n is not a length but the kind of a special string. */
 static bool get_length(struct rdb_source *s, uint64_t *n, bool *encoded)
@@ -127,9 +124,10 @@ bool rdb_get_length(struct rdb_source *s, uint64_t *n)
     return !encoded || rdb_source_fail(s, -EBADMSG, "a string where a length should be");
 }
 
-/* --- strings -------------------------------------------------------------------------------------------------------- */
+/* --- strings ------------------------------------------------------------------------------------------------------ */
 
-/* Room of n bytes; keep: what is in it stays. Sizes here are announced by the data, so there may be no memory for them. */
+/* Room of n bytes; keep: what is in it stays. Sizes here are announced by the data, so there may be no memory for
+ * them. */
 static char *make_room(struct rdb_source *s, unsigned room, size_t n, bool keep)
 {
     if (s->room[room] && s->cap[room] >= n) return s->room[room];
@@ -202,11 +200,13 @@ static bool get_lzf(struct rdb_source *s, enum rdb_room room, struct bytes *out)
 {
     uint64_t packed_size, n;
     struct bytes packed;
-    if (!rdb_get_length(s, &packed_size) || !rdb_get_length(s, &n) || !take(s, ROOM_PACKED, packed_size, &packed)) return false;
+    if (!rdb_get_length(s, &packed_size) || !rdb_get_length(s, &n) || !take(s, ROOM_PACKED, packed_size, &packed))
+        return false;
     if (n == 0 || lzf_length(packed) != n) return rdb_source_fail(s, -EBADMSG, "a compressed string is malformed");
     char *p = make_room(s, room, (size_t)n, false);
     if (!p) return false;
-    if (lzf_decompress(packed.p, packed.n, p, (size_t)n) != n) return rdb_source_fail(s, -EBADMSG, "a compressed string is malformed");
+    if (lzf_decompress(packed.p, packed.n, p, (size_t)n) != n)
+        return rdb_source_fail(s, -EBADMSG, "a compressed string is malformed");
     *out = bytes_of(p, (size_t)n);
     return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where RDB bytes come from: a block of memory (RESTORE), or a callback that fills a window (files). Nothing that the bytes claim is believed
- * before the bytes are there: a string announced with n bytes takes memory as its bytes arrive, and a compressed one is measured before
- * room is made for it.
+ * Where RDB bytes come from: a block of memory (RESTORE), or a callback that fills a window (files). Nothing that the
+ * bytes claim is believed before the bytes are there: a string announced with n bytes takes memory as its bytes arrive,
+ * and a compressed one is measured before room is made for it.
  *
  * Functions return false at the first thing wrong, and from then on; error and why say what it was.
  */
@@ -13,14 +13,14 @@
 
 #include "alloc/base/bytes.h"
 
-/* Room of the source's own for strings. A string read into RDB_VIEW is valid until the next string, one in RDB_KEEP until the next in
- * RDB_KEEP. */
+/* Room of the source's own for strings. A string read into RDB_VIEW is valid until the next string, one in RDB_KEEP
+ * until the next in RDB_KEEP. */
 enum rdb_room { RDB_VIEW, RDB_KEEP, RDB_ROOM_COUNT };
 
 struct rdb_source {
-    bool checksum;        /* keep crc of all bytes; set before the first read */
-    int error;            /* -EBADMSG: malformed, or the bytes end early; -ENOMEM; what `more` returned */
-    const char *why;      /* in words, for the log */
+    bool checksum;   /* keep crc of all bytes; set before the first read */
+    int error;       /* -EBADMSG: malformed, or the bytes end early; -ENOMEM; what `more` returned */
+    const char *why; /* in words, for the log */
     /* private */
     long (*more)(void *arg, char *buf, size_t size);
     void *arg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One value into a sink. What lies in one block (listpack, intset) goes out as that block, in one string. A sorted set's tree goes from the
- * highest member to the lowest, as Redis writes it.
+ * One value into a sink. What lies in one block (listpack, intset) goes out as that block, in one string. A sorted
+ * set's tree goes from the highest member to the lowest, as Redis writes it.
  */
 #include "server/rdb/write.h"
 
@@ -18,7 +18,8 @@ enum rdb_type rdb_type_of(const struct entry *e)
     case ENC_INT:
     case ENC_RAW: return RDB_STRING;
     case ENC_QUICKLIST: return RDB_LIST_QUICKLIST_2;
-    case ENC_LISTPACK: return e->type == OBJ_ZSET ? RDB_ZSET_LISTPACK : e->type == OBJ_SET ? RDB_SET_LISTPACK : RDB_HASH_LISTPACK;
+    case ENC_LISTPACK:
+        return e->type == OBJ_ZSET ? RDB_ZSET_LISTPACK : e->type == OBJ_SET ? RDB_SET_LISTPACK : RDB_HASH_LISTPACK;
     case ENC_INTSET: return RDB_SET_INTSET;
     case ENC_HT: return e->type == OBJ_SET ? RDB_SET : RDB_HASH;
     case ENC_SKIPLIST: return RDB_ZSET_2;

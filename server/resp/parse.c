@@ -10,9 +10,9 @@
  *   parse_inline   a line.
  *
  * Redis looks for line ends with strchr(), so a NUL hides what is behind it until the line is too long; its test suite
- * relies on that, and so do we (find_eol). The two bytes behind a bulk are not looked at, and the one behind a '\r' is not either.
- * One deviation: a line end behind more than 64 KiB is too late even when all of it arrived at once; with Redis that depends on
- * how the bytes were read.
+ * relies on that, and so do we (find_eol). The two bytes behind a bulk are not looked at, and the one behind a '\r' is
+ * not either. One deviation: a line end behind more than 64 KiB is too late even when all of it arrived at once; with
+ * Redis that depends on how the bytes were read.
  */
 #include "server/resp/parse.h"
 
@@ -22,11 +22,11 @@
 #include "server/ds/number.h"
 #include "server/mem.h"
 
-#define LINE_MAX_BYTES       65536 /* PROTO_INLINE_MAX_SIZE */
-#define UNAUTH_ARGS_MAX      10
-#define UNAUTH_BULK_MAX      16384
-#define FAST_ARGS_MAX        99
-#define ARGV_CAP_MIN         128
+#define LINE_MAX_BYTES  65536 /* PROTO_INLINE_MAX_SIZE */
+#define UNAUTH_ARGS_MAX 10
+#define UNAUTH_BULK_MAX 16384
+#define FAST_ARGS_MAX   99
+#define ARGV_CAP_MIN    128
 
 void argv_vec_init(struct argv_vec *a) { *a = (struct argv_vec){0}; }
 
@@ -171,8 +171,8 @@ static enum resp_result parse_header(struct resp_parser *ps, const struct resp_l
     return RESP_COMMAND;
 }
 
-static enum resp_result parse_bulk_header(struct resp_parser *ps, const struct resp_limits *limits, const char *in, size_t n,
-                                          struct resp_request *out)
+static enum resp_result parse_bulk_header(struct resp_parser *ps, const struct resp_limits *limits, const char *in,
+                                          size_t n, struct resp_request *out)
 {
     size_t from = 0, to = 0, type = ps->at;
     int64_t len;
@@ -220,7 +220,8 @@ static void collect_args(const char *in, int32_t args, struct argv_vec *argv)
 {
     argv_vec_reserve(argv, (size_t)args);
     const char *p = in;
-    while (*p++ != '\r') {}
+    while (*p++ != '\r') {
+    }
     p++;
     for (int32_t i = 0; i < args; i++) {
         size_t len = 0;

@@ -11,8 +11,8 @@
 static const struct resp_limits open_limits = {.bulk_bytes_max = 512 << 20};
 static const struct resp_limits unauth_limits = {.bulk_bytes_max = 512 << 20, .unauthenticated = true};
 
-/* Everything in `in`, shown as "[a|b] [c] " and at the end "!error" or "..." when bytes are left over. The stream is given `step` bytes at a
- * time, each time in a fresh allocation of exactly the bytes there are. */
+/* Everything in `in`, shown as "[a|b] [c] " and at the end "!error" or "..." when bytes are left over. The stream is
+ * given `step` bytes at a time, each time in a fresh allocation of exactly the bytes there are. */
 static void show(char *got, size_t size, const struct resp_limits *limits, struct bytes in, size_t step)
 {
     struct resp_parser ps;
@@ -32,7 +32,8 @@ static void show(char *got, size_t size, const struct resp_limits *limits, struc
         if (r == RESP_COMMAND) {
             assert_int_equal(argv.used, q.argc);
             for (int i = 0; i < q.argc; i++)
-                p += snprintf(p, (size_t)(end - p), "%c%.*s", i ? '|' : '[', (int)argv.v[q.first + (size_t)i].n, argv.v[q.first + (size_t)i].p);
+                p += snprintf(p, (size_t)(end - p), "%c%.*s", i ? '|' : '[', (int)argv.v[q.first + (size_t)i].n,
+                              argv.v[q.first + (size_t)i].p);
             snprintf(p, (size_t)(end - p), "] ");
             start += q.consumed;
         } else if (r == RESP_NEED_MORE) {
@@ -92,8 +93,9 @@ static void test_endless_lines_are_refused(void **state)
         if (kind == 1) line[0] = '*';
         if (kind == 2) memcpy(line, "*1\r\n$", 5);
         char got[200];
-        const char *expected = kind == 0 ? "!Protocol error: too big inline request"
-                               : kind == 1 ? "!Protocol error: too big mbulk count string" : "!Protocol error: too big bulk count string";
+        const char *expected = kind == 0   ? "!Protocol error: too big inline request"
+                               : kind == 1 ? "!Protocol error: too big mbulk count string"
+                                           : "!Protocol error: too big bulk count string";
         show(got, sizeof got, &open_limits, bytes_of(line, 65536), 16384);
         assert_string_equal(got, "...");
         show(got, sizeof got, &open_limits, bytes_of(line, sizeof line), 16384);
@@ -114,7 +116,9 @@ static void test_the_unauthenticated_get_little(void **state)
     expect_with(&unauth_limits, BYTES("*11\r\n"), "!Protocol error: unauthenticated multibulk length");
     expect_with(&unauth_limits, BYTES("*1\r\n$16385\r\n"), "!Protocol error: unauthenticated bulk length");
     expect_with(&unauth_limits, BYTES("*1\r\n$16384\r\n"), "...");
-    expect_with(&unauth_limits, BYTES("*10\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n$1\r\n7\r\n$1\r\n8\r\n$1\r\n9\r\n$1\r\n0\r\n"),
+    expect_with(&unauth_limits,
+                BYTES("*10\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n$1\r\n7\r\n$1\r\n8\r\n$"
+                      "1\r\n9\r\n$1\r\n0\r\n"),
                 "[1|2|3|4|5|6|7|8|9|0] ");
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Replies. The tail chunk's free room is [at, end); what is small is written there whole, so that a header never
- * straddles chunks, and payloads are cut where a chunk ends. A chunk's `used` is set when it is sealed (another begins, or all
- * are taken); until then `at` alone knows.
+ * straddles chunks, and payloads are cut where a chunk ends. A chunk's `used` is set when it is sealed (another begins,
+ * or all are taken); until then `at` alone knows.
  *
  *   head -> [ used ........ ] -> [ used .... ] -> [ written | free      ]  <- tail
  *            \_____ sealed_bytes _____________/              at         end
  *
- * A deferred header reserves GAP bytes and is written when the count is known; what stands behind it in the same chunk moves up to
- * close the gap (RESP numbers must not be padded). That is at most one chunk's bytes, the price of not counting twice.
+ * A deferred header reserves GAP bytes and is written when the count is known; what stands behind it in the same chunk
+ * moves up to close the gap (RESP numbers must not be padded). That is at most one chunk's bytes, the price of not
+ * counting twice.
  */
 #include "server/resp/reply.h"
 
@@ -17,7 +18,7 @@
 #include "server/ds/number.h"
 #include "server/mem.h"
 
-#define HEADER_MAX 24    /* type, 20 digits, "\r\n" */
+#define HEADER_MAX 24 /* type, 20 digits, "\r\n" */
 #define GAP        HEADER_MAX
 #define REF_MIN    32768 /* below, a copy is cheaper than a segment and two chunks */
 #define CRLF       0x0a0d

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Replies: a writer of RESP2 or RESP3 (`proto`) into chunks of memory that can be given to a device as they lie. Nothing here fails.
- * What RESP2 does not have comes out as Redis sends it there: a map is an array of 2n, a double a bulk string, null "$-1".
+ * Replies: a writer of RESP2 or RESP3 (`proto`) into chunks of memory that can be given to a device as they lie.
+ * Nothing here fails. What RESP2 does not have comes out as Redis sends it there: a map is an array of 2n, a double a
+ * bulk string, null "$-1".
  */
 #ifndef SERVER_RESP_REPLY_H
 #define SERVER_RESP_REPLY_H
@@ -19,21 +20,22 @@
 struct reply_chunk {
     struct reply_chunk *next;
     char *data;
-    size_t used, cap;            /* cap 0: foreign memory */
-    void (*release)(void *ctx);  /* foreign memory: called by reply_chunk_free() */
+    size_t used, cap;           /* cap 0: foreign memory */
+    void (*release)(void *ctx); /* foreign memory: called by reply_chunk_free() */
     void *ctx;
 };
-#define REPLY_CHUNK_SIZE 16384 /* the first one's allocation, header included */
+#define REPLY_CHUNK_SIZE 16384  /* the first one's allocation, header included */
 #define REPLY_CHUNK_MAX  262144 /* they double up to this; a larger payload gets a chunk of its size */
 
 struct reply {
-    char *at, *end;              /* free room of the tail chunk */
+    char *at, *end; /* free room of the tail chunk */
     struct reply_chunk *head, *tail;
-    size_t sealed_bytes;         /* in chunks before the tail */
-    uint8_t proto;               /* 2 or 3; may be changed at any time */
-    uint8_t deferred;            /* open deferred lengths */
-    uint32_t error_count;        /* reply_error calls so far; for commandstats and MULTI */
-    void (*on_error)(void *ctx, struct bytes text); /* NULL or called for each error: "ERR ..." without '-' (errorstats) */
+    size_t sealed_bytes;  /* in chunks before the tail */
+    uint8_t proto;        /* 2 or 3; may be changed at any time */
+    uint8_t deferred;     /* open deferred lengths */
+    uint32_t error_count; /* reply_error calls so far; for commandstats and MULTI */
+    /* NULL or called for each error: "ERR ..." without '-' (errorstats) */
+    void (*on_error)(void *ctx, struct bytes text);
     void *on_error_ctx;
 };
 
@@ -55,43 +57,45 @@ void reply_raw(struct reply *r, struct bytes s);
 /* All of src's output behind r's; src is empty afterwards. */
 void reply_append(struct reply *r, struct reply *src);
 
-void reply_ok(struct reply *r);                         /* +OK */
-void reply_status(struct reply *r, const char *text);   /* +text */
+void reply_ok(struct reply *r);                       /* +OK */
+void reply_status(struct reply *r, const char *text); /* +text */
 void reply_status_bytes(struct reply *r, struct bytes text);
-/* text as Redis's addReplyError has it: beginning with '-' it carries its own code ("-WRONGTYPE Operation ..."), otherwise "ERR " is put
- * before it. Trailing newlines are cut, others become spaces. */
+/* text as Redis's addReplyError has it: beginning with '-' it carries its own code ("-WRONGTYPE Operation ..."),
+ * otherwise "ERR " is put before it. Trailing newlines are cut, others become spaces. */
 void reply_error(struct reply *r, const char *text);
 void reply_error_bytes(struct reply *r, struct bytes text);
 void reply_errorf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_verrorf(struct reply *r, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
 
-void reply_int(struct reply *r, int64_t v);             /* :v */
-void reply_bulk_slow(struct reply *r, struct bytes s);  /* private: behind reply_bulk */
+void reply_int(struct reply *r, int64_t v);                     /* :v */
+void reply_bulk_slow(struct reply *r, struct bytes s);          /* private: behind reply_bulk */
 static inline void reply_bulk(struct reply *r, struct bytes s); /* $n s */
 void reply_bulk_str(struct reply *r, const char *s);
 void reply_bulkf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void reply_bulk_int(struct reply *r, int64_t v);        /* $n with the number's text */
-/* $n by reference: s.p, in memory of demi_malloc(), is not copied; release(ctx) is called when the chunk is freed, which is as soon as it has been
- * pushed: from then on the device's pin keeps the bytes (at once for what is small and was copied). */
+void reply_bulk_int(struct reply *r, int64_t v); /* $n with the number's text */
+/* $n by reference: s.p, in memory of demi_malloc(), is not copied; release(ctx) is called when the chunk is freed,
+ * which is as soon as it has been pushed: from then on the device's pin keeps the bytes (at once for what is small
+ * and was copied). */
 void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx), void *ctx);
 
-void reply_null(struct reply *r);                       /* _ or $-1 */
-void reply_null_array(struct reply *r);                 /* _ or *-1 */
-void reply_bool(struct reply *r, bool v);               /* #t or :1 */
-void reply_double(struct reply *r, double v);           /* ,1.5 or bulk; %.17g */
-void reply_ldouble(struct reply *r, long double v);     /* the same in INCRBYFLOAT's format */
-void reply_big_number(struct reply *r, struct bytes digits);                          /* ( or bulk */
-void reply_verbatim(struct reply *r, struct bytes s, const char format[3]);           /* = or bulk */
+void reply_null(struct reply *r);                                           /* _ or $-1 */
+void reply_null_array(struct reply *r);                                     /* _ or *-1 */
+void reply_bool(struct reply *r, bool v);                                   /* #t or :1 */
+void reply_double(struct reply *r, double v);                               /* ,1.5 or bulk; %.17g */
+void reply_ldouble(struct reply *r, long double v);                         /* the same in INCRBYFLOAT's format */
+void reply_big_number(struct reply *r, struct bytes digits);                /* ( or bulk */
+void reply_verbatim(struct reply *r, struct bytes s, const char format[3]); /* = or bulk */
 
 /* Headers: count elements follow (for a map and an attribute, count pairs). */
-void reply_array(struct reply *r, size_t count);        /* * */
-void reply_map(struct reply *r, size_t count);          /* % or * with 2 count */
-void reply_set(struct reply *r, size_t count);          /* ~ or * */
-void reply_push(struct reply *r, size_t count);         /* > or * */
-void reply_attribute(struct reply *r, size_t count);    /* |, RESP3 only: a RESP2 client gets neither it nor its pairs */
+void reply_array(struct reply *r, size_t count); /* * */
+void reply_map(struct reply *r, size_t count);   /* % or * with 2 count */
+void reply_set(struct reply *r, size_t count);   /* ~ or * */
+void reply_push(struct reply *r, size_t count);  /* > or * */
+/* |, RESP3 only: a RESP2 client gets neither it nor its pairs */
+void reply_attribute(struct reply *r, size_t count);
 
-/* A header whose count is known only after its elements. Begin, write them, end; may be nested, the inner one ends first. Chunks cannot be
- * taken in between. */
+/* A header whose count is known only after its elements. Begin, write them, end; may be nested, the inner one ends
+ * first. Chunks cannot be taken in between. */
 struct reply_mark {
     struct reply_chunk *chunk;
     size_t offset;

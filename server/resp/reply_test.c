@@ -58,8 +58,10 @@ static void test_resp2_has_fallbacks(void **state)
     struct reply r;
     reply_init(&r, 2);
     write_all(&r);
-    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n$3\r\n5-x\r\n$3\r\n-42\r\n"
-               "$-1\r\n*-1\r\n:1\r\n:0\r\n$3\r\n1.5\r\n$3\r\ninf\r\n$1\r\n3\r\n$3\r\n0.5\r\n$30\r\n123456789012345678901234567890\r\n"
+    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n$3\r\n5-"
+               "x\r\n$3\r\n-42\r\n"
+               "$-1\r\n*-1\r\n:1\r\n:0\r\n$3\r\n1.5\r\n$3\r\ninf\r\n$1\r\n3\r\n$3\r\n0.5\r\n$"
+               "30\r\n123456789012345678901234567890\r\n"
                "$2\r\nhi\r\n*3\r\n*24\r\n*1\r\n*0\r\n");
     reply_fini(&r);
 }
@@ -70,7 +72,8 @@ static void test_resp3_has_types(void **state)
     reply_init(&r, 3);
     write_all(&r);
     reply_attribute(&r, 1);
-    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n$3\r\n5-x\r\n$3\r\n-42\r\n"
+    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n$3\r\n5-"
+               "x\r\n$3\r\n-42\r\n"
                "_\r\n_\r\n#t\r\n#f\r\n,1.5\r\n,inf\r\n,3\r\n,0.5\r\n(123456789012345678901234567890\r\n"
                "=6\r\ntxt:hi\r\n*3\r\n%12\r\n~1\r\n>0\r\n|1\r\n");
     reply_fini(&r);

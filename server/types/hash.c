@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hashes in both encodings. Thresholds are redis-server 7.0.15's: a field or value that is too long converts before it is added, a field that is one
- * too many is added first.
+ * Hashes in both encodings. Thresholds are redis-server 7.0.15's: a field or value that is too long converts before it
+ * is added, a field that is one too many is added first.
  */
 #include "server/types/hash.h"
 
@@ -23,7 +23,8 @@ static void convert(struct hash *h, const struct hash_rules *rules)
     const unsigned char *at = lp_first(lp);
     struct lp_value field, value;
     char a[NUMBER_I64_SIZE], b[NUMBER_I64_SIZE];
-    while (lp_walk(&at, &field) && lp_walk(&at, &value)) dict_set(d, lp_value_bytes(field, a), lp_value_bytes(value, b));
+    while (lp_walk(&at, &field) && lp_walk(&at, &value))
+        dict_set(d, lp_value_bytes(field, a), lp_value_bytes(value, b));
     lp_free(lp);
     *h = (struct hash){ENC_HT, d};
 }

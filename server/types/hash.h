@@ -3,8 +3,9 @@
  * What a hash key holds, whichever encoding it has: a listpack of fields and values as long as they are few and short
  * (hash-max-listpack-entries, hash-max-listpack-value), a hash table from then on. A hash never goes back.
  *
- * A struct hash is a view: changing the hash changes the view, and hash_store() puts it back into the entry it came from. Fields and
- * values handed out (struct lp_value: a string, or a small hash's integer) stay valid until the next change.
+ * A struct hash is a view: changing the hash changes the view, and hash_store() puts it back into the entry it came
+ * from. Fields and values handed out (struct lp_value: a string, or a small hash's integer) stay valid until the next
+ * change.
  */
 #ifndef SERVER_TYPES_HASH_H
 #define SERVER_TYPES_HASH_H
@@ -47,8 +48,8 @@ static inline size_t hash_count(const struct hash *h)
 }
 bool hash_has(const struct hash *h, struct bytes field);
 bool hash_get(const struct hash *h, struct bytes field, struct lp_value *value);
-/* Fields and values that are about to be set: one that is too long for a listpack, or all of them together, makes it a hash table first, even
- * where it is a value that a later one replaces. */
+/* Fields and values that are about to be set: one that is too long for a listpack, or all of them together, makes it
+ * a hash table first, even where it is a value that a later one replaces. */
 void hash_expect(struct hash *h, const struct bytes *args, int count, const struct hash_rules *rules);
 /* True: the field is new. Neither may lie in the hash itself. */
 bool hash_set(struct hash *h, struct bytes field, struct bytes value, const struct hash_rules *rules);
@@ -57,8 +58,8 @@ bool hash_remove(struct hash *h, struct bytes field);
 /* A field of a hash that is not empty, all equally likely. value may be NULL. */
 void hash_random(const struct hash *h, struct rng *rng, struct lp_value *field, struct lp_value *value);
 
-/* Each field once: in the order in which they were added as long as it is a listpack, in none in a hash table. The hash must not change
- * between init and fini. */
+/* Each field once: in the order in which they were added as long as it is a listpack, in none in a hash table. The
+ * hash must not change between init and fini. */
 struct hash_iter { /* private */
     bool is_table;
     const unsigned char *at;

@@ -41,7 +41,8 @@ static void test_expecting_a_long_field_converts_before_anything_is_set(void **s
 {
     (void)state;
     struct hash h = hash_new();
-    struct bytes fine[] = {BYTES("f"), BYTES("v")}, too_long[] = {BYTES("f"), BYTES("v"), BYTES("xxxxxxxxxxxxxxxxxxxxx"), BYTES("")};
+    struct bytes fine[] = {BYTES("f"), BYTES("v")},
+                 too_long[] = {BYTES("f"), BYTES("v"), BYTES("xxxxxxxxxxxxxxxxxxxxx"), BYTES("")};
     hash_expect(&h, fine, 2, &rules);
     assert_int_equal(h.enc, ENC_LISTPACK);
     hash_expect(&h, too_long, 4, &rules);

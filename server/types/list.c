@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Lists as the configuration wants them, and reading without writing. A reader finds its first node from the nearer end and holds one
- * unpacked node at a time.
+ * Lists as the configuration wants them, and reading without writing. A reader finds its first node from the nearer end
+ * and holds one unpacked node at a time.
  */
 #include "server/types/list.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a list key holds: a quicklist. Here is how one is made as the configuration wants it, and a way to read one that leaves it as it
- * is: the quicklist's own iterator opens compressed nodes in place and compresses them again, a reader unpacks beside them.
+ * What a list key holds: a quicklist. Here is how one is made as the configuration wants it, and a way to read one that
+ * leaves it as it is: the quicklist's own iterator opens compressed nodes in place and compresses them again, a reader
+ * unpacks beside them.
  */
 #ifndef SERVER_TYPES_LIST_H
 #define SERVER_TYPES_LIST_H
@@ -12,10 +13,11 @@
 
 enum list_end { LIST_HEAD, LIST_TAIL };
 
-/* Every list of a server points to one struct quicklist_options, which outlives them (struct server has it). It may be all zero
- * until the first list is made. */
+/* Every list of a server points to one struct quicklist_options, which outlives them (struct server has it). It may
+ * be all zero until the first list is made. */
 struct quicklist *list_new(struct quicklist_options *shared, const struct config *cfg);
-/* The size from which on elements lie alone, for all lists from now on; 0: Redis's own. -EINVAL: over QUICKLIST_PACKED_THRESHOLD_MAX. */
+/* The size from which on elements lie alone, for all lists from now on; 0: Redis's own. -EINVAL: over
+ * QUICKLIST_PACKED_THRESHOLD_MAX. */
 int list_set_packed_threshold(struct quicklist_options *shared, size_t size);
 
 static inline struct quicklist *list_of(const struct entry *e) { return entry_ptr(e); }
@@ -59,9 +61,9 @@ static inline bool list_needle_is(const struct list_needle *n, struct lp_value v
 /* From an element on to either end. The list must not change between init and fini; a value is valid until the next. */
 struct list_reader { /* private */
     const struct quicklist_node *node;
-    const unsigned char *data;   /* its bytes, unpacked */
-    const unsigned char *entry;  /* the next element; NULL: at the node's end */
-    unsigned char *scratch;      /* what data lies in when the node is compressed */
+    const unsigned char *data;  /* its bytes, unpacked */
+    const unsigned char *entry; /* the next element; NULL: at the node's end */
+    unsigned char *scratch;     /* what data lies in when the node is compressed */
     bool backward;
 };
 /* index below the list's count, from the head. */

@@ -119,8 +119,10 @@ static void test_the_packed_threshold_has_a_limit_and_zero_means_the_usual(void 
 static void test_a_needle_is_equal_as_text_however_it_is_kept(void **state)
 {
     (void)state;
-    struct list_needle number = list_needle(BYTES("12")), zeros = list_needle(BYTES("012")), none = list_needle(BYTES(""));
-    struct lp_value twelve = {.i = 12}, text = {.s = BYTES("012")}, plain = {.s = BYTES("12")}, empty = {.s = BYTES("")}, zero = {.i = 0};
+    struct list_needle number = list_needle(BYTES("12")), zeros = list_needle(BYTES("012")),
+                       none = list_needle(BYTES(""));
+    struct lp_value twelve = {.i = 12}, text = {.s = BYTES("012")}, plain = {.s = BYTES("12")},
+                    empty = {.s = BYTES("")}, zero = {.i = 0};
     assert_true(list_needle_is(&number, twelve));
     assert_true(list_needle_is(&number, plain));
     assert_false(list_needle_is(&number, text));

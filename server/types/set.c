@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sets in both encodings. Thresholds are redis-server 7.0.15's: the member that makes an intset too long is added first, then the whole is
- * converted.
+ * Sets in both encodings. Thresholds are redis-server 7.0.15's: the member that makes an intset too long is added
+ * first, then the whole is converted.
  */
 #include "server/types/set.h"
 

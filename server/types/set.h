@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a set key holds, whichever encoding it has: an intset as long as every member is an integer and there are not too many
- * (set-max-intset-entries), a hash table from then on. A set never goes back.
+ * What a set key holds, whichever encoding it has: an intset as long as every member is an integer and there are not
+ * too many (set-max-intset-entries), a hash table from then on. A set never goes back.
  *
- * A struct set is a view: changing the set changes the view, and set_store() puts it back into the entry it came from. Members handed
- * out stay valid until the next change; those of an intset lie in the buffer that was given.
+ * A struct set is a view: changing the set changes the view, and set_store() puts it back into the entry it came from.
+ * Members handed out stay valid until the next change; those of an intset lie in the buffer that was given.
  */
 #ifndef SERVER_TYPES_SET_H
 #define SERVER_TYPES_SET_H
@@ -44,10 +44,7 @@ static inline struct value set_value(const struct set *s)
 }
 static inline void set_free(struct set *s) { value_free(set_value(s)); }
 
-static inline size_t set_count(const struct set *s)
-{
-    return s->enc == ENC_HT ? dict_count(s->p) : intset_count(s->p);
-}
+static inline size_t set_count(const struct set *s) { return s->enc == ENC_HT ? dict_count(s->p) : intset_count(s->p); }
 bool set_has(const struct set *s, struct bytes member);
 /* True: the member is new. It must not lie in the set itself. */
 bool set_add(struct set *s, struct bytes member, const struct set_rules *rules);

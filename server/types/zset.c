@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sorted sets by member. Thresholds are redis-server 7.0.15's: a listpack that a new member would make too long is converted before the
- * member is added.
+ * Sorted sets by member. Thresholds are redis-server 7.0.15's: a listpack that a new member would make too long is
+ * converted before the member is added.
  */
 #include "server/types/zset.h"
 
@@ -38,7 +38,10 @@ static void convert(struct zset *z, const struct zset_rules *rules)
 
 /* --- in a listpack ------------------------------------------------------------------------------------------------ */
 
-static unsigned char *find(const unsigned char *lp, struct bytes member) { return lp_find(lp, lp_first(lp), member, 1); }
+static unsigned char *find(const unsigned char *lp, struct bytes member)
+{
+    return lp_find(lp, lp_first(lp), member, 1);
+}
 
 static bool entry_is_after(const unsigned char *lp, const unsigned char *entry, struct bytes member, double score)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a sorted-set key holds, whichever encoding it has: a listpack of member, score, member, score, … in order while it is small
- * (zset-max-listpack-entries and -value), a tree from then on. A sorted set never goes back.
+ * What a sorted-set key holds, whichever encoding it has: a listpack of member, score, member, score, … in order while
+ * it is small (zset-max-listpack-entries and -value), a tree from then on. A sorted set never goes back.
  *
- * A struct zset is a view: changing the sorted set changes the view, and zset_store() puts it back into the entry it came from. Ranks
- * count from 0 at the lowest score; ranges are turned into spans of ranks first (zset_order.c). Scores are never NaN.
+ * A struct zset is a view: changing the sorted set changes the view, and zset_store() puts it back into the entry it
+ * came from. Ranks count from 0 at the lowest score; ranges are turned into spans of ranks first (zset_order.c). Scores
+ * are never NaN.
  */
 #ifndef SERVER_TYPES_ZSET_H
 #define SERVER_TYPES_ZSET_H
@@ -65,15 +66,17 @@ bool zset_rank(const struct zset *z, struct bytes member, size_t *rank);
 /* --- by order (zset_order.c) ---------------------------------------------------------------------------------- */
 
 struct ztree_span zset_score_span(const struct zset *z, const struct ztree_score_range *r);
-/* reverse: looked for from the end. It comes to the same unless scores differ, which makes ranges by lex meaningless; a listpack's are
- * then what Redis finds. */
+/* reverse: looked for from the end. It comes to the same unless scores differ, which makes ranges by lex
+ * meaningless; a listpack's are then what Redis finds. */
 struct ztree_span zset_lex_span(const struct zset *z, const struct ztree_lex_range *r, bool reverse);
 /* The span lies within the sorted set. */
 void zset_delete_span(struct zset *z, struct ztree_span span);
 
-/* The members of a span, which lies within the sorted set, from its start or (reverse) from its end. Nothing may change meanwhile. */
+/* The members of a span, which lies within the sorted set, from its start or (reverse) from its end. Nothing may
+ * change meanwhile. */
 struct zset_iter {
-    struct bytes member;        /* the current one; valid until the next, or while nothing changes unless it lies in buf */
+    /* the current one; valid until the next, or while nothing changes unless it lies in buf */
+    struct bytes member;
     /* private */
     const struct zset *z;
     size_t left;

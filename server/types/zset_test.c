@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The two encodings of a sorted set must be told apart by OBJECT ENCODING only: the same random changes go to one of each kind, and
- * everything that can be asked is asked of both.
+ * The two encodings of a sorted set must be told apart by OBJECT ENCODING only: the same random changes go to one of
+ * each kind, and everything that can be asked is asked of both.
  */
 #include "server/types/zset.h"
 
@@ -137,7 +137,9 @@ static void test_lex_spans_are_alike_at_equal_scores(void **state)
     }
     for (unsigned kinds = 0; kinds < 16; kinds++) {
         for (unsigned i = 0; i < count * count; i++) {
-            struct ztree_lex_range r = {.min_kind = kinds % 4, .max_kind = kinds / 4, .min = bytes_of_str(words[i % count]),
+            struct ztree_lex_range r = {.min_kind = kinds % 4,
+                                        .max_kind = kinds / 4,
+                                        .min = bytes_of_str(words[i % count]),
                                         .max = bytes_of_str(words[i / count])};
             struct ztree_span a = zset_lex_span(&p.lp, &r, false), b = zset_lex_span(&p.tree, &r, false);
             struct ztree_span back = zset_lex_span(&p.lp, &r, true);

@@ -201,7 +201,8 @@ static double longest_gap_ms(void)
         last = now;
     }
     mem_free(new);
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     return (double)worst / NSEC_PER_MSEC;
 }
 
@@ -212,9 +213,8 @@ int main(void)
 {
     take_fn libc_take = (take_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "__libc_malloc");
     give_fn libc_give = (give_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "__libc_free");
-    struct allocator all[] = {{"ours", ours_take, ours_give},
-                              {"malloc", malloc, free},
-                              {"glibc", libc_take, libc_give}};
+    struct allocator all[] = {
+        {"ours", ours_take, ours_give}, {"malloc", malloc, free}, {"glibc", libc_take, libc_give}};
     static const size_t sizes[] = {16, 40, 100, 512, 1000, 4000, 20000, 100000};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].take || !all[i].give) continue;
@@ -227,7 +227,8 @@ int main(void)
     printf("inline alloc + free 40 B  %7.1f ns\n", best(inline_ns, NULL));
     printf("buf    take + unref 16 K  %7.1f ns\n", best(buf_ns, NULL));
     printf("pin    pin + unpin        %7.1f ns\n", best(pin_ns, NULL));
-    while (heap_collect()) {}
+    while (heap_collect()) {
+    }
     printf("heap_collect() idle       %7.1f ns\n", best(collect_ns, NULL));
     print_remote();
     for (hash_len = 8; hash_len <= 256; hash_len *= 2)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a segment costs from the device to the program and back, through libos/inet and the runtime: two runtimes of one thread on rings of frames in
- * memory, one of which is measured. A frame costs the ring a copy of its descriptor; what builds, copies and frees frames is not measured.
+ * What a segment costs from the device to the program and back, through libos/inet and the runtime: two runtimes of one
+ * thread on rings of frames in memory, one of which is measured. A frame costs the ring a copy of its descriptor; what
+ * builds, copies and frees frames is not measured.
  *
  *     receive    32 segments of 64 bytes, one for each of 32 connections that wait in a pop: inet's poll, until 32 tokens are completed
  *     in a row   the same, all for one connection with 32 pops
@@ -57,7 +58,7 @@ static void must(int err, const char *what)
     abort();
 }
 
-/* --- the rings ------------------------------------------------------------------------------------------------------------------------ */
+/* --- the rings ---------------------------------------------------------------------------------------------------- */
 
 static unsigned wire_recv(struct netdev *d, struct frame *out, unsigned max)
 {
@@ -88,14 +89,15 @@ static unsigned carry(struct end *e)
         struct buf *b = buf_take(f->len);
         if (!b || to->tail - to->head == WIRE_FRAMES) must(ENOBUFS, "wire");
         b->len = (uint32_t)buf_chain_copy(f->b, 0, b->data, f->len);
-        to->in[to->tail++ % WIRE_FRAMES] = (struct frame){.b = b, .len = f->len, .flags = offload ? FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK : 0};
+        to->in[to->tail++ % WIRE_FRAMES] =
+            (struct frame){.b = b, .len = f->len, .flags = offload ? FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK : 0};
         buf_unref(f->b);
     }
     e->sent = 0;
     return n;
 }
 
-/* --- two runtimes ------------------------------------------------------------------------------------------------------------------- */
+/* --- two runtimes ------------------------------------------------------------------------------------------------- */
 
 static unsigned starting;
 
@@ -151,8 +153,10 @@ static void set_up(void)
     for (unsigned i = 0; i < 2; i++) {
         struct end *e = &ends[i];
         *e = (struct end){.peer = &ends[!i], .dev.ops = &wire_ops};
-        e->dev.caps = (struct netdev_caps){.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500, .segs_max = 8, .own_mac = true};
-        if (offload) e->dev.caps.offloads = OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_IP_CSUM | OFFLOAD_TX_L4_CSUM;
+        e->dev.caps =
+            (struct netdev_caps){.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500, .segs_max = 8, .own_mac = true};
+        if (offload)
+            e->dev.caps.offloads = OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_IP_CSUM | OFFLOAD_TX_L4_CSUM;
         must(runtime_new(&e->rt, &time, i), "runtime");
         starting = i;
         must(runtime_add_libos(e->rt, &wire_libos, NULL), "libOS");
@@ -194,7 +198,7 @@ static void tear_down(void)
     runtime_enter(NULL);
 }
 
-/* --- what is measured ----------------------------------------------------------------------------------------------------------------- */
+/* --- what is measured --------------------------------------------------------------------------------------------- */
 
 enum { POLL = 1, PUSH = 2, SERVE = 4, FLUSH = 8 };
 
@@ -348,8 +352,11 @@ static const struct {
     const char *name, *what;
     nsec (*fn)(void);
 } benches[] = {
-    {"receive", "segment", bench_receive}, {"row", "segment", bench_row}, {"ack", "ACK", bench_ack},
-    {"send", "segment", bench_send},       {"reply", "request and reply", bench_reply},
+    {"receive", "segment", bench_receive},
+    {"row", "segment", bench_row},
+    {"ack", "ACK", bench_ack},
+    {"send", "segment", bench_send},
+    {"reply", "request and reply", bench_reply},
 };
 
 int main(int argc, char **argv)
@@ -371,7 +378,8 @@ int main(int argc, char **argv)
                 for (unsigned r = 0; r < n; r++) spent += benches[i].fn();
                 if (spent * 1000 / n / BURST < best) best = spent * 1000 / n / BURST;
             }
-            printf("%-8s %-9s %8.1f ns/%s\n", benches[i].name, with ? "offload" : "checksum", (double)best / 1000, benches[i].what);
+            printf("%-8s %-9s %8.1f ns/%s\n", benches[i].name, with ? "offload" : "checksum", (double)best / 1000,
+                   benches[i].what);
         }
         tear_down();
     }

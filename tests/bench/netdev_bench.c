@@ -5,9 +5,10 @@
  *     netdev_bench PLUGIN server CPU [KEY=VALUE...]     echoes frames until told to end
  *     netdev_bench PLUGIN client CPU [KEY=VALUE...]     measures, and ends the server
  *
- * PLUGIN is a plug-in's path (build/libdemikernel-dpdk.so); KEY=VALUE is its configuration. The client prints the round trip of single frames
- * (least, median, 99th of a hundred), the rate of a window of 256 frames in flight, and the rate at which the server counts a one-way flood.
- * BENCH_SIZE sets the frames' length (64), BENCH_SECONDS a phase's (0.5), BENCH_ROUNDS how often (3; the best is shown).
+ * PLUGIN is a plug-in's path (build/libdemikernel-dpdk.so); KEY=VALUE is its configuration. The client prints the round
+ * trip of single frames (least, median, 99th of a hundred), the rate of a window of 256 frames in flight, and the rate
+ * at which the server counts a one-way flood. BENCH_SIZE sets the frames' length (64), BENCH_SECONDS a phase's (0.5),
+ * BENCH_ROUNDS how often (3; the best is shown).
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -41,8 +42,13 @@ static struct netdev *dev;
 static unsigned frame_size = 64;
 static char **settings;
 static const struct netdev_host host = {
-    .buf_take = buf_take, .buf_unref = buf_unref, .buf_place = buf_place, .region_set_add_device = region_set_add_device,
-    .region_set_remove_device = region_set_remove_device, .region_cookie = region_cookie, .region_find = region_find,
+    .buf_take = buf_take,
+    .buf_unref = buf_unref,
+    .buf_place = buf_place,
+    .region_set_add_device = region_set_add_device,
+    .region_set_remove_device = region_set_remove_device,
+    .region_cookie = region_cookie,
+    .region_find = region_find,
 };
 
 static const char *get(void *arg, const char *key)
@@ -257,8 +263,8 @@ static int measure(void)
         if ((rate = window_rate(seconds)) > echo) echo = rate;
         if ((rate = flood_rate(seconds)) > flood) flood = rate;
     }
-    printf("%u B: round trip least %.2f median %.2f p99 %.2f us (%u lost); echo of %d %.2f M/s; one way %.2f M/s\n", frame_size, best[0] / 1e3,
-           best[1] / 1e3, best[2] / 1e3, lost, WINDOW, echo, flood);
+    printf("%u B: round trip least %.2f median %.2f p99 %.2f us (%u lost); echo of %d %.2f M/s; one way %.2f M/s\n",
+           frame_size, best[0] / 1e3, best[1] / 1e3, best[2] / 1e3, lost, WINDOW, echo, flood);
     struct frame end = make(END, 0);
     send_all(&end, 1);
     return 0;
@@ -281,8 +287,8 @@ int main(int argc, char **argv)
     else status = measure();
     const struct netdev_counters *n = &dev->n;
     if (getenv("BENCH_COUNTERS"))
-        printf("%s: rx %lu tx %lu, rx_dropped %lu rx_no_buffer %lu tx_full %lu tx_dropped %lu kicks %lu\n", argv[2], n->rx_frames, n->tx_frames,
-               n->rx_dropped, n->rx_no_buffer, n->tx_full, n->tx_dropped, n->kicks);
+        printf("%s: rx %lu tx %lu, rx_dropped %lu rx_no_buffer %lu tx_full %lu tx_dropped %lu kicks %lu\n", argv[2],
+               n->rx_frames, n->tx_frames, n->rx_dropped, n->rx_no_buffer, n->tx_full, n->tx_dropped, n->kicks);
     dev->ops->close(dev);
     return status;
 }

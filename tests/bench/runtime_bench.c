@@ -24,10 +24,7 @@ static double now(void)
     return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
-static void print(const char *what, double best)
-{
-    printf("%-46s %8.1f ns\n", what, best);
-}
+static void print(const char *what, double best) { printf("%-46s %8.1f ns\n", what, best); }
 
 /* Runs fn(n) ROUNDS times; the best ns per step. */
 static double best_of(void (*fn)(void *arg, int n), void *arg, int n)
@@ -149,8 +146,7 @@ static void timers(void *arg, int n)
 {
     struct wheel *w = &runtime_current()->wheel;
     struct timer t = {0};
-    for (int i = 0; i < n; i++)
-        wheel_start(w, &t, runtime_current()->now + 1000000u + (uint64_t)i * 997, NULL);
+    for (int i = 0; i < n; i++) wheel_start(w, &t, runtime_current()->now + 1000000u + (uint64_t)i * 997, NULL);
     wheel_stop(w, &t);
 }
 

@@ -4,8 +4,9 @@
  *
  *     table_bench [entries …]        default: 1000 1000000
  *
- * Entries are blocks of 40 bytes (16-byte key, 16-byte value, 8 bytes of header), looked up in random order. "batched" prefetches buckets and
- * then entries of 32 keys before it looks them up, as the server's loop does; "hit" and "miss" look up one after the other.
+ * Entries are blocks of 40 bytes (16-byte key, 16-byte value, 8 bytes of header), looked up in random order. "batched"
+ * prefetches buckets and then entries of 32 keys before it looks them up, as the server's loop does; "hit" and "miss"
+ * look up one after the other.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,7 +87,8 @@ static void measure(uint64_t n)
     ASSERT(found == 2 * LOOKUPS);
     double miss = lookups(&t, n, n, 0, &found), miss_batched = lookups(&t, n, n, 1, &found);
     ASSERT(found == 2 * LOOKUPS);
-    printf("%10" PRIu64 "  insert %6.1f ns (slowest %6.1f us)  hit %6.1f  batched %6.1f  miss %6.1f  batched %6.1f  %5.2f B/entry\n",
+    printf("%10" PRIu64
+           "  insert %6.1f ns (slowest %6.1f us)  hit %6.1f  batched %6.1f  miss %6.1f  batched %6.1f  %5.2f B/entry\n",
            n, insert, (double)slowest / 1e3, hit, hit_batched, miss, miss_batched, (double)table_bytes(&t) / (double)n);
     table_fini(&t, entry_free, NULL);
     free(all);

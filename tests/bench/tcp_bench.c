@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a segment costs in the stack, device and runtime left out: two stacks handed each other's frames, the clock running around one of
- * them only, in bursts of 32 as a device gives them.
+ * What a segment costs in the stack, device and runtime left out: two stacks handed each other's frames, the clock
+ * running around one of them only, in bursts of 32 as a device gives them.
  *
  *     receive   64 bytes in order: headers, look-up, data taken, hook, pop, buf back
  *     ack       a pure ACK of one segment: send queue, RTT, congestion control
@@ -21,9 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BURST 32
+#define BURST   32
 #define PAYLOAD 64
-#define PORT 7
+#define PORT    7
 
 struct end {
     struct net_stack *s;
@@ -37,7 +37,7 @@ static struct end ends[2];
 static nsec now = NSEC_PER_SEC;
 static uint8_t payload[PAYLOAD];
 
-/* --- hooks -------------------------------------------------------------------------------------------------------------------------- */
+/* --- hooks -------------------------------------------------------------------------------------------------------- */
 
 static void acceptable(void *arg, struct listener *l)
 {
@@ -65,10 +65,14 @@ static void ignore(void *arg, struct conn *c) {}
 static void closed(void *arg, struct conn *c, int err) { abort(); }
 static void udp_readable(void *arg, struct udp_sock *u) {}
 
-static const struct stack_hooks hooks = {.acceptable = acceptable, .connected = connected, .readable = readable, .acked = ignore, .closed = closed,
+static const struct stack_hooks hooks = {.acceptable = acceptable,
+                                         .connected = connected,
+                                         .readable = readable,
+                                         .acked = ignore,
+                                         .closed = closed,
                                          .udp_readable = udp_readable};
 
-/* --- the wire ----------------------------------------------------------------------------------------------------------------------- */
+/* --- the wire ----------------------------------------------------------------------------------------------------- */
 
 static struct frame wire[4096];
 static unsigned wire_count;
@@ -96,7 +100,8 @@ static unsigned collect(struct end *e, bool keep)
 
 static void deliver(struct end *to)
 {
-    for (unsigned i = 0; i < wire_count; i += BURST) stack_input(to->s, wire + i, wire_count - i < BURST ? wire_count - i : BURST, now);
+    for (unsigned i = 0; i < wire_count; i += BURST)
+        stack_input(to->s, wire + i, wire_count - i < BURST ? wire_count - i : BURST, now);
     wire_count = 0;
 }
 
@@ -151,7 +156,7 @@ static void tear_down(void)
     for (int i = 0; i < 2; i++) stack_free(ends[i].s);
 }
 
-/* --- what is measured ---------------------------------------------------------------------------------------------------------------- */
+/* --- what is measured --------------------------------------------------------------------------------------------- */
 
 static void must(int err)
 {
@@ -168,7 +173,8 @@ static void push_one(struct end *e, unsigned i)
 
 enum { IN = 1, PUSH = 2, OUT = 4 };
 
-/* A turn of the stack under test, and how long it took. A function of its own, so that valgrind can count in it alone. */
+/* A turn of the stack under test, and how long it took. A function of its own, so that valgrind can count in it
+ * alone. */
 static nsec measured(struct end *e, unsigned what)
 {
     nsec t = clock_mono_ns();
@@ -301,7 +307,8 @@ int main(int argc, char **argv)
         if (!only || !strcmp(only, "reply")) report("reply", offload, bench_reply(rounds), all, "request and reply");
         if (!only || !strcmp(only, "bulk")) {
             nsec spent = bench_bulk(rounds / 100 + 1, &bytes);
-            printf("%-8s %-9s %8.1f Gbit/s, sender's side\n", "bulk", offload ? "offload" : "checksum", (double)bytes * 8 / (double)spent);
+            printf("%-8s %-9s %8.1f Gbit/s, sender's side\n", "bulk", offload ? "offload" : "checksum",
+                   (double)bytes * 8 / (double)spent);
         }
         tear_down();
     }

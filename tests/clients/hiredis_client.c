@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Our server as hiredis sees it: the synchronous API with replies of every type and pipelines, the asynchronous one
- * over a poll() loop of its own (its event adapters want libraries). TAP on stdout; the argument is the server's Unix socket.
+ * over a poll() loop of its own (its event adapters want libraries). TAP on stdout; the argument is the server's Unix
+ * socket.
  */
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>

@@ -79,8 +79,7 @@ static void test_unsupported_domains_and_types_are_enotsup(void **state)
         FAILS(ENOTSUP, demi_socket(&qd, domains[i], SOCK_STREAM, 0));
         FAILS(ENOTSUP, demi_socket(&qd, domains[i], SOCK_DGRAM, 0));
     }
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        FAILS(ENOTSUP, demi_socket(&qd, AF_INET, types[i], 0));
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) FAILS(ENOTSUP, demi_socket(&qd, AF_INET, types[i], 0));
 }
 
 static void test_errno_is_left_alone(void **state)

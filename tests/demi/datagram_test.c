@@ -39,8 +39,7 @@ static void test_datagrams_are_not_joined(void **state)
 {
     struct sockaddr_in a_addr, b_addr;
     int a = socket_bound(SOCK_DGRAM, &a_addr), b = socket_bound(SOCK_DGRAM, &b_addr);
-    for (unsigned i = 0; i < 10; i++)
-        wait_ok(pushto_pattern(a, &b_addr, 10 + i, i), DEMI_OPC_PUSH);
+    for (unsigned i = 0; i < 10; i++) wait_ok(pushto_pattern(a, &b_addr, 10 + i, i), DEMI_OPC_PUSH);
     for (unsigned i = 0; i < 10; i++) {
         demi_qtoken_t pop;
         OK(demi_pop(&pop, b));
@@ -109,8 +108,7 @@ static void test_a_datagram_nothing_can_carry_fails(void **state)
     int qd = socket_bound(SOCK_DGRAM, &addr);
     demi_sgarray_t sga = sga_pattern(65535, 0);
     int error = demi_pushto(&qt, qd, &sga, ADDR(&addr));
-    if (error == 0)
-        error = wait_failed(qt);
+    if (error == 0) error = wait_failed(qt);
     assert_int_equal(error, EMSGSIZE);
     OK(demi_sgafree(&sga));
 }
@@ -120,11 +118,9 @@ static void test_close_cancels_outstanding_pops(void **state)
     struct sockaddr_in addr;
     demi_qtoken_t pops[3];
     int qd = socket_bound(SOCK_DGRAM, &addr);
-    for (int i = 0; i < 3; i++)
-        OK(demi_pop(&pops[i], qd));
+    for (int i = 0; i < 3; i++) OK(demi_pop(&pops[i], qd));
     OK(demi_close(qd));
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(wait_failed(pops[i]), ECANCELED);
+    for (int i = 0; i < 3; i++) assert_int_equal(wait_failed(pops[i]), ECANCELED);
     FAILS(EBADF, demi_close(qd));
 }
 

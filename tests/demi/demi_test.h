@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the conformance tests of the public API share. They know demi/'s public headers only, and run on the libOS of kernel sockets over
- * loopback, or on our own stack's loopback. No result depends on time: a wait that must succeed has ten seconds, one that must not polls once.
+ * What the conformance tests of the public API share. They know demi/'s public headers only, and run on the libOS of
+ * kernel sockets over loopback, or on our own stack's loopback. No result depends on time: a wait that must succeed has
+ * ten seconds, one that must not polls once.
  */
 #ifndef TESTS_DEMI_DEMI_TEST_H
 #define TESTS_DEMI_DEMI_TEST_H
@@ -25,9 +26,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OK(call)            assert_int_equal(call, 0)
-#define FAILS(error, call)  assert_int_equal(call, error)
-#define ADDR(a)             (struct sockaddr *)(a), sizeof *(a)
+#define OK(call)           assert_int_equal(call, 0)
+#define FAILS(error, call) assert_int_equal(call, error)
+#define ADDR(a)            (struct sockaddr *)(a), sizeof *(a)
 
 static const struct timespec soon = {10, 0}; /* for what must come */
 static const struct timespec now = {0, 0};   /* polls once */
@@ -39,10 +40,7 @@ static inline const char *test_libos(void)
     return name && *name ? name : "posix";
 }
 
-static inline int test_is_kernel(void)
-{
-    return !strcmp(test_libos(), "posix");
-}
+static inline int test_is_kernel(void) { return !strcmp(test_libos(), "posix"); }
 
 static inline int test_setup(void **state)
 {
@@ -152,16 +150,14 @@ static inline demi_sgarray_t sga_pattern(size_t size, unsigned seed)
     demi_sgarray_t sga = demi_sgaalloc(size);
     assert_int_equal(sga.sga_numsegs, 1);
     unsigned char *bytes = sga.sga_segs[0].sgaseg_buf;
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (unsigned char)((seed + i) % 251);
+    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)((seed + i) % 251);
     return sga;
 }
 
 static inline void bytes_check(const void *data, size_t size, unsigned seed)
 {
     const unsigned char *bytes = data;
-    for (size_t i = 0; i < size; i++)
-        assert_int_equal(bytes[i], (seed + i) % 251);
+    for (size_t i = 0; i < size; i++) assert_int_equal(bytes[i], (seed + i) % 251);
 }
 
 static inline demi_qtoken_t push_pattern(int qd, size_t size, unsigned seed)

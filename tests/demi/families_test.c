@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Families beyond Demikernel's IPv4: IPv6 and Unix sockets carry the same streams and datagrams, with addresses of their own lengths.
+ * Families beyond Demikernel's IPv4: IPv6 and Unix sockets carry the same streams and datagrams, with addresses of
+ * their own lengths.
  */
 #include "tests/demi/demi_test.h"
 
@@ -37,8 +38,7 @@ static bool has_ipv6(void)
     struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     bool has = fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
-    if (fd >= 0)
-        close(fd);
+    if (fd >= 0) close(fd);
     return has;
 }
 
@@ -47,8 +47,7 @@ static void test_ipv6_carries_streams(void **state)
     struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     socklen_t size = sizeof addr;
     int qd;
-    if (!has_ipv6())
-        skip();
+    if (!has_ipv6()) skip();
     OK(demi_socket(&qd, AF_INET6, SOCK_STREAM, 0));
     FAILS(EINVAL, demi_bind(qd, (struct sockaddr *)&addr, sizeof(struct sockaddr_in)));
     OK(demi_bind(qd, ADDR(&addr)));
@@ -65,8 +64,7 @@ static void test_ipv6_carries_datagrams(void **state)
     socklen_t size = sizeof addr;
     demi_qtoken_t push, pop;
     int a, b;
-    if (!has_ipv6())
-        skip();
+    if (!has_ipv6()) skip();
     OK(demi_socket(&a, AF_INET6, SOCK_DGRAM, 0));
     OK(demi_socket(&b, AF_INET6, SOCK_DGRAM, 0));
     OK(demi_bind(b, ADDR(&addr)));

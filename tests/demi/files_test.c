@@ -13,8 +13,7 @@ static char path[64];
 
 static int folder_make(void **state)
 {
-    if (!mkdtemp(folder))
-        return -1;
+    if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/file", folder);
     return 0;
 }
@@ -156,8 +155,7 @@ static void test_a_full_disk_is_a_failed_result(void **state)
 {
     demi_qtoken_t qt;
     int qd;
-    if (demi_open(&qd, "/dev/full", O_WRONLY, 0) != 0)
-        skip();
+    if (demi_open(&qd, "/dev/full", O_WRONLY, 0) != 0) skip();
     demi_sgarray_t sga = sga_pattern(10, 5);
     OK(demi_push(&qt, qd, &sga));
     assert_int_equal(wait_failed(qt), ENOSPC);

@@ -109,11 +109,12 @@ static void test_a_missing_configuration_file_is_refused(void **state)
 
 static void test_a_configuration_written_for_demikernel_is_accepted(void **state)
 {
-    static const char text[] = "catnap:\n  unused: 1\n"
-                               "demikernel:\n  local_ipv4_addr: 127.0.0.1\n  local_link_addr: \"00:00:00:00:00:00\"\n"
-                               "tcp_socket_options:\n  keepalive:\n    enabled: false\n    time_millis: 500\n"
-                               "    interval: 500\n  linger:\n    enabled: false\n    time_seconds: 0\n  nodelay: true\n"
-                               "inetstack_config:\n  mtu: 1500\n  mss: 1500\n";
+    static const char text[] =
+        "catnap:\n  unused: 1\n"
+        "demikernel:\n  local_ipv4_addr: 127.0.0.1\n  local_link_addr: \"00:00:00:00:00:00\"\n"
+        "tcp_socket_options:\n  keepalive:\n    enabled: false\n    time_millis: 500\n"
+        "    interval: 500\n  linger:\n    enabled: false\n    time_seconds: 0\n  nodelay: true\n"
+        "inetstack_config:\n  mtu: 1500\n  mss: 1500\n";
     char path[] = "/tmp/demi-config-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);

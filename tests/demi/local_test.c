@@ -12,8 +12,7 @@ static void test_a_queue_keeps_arrays_whole_and_in_order(void **state)
 {
     int qd;
     OK(demi_queue(&qd));
-    for (unsigned i = 0; i < 5; i++)
-        wait_ok(push_pattern(qd, 100 + i, i), DEMI_OPC_PUSH);
+    for (unsigned i = 0; i < 5; i++) wait_ok(push_pattern(qd, 100 + i, i), DEMI_OPC_PUSH);
     for (unsigned i = 0; i < 5; i++) {
         demi_qtoken_t qt;
         OK(demi_pop(&qt, qd));
@@ -75,10 +74,7 @@ static void test_a_pipe_is_a_stream_with_an_end(void **state)
 
 /* --- tasks -------------------------------------------------------------------------------------------- */
 
-static int64_t task_return(void *arg)
-{
-    return *(int64_t *)arg;
-}
+static int64_t task_return(void *arg) { return *(int64_t *)arg; }
 
 static void test_a_task_completes_with_its_result(void **state)
 {
@@ -102,12 +98,10 @@ static int64_t task_relay(void *arg)
     for (int i = 0; i < r->rounds; i++) {
         demi_qtoken_t qt;
         demi_qresult_t qr;
-        if (demi_pop(&qt, r->from) || demi_wait(&qr, qt, NULL) || qr.qr_opcode != DEMI_OPC_POP)
-            return -1;
+        if (demi_pop(&qt, r->from) || demi_wait(&qr, qt, NULL) || qr.qr_opcode != DEMI_OPC_POP) return -1;
         int error = demi_push(&qt, r->to, &qr.qr_value.sga);
         demi_sgafree(&qr.qr_value.sga);
-        if (error || demi_wait(&qr, qt, NULL) || qr.qr_opcode != DEMI_OPC_PUSH)
-            return -2;
+        if (error || demi_wait(&qr, qt, NULL) || qr.qr_opcode != DEMI_OPC_PUSH) return -2;
     }
     return r->rounds;
 }
@@ -128,8 +122,7 @@ static void test_a_wait_inside_a_task_suspends_only_the_task(void **state)
         relays[i].rounds = ROUNDS;
         OK(demi_spawn(&qts[i], task_relay, &relays[i], 0));
     }
-    for (unsigned i = 0; i < ROUNDS; i++)
-        push_pattern(first, 16, i);
+    for (unsigned i = 0; i < ROUNDS; i++) push_pattern(first, 16, i);
     for (unsigned i = 0; i < ROUNDS; i++) {
         OK(demi_pop(&pop, next));
         qr = wait_ok(pop, DEMI_OPC_POP);
@@ -137,19 +130,16 @@ static void test_a_wait_inside_a_task_suspends_only_the_task(void **state)
         OK(demi_sgafree(&qr.qr_value.sga));
     }
     OK(demi_wait_all(qrs, qts, TASKS, &soon));
-    for (int i = 0; i < TASKS; i++)
-        assert_int_equal(qrs[i].qr_ret, ROUNDS);
+    for (int i = 0; i < TASKS; i++) assert_int_equal(qrs[i].qr_ret, ROUNDS);
 }
 
 static int64_t task_deep(void *arg)
 {
     volatile char stack[200 * 1024]; /* deeper than the default */
-    for (size_t i = 0; i < sizeof stack; i += 512)
-        stack[i] = (char)i;
+    for (size_t i = 0; i < sizeof stack; i += 512) stack[i] = (char)i;
     demi_yield();
     int64_t sum = 0;
-    for (size_t i = 0; i < sizeof stack; i += 512)
-        sum += stack[i] == (char)i;
+    for (size_t i = 0; i < sizeof stack; i += 512) sum += stack[i] == (char)i;
     return sum;
 }
 
@@ -213,8 +203,7 @@ static void test_rings_that_nobody_waited_for_are_remembered_as_one(void **state
     demi_qtoken_t qt;
     demi_qresult_t qr;
     OK(demi_wake_new(&wake));
-    for (int i = 0; i < 10; i++)
-        demi_wake_ring(wake);
+    for (int i = 0; i < 10; i++) demi_wake_ring(wake);
     OK(demi_wake_wait(&qt, wake));
     wait_ok(qt, DEMI_OPC_WAKE);
     OK(demi_wake_wait(&qt, wake));

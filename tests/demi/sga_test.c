@@ -55,12 +55,9 @@ static void test_live_arrays_do_not_overlap(void **state)
 {
     enum { COUNT = 500 };
     static demi_sgarray_t all[COUNT];
-    for (unsigned i = 0; i < COUNT; i++)
-        all[i] = sga_pattern(1 + i * 7 % 3000, i);
-    for (unsigned i = 0; i < COUNT; i += 2)
-        OK(demi_sgafree(&all[i]));
-    for (unsigned i = 0; i < COUNT; i += 2)
-        all[i] = sga_pattern(1 + i * 7 % 3000, i + 1000);
+    for (unsigned i = 0; i < COUNT; i++) all[i] = sga_pattern(1 + i * 7 % 3000, i);
+    for (unsigned i = 0; i < COUNT; i += 2) OK(demi_sgafree(&all[i]));
+    for (unsigned i = 0; i < COUNT; i += 2) all[i] = sga_pattern(1 + i * 7 % 3000, i + 1000);
     for (unsigned i = 0; i < COUNT; i++) {
         bytes_check(all[i].sga_segs[0].sgaseg_buf, all[i].sga_segs[0].sgaseg_len, i % 2 ? i : i + 1000);
         OK(demi_sgafree(&all[i]));
@@ -105,8 +102,7 @@ static void test_the_heap_counts_what_lives(void **state)
     assert_non_null(nothing);
     assert_true(demi_malloc_size(p) >= 1000);
     assert_true(demi_good_size(1000) >= 1000);
-    for (int i = 0; i < 1000; i++)
-        assert_int_equal(zeroed[i], 0);
+    for (int i = 0; i < 1000; i++) assert_int_equal(zeroed[i], 0);
     assert_true(demi_mem_used() >= before + 2000);
     demi_mem_stats(&stats);
     assert_int_equal(stats.used, demi_mem_used());

@@ -44,10 +44,7 @@ static int connect_queue(const struct sockaddr_in *addr)
 }
 
 /* The stream's byte at i. */
-static char byte_at(size_t i)
-{
-    return (char)(i * 31 + (i >> 8));
-}
+static char byte_at(size_t i) { return (char)(i * 31 + (i >> 8)); }
 
 static size_t push_small(int qd, size_t at, size_t n)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of control calls: which call on a socket in which state gives which errno. The rows are those that Demikernel's own
- * system tests assert on real devices; where we go beyond it (wildcard addresses, port 0) ours is asserted.
+ * The table of control calls: which call on a socket in which state gives which errno. The rows are those that
+ * Demikernel's own system tests assert on real devices; where we go beyond it (wildcard addresses, port 0) ours is
+ * asserted.
  */
 #include "tests/demi/demi_test.h"
 
@@ -28,15 +29,11 @@ static struct full_listener full_listener_open(void)
 
 static void full_listener_close(struct full_listener *f)
 {
-    for (int i = 0; i < 8; i++)
-        close(f->fillers[i]);
+    for (int i = 0; i < 8; i++) close(f->fillers[i]);
     close(f->listener);
 }
 
-static void one_of(int error, int a, int b)
-{
-    assert_true(error == a || error == b);
-}
+static void one_of(int error, int a, int b) { assert_true(error == a || error == b); }
 
 /* --- bind ------------------------------------------------------------------------------------------- */
 
@@ -148,8 +145,7 @@ static void test_accept_without_a_client_stays_outstanding(void **state)
     demi_qtoken_t accepting, connecting;
     int qd = listener_new(&addr), client = socket_new(SOCK_STREAM);
     OK(demi_accept(&accepting, qd));
-    for (int i = 0; i < 3; i++)
-        FAILS(ETIMEDOUT, demi_wait(&qr, accepting, &now));
+    for (int i = 0; i < 3; i++) FAILS(ETIMEDOUT, demi_wait(&qr, accepting, &now));
     OK(demi_connect(&connecting, client, ADDR(&addr)));
     wait_ok(connecting, DEMI_OPC_CONNECT);
     wait_ok(accepting, DEMI_OPC_ACCEPT);
@@ -186,15 +182,12 @@ static void test_several_accepts_each_get_a_client(void **state)
     struct sockaddr_in addr;
     demi_qtoken_t accepting[COUNT], connecting[COUNT];
     int qd = listener_new(&addr), seen[COUNT];
-    for (int i = 0; i < COUNT; i++)
-        OK(demi_accept(&accepting[i], qd));
-    for (int i = 0; i < COUNT; i++)
-        OK(demi_connect(&connecting[i], socket_new(SOCK_STREAM), ADDR(&addr)));
+    for (int i = 0; i < COUNT; i++) OK(demi_accept(&accepting[i], qd));
+    for (int i = 0; i < COUNT; i++) OK(demi_connect(&connecting[i], socket_new(SOCK_STREAM), ADDR(&addr)));
     for (int i = 0; i < COUNT; i++) {
         wait_ok(connecting[i], DEMI_OPC_CONNECT);
         seen[i] = wait_ok(accepting[i], DEMI_OPC_ACCEPT).qr_value.ares.qd;
-        for (int j = 0; j < i; j++)
-            assert_int_not_equal(seen[i], seen[j]);
+        for (int j = 0; j < i; j++) assert_int_not_equal(seen[i], seen[j]);
     }
 }
 
@@ -203,8 +196,7 @@ static void test_close_ends_outstanding_accepts(void **state)
     struct sockaddr_in addr;
     demi_qtoken_t qt[3];
     int qd = listener_new(&addr);
-    for (int i = 0; i < 3; i++)
-        OK(demi_accept(&qt[i], qd));
+    for (int i = 0; i < 3; i++) OK(demi_accept(&qt[i], qd));
     OK(demi_close(qd));
     for (int i = 0; i < 3; i++) {
         demi_qresult_t qr = wait_ok(qt[i], DEMI_OPC_FAILED);

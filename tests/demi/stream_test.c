@@ -60,8 +60,7 @@ static void test_outstanding_pops_are_served_in_order(void **state)
     enum { COUNT = 4 };
     struct pair p = pair_new();
     demi_qtoken_t pops[COUNT];
-    for (int i = 0; i < COUNT; i++)
-        OK(demi_pop(&pops[i], p.server));
+    for (int i = 0; i < COUNT; i++) OK(demi_pop(&pops[i], p.server));
     for (unsigned i = 0; i < COUNT; i++) {
         wait_ok(push_pattern(p.client, 16, i), DEMI_OPC_PUSH);
         demi_qresult_t qr = wait_ok(pops[i], DEMI_OPC_POP);
@@ -145,8 +144,7 @@ static void test_close_cancels_what_is_outstanding(void **state)
 {
     struct pair p = pair_new();
     demi_qtoken_t pops[3];
-    for (int i = 0; i < 3; i++)
-        OK(demi_pop(&pops[i], p.client));
+    for (int i = 0; i < 3; i++) OK(demi_pop(&pops[i], p.client));
     OK(demi_close(p.client));
     for (int i = 0; i < 3; i++) {
         demi_qresult_t qr = wait_ok(pops[i], DEMI_OPC_FAILED);
@@ -198,8 +196,7 @@ static void test_a_push_to_a_peer_that_is_gone_fails_and_kills_nobody(void **sta
     wait_failed(pop);
     demi_sgarray_t sga = sga_pattern(8, 0);
     int error = demi_push(&qt, p.server, &sga); /* no SIGPIPE */
-    if (error == 0)
-        error = wait_failed(qt);
+    if (error == 0) error = wait_failed(qt);
     assert_true(error == ECONNRESET || error == EPIPE || error == ENOTCONN);
     OK(demi_sgafree(&sga));
     OK(demi_close(p.server));
@@ -235,8 +232,7 @@ static void test_many_pushes_arrive_in_order(void **state)
             demi_sgarray_t sga = sga_pattern(SIZE, pushed * SIZE % 251);
             int error = demi_push(&pushes[pushed], p.client, &sga);
             OK(demi_sgafree(&sga));
-            if (error == EBUSY)
-                break;
+            if (error == EBUSY) break;
             OK(error);
             pushed++;
         }
@@ -249,8 +245,7 @@ static void test_many_pushes_arrive_in_order(void **state)
         OK(demi_sgafree(&qr.qr_value.sga));
         got += length;
     }
-    while (next < COUNT)
-        wait_ok(pushes[next++], DEMI_OPC_PUSH);
+    while (next < COUNT) wait_ok(pushes[next++], DEMI_OPC_PUSH);
     size_t unsent = 1;
     OK(demi_unsent(p.client, &unsent));
     assert_int_equal(unsent, 0);
@@ -262,8 +257,7 @@ static void test_a_push_of_several_segments_is_one_stream(void **state)
     struct pair p = pair_new();
     char *a = demi_malloc(1000), *b = demi_malloc(20000);
     demi_sgarray_t c = sga_pattern(300, 21000);
-    for (unsigned i = 0; i < 21000; i++)
-        *(i < 1000 ? &a[i] : &b[i - 1000]) = (char)(i % 251);
+    for (unsigned i = 0; i < 21000; i++) *(i < 1000 ? &a[i] : &b[i - 1000]) = (char)(i % 251);
     struct iovec iov[] = {{a, 1000}, {b, 20000}, {c.sga_segs[0].sgaseg_buf, 300}};
     demi_qtoken_t qt;
     FAILS(EINVAL, demi_pushv(&qt, p.client, iov, 0, 0));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One thread, one runtime: threads work side by side, and refuse each other's descriptors and tokens. cmocka's asserts belong to
- * the main thread, so the others report a number.
+ * One thread, one runtime: threads work side by side, and refuse each other's descriptors and tokens. cmocka's asserts
+ * belong to the main thread, so the others report a number.
  */
 #include "tests/demi/demi_test.h"
 
@@ -27,20 +27,16 @@ static void *client_run(void *arg)
         return (void *)-1;
     for (int i = 0; i < c->rounds; i++) {
         demi_sgarray_t sga = demi_sgaalloc(sizeof(unsigned));
-        if (!sga.sga_buf)
-            return (void *)-2;
+        if (!sga.sga_buf) return (void *)-2;
         unsigned word = c->seed + (unsigned)i;
         memcpy(sga.sga_segs[0].sgaseg_buf, &word, sizeof word);
-        if (demi_push(&qt, qd, &sga) || demi_sgafree(&sga) || demi_wait(&qr, qt, &soon))
-            return (void *)-3;
-        if (demi_pop(&qt, qd) || demi_wait(&qr, qt, &soon) || qr.qr_opcode != DEMI_OPC_POP)
-            return (void *)-4;
+        if (demi_push(&qt, qd, &sga) || demi_sgafree(&sga) || demi_wait(&qr, qt, &soon)) return (void *)-3;
+        if (demi_pop(&qt, qd) || demi_wait(&qr, qt, &soon) || qr.qr_opcode != DEMI_OPC_POP) return (void *)-4;
         const demi_sgaseg_t *seg = &qr.qr_value.sga.sga_segs[0];
         right += seg->sgaseg_len == sizeof word && memcmp(seg->sgaseg_buf, &word, sizeof word) == 0;
         demi_sgafree(&qr.qr_value.sga);
     }
-    if (demi_close(qd) || demi_exit())
-        return (void *)-5;
+    if (demi_close(qd) || demi_exit()) return (void *)-5;
     return (void *)right;
 }
 
@@ -127,8 +123,7 @@ static void test_descriptors_and_tokens_of_another_thread_are_refused(void **sta
 static void *free_all(void *arg)
 {
     void **all = arg;
-    for (int i = 0; i < 1000; i++)
-        demi_free(all[i]);
+    for (int i = 0; i < 1000; i++) demi_free(all[i]);
     return NULL;
 }
 
@@ -157,8 +152,7 @@ static void *come_and_go(void *arg)
         int qd;
         wrong += demi_init_with("posix", NULL) != 0;
         wrong += demi_socket(&qd, AF_INET, SOCK_STREAM, 0) != 0;
-        if (i % 2)
-            wrong += demi_close(qd) != 0;
+        if (i % 2) wrong += demi_close(qd) != 0;
         wrong += demi_exit() != 0;
     }
     return (void *)wrong;
@@ -167,8 +161,7 @@ static void *come_and_go(void *arg)
 static void test_runtimes_come_and_go_beside_each_other(void **state)
 {
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++)
-        OK(pthread_create(&threads[i], NULL, come_and_go, NULL));
+    for (int i = 0; i < 4; i++) OK(pthread_create(&threads[i], NULL, come_and_go, NULL));
     for (int i = 0; i < 4; i++) {
         void *wrong;
         OK(pthread_join(threads[i], &wrong));

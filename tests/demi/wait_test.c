@@ -76,8 +76,7 @@ static void test_impossible_timeouts_are_einval(void **state)
     static const struct timespec wrong[] = {{-1, 0}, {0, -1}, {0, 1000000000}};
     demi_qresult_t qr;
     demi_qtoken_t qt = pop_new(queue_new());
-    for (int i = 0; i < 3; i++)
-        FAILS(EINVAL, demi_wait(&qr, qt, &wrong[i]));
+    for (int i = 0; i < 3; i++) FAILS(EINVAL, demi_wait(&qr, qt, &wrong[i]));
 }
 
 static void test_a_timeout_leaves_the_token_valid(void **state)
@@ -112,10 +111,8 @@ static void test_tokens_can_be_waited_for_in_any_order(void **state)
     enum { COUNT = 3000 }; /* more than one chunk of any table */
     static demi_qtoken_t qts[COUNT];
     int qd = queue_new();
-    for (int i = 0; i < COUNT; i++)
-        qts[i] = pop_new(qd);
-    for (unsigned i = 0; i < COUNT; i++)
-        push_pattern(qd, 4, i);
+    for (int i = 0; i < COUNT; i++) qts[i] = pop_new(qd);
+    for (unsigned i = 0; i < COUNT; i++) push_pattern(qd, 4, i);
     for (int i = COUNT - 1; i >= 0; i--) {
         demi_qresult_t qr = wait_ok(qts[i], DEMI_OPC_POP);
         bytes_check(qr.qr_value.sga.sga_segs[0].sgaseg_buf, 4, (unsigned)i);
@@ -130,8 +127,7 @@ static void test_wait_any_tells_which(void **state)
     int queues[5], offset = -1;
     demi_qtoken_t qts[5];
     demi_qresult_t qr;
-    for (int i = 0; i < 5; i++)
-        qts[i] = pop_new(queues[i] = queue_new());
+    for (int i = 0; i < 5; i++) qts[i] = pop_new(queues[i] = queue_new());
     FAILS(ETIMEDOUT, demi_wait_any(&qr, &offset, qts, 5, &now));
     push_pattern(queues[3], 8, 0);
     OK(demi_wait_any(&qr, &offset, qts, 5, &soon));
@@ -182,12 +178,10 @@ static void test_wait_next_n_is_0_only_with_a_full_array(void **state)
     int count = -1, qd = queue_new();
     FAILS(ETIMEDOUT, demi_wait_next_n(qrs, 4, &count, &now));
     assert_int_equal(count, 0);
-    for (unsigned i = 0; i < 6; i++)
-        qts[i] = push_pattern(qd, 8, i);
+    for (unsigned i = 0; i < 6; i++) qts[i] = push_pattern(qd, 8, i);
     OK(demi_wait_next_n(qrs, 4, &count, &soon));
     assert_int_equal(count, 4);
-    for (int i = 0; i < 4; i++)
-        assert_true(qrs[i].qr_qt == qts[i]); /* in the order in which they completed */
+    for (int i = 0; i < 4; i++) assert_true(qrs[i].qr_qt == qts[i]); /* in the order in which they completed */
     FAILS(ETIMEDOUT, demi_wait_next_n(qrs, 4, &count, &now));
     assert_int_equal(count, 2);
     assert_true(qrs[0].qr_qt == qts[4]);
@@ -200,13 +194,11 @@ static void test_wait_batch_returns_with_what_there_is(void **state)
     demi_qresult_t qrs[4];
     int count = -1, total = 0, qd = queue_new();
     FAILS(ETIMEDOUT, demi_wait_batch(qrs, 4, &count, &now));
-    for (unsigned i = 0; i < 6; i++)
-        push_pattern(qd, 8, i);
+    for (unsigned i = 0; i < 6; i++) push_pattern(qd, 8, i);
     while (total < 6) {
         OK(demi_wait_batch(qrs, 4, &count, NULL));
         assert_in_range(count, 1, 4);
-        for (int i = 0; i < count; i++)
-            assert_int_equal(qrs[i].qr_opcode, DEMI_OPC_PUSH);
+        for (int i = 0; i < count; i++) assert_int_equal(qrs[i].qr_opcode, DEMI_OPC_PUSH);
         total += count;
     }
     assert_int_equal(total, 6);
@@ -221,10 +213,8 @@ static void test_wait_all_keeps_results_and_tokens_together(void **state)
     demi_qtoken_t qts[COUNT];
     demi_qresult_t qrs[COUNT];
     int queues[COUNT];
-    for (int i = 0; i < COUNT; i++)
-        qts[i] = pop_new(queues[i] = queue_new());
-    for (unsigned i = COUNT; i-- > 0;)
-        push_pattern(queues[i], 8, i);
+    for (int i = 0; i < COUNT; i++) qts[i] = pop_new(queues[i] = queue_new());
+    for (unsigned i = COUNT; i-- > 0;) push_pattern(queues[i], 8, i);
     OK(demi_wait_all(qrs, qts, COUNT, &soon));
     for (unsigned i = 0; i < COUNT; i++) {
         assert_true(qrs[i].qr_qt == qts[i]);
@@ -293,8 +283,7 @@ static void test_a_token_carries_the_users_word(void **state)
     demi_qtoken_t first = pop_new(qd), second = pop_new(qd), third = pop_new(qd);
     OK(demi_set_data(first, &a));
     OK(demi_set_data(second, &b));
-    for (unsigned i = 0; i < 3; i++)
-        wait_ok(push_pattern(qd, 8, i), DEMI_OPC_PUSH);
+    for (unsigned i = 0; i < 3; i++) wait_ok(push_pattern(qd, 8, i), DEMI_OPC_PUSH);
     demi_qresult_t qr = wait_ok(second, DEMI_OPC_POP);
     assert_ptr_equal(demi_result_data(&qr), &b);
     OK(demi_sgafree(&qr.qr_value.sga));
@@ -313,11 +302,9 @@ static void test_a_batch_has_a_word_for_each_result(void **state)
     demi_qresult_t qrs[COUNT];
     int count = 0, qd = queue_new();
     demi_qtoken_t qts[COUNT];
-    for (unsigned i = 0; i < COUNT; i++)
-        OK(demi_set_data(qts[i] = push_pattern(qd, 8, i), &words[i]));
+    for (unsigned i = 0; i < COUNT; i++) OK(demi_set_data(qts[i] = push_pattern(qd, 8, i), &words[i]));
     OK(demi_wait_next_n(qrs, COUNT, &count, &soon));
-    for (int i = 0; i < COUNT; i++)
-        assert_ptr_equal(demi_result_data(&qrs[i]), &words[i]);
+    for (int i = 0; i < COUNT; i++) assert_ptr_equal(demi_result_data(&qrs[i]), &words[i]);
 }
 
 /* --- timers ------------------------------------------------------------------------------------------- */
@@ -328,15 +315,13 @@ static void test_timers_complete_in_the_order_of_their_time(void **state)
     demi_qtoken_t qts[4];
     demi_qresult_t qrs[4];
     int count = 0;
-    for (int i = 0; i < 4; i++)
-        OK(demi_timer(&qts[i], ms[i] * 1000000));
+    for (int i = 0; i < 4; i++) OK(demi_timer(&qts[i], ms[i] * 1000000));
     OK(demi_wait_next_n(qrs, 4, &count, &soon));
     assert_true(qrs[0].qr_qt == qts[3]);
     assert_true(qrs[1].qr_qt == qts[1]);
     assert_true(qrs[2].qr_qt == qts[2]);
     assert_true(qrs[3].qr_qt == qts[0]);
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(qrs[i].qr_opcode, DEMI_OPC_TIMER);
+    for (int i = 0; i < 4; i++) assert_int_equal(qrs[i].qr_opcode, DEMI_OPC_TIMER);
 }
 
 static void test_a_timer_is_never_early(void **state)

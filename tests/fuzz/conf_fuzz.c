@@ -12,16 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static size_t shown;
 
-static void show(void *arg, struct bytes name, struct bytes value)
-{
-    shown += name.n + value.n;
-}
+static void show(void *arg, struct bytes name, struct bytes value) { shown += name.n + value.n; }
 
 static void no_chdir(char *text, size_t n)
 {
     for (size_t i = 0; i + 3 <= n; i++)
-        if ((text[i] | 32) == 'd' && (text[i + 1] | 32) == 'i' && (text[i + 2] | 32) == 'r')
-            text[i] = 'x';
+        if ((text[i] | 32) == 'd' && (text[i + 1] | 32) == 'i' && (text[i + 2] | 32) == 'r') text[i] = 'x';
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -4,7 +4,8 @@
  *
  *     | as sent (1), time to pass (2-4), 1 | size, 2 (LE) | message |
  *
- * Unless "as sent" says otherwise the message gets the client's transaction and MAC and the magic cookie, which nobody guesses.
+ * Unless "as sent" says otherwise the message gets the client's transaction and MAC and the magic cookie, which nobody
+ * guesses.
  */
 #include "tests/fuzz/stack_fuzz.h"
 
@@ -16,7 +17,8 @@ static uint32_t xid;
 
 static void note_sent(struct fuzz_stack *f)
 {
-    if (f->out_len >= 50 && load_be16(f->out + 12) == ETH_TYPE_IP4 && load_be16(f->out + 36) == DHCP_SERVER_PORT) xid = load_u32(f->out + 46);
+    if (f->out_len >= 50 && load_be16(f->out + 12) == ETH_TYPE_IP4 && load_be16(f->out + 36) == DHCP_SERVER_PORT)
+        xid = load_u32(f->out + 46);
 }
 
 static void put(struct fuzz_stack *f, const uint8_t *msg, size_t n)
@@ -28,7 +30,12 @@ static void put(struct fuzz_stack *f, const uint8_t *msg, size_t n)
     memset(frame, 255, ETH_ALEN);
     memcpy(frame + 6, fuzz_peer_mac, ETH_ALEN);
     store_be16(frame + 12, ETH_TYPE_IP4);
-    *h = (struct ip4_hdr){.version_ihl = 0x45, .total_len = be16_of(28 + n), .ttl = 64, .proto = IPPROTO_UDP, .src = server.w[3], .dst = UINT32_MAX};
+    *h = (struct ip4_hdr){.version_ihl = 0x45,
+                          .total_len = be16_of(28 + n),
+                          .ttl = 64,
+                          .proto = IPPROTO_UDP,
+                          .src = server.w[3],
+                          .dst = UINT32_MAX};
     h->csum = csum_ip4(h);
     *u = (struct udp_hdr){.src = be16_of(DHCP_SERVER_PORT), .dst = be16_of(DHCP_CLIENT_PORT), .len = be16_of(8 + n)};
     memcpy(u + 1, msg, n);

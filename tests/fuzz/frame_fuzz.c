@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Raw frames into a stack with a TCP listener, a connection that is established, a UDP socket and neighbours. The input is a row of
+ * Raw frames into a stack with a TCP listener, a connection that is established, a UDP socket and neighbours. The input
+ * is a row of
  *
  *     | what to mend, 1 | time to pass, 1 | size, 2 (LE) | frame |
  *
- * Mending makes checksums right, addresses ours, and TCP's numbers relative to what the connection expects: without it nearly all that is
- * tried would end at a checksum.
+ * Mending makes checksums right, addresses ours, and TCP's numbers relative to what the connection expects: without it
+ * nearly all that is tried would end at a checksum.
  */
 #include "tests/fuzz/stack_fuzz.h"
 
@@ -23,7 +24,9 @@ static void note_sent(struct fuzz_stack *f)
     const struct eth_hdr *e = (const void *)f->out;
     const struct ip4_hdr *ip4 = (const void *)(e + 1);
     const struct tcp_hdr *t = (const void *)(ip4 + 1);
-    if (f->out_len < 54 || e->type != be16_of(ETH_TYPE_IP4) || ip4->proto != IPPROTO_TCP || t->dst != be16_of(PEER_PORT)) return;
+    if (f->out_len < 54 || e->type != be16_of(ETH_TYPE_IP4) || ip4->proto != IPPROTO_TCP ||
+        t->dst != be16_of(PEER_PORT))
+        return;
     uint32_t payload = be16_to_host(ip4->total_len) - 20u - (t->offset >> 4) * 4u;
     peer.ack = be32_to_host(t->seq) + payload + ((t->flags & TCP_SYN) != 0) + ((t->flags & TCP_FIN) != 0);
     if (t->flags & TCP_ACK) peer.seq = be32_to_host(t->ack);
@@ -39,13 +42,15 @@ static void mend_tcp(struct tcp_hdr *t, size_t n)
     t->ack = be32_of(be32_to_host(t->ack) + peer.ack);
 }
 
-static void mend_l4(uint8_t proto, const void *src, const void *dst, size_t addr_size, uint8_t *l4, size_t n, unsigned what)
+static void mend_l4(uint8_t proto, const void *src, const void *dst, size_t addr_size, uint8_t *l4, size_t n,
+                    unsigned what)
 {
     size_t at = proto == IPPROTO_TCP ? 16 : proto == IPPROTO_UDP ? 6 : 2;
     if (proto == IPPROTO_TCP && what & MEND_SEQ) mend_tcp((void *)l4, n);
     if (!(what & MEND_L4_CSUM) || n < at + 2) return;
     store_u16(l4 + at, 0);
-    store_u16(l4 + at, proto == IPPROTO_ICMP ? (uint16_t)~csum_fold(csum_add(0, l4, n)) : fuzz_l4_csum(src, dst, addr_size, proto, l4, n));
+    store_u16(l4 + at, proto == IPPROTO_ICMP ? (uint16_t)~csum_fold(csum_add(0, l4, n))
+                                             : fuzz_l4_csum(src, dst, addr_size, proto, l4, n));
 }
 
 static void mend4(uint8_t *p, size_t n, unsigned what)
@@ -70,7 +75,8 @@ static void mend6(uint8_t *p, size_t n, unsigned what)
     struct ip_addr ours = fuzz_addr("2001:db8::1");
     if (what & MEND_ADDRESS) memcpy(h->dst, ours.b, 16);
     size_t payload = be16_to_host(h->payload_len);
-    if (payload <= n - sizeof *h) mend_l4(h->next, h->src, h->dst, 16, p + sizeof *h, payload, what & ~(unsigned)MEND_SEQ);
+    if (payload <= n - sizeof *h)
+        mend_l4(h->next, h->src, h->dst, 16, p + sizeof *h, payload, what & ~(unsigned)MEND_SEQ);
 }
 
 static void mend(uint8_t *p, size_t n, unsigned what)
@@ -90,7 +96,8 @@ static void put_tcp(struct fuzz_stack *f, uint8_t flags)
     memcpy(frame + 6, fuzz_peer_mac, ETH_ALEN);
     store_be16(frame + 12, ETH_TYPE_IP4);
     *h = (struct ip4_hdr){.version_ihl = 0x45, .total_len = be16_of(40), .ttl = 64, .proto = IPPROTO_TCP};
-    *t = (struct tcp_hdr){.src = be16_of(PEER_PORT), .dst = be16_of(80), .offset = 0x50, .flags = flags, .window = be16_of(65535)};
+    *t = (struct tcp_hdr){
+        .src = be16_of(PEER_PORT), .dst = be16_of(80), .offset = 0x50, .flags = flags, .window = be16_of(65535)};
     mend(frame, sizeof frame, MEND_IP_CSUM | MEND_L4_CSUM | MEND_MAC | MEND_ADDRESS | MEND_SEQ);
     fuzz_input(f, frame, sizeof frame, 0);
 }
@@ -100,7 +107,8 @@ static void begin(struct fuzz_stack *f)
     fuzz_begin(f, true, false);
     f->sent = note_sent;
     memset(&peer, 0, sizeof peer);
-    struct ip_addr a = fuzz_addr("10.0.0.1"), a6 = fuzz_addr("2001:db8::1"), n = fuzz_addr("10.0.0.9"), n6 = fuzz_addr("2001:db8::9");
+    struct ip_addr a = fuzz_addr("10.0.0.1"), a6 = fuzz_addr("2001:db8::1"), n = fuzz_addr("10.0.0.9"),
+                   n6 = fuzz_addr("2001:db8::9");
     ASSERT(stack_add_address(f->s, &a, 24, true) == 0);
     ASSERT(stack_add_address(f->s, &a6, 64, true) == 0);
     ASSERT(stack_add_neighbour(f->s, &n, fuzz_peer_mac) == 0);

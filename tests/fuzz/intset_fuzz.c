@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes from outside as an intset (RDB, DUMP payloads): what intset_validate() accepts must be safe to walk and to change, and
- * what a deep look accepts must behave as a set.
+ * Bytes from outside as an intset (RDB, DUMP payloads): what intset_validate() accepts must be safe to walk and to
+ * change, and what a deep look accepts must behave as a set.
  */
 #include "server/ds/intset.h"
 

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(frame, fuzz_mac, ETH_ALEN);
         memcpy(frame + 6, fuzz_peer_mac, ETH_ALEN);
         store_be16(frame + 12, ETH_TYPE_IP6);
-        *h = (struct ip6_hdr){.version_class_flow = be32_of(6u << 28), .payload_len = be16_of(n), .next = data[0], .hops = 255};
+        *h = (struct ip6_hdr){
+            .version_class_flow = be32_of(6u << 28), .payload_len = be16_of(n), .next = data[0], .hops = 255};
         memcpy(h->src, peer.b, 16);
         memcpy(h->dst, flags & 1 ? all.b : a.b, 16);
         memcpy(h + 1, data + 3, n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration file of a libOS (libos/runtime/config.c): any bytes parse or are refused with the line, and what was parsed
- * can be walked and read as every type.
+ * The configuration file of a libOS (libos/runtime/config.c): any bytes parse or are refused with the line, and what
+ * was parsed can be walked and read as every type.
  */
 #include "libos/runtime/config.h"
 

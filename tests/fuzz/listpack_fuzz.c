@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Listpacks from outside: what lp_validate() lets through can be walked both ways, read, copied element by element into an equal
- * one, and edited.
+ * Listpacks from outside: what lp_validate() lets through can be walked both ways, read, copied element by element into
+ * an equal one, and edited.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Neighbour discovery messages with right checksums and hop limit, to a stack that makes its own addresses. The input is a row of
+ * Neighbour discovery messages with right checksums and hop limit, to a stack that makes its own addresses. The input
+ * is a row of
  *
  *     | source (0-1), destination (2-3), time to pass (4-6), 1 | size, 1 | ICMPv6 message |
  *
@@ -22,16 +23,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t n = data[1] < size - 2 ? data[1] : size - 2;
         struct ip6_hdr *h = (void *)(frame + 14);
         uint8_t *msg = (void *)(h + 1);
-        struct ip_addr own = f.s->ip.addrs[0].addr, dst[4] = {fuzz_addr("ff02::1"), own, nd_solicited_node(&own), fuzz_addr("ff02::2")};
+        struct ip_addr own = f.s->ip.addrs[0].addr,
+                       dst[4] = {fuzz_addr("ff02::1"), own, nd_solicited_node(&own), fuzz_addr("ff02::2")};
         memcpy(frame, fuzz_mac, ETH_ALEN);
         memcpy(frame + 6, fuzz_peer_mac, ETH_ALEN);
         store_be16(frame + 12, ETH_TYPE_IP6);
-        *h = (struct ip6_hdr){.version_class_flow = be32_of(6u << 28), .payload_len = be16_of(n), .next = IPPROTO_ICMPV6, .hops = 255};
+        *h = (struct ip6_hdr){
+            .version_class_flow = be32_of(6u << 28), .payload_len = be16_of(n), .next = IPPROTO_ICMPV6, .hops = 255};
         memcpy(h->src, sources[flags & 3].b, 16);
         memcpy(h->dst, dst[flags >> 2 & 3].b, 16);
         memcpy(msg, data + 2, n);
         static const uint8_t nobody[16];
-        if (n >= 24 && memcmp(msg + 8, nobody, 16) == 0 && (msg[0] == ND_SOLICIT || msg[0] == ND_ADVERT)) memcpy(msg + 8, own.b, 16);
+        if (n >= 24 && memcmp(msg + 8, nobody, 16) == 0 && (msg[0] == ND_SOLICIT || msg[0] == ND_ADVERT))
+            memcpy(msg + 8, own.b, 16);
         if (n >= 4) {
             store_u16(msg + 2, 0);
             store_u16(msg + 2, fuzz_l4_csum(h->src, h->dst, 16, IPPROTO_ICMPV6, msg, n));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values of RDB and DUMP from outside: a type and bytes. What is read is sound: it can be walked by the writer, what that writes is read
- * again, and comes to the same number of bytes. A source that gives the bytes one by one comes to the same verdict as one that has them all.
+ * Values of RDB and DUMP from outside: a type and bytes. What is read is sound: it can be walked by the writer, what
+ * that writes is read again, and comes to the same number of bytes. A source that gives the bytes one by one comes to
+ * the same verdict as one that has them all.
  */
 #include <stdint.h>
 

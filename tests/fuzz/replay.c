@@ -17,21 +17,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int is_visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
+static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 
 /* Reads a whole file into an allocation of exactly its size, so that the sanitizer sees a read behind its end.
  * Returns NULL with errno set. */
 static uint8_t *file_read(const char *path, size_t *size_out)
 {
     FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
+    if (!file) return NULL;
     uint8_t *data = NULL;
-    if (fseek(file, 0, SEEK_END) != 0)
-        goto close_file;
+    if (fseek(file, 0, SEEK_END) != 0) goto close_file;
     long size = ftell(file);
     if (size < 0 || (unsigned long)size > INPUT_BYTES_MAX) {
         errno = EFBIG;
@@ -76,14 +71,12 @@ int main(int argc, char **argv)
     }
     struct dirent **entries = NULL;
     int count = scandir(argv[1], &entries, is_visible, alphasort);
-    if (count < 0)
-        count = 0; /* no corpus kept yet: the empty input alone */
+    if (count < 0) count = 0; /* no corpus kept yet: the empty input alone */
     printf("1..%d\n", count + 1);
     fflush(stdout);
 
     uint8_t *nothing = malloc(1);
-    if (!nothing)
-        return 1;
+    if (!nothing) return 1;
     LLVMFuzzerTestOneInput(nothing, 0);
     free(nothing);
     printf("ok 1 - the empty input\n");

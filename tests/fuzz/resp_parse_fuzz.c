@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The request parser: a stream gives the same commands and the same error however it is cut, and takes memory only for
- * arguments that have arrived. The first byte chooses how the second reading is cut and whether the client is authenticated.
+ * arguments that have arrived. The first byte chooses how the second reading is cut and whether the client is
+ * authenticated.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -69,7 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool unauthenticated = data[0] & 128;
     size_t step = 1 + (data[0] & 127) % 61;
     if (in.n > 4096) step += in.n / 16; /* the copies would make it slow */
-    struct digest whole = read_stream(in, in.n ? in.n : 1, unauthenticated), cut = read_stream(in, step, unauthenticated);
+    struct digest whole = read_stream(in, in.n ? in.n : 1, unauthenticated),
+                  cut = read_stream(in, step, unauthenticated);
     ASSERT(whole.h == cut.h);
     ASSERT(whole.commands == cut.commands);
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A stack for the fuzz targets of tcp/: one with addresses of both families, fed with what the input says, its frames thrown away. After each
- * step all invariants are looked at, and at the end every byte must be back.
+ * A stack for the fuzz targets of tcp/: one with addresses of both families, fed with what the input says, its frames
+ * thrown away. After each step all invariants are looked at, and at the end every byte must be back.
  */
 #ifndef FUZZ_STACK_FUZZ_H
 #define FUZZ_STACK_FUZZ_H
@@ -64,15 +64,26 @@ static inline void fuzz_udp(void *arg, struct udp_sock *u)
     if (b && udp_push(u, b, &from, false)) buf_unref(b);
 }
 
-static const struct stack_hooks fuzz_hooks = {.acceptable = fuzz_acceptable, .connected = fuzz_connected, .readable = fuzz_readable,
-                                              .acked = fuzz_acked, .closed = fuzz_closed, .udp_readable = fuzz_udp};
+static const struct stack_hooks fuzz_hooks = {.acceptable = fuzz_acceptable,
+                                              .connected = fuzz_connected,
+                                              .readable = fuzz_readable,
+                                              .acked = fuzz_acked,
+                                              .closed = fuzz_closed,
+                                              .udp_readable = fuzz_udp};
 
 static inline void fuzz_begin(struct fuzz_stack *f, bool ipv6, bool dhcp)
 {
     struct stack_config c = {.mtu = 1500, .segs_max = 1, .arp = true, .icmp_echo = true, .ipv6 = ipv6, .dhcp = dhcp};
     memcpy(c.mac, fuzz_mac, ETH_ALEN);
-    c.limits = (struct stack_limits){.conns = 64, .half_open = 16, .time_wait = 16, .neighbours = 16, .neighbour_queue = 4,
-                                     .fragment_bytes = 64 << 10, .tx_frames = 256, .paths = 16, .udp_queue = 16};
+    c.limits = (struct stack_limits){.conns = 64,
+                                     .half_open = 16,
+                                     .time_wait = 16,
+                                     .neighbours = 16,
+                                     .neighbour_queue = 4,
+                                     .fragment_bytes = 64 << 10,
+                                     .tx_frames = 256,
+                                     .paths = 16,
+                                     .udp_queue = 16};
     *f = (struct fuzz_stack){.now = 100 * NSEC_PER_SEC, .used_before = mem_used()};
     ASSERT(stack_new(&c, &fuzz_hooks, NULL, f->now, &f->s) == 0);
 }
@@ -109,11 +120,13 @@ static inline void fuzz_advance(struct fuzz_stack *f, nsec by)
 /* 0, then 1 ms to 1000 s. */
 static inline nsec fuzz_span(uint8_t v)
 {
-    static const nsec spans[8] = {0, 0, 0, NSEC_PER_MSEC, 50 * NSEC_PER_MSEC, NSEC_PER_SEC, 30 * NSEC_PER_SEC, 1000 * NSEC_PER_SEC};
+    static const nsec spans[8] = {
+        0, 0, 0, NSEC_PER_MSEC, 50 * NSEC_PER_MSEC, NSEC_PER_SEC, 30 * NSEC_PER_SEC, 1000 * NSEC_PER_SEC};
     return spans[v & 7];
 }
 
-/* In storage of exactly its size, so that reading behind it is seen; cut in two behind the first `cut` bytes, if that is inside. */
+/* In storage of exactly its size, so that reading behind it is seen; cut in two behind the first `cut` bytes, if
+ * that is inside. */
 static inline void fuzz_input(struct fuzz_stack *f, const uint8_t *p, size_t n, size_t cut)
 {
     struct buf *b = buf_take_exact(cut && cut < n ? cut : n);
@@ -134,7 +147,8 @@ static inline void fuzz_end(struct fuzz_stack *f)
 }
 
 /* The checksum of an L4 packet for these addresses. */
-static inline uint16_t fuzz_l4_csum(const void *src, const void *dst, size_t addr_size, uint8_t proto, const void *p, size_t n)
+static inline uint16_t fuzz_l4_csum(const void *src, const void *dst, size_t addr_size, uint8_t proto, const void *p,
+                                    size_t n)
 {
     uint64_t sum = (uint64_t)proto << 8;
     sum += __builtin_bswap32((uint32_t)n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * TCP options: the first byte says whether they are of a SYN, the next 40 at most are options. Whatever they are, they are refused or
- * read within bounds; and what was read, written anew, reads the same.
+ * TCP options: the first byte says whether they are of a SYN, the next 40 at most are options. Whatever they are, they
+ * are refused or read within bounds; and what was read, written anew, reads the same.
  */
 #include <errno.h>
 #include <stdint.h>

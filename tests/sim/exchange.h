@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two hosts that exchange streams both ways over several connections, by every way of pushing and at every pace. Each stream's bytes are a
- * function of its number and of their place, so whoever pops can tell from a byte alone whether it is right. Written against demi/
- * alone: the same programs run over simulated sockets and over simulated frames.
+ * Two hosts that exchange streams both ways over several connections, by every way of pushing and at every pace. Each
+ * stream's bytes are a function of its number and of their place, so whoever pops can tell from a byte alone whether it
+ * is right. Written against demi/ alone: the same programs run over simulated sockets and over simulated frames.
  */
 #ifndef TESTS_SIM_EXCHANGE_H
 #define TESTS_SIM_EXCHANGE_H
@@ -12,7 +12,7 @@
 #define EXCHANGE_PORT 7000
 #define STREAMS       6
 
-/* --- both ways over many connections --------------------------------------------------------------------------------------- */
+/* --- both ways over many connections ------------------------------------------------------------------------------ */
 
 /* One end of one connection, as its program sees it. */
 struct side {
@@ -28,10 +28,10 @@ struct side {
 struct exchange {
     struct side sides[2][STREAMS];
     bool may_break;
-    bool six;    /* over IPv6, which net hosts have */
-    bool forged; /* somebody else writes into the streams: bytes prove nothing */
+    bool six;            /* over IPv6, which net hosts have */
+    bool forged;         /* somebody else writes into the streams: bytes prove nothing */
     uint64_t give_up_ns; /* whoever is not through by then breaks off; 0: never */
-    bool probes; /* keep-alive: who only reads hears of a peer that has gone */
+    bool probes;         /* keep-alive: who only reads hears of a peer that has gone */
     uint64_t goal_max;
     uint64_t over_ns[2]; /* when all streams of a host were over, since the start */
 };
@@ -130,7 +130,10 @@ static inline void take_result(struct side *s, const demi_qresult_t *qr)
     go_on(s);
 }
 
-static inline bool time_is_up(const struct exchange *x) { return x->give_up_ns && demi_clock_ns() >= SIM_START_NS + x->give_up_ns; }
+static inline bool time_is_up(const struct exchange *x)
+{
+    return x->give_up_ns && demi_clock_ns() >= SIM_START_NS + x->give_up_ns;
+}
 
 /* Who breaks off does not stay to see his bytes confirmed. */
 static inline void break_off(struct side *s)
@@ -158,7 +161,8 @@ static inline int serve(struct exchange *x, struct side *sides)
         for (int k = 0; k < n; k++) {
             struct side *s = NULL;
             for (int i = 0; i < STREAMS; i++)
-                if (qrs[k].qr_qt == sides[i].pop || qrs[k].qr_qt == sides[i].push || qrs[k].qr_qt == sides[i].nap) s = &sides[i];
+                if (qrs[k].qr_qt == sides[i].pop || qrs[k].qr_qt == sides[i].push || qrs[k].qr_qt == sides[i].nap)
+                    s = &sides[i];
             if (s) take_result(s, &qrs[k]);
             else if (qrs[k].qr_opcode == DEMI_OPC_POP) demi_sgafree(&qrs[k].qr_value.sga);
         }
@@ -222,7 +226,8 @@ static inline int listening_host(void *arg)
         if (qd == -ETIMEDOUT) break;
         struct place from = {.size = sizeof from.v6};
         bool here = qd >= 0 && !demi_getpeername(qd, &from.sa, &from.size);
-        uint64_t n = ntohs(from.v4.sin_port) - (uint64_t)EXCHANGE_PORT; /* its port says which it is; it stands where IPv6 has it */
+        /* its port says which it is; it stands where IPv6 has it */
+        uint64_t n = ntohs(from.v4.sin_port) - (uint64_t)EXCHANGE_PORT;
         if (here && n < STREAMS && !x->sides[0][n].w) side_init(w, &x->sides[0][n], 0, n, qd);
         else if (qd >= 0) demi_close(qd);
         if (!CHECK(w, x->forged || (here && n < STREAMS))) break;

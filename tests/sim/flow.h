@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Flows of bytes from one host to another for as long as a scenario lasts, and what of them arrives in the part of that time that is looked
- * at: goodput, to be held against what the wire or a formula allows.
+ * Flows of bytes from one host to another for as long as a scenario lasts, and what of them arrives in the part of that
+ * time that is looked at: goodput, to be held against what the wire or a formula allows.
  */
 #ifndef TESTS_SIM_FLOW_H
 #define TESTS_SIM_FLOW_H
@@ -10,12 +10,12 @@
 
 #include "tcp/tcp.h"
 
-#define FLOWS_MAX  8
-#define FLOW_PORT  5001
-#define FLOW_PUSH  65536
+#define FLOWS_MAX 8
+#define FLOW_PORT 5001
+#define FLOW_PUSH 65536
 
 struct flow {
-    const char *cc; /* NULL: the host's */
+    const char *cc;   /* NULL: the host's */
     uint64_t counted; /* bytes that arrived in the time looked at */
     demi_qtoken_t pop;
     int qd;
@@ -40,10 +40,13 @@ static inline void flow_tell(void *arg, struct conn *c)
     struct flows *x = arg;
     struct conn_info i;
     conn_info(c, &i);
-    fprintf(stderr, "%10.3f ms port %u cwnd %u ssthresh %u flight %u lost %u sacked %u srtt %llu us state %u rexmits %llu reordering %u\n",
-            (double)(sim_now(x->w->sim) - SIM_START_NS) / 1e6, conn_remote(c)->port, i.snd_cwnd_bytes / 1448, i.snd_ssthresh_bytes / 1448,
-            i.unacked_segments, i.lost_segments, i.sacked_segments, (unsigned long long)i.srtt / 1000, i.ca_state,
-            (unsigned long long)i.total_retransmits, i.reordering_segments);
+    fprintf(stderr,
+            "%10.3f ms port %u cwnd %u ssthresh %u flight %u lost %u sacked %u srtt %llu us state %u rexmits %llu "
+            "reordering %u\n",
+            (double)(sim_now(x->w->sim) - SIM_START_NS) / 1e6, conn_remote(c)->port, i.snd_cwnd_bytes / 1448,
+            i.snd_ssthresh_bytes / 1448, i.unacked_segments, i.lost_segments, i.sacked_segments,
+            (unsigned long long)i.srtt / 1000, i.ca_state, (unsigned long long)i.total_retransmits,
+            i.reordering_segments);
 }
 
 static inline void flow_look(void *arg)
@@ -125,12 +128,13 @@ static inline int flow_source(void *arg)
 }
 
 /* Both ends; the wire there is `there`, the way back loses nothing and has the same delay. */
-static inline struct flows *add_flows(struct world *w, const struct stack_config *sc, const struct sim_wire *there, unsigned count,
-                                      uint64_t from_ns, uint64_t to_ns)
+static inline struct flows *add_flows(struct world *w, const struct stack_config *sc, const struct sim_wire *there,
+                                      unsigned count, uint64_t from_ns, uint64_t to_ns)
 {
     struct flows *x = w->state = calloc(1, sizeof *x);
     struct sim_wire back = {.delay_ns = there->delay_ns};
-    *x = (struct flows){.w = w, .count = count, .from_ns = from_ns, .to_ns = to_ns, .ahead_bytes = sc->limits.snd_buffer / 2};
+    *x = (struct flows){
+        .w = w, .count = count, .from_ns = from_ns, .to_ns = to_ns, .ahead_bytes = sc->limits.snd_buffer / 2};
     w->hosts[0] = sim_net_host_add(w->sim, "10.0.0.1", sc, flow_sink, w);
     w->hosts[1] = sim_net_host_add(w->sim, "10.0.0.2", sc, flow_source, w);
     sim_wire_set_oneway(w->sim, w->hosts[1], w->hosts[0], there);

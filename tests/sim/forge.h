@@ -42,7 +42,8 @@ static inline void forge_bytes(struct forged *f, const void *p, size_t n)
 
 static inline void forge_ip4(struct forged *f, const struct way *w, uint8_t proto, uint16_t frag)
 {
-    struct ip4_hdr h = {.version_ihl = 0x45, .ttl = 64, .proto = proto, .frag = be16_of(frag), .src = w->src, .dst = w->dst};
+    struct ip4_hdr h = {
+        .version_ihl = 0x45, .ttl = 64, .proto = proto, .frag = be16_of(frag), .src = w->src, .dst = w->dst};
     forge_eth(f, w, ETH_TYPE_IP4);
     forge_bytes(f, &h, sizeof h);
 }
@@ -77,8 +78,13 @@ struct forged_segment {
 
 static inline void forge_tcp(struct forged *f, const struct way *w, const struct forged_segment *s)
 {
-    struct tcp_hdr h = {.src = be16_of(s->src_port), .dst = be16_of(s->dst_port), .seq = be32_of(s->seq), .ack = be32_of(s->ack),
-                        .offset = (uint8_t)((20 + s->opts_size) / 4 << 4), .flags = s->flags, .window = be16_of(s->window)};
+    struct tcp_hdr h = {.src = be16_of(s->src_port),
+                        .dst = be16_of(s->dst_port),
+                        .seq = be32_of(s->seq),
+                        .ack = be32_of(s->ack),
+                        .offset = (uint8_t)((20 + s->opts_size) / 4 << 4),
+                        .flags = s->flags,
+                        .window = be16_of(s->window)};
     forge_ip4(f, w, 6, IP4_DF);
     forge_bytes(f, &h, sizeof h);
     forge_bytes(f, s->opts, s->opts_size);
@@ -86,7 +92,7 @@ static inline void forge_tcp(struct forged *f, const struct way *w, const struct
     forge_end4(f);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 struct seen_segment {
     struct way way;
@@ -104,8 +110,12 @@ static inline bool see_tcp(const uint8_t *p, size_t n, struct seen_segment *out)
     const struct tcp_hdr *h = (const struct tcp_hdr *)(p + 34);
     size_t size = 20u + (h->offset >> 4) * 4u, whole = load_be16(p + 16);
     if (whole < size || whole > n - 14) return false;
-    *out = (struct seen_segment){.src_port = be16_to_host(h->src), .dst_port = be16_to_host(h->dst), .seq = be32_to_host(h->seq),
-                                 .ack = be32_to_host(h->ack), .flags = h->flags, .n = (uint32_t)(whole - size)};
+    *out = (struct seen_segment){.src_port = be16_to_host(h->src),
+                                 .dst_port = be16_to_host(h->dst),
+                                 .seq = be32_to_host(h->seq),
+                                 .ack = be32_to_host(h->ack),
+                                 .flags = h->flags,
+                                 .n = (uint32_t)(whole - size)};
     memcpy(out->way.dst_mac, p, 6);
     memcpy(out->way.src_mac, p + 6, 6);
     memcpy(&out->way.src, p + 26, 4);
@@ -122,10 +132,12 @@ static inline struct way way_back(const struct way *w)
 }
 
 /* The answer to an ARP request for `ip`, from mac; false: it is none. */
-static inline bool forge_arp_reply(struct forged *f, const uint8_t *p, size_t n, uint32_t ip, uint32_t mask, const uint8_t mac[6])
+static inline bool forge_arp_reply(struct forged *f, const uint8_t *p, size_t n, uint32_t ip, uint32_t mask,
+                                   const uint8_t mac[6])
 {
     if (n < 42 || load_be16(p + 12) != ETH_TYPE_ARP || load_be16(p + 20) != 1) return false;
-    struct arp_hdr ask, h = {.hw = be16_of(1), .proto = be16_of(ETH_TYPE_IP4), .hw_len = 6, .proto_len = 4, .op = be16_of(2)};
+    struct arp_hdr ask,
+        h = {.hw = be16_of(1), .proto = be16_of(ETH_TYPE_IP4), .hw_len = 6, .proto_len = 4, .op = be16_of(2)};
     memcpy(&ask, p + 14, sizeof ask);
     if ((ask.dst_ip & mask) != (ip & mask)) return false;
     struct way w = {0};
@@ -148,10 +160,15 @@ static inline uint8_t forge_opts(struct rng *r, uint8_t out[40], tcp_seq near)
         uint32_t v = (uint32_t)rng_u64(r);
         switch (rng_below(r, 7)) {
         case 0: out[n++] = 1; break;
-        case 1: out[n] = 2, out[n + 1] = 4, store_be16(out + n + 2, (uint16_t)(rng_below(r, 2) ? rng_below(r, 100) : v)), n += 4; break;
+        case 1:
+            out[n] = 2, out[n + 1] = 4, store_be16(out + n + 2, (uint16_t)(rng_below(r, 2) ? rng_below(r, 100) : v)),
+            n += 4;
+            break;
         case 2: out[n] = 3, out[n + 1] = 3, out[n + 2] = (uint8_t)rng_below(r, 20), n += 3; break;
         case 3: out[n] = 4, out[n + 1] = 2, n += 2; break;
-        case 4: out[n] = 8, out[n + 1] = 10, store_be32(out + n + 2, v), store_be32(out + n + 6, v >> 7), n += 10; break;
+        case 4:
+            out[n] = 8, out[n + 1] = 10, store_be32(out + n + 2, v), store_be32(out + n + 6, v >> 7), n += 10;
+            break;
         case 5: /* a lie about what has arrived */
             out[n] = 5, out[n + 1] = 10;
             store_be32(out + n + 2, near + (uint32_t)rng_below(r, 100000) - 20000);

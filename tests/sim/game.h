@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A client that knows what the server must reply, and one that only makes trouble: for networks of every kind. Each player has keys of its own
- * and a model of them (model.h): replies are compared byte by byte, and after a reset the keys must be as they were after some
- * command that was on its way, none before the last whose reply came.
+ * A client that knows what the server must reply, and one that only makes trouble: for networks of every kind. Each
+ * player has keys of its own and a model of them (model.h): replies are compared byte by byte, and after a reset the
+ * keys must be as they were after some command that was on its way, none before the last whose reply came.
  */
 #ifndef TESTS_SIM_GAME_H
 #define TESTS_SIM_GAME_H
@@ -32,7 +32,7 @@ struct player {
     size_t reply_end[BATCH_MAX + 1];
 };
 
-/* --- a batch -------------------------------------------------------------------------------------------------------------- */
+/* --- a batch ------------------------------------------------------------------------------------------------------ */
 
 /* MULTI, some commands, EXEC: one step, for nobody sees its middle. */
 static inline void add_transaction(struct player *p, struct model *m)
@@ -94,13 +94,14 @@ static inline bool receive_replies(struct player *p)
         int n = pop_bytes(p->link.qd, part, sizeof part);
         if (n <= 0) return false;
         bool fits = p->received + (size_t)n <= p->reply.n && !memcmp(p->reply.p + p->received, part, (size_t)n);
-        if (!check(p->w, fits, "wrong reply: %.*s, not %.*s", n < 100 ? n : 100, part, 100, p->reply.p + p->received)) return false;
+        if (!check(p->w, fits, "wrong reply: %.*s, not %.*s", n < 100 ? n : 100, part, 100, p->reply.p + p->received))
+            return false;
         p->received += (size_t)n;
     }
     return true;
 }
 
-/* --- after a break ----------------------------------------------------------------------------------------------------------- */
+/* --- after a break ------------------------------------------------------------------------------------------------ */
 
 /* All answers one behind the other; false: broken again. */
 static inline bool ask_everything(struct player *p, struct text *answers)
@@ -159,7 +160,8 @@ static inline int play(struct cast *c, int number)
     for (int i = 0; ok && i < g->rounds; i++) {
         make_batch(p);
         if (send_batch(p) && receive_replies(p)) continue;
-        ok = check(c->w, g->may_break, "%s:%d: the connection broke", __FILE__, __LINE__) && !c->w->failure[0] && recover(p);
+        ok = check(c->w, g->may_break, "%s:%d: the connection broke", __FILE__, __LINE__) && !c->w->failure[0] &&
+             recover(p);
     }
     link_close(&p->link);
     free(p->cmd.p);
@@ -168,7 +170,7 @@ static inline int play(struct cast *c, int number)
     return 0;
 }
 
-/* --- noise ----------------------------------------------------------------------------------------------------------------------- */
+/* --- noise -------------------------------------------------------------------------------------------------------- */
 
 /* Bytes that may be anything; what they begin with is nearly right. */
 static inline void make_noise(struct rng *r, struct text *out)
@@ -179,7 +181,8 @@ static inline void make_noise(struct rng *r, struct text *out)
     for (uint64_t i = rng_below(r, 6); i; i--) model_step(&m, r, out, &unused);
     free(unused.p);
     if (rng_below(r, 3)) {
-        for (uint64_t i = 1 + rng_below(r, 4); i && out->n; i--) out->p[rng_below(r, out->n)] = "*$\r\n-19 \"\0\377"[rng_below(r, 11)];
+        for (uint64_t i = 1 + rng_below(r, 4); i && out->n; i--)
+            out->p[rng_below(r, out->n)] = "*$\r\n-19 \"\0\377"[rng_below(r, 11)];
     } else {
         uint64_t n = 1 + rng_below(r, 500);
         char *p = text_room(out, n);
@@ -227,7 +230,10 @@ static inline int make_trouble(struct cast *c, int number)
     return 0;
 }
 
-static inline int play_or_trouble(struct cast *c, int number) { return number < c->count / 2 ? play(c, number) : make_trouble(c, number); }
+static inline int play_or_trouble(struct cast *c, int number)
+{
+    return number < c->count / 2 ? play(c, number) : make_trouble(c, number);
+}
 
 /* For 20 seconds some client or other is out of reach. */
 static inline void cut_or_heal(void *arg)

@@ -71,7 +71,8 @@ static int floods(struct cast *c, int number)
 
 static void set_up_flood(struct world *w)
 {
-    struct cast *c = cast_add(w, "client-output-buffer-limit normal 4mb 0 0\n", 2, floods, calloc(1, sizeof(struct flood)));
+    struct cast *c =
+        cast_add(w, "client-output-buffer-limit normal 4mb 0 0\n", 2, floods, calloc(1, sizeof(struct flood)));
     struct sim_link l = sim_link_random(w->sim);
     if (l.segment_max < 1448) l.segment_max = 1448;
     sim_link_set(w->sim, c->host, c->clients[0], &l);
@@ -94,7 +95,7 @@ static void test_a_client_that_never_reads_is_closed(void **state)
     run_seeds(&(struct scenario){"never reads", set_up_flood, verify_flood, SEC(1000)}, 40);
 }
 
-/* --- too many ------------------------------------------------------------------------------------------------------------------ */
+/* --- too many ----------------------------------------------------------------------------------------------------- */
 
 static int comes_along(struct cast *c, int number)
 {
@@ -120,7 +121,7 @@ static void test_who_is_one_too_many_is_told_so(void **state)
     run_seeds(&(struct scenario){"crowd", set_up_crowd, NULL, SEC(1000)}, 10);
 }
 
-/* --- a query without end ------------------------------------------------------------------------------------------------------- */
+/* --- a query without end ------------------------------------------------------------------------------------------ */
 
 static int never_ends(struct cast *c, int number)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A client's own keys as it thinks they are: strings, counters, lists, hashes of a few fields, and random commands on them with the very bytes
- * of their replies. Values are a number and a length: their bytes follow from those.
+ * A client's own keys as it thinks they are: strings, counters, lists, hashes of a few fields, and random commands on
+ * them with the very bytes of their replies. Values are a number and a length: their bytes follow from those.
  */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
@@ -27,7 +27,7 @@ struct made {
 
 /* No pointers: copied with '='. */
 struct model {
-    int owner;         /* in the keys' names */
+    int owner; /* in the keys' names */
     uint32_t large_max;
     struct {
         struct made parts[MODEL_PARTS];
@@ -106,7 +106,7 @@ static inline struct made value_random(const struct model *m, struct rng *r)
     return (struct made){(uint32_t)rng_u64(r), 1 + (uint32_t)rng_below(r, most)};
 }
 
-/* --- commands: what is sent into cmd, what must come back into reply, the model changed -------------------------------------- */
+/* --- commands: what is sent into cmd, what must come back into reply, the model changed --------------------------- */
 
 static inline void command_head(struct text *cmd, int argc, const char *name)
 {
@@ -187,7 +187,8 @@ static inline void on_counter(struct model *m, struct rng *r, struct text *cmd, 
     default:
         command_head(cmd, 2, "LPOP");
         command_key(cmd, m, 'c', k);
-        text_add(reply, m->counters[k].exists ? "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n" : "$-1\r\n");
+        text_add(reply, m->counters[k].exists ? "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+                                              : "$-1\r\n");
         return;
     }
     m->counters[k].n += by;
@@ -248,7 +249,8 @@ static inline void on_list(struct model *m, struct rng *r, struct text *cmd, str
     default:
         command_head(cmd, 2, "GET");
         command_key(cmd, m, 'l', k);
-        text_add(reply, m->lists[k].count ? "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n" : "$-1\r\n");
+        text_add(reply, m->lists[k].count ? "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+                                          : "$-1\r\n");
         break;
     }
 }
@@ -258,17 +260,11 @@ static inline void model_step(struct model *m, struct rng *r, struct text *cmd, 
 {
     switch (rng_below(r, 8)) {
     case 0:
-    case 1:
-        on_counter(m, r, cmd, reply);
-        break;
+    case 1: on_counter(m, r, cmd, reply); break;
     case 2:
     case 3:
-    case 4:
-        on_list(m, r, cmd, reply);
-        break;
-    default:
-        on_string(m, r, cmd, reply);
-        break;
+    case 4: on_list(m, r, cmd, reply); break;
+    default: on_string(m, r, cmd, reply); break;
     }
 }
 
@@ -292,7 +288,8 @@ static inline void model_answers(const struct model *m, struct text *reply)
     for (unsigned s = 0; s < MODEL_STRINGS; s++) text_string(reply, m, s);
     for (unsigned k = 0; k < MODEL_COUNTERS; k++) {
         if (m->counters[k].exists)
-            text_add(reply, "$%d\r\n%s\r\n", snprintf(number, sizeof number, "%lld", (long long)m->counters[k].n), number);
+            text_add(reply, "$%d\r\n%s\r\n", snprintf(number, sizeof number, "%lld", (long long)m->counters[k].n),
+                     number);
         else text_add(reply, "$-1\r\n");
     }
     for (unsigned k = 0; k < MODEL_LISTS; k++) text_list(reply, m, k);

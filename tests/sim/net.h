@@ -27,7 +27,10 @@ static inline struct stack_config random_stack(struct rng *r)
     return sc;
 }
 
-static inline struct stack_config usual_stack(void) { return (struct stack_config){.arp = true, .ipv6 = true, .icmp_echo = true}; }
+static inline struct stack_config usual_stack(void)
+{
+    return (struct stack_config){.arp = true, .ipv6 = true, .icmp_echo = true};
+}
 
 static inline struct sim_host *add_usual_net_host(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg)
 {

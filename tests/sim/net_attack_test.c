@@ -15,7 +15,7 @@
 
 #include "tcp/tcp.h"
 
-/* --- blind ---------------------------------------------------------------------------------------------------------------------- */
+/* --- blind -------------------------------------------------------------------------------------------------------- */
 
 struct attacker {
     struct world *w;
@@ -27,18 +27,20 @@ struct attacker {
 
 static struct attacker attackers[1]; /* what sim_raw's function is given: one run at a time */
 
-static struct attacker *attack(struct world *w, const uint8_t mac[6], void (*fn)(void *, struct sim_raw *, const uint8_t *, size_t))
+static struct attacker *attack(struct world *w, const uint8_t mac[6],
+                               void (*fn)(void *, struct sim_raw *, const uint8_t *, size_t))
 {
     struct attacker *a = &attackers[0];
-    *a = (struct attacker){.w = w, .one_in = 1 + (uint32_t)rng_below(sim_rng(w->sim), 20), .until_ns = SIM_START_NS + SEC(120)};
+    *a = (struct attacker){
+        .w = w, .one_in = 1 + (uint32_t)rng_below(sim_rng(w->sim), 20), .until_ns = SIM_START_NS + SEC(120)};
     rng_seed(&a->rng, rng_u64(sim_rng(w->sim)));
     a->raw = sim_raw_add(w->sim, mac, fn, a);
     return a;
 }
 
 /* An ICMP error that quotes a segment: RFC 5927 has it checked against the window. */
-static void forge_icmp_error(struct forged *f, const struct way *to, uint8_t type, uint8_t code, uint16_t mtu, const struct way *quoted,
-                             const struct forged_segment *s)
+static void forge_icmp_error(struct forged *f, const struct way *to, uint8_t type, uint8_t code, uint16_t mtu,
+                             const struct way *quoted, const struct forged_segment *s)
 {
     struct forged inner;
     struct icmp_hdr h = {.type = type, .code = code, .rest = be32_of(mtu)};
@@ -62,23 +64,33 @@ static void forge_blindly(void *arg, struct sim_raw *raw, const uint8_t *p, size
                                     TCP_ACK, TCP_ACK | TCP_FIN, TCP_PSH | TCP_ACK, 0};
     uint8_t noise[64];
     for (unsigned i = 0; i < sizeof noise; i++) noise[i] = (uint8_t)rng_u64(r);
-    struct forged_segment s = {.src_port = seen.src_port, .dst_port = seen.dst_port, .seq = far_from(r, seen.seq),
-                               .ack = far_from(r, seen.ack), .flags = flags[rng_below(r, 8)],
-                               .window = (uint16_t)rng_u64(r), .data = noise, .n = rng_below(r, 64)};
+    struct forged_segment s = {.src_port = seen.src_port,
+                               .dst_port = seen.dst_port,
+                               .seq = far_from(r, seen.seq),
+                               .ack = far_from(r, seen.ack),
+                               .flags = flags[rng_below(r, 8)],
+                               .window = (uint16_t)rng_u64(r),
+                               .data = noise,
+                               .n = rng_below(r, 64)};
     struct forged f;
     struct way back = way_back(&seen.way);
     uint64_t kind = rng_below(r, 6);
     if (kind) forge_tcp(&f, &seen.way, &s);
-    else forge_icmp_error(&f, &seen.way, 3, (uint8_t)rng_below(r, 6), 68, &back, &(struct forged_segment){
-             .src_port = seen.dst_port, .dst_port = seen.src_port, .seq = far_from(r, seen.ack), .flags = TCP_ACK});
+    else
+        forge_icmp_error(
+            &f, &seen.way, 3, (uint8_t)rng_below(r, 6), 68, &back,
+            &(struct forged_segment){
+                .src_port = seen.dst_port, .dst_port = seen.src_port, .seq = far_from(r, seen.ack), .flags = TCP_ACK});
     sim_raw_send(raw, f.b, f.n);
 }
 
 static void exchange_attacked(struct world *w, uint64_t goal_max)
 {
     struct exchange *x = w->state = calloc(1, sizeof *x);
-    struct sim_wire wire = {.delay_ns = 1000 + rng_below(sim_rng(w->sim), MS(5)), .jitter_ns = 50000,
-                            .loss_ppm = (uint32_t)rng_below(sim_rng(w->sim), 20000), .bits_per_s = 20000000};
+    struct sim_wire wire = {.delay_ns = 1000 + rng_below(sim_rng(w->sim), MS(5)),
+                            .jitter_ns = 50000,
+                            .loss_ppm = (uint32_t)rng_below(sim_rng(w->sim), 20000),
+                            .bits_per_s = 20000000};
     x->goal_max = goal_max;
     w->hosts[0] = add_random_net_host(w->sim, "10.0.0.1", listening_host, w);
     w->hosts[1] = add_random_net_host(w->sim, "10.0.0.2", connecting_host, w);
@@ -96,7 +108,7 @@ static void test_who_guesses_disturbs_no_stream(void **state)
     run_seeds(&(struct scenario){"blind attacker", set_up_blind, verify_exchange, SEC(36000)}, 100);
 }
 
-/* --- seeing ----------------------------------------------------------------------------------------------------------------------- */
+/* --- seeing ------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of a frame that went by, changed, with checksums that fit. */
 static void forge_change(struct forged *f, struct rng *r, const uint8_t *p, size_t n)
@@ -111,8 +123,13 @@ static void forge_change(struct forged *f, struct rng *r, const uint8_t *p, size
 /* Who has an address: the attacker, somebody else, nobody; asked or not. */
 static void forge_arp(struct forged *f, struct rng *r, const struct seen_segment *seen)
 {
-    struct arp_hdr h = {.hw = be16_of(1), .proto = be16_of(ETH_TYPE_IP4), .hw_len = 6, .proto_len = 4, .op = be16_of(rng_below(r, 4)),
-                        .src_ip = rng_below(r, 2) ? seen->way.dst : (uint32_t)rng_u64(r), .dst_ip = seen->way.src};
+    struct arp_hdr h = {.hw = be16_of(1),
+                        .proto = be16_of(ETH_TYPE_IP4),
+                        .hw_len = 6,
+                        .proto_len = 4,
+                        .op = be16_of(rng_below(r, 4)),
+                        .src_ip = rng_below(r, 2) ? seen->way.dst : (uint32_t)rng_u64(r),
+                        .dst_ip = seen->way.src};
     for (int i = 0; i < 6; i++) h.src_mac[i] = (uint8_t)(rng_u64(r) & (i ? 255 : 254));
     struct way back = way_back(&seen->way);
     forge_eth(f, &back, ETH_TYPE_ARP);
@@ -142,7 +159,8 @@ static void forge_near(struct forged *f, struct rng *r, const struct seen_segmen
         .ack = back ? seen->seq + seen->n : seen->ack,
         .flags = rng_below(r, 3) ? (uint8_t)(TCP_ACK | (rng_below(r, 6) == 0 ? rng_u64(r) : 0)) : (uint8_t)rng_u64(r),
         .window = (uint16_t)(rng_below(r, 2) ? rng_u64(r) : rng_below(r, 3)),
-        .data = noise, .n = rng_below(r, 2) ? rng_below(r, 3) : rng_below(r, sizeof noise),
+        .data = noise,
+        .n = rng_below(r, 2) ? rng_below(r, 3) : rng_below(r, sizeof noise),
     };
     if (rng_below(r, 2)) s.seq += (uint32_t)rng_below(r, spread) - spread / 2;
     if (rng_below(r, 2)) s.ack += (uint32_t)rng_below(r, spread) - spread / 2;
@@ -172,8 +190,11 @@ static void forge_seeing(void *arg, struct sim_raw *raw, const uint8_t *p, size_
         case 3:
             forge_icmp_error(&f, &back, (uint8_t[]){3, 3, 3, 4, 5, 11, 12}[rng_below(r, 7)], (uint8_t)rng_below(r, 16),
                              (uint16_t)rng_u64(r), &seen.way,
-                             &(struct forged_segment){.src_port = seen.src_port, .dst_port = seen.dst_port, .seq = seen.seq,
-                             .ack = seen.ack, .flags = seen.flags});
+                             &(struct forged_segment){.src_port = seen.src_port,
+                                                      .dst_port = seen.dst_port,
+                                                      .seq = seen.seq,
+                                                      .ack = seen.ack,
+                                                      .flags = seen.flags});
             break;
         default: forge_near(&f, r, &seen); break;
         }
@@ -196,12 +217,13 @@ static void test_who_sees_everything_gets_no_host_down(void **state)
     run_seeds(&(struct scenario){"seeing attacker", set_up_seeing, NULL, SEC(36000)}, 200);
 }
 
-/* --- a server and its clients ----------------------------------------------------------------------------------------------------- */
+/* --- a server and its clients ------------------------------------------------------------------------------------- */
 
-#define ECHO_PORT    7
-#define ECHO_MAX     256
-#define PEERS        64
-#define PEER_BYTES   (160u << 10) /* what one connection may cost: its receive buffer, what is echoed, and what small segments add to it */
+#define ECHO_PORT 7
+#define ECHO_MAX  256
+#define PEERS     64
+/* what one connection may cost: its receive buffer, what is echoed, and what small segments add to it */
+#define PEER_BYTES   (160u << 10)
 #define ECHO_RECEIVE 65536
 
 struct echo {
@@ -337,7 +359,7 @@ static struct served *serve_clients(struct world *w, const struct stack_config *
     return x;
 }
 
-/* --- peer -------------------------------------------------------------------------------------------------------------------------- */
+/* --- peer --------------------------------------------------------------------------------------------------------- */
 
 /* A client of the server that follows the protocol as far as it likes. */
 struct liar {
@@ -373,14 +395,15 @@ static void liar_lies(struct liar *l)
     struct rng *r = &liars.a->rng;
     uint8_t noise[1400];
     memset(noise, 'x', sizeof noise);
-    struct forged_segment s = {.seq = l->snd_nxt, .ack = l->rcv_nxt, .flags = TCP_ACK, .window = (uint16_t)rng_u64(r), .data = noise};
+    struct forged_segment s = {
+        .seq = l->snd_nxt, .ack = l->rcv_nxt, .flags = TCP_ACK, .window = (uint16_t)rng_u64(r), .data = noise};
     switch (liars.only < LIES ? liars.only : rng_below(r, LIES)) {
-    case 0: s.window = (uint16_t)rng_below(r, 3); break; /* closes the window, or opens it a byte */
+    case 0: s.window = (uint16_t)rng_below(r, 3); break;    /* closes the window, or opens it a byte */
     case 1: s.ack += (uint32_t)rng_below(r, 100000); break; /* of what was never sent */
     case 2: s.ack -= (uint32_t)rng_below(r, 100000); break;
     case 3: s.opts_size = forge_opts(r, s.opts, l->una); break;
     case 4: s.seq += (uint32_t)rng_below(r, 60000), s.n = 1; break; /* many holes */
-    case 5: /* what was sent before, with other bytes */
+    case 5:                                                         /* what was sent before, with other bytes */
         s.seq += (uint32_t)rng_below(r, 3000) - 1500;
         s.n = rng_below(r, sizeof noise);
         memset(noise, (int)rng_u64(r), sizeof noise);
@@ -423,7 +446,8 @@ static void liars_hear(void *arg, struct sim_raw *raw, const uint8_t *p, size_t 
     if (seen.flags & TCP_SYN) l->snd_nxt = seen.ack; /* of the SYN it has taken, should there have been several */
     bool confirms = seen.flags & TCP_SYN ? rng_below(r, 8) > 0 : rng_below(r, 3) == 0;
     l->greeted |= confirms && seen.flags & TCP_SYN;
-    if (confirms) liar_says(l, &(struct forged_segment){.seq = l->snd_nxt, .ack = l->rcv_nxt, .flags = TCP_ACK, .window = 60000});
+    if (confirms)
+        liar_says(l, &(struct forged_segment){.seq = l->snd_nxt, .ack = l->rcv_nxt, .flags = TCP_ACK, .window = 60000});
     if (l->greeted && rng_below(r, 3) == 0) liar_lies(l);
 }
 
@@ -433,7 +457,8 @@ static void liars_act(void *arg)
     if (sim_now(liars.a->w->sim) > liars.a->until_ns) return;
     for (unsigned k = 0; k < 4; k++) {
         struct liar *l = &liars.all[rng_below(r, PEERS)];
-        if (!l->open || (!l->greeted && !rng_below(r, 16))) liar_opens(l); /* again: what it offered may have been malformed */
+        /* again: what it offered may have been malformed */
+        if (!l->open || (!l->greeted && !rng_below(r, 16))) liar_opens(l);
         else if (l->greeted) liar_lies(l);
     }
     sim_at(liars.a->w->sim, sim_now(liars.a->w->sim) + rng_below(r, MS(2)), liars_act, NULL);
@@ -446,7 +471,8 @@ static void verify_served(struct world *w)
     CHECK_EQUAL(w, x->left, 0);
     CHECK(w, !liars.a || x->accepted > x->served + PEERS / 4); /* they were let in */
     uint64_t most = (uint64_t)(PEERS + x->clients) * PEER_BYTES;
-    check(w, x->used_peak < x->used_before + most, "%llu bytes of memory", (unsigned long long)(x->used_peak - x->used_before));
+    check(w, x->used_peak < x->used_before + most, "%llu bytes of memory",
+          (unsigned long long)(x->used_peak - x->used_before));
 }
 
 static void set_up_liars(struct world *w)
@@ -471,7 +497,7 @@ static void test_a_peer_that_lies_in_every_field_costs_little_and_goes(void **st
     liars.a = NULL;
 }
 
-/* --- flood ------------------------------------------------------------------------------------------------------------------------- */
+/* --- flood -------------------------------------------------------------------------------------------------------- */
 
 static struct flood {
     struct attacker *a;
@@ -489,9 +515,14 @@ static void flood_one(struct rng *r)
     struct way w = flood.way;
     uint8_t noise[64] = {8};
     w.src = flood.kind == FLOOD_SYN && rng_below(r, 2) ? (uint32_t)rng_u64(r) : (uint32_t)(10 | rng_u64(r) << 8);
-    struct forged_segment s = {.src_port = (uint16_t)rng_u64(r), .dst_port = ECHO_PORT, .seq = (tcp_seq)rng_u64(r),
-                               .ack = (tcp_seq)rng_u64(r), .window = 1000,
-                               .flags = flood.kind == FLOOD_SYN ? TCP_SYN : flood.kind == FLOOD_RST ? TCP_RST : TCP_ACK};
+    struct forged_segment s = {.src_port = (uint16_t)rng_u64(r),
+                               .dst_port = ECHO_PORT,
+                               .seq = (tcp_seq)rng_u64(r),
+                               .ack = (tcp_seq)rng_u64(r),
+                               .window = 1000,
+                               .flags = flood.kind == FLOOD_SYN   ? TCP_SYN
+                                        : flood.kind == FLOOD_RST ? TCP_RST
+                                                                  : TCP_ACK};
     struct seen_segment seen = {.way = way_back(&w)};
     switch (flood.kind) {
     case FLOOD_UDP:

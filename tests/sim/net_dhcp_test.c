@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hosts whose addresses come from a DHCP server (RFC 2131), which is a function on the switch: one that loses and garbles some of its
- * replies, renews leases, and falls silent. A host keeps its address as long as the lease says, serves under it, and gives it up then.
+ * Hosts whose addresses come from a DHCP server (RFC 2131), which is a function on the switch: one that loses and
+ * garbles some of its replies, renews leases, and falls silent. A host keeps its address as long as the lease says,
+ * serves under it, and gives it up then.
  */
 #include "tests/sim/forge.h"
 #include "tests/sim/net.h"
@@ -42,8 +43,8 @@ static void office_replies(const uint8_t *m, uint8_t kind)
     uint32_t yours = inet_addr("10.0.1.0") | (uint32_t)m[33] << 24; /* the MAC's last byte: 02:00 and the host's name */
     memcpy(reply + 16, &yours, 4);
     memcpy(reply + 28, m + 28, 6);
-    static const uint8_t opts[] = {99, 130, 83, 99, 53, 1, 0, 54, 4, 10, 0, 0, 254, 51, 4, 0, 0, LEASE_S >> 8, LEASE_S & 255,
-                                   1,  4,   255, 0, 0,  0, 255};
+    static const uint8_t opts[] = {99,           130,           83, 99, 53,  1, 0, 54, 4,  10, 0, 0, 254, 51, 4, 0, 0,
+                                   LEASE_S >> 8, LEASE_S & 255, 1,  4,  255, 0, 0, 0,  255};
     memcpy(reply + 236, opts, sizeof opts);
     reply[242] = kind;
     if (rng_below(r, 8) == 0) { /* a byte of it is anything; what the client cannot use it has to ignore */
@@ -82,7 +83,8 @@ static bool has_address(const struct sim_host *h)
 
 static void await_address(int number, bool there)
 {
-    while (has_address(office.clients[number]) != there && sim_now(office.w->sim) < SIM_START_NS + 2 * SILENT) sleep_ns(SEC(1));
+    while (has_address(office.clients[number]) != there && sim_now(office.w->sim) < SIM_START_NS + 2 * SILENT)
+        sleep_ns(SEC(1));
     *(there ? &office.had_ns[number] : &office.lost_ns[number]) = sim_now(office.w->sim) - SIM_START_NS;
 }
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * How much arrives, against what could: the wire's rate; the window that a formula gives for a rate of loss; a fair share. The time is
- * simulated, so figures are the same on every machine and may decide. timeout: 600, for sanitizers.
+ * How much arrives, against what could: the wire's rate; the window that a formula gives for a rate of loss; a fair
+ * share. The time is simulated, so figures are the same on every machine and may decide. timeout: 600, for sanitizers.
  *
- * Of a wire of R bits a second at most 1,448 of each 1,514 bytes are the program's (timestamps on). Of a path that loses a share p of
- * its segments the window is, on average, in segments (RFC 9438 5.1, equation 6; 5.3 and RFC 5681 for Reno's):
+ * Of a wire of R bits a second at most 1,448 of each 1,514 bytes are the program's (timestamps on). Of a path that
+ * loses a share p of its segments the window is, on average, in segments (RFC 9438 5.1, equation 6; 5.3 and RFC 5681
+ * for Reno's):
  *
  *      CUBIC  (C (3 + b) / (4 (1 - b)))^1/4  RTT^3/4 / p^3/4,  b = 0.7, C = 0.4: 1.054 RTT^3/4 / p^3/4
  *      Reno   (3 / 2p)^1/2                   and CUBIC is never slower (4.3)
  *
- * Both hold where every 1/p-th segment is lost (lose_nth). Chance loses them less evenly, and the mean of the window is larger: for Reno
- * 1.31 / p^1/2 instead of 1.22 (Ott, Kemperman and Mathis, 1996), 7 %.
+ * Both hold where every 1/p-th segment is lost (lose_nth). Chance loses them less evenly, and the mean of the window is
+ * larger: for Reno 1.31 / p^1/2 instead of 1.22 (Ott, Kemperman and Mathis, 1996), 7 %.
  *
  * SIM_FLOW=1 tells of windows as time goes by, and judges nothing.
  */
@@ -31,7 +32,8 @@ static struct stack_config fast_stack(const char *cc, uint32_t buffer)
     return sc;
 }
 
-/* Of the scenario that is being run: bits a second, shares of it; the least that each flow of several has of what arrived. */
+/* Of the scenario that is being run: bits a second, shares of it; the least that each flow of several has of what
+ * arrived. */
 static double expected, least, most, share_least;
 
 static void verify_goodput(struct world *w)
@@ -40,14 +42,16 @@ static void verify_goodput(struct world *w)
     double got = 0;
     for (unsigned i = 0; i < x->count; i++) got += flow_bits_per_s(x, i);
     fprintf(stderr, "#   %.2f Mbit/s of %.2f: %.3f", got / 1e6, expected / 1e6, got / expected);
-    for (unsigned i = 0; i < x->count && x->count > 1; i++) fprintf(stderr, " %s %.2f", x->all[i].cc, flow_bits_per_s(x, i) / 1e6);
+    for (unsigned i = 0; i < x->count && x->count > 1; i++)
+        fprintf(stderr, " %s %.2f", x->all[i].cc, flow_bits_per_s(x, i) / 1e6);
     fprintf(stderr, "\n");
     if (getenv("SIM_FLOW")) return;
     for (unsigned i = 0; i < x->count; i++) CHECK(w, flow_bits_per_s(x, i) >= share_least * got);
-    check(w, got >= least * expected && got <= most * expected, "%.2f Mbit/s, expected %.2f", got / 1e6, expected / 1e6);
+    check(w, got >= least * expected && got <= most * expected, "%.2f Mbit/s, expected %.2f", got / 1e6,
+          expected / 1e6);
 }
 
-/* --- the wire's rate -------------------------------------------------------------------------------------------------------------- */
+/* --- the wire's rate ---------------------------------------------------------------------------------------------- */
 
 static const char *controller;
 
@@ -60,7 +64,8 @@ static struct flows *fill_wire(struct world *w, const struct sim_wire *wire, uns
 
 static struct sim_wire hundred_megabits(void)
 {
-    return (struct sim_wire){.delay_ns = MS(5), .bits_per_s = 100000000, .queue_bytes = 125000}; /* as many as are on their way */
+    /* as many as are on their way */
+    return (struct sim_wire){.delay_ns = MS(5), .bits_per_s = 100000000, .queue_bytes = 125000};
 }
 
 static void set_up_wire(struct world *w)
@@ -69,7 +74,8 @@ static void set_up_wire(struct world *w)
     fill_wire(w, &wire, 1);
 }
 
-static void run_goodput(const char *name, void (*set_up)(struct world *w), double at_least, double at_most, unsigned seeds)
+static void run_goodput(const char *name, void (*set_up)(struct world *w), double at_least, double at_most,
+                        unsigned seeds)
 {
     least = at_least;
     most = at_most;
@@ -87,7 +93,7 @@ static void test_one_flow_fills_a_wire(void **state)
     }
 }
 
-/* --- formulas ---------------------------------------------------------------------------------------------------------------------- */
+/* --- formulas ----------------------------------------------------------------------------------------------------- */
 
 static struct {
     double p, rtt_s;
@@ -97,7 +103,8 @@ static struct {
 
 static void set_up_path(struct world *w)
 {
-    struct sim_wire wire = {.delay_ns = (uint64_t)(path.rtt_s * 5e8), .bits_per_s = 10000000000, .queue_bytes = 64u << 20};
+    struct sim_wire wire = {
+        .delay_ns = (uint64_t)(path.rtt_s * 5e8), .bits_per_s = 10000000000, .queue_bytes = 64u << 20};
     if (path.evenly) wire.lose_nth = (uint32_t)lround(1 / path.p);
     else wire.loss_ppm = (uint32_t)lround(path.p * 1e6);
     double cubic = 1.054 * pow(path.rtt_s, 0.75) / pow(path.p, 0.75), reno = sqrt(1.5 / path.p);
@@ -107,24 +114,27 @@ static void set_up_path(struct world *w)
     add_flows(w, &sc, &wire, 1, SEC(path.begin_s), SEC(path.begin_s + path.seconds));
 }
 
-static void run_path(const char *cc, double p, double rtt_s, uint64_t seconds, bool evenly, double at_least, double at_most)
+static void run_path(const char *cc, double p, double rtt_s, uint64_t seconds, bool evenly, double at_least,
+                     double at_most)
 {
     char name[96];
     controller = cc;
     path.p = p;
     path.rtt_s = rtt_s;
     path.seconds = seconds;
-    path.begin_s = strcmp(cc, "cubic") || rtt_s < 0.1 ? 20 : 200; /* after slow start's excess, fast convergence (4.7) undershoots first */
+    /* after slow start's excess, fast convergence (4.7) undershoots first */
+    path.begin_s = strcmp(cc, "cubic") || rtt_s < 0.1 ? 20 : 200;
     path.evenly = evenly;
-    snprintf(name, sizeof name, "10 Gbit/s, %.0f ms, one of %.0f lost%s, %s", rtt_s * 1e3, 1 / p, evenly ? "" : " by chance", cc);
+    snprintf(name, sizeof name, "10 Gbit/s, %.0f ms, one of %.0f lost%s, %s", rtt_s * 1e3, 1 / p,
+             evenly ? "" : " by chance", cc);
     run_goodput(name, set_up_path, at_least, at_most, 1);
 }
 
 static void test_a_window_is_the_formula_s(void **state)
 {
-    run_path("cubic", 1e-3, 0.020, 300, true, 0.9, 1.1);   /* Reno's region */
+    run_path("cubic", 1e-3, 0.020, 300, true, 0.9, 1.1); /* Reno's region */
     run_path("newreno", 1e-3, 0.020, 300, true, 0.9, 1.1);
-    run_path("cubic", 1e-4, 0.100, 400, true, 0.88, 1.1);  /* CUBIC's own */
+    run_path("cubic", 1e-4, 0.100, 400, true, 0.88, 1.1); /* CUBIC's own */
 }
 
 static void test_a_window_is_the_formula_s_when_chance_decides(void **state)
@@ -132,7 +142,7 @@ static void test_a_window_is_the_formula_s_when_chance_decides(void **state)
     run_path("cubic", 1e-3, 0.020, 600, false, 0.9, 1.15);
 }
 
-/* --- fairness ------------------------------------------------------------------------------------------------------------------------ */
+/* --- fairness ----------------------------------------------------------------------------------------------------- */
 
 static const char *pair[2];
 
@@ -158,7 +168,7 @@ static void test_two_flows_share(void **state)
     share_least = 0;
 }
 
-/* --- disorder ------------------------------------------------------------------------------------------------------------------------ */
+/* --- disorder ----------------------------------------------------------------------------------------------------- */
 
 static void set_up_disorder(struct world *w)
 {

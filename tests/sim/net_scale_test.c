@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A hundred thousand connections on one host: what an idle one costs, and that a segment does not care how many there are.
+ * A hundred thousand connections on one host: what an idle one costs, and that a segment does not care how many there
+ * are.
  *
- * The clients are one function on the switch, which answers for many addresses and remembers of each connection two numbers: so memory
- * is the server's alone. Every connection waits in a pop, as a server's do.
+ * The clients are one function on the switch, which answers for many addresses and remembers of each connection two
+ * numbers: so memory is the server's alone. Every connection waits in a pop, as a server's do.
  */
 #include "tests/sim/forge.h"
 #include "tests/sim/net.h"
@@ -47,8 +48,15 @@ static void client_says(unsigned i, uint8_t flags, uint32_t n)
     struct forged f;
     struct way w = crowd.way;
     w.src = inet_addr("10.7.0.1") + (i / PORTS << 24);
-    forge_tcp(&f, &w, &(struct forged_segment){.src_port = (uint16_t)(FIRST_PORT + i % PORTS), .dst_port = PORT, .seq = c->snd_nxt,
-                                               .ack = c->rcv_nxt, .flags = flags, .window = 60000, .data = (const uint8_t *)"x", .n = n});
+    forge_tcp(&f, &w,
+              &(struct forged_segment){.src_port = (uint16_t)(FIRST_PORT + i % PORTS),
+                                       .dst_port = PORT,
+                                       .seq = c->snd_nxt,
+                                       .ack = c->rcv_nxt,
+                                       .flags = flags,
+                                       .window = 60000,
+                                       .data = (const uint8_t *)"x",
+                                       .n = n});
     c->snd_nxt += n + (flags & TCP_SYN ? 1 : 0);
     sim_raw_send(crowd.raw, f.b, f.n);
 }
@@ -57,7 +65,8 @@ static void clients_hear(void *arg, struct sim_raw *raw, const uint8_t *p, size_
 {
     struct seen_segment seen;
     struct forged f;
-    if (forge_arp_reply(&f, p, n, inet_addr("10.7.0.0"), inet_addr("255.255.0.0"), crowd.mac)) sim_raw_send(raw, f.b, f.n);
+    if (forge_arp_reply(&f, p, n, inet_addr("10.7.0.0"), inet_addr("255.255.0.0"), crowd.mac))
+        sim_raw_send(raw, f.b, f.n);
     if (!see_tcp(p, n, &seen) || !(seen.flags & TCP_SYN)) return;
     unsigned i = ((seen.way.dst >> 24) - 1) * PORTS + seen.dst_port - FIRST_PORT;
     if (i >= crowd.wanted) return;
@@ -71,7 +80,8 @@ static void clients_hear(void *arg, struct sim_raw *raw, const uint8_t *p, size_
 
 static void open_some(void)
 {
-    for (unsigned tries = 0, n = 0; crowd.open < crowd.wanted && tries < 100 * OPENED_A_TICK && n < OPENED_A_TICK; tries++) {
+    for (unsigned tries = 0, n = 0; crowd.open < crowd.wanted && tries < 100 * OPENED_A_TICK && n < OPENED_A_TICK;
+         tries++) {
         unsigned i = crowd.next++ % crowd.wanted;
         struct client *c = &crowd.clients[i];
         if (c->open) continue;
@@ -87,12 +97,13 @@ static void tick(void *arg)
 {
     if (crowd.over) return;
     if (!crowd.all_in) open_some();
-    else for (unsigned i = 0; i < SENT_A_TICK && crowd.sent < SEGMENTS; i++, crowd.sent++)
-        client_says((unsigned)rng_below(&crowd.rng, crowd.wanted), TCP_ACK | TCP_PSH, 1);
+    else
+        for (unsigned i = 0; i < SENT_A_TICK && crowd.sent < SEGMENTS; i++, crowd.sent++)
+            client_says((unsigned)rng_below(&crowd.rng, crowd.wanted), TCP_ACK | TCP_PSH, 1);
     sim_at(crowd.w->sim, sim_now(crowd.w->sim) + TICK_NS, tick, NULL);
 }
 
-/* --- the server ------------------------------------------------------------------------------------------------------------------ */
+/* --- the server --------------------------------------------------------------------------------------------------- */
 
 static void count_probes(const struct net_stack *s)
 {
@@ -159,7 +170,8 @@ static unsigned how_many;
 static void set_up_crowd(struct world *w)
 {
     free(crowd.clients);
-    crowd = (struct crowd){.w = w, .wanted = how_many, .mac = {2, 7, 7, 7, 7, 7}, .clients = calloc(how_many, sizeof(struct client))};
+    crowd = (struct crowd){
+        .w = w, .wanted = how_many, .mac = {2, 7, 7, 7, 7, 7}, .clients = calloc(how_many, sizeof(struct client))};
     rng_seed(&crowd.rng, rng_u64(sim_rng(w->sim)));
     struct stack_config sc = usual_stack();
     crowd.server = sim_net_host_add(w->sim, "10.0.0.1", &sc, crowded_host, w);
@@ -172,12 +184,14 @@ static void set_up_crowd(struct world *w)
 
 static void verify_crowd(struct world *w)
 {
-    fprintf(stderr, "#   %u connections: %.0f bytes each, %.2f probes on average, %u at most; %.0f ns a segment and its simulation\n",
+    fprintf(stderr,
+            "#   %u connections: %.0f bytes each, %.2f probes on average, %u at most; %.0f ns a segment and its "
+            "simulation\n",
             crowd.wanted, crowd.bytes_each, crowd.probes_mean, crowd.probes_most, (double)crowd.took_cpu_ns / SEGMENTS);
     CHECK_EQUAL(w, crowd.popped, SEGMENTS);
     check(w, crowd.wanted < 10000 || crowd.bytes_each <= IDLE_BYTES, "%.0f bytes each", crowd.bytes_each);
-    check(w, crowd.probes_mean <= PROBES_MEAN && crowd.probes_most <= PROBES_MOST, "%.2f probes, %u at most", crowd.probes_mean,
-          crowd.probes_most);
+    check(w, crowd.probes_mean <= PROBES_MEAN && crowd.probes_most <= PROBES_MOST, "%.2f probes, %u at most",
+          crowd.probes_mean, crowd.probes_most);
 }
 
 static double run_crowd(unsigned n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The whole server on our own stack, over wires that carry its frames badly: the players of game.h, as they play over simulated sockets.
- * Here a reset is a segment that somebody on the switch forges.
+ * The whole server on our own stack, over wires that carry its frames badly: the players of game.h, as they play over
+ * simulated sockets. Here a reset is a segment that somebody on the switch forges.
  */
 #include "tests/sim/game.h"
 #include "tests/sim/net.h"
@@ -21,8 +21,11 @@ static void lay_wires(struct cast *c, uint64_t delay_max, uint32_t loss_max)
 {
     for (int i = 0; i < c->count; i++) {
         struct rng *r = sim_rng(c->w->sim);
-        struct sim_wire wire = {.delay_ns = 1000 + rng_below(r, delay_max), .jitter_ns = rng_below(r, delay_max),
-                                .unordered = rng_below(r, 2), .loss_ppm = (uint32_t)rng_below(r, loss_max + 1), .reorder_ns = MS(1)};
+        struct sim_wire wire = {.delay_ns = 1000 + rng_below(r, delay_max),
+                                .jitter_ns = rng_below(r, delay_max),
+                                .unordered = rng_below(r, 2),
+                                .loss_ppm = (uint32_t)rng_below(r, loss_max + 1),
+                                .reorder_ns = MS(1)};
         if (rng_below(r, 2)) wire.bits_per_s = 20000000 + rng_below(r, 1000000000);
         if (rng_below(r, 2)) wire.reorder_ppm = wire.twice_ppm = loss_max;
         sim_wire_set(c->w->sim, c->host, c->clients[i], &wire);
@@ -73,16 +76,18 @@ static void test_noise_of_some_disturbs_nobody_else(void **state)
     run_seeds(&(struct scenario){"server under noise", set_up_noise, free_game, SEC(36000)}, 30);
 }
 
-/* --- resets ----------------------------------------------------------------------------------------------------------------------- */
+/* --- resets ------------------------------------------------------------------------------------------------------- */
 
-/* Answers a segment now and then with the reset that its receiver might have sent: exact, so RFC 5961 3.2 lets it through. */
+/* Answers a segment now and then with the reset that its receiver might have sent: exact, so RFC 5961 3.2 lets it
+ * through. */
 static void reset_some(void *arg, struct sim_raw *r, const uint8_t *frame, size_t n)
 {
     struct cast *c = arg;
     uint8_t out[14 + 20 + 20];
     const struct tcp_hdr *seen = (const struct tcp_hdr *)(frame + 34);
     bool over = sim_now(c->w->sim) > SIM_START_NS + SEC(60);
-    if (over || n < sizeof out || load_be16(frame + 12) != ETH_TYPE_IP4 || frame[23] != 6 || !(seen->flags & TCP_ACK)) return;
+    if (over || n < sizeof out || load_be16(frame + 12) != ETH_TYPE_IP4 || frame[23] != 6 || !(seen->flags & TCP_ACK))
+        return;
     if (rng_below(sim_rng(c->w->sim), 200)) return;
     memcpy(out, frame + 6, 6);
     memcpy(out + 6, frame, 6);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Our own stack over simulated wires: whatever happens to frames, streams arrive byte for byte or end with an error, every operation
- * ends, and every buffer comes back (run_once() looks). The invariants of stack and connections are looked at all along (net.c of
- * libos/sim calls stack_check()).
+ * Our own stack over simulated wires: whatever happens to frames, streams arrive byte for byte or end with an error,
+ * every operation ends, and every buffer comes back (run_once() looks). The invariants of stack and connections are
+ * looked at all along (net.c of libos/sim calls stack_check()).
  */
 #include "tests/sim/exchange.h"
 #include "tests/sim/net.h"
@@ -66,7 +66,7 @@ static void test_a_cut_cable_ends_both_ends(void **state)
     run_seeds(&(struct scenario){"cut cable", set_up_cut, verify_breaking, SEC(36000)}, 20);
 }
 
-/* --- the other family ------------------------------------------------------------------------------------------------------------- */
+/* --- the other family --------------------------------------------------------------------------------------------- */
 
 static void set_up_six(struct world *w)
 {
@@ -91,7 +91,7 @@ static void test_every_byte_arrives_over_ipv6(void **state)
     run_seeds(&(struct scenario){"bad wires, IPv6", set_up_six, verify_exchange, SEC(36000)}, 100);
 }
 
-/* --- partitions ------------------------------------------------------------------------------------------------------------------- */
+/* --- partitions --------------------------------------------------------------------------------------------------- */
 
 /* For a minute the wire is there and is not, for up to ten seconds each. */
 static void cut_or_heal(void *arg)
@@ -120,7 +120,7 @@ static void test_a_stream_goes_on_when_the_wire_is_healed(void **state)
     run_seeds(&(struct scenario){"partitions", set_up_partitions, verify_exchange, SEC(36000)}, 40);
 }
 
-/* --- a path narrower than the wires at its ends ------------------------------------------------------------------------------------- */
+/* --- a path narrower than the wires at its ends ------------------------------------------------------------------- */
 
 static bool tells;
 
@@ -153,7 +153,7 @@ static void test_a_narrow_path_is_learnt(void **state)
     run_seeds(&(struct scenario){"black hole", set_up_narrow, verify_narrow, SEC(36000)}, 60);
 }
 
-/* --- a peer that has gone ------------------------------------------------------------------------------------------------------------- */
+/* --- a peer that has gone ----------------------------------------------------------------------------------------- */
 
 struct departure {
     bool returns;
@@ -230,7 +230,7 @@ static void test_who_is_left_alone_hears_of_it(void **state)
     run_seeds(&(struct scenario){"departure", set_up_departure, verify_departure, SEC(36000)}, 10);
 }
 
-/* --- many, and short --------------------------------------------------------------------------------------------------------------- */
+/* --- many, and short ---------------------------------------------------------------------------------------------- */
 
 #define SHORT_PORT    9
 #define SHORT_TURNS   1500
@@ -310,7 +310,8 @@ static void verify_short_ones(struct world *w)
 {
     const struct short_ones *x = w->state;
     CHECK(w, x->served >= SHORT_TURNS * SHORT_CLIENTS);
-    check(w, x->used_peak < x->used_before + SHORT_TURNS * SHORT_CLIENTS * 200, "%zu bytes", x->used_peak - x->used_before);
+    check(w, x->used_peak < x->used_before + SHORT_TURNS * SHORT_CLIENTS * 200, "%zu bytes",
+          x->used_peak - x->used_before);
 }
 
 static void test_thousands_of_short_connections_leave_little(void **state)
@@ -318,7 +319,7 @@ static void test_thousands_of_short_connections_leave_little(void **state)
     run_seeds(&(struct scenario){"short connections", set_up_short_ones, verify_short_ones, SEC(36000)}, 4);
 }
 
-/* --- datagrams ----------------------------------------------------------------------------------------------------------------------- */
+/* --- datagrams ---------------------------------------------------------------------------------------------------- */
 
 #define LETTERS 150
 
@@ -338,7 +339,8 @@ static int answers_letters(void *arg)
     if (!CHECK(w, !demi_socket(&qd, at.sa.sa_family, SOCK_DGRAM, 0) && !demi_bind(qd, &at.sa, at.size))) return -1;
     for (demi_qresult_t qr; !demi_pop(&qt, qd) && !demi_wait(&qr, qt, &minute);) {
         if (qr.qr_opcode != DEMI_OPC_POP) continue;
-        struct place from = place_of(x->six ? "fd00::a00:2" : "10.0.0.2", EXCHANGE_PORT); /* qr has room for an IPv4 address only */
+        /* qr has room for an IPv4 address only */
+        struct place from = place_of(x->six ? "fd00::a00:2" : "10.0.0.2", EXCHANGE_PORT);
         if (!demi_pushto(&sent, qd, &qr.qr_value.sga, &from.sa, from.size)) wait_for(sent);
         demi_sgafree(&qr.qr_value.sga);
     }
@@ -396,8 +398,13 @@ static void set_up_letters(struct world *w)
     x->clean = w->seed % 4 < 2;
     w->hosts[0] = add_usual_net_host(w->sim, "10.0.0.1", answers_letters, w);
     w->hosts[1] = add_usual_net_host(w->sim, "10.0.0.2", writes_letters, w);
-    if (!x->clean) wire = (struct sim_wire){.delay_ns = MS(1), .jitter_ns = MS(3), .unordered = true, .loss_ppm = 20000, .twice_ppm = 20000,
-                                            .corrupt_ppm = 100000};
+    if (!x->clean)
+        wire = (struct sim_wire){.delay_ns = MS(1),
+                                 .jitter_ns = MS(3),
+                                 .unordered = true,
+                                 .loss_ppm = 20000,
+                                 .twice_ppm = 20000,
+                                 .corrupt_ppm = 100000};
     sim_wire_set(w->sim, NULL, NULL, &wire);
 }
 

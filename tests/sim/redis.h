@@ -14,7 +14,7 @@
 #define SERVER_ADDR "10.0.0.1"
 #define SERVER_PORT 6379
 
-/* --- the server ---------------------------------------------------------------------------------------------------------- */
+/* --- the server --------------------------------------------------------------------------------------------------- */
 
 struct server_host {
     struct world *w;
@@ -24,7 +24,8 @@ struct server_host {
 /* arg: struct server_host. Runs until a client says SHUTDOWN. */
 static inline int server_main(void *arg)
 {
-    static const char usual[] = "port 6379\nbind *\nprotected-mode no\nsave \"\"\nlogfile /dev/null\nloglevel warning\n";
+    static const char usual[] =
+        "port 6379\nbind *\nprotected-mode no\nsave \"\"\nlogfile /dev/null\nloglevel warning\n";
     struct server_host *h = arg;
     struct config *cfg = calloc(1, sizeof *cfg);
     struct server *srv = calloc(1, sizeof *srv);
@@ -35,7 +36,8 @@ static inline int server_main(void *arg)
     conf_init(cfg);
     bool ok = check(h->w, !conf_load_text(cfg, bytes_of_str(text), false, NULL, &why), "configuration: %s", why.reason);
     server_init(srv, cfg);
-    struct server_options o = {.hash_seed = hash_u64(1, h->w->seed), .dice_seed = hash_u64(2, h->w->seed), .libos_runs = true};
+    struct server_options o = {
+        .hash_seed = hash_u64(1, h->w->seed), .dice_seed = hash_u64(2, h->w->seed), .libos_runs = true};
     ok = ok && CHECK_EQUAL(h->w, server_start(srv, &o), 0);
     if (ok) CHECK_EQUAL(h->w, worker_run(&srv->workers[0]), 0);
     if (ok) server_stop(srv);
@@ -45,7 +47,7 @@ static inline int server_main(void *arg)
     return 0;
 }
 
-/* --- replies ------------------------------------------------------------------------------------------------------------- */
+/* --- replies ------------------------------------------------------------------------------------------------------ */
 
 static inline size_t line_end(const char *p, size_t n)
 {
@@ -69,7 +71,7 @@ static inline size_t reply_size(const char *p, size_t n)
     return at;
 }
 
-/* --- a client's connection ----------------------------------------------------------------------------------------------- */
+/* --- a client's connection ---------------------------------------------------------------------------------------- */
 
 struct link {
     struct world *w;
@@ -83,7 +85,9 @@ static inline int link_open(struct link *l, struct world *w)
     *l = (struct link){.w = w};
     for (;;) { /* until it has started, and a handshake gets through */
         l->qd = connect_to(SERVER_ADDR, SERVER_PORT);
-        if (l->qd != -ECONNREFUSED && (!w->lossy || (l->qd != -ETIMEDOUT && l->qd != -EHOSTUNREACH && l->qd != -ECONNRESET))) break;
+        if (l->qd != -ECONNREFUSED &&
+            (!w->lossy || (l->qd != -ETIMEDOUT && l->qd != -EHOSTUNREACH && l->qd != -ECONNRESET)))
+            break;
         sleep_ns(MS(1));
     }
     if (l->qd >= 0 && w->lossy) keep_alive(l->qd, 10);
@@ -161,12 +165,12 @@ static inline struct bytes link_ask(struct link *l, ...)
 
 static inline bool expect_reply(struct world *w, struct bytes got, const char *want, const char *file, int line)
 {
-    return check(w, got.p && got.n == strlen(want) && !memcmp(got.p, want, got.n), "%s:%d: '%.*s', not '%s'", file, line,
-                 (int)(got.n < 200 ? got.n : 200), got.p ? got.p : "(the end)", want);
+    return check(w, got.p && got.n == strlen(want) && !memcmp(got.p, want, got.n), "%s:%d: '%.*s', not '%s'", file,
+                 line, (int)(got.n < 200 ? got.n : 200), got.p ? got.p : "(the end)", want);
 }
 
-#define EXPECT(l, want, ...)    expect_reply((l)->w, link_ask(l, __VA_ARGS__, NULL), want, __FILE__, __LINE__)
-#define EXPECT_NEXT(l, want)    expect_reply((l)->w, link_reply(l), want, __FILE__, __LINE__)
+#define EXPECT(l, want, ...) expect_reply((l)->w, link_ask(l, __VA_ARGS__, NULL), want, __FILE__, __LINE__)
+#define EXPECT_NEXT(l, want) expect_reply((l)->w, link_reply(l), want, __FILE__, __LINE__)
 
 /* An integer reply; -1 when it is none. */
 static inline int64_t reply_number(struct bytes r) { return r.p && r.p[0] == ':' ? strtoll(r.p + 1, NULL, 10) : -1; }
@@ -187,7 +191,7 @@ static inline void stop_server(struct world *w, const struct sim_host *server)
     }
 }
 
-/* --- a scenario's cast: the server and some clients, the last of which stops it ------------------------------------------ */
+/* --- a scenario's cast: the server and some clients, the last of which stops it ----------------------------------- */
 
 struct cast {
     struct world *w;
@@ -228,7 +232,8 @@ static inline struct cast *cast_add_on(add_host_fn add, struct world *w, const c
     return c;
 }
 
-static inline struct cast *cast_add(struct world *w, const char *conf, int count, int (*fn)(struct cast *c, int number), void *data)
+static inline struct cast *cast_add(struct world *w, const char *conf, int count, int (*fn)(struct cast *c, int number),
+                                    void *data)
 {
     return cast_add_on(sim_host_add, w, conf, count, fn, data);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The whole server under clients that know what it must reply, over networks that split, delay and break. Each client has keys of its own and a
- * model of them (model.h): replies are compared byte by byte, and after a reset the keys must be as they were after some
- * command that was on its way, none before the last whose reply came.
+ * The whole server under clients that know what it must reply, over networks that split, delay and break. Each client
+ * has keys of its own and a model of them (model.h): replies are compared byte by byte, and after a reset the keys must
+ * be as they were after some command that was on its way, none before the last whose reply came.
  */
 #include "tests/sim/game.h"
 
-/* --- scenarios ------------------------------------------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------------------------------------- */
 
 static struct cast *set_the_stage(struct world *w, int players, int rounds)
 {
@@ -32,7 +32,8 @@ static void draw_links(struct cast *c, uint32_t ppm_max)
 {
     for (int i = 0; i < c->count; i++) {
         struct sim_link l = sim_link_random(c->w->sim);
-        if (ppm_max) l.reset_ppm = 1 + (uint32_t)rng_below(sim_rng(c->w->sim), l.segment_max < 100 ? ppm_max / 50 : ppm_max);
+        if (ppm_max)
+            l.reset_ppm = 1 + (uint32_t)rng_below(sim_rng(c->w->sim), l.segment_max < 100 ? ppm_max / 50 : ppm_max);
         sim_link_set(c->w->sim, c->host, c->clients[i], &l);
     }
 }

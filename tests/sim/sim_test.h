@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the scenarios share: running one over many seeds, checking what every run must leave behind, and writing programs for its hosts.
+ * What the scenarios share: running one over many seeds, checking what every run must leave behind, and writing
+ * programs for its hosts.
  *
- * A scenario is two functions: `set_up` adds hosts to world->sim, `verify` looks at what they left in world->state (both with cmocka's
- * asserts out of bounds: hosts have stacks of their own, so a failed check is noted with CHECK() and told at the end).
+ * A scenario is two functions: `set_up` adds hosts to world->sim, `verify` looks at what they left in world->state
+ * (both with cmocka's asserts out of bounds: hosts have stacks of their own, so a failed check is noted with CHECK()
+ * and told at the end).
  *
- * SIM_SEED=n runs one seed, SIM_SEEDS=a-b a range, instead of the seeds that belong to the test; SIM_ONLY=word only the scenarios whose
- * name has that word in it; SIM_TRACE=1 prints what happens.
+ * SIM_SEED=n runs one seed, SIM_SEEDS=a-b a range, instead of the seeds that belong to the test; SIM_ONLY=word only the
+ * scenarios whose name has that word in it; SIM_TRACE=1 prints what happens.
  */
 #ifndef TESTS_SIM_SIM_TEST_H
 #define TESTS_SIM_SIM_TEST_H
@@ -33,9 +35,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS(n)   ((uint64_t)(n) * 1000000)
-#define SEC(n)  ((uint64_t)(n) * 1000000000)
-#define DAYS(n) SEC((uint64_t)(n) * 86400)
+#define MS(n)   ((uint64_t)(n)*1000000)
+#define SEC(n)  ((uint64_t)(n)*1000000000)
+#define DAYS(n) SEC((uint64_t)(n)*86400)
 
 /* Sanitized programs are slower, and look at each access instead of at many runs. */
 #if defined(__SANITIZE_THREAD__)
@@ -49,10 +51,10 @@
 struct world {
     struct sim *sim;
     uint64_t seed;
-    void *state; /* the scenario's: of calloc(), freed after the run */
+    void *state;               /* the scenario's: of calloc(), freed after the run */
     struct sim_host *hosts[4]; /* its own, too */
-    bool lossy;        /* over wires that may lose a whole handshake: who connects tries again */
-    char failure[512]; /* the first */
+    bool lossy;                /* over wires that may lose a whole handshake: who connects tries again */
+    char failure[512];         /* the first */
 };
 
 struct scenario {
@@ -62,9 +64,8 @@ struct scenario {
     uint64_t limit_ns;               /* of simulated time */
 };
 
-#define CHECK(w, cond) check(w, cond, "%s:%d: %s", __FILE__, __LINE__, #cond)
-#define CHECK_EQUAL(w, a, b)                                                                                                   \
-    check_equal(w, (long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b)
+#define CHECK(w, cond)       check(w, cond, "%s:%d: %s", __FILE__, __LINE__, #cond)
+#define CHECK_EQUAL(w, a, b) check_equal(w, (long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b)
 
 __attribute__((format(printf, 3, 4))) static inline bool check(struct world *w, bool holds, const char *fmt, ...)
 {
@@ -132,18 +133,22 @@ static inline void add_stats(struct sim_stats *sum, const struct sim_stats *one)
     sum->frame_bytes += one->frame_bytes;
 }
 
-static inline void tell_seeds(const struct scenario *sc, uint64_t count, double real_s, double simulated_s, const struct sim_stats *total)
+static inline void tell_seeds(const struct scenario *sc, uint64_t count, double real_s, double simulated_s,
+                              const struct sim_stats *total)
 {
-    fprintf(stderr, "# %s: %llu seeds, %.0f a second, %.1f s simulated (%.0f a second), ", sc->name, (unsigned long long)count,
-            (double)count / real_s, simulated_s, simulated_s / real_s);
-    if (total->frames) fprintf(stderr, "%.1f MB in %llu frames, %llu lost, %llu damaged\n", (double)total->frame_bytes / 1e6,
-                               (unsigned long long)total->frames, (unsigned long long)total->frames_lost,
-                               (unsigned long long)total->frames_corrupted);
-    else fprintf(stderr, "%.1f MB, %llu segments, %llu resets\n", (double)total->bytes / 1e6, (unsigned long long)total->segments,
-                 (unsigned long long)total->resets);
+    fprintf(stderr, "# %s: %llu seeds, %.0f a second, %.1f s simulated (%.0f a second), ", sc->name,
+            (unsigned long long)count, (double)count / real_s, simulated_s, simulated_s / real_s);
+    if (total->frames)
+        fprintf(stderr, "%.1f MB in %llu frames, %llu lost, %llu damaged\n", (double)total->frame_bytes / 1e6,
+                (unsigned long long)total->frames, (unsigned long long)total->frames_lost,
+                (unsigned long long)total->frames_corrupted);
+    else
+        fprintf(stderr, "%.1f MB, %llu segments, %llu resets\n", (double)total->bytes / 1e6,
+                (unsigned long long)total->segments, (unsigned long long)total->resets);
 }
 
-/* Runs the scenario with seeds 1 to count (sanitized: a share of them), the first of them twice: it must do the same. */
+/* Runs the scenario with seeds 1 to count (sanitized: a share of them), the first of them twice: it must do the
+ * same. */
 static inline void run_seeds(const struct scenario *sc, unsigned count)
 {
     uint64_t first, last, simulated = 0, began = demi_clock_ns();
@@ -157,17 +162,19 @@ static inline void run_seeds(const struct scenario *sc, unsigned count)
         struct outcome out = run_once(sc, seed, &w);
         if (!w.failure[0] && seed == first) {
             struct outcome again = run_once(sc, seed, &w);
-            check(&w, again.trace == out.trace, "two runs of one seed differ: %llx, %llx", (unsigned long long)out.trace,
-                  (unsigned long long)again.trace);
+            check(&w, again.trace == out.trace, "two runs of one seed differ: %llx, %llx",
+                  (unsigned long long)out.trace, (unsigned long long)again.trace);
         }
-        if (w.failure[0]) fail_msg("seed %llu: %s (again: SIM_SEED=%llu)", (unsigned long long)seed, w.failure, (unsigned long long)seed);
+        if (w.failure[0])
+            fail_msg("seed %llu: %s (again: SIM_SEED=%llu)", (unsigned long long)seed, w.failure,
+                     (unsigned long long)seed);
         simulated += out.simulated_ns;
         add_stats(&total, &out.stats);
     }
     tell_seeds(sc, last - first + 1, (double)(demi_clock_ns() - began) / 1e9, (double)simulated / 1e9, &total);
 }
 
-/* --- for programs ---------------------------------------------------------------------------------------------------------- */
+/* --- for programs ------------------------------------------------------------------------------------------------- */
 
 static inline struct sockaddr_in address(const char *host, uint16_t port)
 {

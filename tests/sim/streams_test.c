@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The simulated network under programs that use nothing but demi/: what the library promises of streams, over links of every kind. Each
- * stream's bytes are a function of its number and of their place, so whoever pops can tell from a byte alone whether it is right.
+ * The simulated network under programs that use nothing but demi/: what the library promises of streams, over links of
+ * every kind. Each stream's bytes are a function of its number and of their place, so whoever pops can tell from a byte
+ * alone whether it is right.
  */
 #include "tests/sim/exchange.h"
 
@@ -11,7 +12,8 @@ static void exchange_with(struct world *w, uint64_t goal_max, uint32_t reset_ppm
 {
     struct exchange *x = w->state = calloc(1, sizeof *x);
     x->goal_max = goal_max;
-    struct sim_host *a = sim_host_add(w->sim, "10.0.0.1", listening_host, w), *b = sim_host_add(w->sim, "10.0.0.2", connecting_host, w);
+    struct sim_host *a = sim_host_add(w->sim, "10.0.0.1", listening_host, w),
+                    *b = sim_host_add(w->sim, "10.0.0.2", connecting_host, w);
     struct sim_link l = sim_link_random(w->sim);
     if (l.segment_max < 100 || l.window < 1000) x->goal_max /= 10; /* as many segments, fewer bytes */
     sim_link_set(w->sim, a, b, &l);
@@ -50,7 +52,7 @@ static void test_a_reset_leaves_a_prefix(void **state)
     run_seeds(&(struct scenario){"resets", set_up_breaking, verify_breaking, SEC(3600)}, 100);
 }
 
-/* --- a reader that does not read ---------------------------------------------------------------------------------------------- */
+/* --- a reader that does not read ---------------------------------------------------------------------------------- */
 
 #define WINDOW 16384
 #define BULK   (1u << 20)
@@ -114,7 +116,7 @@ static void test_a_reader_that_sleeps_holds_the_writer_back(void **state)
     run_seeds(&(struct scenario){"slow reader", set_up_slow, NULL, SEC(3600)}, 20);
 }
 
-/* --- half-close, cancelling, refusing ------------------------------------------------------------------------------------------ */
+/* --- half-close, cancelling, refusing ----------------------------------------------------------------------------- */
 
 static int answers_after_the_end(void *arg)
 {
@@ -209,7 +211,7 @@ static void test_a_close_cancels_what_is_outstanding(void **state)
     run_seeds(&(struct scenario){"cancel", set_up_cancel, NULL, SEC(100)}, 50);
 }
 
-/* --- partitions ------------------------------------------------------------------------------------------------------------- */
+/* --- partitions --------------------------------------------------------------------------------------------------- */
 
 struct partition {
     struct sim_host *a, *b;
@@ -296,7 +298,7 @@ static void test_a_connection_across_a_cut_times_out(void **state)
     run_seeds(&(struct scenario){"unheard", set_up_unheard, NULL, SEC(200)}, 10);
 }
 
-/* --- datagrams, time ----------------------------------------------------------------------------------------------------------- */
+/* --- datagrams, time ---------------------------------------------------------------------------------------------- */
 
 #define DATAGRAMS 200
 
@@ -318,7 +320,8 @@ static int reads_letters(void *arg)
     demi_qtoken_t qt;
     for (demi_qresult_t qr; !demi_pop(&qt, qd) && !demi_wait(&qr, qt, &minute);) {
         uint32_t n = DATAGRAMS;
-        if (CHECK_EQUAL(w, qr.qr_value.sga.sga_segs[0].sgaseg_len, sizeof n)) memcpy(&n, qr.qr_value.sga.sga_segs[0].sgaseg_buf, sizeof n);
+        if (CHECK_EQUAL(w, qr.qr_value.sga.sga_segs[0].sgaseg_len, sizeof n))
+            memcpy(&n, qr.qr_value.sga.sga_segs[0].sgaseg_buf, sizeof n);
         if (CHECK(w, n < DATAGRAMS)) x->seen[n]++;
         CHECK_EQUAL(w, ntohl(qr.qr_value.sga.sga_addr.sin_addr.s_addr), 0x0a000002);
         x->count++;
@@ -352,7 +355,8 @@ static int sends_letters(void *arg)
 static void set_up_letters(struct world *w)
 {
     w->state = calloc(1, sizeof(struct letters));
-    struct sim_link l = {.delay_ns = 1000, .jitter_ns = MS(1), .segment_max = 1, .window = 1, .loss_ppm = 100000, .twice_ppm = 100000};
+    struct sim_link l = {
+        .delay_ns = 1000, .jitter_ns = MS(1), .segment_max = 1, .window = 1, .loss_ppm = 100000, .twice_ppm = 100000};
     sim_link_set(w->sim, NULL, NULL, &l);
     sim_host_add(w->sim, "10.0.0.1", reads_letters, w);
     sim_host_add(w->sim, "10.0.0.2", sends_letters, w);
@@ -403,10 +407,7 @@ static void test_another_seed_is_another_run(void **state)
     assert_true(run_once(&sc, 1, &w).trace != run_once(&sc, 2, &w).trace);
 }
 
-static int waits_forever(void *arg)
-{
-    return accept_on(listen_at("10.0.0.1", PORT, 1));
-}
+static int waits_forever(void *arg) { return accept_on(listen_at("10.0.0.1", PORT, 1)); }
 
 static void test_a_run_in_which_nothing_can_happen_any_more_ends(void **state)
 {

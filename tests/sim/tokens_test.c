@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Three programs that call whatever comes to their mind, on links that break and are cut. Whatever a call answers: every token it gave ends exactly
- * once, with its own queue's name on it, and when all is closed nothing is left.
+ * Three programs that call whatever comes to their mind, on links that break and are cut. Whatever a call answers:
+ * every token it gave ends exactly once, with its own queue's name on it, and when all is closed nothing is left.
  */
 #include "tests/sim/sim_test.h"
 
@@ -88,7 +88,7 @@ static void take(struct program *p, demi_qresult_t *qr)
     p->outstanding--;
 }
 
-/* --- what they do ------------------------------------------------------------------------------------------------------------ */
+/* --- what they do ------------------------------------------------------------------------------------------------- */
 
 static void make_socket(struct program *p)
 {
@@ -175,15 +175,9 @@ static void end_something(struct program *p)
     case 0:
         if (t) demi_cancel(t->qt); /* it still has to be waited for */
         break;
-    case 1:
-        demi_shutdown(*slot, SHUT_WR);
-        break;
-    case 2:
-        demi_shutdown(*slot, coin(p, 2) ? SHUT_RD : SHUT_RDWR);
-        break;
-    case 3:
-        demi_setsockopt(*slot, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-        break;
+    case 1: demi_shutdown(*slot, SHUT_WR); break;
+    case 2: demi_shutdown(*slot, coin(p, 2) ? SHUT_RD : SHUT_RDWR); break;
+    case 3: demi_setsockopt(*slot, SOL_SOCKET, SO_LINGER, &none, sizeof none); break;
     default:
         if (*slot) CHECK_EQUAL(p->w, demi_close(*slot), 0);
         *slot = 0;
@@ -191,7 +185,7 @@ static void end_something(struct program *p)
     }
 }
 
-/* --- how they wait ----------------------------------------------------------------------------------------------------------- */
+/* --- how they wait ------------------------------------------------------------------------------------------------ */
 
 /* Up to room different ones, in no order. */
 static int some_tokens(struct program *p, demi_qtoken_t *qts, int room)
@@ -228,9 +222,7 @@ static int wait_for_some(struct program *p, const struct timespec *ts)
         err = demi_wait_all(qrs, qts, at, ts);
         for (; !err && n < at; n++) CHECK(p->w, qrs[n].qr_qt == qts[n]);
         break;
-    case 3:
-        err = demi_wait_next_n(qrs, 1 + (int)rng_below(&p->rng, 8), &n, ts);
-        break;
+    case 3: err = demi_wait_next_n(qrs, 1 + (int)rng_below(&p->rng, 8), &n, ts); break;
     default:
         err = demi_wait_batch(qrs, 1 + (int)rng_below(&p->rng, 8), &n, ts);
         if (!err) CHECK(p->w, n > 0);
@@ -262,8 +254,8 @@ static void close_all(struct program *p)
 static int program_main(void *arg)
 {
     static void (*const deeds[])(struct program *) = {
-        make_socket, make_socket, name_it, accept_or_connect, accept_or_connect, accept_or_connect,
-        push_something, push_something, pop_something, pop_something, start_something_else, end_something,
+        make_socket,    make_socket,    name_it,       accept_or_connect, accept_or_connect,    accept_or_connect,
+        push_something, push_something, pop_something, pop_something,     start_something_else, end_something,
     };
     struct program *p = arg;
     for (int i = 0; i < STEPS && !p->w->failure[0]; i++) {
@@ -285,18 +277,10 @@ static void disturb(void *arg)
     l.reset_ppm = (uint32_t)rng_below(r, 20000);
     l.loss_ppm = l.twice_ppm = 100000;
     switch (rng_below(r, 4)) {
-    case 0:
-        sim_cut(w->sim, a, b);
-        break;
-    case 1:
-        sim_reset(w->sim, a, b);
-        break;
-    case 2:
-        sim_link_set(w->sim, a, b, &l);
-        break;
-    default:
-        sim_heal(w->sim, a, b);
-        break;
+    case 0: sim_cut(w->sim, a, b); break;
+    case 1: sim_reset(w->sim, a, b); break;
+    case 2: sim_link_set(w->sim, a, b, &l); break;
+    default: sim_heal(w->sim, a, b); break;
     }
     sim_at(w->sim, sim_now(w->sim) + 1 + rng_below(r, MS(20)), disturb, w);
 }

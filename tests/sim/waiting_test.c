@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What clients of one server do to each other: who waits is served in order and once, transactions see what came between, messages reach
- * everybody in order, and time passes on the simulated clock alone.
+ * What clients of one server do to each other: who waits is served in order and once, transactions see what came
+ * between, messages reach everybody in order, and time passes on the simulated clock alone.
  */
 #include "tests/sim/redis.h"
 
@@ -32,7 +32,7 @@ static struct bytes element(struct bytes r, int n)
 
 static unsigned number_of(struct bytes b) { return b.p ? (unsigned)atoi(b.p) : UINT32_MAX; }
 
-/* --- waiting in line --------------------------------------------------------------------------------------------------------- */
+/* --- waiting in line ---------------------------------------------------------------------------------------------- */
 
 #define LINE_MAX 10
 #define STEP     SEC(5) /* longer than any link takes for a command: they come in the order of their numbers */
@@ -54,15 +54,9 @@ static void stand_in_line(struct cast *c, struct link *l, int number)
     snprintf(text, sizeof text, "%u", place);
     snprintf(want, sizeof want, "*2\r\n$1\r\nq\r\n$%zu\r\n%s\r\n", strlen(text), text);
     switch (x->how[number]) {
-    case STAYS:
-        EXPECT(l, want, "BLPOP", "q", "0");
-        break;
-    case WAITS_FOR_TWO:
-        EXPECT(l, want, "BLPOP", "other", "q", "q", "0");
-        break;
-    case TIMES_OUT:
-        EXPECT(l, "*-1\r\n", "BLPOP", "q", "0.5");
-        break;
+    case STAYS: EXPECT(l, want, "BLPOP", "q", "0"); break;
+    case WAITS_FOR_TWO: EXPECT(l, want, "BLPOP", "other", "q", "q", "0"); break;
+    case TIMES_OUT: EXPECT(l, "*-1\r\n", "BLPOP", "q", "0.5"); break;
     case LEAVES:
         link_send(l, "BLPOP", "q", "0", NULL);
         sleep_ns(STEP);
@@ -116,7 +110,7 @@ static void test_who_waits_is_served_in_the_order_of_coming(void **state)
     run_seeds(&(struct scenario){"in line", set_up_line, free_data, SEC(1000)}, 100);
 }
 
-/* --- a queue of work ----------------------------------------------------------------------------------------------------------- */
+/* --- a queue of work ---------------------------------------------------------------------------------------------- */
 
 #define PRODUCERS 3
 #define WORKERS   4
@@ -147,7 +141,8 @@ static void work(struct cast *c, struct link *l, int number)
     struct jobs *x = c->data;
     unsigned last[PRODUCERS] = {0};
     while (!c->w->failure[0]) {
-        struct bytes r = number % 2 ? link_ask(l, "BRPOP", "jobs", "0", NULL) : link_ask(l, "BRPOP", "jobs", "0.01", NULL);
+        struct bytes r =
+            number % 2 ? link_ask(l, "BRPOP", "jobs", "0", NULL) : link_ask(l, "BRPOP", "jobs", "0.01", NULL);
         if (r.p && r.n == 5) continue; /* *-1: nothing in time */
         unsigned job = number_of(element(r, 1));
         if (job == 99999) return;
@@ -188,7 +183,7 @@ static void test_every_job_is_done_once(void **state)
     run_seeds(&(struct scenario){"jobs", set_up_jobs, verify_jobs, SEC(1000)}, 100);
 }
 
-/* --- WATCH ------------------------------------------------------------------------------------------------------------------------ */
+/* --- WATCH -------------------------------------------------------------------------------------------------------- */
 
 #define ADDERS 5
 #define ADDS   10
@@ -240,7 +235,7 @@ static void test_exec_sees_what_came_between(void **state)
     run_seeds(&(struct scenario){"watch", set_up_sum, verify_sum, SEC(1000)}, 60);
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------------------------ */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 #define MESSAGES 50
 
@@ -279,7 +274,7 @@ static void test_messages_reach_all_in_order(void **state)
     run_seeds(&(struct scenario){"messages", set_up_radio, NULL, SEC(1000)}, 40);
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* How long a blocking command takes. */
 static void waits_for(struct link *l, uint64_t ns, const char *timeout)

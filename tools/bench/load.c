@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * A load generator that counts bytes, over demi/. redis-benchmark parses every reply and so saturates before a fast server
- * does; here a reply of known length costs a division (workload.h), and the server stays what is measured.
+ * A load generator that counts bytes, over demi/. redis-benchmark parses every reply and so saturates before a fast
+ * server does; here a reply of known length costs a division (workload.h), and the server stays what is measured.
  *
  * Closed loop (the default): each connection sends a batch of -P requests, waits for all replies, sends the next.
- * Open loop (--rate): requests have their times, evenly spaced over all connections, and a reply's latency counts from the time
- * its request was due, sent late or not: a server that stalls cannot hide it by not being asked.
+ * Open loop (--rate): requests have their times, evenly spaced over all connections, and a reply's latency counts from
+ * the time its request was due, sent late or not: a server that stalls cannot hide it by not being asked.
  *
- * With --pid the CPU time of that process (all threads, /proc/PID/task/.../schedstat) is read at the start and the end of the
- * measurement itself: set-up and warm-up are not in the figure.
+ * With --pid the CPU time of that process (all threads, /proc/PID/task/.../schedstat) is read at the start and the end
+ * of the measurement itself: set-up and warm-up are not in the figure.
  *
  * Each connection has one pop outstanding; its requests lie in demi_malloc()ed memory that is freed as soon as it was
  * pushed. Bounds: at most MAX_CONNS connections and MAX_FLIGHT requests of one of them unanswered.
@@ -34,11 +34,11 @@ enum { MAX_CONNS = 16384, MAX_FLIGHT = 4096, RESULTS = 64, PROGRESS_NS = 1000000
 
 struct conn {
     int qd;
-    unsigned in_flight;    /* requests sent and not answered */
-    unsigned first;        /* ring index of the oldest of them */
-    unsigned to_send;      /* open loop: due, and for want of room not sent */
-    uint64_t partial;      /* bytes of a reply that has not come in whole (fixed length) */
-    uint64_t *due;         /* ring of MAX_FLIGHT or, closed loop, the one time of the batch */
+    unsigned in_flight; /* requests sent and not answered */
+    unsigned first;     /* ring index of the oldest of them */
+    unsigned to_send;   /* open loop: due, and for want of room not sent */
+    uint64_t partial;   /* bytes of a reply that has not come in whole (fixed length) */
+    uint64_t *due;      /* ring of MAX_FLIGHT or, closed loop, the one time of the batch */
     struct scanner scanner;
 };
 
@@ -52,7 +52,7 @@ struct load {
     bool machine, sequential, marks;
     /* state */
     struct request request;
-    uint64_t reply_size;   /* 0: scan */
+    uint64_t reply_size; /* 0: scan */
     struct conn *conns;
     unsigned alive;
     uint64_t random, next_key;
@@ -113,7 +113,8 @@ static uint64_t user_ticks(int pid)
     fclose(file);
     text[size] = '\0';
     char *after_name = strrchr(text, ')');
-    if (!after_name || sscanf(after_name + 1, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &ticks) != 1) return 0;
+    if (!after_name || sscanf(after_name + 1, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &ticks) != 1)
+        return 0;
     return ticks;
 }
 
@@ -204,10 +205,8 @@ static void take_replies(struct load *l, struct conn *c, uint64_t count, uint64_
     c->in_flight -= (unsigned)count;
     if (l->measuring) {
         if (l->rate > 0)
-            for (uint64_t i = 0; i < count; i++)
-                hist_add(&l->latency, now - c->due[(c->first + i) % MAX_FLIGHT], 1);
-        else if (count)
-            hist_add(&l->latency, now - c->due[0], count);
+            for (uint64_t i = 0; i < count; i++) hist_add(&l->latency, now - c->due[(c->first + i) % MAX_FLIGHT], 1);
+        else if (count) hist_add(&l->latency, now - c->due[0], count);
         l->answered += count;
         if (now - l->last_reply_ns > l->gap_ns) l->gap_ns = now - l->last_reply_ns;
     }
@@ -282,8 +281,8 @@ static uint64_t probe(struct load *l, struct conn *c)
         demi_sgaseg_t *segment = &result.qr_value.sga.sga_segs[0];
         if (result.qr_opcode != DEMI_OPC_POP || !segment->sgaseg_len) die("the server closed the connection");
         size += segment->sgaseg_len;
-        done = echo ? size >= l->request.size
-                    : scanner_feed(&scanner, segment->sgaseg_buf, segment->sgaseg_len, &errors);
+        done =
+            echo ? size >= l->request.size : scanner_feed(&scanner, segment->sgaseg_buf, segment->sgaseg_len, &errors);
         if (errors) die("the server answers: %.*s", (int)segment->sgaseg_len, (char *)segment->sgaseg_buf);
         demi_sgafree(&result.qr_value.sga);
     }
@@ -369,8 +368,9 @@ static void report(struct load *l)
     double p999 = (double)hist_quantile(h, 0.999) / 1e3, max = (double)h->max / 1e3;
     if (l->machine) {
         printf("test=%s rps=%.0f p50_us=%.2f p99_us=%.2f p999_us=%.2f max_us=%.2f gap_us=%.2f replies=%llu errors=%llu "
-               "seconds=%.4f cpu_us=%.4f user_us=%.4f\n", l->test, rps, p50, p99, p999, max, (double)l->gap_ns / 1e3,
-               (unsigned long long)l->answered, (unsigned long long)l->errors, seconds, cpu, user);
+               "seconds=%.4f cpu_us=%.4f user_us=%.4f\n",
+               l->test, rps, p50, p99, p999, max, (double)l->gap_ns / 1e3, (unsigned long long)l->answered,
+               (unsigned long long)l->errors, seconds, cpu, user);
         return;
     }
     printf("%s: %.0f requests/s (%llu in %.2f s, %u connections, %u a batch)\n", l->test, rps,
@@ -405,9 +405,10 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
 {
     enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST, MARKS };
     static const struct option names[] = {
-        {"seconds", 1, NULL, SECONDS}, {"warmup", 1, NULL, WARMUP}, {"rate", 1, NULL, RATE},
-        {"sequential", 0, NULL, SEQUENTIAL}, {"pid", 1, NULL, PID}, {"spin-us", 1, NULL, SPIN},
-        {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP}, {"first", 1, NULL, FIRST}, {"marks", 0, NULL, MARKS}, {NULL, 0, NULL, 0}};
+        {"seconds", 1, NULL, SECONDS},       {"warmup", 1, NULL, WARMUP}, {"rate", 1, NULL, RATE},
+        {"sequential", 0, NULL, SEQUENTIAL}, {"pid", 1, NULL, PID},       {"spin-us", 1, NULL, SPIN},
+        {"machine", 0, NULL, MACHINE},       {"help", 0, NULL, HELP},     {"first", 1, NULL, FIRST},
+        {"marks", 0, NULL, MARKS},           {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "h:p:s:t:c:P:r:d:n:", names, NULL)) != -1;) {
         switch (c) {
         case 'h': l->host = optarg; break;
@@ -441,8 +442,15 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
 
 int main(int argc, char **argv)
 {
-    static struct load l = {.host = "127.0.0.1", .port = 6379, .test = "get", .conn_count = 50, .depth = 1,
-                            .value_size = 3, .seconds = 1, .warmup = 0.1, .random = 88172645463325252u};
+    static struct load l = {.host = "127.0.0.1",
+                            .port = 6379,
+                            .test = "get",
+                            .conn_count = 50,
+                            .depth = 1,
+                            .value_size = 3,
+                            .seconds = 1,
+                            .warmup = 0.1,
+                            .random = 88172645463325252u};
     const char *spin_us = NULL;
     parse_options(&l, argc, argv, &spin_us);
     const struct workload *w = workload_find(l.test);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two ends of a network under demi/: what a round trip and a flow cost through the whole library, on whatever libOS LIBOS names. To be held
- * against wire_echo.c, which sends bare frames over the same device.
+ * Two ends of a network under demi/: what a round trip and a flow cost through the whole library, on whatever libOS
+ * LIBOS names. To be held against wire_echo.c, which sends bare frames over the same device.
  *
  *     netload --server ADDRESS PORT             echoes TCP streams and UDP datagrams that come to PORT; TCP to PORT + 1 is thrown away
  *     netload --tcp ADDRESS PORT                one connection, one message on its way at a time: p50 and p99 of the round trip
@@ -68,7 +68,7 @@ static demi_qresult_t wait_for(demi_qtoken_t qt, const char *what)
     return r;
 }
 
-/* --- the server ------------------------------------------------------------------------------------------------------------------- */
+/* --- the server --------------------------------------------------------------------------------------------------- */
 
 enum role { LISTENER, SINK_LISTENER, ECHO, SINK, DATAGRAMS };
 
@@ -141,7 +141,7 @@ static void serve(const struct options *o)
     }
 }
 
-/* --- clients ------------------------------------------------------------------------------------------------------------------------ */
+/* --- clients ------------------------------------------------------------------------------------------------------ */
 
 static int connect_to(const struct sockaddr_in *to, int type)
 {
@@ -153,8 +153,8 @@ static int connect_to(const struct sockaddr_in *to, int type)
     return qd;
 }
 
-/* One message there and back. False: a datagram was lost. Messages are numbered, since the answer to one that was given up may come after all, and
- * would be ahead of every later one. */
+/* One message there and back. False: a datagram was lost. Messages are numbered, since the answer to one that was
+ * given up may come after all, and would be ahead of every later one. */
 static bool round_trip(const struct options *o, int qd, char *bytes, struct histogram *h)
 {
     static uint64_t number;
@@ -194,14 +194,20 @@ static void echo(const struct options *o)
     if (!bytes) die("out of memory");
     for (int tries = 0; !round_trip(o, qd, bytes, &h); tries++) /* datagrams are lost until the wire is there */
         if (tries == 5 * PATIENCE_S) die("nothing comes back");
-    for (uint64_t end = demi_clock_ns() + (uint64_t)(o->warmup * 1e9); demi_clock_ns() < end;) round_trip(o, qd, bytes, &h);
+    for (uint64_t end = demi_clock_ns() + (uint64_t)(o->warmup * 1e9); demi_clock_ns() < end;)
+        round_trip(o, qd, bytes, &h);
     memset(&h, 0, sizeof h);
     measuring(o);
-    for (uint64_t end = demi_clock_ns() + (uint64_t)(o->seconds * 1e9); demi_clock_ns() < end;) lost += !round_trip(o, qd, bytes, &h);
-    double p50 = (double)hist_quantile(&h, 0.5) / 1e3, p99 = (double)hist_quantile(&h, 0.99) / 1e3, rps = (double)h.count / o->seconds;
+    for (uint64_t end = demi_clock_ns() + (uint64_t)(o->seconds * 1e9); demi_clock_ns() < end;)
+        lost += !round_trip(o, qd, bytes, &h);
+    double p50 = (double)hist_quantile(&h, 0.5) / 1e3, p99 = (double)hist_quantile(&h, 0.99) / 1e3,
+           rps = (double)h.count / o->seconds;
     const char *name = o->mode == UDP ? "udp" : "tcp";
-    if (o->machine) printf("test=%s p50_us=%.3f p99_us=%.3f rps=%.0f lost=%llu\n", name, p50, p99, rps, (unsigned long long)lost);
-    else printf("%s echo of %u bytes: p50 %.3f us, p99 %.3f us, %.0f a second, %llu lost\n", name, o->size, p50, p99, rps, (unsigned long long)lost);
+    if (o->machine)
+        printf("test=%s p50_us=%.3f p99_us=%.3f rps=%.0f lost=%llu\n", name, p50, p99, rps, (unsigned long long)lost);
+    else
+        printf("%s echo of %u bytes: p50 %.3f us, p99 %.3f us, %.0f a second, %llu lost\n", name, o->size, p50, p99,
+               rps, (unsigned long long)lost);
     demi_free(bytes);
     demi_close(qd);
 }
@@ -217,7 +223,8 @@ static void bulk(const struct options *o)
     demi_qtoken_t qts[BULK_PUSHES];
     unsigned next = 0;
     for (int i = 0; i < BULK_PUSHES; i++) must(demi_pushv(&qts[i], qd, &v, 1, 0), "push");
-    for (uint64_t end = demi_clock_ns() + (uint64_t)(o->warmup * 1e9); demi_clock_ns() < end; next = (next + 1) % BULK_PUSHES) {
+    for (uint64_t end = demi_clock_ns() + (uint64_t)(o->warmup * 1e9); demi_clock_ns() < end;
+         next = (next + 1) % BULK_PUSHES) {
         wait_for(qts[next], "push");
         must(demi_pushv(&qts[next], qd, &v, 1, 0), "push");
     }
@@ -237,7 +244,7 @@ static void bulk(const struct options *o)
     demi_close(qd);
 }
 
-/* --- the command line ------------------------------------------------------------------------------------------------------------------ */
+/* --- the command line --------------------------------------------------------------------------------------------- */
 
 static void usage(void)
 {
@@ -253,9 +260,17 @@ int main(int argc, char **argv)
 {
     enum { SIZE = 256, SECONDS, WARMUP, MACHINE, MARKS, HELP };
     struct options o = {.warmup = 0.1};
-    const struct option names[] = {{"server", 0, (int *)&o.mode, SERVER}, {"tcp", 0, (int *)&o.mode, TCP}, {"udp", 0, (int *)&o.mode, UDP},
-                                   {"bulk", 0, (int *)&o.mode, BULK}, {"size", 1, NULL, SIZE}, {"seconds", 1, NULL, SECONDS},
-                                   {"warmup", 1, NULL, WARMUP}, {"machine", 0, NULL, MACHINE}, {"marks", 0, NULL, MARKS}, {"help", 0, NULL, HELP}, {NULL, 0, NULL, 0}};
+    const struct option names[] = {{"server", 0, (int *)&o.mode, SERVER},
+                                   {"tcp", 0, (int *)&o.mode, TCP},
+                                   {"udp", 0, (int *)&o.mode, UDP},
+                                   {"bulk", 0, (int *)&o.mode, BULK},
+                                   {"size", 1, NULL, SIZE},
+                                   {"seconds", 1, NULL, SECONDS},
+                                   {"warmup", 1, NULL, WARMUP},
+                                   {"machine", 0, NULL, MACHINE},
+                                   {"marks", 0, NULL, MARKS},
+                                   {"help", 0, NULL, HELP},
+                                   {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
         case 0: break;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A server that does nothing: epoll, read, divide by the request's length, write as many copies of one reply. No parsing, no
- * library. What it costs per request is what sockets cost; whatever a real server costs beyond it is its own doing.
+ * A server that does nothing: epoll, read, divide by the request's length, write as many copies of one reply. No
+ * parsing, no library. What it costs per request is what sockets cost; whatever a real server costs beyond it is its
+ * own doing.
  *
  *   null_server (--port N | --unix PATH) --request BYTES --reply TEXT      (\r and \n in TEXT are read as such)
  */
@@ -35,8 +36,8 @@ static void die(const char *what)
 static int listen_on(int port, const char *path)
 {
     int fd = socket(path ? AF_UNIX : AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (path) snprintf(un.sun_path, sizeof un.sun_path, "%s", path);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);

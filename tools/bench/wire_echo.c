@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * An echo of raw Ethernet frames over a device plug-in: what the wire itself costs, to hold the stack's round trips against. One frame
- * is on its way at a time, through the same bursts (tcp/netdev.h) that the stack uses, and nothing else happens.
+ * An echo of raw Ethernet frames over a device plug-in: what the wire itself costs, to hold the stack's round trips
+ * against. One frame is on its way at a time, through the same bursts (tcp/netdev.h) that the stack uses, and nothing
+ * else happens.
  *
- * The frames have the EtherType for local experiments (0x88b5, IEEE 802). The server sends each back in the buffer it came in. It
- * ends when a frame says so, which the client sends last.
+ * The frames have the EtherType for local experiments (0x88b5, IEEE 802). The server sends each back in the buffer it
+ * came in. It ends when a frame says so, which the client sends last.
  */
 #include <dlfcn.h>
 #include <getopt.h>
@@ -42,9 +43,13 @@ static const char *get(void *arg, const char *key)
 
 static void open_device(struct wire *w)
 {
-    static const struct netdev_host host = {
-        .buf_take = buf_take, .buf_unref = buf_unref, .buf_place = buf_place, .region_set_add_device = region_set_add_device,
-        .region_set_remove_device = region_set_remove_device, .region_cookie = region_cookie, .region_find = region_find};
+    static const struct netdev_host host = {.buf_take = buf_take,
+                                            .buf_unref = buf_unref,
+                                            .buf_place = buf_place,
+                                            .region_set_add_device = region_set_add_device,
+                                            .region_set_remove_device = region_set_remove_device,
+                                            .region_cookie = region_cookie,
+                                            .region_find = region_find};
     char why[256] = "";
     void *lib = dlopen(w->plugin, RTLD_NOW);
     if (!lib) die(w->plugin, dlerror());
@@ -119,8 +124,9 @@ static void measure(struct wire *w)
     for (nsec end = clock_mono_ns() + (nsec)(w->seconds * 1e9); clock_mono_ns() < end;) round_trip(w, NSEC_PER_SEC);
     send_one(w, frame_new(w, BYE));
     double p50 = (double)hist_quantile(&w->rtt, 0.5) / 1e3, p99 = (double)hist_quantile(&w->rtt, 0.99) / 1e3;
-    printf(w->machine ? "test=raw p50_us=%.3f p99_us=%.3f rps=%.0f\n" : "raw frames: p50 %.3f us, p99 %.3f us, %.0f a second\n", p50, p99,
-           (double)w->rtt.count / w->seconds);
+    printf(w->machine ? "test=raw p50_us=%.3f p99_us=%.3f rps=%.0f\n"
+                      : "raw frames: p50 %.3f us, p99 %.3f us, %.0f a second\n",
+           p50, p99, (double)w->rtt.count / w->seconds);
 }
 
 static void usage(void)
@@ -135,10 +141,11 @@ static void usage(void)
 int main(int argc, char **argv)
 {
     enum { PLUGIN = 256, EAL, SERVER, CLIENT, SIZE, SECONDS, WARMUP, MACHINE, HELP };
-    static const struct option names[] = {{"plugin", 1, NULL, PLUGIN}, {"eal", 1, NULL, EAL},         {"server", 0, NULL, SERVER},
-                                          {"client", 0, NULL, CLIENT}, {"size", 1, NULL, SIZE},       {"seconds", 1, NULL, SECONDS},
-                                          {"warmup", 1, NULL, WARMUP}, {"machine", 0, NULL, MACHINE}, {"help", 0, NULL, HELP},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"plugin", 1, NULL, PLUGIN}, {"eal", 1, NULL, EAL},
+                                          {"server", 0, NULL, SERVER}, {"client", 0, NULL, CLIENT},
+                                          {"size", 1, NULL, SIZE},     {"seconds", 1, NULL, SECONDS},
+                                          {"warmup", 1, NULL, WARMUP}, {"machine", 0, NULL, MACHINE},
+                                          {"help", 0, NULL, HELP},     {NULL, 0, NULL, 0}};
     static struct wire w = {.size = 64, .seconds = 1, .warmup = 0.1};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {

@@ -2,8 +2,8 @@
  *
  * What the load generator sends and how it counts what comes back.
  *
- * A request is built once, as RESP, with the places of its random digits remembered; sending is a copy and a few digits.
- * Keys look as redis-benchmark's do: "key:" and twelve digits, 16 bytes.
+ * A request is built once, as RESP, with the places of its random digits remembered; sending is a copy and a few
+ * digits. Keys look as redis-benchmark's do: "key:" and twelve digits, 16 bytes.
  *
  * Replies of most workloads all have one length: then bytes are divided by it and nothing is parsed, which is what
  * lets one core of load outrun one core of server. The others go through a scanner that knows where a reply ends
@@ -131,13 +131,14 @@ static inline void digits_write(uint8_t *out, uint64_t number)
     for (int i = DIGITS - 1; i >= 0; i--, number /= 10) out[i] = (uint8_t)('0' + number % 10);
 }
 
-/* Where the current reply ends, over any split. left: bytes to skip; depth: replies still to come within the aggregate. */
+/* Where the current reply ends, over any split. left: bytes to skip; depth: replies still to come within the
+ * aggregate. */
 struct scanner {
     uint64_t left;
     uint64_t elements; /* of the reply that is being read, itself included */
     char head[32];     /* a length line that is not complete yet */
     unsigned head_size;
-    bool in_text;      /* inside a line whose end is all that matters */
+    bool in_text; /* inside a line whose end is all that matters */
 };
 
 /* Takes a length line ("*3", "$-1"); nested aggregates add up, so no stack is needed. */

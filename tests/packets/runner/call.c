@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls of sockets as scripts write them: arguments are understood, the host is called, the result is judged. Bytes that are written or read
- * follow from their place in the stream (flow.h), and bytes that are read are compared.
+ * Calls of sockets as scripts write them: arguments are understood, the host is called, the result is judged. Bytes
+ * that are written or read follow from their place in the stream (flow.h), and bytes that are read are compared.
  */
 #include "tests/packets/runner/run.h"
 #include "tests/packets/runner/symbols.h"
@@ -22,7 +22,7 @@ struct call_state {
     char why[160]; /* besides the result, something else was wrong */
 };
 
-/* --- arguments ----------------------------------------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 static long number(const struct call_state *s, unsigned i, long otherwise)
 {
@@ -74,7 +74,7 @@ static struct endpoint any_endpoint(const struct run *r, uint16_t port)
     return e;
 }
 
-/* --- sockets ------------------------------------------------------------------------------------------------------------------- */
+/* --- sockets ------------------------------------------------------------------------------------------------------ */
 
 static long keep_fd(struct call_state *s, int live)
 {
@@ -91,8 +91,8 @@ static long keep_fd(struct call_state *s, int live)
 static long call_socket(struct call_state *s)
 {
     bool in6 = s->r->v6 || s->r->mapped;
-    return keep_fd(s, host_socket(s->r->host, (int)number(s, 0, in6 ? AF_INET6 : AF_INET), (int)number(s, 1, SOCK_STREAM),
-                                  (int)number(s, 2, 0)));
+    return keep_fd(s, host_socket(s->r->host, (int)number(s, 0, in6 ? AF_INET6 : AF_INET),
+                                  (int)number(s, 1, SOCK_STREAM), (int)number(s, 2, 0)));
 }
 
 static long call_bind(struct call_state *s)
@@ -106,7 +106,8 @@ static long call_accept(struct call_state *s)
 {
     struct endpoint peer;
     int fd = host_accept(s->r->host, fd_arg(s, 0)->live, &peer);
-    if (fd >= 0 && !addr_equal(&peer.addr, &s->r->flows.remote)) snprintf(s->why, sizeof s->why, "accept gave another address");
+    if (fd >= 0 && !addr_equal(&peer.addr, &s->r->flows.remote))
+        snprintf(s->why, sizeof s->why, "accept gave another address");
     if (fd >= 0 && s->c->argc > 1 && s->c->args[1]->kind == ARG_FLOW &&
         peer.port != FLOW_REMOTE_PORT + s->c->args[1]->number)
         snprintf(s->why, sizeof s->why, "accept gave the connection of @%d", peer.port - FLOW_REMOTE_PORT);
@@ -154,7 +155,7 @@ static long call_getsockname(struct call_state *s)
     return got;
 }
 
-/* --- bytes --------------------------------------------------------------------------------------------------------------------- */
+/* --- bytes -------------------------------------------------------------------------------------------------------- */
 
 static size_t size_arg(const struct call_state *s, unsigned i)
 {
@@ -166,7 +167,8 @@ static void compare_bytes(struct call_state *s, uint64_t first, long n)
 {
     for (long i = 0; i < n; i++) {
         if (io[i] == flow_byte(false, first + (uint64_t)i)) continue;
-        snprintf(s->why, sizeof s->why, "byte %llu of the stream is wrong", (unsigned long long)first + (unsigned long long)i);
+        snprintf(s->why, sizeof s->why, "byte %llu of the stream is wrong",
+                 (unsigned long long)first + (unsigned long long)i);
         return;
     }
 }
@@ -216,7 +218,7 @@ static long call_write(struct call_state *s)
     return got;
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 /* The value an argument stands for; its size, 0: none. */
 static socklen_t option_value(const struct arg *a, void *out, size_t size)
@@ -254,7 +256,8 @@ static long call_getsockopt(struct call_state *s)
     char want[64], got[512] = {0};
     int v;
     socklen_t size = option_value(s->c->argc > 3 ? s->c->args[3] : NULL, want, sizeof want), n = sizeof got;
-    long result = host_getsockopt(s->r->host, fd_arg(s, 0)->live, (int)number(s, 1, -1), (int)number(s, 2, -1), got, &n);
+    long result =
+        host_getsockopt(s->r->host, fd_arg(s, 0)->live, (int)number(s, 1, -1), (int)number(s, 2, -1), got, &n);
     if (result < 0 || !size || !memcmp(want, got, size)) return result;
     memcpy(&v, got, sizeof v);
     if (s->c->args[3]->kind == ARG_TEXT) snprintf(s->why, sizeof s->why, "the option is \"%.32s\"", got);
@@ -262,7 +265,7 @@ static long call_getsockopt(struct call_state *s)
     return result;
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------------------------------ */
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 
 static long call_poll(struct call_state *s)
 {
@@ -275,7 +278,8 @@ static long call_poll(struct call_state *s)
         if (want && want->number != got) snprintf(s->why, sizeof s->why, "fd %ld: revents are 0x%x", fd->number, got);
         ready += got != 0;
     }
-    bool over = timeout >= 0 && host_now(s->r->host) >= s->r->pending_since + (nsec)timeout * NSEC_PER_MSEC && s->r->pending;
+    bool over =
+        timeout >= 0 && host_now(s->r->host) >= s->r->pending_since + (nsec)timeout * NSEC_PER_MSEC && s->r->pending;
     if (!ready && s->e->when.blocks && !over) return -EAGAIN;
     return ready;
 }
@@ -290,10 +294,25 @@ static const struct {
     const char *name;
     long (*fn)(struct call_state *s);
 } calls[] = {
-    {"socket", call_socket}, {"bind", call_bind}, {"accept", call_accept}, {"accept4", call_accept}, {"connect", call_connect},
-    {"close", call_close}, {"fcntl", call_fcntl}, {"getsockname", call_getsockname}, {"getpeername", call_getsockname},
-    {"read", call_read}, {"recv", call_read}, {"recvfrom", call_read}, {"write", call_write}, {"send", call_write}, {"sendto", call_write},
-    {"setsockopt", call_setsockopt}, {"getsockopt", call_getsockopt}, {"poll", call_poll}, {"forget", call_forget},
+    {"socket", call_socket},
+    {"bind", call_bind},
+    {"accept", call_accept},
+    {"accept4", call_accept},
+    {"connect", call_connect},
+    {"close", call_close},
+    {"fcntl", call_fcntl},
+    {"getsockname", call_getsockname},
+    {"getpeername", call_getsockname},
+    {"read", call_read},
+    {"recv", call_read},
+    {"recvfrom", call_read},
+    {"write", call_write},
+    {"send", call_write},
+    {"sendto", call_write},
+    {"setsockopt", call_setsockopt},
+    {"getsockopt", call_getsockopt},
+    {"poll", call_poll},
+    {"forget", call_forget},
 };
 
 static long make_call(struct call_state *s)
@@ -314,7 +333,8 @@ static void judge(struct call_state *s, long got)
     int err = got < 0 ? (int)-got : 0;
     if (!c->any_result && (result != c->result || (c->err && err != c->err))) {
         const char *name = symbol_of_errno(err);
-        run_fail(s->r, s->e->line, "%s() gave %ld %s%s%s", c->name, result, name ? name : "", s->why[0] ? "; " : "", s->why);
+        run_fail(s->r, s->e->line, "%s() gave %ld %s%s%s", c->name, result, name ? name : "", s->why[0] ? "; " : "",
+                 s->why);
     } else if (s->why[0]) {
         run_fail(s->r, s->e->line, "%s(): %s", c->name, s->why);
     }

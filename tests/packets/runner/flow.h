@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a script says of packets against what is on the wire. A flow is one pair of addresses and ports; between a script's numbers and
- * the wire's stand three offsets, learnt as they are first seen:
+ * What a script says of packets against what is on the wire. A flow is one pair of addresses and ports; between a
+ * script's numbers and the wire's stand three offsets, learnt as they are first seen:
  *
  *     ours:   wire = script + local_offset    from our SYN (the script calls its number 0, or what it likes)
  *     peer's: wire = script + remote_offset   0, or what --remote_isn says
  *     our timestamps: wire = script + ts_offset, from the first that we send
  *
- * Payload is not arbitrary: each byte follows from its place in the stream, in both directions, so that what is delivered or sent at
- * a wrong place is seen.
+ * Payload is not arbitrary: each byte follows from its place in the stream, in both directions, so that what is
+ * delivered or sent at a wrong place is seen.
  */
 #ifndef PACKETS_FLOW_H
 #define PACKETS_FLOW_H
@@ -36,7 +36,8 @@ struct flows {
     struct flow f[FLOWS_MAX];
 };
 
-void flows_init(struct flows *t, bool v6, const struct ip_addr *local, const struct ip_addr *remote, uint32_t remote_isn);
+void flows_init(struct flows *t, bool v6, const struct ip_addr *local, const struct ip_addr *remote,
+                uint32_t remote_isn);
 /* The next SYN begins anew: a connection between the same ports. */
 void flow_forget(struct flow *f);
 
@@ -48,6 +49,9 @@ bool flow_matches(struct flows *t, const struct pkt_spec *k, const struct wire *
 const char *flow_print(const struct flows *t, const struct wire *w, char *out, size_t size);
 
 /* The byte at `offset` of a stream; ours: what we send. */
-static inline uint8_t flow_byte(bool ours, uint64_t offset) { return (uint8_t)(offset * 7 + (offset >> 8) * 13 + (ours ? 101 : 3)); }
+static inline uint8_t flow_byte(bool ours, uint64_t offset)
+{
+    return (uint8_t)(offset * 7 + (offset >> 8) * 13 + (ours ? 101 : 3));
+}
 
 #endif

@@ -5,8 +5,8 @@
  *     script --IP packet--> [Ethernet on] --> stack_input        192.168.0.1/24 --- gateway 192.168.0.254 --- 192.0.2.1
  *     script <--IP packet-- [Ethernet off] <-- stack_frames
  *
- * The peer lies behind a gateway that is a static neighbour, so that routes are part of what is tested and ARP and ND are not. Neighbour
- * discovery that the stack does by itself never reaches the script.
+ * The peer lies behind a gateway that is a static neighbour, so that routes are part of what is tested and ARP and ND
+ * are not. Neighbour discovery that the stack does by itself never reaches the script.
  */
 #include "tests/packets/runner/host_impl.h"
 
@@ -94,7 +94,7 @@ nsec host_deadline(const struct host *h)
 
 struct net_stack *host_stack(struct host *h) { return h->stack; }
 
-/* --- out ----------------------------------------------------------------------------------------------------------------------- */
+/* --- out ---------------------------------------------------------------------------------------------------------- */
 
 static bool is_discovery(const uint8_t *ip, uint32_t n) /* RS, RA, NS, NA, redirect, MLDv2: the stack's own business */
 {
@@ -167,7 +167,7 @@ void host_drop_output(struct host *h)
     free(p);
 }
 
-/* --- in, and time -------------------------------------------------------------------------------------------------------------- */
+/* --- in, and time ------------------------------------------------------------------------------------------------- */
 
 void host_input(struct host *h, const struct wire *w)
 {
@@ -180,7 +180,8 @@ void host_input(struct host *h, const struct wire *w)
     memcpy(buf_put_back(b, sizeof eth), &eth, sizeof eth);
     memcpy(buf_put_back(b, w->n), w->bytes, w->n);
     struct frame f = {.b = b, .len = b->len};
-    if (h->conf.stack.offloads & OFFLOAD_RX_L4_CSUM && !wire_read(w, &fields)) f.flags = FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK;
+    if (h->conf.stack.offloads & OFFLOAD_RX_L4_CSUM && !wire_read(w, &fields))
+        f.flags = FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK;
     stack_input(h->stack, &f, 1, h->now);
 }
 
@@ -195,7 +196,8 @@ void host_advance(struct host *h, nsec to)
         if (d > h->now) h->now = d;
         stack_advance(h->stack, h->now);
         host_flush(h);
-        if (stack_deadline(h->stack) <= h->now && h->now < end) h->now++; /* the wheel asked too early: look again a moment later */
+        /* the wheel asked too early: look again a moment later */
+        if (stack_deadline(h->stack) <= h->now && h->now < end) h->now++;
         else if (h->now >= end) break;
     }
     if (end > h->now) h->now = end;

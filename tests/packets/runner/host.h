@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A host under test: one net_stack, its wire (bare IP packets; Ethernet is put on and taken off here), a clock that stands still until it
- * is told to go, and sockets in the manner of POSIX over conn, listener and udp_sock. Nothing here waits: a call that would block says
+ * A host under test: one net_stack, its wire (bare IP packets; Ethernet is put on and taken off here), a clock that
+ * stands still until it is told to go, and sockets in the manner of POSIX over conn, listener and udp_sock. Nothing
+ * here waits: a call that would block says
  * -EAGAIN (connect: -EINPROGRESS), and whoever wants to wait tries again after the next packet or the next moment.
  *
  * What the stack has sent waits in the order of sending, each with its time, until host_output() takes it.
@@ -17,8 +18,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#define HOST_FDS       128
-#define HOST_FD_FIRST  3
+#define HOST_FDS      128
+#define HOST_FD_FIRST 3
 
 struct host_config {
     struct stack_config stack; /* mac, seed and the like are filled in by host_new() */
@@ -40,9 +41,9 @@ void host_defaults(struct host_config *c);
 int host_new(const struct host_config *c, struct host **out);
 void host_free(struct host *h); /* the stack is freed with all it holds */
 
-nsec host_now(const struct host *h);                 /* since host_new() */
-nsec host_deadline(const struct host *h);            /* when the stack wants to be called; NSEC_NEVER */
-void host_advance(struct host *h, nsec to);          /* timers up to `to` run at their times */
+nsec host_now(const struct host *h);        /* since host_new() */
+nsec host_deadline(const struct host *h);   /* when the stack wants to be called; NSEC_NEVER */
+void host_advance(struct host *h, nsec to); /* timers up to `to` run at their times */
 void host_input(struct host *h, const struct wire *w);
 /* Ends a turn: what connections have to say leaves. Calls of sockets do not leave anything by themselves. */
 void host_flush(struct host *h);
@@ -53,7 +54,7 @@ void host_drop_output(struct host *h);
 struct net_stack *host_stack(struct host *h);
 const uint64_t *host_counter(struct host *h, const char *name); /* NULL: no such */
 
-/* --- sockets: -errno ------------------------------------------------------------------------------------------------------------ */
+/* --- sockets: -errno ---------------------------------------------------------------------------------------------- */
 
 int host_socket(struct host *h, int domain, int type, int protocol);
 int host_bind(struct host *h, int fd, const struct endpoint *e);

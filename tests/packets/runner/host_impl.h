@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The inside of struct host: host.c has the stack, the wire and the clock, host_sock.c the sockets, host_info.c what they tell.
+ * The inside of struct host: host.c has the stack, the wire and the clock, host_sock.c the sockets, host_info.c what
+ * they tell.
  */
 #ifndef PACKETS_HOST_IMPL_H
 #define PACKETS_HOST_IMPL_H
@@ -15,14 +16,14 @@ struct sock {
     bool bound, nonblock, v6_only, reuse_port, broadcast, linger_on;
     bool connecting, connected, read_shut, write_shut, closed; /* closed: hooks.closed has been */
     uint32_t linger_s;
-    int error;         /* positive errno, to be told once (SO_ERROR) */
+    int error; /* positive errno, to be told once (SO_ERROR) */
     int acceptable;
     struct endpoint local, peer;
     struct conn_opts opts;
     struct conn *conn;
     struct listener *listener;
     struct udp_sock *udp;
-    struct buf *rest;  /* popped, not yet read to its end */
+    struct buf *rest; /* popped, not yet read to its end */
 };
 
 struct host {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Socket options and names. TCP_INFO is Linux's struct, filled from struct conn_info; what a newer Linux has behind it is 0.
+ * Socket options and names. TCP_INFO is Linux's struct, filled from struct conn_info; what a newer Linux has behind it
+ * is 0.
  */
 #include "tests/packets/runner/host_impl.h"
 
@@ -20,24 +21,51 @@ static void fill_info(const struct conn *c, struct tcp_info *t)
     conn_info(c, &i);
     uint32_t mss = i.snd_mss ? i.snd_mss : 1;
     *t = (struct tcp_info){
-        .tcpi_state = i.state, .tcpi_ca_state = i.ca_state, .tcpi_retransmits = i.retransmits, .tcpi_probes = i.probes,
+        .tcpi_state = i.state,
+        .tcpi_ca_state = i.ca_state,
+        .tcpi_retransmits = i.retransmits,
+        .tcpi_probes = i.probes,
         .tcpi_backoff = i.backoff,
         .tcpi_options = (uint8_t)((i.timestamps ? TCPI_OPT_TIMESTAMPS : 0) | (i.sack ? TCPI_OPT_SACK : 0) |
                                   (i.wscale ? TCPI_OPT_WSCALE : 0) | (i.ecn ? TCPI_OPT_ECN : 0)),
-        .tcpi_snd_wscale = i.snd_wscale & 15, .tcpi_rcv_wscale = i.rcv_wscale & 15,
-        .tcpi_rto = usec_of(i.rto), .tcpi_ato = 40000, .tcpi_snd_mss = i.snd_mss, .tcpi_rcv_mss = i.rcv_mss,
-        .tcpi_unacked = i.unacked_segments, .tcpi_sacked = i.sacked_segments, .tcpi_lost = i.lost_segments,
-        .tcpi_retrans = i.retrans_segments, .tcpi_last_data_sent = msec_of(i.since_data_sent),
-        .tcpi_last_data_recv = msec_of(i.since_data_received), .tcpi_last_ack_recv = msec_of(i.since_ack_received), .tcpi_pmtu = i.pmtu,
-        .tcpi_rtt = usec_of(i.srtt), .tcpi_rttvar = usec_of(i.rttvar), .tcpi_snd_cwnd = i.snd_cwnd_bytes / mss,
-        .tcpi_snd_ssthresh = i.snd_ssthresh_bytes == UINT32_MAX ? INT32_MAX : i.snd_ssthresh_bytes / mss, .tcpi_advmss = i.rcv_mss,
-        .tcpi_reordering = i.reordering_segments, .tcpi_rcv_space = i.rcv_space, .tcpi_total_retrans = (uint32_t)i.total_retransmits,
-        .tcpi_pacing_rate = i.pacing_rate ? i.pacing_rate : UINT64_MAX, .tcpi_max_pacing_rate = UINT64_MAX,
-        .tcpi_bytes_acked = i.bytes_acked, .tcpi_bytes_received = i.bytes_received, .tcpi_segs_out = (uint32_t)i.segments_out,
-        .tcpi_segs_in = (uint32_t)i.segments_in, .tcpi_notsent_bytes = i.unsent, .tcpi_min_rtt = usec_of(i.rtt_min),
-        .tcpi_data_segs_in = (uint32_t)i.data_segments_in, .tcpi_data_segs_out = (uint32_t)i.data_segments_out,
-        .tcpi_bytes_sent = i.bytes_sent, .tcpi_bytes_retrans = i.bytes_retransmitted,
-        .tcpi_dsack_dups = 0, .tcpi_reord_seen = 0, .tcpi_rcv_ooopack = 0, .tcpi_snd_wnd = i.snd_wnd,
+        .tcpi_snd_wscale = i.snd_wscale & 15,
+        .tcpi_rcv_wscale = i.rcv_wscale & 15,
+        .tcpi_rto = usec_of(i.rto),
+        .tcpi_ato = 40000,
+        .tcpi_snd_mss = i.snd_mss,
+        .tcpi_rcv_mss = i.rcv_mss,
+        .tcpi_unacked = i.unacked_segments,
+        .tcpi_sacked = i.sacked_segments,
+        .tcpi_lost = i.lost_segments,
+        .tcpi_retrans = i.retrans_segments,
+        .tcpi_last_data_sent = msec_of(i.since_data_sent),
+        .tcpi_last_data_recv = msec_of(i.since_data_received),
+        .tcpi_last_ack_recv = msec_of(i.since_ack_received),
+        .tcpi_pmtu = i.pmtu,
+        .tcpi_rtt = usec_of(i.srtt),
+        .tcpi_rttvar = usec_of(i.rttvar),
+        .tcpi_snd_cwnd = i.snd_cwnd_bytes / mss,
+        .tcpi_snd_ssthresh = i.snd_ssthresh_bytes == UINT32_MAX ? INT32_MAX : i.snd_ssthresh_bytes / mss,
+        .tcpi_advmss = i.rcv_mss,
+        .tcpi_reordering = i.reordering_segments,
+        .tcpi_rcv_space = i.rcv_space,
+        .tcpi_total_retrans = (uint32_t)i.total_retransmits,
+        .tcpi_pacing_rate = i.pacing_rate ? i.pacing_rate : UINT64_MAX,
+        .tcpi_max_pacing_rate = UINT64_MAX,
+        .tcpi_bytes_acked = i.bytes_acked,
+        .tcpi_bytes_received = i.bytes_received,
+        .tcpi_segs_out = (uint32_t)i.segments_out,
+        .tcpi_segs_in = (uint32_t)i.segments_in,
+        .tcpi_notsent_bytes = i.unsent,
+        .tcpi_min_rtt = usec_of(i.rtt_min),
+        .tcpi_data_segs_in = (uint32_t)i.data_segments_in,
+        .tcpi_data_segs_out = (uint32_t)i.data_segments_out,
+        .tcpi_bytes_sent = i.bytes_sent,
+        .tcpi_bytes_retrans = i.bytes_retransmitted,
+        .tcpi_dsack_dups = 0,
+        .tcpi_reord_seen = 0,
+        .tcpi_rcv_ooopack = 0,
+        .tcpi_snd_wnd = i.snd_wnd,
     };
 }
 
@@ -50,7 +78,10 @@ static int give(const void *value, size_t size, void *p, socklen_t *n)
 
 static int get_info(struct sock *s, void *p, socklen_t *n)
 {
-    struct { struct tcp_info t; uint8_t rest[TCP_INFO_SIZE]; } info;
+    struct {
+        struct tcp_info t;
+        uint8_t rest[TCP_INFO_SIZE];
+    } info;
     memset(&info, 0, sizeof info);
     if (s->kind == SOCK_CONN && s->conn) fill_info(s->conn, &info.t);
     else info.t.tcpi_state = s->kind == SOCK_LISTENER ? 10 : 7;
@@ -155,7 +186,8 @@ static int set_tcp(struct conn_opts *o, int name, const void *p, socklen_t n, in
     case TCP_USER_TIMEOUT: o->user_timeout_ms = (uint32_t)v; return v >= 0 ? 0 : -EINVAL;
     case TCP_CONGESTION:
         for (size_t i = 0; i < sizeof controllers / sizeof *controllers; i++)
-            if (n >= strlen(controllers[i]) && !strncmp(p, controllers[i], strlen(controllers[i]))) o->cc = controllers[i];
+            if (n >= strlen(controllers[i]) && !strncmp(p, controllers[i], strlen(controllers[i])))
+                o->cc = controllers[i];
         return 0;
     default: return -ENOPROTOOPT;
     }
@@ -164,8 +196,10 @@ static int set_tcp(struct conn_opts *o, int name, const void *p, socklen_t n, in
 static int set_ip(struct sock *s, struct conn_opts *o, int level, int name, int v)
 {
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) s->v6_only = v;
-    else if ((level == IPPROTO_IP && name == IP_TTL) || (level == IPPROTO_IPV6 && name == IPV6_UNICAST_HOPS)) o->hops = (uint8_t)v;
-    else if ((level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS)) o->tos = (uint8_t)v;
+    else if ((level == IPPROTO_IP && name == IP_TTL) || (level == IPPROTO_IPV6 && name == IPV6_UNICAST_HOPS))
+        o->hops = (uint8_t)v;
+    else if ((level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS))
+        o->tos = (uint8_t)v;
     else return -ENOPROTOOPT;
     return 0;
 }

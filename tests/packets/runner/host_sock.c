@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sockets in the manner of POSIX over listeners, connections and UDP sockets. Errors of a connection are told once, by whichever call
- * comes first (as SO_ERROR does), then it reads as ended and refuses writes.
+ * Sockets in the manner of POSIX over listeners, connections and UDP sockets. Errors of a connection are told once, by
+ * whichever call comes first (as SO_ERROR does), then it reads as ended and refuses writes.
  *
  * Left out: ancillary data; urgent data apart from the stream (RFC 6093).
  */
@@ -39,7 +39,7 @@ bool host_nonblock(struct host *h, int fd, int set)
     return s->nonblock;
 }
 
-/* --- events -------------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void on_acceptable(void *arg, struct listener *l)
 {
@@ -67,7 +67,11 @@ static void on_nothing(void *arg, struct conn *c) {}
 static void on_udp(void *arg, struct udp_sock *u) {}
 
 const struct stack_hooks host_hooks = {
-    .acceptable = on_acceptable, .connected = on_connected, .readable = on_nothing, .acked = on_nothing, .closed = on_closed,
+    .acceptable = on_acceptable,
+    .connected = on_connected,
+    .readable = on_nothing,
+    .acked = on_nothing,
+    .closed = on_closed,
     .udp_readable = on_udp,
 };
 
@@ -78,7 +82,7 @@ static int take_error(struct sock *s)
     return -err;
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static int take_fd(struct host *h, struct sock **out)
 {
@@ -149,7 +153,9 @@ int host_listen(struct host *h, int fd, int backlog)
     if (!s) return -EBADF;
     if (s->kind == SOCK_UDP) return -EOPNOTSUPP;
     if (s->kind != SOCK_NEW) return s->kind == SOCK_LISTENER ? 0 : -EINVAL;
-    struct listen_opts o = {.backlog = backlog > 0 ? (unsigned)backlog : 1, .v6_only = s->v6_only, .reuse_port = s->reuse_port,
+    struct listen_opts o = {.backlog = backlog > 0 ? (unsigned)backlog : 1,
+                            .v6_only = s->v6_only,
+                            .reuse_port = s->reuse_port,
                             .conn = &s->opts};
     int err = listener_open(h->stack, &s->local, &o, s, &s->listener);
     if (err) return err;
@@ -249,7 +255,7 @@ int host_shutdown(struct host *h, int fd, int how)
     return err;
 }
 
-/* --- data ---------------------------------------------------------------------------------------------------------------------- */
+/* --- data --------------------------------------------------------------------------------------------------------- */
 
 static size_t read_some(struct sock *s, uint8_t *p, size_t n)
 {
@@ -353,7 +359,7 @@ long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct e
     return err;
 }
 
-/* --- readiness ----------------------------------------------------------------------------------------------------------------- */
+/* --- readiness ---------------------------------------------------------------------------------------------------- */
 
 static int poll_conn(const struct sock *s)
 {

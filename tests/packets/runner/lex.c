@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Words of a packet script. Numbers keep both their whole part and their meaning as seconds, since only the grammar knows which is
- * wanted; "0.1...0.3" is a number, three dots and a number.
+ * Words of a packet script. Numbers keep both their whole part and their meaning as seconds, since only the grammar
+ * knows which is wanted; "0.1...0.3" is a number, three dots and a number.
  */
 #include "tests/packets/runner/lex.h"
 
@@ -85,16 +85,22 @@ static void lex_a_number(struct lexer *x)
     if (end[0] == '.' && isdigit((unsigned char)end[1])) {
         unsigned long long unit = 100000000u;
         t->is_fraction = true;
-        for (end++; isdigit((unsigned char)*end); end++, unit /= 10) t->nanos += (unsigned long long)(*end - '0') * unit;
+        for (end++; isdigit((unsigned char)*end); end++, unit /= 10)
+            t->nanos += (unsigned long long)(*end - '0') * unit;
     }
     x->p = end;
 }
 
-static bool is_in_word(const struct lexer *x, char c) { return isalnum((unsigned char)c) || c == '_' || (x->claims && c == '.'); }
+static bool is_in_word(const struct lexer *x, char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || (x->claims && c == '.');
+}
 
 static void lex_punct(struct lexer *x)
 {
-    static const struct { char text[3], punct; } pairs[] = {
+    static const struct {
+        char text[3], punct;
+    } pairs[] = {
         {"==", 'e'}, {"!=", 'n'}, {"<=", 'l'}, {">=", 'g'}, {"&&", 'a'}, {"||", 'o'},
     };
     x->now.kind = TOK_PUNCT;
@@ -178,7 +184,8 @@ void lex_want(struct lexer *x, char punct)
 
 unsigned long lex_number(struct lexer *x)
 {
-    if (x->now.kind != TOK_NUMBER || x->now.is_fraction) lex_fail(x, "a number is missing before '%.*s'", (int)x->now.n, x->now.at);
+    if (x->now.kind != TOK_NUMBER || x->now.is_fraction)
+        lex_fail(x, "a number is missing before '%.*s'", (int)x->now.n, x->now.at);
     unsigned long v = x->now.number;
     lex_next(x);
     return v;

@@ -13,11 +13,11 @@ enum token_kind { TOK_END, TOK_NUMBER, TOK_WORD, TOK_TEXT, TOK_DOTS, TOK_PUNCT, 
 
 struct token {
     int kind;
-    char punct;        /* of TOK_PUNCT: one character, or 'e' ==, 'n' !=, 'l' <=, 'g' >=, 'a' &&, 'o' || */
-    bool is_fraction;  /* a number with a point */
-    bool spaced;       /* blanks stood before it */
+    char punct;       /* of TOK_PUNCT: one character, or 'e' ==, 'n' !=, 'l' <=, 'g' >=, 'a' &&, 'o' || */
+    bool is_fraction; /* a number with a point */
+    bool spaced;      /* blanks stood before it */
     const char *at;
-    size_t n;          /* of the text */
+    size_t n;                  /* of the text */
     unsigned long long number; /* whole part, hex or decimal */
     unsigned long long nanos;  /* the number as seconds, in ns */
     unsigned line;

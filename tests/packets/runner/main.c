@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * run [-v] [-w] [-o] PATH…: packet scripts (and those in folders), one TAP case each; -w: each once more, with sequence numbers that wrap; -o:
- * once more, with a device's offloads. Each runs in a process of its own, so that one that makes the stack crash, or go round for ever,
- * fails alone.
+ * run [-v] [-w] [-o] PATH…: packet scripts (and those in folders), one TAP case each; -w: each once more, with sequence
+ * numbers that wrap; -o: once more, with a device's offloads. Each runs in a process of its own, so that one that makes
+ * the stack crash, or go round for ever, fails alone.
  */
 #include "tests/packets/runner/run.h"
 
@@ -61,7 +61,8 @@ static size_t read_all(int fd, char *out)
     ssize_t got;
     char rest[4096];
     while (n < OUTPUT_MAX && (got = read(fd, out + n, OUTPUT_MAX - n)) > 0) n += (size_t)got;
-    while (n == OUTPUT_MAX && read(fd, rest, sizeof rest) > 0) {}
+    while (n == OUTPUT_MAX && read(fd, rest, sizeof rest) > 0) {
+    }
     return n;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Packets of the stack against what a script expects: everything a script states must be so, and options exactly so. What it does
- * not state (window, IP's fields) may be anything.
+ * Packets of the stack against what a script expects: everything a script states must be so, and options exactly so.
+ * What it does not state (window, IP's fields) may be anything.
  */
 #include "tests/packets/runner/flow.h"
 
@@ -38,7 +38,7 @@ static const struct flow *flow_of(const struct flows *t, const struct fields *f)
     return NULL;
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 /* The option at p of n bytes; its size, 0: malformed. */
 static uint32_t read_option(const uint8_t *p, uint32_t n, const struct flow *flow, struct opt_spec *o)
@@ -115,7 +115,7 @@ static const char *options_differ(const struct flow *flow, const struct pkt_spec
     return i == k->opt_count ? NULL : "other options";
 }
 
-/* --- in words ------------------------------------------------------------------------------------------------------------------ */
+/* --- in words ----------------------------------------------------------------------------------------------------- */
 
 static void print_tcp(struct text *t, const struct flow *flow, const struct fields *f)
 {
@@ -156,20 +156,22 @@ const char *flow_print(const struct flows *flows, const struct wire *w, char *ou
     if (f.tos) say(&t, "[tos %u] ", f.tos);
     if (f.proto == IPPROTO_TCP) print_tcp(&t, flow, &f);
     else if (f.proto == IPPROTO_UDP) say(&t, "udp (%u)", f.payload_len);
-    else if (f.proto == IPPROTO_ICMP || f.proto == IPPROTO_ICMPV6) say(&t, "icmp type %u code %u mtu %u", f.icmp_type, f.icmp_code, f.icmp_rest);
+    else if (f.proto == IPPROTO_ICMP || f.proto == IPPROTO_ICMPV6)
+        say(&t, "icmp type %u code %u mtu %u", f.icmp_type, f.icmp_code, f.icmp_rest);
     else say(&t, "protocol %u", f.proto);
     if (bad) say(&t, " (%s)", bad);
     return out;
 }
 
-/* --- equality ------------------------------------------------------------------------------------------------------------------ */
+/* --- equality ----------------------------------------------------------------------------------------------------- */
 
 static const char *ip_differs(const struct flows *t, const struct pkt_spec *k, const struct fields *f)
 {
     if (f->v6 != t->v6) return "the other IP version";
     if (!addr_equal(&f->src, &t->local)) return "another source address";
     if (!addr_equal(&f->dst, &t->remote)) return "another destination";
-    if (k->ecn == ECN_ECT_ANY ? !((f->tos & 3) == ECN_ECT0 || (f->tos & 3) == ECN_ECT1) : k->ecn >= 0 && (f->tos & 3) != k->ecn)
+    if (k->ecn == ECN_ECT_ANY ? !((f->tos & 3) == ECN_ECT0 || (f->tos & 3) == ECN_ECT1)
+                              : k->ecn >= 0 && (f->tos & 3) != k->ecn)
         return "another ECN mark";
     if (k->tos >= 0 && f->tos != k->tos) return "another type of service";
     if (k->ttl >= 0 && f->ttl != k->ttl) return "another TTL";
@@ -224,7 +226,8 @@ bool flow_matches(struct flows *t, const struct pkt_spec *k, const struct wire *
     const char *reason = wire_read(w, &f);
     if (!reason) reason = ip_differs(t, k, &f);
     if (!reason && flow_of(t, &f) != flow) reason = "another flow";
-    if (!reason && k->proto != PKT_ICMP && f.sport != (k->local_port ? k->local_port : flow->local_port)) reason = "another local port";
+    if (!reason && k->proto != PKT_ICMP && f.sport != (k->local_port ? k->local_port : flow->local_port))
+        reason = "another local port";
     if (!reason) reason = k->proto == PKT_TCP ? tcp_differs(flow, k, &f) : others_differ(t, k, &f);
     if (reason) snprintf(why, size, "%s", reason);
     return !reason;

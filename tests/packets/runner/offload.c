@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A device's transmit offloads, as tcp/netdev.h tells them: FRAME_TX_IP_CSUM, the field is 0; FRAME_TX_L4_CSUM, it holds the sum of the
- * pseudo-header, whose length counts as 0 for FRAME_TX_TSO. Cutting: sequence numbers go on, FIN and PSH stand on the last piece, CWR on the
- * first (RFC 3168 6.1.2: once).
+ * A device's transmit offloads, as tcp/netdev.h tells them: FRAME_TX_IP_CSUM, the field is 0; FRAME_TX_L4_CSUM, it
+ * holds the sum of the pseudo-header, whose length counts as 0 for FRAME_TX_TSO. Cutting: sequence numbers go on, FIN
+ * and PSH stand on the last piece, CWR on the first (RFC 3168 6.1.2: once).
  */
 #include "tests/packets/runner/offload.h"
 
@@ -34,7 +34,8 @@ static bool lengths_are_right(const struct frame *f, const struct wire *w, bool 
     uint32_t l3 = v6 ? 40 : 20;
     bool udp = f->flags & FRAME_TX_UDP;
     uint32_t l4 = udp ? 8 : (uint32_t)(w->bytes[l3 + 12] >> 4) * 4;
-    return f->l2_len == sizeof(struct eth_hdr) && f->l3_len == l3 && f->l4_len == l4 && !(f->flags & FRAME_TX_V6) == !v6;
+    return f->l2_len == sizeof(struct eth_hdr) && f->l3_len == l3 && f->l4_len == l4 &&
+           !(f->flags & FRAME_TX_V6) == !v6;
 }
 
 static void fill_ip_checksum(struct wire *w)
@@ -54,7 +55,7 @@ static void cut(struct fields *whole, uint32_t mss, void (*emit)(void *arg, cons
         p.payload_len = left < mss ? left : mss;
         p.seq = whole->seq + at;
         p.flags = whole->flags;
-        if (left > mss) p.flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+        if (left > mss) p.flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
         if (at) p.flags &= (uint8_t)~TCP_CWR;
         wire_build(&piece, &p);
         emit(arg, &piece);

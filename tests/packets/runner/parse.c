@@ -28,7 +28,7 @@ static void *take(struct parser *p, size_t n) { return arena_take(p->s->arena, n
 
 static bool is_tok(const struct parser *p, int kind) { return p->x.now.kind == kind; }
 
-/* --- times --------------------------------------------------------------------------------------------------------------------- */
+/* --- times -------------------------------------------------------------------------------------------------------- */
 
 static nsec parse_seconds(struct parser *p)
 {
@@ -60,7 +60,7 @@ static struct when parse_when(struct parser *p)
     return w;
 }
 
-/* --- packets ------------------------------------------------------------------------------------------------------------------- */
+/* --- packets ------------------------------------------------------------------------------------------------------ */
 
 static void parse_range(struct parser *p, struct pkt_spec *k)
 {
@@ -75,7 +75,10 @@ static void parse_range(struct parser *p, struct pkt_spec *k)
 
 static void parse_mark(struct parser *p, struct pkt_spec *k)
 {
-    static const struct { const char *name; int mark; } marks[] = {
+    static const struct {
+        const char *name;
+        int mark;
+    } marks[] = {
         {"noecn", ECN_NONE}, {"ect1", ECN_ECT1}, {"ect0", ECN_ECT0}, {"ce", ECN_CE}, {"ect01", ECN_ECT_ANY},
     };
     struct lexer *x = &p->x;
@@ -213,12 +216,17 @@ static void parse_tcp(struct parser *p, struct pkt_spec *k)
 
 static void parse_icmp(struct parser *p, struct pkt_spec *k)
 {
-    static const struct { const char *name; int type4, code4, type6, code6; } types[] = {
-        {"net_unreachable", 3, 0, 1, 0}, {"host_unreachable", 3, 1, 1, 3}, {"protocol_unreachable", 3, 2, 4, 1},
-        {"port_unreachable", 3, 3, 1, 4}, {"frag_needed", 3, 4, 2, 0}, {"source_route_failed", 3, 5, 1, 5},
-        {"admin_prohibited", 3, 13, 1, 1}, {"packet_too_big", 3, 4, 2, 0}, {"time_exceeded", 11, 0, 3, 0},
-        {"reassembly_time_exceeded", 11, 1, 3, 1}, {"parameter_problem", 12, 0, 4, 0}, {"source_quench", 4, 0, 255, 0},
-        {"echo_request", 8, 0, 128, 0}, {"echo_reply", 0, 0, 129, 0},
+    static const struct {
+        const char *name;
+        int type4, code4, type6, code6;
+    } types[] = {
+        {"net_unreachable", 3, 0, 1, 0},      {"host_unreachable", 3, 1, 1, 3},
+        {"protocol_unreachable", 3, 2, 4, 1}, {"port_unreachable", 3, 3, 1, 4},
+        {"frag_needed", 3, 4, 2, 0},          {"source_route_failed", 3, 5, 1, 5},
+        {"admin_prohibited", 3, 13, 1, 1},    {"packet_too_big", 3, 4, 2, 0},
+        {"time_exceeded", 11, 0, 3, 0},       {"reassembly_time_exceeded", 11, 1, 3, 1},
+        {"parameter_problem", 12, 0, 4, 0},   {"source_quench", 4, 0, 255, 0},
+        {"echo_request", 8, 0, 128, 0},       {"echo_reply", 0, 0, 129, 0},
     };
     struct lexer *x = &p->x;
     lex_take_word(x, "unreachable");
@@ -236,8 +244,16 @@ static void parse_packet(struct parser *p, struct event *e)
     struct lexer *x = &p->x;
     struct pkt_spec *k = &e->pkt;
     e->kind = EVENT_PACKET;
-    *k = (struct pkt_spec){.in = lex_is(x, '<'), .flow = 1, .ecn = ECN_UNSAID, .tos = -1, .ttl = -1, .df = -1, .window = -1, .urgent = -1,
-                           .doff = -1, .truncate = -1};
+    *k = (struct pkt_spec){.in = lex_is(x, '<'),
+                           .flow = 1,
+                           .ecn = ECN_UNSAID,
+                           .tos = -1,
+                           .ttl = -1,
+                           .df = -1,
+                           .window = -1,
+                           .urgent = -1,
+                           .doff = -1,
+                           .truncate = -1};
     lex_next(x);
     if (lex_take(x, '@')) {
         k->flow = (int)lex_number(x);
@@ -264,7 +280,7 @@ static void parse_packet(struct parser *p, struct event *e)
     parse_faults(p, k);
 }
 
-/* --- calls --------------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static struct arg *parse_arg(struct parser *p);
 
@@ -370,7 +386,7 @@ static void parse_call(struct parser *p, struct event *e)
     }
 }
 
-/* --- assertions ---------------------------------------------------------------------------------------------------------------- */
+/* --- assertions --------------------------------------------------------------------------------------------------- */
 
 static struct expr *parse_expr(struct parser *p, unsigned level);
 
@@ -446,7 +462,7 @@ static void parse_claims(struct parser *p, struct event *e)
     lex_next(x);
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------------------------ */
+/* --- the file ----------------------------------------------------------------------------------------------------- */
 
 static void parse_options(struct parser *p)
 {
@@ -477,7 +493,8 @@ static void parse_events(struct parser *p)
     while (!is_tok(p, TOK_END)) {
         struct event *e = take(p, sizeof *e);
         e->line = p->x.now.line;
-        if (is_tok(p, TOK_CLAIMS_BEGIN)) e->when = (struct when){.kind = TIME_RELATIVE}; /* packetdrill lets them go without */
+        /* packetdrill lets them go without */
+        if (is_tok(p, TOK_CLAIMS_BEGIN)) e->when = (struct when){.kind = TIME_RELATIVE};
         else e->when = parse_when(p);
         if (lex_is(&p->x, '<') || lex_is(&p->x, '>')) {
             parse_packet(p, e);
@@ -487,7 +504,8 @@ static void parse_events(struct parser *p)
         } else {
             parse_call(p, e);
         }
-        if (e->when.range && (e->kind != EVENT_PACKET || e->pkt.in)) lex_fail(&p->x, "a range of time is for packets that come out");
+        if (e->when.range && (e->kind != EVENT_PACKET || e->pkt.in))
+            lex_fail(&p->x, "a range of time is for packets that come out");
         if (e->when.blocks && e->kind != EVENT_CALL) lex_fail(&p->x, "only a call can block");
         *link = e;
         link = &e->next;

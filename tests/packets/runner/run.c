@@ -6,9 +6,9 @@
  *   >                          the oldest packet that was not yet expected is it; without one the clock goes on, timer by timer, until one
  *                              comes or the time has passed
  *
- * Relative times count from the previous event: from when it was to be, or, for packets that came out, from when it was. Nothing may be left
- * over: a packet that no event expects fails the script at its end, or the next > that it is taken for. A call that blocks is tried
- * again after each packet and timer; the next call waits for it.
+ * Relative times count from the previous event: from when it was to be, or, for packets that came out, from when it
+ * was. Nothing may be left over: a packet that no event expects fails the script at its end, or the next > that it is
+ * taken for. A call that blocks is tried again after each packet and timer; the next call waits for it.
  *
  * The wheel's timers may be a tick (1.024 us) late, which is what the default tolerance of 2 us is for.
  */
@@ -19,12 +19,12 @@
 
 #include "alloc/heap.h"
 
-#define TOLERANCE (2 * NSEC_PER_USEC)
+#define TOLERANCE   (2 * NSEC_PER_USEC)
 #define ISN_TICK    (4 * NSEC_PER_USEC)
 #define TSO_MAX     32000u
 #define OFFLOADS    (OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_IP_CSUM | OFFLOAD_TX_L4_CSUM | OFFLOAD_TX_TSO)
-#define WRAPS_AFTER 1500u /* bytes: in the second segment of most scripts */
-#define FOREVER   (10000 * NSEC_PER_SEC) /* how long a packet at any time (*) is waited for */
+#define WRAPS_AFTER 1500u                  /* bytes: in the second segment of most scripts */
+#define FOREVER     (10000 * NSEC_PER_SEC) /* how long a packet at any time (*) is waited for */
 
 void run_fail(struct run *r, unsigned line, const char *format, ...)
 {
@@ -65,7 +65,7 @@ static void tell_conns(void *arg, struct conn *c)
     fprintf(r->log, "#   %s\n", conn_print(c, text, sizeof text));
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 static void settle(struct run *r)
 {
@@ -86,7 +86,8 @@ static void settle(struct run *r)
 static void step(struct run *r, nsec to)
 {
     nsec t = host_deadline(r->host), now = host_now(r->host);
-    if (r->pending && r->pending_end > now && r->pending_end < t) t = r->pending_end; /* it may wait for the time alone */
+    /* it may wait for the time alone */
+    if (r->pending && r->pending_end > now && r->pending_end < t) t = r->pending_end;
     if (t <= now) t = now + 1;
     host_advance(r->host, t < to ? t : to);
     settle(r);
@@ -107,7 +108,7 @@ static void wait_for_pending(struct run *r)
     if (r->pending) run_fail(r, r->pending->line, "%s() did not return", r->pending->call.name);
 }
 
-/* --- events -------------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void expect_packet(struct run *r, const struct event *e, nsec from, nsec to)
 {
@@ -191,7 +192,9 @@ static void run_events(struct run *r)
     char text[256];
     for (const struct event *e = r->script->events; e && !r->failed; e = e->next) {
         line = e->line;
-        if (r->verbose) fprintf(r->log, "# %.6f  %s\n", seconds(host_now(r->host)), script_line(r->script, line, text, sizeof text));
+        if (r->verbose)
+            fprintf(r->log, "# %.6f  %s\n", seconds(host_now(r->host)),
+                    script_line(r->script, line, text, sizeof text));
         run_event(r, e);
     }
     if (!r->failed) wait_for_pending(r);
@@ -201,8 +204,8 @@ static void run_events(struct run *r)
 }
 
 /* *our_isn is where flow 1's numbers began on the wire; 0: it has none. */
-static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start, uint32_t remote_isn, uint32_t offloads,
-                     uint32_t *our_isn)
+static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start, uint32_t remote_isn,
+                     uint32_t offloads, uint32_t *our_isn)
 {
     struct run r = {.script = s, .log = log, .verbose = verbose, .tolerance = TOLERANCE};
     struct host_config c;
@@ -226,8 +229,8 @@ static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start
     return !r.failed;
 }
 
-/* Our numbers grow by one in 4 us (RFC 9293 3.4.1): the stack's clock starts so much later that they are nearly at their end. Whole
- * milliseconds, for the sake of timestamps. */
+/* Our numbers grow by one in 4 us (RFC 9293 3.4.1): the stack's clock starts so much later that they are nearly at
+ * their end. Whole milliseconds, for the sake of timestamps. */
 static nsec start_to_wrap(uint32_t our_isn)
 {
     nsec shift = (nsec)(uint32_t)(-WRAPS_AFTER - our_isn) * ISN_TICK;

@@ -23,7 +23,7 @@ struct run {
     struct flows flows;
     bool v6, mapped, verbose;
     nsec tolerance;
-    nsec last; /* when the previous event was */
+    nsec last;                   /* when the previous event was */
     const struct event *pending; /* a call that blocks */
     nsec pending_since, pending_end;
     struct run_fd fds[HOST_FDS];
@@ -32,8 +32,9 @@ struct run {
 };
 
 enum run_also { /* once more, */
-    RUN_WRAP = 1,    /* with initial sequence numbers such that those of both ends wrap around 2^32 a little later */
-    RUN_OFFLOAD = 2, /* on a device that sums and cuts segments itself */
+                RUN_WRAP =
+                    1, /* with initial sequence numbers such that those of both ends wrap around 2^32 a little later */
+                RUN_OFFLOAD = 2, /* on a device that sums and cuts segments itself */
 };
 
 /* Runs a script that was parsed; what goes wrong is written to log. true: as it should be. also: enum run_also. */

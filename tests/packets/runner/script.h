@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A packet script as the parser leaves it: options, then events in the order of the file. Everything a script owns lies in its arena and
- * goes with it. tests/packets/README.md tells the language.
+ * A packet script as the parser leaves it: options, then events in the order of the file. Everything a script owns lies
+ * in its arena and goes with it. tests/packets/README.md tells the language.
  */
 #ifndef PACKETS_SCRIPT_H
 #define PACKETS_SCRIPT_H
@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PKT_OPTS_MAX 24
+#define PKT_OPTS_MAX  24
 #define CALL_ARGS_MAX 8
 
-/* --- times --------------------------------------------------------------------------------------------------------------------- */
+/* --- times -------------------------------------------------------------------------------------------------------- */
 
 enum time_kind { TIME_ABSOLUTE, TIME_RELATIVE, TIME_ANY };
 struct when {
@@ -24,17 +24,26 @@ struct when {
     nsec from, to;
 };
 
-/* --- packets ------------------------------------------------------------------------------------------------------------------- */
+/* --- packets ------------------------------------------------------------------------------------------------------ */
 
 enum ecn_mark { ECN_UNSAID = -1, ECN_NONE = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_ECT_ANY = 4 };
 
-enum opt_kind { OPT_EOL_ = 0, OPT_NOP_ = 1, OPT_MSS_ = 2, OPT_WSCALE_ = 3, OPT_SACK_OK_ = 4, OPT_SACK_ = 5, OPT_TS_ = 8, OPT_RAW_ = 256 };
+enum opt_kind {
+    OPT_EOL_ = 0,
+    OPT_NOP_ = 1,
+    OPT_MSS_ = 2,
+    OPT_WSCALE_ = 3,
+    OPT_SACK_OK_ = 4,
+    OPT_SACK_ = 5,
+    OPT_TS_ = 8,
+    OPT_RAW_ = 256
+};
 struct opt_spec {
     uint16_t kind;
     bool any_val, any_ecr; /* TS val * ecr * */
     uint8_t raw;           /* OPT_RAW_: one byte */
     uint8_t sack_count;
-    uint32_t a, b;         /* value; TS val and ecr */
+    uint32_t a, b; /* value; TS val and ecr */
     uint32_t sack[8];
 };
 
@@ -43,10 +52,10 @@ enum pkt_proto { PKT_TCP, PKT_UDP, PKT_ICMP };
 struct pkt_spec {
     bool in; /* < : the script sends it to the stack */
     uint8_t proto;
-    int flow;            /* @N; 1 */
-    int local_port;      /* @N:port; 0: the flow's */
-    int ecn, tos, ttl;   /* -1: unsaid */
-    int df;              /* -1: unsaid */
+    int flow;          /* @N; 1 */
+    int local_port;    /* @N:port; 0: the flow's */
+    int ecn, tos, ttl; /* -1: unsaid */
+    int df;            /* -1: unsaid */
     /* TCP; of ICMP what is quoted */
     uint8_t flags;
     bool has_ack, no_opts_check;
@@ -56,15 +65,15 @@ struct pkt_spec {
     struct opt_spec opts[PKT_OPTS_MAX];
     /* what is wrong with a packet that goes in */
     bool bad_checksum, bad_ip_checksum;
-    int doff;            /* words; -1: right */
-    int truncate;        /* bytes of the L4 packet left; -1: all */
+    int doff;     /* words; -1: right */
+    int truncate; /* bytes of the L4 packet left; -1: all */
     /* ICMP */
     uint8_t icmp_type, icmp_code;
     bool icmp_quotes, icmp_quotes_udp;
     uint32_t icmp_mtu;
 };
 
-/* --- calls --------------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 enum arg_kind { ARG_DOTS, ARG_NUMBER, ARG_TEXT, ARG_LIST, ARG_STRUCT, ARG_FLOW, ARG_ANY };
 struct arg {
@@ -84,7 +93,7 @@ struct call {
     int err; /* errno expected with -1; 0: any */
 };
 
-/* --- assertions ---------------------------------------------------------------------------------------------------------------- */
+/* --- assertions --------------------------------------------------------------------------------------------------- */
 
 struct expr {
     char op; /* 'n' number, 'v' name, or e(==) !(!=) < > l(<=) g(>=) a(and) o(or) + - * / */
@@ -99,7 +108,7 @@ struct claim {
     struct claim *next;
 };
 
-/* --- the script ---------------------------------------------------------------------------------------------------------------- */
+/* --- the script --------------------------------------------------------------------------------------------------- */
 
 enum event_kind { EVENT_PACKET, EVENT_CALL, EVENT_CHECK };
 struct event {
@@ -122,11 +131,11 @@ struct option {
 
 struct script {
     const char *path;
-    char *text;             /* the file, for the lines of failures */
+    char *text; /* the file, for the lines of failures */
     struct event *events;
     struct option *options; /* --name=value lines */
     struct arena *arena;
-    char error[256];        /* "line 7: …" when parsing failed */
+    char error[256]; /* "line 7: …" when parsing failed */
 };
 
 /* 0, or -1 with s->error. script_free() after both. */

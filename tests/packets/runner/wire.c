@@ -32,9 +32,14 @@ static uint32_t checksum_at(uint8_t proto) { return proto == IPPROTO_TCP ? 16 : 
 static uint32_t build_tcp(uint8_t *at, const struct fields *f)
 {
     uint32_t opts = (f->opts_len + 3) & ~3u;
-    struct tcp_hdr h = {.src = be16_of(f->sport), .dst = be16_of(f->dport), .seq = be32_of(f->seq), .ack = be32_of(f->ack),
-                        .offset = (uint8_t)((f->doff >= 0 ? (uint32_t)f->doff : 5 + opts / 4) << 4), .flags = f->flags,
-                        .window = be16_of(f->window), .urgent = be16_of(f->urgent)};
+    struct tcp_hdr h = {.src = be16_of(f->sport),
+                        .dst = be16_of(f->dport),
+                        .seq = be32_of(f->seq),
+                        .ack = be32_of(f->ack),
+                        .offset = (uint8_t)((f->doff >= 0 ? (uint32_t)f->doff : 5 + opts / 4) << 4),
+                        .flags = f->flags,
+                        .window = be16_of(f->window),
+                        .urgent = be16_of(f->urgent)};
     memcpy(at, &h, sizeof h);
     memset(at + sizeof h, 0, opts);
     memcpy(at + sizeof h, f->opts, f->opts_len);
@@ -59,8 +64,14 @@ static uint32_t build_l4(uint8_t *at, const struct fields *f)
 
 static void build_ip4(uint8_t *at, const struct fields *f, uint32_t l4)
 {
-    struct ip4_hdr h = {.version_ihl = 0x45, .tos = f->tos, .total_len = be16_of(20 + l4), .frag = be16_of(f->df ? IP4_DF : 0),
-                        .ttl = f->ttl, .proto = f->proto, .src = f->src.w[3], .dst = f->dst.w[3]};
+    struct ip4_hdr h = {.version_ihl = 0x45,
+                        .tos = f->tos,
+                        .total_len = be16_of(20 + l4),
+                        .frag = be16_of(f->df ? IP4_DF : 0),
+                        .ttl = f->ttl,
+                        .proto = f->proto,
+                        .src = f->src.w[3],
+                        .dst = f->dst.w[3]};
     h.csum = be16_of((uint16_t)~sum16(0, (const uint8_t *)&h, sizeof h));
     if (f->bad_ip_checksum) h.csum ^= 0x5555;
     memcpy(at, &h, sizeof h);
@@ -68,7 +79,9 @@ static void build_ip4(uint8_t *at, const struct fields *f, uint32_t l4)
 
 static void build_ip6(uint8_t *at, const struct fields *f, uint32_t l4)
 {
-    struct ip6_hdr h = {.version_class_flow = be32_of(0x60000000u | (uint32_t)f->tos << 20), .payload_len = be16_of(l4), .next = f->proto,
+    struct ip6_hdr h = {.version_class_flow = be32_of(0x60000000u | (uint32_t)f->tos << 20),
+                        .payload_len = be16_of(l4),
+                        .next = f->proto,
                         .hops = f->ttl};
     memcpy(h.src, f->src.b, 16);
     memcpy(h.dst, f->dst.b, 16);
@@ -179,7 +192,8 @@ const char *wire_read(const struct wire *w, struct fields *f)
     const uint8_t *p = w->bytes + at;
     uint32_t n = w->n - at;
     if (f->proto == IPPROTO_TCP) bad = read_tcp(f, p, n);
-    else if (f->proto == IPPROTO_UDP || f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6) bad = read_others(f, p, n);
+    else if (f->proto == IPPROTO_UDP || f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6)
+        bad = read_others(f, p, n);
     else return "an unknown protocol";
     if (bad) return bad;
     return l4_checksum(f, p, n) ? "wrong checksum" : NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bare IP packets: made of plain fields, and taken apart again. It shares nothing with the stack but the layout of headers: checksums
- * are summed here once more, the slow way.
+ * Bare IP packets: made of plain fields, and taken apart again. It shares nothing with the stack but the layout of
+ * headers: checksums are summed here once more, the slow way.
  */
 #ifndef PACKETS_WIRE_H
 #define PACKETS_WIRE_H

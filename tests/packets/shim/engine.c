@@ -37,7 +37,8 @@ static void try_all(struct engine *e)
 {
     bool any = true;
     e->fresh = false;
-    list_for_each_safe(l, &e->requests) {
+    list_for_each_safe(l, &e->requests)
+    {
         struct request *r = list_entry(l, struct request, link);
         if (!r->tried) try_one(e, r);
     }
@@ -50,7 +51,8 @@ static void try_all(struct engine *e)
 
 static void give_up(struct engine *e)
 {
-    list_for_each_safe(l, &e->requests) {
+    list_for_each_safe(l, &e->requests)
+    {
         struct request *r = list_entry(l, struct request, link);
         r->result = -EINTR;
         r->done = true;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The thread that has the stack. packetdrill calls from two threads (one may be inside a call that blocks), a stack and its buffers belong
- * to one: so every call is a request to the engine, and its caller sleeps on a condition variable until it is answered. That is also what
- * packetdrill looks for when it asks whether a call blocks: a thread in state S.
+ * The thread that has the stack. packetdrill calls from two threads (one may be inside a call that blocks), a stack and
+ * its buffers belong to one: so every call is a request to the engine, and its caller sleeps on a condition variable
+ * until it is answered. That is also what packetdrill looks for when it asks whether a call blocks: a thread in state
+ * S.
  *
  *     caller   post ---> wait ............................. answer
  *     engine         try: -EAGAIN, keep   other request   try again: done

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * epoll over the host's sockets. An edge is a readiness that was not there when it was told last, or more bytes in the direction that is
- * ready.
+ * epoll over the host's sockets. An edge is a readiness that was not there when it was told last, or more bytes in the
+ * direction that is ready.
  */
 #include "tests/packets/shim/epoll.h"
 

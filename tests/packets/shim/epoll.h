@@ -14,9 +14,9 @@
 #define EPOLL_ITEMS    32
 
 struct epoll_item {
-    int fd;             /* 0: free */
+    int fd; /* 0: free */
     struct epoll_event want;
-    uint32_t seen;      /* edge triggered: what was told */
+    uint32_t seen;                /* edge triggered: what was told */
     uint64_t seen_in, seen_acked; /* bytes received and acknowledged when it was told */
 };
 struct epoll_set {
@@ -25,7 +25,7 @@ struct epoll_set {
 };
 
 /* All: -errno. */
-int epoll_set_open(struct epoll_set sets[EPOLL_SETS]); /* a descriptor */
+int epoll_set_open(struct epoll_set sets[EPOLL_SETS]);                     /* a descriptor */
 struct epoll_set *epoll_set_of(struct epoll_set sets[EPOLL_SETS], int fd); /* NULL */
 int epoll_set_ctl(struct epoll_set *s, struct host *h, int op, int fd, const struct epoll_event *e);
 int epoll_set_collect(struct epoll_set *s, struct host *h, struct epoll_event *out, int max);

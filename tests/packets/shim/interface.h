@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What packetdrill asks of a stack that it loads with --so_filename: one exported function that fills a table of calls. The table is
- * its userdata and then pointers in this order (264 bytes on x86-64); each is given userdata first. Calls return what the POSIX call of
- * their name does, -1 with errno when it fails.
+ * What packetdrill asks of a stack that it loads with --so_filename: one exported function that fills a table of calls.
+ * The table is its userdata and then pointers in this order (264 bytes on x86-64); each is given userdata first. Calls
+ * return what the POSIX call of their name does, -1 with errno when it fails.
  */
 #ifndef PACKETS_SHIM_INTERFACE_H
 #define PACKETS_SHIM_INTERFACE_H
@@ -39,7 +39,7 @@ struct packetdrill_interface {
     int (*getsockopt)(void *ud, int fd, int level, int name, void *p, socklen_t *n);
     int (*setsockopt)(void *ud, int fd, int level, int name, const void *p, socklen_t n);
     int (*poll)(void *ud, struct pollfd *fds, nfds_t n, int timeout);
-    int (*netdev_send)(void *ud, const void *p, size_t n);                         /* one IP packet into the stack */
+    int (*netdev_send)(void *ud, const void *p, size_t n);                      /* one IP packet into the stack */
     int (*netdev_receive)(void *ud, void *p, size_t *n, long long *time_usecs); /* the next one out of it */
     int (*usleep)(void *ud, useconds_t usecs);
     int (*gettimeofday)(void *ud, struct timeval *tv, struct timezone *tz);
@@ -52,6 +52,7 @@ struct packetdrill_interface {
 
 _Static_assert(sizeof(void *) != 8 || sizeof(struct packetdrill_interface) == 264, "as packetdrill lays it out");
 
-__attribute__((visibility("default"))) void packetdrill_interface_init(const char *flags, struct packetdrill_interface *out);
+__attribute__((visibility("default"))) void packetdrill_interface_init(const char *flags,
+                                                                       struct packetdrill_interface *out);
 
 #endif

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * libdemi-packetdrill.so: our stack as packetdrill wants one (--so_filename). Each call of the table becomes a request to the engine's thread.
+ * libdemi-packetdrill.so: our stack as packetdrill wants one (--so_filename). Each call of the table becomes a request
+ * to the engine's thread.
  *
- * Time: gettimeofday() moves the clock by a microsecond, since packetdrill spins the last 20 us before an event on it; usleep() by as much as it
- * says; netdev_receive() runs timers until a packet comes, and gives up (an empty packet, which fails the script) after PATIENCE.
+ * Time: gettimeofday() moves the clock by a microsecond, since packetdrill spins the last 20 us before an event on it;
+ * usleep() by as much as it says; netdev_receive() runs timers until a packet comes, and gives up (an empty packet,
+ * which fails the script) after PATIENCE.
  *
- * Descriptors are real ones, of /dev/null: packetdrill closes those that a script leaves open by itself. Its assertions about tcpi_... call
- * getsockopt() directly: preloaded (LD_PRELOAD), this object answers that, too.
+ * Descriptors are real ones, of /dev/null: packetdrill closes those that a script leaves open by itself. Its assertions
+ * about tcpi_... call getsockopt() directly: preloaded (LD_PRELOAD), this object answers that, too.
  *
- * Nagle's algorithm is on and buffer sizes are doubled, as packetdrill's scripts expect of a socket. Left out: ancillary data, pipe and splice
- * (ENOSYS).
+ * Nagle's algorithm is on and buffer sizes are doubled, as packetdrill's scripts expect of a socket. Left out:
+ * ancillary data, pipe and splice (ENOSYS).
  */
 #include "tests/packets/shim/interface.h"
 
@@ -49,7 +51,7 @@ static long fail(long result)
     return -1;
 }
 
-/* --- descriptors --------------------------------------------------------------------------------------------------------------- */
+/* --- descriptors -------------------------------------------------------------------------------------------------- */
 
 static int host_fd(const struct shim *s, int fd)
 {
@@ -66,7 +68,7 @@ static int give_fd(struct shim *s, long of_host)
     return fd;
 }
 
-/* --- addresses ----------------------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct endpoint *e)
 {
@@ -97,7 +99,7 @@ static void write_sockaddr(const struct endpoint *e, struct sockaddr *a, socklen
     *n = size;
 }
 
-/* --- one call each: arguments, and what the engine does with them -------------------------------------------------------------- */
+/* --- one call each: arguments, and what the engine does with them ------------------------------------------------- */
 
 struct args { /* of every call; each uses what it needs */
     struct shim *shim;
@@ -215,7 +217,10 @@ static ssize_t shim_recvfrom(void *ud, int fd, void *p, size_t n, int flags, str
     if (a.has_e) write_sockaddr(&a.e, sa, len);
     return got;
 }
-static ssize_t shim_recv(void *ud, int fd, void *p, size_t n, int flags) { return shim_recvfrom(ud, fd, p, n, flags, NULL, NULL); }
+static ssize_t shim_recv(void *ud, int fd, void *p, size_t n, int flags)
+{
+    return shim_recvfrom(ud, fd, p, n, flags, NULL, NULL);
+}
 static ssize_t shim_read(void *ud, int fd, void *p, size_t n) { return shim_recvfrom(ud, fd, p, n, 0, NULL, NULL); }
 
 static long do_send(struct request *r, struct host *h)
@@ -223,13 +228,17 @@ static long do_send(struct request *r, struct host *h)
     ARGS(r);
     return host_sendto(h, a->fd, a->cp, a->n, a->has_e ? &a->e : NULL);
 }
-static ssize_t shim_sendto(void *ud, int fd, const void *p, size_t n, int flags, const struct sockaddr *sa, socklen_t len)
+static ssize_t shim_sendto(void *ud, int fd, const void *p, size_t n, int flags, const struct sockaddr *sa,
+                           socklen_t len)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, fd), .cp = p, .n = n, .a = flags};
     a.has_e = sa && read_sockaddr(sa, len, &a.e) == 0;
     return run_call(&a, do_send, may_block(ud, fd, flags));
 }
-static ssize_t shim_send(void *ud, int fd, const void *p, size_t n, int flags) { return shim_sendto(ud, fd, p, n, flags, NULL, 0); }
+static ssize_t shim_send(void *ud, int fd, const void *p, size_t n, int flags)
+{
+    return shim_sendto(ud, fd, p, n, flags, NULL, 0);
+}
 static ssize_t shim_write(void *ud, int fd, const void *p, size_t n) { return shim_sendto(ud, fd, p, n, 0, NULL, 0); }
 
 /* Vectors go through one piece of memory. */
@@ -246,7 +255,8 @@ static ssize_t gather(void *ud, int fd, const struct iovec *v, size_t count, int
     free(all);
     return got;
 }
-static ssize_t scatter(void *ud, int fd, const struct iovec *v, size_t count, int flags, struct sockaddr *sa, socklen_t *len)
+static ssize_t scatter(void *ud, int fd, const struct iovec *v, size_t count, int flags, struct sockaddr *sa,
+                       socklen_t *len)
 {
     size_t n = 0, at = 0;
     for (size_t i = 0; i < count; i++) n += v[i].iov_len;
@@ -261,9 +271,15 @@ static ssize_t scatter(void *ud, int fd, const struct iovec *v, size_t count, in
     free(all);
     return got;
 }
-static ssize_t shim_readv(void *ud, int fd, const struct iovec *v, int n) { return scatter(ud, fd, v, (size_t)n, 0, NULL, NULL); }
+static ssize_t shim_readv(void *ud, int fd, const struct iovec *v, int n)
+{
+    return scatter(ud, fd, v, (size_t)n, 0, NULL, NULL);
+}
 static ssize_t shim_writev(void *ud, int fd, const struct iovec *v, int n) { return gather(ud, fd, v, (size_t)n, 0); }
-static ssize_t shim_sendmsg(void *ud, int fd, const struct msghdr *m, int flags) { return gather(ud, fd, m->msg_iov, m->msg_iovlen, flags); }
+static ssize_t shim_sendmsg(void *ud, int fd, const struct msghdr *m, int flags)
+{
+    return gather(ud, fd, m->msg_iov, m->msg_iovlen, flags);
+}
 static ssize_t shim_recvmsg(void *ud, int fd, struct msghdr *m, int flags)
 {
     m->msg_controllen = 0;
@@ -297,7 +313,9 @@ static long do_ioctl(struct request *r, struct host *h)
     if (!host_is_open(h, a->fd)) return -EBADF;
     if (!c) return -EINVAL;
     conn_info(c, &i);
-    int v = a->a == SIOCINQ ? (int)i.rcv_queued : a->a == SIOCOUTQ ? (int)(conn_queued(c) - conn_acked(c)) : (int)i.unsent;
+    int v = a->a == SIOCINQ    ? (int)i.rcv_queued
+            : a->a == SIOCOUTQ ? (int)(conn_queued(c) - conn_acked(c))
+                               : (int)i.unsent;
     memcpy(a->p, &v, sizeof v);
     return 0;
 }
@@ -371,7 +389,7 @@ static int shim_setsockopt(void *ud, int fd, int level, int name, const void *p,
     return (int)run_call(&a, do_setsockopt, false);
 }
 
-/* --- readiness ----------------------------------------------------------------------------------------------------------------- */
+/* --- readiness ---------------------------------------------------------------------------------------------------- */
 
 static bool time_is_over(const struct request *r, struct host *h, int timeout_ms)
 {
@@ -383,7 +401,8 @@ static long do_poll(struct request *r, struct host *h)
     ARGS(r);
     long ready = 0;
     for (size_t i = 0; i < a->n; i++) {
-        a->fds[i].revents = a->fds[i].fd < 0 ? 0 : (short)host_poll(h, host_fd(a->shim, a->fds[i].fd), a->fds[i].events);
+        a->fds[i].revents =
+            a->fds[i].fd < 0 ? 0 : (short)host_poll(h, host_fd(a->shim, a->fds[i].fd), a->fds[i].events);
         ready += a->fds[i].revents != 0;
     }
     return ready || time_is_over(r, h, a->a) ? ready : -EAGAIN;
@@ -431,7 +450,7 @@ static int shim_epoll_wait(void *ud, int epfd, struct epoll_event *e, int max, i
     return (int)run_call(&a, do_epoll_wait, true);
 }
 
-/* --- the wire and the clock ---------------------------------------------------------------------------------------------------- */
+/* --- the wire and the clock --------------------------------------------------------------------------------------- */
 
 static long do_netdev_send(struct request *r, struct host *h)
 {
@@ -502,7 +521,10 @@ static int shim_gettimeofday(void *ud, struct timeval *tv, struct timezone *tz)
 }
 
 static int shim_pipe(void *ud, int fds[2]) { return (int)fail(-ENOSYS); }
-static int shim_splice(void *ud, int in, loff_t *in_at, int out, loff_t *out_at, size_t n, unsigned flags) { return (int)fail(-ENOSYS); }
+static int shim_splice(void *ud, int in, loff_t *in_at, int out, loff_t *out_at, size_t n, unsigned flags)
+{
+    return (int)fail(-ENOSYS);
+}
 
 /* For LD_PRELOAD. The one global: a call of libc has no userdata. */
 static struct shim *the_shim;
@@ -510,7 +532,8 @@ static struct shim *the_shim;
 __attribute__((visibility("default"))) int getsockopt(int fd, int level, int name, void *p, socklen_t *n)
 {
     if (!the_shim || host_fd(the_shim, fd) < 0) return (int)syscall(SYS_getsockopt, fd, level, name, p, n);
-    if ((level == SOL_SOCKET && name == SO_MEMINFO) || (level == IPPROTO_TCP && name == TCP_CC_INFO)) { /* nothing to tell */
+    /* nothing to tell */
+    if ((level == SOL_SOCKET && name == SO_MEMINFO) || (level == IPPROTO_TCP && name == TCP_CC_INFO)) {
         memset(p, 0, *n);
         return 0;
     }
@@ -549,13 +572,38 @@ void packetdrill_interface_init(const char *flags, struct packetdrill_interface 
         exit(EXIT_FAILURE);
     }
     *out = (struct packetdrill_interface){
-        .ud = s, .free = shim_free, .socket = shim_socket, .bind = shim_bind, .listen = shim_listen, .accept = shim_accept,
-        .connect = shim_connect, .read = shim_read, .readv = shim_readv, .recv = shim_recv, .recvfrom = shim_recvfrom,
-        .recvmsg = shim_recvmsg, .write = shim_write, .writev = shim_writev, .send = shim_send, .sendto = shim_sendto,
-        .sendmsg = shim_sendmsg, .fcntl = shim_fcntl, .ioctl = shim_ioctl, .close = shim_close, .shutdown = shim_shutdown,
-        .getsockopt = shim_getsockopt, .setsockopt = shim_setsockopt, .poll = shim_poll, .netdev_send = shim_netdev_send,
-        .netdev_receive = shim_netdev_receive, .usleep = shim_usleep, .gettimeofday = shim_gettimeofday,
-        .epoll_create = shim_epoll_create, .epoll_ctl = shim_epoll_ctl, .epoll_wait = shim_epoll_wait, .pipe = shim_pipe,
+        .ud = s,
+        .free = shim_free,
+        .socket = shim_socket,
+        .bind = shim_bind,
+        .listen = shim_listen,
+        .accept = shim_accept,
+        .connect = shim_connect,
+        .read = shim_read,
+        .readv = shim_readv,
+        .recv = shim_recv,
+        .recvfrom = shim_recvfrom,
+        .recvmsg = shim_recvmsg,
+        .write = shim_write,
+        .writev = shim_writev,
+        .send = shim_send,
+        .sendto = shim_sendto,
+        .sendmsg = shim_sendmsg,
+        .fcntl = shim_fcntl,
+        .ioctl = shim_ioctl,
+        .close = shim_close,
+        .shutdown = shim_shutdown,
+        .getsockopt = shim_getsockopt,
+        .setsockopt = shim_setsockopt,
+        .poll = shim_poll,
+        .netdev_send = shim_netdev_send,
+        .netdev_receive = shim_netdev_receive,
+        .usleep = shim_usleep,
+        .gettimeofday = shim_gettimeofday,
+        .epoll_create = shim_epoll_create,
+        .epoll_ctl = shim_epoll_ctl,
+        .epoll_wait = shim_epoll_wait,
+        .pipe = shim_pipe,
         .splice = shim_splice,
     };
 }
