@@ -8,7 +8,9 @@
 #include "server/command/command.h"
 #include "server/conf/conf.h"
 #include "server/conf/oom_score.h"
-#include "server/log.h"
+#include "server/exec/exec.h"
+#include "server/net/listen.h"
+#include "server/observe/log.h"
 #include "server/server.h"
 
 const char *conf_apply_rename(struct bytes from, struct bytes to)

@@ -3,10 +3,15 @@
  * What is done `hz` times a second, each part bounded: expired keys, growing tables, clients that
  * idle or stall, the samples behind INFO's instantaneous figures, signals.
  */
-#include "server/log.h"
-#include "server/replicas.h"
+#include "server/cron.h"
+
+#include "server/exec/exec.h"
+#include "server/observe/latency.h"
+#include "server/observe/log.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/shutdown.h"
+#include "server/worker.h"
 
 /* A tenth of a second's share that expiry and rehashing may take together at the default hz of 10:
  * a quarter, as Redis allows. */

@@ -16,11 +16,16 @@
  */
 #include "server/evict.h"
 
+#include "server/db/hooks.h"
 #include <math.h>
 
 #include "server/evict_pool.h"
+#include "server/exec/exec.h"
+#include "server/lazyfree.h"
 #include "server/mem.h"
+#include "server/observe/latency.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 #define KEYS_A_CLOCK     16 /* removed between two looks at the clock */
 #define BUCKETS_A_SAMPLE 10 /* walked for each key wanted, once one was found */

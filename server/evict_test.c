@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "server/command/command.h"
+#include "server/conf/conf.h"
 #include "server/evict.h"
+#include "server/exec/exec.h"
+#include "server/server.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,10 +12,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#include "server/command/command.h"
-#include "server/conf/conf.h"
-#include "server/server.h"
 
 #define NOW  1790000000000
 #define KEYS 1000

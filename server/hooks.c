@@ -4,8 +4,8 @@
  * answers that change once there are replicas, loading and scripts.
  */
 #include "server/db/hooks.h"
-
 #include "server/server.h"
+#include "server/worker.h"
 
 void stat_hit(struct call *c) { c->w->stats.hits++; }
 void stat_miss(struct call *c) { c->w->stats.misses++; }

@@ -4,6 +4,9 @@
  * freeing it here costs less than handing it over is freed at once; so it is when the ring is full,
  * which bounds memory in limbo.
  */
+#include "server/lazyfree.h"
+
+#include "server/db/hooks.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>

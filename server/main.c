@@ -18,7 +18,7 @@
 
 #include "server/conf/conf.h"
 #include "server/conf_apply.h"
-#include "server/log.h"
+#include "server/observe/log.h"
 #include "server/mem.h"
 #include "server/start.h"
 

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/log.h"
+#include "server/observe/log.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 static struct server *signalled; /* a handler gets no argument */
 

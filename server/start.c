@@ -7,8 +7,13 @@
 #include <string.h>
 
 #include "server/conf_apply.h"
-#include "server/log.h"
+#include "server/lazyfree.h"
+#include "server/observe/log.h"
 #include "server/mem.h"
+#include "server/net/pubsub.h"
+#include "server/observe/errorstats.h"
+#include "server/observe/latency.h"
+#include "server/observe/slowlog.h"
 #include "server/shutdown.h"
 
 #ifdef DEMI_DEBUG

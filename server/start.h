@@ -10,6 +10,7 @@
 #define SERVER_START_H
 
 #include "server/server.h"
+#include "server/worker.h"
 
 struct server_options {
     uint64_t hash_seed, dice_seed; /* random and, the first, secret where others can reach the server */

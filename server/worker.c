@@ -12,10 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/cron.h"
 #include "server/evict.h"
-#include "server/log.h"
+#include "server/exec/batch.h"
+#include "server/exec/blocked.h"
+#include "server/exec/exec.h"
 #include "server/mem.h"
-#include "server/replicas.h"
+#include "server/net/listen.h"
+#include "server/observe/log.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
 
 #define BASE_QD      500

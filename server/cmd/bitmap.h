@@ -5,7 +5,7 @@
 #ifndef SERVER_CMD_BITMAP_H
 #define SERVER_CMD_BITMAP_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/db/entry.h"
 
 /* The number of a bit, below proto-max-bulk-len * 8; with width > 0, "#n" counts fields of that width. False: an

@@ -9,8 +9,10 @@
 #include "server/cmd/client_name.h"
 #include "server/command/handlers.h"
 #include "server/ds/number.h"
+#include "server/exec/blocked.h"
 #include "server/mem.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 /* --- names
  * ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 #ifndef SERVER_CLIENT_NAME_H
 #define SERVER_CLIENT_NAME_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 
 /* Replies with the error and returns false for names with spaces, newlines or special characters. An empty name
  * takes it away. */

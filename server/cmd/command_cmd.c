@@ -4,7 +4,7 @@
  * for help and completion. Commands that rename-command took away are left out. The replies of
  * COMMAND INFO and COMMAND DOCS are in command_reply.c.
  */
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/cmd/command_reply.h"
 #include "server/command/handlers.h"
 #include "server/ds/glob.h"

@@ -7,9 +7,12 @@
 
 #include "server/command/handlers.h"
 #include "server/conf/conf.h"
-#include "server/log.h"
+#include "server/lazyfree.h"
 #include "server/mem.h"
+#include "server/observe/errorstats.h"
+#include "server/observe/log.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 static void reply_pair(void *arg, struct bytes name, struct bytes value)
 {

@@ -6,8 +6,13 @@
 
 #include "server/cmd/client_name.h"
 #include "server/command/handlers.h"
+#include "server/db/db.h"
+#include "server/db/hooks.h"
 #include "server/ds/number.h"
+#include "server/exec/multi.h"
+#include "server/net/pubsub.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 void cmd_ping(struct call *c)
 {

@@ -11,18 +11,21 @@
 
 #include "server/command/handlers.h"
 #include "server/conf/conf.h"
-#include "server/digest.h"
+#include "server/db/db.h"
+#include "server/db/hooks.h"
 #include "server/ds/dict.h"
 #include "server/ds/glob.h"
 #include "server/ds/listpack.h"
 #include "server/ds/number.h"
 #include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
-#include "server/log.h"
 #include "server/mem.h"
+#include "server/observe/digest.h"
+#include "server/observe/log.h"
 #include "server/rdb/file.h"
 #include "server/server.h"
 #include "server/types/list.h"
+#include "server/worker.h"
 
 /* The key of argv[2], or the error. */
 static struct entry *key_or_error(struct call *c)

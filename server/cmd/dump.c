@@ -6,9 +6,10 @@
 #include <errno.h>
 
 #include "server/command/handlers.h"
+#include "server/db/hooks.h"
 #include "server/ds/number.h"
-#include "server/log.h"
 #include "server/mem.h"
+#include "server/observe/log.h"
 #include "server/rdb/read.h"
 #include "server/rdb/write.h"
 #include "server/server.h"

@@ -11,6 +11,7 @@
 #include "server/command/command.h"
 #include "server/conf/conf.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 #define NOW 1790000000000
 

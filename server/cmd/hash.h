@@ -5,7 +5,7 @@
 #ifndef SERVER_CMD_HASH_H
 #define SERVER_CMD_HASH_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/types/hash.h"
 
 static inline void hash_reply_value(struct call *c, struct lp_value v)

@@ -2,13 +2,13 @@
  *
  * LATENCY: the latency monitor's events and the commands' histograms.
  */
-#include "server/latency.h"
+#include "server/command/handlers.h"
+#include "server/observe/latency.h"
+#include "server/server.h"
+#include "server/worker.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#include "server/command/handlers.h"
-#include "server/server.h"
 
 void cmd_latency_latest(struct call *c)
 {

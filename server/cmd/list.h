@@ -5,7 +5,7 @@
 #ifndef SERVER_CMD_LIST_H
 #define SERVER_CMD_LIST_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/types/list.h"
 
 /* LEFT or RIGHT; false: a syntax error was replied. */

@@ -8,6 +8,7 @@
 #include "server/command/handlers.h"
 #include "server/mem.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 struct overhead {
     size_t clients, tables, keys, total;

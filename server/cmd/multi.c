@@ -13,7 +13,10 @@
 #include <string.h>
 
 #include "server/command/handlers.h"
+#include "server/db/hooks.h"
 #include "server/ds/table.h"
+#include "server/exec/exec.h"
+#include "server/exec/multi.h"
 #include "server/mem.h"
 #include "server/server.h"
 

@@ -12,6 +12,7 @@
 #include "server/command/command.h"
 #include "server/conf/conf.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 struct world {
     struct server srv;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * PUBLISH and PUBSUB; subscribing itself is in server/pubsub.c.
+ * PUBLISH and PUBSUB; subscribing itself is in server/net/pubsub.c.
  */
-#include "server/pubsub.h"
-
 #include "server/command/handlers.h"
 #include "server/ds/glob.h"
+#include "server/net/pubsub.h"
 #include "server/server.h"
 
 void cmd_publish(struct call *c)

@@ -5,7 +5,7 @@
 #ifndef SERVER_CMD_STRING_H
 #define SERVER_CMD_STRING_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/db/entry.h"
 
 /* Replies with a string entry's value. A long one is lent to the reply instead of copied. */

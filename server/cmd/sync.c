@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * SYNC: all data as of now as an RDB file in a bulk string, then every write as it happens (server/replicas.h). For
+ * SYNC: all data as of now as an RDB file in a bulk string, then every write as it happens (server/repl/replicas.h). For
  * tools and tests that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
  *
  * The snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile.
@@ -8,10 +8,11 @@
 #include <stdio.h>
 
 #include "server/command/handlers.h"
-#include "server/log.h"
+#include "server/observe/log.h"
 #include "server/rdb/snapshot.h"
-#include "server/replicas.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 static int into_reply(void *arg, const char *p, size_t n)
 {

@@ -5,7 +5,7 @@
 #ifndef SERVER_CMD_ZSET_BOUNDS_H
 #define SERVER_CMD_ZSET_BOUNDS_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/ds/ztree.h"
 
 /* Both reply with the error and return false. Lex bounds are views of the arguments. */

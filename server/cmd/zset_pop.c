@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * ZPOPMIN, ZPOPMAX, ZMPOP and their blocking forms. The latter run again when a key they wait for is ready
- * (server/call.h), and what they or ZMPOP took is propagated as a ZPOPMIN or ZPOPMAX of that key.
+ * (server/exec/call.h), and what they or ZMPOP took is propagated as a ZPOPMIN or ZPOPMAX of that key.
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"

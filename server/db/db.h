@@ -20,7 +20,7 @@
 #ifndef SERVER_DB_H
 #define SERVER_DB_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/db/entry.h"
 #include "server/db/slot.h"
 #include "server/ds/table.h"
@@ -38,7 +38,7 @@ struct db {
     unsigned slice_count;
     struct slice *slices;
     uint64_t hash_seed;
-    struct blocked_keys *blocked; /* server/blocked.c; NULL: nobody is blocked on a key of this db */
+    struct blocked_keys *blocked; /* server/exec/blocked.c; NULL: nobody is blocked on a key of this db */
     struct watched_keys *watched; /* server/cmd/multi.c; NULL: nobody watches */
     double avg_ttl_ms;
     uint64_t expire_cursor; /* of active expiry */

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "server/log.h"
+#include "server/observe/log.h"
 #include "server/server.h"
 
 static int write_all(void *arg, const char *p, size_t n)

@@ -11,16 +11,19 @@
  */
 #include "server/rdb/snapshot.h"
 
+#include "server/db/hooks.h"
 #include <errno.h>
 #include <stdio.h>
 
 #include "server/db/use.h"
 #include "server/ds/number.h"
-#include "server/log.h"
+#include "server/exec/exec.h"
 #include "server/mem.h"
+#include "server/observe/log.h"
 #include "server/rdb/read.h"
 #include "server/rdb/write.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 #define MAGIC_SIZE       9
 #define EMPTY_LOGGED_MAX 10

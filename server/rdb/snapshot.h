@@ -6,7 +6,7 @@
 #ifndef SERVER_RDB_SNAPSHOT_H
 #define SERVER_RDB_SNAPSHOT_H
 
-#include "server/call.h"
+#include "server/exec/call.h"
 #include "server/rdb/sink.h"
 #include "server/rdb/source.h"
 

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The batch: what makes pipelined commands cheap. The input of all clients that have some is worked
+ * on in phases, so that the latency of memory is paid once a batch and not once a command
+ * (ARCHITECTURE.md section 4):
+ *
+ *   parse    every complete command into slices of the input; look its row up; hash its first
+ *            key; ask for its bucket
+ *   fetch    in a tight loop: touch the entries that the buckets' tags point at
+ *   execute  in order, replies into the clients' buffers
+ *
+ * A client's commands run in the order in which they came. When one of them makes the client stop
+ * (it blocks, is paused or is to be closed), its later commands of this batch are given back: its
+ * input is wound back to the first of them. A client that is not authenticated gets one command a
+ * batch, because AUTH changes the limits its next command is parsed with. An inline command, which
+ * is unquoted where it lies and so cannot be parsed twice, is only ever the first of its client in
+ * a batch; given back, it is rewritten.
+ */
+#include "server/exec/batch.h"
+
+#include "server/command/handlers.h"
+#include "server/command/lookup.h"
+#include "server/exec/blocked.h"
+#include "server/exec/exec.h"
+#include "server/mem.h"
+#include "server/observe/log.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+/* Commands a batch: enough to overlap the misses, few enough that what was fetched is still in the
+ * first-level cache. */
+#define BATCH_COMMANDS 128
+/* Arguments a batch: parsing stops at the command that goes over it. */
+#define BATCH_ARGS 4096
+
+struct parsed {
+    struct client *cl;
+    const struct command *cmd; /* NULL: unknown, has subcommands, or too few arguments to tell */
+    struct table *table;       /* of the first key; NULL: no key */
+    uint64_t hash;
+    uint32_t first; /* argument index in args */
+    int32_t argc;
+    size_t start, end; /* offsets in the client's input */
+    bool is_inline;
+};
+
+struct batch {
+    struct argv_vec args;
+    /* The command looked up last, by its letters as they came: a pipeline mostly repeats itself. */
+    uint64_t last_name;
+    size_t last_size;
+    const struct command *last_cmd;
+    struct parsed cmds[BATCH_COMMANDS];
+    unsigned count;
+};
+
+int batch_init(struct worker *w)
+{
+    w->batch = mem_calloc(sizeof *w->batch);
+    argv_vec_init(&w->batch->args);
+    return 0;
+}
+
+void batch_fini(struct worker *w)
+{
+    if (!w->batch) return;
+    argv_vec_fini(&w->batch->args);
+    mem_free(w->batch);
+    w->batch = NULL;
+}
+
+static bool is_held(const struct client *cl)
+{
+    return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED);
+}
+
+static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
+{
+    /* Behind the name of a multibulk request with arguments come at least eight more bytes. */
+    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline)) return command_lookup(name);
+    uint64_t letters = load_u64(name.p) << (64 - 8 * name.n);
+    if (unlikely(letters != b->last_name || name.n != b->last_size)) {
+        b->last_cmd = command_lookup(name);
+        b->last_name = letters;
+        b->last_size = name.n;
+    }
+    return b->last_cmd;
+}
+
+static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv, struct client *cl)
+{
+    const struct command *cmd = find_command(b, p, argv[0]);
+    if (unlikely(!cmd || cmd->sub_count)) {
+        p->cmd = NULL;
+        return;
+    }
+    p->cmd = cmd;
+    if (cmd->first_key <= 0 || cmd->first_key >= p->argc) return;
+    struct db *db = cl->db;
+    struct bytes key = argv[cmd->first_key];
+    p->hash = db_hash(db, key);
+    p->table = &db_slice(db, key)->table;
+    table_prefetch_bucket(p->table, p->hash);
+}
+
+static void fetch(const struct batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->cmds[i].table) table_prefetch_entry(b->cmds[i].table, b->cmds[i].hash);
+}
+
+static void protocol_error(struct client *cl, const char *text)
+{
+    struct worker *w = cl->w;
+    w->stats.protocol_errors++;
+    reply_error(&cl->out, text);
+    server_log(w->srv, LOG_VERBOSE_LEVEL, "Protocol error (%s) from client: %s", text, cl->peer);
+    client_close_after_reply(cl);
+}
+
+/* Parses what cl has, as far as the batch has room. False: the batch is full and cl has more. */
+static bool parse_client(struct worker *w, struct client *cl)
+{
+    struct batch *b = w->batch;
+    const struct config *cfg = w->srv->config;
+    bool authenticated = cl->flags & CLIENT_AUTHENTICATED;
+    struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len, .unauthenticated = !authenticated};
+    struct resp_request req;
+    while (cl->in_off < cl->in_len) {
+        if (b->count == BATCH_COMMANDS || b->args.used >= BATCH_ARGS) return false;
+        bool first = b->count == 0 || b->cmds[b->count - 1].cl != cl;
+        if (!first && cl->in[cl->in_off] != '*') return false;
+        enum resp_result r =
+            resp_parse(&cl->parser, &limits, (char *)cl->in + cl->in_off, cl->in_len - cl->in_off, &b->args, &req);
+        if (r == RESP_ERROR) {
+            /* The error is answered in order, behind the commands that came before it. */
+            struct parsed *p = &b->cmds[b->count++];
+            *p = (struct parsed){.cl = cl, .argc = -1, .start = cl->in_off};
+            memcpy(cl->error, req.error, sizeof cl->error);
+            cl->in_off = cl->in_len;
+            return true;
+        }
+        size_t start = cl->in_off;
+        cl->in_off += req.consumed;
+        if (r == RESP_NEED_MORE) {
+            cl->in_want = req.want;
+            return true;
+        }
+        struct parsed *p = &b->cmds[b->count++];
+        p->cl = cl;
+        p->first = (uint32_t)req.first;
+        p->argc = req.argc;
+        p->start = start;
+        p->end = cl->in_off;
+        p->is_inline = req.is_inline;
+        p->table = NULL;
+        resolve(b, p, &b->args.v[req.first], cl);
+        if (!authenticated) return cl->in_off == cl->in_len;
+    }
+    return true;
+}
+
+/* The same arguments as a multibulk request. */
+static void rewrite_inline(struct client *cl, const struct bytes *argv, int argc, size_t rest)
+{
+    struct reply text;
+    reply_init(&text, 2);
+    reply_array(&text, (size_t)argc);
+    for (int i = 0; i < argc; i++) reply_bulk(&text, argv[i]);
+    size_t n = reply_bytes(&text);
+    char *flat = mem_alloc(n);
+    reply_copy_out(&text, flat);
+    client_unparse(cl, flat, n, rest);
+    mem_free(flat);
+    reply_fini(&text);
+}
+
+static void give_back(struct worker *w, const struct parsed *p)
+{
+    struct client *cl = p->cl;
+    resp_parser_init(&cl->parser);
+    if (p->is_inline && p->argc > 0) rewrite_inline(cl, &w->batch->args.v[p->first], p->argc, p->end);
+    else cl->in_off = p->start;
+}
+
+static void execute(struct worker *w)
+{
+    struct batch *b = w->batch;
+    struct client *held = NULL; /* the client whose commands are being given back */
+    for (unsigned i = 0; i < b->count; i++) {
+        struct parsed *p = &b->cmds[i];
+        struct client *cl = p->cl;
+        if (unlikely(held)) {
+            if (held == cl) continue;
+            held = NULL;
+        }
+        if (unlikely(is_held(cl))) {
+            held = cl;
+            give_back(w, p);
+            continue;
+        }
+        if (unlikely(p->argc < 0)) {
+            protocol_error(cl, cl->error);
+            continue;
+        }
+        const struct bytes *argv = &b->args.v[p->first];
+        const char *hashed = p->table ? argv[p->cmd->first_key].p : NULL;
+        if (unlikely(exec_command(w, cl, p->cmd, argv, p->argc, p->hash, hashed) == EXEC_HOLD)) {
+            cl->flags |= CLIENT_PAUSED;
+            held = cl;
+            give_back(w, p);
+            continue;
+        }
+        if (unlikely(blocked_any_ready(w))) blocked_serve(w);
+    }
+}
+
+/* After its commands ran: output is queued, input is kept or dropped, and whoever has more comes
+ * again. */
+static void finish(struct worker *w)
+{
+    struct batch *b = w->batch;
+    struct client *last = NULL;
+    for (unsigned i = 0; i < b->count; i++) {
+        struct client *cl = b->cmds[i].cl;
+        if (cl == last) continue;
+        last = cl;
+        client_output(cl);
+    }
+}
+
+static void run_once(struct worker *w)
+{
+    struct batch *b = w->batch;
+    b->count = 0;
+    b->args.used = 0;
+    struct client *more = NULL;
+    while (w->ready && !more) {
+        struct client *cl = w->ready;
+        w->ready = cl->next_ready;
+        if (!w->ready) w->ready_tail = &w->ready;
+        cl->flags &= ~(uint32_t)CLIENT_READY_QUEUED;
+        if (is_held(cl)) continue; /* unblocking puts it back */
+        if (!parse_client(w, cl)) more = cl;
+    }
+    if (more) worker_ready(w, more);
+    fetch(b);
+    execute(w);
+    finish(w);
+    w->stats.batches++;
+}
+
+void batch_run(struct worker *w)
+{
+    while (w->ready) run_once(w);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Clients that wait for a key, and what becomes of them.
+ */
+#ifndef SERVER_EXEC_BLOCKED_H
+#define SERVER_EXEC_BLOCKED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client;
+struct worker;
+
+int blocked_init(struct worker *w);
+void blocked_fini(struct worker *w);
+void blocked_serve(struct worker *w); /* runs what became ready; cheap when nothing did */
+bool blocked_any_ready(const struct worker *w);
+void blocked_forget(struct client *cl); /* the client goes away */
+enum unblock_reason { UNBLOCK_TIMEOUT, UNBLOCK_ERROR };
+bool blocked_unblock(struct client *cl, enum unblock_reason why); /* false: was not blocked */
+int64_t blocked_next_deadline(const struct worker *w);            /* ms, 0: none */
+void blocked_timeouts(struct worker *w);
+size_t blocked_timed_count(const struct worker *w); /* those with a deadline */
+
+#endif

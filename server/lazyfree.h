@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A thread that frees what is large.
+ */
+#ifndef SERVER_LAZYFREE_H
+#define SERVER_LAZYFREE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct server;
+
+int lazyfree_start(struct server *srv);
+void lazyfree_stop(struct server *srv);
+size_t lazyfree_pending(const struct server *srv);
+uint64_t lazyfree_freed(const struct server *srv);
+void lazyfree_reset(struct server *srv);
+
+#endif

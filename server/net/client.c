@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Clients: their buffers, their limits, their end.
+ *
+ * Input. A popped array is parsed where it lies; only a command that is not complete when the turn
+ * ends is copied, into a buffer of the client's own, and what comes later is appended there until
+ * that buffer is used up. So an idle client owns no buffer.
+ *
+ * Output. Replies are built in chunks of registered memory and handed to the libOS once a turn; a
+ * chunk is freed as soon as it has been pushed (the libOS holds it until the bytes have left).
+ *
+ * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class; a
+ * client without such a limit that does not read is first no longer read from (over STALL_BYTES
+ * unsent) and closed when nothing has moved for STALL_MS.
+ */
+#include "server/net/client.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "demi/libos.h"
+#include "server/exec/blocked.h"
+#include "server/exec/multi.h"
+#include "server/mem.h"
+#include "server/net/pubsub.h"
+#include "server/observe/errorstats.h"
+#include "server/observe/log.h"
+#include "server/repl/replicas.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define STALL_BYTES ((size_t)256 << 20)
+#define STALL_MS    60000
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void address_text(const struct sockaddr_storage *ss, const char *unix_path, char *out, size_t size)
+{
+    char ip[INET6_ADDRSTRLEN];
+    if (ss->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+        inet_ntop(AF_INET, &in->sin_addr, ip, sizeof ip);
+        snprintf(out, size, "%s:%u", ip, ntohs(in->sin_port));
+    } else if (ss->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)ss;
+        inet_ntop(AF_INET6, &in->sin6_addr, ip, sizeof ip);
+        snprintf(out, size, "[%s]:%u", ip, ntohs(in->sin6_port));
+    } else {
+        snprintf(out, size, "%s:0", unix_path);
+    }
+}
+
+static bool is_loopback(const struct sockaddr_storage *ss)
+{
+    if (ss->ss_family == AF_INET) return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
+    if (ss->ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
+    return true;
+}
+
+static void read_addresses(struct client *cl)
+{
+    const char *path = cl->w->srv->config->unixsocket;
+    struct sockaddr_storage ss;
+    socklen_t n = sizeof ss;
+    memset(&ss, 0, sizeof ss);
+    if (demi_getpeername(cl->qd, (struct sockaddr *)&ss, &n) != 0) ss.ss_family = AF_UNIX;
+    if (ss.ss_family != AF_INET && ss.ss_family != AF_INET6) cl->flags |= CLIENT_UNIX;
+    if (is_loopback(&ss)) cl->flags |= CLIENT_LOCAL;
+    address_text(&ss, path ? path : "", cl->peer, sizeof cl->peer);
+    n = sizeof ss;
+    memset(&ss, 0, sizeof ss);
+    if (demi_getsockname(cl->qd, (struct sockaddr *)&ss, &n) != 0) ss.ss_family = AF_UNIX;
+    address_text(&ss, path ? path : "", cl->local, sizeof cl->local);
+}
+
+static void on_error_reply(void *ctx, struct bytes text)
+{
+    struct worker *w = ctx;
+    w->stats.errors++;
+    errorstats_count(w->srv, text);
+}
+
+static void ask_for_input(struct client *cl)
+{
+    if (cl->pop || (cl->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER | CLIENT_STALLED))) return;
+    if (demi_pop(&cl->pop, cl->qd) != 0) {
+        cl->pop = 0;
+        client_close_soon(cl);
+    }
+}
+
+struct client *client_new(struct worker *w, int qd)
+{
+    struct client *cl = mem_calloc(sizeof *cl);
+    cl->w = w;
+    cl->qd = qd;
+    cl->id = atomic_fetch_add(&w->srv->next_client_id, 1);
+    cl->db = &w->srv->dbs[0];
+    reply_init(&cl->out, 2);
+    cl->out.on_error = on_error_reply;
+    cl->out.on_error_ctx = w;
+    resp_parser_init(&cl->parser);
+    cl->created_ms = cl->active_ms = w->now_ms;
+    read_addresses(cl);
+    if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->flags |= CLIENT_AUTHENTICATED;
+    list_push_back(&w->clients, &cl->all);
+    w->client_count++;
+    worker_client_of_qd(w, qd, cl);
+    ask_for_input(cl);
+    return cl;
+}
+
+static void drop_input(struct client *cl)
+{
+    if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
+    memset(&cl->in_sga, 0, sizeof cl->in_sga);
+    mem_free(cl->in_own);
+    cl->in_own = NULL;
+    cl->in = NULL;
+    cl->in_off = cl->in_len = cl->in_cap = cl->in_want = 0;
+}
+
+void client_free(struct client *cl)
+{
+    struct worker *w = cl->w;
+    multi_free(cl);
+    blocked_forget(cl);
+    pubsub_forget(cl);
+    if (cl->flags & CLIENT_MONITOR) w->monitor_count--;
+    replicas_forget(cl);
+    drop_input(cl);
+    reply_fini(&cl->out);
+    worker_client_of_qd(w, cl->qd, NULL);
+    demi_close(cl->qd);
+    list_remove(&cl->all);
+    w->client_count--;
+    mem_free(cl->name);
+    mem_free(cl->lib_name);
+    mem_free(cl->lib_ver);
+    mem_free_sized(cl, sizeof *cl);
+}
+
+void client_close_soon(struct client *cl)
+{
+    if (cl->flags & CLIENT_CLOSE_NOW) return;
+    cl->flags |= CLIENT_CLOSE_NOW;
+    cl->next_dying = cl->w->dying;
+    cl->w->dying = cl;
+}
+
+void client_close_after_reply(struct client *cl)
+{
+    cl->flags |= CLIENT_CLOSE_AFTER;
+    client_output(cl);
+}
+
+/* --- input
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Moves what is left of the input into in_own, with room for `more` bytes behind it. */
+static void own_input(struct client *cl, size_t more)
+{
+    size_t left = cl->in_len - cl->in_off;
+    size_t need = left + more, limit = (size_t)cl->w->srv->config->client_query_buffer_limit;
+    size_t want =
+        cl->in_want < limit ? cl->in_want : limit; /* what it only announces gets no more room than it may use */
+    if (need < want) need = want;
+    if (cl->in_own && cl->in == cl->in_own && cl->in_off == 0 && need <= cl->in_cap) return;
+    if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
+        memmove(cl->in_own, cl->in + cl->in_off, left);
+    } else {
+        size_t cap = demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
+        char *p = mem_alloc(cap);
+        if (left) memcpy(p, cl->in + cl->in_off, left);
+        if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
+        memset(&cl->in_sga, 0, sizeof cl->in_sga);
+        mem_free(cl->in_own);
+        cl->in_own = p;
+        cl->in_cap = cap;
+    }
+    cl->in = cl->in_own;
+    cl->in_off = 0;
+    cl->in_len = left;
+}
+
+static void append_input(struct client *cl, demi_sgarray_t *sga)
+{
+    size_t n = sga->sga_segs[0].sgaseg_len;
+    own_input(cl, n);
+    memcpy(cl->in_own + cl->in_len, sga->sga_segs[0].sgaseg_buf, n);
+    cl->in_len += n;
+    demi_sgafree(sga);
+}
+
+static void take_input(struct client *cl, const demi_sgarray_t *from)
+{
+    demi_sgarray_t sga = *from;
+    size_t n = sga.sga_segs[0].sgaseg_len;
+    struct worker *w = cl->w;
+    w->stats.net_in += n;
+    w->stats.reads++;
+    cl->net_in += n;
+    cl->active_ms = w->now_ms;
+    if (cl->in_off == cl->in_len && !cl->in_own) {
+        cl->in_sga = sga;
+        cl->in = sga.sga_segs[0].sgaseg_buf;
+        cl->in_off = 0;
+        cl->in_len = n;
+    } else {
+        append_input(cl, &sga);
+    }
+    size_t held = cl->in_len - cl->in_off;
+    if (unlikely(held > (size_t)w->srv->config->client_query_buffer_limit)) {
+        char line[1024];
+        client_describe(cl, line, sizeof line);
+        server_log(w->srv, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: %s", line);
+        w->stats.query_limit_closed++;
+        client_close_soon(cl);
+        return;
+    }
+    worker_ready(w, cl);
+}
+
+void client_popped(struct client *cl, const demi_qresult_t *qr)
+{
+    cl->pop = 0;
+    client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
+    if (qr->qr_opcode != DEMI_OPC_POP) {
+        server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s", strerror((int)qr->qr_ret));
+        client_close_soon(cl);
+        return;
+    }
+    if (qr->qr_value.sga.sga_segs[0].sgaseg_len == 0) {
+        demi_sgarray_t sga = qr->qr_value.sga;
+        if (sga.sga_buf) demi_sgafree(&sga);
+        client_close_soon(cl);
+        return;
+    }
+    take_input(cl, &qr->qr_value.sga);
+}
+
+void client_unparse(struct client *cl, const char *text, size_t n, size_t rest)
+{
+    size_t left = cl->in_len - rest;
+    size_t cap = demi_good_size(n + left);
+    char *p = mem_alloc(cap);
+    memcpy(p, text, n);
+    if (left) memcpy(p + n, cl->in + rest, left);
+    drop_input(cl);
+    cl->in = cl->in_own = p;
+    cl->in_cap = cap;
+    cl->in_len = n + left;
+}
+
+/* What was executed is dropped; what is left must not stay in a receive buffer. */
+static void settle_input(struct client *cl)
+{
+    if (cl->in_off == cl->in_len) {
+        drop_input(cl);
+        return;
+    }
+    if (cl->in_sga.sga_buf || cl->in_off > cl->in_cap / 2) own_input(cl, 0);
+}
+
+/* --- output
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+struct reply *client_reply(struct client *cl)
+{
+    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA)))) return &cl->out;
+    cl->w->nowhere.proto = cl->out.proto;
+    return &cl->w->nowhere;
+}
+
+void client_output(struct client *cl)
+{
+    if (cl->flags & CLIENT_FLUSH_QUEUED) return;
+    cl->flags |= CLIENT_FLUSH_QUEUED;
+    cl->next_flush = cl->w->flush;
+    cl->w->flush = cl;
+}
+
+enum client_class client_class_of(const struct client *cl)
+{
+    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
+    return (cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
+}
+
+size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
+
+static void close_over_limit(struct client *cl)
+{
+    struct worker *w = cl->w;
+    char line[1024];
+    client_describe(cl, line, sizeof line);
+    server_log(w->srv, LOG_WARNING_LEVEL,
+               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", line);
+    w->stats.output_limit_closed++;
+    reply_reset(&cl->out);
+    client_close_soon(cl);
+}
+
+/* Of the snapshot in front of a replica's effects: it is as large as the data, whatever the limits
+ * say. */
+static size_t unsent_snapshot(const struct client *cl)
+{
+    uint64_t sent = cl->net_out - cl->unsent;
+    return cl->feed_from > sent ? (size_t)(cl->feed_from - sent) : 0;
+}
+
+static void check_output(struct client *cl)
+{
+    size_t unsent = 0;
+    demi_unsent(cl->qd, &unsent);
+    if (unsent < cl->unsent || unsent == 0) cl->stalled_ms = 0;
+    else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
+    cl->unsent = unsent;
+    size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
+    const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
+    if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
+        close_over_limit(cl);
+        return;
+    }
+    if (lim->soft_bytes && total > (size_t)lim->soft_bytes) {
+        if (!cl->soft_limit_ms) cl->soft_limit_ms = cl->w->now_ms;
+        else if (cl->w->now_ms - cl->soft_limit_ms > lim->soft_seconds * 1000) close_over_limit(cl);
+    } else {
+        cl->soft_limit_ms = 0;
+    }
+    if (unsent <= STALL_BYTES / 2 && (cl->flags & CLIENT_STALLED)) {
+        cl->flags &= ~(uint32_t)CLIENT_STALLED;
+        ask_for_input(cl);
+    } else if (unsent > STALL_BYTES) {
+        cl->flags |= CLIENT_STALLED;
+        if (cl->stalled_ms && cl->w->now_ms - cl->stalled_ms > STALL_MS) close_over_limit(cl);
+    }
+}
+
+static int push_chunks(struct client *cl, struct reply_chunk *chunk)
+{
+    struct iovec iov[64];
+    int err = 0;
+    while (chunk && !err) {
+        struct reply_chunk *c = chunk;
+        int n = 0;
+        for (; c && n < 64; c = c->next)
+            if (c->used) iov[n++] = (struct iovec){c->data, c->used};
+        demi_qtoken_t none;
+        if (n) err = demi_pushv(&none, cl->qd, iov, n, DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
+        while (chunk != c) {
+            struct reply_chunk *next = chunk->next;
+            reply_chunk_free(chunk);
+            chunk = next;
+        }
+    }
+    while (chunk) {
+        struct reply_chunk *next = chunk->next;
+        reply_chunk_free(chunk);
+        chunk = next;
+    }
+    return err;
+}
+
+void client_flush(struct client *cl)
+{
+    struct worker *w = cl->w;
+    cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
+    size_t bytes = reply_bytes(&cl->out);
+    /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
+    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA))))
+        check_output(cl);
+    if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
+        w->stats.net_out += bytes;
+        w->stats.writes++;
+        cl->net_out += bytes;
+        if (push_chunks(cl, reply_take_chunks(&cl->out)) != 0) client_close_soon(cl);
+    }
+    settle_input(cl);
+    if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);
+    ask_for_input(cl);
+}
+
+/* --- upkeep
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+void client_cron(struct client *cl)
+{
+    struct worker *w = cl->w;
+    const struct config *cfg = w->srv->config;
+    check_output(cl);
+    if (cfg->timeout && !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
+        w->now_ms - cl->active_ms > cfg->timeout * 1000) {
+        server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
+        client_close_soon(cl);
+    }
+}
+
+size_t client_memory(const struct client *cl)
+{
+    return sizeof *cl + cl->in_cap + client_output_bytes(cl) + multi_memory(cl);
+}
+
+struct client *client_find(struct server *srv, uint64_t id)
+{
+    for (int i = 0; i < srv->worker_count; i++) {
+        list_for_each(it, &srv->workers[i].clients)
+        {
+            struct client *cl = list_entry(it, struct client, all);
+            if (cl->id == id) return cl;
+        }
+    }
+    return NULL;
+}
+
+static void flag_letters(const struct client *cl, char *out)
+{
+    static const struct {
+        uint32_t flag;
+        char letter;
+    } letters[] = {
+        {CLIENT_REPLICA, 'S'}, {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},      {CLIENT_MULTI, 'x'},
+        {CLIENT_BLOCKED, 'b'}, {CLIENT_DIRTY_CAS, 'd'}, {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'},
+        {CLIENT_UNIX, 'U'},    {CLIENT_NO_EVICT, 'e'},  {CLIENT_NO_TOUCH, 'T'},
+    };
+    char *p = out;
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        if (cl->flags & letters[i].flag) *p++ = letters[i].letter;
+    if (p == out) *p++ = 'N';
+    *p = 0;
+}
+
+void client_describe(const struct client *cl, char *out, size_t size)
+{
+    char flags[16];
+    flag_letters(cl, flags);
+    /* With the command in execution, as Redis counts it; an idle client has no buffer. */
+    size_t qbuf = cl->in_len, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
+    size_t built = reply_bytes(&cl->out);
+    const struct command *cmd = cl->last_cmd;
+    snprintf(out, size,
+             "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
+             "psub=%zu ssub=0 multi=%lld qbuf=%zu "
+             "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
+             "tot-mem=%zu events=%s cmd=%s "
+             "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
+             (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
+             (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000),
+             flags, cl->db->id, pubsub_client_channels(cl), pubsub_client_patterns(cl),
+             (cl->flags & CLIENT_MULTI) ? (long long)multi_count(cl) : -1LL, qbuf, qfree, cl->args_bytes,
+             multi_memory(cl), built, built, built, cl->unsent ? 1 : 0, cl->unsent, client_memory(cl),
+             cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL", cl->out.proto, cl->lib_name ? cl->lib_name : "",
+             cl->lib_ver ? cl->lib_ver : "");
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listening sockets and new connections. Every address of `bind` (those with a leading '-' may be
+ * missing), IPv4 and IPv6, and the Unix socket, which is made with the right permissions from the
+ * first moment (umask around bind: nobody gets in between).
+ *
+ * A connection over maxclients, or from another host while protected mode holds, is told so and
+ * closed.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "demi/libos.h"
+#include "server/observe/log.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define ACCEPTS_OUTSTANDING 16
+
+static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text, bool is_unix)
+{
+    if (srv->listener_count == (int)(sizeof srv->listeners / sizeof *srv->listeners)) return -E2BIG;
+    int qd;
+    int err = demi_socket(&qd, addr->sa_family, SOCK_STREAM, 0);
+    if (err) return -err;
+    int on = 1;
+    if (!is_unix) demi_setsockopt(qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (addr->sa_family == AF_INET6) demi_setsockopt(qd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    err = demi_bind(qd, addr, size);
+    if (!err) err = demi_listen(qd, (int)srv->config->tcp_backlog);
+    if (err) {
+        demi_close(qd);
+        return -err;
+    }
+    struct listener *l = &srv->listeners[srv->listener_count++];
+    l->qd = qd;
+    l->is_unix = is_unix;
+    snprintf(l->text, sizeof l->text, "%s", text);
+    return 0;
+}
+
+static bool may_be_missing(int err)
+{
+    return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT;
+}
+
+static int open_address(struct server *srv, const char *host, int port, char *err, size_t size)
+{
+    bool optional = host[0] == '-';
+    if (optional) host++;
+    struct sockaddr_storage ss = {0};
+    socklen_t n;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&ss;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&ss;
+    bool any6 = strcmp(host, "::*") == 0;
+    if (strcmp(host, "*") == 0 || inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        n = sizeof *v4;
+    } else if (any6 || inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        n = sizeof *v6;
+    } else {
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
+        int rc = getaddrinfo(host, NULL, &hints, &list);
+        if (rc) {
+            snprintf(err, size, "Could not create server TCP listening socket %s:%d: %s", host, port, gai_strerror(rc));
+            return optional ? 0 : -EINVAL;
+        }
+        memcpy(&ss, list->ai_addr, list->ai_addrlen);
+        n = list->ai_addrlen;
+        if (ss.ss_family == AF_INET) v4->sin_port = htons((uint16_t)port);
+        else v6->sin6_port = htons((uint16_t)port);
+        freeaddrinfo(list);
+    }
+    char text[128];
+    snprintf(text, sizeof text, "%s:%d", host, port);
+    int rc = open_one(srv, (struct sockaddr *)&ss, n, text, false);
+    if (rc == 0) return 0;
+    snprintf(err, size, "Could not create server TCP listening socket %s:%d: bind: %s", host, port, strerror(-rc));
+    server_log(srv, LOG_WARNING_LEVEL, "Warning: %s", err);
+    return optional && may_be_missing(rc) ? 0 : rc;
+}
+
+static int open_unix(struct server *srv, const char *path, char *err, size_t size)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof un.sun_path) {
+        snprintf(err, size, "Failed opening Unix socket: path too long: %s", path);
+        return -ENAMETOOLONG;
+    }
+    strcpy(un.sun_path, path);
+    struct stat st;
+    if (lstat(path, &st) == 0) {
+        if (!S_ISSOCK(st.st_mode)) {
+            snprintf(err, size, "Failed opening Unix socket: %s exists and is not a socket", path);
+            return -EEXIST;
+        }
+        unlink(path);
+    }
+    mode_t perm = (mode_t)srv->config->unixsocketperm, old = umask(perm ? (~perm & 0777) : 0);
+    if (!perm) umask(old);
+    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, true);
+    umask(old);
+    if (rc == 0 && perm) chmod(path, perm);
+    if (rc) snprintf(err, size, "Failed opening Unix socket: bind: %s", strerror(-rc));
+    return rc;
+}
+
+int listen_open(struct server *srv, char *err, size_t size)
+{
+    const struct config *cfg = srv->config;
+    if (cfg->port != 0) {
+        int opened = srv->listener_count;
+        for (unsigned i = 0; i < cfg->bind_count; i++) {
+            int rc = open_address(srv, cfg->bind[i], (int)cfg->port, err, size);
+            if (rc) return rc;
+        }
+        if (cfg->bind_count && srv->listener_count == opened) {
+            if (!err[0]) snprintf(err, size, "no address to listen on");
+            return -EADDRNOTAVAIL;
+        }
+    }
+    if (cfg->unixsocket && *cfg->unixsocket) return open_unix(srv, cfg->unixsocket, err, size);
+    return 0;
+}
+
+void listen_close(struct server *srv)
+{
+    for (int i = 0; i < srv->listener_count; i++) {
+        demi_close(srv->listeners[i].qd);
+        if (srv->listeners[i].is_unix) {
+            server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
+            unlink(srv->listeners[i].text);
+        }
+    }
+    srv->listener_count = 0;
+}
+
+int listen_accept(struct worker *w)
+{
+    for (int i = 0; i < w->srv->listener_count; i++) {
+        for (int k = 0; k < ACCEPTS_OUTSTANDING; k++) {
+            demi_qtoken_t qt;
+            int err = demi_accept(&qt, w->srv->listeners[i].qd);
+            if (err) return -err;
+        }
+    }
+    return 0;
+}
+
+static void turn_away(int qd, const char *text)
+{
+    demi_qtoken_t qt;
+    size_t n = strlen(text);
+    char *p = demi_malloc(n);
+    if (p) {
+        memcpy(p, text, n);
+        struct iovec iov = {p, n};
+        demi_pushv(&qt, qd, &iov, 1, DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
+        demi_free(p);
+    }
+    demi_close(qd);
+}
+
+static bool protected_mode_refuses(const struct server *srv, const struct client *cl)
+{
+    const struct config *cfg = srv->config;
+    return cfg->protected_mode && (!cfg->requirepass || !*cfg->requirepass) && !(cl->flags & CLIENT_LOCAL);
+}
+
+static void welcome(struct worker *w, int qd)
+{
+    struct server *srv = w->srv;
+    const struct config *cfg = srv->config;
+    if (w->client_count >= (size_t)cfg->maxclients) {
+        w->stats.rejected_conn++;
+        turn_away(qd, "-ERR max number of clients reached\r\n");
+        return;
+    }
+    int on = 1;
+    demi_setsockopt(qd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (cfg->tcp_keepalive > 0) {
+        int idle = (int)cfg->tcp_keepalive, interval = idle / 3 ? idle / 3 : 1, count = 3;
+        demi_setsockopt(qd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+        demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+        demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    }
+    struct client *cl = client_new(w, qd);
+    w->stats.connections++;
+    if (w->client_count > w->stats.peak_clients) w->stats.peak_clients = w->client_count;
+    server_log(srv, LOG_VERBOSE_LEVEL, "Accepted %s", cl->peer);
+    if (!protected_mode_refuses(srv, cl)) return;
+    w->stats.rejected_conn++;
+    reply_error(&cl->out, "-DENIED demikv is running in protected mode because protected mode is enabled and "
+                          "no password is set for the default "
+                          "user. In this mode connections are only accepted from the loopback interface. To "
+                          "connect from other hosts: 1) set "
+                          "protected mode off from this host with 'CONFIG SET protected-mode no' (and CONFIG "
+                          "REWRITE to keep it), only where "
+                          "no outsider can reach the server; 2) or set 'protected-mode no' in the "
+                          "configuration file and restart; 3) or start the "
+                          "server with '--protected-mode no'; 4) or set a bind address or a password.");
+    client_close_after_reply(cl);
+}
+
+void listen_accepted(struct worker *w, const demi_qresult_t *qr)
+{
+    if (w->srv->stopping) return;
+    for (int i = 0; i < w->srv->listener_count; i++) {
+        if (w->srv->listeners[i].qd != qr->qr_qd) continue;
+        if (qr->qr_opcode == DEMI_OPC_FAILED && qr->qr_ret == ECANCELED) return;
+        demi_qtoken_t qt;
+        demi_accept(&qt, qr->qr_qd);
+        if (qr->qr_opcode == DEMI_OPC_ACCEPT) welcome(w, qr->qr_value.ares.qd);
+        else
+            server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
+        return;
+    }
+}

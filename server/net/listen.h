@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listening sockets and the connections they bring.
+ */
+#ifndef SERVER_NET_LISTEN_H
+#define SERVER_NET_LISTEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "demi/types.h"
+
+struct server;
+struct worker;
+
+struct listener {
+    int qd;
+    bool is_unix;
+    char text[128];
+};
+
+int listen_open(struct server *srv, char *err, size_t size);
+void listen_close(struct server *srv);
+int listen_accept(struct worker *w); /* starts the accepts of all listeners */
+void listen_accepted(struct worker *w, const demi_qresult_t *qr);
+
+#endif

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Publish and subscribe, and keyspace notifications, which are published messages too.
+ *
+ *   channels: name -> subscribers      client->subs: names and patterns it subscribed to
+ *   patterns: text -> subscribers      (a message is matched against each distinct pattern once)
+ *
+ * Subscribers of a channel are a list in the order in which they came. A message is written into
+ * each receiver's own output; the output-buffer limit of the pubsub class bounds what a slow one
+ * can hold.
+ */
+#include "server/net/pubsub.h"
+
+#include <string.h>
+
+#include "server/command/handlers.h"
+#include "server/db/hooks.h"
+#include "server/ds/glob.h"
+#include "server/ds/number.h"
+#include "server/mem.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+struct channel {
+    struct list subscribers; /* struct subscription.by_channel */
+    size_t count;
+    uint64_t hash;
+    bool is_pattern;
+    uint32_t n;
+    char name[];
+};
+
+struct subscription {
+    struct list by_channel; /* in channel.subscribers */
+    struct list by_client;  /* in subscriptions.list[kind] */
+    struct client *cl;
+    struct channel *ch;
+};
+
+enum { CHANNELS, PATTERNS, KINDS };
+
+struct subscriptions {
+    struct list list[KINDS];
+    size_t count[KINDS];
+};
+
+struct pubsub {
+    struct table names[KINDS]; /* of struct channel * */
+};
+
+static struct bytes channel_name(const void *entry)
+{
+    const struct channel *ch = entry;
+    return bytes_of(ch->name, ch->n);
+}
+
+static const struct table_ops channel_ops = {.key = channel_name};
+
+int pubsub_init(struct server *srv)
+{
+    srv->pubsub = mem_calloc(sizeof *srv->pubsub);
+    for (int k = 0; k < KINDS; k++)
+        table_init(&srv->pubsub->names[k], &channel_ops, srv->dbs[0].hash_seed + (uint64_t)k);
+    return 0;
+}
+
+static void free_channel(void *arg, void *entry) { mem_free(entry); }
+
+void pubsub_fini(struct server *srv)
+{
+    if (!srv->pubsub) return;
+    for (int k = 0; k < KINDS; k++) table_fini(&srv->pubsub->names[k], free_channel, NULL);
+    mem_free(srv->pubsub);
+    srv->pubsub = NULL;
+}
+
+static struct channel *find_channel(struct server *srv, int kind, struct bytes name)
+{
+    struct table *t = &srv->pubsub->names[kind];
+    return table_find(t, table_hash(t, name), name);
+}
+
+size_t pubsub_channel_count(const struct server *srv) { return table_count(&srv->pubsub->names[CHANNELS]); }
+size_t pubsub_pattern_count(const struct server *srv) { return table_count(&srv->pubsub->names[PATTERNS]); }
+size_t pubsub_client_channels(const struct client *cl) { return cl->subs ? cl->subs->count[CHANNELS] : 0; }
+size_t pubsub_client_patterns(const struct client *cl) { return cl->subs ? cl->subs->count[PATTERNS] : 0; }
+
+size_t pubsub_subscribers(struct server *srv, struct bytes name)
+{
+    struct channel *ch = find_channel(srv, CHANNELS, name);
+    return ch ? ch->count : 0;
+}
+
+void pubsub_channels(struct server *srv, void (*fn)(void *arg, struct bytes name), void *arg)
+{
+    struct table_iter it;
+    table_iter_init(&it, &srv->pubsub->names[CHANNELS]);
+    for (struct channel *ch; (ch = table_iter_next(&it));) fn(arg, bytes_of(ch->name, ch->n));
+    table_iter_fini(&it);
+}
+
+/* --- subscribing
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static struct subscription *find_subscription(struct client *cl, const struct channel *ch)
+{
+    list_for_each(it, &ch->subscribers)
+    {
+        struct subscription *s = list_entry(it, struct subscription, by_channel);
+        if (s->cl == cl) return s;
+    }
+    return NULL;
+}
+
+static void subscribe(struct client *cl, int kind, struct bytes name)
+{
+    struct server *srv = cl->w->srv;
+    if (!cl->subs) {
+        cl->subs = mem_calloc(sizeof *cl->subs);
+        for (int k = 0; k < KINDS; k++) list_init(&cl->subs->list[k]);
+    }
+    struct channel *ch = find_channel(srv, kind, name);
+    if (ch && find_subscription(cl, ch)) return;
+    if (!ch) {
+        ch = mem_calloc(sizeof *ch + name.n);
+        list_init(&ch->subscribers);
+        ch->is_pattern = kind == PATTERNS;
+        ch->n = (uint32_t)name.n;
+        memcpy(ch->name, name.p, name.n);
+        ch->hash = table_hash(&srv->pubsub->names[kind], name);
+        table_insert(&srv->pubsub->names[kind], ch->hash, ch);
+    }
+    struct subscription *s = mem_alloc(sizeof *s);
+    s->cl = cl;
+    s->ch = ch;
+    list_push_back(&ch->subscribers, &s->by_channel);
+    list_push_back(&cl->subs->list[kind], &s->by_client);
+    ch->count++;
+    cl->subs->count[kind]++;
+}
+
+static void drop_subscription(struct subscription *s)
+{
+    struct channel *ch = s->ch;
+    int kind = ch->is_pattern ? PATTERNS : CHANNELS;
+    list_remove(&s->by_channel);
+    list_remove(&s->by_client);
+    s->cl->subs->count[kind]--;
+    if (--ch->count == 0) {
+        struct table *t = &s->cl->w->srv->pubsub->names[kind];
+        table_delete_slot(t, table_find_slot(t, ch->hash, bytes_of(ch->name, ch->n)));
+        mem_free(ch);
+    }
+    mem_free(s);
+}
+
+void pubsub_forget(struct client *cl)
+{
+    if (!cl->subs) return;
+    for (int k = 0; k < KINDS; k++)
+        list_for_each_safe(it, &cl->subs->list[k]) drop_subscription(list_entry(it, struct subscription, by_client));
+    mem_free(cl->subs);
+    cl->subs = NULL;
+    cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
+}
+
+static size_t subscription_count(const struct client *cl)
+{
+    return pubsub_client_channels(cl) + pubsub_client_patterns(cl);
+}
+
+/* These replies are pushes: CLIENT REPLY OFF does not swallow them. */
+static void confirm(struct client *cl, const char *what, const struct bytes *name)
+{
+    struct reply *out = &cl->out;
+    reply_push(out, 3);
+    reply_bulk_str(out, what);
+    if (name) reply_bulk(out, *name);
+    else reply_null(out);
+    reply_int(out, (int64_t)subscription_count(cl));
+}
+
+static void subscribe_all(struct call *c, int kind, const char *what)
+{
+    struct client *cl = c->client;
+    /* RESP2 clients inside MULTI would get messages between the replies of EXEC. */
+    if (c->deny_blocking && cl->out.proto == 2 && !c->in_exec) {
+        call_errorf(c, "ERR %s isn't allowed for a DENY BLOCKING client", c->cmd->name);
+        return;
+    }
+    for (int i = 1; i < c->argc; i++) {
+        subscribe(cl, kind, c->argv[i]);
+        confirm(cl, what, &c->argv[i]);
+    }
+    cl->flags |= CLIENT_PUBSUB;
+}
+
+static void unsubscribe_all(struct call *c, int kind, const char *what)
+{
+    struct client *cl = c->client;
+    if (c->argc == 1) {
+        bool any = cl->subs && cl->subs->count[kind];
+        while (cl->subs && cl->subs->count[kind]) {
+            struct subscription *s = list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
+            size_t n = s->ch->n;
+            char *copy = mem_alloc(n + 1);
+            memcpy(copy, s->ch->name, n);
+            struct bytes name = bytes_of(copy, n);
+            drop_subscription(s);
+            confirm(cl, what, &name);
+            mem_free(copy);
+        }
+        if (!any) confirm(cl, what, NULL);
+    }
+    for (int i = 1; i < c->argc; i++) {
+        struct channel *ch = find_channel(c->srv, kind, c->argv[i]);
+        struct subscription *s = ch ? find_subscription(cl, ch) : NULL;
+        if (s) drop_subscription(s);
+        confirm(cl, what, &c->argv[i]);
+    }
+    if (subscription_count(cl) == 0) cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
+}
+
+void cmd_subscribe(struct call *c) { subscribe_all(c, CHANNELS, "subscribe"); }
+void cmd_psubscribe(struct call *c) { subscribe_all(c, PATTERNS, "psubscribe"); }
+void cmd_unsubscribe(struct call *c) { unsubscribe_all(c, CHANNELS, "unsubscribe"); }
+void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscribe"); }
+
+/* --- publishing
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static void deliver(struct channel *ch, struct bytes channel, struct bytes message)
+{
+    list_for_each(it, &ch->subscribers)
+    {
+        struct client *cl = list_entry(it, struct subscription, by_channel)->cl;
+        if (cl->flags & CLIENT_CLOSE_NOW) continue;
+        struct reply *out = &cl->out;
+        reply_push(out, ch->is_pattern ? 4 : 3);
+        reply_bulk(out, ch->is_pattern ? BYTES("pmessage") : BYTES("message"));
+        if (ch->is_pattern) reply_bulk(out, bytes_of(ch->name, ch->n));
+        reply_bulk(out, channel);
+        reply_bulk(out, message);
+        client_output(cl);
+    }
+}
+
+size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes message)
+{
+    struct pubsub *ps = w->srv->pubsub;
+    size_t receivers = 0;
+    struct channel *ch = find_channel(w->srv, CHANNELS, channel);
+    if (ch) {
+        deliver(ch, channel, message);
+        receivers += ch->count;
+    }
+    if (!table_count(&ps->names[PATTERNS])) return receivers;
+    struct table_iter it;
+    table_iter_init(&it, &ps->names[PATTERNS]);
+    for (struct channel *p; (p = table_iter_next(&it));) {
+        if (!glob_match(bytes_of(p->name, p->n), channel, false)) continue;
+        deliver(p, channel, message);
+        receivers += p->count;
+    }
+    table_iter_fini(&it);
+    return receivers;
+}
+
+/* "__keyspace@0__:key" with the event as message, and "__keyevent@0__:event" with the key. */
+static void publish_event(struct call *c, const char *prefix, int dbid, struct bytes subject, struct bytes message)
+{
+    char stack[256];
+    size_t head = strlen(prefix), size = head + 24 + subject.n;
+    char *name = size <= sizeof stack ? stack : mem_alloc(size);
+    memcpy(name, prefix, head);
+    size_t n = head + number_format_i64(name + head, dbid);
+    memcpy(name + n, "__:", 3);
+    n += 3;
+    memcpy(name + n, subject.p, subject.n);
+    pubsub_publish(c->w, bytes_of(name, n + subject.n), message);
+    if (name != stack) mem_free(name);
+}
+
+void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid)
+{
+    unsigned wanted = c->cfg->notify_keyspace_events;
+    if (likely(!(wanted & cls))) return;
+    struct bytes name = bytes_of_str(event);
+    if (wanted & NOTIFY_KEYSPACE) publish_event(c, "__keyspace@", dbid, key, name);
+    if (wanted & NOTIFY_KEYEVENT) publish_event(c, "__keyevent@", dbid, name, key);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Events slower than latency-monitor-threshold, and how long commands take.
+ */
+#ifndef SERVER_LATENCY_H
+#define SERVER_LATENCY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/base/assert.h"
+#include "alloc/base/bytes.h"
+
+struct server;
+
+#define LATENCY_EVENTS    32
+#define LATENCY_SAMPLES   160
+#define HISTOGRAM_BUCKETS 640
+
+struct latency_sample {
+    int64_t time_s, ms;
+};
+
+struct latency_event {
+    char name[32];
+    size_t count, next; /* samples kept; where the next one goes */
+    int64_t worst_ms;   /* of all time, since the last reset */
+    struct latency_sample samples[LATENCY_SAMPLES];
+};
+
+int latency_init(struct server *srv);
+void latency_fini(struct server *srv);
+void latency_sample(struct server *srv, const char *event, int64_t ms); /* kept when over the threshold */
+
+size_t latency_event_count(const struct server *srv);
+const struct latency_event *latency_event_at(const struct server *srv, size_t i);
+const struct latency_event *latency_event_find(const struct server *srv, struct bytes name); /* NULL: none */
+struct latency_sample latency_event_sample(const struct latency_event *e, size_t i);         /* 0: the oldest kept */
+bool latency_event_reset(struct server *srv, struct bytes name);
+size_t latency_reset_all(struct server *srv); /* how many there were */
+
+uint32_t *histogram_new(void);
+static inline unsigned histogram_bucket(uint64_t ticks)
+{
+    if (unlikely(ticks < 16)) return (unsigned)ticks;
+    unsigned power = 63 - (unsigned)__builtin_clzll(ticks);
+    unsigned i = (power - 3) * 16 + (unsigned)(ticks >> (power - 4) & 15);
+    return likely(i < HISTOGRAM_BUCKETS) ? i : HISTOGRAM_BUCKETS - 1;
+}
+/* Of a command's histogram, which may be NULL where said. */
+/* the largest number of ticks that falls into it */
+uint64_t histogram_bucket_top(unsigned i);
+uint64_t histogram_percentile(const uint32_t *h, double percent); /* ticks */
+uint64_t histogram_count(const uint32_t *h);                      /* NULL: 0 */
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Redis hides these while it runs the command, argument by argument, and shows what stands behind the first mistake
+ * (HELLO 9 AUTH user password). Here they are found by their place whether the call is well-formed or not: a password
+ * is one even in a call that fails.
+ */
+#include "server/observe/redact.h"
+
+#include <string.h>
+
+#include "server/command/handlers.h"
+#include "server/conf/conf.h"
+#include "server/mem.h"
+
+static void hide(struct bytes *arg) { *arg = BYTES("(redacted)"); }
+
+/* HELLO [version [AUTH user password] [SETNAME name] ...] */
+static void hide_hello(struct bytes *argv, int argc)
+{
+    for (int i = 2; i < argc; i++) {
+        if (bytes_is_word(argv[i], "setname")) {
+            i++;
+        } else if (bytes_is_word(argv[i], "auth")) {
+            for (int k = 1; k <= 2 && i + k < argc; k++) hide(&argv[i + k]);
+            i += 2;
+        }
+    }
+}
+
+const struct bytes *redact(const struct command *cmd, const struct bytes *argv, int argc)
+{
+    cmd_handler *h = cmd->handler;
+    if (h != cmd_auth && h != cmd_hello && h != cmd_config_set) return argv;
+    struct bytes *shown = mem_alloc((size_t)argc * sizeof *shown);
+    memcpy(shown, argv, (size_t)argc * sizeof *shown);
+    if (h == cmd_hello) hide_hello(shown, argc);
+    for (int i = 1; h == cmd_auth && i < argc; i++) hide(&shown[i]);
+    for (int i = 2; h == cmd_config_set && i + 1 < argc; i += 2) {
+        if (conf_is_sensitive(argv[i])) hide(&shown[i + 1]);
+    }
+    return shown;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One core's part of the server: its loop, its clients, its buffers and statistics. Another core is another thread with its own
+ * runtime and its own struct worker on the same keyspace slices (ARCHITECTURE.md section 11).
+ */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "alloc/base/list.h"
+#include "alloc/base/rng.h"
+#include "demi/ext.h"
+#include "server/exec/call.h"
+#include "server/exec/effects.h"
+#include "server/observe/ticks.h"
+#include "server/resp/reply.h"
+
+struct server;
+struct client;
+struct batch;
+struct replicas;
+struct blocked_worker;
+struct evict;
+
+struct command_stats {
+    uint64_t calls, ticks, rejected, failed;
+    uint32_t *histogram; /* of ticks, server/observe/latency.h; NULL until the first sample */
+};
+
+struct worker_stats {
+    uint64_t commands, connections, rejected_conn, hits, misses, expired, evicted, errors;
+    uint64_t net_in, net_out, protocol_errors, unblocked, reads, writes;
+    uint64_t batches, acl_denied_auth;
+    uint64_t expired_time_cap_reached, expire_cycle_ns;
+    uint64_t output_limit_closed, query_limit_closed;
+    uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */
+    double expired_stale_perc;
+    size_t peak_clients;
+};
+
+struct worker {
+    struct server *srv;
+    struct rng rng;
+    struct list clients; /* struct client, all */
+    size_t client_count, blocked_count, monitor_count;
+    struct client **by_qd; /* queue descriptor - BASE_QD -> client; grows */
+    size_t by_qd_size;
+    struct client *ready, **ready_tail; /* with input to parse */
+    struct client *flush;               /* with output to push */
+    struct client *dying;               /* freed at the end of the turn */
+    struct reply nowhere;               /* what CLIENT REPLY OFF swallows */
+    struct batch *batch;                /* server/exec/batch.c */
+    struct call call;                   /* of the running command */
+    struct effects effects;             /* of the running command, not handed over yet */
+    int64_t now_ms;                     /* wall clock of this turn */
+    int64_t now_us;
+    uint64_t turn_ns; /* monotonic clock of this turn */
+    struct worker_stats stats;
+    struct command_stats *cmd_stats; /* by command->index */
+    struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
+    struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
+    struct evict *evict;
+    bool evicting; /* eviction goes on in the next turn */
+    demi_wake_t *wake;
+    struct ticks_rate ticks;
+    uint64_t slow_ticks; /* commands that take as long are looked at */
+    uint64_t cron_runs;
+    size_t events; /* completions of this turn, for INFO */
+};
+
+int worker_run(struct worker *w);
+int worker_init(struct worker *w, struct server *srv, uint64_t seed);
+void worker_fini(struct worker *w);
+/* Time as this turn sees it again, after something long (DEBUG SLEEP, a flush). */
+void worker_update_time(struct worker *w);
+/* Puts a client on the list of those with unparsed input. */
+void worker_ready(struct worker *w, struct client *cl);
+void worker_client_of_qd(struct worker *w, int qd, struct client *cl);
+
+#endif
