@@ -63,9 +63,7 @@ static struct multi *multi_of(struct client *cl)
     return cl->multi;
 }
 
-/* --- watched keys
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- watched keys ------------------------------------------------------------------------------------------------- */
 
 static struct bytes watched_key_of(const void *entry)
 {
@@ -207,9 +205,7 @@ static bool watched_key_expired(struct call *c)
     return false;
 }
 
-/* --- the queue
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- the queue ---------------------------------------------------------------------------------------------------- */
 
 void multi_queue(struct client *cl, const struct command *cmd, const struct bytes *argv, int argc)
 {
@@ -267,9 +263,7 @@ size_t multi_count(const struct client *cl) { return cl->multi ? cl->multi->coun
 size_t multi_memory(const struct client *cl) { return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0; }
 size_t multi_watched(const struct client *cl) { return cl->multi ? cl->multi->watched_count : 0; }
 
-/* --- commands
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- commands ----------------------------------------------------------------------------------------------------- */
 
 void cmd_multi(struct call *c)
 {

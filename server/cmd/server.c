@@ -64,9 +64,7 @@ void cmd_shutdown(struct call *c)
     client_close_soon(c->client);
 }
 
-/* --- LOLWUT
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- LOLWUT ------------------------------------------------------------------------------------------------------- */
 
 /* A field of ripples around a random point, in characters: a small picture, another one each time.
  */

@@ -98,9 +98,7 @@ void call_text(struct call *c, struct reply *text)
     reply_fini(text);
 }
 
-/* --- arguments
- * -------------------------------------------------------------------------------------------------
- */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 bool call_int(struct call *c, struct bytes arg, int64_t *out)
 {

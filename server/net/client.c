@@ -35,9 +35,7 @@
 #define STALL_BYTES ((size_t)256 << 20)
 #define STALL_MS    60000
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void address_text(const struct sockaddr_storage *ss, const char *unix_path, char *out, size_t size)
 {
@@ -159,9 +157,7 @@ void client_close_after_reply(struct client *cl)
     client_output(cl);
 }
 
-/* --- input
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- input -------------------------------------------------------------------------------------------------------- */
 
 /* Moves what is left of the input into in_own, with room for `more` bytes behind it. */
 static void own_input(struct client *cl, size_t more)
@@ -268,9 +264,7 @@ static void settle_input(struct client *cl)
     if (cl->in_sga.sga_buf || cl->in_off > cl->in_cap / 2) own_input(cl, 0);
 }
 
-/* --- output
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- output ------------------------------------------------------------------------------------------------------- */
 
 struct reply *client_reply(struct client *cl)
 {
@@ -387,9 +381,7 @@ void client_flush(struct client *cl)
     ask_for_input(cl);
 }
 
-/* --- upkeep
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- upkeep ------------------------------------------------------------------------------------------------------- */
 
 void client_cron(struct client *cl)
 {

@@ -99,9 +99,7 @@ void pubsub_channels(struct server *srv, void (*fn)(void *arg, struct bytes name
     table_iter_fini(&it);
 }
 
-/* --- subscribing
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- subscribing -------------------------------------------------------------------------------------------------- */
 
 static struct subscription *find_subscription(struct client *cl, const struct channel *ch)
 {
@@ -227,9 +225,7 @@ void cmd_psubscribe(struct call *c) { subscribe_all(c, PATTERNS, "psubscribe"); 
 void cmd_unsubscribe(struct call *c) { unsubscribe_all(c, CHANNELS, "unsubscribe"); }
 void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscribe"); }
 
-/* --- publishing
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- publishing --------------------------------------------------------------------------------------------------- */
 
 static void deliver(struct channel *ch, struct bytes channel, struct bytes message)
 {

@@ -73,9 +73,7 @@ static size_t resident_bytes(void)
     return n == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* --- sections
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- sections ----------------------------------------------------------------------------------------------------- */
 
 static void info_server(struct info *in)
 {
@@ -408,9 +406,7 @@ static void info_demikernel(struct info *in)
     demi_counters(counter_line, in);
 }
 
-/* --- choosing
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- choosing ----------------------------------------------------------------------------------------------------- */
 
 static const struct section {
     const char *name, *title;

@@ -86,9 +86,7 @@ struct latency_sample latency_event_sample(const struct latency_event *e, size_t
     return e->samples[(e->next + LATENCY_SAMPLES - e->count + i) % LATENCY_SAMPLES];
 }
 
-/* --- histograms
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- histograms --------------------------------------------------------------------------------------------------- */
 
 uint64_t histogram_bucket_top(unsigned i)
 {

@@ -106,9 +106,7 @@ void slowlog_push(struct server *srv, const struct client *cl, const struct comm
     trim(log, srv->config->slowlog_max_len);
 }
 
-/* --- commands
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- commands ----------------------------------------------------------------------------------------------------- */
 
 static void reply_entry(struct reply *out, const struct slow_entry *e)
 {
