@@ -52,14 +52,6 @@ has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 ifeq ($(call has,jemalloc),yes)
 BENCH_LIBS := -ljemalloc # to compare with; whoever links it has its malloc
 endif
-ifeq ($(call has,numa),yes)
-ALL_CFLAGS += -DHAVE_NUMA=1
-LDLIBS     += -lnuma
-endif
-ifeq ($(call has,liburing),yes)
-ALL_CFLAGS += -DHAVE_URING=1
-LDLIBS     += -luring
-endif
 
 # --- sources ---------------------------------------------------------------------------------------
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))

@@ -22,12 +22,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#ifdef HAVE_NUMA
-#include <numa.h>
-#include <sched.h>
-#endif
-
 #include "alloc/base/assert.h"
+#include "alloc/node.h"
 #include "alloc/poison.h"
 
 #define CHUNK_SHIFT     21
@@ -114,13 +110,12 @@ static char *map_memory(size_t len, bool want_huge, bool *huge_out)
     return map_normal(len);
 }
 
+/* Best effort. */
 static void place_on_node(char *base, size_t len)
 {
-#ifdef HAVE_NUMA
-    if (numa_available() < 0 || numa_max_node() == 0) return;
-    int node = numa_node_of_cpu(sched_getcpu());
-    if (node >= 0) numa_tonode_memory(base, len, node);
-#endif
+    if (node_count() == 1) return;
+    int node = node_here();
+    if (node >= 0) node_prefer(base, len, node);
 }
 
 static void advise_huge(struct region *r)

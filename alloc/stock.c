@@ -11,10 +11,11 @@
  * an mmap() of the owner would wait for it; a fault holds only its own mapping's (Linux 6.4 and
  * later).
  *
- * It runs at ordinary priority, whatever that of the owner is, and sets it again before each chunk,
+ * It runs at ordinary priority, whatever that of the owner is, and looks again before each chunk,
  * because tools change that of all threads alike (chrt -a). At idle priority (SCHED_IDLE) it starved on
  * a machine with busy neighbours, and the owner met the slow pages itself: gaps of 9 to 16 ms (Nov
- * 2026). It spends only the time that the owner would have spent.
+ * 2026). It spends only the time that the owner would have spent. Under a filter of system calls it keeps the
+ * priority it was born with: such a filter may kill for setting one, and does not mind the question.
  */
 #include "alloc/stock.h"
 
@@ -31,6 +32,7 @@
 
 #include "alloc/base/assert.h"
 #include "alloc/base/clock.h"
+#include "alloc/base/sandbox.h"
 #include "alloc/region.h"
 
 #define TOUCH_STEP  4096 /* the smallest page there is: on a huge page 511 of the writes find it there */
@@ -121,7 +123,11 @@ static bool wait_for_bell(struct stock *s, uint32_t heard, uint64_t ns)
 }
 
 /* Best effort. */
-static void step_back(void) { pthread_setschedparam(pthread_self(), SCHED_OTHER, &(struct sched_param){0}); }
+static void step_back(void)
+{
+    if (sched_getscheduler(0) == SCHED_OTHER || sandbox_filters_calls()) return;
+    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
+}
 
 static void *help(void *arg)
 {
@@ -155,7 +161,6 @@ static int start_helper(struct stock *s)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     err = pthread_attr_setstacksize(&attr, STACK_BYTES);
-    if (!err) err = pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
     if (!err) err = pthread_create(&s->thread, &attr, help, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
