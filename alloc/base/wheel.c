@@ -12,6 +12,8 @@
 
 static_assert(WHEEL_LEVELS * 6 + WHEEL_TICK_BITS >= 64, "every tick has a level");
 
+#define TICK_MAX (UINT64_MAX >> WHEEL_TICK_BITS)
+
 /* How many timers of one far slot wheel_next() looks at before it settles for the slot's
  * beginning. */
 #define LOOK_MAX 32
@@ -51,8 +53,9 @@ static void unplace(struct wheel *w, struct timer *t)
 void wheel_start(struct wheel *w, struct timer *t, uint64_t at_ns, void (*fn)(struct timer *))
 {
     if (t->link) wheel_stop(w, t);
-    /* Rounded up: not early. The tick that has passed already is over. */
+    /* Rounded up: not early. The tick that has passed already is over, and the end of time has none behind it. */
     uint64_t tick = (at_ns >> WHEEL_TICK_BITS) + ((at_ns & ((1u << WHEEL_TICK_BITS) - 1)) != 0);
+    if (tick > TICK_MAX) tick = TICK_MAX;
     t->tick = tick > w->tick ? tick : w->tick + 1;
     t->fn = fn;
     place(w, t);

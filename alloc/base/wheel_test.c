@@ -142,6 +142,22 @@ static void test_wheel_agrees_with_a_list(void **state)
     }
 }
 
+static void test_no_deadline_is_too_far(void **state)
+{
+    static const uint64_t far[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - TICK, UINT64_MAX / 2, 1ull << 63};
+    struct timer timers[sizeof far / sizeof *far] = {0};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        wheel_start(&w, &timers[i], far[i], count);
+        assert_in_range(timers[i].level, 0, WHEEL_LEVELS - 1);
+        assert_in_range(timers[i].slot, 0, 63);
+    }
+    assert_true(wheel_next(&w) > now);
+    advance(now + (1ull << 40));
+    assert_int_equal(w.count, sizeof far / sizeof *far);
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) wheel_stop(&w, &timers[i]);
+    assert_int_equal(w.levels, 0);
+}
+
 #define T(f) cmocka_unit_test_setup(f, set_up)
 
 int main(void)
@@ -153,6 +169,7 @@ int main(void)
         T(test_stopped_timer_never_fires),
         T(test_started_again_means_moved),
         T(test_timer_may_start_itself_again),
+        T(test_no_deadline_is_too_far),
         T(test_wheel_agrees_with_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
