@@ -2,8 +2,8 @@
  *
  * Push and pop, and the arrays they carry.
  *
- * An array's sga_buf is a struct buf. A caller may move sgaseg_buf forward and shorten sgaseg_len
- * before a push; a segment that reaches outside of its buffer is refused. A push takes a reference
+ * An array's sga_buf is the handle of a struct buf (libos/runtime/arrays.h). A caller may move sgaseg_buf forward and
+ * shorten sgaseg_len before a push; a segment that reaches outside of its buffer is refused. A push takes a reference
  * (or a pin), so the caller may free at once.
  */
 #include "demi/here.h"
@@ -14,13 +14,19 @@
 
 #define SGA_SIZE_MAX 65535u
 
-static demi_sgarray_t sga_of(size_t size)
+static demi_sgarray_t sga_of(struct runtime *rt, size_t size)
 {
+    KEEP_ERRNO();
     demi_sgarray_t sga = {0};
     struct buf *b = buf_take(size);
     if (!b) return sga;
+    void *handle = arrays_give(&rt->ops.arrays, b);
+    if (!handle) {
+        buf_unref(b);
+        return sga;
+    }
     buf_put_back(b, size);
-    sga.sga_buf = b;
+    sga.sga_buf = handle;
     sga.sga_numsegs = 1;
     sga.sga_segs[0].sgaseg_buf = b->data;
     sga.sga_segs[0].sgaseg_len = (uint32_t)size;
@@ -29,29 +35,35 @@ static demi_sgarray_t sga_of(size_t size)
 
 demi_sgarray_t demi_sgaalloc(size_t size)
 {
-    if (!runtime_current() || size == 0 || size > SGA_SIZE_MAX) return (demi_sgarray_t){0};
-    return sga_of(size);
+    struct runtime *rt = runtime_current();
+    if (!rt || size == 0 || size > SGA_SIZE_MAX) return (demi_sgarray_t){0};
+    return sga_of(rt, size);
 }
 
 demi_sgarray_t demi_sgaalloc_large(size_t size)
 {
-    if (!runtime_current() || size == 0 || size > BUF_SIZE_MAX) return (demi_sgarray_t){0};
-    return sga_of(size);
+    struct runtime *rt = runtime_current();
+    if (!rt || size == 0 || size > BUF_SIZE_MAX) return (demi_sgarray_t){0};
+    return sga_of(rt, size);
 }
 
 int demi_sgafree(demi_sgarray_t *sga)
 {
     if (!sga || !sga->sga_buf || sga->sga_numsegs != 1) return EINVAL;
-    if (!runtime_current()) return ENOSYS;
-    buf_unref(sga->sga_buf);
+    struct runtime *rt = runtime_current();
+    if (!rt) return ENOSYS;
+    struct buf *b = arrays_take(&rt->ops.arrays, sga->sga_buf);
+    if (!b) return EINVAL;
+    buf_unref(b);
+    *sga = (demi_sgarray_t){0};
     return 0;
 }
 
 /* The segment an array stands for, referenced. */
-static int seg_of_sga(struct seg *s, const demi_sgarray_t *sga)
+static int seg_of_sga(struct runtime *rt, struct seg *s, const demi_sgarray_t *sga)
 {
-    if (sga->sga_numsegs != 1 || !sga->sga_buf) return -EINVAL;
-    struct buf *b = sga->sga_buf;
+    struct buf *b = sga->sga_numsegs == 1 ? arrays_find(&rt->ops.arrays, sga->sga_buf) : NULL;
+    if (!b) return -EINVAL;
     void *p = sga->sga_segs[0].sgaseg_buf;
     uint32_t n = sga->sga_segs[0].sgaseg_len;
     if (n == 0 || !buf_contains(b, p, n)) return -EINVAL;
@@ -95,7 +107,7 @@ int demi_push(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga)
     QUEUE(q, rt, qd);
     if (!q->ops->push) return ENOTSUP;
     struct seg s;
-    int err = seg_of_sga(&s, sga);
+    int err = seg_of_sga(rt, &s, sga);
     return err ? -err : push(rt, q, &s, 1, NULL, 0, 0, qt_out);
 }
 
@@ -106,7 +118,7 @@ int demi_pushto(demi_qtoken_t *qt_out, int qd, const demi_sgarray_t *sga, const 
     QUEUE(q, rt, qd);
     if (!q->ops->push) return ENOTSUP;
     struct seg s;
-    int err = seg_of_sga(&s, sga);
+    int err = seg_of_sga(rt, &s, sga);
     return err ? -err : push(rt, q, &s, 1, addr, size, 0, qt_out);
 }
 

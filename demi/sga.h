@@ -19,8 +19,9 @@ extern "C" {
 ATTR_NODISCARD
 extern demi_sgarray_t demi_sgaalloc(_In_ size_t size);
 
-/* Gives an array back, at any time: bytes that a push still needs stay where they are until the device has
- * let go of them. EINVAL: NULL, no buffer, or more than one segment. */
+/* Gives an array back, at any time, and sets *sga to zeros: bytes that a push still needs stay where they are until the
+ * device has let go of them. An array that is not freed goes with demi_exit(). EINVAL: NULL, no buffer, more than one
+ * segment, or an array that is not outstanding on this thread: freed before (through a copy), or never allocated. */
 extern int demi_sgafree(_In_ demi_sgarray_t *sga);
 
 #pragma GCC visibility pop

@@ -132,9 +132,9 @@ static void test_a_reply_carries_the_acknowledgement_of_its_request(void **state
 static void test_shutdown_ends_one_direction(void **state)
 {
     struct pair p = pair_new();
-    demi_sgarray_t sga = demi_sgaalloc(10);
     demi_qtoken_t qt;
     on(0);
+    demi_sgarray_t sga = demi_sgaalloc(10);
     push(p.client, 3000, 2);
     OK(demi_shutdown(p.client, SHUT_WR));
     FAILS(EPIPE, demi_push(&qt, p.client, &sga));

@@ -3,10 +3,11 @@
  * The slow paths of op.h: growth, claims, taking results, tearing down.
  *
  * Chunks hold 1,024 slots. The free list is last in, first out: the slot used last is in the cache.
- * What pop results hold when a runtime ends without anybody having taken them is given back by the
- * runtime, which knows buffers; this file does not.
+ * What pop results hold when a runtime ends without anybody having taken them is given back by the runtime.
  */
 #include "libos/runtime/op.h"
+
+#include "alloc/buf.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ int op_table_init(struct op_table *t, uint32_t id)
 {
     memset(t, 0, sizeof *t);
     t->owner = (2 + id % 253) << OP_INDEX_BITS;
+    t->first = id * 2654435761u + 1;
+    arrays_init(&t->arrays, t->owner, id);
     return op_table_grow(t) ? 0 : -ENOMEM;
 }
 
@@ -25,6 +28,7 @@ void op_table_free(struct op_table *t)
 {
     for (uint32_t i = 0; i < t->chunk_count; i++) free(t->chunks[i]);
     free(t->chunks);
+    arrays_fini(&t->arrays);
     memset(t, 0, sizeof *t);
 }
 
@@ -42,7 +46,7 @@ bool op_table_grow(struct op_table *t)
     if (!chunk) return false;
     memset(chunk, 0, OP_CHUNK * sizeof *chunk);
     for (uint32_t i = OP_CHUNK; i-- > 0;) {
-        chunk[i].generation = 1;
+        chunk[i].generation = t->first;
         chunk[i].index = t->chunk_count * OP_CHUNK + i;
         chunk[i].next = t->free;
         t->free = &chunk[i];
@@ -71,7 +75,7 @@ void op_fail_all(struct op_table *t, struct op_list *l, int err)
     for (struct op *op; (op = op_list_shift(l));) op_fail(t, op, err);
 }
 
-void op_take(struct op_table *t, struct op *op, demi_qresult_t *out)
+static inline void take(struct op_table *t, struct op *op, demi_qresult_t *out)
 {
     DASSERT(op->state == OP_DONE);
     out->qr_opcode = op->failed ? DEMI_OPC_FAILED : (demi_opcode_t)op->opcode;
@@ -91,6 +95,21 @@ void op_take(struct op_table *t, struct op *op, demi_qresult_t *out)
     op->generation++;
     op_list_append(&t->taken, op);
     t->outstanding--;
+}
+
+void op_take(struct op_table *t, struct op *op, demi_qresult_t *out) { take(t, op, out); }
+
+void op_deliver(struct op_table *t, struct op *op, demi_qresult_t *out)
+{
+    take(t, op, out);
+    if (out->qr_opcode != DEMI_OPC_POP || unlikely(!out->qr_value.sga.sga_buf)) return;
+    struct buf *b = out->qr_value.sga.sga_buf;
+    out->qr_value.sga.sga_buf = arrays_give(&t->arrays, b);
+    if (likely(out->qr_value.sga.sga_buf != NULL)) return;
+    buf_unref(b);
+    out->qr_opcode = DEMI_OPC_FAILED;
+    out->qr_ret = ENOMEM;
+    memset(&out->qr_value, 0, sizeof out->qr_value);
 }
 
 int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offset)

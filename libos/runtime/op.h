@@ -22,6 +22,7 @@
 #include "alloc/base/assert.h"
 #include "demi/types.h"
 #include "alloc/base/wheel.h"
+#include "libos/runtime/arrays.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -78,11 +79,13 @@ struct op_table {
     struct op **chunks;
     uint32_t chunk_count, chunk_room;
     uint32_t owner; /* already shifted into its place in the token */
+    uint32_t first; /* generation of a fresh slot: that of two threads whose owners are equal by chance differs */
     uint32_t ready_count;
     struct op *free;
     struct op_list ready;
     struct op_list taken;
     struct waiter *anything; /* tasks that wait for whatever comes first */
+    struct arrays arrays;    /* what results gave the program to hold */
     uint64_t outstanding;    /* PENDING or DONE */
     uint64_t started, completed, failed, refused;
 };
@@ -210,8 +213,11 @@ static inline void op_fail(struct op_table *t, struct op *op, int err)
 void op_fail_all(struct op_table *t, struct op_list *l, int err);
 
 /* Takes a DONE operation's result: op leaves whatever list it is on, its token is stale from here
- * on. */
+ * on. A pop's sga_buf is its struct buf. */
 void op_take(struct op_table *t, struct op *op, demi_qresult_t *out);
+/* The same for the program: the buffer of a pop becomes an array that it holds; where there is no memory for that, the
+ * result is ENOMEM. */
+void op_deliver(struct op_table *t, struct op *op, demi_qresult_t *out);
 
 /* A new wait begins: what the last one took may be used again. */
 static inline void op_recycle(struct op_table *t)

@@ -101,7 +101,7 @@ static void close_queues(struct runtime *rt)
     }
 }
 
-/* Results nobody took: what they hold goes. */
+/* Results nobody took: what they hold goes, and so do the arrays that the program holds. */
 static void drop_results(struct runtime *rt)
 {
     for (uint32_t i = 0; i < rt->ops.chunk_count * OP_CHUNK; i++) {
@@ -116,12 +116,13 @@ void runtime_free(struct runtime *rt)
     runtime_flush(rt);
     close_queues(rt);
     runtime_drain(rt, RUNTIME_DRAIN_NS);
+    drop_results(rt); /* some of these bytes may be a device's */
+    arrays_fini(&rt->ops.arrays);
     while (rt->libos_count) {
         struct libos *l = rt->libos[--rt->libos_count];
         l->ops->stop(l);
     }
     tasks_free(&rt->tasks);
-    drop_results(rt);
     queue_table_free(&rt->queues);
     op_table_free(&rt->ops);
     counters_free(&rt->counters);

@@ -172,7 +172,7 @@ static void test_queue_over_a_queue_changes_what_it_hands_on(void **state)
         assert_int_equal(wait_one(rt, op_token(&rt->ops, op), WAIT_POLL, &qr), 0);
         assert_int_equal(qr.qr_qd, u.q.qd);
         assert_memory_equal(qr.qr_value.sga.sga_segs[0].sgaseg_buf, "QUIET", 5);
-        buf_unref(qr.qr_value.sga.sga_buf);
+        buf_unref(arrays_take(&rt->ops.arrays, qr.qr_value.sga.sga_buf));
     }
     runtime_free(rt);
 }

@@ -110,7 +110,7 @@ static int wait_pending(struct runtime *rt, struct op *op, uint64_t deadline, de
     if (err) return err;
     err = block(rt, &tw, deadline, enough_claimed, 1);
     if (err) op_unclaim(&rt->ops, op, &tw.w);
-    else op_take(&rt->ops, op, out);
+    else op_deliver(&rt->ops, op, out);
     return err;
 }
 
@@ -124,7 +124,7 @@ int wait_one(struct runtime *rt, demi_qtoken_t qt, uint64_t deadline, demi_qresu
     }
     if (op->waiter) return -EBUSY;
     if (op->state == OP_DONE) {
-        op_take(&rt->ops, op, out);
+        op_deliver(&rt->ops, op, out);
         answered(rt);
         return 0;
     }
@@ -173,7 +173,7 @@ int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint6
     struct op *op = tw.w.done.head;
     if (!err) {
         *offset = op->offset;
-        op_take(&rt->ops, op, out);
+        op_deliver(&rt->ops, op, out);
     }
     unclaim(rt, qts, claimed, &tw.w);
     return err;
@@ -223,7 +223,7 @@ int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint6
     }
     for (uint32_t i = 0; i < count; i++) {
         struct op *op = op_find(&rt->ops, qts[i]);
-        if (op) op_take(&rt->ops, op, &out[i]);
+        if (op) op_deliver(&rt->ops, op, &out[i]);
         else out[i] = *result_of(qts[i], out);
     }
     return 0;
@@ -232,7 +232,7 @@ int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint6
 static uint32_t take_ready(struct runtime *rt, demi_qresult_t *out, uint32_t room)
 {
     uint32_t n = 0;
-    for (struct op *op; n < room && (op = rt->ops.ready.head); n++) op_take(&rt->ops, op, &out[n]);
+    for (struct op *op; n < room && (op = rt->ops.ready.head); n++) op_deliver(&rt->ops, op, &out[n]);
     return n;
 }
 

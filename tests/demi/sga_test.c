@@ -51,6 +51,75 @@ static void test_arrays_that_are_none_are_not_freed(void **state)
     OK(demi_sgafree(&sga));
 }
 
+static void test_a_freed_array_is_zero(void **state)
+{
+    demi_sgarray_t sga = sga_pattern(10, 0);
+    OK(demi_sgafree(&sga));
+    check_empty(&sga);
+    FAILS(EINVAL, demi_sgafree(&sga));
+}
+
+static void test_a_stale_copy_touches_no_live_array(void **state)
+{
+    int qd;
+    demi_qtoken_t qt;
+    OK(demi_queue(&qd));
+    for (size_t size = 1; size <= 65535; size = size * 3 + 1) {
+        demi_sgarray_t sga = sga_pattern(size, 0), stale = sga;
+        OK(demi_sgafree(&sga));
+        demi_sgarray_t live = sga_pattern(size, 1); /* most likely where the other lay */
+        FAILS(EINVAL, demi_sgafree(&stale));
+        FAILS(EINVAL, demi_push(&qt, qd, &stale));
+        demi_sgarray_t other = sga_pattern(size, 2);
+        bytes_check(live.sga_segs[0].sgaseg_buf, size, 1);
+        OK(demi_sgafree(&live));
+        OK(demi_sgafree(&other));
+    }
+}
+
+static void test_arrays_of_nobody_are_refused(void **state)
+{
+    static char memory[4096] __attribute__((aligned(64)));
+    demi_sgarray_t sga = sga_pattern(64, 0), wrong = sga;
+    demi_qtoken_t qt;
+    int qd;
+    OK(demi_queue(&qd));
+    void *heap = demi_malloc(4096);
+    void *const strangers[] = {(void *)1,
+                               (void *)UINTPTR_MAX,
+                               memory,
+                               memory + 1,
+                               heap,
+                               sga.sga_segs[0].sgaseg_buf,
+                               (char *)sga.sga_buf + 1,
+                               (char *)sga.sga_buf - 1,
+                               (void *)0xdead000000000000};
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+        wrong.sga_buf = strangers[i];
+        FAILS(EINVAL, demi_sgafree(&wrong));
+        FAILS(EINVAL, demi_push(&qt, qd, &wrong));
+    }
+    demi_free(heap);
+    OK(demi_push(&qt, qd, &sga));
+    OK(demi_sgafree(&sga));
+}
+
+static void test_an_exit_takes_what_was_not_freed(void **state)
+{
+    int qd;
+    demi_qtoken_t qt;
+    OK(demi_queue(&qd));
+    push_pattern(qd, 100, 0);
+    OK(demi_pop(&qt, qd));
+    demi_sgarray_t popped = wait_ok(qt, DEMI_OPC_POP).qr_value.sga;
+    demi_sgarray_t sga = sga_pattern(60000, 0);
+    OK(demi_exit());
+    assert_int_equal(demi_mem_used(), 0);
+    OK(demi_init(NULL));
+    FAILS(EINVAL, demi_sgafree(&sga));
+    FAILS(EINVAL, demi_sgafree(&popped));
+}
+
 static void test_live_arrays_do_not_overlap(void **state)
 {
     enum { COUNT = 500 };
@@ -127,6 +196,10 @@ int main(void)
         demi_unit_test(test_an_array_is_exactly_as_long_as_asked),
         demi_unit_test(test_impossible_sizes_give_an_all_zero_array),
         demi_unit_test(test_arrays_that_are_none_are_not_freed),
+        demi_unit_test(test_a_freed_array_is_zero),
+        demi_unit_test(test_a_stale_copy_touches_no_live_array),
+        demi_unit_test(test_arrays_of_nobody_are_refused),
+        demi_unit_test(test_an_exit_takes_what_was_not_freed),
         demi_unit_test(test_live_arrays_do_not_overlap),
         demi_unit_test(test_freed_arrays_leave_no_memory_in_use),
         demi_unit_test(test_a_large_array_is_one_segment),
