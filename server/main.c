@@ -19,6 +19,8 @@
 #include "server/conf/conf.h"
 #include "server/conf_apply.h"
 #include "server/observe/log.h"
+#include "server/observe/memtest.h"
+#include "server/observe/syscheck.h"
 #include "server/mem.h"
 #include "server/start.h"
 
@@ -30,12 +32,14 @@ static void print_version(void)
            (int)(sizeof(long) * 8), DEMIKV_VERSION);
 }
 
-static void print_usage(FILE *out)
+static void print_usage(void)
 {
     fputs("Usage: demikv-server [/path/to/redis.conf] [options] [-]\n"
           "       demikv-server - (read config from stdin)\n"
           "       demikv-server -v or --version\n"
           "       demikv-server -h or --help\n"
+          "       demikv-server --test-memory <megabytes>\n"
+          "       demikv-server --check-system\n"
           "\n"
           "Every directive of redis.conf is an option: --name value.\n"
           "\n"
@@ -46,16 +50,34 @@ static void print_usage(FILE *out)
           "       demikv-server --port 7777\n"
           "       demikv-server --unixsocket /tmp/demikv.sock --libos posix\n"
           "       demikv-server /etc/myredis.conf --loglevel verbose -\n",
-          out);
+          stderr);
 }
 
+static int test_memory(int argc, char **argv)
+{
+    char *end = NULL;
+    long megabytes = argc == 3 ? strtol(argv[2], &end, 10) : 0;
+    if (argc == 3 && !*end && megabytes > 0 && megabytes <= MEMTEST_MEGABYTES_MAX)
+        return memtest_run(stdout, (size_t)megabytes, MEMTEST_PASSES);
+    fprintf(stderr,
+            "Please specify the amount of memory to test in megabytes.\n"
+            "Example: %s --test-memory 4096\n\n",
+            argv[0]);
+    return 1;
+}
+
+/* What is asked for in the place of a server; the exit status is redis-server's. */
 static bool answer_and_exit(int argc, char **argv, int *code)
 {
-    if (argc != 2) return false;
+    const char *word = argc >= 2 ? argv[1] : "";
     *code = 0;
-    if (!strcmp(argv[1], "-v") || !strcmp(argv[1], "--version")) print_version();
-    else if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) print_usage(stdout);
-    else return false;
+    if (!strcmp(word, "-v") || !strcmp(word, "--version")) print_version();
+    else if (!strcmp(word, "--test-memory")) *code = test_memory(argc, argv);
+    else if (!strcmp(word, "--check-system")) *code = syscheck_run(stdout, "") ? 0 : 1;
+    else if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
+        print_usage();
+        *code = 1;
+    } else return false;
     return true;
 }
 

@@ -50,6 +50,16 @@ static int refuse_unknown(struct conf_text *err, struct bytes name)
     return -EINVAL;
 }
 
+static bool is_immutable(const struct config *cfg, const struct conf_option *o, struct bytes value)
+{
+    if (!(o->flags & CONF_OURS)) return o->flags & CONF_IMMUTABLE;
+    struct conf_text now = {0};
+    conf_option_get(cfg, o, &now);
+    bool same = bytes_equal(conf_text_bytes(&now), value);
+    conf_text_free(&now);
+    return !same;
+}
+
 static int settings_find(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
                          struct conf_text *err)
 {
@@ -57,7 +67,7 @@ static int settings_find(struct change *ch, const struct bytes *pairs, bool prot
         struct bytes name = pairs[2 * i];
         const struct conf_option *o = conf_option_find(name);
         if (!o) return refuse_unknown(err, name);
-        if (o->flags & CONF_IMMUTABLE) return refuse_typed(err, name, "can't set immutable config");
+        if (is_immutable(ch->cfg, o, pairs[2 * i + 1])) return refuse_typed(err, name, "can't set immutable config");
         if ((o->flags & CONF_PROTECTED) && !protected_too) return refuse_typed(err, name, "can't set protected config");
         if ((o->flags & CONF_DENY_LOADING) && loading) return -EBUSY;
         for (int k = 0; k < i; k++)

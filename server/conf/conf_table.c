@@ -215,17 +215,14 @@ const struct conf_option conf_options[] = {
     STRING("tls-protocols", NULL, 0, tls_protocols, NULL, NULL),
     STRING("tls-ciphers", NULL, 0, tls_ciphers, NULL, NULL),
     STRING("tls-ciphersuites", NULL, 0, tls_ciphersuites, NULL, NULL),
-    STRING("libos", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos, NULL, NULL),
-    STRING("libos-config", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_config, NULL, NULL),
-    STRING("libos-interface", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_interface, NULL, NULL),
-    STRING("libos-address", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_address, NULL, NULL),
-    STRING("libos-gateway", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_gateway, NULL, NULL),
-    STRING("libos-eal", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_eal, NULL, NULL),
-    STRING("libos-settings", NULL, CONF_IMMUTABLE | CONF_HIDDEN, libos_settings, NULL, NULL),
-    STRING("libos-pcap", NULL, CONF_HIDDEN, libos_pcap, NULL, NULL),
-
-    /* (Hidden: scripts that set back all CONFIG GET * shows know which of Redis's options are immutable, not which
-     * of ours.) */
+    STRING("libos", NULL, CONF_IMMUTABLE | CONF_OURS, libos, NULL, NULL),
+    STRING("libos-config", NULL, CONF_IMMUTABLE | CONF_OURS, libos_config, NULL, NULL),
+    STRING("libos-interface", NULL, CONF_IMMUTABLE | CONF_OURS, libos_interface, NULL, NULL),
+    STRING("libos-address", NULL, CONF_IMMUTABLE | CONF_OURS, libos_address, NULL, NULL),
+    STRING("libos-gateway", NULL, CONF_IMMUTABLE | CONF_OURS, libos_gateway, NULL, NULL),
+    STRING("libos-eal", NULL, CONF_IMMUTABLE | CONF_OURS, libos_eal, NULL, NULL),
+    STRING("libos-settings", NULL, CONF_IMMUTABLE | CONF_OURS, libos_settings, NULL, NULL),
+    STRING("libos-pcap", NULL, 0, libos_pcap, NULL, NULL),
 
     /* one word of several */
     ENUM("supervised", NULL, CONF_IMMUTABLE, supervised, supervised_mode_words, SUPERVISED_NO, conf_valid_supervised),

@@ -310,6 +310,21 @@ static void test_get_shows_each_name_once(void **state)
     assert_true(conf_get(&cfg, &all, 1, NULL, NULL) > 190);
 }
 
+/* A script that knows Redis sets back whatever CONFIG GET * showed but Redis's own immutable options. */
+static void test_what_is_ours_is_shown_and_may_be_set_to_what_it_is(void **state)
+{
+    assert_string_equal(
+        get("libos*"), "libos=;libos-config=;libos-interface=;libos-address=;libos-gateway=;libos-eal=;libos-settings=;"
+                       "libos-pcap=;libos-spin-us=-1;");
+    load("libos posix\nlibos-address \"10.0.0.2/24 fd00::2/64\"");
+    assert_string_equal(get("libos libos-address"), "libos=posix;libos-address=10.0.0.2/24 fd00::2/64;");
+    assert_string_equal(set("libos posix libos-address \"10.0.0.2/24 fd00::2/64\" libos-eal \"\""), "");
+    assert_string_equal(set("libos packet"),
+                        "CONFIG SET failed (possibly related to argument 'libos') - can't set immutable config");
+    assert_string_equal(set("libos-eal -a"),
+                        "CONFIG SET failed (possibly related to argument 'libos-eal') - can't set immutable config");
+}
+
 static void test_several_are_set_or_none(void **state)
 {
     set("hz 20 timeout 5 active-expire-effort 99");
@@ -603,6 +618,7 @@ int main(void)
         WITH(fresh, test_values_are_kept_and_shown_as_redis_does, done),
         WITH(fresh, test_nul_bytes_do_not_get_into_texts, done),
         WITH(fresh, test_get_shows_each_name_once, done),
+        WITH(fresh, test_what_is_ours_is_shown_and_may_be_set_to_what_it_is, done),
         WITH(fresh, test_several_are_set_or_none, done),
         WITH(fresh, test_hooks_run_once_and_only_for_changes, done),
         WITH(fresh, test_a_refusing_hook_takes_everything_back, done),

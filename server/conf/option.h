@@ -19,6 +19,8 @@ enum conf_flag {
     CONF_VOLATILE = 1 << 5,     /* the same value again is a change: a file's content, say */
     CONF_MULTI = 1 << 6,        /* any number of words */
     CONF_FIXED = 1 << 7,        /* any value but the default asks for what is not there yet */
+    CONF_OURS = 1 << 8,         /* immutable, but the value it has may be set: scripts that set back all of CONFIG GET *
+                                 * know which of Redis's options are immutable, not which of ours */
 };
 
 enum conf_type { CONF_BOOL, CONF_STRING, CONF_ENUM, CONF_NUMBER, CONF_SPECIAL };
