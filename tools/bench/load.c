@@ -10,6 +10,12 @@
  * With --pid the CPU time of that process (all threads, /proc/PID/task/.../schedstat) is read at the start and the end
  * of the measurement itself: set-up and warm-up are not in the figure.
  *
+ * A connection that the server closes or resets is dead: the others go on, its unanswered requests are lost, and the
+ * report and the exit status say so. So do connections that were asked and never answered anything (silent), and a
+ * server that says nothing at all for STALL_SECONDS ends the run.
+ *
+ * Exit status: 0; 1: it did not start; 2: error replies; 3: connections died or were silent.
+ *
  * Each connection has one pop outstanding; its requests lie in demi_malloc()ed memory that is freed as soon as it was
  * pushed. Bounds: at most MAX_CONNS connections and MAX_FLIGHT requests of one of them unanswered.
  */
@@ -30,7 +36,15 @@
 #include "tools/bench/histogram.h"
 #include "tools/bench/workload.h"
 
-enum { MAX_CONNS = 16384, MAX_FLIGHT = 4096, RESULTS = 64, PROGRESS_NS = 100000000, SETUP_SECONDS = 20 };
+enum {
+    MAX_CONNS = 16384,
+    MAX_FLIGHT = 4096,
+    RESULTS = 64,
+    PROGRESS_NS = 100000000,
+    SETUP_SECONDS = 20,
+    STALL_SECONDS = 20,
+    SILENT_NS = 1000000000,
+};
 
 struct conn {
     int qd;
@@ -40,6 +54,7 @@ struct conn {
     uint64_t partial;   /* bytes of a reply that has not come in whole (fixed length) */
     uint64_t *due;      /* ring of MAX_FLIGHT or, closed loop, the one time of the batch */
     struct scanner scanner;
+    bool dead, heard; /* heard: something came back */
 };
 
 struct load {
@@ -54,7 +69,9 @@ struct load {
     struct request request;
     uint64_t reply_size; /* 0: scan */
     struct conn *conns;
-    unsigned alive;
+    unsigned dead_count, silent_count;
+    uint64_t lost;  /* requests of connections that died before the reply */
+    char death[96]; /* of the first of them */
     uint64_t random, next_key;
     uint64_t issued, answered, errors;
     uint64_t start_ns, measure_ns, end_ns, progress_ns, measured_from, cpu_from, user_from;
@@ -129,6 +146,16 @@ static uint64_t next_number(struct load *l)
     return (uint64_t)(((__uint128_t)l->random * l->keys) >> 64);
 }
 
+static void bury(struct load *l, struct conn *c, const char *why)
+{
+    if (c->dead) return;
+    c->dead = true;
+    if (!l->dead_count++) snprintf(l->death, sizeof l->death, "%s", why);
+    l->lost += c->in_flight + c->to_send;
+    c->in_flight = c->to_send = 0;
+    demi_close(c->qd);
+}
+
 static void send_requests(struct load *l, struct conn *c, unsigned count)
 {
     size_t size = l->request.size;
@@ -142,8 +169,8 @@ static void send_requests(struct load *l, struct conn *c, unsigned count)
     demi_qtoken_t token;
     struct iovec piece = {.iov_base = bytes, .iov_len = size * count};
     int error = demi_pushv(&token, c->qd, &piece, 1, DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
-    if (error) die("push: %s", strerror(error));
     demi_free(bytes);
+    if (error) bury(l, c, strerror(error));
 }
 
 /* Closed loop: the next batch, unless enough was issued. */
@@ -151,7 +178,7 @@ static void send_batch(struct load *l, struct conn *c, uint64_t now)
 {
     unsigned count = l->depth;
     if (l->limit && l->limit - l->issued < count) count = (unsigned)(l->limit - l->issued);
-    if (!count || l->stopping) return;
+    if (!count || l->stopping || c->dead) return;
     l->issued += count;
     c->in_flight = count;
     c->due[0] = now;
@@ -166,6 +193,10 @@ static void send_due(struct load *l, uint64_t now)
     uint64_t first = l->issued;
     for (; l->issued < due && l->issued - first < (uint64_t)l->conn_count * MAX_FLIGHT; l->issued++) {
         struct conn *c = &l->conns[l->issued % l->conn_count];
+        if (c->dead) {
+            l->lost++;
+            continue;
+        }
         if (c->in_flight + c->to_send == MAX_FLIGHT) break; /* it stays due: its wait is in its latency */
         c->due[(c->first + c->in_flight + c->to_send++) % MAX_FLIGHT] =
             l->start_ns + (uint64_t)((double)l->issued * 1e9 / l->rate);
@@ -173,9 +204,10 @@ static void send_due(struct load *l, uint64_t now)
     for (uint64_t i = first; i < l->issued && i - first < l->conn_count; i++) {
         struct conn *c = &l->conns[i % l->conn_count];
         if (!c->to_send) continue;
-        send_requests(l, c, c->to_send);
-        c->in_flight += c->to_send;
+        unsigned count = c->to_send;
+        c->in_flight += count;
         c->to_send = 0;
+        send_requests(l, c, count);
     }
 }
 
@@ -183,8 +215,8 @@ static void pop_next(struct load *l, struct conn *c)
 {
     demi_qtoken_t token;
     int error = demi_pop(&token, c->qd);
-    if (error) die("pop: %s", strerror(error));
-    demi_set_data(token, c);
+    if (error) bury(l, c, strerror(error));
+    else demi_set_data(token, c);
 }
 
 /* --- receiving ------------------------------------------------------------------------------------------------ */
@@ -218,14 +250,23 @@ static void take_replies(struct load *l, struct conn *c, uint64_t count, uint64_
 static void handle(struct load *l, demi_qresult_t *result, uint64_t now)
 {
     if (result->qr_opcode == DEMI_OPC_PUSH) return;
-    if (result->qr_opcode != DEMI_OPC_POP) die("connection lost: %s", strerror((int)result->qr_ret));
     struct conn *c = demi_result_data(result);
+    if (!c) return; /* of a connection that was buried before */
+    if (result->qr_opcode != DEMI_OPC_POP) {
+        bury(l, c, strerror((int)result->qr_ret));
+        return;
+    }
     demi_sgarray_t *sga = &result->qr_value.sga;
     size_t size = sga->sga_numsegs ? sga->sga_segs[0].sgaseg_len : 0;
-    if (!size) die("the server closed a connection");
+    if (!size) {
+        bury(l, c, "closed by the server");
+        demi_sgafree(sga);
+        return;
+    }
+    c->heard = true;
     take_replies(l, c, count_replies(l, c, sga->sga_segs[0].sgaseg_buf, size), now);
     demi_sgafree(sga);
-    pop_next(l, c);
+    if (!c->dead) pop_next(l, c);
 }
 
 /* --- set-up ---------------------------------------------------------------------------------------------------- */
@@ -316,7 +357,8 @@ static void begin_measuring(struct load *l, uint64_t now)
 
 static bool is_over(const struct load *l, uint64_t now)
 {
-    return now >= l->end_ns || (l->limit && l->answered >= l->limit);
+    if (l->dead_count == l->conn_count || now - l->last_reply_ns > STALL_SECONDS * 1000000000ull) return true;
+    return now >= l->end_ns || (l->limit && l->answered + l->lost >= l->limit);
 }
 
 /* How long the loop may sleep: until the next request is due, or the next look at the clock. */
@@ -330,10 +372,16 @@ static struct timespec sleep_time(const struct load *l, uint64_t now)
     return (struct timespec){.tv_nsec = (long)ns};
 }
 
+/* Asked, a while ago, and never answered. */
+static bool is_silent(const struct conn *c, uint64_t now)
+{
+    return !c->dead && !c->heard && c->in_flight && now - c->due[c->first] > SILENT_NS;
+}
+
 static void run(struct load *l)
 {
     bool tty = isatty(STDERR_FILENO) && !l->machine;
-    uint64_t now = l->start_ns = now_ns();
+    uint64_t now = l->start_ns = l->last_reply_ns = now_ns();
     l->measure_ns = now + (uint64_t)(l->warmup * 1e9);
     l->end_ns = l->limit ? UINT64_MAX : l->measure_ns + (uint64_t)(l->seconds * 1e9);
     if (l->warmup <= 0) begin_measuring(l, now);
@@ -354,6 +402,7 @@ static void run(struct load *l)
         if (tty && now >= l->progress_ns) progress(l, now);
     }
     l->end_ns = now;
+    for (unsigned i = 0; i < l->conn_count; i++) l->silent_count += is_silent(&l->conns[i], now);
     if (tty) fputs("\r\033[K", stderr);
 }
 
@@ -368,15 +417,19 @@ static void report(struct load *l)
     double p999 = (double)hist_quantile(h, 0.999) / 1e3, max = (double)h->max / 1e3;
     if (l->machine) {
         printf("test=%s rps=%.0f p50_us=%.2f p99_us=%.2f p999_us=%.2f max_us=%.2f gap_us=%.2f replies=%llu errors=%llu "
-               "seconds=%.4f cpu_us=%.4f user_us=%.4f\n",
+               "seconds=%.4f cpu_us=%.4f user_us=%.4f dead=%u silent=%u\n",
                l->test, rps, p50, p99, p999, max, (double)l->gap_ns / 1e3, (unsigned long long)l->answered,
-               (unsigned long long)l->errors, seconds, cpu, user);
+               (unsigned long long)l->errors, seconds, cpu, user, l->dead_count, l->silent_count);
         return;
     }
     printf("%s: %.0f requests/s (%llu in %.2f s, %u connections, %u a batch)\n", l->test, rps,
            (unsigned long long)l->answered, seconds, l->conn_count, l->depth);
     printf("  latency: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, max %.1f us\n", p50, p99, p999, max);
     if (l->errors) printf("  errors: %llu replies\n", (unsigned long long)l->errors);
+    if (l->dead_count)
+        printf("  dead: %u of %u connections (the first: %s), %llu requests lost\n", l->dead_count, l->conn_count,
+               l->death, (unsigned long long)l->lost);
+    if (l->silent_count) printf("  silent: %u of %u connections never answered\n", l->silent_count, l->conn_count);
     if (l->pid) printf("  server CPU: %.3f us a request\n", cpu);
 }
 
@@ -467,5 +520,5 @@ int main(int argc, char **argv)
     run(&l);
     report(&l);
     demi_exit();
-    return l.errors ? 2 : 0;
+    return l.dead_count || l.silent_count ? 3 : l.errors ? 2 : 0;
 }
