@@ -57,6 +57,17 @@ static void tell(const struct demi_init_options *o, const char *why)
     else if (*why) fprintf(stderr, "demikernel: %s\n", why);
 }
 
+/* What the program itself has set and the libOS never looked for: better said than silently without effect. */
+static int refuse_unasked(const struct libos_ops *libos, const struct config *conf, const struct demi_init_options *o)
+{
+    char known[1024], why[1280];
+    const char *key = config_unasked(conf, known, sizeof known);
+    if (!key) return 0;
+    snprintf(why, sizeof why, "libOS %s has no setting \"%.60s\"; it has: %s", libos->name, key, known);
+    tell(o, why);
+    return -EINVAL;
+}
+
 static int start(const struct libos_ops *libos, const struct config *conf, const struct demi_init_options *o)
 {
     struct runtime *rt;
@@ -66,12 +77,24 @@ static int start(const struct libos_ops *libos, const struct config *conf, const
     if (err) tell(o, rt->why);
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
+    if (!err) err = refuse_unasked(libos, conf, o);
     if (err) runtime_free(rt);
     if (err) return -err;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, register_flush);
     runtime_enter(rt);
     return 0;
+}
+
+/* A name of the table without a libOS behind it is one that will come. */
+static void tell_missing(const struct demi_init_options *o, const char *name)
+{
+    char why[256];
+    int n = snprintf(why, sizeof why, "%.40s: %s; there are:", name,
+                     libos_canonical_name(name) ? "planned, not in this version" : "no libOS of this name");
+    for (unsigned i = 0; i < sizeof builtin / sizeof builtin[0] && n > 0 && n < (int)sizeof why; i++)
+        n += snprintf(why + n, sizeof why - (size_t)n, " %s", builtin[i]->name);
+    tell(o, why);
 }
 
 static int read_config(const struct demi_init_options *o, struct config **out)
@@ -103,6 +126,7 @@ int demi_init_options(const struct demi_init_options *o)
     const char *name = o->libos ? o->libos : getenv("LIBOS");
     if (!name || !*name) name = config_get(conf, "libos");
     const struct libos_ops *libos = find_libos(name && *name ? name : "posix");
+    if (!err && !libos) tell_missing(o, name);
     if (!err) err = libos ? start(libos, conf, o) : ENOTSUP;
     config_free(conf);
     return err;

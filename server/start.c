@@ -97,13 +97,11 @@ static int start_libos(struct server *srv)
 {
     const struct config *cfg = srv->config;
     const char *libos = given(cfg->libos);
-    char why[256] = "";
+    char why[1280] = ""; /* it may list all the settings there are */
     int err = init_libos(srv, libos, why, sizeof why);
     if (err) {
         const char *asked = libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix";
-        if (!*why)
-            snprintf(why, sizeof why, "%s",
-                     err == ENOTSUP ? "there is none of this name here; 'posix' always is" : strerror(err));
+        if (!*why) snprintf(why, sizeof why, "%s", strerror(err));
         server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", asked, why);
         return -err;
     }

@@ -24,15 +24,25 @@
 #define DEPTH_MAX   16
 #define PATH_BYTES  512
 #define ENTRIES_MAX 65536
+#define ASKED_MAX   128 /* words; further ones are missing in what config_unasked() lists */
+#define WORD_BYTES  32
 
 struct entry {
     char *path, *value;
-    bool set; /* by the program: path is a last word, and beats the environment */
+    bool set;   /* by the program: path is a last word, and beats the environment */
+    bool asked; /* somebody looked for it */
+};
+
+/* Last words of what was looked for: what a libOS knows, without a list that could be out of date. */
+struct asked {
+    unsigned count;
+    char words[ASKED_MAX][WORD_BYTES];
 };
 
 struct config {
     struct entry *list;
     size_t count, room;
+    struct asked *asked; /* NULL while the program has set nothing */
 };
 
 /* What the line being read lies in: indentation of each level, and how long the path is there. */
@@ -55,6 +65,7 @@ void config_free(struct config *c)
         free(c->list[i].value);
     }
     free(c->list);
+    free(c->asked);
     free(c);
 }
 
@@ -68,7 +79,7 @@ static int add(struct config *c, const char *path, const char *value, size_t n)
         c->list = list;
         c->room = room;
     }
-    struct entry e = {strdup(path), strndup(value, n), false};
+    struct entry e = {strdup(path), strndup(value, n), false, false};
     if (!e.path || !e.value) {
         free(e.path);
         free(e.value);
@@ -255,6 +266,7 @@ int config_set(struct config **c, const char *key, const char *value)
 {
     const char *dot = strrchr(key, '.'), *word = dot ? dot + 1 : key;
     if (!*c && !(*c = calloc(1, sizeof **c))) return -ENOMEM;
+    if (!(*c)->asked && !((*c)->asked = calloc(1, sizeof *(*c)->asked))) return -ENOMEM;
     int err = add(*c, word, value, strlen(value));
     if (!err) (*c)->list[(*c)->count - 1].set = true;
     return err;
@@ -267,9 +279,51 @@ static const char *find(const struct config *c, const char *path, bool set)
     return NULL;
 }
 
+/* Keys of Demikernel's file are understood and not advertised; numbers are places in a list. */
+static bool is_worth_listing(const char *path, const char *word)
+{
+    static const char *const theirs[] = {"inetstack_config.", "demikernel.", "raw_socket."};
+    for (unsigned i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        if (!strncmp(path, theirs[i], strlen(theirs[i]))) return false;
+    return !isdigit((unsigned char)*word) && strlen(word) < WORD_BYTES;
+}
+
+static void note_asked(const struct config *c, const char *path, const char *word)
+{
+    if (!c || !c->asked) return;
+    for (size_t i = 0; i < c->count; i++)
+        if (c->list[i].set && !strcmp(c->list[i].path, word)) c->list[i].asked = true;
+    struct asked *a = c->asked;
+    if (a->count == ASKED_MAX || !is_worth_listing(path, word)) return;
+    for (unsigned i = 0; i < a->count; i++)
+        if (!strcmp(a->words[i], word)) return;
+    strcpy(a->words[a->count++], word);
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+const char *config_unasked(const struct config *c, char *known, size_t size)
+{
+    const struct entry *found = NULL;
+    for (size_t i = 0; c && i < c->count && !found; i++)
+        if (c->list[i].set && !c->list[i].asked) found = &c->list[i];
+    if (!found) return NULL;
+    struct asked *a = c->asked;
+    qsort(a->words, a->count, sizeof a->words[0], by_name);
+    size_t n = 0;
+    if (size) *known = 0;
+    for (unsigned i = 0; i < a->count && n < size; i++) {
+        int more = snprintf(known + n, size - n, "%s%s", i ? " " : "", a->words[i]);
+        if (more < 0) break;
+        n += (size_t)more;
+    }
+    return found->path;
+}
+
 const char *config_get(const struct config *c, const char *path)
 {
     const char *dot = strrchr(path, '.');
+    note_asked(c, path, dot ? dot + 1 : path);
     const char *value = find(c, dot ? dot + 1 : path, true);
     if (!value) value = from_environment(path);
     return value ? value : find(c, path, false);

@@ -26,6 +26,9 @@ const char *config_get(const struct config *c, const char *path);
 /* A value that beats file and environment. Like there only the key's last word counts: config_set(c, "interface", …)
  * is found as "packet.interface", too. *c NULL: a new one. -ENOMEM. */
 int config_set(struct config **c, const char *key, const char *value);
+/* The first of those that nobody has looked for since: a slip of the pen, or of a libOS that has no use for it. known
+ * gets, in order, the words that were looked for. NULL: none. */
+const char *config_unasked(const struct config *c, char *known, size_t size);
 int64_t config_int(const struct config *c, const char *path, int64_t otherwise);
 bool config_bool(const struct config *c, const char *path, bool otherwise);
 

@@ -102,6 +102,25 @@ static void test_environment_wins(void **state)
     config_free(c);
 }
 
+static void test_what_nobody_looked_for_is_told(void **state)
+{
+    struct config *c = parse("misspelt: 1\n"); /* a file's keys may be another libOS's */
+    char known[64];
+    assert_null(config_unasked(c, known, sizeof known));
+    assert_int_equal(config_set(&c, "packet.ring", "64"), 0);
+    assert_int_equal(config_set(&c, "rign", "64"), 0);
+    config_get(c, "packet.ring");
+    config_get(c, "packet.mtu");
+    config_get(c, "mtu");
+    config_get(c, "packet.address.0");
+    config_get(c, "inetstack_config.arp_cache_ttl");
+    assert_string_equal(config_unasked(c, known, sizeof known), "rign");
+    assert_string_equal(known, "mtu ring");
+    config_get(c, "rign");
+    assert_null(config_unasked(c, known, sizeof known));
+    config_free(c);
+}
+
 static void test_both_names_of_a_libos_are_known(void **state)
 {
     assert_string_equal(libos_canonical_name("catnap"), "posix");
@@ -118,6 +137,7 @@ int main(void)
         cmocka_unit_test(test_depth_is_bounded),
         cmocka_unit_test(test_demikernel_files_are_read),
         cmocka_unit_test(test_environment_wins),
+        cmocka_unit_test(test_what_nobody_looked_for_is_told),
         cmocka_unit_test(test_both_names_of_a_libos_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
