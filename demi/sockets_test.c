@@ -464,8 +464,32 @@ static void test_ipv6_works(void **state)
     assert_int_equal(demi_getpeername(qr.qr_value.ares.qd, (struct sockaddr *)&peer, &small), EINVAL);
     assert_int_equal(demi_getpeername(qr.qr_value.ares.qd, (struct sockaddr *)&peer, &len), 0);
     assert_int_equal(peer.sin6_family, AF_INET6);
+    assert_memory_equal(&qr.qr_value.ares6.addr, &peer, sizeof peer);
     demi_close(qr.qr_value.ares.qd);
     demi_close(client);
+    demi_close(listener);
+}
+
+/* Its address is told all the same, and nobody can take it for one that has none. */
+static void test_accept_tells_the_address_of_a_peer_that_reset_before(void **state)
+{
+    struct sockaddr_in addr = loopback(), peer;
+    socklen_t len = sizeof addr;
+    struct linger now = {.l_onoff = 1};
+    int listener = listen_on(&addr), fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&peer, &len), 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+    demi_qtoken_t accept;
+    demi_accept(&accept, listener);
+    demi_qresult_t qr = finish(accept);
+    assert_int_equal(qr.qr_opcode, DEMI_OPC_ACCEPT);
+    assert_memory_equal(&qr.qr_value.ares.addr, &peer, sizeof peer);
+    len = sizeof addr;
+    assert_int_equal(demi_getpeername(qr.qr_value.ares.qd, (struct sockaddr *)&addr, &len), ENOTCONN);
+    demi_close(qr.qr_value.ares.qd);
     demi_close(listener);
 }
 
@@ -548,6 +572,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_datagram_arrives_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unix_streams_work, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ipv6_works, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_accept_tells_the_address_of_a_peer_that_reset_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_listener_rests_while_descriptors_are_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_arguments_are_checked_first, set_up, tear_down),
     };

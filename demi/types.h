@@ -59,6 +59,13 @@ typedef struct __attribute__((__packed__)) demi_accept_result {
     struct sockaddr_in addr;
 } demi_accept_result_t;
 
+/* The same result of a client that came by IPv6 (addr.sin6_family is AF_INET6; both families lie at the same place).
+ * Beyond Demikernel's. */
+typedef struct __attribute__((__packed__)) demi_accept_result6 {
+    int32_t qd;
+    struct sockaddr_in6 addr;
+} demi_accept_result6_t;
+
 typedef struct __attribute__((__packed__)) demi_qresult {
     enum demi_opcode qr_opcode;
     int32_t qr_qd;       /* the queue the operation was started on */
@@ -67,6 +74,7 @@ typedef struct __attribute__((__packed__)) demi_qresult {
     union {
         demi_sgarray_t sga;
         demi_accept_result_t ares;
+        demi_accept_result6_t ares6;
     } qr_value;
 } demi_qresult_t;
 

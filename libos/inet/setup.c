@@ -141,8 +141,12 @@ static void complete_accept(struct sock *s, struct sock *c)
     const struct endpoint *peer = conn_remote(c->conn);
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = c->q.qd;
-    op->value.ares.addr.sin_family = s->six ? AF_INET6 : AF_INET; /* of IPv6 the rest: demi_getpeername() */
-    if (!s->six) {
+    if (s->six) {
+        op->value.ares6.addr.sin6_family = AF_INET6;
+        op->value.ares6.addr.sin6_port = htons(peer->port);
+        memcpy(&op->value.ares6.addr.sin6_addr, peer->addr.b, sizeof peer->addr.b);
+    } else {
+        op->value.ares.addr.sin_family = AF_INET;
         op->value.ares.addr.sin_port = htons(peer->port);
         op->value.ares.addr.sin_addr.s_addr = peer->addr.w[3];
     }

@@ -253,7 +253,14 @@ static inline struct pair connect_pair(const struct sockaddr *addr, socklen_t si
     OK(demi_connect(&connecting, p.client, addr, size));
     wait_ok(connecting, DEMI_OPC_CONNECT);
     on(1);
-    p.server = wait_ok(accepting, DEMI_OPC_ACCEPT).qr_value.ares.qd;
+    demi_qresult_t accepted = wait_ok(accepting, DEMI_OPC_ACCEPT);
+    p.server = accepted.qr_value.ares.qd;
+    struct sockaddr_storage peer;
+    socklen_t peer_size = sizeof peer;
+    OK(demi_getpeername(p.server, (struct sockaddr *)&peer, &peer_size));
+    assert_int_equal(peer.ss_family, addr->sa_family);
+    if (addr->sa_family == AF_INET6) assert_memory_equal(&accepted.qr_value.ares6.addr, &peer, peer_size);
+    else assert_memory_equal(&accepted.qr_value.ares.addr, &peer, peer_size);
     return p;
 }
 static inline struct pair pair_new(void)

@@ -82,7 +82,8 @@ static void complete_accept(struct sock *s, struct op *op, int qd, const struct 
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = qd;
     if (peer->ss_family == AF_INET) memcpy(&op->value.ares.addr, peer, sizeof op->value.ares.addr);
-    else op->value.ares.addr.sin_family = peer->ss_family; /* the rest: demi_getpeername() */
+    else if (peer->ss_family == AF_INET6) memcpy(&op->value.ares6.addr, peer, sizeof op->value.ares6.addr);
+    else op->value.ares.addr.sin_family = peer->ss_family;
     op_complete(&s->q.rt->ops, op);
 }
 

@@ -51,6 +51,7 @@ struct op {
     union {
         demi_sgarray_t sga;
         demi_accept_result_t ares;
+        demi_accept_result6_t ares6;
         struct timer timer; /* of a timer operation, while it is pending */
     } value;
     uint64_t arg; /* these two are the queue's while the operation is pending */

@@ -120,6 +120,11 @@ void sim_sock_answer_accepts(struct sock *l)
     while (l->accepts.head && l->waiting_count) {
         struct end *e = l->waiting[0];
         memmove(l->waiting, l->waiting + 1, --l->waiting_count * sizeof *l->waiting);
+        if (e->dead) { /* was reset while it waited: as on a real host nobody gets to see it */
+            sim_end_close(e, true);
+            sim_conn_unref(e->conn);
+            continue;
+        }
         struct op *op = op_list_shift(&l->accepts);
         sim_host_wake(l->host);
         int err = accept_one(l, op, e); /* the backlog's reference is the socket's from here on */
@@ -226,7 +231,8 @@ static int give_name(const struct sockaddr_in *from, struct sockaddr *addr, sock
 static int sim_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
     struct sock *s = sock_of(q);
-    return s->state == SOCK_CONNECTED ? give_name(&s->peer, addr, len) : -ENOTCONN;
+    bool gone = s->state != SOCK_CONNECTED || (s->end && s->end->dead);
+    return gone ? -ENOTCONN : give_name(&s->peer, addr, len);
 }
 
 static int sim_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)

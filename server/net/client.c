@@ -53,27 +53,24 @@ static void address_text(const struct sockaddr_storage *ss, const char *unix_pat
     }
 }
 
-static bool is_loopback(const struct sockaddr_storage *ss)
+/* Who is "local" for protected mode and the options that know this word. What is not known is not local. */
+static bool is_on_this_host(const struct sockaddr_storage *ss)
 {
     if (ss->ss_family == AF_INET) return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
     if (ss->ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
-    return true;
+    return ss->ss_family == AF_UNIX;
 }
 
-static void read_addresses(struct client *cl)
+static void note_addresses(struct client *cl, const struct sockaddr_storage *peer)
 {
     const char *path = cl->w->srv->config->unixsocket;
-    struct sockaddr_storage ss;
-    socklen_t n = sizeof ss;
-    memset(&ss, 0, sizeof ss);
-    if (demi_getpeername(cl->qd, (struct sockaddr *)&ss, &n) != 0) ss.ss_family = AF_UNIX;
-    if (ss.ss_family != AF_INET && ss.ss_family != AF_INET6) cl->flags |= CLIENT_UNIX;
-    if (is_loopback(&ss)) cl->flags |= CLIENT_LOCAL;
-    address_text(&ss, path ? path : "", cl->peer, sizeof cl->peer);
-    n = sizeof ss;
-    memset(&ss, 0, sizeof ss);
-    if (demi_getsockname(cl->qd, (struct sockaddr *)&ss, &n) != 0) ss.ss_family = AF_UNIX;
-    address_text(&ss, path ? path : "", cl->local, sizeof cl->local);
+    struct sockaddr_storage local = {0};
+    socklen_t n = sizeof local;
+    if (peer->ss_family == AF_UNIX) cl->flags |= CLIENT_UNIX;
+    if (is_on_this_host(peer)) cl->flags |= CLIENT_LOCAL;
+    address_text(peer, path ? path : "", cl->peer, sizeof cl->peer);
+    if (demi_getsockname(cl->qd, (struct sockaddr *)&local, &n) != 0) local.ss_family = peer->ss_family;
+    address_text(&local, path ? path : "", cl->local, sizeof cl->local);
 }
 
 static void on_error_reply(void *ctx, struct bytes text)
@@ -92,7 +89,7 @@ static void ask_for_input(struct client *cl)
     }
 }
 
-struct client *client_new(struct worker *w, int qd)
+struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer)
 {
     struct client *cl = mem_calloc(sizeof *cl);
     cl->w = w;
@@ -104,7 +101,7 @@ struct client *client_new(struct worker *w, int qd)
     cl->out.on_error_ctx = w;
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
-    read_addresses(cl);
+    note_addresses(cl, peer);
     if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->flags |= CLIENT_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     w->client_count++;

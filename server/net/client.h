@@ -79,9 +79,9 @@ struct client {
     uint64_t feed_from; /* a replica's: where in its output, counted as net_out, the effects begin */
 };
 
-/* Life: accepted queue in, client out. client_free() at the end of a turn only: client_close_soon() from anywhere
- * else. */
-struct client *client_new(struct worker *w, int qd);
+/* Life: accepted queue and its peer as accept told it in, client out. client_free() at the end of a turn only:
+ * client_close_soon() from anywhere else. */
+struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer);
 void client_free(struct client *cl);
 void client_close_soon(struct client *cl); /* no further command runs */
 void client_close_after_reply(struct client *cl);

@@ -177,10 +177,37 @@ static bool protected_mode_refuses(const struct server *srv, const struct client
     return cfg->protected_mode && (!cfg->requirepass || !*cfg->requirepass) && !(cl->flags & CLIENT_LOCAL);
 }
 
-static void welcome(struct worker *w, int qd)
+/* Whose connection it is, as accept told it: asked of the socket later, a peer that has reset by then has no address
+ * any more, and who has none must never pass for somebody of this host. */
+static struct sockaddr_storage peer_of(const demi_qresult_t *qr)
+{
+    struct sockaddr_storage ss = {0};
+    sa_family_t family = qr->qr_value.ares.addr.sin_family;
+    if (family == AF_INET) memcpy(&ss, &qr->qr_value.ares.addr, sizeof qr->qr_value.ares.addr);
+    else if (family == AF_INET6) memcpy(&ss, &qr->qr_value.ares6.addr, sizeof qr->qr_value.ares6.addr);
+    else ss.ss_family = family;
+    return ss;
+}
+
+/* What it sent before it was reset may still lie in its socket and is not executed. */
+static bool was_reset(int qd)
+{
+    struct sockaddr_storage ss;
+    socklen_t n = sizeof ss;
+    return demi_getpeername(qd, (struct sockaddr *)&ss, &n) != 0;
+}
+
+static void welcome(struct worker *w, int qd, const struct sockaddr_storage *peer)
 {
     struct server *srv = w->srv;
     const struct config *cfg = srv->config;
+    bool known = peer->ss_family == AF_INET || peer->ss_family == AF_INET6 || peer->ss_family == AF_UNIX;
+    if (!known || was_reset(qd)) {
+        server_log(srv, LOG_VERBOSE_LEVEL, "Error accepting a client connection: %s",
+                   known ? "it was reset by its peer" : "its address is not known");
+        demi_close(qd);
+        return;
+    }
     if (w->client_count >= (size_t)cfg->maxclients) {
         w->stats.rejected_conn++;
         turn_away(qd, "-ERR max number of clients reached\r\n");
@@ -195,7 +222,7 @@ static void welcome(struct worker *w, int qd)
         demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
         demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
     }
-    struct client *cl = client_new(w, qd);
+    struct client *cl = client_new(w, qd, peer);
     w->stats.connections++;
     if (w->client_count > w->stats.peak_clients) w->stats.peak_clients = w->client_count;
     server_log(srv, LOG_VERBOSE_LEVEL, "Accepted %s", cl->peer);
@@ -221,7 +248,8 @@ void listen_accepted(struct worker *w, const demi_qresult_t *qr)
         if (qr->qr_opcode == DEMI_OPC_FAILED && qr->qr_ret == ECANCELED) return;
         demi_qtoken_t qt;
         demi_accept(&qt, qr->qr_qd);
-        if (qr->qr_opcode == DEMI_OPC_ACCEPT) welcome(w, qr->qr_value.ares.qd);
+        struct sockaddr_storage peer = peer_of(qr);
+        if (qr->qr_opcode == DEMI_OPC_ACCEPT) welcome(w, qr->qr_value.ares.qd, &peer);
         else
             server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
         return;

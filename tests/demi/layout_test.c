@@ -11,6 +11,7 @@ static void test_sizes_are_demikernels(void **state)
     assert_int_equal(sizeof(demi_sgarray_t), 40);
     assert_int_equal(sizeof(demi_opcode_t), 4);
     assert_int_equal(sizeof(demi_accept_result_t), 20);
+    assert_int_equal(sizeof(demi_accept_result6_t), 32); /* ours, inside the room of a scatter-gather array */
     assert_int_equal(sizeof(demi_qresult_t), 64);
     assert_int_equal(sizeof(struct demi_args), 20);
     assert_int_equal(DEMI_SGARRAY_MAXSIZE, 1);
@@ -23,6 +24,7 @@ static void test_fields_lie_where_demikernel_has_them(void **state)
     assert_int_equal(offsetof(demi_sgarray_t, sga_segs), 12);
     assert_int_equal(offsetof(demi_sgarray_t, sga_addr), 24);
     assert_int_equal(offsetof(demi_accept_result_t, addr), 4);
+    assert_int_equal(offsetof(demi_accept_result6_t, addr), 4);
     assert_int_equal(offsetof(demi_qresult_t, qr_qd), 4);
     assert_int_equal(offsetof(demi_qresult_t, qr_qt), 8);
     assert_int_equal(offsetof(demi_qresult_t, qr_ret), 16);

@@ -235,6 +235,31 @@ static inline int play_or_trouble(struct cast *c, int number)
     return number < c->count / 2 ? play(c, number) : make_trouble(c, number);
 }
 
+/* What only somebody of the server's own host may do: sent from another, and the connection reset at once. The options
+ * are in POSE_CONF; the first client looks, whenever it looks, that nothing has changed. */
+#define POSE_CONF "enable-debug-command local\nenable-protected-configs local\n"
+static inline int pose_as_local(struct cast *c, int number)
+{
+    static const char pose[] = "*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$10\r\ndbfilename\r\n$6\r\nstolen\r\n"
+                               "*3\r\n$5\r\nDEBUG\r\n$17\r\nSET-ACTIVE-EXPIRE\r\n$1\r\n0\r\n";
+    for (int i = 0; i < 20; i++) {
+        struct link l;
+        if (!CHECK_EQUAL(c->w, link_open(&l, c->w), 0)) break;
+        if (number) {
+            push_bytes(l.qd, pose, sizeof pose - 1);
+            if (i % 2) sleep_ns(MS(1));
+            leave_rudely(l.qd);
+        } else {
+            EXPECT(&l, "*2\r\n$10\r\ndbfilename\r\n$8\r\ndump.rdb\r\n", "CONFIG", "GET", "dbfilename");
+            struct bytes r = link_ask(&l, "DEBUG", "SET-ACTIVE-EXPIRE", "0", NULL);
+            CHECK(c->w, r.p && !strncmp(r.p, "-ERR DEBUG command not allowed", 30));
+            sleep_ns(MS(10));
+        }
+        link_close(&l);
+    }
+    return 0;
+}
+
 /* For 20 seconds some client or other is out of reach. */
 static inline void cut_or_heal(void *arg)
 {

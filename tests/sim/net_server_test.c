@@ -127,6 +127,17 @@ static void test_a_forged_reset_loses_only_what_was_not_answered(void **state)
     assert_true(breaks > 10 || SEEDS_SHARE > 1 || getenv("SIM_SEED") || getenv("SIM_ONLY"));
 }
 
+static void set_up_pose(struct world *w)
+{
+    w->lossy = true;
+    lay_wires(cast_add_on(add_usual_net_host, w, POSE_CONF, 6, pose_as_local, NULL), MS(1), 0);
+}
+
+static void test_nobody_of_another_host_is_local(void **state)
+{
+    run_seeds(&(struct scenario){"poses over frames", set_up_pose, NULL, SEC(36000)}, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_replies_are_the_model_s_whatever_is_lost),
         cmocka_unit_test(test_a_partition_only_delays),
         cmocka_unit_test(test_noise_of_some_disturbs_nobody_else),
+        cmocka_unit_test(test_nobody_of_another_host_is_local),
         cmocka_unit_test(test_a_forged_reset_loses_only_what_was_not_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

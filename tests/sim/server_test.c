@@ -80,6 +80,20 @@ static void test_noise_of_some_disturbs_nobody_else(void **state)
     run_seeds(&(struct scenario){"noise", set_up_noise, free_game, SEC(36000)}, 100);
 }
 
+static void set_up_pose(struct world *w)
+{
+    struct cast *c = cast_add(w, POSE_CONF, 6, pose_as_local, NULL);
+    for (int i = 0; i < c->count; i++) {
+        struct sim_link l = sim_link_random(w->sim);
+        sim_link_set(w->sim, c->host, c->clients[i], &l);
+    }
+}
+
+static void test_nobody_of_another_host_is_local(void **state)
+{
+    run_seeds(&(struct scenario){"poses", set_up_pose, NULL, SEC(36000)}, 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +101,7 @@ int main(void)
         cmocka_unit_test(test_a_reset_loses_only_what_was_not_answered),
         cmocka_unit_test(test_a_partition_only_delays),
         cmocka_unit_test(test_noise_of_some_disturbs_nobody_else),
+        cmocka_unit_test(test_nobody_of_another_host_is_local),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
