@@ -165,9 +165,9 @@ static bool sample_all(struct worker *w, struct evict *ev)
     return any;
 }
 
-static const struct entry *entry_of(const struct db *db, struct bytes key)
+static const struct entry *entry_of(const struct db *db, const struct key_ref *key)
 {
-    return table_find(&db_slice(db, key)->table, db_hash(db, key), key);
+    return table_find(&db_slice(db, key)->table, key->hash, key->name);
 }
 
 /* A candidate whose key is there, may go, and was not used since it was offered. */
@@ -175,7 +175,8 @@ static bool is_good(struct worker *w, const struct evict_candidate *best)
 {
     struct db *db = &w->srv->dbs[best->dbid];
     struct call c = exec_internal(w, db);
-    const struct entry *e = entry_of(db, best->key);
+    struct key_ref key = key_ref_of(db, best->key);
+    const struct entry *e = entry_of(db, &key);
     if (!e || (is_volatile(c.cfg->maxmemory_policy) && entry_expire(e) < 0)) return false;
     return score_of(&c, e) >= best->score;
 }
@@ -229,17 +230,18 @@ static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
     struct server *srv = w->srv;
     struct db *db = &srv->dbs[victim->dbid];
     struct call c = exec_internal(w, db);
-    const struct entry *e = frees_later(srv->config) ? entry_of(db, victim->key) : NULL;
+    struct key_ref key = key_ref_of(db, victim->key);
+    const struct entry *e = frees_later(srv->config) ? entry_of(db, &key) : NULL;
     int64_t estimate = e ? (int64_t)entry_memory(e, ESTIMATE_SAMPLES) : 0;
     bool timed = srv->config->latency_monitor_threshold != 0;
     uint64_t start = timed ? demi_clock_ns() : 0;
     size_t before = demi_mem_used();
-    bool was_there = srv->config->lazyfree_lazy_eviction ? db_delete_lazy(&c, victim->key) : db_delete(&c, victim->key);
+    bool was_there = srv->config->lazyfree_lazy_eviction ? db_delete_lazy(&c, &key) : db_delete(&c, &key);
     int64_t freed = (int64_t)before - (int64_t)demi_mem_used();
     if (timed) latency_sample(srv, "eviction-del", (int64_t)((demi_clock_ns() - start) / NSEC_PER_MSEC));
     if (!was_there) return freed; /* its time had come: it expired instead */
     w->stats.evicted++;
-    db_changed_in(&c, db, victim->key, NOTIFY_EVICTED, "evicted");
+    db_changed_in(&c, db, &key, NOTIFY_EVICTED, "evicted");
     effect_del_expired(&c, db, victim->key);
     if (freed >= estimate / 2) return freed;
     w->evict->later_bytes += (uint64_t)(estimate - freed);

@@ -74,14 +74,16 @@ static struct entry *put(unsigned i, int64_t expire_ms)
 {
     char buf[32];
     struct call c = call_for(i);
-    return db_put_string(&c, name(i, buf), BYTES("some value that takes room"), expire_ms, 0);
+    struct key_ref key = key_ref_of(c.db, name(i, buf));
+    return db_put_string(&c, &key, BYTES("some value that takes room"), expire_ms, 0);
 }
 
 static struct entry *find(unsigned i)
 {
     char buf[32];
     struct call c = call_for(i);
-    return db_peek(&c, name(i, buf));
+    struct key_ref key = key_ref_of(c.db, name(i, buf));
+    return (struct entry *)db_peek(&c, &key);
 }
 
 static void set_idle(struct entry *e, int64_t seconds)
@@ -200,7 +202,8 @@ static void test_a_candidate_that_was_used_since_stays(void **state)
     set_idle(find(18), 0);
     struct call c = call_for(17);
     char buf[32];
-    db_delete(&c, name(17, buf)); /* the pool knows both */
+    struct key_ref key = key_ref_of(c.db, name(17, buf));
+    db_delete(&c, &key); /* the pool knows both */
     assert_int_equal(evict(1), EVICT_OK);
     assert_non_null(find(18));
     assert_null(find(16));

@@ -84,6 +84,7 @@ void worker_fini(struct worker *w)
     if (w->wake) demi_wake_free(w->wake);
     reply_fini(&w->nowhere);
     effects_fini(&w->effects);
+    key_refs_fini(&w->keys);
     replicas_fini(w);
     for (unsigned i = 0; i < command_count(); i++) mem_free(w->cmd_stats[i].histogram);
     mem_free(w->cmd_stats);

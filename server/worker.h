@@ -13,6 +13,7 @@
 #include "demi/ext.h"
 #include "server/exec/call.h"
 #include "server/exec/effects.h"
+#include "server/exec/request.h"
 #include "server/observe/ticks.h"
 #include "server/resp/reply.h"
 
@@ -46,14 +47,18 @@ struct worker {
     size_t client_count, blocked_count, monitor_count;
     struct client **by_qd; /* queue descriptor - BASE_QD -> client; grows */
     size_t by_qd_size;
-    struct client *ready, **ready_tail; /* with input to parse */
-    struct client *flush;               /* with output to push */
-    struct client *dying;               /* freed at the end of the turn */
-    struct reply nowhere;               /* what CLIENT REPLY OFF swallows */
-    struct batch *batch;                /* server/exec/batch.c */
-    struct call call;                   /* of the running command */
-    struct effects effects;             /* of the running command, not handed over yet */
-    int64_t now_ms;                     /* wall clock of this turn */
+    struct client *ready, **ready_tail;       /* with input to parse */
+    struct client *flush;                     /* with output to push */
+    struct client *dying;                     /* freed at the end of the turn */
+    struct reply nowhere;                     /* what CLIENT REPLY OFF swallows */
+    struct batch *batch;                      /* server/exec/batch.c */
+    struct call call;                         /* of the running command */
+    struct key_refs keys;                     /* of a request that came by no batch */
+    struct key_ref late_keys[CALL_KEYS_LATE]; /* server/exec/call.h */
+    unsigned late_at;
+    uint64_t serial;        /* of the last command that began */
+    struct effects effects; /* of the running command, not handed over yet */
+    int64_t now_ms;         /* wall clock of this turn */
     int64_t now_us;
     uint64_t turn_ns; /* monotonic clock of this turn */
     struct worker_stats stats;

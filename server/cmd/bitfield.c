@@ -166,14 +166,17 @@ static void run_writes(struct call *c, const struct plan *plan)
         }
         changes += write_field(c, p, n, grown, s);
     }
+    /* OVERFLOW FAIL may have refused every write to a string that was made, or made longer, for them: a change without
+     * an event, which Redis does not count and a replica or a log has to hear of all the same. */
+    if (!changes && grown) db_changed(c, call_key(c, 1), NOTIFY_STRING, NULL);
     if (!changes) return;
-    db_changed(c, c->argv[1], NOTIFY_STRING, "setbit");
+    db_changed(c, call_key(c, 1), NOTIFY_STRING, "setbit");
     c->dirty += changes - 1;
 }
 
 static void run_reads(struct call *c, const struct plan *plan)
 {
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_STRING)) return;
     char buf[ENTRY_STR_BUF];
     struct bytes text = e ? entry_string(e, buf) : bytes_of(NULL, 0);

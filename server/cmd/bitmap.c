@@ -32,12 +32,12 @@ bool bitmap_offset(struct call *c, struct bytes arg, unsigned width, uint64_t *o
 char *bitmap_edit(struct call *c, uint64_t bit, struct entry **out, bool *grown)
 {
     size_t need = (size_t)(bit / 8) + 1;
-    struct entry *e = db_lookup_write(c, c->argv[1]);
+    struct entry *e = db_lookup_write(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_STRING)) return NULL;
     size_t had = e ? entry_string_length(e) : 0;
     *grown = !e || need > had;
-    if (!e) e = db_put_string(c, c->argv[1], BYTES(""), -1, 0);
-    char *p = db_string_edit(c, &e, need > had ? need : had);
+    if (!e) e = db_put_string(c, call_key(c, 1), BYTES(""), -1, 0);
+    char *p = db_string_edit(c, call_key(c, 1), &e, need > had ? need : had);
     *out = e;
     return p;
 }
@@ -57,7 +57,7 @@ void cmd_setbit(struct call *c)
     bool was = byte & mask;
     if (grown || was != (bool)on) {
         p[at / 8] = (char)(on ? byte | mask : byte & ~mask);
-        db_changed(c, c->argv[1], NOTIFY_STRING, "setbit");
+        db_changed(c, call_key(c, 1), NOTIFY_STRING, "setbit");
     }
     call_integer(c, was);
 }
@@ -66,7 +66,7 @@ void cmd_getbit(struct call *c)
 {
     uint64_t at;
     if (!bitmap_offset(c, c->argv[2], 0, &at)) return;
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_STRING)) return;
     char buf[ENTRY_STR_BUF];
     struct bytes s = e ? entry_string(e, buf) : bytes_of(NULL, 0);
@@ -104,7 +104,7 @@ static bool range_of(struct bytes s, int64_t start, int64_t end, unsigned unit, 
 
 void cmd_bitcount(struct call *c)
 {
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         call_integer(c, 0);
         return;
@@ -138,7 +138,7 @@ void cmd_bitpos(struct call *c)
         call_error(c, "ERR The bit argument must be 1 or 0.");
         return;
     }
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         call_integer(c, bit ? -1 : 0);
         return;
@@ -188,7 +188,7 @@ static bool look_up_sources(struct call *c, size_t count, struct bytes *in, char
 {
     *longest = 0;
     for (size_t i = 0; i < count; i++) {
-        struct entry *e = db_lookup_read(c, c->argv[3 + i]);
+        const struct entry *e = db_lookup_read(c, call_key(c, 3 + (int)i));
         if (e && call_wrong_type(c, e, OBJ_STRING)) return false;
         in[i] = e ? entry_string(e, texts[i]) : bytes_of(NULL, 0);
         if (in[i].n > *longest) *longest = in[i].n;
@@ -196,7 +196,7 @@ static bool look_up_sources(struct call *c, size_t count, struct bytes *in, char
     return true;
 }
 
-static void store_result(struct call *c, struct bytes key, struct blob *b)
+static void store_result(struct call *c, const struct key_ref *key, struct blob *b)
 {
     /* "raw", and text even if it reads like a number */
     struct value v = {.type = OBJ_STRING, .enc = ENC_RAW, .edited = true, .p = b};
@@ -209,7 +209,8 @@ void cmd_bitop(struct call *c)
     enum bits_op op;
     if (!parse_op(c, &op)) return;
     size_t count = (size_t)c->argc - 3, n;
-    struct bytes *in = mem_alloc(count * sizeof *in), key = c->argv[2];
+    struct bytes *in = mem_alloc(count * sizeof *in);
+    const struct key_ref *key = call_key(c, 2);
     char(*texts)[ENTRY_STR_BUF] = mem_alloc(count * sizeof *texts);
     bool found = look_up_sources(c, count, in, texts, &n);
     struct blob *b = found && n ? blob_new(n, n) : NULL;

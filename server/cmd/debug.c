@@ -28,9 +28,9 @@
 #include "server/worker.h"
 
 /* The key of argv[2], or the error. */
-static struct entry *key_or_error(struct call *c)
+static const struct entry *key_or_error(struct call *c)
 {
-    struct entry *e = db_peek(c, c->argv[2]);
+    const struct entry *e = db_peek(c, call_key(c, 2));
     if (!e) call_error(c, "ERR no such key");
     return e;
 }
@@ -63,7 +63,8 @@ static void debug_populate(struct call *c)
         memcpy(key, prefix.p, prefix.n);
         key[prefix.n] = ':';
         struct bytes k = bytes_of(key, prefix.n + 1 + number_format_i64(key + prefix.n + 1, i));
-        if (db_peek(c, k)) continue;
+        struct key_ref ref = key_ref_of(c->db, k);
+        if (db_peek(c, &ref)) continue;
         memcpy(value, "value:", 6);
         struct bytes v = bytes_of(value, 6 + number_format_i64(value + 6, i));
         if (size >= 0) {
@@ -71,8 +72,8 @@ static void debug_populate(struct call *c)
             if (large) memcpy(large, v.p, n);
             v = bytes_of(large, (size_t)size);
         }
-        db_put_string(c, k, v, -1, 0);
-        db_changed(c, k, NOTIFY_GENERIC, NULL);
+        db_put_string(c, &ref, v, -1, 0);
+        db_changed(c, &ref, NOTIFY_GENERIC, NULL);
     }
     effect_none(c);
     mem_free(key);
@@ -82,7 +83,7 @@ static void debug_populate(struct call *c)
 
 static void debug_object(struct call *c)
 {
-    struct entry *e = key_or_error(c);
+    const struct entry *e = key_or_error(c);
     if (!e) return;
     char extra[160] = "";
     if (e->enc == ENC_QUICKLIST) {
@@ -124,7 +125,7 @@ static void debug_digest_value(struct call *c)
     reply_array(c->out, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
         unsigned char digest[SHA1_SIZE] = {0};
-        struct entry *e = db_peek(c, c->argv[i]);
+        const struct entry *e = db_peek(c, call_key(c, i));
         if (e) digest_value(e, digest);
         reply_digest(c, digest);
     }
@@ -212,7 +213,7 @@ static void debug_htstats(struct call *c)
 
 static void debug_htstats_key(struct call *c)
 {
-    struct entry *e = key_or_error(c);
+    const struct entry *e = key_or_error(c);
     if (!e) return;
     const struct table *t = NULL;
     if (e->enc == ENC_HT) t = &((struct dict *)entry_ptr(e))->t;
@@ -228,7 +229,7 @@ static void debug_htstats_key(struct call *c)
 
 static void debug_listpack(struct call *c)
 {
-    struct entry *e = key_or_error(c);
+    const struct entry *e = key_or_error(c);
     if (!e) return;
     if (e->enc != ENC_LISTPACK) {
         call_error(c, "ERR Not a listpack encoded object.");

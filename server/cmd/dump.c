@@ -18,7 +18,7 @@ static void release_payload(void *payload) { mem_free(payload); }
 
 void cmd_dump(struct call *c)
 {
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         reply_null(c->out);
         return;
@@ -97,7 +97,8 @@ static void tell(struct call *c, const struct restore *r)
 /* It was dead on arrival: what it was to replace is gone all the same. */
 static void replace_by_nothing(struct call *c)
 {
-    struct bytes key = c->argv[1], argv[2] = {BYTES("DEL"), key};
+    const struct key_ref *key = call_key(c, 1);
+    struct bytes argv[2] = {BYTES("DEL"), key->name};
     if (!db_delete(c, key)) return;
     db_changed(c, key, NOTIFY_GENERIC, "del");
     effect_as(c, 2, argv);
@@ -106,10 +107,10 @@ static void replace_by_nothing(struct call *c)
 void cmd_restore(struct call *c)
 {
     struct restore r = {.idle_s = -1, .freq = -1};
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct value v;
     if (!parse_options(c, &r)) return;
-    if (!r.replace && db_lookup_write(c, key)) {
+    if (!r.replace && db_lookup_in(c, c->db, key)) {
         call_error(c, "BUSYKEY Target key name already exists.");
         return;
     }

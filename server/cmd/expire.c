@@ -51,12 +51,12 @@ static bool conditions_hold(unsigned flags, int64_t now_is, int64_t when)
     return true;
 }
 
-static void expire_now(struct call *c, struct bytes key)
+static void expire_now(struct call *c, const struct key_ref *key)
 {
     bool lazy = c->cfg->lazyfree_lazy_expire;
     if (lazy) db_delete_lazy(c, key);
     else db_delete(c, key);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key});
+    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key->name});
     db_changed(c, key, NOTIFY_GENERIC, "del");
     call_integer(c, 1);
 }
@@ -74,7 +74,7 @@ static void effect_pexpireat(struct call *c, int64_t when)
 
 static void expire(struct call *c, int64_t base_ms, int64_t unit_ms)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     unsigned flags = 0;
     int64_t when;
     if (!parse_conditions(c, &flags) || !call_int(c, c->argv[2], &when)) return;
@@ -84,7 +84,7 @@ static void expire(struct call *c, int64_t base_ms, int64_t unit_ms)
     }
     when = when * unit_ms + base_ms;
 
-    struct entry *e = db_lookup_write(c, key);
+    const struct entry *e = db_lookup_in(c, c->db, key);
     if (!e || (flags && !conditions_hold(flags, entry_expire(e), when))) {
         call_integer(c, 0);
         return;
@@ -93,7 +93,7 @@ static void expire(struct call *c, int64_t base_ms, int64_t unit_ms)
         expire_now(c, key);
         return;
     }
-    db_set_expire(c, e, when < 0 ? 0 : when);
+    db_set_expire(c, key, e, when < 0 ? 0 : when);
     effect_pexpireat(c, when);
     db_changed(c, key, NOTIFY_GENERIC, "expire");
     call_integer(c, 1);
@@ -106,19 +106,20 @@ void cmd_pexpireat(struct call *c) { expire(c, 0, 1); }
 
 void cmd_persist(struct call *c)
 {
-    struct entry *e = db_lookup_write(c, c->argv[1]);
+    const struct key_ref *key = call_key(c, 1);
+    const struct entry *e = db_lookup_in(c, c->db, key);
     if (!e || entry_expire(e) < 0) {
         call_integer(c, 0);
         return;
     }
-    db_set_expire(c, e, -1);
-    db_changed(c, c->argv[1], NOTIFY_GENERIC, "persist");
+    db_set_expire(c, key, e, -1);
+    db_changed(c, key, NOTIFY_GENERIC, "persist");
     call_integer(c, 1);
 }
 
 static void ttl(struct call *c, bool in_ms, bool absolute)
 {
-    const struct entry *e = db_lookup_notouch(c, c->argv[1], false);
+    const struct entry *e = db_lookup_notouch(c, call_key(c, 1), false);
     int64_t when = e ? entry_expire(e) : -1;
     if (when < 0) {
         call_integer(c, e ? -1 : -2);

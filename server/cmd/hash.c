@@ -22,7 +22,7 @@ struct change {
 /* False: an error was replied. Otherwise changed() or, for a refusal, abandon() must follow. */
 static bool change(struct call *c, struct change *ch)
 {
-    ch->e = db_lookup_write(c, c->argv[1]);
+    ch->e = db_lookup_write(c, call_key(c, 1));
     if (ch->e && call_wrong_type(c, ch->e, OBJ_HASH)) return false;
     ch->h = ch->e ? hash_of(ch->e) : hash_new();
     ch->rules = hash_rules(c->cfg, c->db->hash_seed);
@@ -37,8 +37,8 @@ static void abandon(struct change *ch)
 static void changed(struct call *c, struct change *ch, const char *event, int64_t n)
 {
     if (ch->e) hash_store(ch->e, &ch->h);
-    else db_put_value(c, c->argv[1], hash_value(&ch->h), -1, 0);
-    db_changed(c, c->argv[1], NOTIFY_HASH, event);
+    else db_put_value(c, call_key(c, 1), hash_value(&ch->h), -1, 0);
+    db_changed(c, call_key(c, 1), NOTIFY_HASH, event);
     c->dirty += n - 1;
 }
 
@@ -86,7 +86,7 @@ void cmd_hsetnx(struct call *c)
 
 void cmd_hdel(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct entry *e = db_lookup_write(c, key);
     if (!e) {
         call_integer(c, 0);
@@ -135,7 +135,8 @@ void cmd_hincrby(struct call *c)
 
 void cmd_hincrbyfloat(struct call *c)
 {
-    struct bytes key = c->argv[1], field = c->argv[2];
+    const struct key_ref *key = call_key(c, 1);
+    struct bytes field = c->argv[2];
     struct change ch;
     struct lp_value old;
     long double by, v = 0;
@@ -164,7 +165,7 @@ void cmd_hincrbyfloat(struct call *c)
     struct bytes s = bytes_of(buf, number_format_ldouble(buf, v));
     hash_set(&ch.h, field, s, &ch.rules);
     changed(c, &ch, "hincrbyfloat", 1);
-    if (effect_wanted(c)) effect_as(c, 4, (struct bytes[]){BYTES("HSET"), key, field, s});
+    if (effect_wanted(c)) effect_as(c, 4, (struct bytes[]){BYTES("HSET"), key->name, field, s});
     call_bulk(c, s);
 }
 
@@ -173,7 +174,7 @@ void cmd_hincrbyfloat(struct call *c)
 /* The hash of argv[1] to read. False: there is none, or an error was replied (c->failed). */
 static bool look(struct call *c, struct hash *h)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e || call_wrong_type(c, e, OBJ_HASH)) return false;
     *h = hash_of(e);
     return true;

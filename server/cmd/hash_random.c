@@ -73,7 +73,7 @@ static void show_many(struct call *c, int64_t wanted, bool values)
 {
     struct show s = {c, values};
     struct rng rng;
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_HASH)) return;
     if (!e || !wanted) {
         reply_array(c->out, 0);
@@ -93,7 +93,7 @@ static void show_many(struct call *c, int64_t wanted, bool values)
 
 static void show_one(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         reply_null(c->out);
         return;

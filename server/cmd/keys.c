@@ -13,12 +13,12 @@
 
 static void delete_keys(struct call *c, bool lazy)
 {
-    struct db_ahead ahead = {.count = 0};
+    size_t ahead = 0;
     int64_t count = 0;
     for (int i = 1; i < c->argc; i++) {
-        db_look_ahead_take(c, &ahead, &c->argv[i], 1, c->argc - i);
-        if (!(lazy ? db_delete_lazy(c, c->argv[i]) : db_delete(c, c->argv[i]))) continue;
-        db_changed(c, c->argv[i], NOTIFY_GENERIC, "del");
+        const struct key_ref *key = call_key_ahead(c, &ahead, i);
+        if (!(lazy ? db_delete_lazy(c, key) : db_delete(c, key))) continue;
+        db_changed(c, key, NOTIFY_GENERIC, "del");
         count++;
     }
     call_integer(c, count);
@@ -31,25 +31,23 @@ void cmd_unlink(struct call *c) { delete_keys(c, true); }
 
 void cmd_exists(struct call *c)
 {
-    struct db_ahead ahead = {.count = 0};
+    size_t ahead = 0;
     int64_t count = 0;
-    for (int i = 1; i < c->argc; i++) {
-        db_look_ahead_take(c, &ahead, &c->argv[i], 1, c->argc - i);
-        count += db_lookup_notouch(c, c->argv[i], false) != NULL;
-    }
+    for (int i = 1; i < c->argc; i++) count += db_lookup_notouch(c, call_key_ahead(c, &ahead, i), false) != NULL;
     call_integer(c, count);
 }
 
 void cmd_touch(struct call *c)
 {
+    size_t ahead = 0;
     int64_t count = 0;
-    for (int i = 1; i < c->argc; i++) count += db_lookup_read(c, c->argv[i]) != NULL;
+    for (int i = 1; i < c->argc; i++) count += db_lookup_read(c, call_key_ahead(c, &ahead, i)) != NULL;
     call_integer(c, count);
 }
 
 void cmd_type(struct call *c)
 {
-    const struct entry *e = db_lookup_notouch(c, c->argv[1], false);
+    const struct entry *e = db_lookup_notouch(c, call_key(c, 1), false);
     reply_status(c->out, e ? obj_type_name(e->type) : "none");
 }
 
@@ -67,7 +65,7 @@ struct listing {
     size_t count;
 };
 
-static void list_key(void *arg, struct entry *e)
+static void list_key(void *arg, const struct entry *e)
 {
     struct listing *l = arg;
     struct bytes key = entry_key(e);
@@ -82,7 +80,8 @@ void cmd_keys(struct call *c)
     struct listing l = {.c = c, .pattern = c->argv[1], .all = bytes_equal(c->argv[1], BYTES("*"))};
     struct reply_mark m = reply_defer(c->out);
     if (!l.all && glob_is_literal(l.pattern)) { /* matches itself only */
-        struct entry *e = db_peek(c, l.pattern);
+        struct key_ref key = key_ref_of(c->db, l.pattern);
+        const struct entry *e = db_peek(c, &key);
         if (e) list_key(&l, e);
     } else {
         db_each(c->db, list_key, &l);
@@ -94,22 +93,22 @@ void cmd_keys(struct call *c)
 
 static void rename_key(struct call *c, bool nx)
 {
-    struct bytes from = c->argv[1], to = c->argv[2];
-    struct entry *e = db_lookup_write(c, from);
+    const struct key_ref *from = call_key(c, 1), *to = call_key(c, 2);
+    const struct entry *e = db_lookup_in(c, c->db, from);
     if (!e) {
         call_error(c, "ERR no such key");
         return;
     }
-    if (bytes_equal(from, to)) {
+    if (bytes_equal(from->name, to->name)) {
         if (nx) call_integer(c, 0);
         else call_ok(c);
         return;
     }
-    if (db_lookup_write(c, to) && nx) {
+    if (db_lookup_in(c, c->db, to) && nx) {
         call_integer(c, 0);
         return;
     }
-    db_move(c, e, c->db, to);
+    db_move(c, from, e, c->db, to);
     db_changed(c, from, NOTIFY_GENERIC, NULL);
     db_changed(c, to, NOTIFY_GENERIC, NULL);
     c->dirty--; /* one change, two keys */
@@ -138,7 +137,7 @@ static struct db *db_of_arg(struct call *c, struct bytes arg)
 
 void cmd_move(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     if (srv_cluster_enabled(c)) {
         call_error(c, "ERR MOVE is not allowed in cluster mode");
         return;
@@ -149,12 +148,12 @@ void cmd_move(struct call *c)
         call_error(c, "ERR source and destination objects are the same");
         return;
     }
-    struct entry *e = db_lookup_write(c, key);
+    const struct entry *e = db_lookup_in(c, c->db, key);
     if (!e || db_lookup_in(c, to, key)) {
         call_integer(c, 0);
         return;
     }
-    db_move(c, e, to, key);
+    db_move(c, key, e, to, key);
     db_changed(c, key, NOTIFY_GENERIC, NULL);
     db_changed_in(c, to, key, NOTIFY_GENERIC, NULL);
     c->dirty--;
@@ -181,7 +180,7 @@ static bool copy_options(struct call *c, struct db **to, bool *replace)
 
 void cmd_copy(struct call *c)
 {
-    struct bytes from = c->argv[1], name = c->argv[2];
+    const struct key_ref *from = call_key(c, 1), *name = call_key(c, 2);
     struct db *to = c->db;
     bool replace = false;
     if (!copy_options(c, &to, &replace)) return;
@@ -189,11 +188,11 @@ void cmd_copy(struct call *c)
         call_error(c, "ERR Copying to another database is not allowed in cluster mode");
         return;
     }
-    if (to == c->db && bytes_equal(from, name)) {
+    if (to == c->db && bytes_equal(from->name, name->name)) {
         call_error(c, "ERR source and destination objects are the same");
         return;
     }
-    struct entry *e = db_lookup_read(c, from);
+    const struct entry *e = db_lookup_read(c, from);
     if (!e || (db_lookup_in(c, to, name) && !replace)) {
         call_integer(c, 0);
         return;

@@ -140,7 +140,7 @@ static void reply_text(struct call *c, const struct lcs *l, const struct lcs_opt
 
 void cmd_lcs(struct call *c)
 {
-    struct entry *ea = db_lookup_read(c, c->argv[1]), *eb = db_lookup_read(c, c->argv[2]);
+    const struct entry *ea = db_lookup_read(c, call_key(c, 1)), *eb = db_lookup_read(c, call_key(c, 2));
     if ((ea && ea->type != OBJ_STRING) || (eb && eb->type != OBJ_STRING)) {
         call_error(c, "ERR The specified keys must contain string values");
         return;

@@ -47,15 +47,15 @@ struct quicklist *list_to_push(struct call *c, struct entry *e)
     return likely(e != NULL) ? list_of(e) : list_new(&c->srv->list_options, c->cfg);
 }
 
-void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end,
-                 int64_t n)
+void list_pushed(struct call *c, const struct key_ref *key, const struct entry *e, struct quicklist *q,
+                 enum list_end end, int64_t n)
 {
     if (!e) db_put_value(c, key, list_value(q), -1, 0);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush");
     c->dirty += n - 1;
 }
 
-void list_popped(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, int64_t n)
+void list_popped(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, int64_t n)
 {
     bool emptied = quicklist_count(q) == 0;
     if (emptied) db_delete(c, key);
@@ -64,7 +64,7 @@ void list_popped(struct call *c, struct bytes key, struct quicklist *q, enum lis
     if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
 }
 
-size_t list_pop_range(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, uint64_t count)
+size_t list_pop_range(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, uint64_t count)
 {
     size_t size = quicklist_count(q), n = count < size ? (size_t)count : size;
     bool head = end == LIST_HEAD;
@@ -78,7 +78,7 @@ size_t list_pop_range(struct call *c, struct bytes key, struct quicklist *q, enu
 
 static void push(struct call *c, enum list_end end, bool only_if_there)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct entry *e = db_lookup_write(c, key);
     if (e && call_wrong_type(c, e, OBJ_LIST)) return;
     if (!e && only_if_there) {
@@ -100,7 +100,7 @@ void cmd_rpushx(struct call *c) { push(c, LIST_TAIL, true); }
 
 static void pop(struct call *c, enum list_end end)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     bool many = c->argc == 3;
     int64_t count = 1;
     if (c->argc > 3) {
@@ -135,7 +135,7 @@ void cmd_rpop(struct call *c) { pop(c, LIST_TAIL); }
 
 void cmd_llen(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) call_integer(c, 0);
     else if (!call_wrong_type(c, e, OBJ_LIST)) call_integer(c, (int64_t)quicklist_count(list_of(e)));
 }
@@ -145,7 +145,7 @@ static int64_t from_head(int64_t index, size_t count) { return index < 0 ? index
 
 void cmd_lindex(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     int64_t index;
     if (!e) {
         reply_null(c->out);
@@ -168,7 +168,7 @@ void cmd_lindex(struct call *c)
 
 void cmd_lset(struct call *c)
 {
-    struct entry *e = db_lookup_write(c, c->argv[1]);
+    struct entry *e = db_lookup_write(c, call_key(c, 1));
     int64_t index;
     if (!e) {
         call_error(c, "ERR no such key");
@@ -179,7 +179,7 @@ void cmd_lset(struct call *c)
         call_error(c, "ERR index out of range");
         return;
     }
-    db_changed(c, c->argv[1], NOTIFY_LIST, "lset");
+    db_changed(c, call_key(c, 1), NOTIFY_LIST, "lset");
     call_ok(c);
 }
 
@@ -202,7 +202,7 @@ void cmd_lrange(struct call *c)
 {
     int64_t start, end;
     if (!call_int(c, c->argv[2], &start) || !call_int(c, c->argv[3], &end)) return;
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         reply_array(c->out, 0);
         return;
@@ -216,7 +216,7 @@ void cmd_lrange(struct call *c)
 /* Announces "ltrim" even where nothing was to be cut. */
 void cmd_ltrim(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     int64_t start, end;
     if (!call_int(c, c->argv[2], &start) || !call_int(c, c->argv[3], &end)) return;
     struct entry *e = db_lookup_write(c, key);

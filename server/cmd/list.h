@@ -18,12 +18,13 @@ void list_reply_range(struct call *c, const struct quicklist *q, size_t index, s
 /* The list at e, or for NULL a new one, which is put under key only with its first element: for list_pushed(). */
 struct quicklist *list_to_push(struct call *c, struct entry *e);
 /* n elements were pushed: puts a new list under key, and tells of it. */
-void list_pushed(struct call *c, struct bytes key, const struct entry *e, struct quicklist *q, enum list_end end,
-                 int64_t n);
+void list_pushed(struct call *c, const struct key_ref *key, const struct entry *e, struct quicklist *q,
+                 enum list_end end, int64_t n);
 
 /* n elements were taken: an emptied key goes; tells of it. */
-void list_popped(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, int64_t n);
+void list_popped(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, int64_t n);
 /* Replies with an array of up to count (> 0) elements and takes them; returns how many. */
-size_t list_pop_range(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, uint64_t count);
+size_t list_pop_range(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end,
+                      uint64_t count);
 
 #endif

@@ -30,14 +30,14 @@ static void move_within(struct call *c, struct quicklist *q, struct move m, stru
     list_drop(q, m.from);
     list_push(q, m.to, s);
     reply_bulk_slow(c->out, s);
-    db_changed(c, c->argv[2], NOTIFY_LIST, m.to == LIST_HEAD ? "lpush" : "rpush");
+    db_changed(c, call_key(c, 2), NOTIFY_LIST, m.to == LIST_HEAD ? "lpush" : "rpush");
     if (copy != stack) mem_free(copy);
 }
 
 /* argv[1] and argv[2] are source and destination. False: there is nothing to move, and no reply was given. */
 static bool move(struct call *c, struct move m)
 {
-    struct bytes from = c->argv[1], to = c->argv[2];
+    const struct key_ref *from = call_key(c, 1), *to = call_key(c, 2);
     struct entry *src = db_lookup_write(c, from);
     if (!src) return false;
     if (call_wrong_type(c, src, OBJ_LIST)) return true;
@@ -81,7 +81,7 @@ void cmd_rpoplpush(struct call *c)
 static void wait_to_move(struct call *c, int64_t deadline_ms)
 {
     if (c->deny_blocking) reply_null(c->out);
-    else call_block(c, c->argv + 1, 1, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
+    else call_block(c, 1, 1, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
 }
 
 static struct bytes end_word(enum list_end end) { return end == LIST_HEAD ? BYTES("left") : BYTES("right"); }
@@ -115,49 +115,49 @@ void cmd_brpoplpush(struct call *c)
 /* --- from the first of several ------------------------------------------------------------------------------------ */
 
 /* The first key that holds a list. False: there is none. An error that was replied leaves *e NULL. */
-static bool first_list(struct call *c, const struct bytes *keys, int count, struct bytes *key, struct entry **e)
+static bool first_list(struct call *c, int first, int count, const struct key_ref **key, struct entry **e)
 {
-    for (int i = 0; i < count; i++) {
-        if (c->unblocking && !bytes_equal(keys[i], c->ready_key)) continue;
-        *e = db_lookup_write(c, keys[i]);
-        if (!*e || (c->unblocking && (*e)->type != OBJ_LIST)) continue;
-        if (call_wrong_type(c, *e, OBJ_LIST)) *e = NULL;
-        *key = keys[i];
+    for (int i = first; i < first + count; i++) {
+        if (c->unblocking && !bytes_equal(c->argv[i], c->ready_key)) continue;
+        *key = call_key(c, i);
+        const struct entry *there = db_lookup_in(c, c->db, *key);
+        if (!there || (c->unblocking && there->type != OBJ_LIST)) continue;
+        *e = call_wrong_type(c, there, OBJ_LIST) ? NULL : db_lookup_write(c, *key);
         return true;
     }
     return false;
 }
 
-static void pop_one(struct call *c, struct bytes key, struct quicklist *q, enum list_end end)
+static void pop_one(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end)
 {
     reply_array(c->out, 2);
-    reply_bulk(c->out, key);
+    reply_bulk(c->out, key->name);
     list_reply_value(c, list_peek(q, end));
     list_drop(q, end);
     list_popped(c, key, q, end, 1);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){end == LIST_HEAD ? BYTES("LPOP") : BYTES("RPOP"), key});
+    if (effect_wanted(c))
+        effect_as(c, 2, (struct bytes[]){end == LIST_HEAD ? BYTES("LPOP") : BYTES("RPOP"), key->name});
 }
 
-static void pop_many(struct call *c, struct bytes key, struct quicklist *q, enum list_end end, int64_t count)
+static void pop_many(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, int64_t count)
 {
     reply_array(c->out, 2);
-    reply_bulk(c->out, key);
+    reply_bulk(c->out, key->name);
     size_t n = list_pop_range(c, key, q, end, (uint64_t)count);
     if (!effect_wanted(c)) return;
     char num[NUMBER_I64_SIZE];
     struct bytes text = bytes_of(num, number_format_u64(num, n));
-    effect_as(c, 3, (struct bytes[]){end == LIST_HEAD ? BYTES("LPOP") : BYTES("RPOP"), key, text});
+    effect_as(c, 3, (struct bytes[]){end == LIST_HEAD ? BYTES("LPOP") : BYTES("RPOP"), key->name, text});
 }
 
 static void blocking_pop(struct call *c, enum list_end end)
 {
-    const struct bytes *keys = c->argv + 1;
     int count = c->argc - 2;
     int64_t deadline_ms;
-    struct bytes key;
+    const struct key_ref *key;
     struct entry *e;
     if (!call_timeout(c, c->argv[c->argc - 1], &deadline_ms)) return;
-    if (!first_list(c, keys, count, &key, &e)) call_block(c, keys, count, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
+    if (!first_list(c, 1, count, &key, &e)) call_block(c, 1, count, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
     else if (e) pop_one(c, key, list_of(e), end);
 }
 
@@ -165,8 +165,7 @@ void cmd_blpop(struct call *c) { blocking_pop(c, LIST_HEAD); }
 void cmd_brpop(struct call *c) { blocking_pop(c, LIST_TAIL); }
 
 struct lmpop_options {
-    const struct bytes *keys;
-    int key_count;
+    int first_key, key_count;
     enum list_end end;
     int64_t count;
 };
@@ -180,7 +179,7 @@ static bool lmpop_parse(struct call *c, int at, struct lmpop_options *o)
         call_syntax_error(c);
         return false;
     }
-    *o = (struct lmpop_options){.keys = c->argv + at + 1, .key_count = (int)key_count, .count = -1};
+    *o = (struct lmpop_options){.first_key = at + 1, .key_count = (int)key_count, .count = -1};
     int i = at + 1 + o->key_count;
     if (!list_parse_end(c, c->argv[i], &o->end)) return false;
     for (i++; i < c->argc; i += 2) {
@@ -198,10 +197,10 @@ static bool lmpop_parse(struct call *c, int at, struct lmpop_options *o)
 void cmd_lmpop(struct call *c)
 {
     struct lmpop_options o;
-    struct bytes key;
+    const struct key_ref *key;
     struct entry *e;
     if (!lmpop_parse(c, 1, &o)) return;
-    if (!first_list(c, o.keys, o.key_count, &key, &e)) reply_null_array(c->out);
+    if (!first_list(c, o.first_key, o.key_count, &key, &e)) reply_null_array(c->out);
     else if (e) pop_many(c, key, list_of(e), o.end, o.count);
 }
 
@@ -209,10 +208,10 @@ void cmd_blmpop(struct call *c)
 {
     struct lmpop_options o;
     int64_t deadline_ms;
-    struct bytes key;
+    const struct key_ref *key;
     struct entry *e;
     if (!lmpop_parse(c, 2, &o) || !call_timeout(c, c->argv[1], &deadline_ms)) return;
-    if (!first_list(c, o.keys, o.key_count, &key, &e))
-        call_block(c, o.keys, o.key_count, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
+    if (!first_list(c, o.first_key, o.key_count, &key, &e))
+        call_block(c, o.first_key, o.key_count, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
     else if (e) pop_many(c, key, list_of(e), o.end, o.count);
 }

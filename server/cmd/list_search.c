@@ -71,7 +71,7 @@ void cmd_lpos(struct call *c)
 {
     struct lpos_options o;
     if (!lpos_parse(c, &o)) return;
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_LIST)) return;
 
     int64_t replied = 0;
@@ -110,7 +110,7 @@ static size_t remove_equal(struct quicklist *q, struct bytes s, bool backward, u
 
 void cmd_lrem(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     int64_t count;
     if (!call_int(c, c->argv[2], &count)) return;
     struct entry *e = db_lookup_write(c, key);
@@ -150,7 +150,7 @@ static bool insert_beside(struct quicklist *q, struct bytes pivot, struct bytes 
 
 void cmd_linsert(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     bool after = bytes_is_word(c->argv[2], "after");
     if (!after && !bytes_is_word(c->argv[2], "before")) {
         call_syntax_error(c);

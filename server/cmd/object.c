@@ -7,9 +7,9 @@
 #include "server/db/use.h"
 
 /* The value asked about; NULL: null was replied. */
-static struct entry *subject(struct call *c)
+static const struct entry *subject(struct call *c)
 {
-    struct entry *e = db_lookup_notouch(c, c->argv[2], true);
+    const struct entry *e = db_lookup_notouch(c, call_key(c, 2), true);
     if (!e) reply_null(c->out);
     return e;
 }
@@ -97,7 +97,7 @@ void cmd_memory_usage(struct call *c)
             return;
         }
     }
-    const struct entry *e = db_peek(c, c->argv[2]);
+    const struct entry *e = db_peek(c, call_key(c, 2));
     if (e) call_integer(c, (int64_t)entry_memory(e, (size_t)samples));
     else reply_null(c->out);
 }

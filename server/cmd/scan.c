@@ -79,16 +79,16 @@ static void bulk_small(struct call *c, struct bytes s) { reply_bulk_slow(c->out,
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
 struct found_keys {
-    struct entry **entries;
+    const struct entry **entries;
     size_t count, room;
 };
 
-static void collect_key(void *arg, struct entry *e)
+static void collect_key(void *arg, const struct entry *e)
 {
     struct found_keys *f = arg;
     if (f->count == f->room) {
         f->room = f->room ? f->room * 2 : 32;
-        f->entries = mem_realloc(f->entries, f->room * sizeof(struct entry *));
+        f->entries = mem_realloc(f->entries, f->room * sizeof(const struct entry *));
     }
     f->entries[f->count++] = e;
 }
@@ -98,7 +98,9 @@ static bool key_is_wanted(struct call *c, const struct scan_options *o, const st
     struct bytes key = entry_key(e);
     if (o->match && !glob_match(o->pattern, key, false)) return false;
     if (o->type.p && !bytes_is_word(o->type, obj_type_name(e->type))) return false;
-    return likely(entry_expire(e) < 0) || db_peek(c, key) != NULL; /* deletes it when its time has come */
+    if (likely(entry_expire(e) < 0)) return true;
+    struct key_ref ref = key_ref_of(c->db, key);
+    return db_peek(c, &ref) != NULL; /* deletes it when its time has come */
 }
 
 void cmd_scan(struct call *c)
@@ -157,7 +159,7 @@ static void collect_member(void *arg, struct bytes member, double score)
     *add(arg) = (struct element){.name = member, .score = score};
 }
 
-static uint64_t scan_table(struct entry *e, uint64_t cursor, const struct scan_options *o, struct found *f)
+static uint64_t scan_table(const struct entry *e, uint64_t cursor, const struct scan_options *o, struct found *f)
 {
     uint64_t steps = steps_max(o);
     do {
@@ -227,7 +229,7 @@ static void scan_value(struct call *c, enum obj_type type)
     uint64_t cursor;
     struct scan_options o;
     if (!parse_cursor(c, c->argv[2], &cursor)) return;
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         begin(c, 0);
         reply_array(c->out, 0);

@@ -18,7 +18,7 @@ static int64_t add_members(struct call *c, struct set *s, const struct set_rules
 
 void cmd_sadd(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     struct entry *e = db_lookup_write(c, key);
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
@@ -36,7 +36,7 @@ void cmd_sadd(struct call *c)
 
 void cmd_srem(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct entry *e = db_lookup_write(c, key);
     if (!e) {
         call_integer(c, 0);
@@ -58,7 +58,7 @@ void cmd_srem(struct call *c)
     call_integer(c, removed);
 }
 
-static void add_to(struct call *c, struct bytes key, struct entry *e, struct bytes member)
+static void add_to(struct call *c, const struct key_ref *key, struct entry *e, struct bytes member)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     struct set s = e ? set_of(e) : set_new(member, &rules);
@@ -70,7 +70,8 @@ static void add_to(struct call *c, struct bytes key, struct entry *e, struct byt
 
 void cmd_smove(struct call *c)
 {
-    struct bytes from = c->argv[1], to = c->argv[2], member = c->argv[3];
+    const struct key_ref *from = call_key(c, 1), *to = call_key(c, 2);
+    struct bytes member = c->argv[3];
     struct entry *src = db_lookup_write(c, from), *dst = db_lookup_write(c, to);
     if (!src) {
         call_integer(c, 0);
@@ -100,7 +101,7 @@ void cmd_smove(struct call *c)
 
 void cmd_sismember(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
     struct set s;
     if (e) s = set_of(e);
@@ -109,7 +110,7 @@ void cmd_sismember(struct call *c)
 
 void cmd_smismember(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
     struct set s;
     if (e) s = set_of(e);
@@ -119,7 +120,7 @@ void cmd_smismember(struct call *c)
 
 void cmd_scard(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
     struct set s;
     if (e) s = set_of(e);
@@ -128,7 +129,7 @@ void cmd_scard(struct call *c)
 
 void cmd_smembers(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         reply_set(c->out, 0);
         return;

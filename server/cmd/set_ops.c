@@ -22,7 +22,7 @@ static struct source *look_up(struct call *c, int first, size_t count)
 {
     struct source *src = mem_calloc(count * sizeof *src);
     for (size_t i = 0; i < count; i++) {
-        const struct entry *e = db_lookup_read(c, c->argv[(size_t)first + i]);
+        const struct entry *e = db_lookup_read(c, call_key(c, first + (int)i));
         src[i].position = i;
         if (!e) continue;
         if (call_wrong_type(c, e, OBJ_SET)) {
@@ -49,7 +49,7 @@ static int by_count_down(const void *a, const void *b)
     return x->position < y->position ? -1 : 1;
 }
 
-static void store(struct call *c, struct bytes key, struct set *result, const char *event)
+static void store(struct call *c, const struct key_ref *key, struct set *result, const char *event)
 {
     size_t count = set_count(result);
     if (count) {
@@ -111,7 +111,7 @@ static void inter(struct call *c, int first, size_t count, enum inter_to to, siz
     } else {
         struct set result = set_new_intset();
         intersect(c, src, count, limit, to, &result);
-        store(c, c->argv[1], &result, "sinterstore");
+        store(c, call_key(c, 1), &result, "sinterstore");
     }
     mem_free(src);
 }
@@ -213,7 +213,7 @@ static void collect(struct call *c, enum collect_op op, bool to_key)
     mem_free(src);
 
     if (to_key) {
-        store(c, c->argv[1], &result, op == UNION ? "sunionstore" : "sdiffstore");
+        store(c, call_key(c, 1), &result, op == UNION ? "sunionstore" : "sdiffstore");
         return;
     }
     struct set_iter it;

@@ -23,9 +23,9 @@ static struct rng seeded(struct call *c)
 
 /* --- SPOP --------------------------------------------------------------------------------------------------------- */
 
-static void effect_srem(struct call *c, struct bytes key, struct bytes member)
+static void effect_srem(struct call *c, const struct key_ref *key, struct bytes member)
 {
-    if (effect_wanted(c)) effect_as(c, 3, (struct bytes[]){BYTES("SREM"), key, member});
+    if (effect_wanted(c)) effect_as(c, 3, (struct bytes[]){BYTES("SREM"), key->name, member});
 }
 
 static void reply_all(struct call *c, const struct set *s)
@@ -36,7 +36,7 @@ static void reply_all(struct call *c, const struct set *s)
     set_iter_fini(&it);
 }
 
-static void pop_one(struct call *c, struct bytes key, struct entry *e)
+static void pop_one(struct call *c, const struct key_ref *key, struct entry *e)
 {
     struct set s = set_of(e);
     struct rng rng = seeded(c);
@@ -52,7 +52,7 @@ static void pop_one(struct call *c, struct bytes key, struct entry *e)
     if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
 }
 
-static void pop_all(struct call *c, struct bytes key, struct entry *e)
+static void pop_all(struct call *c, const struct key_ref *key, struct entry *e)
 {
     struct set s = set_of(e);
     size_t count = set_count(&s);
@@ -62,10 +62,10 @@ static void pop_all(struct call *c, struct bytes key, struct entry *e)
     db_changed(c, key, NOTIFY_SET, "spop");
     c->dirty += (int64_t)count - 1;
     db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){BYTES("DEL"), key});
+    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){BYTES("DEL"), key->name});
 }
 
-static void pop_drawn(struct call *c, struct bytes key, struct set *s, size_t count)
+static void pop_drawn(struct call *c, const struct key_ref *key, struct set *s, size_t count)
 {
     struct rng rng = seeded(c);
     char buf[NUMBER_I64_SIZE];
@@ -78,7 +78,7 @@ static void pop_drawn(struct call *c, struct bytes key, struct set *s, size_t co
 }
 
 /* Draws what stays; *s becomes a set of it. */
-static void pop_all_but(struct call *c, struct bytes key, struct set *s, size_t stay)
+static void pop_all_but(struct call *c, const struct key_ref *key, struct set *s, size_t stay)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     struct rng rng = seeded(c);
@@ -103,7 +103,7 @@ static void pop_all_but(struct call *c, struct bytes key, struct set *s, size_t 
 
 static void pop_many(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     int64_t wanted;
     if (!call_positive(c, c->argv[2], &wanted, NULL)) return;
     struct entry *e = db_lookup_write(c, key);
@@ -137,12 +137,13 @@ void cmd_spop(struct call *c)
         call_syntax_error(c);
         return;
     }
-    struct entry *e = db_lookup_write(c, c->argv[1]);
+    const struct key_ref *key = call_key(c, 1);
+    struct entry *e = db_lookup_write(c, key);
     if (!e) {
         reply_null(c->out);
         return;
     }
-    if (!call_wrong_type(c, e, OBJ_SET)) pop_one(c, c->argv[1], e);
+    if (!call_wrong_type(c, e, OBJ_SET)) pop_one(c, key, e);
 }
 
 /* --- SRANDMEMBER -------------------------------------------------------------------------------------------------- */
@@ -197,7 +198,7 @@ static void show_many(struct call *c)
         call_errorf(c, "ERR value is out of range, value must between %ld and %ld", (long)-INT64_MAX, (long)INT64_MAX);
         return;
     }
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
     if (!e || !wanted) {
         reply_array(c->out, 0);
@@ -224,7 +225,7 @@ void cmd_srandmember(struct call *c)
         call_syntax_error(c);
         return;
     }
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         reply_null(c->out);
         return;

@@ -26,9 +26,9 @@ struct sort {
     struct call *c;
     bool desc, alpha, dont_sort;
     int64_t limit_start, limit_count;
-    struct bytes by;    /* p NULL: by the elements themselves */
-    struct bytes store; /* p NULL: reply */
-    int *gets;          /* indexes in argv of the patterns of GET */
+    struct bytes by;             /* p NULL: by the elements themselves */
+    const struct key_ref *store; /* NULL: reply */
+    int *gets;                   /* indexes in argv of the patterns of GET */
     int get_count;
 };
 
@@ -70,7 +70,7 @@ static bool parse(struct sort *s, bool read_only)
                 return false;
             i += 2;
         } else if (!read_only && bytes_is_word(w, "store") && left >= 1) {
-            s->store = c->argv[++i];
+            s->store = call_key(c, ++i);
         } else if (bytes_is_word(w, "by") && left >= 1) {
             s->by = c->argv[++i];
             if (!has_star(s->by)) s->dont_sort = true;
@@ -122,7 +122,8 @@ static bool look_up(struct call *c, struct bytes pattern, struct bytes element, 
     memcpy(key, pattern.p, head);
     memcpy(key + head, element.p, element.n);
     if (tail.n) memcpy(key + head + element.n, tail.p, tail.n);
-    const struct entry *e = db_lookup_read(c, bytes_of(key, n));
+    struct key_ref ref = key_ref_of(c->db, bytes_of(key, n));
+    const struct entry *e = db_lookup_read(c, &ref);
     if (key != small) mem_free(key);
 
     if (!e || e->type != (field.p ? OBJ_HASH : OBJ_STRING)) return false;
@@ -219,12 +220,12 @@ static void limit(const struct sort *s, size_t count, size_t *from, size_t *end)
     *end = most > count - *from ? count : *from + most;
 }
 
-static void sort_entry(struct sort *s, struct entry *e)
+static void sort_entry(struct sort *s, const struct entry *e)
 {
     struct sort_vector v = {0};
     size_t count = e ? value_elements(e) : 0, from, end;
     /* The order of a set would differ between us and a replica, or the next run of a script: sort it then. */
-    if (s->dont_sort && e && e->type == OBJ_SET && (s->store.p || srv_in_script(s->c))) {
+    if (s->dont_sort && e && e->type == OBJ_SET && (s->store || srv_in_script(s->c))) {
         s->dont_sort = false;
         s->alpha = true;
         s->by.p = NULL;
@@ -243,12 +244,12 @@ static void sort_entry(struct sort *s, struct entry *e)
     bool ok = true;
     if (!s->dont_sort) {
         ok = weigh(s, &v);
-        sort_vector_sort(
-            &v, &(struct sort_order){
-                    .desc = s->desc, .alpha = s->alpha, .by = s->by.p != NULL, .bytewise = s->store.p != NULL});
+        sort_vector_sort(&v,
+                         &(struct sort_order){
+                             .desc = s->desc, .alpha = s->alpha, .by = s->by.p != NULL, .bytewise = s->store != NULL});
     }
     if (!ok) call_error(s->c, "ERR One or more scores can't be converted into double");
-    else if (s->store.p) store_range(s, &v, from, end);
+    else if (s->store) store_range(s, &v, from, end);
     else reply_range(s, &v, from, end);
     sort_vector_fini(&v);
 }
@@ -271,11 +272,11 @@ static void sort_key(struct call *c, bool read_only)
     struct sort s = {.c = c, .limit_count = -1};
     s.gets = mem_alloc((size_t)c->argc * sizeof *s.gets);
     if (parse(&s, read_only)) {
-        struct entry *e = db_lookup_read(c, c->argv[1]);
+        const struct entry *e = db_lookup_read(c, call_key(c, 1));
         if (e && e->type != OBJ_LIST && e->type != OBJ_SET && e->type != OBJ_ZSET) {
             call_error(c, "WRONGTYPE Operation against a key holding the wrong kind of value");
         } else {
-            if (e && e->type == OBJ_ZSET && e->enc == ENC_LISTPACK) make_tree(c, e);
+            if (e && e->type == OBJ_ZSET && e->enc == ENC_LISTPACK) make_tree(c, db_to_reencode(e));
             sort_entry(&s, e);
         }
     }

@@ -123,9 +123,9 @@ static bool options_time(struct call *c, const struct set_options *o, int64_t *o
 /* --- GET ------------------------------------------------------------------------------------------------------- */
 
 /* False: an error was replied. *out is NULL when there is no key (null was replied). */
-static bool get(struct call *c, struct entry **out)
+static bool get(struct call *c, const struct entry **out)
 {
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     *out = e;
     if (!e) {
         reply_null(c->out);
@@ -138,24 +138,23 @@ static bool get(struct call *c, struct entry **out)
 
 void cmd_get(struct call *c)
 {
-    struct entry *e;
+    const struct entry *e;
     get(c, &e);
 }
 
 void cmd_strlen(struct call *c)
 {
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) call_integer(c, 0);
     else if (!call_wrong_type(c, e, OBJ_STRING)) call_integer(c, (int64_t)entry_string_length(e));
 }
 
 void cmd_mget(struct call *c)
 {
-    struct db_ahead ahead = {.count = 0};
+    size_t ahead = 0;
     reply_array(c->out, (size_t)c->argc - 1);
     for (int i = 1; i < c->argc; i++) {
-        db_look_ahead_take(c, &ahead, &c->argv[i], 1, c->argc - i);
-        struct entry *e = db_lookup_read(c, c->argv[i]);
+        const struct entry *e = db_lookup_read(c, call_key_ahead(c, &ahead, i));
         if (e && e->type == OBJ_STRING) string_reply(c, e);
         else reply_null(c->out);
     }
@@ -165,7 +164,7 @@ void cmd_getrange(struct call *c)
 {
     int64_t start, end;
     if (!call_int(c, c->argv[2], &start) || !call_int(c, c->argv[3], &end)) return;
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         call_bulk(c, BYTES(""));
         return;
@@ -193,28 +192,28 @@ void cmd_substr(struct call *c) { cmd_getrange(c); }
 /* Deletes the key of argv[1], which is there, for a command whose effect that is. */
 static void delete_key(struct call *c, bool lazy)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     if (lazy) db_delete_lazy(c, key);
     else db_delete(c, key);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key});
+    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key->name});
     db_changed(c, key, NOTIFY_GENERIC, "del");
 }
 
 void cmd_getdel(struct call *c)
 {
-    struct entry *e;
+    const struct entry *e;
     if (!get(c, &e) || !e) return;
     delete_key(c, c->cfg->lazyfree_lazy_user_del);
 }
 
-static void getex_expire(struct call *c, struct entry *e, int64_t when)
+static void getex_expire(struct call *c, const struct entry *e, int64_t when)
 {
-    struct bytes key = c->argv[1];
-    db_set_expire(c, e, when);
+    const struct key_ref *key = call_key(c, 1);
+    db_set_expire(c, key, e, when);
     if (effect_wanted(c)) {
         char num[NUMBER_I64_SIZE];
         struct bytes at = bytes_of(num, number_format_i64(num, when));
-        effect_as(c, 3, (struct bytes[]){BYTES("PEXPIREAT"), key, at});
+        effect_as(c, 3, (struct bytes[]){BYTES("PEXPIREAT"), key->name, at});
     }
     db_changed(c, key, NOTIFY_GENERIC, "expire");
 }
@@ -223,7 +222,7 @@ void cmd_getex(struct call *c)
 {
     struct set_options o = {0};
     if (!parse_options(c, 2, false, &o)) return;
-    struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
         reply_null(c->out);
         return;
@@ -238,19 +237,19 @@ void cmd_getex(struct call *c)
     } else if (when >= 0) {
         getex_expire(c, e, when);
     } else if ((o.flags & SET_PERSIST) && entry_expire(e) >= 0) {
-        db_set_expire(c, e, -1);
+        db_set_expire(c, call_key(c, 1), e, -1);
         if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){BYTES("PERSIST"), c->argv[1]});
-        db_changed(c, c->argv[1], NOTIFY_GENERIC, "persist");
+        db_changed(c, call_key(c, 1), NOTIFY_GENERIC, "persist");
     }
 }
 
 void cmd_getset(struct call *c)
 {
-    struct entry *e;
+    const struct entry *e;
     if (!get(c, &e)) return;
-    db_put_string(c, c->argv[1], c->argv[2], -1, 0);
+    db_put_string(c, call_key(c, 1), c->argv[2], -1, 0);
     if (effect_wanted(c)) effect_as(c, 3, (struct bytes[]){BYTES("SET"), c->argv[1], c->argv[2]});
-    db_changed(c, c->argv[1], NOTIFY_STRING, "set");
+    db_changed(c, call_key(c, 1), NOTIFY_STRING, "set");
 }
 
 /* --- SET -------------------------------------------------------------------------------------------------------- */
@@ -279,21 +278,21 @@ static void set_effect(struct call *c, struct bytes key, struct bytes val, const
  * reply is the caller's. */
 static bool set(struct call *c, struct bytes val, const struct set_options *o, bool *refused)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     int64_t when;
     *refused = false;
     if (!options_time(c, o, &when)) return false;
-    struct entry *old = NULL;
+    const struct entry *old = NULL;
     if ((o->flags & SET_GET) && !get(c, &old)) return false;
     if (o->flags & (SET_NX | SET_XX)) {
-        bool found = db_lookup_write(c, key) != NULL;
+        bool found = db_lookup_in(c, c->db, key) != NULL;
         if (found ? (o->flags & SET_NX) : (o->flags & SET_XX)) {
             *refused = true;
             return false;
         }
     }
     db_put_string(c, key, val, when, (o->flags & SET_KEEPTTL) ? PUT_KEEP_TTL : 0);
-    set_effect(c, key, val, o, when);
+    set_effect(c, key->name, val, o, when);
     db_changed(c, key, NOTIFY_STRING, "set");
     if (when >= 0) db_notify(c, NOTIFY_GENERIC, "expire", key, c->db->id);
     return true;
@@ -302,8 +301,9 @@ static bool set(struct call *c, struct bytes val, const struct set_options *o, b
 void cmd_set(struct call *c)
 {
     if (likely(c->argc == 3)) {
-        db_put_string(c, c->argv[1], c->argv[2], -1, 0);
-        db_changed(c, c->argv[1], NOTIFY_STRING, "set");
+        const struct key_ref *key = call_key(c, 1);
+        db_put_string(c, key, c->argv[2], -1, 0);
+        db_changed(c, key, NOTIFY_STRING, "set");
         reply_ok(c->out);
         return;
     }
@@ -344,11 +344,11 @@ static bool pairs_are_whole(struct call *c)
 
 static void set_pairs(struct call *c)
 {
-    struct db_ahead ahead = {.count = 0};
+    size_t ahead = 0;
     for (int i = 1; i < c->argc; i += 2) {
-        db_look_ahead_take(c, &ahead, &c->argv[i], 2, c->argc - i);
-        db_put_string(c, c->argv[i], c->argv[i + 1], -1, 0);
-        db_changed(c, c->argv[i], NOTIFY_STRING, "set");
+        const struct key_ref *key = call_key_ahead(c, &ahead, i);
+        db_put_string(c, key, c->argv[i + 1], -1, 0);
+        db_changed(c, key, NOTIFY_STRING, "set");
     }
 }
 
@@ -361,9 +361,10 @@ void cmd_mset(struct call *c)
 
 void cmd_msetnx(struct call *c)
 {
+    size_t ahead = 0;
     if (!pairs_are_whole(c)) return;
     for (int i = 1; i < c->argc; i += 2) {
-        if (!db_lookup_write(c, c->argv[i])) continue;
+        if (!db_lookup_in(c, c->db, call_key_ahead(c, &ahead, i))) continue;
         call_integer(c, 0);
         return;
     }
@@ -383,7 +384,8 @@ static bool length_is_allowed(struct call *c, uint64_t had, uint64_t more)
 
 void cmd_append(struct call *c)
 {
-    struct bytes key = c->argv[1], more = c->argv[2];
+    const struct key_ref *key = call_key(c, 1);
+    struct bytes more = c->argv[2];
     struct entry *e = db_lookup_write(c, key);
     size_t total = more.n;
     if (!e) {
@@ -393,7 +395,7 @@ void cmd_append(struct call *c)
         size_t had = entry_string_length(e);
         if (!length_is_allowed(c, had, more.n)) return;
         total = had + more.n;
-        char *p = db_string_edit(c, &e, total);
+        char *p = db_string_edit(c, key, &e, total);
         if (more.n) memcpy(p + had, more.p, more.n);
     }
     db_changed(c, key, NOTIFY_STRING, "append");
@@ -402,7 +404,8 @@ void cmd_append(struct call *c)
 
 void cmd_setrange(struct call *c)
 {
-    struct bytes key = c->argv[1], val = c->argv[3];
+    const struct key_ref *key = call_key(c, 1);
+    struct bytes val = c->argv[3];
     int64_t offset;
     if (!call_int(c, c->argv[2], &offset)) return;
     if (offset < 0) {
@@ -420,7 +423,7 @@ void cmd_setrange(struct call *c)
 
     if (!e) e = db_put_string(c, key, BYTES(""), -1, 0);
     size_t end = (size_t)offset + val.n, total = end > had ? end : had;
-    char *p = db_string_edit(c, &e, total);
+    char *p = db_string_edit(c, key, &e, total);
     memcpy(p + offset, val.p, val.n);
     db_changed(c, key, NOTIFY_STRING, "setrange");
     call_integer(c, (int64_t)total);
@@ -430,7 +433,7 @@ void cmd_setrange(struct call *c)
 
 static void increment(struct call *c, int64_t by)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct entry *e = db_lookup_write(c, key);
     int64_t v = 0;
     if (e) {
@@ -470,7 +473,7 @@ void cmd_decrby(struct call *c)
 
 void cmd_incrbyfloat(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct entry *e = db_lookup_write(c, key);
     long double v = 0, by;
     char old[ENTRY_STR_BUF];
@@ -487,7 +490,7 @@ void cmd_incrbyfloat(struct call *c)
     struct blob *b = blob_new(s.n, s.n); /* stays text, even when it reads like an integer */
     memcpy(b->data, s.p, s.n);
     db_put_value(c, key, (struct value){.type = OBJ_STRING, .enc = ENC_RAW, .p = b}, -1, PUT_KEEP_TTL);
-    if (effect_wanted(c)) effect_as(c, 4, (struct bytes[]){BYTES("SET"), key, s, BYTES("KEEPTTL")});
+    if (effect_wanted(c)) effect_as(c, 4, (struct bytes[]){BYTES("SET"), key->name, s, BYTES("KEEPTTL")});
     db_changed(c, key, NOTIFY_STRING, "incrbyfloat");
     call_bulk(c, s);
 }

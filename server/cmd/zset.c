@@ -95,7 +95,7 @@ static void reply_added(struct call *c, const struct added *n, double score, uns
 
 static void add_scored(struct call *c, double *scores, int first, unsigned flags)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
     struct entry *e = db_lookup_write(c, key);
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
@@ -135,7 +135,7 @@ void cmd_zincrby(struct call *c) { add(c, ADD_INCR); }
 
 void cmd_zrem(struct call *c)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct entry *e = db_lookup_write(c, key);
     if (!e) {
         call_integer(c, 0);
@@ -161,7 +161,7 @@ void cmd_zrem(struct call *c)
 
 void cmd_zcard(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct zset z;
     if (e) z = zset_of(e);
@@ -170,7 +170,7 @@ void cmd_zcard(struct call *c)
 
 void cmd_zscore(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct zset z;
     if (e) z = zset_of(e);
@@ -181,7 +181,7 @@ void cmd_zscore(struct call *c)
 
 void cmd_zmscore(struct call *c)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct zset z;
     if (e) z = zset_of(e);
@@ -195,7 +195,7 @@ void cmd_zmscore(struct call *c)
 
 static void reply_rank(struct call *c, bool reverse)
 {
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct zset z;
     if (e) z = zset_of(e);

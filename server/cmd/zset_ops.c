@@ -112,7 +112,7 @@ static struct source *look_up(struct call *c, int first, size_t count)
 {
     struct source *src = mem_calloc(count * sizeof *src);
     for (size_t i = 0; i < count; i++) {
-        const struct entry *e = db_lookup_read(c, c->argv[(size_t)first + i]);
+        const struct entry *e = db_lookup_read(c, call_key(c, first + (int)i));
         src[i].position = i;
         src[i].weight = 1;
         if (!e) continue;
@@ -318,7 +318,7 @@ static void store_result(struct call *c, const struct zset_result *r, enum zop o
 {
     static const char *const events[] = {[UNION] = "zunionstore", [INTER] = "zinterstore", [DIFF] = "zdiffstore"};
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     if (r->count) {
         struct zset z = zset_new(r->count, &rules);
         for (size_t i = 0; i < r->count; i++) zset_append(&z, r->items[i]->member, r->items[i]->score, &rules);

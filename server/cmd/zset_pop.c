@@ -35,14 +35,14 @@ static void begin(struct call *c, struct bytes key, size_t n, enum pop_shape sha
 }
 
 /* Replies with up to count members of e and takes them out; count > 0. Returns how many. */
-static size_t pop(struct call *c, struct bytes key, struct entry *e, enum pop_end end, uint64_t count,
+static size_t pop(struct call *c, const struct key_ref *key, struct entry *e, enum pop_end end, uint64_t count,
                   enum pop_shape shape)
 {
     struct zset z = zset_of(e);
     size_t size = zset_count(&z), n = count < size ? (size_t)count : size;
     struct ztree_span span = {0, n};
     if (end == POP_MAX) span = (struct ztree_span){size - n, size};
-    begin(c, key, n, shape);
+    begin(c, key->name, n, shape);
     struct zset_iter it;
     zset_iter_init(&it, &z, span, end == POP_MAX);
     while (zset_iter_next(&it)) {
@@ -76,7 +76,7 @@ static void effect_pop(struct call *c, struct bytes key, enum pop_end end, size_
 
 static void pop_key(struct call *c, enum pop_end end)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     int64_t count = 1;
     if (c->argc > 3) {
         call_syntax_error(c);
@@ -100,13 +100,14 @@ void cmd_zpopmax(struct call *c) { pop_key(c, POP_MAX); }
 enum first_found { FOUND_NONE, FOUND_KEY, FOUND_ERROR };
 
 /* The first key that is there. When a waiting client is served, keys of another type are passed over. */
-static enum first_found first_key(struct call *c, const struct bytes *keys, int count, int *index, struct entry **e)
+static enum first_found first_key(struct call *c, int first, int count, const struct key_ref **key, struct entry **e)
 {
-    for (int i = 0; i < count; i++) {
-        *e = db_lookup_write(c, keys[i]);
-        if (!*e || (c->unblocking && (*e)->type != OBJ_ZSET)) continue;
-        if (call_wrong_type(c, *e, OBJ_ZSET)) return FOUND_ERROR;
-        *index = i;
+    for (int i = first; i < first + count; i++) {
+        *key = call_key(c, i);
+        const struct entry *there = db_lookup_in(c, c->db, *key);
+        if (!there || (c->unblocking && there->type != OBJ_ZSET)) continue;
+        if (call_wrong_type(c, there, OBJ_ZSET)) return FOUND_ERROR;
+        *e = db_lookup_write(c, *key);
         return FOUND_KEY;
     }
     return FOUND_NONE;
@@ -115,15 +116,16 @@ static enum first_found first_key(struct call *c, const struct bytes *keys, int 
 static void pop_blocking(struct call *c, enum pop_end end)
 {
     int64_t deadline_ms;
-    int count = c->argc - 2, i;
+    int count = c->argc - 2;
+    const struct key_ref *key;
     struct entry *e;
     if (!call_timeout(c, c->argv[c->argc - 1], &deadline_ms)) return;
-    switch (first_key(c, c->argv + 1, count, &i, &e)) {
+    switch (first_key(c, 1, count, &key, &e)) {
     case FOUND_KEY:
-        pop(c, c->argv[1 + i], e, end, 1, SHAPE_KEY_FLAT);
-        effect_pop(c, c->argv[1 + i], end, 0);
+        pop(c, key, e, end, 1, SHAPE_KEY_FLAT);
+        effect_pop(c, key->name, end, 0);
         return;
-    case FOUND_NONE: call_block(c, c->argv + 1, count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY); return;
+    case FOUND_NONE: call_block(c, 1, count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY); return;
     case FOUND_ERROR: return;
     }
 }
@@ -169,17 +171,14 @@ static void pop_multiple(struct call *c, bool blocking)
 {
     struct mpop m;
     int64_t deadline_ms = 0;
-    int i;
+    const struct key_ref *key;
     struct entry *e;
     if (!parse_mpop(c, blocking ? 2 : 1, &m)) return;
     if (blocking && !call_timeout(c, c->argv[1], &deadline_ms)) return;
-    const struct bytes *keys = c->argv + m.first_key;
-    switch (first_key(c, keys, m.key_count, &i, &e)) {
-    case FOUND_KEY:
-        effect_pop(c, keys[i], m.end, pop(c, keys[i], e, m.end, (uint64_t)m.count, SHAPE_KEY_PAIRS));
-        return;
+    switch (first_key(c, m.first_key, m.key_count, &key, &e)) {
+    case FOUND_KEY: effect_pop(c, key->name, m.end, pop(c, key, e, m.end, (uint64_t)m.count, SHAPE_KEY_PAIRS)); return;
     case FOUND_NONE:
-        if (blocking) call_block(c, keys, m.key_count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY);
+        if (blocking) call_block(c, m.first_key, m.key_count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY);
         else reply_null_array(c->out);
         return;
     case FOUND_ERROR: return;

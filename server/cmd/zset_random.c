@@ -103,7 +103,7 @@ void cmd_zrandmember(struct call *c)
             return;
         }
     }
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     if (!e || !wanted) {
         if (c->argc == 2) reply_null(c->out);

@@ -126,7 +126,7 @@ static struct zset copy_of_span(struct call *c, const struct zset *z, struct ztr
     return copy;
 }
 
-static void store_span(struct call *c, struct bytes to, const struct zset *z, struct ztree_span span)
+static void store_span(struct call *c, const struct key_ref *to, const struct zset *z, struct ztree_span span)
 {
     size_t n = span.end - span.start;
     if (n) {
@@ -146,7 +146,7 @@ static void range(struct call *c, int key, bool to_key, enum range_by by, enum d
     bool reverse = r.direction == REVERSE, max_first = reverse && r.by != BY_RANK;
     if (!parse_bounds(c, c->argv[key + (max_first ? 2 : 1)], c->argv[key + (max_first ? 1 : 2)], &r)) return;
 
-    const struct entry *e = db_lookup_read(c, c->argv[key]);
+    const struct entry *e = db_lookup_read(c, call_key(c, key));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct zset z = {0};
     struct ztree_span span = {0, 0};
@@ -154,7 +154,7 @@ static void range(struct call *c, int key, bool to_key, enum range_by by, enum d
         z = zset_of(e);
         span = span_of(&z, &r);
     }
-    if (to_key) store_span(c, c->argv[1], &z, span);
+    if (to_key) store_span(c, call_key(c, 1), &z, span);
     else if (e) reply_span(c, &z, span, reverse, r.with_scores);
     else reply_array(c->out, 0);
 }
@@ -173,7 +173,7 @@ static void count(struct call *c, enum range_by by)
 {
     struct range r = {.by = by, .direction = FORWARD, .limit = -1};
     if (!parse_bounds(c, c->argv[2], c->argv[3], &r)) return;
-    const struct entry *e = db_lookup_read(c, c->argv[1]);
+    const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct ztree_span span = {0, 0};
     if (e) {
@@ -190,7 +190,7 @@ void cmd_zlexcount(struct call *c) { count(c, BY_LEX); }
 
 static void remove_range(struct call *c, enum range_by by, const char *event)
 {
-    struct bytes key = c->argv[1];
+    const struct key_ref *key = call_key(c, 1);
     struct range r = {.by = by, .direction = FORWARD, .limit = -1};
     if (!parse_bounds(c, c->argv[2], c->argv[3], &r)) return;
     struct entry *e = db_lookup_write(c, key);

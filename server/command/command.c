@@ -75,6 +75,7 @@ static void legacy_keys_fill(struct command *c)
         c->first_key = (int16_t)ks->begin_pos;
         c->last_key = (int16_t)(ks->last >= 0 ? ks->begin_pos + ks->last : ks->last);
         c->key_step = (int16_t)ks->step;
+        c->one_key = ks->last == 0 && !(ks->flags & (KEY_NOT_KEY | KEY_INCOMPLETE));
         if (ks->flags & KEY_INCOMPLETE) c->flags |= CMD_MOVABLE_KEYS;
         return;
     }
@@ -112,6 +113,9 @@ static void row_add(const struct command *row, const struct command *parent)
     c->parent = parent;
     c->full_name = row_name(row, parent);
     legacy_keys_fill(c);
+    /* What it touches besides the keys it can name is not known before it runs. */
+    for (unsigned i = 0; i < c->key_count; i++)
+        if (c->keys[i].begin == KEY_BEGIN_UNKNOWN || (c->keys[i].flags & KEY_INCOMPLETE)) c->holds = HOLD_ALL;
 }
 
 static void group_add(const struct command *rows, unsigned count)

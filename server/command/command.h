@@ -49,6 +49,13 @@ enum cmd_flag {
     CMD_TOUCHES_ARBITRARY_KEYS = 1u << 24, /* not shown */
 };
 
+/* The part of the keyspace a command works on, and therefore holds while it runs. Where there are several cores, that is
+ * what it keeps others out of; debug builds assert that it touches nothing else. */
+enum command_hold {
+    HOLD_KEYS, /* the slices of the keys it names; none when it names none (PING) */
+    HOLD_ALL,  /* every slice: KEYS, FLUSHALL, SORT with BY */
+};
+
 /* ACL categories, in the order of ACL CAT. */
 enum acl_cat {
     ACL_KEYSPACE = 1u << 0,
@@ -140,6 +147,7 @@ struct command {
     uint32_t acl;         /* enum acl_cat, complete as COMMAND INFO shows them (implied ones included) */
     const struct key_spec *keys;
     uint8_t key_count;
+    uint8_t holds; /* enum command_hold */
     /* For commands whose specs cannot tell: indexes of keys to out and their flags to flags (both have room for max,
      * which is at least 2); returns their number or -1. */
     int (*getkeys)(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
@@ -160,6 +168,7 @@ struct command {
     uint16_t index;
     const struct command *parent;
     const char *full_name;                 /* lower case, "client|kill" */
+    bool one_key;                          /* all its keys are the one at first_key */
     int16_t first_key, last_key, key_step; /* as COMMAND INFO shows them; last_key negative: from the end of the call */
 };
 

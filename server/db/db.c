@@ -17,7 +17,7 @@ bool db_is_expired(const struct call *c, const struct entry *e)
     return keyspace_past(c, e) && srv_expired_is(c, false) != EXPIRED_VALID;
 }
 
-static struct entry *missed(struct call *c, struct db *db, struct bytes key)
+static struct entry *missed(struct call *c, struct db *db, const struct key_ref *key)
 {
     stat_miss(c);
     keyspace_notify(c, db, NOTIFY_KEY_MISS, "keymiss", key);
@@ -34,7 +34,7 @@ static inline __attribute__((always_inline)) struct entry *live(struct call *c, 
     return keyspace_see_past(c, db, p, write);
 }
 
-struct entry *db_lookup_read(struct call *c, struct bytes key)
+const struct entry *db_lookup_read(struct call *c, const struct key_ref *key)
 {
     struct place p = keyspace_find(c, c->db, key);
     struct entry *e = live(c, c->db, &p, false);
@@ -44,22 +44,22 @@ struct entry *db_lookup_read(struct call *c, struct bytes key)
     return e;
 }
 
-struct entry *db_peek(struct call *c, struct bytes key)
+const struct entry *db_peek(struct call *c, const struct key_ref *key)
 {
     struct place p = keyspace_find(c, c->db, key);
     return live(c, c->db, &p, false);
 }
 
-struct entry *db_lookup_notouch(struct call *c, struct bytes key, bool quiet)
+const struct entry *db_lookup_notouch(struct call *c, const struct key_ref *key, bool quiet)
 {
-    struct entry *e = db_peek(c, key);
+    const struct entry *e = db_peek(c, key);
     if (e) stat_hit(c);
     else if (quiet) stat_miss(c);
     else return missed(c, c->db, key);
     return e;
 }
 
-struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key)
+const struct entry *db_lookup_in(struct call *c, struct db *db, const struct key_ref *key)
 {
     struct place p = keyspace_find(c, db, key);
     struct entry *e = live(c, db, &p, true);
@@ -67,58 +67,53 @@ struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key)
     return e;
 }
 
-struct entry *db_lookup_write(struct call *c, struct bytes key) { return db_lookup_in(c, c->db, key); }
-
-void db_look_ahead(struct call *c, struct db_ahead *a, const struct bytes *keys, int step, int left)
+struct entry *db_lookup_write(struct call *c, const struct key_ref *key)
 {
-    struct db *db = c->db;
-    a->count = a->next = 0;
-    for (int i = 0; i < left && a->count < DB_AHEAD_MAX; i += step) {
-        uint64_t hash = db_hash(db, keys[i]);
-        table_prefetch_bucket(&db_slice(db, keys[i])->table, hash);
-        a->hash[a->count++] = hash;
-    }
-    for (unsigned i = 0; i < a->count; i++)
-        table_prefetch_entry(&db_slice(db, keys[i * (unsigned)step])->table, a->hash[i]);
+    struct place p = keyspace_find(c, c->db, key);
+    struct entry *e = live(c, c->db, &p, true);
+    if (!e) return NULL;
+    use_touch(c, e);
+    keyspace_before(c, c->db, p.slice, key, e);
+    return e;
+}
+
+size_t db_fetch_ahead(struct call *c, size_t i)
+{
+    size_t end = i + DB_AHEAD_MAX < (size_t)c->key_count ? i + DB_AHEAD_MAX : (size_t)c->key_count;
+    for (size_t k = i; k < end; k++) db_prefetch_bucket(c->db, &c->keys[k]);
+    for (size_t k = i; k < end; k++) db_prefetch_entry(c->db, &c->keys[k]);
+    return end;
 }
 
 /* --- put ------------------------------------------------------------------------------------------------------ */
 
-static bool somebody_may_wait_for(enum obj_type type)
-{
-    return type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM;
-}
-
-static void ready(struct call *c, struct db *db, struct bytes key, enum obj_type type)
-{
-    if (unlikely(db->blocked != NULL) && somebody_may_wait_for(type)) blocked_key_ready(c, db, key, type);
-}
-
 /* e takes the place of the entry there, which goes. */
-static struct entry *supplant(struct call *c, struct db *db, struct place *p, struct bytes key, struct entry *e)
+static struct entry *replace(struct call *c, struct db *db, struct place *p, const struct key_ref *key, struct entry *e)
 {
     struct entry *old = table_slot_entry(p->slot);
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
-    table_replace_slot(p->table, p->slot, e);
-    keyspace_mark(p->table, p->slot, e);
-    /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody */
-    if (old->type == OBJ_STREAM) ready(c, db, key, OBJ_STREAM);
+    keyspace_before(c, db, p->slice, key, old);
+    table_replace_slot(&p->slice->table, p->slot, e);
+    keyspace_mark(&p->slice->table, p->slot, e);
+    /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody. */
+    if (old->type == OBJ_STREAM) keyspace_ready(c, db, p->slice, key, OBJ_STREAM);
     keyspace_discard(c, old, c->cfg->lazyfree_lazy_server_del);
     return e;
 }
 
 /* e is new at its place, unless a dead entry that was not ours to delete is still there. */
-static struct entry *create(struct call *c, struct db *db, struct place *p, struct bytes key, struct entry *e)
+static struct entry *create(struct call *c, struct db *db, struct place *p, const struct key_ref *key, struct entry *e)
 {
     if (unlikely(p->slot.bucket != NULL)) {
-        e = supplant(c, db, p, key, e);
-        ready(c, db, key, e->type);
+        e = replace(c, db, p, key, e);
+        keyspace_ready(c, db, p->slice, key, e->type);
         return e;
     }
+    keyspace_before(c, db, p->slice, key, NULL);
     e->lru = use_initial(c);
-    p->slot = table_insert(p->table, p->hash, e);
-    if (e->flags & ENTRY_EXPIRES) table_mark(p->table, p->slot);
-    ready(c, db, key, e->type);
+    p->slot = table_insert(&p->slice->table, key->hash, e);
+    if (e->flags & ENTRY_EXPIRES) table_mark(&p->slice->table, p->slot);
+    keyspace_ready(c, db, p->slice, key, e->type);
     keyspace_notify(c, db, NOTIFY_NEW, "new", key);
     return e;
 }
@@ -128,63 +123,70 @@ static inline int64_t expiry_after(const struct entry *old, int64_t expire_ms, u
     return expire_ms < 0 && (flags & PUT_KEEP_TTL) ? entry_expire(old) : expire_ms;
 }
 
-struct entry *db_put_string(struct call *c, struct bytes key, struct bytes val, int64_t expire_ms, unsigned flags)
+struct entry *db_put_string(struct call *c, const struct key_ref *key, struct bytes val, int64_t expire_ms,
+                            unsigned flags)
 {
     struct db *db = c->db;
     struct place p = keyspace_find(c, db, key);
     struct entry *old = live(c, db, &p, true);
-    if (!old) return create(c, db, &p, key, entry_new_string(key, val, expire_ms));
+    if (!old) return create(c, db, &p, key, entry_new_string(key->name, val, expire_ms));
 
     int64_t expiry = expiry_after(old, expire_ms, flags);
-    if (likely((expiry >= 0) == !!(old->flags & ENTRY_EXPIRES)) && likely(entry_overwrite_string(old, val))) {
-        if (expire_ms >= 0) store_u64(old->body, (uint64_t)expire_ms);
-        use_touch(c, old);
-        return old;
+    if (likely((expiry >= 0) == !!(old->flags & ENTRY_EXPIRES))) {
+        keyspace_before(c, db, p.slice, key, old);
+        if (likely(entry_overwrite_string(old, val))) {
+            if (expire_ms >= 0) store_u64(old->body, (uint64_t)expire_ms);
+            use_touch(c, old);
+            return old;
+        }
     }
-    return supplant(c, db, &p, key, entry_new_string(key, val, expiry));
+    return replace(c, db, &p, key, entry_new_string(key->name, val, expiry));
 }
 
-struct entry *db_put_int(struct call *c, struct bytes key, int64_t v, unsigned flags)
+struct entry *db_put_int(struct call *c, const struct key_ref *key, int64_t v, unsigned flags)
 {
     struct db *db = c->db;
     struct place p = keyspace_find(c, db, key);
     struct entry *old = live(c, db, &p, true);
-    if (!old) return create(c, db, &p, key, entry_new_int(key, v, -1));
+    if (!old) return create(c, db, &p, key, entry_new_int(key->name, v, -1));
 
     int64_t expiry = expiry_after(old, -1, flags);
     if (old->enc == ENC_INT && (expiry >= 0) == !!(old->flags & ENTRY_EXPIRES)) {
+        keyspace_before(c, db, p.slice, key, old);
         entry_set_int(old, v);
         use_touch(c, old);
         return old;
     }
-    return supplant(c, db, &p, key, entry_new_int(key, v, expiry));
+    return replace(c, db, &p, key, entry_new_int(key->name, v, expiry));
 }
 
-struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, struct value v, int64_t expire_ms,
-                              unsigned flags)
+struct entry *db_put_value_in(struct call *c, struct db *db, const struct key_ref *key, struct value v,
+                              int64_t expire_ms, unsigned flags)
 {
     struct place p = keyspace_find(c, db, key);
     struct entry *old = live(c, db, &p, true);
-    if (!old) return create(c, db, &p, key, entry_new_value(key, v, expire_ms));
-    struct entry *e = supplant(c, db, &p, key, entry_new_value(key, v, expiry_after(old, expire_ms, flags)));
+    if (!old) return create(c, db, &p, key, entry_new_value(key->name, v, expire_ms));
+    int64_t expiry = expiry_after(old, expire_ms, flags);
+    struct entry *e = replace(c, db, &p, key, entry_new_value(key->name, v, expiry));
     if (flags & PUT_AFRESH) {
         e->lru = use_initial(c);
-        ready(c, db, key, e->type);
+        keyspace_ready(c, db, p.slice, key, e->type);
         keyspace_notify(c, db, NOTIFY_NEW, "new", key);
     }
     return e;
 }
 
-struct entry *db_put_value(struct call *c, struct bytes key, struct value v, int64_t expire_ms, unsigned flags)
+struct entry *db_put_value(struct call *c, const struct key_ref *key, struct value v, int64_t expire_ms, unsigned flags)
 {
     return db_put_value_in(c, c->db, key, v, expire_ms, flags);
 }
 
 /* --- edit ------------------------------------------------------------------------------------------------------- */
 
-static struct place place_of(struct call *c, struct db *db, const struct entry *e)
+/* The place of e, which is the entry of key. */
+static struct place place_of(struct call *c, struct db *db, const struct key_ref *key, const struct entry *e)
 {
-    struct place p = keyspace_find(c, db, entry_key(e));
+    struct place p = keyspace_find(c, db, key);
     ASSERT(p.slot.bucket && table_slot_entry(p.slot) == e);
     return p;
 }
@@ -211,7 +213,7 @@ static struct entry *with_length(struct entry *e, size_t len)
     return entry_resize_embedded(e, len);
 }
 
-char *db_string_edit(struct call *c, struct entry **ep, size_t new_len)
+char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **ep, size_t new_len)
 {
     struct entry *e = *ep;
     if (e->enc == ENC_RAW) return blob_to_edit(e, new_len)->data;
@@ -219,9 +221,9 @@ char *db_string_edit(struct call *c, struct entry **ep, size_t new_len)
         entry_round(entry_size(e) - e->vlen + new_len) == entry_alloc_size(e)) {
         e = entry_resize_embedded(e, new_len); /* stays where it is */
     } else {
-        struct place p = place_of(c, c->db, e);
+        struct place p = place_of(c, c->db, key, e);
         e = with_length(e, new_len);
-        table_replace_slot(p.table, p.slot, e);
+        table_replace_slot(&p.slice->table, p.slot, e);
         *ep = e;
     }
     if (e->enc == ENC_RAW) return ((struct blob *)entry_ptr(e))->data;
@@ -238,69 +240,72 @@ void keyspace_discard(struct call *c, struct entry *e, bool lazy)
 }
 
 /* Out of the table; the entry is the caller's. */
-static struct entry *pull(struct call *c, struct db *db, struct place *p)
+static struct entry *pull(struct call *c, struct db *db, struct place *p, const struct key_ref *key)
 {
-    struct entry *e = table_delete_slot(p->table, p->slot);
-    if (e->type == OBJ_STREAM) ready(c, db, entry_key(e), OBJ_STREAM);
+    keyspace_before(c, db, p->slice, key, table_slot_entry(p->slot));
+    struct entry *e = table_delete_slot(&p->slice->table, p->slot);
+    if (e->type == OBJ_STREAM) keyspace_ready(c, db, p->slice, key, OBJ_STREAM);
     return e;
 }
 
-static bool delete (struct call *c, struct bytes key, bool lazy)
+static bool delete (struct call *c, const struct key_ref *key, bool lazy)
 {
     struct place p = keyspace_find(c, c->db, key);
     if (!p.slot.bucket) return false;
     if (keyspace_past(c, table_slot_entry(p.slot)) && srv_expired_is(c, true) == EXPIRED_GONE) {
-        keyspace_expire(c, c->db, p.table, p.slot);
+        keyspace_expire(c, c->db, p.slice, p.slot);
         return false;
     }
-    keyspace_discard(c, pull(c, c->db, &p), lazy);
+    keyspace_discard(c, pull(c, c->db, &p, key), lazy);
     return true;
 }
 
-bool db_delete(struct call *c, struct bytes key) { return delete (c, key, c->cfg->lazyfree_lazy_server_del); }
-bool db_delete_lazy(struct call *c, struct bytes key) { return delete (c, key, true); }
+bool db_delete(struct call *c, const struct key_ref *key) { return delete (c, key, c->cfg->lazyfree_lazy_server_del); }
+bool db_delete_lazy(struct call *c, const struct key_ref *key) { return delete (c, key, true); }
 
-bool db_take(struct call *c, struct bytes key, struct value *out, int64_t *expire_ms)
+bool db_take(struct call *c, const struct key_ref *key, struct value *out, int64_t *expire_ms)
 {
     struct place p = keyspace_find(c, c->db, key);
     if (!live(c, c->db, &p, true)) return false;
-    struct entry *e = pull(c, c->db, &p);
+    struct entry *e = pull(c, c->db, &p, key);
     *expire_ms = entry_expire(e);
     *out = entry_detach(e);
     return true;
 }
 
-void db_move(struct call *c, struct entry *e, struct db *to, struct bytes new_key)
+void db_move(struct call *c, const struct key_ref *key, const struct entry *e, struct db *to,
+             const struct key_ref *new_key)
 {
     struct place target = keyspace_find(c, to, new_key);
     if (target.slot.bucket) {
-        struct entry *there = pull(c, to, &target);
+        struct entry *there = pull(c, to, &target, new_key);
         ASSERT(there != e);
         keyspace_discard(c, there, c->cfg->lazyfree_lazy_server_del);
+    } else {
+        keyspace_before(c, to, target.slice, new_key, NULL);
     }
-    struct place p = place_of(c, c->db, e);
-    e = entry_rekey(pull(c, c->db, &p), new_key);
-    target.slot = table_insert(target.table, target.hash, e);
-    if (e->flags & ENTRY_EXPIRES) table_mark(target.table, target.slot);
-    ready(c, to, new_key, e->type);
+    struct place p = place_of(c, c->db, key, e);
+    struct entry *moved = entry_rekey(pull(c, c->db, &p, key), new_key->name);
+    target.slot = table_insert(&target.slice->table, new_key->hash, moved);
+    if (moved->flags & ENTRY_EXPIRES) table_mark(&target.slice->table, target.slot);
+    keyspace_ready(c, to, target.slice, new_key, moved->type);
     keyspace_notify(c, to, NOTIFY_NEW, "new", new_key);
 }
 
-/* --- after a change --------------------------------------------------------------------------------------------- */
+/* --- after a change ----------------------------------------------------------------------------------------------- */
 
-void db_changed_in(struct call *c, struct db *db, struct bytes key, enum notify_class cls, const char *event)
+void db_changed_in(struct call *c, struct db *db, const struct key_ref *key, enum notify_class cls, const char *event)
 {
     c->dirty++;
-    if (unlikely(db->watched != NULL)) watch_touch(c, db, key);
-    if (event) keyspace_notify(c, db, cls, event, key);
+    keyspace_after(c, db, db_slice(db, key), key, cls, event);
 }
 
-void db_changed(struct call *c, struct bytes key, enum notify_class cls, const char *event)
+void db_changed(struct call *c, const struct key_ref *key, enum notify_class cls, const char *event)
 {
     db_changed_in(c, c->db, key, cls, event);
 }
 
-void db_notify(struct call *c, enum notify_class cls, const char *event, struct bytes key, int dbid)
+void db_notify(struct call *c, enum notify_class cls, const char *event, const struct key_ref *key, int dbid)
 {
-    if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key, dbid);
+    if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key->name, dbid);
 }

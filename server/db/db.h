@@ -12,23 +12,33 @@
  *   struct db (one of `databases`) -> slices[] -> struct table of struct entry *
  *
  * How a write handler goes:
+ *     const struct key_ref *key = call_key(c, 1);     // the key at argv[1], hashed when the request was parsed
  *     struct entry *e = db_lookup_write(c, key);      // NULL: not there (or just expired)
  *     if (e && call_wrong_type(c, e, OBJ_HASH)) return;
  *     … change the value in place, or db_put_*(), or db_delete() …
  *     db_changed(c, key, NOTIFY_HASH, "hset");        // once per key that changed: dirties, WATCH, notification
+ *
+ * Only db_lookup_write() and the verbs that change give an entry that may be written to: they have told the observer of
+ * the slice (server/db/preimage.h) of its old value. Every other look-up gives a const one.
  */
 #ifndef SERVER_DB_H
 #define SERVER_DB_H
 
 #include "server/exec/call.h"
 #include "server/db/entry.h"
+#include "server/db/key_ref.h"
 #include "server/db/slot.h"
 #include "server/ds/table.h"
 
 struct client;
+struct interest;
+struct preimage;
 
+/* What belongs to the keys of one slice. The table comes first: a place in it is a place in the slice. */
 struct slice {
-    struct table table; /* of struct entry *; marked: the entry has an expiry */
+    struct table table;        /* of struct entry *; marked: the entry has an expiry */
+    struct interest *interest; /* server/db/interest.h; NULL: nobody waits for or watches a key here */
+    struct preimage *preimage; /* server/db/preimage.h; NULL: nobody wants old values */
 };
 
 #define DB_SLICES_MAX 64 /* one bit each in c->held */
@@ -38,8 +48,6 @@ struct db {
     unsigned slice_count;
     struct slice *slices;
     uint64_t hash_seed;
-    struct blocked_keys *blocked; /* server/exec/blocked.c; NULL: nobody is blocked on a key of this db */
-    struct watched_keys *watched; /* server/cmd/multi.c; NULL: nobody watches */
     double avg_ttl_ms;
     uint64_t expire_cursor; /* of active expiry */
     unsigned expire_slice;
@@ -48,31 +56,24 @@ struct db {
 /* --- look up ------------------------------------------------------------------------------------------------ */
 
 /* To read: an expired key is deleted and counts as missing; counts a hit or miss, touches the LRU clock. */
-struct entry *db_lookup_read(struct call *c, struct bytes key);
+const struct entry *db_lookup_read(struct call *c, const struct key_ref *key);
 /* The same without counting or touching: DEBUG, MEMORY USAGE, SORT's patterns. */
-struct entry *db_peek(struct call *c, struct bytes key);
+const struct entry *db_peek(struct call *c, const struct key_ref *key);
 /* Counting but not touching: TYPE, TTL, EXISTS, OBJECT. quiet: no "keymiss" either. */
-struct entry *db_lookup_notouch(struct call *c, struct bytes key, bool quiet);
+const struct entry *db_lookup_notouch(struct call *c, const struct key_ref *key, bool quiet);
 /* To change: as read, without counting hits. Blobs that are lent are still shared: db_string_edit() copies. */
-struct entry *db_lookup_write(struct call *c, struct bytes key);
+struct entry *db_lookup_write(struct call *c, const struct key_ref *key);
 /* The same in another database (MOVE, COPY). */
-struct entry *db_lookup_in(struct call *c, struct db *db, struct bytes key);
+const struct entry *db_lookup_in(struct call *c, struct db *db, const struct key_ref *key);
 
-/* Many keys: asks the memory for the next few of them (every step-th argument), so that their cache misses overlap,
- * then for each in turn db_look_ahead_take() before its verb saves hashing it again. */
 #define DB_AHEAD_MAX 16
-struct db_ahead {
-    uint64_t hash[DB_AHEAD_MAX];
-    unsigned count, next; /* private */
-};
-void db_look_ahead(struct call *c, struct db_ahead *a, const struct bytes *keys, int step, int left);
-/* keys: those left from this one on, `left` arguments in all. */
-static inline void db_look_ahead_take(struct call *c, struct db_ahead *a, const struct bytes *keys, int step, int left)
-{
-    if (a->next == a->count) db_look_ahead(c, a, keys, step, left);
-    c->key_hashed = keys->p;
-    c->key_hash = a->hash[a->next++];
-}
+/* Many keys: fetches the next few of the call's keys from its i-th on, so that their cache misses overlap, and returns
+ * how far it came: for call_key_ahead() (server/exec/call.h). */
+size_t db_fetch_ahead(struct call *c, size_t i);
+
+/* The same entry to keep its value in another encoding, which is no change to anybody outside (SORT unpacks a sorted
+ * set). */
+static inline struct entry *db_to_reencode(const struct entry *e) { return (struct entry *)(uintptr_t)e; }
 
 /* --- put ------------------------------------------------------------------------------------------------------ */
 
@@ -83,30 +84,34 @@ enum put_flag {
 };
 /* Sets key to a string, whatever was there; the fastest path there is for SET. Numbers become ENC_INT by themselves.
  * expire_ms -1: none (or kept). Returns the entry. Does not call db_changed(). */
-struct entry *db_put_string(struct call *c, struct bytes key, struct bytes val, int64_t expire_ms, unsigned flags);
-struct entry *db_put_int(struct call *c, struct bytes key, int64_t v, unsigned flags);
+struct entry *db_put_string(struct call *c, const struct key_ref *key, struct bytes val, int64_t expire_ms,
+                            unsigned flags);
+struct entry *db_put_int(struct call *c, const struct key_ref *key, int64_t v, unsigned flags);
 /* Sets key to a value whose ownership passes; what was there is freed. */
-struct entry *db_put_value(struct call *c, struct bytes key, struct value v, int64_t expire_ms, unsigned flags);
-struct entry *db_put_value_in(struct call *c, struct db *db, struct bytes key, struct value v, int64_t expire_ms,
-                              unsigned flags);
+struct entry *db_put_value(struct call *c, const struct key_ref *key, struct value v, int64_t expire_ms,
+                           unsigned flags);
+struct entry *db_put_value_in(struct call *c, struct db *db, const struct key_ref *key, struct value v,
+                              int64_t expire_ms, unsigned flags);
 /* Makes a string's bytes writable with the given length (kept bytes, new ones zero) and marks it edited; returns
  * where they are; *e is updated because the entry may move. For APPEND, SETRANGE, SETBIT. */
-char *db_string_edit(struct call *c, struct entry **e, size_t new_len);
+char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e, size_t new_len);
 
 /* --- delete and expire ---------------------------------------------------------------------------------------- */
 
 /* Returns whether it was there. Does not call db_changed(): DEL, GETDEL, an emptied list do, with their event. lazy:
  * huge values are freed by the helper thread. */
-bool db_delete(struct call *c, struct bytes key);
-bool db_delete_lazy(struct call *c, struct bytes key);
+bool db_delete(struct call *c, const struct key_ref *key);
+bool db_delete_lazy(struct call *c, const struct key_ref *key);
 /* Takes the value out and deletes the key (RENAME, MOVE). *expire_ms gets the expiry or -1. */
-bool db_take(struct call *c, struct bytes key, struct value *out, int64_t *expire_ms);
+bool db_take(struct call *c, const struct key_ref *key, struct value *out, int64_t *expire_ms);
 /* Gives the entry another key or another database, with value and expiry; the copy costs the key alone. What was at
  * the new place is deleted. e is dead afterwards. Does not call db_changed(). */
-void db_move(struct call *c, struct entry *e, struct db *to, struct bytes new_key);
+void db_move(struct call *c, const struct key_ref *key, const struct entry *e, struct db *to,
+             const struct key_ref *new_key);
 /* expire_ms -1 removes it. The entry may move: returns its new place. */
-struct entry *db_set_expire(struct call *c, struct entry *e, int64_t expire_ms);
-struct entry *db_set_expire_in(struct call *c, struct db *db, struct entry *e, int64_t expire_ms);
+struct entry *db_set_expire(struct call *c, const struct key_ref *key, const struct entry *e, int64_t expire_ms);
+struct entry *db_set_expire_in(struct call *c, struct db *db, const struct key_ref *key, const struct entry *e,
+                               int64_t expire_ms);
 
 /* --- after a change --------------------------------------------------------------------------------------------- */
 
@@ -128,10 +133,10 @@ enum notify_class { /* notify-keyspace-events: K E g $ l s h z x e n t d m */
 };
 /* Tells everybody that key changed: c->dirty += 1 (add more with c->dirty += n), WATCH, notification `event` (NULL:
  * none). */
-void db_changed(struct call *c, struct bytes key, enum notify_class cls, const char *event);
-void db_changed_in(struct call *c, struct db *db, struct bytes key, enum notify_class cls, const char *event);
+void db_changed(struct call *c, const struct key_ref *key, enum notify_class cls, const char *event);
+void db_changed_in(struct call *c, struct db *db, const struct key_ref *key, enum notify_class cls, const char *event);
 /* The notification alone (e.g. a second event of the same command: "del" after "lpop"). */
-void db_notify(struct call *c, enum notify_class cls, const char *event, struct bytes key, int dbid);
+void db_notify(struct call *c, enum notify_class cls, const char *event, const struct key_ref *key, int dbid);
 
 /* --- the whole database --------------------------------------------------------------------------------------- */
 
@@ -141,15 +146,15 @@ size_t db_expires(const struct db *db);
 size_t db_flush(struct call *c, struct db *db, bool async);
 void db_swap(struct call *c, struct db *a, struct db *b);
 /* A random live key, NULL when empty. */
-struct entry *db_random(struct call *c);
+const struct entry *db_random(struct call *c);
 /* A random entry of db, dead or alive, for sampling by eviction; volatile_only: one with an expiry (NULL if none is
  * found soon). */
-struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only);
+const struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only);
 /* SCAN: calls fn for a few entries from cursor on (expired ones included: fn checks), returns the next cursor, 0 at
  * the end. */
-uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, struct entry *e), void *arg);
+uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, const struct entry *e), void *arg);
 /* Every entry; fn must not change the keyspace. */
-void db_each(struct db *db, void (*fn)(void *arg, struct entry *e), void *arg);
+void db_each(struct db *db, void (*fn)(void *arg, const struct entry *e), void *arg);
 bool db_is_expired(const struct call *c, const struct entry *e);
 /* Seconds since the entry was used; its LFU counter as of now. */
 int64_t db_idle_seconds(const struct call *c, const struct entry *e);
@@ -163,10 +168,28 @@ static inline uint64_t db_hash(const struct db *db, struct bytes key)
 {
     return hash_bytes(key.p, key.n, db->hash_seed);
 }
-static inline struct slice *db_slice(const struct db *db, struct bytes key)
+static inline struct key_ref key_ref_of(const struct db *db, struct bytes name)
 {
-    if (likely(db->slice_count == 1)) return db->slices;
-    return &db->slices[slot_of_key(key) * db->slice_count / SLOT_COUNT];
+    struct key_ref k = {.name = name, .hash = db_hash(db, name)};
+    if (unlikely(db->slice_count > 1)) k.slot = (uint16_t)slot_of_key(name);
+    return k;
+}
+static inline unsigned db_slice_index(const struct db *db, const struct key_ref *key)
+{
+    return likely(db->slice_count == 1) ? 0 : key->slot * db->slice_count / SLOT_COUNT;
+}
+static inline struct slice *db_slice(const struct db *db, const struct key_ref *key)
+{
+    return &db->slices[db_slice_index(db, key)];
+}
+/* Asks the memory for a key's bucket, and then for what the bucket points at. */
+static inline void db_prefetch_bucket(const struct db *db, const struct key_ref *key)
+{
+    table_prefetch_bucket(&db_slice(db, key)->table, key->hash);
+}
+static inline void db_prefetch_entry(const struct db *db, const struct key_ref *key)
+{
+    table_prefetch_entry(&db_slice(db, key)->table, key->hash);
 }
 /* All databases of a server get the same seed: hashes computed ahead survive SWAPDB. 0 or -EINVAL. */
 int db_init(struct db *db, int id, unsigned slice_count, uint64_t seed);

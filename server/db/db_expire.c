@@ -20,36 +20,43 @@
 
 /* --- set -------------------------------------------------------------------------------------------------------- */
 
-struct entry *db_set_expire_in(struct call *c, struct db *db, struct entry *e, int64_t expire_ms)
+struct entry *db_set_expire_in(struct call *c, struct db *db, const struct key_ref *key, const struct entry *e,
+                               int64_t expire_ms)
 {
-    if ((e->flags & ENTRY_EXPIRES) && expire_ms >= 0) {
-        store_u64(e->body, (uint64_t)expire_ms);
-        return e;
+    bool has = e->flags & ENTRY_EXPIRES;
+    if (!has && expire_ms < 0) return (struct entry *)e;
+    struct entry *own = (struct entry *)e;
+    keyspace_before(c, db, keyspace_slice(c, db, key), key, own);
+    if (has && expire_ms >= 0) {
+        store_u64(own->body, (uint64_t)expire_ms);
+        return own;
     }
-    if (!(e->flags & ENTRY_EXPIRES) && expire_ms < 0) return e;
-    struct place p = keyspace_find(c, db, entry_key(e));
-    ASSERT(p.slot.bucket && table_slot_entry(p.slot) == e);
-    e = entry_reshape_expire(e, expire_ms);
-    table_replace_slot(p.table, p.slot, e);
-    keyspace_mark(p.table, p.slot, e);
-    return e;
+    struct place p = keyspace_find(c, db, key);
+    ASSERT(p.slot.bucket && table_slot_entry(p.slot) == own);
+    own = entry_reshape_expire(own, expire_ms);
+    table_replace_slot(&p.slice->table, p.slot, own);
+    keyspace_mark(&p.slice->table, p.slot, own);
+    return own;
 }
 
-struct entry *db_set_expire(struct call *c, struct entry *e, int64_t expire_ms)
+struct entry *db_set_expire(struct call *c, const struct key_ref *key, const struct entry *e, int64_t expire_ms)
 {
-    return db_set_expire_in(c, c->db, e, expire_ms);
+    return db_set_expire_in(c, c->db, key, e, expire_ms);
 }
 
 /* --- found on access -------------------------------------------------------------------------------------------- */
 
-void keyspace_expire(struct call *c, struct db *db, struct table *t, struct table_slot s)
+void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct table_slot slot)
 {
-    struct entry *e = table_delete_slot(t, s);
-    struct bytes key = entry_key(e);
-    if (e->type == OBJ_STREAM && db->blocked) blocked_key_ready(c, db, key, OBJ_STREAM);
-    keyspace_notify(c, db, NOTIFY_EXPIRED, "expired", key);
-    if (db->watched) watch_touch(c, db, key);
-    effect_del_expired(c, db, key);
+    struct entry *e = table_slot_entry(slot);
+    struct key_ref key = {.name = entry_key(e)};
+    /* Those who want to know it by its hash are rare. */
+    if (unlikely(s->interest || s->preimage)) key = key_ref_of(db, key.name);
+    if (unlikely(s->preimage != NULL)) keyspace_tell_before(c, db, s, &key, e);
+    table_delete_slot(&s->table, slot);
+    if (e->type == OBJ_STREAM) keyspace_ready(c, db, s, &key, OBJ_STREAM);
+    keyspace_after(c, db, s, &key, NOTIFY_EXPIRED, "expired");
+    effect_del_expired(c, db, key.name);
     stat_expired(c, 1);
     keyspace_discard(c, e, c->cfg->lazyfree_lazy_expire);
 }
@@ -59,7 +66,7 @@ struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, 
     switch (srv_expired_is(c, write)) {
     case EXPIRED_VALID: return table_slot_entry(p->slot);
     case EXPIRED_GONE:
-        keyspace_expire(c, db, p->table, p->slot);
+        keyspace_expire(c, db, p->slice, p->slot);
         p->slot.bucket = NULL;
         return NULL;
     case EXPIRED_HIDDEN: break;
@@ -72,7 +79,7 @@ struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, 
 struct step {
     struct call *c;
     struct db *db;
-    struct table *table;
+    struct slice *slice;
     size_t seen, expired;
     int64_t ttl_sum;
     size_t ttl_count;
@@ -86,7 +93,7 @@ static void look(void *arg, struct table_slot s)
     st->seen++;
     if (left < 0) {
         st->expired++;
-        keyspace_expire(st->c, st->db, st->table, s);
+        keyspace_expire(st->c, st->db, st->slice, s);
     } else if (left > 0 && left < INT64_MAX / 1024) {
         st->ttl_sum += left;
         st->ttl_count++;
@@ -105,9 +112,9 @@ static struct step look_at_some(struct call *c, struct db *db, size_t keys, unsi
 {
     struct step st = {.c = c, .db = db};
     for (size_t buckets = keys * BUCKETS_A_KEY; buckets > 0 && st.seen < keys; buckets--) {
-        st.table = &db->slices[db->expire_slice].table;
-        if (table_marked_count(st.table) > 0)
-            db->expire_cursor = table_scan_marked(st.table, db->expire_cursor, look, &st);
+        st.slice = &db->slices[db->expire_slice];
+        if (table_marked_count(&st.slice->table) > 0)
+            db->expire_cursor = table_scan_marked(&st.slice->table, db->expire_cursor, look, &st);
         else db->expire_cursor = 0;
         if (db->expire_cursor != 0) continue;
         if (++db->expire_slice < db->slice_count) continue;

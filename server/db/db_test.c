@@ -10,9 +10,12 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "server/db/interest.h"
 #include "server/db/use.h"
 
 #define KEYS 3000
+/* A reference to a key of the call's database, good until the end of the block. */
+#define REF(c, name) (&(struct key_ref[]){key_ref_of((c)->db, name)}[0])
 
 struct model {
     bool there;
@@ -53,7 +56,7 @@ static void check_key(struct world *w, unsigned k)
 {
     char kb[64], vb[2000], eb[ENTRY_STR_BUF];
     struct bytes key = key_name(k, kb);
-    struct entry *e = db_lookup_read(&w->c, key);
+    const struct entry *e = db_lookup_read(&w->c, REF(&w->c, key));
     bool live = model_live(w, k);
     if ((e != NULL) != live)
         fail_msg("seed %llu: key %u there %d, should be %d", (unsigned long long)w->seed, k, e != NULL, live);
@@ -75,17 +78,18 @@ static void put(struct world *w, unsigned k)
     if (rng_below(r, 10) == 0) m->len = (uint32_t)rng_below(r, 2000);
     if (rng_below(r, 4) == 0) m->len = UINT32_MAX, m->num = (int64_t)rng_u64(r) >> rng_below(r, 64);
     m->expire_ms = expire >= 0 ? expire : kept;
-    db_put_string(&w->c, key_name(k, kb), model_value(m, vb), expire, keep ? PUT_KEEP_TTL : 0);
+    db_put_string(&w->c, REF(&w->c, key_name(k, kb)), model_value(m, vb), expire, keep ? PUT_KEEP_TTL : 0);
 }
 
 static void edit(struct world *w, unsigned k)
 {
     char kb[64], vb[2000];
-    struct entry *e = db_lookup_write(&w->c, key_name(k, kb));
+    const struct key_ref *key = REF(&w->c, key_name(k, kb));
+    struct entry *e = db_lookup_write(&w->c, key);
     if (!e || w->m[k].len == UINT32_MAX) return;
     struct model *m = &w->m[k];
     m->len = (uint32_t)(m->len + rng_below(&fake.rng, 200)) % 1900;
-    char *p = db_string_edit(&w->c, &e, m->len);
+    char *p = db_string_edit(&w->c, key, &e, m->len);
     struct bytes v = model_value(m, vb);
     memcpy(p, v.p, v.n);
 }
@@ -93,10 +97,11 @@ static void edit(struct world *w, unsigned k)
 static void rename_to(struct world *w, unsigned from, unsigned to)
 {
     char fb[64], tb[64];
-    struct entry *e = db_lookup_write(&w->c, key_name(from, fb));
+    const struct key_ref *key = REF(&w->c, key_name(from, fb));
+    struct entry *e = db_lookup_write(&w->c, key);
     assert_int_equal(e != NULL, model_live(w, from));
     if (!e || from == to) return;
-    db_move(&w->c, e, &w->db, key_name(to, tb));
+    db_move(&w->c, key, e, &w->db, REF(&w->c, key_name(to, tb)));
     w->m[to] = w->m[from];
     w->m[from].there = false;
 }
@@ -104,10 +109,11 @@ static void rename_to(struct world *w, unsigned from, unsigned to)
 static void expire(struct world *w, unsigned k)
 {
     char kb[64];
-    struct entry *e = db_lookup_write(&w->c, key_name(k, kb));
+    const struct key_ref *key = REF(&w->c, key_name(k, kb));
+    struct entry *e = db_lookup_write(&w->c, key);
     if (!e) return;
     w->m[k].expire_ms = rng_below(&fake.rng, 2) ? w->c.now_ms + (int64_t)rng_below(&fake.rng, 3000) : -1;
-    e = db_set_expire(&w->c, e, w->m[k].expire_ms);
+    e = db_set_expire(&w->c, key, e, w->m[k].expire_ms);
     assert_int_equal(entry_expire(e), w->m[k].expire_ms);
 }
 
@@ -115,7 +121,7 @@ static void delete_key(struct world *w, unsigned k)
 {
     char kb[64];
     bool was = model_live(w, k);
-    assert_int_equal(db_delete(&w->c, key_name(k, kb)), was);
+    assert_int_equal(db_delete(&w->c, REF(&w->c, key_name(k, kb))), was);
     w->m[k].there = false;
 }
 
@@ -126,7 +132,7 @@ static void flush(struct world *w)
     assert_int_equal(db_size(&w->db), 0);
 }
 
-static void seen_by_scan(void *arg, struct entry *e)
+static void seen_by_scan(void *arg, const struct entry *e)
 {
     unsigned k;
     struct bytes key = entry_key(e);
@@ -207,18 +213,20 @@ static void test_an_expired_key_goes_with_stat_effect_and_watch(void **state)
     struct db db;
     db_init(&db, 0, 1, 5);
     struct call c = fake_call(&db);
-    db.watched = (struct watched_keys *)&c; /* somebody */
-    db_put_string(&c, BYTES("k"), BYTES("v"), c.now_ms + 10, 0);
+    struct interest_link watcher;
+    interest_add(&db, REF(&c, BYTES("k")), INTEREST_WATCH, &watcher);
+    db_put_string(&c, REF(&c, BYTES("k")), BYTES("v"), c.now_ms + 10, 0);
     c.now_ms += 10;
-    assert_non_null(db_lookup_read(&c, BYTES("k"))); /* expires when its time is over, not when it comes */
+    assert_non_null(db_lookup_read(&c, REF(&c, BYTES("k")))); /* expires when its time is over, not when it comes */
     c.now_ms += 1;
-    assert_null(db_lookup_read(&c, BYTES("k")));
+    assert_null(db_lookup_read(&c, REF(&c, BYTES("k"))));
     assert_int_equal(fake.expired, 1);
     assert_int_equal(fake.dels, 1);
     assert_int_equal(fake.touched, 1);
     assert_int_equal(fake.hits, 1);
     assert_int_equal(fake.misses, 1);
     assert_int_equal(db_size(&db), 0);
+    interest_remove(&watcher);
     db_fini(&db);
 }
 
@@ -229,19 +237,19 @@ static void test_a_replica_hides_but_keeps_expired_keys(void **state)
     db_init(&db, 0, 1, 5);
     struct call c = fake_call(&db);
     fake.expired_is = 1; /* hidden */
-    db_put_string(&c, BYTES("k"), BYTES("v"), c.now_ms, 0);
+    db_put_string(&c, REF(&c, BYTES("k")), BYTES("v"), c.now_ms, 0);
     c.now_ms += 1;
-    assert_null(db_lookup_read(&c, BYTES("k")));
-    assert_null(db_peek(&c, BYTES("k")));
+    assert_null(db_lookup_read(&c, REF(&c, BYTES("k"))));
+    assert_null(db_peek(&c, REF(&c, BYTES("k"))));
     assert_int_equal(db_size(&db), 1);
     assert_non_null(db_random(&c)); /* ends, though none is alive */
-    db_put_string(&c, BYTES("k"), BYTES("w"), -1, 0);
+    db_put_string(&c, REF(&c, BYTES("k")), BYTES("w"), -1, 0);
     assert_int_equal(db_size(&db), 1);
     assert_int_equal(db_expires(&db), 0);
-    assert_non_null(db_lookup_read(&c, BYTES("k")));
+    assert_non_null(db_lookup_read(&c, REF(&c, BYTES("k"))));
     fake.expired_is = 2; /* valid: time plays no part */
-    db_put_string(&c, BYTES("k"), BYTES("w"), c.now_ms - 5, 0);
-    assert_non_null(db_lookup_read(&c, BYTES("k")));
+    db_put_string(&c, REF(&c, BYTES("k")), BYTES("w"), c.now_ms - 5, 0);
+    assert_non_null(db_lookup_read(&c, REF(&c, BYTES("k"))));
     db_fini(&db);
 }
 
@@ -252,7 +260,8 @@ static void test_cron_deletes_the_dead_without_anybody_asking(void **state)
     db_init(&db, 0, 3, 5);
     struct call c = fake_call(&db);
     char kb[64];
-    for (unsigned k = 0; k < 20000; k++) db_put_string(&c, key_name(k, kb), BYTES("v"), k % 2 ? c.now_ms + 50 : -1, 0);
+    for (unsigned k = 0; k < 20000; k++)
+        db_put_string(&c, REF(&c, key_name(k, kb)), BYTES("v"), k % 2 ? c.now_ms + 50 : -1, 0);
     c.now_ms += 25;
     assert_int_equal(db_cron(&c, &db, 1000000000), 0);
     assert_true(db.avg_ttl_ms > 20 && db.avg_ttl_ms < 30);
@@ -279,11 +288,12 @@ static void test_random_and_sample_reach_every_slice(void **state)
     char kb[64];
     static uint8_t seen[KEYS];
     memset(seen, 0, sizeof seen);
-    for (unsigned k = 0; k < 100; k++) db_put_string(&c, key_name(k, kb), BYTES("v"), k < 10 ? c.now_ms + 1000 : -1, 0);
+    for (unsigned k = 0; k < 100; k++)
+        db_put_string(&c, REF(&c, key_name(k, kb)), BYTES("v"), k < 10 ? c.now_ms + 1000 : -1, 0);
     for (int i = 0; i < 5000; i++) seen_by_scan(seen, db_random(&c));
     for (unsigned k = 0; k < 100; k++) assert_true(seen[k]);
     for (int i = 0; i < 100; i++) {
-        struct entry *e = db_sample(&db, &fake.rng, true);
+        const struct entry *e = db_sample(&db, &fake.rng, true);
         if (e) assert_true(entry_expire(e) >= 0);
     }
     db_fini(&db);
@@ -296,21 +306,21 @@ static void test_swap_exchanges_keys_and_moves_tell_waiters(void **state)
     db_init(&a, 0, 1, 5);
     db_init(&b, 1, 1, 5);
     struct call c = fake_call(&a);
-    db_put_string(&c, BYTES("k"), BYTES("v"), c.now_ms + 5, 0);
-    db_move(&c, db_lookup_write(&c, BYTES("k")), &b, BYTES("n"));
+    db_put_string(&c, REF(&c, BYTES("k")), BYTES("v"), c.now_ms + 5, 0);
+    db_move(&c, REF(&c, BYTES("k")), db_lookup_write(&c, REF(&c, BYTES("k"))), &b, REF(&c, BYTES("n")));
     assert_int_equal(db_size(&a), 0);
     assert_int_equal(db_expires(&b), 1);
     db_swap(&c, &a, &b);
     assert_int_equal(a.id, 0);
     assert_int_equal(db_size(&b), 0);
-    assert_int_equal(entry_expire(db_lookup_read(&c, BYTES("n"))), c.now_ms + 5);
+    assert_int_equal(entry_expire(db_lookup_read(&c, REF(&c, BYTES("n")))), c.now_ms + 5);
 
     struct value v;
     int64_t when;
-    assert_true(db_take(&c, BYTES("n"), &v, &when));
-    assert_false(db_take(&c, BYTES("n"), &v, &when));
+    assert_true(db_take(&c, REF(&c, BYTES("n")), &v, &when));
+    assert_false(db_take(&c, REF(&c, BYTES("n")), &v, &when));
     assert_int_equal(when, c.now_ms + 5);
-    struct entry *e = db_put_value_in(&c, &b, BYTES("m"), v, when, 0);
+    struct entry *e = db_put_value_in(&c, &b, REF(&c, BYTES("m")), v, when, 0);
     assert_string_equal(entry_encoding_name(e), "embstr");
     db_fini(&a);
     db_fini(&b);
@@ -324,12 +334,12 @@ static void test_lfu_counts_and_decays(void **state)
     struct call c = fake_call(&db);
     struct config cfg = {.maxmemory_policy = MAXMEMORY_ALLKEYS_LFU, .lfu_decay_time = 1, .lfu_log_factor = 10};
     c.cfg = &cfg;
-    struct entry *e = db_put_string(&c, BYTES("k"), BYTES("v"), -1, 0);
+    struct entry *e = db_put_string(&c, REF(&c, BYTES("k")), BYTES("v"), -1, 0);
     assert_int_equal(db_lfu_counter(&c, e), USE_LFU_INIT);
-    for (int i = 0; i < 1000; i++) db_lookup_read(&c, BYTES("k"));
+    for (int i = 0; i < 1000; i++) db_lookup_read(&c, REF(&c, BYTES("k")));
     unsigned high = db_lfu_counter(&c, e);
     assert_true(high > 10 && high < 40);
-    e = db_put_string(&c, BYTES("k"), BYTES("another value"), -1, 0); /* keeps what it earned */
+    e = db_put_string(&c, REF(&c, BYTES("k")), BYTES("another value"), -1, 0); /* keeps what it earned */
     assert_true(db_lfu_counter(&c, e) >= high);
     c.now_ms += 5 * 60000;
     assert_true(db_lfu_counter(&c, e) <= high - 4);
@@ -344,10 +354,10 @@ static void test_idle_seconds_follow_the_clock(void **state)
     struct db db;
     db_init(&db, 0, 1, 5);
     struct call c = fake_call(&db);
-    struct entry *e = db_put_string(&c, BYTES("k"), BYTES("v"), -1, 0);
+    struct entry *e = db_put_string(&c, REF(&c, BYTES("k")), BYTES("v"), -1, 0);
     c.now_ms += 7000;
-    assert_int_equal(db_idle_seconds(&c, db_peek(&c, BYTES("k"))), 7);
-    db_lookup_read(&c, BYTES("k"));
+    assert_int_equal(db_idle_seconds(&c, db_peek(&c, REF(&c, BYTES("k")))), 7);
+    db_lookup_read(&c, REF(&c, BYTES("k")));
     assert_int_equal(db_idle_seconds(&c, e), 0);
     db_set_use(&c, e, 1000, -1);
     assert_int_equal(db_idle_seconds(&c, e), 1000);

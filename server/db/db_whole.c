@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "server/db/interest.h"
 #include "server/db/keyspace.h"
 #include "server/mem.h"
 
@@ -21,7 +22,11 @@ static const struct table_ops entry_ops = {.key = key_of};
 static struct slice *slices_new(unsigned count, uint64_t seed)
 {
     struct slice *s = mem_alloc(count * sizeof *s);
-    for (unsigned i = 0; i < count; i++) table_init(&s[i].table, &entry_ops, seed);
+    for (unsigned i = 0; i < count; i++) {
+        table_init(&s[i].table, &entry_ops, seed);
+        s[i].interest = NULL;
+        s[i].preimage = NULL;
+    }
     return s;
 }
 
@@ -67,7 +72,7 @@ size_t db_expires(const struct db *db)
 }
 
 struct visit {
-    void (*fn)(void *arg, struct entry *e);
+    void (*fn)(void *arg, const struct entry *e);
     void *arg;
 };
 
@@ -77,7 +82,7 @@ static void visit_slot(void *arg, struct table_slot s)
     v->fn(v->arg, table_slot_entry(s));
 }
 
-uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, struct entry *e), void *arg)
+uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, const struct entry *e), void *arg)
 {
     struct visit v = {fn, arg};
     uint64_t slice = cursor >> CURSOR_SLICE_SHIFT, in_slice = cursor & (((uint64_t)1 << CURSOR_SLICE_SHIFT) - 1);
@@ -87,7 +92,7 @@ uint64_t db_scan(struct db *db, uint64_t cursor, void (*fn)(void *arg, struct en
     return slice << CURSOR_SLICE_SHIFT | in_slice;
 }
 
-void db_each(struct db *db, void (*fn)(void *arg, struct entry *e), void *arg)
+void db_each(struct db *db, void (*fn)(void *arg, const struct entry *e), void *arg)
 {
     for (unsigned i = 0; i < db->slice_count; i++) {
         struct table_iter it;
@@ -99,7 +104,7 @@ void db_each(struct db *db, void (*fn)(void *arg, struct entry *e), void *arg)
 }
 
 /* A slice, each as likely as it has entries; NULL when nothing is there. */
-static struct table *random_table(struct db *db, struct rng *rng, size_t (*count)(const struct table *))
+static struct slice *random_slice(struct db *db, struct rng *rng, size_t (*count)(const struct table *))
 {
     size_t total = 0;
     for (unsigned i = 0; i < db->slice_count; i++) total += count(&db->slices[i].table);
@@ -107,25 +112,25 @@ static struct table *random_table(struct db *db, struct rng *rng, size_t (*count
     size_t n = rng_below(rng, total);
     unsigned i = 0;
     while (n >= count(&db->slices[i].table)) n -= count(&db->slices[i++].table);
-    return &db->slices[i].table;
+    return &db->slices[i];
 }
 
 static size_t count_all(const struct table *t) { return table_count(t); }
 static size_t count_marked(const struct table *t) { return table_marked_count(t); }
 
-struct entry *db_random(struct call *c)
+const struct entry *db_random(struct call *c)
 {
     struct rng rng;
     rng_seed(&rng, call_random(c));
     for (unsigned tries = 0;;) {
-        struct table *t = random_table(c->db, &rng, count_all);
-        if (!t) return NULL;
-        struct table_slot s = table_random(t, &rng);
-        struct entry *e = table_slot_entry(s);
+        struct slice *slice = random_slice(c->db, &rng, count_all);
+        if (!slice) return NULL;
+        struct table_slot s = table_random(&slice->table, &rng);
+        const struct entry *e = table_slot_entry(s);
         if (likely(!keyspace_past(c, e))) return e;
         switch (srv_expired_is(c, false)) {
         case EXPIRED_VALID: return e;
-        case EXPIRED_GONE: keyspace_expire(c, c->db, t, s); break;
+        case EXPIRED_GONE: keyspace_expire(c, c->db, slice, s); break;
         case EXPIRED_HIDDEN: /* they may all be dead, and must stay: one of them then, as Redis does */
             if (++tries == RANDOM_TRIES) return e;
             break;
@@ -133,22 +138,47 @@ struct entry *db_random(struct call *c)
     }
 }
 
-struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only)
+const struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only)
 {
-    struct table *t = random_table(db, rng, volatile_only ? count_marked : count_all);
-    if (!t) return NULL;
-    struct table_slot s = volatile_only ? table_random_marked(t, rng) : table_random(t, rng);
+    struct slice *slice = random_slice(db, rng, volatile_only ? count_marked : count_all);
+    if (!slice) return NULL;
+    struct table_slot s = volatile_only ? table_random_marked(&slice->table, rng) : table_random(&slice->table, rng);
     return s.bucket ? table_slot_entry(s) : NULL;
 }
 
 /* --- emptied, exchanged ------------------------------------------------------------------------------------------- */
 
+/* Interest and observer are those of the database and not of what it holds. */
+static void keep_audience(struct db *db, struct slice *old)
+{
+    for (unsigned i = 0; i < db->slice_count; i++) {
+        struct slice *now = &db->slices[i];
+        struct interest *interest = now->interest;
+        struct preimage *preimage = now->preimage;
+        now->interest = old[i].interest;
+        now->preimage = old[i].preimage;
+        old[i].interest = interest;
+        old[i].preimage = preimage;
+    }
+}
+
+static void tell_whole(struct call *c, struct db *db, struct db *with)
+{
+    struct preimage *p = db->slices[0].preimage;
+#ifdef DEMI_DEBUG
+    c->befores++;
+#endif
+    if (unlikely(p != NULL)) p->whole(p, c, db, with);
+    if (interest_any(db)) watch_touch_all(c, db, with);
+}
+
 size_t db_flush(struct call *c, struct db *db, bool async)
 {
     size_t keys = db_size(db);
-    if (db->watched) watch_touch_all(c, db, NULL);
+    tell_whole(c, db, NULL);
     struct slice *old = db->slices;
     db->slices = slices_new(db->slice_count, db->hash_seed);
+    keep_audience(db, old);
     db->avg_ttl_ms = 0;
     db->expire_cursor = 0;
     db->expire_slice = 0;
@@ -167,13 +197,13 @@ size_t db_flush(struct call *c, struct db *db, bool async)
 void db_swap(struct call *c, struct db *a, struct db *b)
 {
     if (a == b) return;
-    if (a->watched) watch_touch_all(c, a, b);
-    if (b->watched) watch_touch_all(c, b, a);
+    ASSERT(a->slice_count == b->slice_count && a->hash_seed == b->hash_seed);
+    tell_whole(c, a, b);
+    tell_whole(c, b, a);
     SWAP(a->slices, b->slices);
-    SWAP(a->slice_count, b->slice_count);
-    SWAP(a->hash_seed, b->hash_seed);
     SWAP(a->avg_ttl_ms, b->avg_ttl_ms);
     SWAP(a->expire_cursor, b->expire_cursor);
     SWAP(a->expire_slice, b->expire_slice);
-    if (a->blocked || b->blocked) blocked_swap(c->w, a, b);
+    keep_audience(a, b->slices);
+    if (interest_any(a) || interest_any(b)) blocked_swap(c->w, a, b);
 }

@@ -15,20 +15,19 @@
 
 struct call;
 struct db;
+struct key_ref;
 struct slice;
 struct worker;
 
 /* --- told --------------------------------------------------------------------------------------------------- */
 
-/* key in db has a value of `type` that somebody may wait for. Called only when db->blocked. */
-void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type);
-/* The contents of a and b were exchanged: every key somebody waits for there is to be looked at again. Only when
- * either ->blocked. */
+/* key in db has a value of `type` that somebody may wait for. Called only when there is interest in its slice. */
+void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key, int type);
+/* The contents of a and b were exchanged: every key somebody waits for there is to be looked at again. */
 void blocked_swap(struct worker *w, struct db *a, struct db *b);
-/* key changed or went. Called only when db->watched. */
-void watch_touch(struct call *c, struct db *db, struct bytes key);
-/* Every key of db is about to go (replaced_by NULL) or to be exchanged for those of another. Called only when
- * db->watched. */
+/* key changed or went. Called only when there is interest in its slice. */
+void watch_touch(struct call *c, struct db *db, const struct key_ref *key);
+/* Every key of db is about to go (replaced_by NULL) or to be exchanged for those of another. */
 void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by);
 /* A keyspace event; cheap when notifications are off. */
 void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid);

@@ -18,9 +18,9 @@ struct fake {
 };
 extern struct fake fake;
 
-void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type);
+void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key, int type);
 void blocked_swap(struct worker *w, struct db *a, struct db *b);
-void watch_touch(struct call *c, struct db *db, struct bytes key);
+void watch_touch(struct call *c, struct db *db, const struct key_ref *key);
 void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by);
 void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid);
 void stat_hit(struct call *c);
@@ -36,12 +36,12 @@ struct fake fake;
 
 #define UNUSED __attribute__((unused))
 
-void blocked_key_ready(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key, UNUSED int type)
+void blocked_key_ready(UNUSED struct call *c, UNUSED struct db *db, UNUSED const struct key_ref *key, UNUSED int type)
 {
     fake.ready++;
 }
 void blocked_swap(UNUSED struct worker *w, UNUSED struct db *a, UNUSED struct db *b) {}
-void watch_touch(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key) { fake.touched++; }
+void watch_touch(UNUSED struct call *c, UNUSED struct db *db, UNUSED const struct key_ref *key) { fake.touched++; }
 void watch_touch_all(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct db *by) { fake.touched_all++; }
 void notify_event(UNUSED struct call *c, UNUSED unsigned cls, UNUSED const char *event, UNUSED struct bytes key,
                   UNUSED int dbid)

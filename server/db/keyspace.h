@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of server/db/ share: finding the place of a key, and what happens to a key whose time has come.
- * Everybody else uses the verbs of server/db/db.h.
+ * What the files of server/db/ share: finding the place of a key, the two doors every change passes, and what happens
+ * to a key whose time has come. Everybody else uses the verbs of server/db/db.h.
+ *
+ *     keyspace_before(entry)   the old value is still there: for the observer of the slice (server/db/preimage.h)
+ *     ... the table and the entry change ...
+ *     keyspace_after(event)    WATCH and keyspace events, with the key still readable; waiters are told by keyspace_ready()
+ *     ... the old entry's memory goes ...
  */
 #ifndef SERVER_DB_KEYSPACE_H
 #define SERVER_DB_KEYSPACE_H
@@ -9,12 +14,12 @@
 #include "server/db/db.h"
 #include "server/db/entry_build.h"
 #include "server/db/hooks.h"
+#include "server/db/preimage.h"
 #include "server/db/use.h"
 
-/* A key's place: its table, and its slot there if the key exists. */
+/* A key's place: its slice, and its slot there if the key exists. */
 struct place {
-    struct table *table;
-    uint64_t hash;
+    struct slice *slice;
     struct table_slot slot; /* bucket NULL: no such key */
 };
 
@@ -23,23 +28,62 @@ static inline __attribute__((always_inline)) struct bytes keyspace_key_of(const 
     return entry_key(entry);
 }
 
-static inline struct table *keyspace_table(const struct call *c, struct db *db, struct bytes key)
+static inline struct slice *keyspace_slice(const struct call *c, struct db *db, const struct key_ref *key)
 {
     struct slice *s = db_slice(db, key);
     DASSERT(c->held >> (s - db->slices) & 1);
     (void)c;
-    return &s->table;
+    return s;
 }
 
 static inline __attribute__((always_inline)) struct place keyspace_find(const struct call *c, struct db *db,
-                                                                        struct bytes key)
+                                                                        const struct key_ref *key)
 {
     struct place p;
-    p.table = keyspace_table(c, db, key);
-    p.hash = likely(key.p == c->key_hashed) && key.p && db == c->db ? c->key_hash : db_hash(db, key);
-    p.slot = table_find_slot_by(p.table, p.hash, key, keyspace_key_of);
+    p.slice = keyspace_slice(c, db, key);
+    p.slot = table_find_slot_by(&p.slice->table, key->hash, key->name, keyspace_key_of);
     return p;
 }
+
+/* --- the doors ---------------------------------------------------------------------------------------------------- */
+
+/* Out of line: tells s->preimage, once a command and entry. */
+void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                          const struct entry *e);
+
+/* e (NULL: a key about to be born) is about to change. */
+static inline void keyspace_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                                   const struct entry *e)
+{
+#ifdef DEMI_DEBUG
+    c->befores++;
+#endif
+    if (unlikely(s->preimage != NULL)) keyspace_tell_before(c, db, s, key, e);
+}
+
+static inline void keyspace_notify(struct call *c, struct db *db, enum notify_class cls, const char *event,
+                                   const struct key_ref *key)
+{
+    if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key->name, db->id);
+}
+
+/* The key has changed: watchers and the event's audience (event NULL: none) are told. */
+static inline void keyspace_after(struct call *c, struct db *db, const struct slice *s, const struct key_ref *key,
+                                  enum notify_class cls, const char *event)
+{
+    if (unlikely(s->interest != NULL)) watch_touch(c, db, key);
+    if (event) keyspace_notify(c, db, cls, event, key);
+}
+
+/* The key has got a value of this type, or lost it: whoever waits for one may look. */
+static inline void keyspace_ready(struct call *c, struct db *db, const struct slice *s, const struct key_ref *key,
+                                  enum obj_type type)
+{
+    if (likely(s->interest == NULL)) return;
+    if (type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM) blocked_key_ready(c, db, key, type);
+}
+
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 static inline bool keyspace_past(const struct call *c, const struct entry *e)
 {
@@ -47,16 +91,10 @@ static inline bool keyspace_past(const struct call *c, const struct entry *e)
 }
 
 /* Deletes the entry in the slot because its time has come, and tells everybody. */
-void keyspace_expire(struct call *c, struct db *db, struct table *t, struct table_slot s);
+void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct table_slot slot);
 
 /* The entry as the call is to see it; e is past its time: NULL unless time plays no part. May have deleted it. */
 struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, bool write);
-
-static inline void keyspace_notify(struct call *c, struct db *db, enum notify_class cls, const char *event,
-                                   struct bytes key)
-{
-    if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key, db->id);
-}
 
 /* The mark of the slot follows the expiry of its entry. */
 static inline void keyspace_mark(struct table *t, struct table_slot s, const struct entry *e)

@@ -4,8 +4,8 @@
  * on in phases, so that the latency of memory is paid once a batch and not once a command
  * (ARCHITECTURE.md section 4):
  *
- *   parse    every complete command into slices of the input; look its row up; hash its first
- *            key; ask for its bucket
+ *   parse    every complete command into slices of the input; look its row up; find and hash its
+ *            keys; ask for their buckets
  *   fetch    in a tight loop: touch the entries that the buckets' tags point at
  *   execute  in order, replies into the clients' buffers
  *
@@ -32,20 +32,23 @@
 #define BATCH_COMMANDS 128
 /* Arguments a batch: parsing stops at the command that goes over it. */
 #define BATCH_ARGS 4096
+/* Keys of one request that are fetched before it runs. */
+#define KEYS_FETCHED 4
 
 struct parsed {
     struct client *cl;
     const struct command *cmd; /* NULL: unknown, has subcommands, or too few arguments to tell */
-    struct table *table;       /* of the first key; NULL: no key */
-    uint64_t hash;
-    uint32_t first; /* argument index in args */
+    uint32_t first;            /* argument index in args */
     int32_t argc;
+    uint32_t first_key; /* index in keys */
+    int32_t key_count;
     size_t start, end; /* offsets in the client's input */
     bool is_inline;
 };
 
 struct batch {
     struct argv_vec args;
+    struct key_refs keys;
     /* The command looked up last, by its letters as they came: a pipeline mostly repeats itself. */
     uint64_t last_name;
     size_t last_size;
@@ -65,6 +68,7 @@ void batch_fini(struct worker *w)
 {
     if (!w->batch) return;
     argv_vec_fini(&w->batch->args);
+    key_refs_fini(&w->batch->keys);
     mem_free(w->batch);
     w->batch = NULL;
 }
@@ -87,26 +91,30 @@ static const struct command *find_command(struct batch *b, const struct parsed *
     return b->last_cmd;
 }
 
+/* Finds the command and its keys. What a long request names goes over what the caches hold: its handler fetches that
+ * as it comes to it (call_key_ahead()). */
 static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv, struct client *cl)
 {
     const struct command *cmd = find_command(b, p, argv[0]);
+    p->first_key = (uint32_t)b->keys.used;
+    p->key_count = 0;
     if (unlikely(!cmd || cmd->sub_count)) {
         p->cmd = NULL;
         return;
     }
     p->cmd = cmd;
-    if (cmd->first_key <= 0 || cmd->first_key >= p->argc) return;
-    struct db *db = cl->db;
-    struct bytes key = argv[cmd->first_key];
-    p->hash = db_hash(db, key);
-    p->table = &db_slice(db, key)->table;
-    table_prefetch_bucket(p->table, p->hash);
+    p->key_count = request_find_keys(cl->db, cmd, argv, p->argc, &b->keys);
+    for (int i = 0; i < p->key_count && i < KEYS_FETCHED; i++)
+        db_prefetch_bucket(cl->db, &b->keys.v[p->first_key + (uint32_t)i]);
 }
 
 static void fetch(const struct batch *b)
 {
-    for (unsigned i = 0; i < b->count; i++)
-        if (b->cmds[i].table) table_prefetch_entry(b->cmds[i].table, b->cmds[i].hash);
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct parsed *p = &b->cmds[i];
+        for (int k = 0; k < p->key_count && k < KEYS_FETCHED; k++)
+            db_prefetch_entry(p->cl->db, &b->keys.v[p->first_key + (uint32_t)k]);
+    }
 }
 
 static void protocol_error(struct client *cl, const char *text)
@@ -153,7 +161,6 @@ static bool parse_client(struct worker *w, struct client *cl)
         p->start = start;
         p->end = cl->in_off;
         p->is_inline = req.is_inline;
-        p->table = NULL;
         resolve(b, p, &b->args.v[req.first], cl);
         if (!authenticated) return cl->in_off == cl->in_len;
     }
@@ -204,8 +211,9 @@ static void execute(struct worker *w)
             continue;
         }
         const struct bytes *argv = &b->args.v[p->first];
-        const char *hashed = p->table ? argv[p->cmd->first_key].p : NULL;
-        if (unlikely(exec_command(w, cl, p->cmd, argv, p->argc, p->hash, hashed) == EXEC_HOLD)) {
+        struct request r = {
+            .cmd = p->cmd, .argv = argv, .keys = b->keys.v + p->first_key, .argc = p->argc, .key_count = p->key_count};
+        if (unlikely(exec_command(w, cl, &r) == EXEC_HOLD)) {
             cl->flags |= CLIENT_PAUSED;
             held = cl;
             give_back(w, p);
@@ -234,6 +242,7 @@ static void run_once(struct worker *w)
     struct batch *b = w->batch;
     b->count = 0;
     b->args.used = 0;
+    key_refs_reset(&b->keys);
     struct client *more = NULL;
     while (w->ready && !more) {
         struct client *cl = w->ready;

@@ -2,7 +2,7 @@
  *
  * Clients that wait for a key: BLPOP and its kin.
  *
- *   db->blocked: key -> waiters in the order in which they blocked        worker: ready keys, deadlines (a heap)
+ *   interest of the slice: key -> waiters in the order in which they blocked      worker: ready keys, deadlines (a heap)
  *
  * A key of the right type that comes into being is put on the ready list by the verb that made it. Between two commands
  * (after all of an EXEC) the ready keys are served: the oldest waiter's command runs again, as if it came in now; if it
@@ -14,39 +14,26 @@
  */
 #include "server/exec/blocked.h"
 
-#include "server/db/hooks.h"
 #include <errno.h>
 #include <string.h>
 
-#include "server/ds/table.h"
+#include "server/db/hooks.h"
+#include "server/db/interest.h"
 #include "server/exec/exec.h"
 #include "server/mem.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-struct waited_key;
-
 /* One client waiting for one key. */
 struct waiter {
-    struct list link; /* in waited_key.waiters */
-    struct waited_key *wk;
+    struct interest_link link; /* in the key's list of waiters */
     struct blocked *b;
-};
-
-struct waited_key {
-    struct list waiters;
-    struct list ready; /* in blocked_worker.ready, or empty */
-    struct db *db;
-    uint64_t hash;
-    uint32_t klen;
-    char key[];
 };
 
 struct blocked {
     struct client *cl;
-    const struct command *cmd;
-    struct bytes *argv; /* copies, one allocation with the bytes behind */
-    int argc;
+    struct request *req; /* a copy */
+    struct db *db;       /* where it waits */
     int type;
     enum block_null null;
     int64_t deadline_ms; /* 0: none */
@@ -55,12 +42,8 @@ struct blocked {
     struct waiter waiters[];
 };
 
-struct blocked_keys {
-    struct table keys; /* of struct waited_key * */
-};
-
 struct blocked_worker {
-    struct list ready;
+    struct list ready;     /* struct interest_key.ready */
     struct blocked **heap; /* by deadline; heap[0] is next */
     size_t heap_count, heap_cap;
     bool serving;
@@ -125,54 +108,7 @@ int64_t blocked_next_deadline(const struct worker *w)
 
 size_t blocked_timed_count(const struct worker *w) { return w->blocked->heap_count; }
 
-/* --- waited keys -------------------------------------------------------------------------------------------------- */
-
-static struct bytes waited_key_of(const void *entry)
-{
-    const struct waited_key *wk = entry;
-    return bytes_of(wk->key, wk->klen);
-}
-
-static const struct table_ops waited_ops = {.key = waited_key_of};
-
-static struct waited_key *find_key(struct db *db, struct bytes key)
-{
-    return table_find(&db->blocked->keys, table_hash(&db->blocked->keys, key), key);
-}
-
-static struct waited_key *add_key(struct db *db, struct bytes key)
-{
-    if (!db->blocked) {
-        db->blocked = mem_alloc(sizeof *db->blocked);
-        table_init(&db->blocked->keys, &waited_ops, db->hash_seed);
-    }
-    uint64_t hash = table_hash(&db->blocked->keys, key);
-    struct waited_key *wk = table_find(&db->blocked->keys, hash, key);
-    if (wk) return wk;
-    wk = mem_alloc(sizeof *wk + key.n);
-    list_init(&wk->waiters);
-    list_init(&wk->ready);
-    wk->db = db;
-    wk->hash = hash;
-    wk->klen = (uint32_t)key.n;
-    memcpy(wk->key, key.p, key.n);
-    table_insert(&db->blocked->keys, hash, wk);
-    return wk;
-}
-
-/* Nobody waits for it any more. */
-static void drop_key(struct waited_key *wk)
-{
-    struct db *db = wk->db;
-    struct blocked_keys *bk = db->blocked;
-    list_remove(&wk->ready);
-    table_delete_slot(&bk->keys, table_find_slot(&bk->keys, wk->hash, bytes_of(wk->key, wk->klen)));
-    mem_free(wk);
-    if (table_count(&bk->keys)) return;
-    table_fini(&bk->keys, NULL, NULL);
-    mem_free(bk);
-    db->blocked = NULL;
-}
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int blocked_init(struct worker *w)
 {
@@ -191,28 +127,21 @@ void blocked_fini(struct worker *w)
 
 /* --- block, unblock ----------------------------------------------------------------------------------------------- */
 
-static struct bytes *copy_argv(const struct bytes *argv, int argc)
-{
-    size_t total = (size_t)argc * sizeof *argv;
-    for (int i = 0; i < argc; i++) total += argv[i].n;
-    struct bytes *copy = mem_alloc(total);
-    char *p = (char *)(copy + argc);
-    for (int i = 0; i < argc; i++) {
-        memcpy(p, argv[i].p, argv[i].n);
-        copy[i] = bytes_of(p, argv[i].n);
-        p += argv[i].n;
-    }
-    return copy;
-}
-
 static void reply_nothing(struct reply *out, enum block_null null)
 {
     if (null == BLOCK_NULL_ARRAY) reply_null_array(out);
     else reply_null(out);
 }
 
-void call_block(struct call *c, const struct bytes *keys, int count, int type, int64_t deadline_ms,
-                enum block_null null)
+/* The same key named twice waits once; we would be the last who came. */
+static bool waits_already(const struct blocked *b, const struct key_ref *key)
+{
+    struct interest_key *k = interest_find(b->db, key);
+    struct list *last = k ? list_last(&k->links[INTEREST_WAIT]) : NULL;
+    return last && list_entry(last, struct waiter, link.link)->b == b;
+}
+
+void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null)
 {
     if (c->unblocking) {
         c->blocked = true;
@@ -225,21 +154,18 @@ void call_block(struct call *c, const struct bytes *keys, int count, int type, i
     struct client *cl = c->client;
     struct blocked *b = mem_calloc(sizeof *b + (size_t)count * sizeof *b->waiters);
     b->cl = cl;
-    b->cmd = c->cmd;
-    b->argv = copy_argv(c->argv, c->argc);
-    b->argc = c->argc;
+    b->req = request_dup(&(struct request){c->cmd, c->argv, c->keys, c->argc, c->key_count});
+    b->db = c->db;
     b->type = type;
     b->null = null;
     /* The clock's milliseconds are cut: the next one, or some would wait less than they asked for. */
     b->deadline_ms = deadline_ms && deadline_ms < INT64_MAX ? deadline_ms + 1 : deadline_ms;
     for (int i = 0; i < count; i++) {
-        struct waited_key *wk = add_key(c->db, keys[i]);
-        /* The same key named twice waits once; we would be the last who came. */
-        if (!list_is_empty(&wk->waiters) && list_entry(wk->waiters.prev, struct waiter, link)->b == b) continue;
+        const struct key_ref *key = call_key(c, first_key + i);
+        if (waits_already(b, key)) continue;
         struct waiter *wt = &b->waiters[b->count++];
-        wt->wk = wk;
         wt->b = b;
-        list_push_back(&wk->waiters, &wt->link);
+        interest_add(c->db, key, INTEREST_WAIT, &wt->link);
     }
     if (b->deadline_ms) heap_add(c->w->blocked, b);
     cl->blocked = b;
@@ -251,11 +177,7 @@ void call_block(struct call *c, const struct bytes *keys, int count, int type, i
 static void stop_waiting(struct client *cl)
 {
     struct blocked *b = cl->blocked;
-    for (size_t i = 0; i < b->count; i++) {
-        struct waiter *wt = &b->waiters[i];
-        list_remove(&wt->link);
-        if (list_is_empty(&wt->wk->waiters)) drop_key(wt->wk);
-    }
+    for (size_t i = 0; i < b->count; i++) interest_remove(&b->waiters[i].link);
     if (b->deadline_ms) heap_remove(cl->w->blocked, b);
     cl->blocked = NULL;
     cl->flags &= ~(uint32_t)CLIENT_BLOCKED;
@@ -264,7 +186,7 @@ static void stop_waiting(struct client *cl)
 
 static void free_blocked(struct blocked *b)
 {
-    mem_free(b->argv);
+    mem_free(b->req);
     mem_free(b);
 }
 
@@ -303,15 +225,16 @@ void blocked_timeouts(struct worker *w)
 
 /* --- ready -------------------------------------------------------------------------------------------------------- */
 
-void blocked_key_ready(struct call *c, struct db *db, struct bytes key, int type)
+static struct waiter *waiter_of(struct list *link) { return list_entry(link, struct waiter, link.link); }
+
+void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key, int type)
 {
-    if (!db->blocked) return;
-    struct waited_key *wk = find_key(db, key);
-    if (!wk || !list_is_empty(&wk->ready)) return;
-    list_for_each(it, &wk->waiters)
+    struct interest_key *k = interest_find(db, key);
+    if (!k || !list_is_empty(&k->ready)) return;
+    list_for_each(it, &k->links[INTEREST_WAIT])
     {
-        if (list_entry(it, struct waiter, link)->b->type != type) continue;
-        list_push_back(&c->w->blocked->ready, &wk->ready);
+        if (waiter_of(it)->b->type != type) continue;
+        list_push_back(&c->w->blocked->ready, &k->ready);
         return;
     }
 }
@@ -323,8 +246,8 @@ static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
 {
     struct client *cl = b->cl;
     struct db *selected = cl->db;
-    cl->db = b->waiters[0].wk->db; /* where it blocked */
-    bool done = exec_call(w, cl, b->cmd, b->argv, b->argc, (struct exec_how){.unblocking = true, .ready_key = key});
+    cl->db = b->db; /* where it blocked */
+    bool done = exec_call(w, cl, b->req, (struct exec_how){.unblocking = true, .ready_key = key});
     cl->db = selected;
     if (!done) return false;
     stop_waiting(cl);
@@ -336,24 +259,24 @@ static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
 
 /* The oldest waiter of a key that wants what it holds; NULL: none. A client that is to be closed at the end of this
  * turn (killed by the transaction that pushed, or gone) gets nothing: it would be lost. */
-static struct blocked *next_waiter(const struct waited_key *wk, int type)
+static struct blocked *next_waiter(struct interest_key *k, int type)
 {
-    list_for_each(it, &wk->waiters)
+    list_for_each(it, &k->links[INTEREST_WAIT])
     {
-        struct blocked *b = list_entry(it, struct waiter, link)->b;
+        struct blocked *b = waiter_of(it)->b;
         if (b->type == type && !(b->cl->flags & CLIENT_CLOSE_NOW)) return b;
     }
     return NULL;
 }
 
-static void serve_key(struct worker *w, struct db *db, struct bytes key)
+static void serve_key(struct worker *w, struct db *db, const struct key_ref *key)
 {
     for (;;) {
         struct call c = exec_internal(w, db);
-        struct entry *e = db_peek(&c, key);
-        struct waited_key *wk = e && db->blocked ? find_key(db, key) : NULL;
-        struct blocked *b = wk ? next_waiter(wk, e->type) : NULL;
-        if (!b || !serve_client(w, b, key)) return;
+        const struct entry *e = db_peek(&c, key);
+        struct interest_key *k = e ? interest_find(db, key) : NULL;
+        struct blocked *b = k ? next_waiter(k, e->type) : NULL;
+        if (!b || !serve_client(w, b, key->name)) return;
     }
 }
 
@@ -363,33 +286,30 @@ void blocked_serve(struct worker *w)
     if (bw->serving) return;
     bw->serving = true;
     while (!list_is_empty(&bw->ready)) {
-        struct waited_key *wk = list_entry(list_pop_front(&bw->ready), struct waited_key, ready);
-        /* Serving may drop wk: the key is copied. */
-        struct db *db = wk->db;
-        char stack[256], *copy = wk->klen <= sizeof stack ? stack : mem_alloc(wk->klen);
-        memcpy(copy, wk->key, wk->klen);
-        struct bytes key = bytes_of(copy, wk->klen);
-        serve_key(w, db, key);
+        struct interest_key *k = list_entry(list_pop_front(&bw->ready), struct interest_key, ready);
+        /* Serving may drop k: the name is copied. */
+        struct db *db = k->db;
+        struct key_ref key = interest_ref(k);
+        char stack[256], *copy = key.name.n <= sizeof stack ? stack : mem_alloc(key.name.n);
+        if (key.name.n) memcpy(copy, key.name.p, key.name.n);
+        key.name.p = copy;
+        serve_key(w, db, &key);
         if (copy != stack) mem_free(copy);
     }
     bw->serving = false;
 }
 
+/* Dead or alive: serving it finds out, and tells of its end behind the command that is running now. */
+static void look_again(void *arg, struct interest_key *k)
+{
+    struct call c = exec_internal(arg, k->db);
+    struct key_ref key = interest_ref(k);
+    const struct entry *e = table_find(&db_slice(k->db, &key)->table, key.hash, key.name);
+    if (e) blocked_key_ready(&c, k->db, &key, e->type);
+}
+
 void blocked_swap(struct worker *w, struct db *a, struct db *b)
 {
-    struct db *both[] = {a, b};
-    for (int i = 0; i < 2; i++) {
-        struct db *db = both[i];
-        if (!db->blocked) continue;
-        struct call c = exec_internal(w, db);
-        struct table_iter it;
-        table_iter_init(&it, &db->blocked->keys);
-        for (struct waited_key *wk; (wk = table_iter_next(&it));) {
-            struct bytes key = bytes_of(wk->key, wk->klen);
-            /* Dead or alive: serving it finds out, and tells of its end behind the command that is running now. */
-            struct entry *e = table_find(&db_slice(db, key)->table, db_hash(db, key), key);
-            if (e) blocked_key_ready(&c, db, key, e->type);
-        }
-        table_iter_fini(&it);
-    }
+    interest_each(a, look_again, w);
+    interest_each(b, look_again, w);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/db/entry.h"
+#include "server/db/db.h"
 #include "server/ds/number.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -96,6 +96,31 @@ void call_text(struct call *c, struct reply *text)
     reply_verbatim(c->out, bytes_of(flat, n), "txt");
     mem_free(flat);
     reply_fini(text);
+}
+
+/* --- keys --------------------------------------------------------------------------------------------------------- */
+
+/* A loop asks for one after the other: the search begins behind the last that was found. */
+const struct key_ref *call_key_find(struct call *c, int arg)
+{
+    for (int n = c->key_count; n > 0; n--) {
+        if (c->key_at >= c->key_count) c->key_at = 0;
+        const struct key_ref *k = &c->keys[c->key_at++];
+        if (k->arg == arg) return k;
+    }
+    struct key_ref *late = &c->w->late_keys[c->w->late_at++ % CALL_KEYS_LATE];
+    *late = key_ref_of(c->db, c->argv[arg]);
+    late->arg = arg;
+    return late;
+}
+
+const struct key_ref *call_key_ahead(struct call *c, size_t *until, int arg)
+{
+    const struct key_ref *k = call_key_find(c, arg);
+    if (k < c->keys || k >= c->keys + c->key_count) return k;
+    size_t i = (size_t)(k - c->keys);
+    if (i >= *until) *until = db_fetch_ahead(c, i);
+    return k;
 }
 
 /* --- arguments ---------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #include "alloc/base/bytes.h"
 #include "server/command/command.h"
+#include "server/db/key_ref.h"
 #include "server/resp/reply.h"
 
 struct server;
@@ -30,11 +31,12 @@ struct call {
     const struct command *cmd;
     const struct bytes *argv; /* argv[0] is the command's name; subcommands at argv[1] */
     int argc;
-    struct reply *out; /* where the reply goes */
-    int64_t now_ms;    /* wall clock, the same during one command (one EXEC, one script) */
-    uint64_t key_hash; /* of the bytes at key_hashed: computed ahead by the batch */
-    const char *key_hashed;
+    struct reply *out;          /* where the reply goes */
+    int64_t now_ms;             /* wall clock, the same during one command (one EXEC, one script) */
+    const struct key_ref *keys; /* those it names (server/exec/request.h); handlers ask call_key() */
+    int key_count, key_at;
     struct bytes ready_key; /* with unblocking: the key that is ready, the only one to look at */
+    uint64_t serial;        /* of this command, another for each */
     uint64_t held;          /* slices this command holds, one bit each (debug builds check) */
     int64_t dirty;          /* changes made so far */
     bool in_exec;           /* runs inside EXEC */
@@ -43,8 +45,27 @@ struct call {
     bool unblocking;        /* runs again because a key it waits for is ready */
     bool blocked;           /* set by call_block(): no reply was given */
     bool failed;            /* set by the error replies below */
-    bool effects_given;     /* effect_*() was called: argv itself is not propagated */
+#ifdef DEMI_DEBUG
+    unsigned befores; /* changes announced (server/db/keyspace.h) */
+#endif
+    bool effects_given; /* effect_*() was called: argv itself is not propagated */
 };
+
+/* --- keys --------------------------------------------------------------------------------------------------------- */
+
+/* Out of line: a key that is not the request's first, or that no specification named. */
+const struct key_ref *call_key_find(struct call *c, int arg);
+/* The key at argv[arg], as the request found it. Good until the handler returns; one that no specification named, until
+ * CALL_KEYS_LATE more of those were asked for. */
+#define CALL_KEYS_LATE 8
+static inline const struct key_ref *call_key(struct call *c, int arg)
+{
+    if (likely(c->key_count != 0) && likely(c->keys->arg == arg)) return c->keys;
+    return call_key_find(c, arg);
+}
+/* The same for a loop over many keys, in the order of the request: the next ones are fetched from memory ahead, so that
+ * their cache misses overlap. *until is 0 at the loop's start. */
+const struct key_ref *call_key_ahead(struct call *c, size_t *until, int arg);
 
 /* --- argument helpers: reply with the error and return false ----------------------------------------------- */
 
@@ -98,12 +119,11 @@ bool effect_wanted(const struct call *c); /* somebody listens: otherwise do not 
 /* --- blocking -------------------------------------------------------------------------------------------------- */
 
 enum block_null { BLOCK_NULL_ARRAY, BLOCK_NULL_BULK };
-/* Suspends the client until one of the keys gets a value of `type` or the deadline passes (0: never). When a key
+/* Suspends the client until one of the keys from argv[first_key] on gets a value of `type` or the deadline passes (0: never). When a key
  * becomes ready the whole command runs again with c->unblocking set, oldest client first; if it then calls
  * call_block() again the client keeps its place. On a timeout the null reply given here is sent. With
  * c->deny_blocking it replies the null at once. keys are copied. */
-void call_block(struct call *c, const struct bytes *keys, int count, int type, int64_t deadline_ms,
-                enum block_null null);
+void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null);
 
 /* Random numbers for commands (SRANDMEMBER …): the worker's generator. */
 uint64_t call_random(struct call *c);

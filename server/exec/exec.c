@@ -13,6 +13,7 @@
 
 #include "server/command/handlers.h"
 #include "server/evict.h"
+#include "server/exec/check_waist.h"
 #include "server/exec/multi.h"
 #include "server/net/monitor.h"
 #include "server/observe/latency.h"
@@ -170,18 +171,20 @@ static void step_reply_skip(struct worker *w, struct client *cl)
     reply_reset(&w->nowhere);
 }
 
-static enum exec_verdict run_command(struct worker *w, struct client *cl, const struct command *cmd,
-                                     const struct bytes *argv, int argc, uint64_t hash, const char *hashed)
+static enum exec_verdict run_command(struct worker *w, struct client *cl, const struct request *r)
 {
     char text[512];
+    const struct command *cmd = r->cmd;
+    const struct bytes *argv = r->argv;
+    int argc = r->argc;
+    struct request found;
     if (unlikely(!cmd)) {
         if (is_cross_protocol(w, cl, argv[0])) return EXEC_DONE;
-        const struct command *found = exec_lookup(argv, argc, text, sizeof text);
-        if (!found) {
+        cmd = exec_lookup(argv, argc, text, sizeof text);
+        if (!cmd) {
             refuse(w, cl, NULL, argv, argc, text);
             return EXEC_DONE;
         }
-        cmd = found;
     }
     cl->last_cmd = cmd;
     if (unlikely(!arity_fits(cmd, argc))) {
@@ -202,30 +205,37 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
         bool writes = (cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) || (cmd->handler == cmd_exec && multi_writes(cl));
         if (w->now_ms < w->srv->pause_until_ms && (!w->srv->pause_writes_only || writes)) return EXEC_HOLD;
     }
+    if (unlikely(!r->cmd)) {
+        key_refs_reset(&w->keys);
+        int keys = request_find_keys(cl->db, cmd, argv, argc, &w->keys);
+        found = (struct request){.cmd = cmd, .argv = argv, .argc = argc, .keys = w->keys.v, .key_count = keys};
+        r = &found;
+    }
     if (unlikely((cl->flags & CLIENT_MULTI) && !runs_in_multi(cmd))) {
-        multi_queue(cl, cmd, argv, argc);
+        multi_queue(cl, r);
         reply_status(client_reply(cl), "QUEUED");
         return EXEC_DONE;
     }
-    struct call *c = &w->call;
-    c->key_hash = hash;
-    c->key_hashed = hashed;
-    exec_call(w, cl, cmd, argv, argc, (struct exec_how){0});
+    exec_call(w, cl, r, (struct exec_how){0});
     return EXEC_DONE;
 }
 
-enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv,
-                               int argc, uint64_t hash, const char *hashed)
+enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct request *r)
 {
-    enum exec_verdict v = run_command(w, cl, cmd, argv, argc, hash, hashed);
+    enum exec_verdict v = run_command(w, cl, r);
     if (unlikely(cl->flags & (CLIENT_ANY_REPLY | CLIENT_REPLICA)) && v == EXEC_DONE) step_reply_skip(w, cl);
     return v;
 }
 
 struct call exec_internal(struct worker *w, struct db *db)
 {
-    return (struct call){
-        .srv = w->srv, .w = w, .cfg = w->srv->config, .db = db, .now_ms = w->now_ms, .held = UINT64_MAX};
+    return (struct call){.srv = w->srv,
+                         .w = w,
+                         .cfg = w->srv->config,
+                         .db = db,
+                         .now_ms = w->now_ms,
+                         .serial = ++w->serial,
+                         .held = UINT64_MAX};
 }
 
 static void account(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
@@ -270,26 +280,11 @@ void exec_update_slow_ticks(struct worker *w)
     w->slow_ticks = w->ticks.factor ? (uint64_t)(((unsigned __int128)us * 1000 << 32) / w->ticks.factor) : 0;
 }
 
-/* The slices of the keys that a command declares; all of them for one that declares none (KEYS, FLUSHALL) or not all
- * (SORT with BY). With one slice there is nothing to tell apart; debug builds have more, and every verb asserts that
- * its key is in one of these. */
-static uint64_t slices_held(const struct server *srv, const struct command *cmd, const struct bytes *argv, int argc)
+bool exec_call(struct worker *w, struct client *cl, const struct request *r, struct exec_how how)
 {
-    enum { KEYS_MAX = 256 };
-    int keys[KEYS_MAX];
-    if (srv->slices <= 1 || cmd->key_count == 0) return UINT64_MAX;
-    for (int i = 0; i < cmd->key_count; i++)
-        if (cmd->keys[i].begin == KEY_BEGIN_UNKNOWN || (cmd->keys[i].flags & KEY_INCOMPLETE)) return UINT64_MAX;
-    int n = command_keys(cmd, argv, argc, keys, NULL, KEYS_MAX);
-    if (n < 0 || n > KEYS_MAX) return UINT64_MAX;
-    uint64_t held = 0;
-    for (int i = 0; i < n; i++) held |= (uint64_t)1 << (db_slice(&srv->dbs[0], argv[keys[i]]) - srv->dbs[0].slices);
-    return held;
-}
-
-bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
-               struct exec_how how)
-{
+    const struct command *cmd = r->cmd;
+    const struct bytes *argv = r->argv;
+    int argc = r->argc;
     struct call *c = &w->call, outer;
     bool nested = how.in_exec || how.unblocking;
     if (unlikely(nested)) outer = *c;
@@ -301,20 +296,29 @@ bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, c
     c->out = client_reply(cl);
     /* cppcheck-suppress uninitvar ; in_exec is nested */
     c->now_ms = how.in_exec ? outer.now_ms : w->now_ms;
-    c->held = slices_held(w->srv, cmd, argv, argc);
+    c->keys = r->keys;
+    c->key_count = r->key_count;
+    c->key_at = 0;
+    c->serial = ++w->serial;
+    c->held = unlikely(cmd->handler == cmd_exec) ? multi_held(cl) : request_held(r, cl->db);
     c->dirty = 0;
+#ifdef DEMI_DEBUG
+    c->befores = 0;
+#endif
     c->in_exec = how.in_exec;
     c->deny_blocking = how.deny_blocking;
     c->unblocking = how.unblocking;
     c->no_touch = (cl->flags & CLIENT_NO_TOUCH) && cmd->handler != cmd_touch;
     c->ready_key = how.ready_key;
     c->blocked = c->failed = c->effects_given = false;
-    if (unlikely(nested)) c->key_hashed = NULL;
 
     uint32_t errors = c->out->error_count;
+    struct check_waist waist;
+    check_waist_before(&waist, c);
     uint64_t start = ticks_now();
     cmd->handler(c);
     uint64_t spent = ticks_now() - start;
+    check_waist_after(&waist, c);
 
     bool blocked = c->blocked;
     account(w, cl, cmd, argv, argc, spent, c->out->error_count != errors, blocked);

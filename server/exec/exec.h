@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include "alloc/base/bytes.h"
 #include "server/exec/call.h"
+#include "server/exec/request.h"
 
 struct client;
 struct command;
@@ -20,9 +22,8 @@ enum exec_verdict {
     EXEC_DONE, /* replied, queued or blocked: the input is used up */
     EXEC_HOLD, /* not now (CLIENT PAUSE): the same input again later */
 };
-/* cmd NULL: not found by the batch; hash of the bytes at hashed (the first key), when that is not NULL. */
-enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv,
-                               int argc, uint64_t hash, const char *hashed);
+/* r->cmd NULL: the batch did not find it, and no keys either. */
+enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct request *r);
 /* Runs it: no checks; statistics, effects, served blockers. For EXEC and served blockers: in_exec, unblocking are
  * set in `how`. */
 struct exec_how {
@@ -30,8 +31,7 @@ struct exec_how {
     struct bytes ready_key; /* with unblocking */
 };
 /* Returns false when it blocked. */
-bool exec_call(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
-               struct exec_how how);
+bool exec_call(struct worker *w, struct client *cl, const struct request *r, struct exec_how how);
 /* A command over the threshold of the slow log or the latency monitor. */
 void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
                uint64_t ticks);

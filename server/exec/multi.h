@@ -7,17 +7,33 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "alloc/base/bytes.h"
+#include <stdint.h>
 
+#include "server/exec/request.h"
+
+struct call;
 struct client;
-struct command;
 
-void multi_free(struct client *cl); /* discards the queue and unwatches */
-void multi_queue(struct client *cl, const struct command *cmd, const struct bytes *argv, int argc);
+/* --- the queue ------------------------------------------------------------------------------------------------------ */
+
+void multi_queue(struct client *cl, const struct request *r); /* keeps a copy; nothing when it is doomed already */
+const struct request *multi_at(const struct client *cl, size_t i);
+size_t multi_count(const struct client *cl);
 bool multi_writes(const struct client *cl);       /* a queued command writes */
 bool multi_needs_memory(const struct client *cl); /* one is refused over maxmemory */
-size_t multi_count(const struct client *cl);
+uint64_t multi_held(const struct client *cl);     /* the slices of all of them together */
 size_t multi_memory(const struct client *cl);
-size_t multi_watched(const struct client *cl);
+/* The transaction is over: the queue goes, the keys are watched no longer. */
+void multi_end(struct client *cl);
+/* The client goes: the same, and nothing is kept. */
+void multi_free(struct client *cl);
+
+/* --- watched keys (server/exec/watch.c) ------------------------------------------------------------------------------ */
+
+void watch_key(struct call *c, const struct key_ref *key);
+void watch_forget(struct client *cl);
+size_t watch_count(const struct client *cl);
+/* One of them was alive when it was watched, and its time has come since. */
+bool watch_any_expired(struct call *c);
 
 #endif

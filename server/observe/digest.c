@@ -121,7 +121,7 @@ void digest_value(const struct entry *e, unsigned char digest[SHA1_SIZE])
     if (entry_expire(e) != -1) xor_in(digest, BYTES("!!expire!!"));
 }
 
-static void add_entry(void *arg, struct entry *e)
+static void add_entry(void *arg, const struct entry *e)
 {
     unsigned char one[SHA1_SIZE] = {0}, *all = arg;
     mix_in(one, entry_key(e));

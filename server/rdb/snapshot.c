@@ -49,7 +49,7 @@ static void put_aux_int(struct rdb_sink *s, const char *key, int64_t v)
     put_aux(s, key, bytes_of(text, number_format_i64(text, v)));
 }
 
-static void write_pair(void *arg, struct entry *e)
+static void write_pair(void *arg, const struct entry *e)
 {
     struct writer *w = arg;
     int64_t expire_ms = entry_expire(e);
@@ -186,7 +186,8 @@ static bool put_key(struct loader *l, struct bytes key, struct value v)
         return true;
     }
     size_t before = db_size(l->in.db);
-    struct entry *e = db_put_value(&l->in, key, v, l->expire_ms < 0 ? -1 : l->expire_ms, PUT_AFRESH);
+    struct key_ref ref = key_ref_of(l->in.db, key);
+    struct entry *e = db_put_value(&l->in, &ref, v, l->expire_ms < 0 ? -1 : l->expire_ms, PUT_AFRESH);
     db_set_use(&l->in, e, l->idle_s, l->freq);
     l->loaded->keys++;
     if (db_size(l->in.db) > before || (l->flags & RDB_LOAD_MERGE)) return true;

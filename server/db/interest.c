@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/db/interest.h"
+
+#include "server/mem.h"
+
+struct interest {
+    struct table keys; /* of struct interest_key * */
+};
+
+static struct bytes name_of(const void *entry)
+{
+    const struct interest_key *k = entry;
+    return bytes_of(k->name, k->size);
+}
+
+static const struct table_ops interest_ops = {.key = name_of};
+
+static struct interest_key *key_new(struct db *db, const struct key_ref *key)
+{
+    struct interest_key *k = mem_alloc(sizeof *k + key->name.n);
+    for (int i = 0; i < INTEREST_KINDS; i++) list_init(&k->links[i]);
+    list_init(&k->ready);
+    k->db = db;
+    k->hash = key->hash;
+    k->slot = key->slot;
+    k->size = (uint32_t)key->name.n;
+    if (key->name.n) memcpy(k->name, key->name.p, key->name.n);
+    return k;
+}
+
+void interest_add(struct db *db, const struct key_ref *key, enum interest_kind kind, struct interest_link *l)
+{
+    struct slice *s = db_slice(db, key);
+    if (!s->interest) {
+        s->interest = mem_alloc(sizeof *s->interest);
+        table_init(&s->interest->keys, &interest_ops, db->hash_seed);
+    }
+    struct interest_key *k = table_find(&s->interest->keys, key->hash, key->name);
+    if (!k) {
+        k = key_new(db, key);
+        table_insert(&s->interest->keys, k->hash, k);
+    }
+    l->key = k;
+    list_push_back(&k->links[kind], &l->link);
+}
+
+static bool is_wanted(const struct interest_key *k)
+{
+    for (int i = 0; i < INTEREST_KINDS; i++)
+        if (!list_is_empty(&k->links[i])) return true;
+    return false;
+}
+
+void interest_remove(struct interest_link *l)
+{
+    struct interest_key *k = l->key;
+    ASSERT(k != NULL);
+    list_remove(&l->link);
+    l->key = NULL;
+    if (is_wanted(k)) return;
+    list_remove(&k->ready);
+    struct key_ref ref = interest_ref(k);
+    struct slice *s = db_slice(k->db, &ref);
+    void *gone = table_delete(&s->interest->keys, k->hash, ref.name);
+    ASSERT(gone == k);
+    mem_free(k);
+    if (table_count(&s->interest->keys)) return;
+    table_fini(&s->interest->keys, NULL, NULL);
+    mem_free(s->interest);
+    s->interest = NULL;
+}
+
+struct interest_key *interest_find(const struct db *db, const struct key_ref *key)
+{
+    const struct slice *s = db_slice(db, key);
+    return s->interest ? table_find(&s->interest->keys, key->hash, key->name) : NULL;
+}
+
+struct key_ref interest_ref(const struct interest_key *k)
+{
+    return (struct key_ref){.name = bytes_of(k->name, k->size), .hash = k->hash, .slot = k->slot};
+}
+
+void interest_each(struct db *db, void (*fn)(void *arg, struct interest_key *k), void *arg)
+{
+    for (unsigned i = 0; i < db->slice_count; i++) {
+        if (!db->slices[i].interest) continue;
+        struct table_iter it;
+        table_iter_init(&it, &db->slices[i].interest->keys);
+        for (struct interest_key *k; (k = table_iter_next(&it));) fn(arg, k);
+        table_iter_fini(&it);
+    }
+}
+
+bool interest_any(const struct db *db)
+{
+    for (unsigned i = 0; i < db->slice_count; i++)
+        if (db->slices[i].interest) return true;
+    return false;
+}

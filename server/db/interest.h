@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who is interested in a key: clients that wait for it (BLPOP), clients that watch it (WATCH). One map a slice, from a
+ * key's name to a list a kind, which exists only while there is somebody: a slice nobody is interested in costs a test
+ * of one pointer.
+ *
+ *     slice.interest --> table: name --> interest_key: [WAIT]  link <-> link     in the order in which they came
+ *                                                      [WATCH] link <-> link
+ *
+ * A link belongs to whoever is interested and lies in his memory; the key is made with the first link and goes with the
+ * last. The key need not exist in the keyspace. Interest is in a name of a database with a number: when databases
+ * exchange their contents (SWAPDB) or are emptied, it stays where it is.
+ */
+#ifndef SERVER_DB_INTEREST_H
+#define SERVER_DB_INTEREST_H
+
+#include <stdbool.h>
+
+#include "alloc/base/list.h"
+#include "server/db/db.h"
+
+enum interest_kind { INTEREST_WAIT, INTEREST_WATCH, INTEREST_KINDS };
+
+struct interest_key {
+    struct list links[INTEREST_KINDS]; /* struct interest_link.link */
+    struct list ready;                 /* free for the use of who serves the waiters; empty when the key goes */
+    struct db *db;
+    uint64_t hash;
+    uint16_t slot;
+    uint32_t size;
+    char name[];
+};
+
+struct interest_link {
+    struct list link;
+    struct interest_key *key; /* NULL: in no list */
+};
+
+/* Adds l as the last of its kind. */
+void interest_add(struct db *db, const struct key_ref *key, enum interest_kind kind, struct interest_link *l);
+/* Takes l out, and the key with its last link. */
+void interest_remove(struct interest_link *l);
+/* NULL: nobody is interested in it. */
+struct interest_key *interest_find(const struct db *db, const struct key_ref *key);
+/* The name is valid as long as the key. */
+struct key_ref interest_ref(const struct interest_key *k);
+/* Every key of db somebody is interested in; fn may not add or remove. */
+void interest_each(struct db *db, void (*fn)(void *arg, struct interest_key *k), void *arg);
+bool interest_any(const struct db *db);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A parsed request: what was asked, and which keys it names. The keys are found and hashed here, once; whoever runs the
+ * request at once (the batch), later (a transaction, a client that waits) or on somebody else's behalf hands the same
+ * references on.
+ */
+#ifndef SERVER_EXEC_REQUEST_H
+#define SERVER_EXEC_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/command/command.h"
+#include "server/db/key_ref.h"
+
+struct db;
+
+struct request {
+    const struct command *cmd;
+    const struct bytes *argv; /* argv[0]: the name */
+    const struct key_ref *keys;
+    int argc, key_count;
+};
+
+/* Key references one behind the other; grows. All zero is empty. */
+struct key_refs {
+    struct key_ref *v;
+    size_t used, cap;
+};
+void key_refs_fini(struct key_refs *refs);
+/* Empties it; room far beyond what is common is given back. */
+void key_refs_reset(struct key_refs *refs);
+
+/* Appends the keys of a request to out, in the order of the command's specifications, and returns their number; 0 when
+ * the request contradicts itself (its handler will refuse it). db may be any of the server's. out->v may move. */
+int request_find_keys(const struct db *db, const struct command *cmd, const struct bytes *argv, int argc,
+                      struct key_refs *out);
+
+/* A copy of its own: one allocation, freed by mem_free(). */
+struct request *request_dup(const struct request *r);
+/* Bytes of the copy. */
+size_t request_dup_size(const struct request *r);
+
+/* The slices it has to hold, a bit each (enum command_hold); for EXEC what its queue holds together is the caller's to
+ * say. With one slice: all. */
+uint64_t request_held(const struct request *r, const struct db *db);
+
+#endif
