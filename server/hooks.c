@@ -22,6 +22,8 @@ void effect_del_expired(struct call *c, struct db *db, struct bytes key)
  * date. */
 void srv_flushed_all(struct call *c) { c->srv->dirty++; }
 
+uint64_t srv_command_serial(const struct call *c) { return c->w->stats.commands; }
+
 struct db *srv_db(const struct call *c, int64_t id)
 {
     return id >= 0 && id < c->srv->db_count ? &c->srv->dbs[id] : NULL;

@@ -65,7 +65,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     reply_init(&w->nowhere, 2);
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
-    w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config};
+    w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
     exec_update_slow_ticks(w);

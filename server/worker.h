@@ -56,7 +56,6 @@ struct worker {
     struct key_refs keys;                     /* of a request that came by no batch */
     struct key_ref late_keys[CALL_KEYS_LATE]; /* server/exec/call.h */
     unsigned late_at;
-    uint64_t serial;        /* of the last command that began */
     struct effects effects; /* of the running command, not handed over yet */
     int64_t now_ms;         /* wall clock of this turn */
     int64_t now_us;

@@ -48,6 +48,8 @@ void srv_flushed_all(struct call *c);
 
 /* --- asked -------------------------------------------------------------------------------------------------- */
 
+/* Another number for each command that runs. */
+uint64_t srv_command_serial(const struct call *c);
 /* The database with this number; NULL: there is none. */
 struct db *srv_db(const struct call *c, int64_t id);
 /* Whether expired keys may be looked for now: not on a replica, not while loading or paused, not after DEBUG

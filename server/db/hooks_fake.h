@@ -13,6 +13,7 @@
 struct fake {
     struct rng rng;
     size_t ready, touched, touched_all, notified, expired, dels, lazy, hits, misses;
+    uint64_t serial;
     int expired_is; /* enum expired_is */
     bool active_expire;
 };
@@ -29,6 +30,7 @@ void stat_expired(struct call *c, size_t n);
 void lazy_free(struct call *c, struct value v);
 void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size_t keys);
 void effect_del_expired(struct call *c, struct db *db, struct bytes key);
+uint64_t srv_command_serial(const struct call *c);
 bool srv_active_expire(const struct call *c);
 int srv_expired_is(const struct call *c, bool write);
 
@@ -62,6 +64,7 @@ void lazy_free_slices(UNUSED struct call *c, struct slice *slices, unsigned coun
     db_slices_free(slices, count);
 }
 void effect_del_expired(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key) { fake.dels++; }
+uint64_t srv_command_serial(UNUSED const struct call *c) { return fake.serial; }
 bool srv_active_expire(UNUSED const struct call *c) { return fake.active_expire; }
 int srv_expired_is(UNUSED const struct call *c, UNUSED bool write) { return fake.expired_is; }
 uint64_t call_random(UNUSED struct call *c) { return rng_u64(&fake.rng); }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What keeps "once a command and entry" true: a set of the hashes that the running command has told, emptied when
- * another command (another call->serial) comes. Two keys of one command with equal hashes of 64 bits would be told once
+ * another command comes. Two keys of one command with equal hashes of 64 bits would be told once
  * together; with the keyspace's keyed hash that is chance, 2^-64 a pair.
  */
 #include "server/db/preimage.h"
@@ -62,7 +62,8 @@ void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const 
                           const struct entry *e)
 {
     struct preimage *p = s->preimage;
-    if (is_first(p, c->serial, key->hash + (uint64_t)db->id * 0x9e3779b97f4a7c15u)) p->before(p, c, db, key, e);
+    if (is_first(p, srv_command_serial(c), key->hash + (uint64_t)db->id * 0x9e3779b97f4a7c15u))
+        p->before(p, c, db, key, e);
 }
 
 void preimage_observe(struct db *db, struct preimage *p)

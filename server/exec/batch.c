@@ -37,12 +37,10 @@
 
 struct parsed {
     struct client *cl;
-    const struct command *cmd; /* NULL: unknown, has subcommands, or too few arguments to tell */
-    uint32_t first;            /* argument index in args */
-    int32_t argc;
+    struct request req; /* cmd NULL: unknown, or has subcommands; argv and keys are set when it runs */
+    uint32_t first;     /* argument index in args */
     uint32_t first_key; /* index in keys */
-    int32_t key_count;
-    size_t start, end; /* offsets in the client's input */
+    size_t start, end;  /* offsets in the client's input */
     bool is_inline;
 };
 
@@ -81,7 +79,7 @@ static bool is_held(const struct client *cl)
 static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
 {
     /* Behind the name of a multibulk request with arguments come at least eight more bytes. */
-    if (unlikely(name.n == 0 || name.n > 8 || p->argc < 2 || p->is_inline)) return command_lookup(name);
+    if (unlikely(name.n == 0 || name.n > 8 || p->req.argc < 2 || p->is_inline)) return command_lookup(name);
     uint64_t letters = load_u64(name.p) << (64 - 8 * name.n);
     if (unlikely(letters != b->last_name || name.n != b->last_size)) {
         b->last_cmd = command_lookup(name);
@@ -97,23 +95,27 @@ static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv,
 {
     const struct command *cmd = find_command(b, p, argv[0]);
     p->first_key = (uint32_t)b->keys.used;
-    p->key_count = 0;
+    p->req.key_count = 0;
     if (unlikely(!cmd || cmd->sub_count)) {
-        p->cmd = NULL;
+        p->req.cmd = NULL;
         return;
     }
-    p->cmd = cmd;
-    p->key_count = request_find_keys(cl->db, cmd, argv, p->argc, &b->keys);
-    for (int i = 0; i < p->key_count && i < KEYS_FETCHED; i++)
-        db_prefetch_bucket(cl->db, &b->keys.v[p->first_key + (uint32_t)i]);
+    p->req.cmd = cmd;
+    p->req.key_count = request_find_keys(cl->db, cmd, argv, p->req.argc, &b->keys);
+    if (unlikely(p->req.key_count == 0)) return;
+    const struct key_ref *keys = &b->keys.v[p->first_key];
+    db_prefetch_bucket(cl->db, keys);
+    for (int i = 1; i < p->req.key_count && i < KEYS_FETCHED; i++) db_prefetch_bucket(cl->db, &keys[i]);
 }
 
 static void fetch(const struct batch *b)
 {
     for (unsigned i = 0; i < b->count; i++) {
         const struct parsed *p = &b->cmds[i];
-        for (int k = 0; k < p->key_count && k < KEYS_FETCHED; k++)
-            db_prefetch_entry(p->cl->db, &b->keys.v[p->first_key + (uint32_t)k]);
+        if (unlikely(p->req.key_count == 0)) continue;
+        const struct key_ref *keys = &b->keys.v[p->first_key];
+        db_prefetch_entry(p->cl->db, keys);
+        for (int k = 1; k < p->req.key_count && k < KEYS_FETCHED; k++) db_prefetch_entry(p->cl->db, &keys[k]);
     }
 }
 
@@ -143,7 +145,7 @@ static bool parse_client(struct worker *w, struct client *cl)
         if (r == RESP_ERROR) {
             /* The error is answered in order, behind the commands that came before it. */
             struct parsed *p = &b->cmds[b->count++];
-            *p = (struct parsed){.cl = cl, .argc = -1, .start = cl->in_off};
+            *p = (struct parsed){.cl = cl, .req = {.argc = -1}, .start = cl->in_off};
             memcpy(cl->error, req.error, sizeof cl->error);
             cl->in_off = cl->in_len;
             return true;
@@ -157,7 +159,7 @@ static bool parse_client(struct worker *w, struct client *cl)
         struct parsed *p = &b->cmds[b->count++];
         p->cl = cl;
         p->first = (uint32_t)req.first;
-        p->argc = req.argc;
+        p->req.argc = req.argc;
         p->start = start;
         p->end = cl->in_off;
         p->is_inline = req.is_inline;
@@ -186,7 +188,7 @@ static void give_back(struct worker *w, const struct parsed *p)
 {
     struct client *cl = p->cl;
     resp_parser_init(&cl->parser);
-    if (p->is_inline && p->argc > 0) rewrite_inline(cl, &w->batch->args.v[p->first], p->argc, p->end);
+    if (p->is_inline && p->req.argc > 0) rewrite_inline(cl, &w->batch->args.v[p->first], p->req.argc, p->end);
     else cl->in_off = p->start;
 }
 
@@ -206,14 +208,13 @@ static void execute(struct worker *w)
             give_back(w, p);
             continue;
         }
-        if (unlikely(p->argc < 0)) {
+        if (unlikely(p->req.argc < 0)) {
             protocol_error(cl, cl->error);
             continue;
         }
-        const struct bytes *argv = &b->args.v[p->first];
-        struct request r = {
-            .cmd = p->cmd, .argv = argv, .keys = b->keys.v + p->first_key, .argc = p->argc, .key_count = p->key_count};
-        if (unlikely(exec_command(w, cl, &r) == EXEC_HOLD)) {
+        p->req.argv = &b->args.v[p->first];
+        p->req.keys = &b->keys.v[p->first_key];
+        if (unlikely(exec_command(w, cl, &p->req) == EXEC_HOLD)) {
             cl->flags |= CLIENT_PAUSED;
             held = cl;
             give_back(w, p);

@@ -36,7 +36,6 @@ struct call {
     const struct key_ref *keys; /* those it names (server/exec/request.h); handlers ask call_key() */
     int key_count, key_at;
     struct bytes ready_key; /* with unblocking: the key that is ready, the only one to look at */
-    uint64_t serial;        /* of this command, another for each */
     uint64_t held;          /* slices this command holds, one bit each (debug builds check) */
     int64_t dirty;          /* changes made so far */
     bool in_exec;           /* runs inside EXEC */

@@ -171,6 +171,129 @@ static void step_reply_skip(struct worker *w, struct client *cl)
     reply_reset(&w->nowhere);
 }
 
+struct call exec_internal(struct worker *w, struct db *db)
+{
+    return (struct call){
+        .srv = w->srv, .w = w, .cfg = w->srv->config, .db = db, .now_ms = w->now_ms, .held = UINT64_MAX};
+}
+
+static inline __attribute__((always_inline)) void account(struct worker *w, struct client *cl,
+                                                          const struct command *cmd, const struct bytes *argv, int argc,
+                                                          uint64_t ticks, bool failed, bool blocked)
+{
+    struct command_stats *s = &w->cmd_stats[cmd->index];
+    s->ticks += ticks;
+    if (blocked) return;
+    s->calls++;
+    if (failed) s->failed++;
+    if (w->srv->config->latency_tracking) {
+        if (unlikely(!s->histogram)) s->histogram = histogram_new();
+        s->histogram[histogram_bucket(ticks)]++;
+    }
+    if (unlikely(ticks >= w->slow_ticks)) exec_slow(w, cl, cmd, argv, argc, ticks);
+}
+
+/* Kept out of line: at most a few a second. */
+void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
+               uint64_t ticks)
+{
+    int64_t us = (int64_t)(ticks_to_ns(&w->ticks, ticks) / 1000);
+    int64_t slower_than = w->srv->config->slowlog_log_slower_than;
+    if (slower_than >= 0 && us >= slower_than && !(cmd->flags & CMD_SKIP_SLOWLOG))
+        slowlog_push(w->srv, cl, cmd, argv, argc, us);
+    int64_t threshold = w->srv->config->latency_monitor_threshold;
+    if (threshold && us / 1000 >= threshold)
+        latency_sample(w->srv, (cmd->flags & CMD_FAST) ? "fast-command" : "command", us / 1000);
+}
+
+void exec_update_slow_ticks(struct worker *w)
+{
+    const struct config *cfg = w->srv->config;
+    int64_t us = cfg->slowlog_log_slower_than, monitor_ms = cfg->latency_monitor_threshold;
+    if (us > SLOW_US_MAX) us = SLOW_US_MAX;
+    int64_t monitor_us = monitor_ms > SLOW_US_MAX / 1000 ? SLOW_US_MAX : monitor_ms * 1000;
+    if (monitor_us > 0 && (us < 0 || monitor_us < us)) us = monitor_us;
+    if (us < 0) {
+        w->slow_ticks = UINT64_MAX;
+        return;
+    }
+    w->slow_ticks = w->ticks.factor ? (uint64_t)(((unsigned __int128)us * 1000 << 32) / w->ticks.factor) : 0;
+}
+
+/* Debug builds have several. EXEC holds what its queue holds together. */
+static uint64_t slices_of(const struct client *cl, const struct request *r)
+{
+    return r->cmd->handler == cmd_exec ? multi_held(cl) : request_held(r, cl->db);
+}
+
+/* Inlined twice: for a plain command `how` folds away. */
+static inline __attribute__((always_inline)) bool run(struct worker *w, struct client *cl, const struct request *r,
+                                                      struct exec_how how)
+{
+    const struct command *cmd = r->cmd;
+    const struct bytes *argv = r->argv;
+    int argc = r->argc;
+    struct call *c = &w->call, outer;
+    bool nested = how.in_exec || how.unblocking;
+    if (unlikely(nested)) outer = *c;
+    c->client = cl;
+    c->db = cl->db;
+    c->cmd = cmd;
+    c->argv = argv;
+    c->argc = argc;
+    c->out = client_reply(cl);
+    /* cppcheck-suppress uninitvar ; in_exec is nested */
+    c->now_ms = how.in_exec ? outer.now_ms : w->now_ms;
+    c->keys = r->keys;
+    c->key_count = r->key_count;
+    c->key_at = 0;
+    if (unlikely(w->srv->slices > 1)) c->held = slices_of(cl, r);
+    c->dirty = 0;
+#ifdef DEMI_DEBUG
+    c->befores = 0;
+#endif
+    c->in_exec = how.in_exec;
+    c->deny_blocking = how.deny_blocking;
+    c->unblocking = how.unblocking;
+    c->no_touch = (cl->flags & CLIENT_NO_TOUCH) && cmd->handler != cmd_touch;
+    c->ready_key = how.ready_key;
+    c->blocked = c->failed = c->effects_given = false;
+
+    uint32_t errors = c->out->error_count;
+    struct check_waist waist;
+    check_waist_before(&waist, c);
+    uint64_t start = ticks_now();
+    cmd->handler(c);
+    uint64_t spent = ticks_now() - start;
+    check_waist_after(&waist, c);
+
+    bool blocked = c->blocked;
+    account(w, cl, cmd, argv, argc, spent, c->out->error_count != errors, blocked);
+    if (unlikely(c->dirty)) {
+        w->srv->dirty += c->dirty;
+        if (!c->effects_given && effect_wanted(c)) {
+            if (how.in_exec || effects_pending(&w->effects)) effect_as(c, argc, argv);
+            else effects_hand_over(w->srv, c->db->id, argv, argc);
+        }
+    }
+    /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
+    if (unlikely(effects_pending(&w->effects)) && !how.in_exec)
+        effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
+    /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
+    if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
+        monitor_feed(w, cl, cmd, argv, argc);
+    w->stats.commands++;
+    if (unlikely(nested)) {
+        *c = outer;
+    }
+    return !blocked;
+}
+
+bool exec_call(struct worker *w, struct client *cl, const struct request *r, struct exec_how how)
+{
+    return run(w, cl, r, how);
+}
+
 static enum exec_verdict run_command(struct worker *w, struct client *cl, const struct request *r)
 {
     char text[512];
@@ -216,7 +339,7 @@ static enum exec_verdict run_command(struct worker *w, struct client *cl, const 
         reply_status(client_reply(cl), "QUEUED");
         return EXEC_DONE;
     }
-    exec_call(w, cl, r, (struct exec_how){0});
+    run(w, cl, r, (struct exec_how){0});
     return EXEC_DONE;
 }
 
@@ -225,119 +348,4 @@ enum exec_verdict exec_command(struct worker *w, struct client *cl, const struct
     enum exec_verdict v = run_command(w, cl, r);
     if (unlikely(cl->flags & (CLIENT_ANY_REPLY | CLIENT_REPLICA)) && v == EXEC_DONE) step_reply_skip(w, cl);
     return v;
-}
-
-struct call exec_internal(struct worker *w, struct db *db)
-{
-    return (struct call){.srv = w->srv,
-                         .w = w,
-                         .cfg = w->srv->config,
-                         .db = db,
-                         .now_ms = w->now_ms,
-                         .serial = ++w->serial,
-                         .held = UINT64_MAX};
-}
-
-static void account(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
-                    uint64_t ticks, bool failed, bool blocked)
-{
-    struct command_stats *s = &w->cmd_stats[cmd->index];
-    s->ticks += ticks;
-    if (blocked) return;
-    s->calls++;
-    if (failed) s->failed++;
-    if (w->srv->config->latency_tracking) {
-        if (unlikely(!s->histogram)) s->histogram = histogram_new();
-        s->histogram[histogram_bucket(ticks)]++;
-    }
-    if (unlikely(ticks >= w->slow_ticks)) exec_slow(w, cl, cmd, argv, argc, ticks);
-}
-
-/* Kept out of line: at most a few a second. */
-void exec_slow(struct worker *w, struct client *cl, const struct command *cmd, const struct bytes *argv, int argc,
-               uint64_t ticks)
-{
-    int64_t us = (int64_t)(ticks_to_ns(&w->ticks, ticks) / 1000);
-    int64_t slower_than = w->srv->config->slowlog_log_slower_than;
-    if (slower_than >= 0 && us >= slower_than && !(cmd->flags & CMD_SKIP_SLOWLOG))
-        slowlog_push(w->srv, cl, cmd, argv, argc, us);
-    int64_t threshold = w->srv->config->latency_monitor_threshold;
-    if (threshold && us / 1000 >= threshold)
-        latency_sample(w->srv, (cmd->flags & CMD_FAST) ? "fast-command" : "command", us / 1000);
-}
-
-void exec_update_slow_ticks(struct worker *w)
-{
-    const struct config *cfg = w->srv->config;
-    int64_t us = cfg->slowlog_log_slower_than, monitor_ms = cfg->latency_monitor_threshold;
-    if (us > SLOW_US_MAX) us = SLOW_US_MAX;
-    int64_t monitor_us = monitor_ms > SLOW_US_MAX / 1000 ? SLOW_US_MAX : monitor_ms * 1000;
-    if (monitor_us > 0 && (us < 0 || monitor_us < us)) us = monitor_us;
-    if (us < 0) {
-        w->slow_ticks = UINT64_MAX;
-        return;
-    }
-    w->slow_ticks = w->ticks.factor ? (uint64_t)(((unsigned __int128)us * 1000 << 32) / w->ticks.factor) : 0;
-}
-
-bool exec_call(struct worker *w, struct client *cl, const struct request *r, struct exec_how how)
-{
-    const struct command *cmd = r->cmd;
-    const struct bytes *argv = r->argv;
-    int argc = r->argc;
-    struct call *c = &w->call, outer;
-    bool nested = how.in_exec || how.unblocking;
-    if (unlikely(nested)) outer = *c;
-    c->client = cl;
-    c->db = cl->db;
-    c->cmd = cmd;
-    c->argv = argv;
-    c->argc = argc;
-    c->out = client_reply(cl);
-    /* cppcheck-suppress uninitvar ; in_exec is nested */
-    c->now_ms = how.in_exec ? outer.now_ms : w->now_ms;
-    c->keys = r->keys;
-    c->key_count = r->key_count;
-    c->key_at = 0;
-    c->serial = ++w->serial;
-    c->held = unlikely(cmd->handler == cmd_exec) ? multi_held(cl) : request_held(r, cl->db);
-    c->dirty = 0;
-#ifdef DEMI_DEBUG
-    c->befores = 0;
-#endif
-    c->in_exec = how.in_exec;
-    c->deny_blocking = how.deny_blocking;
-    c->unblocking = how.unblocking;
-    c->no_touch = (cl->flags & CLIENT_NO_TOUCH) && cmd->handler != cmd_touch;
-    c->ready_key = how.ready_key;
-    c->blocked = c->failed = c->effects_given = false;
-
-    uint32_t errors = c->out->error_count;
-    struct check_waist waist;
-    check_waist_before(&waist, c);
-    uint64_t start = ticks_now();
-    cmd->handler(c);
-    uint64_t spent = ticks_now() - start;
-    check_waist_after(&waist, c);
-
-    bool blocked = c->blocked;
-    account(w, cl, cmd, argv, argc, spent, c->out->error_count != errors, blocked);
-    if (unlikely(c->dirty)) {
-        w->srv->dirty += c->dirty;
-        if (!c->effects_given && effect_wanted(c)) {
-            if (how.in_exec || effects_pending(&w->effects)) effect_as(c, argc, argv);
-            else effects_hand_over(w->srv, c->db->id, argv, argc);
-        }
-    }
-    /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
-    if (unlikely(effects_pending(&w->effects)) && !how.in_exec)
-        effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
-    /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
-    if (unlikely(w->monitor_count) && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
-        monitor_feed(w, cl, cmd, argv, argc);
-    w->stats.commands++;
-    if (unlikely(nested)) {
-        *c = outer;
-    }
-    return !blocked;
 }

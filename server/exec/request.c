@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/exec/request.h"
 
-#include "server/db/db.h"
 #include "server/mem.h"
 
 #define REFS_KEEP 1024 /* references kept between two batches */
@@ -21,27 +20,17 @@ void key_refs_reset(struct key_refs *refs)
     if (unlikely(refs->cap > REFS_KEEP)) key_refs_fini(refs);
 }
 
-static struct key_ref *room_for(struct key_refs *refs, size_t n)
+void key_refs_reserve(struct key_refs *refs, size_t n)
 {
-    if (unlikely(refs->cap - refs->used < n)) {
-        size_t cap = refs->cap ? refs->cap : FEW_KEYS;
-        while (cap - refs->used < n) cap *= 2;
-        refs->v = mem_realloc(refs->v, cap * sizeof *refs->v);
-        refs->cap = cap;
-    }
-    return refs->v + refs->used;
+    if (refs->cap - refs->used >= n) return;
+    size_t cap = refs->cap ? refs->cap : FEW_KEYS;
+    while (cap - refs->used < n) cap *= 2;
+    refs->v = mem_realloc(refs->v, cap * sizeof *refs->v);
+    refs->cap = cap;
 }
 
-static inline void set(struct key_ref *k, const struct db *db, const struct bytes *argv, int arg, uint16_t flags)
-{
-    *k = key_ref_of(db, argv[arg]);
-    k->flags = flags;
-    k->arg = arg;
-}
-
-/* Any form of specification. */
-static int find_by_specs(const struct db *db, const struct command *cmd, const struct bytes *argv, int argc,
-                         struct key_refs *out)
+int request_find_by_specs(const struct db *db, const struct command *cmd, const struct bytes *argv, int argc,
+                          struct key_refs *out)
 {
     int few[FEW_KEYS], *at = few;
     uint16_t few_flags[FEW_KEYS], *flags = few_flags;
@@ -52,26 +41,18 @@ static int find_by_specs(const struct db *db, const struct command *cmd, const s
         flags = mem_alloc((size_t)n * sizeof *flags);
         command_keys(cmd, argv, argc, at, flags, n);
     }
-    struct key_ref *v = room_for(out, (size_t)n);
-    for (int i = 0; i < n; i++) set(&v[i], db, argv, at[i], flags[i]);
-    out->used += (size_t)n;
+    key_refs_reserve(out, (size_t)n);
+    for (int i = 0; i < n; i++) {
+        struct key_ref *k = &out->v[out->used++];
+        *k = key_ref_of(db, argv[at[i]]);
+        k->flags = flags[i];
+        k->arg = at[i];
+    }
     if (at != few) {
         mem_free(at);
         mem_free(flags);
     }
     return n;
-}
-
-int request_find_keys(const struct db *db, const struct command *cmd, const struct bytes *argv, int argc,
-                      struct key_refs *out)
-{
-    if (likely(cmd->one_key)) {
-        if (unlikely(cmd->first_key >= argc)) return 0;
-        set(room_for(out, 1), db, argv, cmd->first_key, cmd->keys->flags);
-        out->used++;
-        return 1;
-    }
-    return cmd->key_count ? find_by_specs(db, cmd, argv, argc, out) : 0;
 }
 
 /* --- copies ------------------------------------------------------------------------------------------------------- */
@@ -105,9 +86,8 @@ struct request *request_dup(const struct request *r)
 
 /* --- slices ------------------------------------------------------------------------------------------------------- */
 
-uint64_t request_held(const struct request *r, const struct db *db)
+uint64_t request_slices(const struct request *r, const struct db *db)
 {
-    if (likely(db->slice_count == 1)) return UINT64_MAX;
     if (r->cmd->holds == HOLD_ALL) return UINT64_MAX;
     uint64_t held = 0;
     for (int i = 0; i < r->key_count; i++) held |= (uint64_t)1 << db_slice_index(db, &r->keys[i]);
