@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,6 +29,17 @@ struct group {
 
 static struct group groups[GROUPS_MAX];
 static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A forked child has none of the parent's places. */
+static void fork_prepare(void) { pthread_mutex_lock(&groups_lock); }
+static void fork_parent(void) { pthread_mutex_unlock(&groups_lock); }
+static void fork_child(void)
+{
+    memset(groups, 0, sizeof groups);
+    pthread_mutex_unlock(&groups_lock);
+}
+static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
 
 static uint64_t netns_here(void)
 {
@@ -72,6 +84,7 @@ int group_join(int fd, int ifindex, unsigned queues, unsigned *index)
 {
     uint64_t netns = netns_here();
     int err = 0;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&groups_lock);
     struct group *g = find(netns, ifindex);
     unsigned place = g ? (unsigned)__builtin_ctzll(~g->taken | (uint64_t)1 << 63) : 0;

@@ -557,6 +557,19 @@ static void test_flows_are_dealt_out_among_queues(void **state)
     q[1]->ops->close(q[1]);
 }
 
+static void test_one_queue_is_one_threads(void **state)
+{
+    struct netdev *a = OPEN({"interface"}, {"va"}), *second = NULL;
+    const struct settings again = {{"interface"}, {"va"}}, other = {{"interface", "mac"}, {"va", "02:00:00:00:00:0d"}};
+    assert_int_equal(open_with(&again, &second), -EBUSY);
+    assert_non_null(strstr(why, "va"));
+    assert_int_equal(open_with(&other, &second), 0); /* another station */
+    second->ops->close(second);
+    a->ops->close(a);
+    a = OPEN({"interface"}, {"va"});
+    a->ops->close(a);
+}
+
 /* A connection that is being opened from the kernel here to the kernel and us there. */
 static int connect_there(uint16_t port)
 {
@@ -721,6 +734,7 @@ int main(void)
         cmocka_unit_test_setup(test_segments_joined_by_a_peer_arrive_as_one_frame, set_up),
         cmocka_unit_test_setup(test_open_checksums_of_this_machine_are_good_both_ways, set_up),
         cmocka_unit_test_setup(test_flows_are_dealt_out_among_queues, set_up),
+        cmocka_unit_test_setup(test_one_queue_is_one_threads, set_up),
         cmocka_unit_test_setup(test_kernel_does_not_reset_what_is_ours, set_up),
         cmocka_unit_test_setup(test_tap_carries_frames_both_ways, set_up),
         cmocka_unit_test_setup(test_tap_queues_are_told_apart, set_up),

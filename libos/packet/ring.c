@@ -401,6 +401,15 @@ static int check_iface(const struct netdev_env *env, const char *name, struct if
     return 0;
 }
 
+static int join_group(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
+{
+    unsigned place = 0;
+    int err = group_join(k->queues == 1 ? -1 : r->fd, i->index, k->queues, &place);
+    r->grouped = !err;
+    r->d.caps.queue = (uint16_t)place;
+    return err;
+}
+
 /* The socket is bound last: before, it receives nothing. */
 static int bind_socket(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
 {
@@ -412,12 +421,7 @@ static int bind_socket(struct ring_dev *r, const struct iface *i, const struct r
     if (!err && k->promiscuous &&
         setsockopt(r->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous))
         err = -errno;
-    if (err || k->queues == 1) return err;
-    unsigned place = 0;
-    err = group_join(r->fd, i->index, k->queues, &place);
-    r->grouped = !err;
-    r->d.caps.queue = (uint16_t)place;
-    return err;
+    return err || k->queues == 1 ? err : join_group(r, i, k);
 }
 
 static void fill_caps(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
@@ -441,7 +445,10 @@ static void fill_caps(struct ring_dev *r, const struct iface *i, const struct ri
 static int start(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
 {
     fill_caps(r, i, k);
-    int err = k->own_mac || i->kernel == IFACE_KERNEL_NONE ? 0 : share(r, i);
+    /* Two stacks behind one address would both answer every frame. A station with an address of its own is alone. */
+    int err = k->queues == 1 && !k->own_mac ? join_group(r, i, k) : 0;
+    if (err) return err;
+    err = k->own_mac || i->kernel == IFACE_KERNEL_NONE ? 0 : share(r, i);
     size_rings(r, i->mtu, k->slots);
     tune(r);
     if (!err) err = map_rings(r);
@@ -469,6 +476,8 @@ int packet_open_ring(const struct netdev_env *env, const char *name, struct netd
     if (err == -EPERM)
         packet_why(env, err,
                    "packet: no right to raw sockets: run as root, or setcap cap_net_raw,cap_net_admin+ep PROGRAM");
+    else if (err == -EBUSY && k.queues == 1)
+        packet_why(env, err, "packet: another thread of this process has %s: give both \"queues\": \"2\"", name);
     else if (err == -EBUSY)
         packet_why(env, err, "packet: all %u queues of %s are taken: raise \"queues\"", k.queues, name);
     else packet_why(env, err, "packet: %s: %s", name, strerror(-err));
