@@ -3,7 +3,7 @@
  * Heaps and threads: made when a thread first allocates, given back or left behind when it ends.
  *
  * A thread that ends with live objects leaves an orphan; the next thread that wants a heap takes it
- * over, with what others have freed in it meanwhile.
+ * over, with what others have freed in it meanwhile. A forked child begins with none.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -47,10 +47,17 @@ static void heap_free(struct heap *h)
     free(h);
 }
 
-/* The thread ends. */
+/* The thread ends. Who else ends with it (a device, what a program keeps for each thread) may still use the heap, in
+ * whatever order the system calls them: so the heap goes in the system's second round. */
 static void heap_abandon(void *arg)
 {
     struct heap *h = arg;
+    if (!h->ending) {
+        h->ending = true;
+        pthread_setspecific(exit_key, h);
+        return;
+    }
+    h->ending = false;
     while (remote_drain(h, DRAIN_BATCH)) {
     }
     heap_front = &heap_front_none;
@@ -65,7 +72,28 @@ static void heap_abandon(void *arg)
     pthread_mutex_unlock(&orphans_lock);
 }
 
-static void make_exit_key(void) { ASSERT(pthread_key_create(&exit_key, heap_abandon) == 0); }
+/* A forked child has one thread, and its copy of the heap is one that devices of the parent know and that may be in
+ * the middle of a helper's work. It begins with a new heap; what it frees of the old one is never used again. */
+static struct heap *forgotten; /* linked through next_orphan, for who looks for leaks */
+
+static void fork_prepare(void) { pthread_mutex_lock(&orphans_lock); }
+static void fork_parent(void) { pthread_mutex_unlock(&orphans_lock); }
+static void fork_child(void)
+{
+    pthread_mutex_unlock(&orphans_lock);
+    if (!heap_exists()) return;
+    struct heap *h = heap_of_thread();
+    h->next_orphan = forgotten;
+    forgotten = h;
+    heap_front = &heap_front_none;
+    pthread_setspecific(exit_key, NULL);
+}
+
+static void make_exit_key(void)
+{
+    ASSERT(pthread_key_create(&exit_key, heap_abandon) == 0);
+    ASSERT(pthread_atfork(fork_prepare, fork_parent, fork_child) == 0);
+}
 
 static struct heap *adopt(void)
 {

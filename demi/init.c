@@ -7,6 +7,7 @@
  * the file ("libos: posix").
  */
 #include "demi/here.h"
+#include "demi/life.h"
 
 #include "libos/inet/inet.h"
 #include "libos/packet/packet.h"
@@ -40,15 +41,11 @@ static void end_at_exit(void)
 {
     struct runtime *rt = runtime_current();
     if (!rt || getpid() != process) return;
-    if (runtime_may_drain(rt) && !rt->tasks.running) runtime_free(rt); /* no kernel would close our connections */
+    if (runtime_may_drain(rt) && !rt->tasks.running) life_end(rt); /* no kernel would close our connections */
     else if (runtime_flush_is_due(rt)) runtime_flush(rt);
 }
 
-static void register_flush(void)
-{
-    process = getpid();
-    atexit(end_at_exit);
-}
+static void register_end(void) { atexit(end_at_exit); }
 
 /* Where whoever starts us wants to hear why not. */
 static void tell(const struct demi_init_options *o, const char *why)
@@ -78,11 +75,12 @@ static int start(const struct libos_ops *libos, const struct config *conf, const
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
     if (!err) err = refuse_unasked(libos, conf, o);
+    if (!err) err = life_begin(rt);
     if (err) runtime_free(rt);
     if (err) return -err;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_flush);
-    runtime_enter(rt);
+    pthread_once(&once, register_end);
+    process = getpid();
     return 0;
 }
 
@@ -144,7 +142,7 @@ int demi_exit(void)
 {
     HERE(rt);
     if (rt->tasks.running) return EBUSY;
-    runtime_free(rt);
+    life_end(rt);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BURSTS_MAX 4     /* a poll: then the program works with what has come */
 #define ROUNDS_MAX 16    /* a flush: the stack's ring full again and again is no reason never to come back */
@@ -342,6 +343,12 @@ void inet_stop(struct libos *l)
     stack_free(in->stack);
     in->dev->ops->close(in->dev);
     free(in);
+}
+
+void inet_forget(struct libos *l)
+{
+    struct inet *in = (struct inet *)l;
+    if (in->watch.fd >= 0) close(in->watch.fd);
 }
 
 int inet_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)

@@ -59,6 +59,17 @@ struct share_group {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list groups = {&groups, &groups};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A forked child has no thread but one, and none of the parent's places. */
+static void fork_prepare(void) { pthread_mutex_lock(&lock); }
+static void fork_parent(void) { pthread_mutex_unlock(&lock); }
+static void fork_child(void)
+{
+    list_init(&groups);
+    pthread_mutex_unlock(&lock);
+}
+static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
 
 /* --- ports -------------------------------------------------------------------------------------------------------- */
 
@@ -262,6 +273,7 @@ int share_join(struct runtime *rt, const char *key, const struct netdev_caps *ca
                share_take_fn take, void *arg, struct share **out)
 {
     struct share *s = NULL;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&lock);
     struct share_group *g = find_group(key, caps->queue_count < SHARE_MAX ? caps->queue_count : SHARE_MAX, low, high);
     int err = g ? join(g, caps->queue, &s) : -ENOMEM;

@@ -171,8 +171,10 @@ int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, sockle
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
-    if (size < sizeof addr->sa_family) return -EINVAL;
-    switch (addr->sa_family) {
+    sa_family_t family;
+    if (size < sizeof family) return -EINVAL;
+    memcpy(&family, addr, sizeof family); /* it may lie anywhere */
+    switch (family) {
     case AF_INET:
         if (size != sizeof v4 || s->six) return -EINVAL;
         memcpy(&v4, addr, sizeof v4);

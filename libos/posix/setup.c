@@ -22,8 +22,10 @@
 
 int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
 {
-    if (size < sizeof addr->sa_family) return -EINVAL;
-    switch (addr->sa_family) {
+    sa_family_t family;
+    if (size < sizeof family) return -EINVAL;
+    memcpy(&family, addr, sizeof family); /* it may lie anywhere */
+    switch (family) {
     case AF_INET:
         if (size != sizeof(struct sockaddr_in)) return -EINVAL;
         break;
@@ -35,7 +37,7 @@ int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t
         break;
     default: return -ENOTSUP;
     }
-    return addr->sa_family == s->domain ? 0 : -EINVAL;
+    return family == s->domain ? 0 : -EINVAL;
 }
 
 static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); }

@@ -22,6 +22,8 @@ struct libos_ops {
     int (*start)(struct runtime *rt, const struct config *conf, struct libos **out);
     /* Every queue has been closed by now. */
     void (*stop)(struct libos *l);
+    /* In a forked child: close copies of descriptors that are behind no queue (queue_ops.fd), touch nothing else. */
+    void (*forget)(struct libos *l);
     /* -EAFNOSUPPORT, -ESOCKTNOSUPPORT: not one of mine, the next libOS is asked. */
     int (*socket)(struct libos *l, int domain, int type, int protocol, struct queue **out);
     int (*open)(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out);

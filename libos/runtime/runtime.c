@@ -76,6 +76,7 @@ int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t i
     rt->time = time ? *time : (struct runtime_ops){.now_ns = machine_now};
     rt->epoll_fd = -1;
     rt->wakes.event_fd = -1;
+    list_init(&rt->link);
     rt->spin.limit_ns = spin_default_ns();
     rt->now = rt->time.now_ns(rt->time.arg);
     rt->work_since = rt->now;
@@ -130,6 +131,19 @@ void runtime_free(struct runtime *rt)
     if (rt->wakes.event_fd >= 0) close(rt->wakes.event_fd);
     runtime_enter(before == rt ? NULL : before);
     free(rt);
+}
+
+void runtime_forget(struct runtime *rt)
+{
+    for (unsigned i = 0; i < rt->libos_count; i++)
+        if (rt->libos[i]->ops->forget) rt->libos[i]->ops->forget(rt->libos[i]);
+    for (uint32_t i = 0; i < rt->queues.used; i++) {
+        struct queue *q = queue_find(&rt->queues, QUEUE_BASE + (int)i);
+        int fd = q && q->ops->fd ? q->ops->fd(q) : -1;
+        if (fd >= 0) close(fd);
+    }
+    if (rt->epoll_fd >= 0) close(rt->epoll_fd);
+    if (rt->wakes.event_fd >= 0) close(rt->wakes.event_fd);
 }
 
 int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct config *conf)

@@ -20,6 +20,7 @@
 #include "libos/runtime/queue.h"
 #include "libos/runtime/task.h"
 #include "libos/runtime/wake.h"
+#include "alloc/base/list.h"
 #include "alloc/base/wheel.h"
 
 #include <stdatomic.h>
@@ -50,6 +51,7 @@ struct spin {
 };
 
 struct runtime {
+    struct list link; /* among the process's (demi/life.c) */
     struct op_table ops;
     struct queue_table queues;
     uint64_t now;    /* as read at the start of this turn; while rings are watched: runtime_now() */
@@ -97,6 +99,9 @@ int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t i
 /* Closes all queues, lets the libOSes send what is left (runtime_drain), stops them, frees everything. Results never
  * taken are dropped with their buffers. */
 void runtime_free(struct runtime *rt);
+
+/* In a forked child: closes the copies of rt's descriptors and leaves the rest as it is. It is of no use afterwards. */
+void runtime_forget(struct runtime *rt);
 
 /* Starts a libOS on rt. -EEXIST: it runs already. The first one is asked first for sockets. */
 int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct config *conf);

@@ -23,8 +23,6 @@ struct task_waiter {
     bool timed_out;
 };
 
-#define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
-
 static void wake_task(struct waiter *w)
 {
     struct task_waiter *tw = container_of(w, struct task_waiter, w);

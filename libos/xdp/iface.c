@@ -37,6 +37,17 @@ struct xdp_iface {
 
 static struct xdp_iface ifaces[IFACES_MAX];
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A forked child has none of the parent's queues; the program and its maps stay the parent's. */
+static void fork_prepare(void) { pthread_mutex_lock(&control); }
+static void fork_parent(void) { pthread_mutex_unlock(&control); }
+static void fork_child(void)
+{
+    memset(ifaces, 0, sizeof ifaces);
+    pthread_mutex_unlock(&control);
+}
+static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
 
 /* --- the program's maps --- */
 
@@ -187,6 +198,7 @@ static int find(const struct netdev_env *env, const struct xdp_config *c, struct
 int iface_take(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface **out, uint16_t *queue_out)
 {
     struct xdp_iface *f = NULL;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&control);
     int err = find(env, c, &f);
     if (err) goto unlock;

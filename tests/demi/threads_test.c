@@ -5,6 +5,7 @@
  */
 #include "tests/demi/demi_test.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
 struct client {
@@ -169,12 +170,65 @@ static void test_runtimes_come_and_go_beside_each_other(void **state)
     }
 }
 
+static int count_fds(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Ends in the middle of everything. */
+static void *leave(void *arg)
+{
+    const struct sockaddr_in *server = arg;
+    struct sockaddr_in any = loopback(0);
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    int qd, listener, pipe[2];
+    demi_sgarray_t sga;
+    if (demi_init_with("posix", NULL) || demi_socket(&listener, AF_INET, SOCK_STREAM, 0) ||
+        demi_bind(listener, ADDR(&any)) || demi_listen(listener, 5) || demi_accept(&qt, listener) || demi_pipe(pipe) ||
+        demi_pop(&qt, pipe[0]) || demi_timer(&qt, UINT64_MAX) || demi_socket(&qd, AF_INET, SOCK_STREAM, 0) ||
+        demi_connect(&qt, qd, (const struct sockaddr *)server, sizeof *server) || demi_wait(&qr, qt, &soon))
+        return (void *)1;
+    sga = demi_sgaalloc(3000);
+    memset(sga.sga_segs[0].sgaseg_buf, 7, 3000);
+    return (void *)(intptr_t)(demi_push(&qt, qd, &sga) || demi_pop(&qt, qd));
+}
+
+static void test_a_thread_that_just_ends_leaves_nothing(void **state)
+{
+    struct sockaddr_in addr;
+    int listener = listener_new(&addr), before = 0;
+    for (int i = 0; i < 20; i++) {
+        pthread_t thread;
+        demi_qtoken_t qt;
+        void *wrong;
+        OK(demi_accept(&qt, listener));
+        OK(pthread_create(&thread, NULL, leave, &addr));
+        int qd = wait_ok(qt, DEMI_OPC_ACCEPT).qr_value.ares.qd;
+        for (size_t got = 0, n = 1; n; got += n) { /* what was pushed arrives, and then the end */
+            OK(demi_pop(&qt, qd));
+            demi_qresult_t qr = wait_ok(qt, DEMI_OPC_POP);
+            n = qr.qr_value.sga.sga_segs[0].sgaseg_len;
+            OK(demi_sgafree(&qr.qr_value.sga));
+            if (!n) assert_int_equal(got, 3000);
+        }
+        OK(demi_close(qd));
+        OK(pthread_join(thread, &wrong));
+        assert_null(wrong);
+        if (i == 0) before = count_fds();
+    }
+    assert_int_equal(count_fds(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         demi_unit_test(test_threads_with_their_own_runtimes_talk),
         demi_unit_test(test_descriptors_and_tokens_of_another_thread_are_refused),
         demi_unit_test(test_another_thread_may_free),
+        demi_unit_test(test_a_thread_that_just_ends_leaves_nothing),
         demi_unit_test(test_runtimes_come_and_go_beside_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
