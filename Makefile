@@ -92,7 +92,7 @@ PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
 PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/host*.c) \
                     tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
-.PHONY: all run test check fuzz bench soak fmt lint layers headers install uninstall clean tests tools \
+.PHONY: all run test check fuzz bench soak fmt fmt-check lint layers headers install uninstall clean tests tools \
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -197,12 +197,15 @@ deps:
 deps-test:
 	@tools/install-deps --test
 
+# As many compilers as there are processors.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
 run: deps
-	$(Q)$(MAKE) --no-print-directory all
-	$(SERVER) $(ARGS)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)tools/run $(SERVER) $(ARGS)
 
 test: deps-test
-	$(Q)$(MAKE) --no-print-directory -j2 tests
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
 	$(Q)tools/run-tests --build $(B) $(TESTARGS)
 
 # Every gate in one: layers, headers, tests, and the unit tests again under the sanitizers.
@@ -217,8 +220,8 @@ soak: tests ; $(Q)tools/soak $(SOAKARGS)
 bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
 layers: ; $(Q)tools/check-layers
 headers: ; $(Q)tools/check-headers $(CC) $(filter -std=% -I% -D%,$(ALL_CFLAGS))
-fmt:
-	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
+fmt: ; $(Q)tools/check-format --write
+fmt-check: ; $(Q)tools/check-format
 lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
 	    --suppress=unknownMacro --suppress=missingIncludeSystem -I. -DDEMI_LIBRARY=1 $(LIB_C) $(PLUGIN_C) $(SRV_C)

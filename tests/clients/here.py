@@ -1,23 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What the tests of this folder share: our server, a scratch folder, programs that must be there."""
 import os
-import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "compat"))
+from programs import need  # noqa: E402
 from servers import OURS, Server, free_port  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-
-
-def need(program, package):
-    """The path of a program, or the end of this test."""
-    found = shutil.which(program, path="/usr/bin:/bin:" + os.environ.get("PATH", ""))
-    if not found:
-        skip_all("no %s (Debian package %s)" % (program, package))
-    return found
 
 
 def need_server():

@@ -8,8 +8,8 @@ import tempfile
 
 from here import FOLDER, OURS, Server, need, need_server, run, skip_all
 
-COMPILER = need("cc", "gcc")
-need("pkg-config", "pkg-config")
+COMPILER = need("cc")
+need("pkg-config")
 need_server()
 status, flags = run(["pkg-config", "--cflags", "--libs", "hiredis"])
 if status != 0:

@@ -20,8 +20,8 @@ TRIES = 100
 
 
 def enter_namespace():
-    need("ip", "iproute2")
-    unshare = need("unshare", "util-linux")
+    need("ip")
+    unshare = need("unshare")
     if os.environ.get("LOCAL_PEERS_INSIDE"):
         for words in (["link", "set", "lo", "up"], ["addr", "add", THERE4 + "/32", "dev", "lo"],
                       ["addr", "add", THERE6 + "/128", "dev", "lo", "nodad"]):

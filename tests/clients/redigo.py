@@ -21,7 +21,7 @@ def go(arguments, environment):
     return run([GO, "test"] + arguments, timeout=240, env=environment, cwd="/")
 
 
-GO = need("go", "golang-go")
+GO = need("go")
 need_server()
 if not os.path.isdir(os.path.join(GOPATH, "src", PACKAGE)):
     skip_all("no redigo (Debian package golang-github-gomodule-redigo-dev)")

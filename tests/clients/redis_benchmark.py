@@ -6,7 +6,7 @@ import re
 
 from here import OURS, Server, Tap, need, need_server, run
 
-BENCHMARK = need("redis-benchmark", "redis-tools")
+BENCHMARK = need("redis-benchmark")
 need_server()
 TESTS = 19 # lines of the default list
 RUNS = [

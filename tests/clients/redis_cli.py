@@ -6,7 +6,7 @@ import re
 from here import OURS, Server, Tap, need, need_server, run
 from resp import encode
 
-CLI = need("redis-cli", "redis-tools")
+CLI = need("redis-cli")
 need_server()
 tap = Tap()
 

@@ -17,7 +17,7 @@ from here import FOLDER, OURS, Server, Tap, need, need_server, run
 from resp import Client
 
 need_server()
-READELF = need("readelf", "binutils")
+READELF = need("readelf")
 FILTERED = [sys.executable, os.path.join(FOLDER, "service_filter.py")]
 LIBC = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 tap = Tap()

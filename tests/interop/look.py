@@ -23,7 +23,7 @@ OURS = "(ip.src == %s or ipv6.src == %s)" % (RAW4, RAW6)
 
 
 def tshark(path, wanted):
-    status, output = run_program([need("tshark", "tshark"), "-r", path, "-Y", wanted] + OPTIONS, timeout=60)
+    status, output = run_program([need("tshark"), "-r", path, "-Y", wanted] + OPTIONS, timeout=60)
     return status, [line for line in output.splitlines() if line.strip() and "Running as user" not in line]
 
 
@@ -89,7 +89,7 @@ def checks_tshark(tap, rig, load):
 
 
 def check_nmap(rig, options, wanted, unwanted="$^"):
-    status, output = run_program([need("nmap", "nmap"), "-n", "-Pn", "-T4", "--max-retries", "3"] + options + [RAW4], timeout=90)
+    status, output = run_program([need("nmap"), "-n", "-Pn", "-T4", "--max-retries", "3"] + options + [RAW4], timeout=90)
     missing = [line for line in wanted if not re.search(line, output)]
     if status == 0 and not missing and not re.search(unwanted, output):
         return []
@@ -120,6 +120,6 @@ def checks_nmap(tap, rig, load):
     tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
 
 
-need("tshark", "tshark")
-need("nmap", "nmap")
+need("tshark")
+need("nmap")
 run("packet", checks=(checks_tshark, checks_nmap))

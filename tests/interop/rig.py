@@ -28,6 +28,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "compat"))
+from programs import need  # noqa: E402
 from servers import die_with_parent  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
@@ -45,13 +46,6 @@ libc = ctypes.CDLL(None, use_errno=True)
 def must(status):
     if status:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def need(program, package):
-    found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if not found:
-        skip_all("no %s (Debian package %s)" % (program, package))
-    return found
 
 
 def sh(*words):
@@ -331,7 +325,7 @@ def digest(data):
 # --- checks: each returns notes, empty when all is well ---
 
 def check_cli(rig, host=RAW4):
-    cli = need("redis-cli", "redis-tools")
+    cli = need("redis-cli")
     notes = []
     for words, want in ((["PING"], "PONG"), (["SET", "greeting", "hello"], "OK"), (["GET", "greeting"], "hello"),
                         (["STRLEN", "greeting"], "5"), (["RPUSH", "l:" + host, "a", "b", "c"], "3"), (["LRANGE", "l:" + host, "0", "-1"], "a\nb\nc")):
@@ -343,7 +337,7 @@ def check_cli(rig, host=RAW4):
 
 def check_benchmark(rig, requests, more=(), count=19):
     """count: the tests of its default list, or those named in `more`."""
-    benchmark = need("redis-benchmark", "redis-tools")
+    benchmark = need("redis-benchmark")
     status, output = run_program([benchmark, "-h", RAW4, "-p", str(PORT), "-n", str(requests), "-q"] + list(more), timeout=100)
     lines = [line.split("\r")[-1].strip() for line in output.split("\n")]
     ended = [line for line in lines if "requests per second" in line]
@@ -500,9 +494,10 @@ def check_refused(rig):
 def need_all(device):
     if os.geteuid():
         skip_all("needs root: network namespaces, raw frames")
-    need("ip", "iproute2")
-    need("ethtool", "ethtool")
-    need("redis-cli", "redis-tools")
+    need("ip")
+    need("ethtool")
+    need("sysctl")
+    need("redis-cli")
     if not os.access(SERVER, os.X_OK):
         skip_all("no " + SERVER)
     if device.plugin and not os.path.exists(os.path.join(BUILD, "libdemikernel-%s.so" % device.plugin)):

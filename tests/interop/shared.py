@@ -13,7 +13,7 @@ DEVICES["xdp, shared"] = Device("xdp, shared", "xdp", ["interface: r0"], plugin=
 
 
 def check_ping(rig, host):
-    status, output = run_program([need("ping", "iputils-ping"), "-c", "5", "-i", "0.1", "-W", "5", host])
+    status, output = run_program([need("ping"), "-c", "5", "-i", "0.1", "-W", "5", host])
     if status == 0 and " 5 received" in output and "DUP" not in output:
         return []
     return ["status %s" % status] + output.splitlines()[-4:]

@@ -3,10 +3,13 @@
  * Two ends of a network under demi/: what a round trip and a flow cost through the whole library, on whatever libOS
  * LIBOS names. To be held against wire_echo.c, which sends bare frames over the same device.
  *
- *     netload --server ADDRESS PORT             echoes TCP streams and UDP datagrams that come to PORT; TCP to PORT + 1 is thrown away
- *     netload --tcp ADDRESS PORT                one connection, one message on its way at a time: p50 and p99 of the round trip
+ *     netload --server ADDRESS PORT             echoes TCP streams and UDP datagrams that come to PORT; TCP to PORT + 1
+ *                                               is thrown away
+ *     netload --tcp ADDRESS PORT                one connection, one message on its way at a time: p50 and p99 of the
+ *                                               round trip
  *     netload --udp ADDRESS PORT                the same with datagrams
- *     netload --bulk ADDRESS PORT               pushes of --size bytes to PORT + 1, four at a time; a push counts when it is acknowledged
+ *     netload --bulk ADDRESS PORT               pushes of --size bytes to PORT + 1, four at a time; a push counts when
+ *                                               it is acknowledged
  *
  * The server ends after --seconds without anything to do (30).
  */
