@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a heap takes. `resident` is asked of the system (proc_pid_pagemap(5)) rather than computed: a chunk in use may be
- * touched in part only, a table from calloc not at all. That costs 1 to 2 us a chunk; a heap of more than
+ * What a heap takes. `resident` is asked of the system (proc_pid_pagemap(5)) rather than computed: a chunk in use may
+ * be touched in part only, a table from calloc not at all. That costs 1 to 2 us a chunk; a heap of more than
  * SAMPLE_CHUNKS is judged by a sample of them, evenly spread. mincore() would tell too, but is not in the list of calls
  * that systemd lets a service make, and such a filter kills.
  */

@@ -18,8 +18,8 @@ int node_count(void);
 /* The node of the processor that runs this thread now; -errno. */
 int node_here(void);
 
-/* Pages of [base, base + len) that are touched from now on come from `node` while it has some. 0 or -errno; -EPERM under
- * a filter of system calls, which might kill for the asking. base is the start of a page. */
+/* Pages of [base, base + len) that are touched from now on come from `node` while it has some. 0 or -errno; -EPERM
+ * under a filter of system calls, which might kill for the asking. base is the start of a page. */
 int node_prefer(void *base, size_t len, int node);
 
 #endif

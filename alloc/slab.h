@@ -3,7 +3,7 @@
  * Chunks and slabs: how 2 MiB of a region become objects. Used by heap.c and by the inline paths of
  * heap.h; everybody else uses heap.h.
  *
- *     chunk   | header: struct chunk | block | block | ...            128 blocks of 16 KiB, the first (few) being the header
+ *     chunk   | header: struct chunk | block | block | ...       128 blocks of 16 KiB, the first (few) being the header
  *     slab    one or more neighbouring blocks with objects of one size, slot after slot, without anything between them
  *     run     one or more neighbouring blocks with one object
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One core's part of the server: its loop, its clients, its buffers and statistics. Another core is another thread with its own
- * runtime and its own struct worker on the same keyspace slices (ARCHITECTURE.md section 11).
+ * One core's part of the server: its loop, its clients, its buffers and statistics. Another core is another thread with
+ * its own runtime and its own struct worker on the same keyspace slices (ARCHITECTURE.md section 11).
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H

@@ -4,8 +4,8 @@
  * 14(5), 2016), and draft-cardwell-iccrg-bbr-congestion-control-00. Two measurements make a model of the path, and the
  * model says how fast and how much:
  *
- *     bandwidth  the largest delivery rate of the last 10 round trips         pacing rate = pacing gain * bandwidth
- *     min RTT    the smallest of the last 10 s                                cwnd = cwnd gain * bandwidth * min RTT + 3 bursts
+ *     bandwidth  the largest delivery rate of the last 10 round trips      pacing rate = pacing gain * bandwidth
+ *     min RTT    the smallest of the last 10 s                     cwnd = cwnd gain * bandwidth * min RTT + 3 bursts
  *
  *     STARTUP --- bandwidth has not grown by 1/4 for 3 rounds ---> DRAIN --- in flight <= BDP ---> PROBE_BW
  *        ^                                                                                        |    ^

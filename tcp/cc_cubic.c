@@ -3,7 +3,7 @@
  * CUBIC: RFC 9438, with HyStart++ (RFC 9406) in the first slow start. Windows are bytes, times 1/1024 s (TICK), all
  * integers.
  *
- *     W_cubic(t) = C (t - K)^3 + W_max        C = 0.4 segments/s^3,  K = cbrt((W_max - cwnd_epoch) / C)          RFC 9438 4.2
+ *     W_cubic(t) = C (t - K)^3 + W_max    C = 0.4 segments/s^3,  K = cbrt((W_max - cwnd_epoch) / C)    RFC 9438 4.2
  *
  *      W_max ............______------'       concave up to W_max, where the loss was, flat around it,
  *             .  --'                         then convex: looking for more

@@ -3,7 +3,7 @@
  * A connection's life as its user sees it: open, push, pop, shut down, close, abort; and its end, whoever brings it
  * about.
  *
- *     conn_new ──> in the table, in tcp.all ──conn_finish──> CF_DEAD, in tcp.ended ──conn_doom──> in tcp.doomed ──tcp_flush──> freed
+ *   conn_new ─> in table, in tcp.all ─conn_finish─> CF_DEAD, in tcp.ended ─conn_doom─> tcp.doomed ─tcp_flush─> freed
  *
  * Dead: nothing of it reaches the wire any more; its user may pop what was received and ask what happened. Doomed:
  * nobody holds it. A connection that ends while its user holds it is doomed when he lets go, one without user at once.

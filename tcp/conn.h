@@ -9,7 +9,8 @@
  *     sndq.c        bytes to be sent or acknowledged, by sequence
  *     inflight.c    segments on their way: SACK scoreboard, RACK
  *     recover.c     acknowledgements: RTT, loss, recovery, undo, congestion control; rexmit.c: timeouts
- *     timer.c       retransmission, tail loss probe, reordering, persist, delayed ACK, keep-alive, user timeout, linger, FIN-WAIT-2
+ *     timer.c       retransmission, tail loss probe, reordering, persist, delayed ACK, keep-alive, user timeout,
+ *                   linger, FIN-WAIT-2
  *
  * Send sequence space (RFC 9293 3.3.1):
  *
@@ -17,7 +18,8 @@
  *         ----------|----------|----------|----------
  *                SND.UNA    SND.NXT    SND.UNA + SND.WND
  *
- *      1 acknowledged  2 on the way (inflight)  3 may be sent  4 not yet;   snd_end: behind the last byte that was pushed (FIN not counted)
+ *      1 acknowledged  2 on the way (inflight)  3 may be sent  4 not yet
+ *      snd_end: behind the last byte that was pushed (FIN not counted)
  *
  * An idle connection is small: rings of sndq and inflight are freed when they run empty and large, reassembly is made
  * at the first hole.

@@ -4,7 +4,7 @@
  * when the handshake's ACK comes back, and nothing is kept in between.
  *
  *     31   29 28    27                                     0
- *     | MSS  | clock | 28 bits of a keyed hash over all    |   the whole XORed with a second hash of addresses and ports
+ *     | MSS  | clock | 28 bits of a keyed hash over all    |  the whole XORed with a second hash of addresses and ports
  *
  * What does not fit travels in the low six bits of our timestamp, if the peer sends timestamps (it echoes ours);
  * without them there is no window scale, no SACK and no ECN:

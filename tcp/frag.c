@@ -3,8 +3,8 @@
  * Reassembly (RFC 791 3.2, RFC 8200 4.5), bounded everywhere (FragmentSmack, CVE-2018-5391):
  *
  * - at most 64 datagrams at a time, 16 of one source; the oldest makes room,
- * - at most limits.fragments pieces of one, limits.fragment_bytes of memory in all: small pieces are copied, so that what is counted is what
- *   is held, with FRAG_COST for each; beyond it the oldest datagram goes,
+ * - at most limits.fragments pieces of one, limits.fragment_bytes of memory in all: small pieces are copied, so that
+ *   what is counted is what is held, with FRAG_COST for each; beyond it the oldest datagram goes,
  * - a datagram lives 30 s (IPv4; RFC 791 asks for 15 to 120) or 60 s (IPv6) from its first piece, whatever comes later.
  *
  * Pieces lie in a list by offset. A piece is put behind the last one in one step, which is how they come; else the

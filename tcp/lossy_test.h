@@ -3,7 +3,7 @@
  * Two stacks, joined by a wire in memory, in virtual time: for tests. The wire delays, and by a seeded generator loses,
  * doubles, reorders and damages frames; it may have a rate and a queue. Everything follows from the seed.
  *
- *     pair_init, pair_connect, then pair_run until what the test waits for; pair_fini checks that all bufs came back to their queues
+ *     pair_init, pair_connect, then pair_run until what the test waits for; pair_fini checks that all bufs came back
  *
  * An end of a connection in test is a struct side: it pushes `to_send` bytes of a pattern, pops and compares what
  * comes.

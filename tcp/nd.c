@@ -9,7 +9,7 @@
  * unrelated between networks. Each is tried for duplicates before it is used, with a nonce by which an echo of our own
  * question is told apart (RFC 7527); a made-up one that is taken is made again, three times at most.
  *
- *     route_add -> TENTATIVE --probe, 1 s of silence--> PREFERRED --preferred lifetime--> DEPRECATED --valid lifetime--> gone
+ *     route_add -> TENTATIVE --probe, 1 s of silence--> PREFERRED --preferred lifetime--> DEPRECATED --valid one-> gone
  *                      | somebody has it
  *                      v
  *                    gone, perhaps another

@@ -2,10 +2,11 @@
  *
  * The table is of fixed size. Who comes when it is full:
  *
- * - Somebody we want to send to takes the place of (1) an entry that was only told to us, (2) the oldest INCOMPLETE one when these are
- *   more than half, (3) the STALE one not used for longest, (4) whoever was not used for longest.
- * - Somebody who merely tells us his address takes a free place, as long as such entries are less than a quarter of the table, or that of another
- *   rumour, the oldest. So nobody outside can push out whom we talk to, and a scan that makes us answer many addresses pushes out only its own.
+ * - Somebody we want to send to takes the place of (1) an entry that was only told to us, (2) the oldest INCOMPLETE one
+ *   when these are more than half, (3) the STALE one not used for longest, (4) whoever was not used for longest.
+ * - Somebody who merely tells us his address takes a free place, as long as such entries are less than a quarter of the
+ *   table, or that of another rumour, the oldest. So nobody outside can push out whom we talk to, and a scan that makes
+ *   us answer many addresses pushes out only its own.
  *
  * A MAC that changes without our asking is taken (fail-over of routers works by that) but as STALE: the next packet to
  * it also asks it, and if the answer does not come the entry goes and all are asked (RFC 4861 7.3.3). Frames that wait

@@ -3,7 +3,7 @@
  * Ranges of sequence space, in order, never touching:
  *
  *      RCV.NXT
- *         |      [ range 0 )    [ range 1 )         [ range 2     F )     F: the FIN, one number without a byte, always last
+ *         |      [ range 0 )    [ range 1 )         [ range 2     F )  F: the FIN, a number without a byte, always last
  *                 buf-buf-buf    buf                 buf-buf
  *
  * A segment is cut where held bytes begin and end; what is new becomes part of the one range that takes the place of

@@ -7,12 +7,12 @@
  *                   ^ una            '--- one segment ---'            segments are cut across entries
  *
  * Two ways to make a frame of it:
- *   - in place: the segment is all of one entry whose buf nobody else holds. The headers go into its headroom, the device is given a
- *   reference,
- *     and the buf's view covers the headers until it lets go. The entry knows its payload by itself (p, len).
- *   - else a small buf for headers, and slices of the entries' bufs behind it: new views, because a chain belongs to its head and an
- *   entry's buf
- *     belongs to the queue. A retransmission while the device still holds the frame goes this way.
+ *   - in place: the segment is all of one entry whose buf nobody else holds. The headers go into its headroom, the
+ *     device is given a reference, and the buf's view covers the headers until it lets go. The entry knows its payload
+ *     by itself (p, len).
+ *   - else a small buf for headers, and slices of the entries' bufs behind it: new views, because a chain belongs to
+ *     its head and an entry's buf belongs to the queue. A retransmission while the device still holds the frame goes
+ *     this way.
  *
  * Invariant: an entry's buf covers [p, p + len) with its view whenever somebody else holds it (refs > 1): it was pushed
  * so, or framed so; and it is not extended then. With refs == 1 the view is ours to set.

@@ -7,7 +7,8 @@
  *     first   sequence number in the window, and what lies outside is cut off
  *     second  RST      exactly RCV.NXT, else a challenge (RFC 5961 3.2)
  *     fourth  SYN      a challenge (RFC 5961 4.2)
- *     fifth   ACK      in [SND.UNA - MAX.SND.WND, SND.NXT] (RFC 5961 5.2), windows, states; then TS.Recent (RFC 7323 4.3)
+ *     fifth   ACK      in [SND.UNA - MAX.SND.WND, SND.NXT] (RFC 5961 5.2), windows, states; then TS.Recent (RFC 7323
+ *                      4.3)
  *     sixth   URG      nothing to do: the bytes stay in the stream (RFC 6093 5)
  *     seventh text     to the program, or behind a hole
  *     eighth  FIN

@@ -4,7 +4,8 @@
  *
  *     tcp_output   1  what a timer asked for: probe of a zero window, tail loss probe, keep-alive
  *                  2  what is lost, again
- *                  3  what is new, as far as the peer's window, congestion control, pacing, Nagle and silly windows let it
+ *                  3  what is new, as far as the peer's window, congestion control, pacing, Nagle and silly windows let
+ *                     it
  *                  4  an ACK, if one is due and nothing carried it
  *
  * RFC 9293 3.8.6.2.1 (silly windows, sender), 3.8.6.2.2 (receiver), 3.7.4 (Nagle), 3.8.6.1 (zero windows), 3.7.1 and

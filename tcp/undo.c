@@ -2,10 +2,11 @@
  *
  * Was it a loss? Three witnesses that what was sent again had arrived, only late:
  *
- *     F-RTO   after a timeout two new segments are sent before the rest goes again; an ACK for something that was sent once only
- *             says that the original flight is still coming in (RFC 5682 3, SACK-enhanced)
+ *     F-RTO   after a timeout two new segments are sent before the rest goes again; an ACK for something that was sent
+ *             once only says that the original flight is still coming in (RFC 5682 3, SACK-enhanced)
  *     Eifel   the ACK of a retransmission echoes a timestamp from before it (RFC 3522 3.2)
- *     DSACK   everything that went again has been reported as a duplicate (RFC 3708, RFC 2883), in the recovery or within a window after it
+ *     DSACK   everything that went again has been reported as a duplicate (RFC 3708, RFC 2883), in the recovery or
+ *             within a window after it
  *
  * Then window and threshold are what they were (RFC 4015 3.2's response, without its new RTO), and nothing counts as
  * lost.

@@ -5,7 +5,7 @@
  *
  *     frame   buf: headers, 66 bytes ---> buf: payload, 8 KiB
  *                  | copied                    | attached
- *     mbufs   [ own room: headers ] ----> [ struct rte_mbuf_ext_shared_info in the mbuf's private area, data where they lie ]
+ *     mbufs   [ own room: headers ] ----> [ rte_mbuf_ext_shared_info in the mbuf's private area, data where they lie ]
  *
  * Attaching wants a driver that can read any memory of ours (port.c knows which); the others get copies. On devices
  * that read by DMA, only memory of a registered region is attached.

@@ -4,7 +4,8 @@
  *
  *     turn:   poll:  timers that are due, bursts in ── hooks ──> tokens complete
  *             program works, pushes
- *             flush: stack_flush, bursts out; what the device does not take waits in the stack's own ring for the next turn
+ *             flush: stack_flush, bursts out; what the device does not take waits in the stack's own ring for the next
+ *             turn
  *
  * What a poll makes the stack want to say (acknowledgements, mostly) is asked for with runtime_want_flush(): it may
  * wait for the program's reply to come along, in the same segment.

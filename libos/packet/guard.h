@@ -13,7 +13,8 @@ struct guard { /* private */
     int map, program, link;
 };
 
-/* -EPERM: not without CAP_BPF and CAP_NET_ADMIN; -EINVAL and others: a kernel that has no TCX. *step says what failed. */
+/* -EPERM: not without CAP_BPF and CAP_NET_ADMIN; -EINVAL and others: a kernel that has no TCX. *step says what
+ * failed. */
 int guard_open(struct guard *g, int ifindex, const char **step);
 int guard_update(struct guard *g, const struct claims *c, uint8_t proto, uint16_t port);
 void guard_close(struct guard *g); /* of one that was never opened, too, if link is -1 */

@@ -7,8 +7,8 @@
  * Keys (struct netdev_env's get):
  *     interface     the interface whose frames we take; also linux_interface_name, as Demikernel calls it
  *     tap           the TAP device we are behind, made if there is none; instead of interface
- *     mac           our own address, "02:00:00:00:00:01". Default: the interface's, shared with the kernel; of a TAP device, one
- *                   made from the kernel's
+ *     mac           our own address, "02:00:00:00:00:01". Default: the interface's, shared with the kernel; of a TAP
+ *                   device, one made from the kernel's
  *     promiscuous   yes, no; default: yes with a mac, since others' frames are dropped by the interface otherwise
  *     queues        1 to 64: how many threads will open it; flows are spread over them by hash
  *     ring          slots of each direction, 64 to 65,536, AF_PACKET only; default 2,048

@@ -3,7 +3,8 @@
  * An interface by AF_PACKET. Two rings of slots lie in memory shared with the kernel, one mapping for both:
  *
  *     rx |slot|slot|...|   the kernel fills a slot and sets TP_STATUS_USER; we copy it out and give it back
- *     tx |slot|slot|...|   we fill a slot and set TP_STATUS_SEND_REQUEST; one sendto() sends all of them, the kernel gives them back
+ *     tx |slot|slot|...|   we fill a slot and set TP_STATUS_SEND_REQUEST; one sendto() sends all of them, the kernel
+ *                          gives them back
  *
  * TPACKET_V2, since V3's blocks are handed over by a timer whose least value costs a millisecond a round trip
  * (measured: 1,000 us with V3, 3 us with V2, on veth).

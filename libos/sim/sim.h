@@ -70,7 +70,7 @@ void sim_heal(struct sim *s, struct sim_host *a, struct sim_host *b);
 /* Breaks every connection between a and b; either end hears of it in its own time. */
 void sim_reset(struct sim *s, struct sim_host *a, struct sim_host *b);
 
-/* --- a network of frames ----------------------------------------------------------------------------------------------
+/* --- a network of frames ---------------------------------------------------------------------------------------------
  *
  * A net host has no simulated sockets but our own stack over a simulated device: what it sends are Ethernet frames,
  * and whatever happens to frames happens to them. All net hosts hang on one switch that knows their MAC addresses;

@@ -3,7 +3,7 @@
  * What the files of this folder share: the simulation, its hosts, and the two ends of a stream.
  *
  *      program --push--> out ==transmit==> wire ~~delay~~> arrive ==> in --pop--> program
- *                        segments held     copies, in order           at most `window` bytes on the wire and in `in` together
+ *                        segments held     copies, in order     at most `window` bytes on the wire and in `in` together
  *
  * Bytes are copied when they leave `out`, not when they are pushed: a program that changes what it has lent is found
  * out.

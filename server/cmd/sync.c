@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * SYNC: all data as of now as an RDB file in a bulk string, then every write as it happens (server/repl/replicas.h). For
- * tools and tests that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
+ * SYNC: all data as of now as an RDB file in a bulk string, then every write as it happens (server/repl/replicas.h).
+ * For tools and tests that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
  *
  * The snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile.
  */

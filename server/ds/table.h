@@ -13,8 +13,8 @@
  * Rules for callers (breaking one is a bug, not an error)
  * - The hash passed in is always table_hash(t, key).
  * - A struct table stays where it was initialised (it may point into itself).
- * - A slot stays valid until the next insert or delete, unless the table is paused (iterators and scan callbacks): then deletes leave
- *   other slots alone, inserts do not.
+ * - A slot stays valid until the next insert or delete, unless the table is paused (iterators and scan callbacks): then
+ *   deletes leave other slots alone, inserts do not.
  * - Entries are aligned to anything and lie below 2^48.
  * One thread at a time; a table that nobody changes may be read by several.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Effects on their way to the sinks (effect_as() in server/exec/call.h says what an effect is). Those of one command are
- * handed over together when it is done, an EXEC with all it ran counting as one; more than one go between MULTI and
+ * Effects on their way to the sinks (effect_as() in server/exec/call.h says what an effect is). Those of one command
+ * are handed over together when it is done, an EXEC with all it ran counting as one; more than one go between MULTI and
  * EXEC, so that whoever applies them does so in one step. What the server does by itself (expiry in the background,
  * eviction) goes out at once, effect by effect.
  */

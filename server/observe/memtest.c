@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The steps are redis-server's: addresses, then chance, solid and checkerboard patterns, each compared four times, since
- * a cell that forgets does so with time. It does not replace memtest86, which has the machine for itself.
+ * The steps are redis-server's: addresses, then chance, solid and checkerboard patterns, each compared four times,
+ * since a cell that forgets does so with time. It does not replace memtest86, which has the machine for itself.
  */
 #include "server/observe/memtest.h"
 

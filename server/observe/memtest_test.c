@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory that does not hold what was written is found, wherever it is. The memory here is good; the test plays the fault.
+ * Memory that does not hold what was written is found, wherever it is. The memory is good; the test plays the fault.
  */
 #include "server/observe/memtest.h"
 

@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Makes every check and writes a line each: "[name]...OK", "...skipped" where the system does not tell, or "...WARNING:"
- * and what to do about it. True: nothing was wrong. `root` stands in front of /proc and /sys: "" but in tests. */
+/* Makes every check and writes a line each: "[name]...OK", "...skipped" where the system does not tell, or
+ * "...WARNING:" and what to do about it. True: nothing was wrong. `root` stands in front of /proc and /sys: "" but in
+ * tests. */
 bool syscheck_run(FILE *out, const char *root);
 
 /* The clock's own judgement, for tests: too much of the time spent in the system. */

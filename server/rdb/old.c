@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- *   ziplist  bytes (4) | offset of the last entry (4) | entries (2; 65535: count them) | entry ... | 0xFF        (little-endian)
+ *   ziplist  bytes (4) | offset of the last entry (4) | entries (2; 65535: count) | entry ... | 0xFF, little-endian
  *            entry: size of the one before (1 byte below 254, else 0xFE and 4) | encoding | data
- *            encoding: 00LLLLLL  01LLLLLL L  10...... LLLL (big-endian): a string; 0xC0 i16, 0xD0 i32, 0xE0 i64, 0xF0 i24, 0xFE i8;
- *            0xF1 ... 0xFD: 0 ... 12
- *   zipmap   entries (1; 254 and over: count them) | (length | field | length | free (1) | value | free bytes) ... | 0xFF
- *            length: 1 byte below 254, else 0xFE and 4
+ *            encoding: 00LLLLLL  01LLLLLL L  10...... LLLL (big-endian): a string;
+ *            0xC0 i16, 0xD0 i32, 0xE0 i64, 0xF0 i24, 0xFE i8; 0xF1 ... 0xFD: 0 ... 12
+ *   zipmap   entries (1; 254 and over: count them) | (length | field | length | free (1) | value | free bytes) ...
+ *            | 0xFF; length: 1 byte below 254, else 0xFE and 4
  *
  * Everything is checked against the block's end before it is read, and the redundant figures (sizes backwards, counts,
  * the last entry's offset) against what is found.

@@ -24,7 +24,7 @@ struct rdb_rules {
 bool rdb_type_is_known(unsigned type);
 
 /* One value of that type; the caller's. 0 or
- *   -EBADMSG     malformed        -ENOMEM    no memory for what it announces        -EOPNOTSUPP  a stream or a module's value
+ *   -EBADMSG     malformed      -ENOMEM    no memory for what it announces   -EOPNOTSUPP  a stream or a module's value
  *   -ENOENT      well-formed, but an empty list, set, …: there is no such key
  * or what the source's callback returned; s->why says it in words. */
 int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *rules, struct value *out);

@@ -2,11 +2,12 @@
  *
  * The request parser. Three ways through it:
  *
- *   parse_whole    a multibulk that is all there, below 100 arguments, each below 1000 bytes: nearly every command. Two or three
- *                  compares a header, no division, no libc. Anything unusual, wrong ones included, falls through.
- *   parse_args     everything else in multibulk: remembers in struct resp_parser how far it is sound, so that the bytes of a
- *                  command that comes in pieces are looked at once; when the last has come, collect_args() goes over the headers
- *                  a second time to make the slices (no list of offsets is kept meanwhile).
+ *   parse_whole    a multibulk that is all there, below 100 arguments, each below 1000 bytes: nearly every command. Two
+ *                  or three compares a header, no division, no libc. Anything unusual, wrong ones included, falls
+ *                  through.
+ *   parse_args     everything else in multibulk: remembers in struct resp_parser how far it is sound, so that the bytes
+ *                  of a command that comes in pieces are looked at once; when the last has come, collect_args() goes
+ *                  over the headers a second time to make the slices (no list of offsets is kept meanwhile).
  *   parse_inline   a line.
  *
  * Redis looks for line ends with strchr(), so a NUL hides what is behind it until the line is too long; its test suite

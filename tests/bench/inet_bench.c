@@ -4,11 +4,14 @@
  * thread on rings of frames in memory, one of which is measured. A frame costs the ring a copy of its descriptor; what
  * builds, copies and frees frames is not measured.
  *
- *     receive    32 segments of 64 bytes, one for each of 32 connections that wait in a pop: inet's poll, until 32 tokens are completed
+ *     receive    32 segments of 64 bytes, one for each of 32 connections that wait in a pop: inet's poll, until 32
+ *                tokens are completed
  *     in a row   the same, all for one connection with 32 pops
  *     ack        32 pure ACKs of one segment each, until the 32 pushes they end are completed
- *     send       demi_pushv() of 64 bytes on each of 32 connections (a copy, no token), and the flush: 32 frames in the ring
- *     reply      wait_batch, 32 requests in, for each a push, a free and the next pop, 32 replies out: both packets and the dispatch
+ *     send       demi_pushv() of 64 bytes on each of 32 connections (a copy, no token), and the flush: 32 frames in the
+ *                ring
+ *     reply      wait_batch, 32 requests in, for each a push, a free and the next pop, 32 replies out: both packets and
+ *                the dispatch
  *
  * "checksum": the stack sums; "offload": as with a device that does it. ns are the best of several batches.
  *

@@ -3,10 +3,10 @@
  * Somebody on the switch who forges frames:
  *
  *     blind    guesses: knows addresses and ports, not the windows. Streams do not even notice (RFC 5961, RFC 5927).
- *     seeing   reads everything and forges near the windows. It can end and falsify streams, as anybody can who sits on the wire; it cannot
- *              crash a host, keep an operation from ending, or make a host keep memory.
- *     peer     speaks TCP to a server as its client, and lies in every field. Others are served; what it costs is bounded; when it
- *              falls silent, everything of it goes.
+ *     seeing   reads everything and forges near the windows. It can end and falsify streams, as anybody can who sits on
+ *              the wire; it cannot crash a host, keep an operation from ending, or make a host keep memory.
+ *     peer     speaks TCP to a server as its client, and lies in every field. Others are served; what it costs is
+ *              bounded; when it falls silent, everything of it goes.
  *     flood    as many of one kind as a wire carries. Others are served.
  */
 #include "tests/sim/exchange.h"

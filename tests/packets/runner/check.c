@@ -10,30 +10,51 @@
 
 #define USEC(t)     ((long)((t) / NSEC_PER_USEC))
 #define SEGS(bytes) ((long)((bytes) / (i.snd_mss ? i.snd_mss : 1)))
-#define FIELDS(X)                                                                                                      \
-    X("tcpi_state", i.state)                                                                                           \
-    X("tcpi_ca_state", i.ca_state)                                                                                     \
-    X("tcpi_retransmits", i.retransmits)                                                                               \
-    X("tcpi_probes", i.probes) X("tcpi_backoff", i.backoff) X("tcpi_snd_wscale", i.snd_wscale)                         \
-        X("tcpi_rcv_wscale", i.rcv_wscale) X("tcpi_rto", USEC(i.rto)) X("tcpi_snd_mss", i.snd_mss)                     \
-            X("tcpi_rcv_mss", i.rcv_mss) X("tcpi_unacked", i.unacked_segments) X("tcpi_sacked", i.sacked_segments) X(  \
-                "tcpi_lost", i.lost_segments) X("tcpi_retrans", i.retrans_segments) X("tcpi_pmtu", i.pmtu)             \
-                X("tcpi_reordering", i.reordering_segments) X("tcpi_snd_cwnd", SEGS(i.snd_cwnd_bytes)) X(              \
-                    "tcpi_snd_ssthresh", i.snd_ssthresh_bytes == UINT32_MAX ? INT32_MAX : SEGS(i.snd_ssthresh_bytes))  \
-                    X("tcpi_rtt", USEC(i.srtt)) X("tcpi_rttvar", USEC(i.rttvar)) X("tcpi_min_rtt", USEC(i.rtt_min)) X( \
-                        "tcpi_bytes_acked", (long)i.bytes_acked) X("tcpi_bytes_received", (long)i.bytes_received)      \
-                        X("tcpi_bytes_sent", (long)i.bytes_sent) X("tcpi_bytes_retrans", (long)i.bytes_retransmitted)  \
-                            X("tcpi_total_retrans", (long)i.total_retransmits) X("tcpi_notsent_bytes", i.unsent)       \
-                                X("tcpi_snd_wnd", i.snd_wnd) X("cwnd_bytes", i.snd_cwnd_bytes)                         \
-                                    X("ssthresh_bytes", i.snd_ssthresh_bytes) X("rcv_wnd", i.rcv_wnd)                  \
-                                        X("rcv_space", i.rcv_space)                                                    \
-                                            X("rcv_queued", i.rcv_queued) X("rcv_out_of_order", i.rcv_out_of_order)    \
-                                                X("timestamps", i.timestamps) X("sack", i.sack) X("wscale", i.wscale)  \
-                                                    X("ecn", i.ecn)                                                    \
-                                                        X("duplicates_received", (long)i.duplicates_received)          \
-                                                            X("segments_in", (long)i.segments_in)                      \
-                                                                X("segments_out", (long)i.segments_out)                \
-                                                                    X("pacing_rate", (long)i.pacing_rate)
+/* clang-format off */
+#define FIELDS(X)                                                                                       \
+    X("tcpi_state", i.state)                                                                            \
+    X("tcpi_ca_state", i.ca_state)                                                                      \
+    X("tcpi_retransmits", i.retransmits)                                                                \
+    X("tcpi_probes", i.probes)                                                                          \
+    X("tcpi_backoff", i.backoff)                                                                        \
+    X("tcpi_snd_wscale", i.snd_wscale)                                                                  \
+    X("tcpi_rcv_wscale", i.rcv_wscale)                                                                  \
+    X("tcpi_rto", USEC(i.rto))                                                                          \
+    X("tcpi_snd_mss", i.snd_mss)                                                                        \
+    X("tcpi_rcv_mss", i.rcv_mss)                                                                        \
+    X("tcpi_unacked", i.unacked_segments)                                                               \
+    X("tcpi_sacked", i.sacked_segments)                                                                 \
+    X("tcpi_lost", i.lost_segments)                                                                     \
+    X("tcpi_retrans", i.retrans_segments)                                                               \
+    X("tcpi_pmtu", i.pmtu)                                                                              \
+    X("tcpi_reordering", i.reordering_segments)                                                         \
+    X("tcpi_snd_cwnd", SEGS(i.snd_cwnd_bytes))                                                          \
+    X("tcpi_snd_ssthresh", i.snd_ssthresh_bytes == UINT32_MAX ? INT32_MAX : SEGS(i.snd_ssthresh_bytes)) \
+    X("tcpi_rtt", USEC(i.srtt))                                                                         \
+    X("tcpi_rttvar", USEC(i.rttvar))                                                                    \
+    X("tcpi_min_rtt", USEC(i.rtt_min))                                                                  \
+    X("tcpi_bytes_acked", (long)i.bytes_acked)                                                          \
+    X("tcpi_bytes_received", (long)i.bytes_received)                                                    \
+    X("tcpi_bytes_sent", (long)i.bytes_sent)                                                            \
+    X("tcpi_bytes_retrans", (long)i.bytes_retransmitted)                                                \
+    X("tcpi_total_retrans", (long)i.total_retransmits)                                                  \
+    X("tcpi_notsent_bytes", i.unsent)                                                                   \
+    X("tcpi_snd_wnd", i.snd_wnd)                                                                        \
+    X("cwnd_bytes", i.snd_cwnd_bytes)                                                                   \
+    X("ssthresh_bytes", i.snd_ssthresh_bytes)                                                           \
+    X("rcv_wnd", i.rcv_wnd)                                                                             \
+    X("rcv_space", i.rcv_space)                                                                         \
+    X("rcv_queued", i.rcv_queued)                                                                       \
+    X("rcv_out_of_order", i.rcv_out_of_order)                                                           \
+    X("timestamps", i.timestamps)                                                                       \
+    X("sack", i.sack)                                                                                   \
+    X("wscale", i.wscale)                                                                               \
+    X("ecn", i.ecn)                                                                                     \
+    X("duplicates_received", (long)i.duplicates_received)                                               \
+    X("segments_in", (long)i.segments_in)                                                               \
+    X("segments_out", (long)i.segments_out)                                                             \
+    X("pacing_rate", (long)i.pacing_rate)
+/* clang-format on */
 
 struct check {
     struct run *r;

@@ -3,8 +3,8 @@
  * Runs a script: events in their order, each at its time, the clock standing still in between.
  *
  *   <  and calls, assertions   the clock goes to the event's time; timers on the way run at theirs
- *   >                          the oldest packet that was not yet expected is it; without one the clock goes on, timer by timer, until one
- *                              comes or the time has passed
+ *   >                          the oldest packet that was not yet expected is it; without one the clock goes on, timer
+ *                              by timer, until one comes or the time has passed
  *
  * Relative times count from the previous event: from when it was to be, or, for packets that came out, from when it
  * was. Nothing may be left over: a packet that no event expects fails the script at its end, or the next > that it is
