@@ -49,8 +49,8 @@ enum cmd_flag {
     CMD_TOUCHES_ARBITRARY_KEYS = 1u << 24, /* not shown */
 };
 
-/* The part of the keyspace a command works on, and therefore holds while it runs. Where there are several cores, that is
- * what it keeps others out of; debug builds assert that it touches nothing else. */
+/* The part of the keyspace a command works on, and therefore holds while it runs. Where there are several cores, that
+ * is what it keeps others out of; debug builds assert that it touches nothing else. */
 enum command_hold {
     HOLD_KEYS, /* the slices of the keys it names; none when it names none (PING) */
     HOLD_ALL,  /* every slice: KEYS, FLUSHALL, SORT with BY */

@@ -5,7 +5,8 @@
  *
  *     keyspace_before(entry)   the old value is still there: for the observer of the slice (server/db/preimage.h)
  *     ... the table and the entry change ...
- *     keyspace_after(event)    WATCH and keyspace events, with the key still readable; waiters are told by keyspace_ready()
+ *     keyspace_after(event)    WATCH and keyspace events, with the key still readable; waiters are told by
+ *                              keyspace_ready()
  *     ... the old entry's memory goes ...
  */
 #ifndef SERVER_DB_KEYSPACE_H

@@ -2,7 +2,7 @@
  *
  * Clients that wait for a key: BLPOP and its kin.
  *
- *   interest of the slice: key -> waiters in the order in which they blocked      worker: ready keys, deadlines (a heap)
+ *   interest of the slice: key -> waiters in the order in which they blocked     worker: ready keys, deadlines (a heap)
  *
  * A key of the right type that comes into being is put on the ready list by the verb that made it. Between two commands
  * (after all of an EXEC) the ready keys are served: the oldest waiter's command runs again, as if it came in now; if it

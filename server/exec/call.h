@@ -118,9 +118,9 @@ bool effect_wanted(const struct call *c); /* somebody listens: otherwise do not 
 /* --- blocking -------------------------------------------------------------------------------------------------- */
 
 enum block_null { BLOCK_NULL_ARRAY, BLOCK_NULL_BULK };
-/* Suspends the client until one of the keys from argv[first_key] on gets a value of `type` or the deadline passes (0: never). When a key
- * becomes ready the whole command runs again with c->unblocking set, oldest client first; if it then calls
- * call_block() again the client keeps its place. On a timeout the null reply given here is sent. With
+/* Suspends the client until one of the keys from argv[first_key] on gets a value of `type` or the deadline passes (0:
+ * never). When a key becomes ready the whole command runs again with c->unblocking set, oldest client first; if it then
+ * calls call_block() again the client keeps its place. On a timeout the null reply given here is sent. With
  * c->deny_blocking it replies the null at once. keys are copied. */
 void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null);
 

@@ -14,7 +14,7 @@
 struct call;
 struct client;
 
-/* --- the queue ------------------------------------------------------------------------------------------------------ */
+/* --- the queue ---------------------------------------------------------------------------------------------------- */
 
 void multi_queue(struct client *cl, const struct request *r); /* keeps a copy; nothing when it is doomed already */
 const struct request *multi_at(const struct client *cl, size_t i);
@@ -28,7 +28,7 @@ void multi_end(struct client *cl);
 /* The client goes: the same, and nothing is kept. */
 void multi_free(struct client *cl);
 
-/* --- watched keys (server/exec/watch.c) ------------------------------------------------------------------------------ */
+/* --- watched keys (server/exec/watch.c) --------------------------------------------------------------------------- */
 
 void watch_key(struct call *c, const struct key_ref *key);
 void watch_forget(struct client *cl);

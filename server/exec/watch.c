@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * WATCH: whatever changes a key marks those who watch it (keyspace_after() in server/db/keyspace.h), and EXEC only looks
- * at the mark. The relation has two ways: the slice knows who watches a key, the client which keys it watches.
+ * WATCH: whatever changes a key marks those who watch it (keyspace_after() in server/db/keyspace.h), and EXEC only
+ * looks at the mark. The relation has two ways: the slice knows who watches a key, the client which keys it watches.
  *
  * A key that was already past its time when it was watched counts as absent: that it is then deleted changes nothing.
  */
