@@ -292,7 +292,9 @@ int conn_connect(struct net_stack *s, const struct endpoint *local, const struct
     c->flags |= CF_ACTIVE;
     c->rcv_adv = c->rcv_nxt;
     s->n.tcp_active++;
-    tcp_send_syn(c);
+    if (!path_can_send(s, &c->path)) path_await(s, &c->path, &c->dirty);
+    else if (!stack_tx_room(s)) conn_dirty(c);
+    else tcp_send_syn(c);
     *out = c;
     return 0;
 }

@@ -10,7 +10,8 @@
  *
  * A MAC that changes without our asking is taken (fail-over of routers works by that) but as STALE: the next packet to
  * it also asks it, and if the answer does not come the entry goes and all are asked (RFC 4861 7.3.3). Frames that wait
- * are bounded; the oldest goes (7.2.2). When nobody answers, those who sent hear it as an unreachable host (RFC 1122
+ * are bounded; the oldest goes (7.2.2). Connections about to send their first SYN, and datagrams, do not
+ * wait as frames: a thousand of either lose nothing. When nobody answers, those who sent hear it as an unreachable host (RFC 1122
  * 2.3.2.2, 3.2.1.8; RFC 4861 7.2.2).
  *
  * Deviation from RFC 4861: no DELAY state (a STALE entry is asked with the first packet that uses it), REACHABLE lasts
@@ -25,6 +26,7 @@
 #include "alloc/base/hash.h"
 #include "alloc/heap.h"
 #include "tcp/arp.h"
+#include "tcp/conn.h"
 #include "tcp/eth.h"
 #include "tcp/hdr.h"
 #include "tcp/nd.h"
@@ -56,6 +58,8 @@ int neighbour_init(struct net_stack *s)
     t->mask = buckets - 1;
     for (uint32_t i = size; i-- > 0;) {
         t->entries[i].stack = s;
+        list_init(&t->entries[i].conns);
+        list_init(&t->entries[i].datagrams);
         t->entries[i].next = t->free;
         t->free = &t->entries[i];
     }
@@ -112,6 +116,14 @@ static void set_wanted(struct neighbour *n)
     n->wanted = true;
 }
 
+/* What waited for its address can leave: it is looked at by the next stack_flush(). */
+static void release(struct neighbour *n)
+{
+    struct net_stack *s = n->stack;
+    list_splice_back(&s->tcp.dirty, &n->conns);
+    list_splice_back(&s->udp.ready, &n->datagrams);
+}
+
 void neighbour_forget(struct net_stack *s, struct neighbour *n)
 {
     struct neighbour_table *t = s->ip.neighbours;
@@ -122,11 +134,16 @@ void neighbour_forget(struct net_stack *s, struct neighbour *n)
     set_state(n, NEIGH_FREE);
     wheel_stop(&s->wheel, &n->timer);
     drop_waiting(n);
+    list_splice_back(&s->tcp.dirty, &n->conns); /* they send their SYN, and again as after any that was lost */
+    struct list datagrams;
+    list_init(&datagrams);
+    list_splice_back(&datagrams, &n->datagrams);
     n->fixed = n->wanted = n->is_router = false;
     n->next = t->free;
     t->free = n;
     t->count--;
     s->ip.generation++; /* paths that point here look again */
+    udp_undeliverable(s, &datagrams, ENOBUFS);
 }
 
 /* How much rather than another an entry should go: larger goes first; 0 never. */
@@ -232,6 +249,7 @@ static void send_waiting(struct neighbour *n)
     mem_free(n->waiting);
     n->waiting = NULL;
     n->waiting_count = 0;
+    release(n);
 }
 
 /* An L4 packet of ours could not be delivered: whoever sent it hears. The frame begins with room for an Ethernet
@@ -258,8 +276,8 @@ static void tell_unreachable(struct net_stack *s, const struct frame *f)
     }
     if (n < (uint32_t)(l4 - p) + 8) return;
     n -= (uint32_t)(l4 - p);
-    if (proto == IPPROTO_TCP) tcp_icmp_error(s, ICMP_ERR_UNREACHABLE_HOST, 0, &src, &dst, l4, n);
-    else if (proto == IPPROTO_UDP) udp_icmp_error(s, ICMP_ERR_UNREACHABLE_HOST, 0, &src, &dst, l4, n);
+    if (proto == IPPROTO_TCP) tcp_icmp_error(s, ICMP_ERR_NO_NEIGHBOUR, 0, &src, &dst, l4, n);
+    else if (proto == IPPROTO_UDP) udp_icmp_error(s, ICMP_ERR_NO_NEIGHBOUR, 0, &src, &dst, l4, n);
 }
 
 /* Nobody answers. The entry goes first, since those who are told may send again. */
@@ -270,6 +288,11 @@ static void give_up(struct neighbour *n)
     unsigned count = n->waiting_count;
     struct ip_addr addr = n->addr;
     bool was_router = n->is_router;
+    struct list conns, datagrams;
+    list_init(&conns);
+    list_init(&datagrams);
+    list_splice_back(&conns, &n->conns);
+    list_splice_back(&datagrams, &n->datagrams);
     n->waiting = NULL;
     n->waiting_count = 0;
     neighbour_forget(s, n);
@@ -280,6 +303,8 @@ static void give_up(struct neighbour *n)
         buf_unref(waiting[i].b);
     }
     mem_free(waiting);
+    for (struct list *l; (l = list_pop_front(&conns));) conn_finish(list_entry(l, struct conn, dirty), EHOSTUNREACH);
+    udp_undeliverable(s, &datagrams, EHOSTUNREACH);
 }
 
 static void timer_fired(struct timer *t)
@@ -406,6 +431,8 @@ void neighbour_check(const struct net_stack *s)
         rumours += is_rumour(n);
         ASSERT(neighbour_find(s, &n->addr) == n);
         ASSERT(n->waiting_count == 0 || n->state == NEIGH_INCOMPLETE);
+        ASSERT(list_is_empty(&n->conns) || n->state == NEIGH_INCOMPLETE);
+        ASSERT(list_is_empty(&n->datagrams) || n->state == NEIGH_INCOMPLETE);
         ASSERT(timer_runs(&n->timer) == (!n->fixed && n->state != NEIGH_STALE));
     }
     ASSERT(count == t->count);

@@ -29,6 +29,8 @@ struct neighbour {
     struct ip_addr addr;
     struct neighbour *next; /* of its hash bucket, or free */
     struct frame *waiting;  /* INCOMPLETE: frames that wait for it */
+    struct list conns;      /* and connections that have not sent their SYN yet: struct conn.dirty */
+    struct list datagrams;  /* and datagrams: struct udp_waiting.link */
     struct net_stack *stack;
     struct timer timer;
 };
@@ -40,6 +42,9 @@ void neighbour_fini(struct net_stack *s);
 struct neighbour *neighbour_find(const struct net_stack *s, const struct ip_addr *a);
 /* For sending: finds or makes it. NULL: the table is full of entries that are used more. */
 struct neighbour *neighbour_get(struct net_stack *s, const struct ip_addr *a);
+/* Whether frames can leave to it. Where not, `who` waits in one of its lists: connections become dirty when it has
+ * answered, and fail with EHOSTUNREACH if it never does; datagrams as udp_released() has it. */
+static inline bool neighbour_can_send(const struct neighbour *n) { return n->state != NEIGH_INCOMPLETE; }
 /* f's first 14 bytes are room for the Ethernet header. Takes f->b: to the device, or to wait. */
 void neighbour_send(struct net_stack *s, struct neighbour *n, const struct frame *f);
 

@@ -10,6 +10,7 @@
 
 #include "tcp/arp.h"
 #include "tcp/path.h"
+#include "tcp/tcp.h"
 #include "tcp/wire_test.h"
 
 static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 0x99}, other_mac[6] = {2, 0, 0, 0, 0, 0x77};
@@ -155,11 +156,14 @@ static void test_waiting_frames_are_bounded_and_the_oldest_goes(void **state)
 {
     struct wire w = {0};
     struct net_stack *s = wire_add4(&w);
-    struct udp_sock *u = socket_of(s);
+    struct ip_addr from = ip("10.0.0.1"), to = ip("10.0.0.9");
+    struct path_ends ends = path_between(&from, &to);
+    struct path p;
+    OK(path_open(s, &p, &ends, IPPROTO_ICMP));
     for (unsigned i = 0; i < 40; i++) {
-        char text[8];
-        snprintf(text, sizeof text, "%02u", i);
-        udp_say(u, text, at("10.0.0.9", 5));
+        char text[16];
+        snprintf(text, sizeof text, "12345678%02u", i);
+        path_send(s, &p, buf_from(text, 10), 10, 8, 0, 0);
     }
     wire_run(&w);
     assert_int_equal(s->n.drop_neigh_queue, 24);
@@ -168,6 +172,116 @@ static void test_waiting_frames_are_bounded_and_the_oldest_goes(void **state)
     assert_int_equal(w.frames, before + 16);
     assert_memory_equal(w.last, peer_mac, 6);
     assert_memory_equal(w.last + 42, "39", 2);
+    path_close(s, &p);
+    wire_end(&w);
+}
+
+enum { MANY = 1000 };
+
+/* All of them, and in their order: a datagram that was pushed does not make room for a later one. */
+static void test_datagrams_wait_until_the_neighbour_answers(void **state)
+{
+    struct wire w = {0};
+    struct net_stack *s = wire_add4(&w);
+    struct udp_sock *u = socket_of(s), *closed = socket_of(s);
+    struct endpoint to = at("10.0.0.9", 5);
+    char text[8];
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "%04u", i);
+        assert_int_equal(udp_send(u, buf_from(text, 4), &to, false, &w.told[0]), 1);
+    }
+    assert_int_equal(udp_send(closed, buf_from("last", 4), &to, false, &w.told[0]), 1);
+    udp_close(closed);
+    wire_run(&w);
+    assert_int_equal(w.told[0].sent, 0);
+    assert_int_equal(stack_unconfirmed(s), MANY + 1);
+    uint64_t before = w.frames;
+    arp(&w, false, 2, peer_mac, "10.0.0.9", "10.0.0.1");
+    assert_int_equal(w.frames, before + MANY + 1);
+    assert_memory_equal(w.last + 42, "last", 4);
+    assert_int_equal(w.told[0].sent, MANY); /* of a socket that is closed nobody hears */
+    assert_int_equal(stack_unconfirmed(s), 0);
+    assert_int_equal(udp_send(u, buf_from("now", 3), &to, false, &w.told[0]), 0);
+    wire_end(&w);
+}
+
+static void test_datagrams_that_wait_are_bounded_and_hear_of_silence(void **state)
+{
+    struct wire w = {0};
+    struct net_stack *s = wire_add4(&w);
+    struct udp_sock *u = socket_of(s);
+    struct endpoint to = at("10.0.0.9", 5);
+    struct buf *b = buf_from("x", 1);
+    unsigned count = 0;
+    while (udp_send(u, buf_ref(b), &to, false, &w.told[0]) == 1) count++;
+    assert_int_equal(count, 1024);
+    assert_int_equal(b->refs, 1 + count + 1); /* the one that was refused is still ours */
+    buf_unref(b);
+    buf_unref(b);
+    wire_until(&w, w.now + 4 * SECOND);
+    assert_int_equal(w.told[0].unsent, count);
+    assert_int_equal(w.told[0].why, EHOSTUNREACH);
+    assert_int_equal(s->n.drop_unreachable, count);
+    assert_udp_silent(u, 0); /* each has told itself */
+    wire_end(&w);
+}
+
+static void test_datagrams_whose_neighbour_is_pushed_out_fail(void **state)
+{
+    struct wire w = {0};
+    struct net_stack *s = add_small(&w, 8);
+    struct udp_sock *u = socket_of(s);
+    for (unsigned i = 0; i < 20; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "10.0.1.%u", i);
+        struct endpoint to = at(text, 5);
+        assert_int_equal(udp_send(u, buf_from("x", 1), &to, false, &w.told[0]), 1);
+    }
+    wire_run(&w);
+    assert_int_equal(w.told[0].unsent, 12);
+    assert_int_equal(w.told[0].why, ENOBUFS);
+    wire_end(&w);
+}
+
+static void connect_many(struct net_stack *s, const char *peer)
+{
+    struct endpoint to = at(peer, 80), from = {.addr = ip("10.0.0.1")};
+    for (unsigned i = 0; i < MANY; i++) {
+        struct conn *c;
+        from.port = (uint16_t)(2000 + i);
+        OK(conn_connect(s, &from, &to, NULL, NULL, &c));
+    }
+}
+
+static void test_connections_wait_for_their_neighbour(void **state)
+{
+    struct wire w = {0};
+    struct net_stack *s = wire_add4(&w);
+    connect_many(s, "10.0.0.9");
+    wire_run(&w);
+    uint64_t before = w.frames;
+    arp(&w, false, 2, peer_mac, "10.0.0.9", "10.0.0.1");
+    assert_int_equal(w.frames, before + MANY); /* a SYN each */
+    assert_int_equal(s->n.drop_neigh_queue + s->n.drop_tx_full, 0);
+    wire_end(&w);
+}
+
+static void test_connections_to_nobody_end_when_arp_gives_up(void **state)
+{
+    struct wire w = {0};
+    struct net_stack *s = wire_add4(&w);
+    connect_many(s, "10.0.0.9");
+    wire_until(&w, w.now + 2 * SECOND);
+    assert_int_equal(w.told[0].failed, 0);
+    wire_until(&w, w.now + 2 * SECOND);
+    assert_int_equal(w.told[0].failed, MANY);
+    assert_int_equal(w.told[0].why, EHOSTUNREACH);
+    /* one that has answered once, and is silent now: the SYN that is sent again hears of it */
+    arp(&w, false, 1, peer_mac, "10.0.0.9", "10.0.0.1");
+    connect_many(s, "10.0.0.9");
+    wire_until(&w, w.now + 20 * SECOND);
+    assert_int_equal(w.told[0].failed, 2 * MANY);
+    assert_int_equal(w.told[0].why, EHOSTUNREACH);
     wire_end(&w);
 }
 
@@ -303,6 +417,11 @@ int main(void)
         cmocka_unit_test(test_who_claims_our_address_is_told),
         cmocka_unit_test(test_a_changed_mac_is_taken_but_asked),
         cmocka_unit_test(test_waiting_frames_are_bounded_and_the_oldest_goes),
+        cmocka_unit_test(test_datagrams_wait_until_the_neighbour_answers),
+        cmocka_unit_test(test_datagrams_that_wait_are_bounded_and_hear_of_silence),
+        cmocka_unit_test(test_datagrams_whose_neighbour_is_pushed_out_fail),
+        cmocka_unit_test(test_connections_wait_for_their_neighbour),
+        cmocka_unit_test(test_connections_to_nobody_end_when_arp_gives_up),
         cmocka_unit_test(test_silence_is_told_to_who_sent),
         cmocka_unit_test(test_rumours_cannot_push_out_whom_we_talk_to),
         cmocka_unit_test(test_a_scan_pushes_out_only_itself),

@@ -153,6 +153,23 @@ void path_write_checksum(const struct path *p, struct buf *b, uint32_t len)
 
 /* --- one frame ---------------------------------------------------------------------------------------------------- */
 
+/* The next hop's entry, looked up anew if it may have changed. NULL: none, and why is counted. */
+static struct neighbour *find_hop(struct net_stack *s, struct path *p)
+{
+    if (p->hop && p->hop_generation == s->ip.generation) return p->hop;
+    struct ip_addr next;
+    p->hop = NULL;
+    if (!stack_is_local(s, path_src(p)) || route_next_hop(s, path_dst(p), &next)) {
+        s->n.drop_tx_route++;
+        return NULL;
+    }
+    p->hop = neighbour_get(s, &next);
+    if (!p->hop) return NULL;
+    p->hop_generation = s->ip.generation; /* behind neighbour_get(), which may have made room */
+    refresh_mtu(s, p);
+    return p->hop;
+}
+
 static void send_slow(struct net_stack *s, struct path *p, const struct frame *f)
 {
     if (is_group(s, path_dst(p))) {
@@ -163,23 +180,24 @@ static void send_slow(struct net_stack *s, struct path *p, const struct frame *f
         tx_push(s, f);
         return;
     }
-    if (!p->hop || p->hop_generation != s->ip.generation) {
-        struct ip_addr next;
-        p->hop = NULL;
-        if (!stack_is_local(s, path_src(p)) || route_next_hop(s, path_dst(p), &next)) {
-            s->n.drop_tx_route++;
-            buf_unref(f->b);
-            return;
-        }
-        p->hop = neighbour_get(s, &next);
-        if (!p->hop) {
-            buf_unref(f->b);
-            return;
-        }
-        p->hop_generation = s->ip.generation; /* behind neighbour_get(), which may have made room */
-        refresh_mtu(s, p);
-    }
-    neighbour_send(s, p->hop, f);
+    struct neighbour *n = find_hop(s, p);
+    if (n) neighbour_send(s, n, f);
+    else buf_unref(f->b);
+}
+
+bool path_can_send(struct net_stack *s, struct path *p)
+{
+    if (p->is_loop || is_group(s, path_dst(p))) return true;
+    const struct neighbour *n = find_hop(s, p);
+    return !n || neighbour_can_send(n);
+}
+
+void path_await(struct net_stack *s, struct path *p, struct list *who)
+{
+    struct neighbour *n = find_hop(s, p);
+    DASSERT(n && !neighbour_can_send(n));
+    n->used_at = s->now;
+    list_push_back(p->proto == IPPROTO_TCP ? &n->conns : &n->datagrams, who);
 }
 
 static inline bool is_hop_known(const struct net_stack *s, const struct path *p)

@@ -6,6 +6,7 @@
 #ifndef TCP_PATH_H
 #define TCP_PATH_H
 
+#include "alloc/base/list.h"
 #include "tcp/addr.h"
 #include "tcp/netdev.h"
 
@@ -37,6 +38,12 @@ static inline struct path_ends path_between(const struct ip_addr *src, const str
 static inline const struct ip_addr *path_src(const struct path *p) { return &p->ends->local.addr; }
 static inline const struct ip_addr *path_dst(const struct path *p) { return &p->ends->remote.addr; }
 void path_close(struct net_stack *s, struct path *p);
+
+/* Whether a packet can leave now; else it would wait for the next hop's link address, which is being asked for. True
+ * also where there is nobody to wait for. */
+bool path_can_send(struct net_stack *s, struct path *p);
+/* Where it cannot: puts `who` into the list of connections (TCP) or datagrams (UDP) that wait (neighbour.h). */
+void path_await(struct net_stack *s, struct path *p, struct list *who);
 
 /* Sends the L4 packet that f->b starts with (header included, its checksum field anything): writes the checksum (or
  * asks the device), the IP and Ethernet headers into the headroom of f->b, and queues the frame; it waits there

@@ -20,6 +20,7 @@
 #include "tcp/loop.h"
 #include "tcp/route.h"
 #include "tcp/stack_impl.h"
+#include "tcp/tcp.h"
 
 #define MTU_MIN 68 /* RFC 791 3.1 */
 
@@ -33,7 +34,7 @@ static const struct stack_limits limit_defaults = {
     .neighbour_queue = 16,      /* an initial window of 10 segments and a few others */
     .fragment_bytes = 1u << 20, /* 16 datagrams of 64 KiB */
     .fragments = 64,            /* 64 KiB in pieces of 1,232 are 54 */
-    .udp_queue = 256,           /* buffers of 2 KiB: 512 KiB a socket */
+    .udp_queue = 1024,          /* as Demikernel; buffers of 2 KiB: 2 MiB a socket */
     .tx_frames = 1024,          /* 16 bursts */
     .icmp_per_s = 1000,         /* errors and echoes together */
     .resets_per_s = 1000,
@@ -206,9 +207,22 @@ void stack_flush(struct net_stack *s, nsec now)
 {
     s->now = now;
     tcp_flush(s);
+    if (unlikely(!list_is_empty(&s->udp.ready))) udp_flush(s);
 }
 
-bool stack_wants_flush(const struct net_stack *s) { return tcp_wants_flush(s); }
+bool stack_wants_flush(const struct net_stack *s) { return tcp_wants_flush(s) || !list_is_empty(&s->udp.ready); }
+
+static void add_unconfirmed(void *arg, struct conn *c)
+{
+    if (!conn_fin_acked(c)) *(uint64_t *)arg += 1 + (conn_queued(c) - conn_acked(c));
+}
+
+uint64_t stack_unconfirmed(struct net_stack *s)
+{
+    uint64_t left = s->tx.tail - s->tx.head + s->udp.waiting_count;
+    tcp_visit_conns(s, add_unconfirmed, &left);
+    return left;
+}
 
 /* --- frames for the device ---------------------------------------------------------------------------------------- */
 

@@ -96,7 +96,10 @@ struct stack_hooks {
     /* nothing more comes or goes: ECONNRESET, ETIMEDOUT…; 0: both sides have ended in order. What was received can
      * still be popped. */
     void (*closed)(void *arg, struct conn *c, int err);
-    void (*udp_readable)(void *arg, struct udp_sock *u);                           /* a datagram, or an error */
+    void (*udp_readable)(void *arg, struct udp_sock *u); /* a datagram, or an error */
+    /* A datagram of udp_send() that waited has left (0), or cannot: EHOSTUNREACH: nobody has the next hop's address;
+     * ENOBUFS: there were too many others to ask for. Also from stack_flush(). NULL: nobody waits. */
+    void (*udp_sent)(void *arg, struct udp_sock *u, void *ticket, int err);
     void (*address)(void *arg, const struct ip_addr *a, unsigned bits, bool gone); /* DHCP, SLAAC; may be NULL */
 };
 
@@ -116,6 +119,10 @@ nsec stack_deadline(const struct net_stack *s);
 /* Lets connections that have something to say say it, as far as windows and tx_frames go. Call at the end of a turn. */
 void stack_flush(struct net_stack *s, nsec now);
 bool stack_wants_flush(const struct net_stack *s);
+/* What is not through: frames that wait for the device, datagrams that wait for a neighbour, bytes and the FIN behind
+ * them that a peer has not acknowledged. TIME-WAIT does not count: who ends does not wait for it. Looks at every
+ * connection. */
+uint64_t stack_unconfirmed(struct net_stack *s);
 /* Frames for the device, the first of *n that lie side by side; NULL: none. stack_sent() says how many of them the
  * device took. */
 struct frame *stack_frames(struct net_stack *s, unsigned *n);

@@ -73,7 +73,8 @@ enum icmp_error {
     ICMP_ERR_UNREACHABLE_PORT,
     ICMP_ERR_PROTOCOL,
     ICMP_ERR_TOO_BIG,
-    ICMP_ERR_TIME
+    ICMP_ERR_TIME,
+    ICMP_ERR_NO_NEIGHBOUR /* no ICMP error, but our own knowledge: nobody on the link has the next hop's address */
 };
 void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local,
                     const struct ip_addr *remote, const uint8_t *quoted, size_t n);
@@ -84,6 +85,9 @@ void tcp_address_gone(struct net_stack *s, const struct ip_addr *a);
 int udp_layer_init(struct net_stack *s);
 void udp_layer_fini(struct net_stack *s);
 void udp_input(struct net_stack *s, struct packet *p);
+void udp_flush(struct net_stack *s); /* sends what has waited for a neighbour, as far as there is room */
+/* Nobody took these (struct udp_waiting.link): who waits for them hears a positive errno. */
+void udp_undeliverable(struct net_stack *s, struct list *datagrams, int err);
 void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, const struct ip_addr *local,
                     const struct ip_addr *remote, const uint8_t *quoted, size_t n);
 

@@ -272,6 +272,10 @@ void tcp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, con
         if (opening) conn_finish(c, ECONNREFUSED);
         else c->error_soft = ECONNREFUSED;
         break;
+    case ICMP_ERR_NO_NEIGHBOUR: /* that is certain, as far as anything is; Linux ends a connect by it, too */
+        if (opening) conn_finish(c, EHOSTUNREACH);
+        else c->error_soft = EHOSTUNREACH;
+        break;
     case ICMP_ERR_UNREACHABLE_HOST: c->error_soft = EHOSTUNREACH; break;
     case ICMP_ERR_TIME: c->error_soft = EHOSTUNREACH; break;
     }

@@ -430,7 +430,8 @@ static bool output_opening(struct conn *c)
 {
     if (c->snd_nxt == c->iss || c->inflight.lost) {
         if (!stack_tx_room(c->stack)) return false;
-        tcp_send_syn(c);
+        if (path_can_send(c->stack, &c->path)) tcp_send_syn(c);
+        else path_await(c->stack, &c->path, &c->dirty);
     } else if (c->flags & CF_ACK_NOW && c->state == CONN_SYN_RECEIVED) { /* RFC 5961 3.2, 4.2: an ACK without SYN */
         if (!stack_tx_room(c->stack)) return false;
         send_ack(c);

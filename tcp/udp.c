@@ -25,10 +25,23 @@
 
 #define UDP_DATAGRAM_MAX 65507 /* 65,535 - 20 - 8; IPv6 could carry 20 more */
 #define RING_FIRST       16
+#define WAITING_MAX      1024  /* datagrams of a socket that wait for neighbours, */
+#define WAITING_MAX_ALL  16384 /* and of all */
 
 struct datagram {
     struct buf *b;
     struct endpoint from;
+};
+
+/* A datagram that waits for a neighbour, or, its neighbour known, for room in the ring. */
+struct udp_waiting {
+    struct list all, link; /* in stack->udp.waiting; in the neighbour's list, or stack->udp.ready */
+    struct udp_sock *u;    /* NULL: closed meanwhile */
+    void *ticket;          /* NULL: nobody waits */
+    struct buf *b;         /* its header in front */
+    uint32_t len;
+    struct path path;
+    struct path_ends ends;
 };
 
 struct udp_sock {
@@ -43,11 +56,14 @@ struct udp_sock {
     void *user;
     struct datagram *ring; /* NULL: nothing ever came */
     uint32_t mask, head, tail;
+    uint32_t waiting_count; /* of struct udp_waiting */
 };
 
 int udp_layer_init(struct net_stack *s)
 {
     for (unsigned i = 0; i < UDP_BUCKETS; i++) list_init(&s->udp.buckets[i]);
+    list_init(&s->udp.waiting);
+    list_init(&s->udp.ready);
     return ports_init(&s->udp.ports, 0, 0, s->key_port);
 }
 
@@ -55,6 +71,12 @@ void udp_layer_fini(struct net_stack *s)
 {
     for (unsigned i = 0; i < UDP_BUCKETS; i++)
         list_for_each_safe(it, &s->udp.buckets[i]) udp_close(list_entry(it, struct udp_sock, link));
+    list_for_each_safe(it, &s->udp.waiting)
+    {
+        struct udp_waiting *w = list_entry(it, struct udp_waiting, all);
+        buf_unref(w->b);
+        mem_free(w);
+    }
 }
 
 static struct list *bucket(struct net_stack *s, uint16_t port) { return &s->udp.buckets[port % UDP_BUCKETS]; }
@@ -127,8 +149,22 @@ int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bo
     return 0;
 }
 
+/* What waits still leaves, but nobody hears of it. */
+static void let_go_of_waiting(struct udp_sock *u)
+{
+    if (!u->waiting_count) return;
+    list_for_each(it, &u->stack->udp.waiting)
+    {
+        struct udp_waiting *w = list_entry(it, struct udp_waiting, all);
+        if (w->u != u) continue;
+        w->u = NULL;
+        w->ticket = NULL;
+    }
+}
+
 void udp_close(struct udp_sock *u)
 {
+    let_go_of_waiting(u);
     for (; u->head != u->tail; u->head++) buf_unref(u->ring[u->head & u->mask].b);
     if (u->path_open) path_close(u->stack, &u->path);
     list_remove(&u->link);
@@ -206,7 +242,79 @@ static struct buf *with_header(struct buf *chain)
     return head;
 }
 
-int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast)
+/* Undoes with_header(): the chain is the caller's again, as it was. */
+static void drop_header(struct buf *b, struct buf *chain)
+{
+    if (b == chain) {
+        buf_trim_front(b, sizeof(struct udp_hdr));
+        return;
+    }
+    b->next = NULL;
+    buf_unref(b);
+}
+
+/* It leaves no more: frees it and tells. w->b is whoever's. */
+static void finish_waiting(struct net_stack *s, struct udp_waiting *w, int err)
+{
+    struct udp_sock *u = w->u;
+    void *ticket = w->ticket;
+    path_close(s, &w->path);
+    list_remove(&w->all);
+    list_remove(&w->link);
+    mem_free(w);
+    s->udp.waiting_count--;
+    if (!u) return;
+    u->waiting_count--;
+    if (ticket) {
+        s->hooks->udp_sent(s->arg, u, ticket, err);
+    } else if (err && u->connected) {
+        u->error = err;
+        s->hooks->udp_readable(s->arg, u);
+    }
+}
+
+void udp_undeliverable(struct net_stack *s, struct list *datagrams, int err)
+{
+    while (!list_is_empty(datagrams)) {
+        struct udp_waiting *w = list_entry(datagrams->next, struct udp_waiting, link);
+        s->n.drop_unreachable++;
+        buf_unref(w->b);
+        finish_waiting(s, w, err);
+    }
+}
+
+static bool has_room(struct net_stack *s, struct path *p, uint32_t len)
+{
+    return stack_tx_room(s) >= 1 + len / path_l4_max(s, p);
+}
+
+void udp_flush(struct net_stack *s)
+{
+    while (!list_is_empty(&s->udp.ready)) {
+        struct udp_waiting *w = list_entry(s->udp.ready.next, struct udp_waiting, link);
+        if (!has_room(s, &w->path, w->len)) return;
+        path_send(s, &w->path, w->b, w->len, sizeof(struct udp_hdr), 0, w->path.tos & 3);
+        finish_waiting(s, w, 0);
+    }
+}
+
+/* NULL: out of memory, or too many. With a path of its own, since the socket's may be another one by then. */
+static struct udp_waiting *waiting_new(struct udp_sock *u, void *ticket)
+{
+    struct net_stack *s = u->stack;
+    if (u->waiting_count >= WAITING_MAX || s->udp.waiting_count >= WAITING_MAX_ALL) return NULL;
+    struct udp_waiting *w = mem_alloc(sizeof *w);
+    if (!w) return NULL;
+    *w = (struct udp_waiting){.u = u, .ticket = ticket, .path = u->path, .ends = u->ends};
+    w->path.ends = &w->ends;
+    path_await(s, &w->path, &w->link);
+    list_push_back(&s->udp.waiting, &w->all);
+    s->udp.waiting_count++;
+    u->waiting_count++;
+    return w;
+}
+
+int udp_send(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast, void *ticket)
 {
     struct net_stack *s = u->stack;
     if (!to && !u->connected) return -EDESTADDRREQ;
@@ -217,12 +325,24 @@ int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, b
     if (!broadcast && route_is_broadcast(s, &to->addr)) return -EACCES;
     int err = path_to(u, &to->addr);
     if (err) return err;
-    uint32_t len = (uint32_t)(n + sizeof(struct udp_hdr)), mtu = path_l4_max(s, &u->path);
-    if (stack_tx_room(s) < 1 + len / mtu) return -EBUSY;
+    uint32_t len = (uint32_t)(n + sizeof(struct udp_hdr));
+    if (unlikely(!list_is_empty(&s->udp.ready))) udp_flush(s); /* who waited goes first */
+    if (!has_room(s, &u->path, len)) return -EBUSY;
     struct buf *b = with_header(chain);
     if (!b) return -ENOMEM;
     struct udp_hdr *h = (void *)b->data;
     *h = (struct udp_hdr){.src = be16_of(u->local.port), .dst = be16_of(to->port), .len = be16_of(len)};
+    if (unlikely(!path_can_send(s, &u->path))) {
+        struct udp_waiting *w = waiting_new(u, ticket);
+        if (!w) {
+            drop_header(b, chain);
+            return -EBUSY;
+        }
+        w->b = b;
+        w->len = len;
+        s->n.udp_tx++;
+        return 1;
+    }
     s->n.udp_tx++;
     path_send(s, &u->path, b, len, sizeof *h, 0, u->tos & 3);
     return 0;
@@ -387,6 +507,7 @@ void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, con
         return;
     }
     if (!u->connected || what == ICMP_ERR_TIME) return;
-    u->error = what == ICMP_ERR_UNREACHABLE_HOST ? EHOSTUNREACH : ECONNREFUSED;
+    bool host = what == ICMP_ERR_UNREACHABLE_HOST || what == ICMP_ERR_NO_NEIGHBOUR;
+    u->error = host ? EHOSTUNREACH : ECONNREFUSED;
     s->hooks->udp_readable(s->arg, u);
 }

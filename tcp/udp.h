@@ -18,9 +18,17 @@ int udp_connect(struct udp_sock *u, const struct endpoint *peer);
 const struct endpoint *udp_peer(const struct udp_sock *u); /* NULL: not connected */
 void udp_set_hops(struct udp_sock *u, uint8_t hops, uint8_t tos);
 
-/* Takes the chain over on 0: one datagram. to NULL: the connected peer. -EMSGSIZE, -ENETUNREACH, -EDESTADDRREQ,
- * -EBUSY: the device's queue is full; -EACCES: broadcast. */
-int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast);
+/* Takes the chain over on 0 and 1: one datagram. to NULL: the connected peer. 0: it is on its way. 1: it waits for the
+ * next hop's link address; with a ticket hooks.udp_sent() says what became of it, unless the socket is closed before,
+ * which does not keep it from leaving. -EMSGSIZE, -ENETUNREACH, -EDESTADDRREQ, -EBUSY: the device's queue is full, or
+ * too many wait; -EACCES: broadcast. */
+int udp_send(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast, void *ticket);
+/* The same for who does not want to know: what cannot leave later shows as an error of a connected socket. */
+static inline int udp_push(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast)
+{
+    int err = udp_send(u, chain, to, broadcast, NULL);
+    return err < 0 ? err : 0;
+}
 /* The oldest datagram, one buf; NULL: none, and *err_out is a positive errno of the socket (ECONNREFUSED by ICMP) or
  * 0. */
 struct buf *udp_pop(struct udp_sock *u, struct endpoint *from, int *err_out);

@@ -14,7 +14,9 @@
 
 struct udp_layer {
     struct list buckets[UDP_BUCKETS]; /* struct udp_sock.link */
-    uint32_t count;
+    uint32_t count, waiting_count;
+    struct list waiting; /* struct udp_waiting.all: datagrams that wait for a neighbour */
+    struct list ready;   /* .link: those of them whose neighbour has answered */
     struct ports ports;
 };
 

@@ -29,6 +29,8 @@
 struct told { /* by hooks */
     struct ip_addr address;
     unsigned bits, address_came, address_gone, readable;
+    unsigned sent, unsent, failed; /* datagrams that waited; active opens that came to nothing */
+    int why;                       /* of the last that failed, of either */
 };
 
 struct wire {
@@ -46,6 +48,19 @@ struct wire {
 static void hook_acceptable(void *arg, struct listener *l) {}
 static void hook_conn(void *arg, struct conn *c) {}
 static void hook_conn_err(void *arg, struct conn *c, int err) {}
+static void hook_connected(void *arg, struct conn *c, int err)
+{
+    struct told *t = arg;
+    t->failed += err != 0;
+    if (err) t->why = err;
+}
+static void hook_udp_sent(void *arg, struct udp_sock *u, void *ticket, int err)
+{
+    struct told *t = arg;
+    assert_ptr_equal(ticket, t);
+    *(err ? &t->unsent : &t->sent) += 1;
+    if (err) t->why = err;
+}
 static void hook_udp(void *arg, struct udp_sock *u) { ((struct told *)arg)->readable++; }
 static void hook_address(void *arg, const struct ip_addr *a, unsigned bits, bool gone)
 {
@@ -56,11 +71,12 @@ static void hook_address(void *arg, const struct ip_addr *a, unsigned bits, bool
     t->address_gone += gone;
 }
 static const struct stack_hooks test_hooks = {.acceptable = hook_acceptable,
-                                              .connected = hook_conn_err,
+                                              .connected = hook_connected,
                                               .readable = hook_conn,
                                               .acked = hook_conn,
                                               .closed = hook_conn_err,
                                               .udp_readable = hook_udp,
+                                              .udp_sent = hook_udp_sent,
                                               .address = hook_address};
 
 static inline struct stack_config wire_conf(unsigned i)

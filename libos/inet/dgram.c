@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Datagrams. One that the device has no room for is refused with EBUSY: nothing waits here, since what waits for its
- * reader or its wire has bounds of its own below (stack_limits). One that can never leave is a failed result.
+ * reader or its wire has bounds of its own below (stack_limits). The operation of one whose next hop is still asked for
+ * its link address ends when that is known. One that can never leave is a failed result.
  */
 #include "libos/inet/sock.h"
 
 #include "alloc/buf.h"
 #include "alloc/heap.h"
+#include "demi/ext.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -71,16 +73,24 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     struct buf *chain = inet_chain_of_segs(segs, count);
     if (!chain) return -ENOMEM;
     size_t n = buf_chain_len(chain);
-    err = udp_push(s->udp, chain, addr ? &to : NULL, s->broadcast);
-    if (err) buf_unref(chain);
+    struct op *ticket = flags & DEMI_PUSH_HANDED_OVER ? NULL : op;
+    err = udp_send(s->udp, chain, addr ? &to : NULL, s->broadcast, ticket);
+    if (err < 0) buf_unref(chain);
     else s->inet->tx_bytes += n;
     if (err == -EBUSY) {
         s->inet->push_busy++;
         return err;
     }
     runtime_need_flush(q->rt);
-    finish(s, op, -err);
+    if (err == 1 && ticket) op_list_append(&s->pushes, op);
+    else finish(s, op, err < 0 ? -err : 0);
     return 0;
+}
+
+void inet_dgram_sent(struct sock *s, struct op *op, int err)
+{
+    op_list_remove(&s->pushes, op);
+    finish(s, op, err);
 }
 
 static void complete_pop(struct sock *s, struct op *op, struct buf *b, const struct endpoint *from)

@@ -152,6 +152,7 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
 int inet_dgram_pop(struct queue *q, struct op *op);
 int inet_dgram_shutdown(struct queue *q, int how);
 void inet_dgram_readable(struct sock *s);
+void inet_dgram_sent(struct sock *s, struct op *op, int err); /* one that waited for a neighbour */
 
 /* --- sockopt.c --- */
 
