@@ -32,17 +32,17 @@ static const struct libos_ops *find_libos(const char *name)
     return NULL;
 }
 
-/* A program may end without demi_exit() right after its last push. What it pushed is then tried
- * once, or, where the stack is ours, until the peer has it (runtime_drain). In a child it forked the sockets are the
- * parent's, and so is what waits on them. */
+/* A program may end without demi_exit() right after its last push: what it pushed leaves as by demi_exit(). In a child
+ * it forked the sockets are the parent's, and so is what waits on them. A task that ends the process stands on a stack
+ * that runtime_free() would give back. */
 static pid_t process;
 
 static void end_at_exit(void)
 {
     struct runtime *rt = runtime_current();
     if (!rt || getpid() != process) return;
-    if (runtime_may_drain(rt) && !rt->tasks.running) life_end(rt); /* no kernel would close our connections */
-    else if (runtime_flush_is_due(rt)) runtime_flush(rt);
+    if (rt->tasks.running) runtime_end(rt);
+    else life_end(rt);
 }
 
 static void register_end(void) { atexit(end_at_exit); }

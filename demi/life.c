@@ -31,8 +31,8 @@ static void thread_ends(void *arg)
 {
     struct runtime *rt = arg;
     if (rt != runtime_current()) return;
-    if (rt->tasks.running) return; /* pthread_exit() in a task: its stack is one that would be freed */
-    life_end(rt);
+    if (rt->tasks.running) runtime_end(rt); /* pthread_exit() in a task: its stack is one that would be freed */
+    else life_end(rt);
 }
 
 static void fork_prepare(void) { pthread_mutex_lock(&lock); }

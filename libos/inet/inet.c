@@ -69,6 +69,11 @@ static void on_udp_readable(void *arg, struct udp_sock *u)
     if (s && s->udp) inet_dgram_readable(s);
 }
 
+static void on_udp_sent(void *arg, struct udp_sock *u, void *ticket, int err)
+{
+    inet_dgram_sent(udp_user(u), ticket, err);
+}
+
 static const struct stack_hooks hooks = {
     .acceptable = on_acceptable,
     .connected = on_connected,
@@ -77,6 +82,7 @@ static const struct stack_hooks hooks = {
     .acked = on_acked,
     .closed = on_closed,
     .udp_readable = on_udp_readable,
+    .udp_sent = on_udp_sent,
 };
 
 /* --- in ----------------------------------------------------------------------------------------------------------- */
@@ -320,21 +326,19 @@ free_inet:
     return err;
 }
 
-/* Bytes, and the FIN behind them, that a peer has not confirmed. TIME-WAIT does not count: who ends does not wait
- * for it. */
-static void count_unconfirmed(void *arg, struct conn *c) { *(unsigned *)arg += !conn_fin_acked(c); }
+uint64_t inet_undrained(struct libos *l) { return stack_unconfirmed(((struct inet *)l)->stack); }
 
-bool inet_drained(struct libos *l)
+/* The peer must not take what ends here for a whole stream. */
+static void abort_unconfirmed(void *arg, struct conn *c)
 {
-    unsigned n = 0, waiting;
-    stack_visit_conns(((struct inet *)l)->stack, count_unconfirmed, &n);
-    return !n && !stack_frames(((struct inet *)l)->stack, &waiting);
+    if (!conn_fin_acked(c)) conn_abort(c);
 }
 
-/* What is not confirmed when the runtime has waited for it (runtime_drain) is lost, as when the machine goes. */
+/* What is not confirmed when the runtime has waited for it (runtime_drain) is lost, and the peer hears of a reset. */
 void inet_stop(struct libos *l)
 {
     struct inet *in = (struct inet *)l;
+    stack_visit_conns(in->stack, abort_unconfirmed, NULL);
     inet_flush(l);
     share_leave(in->share);
     remove_counters(in);

@@ -46,7 +46,7 @@ struct net_stack *inet_stack(struct libos *l);
 /* The ops but name and start. */
 void inet_stop(struct libos *l);
 void inet_forget(struct libos *l);
-bool inet_drained(struct libos *l);
+uint64_t inet_undrained(struct libos *l);
 int inet_socket(struct libos *l, int domain, int type, int protocol, struct queue **out);
 unsigned inet_poll(struct libos *l);
 void inet_flush(struct libos *l);
@@ -55,7 +55,7 @@ int inet_arm(struct libos *l);
 int inet_set_option(struct libos *l, const char *name, const char *value); /* "pcap": a file's name, or "off" */
 
 #define INET_LIBOS_OPS                                                                                                 \
-    .stop = inet_stop, .forget = inet_forget, .drained = inet_drained, .socket = inet_socket, .poll = inet_poll,       \
+    .stop = inet_stop, .forget = inet_forget, .undrained = inet_undrained, .socket = inet_socket, .poll = inet_poll,   \
     .flush = inet_flush, .next_deadline = inet_next_deadline, .arm = inet_arm, .set_option = inet_set_option
 
 /* Devices that are plug-ins, and one that leads nowhere: sockets of one thread among themselves, on 127.0.0.1 and

@@ -133,6 +133,16 @@ void dgram_drop(struct sock *s)
     while (s->dgrams) unpark(s, ECANCELED);
 }
 
+void dgram_cancel(struct sock *s)
+{
+    for (struct dgram *d = s->dgrams; d; d = d->next) {
+        if (!d->op) continue;
+        op_list_remove(&s->pushes, d->op);
+        op_fail(&s->q.rt->ops, d->op, ECANCELED);
+        d->op = NULL;
+    }
+}
+
 static void complete_pop(struct sock *s, struct buf *b, const struct sockaddr_storage *from)
 {
     struct op *op = op_list_shift(&s->pops);

@@ -20,7 +20,6 @@
 
 static int sock_cancel(struct queue *q, struct op *op);
 static int sock_shutdown(struct queue *q, int how);
-static void sock_close(struct queue *q);
 static size_t sock_unsent(struct queue *q);
 static int sock_fd(struct queue *q) { return sock_of(q)->watch.fd; }
 
@@ -60,18 +59,26 @@ static const struct queue_ops dgram_ops = {
     .fd = sock_fd,
 };
 
+/* Events of a socket that is not connected. False: they have been dealt with. */
+static bool has_data_events(struct sock *s, uint32_t events)
+{
+    switch (s->state) {
+    case SOCK_LISTENING:
+        s->readable = true;
+        sock_accept_ready(s);
+        return false;
+    case SOCK_CONNECTING:
+        if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) sock_connect_ready(s);
+        return s->state == SOCK_CONNECTED;
+    case SOCK_CLOSING: sock_closing_event(s, events); return false;
+    default: return true; /* datagrams of a socket that is bound */
+    }
+}
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct sock *s = (struct sock *)((char *)w - offsetof(struct sock, watch));
-    if (s->state == SOCK_LISTENING) {
-        s->readable = true;
-        sock_accept_ready(s);
-        return;
-    }
-    if (s->state == SOCK_CONNECTING) {
-        if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) sock_connect_ready(s);
-        if (s->state != SOCK_CONNECTED) return;
-    }
+    if (unlikely(s->state != SOCK_CONNECTED) && !has_data_events(s, events)) return;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->ended = !s->dgram;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         s->readable = true;
@@ -91,6 +98,8 @@ int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
     s->dgram = dgram;
     s->recv_size = POSIX_RECV_START;
     s->dgram_tail = &s->dgrams;
+    s->linger_s = -1;
+    list_init(&s->closing);
     int err = queue_add(p->base.rt, &s->q, dgram ? &dgram_ops : &stream_ops);
     if (err) {
         mem_free(s);
@@ -119,7 +128,7 @@ void sock_dirty(struct sock *s)
     runtime_need_flush(s->q.rt);
 }
 
-static void sock_clean(struct sock *s)
+void sock_clean(struct sock *s)
 {
     if (!s->dirty_link) return;
     *s->dirty_link = s->dirty_next;
@@ -162,24 +171,6 @@ static int sock_shutdown(struct queue *q, int how)
         }
     }
     return shutdown(s->watch.fd, how) ? -errno : 0;
-}
-
-static void sock_close(struct queue *q)
-{
-    struct sock *s = sock_of(q);
-    struct op_table *ops = &q->rt->ops;
-    if (s->out.count) stream_send(s);
-    sock_clean(s);
-    stream_drop(s);
-    dgram_drop(s);
-    op_fail_all(ops, &s->pops, ECANCELED);
-    op_fail_all(ops, &s->pushes, ECANCELED);
-    op_fail_all(ops, &s->accepts, ECANCELED);
-    if (s->connecting) op_fail(ops, s->connecting, ECANCELED);
-    wheel_stop(&q->rt->wheel, &s->retry);
-    if (s->watched) runtime_unwatch(q->rt, &s->watch);
-    close(s->watch.fd);
-    mem_free(s);
 }
 
 static size_t sock_unsent(struct queue *q)
@@ -233,6 +224,7 @@ static int posix_socket(struct libos *l, int domain, int type, int protocol, str
         close(fd);
         return err;
     }
+    if (type == SOCK_STREAM && domain != AF_UNIX) s->linger_s = p->linger_s;
     *out = &s->q;
     return 0;
 }
@@ -254,17 +246,26 @@ static int posix_start(struct runtime *rt, const struct config *conf, struct lib
     if (!p) return -ENOMEM;
     p->base.rt = rt;
     p->dirty_tail = &p->dirty;
+    list_init(&p->closing);
     configure(p, conf);
     const struct {
         const char *name;
         const uint64_t *value;
     } all[] = {
-        {"posix.rx_calls", &p->rx_calls},     {"posix.rx_bytes", &p->rx_bytes},
-        {"posix.rx_empty", &p->rx_empty},     {"posix.tx_calls", &p->tx_calls},
-        {"posix.tx_bytes", &p->tx_bytes},     {"posix.tx_partial", &p->tx_partial},
-        {"posix.tx_blocked", &p->tx_blocked}, {"posix.accepted", &p->accepted},
-        {"posix.connected", &p->connected},   {"posix.accept_backoff", &p->accept_backoff},
-        {"posix.resets", &p->resets},         {"posix.push_busy", &p->push_busy},
+        {"posix.rx_calls", &p->rx_calls},
+        {"posix.rx_bytes", &p->rx_bytes},
+        {"posix.rx_empty", &p->rx_empty},
+        {"posix.tx_calls", &p->tx_calls},
+        {"posix.tx_bytes", &p->tx_bytes},
+        {"posix.tx_partial", &p->tx_partial},
+        {"posix.tx_blocked", &p->tx_blocked},
+        {"posix.accepted", &p->accepted},
+        {"posix.connected", &p->connected},
+        {"posix.accept_backoff", &p->accept_backoff},
+        {"posix.resets", &p->resets},
+        {"posix.push_busy", &p->push_busy},
+        {"posix.close_drained", &p->close_drained},
+        {"posix.close_cut", &p->close_cut},
     };
     int err = runtime_open_fds(rt);
     for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)
@@ -278,8 +279,13 @@ static int posix_start(struct runtime *rt, const struct config *conf, struct lib
     return 0;
 }
 
+static uint64_t posix_undrained(struct libos *l) { return sock_undrained((struct posix *)l); }
+
+static void posix_forget(struct libos *l) { sock_close_copies((struct posix *)l); }
+
 static void posix_stop(struct libos *l)
 {
+    sock_close_all((struct posix *)l);
     counters_remove(&l->rt->counters, l, sizeof(struct posix));
     free(((struct posix *)l)->overflow);
     cells_free(&((struct posix *)l)->cells);
@@ -290,6 +296,8 @@ const struct libos_ops posix_libos = {
     .name = "posix",
     .start = posix_start,
     .stop = posix_stop,
+    .forget = posix_forget,
+    .undrained = posix_undrained,
     .socket = posix_socket,
     .flush = posix_flush,
 };

@@ -91,14 +91,14 @@ static void complete_accept(struct sock *s, struct op *op, int qd, const struct 
 
 static void retry_accept(struct timer *t)
 {
-    struct sock *s = (struct sock *)((char *)t - offsetof(struct sock, retry));
+    struct sock *s = (struct sock *)((char *)t - offsetof(struct sock, timer));
     sock_accept_ready(s);
 }
 
 static void rest(struct sock *s)
 {
     s->posix->accept_backoff++;
-    wheel_start(&s->q.rt->wheel, &s->retry, s->q.rt->now + ACCEPT_RETRY_NS, retry_accept);
+    wheel_start(&s->q.rt->wheel, &s->timer, s->q.rt->now + ACCEPT_RETRY_NS, retry_accept);
 }
 
 /* One connection for one operation. 0, or -errno of accept4 or of what follows. */
@@ -115,6 +115,7 @@ static int accept_one(struct sock *s)
         return err;
     }
     c->state = SOCK_CONNECTED;
+    c->linger_s = s->linger_s; /* the kernel hands it on, too */
     err = sock_watch(c, EPOLLIN | EPOLLRDHUP);
     if (err) {
         queue_remove(&c->q);
@@ -129,7 +130,7 @@ static int accept_one(struct sock *s)
 void sock_accept_ready(struct sock *s)
 {
     unsigned aborted = 0;
-    if (timer_runs(&s->retry)) return;
+    if (timer_runs(&s->timer)) return;
     while (s->accepts.head && s->readable) {
         switch (accept_one(s)) {
         case 0: break;

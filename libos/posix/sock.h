@@ -5,6 +5,8 @@
  *      NEW --bind--> BOUND --listen--> LISTENING
  *       |              |
  *       +----connect---+--> CONNECTING --> CONNECTED     (a datagram socket is CONNECTED at once)
+ *                                              | closed, and the kernel has not taken all that was pushed
+ *                                           CLOSING      (no queue any more: close.c)
  *
  * Reading trusts the edge. `readable` is set by EPOLLIN and cleared by a receive that got less than
  * it asked for: the socket was empty then, and whatever comes later is a new edge. So a request
@@ -18,6 +20,7 @@
 #ifndef POSIX_SOCK_H
 #define POSIX_SOCK_H
 
+#include "alloc/base/list.h"
 #include "libos/posix/cell.h"
 #include "libos/posix/posix.h"
 #include "libos/runtime/runtime.h"
@@ -31,16 +34,17 @@ struct posix {
     struct libos base;
     struct cells cells;               /* copies of small pushes */
     struct sock *dirty, **dirty_tail; /* have something for the next flush */
+    struct list closing;              /* struct sock.closing: closed, and not drained yet */
     char *overflow;                   /* where the rest of a datagram that is longer than a small buffer goes first */
     bool keepalive;                   /* defaults for new streams, from the configuration */
     int keepalive_idle_s, keepalive_interval_s;
     int linger_s; /* -1: off */
     bool nodelay;
     uint64_t rx_calls, rx_bytes, rx_empty, tx_calls, tx_bytes, tx_partial, tx_blocked;
-    uint64_t accepted, connected, accept_backoff, resets, push_busy;
+    uint64_t accepted, connected, accept_backoff, resets, push_busy, close_drained, close_cut;
 };
 
-enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED };
+enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_CLOSING };
 
 /* Segments waiting for the kernel: a ring that grows by doubling. */
 struct seg_ring {
@@ -65,7 +69,11 @@ struct sock {
     uint64_t queued, sent;              /* bytes of the stream, since its start */
     struct dgram *dgrams, **dgram_tail; /* waiting for room in the kernel */
     uint32_t dgram_count;
-    struct timer retry; /* of a listener without descriptors */
+    int32_t linger_s;      /* SO_LINGER; -1: off */
+    struct timer timer;    /* of a listener without descriptors; of a closing socket */
+    struct list closing;   /* CLOSING: in posix->closing */
+    uint64_t drain_end_ns; /* when it has to be done; UINT64_MAX: as long as it moves */
+    uint64_t drained;      /* bytes that were sent when the timer looked last */
 };
 
 static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
@@ -75,6 +83,21 @@ static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
 int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out);
 int sock_watch(struct sock *s, uint32_t events);
 void sock_dirty(struct sock *s);
+void sock_clean(struct sock *s);
+
+/* --- close.c --- */
+
+void sock_close(struct queue *q);
+/* Of a socket in CLOSING. */
+void sock_closing_event(struct sock *s, uint32_t events);
+/* Takes down those that are still closing: what has not left is cut off, and the peer is told so by a reset. */
+void sock_close_all(struct posix *p);
+/* The descriptors alone, in the child of a fork. */
+void sock_close_copies(const struct posix *p);
+/* What the closing sockets still have to hand over: bytes, and one a socket. */
+uint64_t sock_undrained(const struct posix *p);
+
+/* --- setup.c --- */
 
 /* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family
  * there is. */
@@ -85,6 +108,8 @@ int sock_accept(struct queue *q, struct op *op);
 int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
 void sock_accept_ready(struct sock *s);
 void sock_connect_ready(struct sock *s);
+
+/* --- stream.c, dgram.c, sockopt.c --- */
 
 int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                 socklen_t size, unsigned flags);
@@ -100,6 +125,7 @@ int dgram_pop(struct queue *q, struct op *op);
 void dgram_receive(struct sock *s);
 void dgram_send(struct sock *s);
 void dgram_drop(struct sock *s);
+void dgram_cancel(struct sock *s); /* nobody waits any more for those that wait */
 
 int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len);
 int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len);

@@ -33,11 +33,22 @@ static int check(int level, int name)
     return -ENOPROTOOPT;
 }
 
+/* close.c needs it, and asking the kernel at each close costs a call. val was taken by the kernel, so it is whole. */
+static void note_linger(struct sock *s, const void *val)
+{
+    struct linger l;
+    memcpy(&l, val, sizeof l);
+    s->linger_s = !l.l_onoff ? -1 : l.l_linger < 0 ? INT32_MAX : l.l_linger;
+}
+
 int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
+    struct sock *s = sock_of(q);
     int err = check(level, name);
     if (err) return err;
-    return setsockopt(sock_of(q)->watch.fd, level, name, val, len) ? -errno : 0;
+    if (setsockopt(s->watch.fd, level, name, val, len)) return -errno;
+    if (level == SOL_SOCKET && name == SO_LINGER) note_linger(s, val);
+    return 0;
 }
 
 int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)

@@ -39,9 +39,10 @@ struct libos_ops {
     /* Called before sleeping: have the device raise what is watched. -EAGAIN: there is work
      * after all; -EOPNOTSUPP: this device must be polled, do not sleep. NULL: nothing to do. */
     int (*arm)(struct libos *l);
-    /* Nothing that was pushed or closed is still to be sent or acknowledged. Asked when the runtime ends, which
-     * turns on for RUNTIME_DRAIN_NS at most until it is so. NULL: always so (the kernel goes on after us). */
-    bool (*drained)(struct libos *l);
+    /* How much of what was pushed is still to be handed over for good: bytes, datagrams, and one for each connection
+     * whose end is not through. Asked when the runtime ends and every queue is closed; the runtime goes on until it
+     * is 0, as long as it shrinks (runtime_drain). NULL: always 0. */
+    uint64_t (*undrained)(struct libos *l);
     /* demi_set_option(). -ENOPROTOOPT: no such knob; -EINVAL. */
     int (*set_option)(struct libos *l, const char *name, const char *value);
 };

@@ -111,18 +111,23 @@ static void drop_results(struct runtime *rt)
     }
 }
 
-void runtime_free(struct runtime *rt)
+void runtime_end(struct runtime *rt)
 {
-    struct runtime *before = runtime_enter(rt);
     runtime_flush(rt);
     close_queues(rt);
-    runtime_drain(rt, RUNTIME_DRAIN_NS);
+    runtime_drain(rt);
     drop_results(rt); /* some of these bytes may be a device's */
     arrays_fini(&rt->ops.arrays);
     while (rt->libos_count) {
         struct libos *l = rt->libos[--rt->libos_count];
         l->ops->stop(l);
     }
+}
+
+void runtime_free(struct runtime *rt)
+{
+    struct runtime *before = runtime_enter(rt);
+    runtime_end(rt);
     tasks_free(&rt->tasks);
     queue_table_free(&rt->queues);
     op_table_free(&rt->ops);

@@ -96,8 +96,9 @@ struct runtime *runtime_enter(struct runtime *rt);
  * by the other. Does not enter it. */
 int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t id);
 
-/* Closes all queues, lets the libOSes send what is left (runtime_drain), stops them, frees everything. Results never
- * taken are dropped with their buffers. */
+/* Closes all queues, lets the libOSes send what is left (runtime_drain), and stops them. */
+void runtime_end(struct runtime *rt);
+/* That, and frees everything. Results never taken are dropped with their buffers. */
 void runtime_free(struct runtime *rt);
 
 /* In a forked child: closes the copies of rt's descriptors and leaves the rest as it is. It is of no use afterwards. */
@@ -128,11 +129,12 @@ unsigned runtime_turn(struct runtime *rt, bool peek);
 /* Whether the next runtime_idle() would begin by spinning. */
 bool runtime_spins(const struct runtime *rt);
 
-/* A runtime that ends, or whose process does: devices and their timers, and nothing of the program, until every
- * libOS is drained or limit_ns have passed. */
-#define RUNTIME_DRAIN_NS ((uint64_t)3000000000)
-void runtime_drain(struct runtime *rt, uint64_t limit_ns);
-bool runtime_may_drain(const struct runtime *rt); /* some libOS cares */
+/* The end of a runtime whose queues are closed: devices and their timers go on, and nothing of the program, until
+ * every libOS is drained, or nothing has moved for RUNTIME_STALL_NS, or RUNTIME_DRAIN_NS have passed. A peer that does
+ * not read can hold up the end of a process for so long and no longer. */
+#define RUNTIME_STALL_NS ((uint64_t)3000000000)
+#define RUNTIME_DRAIN_NS ((uint64_t)30000000000)
+void runtime_drain(struct runtime *rt);
 
 /* Nothing is left to do: spins, then sleeps until something came in or deadline_ns passed. 0, or
  * what time.idle said. */

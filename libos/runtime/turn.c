@@ -219,31 +219,45 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static bool is_drained(const struct runtime *rt)
+static uint64_t undrained(const struct runtime *rt)
 {
+    uint64_t left = 0;
     for (unsigned i = 0; i < rt->libos_count; i++)
-        if (rt->libos[i]->ops->drained && !rt->libos[i]->ops->drained(rt->libos[i])) return false;
+        if (rt->libos[i]->ops->undrained) left += rt->libos[i]->ops->undrained(rt->libos[i]);
+    return left;
+}
+
+/* Until something happens, or the deadline. false: nothing ever will. */
+static bool drain_idle(struct runtime *rt, uint64_t deadline)
+{
+    struct epoll_event ev[EVENTS_MAX];
+    deadline = next_deadline(rt, deadline);
+    if (deadline <= rt->now) return true;
+    if (rt->time.idle) return !rt->time.idle(rt->time.arg, deadline);
+    if (rt->must_poll || rt->epoll_fd < 0) {
+        relax();
+        return true;
+    }
+    bool may_sleep = !arm_devices(rt);
+    int n = wait_fds(rt, ev, may_sleep ? deadline : rt->now);
+    read_clock(rt);
+    dispatch(ev, n);
     return true;
 }
 
-bool runtime_may_drain(const struct runtime *rt)
+void runtime_drain(struct runtime *rt)
 {
-    for (unsigned i = 0; i < rt->libos_count; i++)
-        if (rt->libos[i]->ops->drained) return true;
-    return false;
-}
-
-void runtime_drain(struct runtime *rt, uint64_t limit_ns)
-{
-    if (is_drained(rt)) return;
-    uint64_t end = read_clock(rt) + limit_ns;
-    while (rt->now < end) {
+    uint64_t least = undrained(rt);
+    uint64_t end = read_clock(rt) + RUNTIME_DRAIN_NS, stall = rt->now + RUNTIME_STALL_NS;
+    while (least && rt->now < end && rt->now < stall) {
         unsigned n = poll_devices(rt);
-        if (rt->wheel.count) wheel_advance(&rt->wheel, rt->now);
+        if (rt->polled) n += peek_fds(rt);
+        if (rt->wheel.count) n += wheel_advance(&rt->wheel, rt->now);
         runtime_flush(rt);
-        if (is_drained(rt)) return;
-        if (!n && rt->time.idle && rt->time.idle(rt->time.arg, next_deadline(rt, end))) return;
-        if (!n && !rt->time.idle) relax();
+        uint64_t left = undrained(rt);
+        if (left < least) stall = rt->now + RUNTIME_STALL_NS;
+        if (left < least) least = left;
+        if (least && !n && !drain_idle(rt, end < stall ? end : stall)) return;
         read_clock(rt);
     }
 }
