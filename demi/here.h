@@ -31,6 +31,14 @@ static inline void restore_errno(const int *before) { errno = *before; }
     struct queue *q = queue_find(&(rt)->queues, qd);                                                                   \
     if (unlikely(!q)) return EBADF
 
+/* An operation begins. One that a task starts is the task's (op_inbox). */
+static inline struct op *op_begin(struct runtime *rt, demi_opcode_t opcode, struct queue *q, int qd)
+{
+    struct op *op = op_new(&rt->ops, opcode, q, qd);
+    if (unlikely(op && rt->tasks.running)) op->owner = task_inbox(rt->tasks.running)->id;
+    return op;
+}
+
 /* Ends a start: err is what the queue said. On 0 the token is handed out. */
 static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt, demi_qtoken_t *qt_out)
 {

@@ -83,7 +83,7 @@ static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned 
     struct op *op = NULL;
     demi_qtoken_t qt = 0;
     if (!(flags & DEMI_PUSH_NO_TOKEN)) {
-        op = op_new(&rt->ops, DEMI_OPC_PUSH, q, q->qd);
+        op = op_begin(rt, DEMI_OPC_PUSH, q, q->qd);
         if (!op) {
             release(segs, count);
             return ENOMEM;
@@ -174,7 +174,7 @@ int demi_pop(demi_qtoken_t *qt_out, int qd)
     HERE(rt);
     QUEUE(q, rt, qd);
     if (!q->ops->pop) return ENOTSUP;
-    struct op *op = op_new(&rt->ops, DEMI_OPC_POP, q, qd);
+    struct op *op = op_begin(rt, DEMI_OPC_POP, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, q->ops->pop(q, op), qt, qt_out);

@@ -81,7 +81,7 @@ int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length)
     HERE(rt);
     QUEUE(q, rt, qd);
     if (!q->ops->truncate) return EINVAL;
-    struct op *op = op_new(&rt->ops, DEMI_OPC_SYNC, q, qd);
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, q->ops->truncate(q, op, length), qt, qt_out);
@@ -93,7 +93,7 @@ int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only)
     HERE(rt);
     QUEUE(q, rt, qd);
     if (!q->ops->sync) return EINVAL;
-    struct op *op = op_new(&rt->ops, DEMI_OPC_SYNC, q, qd);
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, q->ops->sync(q, op, data_only), qt, qt_out);

@@ -368,6 +368,48 @@ static void test_batches_of_a_task_leave_claimed_tokens_alone(void **state)
     assert_int_equal(finish(task).qr_ret, 10);
 }
 
+struct owner {
+    int qd;
+    demi_qtoken_t left; /* what the task leaves behind */
+};
+
+/* Its timer and its pop complete while it does something else. */
+static int64_t keep_tokens(void *arg)
+{
+    struct owner *o = arg;
+    demi_qtoken_t timer, popping = pop(o->qd);
+    demi_qresult_t qr;
+    int n;
+    demi_timer(&timer, 1000);
+    for (int i = 0; i < 20; i++) demi_yield();
+    if (demi_wait(&qr, popping, NULL) || qr.qr_opcode != DEMI_OPC_POP) return 1;
+    demi_sgafree(&qr.qr_value.sga);
+    if (demi_wait_batch(&qr, 1, &n, NULL) || n != 1 || qr.qr_qt != timer) return 2;
+    return demi_timer(&o->left, 1000) ? 3 : 0;
+}
+
+static void test_a_tasks_tokens_are_the_tasks(void **state)
+{
+    const struct timespec some_ms = {0, 3000000};
+    struct owner o;
+    demi_qtoken_t task;
+    demi_qresult_t qr;
+    int n;
+    demi_queue(&o.qd);
+    demi_spawn(&task, keep_tokens, &o, 0);
+    assert_int_equal(demi_wait_batch(&qr, 1, &n, &poll_once), ETIMEDOUT); /* it runs, and yields */
+    push_text(o.qd, "x");
+    for (;;) { /* the thread waits for anything all the time, and sees nothing of the task's */
+        if (demi_wait_batch(&qr, 1, &n, &some_ms)) continue;
+        if (qr.qr_opcode == DEMI_OPC_TASK) break;
+        assert_int_equal(qr.qr_opcode, DEMI_OPC_PUSH);
+    }
+    assert_int_equal(qr.qr_ret, 0);
+    assert_int_equal(demi_wait_batch(&qr, 1, &n, NULL), 0); /* but what it left */
+    assert_true(qr.qr_qt == o.left);
+    demi_close(o.qd);
+}
+
 static void *ring(void *arg)
 {
     demi_wake_ring(arg);
@@ -565,6 +607,7 @@ int main(void)
         T(test_task_waits_without_holding_up_the_thread),
         T(test_tasks_take_turns),
         T(test_wait_of_a_task_times_out),
+        T(test_a_tasks_tokens_are_the_tasks),
         T(test_batches_of_a_task_leave_claimed_tokens_alone),
         T(test_another_thread_rings),
         T(test_rings_before_a_wait_are_remembered_as_one),

@@ -55,7 +55,7 @@ int demi_accept(demi_qtoken_t *qt_out, int qd)
     HERE(rt);
     QUEUE(q, rt, qd);
     if (!q->ops->accept) return ENOTSUP;
-    struct op *op = op_new(&rt->ops, DEMI_OPC_ACCEPT, q, qd);
+    struct op *op = op_begin(rt, DEMI_OPC_ACCEPT, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, q->ops->accept(q, op), qt, qt_out);
@@ -67,7 +67,7 @@ int demi_connect(demi_qtoken_t *qt_out, int qd, const struct sockaddr *addr, soc
     HERE(rt);
     QUEUE(q, rt, qd);
     if (!q->ops->connect) return ENOTSUP;
-    struct op *op = op_new(&rt->ops, DEMI_OPC_CONNECT, q, qd);
+    struct op *op = op_begin(rt, DEMI_OPC_CONNECT, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, q->ops->connect(q, op, addr, size), qt, qt_out);

@@ -22,7 +22,7 @@ int demi_timer(demi_qtoken_t *qt_out, uint64_t ns)
 {
     if (!qt_out) return EINVAL;
     HERE(rt);
-    struct op *op = op_new(&rt->ops, DEMI_OPC_TIMER, NULL, 0);
+    struct op *op = op_begin(rt, DEMI_OPC_TIMER, NULL, 0);
     if (!op) return ENOMEM;
     /* From now on, not from the beginning of the turn: the caller may have worked for long. */
     uint64_t now = rt->time.now_ns(rt->time.arg);
@@ -54,7 +54,7 @@ int demi_spawn(demi_qtoken_t *qt_out, demi_task_fn fn, void *arg, size_t stack_b
 {
     if (!qt_out || !fn) return EINVAL;
     HERE(rt);
-    struct op *op = op_new(&rt->ops, DEMI_OPC_TASK, NULL, 0);
+    struct op *op = op_begin(rt, DEMI_OPC_TASK, NULL, 0);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, task_spawn(rt, fn, arg, stack_bytes, op), qt, qt_out);
@@ -86,7 +86,7 @@ int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w)
     if (!qt_out || !w) return EINVAL;
     HERE(rt);
     if (w->w.rt != rt) return EINVAL;
-    struct op *op = op_new(&rt->ops, DEMI_OPC_WAKE, NULL, 0);
+    struct op *op = op_begin(rt, DEMI_OPC_WAKE, NULL, 0);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, wake_wait(&w->w, op), qt, qt_out);

@@ -25,7 +25,7 @@ int demi_wait(demi_qresult_t *qr_out, demi_qtoken_t qt, const struct timespec *t
 int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t qts[], int num_qts,
                   const struct timespec *timeout)
 {
-    if (!qr_out || !ready_offset || !qts || num_qts <= 0) return EINVAL;
+    if (!qr_out || !ready_offset || (!qts && num_qts) || num_qts < 0) return EINVAL;
     HERE(rt);
     uint64_t deadline;
     uint32_t offset;
@@ -37,7 +37,7 @@ int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t
 
 int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts, const struct timespec *timeout)
 {
-    if (!qr_out || !qts || num_qts <= 0) return EINVAL;
+    if (num_qts < 0 || (num_qts && (!qr_out || !qts))) return EINVAL;
     HERE(rt);
     uint64_t deadline;
     int err = deadline_of(rt, timeout, &deadline);

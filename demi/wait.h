@@ -24,8 +24,8 @@ extern "C" {
 ATTR_NONNULL(1)
 extern int demi_wait(_Out_ demi_qresult_t *qr_out, _In_ demi_qtoken_t qt, _In_ const struct timespec *timeout);
 
-/* Waits for the first of several; *ready_offset says which. EINVAL: a NULL argument, num_qts <= 0, or an
- * unknown token met before any that has completed. */
+/* Waits for the first of several; *ready_offset says which. With none (num_qts 0) it works the loop until the timeout.
+ * EINVAL: a NULL argument, num_qts < 0, or an unknown token met before any that has completed. */
 ATTR_NONNULL(1, 2, 3)
 extern int demi_wait_any(_Out_ demi_qresult_t *qr_out, _Out_ int *ready_offset,
                          _In_reads_(num_qts) const demi_qtoken_t qts[], _In_ int num_qts,

@@ -55,18 +55,53 @@ bool op_table_grow(struct op_table *t)
     return true;
 }
 
-void op_wake_waiter(struct op_table *t, struct op *op)
+/* Nobody has claimed it: it waits for whoever waits for anything. */
+static void put_ready(struct op_table *t, struct op *op)
 {
-    struct waiter *w = op->waiter;
-    if (w) {
-        op_list_append(&w->done, op);
+    struct op_inbox *in = op->owner ? t->inbox_of(t, op->owner) : NULL;
+    struct waiter *w;
+    if (in) {
+        op_list_append(&in->ready, op);
+        in->ready_count++;
+        w = in->waiting;
+        in->waiting = NULL;
     } else {
+        op->owner = 0;
         op_list_append(&t->ready, op);
         t->ready_count++;
         w = t->anything;
-        t->anything = w->next;
-        w->next = NULL;
+        if (w) t->anything = w->next;
+        if (w) w->next = NULL;
     }
+    if (w && w->wake) w->wake(w);
+}
+
+/* A DONE operation leaves the list on which it waits for anybody. */
+static void unput_ready(struct op_table *t, struct op *op)
+{
+    struct op_inbox *in = unlikely(op->owner) ? t->inbox_of(t, op->owner) : NULL;
+    op_list_remove(in ? &in->ready : &t->ready, op);
+    if (in) in->ready_count--;
+    else t->ready_count--;
+}
+
+void op_inbox_end(struct op_table *t, struct op_inbox *in)
+{
+    for (struct op *op; (op = op_list_shift(&in->ready));) {
+        op->owner = 0;
+        put_ready(t, op);
+    }
+    *in = (struct op_inbox){0};
+}
+
+void op_wake_waiter(struct op_table *t, struct op *op)
+{
+    struct waiter *w = op->waiter;
+    if (!w) {
+        put_ready(t, op);
+        return;
+    }
+    op_list_append(&w->done, op);
     if (w->wake) w->wake(w);
 }
 
@@ -84,12 +119,8 @@ static inline void take(struct op_table *t, struct op *op, demi_qresult_t *out)
     out->qr_ret = op->ret;
     memcpy(&out->qr_value, &op->value, sizeof out->qr_value);
 
-    if (op->waiter) {
-        op_list_remove(&op->waiter->done, op);
-    } else {
-        op_list_remove(&t->ready, op);
-        t->ready_count--;
-    }
+    if (op->waiter) op_list_remove(&op->waiter->done, op);
+    else unput_ready(t, op);
     op->waiter = NULL;
     op->state = OP_TAKEN;
     op->generation++;
@@ -119,8 +150,7 @@ int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offse
     op->waiter = w;
     op->offset = offset;
     if (op->state == OP_DONE) {
-        op_list_remove(&t->ready, op);
-        t->ready_count--;
+        unput_ready(t, op);
         op_list_append(&w->done, op);
     }
     return 0;
@@ -132,12 +162,7 @@ void op_unclaim(struct op_table *t, struct op *op, struct waiter *w)
     op->waiter = NULL;
     if (op->state != OP_DONE) return;
     op_list_remove(&w->done, op);
-    if (unlikely(t->anything)) {
-        op_wake_waiter(t, op);
-        return;
-    }
-    op_list_append(&t->ready, op);
-    t->ready_count++;
+    put_ready(t, op);
 }
 
 void op_table_check(const struct op_table *t)

@@ -45,7 +45,7 @@ struct op {
     void *data;             /* the user's word */
     struct waiter *waiter;  /* who claimed it */
     uint32_t offset;        /* where in the waiter's array */
-    uint32_t reserved;
+    uint32_t owner;         /* op_inbox.id of the task that started it; 0: the thread's own stack */
 
     int64_t ret;
     union {
@@ -71,6 +71,15 @@ struct waiter {
     struct waiter *next; /* among those that wait for anything at all */
 };
 
+/* What a task started and has not claimed is kept for it here when it completes: nobody else's wait for anything sees
+ * it. When the task has ended, what is left is the thread's. */
+struct op_inbox {
+    struct op_list ready;
+    uint32_t ready_count;
+    uint32_t id;            /* never 0, and not that of a task that has lately ended */
+    struct waiter *waiting; /* the task, while it waits for anything at all */
+};
+
 #define OP_CHUNK_BITS 10
 #define OP_CHUNK      (1u << OP_CHUNK_BITS)
 #define OP_INDEX_BITS 24
@@ -86,8 +95,10 @@ struct op_table {
     struct op_list ready;
     struct op_list taken;
     struct waiter *anything; /* tasks that wait for whatever comes first */
-    struct arrays arrays;    /* what results gave the program to hold */
-    uint64_t outstanding;    /* PENDING or DONE */
+    /* The inbox of a task that lives, or NULL. */
+    struct op_inbox *(*inbox_of)(struct op_table *t, uint32_t id);
+    struct arrays arrays; /* what results gave the program to hold */
+    uint64_t outstanding; /* PENDING or DONE */
     uint64_t started, completed, failed, refused;
 };
 
@@ -146,6 +157,7 @@ static inline struct op *op_new(struct op_table *t, demi_opcode_t opcode, struct
     op->queue = queue;
     op->data = NULL;
     op->waiter = NULL;
+    op->owner = 0;
     op->ret = 0;
     t->outstanding++;
     t->started++;
@@ -184,7 +196,7 @@ static inline void op_complete(struct op_table *t, struct op *op)
     op->state = OP_DONE;
     op->queue = NULL;
     t->completed++;
-    if (unlikely(op->waiter || t->anything)) {
+    if (unlikely(op->waiter || op->owner || t->anything)) {
         op_wake_waiter(t, op);
         return;
     }
@@ -229,6 +241,9 @@ static inline void op_recycle(struct op_table *t)
     t->free = t->taken.head;
     t->taken.head = t->taken.tail = NULL;
 }
+
+/* The task has ended: what its inbox holds goes to the ready list. */
+void op_inbox_end(struct op_table *t, struct op_inbox *in);
 
 /* A waiter claims an operation: it will not be on the ready list. -EBUSY: another one has. */
 int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offset);

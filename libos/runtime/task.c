@@ -17,8 +17,23 @@ struct task {
     int64_t (*fn)(void *arg);
     void *arg;
     struct op *op;
+    struct op_inbox inbox;
     uint32_t slot;
 };
+
+/* An inbox's id: generation(15) | slot + 1(17). */
+#define SLOT_BITS 17
+static_assert(TASK_MAX < 1u << SLOT_BITS, "a slot and no task at all");
+
+struct op_inbox *task_inbox(struct task *t) { return &t->inbox; }
+
+static struct op_inbox *find_inbox(struct op_table *ops, uint32_t id)
+{
+    struct tasks *ts = &container_of(ops, struct runtime, ops)->tasks;
+    uint32_t slot = (id & ((1u << SLOT_BITS) - 1)) - 1;
+    struct task *t = slot < ts->words * 64 ? ts->slots[slot] : NULL;
+    return t && t->inbox.id == id ? &t->inbox : NULL;
+}
 
 int tasks_init(struct tasks *t)
 {
@@ -117,6 +132,8 @@ int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t s
     ts->slots[slot] = t;
     ts->live++;
     ts->spawned++;
+    t->inbox = (struct op_inbox){.id = (uint32_t)ts->spawned << SLOT_BITS | (slot + 1)};
+    rt->ops.inbox_of = find_inbox;
     task_wake(rt, t);
     return 0;
 }
@@ -153,6 +170,7 @@ __attribute__((noinline)) static void bury(struct tasks *ts, struct task *t)
     ts->ended = NULL;
     ts->slots[t->slot] = NULL;
     ts->live--;
+    op_inbox_end(&t->rt->ops, &t->inbox);
     task_put(ts, t);
 }
 

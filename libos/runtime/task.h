@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct op;
+struct op_inbox;
 struct runtime;
 struct task;
 
@@ -37,6 +38,9 @@ struct tasks {
 /* Runs fn(arg) from the next turn on. fn's result becomes op's ret (op may be NULL). -EAGAIN:
  * TASK_MAX live. -ENOMEM. */
 int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t stack_bytes, struct op *op);
+
+/* Where what the task started waits for it. */
+struct op_inbox *task_inbox(struct task *t);
 
 /* Inside of a task: back to the loop until task_wake(). */
 void task_suspend(struct runtime *rt);

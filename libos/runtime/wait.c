@@ -43,7 +43,11 @@ static bool enough_claimed(struct runtime *rt, struct waiter *w, uint64_t want)
 {
     return want == 1 ? w->done.head != NULL : want == 0;
 }
-static bool anything_ready(struct runtime *rt, struct waiter *w, uint64_t want) { return rt->ops.ready_count; }
+static inline uint32_t ready_count(const struct runtime *rt)
+{
+    return rt->ops.ready_count + (unlikely(rt->tasks.running) ? task_inbox(rt->tasks.running)->ready_count : 0);
+}
+static bool anything_ready(struct runtime *rt, struct waiter *w, uint64_t want) { return ready_count(rt); }
 
 static int block_task(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, ready_fn ready, uint64_t want)
 {
@@ -227,10 +231,15 @@ int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint6
     return 0;
 }
 
+/* What a task started comes before what nobody in particular waits for. */
 static uint32_t take_ready(struct runtime *rt, demi_qresult_t *out, uint32_t room)
 {
     uint32_t n = 0;
-    for (struct op *op; n < room && (op = rt->ops.ready.head); n++) op_deliver(&rt->ops, op, &out[n]);
+    struct op *op;
+    if (unlikely(rt->tasks.running))
+        for (struct op_inbox *in = task_inbox(rt->tasks.running); n < room && (op = in->ready.head); n++)
+            op_deliver(&rt->ops, op, &out[n]);
+    for (; n < room && (op = rt->ops.ready.head); n++) op_deliver(&rt->ops, op, &out[n]);
     return n;
 }
 
@@ -239,11 +248,13 @@ static int wait_anything(struct runtime *rt, uint64_t deadline)
     struct task_waiter tw;
     waiter_init(rt, &tw);
     if (!tw.task) return block_main(rt, &tw.w, deadline, anything_ready, 0);
-    if (rt->ops.ready_count) return 0;
+    if (ready_count(rt)) return 0;
     struct waiter **at = &rt->ops.anything;
     while (*at) at = &(*at)->next;
     *at = &tw.w;
+    task_inbox(tw.task)->waiting = &tw.w;
     int err = block_task(rt, &tw, deadline, anything_ready, 0);
+    task_inbox(tw.task)->waiting = NULL;
     for (at = &rt->ops.anything; *at; at = &(*at)->next) {
         if (*at != &tw.w) continue;
         *at = tw.w.next;
@@ -261,7 +272,7 @@ int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t 
      * that runs in it may take what was there.) */
     if (rt->ops.ready_count >= room || rt->tasks.running) answered(rt);
     else if (rt->ops.ready_count) runtime_turn(rt, true);
-    if (!rt->ops.ready_count) err = wait_anything(rt, deadline);
+    if (!ready_count(rt)) err = wait_anything(rt, deadline);
     if (err) return err;
     *count = take_ready(rt, out, room);
     return 0;

@@ -55,7 +55,6 @@ static void test_null_and_empty_arguments_are_einval(void **state)
     FAILS(EINVAL, demi_wait_any(NULL, &offset, &qt, 1, &now));
     FAILS(EINVAL, demi_wait_any(&qr, NULL, &qt, 1, &now));
     FAILS(EINVAL, demi_wait_any(&qr, &offset, NULL, 1, &now));
-    FAILS(EINVAL, demi_wait_any(&qr, &offset, &qt, 0, &now));
     FAILS(EINVAL, demi_wait_any(&qr, &offset, &qt, -1, &now));
     FAILS(EINVAL, demi_wait_any(NULL, NULL, NULL, -1, NULL));
     FAILS(EINVAL, demi_wait_next_n(NULL, 1, &count, &now));
@@ -167,6 +166,24 @@ static void test_what_others_wait_for_is_kept(void **state)
     qr = wait_ok(a, DEMI_OPC_POP);
     bytes_check(qr.qr_value.sga.sga_segs[0].sgaseg_buf, 8, 0);
     OK(demi_sgafree(&qr.qr_value.sga));
+}
+
+static void test_a_wait_for_none_lasts_as_long_as_its_timeout(void **state)
+{
+    const struct timespec ms = {0, 5000000};
+    demi_qtoken_t qt, short_one;
+    demi_qresult_t qr;
+    int offset;
+    OK(demi_timer(&qt, 10000000000));
+    OK(demi_timer(&short_one, 1000000));
+    uint64_t before = demi_clock_ns();
+    FAILS(ETIMEDOUT, demi_wait_any(&qr, &offset, &qt, 0, &ms));
+    FAILS(ETIMEDOUT, demi_wait_any(&qr, &offset, NULL, 0, &ms));
+    assert_true(demi_clock_ns() - before >= 10000000);
+    FAILS(ETIMEDOUT, demi_wait_any(&qr, &offset, NULL, 0, &now));
+    OK(demi_wait(&qr, short_one, &now)); /* the loop was turned meanwhile, and the result kept */
+    OK(demi_wait_all(&qr, NULL, 0, NULL));
+    OK(demi_wait_all(NULL, NULL, 0, NULL));
 }
 
 /* --- demi_wait_next_n and demi_wait_batch ------------------------------------------------------------- */
@@ -346,6 +363,7 @@ int main(void)
         demi_unit_test(test_wait_any_tells_which),
         demi_unit_test(test_wait_any_takes_the_completed_before_it_meets_the_unknown),
         demi_unit_test(test_what_others_wait_for_is_kept),
+        demi_unit_test(test_a_wait_for_none_lasts_as_long_as_its_timeout),
         demi_unit_test(test_wait_next_n_is_0_only_with_a_full_array),
         demi_unit_test(test_wait_batch_returns_with_what_there_is),
         demi_unit_test(test_wait_all_keeps_results_and_tokens_together),
