@@ -27,13 +27,25 @@ extern "C" {
  * here. */
 extern int demi_init(_In_opt_ const struct demi_args *args);
 
-/* The two-argument form of Demikernel 1.1 to 1.5. */
+/* The two-argument form of Demikernel 1.1 to 1.5. In C, demi_init() with one argument is the first, with two this one,
+ * and a compound literal, commas and all, is one argument. In C++ it is an overload. */
 extern int demi_init_argv(_In_ int argc, _In_ char *const argv[]);
-#ifndef DEMI_LIBRARY
-#define DEMI_INIT_1_(a)               demi_init(a)
-#define DEMI_INIT_2_(a, b)            demi_init_argv(a, b)
-#define DEMI_INIT_PICK_(a, b, f, ...) f
-#define demi_init(...)                DEMI_INIT_PICK_(__VA_ARGS__, DEMI_INIT_2_, DEMI_INIT_1_, 0)(__VA_ARGS__)
+#if !defined(DEMI_LIBRARY) && !defined(__cplusplus)
+#define DEMI_INIT_1_(a) demi_init(a)
+/* Commas: how many arguments there really are is how many _Bools they initialise, whatever their types. */
+#define DEMI_INIT_N_(...)                                                                                              \
+    __extension__({                                                                                                    \
+        _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Waddress\"") int demi_init_result_ =         \
+            __builtin_choose_expr(sizeof((_Bool[]){__VA_ARGS__}) == sizeof(_Bool), demi_init,                          \
+                                  demi_init_argv)(__VA_ARGS__);                                                        \
+        _Pragma("GCC diagnostic pop") demi_init_result_;                                                               \
+    })
+#define DEMI_INIT_PICK_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, pick, ...) pick
+#define demi_init(...)                                                                                                 \
+    DEMI_INIT_PICK_(__VA_ARGS__, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_,   \
+                    DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_N_,  \
+                    DEMI_INIT_N_, DEMI_INIT_N_, DEMI_INIT_1_, 0)                                                       \
+    (__VA_ARGS__)
 #endif
 
 /* domain AF_INET, AF_INET6 or AF_UNIX (where the libOS has them); type SOCK_STREAM or SOCK_DGRAM, else ENOTSUP. */
@@ -91,9 +103,22 @@ extern int demi_getpeername(_In_ int qd, _Out_ struct sockaddr *addr, _Out_ sock
 ATTR_NONNULL(2)
 extern int demi_getsockname(_In_ int qd, _Out_ struct sockaddr *addr, _Out_ socklen_t *addrlen);
 
+/* Pipes of Demikernel 1.1 to 1.5: a name, an end for whoever creates it and one for whoever opens it. Here both are of
+ * one thread and lie in its memory (see demi_pipe() in demi/ext.h); between processes they will lie in shared memory.
+ * create: EEXIST: the name is taken. open: ENOENT: nobody has created it; EBUSY: its other end has been opened. EINVAL:
+ * NULL or an empty name; ENAMETOOLONG: longer than 255 bytes. The name is free again when the end that created it is
+ * closed. */
+ATTR_NONNULL(1, 2)
+extern int demi_create_pipe(_Out_ int *memqd_out, _In_z_ const char *name);
+ATTR_NONNULL(1, 2)
+extern int demi_open_pipe(_Out_ int *memqd_out, _In_z_ const char *name);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }
+#ifndef DEMI_LIBRARY
+static inline int demi_init(int argc, char *const argv[]) { return demi_init_argv(argc, argv); }
+#endif
 #endif
 
 #endif

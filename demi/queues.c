@@ -8,6 +8,7 @@
 #include "libos/runtime/memq.h"
 
 #include <fcntl.h>
+#include <string.h>
 
 int demi_queue(int *qd_out)
 {
@@ -29,6 +30,36 @@ int demi_pipe(int qd_out[2])
     qd_out[0] = q[0]->qd;
     qd_out[1] = q[1]->qd;
     return 0;
+}
+
+static int check_name(const char *name)
+{
+    size_t n = name ? strnlen(name, MEMQ_NAME_MAX + 1) : 0;
+    return !n ? EINVAL : n > MEMQ_NAME_MAX ? ENAMETOOLONG : 0;
+}
+
+int demi_create_pipe(int *qd_out, const char *name)
+{
+    if (!qd_out) return EINVAL;
+    int wrong = check_name(name);
+    if (wrong) return wrong;
+    HERE(rt);
+    struct queue *q;
+    int err = memq_create_pipe(rt, name, &q);
+    if (!err) *qd_out = q->qd;
+    return -err;
+}
+
+int demi_open_pipe(int *qd_out, const char *name)
+{
+    if (!qd_out) return EINVAL;
+    int wrong = check_name(name);
+    if (wrong) return wrong;
+    HERE(rt);
+    struct queue *q;
+    int err = memq_open_pipe(rt, name, &q);
+    if (!err) *qd_out = q->qd;
+    return -err;
 }
 
 /* The first libOS that has files; without one, the disk libOS is started beside the others. */

@@ -368,6 +368,72 @@ static void test_batches_of_a_task_leave_claimed_tokens_alone(void **state)
     assert_int_equal(finish(task).qr_ret, 10);
 }
 
+static void test_a_pipe_is_found_by_its_name(void **state)
+{
+    int a, b, other;
+    char buffer[257];
+    memset(buffer, 'n', 256);
+    buffer[256] = 0;
+    assert_int_equal(demi_create_pipe(NULL, "p"), EINVAL);
+    assert_int_equal(demi_create_pipe(&a, NULL), EINVAL);
+    assert_int_equal(demi_create_pipe(&a, ""), EINVAL);
+    assert_int_equal(demi_create_pipe(&a, buffer), ENAMETOOLONG);
+    assert_int_equal(demi_open_pipe(&b, NULL), EINVAL);
+    assert_int_equal(demi_open_pipe(NULL, "p"), EINVAL);
+    assert_int_equal(demi_open_pipe(&b, buffer), ENAMETOOLONG);
+    assert_int_equal(demi_open_pipe(&b, "p"), ENOENT);
+    assert_int_equal(demi_create_pipe(&a, "p"), 0);
+    assert_int_equal(demi_create_pipe(&other, "p"), EEXIST);
+    assert_int_equal(demi_create_pipe(&other, buffer + 1), 0);
+    push_text(a, "early"); /* waits for who opens it */
+    assert_int_equal(demi_open_pipe(&b, "p"), 0);
+    assert_int_equal(demi_open_pipe(&other, "p"), EBUSY);
+    assert_int_not_equal(a, b);
+    demi_qresult_t qr = finish(pop(b));
+    assert_memory_equal(qr.qr_value.sga.sga_segs[0].sgaseg_buf, "early", 5);
+    demi_sgafree(&qr.qr_value.sga);
+    push_text(b, "back");
+    qr = finish(pop(a));
+    assert_memory_equal(qr.qr_value.sga.sga_segs[0].sgaseg_buf, "back", 4);
+    demi_sgafree(&qr.qr_value.sga);
+    assert_int_equal(demi_close(b), 0);
+    qr = finish(pop(a));
+    assert_int_equal(qr.qr_value.sga.sga_segs[0].sgaseg_len, 0);
+    demi_sgafree(&qr.qr_value.sga);
+    assert_int_equal(demi_close(a), 0);
+    assert_int_equal(demi_open_pipe(&b, "p"), ENOENT);
+    assert_int_equal(demi_create_pipe(&a, "p"), 0);
+    push_text(a, "to nobody");
+    assert_int_equal(demi_close(a), 0); /* its other end was never opened */
+    assert_int_equal(demi_create_pipe(&a, "left open"), 0);
+}
+
+static void test_timedwait_waits_until_a_moment(void **state)
+{
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    struct timespec at;
+    demi_timer(&qt, 3600000000000);
+    clock_gettime(CLOCK_REALTIME, &at);
+    uint64_t before = demi_clock_ns();
+    assert_int_equal(demi_timedwait(&qr, qt, &at), ETIMEDOUT); /* over already */
+    assert_int_equal(demi_timedwait(&qr, qt, &(struct timespec){0, 0}), ETIMEDOUT);
+    assert_int_equal(demi_timedwait(&qr, qt, &(struct timespec){-1, 5}), ETIMEDOUT);
+    assert_int_equal(demi_timedwait(&qr, qt, &(struct timespec){INT64_MIN, 5}), ETIMEDOUT);
+    assert_true(demi_clock_ns() - before < 1000000000);
+    at.tv_nsec += 20000000;
+    if (at.tv_nsec >= 1000000000) at = (struct timespec){at.tv_sec + 1, at.tv_nsec - 1000000000};
+    assert_int_equal(demi_timedwait(&qr, qt, &at), ETIMEDOUT);
+    assert_true(demi_clock_ns() - before >= 15000000);
+    assert_int_equal(demi_timedwait(&qr, qt, &(struct timespec){0, -1}), EINVAL);
+    assert_int_equal(demi_timedwait(&qr, qt, &(struct timespec){0, 1000000000}), EINVAL);
+    assert_int_equal(demi_timedwait(NULL, qt, &at), EINVAL);
+    demi_timer(&qt, 1000);
+    assert_int_equal(demi_timedwait(&qr, qt, &(struct timespec){INT64_MAX, 0}), 0);
+    demi_timer(&qt, 1000);
+    assert_int_equal(demi_timedwait(&qr, qt, NULL), 0);
+}
+
 struct owner {
     int qd;
     demi_qtoken_t left; /* what the task leaves behind */
@@ -607,6 +673,8 @@ int main(void)
         T(test_task_waits_without_holding_up_the_thread),
         T(test_tasks_take_turns),
         T(test_wait_of_a_task_times_out),
+        T(test_a_pipe_is_found_by_its_name),
+        T(test_timedwait_waits_until_a_moment),
         T(test_a_tasks_tokens_are_the_tasks),
         T(test_batches_of_a_task_leave_claimed_tokens_alone),
         T(test_another_thread_rings),

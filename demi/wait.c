@@ -22,6 +22,23 @@ int demi_wait(demi_qresult_t *qr_out, demi_qtoken_t qt, const struct timespec *t
     return err ? -err : -wait_one(rt, qt, deadline, qr_out);
 }
 
+int demi_timedwait(demi_qresult_t *qr_out, demi_qtoken_t qt, const struct timespec *abstime)
+{
+    if (!abstime) return demi_wait(qr_out, qt, NULL);
+    if (abstime->tv_nsec < 0 || abstime->tv_nsec >= 1000000000) return EINVAL;
+    int64_t now_us = demi_wall_us();
+    struct timespec left = {abstime->tv_sec, abstime->tv_nsec};
+    if (abstime->tv_sec < now_us / 1000000) left = (struct timespec){0, 0}; /* also before 1970 */
+    else left.tv_sec -= (time_t)(now_us / 1000000);
+    left.tv_nsec -= (long)(now_us % 1000000 * 1000);
+    if (left.tv_nsec < 0) {
+        left.tv_nsec += 1000000000;
+        left.tv_sec--;
+    }
+    if (left.tv_sec < 0) left = (struct timespec){0, 0};
+    return demi_wait(qr_out, qt, &left);
+}
+
 int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t qts[], int num_qts,
                   const struct timespec *timeout)
 {

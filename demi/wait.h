@@ -39,6 +39,11 @@ ATTR_NONNULL(1, 3)
 extern int demi_wait_next_n(_Out_writes_to_(num_qrs, *num_qrs_out) demi_qresult_t *qr_out, _In_ int num_qrs,
                             _Out_ int *num_qrs_out, _In_ const struct timespec *timeout);
 
+/* demi_wait() of Demikernel before 2024: until a moment of the system's clock (CLOCK_REALTIME). NULL: forever; one that
+ * has passed polls once. */
+ATTR_NONNULL(1)
+extern int demi_timedwait(_Out_ demi_qresult_t *qr_out, _In_ demi_qtoken_t qt, _In_ const struct timespec *abstime);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -28,6 +28,13 @@ struct memq {
     struct item *items; /* the inbox, a ring */
     uint32_t room, head, count;
     struct op_list pops;
+    struct pipe_name *name; /* of the end that created it */
+};
+
+struct pipe_name {
+    struct list link;    /* in runtime.pipes */
+    struct memq *second; /* nobody has opened it yet: it has no descriptor. NULL: somebody has */
+    char text[];
 };
 
 static void deliver(struct memq *m, struct op *op, struct item it)
@@ -142,9 +149,18 @@ static int memq_shutdown(struct queue *q, int how)
 
 static size_t memq_unsent(struct queue *q) { return 0; }
 
+static void forget_name(struct pipe_name *name)
+{
+    struct memq *second = name->second;
+    list_remove(&name->link);
+    mem_free(name);
+    if (second) second->q.ops->close(&second->q);
+}
+
 static void memq_close(struct queue *q)
 {
     struct memq *m = (struct memq *)q;
+    if (m->name) forget_name(m->name);
     if (m->peer && m->peer != m) {
         m->peer->peer = NULL;
         end(m->peer);
@@ -176,6 +192,50 @@ int memq_new(struct runtime *rt, struct queue **out)
     }
     m->peer = m;
     *out = &m->q;
+    return 0;
+}
+
+static struct pipe_name *find_name(struct runtime *rt, const char *name)
+{
+    list_for_each(it, &rt->pipes)
+    {
+        struct pipe_name *n = list_entry(it, struct pipe_name, link);
+        if (!strcmp(n->text, name)) return n;
+    }
+    return NULL;
+}
+
+int memq_create_pipe(struct runtime *rt, const char *text, struct queue **out)
+{
+    if (find_name(rt, text)) return -EEXIST;
+    size_t size = strlen(text) + 1;
+    struct pipe_name *name = mem_alloc(sizeof *name + size);
+    struct memq *second = mem_calloc(1, sizeof *second);
+    int err = name && second ? memq_new(rt, out) : -ENOMEM;
+    if (err) {
+        mem_free(name);
+        mem_free(second);
+        return err;
+    }
+    struct memq *first = (struct memq *)*out;
+    memcpy(name->text, text, size);
+    name->second = second;
+    list_push_back(&rt->pipes, &name->link);
+    *second = (struct memq){.q = {.ops = &memq_ops, .rt = rt}, .peer = first};
+    first->peer = second;
+    first->name = name;
+    return 0;
+}
+
+int memq_open_pipe(struct runtime *rt, const char *text, struct queue **out)
+{
+    struct pipe_name *name = find_name(rt, text);
+    if (!name) return -ENOENT;
+    if (!name->second) return -EBUSY;
+    int err = queue_add(rt, &name->second->q, &memq_ops);
+    if (err) return err;
+    *out = &name->second->q;
+    name->second = NULL;
     return 0;
 }
 

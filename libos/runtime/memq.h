@@ -14,8 +14,13 @@ struct queue;
 struct runtime;
 
 #define MEMQ_WAITING_MAX 65536
+#define MEMQ_NAME_MAX    255
 
 int memq_new(struct runtime *rt, struct queue **out);
 int memq_new_pipe(struct runtime *rt, struct queue *out[2]);
+/* A pipe whose second end is found by a name, which is the first end's until that is closed. What is pushed before it
+ * is opened waits there. -EEXIST. -ENOENT; -EBUSY: it has been opened. */
+int memq_create_pipe(struct runtime *rt, const char *name, struct queue **out);
+int memq_open_pipe(struct runtime *rt, const char *name, struct queue **out);
 
 #endif

@@ -77,6 +77,7 @@ int runtime_new(struct runtime **out, const struct runtime_ops *time, uint32_t i
     rt->epoll_fd = -1;
     rt->wakes.event_fd = -1;
     list_init(&rt->link);
+    list_init(&rt->pipes);
     rt->spin.limit_ns = spin_default_ns();
     rt->now = rt->time.now_ns(rt->time.arg);
     rt->work_since = rt->now;

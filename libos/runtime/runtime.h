@@ -59,6 +59,7 @@ struct runtime {
     struct wheel wheel;
     struct tasks tasks;
     struct wakes wakes;
+    struct list pipes; /* those with names: memq.c */
     struct counters counters;
     struct libos *libos[RUNTIME_LIBOS_MAX];
     unsigned libos_count;
