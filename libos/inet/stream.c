@@ -187,7 +187,6 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
                      socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
-    if (unlikely(addr)) return -ENOTSUP;
     int err = may_push(s);
     if (unlikely(err)) return err;
     uint64_t end, total = total_of(segs, count);

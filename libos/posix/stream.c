@@ -186,7 +186,6 @@ int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count
                 socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
-    if (unlikely(addr)) return -ENOTSUP;
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     if (unlikely(s->shut)) return -EPIPE;
     if (unlikely(s->out.count + count > POSIX_UNSENT_MAX)) {

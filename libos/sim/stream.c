@@ -133,7 +133,6 @@ int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
                     socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
-    if (addr) return -ENOTSUP;
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     struct end *e = s->end;
     if (e->shut) return -EPIPE;

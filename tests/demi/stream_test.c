@@ -303,9 +303,29 @@ static void test_a_closed_queue_leaves_no_memory_in_use(void **state)
     assert_int_equal(demi_mem_used(), before);
 }
 
+static void test_pushto_on_a_connected_stream_goes_to_its_peer(void **state)
+{
+    struct pair p = pair_new();
+    struct sockaddr_in elsewhere = loopback(1);
+    int fresh = socket_new(SOCK_STREAM);
+    demi_sgarray_t sga = sga_pattern(500, 4);
+    demi_qtoken_t qt;
+    OK(demi_pushto(&qt, p.client, &sga, ADDR(&p.addr)));
+    wait_ok(qt, DEMI_OPC_PUSH);
+    pop_pattern(p.server, 500, 4);
+    OK(demi_pushto(&qt, p.client, &sga, ADDR(&elsewhere))); /* as sendto(2): a connection has one peer */
+    wait_ok(qt, DEMI_OPC_PUSH);
+    pop_pattern(p.server, 500, 4);
+    FAILS(ENOTCONN, demi_pushto(&qt, fresh, &sga, ADDR(&p.addr)));
+    FAILS(EINVAL, demi_pushto(&qt, p.client, &sga, NULL, 0));
+    OK(demi_sgafree(&sga));
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        demi_unit_test(test_pushto_on_a_connected_stream_goes_to_its_peer),
         demi_unit_test(test_what_is_pushed_is_popped),
         demi_unit_test(test_a_pop_may_come_before_the_push),
         demi_unit_test(test_a_popped_array_can_be_pushed),
