@@ -198,6 +198,9 @@ static void banner(struct server *srv, int argc)
 static int start(struct server *srv)
 {
     struct server_options o = {.in_a_process = true};
+    uint8_t secret[16];
+    random_bytes(secret, sizeof secret);
+    hash_key_set(secret);
     random_bytes(&o.hash_seed, sizeof o.hash_seed);
     random_bytes(&o.dice_seed, sizeof o.dice_seed);
     return server_start(srv, &o);

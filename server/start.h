@@ -13,9 +13,11 @@
 #include "server/worker.h"
 
 struct server_options {
-    uint64_t hash_seed, dice_seed; /* random and, the first, secret where others can reach the server */
-    bool in_a_process;             /* signals are handled, a thread frees what is large */
-    bool libos_runs;               /* the thread has its runtime: none is started */
+    /* Random. What keeps hashes secret is the process's key: hash_key_set() comes before the first server_start()
+     * where others can reach the server. */
+    uint64_t hash_seed, dice_seed;
+    bool in_a_process; /* signals are handled, a thread frees what is large */
+    bool libos_runs;   /* the thread has its runtime: none is started */
 };
 
 /* srv of zeros becomes a server that has not been started; cfg must outlive it. */

@@ -22,7 +22,7 @@ static inline uint32_t conn_ports(uint16_t local, uint16_t remote) { return (uin
  * second product spreads all bits. */
 static inline uint32_t conn_hash4(uint64_t seed, uint64_t key, uint32_t ports)
 {
-    uint64_t h = hash_fold(key ^ seed, ports ^ rng_rotl(seed, 32) ^ HASH_K0);
+    uint64_t h = hash_pair(key, ports, seed);
     return (uint32_t)(h * HASH_K1 >> 32) | 0x80000000u;
 }
 
@@ -31,8 +31,7 @@ static inline uint32_t conn_hash(uint64_t seed, const struct ip_addr *local, con
 {
     uint64_t key = (uint64_t)local->w[3] << 32 | remote->w[3];
     if (local->q[0] | remote->q[0])
-        key = hash_fold(local->q[0] ^ seed, remote->q[0] ^ HASH_K1) ^
-              hash_fold(local->q[1] ^ HASH_K2, remote->q[1] ^ seed);
+        key = hash_pair(local->q[0], remote->q[0], seed) ^ hash_pair(local->q[1], remote->q[1], seed * HASH_K2);
     return conn_hash4(seed, key, ports);
 }
 

@@ -94,11 +94,35 @@ static void test_the_seed_decides_what_collides(void **state)
     free(first);
 }
 
+/* The peer's prefix and our own address hold the words the hash is made with: no factor is voided by them. */
+static void test_no_address_is_all_the_hash_there_is(void **state)
+{
+    enum { PEERS = 4096 };
+    static uint8_t seen[1 << 16];
+    static const uint64_t words[] = {0, 1, UINT64_MAX, HASH_K0, HASH_K1, HASH_K2, HASH_K3};
+    enum { WORDS = sizeof words / sizeof *words };
+    struct rng r;
+    rng_seed(&r, 11);
+    for (unsigned v = 0; v < WORDS * WORDS * 2; v++) {
+        struct ip_addr local = {.q = {1, words[v % WORDS]}}, remote = {.q = {words[v / WORDS % WORDS]}};
+        uint64_t seed = rng_u64(&r);
+        unsigned meet = 0;
+        memset(seen, 0, sizeof seen);
+        for (uint64_t i = 0; i < PEERS; i++) {
+            remote.q[1] = v < WORDS * WORDS ? i : i << 40;
+            uint32_t h = conn_hash(seed, &local, &remote, 4711);
+            meet += seen[h & 0xffff]++ > 0;
+        }
+        assert_in_range(meet, 0, 128 + 6 * 12); /* 125 are to be expected */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_put_in_is_found_until_it_is_taken_out),
         cmocka_unit_test(test_the_seed_decides_what_collides),
+        cmocka_unit_test(test_no_address_is_all_the_hash_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

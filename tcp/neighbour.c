@@ -42,7 +42,7 @@ static_assert(offsetof(struct neighbour, eth) == 0, "two wide loads from its sta
 
 static uint32_t bucket_of(const struct net_stack *s, const struct ip_addr *a)
 {
-    return (uint32_t)hash_fold(a->q[0] ^ s->hash_seed, a->q[1] ^ HASH_K1) & s->ip.neighbours->mask;
+    return (uint32_t)hash_pair(a->q[0], a->q[1], s->hash_seed) & s->ip.neighbours->mask;
 }
 
 int neighbour_init(struct net_stack *s)

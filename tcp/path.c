@@ -127,7 +127,7 @@ void path_write_ip6(const struct path *p, uint8_t *at, uint32_t payload, uint8_t
 
 uint32_t path_flow(const struct net_stack *s, const struct path *p, uint32_t ports)
 {
-    return (uint32_t)hash_fold(((uint64_t)p->pseudo_sum << 32 | ports) ^ s->hash_seed, HASH_K0);
+    return (uint32_t)hash_pair((uint64_t)p->pseudo_sum << 32 | ports, 0, s->hash_seed);
 }
 
 /* The sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1), to which the length has still to be added; none for

@@ -51,7 +51,7 @@ void pmtu_fini(struct net_stack *s)
 static struct pmtu_entry *set_of(const struct net_stack *s, const struct ip_addr *dst)
 {
     struct pmtu_table *t = s->ip.pmtu;
-    return &t->entries[((uint32_t)hash_fold(dst->q[0] ^ s->hash_seed, dst->q[1] ^ HASH_K2) & t->mask) * PMTU_WAYS];
+    return &t->entries[((uint32_t)hash_pair(dst->q[0], dst->q[1], s->hash_seed) & t->mask) * PMTU_WAYS];
 }
 
 static struct pmtu_entry *find(const struct net_stack *s, const struct ip_addr *dst)

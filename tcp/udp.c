@@ -385,7 +385,7 @@ static struct udp_sock *find(struct net_stack *s, const struct ip_addr *local, u
             continue;
         }
         /* The n-th equal takes over with probability 1/n: all are equally likely, and a flow stays where it is. */
-        if (equals++ == 1) flow = hash_fold(remote->q[0] ^ s->hash_seed, remote->q[1] ^ remote_port ^ HASH_K0);
+        if (equals++ == 1) flow = hash_pair(remote->q[0], remote->q[1] ^ remote_port, s->hash_seed);
         if (hash_u64(equals, flow) % equals == 0) best = u;
     }
     return best;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * SipHash-c-d after the paper's pseudo-code, and the long end of hash_bytes().
+ *
+ * A long text's end is read as the last 16, or the last 256, of its bytes and may overlap what went before: with the
+ * length hashed too, no two texts give the same words. The products of a block do not wait for each other.
  */
 #include "alloc/base/hash.h"
 
@@ -52,19 +55,72 @@ static inline uint64_t siphash(const void *p, size_t n, const uint8_t key[16], i
 uint64_t siphash24(const void *p, size_t n, const uint8_t key[16]) { return siphash(p, n, key, 2, 4); }
 uint64_t siphash12(const void *p, size_t n, const uint8_t key[16]) { return siphash(p, n, key, 1, 2); }
 
-/* Two independent lanes keep two multipliers busy; the last 32 bytes are read from the end and may
- * overlap what went before. */
+/* --- the key of hash_bytes() -------------------------------------------------------------------------------------- */
+
+struct hash_key hash_key;
+
+void hash_key_set(const uint8_t secret[16])
+{
+    uint64_t *w = (uint64_t *)&hash_key;
+    for (uint64_t i = 0; i < sizeof hash_key / sizeof *w; i++) w[i] = siphash24(&i, sizeof i, secret);
+    hash_key.point[1] &= UINT64_MAX >> 1;
+}
+
+__attribute__((constructor)) static void set_fixed_key(void)
+{
+    static const uint8_t fixed[16] = "not secret: test";
+    hash_key_set(fixed);
+}
+
+/* --- the long end ------------------------------------------------------------------------------------------------- */
+
+typedef unsigned __int128 u128;
+
+static inline u128 nh(const char *s, size_t n, const uint64_t *k)
+{
+    u128 sum = 0;
+    for (size_t i = 0; i < n; i += 16) sum += (u128)(load_u64(s + i) + k[i / 8]) * (load_u64(s + i + 8) + k[i / 8 + 1]);
+    return sum;
+}
+
+/* 17 to HASH_BLOCK bytes. */
+static inline u128 block(const char *s, size_t n)
+{
+    size_t whole = (n - 1) & ~(size_t)15;
+    return nh(s, whole, hash_key.words) + nh(s + n - 16, 16, hash_key.words + whole / 8);
+}
+
+#define PRIME ((((u128)1 << 127)) - 1)
+
+static inline u128 fold_127(u128 x) { return (x & PRIME) + (x >> 127); }
+
+/* y * point modulo 2^127 - 1, both below 2^127. The product has 254 bits: top * 2^128 + low, and 2^128 is 2. */
+static u128 times_point(u128 y)
+{
+    uint64_t y0 = (uint64_t)y, y1 = (uint64_t)(y >> 64), p0 = hash_key.point[0], p1 = hash_key.point[1];
+    u128 low = (u128)y0 * p0, middle = (u128)y0 * p1, other = (u128)y1 * p0, top = (u128)y1 * p1;
+    middle += low >> 64;       /* below 2^127 + 2^64 */
+    u128 sum = middle + other; /* below 2^128: each is below 2^127 + 2^64 - 2^65 */
+    top += sum >> 64;
+    low = sum << 64 | (uint64_t)low;
+    return fold_127(fold_127(fold_127(low) + (top << 1)));
+}
+
+/* More than HASH_BLOCK bytes. */
+static u128 many_blocks(const char *s, size_t n)
+{
+    u128 y = 0;
+    for (; n > HASH_BLOCK; n -= HASH_BLOCK, s += HASH_BLOCK)
+        y = fold_127(times_point(y) + fold_127(nh(s, HASH_BLOCK, hash_key.words)));
+    s = s + n - HASH_BLOCK;
+    y = fold_127(times_point(y) + fold_127(nh(s, HASH_BLOCK, hash_key.words)));
+    return y == PRIME ? 0 : y;
+}
+
 uint64_t hash_bytes_long(const void *p, size_t n, uint64_t seed)
 {
     const char *s = p;
-    uint64_t x = seed ^ HASH_K1, y = seed ^ HASH_K2;
-    size_t left = n;
-    for (; left > 32; left -= 32, s += 32) {
-        x = hash_fold(load_u64(s) ^ HASH_K2, load_u64(s + 8) ^ x);
-        y = hash_fold(load_u64(s + 16) ^ HASH_K0, load_u64(s + 24) ^ y);
-    }
-    s = s + left - 32;
-    x = hash_fold(load_u64(s) ^ HASH_K3, load_u64(s + 8) ^ x);
-    y = hash_fold(load_u64(s + 16) ^ HASH_K1, load_u64(s + 24) ^ y);
-    return hash_finish(x ^ rotl(y, 29) ^ seed, n);
+    u128 sum = n <= HASH_BLOCK ? block(s, n) : many_blocks(s, n);
+    sum += (u128)n * hash_key.length;
+    return hash_fold((uint64_t)sum ^ hash_key.low ^ seed, (uint64_t)(sum >> 64) ^ hash_key.by_length[HASH_SHORT + 1]);
 }

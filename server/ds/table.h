@@ -10,6 +10,8 @@
  * The table grows and shrinks by single buckets (linear hashing, see table.c): there is no second table, no stall, no
  * doubling of memory, and the share of memory an entry pays is the same at every count (about 12.5 bytes).
  *
+ * Names that an outsider chooses do not meet more often than by chance, since the hash has a key (alloc/base/hash.h).
+ *
  * Rules for callers (breaking one is a bug, not an error)
  * - The hash passed in is always table_hash(t, key).
  * - A struct table stays where it was initialised (it may point into itself).
