@@ -8,7 +8,7 @@
 #include "server/command/command.h"
 #include "server/conf/conf.h"
 #include "server/conf/oom_score.h"
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/net/listen.h"
 #include "server/observe/log.h"
 #include "server/server.h"
@@ -87,7 +87,7 @@ static int apply_maxmemory(struct server *srv, const char **err)
 
 static int apply_thresholds(struct server *srv, const char **err)
 {
-    for (int i = 0; i < srv->worker_count; i++) exec_update_slow_ticks(&srv->workers[i]);
+    for (int i = 0; i < srv->worker_count; i++) run_update_slow_ticks(&srv->workers[i]);
     return 0;
 }
 

@@ -5,7 +5,7 @@
  */
 #include "server/cron.h"
 
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/observe/latency.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
@@ -33,7 +33,7 @@ static void keyspace_cron(struct worker *w)
             w->stats.expired_time_cap_reached++;
             break;
         }
-        struct call c = exec_internal(w, db);
+        struct call c = run_internal(w, db);
         db_cron(&c, db, budget - spent);
         w->srv->dirty += c.dirty;
     }
@@ -79,7 +79,7 @@ void cron_run(struct worker *w)
     if (srv->pause_cron) return;
     w->cron_runs++;
     ticks_calibrate(&w->ticks);
-    exec_update_slow_ticks(w);
+    run_update_slow_ticks(w);
     size_t used = demi_mem_used();
     if (used > srv->peak_memory) srv->peak_memory = used;
     sample_rates(w);

@@ -20,7 +20,7 @@
 #include <math.h>
 
 #include "server/evict_pool.h"
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/lazyfree.h"
 #include "server/mem.h"
 #include "server/observe/latency.h"
@@ -159,7 +159,7 @@ static bool sample_all(struct worker *w, struct evict *ev)
         struct db *db = &srv->dbs[i];
         size_t n = eligible(srv->config, db), wanted = (size_t)srv->config->maxmemory_samples;
         if (!n) continue;
-        struct call c = exec_internal(w, db);
+        struct call c = run_internal(w, db);
         any |= walk_some(&c, ev, db, wanted < n ? wanted : n) > 0;
     }
     return any;
@@ -174,7 +174,7 @@ static const struct entry *entry_of(const struct db *db, const struct key_ref *k
 static bool is_good(struct worker *w, const struct evict_candidate *best)
 {
     struct db *db = &w->srv->dbs[best->dbid];
-    struct call c = exec_internal(w, db);
+    struct call c = run_internal(w, db);
     struct key_ref key = key_ref_of(db, best->key);
     const struct entry *e = entry_of(db, &key);
     if (!e || (is_volatile(c.cfg->maxmemory_policy) && entry_expire(e) < 0)) return false;
@@ -198,7 +198,7 @@ static bool pick_random(struct worker *w, struct evict *ev, struct evict_candida
         struct db *db = &srv->dbs[++ev->next_db % (unsigned)srv->db_count];
         if (!eligible(srv->config, db)) continue;
         const struct entry *e = db_sample(db, &w->rng, is_volatile(srv->config->maxmemory_policy));
-        struct call c = exec_internal(w, db);
+        struct call c = run_internal(w, db);
         if (e) evict_pool_offer(ev->pool, 0, db->id, entry_key(e));
         else walk_some(&c, ev, db, 1);
         bool picked = evict_pool_take(ev->pool, out);
@@ -229,7 +229,7 @@ static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
 {
     struct server *srv = w->srv;
     struct db *db = &srv->dbs[victim->dbid];
-    struct call c = exec_internal(w, db);
+    struct call c = run_internal(w, db);
     struct key_ref key = key_ref_of(db, victim->key);
     const struct entry *e = frees_later(srv->config) ? entry_of(db, &key) : NULL;
     int64_t estimate = e ? (int64_t)entry_memory(e, ESTIMATE_SAMPLES) : 0;

@@ -2,7 +2,7 @@
 #include "server/command/command.h"
 #include "server/conf/conf.h"
 #include "server/evict.h"
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/server.h"
 
 #include <setjmp.h>
@@ -68,7 +68,7 @@ static int tear_down(void **state)
 static struct bytes name(unsigned i, char *buf) { return bytes_of(buf, (size_t)snprintf(buf, 32, "key:%u", i)); }
 
 /* Key i in database i % DBS. */
-static struct call call_for(unsigned i) { return exec_internal(&world.w, &world.dbs[i % DBS]); }
+static struct call call_for(unsigned i) { return run_internal(&world.w, &world.dbs[i % DBS]); }
 
 static struct entry *put(unsigned i, int64_t expire_ms)
 {

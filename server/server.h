@@ -76,7 +76,9 @@ struct server {
     } rate[3]; /* commands, input, output */
     unsigned rate_index;
     size_t peak_memory, startup_memory;
-    uint64_t lru_clock;
+#ifdef DEMI_DEBUG
+    struct check_observer *check_observer; /* server/exec/check_waist.h */
+#endif
     size_t slices;
 };
 

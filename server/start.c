@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/conf_apply.h"
+#include "server/exec/check_waist.h"
 #include "server/lazyfree.h"
 #include "server/observe/log.h"
 #include "server/mem.h"
@@ -118,6 +119,7 @@ static void open_keyspace(struct server *srv, uint64_t seed)
     srv->dbs = zeroed((size_t)srv->db_count * sizeof *srv->dbs);
     for (int i = 0; i < srv->db_count; i++) db_init(&srv->dbs[i], i, SLICES, seed);
     srv->slices = SLICES;
+    check_waist_init(srv);
 }
 
 static int start_process_parts(struct server *srv)
@@ -163,6 +165,7 @@ void server_stop(struct server *srv)
     listen_close(srv);
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
+    check_waist_fini(srv);
     for (int i = 0; i < srv->db_count; i++) db_fini(&srv->dbs[i]);
     pubsub_fini(srv);
     slowlog_fini(srv);

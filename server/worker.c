@@ -16,7 +16,7 @@
 #include "server/evict.h"
 #include "server/exec/batch.h"
 #include "server/exec/blocked.h"
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/net/listen.h"
 #include "server/observe/log.h"
@@ -68,7 +68,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
-    exec_update_slow_ticks(w);
+    run_update_slow_ticks(w);
     int err = demi_wake_new(&w->wake);
     if (err) return -err;
     err = batch_init(w);

@@ -103,8 +103,8 @@ static int class_by_name(struct bytes name)
 /* Monitors have a replica's limits and are not listed as replicas. */
 static bool is_of_type(const struct client *cl, int type)
 {
-    if (cl->flags & CLIENT_REPLICA) return type == CLASS_REPLICA;
-    return type == ((cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL);
+    if (cl->s.flags & SESSION_REPLICA) return type == CLASS_REPLICA;
+    return type == ((cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL);
 }
 
 static void list_by_id(struct call *c, struct reply *text)
@@ -304,30 +304,30 @@ void cmd_client_reply(struct call *c)
 {
     struct client *cl = c->client;
     if (bytes_is_word(c->argv[2], "on")) {
-        cl->flags &= ~(uint32_t)CLIENT_ANY_REPLY;
+        cl->s.flags &= ~(uint32_t)SESSION_REPLY_ANY;
         reply_status(&cl->out, "OK");
     } else if (bytes_is_word(c->argv[2], "off")) {
-        cl->flags |= CLIENT_REPLY_OFF;
+        cl->s.flags |= SESSION_REPLY_OFF;
     } else if (bytes_is_word(c->argv[2], "skip")) {
-        if (!(cl->flags & CLIENT_REPLY_OFF)) cl->flags |= CLIENT_REPLY_SKIP_NEXT;
+        if (!(cl->s.flags & SESSION_REPLY_OFF)) cl->s.flags |= SESSION_REPLY_SKIP_NEXT;
     } else {
         call_syntax_error(c);
     }
 }
 
-static void on_or_off(struct call *c, uint32_t flag)
+static void on_or_off(struct call *c, uint32_t *flags, uint32_t flag)
 {
     bool on = bytes_is_word(c->argv[2], "on");
     if (!on && !bytes_is_word(c->argv[2], "off")) {
         call_syntax_error(c);
         return;
     }
-    c->client->flags = on ? c->client->flags | flag : c->client->flags & ~flag;
+    *flags = on ? *flags | flag : *flags & ~flag;
     call_ok(c);
 }
 
-void cmd_client_no_evict(struct call *c) { on_or_off(c, CLIENT_NO_EVICT); }
-void cmd_client_no_touch(struct call *c) { on_or_off(c, CLIENT_NO_TOUCH); }
+void cmd_client_no_evict(struct call *c) { on_or_off(c, &c->client->flags, CLIENT_NO_EVICT); }
+void cmd_client_no_touch(struct call *c) { on_or_off(c, &c->session->flags, SESSION_NO_TOUCH); }
 
 void cmd_client_help(struct call *c)
 {

@@ -33,7 +33,7 @@ void cmd_config_get(struct call *c)
 static bool may_set_protected(const struct call *c)
 {
     enum protected_action who = c->cfg->enable_protected_configs;
-    if (who == PROTECTED_ACTION_LOCAL) return !c->client || (c->client->flags & CLIENT_LOCAL);
+    if (who == PROTECTED_ACTION_LOCAL) return !c->client || (c->client->s.flags & SESSION_LOCAL);
     return who == PROTECTED_ACTION_YES;
 }
 

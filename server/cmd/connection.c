@@ -20,7 +20,7 @@ void cmd_ping(struct call *c)
         call_arity_error(c);
         return;
     }
-    if ((c->client->flags & CLIENT_PUBSUB) && c->out->proto == 2) {
+    if ((c->session->flags & SESSION_PUBSUB) && c->out->proto == 2) {
         reply_array(c->out, 2);
         reply_bulk(c->out, BYTES("pong"));
         reply_bulk(c->out, c->argc == 1 ? BYTES("") : c->argv[1]);
@@ -51,7 +51,7 @@ void cmd_select(struct call *c)
         call_error(c, "ERR DB index is out of range");
         return;
     }
-    c->client->db = db;
+    c->session->db = db;
     call_ok(c);
 }
 
@@ -75,7 +75,7 @@ static bool authenticate(struct call *c, struct bytes user, struct bytes passwor
         call_error(c, wrong_pass);
         return false;
     }
-    c->client->flags |= CLIENT_AUTHENTICATED;
+    c->session->flags |= SESSION_AUTHENTICATED;
     return true;
 }
 
@@ -148,7 +148,7 @@ void cmd_hello(struct call *c)
     struct client *cl = c->client;
     if (!parse_hello(c, &h)) return;
     if (h.auth && !authenticate(c, h.user, h.password)) return;
-    if (!(cl->flags & CLIENT_AUTHENTICATED)) {
+    if (!(cl->s.flags & SESSION_AUTHENTICATED)) {
         call_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
                       "otherwise the HELLO AUTH <user> <pass> "
                       "option can be used to authenticate the client and select the RESP protocol "
@@ -170,18 +170,19 @@ void cmd_hello(struct call *c)
 void cmd_reset(struct call *c)
 {
     struct client *cl = c->client;
-    if (cl->flags & CLIENT_REPLICA) {
+    if (cl->s.flags & SESSION_REPLICA) {
         call_error(c, "ERR can only reset normal connections");
         return;
     }
-    multi_free(cl);
+    multi_free(&cl->s);
     pubsub_forget(cl);
-    if (cl->flags & CLIENT_MONITOR) c->w->monitor_count--;
-    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS | CLIENT_MONITOR | CLIENT_ANY_REPLY |
-                             CLIENT_PUBSUB | CLIENT_NO_EVICT | CLIENT_NO_TOUCH);
-    cl->db = &c->srv->dbs[0];
+    if (cl->s.flags & SESSION_MONITOR) c->w->monitor_count--;
+    cl->s.flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS | SESSION_MONITOR |
+                               SESSION_REPLY_ANY | SESSION_PUBSUB | SESSION_NO_TOUCH);
+    cl->flags &= ~(uint32_t)CLIENT_NO_EVICT;
+    cl->s.db = &c->srv->dbs[0];
     cl->out.proto = 2;
     client_clear_name(cl);
-    if (c->cfg->requirepass && *c->cfg->requirepass) cl->flags &= ~(uint32_t)CLIENT_AUTHENTICATED;
+    if (c->cfg->requirepass && *c->cfg->requirepass) cl->s.flags &= ~(uint32_t)SESSION_AUTHENTICATED;
     reply_status(&cl->out, "RESET");
 }

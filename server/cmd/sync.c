@@ -23,8 +23,8 @@ static int into_reply(void *arg, const char *p, size_t n)
 void cmd_sync(struct call *c)
 {
     struct client *cl = c->client;
-    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) return; /* Redis does not answer that either */
-    if ((cl->flags & CLIENT_PUBSUB) || reply_bytes(&cl->out)) {
+    if (cl->s.flags & (SESSION_REPLICA | SESSION_MONITOR)) return; /* Redis does not answer that either */
+    if ((cl->s.flags & SESSION_PUBSUB) || reply_bytes(&cl->out)) {
         call_error(c, "ERR SYNC and PSYNC are invalid with pending output");
         return;
     }

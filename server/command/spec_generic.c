@@ -474,7 +474,7 @@ const struct command spec_generic[] = {
         .name = "TOUCH",
         .handler = cmd_touch,
         .arity = -2,
-        .flags = CMD_READONLY | CMD_FAST,
+        .flags = CMD_READONLY | CMD_FAST | CMD_TOUCHES,
         .acl = ACL_KEYSPACE | ACL_READ | ACL_FAST,
         KEYS({KEY_RANGE(KEY_RO, 1, -1, 1, 0)}),
         .group = "generic",

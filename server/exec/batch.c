@@ -101,11 +101,11 @@ static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv,
         return;
     }
     p->req.cmd = cmd;
-    p->req.key_count = request_find_keys(cl->db, cmd, argv, p->req.argc, &b->keys);
+    p->req.key_count = request_find_keys(cl->s.db, cmd, argv, p->req.argc, &b->keys);
     if (unlikely(p->req.key_count == 0)) return;
     const struct key_ref *keys = &b->keys.v[p->first_key];
-    db_prefetch_bucket(cl->db, keys);
-    for (int i = 1; i < p->req.key_count && i < KEYS_FETCHED; i++) db_prefetch_bucket(cl->db, &keys[i]);
+    db_prefetch_bucket(cl->s.db, keys);
+    for (int i = 1; i < p->req.key_count && i < KEYS_FETCHED; i++) db_prefetch_bucket(cl->s.db, &keys[i]);
 }
 
 static void fetch(const struct batch *b)
@@ -114,8 +114,8 @@ static void fetch(const struct batch *b)
         const struct parsed *p = &b->cmds[i];
         if (unlikely(p->req.key_count == 0)) continue;
         const struct key_ref *keys = &b->keys.v[p->first_key];
-        db_prefetch_entry(p->cl->db, keys);
-        for (int k = 1; k < p->req.key_count && k < KEYS_FETCHED; k++) db_prefetch_entry(p->cl->db, &keys[k]);
+        db_prefetch_entry(p->cl->s.db, keys);
+        for (int k = 1; k < p->req.key_count && k < KEYS_FETCHED; k++) db_prefetch_entry(p->cl->s.db, &keys[k]);
     }
 }
 
@@ -133,7 +133,7 @@ static bool parse_client(struct worker *w, struct client *cl)
 {
     struct batch *b = w->batch;
     const struct config *cfg = w->srv->config;
-    bool authenticated = cl->flags & CLIENT_AUTHENTICATED;
+    bool authenticated = cl->s.flags & SESSION_AUTHENTICATED;
     struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len, .unauthenticated = !authenticated};
     struct resp_request req;
     while (cl->in_off < cl->in_len) {
@@ -214,7 +214,7 @@ static void execute(struct worker *w)
         }
         p->req.argv = &b->args.v[p->first];
         p->req.keys = &b->keys.v[p->first_key];
-        if (unlikely(exec_command(w, cl, &p->req) == EXEC_HOLD)) {
+        if (unlikely(exec_request(&cl->s, &p->req) == EXEC_HOLD)) {
             cl->flags |= CLIENT_PAUSED;
             held = cl;
             give_back(w, p);

@@ -19,7 +19,7 @@
 
 #include "server/db/hooks.h"
 #include "server/db/interest.h"
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -209,7 +209,7 @@ bool blocked_unblock(struct client *cl, enum unblock_reason why)
     struct blocked *b = cl->blocked;
     if (!b) return false;
     stop_waiting(cl);
-    struct reply *out = client_reply(cl);
+    struct reply *out = session_reply(&cl->s);
     if (why == UNBLOCK_ERROR) reply_error(out, "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
     else reply_nothing(out, b->null);
     free_blocked(b);
@@ -245,10 +245,10 @@ bool blocked_any_ready(const struct worker *w) { return !list_is_empty(&w->block
 static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
 {
     struct client *cl = b->cl;
-    struct db *selected = cl->db;
-    cl->db = b->db; /* where it blocked */
-    bool done = exec_call(w, cl, b->req, (struct exec_how){.unblocking = true, .ready_key = key});
-    cl->db = selected;
+    struct db *selected = cl->s.db;
+    cl->s.db = b->db; /* where it blocked */
+    bool done = run_request(&cl->s, b->req, (struct run_how){.unblocking = true, .ready_key = key});
+    cl->s.db = selected;
     if (!done) return false;
     stop_waiting(cl);
     free_blocked(b);
@@ -272,7 +272,7 @@ static struct blocked *next_waiter(struct interest_key *k, int type)
 static void serve_key(struct worker *w, struct db *db, const struct key_ref *key)
 {
     for (;;) {
-        struct call c = exec_internal(w, db);
+        struct call c = run_internal(w, db);
         const struct entry *e = db_peek(&c, key);
         struct interest_key *k = e ? interest_find(db, key) : NULL;
         struct blocked *b = k ? next_waiter(k, e->type) : NULL;
@@ -302,7 +302,7 @@ void blocked_serve(struct worker *w)
 /* Dead or alive: serving it finds out, and tells of its end behind the command that is running now. */
 static void look_again(void *arg, struct interest_key *k)
 {
-    struct call c = exec_internal(arg, k->db);
+    struct call c = run_internal(arg, k->db);
     struct key_ref key = interest_ref(k);
     const struct entry *e = table_find(&db_slice(k->db, &key)->table, key.hash, key.name);
     if (e) blocked_key_ready(&c, k->db, &key, e->type);

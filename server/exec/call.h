@@ -18,6 +18,7 @@
 struct server;
 struct worker;
 struct client;
+struct session;
 struct db;
 struct entry;
 struct config;
@@ -25,7 +26,8 @@ struct config;
 struct call {
     struct server *srv;       /* shared by all cores */
     struct worker *w;         /* this core's */
-    struct client *client;    /* NULL: the server itself (cron) */
+    struct session *session;  /* who asks; NULL: the server itself (cron) */
+    struct client *client;    /* its connection; NULL: it has none */
     const struct config *cfg; /* = srv->config, one load fewer */
     struct db *db;            /* the selected database */
     const struct command *cmd;

@@ -4,16 +4,31 @@
 #ifdef DEMI_DEBUG
 
 #include "server/db/db.h"
+#include "server/db/preimage.h"
+#include "server/mem.h"
 #include "server/observe/digest.h"
 #include "server/server.h"
 
 #define ELEMENTS_MAX 64 /* of values that are looked at */
+#define TOLD_MAX     64
+
+/* What one command told of. */
+struct told {
+    const struct db *db;
+    uint64_t hash;
+    unsigned char digest[SHA1_SIZE];
+};
+
+struct check_observer {
+    struct preimage preimage;
+    struct told told[TOLD_MAX];
+    unsigned count;
+};
 
 /* Of a key that is not there, or whose time has come, or that is too large: nothing. */
-static void digest_key(const struct call *c, const struct key_ref *key, unsigned char digest[SHA1_SIZE])
+static void digest_entry(const struct call *c, const struct entry *e, unsigned char digest[SHA1_SIZE])
 {
     memset(digest, 0, SHA1_SIZE);
-    const struct entry *e = table_find(&db_slice(c->db, key)->table, key->hash, key->name);
     if (!e || value_elements(e) > ELEMENTS_MAX || (entry_expire(e) >= 0 && c->now_ms > entry_expire(e))) return;
     digest_value(e, digest);
     /* The digest itself knows only whether there is an expiry. */
@@ -22,6 +37,45 @@ static void digest_key(const struct call *c, const struct key_ref *key, unsigned
     for (int i = 0; i < 8; i++) digest[i] ^= (unsigned char)when[i];
 }
 
+static void digest_key(const struct call *c, const struct key_ref *key, unsigned char digest[SHA1_SIZE])
+{
+    digest_entry(c, table_find(&db_slice(c->db, key)->table, key->hash, key->name), digest);
+}
+
+/* --- the observer ------------------------------------------------------------------------------------------------- */
+
+static void told_of(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, const struct entry *e)
+{
+    struct check_observer *o = container_of(p, struct check_observer, preimage);
+    ASSERT(!e || bytes_equal(entry_key(e), key->name));
+    if (o->count < TOLD_MAX) {
+        struct told *t = &o->told[o->count];
+        *t = (struct told){.db = db, .hash = key->hash};
+        digest_entry(c, e, t->digest);
+    }
+    o->count++;
+}
+
+static void told_of_all(struct preimage *p, struct call *c, struct db *db, struct db *with) {}
+
+void check_waist_init(struct server *srv)
+{
+    srv->check_observer = mem_calloc(sizeof *srv->check_observer);
+    srv->check_observer->preimage.before = told_of;
+    srv->check_observer->preimage.whole = told_of_all;
+    for (int i = 0; i < srv->db_count; i++) preimage_observe(&srv->dbs[i], &srv->check_observer->preimage);
+}
+
+void check_waist_fini(struct server *srv)
+{
+    if (!srv->check_observer) return;
+    preimage_fini(&srv->check_observer->preimage);
+    mem_free(srv->check_observer);
+    srv->check_observer = NULL;
+}
+
+/* --- a command ---------------------------------------------------------------------------------------------------- */
+
 /* EXEC's commands are checked one by one; DEBUG may do anything. */
 static bool is_checked(const struct call *c) { return !(c->cmd->flags & (CMD_ADMIN | CMD_PROTECTED)); }
 
@@ -29,6 +83,20 @@ void check_waist_before(struct check_waist *k, const struct call *c)
 {
     k->count = !is_checked(c) ? 0 : c->key_count < CHECK_KEYS ? c->key_count : CHECK_KEYS;
     for (int i = 0; i < k->count; i++) digest_key(c, &c->keys[i], k->digest[i]);
+    if (c->srv->check_observer) c->srv->check_observer->count = 0;
+}
+
+static void check_told_once(const struct check_observer *o, const struct db *db, const struct key_ref *key,
+                            const unsigned char was[SHA1_SIZE])
+{
+    unsigned times = 0;
+    if (o->count > TOLD_MAX) return;
+    for (unsigned i = 0; i < o->count; i++) {
+        if (o->told[i].db != db || o->told[i].hash != key->hash) continue;
+        times++;
+        ASSERT(memcmp(o->told[i].digest, was, SHA1_SIZE) == 0);
+    }
+    ASSERT(times == 1);
 }
 
 void check_waist_after(const struct check_waist *k, const struct call *c)
@@ -40,8 +108,8 @@ void check_waist_after(const struct check_waist *k, const struct call *c)
         digest_key(c, &c->keys[i], now);
         if (memcmp(now, k->digest[i], SHA1_SIZE) == 0) continue;
         ASSERT(c->cmd->flags & CMD_WRITE);
-        ASSERT(c->befores > 0);
         ASSERT(c->dirty > 0);
+        if (c->srv->check_observer) check_told_once(c->srv->check_observer, c->db, &c->keys[i], k->digest[i]);
     }
 }
 

@@ -7,21 +7,21 @@
 
 #include "server/exec/multi_state.h"
 #include "server/mem.h"
-#include "server/net/client.h"
+#include "server/exec/session.h"
 
-struct multi *multi_of(struct client *cl)
+struct multi *multi_of(struct session *s)
 {
-    if (!cl->multi) {
-        cl->multi = mem_calloc(sizeof *cl->multi);
-        list_init(&cl->multi->watched);
+    if (!s->multi) {
+        s->multi = mem_calloc(sizeof *s->multi);
+        list_init(&s->multi->watched);
     }
-    return cl->multi;
+    return s->multi;
 }
 
-void multi_queue(struct client *cl, const struct request *r)
+void multi_queue(struct session *s, const struct request *r)
 {
-    if (cl->flags & (CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS)) return;
-    struct multi *m = multi_of(cl);
+    if (s->flags & (SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS)) return;
+    struct multi *m = multi_of(s);
     if (m->count == m->cap) {
         m->cap = m->cap ? m->cap * 2 : 8;
         m->queue = mem_realloc(m->queue, m->cap * sizeof *m->queue);
@@ -29,13 +29,13 @@ void multi_queue(struct client *cl, const struct request *r)
     m->queue[m->count++] = request_dup(r);
     m->bytes += request_dup_size(r) + sizeof *m->queue;
     m->flags |= r->cmd->flags;
-    m->held |= request_held(r, cl->db);
+    m->held |= request_held(r, s->db);
 }
 
-const struct request *multi_at(const struct client *cl, size_t i)
+const struct request *multi_at(const struct session *s, size_t i)
 {
-    ASSERT(i < multi_count(cl));
-    return cl->multi->queue[i];
+    ASSERT(i < multi_count(s));
+    return s->multi->queue[i];
 }
 
 static void clear_queue(struct multi *m)
@@ -48,24 +48,24 @@ static void clear_queue(struct multi *m)
     m->held = 0;
 }
 
-void multi_end(struct client *cl)
+void multi_end(struct session *s)
 {
-    if (cl->multi) clear_queue(cl->multi);
-    watch_forget(cl);
-    cl->flags &= ~(uint32_t)(CLIENT_MULTI | CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS);
+    if (s->multi) clear_queue(s->multi);
+    watch_forget(s);
+    s->flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS);
 }
 
-void multi_free(struct client *cl)
+void multi_free(struct session *s)
 {
-    if (!cl->multi) return;
-    clear_queue(cl->multi);
-    watch_forget(cl);
-    mem_free(cl->multi);
-    cl->multi = NULL;
+    if (!s->multi) return;
+    clear_queue(s->multi);
+    watch_forget(s);
+    mem_free(s->multi);
+    s->multi = NULL;
 }
 
-bool multi_writes(const struct client *cl) { return cl->multi && (cl->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE)); }
-bool multi_needs_memory(const struct client *cl) { return cl->multi && (cl->multi->flags & CMD_DENYOOM); }
-uint64_t multi_held(const struct client *cl) { return cl->multi ? cl->multi->held : 0; }
-size_t multi_count(const struct client *cl) { return cl->multi ? cl->multi->count : 0; }
-size_t multi_memory(const struct client *cl) { return cl->multi ? sizeof *cl->multi + cl->multi->bytes : 0; }
+bool multi_writes(const struct session *s) { return s->multi && (s->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE)); }
+bool multi_needs_memory(const struct session *s) { return s->multi && (s->multi->flags & CMD_DENYOOM); }
+uint64_t multi_held(const struct session *s) { return s->multi ? s->multi->held : 0; }
+size_t multi_count(const struct session *s) { return s->multi ? s->multi->count : 0; }
+size_t multi_memory(const struct session *s) { return s->multi ? sizeof *s->multi + s->multi->bytes : 0; }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A transaction: the commands a client has queued since MULTI, and the keys it watches.
+ * A transaction: the commands a session has queued since MULTI, and the keys it watches.
  */
 #ifndef SERVER_EXEC_MULTI_H
 #define SERVER_EXEC_MULTI_H
@@ -12,27 +12,27 @@
 #include "server/exec/request.h"
 
 struct call;
-struct client;
+struct session;
 
 /* --- the queue ---------------------------------------------------------------------------------------------------- */
 
-void multi_queue(struct client *cl, const struct request *r); /* keeps a copy; nothing when it is doomed already */
-const struct request *multi_at(const struct client *cl, size_t i);
-size_t multi_count(const struct client *cl);
-bool multi_writes(const struct client *cl);       /* a queued command writes */
-bool multi_needs_memory(const struct client *cl); /* one is refused over maxmemory */
-uint64_t multi_held(const struct client *cl);     /* the slices of all of them together */
-size_t multi_memory(const struct client *cl);
+void multi_queue(struct session *s, const struct request *r); /* keeps a copy; nothing when it is doomed already */
+const struct request *multi_at(const struct session *s, size_t i);
+size_t multi_count(const struct session *s);
+bool multi_writes(const struct session *s);       /* a queued command writes */
+bool multi_needs_memory(const struct session *s); /* one is refused over maxmemory */
+uint64_t multi_held(const struct session *s);     /* the slices of all of them together */
+size_t multi_memory(const struct session *s);
 /* The transaction is over: the queue goes, the keys are watched no longer. */
-void multi_end(struct client *cl);
-/* The client goes: the same, and nothing is kept. */
-void multi_free(struct client *cl);
+void multi_end(struct session *s);
+/* The session goes: the same, and nothing is kept. */
+void multi_free(struct session *s);
 
 /* --- watched keys (server/exec/watch.c) --------------------------------------------------------------------------- */
 
 void watch_key(struct call *c, const struct key_ref *key);
-void watch_forget(struct client *cl);
-size_t watch_count(const struct client *cl);
+void watch_forget(struct session *s);
+size_t watch_count(const struct session *s);
 /* One of them was alive when it was watched, and its time has come since. */
 bool watch_any_expired(struct call *c);
 

@@ -17,7 +17,7 @@ struct multi {
     size_t watched_count;
 };
 
-/* The client's; made if there is none yet. */
-struct multi *multi_of(struct client *cl);
+/* The session's; made if there is none yet. */
+struct multi *multi_of(struct session *s);
 
 #endif

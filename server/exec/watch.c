@@ -9,12 +9,12 @@
 #include "server/db/interest.h"
 #include "server/exec/multi_state.h"
 #include "server/mem.h"
-#include "server/net/client.h"
+#include "server/exec/session.h"
 
 struct watch {
     struct interest_link by_key;
     struct list by_client; /* in multi.watched */
-    struct client *cl;
+    struct session *s;
     bool expired; /* it was already past its time */
 };
 
@@ -26,26 +26,26 @@ static const struct entry *find_raw(const struct db *db, const struct key_ref *k
 
 static struct watch *watch_of(struct list *link) { return list_entry(link, struct watch, by_key.link); }
 
-/* Whether cl watches k. Both lists may be long by somebody's wish: they are walked side by side, as far as the shorter
+/* Whether s watches k. Both lists may be long by somebody's wish: they are walked side by side, as far as the shorter
  * one goes. */
-static bool watches(const struct client *cl, const struct interest_key *k)
+static bool watches(const struct session *s, const struct interest_key *k)
 {
-    const struct list *mine = &cl->multi->watched, *theirs = &k->links[INTEREST_WATCH];
+    const struct list *mine = &s->multi->watched, *theirs = &k->links[INTEREST_WATCH];
     const struct list *a = mine->next, *b = theirs->next;
     for (; a != mine && b != theirs; a = a->next, b = b->next) {
         if (list_entry(a, const struct watch, by_client)->by_key.key == k) return true;
-        if (list_entry(b, const struct watch, by_key.link)->cl == cl) return true;
+        if (list_entry(b, const struct watch, by_key.link)->s == s) return true;
     }
     return false;
 }
 
 void watch_key(struct call *c, const struct key_ref *key)
 {
-    struct multi *m = multi_of(c->client);
+    struct multi *m = multi_of(c->session);
     const struct interest_key *k = interest_find(c->db, key);
-    if (k && watches(c->client, k)) return;
+    if (k && watches(c->session, k)) return;
     struct watch *l = mem_alloc(sizeof *l);
-    l->cl = c->client;
+    l->s = c->session;
     const struct entry *e = find_raw(c->db, key);
     l->expired = e && db_is_expired(c, e);
     interest_add(c->db, key, INTEREST_WATCH, &l->by_key);
@@ -53,20 +53,20 @@ void watch_key(struct call *c, const struct key_ref *key)
     m->watched_count++;
 }
 
-void watch_forget(struct client *cl)
+void watch_forget(struct session *s)
 {
-    if (!cl->multi) return;
-    list_for_each_safe(it, &cl->multi->watched)
+    if (!s->multi) return;
+    list_for_each_safe(it, &s->multi->watched)
     {
         struct watch *l = list_entry(it, struct watch, by_client);
         list_remove(&l->by_client);
         interest_remove(&l->by_key);
         mem_free(l);
     }
-    cl->multi->watched_count = 0;
+    s->multi->watched_count = 0;
 }
 
-size_t watch_count(const struct client *cl) { return cl->multi ? cl->multi->watched_count : 0; }
+size_t watch_count(const struct session *s) { return s->multi ? s->multi->watched_count : 0; }
 
 void watch_touch(struct call *c, struct db *db, const struct key_ref *key)
 {
@@ -79,7 +79,7 @@ void watch_touch(struct call *c, struct db *db, const struct key_ref *key)
             l->expired = false; /* what was as good as gone is gone */
             continue;
         }
-        l->cl->flags |= CLIENT_DIRTY_CAS;
+        l->s->flags |= SESSION_DIRTY_CAS;
     }
 }
 
@@ -95,7 +95,7 @@ static void touch_exchanged(struct call *c, struct watch *l, const struct entry 
         l->expired = true;
         return;
     }
-    l->cl->flags |= CLIENT_DIRTY_CAS;
+    l->s->flags |= SESSION_DIRTY_CAS;
 }
 
 struct exchange {
@@ -119,8 +119,8 @@ void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by)
 
 bool watch_any_expired(struct call *c)
 {
-    if (!c->client->multi) return false;
-    list_for_each(it, &c->client->multi->watched)
+    if (!c->session->multi) return false;
+    list_for_each(it, &c->session->multi->watched)
     {
         const struct watch *l = list_entry(it, struct watch, by_client);
         if (l->expired) continue;

@@ -67,7 +67,7 @@ static void note_addresses(struct client *cl, const struct sockaddr_storage *pee
     struct sockaddr_storage local = {0};
     socklen_t n = sizeof local;
     if (peer->ss_family == AF_UNIX) cl->flags |= CLIENT_UNIX;
-    if (is_on_this_host(peer)) cl->flags |= CLIENT_LOCAL;
+    if (is_on_this_host(peer)) cl->s.flags |= SESSION_LOCAL;
     address_text(peer, path ? path : "", cl->peer, sizeof cl->peer);
     if (demi_getsockname(cl->qd, (struct sockaddr *)&local, &n) != 0) local.ss_family = peer->ss_family;
     address_text(&local, path ? path : "", cl->local, sizeof cl->local);
@@ -95,14 +95,14 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     cl->w = w;
     cl->qd = qd;
     cl->id = atomic_fetch_add(&w->srv->next_client_id, 1);
-    cl->db = &w->srv->dbs[0];
     reply_init(&cl->out, 2);
+    cl->s = (struct session){.w = w, .db = &w->srv->dbs[0], .client = cl, .out = &cl->out};
     cl->out.on_error = on_error_reply;
     cl->out.on_error_ctx = w;
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
     note_addresses(cl, peer);
-    if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->flags |= CLIENT_AUTHENTICATED;
+    if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     w->client_count++;
     worker_client_of_qd(w, qd, cl);
@@ -123,10 +123,10 @@ static void drop_input(struct client *cl)
 void client_free(struct client *cl)
 {
     struct worker *w = cl->w;
-    multi_free(cl);
+    multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
-    if (cl->flags & CLIENT_MONITOR) w->monitor_count--;
+    if (cl->s.flags & SESSION_MONITOR) w->monitor_count--;
     replicas_forget(cl);
     drop_input(cl);
     reply_fini(&cl->out);
@@ -263,13 +263,6 @@ static void settle_input(struct client *cl)
 
 /* --- output ------------------------------------------------------------------------------------------------------- */
 
-struct reply *client_reply(struct client *cl)
-{
-    if (likely(!(cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLICA)))) return &cl->out;
-    cl->w->nowhere.proto = cl->out.proto;
-    return &cl->w->nowhere;
-}
-
 void client_output(struct client *cl)
 {
     if (cl->flags & CLIENT_FLUSH_QUEUED) return;
@@ -280,8 +273,8 @@ void client_output(struct client *cl)
 
 enum client_class client_class_of(const struct client *cl)
 {
-    if (cl->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
-    return (cl->flags & CLIENT_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
+    if (cl->s.flags & (SESSION_REPLICA | SESSION_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
+    return (cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
 size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
@@ -365,7 +358,7 @@ void client_flush(struct client *cl)
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
-    if (unlikely(cl->unsent || bytes > 65536 || (cl->flags & (CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA))))
+    if (unlikely(cl->unsent || bytes > 65536 || (cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA))))
         check_output(cl);
     if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
         w->stats.net_out += bytes;
@@ -385,7 +378,8 @@ void client_cron(struct client *cl)
     struct worker *w = cl->w;
     const struct config *cfg = w->srv->config;
     check_output(cl);
-    if (cfg->timeout && !(cl->flags & (CLIENT_BLOCKED | CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLICA)) &&
+    if (cfg->timeout && !(cl->flags & CLIENT_BLOCKED) &&
+        !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
         client_close_soon(cl);
@@ -394,7 +388,7 @@ void client_cron(struct client *cl)
 
 size_t client_memory(const struct client *cl)
 {
-    return sizeof *cl + cl->in_cap + client_output_bytes(cl) + multi_memory(cl);
+    return sizeof *cl + cl->in_cap + client_output_bytes(cl) + multi_memory(&cl->s);
 }
 
 struct client *client_find(struct server *srv, uint64_t id)
@@ -412,16 +406,17 @@ struct client *client_find(struct server *srv, uint64_t id)
 static void flag_letters(const struct client *cl, char *out)
 {
     static const struct {
-        uint32_t flag;
+        uint32_t session, client;
         char letter;
     } letters[] = {
-        {CLIENT_REPLICA, 'S'}, {CLIENT_MONITOR, 'O'},   {CLIENT_PUBSUB, 'P'},      {CLIENT_MULTI, 'x'},
-        {CLIENT_BLOCKED, 'b'}, {CLIENT_DIRTY_CAS, 'd'}, {CLIENT_CLOSE_AFTER, 'c'}, {CLIENT_CLOSE_NOW, 'A'},
-        {CLIENT_UNIX, 'U'},    {CLIENT_NO_EVICT, 'e'},  {CLIENT_NO_TOUCH, 'T'},
+        {SESSION_REPLICA, 0, 'S'},    {SESSION_MONITOR, 0, 'O'},  {SESSION_PUBSUB, 0, 'P'},
+        {SESSION_MULTI, 0, 'x'},      {0, CLIENT_BLOCKED, 'b'},   {SESSION_DIRTY_CAS, 0, 'd'},
+        {0, CLIENT_CLOSE_AFTER, 'c'}, {0, CLIENT_CLOSE_NOW, 'A'}, {0, CLIENT_UNIX, 'U'},
+        {0, CLIENT_NO_EVICT, 'e'},    {SESSION_NO_TOUCH, 0, 'T'},
     };
     char *p = out;
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
-        if (cl->flags & letters[i].flag) *p++ = letters[i].letter;
+        if ((cl->s.flags & letters[i].session) || (cl->flags & letters[i].client)) *p++ = letters[i].letter;
     if (p == out) *p++ = 'N';
     *p = 0;
 }
@@ -433,7 +428,7 @@ void client_describe(const struct client *cl, char *out, size_t size)
     /* With the command in execution, as Redis counts it; an idle client has no buffer. */
     size_t qbuf = cl->in_len, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
     size_t built = reply_bytes(&cl->out);
-    const struct command *cmd = cl->last_cmd;
+    const struct command *cmd = cl->s.last_cmd;
     snprintf(out, size,
              "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
              "psub=%zu ssub=0 multi=%lld qbuf=%zu "
@@ -442,9 +437,9 @@ void client_describe(const struct client *cl, char *out, size_t size)
              "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
              (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
              (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000),
-             flags, cl->db->id, pubsub_client_channels(cl), pubsub_client_patterns(cl),
-             (cl->flags & CLIENT_MULTI) ? (long long)multi_count(cl) : -1LL, qbuf, qfree, cl->args_bytes,
-             multi_memory(cl), built, built, built, cl->unsent ? 1 : 0, cl->unsent, client_memory(cl),
+             flags, cl->s.db->id, pubsub_client_channels(cl), pubsub_client_patterns(cl),
+             (cl->s.flags & SESSION_MULTI) ? (long long)multi_count(&cl->s) : -1LL, qbuf, qfree, cl->args_bytes,
+             multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0, cl->unsent, client_memory(cl),
              cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL", cl->out.proto, cl->lib_name ? cl->lib_name : "",
              cl->lib_ver ? cl->lib_ver : "");
 }

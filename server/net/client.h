@@ -8,48 +8,35 @@
 
 #include "alloc/base/list.h"
 #include "demi/sga.h"
-#include "server/exec/call.h"
+#include "server/exec/session.h"
 #include "server/resp/parse.h"
 #include "server/resp/reply.h"
 
 enum client_flag {
-    CLIENT_MULTI = 1u << 0,       /* between MULTI and EXEC */
-    CLIENT_DIRTY_EXEC = 1u << 1,  /* a queued command was refused: EXEC aborts */
-    CLIENT_DIRTY_CAS = 1u << 2,   /* a watched key changed: EXEC replies null */
     CLIENT_BLOCKED = 1u << 3,     /* waits for a key: client->blocked */
     CLIENT_CLOSE_AFTER = 1u << 4, /* close once the reply is out */
     CLIENT_CLOSE_NOW = 1u << 5,   /* close at the end of this turn, reply or not */
-    CLIENT_MONITOR = 1u << 6,
-    CLIENT_REPLY_OFF = 1u << 7,
-    CLIENT_REPLY_SKIP_NEXT = 1u << 8,
-    CLIENT_REPLY_SKIP = 1u << 9,
     CLIENT_UNIX = 1u << 10,
     CLIENT_NO_EVICT = 1u << 11,
-    CLIENT_NO_TOUCH = 1u << 12,
-    CLIENT_AUTHENTICATED = 1u << 13,
     CLIENT_PAUSED = 1u << 14,       /* CLIENT PAUSE holds its next command */
-    CLIENT_PUBSUB = 1u << 15,       /* has a subscription */
-    CLIENT_LOCAL = 1u << 16,        /* peer on this host: loopback or Unix socket */
     CLIENT_FLUSH_QUEUED = 1u << 17, /* on the worker's list of clients with output */
     CLIENT_READY_QUEUED = 1u << 18, /* on the worker's list of clients with input */
     CLIENT_STALLED = 1u << 19,      /* not popped: too much unsent */
-    CLIENT_REPLICA = 1u << 20,      /* sent SYNC: gets effects and no replies */
-    CLIENT_ANY_REPLY = CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP,
 };
 
-struct multi;         /* server/cmd/multi.c: queued commands, watched keys */
+struct server;
 struct blocked;       /* server/exec/blocked.c */
 struct subscriptions; /* server/net/pubsub.c */
 
 struct client {
-    struct list all; /* worker->clients */
+    struct session s; /* s.client is this one, s.out its out */
+    struct list all;  /* worker->clients */
     struct client *next_ready, *next_flush, *next_dying;
     demi_qtoken_t pop; /* the outstanding one; 0: none */
     uint64_t id;
     int qd;
     uint32_t flags; /* enum client_flag */
     struct worker *w;
-    struct db *db;
     struct reply out; /* out.proto is 2 or 3 */
 
     /* Input: one contiguous buffer, either the array just popped (in_sga) or our own (in_own), and how far it is
@@ -63,11 +50,9 @@ struct client {
     struct resp_parser parser;
     char error[64]; /* protocol error on its way to the client */
 
-    struct multi *multi;
     struct blocked *blocked;
     struct subscriptions *subs;
 
-    const struct command *last_cmd;
     int64_t created_ms, active_ms;
     int64_t stalled_ms;              /* since when nothing of its output moved, 0: it moves */
     size_t unsent;                   /* bytes the libOS still holds, as of the last look */
@@ -86,8 +71,6 @@ void client_free(struct client *cl);
 void client_close_soon(struct client *cl); /* no further command runs */
 void client_close_after_reply(struct client *cl);
 
-/* Where a reply to the client's command goes: cl->out, or nowhere while CLIENT REPLY says so. */
-struct reply *client_reply(struct client *cl);
 /* Puts the client on the list of those with output (and input to settle) for the end of the turn. Whoever appends to
  * cl->out outside of the client's own command (pub/sub, MONITOR, served blockers) calls it afterwards. */
 void client_output(struct client *cl);

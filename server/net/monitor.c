@@ -46,12 +46,12 @@ static void write_line(struct worker *w, struct client *to, const struct client 
 {
     char head[128];
     int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%s]", (long long)(w->now_us / 1000000),
-                     (long long)(w->now_us % 1000000), from->db->id, (from->flags & CLIENT_UNIX) ? "unix:" : "",
+                     (long long)(w->now_us % 1000000), from->s.db->id, (from->flags & CLIENT_UNIX) ? "unix:" : "",
                      from->peer);
     if ((from->flags & CLIENT_UNIX) && n > 0 && (size_t)n < sizeof head) {
         /* Redis shows "unix:/path" without the ":0" of CLIENT LIST. */
         n = snprintf(head, sizeof head, "+%lld.%06lld [%d unix:%.*s]", (long long)(w->now_us / 1000000),
-                     (long long)(w->now_us % 1000000), from->db->id, (int)(strlen(from->peer) - 2), from->peer);
+                     (long long)(w->now_us % 1000000), from->s.db->id, (int)(strlen(from->peer) - 2), from->peer);
     }
     reply_raw(&to->out, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
     for (int i = 0; i < argc; i++) quote(&to->out, argv[i]);
@@ -66,7 +66,7 @@ void monitor_feed(struct worker *w, const struct client *from, const struct comm
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);
-        if ((cl->flags & CLIENT_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, shown, argc);
+        if ((cl->s.flags & SESSION_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, shown, argc);
     }
     if (shown != argv) mem_free((void *)shown);
 }
@@ -77,9 +77,9 @@ void cmd_monitor(struct call *c)
         call_error(c, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         return;
     }
-    if (c->client->flags & CLIENT_REPLICA) return; /* it reads effects, not lines */
-    if (!(c->client->flags & CLIENT_MONITOR)) {
-        c->client->flags |= CLIENT_MONITOR;
+    if (c->client->s.flags & SESSION_REPLICA) return; /* it reads effects, not lines */
+    if (!(c->client->s.flags & SESSION_MONITOR)) {
+        c->client->s.flags |= SESSION_MONITOR;
         c->w->monitor_count++;
     }
     call_ok(c);

@@ -160,7 +160,7 @@ void pubsub_forget(struct client *cl)
         list_for_each_safe(it, &cl->subs->list[k]) drop_subscription(list_entry(it, struct subscription, by_client));
     mem_free(cl->subs);
     cl->subs = NULL;
-    cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
+    cl->s.flags &= ~(uint32_t)SESSION_PUBSUB;
 }
 
 static size_t subscription_count(const struct client *cl)
@@ -191,7 +191,7 @@ static void subscribe_all(struct call *c, int kind, const char *what)
         subscribe(cl, kind, c->argv[i]);
         confirm(cl, what, &c->argv[i]);
     }
-    cl->flags |= CLIENT_PUBSUB;
+    cl->s.flags |= SESSION_PUBSUB;
 }
 
 static void unsubscribe_all(struct call *c, int kind, const char *what)
@@ -217,7 +217,7 @@ static void unsubscribe_all(struct call *c, int kind, const char *what)
         if (s) drop_subscription(s);
         confirm(cl, what, &c->argv[i]);
     }
-    if (subscription_count(cl) == 0) cl->flags &= ~(uint32_t)CLIENT_PUBSUB;
+    if (subscription_count(cl) == 0) cl->s.flags &= ~(uint32_t)SESSION_PUBSUB;
 }
 
 void cmd_subscribe(struct call *c) { subscribe_all(c, CHANNELS, "subscribe"); }

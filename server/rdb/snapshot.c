@@ -17,7 +17,7 @@
 
 #include "server/db/use.h"
 #include "server/ds/number.h"
-#include "server/exec/exec.h"
+#include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/rdb/read.h"
@@ -252,7 +252,7 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, unsigned flags, stru
     struct loader l = {.s = s, .flags = flags, .loaded = loaded, .expire_ms = -1, .idle_s = -1, .freq = -1};
     l.quiet = *c->cfg;
     l.quiet.notify_keyspace_events = 0;
-    l.in = exec_internal(c->w, &c->srv->dbs[0]);
+    l.in = run_internal(c->w, &c->srv->dbs[0]);
     l.in.cfg = &l.quiet;
     l.in.now_ms = c->now_ms;
     l.rules = (struct rdb_rules){.cfg = &l.quiet,

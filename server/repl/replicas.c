@@ -70,7 +70,7 @@ void replicas_attach(struct client *cl)
     r->selected = -1;
     r->spoke_ms = w->now_ms;
     r->full_syncs++;
-    cl->flags |= CLIENT_REPLICA;
+    cl->s.flags |= SESSION_REPLICA;
     cl->feed_from = cl->net_out + reply_bytes(&cl->out);
     client_output(cl);
 }
@@ -78,11 +78,11 @@ void replicas_attach(struct client *cl)
 void replicas_forget(struct client *cl)
 {
     struct replicas *r = cl->w->replicas;
-    if (!(cl->flags & CLIENT_REPLICA)) return;
+    if (!(cl->s.flags & SESSION_REPLICA)) return;
     size_t i = 0;
     while (r->v[i] != cl) i++;
     memmove(r->v + i, r->v + i + 1, (--r->count - i) * sizeof *r->v);
-    cl->flags &= ~(uint32_t)CLIENT_REPLICA;
+    cl->s.flags &= ~(uint32_t)SESSION_REPLICA;
     if (r->count == 0) list_remove(&r->sink.link);
 }
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * May this session run this request now? Answered from the session, the request and what the server's state means to
+ * such questions; nothing is changed and nothing is replied, so that whoever wants to know (a client's command, a queued
+ * one, a script's call, a test) asks in the same way. The flags of the command's row drive it.
+ *
+ * The order of the checks is Redis's, because clients see which error comes first.
+ */
+#ifndef SERVER_EXEC_ADMIT_H
+#define SERVER_EXEC_ADMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "server/exec/request.h"
+#include "server/exec/session.h"
+
+enum admit_pause { ADMIT_PAUSE_NONE, ADMIT_PAUSE_WRITES, ADMIT_PAUSE_ALL };
+enum admit_protected { ADMIT_PROTECTED_NO, ADMIT_PROTECTED_LOCAL, ADMIT_PROTECTED_YES };
+
+/* The server's state, as the checks see it. */
+struct admit_state {
+    enum admit_protected debug; /* enable-debug-command */
+    enum admit_pause pause;     /* CLIENT PAUSE */
+    bool over_memory;           /* over maxmemory, and nothing could be evicted */
+};
+
+enum admit_verdict {
+    ADMIT_RUN,
+    ADMIT_QUEUE,  /* inside MULTI: keep it for EXEC */
+    ADMIT_HOLD,   /* not now: the same request again later */
+    ADMIT_REFUSE, /* with the error of the reason */
+};
+
+enum admit_reason {
+    ADMIT_OK,
+    ADMIT_ARITY,
+    ADMIT_NO_CLIENT, /* it works on a connection, and there is none */
+    ADMIT_DEBUG,
+    ADMIT_NOAUTH,
+    ADMIT_NO_MULTI,
+    ADMIT_OOM,
+    ADMIT_SUBSCRIBED,
+    ADMIT_REPLICA,
+    ADMIT_REASONS,
+};
+
+struct admission {
+    enum admit_verdict verdict;
+    enum admit_reason reason; /* ADMIT_OK unless refused */
+};
+
+/* r->cmd is known. */
+struct admission admit(const struct session *s, const struct request *r, const struct admit_state *st);
+
+/* The error's text for a reason, with its code and without the '-', into text (size bytes). */
+void admit_text(enum admit_reason why, const struct request *r, char *text, size_t size);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * admit() as a table: what a session is, what it asks, what the server's state is, and what must be answered.
+ */
+#include "server/exec/admit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "server/exec/multi.h"
+#include "server/server.h"
+
+/* Sessions: flags beside SESSION_AUTHENTICATED; OUTSIDER has not even that. */
+#define OUTSIDER  (1u << 31)
+#define NO_CLIENT (1u << 30)
+#define RESP3     (1u << 29)
+
+/* States. */
+enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES };
+
+static const struct {
+    const char *line;
+    uint32_t session;
+    int state;
+    enum admit_verdict verdict;
+    enum admit_reason reason;
+} cases[] = {
+    {"GET k", 0, FINE, ADMIT_RUN, ADMIT_OK},
+    {"GET", 0, FINE, ADMIT_REFUSE, ADMIT_ARITY},
+    {"GET k k", 0, FINE, ADMIT_REFUSE, ADMIT_ARITY},
+    {"MGET", 0, FINE, ADMIT_REFUSE, ADMIT_ARITY},
+    /* who has not said who he is */
+    {"GET k", OUTSIDER, FINE, ADMIT_REFUSE, ADMIT_NOAUTH},
+    {"PING", OUTSIDER, FINE, ADMIT_REFUSE, ADMIT_NOAUTH},
+    {"AUTH x", OUTSIDER, FINE, ADMIT_RUN, ADMIT_OK},
+    {"HELLO 3", OUTSIDER, FINE, ADMIT_RUN, ADMIT_OK},
+    {"QUIT", OUTSIDER, FINE, ADMIT_RUN, ADMIT_OK},
+    {"RESET", OUTSIDER, FINE, ADMIT_RUN, ADMIT_OK},
+    {"GET", OUTSIDER, FINE, ADMIT_REFUSE, ADMIT_ARITY},
+    {"SET k v", OUTSIDER, OVER, ADMIT_REFUSE, ADMIT_NOAUTH},
+    /* DEBUG comes before the password, as in Redis */
+    {"DEBUG SLEEP 0", 0, FINE, ADMIT_REFUSE, ADMIT_DEBUG},
+    {"DEBUG SLEEP 0", OUTSIDER, FINE, ADMIT_REFUSE, ADMIT_DEBUG},
+    {"DEBUG SLEEP 0", OUTSIDER, DEBUG_YES, ADMIT_REFUSE, ADMIT_NOAUTH},
+    {"DEBUG SLEEP 0", 0, DEBUG_YES, ADMIT_RUN, ADMIT_OK},
+    {"DEBUG SLEEP 0", 0, DEBUG_LOCAL, ADMIT_REFUSE, ADMIT_DEBUG},
+    {"DEBUG SLEEP 0", SESSION_LOCAL, DEBUG_LOCAL, ADMIT_RUN, ADMIT_OK},
+    /* memory */
+    {"SET k v", 0, OVER, ADMIT_REFUSE, ADMIT_OOM},
+    {"GET k", 0, OVER, ADMIT_RUN, ADMIT_OK},
+    {"DEL k", 0, OVER, ADMIT_RUN, ADMIT_OK},
+    {"GET k", SESSION_MULTI, OVER, ADMIT_REFUSE, ADMIT_OOM},
+    {"DISCARD", SESSION_MULTI, OVER, ADMIT_RUN, ADMIT_OK},
+    {"RESET", SESSION_MULTI, OVER, ADMIT_RUN, ADMIT_OK},
+    {"EXEC", SESSION_MULTI, OVER, ADMIT_RUN, ADMIT_OK}, /* nothing is queued that needs any */
+    /* transactions */
+    {"SET k v", SESSION_MULTI, FINE, ADMIT_QUEUE, ADMIT_OK},
+    {"EXEC", SESSION_MULTI, FINE, ADMIT_RUN, ADMIT_OK},
+    {"MULTI", SESSION_MULTI, FINE, ADMIT_RUN, ADMIT_OK},
+    {"WATCH k", SESSION_MULTI, FINE, ADMIT_RUN, ADMIT_OK},
+    {"UNWATCH", SESSION_MULTI, FINE, ADMIT_QUEUE, ADMIT_OK},
+    {"QUIT", SESSION_MULTI, FINE, ADMIT_RUN, ADMIT_OK},
+    {"SYNC", SESSION_MULTI, FINE, ADMIT_REFUSE, ADMIT_NO_MULTI},
+    {"SHUTDOWN", SESSION_MULTI, FINE, ADMIT_REFUSE, ADMIT_NO_MULTI},
+    /* subscribers */
+    {"GET k", SESSION_PUBSUB, FINE, ADMIT_REFUSE, ADMIT_SUBSCRIBED},
+    {"PING", SESSION_PUBSUB, FINE, ADMIT_RUN, ADMIT_OK},
+    {"SUBSCRIBE c", SESSION_PUBSUB, FINE, ADMIT_RUN, ADMIT_OK},
+    {"PUNSUBSCRIBE c", SESSION_PUBSUB, FINE, ADMIT_RUN, ADMIT_OK},
+    {"QUIT", SESSION_PUBSUB, FINE, ADMIT_RUN, ADMIT_OK},
+    {"MULTI", SESSION_PUBSUB, FINE, ADMIT_REFUSE, ADMIT_SUBSCRIBED},
+    {"GET k", SESSION_PUBSUB | RESP3, FINE, ADMIT_RUN, ADMIT_OK},
+    /* who only reads */
+    {"GET k", SESSION_MONITOR, FINE, ADMIT_REFUSE, ADMIT_REPLICA},
+    {"SET k v", SESSION_REPLICA, FINE, ADMIT_REFUSE, ADMIT_REPLICA},
+    {"PUBLISH c m", SESSION_REPLICA, FINE, ADMIT_REFUSE, ADMIT_REPLICA},
+    {"PING", SESSION_REPLICA, FINE, ADMIT_RUN, ADMIT_OK},
+    {"INFO", SESSION_MONITOR, FINE, ADMIT_RUN, ADMIT_OK},
+    /* CLIENT PAUSE; errors first */
+    {"GET k", 0, PAUSED, ADMIT_HOLD, ADMIT_OK},
+    {"GET k", 0, PAUSED_WRITES, ADMIT_RUN, ADMIT_OK},
+    {"SET k v", 0, PAUSED_WRITES, ADMIT_HOLD, ADMIT_OK},
+    {"PUBLISH c m", 0, PAUSED_WRITES, ADMIT_HOLD, ADMIT_OK},
+    {"EXEC", SESSION_MULTI, PAUSED_WRITES, ADMIT_RUN, ADMIT_OK}, /* nothing is queued */
+    {"SET k", 0, PAUSED, ADMIT_REFUSE, ADMIT_ARITY},
+    {"GET k", OUTSIDER, PAUSED, ADMIT_REFUSE, ADMIT_NOAUTH},
+    /* no connection */
+    {"GET k", NO_CLIENT, FINE, ADMIT_RUN, ADMIT_OK},
+    {"SUBSCRIBE c", NO_CLIENT, FINE, ADMIT_REFUSE, ADMIT_NO_CLIENT},
+    {"MONITOR", NO_CLIENT, FINE, ADMIT_REFUSE, ADMIT_NO_CLIENT},
+    {"HELLO 3", NO_CLIENT, FINE, ADMIT_REFUSE, ADMIT_NO_CLIENT},
+    {"SELECT 1", NO_CLIENT, FINE, ADMIT_RUN, ADMIT_OK},
+};
+
+static struct admit_state state_for(int state)
+{
+    return (struct admit_state){
+        .debug = state == DEBUG_YES     ? ADMIT_PROTECTED_YES
+                 : state == DEBUG_LOCAL ? ADMIT_PROTECTED_LOCAL
+                                        : ADMIT_PROTECTED_NO,
+        .pause = state == PAUSED          ? ADMIT_PAUSE_ALL
+                 : state == PAUSED_WRITES ? ADMIT_PAUSE_WRITES
+                                          : ADMIT_PAUSE_NONE,
+        .over_memory = state == OVER,
+    };
+}
+
+/* Words are parted by single spaces. */
+static struct request request_of(const char *line, struct bytes argv[8])
+{
+    struct request r = {.argv = argv};
+    for (const char *p = line; *p;) {
+        const char *end = strchrnul(p, ' ');
+        argv[r.argc++] = bytes_of(p, (size_t)(end - p));
+        p = *end ? end + 1 : end;
+    }
+    r.cmd = command_find(argv[0]);
+    assert_non_null(r.cmd);
+    return r;
+}
+
+static void test_every_row_is_answered_as_it_says(void **state)
+{
+    (void)state;
+    command_table_init();
+    struct client somebody;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bytes argv[8];
+        struct request r = request_of(cases[i].line, argv);
+        struct reply out = {.proto = (cases[i].session & RESP3) ? 3 : 2};
+        struct session s = {.out = &out, .client = (cases[i].session & NO_CLIENT) ? NULL : &somebody};
+        s.flags = cases[i].session & ~(OUTSIDER | NO_CLIENT | RESP3);
+        if (!(cases[i].session & OUTSIDER)) s.flags |= SESSION_AUTHENTICATED;
+        struct session before = s;
+        struct admit_state st = state_for(cases[i].state);
+        struct admission a = admit(&s, &r, &st);
+        if (a.verdict != cases[i].verdict || a.reason != cases[i].reason)
+            fail_msg("case %zu, %s: verdict %d and reason %d, expected %d and %d", i, cases[i].line, a.verdict,
+                     a.reason, cases[i].verdict, cases[i].reason);
+        assert_memory_equal(&s, &before, sizeof s); /* it only answers */
+    }
+}
+
+static void test_every_refusal_has_a_text(void **state)
+{
+    (void)state;
+    command_table_init();
+    struct bytes argv[8];
+    struct request r = request_of("GET k", argv);
+    for (int why = ADMIT_OK + 1; why < ADMIT_REASONS; why++) {
+        char text[512] = "";
+        admit_text((enum admit_reason)why, &r, text, sizeof text);
+        if (strlen(text) < 10 || strlen(text) == sizeof text - 1) fail_msg("reason %d reads \"%s\"", why, text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_row_is_answered_as_it_says),
+        cmocka_unit_test(test_every_refusal_has_a_text),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

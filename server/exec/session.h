@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A session: who asks, in which database, under which rules, and where the answer goes. A connection has one in it
+ * (struct client); it stands alone wherever commands run for somebody who has no connection: the tests, and whatever
+ * replays or scripts commands. What a request meets on its way (server/exec/admit.h, server/exec/run.h) knows sessions
+ * and not connections.
+ */
+#ifndef SERVER_EXEC_SESSION_H
+#define SERVER_EXEC_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/base/assert.h"
+#include "server/resp/reply.h"
+
+struct client;
+struct command;
+struct db;
+struct multi;
+struct worker;
+
+enum session_flag {
+    SESSION_MULTI = 1u << 0,         /* between MULTI and EXEC */
+    SESSION_DIRTY_EXEC = 1u << 1,    /* a queued command was refused: EXEC aborts */
+    SESSION_DIRTY_CAS = 1u << 2,     /* a watched key changed: EXEC replies null */
+    SESSION_AUTHENTICATED = 1u << 3, /* may run more than AUTH */
+    SESSION_LOCAL = 1u << 4,         /* its peer is on this host: what `local` options ask for */
+    SESSION_PUBSUB = 1u << 5,        /* has a subscription */
+    SESSION_MONITOR = 1u << 6,       /* is shown what others do */
+    SESSION_REPLICA = 1u << 7,       /* gets effects and no replies */
+    SESSION_NO_TOUCH = 1u << 8,      /* its look-ups leave the idle time of keys as it is */
+    SESSION_REPLY_OFF = 1u << 9,
+    SESSION_REPLY_SKIP_NEXT = 1u << 10,
+    SESSION_REPLY_SKIP = 1u << 11,
+    SESSION_REPLY_ANY = SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP,
+};
+
+struct session {
+    struct worker *w;
+    struct db *db; /* the selected one */
+    struct client
+        *client;         /* whose connection it is; NULL: it has none, so nothing can wait for it or be pushed to it */
+    struct reply *out;   /* replies; ->proto is 2 or 3 */
+    struct multi *multi; /* server/exec/multi.h; NULL: nothing is queued or watched */
+    const struct command *last_cmd;
+    uint32_t flags; /* enum session_flag */
+};
+
+/* A session without a connection: authenticated, local, in database 0. out is the caller's, and initialised. */
+void session_init(struct session *s, struct worker *w, struct reply *out);
+/* Drops its transaction and what it watches. */
+void session_fini(struct session *s);
+
+struct reply *session_nowhere(struct session *s);
+/* Where the reply to its command goes: s->out, or nowhere while CLIENT REPLY says so. */
+static inline struct reply *session_reply(struct session *s)
+{
+    if (likely(!(s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP | SESSION_REPLICA)))) return s->out;
+    return session_nowhere(s);
+}
+
+#endif
