@@ -16,6 +16,9 @@ else
 B := build/$(VARIANT)
 endif
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+# What belongs to this machine and not to the packages of /usr lies in /etc.
+SYSCONFDIR ?= $(if $(filter /usr,$(patsubst %/,%,$(PREFIX))),/etc,$(PREFIX)/etc)
 DESTDIR ?=
 V       ?= 0
 ifeq ($(V),0)
@@ -43,7 +46,8 @@ CFLAGS  ?=
 ALL_CFLAGS := -std=gnu11 $(OPT) -fno-omit-frame-pointer -fno-strict-aliasing -fPIC \
            -fvisibility=hidden -I. -DDEMI_LIBRARY=1 -D_GNU_SOURCE $(WARN) $(WERROR) $(CFLAGS)
 LDFLAGS ?=
-LDLIBS  := -lpthread -lm -ldl
+LIB_LDLIBS := -lpthread -ldl # the library's own: Libs.private of demikernel.pc
+LDLIBS  := $(LIB_LDLIBS) -lm
 
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
 PKG_CONFIG ?= pkg-config
@@ -72,6 +76,7 @@ LIB_O := $(call obj,$(LIB_C) $(LIB_S))
 SRV_O := $(call obj,$(SRV_C))
 
 LIB_A   := $(B)/libdemikernel.a
+LIB_ALL := $(B)/obj/liball.a
 LIB_SO  := $(B)/libdemikernel.so
 SONAME  := libdemikernel.so.1
 SRV_A   := $(B)/obj/libserver.a
@@ -108,14 +113,22 @@ $(B)/obj/%.S.o: %.S Makefile
 	$(call say,AS,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+# What programs link with knows demi_* and nothing else: one object, whose other names are its own. What is built here
+# (server, tests, benches) may look inside and gets the objects.
+LD      ?= ld
+OBJCOPY ?= objcopy
 $(LIB_A): $(LIB_O)
 	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(LD) -r -o $(B)/obj/demikernel.o $(LIB_O) && \
+	    $(OBJCOPY) --wildcard --keep-global-symbol='demi_*' $(B)/obj/demikernel.o && $(AR) rcs $@ $(B)/obj/demikernel.o
+
+$(LIB_ALL): $(LIB_O)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_O)
 
 $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=demi/libdemikernel.map \
-	    $(LDFLAGS) -o $@ $(LIB_O) $(LDLIBS)
+	    $(LDFLAGS) -o $@ $(LIB_O) $(LIB_LDLIBS)
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
 
 # Plug-ins see nothing of the library but what it hands them (-z defs), export one symbol, and stay loaded once they are:
@@ -138,40 +151,40 @@ $(filter $(B)/tests/libos/dpdk/% $(B)/tests/libos/xdp/%,$(TESTS)): | $(PLUGINS)
 $(SRV_A): $(SRV_O)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(SRV_O)
 
-$(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_A)
+$(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_ALL)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--whole-archive $(SRV_A) -Wl,--no-whole-archive $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--whole-archive $(SRV_A) -Wl,--no-whole-archive $(LIB_ALL) $(LDLIBS)
 
 # Examples are compiled as a user of the library would: public headers only, Demikernel's flags.
 $(B)/examples/%: demi/examples/%.c $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,EX,$@)
 	$(Q)$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -O2 -g -I. \
-	    $(if $(findstring fsanitize,$(OPT)),$(filter -fsanitize%,$(OPT))) -MMD -MP -MF $@.d -o $@ $< $(LIB_A) $(LDLIBS)
+	    $(if $(findstring fsanitize,$(OPT)),$(filter -fsanitize%,$(OPT))) -MMD -MP -MF $@.d -o $@ $< $(LIB_A) $(LIB_LDLIBS)
 
-$(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_A)
+$(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_A) $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_ALL) $(LDLIBS)
 
-$(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_A)
+$(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) $(LDLIBS) $(if $(findstring alloc_bench,$@),$(BENCH_LIBS))
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_ALL) $(LDLIBS) $(if $(findstring alloc_bench,$@),$(BENCH_LIBS))
 
-$(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_A)
+$(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_A) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_ALL) -lcmocka $(LDLIBS)
 
-$(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_A)
+$(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_A) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_ALL) -lcmocka $(LDLIBS)
 
 # A fuzz target is one LLVMFuzzerTestOneInput. Here it is linked with a main that replays its corpus;
 # `make fuzz` builds the same file with clang's libFuzzer, which brings its own main.
-$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(FUZZ_MAIN) $(SRV_A) $(LIB_A)
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(FUZZ_MAIN) $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -226,8 +239,10 @@ lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
 	    --suppress=unknownMacro --suppress=missingIncludeSystem -I. -DDEMI_LIBRARY=1 $(LIB_C) $(PLUGIN_C) $(SRV_C)
 
-install: all ; $(Q)B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) SONAME=$(SONAME) LDLIBS="$(LDLIBS)" tools/install install
-uninstall: ; $(Q)B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) SONAME=$(SONAME) tools/install uninstall
+install: all
+INSTALL = B='$(B)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' SYSCONFDIR='$(SYSCONFDIR)' DESTDIR='$(DESTDIR)' \
+          SONAME='$(SONAME)' LDLIBS='$(LIB_LDLIBS)' tools/install
+install uninstall: ; $(Q)$(INSTALL) $@
 
 clean:
 	rm -rf build

@@ -51,6 +51,37 @@ libs=$(pkg-config --libs demikernel)
 static_libs=$(pkg-config --static --libs-only-l demikernel | sed 's/-ldemikernel//')
 ok 'pkg-config knows the version' pkg-config --exact-version=1.0.0 demikernel
 
+only_demi() { # library, nm's options
+    local strangers
+    strangers=$(nm $2 --defined-only --extern-only "$root/lib/$1" | awk 'NF == 3 && $2 != "A" { sub("@.*", "", $3); print $3 }' | grep -v '^demi_')
+    [ -z "$strangers" ] || { echo "$strangers"; return 1; }
+}
+ok 'the static library exports demi_* and nothing else' only_demi libdemikernel.a ''
+ok 'and so does the shared one' only_demi libdemikernel.so.1 -D
+same_names() {
+    [ "$(nm --defined-only --extern-only "$root/lib/libdemikernel.a" | awk 'NF == 3 { print $3 }' | sort)" = \
+        "$(nm -D --defined-only --extern-only "$root/lib/libdemikernel.so.1" | awk 'NF == 3 && $2 != "A" { sub("@.*", "", $3); print $3 }' | sort)" ]
+}
+ok 'the same names' same_names
+needed() { # each library that is named has something to give, and nothing else is needed
+    local name
+    readelf -d "$root/lib/libdemikernel.so.1" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libpthread|libdl|ld-linux.*)\.so' && return 1
+    for name in $static_libs; do case $name in -lpthread | -ldl) ;; *) echo "$name"; return 1 ;; esac; done
+}
+ok 'Libs.private names what is used' needed
+elsewhere() { # PREFIX, LIBDIR or empty, libdir and folder of the configuration that are expected
+    local at=$work/elsewhere
+    rm -rf "$at"
+    make --no-print-directory B="$build" DESTDIR="$at" PREFIX="$1" ${2:+LIBDIR="$2"} install || return 1
+    [ -e "$at$3/libdemikernel.so.1" ] && [ -e "$at$4/demikv.conf.example" ] || { find "$at" -name '*demik*'; return 1; }
+    [ "$(PKG_CONFIG_SYSROOT_DIR= PKG_CONFIG_PATH=$at$3/pkgconfig pkg-config --variable=libdir demikernel)" = "$3" ] || return 1
+    make --no-print-directory B="$build" DESTDIR="$at" PREFIX="$1" ${2:+LIBDIR="$2"} uninstall || return 1
+    ! find "$at" -type f -o -type l | grep .
+}
+ok 'LIBDIR is where libraries go' elsewhere /opt/demi /opt/demi/lib64 /opt/demi/lib64 /opt/demi/etc
+ok 'also outside of the prefix' elsewhere /opt/demi /srv/lib /srv/lib /opt/demi/etc
+ok 'PREFIX=/usr has its configuration in /etc' elsewhere /usr /usr/lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu /etc
+
 mkdir -p "$work/away/demi/examples"
 cp "$tree/demi/examples/"*.[ch] "$work/away/demi/examples/"
 cat >"$work/away/upstream.c" <<'EOT'
