@@ -56,6 +56,9 @@ void worker_client_of_qd(struct worker *w, int qd, struct client *cl)
     w->by_qd[i] = cl;
 }
 
+/* Of what nobody wants nothing is kept, and who writes without end may stop. */
+static bool fits_a_chunk(struct reply *r, size_t bytes) { return bytes < REPLY_CHUNK_SIZE; }
+
 int worker_init(struct worker *w, struct server *srv, uint64_t seed)
 {
     w->srv = srv;
@@ -63,6 +66,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     list_init(&w->clients);
     w->ready_tail = &w->ready;
     reply_init(&w->nowhere, 2);
+    w->nowhere.may_grow = fits_a_chunk;
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
     w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config, .held = UINT64_MAX};
@@ -104,7 +108,12 @@ static void dispatch(struct worker *w, const demi_qresult_t *qr, demi_qtoken_t *
         client_popped(cl, qr);
         return;
     }
-    if (qr->qr_opcode == DEMI_OPC_POP) { /* of a client that is gone */
+    if (cl && cl->push == qr->qr_qt) {
+        client_pushed(cl, qr);
+        return;
+    }
+    if (qr->qr_opcode == DEMI_OPC_PUSH) return; /* of a client that is gone, as this: */
+    if (qr->qr_opcode == DEMI_OPC_POP) {
         demi_sgarray_t sga = qr->qr_value.sga;
         if (sga.sga_buf) demi_sgafree(&sga);
         return;
@@ -140,7 +149,8 @@ static void forget_ready(struct worker *w)
 
 static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
 {
-    uint64_t ns = next_cron_ns > w->turn_ns && !w->evicting ? next_cron_ns - w->turn_ns : 0;
+    bool at_once = w->evicting || w->ready; /* who owed is served on when the wait has sent what it can */
+    uint64_t ns = next_cron_ns > w->turn_ns && !at_once ? next_cron_ns - w->turn_ns : 0;
     int64_t deadline = blocked_next_deadline(w);
     if (deadline) {
         uint64_t until = deadline > w->now_ms ? (uint64_t)(deadline - w->now_ms) * 1000000 : 0;

@@ -33,7 +33,7 @@ static void show_any(const struct show *s, const struct hash *h, struct rng *rng
 {
     struct lp_value field, value;
     show_count(s, count);
-    for (; count; count--) {
+    for (; count && !call_output_over(s->c); count--) {
         hash_random(h, rng, &field, &value);
         show(s, field, value);
     }

@@ -168,7 +168,7 @@ static void reply_range(struct sort *s, const struct sort_vector *v, size_t from
 {
     struct call *c = s->c;
     reply_array(c->out, (end - from) * (s->get_count ? (size_t)s->get_count : 1));
-    for (size_t i = from; i < end; i++) {
+    for (size_t i = from; i < end && !call_output_over(c); i++) {
         if (!s->get_count) call_bulk(c, v->items[i].text);
         for (int g = 0; g < s->get_count; g++) {
             char num[ENTRY_STR_BUF];

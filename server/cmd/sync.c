@@ -3,8 +3,11 @@
  * SYNC: all data as of now as an RDB file in a bulk string, then every write as it happens (server/repl/replicas.h).
  * For tools and tests that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
  *
- * The snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile.
+ * The snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile. One may be as large as the
+ * data; while replicas have not taken theirs, a further one is made only if all together stay within what
+ * client-output-buffer-limit allows one replica.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "server/command/handlers.h"
@@ -14,10 +17,25 @@
 #include "server/server.h"
 #include "server/worker.h"
 
+struct snapshot {
+    struct reply text;
+    size_t bytes_max;
+};
+
 static int into_reply(void *arg, const char *p, size_t n)
 {
-    reply_raw(arg, bytes_of(p, n));
+    struct snapshot *s = arg;
+    if (reply_bytes(&s->text) + n > s->bytes_max) return -ENOBUFS;
+    reply_raw(&s->text, bytes_of(p, n));
     return 0;
+}
+
+static size_t bytes_allowed(const struct call *c)
+{
+    size_t kept = replicas_unsent_snapshots(c->w);
+    size_t hard = (size_t)c->cfg->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
+    if (!kept || !hard) return SIZE_MAX;
+    return hard > kept ? hard - kept : 0;
 }
 
 void cmd_sync(struct call *c)
@@ -29,21 +47,31 @@ void cmd_sync(struct call *c)
         return;
     }
     server_log(c->srv, LOG_NOTICE_LEVEL, "Replica %s asks for synchronization", cl->peer);
-    struct reply rdb;
+    struct snapshot rdb = {.bytes_max = bytes_allowed(c)};
     struct rdb_sink s;
-    reply_init(&rdb, 2);
+    reply_init(&rdb.text, 2);
     rdb_sink_init(&s, into_reply, &rdb);
     s.compress = c->cfg->rdbcompression;
     s.checksum = c->cfg->rdbchecksum;
     rdb_write_snapshot(&s, c);
-    rdb_sink_finish(&s);
+    int err = rdb_sink_finish(&s);
     rdb_sink_fini(&s);
+    worker_update_time(c->w);
+    if (err) {
+        reply_fini(&rdb.text);
+        server_log(c->srv, LOG_WARNING_LEVEL,
+                   "No snapshot for replica %s: those that others have not taken yet are as "
+                   "much as client-output-buffer-limit allows",
+                   cl->peer);
+        call_error(c, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
+        return;
+    }
 
     char head[32];
-    int n = snprintf(head, sizeof head, "$%zu\r\n", reply_bytes(&rdb));
+    int n = snprintf(head, sizeof head, "$%zu\r\n", reply_bytes(&rdb.text));
+    cl->feed_from = cl->net_out + (size_t)n + reply_bytes(&rdb.text); /* cl->out is empty */
     reply_raw(&cl->out, bytes_of(head, (size_t)n));
-    reply_append(&cl->out, &rdb);
-    reply_fini(&rdb);
-    worker_update_time(c->w);
+    reply_append(&cl->out, &rdb.text);
+    reply_fini(&rdb.text);
     replicas_attach(cl);
 }

@@ -9,8 +9,7 @@
 #include "server/ds/dict.h"
 #include "server/types/zset.h"
 
-#define DRAW_BELOW 3    /* subsets of at most a third are drawn */
-#define LOOK_EVERY 1024 /* members, between two looks at the limit of the output */
+#define DRAW_BELOW 3 /* subsets of at most a third are drawn */
 
 static void show(struct call *c, const struct zset_iter *it, bool with_scores)
 {
@@ -70,10 +69,7 @@ static void show_some(struct call *c, const struct zset *z, int64_t wanted, bool
     struct rng rng;
     rng_seed(&rng, call_random(c));
     if (repeat) {
-        for (; count; count--) {
-            show_rank(c, z, rng_below(&rng, size), with_scores);
-            if (count % LOOK_EVERY == 0 && call_output_over(c)) return;
-        }
+        for (; count && !call_output_over(c); count--) show_rank(c, z, rng_below(&rng, size), with_scores);
     } else if (count == size) {
         show_all(c, z, with_scores);
     } else if (count <= size / DRAW_BELOW && z->enc == ENC_SKIPLIST) {

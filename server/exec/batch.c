@@ -73,7 +73,7 @@ void batch_fini(struct worker *w)
 
 static bool is_held(const struct client *cl)
 {
-    return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED);
+    return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED | CLIENT_OWING);
 }
 
 static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
@@ -224,20 +224,6 @@ static void execute(struct worker *w)
     }
 }
 
-/* After its commands ran: output is queued, input is kept or dropped, and whoever has more comes
- * again. */
-static void finish(struct worker *w)
-{
-    struct batch *b = w->batch;
-    struct client *last = NULL;
-    for (unsigned i = 0; i < b->count; i++) {
-        struct client *cl = b->cmds[i].cl;
-        if (cl == last) continue;
-        last = cl;
-        client_output(cl);
-    }
-}
-
 static void run_once(struct worker *w)
 {
     struct batch *b = w->batch;
@@ -252,11 +238,11 @@ static void run_once(struct worker *w)
         cl->flags &= ~(uint32_t)CLIENT_READY_QUEUED;
         if (is_held(cl)) continue; /* unblocking puts it back */
         if (!parse_client(w, cl)) more = cl;
+        client_output(cl); /* at the end of the turn; and its input is settled, more asked for */
     }
     if (more) worker_ready(w, more);
     fetch(b);
     execute(w);
-    finish(w);
     w->stats.batches++;
 }
 

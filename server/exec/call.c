@@ -80,14 +80,6 @@ void call_help(struct call *c, const char *const *lines)
     reply_status(c->out, "    Prints this help.");
 }
 
-bool call_output_over(const struct call *c)
-{
-    const struct client *cl = c->client;
-    if (!cl || c->out != &cl->out) return false;
-    int64_t max = c->cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
-    return max && client_output_bytes(cl) > (size_t)max;
-}
-
 void call_text(struct call *c, struct reply *text)
 {
     size_t n = reply_bytes(text);

@@ -97,9 +97,9 @@ bool call_wrong_type(struct call *c, const struct entry *e, int type);
 /* Replies with the HELP text: lines end with NULL; the standard head and tail are added as Redis does. */
 void call_help(struct call *c, const char *const *lines);
 
-/* The reply has outgrown the client's hard limit: it will be closed, so a long loop may stop in the middle of its
- * reply. Look now and then. */
-bool call_output_over(const struct call *c);
+/* The reply has outgrown the client's hard limit, which will be closed, or nobody wants it: a long loop may stop in the
+ * middle of its reply. */
+static inline bool call_output_over(const struct call *c) { return c->out->over; }
 
 /* What was written to `text` as one verbatim string; text is freed. */
 void call_text(struct call *c, struct reply *text);

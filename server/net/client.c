@@ -9,9 +9,18 @@
  * Output. Replies are built in chunks of registered memory and handed to the libOS once a turn; a
  * chunk is freed as soon as it has been pushed (the libOS holds it until the bytes have left).
  *
- * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class; a
- * client without such a limit that does not read is first no longer read from (over STALL_BYTES
- * unsent) and closed when nothing has moved for STALL_MS.
+ * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class, looked at where a reply
+ * takes memory (may_grow), so that no command, transaction or message goes far beyond it. Whoever has no such limit may
+ * owe: a client with more than TURN_BYTES built in a turn is not served on before that was handed to the libOS, and one
+ * with more than OWED_BYTES unsent not before these were sent (CLIENT_OWING); so it holds these and one command's reply.
+ *
+ *     served --TURN_BYTES built--> owing --flushed, at most OWED_BYTES unsent--> served
+ *                                    | more: neither served nor read from; its push has a token
+ *                                    +--the token completes: sent--> served
+ *
+ * Who has not given the password yet owes what redis-server lets him owe since 7.2.8, the 16 KiB of a reply's first buffer
+ * and 1,024 bytes; there he is closed, here he waits as others do. What does not move for STALL_MS is closed if it is
+ * more than STALL_BYTES.
  */
 #include "server/net/client.h"
 
@@ -32,8 +41,13 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-#define STALL_BYTES ((size_t)256 << 20)
-#define STALL_MS    60000
+#define TURN_BYTES            ((size_t)1 << 20)
+#define OWED_BYTES            ((size_t)4 << 20)
+#define UNAUTHENTICATED_BYTES ((size_t)17 << 10)
+#define STALL_BYTES           ((size_t)256 << 20)
+#define STALL_MS              60000
+static_assert(UNAUTHENTICATED_BYTES > REPLY_CHUNK_SIZE, "who gave no password gets a first chunk of replies");
+static_assert(TURN_BYTES > REPLY_CHUNK_MAX && OWED_BYTES > TURN_BYTES, "a turn's replies may be owed");
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -73,6 +87,56 @@ static void note_addresses(struct client *cl, const struct sockaddr_storage *pee
     address_text(&local, path ? path : "", cl->local, sizeof cl->local);
 }
 
+enum client_class client_class_of(const struct client *cl)
+{
+    if (cl->s.flags & (SESSION_REPLICA | SESSION_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
+    return (cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
+}
+
+size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
+
+static void close_over_limit(struct client *cl)
+{
+    if (cl->flags & CLIENT_CLOSE_NOW) return;
+    struct worker *w = cl->w;
+    char line[1024];
+    client_describe(cl, line, sizeof line);
+    server_log(w->srv, LOG_WARNING_LEVEL,
+               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", line);
+    w->stats.output_limit_closed++;
+    client_close_soon(cl);
+}
+
+size_t client_unsent_snapshot(const struct client *cl)
+{
+    uint64_t sent = cl->net_out - cl->unsent;
+    return cl->feed_from > sent ? (size_t)(cl->feed_from - sent) : 0;
+}
+
+static size_t turn_bytes(const struct client *cl)
+{
+    return (cl->s.flags & SESSION_AUTHENTICATED) ? TURN_BYTES : REPLY_CHUNK_SIZE - sizeof(struct reply_chunk);
+}
+
+static size_t owed_bytes(const struct client *cl)
+{
+    return (cl->s.flags & SESSION_AUTHENTICATED) ? OWED_BYTES : UNAUTHENTICATED_BYTES;
+}
+
+/* Its replies and messages are to take memory: they may not beyond the hard limit of its class, and it owes (see above)
+ * when they are many. */
+static bool may_grow(struct reply *r, size_t bytes)
+{
+    struct client *cl = list_entry(r, struct client, out);
+    int64_t hard = cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
+    if (unlikely(hard && bytes + cl->unsent > (size_t)hard + client_unsent_snapshot(cl))) {
+        close_over_limit(cl);
+        return false;
+    }
+    if (unlikely(bytes > turn_bytes(cl))) cl->flags |= CLIENT_OWING;
+    return true;
+}
+
 static void on_error_reply(void *ctx, struct bytes text)
 {
     struct worker *w = ctx;
@@ -82,7 +146,7 @@ static void on_error_reply(void *ctx, struct bytes text)
 
 static void ask_for_input(struct client *cl)
 {
-    if (cl->pop || (cl->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER | CLIENT_STALLED))) return;
+    if (cl->pop || (cl->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER | CLIENT_STALLED | CLIENT_OWING))) return;
     if (demi_pop(&cl->pop, cl->qd) != 0) {
         cl->pop = 0;
         client_close_soon(cl);
@@ -97,6 +161,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     cl->id = atomic_fetch_add(&w->srv->next_client_id, 1);
     reply_init(&cl->out, 2);
     cl->s = (struct session){.w = w, .db = &w->srv->dbs[0], .client = cl, .out = &cl->out};
+    cl->out.may_grow = may_grow;
     cl->out.on_error = on_error_reply;
     cl->out.on_error_ctx = w;
     resp_parser_init(&cl->parser);
@@ -271,34 +336,6 @@ void client_output(struct client *cl)
     cl->w->flush = cl;
 }
 
-enum client_class client_class_of(const struct client *cl)
-{
-    if (cl->s.flags & (SESSION_REPLICA | SESSION_MONITOR)) return CLASS_REPLICA; /* as Redis counts monitors */
-    return (cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
-}
-
-size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
-
-static void close_over_limit(struct client *cl)
-{
-    struct worker *w = cl->w;
-    char line[1024];
-    client_describe(cl, line, sizeof line);
-    server_log(w->srv, LOG_WARNING_LEVEL,
-               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", line);
-    w->stats.output_limit_closed++;
-    reply_reset(&cl->out);
-    client_close_soon(cl);
-}
-
-/* Of the snapshot in front of a replica's effects: it is as large as the data, whatever the limits
- * say. */
-static size_t unsent_snapshot(const struct client *cl)
-{
-    uint64_t sent = cl->net_out - cl->unsent;
-    return cl->feed_from > sent ? (size_t)(cl->feed_from - sent) : 0;
-}
-
 static void check_output(struct client *cl)
 {
     size_t unsent = 0;
@@ -306,7 +343,7 @@ static void check_output(struct client *cl)
     if (unsent < cl->unsent || unsent == 0) cl->stalled_ms = 0;
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
-    size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
+    size_t total = client_output_bytes(cl) - client_unsent_snapshot(cl);
     const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
         close_over_limit(cl);
@@ -327,17 +364,22 @@ static void check_output(struct client *cl)
     }
 }
 
+/* The last push of who owes has a token. */
 static int push_chunks(struct client *cl, struct reply_chunk *chunk)
 {
     struct iovec iov[64];
     int err = 0;
+    bool wants_token = (cl->flags & CLIENT_OWING) && !cl->push;
     while (chunk && !err) {
         struct reply_chunk *c = chunk;
         int n = 0;
         for (; c && n < 64; c = c->next)
             if (c->used) iov[n++] = (struct iovec){c->data, c->used};
         demi_qtoken_t none;
-        if (n) err = demi_pushv(&none, cl->qd, iov, n, DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
+        bool last = wants_token && !c;
+        unsigned how = DEMI_PUSH_HANDED_OVER | (last ? 0 : DEMI_PUSH_NO_TOKEN);
+        if (n) err = demi_pushv(last ? &cl->push : &none, cl->qd, iov, n, how);
+        if (err && last) cl->push = 0;
         while (chunk != c) {
             struct reply_chunk *next = chunk->next;
             reply_chunk_free(chunk);
@@ -352,14 +394,38 @@ static int push_chunks(struct client *cl, struct reply_chunk *chunk)
     return err;
 }
 
+/* Whose output is looked at each time; that of others every 64 KiB, and while some of it is unsent. */
+#define LOOKED_AT (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA | SESSION_AUTHENTICATED)
+
+/* After a flush, or when what was flushed was sent: it is served on if it does not owe too much. */
+static void settle_debt(struct client *cl)
+{
+    if (cl->flags & CLIENT_CLOSE_NOW) return;
+    demi_unsent(cl->qd, &cl->unsent);
+    if (cl->push && cl->unsent > owed_bytes(cl)) return;
+    cl->flags &= ~(uint32_t)CLIENT_OWING;
+    if (cl->in_off < cl->in_len) worker_ready(cl->w, cl); /* what it has sent comes first; then it is asked for more */
+    else ask_for_input(cl);
+}
+
+void client_pushed(struct client *cl, const demi_qresult_t *qr)
+{
+    cl->push = 0;
+    if (qr->qr_opcode != DEMI_OPC_PUSH) client_close_soon(cl);
+    else if (cl->flags & CLIENT_OWING) settle_debt(cl);
+}
+
 void client_flush(struct client *cl)
 {
     struct worker *w = cl->w;
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
-    if (unlikely(cl->unsent || bytes > 65536 || (cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA))))
+    if (unlikely(cl->unsent || (cl->net_out ^ (cl->net_out + bytes)) >> 16 ||
+                 ((cl->s.flags ^ SESSION_AUTHENTICATED) & LOOKED_AT) || (cl->flags & CLIENT_OWING))) {
         check_output(cl);
+        if (bytes && cl->unsent > owed_bytes(cl)) cl->flags |= CLIENT_OWING;
+    }
     if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
         w->stats.net_out += bytes;
         w->stats.writes++;
@@ -368,7 +434,8 @@ void client_flush(struct client *cl)
     }
     settle_input(cl);
     if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);
-    ask_for_input(cl);
+    if (unlikely(cl->flags & CLIENT_OWING)) settle_debt(cl);
+    else ask_for_input(cl);
 }
 
 /* --- upkeep ------------------------------------------------------------------------------------------------------- */

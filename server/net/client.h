@@ -22,6 +22,7 @@ enum client_flag {
     CLIENT_FLUSH_QUEUED = 1u << 17, /* on the worker's list of clients with output */
     CLIENT_READY_QUEUED = 1u << 18, /* on the worker's list of clients with input */
     CLIENT_STALLED = 1u << 19,      /* not popped: too much unsent */
+    CLIENT_OWING = 1u << 21, /* no further command runs and no input is read before more of its output was sent */
 };
 
 struct server;
@@ -32,7 +33,8 @@ struct client {
     struct session s; /* s.client is this one, s.out its out */
     struct list all;  /* worker->clients */
     struct client *next_ready, *next_flush, *next_dying;
-    demi_qtoken_t pop; /* the outstanding one; 0: none */
+    demi_qtoken_t pop;  /* the outstanding one; 0: none */
+    demi_qtoken_t push; /* of a client that owes: tells when its output was sent; 0: none */
     uint64_t id;
     int qd;
     uint32_t flags; /* enum client_flag */
@@ -77,8 +79,9 @@ void client_output(struct client *cl);
 /* End of the turn: pushes the output, settles the input, asks for more. */
 void client_flush(struct client *cl);
 
-/* The outstanding pop's result. */
+/* The outstanding pop's result, and the push's. */
 void client_popped(struct client *cl, const demi_qresult_t *qr);
+void client_pushed(struct client *cl, const demi_qresult_t *qr);
 /* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */
 void client_unparse(struct client *cl, const char *text, size_t n, size_t rest);
 /* Ten times a second: limits of output, idle time and stalls. */
@@ -88,6 +91,9 @@ enum client_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASS_COUNT };
 enum client_class client_class_of(const struct client *cl);
 /* Bytes of output waiting: built here and held by the libOS. */
 size_t client_output_bytes(const struct client *cl);
+/* Of the snapshot in front of a replica's effects: it is as large as the data and not under the limits of output, but
+ * under a bound of its own (cmd_sync). */
+size_t client_unsent_snapshot(const struct client *cl);
 size_t client_memory(const struct client *cl);
 /* The line of CLIENT LIST, without newline, into out. */
 void client_describe(const struct client *cl, char *out, size_t size);

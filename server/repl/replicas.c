@@ -26,6 +26,12 @@ struct replicas {
 
 size_t replicas_count(const struct worker *w) { return w->replicas ? w->replicas->count : 0; }
 uint64_t replicas_full_syncs(const struct worker *w) { return w->replicas ? w->replicas->full_syncs : 0; }
+size_t replicas_unsent_snapshots(const struct worker *w)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < replicas_count(w); i++) sum += client_unsent_snapshot(w->replicas->v[i]);
+    return sum;
+}
 struct client *replicas_at(const struct worker *w, size_t i) { return w->replicas->v[i]; }
 
 static void tell(struct replicas *r, const struct bytes *argv, int argc)

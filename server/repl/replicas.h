@@ -22,6 +22,8 @@ void replicas_fini(struct worker *w);
 /* PING every repl-ping-replica-period, so that a replica sees that the link is alive. */
 void replicas_cron(struct worker *w);
 
+/* Bytes of snapshots that replicas have not taken yet. */
+size_t replicas_unsent_snapshots(const struct worker *w);
 size_t replicas_count(const struct worker *w);
 uint64_t replicas_full_syncs(const struct worker *w);
 struct client *replicas_at(const struct worker *w, size_t i); /* oldest first */

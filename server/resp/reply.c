@@ -10,6 +10,9 @@
  * A deferred header reserves GAP bytes and is written when the count is known; what stands behind it in the same chunk
  * moves up to close the gap (RESP numbers must not be padded). That is at most one chunk's bytes, the price of not
  * counting twice.
+ *
+ * The bound is looked at where memory is taken, never where bytes are written. A reply that is over keeps one chunk, into
+ * which small writes go again and again from its beginning (what stands there is never read); payloads are skipped.
  */
 #include "server/resp/reply.h"
 
@@ -70,6 +73,7 @@ static void forget(struct reply *r)
 void reply_reset(struct reply *r)
 {
     ASSERT(r->deferred == 0);
+    r->over = false;
     struct reply_chunk *first = r->head;
     if (!first) return;
     free_chunks(first->next);
@@ -97,9 +101,34 @@ static void link_chunk(struct reply *r, struct reply_chunk *c)
     r->tail = c;
 }
 
+/* Writes go to the beginning of one chunk with room for `need` bytes. */
+static void write_nowhere(struct reply *r, size_t need)
+{
+    free_chunks(r->head);
+    size_t size = need + sizeof(struct reply_chunk);
+    if (size < REPLY_CHUNK_SIZE) size = REPLY_CHUNK_SIZE;
+    struct reply_chunk *c = mem_alloc(size);
+    *c = (struct reply_chunk){.data = (char *)(c + 1), .cap = size - sizeof *c};
+    use_alone(r, c);
+}
+
+/* Whether the reply may take `more` bytes; if not it is over. */
+static bool may_take(struct reply *r, size_t more)
+{
+    if (likely(!r->over && (!r->may_grow || r->may_grow(r, reply_bytes(r) + more)))) return true;
+    if (!r->over) write_nowhere(r, 0);
+    r->over = true;
+    return false;
+}
+
 /* Begins a chunk with room for `need` bytes. */
 static void add_chunk(struct reply *r, size_t need)
 {
+    if (unlikely(!may_take(r, need))) {
+        if (r->tail->cap < need) write_nowhere(r, need);
+        else r->at = r->tail->data;
+        return;
+    }
     size_t size = REPLY_CHUNK_SIZE;
     if (r->tail && r->tail->cap) size = 2 * (r->tail->cap + sizeof *r->tail);
     if (size > REPLY_CHUNK_MAX) size = REPLY_CHUNK_MAX;
@@ -181,6 +210,7 @@ void reply_raw(struct reply *r, struct bytes s)
     }
     if (fits == s.n) return;
     size_t rest = s.n - fits;
+    if (unlikely(rest > REPLY_CHUNK_SIZE && !may_take(r, rest))) return;
     memcpy(room(r, rest), s.p + fits, rest);
     r->at += rest;
 }
@@ -193,6 +223,10 @@ void reply_append(struct reply *r, struct reply *src)
         char *p = room(r, n);
         if (n) reply_copy_out(src, p);
         r->at += n;
+        reply_reset(src);
+        return;
+    }
+    if (!may_take(r, n)) {
         reply_reset(src);
         return;
     }
@@ -368,6 +402,10 @@ void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx),
         return;
     }
     header(r, '$', s.n);
+    if (!may_take(r, s.n)) {
+        release(ctx);
+        return;
+    }
     seal(r);
     struct reply_chunk *c = mem_alloc(sizeof *c);
     *c = (struct reply_chunk){.data = (char *)s.p, .used = s.n, .release = release, .ctx = ctx};
@@ -464,10 +502,15 @@ struct reply_mark reply_defer(struct reply *r)
 
 static void defer_end(struct reply *r, struct reply_mark m, char type, uint64_t count)
 {
+    ASSERT(r->deferred > 0);
+    if (unlikely(r->over)) { /* the chunk may be gone */
+        r->deferred--;
+        return;
+    }
     struct reply_chunk *c = m.chunk;
     bool is_tail = c == r->tail;
     size_t used = is_tail ? (size_t)(r->at - c->data) : c->used;
-    ASSERT(r->deferred > 0 && m.offset + GAP <= used);
+    ASSERT(m.offset + GAP <= used);
     aggregate_of(r, &type, &count);
     size_t n = put_header(c->data + m.offset, type, count), shrink = GAP - n;
     memmove(c->data + m.offset + n, c->data + m.offset + GAP, used - m.offset - GAP);

@@ -3,6 +3,9 @@
  * Replies: a writer of RESP2 or RESP3 (`proto`) into chunks of memory that can be given to a device as they lie.
  * Nothing here fails. What RESP2 does not have comes out as Redis sends it there: a map is an array of 2n, a double a
  * bulk string, null "$-1".
+ *
+ * A reply may have a bound: may_grow() is asked whenever more memory is wanted. If it refuses, everything written is
+ * dropped and so is what is written afterwards (`over`): whoever it was for is closed without it.
  */
 #ifndef SERVER_RESP_REPLY_H
 #define SERVER_RESP_REPLY_H
@@ -33,15 +36,18 @@ struct reply {
     size_t sealed_bytes;  /* in chunks before the tail */
     uint8_t proto;        /* 2 or 3; may be changed at any time */
     uint8_t deferred;     /* open deferred lengths */
+    bool over;            /* has outgrown its bound: holds nothing, takes nothing */
     uint32_t error_count; /* reply_error calls so far; for commandstats and MULTI */
     /* NULL or called for each error: "ERR ..." without '-' (errorstats) */
     void (*on_error)(void *ctx, struct bytes text);
     void *on_error_ctx;
+    /* NULL, or asked before the reply takes memory beyond the `bytes` it will then hold; false: it must not. */
+    bool (*may_grow)(struct reply *r, size_t bytes);
 };
 
 void reply_init(struct reply *r, int proto);
 void reply_fini(struct reply *r);
-/* Drops what was written; the first chunk is kept if it is of the usual size. */
+/* Drops what was written, also that it was too much; the first chunk is kept if it is of the usual size. */
 void reply_reset(struct reply *r);
 /* Everything written, oldest first, NULL when nothing; the reply is empty afterwards. */
 struct reply_chunk *reply_take_chunks(struct reply *r);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "demi/ext.h"
+
 #define TEXT(s) bytes_of_str(s)
 
 /* Ends the reply: its chunks must be these bytes. */
@@ -237,6 +239,54 @@ static void test_a_chunk_can_be_used_again(void **state)
     reply_fini(&r);
 }
 
+static bool up_to_50000(struct reply *r, size_t bytes) { return bytes <= 50000; }
+
+/* Every way of writing much, with a bound: what was written is dropped, nothing more is taken, and the next reply is
+ * whole again. */
+static void test_a_reply_over_its_bound_holds_nothing(void **state)
+{
+    static char big[200000], small[1000];
+    for (int way = 0; way < 9; way++) {
+        struct reply r, other;
+        struct demi_mem_stats before, over;
+        int released = 0;
+        reply_init(&r, way % 2 ? 2 : 3);
+        r.may_grow = up_to_50000;
+        demi_mem_stats(&before);
+        struct reply_mark outer = reply_defer(&r), inner = reply_defer(&r);
+        for (int i = 0; i < 3000; i++) {
+            switch (way) {
+            case 0: reply_bulk(&r, bytes_of(small, 90)); break;
+            case 1: reply_bulk(&r, bytes_of(small, sizeof small)); break;
+            case 2: reply_bulk(&r, bytes_of(big, sizeof big)); break;
+            case 3: reply_raw(&r, bytes_of(big, sizeof big)); break;
+            case 4: reply_bulk_ref(&r, bytes_of(big, sizeof big), count_release, &released); break;
+            case 5: reply_verbatim(&r, bytes_of(big, sizeof big), "txt"); break;
+            case 6: reply_error_bytes(&r, bytes_of(small, sizeof small)); break;
+            case 7:
+                reply_init(&other, 2);
+                reply_raw(&other, bytes_of(big, sizeof big));
+                reply_append(&r, &other);
+                reply_fini(&other);
+                break;
+            default: reply_int(&r, i * 1000000000000);
+            }
+        }
+        for (int i = 0; way == 8 && i < 100000; i++) reply_int(&r, i);
+        reply_defer_array(&r, inner, 1);
+        reply_defer_map(&r, outer, 1);
+        assert_true(r.over);
+        demi_mem_stats(&over);
+        assert_true(over.used - before.used <= 2 * REPLY_CHUNK_SIZE);
+        assert_int_equal(released, way == 4 ? 3000 : 0);
+        reply_reset(&r);
+        reply_ok(&r);
+        assert_false(r.over);
+        expect(&r, "+OK\r\n");
+        reply_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_foreign_memory_is_released_once),
         cmocka_unit_test(test_one_reply_goes_behind_another),
         cmocka_unit_test(test_a_chunk_can_be_used_again),
+        cmocka_unit_test(test_a_reply_over_its_bound_holds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
