@@ -33,7 +33,7 @@ struct heap {
     struct stock *stock;   /* NULL: the heap has not grown much */
     unsigned stock_target; /* chunks it should hold */
     bool stock_off;
-    bool ending; /* its thread is */
+    bool ending;    /* its thread is */
     void *returned; /* taken from `remote`, not worked on yet; linked through their first words */
     struct heap *next_orphan;
     _Alignas(64) void *remote; /* freed by other threads: pushed by them, taken whole by the owner */

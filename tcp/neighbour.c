@@ -11,8 +11,8 @@
  * A MAC that changes without our asking is taken (fail-over of routers works by that) but as STALE: the next packet to
  * it also asks it, and if the answer does not come the entry goes and all are asked (RFC 4861 7.3.3). Frames that wait
  * are bounded; the oldest goes (7.2.2). Connections about to send their first SYN, and datagrams, do not
- * wait as frames: a thousand of either lose nothing. When nobody answers, those who sent hear it as an unreachable host (RFC 1122
- * 2.3.2.2, 3.2.1.8; RFC 4861 7.2.2).
+ * wait as frames: a thousand of either lose nothing. When nobody answers, those who sent hear it as an unreachable host
+ * (RFC 1122 2.3.2.2, 3.2.1.8; RFC 4861 7.2.2).
  *
  * Deviation from RFC 4861: no DELAY state (a STALE entry is asked with the first packet that uses it), REACHABLE lasts
  * conf.arp_lifetime for both families and is not prolonged by upper layers. Requests are sent at most once per

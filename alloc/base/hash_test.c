@@ -330,7 +330,7 @@ static void test_the_key_decides(void **state)
     }
 }
 
-/* --- the same again, slowly ---------------------------------------------------------------------------------------- */
+/* --- the same again, slowly --------------------------------------------------------------------------------------- */
 
 typedef unsigned __int128 u128;
 
@@ -384,7 +384,7 @@ static void test_a_long_text_gives_what_the_definition_says(void **state)
     }
 }
 
-/* --- two words ------------------------------------------------------------------------------------------------------ */
+/* --- two words ---------------------------------------------------------------------------------------------------- */
 
 static void test_a_known_word_does_not_void_the_other(void **state)
 {

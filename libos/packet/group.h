@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-/* Joins bound packet socket fd (-1: there is none, or it stays alone) to the interface's group of at most `queues`, made by whoever
- * comes first; *index is the place it got.
+/* Joins bound packet socket fd (-1: there is none, or it stays alone) to the interface's group of at most `queues`,
+ * made by whoever comes first; *index is the place it got.
  * -EBUSY: all places are taken; -ENOSPC: too many groups; others as the kernel says. */
 int group_join(int fd, int ifindex, unsigned queues, unsigned *index);
 void group_leave(int ifindex, unsigned index);

@@ -5,9 +5,9 @@
  * on by itself from there. Nothing blocks: the kernel's own close() would, for the time of SO_LINGER, whatever
  * O_NONBLOCK says.
  *
- *     closed --everything handed over--> close()                                        the peer reads all, then the end
- *       |  `---SO_LINGER 0, or bytes came that nobody will read--> reset                as RFC 2525 2.17 has it
- *       `------not done within SO_LINGER, or nothing taken for STALL_NS--> reset        the peer knows that bytes are missing
+ *     closed --everything handed over--> close()                                  the peer reads all, then the end
+ *       |  `---SO_LINGER 0, or bytes came that nobody will read--> reset               as RFC 2525 2.17 has it
+ *       `------not done within SO_LINGER, or nothing taken for STALL_NS--> reset  the peer knows that bytes are missing
  *
  * With an SO_LINGER time the socket stays until the peer has acknowledged everything (SIOCOUTQ), since the program has
  * asked for a reset if it does not.

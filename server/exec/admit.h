@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * May this session run this request now? Answered from the session, the request and what the server's state means to
- * such questions; nothing is changed and nothing is replied, so that whoever wants to know (a client's command, a queued
- * one, a script's call, a test) asks in the same way. The flags of the command's row drive it.
+ * such questions; nothing is changed and nothing is replied, so that whoever wants to know (a client's command, a
+ * queued one, a script's call, a test) asks in the same way. The flags of the command's row drive it.
  *
  * The order of the checks is Redis's, because clients see which error comes first.
  */

@@ -133,7 +133,8 @@ static void test_what_needs_a_connection_is_refused(void **state)
     assert_string_equal(ask("MONITOR"), "-ERR 'monitor' works on a connection, and there is none\r\n");
 }
 
-/* No handler takes a connection for granted: every command is asked with too many words for most, and nothing crashes. */
+/* No handler takes a connection for granted: every command is asked with too many words for most, and nothing
+ * crashes. */
 static void test_every_command_survives_a_session_without_connection(void **state)
 {
     (void)state;

@@ -475,7 +475,8 @@ static void test_files_at_their_ends(void **state)
     FAILS(EINVAL, demi_truncate(&qt, qd, INT64_MIN));
     FAILS(EINVAL, demi_truncate(NULL, qd, 0));
     OK(demi_truncate(&qt, qd, INT64_MAX));
-    assert_int_not_equal(wait_failed(qt), 0);
+    demi_qresult_t largest = wait_for(qt); /* tmpfs has files that large */
+    if (largest.qr_opcode == DEMI_OPC_FAILED) assert_int_not_equal(largest.qr_ret, 0);
     FAILS(EINVAL, demi_lseek(qd, 0, SEEK_SET, NULL));
     FAILS(EINVAL, demi_sync(NULL, qd, true));
     assert_int_not_equal(demi_listen(qd, 1), 0);
