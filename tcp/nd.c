@@ -147,6 +147,8 @@ static void advertise(struct net_stack *s, const struct ip_addr *target, const s
     send_message(s, target, to, &q, sizeof q);
 }
 
+void nd_announce(struct net_stack *s, const struct ip_addr *a) { advertise(s, a, &all_nodes, FLAG_OVERRIDE); }
+
 static void send_router_solicit(struct net_stack *s)
 {
     struct {

@@ -18,6 +18,8 @@ void nd_input(struct net_stack *s, struct packet *p);
 /* Who has `a`? to NULL: its solicited-node group is asked, else that MAC. */
 void nd_ask(struct net_stack *s, const struct ip_addr *a, const uint8_t *to);
 /* `a` is tentative: is it somebody's already? */
+/* `a` is ours: everybody who knows it otherwise learns so (RFC 4861 7.2.6). */
+void nd_announce(struct net_stack *s, const struct ip_addr *a);
 void nd_dad_start(struct net_stack *s, struct own_addr *a);
 /* The group ff02::1:ffxx:xxxx of an address (RFC 4291 2.7.1). */
 struct ip_addr nd_solicited_node(const struct ip_addr *a);

@@ -419,6 +419,18 @@ int neighbour_add_static(struct net_stack *s, const struct ip_addr *a, const uin
     return 0;
 }
 
+void neighbour_relink(struct net_stack *s)
+{
+    struct neighbour_table *t = s->ip.neighbours;
+    for (uint32_t i = 0; i < t->size; i++) {
+        struct neighbour *n = &t->entries[i];
+        if (n->state == NEIGH_FREE) continue;
+        memcpy(n->eth + ETH_ALEN, s->conf.mac, ETH_ALEN);
+        if (!n->fixed && n->state != NEIGH_INCOMPLETE) neighbour_forget(s, n);
+    }
+    s->ip.generation++;
+}
+
 void neighbour_check(const struct net_stack *s)
 {
     const struct neighbour_table *t = s->ip.neighbours;

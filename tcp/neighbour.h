@@ -57,6 +57,9 @@ void neighbour_answered(struct net_stack *s, struct neighbour *n, const uint8_t 
 void neighbour_rumour(struct net_stack *s, const struct ip_addr *a, const uint8_t *mac, bool make);
 /* Drops it and what waits for it. */
 void neighbour_forget(struct net_stack *s, struct neighbour *n);
+/* Our MAC, or what is at the other end of the wire, is another: who is known but not fixed is forgotten, and asked for
+ * when it is next used. */
+void neighbour_relink(struct net_stack *s);
 int neighbour_add_static(struct net_stack *s, const struct ip_addr *a, const uint8_t *mac);
 void neighbour_check(const struct net_stack *s);
 

@@ -261,6 +261,16 @@ void route_set_usable(struct net_stack *s, struct own_addr *a)
     tell(s, a, false);
 }
 
+void route_announce(struct net_stack *s)
+{
+    for (unsigned i = 0; i < s->ip.addr_end; i++) {
+        const struct own_addr *a = &s->ip.addrs[i];
+        if (!is_usable(a)) continue;
+        if (!addr_is_v4(&a->addr)) nd_announce(s, &a->addr);
+        else if (s->conf.arp) arp_announce(s, &a->addr);
+    }
+}
+
 void route_set_deprecated(struct net_stack *s, struct own_addr *a, bool deprecated)
 {
     if (!is_usable(a)) return;

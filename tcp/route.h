@@ -34,6 +34,8 @@ void route_router_silent(struct net_stack *s, const struct ip_addr *router);
 void route_learn_prefix(struct net_stack *s, const struct ip_addr *prefix, unsigned bits, nsec until);
 void route_set_gateway(struct net_stack *s, const struct ip_addr *gateway); /* "any" takes it away */
 /* Something paths depend on has changed. */
+/* Every usable address of ours is said to all. */
+void route_announce(struct net_stack *s);
 static inline void route_changed(struct net_stack *s) { s->ip.generation++; }
 
 #endif

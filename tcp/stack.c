@@ -18,6 +18,7 @@
 #include "tcp/eth.h"
 #include "tcp/hdr.h"
 #include "tcp/loop.h"
+#include "tcp/neighbour.h"
 #include "tcp/route.h"
 #include "tcp/stack_impl.h"
 #include "tcp/tcp.h"
@@ -167,6 +168,27 @@ void stack_free(struct net_stack *s)
     for (; s->tx.head != s->tx.tail; s->tx.head++) buf_unref(s->tx.slots[s->tx.head & s->tx.mask].b);
     mem_free(s->tx.slots);
     mem_free(s);
+}
+
+static uint16_t relinked_mtu(uint16_t said, uint16_t before, uint16_t now)
+{
+    return said == before || said > now ? now : said; /* what DHCP or a router said stays, as far as it fits */
+}
+
+int stack_relink(struct net_stack *s, const uint8_t mac[ETH_ALEN], uint16_t mtu)
+{
+    struct stack_config c = s->conf;
+    memcpy(c.mac, mac, ETH_ALEN);
+    c.mtu = mtu;
+    if (!is_config_valid(&c)) return -EINVAL;
+    s->ip.mtu4 = relinked_mtu(s->ip.mtu4, s->conf.mtu, mtu);
+    s->ip.mtu6 = relinked_mtu(s->ip.mtu6, s->conf.mtu, mtu);
+    s->conf.mtu = mtu;
+    memcpy(s->conf.mac, mac, ETH_ALEN);
+    memcpy(&s->ip.mac_word, mac, ETH_ALEN);
+    neighbour_relink(s); /* moves the generation: paths take up the MTU, too */
+    route_announce(s);
+    return 0;
 }
 
 /* --- a turn ------------------------------------------------------------------------------------------------------- */

@@ -128,6 +128,10 @@ uint64_t stack_unconfirmed(struct net_stack *s);
 struct frame *stack_frames(struct net_stack *s, unsigned *n);
 void stack_sent(struct net_stack *s, unsigned n);
 
+/* The wire was changed under us: the device has come back, perhaps as another one. mac and mtu are valid from now on;
+ * neighbours are asked again before they are believed, and hear of our addresses. -EINVAL: a MAC or MTU that cannot be. */
+int stack_relink(struct net_stack *s, const uint8_t mac[ETH_ALEN], uint16_t mtu);
+
 /* --- addresses and routes --- */
 
 /* -EEXIST, -ENOSPC, -EINVAL. An IPv6 address is tried for duplicates first (RFC 4862 5.4) unless sure. */
