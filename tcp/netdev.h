@@ -63,6 +63,18 @@ struct netdev_caps {
     bool no_arp;  /* a point-to-point wire: mac of the peer does not matter */
 };
 
+/* What has become of the device. Frames given to one that is DOWN or GONE are taken, dropped and counted: the transport
+ * sends again what matters. */
+enum netdev_link {
+    NETDEV_UP,
+    NETDEV_NO_CARRIER, /* nobody at the other end of the wire */
+    NETDEV_DOWN,       /* switched off */
+    NETDEV_GONE,       /* not there any more; look() takes it back when it comes again */
+};
+
+#define NETDEV_WHAT_SIZE 80
+#define NETDEV_WHY_SIZE  256
+
 struct netdev;
 
 struct netdev_ops {
@@ -81,6 +93,12 @@ struct netdev_ops {
      * NULL: everything is ours anyway. */
     int (*claim)(struct netdev *d, uint8_t proto, uint16_t port, bool on);
     void (*close)(struct netdev *d);
+    /* Has a look at the device itself, off the hot path: link, caps.mac and caps.mtu, n.returned say what it has found,
+     * fd() may be another one afterwards. One that had gone and is there again is taken back, with all claims. why (256
+     * bytes, empty): what stands in the way of that. NULL: this device has no life of its own. */
+    void (*look)(struct netdev *d, char *why);
+    /* Readable when look() has something to see; -1 or NULL: it is called every now and then. */
+    int (*news_fd)(struct netdev *d);
 };
 
 struct netdev_counters { /* of the device, by name: "dropped because of …" belongs to whoever dropped */
@@ -90,12 +108,16 @@ struct netdev_counters { /* of the device, by name: "dropped because of …" bel
     uint64_t tx_full;      /* send() took fewer than it was given */
     uint64_t tx_dropped;   /* could not be sent at all */
     uint64_t kicks;        /* system calls that set transmission going */
+    uint64_t returned;     /* it had gone, or the other end was replaced, and was taken back */
 };
 
 struct netdev { /* the first member of the device's own struct */
     const struct netdev_ops *ops;
     struct netdev_caps caps;
     struct netdev_counters n;
+    enum netdev_link link;
+    unsigned ifindex;            /* the kernel's interface whose frames these are; 0: of none */
+    char what[NETDEV_WHAT_SIZE]; /* name and way of working, for people: "eth1 by AF_PACKET" */
 };
 
 /* What a device's open() is given. get(arg, "interface") reads the libOS's configuration: NULL where nothing is
@@ -104,7 +126,7 @@ struct netdev_env {
     const char *(*get)(void *arg, const char *key);
     void *arg;
     struct region_set *regions; /* the thread's */
-    /* 256 bytes: a failing open() says in one line what is missing and which command provides it */
+    /* NETDEV_WHY_SIZE bytes: a failing open() says in one line what is missing and which command provides it */
     char *why;
 };
 
@@ -112,7 +134,7 @@ typedef int (*netdev_open_fn)(const struct netdev_env *env, struct netdev **out)
 
 /* --- plug-ins ----------------------------------------------------------------------------------------------------- */
 
-#define NETDEV_ABI 1
+#define NETDEV_ABI 2
 struct netdev_host { /* the library's functions, since a plug-in cannot see them */
     struct buf *(*buf_take)(size_t size);
     void (*buf_unref)(struct buf *b);
@@ -121,6 +143,9 @@ struct netdev_host { /* the library's functions, since a plug-in cannot see them
     int (*region_set_remove_device)(struct region_set *set, void *dev);
     void *(*region_cookie)(const struct region_set *set, void *dev, const void *p);
     struct region *(*region_find)(const void *p);
+    /* libos/inet/owner.h */
+    int (*owner_take)(const char *what, char *who, size_t who_size);
+    void (*owner_give)(const char *what);
 };
 struct netdev_plugin {
     unsigned abi; /* NETDEV_ABI */

@@ -323,6 +323,8 @@ void stack_counters(const struct net_stack *s, void (*fn)(void *arg, const char 
 #undef COUNTER_VISIT
 }
 
+uint32_t stack_offloads(const struct net_stack *s) { return s->conf.offloads; }
+
 void stack_check(const struct net_stack *s)
 {
     ip_layer_check(s);

@@ -148,6 +148,8 @@ bool stack_address(const struct net_stack *s, unsigned i, struct ip_addr *a, uns
 /* Calls fn for every named counter ("tcp.rx_segments", "drop.ip4_checksum"…); the values live as long as the stack. */
 void stack_counters(const struct net_stack *s, void (*fn)(void *arg, const char *name, const uint64_t *value),
                     void *arg);
+/* What of the device's is used. */
+uint32_t stack_offloads(const struct net_stack *s);
 /* All invariants (debug and simulation). */
 void stack_check(const struct net_stack *s);
 /* Every live connection. */

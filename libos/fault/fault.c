@@ -251,6 +251,24 @@ static int fault_claim(struct netdev *d, uint8_t proto, uint16_t port, bool on)
     return inner->ops->claim ? inner->ops->claim(inner, proto, port, on) : 0;
 }
 
+static void fault_look(struct netdev *d, char *why)
+{
+    struct fault_dev *x = fault_of(d);
+    uint32_t offloads = d->caps.offloads;
+    x->inner->ops->look(x->inner, why);
+    d->caps = x->inner->caps;
+    d->caps.offloads &= offloads;
+    d->link = x->inner->link;
+    d->ifindex = x->inner->ifindex;
+    count(x);
+}
+
+static int fault_news_fd(struct netdev *d)
+{
+    struct netdev *inner = fault_of(d)->inner;
+    return inner->ops->news_fd ? inner->ops->news_fd(inner) : -1;
+}
+
 static void fault_close(struct netdev *d)
 {
     struct fault_dev *x = fault_of(d);
@@ -261,6 +279,18 @@ static void fault_close(struct netdev *d)
 }
 
 static const struct netdev_ops fault_ops = {
+    .name = "fault",
+    .recv = fault_recv,
+    .send = fault_send,
+    .fd = fault_fd,
+    .arm = fault_arm,
+    .claim = fault_claim,
+    .close = fault_close,
+    .look = fault_look,
+    .news_fd = fault_news_fd,
+};
+/* … over a device that has no life of its own */
+static const struct netdev_ops fault_quiet_ops = {
     .name = "fault",
     .recv = fault_recv,
     .send = fault_send,
@@ -328,7 +358,8 @@ int fault_wrap(const struct netdev_env *env, struct netdev *inner, struct netdev
     struct fault_dev *x = calloc(1, sizeof *x);
     if (!x) return -ENOMEM;
     r.burst = (unsigned)(burst ? burst : 1);
-    x->d = (struct netdev){.ops = &fault_ops, .caps = inner->caps, .n = inner->n};
+    x->d = *inner;
+    x->d.ops = inner->ops->look ? &fault_ops : &fault_quiet_ops;
     x->d.caps.offloads &= OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM;
     x->inner = inner;
     x->rates = r;
@@ -341,5 +372,5 @@ int fault_wrap(const struct netdev_env *env, struct netdev *inner, struct netdev
 
 const struct fault_counters *fault_counted(const struct netdev *d)
 {
-    return d->ops == &fault_ops ? &((const struct fault_dev *)d)->counters : NULL;
+    return d->ops == &fault_ops || d->ops == &fault_quiet_ops ? &((const struct fault_dev *)d)->counters : NULL;
 }

@@ -8,6 +8,7 @@
  */
 #include "libos/inet/sock.h"
 
+#include "alloc/base/log.h"
 #include "alloc/heap.h"
 #include "libos/fault/fault.h"
 #include "libos/inet/kernel.h"
@@ -119,6 +120,13 @@ static int read_mtu(const struct keys *k, const struct netdev_caps *caps, uint16
     int err = keys_number(k, "mtu", 68, 65535, &mtu);
     *out = (uint16_t)(mtu < caps->mtu ? mtu : caps->mtu);
     return err;
+}
+
+/* What the configuration allows when the device's own MTU grows later; it was checked by read_mtu(). */
+static uint16_t mtu_most(const struct keys *k)
+{
+    int64_t mtu = 0;
+    return keys_number(k, "mtu", 68, 65535, &mtu) ? 0 : (uint16_t)mtu;
 }
 
 static int configure(const struct keys *k, const struct netdev_caps *caps, struct stack_config *out)
@@ -321,6 +329,8 @@ static int wait_for_lease(const struct keys *k, struct inet *in, bool dhcp)
     int err = keys_number(k, "dhcp_wait_ms", 0, 600000, &wait_ms);
     if (err || !dhcp || rt->time.idle) return err;
     nsec until = rt->now + (nsec)wait_ms * NSEC_PER_MSEC;
+    log_notice(NULL, "%s: asking for an address by DHCP on %s, for %lld ms at most before the start goes on",
+               k->section, in->dev->what, (long long)wait_ms);
     while (!has_ipv4(in) && (rt->now = rt->time.now_ns(rt->time.arg)) < until) {
         if (!inet_poll(&in->base) && !inet_arm(&in->base))
             poll(&(struct pollfd){.fd = in->watch.fd, .events = POLLIN}, 1, 10);
@@ -366,8 +376,10 @@ int inet_start(struct runtime *rt, const struct config *conf, const char *sectio
     }
     struct inet *in = (struct inet *)l;
     read_defaults(conf, in);
+    in->mtu_most = mtu_most(&k);
     err = share(&k, in);
     if (!err) err = add_everything(&k, in, &ka);
+    if (!err) err = life_own(in, section, sc.dhcp, sc.ipv6, rt->why);
     if (!err && keys_get(&k, "pcap")) {
         err = inet_set_option(l, "pcap", keys_get(&k, "pcap"));
         if (err) keys_refuse(&k, -err, "pcap: %.120s: %s", keys_get(&k, "pcap"), strerror(-err));
@@ -377,6 +389,7 @@ int inet_start(struct runtime *rt, const struct config *conf, const char *sectio
         inet_stop(l);
         return err;
     }
+    life_start(in, section);
     *out = l;
     return 0;
 

@@ -63,6 +63,11 @@ static void on_closed(void *arg, struct conn *c, int err)
     if (s && s->state == SOCK_CONNECTED) inet_stream_closed(s, err);
 }
 
+static void on_address(void *arg, const struct ip_addr *a, unsigned bits, bool gone)
+{
+    life_address(arg, a, bits, gone);
+}
+
 static void on_udp_readable(void *arg, struct udp_sock *u)
 {
     struct sock *s = udp_user(u);
@@ -83,6 +88,7 @@ static const struct stack_hooks hooks = {
     .closed = on_closed,
     .udp_readable = on_udp_readable,
     .udp_sent = on_udp_sent,
+    .address = on_address,
 };
 
 /* --- in ----------------------------------------------------------------------------------------------------------- */
@@ -110,8 +116,7 @@ static unsigned receive(struct inet *in)
     return total;
 }
 
-/* The stack has done something. */
-static void settle(struct inet *in)
+void inet_settle(struct inet *in)
 {
     in->next_at = stack_deadline(in->stack);
     if (stack_wants_flush(in->stack) || has_frames(in)) runtime_want_flush(in->base.rt);
@@ -124,7 +129,8 @@ unsigned inet_poll(struct libos *l)
     bool due = l->rt->now >= in->next_at;
     if (due) stack_advance(in->stack, l->rt->now);
     if (likely(!n && !due)) return 0;
-    settle(in);
+    if (n && in->life.runs) life_check_sums(&in->life);
+    inet_settle(in);
     return n + due;
 }
 
@@ -133,7 +139,7 @@ static void take_handed(void *arg, struct frame *f, unsigned n)
 {
     struct inet *in = arg;
     stack_input(in->stack, f, n, in->base.rt->now);
-    settle(in);
+    inet_settle(in);
 }
 
 int inet_share(struct inet *in, const char *key)
@@ -200,7 +206,8 @@ uint64_t inet_next_deadline(struct libos *l)
 int inet_arm(struct libos *l)
 {
     struct inet *in = (struct inet *)l;
-    if (!in->watched) return -EOPNOTSUPP;
+    /* Of a device that has gone nothing comes but news. */
+    if (!in->watched) return in->dev->link == NETDEV_GONE && in->life.watched ? 0 : -EOPNOTSUPP;
     return in->dev->ops->arm ? in->dev->ops->arm(in->dev) : 0;
 }
 
@@ -276,12 +283,18 @@ static void remove_counters(struct inet *in)
     stack_counters(in->stack, remove_counter, c);
 }
 
-static void watch_device(struct inet *in)
+void inet_watch_device(struct inet *in)
 {
     in->watch = (struct watch){.fn = on_frames, .fd = in->dev->ops->fd ? in->dev->ops->fd(in->dev) : -1};
     if (in->watch.fd >= 0 && !in->base.rt->time.idle)
         in->watched = !runtime_watch(in->base.rt, &in->watch, EPOLLIN | EPOLLET);
     in->base.must_poll = !in->watched && !in->base.rt->time.idle;
+}
+
+void inet_unwatch_device(struct inet *in)
+{
+    if (in->watched) runtime_unwatch(in->base.rt, &in->watch);
+    in->watched = false;
 }
 
 static int new_stack(struct inet *in, const struct stack_config *given)
@@ -302,6 +315,7 @@ int inet_start_on(struct runtime *rt, struct netdev *dev, const struct stack_con
     if (!in) return -ENOMEM;
     in->base.rt = rt;
     in->dev = dev;
+    in->life.inet = in;
     in->linger_s = -1;
     in->own_ports = dev->ops->claim && !dev->caps.own_mac;
     list_init(&in->hungry);
@@ -313,7 +327,7 @@ int inet_start_on(struct runtime *rt, struct netdev *dev, const struct stack_con
     if (err) goto free_inet;
     err = add_counters(in);
     if (err) goto free_stack;
-    watch_device(in);
+    inet_watch_device(in);
     in->next_at = stack_deadline(in->stack);
     *out = &in->base;
     return 0;
@@ -340,10 +354,11 @@ void inet_stop(struct libos *l)
     struct inet *in = (struct inet *)l;
     stack_visit_conns(in->stack, abort_unconfirmed, NULL);
     inet_flush(l);
+    life_stop(in);
     share_leave(in->share);
     remove_counters(in);
     wheel_stop(&l->rt->wheel, &in->retry);
-    if (in->watched) runtime_unwatch(l->rt, &in->watch);
+    inet_unwatch_device(in);
     pcap_close(in->pcap);
     stack_free(in->stack);
     in->dev->ops->close(in->dev);

@@ -8,6 +8,7 @@
 
 #include "libos/inet/inet.h"
 #include "libos/inet/keys.h"
+#include "libos/inet/owner.h"
 #include "libos/runtime/runtime.h"
 
 #include <dlfcn.h>
@@ -32,6 +33,8 @@ static const struct netdev_host host = {
     .region_set_remove_device = region_set_remove_device,
     .region_cookie = region_cookie,
     .region_find = region_find,
+    .owner_take = owner_take,
+    .owner_give = owner_give,
 };
 
 static const struct {

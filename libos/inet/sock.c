@@ -6,6 +6,7 @@
 
 #include "alloc/buf.h"
 #include "alloc/heap.h"
+#include "libos/inet/kport.h"
 #include "libos/inet/share.h"
 
 #include <errno.h>
@@ -92,8 +93,15 @@ struct sock_setup *inet_sock_setup(struct sock *s)
 
 int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on)
 {
-    if (!in->dev->ops->claim) return 0;
-    return in->dev->ops->claim(in->dev, dgram ? IPPROTO_UDP : IPPROTO_TCP, port, on);
+    uint8_t proto = dgram ? IPPROTO_UDP : IPPROTO_TCP;
+    struct netdev *d = in->dev;
+    if (!d->ops->claim) return 0;
+    bool kernels = port && d->ifindex && !d->caps.own_mac; /* who has it there must not lose it, nor get it */
+    int err = on && kernels ? kport_take(d->ifindex, proto, port) : 0;
+    if (err) return err;
+    err = d->ops->claim(d, proto, port, on);
+    if (kernels && (err || !on)) kport_give(d->ifindex, proto, port);
+    return err;
 }
 
 int inet_port_take(struct sock *s, uint16_t port)

@@ -19,6 +19,7 @@
 #include "alloc/base/list.h"
 #include "alloc/base/rng.h"
 #include "libos/inet/inet.h"
+#include "libos/inet/life.h"
 #include "libos/runtime/runtime.h"
 #include "tcp/ports.h"
 #include "tcp/tcp.h"
@@ -42,6 +43,8 @@ struct inet {
     struct share *share; /* NULL: no other runtime has queues of this device */
     struct pcap *pcap;   /* NULL: nobody looks */
     unsigned captured;   /* of the frames that wait for the device the first so many are in it */
+    struct life life;
+    uint16_t mtu_most; /* what the configuration says of it; 0: nothing */
     uint8_t port_key[16];
     struct ports ports; /* of port 0 */
     /* the interface is shared with the kernel, or with other runtimes: port 0 gives one that is not theirs */
@@ -114,6 +117,12 @@ int inet_port_take(struct sock *s, uint16_t port);
 void inet_port_give(struct sock *s, uint16_t port);
 /* A port for port 0. -EADDRINUSE. */
 int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out);
+
+/* The stack has done something: is there anything to be sent, and when does it want to be looked at? */
+void inet_settle(struct inet *in);
+/* The device's descriptor, for sleeping. */
+void inet_watch_device(struct inet *in);
+void inet_unwatch_device(struct inet *in);
 
 /* Several runtimes on the device of this name: share.h. Nothing to do where it has one queue pair. */
 int inet_share(struct inet *in, const char *key);

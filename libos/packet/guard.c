@@ -147,6 +147,15 @@ int guard_update(struct guard *g, const struct claims *c, uint8_t proto, uint16_
     return err;
 }
 
+int guard_update_all(struct guard *g, const struct claims *c)
+{
+    int err = 0;
+    for (unsigned which = 0; which < CLAIMS_PROTOS; which++)
+        for (unsigned word = 0; word < CLAIMS_WORDS && !err; word++)
+            if (claims_word(c, which, word)) err = update_word(g, c, which, word);
+    return err;
+}
+
 void guard_close(struct guard *g)
 {
     if (g->link >= 0) close(g->link);

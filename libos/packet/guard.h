@@ -17,6 +17,8 @@ struct guard { /* private */
  * failed. */
 int guard_open(struct guard *g, int ifindex, const char **step);
 int guard_update(struct guard *g, const struct claims *c, uint8_t proto, uint16_t port);
+/* All of the claims, for a guard that was just opened. */
+int guard_update_all(struct guard *g, const struct claims *c);
 void guard_close(struct guard *g); /* of one that was never opened, too, if link is -1 */
 
 #endif

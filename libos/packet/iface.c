@@ -61,6 +61,7 @@ int iface_look(const char *name, struct iface *out)
     i.index = r.ifr_ifindex;
     if (!err) err = ask(fd, SIOCGIFFLAGS, name, &r);
     i.up = r.ifr_flags & IFF_UP;
+    i.running = i.up && r.ifr_flags & IFF_RUNNING;
     i.loopback = r.ifr_flags & IFF_LOOPBACK;
     if (!err) err = ask(fd, SIOCGIFMTU, name, &r);
     i.mtu = (unsigned)r.ifr_mtu;

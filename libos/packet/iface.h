@@ -21,7 +21,8 @@ struct iface {
     uint8_t mac[ETH_ALEN];
     unsigned mtu;
     bool up, ethernet, loopback;
-    bool tso; /* it cuts segments itself, of both families */
+    bool running; /* up, and with a carrier */
+    bool tso;     /* it cuts segments itself, of both families */
     enum iface_kernel kernel;
 };
 

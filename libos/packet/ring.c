@@ -20,6 +20,7 @@
  *
  * Left out: VLANs, receive timestamps, hardware offload of IP checksums (Linux has none for senders).
  */
+#include "libos/ifnews.h"
 #include "libos/packet/filter.h"
 #include "libos/packet/group.h"
 #include "libos/packet/guard.h"
@@ -31,7 +32,9 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -61,13 +64,23 @@ struct half {
     uint32_t at;               /* the next we look at, counted without end */
 };
 
+struct ring_keys {
+    unsigned slots, queues;
+    bool promiscuous, offload, own_mac;
+};
+
 struct ring_dev {
     struct netdev d;
-    int fd;
+    int fd;   /* -1: the interface has gone */
+    int news; /* of interfaces; -1: none */
+    char name[IFNAMSIZ];
+    struct ring_keys keys;
     bool vnet;            /* a struct virtio_net_hdr in front of each frame */
     bool grouped, unsent; /* unsent: the last kick left frames behind */
     struct half rx, tx;
     int ifindex;
+    unsigned place; /* in the group */
+    bool was_open;  /* what the stack was told of it stays */
     uint8_t *map;
     size_t map_size;
     struct claims *claims; /* NULL: everything is ours */
@@ -123,10 +136,18 @@ static uint32_t fill_slot(struct ring_dev *r, struct tpacket2_hdr *h, const stru
     return f->len + front;
 }
 
+static unsigned drop_all(struct netdev *d, struct frame *f, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) buf_unref(f[i].b);
+    d->n.tx_dropped += n;
+    return n;
+}
+
 static unsigned ring_send(struct netdev *d, struct frame *f, unsigned n)
 {
     struct ring_dev *r = ring_of(d);
     unsigned done = 0, filled = 0;
+    if (unlikely(d->link >= NETDEV_DOWN)) return drop_all(d, f, n);
     for (; done < n; done++) {
         struct tpacket2_hdr *h = slot(&r->tx, r->tx.at);
         if (status_load(h) & (TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING)) {
@@ -219,7 +240,7 @@ static unsigned ring_recv(struct netdev *d, struct frame *out, unsigned max)
     struct ring_dev *r = ring_of(d);
     unsigned n = 0, looked = 0;
     if (unlikely(r->unsent)) kick(r);
-    for (; n < max && looked < r->rx.count; looked++) {
+    for (; n < max && looked < r->rx.count; looked++) { /* of an interface that has gone there are none */
         struct tpacket2_hdr *h = slot(&r->rx, r->rx.at);
         uint32_t status = status_load(h);
         if (!(status & TP_STATUS_USER)) break;
@@ -249,6 +270,7 @@ static int ring_fd(struct netdev *d) { return ring_of(d)->fd; }
 static int ring_arm(struct netdev *d)
 {
     struct ring_dev *r = ring_of(d);
+    if (!r->map) return 0;
     if (status_load(slot(&r->rx, r->rx.at)) & TP_STATUS_USER) return -EAGAIN;
     if (!r->unsent) return 0;
     kick(r);
@@ -267,6 +289,7 @@ static int ring_claim(struct netdev *d, uint8_t proto, uint16_t port, bool on)
     if (!r->claims) return 0;
     int changed = claims_set(r->claims, proto, port, on);
     if (changed <= 0) return changed;
+    if (r->fd < 0) return 0; /* it goes with the others when the interface is taken back */
     int err = filter_attach(r->fd, d->caps.mac, filtered(r));
     if (!err && r->guard.link >= 0) err = guard_update(&r->guard, r->claims, proto, port);
     return err;
@@ -276,12 +299,16 @@ static int ring_claim(struct netdev *d, uint8_t proto, uint16_t port, bool on)
  * worth a warning. */
 static int share(struct ring_dev *r, const struct iface *i)
 {
-    const char *step;
-    r->claims = malloc(sizeof *r->claims);
-    if (!r->claims) return -ENOMEM;
-    claims_init(r->claims);
+    const char *step = "update";
+    bool first = !r->claims;
+    if (first) {
+        r->claims = malloc(sizeof *r->claims);
+        if (!r->claims) return -ENOMEM;
+        claims_init(r->claims);
+    }
     int err = guard_open(&r->guard, i->index, &step);
-    if (err && i->kernel == IFACE_KERNEL_ADDRESS)
+    if (!err) err = guard_update_all(&r->guard, r->claims);
+    if (err && first && i->kernel == IFACE_KERNEL_ADDRESS)
         log_warning(NULL,
                     "packet: the kernel will reset connections to us on %s, whose address it shares: BPF %s: %s%s",
                     i->name, step, strerror(-err),
@@ -351,16 +378,30 @@ static void tune(struct ring_dev *r)
     set_int(r->fd, SOL_PACKET, PACKET_LOSS, 1); /* a frame the device refuses does not hold up those behind it */
 }
 
+/* Everything of the interface that is there now; claims and counters stay. */
+static void let_go(struct ring_dev *r)
+{
+    guard_close(&r->guard);
+    if (r->grouped) group_leave(r->ifindex, r->place);
+    if (r->map) munmap(r->map, r->map_size);
+    if (r->fd >= 0) close(r->fd);
+    r->grouped = r->unsent = false;
+    r->map = NULL;
+    r->fd = -1;
+    r->rx = r->tx = (struct half){0};
+}
+
 static void ring_close(struct netdev *d)
 {
     struct ring_dev *r = ring_of(d);
-    if (r->guard.link >= 0) guard_close(&r->guard);
-    if (r->grouped) group_leave(r->ifindex, d->caps.queue);
-    if (r->map) munmap(r->map, r->map_size);
-    if (r->fd >= 0) close(r->fd);
+    let_go(r);
+    if (r->news >= 0) close(r->news);
     free(r->claims);
     free(r);
 }
+
+static int ring_news_fd(struct netdev *d) { return ring_of(d)->news; }
+static void ring_look(struct netdev *d, char *why);
 
 static const struct netdev_ops ring_ops = {
     .name = "packet",
@@ -370,11 +411,8 @@ static const struct netdev_ops ring_ops = {
     .arm = ring_arm,
     .claim = ring_claim,
     .close = ring_close,
-};
-
-struct ring_keys {
-    unsigned slots, queues;
-    bool promiscuous, offload, own_mac;
+    .look = ring_look,
+    .news_fd = ring_news_fd,
 };
 
 static int read_keys(const struct netdev_env *env, struct iface *i, struct ring_keys *k)
@@ -404,10 +442,9 @@ static int check_iface(const struct netdev_env *env, const char *name, struct if
 
 static int join_group(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
 {
-    unsigned place = 0;
-    int err = group_join(k->queues == 1 ? -1 : r->fd, i->index, k->queues, &place);
+    int err = group_join(k->queues == 1 ? -1 : r->fd, i->index, k->queues, &r->place);
     r->grouped = !err;
-    r->d.caps.queue = (uint16_t)place;
+    if (!r->was_open) r->d.caps.queue = (uint16_t)r->place;
     return err;
 }
 
@@ -425,16 +462,30 @@ static int bind_socket(struct ring_dev *r, const struct iface *i, const struct r
     return err || k->queues == 1 ? err : join_group(r, i, k);
 }
 
+static enum netdev_link link_of(const struct iface *i)
+{
+    return i->running ? NETDEV_UP : i->up ? NETDEV_NO_CARRIER : NETDEV_DOWN;
+}
+
 static void fill_caps(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
 {
     struct netdev_caps *c = &r->d.caps;
     memcpy(c->mac, i->mac, ETH_ALEN);
+    r->ifindex = i->index;
+    r->d.ifindex = (unsigned)i->index;
+    r->d.link = link_of(i);
+    snprintf(r->d.what, sizeof r->d.what, "%s by AF_PACKET", i->name);
     c->mtu = (uint16_t)i->mtu;
     c->segs_max = NETDEV_SEGS_MAX;
     c->queue_count = (uint16_t)k->queues;
-    c->own_mac = k->own_mac || i->kernel != IFACE_KERNEL_ADDRESS;
+    if (!r->was_open) c->own_mac = k->own_mac || i->kernel != IFACE_KERNEL_ADDRESS;
+}
+
+static void fill_offloads(struct ring_dev *r, const struct iface *i)
+{
+    struct netdev_caps *c = &r->d.caps;
     c->offloads = OFFLOAD_RX_L4_CSUM;
-    r->vnet = k->offload && set_int(r->fd, SOL_PACKET, PACKET_VNET_HDR, 1) == 0;
+    r->vnet = r->keys.offload && set_int(r->fd, SOL_PACKET, PACKET_VNET_HDR, 1) == 0;
     if (!r->vnet) return;
     c->offloads |= OFFLOAD_TX_L4_CSUM;
     /* Past the queueing discipline nobody cuts segments in software: the device itself must. */
@@ -443,17 +494,87 @@ static void fill_caps(struct ring_dev *r, const struct iface *i, const struct ri
     c->tso_max = TSO_BYTES;
 }
 
-static int start(struct ring_dev *r, const struct iface *i, const struct ring_keys *k)
+/* r->claims: it was shared with the kernel before. */
+static int start(struct ring_dev *r, const struct iface *i)
 {
+    const struct ring_keys *k = &r->keys;
     fill_caps(r, i, k);
+    r->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (r->fd < 0) return -errno;
+    fill_offloads(r, i);
     /* Two stacks behind one address would both answer every frame. A station with an address of its own is alone. */
     int err = k->queues == 1 && !k->own_mac ? join_group(r, i, k) : 0;
     if (err) return err;
-    err = k->own_mac || i->kernel == IFACE_KERNEL_NONE ? 0 : share(r, i);
+    bool shares = r->claims || (!k->own_mac && i->kernel != IFACE_KERNEL_NONE);
+    err = shares ? share(r, i) : 0;
     size_rings(r, i->mtu, k->slots);
     tune(r);
     if (!err) err = map_rings(r);
     return err ? err : bind_socket(r, i, k);
+}
+
+/* --- its life --- */
+
+/* The interface is another one, or what lies in its slots has outgrown them. What the stack was told of it must hold
+ * still. */
+static int take_back(struct ring_dev *r, struct iface *i, char *why)
+{
+    struct netdev_caps was = r->d.caps;
+    let_go(r);
+    if (r->keys.own_mac) memcpy(i->mac, was.mac, ETH_ALEN);
+    int err = i->ethernet ? start(r, i) : -EOPNOTSUPP;
+    bool less = !err && (r->d.caps.offloads & was.offloads) != was.offloads;
+    r->d.caps.offloads = was.offloads;
+    r->d.caps.tso_max = was.tso_max;
+    if (!err && !less) {
+        r->d.n.returned++;
+        return 0;
+    }
+    let_go(r);
+    r->d.link = NETDEV_GONE;
+    snprintf(why, NETDEV_WHY_SIZE, "packet: %s is there again, but cannot be taken back: %s", r->name,
+             less ? "it cuts no segments any more: ethtool -K it tso on" : strerror(-err));
+    return err ? err : -EOPNOTSUPP;
+}
+
+/* One whose name was changed is still the same. */
+static int look_for(struct ring_dev *r, struct iface *i)
+{
+    char name[IFNAMSIZ];
+    if (r->fd >= 0 && if_indextoname((unsigned)r->ifindex, name) && strcmp(name, r->name)) {
+        strcpy(r->name, name);
+        snprintf(r->d.what, sizeof r->d.what, "%s by AF_PACKET", name);
+    }
+    int err = iface_look(r->name, i);
+    if (!err && i->mtu > 65535) i->mtu = 65535;
+    return err;
+}
+
+static bool has_outgrown(const struct ring_dev *r, unsigned mtu)
+{
+    return mtu > r->d.caps.mtu && TX_OFFSET + sizeof(struct virtio_net_hdr) + BUF_HEADROOM + mtu > r->tx.slot_size;
+}
+
+static void ring_look(struct netdev *d, char *why)
+{
+    struct ring_dev *r = ring_of(d);
+    struct iface i;
+    ifnews_drain(r->news);
+    int err = look_for(r, &i);
+    if (err == -ENODEV) {
+        if (d->link != NETDEV_GONE) let_go(r);
+        d->link = NETDEV_GONE;
+        return;
+    }
+    if (err) return; /* nothing can be asked just now: as before */
+    if (r->fd < 0 || i.index != r->ifindex || has_outgrown(r, i.mtu)) {
+        take_back(r, &i, why);
+        return;
+    }
+    d->link = link_of(&i);
+    d->caps.mtu = (uint16_t)i.mtu;
+    if (!r->keys.own_mac && memcmp(d->caps.mac, i.mac, ETH_ALEN) && !filter_attach(r->fd, i.mac, filtered(r)))
+        memcpy(d->caps.mac, i.mac, ETH_ALEN);
 }
 
 int packet_open_ring(const struct netdev_env *env, const char *name, struct netdev **out)
@@ -467,10 +588,13 @@ int packet_open_ring(const struct netdev_env *env, const char *name, struct netd
     if (!r) return packet_why(env, -ENOMEM, "packet: out of memory");
     r->d.ops = &ring_ops;
     r->guard = (struct guard){-1, -1, -1};
-    r->ifindex = i.index;
-    r->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    err = r->fd < 0 ? -errno : start(r, &i, &k);
+    r->keys = k;
+    memcpy(r->name, i.name, sizeof r->name);
+    r->fd = -1;
+    r->news = ifnews_open();
+    err = start(r, &i);
     if (!err) {
+        r->was_open = true;
         *out = &r->d;
         return 0;
     }

@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+# timeout: 240
+"""The life of a device: a cable pulled, an interface switched off, removed and made again, another MTU, another MAC; what is said at the start;
+a second process that must not harm the first. By AF_PACKET and, where the plug-in is there, by AF_XDP."""
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import rig as R
+from rig import BUILD, DEVICES, LINUX4, PATIENCE, RAW4, RAW6, Device, Process, Redis, Rig, guarded, need_all, sh
+from tap import Tap
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+
+def wait_for(process, text, count=1):
+    """Notes: none once the log has the words so often."""
+    deadline = time.monotonic() + PATIENCE
+    while len(re.findall(text, process.text())) < count:
+        if time.monotonic() > deadline or not process.alive():
+            return ["the log does not say: " + text] + process.tail()
+        time.sleep(0.02)
+    return []
+
+
+def counter(client, name):
+    found = re.search(name + r":(\d+)", client.call("INFO", "demikernel").decode())
+    return int(found.group(1)) if found else None
+
+
+def ping(client=None):
+    """A PING on a connection that stands, or on one of its own."""
+    mine = client or Redis()
+    try:
+        reply = mine.call("PING")
+    finally:
+        if not client:
+            mine.close()
+    return [] if reply in (b"PONG", "PONG") else ["PING: %r" % (reply,)]
+
+
+def counted(name, least):
+    client = Redis()
+    got = counter(client, name)
+    client.close()
+    return [] if got is not None and got >= least else ["%s is %s, wanted %d" % (name, got, least)]
+
+
+def check_start(server, words):
+    return [note for word in words for note in wait_for(server, word)]
+
+
+def check_carrier(rig, server, client):
+    sh("ip", "link", "set", "k0", "down")
+    notes = wait_for(server, "has no carrier")
+    sh("ip", "link", "set", "k0", "up")
+    sh("ip", "addr", "replace", R.LINUX6 + "/64", "dev", "k0", "nodad")
+    return notes + wait_for(server, "has a carrier") + ping(client) + ping() + counted("dev.carrier_lost", 1)
+
+
+def check_switch(rig, server, client):
+    rig.in_raw("ip", "link", "set", "r0", "down")
+    notes = wait_for(server, "is switched off: ip link set r0 up")
+    rig.in_raw("ip", "link", "set", "r0", "up")
+    return notes + wait_for(server, "is switched on|has a carrier", 2) + ping(client) + ping() + counted("dev.went_down", 1)
+
+
+def check_mtu(rig, server, client):
+    notes = []
+    value = b"v" * 100000
+    for mtu in (1300, 1500, 3000):
+        sh("ip", "link", "set", "k0", "mtu", str(mtu))
+        rig.in_raw("ip", "link", "set", "r0", "mtu", str(mtu))
+        notes += wait_for(server, "the MTU of r0 .* is %d now" % mtu)
+        client.call("SET", "mtu", value)
+        if client.call("GET", "mtu") != value:
+            notes.append("a value changed at an MTU of %d" % mtu)
+    return notes + counted("dev.mtu_changed", 3)
+
+
+def check_mac(rig, server, client):
+    rig.in_raw("ip", "link", "set", "r0", "address", "02:00:00:00:aa:01")
+    return wait_for(server, "the MAC of r0 .* is 02:00:00:00:aa:01") + ping(client) + ping() + counted("dev.mac_changed", 1)
+
+
+def check_removed(rig, server, times):
+    rig.in_raw("ip", "link", "del", "r0")
+    notes = wait_for(server, "has gone", times)
+    time.sleep(0.3)
+    rig.make_veth()
+    return notes + wait_for(server, "is there again", times) + ping() + counted("dev.gone", times) + counted("dev.returned", times)
+
+
+def check_asleep(server):
+    """A device that has gone costs nothing."""
+    def ticks():
+        with open("/proc/%d/stat" % server.process.pid) as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+    before = ticks()
+    time.sleep(1)
+    used = ticks() - before
+    return [] if used <= 30 else ["%d ms of CPU in a second" % (used * 10)]
+
+
+def check_gone_and_asleep(rig, server):
+    rig.in_raw("ip", "link", "del", "r0")
+    notes = wait_for(server, "has gone", 3) + check_asleep(server)
+    rig.make_veth()
+    return notes + wait_for(server, "is there again", 3) + ping()
+
+
+def checks(tap, rig, load):
+    on = rig.device.name + ": "
+    server = rig.server("--libos-spin-us", "0")
+    client = Redis()
+    words = ["r0 .*MAC [0-9a-f:]{17}", "MTU 1500", "offloads: ", "queue 1 of 1", "addresses: " + RAW4 + "/24 " + RAW6 + "/64"]
+    guarded(tap, on + "the start line names device, MAC, MTU, offloads, queues, addresses", server, check_start, server, words)
+    guarded(tap, on + "a carrier lost and found", server, check_carrier, rig, server, client)
+    guarded(tap, on + "switched off and on", server, check_switch, rig, server, client)
+    guarded(tap, on + "another MTU, smaller and larger", server, check_mtu, rig, server, client)
+    guarded(tap, on + "another MAC", server, check_mac, rig, server, client)
+    client.close()
+    for times in (1, 2):
+        guarded(tap, on + "removed and made again, time %d" % times, server, check_removed, rig, server, times)
+    guarded(tap, on + "one that has gone costs no CPU", server, check_gone_and_asleep, rig, server)
+    status = server.stop()
+    tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
+
+
+def run(name):
+    device = DEVICES[name]
+    if device.plugin and not os.path.exists(os.path.join(BUILD, "libdemikernel-%s.so" % device.plugin)):
+        return
+    with Rig(device) as rig:
+        checks(tap, rig, 1)
+
+
+need_all(DEVICES["packet"])
+tap = Tap()
+for name in (sys.argv[1:] or ("packet", "xdp native", "xdp skb")):
+    run(name)
+tap.done()
