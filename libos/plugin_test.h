@@ -6,6 +6,7 @@
 #ifndef LIBOS_PLUGIN_TEST_H
 #define LIBOS_PLUGIN_TEST_H
 
+#include "libos/inet/plugin.h"
 #include "tcp/netdev.h"
 
 #include <dlfcn.h>
@@ -34,16 +35,6 @@
 static char plugin_path[512];
 static netdev_open_fn open_plugin;
 static __thread char why[256];
-
-static const struct netdev_host host = {
-    .buf_take = buf_take,
-    .buf_unref = buf_unref,
-    .buf_place = buf_place,
-    .region_set_add_device = region_set_add_device,
-    .region_set_remove_device = region_set_remove_device,
-    .region_cookie = region_cookie,
-    .region_find = region_find,
-};
 
 static inline const char *get(void *arg, const char *key)
 {
@@ -109,7 +100,7 @@ static inline bool load_plugin(const char *name)
         printf("Bail out! %s\n", dlerror());
         return false;
     }
-    const struct netdev_plugin *plugin = entry(&host);
+    const struct netdev_plugin *plugin = entry(&plugin_host);
     if (plugin->abi != NETDEV_ABI || strcmp(plugin->name, name)) {
         printf("Bail out! %s is not the plug-in %s\n", plugin_path, name);
         return false;

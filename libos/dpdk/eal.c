@@ -13,9 +13,11 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -118,28 +120,95 @@ static bool device_value(const char *device, const char *key, char *out, size_t 
     return false;
 }
 
+/* A socket file as everybody names it, whatever folder he is in. */
+static void put_path(const char *path, char *out, size_t size)
+{
+    char folder[PATH_MAX], full[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    const char *found = realpath(folder, full) ? full : folder;
+    int n = snprintf(out, size, "%s/%s", found, slash ? slash + 1 : path);
+    if (n < 0 || (size_t)n >= size) snprintf(out, size, "%s", path);
+}
+
+/* The socket files that devices join their two ends by. */
+struct end {
+    char path[108]; /* empty: it is not a file */
+    char name[PATH_MAX + 64];
+    bool serves;
+};
+
+static void find_memif_end(const char *device, struct end *e)
+{
+    char role[16] = "client", abstract[16] = "yes", id[16] = "0", full[PATH_MAX];
+    device_value(device, "role", role, sizeof role);
+    device_value(device, "socket-abstract", abstract, sizeof abstract);
+    device_value(device, "id", id, sizeof id);
+    if (!device_value(device, "socket", e->path, sizeof e->path)) strcpy(e->path, "/run/memif.sock"); /* DPDK's own */
+    e->serves = !strcmp(role, "server") || !strcmp(role, "master");
+    put_path(e->path, full, sizeof full);
+    bool is_abstract = strcmp(abstract, "no") != 0;
+    /* A server is one for all ids of its socket. */
+    snprintf(e->name, sizeof e->name, "memif/%s%s/%s", is_abstract ? "@" : "", is_abstract ? e->path : full,
+             e->serves ? "server" : id);
+    if (is_abstract) e->path[0] = 0;
+}
+
+static void find_vhost_end(const char *device, const char *key, const char *other_way, bool serves, struct end *e)
+{
+    char word[16] = "0", full[PATH_MAX];
+    if (!device_value(device, key, e->path, sizeof e->path)) return;
+    device_value(device, other_way, word, sizeof word);
+    e->serves = serves == !strcmp(word, "0");
+    put_path(e->path, full, sizeof full);
+    snprintf(e->name, sizeof e->name, "vhost/%s/%s", full, serves ? "vhost" : "virtio");
+}
+
+/* What of this machine the device is; e->name is empty where nobody else could mean the same. */
+static void find_end(const char *device, bool virtual, struct end *e)
+{
+    char word[64];
+    memset(e, 0, sizeof *e);
+    if (!virtual) snprintf(e->name, sizeof e->name, "pci/%.*s", (int)strcspn(device, ","), device);
+    else if (starts_with(device, "net_memif")) find_memif_end(device, e);
+    else if (starts_with(device, "net_vhost") || starts_with(device, "eth_vhost"))
+        find_vhost_end(device, "iface", "client", true, e);
+    else if (starts_with(device, "net_virtio_user")) find_vhost_end(device, "path", "server", false, e);
+    else if (device_value(device, "iface", word, sizeof word)) snprintf(e->name, sizeof e->name, "interface/%s", word);
+}
+
 /* A server's socket file outlives a process that was killed, and its driver would refuse to listen: a socket that
- * nobody listens on goes. */
-static void drop_dead_socket(const char *device)
+ * nobody has goes. One that somebody has stays, and it is not talked to: DPDK's memif server dies of a peer that goes at
+ * once (22.11), and a driver that finds the name taken removes the file on its way out. A connect() of another type of
+ * socket is enough to tell: EPROTOTYPE, somebody has it; ECONNREFUSED, nobody. */
+static bool is_served(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct stat st;
-    char word[16];
-    if (starts_with(device, "net_memif")) {
-        if (!device_value(device, "role", word, sizeof word) || (strcmp(word, "server") && strcmp(word, "master")))
-            return;
-        if (!device_value(device, "socket-abstract", word, sizeof word) || strcmp(word, "no")) return;
-        if (!device_value(device, "socket", to.sun_path, sizeof to.sun_path)) return;
-    } else if (starts_with(device, "net_vhost") || starts_with(device, "eth_vhost")) {
-        if (device_value(device, "client", word, sizeof word) && strcmp(word, "0")) return;
-        if (!device_value(device, "iface", to.sun_path, sizeof to.sun_path)) return;
-    } else return;
-    if (lstat(to.sun_path, &st) || !S_ISSOCK(st.st_mode)) return;
-    int fd = socket(
-        AF_UNIX, (starts_with(device, "net_memif") ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return;
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno == ECONNREFUSED) unlink(to.sun_path);
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    if (lstat(path, &st) || !S_ISSOCK(st.st_mode)) return false;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return true;
+    int err = connect(fd, (struct sockaddr *)&to, sizeof to) ? errno : 0;
     close(fd);
+    if (err == ECONNREFUSED) unlink(path);
+    return err == EPROTOTYPE || !err;
+}
+
+/* Takes the device for this process, for as long as that lives: EAL gives nothing back before its end. */
+static int own(const struct netdev_env *env, const char *device, bool virtual)
+{
+    struct end e;
+    char who[64];
+    find_end(device, virtual, &e);
+    int name = (int)strcspn(device, ",");
+    if (!e.name[0]) return 0;
+    if (dpdk_host->owner_take(e.name, who, sizeof who) == -EADDRINUSE)
+        return plugin_refuse(env, EBUSY, "dpdk: %.*s%s%.80s is in use by %s", name, device, e.path[0] ? " at " : "",
+                             e.path, who);
+    if (!e.serves || !e.path[0] || !is_served(e.path)) return 0;
+    dpdk_host->owner_give(e.name);
+    return plugin_refuse(env, EBUSY, "dpdk: %.*s: another process serves at %.100s", name, device, e.path);
 }
 
 /* --- arguments --- */
@@ -281,7 +350,8 @@ static int start(const struct netdev_env *env, const struct dpdk_config *given)
     for (int i = 1; i < given->argc; i++) {
         bool virtual;
         const char *device = device_of(given, &i, &virtual);
-        if (device && virtual) drop_dead_socket(device);
+        int busy = device ? own(env, device, virtual) : 0;
+        if (busy) return busy;
     }
     int complain = opterr;
     bool had = !pthread_getaffinity_np(pthread_self(), sizeof before, &before);
@@ -304,10 +374,11 @@ static int plug(const struct netdev_env *env, const char *device, bool virtual)
     uint16_t port;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(device, ","), device);
     if (!rte_eth_dev_get_port_by_name(name, &port)) return 0;
+    int err = own(env, device, virtual);
+    if (err) return err;
     eal_listen();
-    if (virtual) drop_dead_socket(device);
-    int err = rte_eal_hotplug_add(virtual ? "vdev" : "pci", name,
-                                  device[strcspn(device, ",")] ? strchr(device, ',') + 1 : "");
+    err = rte_eal_hotplug_add(virtual ? "vdev" : "pci", name,
+                              device[strcspn(device, ",")] ? strchr(device, ',') + 1 : "");
     eal_listen_end();
     if (err && err != -EEXIST) return plugin_refuse(env, -err, "DPDK cannot add %.60s: %.120s", name, eal_reason(-err));
     return 0;

@@ -25,7 +25,7 @@
 #define DEMI_PLUGIN_DIR "/usr/local/lib"
 #endif
 
-static const struct netdev_host host = {
+const struct netdev_host plugin_host = {
     .buf_take = buf_take,
     .buf_unref = buf_unref,
     .buf_place = buf_place,
@@ -116,7 +116,7 @@ static bool try_everywhere(const char *name, void **handle)
         file[n] = 0;
         if (try_around(file, name, handle)) return true;
     }
-    if (dladdr(&host, &info) && info.dli_fname && try_beside(info.dli_fname, name, handle)) return true;
+    if (dladdr(&plugin_host, &info) && info.dli_fname && try_beside(info.dli_fname, name, handle)) return true;
     if (try_dir(DEMI_PLUGIN_DIR, strlen(DEMI_PLUGIN_DIR), name, handle)) return true;
     snprintf(file, sizeof file, "libdemikernel-%s.so", name);
     *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
@@ -134,7 +134,7 @@ int plugin_load(const char *name, netdev_open_fn *open, char *why)
     if (!handle) return refuse(why, ENOEXEC, "%s: the plug-in cannot be loaded: %.180s", name, dlerror());
     netdev_plugin_fn entry;
     *(void **)&entry = dlsym(handle, NETDEV_PLUGIN_SYMBOL);
-    const struct netdev_plugin *p = entry ? entry(&host) : NULL;
+    const struct netdev_plugin *p = entry ? entry(&plugin_host) : NULL;
     if (p && p->abi == NETDEV_ABI) {
         *open = p->open;
         return 0;

@@ -7,6 +7,9 @@
 
 #include "tcp/netdev.h"
 
+/* What a plug-in is given of the library. */
+extern const struct netdev_host plugin_host;
+
 /* Loads the plug-in (once a process; it stays). Looked for in $DEMI_PLUGIN_PATH (folders between colons), beside the
  * running program, beside the library, in the folder the library was built to be installed in, and where the dynamic
  * linker looks. -ENOENT: nowhere;

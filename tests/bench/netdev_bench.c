@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libos/inet/plugin.h"
 #include "alloc/base/clock.h"
 #include "alloc/heap.h"
 #include "tcp/netdev.h"
@@ -41,15 +42,6 @@ struct head { /* of each frame */
 static struct netdev *dev;
 static unsigned frame_size = 64;
 static char **settings;
-static const struct netdev_host host = {
-    .buf_take = buf_take,
-    .buf_unref = buf_unref,
-    .buf_place = buf_place,
-    .region_set_add_device = region_set_add_device,
-    .region_set_remove_device = region_set_remove_device,
-    .region_cookie = region_cookie,
-    .region_find = region_find,
-};
 
 static const char *get(void *arg, const char *key)
 {
@@ -70,7 +62,7 @@ static void open_device(const char *path)
         exit(1);
     }
     struct netdev_env env = {.get = get, .regions = heap_regions(), .why = why};
-    int err = entry(&host)->open(&env, &dev);
+    int err = entry(&plugin_host)->open(&env, &dev);
     if (!err) return;
     fprintf(stderr, "netdev_bench: %s: %s\n", strerror(-err), why);
     exit(1);

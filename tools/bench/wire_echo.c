@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libos/inet/plugin.h"
 #include "alloc/base/clock.h"
 #include "alloc/heap.h"
 #include "tcp/netdev.h"
@@ -43,18 +44,11 @@ static const char *get(void *arg, const char *key)
 
 static void open_device(struct wire *w)
 {
-    static const struct netdev_host host = {.buf_take = buf_take,
-                                            .buf_unref = buf_unref,
-                                            .buf_place = buf_place,
-                                            .region_set_add_device = region_set_add_device,
-                                            .region_set_remove_device = region_set_remove_device,
-                                            .region_cookie = region_cookie,
-                                            .region_find = region_find};
     char why[256] = "";
     void *lib = dlopen(w->plugin, RTLD_NOW);
     if (!lib) die(w->plugin, dlerror());
     netdev_plugin_fn entry = (netdev_plugin_fn)dlsym(lib, NETDEV_PLUGIN_SYMBOL);
-    const struct netdev_plugin *plugin = entry ? entry(&host) : NULL;
+    const struct netdev_plugin *plugin = entry ? entry(&plugin_host) : NULL;
     if (!plugin || plugin->abi != NETDEV_ABI) die(w->plugin, "no plug-in of this version");
     struct netdev_env env = {.get = get, .arg = w, .regions = heap_regions(), .why = why};
     if (plugin->open(&env, &w->dev)) die(plugin->name, why);
