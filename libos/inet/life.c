@@ -157,7 +157,8 @@ static void say_link(struct inet *in, enum netdev_link was, bool returned)
         break;
     case NETDEV_DOWN:
         l->went_down++;
-        log_warning(NULL, "%s: %s is switched off: ip link set %.*s up", l->name, what, (int)strcspn(what, " "), what);
+        log_warning(NULL, "%s: %s is %sswitched off: ip link set %.*s up", l->name, what,
+                    returned ? "there again, and " : "", (int)strcspn(what, " "), what);
         break;
     case NETDEV_GONE:
         l->gone++;

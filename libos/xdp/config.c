@@ -58,6 +58,23 @@ static void read_ethtool(int fd, struct xdp_config *c)
     c->is_veth = !ask_ethtool(fd, c, &driver) && !strcmp(driver.driver, "veth");
 }
 
+int config_look(struct xdp_config *c, enum netdev_link *link)
+{
+    struct ifreq r;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int err = ask(fd, c, SIOCGIFINDEX, &r);
+    if (!err) c->ifindex = (unsigned)r.ifr_ifindex;
+    if (!err) err = ask(fd, c, SIOCGIFHWADDR, &r);
+    if (!err && !c->has_mac) memcpy(c->mac, r.ifr_hwaddr.sa_data, ETH_ALEN);
+    if (!err) err = ask(fd, c, SIOCGIFMTU, &r);
+    if (!err) c->mtu = (uint16_t)(r.ifr_mtu < MTU_MOST ? r.ifr_mtu : MTU_MOST);
+    if (!err) err = ask(fd, c, SIOCGIFFLAGS, &r);
+    if (!err) *link = !(r.ifr_flags & IFF_UP) ? NETDEV_DOWN : r.ifr_flags & IFF_RUNNING ? NETDEV_UP : NETDEV_NO_CARRIER;
+    close(fd);
+    return err;
+}
+
 static int read_interface(const struct netdev_env *env, struct xdp_config *c)
 {
     struct ifreq r;
@@ -190,10 +207,11 @@ int config_read(const struct netdev_env *env, struct xdp_config *c)
 {
     memset(c, 0, sizeof *c);
     c->ring = 2048;
-    c->interface = plugin_text(env, "interface");
-    if (!c->interface) return plugin_refuse(env, EINVAL, "xdp: on which interface? INTERFACE=eth0, or interface: eth0");
-    if (strlen(c->interface) >= IF_NAMESIZE)
-        return plugin_refuse(env, EINVAL, "interface: \"%.40s\" is too long", c->interface);
+    const char *interface = plugin_text(env, "interface");
+    if (!interface) return plugin_refuse(env, EINVAL, "xdp: on which interface? INTERFACE=eth0, or interface: eth0");
+    if (strlen(interface) >= sizeof c->interface)
+        return plugin_refuse(env, EINVAL, "interface: \"%.40s\" is too long", interface);
+    strcpy(c->interface, interface);
     int err = read_mac(env, c);
     if (!err) err = plugin_number(env, "ring", 64, 16384, &c->ring);
     if (!err && c->ring & (c->ring - 1)) err = plugin_refuse(env, EINVAL, "ring: %ld is not a power of two", c->ring);

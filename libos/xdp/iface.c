@@ -5,10 +5,12 @@
  * with the last queue that is given back, or with the process however it ends. Kernels before 5.9 have no such links:
  * there it is attached the old way, and a killed process leaves it behind.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -26,6 +28,7 @@
 struct xdp_iface {
     unsigned ifindex; /* 0: free */
     unsigned users;
+    bool lost;         /* the interface has gone; the maps, and what they say, are kept */
     int program, link; /* link -1: attached the old way */
     uint32_t xdp_flags;
     struct steer_maps maps;
@@ -104,7 +107,7 @@ static int attach_as(struct xdp_iface *f, uint32_t flags)
     return old ? -(err == EOPNOTSUPP ? err : -old) : 0;
 }
 
-static int attach(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface *f)
+static int attach_any(const struct xdp_config *c, struct xdp_iface *f)
 {
     int err = -EOPNOTSUPP;
     /* On a veth both copy, and the generic way round is the faster: 2.3 to 3.5 us a round trip (Linux 6.18). */
@@ -112,6 +115,18 @@ static int attach(const struct netdev_env *env, const struct xdp_config *c, stru
     if (skb_first) err = attach_as(f, XDP_FLAGS_SKB_MODE);
     if (err && c->try_native && err != -EBUSY && err != -EPERM) err = attach_as(f, XDP_FLAGS_DRV_MODE);
     if (err && c->try_skb && !skb_first && err != -EBUSY && err != -EPERM) err = attach_as(f, XDP_FLAGS_SKB_MODE);
+    return err;
+}
+
+static int attach(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface *f)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int err = attach_any(c, f);
+    /* Of a process that has just ended the program may be there for a moment. */
+    for (int i = 0; i < c->busy_tries && (err == -EBUSY || err == -EEXIST); i++) {
+        nanosleep(&pause, NULL);
+        err = attach_any(c, f);
+    }
     if (!err) return 0;
     if (err == -EBUSY || err == -EEXIST)
         return plugin_refuse(env, EBUSY, "another XDP program is on %s; to remove it: ip link set dev %s xdp off",
@@ -123,6 +138,7 @@ static int attach(const struct netdev_env *env, const struct xdp_config *c, stru
 
 static void detach(struct xdp_iface *f)
 {
+    if (f->lost) return;
     if (f->link >= 0) close(f->link);
     else bpf_xdp_detach((int)f->ifindex, f->xdp_flags, NULL);
     f->link = -1;
@@ -224,6 +240,30 @@ void iface_give(struct xdp_iface *f, uint16_t queue)
     f->taken[queue] = false;
     if (!--f->users) take_down(f);
     pthread_mutex_unlock(&control);
+}
+
+void iface_lost(struct xdp_iface *f)
+{
+    pthread_mutex_lock(&control);
+    detach(f);
+    f->lost = true;
+    f->ifindex = UINT_MAX; /* its number may become another's */
+    pthread_mutex_unlock(&control);
+}
+
+int iface_take_back(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface *f)
+{
+    int err = 0;
+    pthread_mutex_lock(&control);
+    if (f->lost || f->ifindex != c->ifindex) {
+        detach(f);
+        f->lost = true;
+        f->ifindex = c->ifindex;
+        err = attach(env, c, f);
+        f->lost = err != 0;
+    }
+    pthread_mutex_unlock(&control);
+    return err;
 }
 
 int iface_attach_socket(struct xdp_iface *f, uint16_t queue, int fd)

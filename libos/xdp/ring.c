@@ -66,6 +66,7 @@ static void release(void *arg)
 {
     struct chunk_room *room = arg;
     struct xdp_dev *d = room->dev;
+    room->dev = NULL;
     d->free[d->free_count++] = (uint32_t)(room - d->rooms);
     d->held--;
     if (unlikely(d->closed) && !d->held) dev_unhold(d);
@@ -106,6 +107,7 @@ static struct buf *copy_out(struct xdp_dev *d, uint32_t chunk, const uint8_t *p,
 static struct buf *place(struct xdp_dev *d, uint32_t chunk, uint8_t *p, uint32_t len)
 {
     struct chunk_room *room = &d->rooms[chunk];
+    room->dev = d;
     d->held++;
     xdp_host->buf_place(&room->view, chunk_at(d, chunk), 1u << d->chunk_shift, p, len, release, room);
     return &room->view;
@@ -161,6 +163,11 @@ unsigned ring_send(struct netdev *n, struct frame *f, unsigned count)
     struct xdp_dev *d = (struct xdp_dev *)n;
     uint32_t at = 0, put = 0;
     unsigned done = 0;
+    if (unlikely(n->link >= NETDEV_DOWN)) {
+        for (; done < count; done++) xdp_host->buf_unref(f[done].b);
+        n->n.tx_dropped += count;
+        return count;
+    }
     reap(d);
     uint32_t room = least(least(xsk_prod_nb_free(&d->tx, count), d->free_count), d->ring - least(d->sending, d->ring));
     uint32_t want = least(room, count);
@@ -210,6 +217,7 @@ unsigned ring_recv(struct netdev *n, struct frame *out, unsigned max)
 {
     struct xdp_dev *d = (struct xdp_dev *)n;
     uint32_t at;
+    if (unlikely(n->link == NETDEV_GONE)) return 0;
     unsigned made = 0, count = xsk_ring_cons__peek(&d->rx, max, &at);
     if (!count) {
         idle(d);
@@ -224,6 +232,7 @@ unsigned ring_recv(struct netdev *n, struct frame *out, unsigned max)
 int ring_arm(struct netdev *n)
 {
     struct xdp_dev *d = (struct xdp_dev *)n;
+    if (n->link == NETDEV_GONE) return 0;
     idle(d);
     return xsk_cons_nb_avail(&d->rx, 1) ? -EAGAIN : 0;
 }

@@ -22,6 +22,7 @@
 #include <linux/if_xdp.h>
 #include <time.h>
 
+#include "libos/ifnews.h"
 #include "libos/plugin.h"
 
 #define BUSY_TRIES 50 /* of 10 ms: a queue that was just given back is busy for about 50 ms */
@@ -29,6 +30,14 @@
 const struct netdev_host *xdp_host;
 
 /* --- memory --- */
+
+/* No ring has any: what the stack does not hold is free. */
+static void gather_chunks(struct xdp_dev *d)
+{
+    d->free_count = d->sending = 0;
+    for (uint32_t i = d->chunk_count; i-- > 0;) /* the lowest is taken first */
+        if (!d->rooms[i].dev) d->free[d->free_count++] = i;
+}
 
 static int make_memory(const struct netdev_env *env, const struct xdp_config *c, struct xdp_dev *d)
 {
@@ -48,10 +57,8 @@ static int make_memory(const struct netdev_env *env, const struct xdp_config *c,
     d->free = malloc(d->chunk_count * sizeof *d->free);
     if (!d->area || !d->rooms || !d->free)
         return plugin_refuse(env, ENOMEM, "no memory for %u chunks: a smaller ring", d->chunk_count);
-    for (uint32_t i = 0; i < d->chunk_count; i++) {
-        d->rooms[i].dev = d;
-        d->free[d->free_count++] = d->chunk_count - 1 - i; /* the lowest is taken first */
-    }
+    memset(d->rooms, 0, d->chunk_count * sizeof *d->rooms);
+    gather_chunks(d);
     return 0;
 }
 
@@ -95,7 +102,7 @@ static int make_socket(const struct netdev_env *env, const struct xdp_config *c,
                                            .bind_flags = (uint16_t)(c->bind_flags | XDP_USE_NEED_WAKEUP)};
     const struct timespec pause = {.tv_nsec = 10000000};
     int err = -EBUSY;
-    for (int i = 0; i < BUSY_TRIES && err == -EBUSY; i++) {
+    for (int i = 0; i <= c->busy_tries && err == -EBUSY; i++) {
         if (i) nanosleep(&pause, NULL);
         err = xsk_socket__create(&d->socket, c->interface, d->queue, d->umem, &d->rx, &d->tx, &conf);
     }
@@ -135,17 +142,36 @@ static int dev_claim(struct netdev *n, uint8_t proto, uint16_t port, bool on)
     return iface_claim(((struct xdp_dev *)n)->iface, proto, port, on);
 }
 
+static void let_go(struct xdp_dev *d)
+{
+    if (d->socket) {
+        iface_detach_socket(d->iface, d->queue);
+        xsk_socket__delete(d->socket);
+    }
+    if (d->umem) xsk_umem__delete(d->umem);
+    if (d->promiscuous_fd >= 0) close(d->promiscuous_fd);
+    d->socket = NULL;
+    d->umem = NULL;
+    /* libxdp does not set what it caches of a ring's indices. */
+    memset(&d->fill, 0, sizeof d->fill);
+    memset(&d->completion, 0, sizeof d->completion);
+    memset(&d->rx, 0, sizeof d->rx);
+    memset(&d->tx, 0, sizeof d->tx);
+    d->fd = d->promiscuous_fd = -1;
+}
+
 static void dev_close(struct netdev *n)
 {
     struct xdp_dev *d = (struct xdp_dev *)n;
-    iface_detach_socket(d->iface, d->queue);
-    xsk_socket__delete(d->socket);
-    xsk_umem__delete(d->umem);
-    if (d->promiscuous_fd >= 0) close(d->promiscuous_fd);
+    let_go(d);
+    if (d->news >= 0) close(d->news);
     iface_give(d->iface, d->queue);
     d->closed = true;
     if (!d->held) dev_unhold(d);
 }
+
+static int dev_news_fd(struct netdev *n) { return ((struct xdp_dev *)n)->news; }
+static void dev_look(struct netdev *n, char *why);
 
 static const struct netdev_ops ops = {
     .name = "xdp",
@@ -155,26 +181,45 @@ static const struct netdev_ops ops = {
     .arm = ring_arm,
     .claim = dev_claim,
     .close = dev_close,
+    .look = dev_look,
+    .news_fd = dev_news_fd,
 };
 
 static void fill_caps(const struct xdp_config *c, struct xdp_dev *d)
 {
     struct netdev_caps *caps = &d->dev.caps;
-    memcpy(caps->mac, c->mac, ETH_ALEN);
-    caps->mtu = c->mtu;
     caps->segs_max = NETDEV_SEGS_MAX; /* copied together here */
     caps->queue = (uint16_t)(d->queue - c->queue);
     caps->queue_count = (uint16_t)(c->queue_count - c->queue);
     caps->own_mac = c->exclusive;
-    d->frame_max = (uint32_t)c->mtu + XDP_WIRE_EXTRA;
     d->shared_address = c->shared_address;
     d->dev.ops = &ops;
 }
 
+/* What follows the interface through its life. A frame never outgrows its chunk. */
+static void follow(struct xdp_dev *d, const struct xdp_config *c, enum netdev_link link)
+{
+    uint32_t most = (1u << d->chunk_shift) - 256 - XDP_WIRE_EXTRA;
+    memcpy(d->dev.caps.mac, c->mac, ETH_ALEN);
+    d->dev.caps.mtu = c->mtu < most ? c->mtu : (uint16_t)most;
+    d->frame_max = (uint32_t)d->dev.caps.mtu + XDP_WIRE_EXTRA;
+    d->dev.ifindex = c->ifindex;
+    d->dev.link = link;
+    d->config = *c;
+}
+
+static void say_what(struct xdp_dev *d)
+{
+    struct xdp_options options = {0};
+    socklen_t size = sizeof options;
+    bool zero = !getsockopt(d->fd, SOL_XDP, XDP_OPTIONS, &options, &size) && options.flags & XDP_OPTIONS_ZEROCOPY;
+    snprintf(d->dev.what, sizeof d->dev.what, "%s by AF_XDP in %s mode, %s", d->config.interface,
+             iface_xdp_flags(d->iface) & XDP_FLAGS_SKB_MODE ? "skb" : "native", zero ? "zero copy" : "copy");
+}
+
 static int open_socket(const struct netdev_env *env, const struct xdp_config *c, struct xdp_dev *d)
 {
-    int err = make_memory(env, c, d);
-    if (!err) err = make_umem(env, d);
+    int err = make_umem(env, d);
     if (!err) err = make_socket(env, c, d);
     if (!err) ring_refill(d);
     if (!err) {
@@ -183,11 +228,52 @@ static int open_socket(const struct netdev_env *env, const struct xdp_config *c,
             err = plugin_refuse(env, -err, "queue %u of %s cannot be steered to: %s", d->queue, c->interface,
                                 strerror(-err));
     }
-    if (!err) return 0;
-    if (d->socket) xsk_socket__delete(d->socket);
-    if (d->umem) xsk_umem__delete(d->umem);
-    free_memory(d);
+    if (err) let_go(d);
     return err;
+}
+
+/* The interface is there again: a socket of its own, in the memory that we have. */
+static int take_back(struct xdp_dev *d, struct xdp_config *c, char *why)
+{
+    const struct netdev_env env = {.why = why};
+    int err = iface_take_back(&env, c, d->iface);
+    gather_chunks(d);
+    if (!err) err = open_socket(&env, c, d);
+    if (err) return err;
+    listen_wide(c, d);
+    d->dev.n.returned++;
+    return 0;
+}
+
+static void dev_look(struct netdev *n, char *why)
+{
+    struct xdp_dev *d = (struct xdp_dev *)n;
+    struct xdp_config c = d->config;
+    char name[IF_NAMESIZE];
+    enum netdev_link link = n->link;
+    c.busy_tries = 0; /* it is tried again later */
+    ifnews_drain(d->news);
+    if (d->socket && if_indextoname(c.ifindex, name)) strcpy(c.interface, name); /* renamed, and still the same */
+    int err = config_look(&c, &link);
+    if (err == -ENODEV) {
+        if (d->socket) {
+            let_go(d);
+            iface_lost(d->iface);
+        }
+        n->link = NETDEV_GONE;
+        return;
+    }
+    if (err) return; /* nothing can be asked just now: as before */
+    if (d->socket && c.ifindex != d->config.ifindex) {
+        let_go(d);
+        iface_lost(d->iface);
+    }
+    if (!d->socket && take_back(d, &c, why)) {
+        n->link = NETDEV_GONE;
+        return;
+    }
+    follow(d, &c, link);
+    say_what(d);
 }
 
 static int silent(enum libbpf_print_level level, const char *format, va_list args)
@@ -204,15 +290,22 @@ static int xdp_open(const struct netdev_env *env, struct netdev **out)
     if (err) return err;
     struct xdp_dev *d = calloc(1, sizeof *d);
     if (!d) return plugin_refuse(env, ENOMEM, "out of memory");
+    d->fd = d->promiscuous_fd = d->news = -1;
+    c.busy_tries = BUSY_TRIES;
     err = iface_take(env, &c, &d->iface, &d->queue);
     if (err) goto free_dev;
-    err = open_socket(env, &c, d);
-    if (err) goto give_queue;
+    err = make_memory(env, &c, d);
+    if (!err) err = open_socket(env, &c, d);
+    if (err) goto free_memory;
     fill_caps(&c, d);
+    follow(d, &c, NETDEV_UP);
+    say_what(d);
     listen_wide(&c, d);
+    d->news = ifnews_open();
     *out = &d->dev;
     return 0;
-give_queue:
+free_memory:
+    free_memory(d);
     iface_give(d->iface, d->queue);
 free_dev:
     free(d);

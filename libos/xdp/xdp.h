@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <net/if.h>
+
 #include <linux/bpf.h>
 #include <xdp/xsk.h>
 
@@ -27,7 +29,7 @@ struct xdp_address { /* IPv4 as ::ffff:a.b.c.d */
 };
 
 struct xdp_config {
-    const char *interface;
+    char interface[IF_NAMESIZE];
     unsigned ifindex;
     long queue, ring;
     uint8_t mac[ETH_ALEN]; /* the interface's, or the one that was asked for */
@@ -38,11 +40,15 @@ struct xdp_config {
     uint16_t queue_count;
     bool is_veth;
     bool try_native, try_skb;
+    int busy_tries; /* of 10 ms: a queue, or a program, that was just given back is busy for about 50 ms */
     uint16_t bind_flags;
     struct xdp_address mine[XDP_ADDRESSES_MAX]; /* addresses of ours that the kernel has not */
     unsigned mine_count;
 };
 int config_read(const struct netdev_env *env, struct xdp_config *c);
+/* What the interface of this name is now: c's ifindex, MAC (unless one was asked for) and MTU, and its link. -ENODEV:
+ * there is none. */
+int config_look(struct xdp_config *c, enum netdev_link *link);
 
 /* --- the program (program.c) --- */
 
@@ -66,6 +72,11 @@ struct xdp_iface;
 /* Takes a queue of c's interface; the first puts the program there. */
 int iface_take(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface **out, uint16_t *queue_out);
 void iface_give(struct xdp_iface *f, uint16_t queue);
+/* The interface has gone, and the program with it. */
+void iface_lost(struct xdp_iface *f);
+/* c's interface is there again, perhaps under another number: the program is put there, with all claims, by whoever
+ * comes first. */
+int iface_take_back(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface *f);
 /* Frames may go to the socket, or go there no more. */
 int iface_attach_socket(struct xdp_iface *f, uint16_t queue, int fd);
 void iface_detach_socket(struct xdp_iface *f, uint16_t queue);
@@ -80,14 +91,15 @@ struct xdp_dev;
 
 struct chunk_room { /* one for each chunk of the umem */
     struct buf view;
-    struct xdp_dev *dev;
+    struct xdp_dev *dev; /* while the stack holds it, else NULL */
 };
 
 struct xdp_dev {
     struct netdev dev; /* first */
     struct xdp_iface *iface;
     uint16_t queue;
-    int fd;
+    int fd;   /* -1: the interface has gone, and the socket with it */
+    int news; /* of interfaces; -1: none */
     bool shared_address;
     bool closed;
     /* memory: chunks of 2 KiB or a page, each either in one of the kernel's rings, in the stack's hands, or free */
@@ -108,6 +120,7 @@ struct xdp_dev {
     struct xsk_ring_prod fill, tx;
     struct xsk_ring_cons completion, rx;
     int promiscuous_fd; /* -1: none */
+    struct xdp_config config;
 };
 
 extern const struct netdev_host *xdp_host;
