@@ -43,6 +43,26 @@ struct kport {
 
 static struct kport *kports;
 static pthread_mutex_t kports_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void let_go(struct kport *k)
+{
+    while (k->fd_count) close(k->fds[--k->fd_count]);
+}
+
+/* What the parent has is not the child's, whose descriptors must not outlive it. */
+static void fork_prepare(void) { pthread_mutex_lock(&kports_lock); }
+static void fork_parent(void) { pthread_mutex_unlock(&kports_lock); }
+static void fork_child(void)
+{
+    for (struct kport *k; (k = kports);) {
+        kports = k->next;
+        let_go(k);
+        free(k);
+    }
+    pthread_mutex_unlock(&kports_lock);
+}
+static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
 
 /* --- whose it is --- */
 
@@ -104,9 +124,8 @@ static int hold(unsigned ifindex, const struct sockaddr *a, socklen_t len, uint8
     char name[IF_NAMESIZE];
     int one = 1, fd = socket(a->sa_family, (proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
-    int bad = !if_indextoname(ifindex, name) ||
+    int bad = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) || !if_indextoname(ifindex, name) ||
               setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) ||
-              setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) ||
               (proto == IPPROTO_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one)) ||
               (a->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one)) ||
               bind(fd, a, len) || (proto == IPPROTO_TCP && listen(fd, 1));
@@ -145,11 +164,6 @@ static int hold_all(struct kport *k, bool say)
     return err;
 }
 
-static void let_go(struct kport *k)
-{
-    while (k->fd_count) close(k->fds[--k->fd_count]);
-}
-
 /* --- ports --- */
 
 static struct kport **find(unsigned ifindex, uint8_t proto, uint16_t port)
@@ -177,6 +191,7 @@ static int take_new(unsigned ifindex, uint8_t proto, uint16_t port)
 int kport_take(unsigned ifindex, uint8_t proto, uint16_t port)
 {
     int err = 0;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&kports_lock);
     struct kport *k = *find(ifindex, proto, port);
     if (k) k->users++;

@@ -33,6 +33,21 @@ struct owned {
 
 static struct owned *owned;
 static pthread_mutex_t owned_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* What the parent has is not the child's, whose descriptors must not outlive it. */
+static void fork_prepare(void) { pthread_mutex_lock(&owned_lock); }
+static void fork_parent(void) { pthread_mutex_unlock(&owned_lock); }
+static void fork_child(void)
+{
+    for (struct owned *o; (o = owned);) {
+        owned = o->next;
+        if (o->fd >= 0) close(o->fd);
+        free(o);
+    }
+    pthread_mutex_unlock(&owned_lock);
+}
+static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
 
 /* --- who it is --- */
 
@@ -146,6 +161,7 @@ static int take_new(const char *what, char *who, size_t who_size)
 int owner_take(const char *what, char *who, size_t who_size)
 {
     int err = 0;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&owned_lock);
     struct owned *o = *find(what);
     if (o) o->count++;
