@@ -3,7 +3,7 @@
  * Congestion control: one table of ops a controller, one struct cc in each connection. Detecting loss is not its work
  * (recover.h); it hears of acknowledgements and losses and says how much may be on the way.
  *
- *   slow start: cwnd < ssthresh   recovery: PRR (RFC 6937) paces what leaves, by recover.c; cwnd is ssthresh at its end
+ *   slow start: cwnd < ssthresh   recovery: PRR (RFC 9937) paces what leaves, by recover.c; cwnd is ssthresh at its end
  */
 #ifndef TCP_CC_H
 #define TCP_CC_H

@@ -10,7 +10,7 @@
  *         `------------------------------------> LOSS  -----------------------------> open
  *                                                  slow start from one segment
  *
- * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 6937 (PRR), 3042 (limited transmit),
+ * RFC 6298 5 (the timer), 5681 3.2 and 6582 (without SACK), 6675 and 8985 (with), 9937 (PRR), 3042 (limited transmit),
  * 3168 6.1.2 (ECE).
  *
  * An ACK of the usual kind (all in order, nothing missing) finds c->recovery NULL or idle and walks off with a
@@ -135,10 +135,17 @@ void recover_arm(struct conn *c)
 
 /* --- recovery ----------------------------------------------------------------------------------------------------- */
 
-void recover_begin(struct conn *c, uint32_t flight)
+/* DeliveredData of this ACK (0: a timer tells of the loss) belong to the episode, what was SACKed before it does not. */
+static void prr_begin(struct conn *c, struct recovery *r, uint32_t delivered)
 {
-    struct recovery *r = recovery_get(c);
-    if (!r) return; /* the next ACK or the RTO tries again */
+    r->prr_on = c->cc.ssthresh != UINT32_MAX; /* controllers with a mind of their own (bbr, none) keep their window */
+    r->prr_delivered = r->prr_out = 0;
+    r->prr_flight = c->snd_nxt - c->snd_una - c->inflight.sacked + delivered;
+    if (!r->prr_flight) r->prr_flight = 1;
+}
+
+static void begin(struct conn *c, struct recovery *r, uint32_t flight, uint32_t delivered)
+{
     flight = recover_flight(c, flight);
     undo_begin(c, r);
     c->cc.ops->congestion(&c->cc, flight, conn_now(c), false);
@@ -146,9 +153,7 @@ void recover_begin(struct conn *c, uint32_t flight)
     c->flags |= CF_RECOVERY;
     c->stack->n.tcp_fast_recoveries++;
     if (c->flags & CF_ECN) c->flags |= CF_CWR_DUE; /* RFC 3168 6.1.2: whatever made us reduce */
-    r->prr_on = c->cc.ssthresh != UINT32_MAX; /* controllers with a mind of their own (bbr, none) keep their window */
-    r->prr_delivered = r->prr_out = 0;
-    r->prr_flight = flight ? flight : 1;
+    prr_begin(c, r, delivered);
     r->force = true;
     r->frto = FRTO_OFF;
 }
@@ -166,10 +171,11 @@ void recover_end(struct conn *c)
     c->cc.ops->recovered(&c->cc, conn_now(c));
 }
 
-/* RFC 6937 3.1: DeliveredData has arrived; how much may leave. The window becomes what is on the way and that much
- * more. Below ssthresh the slow start reduction bound only when the ACK is a good sign (SND.UNA moves and nothing
- * new is lost; or it began the recovery), else the conservative bound, which keeps as much on the way as there is: a
- * queue that overflows is not filled at twice its speed while it does (what PRR's revision calls SafeACK). */
+/* RFC 9937 6.2: DeliveredData has arrived (0: a timer has found a loss); how much may leave. The window becomes what is
+ * on the way and that much more. Below ssthresh it is the slow start reduction bound only after a safe ACK (SND.UNA
+ * moves and nothing new is lost), else the conservative bound, which keeps as much on the way as there is: a queue that
+ * overflows is not filled at twice its speed while it does. The window is never less than a segment: with nothing on
+ * the way no ACK could ever open it again. */
 static void prr(struct conn *c, struct recovery *r, uint32_t delivered, bool safe)
 {
     uint32_t pipe = recover_pipe(c), ssthresh = c->cc.ssthresh;
@@ -178,15 +184,22 @@ static void prr(struct conn *c, struct recovery *r, uint32_t delivered, bool saf
     if (pipe > ssthresh) {
         sndcnt = (int64_t)(((uint64_t)r->prr_delivered * ssthresh + r->prr_flight - 1) / r->prr_flight) - r->prr_out;
     } else {
-        int64_t limit = (int64_t)r->prr_delivered - r->prr_out;
-        if (safe) {
-            if (limit < delivered) limit = delivered;
-            limit += c->mss;
-        }
-        sndcnt = ssthresh - pipe < limit ? ssthresh - pipe : limit;
+        sndcnt = (int64_t)r->prr_delivered - r->prr_out;
+        if (sndcnt < delivered) sndcnt = delivered;
+        if (safe) sndcnt += c->mss;
+        if (sndcnt > ssthresh - pipe) sndcnt = ssthresh - pipe;
     }
+    if (!r->prr_out && sndcnt <= 0) sndcnt = c->mss; /* the fast retransmit */
     c->cc.cwnd = pipe + (sndcnt > 0 ? (uint32_t)sndcnt : 0);
     if (c->cc.cwnd < c->mss) c->cc.cwnd = c->mss;
+}
+
+void recover_found(struct conn *c, uint32_t flight)
+{
+    struct recovery *r = recovery_get(c);
+    if (!r) return; /* the next ACK or the RTO tries again */
+    if (!(c->flags & (CF_RECOVERY | CF_LOSS))) begin(c, r, flight, 0);
+    if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, 0, false);
 }
 
 /* Without SACK: RFC 5681 3.2 and RFC 6582. Each duplicate ACK says that a segment has left (which is limited
@@ -209,7 +222,8 @@ static bool reno_duplicate(struct conn *c)
     return true;
 }
 
-static uint32_t reno_advanced(struct conn *c, struct recovery *r, uint32_t acked)
+/* *found: the next hole, which a partial acknowledgement tells of, is taken for lost. */
+static uint32_t reno_advanced(struct conn *c, struct recovery *r, uint32_t acked, bool *found)
 {
     uint32_t fresh = acked > r->reno_sacked ? acked - r->reno_sacked : 0; /* what no duplicate has told of */
     c->dupacks = 0;
@@ -222,7 +236,10 @@ static uint32_t reno_advanced(struct conn *c, struct recovery *r, uint32_t acked
     r->reno_sacked -= counted < r->reno_sacked ? counted : r->reno_sacked;
     if (c->inflight.count && seq_before(c->snd_una, c->recover)) { /* partial acknowledgement: the next hole */
         const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
-        if (!(g->flags & (SEG_LOST | SEG_SACKED))) inflight_lose(&c->inflight, c->inflight.head);
+        if (!(g->flags & (SEG_LOST | SEG_SACKED))) {
+            inflight_lose(&c->inflight, c->inflight.head);
+            *found = true;
+        }
         r->force = true;
     }
     return fresh;
@@ -365,14 +382,14 @@ static void note_disorder(struct conn *c, struct recovery *r, const struct ack_w
 static void judge(struct conn *c, struct ack_work *w)
 {
     const struct ack_event *e = w->e;
-    bool sacks = c->flags & CF_SACK, found = false, recovered = false, began = false;
+    bool sacks = c->flags & CF_SACK, found = false, recovered = false;
     if (sacks && e->opts && e->opts->has & OPT_SACK && recovery_get(c)) rack_sacks(c, c->recovery, w);
     if (!sacks && is_duplicate(c, w)) found = reno_duplicate(c);
     struct recovery *r = c->recovery;
     if (!r) return;
     uint32_t delivered = w->delivered;
     if (!sacks) {
-        if (e->ack != w->una) delivered = reno_advanced(c, r, e->ack - w->una);
+        if (e->ack != w->una) delivered = reno_advanced(c, r, e->ack - w->una, &found);
         else if (is_duplicate(c, w)) delivered = c->mss;
     }
     if (seq_before(r->fack, c->snd_una)) r->fack = c->snd_una;
@@ -390,12 +407,12 @@ static void judge(struct conn *c, struct ack_work *w)
         found = rack_detect(c, r);
     }
     if (c->inflight.lost && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !undone) {
-        recover_begin(c, r->disorder ? r->disorder_nxt - w->una : w->flight);
-        began = true;
+        begin(c, r, r->disorder ? r->disorder_nxt - w->una : w->flight, delivered);
+        found = true;
     } else if (found) {
         c->flags &= ~(uint32_t)CF_CWND_LIMITED;
     }
-    if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered, began || (w->una != e->ack && !found));
+    if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, delivered, w->una != e->ack && !found);
 }
 
 /* With nothing on the way and nothing learnt that matters later, the connection is as if nothing had been lost: the

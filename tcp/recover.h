@@ -33,7 +33,7 @@ struct recovery {
     bool tlp_out, tlp_retrans; /* TLP.end_seq is set; TLP.is_retrans */
     tcp_seq tlp_end;
 
-    /* PRR: RFC 6937 */
+    /* PRR: RFC 9937 6.1 */
     uint32_t prr_delivered, prr_out, prr_flight; /* RecoverFS */
     bool prr_on;
 
@@ -75,8 +75,10 @@ struct recovery *recovery_get(struct conn *c);
 uint32_t recover_pipe(const struct conn *c);
 /* Record i is delivered by this ACK. */
 void recover_delivered(struct conn *c, struct ack_work *w, uint32_t i);
-/* Fast recovery begins: something is lost. */
-void recover_begin(struct conn *c, uint32_t flight);
+/* A timer has found what is lost: fast recovery begins, unless a recovery is going on; what may leave now is what PRR
+ * allows without an ACK (RFC 9937 6.2), not all that the losses have taken out of the window. flight: FlightSize when
+ * the first sign of it came. */
+void recover_found(struct conn *c, uint32_t flight);
 /* Recovery of either kind is over. */
 void recover_end(struct conn *c);
 static inline bool recover_has_sacks(const struct conn *c) { return c->inflight.sacked != 0; }

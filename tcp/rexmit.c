@@ -152,7 +152,7 @@ static void persist_fired(struct conn *c)
 static void reordering_fired(struct conn *c)
 {
     uint32_t flight = c->recovery->disorder ? c->recovery->disorder_nxt - c->snd_una : c->snd_nxt - c->snd_una;
-    if (rack_detect(c, c->recovery) && !(c->flags & (CF_RECOVERY | CF_LOSS))) recover_begin(c, flight);
+    if (rack_detect(c, c->recovery)) recover_found(c, flight);
     recover_arm(c);
     conn_dirty(c);
 }
