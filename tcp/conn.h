@@ -257,7 +257,9 @@ uint16_t tcp_window_to_offer(struct conn *c);
  * snd_nxt = iss + 1, its timer by recover_sent(); recover_ack() takes its acknowledgement (stream_una does not count
  * it). */
 void tcp_send_syn(struct conn *c);
-void tcp_send_reset(struct conn *c); /* RST,ACK at SND.NXT */
+void tcp_send_reset(struct conn *c); /* RST,ACK at SND.NXT, or where the peer's window ends if that has shrunk */
+/* RST,ACK at seq: the acknowledgment number of what it answers is what the peer expects next (RFC 9293 3.10.7.1). */
+void tcp_send_reset_at(struct conn *c, tcp_seq seq);
 /* A control segment that belongs to no conn (synq, timewait, closed ports, cookies). opts may be NULL. ecn_flags:
  * TCP_ECE of a SYN-ACK. */
 struct bare_segment {

@@ -25,6 +25,7 @@ enum seg_flags {
     SEG_LOST = 2,        /* in `gone` */
     SEG_RETRANS = 4,     /* sent more than once */
     SEG_APP_LIMITED = 8, /* sent while the program had no more (rate samples) */
+    SEG_CUT = 16,        /* sent again only as far as the peer's window went, which had shrunk */
 };
 
 struct sent_seg {

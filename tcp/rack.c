@@ -171,6 +171,15 @@ void tlp_sent(struct conn *c, bool retransmit)
     r->tlp_end = c->snd_nxt;
 }
 
+void tlp_skipped(struct conn *c)
+{
+    struct recovery *r = c->recovery;
+    if (!r) return;
+    r->tlp_out = true;
+    r->tlp_retrans = false;
+    r->tlp_end = c->snd_nxt;
+}
+
 /* 7.4.2: TLP_process_ack(). A loss that the probe itself has repaired is answered with the reduction that a recovery
  * would have brought. */
 void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w)

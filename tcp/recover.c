@@ -276,6 +276,8 @@ static void take_acked(struct conn *c, struct ack_work *w)
                 if (c->rate) c->rate->delivered += ack - g->start;
             }
             inflight_trim(f, ack);
+            /* the rest of it has not gone again */
+            if (unlikely(g->flags & SEG_CUT) && !(g->flags & (SEG_SACKED | SEG_LOST))) inflight_lose(f, f->head);
             break;
         }
         if (g->flags & SEG_RETRANS) w->again = true;

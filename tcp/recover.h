@@ -106,6 +106,7 @@ static inline nsec tlp_at(const struct conn *c)
     return (c->last_snd_at > c->rto_base ? c->last_snd_at : c->rto_base) + pto;
 }
 void tlp_sent(struct conn *c, bool retransmit);
+void tlp_skipped(struct conn *c); /* the window has no place for one: this tail goes without, by the RTO */
 void tlp_acked(struct conn *c, struct recovery *r, const struct ack_work *w);
 
 /* --- the timer --- */

@@ -52,6 +52,12 @@ void recover_smaller_mss(struct conn *c)
     conn_dirty(c);
 }
 
+/* The peer has taken back window over what is on the way. */
+static bool window_ends_inside_first(const struct conn *c)
+{
+    return seq_before(c->snd_una + c->snd_wnd, inflight_at(&c->inflight, c->inflight.head)->end);
+}
+
 /* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large.
  * The peer's MSS is taken to be what every path carries; the connection keeps it. */
 static void suspect_black_hole(struct conn *c)
@@ -60,7 +66,7 @@ static void suspect_black_hole(struct conn *c)
     const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
     /* the MSS counts options in (RFC 6691): 1,214 bytes with timestamps are too long, too */
     uint32_t longest = g->end - g->start + TCP_OPTS_MAX;
-    if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop) return;
+    if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop || window_ends_inside_first(c)) return;
     c->peer_mss = (uint16_t)base;
     tcp_update_mss(c);
 }
@@ -83,8 +89,10 @@ static bool is_too_long(const struct conn *c)
 {
     if (user_timeout_over(c)) return true;
     if (!conn_is_synchronised(c)) return c->retransmits >= SYN_TRIES_MAX;
-    /* A window that has closed over what is on the way is no dead peer as long as it answers: as when persisting. */
-    if (!c->snd_wnd && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max && !(c->flags & CF_DETACHED))
+    /* RFC 9293 3.8.6 SHLD-17: a window that has closed over what is on the way, or over a part of it, is no dead peer as
+     * long as it answers: as when persisting. */
+    if (window_ends_inside_first(c) && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max &&
+        !(c->flags & CF_DETACHED))
         return false;
     return !(c->opts && c->opts->user_timeout_ms) && c->retransmits >= RETRIES_MAX;
 }

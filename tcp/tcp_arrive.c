@@ -446,6 +446,21 @@ static void look_at_ecn(struct conn *c, const struct segment *g)
     conn_dirty(c);
 }
 
+/* From the sixth step on. */
+static void take_rest(struct conn *c, struct segment *g)
+{
+    if (c->flags & CF_FIN_RCVD) return; /* CLOSE-WAIT, CLOSING, LAST-ACK: nothing stands behind a FIN */
+    if (is_after_close(c, g)) {
+        c->stack->n.drop_tcp_closed++;
+        tcp_send_reset_at(c, seq_max(g->ack, c->snd_una));
+        conn_finish(c, ECONNRESET);
+        return;
+    }
+    if (!segment_space(g)) return;
+    if (g->seq == c->rcv_nxt) take_text(c, g);
+    else keep_for_later(c, g);
+}
+
 void tcp_arrive(struct conn *c, struct segment *g)
 {
     struct net_stack *s = c->stack;
@@ -465,14 +480,13 @@ void tcp_arrive(struct conn *c, struct segment *g)
     if (!take_ack(c, g)) return;
     update_ts_recent(c, g, seq);
     look_at_ecn(c, g);
-    if (c->flags & CF_FIN_RCVD) return; /* CLOSE-WAIT, CLOSING, LAST-ACK: nothing stands behind a FIN */
-    if (is_after_close(c, g)) {
-        s->n.drop_tcp_closed++;
-        tcp_send_reset(c);
-        conn_finish(c, ECONNRESET);
-        return;
-    }
-    if (!segment_space(g)) return;
-    if (g->seq == c->rcv_nxt) take_text(c, g);
-    else keep_for_later(c, g);
+    take_rest(c, g);
+}
+
+void tcp_arrive_with_syn(struct conn *c, struct segment *g)
+{
+    g->flags &= (uint8_t)~TCP_SYN;
+    g->seq++;
+    cut_to_window(c, g);
+    take_rest(c, g);
 }

@@ -6,8 +6,8 @@
  *     SYN ─ listener ─┬─ room ───────> synq entry, SYN-ACK ──ACK──┬─> conn in the listener's queue ─> hooks.acceptable
  *                     └─ none ─> SYN-ACK with a cookie ──────ACK──┘   (data of that ACK included)
  *
- * Data and FIN on a SYN are not taken and not acknowledged (as RFC 9293 3.4 allows: they come again); TCP Fast Open is
- * left out (RFC 7413).
+ * Data and FIN on a SYN-ACK are taken. On a SYN they are not, nor acknowledged (as RFC 9293 3.4 allows: they come
+ * again); TCP Fast Open is left out (RFC 7413).
  */
 #include "tcp/tcp_input.h"
 
@@ -374,4 +374,5 @@ void tcp_syn_sent_input(struct conn *c, struct segment *g)
     conn_established(c);
     c->flags &= ~(uint32_t)CF_ACTIVE;
     if (!(c->flags & CF_DETACHED)) s->hooks->connected(s->arg, c, 0);
+    if ((g->len || g->flags & TCP_FIN) && !(c->flags & CF_DEAD)) tcp_arrive_with_syn(c, g);
 }

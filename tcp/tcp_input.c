@@ -82,12 +82,27 @@ static bool is_new_incarnation(const struct timewait_rec *w, const struct segmen
     return seq_after(g->seq, w->rcv_nxt);
 }
 
+/* RFC 9293 3.10.7.4 second, with the exactness of RFC 5961 3.2: it ends TIME-WAIT if its number is RCV.NXT, which an old
+ * duplicate has not (what RFC 1337 guards against) and nobody guesses; a peer that reuses the port has it from our ACK.
+ * Elsewhere in the window it is challenged. */
+static void reset_time_wait(struct timewait_rec *w, const struct segment *g)
+{
+    struct net_stack *s = g->stack;
+    if (g->seq == w->rcv_nxt) {
+        s->n.tcp_resets_rx++;
+        timewait_remove(s, w);
+        return;
+    }
+    s->n.drop_tcp_reset++;
+    if (g->seq - w->rcv_nxt < (uint32_t)w->window << w->wscale && tcp_may_challenge(s, NULL)) timewait_send_ack(s, w);
+}
+
 static void input_time_wait(struct timewait_rec *w, struct segment *g)
 {
     struct net_stack *s = g->stack;
     struct listener *l;
-    if (g->flags & TCP_RST) { /* Deviation from RFC 9293 3.10.7.4 second: RFC 1337 3, TIME-WAIT outlives resets */
-        s->n.drop_tcp_reset++;
+    if (g->flags & TCP_RST) {
+        reset_time_wait(w, g);
         return;
     }
     if (is_new_incarnation(w, g) && (l = listener_find(s, &g->local.addr, g->local.port))) {

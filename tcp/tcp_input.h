@@ -45,6 +45,8 @@ void tcp_listen_input(struct listener *l, struct segment *g, bool after_timewait
 void tcp_synq_input(struct synq_entry *e, struct segment *g);
 void tcp_syn_sent_input(struct conn *c, struct segment *g); /* 3.10.7.3 */
 void tcp_arrive(struct conn *c, struct segment *g);         /* 3.10.7.4 */
+/* Text and FIN of the SYN-ACK that has opened c: 3.10.7.3, fourth, goes on at 3.10.7.4, sixth. */
+void tcp_arrive_with_syn(struct conn *c, struct segment *g);
 
 /* The handshake is done: MSS, congestion control, the state (FIN-WAIT-1 if the user has closed meanwhile). */
 void conn_established(struct conn *c);

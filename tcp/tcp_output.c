@@ -152,6 +152,16 @@ static inline bool send_data(struct conn *c, tcp_seq seq, uint32_t len, bool fin
     return true;
 }
 
+/* SND.NXT, for a segment without text; but where the peer has taken back window, its edge: beyond, it would be
+ * unacceptable (RFC 9293 3.10.7.4 first). By less than a unit of its scale the window only seems to shrink (RFC 7323
+ * 2.4). */
+static inline tcp_seq control_seq(const struct conn *c)
+{
+    tcp_seq edge = c->snd_una + c->snd_wnd;
+    int32_t beyond = (int32_t)(c->snd_nxt - edge);
+    return likely(beyond < 1 << c->snd_wscale) ? c->snd_nxt : edge;
+}
+
 /* A segment without payload at seq: an ACK, a probe, a keep-alive. */
 static bool send_empty(struct conn *c, tcp_seq seq, uint8_t flags)
 {
@@ -188,7 +198,7 @@ static bool send_ack(struct conn *c)
 {
     if (likely(!has_sacks(c))) {
         c->stack->n.tcp_acks_tx++;
-        return send_empty(c, c->snd_nxt, TCP_ACK);
+        return send_empty(c, control_seq(c), TCP_ACK);
     }
     struct buf *b = buf_take_exact(0);
     if (unlikely(!b)) {
@@ -200,7 +210,7 @@ static bool send_ack(struct conn *c)
     uint8_t blocks[TCP_OPTS_MAX];
     size_t n = options_write(blocks, &o);
     memcpy(buf_push_front(b, n), blocks, n);
-    uint8_t size = (uint8_t)(write_header(c, b, c->snd_nxt, TCP_ACK) + n);
+    uint8_t size = (uint8_t)(write_header(c, b, control_seq(c), TCP_ACK) + n);
     ((struct tcp_hdr *)(void *)b->data)->offset = (uint8_t)(size << 2);
     c->stack->n.tcp_acks_tx++;
     path_send(c->stack, &c->path, b, size, size, 0, 0);
@@ -234,16 +244,32 @@ static bool send_new_bytes(struct conn *c, uint32_t len, bool fin)
     return true;
 }
 
-static bool send_again(struct conn *c, uint32_t i)
+/* How much of record i may go again (RFC 9293 3.8.6, SHLD-16): all of it, unless the window has shrunk meanwhile. Then
+ * the first goes as far as the window does, and whole if that is closed (it asks, then, and peers must answer); the
+ * others wait for their turn to be the first. */
+static uint32_t sendable_again(const struct conn *c, uint32_t i)
 {
     const struct sent_seg *g = inflight_at(&c->inflight, i);
-    bool fin = c->flags & CF_FIN_SENT && g->end == c->snd_end + 1;
-    uint32_t len = g->end - g->start - fin;
+    uint32_t len = g->end - g->start;
+    int32_t left = (int32_t)(c->snd_una + c->snd_wnd - g->start);
+    if (likely(left >= (int32_t)len)) return len;
+    if (i != c->inflight.head) return 0;
+    return left > 0 ? (uint32_t)left : len;
+}
+
+static bool send_again(struct conn *c, uint32_t i)
+{
+    struct sent_seg *g = inflight_at(&c->inflight, i);
+    uint32_t len = sendable_again(c, i), cut = g->end - g->start - len;
+    bool fin = !cut && c->flags & CF_FIN_SENT && g->end == c->snd_end + 1;
+    len -= fin;
     if (!send_data(c, g->start, len, fin, true)) return false;
     c->rexmits++;
     c->bytes_rexmit += len;
     c->stack->n.tcp_retransmits++;
     recover_resent(c, i);
+    if (likely(!cut)) g->flags &= (uint8_t)~SEG_CUT;
+    else g->flags |= SEG_CUT;
     c->last_snd_at = conn_now(c);
     return true;
 }
@@ -258,6 +284,10 @@ static bool send_tail_probe(struct conn *c)
     bool fin = !again && len == unsent && c->flags & CF_FIN_QUEUED && left > len;
     uint32_t last = inflight_end(&c->inflight) - 1;
     if (again && inflight_at(&c->inflight, last)->flags & (SEG_SACKED | SEG_LOST)) return true;
+    if (again && !sendable_again(c, last)) {
+        tlp_skipped(c);
+        return true;
+    }
     if (!(again ? send_again(c, last) : send_new_bytes(c, len, fin))) return false;
     c->stack->n.tcp_tlps++;
     tlp_sent(c, again);
@@ -304,7 +334,7 @@ static bool send_lost(struct conn *c)
         /* A partial segment's worth of window counts as none, as for new data; the first of an episode is forced
          * through by the allowance. */
         uint32_t need = g->end - g->start < c->mss ? g->end - g->start : c->mss;
-        if (recover_allowance(c) < need) return true;
+        if (recover_allowance(c) < need || unlikely(!sendable_again(c, i))) return true;
         if (!stack_tx_room(c->stack) || !send_again(c, i)) return false;
     }
     return true;
@@ -548,14 +578,16 @@ void tcp_send_syn(struct conn *c)
 }
 
 /* RFC 9293 3.10.4, 3.10.5: a connection that the peer knows of. In SYN-SENT there is nothing to reset. */
-void tcp_send_reset(struct conn *c)
+void tcp_send_reset(struct conn *c) { tcp_send_reset_at(c, control_seq(c)); }
+
+void tcp_send_reset_at(struct conn *c, tcp_seq seq)
 {
     if (c->state < CONN_SYN_RECEIVED || c->state == CONN_TIME_WAIT) return;
     /* RFC 7323 3.2: RST should carry it */
     struct tcp_opts o = {.has = OPT_TS, .ts_val = timestamp(c), .ts_ecr = c->ts_recent};
     struct bare_segment seg = {.local = c->local,
                                .remote = c->remote,
-                               .seq = c->snd_nxt,
+                               .seq = seq,
                                .ack = c->rcv_nxt,
                                .flags = TCP_RST | TCP_ACK,
                                .opts = c->flags & CF_TS ? &o : NULL};

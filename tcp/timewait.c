@@ -3,7 +3,7 @@
  * TIME-WAIT: a hash table with chains, all records in one list in order of their end (each lasts equally long, so a new
  * or restarted one goes to the back), one timer for the front.
  *
- * What a segment to one of them does is decided in tcp_input.c. RFC 1337: a RST does not end TIME-WAIT.
+ * What a segment to one of them does is decided in tcp_input.c.
  */
 #include "tcp/timewait.h"
 
@@ -142,6 +142,7 @@ struct timewait_rec *timewait_add(struct conn *c)
         .has_ts = c->flags & CF_TS,
         .hops = c->path.hops,
         .tos = c->path.tos,
+        .wscale = c->rcv_wscale,
     };
     if (t->count > t->mask) grow(t);
     struct timewait_rec **b = &t->buckets[w->hash & t->mask];

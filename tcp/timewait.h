@@ -20,7 +20,7 @@ struct timewait_rec {
     nsec started;    /* now, or when a FIN came again */
     uint16_t window; /* the field as it was last told */
     bool has_ts;
-    uint8_t hops, tos;
+    uint8_t hops, tos, wscale; /* wscale: of `window` */
 };
 _Static_assert(sizeof(struct timewait_rec) <= 96, "closing in masses pays this each");
 

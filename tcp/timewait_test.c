@@ -22,7 +22,7 @@ static tcp_seq close_first(struct peer *p, uint16_t from, const struct tcp_opts 
     return nxt + 1;
 }
 
-static void test_resets_do_not_end_it_and_a_repeated_fin_is_acknowledged(void **state)
+static void test_a_repeated_fin_is_acknowledged_and_an_exact_reset_ends_it(void **state)
 {
     static struct peer p;
     peer_init(&p, NULL);
@@ -30,8 +30,12 @@ static void test_resets_do_not_end_it_and_a_repeated_fin_is_acknowledged(void **
     tcp_seq nxt = close_first(&p, 5000, NULL, 0);
     assert_int_equal(timewait_count(p.s), 1);
     assert_int_equal(p.s->tcp.conn_count, 0);
-    peer_send(&p, 5000, 80, TCP_RST, PEER_ISN + 2, 0, NULL, 0); /* RFC 1337 */
+    peer_send(&p, 5000, 80, TCP_RST, PEER_ISN + 1, 0, NULL, 0); /* an old duplicate */
     assert_int_equal(timewait_count(p.s), 1);
+    assert_int_equal(p.read, p.count);
+    peer_send(&p, 5000, 80, TCP_RST, PEER_ISN + 3, 0, NULL, 0); /* in the window: RFC 5961 3.2 */
+    assert_int_equal(timewait_count(p.s), 1);
+    assert_int_equal(want(&p, TCP_ACK)->ack, PEER_ISN + 2);
     peer_wait(&p, 59 * SECOND);
     peer_send(&p, 5000, 80, TCP_FIN | TCP_ACK, PEER_ISN + 1, nxt, NULL, 0);
     struct seen *o = want(&p, TCP_ACK);
@@ -41,6 +45,10 @@ static void test_resets_do_not_end_it_and_a_repeated_fin_is_acknowledged(void **
     assert_int_equal(timewait_count(p.s), 1);
     peer_wait(&p, 2 * SECOND);
     assert_int_equal(timewait_count(p.s), 0);
+    close_first(&p, 5001, NULL, 0);
+    peer_send(&p, 5001, 80, TCP_RST, PEER_ISN + 2, 0, NULL, 0);
+    assert_int_equal(timewait_count(p.s), 0);
+    assert_int_equal(p.read, p.count);
     listener_close(l);
     peer_fini(&p);
 }
@@ -130,7 +138,7 @@ static void test_our_own_connect_takes_over_only_with_timestamps_and_after_a_sec
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resets_do_not_end_it_and_a_repeated_fin_is_acknowledged),
+        cmocka_unit_test(test_a_repeated_fin_is_acknowledged_and_an_exact_reset_ends_it),
         cmocka_unit_test(test_an_old_syn_is_refused_and_a_newer_one_opens_anew),
         cmocka_unit_test(test_a_larger_timestamp_opens_anew_whatever_the_number),
         cmocka_unit_test(test_the_oldest_makes_room),
