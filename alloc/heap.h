@@ -149,25 +149,20 @@ struct region_set *heap_regions(void);
 /* Asserts every invariant of this thread's heap; walks all of it. */
 void heap_check(void);
 
-/* Reads the pages of n bytes of a live object in, so that the owner's first touches do not wait for
- * the system to clear them: for big tables, from a helper thread, before use. Contents stay. Best
- * effort. */
-void mem_prefault(void *p, size_t n);
-
-/* Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next
+/* For tests. Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next
  * allocation makes a new one. Devices are unregistered; heap_regions() is another afterwards. */
 bool heap_close(void);
 
-/* Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third
+/* For tests and measurements. Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third
  * faster with them, the first touch of each 2 MiB slower. */
 void heap_set_huge_pages(bool on);
 
 /* Whether a heap that has grown past 8 MiB keeps a few chunks whose pages a helper thread of its own
- * has brought ahead of need (alloc/stock.h). It does unless told otherwise; programs that must run
- * the same way twice say no. Not done under heap_set_limit(). */
+ * has brought ahead of need (alloc/stock.h). It does unless told otherwise; for tests, and for
+ * programs that must run the same way twice, which say no. Not done under heap_set_limit(). */
 void heap_set_prefault(bool on);
 
-/* At most this many bytes of regions for this thread; 0: no limit. */
+/* For tests. At most this many bytes of regions for this thread; 0: no limit. */
 void heap_set_limit(size_t bytes);
 
 #endif

@@ -490,17 +490,6 @@ static void test_a_huge_free_is_given_back_piecewise(void **state)
     assert_true(full.resident - now.resident >= 50 * MIB);
 }
 
-static void test_prefaulted_memory_keeps_its_bytes(void **state)
-{
-    char *p = mem_alloc(5 * MIB);
-    memset(p, 3, 4 * MIB);
-    mem_prefault(p + 1, 5 * MIB - 1);
-    mem_prefault(p, 0);
-    mem_prefault(p + 10, 100);
-    for (size_t i = 0; i < 4 * MIB; i += 511) assert_int_equal(p[i], 3);
-    mem_free(p);
-}
-
 static void test_a_heap_closes_when_nothing_in_it_is_live(void **state)
 {
     void *p = mem_alloc(1);
@@ -596,7 +585,6 @@ int main(void)
         cmocka_unit_test(test_a_pinned_object_freed_by_another_thread_keeps_its_bytes),
         cmocka_unit_test(test_the_heap_of_a_thread_that_ended_is_taken_over),
         cmocka_unit_test(test_a_huge_free_is_given_back_piecewise),
-        cmocka_unit_test(test_prefaulted_memory_keeps_its_bytes),
         cmocka_unit_test(test_a_heap_closes_when_nothing_in_it_is_live),
 #ifdef DEMI_DEBUG
         cmocka_unit_test(test_debug_builds_stop_at_double_frees),

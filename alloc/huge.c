@@ -46,20 +46,6 @@ static char *take_chunks(struct heap *h, size_t count, struct region **region_ou
     return region_take_chunks(&h->regions, count, CHUNK_HUGE, false, region_out, dirty);
 }
 
-/* In pieces, so that a thread that has to map something does not wait behind us for long. */
-void mem_prefault(void *p, size_t n)
-{
-#ifdef MADV_POPULATE_WRITE
-    uintptr_t at = ((uintptr_t)p + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
-    uintptr_t end = ((uintptr_t)p + n) & ~(PAGE_BYTES - 1);
-    while (at < end) {
-        size_t part = end - at < REGION_CHUNK ? end - at : REGION_CHUNK;
-        if (madvise((void *)at, part, MADV_POPULATE_WRITE)) return;
-        at += part;
-    }
-#endif
-}
-
 static char *last_chunk(const struct huge *g) { return g->base + (g->chunk_count - 1) * REGION_CHUNK; }
 
 /* Best effort: nothing depends on the advice being taken. */

@@ -290,12 +290,6 @@ static void region_drop(struct region *r)
     free(r);
 }
 
-void region_free(struct region *r)
-{
-    ASSERT(r->free_count == r->chunk_count);
-    region_drop(r);
-}
-
 void region_set_fini(struct region_set *set)
 {
     list_for_each_safe(it, &set->regions) region_drop(list_entry(it, struct region, link));

@@ -88,8 +88,6 @@ void *region_cookie(const struct region_set *set, void *dev, const void *p);
 
 /* A region of at least `bytes`. NULL: no memory, over the limit, or a device refused it. */
 struct region *region_new(struct region_set *set, size_t bytes);
-/* All its chunks must be free. */
-void region_free(struct region *r);
 
 /* The region p lies in, of whatever thread, or NULL. */
 struct region *region_find(const void *p);

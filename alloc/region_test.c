@@ -86,8 +86,6 @@ static void test_a_device_hears_of_earlier_and_later_regions(void **state)
     assert_ptr_equal(region_find(b->base + b->len - 1), b);
     assert_ptr_equal(region_find(a->base), a);
     assert_null(region_cookie(&set, &set, c->base));
-    region_free(c);
-    assert_int_equal(d.count, 2);
     assert_int_equal(region_set_remove_device(&set, &d), 0);
     assert_int_equal(region_set_remove_device(&set, &d), -ENOENT);
     assert_int_equal(d.count, 0);

@@ -35,7 +35,7 @@ void stock_stop(struct stock *s);
 
 /* Chunks in it, in whatever state. */
 unsigned stock_count(const struct stock *s);
-/* Chunks with pages, or with the helper. */
+/* For tests: chunks with pages, or with the helper. */
 unsigned stock_resident(const struct stock *s);
 unsigned stock_in_state(const struct stock *s, enum stock_state state);
 

@@ -81,7 +81,6 @@ void recover_delivered(struct conn *c, struct ack_work *w, uint32_t i);
 void recover_found(struct conn *c, uint32_t flight);
 /* Recovery of either kind is over. */
 void recover_end(struct conn *c);
-static inline bool recover_has_sacks(const struct conn *c) { return c->inflight.sacked != 0; }
 
 /* rack.c */
 void rack_sacks(struct conn *c, struct recovery *r, struct ack_work *w); /* the ACK's SACK blocks; una has moved */

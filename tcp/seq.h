@@ -15,8 +15,6 @@ static inline bool seq_before(tcp_seq a, tcp_seq b) { return (int32_t)(a - b) < 
 static inline bool seq_after(tcp_seq a, tcp_seq b) { return (int32_t)(a - b) > 0; }
 static inline bool seq_before_eq(tcp_seq a, tcp_seq b) { return (int32_t)(a - b) <= 0; }
 static inline bool seq_after_eq(tcp_seq a, tcp_seq b) { return (int32_t)(a - b) >= 0; }
-/* low <= x <= high */
-static inline bool seq_between(tcp_seq low, tcp_seq x, tcp_seq high) { return x - low <= high - low; }
 static inline tcp_seq seq_max(tcp_seq a, tcp_seq b) { return seq_after(a, b) ? a : b; }
 static inline tcp_seq seq_min(tcp_seq a, tcp_seq b) { return seq_before(a, b) ? a : b; }
 

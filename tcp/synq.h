@@ -45,6 +45,7 @@ int synq_init(struct net_stack *s);
 void synq_fini(struct net_stack *s);
 struct synq_entry *synq_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local,
                              const struct ip_addr *remote, uint32_t ports);
+/* For tests. */
 uint32_t synq_count(const struct net_stack *s);
 /* *e but for its links, due and tries is filled in: takes a copy and sends the first SYN-ACK. -ENOBUFS: a bound is
  * reached; -ENOMEM. */

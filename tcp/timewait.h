@@ -28,6 +28,7 @@ int timewait_init(struct net_stack *s);
 void timewait_fini(struct net_stack *s);
 struct timewait_rec *timewait_find(const struct net_stack *s, uint32_t hash, const struct ip_addr *local,
                                    const struct ip_addr *remote, uint32_t ports);
+/* For tests. */
 uint32_t timewait_count(const struct net_stack *s);
 /* c, whose FIN and the peer's are acknowledged, leaves this behind. NULL: out of memory (then it just ends). */
 struct timewait_rec *timewait_add(struct conn *c);

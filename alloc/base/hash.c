@@ -29,7 +29,7 @@ static inline void sip_rounds(uint64_t v[4], int count)
     }
 }
 
-static inline uint64_t siphash(const void *p, size_t n, const uint8_t key[16], int c, int d)
+uint64_t siphash24(const void *p, size_t n, const uint8_t key[16])
 {
     uint64_t k0 = load_u64(key), k1 = load_u64(key + 8);
     uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
@@ -39,21 +39,18 @@ static inline uint64_t siphash(const void *p, size_t n, const uint8_t key[16], i
     for (; s != end; s += 8) {
         uint64_t m = load_u64(s);
         v[3] ^= m;
-        sip_rounds(v, c);
+        sip_rounds(v, 2);
         v[0] ^= m;
     }
     uint64_t last = (uint64_t)n << 56;
     for (size_t i = 0; i < (n & 7); i++) last |= (uint64_t)s[i] << (8 * i);
     v[3] ^= last;
-    sip_rounds(v, c);
+    sip_rounds(v, 2);
     v[0] ^= last;
     v[2] ^= 0xff;
-    sip_rounds(v, d);
+    sip_rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
-
-uint64_t siphash24(const void *p, size_t n, const uint8_t key[16]) { return siphash(p, n, key, 2, 4); }
-uint64_t siphash12(const void *p, size_t n, const uint8_t key[16]) { return siphash(p, n, key, 1, 2); }
 
 /* --- the key of hash_bytes() -------------------------------------------------------------------------------------- */
 

@@ -25,7 +25,7 @@
  *
  * Who can time single look-ups for long learns about the key, from any of the fast hashes. siphash24() is the one of
  * Aumasson and Bernstein (2012) for what must not be forged by such a one either (initial sequence numbers, SYN
- * cookies). siphash12() has fewer rounds, and is what Redis keys its own tables with.
+ * cookies).
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
@@ -37,7 +37,6 @@
 #include "alloc/base/bytes.h"
 
 uint64_t siphash24(const void *p, size_t n, const uint8_t key[16]);
-uint64_t siphash12(const void *p, size_t n, const uint8_t key[16]);
 
 /* --- bytes ------------------------------------------------------------------------------------------------------- */
 

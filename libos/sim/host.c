@@ -223,7 +223,6 @@ struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *a
 }
 
 bool sim_host_ended(const struct sim_host *h) { return h->state == HOST_ENDED; }
-int sim_host_result(const struct sim_host *h) { return h->result; }
 
 void sim_host_free(struct sim_host *h)
 {

@@ -55,7 +55,6 @@ void sim_free(struct sim *s);
 /* A host at an address like "10.0.0.1" that no live host has; it runs from the next sim_run() on. */
 struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg);
 bool sim_host_ended(const struct sim_host *h);
-int sim_host_result(const struct sim_host *h); /* what fn returned */
 
 /* Both directions between a and b (which may be one host); from NULL: between all hosts, those to come too. */
 void sim_link_set(struct sim *s, struct sim_host *a, struct sim_host *b, const struct sim_link *l);

@@ -23,8 +23,6 @@ void conf_text_free(struct conf_text *t)
     *t = (struct conf_text){0};
 }
 
-void conf_text_clear(struct conf_text *t) { t->n = 0; }
-
 /* Room for n more bytes and the NUL. */
 static void reserve(struct conf_text *t, size_t n)
 {

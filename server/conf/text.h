@@ -24,7 +24,6 @@ struct conf_text {
 };
 
 void conf_text_free(struct conf_text *t);
-void conf_text_clear(struct conf_text *t);
 void conf_text_add(struct conf_text *t, struct bytes b);
 void conf_text_add_str(struct conf_text *t, const char *s);
 void conf_text_printf(struct conf_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -263,16 +263,6 @@ static bool delete (struct call *c, const struct key_ref *key, bool lazy)
 bool db_delete(struct call *c, const struct key_ref *key) { return delete (c, key, c->cfg->lazyfree_lazy_server_del); }
 bool db_delete_lazy(struct call *c, const struct key_ref *key) { return delete (c, key, true); }
 
-bool db_take(struct call *c, const struct key_ref *key, struct value *out, int64_t *expire_ms)
-{
-    struct place p = keyspace_find(c, c->db, key);
-    if (!live(c, c->db, &p, true)) return false;
-    struct entry *e = pull(c, c->db, &p, key);
-    *expire_ms = entry_expire(e);
-    *out = entry_detach(e);
-    return true;
-}
-
 void db_move(struct call *c, const struct key_ref *key, const struct entry *e, struct db *to,
              const struct key_ref *new_key)
 {

@@ -102,8 +102,6 @@ char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e
  * huge values are freed by the helper thread. */
 bool db_delete(struct call *c, const struct key_ref *key);
 bool db_delete_lazy(struct call *c, const struct key_ref *key);
-/* Takes the value out and deletes the key (RENAME, MOVE). *expire_ms gets the expiry or -1. */
-bool db_take(struct call *c, const struct key_ref *key, struct value *out, int64_t *expire_ms);
 /* Gives the entry another key or another database, with value and expiry; the copy costs the key alone. What was at
  * the new place is deleted. e is dead afterwards. Does not call db_changed(). */
 void db_move(struct call *c, const struct key_ref *key, const struct entry *e, struct db *to,

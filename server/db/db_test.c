@@ -314,14 +314,6 @@ static void test_swap_exchanges_keys_and_moves_tell_waiters(void **state)
     assert_int_equal(a.id, 0);
     assert_int_equal(db_size(&b), 0);
     assert_int_equal(entry_expire(db_lookup_read(&c, REF(&c, BYTES("n")))), c.now_ms + 5);
-
-    struct value v;
-    int64_t when;
-    assert_true(db_take(&c, REF(&c, BYTES("n")), &v, &when));
-    assert_false(db_take(&c, REF(&c, BYTES("n")), &v, &when));
-    assert_int_equal(when, c.now_ms + 5);
-    struct entry *e = db_put_value_in(&c, &b, REF(&c, BYTES("m")), v, when, 0);
-    assert_string_equal(entry_encoding_name(e), "embstr");
     db_fini(&a);
     db_fini(&b);
 }

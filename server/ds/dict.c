@@ -243,8 +243,6 @@ bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *val
     return true;
 }
 
-void dict_iter_delete(struct dict_iter *it) { element_free(it->d, table_delete_slot(&it->d->t, it->it.slot)); }
-
 void dict_iter_fini(struct dict_iter *it) { table_iter_fini(&it->it); }
 
 void dict_check(const struct dict *d)

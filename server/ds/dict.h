@@ -56,8 +56,6 @@ struct dict_iter { /* private */
 void dict_iter_init(struct dict_iter *it, struct dict *d);
 /* False: no more. value may be NULL. */
 bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *value);
-/* Deletes the current element. */
-void dict_iter_delete(struct dict_iter *it);
 void dict_iter_fini(struct dict_iter *it);
 
 /* Asserts every invariant. */

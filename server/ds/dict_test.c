@@ -175,12 +175,7 @@ static void test_scan_and_iterator_show_each_field_with_its_value(void **state)
     struct bytes field, value;
     dict_iter_init(&it, &w.d);
     while (dict_iter_next(&it, &field, &value)) {
-        unsigned i = number_of(field);
         show(&w, field, value);
-        if (i % 2) continue;
-        dict_iter_delete(&it);
-        w.size[i] = -1;
-        w.in--;
     }
     dict_iter_fini(&it);
     for (unsigned i = 0; i < FIELDS; i++) assert_int_equal(w.shown[i], 2);

@@ -347,13 +347,6 @@ unsigned char *lp_prepend(unsigned char *lp, struct bytes s)
     return insert_form(lp, LP_HEADER_SIZE, &f, NULL);
 }
 
-unsigned char *lp_prepend_i64(unsigned char *lp, int64_t v)
-{
-    struct form f;
-    form_of_i64(&f, v);
-    return insert_form(lp, LP_HEADER_SIZE, &f, NULL);
-}
-
 unsigned char *lp_insert_before(unsigned char *lp, unsigned char *entry, struct bytes s, unsigned char **new_entry)
 {
     struct form f;
@@ -380,13 +373,6 @@ unsigned char *lp_replace(unsigned char *lp, unsigned char **entry, struct bytes
 {
     struct form f;
     form_of(&f, s);
-    return replace_form(lp, entry, &f);
-}
-
-unsigned char *lp_replace_i64(unsigned char *lp, unsigned char **entry, int64_t v)
-{
-    struct form f;
-    form_of_i64(&f, v);
     return replace_form(lp, entry, &f);
 }
 

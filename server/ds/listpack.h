@@ -85,13 +85,11 @@ unsigned char *lp_find(const unsigned char *lp, const unsigned char *from, struc
 unsigned char *lp_append(unsigned char *lp, struct bytes s);
 unsigned char *lp_append_i64(unsigned char *lp, int64_t v);
 unsigned char *lp_prepend(unsigned char *lp, struct bytes s);
-unsigned char *lp_prepend_i64(unsigned char *lp, int64_t v);
 /* new_entry (may be NULL) receives the place of the new element. s must not point into lp. */
 unsigned char *lp_insert_before(unsigned char *lp, unsigned char *entry, struct bytes s, unsigned char **new_entry);
 unsigned char *lp_insert_after(unsigned char *lp, unsigned char *entry, struct bytes s, unsigned char **new_entry);
 /* *entry is updated to the element's new place. */
 unsigned char *lp_replace(unsigned char *lp, unsigned char **entry, struct bytes s);
-unsigned char *lp_replace_i64(unsigned char *lp, unsigned char **entry, int64_t v);
 /* *entry becomes the element after the deleted one(s), NULL at the end. */
 unsigned char *lp_delete(unsigned char *lp, unsigned char **entry);
 unsigned char *lp_delete_run(unsigned char *lp, unsigned char **entry, size_t count);

@@ -129,14 +129,14 @@ static void test_elements_go_where_they_are_put(void **state)
     assert_true(lp_equal(e, TEXT("before")));
     lp = lp_insert_after(lp, e, TEXT("-70000"), &e);
     assert_true(lp_equal(e, TEXT("-70000")));
-    lp = lp_prepend_i64(lp, 5);
+    lp = lp_prepend(lp, TEXT("5"));
     lp = lp_prepend(lp, TEXT("first"));
     lp = lp_append_i64(lp, INT64_MIN);
     expect_texts(lp, "first 5 a before -70000 2 ccc -9223372036854775808 ");
     e = lp_seek(lp, -2);
     lp = lp_replace(lp, &e, TEXT("a much longer string than the one before"));
     lp = lp_replace(lp, &e, TEXT("c"));
-    lp = lp_replace_i64(lp, &e, 300);
+    lp = lp_replace(lp, &e, TEXT("300"));
     assert_true(lp_equal(e, TEXT("300")));
     expect_texts(lp, "first 5 a before -70000 2 300 -9223372036854775808 ");
     assert_int_equal(lp_count(lp), 8);

@@ -84,26 +84,6 @@ bool number_parse_i64(struct bytes s, int64_t *out)
     return true;
 }
 
-bool number_parse_u64(struct bytes s, uint64_t *out) { return parse_canonical(s.p, s.n, out); }
-
-bool number_parse_u64_loose(struct bytes s, uint64_t *out)
-{
-    size_t at = 0;
-    while (at < s.n && is_space(s.p[at])) at++;
-    bool negative = at < s.n && s.p[at] == '-';
-    if (at < s.n && (s.p[at] == '-' || s.p[at] == '+')) at++;
-    if (at == s.n) return false;
-    uint64_t v = 0;
-    for (; at < s.n; at++) {
-        unsigned digit = (unsigned char)s.p[at] - (unsigned)'0';
-        if (digit > 9) return false;
-        if (__builtin_mul_overflow(v, 10ull, &v) || __builtin_add_overflow(v, (uint64_t)digit, &v)) return false;
-    }
-    if (negative && s.p[0] == '-' && number_parse_i64(s, &(int64_t){0})) return false;
-    *out = negative ? 0 - v : v;
-    return true;
-}
-
 /* "-12.375": a sign, digits, at most one point among at least one digit. False: let strtod() judge. */
 static bool parse_short_decimal(struct bytes s, double *out)
 {
@@ -247,29 +227,4 @@ unsigned number_format_ldouble(char *buf, long double v)
     if (n == 2 && text[0] == '-' && text[1] == '0') return put_text(buf, "0");
     memcpy(buf, text, (size_t)n);
     return (unsigned)n;
-}
-
-unsigned number_format_fixed(char *buf, double v, unsigned digits)
-{
-    ASSERT(digits >= 1 && digits <= 17);
-    double scaled = v * (double)powers_of_10[digits];
-    if (!(fabs(scaled) < 9.2e18)) {
-        char text[NUMBER_LDOUBLE_SIZE];
-        int n = snprintf(text, sizeof text, "%.*f", (int)digits, v);
-        ASSERT(n > 0 && n < (int)sizeof text);
-        memcpy(buf, text, (size_t)n);
-        return (unsigned)n;
-    }
-    int64_t units = llrint(scaled);
-    uint64_t magnitude = units < 0 ? 0 - (uint64_t)units : (uint64_t)units;
-    char *p = buf;
-    if (units < 0) *p++ = '-';
-    p += number_format_u64(p, magnitude / powers_of_10[digits]);
-    *p++ = '.';
-    uint64_t fraction = magnitude % powers_of_10[digits];
-    unsigned zeros = digits - u64_width(fraction);
-    memset(p, '0', zeros);
-    p += zeros;
-    p += number_format_u64(p, fraction);
-    return (unsigned)(p - buf);
 }

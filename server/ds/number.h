@@ -17,11 +17,6 @@
 
 /* Canonical decimal only: no spaces, '+', leading zeros or "-0"; so the text can be had back from the number. */
 bool number_parse_i64(struct bytes s, int64_t *out);
-/* The same, for values up to 2^64 - 1. */
-bool number_parse_u64(struct bytes s, uint64_t *out);
-/* What Redis reads in stream IDs: also spaces and a '+' in front and leading zeros, as strtoull() does; a negative
- * number that number_parse_i64() would not take wraps around ("-007"). */
-bool number_parse_u64_loose(struct bytes s, uint64_t *out);
 
 /* What strtod() reads (decimal, hex, exponents, "inf", "infinity" in any case, '+'), without leading spaces; NaN is
  * refused, and so are over- and underflow to infinity or zero. */
@@ -42,8 +37,5 @@ unsigned number_format_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
 unsigned number_format_stored_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
 /* INCRBYFLOAT, HINCRBYFLOAT, GEOPOS: "%.17Lf" without trailing zeros; "-0" becomes "0". */
 unsigned number_format_ldouble(char *buf /* NUMBER_LDOUBLE_SIZE */, long double v);
-/* Fixed digits after the point, as GEODIST prints (4): v is scaled and rounded to a whole number first, so there is
- * no "-0.0000". digits: 1 ... 17. */
-unsigned number_format_fixed(char *buf /* NUMBER_LDOUBLE_SIZE */, double v, unsigned digits);
 
 #endif

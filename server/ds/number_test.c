@@ -58,33 +58,6 @@ static void test_integers_come_back_from_their_text(void **state)
     }
 }
 
-static void test_unsigned_integers_reach_two_to_the_64(void **state)
-{
-    uint64_t v = 0;
-    assert_true(number_parse_u64(TEXT("18446744073709551615"), &v));
-    assert_true(v == UINT64_MAX);
-    assert_false(number_parse_u64(TEXT("18446744073709551616"), &v));
-    assert_false(number_parse_u64(TEXT("-1"), &v));
-    assert_false(number_parse_u64(TEXT("007"), &v));
-    char text[NUMBER_I64_SIZE];
-    assert_int_equal(number_format_u64(text, UINT64_MAX), 20);
-    assert_memory_equal(text, "18446744073709551615", 20);
-}
-
-static void test_loose_integers_are_those_of_strtoull(void **state)
-{
-    uint64_t v = 0;
-    assert_true(number_parse_u64_loose(TEXT(" +007"), &v));
-    assert_true(v == 7);
-    assert_true(number_parse_u64_loose(TEXT("-007"), &v));
-    assert_true(v == (uint64_t)-7);
-    assert_false(number_parse_u64_loose(TEXT("-7"), &v));
-    assert_false(number_parse_u64_loose(TEXT(""), &v));
-    assert_false(number_parse_u64_loose(TEXT("+"), &v));
-    assert_false(number_parse_u64_loose(TEXT("7 "), &v));
-    assert_false(number_parse_u64_loose(TEXT("18446744073709551616"), &v));
-}
-
 static void test_bad_doubles_are_refused(void **state)
 {
     static const char *bad[] = {"",  " 1",   "1 ",    "nan", "-nan", "NaN", "1e400", "-1e400", "1e-400", ".",  "-",
@@ -228,39 +201,17 @@ static void test_long_doubles_are_for_people(void **state)
     assert_true(number_parse_ldouble(bytes_of(digits, 4000), &v));
 }
 
-static void expect_fixed(double v, unsigned digits, const char *expected)
-{
-    char text[NUMBER_LDOUBLE_SIZE];
-    unsigned n = number_format_fixed(text, v, digits);
-    text[n] = 0;
-    assert_string_equal(text, expected);
-}
-
-static void test_fixed_point_rounds_and_pads(void **state)
-{
-    expect_fixed(0, 4, "0.0000");
-    expect_fixed(0.775, 4, "0.7750");
-    expect_fixed(166274.15156960033, 4, "166274.1516");
-    expect_fixed(0.0005, 4, "0.0005");
-    expect_fixed(-1.5, 1, "-1.5");
-    expect_fixed(-0.00001, 4, "0.0000");
-    expect_fixed(1e18, 4, "1000000000000000000.0000");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integers_in_other_spellings_are_refused),
         cmocka_unit_test(test_integers_come_back_from_their_text),
-        cmocka_unit_test(test_unsigned_integers_reach_two_to_the_64),
-        cmocka_unit_test(test_loose_integers_are_those_of_strtoull),
         cmocka_unit_test(test_bad_doubles_are_refused),
         cmocka_unit_test(test_doubles_are_read_as_strtod_reads_them),
         cmocka_unit_test(test_scores_look_as_in_replies),
         cmocka_unit_test(test_stored_scores_keep_whole_numbers_in_full),
         cmocka_unit_test(test_double_formats_agree_with_printf),
         cmocka_unit_test(test_long_doubles_are_for_people),
-        cmocka_unit_test(test_fixed_point_rounds_and_pads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,25 +298,6 @@ void quicklist_drop_tail(struct quicklist *q)
     if (q->tail) node_delete(q, q->tail, -1, 1);
 }
 
-/* Pops before it pushes, as LMOVE does: the room the tail gives up may be the head's. */
-void quicklist_rotate(struct quicklist *q)
-{
-    struct lp_value v;
-    if (q->count <= 1 || !quicklist_tail(q, &v)) return;
-    struct quicklist_node *node = q->tail;
-    if (node->plain) {
-        node_unlink(q, node);
-        node_link(q, node, NULL);
-        return;
-    }
-    char number[NUMBER_I64_SIZE];
-    struct bytes s = lp_value_bytes(v, number);
-    unsigned char *copy = memcpy(mem_alloc(s.n + 1), s.p, s.n);
-    quicklist_drop_tail(q);
-    quicklist_push_head(q, bytes_of(copy, s.n));
-    mem_free(copy);
-}
-
 /* ---- finding ---- */
 
 /* The node with the element, and its offset there, from the node's head for a positive index and from its tail for a

@@ -65,8 +65,6 @@ bool quicklist_head(struct quicklist *q, struct lp_value *out);
 bool quicklist_tail(struct quicklist *q, struct lp_value *out);
 void quicklist_drop_head(struct quicklist *q);
 void quicklist_drop_tail(struct quicklist *q);
-/* Tail element to the head (RPOPLPUSH k k). */
-void quicklist_rotate(struct quicklist *q);
 
 /* false: no such index. Replacing and deleting at an index cost a walk over the nodes. */
 bool quicklist_replace_at(struct quicklist *q, long index, struct bytes s);

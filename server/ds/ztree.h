@@ -97,8 +97,6 @@ size_t ztree_delete_span(struct ztree *z, struct ztree_span span, ztree_fn *fn, 
 
 /* As table_scan(); the callback changes nothing. */
 uint64_t ztree_scan(struct ztree *z, uint64_t cursor, ztree_fn *fn, void *arg);
-/* The end if the tree is empty; all members equally likely. */
-struct ztree_pos ztree_random(const struct ztree *z, struct rng *rng);
 
 /* Asserts every invariant. */
 void ztree_check(const struct ztree *z);

@@ -117,8 +117,3 @@ uint64_t ztree_scan(struct ztree *z, uint64_t cursor, ztree_fn *fn, void *arg)
     struct scan scan = {fn, arg};
     return table_scan(&z->t, cursor, show, &scan);
 }
-
-struct ztree_pos ztree_random(const struct ztree *z, struct rng *rng)
-{
-    return ztree_at(z, rng_below(rng, ztree_count(z)));
-}

@@ -175,12 +175,6 @@ struct reply_chunk *reply_take_chunks(struct reply *r)
     return first;
 }
 
-void reply_give_chunk(struct reply *r, struct reply_chunk *c)
-{
-    if (!r->head && is_usual(c)) use_alone(r, c);
-    else reply_chunk_free(c);
-}
-
 static size_t tail_bytes(const struct reply *r)
 {
     if (!r->tail) return 0;
@@ -377,17 +371,6 @@ void reply_bulk_slow(struct reply *r, struct bytes s)
 
 void reply_bulk_str(struct reply *r, const char *s) { reply_bulk(r, bytes_of_str(s)); }
 
-void reply_bulkf(struct reply *r, const char *format, ...)
-{
-    char stack[512];
-    va_list ap;
-    va_start(ap, format);
-    struct bytes text = format_text(stack, sizeof stack, format, ap);
-    va_end(ap);
-    reply_bulk(r, text);
-    if (text.p != stack) mem_free((char *)text.p);
-}
-
 void reply_bulk_int(struct reply *r, int64_t v)
 {
     char text[NUMBER_I64_SIZE];
@@ -441,12 +424,6 @@ void reply_double(struct reply *r, double v)
 {
     char text[NUMBER_DOUBLE_SIZE];
     number_text(r, ',', bytes_of(text, number_format_double(text, v)));
-}
-
-void reply_ldouble(struct reply *r, long double v)
-{
-    char text[NUMBER_LDOUBLE_SIZE];
-    number_text(r, ',', bytes_of(text, number_format_ldouble(text, v)));
 }
 
 void reply_big_number(struct reply *r, struct bytes digits) { number_text(r, '(', digits); }
@@ -526,4 +503,3 @@ static void defer_end(struct reply *r, struct reply_mark m, char type, uint64_t 
 void reply_defer_array(struct reply *r, struct reply_mark m, size_t count) { defer_end(r, m, '*', count); }
 void reply_defer_map(struct reply *r, struct reply_mark m, size_t count) { defer_end(r, m, '%', count); }
 void reply_defer_set(struct reply *r, struct reply_mark m, size_t count) { defer_end(r, m, '~', count); }
-void reply_defer_push(struct reply *r, struct reply_mark m, size_t count) { defer_end(r, m, '>', count); }

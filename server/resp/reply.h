@@ -52,8 +52,6 @@ void reply_reset(struct reply *r);
 /* Everything written, oldest first, NULL when nothing; the reply is empty afterwards. */
 struct reply_chunk *reply_take_chunks(struct reply *r);
 void reply_chunk_free(struct reply_chunk *c);
-/* Puts an empty chunk of the usual size back for the next reply, instead of freeing it. */
-void reply_give_chunk(struct reply *r, struct reply_chunk *c);
 size_t reply_bytes(const struct reply *r);
 /* Copies everything written to dst (reply_bytes() bytes): for scripts, which read replies again. */
 void reply_copy_out(const struct reply *r, char *dst);
@@ -77,7 +75,6 @@ void reply_int(struct reply *r, int64_t v);                     /* :v */
 void reply_bulk_slow(struct reply *r, struct bytes s);          /* private: behind reply_bulk */
 static inline void reply_bulk(struct reply *r, struct bytes s); /* $n s */
 void reply_bulk_str(struct reply *r, const char *s);
-void reply_bulkf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_bulk_int(struct reply *r, int64_t v); /* $n with the number's text */
 /* $n by reference: s.p, in memory of demi_malloc(), is not copied; release(ctx) is called when the chunk is freed,
  * which is as soon as it has been pushed: from then on the device's pin keeps the bytes (at once for what is small
@@ -88,7 +85,6 @@ void reply_null(struct reply *r);                                           /* _
 void reply_null_array(struct reply *r);                                     /* _ or *-1 */
 void reply_bool(struct reply *r, bool v);                                   /* #t or :1 */
 void reply_double(struct reply *r, double v);                               /* ,1.5 or bulk; %.17g */
-void reply_ldouble(struct reply *r, long double v);                         /* the same in INCRBYFLOAT's format */
 void reply_big_number(struct reply *r, struct bytes digits);                /* ( or bulk */
 void reply_verbatim(struct reply *r, struct bytes s, const char format[3]); /* = or bulk */
 
@@ -110,7 +106,6 @@ struct reply_mark reply_defer(struct reply *r);
 void reply_defer_array(struct reply *r, struct reply_mark m, size_t count);
 void reply_defer_map(struct reply *r, struct reply_mark m, size_t count);
 void reply_defer_set(struct reply *r, struct reply_mark m, size_t count);
-void reply_defer_push(struct reply *r, struct reply_mark m, size_t count);
 
 /* ---- inline ---- */
 

@@ -45,11 +45,10 @@ static void write_all(struct reply *r)
     reply_ok(r);
     reply_status(r, "PONG");
     reply_int(r, 0), reply_int(r, 1234567890123), reply_int(r, -7), reply_int(r, INT64_MIN);
-    reply_bulk(r, TEXT("")), reply_bulk_str(r, "k"), reply_bulkf(r, "%d-%s", 5, "x"), reply_bulk_int(r, -42);
+    reply_bulk(r, TEXT("")), reply_bulk_str(r, "k"), reply_bulk_int(r, -42);
     reply_null(r), reply_null_array(r);
     reply_bool(r, true), reply_bool(r, false);
     reply_double(r, 1.5), reply_double(r, INFINITY), reply_double(r, 3);
-    reply_ldouble(r, 0.5L);
     reply_big_number(r, TEXT("123456789012345678901234567890"));
     reply_verbatim(r, TEXT("hi"), "txt");
     reply_array(r, 3), reply_map(r, 12), reply_set(r, 1), reply_push(r, 0);
@@ -60,9 +59,9 @@ static void test_resp2_has_fallbacks(void **state)
     struct reply r;
     reply_init(&r, 2);
     write_all(&r);
-    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n$3\r\n5-"
-               "x\r\n$3\r\n-42\r\n"
-               "$-1\r\n*-1\r\n:1\r\n:0\r\n$3\r\n1.5\r\n$3\r\ninf\r\n$1\r\n3\r\n$3\r\n0.5\r\n$"
+    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n"
+               "$3\r\n-42\r\n"
+               "$-1\r\n*-1\r\n:1\r\n:0\r\n$3\r\n1.5\r\n$3\r\ninf\r\n$1\r\n3\r\n$"
                "30\r\n123456789012345678901234567890\r\n"
                "$2\r\nhi\r\n*3\r\n*24\r\n*1\r\n*0\r\n");
     reply_fini(&r);
@@ -74,9 +73,9 @@ static void test_resp3_has_types(void **state)
     reply_init(&r, 3);
     write_all(&r);
     reply_attribute(&r, 1);
-    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n$3\r\n5-"
-               "x\r\n$3\r\n-42\r\n"
-               "_\r\n_\r\n#t\r\n#f\r\n,1.5\r\n,inf\r\n,3\r\n,0.5\r\n(123456789012345678901234567890\r\n"
+    expect(&r, "+OK\r\n+PONG\r\n:0\r\n:1234567890123\r\n:-7\r\n:-9223372036854775808\r\n$0\r\n\r\n$1\r\nk\r\n"
+               "$3\r\n-42\r\n"
+               "_\r\n_\r\n#t\r\n#f\r\n,1.5\r\n,inf\r\n,3\r\n(123456789012345678901234567890\r\n"
                "=6\r\ntxt:hi\r\n*3\r\n%12\r\n~1\r\n>0\r\n|1\r\n");
     reply_fini(&r);
 }
@@ -220,25 +219,6 @@ static void test_one_reply_goes_behind_another(void **state)
     reply_fini(&a), reply_fini(&b);
 }
 
-static void test_a_chunk_can_be_used_again(void **state)
-{
-    struct reply r;
-    reply_init(&r, 2);
-    assert_null(reply_take_chunks(&r));
-    reply_ok(&r);
-    struct reply_chunk *c = reply_take_chunks(&r);
-    reply_give_chunk(&r, c);
-    assert_ptr_equal(r.head, c);
-    assert_null(reply_take_chunks(&r));
-    reply_ok(&r);
-    reply_reset(&r);
-    assert_int_equal(reply_bytes(&r), 0);
-    assert_ptr_equal(r.head, c);
-    reply_int(&r, 5);
-    expect(&r, ":5\r\n");
-    reply_fini(&r);
-}
-
 static bool up_to_50000(struct reply *r, size_t bytes) { return bytes <= 50000; }
 
 /* Every way of writing much, with a bound: what was written is dropped, nothing more is taken, and the next reply is
@@ -298,7 +278,6 @@ int main(void)
         cmocka_unit_test(test_deferred_lengths_nest_and_cross_chunks),
         cmocka_unit_test(test_foreign_memory_is_released_once),
         cmocka_unit_test(test_one_reply_goes_behind_another),
-        cmocka_unit_test(test_a_chunk_can_be_used_again),
         cmocka_unit_test(test_a_reply_over_its_bound_holds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
