@@ -1,45 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is done `hz` times a second, each part bounded: expired keys, growing tables, clients that
- * idle or stall, the samples behind INFO's instantaneous figures, signals.
+ * What is done `hz` times a second, each part bounded: growing tables, clients that idle or stall,
+ * a cycle of expiry that begins, the samples behind INFO's instantaneous figures, signals.
  */
 #include "server/cron.h"
 
 #include "server/exec/run.h"
-#include "server/observe/latency.h"
+#include "server/expire_cycle.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 #include "server/worker.h"
 
-/* A tenth of a second's share that expiry and rehashing may take together at the default hz of 10:
- * a quarter, as Redis allows. */
-#define BACKGROUND_SHARE    4
+#define RESIZE_NS           1000000 /* for moving buckets: no client is to notice */
 #define CLIENTS_PER_RUN_MIN 16
 
-static void keyspace_cron(struct worker *w)
+/* Tables that are to grow or shrink: as many as the time is enough for, others the next time. */
+static void resize_cron(struct worker *w)
 {
     struct server *srv = w->srv;
-    uint64_t budget = (uint64_t)1000000000 / (uint64_t)srv->config->hz / BACKGROUND_SHARE;
-    /* No client is to notice: at most a millisecond a turn. */
-    if (budget > NSEC_PER_MSEC) budget = NSEC_PER_MSEC;
-    uint64_t start = demi_clock_ns();
+    uint64_t deadline = demi_clock_ns() + RESIZE_NS;
     for (int i = 0; i < srv->db_count; i++) {
         struct db *db = &srv->dbs[(w->cron_runs + (uint64_t)i) % (uint64_t)srv->db_count];
         if (!db_size(db)) continue;
-        uint64_t spent = demi_clock_ns() - start;
-        if (spent >= budget) {
-            w->stats.expired_time_cap_reached++;
-            break;
-        }
-        struct call c = run_internal(w, db);
-        db_cron(&c, db, budget - spent);
-        w->srv->dirty += c.dirty;
+        db_resize_some(db, deadline);
+        if (demi_clock_ns() >= deadline) break;
     }
-    uint64_t spent = demi_clock_ns() - start;
-    w->stats.expire_cycle_ns += spent;
-    latency_sample(srv, "expire-cycle", (int64_t)(spent / NSEC_PER_MSEC));
 }
 
 /* Every client within a second. */
@@ -85,5 +72,6 @@ void cron_run(struct worker *w)
     sample_rates(w);
     clients_cron(w);
     replicas_cron(w);
-    keyspace_cron(w);
+    resize_cron(w);
+    expire_cycle_begin(w);
 }

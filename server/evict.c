@@ -141,7 +141,7 @@ static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t 
     for (size_t buckets = 0; s.seen < wanted && !(s.seen && buckets >= wanted * BUCKETS_A_SAMPLE); buckets++) {
         if (at->slice >= db->slice_count) at->slice = 0;
         struct table *t = &db->slices[at->slice].table;
-        if (marked) at->cursor = table_marked_count(t) ? table_scan_marked(t, at->cursor, sample, &s) : 0;
+        if (marked) at->cursor = table_marked_count(t) ? table_walk_marked(t, at->cursor, sample, &s) : 0;
         else at->cursor = table_count(t) ? table_scan(t, at->cursor, sample, &s) : 0;
         if (at->cursor != 0) continue;
         at->slice++;
@@ -311,6 +311,8 @@ enum evict_result evict_run(struct worker *w)
         return EVICT_OK;
     }
     enum evict_result result = run(w);
+    /* Before a write is refused, memory of the dead is taken back. */
+    if (result == EVICT_FAILED && expire_cycle_now(w)) result = run(w);
     struct worker_stats *s = &w->stats;
     w->evicting = result == EVICT_RUNNING;
     if (result != EVICT_OK && !s->over_since_ns) {

@@ -211,6 +211,34 @@ static void test_a_candidate_that_was_used_since_stays(void **state)
     assert_int_equal(keys_left(), 17);
 }
 
+/* The dead do not make a server refuse writes, whatever the policy. */
+static void test_the_dead_go_before_anything_is_refused(void **state)
+{
+    (void)state;
+    world.w.expire.due_ns = UINT64_MAX;
+    for (unsigned i = 0; i < KEYS; i++) put(i, i % 2 ? NOW - 1 : -1);
+    world.cfg.maxmemory_policy = MAXMEMORY_NOEVICTION;
+    assert_int_equal(evict(100), EVICT_OK);
+    assert_true(keys_left() < KEYS && keys_left() >= KEYS / 2);
+    assert_int_equal(world.w.stats.evicted, 0);
+}
+
+static void test_few_that_may_go_are_found_among_many(void **state)
+{
+    (void)state;
+    const enum maxmemory_policy policies[] = {MAXMEMORY_VOLATILE_LRU, MAXMEMORY_VOLATILE_LFU, MAXMEMORY_VOLATILE_TTL,
+                                              MAXMEMORY_VOLATILE_RANDOM};
+    for (unsigned i = 0; i < 100 * KEYS; i++) put(i, -1);
+    for (unsigned p = 0; p < 4; p++) {
+        for (unsigned i = 0; i < 20; i++) put(i * 977, NOW + 1000);
+        world.cfg.maxmemory_policy = policies[p];
+        for (unsigned i = 0; i < 20; i++) assert_int_equal(evict(1), EVICT_OK);
+        assert_int_equal(keys_left(), 100 * KEYS - 20);
+        assert_int_equal(evict(1), EVICT_FAILED);
+        for (unsigned i = 0; i < 20; i++) put(i * 977, -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +249,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lfu_keeps_what_is_used_often, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_volatile_ttl_goes_in_order_of_time_among_few, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_candidate_that_was_used_since_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_dead_go_before_anything_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_few_that_may_go_are_found_among_many, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->nowhere.may_grow = fits_a_chunk;
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
+    w->expire.due_ns = UINT64_MAX;
     w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
@@ -151,6 +152,8 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
 {
     bool at_once = w->evicting || w->ready; /* who owed is served on when the wait has sent what it can */
     uint64_t ns = next_cron_ns > w->turn_ns && !at_once ? next_cron_ns - w->turn_ns : 0;
+    uint64_t slice = expire_cycle_wakes_ns(&w->expire), to_slice = slice > w->turn_ns ? slice - w->turn_ns : 0;
+    if (to_slice < ns) ns = to_slice;
     int64_t deadline = blocked_next_deadline(w);
     if (deadline) {
         uint64_t until = deadline > w->now_ms ? (uint64_t)(deadline - w->now_ms) * 1000000 : 0;
@@ -203,6 +206,10 @@ int worker_run(struct worker *w)
         blocked_timeouts(w);
         if (unlikely(srv->pause_until_ms)) end_pause(w);
         if (w->ready) batch_run(w); /* who was unblocked may have more input */
+        if (unlikely(w->dying)) forget_ready(w);
+        end_turn(w);
+        if (likely(w->turn_ns < w->expire.due_ns)) continue;
+        expire_cycle_slice(w); /* here, where the replies are out */
         if (unlikely(w->dying)) forget_ready(w);
         end_turn(w);
     }

@@ -13,6 +13,7 @@
 #include "demi/ext.h"
 #include "server/exec/call.h"
 #include "server/exec/effects.h"
+#include "server/expire_cycle.h"
 #include "server/exec/request.h"
 #include "server/observe/ticks.h"
 #include "server/resp/reply.h"
@@ -66,6 +67,7 @@ struct worker {
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
     struct evict *evict;
     bool evicting; /* eviction goes on in the next turn */
+    struct expire_cycle expire;
     demi_wake_t *wake;
     struct ticks_rate ticks;
     uint64_t slow_ticks; /* commands that take as long are looked at */

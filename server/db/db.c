@@ -94,7 +94,7 @@ static struct entry *replace(struct call *c, struct db *db, struct place *p, con
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
     keyspace_before(c, db, p->slice, key, old);
     table_replace_slot(&p->slice->table, p->slot, e);
-    keyspace_mark(&p->slice->table, p->slot, e);
+    keyspace_mark(&p->slice->table, p->slot, key->hash, e);
     /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody. */
     if (old->type == OBJ_STREAM) keyspace_ready(c, db, p->slice, key, OBJ_STREAM);
     keyspace_discard(c, old, c->cfg->lazyfree_lazy_server_del);
@@ -112,7 +112,7 @@ static struct entry *create(struct call *c, struct db *db, struct place *p, cons
     keyspace_before(c, db, p->slice, key, NULL);
     e->lru = use_initial(c);
     p->slot = table_insert(&p->slice->table, key->hash, e);
-    if (e->flags & ENTRY_EXPIRES) table_mark(&p->slice->table, p->slot);
+    if (e->flags & ENTRY_EXPIRES) table_mark(&p->slice->table, p->slot, key->hash);
     keyspace_ready(c, db, p->slice, key, e->type);
     keyspace_notify(c, db, NOTIFY_NEW, "new", key);
     return e;
@@ -277,7 +277,7 @@ void db_move(struct call *c, const struct key_ref *key, const struct entry *e, s
     struct place p = place_of(c, c->db, key, e);
     struct entry *moved = entry_rekey(pull(c, c->db, &p, key), new_key->name);
     target.slot = table_insert(&target.slice->table, new_key->hash, moved);
-    if (moved->flags & ENTRY_EXPIRES) table_mark(&target.slice->table, target.slot);
+    if (moved->flags & ENTRY_EXPIRES) table_mark(&target.slice->table, target.slot, new_key->hash);
     keyspace_ready(c, to, target.slice, new_key, moved->type);
     keyspace_notify(c, to, NOTIFY_NEW, "new", new_key);
 }

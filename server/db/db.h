@@ -49,7 +49,7 @@ struct db {
     struct slice *slices;
     uint64_t hash_seed;
     double avg_ttl_ms;
-    uint64_t expire_cursor; /* of active expiry */
+    size_t expire_at; /* where active expiry goes on */
     unsigned expire_slice;
 };
 
@@ -194,8 +194,12 @@ int db_init(struct db *db, int id, unsigned slice_count, uint64_t seed);
 void db_fini(struct db *db);
 /* What an asynchronous flush hands to the helper thread (lazy_free_slices() in hooks.h). */
 void db_slices_free(struct slice *slices, unsigned count);
-/* One step of background work, bounded by `budget_ns`: moves buckets of growing tables, deletes expired keys.
- * Returns keys expired. */
-size_t db_cron(struct call *c, struct db *db, uint64_t budget_ns);
+/* Looks at keys with an expiry, from where it stopped, and deletes the dead: until no more than an acceptable share of
+ * those it saw last was dead (true) or the clock has passed the deadline (false). Adds up what it saw. */
+bool db_expire_some(struct call *c, struct db *db, uint64_t deadline_ns, size_t *seen, size_t *expired);
+/* That share, by active-expire-effort. */
+unsigned db_expire_acceptable_percent(const struct config *cfg);
+/* Moves buckets of tables that are to grow or shrink, until the deadline. */
+void db_resize_some(struct db *db, uint64_t deadline_ns);
 
 #endif

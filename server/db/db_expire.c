@@ -3,20 +3,19 @@
  * Expiry: set and removed, found on access, and looked for in the background.
  *
  * There is no second table of volatile keys: the table's mark says which entries have an expiry, and a walk over marks
- * touches no entry without one. The background walk goes on from where it stopped. One step looks at about 20 volatile
- * keys (more with active-expire-effort) or 400 buckets, and steps follow each other as long as more than 10 % of what a
- * step saw was expired (less with more effort), within the budget of time: Redis's cycle, which keeps the share of dead
- * keys near that bound at little cost when few expire.
+ * touches nothing else. The background walk goes on from where it stopped. One step looks at about 20 volatile keys
+ * (more with active-expire-effort), and steps follow each other as long as more than 10 % of what a step saw was
+ * expired (less with more effort), until the time is up: Redis's cycle, which keeps the share of dead keys near that
+ * bound at little cost when few expire. When there is time for it is the business of server/expire_cycle.c.
  */
 #include "alloc/base/clock.h"
 #include "demi/ext.h"
 #include "server/db/keyspace.h"
 
 #define KEYS_A_STEP   20
-#define BUCKETS_A_KEY 20
+#define WALKS_A_STEP  64 /* that may find nothing */
 #define STALE_PERCENT 10 /* acceptable share of dead keys, effort 1 */
 #define RESIZE_BATCH  64 /* buckets moved between two looks at the clock */
-#define STEPS_A_CLOCK 4
 
 /* --- set -------------------------------------------------------------------------------------------------------- */
 
@@ -35,7 +34,7 @@ struct entry *db_set_expire_in(struct call *c, struct db *db, const struct key_r
     ASSERT(p.slot.bucket && table_slot_entry(p.slot) == own);
     own = entry_reshape_expire(own, expire_ms);
     table_replace_slot(&p.slice->table, p.slot, own);
-    keyspace_mark(&p.slice->table, p.slot, own);
+    keyspace_mark(&p.slice->table, p.slot, key->hash, own);
     return own;
 }
 
@@ -111,12 +110,10 @@ static void average(struct db *db, const struct step *st)
 static struct step look_at_some(struct call *c, struct db *db, size_t keys, unsigned *rounds)
 {
     struct step st = {.c = c, .db = db};
-    for (size_t buckets = keys * BUCKETS_A_KEY; buckets > 0 && st.seen < keys; buckets--) {
+    for (size_t walks = keys + WALKS_A_STEP; walks > 0 && st.seen < keys; walks--) {
         st.slice = &db->slices[db->expire_slice];
-        if (table_marked_count(&st.slice->table) > 0)
-            db->expire_cursor = table_scan_marked(&st.slice->table, db->expire_cursor, look, &st);
-        else db->expire_cursor = 0;
-        if (db->expire_cursor != 0) continue;
+        db->expire_at = table_walk_marked(&st.slice->table, db->expire_at, look, &st);
+        if (db->expire_at != 0) continue;
         if (++db->expire_slice < db->slice_count) continue;
         db->expire_slice = 0;
         if (++*rounds >= 2) break;
@@ -125,39 +122,39 @@ static struct step look_at_some(struct call *c, struct db *db, size_t keys, unsi
     return st;
 }
 
-static size_t expire_some(struct call *c, struct db *db, nsec deadline)
+static unsigned effort_of(const struct config *cfg)
 {
-    if (db_expires(db) == 0) {
-        db->avg_ttl_ms = 0;
-        return 0;
-    }
-    unsigned effort = c->cfg->active_expire_effort > 0 ? (unsigned)c->cfg->active_expire_effort - 1 : 0;
-    size_t keys = KEYS_A_STEP + KEYS_A_STEP / 4 * effort, expired = 0;
-    unsigned acceptable = effort < STALE_PERCENT ? STALE_PERCENT - effort : 0, rounds = 0;
-    for (unsigned n = 1;; n++) {
-        struct step st = look_at_some(c, db, keys, &rounds);
-        expired += st.expired;
-        /* A step that saw nothing was among buckets without volatile keys: on, but not around more than once. */
-        if (st.seen > 0 && st.expired * 100 / st.seen <= acceptable) break;
-        if (rounds >= 2 || db_expires(db) == 0) break;
-        if (n % STEPS_A_CLOCK == 0 && demi_clock_ns() >= deadline) break;
-    }
-    return expired;
+    return cfg->active_expire_effort > 1 ? (unsigned)cfg->active_expire_effort - 1 : 0;
 }
 
-static void resize_some(struct db *db, nsec deadline)
+unsigned db_expire_acceptable_percent(const struct config *cfg)
+{
+    unsigned effort = effort_of(cfg);
+    return effort < STALE_PERCENT ? STALE_PERCENT - effort : 0;
+}
+
+bool db_expire_some(struct call *c, struct db *db, uint64_t deadline_ns, size_t *seen, size_t *expired)
+{
+    size_t keys = KEYS_A_STEP + KEYS_A_STEP / 4 * effort_of(c->cfg);
+    unsigned acceptable = db_expire_acceptable_percent(c->cfg), rounds = 0;
+    while (db_expires(db) > 0) {
+        struct step st = look_at_some(c, db, keys, &rounds);
+        *seen += st.seen;
+        *expired += st.expired;
+        /* A step that saw nothing was where no volatile keys are: on, but not around more than once. */
+        if (st.seen > 0 && st.expired * 100 / st.seen <= acceptable) return true;
+        if (rounds >= 2) return true;
+        if (demi_clock_ns() >= deadline_ns) return false;
+    }
+    db->avg_ttl_ms = 0;
+    return true;
+}
+
+void db_resize_some(struct db *db, uint64_t deadline_ns)
 {
     for (unsigned i = 0; i < db->slice_count; i++) {
         while (table_rehash_step(&db->slices[i].table, RESIZE_BATCH)) {
-            if (demi_clock_ns() >= deadline) return;
+            if (demi_clock_ns() >= deadline_ns) return;
         }
     }
-}
-
-size_t db_cron(struct call *c, struct db *db, uint64_t budget_ns)
-{
-    nsec deadline = demi_clock_ns() + budget_ns;
-    size_t expired = srv_active_expire(c) ? expire_some(c, db, deadline) : 0;
-    resize_some(db, deadline);
-    return expired;
 }

@@ -180,7 +180,7 @@ size_t db_flush(struct call *c, struct db *db, bool async)
     db->slices = slices_new(db->slice_count, db->hash_seed);
     keep_audience(db, old);
     db->avg_ttl_ms = 0;
-    db->expire_cursor = 0;
+    db->expire_at = 0;
     db->expire_slice = 0;
     if (async && keys > 0) lazy_free_slices(c, old, db->slice_count, keys);
     else db_slices_free(old, db->slice_count);
@@ -202,7 +202,7 @@ void db_swap(struct call *c, struct db *a, struct db *b)
     tell_whole(c, b, a);
     SWAP(a->slices, b->slices);
     SWAP(a->avg_ttl_ms, b->avg_ttl_ms);
-    SWAP(a->expire_cursor, b->expire_cursor);
+    SWAP(a->expire_at, b->expire_at);
     SWAP(a->expire_slice, b->expire_slice);
     keep_audience(a, b->slices);
     if (interest_any(a) || interest_any(b)) blocked_swap(c->w, a, b);

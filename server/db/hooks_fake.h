@@ -15,7 +15,6 @@ struct fake {
     size_t ready, touched, touched_all, notified, expired, dels, lazy, hits, misses;
     uint64_t serial;
     int expired_is; /* enum expired_is */
-    bool active_expire;
 };
 extern struct fake fake;
 
@@ -31,7 +30,6 @@ void lazy_free(struct call *c, struct value v);
 void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size_t keys);
 void effect_del_expired(struct call *c, struct db *db, struct bytes key);
 uint64_t srv_command_serial(const struct call *c);
-bool srv_active_expire(const struct call *c);
 int srv_expired_is(const struct call *c, bool write);
 
 struct fake fake;
@@ -65,7 +63,6 @@ void lazy_free_slices(UNUSED struct call *c, struct slice *slices, unsigned coun
 }
 void effect_del_expired(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key) { fake.dels++; }
 uint64_t srv_command_serial(UNUSED const struct call *c) { return fake.serial; }
-bool srv_active_expire(UNUSED const struct call *c) { return fake.active_expire; }
 int srv_expired_is(UNUSED const struct call *c, UNUSED bool write) { return fake.expired_is; }
 uint64_t call_random(UNUSED struct call *c) { return rng_u64(&fake.rng); }
 
@@ -76,7 +73,6 @@ static inline struct call fake_call(struct db *db)
     static uint64_t worker[8192]; /* in case a hook is inline and counts in it */
     static const struct fake fresh;
     fake = fresh;
-    fake.active_expire = true;
     rng_seed(&fake.rng, 1);
     memset(&cfg, 0, sizeof cfg);
     cfg.active_expire_effort = 1;

@@ -98,9 +98,9 @@ void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct tabl
 struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, bool write);
 
 /* The mark of the slot follows the expiry of its entry. */
-static inline void keyspace_mark(struct table *t, struct table_slot s, const struct entry *e)
+static inline void keyspace_mark(struct table *t, struct table_slot s, uint64_t hash, const struct entry *e)
 {
-    if (e->flags & ENTRY_EXPIRES) table_mark(t, s);
+    if (e->flags & ENTRY_EXPIRES) table_mark(t, s, hash);
     else table_unmark(t, s);
 }
 

@@ -296,6 +296,7 @@ static void split_one(struct table *t)
     unsigned bit = 63 - (unsigned)__builtin_clzll(n);
     struct table_bucket *high = table_bucket_at(t, n);
     struct table_bucket *low = table_bucket_at(t, n & ~((size_t)1 << bit));
+    table_marks_copy(t, n & ~((size_t)1 << bit), n);
     struct table_bucket old = *low;
     *low = (struct table_bucket){0};
     for (const struct table_bucket *b = &old; b; b = table_bucket_next(b)) {
@@ -320,7 +321,10 @@ static void merge_one(struct table *t)
         }
     }
     chain_free(t, table_bucket_next(high));
+    table_marks_copy(t, n, n & ~((size_t)1 << bit));
+    table_marks_clear(t, n);
     bucket_drop(t);
+    table_marks_shrink(t);
 }
 
 static inline bool grow_is_due(const struct table *t)
@@ -371,6 +375,7 @@ void table_fini(struct table *t, void (*free_entry)(void *arg, void *entry), voi
     size_t rest = t->bucket_count % TABLE_SEG_BUCKETS, full = t->bucket_count / TABLE_SEG_BUCKETS;
     if (rest) seg_free(t->segs[full], full ? TABLE_SEG_BUCKETS : t->seg0_buckets);
     if (t->segs != &t->seg0) mem_free_sized(t->segs, t->segs_room * sizeof *t->segs);
+    table_marks_fini(t);
     memset(t, 0, sizeof *t);
 }
 
@@ -431,10 +436,13 @@ void *table_delete(struct table *t, uint64_t hash, struct bytes key)
     return s.bucket ? table_delete_slot(t, s) : NULL;
 }
 
-void table_mark(struct table *t, struct table_slot s)
+void table_mark(struct table *t, struct table_slot s, uint64_t hash)
 {
-    t->marked_count += !table_slot_is_marked(s);
+    if (table_slot_is_marked(s)) return;
+    DASSERT(table_bucket_at(t, table_index(t, hash)) == s.head);
+    t->marked_count++;
     s.bucket->slot[s.index] |= TABLE_MARK;
+    table_marks_set(t, table_index(t, hash));
 }
 
 void table_unmark(struct table *t, struct table_slot s)

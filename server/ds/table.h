@@ -50,11 +50,12 @@ struct table { /* private */
     size_t bucket_count; /* 2^L + the buckets split in this round */
     uint64_t mask;       /* 2^(L+1) - 1 */
     size_t count, marked_count;
-    size_t chain_bytes;    /* in chained buckets */
-    uintptr_t seg0;        /* the directory of a table of one segment */
-    uint32_t seg0_buckets; /* allocated in the first segment */
-    uint32_t segs_room;    /* allocated in the directory */
-    uint32_t longest;      /* no chain has held more entries since the table was last rebuilt or empty */
+    size_t chain_bytes;        /* in chained buckets */
+    struct table_marks *marks; /* table_marks.c; NULL: no entry was ever marked */
+    uintptr_t seg0;            /* the directory of a table of one segment */
+    uint32_t seg0_buckets;     /* allocated in the first segment */
+    uint32_t segs_room;        /* allocated in the directory */
+    uint32_t longest;          /* no chain has held more entries since the table was last rebuilt or empty */
     uint16_t paused;
     uint8_t fill; /* entries a bucket at which the table grows */
     bool resize_forbidden;
@@ -204,8 +205,9 @@ void *table_delete_slot(struct table *t, struct table_slot s);
 /* NULL: no such key. */
 void *table_delete(struct table *t, uint64_t hash, struct bytes key);
 
-/* One bit an entry for the caller, kept outside of the entry ("has a time to live"). Setting twice is setting once. */
-void table_mark(struct table *t, struct table_slot s);
+/* One bit an entry for the caller, kept outside of the entry ("has a time to live"). Setting twice is setting once.
+ * hash is that of the entry's key. */
+void table_mark(struct table *t, struct table_slot s, uint64_t hash);
 void table_unmark(struct table *t, struct table_slot s);
 static inline size_t table_marked_count(const struct table *t) { return t->marked_count; }
 
@@ -218,13 +220,18 @@ typedef void table_scan_fn(void *arg, struct table_slot s);
  * entry that is there from the first call to the last is shown at least once, whatever the table's size does in
  * between; some may be shown twice. Any number is a valid cursor. */
 uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
-/* The same for marked entries only; entries are not touched. */
-uint64_t table_scan_marked(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
+
+/* Shows the marked entries of the next bucket that has some, from position `at` on, and returns the next position: 0
+ * at the end. Finding it touches no other bucket, however few are marked, but it may return a position without having
+ * shown anything rather than search long. Entries are not touched. Unlike a scan it keeps no promise about what
+ * moves while the table's size changes: that is seen the next time round. Any number is a valid position. */
+size_t table_walk_marked(struct table *t, size_t at, table_scan_fn *fn, void *arg);
 
 /* Each entry with the same probability (exactly so, unless 1024 tries in a row find nothing in a nearly empty
  * table). A slot without bucket if the table is empty. */
 struct table_slot table_random(const struct table *t, struct rng *rng);
-/* A marked entry, nearly uniform; without bucket if 64 tries find none. For sampling by eviction and expiry. */
+/* A marked entry, nearly uniform; without bucket if a few tries find none, as when few are marked. For sampling by
+ * eviction and expiry. */
 struct table_slot table_random_marked(const struct table *t, struct rng *rng);
 
 /* Shows each entry once. Between init and fini the table is paused: it does not resize, and the current entry may be
@@ -241,6 +248,15 @@ void table_iter_init(struct table_iter *it, struct table *t);
 /* The next entry, or NULL. */
 void *table_iter_next(struct table_iter *it);
 void table_iter_fini(struct table_iter *it);
+
+/* private (table_marks.c): bucket i may hold marked entries now; the buckets `to` may, if `from` may; i holds none. */
+void table_marks_set(struct table *t, size_t i);
+void table_marks_copy(struct table *t, size_t from, size_t to);
+void table_marks_clear(struct table *t, size_t i);
+void table_marks_shrink(struct table *t); /* after a bucket went */
+void table_marks_fini(struct table *t);
+void table_marks_check(const struct table *t, size_t i); /* i holds a marked entry */
+size_t table_marks_bytes(const struct table *t);
 
 /* What it takes from the heap, without the entries and the struct itself. */
 size_t table_bytes(const struct table *t);

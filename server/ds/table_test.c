@@ -120,7 +120,7 @@ static void test_random_changes_agree_with_a_model(void **state)
             if (w.items[id].in && rng_below(&w.rng, 4) == 0) {
                 struct table_slot s = find(&w, id);
                 if (rng_below(&w.rng, 2)) {
-                    table_mark(&w.t, s);
+                    table_mark(&w.t, s, item_hash(&w, &w.items[id]));
                 } else {
                     table_unmark(&w.t, s);
                 }
@@ -153,8 +153,8 @@ static void test_replacing_keeps_the_mark(void **state)
     world_init(&w, 1, 5);
     add(&w, 0);
     struct item other = {.id = 0};
-    table_mark(&w.t, find(&w, 0));
-    table_mark(&w.t, find(&w, 0));
+    table_mark(&w.t, find(&w, 0), item_hash(&w, w.items));
+    table_mark(&w.t, find(&w, 0), item_hash(&w, w.items));
     assert_int_equal(table_marked_count(&w.t), 1);
     table_replace_slot(&w.t, find(&w, 0), &other);
     assert_ptr_equal(table_slot_entry(find(&w, 0)), &other);
@@ -299,27 +299,78 @@ static void delete_shown(void *arg, struct table_slot s)
     forget(w, it);
 }
 
-static void test_scan_of_marked_entries_may_delete_them(void **state)
+static void test_a_walk_over_marked_entries_may_delete_them(void **state)
 {
     struct world w;
     world_init(&w, 20000, 4);
     for (uint32_t i = 0; i < w.size; i++) {
         add(&w, i);
         if (i % 3) continue;
-        table_mark(&w.t, find(&w, i));
+        table_mark(&w.t, find(&w, i), item_hash(&w, &w.items[i]));
         w.items[i].marked = true;
         w.marked++;
     }
     struct table_slot s = table_random_marked(&w.t, &w.rng);
     assert_true(s.bucket && table_slot_is_marked(s));
-    uint64_t cursor = 0;
-    do cursor = table_scan_marked(&w.t, cursor, delete_shown, &w);
-    while (cursor);
+    size_t at = 0;
+    do at = table_walk_marked(&w.t, at, delete_shown, &w);
+    while (at);
     assert_int_equal(w.marked, 0);
     assert_int_equal(w.in, 13333);
     check_all(&w);
     for (uint32_t i = 0; i < w.size; i++) flip(&w, i);
     check_all(&w);
+    world_fini(&w);
+}
+
+static void count_marked(void *arg, struct table_slot s)
+{
+    struct item *it = table_slot_entry(s);
+    assert_true(it->marked);
+    it->shown++;
+    ++*(size_t *)arg;
+}
+
+/* All marked entries once, in as many calls as there are buckets with one, and some for bits that lead nowhere. */
+static size_t walk_around(struct world *w, size_t *shown)
+{
+    size_t calls = 0, at = 0;
+    for (uint32_t i = 0; i < w->size; i++) w->items[i].shown = 0;
+    *shown = 0;
+    do {
+        at = table_walk_marked(&w->t, at, count_marked, shown);
+        calls++;
+    } while (at);
+    for (uint32_t i = 0; i < w->size; i++) assert_int_equal(w->items[i].shown, w->items[i].marked);
+    return calls;
+}
+
+static void test_a_walk_finds_few_marked_among_many_in_few_steps(void **state)
+{
+    enum { SIZE = 300000, MARKED = 100 };
+    struct world w;
+    size_t shown;
+    world_init(&w, SIZE, 5);
+    for (uint32_t i = 0; i < SIZE / 2; i++) add(&w, i);
+    assert_int_equal(table_marks_bytes(&w.t), 0);
+    for (uint32_t i = 0; i < SIZE / 2; i += SIZE / 2 / MARKED) {
+        table_mark(&w.t, find(&w, i), item_hash(&w, &w.items[i]));
+        w.items[i].marked = true;
+        w.marked++;
+    }
+    for (uint32_t i = SIZE / 2; i < SIZE; i++) add(&w, i); /* buckets are split */
+    table_check(&w.t);
+    walk_around(&w, &shown); /* forgets the bits that followed no entry into the new half */
+    assert_int_equal(shown, MARKED);
+    assert_in_range(walk_around(&w, &shown), MARKED / 2, MARKED + 10);
+    for (uint32_t i = 0; i < SIZE; i++)
+        if (!w.items[i].marked) flip(&w, i); /* and merged */
+    while (table_rehash_step(&w.t, 64)) {
+    }
+    table_check(&w.t);
+    walk_around(&w, &shown);
+    assert_int_equal(shown, MARKED);
+    assert_true(table_marks_bytes(&w.t) < SIZE / 10);
     world_fini(&w);
 }
 
@@ -495,7 +546,8 @@ int main(void)
         cmocka_unit_test(test_scan_of_an_unchanged_table_shows_each_entry_once),
         cmocka_unit_test(test_scan_shows_what_stays_while_the_table_grows_and_shrinks),
         cmocka_unit_test(test_any_number_is_a_cursor_and_the_walk_ends),
-        cmocka_unit_test(test_scan_of_marked_entries_may_delete_them),
+        cmocka_unit_test(test_a_walk_over_marked_entries_may_delete_them),
+        cmocka_unit_test(test_a_walk_finds_few_marked_among_many_in_few_steps),
         cmocka_unit_test(test_iterator_shows_each_entry_once_while_entries_are_deleted),
         cmocka_unit_test(test_iterator_shows_the_older_entries_while_others_are_inserted),
         cmocka_unit_test(test_random_entries_are_equally_likely),

@@ -44,7 +44,7 @@ static uint64_t local_mask(const struct table *t, size_t i)
 
 static uint64_t cursor_next(uint64_t cursor, uint64_t mask) { return reverse_bits(reverse_bits(cursor | ~mask) + 1); }
 
-static uint64_t scan_bucket(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg, uint64_t want)
+uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
 {
     size_t i = table_index(t, cursor);
     struct table_bucket *head = table_bucket_at(t, i);
@@ -53,21 +53,11 @@ static uint64_t scan_bucket(struct table *t, uint64_t cursor, table_scan_fn *fn,
         for (uint64_t m = b->meta & TAGS; m; m &= m - 1) {
             unsigned k = (unsigned)__builtin_ctzll(m) >> 3;
             /* the callback may have deleted it already, through another slot's turn */
-            if ((b->meta >> (8 * k) & 0x80) && (b->slot[k] & want) == want) fn(arg, (struct table_slot){b, head, k});
+            if (b->meta >> (8 * k) & 0x80) fn(arg, (struct table_slot){b, head, k});
         }
     }
     t->paused--;
     return cursor_next(cursor, local_mask(t, i));
-}
-
-uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
-{
-    return scan_bucket(t, cursor, fn, arg, 0);
-}
-
-uint64_t table_scan_marked(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
-{
-    return scan_bucket(t, cursor, fn, arg, TABLE_MARK);
 }
 
 /* --- random --------------------------------------------------------------------------------------- */
@@ -118,6 +108,7 @@ struct table_slot table_random(const struct table *t, struct rng *rng)
 
 struct table_slot table_random_marked(const struct table *t, struct rng *rng)
 {
+    if (t->marked_count * RANDOM_MARKED_TRIES < t->count) return (struct table_slot){NULL, NULL, 0};
     for (int i = 0; t->marked_count && i < RANDOM_MARKED_TRIES; i++) {
         struct table_slot s = random_try(t, rng);
         if (s.bucket && table_slot_is_marked(s)) return s;
@@ -166,7 +157,7 @@ size_t table_bytes(const struct table *t)
                          ? (t->bucket_count + TABLE_SEG_BUCKETS - 1) / TABLE_SEG_BUCKETS * TABLE_SEG_BUCKETS
                          : t->seg0_buckets;
     size_t dir = t->segs == &t->seg0 ? 0 : t->segs_room * sizeof *t->segs;
-    return buckets * sizeof(struct table_bucket) + dir + t->chain_bytes;
+    return buckets * sizeof(struct table_bucket) + dir + t->chain_bytes + table_marks_bytes(t);
 }
 
 size_t table_nominal_size(const struct table *t)
@@ -219,6 +210,7 @@ static void check_chain(const struct table *t, size_t index, struct check_sums *
             ASSERT((b->slot[i] & TABLE_EXT_MASK) == table_ext(hash));
             ASSERT(table_index(t, hash) == index);
             sums->marked += b->slot[i] >> 63;
+            if (b->slot[i] >> 63) table_marks_check(t, index);
             held++;
         }
     }
