@@ -137,6 +137,8 @@ void conn_get_opts(const struct conn *c, struct conn_opts *out)
     out->hops = c->path.hops;
     out->rcv_buffer = c->rcv_buffer;
     out->snd_buffer = conn_buffer_size(out->snd_buffer, c->stack->conf.limits.snd_buffer);
+    if (!out->unsent_max && c->stack->conf.limits.unsent_max != UINT32_MAX)
+        out->unsent_max = c->stack->conf.limits.unsent_max;
     out->cc = c->cc.ops->name;
 }
 
@@ -331,13 +333,15 @@ static int may_push(const struct conn *c, size_t n)
     uint32_t bound = conn_buffer_size(c->opts ? c->opts->snd_buffer : 0, c->stack->conf.limits.snd_buffer);
     if (n > BUFFER_MAX) return -EINVAL;
     /* A push is taken whole: it may go over the bound, the next one is refused. */
-    return c->snd_end - c->snd_una > bound ? -EBUSY : 0;
+    if (c->snd_end - c->snd_una > bound) return -EBUSY;
+    uint32_t unsent_max = c->opts && c->opts->unsent_max ? c->opts->unsent_max : c->stack->conf.limits.unsent_max;
+    return unlikely(unsent_max != UINT32_MAX) && conn_queued(c) - conn_sent(c) >= unsent_max ? -EBUSY : 0;
 }
 
 static void pushed(struct conn *c, uint32_t n, uint64_t *end_out)
 {
     c->snd_end += n;
-    c->flags |= CF_PUSH;
+    c->flags = (c->flags | CF_PUSH) & ~(uint32_t)CF_MORE;
     if (end_out) *end_out = conn_queued(c);
     conn_dirty(c);
 }
@@ -366,6 +370,17 @@ int conn_push_copy(struct conn *c, const void *p, uint32_t n, uint64_t *end_out)
     if (unlikely(err)) return err;
     pushed(c, n, end_out);
     return 0;
+}
+
+void conn_expect_more(struct conn *c) { c->flags |= CF_MORE; }
+
+void conn_uncork(struct conn *c)
+{
+    if (!(c->flags & CF_MORE) && !(c->opts && c->opts->cork)) return;
+    c->flags &= ~(uint32_t)CF_MORE;
+    if (c->flags & CF_DEAD || c->snd_nxt == c->snd_end) return;
+    c->cork_at = CORK_OVER;
+    conn_dirty(c);
 }
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */

@@ -83,6 +83,7 @@ enum conn_flags {
     CF_NOT_OPEN = 1 << 26,    /* the state is not ESTABLISHED: for the fast path, which looks at flags only */
     CF_HOLE = 1 << 27,        /* reasm is there */
     CF_V6 = 1 << 28,
+    CF_MORE = 1 << 29,   /* the last push said that more is to come */
     CF_ACTIVE = 1 << 25, /* an active open whose hooks.connected() is still to be called */
 };
 
@@ -95,6 +96,7 @@ enum conn_deadline {
     DL_PACE,   /* pacing, a held back (cork) or failed (memory) segment: output may go on */
     DL_COUNT
 };
+#define CORK_OVER 1 /* a time long ago */
 enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
 
 /* The order is that of use: a segment in order touches the first three lines on its way in, and of the third only
@@ -174,7 +176,7 @@ struct conn {
         struct {                   /* something is, or was, to be sent */
             nsec first_unacked_at; /* user timeout */
             nsec rto_base;         /* when the retransmission timer was started last (RFC 6298 5.1, 5.3) */
-            nsec cork_at;          /* since when something is held back by cork; 0: nothing */
+            nsec cork_at;          /* since when something is held back by cork; 0: nothing; CORK_OVER: no longer */
         };
         struct { /* CF_ACCEPTING: nobody knows it yet, so nothing is */
             struct list accepting;

@@ -134,6 +134,15 @@ void listener_close(struct listener *l)
     mem_free(l);
 }
 
+int listener_set_opts(struct listener *l, const struct conn_opts *o)
+{
+    const struct cc_ops *cc = o->cc ? cc_find(o->cc) : NULL;
+    if (o->cc && !cc) return -ENOENT;
+    l->opts = *o;
+    if (cc) l->opts.cc = cc->name;
+    return 0;
+}
+
 void *listener_user(const struct listener *l) { return l->user; }
 const struct endpoint *listener_local(const struct listener *l) { return &l->local; }
 

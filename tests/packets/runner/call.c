@@ -213,7 +213,8 @@ static long call_write(struct call_state *s)
         if (!host_getname(s->r->host, f->live, false, &local)) flow->local_port = local.port;
         return got;
     }
-    long got = host_write(s->r->host, f->live, io, n);
+    bool more = s->c->argc > 3 && (number(s, 3, 0) & MSG_MORE);
+    long got = host_write(s->r->host, f->live, io, n, more);
     if (got > 0) f->written += (uint64_t)got;
     return got;
 }

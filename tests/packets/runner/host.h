@@ -62,7 +62,7 @@ int host_listen(struct host *h, int fd, int backlog);
 int host_accept(struct host *h, int fd, struct endpoint *peer);
 int host_connect(struct host *h, int fd, const struct endpoint *e);
 long host_read(struct host *h, int fd, void *p, size_t n, bool peek);
-long host_write(struct host *h, int fd, const void *p, size_t n);
+long host_write(struct host *h, int fd, const void *p, size_t n, bool more); /* more: MSG_MORE */
 long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct endpoint *from);
 long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct endpoint *to);
 int host_shutdown(struct host *h, int fd, int how);

@@ -311,7 +311,7 @@ static struct buf *buf_of(const void *p, size_t n)
     return b;
 }
 
-long host_write(struct host *h, int fd, const void *p, size_t n)
+long host_write(struct host *h, int fd, const void *p, size_t n, bool more)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
@@ -322,6 +322,7 @@ long host_write(struct host *h, int fd, const void *p, size_t n)
     struct buf *b = buf_of(p, n);
     if (!b) return -ENOMEM;
     err = conn_push(s->conn, b, NULL);
+    if (!err && more) conn_expect_more(s->conn);
     if (!err) return (long)n;
     buf_unref(b);
     return err == -EBUSY ? -EAGAIN : err;
@@ -347,7 +348,7 @@ long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct e
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
-    if (s->kind != SOCK_UDP) return host_write(h, fd, p, n);
+    if (s->kind != SOCK_UDP) return host_write(h, fd, p, n, false);
     long err = open_udp(h, s);
     if (err) return err;
     if (n > 65507) return -EMSGSIZE;
@@ -372,9 +373,9 @@ static int poll_conn(const struct sock *s)
     if (s->closed || !s->conn || (s->read_shut && s->write_shut) || (ended && s->write_shut)) r |= POLLHUP;
     struct conn_opts o = {.mss = 0};
     if (s->conn) conn_get_opts(s->conn, &o);
-    if (!s->conn || s->closed || s->write_shut || !o.snd_buffer ||
-        conn_queued(s->conn) - conn_acked(s->conn) < o.snd_buffer)
-        r |= POLLOUT;
+    bool full = o.snd_buffer && conn_queued(s->conn) - conn_acked(s->conn) >= o.snd_buffer;
+    full |= o.unsent_max && conn_queued(s->conn) - conn_sent(s->conn) >= o.unsent_max;
+    if (!s->conn || s->closed || s->write_shut || !full) r |= POLLOUT;
     return r;
 }
 
