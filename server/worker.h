@@ -15,6 +15,7 @@
 #include "server/exec/effects.h"
 #include "server/expire_cycle.h"
 #include "server/exec/request.h"
+#include "server/net/endpoint.h"
 #include "server/observe/ticks.h"
 #include "server/resp/reply.h"
 
@@ -46,8 +47,7 @@ struct worker {
     struct rng rng;
     struct list clients; /* struct client, all */
     size_t client_count, blocked_count, monitor_count;
-    struct client **by_qd; /* queue descriptor - BASE_QD -> client; grows */
-    size_t by_qd_size;
+    struct endpoints endpoints;               /* who waits for what the loop waits for */
     struct client *ready, **ready_tail;       /* with input to parse */
     struct client *flush;                     /* with output to push */
     struct client *dying;                     /* freed at the end of the turn */
@@ -66,9 +66,15 @@ struct worker {
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
     struct evict *evict;
+<<<<<<< HEAD
     bool evicting; /* eviction goes on in the next turn */
     struct expire_cycle expire;
     demi_wake_t *wake;
+=======
+    bool evicting;     /* eviction goes on in the next turn */
+    demi_wake_t *wake; /* other threads ring it */
+    struct endpoint wake_endpoint;
+>>>>>>> b213a0b (net: endpoints instead of kinds; tcp's address and port is struct ip_port)
     struct ticks_rate ticks;
     uint64_t slow_ticks; /* commands that take as long are looked at */
     uint64_t cron_runs;
@@ -82,6 +88,5 @@ void worker_fini(struct worker *w);
 void worker_update_time(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
-void worker_client_of_qd(struct worker *w, int qd, struct client *cl);
 
 #endif

@@ -152,7 +152,7 @@ static uint32_t hash_of(const struct conn *c)
 /* Its ends are known. */
 static void set_up(struct conn *c)
 {
-    const struct endpoint *local = &c->local, *remote = &c->remote;
+    const struct ip_port *local = &c->local, *remote = &c->remote;
     struct net_stack *s = c->stack;
     const struct stack_config *conf = &s->conf;
     c->ports = conn_ports(local->port, remote->port);
@@ -178,7 +178,7 @@ static void set_up(struct conn *c)
     list_init(&c->dirty);
 }
 
-struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+struct conn *conn_new(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                       const struct conn_opts *o, int *err)
 {
     const struct cc_ops *cc = cc_of(s, o);
@@ -221,7 +221,7 @@ free_conn:
 struct wanted {
     struct net_stack *s;
     struct ip_addr local;
-    const struct endpoint *remote;
+    const struct ip_port *remote;
     bool reuse; /* four-tuples in TIME-WAIT that may be used again count as free */
 };
 
@@ -245,8 +245,8 @@ static bool tuple_is_taken(void *arg, uint16_t port)
 }
 
 /* The source address, and a local port that makes a four-tuple of its own. */
-static int choose_local(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
-                        struct endpoint *out)
+static int choose_local(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
+                        struct ip_port *out)
 {
     struct path p;
     struct path_ends ends = {.remote = *remote, .local = *local};
@@ -276,11 +276,11 @@ static void succeed_timewait(struct conn *c)
     timewait_remove(s, w);
 }
 
-int conn_connect(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+int conn_connect(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                  const struct conn_opts *o, void *user, struct conn **out)
 {
-    static const struct endpoint any = {.port = 0};
-    struct endpoint from;
+    static const struct ip_port any = {.port = 0};
+    struct ip_port from;
     if (!local) local = &any;
     if (!remote->port || addr_is_any(&remote->addr)) return -EADDRNOTAVAIL;
     /* RFC 9293 3.9.2.3 */
@@ -305,8 +305,8 @@ int conn_connect(struct net_stack *s, const struct endpoint *local, const struct
 
 void *conn_user(const struct conn *c) { return c->user; }
 void conn_set_user(struct conn *c, void *user) { c->user = user; }
-const struct endpoint *conn_local(const struct conn *c) { return &c->local; }
-const struct endpoint *conn_remote(const struct conn *c) { return &c->remote; }
+const struct ip_port *conn_local(const struct conn *c) { return &c->local; }
+const struct ip_port *conn_remote(const struct conn *c) { return &c->remote; }
 int conn_error(const struct conn *c) { return c->error; }
 
 uint64_t conn_acked(const struct conn *c) { return c->stream_una; }

@@ -106,7 +106,7 @@ struct conn {
     union {
         struct path_ends ends; /* the path's, too */
         struct {
-            struct endpoint remote, local;
+            struct ip_port remote, local;
         };
     };
     uint32_t ports;                 /* as they stand in a received header: conn_ports() */
@@ -212,7 +212,7 @@ static inline void conn_dirty(struct conn *c)
 
 /* A connection in SYN-SENT with its path open, in the tables, numbers, window scale and congestion control set up,
  * nothing sent. NULL and *err: -ENFILE, -ENOMEM, -ENETUNREACH, -EADDRINUSE. */
-struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+struct conn *conn_new(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                       const struct conn_opts *o, int *err);
 /* It is over: err 0 or a positive errno. Timers stop, queues drop (but for what can be popped), the user is told
  * (once). The struct stays at least until the next tcp_flush(): callers may look at c->flags & CF_DEAD afterwards.
@@ -265,7 +265,7 @@ void tcp_send_reset_at(struct conn *c, tcp_seq seq);
 /* A control segment that belongs to no conn (synq, timewait, closed ports, cookies). opts may be NULL. ecn_flags:
  * TCP_ECE of a SYN-ACK. */
 struct bare_segment {
-    struct endpoint local, remote;
+    struct ip_port local, remote;
     tcp_seq seq, ack;
     uint8_t flags;
     uint16_t window;

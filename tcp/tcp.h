@@ -23,11 +23,11 @@ struct listen_opts {
     bool v6_only, reuse_port;
     struct conn_opts *conn; /* for those that come; NULL: defaults */
 };
-int listener_open(struct net_stack *s, const struct endpoint *local, const struct listen_opts *o, void *user,
+int listener_open(struct net_stack *s, const struct ip_port *local, const struct listen_opts *o, void *user,
                   struct listener **out);
 void listener_close(struct listener *l); /* those that were not accepted are reset */
 void *listener_user(const struct listener *l);
-const struct endpoint *listener_local(const struct listener *l);
+const struct ip_port *listener_local(const struct listener *l);
 /* For those that come from now on. -ENOENT: no such controller. */
 int listener_set_opts(struct listener *l, const struct conn_opts *o);
 /* The oldest connection that is waiting, with `user` as its own from now on. NULL: none. */
@@ -56,13 +56,13 @@ struct conn_opts { /* 0: the default */
 /* SYN goes out at the next flush. local->port 0: chosen (RFC 6056); its address "any": by route. -EADDRINUSE,
  * -EADDRNOTAVAIL, -ENETUNREACH,
  * -ENOMEM, -ENFILE (limits.conns). hooks.connected() ends it. */
-int conn_connect(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+int conn_connect(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                  const struct conn_opts *o, void *user, struct conn **out);
 
 void *conn_user(const struct conn *c);
 void conn_set_user(struct conn *c, void *user);
-const struct endpoint *conn_local(const struct conn *c);
-const struct endpoint *conn_remote(const struct conn *c);
+const struct ip_port *conn_local(const struct conn *c);
+const struct ip_port *conn_remote(const struct conn *c);
 
 /* Takes the chain over and queues its bytes; *end_out (if wanted) is the stream offset behind them. On failure the
  * chain stays the caller's.

@@ -153,6 +153,8 @@ static void ask_for_input(struct client *cl)
     }
 }
 
+static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr);
+
 struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer)
 {
     struct client *cl = mem_calloc(sizeof *cl);
@@ -170,7 +172,8 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     w->client_count++;
-    worker_client_of_qd(w, qd, cl);
+    cl->endpoint.completed = completed;
+    endpoint_set(&w->endpoints, qd, &cl->endpoint);
     ask_for_input(cl);
     return cl;
 }
@@ -195,7 +198,7 @@ void client_free(struct client *cl)
     replicas_forget(cl);
     drop_input(cl);
     reply_fini(&cl->out);
-    worker_client_of_qd(w, cl->qd, NULL);
+    endpoint_set(&w->endpoints, cl->qd, NULL);
     demi_close(cl->qd);
     list_remove(&cl->all);
     w->client_count--;
@@ -285,7 +288,8 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     worker_ready(w, cl);
 }
 
-void client_popped(struct client *cl, const demi_qresult_t *qr)
+/* The result of its pop. */
+static void popped(struct client *cl, const demi_qresult_t *qr)
 {
     cl->pop = 0;
     client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
@@ -408,11 +412,22 @@ static void settle_debt(struct client *cl)
     else ask_for_input(cl);
 }
 
-void client_pushed(struct client *cl, const demi_qresult_t *qr)
+/* The result of the push of a client that owes. */
+static void pushed(struct client *cl, const demi_qresult_t *qr)
 {
     cl->push = 0;
     if (qr->qr_opcode != DEMI_OPC_PUSH) client_close_soon(cl);
     else if (cl->flags & CLIENT_OWING) settle_debt(cl);
+}
+
+/* A result of an earlier owner of the descriptor is nobody's. */
+static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
+{
+    struct client *cl = container_of(e, struct client, endpoint);
+    (void)w;
+    if (likely(qr->qr_qt == cl->pop)) popped(cl, qr);
+    else if (qr->qr_qt == cl->push) pushed(cl, qr);
+    else endpoint_release(qr);
 }
 
 void client_flush(struct client *cl)

@@ -227,7 +227,7 @@ int host_setsockopt(struct host *h, int fd, int level, int name, const void *p, 
     return err;
 }
 
-int host_getname(struct host *h, int fd, bool peer, struct endpoint *out)
+int host_getname(struct host *h, int fd, bool peer, struct ip_port *out)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;

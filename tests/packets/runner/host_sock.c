@@ -95,9 +95,9 @@ static int take_fd(struct host *h, struct sock **out)
     return -EMFILE;
 }
 
-static struct endpoint any_of(int domain)
+static struct ip_port any_of(int domain)
 {
-    struct endpoint e = {.port = 0};
+    struct ip_port e = {.port = 0};
     if (domain == AF_INET) e.addr = addr_v4(0);
     return e;
 }
@@ -129,7 +129,7 @@ static int open_udp(struct host *h, struct sock *s)
     return err;
 }
 
-int host_bind(struct host *h, int fd, const struct endpoint *e)
+int host_bind(struct host *h, int fd, const struct ip_port *e)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
@@ -164,7 +164,7 @@ int host_listen(struct host *h, int fd, int backlog)
     return 0;
 }
 
-int host_accept(struct host *h, int fd, struct endpoint *peer)
+int host_accept(struct host *h, int fd, struct ip_port *peer)
 {
     struct sock *s = host_sock(h, fd), *n;
     if (!s) return -EBADF;
@@ -193,7 +193,7 @@ int host_accept(struct host *h, int fd, struct endpoint *peer)
     return got;
 }
 
-static int start_connect(struct host *h, struct sock *s, const struct endpoint *e)
+static int start_connect(struct host *h, struct sock *s, const struct ip_port *e)
 {
     if (s->kind != SOCK_NEW) return -EINVAL;
     int err = conn_connect(h->stack, &s->local, e, &s->opts, s, &s->conn);
@@ -206,7 +206,7 @@ static int start_connect(struct host *h, struct sock *s, const struct endpoint *
     return -EINPROGRESS;
 }
 
-int host_connect(struct host *h, int fd, const struct endpoint *e)
+int host_connect(struct host *h, int fd, const struct ip_port *e)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
@@ -328,10 +328,10 @@ long host_write(struct host *h, int fd, const void *p, size_t n, bool more)
     return err == -EBUSY ? -EAGAIN : err;
 }
 
-long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct endpoint *from)
+long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct ip_port *from)
 {
     struct sock *s = host_sock(h, fd);
-    struct endpoint peer;
+    struct ip_port peer;
     int err = 0;
     if (!s) return -EBADF;
     if (s->kind != SOCK_UDP) return host_read(h, fd, p, n, false);
@@ -344,7 +344,7 @@ long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct endpoint *f
     return (long)n;
 }
 
-long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct endpoint *to)
+long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct ip_port *to)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;

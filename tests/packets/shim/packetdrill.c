@@ -74,7 +74,7 @@ static int give_fd(struct shim *s, long of_host)
 
 /* --- addresses ---------------------------------------------------------------------------------------------------- */
 
-static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct endpoint *e)
+static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct ip_port *e)
 {
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
@@ -82,7 +82,7 @@ static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct endpoint 
     if (!user_readable(a, n < sizeof in6 ? n : sizeof in6)) return -EFAULT;
     if (a->sa_family == AF_INET && n >= sizeof in) {
         memcpy(&in, a, sizeof in);
-        *e = (struct endpoint){addr_v4(in.sin_addr.s_addr), ntohs(in.sin_port)};
+        *e = (struct ip_port){addr_v4(in.sin_addr.s_addr), ntohs(in.sin_port)};
         return 0;
     }
     if (a->sa_family != AF_INET6 || n < sizeof in6) return -EAFNOSUPPORT;
@@ -99,7 +99,7 @@ static bool takes_sockaddr(struct sockaddr *a, socklen_t *n)
                   user_writable(a, *n < sizeof(struct sockaddr_in6) ? *n : sizeof(struct sockaddr_in6)));
 }
 
-static void write_sockaddr(const struct endpoint *e, struct sockaddr *a, socklen_t *n)
+static void write_sockaddr(const struct ip_port *e, struct sockaddr *a, socklen_t *n)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(e->port), .sin_addr.s_addr = e->addr.w[3]};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(e->port)};
@@ -121,7 +121,7 @@ struct args { /* of every call; each uses what it needs */
     size_t n;
     socklen_t len;
     socklen_t *plen;
-    struct endpoint e;
+    struct ip_port e;
     bool has_e;
     long long time;
     nsec until;
