@@ -66,15 +66,10 @@ struct worker {
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
     struct evict *evict;
-<<<<<<< HEAD
     bool evicting; /* eviction goes on in the next turn */
     struct expire_cycle expire;
-    demi_wake_t *wake;
-=======
-    bool evicting;     /* eviction goes on in the next turn */
     demi_wake_t *wake; /* other threads ring it */
     struct endpoint wake_endpoint;
->>>>>>> b213a0b (net: endpoints instead of kinds; tcp's address and port is struct ip_port)
     struct ticks_rate ticks;
     uint64_t slow_ticks; /* commands that take as long are looked at */
     uint64_t cron_runs;
