@@ -120,6 +120,8 @@ demi_sgarray_t demi_sgaalloc_large(size_t size);
 #define DEMI_PUSHV_MAX        1024
 #define DEMI_PUSH_HANDED_OVER 1u /* complete when the device has the bytes, not when the peer has acknowledged them */
 #define DEMI_PUSH_NO_TOKEN    2u /* no result on success (*qt_out is 0); a failure shows at the next pop */
+/* More follows at once: what does not fill a segment may wait for the next push, at most 200 ms (MSG_MORE). */
+#define DEMI_PUSH_MORE 4u
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags);
 
 /* Bytes pushed on qd that the device has not taken yet. */

@@ -10,6 +10,7 @@
 #include "server/conf/oom_score.h"
 #include "server/exec/run.h"
 #include "server/net/listen.h"
+#include "server/observe/crash.h"
 #include "server/observe/log.h"
 #include "server/server.h"
 
@@ -101,6 +102,12 @@ static int apply_spin(struct server *srv, const char **err)
     return -rc;
 }
 
+static int apply_crash_log(struct server *srv, const char **err)
+{
+    crash_apply(srv);
+    return 0;
+}
+
 static int apply_pcap(struct server *srv, const char **err)
 {
     const char *file = srv->config->libos_pcap;
@@ -121,6 +128,7 @@ static const struct conf_hook hooks[] = {
     {"latency-monitor-threshold", apply_thresholds},
     {"libos-spin-us", apply_spin},
     {"libos-pcap", apply_pcap},
+    {"crash-log-enabled", apply_crash_log},
 };
 
 void conf_apply_register(struct server *srv)

@@ -15,6 +15,8 @@
 #include "demi/ext.h"
 
 _Noreturn void mem_exhausted(size_t size); /* server/mem.c */
+/* Who is told first, and may end the process in its own way (server/observe/crash.h). Of the process. */
+void mem_on_exhausted(void (*tell)(size_t size));
 
 static inline void *mem_alloc(size_t size)
 {

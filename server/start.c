@@ -12,6 +12,7 @@
 #include "server/observe/log.h"
 #include "server/mem.h"
 #include "server/net/pubsub.h"
+#include "server/observe/crash.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
@@ -124,6 +125,7 @@ static void open_keyspace(struct server *srv, uint64_t seed)
 
 static int start_process_parts(struct server *srv)
 {
+    crash_init(srv);
     int err = lazyfree_start(srv);
     if (err) server_log(srv, LOG_WARNING_LEVEL, "Can't start the thread that frees memory");
     else shutdown_handle_signals(srv);
@@ -163,6 +165,7 @@ int server_start(struct server *srv, const struct server_options *o)
 void server_stop(struct server *srv)
 {
     listen_close(srv);
+    crash_fini();
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
     check_waist_fini(srv);

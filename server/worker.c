@@ -3,7 +3,7 @@
  * A worker's loop: one core, one runtime. A turn takes a batch of completions, hands each to its
  * owner, runs the commands that came in, pushes the replies, and frees who is gone:
  *
- *   demi_wait_batch -> accept | client_popped | wake
+ *   demi_wait_batch -> endpoint_completed (a client's input, a listener's connection, a wake-up)
  *      -> batch_run -> blocked_serve -> client_flush -> client_free
  *
  * The wait ends with the next completion, the next deadline of a blocked client, or the next cron.
@@ -23,7 +23,6 @@
 #include "server/repl/replicas.h"
 #include "server/server.h"
 
-#define BASE_QD      500
 #define TURN_RESULTS 256
 
 void worker_update_time(struct worker *w)
@@ -42,18 +41,12 @@ void worker_ready(struct worker *w, struct client *cl)
     w->ready_tail = &cl->next_ready;
 }
 
-void worker_client_of_qd(struct worker *w, int qd, struct client *cl)
+/* Ringing is all it says: what was rung for lies in its own place, and the turn that follows looks there. */
+static void woken(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
 {
-    ASSERT(qd >= BASE_QD);
-    size_t i = (size_t)(qd - BASE_QD);
-    if (i >= w->by_qd_size) {
-        size_t size = w->by_qd_size ? w->by_qd_size * 2 : 256;
-        while (size <= i) size *= 2;
-        w->by_qd = mem_realloc(w->by_qd, size * sizeof *w->by_qd);
-        memset(w->by_qd + w->by_qd_size, 0, (size - w->by_qd_size) * sizeof *w->by_qd);
-        w->by_qd_size = size;
-    }
-    w->by_qd[i] = cl;
+    (void)e, (void)qr;
+    demi_qtoken_t qt;
+    demi_wake_wait(&qt, w->wake);
 }
 
 /* Of what nobody wants nothing is kept, and who writes without end may stop. */
@@ -64,7 +57,6 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->srv = srv;
     rng_seed(&w->rng, seed);
     list_init(&w->clients);
-    client_index_init(w);
     w->ready_tail = &w->ready;
     reply_init(&w->nowhere, 2);
     w->nowhere.may_grow = fits_a_chunk;
@@ -77,6 +69,8 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     run_update_slow_ticks(w);
     int err = demi_wake_new(&w->wake);
     if (err) return -err;
+    w->wake_endpoint.completed = woken;
+    w->endpoints.wake = &w->wake_endpoint;
     err = batch_init(w);
     if (err) return err;
     return blocked_init(w);
@@ -85,7 +79,6 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
 void worker_fini(struct worker *w)
 {
     list_for_each_safe(it, &w->clients) client_free(list_entry(it, struct client, all));
-    client_index_fini(w);
     blocked_fini(w);
     batch_fini(w);
     if (w->wake) demi_wake_free(w->wake);
@@ -96,32 +89,7 @@ void worker_fini(struct worker *w)
     for (unsigned i = 0; i < command_count(); i++) mem_free(w->cmd_stats[i].histogram);
     mem_free(w->cmd_stats);
     evict_free(w->evict);
-    mem_free(w->by_qd);
-}
-
-static void dispatch(struct worker *w, const demi_qresult_t *qr, demi_qtoken_t *wake_token)
-{
-    if (qr->qr_qt == *wake_token) {
-        if (demi_wake_wait(wake_token, w->wake) != 0) *wake_token = 0;
-        return;
-    }
-    size_t i = (size_t)(qr->qr_qd - BASE_QD);
-    struct client *cl = qr->qr_qd >= BASE_QD && i < w->by_qd_size ? w->by_qd[i] : NULL;
-    if (cl && cl->pop == qr->qr_qt) {
-        client_popped(cl, qr);
-        return;
-    }
-    if (cl && cl->push == qr->qr_qt) {
-        client_pushed(cl, qr);
-        return;
-    }
-    if (qr->qr_opcode == DEMI_OPC_PUSH) return; /* of a client that is gone, as this: */
-    if (qr->qr_opcode == DEMI_OPC_POP) {
-        demi_sgarray_t sga = qr->qr_value.sga;
-        if (sga.sga_buf) demi_sgafree(&sga);
-        return;
-    }
-    listen_accepted(w, qr);
+    endpoints_fini(&w->endpoints);
 }
 
 static void end_turn(struct worker *w)
@@ -186,7 +154,7 @@ int worker_run(struct worker *w)
 {
     struct server *srv = w->srv;
     demi_qresult_t results[TURN_RESULTS];
-    demi_qtoken_t wake_token = 0;
+    demi_qtoken_t wake_token;
     if (demi_wake_wait(&wake_token, w->wake) != 0) return -EIO;
     int err = listen_accept(w);
     if (err) return err;
@@ -199,7 +167,7 @@ int worker_run(struct worker *w)
         worker_update_time(w);
         w->events = (size_t)n;
         if (unlikely(w->evicting)) evict_run(w); /* here, where no reply takes memory */
-        for (int i = 0; i < n; i++) dispatch(w, &results[i], &wake_token);
+        for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
         if (w->ready) batch_run(w);
         if (unlikely(w->turn_ns >= next_cron)) {
             cron_run(w);

@@ -11,11 +11,11 @@
 #include "alloc/base/list.h"
 #include "alloc/base/rng.h"
 #include "demi/ext.h"
-#include "server/ds/table.h"
 #include "server/exec/call.h"
 #include "server/exec/effects.h"
 #include "server/expire_cycle.h"
 #include "server/exec/request.h"
+#include "server/net/endpoint.h"
 #include "server/observe/ticks.h"
 #include "server/resp/reply.h"
 
@@ -46,12 +46,8 @@ struct worker {
     struct server *srv;
     struct rng rng;
     struct list clients; /* struct client, all */
-    size_t client_count, blocked_count;
-    struct table by_id;       /* the same clients (server/net/client.c) */
-    struct client **monitors; /* those among them that monitor */
-    size_t monitor_count, monitor_room;
-    struct client **by_qd; /* queue descriptor - BASE_QD -> client; grows */
-    size_t by_qd_size;
+    size_t client_count, blocked_count, monitor_count;
+    struct endpoints endpoints;               /* who waits for what the loop waits for */
     struct client *ready, **ready_tail;       /* with input to parse */
     struct client *flush;                     /* with output to push */
     struct client *dying;                     /* freed at the end of the turn */
@@ -72,7 +68,8 @@ struct worker {
     struct evict *evict;
     bool evicting; /* eviction goes on in the next turn */
     struct expire_cycle expire;
-    demi_wake_t *wake;
+    demi_wake_t *wake; /* other threads ring it */
+    struct endpoint wake_endpoint;
     struct ticks_rate ticks;
     uint64_t slow_ticks; /* commands that take as long are looked at */
     uint64_t cron_runs;
@@ -86,6 +83,5 @@ void worker_fini(struct worker *w);
 void worker_update_time(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
-void worker_client_of_qd(struct worker *w, int qd, struct client *cl);
 
 #endif

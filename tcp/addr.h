@@ -19,7 +19,7 @@ struct ip_addr {
 #define ADDR_V4_PREFIX 0xffff0000u /* w[2] of an IPv4 address, as loaded on a little-endian host */
 #define ADDR_TEXT_MAX  46
 
-struct endpoint {
+struct ip_port {
     struct ip_addr addr;
     uint16_t port; /* host order */
 };

@@ -137,6 +137,8 @@ void conn_get_opts(const struct conn *c, struct conn_opts *out)
     out->hops = c->path.hops;
     out->rcv_buffer = c->rcv_buffer;
     out->snd_buffer = conn_buffer_size(out->snd_buffer, c->stack->conf.limits.snd_buffer);
+    if (!out->unsent_max && c->stack->conf.limits.unsent_max != UINT32_MAX)
+        out->unsent_max = c->stack->conf.limits.unsent_max;
     out->cc = c->cc.ops->name;
 }
 
@@ -150,7 +152,7 @@ static uint32_t hash_of(const struct conn *c)
 /* Its ends are known. */
 static void set_up(struct conn *c)
 {
-    const struct endpoint *local = &c->local, *remote = &c->remote;
+    const struct ip_port *local = &c->local, *remote = &c->remote;
     struct net_stack *s = c->stack;
     const struct stack_config *conf = &s->conf;
     c->ports = conn_ports(local->port, remote->port);
@@ -176,7 +178,7 @@ static void set_up(struct conn *c)
     list_init(&c->dirty);
 }
 
-struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+struct conn *conn_new(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                       const struct conn_opts *o, int *err)
 {
     const struct cc_ops *cc = cc_of(s, o);
@@ -219,7 +221,7 @@ free_conn:
 struct wanted {
     struct net_stack *s;
     struct ip_addr local;
-    const struct endpoint *remote;
+    const struct ip_port *remote;
     bool reuse; /* four-tuples in TIME-WAIT that may be used again count as free */
 };
 
@@ -243,8 +245,8 @@ static bool tuple_is_taken(void *arg, uint16_t port)
 }
 
 /* The source address, and a local port that makes a four-tuple of its own. */
-static int choose_local(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
-                        struct endpoint *out)
+static int choose_local(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
+                        struct ip_port *out)
 {
     struct path p;
     struct path_ends ends = {.remote = *remote, .local = *local};
@@ -274,11 +276,11 @@ static void succeed_timewait(struct conn *c)
     timewait_remove(s, w);
 }
 
-int conn_connect(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+int conn_connect(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                  const struct conn_opts *o, void *user, struct conn **out)
 {
-    static const struct endpoint any = {.port = 0};
-    struct endpoint from;
+    static const struct ip_port any = {.port = 0};
+    struct ip_port from;
     if (!local) local = &any;
     if (!remote->port || addr_is_any(&remote->addr)) return -EADDRNOTAVAIL;
     /* RFC 9293 3.9.2.3 */
@@ -303,8 +305,8 @@ int conn_connect(struct net_stack *s, const struct endpoint *local, const struct
 
 void *conn_user(const struct conn *c) { return c->user; }
 void conn_set_user(struct conn *c, void *user) { c->user = user; }
-const struct endpoint *conn_local(const struct conn *c) { return &c->local; }
-const struct endpoint *conn_remote(const struct conn *c) { return &c->remote; }
+const struct ip_port *conn_local(const struct conn *c) { return &c->local; }
+const struct ip_port *conn_remote(const struct conn *c) { return &c->remote; }
 int conn_error(const struct conn *c) { return c->error; }
 
 uint64_t conn_acked(const struct conn *c) { return c->stream_una; }
@@ -331,13 +333,15 @@ static int may_push(const struct conn *c, size_t n)
     uint32_t bound = conn_buffer_size(c->opts ? c->opts->snd_buffer : 0, c->stack->conf.limits.snd_buffer);
     if (n > BUFFER_MAX) return -EINVAL;
     /* A push is taken whole: it may go over the bound, the next one is refused. */
-    return c->snd_end - c->snd_una > bound ? -EBUSY : 0;
+    if (c->snd_end - c->snd_una > bound) return -EBUSY;
+    uint32_t unsent_max = c->opts && c->opts->unsent_max ? c->opts->unsent_max : c->stack->conf.limits.unsent_max;
+    return unlikely(unsent_max != UINT32_MAX) && conn_queued(c) - conn_sent(c) >= unsent_max ? -EBUSY : 0;
 }
 
 static void pushed(struct conn *c, uint32_t n, uint64_t *end_out)
 {
     c->snd_end += n;
-    c->flags |= CF_PUSH;
+    c->flags = (c->flags | CF_PUSH) & ~(uint32_t)CF_MORE;
     if (end_out) *end_out = conn_queued(c);
     conn_dirty(c);
 }
@@ -366,6 +370,17 @@ int conn_push_copy(struct conn *c, const void *p, uint32_t n, uint64_t *end_out)
     if (unlikely(err)) return err;
     pushed(c, n, end_out);
     return 0;
+}
+
+void conn_expect_more(struct conn *c) { c->flags |= CF_MORE; }
+
+void conn_uncork(struct conn *c)
+{
+    if (!(c->flags & CF_MORE) && !(c->opts && c->opts->cork)) return;
+    c->flags &= ~(uint32_t)CF_MORE;
+    if (c->flags & CF_DEAD || c->snd_nxt == c->snd_end) return;
+    c->cork_at = CORK_OVER;
+    conn_dirty(c);
 }
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */

@@ -83,6 +83,7 @@ enum conn_flags {
     CF_NOT_OPEN = 1 << 26,    /* the state is not ESTABLISHED: for the fast path, which looks at flags only */
     CF_HOLE = 1 << 27,        /* reasm is there */
     CF_V6 = 1 << 28,
+    CF_MORE = 1 << 29,   /* the last push said that more is to come */
     CF_ACTIVE = 1 << 25, /* an active open whose hooks.connected() is still to be called */
 };
 
@@ -95,6 +96,7 @@ enum conn_deadline {
     DL_PACE,   /* pacing, a held back (cork) or failed (memory) segment: output may go on */
     DL_COUNT
 };
+#define CORK_OVER 1 /* a time long ago */
 enum rexmit_kind { REXMIT_RTO, REXMIT_TLP, REXMIT_REO, REXMIT_PERSIST };
 
 /* The order is that of use: a segment in order touches the first three lines on its way in, and of the third only
@@ -104,7 +106,7 @@ struct conn {
     union {
         struct path_ends ends; /* the path's, too */
         struct {
-            struct endpoint remote, local;
+            struct ip_port remote, local;
         };
     };
     uint32_t ports;                 /* as they stand in a received header: conn_ports() */
@@ -174,7 +176,7 @@ struct conn {
         struct {                   /* something is, or was, to be sent */
             nsec first_unacked_at; /* user timeout */
             nsec rto_base;         /* when the retransmission timer was started last (RFC 6298 5.1, 5.3) */
-            nsec cork_at;          /* since when something is held back by cork; 0: nothing */
+            nsec cork_at;          /* since when something is held back by cork; 0: nothing; CORK_OVER: no longer */
         };
         struct { /* CF_ACCEPTING: nobody knows it yet, so nothing is */
             struct list accepting;
@@ -210,7 +212,7 @@ static inline void conn_dirty(struct conn *c)
 
 /* A connection in SYN-SENT with its path open, in the tables, numbers, window scale and congestion control set up,
  * nothing sent. NULL and *err: -ENFILE, -ENOMEM, -ENETUNREACH, -EADDRINUSE. */
-struct conn *conn_new(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+struct conn *conn_new(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                       const struct conn_opts *o, int *err);
 /* It is over: err 0 or a positive errno. Timers stop, queues drop (but for what can be popped), the user is told
  * (once). The struct stays at least until the next tcp_flush(): callers may look at c->flags & CF_DEAD afterwards.
@@ -263,7 +265,7 @@ void tcp_send_reset_at(struct conn *c, tcp_seq seq);
 /* A control segment that belongs to no conn (synq, timewait, closed ports, cookies). opts may be NULL. ecn_flags:
  * TCP_ECE of a SYN-ACK. */
 struct bare_segment {
-    struct endpoint local, remote;
+    struct ip_port local, remote;
     tcp_seq seq, ack;
     uint8_t flags;
     uint16_t window;

@@ -92,7 +92,7 @@ static const char *const state_names[] = {
     [CONN_TIME_WAIT] = "TIME-WAIT",
 };
 
-static const char *name(const struct endpoint *e, char out[ADDR_TEXT_MAX + 10])
+static const char *name(const struct ip_port *e, char out[ADDR_TEXT_MAX + 10])
 {
     char text[ADDR_TEXT_MAX];
     snprintf(out, ADDR_TEXT_MAX + 10, addr_is_v4(&e->addr) ? "%s:%u" : "[%s]:%u", addr_text(&e->addr, text), e->port);

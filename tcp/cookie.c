@@ -31,7 +31,7 @@ struct cookie_input {
 };
 static_assert(sizeof(struct cookie_input) == 56, "no padding is hashed");
 
-static struct cookie_input input_of(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn)
+static struct cookie_input input_of(const struct ip_port *local, const struct ip_port *remote, tcp_seq peer_isn)
 {
     return (struct cookie_input){local->addr, remote->addr, local->port, remote->port, peer_isn, UINT64_MAX, 0, 0};
 }
@@ -59,7 +59,7 @@ static uint32_t mac_of(struct cookie_input in, uint64_t step, uint32_t mss_index
     return (uint32_t)siphash24(&in, sizeof in, key) & MAC_MASK;
 }
 
-tcp_seq cookie_make(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn,
+tcp_seq cookie_make(const struct ip_port *local, const struct ip_port *remote, tcp_seq peer_isn,
                     const struct cookie_opts *o, const uint8_t key[16], nsec now)
 {
     struct cookie_input in = input_of(local, remote, peer_isn);
@@ -76,8 +76,8 @@ uint32_t cookie_ts_val(uint32_t ts_val, const struct cookie_opts *o)
     return (int32_t)(v - ts_val) > 0 ? v - (COOKIE_TS_MASK + 1) : v;
 }
 
-bool cookie_check(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn, tcp_seq cookie,
-                  bool ts, uint32_t ts_ecr, const uint8_t key[16], nsec now, struct cookie_opts *out)
+bool cookie_check(const struct ip_port *local, const struct ip_port *remote, tcp_seq peer_isn, tcp_seq cookie, bool ts,
+                  uint32_t ts_ecr, const uint8_t key[16], nsec now, struct cookie_opts *out)
 {
     struct cookie_input in = input_of(local, remote, peer_isn);
     uint32_t plain = cookie ^ (uint32_t)siphash24(&in, sizeof in, key);

@@ -36,7 +36,7 @@ struct cookie_opts {
 };
 
 /* The ISN of the SYN-ACK to a SYN with sequence number peer_isn. */
-tcp_seq cookie_make(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn,
+tcp_seq cookie_make(const struct ip_port *local, const struct ip_port *remote, tcp_seq peer_isn,
                     const struct cookie_opts *o, const uint8_t key[16], nsec now);
 
 /* The SYN-ACK's TSval: ts_val (clock and offset, as it would be sent) with its low bits replaced, never later than
@@ -45,7 +45,7 @@ uint32_t cookie_ts_val(uint32_t ts_val, const struct cookie_opts *o);
 
 /* An ACK for no connection: peer_isn is SEG.SEQ - 1, cookie SEG.ACK - 1, ts and ts_ecr what its options say. true:
  * we made that cookie for this four-tuple, at most two minutes ago; *out is what was agreed on. Costs two hashes. */
-bool cookie_check(const struct endpoint *local, const struct endpoint *remote, tcp_seq peer_isn, tcp_seq cookie,
-                  bool ts, uint32_t ts_ecr, const uint8_t key[16], nsec now, struct cookie_opts *out);
+bool cookie_check(const struct ip_port *local, const struct ip_port *remote, tcp_seq peer_isn, tcp_seq cookie, bool ts,
+                  uint32_t ts_ecr, const uint8_t key[16], nsec now, struct cookie_opts *out);
 
 #endif

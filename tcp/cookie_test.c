@@ -17,14 +17,14 @@
 static const uint8_t key[16] = "sixteen letters!", other_key[16] = "and sixteen more";
 static const nsec NOW = 1000 * NSEC_PER_SEC; /* 40 s into its minute */
 
-static struct endpoint ep(uint32_t addr, uint16_t port) { return (struct endpoint){addr_v4(addr), port}; }
+static struct ip_port ep(uint32_t addr, uint16_t port) { return (struct ip_port){addr_v4(addr), port}; }
 
 static void test_what_was_agreed_on_comes_back(void **state)
 {
     static const uint16_t mss[][2] = {{0, 64},      {63, 64},     {64, 64},     {535, 64},    {536, 536},
                                       {1219, 536},  {1220, 1220}, {1399, 1360}, {1440, 1440}, {1459, 1440},
                                       {1460, 1460}, {8939, 1460}, {8940, 8940}, {65535, 8940}};
-    struct endpoint l = ep(1, 6379), r = ep(2, 40000);
+    struct ip_port l = ep(1, 6379), r = ep(2, 40000);
     for (size_t m = 0; m < sizeof mss / sizeof *mss; m++) {
         for (unsigned bits = 0; bits < 128; bits++) {
             struct cookie_opts in = {.mss = mss[m][0],
@@ -61,7 +61,7 @@ static void test_the_timestamp_goes_back_by_63_at_most_and_never_ahead(void **st
 
 static void test_old_ones_are_refused(void **state)
 {
-    struct endpoint l = ep(1, 6379), r = ep(2, 40000);
+    struct ip_port l = ep(1, 6379), r = ep(2, 40000);
     struct cookie_opts o = {.mss = 1460}, out;
     nsec minute = NOW / COOKIE_STEP_NS * COOKIE_STEP_NS;
     tcp_seq c = cookie_make(&l, &r, 1, &o, key, minute);
@@ -77,8 +77,8 @@ static void test_old_ones_are_refused(void **state)
 
 static void test_a_cookie_is_good_for_its_own_tuple_only(void **state)
 {
-    struct endpoint l = ep(1, 6379), r = ep(2, 40000), l2 = ep(9, 6379), l3 = ep(1, 6380), r2 = ep(3, 40000),
-                    r3 = ep(2, 40001);
+    struct ip_port l = ep(1, 6379), r = ep(2, 40000), l2 = ep(9, 6379), l3 = ep(1, 6380), r2 = ep(3, 40000),
+                   r3 = ep(2, 40001);
     struct cookie_opts o = {.mss = 1460, .ts = true, .has_wscale = true, .wscale = 7, .sack = true}, out = {.mss = 1};
     uint32_t ts = cookie_ts_val(5000, &o);
     tcp_seq c = cookie_make(&l, &r, 1, &o, key, NOW);
@@ -100,7 +100,7 @@ static void test_forged_ones_are_refused(void **state)
 {
     struct rng rng;
     rng_seed(&rng, 4987);
-    struct endpoint l = ep(1, 6379), r = ep(2, 40000);
+    struct ip_port l = ep(1, 6379), r = ep(2, 40000);
     struct cookie_opts o = {.mss = 1460}, out;
     tcp_seq c = cookie_make(&l, &r, 1, &o, key, NOW);
     for (unsigned bit = 0; bit < 32; bit++)
@@ -116,7 +116,7 @@ static void test_cookies_look_like_any_other_number(void **state)
     unsigned ones[32] = {0};
     struct cookie_opts o = {.mss = 1460};
     for (unsigned i = 0; i < 4096; i++) {
-        struct endpoint l = ep(1, 6379), r = ep(i, 40000);
+        struct ip_port l = ep(1, 6379), r = ep(i, 40000);
         tcp_seq c = cookie_make(&l, &r, 1, &o, key, NOW);
         for (unsigned b = 0; b < 32; b++) ones[b] += c >> b & 1;
     }

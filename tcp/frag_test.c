@@ -33,7 +33,7 @@ static void host_begin(struct host *h, bool v6)
     h->s = wire_add4(&h->w);
     struct ip_addr six = ip(DST6);
     OK(stack_add_address(h->s, &six, 64, true));
-    struct endpoint local = {.port = 9};
+    struct ip_port local = {.port = 9};
     OK(udp_open(h->s, &local, false, false, NULL, &h->u));
     uint8_t text[1592];
     for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)(i * 7 + i / 256);
@@ -65,7 +65,7 @@ static void put(struct host *h, uint32_t id, size_t from, size_t to)
 
 static bool hears(struct host *h)
 {
-    struct endpoint from;
+    struct ip_port from;
     int err;
     struct buf *b = udp_pop(h->u, &from, &err);
     if (!b) return false;
@@ -237,7 +237,7 @@ static void test_large_datagrams_are_cut_and_put_together_again(void **state)
     OK(stack_add_address(a, &six_a, 64, true));
     OK(stack_add_address(b, &six_b, 64, true));
     struct udp_sock *ua, *ub;
-    struct endpoint any = {.port = 0}, local = {.port = 9};
+    struct ip_port any = {.port = 0}, local = {.port = 9};
     OK(udp_open(a, &any, false, false, NULL, &ua));
     OK(udp_open(b, &local, false, false, NULL, &ub));
     static const size_t sizes[] = {1452, 1453, 1472, 1473, 1480, 2952, 2953, 20000, 65507};
@@ -247,7 +247,7 @@ static void test_large_datagrams_are_cut_and_put_together_again(void **state)
             uint8_t *p = buf_put_back(big, sizes[i]);
             for (size_t k = 0; k < sizes[i]; k++) p[k] = (uint8_t)(k * 31 + (k >> 8));
             struct buf *kept = buf_slice(big, 0, sizes[i]);
-            struct endpoint to = at(v6 ? "2001:db8::2" : "10.0.0.2", 9), from;
+            struct ip_port to = at(v6 ? "2001:db8::2" : "10.0.0.2", 9), from;
             OK(udp_push(ua, big, &to, false));
             wire_run(&w);
             int err;
@@ -262,7 +262,7 @@ static void test_large_datagrams_are_cut_and_put_together_again(void **state)
     assert_true(a->n.frag_tx > 0);
     struct buf *too_big = buf_take(65508);
     buf_put_back(too_big, 65508);
-    struct endpoint to = at("10.0.0.2", 9);
+    struct ip_port to = at("10.0.0.2", 9);
     assert_int_equal(udp_push(ua, too_big, &to, false), -EMSGSIZE);
     buf_unref(too_big);
     wire_end(&w);

@@ -123,7 +123,7 @@ static void test_errors_reach_only_who_sent(void **state)
     struct net_stack *s = begin(&w);
     for (int v6 = 0; v6 < 2; v6++) {
         struct udp_sock *u, *loose;
-        struct endpoint any = {.port = 0}, peer = at(v6 ? PEER6 : PEER, 5);
+        struct ip_port any = {.port = 0}, peer = at(v6 ? PEER6 : PEER, 5);
         OK(udp_open(s, &any, false, false, NULL, &u));
         OK(udp_open(s, &any, false, false, NULL, &loose));
         OK(udp_connect(u, &peer));
@@ -173,7 +173,7 @@ static void test_path_mtus_shrink_within_bounds_and_are_forgotten(void **state)
     struct net_stack *s = begin(&w);
     for (int v6 = 0; v6 < 2; v6++) {
         struct udp_sock *u;
-        struct endpoint any = {.port = 0}, peer = at(v6 ? PEER6 : PEER, 5);
+        struct ip_port any = {.port = 0}, peer = at(v6 ? PEER6 : PEER, 5);
         OK(udp_open(s, &any, false, false, NULL, &u));
         OK(udp_connect(u, &peer));
         uint8_t q[128], type = v6 ? 2 : 3, code = v6 ? 0 : 4;

@@ -21,7 +21,7 @@ static void host_begin(struct host *h)
 {
     *h = (struct host){0};
     h->s = wire_add4(&h->w);
-    struct endpoint local = {.addr = addr_v4(0), .port = 9};
+    struct ip_port local = {.addr = addr_v4(0), .port = 9};
     OK(udp_open(h->s, &local, false, false, NULL, &h->u));
 }
 
@@ -229,7 +229,7 @@ static void test_each_dropped_frame_counts_once(void **state)
             for (unsigned k = 0; k < waiting; k++) buf_unref(stack_frames(h.s, &(unsigned){0})[k].b);
             stack_sent(h.s, waiting);
         }
-        struct endpoint from;
+        struct ip_port from;
         int err;
         struct buf *b = udp_pop(h.u, &from, &err);
 #define ADD(field, name)                                                                                               \

@@ -31,7 +31,7 @@ static void host_begin(struct host *h)
     struct ip_addr six = ip(OURS), peer = ip(PEER);
     OK(stack_add_address(h->s, &six, 64, true));
     OK(stack_add_neighbour(h->s, &peer, (const uint8_t *)"\x02\x00\x00\x00\x00\x99"));
-    struct endpoint local = {.port = 9};
+    struct ip_port local = {.port = 9};
     OK(udp_open(h->s, &local, false, false, NULL, &h->u));
     wire_run(&h->w);
 }

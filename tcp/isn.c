@@ -20,19 +20,19 @@ struct isn_input {
 };
 static_assert(sizeof(struct isn_input) == 40, "no padding is hashed");
 
-static uint32_t tuple_hash(const struct endpoint *local, const struct endpoint *remote, uint32_t what,
+static uint32_t tuple_hash(const struct ip_port *local, const struct ip_port *remote, uint32_t what,
                            const uint8_t key[16])
 {
     struct isn_input in = {local->addr, remote->addr, local->port, remote->port, what};
     return (uint32_t)siphash24(&in, sizeof in, key);
 }
 
-tcp_seq isn_make(const struct endpoint *local, const struct endpoint *remote, const uint8_t key[16], nsec now)
+tcp_seq isn_make(const struct ip_port *local, const struct ip_port *remote, const uint8_t key[16], nsec now)
 {
     return (tcp_seq)(now / ISN_TICK_NS) + tuple_hash(local, remote, WHAT_ISN, key);
 }
 
-uint32_t isn_ts_offset(const struct endpoint *local, const struct endpoint *remote, const uint8_t key[16])
+uint32_t isn_ts_offset(const struct ip_port *local, const struct ip_port *remote, const uint8_t key[16])
 {
     return tuple_hash(local, remote, WHAT_TS, key);
 }

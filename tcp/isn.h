@@ -14,9 +14,9 @@
 
 #define ISN_TICK_NS 4000u /* M of RFC 9293 3.4.1 goes up each 4 us: around in 4.77 hours */
 
-tcp_seq isn_make(const struct endpoint *local, const struct endpoint *remote, const uint8_t key[16], nsec now);
+tcp_seq isn_make(const struct ip_port *local, const struct ip_port *remote, const uint8_t key[16], nsec now);
 
 /* To be added to the milliseconds of our clock. Without the clock: the same for each incarnation of a four-tuple. */
-uint32_t isn_ts_offset(const struct endpoint *local, const struct endpoint *remote, const uint8_t key[16]);
+uint32_t isn_ts_offset(const struct ip_port *local, const struct ip_port *remote, const uint8_t key[16]);
 
 #endif

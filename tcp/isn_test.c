@@ -14,11 +14,11 @@
 
 static const uint8_t key[16] = "sixteen letters!", other_key[16] = "and sixteen more";
 
-static struct endpoint ep(uint32_t addr, uint16_t port) { return (struct endpoint){addr_v4(addr), port}; }
+static struct ip_port ep(uint32_t addr, uint16_t port) { return (struct ip_port){addr_v4(addr), port}; }
 
 static void test_of_one_tuple_the_number_grows_with_the_clock(void **state)
 {
-    struct endpoint l = ep(1, 80), r = ep(2, 5000);
+    struct ip_port l = ep(1, 80), r = ep(2, 5000);
     nsec now = 123456789;
     tcp_seq last = isn_make(&l, &r, key, now);
     for (unsigned i = 0; i < 1000; i++) {
@@ -39,7 +39,7 @@ static void test_between_tuples_nothing_can_be_concluded(void **state)
     static uint32_t diffs[COUNT];
     unsigned ones[32] = {0};
     for (unsigned i = 0; i < COUNT; i++) {
-        struct endpoint l = ep(1, 80), r = ep(2, (uint16_t)(1000 + i)), next = ep(2, (uint16_t)(1001 + i));
+        struct ip_port l = ep(1, 80), r = ep(2, (uint16_t)(1000 + i)), next = ep(2, (uint16_t)(1001 + i));
         diffs[i] = isn_make(&l, &next, key, 0) - isn_make(&l, &r, key, 0);
         uint32_t flips = isn_make(&l, &next, key, 0) ^ isn_make(&l, &r, key, 0);
         for (unsigned b = 0; b < 32; b++) ones[b] += flips >> b & 1;
@@ -52,7 +52,7 @@ static void test_between_tuples_nothing_can_be_concluded(void **state)
 
 static void test_each_part_of_the_tuple_and_the_key_count(void **state)
 {
-    struct endpoint l = ep(1, 80), r = ep(2, 5000), l2 = ep(3, 80), l3 = ep(1, 81), r2 = ep(4, 5000), r3 = ep(2, 5001);
+    struct ip_port l = ep(1, 80), r = ep(2, 5000), l2 = ep(3, 80), l3 = ep(1, 81), r2 = ep(4, 5000), r3 = ep(2, 5001);
     uint32_t v[] = {isn_make(&l, &r, key, 0),        isn_make(&l2, &r, key, 0),  isn_make(&l3, &r, key, 0),
                     isn_make(&l, &r2, key, 0),       isn_make(&l, &r3, key, 0),  isn_make(&r, &l, key, 0),
                     isn_make(&l, &r, other_key, 0),  isn_ts_offset(&l, &r, key), isn_ts_offset(&l, &r3, key),

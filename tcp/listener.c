@@ -62,7 +62,7 @@ struct listener *listener_find(const struct net_stack *s, const struct ip_addr *
 
 /* Whether a listener at `want` would take what another one is there for. An exact address and a wildcard may live
  * side by side, and so may "any" of both families unless IPv6's would take IPv4, too. */
-static bool collides(const struct net_stack *s, const struct endpoint *want, bool v6_only)
+static bool collides(const struct net_stack *s, const struct ip_port *want, bool v6_only)
 {
     bool any = addr_is_any(&want->addr);
     for (const struct listener *l = s->tcp.listeners->buckets[want->port % BUCKETS]; l; l = l->next) {
@@ -78,7 +78,7 @@ static bool collides(const struct net_stack *s, const struct endpoint *want, boo
 
 struct wanted {
     const struct net_stack *s;
-    struct endpoint at;
+    struct ip_port at;
     bool v6_only;
 };
 
@@ -89,18 +89,18 @@ static bool port_is_taken(void *arg, uint16_t port)
     return collides(w->s, &w->at, w->v6_only);
 }
 
-static int choose_port(struct net_stack *s, struct endpoint *at, bool v6_only)
+static int choose_port(struct net_stack *s, struct ip_port *at, bool v6_only)
 {
-    static const struct endpoint nobody = {.port = 0};
+    static const struct ip_port nobody = {.port = 0};
     struct wanted w = {.s = s, .at = *at, .v6_only = v6_only};
     return ports_choose(&s->tcp.ports, &at->addr, &nobody, s->key_port, port_is_taken, &w, &at->port);
 }
 
-int listener_open(struct net_stack *s, const struct endpoint *local, const struct listen_opts *o, void *user,
+int listener_open(struct net_stack *s, const struct ip_port *local, const struct listen_opts *o, void *user,
                   struct listener **out)
 {
     static const struct listen_opts defaults = {.backlog = 128};
-    struct endpoint at = *local;
+    struct ip_port at = *local;
     if (!o) o = &defaults;
     if (!addr_is_any(&at.addr) && !stack_is_local(s, &at.addr)) return -EADDRNOTAVAIL;
     if (o->conn && o->conn->cc && !cc_find(o->conn->cc)) return -ENOENT;
@@ -134,8 +134,17 @@ void listener_close(struct listener *l)
     mem_free(l);
 }
 
+int listener_set_opts(struct listener *l, const struct conn_opts *o)
+{
+    const struct cc_ops *cc = o->cc ? cc_find(o->cc) : NULL;
+    if (o->cc && !cc) return -ENOENT;
+    l->opts = *o;
+    if (cc) l->opts.cc = cc->name;
+    return 0;
+}
+
 void *listener_user(const struct listener *l) { return l->user; }
-const struct endpoint *listener_local(const struct listener *l) { return &l->local; }
+const struct ip_port *listener_local(const struct listener *l) { return &l->local; }
 
 void listener_enqueue(struct listener *l, struct conn *c)
 {

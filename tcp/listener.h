@@ -16,7 +16,7 @@
 struct listener {
     struct net_stack *stack;
     struct listener *next; /* of the same bucket */
-    struct endpoint local;
+    struct ip_port local;
     bool v6_only, reuse_port;
     unsigned backlog, waiting; /* bound of, and connections in queue */
     unsigned half_open;        /* entries of synq that are its own */

@@ -3,7 +3,7 @@
 
 static int open_at(struct peer *p, const char *addr, uint16_t port, bool v6_only, struct listener **l)
 {
-    struct endpoint at = {.port = port};
+    struct ip_port at = {.port = port};
     assert_int_equal(addr_parse(addr, &at.addr), 0);
     return listener_open(p->s, &at, &(struct listen_opts){.backlog = 1, .v6_only = v6_only}, p, l);
 }
@@ -24,7 +24,7 @@ static void test_an_address_that_is_not_ours_and_a_place_that_is_taken_are_refus
     assert_int_equal(open_at(&p, "0.0.0.0", 80, false, &other), 0);
     listener_close(l);
     listener_close(other);
-    struct endpoint at = {.addr = peer_addr(1), .port = 80};
+    struct ip_port at = {.addr = peer_addr(1), .port = 80};
     assert_int_equal(
         listener_open(p.s, &at, &(struct listen_opts){.conn = &(struct conn_opts){.cc = "nonsense"}}, &p, &l), -ENOENT);
     peer_fini(&p);

@@ -335,7 +335,7 @@ static inline void pair_run(struct pair *p, nsec span)
 /* Side 1 listens at port 7, side 0 connects. */
 static inline void pair_connect(struct pair *p, const struct conn_opts *opts)
 {
-    struct endpoint at = {.addr = pair_addr(1), .port = 7};
+    struct ip_port at = {.addr = pair_addr(1), .port = 7};
     struct conn_opts o = opts ? *opts : (struct conn_opts){0};
     struct listen_opts lo = {.backlog = 8, .conn = &o};
     int err = listener_open(p->s[1], &at, &lo, &p->side[1], &p->side[1].l);

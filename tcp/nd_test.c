@@ -288,14 +288,14 @@ static void test_neighbours_are_found_and_lost(void **state)
     struct net_stack *a = add6(&w), *b = add6(&w);
     wire_until(&w, w.now + 5 * SECOND);
     struct ip_addr to = address_of(b, 0);
-    struct endpoint any6 = {.port = 0}, local = {.port = 9};
+    struct ip_port any6 = {.port = 0}, local = {.port = 9};
     struct udp_sock *ua, *ub;
     OK(udp_open(a, &any6, false, false, NULL, &ua));
     OK(udp_open(b, &local, false, false, NULL, &ub));
     local.addr = to;
     udp_say(ua, "six", local);
     wire_run(&w);
-    struct endpoint from;
+    struct ip_port from;
     assert_udp_hears(ub, "six", &from);
     udp_say(ub, "back", from);
     wire_run(&w);

@@ -63,7 +63,7 @@ static struct net_stack *add_small(struct wire *w, unsigned neighbours)
 static struct udp_sock *socket_of(struct net_stack *s)
 {
     struct udp_sock *u;
-    struct endpoint any = {.port = 0};
+    struct ip_port any = {.port = 0};
     OK(udp_open(s, &any, false, false, NULL, &u));
     return u;
 }
@@ -184,7 +184,7 @@ static void test_datagrams_wait_until_the_neighbour_answers(void **state)
     struct wire w = {0};
     struct net_stack *s = wire_add4(&w);
     struct udp_sock *u = socket_of(s), *closed = socket_of(s);
-    struct endpoint to = at("10.0.0.9", 5);
+    struct ip_port to = at("10.0.0.9", 5);
     char text[8];
     for (unsigned i = 0; i < MANY; i++) {
         snprintf(text, sizeof text, "%04u", i);
@@ -210,7 +210,7 @@ static void test_datagrams_that_wait_are_bounded_and_hear_of_silence(void **stat
     struct wire w = {0};
     struct net_stack *s = wire_add4(&w);
     struct udp_sock *u = socket_of(s);
-    struct endpoint to = at("10.0.0.9", 5);
+    struct ip_port to = at("10.0.0.9", 5);
     struct buf *b = buf_from("x", 1);
     unsigned count = 0;
     while (udp_send(u, buf_ref(b), &to, false, &w.told[0]) == 1) count++;
@@ -234,7 +234,7 @@ static void test_datagrams_whose_neighbour_is_pushed_out_fail(void **state)
     for (unsigned i = 0; i < 20; i++) {
         char text[24];
         snprintf(text, sizeof text, "10.0.1.%u", i);
-        struct endpoint to = at(text, 5);
+        struct ip_port to = at(text, 5);
         assert_int_equal(udp_send(u, buf_from("x", 1), &to, false, &w.told[0]), 1);
     }
     wire_run(&w);
@@ -245,7 +245,7 @@ static void test_datagrams_whose_neighbour_is_pushed_out_fail(void **state)
 
 static void connect_many(struct net_stack *s, const char *peer)
 {
-    struct endpoint to = at(peer, 80), from = {.addr = ip("10.0.0.1")};
+    struct ip_port to = at(peer, 80), from = {.addr = ip("10.0.0.1")};
     for (unsigned i = 0; i < MANY; i++) {
         struct conn *c;
         from.port = (uint16_t)(2000 + i);
@@ -290,7 +290,7 @@ static void test_silence_is_told_to_who_sent(void **state)
     struct wire w = {0};
     struct net_stack *s = wire_add4(&w);
     struct udp_sock *u = socket_of(s);
-    struct endpoint to = at("10.0.0.9", 5);
+    struct ip_port to = at("10.0.0.9", 5);
     OK(udp_connect(u, &to));
     uint64_t before = s->n.arp_tx;
     OK(udp_push(u, buf_from("x", 1), NULL, false));
@@ -365,7 +365,7 @@ static void test_a_path_follows_its_neighbour(void **state)
     struct wire w = {0};
     struct net_stack *a = wire_add4(&w), *b = wire_add4(&w);
     struct udp_sock *ua = socket_of(a), *ub;
-    struct endpoint local = {.port = 9};
+    struct ip_port local = {.port = 9};
     OK(udp_open(b, &local, false, false, NULL, &ub));
     local = at("10.0.0.2", 9);
     OK(udp_connect(ua, &local));

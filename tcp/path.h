@@ -14,7 +14,7 @@ struct neighbour;
 struct net_stack;
 
 struct path_ends { /* ports are the user's: a path does not look at them */
-    struct endpoint remote, local;
+    struct ip_port remote, local;
 };
 
 struct path {

@@ -246,7 +246,7 @@ static void test_a_full_ring_drops_and_says_so_before(void **state)
     }
     assert_int_equal(count, 60); /* of 64; the rest is ARP's and ICMP's */
     struct udp_sock *u;
-    struct endpoint e = {.port = 0}, to = at("10.0.0.9", 5);
+    struct ip_port e = {.port = 0}, to = at("10.0.0.9", 5);
     OK(udp_open(s, &e, false, false, NULL, &u));
     struct buf *b = buf_from("x", 1);
     assert_int_equal(udp_push(u, b, &to, false), -EBUSY);
@@ -294,14 +294,14 @@ static void test_packets_to_ourselves_take_turns(void **state)
     struct udp_sock *a, *b;
     static const char *const addresses[] = {"10.0.0.1", "127.0.0.1", "2001:db8::1", "::1"};
     for (size_t i = 0; i < 4; i++) {
-        struct endpoint la = at(addresses[i], 7), lb = at(addresses[i], 8);
+        struct ip_port la = at(addresses[i], 7), lb = at(addresses[i], 8);
         OK(udp_open(s, &la, false, false, NULL, &a));
         OK(udp_open(s, &lb, false, false, NULL, &b));
         udp_say(a, "me", lb);
         assert_udp_silent(b, 0); /* not within the call */
         assert_int_equal(stack_deadline(s), w.now);
         wire_run(&w);
-        struct endpoint from;
+        struct ip_port from;
         assert_udp_hears(b, "me", &from);
         assert_int_equal(from.port, 7);
         assert_true(addr_equal(&from.addr, &la.addr));
@@ -318,7 +318,7 @@ static void test_packets_to_ourselves_take_turns(void **state)
     }
     assert_null(next(s));
     for (unsigned i = 0; i < 200; i++) { /* more than the queue holds */
-        struct endpoint la = at("127.0.0.1", 7);
+        struct ip_port la = at("127.0.0.1", 7);
         if (i == 0) OK(udp_open(s, &la, false, false, NULL, &a));
         udp_say(a, "x", la);
     }

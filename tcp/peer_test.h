@@ -193,7 +193,7 @@ static inline void peer_wait(struct peer *p, nsec span)
 
 static inline struct listener *peer_listen(struct peer *p, uint16_t port, unsigned backlog)
 {
-    struct endpoint at = {.addr = peer_addr(1), .port = port};
+    struct ip_port at = {.addr = peer_addr(1), .port = port};
     struct listener *l;
     assert_int_equal(listener_open(p->s, &at, &(struct listen_opts){.backlog = backlog}, p, &l), 0);
     return l;

@@ -322,8 +322,8 @@ static inline void play_listen(struct play *y)
         listener_close(*l);
         *l = NULL;
     } else if (!*l) {
-        struct endpoint at = {.addr = how & 4 ? play_addr(false) : (struct ip_addr){.q = {0, 0}},
-                              .port = how & 1 ? 81 : 80};
+        struct ip_port at = {.addr = how & 4 ? play_addr(false) : (struct ip_addr){.q = {0, 0}},
+                             .port = how & 1 ? 81 : 80};
         struct conn_opts c = {.rcv_buffer = how & 8 ? 2000 : 0, .quick_ack = how & 16};
         listener_open(y->s, &at, &(struct listen_opts){.backlog = 1 + how % 5, .conn = &c}, y, l);
     } else {
@@ -334,8 +334,8 @@ static inline void play_listen(struct play *y)
 
 static inline void play_connect(struct play *y)
 {
-    struct endpoint to = {.addr = play_addr(true), .port = 7},
-                    from = {.addr = play_addr(false), .port = play_byte(y) & 1 ? 0 : 5000};
+    struct ip_port to = {.addr = play_addr(true), .port = 7},
+                   from = {.addr = play_addr(false), .port = play_byte(y) & 1 ? 0 : 5000};
     struct conn *c;
     if (conn_connect(y->s, &from, &to, NULL, y, &c) == 0) play_hold(y, c);
 }

@@ -32,7 +32,7 @@ int ports_init(struct ports *p, uint16_t low, uint16_t high, const uint8_t key[1
     return 0;
 }
 
-int ports_choose(struct ports *p, const struct ip_addr *local, const struct endpoint *remote, const uint8_t key[16],
+int ports_choose(struct ports *p, const struct ip_addr *local, const struct ip_port *remote, const uint8_t key[16],
                  ports_in_use_fn in_use, void *arg, uint16_t *out)
 {
     struct ports_input in = {.local = *local, .remote = remote->addr, .remote_port = remote->port};

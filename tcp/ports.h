@@ -26,7 +26,7 @@ int ports_init(struct ports *p, uint16_t low, uint16_t high, const uint8_t key[1
  * at most once for each port of the range, and twice or so as long as the range is half empty. -EADDRINUSE: it said
  * yes to all. */
 typedef bool (*ports_in_use_fn)(void *arg, uint16_t port);
-int ports_choose(struct ports *p, const struct ip_addr *local, const struct endpoint *remote, const uint8_t key[16],
+int ports_choose(struct ports *p, const struct ip_addr *local, const struct ip_port *remote, const uint8_t key[16],
                  ports_in_use_fn in_use, void *arg, uint16_t *out);
 
 #endif

@@ -27,7 +27,7 @@ static bool is_used(void *arg, uint16_t port)
     return u->map[port];
 }
 
-static struct endpoint ep(uint32_t addr, uint16_t port) { return (struct endpoint){addr_v4(addr), port}; }
+static struct ip_port ep(uint32_t addr, uint16_t port) { return (struct ip_port){addr_v4(addr), port}; }
 
 static void test_ranges_that_cannot_be_are_refused(void **state)
 {
@@ -45,7 +45,7 @@ static void test_a_full_range_is_told_after_each_port_was_asked_once(void **stat
     struct ports p;
     struct used *u = calloc(1, sizeof *u);
     struct ip_addr l = addr_v4(1);
-    struct endpoint r = ep(2, 80);
+    struct ip_port r = ep(2, 80);
     uint16_t port = 7;
     assert_int_equal(ports_init(&p, 40000, 40099, key), 0);
     for (unsigned i = 0; i < PORTS_CLOCKS; i++) p.clocks[i] = UINT32_MAX - 50; /* the counter wraps on the way */
@@ -67,7 +67,7 @@ static void test_towards_one_peer_ports_are_reused_as_late_as_can_be(void **stat
     struct ports p;
     struct used *u = calloc(1, sizeof *u), *seen = calloc(1, sizeof *seen);
     struct ip_addr l = addr_v4(1);
-    struct endpoint r = ep(2, 80);
+    struct ip_port r = ep(2, 80);
     assert_int_equal(ports_init(&p, 0, 0, key), 0);
     for (unsigned i = 0; i < 20000; i++) {
         uint16_t port;
@@ -88,7 +88,7 @@ static void test_peers_get_ports_that_tell_nothing_of_each_other(void **state)
     unsigned quarter[4] = {0}, near = 0;
     uint16_t last = 0;
     for (unsigned i = 0; i < 4000; i++) {
-        struct endpoint r = ep(i, 80);
+        struct ip_port r = ep(i, 80);
         uint16_t port;
         assert_int_equal(ports_choose(&p, &l, &r, key, is_used, u, &port), 0);
         quarter[(port - PORTS_LOW_DEFAULT) * 4 / (PORTS_HIGH_DEFAULT + 1 - PORTS_LOW_DEFAULT)]++;

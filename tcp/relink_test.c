@@ -17,7 +17,7 @@ struct pair {
 
 static void pair_begin(struct pair *p)
 {
-    struct endpoint ours = {.addr = addr_v4(0), .port = 7};
+    struct ip_port ours = {.addr = addr_v4(0), .port = 7};
     *p = (struct pair){0};
     p->a = wire_add4(&p->w);
     p->b = wire_add4(&p->w);

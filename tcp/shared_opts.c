@@ -32,7 +32,8 @@ bool opts_equal(const struct conn_opts *a, const struct conn_opts *b)
            a->urgent_inline == b->urgent_inline && a->keep_idle_s == b->keep_idle_s &&
            a->keep_interval_s == b->keep_interval_s && a->keep_count == b->keep_count &&
            a->user_timeout_ms == b->user_timeout_ms && a->mss == b->mss && a->hops == b->hops && a->tos == b->tos &&
-           a->rcv_buffer == b->rcv_buffer && a->snd_buffer == b->snd_buffer && a->cc == b->cc;
+           a->rcv_buffer == b->rcv_buffer && a->snd_buffer == b->snd_buffer && a->unsent_max == b->unsent_max &&
+           a->cc == b->cc;
 }
 
 const struct conn_opts *opts_ref(struct opts_share *t, const struct conn_opts *o)

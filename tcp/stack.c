@@ -31,6 +31,7 @@ static const struct stack_limits limit_defaults = {
     .time_wait = 16384,         /* 96 B each */
     .rcv_buffer = 256u << 10,   /* a window for 2 Gbit/s at 1 ms */
     .snd_buffer = 4u << 20,     /* a pipeline's replies */
+    .unsent_max = UINT32_MAX,   /* for programs that choose late what to say; others have snd_buffer */
     .neighbours = 512,          /* an Ethernet segment of usual size */
     .neighbour_queue = 16,      /* an initial window of 10 segments and a few others */
     .fragment_bytes = 1u << 20, /* 16 datagrams of 64 KiB */
@@ -58,6 +59,7 @@ static void fill_limits(struct stack_limits *l)
     DEFAULT(l->time_wait, d->time_wait);
     DEFAULT(l->rcv_buffer, d->rcv_buffer);
     DEFAULT(l->snd_buffer, d->snd_buffer);
+    DEFAULT(l->unsent_max, d->unsent_max);
     DEFAULT(l->neighbours, d->neighbours);
     DEFAULT(l->neighbour_queue, d->neighbour_queue);
     DEFAULT(l->fragment_bytes, d->fragment_bytes);

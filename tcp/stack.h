@@ -33,7 +33,8 @@ struct stack_limits {
     uint32_t rcv_buffer;
     /* bytes a connection may have unacknowledged and unsent before pushes are refused (EBUSY) */
     uint32_t snd_buffer;
-    uint32_t neighbours;      /* entries of the ARP and ND caches together */
+    uint32_t unsent_max; /* bytes of that which were never sent, before pushes are refused; the default is no bound */
+    uint32_t neighbours; /* entries of the ARP and ND caches together */
     uint32_t neighbour_queue; /* frames waiting for one neighbour's address */
     uint32_t fragment_bytes;  /* of all datagrams being reassembled */
     uint32_t fragments;       /* of one datagram */

@@ -23,11 +23,13 @@ struct listen_opts {
     bool v6_only, reuse_port;
     struct conn_opts *conn; /* for those that come; NULL: defaults */
 };
-int listener_open(struct net_stack *s, const struct endpoint *local, const struct listen_opts *o, void *user,
+int listener_open(struct net_stack *s, const struct ip_port *local, const struct listen_opts *o, void *user,
                   struct listener **out);
 void listener_close(struct listener *l); /* those that were not accepted are reset */
 void *listener_user(const struct listener *l);
-const struct endpoint *listener_local(const struct listener *l);
+const struct ip_port *listener_local(const struct listener *l);
+/* For those that come from now on. -ENOENT: no such controller. */
+int listener_set_opts(struct listener *l, const struct conn_opts *o);
 /* The oldest connection that is waiting, with `user` as its own from now on. NULL: none. */
 struct conn *listener_accept(struct listener *l, void *user);
 
@@ -35,7 +37,7 @@ struct conn *listener_accept(struct listener *l, void *user);
 
 struct conn_opts { /* 0: the default */
     bool delay;    /* Nagle's algorithm: RFC 896; off by default (TCP_NODELAY), as Demikernel has it */
-    bool cork;     /* hold back what does not fill a segment, at most 200 ms */
+    bool cork;     /* hold back what does not fill a segment, at most 200 ms, or until conn_uncork() */
     bool keepalive;
     bool quick_ack; /* no delayed ACKs */
     /* unused bytes of urgent data stay in the stream; they always do (RFC 6093): kept for getsockopt */
@@ -47,27 +49,33 @@ struct conn_opts { /* 0: the default */
     uint8_t hops; /* TTL or hop limit; 64 */
     uint8_t tos;
     uint32_t rcv_buffer, snd_buffer;
-    const char *cc; /* a name of cc.h */
+    uint32_t unsent_max; /* TCP_NOTSENT_LOWAT: with so many bytes not sent yet pushes are refused; limits.unsent_max */
+    const char *cc;      /* a name of cc.h */
 };
 
 /* SYN goes out at the next flush. local->port 0: chosen (RFC 6056); its address "any": by route. -EADDRINUSE,
  * -EADDRNOTAVAIL, -ENETUNREACH,
  * -ENOMEM, -ENFILE (limits.conns). hooks.connected() ends it. */
-int conn_connect(struct net_stack *s, const struct endpoint *local, const struct endpoint *remote,
+int conn_connect(struct net_stack *s, const struct ip_port *local, const struct ip_port *remote,
                  const struct conn_opts *o, void *user, struct conn **out);
 
 void *conn_user(const struct conn *c);
 void conn_set_user(struct conn *c, void *user);
-const struct endpoint *conn_local(const struct conn *c);
-const struct endpoint *conn_remote(const struct conn *c);
+const struct ip_port *conn_local(const struct conn *c);
+const struct ip_port *conn_remote(const struct conn *c);
 
 /* Takes the chain over and queues its bytes; *end_out (if wanted) is the stream offset behind them. On failure the
  * chain stays the caller's.
- * -EPIPE: shut down or closed; -EBUSY: snd_buffer is full; -ENOMEM; -ENOTCONN: not established yet is fine, the bytes
+ * -EPIPE: shut down or closed; -EBUSY: snd_buffer or unsent_max is reached; -ENOMEM; -ENOTCONN: not established yet is fine, the bytes
  * wait. */
 int conn_push(struct conn *c, struct buf *chain, uint64_t *end_out);
 /* Copies n bytes behind what was copied last, if there is room: small pushes of a turn share a buffer and a segment. */
 int conn_push_copy(struct conn *c, const void *p, uint32_t n, uint64_t *end_out);
+/* Behind a push: more of it is to come, so what does not fill a segment waits, until the next push without this word,
+ * the FIN or conn_uncork(), at most 200 ms (MSG_MORE). */
+void conn_expect_more(struct conn *c);
+/* What has been pushed until now waits for no more, whatever cork and conn_expect_more() say (TCP_NODELAY, once). */
+void conn_uncork(struct conn *c);
 uint64_t conn_acked(const struct conn *c);  /* bytes of the stream the peer has confirmed */
 uint64_t conn_queued(const struct conn *c); /* bytes pushed since the start */
 uint64_t conn_sent(const struct conn *c);   /* bytes sent at least once */

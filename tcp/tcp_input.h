@@ -17,7 +17,7 @@
 
 struct segment { /* one that came, in host order */
     struct net_stack *stack;
-    struct endpoint local, remote;
+    struct ip_port local, remote;
     uint32_t ports, hash; /* conn_ports(), conn_hash() */
     tcp_seq seq, ack;
     uint32_t len;    /* of payload */

@@ -241,6 +241,8 @@ static bool send_new_bytes(struct conn *c, uint32_t len, bool fin)
     for (; end - start > c->mss; start += c->mss) recover_sent(c, start, start + c->mss);
     recover_sent(c, start, end + fin);
     c->last_snd_at = conn_now(c);
+    /* what conn_uncork() let go may need several goes */
+    if (unlikely(c->cork_at) && (c->cork_at != CORK_OVER || end == c->snd_end)) c->cork_at = 0;
     return true;
 }
 
@@ -343,20 +345,21 @@ static bool send_lost(struct conn *c)
 /* --- 3: new ------------------------------------------------------------------------------------------------------- */
 
 /* Whether a segment that is not full, and is the last there is, waits: Nagle with Minshall's rule (RFC 9293 3.7.4,
- * only one small segment unacknowledged at a time), or cork. */
+ * only one small segment unacknowledged at a time), cork, or more to come, as the last push said. */
 static bool is_held_back(struct conn *c)
 {
     const struct conn_opts *o = c->opts;
-    if (likely(!o || !(o->delay | o->cork)) || c->flags & CF_FIN_QUEUED) return false;
-    if (o->cork) {
+    bool more = c->flags & CF_MORE || (o && o->cork);
+    if (likely(!more && !(o && o->delay)) || c->flags & CF_FIN_QUEUED) return false;
+    if (more) {
         nsec now = conn_now(c);
         if (!c->cork_at) c->cork_at = now;
-        if (now - c->cork_at < CORK_NS) {
+        if (c->cork_at != CORK_OVER && now - c->cork_at < CORK_NS) {
             conn_timer_set(c, DL_PACE, c->cork_at + CORK_NS);
             return true;
         }
     }
-    return o->delay && c->inflight.count && seq_after(c->snd_small, c->snd_una);
+    return o && o->delay && c->inflight.count && seq_after(c->snd_small, c->snd_una);
 }
 
 static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -440,7 +443,6 @@ static bool send_new(struct conn *c)
             break;
         }
         spent += len;
-        c->cork_at = 0;
         if (c->flags & CF_FIN_SENT || c->snd_nxt == c->snd_end) {
             if (!has_unsent(c)) break;
         }

@@ -119,7 +119,7 @@ static void test_our_own_connect_takes_over_only_with_timestamps_and_after_a_sec
     peer_init(&p, NULL);
     struct listener *l = peer_listen(&p, 80, 4);
     struct tcp_opts syn = {.has = OPT_MSS | OPT_TS, .mss = 1460, .ts_val = 100};
-    struct endpoint from = {.addr = peer_addr(1), .port = 80}, to = {.addr = peer_addr(2), .port = 5000};
+    struct ip_port from = {.addr = peer_addr(1), .port = 80}, to = {.addr = peer_addr(2), .port = 5000};
     struct conn *c;
     close_first(&p, 5001, NULL, 0);
     tcp_seq nxt = close_first(&p, 5000, &syn, 101);

@@ -30,7 +30,7 @@
 
 struct datagram {
     struct buf *b;
-    struct endpoint from;
+    struct ip_port from;
 };
 
 /* A datagram that waits for a neighbour, or, its neighbour known, for room in the ring. */
@@ -47,7 +47,7 @@ struct udp_waiting {
 struct udp_sock {
     struct net_stack *stack;
     struct list link;
-    struct endpoint local, peer;
+    struct ip_port local, peer;
     struct path path;      /* to the last destination, */
     struct path_ends ends; /* between these */
     bool connected, v6_only, reuse_port, path_open;
@@ -92,7 +92,7 @@ static bool is_overlapping(const struct udp_sock *u, const struct ip_addr *a, bo
     return any_u || any_a || addr_equal(&u->local.addr, a);
 }
 
-static bool is_taken(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port)
+static bool is_taken(struct net_stack *s, const struct ip_port *local, bool v6_only, bool reuse_port)
 {
     list_for_each(it, bucket(s, local->port))
     {
@@ -105,7 +105,7 @@ static bool is_taken(struct net_stack *s, const struct endpoint *local, bool v6_
 
 struct wish {
     struct net_stack *s;
-    struct endpoint local;
+    struct ip_port local;
     bool v6_only;
 };
 
@@ -118,14 +118,14 @@ static bool is_port_taken(void *arg, uint16_t port)
 
 static int choose_port(struct net_stack *s, struct wish *w)
 {
-    struct endpoint nobody = {.port = 0};
+    struct ip_port nobody = {.port = 0};
     uint16_t port;
     int err = ports_choose(&s->udp.ports, &w->local.addr, &nobody, s->key_port, is_port_taken, w, &port);
     if (!err) w->local.port = port;
     return err;
 }
 
-int udp_open(struct net_stack *s, const struct endpoint *local, bool v6_only, bool reuse_port, void *user,
+int udp_open(struct net_stack *s, const struct ip_port *local, bool v6_only, bool reuse_port, void *user,
              struct udp_sock **out)
 {
     struct wish w = {.s = s, .local = *local, .v6_only = v6_only};
@@ -174,8 +174,8 @@ void udp_close(struct udp_sock *u)
 }
 
 void *udp_user(const struct udp_sock *u) { return u->user; }
-const struct endpoint *udp_local(const struct udp_sock *u) { return &u->local; }
-const struct endpoint *udp_peer(const struct udp_sock *u) { return u->connected ? &u->peer : NULL; }
+const struct ip_port *udp_local(const struct udp_sock *u) { return &u->local; }
+const struct ip_port *udp_peer(const struct udp_sock *u) { return u->connected ? &u->peer : NULL; }
 
 static bool can_talk_to(const struct udp_sock *u, const struct ip_addr *a)
 {
@@ -202,7 +202,7 @@ static int path_to(struct udp_sock *u, const struct ip_addr *dst)
     return 0;
 }
 
-int udp_connect(struct udp_sock *u, const struct endpoint *peer)
+int udp_connect(struct udp_sock *u, const struct ip_port *peer)
 {
     if (!peer) {
         u->connected = false;
@@ -314,7 +314,7 @@ static struct udp_waiting *waiting_new(struct udp_sock *u, void *ticket)
     return w;
 }
 
-int udp_send(struct udp_sock *u, struct buf *chain, const struct endpoint *to, bool broadcast, void *ticket)
+int udp_send(struct udp_sock *u, struct buf *chain, const struct ip_port *to, bool broadcast, void *ticket)
 {
     struct net_stack *s = u->stack;
     if (!to && !u->connected) return -EDESTADDRREQ;
@@ -482,7 +482,7 @@ void udp_input(struct net_stack *s, struct packet *p)
     drop(p, &s->n.drop_udp_port);
 }
 
-struct buf *udp_pop(struct udp_sock *u, struct endpoint *from, int *err_out)
+struct buf *udp_pop(struct udp_sock *u, struct ip_port *from, int *err_out)
 {
     *err_out = u->error;
     u->error = 0;

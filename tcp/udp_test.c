@@ -9,18 +9,18 @@
 
 #include "tcp/wire_test.h"
 
-static const struct endpoint any4 = {.addr = {.w = {0, 0, ADDR_V4_PREFIX, 0}}};
+static const struct ip_port any4 = {.addr = {.w = {0, 0, ADDR_V4_PREFIX, 0}}};
 
 static void test_two_stacks_exchange_datagrams(void **state)
 {
     struct wire w = {0};
     struct net_stack *a = wire_add4(&w), *b = wire_add4(&w);
     struct udp_sock *ua, *ub;
-    struct endpoint local = any4;
+    struct ip_port local = any4;
     local.port = 7;
     OK(udp_open(a, &any4, false, false, NULL, &ua));
     OK(udp_open(b, &local, false, false, NULL, &ub));
-    struct endpoint from;
+    struct ip_port from;
     udp_say(ua, "hello", at("10.0.0.2", 7));
     udp_say(ua, "again", at("10.0.0.2", 7));
     wire_run(&w);
@@ -38,7 +38,7 @@ static void test_two_stacks_exchange_datagrams(void **state)
 
 static struct udp_sock *open_at(struct net_stack *s, const char *addr, uint16_t port)
 {
-    struct endpoint e = at(addr, port);
+    struct ip_port e = at(addr, port);
     struct udp_sock *u;
     OK(udp_open(s, &e, false, false, NULL, &u));
     return u;
@@ -93,7 +93,7 @@ static void test_a_port_is_taken_once(void **state)
     struct ip_addr six = ip("2001:db8::1");
     OK(stack_add_address(s, &six, 64, true));
     struct udp_sock *u, *v;
-    struct endpoint e = at("0.0.0.0", 9), own = at("10.0.0.1", 9), foreign = at("10.0.0.2", 9), any6 = {.port = 9};
+    struct ip_port e = at("0.0.0.0", 9), own = at("10.0.0.1", 9), foreign = at("10.0.0.2", 9), any6 = {.port = 9};
     assert_int_equal(udp_open(s, &foreign, false, false, NULL, &u), -EADDRNOTAVAIL);
     OK(udp_open(s, &e, false, false, NULL, &u));
     assert_int_equal(udp_open(s, &e, false, false, NULL, &v), -EADDRINUSE);
@@ -123,7 +123,7 @@ static void test_the_socket_that_says_most_hears(void **state)
     struct ip_addr second = ip("10.0.0.77");
     OK(stack_add_address(b, &second, 24, true));
     struct udp_sock *from = open_at(a, "10.0.0.1", 5), *other = open_at(a, "10.0.0.1", 6), *wild, *exact, *peer;
-    struct endpoint e = at("0.0.0.0", 9);
+    struct ip_port e = at("0.0.0.0", 9);
     OK(udp_open(b, &e, false, true, NULL, &wild));
     e = at("10.0.0.2", 9);
     OK(udp_open(b, &e, false, true, NULL, &exact));
@@ -149,7 +149,7 @@ static void test_shared_ports_split_flows_and_keep_each_together(void **state)
     struct net_stack *a = wire_add4(&w), *b = wire_add4(&w);
     struct udp_sock *shared[4], *from;
     unsigned heard[4] = {0};
-    struct endpoint e = at("10.0.0.2", 9), any = at("0.0.0.0", 0);
+    struct ip_port e = at("10.0.0.2", 9), any = at("0.0.0.0", 0);
     for (unsigned i = 0; i < 4; i++) OK(udp_open(b, &e, false, true, NULL, &shared[i]));
     for (unsigned flow = 0; flow < 200; flow++) {
         OK(udp_open(a, &any, false, false, NULL, &from));
@@ -157,7 +157,7 @@ static void test_shared_ports_split_flows_and_keep_each_together(void **state)
         udp_say(from, "2", e);
         wire_run(&w);
         for (unsigned i = 0; i < 4; i++) {
-            struct endpoint who;
+            struct ip_port who;
             int err;
             struct buf *one = udp_pop(shared[i], &who, &err);
             if (!one) continue;
@@ -200,7 +200,7 @@ static void test_broadcasts_need_permission_and_reach_all(void **state)
     struct udp_sock *ua = open_at(a, "10.0.0.1", 5), *ub = open_at(b, "0.0.0.0", 9), *uc = open_at(c, "0.0.0.0", 9);
     static const char *const all[] = {"10.0.0.255", "255.255.255.255"};
     for (unsigned i = 0; i < 2; i++) {
-        struct endpoint to = at(all[i], 9);
+        struct ip_port to = at(all[i], 9);
         struct buf *text = buf_from("all", 3);
         assert_int_equal(udp_push(ua, text, &to, false), -EACCES);
         OK(udp_push(ua, text, &to, true));
@@ -216,7 +216,7 @@ static void test_chains_and_lent_bytes_are_sent_uncopied(void **state)
     struct wire w = {0};
     struct net_stack *a = wire_add4(&w), *b = wire_add4(&w);
     struct udp_sock *ua = open_at(a, "10.0.0.1", 5), *ub = open_at(b, "10.0.0.2", 9);
-    struct endpoint to = at("10.0.0.2", 9);
+    struct ip_port to = at("10.0.0.2", 9);
     struct buf *chain = buf_from("one", 3), *kept = buf_from("three", 5);
     buf_chain_append(chain, buf_from("two", 3));
     buf_chain_append(chain, buf_slice(kept, 0, 5));
@@ -237,7 +237,7 @@ static void test_a_closed_port_refuses_a_connected_socket(void **state)
     struct net_stack *a = wire_add4(&w);
     wire_add4(&w);
     struct udp_sock *u = open_at(a, "10.0.0.1", 5);
-    struct endpoint to = at("10.0.0.2", 9);
+    struct ip_port to = at("10.0.0.2", 9);
     OK(udp_connect(u, &to));
     OK(udp_push(u, buf_from("x", 1), NULL, false));
     wire_run(&w);

@@ -93,9 +93,9 @@ static inline struct ip_addr ip(const char *text)
     assert_int_equal(addr_parse(text, &a), 0);
     return a;
 }
-static inline struct endpoint at(const char *text, uint16_t port)
+static inline struct ip_port at(const char *text, uint16_t port)
 {
-    return (struct endpoint){.addr = ip(text), .port = port};
+    return (struct ip_port){.addr = ip(text), .port = port};
 }
 
 static inline struct net_stack *wire_add(struct wire *w, const struct stack_config *c)
@@ -268,14 +268,14 @@ static inline size_t make_udp(uint8_t *out, struct ip_addr src, uint16_t from, s
     return 8 + n;
 }
 
-static inline void udp_say(struct udp_sock *u, const char *text, struct endpoint to)
+static inline void udp_say(struct udp_sock *u, const char *text, struct ip_port to)
 {
     OK(udp_push(u, buf_from(text, strlen(text)), &to, false));
 }
 
-static inline void assert_udp_hears(struct udp_sock *u, const char *text, struct endpoint *from)
+static inline void assert_udp_hears(struct udp_sock *u, const char *text, struct ip_port *from)
 {
-    struct endpoint e;
+    struct ip_port e;
     int err;
     struct buf *b = udp_pop(u, &e, &err);
     assert_int_equal(err, 0);
@@ -288,7 +288,7 @@ static inline void assert_udp_hears(struct udp_sock *u, const char *text, struct
 
 static inline void assert_udp_silent(struct udp_sock *u, int want_err)
 {
-    struct endpoint e;
+    struct ip_port e;
     int err;
     assert_null(udp_pop(u, &e, &err));
     assert_int_equal(err, want_err);

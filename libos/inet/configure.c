@@ -81,17 +81,12 @@ static int read_limits(const struct keys *k, struct stack_limits *l)
         uint32_t *value;
         uint32_t most;
     } all[] = {
-        {"connections", &l->conns, 1u << 24},
-        {"half_open", &l->half_open, 1u << 20},
-        {"time_wait", &l->time_wait, 1u << 20},
-        {"rcv_buffer", &l->rcv_buffer, 1u << 30},
-        {"snd_buffer", &l->snd_buffer, 1u << 30},
-        {"neighbours", &l->neighbours, 1u << 16},
-        {"fragment_bytes", &l->fragment_bytes, 1u << 28},
-        {"udp_queue", &l->udp_queue, 1u << 16},
-        {"tx_frames", &l->tx_frames, 1u << 16},
-        {"icmp_per_s", &l->icmp_per_s, 1u << 20},
-        {"resets_per_s", &l->resets_per_s, 1u << 20},
+        {"connections", &l->conns, 1u << 24},     {"half_open", &l->half_open, 1u << 20},
+        {"time_wait", &l->time_wait, 1u << 20},   {"rcv_buffer", &l->rcv_buffer, 1u << 30},
+        {"snd_buffer", &l->snd_buffer, 1u << 30}, {"unsent_max", &l->unsent_max, 1u << 30},
+        {"neighbours", &l->neighbours, 1u << 16}, {"fragment_bytes", &l->fragment_bytes, 1u << 28},
+        {"udp_queue", &l->udp_queue, 1u << 16},   {"tx_frames", &l->tx_frames, 1u << 16},
+        {"icmp_per_s", &l->icmp_per_s, 1u << 20}, {"resets_per_s", &l->resets_per_s, 1u << 20},
     };
     l->snd_buffer = SND_BUFFER;
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {

@@ -13,12 +13,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-int inet_dgram_open(struct sock *s, const struct endpoint *local)
+int inet_dgram_open(struct sock *s, const struct ip_port *local)
 {
     struct inet *in = s->inet;
-    struct endpoint e = *local;
+    struct ip_port e = *local;
     if (!e.port && in->own_ports) {
-        const struct endpoint nobody = {0};
+        const struct ip_port nobody = {0};
         int err = inet_sock_choose_port(s, &e.addr, &nobody, &e.port);
         if (err) return err;
     }
@@ -38,12 +38,12 @@ int inet_dgram_open(struct sock *s, const struct endpoint *local)
 static int open_any(struct sock *s)
 {
     if (s->udp) return 0;
-    int err = inet_dgram_open(s, &(struct endpoint){.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)});
+    int err = inet_dgram_open(s, &(struct ip_port){.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)});
     if (!err) s->state = SOCK_BOUND; /* it has a port: answers may be popped */
     return err;
 }
 
-int inet_dgram_connect(struct sock *s, const struct endpoint *peer)
+int inet_dgram_connect(struct sock *s, const struct ip_port *peer)
 {
     int err = open_any(s);
     if (!err) err = udp_connect(s->udp, peer);
@@ -62,7 +62,7 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
                     socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
-    struct endpoint to;
+    struct ip_port to;
     int err = 0;
     if (addr) err = inet_sock_endpoint(s, addr, size, &to);
     else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
@@ -93,7 +93,7 @@ void inet_dgram_sent(struct sock *s, struct op *op, int err)
     finish(s, op, err);
 }
 
-static void complete_pop(struct sock *s, struct op *op, struct buf *b, const struct endpoint *from)
+static void complete_pop(struct sock *s, struct op *op, struct buf *b, const struct ip_port *from)
 {
     memset(&op->value, 0, sizeof op->value);
     op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
@@ -109,7 +109,7 @@ static void complete_pop(struct sock *s, struct op *op, struct buf *b, const str
 void inet_dgram_readable(struct sock *s)
 {
     while (s->pops.head) {
-        struct endpoint from;
+        struct ip_port from;
         int err = s->error;
         struct buf *b = err ? NULL : udp_pop(s->udp, &from, &err);
         if (b) {
@@ -119,7 +119,7 @@ void inet_dgram_readable(struct sock *s)
             op_fail(ops_of(s), op_list_shift(&s->pops), err);
         } else if (s->read_shut) {
             struct buf *none = buf_take(0);
-            from = (struct endpoint){.addr = addr_v4(0)};
+            from = (struct ip_port){.addr = addr_v4(0)};
             if (none) complete_pop(s, op_list_shift(&s->pops), none, &from);
             else op_fail(ops_of(s), op_list_shift(&s->pops), ENOMEM);
         } else {

@@ -109,11 +109,12 @@ static void test_options_are_kept_and_nonsense_is_refused(void **state)
     static const struct {
         int level, name, value;
     } all[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},  {SOL_SOCKET, SO_RCVBUF, 100000},    {SOL_SOCKET, SO_SNDBUF, 50000},
-        {IPPROTO_TCP, TCP_NODELAY, 0},  {IPPROTO_TCP, TCP_NODELAY, 1},      {IPPROTO_TCP, TCP_CORK, 1},
-        {IPPROTO_TCP, TCP_QUICKACK, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 10},    {IPPROTO_TCP, TCP_KEEPINTVL, 3},
-        {IPPROTO_TCP, TCP_KEEPCNT, 4},  {IPPROTO_TCP, TCP_USER_TIMEOUT, 9}, {IPPROTO_IP, IP_TTL, 33},
-        {IPPROTO_IP, IP_TOS, 0x20},     {SOL_SOCKET, SO_REUSEADDR, 1},      {SOL_SOCKET, SO_BROADCAST, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},          {SOL_SOCKET, SO_RCVBUF, 100000},    {SOL_SOCKET, SO_SNDBUF, 50000},
+        {IPPROTO_TCP, TCP_NODELAY, 0},          {IPPROTO_TCP, TCP_NODELAY, 1},      {IPPROTO_TCP, TCP_CORK, 1},
+        {IPPROTO_TCP, TCP_QUICKACK, 1},         {IPPROTO_TCP, TCP_KEEPIDLE, 10},    {IPPROTO_TCP, TCP_KEEPINTVL, 3},
+        {IPPROTO_TCP, TCP_KEEPCNT, 4},          {IPPROTO_TCP, TCP_USER_TIMEOUT, 9}, {IPPROTO_IP, IP_TTL, 33},
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4096}, {IPPROTO_IP, IP_TOS, 0x20},         {SOL_SOCKET, SO_REUSEADDR, 1},
+        {SOL_SOCKET, SO_BROADCAST, 1},
     };
     struct pair p = pair_new();
     int fresh, v = 1, sockets[3];

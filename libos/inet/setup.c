@@ -36,7 +36,7 @@ static bool conflict(const struct sock *a, const struct ip_addr *addr, const str
     return covers(addr, a->v6_only, other) || covers(other, b->v6_only, addr);
 }
 
-static bool is_taken(struct sock *s, const struct endpoint *e)
+static bool is_taken(struct sock *s, const struct ip_port *e)
 {
     list_for_each(it, bucket_of(s->inet, e->port))
     {
@@ -54,10 +54,10 @@ struct taken_arg {
 static bool port_taken(void *arg, uint16_t port)
 {
     struct taken_arg *t = arg;
-    return is_taken(t->s, &(struct endpoint){.addr = *t->addr, .port = port});
+    return is_taken(t->s, &(struct ip_port){.addr = *t->addr, .port = port});
 }
 
-int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out)
+int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct ip_port *remote, uint16_t *out)
 {
     struct inet *in = s->inet;
     struct taken_arg t = {s, local};
@@ -69,9 +69,9 @@ int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const str
     return ports_choose(&in->ports, local, remote, in->port_key, port_taken, &t, out);
 }
 
-static int bind_stream(struct sock *s, struct endpoint *e)
+static int bind_stream(struct sock *s, struct ip_port *e)
 {
-    const struct endpoint nobody = {0};
+    const struct ip_port nobody = {0};
     struct sock_setup *u = inet_sock_setup(s);
     if (!u) return -ENOMEM;
     if (e->port == 0) {
@@ -88,7 +88,7 @@ static int bind_stream(struct sock *s, struct endpoint *e)
 int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct sock *s = sock_of(q);
-    struct endpoint e;
+    struct ip_port e;
     int err = inet_sock_endpoint(s, addr, size, &e);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
@@ -138,7 +138,7 @@ static void rest(struct sock *s)
 static void complete_accept(struct sock *s, struct sock *c)
 {
     struct op *op = op_list_shift(&s->pops);
-    const struct endpoint *peer = conn_remote(c->conn);
+    const struct ip_port *peer = conn_remote(c->conn);
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = c->q.qd;
     if (s->six) {
@@ -208,14 +208,14 @@ int inet_sock_accept(struct queue *q, struct op *op)
 /* --- connect ------------------------------------------------------------------------------------------------------ */
 
 /* Connecting to "any" means to this host, as it does elsewhere. */
-static void own_for_any(struct endpoint *peer)
+static void own_for_any(struct ip_port *peer)
 {
     if (!addr_is_any(&peer->addr)) return;
     if (addr_is_v4(&peer->addr)) store_be32(&peer->addr.w[3], INADDR_LOOPBACK);
     else peer->addr.b[15] = 1;
 }
 
-static int open_conn(struct sock *s, struct endpoint local, const struct endpoint *peer)
+static int open_conn(struct sock *s, struct ip_port local, const struct ip_port *peer)
 {
     struct inet *in = s->inet;
     bool choose = local.port == 0 && in->own_ports;
@@ -228,9 +228,9 @@ static int open_conn(struct sock *s, struct endpoint local, const struct endpoin
     return err;
 }
 
-static int connect_stream(struct sock *s, struct op *op, const struct endpoint *peer)
+static int connect_stream(struct sock *s, struct op *op, const struct ip_port *peer)
 {
-    struct endpoint local = {.addr = addr_is_v4(&peer->addr) ? addr_v4(0) : (struct ip_addr){.q = {0, 0}}};
+    struct ip_port local = {.addr = addr_is_v4(&peer->addr) ? addr_v4(0) : (struct ip_addr){.q = {0, 0}}};
     if (s->state == SOCK_BOUND) {
         local.port = s->setup->local.port;
         if (!addr_is_any(&s->setup->local.addr)) local.addr = s->setup->local.addr;
@@ -271,7 +271,7 @@ void inet_sock_connected(struct sock *s, int err)
 int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
     struct sock *s = sock_of(q);
-    struct endpoint peer;
+    struct ip_port peer;
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_ENDED) return -EISCONN;

@@ -175,7 +175,7 @@ void inet_sock_close(struct queue *q)
 
 /* --- addresses ---------------------------------------------------------------------------------------------------- */
 
-int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out)
+int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct ip_port *out)
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -186,12 +186,12 @@ int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, sockle
     case AF_INET:
         if (size != sizeof v4 || s->six) return -EINVAL;
         memcpy(&v4, addr, sizeof v4);
-        *out = (struct endpoint){.addr = addr_v4(v4.sin_addr.s_addr), .port = ntohs(v4.sin_port)};
+        *out = (struct ip_port){.addr = addr_v4(v4.sin_addr.s_addr), .port = ntohs(v4.sin_port)};
         return 0;
     case AF_INET6:
         if (size != sizeof v6 || !s->six) return -EINVAL;
         memcpy(&v6, addr, sizeof v6);
-        *out = (struct endpoint){.port = ntohs(v6.sin6_port)};
+        *out = (struct ip_port){.port = ntohs(v6.sin6_port)};
         memcpy(out->addr.b, &v6.sin6_addr, sizeof out->addr.b);
         return 0;
     case AF_UNIX: return -EINVAL;
@@ -199,13 +199,13 @@ int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, sockle
     }
 }
 
-static void fill_v4(const struct endpoint *e, struct sockaddr_in *out)
+static void fill_v4(const struct ip_port *e, struct sockaddr_in *out)
 {
     *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(e->port)};
     if (addr_is_v4(&e->addr)) out->sin_addr.s_addr = e->addr.w[3];
 }
 
-int inet_sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len)
+int inet_sock_address(const struct sock *s, const struct ip_port *e, struct sockaddr *addr, socklen_t *len)
 {
     union {
         struct sockaddr_in v4;
@@ -236,8 +236,8 @@ int inet_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len
 int inet_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
     struct sock *s = sock_of(q);
-    const struct endpoint none = {.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)};
-    const struct endpoint *local = s->setup && s->setup->local.port ? &s->setup->local : &none;
+    const struct ip_port none = {.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)};
+    const struct ip_port *local = s->setup && s->setup->local.port ? &s->setup->local : &none;
     if (s->dgram && s->udp) local = udp_local(s->udp);
     else if (!s->dgram && (s->state == SOCK_CONNECTED || s->state == SOCK_CONNECTING)) local = conn_local(s->conn);
     return inet_sock_address(s, local, addr, len);

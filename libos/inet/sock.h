@@ -64,7 +64,7 @@ enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CO
 struct sock_setup {
     struct sock *sock;
     struct list bound, hungry; /* members of the lists of struct inet, or of themselves */
-    struct endpoint local;     /* port 0: not bound */
+    struct ip_port local;      /* port 0: not bound */
     struct conn_opts opts;
 };
 
@@ -101,9 +101,9 @@ int inet_sock_new(struct inet *in, bool six, bool dgram, struct sock **out);
 /* For one that nobody has seen yet. */
 void inet_sock_drop(struct sock *s);
 /* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family there is. */
-int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct endpoint *out);
+int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct ip_port *out);
 /* Writes the address as the socket's family has it; *len must hold enough of it. */
-int inet_sock_address(const struct sock *s, const struct endpoint *e, struct sockaddr *addr, socklen_t *len);
+int inet_sock_address(const struct sock *s, const struct ip_port *e, struct sockaddr *addr, socklen_t *len);
 /* NULL: out of memory. */
 struct sock_setup *inet_sock_setup(struct sock *s);
 int inet_sock_cancel(struct queue *q, struct op *op);
@@ -116,7 +116,7 @@ int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on);
 int inet_port_take(struct sock *s, uint16_t port);
 void inet_port_give(struct sock *s, uint16_t port);
 /* A port for port 0. -EADDRINUSE. */
-int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct endpoint *remote, uint16_t *out);
+int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct ip_port *remote, uint16_t *out);
 
 /* The stack has done something: is there anything to be sent, and when does it want to be looked at? */
 void inet_settle(struct inet *in);
@@ -154,8 +154,8 @@ struct buf *inet_chain_of_segs(struct seg *segs, unsigned count);
 
 /* --- dgram.c --- */
 
-int inet_dgram_open(struct sock *s, const struct endpoint *local);
-int inet_dgram_connect(struct sock *s, const struct endpoint *peer);
+int inet_dgram_open(struct sock *s, const struct ip_port *local);
+int inet_dgram_connect(struct sock *s, const struct ip_port *peer);
 int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                     socklen_t size, unsigned flags);
 int inet_dgram_pop(struct queue *q, struct op *op);

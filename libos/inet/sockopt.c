@@ -39,6 +39,10 @@ static int set_opts(struct sock *s, const struct conn_opts *o)
     }
     struct sock_setup *u = inet_sock_setup(s);
     if (!u) return -ENOMEM;
+    if (s->state == SOCK_LISTENING) { /* for those that come from now on */
+        int err = listener_set_opts(s->listener, o);
+        if (err) return err;
+    }
     u->opts = *o;
     return 0;
 }
@@ -56,6 +60,10 @@ static int set_tcp(struct sock *s, int name, int v)
     begin_opts(s, &o);
     switch (name) {
     case TCP_NODELAY:
+        if (v && has_conn(s)) { /* what cork holds back goes, too, as on Linux */
+            conn_uncork(s->conn);
+            runtime_need_flush(s->q.rt);
+        }
         if (o.delay == !v) return 0; /* servers say it for every connection: it shall cost nothing */
         o.delay = !v;
         break;
@@ -77,6 +85,7 @@ static int set_tcp(struct sock *s, int name, int v)
         if (v < 0) return -EINVAL;
         o.user_timeout_ms = (uint32_t)v;
         break;
+    case TCP_NOTSENT_LOWAT: o.unsent_max = (uint32_t)v; break; /* 0: as configured */
     case TCP_MAXSEG:
         if (v < 88 || v > 32767) return -EINVAL; /* Linux's bounds */
         o.mss = (uint16_t)v;
@@ -98,6 +107,7 @@ static int get_tcp(const struct sock *s, int name, int *out)
     case TCP_KEEPINTVL: *out = o.keep_interval_s ? (int)o.keep_interval_s : 75; return 0;
     case TCP_KEEPCNT: *out = o.keep_count ? (int)o.keep_count : 9; return 0;
     case TCP_USER_TIMEOUT: *out = (int)o.user_timeout_ms; return 0;
+    case TCP_NOTSENT_LOWAT: *out = (int)o.unsent_max; return 0;
     case TCP_MAXSEG: {
         struct conn_info i;
         *out = o.mss ? o.mss : 536;

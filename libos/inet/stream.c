@@ -199,6 +199,7 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
         return err == -EBUSY ? refuse(s) : err;
     }
     s->inet->tx_bytes += total;
+    if (unlikely(flags & DEMI_PUSH_MORE)) conn_expect_more(s->conn);
     runtime_need_flush(q->rt);
     if (!op) return 0;
     if (flags & DEMI_PUSH_HANDED_OVER) {

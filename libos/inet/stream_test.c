@@ -110,6 +110,91 @@ static void test_a_push_handed_over_completes_at_once_and_arrives(void **state)
     demi_free(large);
 }
 
+static void push_flags(int qd, unsigned flags)
+{
+    static char text[100];
+    const struct iovec iov = {text, sizeof text};
+    demi_qtoken_t none;
+    OK(demi_pushv(&none, qd, &iov, 1, flags | DEMI_PUSH_NO_TOKEN));
+}
+
+static void test_a_push_with_more_leaves_with_the_next(void **state)
+{
+    struct pair p = pair_new();
+    on(0);
+    wait_ok(push(p.client, 1, 0), DEMI_OPC_PUSH);
+    uint64_t segments = counter("tcp.tx_segments");
+    push_flags(p.client, DEMI_PUSH_MORE);
+    runtime_turn(ends[0].rt, true);
+    assert_int_equal(counter("tcp.tx_segments"), segments);
+    push_flags(p.client, 0);
+    runtime_turn(ends[0].rt, true);
+    assert_int_equal(counter("tcp.tx_segments"), segments + 1);
+}
+
+static void test_nodelay_sends_what_cork_or_more_holds_back(void **state)
+{
+    int yes = 1;
+    struct pair p = pair_new();
+    on(0);
+    for (int cork = 0; cork < 2; cork++) {
+        OK(demi_setsockopt(p.client, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork));
+        wait_ok(push(p.client, 1, 0), DEMI_OPC_PUSH);
+        uint64_t segments = counter("tcp.tx_segments");
+        push_flags(p.client, cork ? 0 : DEMI_PUSH_MORE);
+        runtime_turn(ends[0].rt, true);
+        assert_int_equal(counter("tcp.tx_segments"), segments);
+        OK(demi_setsockopt(p.client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes));
+        runtime_turn(ends[0].rt, true);
+        assert_int_equal(counter("tcp.tx_segments"), segments + 1);
+    }
+}
+
+static void test_pushes_beyond_the_unsent_bound_are_refused_until_they_have_left(void **state)
+{
+    int bound = 150;
+    size_t unsent;
+    struct pair p = pair_new();
+    static char text[100];
+    const struct iovec iov = {text, sizeof text};
+    demi_qtoken_t qt;
+    on(0);
+    OK(demi_setsockopt(p.client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bound, sizeof bound));
+    push_flags(p.client, 0);
+    push_flags(p.client, 0);
+    OK(demi_unsent(p.client, &unsent));
+    assert_int_equal(unsent, 200);
+    FAILS(EBUSY, demi_pushv(&qt, p.client, &iov, 1, 0));
+    FAILS(EBUSY, demi_pushv(&qt, p.client, &iov, 1, DEMI_PUSH_NO_TOKEN));
+    runtime_turn(ends[0].rt, true);
+    push_flags(p.client, 0);
+}
+
+static void test_options_of_a_listener_go_to_who_comes_later(void **state)
+{
+    struct sockaddr_in addr = v4(2, PORT);
+    int mss = 700, client, got;
+    socklen_t size = sizeof got;
+    demi_qtoken_t accepting, connecting;
+    on(1);
+    int listener = listen_on(ADDR(&addr));
+    OK(demi_setsockopt(listener, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof mss));
+    OK(demi_setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "newreno", 7));
+    OK(demi_accept(&accepting, listener));
+    on(0);
+    OK(demi_socket(&client, AF_INET, SOCK_STREAM, 0));
+    OK(demi_connect(&connecting, client, ADDR(&addr)));
+    wait_ok(connecting, DEMI_OPC_CONNECT);
+    OK(demi_getsockopt(client, IPPROTO_TCP, TCP_MAXSEG, &got, &size));
+    assert_in_range(got, 600, 700);
+    on(1);
+    int server = wait_ok(accepting, DEMI_OPC_ACCEPT).qr_value.ares.qd;
+    char cc[16];
+    size = sizeof cc;
+    OK(demi_getsockopt(server, IPPROTO_TCP, TCP_CONGESTION, cc, &size));
+    assert_string_equal(cc, "newreno");
+}
+
 static void test_a_reply_carries_the_acknowledgement_of_its_request(void **state)
 {
     struct pair p = pair_new();
@@ -402,6 +487,10 @@ int main(void)
         inet_unit_test(test_an_ipv6_wildcard_takes_ipv4_unless_it_is_told_not_to),
         inet_unit_test(test_a_push_completes_when_the_peer_has_acknowledged_it),
         inet_unit_test(test_a_push_handed_over_completes_at_once_and_arrives),
+        inet_unit_test(test_a_push_with_more_leaves_with_the_next),
+        inet_unit_test(test_nodelay_sends_what_cork_or_more_holds_back),
+        inet_unit_test(test_pushes_beyond_the_unsent_bound_are_refused_until_they_have_left),
+        inet_unit_test(test_options_of_a_listener_go_to_who_comes_later),
         inet_unit_test(test_a_reply_carries_the_acknowledgement_of_its_request),
         inet_unit_test(test_shutdown_ends_one_direction),
         inet_unit_test(test_a_socket_shut_for_reading_gives_what_it_has_and_then_the_end),

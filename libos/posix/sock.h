@@ -67,6 +67,7 @@ struct sock {
     struct op *connecting;
     struct seg_ring out;
     uint64_t queued, sent;              /* bytes of the stream, since its start */
+    uint64_t more_at;                   /* behind the last push with DEMI_PUSH_MORE */
     struct dgram *dgrams, **dgram_tail; /* waiting for room in the kernel */
     uint32_t dgram_count;
     int32_t linger_s;      /* SO_LINGER; -1: off */

@@ -59,12 +59,12 @@ static inline ssize_t kernel_recv(int fd, void *p, size_t n)
 #endif
 }
 
-static inline ssize_t kernel_send(int fd, const void *p, size_t n)
+static inline ssize_t kernel_send(int fd, const void *p, size_t n, int flags)
 {
 #ifdef __SANITIZE_THREAD__
-    return send(fd, p, n, MSG_NOSIGNAL);
+    return send(fd, p, n, flags);
 #else
-    return syscall(SYS_sendto, fd, p, n, MSG_NOSIGNAL, NULL, 0);
+    return syscall(SYS_sendto, fd, p, n, flags, NULL, 0);
 #endif
 }
 
@@ -197,6 +197,7 @@ int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count
         *ring_at(&s->out, s->out.count++) = segs[i];
         s->queued += segs[i].n;
     }
+    if (unlikely(flags & DEMI_PUSH_MORE)) s->more_at = s->queued;
     if (op) {
         op->arg = s->queued;
         op_list_append(&s->pushes, op);
@@ -250,15 +251,16 @@ int stream_push_copy(struct queue *q, const void *p, uint32_t n)
 static ssize_t send_some(struct sock *s)
 {
     struct seg_ring *r = &s->out;
+    int flags = MSG_NOSIGNAL | (unlikely(s->more_at == s->queued) ? MSG_MORE : 0);
     s->posix->tx_calls++;
-    if (r->count == 1) return kernel_send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n);
+    if (r->count == 1) return kernel_send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n, flags);
     struct iovec iov[GATHER_MAX];
     struct msghdr msg = {.msg_iov = iov};
     for (uint32_t i = 0; i < r->count && i < GATHER_MAX; i++) {
         struct seg *seg = ring_at(r, i);
         iov[msg.msg_iovlen++] = (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
     }
-    return sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+    return sendmsg(s->watch.fd, &msg, flags);
 }
 
 /* The connection is gone for writers: whoever waits is told, and if nobody does, the next pop

@@ -34,7 +34,7 @@ struct queue_ops {
     int (*connect)(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
     /* op NULL: nobody waits; a failure shows at the next pop. On 0 the queue has taken over what
      * the segs hold. addr: NULL, or where to (datagrams; a connected stream
-     * sends it to its peer). flags: DEMI_PUSH_HANDED_OVER. */
+     * sends it to its peer). flags: DEMI_PUSH_HANDED_OVER, _MORE. */
     int (*push)(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                 socklen_t size, unsigned flags);
     /* Copies n bytes, 1 to SEG_COPY_MAX, and sends them as a push without an operation does; errno stays as

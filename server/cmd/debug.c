@@ -3,10 +3,10 @@
  * DEBUG: for tests and for whoever looks for a fault. Allowed by enable-debug-command only.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "server/command/handlers.h"
@@ -20,6 +20,7 @@
 #include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
 #include "server/mem.h"
+#include "server/observe/crash.h"
 #include "server/observe/digest.h"
 #include "server/observe/log.h"
 #include "server/rdb/file.h"
@@ -309,11 +310,24 @@ static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_
 static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
 static void debug_skip_checksum(struct call *c) { on_off(c, &c->srv->skip_checksum_validation); }
 
-static void debug_segfault(struct call *c) { raise(SIGSEGV); }
+/* A real one, with an address: a write to memory that may only be read. */
+static void debug_segfault(struct call *c)
+{
+    volatile char *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *p = 'x';
+}
+
 static void debug_panic(struct call *c)
 {
-    server_log(c->srv, LOG_WARNING_LEVEL, "Panic asked for by DEBUG PANIC");
-    abort();
+    crash_panic(__FILE__, __LINE__, "DEBUG PANIC called at Unix time %lld", (long long)time(NULL));
+}
+
+static void debug_assert(struct call *c) { ASSERT(1 == 2); }
+
+static void debug_oom(struct call *c)
+{
+    mem_free(mem_alloc(SIZE_MAX / 2));
+    call_ok(c);
 }
 
 static void debug_structsize(struct call *c)
@@ -328,6 +342,8 @@ static void debug_structsize(struct call *c)
 static void debug_help(struct call *c)
 {
     static const char *const lines[] = {
+        "ASSERT",
+        "    Crash by assertion failed.",
         "CHANGE-REPL-ID",
         "    Take another replication id.",
         "CONFIG-REWRITE-FORCE-ALL",
@@ -348,6 +364,8 @@ static void debug_help(struct call *c)
         "    Write <message> to the log.",
         "OBJECT <key>",
         "    Describe <key> and its value.",
+        "OOM",
+        "    Crash the server simulating an out-of-memory error.",
         "PANIC",
         "    Crash the server, as an internal error would.",
         "PAUSE-CRON <0|1>",
@@ -421,6 +439,7 @@ static const struct {
     int argc_min, argc_max; /* with "DEBUG" and the name */
     void (*run)(struct call *c);
 } subs[] = {
+    {"assert", 2, 2, debug_assert},
     {"change-repl-id", 2, 2, debug_change_repl_id},
     {"config-rewrite-force-all", 2, 2, debug_rewrite_all},
     {"digest", 2, 2, debug_digest},
@@ -432,6 +451,7 @@ static const struct {
     {"listpack", 3, 3, debug_listpack},
     {"log", 3, 3, debug_log},
     {"object", 3, 4, debug_object},
+    {"oom", 2, 2, debug_oom},
     {"panic", 2, 2, debug_panic},
     {"pause-cron", 3, 3, debug_pause_cron},
     {"populate", 3, 5, debug_populate},

@@ -249,4 +249,5 @@ static void run_once(struct worker *w)
 void batch_run(struct worker *w)
 {
     while (w->ready) run_once(w);
+    w->call.cmd = NULL; /* a crash from here on is not the last command's */
 }

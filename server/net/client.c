@@ -34,7 +34,6 @@
 #include "server/exec/blocked.h"
 #include "server/exec/multi.h"
 #include "server/mem.h"
-#include "server/net/monitor.h"
 #include "server/net/pubsub.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
@@ -154,16 +153,7 @@ static void ask_for_input(struct client *cl)
     }
 }
 
-/* --- by number ---------------------------------------------------------------------------------------------------- */
-
-static struct bytes id_bytes(const uint64_t *id) { return bytes_of((const char *)id, sizeof *id); }
-static struct bytes id_of(const void *entry) { return id_bytes(&((const struct client *)entry)->id); }
-static const struct table_ops by_id_ops = {.key = id_of};
-
-void client_index_init(struct worker *w) { table_init(&w->by_id, &by_id_ops, 0); }
-void client_index_fini(struct worker *w) { table_fini(&w->by_id, NULL, NULL); }
-
-/* --- life --------------------------------------------------------------------------------------------------------- */
+static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr);
 
 struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer)
 {
@@ -181,9 +171,9 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     note_addresses(cl, peer);
     if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
-    table_insert(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), cl);
     w->client_count++;
-    worker_client_of_qd(w, qd, cl);
+    cl->endpoint.completed = completed;
+    endpoint_set(&w->endpoints, qd, &cl->endpoint);
     ask_for_input(cl);
     return cl;
 }
@@ -204,14 +194,13 @@ void client_free(struct client *cl)
     multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
-    monitor_remove(cl);
+    if (cl->s.flags & SESSION_MONITOR) w->monitor_count--;
     replicas_forget(cl);
     drop_input(cl);
     reply_fini(&cl->out);
-    worker_client_of_qd(w, cl->qd, NULL);
+    endpoint_set(&w->endpoints, cl->qd, NULL);
     demi_close(cl->qd);
     list_remove(&cl->all);
-    table_delete(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), id_bytes(&cl->id));
     w->client_count--;
     mem_free(cl->name);
     mem_free(cl->lib_name);
@@ -247,9 +236,7 @@ static void own_input(struct client *cl, size_t more)
     if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
         memmove(cl->in_own, cl->in + cl->in_off, left);
     } else {
-        /* What grows again and again is copied a few times in all, not at each piece that comes. */
-        size_t slack = !left ? 0 : need < (1u << 20) ? need / 2 : cl->in_own ? need / 8 : 0;
-        size_t cap = demi_good_size(need < 1024 ? 1024 : need + slack);
+        size_t cap = demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
         char *p = mem_alloc(cap);
         if (left) memcpy(p, cl->in + cl->in_off, left);
         if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
@@ -301,7 +288,8 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     worker_ready(w, cl);
 }
 
-void client_popped(struct client *cl, const demi_qresult_t *qr)
+/* The result of its pop. */
+static void popped(struct client *cl, const demi_qresult_t *qr)
 {
     cl->pop = 0;
     client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
@@ -424,11 +412,22 @@ static void settle_debt(struct client *cl)
     else ask_for_input(cl);
 }
 
-void client_pushed(struct client *cl, const demi_qresult_t *qr)
+/* The result of the push of a client that owes. */
+static void pushed(struct client *cl, const demi_qresult_t *qr)
 {
     cl->push = 0;
     if (qr->qr_opcode != DEMI_OPC_PUSH) client_close_soon(cl);
     else if (cl->flags & CLIENT_OWING) settle_debt(cl);
+}
+
+/* A result of an earlier owner of the descriptor is nobody's. */
+static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
+{
+    struct client *cl = container_of(e, struct client, endpoint);
+    (void)w;
+    if (likely(qr->qr_qt == cl->pop)) popped(cl, qr);
+    else if (qr->qr_qt == cl->push) pushed(cl, qr);
+    else endpoint_release(qr);
 }
 
 void client_flush(struct client *cl)
@@ -477,10 +476,11 @@ size_t client_memory(const struct client *cl)
 struct client *client_find(struct server *srv, uint64_t id)
 {
     for (int i = 0; i < srv->worker_count; i++) {
-        struct table *t = &srv->workers[i].by_id;
-        struct bytes key = id_bytes(&id);
-        struct client *cl = table_find(t, table_hash(t, key), key);
-        if (cl) return cl;
+        list_for_each(it, &srv->workers[i].clients)
+        {
+            struct client *cl = list_entry(it, struct client, all);
+            if (cl->id == id) return cl;
+        }
     }
     return NULL;
 }

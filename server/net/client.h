@@ -9,6 +9,7 @@
 #include "alloc/base/list.h"
 #include "demi/sga.h"
 #include "server/exec/session.h"
+#include "server/net/endpoint.h"
 #include "server/resp/parse.h"
 #include "server/resp/reply.h"
 
@@ -31,7 +32,8 @@ struct subscriptions; /* server/net/pubsub.c */
 
 struct client {
     struct session s; /* s.client is this one, s.out its out */
-    struct list all;  /* worker->clients */
+    struct endpoint endpoint;
+    struct list all; /* worker->clients */
     struct client *next_ready, *next_flush, *next_dying;
     demi_qtoken_t pop;  /* the outstanding one; 0: none */
     demi_qtoken_t push; /* of a client that owes: tells when its output was sent; 0: none */
@@ -79,9 +81,6 @@ void client_output(struct client *cl);
 /* End of the turn: pushes the output, settles the input, asks for more. */
 void client_flush(struct client *cl);
 
-/* The outstanding pop's result, and the push's. */
-void client_popped(struct client *cl, const demi_qresult_t *qr);
-void client_pushed(struct client *cl, const demi_qresult_t *qr);
 /* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */
 void client_unparse(struct client *cl, const char *text, size_t n, size_t rest);
 /* Ten times a second: limits of output, idle time and stalls. */
@@ -98,9 +97,6 @@ size_t client_memory(const struct client *cl);
 /* The line of CLIENT LIST, without newline, into out. */
 void client_describe(const struct client *cl, char *out, size_t size);
 
-/* A worker's clients by their number: before the first and after the last. */
-void client_index_init(struct worker *w);
-void client_index_fini(struct worker *w);
 /* By id over all workers; NULL: none. */
 struct client *client_find(struct server *srv, uint64_t id);
 

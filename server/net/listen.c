@@ -145,18 +145,6 @@ void listen_close(struct server *srv)
     srv->listener_count = 0;
 }
 
-int listen_accept(struct worker *w)
-{
-    for (int i = 0; i < w->srv->listener_count; i++) {
-        for (int k = 0; k < ACCEPTS_OUTSTANDING; k++) {
-            demi_qtoken_t qt;
-            int err = demi_accept(&qt, w->srv->listeners[i].qd);
-            if (err) return -err;
-        }
-    }
-    return 0;
-}
-
 static void turn_away(int qd, const char *text)
 {
     demi_qtoken_t qt;
@@ -197,7 +185,7 @@ static bool was_reset(int qd)
     return demi_getpeername(qd, (struct sockaddr *)&ss, &n) != 0;
 }
 
-static void welcome(struct worker *w, int qd, const struct sockaddr_storage *peer)
+static void admit_connection(struct worker *w, int qd, const struct sockaddr_storage *peer)
 {
     struct server *srv = w->srv;
     const struct config *cfg = srv->config;
@@ -240,18 +228,32 @@ static void welcome(struct worker *w, int qd, const struct sockaddr_storage *pee
     client_close_after_reply(cl);
 }
 
-void listen_accepted(struct worker *w, const demi_qresult_t *qr)
+static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
 {
-    if (w->srv->stopping) return;
-    for (int i = 0; i < w->srv->listener_count; i++) {
-        if (w->srv->listeners[i].qd != qr->qr_qd) continue;
-        if (qr->qr_opcode == DEMI_OPC_FAILED && qr->qr_ret == ECANCELED) return;
-        demi_qtoken_t qt;
-        demi_accept(&qt, qr->qr_qd);
-        struct sockaddr_storage peer = peer_of(qr);
-        if (qr->qr_opcode == DEMI_OPC_ACCEPT) welcome(w, qr->qr_value.ares.qd, &peer);
-        else
-            server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
+    struct listener *l = container_of(e, struct listener, endpoint);
+    if (w->srv->stopping) {
+        endpoint_release(qr);
         return;
     }
+    if (qr->qr_opcode == DEMI_OPC_FAILED && qr->qr_ret == ECANCELED) return;
+    demi_qtoken_t qt;
+    demi_accept(&qt, l->qd);
+    struct sockaddr_storage peer = peer_of(qr);
+    if (qr->qr_opcode == DEMI_OPC_ACCEPT) admit_connection(w, qr->qr_value.ares.qd, &peer);
+    else server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
+}
+
+int listen_accept(struct worker *w)
+{
+    for (int i = 0; i < w->srv->listener_count; i++) {
+        struct listener *l = &w->srv->listeners[i];
+        l->endpoint.completed = accepted;
+        endpoint_set(&w->endpoints, l->qd, &l->endpoint);
+        for (int k = 0; k < ACCEPTS_OUTSTANDING; k++) {
+            demi_qtoken_t qt;
+            int err = demi_accept(&qt, l->qd);
+            if (err) return -err;
+        }
+    }
+    return 0;
 }

@@ -7,12 +7,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "demi/types.h"
+
+#include "server/net/endpoint.h"
 
 struct server;
 struct worker;
 
 struct listener {
+    struct endpoint endpoint;
     int qd;
     bool is_unix;
     char text[128];
@@ -21,6 +23,5 @@ struct listener {
 int listen_open(struct server *srv, char *err, size_t size);
 void listen_close(struct server *srv);
 int listen_accept(struct worker *w); /* starts the accepts of all listeners */
-void listen_accepted(struct worker *w, const demi_qresult_t *qr);
 
 #endif

@@ -3,9 +3,6 @@
  * MONITOR: every command as it runs, to whoever asked to watch. A line reads
  *   +1700000000.123456 [0 127.0.0.1:4711] "set" "k" "v"
  * Passwords are hidden (server/observe/redact.h).
- *
- * A line is made once, in pieces, and each piece is copied to every monitor's output, which has its own bound: many
- * monitors of long commands cost copies, and no memory but what they may have.
  */
 #include "server/net/monitor.h"
 
@@ -18,55 +15,34 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-#define PIECE_BYTES 65536 /* of the line, before it is handed on */
-
-static void quote_byte(struct reply *r, unsigned char ch)
+static void quote(struct reply *r, struct bytes s)
 {
-    char text[8] = {'\\', 0};
-    switch (ch) {
-    case '\\':
-    case '"': text[1] = (char)ch; break;
-    case '\n': text[1] = 'n'; break;
-    case '\r': text[1] = 'r'; break;
-    case '\t': text[1] = 't'; break;
-    case '\a': text[1] = 'a'; break;
-    case '\b': text[1] = 'b'; break;
-    default: snprintf(text, sizeof text, "\\x%02x", ch); break;
-    }
-    reply_raw(r, bytes_of_str(text));
-}
-
-static bool is_plain(char ch) { return ch >= 32 && ch < 127 && ch != '"' && ch != '\\'; }
-
-/* What the line has so far goes to all monitors. */
-static void hand_on(struct worker *w, struct reply *line)
-{
-    struct reply_chunk *next;
-    for (struct reply_chunk *chunk = reply_take_chunks(line); chunk; chunk = next) {
-        next = chunk->next;
-        for (size_t i = 0; i < w->monitor_count; i++) {
-            struct client *cl = w->monitors[i];
-            if (!(cl->flags & CLIENT_CLOSE_NOW)) reply_raw(&cl->out, bytes_of(chunk->data, chunk->used));
+    reply_raw(r, BYTES(" \""));
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char ch = (unsigned char)s.p[i];
+        char hex[8];
+        switch (ch) {
+        case '\\': reply_raw(r, BYTES("\\\\")); break;
+        case '"': reply_raw(r, BYTES("\\\"")); break;
+        case '\n': reply_raw(r, BYTES("\\n")); break;
+        case '\r': reply_raw(r, BYTES("\\r")); break;
+        case '\t': reply_raw(r, BYTES("\\t")); break;
+        case '\a': reply_raw(r, BYTES("\\a")); break;
+        case '\b': reply_raw(r, BYTES("\\b")); break;
+        default:
+            if (ch >= 32 && ch < 127) {
+                reply_raw(r, bytes_of(s.p + i, 1));
+                break;
+            }
+            snprintf(hex, sizeof hex, "\\x%02x", ch);
+            reply_raw(r, bytes_of(hex, 4));
         }
-        reply_chunk_free(chunk);
     }
+    reply_raw(r, BYTES("\""));
 }
 
-static void quote(struct worker *w, struct reply *line, struct bytes s)
-{
-    reply_raw(line, BYTES(" \""));
-    for (size_t i = 0; i < s.n;) {
-        size_t plain = 0;
-        while (i + plain < s.n && plain < PIECE_BYTES && is_plain(s.p[i + plain])) plain++;
-        if (plain) reply_raw(line, bytes_of(s.p + i, plain));
-        else quote_byte(line, (unsigned char)s.p[i]);
-        i += plain ? plain : 1;
-        if (reply_bytes(line) >= PIECE_BYTES) hand_on(w, line);
-    }
-    reply_raw(line, BYTES("\""));
-}
-
-static void write_head(struct reply *line, const struct worker *w, const struct client *from)
+static void write_line(struct worker *w, struct client *to, const struct client *from, const struct bytes *argv,
+                       int argc)
 {
     char head[128];
     int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%s]", (long long)(w->now_us / 1000000),
@@ -77,48 +53,22 @@ static void write_head(struct reply *line, const struct worker *w, const struct 
         n = snprintf(head, sizeof head, "+%lld.%06lld [%d unix:%.*s]", (long long)(w->now_us / 1000000),
                      (long long)(w->now_us % 1000000), from->s.db->id, (int)(strlen(from->peer) - 2), from->peer);
     }
-    reply_raw(line, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
+    reply_raw(&to->out, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
+    for (int i = 0; i < argc; i++) quote(&to->out, argv[i]);
+    reply_raw(&to->out, BYTES("\r\n"));
+    client_output(to);
 }
 
 void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,
                   int argc)
 {
     const struct bytes *shown = redact(cmd, argv, argc);
-    struct reply line;
-    reply_init(&line, 2);
-    write_head(&line, w, from);
-    for (int i = 0; i < argc; i++) quote(w, &line, shown[i]);
-    reply_raw(&line, BYTES("\r\n"));
-    hand_on(w, &line);
-    reply_fini(&line);
-    for (size_t i = 0; i < w->monitor_count; i++) client_output(w->monitors[i]);
-    if (shown != argv) mem_free((void *)shown);
-}
-
-void monitor_add(struct client *cl)
-{
-    struct worker *w = cl->w;
-    if (cl->s.flags & SESSION_MONITOR) return;
-    cl->s.flags |= SESSION_MONITOR;
-    if (w->monitor_count == w->monitor_room) {
-        w->monitor_room = w->monitor_room ? w->monitor_room * 2 : 4;
-        w->monitors = mem_realloc(w->monitors, w->monitor_room * sizeof(struct client *));
+    list_for_each(it, &w->clients)
+    {
+        struct client *cl = list_entry(it, struct client, all);
+        if ((cl->s.flags & SESSION_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, shown, argc);
     }
-    w->monitors[w->monitor_count++] = cl;
-}
-
-void monitor_remove(struct client *cl)
-{
-    struct worker *w = cl->w;
-    if (!(cl->s.flags & SESSION_MONITOR)) return;
-    cl->s.flags &= ~(uint32_t)SESSION_MONITOR;
-    size_t i = 0;
-    while (w->monitors[i] != cl) i++;
-    w->monitors[i] = w->monitors[--w->monitor_count];
-    if (w->monitor_count) return;
-    mem_free(w->monitors);
-    w->monitors = NULL;
-    w->monitor_room = 0;
+    if (shown != argv) mem_free((void *)shown);
 }
 
 void cmd_monitor(struct call *c)
@@ -128,6 +78,9 @@ void cmd_monitor(struct call *c)
         return;
     }
     if (c->client->s.flags & SESSION_REPLICA) return; /* it reads effects, not lines */
-    monitor_add(c->client);
+    if (!(c->client->s.flags & SESSION_MONITOR)) {
+        c->client->s.flags |= SESSION_MONITOR;
+        c->w->monitor_count++;
+    }
     call_ok(c);
 }

@@ -6,6 +6,7 @@
  */
 #include "server/observe/info.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,12 +66,14 @@ static const char *human(char out[32], uint64_t n)
 
 static size_t resident_bytes(void)
 {
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (!f) return 0;
-    unsigned long size = 0, resident = 0;
-    int n = fscanf(f, "%lu %lu", &size, &resident);
-    fclose(f);
-    return n == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
+    char text[128];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    unsigned long size, resident;
+    return sscanf(text, "%lu %lu", &size, &resident) == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 /* --- sections ----------------------------------------------------------------------------------------------------- */

@@ -27,10 +27,16 @@ static void hide_hello(struct bytes *argv, int argc)
     }
 }
 
+bool redact_needed(const struct command *cmd)
+{
+    cmd_handler *h = cmd->handler;
+    return h == cmd_auth || h == cmd_hello || h == cmd_config_set;
+}
+
 const struct bytes *redact(const struct command *cmd, const struct bytes *argv, int argc)
 {
     cmd_handler *h = cmd->handler;
-    if (h != cmd_auth && h != cmd_hello && h != cmd_config_set) return argv;
+    if (!redact_needed(cmd)) return argv;
     struct bytes *shown = mem_alloc((size_t)argc * sizeof *shown);
     memcpy(shown, argv, (size_t)argc * sizeof *shown);
     if (h == cmd_hello) hide_hello(shown, argc);

@@ -11,4 +11,7 @@
  * "(redacted)" in place of user names, passwords and the values of sensitive options. */
 const struct bytes *redact(const struct command *cmd, const struct bytes *argv, int argc);
 
+/* Some of its arguments are, or may be, secrets. */
+bool redact_needed(const struct command *cmd);
+
 #endif

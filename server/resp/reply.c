@@ -141,6 +141,12 @@ static void add_chunk(struct reply *r, size_t need)
     r->end = c->data + c->cap;
 }
 
+void reply_reserve(struct reply *r, size_t n)
+{
+    ASSERT(!r->head);
+    add_chunk(r, n);
+}
+
 static inline char *room(struct reply *r, size_t n)
 {
     if (unlikely((size_t)(r->end - r->at) < n)) add_chunk(r, n);

@@ -47,6 +47,8 @@ struct reply {
 
 void reply_init(struct reply *r, int proto);
 void reply_fini(struct reply *r);
+/* Room for n bytes, so that writing them takes no memory. The reply is empty. */
+void reply_reserve(struct reply *r, size_t n);
 /* Drops what was written, also that it was too much; the first chunk is kept if it is of the usual size. */
 void reply_reset(struct reply *r);
 /* Everything written, oldest first, NULL when nothing; the reply is empty afterwards. */

@@ -139,7 +139,7 @@ static void set_up(bool offload, unsigned conns)
         uint8_t mac[ETH_ALEN] = {2, 0, 0, 0, 0, (uint8_t)(2 - i)};
         if (stack_add_address(ends[i].s, &own, 24, true) || stack_add_neighbour(ends[i].s, &other, mac)) abort();
     }
-    struct endpoint at = {.addr = addr_of(0), .port = PORT};
+    struct ip_port at = {.addr = addr_of(0), .port = PORT};
     struct listen_opts lo = {.backlog = BURST};
     struct conn_opts o = {.quick_ack = true}; /* the client acknowledges each segment at once: ack's input */
     struct listener *l;

@@ -113,7 +113,7 @@ static void begin(struct fuzz_stack *f)
     ASSERT(stack_add_address(f->s, &a6, 64, true) == 0);
     ASSERT(stack_add_neighbour(f->s, &n, fuzz_peer_mac) == 0);
     ASSERT(stack_add_neighbour(f->s, &n6, fuzz_peer_mac) == 0);
-    struct endpoint local = {.port = 80}, any = {.port = 9};
+    struct ip_port local = {.port = 80}, any = {.port = 9};
     struct listen_opts o = {.backlog = 4};
     ASSERT(listener_open(f->s, &local, &o, NULL, &f->l) == 0);
     ASSERT(udp_open(f->s, &any, false, false, NULL, &f->u) == 0);

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_stack f;
     fuzz_begin(&f, false, false);
     struct ip_addr a = fuzz_addr("2001:db8::1"), peer = fuzz_addr("2001:db8::9"), all = fuzz_addr("ff02::1");
-    struct endpoint any = {.port = 9};
+    struct ip_port any = {.port = 9};
     ASSERT(stack_add_address(f.s, &a, 64, true) == 0);
     ASSERT(stack_add_neighbour(f.s, &peer, fuzz_peer_mac) == 0);
     ASSERT(udp_open(f.s, &any, false, false, NULL, &f.u) == 0);

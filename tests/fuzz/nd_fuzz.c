@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_stack f;
     fuzz_begin(&f, true, false);
     struct ip_addr sources[4] = {fuzz_addr("fe80::9"), fuzz_addr("::"), fuzz_addr("2001:db8::9"), fuzz_addr("fe80::8")};
-    struct endpoint any = {.port = 9}, far = {.addr = fuzz_addr("2001:db8:7::7"), .port = 9};
+    struct ip_port any = {.port = 9}, far = {.addr = fuzz_addr("2001:db8:7::7"), .port = 9};
     ASSERT(udp_open(f.s, &any, false, false, NULL, &f.u) == 0);
     while (size >= 2) {
         uint8_t frame[54 + 255] = {0}, flags = data[0];

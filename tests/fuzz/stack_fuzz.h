@@ -58,7 +58,7 @@ static inline void fuzz_acked(void *arg, struct conn *c) {}
 static inline void fuzz_closed(void *arg, struct conn *c, int err) { conn_close(c, NSEC_NEVER); }
 static inline void fuzz_udp(void *arg, struct udp_sock *u)
 {
-    struct endpoint from;
+    struct ip_port from;
     int err;
     struct buf *b = udp_pop(u, &from, &err);
     if (b && udp_push(u, b, &from, false)) buf_unref(b);

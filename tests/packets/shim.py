@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """build/libdemi-packetdrill.so, loaded as packetdrill loads it: the order of its table, a handshake through bare IP packets, a call
-that blocks in state S while another thread moves the wire, virtual time."""
+that blocks in state S while another thread moves the wire, virtual time; pointers that are none; flags."""
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -45,10 +46,10 @@ def segment(seq, ack, flags, data=b""):
 
 
 class Stack:
-    def __init__(self, path):
+    def __init__(self, path, flags=None):
         library = ctypes.CDLL(path)
         self.table = (ctypes.c_void_p * (1 + len(NAMES)))()
-        library.packetdrill_interface_init(None, self.table)
+        library.packetdrill_interface_init(flags, self.table)
 
     def call(self, name, *args):
         fn = ctypes.CFUNCTYPE(ctypes.c_long, use_errno=True)(self.table[1 + NAMES.index(name)])
@@ -69,9 +70,47 @@ def tcp_fields(packet):
     return seq, ack, flags
 
 
+def is_fault(stack, name, *args):
+    return stack.call(name, *args) == -1 and ctypes.get_errno() == errno.EFAULT
+
+
+def bad_pointers(stack, listener, fd):
+    """Calls with a pointer that leads nowhere, or to what may not be written; the names of those that did not say EFAULT."""
+    nowhere, size, n = ctypes.c_void_p(0x10), ctypes.c_size_t(100), ctypes.c_uint(16)
+    constant = ctypes.cast(ctypes.pythonapi.Py_GetVersion, ctypes.c_void_p)  # code: it can be read
+    end = ctypes.c_void_p(2**64 - 8)
+    good = ctypes.create_string_buffer(100)
+    vector = (ctypes.c_size_t * 4)(ctypes.addressof(good), 100, 0x10, 100)
+    message = (ctypes.c_size_t * 7)(0, 0, 0x10, 2, 0, 0, 0)
+    level, name = socket.IPPROTO_TCP, socket.TCP_NODELAY
+    calls = [("bind", fd, nowhere, 16), ("connect", fd, nowhere, 16), ("accept", listener, nowhere, ctypes.byref(n)),
+             ("accept", listener, good, nowhere), ("read", fd, nowhere, size), ("read", fd, constant, size), ("recv", fd, end, size, 0),
+             ("recvfrom", fd, good, size, 0, nowhere, ctypes.byref(n)), ("write", fd, nowhere, size), ("send", fd, end, size, 0),
+             ("sendto", fd, good, size, 0, nowhere, 16), ("readv", fd, nowhere, 2), ("readv", fd, vector, 2), ("writev", fd, vector, 2),
+             ("sendmsg", fd, nowhere, 0), ("sendmsg", fd, message, 0), ("recvmsg", fd, nowhere, 0), ("recvmsg", fd, message, 0),
+             ("ioctl", fd, 0x541b, nowhere), ("getsockopt", fd, level, name, nowhere, ctypes.byref(n)),
+             ("getsockopt", fd, level, name, good, nowhere), ("setsockopt", fd, level, name, nowhere, 4), ("poll", nowhere, 1, 0),
+             ("netdev_send", nowhere, size), ("gettimeofday", nowhere, None)]
+    return [call[0] for call in calls if not is_fault(stack, *call)]
+
+
+def mss_of_syn_ack(library, flags):
+    stack = Stack(library, flags)
+    fd = stack.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+    address = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 8080) + b"\0" * 12
+    stack.call("bind", fd, address, 16)
+    stack.call("listen", fd, 5)
+    stack.send(segment(0, 0, SYN))
+    mss = struct.unpack("!H", stack.receive()[0][42:44])[0]
+    stack.call("close", fd)
+    stack.call("free")
+    return mss
+
+
 def main():
-    stack = Stack(os.path.join(os.environ.get("BUILD", "build"), "libdemi-packetdrill.so"))
-    print("1..9")
+    library = os.path.join(os.environ.get("BUILD", "build"), "libdemi-packetdrill.so")
+    stack = Stack(library)
+    print("1..11")
     check(ctypes.sizeof(stack.table) == 264 and all(stack.table), "the table is full, and of packetdrill's size")
     fd = stack.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
     address = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 8080) + b"\0" * 12
@@ -102,8 +141,11 @@ def main():
     data = ctypes.create_string_buffer(100)
     got = stack.call("read", accepted[0], data, ctypes.c_size_t(100))
     check(got == 5 and data.raw[:5] == b"hello", "what comes is read")
+    faults = bad_pointers(stack, fd, accepted[0])
+    check(not faults, "a pointer that is none is EFAULT" + "".join(", but not in %s()" % name for name in faults))
     stack.call("free")
     check(True, "free() ends it")
+    check(mss_of_syn_ack(library, b"cc=newreno,mtu=1520") == 1480, "mtu= is what segments go by")
 
 
 main()

@@ -46,7 +46,7 @@ static struct run_fd *fd_arg(struct call_state *s, unsigned i)
     return &s->r->fds[fd];
 }
 
-static void read_address(const struct arg *a, struct endpoint *e)
+static void read_address(const struct arg *a, struct ip_port *e)
 {
     const struct arg *port = field(a, "sin_port"), *addr = field(a, "sin_addr");
     if (!port) port = field(a, "sin6_port");
@@ -58,18 +58,18 @@ static void read_address(const struct arg *a, struct endpoint *e)
 }
 
 /* The peer a call means: flow 1's, @N's, or what is written out. */
-static struct endpoint peer_arg(const struct call_state *s, unsigned i, struct flow **flow)
+static struct ip_port peer_arg(const struct call_state *s, unsigned i, struct flow **flow)
 {
     const struct arg *a = i < s->c->argc ? s->c->args[i] : NULL;
     *flow = &s->r->flows.f[a && a->kind == ARG_FLOW ? a->number & (FLOWS_MAX - 1) : 1];
-    struct endpoint e = {s->r->flows.remote, (*flow)->remote_port};
+    struct ip_port e = {s->r->flows.remote, (*flow)->remote_port};
     read_address(a, &e);
     return e;
 }
 
-static struct endpoint any_endpoint(const struct run *r, uint16_t port)
+static struct ip_port any_endpoint(const struct run *r, uint16_t port)
 {
-    struct endpoint e = {.port = port};
+    struct ip_port e = {.port = port};
     if (!r->v6 && !r->mapped) e.addr = addr_v4(0);
     return e;
 }
@@ -97,14 +97,14 @@ static long call_socket(struct call_state *s)
 
 static long call_bind(struct call_state *s)
 {
-    struct endpoint e = any_endpoint(s->r, FLOW_LOCAL_PORT);
+    struct ip_port e = any_endpoint(s->r, FLOW_LOCAL_PORT);
     if (s->c->argc > 1) read_address(s->c->args[1], &e);
     return host_bind(s->r->host, fd_arg(s, 0)->live, &e);
 }
 
 static long call_accept(struct call_state *s)
 {
-    struct endpoint peer;
+    struct ip_port peer;
     int fd = host_accept(s->r->host, fd_arg(s, 0)->live, &peer);
     if (fd >= 0 && !addr_equal(&peer.addr, &s->r->flows.remote))
         snprintf(s->why, sizeof s->why, "accept gave another address");
@@ -117,7 +117,7 @@ static long call_accept(struct call_state *s)
 static long call_connect(struct call_state *s)
 {
     struct flow *flow;
-    struct endpoint e = peer_arg(s, 1, &flow), local;
+    struct ip_port e = peer_arg(s, 1, &flow), local;
     int fd = fd_arg(s, 0)->live;
     long got = host_connect(s->r->host, fd, &e);
     if (got == -EINPROGRESS || got == 0)
@@ -148,7 +148,7 @@ static long call_fcntl(struct call_state *s)
 
 static long call_getsockname(struct call_state *s)
 {
-    struct endpoint e = {.port = 0}, want = {.port = 0};
+    struct ip_port e = {.port = 0}, want = {.port = 0};
     long got = host_getname(s->r->host, fd_arg(s, 0)->live, !strcmp(s->c->name, "getpeername"), &e);
     if (s->c->argc > 1) read_address(s->c->args[1], &want);
     if (got == 0 && want.port && want.port != e.port) snprintf(s->why, sizeof s->why, "the port is %u", e.port);
@@ -184,7 +184,7 @@ static long call_read(struct call_state *s)
 {
     struct run_fd *f = fd_arg(s, 0);
     struct flow *flow;
-    struct endpoint from = {.port = 0}, want = peer_arg(s, 4, &flow);
+    struct ip_port from = {.port = 0}, want = peer_arg(s, 4, &flow);
     bool peek = s->c->argc > 3 && (number(s, 3, 0) & MSG_PEEK);
     if (is_udp(s, f->live)) {
         long got = host_recvfrom(s->r->host, f->live, io, size_arg(s, 2), &from);
@@ -203,17 +203,18 @@ static long call_write(struct call_state *s)
 {
     struct run_fd *f = fd_arg(s, 0);
     struct flow *flow;
-    struct endpoint to = peer_arg(s, 4, &flow);
+    struct ip_port to = peer_arg(s, 4, &flow);
     size_t n = size_arg(s, 2);
     bool udp = is_udp(s, f->live);
     for (size_t i = 0; i < n; i++) io[i] = flow_byte(true, (udp ? 0 : f->written) + i);
     if (udp && s->c->argc > 4) {
-        struct endpoint local;
+        struct ip_port local;
         long got = host_sendto(s->r->host, f->live, io, n, &to);
         if (!host_getname(s->r->host, f->live, false, &local)) flow->local_port = local.port;
         return got;
     }
-    long got = host_write(s->r->host, f->live, io, n);
+    bool more = s->c->argc > 3 && (number(s, 3, 0) & MSG_MORE);
+    long got = host_write(s->r->host, f->live, io, n, more);
     if (got > 0) f->written += (uint64_t)got;
     return got;
 }

@@ -57,20 +57,20 @@ const uint64_t *host_counter(struct host *h, const char *name); /* NULL: no such
 /* --- sockets: -errno ---------------------------------------------------------------------------------------------- */
 
 int host_socket(struct host *h, int domain, int type, int protocol);
-int host_bind(struct host *h, int fd, const struct endpoint *e);
+int host_bind(struct host *h, int fd, const struct ip_port *e);
 int host_listen(struct host *h, int fd, int backlog);
-int host_accept(struct host *h, int fd, struct endpoint *peer);
-int host_connect(struct host *h, int fd, const struct endpoint *e);
+int host_accept(struct host *h, int fd, struct ip_port *peer);
+int host_connect(struct host *h, int fd, const struct ip_port *e);
 long host_read(struct host *h, int fd, void *p, size_t n, bool peek);
-long host_write(struct host *h, int fd, const void *p, size_t n);
-long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct endpoint *from);
-long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct endpoint *to);
+long host_write(struct host *h, int fd, const void *p, size_t n, bool more); /* more: MSG_MORE */
+long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct ip_port *from);
+long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct ip_port *to);
 int host_shutdown(struct host *h, int fd, int how);
 int host_close(struct host *h, int fd);
 int host_poll(struct host *h, int fd, short events); /* revents */
 int host_getsockopt(struct host *h, int fd, int level, int name, void *p, socklen_t *n);
 int host_setsockopt(struct host *h, int fd, int level, int name, const void *p, socklen_t n);
-int host_getname(struct host *h, int fd, bool peer, struct endpoint *out);
+int host_getname(struct host *h, int fd, bool peer, struct ip_port *out);
 /* The connection behind fd (-1: the newest); NULL: none (any more). */
 struct conn *host_conn(struct host *h, int fd);
 bool host_is_listener(struct host *h, int fd);

@@ -18,7 +18,7 @@ struct sock {
     uint32_t linger_s;
     int error; /* positive errno, to be told once (SO_ERROR) */
     int acceptable;
-    struct endpoint local, peer;
+    struct ip_port local, peer;
     struct conn_opts opts;
     struct conn *conn;
     struct listener *listener;

@@ -106,6 +106,7 @@ static int get_tcp(struct sock *s, const struct conn_opts *o, int name, void *p,
     case TCP_KEEPINTVL: v = (int)or_default(o->keep_interval_s, 75); break;
     case TCP_KEEPCNT: v = (int)or_default(o->keep_count, 9); break;
     case TCP_USER_TIMEOUT: v = (int)o->user_timeout_ms; break;
+    case TCP_NOTSENT_LOWAT: v = (int)o->unsent_max; break;
     default: return -ENOPROTOOPT;
     }
     return give(&v, sizeof v, p, n);
@@ -184,6 +185,7 @@ static int set_tcp(struct conn_opts *o, int name, const void *p, socklen_t n, in
     case TCP_KEEPINTVL: o->keep_interval_s = (uint32_t)v; return v > 0 ? 0 : -EINVAL;
     case TCP_KEEPCNT: o->keep_count = (uint32_t)v; return v > 0 ? 0 : -EINVAL;
     case TCP_USER_TIMEOUT: o->user_timeout_ms = (uint32_t)v; return v >= 0 ? 0 : -EINVAL;
+    case TCP_NOTSENT_LOWAT: o->unsent_max = (uint32_t)v; return 0;
     case TCP_CONGESTION:
         for (size_t i = 0; i < sizeof controllers / sizeof *controllers; i++)
             if (n >= strlen(controllers[i]) && !strncmp(p, controllers[i], strlen(controllers[i])))
@@ -218,12 +220,14 @@ int host_setsockopt(struct host *h, int fd, int level, int name, const void *p, 
               : level == IPPROTO_TCP ? set_tcp(&o, name, p, n, v)
                                      : set_ip(s, &o, level, name, v);
     if (!err && live) err = conn_set_opts(s->conn, &o);
+    if (!err && live && level == IPPROTO_TCP && name == TCP_NODELAY && v) conn_uncork(s->conn);
+    if (!err && s->kind == SOCK_LISTENER) err = listener_set_opts(s->listener, &o);
     if (!err) s->opts = o;
     if (!err && s->udp) udp_set_hops(s->udp, (uint8_t)or_default(o.hops, 64), o.tos);
     return err;
 }
 
-int host_getname(struct host *h, int fd, bool peer, struct endpoint *out)
+int host_getname(struct host *h, int fd, bool peer, struct ip_port *out)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;

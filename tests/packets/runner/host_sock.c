@@ -95,9 +95,9 @@ static int take_fd(struct host *h, struct sock **out)
     return -EMFILE;
 }
 
-static struct endpoint any_of(int domain)
+static struct ip_port any_of(int domain)
 {
-    struct endpoint e = {.port = 0};
+    struct ip_port e = {.port = 0};
     if (domain == AF_INET) e.addr = addr_v4(0);
     return e;
 }
@@ -129,7 +129,7 @@ static int open_udp(struct host *h, struct sock *s)
     return err;
 }
 
-int host_bind(struct host *h, int fd, const struct endpoint *e)
+int host_bind(struct host *h, int fd, const struct ip_port *e)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
@@ -164,7 +164,7 @@ int host_listen(struct host *h, int fd, int backlog)
     return 0;
 }
 
-int host_accept(struct host *h, int fd, struct endpoint *peer)
+int host_accept(struct host *h, int fd, struct ip_port *peer)
 {
     struct sock *s = host_sock(h, fd), *n;
     if (!s) return -EBADF;
@@ -193,7 +193,7 @@ int host_accept(struct host *h, int fd, struct endpoint *peer)
     return got;
 }
 
-static int start_connect(struct host *h, struct sock *s, const struct endpoint *e)
+static int start_connect(struct host *h, struct sock *s, const struct ip_port *e)
 {
     if (s->kind != SOCK_NEW) return -EINVAL;
     int err = conn_connect(h->stack, &s->local, e, &s->opts, s, &s->conn);
@@ -206,7 +206,7 @@ static int start_connect(struct host *h, struct sock *s, const struct endpoint *
     return -EINPROGRESS;
 }
 
-int host_connect(struct host *h, int fd, const struct endpoint *e)
+int host_connect(struct host *h, int fd, const struct ip_port *e)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
@@ -311,7 +311,7 @@ static struct buf *buf_of(const void *p, size_t n)
     return b;
 }
 
-long host_write(struct host *h, int fd, const void *p, size_t n)
+long host_write(struct host *h, int fd, const void *p, size_t n, bool more)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
@@ -322,15 +322,16 @@ long host_write(struct host *h, int fd, const void *p, size_t n)
     struct buf *b = buf_of(p, n);
     if (!b) return -ENOMEM;
     err = conn_push(s->conn, b, NULL);
+    if (!err && more) conn_expect_more(s->conn);
     if (!err) return (long)n;
     buf_unref(b);
     return err == -EBUSY ? -EAGAIN : err;
 }
 
-long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct endpoint *from)
+long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct ip_port *from)
 {
     struct sock *s = host_sock(h, fd);
-    struct endpoint peer;
+    struct ip_port peer;
     int err = 0;
     if (!s) return -EBADF;
     if (s->kind != SOCK_UDP) return host_read(h, fd, p, n, false);
@@ -343,11 +344,11 @@ long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct endpoint *f
     return (long)n;
 }
 
-long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct endpoint *to)
+long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct ip_port *to)
 {
     struct sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
-    if (s->kind != SOCK_UDP) return host_write(h, fd, p, n);
+    if (s->kind != SOCK_UDP) return host_write(h, fd, p, n, false);
     long err = open_udp(h, s);
     if (err) return err;
     if (n > 65507) return -EMSGSIZE;
@@ -372,9 +373,9 @@ static int poll_conn(const struct sock *s)
     if (s->closed || !s->conn || (s->read_shut && s->write_shut) || (ended && s->write_shut)) r |= POLLHUP;
     struct conn_opts o = {.mss = 0};
     if (s->conn) conn_get_opts(s->conn, &o);
-    if (!s->conn || s->closed || s->write_shut || !o.snd_buffer ||
-        conn_queued(s->conn) - conn_acked(s->conn) < o.snd_buffer)
-        r |= POLLOUT;
+    bool full = o.snd_buffer && conn_queued(s->conn) - conn_acked(s->conn) >= o.snd_buffer;
+    full |= o.unsent_max && conn_queued(s->conn) - conn_sent(s->conn) >= o.unsent_max;
+    if (!s->conn || s->closed || s->write_shut || !full) r |= POLLOUT;
     return r;
 }
 

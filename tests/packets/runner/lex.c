@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Words of a packet script. Numbers keep both their whole part and their meaning as seconds, since only the grammar
- * knows which is wanted; "0.1...0.3" is a number, three dots and a number.
+ * knows which is wanted; "0.1...0.3" is a number, three dots and a number; ".1" is one, too.
  */
 #include "tests/packets/runner/lex.h"
 
@@ -78,17 +78,20 @@ static void skip_blanks(struct lexer *x)
 static void lex_a_number(struct lexer *x)
 {
     struct token *t = &x->now;
-    char *end;
+    const char *p = x->p;
     t->kind = TOK_NUMBER;
-    t->number = strtoull(x->p, &end, x->p[0] == '0' && (x->p[1] == 'x' || x->p[1] == 'X') ? 16 : 10);
+    if (*p != '.') { /* ".1" has no whole part */
+        char *end;
+        t->number = strtoull(p, &end, p[0] == '0' && (p[1] == 'x' || p[1] == 'X') ? 16 : 10);
+        p = end;
+    }
     t->nanos = t->number * 1000000000u;
-    if (end[0] == '.' && isdigit((unsigned char)end[1])) {
+    if (p[0] == '.' && isdigit((unsigned char)p[1])) {
         unsigned long long unit = 100000000u;
         t->is_fraction = true;
-        for (end++; isdigit((unsigned char)*end); end++, unit /= 10)
-            t->nanos += (unsigned long long)(*end - '0') * unit;
+        for (p++; isdigit((unsigned char)*p); p++, unit /= 10) t->nanos += (unsigned long long)(*p - '0') * unit;
     }
-    x->p = end;
+    x->p = p;
 }
 
 static bool is_in_word(const struct lexer *x, char c)
@@ -136,7 +139,7 @@ void lex_next(struct lexer *x)
     } else if (!strncmp(x->p, "...", 3)) {
         x->now.kind = TOK_DOTS;
         x->p += 3;
-    } else if (isdigit((unsigned char)*x->p)) {
+    } else if (isdigit((unsigned char)x->p[*x->p == '.'])) {
         lex_a_number(x);
     } else if (*x->p == '"') {
         lex_text(x);

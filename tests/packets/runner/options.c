@@ -36,6 +36,7 @@ static const struct stack_option {
     OPT("time_waits", O_U32, limits.time_wait),
     OPT("rcv_buffer", O_U32, limits.rcv_buffer),
     OPT("snd_buffer", O_U32, limits.snd_buffer),
+    OPT("unsent_max", O_U32, limits.unsent_max),
     OPT("icmp_per_s", O_U32, limits.icmp_per_s),
     OPT("resets_per_s", O_U32, limits.resets_per_s),
     OPT("challenge_per_s", O_U32, limits.challenge_per_s),

@@ -10,6 +10,8 @@
  * Descriptors are real ones, of /dev/null: packetdrill closes those that a script leaves open by itself. Its assertions
  * about tcpi_... call getsockopt() directly: preloaded (LD_PRELOAD), this object answers that, too.
  *
+ * Pointers are looked at before they are used: scripts hand bad ones over on purpose, to hear EFAULT.
+ *
  * Nagle's algorithm is on and buffer sizes are doubled, as packetdrill's scripts expect of a socket. Left out:
  * ancillary data, pipe and splice (ENOSYS).
  */
@@ -17,6 +19,7 @@
 
 #include "tests/packets/shim/engine.h"
 #include "tests/packets/shim/epoll.h"
+#include "tests/packets/shim/user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +39,8 @@
 #define IO_MAX      (1u << 22)
 #define RCV_BUFFER  ((16u << 20) - 1) /* gives the window scale of 8 that the scripts expect */
 
-#define FDS_MAX 1024
+#define FDS_MAX          1024
+#define EPOLL_EVENTS_MAX 1024
 
 struct shim {
     struct engine *engine;
@@ -70,14 +74,15 @@ static int give_fd(struct shim *s, long of_host)
 
 /* --- addresses ---------------------------------------------------------------------------------------------------- */
 
-static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct endpoint *e)
+static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct ip_port *e)
 {
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
     if (!a || n < sizeof a->sa_family) return -EINVAL;
+    if (!user_readable(a, n < sizeof in6 ? n : sizeof in6)) return -EFAULT;
     if (a->sa_family == AF_INET && n >= sizeof in) {
         memcpy(&in, a, sizeof in);
-        *e = (struct endpoint){addr_v4(in.sin_addr.s_addr), ntohs(in.sin_port)};
+        *e = (struct ip_port){addr_v4(in.sin_addr.s_addr), ntohs(in.sin_port)};
         return 0;
     }
     if (a->sa_family != AF_INET6 || n < sizeof in6) return -EAFNOSUPPORT;
@@ -87,7 +92,14 @@ static int read_sockaddr(const struct sockaddr *a, socklen_t n, struct endpoint 
     return 0;
 }
 
-static void write_sockaddr(const struct endpoint *e, struct sockaddr *a, socklen_t *n)
+/* Whether write_sockaddr() may; NULL is nowhere to write to. */
+static bool takes_sockaddr(struct sockaddr *a, socklen_t *n)
+{
+    return !a || (user_writable(n, sizeof *n) &&
+                  user_writable(a, *n < sizeof(struct sockaddr_in6) ? *n : sizeof(struct sockaddr_in6)));
+}
+
+static void write_sockaddr(const struct ip_port *e, struct sockaddr *a, socklen_t *n)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(e->port), .sin_addr.s_addr = e->addr.w[3]};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(e->port)};
@@ -109,7 +121,7 @@ struct args { /* of every call; each uses what it needs */
     size_t n;
     socklen_t len;
     socklen_t *plen;
-    struct endpoint e;
+    struct ip_port e;
     bool has_e;
     long long time;
     nsec until;
@@ -177,6 +189,7 @@ static long do_accept(struct request *r, struct host *h)
 static int shim_accept(void *ud, int fd, struct sockaddr *sa, socklen_t *n)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, fd)};
+    if (!takes_sockaddr(sa, n)) return (int)fail(-EFAULT);
     long got = engine_call(a.shim->engine, do_accept, &a, may_block(ud, fd, 0));
     if (got >= 0) write_sockaddr(&a.e, sa, n);
     return give_fd(ud, got);
@@ -213,6 +226,7 @@ static long do_recv(struct request *r, struct host *h)
 static ssize_t shim_recvfrom(void *ud, int fd, void *p, size_t n, int flags, struct sockaddr *sa, socklen_t *len)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, fd), .p = p, .n = n, .a = flags};
+    if (!user_writable(p, n) || !takes_sockaddr(sa, len)) return fail(-EFAULT);
     ssize_t got = run_call(&a, do_recv, may_block(ud, fd, flags));
     if (a.has_e) write_sockaddr(&a.e, sa, len);
     return got;
@@ -226,13 +240,15 @@ static ssize_t shim_read(void *ud, int fd, void *p, size_t n) { return shim_recv
 static long do_send(struct request *r, struct host *h)
 {
     ARGS(r);
-    return host_sendto(h, a->fd, a->cp, a->n, a->has_e ? &a->e : NULL);
+    return a->has_e ? host_sendto(h, a->fd, a->cp, a->n, &a->e) : host_write(h, a->fd, a->cp, a->n, a->a & MSG_MORE);
 }
 static ssize_t shim_sendto(void *ud, int fd, const void *p, size_t n, int flags, const struct sockaddr *sa,
                            socklen_t len)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, fd), .cp = p, .n = n, .a = flags};
-    a.has_e = sa && read_sockaddr(sa, len, &a.e) == 0;
+    int err = sa ? read_sockaddr(sa, len, &a.e) : 0;
+    a.has_e = sa && !err;
+    if (err == -EFAULT || !user_readable(p, n)) return fail(-EFAULT);
     return run_call(&a, do_send, may_block(ud, fd, flags));
 }
 static ssize_t shim_send(void *ud, int fd, const void *p, size_t n, int flags)
@@ -244,10 +260,12 @@ static ssize_t shim_write(void *ud, int fd, const void *p, size_t n) { return sh
 /* Vectors go through one piece of memory. */
 static ssize_t gather(void *ud, int fd, const struct iovec *v, size_t count, int flags)
 {
-    size_t n = 0;
-    uint8_t *all = malloc(IO_MAX);
+    size_t n = 0, total;
+    int err = user_vector(v, count, false, IO_MAX, &total);
+    if (err) return fail(err);
+    uint8_t *all = malloc(total ? total : 1);
     if (!all) return fail(-ENOMEM);
-    for (size_t i = 0; i < count && n + v[i].iov_len <= IO_MAX; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (v[i].iov_len) memcpy(all + n, v[i].iov_base, v[i].iov_len);
         n += v[i].iov_len;
     }
@@ -258,14 +276,15 @@ static ssize_t gather(void *ud, int fd, const struct iovec *v, size_t count, int
 static ssize_t scatter(void *ud, int fd, const struct iovec *v, size_t count, int flags, struct sockaddr *sa,
                        socklen_t *len)
 {
-    size_t n = 0, at = 0;
-    for (size_t i = 0; i < count; i++) n += v[i].iov_len;
+    size_t n, at = 0;
+    int err = user_vector(v, count, true, IO_MAX, &n);
+    if (err) return fail(err);
     uint8_t *all = malloc(n ? n : 1);
     if (!all) return fail(-ENOMEM);
     ssize_t got = shim_recvfrom(ud, fd, all, n, flags, sa, len);
     for (size_t i = 0; i < count && got > 0 && at < (size_t)got; i++) {
         size_t part = (size_t)got - at < v[i].iov_len ? (size_t)got - at : v[i].iov_len;
-        memcpy(v[i].iov_base, all + at, part);
+        if (part) memcpy(v[i].iov_base, all + at, part);
         at += part;
     }
     free(all);
@@ -278,10 +297,12 @@ static ssize_t shim_readv(void *ud, int fd, const struct iovec *v, int n)
 static ssize_t shim_writev(void *ud, int fd, const struct iovec *v, int n) { return gather(ud, fd, v, (size_t)n, 0); }
 static ssize_t shim_sendmsg(void *ud, int fd, const struct msghdr *m, int flags)
 {
+    if (!user_readable(m, sizeof *m)) return fail(-EFAULT);
     return gather(ud, fd, m->msg_iov, m->msg_iovlen, flags);
 }
 static ssize_t shim_recvmsg(void *ud, int fd, struct msghdr *m, int flags)
 {
+    if (!user_writable(m, sizeof *m)) return fail(-EFAULT);
     m->msg_controllen = 0;
     m->msg_flags = 0;
     return scatter(ud, fd, m->msg_iov, m->msg_iovlen, flags, m->msg_name, m->msg_name ? &m->msg_namelen : NULL);
@@ -327,6 +348,7 @@ static int shim_ioctl(void *ud, int fd, unsigned long request, ...)
     a.p = va_arg(ap, void *);
     va_end(ap);
     if (request != SIOCINQ && request != SIOCOUTQ && request != SIOCOUTQNSD) return (int)fail(-ENOTTY);
+    if (!user_writable(a.p, sizeof(int))) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_ioctl, false);
 }
 
@@ -375,6 +397,7 @@ static long do_getsockopt(struct request *r, struct host *h)
 static int shim_getsockopt(void *ud, int fd, int level, int name, void *p, socklen_t *n)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, fd), .a = level, .b = name, .p = p, .plen = n};
+    if (!user_writable(n, sizeof *n) || !user_writable(p, *n)) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_getsockopt, false);
 }
 
@@ -386,6 +409,7 @@ static long do_setsockopt(struct request *r, struct host *h)
 static int shim_setsockopt(void *ud, int fd, int level, int name, const void *p, socklen_t n)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, fd), .a = level, .b = name, .cp = p, .len = n};
+    if (!user_readable(p, n)) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_setsockopt, false);
 }
 
@@ -410,6 +434,8 @@ static long do_poll(struct request *r, struct host *h)
 static int shim_poll(void *ud, struct pollfd *fds, nfds_t n, int timeout)
 {
     struct args a = {.shim = ud, .fds = fds, .n = n, .a = timeout};
+    if (n > FDS_MAX) return (int)fail(-EINVAL);
+    if (!user_writable(fds, n * sizeof *fds)) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_poll, true);
 }
 
@@ -433,6 +459,7 @@ static long do_epoll_ctl(struct request *r, struct host *h)
 static int shim_epoll_ctl(void *ud, int epfd, int op, int fd, struct epoll_event *e)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, epfd), .a = op, .b = host_fd(ud, fd), .events = e};
+    if (op != EPOLL_CTL_DEL && !user_readable(e, sizeof *e)) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_epoll_ctl, false);
 }
 
@@ -447,6 +474,9 @@ static long do_epoll_wait(struct request *r, struct host *h)
 static int shim_epoll_wait(void *ud, int epfd, struct epoll_event *e, int max, int timeout)
 {
     struct args a = {.shim = ud, .fd = host_fd(ud, epfd), .events = e, .a = max, .b = timeout};
+    if (max < 1) return (int)fail(-EINVAL);
+    if (max > EPOLL_EVENTS_MAX) a.a = EPOLL_EVENTS_MAX; /* no set has more */
+    if (!user_writable(e, (size_t)a.a * sizeof *e)) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_epoll_wait, true);
 }
 
@@ -465,6 +495,7 @@ static long do_netdev_send(struct request *r, struct host *h)
 static int shim_netdev_send(void *ud, const void *p, size_t n)
 {
     struct args a = {.shim = ud, .cp = p, .n = n};
+    if (!user_readable(p, n)) return (int)fail(-EFAULT);
     return (int)run_call(&a, do_netdev_send, false);
 }
 
@@ -490,6 +521,8 @@ static long do_netdev_receive(struct request *r, struct host *h)
 }
 static int shim_netdev_receive(void *ud, void *p, size_t *n, long long *time_usecs)
 {
+    if (!user_writable(n, sizeof *n) || !user_writable(time_usecs, sizeof *time_usecs) || !user_writable(p, *n))
+        return (int)fail(-EFAULT);
     struct args a = {.shim = ud, .p = p, .n = *n};
     long got;
     do got = engine_call(a.shim->engine, do_netdev_receive, &a, false);
@@ -514,6 +547,7 @@ static int shim_usleep(void *ud, useconds_t usecs)
 static int shim_gettimeofday(void *ud, struct timeval *tv, struct timezone *tz)
 {
     struct args a = {.shim = ud, .time = 1};
+    if ((tv && !user_writable(tv, sizeof *tv)) || (tz && !user_writable(tz, sizeof *tz))) return (int)fail(-EFAULT);
     long got = run_call(&a, do_sleep, false);
     if (tv) *tv = (struct timeval){.tv_sec = a.time / 1000000, .tv_usec = a.time % 1000000};
     if (tz) memset(tz, 0, sizeof *tz);
@@ -532,6 +566,7 @@ static struct shim *the_shim;
 __attribute__((visibility("default"))) int getsockopt(int fd, int level, int name, void *p, socklen_t *n)
 {
     if (!the_shim || host_fd(the_shim, fd) < 0) return (int)syscall(SYS_getsockopt, fd, level, name, p, n);
+    if (!user_writable(n, sizeof *n) || !user_writable(p, *n)) return (int)fail(-EFAULT);
     /* nothing to tell */
     if ((level == SOL_SOCKET && name == SO_MEMINFO) || (level == IPPROTO_TCP && name == TCP_CC_INFO)) {
         memset(p, 0, *n);
@@ -547,6 +582,14 @@ static void shim_free(void *ud)
     engine_stop(s->engine);
 }
 
+/* mtu=1520: scripts of IPv6 count with segments of 1,460 bytes behind headers that are longer by 20. */
+static uint16_t mtu_of(const char *flags, uint16_t otherwise)
+{
+    const char *at = strstr(flags, "mtu=");
+    unsigned long mtu = at ? strtoul(at + 4, NULL, 10) : 0;
+    return mtu >= 68 && mtu <= UINT16_MAX ? (uint16_t)mtu : otherwise;
+}
+
 /* "cc=newreno,no_timestamps": what a run may want otherwise. */
 static void read_flags(const char *flags, struct host_config *c)
 {
@@ -555,6 +598,7 @@ static void read_flags(const char *flags, struct host_config *c)
     if (strstr(flags, "no_timestamps")) c->stack.no_timestamps = true;
     if (strstr(flags, "ask_ecn")) c->stack.ask_ecn = true;
     if (strstr(flags, "nodelay")) c->nagle = false;
+    c->stack.mtu = mtu_of(flags, c->stack.mtu);
 }
 
 void packetdrill_interface_init(const char *flags, struct packetdrill_interface *out)

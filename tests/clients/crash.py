@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A server that crashes says why in its log, soon, and ends by the signal that it was hit by."""
+import os
+import resource
+import signal
+import socket
+import time
+
+from here import OURS, Server, Tap, need_server, skip_all
+
+PARTS = ["=== REDIS BUG REPORT START: Cut & paste starting from here ===", "------ STACK TRACE ------",
+         "------ INFO OUTPUT ------", "redis_version:7.2.4", "------ CLIENT LIST OUTPUT ------",
+         "=== REDIS BUG REPORT END. Make sure to include from START to END. ==="]
+CURRENT = "------ CURRENT CLIENT INFO ------"
+
+
+def connect(server):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(30)
+    s.connect(server.path)
+    return s
+
+
+def send(s, *words):
+    words = [w.encode() for w in words]
+    s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+
+
+def call(s, *words):
+    send(s, *words)
+    return s.recv(4096)
+
+
+def report(server, begin):
+    """Waits for the end: how it ended, after how long, and the log."""
+    status = server.process.wait(30)
+    with open(server.log, errors="replace") as f:
+        return status, time.monotonic() - begin, f.read()
+
+
+def check(tap, claim, status, want, seconds, text, wanted, unwanted=()):
+    missing = [w for w in wanted if w not in text]
+    extra = [u for u in unwanted if u in text]
+    tap.ok(status == want and seconds < 10 and not missing and not extra, claim,
+           ["ended with %s after %.2f s; missing %r, not wanted %r" % (status, seconds, missing, extra)])
+
+
+def crash(tap, claim, hit, want, wanted, unwanted=(), args=(), before=()):
+    server = Server(OURS, list(args))
+    try:
+        with connect(server) as s:
+            for words in before:
+                call(s, *words)
+            call(s, "SET", "k", "v")
+            begin = time.monotonic()
+            hit(server, s)
+            status, seconds, text = report(server, begin)
+        check(tap, claim, status, want, seconds, text, wanted, unwanted)
+    finally:
+        server.stop()
+
+
+def by_signal(sig):
+    return lambda server, s: os.kill(server.pid, sig)
+
+
+def by_debug(*words):
+    return lambda server, s: send(s, "DEBUG", *words)
+
+
+def again_and_again(server, s):
+    while server.alive():
+        try:
+            os.kill(server.pid, signal.SIGSEGV)
+        except OSError:
+            break
+        time.sleep(0.002)
+
+
+def in_transaction(server, s):
+    call(s, "MULTI")
+    call(s, "GET", "k")
+    call(s, "DEBUG", "SEGFAULT")
+    send(s, "EXEC")
+
+
+def in_a_long_command(server, s):
+    call(s, "SETRANGE", "long", "200000000", "x")
+    call(s, "MULTI")
+    for _ in range(300):
+        call(s, "BITCOUNT", "long")
+    send(s, "EXEC")
+    time.sleep(0.3)
+    os.kill(server.pid, signal.SIGSEGV)
+
+
+need_server()
+if not os.path.exists("/proc/self/exe"):
+    skip_all("no /proc")
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+tap = Tap()
+for sig in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+    crash(tap, "%s from outside: reported, and ends by it" % sig.name, by_signal(sig), -sig,
+          PARTS + ["Redis 7.2.4 crashed by signal: %d, si_code: 0" % sig, "Killed by PID: %d" % os.getpid()], [CURRENT])
+crash(tap, "DEBUG SEGFAULT: where, who, what", by_debug("SEGFAULT"), -signal.SIGSEGV,
+      PARTS + ["crashed by signal: 11, si_code: 2", "Accessing address: 0x", "Crashed running the instruction at: 0x",
+               "debug_segfault", "run_plain", "worker_run", "------ REGISTERS ------", CURRENT, "argv[1]: 'SEGFAULT'",
+               "cmd=debug", "------ FAST MEMORY TEST ------", "Fast memory test PASSED"])
+crash(tap, "DEBUG PANIC", by_debug("PANIC"), -signal.SIGABRT,
+      PARTS + ["Guru Meditation: DEBUG PANIC called at Unix time ", "server/cmd/debug.c", "argv[1]: 'PANIC'"])
+crash(tap, "DEBUG ASSERT", by_debug("ASSERT"), -signal.SIGABRT,
+      PARTS + ["=== ASSERTION FAILED ===", "'1 == 2' is not true", "debug_assert"])
+crash(tap, "DEBUG OOM", by_debug("OOM"), -signal.SIGABRT, PARTS + ["OUT OF MEMORY. Allocating 9223372036854775807 bytes!"])
+crash(tap, "in a transaction the command of its queue is named", in_transaction, -signal.SIGSEGV,
+      PARTS + [CURRENT, "argv[1]: 'SEGFAULT'"])
+crash(tap, "the keys of the command are described", in_a_long_command, -signal.SIGSEGV,
+      PARTS + [CURRENT, "argv[0]: 'BITCOUNT'", "key 'long' found in DB containing the following object:",
+               "Object type: 0 (string)", "(raw)"], args=["--crash-memcheck-enabled", "no"])
+crash(tap, "crash-memcheck-enabled no", by_debug("SEGFAULT"), -signal.SIGSEGV, PARTS, ["FAST MEMORY TEST"],
+      ["--crash-memcheck-enabled", "no"])
+crash(tap, "crash-log-enabled no", by_signal(signal.SIGSEGV), -signal.SIGSEGV, [], ["BUG REPORT"],
+      ["--crash-log-enabled", "no"])
+crash(tap, "crash-log-enabled no, while it runs", by_signal(signal.SIGSEGV), -signal.SIGSEGV, [], ["BUG REPORT"],
+      before=[("CONFIG", "SET", "crash-log-enabled", "no")])
+crash(tap, "and yes again", by_signal(signal.SIGSEGV), -signal.SIGSEGV, PARTS, ["after all"],
+      ["--crash-log-enabled", "no"], [("CONFIG", "SET", "crash-log-enabled", "yes")])
+crash(tap, "crash-log-enabled no: a panic is told shortly", by_debug("PANIC"), -signal.SIGABRT, ["Guru Meditation"],
+      ["STACK TRACE", "INFO OUTPUT"], ["--crash-log-enabled", "no"])
+crash(tap, "use-exit-on-panic", by_debug("PANIC"), 1, PARTS + ["Guru Meditation"], [], ["--use-exit-on-panic", "yes"])
+crash(tap, "hit again and again it still ends by the signal", again_and_again, -signal.SIGSEGV, PARTS[:1])
+crash(tap, "SIGTERM ends in order", by_signal(signal.SIGTERM), 0, ["ready to exit, bye bye"], ["BUG REPORT"])
+crash(tap, "a large server's report takes no longer", by_debug("SEGFAULT"), -signal.SIGSEGV, PARTS + ["pages tested"], [],
+      before=[("DEBUG", "POPULATE", "1000000"), ("DEBUG", "POPULATE", "100", "big", "3000000")])
+
+tap.done()
