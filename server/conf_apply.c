@@ -23,15 +23,27 @@ const char *conf_apply_rename(struct bytes from, struct bytes to)
     }
 }
 
+void conf_apply_warn(struct server *srv)
+{
+    if (srv->config->save_count)
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
+}
+
+static int apply_save(struct server *srv, const char **err)
+{
+    conf_apply_warn(srv);
+    return 0;
+}
+
 /* Opens what the configuration names now; the connections there are stay. */
 static int apply_listeners(struct server *srv, const char **err, const char *refusal)
 {
-    char text[512] = "";
     listen_close(srv);
-    int rc = listen_open(srv, text, sizeof text);
+    const char *kind;
+    int rc = listen_open(srv, &kind);
     if (rc == 0) rc = listen_accept(&srv->workers[0]);
     if (rc == 0) return 0;
-    if (text[0]) server_log(srv, LOG_WARNING_LEVEL, "%s", text);
     *err = refusal;
     return rc;
 }
@@ -128,6 +140,7 @@ static const struct conf_hook hooks[] = {
     {"latency-monitor-threshold", apply_thresholds},
     {"libos-spin-us", apply_spin},
     {"libos-pcap", apply_pcap},
+    {"save", apply_save},
     {"crash-log-enabled", apply_crash_log},
 };
 

@@ -13,4 +13,7 @@ void conf_apply_register(struct server *srv);
 /* A conf_rename_fn: before the first command runs. */
 const char *conf_apply_rename(struct bytes from, struct bytes to);
 
+/* What the configuration asks for and does not get is told in the log. */
+void conf_apply_warn(struct server *srv);
+
 #endif

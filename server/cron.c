@@ -56,6 +56,24 @@ static void sample_rates(struct worker *w)
     srv->rate_index = (srv->rate_index + 1) % 16;
 }
 
+/* As redis-server does every five seconds, for whoever reads the log at these levels. */
+static void log_counts(struct worker *w)
+{
+    const struct server *srv = w->srv;
+    const size_t bucket_slots = sizeof((struct table_bucket *)0)->slot / sizeof(uint64_t);
+    if ((int)srv->config->loglevel > LOG_VERBOSE_LEVEL || w->cron_runs % (5 * (uint64_t)srv->config->hz) != 0) return;
+    for (int i = 0; i < srv->db_count; i++) {
+        const struct db *db = &srv->dbs[i];
+        size_t slots = 0;
+        for (unsigned k = 0; k < db->slice_count; k++) slots += db->slices[k].table.bucket_count * bucket_slots;
+        if (db_size(db))
+            server_log(w->srv, LOG_VERBOSE_LEVEL, "DB %d: %zu keys (%zu volatile) in %zu slots HT.", i, db_size(db),
+                       db_expires(db), slots);
+    }
+    server_log(w->srv, LOG_DEBUG_LEVEL, "%zu clients connected (%zu replicas), %zu bytes in use",
+               w->client_count - replicas_count(w), replicas_count(w), demi_mem_used());
+}
+
 void cron_run(struct worker *w)
 {
     struct server *srv = w->srv;
@@ -70,6 +88,7 @@ void cron_run(struct worker *w)
     size_t used = demi_mem_used();
     if (used > srv->peak_memory) srv->peak_memory = used;
     sample_rates(w);
+    log_counts(w);
     clients_cron(w);
     replicas_cron(w);
     resize_cron(w);

@@ -175,24 +175,34 @@ static void raise_fd_limit(struct server *srv)
 
 /* --- the server --------------------------------------------------------------------------------------------------- */
 
+/* Where redis-server paints its logo: launchers read the PID in it. */
+static bool shows_logo(const struct config *cfg)
+{
+    bool to_terminal = !cfg->syslog_enabled && !(cfg->logfile && *cfg->logfile) && isatty(STDOUT_FILENO);
+    return to_terminal || cfg->always_show_logo;
+}
+
 static void banner(struct server *srv, int argc)
 {
-    server_log(srv, LOG_WARNING_LEVEL, "oO0OoO0OoO0Oo demikv is starting oO0OoO0OoO0Oo");
-    server_log(srv, LOG_WARNING_LEVEL, "demikv version=%s, redis_version=%s, bits=%d, pid=%d, just started",
+    long long port = (long long)srv->config->port;
+    server_log(srv, LOG_NOTICE_LEVEL, "oO0OoO0OoO0Oo demikv is starting oO0OoO0OoO0Oo");
+    server_log(srv, LOG_NOTICE_LEVEL, "demikv version=%s, redis_version=%s, bits=%d, pid=%d, just started",
                DEMIKV_VERSION, REDIS_VERSION, (int)(sizeof(long) * 8), (int)getpid());
     if (argc == 1)
         server_log(srv, LOG_WARNING_LEVEL,
                    "Warning: no config file specified, using the default config. In order to specify a config file use "
                    "%s /path/to/redis.conf",
                    srv->exec_argv0);
-    else server_log(srv, LOG_WARNING_LEVEL, "Configuration loaded");
-    char mode[256];
-    snprintf(mode, sizeof mode, "demikv %s (%d bit)\nRunning in standalone mode\nPort: %lld\n PID: %d\n\n",
-             DEMIKV_VERSION, (int)(sizeof(long) * 8), (long long)srv->config->port, (int)getpid());
-    server_log_raw(srv, mode);
-    if (srv->config->save_count)
-        server_log(srv, LOG_WARNING_LEVEL,
-                   "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
+    else server_log(srv, LOG_NOTICE_LEVEL, "Configuration loaded");
+    if (shows_logo(srv->config)) {
+        char mode[256];
+        snprintf(mode, sizeof mode, "demikv %s (%d bit)\nRunning in standalone mode\nPort: %lld\n PID: %d\n\n",
+                 DEMIKV_VERSION, (int)(sizeof(long) * 8), port, (int)getpid());
+        server_log_raw(srv, mode);
+    } else {
+        server_log(srv, LOG_NOTICE_LEVEL, "Running mode=standalone, port=%lld.", port);
+    }
+    conf_apply_warn(srv);
 }
 
 static int start(struct server *srv)
@@ -249,10 +259,10 @@ int main(int argc, char **argv)
     raise_fd_limit(srv);
     if (start(srv) != 0) return 1;
     write_pidfile(srv); /* not before: the file may be that of the server that has our port */
-    server_log(srv, LOG_WARNING_LEVEL, "Server initialized");
-    if (config.port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections");
+    server_log(srv, LOG_NOTICE_LEVEL, "Server initialized");
+    if (config.port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
     if (config.unixsocket && *config.unixsocket)
-        server_log(srv, LOG_NOTICE_LEVEL, "The server is now ready to accept connections at %s", config.unixsocket);
+        server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", config.unixsocket);
     tell_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
     int err = worker_run(&srv->workers[0]);
     if (err) server_log(srv, LOG_WARNING_LEVEL, "The loop ended: %s", strerror(-err));

@@ -19,11 +19,8 @@
 #include "server/ds/quicklist.h"
 #include "server/net/client.h"
 #include "server/net/listen.h"
+#include "server/version.h"
 #include "server/worker.h"
-
-#define DEMIKV_VERSION    "0.1.0"
-#define REDIS_VERSION     "7.2.4" /* what clients gate features on */
-#define REDIS_VERSION_NUM 0x00070204
 
 struct pubsub;
 struct slowlog;

@@ -40,7 +40,7 @@ void shutdown_handle_signals(struct server *srv)
 void shutdown_begin(struct worker *w, const char *why)
 {
     struct server *srv = w->srv;
-    server_log(srv, LOG_WARNING_LEVEL, "%s", why);
+    server_log(srv, LOG_NOTICE_LEVEL, "%s", why);
     srv->stopping = true;
 }
 

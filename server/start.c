@@ -150,11 +150,11 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err) return err;
     conf_apply_register(srv);
     srv->startup_memory = srv->peak_memory = demi_mem_used();
-    char why[512] = "";
-    err = listen_open(srv, why, sizeof why);
+    const char *kind;
+    err = listen_open(srv, &kind); /* says why, if it fails */
     if (err)
-        server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (tcp), aborting. %s",
-                   (long long)srv->config->port, why);
+        server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (%s), aborting.",
+                   *kind == 't' ? (long long)srv->config->port : 0, kind);
     if (!err && srv->listener_count == 0) {
         server_log(srv, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
         return -EADDRNOTAVAIL;

@@ -9,13 +9,17 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "server/command/handlers.h"
+#include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/rdb/snapshot.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
+
+#define REPLICA_IP_MAX 256 /* redis-server's bound */
 
 struct snapshot {
     struct reply text;
@@ -74,4 +78,36 @@ void cmd_sync(struct call *c)
     reply_append(&cl->out, &rdb.text);
     reply_fini(&rdb.text);
     replicas_attach(cl);
+}
+
+/* What a replica says of itself in front of SYNC, and behind it once a second ("ack", which nobody answers). */
+void cmd_replconf(struct call *c)
+{
+    struct client *cl = c->client;
+    if (c->argc % 2 == 0) {
+        call_syntax_error(c);
+        return;
+    }
+    for (int i = 1; i < c->argc; i += 2) {
+        struct bytes name = c->argv[i], value = c->argv[i + 1];
+        int64_t port;
+        if (bytes_is_word(name, "listening-port")) {
+            if (!call_int_range(c, value, 0, 65535, &port, NULL)) return;
+            cl->replica_port = (int)port;
+        } else if (bytes_is_word(name, "ip-address")) {
+            if (value.n >= REPLICA_IP_MAX) {
+                call_errorf(c, "ERR REPLCONF ip-address provided by replica instance is too long: %zu bytes", value.n);
+                return;
+            }
+            mem_free(cl->replica_ip);
+            cl->replica_ip = mem_calloc(value.n + 1);
+            memcpy(cl->replica_ip, value.p, value.n);
+        } else if (bytes_is_word(name, "ack") || bytes_is_word(name, "getack")) {
+            return;                                /* no reply */
+        } else if (!bytes_is_word(name, "capa")) { /* what we do not make use of is nothing to refuse */
+            call_errorf(c, "ERR Unrecognized REPLCONF option: %.*s", (int)(name.n < 128 ? name.n : 128), name.p);
+            return;
+        }
+    }
+    call_ok(c);
 }

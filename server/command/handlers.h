@@ -225,6 +225,7 @@ cmd_handler cmd_slowlog_help;
 cmd_handler cmd_slowlog_len;
 cmd_handler cmd_slowlog_reset;
 cmd_handler cmd_swapdb;
+cmd_handler cmd_replconf;
 cmd_handler cmd_sync;
 cmd_handler cmd_time;
 

@@ -530,6 +530,18 @@ const struct command spec_server[] = {
         .summary = "Shows every command the server runs from now on.",
     },
     {
+        .name = "REPLCONF",
+        .handler = cmd_replconf,
+        .arity = -1,
+        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_ALLOW_BUSY | CMD_NEEDS_CLIENT,
+        .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
+        .group = "server",
+        .since = "3.0.0",
+        .complexity = "O(1)",
+        .summary = "Tells what a replica is and has got; for replicas only.",
+        .doc_flags = DOC_SYSCMD,
+    },
+    {
         .name = "ROLE",
         .handler = cmd_role,
         .arity = 1,

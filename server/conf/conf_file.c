@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "server/conf/option.h"
+#include "server/version.h"
 
 enum {
     FILE_BYTES_MAX = 16 << 20, /* of a file and what it includes at one place */
@@ -39,7 +40,7 @@ void conf_failure_print(const struct conf_failure *f, FILE *out)
         fprintf(out, "%s\n", f->reason);
         return;
     }
-    fprintf(out, "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\n");
+    fprintf(out, "\n*** FATAL CONFIG FILE ERROR (Redis %s) ***\n", REDIS_VERSION);
     if (f->line) fprintf(out, "Reading the configuration file, at line %d\n>>> '%s'\n", f->line, f->text);
     fprintf(out, "%s\n", f->reason);
 }

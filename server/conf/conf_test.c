@@ -424,7 +424,7 @@ static void test_failures_are_printed_in_redis_form(void **state)
     FILE *out = open_memstream(&text, &n);
     conf_failure_print(&f, out);
     fclose(out);
-    assert_string_equal(text, "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the "
+    assert_string_equal(text, "\n*** FATAL CONFIG FILE ERROR (Redis 7.2.4) ***\nReading the "
                               "configuration file, at line 2\n"
                               ">>> 'port x'\nargument couldn't be parsed into an integer\n");
     free(text);

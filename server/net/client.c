@@ -95,14 +95,21 @@ enum client_class client_class_of(const struct client *cl)
 
 size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
 
+static void log_client(const struct client *cl, int level, const char *before, const char *after)
+{
+    struct server *srv = cl->w->srv;
+    char line[1024];
+    if (level < (int)srv->config->loglevel) return;
+    client_describe(cl, line, sizeof line);
+    server_log(srv, level, "%s%s%s", before, line, after);
+}
+
 static void close_over_limit(struct client *cl)
 {
     if (cl->flags & CLIENT_CLOSE_NOW) return;
     struct worker *w = cl->w;
-    char line[1024];
-    client_describe(cl, line, sizeof line);
-    server_log(w->srv, LOG_WARNING_LEVEL,
-               "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", line);
+    log_client(cl, LOG_WARNING_LEVEL, "Client ",
+               " scheduled to be closed ASAP for overcoming of output buffer limits.");
     w->stats.output_limit_closed++;
     client_close_soon(cl);
 }
@@ -205,6 +212,7 @@ void client_free(struct client *cl)
     mem_free(cl->name);
     mem_free(cl->lib_name);
     mem_free(cl->lib_ver);
+    mem_free(cl->replica_ip);
     mem_free_sized(cl, sizeof *cl);
 }
 
@@ -278,9 +286,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     }
     size_t held = cl->in_len - cl->in_off;
     if (unlikely(held > (size_t)w->srv->config->client_query_buffer_limit)) {
-        char line[1024];
-        client_describe(cl, line, sizeof line);
-        server_log(w->srv, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: %s", line);
+        log_client(cl, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: ", "");
         w->stats.query_limit_closed++;
         client_close_soon(cl);
         return;
@@ -301,6 +307,7 @@ static void popped(struct client *cl, const demi_qresult_t *qr)
     if (qr->qr_value.sga.sga_segs[0].sgaseg_len == 0) {
         demi_sgarray_t sga = qr->qr_value.sga;
         if (sga.sga_buf) demi_sgafree(&sga);
+        log_client(cl, LOG_VERBOSE_LEVEL, "Client closed connection ", "");
         client_close_soon(cl);
         return;
     }

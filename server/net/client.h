@@ -65,6 +65,8 @@ struct client {
     char *name, *lib_name, *lib_ver; /* NUL-terminated or NULL */
     char peer[64], local[64];        /* "127.0.0.1:4711", "[::1]:4711", "/tmp/redis.sock:0" */
     uint64_t net_in, net_out, commands;
+    int replica_port;   /* where a replica says it listens; 0: it did not say */
+    char *replica_ip;   /* NULL: as port */
     uint64_t feed_from; /* a replica's: where in its output, counted as net_out, the effects begin */
 };
 

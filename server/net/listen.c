@@ -51,7 +51,7 @@ static bool may_be_missing(int err)
     return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT;
 }
 
-static int open_address(struct server *srv, const char *host, int port, char *err, size_t size)
+static int open_address(struct server *srv, const char *host, int port)
 {
     bool optional = host[0] == '-';
     if (optional) host++;
@@ -72,7 +72,8 @@ static int open_address(struct server *srv, const char *host, int port, char *er
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
         int rc = getaddrinfo(host, NULL, &hints, &list);
         if (rc) {
-            snprintf(err, size, "Could not create server TCP listening socket %s:%d: %s", host, port, gai_strerror(rc));
+            server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: %s", host,
+                       port, gai_strerror(rc));
             return optional ? 0 : -EINVAL;
         }
         memcpy(&ss, list->ai_addr, list->ai_addrlen);
@@ -85,23 +86,23 @@ static int open_address(struct server *srv, const char *host, int port, char *er
     snprintf(text, sizeof text, "%s:%d", host, port);
     int rc = open_one(srv, (struct sockaddr *)&ss, n, text, false);
     if (rc == 0) return 0;
-    snprintf(err, size, "Could not create server TCP listening socket %s:%d: bind: %s", host, port, strerror(-rc));
-    server_log(srv, LOG_WARNING_LEVEL, "Warning: %s", err);
+    server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: bind: %s", host,
+               port, strerror(-rc));
     return optional && may_be_missing(rc) ? 0 : rc;
 }
 
-static int open_unix(struct server *srv, const char *path, char *err, size_t size)
+static int open_unix(struct server *srv, const char *path)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof un.sun_path) {
-        snprintf(err, size, "Failed opening Unix socket: path too long: %s", path);
+        server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: path too long: %s", path);
         return -ENAMETOOLONG;
     }
     strcpy(un.sun_path, path);
     struct stat st;
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode)) {
-            snprintf(err, size, "Failed opening Unix socket: %s exists and is not a socket", path);
+            server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: %s exists and is not a socket", path);
             return -EEXIST;
         }
         unlink(path);
@@ -111,25 +112,27 @@ static int open_unix(struct server *srv, const char *path, char *err, size_t siz
     int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, true);
     umask(old);
     if (rc == 0 && perm) chmod(path, perm);
-    if (rc) snprintf(err, size, "Failed opening Unix socket: bind: %s", strerror(-rc));
+    if (rc) server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s", strerror(-rc));
     return rc;
 }
 
-int listen_open(struct server *srv, char *err, size_t size)
+int listen_open(struct server *srv, const char **kind)
 {
+    *kind = "tcp";
     const struct config *cfg = srv->config;
     if (cfg->port != 0) {
         int opened = srv->listener_count;
         for (unsigned i = 0; i < cfg->bind_count; i++) {
-            int rc = open_address(srv, cfg->bind[i], (int)cfg->port, err, size);
+            int rc = open_address(srv, cfg->bind[i], (int)cfg->port);
             if (rc) return rc;
         }
         if (cfg->bind_count && srv->listener_count == opened) {
-            if (!err[0]) snprintf(err, size, "no address to listen on");
+            server_log(srv, LOG_WARNING_LEVEL, "Warning: No address to listen on");
             return -EADDRNOTAVAIL;
         }
     }
-    if (cfg->unixsocket && *cfg->unixsocket) return open_unix(srv, cfg->unixsocket, err, size);
+    *kind = "unix";
+    if (cfg->unixsocket && *cfg->unixsocket) return open_unix(srv, cfg->unixsocket);
     return 0;
 }
 

@@ -20,7 +20,8 @@ struct listener {
     char text[128];
 };
 
-int listen_open(struct server *srv, char *err, size_t size);
+/* 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp" or "unix". */
+int listen_open(struct server *srv, const char **kind);
 void listen_close(struct server *srv);
 int listen_accept(struct worker *w); /* starts the accepts of all listeners */
 

@@ -140,6 +140,9 @@ static void info_memory(struct info *in)
     struct demi_mem_stats m;
     demi_mem_stats(&m);
     m.used = in->used;
+    /* Memory that the heap has and nobody touched yet is not active: what is active is resident (or it is swapped out). */
+    if (m.active > m.resident) m.active = m.resident > m.used ? m.resident : m.used;
+    if (m.resident < m.active) m.resident = m.active;
     struct sysinfo si;
     sysinfo(&si);
     uint64_t total = (uint64_t)si.totalram * si.mem_unit;
@@ -298,12 +301,12 @@ static void info_stats(struct info *in)
     line(in, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)s->output_limit_closed);
 }
 
-/* The address without its port, which is the connection's and not the replica's own. */
+/* What it said of itself (REPLCONF), or the address it came from without its port, which is the connection's. */
 static void replica_line(struct info *in, size_t i, const struct client *cl)
 {
-    const char *colon = strrchr(cl->peer, ':');
-    int n = colon ? (int)(colon - cl->peer) : (int)strlen(cl->peer);
-    line(in, "slave%zu:ip=%.*s,port=0,state=online,offset=0,lag=0", i, n, cl->peer);
+    const char *ip = cl->replica_ip ? cl->replica_ip : cl->peer, *colon = cl->replica_ip ? NULL : strrchr(ip, ':');
+    int n = colon ? (int)(colon - ip) : (int)strlen(ip);
+    line(in, "slave%zu:ip=%.*s,port=%d,state=online,offset=0,lag=0", i, n, ip, cl->replica_port);
 }
 
 static void info_replication(struct info *in)

@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Lines of the log and fields of INFO that tools written for redis-server look for."""
+import re
+import socket
+import time
+
+from here import OURS, Server, Tap, free_port, need_server, run
+
+
+def ask(server, *words):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(server.path)
+        words = [w.encode() for w in words]
+        s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        return s.recv(1 << 16).decode()
+
+
+def log(server):
+    with open(server.log) as f:
+        return f.read()
+
+
+def field(text, name):
+    found = re.search(r"^%s:(.*?)\r?$" % re.escape(name), text, re.M)
+    return found.group(1) if found else None
+
+
+def appears(server, pattern, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if re.search(pattern, log(server)):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def check_log(tap):
+    with Server(OURS, ["--loglevel", "verbose"], tcp=True) as server:
+        text = log(server)
+        for wanted in (r"\* demikv version=\S+, redis_version=7\.2\.4, bits=64, pid=%d, just started" % server.pid,
+                       r"\* Configuration loaded", r"\* Running mode=standalone, port=%d\." % server.port,
+                       r"\* Server initialized", r"\* Ready to accept connections tcp", r"\* Ready to accept connections unix"):
+            tap.ok(re.search(wanted, text), "the start says " + wanted)
+        tap.ok("WARNING" not in text, "nothing is to be warned of")
+        ask(server, "CONFIG", "SET", "save", "900 1")
+        tap.ok("the 'save' points configured write no snapshot" in log(server), "CONFIG SET save warns as the start does")
+        count = log(server).count("write no snapshot")
+        ask(server, "CONFIG", "SET", "save", "")
+        tap.ok(log(server).count("write no snapshot") == count, "but not when there are none")
+        ask(server, "SET", "k", "v")
+        tap.ok(appears(server, r"- Client closed connection id=\d+ addr=\S+ .* cmd=set ", 5), "verbose: who closed")
+        tap.ok(appears(server, r"- DB 0: 1 keys \(0 volatile\) in \d+ slots HT\.", 10), "verbose: keys every five seconds")
+        tap.ok(not re.search("clients connected", log(server)), "the count of clients is for debug")
+    with Server(OURS, ["--loglevel", "debug", "--always-show-logo", "yes", "--save", "900 1"]) as server:
+        tap.ok(re.search(r"^ PID: %d$" % server.pid, log(server), re.M), "always-show-logo: launchers find the pid")
+        tap.ok("write no snapshot" in log(server), "save points in the configuration are warned of")
+        tap.ok(appears(server, r"\. \d+ clients connected \(0 replicas\), \d+ bytes in use", 10), "debug: clients")
+
+
+def check_refusals(tap):
+    port = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen(1)
+        status, text = run([OURS, "--port", str(port), "--bind", "127.0.0.1", "--save", ""])
+        tap.ok(status == 1 and text.count("Address already in use") == 1 and
+               "# Warning: Could not create server TCP listening socket 127.0.0.1:%d: bind:" % port in text and
+               text.rstrip().endswith("# Failed listening on port %d (tcp), aborting." % port),
+               "a port that is taken: one reason", [text])
+    status, text = run([OURS, "--port", "0", "--unixsocket", "/nonexistent/s", "--save", ""])
+    tap.ok(status == 1 and text.count("No such file or directory") == 1 and
+           text.rstrip().endswith("# Failed listening on port 0 (unix), aborting."), "a path that is none: one reason", [text])
+    status, text = run([OURS, "--nonsense", "1"])
+    tap.ok(status == 1 and "*** FATAL CONFIG FILE ERROR (Redis 7.2.4) ***" in text, "the version of a fatal error", [text])
+
+
+def check_info(tap):
+    with Server(OURS) as server:
+        for populate in (None, "200000"):
+            if populate:
+                ask(server, "DEBUG", "POPULATE", populate)
+                ask(server, "FLUSHALL", "SYNC")
+            text = ask(server, "INFO", "memory")
+            figures = {name: field(text, name) for name in
+                       ("allocator_rss_bytes", "allocator_frag_bytes", "allocator_rss_ratio", "allocator_frag_ratio")}
+            sizes = [int(field(text, "allocator_" + name)) for name in ("allocated", "active", "resident")]
+            tap.ok(all(float(v) >= 0 for v in figures.values()) and sizes == sorted(sizes),
+                   "allocated <= active <= resident%s" % (" after a flush" if populate else ""), [figures, sizes])
+        with socket.socket(socket.AF_UNIX) as replica:
+            replica.settimeout(10)
+            replica.connect(server.path)
+            replica.sendall(b"REPLCONF listening-port 6666 ip-address 10.1.2.3 capa eof capa psync2\r\n")
+            tap.ok(replica.recv(100) == b"+OK\r\n", "REPLCONF is answered")
+            replica.sendall(b"SYNC\r\n")
+            replica.recv(1)
+            got = field(ask(server, "INFO", "replication"), "slave0")
+            tap.ok(got and got.startswith("ip=10.1.2.3,port=6666,state=online,"), "slave0 is where it said", [got])
+        for words, want in ((("REPLCONF", "listening-port"), "-ERR syntax error"),
+                            (("REPLCONF", "listening-port", "x"), "-ERR value is not an integer or out of range"),
+                            (("REPLCONF", "ip-address", "x" * 300), "-ERR REPLCONF ip-address provided by replica instance is too long"),
+                            (("REPLCONF", "nonsense", "x"), "-ERR Unrecognized REPLCONF option: nonsense")):
+            got = ask(server, *words)
+            tap.ok(got.startswith(want), " ".join(words)[:60], [got])
+
+
+need_server()
+tap = Tap()
+check_log(tap)
+check_refusals(tap)
+check_info(tap)
+tap.done()
