@@ -12,15 +12,16 @@
  * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class, looked at where a reply
  * takes memory (may_grow), so that no command, transaction or message goes far beyond it. Whoever has no such limit may
  * owe: a client with more than TURN_BYTES built in a turn is not served on before that was handed to the libOS, and one
- * with more than OWED_BYTES unsent not before these were sent (CLIENT_OWING); so it holds these and one command's reply.
+ * with more than OWED_BYTES unsent not before these were sent (CLIENT_OWING); so it holds these and one command's
+ * reply.
  *
  *     served --TURN_BYTES built--> owing --flushed, at most OWED_BYTES unsent--> served
  *                                    | more: neither served nor read from; its push has a token
  *                                    +--the token completes: sent--> served
  *
- * Who has not given the password yet owes what redis-server lets him owe since 7.2.8, the 16 KiB of a reply's first buffer
- * and 1,024 bytes; there he is closed, here he waits as others do. What does not move for STALL_MS is closed if it is
- * more than STALL_BYTES.
+ * Who has not given the password yet owes what redis-server lets him owe since 7.2.8, the 16 KiB of a reply's first
+ * buffer and 1,024 bytes; there he is closed, here he waits as others do. What does not move for STALL_MS is closed if
+ * it is more than STALL_BYTES.
  */
 #include "server/net/client.h"
 

@@ -41,34 +41,42 @@ static void quote(struct reply *r, struct bytes s)
     reply_raw(r, BYTES("\""));
 }
 
-static void write_line(struct worker *w, struct client *to, const struct client *from, const struct bytes *argv,
+static void build_line(struct reply *line, const struct worker *w, const struct client *from, const struct bytes *argv,
                        int argc)
 {
     char head[128];
-    int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%s]", (long long)(w->now_us / 1000000),
-                     (long long)(w->now_us % 1000000), from->s.db->id, (from->flags & CLIENT_UNIX) ? "unix:" : "",
-                     from->peer);
-    if ((from->flags & CLIENT_UNIX) && n > 0 && (size_t)n < sizeof head) {
-        /* Redis shows "unix:/path" without the ":0" of CLIENT LIST. */
-        n = snprintf(head, sizeof head, "+%lld.%06lld [%d unix:%.*s]", (long long)(w->now_us / 1000000),
-                     (long long)(w->now_us % 1000000), from->s.db->id, (int)(strlen(from->peer) - 2), from->peer);
-    }
-    reply_raw(&to->out, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
-    for (int i = 0; i < argc; i++) quote(&to->out, argv[i]);
-    reply_raw(&to->out, BYTES("\r\n"));
-    client_output(to);
+    bool is_unix = from->flags & CLIENT_UNIX;
+    /* Redis shows "unix:/path" without the ":0" of CLIENT LIST. */
+    int peer = (int)strlen(from->peer) - (is_unix ? 2 : 0);
+    int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%.*s]", (long long)(w->now_us / 1000000),
+                     (long long)(w->now_us % 1000000), from->s.db->id, is_unix ? "unix:" : "", peer, from->peer);
+    reply_raw(line, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
+    for (int i = 0; i < argc; i++) quote(line, argv[i]);
+    reply_raw(line, BYTES("\r\n"));
 }
 
+/* The line is made once, however many look on. */
 void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,
                   int argc)
 {
     const struct bytes *shown = redact(cmd, argv, argc);
+    struct reply line;
+    reply_init(&line, 2);
+    build_line(&line, w, from, shown, argc);
+    if (shown != argv) mem_free((void *)shown);
+    struct reply_chunk *pieces = reply_take_chunks(&line);
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);
-        if ((cl->s.flags & SESSION_MONITOR) && !(cl->flags & CLIENT_CLOSE_NOW)) write_line(w, cl, from, shown, argc);
+        if (!(cl->s.flags & SESSION_MONITOR) || (cl->flags & CLIENT_CLOSE_NOW)) continue;
+        for (const struct reply_chunk *c = pieces; c; c = c->next) reply_raw(&cl->out, bytes_of(c->data, c->used));
+        client_output(cl);
     }
-    if (shown != argv) mem_free((void *)shown);
+    while (pieces) {
+        struct reply_chunk *next = pieces->next;
+        reply_chunk_free(pieces);
+        pieces = next;
+    }
 }
 
 void cmd_monitor(struct call *c)

@@ -4,10 +4,10 @@
  *     -> header -> part after part -> end: the default action of the first signal
  *
  * The report is made by the thread that crashed, on a stack of its own where there is one, so that a stack that is used
- * up can be told of, too. Each part runs behind sigsetjmp(): if it crashes or takes longer than PART_SECONDS (the lock it
- * waits for may be held by the code that crashed) it ends there, its place in the report says so, and the next part
- * begins. What is safest and says most comes first; REPORT_SECONDS bounds the whole. A signal outside of a part ends the
- * process at once.
+ * up can be told of, too. Each part runs behind sigsetjmp(): if it crashes or takes longer than PART_SECONDS (the lock
+ * it waits for may be held by the code that crashed) it ends there, its place in the report says so, and the next part
+ * begins. What is safest and says most comes first; REPORT_SECONDS bounds the whole. A signal outside of a part ends
+ * the process at once.
  *
  * SIGALRM is the clock. It may arrive on any thread and is handed on to the one that reports. FREEZE_SIGNAL stops the
  * others for the test of the memory.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is written to the log when the server crashes: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, an assertion, memory that
- * is out. The frame is redis-server's ("=== REDIS BUG REPORT START"), which people and tools look for. Afterwards the
- * process ends as it would have: by the same signal, with a core if the system writes one.
+ * What is written to the log when the server crashes: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, an assertion, memory
+ * that is out. The frame is redis-server's ("=== REDIS BUG REPORT START"), which people and tools look for. Afterwards
+ * the process ends as it would have: by the same signal, with a core if the system writes one.
  */
 #ifndef SERVER_OBSERVE_CRASH_H
 #define SERVER_OBSERVE_CRASH_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nothing here allocates, except what INFO does beyond the room that was kept for it. Left out of redis-server's report:
- * the dump of the code around the instruction. The trace names functions and their offsets in the program's file instead,
- * with which addr2line and gdb find the line.
+ * Nothing here allocates, except what INFO does beyond the room that was kept for it. Left out of redis-server's
+ * report: the dump of the code around the instruction. The trace names functions and their offsets in the program's
+ * file instead, with which addr2line and gdb find the line.
  */
 #include "server/observe/crash_parts.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of a crash report. Each may itself crash or hang (what it reads may be what is broken): server/observe/crash.c
- * ends it then, and goes on with the next.
+ * The parts of a crash report. Each may itself crash or hang (what it reads may be what is broken):
+ * server/observe/crash.c ends it then, and goes on with the next.
  */
 #ifndef SERVER_OBSERVE_CRASH_PARTS_H
 #define SERVER_OBSERVE_CRASH_PARTS_H

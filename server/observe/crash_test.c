@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reports of processes whose state is broken: each crash happens in a child, whose end and whose log are looked at. What
- * a whole server reports is in tests/clients/crash.py.
+ * Reports of processes whose state is broken: each crash happens in a child, whose end and whose log are looked at.
+ * What a whole server reports is in tests/clients/crash.py.
  */
 #include "server/observe/crash.h"
 
@@ -175,7 +175,7 @@ static void test_a_stack_that_is_used_up_can_be_told_of(void **state)
 
 static __attribute__((noinline)) void fail_assertion(void)
 {
-    fclose(stderr);
+    assert_non_null(freopen("/dev/null", "w", stderr));
     struct broken *b = half_a_server(path);
     ASSERT(b == NULL);
 }
@@ -191,7 +191,7 @@ static void test_a_failed_assertion_is_told_and_aborts(void **state)
 
 static void run_out(void)
 {
-    fclose(stderr);
+    assert_non_null(freopen("/dev/null", "w", stderr));
     half_a_server(path);
     mem_free(mem_alloc(SIZE_MAX / 2));
 }
@@ -205,7 +205,7 @@ static void test_no_memory_is_told_and_aborts(void **state)
 
 static void without_report(void)
 {
-    fclose(stderr);
+    assert_non_null(freopen("/dev/null", "w", stderr));
     struct broken *b = half_a_server(path);
     b->cfg.crash_log_enabled = false;
     crash_apply(&b->srv);

@@ -140,7 +140,7 @@ static void info_memory(struct info *in)
     struct demi_mem_stats m;
     demi_mem_stats(&m);
     m.used = in->used;
-    /* Memory that the heap has and nobody touched yet is not active: what is active is resident (or it is swapped out). */
+    /* What nobody touched yet is not active: what is active is resident, or it is swapped out. */
     if (m.active > m.resident) m.active = m.resident > m.used ? m.resident : m.used;
     if (m.resident < m.active) m.resident = m.active;
     struct sysinfo si;

@@ -3,8 +3,8 @@
  * Writes patterns and each word's own address, and reads them again: bits that stick, and address lines that do. Caches
  * answer most of it, so memory that passes can still be broken; what fails is.
  *
- * While a page is not as it was, nothing runs but memcheck_page(): no call, no system call, no memory but its own stack,
- * which is left out of the test.
+ * While a page is not as it was, nothing runs but memcheck_page(): no call, no system call, no memory but its own
+ * stack, which is left out of the test.
  */
 #include "server/observe/memcheck.h"
 

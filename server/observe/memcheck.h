@@ -18,8 +18,8 @@ struct memcheck {
     bool in_time;        /* all of it was tested */
 };
 
-/* Resident pages of private anonymous mappings, without the caller's stack, until `deadline_ns` of clock_mono_ns(). No other
- * thread may run, nor a handler of a signal that does not return. */
+/* Resident pages of private anonymous mappings, without the caller's stack, until `deadline_ns` of clock_mono_ns(). No
+ * other thread may run, nor a handler of a signal that does not return. */
 void memcheck_run(struct memcheck *m, uint64_t deadline_ns);
 /* One page; it is put back. The number of wrong words. */
 size_t memcheck_page(struct memcheck *m, volatile uint64_t *page);

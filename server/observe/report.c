@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * vsnprintf() is not on the list of what a handler may call, but glibc's takes no lock and no memory for what is printed
- * here (integers, strings, pointers). localtime_r() takes a lock, so the date is made of the seconds by hand.
+ * vsnprintf() is not on the list of what a handler may call, but glibc's takes no lock and no memory for what is
+ * printed here (integers, strings, pointers). localtime_r() takes a lock, so the date is made of the seconds by hand.
  */
 #include "server/observe/report.h"
 

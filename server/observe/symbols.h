@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names of our own functions for a stack trace: the symbol table of the program's file, static functions included, which
- * the dynamic linker does not know. Takes no memory of any heap, so a handler of a signal may use it.
+ * Names of our own functions for a stack trace: the symbol table of the program's file, static functions included,
+ * which the dynamic linker does not know. Takes no memory of any heap, so a handler of a signal may use it.
  */
 #ifndef SERVER_OBSERVE_SYMBOLS_H
 #define SERVER_OBSERVE_SYMBOLS_H

@@ -11,8 +11,9 @@
  * moves up to close the gap (RESP numbers must not be padded). That is at most one chunk's bytes, the price of not
  * counting twice.
  *
- * The bound is looked at where memory is taken, never where bytes are written. A reply that is over keeps one chunk, into
- * which small writes go again and again from its beginning (what stands there is never read); payloads are skipped.
+ * The bound is looked at where memory is taken, never where bytes are written. A reply that is over keeps one chunk,
+ * into which small writes go again and again from its beginning (what stands there is never read); payloads are
+ * skipped.
  */
 #include "server/resp/reply.h"
 

@@ -12,7 +12,7 @@ from here import OURS, Server, Tap, need_server
 MB = 1 << 20
 LIMIT = 10 * MB
 SLACK = 6 * MB  # chunks, what the kernel and the libOS hold, the work itself
-PATIENCE = 1.0  # seconds in which another client must be served
+PATIENCE = 3.0  # seconds in which another client must be served
 
 
 def request(*words):
