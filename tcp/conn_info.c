@@ -4,6 +4,8 @@
  */
 #include "tcp/conn.h"
 
+#include "tcp/recover.h"
+
 #include <stdio.h>
 
 /* Linux's numbers (TCP_ESTABLISHED and so on): programs that read tcpi_state expect them. */
@@ -140,6 +142,23 @@ static void check_receive_queue(const struct conn *c)
     ASSERT(!c->rcvq_copied || c->rcvq);
 }
 
+/* Whatever is waited for has a deadline, unless the next flush looks at it anyway (or a neighbour's answer makes it),
+ * and the timer comes no later than the earliest. */
+static void check_timers(const struct conn *c)
+{
+    bool looked_at = !list_is_empty(&c->dirty) || c->deadlines[DL_PACE] != NSEC_NEVER;
+    nsec first = NSEC_NEVER;
+    for (int i = 0; i < DL_COUNT; i++) first = c->deadlines[i] < first ? c->deadlines[i] : first;
+    if (first != NSEC_NEVER) {
+        ASSERT(timer_runs(&c->timer));
+        ASSERT(c->timer.tick <= (first >> WHEEL_TICK_BITS) + 1);
+    }
+    ASSERT(!c->inflight.count || c->deadlines[DL_REXMIT] != NSEC_NEVER);
+    ASSERT(!recover_has_unsent(c) || c->deadlines[DL_REXMIT] != NSEC_NEVER || looked_at);
+    ASSERT(!(c->flags & CF_ACK_NOW) || looked_at);
+    ASSERT(!(c->flags & CF_ACK_DELAYED) || c->deadlines[DL_ACK] != NSEC_NEVER || looked_at);
+}
+
 void conn_check(const struct conn *c)
 {
     check_receive_queue(c);
@@ -158,7 +177,11 @@ void conn_check(const struct conn *c)
     ASSERT(!(c->flags & CF_FIN_SENT) || (c->flags & CF_FIN_QUEUED));
     ASSERT(!(c->flags & CF_FIN_ACKED) || ((c->flags & CF_FIN_SENT) && c->snd_una == c->snd_end + 1));
     ASSERT(!(c->flags & CF_FIN_ACKED) == (c->state != CONN_FIN_WAIT_2));
+    ASSERT(c->cc.cwnd);
+    ASSERT(c->snd_wnd <= c->snd_wnd_max);
     inflight_check(&c->inflight, c->snd_una, c->snd_nxt);
+    recover_check(c);
+    check_timers(c);
     if (c->flags & CF_FIN_ACKED) ASSERT(!c->sndq.count);
     else sndq_check(&c->sndq, c->state <= CONN_SYN_RECEIVED ? c->iss + 1 : c->snd_una, c->snd_end);
 

@@ -18,6 +18,7 @@
  */
 #include "tcp/recover.h"
 
+#include "alloc/base/assert.h"
 #include "alloc/heap.h"
 #include "tcp/hdr.h"
 
@@ -524,4 +525,26 @@ void recover_ack(struct conn *c, const struct ack_event *e)
     if (!f->count && c->recovery) forget_if_quiet(c);
     if (moved && !(c->flags & (CF_DETACHED | CF_ACCEPTING)) && w.una != c->iss)
         c->stack->hooks->acked(c->stack->arg, c);
+}
+
+void recover_check(const struct conn *c)
+{
+    const struct recovery *r = c->recovery;
+    bool recovery = c->flags & CF_RECOVERY, loss = c->flags & CF_LOSS;
+    ASSERT(!recovery || !loss);
+    if (!r) {
+        ASSERT(!recovery && !loss);
+        ASSERT(!c->inflight.sacked);
+        ASSERT(!c->inflight.lost);
+        return;
+    }
+    ASSERT(!r->prr_on || recovery);
+    ASSERT(!r->prr_on || r->prr_flight);
+    ASSERT(!r->frto || loss);
+    ASSERT(!r->reno_sacked || !(c->flags & CF_SACK));
+    ASSERT(r->reo_mult);
+    ASSERT(r->reo_at == NSEC_NEVER || r->rack_rtt);
+    ASSERT(seq_before_eq(r->fack, c->snd_nxt));
+    ASSERT(!r->tlp_out || seq_before_eq(r->tlp_end, c->snd_nxt));
+    ASSERT(!(recovery || loss) || seq_before_eq(c->recover, c->snd_nxt));
 }

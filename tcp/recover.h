@@ -81,6 +81,7 @@ void recover_delivered(struct conn *c, struct ack_work *w, uint32_t i);
 void recover_found(struct conn *c, uint32_t flight);
 /* Recovery of either kind is over. */
 void recover_end(struct conn *c);
+void recover_check(const struct conn *c); /* conn_check()'s part of it */
 
 /* rack.c */
 void rack_sacks(struct conn *c, struct recovery *r, struct ack_work *w); /* the ACK's SACK blocks; una has moved */

@@ -78,6 +78,9 @@ void tcp_flush(struct net_stack *s)
         }
         if ((c->flags & CF_ACK_DELAYED) && c->deadlines[DL_ACK] == NSEC_NEVER)
             conn_timer_set(c, DL_ACK, s->now + s->conf.delayed_ack);
+#ifdef DEMI_DEBUG
+        conn_check(c);
+#endif
     }
     if (unlikely(!list_is_empty(&s->tcp.doomed)) && !s->tcp.depth) conn_reap(s);
 }

@@ -28,7 +28,7 @@
 #define RAW_MAX       8
 #define RAW_DELAY_NS  1000
 #define LONG_BYTES    1000 /* frames that lose_nth counts */
-#define CHECK_EVERY   16   /* bursts between two looks at all invariants, */
+#define CHECK_EVERY   1    /* turns between two looks at all invariants, */
 #define CONNS_A_BURST 16   /* and one more for so many connections */
 
 struct wireframe {
