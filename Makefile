@@ -131,6 +131,9 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	    $(LDFLAGS) -o $@ $(LIB_O) $(LIB_LDLIBS)
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
 
+# What tools/fuzz does not trace every comparison of: with states to explore and no words to guess that is half of a run.
+$(call obj,$(filter tcp/% alloc/%,$(LIB_C)) tests/fuzz/tcp_state_fuzz.c): ALL_CFLAGS += $(UNTRACED)
+
 # Plug-ins see nothing of the library but what it hands them (-z defs), export one symbol, and stay loaded once they are:
 # DPDK's drivers cannot be taken out of a process.
 DPDK_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libdpdk 2>/dev/null)) -DALLOW_EXPERIMENTAL_API=1
