@@ -43,6 +43,12 @@
 #define INFO_BYTES       131072 /* INFO all of a server that has seen every command */
 #define FREEZE_SIGNAL    (SIGRTMIN + 8)
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = true };
+#else
+enum { SANITIZED = false };
+#endif
+
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 #define FATAL_COUNT (sizeof fatal / sizeof *fatal)
 
@@ -246,8 +252,8 @@ static void use_own_stack(void)
 
 void crash_apply(struct server *srv)
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     struct sigaction sa;
+    if (SANITIZED) return;
     memset(&sa, 0, sizeof sa);
     sigemptyset(&sa.sa_mask); /* a second one must get through, or the kernel ends us without a word */
     sa.sa_flags = SA_NODEFER | SA_ONSTACK | SA_SIGINFO;
@@ -257,7 +263,6 @@ void crash_apply(struct server *srv)
         sa.sa_handler = SIG_DFL;
     }
     for (size_t i = 0; i < FATAL_COUNT; i++) sigaction(fatal[i], &sa, NULL);
-#endif
 }
 
 void crash_init(struct server *srv)
@@ -288,7 +293,7 @@ void crash_fini(void)
     if (!crash.srv) return;
     assert_on_failure(NULL);
     mem_on_exhausted(NULL);
-    for (size_t i = 0; i < FATAL_COUNT; i++) signal(fatal[i], SIG_DFL);
+    for (size_t i = 0; !SANITIZED && i < FATAL_COUNT; i++) signal(fatal[i], SIG_DFL);
     reply_fini(&crash.parts.info);
     crash.srv = NULL;
 }
