@@ -55,7 +55,7 @@ static void finish(struct sock *s, struct op *op, int err)
 {
     if (op && err) op_fail(ops_of(s), op, err);
     else if (op) op_complete_plain(ops_of(s), op, 0);
-    else if (err) s->error = (int16_t)err;
+    else if (err) s->st.error = (int16_t)err;
 }
 
 int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
@@ -66,7 +66,7 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     int err = 0;
     if (addr) err = inet_sock_endpoint(s, addr, size, &to);
     else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
-    if (!err && s->write_shut) err = -EPIPE;
+    if (!err && s->st.flags & STREAM_WRITE_SHUT) err = -EPIPE;
     if (!err && addr && s->v6_only && addr_is_v4(&to.addr)) err = -ENETUNREACH;
     if (!err) err = open_any(s);
     if (err) return err;
@@ -82,14 +82,14 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
         return err;
     }
     runtime_need_flush(q->rt);
-    if (err == 1 && ticket) op_list_append(&s->pushes, op);
+    if (err == 1 && ticket) op_list_append(&s->st.pushes, op);
     else finish(s, op, err < 0 ? -err : 0);
     return 0;
 }
 
 void inet_dgram_sent(struct sock *s, struct op *op, int err)
 {
-    op_list_remove(&s->pushes, op);
+    op_list_remove(&s->st.pushes, op);
     finish(s, op, err);
 }
 
@@ -108,20 +108,20 @@ static void complete_pop(struct sock *s, struct op *op, struct buf *b, const str
 
 void inet_dgram_readable(struct sock *s)
 {
-    while (s->pops.head) {
+    while (s->st.pops.head) {
         struct ip_port from;
-        int err = s->error;
+        int err = s->st.error;
         struct buf *b = err ? NULL : udp_pop(s->udp, &from, &err);
         if (b) {
-            complete_pop(s, op_list_shift(&s->pops), b, &from);
+            complete_pop(s, op_list_shift(&s->st.pops), b, &from);
         } else if (err) {
-            s->error = 0;
-            op_fail(ops_of(s), op_list_shift(&s->pops), err);
-        } else if (s->read_shut) {
+            s->st.error = 0;
+            op_fail(ops_of(s), op_list_shift(&s->st.pops), err);
+        } else if (s->st.flags & STREAM_READ_SHUT) {
             struct buf *none = buf_take(0);
             from = (struct ip_port){.addr = addr_v4(0)};
-            if (none) complete_pop(s, op_list_shift(&s->pops), none, &from);
-            else op_fail(ops_of(s), op_list_shift(&s->pops), ENOMEM);
+            if (none) complete_pop(s, op_list_shift(&s->st.pops), none, &from);
+            else op_fail(ops_of(s), op_list_shift(&s->st.pops), ENOMEM);
         } else {
             return;
         }
@@ -132,7 +132,7 @@ int inet_dgram_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (!s->udp) return -EDESTADDRREQ;
-    op_list_append(&s->pops, op);
+    op_list_append(&s->st.pops, op);
     inet_dgram_readable(s);
     return 0;
 }
@@ -141,9 +141,9 @@ int inet_dgram_shutdown(struct queue *q, int how)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
-    if (how != SHUT_RD) s->write_shut = true;
+    if (how != SHUT_RD) s->st.flags |= STREAM_WRITE_SHUT;
     if (how == SHUT_WR) return 0;
-    s->read_shut = true;
+    s->st.flags |= STREAM_READ_SHUT;
     inet_dgram_readable(s);
     return 0;
 }

@@ -48,13 +48,14 @@ static void on_connected(void *arg, struct conn *c, int err)
 static void on_readable(void *arg, struct conn *c)
 {
     struct sock *s = conn_user(c);
-    if (likely(s && s->pops.head)) inet_stream_readable(s);
+    if (likely(s && s->st.pops.head)) inet_stream_readable(s);
 }
 
 static void on_acked(void *arg, struct conn *c)
 {
     struct sock *s = conn_user(c);
-    if (s && s->pushes.head && s->state == SOCK_CONNECTED) inet_stream_acked(s);
+    if (s && s->st.pushes.head && s->state == SOCK_CONNECTED) inet_stream_acked(s);
+    if (s) inet_sock_debug(s);
 }
 
 static void on_closed(void *arg, struct conn *c, int err)

@@ -42,6 +42,8 @@ int inet_start_on(struct runtime *rt, struct netdev *dev, const struct stack_con
 
 /* Of a libOS that one of the two has started. */
 struct net_stack *inet_stack(struct libos *l);
+/* The invariants of all its sockets. */
+void inet_check(const struct libos *l);
 
 /* The ops but name and start. */
 void inet_stop(struct libos *l);

@@ -137,7 +137,7 @@ static void rest(struct sock *s)
 
 static void complete_accept(struct sock *s, struct sock *c)
 {
-    struct op *op = op_list_shift(&s->pops);
+    struct op *op = op_list_shift(&s->st.pops);
     const struct ip_port *peer = conn_remote(c->conn);
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = c->q.qd;
@@ -177,7 +177,7 @@ static bool accept_one(struct sock *s)
 
 static void accept_all(struct sock *s)
 {
-    while (s->pops.head && s->acceptable && accept_one(s))
+    while (s->st.pops.head && s->acceptable && accept_one(s))
         ;
 }
 
@@ -200,7 +200,7 @@ int inet_sock_accept(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_LISTENING) return -EINVAL;
-    op_list_append(&s->pops, op);
+    op_list_append(&s->st.pops, op);
     if (s->acceptable) accept_all(s);
     return 0;
 }
@@ -245,14 +245,14 @@ static int connect_stream(struct sock *s, struct op *op, const struct ip_port *p
         return 0;
     }
     s->state = SOCK_CONNECTING;
-    op_list_append(&s->pushes, op);
+    op_list_append(&s->st.pushes, op);
     runtime_need_flush(s->q.rt);
     return 0;
 }
 
 void inet_sock_connected(struct sock *s, int err)
 {
-    struct op *op = op_list_shift(&s->pushes);
+    struct op *op = op_list_shift(&s->st.pushes);
     if (err) {
         s->conn = NULL;
         s->state = s->setup && s->setup->local.port ? SOCK_BOUND : SOCK_NEW; /* it may try again */

@@ -125,9 +125,8 @@ void inet_port_give(struct sock *s, uint16_t port)
 int inet_sock_cancel(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
-    if (op->opcode != DEMI_OPC_POP && op->opcode != DEMI_OPC_ACCEPT)
-        return -EBUSY; /* bytes that others follow in the stream; a handshake on its way */
-    op_list_remove(&s->pops, op);
+    if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(ops_of(s), &s->st, op);
+    op_list_remove(&s->st.pops, op);
     op_fail(ops_of(s), op, ECANCELED);
     return 0;
 }
@@ -142,7 +141,10 @@ static void close_stream(struct sock *s)
         inet_port_give(s, s->setup->local.port);
         break;
     case SOCK_CONNECTING: conn_abort(s->conn); break;
-    case SOCK_CONNECTED: conn_close(s->conn, linger_ns(s)); break;
+    case SOCK_CONNECTED: /* bytes we have taken over and nobody has popped count as those that the stack still has */
+        if (s->rest && !(s->st.flags & STREAM_READ_SHUT)) conn_abort(s->conn);
+        else conn_close(s->conn, linger_ns(s));
+        break;
     default: break;
     }
 }
@@ -166,11 +168,38 @@ void inet_sock_close(struct queue *q)
         b->next = NULL;
         buf_unref(b);
     }
-    op_fail_all(ops, &s->pops, ECANCELED);
-    op_fail_all(ops, &s->pushes, ECANCELED);
+    stream_close(ops, &s->st);
     setup_free(s);
     runtime_need_flush(q->rt);
     mem_free(s);
+}
+
+void inet_sock_check(const struct sock *s)
+{
+    ASSERT(s->state <= SOCK_ENDED);
+    if (s->dgram) {
+        ASSERT(!s->st.pops.head || s->udp);
+        ASSERT(!s->st.pushes.head || s->udp);
+        return;
+    }
+    ASSERT(s->state != SOCK_LISTENING || (s->listener && listener_user(s->listener) == s));
+    ASSERT(s->state != SOCK_CONNECTING || (s->conn && s->st.pushes.head && !s->st.pops.head));
+    if (s->state < SOCK_CONNECTED) return;
+    stream_check(&s->st, s->rest);
+    ASSERT((s->state == SOCK_ENDED) == ((s->st.flags & STREAM_FAILED) != 0));
+    if (s->state != SOCK_CONNECTED) return;
+    ASSERT(s->conn && conn_user(s->conn) == s);
+    ASSERT(!s->st.pushes.tail || s->st.pushes.tail->arg <= conn_queued(s->conn));
+    ASSERT(!s->st.pushes.head || s->st.pushes.head->arg > conn_acked(s->conn));
+}
+
+void inet_check(const struct libos *l)
+{
+    const struct queue_table *t = &l->rt->queues;
+    for (uint32_t i = 0; i < t->used; i++) {
+        struct queue *q = queue_find(t, QUEUE_BASE + (int)i);
+        if (q && (q->ops == &stream_ops || q->ops == &dgram_ops)) inet_sock_check(sock_of(q));
+    }
 }
 
 /* --- addresses ---------------------------------------------------------------------------------------------------- */

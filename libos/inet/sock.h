@@ -7,7 +7,7 @@
  *       +----connect---+--> CONNECTING --> CONNECTED --> ENDED     (a datagram socket is CONNECTED at once)
  *
  * ENDED: the stack has let go of the connection; what it had received lies in `rest` until it is popped, and then
- * `error`, once, or the end.
+ * what st has to say (runtime/stream.h).
  *
  * An idle accepted connection costs this struct (112 bytes), the stack's struct conn and one op. What only sockets
  * without a connection need (options to come, the address that was bound) lies aside in struct sock_setup.
@@ -21,6 +21,7 @@
 #include "libos/inet/inet.h"
 #include "libos/inet/life.h"
 #include "libos/runtime/runtime.h"
+#include "libos/runtime/stream.h"
 #include "tcp/ports.h"
 #include "tcp/tcp.h"
 #include "tcp/udp.h"
@@ -77,14 +78,11 @@ struct sock {
         struct udp_sock *udp;      /* datagrams; NULL until bound */
     };
     struct sock_setup *setup; /* NULL: a socket that was accepted, or connected and not bound */
-    struct op_list pops;      /* or accepts */
-    struct op_list pushes;    /* op->arg is where in the stream they end; or the one connect */
+    struct stream st;         /* pops: or accepts; pushes: or the one connect; of datagrams only who waits, and flags */
     struct buf *rest;         /* ENDED, or shut down for reading: received and not popped, a list through next */
     int32_t linger_s;         /* -1: off */
-    int16_t error;            /* positive: the next pop tells */
     uint8_t state;            /* enum sock_state */
     bool dgram : 1, six : 1;  /* AF_INET6 */
-    bool read_shut : 1, write_shut : 1;
     bool v6_only : 1, reuse_port : 1, reuse_addr : 1, broadcast : 1;
     bool port_taken : 1; /* bound and connected: the port is given back at the end */
     bool acceptable;     /* LISTENING: somebody waits */
@@ -126,6 +124,15 @@ void inet_unwatch_device(struct inet *in);
 
 /* Several runtimes on the device of this name: share.h. Nothing to do where it has one queue pair. */
 int inet_share(struct inet *in, const char *key);
+
+/* Invariants; debug builds and the simulator look after every event and call. */
+void inet_sock_check(const struct sock *s);
+static inline void inet_sock_debug(const struct sock *s)
+{
+#ifdef DEMI_DEBUG
+    inet_sock_check(s);
+#endif
+}
 
 /* --- setup.c: addresses and connections --- */
 

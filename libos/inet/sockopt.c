@@ -221,8 +221,8 @@ static int get_socket(struct sock *s, int name, int *out)
     case SO_SNDBUF: *out = get_buffer(s, name); return 0;
     case SO_PRIORITY: *out = 0; return 0;
     case SO_ERROR:
-        *out = s->error;
-        s->error = 0;
+        *out = s->st.error;
+        s->st.error = 0;
         return 0;
     case SO_TYPE: *out = s->dgram ? SOCK_DGRAM : SOCK_STREAM; return 0;
     case SO_ACCEPTCONN: *out = s->state == SOCK_LISTENING; return 0;

@@ -22,13 +22,8 @@
 
 static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
 {
-    memset(&op->value, 0, sizeof op->value);
-    op->value.sga.sga_buf = b;
-    op->value.sga.sga_numsegs = 1;
-    op->value.sga.sga_segs[0].sgaseg_buf = b->data;
-    op->value.sga.sga_segs[0].sgaseg_len = b->len;
     s->inet->rx_bytes += b->len;
-    op_complete(ops_of(s), op);
+    stream_give(ops_of(s), op, b);
 }
 
 /* The program is behind: what waits is given together. One copy costs less than a token a frame, and a program that
@@ -57,7 +52,7 @@ static struct buf *take(struct sock *s)
     struct buf *b = s->rest;
     if (likely(!b)) {
         b = s->state == SOCK_CONNECTED ? conn_pop(s->conn) : NULL;
-        if (!b || b->len >= GATHER_MIN || likely(!conn_readable(s->conn)) || s->pops.head) return b;
+        if (!b || b->len >= GATHER_MIN || likely(!conn_readable(s->conn)) || s->st.pops.head) return b;
         return gather(s, b);
     }
     s->rest = b->next;
@@ -65,7 +60,11 @@ static struct buf *take(struct sock *s)
     return b;
 }
 
-static bool is_at_end(const struct sock *s) { return s->read_shut || s->state == SOCK_ENDED || conn_ended(s->conn); }
+static bool is_at_end(struct sock *s)
+{
+    if (s->state == SOCK_CONNECTED && conn_ended(s->conn)) s->st.flags |= STREAM_ENDED;
+    return stream_is_at_end(&s->st);
+}
 
 /* Answers op from what is there; false: nothing is. */
 static bool answer(struct sock *s, struct op *op)
@@ -76,27 +75,20 @@ static bool answer(struct sock *s, struct op *op)
         return true;
     }
     if (!is_at_end(s)) return false;
-    if (s->error) {
-        op_fail(ops_of(s), op, s->error);
-        s->error = 0;
-        return true;
-    }
-    b = buf_take(0); /* the end: an array of no bytes, now and for every pop to come */
-    if (b) complete_pop(s, op, b);
-    else op_fail(ops_of(s), op, ENOMEM);
+    stream_give_end(ops_of(s), &s->st, op);
     return true;
 }
 
 void inet_stream_readable(struct sock *s)
 {
-    for (struct op *op; (op = s->pops.head);) {
-        op_list_remove(&s->pops, op);
+    for (struct op *op; (op = s->st.pops.head);) {
+        op_list_remove(&s->st.pops, op);
         if (answer(s, op)) continue;
-        op->next = s->pops.head; /* back to where it was */
+        op->next = s->st.pops.head; /* back to where it was */
         op->prev = NULL;
-        if (s->pops.head) s->pops.head->prev = op;
-        else s->pops.tail = op;
-        s->pops.head = op;
+        if (s->st.pops.head) s->st.pops.head->prev = op;
+        else s->st.pops.tail = op;
+        s->st.pops.head = op;
         return;
     }
 }
@@ -105,9 +97,9 @@ void inet_stream_readable(struct sock *s)
 bool inet_stream_data(void *sock, struct buf *b)
 {
     struct sock *s = sock;
-    struct op *op = s->pops.head;
+    struct op *op = s->st.pops.head;
     if (unlikely(!op)) return false;
-    op_list_remove(&s->pops, op);
+    op_list_remove(&s->st.pops, op);
     complete_pop(s, op, b);
     return true;
 }
@@ -116,12 +108,12 @@ int inet_stream_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (unlikely(s->state < SOCK_CONNECTED)) return -ENOTCONN;
-    if (!s->pops.head && answer(s, op)) {
+    if (!s->st.pops.head && answer(s, op)) {
         /* a window to tell of */
         if (s->state == SOCK_CONNECTED && stack_wants_flush(s->inet->stack)) runtime_want_flush(q->rt);
         return 0;
     }
-    op_list_append(&s->pops, op);
+    op_list_append(&s->st.pops, op);
     return 0;
 }
 
@@ -172,9 +164,7 @@ static uint64_t total_of(const struct seg *segs, unsigned count)
 
 static inline int may_push(const struct sock *s)
 {
-    if (likely(s->state == SOCK_CONNECTED)) return unlikely(s->write_shut) ? -EPIPE : 0;
-    if (s->state == SOCK_ENDED) return s->write_shut || !s->error ? -EPIPE : -s->error;
-    return -ENOTCONN;
+    return likely(s->state >= SOCK_CONNECTED) ? stream_may_push(&s->st) : -ENOTCONN;
 }
 
 static int refuse(struct sock *s)
@@ -206,8 +196,8 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
         op_complete_plain(ops_of(s), op, 0);
         return 0;
     }
-    op->arg = end;
-    op_list_append(&s->pushes, op);
+    stream_await(&s->st, op, end);
+    inet_sock_debug(s);
     return 0;
 }
 
@@ -225,14 +215,7 @@ int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n)
     return 0;
 }
 
-void inet_stream_acked(struct sock *s)
-{
-    uint64_t acked = conn_acked(s->conn);
-    for (struct op *op; (op = s->pushes.head) && op->arg <= acked;) {
-        op_list_remove(&s->pushes, op);
-        op_complete_plain(ops_of(s), op, 0);
-    }
-}
+void inet_stream_acked(struct sock *s) { stream_passed(ops_of(s), &s->st, conn_acked(s->conn)); }
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
@@ -247,36 +230,38 @@ static void keep_rest(struct sock *s)
     }
 }
 
-/* The last that is heard of the connection. */
+/* The last that is heard of the connection; err 0: both sides have ended in order. */
 void inet_stream_closed(struct sock *s, int err)
 {
     inet_stream_acked(s);
+    inet_stream_readable(s);
     keep_rest(s);
+    if (!err || conn_ended(s->conn)) s->st.flags |= STREAM_ENDED;
     conn_set_user(s->conn, NULL);
     conn_close(s->conn, NSEC_NEVER);
     s->conn = NULL;
     s->state = SOCK_ENDED;
-    s->error = (int16_t)err;
     s->inet->resets += err == ECONNRESET || err == EPIPE;
-    op_fail_all(ops_of(s), &s->pushes, err ? err : EPIPE);
-    inet_stream_readable(s);
+    stream_fail(ops_of(s), &s->st, err ? err : EPIPE, s->rest);
+    inet_sock_debug(s);
 }
 
 int inet_stream_shutdown(struct queue *q, int how)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
-    if (how != SHUT_WR && !s->read_shut) {
+    if (how != SHUT_WR && !(s->st.flags & STREAM_READ_SHUT)) {
         keep_rest(s); /* can still be popped; what comes from now on is dropped */
         conn_shutdown_read(s->conn);
-        s->read_shut = true;
+        s->st.flags |= STREAM_READ_SHUT;
         inet_stream_readable(s);
     }
-    if (how == SHUT_RD || s->write_shut) return 0;
+    if (how == SHUT_RD || s->st.flags & STREAM_WRITE_SHUT) return 0;
     int err = conn_shutdown(s->conn);
     if (err) return err;
-    s->write_shut = true;
+    s->st.flags |= STREAM_WRITE_SHUT;
     runtime_need_flush(q->rt);
+    inet_sock_debug(s);
     return 0;
 }
 

@@ -35,12 +35,12 @@ static void set_linger(const struct sock *s, int on)
 /* cut: what has not arrived does not, and the peer hears of a reset (a local one, of the end). */
 static void end(struct sock *s, bool cut)
 {
-    cut |= s->error != 0; /* it has failed while it was closing */
+    cut |= s->st.flags & STREAM_FAILED; /* it has failed while it was closing */
     if (cut) set_linger(s, 1);
     else if (s->linger_s > 0) set_linger(s, 0); /* or close() would wait */
     if (s->state == SOCK_CLOSING) *(cut ? &s->posix->close_cut : &s->posix->close_drained) += 1;
     list_remove(&s->closing);
-    stream_drop(s);
+    posix_stream_drop(s);
     dgram_drop(s);
     wheel_stop(&s->q.rt->wheel, &s->timer);
     if (s->watched) runtime_unwatch(s->q.rt, &s->watch);
@@ -101,7 +101,7 @@ void sock_closing_event(struct sock *s, uint32_t events)
         end(s, true);
         return;
     }
-    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : stream_send(s);
+    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : posix_stream_send(s);
     go_on(s);
 }
 
@@ -122,14 +122,18 @@ void sock_close(struct queue *q)
 {
     struct sock *s = sock_of(q);
     struct op_table *ops = &q->rt->ops;
-    if (s->out.count) stream_send(s);
+    if (s->out.count) posix_stream_send(s);
     sock_clean(s);
     dgram_cancel(s);
-    op_fail_all(ops, &s->pops, ECANCELED);
-    op_fail_all(ops, &s->pushes, ECANCELED);
+    stream_close(ops, &s->st);
     op_fail_all(ops, &s->accepts, ECANCELED);
     if (s->connecting) op_fail(ops, s->connecting, ECANCELED);
     s->connecting = NULL;
+    if (s->st.flags & STREAM_READ_SHUT) { /* what nobody wanted to read is none that was lost */
+        s->unread = 0;
+        s->readable = true;
+        posix_stream_receive(s);
+    }
     if (!drains(s)) {
         bool cut = s->out.count;
         end(s, cut);

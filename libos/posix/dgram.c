@@ -74,7 +74,7 @@ static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count,
     s->dgram_tail = &d->next;
     s->dgram_count++;
     s->queued += d->bytes;
-    if (op) op_list_append(&s->pushes, op);
+    if (op) op_list_append(&s->st.pushes, op);
     if (s->blocked) return 0;
     s->blocked = true;
     s->posix->tx_blocked++;
@@ -111,7 +111,7 @@ static void unpark(struct sock *s, int err)
     s->dgram_count--;
     s->sent += d->bytes;
     release(d->segs, d->count);
-    if (d->op) op_list_remove(&s->pushes, d->op);
+    if (d->op) op_list_remove(&s->st.pushes, d->op);
     finish(s, d->op, err);
     mem_free(d);
 }
@@ -137,7 +137,7 @@ void dgram_cancel(struct sock *s)
 {
     for (struct dgram *d = s->dgrams; d; d = d->next) {
         if (!d->op) continue;
-        op_list_remove(&s->pushes, d->op);
+        op_list_remove(&s->st.pushes, d->op);
         op_fail(&s->q.rt->ops, d->op, ECANCELED);
         d->op = NULL;
     }
@@ -145,7 +145,7 @@ void dgram_cancel(struct sock *s)
 
 static void complete_pop(struct sock *s, struct buf *b, const struct sockaddr_storage *from)
 {
-    struct op *op = op_list_shift(&s->pops);
+    struct op *op = op_list_shift(&s->st.pops);
     memset(&op->value, 0, sizeof op->value);
     op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
     if (from->ss_family == AF_INET) memcpy(&op->value.sga.sga_addr, from, sizeof op->value.sga.sga_addr);
@@ -200,13 +200,13 @@ static bool receive_one(struct sock *s)
         s->readable = false;
         return false;
     }
-    op_fail(&s->q.rt->ops, op_list_shift(&s->pops), err);
+    op_fail(&s->q.rt->ops, op_list_shift(&s->st.pops), err);
     return true;
 }
 
 void dgram_receive(struct sock *s)
 {
-    while (s->pops.head && s->readable && receive_one(s))
+    while (s->st.pops.head && s->readable && receive_one(s))
         ;
 }
 
@@ -219,7 +219,7 @@ int dgram_pop(struct queue *q, struct op *op)
         s->error = 0;
         return 0;
     }
-    op_list_append(&s->pops, op);
+    op_list_append(&s->st.pops, op);
     if (s->readable) dgram_receive(s);
     return 0;
 }

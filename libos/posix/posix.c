@@ -16,10 +16,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define CHECKED_MAX  64 /* segments that sock_check() looks at */
 #define DGRAM_RCVBUF (8 << 20)
 
 static int sock_cancel(struct queue *q, struct op *op);
-static int sock_shutdown(struct queue *q, int how);
+static int dgram_shutdown(struct queue *q, int how);
 static size_t sock_unsent(struct queue *q);
 static int sock_fd(struct queue *q) { return sock_of(q)->watch.fd; }
 
@@ -29,11 +30,11 @@ static const struct queue_ops stream_ops = {
     .listen = sock_listen,
     .accept = sock_accept,
     .connect = sock_connect,
-    .push = stream_push,
-    .push_copy = stream_push_copy,
-    .pop = stream_pop,
+    .push = posix_stream_push,
+    .push_copy = posix_stream_push_copy,
+    .pop = posix_stream_pop,
     .cancel = sock_cancel,
-    .shutdown = sock_shutdown,
+    .shutdown = posix_stream_shutdown,
     .close = sock_close,
     .setsockopt = sock_setsockopt,
     .getsockopt = sock_getsockopt,
@@ -49,7 +50,7 @@ static const struct queue_ops dgram_ops = {
     .push = dgram_push,
     .pop = dgram_pop,
     .cancel = sock_cancel,
-    .shutdown = sock_shutdown,
+    .shutdown = dgram_shutdown,
     .close = sock_close,
     .setsockopt = sock_setsockopt,
     .getsockopt = sock_getsockopt,
@@ -79,13 +80,14 @@ static void on_event(struct watch *w, uint32_t events)
 {
     struct sock *s = (struct sock *)((char *)w - offsetof(struct sock, watch));
     if (unlikely(s->state != SOCK_CONNECTED) && !has_data_events(s, events)) return;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->ended = !s->dgram;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hung_up = !s->dgram;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         s->readable = true;
-        if (s->pops.head) s->dgram ? dgram_receive(s) : stream_receive(s);
+        if (s->st.pops.head || unlikely(s->st.flags)) s->dgram ? dgram_receive(s) : posix_stream_receive(s);
     }
     /* An error or a hang-up unblocks writers too: their send tells them. */
-    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : stream_send(s);
+    if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : posix_stream_send(s);
+    sock_debug(s);
 }
 
 int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
@@ -142,35 +144,43 @@ static void posix_flush(struct libos *l)
     struct posix *p = (struct posix *)l;
     for (struct sock *s; (s = p->dirty);) {
         sock_clean(s);
-        stream_send(s);
+        posix_stream_send(s);
     }
 }
 
 static int sock_cancel(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
-    switch (op->opcode) {
-    case DEMI_OPC_POP: op_list_remove(&s->pops, op); break;
-    case DEMI_OPC_ACCEPT: op_list_remove(&s->accepts, op); break;
-    default: /* bytes that others follow in the stream; a handshake on its way */ return -EBUSY;
-    }
+    if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(&q->rt->ops, &s->st, op);
+    op_list_remove(&s->accepts, op);
     op_fail(&q->rt->ops, op, ECANCELED);
     return 0;
 }
 
-static int sock_shutdown(struct queue *q, int how)
+static int dgram_shutdown(struct queue *q, int how)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
-    if (how != SHUT_RD && s->out.count) {
-        stream_send(s);
-        if (s->out.count) { /* stream_send() ends the direction once the rest is gone */
-            s->shut = true;
-            if (how == SHUT_WR) return 0;
-            how = SHUT_RD;
-        }
-    }
     return shutdown(s->watch.fd, how) ? -errno : 0;
+}
+
+void sock_check(const struct sock *s)
+{
+    uint64_t bytes = 0;
+    stream_check(&s->st, false);
+    ASSERT(s->out.count <= s->out.room);
+    for (uint32_t i = 0; i < s->out.count && i < CHECKED_MAX; i++)
+        bytes += s->out.slots[(s->out.head + i) & (s->out.room - 1)].n;
+    ASSERT(s->dgram || s->out.count > CHECKED_MAX || bytes == s->queued - s->sent);
+    ASSERT(!s->st.pushes.tail || s->dgram || s->st.pushes.tail->arg <= s->queued);
+    ASSERT(!s->st.pushes.head || s->dgram || s->st.pushes.head->arg > s->sent);
+    ASSERT(!s->accepts.head || s->state == SOCK_LISTENING);
+    ASSERT(!s->connecting == (s->state != SOCK_CONNECTING));
+    ASSERT(!s->fin_due || s->st.flags & STREAM_WRITE_SHUT);
+    ASSERT(list_is_empty(&s->closing) == (s->state != SOCK_CLOSING));
+    /* What waits will be sent by the next flush, or when the kernel has room. */
+    ASSERT(!s->out.count || s->blocked || s->dirty_link);
+    ASSERT(!s->dgrams == !s->dgram_count);
 }
 
 static size_t sock_unsent(struct queue *q)

@@ -10,7 +10,7 @@
  *
  * Reading trusts the edge. `readable` is set by EPOLLIN and cleared by a receive that got less than
  * it asked for: the socket was empty then, and whatever comes later is a new edge. So a request
- * costs one recv, never a second one to hear EAGAIN. A peer that has ended its stream (`ended`:
+ * costs one recv, never a second one to hear EAGAIN. A peer that has ended its stream (`hung_up`:
  * EPOLLRDHUP, EPOLLHUP, EPOLLERR) stays readable: the end itself is still to be read.
  *
  * Writing gathers. Pushes append to `out`; the flush at the end of the turn sends what all pushes
@@ -24,6 +24,7 @@
 #include "libos/posix/cell.h"
 #include "libos/posix/posix.h"
 #include "libos/runtime/runtime.h"
+#include "libos/runtime/stream.h"
 
 #define POSIX_RECV_MIN   2048u /* queues of small requests */
 #define POSIX_RECV_START 16384u
@@ -58,12 +59,17 @@ struct sock {
     struct watch watch; /* watch.fd is the socket */
     uint8_t state;      /* enum sock_state */
     bool dgram;
-    bool watched, readable, ended, blocked, shut;
+    bool watched, readable, blocked;
+    bool hung_up; /* the peer has ended its stream, or the connection is broken: reading tells */
+    bool tail;    /* broken, and the kernel may still have bytes that came before */
+    bool fin_due; /* shut down for writing, once `out` is empty */
     uint16_t domain;
-    int error;                             /* of a push nobody waits for: the next pop tells */
+    int error;                             /* of a datagram nobody waits for: the next pop tells */
+    uint32_t unread;                       /* shut down for reading: bytes that had come before and can be popped */
     uint32_t recv_size, recv_small;        /* bytes a receive asks for; how often in a row it got far less */
     struct sock *dirty_next, **dirty_link; /* dirty_link NULL: not in the list */
-    struct op_list pops, pushes, accepts;
+    struct stream st;                      /* of datagram sockets only who waits */
+    struct op_list accepts;
     struct op *connecting;
     struct seg_ring out;
     uint64_t queued, sent;              /* bytes of the stream, since its start */
@@ -83,6 +89,14 @@ static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
  * stays the caller's. */
 int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out);
 int sock_watch(struct sock *s, uint32_t events);
+/* Invariants; debug builds look after every event and call. */
+void sock_check(const struct sock *s);
+static inline void sock_debug(const struct sock *s)
+{
+#ifdef DEMI_DEBUG
+    sock_check(s);
+#endif
+}
 void sock_dirty(struct sock *s);
 void sock_clean(struct sock *s);
 
@@ -112,13 +126,14 @@ void sock_connect_ready(struct sock *s);
 
 /* --- stream.c, dgram.c, sockopt.c --- */
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                socklen_t size, unsigned flags);
-int stream_push_copy(struct queue *q, const void *p, uint32_t n);
-int stream_pop(struct queue *q, struct op *op);
-void stream_receive(struct sock *s);
-void stream_send(struct sock *s);
-void stream_drop(struct sock *s); /* what waits to be sent */
+int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                      socklen_t size, unsigned flags);
+int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n);
+int posix_stream_pop(struct queue *q, struct op *op);
+void posix_stream_receive(struct sock *s); /* bytes have come: for who waits, or, shut down for reading, for nobody */
+int posix_stream_shutdown(struct queue *q, int how);
+void posix_stream_send(struct sock *s);
+void posix_stream_drop(struct sock *s); /* what waits to be sent */
 
 int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                socklen_t size, unsigned flags);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -36,17 +37,6 @@ static void adapt(struct sock *s, size_t got)
     }
 }
 
-static void complete_pop(struct sock *s, struct buf *b)
-{
-    struct op *op = op_list_shift(&s->pops);
-    memset(&op->value, 0, sizeof op->value);
-    op->value.sga.sga_buf = b;
-    op->value.sga.sga_numsegs = 1;
-    op->value.sga.sga_segs[0].sgaseg_buf = b->data;
-    op->value.sga.sga_segs[0].sgaseg_len = b->len;
-    op_complete(&s->q.rt->ops, op);
-}
-
 /* The bare system calls: in a process with threads libc's recv() and send() are cancellation points, which costs as
  * much as the library does for a request (4 % of one over a Unix socket, 2026-11-21). ThreadSanitizer has to see
  * libc's. */
@@ -68,61 +58,95 @@ static inline ssize_t kernel_send(int fd, const void *p, size_t n, int flags)
 #endif
 }
 
+static void stream_broke(struct sock *s, int err);
+static void receive_rest(struct sock *s);
+
+/* How much the next receive may ask for: shut down for reading, what had come before and no more. */
+static inline uint32_t receive_size(const struct sock *s)
+{
+    if (likely(!(s->st.flags & STREAM_READ_SHUT)) || s->unread > s->recv_size) return s->recv_size;
+    return s->unread;
+}
+
 /* Answers one pop. False: nothing there any more. */
 static bool receive_one(struct sock *s)
 {
     struct posix *p = s->posix;
     struct op_table *ops = &s->q.rt->ops;
-    struct buf *b = buf_take(s->recv_size);
+    uint32_t size = receive_size(s);
+    struct buf *b = buf_take(size);
     if (unlikely(!b)) {
-        op_fail(ops, op_list_shift(&s->pops), ENOMEM);
+        op_fail(ops, op_list_shift(&s->st.pops), ENOMEM);
         return true;
     }
-    ssize_t n = kernel_recv(s->watch.fd, b->data, s->recv_size);
+    ssize_t n = kernel_recv(s->watch.fd, b->data, size);
     p->rx_calls++;
     if (likely(n > 0)) {
         p->rx_bytes += (uint64_t)n;
         b->len = (uint32_t)n;
-        if ((size_t)n < s->recv_size && !s->ended) s->readable = false;
+        if ((size_t)n < size && !s->hung_up) s->readable = false;
+        if (unlikely(s->unread)) s->unread -= (uint32_t)n;
         adapt(s, (size_t)n);
-        complete_pop(s, b);
-        return true;
-    }
-    if (n == 0) { /* the end: an array of no bytes, now and for every pop to come */
-        s->ended = true;
-        complete_pop(s, b);
+        stream_give(ops, op_list_shift(&s->st.pops), b);
         return true;
     }
     int err = errno;
     buf_unref(b);
+    if (n == 0) {
+        s->hung_up = true;
+        s->st.flags |= STREAM_ENDED;
+        stream_give_ends(ops, &s->st);
+        return false;
+    }
     if (err == EAGAIN || err == EINTR) {
         p->rx_empty++;
         s->readable = err == EINTR;
         return s->readable;
     }
-    p->resets += err == ECONNRESET;
-    s->ended = true;
-    op_fail(ops, op_list_shift(&s->pops), err);
-    return true;
+    stream_broke(s, err);
+    return false;
 }
 
-void stream_receive(struct sock *s)
+/* Whether a pop is answered without asking the kernel. */
+static inline bool is_at_end(const struct sock *s)
 {
-    while (s->pops.head && s->readable && receive_one(s))
+    const uint8_t flags = s->st.flags;
+    return unlikely(flags & (STREAM_ENDED | STREAM_FAILED)) || (unlikely(flags & STREAM_READ_SHUT) && !s->unread);
+}
+
+/* Shut down for reading, the kernel keeps what comes: bytes nobody reads would make a reset of our close. As many
+ * rounds as its largest buffer has. */
+static void discard(struct sock *s)
+{
+    for (int i = 0; i < 64 && s->readable; i++) {
+        char some[4096];
+        ssize_t n = recv(s->watch.fd, s->domain == AF_UNIX ? some : NULL, s->domain == AF_UNIX ? sizeof some : 1 << 20,
+                         MSG_DONTWAIT | (s->domain == AF_UNIX ? 0 : MSG_TRUNC));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) s->readable = false;
+        if (n < 0 && errno != EAGAIN) stream_broke(s, errno);
+    }
+}
+
+void posix_stream_receive(struct sock *s)
+{
+    if (unlikely(is_at_end(s))) {
+        if (s->tail) receive_rest(s);
+        stream_give_ends(&s->q.rt->ops, &s->st);
+        if ((s->st.flags & (STREAM_READ_SHUT | STREAM_ENDED | STREAM_FAILED)) == STREAM_READ_SHUT) discard(s);
+        return;
+    }
+    while (s->st.pops.head && s->readable && receive_one(s))
         ;
 }
 
-int stream_pop(struct queue *q, struct op *op)
+int posix_stream_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
-    if (unlikely(s->error)) {
-        op_fail(&q->rt->ops, op, s->error);
-        s->error = 0;
-        return 0;
-    }
-    op_list_append(&s->pops, op);
-    if (s->readable) stream_receive(s);
+    op_list_append(&s->st.pops, op);
+    if (s->readable || unlikely(s->st.flags)) posix_stream_receive(s);
+    sock_debug(s);
     return 0;
 }
 
@@ -174,7 +198,7 @@ static void consume(struct sock *s, size_t n)
     }
 }
 
-void stream_drop(struct sock *s)
+void posix_stream_drop(struct sock *s)
 {
     for (; s->out.count; s->out.head++, s->out.count--) let_go(s, ring_at(&s->out, 0));
     mem_free(s->out.slots);
@@ -182,12 +206,13 @@ void stream_drop(struct sock *s)
     s->sent = s->queued;
 }
 
-int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                socklen_t size, unsigned flags)
+int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                      socklen_t size, unsigned flags)
 {
     struct sock *s = sock_of(q);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
-    if (unlikely(s->shut)) return -EPIPE;
+    int err = stream_may_push(&s->st);
+    if (unlikely(err)) return err;
     if (unlikely(s->out.count + count > POSIX_UNSENT_MAX)) {
         s->posix->push_busy++;
         return -EBUSY;
@@ -198,11 +223,9 @@ int stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count
         s->queued += segs[i].n;
     }
     if (unlikely(flags & DEMI_PUSH_MORE)) s->more_at = s->queued;
-    if (op) {
-        op->arg = s->queued;
-        op_list_append(&s->pushes, op);
-    }
+    if (op) stream_await(&s->st, op, s->queued);
     if (!s->blocked) sock_dirty(s);
+    sock_debug(s);
     return 0;
 }
 
@@ -230,17 +253,18 @@ static int append_copy(struct sock *s, const void *p, uint32_t n)
     return 0;
 }
 
-int stream_push_copy(struct queue *q, const void *p, uint32_t n)
+int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
     struct sock *s = sock_of(q);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
-    if (unlikely(s->shut)) return -EPIPE;
+    int err = stream_may_push(&s->st);
+    if (unlikely(err)) return err;
     if (!extend(s, p, n)) {
         if (unlikely(s->out.count >= POSIX_UNSENT_MAX)) {
             s->posix->push_busy++;
             return -EBUSY;
         }
-        int err = append_copy(s, p, n);
+        err = append_copy(s, p, n);
         if (unlikely(err)) return err;
     }
     s->queued += n;
@@ -263,17 +287,33 @@ static ssize_t send_some(struct sock *s)
     return sendmsg(s->watch.fd, &msg, flags);
 }
 
-/* The connection is gone for writers: whoever waits is told, and if nobody does, the next pop
- * is. */
-static void fail_pushes(struct sock *s, int err)
+/* What the peer had sent before it broke the connection goes to who waits: the kernel keeps it. */
+static void receive_rest(struct sock *s)
+{
+    s->tail = !(s->st.flags & STREAM_READ_SHUT);
+    while (s->st.pops.head && s->tail) {
+        struct buf *b = buf_take(s->recv_size);
+        ssize_t n = b ? kernel_recv(s->watch.fd, b->data, s->recv_size) : -1;
+        if (n <= 0) {
+            buf_unref(b);
+            s->tail = false;
+            return;
+        }
+        b->len = (uint32_t)n;
+        s->posix->rx_bytes += (uint64_t)n;
+        stream_give(&s->q.rt->ops, op_list_shift(&s->st.pops), b);
+    }
+}
+
+/* By a reset, or what else a call has told us: everybody who waits hears of it. EPIPE is the kernel's word for a reset
+ * behind the peer's FIN. */
+static void stream_broke(struct sock *s, int err)
 {
     s->posix->resets += err == ECONNRESET || err == EPIPE;
-    if (!s->pushes.head) s->error = err;
-    stream_drop(s);
-    op_fail_all(&s->q.rt->ops, &s->pushes, err);
-    if (!s->error || !s->pops.head) return;
-    s->error = 0;
-    op_fail(&s->q.rt->ops, op_list_shift(&s->pops), err);
+    s->hung_up = true;
+    if (err == EPIPE) s->st.flags |= STREAM_ENDED;
+    posix_stream_drop(s);
+    stream_fail(&s->q.rt->ops, &s->st, err, false);
 }
 
 static void set_blocked(struct sock *s, bool blocked)
@@ -284,7 +324,7 @@ static void set_blocked(struct sock *s, bool blocked)
     sock_watch(s, EPOLLIN | EPOLLRDHUP | (blocked ? (uint32_t)EPOLLOUT : 0));
 }
 
-void stream_send(struct sock *s)
+void posix_stream_send(struct sock *s)
 {
     struct op_table *ops = &s->q.rt->ops;
     while (s->out.count) {
@@ -295,21 +335,50 @@ void stream_send(struct sock *s)
                 set_blocked(s, true);
                 return;
             }
-            fail_pushes(s, errno);
+            int err = errno;
+            receive_rest(s);
+            stream_broke(s, err);
             break;
         }
         s->posix->tx_bytes += (uint64_t)n;
         s->sent += (uint64_t)n;
         consume(s, (size_t)n);
-        for (struct op *op; (op = s->pushes.head) && op->arg <= s->sent;) {
-            op_list_remove(&s->pushes, op);
-            op_complete_plain(ops, op, 0);
-        }
+        stream_passed(ops, &s->st, s->sent);
         s->posix->tx_partial += s->out.count != 0;
     }
     set_blocked(s, false);
-    if (unlikely(s->shut)) {
-        s->shut = false;
+    if (unlikely(s->fin_due)) {
+        s->fin_due = false;
         shutdown(s->watch.fd, SHUT_WR);
     }
+}
+
+static int shutdown_write(struct sock *s)
+{
+    s->st.flags |= STREAM_WRITE_SHUT;
+    if (s->out.count) posix_stream_send(s);
+    s->fin_due = s->out.count; /* posix_stream_send() ends the direction once the rest is gone */
+    return s->fin_due || !shutdown(s->watch.fd, SHUT_WR) ? 0 : -errno;
+}
+
+/* What had come can still be popped. What comes from now on is thrown away, on the kernel's side by us. */
+static void shutdown_read(struct sock *s)
+{
+    int unread = 0;
+    if (s->st.flags & STREAM_READ_SHUT) return;
+    if (!ioctl(s->watch.fd, FIONREAD, &unread) && unread > 0) s->unread = (uint32_t)unread;
+    s->st.flags |= STREAM_READ_SHUT;
+    s->readable = true;
+    if (s->domain == AF_UNIX) shutdown(s->watch.fd, SHUT_RD); /* there the peer hears of it */
+    posix_stream_receive(s);
+}
+
+int posix_stream_shutdown(struct queue *q, int how)
+{
+    struct sock *s = sock_of(q);
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    if (how != SHUT_WR) shutdown_read(s);
+    int err = how != SHUT_RD && !(s->st.flags & STREAM_WRITE_SHUT) ? shutdown_write(s) : 0;
+    sock_debug(s);
+    return err;
 }

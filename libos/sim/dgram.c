@@ -14,12 +14,12 @@
 
 static void answer_pops(struct sock *s)
 {
-    while (s->pops.head && s->dgrams) {
+    while (s->st.pops.head && s->dgrams) {
         struct dgram *d = s->dgrams;
         s->dgrams = d->next;
         if (!s->dgrams) s->dgrams_tail = &s->dgrams;
         s->dgram_count--;
-        struct op *op = op_list_shift(&s->pops);
+        struct op *op = op_list_shift(&s->st.pops);
         struct buf *b = buf_take(d->n);
         sim_host_wake(s->host);
         if (!b) {
@@ -121,7 +121,7 @@ int sim_dgram_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
-    op_list_append(&s->pops, op);
+    op_list_append(&s->st.pops, op);
     answer_pops(s);
     return 0;
 }

@@ -305,6 +305,7 @@ static void check_now_and_then(struct simdev *d)
     if (!stack || ++d->bursts < CHECK_EVERY + stack->tcp.conn_count / CONNS_A_BURST) return;
     d->bursts = 0;
     stack_check(stack);
+    inet_check(d->host->inet);
 }
 
 static unsigned dev_recv(struct netdev *dev, struct frame *out, unsigned max)

@@ -108,6 +108,8 @@ static int accept_one(struct sock *l, struct op *op, struct end *e)
     s->peer = client->addr;
     s->end = e;
     e->sock = s;
+    if (e->fin_came) s->st.flags |= STREAM_ENDED;
+    if (e->error) stream_fail(&s->q.rt->ops, &s->st, e->error, e->in_bytes);
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = s->q.qd;
     op->value.ares.addr = client->addr;
@@ -166,9 +168,8 @@ static int sim_sock_connect(struct queue *q, struct op *op, const struct sockadd
 static int sim_sock_cancel(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
-    if (op->opcode == DEMI_OPC_POP) op_list_remove(&s->pops, op);
-    else if (op->opcode == DEMI_OPC_ACCEPT) op_list_remove(&s->accepts, op);
-    else return -EBUSY;
+    if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(&q->rt->ops, &s->st, op);
+    op_list_remove(&s->accepts, op);
     op_fail(&q->rt->ops, op, ECANCELED);
     return 0;
 }
@@ -177,11 +178,25 @@ static int sim_sock_shutdown(struct queue *q, int how)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED || s->dgram) return -ENOTCONN;
-    if (how != SHUT_WR) s->end->ended = true;
-    if (how != SHUT_RD) s->end->shut = true;
+    if (how != SHUT_WR) s->end->ended = true, s->st.flags |= STREAM_READ_SHUT;
+    if (how != SHUT_RD) s->end->shut = true, s->st.flags |= STREAM_WRITE_SHUT;
     sim_sock_dirty(s);
     sim_stream_answer_pops(s);
     return 0;
+}
+
+void sim_sock_check(const struct sock *s)
+{
+    if (s->dgram || s->state != SOCK_CONNECTED) return;
+    const struct end *e = s->end;
+    ASSERT(e->sock == s && !e->closed);
+    ASSERT(e->sent <= e->queued);
+    ASSERT(e->out.count <= SIM_UNSENT_MAX);
+    ASSERT((e->queued == e->sent) == !e->out.count);
+    ASSERT(!s->st.pushes.tail || s->st.pushes.tail->arg <= e->queued);
+    ASSERT(!s->st.pushes.head || s->st.pushes.head->arg > e->sent);
+    ASSERT(!e->shut == !(s->st.flags & STREAM_WRITE_SHUT));
+    stream_check(&s->st, e->in_bytes);
 }
 
 static void sim_sock_close(struct queue *q)
@@ -200,8 +215,7 @@ static void sim_sock_close(struct queue *q)
         sim_conn_unref(s->end->conn);
     }
     sim_dgram_drop(s);
-    op_fail_all(ops, &s->pops, ECANCELED);
-    op_fail_all(ops, &s->pushes, ECANCELED);
+    stream_close(ops, &s->st);
     op_fail_all(ops, &s->accepts, ECANCELED);
     if (s->connecting) op_fail(ops, s->connecting, ECANCELED);
     free(s);

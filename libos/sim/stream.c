@@ -57,12 +57,9 @@ static void drop_out(struct end *e)
 static void complete_pushes(struct end *e)
 {
     struct sock *s = e->sock;
-    if (!s) return;
-    for (struct op *op; (op = s->pushes.head) && op->arg <= e->sent;) {
-        op_list_remove(&s->pushes, op);
-        op_complete_plain(&s->q.rt->ops, op, 0);
-        sim_host_wake(s->host);
-    }
+    if (!s || !s->st.pushes.head || s->st.pushes.head->arg > e->sent) return;
+    stream_passed(&s->q.rt->ops, &s->st, e->sent);
+    sim_host_wake(s->host);
 }
 
 static void rested(void *arg)
@@ -135,41 +132,23 @@ int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     struct end *e = s->end;
-    if (e->shut) return -EPIPE;
+    int err = stream_may_push(&s->st);
+    if (err) return err;
     if (e->out.count + count > SIM_UNSENT_MAX) return -EBUSY;
     fifo_reserve(&e->out, count);
     for (unsigned i = 0; i < count; i++) {
         *fifo_at(&e->out, e->out.count++) = segs[i];
         e->queued += segs[i].n;
     }
-    if (op) {
-        op->arg = e->queued;
-        op_list_append(&s->pushes, op);
-    }
+    if (op) stream_await(&s->st, op, e->queued);
     sim_sock_dirty(s);
+    sim_sock_check(s);
     return 0;
-}
-
-/* Whoever waits for a push is told, and if nobody does, the next pop is. */
-static void fail_pushes(struct sock *s, int err)
-{
-    struct end *e = s->end;
-    if (!s->pushes.head) e->error = err;
-    drop_out(e);
-    op_fail_all(&s->q.rt->ops, &s->pushes, err);
-    sim_host_wake(s->host);
 }
 
 void sim_stream_flush(struct sock *s)
 {
-    struct end *e = s->end;
-    if (!e) return;
-    if (!e->dead) {
-        sim_end_transmit(e);
-        return;
-    }
-    if (e->out.count) fail_pushes(s, e->error ? e->error : EPIPE);
-    sim_stream_answer_pops(s);
+    if (s->end && !s->end->dead) sim_end_transmit(s->end);
 }
 
 /* --- in ----------------------------------------------------------------------------------------------------------- */
@@ -196,42 +175,26 @@ static struct buf *take_in(struct end *e)
     return b;
 }
 
-static void complete_pop(struct sock *s, struct buf *b)
-{
-    struct op *op = op_list_shift(&s->pops);
-    sim_host_wake(s->host);
-    if (!b) {
-        op_fail(&s->q.rt->ops, op, ENOMEM);
-        return;
-    }
-    memset(&op->value, 0, sizeof op->value);
-    op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
-    op_complete(&s->q.rt->ops, op);
-}
-
 void sim_stream_answer_pops(struct sock *s)
 {
     struct end *e = s->end;
-    while (s->pops.head) {
-        if (e->in_bytes) {
-            complete_pop(s, take_in(e));
-        } else if (e->error) {
-            op_fail(&s->q.rt->ops, op_list_shift(&s->pops), e->error);
-            e->error = 0;
-            sim_host_wake(s->host);
-        } else if (e->ended) {
-            complete_pop(s, buf_take(0));
-        } else {
-            return;
-        }
+    struct op_table *ops = &s->q.rt->ops;
+    bool at_end = stream_is_at_end(&s->st);
+    if (s->st.pops.head && (e->in_bytes || at_end)) sim_host_wake(s->host);
+    for (struct op *op; e->in_bytes && (op = op_list_shift(&s->st.pops));) {
+        struct buf *b = take_in(e);
+        if (b) stream_give(ops, op, b);
+        else op_fail(ops, op, ENOMEM);
     }
+    if (at_end && !e->in_bytes) stream_give_ends(ops, &s->st);
+    sim_sock_check(s);
 }
 
 int sim_stream_pop(struct queue *q, struct op *op)
 {
     struct sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
-    op_list_append(&s->pops, op);
+    op_list_append(&s->st.pops, op);
     sim_stream_answer_pops(s);
     return 0;
 }
@@ -276,17 +239,19 @@ static void reset_arrives(struct end *e)
     if (e->dead) return;
     e->dead = e->ended = true;
     if (rng_below(&sim->rng, 2)) drop_in(e);
-    if (!e->closed) e->error = ECONNRESET;
-    if (s && s->connecting) {
+    drop_out(e);
+    if (!s) {
+        if (!e->closed) e->error = ECONNRESET;
+        return;
+    }
+    if (s->connecting) {
         op_fail(&s->q.rt->ops, s->connecting, ECONNRESET);
         s->connecting = NULL;
         s->state = SOCK_CONNECTED; /* pops and pushes say what became of it */
-        sim_host_wake(s->host);
-        return;
     }
-    if (s && (s->pushes.head || e->out.count)) fail_pushes(s, ECONNRESET);
-    else drop_out(e);
-    if (s) sim_stream_answer_pops(s);
+    sim_host_wake(s->host);
+    stream_fail(&s->q.rt->ops, &s->st, ECONNRESET, e->in_bytes);
+    sim_stream_answer_pops(s);
 }
 
 static void data_arrives(struct end *e, struct item *it)
@@ -320,8 +285,10 @@ void sim_end_arrive(struct end *e, struct item *it)
         sim_end_transmit(e);
         break;
     case ITEM_FIN:
-        e->ended = true;
-        if (e->sock) sim_stream_answer_pops(e->sock);
+        e->ended = e->fin_came = true;
+        if (!e->sock) break;
+        e->sock->st.flags |= STREAM_ENDED;
+        sim_stream_answer_pops(e->sock);
         break;
     default: reset_arrives(e); break;
     }

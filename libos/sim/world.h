@@ -16,6 +16,7 @@
 #include "alloc/base/list.h"
 #include "libos/runtime/context.h"
 #include "libos/runtime/runtime.h"
+#include "libos/runtime/stream.h"
 #include "libos/sim/event.h"
 #include "libos/sim/sim.h"
 
@@ -129,7 +130,8 @@ struct end {
     struct items in;
     uint64_t in_bytes;
     bool ended; /* FIN came, or SHUT_RD */
-    int error;  /* the next pop tells */
+    bool fin_came;
+    int error; /* it was reset before somebody accepted it: its socket is still to hear */
 };
 
 struct conn {
@@ -194,7 +196,8 @@ struct sock {
     enum sock_state state;
     bool dgram, linger_none;
     struct sockaddr_in local, peer;
-    struct op_list pops, pushes, accepts;
+    struct stream st; /* of datagram sockets only who waits */
+    struct op_list accepts;
     struct op *connecting;
     struct end *end;
     struct list dirty; /* in libos's list, or empty */
@@ -216,6 +219,7 @@ struct sim_libos {
 static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
 
 struct sock *sim_sock_new(struct sim_host *h, bool dgram);
+void sim_sock_check(const struct sock *s); /* invariants, after every event and call */
 void sim_sock_dirty(struct sock *s);
 /* Who listens at addr; NULL: nobody. */
 struct sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *addr);
