@@ -130,7 +130,7 @@ struct frame *stack_frames(struct net_stack *s, unsigned *n);
 void stack_sent(struct net_stack *s, unsigned n);
 
 /* The wire was changed under us: the device has come back, perhaps as another one. mac and mtu are valid from now on;
- * neighbours are asked again before they are believed, and hear of our addresses. -EINVAL: a MAC or MTU that cannot be. */
+ * neighbours are asked again before they are believed, and hear of our addresses. -EINVAL: they cannot be. */
 int stack_relink(struct net_stack *s, const uint8_t mac[ETH_ALEN], uint16_t mtu);
 
 /* --- addresses and routes --- */

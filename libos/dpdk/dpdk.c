@@ -25,7 +25,7 @@
 #include "libos/plugin.h"
 
 const struct netdev_host *dpdk_host;
-static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t dpdk_control = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- traits of drivers --- */
 
@@ -238,11 +238,12 @@ static void dev_close(struct netdev *n)
     struct quiet_pipe quiet;
     tx_finish(d);
     if (d->wait_fd >= 0) close(d->wait_fd);
-    pthread_mutex_lock(&control);
+    pthread_mutex_lock(&dpdk_control);
     eal_pipe_enter(&quiet);
+    d->home->pairs[d->queue].dev = NULL;
     port_give_pair(d->home, d->queue); /* may give back what is lent */
     eal_pipe_leave(&quiet);
-    pthread_mutex_unlock(&control);
+    pthread_mutex_unlock(&dpdk_control);
     tx_drain_strays(d);
     if (d->regions) dpdk_host->region_set_remove_device(d->regions, d);
     d->regions = NULL;
@@ -265,12 +266,13 @@ static const struct netdev_ops ops = {
     .fd = dev_fd,
     .arm = dev_arm,
     .close = dev_close,
+    .look = life_look,
 };
 
 static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d, bool *first)
 {
     struct quiet_pipe quiet;
-    pthread_mutex_lock(&control);
+    pthread_mutex_lock(&dpdk_control);
     eal_pipe_enter(&quiet);
     int err = eal_start(env, c);
     if (!err) err = port_take_pair(env, c, &d->home, &d->queue);
@@ -279,7 +281,7 @@ static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, 
         eal_thread_enter();
     }
     eal_pipe_leave(&quiet);
-    pthread_mutex_unlock(&control);
+    pthread_mutex_unlock(&dpdk_control);
     return err;
 }
 
@@ -292,6 +294,15 @@ static void discard_old(struct dpdk_dev *d)
         if (!n) break;
         rte_pktmbuf_free_bulk(m, n);
     }
+}
+
+static void say_what(struct dpdk_dev *d, const struct dpdk_port *port)
+{
+    const char *device = port->info.device ? rte_dev_name(port->info.device) : "port";
+    snprintf(d->dev.what, sizeof d->dev.what, "%.40s by DPDK's %.28s", port->interface[0] ? port->interface : device,
+             port->info.driver_name ? port->info.driver_name : "driver");
+    d->dev.link = NETDEV_UP;
+    if (traits_of(&port->info) & SHARES_INTERFACE) d->dev.ifindex = if_nametoindex(port->interface);
 }
 
 static int dpdk_open(const struct netdev_env *env, struct netdev **out)
@@ -316,6 +327,10 @@ static int dpdk_open(const struct netdev_env *env, struct netdev **out)
     choose_copying(d, env, c, port);
     interrupts_open(d, port);
     if (!first) discard_old(d);
+    say_what(d, port);
+    pthread_mutex_lock(&dpdk_control);
+    port->pairs[d->queue].dev = d;
+    pthread_mutex_unlock(&dpdk_control);
     free(c);
     *out = &d->dev;
     return 0;

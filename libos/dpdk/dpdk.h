@@ -6,8 +6,10 @@
 #ifndef LIBOS_DPDK_H
 #define LIBOS_DPDK_H
 
+#include <net/if.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -60,6 +62,10 @@ const char *eal_complaint(void);
 const char *eal_reason(int err);
 /* Whether the driver a virtual device is named after is installed; package gets the name of what brings it. */
 bool eal_has_driver(const char *device, char *package, size_t size);
+/* Whether a live process has this socket, of any type; a file that nobody has is removed. */
+bool eal_is_served(const char *path, bool abstract);
+/* A value of "key=value,..." of a device's arguments, which begin with a comma or a name. */
+bool eal_device_value(const char *device, const char *key, char *out, size_t size);
 /* The name of the first device in c's arguments. */
 bool eal_first_device(const struct dpdk_config *c, char *name, size_t size);
 
@@ -87,6 +93,7 @@ void pool_give(struct rte_mempool *pool);
 
 struct dpdk_pair { /* of queues, and the pools they use */
     struct rte_mempool *rx_pool, *tx_pool;
+    struct dpdk_dev *dev; /* whose it is, once that is open */
     bool taken;
 };
 
@@ -100,6 +107,12 @@ struct dpdk_port {
     uint64_t rx_offloads, tx_offloads;
     uint16_t mtu;
     bool any_mtu; /* whatever the driver says */
+    atomic_bool removed;
+    atomic_int link;             /* enum netdev_link, as the first pair's thread has seen it */
+    char interface[IF_NAMESIZE]; /* the kernel's interface under it, or empty */
+    char server[108];            /* a memif client's: the socket of its server, or empty */
+    bool server_abstract;
+    uint64_t restarted_at; /* in timer cycles */
     bool interrupts;
     struct rte_eth_dev_info info;
     struct dpdk_pair pairs[DPDK_QUEUES_MAX];
@@ -108,6 +121,8 @@ struct dpdk_port {
 /* Takes the next free pair of the port c asks for; the first to come configures and starts the port. */
 int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_port **port_out,
                    uint16_t *queue_out);
+/* Stops and starts it, with its pools. Nobody else may be in a call of DPDK's on this port. -errno: it is stopped. */
+int port_restart(struct dpdk_port *port);
 /* Gives it back; the last to go stops the port. */
 void port_give_pair(struct dpdk_port *port, uint16_t queue);
 
@@ -149,12 +164,26 @@ struct dpdk_dev {
     struct region_set *regions;
     struct rte_device *dma;
     bool closed;
+    atomic_bool pause, parked; /* life.c */
     pthread_mutex_t strays_lock;
     struct buf **strays; /* given back on another thread, unref'd by the owner */
     uint32_t stray_count, stray_room;
 };
 
 extern const struct netdev_host *dpdk_host;
+extern pthread_mutex_t dpdk_control; /* over everything that belongs to the process */
+
+/* The device's look (tcp/netdev.h), and DPDK's event of a port's removal, whose arg is the port. */
+void life_look(struct netdev *n, char *why);
+int life_removed(uint16_t id, enum rte_eth_event_type type, void *arg, void *result);
+
+/* In recv: the port is being restarted, and we are out of its way. */
+static inline bool dev_is_paused(struct dpdk_dev *d)
+{
+    if (likely(!atomic_load_explicit(&d->pause, memory_order_acquire))) return false;
+    atomic_store_explicit(&d->parked, true, memory_order_release);
+    return true;
+}
 
 unsigned rx_recv(struct netdev *n, struct frame *out, unsigned max);
 unsigned tx_send(struct netdev *n, struct frame *f, unsigned count);

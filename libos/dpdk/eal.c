@@ -109,7 +109,7 @@ bool eal_has_driver(const char *device, char *package, size_t size)
 /* --- what a dead process left --- */
 
 /* The value of a key in "net_x0,key=value,...". */
-static bool device_value(const char *device, const char *key, char *out, size_t size)
+bool eal_device_value(const char *device, const char *key, char *out, size_t size)
 {
     size_t n = strlen(key);
     for (const char *p = strchr(device, ','); p; p = strchr(p, ',')) {
@@ -141,10 +141,11 @@ struct end {
 static void find_memif_end(const char *device, struct end *e)
 {
     char role[16] = "client", abstract[16] = "yes", id[16] = "0", full[PATH_MAX];
-    device_value(device, "role", role, sizeof role);
-    device_value(device, "socket-abstract", abstract, sizeof abstract);
-    device_value(device, "id", id, sizeof id);
-    if (!device_value(device, "socket", e->path, sizeof e->path)) strcpy(e->path, "/run/memif.sock"); /* DPDK's own */
+    eal_device_value(device, "role", role, sizeof role);
+    eal_device_value(device, "socket-abstract", abstract, sizeof abstract);
+    eal_device_value(device, "id", id, sizeof id);
+    if (!eal_device_value(device, "socket", e->path, sizeof e->path))
+        strcpy(e->path, "/run/memif.sock"); /* DPDK's own */
     e->serves = !strcmp(role, "server") || !strcmp(role, "master");
     put_path(e->path, full, sizeof full);
     bool is_abstract = strcmp(abstract, "no") != 0;
@@ -157,8 +158,8 @@ static void find_memif_end(const char *device, struct end *e)
 static void find_vhost_end(const char *device, const char *key, const char *other_way, bool serves, struct end *e)
 {
     char word[16] = "0", full[PATH_MAX];
-    if (!device_value(device, key, e->path, sizeof e->path)) return;
-    device_value(device, other_way, word, sizeof word);
+    if (!eal_device_value(device, key, e->path, sizeof e->path)) return;
+    eal_device_value(device, other_way, word, sizeof word);
     e->serves = serves == !strcmp(word, "0");
     put_path(e->path, full, sizeof full);
     snprintf(e->name, sizeof e->name, "vhost/%s/%s", full, serves ? "vhost" : "virtio");
@@ -174,24 +175,29 @@ static void find_end(const char *device, bool virtual, struct end *e)
     else if (starts_with(device, "net_vhost") || starts_with(device, "eth_vhost"))
         find_vhost_end(device, "iface", "client", true, e);
     else if (starts_with(device, "net_virtio_user")) find_vhost_end(device, "path", "server", false, e);
-    else if (device_value(device, "iface", word, sizeof word)) snprintf(e->name, sizeof e->name, "interface/%s", word);
+    else if (eal_device_value(device, "iface", word, sizeof word))
+        snprintf(e->name, sizeof e->name, "interface/%s", word);
 }
 
 /* A server's socket file outlives a process that was killed, and its driver would refuse to listen: a socket that
- * nobody has goes. One that somebody has stays, and it is not talked to: DPDK's memif server dies of a peer that goes at
+ * nobody has goes. One that somebody has stays, and is not talked to: DPDK's memif server dies of a peer that goes at
  * once (22.11), and a driver that finds the name taken removes the file on its way out. A connect() of another type of
  * socket is enough to tell: EPROTOTYPE, somebody has it; ECONNREFUSED, nobody. */
-static bool is_served(const char *path)
+bool eal_is_served(const char *path, bool abstract)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct stat st;
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-    if (lstat(path, &st) || !S_ISSOCK(st.st_mode)) return false;
+    if (abstract) { /* net_memif names it with all of the address, filled up with zeros */
+        snprintf(to.sun_path + 1, sizeof to.sun_path - 1, "%s", path);
+    } else {
+        snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+        if (lstat(path, &st) || !S_ISSOCK(st.st_mode)) return false;
+    }
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return true;
     int err = connect(fd, (struct sockaddr *)&to, sizeof to) ? errno : 0;
     close(fd);
-    if (err == ECONNREFUSED) unlink(path);
+    if (err == ECONNREFUSED && !abstract) unlink(path);
     return err == EPROTOTYPE || !err;
 }
 
@@ -206,7 +212,7 @@ static int own(const struct netdev_env *env, const char *device, bool virtual)
     if (dpdk_host->owner_take(e.name, who, sizeof who) == -EADDRINUSE)
         return plugin_refuse(env, EBUSY, "dpdk: %.*s%s%.80s is in use by %s", name, device, e.path[0] ? " at " : "",
                              e.path, who);
-    if (!e.serves || !e.path[0] || !is_served(e.path)) return 0;
+    if (!e.serves || !e.path[0] || !eal_is_served(e.path, false)) return 0;
     dpdk_host->owner_give(e.name);
     return plugin_refuse(env, EBUSY, "dpdk: %.*s: another process serves at %.100s", name, device, e.path);
 }

@@ -126,6 +126,7 @@ static int configure(const struct dpdk_config *c, struct dpdk_port *port)
     if (!port->any_mtu) conf.rxmode.mtu = (uint32_t)c->mtu; /* 0: the driver's own */
     conf.txmode.offloads = port->tx_offloads;
     conf.intr_conf.rxq = port->interrupts;
+    conf.intr_conf.rmv = port->info.dev_flags && *port->info.dev_flags & RTE_ETH_DEV_INTR_RMV;
     uint64_t fields = RSS_FIELDS & port->info.flow_type_rss_offloads;
     if (c->rss && port->queue_count > 1 && fields) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -259,6 +260,7 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) {
     }
     if (!c->promiscuous || rte_eth_promiscuous_enable(port->id)) rte_eth_allmulticast_enable(port->id);
+    rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, life_removed, port); /* where the driver has it */
     widen_packet_sockets(port);
     wait_for_link(c, port);
     return 0;
@@ -313,6 +315,12 @@ static void stop_port(uint16_t id, const struct rte_eth_dev_info *info, bool and
         ;
 }
 
+int port_restart(struct dpdk_port *port)
+{
+    stop_port(port->id, &port->info, false);
+    return rte_eth_dev_start(port->id);
+}
+
 /* --- pairs --- */
 
 static struct dpdk_port *find(uint16_t id)
@@ -320,6 +328,25 @@ static struct dpdk_port *find(uint16_t id)
     for (unsigned i = 0; i < PORTS_MAX; i++)
         if (ports[i].used && ports[i].id == id) return &ports[i];
     return NULL;
+}
+
+/* What of the kernel's lies under it, or where its other end is: of its arguments. */
+static void find_other_side(struct dpdk_port *port)
+{
+    const struct rte_devargs *args = port->info.device ? rte_dev_devargs(port->info.device) : NULL;
+    const char *driver = port->info.driver_name;
+    char text[512], word[16] = "client";
+    if (!args || !args->args || !driver) return;
+    snprintf(text, sizeof text, ",%.500s", args->args);
+    if (!strcmp(driver, "net_memif")) {
+        eal_device_value(text, "role", word, sizeof word);
+        if (strcmp(word, "client") && strcmp(word, "slave")) return;
+        if (!eal_device_value(text, "socket", port->server, sizeof port->server))
+            strcpy(port->server, "/run/memif.sock");
+        port->server_abstract = !eal_device_value(text, "socket-abstract", word, sizeof word) || strcmp(word, "no");
+    } else if (!strcmp(driver, "net_af_packet") || !strcmp(driver, "net_af_xdp") || !strcmp(driver, "net_tap")) {
+        eal_device_value(text, "iface", port->interface, sizeof port->interface);
+    }
 }
 
 static int open_port(const struct netdev_env *env, const struct dpdk_config *c, uint16_t id, struct dpdk_port **out)
@@ -338,6 +365,7 @@ static int open_port(const struct netdev_env *env, const struct dpdk_config *c, 
     port->any_mtu = !strcmp(port->info.driver_name, "net_memif");
     port->rx_offloads = rx_offloads(&port->info, c);
     port->tx_offloads = tx_offloads(&port->info, c);
+    find_other_side(port);
     err = check_wishes(env, c, port);
     if (!err) err = bring_up(env, c, port);
     if (err) return err;
@@ -371,6 +399,7 @@ void port_give_pair(struct dpdk_port *port, uint16_t queue)
 {
     port->pairs[queue].taken = false;
     if (--port->users) return;
+    rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, life_removed, port);
     stop_port(port->id, &port->info, false);
     give_pools(port);
     port->used = false;

@@ -148,6 +148,7 @@ unsigned rx_recv(struct netdev *n, struct frame *out, unsigned max)
 {
     struct dpdk_dev *d = (struct dpdk_dev *)n;
     struct rte_mbuf *m[NETDEV_BURST];
+    if (unlikely(dev_is_paused(d))) return 0;
     bool slept = d->armed, told = unlikely(slept) && dev_disarm(d);
     unsigned count = rte_eth_rx_burst(d->port, d->queue, m, (uint16_t)RTE_MIN(max, (unsigned)NETDEV_BURST)), made = 0;
     if (unlikely(slept)) after_sleep(d, told, count);

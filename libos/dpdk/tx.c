@@ -240,6 +240,8 @@ unsigned tx_send(struct netdev *n, struct frame *f, unsigned count)
 {
     struct dpdk_dev *d = (struct dpdk_dev *)n;
     unsigned done = 0;
+    if (unlikely(atomic_load_explicit(&d->pause, memory_order_acquire) || n->link >= NETDEV_DOWN))
+        while (done < count) taken(d, &f[done++], false);
     while (done < count) {
         enum built stop;
         done += send_run(d, f + done, RTE_MIN(count - done, (unsigned)NETDEV_BURST), &stop);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A port is held by a socket of the kernel's that is bound to interface and address and throws away what comes: a filter
+ * A port is held by a socket of the kernel that is bound to interface and address and throws away what comes: a filter
  * of one instruction, "ret 0". A stream socket listens, since two that only are bound with SO_REUSEADDR may share a
  * port, and without SO_REUSEADDR connections in TIME-WAIT of whoever had the port before would keep us from it. As long
  * as it is there the kernel does not answer our peers' segments with resets either, whatever became of the rest

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ports of an interface that we share with the kernel, held in the kernel as well: who uses the kernel's sockets and who
+ * Ports of an interface that we share with the kernel, held in the kernel, too: who uses the kernel's sockets and who
  * uses our stack see each other, and so do two processes with a stack each.
  */
 #ifndef INET_KPORT_H

@@ -114,7 +114,7 @@ def check_gone_and_asleep(rig, server):
     return notes + wait_for(server, "is there again", 3) + ping()
 
 
-def checks(tap, rig, load):
+def checks(tap, rig):
     on = rig.device.name + ": "
     server = rig.server("--libos-spin-us", "0")
     client = Redis()
@@ -132,16 +132,78 @@ def checks(tap, rig, load):
     tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
 
 
-def run(name):
+MEMIF = "dpdk net_memif, our end the client"
+DEVICES[MEMIF] = Device(MEMIF, "dpdk", DEVICES["dpdk net_memif"].peer, veth=False, plugin="dpdk", peer=DEVICES["dpdk net_memif"].config)
+
+
+def check_talks(rig):
+    """Our load generator at the other end, a process of its own each time."""
+    status, said = rig.client([os.path.join(BUILD, "tools/bench/load"), "-h", RAW4, "-p", str(R.PORT), "-n", "2000", "-c", "4"])
+    return [] if status == 0 and "requests/s" in said else ["status %s" % status] + said.splitlines()[-4:]
+
+
+def checks_memif(tap, rig):
+    """A client of memif, whose server is another process again and again."""
+    on = rig.device.name + ": "
+    config = [line.replace("DIR", rig.dir) for line in rig.device.peer] + ["address: %s/24" % LINUX4]
+    path = os.path.join(rig.dir, "m")
+    first = Process(rig, [R.SERVER, "--port", "6402", "--save", ""], "dpdk", config, lambda p: os.path.exists(path), in_linux=True)
+    server = rig.server()
+    guarded(tap, on + "the start line names the device", server, check_start, server, ["net_memif0 by DPDK's net_memif, MAC", "polled"])
+    first.process.kill()
+    first.process.wait()
+    guarded(tap, on + "the server at the other end is killed", server, wait_for, server, "net_memif0 by DPDK's net_memif has no carrier")
+    for times in (1, 2, 3):
+        guarded(tap, on + "another one is connected to, time %d" % times, server, check_talks, rig)
+        guarded(tap, on + "... and told", server, wait_for, server, "is there again", times)
+        guarded(tap, on + "... and its end", server, wait_for, server, "has no carrier", times + 1)
+    status = server.stop()
+    tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
+
+
+def checks_vhost(tap, rig):
+    on = rig.device.name + ": "
+    server = rig.server()
+    guarded(tap, on + "nobody at the other end yet", server, wait_for, server, "net_vhost0 by DPDK's net_vhost has no carrier")
+    for times in (1, 2, 3):
+        guarded(tap, on + "somebody comes, time %d" % times, server, check_talks, rig)
+        guarded(tap, on + "... and is told", server, wait_for, server, "has a carrier", times)
+        guarded(tap, on + "... and has gone", server, wait_for, server, "has no carrier", times + 1)
+    status = server.stop()
+    tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
+
+
+def checks_dpdk_interface(tap, rig):
+    """An interface of the kernel's under a driver of DPDK's."""
+    on = rig.device.name + ": "
+    server = rig.server()
+    client = Redis()
+    guarded(tap, on + "the start line names the interface", server, check_start, server, ["r0 by DPDK's net_af_packet, MAC", "addresses: " + RAW4])
+    guarded(tap, on + "a carrier lost and found", server, check_carrier, rig, server, client)
+    rig.in_raw("ip", "link", "del", "r0")
+    guarded(tap, on + "removed", server, wait_for, server, "r0 by DPDK's net_af_packet has gone")
+    tap.ok(server.alive(), on + "the server lives on")
+    server.stop()
+
+
+def run(name, checks=checks):
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
     device = DEVICES[name]
     if device.plugin and not os.path.exists(os.path.join(BUILD, "libdemikernel-%s.so" % device.plugin)):
         return
     with Rig(device) as rig:
-        checks(tap, rig, 1)
+        try:
+            checks(tap, rig)
+        except RuntimeError as error:
+            tap.ok(False, name + ": our program starts", [error])
 
 
 need_all(DEVICES["packet"])
 tap = Tap()
-for name in (sys.argv[1:] or ("packet", "xdp native", "xdp skb")):
+for name in ("packet", "xdp native", "xdp skb"):
     run(name)
+run(MEMIF, checks_memif)
+run("dpdk vhost", checks_vhost)
+run("dpdk net_af_packet", checks_dpdk_interface)
 tap.done()

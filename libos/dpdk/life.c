@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What becomes of a port while it is in use: its link, its removal (hot unplug), the kernel's interface under it, and the
+ * other end of a memif.
+ *
+ * Drivers tell of changes by interrupts, or not at all (net_memif does not), so the port is asked: by the thread of its
+ * first pair, a few times a second (libos/inet/life.c). The others repeat what that one has found.
+ *
+ * A memif client connects once, when its port is started, and DPDK never tries again (22.11). When its server has been
+ * replaced the port is stopped and started, with every thread of it out of the way:
+ *
+ *     thread of pair 0:  pause = true ──> waits for all: parked ──> stop, start ──> pause = false
+ *     others:            in recv: pause? parked = true, and nothing of DPDK is called until pause ends
+ */
+#include "libos/dpdk/dpdk.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+
+#define PARK_MS       50   /* how long the others are waited for; then again at the next look */
+#define RESTART_EVERY 1000 /* ms: a connection takes up to 100 to stand */
+
+/* --- the link ----------------------------------------------------------------------------------------------------- */
+
+static enum netdev_link link_of_interface(const char *name)
+{
+    struct ifreq r;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return NETDEV_UP;
+    memset(&r, 0, sizeof r);
+    snprintf(r.ifr_name, sizeof r.ifr_name, "%s", name);
+    int err = ioctl(fd, SIOCGIFFLAGS, &r) ? errno : 0;
+    close(fd);
+    if (err) return err == ENODEV ? NETDEV_GONE : NETDEV_UP;
+    return !(r.ifr_flags & IFF_UP) ? NETDEV_DOWN : r.ifr_flags & IFF_RUNNING ? NETDEV_UP : NETDEV_NO_CARRIER;
+}
+
+static enum netdev_link link_of(const struct dpdk_port *port)
+{
+    struct rte_eth_link link;
+    if (atomic_load_explicit(&port->removed, memory_order_relaxed) || !rte_eth_dev_is_valid_port(port->id))
+        return NETDEV_GONE;
+    if (port->interface[0]) return link_of_interface(port->interface);
+    if (rte_eth_link_get_nowait(port->id, &link)) return NETDEV_UP; /* a driver that cannot tell */
+    return link.link_status ? NETDEV_UP : NETDEV_NO_CARRIER;
+}
+
+int life_removed(uint16_t id, enum rte_eth_event_type type, void *arg, void *result)
+{
+    struct dpdk_port *port = arg;
+    if (type == RTE_ETH_EVENT_INTR_RMV && port->id == id) atomic_store(&port->removed, true);
+    return 0;
+}
+
+/* --- a memif client whose server was replaced --------------------------------------------------------------------- */
+
+static void set_pause(struct dpdk_port *port, bool on)
+{
+    for (uint16_t q = 0; q < port->queue_count; q++) {
+        struct dpdk_dev *d = port->pairs[q].dev;
+        if (!d) continue;
+        if (on) atomic_store(&d->parked, false);
+        atomic_store(&d->pause, on);
+    }
+}
+
+static bool all_parked(const struct dpdk_port *port, const struct dpdk_dev *me)
+{
+    for (uint16_t q = 0; q < port->queue_count; q++) {
+        struct dpdk_dev *d = port->pairs[q].dev;
+        if (d && d != me && !atomic_load(&d->parked)) return false;
+    }
+    return true;
+}
+
+static void reconnect(struct dpdk_dev *d, char *why)
+{
+    struct dpdk_port *port = d->home;
+    struct quiet_pipe quiet;
+    set_pause(port, true);
+    for (int ms = 0; ms < PARK_MS && !all_parked(port, d); ms++) rte_delay_us_sleep(1000);
+    if (!all_parked(port, d)) {
+        set_pause(port, false);
+        return;
+    }
+    eal_pipe_enter(&quiet);
+    eal_listen();
+    int err = port_restart(port);
+    eal_listen_end();
+    eal_pipe_leave(&quiet);
+    if (err) { /* a port that is stopped may not be asked for frames */
+        snprintf(why, NETDEV_WHY_SIZE, "dpdk: %.40s does not connect: %.120s", d->dev.what, eal_reason(-err));
+        return;
+    }
+    d->dev.n.returned++;
+    set_pause(port, false);
+}
+
+static bool may_reconnect(struct dpdk_port *port)
+{
+    uint64_t now = rte_get_timer_cycles(), every = rte_get_timer_hz() * RESTART_EVERY / 1000;
+    if (!port->server[0] || now - port->restarted_at < every) return false;
+    if (!eal_is_served(port->server, port->server_abstract)) return false;
+    port->restarted_at = now;
+    return true;
+}
+
+/* --- the look ----------------------------------------------------------------------------------------------------- */
+
+void life_look(struct netdev *n, char *why)
+{
+    struct dpdk_dev *d = (struct dpdk_dev *)n;
+    struct dpdk_port *port = d->home;
+    if (d->queue) {
+        n->link = (enum netdev_link)atomic_load(&port->link);
+        return;
+    }
+    pthread_mutex_lock(&dpdk_control);
+    enum netdev_link link = link_of(port);
+    if (link == NETDEV_NO_CARRIER && may_reconnect(port)) {
+        reconnect(d, why);
+        link = link_of(port);
+    }
+    atomic_store(&port->link, link);
+    pthread_mutex_unlock(&dpdk_control);
+    n->link = link;
+}
