@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 
 static char folder[64];
 
@@ -414,6 +415,103 @@ static void two_queues(void)
     extra->ops->close(extra);
 }
 
+/* --- a server that is replaced by another process --- */
+
+#define ABSTRACT_SERVER "eal=--vdev net_memif0,role=server,socket=%s"
+#define ABSTRACT_CLIENT "eal=--vdev net_memif1,role=client,socket=%s"
+
+/* A process that sends back what comes in by two pairs, from the moment it is told to. */
+static pid_t echo_process(int *tell)
+{
+    int ends[2];
+    char byte;
+    CHECK(!pipe(ends));
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    *tell = ends[1];
+    if (pid) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* it polls: it must not outlive a test that fails */
+    alarm(60);
+    close(ends[1]);
+    if (read(ends[0], &byte, 1) != 1) _exit(0);
+    char *setting = device(ABSTRACT_SERVER, "a");
+    struct netdev *pairs[2] = {must_open(setting, "queues=2", NULL), must_open(setting, "queues=2", NULL)};
+    for (;;)
+        for (unsigned i = 0; i < 2; i++) {
+            struct frame f;
+            if (pairs[i]->ops->recv(pairs[i], &f, 1)) try_send(pairs[i], f);
+        }
+}
+
+struct talker {
+    pthread_t thread;
+    const char *setting;
+    unsigned round, heard[3]; /* frames that came back while a round lasted */
+    unsigned returned;
+};
+
+static void *talk(void *arg)
+{
+    struct talker *t = arg;
+    struct netdev *d = must_open(t->setting, "queues=2", "link_wait=5000");
+    nsec start = clock_mono_ns(), looked = start;
+    while (__atomic_load_n(&t->round, __ATOMIC_ACQUIRE) < 2) {
+        struct frame f;
+        char said[NETDEV_WHY_SIZE] = "";
+        try_send(d, one(100, 5));
+        if (d->ops->recv(d, &f, 1)) {
+            __atomic_add_fetch(&t->heard[t->round], 1, __ATOMIC_RELAXED);
+            buf_unref(f.b);
+        }
+        nsec now = clock_mono_ns();
+        CHECK(now - start < 3 * PATIENCE);
+        if (now - looked < 20 * NSEC_PER_MSEC) continue;
+        looked = now;
+        d->ops->look(d, said);
+        __atomic_store_n(&t->returned, (unsigned)d->n.returned, __ATOMIC_RELEASE);
+    }
+    d->ops->close(d);
+    return NULL;
+}
+
+static void wait_until_heard(struct talker *t, unsigned round)
+{
+    nsec start = clock_mono_ns();
+    for (unsigned i = 0; i < 2; i++)
+        while (__atomic_load_n(&t[i].heard[round], __ATOMIC_RELAXED) < 100) {
+            if (clock_mono_ns() - start > PATIENCE)
+                fprintf(stderr, "round %u heard %u %u returned %u %u\n", round, t[0].heard[round], t[1].heard[round],
+                        t[0].returned, t[1].returned),
+                    exit(1);
+            CHECK(clock_mono_ns() - start < 2 * PATIENCE);
+            usleep(1000);
+        }
+}
+
+static void server_replaced(void)
+{
+    struct talker t[2] = {{.setting = device(ABSTRACT_CLIENT, "a")}};
+    int tell[2], status;
+    pid_t servers[2];
+    t[1].setting = t[0].setting;
+    for (int i = 0; i < 2; i++) servers[i] = echo_process(&tell[i]);
+    CHECK(write(tell[0], "", 1) == 1);
+    for (int i = 0; i < 2; i++) CHECK(!pthread_create(&t[i].thread, NULL, talk, &t[i]));
+    wait_until_heard(t, 0);
+    kill(servers[0], SIGKILL);
+    CHECK(waitpid(servers[0], &status, 0) == servers[0]);
+    for (int i = 0; i < 2; i++) __atomic_store_n(&t[i].round, 1, __ATOMIC_RELEASE);
+    usleep(100000); /* what was on its way has come */
+    for (int i = 0; i < 2; i++) __atomic_store_n(&t[i].heard[1], 0, __ATOMIC_RELAXED);
+    CHECK(write(tell[1], "", 1) == 1);
+    wait_until_heard(t, 1);
+    CHECK(t[0].returned + t[1].returned >= 1);
+    for (int i = 0; i < 2; i++) __atomic_store_n(&t[i].round, 2, __ATOMIC_RELEASE);
+    for (int i = 0; i < 2; i++) CHECK(!pthread_join(t[i].thread, NULL));
+    kill(servers[1], SIGKILL);
+    waitpid(servers[1], &status, 0);
+}
+
 /* --- offloads --- */
 
 static void offloads(void)
@@ -483,6 +581,7 @@ CASE(test_memif_carries_copies, memif_copying)
 CASE(test_memory_may_be_in_two_frames_at_once, shared_memory)
 CASE(test_jumbo_frames, jumbo)
 CASE(test_each_thread_has_a_pair_of_queues, two_queues)
+CASE(test_two_threads_connect_again_when_the_server_is_replaced, server_replaced)
 CASE(test_checksums_and_segmentation_go_to_the_device, offloads)
 
 int main(int argc, char **argv)
@@ -515,6 +614,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_memory_may_be_in_two_frames_at_once),
         cmocka_unit_test(test_jumbo_frames),
         cmocka_unit_test(test_each_thread_has_a_pair_of_queues),
+        cmocka_unit_test(test_two_threads_connect_again_when_the_server_is_replaced),
         cmocka_unit_test(test_checksums_and_segmentation_go_to_the_device),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

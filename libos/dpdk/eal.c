@@ -183,23 +183,35 @@ static void find_end(const char *device, bool virtual, struct end *e)
  * nobody has goes. One that somebody has stays, and is not talked to: DPDK's memif server dies of a peer that goes at
  * once (22.11), and a driver that finds the name taken removes the file on its way out. A connect() of another type of
  * socket is enough to tell: EPROTOTYPE, somebody has it; ECONNREFUSED, nobody. */
-bool eal_is_served(const char *path, bool abstract)
+static bool is_file_served(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct stat st;
-    if (abstract) { /* net_memif names it with all of the address, filled up with zeros */
-        snprintf(to.sun_path + 1, sizeof to.sun_path - 1, "%s", path);
-    } else {
-        snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-        if (lstat(path, &st) || !S_ISSOCK(st.st_mode)) return false;
-    }
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    if (lstat(path, &st) || !S_ISSOCK(st.st_mode)) return false;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return true;
     int err = connect(fd, (struct sockaddr *)&to, sizeof to) ? errno : 0;
     close(fd);
-    if (err == ECONNREFUSED && !abstract) unlink(path);
+    if (err == ECONNREFUSED) unlink(path);
     return err == EPROTOTYPE || !err;
 }
+
+/* An abstract name is one of its type only, and cannot be asked so; but all of them are listed, with an @. */
+static bool is_name_served(const char *name)
+{
+    char line[512], at[192];
+    bool found = false;
+    FILE *f = fopen("/proc/net/unix", "re");
+    if (!f) return true;
+    while (!found && fgets(line, sizeof line, f))
+        found =
+            sscanf(line, "%*s %*s %*s 00010000 %*s %*s %*s %191s", at) == 1 && at[0] == '@' && !strcmp(at + 1, name);
+    fclose(f);
+    return found;
+}
+
+bool eal_is_served(const char *path, bool abstract) { return abstract ? is_name_served(path) : is_file_served(path); }
 
 /* Takes the device for this process, for as long as that lives: EAL gives nothing back before its end. */
 static int own(const struct netdev_env *env, const char *device, bool virtual)
