@@ -112,7 +112,8 @@ struct dpdk_port {
     char interface[IF_NAMESIZE]; /* the kernel's interface under it, or empty */
     char server[108];            /* a memif client's: the socket of its server, or empty */
     bool server_abstract;
-    uint64_t restarted_at; /* in timer cycles */
+    bool was_up;                       /* its link, since it was started */
+    uint64_t started_at, served_since; /* in timer cycles */
     bool interrupts;
     struct rte_eth_dev_info info;
     struct dpdk_pair pairs[DPDK_QUEUES_MAX];

@@ -25,8 +25,11 @@
 #include <rte_cycles.h>
 #include <rte_dev.h>
 
-#define PARK_MS       50   /* how long the others are waited for; then again at the next look */
-#define RESTART_EVERY 1000 /* ms: a connection takes up to 100 to stand */
+#define PARK_MS 50 /* how long the others are waited for; then again at the next look */
+/* ms that a connection is given to stand: it takes up to 100, and DPDK's server dies of a peer that goes meanwhile */
+#define CONNECTS_MS 3000
+/* ms between the moment its socket is there, which is early, and the one a new server can answer */
+#define STARTS_MS 300
 
 /* --- the link ----------------------------------------------------------------------------------------------------- */
 
@@ -106,10 +109,17 @@ static void reconnect(struct dpdk_dev *d, char *why)
 
 static bool may_reconnect(struct dpdk_port *port)
 {
-    uint64_t now = rte_get_timer_cycles(), every = rte_get_timer_hz() * RESTART_EVERY / 1000;
-    if (!port->server[0] || now - port->restarted_at < every) return false;
-    if (!eal_is_served(port->server, port->server_abstract)) return false;
-    port->restarted_at = now;
+    uint64_t now = rte_get_timer_cycles(), ms = rte_get_timer_hz() / 1000;
+    if (!port->server[0] || (!port->was_up && now - port->started_at < CONNECTS_MS * ms)) return false;
+    if (!eal_is_served(port->server, port->server_abstract)) {
+        port->served_since = 0;
+        return false;
+    }
+    if (!port->served_since) port->served_since = now;
+    if (now - port->served_since < STARTS_MS * ms) return false;
+    port->started_at = now;
+    port->was_up = false;
+    port->served_since = 0;
     return true;
 }
 
@@ -129,6 +139,7 @@ void life_look(struct netdev *n, char *why)
         reconnect(d, why);
         link = link_of(port);
     }
+    port->was_up |= link == NETDEV_UP;
     atomic_store(&port->link, link);
     pthread_mutex_unlock(&dpdk_control);
     n->link = link;

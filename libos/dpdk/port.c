@@ -21,6 +21,7 @@
 
 #include <rte_alarm.h>
 #include <rte_bus.h>
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 
@@ -369,6 +370,7 @@ static int open_port(const struct netdev_env *env, const struct dpdk_config *c, 
     err = check_wishes(env, c, port);
     if (!err) err = bring_up(env, c, port);
     if (err) return err;
+    port->started_at = rte_get_timer_cycles();
     port->used = true;
     *out = port;
     return 0;

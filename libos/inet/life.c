@@ -153,7 +153,7 @@ static void say_link(struct inet *in, enum netdev_link was, bool returned)
         break;
     case NETDEV_NO_CARRIER:
         l->carrier_lost += was == NETDEV_UP;
-        log_warning(NULL, "%s: %s has no carrier%s", l->name, what, returned ? ", but is there again" : "");
+        log_warning(NULL, "%s: %s has no carrier: nobody at the other end%s", l->name, what, returned ? " yet" : "");
         break;
     case NETDEV_DOWN:
         l->went_down++;
