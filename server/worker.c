@@ -57,6 +57,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->srv = srv;
     rng_seed(&w->rng, seed);
     list_init(&w->clients);
+    client_index_init(w);
     w->ready_tail = &w->ready;
     reply_init(&w->nowhere, 2);
     w->nowhere.may_grow = fits_a_chunk;
@@ -79,6 +80,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
 void worker_fini(struct worker *w)
 {
     list_for_each_safe(it, &w->clients) client_free(list_entry(it, struct client, all));
+    client_index_fini(w);
     blocked_fini(w);
     batch_fini(w);
     if (w->wake) demi_wake_free(w->wake);

@@ -11,6 +11,7 @@
 #include "alloc/base/list.h"
 #include "alloc/base/rng.h"
 #include "demi/ext.h"
+#include "server/ds/table.h"
 #include "server/exec/call.h"
 #include "server/exec/effects.h"
 #include "server/expire_cycle.h"
@@ -46,7 +47,10 @@ struct worker {
     struct server *srv;
     struct rng rng;
     struct list clients; /* struct client, all */
-    size_t client_count, blocked_count, monitor_count;
+    size_t client_count, blocked_count;
+    struct table by_id;       /* the same clients (server/net/client.c) */
+    struct client **monitors; /* those among them that monitor */
+    size_t monitor_count, monitor_room;
     struct endpoints endpoints;               /* who waits for what the loop waits for */
     struct client *ready, **ready_tail;       /* with input to parse */
     struct client *flush;                     /* with output to push */

@@ -177,6 +177,13 @@ static void kill_one(struct client *cl, const struct client *me)
     else client_close_soon(cl);
 }
 
+static bool try_kill(struct client *cl, const struct kill_filter *f, const struct client *me)
+{
+    if ((cl->flags & CLIENT_CLOSE_NOW) || !kill_matches(f, cl, me)) return false;
+    kill_one(cl, me);
+    return true;
+}
+
 static bool parse_kill(struct call *c, struct kill_filter *f)
 {
     for (int i = 2; i < c->argc; i += 2) {
@@ -235,13 +242,12 @@ void cmd_client_kill(struct call *c)
         return;
     }
     int64_t killed = 0;
+    struct client *one = f.has_id ? client_find(c->srv, f.id) : NULL;
+    if (one) killed = try_kill(one, &f, c->client);
     list_for_each_safe(it, &c->w->clients)
     {
-        struct client *cl = list_entry(it, struct client, all);
-        if ((cl->flags & CLIENT_CLOSE_NOW) || !kill_matches(&f, cl, c->client)) continue;
-        kill_one(cl, c->client);
-        killed++;
-        if (old_form) break;
+        if (f.has_id || (old_form && killed)) break;
+        killed += try_kill(list_entry(it, struct client, all), &f, c->client);
     }
     if (!old_form) call_integer(c, killed);
     else if (killed) call_ok(c);

@@ -11,6 +11,7 @@
 #include "server/ds/number.h"
 #include "server/exec/multi.h"
 #include "server/net/pubsub.h"
+#include "server/net/monitor.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -176,9 +177,9 @@ void cmd_reset(struct call *c)
     }
     multi_free(&cl->s);
     pubsub_forget(cl);
-    if (cl->s.flags & SESSION_MONITOR) c->w->monitor_count--;
-    cl->s.flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS | SESSION_MONITOR |
-                               SESSION_REPLY_ANY | SESSION_PUBSUB | SESSION_NO_TOUCH);
+    monitor_remove(cl);
+    cl->s.flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS | SESSION_REPLY_ANY |
+                               SESSION_PUBSUB | SESSION_NO_TOUCH);
     cl->flags &= ~(uint32_t)CLIENT_NO_EVICT;
     cl->s.db = &c->srv->dbs[0];
     cl->out.proto = 2;

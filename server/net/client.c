@@ -35,6 +35,7 @@
 #include "server/exec/blocked.h"
 #include "server/exec/multi.h"
 #include "server/mem.h"
+#include "server/net/monitor.h"
 #include "server/net/pubsub.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
@@ -161,6 +162,16 @@ static void ask_for_input(struct client *cl)
     }
 }
 
+/* --- by number ---------------------------------------------------------------------------------------------------- */
+
+static struct bytes id_bytes(const uint64_t *id) { return bytes_of((const char *)id, sizeof *id); }
+static struct bytes id_of(const void *entry) { return id_bytes(&((const struct client *)entry)->id); }
+static const struct table_ops by_id_ops = {.key = id_of};
+
+void client_index_init(struct worker *w) { table_init(&w->by_id, &by_id_ops, 0); }
+void client_index_fini(struct worker *w) { table_fini(&w->by_id, NULL, NULL); }
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
 static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr);
 
 struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer)
@@ -179,6 +190,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     note_addresses(cl, peer);
     if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
+    table_insert(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), cl);
     w->client_count++;
     cl->endpoint.completed = completed;
     endpoint_set(&w->endpoints, qd, &cl->endpoint);
@@ -202,13 +214,14 @@ void client_free(struct client *cl)
     multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
-    if (cl->s.flags & SESSION_MONITOR) w->monitor_count--;
+    monitor_remove(cl);
     replicas_forget(cl);
     drop_input(cl);
     reply_fini(&cl->out);
     endpoint_set(&w->endpoints, cl->qd, NULL);
     demi_close(cl->qd);
     list_remove(&cl->all);
+    table_delete(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), id_bytes(&cl->id));
     w->client_count--;
     mem_free(cl->name);
     mem_free(cl->lib_name);
@@ -245,7 +258,9 @@ static void own_input(struct client *cl, size_t more)
     if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
         memmove(cl->in_own, cl->in + cl->in_off, left);
     } else {
-        size_t cap = demi_good_size(need < 1024 ? 1024 : need + (left && need < (1u << 20) ? need / 2 : 0));
+        /* What grows again and again is copied a few times in all, not at each piece that comes. */
+        size_t slack = !left ? 0 : need < (1u << 20) ? need / 2 : cl->in_own ? need / 8 : 0;
+        size_t cap = demi_good_size(need < 1024 ? 1024 : need + slack);
         char *p = mem_alloc(cap);
         if (left) memcpy(p, cl->in + cl->in_off, left);
         if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
@@ -484,11 +499,10 @@ size_t client_memory(const struct client *cl)
 struct client *client_find(struct server *srv, uint64_t id)
 {
     for (int i = 0; i < srv->worker_count; i++) {
-        list_for_each(it, &srv->workers[i].clients)
-        {
-            struct client *cl = list_entry(it, struct client, all);
-            if (cl->id == id) return cl;
-        }
+        struct table *t = &srv->workers[i].by_id;
+        struct bytes key = id_bytes(&id);
+        struct client *cl = table_find(t, table_hash(t, key), key);
+        if (cl) return cl;
     }
     return NULL;
 }

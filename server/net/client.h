@@ -99,6 +99,9 @@ size_t client_memory(const struct client *cl);
 /* The line of CLIENT LIST, without newline, into out. */
 void client_describe(const struct client *cl, char *out, size_t size);
 
+/* A worker's clients by their number: before the first and after the last. */
+void client_index_init(struct worker *w);
+void client_index_fini(struct worker *w);
 /* By id over all workers; NULL: none. */
 struct client *client_find(struct server *srv, uint64_t id);
 

@@ -3,6 +3,9 @@
  * MONITOR: every command as it runs, to whoever asked to watch. A line reads
  *   +1700000000.123456 [0 127.0.0.1:4711] "set" "k" "v"
  * Passwords are hidden (server/observe/redact.h).
+ *
+ * A line is made once, in pieces, and each piece is copied to every monitor's output, which has its own bound: many
+ * monitors of long commands cost copies, and no memory but what they may have.
  */
 #include "server/net/monitor.h"
 
@@ -15,34 +18,55 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-static void quote(struct reply *r, struct bytes s)
+#define PIECE_BYTES 65536 /* of the line, before it is handed on */
+
+static void quote_byte(struct reply *r, unsigned char ch)
 {
-    reply_raw(r, BYTES(" \""));
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char ch = (unsigned char)s.p[i];
-        char hex[8];
-        switch (ch) {
-        case '\\': reply_raw(r, BYTES("\\\\")); break;
-        case '"': reply_raw(r, BYTES("\\\"")); break;
-        case '\n': reply_raw(r, BYTES("\\n")); break;
-        case '\r': reply_raw(r, BYTES("\\r")); break;
-        case '\t': reply_raw(r, BYTES("\\t")); break;
-        case '\a': reply_raw(r, BYTES("\\a")); break;
-        case '\b': reply_raw(r, BYTES("\\b")); break;
-        default:
-            if (ch >= 32 && ch < 127) {
-                reply_raw(r, bytes_of(s.p + i, 1));
-                break;
-            }
-            snprintf(hex, sizeof hex, "\\x%02x", ch);
-            reply_raw(r, bytes_of(hex, 4));
-        }
+    char text[8] = {'\\', 0};
+    switch (ch) {
+    case '\\':
+    case '"': text[1] = (char)ch; break;
+    case '\n': text[1] = 'n'; break;
+    case '\r': text[1] = 'r'; break;
+    case '\t': text[1] = 't'; break;
+    case '\a': text[1] = 'a'; break;
+    case '\b': text[1] = 'b'; break;
+    default: snprintf(text, sizeof text, "\\x%02x", ch); break;
     }
-    reply_raw(r, BYTES("\""));
+    reply_raw(r, bytes_of_str(text));
 }
 
-static void build_line(struct reply *line, const struct worker *w, const struct client *from, const struct bytes *argv,
-                       int argc)
+static bool is_plain(char ch) { return ch >= 32 && ch < 127 && ch != '"' && ch != '\\'; }
+
+/* What the line has so far goes to all monitors. */
+static void hand_on(struct worker *w, struct reply *line)
+{
+    struct reply_chunk *next;
+    for (struct reply_chunk *chunk = reply_take_chunks(line); chunk; chunk = next) {
+        next = chunk->next;
+        for (size_t i = 0; i < w->monitor_count; i++) {
+            struct client *cl = w->monitors[i];
+            if (!(cl->flags & CLIENT_CLOSE_NOW)) reply_raw(&cl->out, bytes_of(chunk->data, chunk->used));
+        }
+        reply_chunk_free(chunk);
+    }
+}
+
+static void quote(struct worker *w, struct reply *line, struct bytes s)
+{
+    reply_raw(line, BYTES(" \""));
+    for (size_t i = 0; i < s.n;) {
+        size_t plain = 0;
+        while (i + plain < s.n && plain < PIECE_BYTES && is_plain(s.p[i + plain])) plain++;
+        if (plain) reply_raw(line, bytes_of(s.p + i, plain));
+        else quote_byte(line, (unsigned char)s.p[i]);
+        i += plain ? plain : 1;
+        if (reply_bytes(line) >= PIECE_BYTES) hand_on(w, line);
+    }
+    reply_raw(line, BYTES("\""));
+}
+
+static void write_head(struct reply *line, const struct worker *w, const struct client *from)
 {
     char head[128];
     bool is_unix = from->flags & CLIENT_UNIX;
@@ -51,32 +75,47 @@ static void build_line(struct reply *line, const struct worker *w, const struct 
     int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%.*s]", (long long)(w->now_us / 1000000),
                      (long long)(w->now_us % 1000000), from->s.db->id, is_unix ? "unix:" : "", peer, from->peer);
     reply_raw(line, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
-    for (int i = 0; i < argc; i++) quote(line, argv[i]);
-    reply_raw(line, BYTES("\r\n"));
 }
 
-/* The line is made once, however many look on. */
 void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,
                   int argc)
 {
     const struct bytes *shown = redact(cmd, argv, argc);
     struct reply line;
     reply_init(&line, 2);
-    build_line(&line, w, from, shown, argc);
+    write_head(&line, w, from);
+    for (int i = 0; i < argc; i++) quote(w, &line, shown[i]);
+    reply_raw(&line, BYTES("\r\n"));
+    hand_on(w, &line);
+    reply_fini(&line);
+    for (size_t i = 0; i < w->monitor_count; i++) client_output(w->monitors[i]);
     if (shown != argv) mem_free((void *)shown);
-    struct reply_chunk *pieces = reply_take_chunks(&line);
-    list_for_each(it, &w->clients)
-    {
-        struct client *cl = list_entry(it, struct client, all);
-        if (!(cl->s.flags & SESSION_MONITOR) || (cl->flags & CLIENT_CLOSE_NOW)) continue;
-        for (const struct reply_chunk *c = pieces; c; c = c->next) reply_raw(&cl->out, bytes_of(c->data, c->used));
-        client_output(cl);
+}
+
+void monitor_add(struct client *cl)
+{
+    struct worker *w = cl->w;
+    if (cl->s.flags & SESSION_MONITOR) return;
+    cl->s.flags |= SESSION_MONITOR;
+    if (w->monitor_count == w->monitor_room) {
+        w->monitor_room = w->monitor_room ? w->monitor_room * 2 : 4;
+        w->monitors = mem_realloc(w->monitors, w->monitor_room * sizeof(struct client *));
     }
-    while (pieces) {
-        struct reply_chunk *next = pieces->next;
-        reply_chunk_free(pieces);
-        pieces = next;
-    }
+    w->monitors[w->monitor_count++] = cl;
+}
+
+void monitor_remove(struct client *cl)
+{
+    struct worker *w = cl->w;
+    if (!(cl->s.flags & SESSION_MONITOR)) return;
+    cl->s.flags &= ~(uint32_t)SESSION_MONITOR;
+    size_t i = 0;
+    while (w->monitors[i] != cl) i++;
+    w->monitors[i] = w->monitors[--w->monitor_count];
+    if (w->monitor_count) return;
+    mem_free(w->monitors);
+    w->monitors = NULL;
+    w->monitor_room = 0;
 }
 
 void cmd_monitor(struct call *c)
@@ -86,9 +125,6 @@ void cmd_monitor(struct call *c)
         return;
     }
     if (c->client->s.flags & SESSION_REPLICA) return; /* it reads effects, not lines */
-    if (!(c->client->s.flags & SESSION_MONITOR)) {
-        c->client->s.flags |= SESSION_MONITOR;
-        c->w->monitor_count++;
-    }
+    monitor_add(c->client);
     call_ok(c);
 }

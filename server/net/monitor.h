@@ -11,6 +11,10 @@ struct client;
 struct command;
 struct worker;
 
+/* The client sees from now on what others do; no longer. Twice is once. */
+void monitor_add(struct client *cl);
+void monitor_remove(struct client *cl);
+
 void monitor_feed(struct worker *w, const struct client *cl, const struct command *cmd, const struct bytes *argv,
                   int argc);
 

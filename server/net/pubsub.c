@@ -30,11 +30,16 @@ struct channel {
     char name[];
 };
 
+/* Who, and to what: the key of a subscription in pubsub.subscriptions. */
+struct subscription_key {
+    struct client *cl;
+    struct channel *ch;
+};
+
 struct subscription {
     struct list by_channel; /* in channel.subscribers */
     struct list by_client;  /* in subscriptions.list[kind] */
-    struct client *cl;
-    struct channel *ch;
+    struct subscription_key key;
 };
 
 enum { CHANNELS, PATTERNS, KINDS };
@@ -45,7 +50,8 @@ struct subscriptions {
 };
 
 struct pubsub {
-    struct table names[KINDS]; /* of struct channel * */
+    struct table names[KINDS];  /* of struct channel * */
+    struct table subscriptions; /* of all clients: whether there is one needs no walk through either's list */
 };
 
 static struct bytes channel_name(const void *entry)
@@ -56,11 +62,19 @@ static struct bytes channel_name(const void *entry)
 
 static const struct table_ops channel_ops = {.key = channel_name};
 
+static struct bytes key_bytes(const struct subscription_key *key) { return bytes_of((const char *)key, sizeof *key); }
+static struct bytes subscription_bytes(const void *entry)
+{
+    return key_bytes(&((const struct subscription *)entry)->key);
+}
+static const struct table_ops subscription_ops = {.key = subscription_bytes};
+
 int pubsub_init(struct server *srv)
 {
     srv->pubsub = mem_calloc(sizeof *srv->pubsub);
     for (int k = 0; k < KINDS; k++)
         table_init(&srv->pubsub->names[k], &channel_ops, srv->dbs[0].hash_seed + (uint64_t)k);
+    table_init(&srv->pubsub->subscriptions, &subscription_ops, srv->dbs[0].hash_seed + KINDS);
     return 0;
 }
 
@@ -69,6 +83,7 @@ static void free_channel(void *arg, void *entry) { mem_free(entry); }
 void pubsub_fini(struct server *srv)
 {
     if (!srv->pubsub) return;
+    table_fini(&srv->pubsub->subscriptions, NULL, NULL);
     for (int k = 0; k < KINDS; k++) table_fini(&srv->pubsub->names[k], free_channel, NULL);
     mem_free(srv->pubsub);
     srv->pubsub = NULL;
@@ -101,14 +116,11 @@ void pubsub_channels(struct server *srv, void (*fn)(void *arg, struct bytes name
 
 /* --- subscribing -------------------------------------------------------------------------------------------------- */
 
-static struct subscription *find_subscription(struct client *cl, const struct channel *ch)
+static struct subscription *find_subscription(struct client *cl, struct channel *ch)
 {
-    list_for_each(it, &ch->subscribers)
-    {
-        struct subscription *s = list_entry(it, struct subscription, by_channel);
-        if (s->cl == cl) return s;
-    }
-    return NULL;
+    struct table *t = &cl->w->srv->pubsub->subscriptions;
+    struct bytes key = key_bytes(&(struct subscription_key){cl, ch});
+    return table_find(t, table_hash(t, key), key);
 }
 
 static void subscribe(struct client *cl, int kind, struct bytes name)
@@ -130,8 +142,9 @@ static void subscribe(struct client *cl, int kind, struct bytes name)
         table_insert(&srv->pubsub->names[kind], ch->hash, ch);
     }
     struct subscription *s = mem_alloc(sizeof *s);
-    s->cl = cl;
-    s->ch = ch;
+    s->key = (struct subscription_key){cl, ch};
+    struct table *all = &srv->pubsub->subscriptions;
+    table_insert(all, table_hash(all, key_bytes(&s->key)), s);
     list_push_back(&ch->subscribers, &s->by_channel);
     list_push_back(&cl->subs->list[kind], &s->by_client);
     ch->count++;
@@ -140,13 +153,16 @@ static void subscribe(struct client *cl, int kind, struct bytes name)
 
 static void drop_subscription(struct subscription *s)
 {
-    struct channel *ch = s->ch;
+    struct client *cl = s->key.cl;
+    struct channel *ch = s->key.ch;
+    struct pubsub *ps = cl->w->srv->pubsub;
     int kind = ch->is_pattern ? PATTERNS : CHANNELS;
+    table_delete(&ps->subscriptions, table_hash(&ps->subscriptions, key_bytes(&s->key)), key_bytes(&s->key));
     list_remove(&s->by_channel);
     list_remove(&s->by_client);
-    s->cl->subs->count[kind]--;
+    cl->subs->count[kind]--;
     if (--ch->count == 0) {
-        struct table *t = &s->cl->w->srv->pubsub->names[kind];
+        struct table *t = &ps->names[kind];
         table_delete_slot(t, table_find_slot(t, ch->hash, bytes_of(ch->name, ch->n)));
         mem_free(ch);
     }
@@ -201,9 +217,9 @@ static void unsubscribe_all(struct call *c, int kind, const char *what)
         bool any = cl->subs && cl->subs->count[kind];
         while (cl->subs && cl->subs->count[kind]) {
             struct subscription *s = list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
-            size_t n = s->ch->n;
+            size_t n = s->key.ch->n;
             char *copy = mem_alloc(n + 1);
-            memcpy(copy, s->ch->name, n);
+            memcpy(copy, s->key.ch->name, n);
             struct bytes name = bytes_of(copy, n);
             drop_subscription(s);
             confirm(cl, what, &name);
@@ -231,7 +247,7 @@ static void deliver(struct channel *ch, struct bytes channel, struct bytes messa
 {
     list_for_each(it, &ch->subscribers)
     {
-        struct client *cl = list_entry(it, struct subscription, by_channel)->cl;
+        struct client *cl = list_entry(it, struct subscription, by_channel)->key.cl;
         if (cl->flags & CLIENT_CLOSE_NOW) continue;
         struct reply *out = &cl->out;
         reply_push(out, ch->is_pattern ? 4 : 3);
