@@ -244,7 +244,10 @@ void crash_memory(struct crash_parts *p)
     }
     report_flush(p->out);
     memcheck_run(&m, p->memcheck_until);
-    report_text(p->out, "%zu pages tested%s\n", m.pages, m.in_time ? "" : ", then the time was up");
+    report_text(p->out, "%zu pages tested%s\n", m.pages,
+                m.in_time ? ""
+                : m.pages ? ", then the time was up"
+                          : ": this system does not say which there are");
     if (m.wrong)
         report_text(p->out,
                     "!!! MEMORY ERROR DETECTED! Check your memory ASAP !!! %zu words do not hold what is written, the "

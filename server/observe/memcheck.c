@@ -10,14 +10,15 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "alloc/base/clock.h"
 
 #define WORDS       (MEMCHECK_PAGE / sizeof(uint64_t))
 #define STACK_BYTES 262144 /* around the caller's frame */
-#define RUN_PAGES   512    /* asked of mincore() at once */
+#define RUN_PAGES   512    /* looked at together */
+/* proc_pid_pagemap(5). mincore() would tell as much, but a service's filter of system calls may kill for it. */
+#define PAGE_PRESENT ((uint64_t)1 << 63)
 
 static inline __attribute__((always_inline)) void hold(struct memcheck *m, volatile uint64_t *page, size_t i,
                                                        uint64_t want)
@@ -52,17 +53,16 @@ struct range {
     uintptr_t from, to;
 };
 
-static bool test_range(struct memcheck *m, struct range r, struct range leave, uint64_t deadline_ns)
+static bool test_range(struct memcheck *m, struct range r, struct range leave, int pagemap, uint64_t deadline_ns)
 {
-    unsigned char resident[RUN_PAGES];
+    uint64_t pages[RUN_PAGES];
     for (uintptr_t at = r.from; at < r.to; at += RUN_PAGES * MEMCHECK_PAGE) {
-        size_t n = (r.to - at) / MEMCHECK_PAGE;
-        if (n > RUN_PAGES) n = RUN_PAGES;
-        if (mincore((void *)at, n * MEMCHECK_PAGE, resident) != 0) continue; /* a page never touched stays so */
-        for (size_t i = 0; i < n; i++) {
+        ssize_t got = pread(pagemap, pages, sizeof pages, (off_t)(at / MEMCHECK_PAGE * sizeof *pages));
+        size_t n = got > 0 ? (size_t)got / sizeof *pages : 0, most = (r.to - at) / MEMCHECK_PAGE;
+        for (size_t i = 0; i < n && i < most; i++) {
             uintptr_t page = at + i * MEMCHECK_PAGE;
             bool ours = page + MEMCHECK_PAGE > leave.from && page < leave.to;
-            if ((resident[i] & 1) && !ours) memcheck_page(m, (volatile uint64_t *)page);
+            if ((pages[i] & PAGE_PRESENT) && !ours) memcheck_page(m, (volatile uint64_t *)page);
         }
         if (clock_mono_ns() > deadline_ns) return false;
     }
@@ -128,11 +128,14 @@ void memcheck_run(struct memcheck *m, uint64_t deadline_ns)
     struct range r, leave;
     struct lines l = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
     *m = (struct memcheck){.in_time = false};
-    if (l.fd < 0) return;
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (l.fd < 0 || pagemap < 0 || sysconf(_SC_PAGESIZE) != MEMCHECK_PAGE) goto close;
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     leave = (struct range){here - STACK_BYTES, here + STACK_BYTES};
     m->in_time = true;
     while (m->in_time && next_line(&l, line, sizeof line))
-        if (is_ours(line, &r)) m->in_time = test_range(m, r, leave, deadline_ns);
-    close(l.fd);
+        if (is_ours(line, &r)) m->in_time = test_range(m, r, leave, pagemap, deadline_ns);
+close:
+    if (pagemap >= 0) close(pagemap);
+    if (l.fd >= 0) close(l.fd);
 }

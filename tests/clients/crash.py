@@ -6,9 +6,10 @@ import re
 import resource
 import signal
 import socket
+import sys
 import time
 
-from here import OURS, Server, Tap, need_server, skip_all
+from here import FOLDER, OURS, Server, Tap, need_server, skip_all
 
 PARTS = ["=== REDIS BUG REPORT START: Cut & paste starting from here ===", "------ STACK TRACE ------",
          "------ INFO OUTPUT ------", "redis_version:7.2.4", "------ CLIENT LIST OUTPUT ------",
@@ -47,8 +48,8 @@ def check(tap, claim, status, want, seconds, text, wanted, unwanted=()):
            ["ended with %s after %.2f s; missing %r, not wanted %r" % (status, seconds, missing, extra)])
 
 
-def crash(tap, claim, hit, want, wanted, unwanted=(), args=(), before=()):
-    server = Server(OURS, list(args))
+def crash(tap, claim, hit, want, wanted, unwanted=(), args=(), before=(), wrap=()):
+    server = Server(OURS, list(args), wrap=wrap)
     try:
         with connect(server) as s:
             for words in before:
@@ -134,6 +135,8 @@ crash(tap, "crash-log-enabled no: a panic is told shortly", by_debug("PANIC"), -
 crash(tap, "use-exit-on-panic", by_debug("PANIC"), 1, PARTS + ["Guru Meditation"], [], ["--use-exit-on-panic", "yes"])
 crash(tap, "hit again and again it still ends by the signal", again_and_again, -signal.SIGSEGV, PARTS[:1])
 crash(tap, "SIGTERM ends in order", by_signal(signal.SIGTERM), 0, ["ready to exit, bye bye"], ["BUG REPORT"])
+crash(tap, "under a service's filter of system calls, too", by_debug("SEGFAULT"), -signal.SIGSEGV, PARTS + ["test PASSED"],
+      wrap=[sys.executable, os.path.join(FOLDER, "service_filter.py")])
 crash(tap, "a large server's report takes no longer", by_debug("SEGFAULT"), -signal.SIGSEGV, PARTS + ["pages tested"], [],
       before=[("DEBUG", "POPULATE", "1000000"), ("DEBUG", "POPULATE", "100", "big", "3000000")])
 
