@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What becomes of a port while it is in use: its link, its removal (hot unplug), the kernel's interface under it, and the
- * other end of a memif.
+ * What becomes of a port while it is in use: its link, its removal (hot unplug), the kernel's interface under it, and
+ * the other end of a memif.
  *
  * Drivers tell of changes by interrupts, or not at all (net_memif does not), so the port is asked: by the thread of its
  * first pair, a few times a second (libos/inet/life.c). The others repeat what that one has found.

@@ -5,8 +5,8 @@
  *
  * Whose an address is: on an interface where the kernel has it, ports are held one by one (kport.h); elsewhere the
  * address itself is held, since a second stack with it would reset the first one's connections. With DHCP and IPv6's
- * own addresses nobody knows beforehand which; but they follow from the MAC, so two processes would get the same ones, and
- * it is the asking that is held.
+ * own addresses nobody knows beforehand which; but they follow from the MAC, so two processes would get the same ones,
+ * and it is the asking that is held.
  */
 #include "libos/inet/life.h"
 

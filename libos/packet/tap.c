@@ -11,6 +11,8 @@
  * The interface has the kernel's address; ours is made from it (another last bit, and marked as locally administered),
  * so that it stays the same in every thread and over restarts.
  */
+#include "libos/ifnews.h"
+#include "libos/inet/owner.h"
 #include "libos/packet/group.h"
 #include "libos/packet/iface.h"
 #include "libos/packet/packet.h"
@@ -20,6 +22,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,9 +37,20 @@
 #define PARTS_MAX (NETDEV_SEGS_MAX + 2)
 #define SNDBUF    (1 << 30) /* bytes the kernel may have from us before it says EAGAIN */
 
+struct tap_keys {
+    unsigned queues;
+    bool offload;
+    int own; /* a mac was given */
+    uint8_t mac[ETH_ALEN];
+};
+
 struct tap_dev {
     struct netdev d;
-    int fd;
+    int fd;   /* -1: the interface has gone */
+    int news; /* of interfaces; -1: none */
+    char name[IFNAMSIZ];
+    char owned[IFNAMSIZ + 8]; /* what is held against other processes, or empty */
+    struct tap_keys keys;
     int ifindex;
     bool vnet, grouped;
     struct buf *spare; /* for the next frame */
@@ -169,8 +183,13 @@ static void tap_close(struct netdev *d)
     buf_unref(t->spare);
     if (t->grouped) group_leave(t->ifindex, d->caps.queue);
     if (t->fd >= 0) close(t->fd);
+    if (t->news >= 0) close(t->news);
+    if (t->owned[0]) owner_give(t->owned);
     free(t);
 }
+
+static int tap_news_fd(struct netdev *d) { return tap_of(d)->news; }
+static void tap_look(struct netdev *d, char *why);
 
 static const struct netdev_ops tap_ops = {
     .name = "packet",
@@ -179,13 +198,8 @@ static const struct netdev_ops tap_ops = {
     .fd = tap_fd,
     .arm = tap_arm,
     .close = tap_close,
-};
-
-struct tap_keys {
-    unsigned queues;
-    bool offload;
-    int own; /* a mac was given */
-    uint8_t mac[ETH_ALEN];
+    .look = tap_look,
+    .news_fd = tap_news_fd,
 };
 
 static int attach(struct tap_dev *t, const char *name, const struct tap_keys *k)
@@ -248,15 +262,74 @@ static int why_not(const struct netdev_env *env, const char *name, int err)
     return packet_why(env, err, "packet: %s: %s", name, strerror(-err));
 }
 
+static int open_file(struct tap_dev *t)
+{
+    t->fd = open(TUN_FILE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    return t->fd < 0 ? -errno : attach(t, t->name, &t->keys);
+}
+
+static void follow(struct tap_dev *t, const struct iface *i)
+{
+    t->d.link = !i->up ? NETDEV_DOWN : NETDEV_UP; /* our descriptor is its carrier */
+    t->d.caps.mtu = (uint16_t)(i->mtu < 65535 ? i->mtu : 65535);
+}
+
+/* An interface that was removed and made again has our name, and no descriptor of ours. */
+static void tap_look(struct netdev *d, char *why)
+{
+    struct tap_dev *t = tap_of(d);
+    struct iface i;
+    ifnews_drain(t->news);
+    int err = iface_look(t->name, &i);
+    if (err && err != -ENODEV) return; /* nothing can be asked just now: as before */
+    if (t->fd >= 0 && (err || i.index != t->ifindex)) {
+        close(t->fd);
+        t->fd = -1;
+        d->link = NETDEV_GONE;
+    }
+    if (err) return;
+    if (t->fd < 0) {
+        err = open_file(t);
+        if (!err && !i.up) iface_up(t->name);
+        if (!err) err = iface_look(t->name, &i);
+        if (err) {
+            if (t->fd >= 0) close(t->fd);
+            t->fd = -1;
+            snprintf(why, NETDEV_WHY_SIZE, "packet: %s is there again, but cannot be taken back: %s", t->name,
+                     strerror(-err));
+            return;
+        }
+        if (t->grouped) group_leave(t->ifindex, d->caps.queue);
+        t->ifindex = i.index;
+        unsigned place;
+        t->grouped = t->grouped && !group_join(-1, i.index, t->keys.queues, &place);
+        d->n.returned++;
+    }
+    follow(t, &i);
+}
+
 static int join(struct tap_dev *t, const struct iface *i, unsigned queues)
 {
     unsigned place;
     int err = group_join(-1, i->index, queues, &place);
     if (err) return err;
-    t->ifindex = i->index;
     t->grouped = true;
     t->d.caps.queue = (uint16_t)place;
     return 0;
+}
+
+/* With several queues the kernel lets anybody have one, and would send half of our flows there. */
+static int own(const struct netdev_env *env, struct tap_dev *t)
+{
+    char what[sizeof t->owned], who[OWNER_WHO_SIZE];
+    snprintf(what, sizeof what, "tap/%s", t->name);
+    int err = owner_take(what, who, sizeof who);
+    if (err == -EADDRINUSE)
+        return packet_why(env, -EBUSY,
+                          "packet: %s is in use by %s; several threads of one process open it with \"queues\"", t->name,
+                          who);
+    if (!err) strcpy(t->owned, what);
+    return err;
 }
 
 int packet_open_tap(const struct netdev_env *env, const char *name, struct netdev **out)
@@ -268,10 +341,18 @@ int packet_open_tap(const struct netdev_env *env, const char *name, struct netde
     struct tap_dev *t = calloc(1, sizeof *t);
     if (!t) return packet_why(env, -ENOMEM, "packet: out of memory");
     t->d.ops = &tap_ops;
-    t->fd = open(TUN_FILE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (t->fd < 0) err = -errno;
-    if (!err) err = attach(t, name, &k);
+    t->keys = k;
+    t->fd = -1;
+    strcpy(t->name, name); /* its length was checked */
+    t->news = ifnews_open();
+    err = own(env, t);
+    if (err) {
+        tap_close(&t->d);
+        return err;
+    }
+    err = open_file(t);
     if (!err) err = iface_look(name, &i);
+    if (!err) t->ifindex = i.index;
     if (!err && !i.up && iface_up(name)) err = -ENETDOWN;
     if (!err && k.queues > 1) err = join(t, &i, k.queues);
     if (err) {
@@ -279,6 +360,7 @@ int packet_open_tap(const struct netdev_env *env, const char *name, struct netde
         return why_not(env, name, err);
     }
     fill_caps(t, &i, &k);
+    snprintf(t->d.what, sizeof t->d.what, "%s, a TAP device", name);
     *out = &t->d;
     return 0;
 }

@@ -132,6 +132,61 @@ def checks(tap, rig):
     tap.ok(status == 0, on + "the server ends in order", [] if status == 0 else ["status %s" % status] + server.tail())
 
 
+def check_tap_switch(rig, server):
+    sh("ip", "link", "set", "dktap", "down")
+    notes = wait_for(server, "dktap.* is switched off")
+    sh("ip", "link", "set", "dktap", "up")
+    return notes + wait_for(server, "dktap.* is switched on") + ping()
+
+
+def check_tap_removed(rig, server):
+    sh("ip", "link", "del", "dktap")
+    notes = wait_for(server, "dktap.* has gone")
+    sh("ip", "tuntap", "add", "dev", "dktap", "mode", "tap")
+    notes += wait_for(server, "dktap.* is there again")
+    rig.address_linux("dktap")
+    return notes + ping() + counted("dev.returned", 1)
+
+
+def checks_tap(tap, rig):
+    on = rig.device.name + ": "
+    server = rig.server()
+    guarded(tap, on + "the start line names it", server, check_start, server, ["dktap, a TAP device, MAC [0-9a-f:]{17}"])
+    guarded(tap, on + "switched off and on", server, check_tap_switch, rig, server)
+    guarded(tap, on + "removed and made again", server, check_tap_removed, rig, server)
+    server.stop()
+
+
+def checks_no_address(tap, rig):
+    """Nobody has said which address, and nobody answers."""
+    on = rig.device.name + ": "
+    server = Process(rig, [R.SERVER, "--port", str(R.PORT), "--save", ""], rig.device.libos, rig.device.config + ["dhcp_wait_ms: 300"],
+                     lambda p: "eady to accept" in p.text())
+    guarded(tap, on + "DHCP says that it asks", server, wait_for, server, "asking for an address by DHCP on r0 .* 300 ms")
+    guarded(tap, on + "no address is a warning, with the command that sets one", server, wait_for, server,
+            "no address yet.*--libos-address.*ip addr add 10.0.0.2/24 dev r0")
+    server.stop()
+
+
+def check_sums(rig, server):
+    sh("ethtool", "-K", "k0", "tx", "on")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _ in range(400):
+            sock.sendto(b"text", (RAW4, 9))
+            time.sleep(0.001)
+    notes = wait_for(server, "wrong checksums came in by r0 .*ethtool -K")
+    sh("ethtool", "-K", "k0", "tx", "off")
+    notes += ping()
+    count = server.text().count("wrong checksums")
+    return notes + ([] if count == 1 else ["it was said %d times" % count])
+
+
+def checks_sums(tap, rig):
+    server = rig.server()
+    guarded(tap, rig.device.name + ": a flood of wrong checksums is told once, with the remedy", server, check_sums, rig, server)
+    server.stop()
+
+
 MEMIF = "dpdk net_memif, our end the client"
 DEVICES[MEMIF] = Device(MEMIF, "dpdk", DEVICES["dpdk net_memif"].peer, veth=False, plugin="dpdk", peer=DEVICES["dpdk net_memif"].config)
 
@@ -203,6 +258,9 @@ need_all(DEVICES["packet"])
 tap = Tap()
 for name in ("packet", "xdp native", "xdp skb"):
     run(name)
+run("tap", checks_tap)
+run("packet", checks_no_address)
+run("xdp skb", checks_sums)
 run(MEMIF, checks_memif)
 run("dpdk vhost", checks_vhost)
 run("dpdk net_af_packet", checks_dpdk_interface)

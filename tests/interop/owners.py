@@ -15,6 +15,7 @@ from rig import BUILD, CLONE_NEWNET, DEVICES, EAL, PATIENCE, RAW4, SERVER, Devic
 from tap import Tap
 
 DEVICES["packet, shared"] = Device("packet, shared", "packet", ["interface: r0"], kernel_too=True)
+DEVICES["tap, two queues"] = Device("tap, two queues", "packet", ["tap: dkq"], veth=False, tap="dkq", tap_is_ours=True)
 DEVICES["xdp, shared"] = Device("xdp, shared", "xdp", ["interface: r0", "mode: skb"], plugin="xdp", kernel_too=True)
 
 
@@ -150,6 +151,19 @@ def checks_shared(tap, rig):
     tap.ok(not notes, on + "with the server its claim on the port has gone", notes)
 
 
+def checks_tap(tap, rig):
+    """With several queues the kernel itself would let anybody in."""
+    on = rig.device.name + ": "
+    config = rig.config() + ["queues: 2"]
+    server = R.Process(rig, [SERVER, "--port", str(R.PORT), "--save", "", "--protected-mode", "no"], "packet", config,
+                       lambda p: "eady to accept" in p.text())
+    rig.address_linux("dkq")
+    client = Redis()
+    notes = refused(second(rig, config=config), r"in use by demikv-server \(pid %d\)" % server.process.pid)
+    guarded(tap, on + "a second process is refused, and says who has it", server, lambda: notes + still_serves(client))
+    server.stop()
+
+
 def checks_socket(tap, rig):
     """memif, vhost: a socket file joins the two ends."""
     on = rig.device.name + ": "
@@ -198,6 +212,7 @@ tap = Tap()
 run("packet", checks_own_address)
 run("packet, shared", checks_shared)
 run("xdp, shared", checks_shared)
+run("tap, two queues", checks_tap)
 run("dpdk net_memif", checks_socket)
 run("dpdk vhost", checks_socket)
 tap.done()
