@@ -47,6 +47,12 @@ struct demi_init_options {
 };
 int demi_init_options(const struct demi_init_options *o);
 
+/* Where the library's lines go from now on, from all threads of the process: what was started, warnings, the life of a
+ * device. level: 0 debug, 1 verbose, 2 notice, 3 warning; text is one line without its end. NULL: notices and warnings
+ * to stderr, as at first. Always 0. */
+typedef void (*demi_log_fn)(void *arg, int level, const char *text);
+int demi_set_log(demi_log_fn fn, void *arg);
+
 /* A knob of the running libOS, by its configuration name: "spin-us" (a number or "auto"), … ENOPROTOOPT: no such
  * knob. EINVAL: bad value. */
 int demi_set_option(const char *name, const char *value);

@@ -9,6 +9,7 @@
 #include "demi/here.h"
 #include "demi/life.h"
 
+#include "alloc/base/log.h"
 #include "libos/inet/inet.h"
 #include "libos/packet/packet.h"
 #include "libos/posix/posix.h"
@@ -143,6 +144,17 @@ int demi_exit(void)
     HERE(rt);
     if (rt->tasks.running) return EBUSY;
     life_end(rt);
+    return 0;
+}
+
+int demi_set_log(demi_log_fn fn, void *arg)
+{
+    /* Two, by turns: a thread may be in the old one. */
+    static struct log logs[2];
+    static unsigned turn;
+    struct log *log = &logs[turn++ % 2];
+    *log = (struct log){.level = LOG_NOTICE_LEVEL, .sink = fn, .arg = arg};
+    log_set_default(fn ? log : NULL);
     return 0;
 }
 

@@ -95,11 +95,14 @@ static int init_libos(struct server *srv, const char *libos, char *why, size_t w
     return err;
 }
 
+static void library_line(void *arg, int level, const char *text) { server_log(arg, level, "%s", text); }
+
 static int start_libos(struct server *srv)
 {
     const struct config *cfg = srv->config;
     const char *libos = given(cfg->libos);
     char why[1280] = ""; /* it may list all the settings there are */
+    demi_set_log(library_line, srv);
     int err = init_libos(srv, libos, why, sizeof why);
     if (err) {
         const char *asked = libos ? libos : getenv("LIBOS") ? getenv("LIBOS") : "posix";
@@ -175,6 +178,7 @@ void server_stop(struct server *srv)
     latency_fini(srv);
     errorstats_fini(srv);
     demi_exit();
+    demi_set_log(NULL, NULL);
     free(srv->dbs);
     free(srv->workers);
     srv->dbs = NULL;

@@ -9,6 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* One of the process, like the stderr it stands for: lines come from control paths that have no runtime, too. */
+static const struct log *_Atomic otherwise;
+
+void log_set_default(const struct log *log) { otherwise = log; }
+
 static void write_stderr(int level, const char *text)
 {
     static const char marks[] = ".-*#"; /* as Redis marks its levels */
@@ -19,6 +24,7 @@ static void write_stderr(int level, const char *text)
 
 void log_write(const struct log *log, int level, const char *fmt, ...)
 {
+    if (!log) log = otherwise;
     if (level < (log ? log->level : LOG_NOTICE_LEVEL)) return;
     char text[LOG_LINE_MAX];
     va_list ap;

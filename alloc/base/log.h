@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Log lines, one sink for all. Whoever starts a program owns a struct log and hands it down; NULL
- * stands for stderr from LOG_NOTICE_LEVEL up.
+ * stands for stderr from LOG_NOTICE_LEVEL up, or for what log_set_default() has named.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -16,6 +16,10 @@ struct log {
     log_sink_fn sink; /* NULL: stderr */
     void *arg;
 };
+
+/* What NULL stands for from now on, in the whole process; NULL: stderr. log and its arg must live as long as they stand
+ * here, and be fit for every thread. */
+void log_set_default(const struct log *log);
 
 #define LOG_LINE_MAX 1024 /* longer lines are cut, and end in "..." */
 

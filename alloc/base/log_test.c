@@ -53,9 +53,24 @@ static void test_a_long_line_is_cut_and_says_so(void **state)
     assert_string_equal(s.text + LOG_LINE_MAX - 5, "x...");
 }
 
+static void test_nobodys_log_is_the_default(void **state)
+{
+    struct seen s = {0};
+    struct log log = {.level = LOG_NOTICE_LEVEL, .sink = see, .arg = &s};
+    log_set_default(&log);
+    log_verbose(NULL, "a");
+    assert_int_equal(s.lines, 0);
+    log_warning(NULL, "b");
+    assert_string_equal(s.text, "b");
+    log_set_default(NULL);
+    log_notice(NULL, "to stderr");
+    assert_int_equal(s.lines, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nobodys_log_is_the_default),
         cmocka_unit_test(test_lines_below_the_level_are_dropped),
         cmocka_unit_test(test_a_long_line_is_cut_and_says_so),
     };

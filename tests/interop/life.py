@@ -166,6 +166,19 @@ def checks_no_address(tap, rig):
     guarded(tap, on + "no address is a warning, with the command that sets one", server, wait_for, server,
             "no address yet.*--libos-address.*ip addr add 10.0.0.2/24 dev r0")
     server.stop()
+    path = os.path.join(rig.dir, "server.log")
+
+    def lines(_=None):
+        with open(path, "a+", encoding="utf-8") as log:
+            log.seek(0)
+            return log.read()
+
+    server = Process(rig, [R.SERVER, "--port", str(R.PORT), "--save", "", "--logfile", path], rig.device.libos, rig.config(),
+                     lambda p: "eady to accept" in lines())
+    found = re.search(r"\d+:M .* \* packet: r0 by AF_PACKET", lines())
+    tap.ok(found, on + "the library's lines stand in the server's log file, as its own", lines().splitlines()[-5:])
+    tap.ok("packet:" not in server.text(), on + "... and nowhere else", server.tail())
+    server.stop()
 
 
 def check_sums(rig, server):
