@@ -17,6 +17,7 @@
 #include "server/conf/config.h"
 #include "server/db/db.h"
 #include "server/ds/quicklist.h"
+#include "server/journal/journal.h"
 #include "server/net/client.h"
 #include "server/net/listen.h"
 #include "server/version.h"
@@ -39,6 +40,7 @@ struct server {
     int listener_count;
 
     struct list sinks; /* struct effect_sink */
+    struct journal journal;
     struct pubsub *pubsub;
     struct slowlog *slowlog;
     struct latency *latency;

@@ -13,6 +13,7 @@
 #include "server/mem.h"
 #include "server/net/pubsub.h"
 #include "server/observe/crash.h"
+#include "server/repl/replicas.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
@@ -146,6 +147,7 @@ int server_start(struct server *srv, const struct server_options *o)
     srv->workers = zeroed(sizeof *srv->workers);
     err = worker_init(&srv->workers[0], srv, o->dice_seed);
     if (err) return err;
+    journal_init(&srv->journal, srv, replicas_journal_appended);
     pubsub_init(srv);
     slowlog_init(srv);
     latency_init(srv);
@@ -173,6 +175,7 @@ void server_stop(struct server *srv)
     lazyfree_stop(srv);
     check_waist_fini(srv);
     for (int i = 0; i < srv->db_count; i++) db_fini(&srv->dbs[i]);
+    journal_fini(&srv->journal);
     pubsub_fini(srv);
     slowlog_fini(srv);
     latency_fini(srv);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * SYNC: all data as of now as an RDB file in a bulk string, then every write as it happens (server/repl/replicas.h).
- * For tools and tests that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
+ * SYNC: all data as an RDB file in a bulk string, then every write since (server/repl/replicas.h). For tools and tests
+ * that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
  *
- * The snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile. One may be as large as the
- * data; while replicas have not taken theirs, a further one is made only if all together stay within what
- * client-output-buffer-limit allows one replica.
+ * A snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile. Who asks while another still
+ * reads one gets the same.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "server/command/handlers.h"
 #include "server/mem.h"
+#include "server/net/feed.h"
 #include "server/observe/log.h"
 #include "server/rdb/snapshot.h"
 #include "server/repl/replicas.h"
@@ -21,25 +21,38 @@
 
 #define REPLICA_IP_MAX 256 /* redis-server's bound */
 
-struct snapshot {
-    struct reply text;
+struct making {
+    struct snapshot *snapshot;
     size_t bytes_max;
 };
 
-static int into_reply(void *arg, const char *p, size_t n)
+static int into_stream(void *arg, const char *p, size_t n)
 {
-    struct snapshot *s = arg;
-    if (reply_bytes(&s->text) + n > s->bytes_max) return -ENOBUFS;
-    reply_raw(&s->text, bytes_of(p, n));
+    struct making *m = arg;
+    if (m->snapshot->bytes + n > m->bytes_max) return -ENOBUFS;
+    stream_append(&m->snapshot->stream, bytes_of(p, n));
+    m->snapshot->bytes += n;
     return 0;
 }
 
-static size_t bytes_allowed(const struct call *c)
+/* NULL: it would take more memory than it may. */
+static struct snapshot *make_snapshot(struct call *c)
 {
-    size_t kept = replicas_unsent_snapshots(c->w);
-    size_t hard = (size_t)c->cfg->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
-    if (!kept || !hard) return SIZE_MAX;
-    return hard > kept ? hard - kept : 0;
+    struct making m = {.snapshot = snapshot_new(&c->srv->journal), .bytes_max = replicas_snapshot_allowed(c->w)};
+    struct rdb_sink s;
+    rdb_sink_init(&s, into_stream, &m);
+    s.compress = c->cfg->rdbcompression;
+    s.checksum = c->cfg->rdbchecksum;
+    rdb_write_snapshot(&s, c);
+    int err = rdb_sink_finish(&s);
+    rdb_sink_fini(&s);
+    worker_update_time(c->w);
+    if (err) {
+        snapshot_unref(m.snapshot);
+        return NULL;
+    }
+    replicas_keep_snapshot(c->w, m.snapshot);
+    return m.snapshot;
 }
 
 void cmd_sync(struct call *c)
@@ -51,18 +64,9 @@ void cmd_sync(struct call *c)
         return;
     }
     server_log(c->srv, LOG_NOTICE_LEVEL, "Replica %s asks for synchronization", cl->peer);
-    struct snapshot rdb = {.bytes_max = bytes_allowed(c)};
-    struct rdb_sink s;
-    reply_init(&rdb.text, 2);
-    rdb_sink_init(&s, into_reply, &rdb);
-    s.compress = c->cfg->rdbcompression;
-    s.checksum = c->cfg->rdbchecksum;
-    rdb_write_snapshot(&s, c);
-    int err = rdb_sink_finish(&s);
-    rdb_sink_fini(&s);
-    worker_update_time(c->w);
-    if (err) {
-        reply_fini(&rdb.text);
+    struct snapshot *s = replicas_share_snapshot(c->w);
+    if (!s) s = make_snapshot(c);
+    if (!s) {
         server_log(c->srv, LOG_WARNING_LEVEL,
                    "No snapshot for replica %s: those that others have not taken yet are as "
                    "much as client-output-buffer-limit allows",
@@ -70,14 +74,10 @@ void cmd_sync(struct call *c)
         call_error(c, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
         return;
     }
-
     char head[32];
-    int n = snprintf(head, sizeof head, "$%zu\r\n", reply_bytes(&rdb.text));
-    cl->feed_from = cl->net_out + (size_t)n + reply_bytes(&rdb.text); /* cl->out is empty */
+    int n = snprintf(head, sizeof head, "$%llu\r\n", (unsigned long long)s->bytes);
     reply_raw(&cl->out, bytes_of(head, (size_t)n));
-    reply_append(&cl->out, &rdb.text);
-    reply_fini(&rdb.text);
-    replicas_attach(cl);
+    replicas_attach(cl, s);
 }
 
 /* What a replica says of itself in front of SYNC, and behind it once a second ("ack", which nobody answers). */

@@ -36,6 +36,7 @@
 #include "server/exec/multi.h"
 #include "server/mem.h"
 #include "server/net/monitor.h"
+#include "server/net/feed.h"
 #include "server/net/pubsub.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
@@ -95,7 +96,10 @@ enum client_class client_class_of(const struct client *cl)
     return (cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
-size_t client_output_bytes(const struct client *cl) { return reply_bytes(&cl->out) + cl->unsent; }
+size_t client_output_bytes(const struct client *cl)
+{
+    return reply_bytes(&cl->out) + cl->unsent + (size_t)feed_lag(cl);
+}
 
 static void log_client(const struct client *cl, int level, const char *before, const char *after)
 {
@@ -106,7 +110,7 @@ static void log_client(const struct client *cl, int level, const char *before, c
     server_log(srv, level, "%s%s%s", before, line, after);
 }
 
-static void close_over_limit(struct client *cl)
+void client_close_over_limit(struct client *cl)
 {
     if (cl->flags & CLIENT_CLOSE_NOW) return;
     struct worker *w = cl->w;
@@ -119,7 +123,8 @@ static void close_over_limit(struct client *cl)
 size_t client_unsent_snapshot(const struct client *cl)
 {
     uint64_t sent = cl->net_out - cl->unsent;
-    return cl->feed_from > sent ? (size_t)(cl->feed_from - sent) : 0;
+    if (cl->feed_from <= sent) return 0;
+    return cl->feed_from - sent < cl->unsent ? (size_t)(cl->feed_from - sent) : cl->unsent;
 }
 
 static size_t turn_bytes(const struct client *cl)
@@ -139,7 +144,7 @@ static bool may_grow(struct reply *r, size_t bytes)
     struct client *cl = list_entry(r, struct client, out);
     int64_t hard = cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
     if (unlikely(hard && bytes + cl->unsent > (size_t)hard + client_unsent_snapshot(cl))) {
-        close_over_limit(cl);
+        client_close_over_limit(cl);
         return false;
     }
     if (unlikely(bytes > turn_bytes(cl))) cl->flags |= CLIENT_OWING;
@@ -373,12 +378,12 @@ static void check_output(struct client *cl)
     size_t total = client_output_bytes(cl) - client_unsent_snapshot(cl);
     const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
-        close_over_limit(cl);
+        client_close_over_limit(cl);
         return;
     }
     if (lim->soft_bytes && total > (size_t)lim->soft_bytes) {
         if (!cl->soft_limit_ms) cl->soft_limit_ms = cl->w->now_ms;
-        else if (cl->w->now_ms - cl->soft_limit_ms > lim->soft_seconds * 1000) close_over_limit(cl);
+        else if (cl->w->now_ms - cl->soft_limit_ms > lim->soft_seconds * 1000) client_close_over_limit(cl);
     } else {
         cl->soft_limit_ms = 0;
     }
@@ -387,7 +392,7 @@ static void check_output(struct client *cl)
         ask_for_input(cl);
     } else if (unsent > STALL_BYTES) {
         cl->flags |= CLIENT_STALLED;
-        if (cl->stalled_ms && cl->w->now_ms - cl->stalled_ms > STALL_MS) close_over_limit(cl);
+        if (cl->stalled_ms && cl->w->now_ms - cl->stalled_ms > STALL_MS) client_close_over_limit(cl);
     }
 }
 
@@ -440,6 +445,7 @@ static void pushed(struct client *cl, const demi_qresult_t *qr)
 {
     cl->push = 0;
     if (qr->qr_opcode != DEMI_OPC_PUSH) client_close_soon(cl);
+    else if (cl->feed) client_output(cl);
     else if (cl->flags & CLIENT_OWING) settle_debt(cl);
 }
 
@@ -470,6 +476,7 @@ void client_flush(struct client *cl)
         cl->net_out += bytes;
         if (push_chunks(cl, reply_take_chunks(&cl->out)) != 0) client_close_soon(cl);
     }
+    if (unlikely(cl->feed != NULL) && !(cl->flags & CLIENT_CLOSE_NOW) && feed_push(cl) != 0) client_close_soon(cl);
     settle_input(cl);
     if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);
     if (unlikely(cl->flags & CLIENT_OWING)) settle_debt(cl);

@@ -26,6 +26,7 @@ enum client_flag {
     CLIENT_OWING = 1u << 21, /* no further command runs and no input is read before more of its output was sent */
 };
 
+struct feed;
 struct server;
 struct blocked;       /* server/exec/blocked.c */
 struct subscriptions; /* server/net/pubsub.c */
@@ -67,7 +68,8 @@ struct client {
     uint64_t net_in, net_out, commands;
     int replica_port;   /* where a replica says it listens; 0: it did not say */
     char *replica_ip;   /* NULL: as port */
-    uint64_t feed_from; /* a replica's: where in its output, counted as net_out, the effects begin */
+    struct feed *feed;  /* server/net/feed.h; NULL: it reads no stream */
+    uint64_t feed_from; /* where in its output, counted as net_out, the effects begin */
 };
 
 /* Life: accepted queue and its peer as accept told it in, client out. client_free() at the end of a turn only:
@@ -92,6 +94,8 @@ enum client_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASS_COUNT };
 enum client_class client_class_of(const struct client *cl);
 /* Bytes of output waiting: built here and held by the libOS. */
 size_t client_output_bytes(const struct client *cl);
+/* Closes it, with Redis's line in the log. */
+void client_close_over_limit(struct client *cl);
 /* Of the snapshot in front of a replica's effects: it is as large as the data and not under the limits of output, but
  * under a bound of its own (cmd_sync). */
 size_t client_unsent_snapshot(const struct client *cl);

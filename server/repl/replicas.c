@@ -1,83 +1,129 @@
 /* SPDX-License-Identifier: MIT
  *
- * One sink for all replicas; it is on the server's list only while there is one, so that without replicas no effect is
- * built. As in Redis the database last selected is one figure for all: a new replica makes it unknown, and the next
- * effect selects again for everybody.
+ * Replicas are readers of the journal, behind a snapshot. A snapshot is shared: who comes while another still reads one
+ * reads the same blocks and catches up with the effects since, as long as those are few beside it; so ten of them cost
+ * one copy of the data, and one look at it.
  *
- * What a replica does not read piles up in its output, bounded by client-output-buffer-limit replica; the snapshot in
- * front does not count (client->feed_from).
+ * How far a replica may be behind is client-output-buffer-limit replica, looked at where the journal grows.
  */
 #include "server/repl/replicas.h"
 
-#include "server/ds/number.h"
 #include "server/mem.h"
+#include "server/net/feed.h"
+#include "server/rdb/snapshot.h"
 #include "server/server.h"
 #include "server/worker.h"
 
+#define AGE_FREE ((uint64_t)1 << 20) /* effects behind a snapshot that never speak against sharing it */
+
 struct replicas {
-    struct effect_sink sink;
     struct client **v;
     size_t count, cap;
-    int selected;     /* database; -1: unknown */
     int64_t spoke_ms; /* when something was last sent */
     uint64_t full_syncs;
-    struct worker *w;
+    struct snapshot **snapshots; /* that somebody reads, a reference of ours each; the last is the newest */
+    size_t snapshot_count, snapshot_cap;
+    uint64_t told_turn; /* the turn in which all of them were put on the list of those to be flushed */
 };
 
 size_t replicas_count(const struct worker *w) { return w->replicas ? w->replicas->count : 0; }
 uint64_t replicas_full_syncs(const struct worker *w) { return w->replicas ? w->replicas->full_syncs : 0; }
-size_t replicas_unsent_snapshots(const struct worker *w)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < replicas_count(w); i++) sum += client_unsent_snapshot(w->replicas->v[i]);
-    return sum;
-}
 struct client *replicas_at(const struct worker *w, size_t i) { return w->replicas->v[i]; }
 
-static void tell(struct replicas *r, const struct bytes *argv, int argc)
+static struct replicas *replicas_of(struct worker *w)
 {
+    if (!w->replicas) w->replicas = mem_calloc(sizeof *w->replicas);
+    return w->replicas;
+}
+
+/* --- snapshots ---------------------------------------------------------------------------------------------------- */
+
+/* Those that nobody but us holds any more go. */
+static void drop_read(struct replicas *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->snapshot_count; i++) {
+        if (r->snapshots[i]->refs == 1) snapshot_unref(r->snapshots[i]);
+        else r->snapshots[kept++] = r->snapshots[i];
+    }
+    r->snapshot_count = kept;
+}
+
+size_t replicas_snapshot_bytes(const struct worker *w)
+{
+    size_t sum = 0;
+    for (size_t i = 0; w->replicas && i < w->replicas->snapshot_count; i++)
+        sum += w->replicas->snapshots[i]->stream.bytes;
+    return sum;
+}
+
+static size_t hard_limit(const struct worker *w)
+{
+    return (size_t)w->srv->config->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
+}
+
+struct snapshot *replicas_share_snapshot(struct worker *w)
+{
+    struct replicas *r = replicas_of(w);
+    drop_read(r);
+    if (r->snapshot_count == 0) return NULL;
+    struct snapshot *newest = r->snapshots[r->snapshot_count - 1];
+    uint64_t age = snapshot_age(newest), hard = hard_limit(w);
+    if (age > AGE_FREE && age > newest->bytes / 2) return NULL;
+    return hard && age > hard / 2 ? NULL : newest;
+}
+
+void replicas_keep_snapshot(struct worker *w, struct snapshot *s)
+{
+    struct replicas *r = replicas_of(w);
+    if (r->snapshot_count == r->snapshot_cap) {
+        r->snapshot_cap = r->snapshot_cap ? r->snapshot_cap * 2 : 4;
+        r->snapshots = mem_realloc(r->snapshots, r->snapshot_cap * sizeof *r->snapshots);
+    }
+    r->snapshots[r->snapshot_count++] = s;
+}
+
+size_t replicas_snapshot_allowed(const struct worker *w)
+{
+    size_t kept = replicas_snapshot_bytes(w), hard = hard_limit(w);
+    if (!kept || !hard) return SIZE_MAX;
+    return hard > kept ? hard - kept : 0;
+}
+
+/* --- replicas ----------------------------------------------------------------------------------------------------- */
+
+void replicas_journal_appended(struct journal *j)
+{
+    struct worker *w = &j->srv->workers[0];
+    struct replicas *r = replicas_of(w);
+    size_t hard = hard_limit(w);
+    if (r->told_turn == w->turn_ns && !hard) return;
+    r->told_turn = w->turn_ns;
+    r->spoke_ms = w->now_ms;
     for (size_t i = 0; i < r->count; i++) {
         struct client *cl = r->v[i];
         if (cl->flags & CLIENT_CLOSE_NOW) continue;
-        reply_array(&cl->out, (size_t)argc);
-        for (int k = 0; k < argc; k++) reply_bulk(&cl->out, argv[k]);
         client_output(cl);
+        if (hard && unlikely(feed_lag(cl) > hard)) {
+            client_close_over_limit(cl);
+            feed_end(cl);
+        }
     }
-    r->spoke_ms = r->w->now_ms;
 }
 
-static void on_effect(struct effect_sink *s, int dbid, const struct bytes *argv, int argc)
-{
-    struct replicas *r = list_entry(s, struct replicas, sink);
-    if (r->selected != dbid) {
-        char text[NUMBER_I64_SIZE];
-        tell(r, (struct bytes[]){BYTES("SELECT"), bytes_of(text, number_format_i64(text, dbid))}, 2);
-        r->selected = dbid;
-    }
-    tell(r, argv, argc);
-}
-
-void replicas_attach(struct client *cl)
+void replicas_attach(struct client *cl, struct snapshot *s)
 {
     struct worker *w = cl->w;
-    struct replicas *r = w->replicas;
-    if (!r) {
-        r = w->replicas = mem_calloc(sizeof *r);
-        r->sink.effect = on_effect;
-        r->w = w;
-        list_init(&r->sink.link);
-    }
+    struct replicas *r = replicas_of(w);
     if (r->count == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 4;
         r->v = mem_realloc(r->v, r->cap * sizeof *r->v);
     }
-    if (r->count == 0) list_push_back(&w->srv->sinks, &r->sink.link);
     r->v[r->count++] = cl;
-    r->selected = -1;
     r->spoke_ms = w->now_ms;
     r->full_syncs++;
     cl->s.flags |= SESSION_REPLICA;
-    cl->feed_from = cl->net_out + reply_bytes(&cl->out);
+    feed_start(cl, s);
     client_output(cl);
 }
 
@@ -85,26 +131,33 @@ void replicas_forget(struct client *cl)
 {
     struct replicas *r = cl->w->replicas;
     if (!(cl->s.flags & SESSION_REPLICA)) return;
+    feed_end(cl);
     size_t i = 0;
     while (r->v[i] != cl) i++;
     memmove(r->v + i, r->v + i + 1, (--r->count - i) * sizeof *r->v);
     cl->s.flags &= ~(uint32_t)SESSION_REPLICA;
-    if (r->count == 0) list_remove(&r->sink.link);
+    drop_read(r);
 }
 
 void replicas_fini(struct worker *w)
 {
-    if (!w->replicas) return;
-    ASSERT(w->replicas->count == 0);
-    mem_free(w->replicas->v);
-    mem_free(w->replicas);
+    struct replicas *r = w->replicas;
+    if (!r) return;
+    ASSERT(r->count == 0);
+    drop_read(r);
+    ASSERT(r->snapshot_count == 0);
+    mem_free(r->snapshots);
+    mem_free(r->v);
+    mem_free(r);
     w->replicas = NULL;
 }
 
 void replicas_cron(struct worker *w)
 {
     struct replicas *r = w->replicas;
-    if (!r || r->count == 0 || w->now_ms - r->spoke_ms < w->srv->config->repl_ping_replica_period * 1000) return;
+    if (!r) return;
+    drop_read(r);
+    if (r->count == 0 || w->now_ms - r->spoke_ms < w->srv->config->repl_ping_replica_period * 1000) return;
     struct bytes ping = BYTES("PING");
-    tell(r, &ping, 1);
+    journal_control(&w->srv->journal, &ping, 1);
 }
