@@ -184,7 +184,25 @@ def answers_in_the_place_of_a_server():
     tap.ok(fine, "--check-system makes redis-server's checks", [] if fine else [done])
 
 
+def what_the_log_says():
+    """Lines that supervisors and test suites look for, as redis-server 7.2 writes them."""
+    with Server(OURS, tcp=True) as server:
+        server.client().call("CONFIG", "SET", "save", "60 1")
+        log = "\n".join(server.log_tail(100))
+    for claim, pattern in (("its mode and port", r"\* Running mode=standalone, port=%d\.$" % server.port),
+                           ("that it is initialized", r"\* Server initialized$"),
+                           ("that it accepts on TCP", r"\* Ready to accept connections tcp$"),
+                           ("that it accepts on a Unix socket", r"\* Ready to accept connections unix"),
+                           ("that save points made by CONFIG SET save nothing", r"# .*save")):
+        found = re.search(pattern, log, re.M)
+        tap.ok(found, "the log says " + claim, [] if found else [log])
+    done = subprocess.run([OURS, "--port", "x"], capture_output=True, text=True, timeout=60)
+    fine = done.returncode == 1 and done.stderr.count("*** FATAL CONFIG FILE ERROR (Redis 7.2.4) ***") == 1
+    tap.ok(fine, "a wrong directive is told in redis-server's frame, with the version", [] if fine else [done])
+
+
 answers_in_the_place_of_a_server()
+what_the_log_says()
 for path in (OURS, os.path.join(os.path.dirname(OURS), "libdemikernel.so")):
     more = libraries(path) - LIBC
     tap.ok(not more, "%s needs no library but libc" % os.path.basename(path), more)
