@@ -73,8 +73,8 @@ static inline void *mem_alloc(size_t size)
 
 /* Zeros. Big fresh ones are not touched. NULL also when count * size overflows. */
 void *mem_calloc(size_t count, size_t size);
-/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as 1.
- * */
+/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as
+ * 1. */
 void *mem_realloc(void *old, size_t size);
 /* From any thread; NULL is allowed. While pins are on the object its bytes stay. */
 static inline void mem_free(void *p)
@@ -153,8 +153,8 @@ void heap_check(void);
  * allocation makes a new one. Devices are unregistered; heap_regions() is another afterwards. */
 bool heap_close(void);
 
-/* For tests and measurements. Whether later regions ask for huge pages (they do unless told otherwise): lookups are a third
- * faster with them, the first touch of each 2 MiB slower. */
+/* For tests and measurements. Whether later regions ask for huge pages (they do unless told otherwise): lookups are a
+ * third faster with them, the first touch of each 2 MiB slower. */
 void heap_set_huge_pages(bool on);
 
 /* Whether a heap that has grown past 8 MiB keeps a few chunks whose pages a helper thread of its own

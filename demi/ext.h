@@ -136,8 +136,8 @@ int demi_unsent(int qd, size_t *bytes_out);
 /* Ends one direction: SHUT_WR sends what was pushed, then FIN. */
 int demi_shutdown(int qd, int how);
 
-/* An accepted queue's result holds the peer's address: ares.addr for IPv4, ares6.addr for IPv6 (sin_family tells which),
- * the family alone for a Unix socket. */
+/* An accepted queue's result holds the peer's address: ares.addr for IPv4, ares6.addr for IPv6 (sin_family tells
+ * which), the family alone for a Unix socket. */
 
 /* --- timers, tasks, wake-ups -------------------------------------------------------------------------------------- */
 

@@ -136,7 +136,8 @@ void recover_arm(struct conn *c)
 
 /* --- recovery ----------------------------------------------------------------------------------------------------- */
 
-/* DeliveredData of this ACK (0: a timer tells of the loss) belong to the episode, what was SACKed before it does not. */
+/* DeliveredData of this ACK (0: a timer tells of the loss) belong to the episode, what was SACKed before it does
+ * not. */
 static void prr_begin(struct conn *c, struct recovery *r, uint32_t delivered)
 {
     r->prr_on = c->cc.ssthresh != UINT32_MAX; /* controllers with a mind of their own (bbr, none) keep their window */

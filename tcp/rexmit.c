@@ -89,8 +89,8 @@ static bool is_too_long(const struct conn *c)
 {
     if (user_timeout_over(c)) return true;
     if (!conn_is_synchronised(c)) return c->retransmits >= SYN_TRIES_MAX;
-    /* RFC 9293 3.8.6 SHLD-17: a window that has closed over what is on the way, or over a part of it, is no dead peer as
-     * long as it answers: as when persisting. */
+    /* RFC 9293 3.8.6 SHLD-17: a window that has closed over what is on the way, or over a part of it, is no dead peer
+     * as long as it answers: as when persisting. */
     if (window_ends_inside_first(c) && conn_now(c) - c->last_rcv_at < 2 * c->stack->conf.rto_max &&
         !(c->flags & CF_DETACHED))
         return false;

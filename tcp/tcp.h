@@ -66,8 +66,8 @@ const struct ip_port *conn_remote(const struct conn *c);
 
 /* Takes the chain over and queues its bytes; *end_out (if wanted) is the stream offset behind them. On failure the
  * chain stays the caller's.
- * -EPIPE: shut down or closed; -EBUSY: snd_buffer or unsent_max is reached; -ENOMEM; -ENOTCONN: not established yet is fine, the bytes
- * wait. */
+ * -EPIPE: shut down or closed; -EBUSY: snd_buffer or unsent_max is reached; -ENOMEM; -ENOTCONN: not established yet is
+ * fine, the bytes wait. */
 int conn_push(struct conn *c, struct buf *chain, uint64_t *end_out);
 /* Copies n bytes behind what was copied last, if there is room: small pushes of a turn share a buffer and a segment. */
 int conn_push_copy(struct conn *c, const void *p, uint32_t n, uint64_t *end_out);

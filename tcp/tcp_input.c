@@ -82,9 +82,9 @@ static bool is_new_incarnation(const struct timewait_rec *w, const struct segmen
     return seq_after(g->seq, w->rcv_nxt);
 }
 
-/* RFC 9293 3.10.7.4 second, with the exactness of RFC 5961 3.2: it ends TIME-WAIT if its number is RCV.NXT, which an old
- * duplicate has not (what RFC 1337 guards against) and nobody guesses; a peer that reuses the port has it from our ACK.
- * Elsewhere in the window it is challenged. */
+/* RFC 9293 3.10.7.4 second, with the exactness of RFC 5961 3.2: it ends TIME-WAIT if its number is RCV.NXT, which an
+ * old duplicate has not (what RFC 1337 guards against) and nobody guesses; a peer that reuses the port has it from our
+ * ACK. Elsewhere in the window it is challenged. */
 static void reset_time_wait(struct timewait_rec *w, const struct segment *g)
 {
     struct net_stack *s = g->stack;

@@ -13,7 +13,8 @@
 
 /* Prints the condition and its place to stderr, then aborts. */
 _Noreturn void assert_fail(const char *cond, const char *file, int line, const char *func);
-/* Who is told first, and may end the process in its own way. Of the process; NULL: nobody. Not while other threads run. */
+/* Who is told first, and may end the process in its own way. Of the process; NULL: nobody. Not while other threads run.
+ * */
 void assert_on_failure(void (*tell)(const char *cond, const char *file, int line, const char *func));
 
 #define ASSERT(cond)                                                                                                   \

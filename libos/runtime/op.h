@@ -225,8 +225,8 @@ static inline void op_fail(struct op_table *t, struct op *op, int err)
 /* Fails every operation on a queue's list. */
 void op_fail_all(struct op_table *t, struct op_list *l, int err);
 
-/* For tests; the loop takes results in batches. Takes a DONE operation's result: op leaves whatever list it is on, its token is stale from here
- * on. A pop's sga_buf is its struct buf. */
+/* For tests; the loop takes results in batches. Takes a DONE operation's result: op leaves whatever list it is on, its
+ * token is stale from here on. A pop's sga_buf is its struct buf. */
 void op_take(struct op_table *t, struct op *op, demi_qresult_t *out);
 /* The same for the program: the buffer of a pop becomes an array that it holds; where there is no memory for that, the
  * result is ENOMEM. */

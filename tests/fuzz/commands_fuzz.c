@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Commands of two sessions, in a server with 16 slices: a line is a request, its words quoted as in a configuration file;
- * with '@' in front it is the second session's. Whatever they are, nothing crashes, no assertion fails (debug builds
- * check the slices a command touches), and what the keys hold at the end goes through DUMP and RESTORE.
+ * Commands of two sessions, in a server with 16 slices: a line is a request, its words quoted as in a configuration
+ * file; with '@' in front it is the second session's. Whatever they are, nothing crashes, no assertion fails (debug
+ * builds check the slices a command touches), and what the keys hold at the end goes through DUMP and RESTORE.
  *
  * Left out is what ends the process, sleeps, or touches files.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Glob patterns: what stands before the first newline, against what stands behind it. Whatever both are, the answer comes
- * in bounded time and without a look outside of them; text that is quoted matches itself, and a pattern that matches does
- * so behind '*', too.
+ * Glob patterns: what stands before the first newline, against what stands behind it. Whatever both are, the answer
+ * comes in bounded time and without a look outside of them; text that is quoted matches itself, and a pattern that
+ * matches does so behind '*', too.
  */
 #include <stdint.h>
 

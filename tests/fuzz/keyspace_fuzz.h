@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For fuzz targets of the keyspace: a server without a loop, a network or clients, one for each input, whose commands are
- * asked for by a session. Replies are bounded, so that an input costs milliseconds.
+ * For fuzz targets of the keyspace: a server without a loop, a network or clients, one for each input, whose commands
+ * are asked for by a session. Replies are bounded, so that an input costs milliseconds.
  */
 #ifndef TESTS_FUZZ_KEYSPACE_FUZZ_H
 #define TESTS_FUZZ_KEYSPACE_FUZZ_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Text of numbers. An integer that is read is written as the same text; a double that is read is what strtod() reads, and
- * comes back from its own text; a long double is written and read again.
+ * Text of numbers. An integer that is read is written as the same text; a double that is read is what strtod() reads,
+ * and comes back from its own text; a long double is written and read again.
  */
 #include <math.h>
 #include <stdint.h>

@@ -25,7 +25,7 @@ NOT_FOR_TESTS = ("tools/bench/", "tools/demi-top", "tools/fresh-machine", "tools
 COMPILER = {"binutils", "cpp", "cpp-12", "dpkg-dev", "g++", "g++-12", "gcc", "gcc-12", "make", "patch"}
 NOT_CALLED = {"as", "file", "free", "kill", "man", "opt", "rdma", "shutdown", "systemd", "time", "w", "write"}
 # Called where they are; nothing is lost without.
-OPTIONAL = {"clang", "clang-format", "cppcheck", "python3", "systemd-analyze"}
+OPTIONAL = {"clang", "clang++", "clang-format", "cppcheck", "python3", "systemd-analyze"}
 PROGRAM = re.compile(r"(?:/usr)?/s?bin/([^/]+)$")
 
 

@@ -13,7 +13,8 @@
 /* Whether all n bytes at p can be read; written. n 0: they can. */
 bool user_readable(const void *p, size_t n);
 bool user_writable(void *p, size_t n);
-/* The same for a vector and all it points to, whose lengths together are *total, at most `most`: 0, -EFAULT, -EINVAL. */
+/* The same for a vector and all it points to, whose lengths together are *total, at most `most`: 0, -EFAULT,
+ * -EINVAL. */
 int user_vector(const struct iovec *v, size_t count, bool write, size_t most, size_t *total);
 
 #endif
