@@ -161,12 +161,43 @@ static void test_exit_tries_what_was_never_waited_for(void **state)
     close(listener);
 }
 
+static void push_flags(int qd, size_t at, size_t n, unsigned flags)
+{
+    char bytes[100];
+    demi_qtoken_t none;
+    for (size_t i = 0; i < n; i++) bytes[i] = byte_at(at + i);
+    const struct iovec iov = {bytes, n};
+    assert_int_equal(demi_pushv(&none, qd, &iov, 1, flags | DEMI_PUSH_NO_TOKEN), 0);
+    turn();
+}
+
+/* The kernel waits 200 ms for it; a machine on which this takes longer tries again. */
+static void test_what_is_to_be_followed_by_more_leaves_with_it(void **state)
+{
+    struct ends e = connect_ends();
+    bool together = false;
+    size_t at = 0;
+    for (int tries = 0; tries < 50 && !together; tries++, at += 100) {
+        char byte;
+        push_flags(e.qd, at, 60, DEMI_PUSH_MORE);
+        together = recv(e.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+        push_flags(e.qd, at + 60, 40, 0);
+        char bytes[100];
+        together &= recv(e.fd, bytes, sizeof bytes, MSG_PEEK) == 100;
+        assert_int_equal(recv(e.fd, bytes, sizeof bytes, MSG_WAITALL), 100);
+        for (size_t i = 0; i < 100; i++) assert_int_equal(bytes[i], byte_at(at + i));
+    }
+    assert_true(together);
+    close_ends(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_tries_what_was_never_waited_for),
         cmocka_unit_test(test_small_and_large_pushes_keep_their_order),
         cmocka_unit_test(test_small_pushes_wait_for_a_slow_reader),
+        cmocka_unit_test(test_what_is_to_be_followed_by_more_leaves_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
