@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "tcp/netdev.h"
+#include "libos/border.h"
 
 #define PLUGIN_WHY_SIZE 256 /* of netdev_env.why */
 #define PLUGIN_EXPORT   __attribute__((visibility("default")))

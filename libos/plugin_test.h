@@ -7,7 +7,7 @@
 #define LIBOS_PLUGIN_TEST_H
 
 #include "libos/inet/plugin.h"
-#include "tcp/netdev.h"
+#include "libos/border.h"
 
 #include <dlfcn.h>
 #include <setjmp.h>

@@ -2,8 +2,7 @@
  *
  * A network device as the stack wants it: bursts of Ethernet frames in and out. Whoever has one (libos/packet, xdp,
  * dpdk, sim) fills these ops; the libOS that joins device and stack calls them. Plug-ins (xdp, dpdk) are shared objects
- * that are loaded when they are asked for: they export one symbol, NETDEV_PLUGIN_SYMBOL, and take what they need of the
- * library from struct netdev_host.
+ * that are loaded when they are asked for (libos/border.h).
  *
  * One struct netdev serves one thread; nothing here is called from another. A device with several queue pairs gives
  * each thread that opens it the next pair.
@@ -131,28 +130,5 @@ struct netdev_env {
 };
 
 typedef int (*netdev_open_fn)(const struct netdev_env *env, struct netdev **out); /* -errno */
-
-/* --- plug-ins ----------------------------------------------------------------------------------------------------- */
-
-#define NETDEV_ABI 2
-struct netdev_host { /* the library's functions, since a plug-in cannot see them */
-    struct buf *(*buf_take)(size_t size);
-    void (*buf_unref)(struct buf *b);
-    void (*buf_place)(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg);
-    int (*region_set_add_device)(struct region_set *set, const struct region_registrar *ops, void *dev);
-    int (*region_set_remove_device)(struct region_set *set, void *dev);
-    void *(*region_cookie)(const struct region_set *set, void *dev, const void *p);
-    struct region *(*region_find)(const void *p);
-    /* libos/inet/owner.h */
-    int (*owner_take)(const char *what, char *who, size_t who_size);
-    void (*owner_give)(const char *what);
-};
-struct netdev_plugin {
-    unsigned abi; /* NETDEV_ABI */
-    const char *name;
-    netdev_open_fn open;
-};
-#define NETDEV_PLUGIN_SYMBOL "demi_netdev_plugin"
-typedef const struct netdev_plugin *(*netdev_plugin_fn)(const struct netdev_host *host);
 
 #endif

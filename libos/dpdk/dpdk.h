@@ -17,7 +17,7 @@
 #include <rte_mbuf.h>
 
 #include "alloc/buf.h"
-#include "tcp/netdev.h"
+#include "libos/border.h"
 
 #define DPDK_QUEUES_MAX 64
 #define DPDK_WIRE_EXTRA (14 + 4) /* Ethernet and one VLAN tag, beyond the MTU */

@@ -5,7 +5,7 @@
 #ifndef INET_PLUGIN_H
 #define INET_PLUGIN_H
 
-#include "tcp/netdev.h"
+#include "libos/border.h"
 
 /* What a plug-in is given of the library. */
 extern const struct netdev_host plugin_host;

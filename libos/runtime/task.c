@@ -55,6 +55,7 @@ void tasks_free(struct tasks *t)
     while (t->pooled) task_free(t->pool[--t->pooled]);
     free(t->slots);
     free(t->ready);
+    free(t->unused);
     context_free(t->main);
     *t = (struct tasks){0};
 }
@@ -70,13 +71,9 @@ static void task_main(void *arg)
     context_exit(t->context, rt->tasks.main);
 }
 
-static int find_slot(struct tasks *t, uint32_t *out)
+/* A place in the tables for twice as many tasks. -EAGAIN, -ENOMEM: nothing has changed. */
+static int grow(struct tasks *t)
 {
-    for (uint32_t i = 0; i < t->words * 64; i++) {
-        if (t->slots[i]) continue;
-        *out = i;
-        return 0;
-    }
     uint32_t words = t->words ? t->words * 2 : 1;
     if (words * 64 > TASK_MAX) return -EAGAIN;
     struct task **slots = realloc(t->slots, words * 64 * sizeof *slots);
@@ -85,9 +82,14 @@ static int find_slot(struct tasks *t, uint32_t *out)
     uint64_t *ready = realloc(t->ready, words * sizeof *ready);
     if (!ready) return -ENOMEM;
     t->ready = ready;
+    uint32_t *unused = realloc(t->unused, words * 64 * sizeof *unused);
+    if (!unused) return -ENOMEM;
+    t->unused = unused;
     for (uint32_t i = t->words; i < words; i++) ready[i] = 0;
-    for (uint32_t i = t->words * 64; i < words * 64; i++) slots[i] = NULL;
-    *out = t->words * 64;
+    for (uint32_t i = words * 64; i-- > t->words * 64;) {
+        slots[i] = NULL;
+        unused[t->unused_count++] = i;
+    }
     t->words = words;
     return 0;
 }
@@ -119,11 +121,11 @@ int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t s
 {
     struct tasks *ts = &rt->tasks;
     if (stack_bytes > TASK_STACK_MAX) return -EINVAL;
-    uint32_t slot;
-    int err = find_slot(ts, &slot);
+    int err = ts->unused_count ? 0 : grow(ts);
     if (err) return err;
     struct task *t = task_get(ts, stack_bytes);
     if (!t) return -ENOMEM;
+    uint32_t slot = ts->unused[--ts->unused_count];
     t->rt = rt;
     t->fn = fn;
     t->arg = arg;
@@ -169,6 +171,8 @@ __attribute__((noinline)) static void bury(struct tasks *ts, struct task *t)
 {
     ts->ended = NULL;
     ts->slots[t->slot] = NULL;
+    DASSERT(ts->unused_count < ts->words * 64);
+    ts->unused[ts->unused_count++] = t->slot;
     ts->live--;
     op_inbox_end(&t->rt->ops, &t->inbox);
     task_put(ts, t);

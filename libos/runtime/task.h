@@ -25,8 +25,9 @@ struct tasks {
     struct context *main; /* the thread's own stack */
     struct task *running; /* NULL: the thread's own stack */
     struct task **slots;
-    uint64_t *ready; /* one bit a slot */
-    uint32_t words;  /* of 64 slots */
+    uint64_t *ready;                /* one bit a slot */
+    uint32_t *unused, unused_count; /* slots nobody has, the last given back on top */
+    uint32_t words;                 /* of 64 slots */
     uint32_t ready_count;
     uint32_t live;
     struct task *pool[TASK_POOL];

@@ -16,7 +16,7 @@
 #include <xdp/xsk.h>
 
 #include "alloc/buf.h"
-#include "tcp/netdev.h"
+#include "libos/border.h"
 
 #define XDP_QUEUES_MAX    64
 #define XDP_ADDRESSES_MAX 16
