@@ -7,21 +7,21 @@
  *
  * There are three kinds of device, by what they move:
  *
- *     frames     Ethernet frames; order, loss and bounds are tcp/'s           dpdk, xdp    struct netdev_ops, tcp/netdev.h
- *     messages   whole messages between two ends of a reliable connection     rdma         not there yet
- *     blocks     sectors of a device, by address                              NVMe         not there yet
+ *     frames     Ethernet frames; order, loss and bounds are tcp/'s         dpdk, xdp    struct netdev_ops
+ *     messages   whole messages between two ends of a reliable connection   rdma         not there yet
+ *     blocks     sectors of a device, by address                            NVMe         not there yet
  *
  * The tables of the last two are not written down before their first device is, since a table that nothing fills is
  * neither checked by a compiler nor by a test. What is decided of them, so that they come out like the first:
  *
  * - One device struct serves one thread and is polled: `poll(d, out, max)` gives up to max completions (of a receive, a
- *   send, a read, a write) in one array; `post(d, in, n)` takes the first n' <= n requests, as send() does, and the rest
- *   is asked again. Each carries a 64-bit word of the library's, and the device never looks behind it.
+ *   send, a read, a write) in one array; `post(d, in, n)` takes the first n' <= n requests, as send() does, and the
+ *   rest is asked again. Each carries a 64-bit word of the library's, and the device never looks behind it.
  * - fd(), arm(), look(), news_fd() and close() mean what they mean for frames, so that idling and the life of a device
  *   are the same code.
  * - Memory is registered by region (struct region_registrar), and a request names bytes that lie in one: a device looks
- *   up its cookie, and copies nothing. A message's receive buffers are the library's, posted ahead; how many the peer may
- *   use (credits) the library counts.
+ *   up its cookie, and copies nothing. A message's receive buffers are the library's, posted ahead; how many the peer
+ *   may use (credits) the library counts.
  * - messages: connect, listen and accept are requests like the others; a send has one or several pieces of a region and
  *   a message's length at most, which caps say. blocks: caps say the size of a sector, of the device and of a request;
  *   requests are read, write, flush and discard; order between them is the library's to keep, by waiting.

@@ -13,8 +13,7 @@
  *     may push        yes                                    no: the error, and EPIPE once a pop has told it
  *
  * A failure is told to every pop that waits; if none does, to the next one, since a reader must not take it for the end
- * of the stream. Behind the peer's FIN nothing can be lost to a reader: pops see the end, and a reset is EPIPE to
- * pushes
+ * of the stream. Behind the peer's FIN nothing is lost to a reader: pops see the end, and a reset is EPIPE to pushes
  * (as on Linux, where the state is CLOSE-WAIT then).
  */
 #ifndef RUNTIME_STREAM_H

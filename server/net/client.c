@@ -117,6 +117,9 @@ void client_close_over_limit(struct client *cl)
     log_client(cl, LOG_WARNING_LEVEL, "Client ",
                " scheduled to be closed ASAP for overcoming of output buffer limits.");
     w->stats.output_limit_closed++;
+    /* What it does not read shall not be kept for it: demi_close() would go on sending it. */
+    const struct linger hard = {.l_onoff = 1};
+    demi_setsockopt(cl->qd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     client_close_soon(cl);
 }
 
