@@ -394,7 +394,8 @@ static void judge(struct conn *c, struct ack_work *w)
     uint32_t delivered = w->delivered;
     if (!sacks) {
         if (e->ack != w->una) delivered = reno_advanced(c, r, e->ack - w->una, &found);
-        else if (is_duplicate(c, w)) delivered = c->mss;
+        /* more than were on the way cannot have arrived: who repeats himself for ever gets nothing for it */
+        else if (is_duplicate(c, w) && !(r->prr_on && r->prr_delivered >= r->prr_flight)) delivered = c->mss;
     }
     if (seq_before(r->fack, c->snd_una)) r->fack = c->snd_una;
     if (w->dsack) undo_dsack(c, r, w);
@@ -411,7 +412,7 @@ static void judge(struct conn *c, struct ack_work *w)
         found = rack_detect(c, r);
     }
     if (c->inflight.lost && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !undone) {
-        begin(c, r, r->disorder ? r->disorder_nxt - w->una : w->flight, delivered);
+        begin(c, r, r->disorder ? r->disorder_nxt - w->una : w->flight, w->delivered);
         found = true;
     } else if (found) {
         c->flags &= ~(uint32_t)CF_CWND_LIMITED;
