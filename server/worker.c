@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/check.h"
 #include "server/cron.h"
 #include "server/evict.h"
 #include "server/exec/batch.h"
@@ -39,6 +40,41 @@ void worker_ready(struct worker *w, struct client *cl)
     cl->next_ready = NULL;
     *w->ready_tail = cl;
     w->ready_tail = &cl->next_ready;
+}
+
+void worker_post_all(struct server *srv, struct worker_message *m)
+{
+    for (int i = 0; i < srv->worker_count; i++) worker_post(&srv->workers[i], m);
+}
+
+struct worker_stats worker_stats_sum(const struct server *srv)
+{
+    struct worker_stats sum = {0};
+    for (int i = 0; i < srv->worker_count; i++) {
+        const struct worker_stats *s = &srv->workers[i].stats;
+#define ADD(field) sum.field += s->field
+        ADD(commands), ADD(connections), ADD(rejected_conn), ADD(hits), ADD(misses), ADD(expired), ADD(evicted);
+        ADD(errors), ADD(net_in), ADD(net_out), ADD(protocol_errors), ADD(unblocked), ADD(reads), ADD(writes);
+        ADD(batches), ADD(acl_denied_auth), ADD(expired_time_cap_reached), ADD(expire_cycle_ns);
+        ADD(output_limit_closed), ADD(query_limit_closed), ADD(over_ns), ADD(over_since_ns), ADD(peak_clients);
+        sum.expired_stale_perc += s->expired_stale_perc / srv->worker_count;
+#undef ADD
+    }
+    return sum;
+}
+
+struct command_stats worker_command_stats_sum(const struct server *srv, unsigned index)
+{
+    struct command_stats sum = {0};
+    for (int i = 0; i < srv->worker_count; i++) {
+        const struct command_stats *s = &srv->workers[i].cmd_stats[index];
+        sum.calls += s->calls;
+        sum.ticks += s->ticks;
+        sum.rejected += s->rejected;
+        sum.failed += s->failed;
+        if (!sum.histogram) sum.histogram = s->histogram;
+    }
+    return sum;
 }
 
 /* Ringing is all it says: what was rung for lies in its own place, and the turn that follows looks there. */
@@ -180,6 +216,7 @@ int worker_run(struct worker *w)
         if (w->ready) batch_run(w); /* who was unblocked may have more input */
         if (unlikely(w->dying)) forget_ready(w);
         end_turn(w);
+        worker_check(w);
         if (likely(w->turn_ns < w->expire.due_ns)) continue;
         expire_cycle_slice(w); /* here, where the replies are out */
         if (unlikely(w->dying)) forget_ready(w);

@@ -80,6 +80,21 @@ struct worker {
     size_t events; /* completions of this turn, for INFO */
 };
 
+/* What one core asks of another: the one door for what crosses cores (messages of PUBLISH, lines for MONITOR, clients to
+ * be killed). Whoever embeds it knows the rest from handle. */
+struct worker_message {
+    void (*handle)(struct worker *w, struct worker_message *m);
+};
+/* Has w handle m. With one worker that is a call; the caller keeps m. */
+static inline void worker_post(struct worker *w, struct worker_message *m) { m->handle(w, m); }
+/* Every worker of the server does. */
+void worker_post_all(struct server *srv, struct worker_message *m);
+
+/* The figures of all workers together. */
+struct worker_stats worker_stats_sum(const struct server *srv);
+/* The same of one command, by its index; the histogram is that of the first worker that has one. */
+struct command_stats worker_command_stats_sum(const struct server *srv, unsigned index);
+
 int worker_run(struct worker *w);
 int worker_init(struct worker *w, struct server *srv, uint64_t seed);
 void worker_fini(struct worker *w);

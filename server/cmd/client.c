@@ -230,6 +230,28 @@ static bool parse_kill(struct call *c, struct kill_filter *f)
     return true;
 }
 
+struct kill_message {
+    struct worker_message m;
+    const struct kill_filter *filter;
+    const struct client *me;
+    bool only_one;
+    int64_t killed;
+};
+
+/* Among w's clients. */
+static void kill_here(struct worker *w, struct worker_message *m)
+{
+    struct kill_message *k = container_of(m, struct kill_message, m);
+    struct client *one = k->filter->has_id ? client_find(w->srv, k->filter->id) : NULL;
+    if (one && one->w == w) k->killed += try_kill(one, k->filter, k->me);
+    if (k->filter->has_id) return;
+    list_for_each_safe(it, &w->clients)
+    {
+        if (k->only_one && k->killed) return;
+        k->killed += try_kill(list_entry(it, struct client, all), k->filter, k->me);
+    }
+}
+
 void cmd_client_kill(struct call *c)
 {
     struct kill_filter f = {.skip_me = true};
@@ -241,16 +263,10 @@ void cmd_client_kill(struct call *c)
     } else if (!parse_kill(c, &f)) {
         return;
     }
-    int64_t killed = 0;
-    struct client *one = f.has_id ? client_find(c->srv, f.id) : NULL;
-    if (one) killed = try_kill(one, &f, c->client);
-    list_for_each_safe(it, &c->w->clients)
-    {
-        if (f.has_id || (old_form && killed)) break;
-        killed += try_kill(list_entry(it, struct client, all), &f, c->client);
-    }
-    if (!old_form) call_integer(c, killed);
-    else if (killed) call_ok(c);
+    struct kill_message k = {.m.handle = kill_here, .filter = &f, .me = c->client, .only_one = old_form};
+    worker_post_all(c->srv, &k.m);
+    if (!old_form) call_integer(c, k.killed);
+    else if (k.killed) call_ok(c);
     else call_error(c, "ERR No such client");
     if (c->client->flags & CLIENT_CLOSE_AFTER) client_output(c->client);
 }

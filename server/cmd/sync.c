@@ -26,11 +26,11 @@ struct making {
     size_t bytes_max;
 };
 
-static int into_stream(void *arg, const char *p, size_t n)
+static int into_text(void *arg, const char *p, size_t n)
 {
     struct making *m = arg;
     if (m->snapshot->bytes + n > m->bytes_max) return -ENOBUFS;
-    stream_append(&m->snapshot->stream, bytes_of(p, n));
+    broadcast_append(&m->snapshot->text, bytes_of(p, n));
     m->snapshot->bytes += n;
     return 0;
 }
@@ -40,7 +40,7 @@ static struct snapshot *make_snapshot(struct call *c)
 {
     struct making m = {.snapshot = snapshot_new(&c->srv->journal), .bytes_max = replicas_snapshot_allowed(c->w)};
     struct rdb_sink s;
-    rdb_sink_init(&s, into_stream, &m);
+    rdb_sink_init(&s, into_text, &m);
     s.compress = c->cfg->rdbcompression;
     s.checksum = c->cfg->rdbchecksum;
     rdb_write_snapshot(&s, c);

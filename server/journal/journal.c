@@ -5,22 +5,22 @@
 #include "server/server.h"
 
 /* "*3\r\n", "$10\r\n" */
-static void append_head(struct stream *s, char kind, size_t n)
+static void append_head(struct broadcast *s, char kind, size_t n)
 {
     char text[NUMBER_I64_SIZE + 3] = {kind};
     size_t used = 1 + number_format_u64(text + 1, n);
     text[used++] = '\r';
     text[used++] = '\n';
-    stream_append(s, bytes_of(text, used));
+    broadcast_append(s, bytes_of(text, used));
 }
 
-static void append_request(struct stream *s, const struct bytes *argv, int argc)
+static void append_request(struct broadcast *s, const struct bytes *argv, int argc)
 {
     append_head(s, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
         append_head(s, '$', argv[i].n);
-        stream_append(s, argv[i]);
-        stream_append(s, BYTES("\r\n"));
+        broadcast_append(s, argv[i]);
+        broadcast_append(s, BYTES("\r\n"));
     }
 }
 
@@ -29,10 +29,10 @@ static void on_effect(struct effect_sink *sink, int dbid, const struct bytes *ar
     struct journal *j = list_entry(sink, struct journal, sink);
     if (j->selected != dbid) {
         char text[NUMBER_I64_SIZE];
-        append_request(&j->stream, (struct bytes[]){BYTES("SELECT"), bytes_of(text, number_format_i64(text, dbid))}, 2);
+        append_request(&j->text, (struct bytes[]){BYTES("SELECT"), bytes_of(text, number_format_i64(text, dbid))}, 2);
         j->selected = dbid;
     }
-    append_request(&j->stream, argv, argc);
+    append_request(&j->text, argv, argc);
     j->appended(j);
 }
 
@@ -45,7 +45,7 @@ void journal_init(struct journal *j, struct server *srv, void (*appended)(struct
 void journal_fini(struct journal *j)
 {
     ASSERT(j->readers == 0);
-    stream_fini(&j->stream);
+    broadcast_fini(&j->text);
 }
 
 static void add_reader(struct journal *j)
@@ -53,30 +53,30 @@ static void add_reader(struct journal *j)
     if (j->readers++ == 0) list_push_back(&j->srv->sinks, &j->sink.link);
 }
 
-void journal_read(struct journal *j, struct stream_reader *r)
+void journal_read(struct journal *j, struct broadcast_reader *r)
 {
     add_reader(j);
-    stream_read(&j->stream, r);
+    broadcast_read(&j->text, r);
     j->selected = -1;
 }
 
-void journal_read_from(struct journal *j, const struct stream_reader *from, struct stream_reader *r)
+void journal_read_from(struct journal *j, const struct broadcast_reader *from, struct broadcast_reader *r)
 {
-    ASSERT(from->stream == &j->stream);
+    ASSERT(from->of == &j->text);
     add_reader(j);
-    stream_read_from(from, r);
+    broadcast_read_from(from, r);
 }
 
-void journal_reader_end(struct journal *j, struct stream_reader *r)
+void journal_reader_end(struct journal *j, struct broadcast_reader *r)
 {
-    if (!r->stream) return;
-    ASSERT(r->stream == &j->stream && j->readers > 0);
-    stream_reader_end(r);
+    if (!r->of) return;
+    ASSERT(r->of == &j->text && j->readers > 0);
+    broadcast_reader_end(r);
     if (--j->readers == 0) list_remove(&j->sink.link);
 }
 
 void journal_control(struct journal *j, const struct bytes *argv, int argc)
 {
-    append_request(&j->stream, argv, argc);
+    append_request(&j->text, argv, argc);
     j->appended(j);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The journal: every effect as a request in RESP, with a SELECT where the database changes, formatted once into a stream
- * (server/journal/stream.h) whatever the number of its readers. While nobody reads, no effect is built.
+ * (server/journal/broadcast.h) whatever the number of its readers. While nobody reads, no effect is built.
  *
  * As in Redis the database last selected is one figure for all readers: a new one makes it unknown, and the next effect
  * selects again for everybody.
@@ -10,12 +10,12 @@
 #define SERVER_JOURNAL_JOURNAL_H
 
 #include "server/exec/effects.h"
-#include "server/journal/stream.h"
+#include "server/journal/broadcast.h"
 
 struct server;
 
 struct journal { /* private */
-    struct stream stream;
+    struct broadcast text;
     struct effect_sink sink; /* on the server's list while somebody reads */
     struct server *srv;
     size_t readers;
@@ -27,10 +27,10 @@ struct journal { /* private */
 void journal_init(struct journal *j, struct server *srv, void (*appended)(struct journal *j));
 void journal_fini(struct journal *j);
 /* Reads effects from now on. */
-void journal_read(struct journal *j, struct stream_reader *r);
+void journal_read(struct journal *j, struct broadcast_reader *r);
 /* Reads from where another reader stands. */
-void journal_read_from(struct journal *j, const struct stream_reader *from, struct stream_reader *r);
-void journal_reader_end(struct journal *j, struct stream_reader *r); /* harmless when it reads nothing */
+void journal_read_from(struct journal *j, const struct broadcast_reader *from, struct broadcast_reader *r);
+void journal_reader_end(struct journal *j, struct broadcast_reader *r); /* harmless when it reads nothing */
 /* A record that is no effect (PING): for readers that are links to another server. */
 void journal_control(struct journal *j, const struct bytes *argv, int argc);
 

@@ -17,7 +17,7 @@ struct snapshot *snapshot_new(struct journal *j)
     struct snapshot *s = mem_calloc(sizeof *s);
     s->refs = 1;
     s->journal = j;
-    stream_read(&s->stream, &s->first);
+    broadcast_read(&s->text, &s->first);
     journal_read(j, &s->since);
     return s;
 }
@@ -26,13 +26,13 @@ void snapshot_unref(struct snapshot *s)
 {
     ASSERT(s->refs > 0);
     if (--s->refs) return;
-    stream_reader_end(&s->first);
+    broadcast_reader_end(&s->first);
     journal_reader_end(s->journal, &s->since);
-    stream_fini(&s->stream);
+    broadcast_fini(&s->text);
     mem_free(s);
 }
 
-uint64_t snapshot_age(const struct snapshot *s) { return stream_unread(&s->since); }
+uint64_t snapshot_age(const struct snapshot *s) { return broadcast_unread(&s->since); }
 
 /* --- a client's feed ---------------------------------------------------------------------------------------------- */
 
@@ -43,7 +43,7 @@ void feed_start(struct client *cl, struct snapshot *s)
     f->snapshot = s;
     s->refs++;
     f->journal = s->journal;
-    stream_read_from(&s->first, &f->in_snapshot);
+    broadcast_read_from(&s->first, &f->in_snapshot);
     journal_read_from(s->journal, &s->since, &f->in_journal);
     cl->feed = f;
     cl->feed_from = UINT64_MAX; /* until the snapshot has been pushed */
@@ -52,7 +52,7 @@ void feed_start(struct client *cl, struct snapshot *s)
 static void leave_snapshot(struct feed *f)
 {
     if (!f->snapshot) return;
-    stream_reader_end(&f->in_snapshot);
+    broadcast_reader_end(&f->in_snapshot);
     snapshot_unref(f->snapshot);
     f->snapshot = NULL;
 }
@@ -66,26 +66,26 @@ void feed_end(struct client *cl)
     cl->feed = NULL;
 }
 
-uint64_t feed_lag(const struct client *cl) { return cl->feed ? stream_unread(&cl->feed->in_journal) : 0; }
+uint64_t feed_lag(const struct client *cl) { return cl->feed ? broadcast_unread(&cl->feed->in_journal) : 0; }
 
 /* The reader it is at, with something to read; NULL: it has caught up. */
-static struct stream_reader *current(struct client *cl)
+static struct broadcast_reader *current(struct client *cl)
 {
     struct feed *f = cl->feed;
     if (f->snapshot) {
-        if (stream_unread(&f->in_snapshot)) return &f->in_snapshot;
+        if (broadcast_unread(&f->in_snapshot)) return &f->in_snapshot;
         leave_snapshot(f);
         cl->feed_from = cl->net_out;
     }
-    return stream_unread(&f->in_journal) ? &f->in_journal : NULL;
+    return broadcast_unread(&f->in_journal) ? &f->in_journal : NULL;
 }
 
 /* A push of up to n bytes; its token tells when there is room for more. */
-static int push_some(struct client *cl, struct stream_reader *r, size_t n)
+static int push_some(struct client *cl, struct broadcast_reader *r, size_t n)
 {
     struct bytes pieces[PIECES];
     struct iovec iov[PIECES];
-    unsigned count = stream_peek(r, pieces, PIECES, n);
+    unsigned count = broadcast_peek(r, pieces, PIECES, n);
     size_t sum = 0;
     for (unsigned i = 0; i < count; i++) {
         iov[i] = (struct iovec){(void *)(uintptr_t)pieces[i].p, pieces[i].n};
@@ -103,14 +103,14 @@ static int push_some(struct client *cl, struct stream_reader *r, size_t n)
     cl->net_out += sum;
     cl->w->stats.net_out += sum;
     cl->w->stats.writes++;
-    stream_advance(r, sum);
+    broadcast_advance(r, sum);
     return 0;
 }
 
 int feed_push(struct client *cl)
 {
     demi_unsent(cl->qd, &cl->unsent);
-    struct stream_reader *r;
+    struct broadcast_reader *r;
     while (cl->unsent < FEED_WINDOW && (r = current(cl)) != NULL) {
         int err = push_some(cl, r, FEED_WINDOW - cl->unsent);
         if (err) return err;

@@ -16,9 +16,9 @@ struct snapshot;
 
 /* A snapshot in memory, and the place in the journal where it stands; counted by who reads it. */
 struct snapshot {
-    struct stream stream;
-    struct stream_reader first; /* the whole of it */
-    struct stream_reader since; /* the journal from then on */
+    struct broadcast text;
+    struct broadcast_reader first; /* the whole of it */
+    struct broadcast_reader since; /* the journal from then on */
     struct journal *journal;
     uint64_t bytes;
     unsigned refs;
@@ -30,7 +30,7 @@ uint64_t snapshot_age(const struct snapshot *s);
 
 struct feed {
     struct snapshot *snapshot; /* NULL: it has been read */
-    struct stream_reader in_snapshot, in_journal;
+    struct broadcast_reader in_snapshot, in_journal;
     struct journal *journal;
 };
 

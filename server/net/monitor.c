@@ -38,16 +38,30 @@ static void quote_byte(struct reply *r, unsigned char ch)
 
 static bool is_plain(char ch) { return ch >= 32 && ch < 127 && ch != '"' && ch != '\\'; }
 
+/* A piece of a line on its way to a worker's monitors; an empty one is the line's end. */
+struct piece_message {
+    struct worker_message m;
+    struct bytes piece;
+};
+
+static void piece_here(struct worker *w, struct worker_message *m)
+{
+    const struct piece_message *p = container_of(m, struct piece_message, m);
+    for (size_t i = 0; i < w->monitor_count; i++) {
+        struct client *cl = w->monitors[i];
+        if (p->piece.n == 0) client_output(cl);
+        else if (!(cl->flags & CLIENT_CLOSE_NOW)) reply_raw(&cl->out, p->piece);
+    }
+}
+
 /* What the line has so far goes to all monitors. */
 static void hand_on(struct worker *w, struct reply *line)
 {
     struct reply_chunk *next;
     for (struct reply_chunk *chunk = reply_take_chunks(line); chunk; chunk = next) {
         next = chunk->next;
-        for (size_t i = 0; i < w->monitor_count; i++) {
-            struct client *cl = w->monitors[i];
-            if (!(cl->flags & CLIENT_CLOSE_NOW)) reply_raw(&cl->out, bytes_of(chunk->data, chunk->used));
-        }
+        struct piece_message p = {.m.handle = piece_here, .piece = bytes_of(chunk->data, chunk->used)};
+        if (chunk->used) worker_post_all(w->srv, &p.m);
         reply_chunk_free(chunk);
     }
 }
@@ -88,7 +102,8 @@ void monitor_feed(struct worker *w, const struct client *from, const struct comm
     reply_raw(&line, BYTES("\r\n"));
     hand_on(w, &line);
     reply_fini(&line);
-    for (size_t i = 0; i < w->monitor_count; i++) client_output(w->monitors[i]);
+    struct piece_message end = {.m.handle = piece_here};
+    worker_post_all(w->srv, &end.m);
     if (shown != argv) mem_free((void *)shown);
 }
 

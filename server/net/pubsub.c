@@ -243,12 +243,19 @@ void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscri
 
 /* --- publishing --------------------------------------------------------------------------------------------------- */
 
-static void deliver(struct channel *ch, struct bytes channel, struct bytes message)
+struct publish_message {
+    struct worker_message m;
+    struct bytes channel, text;
+    size_t receivers;
+};
+
+/* To those of w's clients that are subscribed to ch. */
+static void deliver(struct worker *w, struct channel *ch, struct bytes channel, struct bytes message)
 {
     list_for_each(it, &ch->subscribers)
     {
         struct client *cl = list_entry(it, struct subscription, by_channel)->key.cl;
-        if (cl->flags & CLIENT_CLOSE_NOW) continue;
+        if (cl->w != w || (cl->flags & CLIENT_CLOSE_NOW)) continue;
         struct reply *out = &cl->out;
         reply_push(out, ch->is_pattern ? 4 : 3);
         reply_bulk(out, ch->is_pattern ? BYTES("pmessage") : BYTES("message"));
@@ -259,25 +266,32 @@ static void deliver(struct channel *ch, struct bytes channel, struct bytes messa
     }
 }
 
-size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes message)
+static void publish_here(struct worker *w, struct worker_message *m)
 {
+    struct publish_message *p = container_of(m, struct publish_message, m);
     struct pubsub *ps = w->srv->pubsub;
-    size_t receivers = 0;
-    struct channel *ch = find_channel(w->srv, CHANNELS, channel);
+    struct channel *ch = find_channel(w->srv, CHANNELS, p->channel);
+    p->receivers = 0; /* of all workers: every one of them finds the same */
     if (ch) {
-        deliver(ch, channel, message);
-        receivers += ch->count;
+        deliver(w, ch, p->channel, p->text);
+        p->receivers += ch->count;
     }
-    if (!table_count(&ps->names[PATTERNS])) return receivers;
+    if (!table_count(&ps->names[PATTERNS])) return;
     struct table_iter it;
     table_iter_init(&it, &ps->names[PATTERNS]);
-    for (struct channel *p; (p = table_iter_next(&it));) {
-        if (!glob_match(bytes_of(p->name, p->n), channel, false)) continue;
-        deliver(p, channel, message);
-        receivers += p->count;
+    for (struct channel *pattern; (pattern = table_iter_next(&it));) {
+        if (!glob_match(bytes_of(pattern->name, pattern->n), p->channel, false)) continue;
+        deliver(w, pattern, p->channel, p->text);
+        p->receivers += pattern->count;
     }
     table_iter_fini(&it);
-    return receivers;
+}
+
+size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes message)
+{
+    struct publish_message p = {.m.handle = publish_here, .channel = channel, .text = message};
+    worker_post_all(w->srv, &p.m);
+    return p.receivers;
 }
 
 /* "__keyspace@0__:key" with the event as message, and "__keyevent@0__:event" with the key. */

@@ -245,7 +245,7 @@ static uint64_t mean_rate(const struct server *srv, int i)
 static void info_stats(struct info *in)
 {
     struct server *srv = in->srv;
-    const struct worker_stats *s = &in->w->stats;
+    const struct worker_stats sum = worker_stats_sum(in->srv), *s = &sum;
     line(in, "total_connections_received:%llu", (unsigned long long)s->connections);
     line(in, "total_commands_processed:%llu", (unsigned long long)s->commands);
     line(in, "instantaneous_ops_per_sec:%llu", (unsigned long long)mean_rate(srv, 0));
@@ -347,7 +347,7 @@ static void info_modules(struct info *in) {}
 static void info_commandstats(struct info *in)
 {
     for (unsigned i = 0; i < command_count(); i++) {
-        const struct command_stats *s = &in->w->cmd_stats[i];
+        const struct command_stats sum = worker_command_stats_sum(in->srv, i), *s = &sum;
         if (!s->calls && !s->rejected && !s->failed) continue;
         uint64_t us = ticks_to_ns(&in->w->ticks, s->ticks) / 1000;
         line(in,
@@ -371,7 +371,7 @@ static void info_latencystats(struct info *in)
     const struct config *cfg = in->srv->config;
     if (!cfg->latency_tracking) return;
     for (unsigned i = 0; i < command_count(); i++) {
-        const uint32_t *h = in->w->cmd_stats[i].histogram;
+        const uint32_t *h = worker_command_stats_sum(in->srv, i).histogram;
         if (!histogram_count(h)) continue;
         char text[512];
         size_t n = 0;
@@ -408,7 +408,7 @@ static void info_demikernel(struct info *in)
 {
     line(in, "demi_version:%s", demi_version());
     line(in, "demi_libos:%s", demi_libos_name());
-    line(in, "demi_batches:%llu", (unsigned long long)in->w->stats.batches);
+    line(in, "demi_batches:%llu", (unsigned long long)worker_stats_sum(in->srv).batches);
     demi_counters(counter_line, in);
 }
 

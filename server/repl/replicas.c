@@ -53,7 +53,7 @@ size_t replicas_snapshot_bytes(const struct worker *w)
 {
     size_t sum = 0;
     for (size_t i = 0; w->replicas && i < w->replicas->snapshot_count; i++)
-        sum += w->replicas->snapshots[i]->stream.bytes;
+        sum += w->replicas->snapshots[i]->text.bytes;
     return sum;
 }
 

@@ -2,7 +2,7 @@
  *
  * Readers that come, lag and go, against the bytes that were written.
  */
-#include "server/journal/stream.h"
+#include "server/journal/broadcast.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,100 +14,100 @@
 
 static char byte_at(uint64_t offset) { return (char)(offset * 131 + (offset >> 8)); }
 
-static void write_some(struct stream *s, size_t n)
+static void write_some(struct broadcast *s, size_t n)
 {
     static char buf[300000];
     uint64_t end = s->end;
     for (size_t i = 0; i < n; i++) buf[i] = byte_at(end + i);
-    stream_append(s, bytes_of(buf, n));
+    broadcast_append(s, bytes_of(buf, n));
     assert_int_equal(s->end, end + n);
 }
 
-static void read_some(struct stream_reader *r, size_t n)
+static void read_some(struct broadcast_reader *r, size_t n)
 {
     struct bytes v[5];
-    unsigned pieces = stream_peek(r, v, 5, n);
+    unsigned pieces = broadcast_peek(r, v, 5, n);
     size_t seen = 0;
     for (unsigned i = 0; i < pieces; i++) {
         for (size_t k = 0; k < v[i].n; k++) assert_int_equal(v[i].p[k], byte_at(r->offset + seen + k));
         seen += v[i].n;
     }
-    assert_true(seen <= n && seen <= stream_unread(r));
-    if (n && stream_unread(r)) assert_true(seen > 0);
-    stream_advance(r, seen);
+    assert_true(seen <= n && seen <= broadcast_unread(r));
+    if (n && broadcast_unread(r)) assert_true(seen > 0);
+    broadcast_advance(r, seen);
 }
 
 static void test_without_readers_nothing_is_kept(void **state)
 {
     (void)state;
-    struct stream s = {0};
+    struct broadcast s = {0};
     write_some(&s, 100000);
     assert_int_equal(s.bytes, 0);
-    struct stream_reader r;
-    stream_read(&s, &r);
+    struct broadcast_reader r;
+    broadcast_read(&s, &r);
     assert_int_equal(r.offset, 100000);
-    assert_int_equal(stream_unread(&r), 0);
-    assert_int_equal(stream_peek(&r, (struct bytes[1]){{0}}, 1, 100), 0);
+    assert_int_equal(broadcast_unread(&r), 0);
+    assert_int_equal(broadcast_peek(&r, (struct bytes[1]){{0}}, 1, 100), 0);
     write_some(&s, 100000);
     assert_true(s.bytes >= 100000);
-    stream_reader_end(&r);
-    stream_reader_end(&r); /* twice is once */
+    broadcast_reader_end(&r);
+    broadcast_reader_end(&r); /* twice is once */
     assert_int_equal(s.bytes, 0);
-    stream_fini(&s);
+    broadcast_fini(&s);
 }
 
 static void test_the_slowest_reader_decides_what_is_kept(void **state)
 {
     (void)state;
-    struct stream s = {0};
-    struct stream_reader slow, fast, same;
-    stream_read(&s, &slow);
-    stream_read(&s, &fast);
+    struct broadcast s = {0};
+    struct broadcast_reader slow, fast, same;
+    broadcast_read(&s, &slow);
+    broadcast_read(&s, &fast);
     write_some(&s, 300000);
     write_some(&s, 300000);
-    while (stream_unread(&fast)) read_some(&fast, 100000);
+    while (broadcast_unread(&fast)) read_some(&fast, 100000);
     size_t kept = s.bytes;
     assert_true(kept >= 600000 && kept < 1200000);
-    stream_read_from(&slow, &same);
+    broadcast_read_from(&slow, &same);
     assert_int_equal(s.bytes, kept); /* another one costs nothing */
-    stream_reader_end(&slow);
+    broadcast_reader_end(&slow);
     assert_int_equal(s.bytes, kept);
-    while (stream_unread(&same)) read_some(&same, 70000);
+    while (broadcast_unread(&same)) read_some(&same, 70000);
     assert_true(s.bytes <= 300000);
-    stream_reader_end(&same);
-    stream_reader_end(&fast);
+    broadcast_reader_end(&same);
+    broadcast_reader_end(&fast);
     assert_int_equal(s.bytes, 0);
-    stream_fini(&s);
+    broadcast_fini(&s);
 }
 
 static void test_many_readers_each_see_every_byte(void **state)
 {
     (void)state;
-    struct stream s = {0};
-    struct stream_reader r[8] = {{0}};
+    struct broadcast s = {0};
+    struct broadcast_reader r[8] = {{0}};
     struct rng rng;
     rng_seed(&rng, 7);
     for (int step = 0; step < 20000; step++) {
-        struct stream_reader *one = &r[rng_below(&rng, 8)], *other = &r[rng_below(&rng, 8)];
+        struct broadcast_reader *one = &r[rng_below(&rng, 8)], *other = &r[rng_below(&rng, 8)];
         switch (rng_below(&rng, 8)) {
         case 0:
-            if (!one->stream) stream_read(&s, one);
+            if (!one->of) broadcast_read(&s, one);
             break;
         case 1:
-            if (rng_below(&rng, 4) == 0) stream_reader_end(one);
+            if (rng_below(&rng, 4) == 0) broadcast_reader_end(one);
             break;
         case 2:
-            if (other->stream && !one->stream) stream_read_from(other, one);
+            if (other->of && !one->of) broadcast_read_from(other, one);
             break;
         case 3:
         case 4: write_some(&s, rng_below(&rng, 4000)); break;
         default:
-            if (one->stream) read_some(one, rng_below(&rng, 50000));
+            if (one->of) read_some(one, rng_below(&rng, 50000));
         }
     }
-    for (int i = 0; i < 8; i++) stream_reader_end(&r[i]);
+    for (int i = 0; i < 8; i++) broadcast_reader_end(&r[i]);
     assert_int_equal(s.bytes, 0);
-    stream_fini(&s);
+    broadcast_fini(&s);
 }
 
 int main(void)

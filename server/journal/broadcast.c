@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/journal/stream.h"
+#include "server/journal/broadcast.h"
 
 #include <string.h>
 
@@ -9,9 +9,9 @@
 #define BLOCK_MIN ((size_t)16 << 10) /* allocations, headers included */
 #define BLOCK_MAX ((size_t)256 << 10)
 
-struct stream_block {
-    struct stream_block *next; /* counted in its refs */
-    uint64_t offset;           /* of data[0] */
+struct broadcast_block {
+    struct broadcast_block *next; /* counted in its refs */
+    uint64_t offset;              /* of data[0] */
     size_t used, cap;
     unsigned refs;
     char data[];
@@ -19,11 +19,11 @@ struct stream_block {
 
 /* --- blocks ------------------------------------------------------------------------------------------------------- */
 
-/* A stream that has grown gets larger ones: fewer of them, and longer pieces. */
-static struct stream_block *block_new(struct stream *s)
+/* One that has grown gets larger ones: fewer of them, and longer pieces. */
+static struct broadcast_block *block_new(struct broadcast *s)
 {
     size_t size = s->bytes < BLOCK_MIN ? BLOCK_MIN : s->bytes < BLOCK_MAX ? s->bytes : BLOCK_MAX;
-    struct stream_block *b = mem_alloc(size);
+    struct broadcast_block *b = mem_alloc(size);
     b->next = NULL;
     b->offset = s->end;
     b->used = 0;
@@ -33,35 +33,35 @@ static struct stream_block *block_new(struct stream *s)
     return b;
 }
 
-static void block_unref(struct stream *s, struct stream_block *b)
+static void block_unref(struct broadcast *s, struct broadcast_block *b)
 {
     while (b) {
         ASSERT(b->refs > 0);
         if (--b->refs) return;
-        struct stream_block *next = b->next;
+        struct broadcast_block *next = b->next;
         s->bytes -= b->cap + sizeof *b;
         mem_free(b);
         b = next;
     }
 }
 
-void stream_fini(struct stream *s)
+void broadcast_fini(struct broadcast *s)
 {
     block_unref(s, s->tail);
     s->tail = NULL;
     ASSERT(s->bytes == 0);
 }
 
-void stream_append(struct stream *s, struct bytes b)
+void broadcast_append(struct broadcast *s, struct bytes b)
 {
     if (!s->tail) {
         s->end += b.n;
         return;
     }
     while (b.n) {
-        struct stream_block *tail = s->tail;
+        struct broadcast_block *tail = s->tail;
         if (tail->used == tail->cap) {
-            struct stream_block *next = block_new(s);
+            struct broadcast_block *next = block_new(s);
             next->refs++; /* as the tail, and as the next of the last one */
             tail->next = next;
             s->tail = next;
@@ -79,44 +79,44 @@ void stream_append(struct stream *s, struct bytes b)
 
 /* --- readers ------------------------------------------------------------------------------------------------------ */
 
-static void stand(struct stream_reader *r, struct stream *s, struct stream_block *b, uint64_t offset)
+static void stand(struct broadcast_reader *r, struct broadcast *s, struct broadcast_block *b, uint64_t offset)
 {
     b->refs++;
-    *r = (struct stream_reader){.stream = s, .block = b, .offset = offset};
+    *r = (struct broadcast_reader){.of = s, .block = b, .offset = offset};
 }
 
-void stream_read(struct stream *s, struct stream_reader *r)
+void broadcast_read(struct broadcast *s, struct broadcast_reader *r)
 {
     if (!s->tail) s->tail = block_new(s);
     stand(r, s, s->tail, s->end);
 }
 
-void stream_read_from(const struct stream_reader *from, struct stream_reader *r)
+void broadcast_read_from(const struct broadcast_reader *from, struct broadcast_reader *r)
 {
-    ASSERT(from->stream != NULL);
-    stand(r, from->stream, from->block, from->offset);
+    ASSERT(from->of != NULL);
+    stand(r, from->of, from->block, from->offset);
 }
 
-void stream_reader_end(struct stream_reader *r)
+void broadcast_reader_end(struct broadcast_reader *r)
 {
-    struct stream *s = r->stream;
+    struct broadcast *s = r->of;
     if (!s) return;
     block_unref(s, r->block);
-    *r = (struct stream_reader){0};
-    /* The last reader of all: only the stream itself holds its tail now, and nobody stands before it. */
+    *r = (struct broadcast_reader){0};
+    /* The last reader of all: only the broadcast itself holds its tail now, and nobody stands before it. */
     if (s->tail && s->tail->refs == 1 && s->bytes == s->tail->cap + sizeof *s->tail) {
         block_unref(s, s->tail);
         s->tail = NULL;
     }
 }
 
-uint64_t stream_unread(const struct stream_reader *r) { return r->stream ? r->stream->end - r->offset : 0; }
+uint64_t broadcast_unread(const struct broadcast_reader *r) { return r->of ? r->of->end - r->offset : 0; }
 
-unsigned stream_peek(const struct stream_reader *r, struct bytes *out, unsigned pieces, size_t bytes_max)
+unsigned broadcast_peek(const struct broadcast_reader *r, struct bytes *out, unsigned pieces, size_t bytes_max)
 {
     unsigned n = 0;
     uint64_t at = r->offset;
-    for (const struct stream_block *b = r->block; b && n < pieces && bytes_max; b = b->next) {
+    for (const struct broadcast_block *b = r->block; b && n < pieces && bytes_max; b = b->next) {
         size_t skip = (size_t)(at - b->offset), left = b->used - skip;
         if (left == 0) continue;
         if (left > bytes_max) left = bytes_max;
@@ -127,14 +127,14 @@ unsigned stream_peek(const struct stream_reader *r, struct bytes *out, unsigned 
     return n;
 }
 
-void stream_advance(struct stream_reader *r, size_t n)
+void broadcast_advance(struct broadcast_reader *r, size_t n)
 {
-    ASSERT(n <= stream_unread(r));
+    ASSERT(n <= broadcast_unread(r));
     r->offset += n;
     while (r->offset >= r->block->offset + r->block->used && r->block->next) {
-        struct stream_block *b = r->block, *next = b->next;
+        struct broadcast_block *b = r->block, *next = b->next;
         next->refs++;
         r->block = next;
-        block_unref(r->stream, b);
+        block_unref(r->of, b);
     }
 }
