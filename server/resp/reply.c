@@ -216,32 +216,6 @@ void reply_raw(struct reply *r, struct bytes s)
     r->at += rest;
 }
 
-void reply_append(struct reply *r, struct reply *src)
-{
-    ASSERT(src->deferred == 0);
-    size_t n = reply_bytes(src);
-    if (n <= REF_MIN) {
-        char *p = room(r, n);
-        if (n) reply_copy_out(src, p);
-        r->at += n;
-        reply_reset(src);
-        return;
-    }
-    if (!may_take(r, n)) {
-        reply_reset(src);
-        return;
-    }
-    struct reply_chunk *c = reply_take_chunks(src);
-    while (c) {
-        struct reply_chunk *next = c->next;
-        seal(r);
-        link_chunk(r, c);
-        r->at = c->data + c->used;
-        r->end = c->cap ? c->data + c->cap : r->at;
-        c = next;
-    }
-}
-
 /* type, number, "\r\n" to p; the bytes written. */
 static size_t put_header(char *p, char type, uint64_t v)
 {

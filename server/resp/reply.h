@@ -60,8 +60,6 @@ void reply_copy_out(const struct reply *r, char *dst);
 
 /* Bytes as they are: no framing. */
 void reply_raw(struct reply *r, struct bytes s);
-/* All of src's output behind r's; src is empty afterwards. */
-void reply_append(struct reply *r, struct reply *src);
 
 void reply_ok(struct reply *r);                       /* +OK */
 void reply_status(struct reply *r, const char *text); /* +text */
