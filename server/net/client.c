@@ -45,7 +45,7 @@
 #include "server/worker.h"
 
 #define TURN_BYTES            ((size_t)1 << 20)
-#define OWED_BYTES            ((size_t)4 << 20)
+#define OWED_BYTES            ((size_t)2 << 20)
 #define UNAUTHENTICATED_BYTES ((size_t)17 << 10)
 #define STALL_BYTES           ((size_t)256 << 20)
 #define STALL_MS              60000
@@ -412,7 +412,8 @@ static int push_chunks(struct client *cl, struct reply_chunk *chunk)
             if (c->used) iov[n++] = (struct iovec){c->data, c->used};
         demi_qtoken_t none;
         bool last = wants_token && !c;
-        unsigned how = DEMI_PUSH_HANDED_OVER | (last ? 0 : DEMI_PUSH_NO_TOKEN);
+        /* What a device of ours has taken is still kept until it is acknowledged: the token is to wait for that. */
+        unsigned how = last ? 0 : DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN;
         if (n) err = demi_pushv(last ? &cl->push : &none, cl->qd, iov, n, how);
         if (err && last) cl->push = 0;
         while (chunk != c) {

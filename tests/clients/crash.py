@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """A server that crashes says why in its log, soon, and ends by the signal that it was hit by."""
+import ctypes
 import os
+import platform
 import re
 import resource
 import signal
@@ -14,6 +16,7 @@ from here import FOLDER, OURS, Server, Tap, need_server, skip_all
 PARTS = ["=== REDIS BUG REPORT START: Cut & paste starting from here ===", "------ STACK TRACE ------",
          "------ INFO OUTPUT ------", "redis_version:7.2.4", "------ CLIENT LIST OUTPUT ------",
          "=== REDIS BUG REPORT END. Make sure to include from START to END. ==="]
+TGKILL = {"x86_64": 234, "aarch64": 131}.get(platform.machine())
 CURRENT = "------ CURRENT CLIENT INFO ------"
 
 
@@ -69,6 +72,11 @@ def by_signal(sig):
 
 def by_debug(*words):
     return lambda server, s: send(s, "DEBUG", *words)
+
+
+def in_another_thread(server, s):
+    other = [int(t) for t in os.listdir("/proc/%d/task" % server.pid) if int(t) != server.pid][0]
+    ctypes.CDLL(None).syscall(TGKILL, server.pid, other, int(signal.SIGSEGV))
 
 
 def again_and_again(server, s):
@@ -135,6 +143,8 @@ crash(tap, "crash-log-enabled no: a panic is told shortly", by_debug("PANIC"), -
 crash(tap, "use-exit-on-panic", by_debug("PANIC"), 1, PARTS + ["Guru Meditation"], [], ["--use-exit-on-panic", "yes"])
 crash(tap, "hit again and again it still ends by the signal", again_and_again, -signal.SIGSEGV, PARTS[:1])
 crash(tap, "SIGTERM ends in order", by_signal(signal.SIGTERM), 0, ["ready to exit, bye bye"], ["BUG REPORT"])
+if TGKILL:
+    crash(tap, "a thread that helps crashes", in_another_thread, -signal.SIGSEGV, PARTS)
 crash(tap, "under a service's filter of system calls, too", by_debug("SEGFAULT"), -signal.SIGSEGV, PARTS + ["test PASSED"],
       wrap=[sys.executable, os.path.join(FOLDER, "service_filter.py")])
 crash(tap, "a large server's report takes no longer", by_debug("SEGFAULT"), -signal.SIGSEGV, PARTS + ["pages tested"], [],

@@ -260,6 +260,36 @@ static inline int pose_as_local(struct cast *c, int number)
     return 0;
 }
 
+/* Asks for much more than it may owe (2 MiB), and begins to read only when the server has stopped: everything arrives, in
+ * order, and the server held little of it. */
+#define LATE_VALUE   100000
+#define LATE_REPLIES 150
+static inline int read_late(struct cast *c, int number)
+{
+    struct link l;
+    if (!CHECK_EQUAL(c->w, link_open(&l, c->w), 0)) return -1;
+    char key[16], size[16], *ask = malloc(64 * LATE_REPLIES);
+    snprintf(key, sizeof key, "late:%d", number);
+    snprintf(size, sizeof size, "%d", LATE_VALUE - 1);
+    CHECK(c->w, link_ask(&l, "SETRANGE", key, size, "x", NULL).p);
+    size_t n = 0, before = demi_mem_used();
+    for (int i = 0; i < LATE_REPLIES; i++)
+        n += (size_t)sprintf(ask + n, "*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n*2\r\n$4\r\nECHO\r\n$3\r\n%03d\r\n",
+                             strlen(key), key, i);
+    CHECK_EQUAL(c->w, push_bytes(l.qd, ask, n), 0);
+    sleep_ns(SEC(1));
+    CHECK(c->w, demi_mem_used() < before + (size_t)c->count * ((8u << 20)));
+    for (int i = 0; i < LATE_REPLIES; i++) {
+        struct bytes r = link_reply(&l);
+        if (!CHECK_EQUAL(c->w, r.p ? r.n : 0, LATE_VALUE + sizeof "$100000\r\n\r\n" - 1)) break;
+        sprintf(ask, "$3\r\n%03d\r\n", i);
+        if (!EXPECT_NEXT(&l, ask)) break;
+    }
+    free(ask);
+    link_close(&l);
+    return 0;
+}
+
 /* For 20 seconds some client or other is out of reach. */
 static inline void cut_or_heal(void *arg)
 {

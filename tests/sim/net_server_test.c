@@ -138,6 +138,18 @@ static void test_nobody_of_another_host_is_local(void **state)
     run_seeds(&(struct scenario){"poses over frames", set_up_pose, NULL, SEC(36000)}, 20);
 }
 
+static void set_up_late(struct world *w)
+{
+    w->lossy = true;
+    lay_wires(cast_add_on(add_usual_net_host, w, NULL, 1 + (int)rng_below(sim_rng(w->sim), 3), read_late, NULL), MS(1),
+              1000);
+}
+
+static void test_who_reads_late_gets_everything(void **state)
+{
+    run_seeds(&(struct scenario){"late over frames", set_up_late, NULL, SEC(36000)}, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_a_partition_only_delays),
         cmocka_unit_test(test_noise_of_some_disturbs_nobody_else),
         cmocka_unit_test(test_nobody_of_another_host_is_local),
+        cmocka_unit_test(test_who_reads_late_gets_everything),
         cmocka_unit_test(test_a_forged_reset_loses_only_what_was_not_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,22 @@ static void test_nobody_of_another_host_is_local(void **state)
     run_seeds(&(struct scenario){"poses", set_up_pose, NULL, SEC(36000)}, 50);
 }
 
+static void set_up_late(struct world *w)
+{
+    struct cast *c = cast_add(w, NULL, 1 + (int)rng_below(sim_rng(w->sim), 3), read_late, NULL);
+    for (int i = 0; i < c->count; i++) {
+        uint64_t delay = rng_below(sim_rng(w->sim), MS(1));
+        struct sim_link l = {.delay_ns = 1000 + delay, .jitter_ns = delay, .segment_max = 16384, .window = 65536};
+        l.window <<= rng_below(sim_rng(w->sim), 6);
+        sim_link_set(w->sim, c->host, c->clients[i], &l);
+    }
+}
+
+static void test_who_reads_late_gets_everything(void **state)
+{
+    run_seeds(&(struct scenario){"late", set_up_late, NULL, SEC(36000)}, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +118,7 @@ int main(void)
         cmocka_unit_test(test_a_partition_only_delays),
         cmocka_unit_test(test_noise_of_some_disturbs_nobody_else),
         cmocka_unit_test(test_nobody_of_another_host_is_local),
+        cmocka_unit_test(test_who_reads_late_gets_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
