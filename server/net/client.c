@@ -135,9 +135,12 @@ static size_t turn_bytes(const struct client *cl)
     return (cl->s.flags & SESSION_AUTHENTICATED) ? TURN_BYTES : REPLY_CHUNK_SIZE - sizeof(struct reply_chunk);
 }
 
+/* Where there is a limit it is what closes, as redis-server does it, and nobody waits. */
 static size_t owed_bytes(const struct client *cl)
 {
-    return (cl->s.flags & SESSION_AUTHENTICATED) ? OWED_BYTES : UNAUTHENTICATED_BYTES;
+    if (!(cl->s.flags & SESSION_AUTHENTICATED)) return UNAUTHENTICATED_BYTES;
+    bool limited = cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
+    return limited ? SIZE_MAX : OWED_BYTES;
 }
 
 /* Its replies and messages are to take memory: they may not beyond the hard limit of its class, and it owes (see above)
