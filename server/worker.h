@@ -80,8 +80,8 @@ struct worker {
     size_t events; /* completions of this turn, for INFO */
 };
 
-/* What one core asks of another: the one door for what crosses cores (messages of PUBLISH, lines for MONITOR, clients to
- * be killed). Whoever embeds it knows the rest from handle. */
+/* What one core asks of another: the one door for what crosses cores (messages of PUBLISH, lines for MONITOR, clients
+ * to be killed). Whoever embeds it knows the rest from handle. */
 struct worker_message {
     void (*handle)(struct worker *w, struct worker_message *m);
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A broadcast: bytes that are written once and read by any number of readers, each at its own pace: blocks of memory that
- * devices know, counted by those who still need them.
+ * A broadcast: bytes that are written once and read by any number of readers, each at its own pace: blocks of memory
+ * that devices know, counted by those who still need them.
  *
  *                 reader A           reader B                       tail: what is appended to
  *                    v                  v                             v
@@ -10,9 +10,9 @@
  *               +---------+      +---------+      +---------+      +-------+     first byte ever written and on
  *               begin                                          end
  *
- * A block lives while a reader stands in it or before it, or while it is the tail. So the memory of a broadcast is what its
- * slowest reader has not read, once, whatever their number. Who reads decides how far behind he may be: a broadcast has no
- * bound of its own.
+ * A block lives while a reader stands in it or before it, or while it is the tail. So the memory of a broadcast is what
+ * its slowest reader has not read, once, whatever their number. Who reads decides how far behind he may be: a broadcast
+ * has no bound of its own.
  *
  * What was handed to a device may still be on its way when a block is freed: pins of the heap keep it (demi_pushv()).
  */

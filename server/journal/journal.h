@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The journal: every effect as a request in RESP, with a SELECT where the database changes, formatted once into a stream
+ * The journal: every effect as a request in RESP, with a SELECT where the database changes, formatted once into a
+ * stream
  * (server/journal/broadcast.h) whatever the number of its readers. While nobody reads, no effect is built.
  *
  * As in Redis the database last selected is one figure for all readers: a new one makes it unknown, and the next effect
