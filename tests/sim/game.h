@@ -260,8 +260,8 @@ static inline int pose_as_local(struct cast *c, int number)
     return 0;
 }
 
-/* Asks for much more than it may owe (2 MiB), and begins to read only when the server has stopped: everything arrives, in
- * order, and the server held little of it. */
+/* Asks for much more than it may owe (2 MiB), and begins to read only when the server has stopped: everything arrives,
+ * in order, and the server held little of it. */
 #define LATE_VALUE   100000
 #define LATE_REPLIES 150
 static inline int read_late(struct cast *c, int number)
