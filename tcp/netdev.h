@@ -96,7 +96,8 @@ struct netdev_ops {
      * fd() may be another one afterwards. One that had gone and is there again is taken back, with all claims. why (256
      * bytes, empty): what stands in the way of that. NULL: this device has no life of its own. */
     void (*look)(struct netdev *d, char *why);
-    /* Readable when look() has something to see; -1 or NULL: it is called every now and then. */
+    /* Readable when look() has something to see; -1 or NULL: it is called every now and then, as it is where `asked` is
+     * set, for what nobody tells of. */
     int (*news_fd)(struct netdev *d);
 };
 
@@ -115,6 +116,7 @@ struct netdev { /* the first member of the device's own struct */
     struct netdev_caps caps;
     struct netdev_counters n;
     enum netdev_link link;
+    bool asked;                  /* not all news are told */
     unsigned ifindex;            /* the kernel's interface whose frames these are; 0: of none */
     char what[NETDEV_WHAT_SIZE]; /* name and way of working, for people: "eth1 by AF_PACKET" */
 };

@@ -267,6 +267,7 @@ static const struct netdev_ops ops = {
     .arm = dev_arm,
     .close = dev_close,
     .look = life_look,
+    .news_fd = life_news_fd,
 };
 
 static int take_pair(const struct netdev_env *env, const struct dpdk_config *c, struct dpdk_dev *d, bool *first)
@@ -302,6 +303,7 @@ static void say_what(struct dpdk_dev *d, const struct dpdk_port *port)
     snprintf(d->dev.what, sizeof d->dev.what, "%.40s by DPDK's %.28s", port->interface[0] ? port->interface : device,
              port->info.driver_name ? port->info.driver_name : "driver");
     d->dev.link = NETDEV_UP;
+    d->dev.asked = true;
     if (traits_of(&port->info) & SHARES_INTERFACE) d->dev.ifindex = if_nametoindex(port->interface);
 }
 

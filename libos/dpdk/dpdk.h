@@ -108,6 +108,7 @@ struct dpdk_port {
     uint16_t mtu;
     bool any_mtu; /* whatever the driver says */
     atomic_bool removed;
+    int news;                    /* an eventfd: drivers that tell of their link have; -1: none */
     atomic_int link;             /* enum netdev_link, as the first pair's thread has seen it */
     char interface[IF_NAMESIZE]; /* the kernel's interface under it, or empty */
     char server[108];            /* a memif client's: the socket of its server, or empty */
@@ -174,9 +175,10 @@ struct dpdk_dev {
 extern const struct netdev_host *dpdk_host;
 extern pthread_mutex_t dpdk_control; /* over everything that belongs to the process */
 
-/* The device's look (tcp/netdev.h), and DPDK's event of a port's removal, whose arg is the port. */
+/* The device's look (tcp/netdev.h), and DPDK's events of a link and of a removal, whose arg is the port. */
 void life_look(struct netdev *n, char *why);
-int life_removed(uint16_t id, enum rte_eth_event_type type, void *arg, void *result);
+int life_told(uint16_t id, enum rte_eth_event_type type, void *arg, void *result);
+int life_news_fd(struct netdev *n);
 
 /* In recv: the port is being restarted, and we are out of its way. */
 static inline bool dev_is_paused(struct dpdk_dev *d)

@@ -3,8 +3,8 @@
  * What becomes of a port while it is in use: its link, its removal (hot unplug), the kernel's interface under it, and
  * the other end of a memif.
  *
- * Drivers tell of changes by interrupts, or not at all (net_memif does not), so the port is asked: by the thread of its
- * first pair, a few times a second (libos/inet/life.c). The others repeat what that one has found.
+ * Drivers tell of changes (net_vhost, NICs), or not (net_memif does not), so the port is also asked: by the thread of
+ * its first pair, a few times a second (libos/inet/life.c). The others repeat what that one has found.
  *
  * A memif client connects once, when its port is started, and DPDK never tries again (22.11). When its server has been
  * replaced the port is stopped and started, with every thread of it out of the way:
@@ -56,11 +56,20 @@ static enum netdev_link link_of(const struct dpdk_port *port)
     return link.link_status ? NETDEV_UP : NETDEV_NO_CARRIER;
 }
 
-int life_removed(uint16_t id, enum rte_eth_event_type type, void *arg, void *result)
+/* On EAL's interrupt thread, or a driver's. */
+int life_told(uint16_t id, enum rte_eth_event_type type, void *arg, void *result)
 {
     struct dpdk_port *port = arg;
+    uint64_t one = 1;
     if (type == RTE_ETH_EVENT_INTR_RMV && port->id == id) atomic_store(&port->removed, true);
-    return 0;
+    return port->news < 0 || write(port->news, &one, sizeof one) == (ssize_t)sizeof one ? 0 : -1;
+}
+
+/* The first pair's thread looks for all. */
+int life_news_fd(struct netdev *n)
+{
+    const struct dpdk_dev *d = (struct dpdk_dev *)n;
+    return d->queue ? -1 : d->home->news;
 }
 
 /* --- a memif client whose server was replaced --------------------------------------------------------------------- */
@@ -133,6 +142,8 @@ void life_look(struct netdev *n, char *why)
         n->link = (enum netdev_link)atomic_load(&port->link);
         return;
     }
+    uint64_t count;
+    if (port->news >= 0 && read(port->news, &count, sizeof count) < 0 && errno != EAGAIN) return;
     pthread_mutex_lock(&dpdk_control);
     enum netdev_link link = link_of(port);
     if (link == NETDEV_NO_CARRIER && may_reconnect(port)) {

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -261,7 +262,9 @@ static int bring_up(const struct netdev_env *env, const struct dpdk_config *c, s
     if (c->has_mac && rte_eth_dev_default_mac_addr_set(port->id, (struct rte_ether_addr *)(uintptr_t)&c->mac)) {
     }
     if (!c->promiscuous || rte_eth_promiscuous_enable(port->id)) rte_eth_allmulticast_enable(port->id);
-    rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, life_removed, port); /* where the driver has it */
+    port->news = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, life_told, port); /* where the driver has it */
+    rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_LSC, life_told, port);
     widen_packet_sockets(port);
     wait_for_link(c, port);
     return 0;
@@ -401,7 +404,10 @@ void port_give_pair(struct dpdk_port *port, uint16_t queue)
 {
     port->pairs[queue].taken = false;
     if (--port->users) return;
-    rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, life_removed, port);
+    rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, life_told, port);
+    rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_LSC, life_told, port);
+    if (port->news >= 0) close(port->news);
+    port->news = -1;
     stop_port(port->id, &port->info, false);
     give_pools(port);
     port->used = false;

@@ -228,10 +228,8 @@ static void looked_by_timer(struct timer *t)
 static void again(struct life *l)
 {
     struct runtime *rt = l->inet->base.rt;
-    nsec after = *l->why                   ? RETRY_NS
-                 : l->watched              ? NSEC_NEVER
-                 : l->inet->base.must_poll ? LOOK_POLLED_NS
-                                           : LOOK_ASLEEP_NS;
+    bool told = l->watched && !l->inet->dev->asked;
+    nsec after = *l->why ? RETRY_NS : told ? NSEC_NEVER : l->inet->base.must_poll ? LOOK_POLLED_NS : LOOK_ASLEEP_NS;
     if (after != NSEC_NEVER) wheel_start(&rt->wheel, &l->timer, rt->now + after, looked_by_timer);
 }
 
