@@ -114,6 +114,7 @@ struct dpdk_port {
     char server[108];            /* a memif client's: the socket of its server, or empty */
     bool server_abstract;
     bool was_up;                       /* its link, since it was started */
+    uint64_t frames_before;            /* received by the first pair */
     uint64_t started_at, served_since; /* in timer cycles */
     bool interrupts;
     struct rte_eth_dev_info info;

@@ -146,6 +146,8 @@ void life_look(struct netdev *n, char *why)
     if (port->news >= 0 && read(port->news, &count, sizeof count) < 0 && errno != EAGAIN) return;
     pthread_mutex_lock(&dpdk_control);
     enum netdev_link link = link_of(port);
+    port->was_up |= n->n.rx_frames != port->frames_before; /* between two looks */
+    port->frames_before = n->n.rx_frames;
     if (link == NETDEV_NO_CARRIER && may_reconnect(port)) {
         reconnect(d, why);
         link = link_of(port);
