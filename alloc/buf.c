@@ -23,7 +23,7 @@ static_assert(sizeof(struct buf) == 64, "one cache line, and data keeps its alig
 
 static inline struct buf *owner_new(size_t size)
 {
-    struct buf *b = mem_alloc(sizeof *b + BUF_HEADROOM + size);
+    struct buf *b = heap_alloc(sizeof *b + BUF_HEADROOM + size);
     if (unlikely(!b)) return NULL;
     uint8_t *base = (uint8_t *)(b + 1);
     *b = (struct buf){.data = base + BUF_HEADROOM,
@@ -49,7 +49,7 @@ struct buf *buf_take_exact(size_t size) { return unlikely(size > BUF_SIZE_MAX) ?
 static struct buf *view_new(uint8_t *p, size_t n, uint32_t kind)
 {
     if (n > BUF_SIZE_MAX) return NULL;
-    struct buf *b = mem_alloc(sizeof *b);
+    struct buf *b = heap_alloc(sizeof *b);
     if (unlikely(!b)) return NULL;
     *b = (struct buf){
         .data = p, .len = (uint32_t)n, .refs = 1, .store = b, .base = p, .cap = (uint32_t)n, .views = 1, .kind = kind};
@@ -60,8 +60,8 @@ struct buf *buf_lend(const void *p, size_t n)
 {
     struct buf *b = view_new((uint8_t *)(uintptr_t)p, n, BUF_LENT);
     if (unlikely(!b)) return NULL;
-    if (unlikely(mem_pin(p))) {
-        mem_free(b);
+    if (unlikely(heap_pin(p))) {
+        heap_free(b);
         return NULL;
     }
     return b;
@@ -105,12 +105,12 @@ static inline void store_unref(struct buf *b)
 {
     DASSERT(b->views > 0);
     if (--b->views) return;
-    if (b->kind == BUF_LENT) mem_unpin(b->base);
+    if (b->kind == BUF_LENT) heap_unpin(b->base);
     else if (b->kind == BUF_PLACED) {
         b->u.release(b->arg); /* b is his from here on */
         return;
     } else if (b->kind == BUF_WRAPPED && b->u.release) b->u.release(b->arg);
-    mem_free(b);
+    heap_free(b);
 }
 
 void buf_unref(struct buf *b)
@@ -119,7 +119,7 @@ void buf_unref(struct buf *b)
         DASSERT(b->refs > 0);
         if (--b->refs) return;
         struct buf *next = b->next, *store = b->store;
-        if (store != b) mem_free(b);
+        if (store != b) heap_free(b);
         store_unref(store);
         b = next;
     }

@@ -51,7 +51,7 @@ static void test_what_is_out_of_bounds_is_refused_and_changes_nothing(void **sta
 static void test_a_buf_has_headroom_and_room_in_registered_memory(void **state)
 {
     static const size_t sizes[] = {0, 1, 2048, 2049, 16384, 16385, 1000000, 5000000};
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct buf *b = buf_take(sizes[i]);
         assert_non_null(b);
@@ -67,7 +67,7 @@ static void test_a_buf_has_headroom_and_room_in_registered_memory(void **state)
         assert_true((char *)b->data + b->len <= r->base + r->len);
         buf_unref(b);
     }
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_exhaustion_gives_null(void **state)
@@ -81,7 +81,7 @@ static void test_exhaustion_gives_null(void **state)
 
 static void test_a_slice_outlives_its_buf(void **state)
 {
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct buf *b = buf_of("hello world");
     struct buf *s = buf_slice(b, 6, 5);
     struct buf *t = buf_slice(s, 1, 3);
@@ -94,33 +94,33 @@ static void test_a_slice_outlives_its_buf(void **state)
     assert_memory_equal(t->data, "orl", 3);
     assert_true(buf_is_sole(t));
     buf_unref(t);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_a_view_goes_with_its_last_holder(void **state)
 {
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct buf *b = buf_ref(buf_of("x"));
     assert_false(buf_is_sole(b));
     buf_unref(b);
     assert_true(buf_is_sole(b));
     assert_int_equal(b->data[0], 'x');
     buf_unref(b);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_a_lent_object_may_be_freed_meanwhile(void **state)
 {
-    size_t before = mem_used();
-    char *value = mem_alloc(5000);
+    size_t before = heap_used();
+    char *value = heap_alloc(5000);
     memset(value, 'v', 5000);
     struct buf *b = buf_lend(value + 100, 4000);
     struct buf *s = buf_slice(b, 1000, 10);
-    mem_free(value);
+    heap_free(value);
     buf_unref(b);
     for (int i = 0; i < 10; i++) assert_int_equal(s->data[i], 'v');
     buf_unref(s);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void count_up(void *arg) { ++*(int *)arg; }
@@ -140,7 +140,7 @@ static void test_wrapped_memory_is_released_once_after_its_last_view(void **stat
 
 static void test_chains_are_read_dropped_and_freed_as_one(void **state)
 {
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct buf *head = buf_of("abc");
     struct buf *mid = buf_of("defg"), *held = buf_slice(mid, 0, 4);
     buf_chain_append(head, mid);
@@ -162,7 +162,7 @@ static void test_chains_are_read_dropped_and_freed_as_one(void **state)
     assert_memory_equal(text, "efgh", 4);
     buf_chain_trim(head, 3);
     assert_null(head->next);
-    assert_int_equal(mem_used() > before, 1);
+    assert_int_equal(heap_used() > before, 1);
     assert_null(buf_chain_drop(head, 3));
     assert_memory_equal(held->data, "defg", 4);
     buf_unref(held);
@@ -171,7 +171,7 @@ static void test_chains_are_read_dropped_and_freed_as_one(void **state)
     struct buf *slice = buf_slice(head, 0, 1);
     buf_unref(head); /* the second goes too, though the first one's storage is still held */
     buf_unref(slice);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_random_sharing_leaks_nothing(void **state)
@@ -180,7 +180,7 @@ static void test_random_sharing_leaks_nothing(void **state)
     struct buf *v[VIEWS] = {0};
     struct rng r;
     rng_seed(&r, 7);
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (int i = 0; i < 50000; i++) {
         size_t k = rng_below(&r, VIEWS), j = rng_below(&r, VIEWS);
         if (v[k]) {
@@ -195,7 +195,7 @@ static void test_random_sharing_leaks_nothing(void **state)
         }
     }
     for (int i = 0; i < VIEWS; i++) buf_unref(v[i]);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 int main(void)

@@ -42,24 +42,24 @@ void *heap_alloc_slow(size_t size)
     return alloc_any(size, false);
 }
 
-void *mem_calloc(size_t count, size_t size)
+void *heap_calloc(size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
     if (bytes > SMALL_MAX) return alloc_any(bytes, true);
-    void *p = mem_alloc(bytes);
+    void *p = heap_alloc(bytes);
     if (p) memset(p, 0, bytes);
     return p;
 }
 
-size_t mem_good_size(size_t size)
+size_t heap_good_size(size_t size)
 {
     if (size <= SLAB_OBJECT_MAX) return slab_class_size(slab_class_of(size));
     if (size <= RUN_MAX) return (size + BLOCK_SIZE - 1) & ~(BLOCK_SIZE - 1);
     return size > SIZE_MAX - PAGE_BYTES ? size : huge_round(size);
 }
 
-size_t mem_size(const void *p)
+size_t heap_size(const void *p)
 {
     if (!p) return 0;
     return is_huge(p) ? huge_find(p)->size : slab_of(p)->size;
@@ -69,22 +69,22 @@ size_t mem_size(const void *p)
  * */
 static bool stays(size_t have, size_t want)
 {
-    return want <= have && (want >= have - have / 8 || mem_good_size(want) == have);
+    return want <= have && (want >= have - have / 8 || heap_good_size(want) == have);
 }
 
-void *mem_realloc(void *old, size_t size)
+void *heap_realloc(void *old, size_t size)
 {
-    if (!old) return mem_alloc(size);
-    size_t have = mem_size(old);
+    if (!old) return heap_alloc(size);
+    size_t have = heap_size(old);
     if (stays(have, size)) return old;
     struct heap *h = heap_get();
     if (unlikely(!h)) return NULL;
     struct huge *g = is_huge(old) ? huge_find(old) : NULL;
     if (g && g->region->set->owner == h && huge_resize(h, g, size)) return old;
-    void *p = mem_alloc(size);
+    void *p = heap_alloc(size);
     if (!p) return NULL;
     memcpy(p, old, have < size ? have : size);
-    mem_free(old);
+    heap_free(old);
     return p;
 }
 
@@ -127,10 +127,10 @@ void heap_free_slow(void *p)
     else remote_free(owner, p, s->size, __atomic_load_n(&s->pinned, __ATOMIC_RELAXED) != 0);
 }
 
-void mem_free_sized_checked(void *p, size_t size)
+void heap_free_sized_checked(void *p, size_t size)
 {
-    DASSERT(!p || size <= mem_size(p));
-    mem_free(p);
+    DASSERT(!p || size <= heap_size(p));
+    heap_free(p);
 }
 
 /* --- between turns --- */

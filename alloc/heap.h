@@ -52,7 +52,7 @@ void heap_flush_cache(struct heap_cache *c);
 
 /* NULL: out of memory, or over heap_set_limit(). Size 0 gives a pointer that may be freed. Contents
  * are arbitrary. */
-static inline void *mem_alloc(size_t size)
+static inline void *heap_alloc(size_t size)
 {
 #ifndef MEM_CHECKED
     if (likely(size <= SMALL_MAX)) {
@@ -72,12 +72,12 @@ static inline void *mem_alloc(size_t size)
 }
 
 /* Zeros. Big fresh ones are not touched. NULL also when count * size overflows. */
-void *mem_calloc(size_t count, size_t size);
-/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: mem_alloc. size 0: as
+void *heap_calloc(size_t count, size_t size);
+/* Keeps min(old, new) bytes; NULL leaves the old one as it was. old NULL: heap_alloc. size 0: as
  * 1. */
-void *mem_realloc(void *old, size_t size);
+void *heap_realloc(void *old, size_t size);
 /* From any thread; NULL is allowed. While pins are on the object its bytes stay. */
-static inline void mem_free(void *p)
+static inline void heap_free(void *p)
 {
 #ifndef MEM_CHECKED
     if (likely((void *)chunk_of(p) != p)) { /* else it is huge, or NULL */
@@ -96,44 +96,44 @@ static inline void mem_free(void *p)
     heap_free_slow(p);
 }
 
-/* The same, told the size that was asked for (or mem_size()), which debug builds check. */
-void mem_free_sized_checked(void *p, size_t size);
-static inline void mem_free_sized(void *p, size_t size)
+/* The same, told the size that was asked for (or heap_size()), which debug builds check. */
+void heap_free_sized_checked(void *p, size_t size);
+static inline void heap_free_sized(void *p, size_t size)
 {
 #ifdef MEM_CHECKED
-    mem_free_sized_checked(p, size);
+    heap_free_sized_checked(p, size);
 #else
-    mem_free(p);
+    heap_free(p);
 #endif
 }
 
 /* Usable bytes of an object. */
-size_t mem_size(const void *p);
-/* mem_size() of what mem_alloc(size) would give. */
-size_t mem_good_size(size_t size);
+size_t heap_size(const void *p);
+/* heap_size() of what heap_alloc(size) would give. */
+size_t heap_good_size(size_t size);
 /* Bytes in live objects of this thread's heap, rounded up to their classes; exact. What other
  * threads have freed counts until it is taken back. */
-static inline size_t mem_used(void) { return heap_front->used; }
+static inline size_t heap_used(void) { return heap_front->used; }
 
-struct mem_stats {
-    size_t used;     /* mem_used() */
+struct heap_stats {
+    size_t used;     /* heap_used() */
     size_t active;   /* bytes of slabs and huge objects in use */
     size_t resident; /* bytes the system has behind addresses of the heap; above 512 MiB from a sample */
     size_t peak;     /* highest `used` seen: looked at when a slab is opened and here */
     size_t pinned;   /* objects under at least one pin */
 };
-void mem_stats(struct mem_stats *out);
+void heap_stats(struct heap_stats *out);
 
-/* Pins: p may point anywhere into an object of this thread's heap. Until as many mem_unpin() of it
- * as there were mem_pin(), a mem_free() of the object only marks it, and the last unpin frees it.
- * -EINVAL: p is in no object of this thread. -ENOMEM. mem_unpin() of what is not pinned is a bug
+/* Pins: p may point anywhere into an object of this thread's heap. Until as many heap_unpin() of it
+ * as there were heap_pin(), a heap_free() of the object only marks it, and the last unpin frees it.
+ * -EINVAL: p is in no object of this thread. -ENOMEM. heap_unpin() of what is not pinned is a bug
  * and asserts. */
-int mem_pin(const void *p);
-void mem_unpin(const void *p);
-bool mem_is_pinned(const void *p);
+int heap_pin(const void *p);
+void heap_unpin(const void *p);
+bool heap_is_pinned(const void *p);
 
 /* Where the object starts that p points into, or NULL: not in an object of any heap. Owner only. */
-void *mem_find(const void *p);
+void *heap_find(const void *p);
 
 /* Called once a turn of the loop: takes back what other threads freed, and gives a bounded amount
  * of unused memory back to the system (at most 4 MiB a call: well under a millisecond). Returns
@@ -158,7 +158,7 @@ bool heap_close(void);
 void heap_set_huge_pages(bool on);
 
 /* Whether a heap that has grown past 8 MiB keeps a few chunks whose pages a helper thread of its own
- * has brought ahead of need (alloc/stock.h). It does unless told otherwise; for tests, and for
+ * has brought ahead of need (alloc/prefault.h). It does unless told otherwise; for tests, and for
  * programs that must run the same way twice, which say no. Not done under heap_set_limit(). */
 void heap_set_prefault(bool on);
 

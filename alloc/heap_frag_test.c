@@ -51,21 +51,21 @@ static void replace_at_random(size_t count, size_t (*pick)(struct rng *r))
     heap_set_huge_pages(false); /* nearly all of it stays untouched */
     heap_set_prefault(false);
     void **objects = malloc(count * sizeof *objects);
-    for (size_t i = 0; i < count; i++) objects[i] = mem_alloc(pick(&r));
+    for (size_t i = 0; i < count; i++) objects[i] = heap_alloc(pick(&r));
     for (size_t i = 0; i < ROUNDS * count; i++) {
         void **at = &objects[rng_below(&r, (uint32_t)count)];
-        mem_free(*at);
-        *at = mem_alloc(pick(&r));
+        heap_free(*at);
+        *at = heap_alloc(pick(&r));
         assert_non_null(*at);
     }
-    struct mem_stats s;
-    mem_stats(&s);
+    struct heap_stats s;
+    heap_stats(&s);
     print_message("active / used %.3f, chunks / used %.3f\n", (double)s.active / (double)s.used,
                   (double)chunk_bytes() / (double)s.used);
     assert_true((double)s.active < 1.15 * (double)s.used);
     assert_true((double)chunk_bytes() < CHUNKS_MAX * (double)s.used);
     heap_check();
-    for (size_t i = 0; i < count; i++) mem_free(objects[i]);
+    for (size_t i = 0; i < count; i++) heap_free(objects[i]);
     free(objects);
     while (heap_collect()) {
     }

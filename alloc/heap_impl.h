@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What heap.c and its parts (heap_slab.c, heap_stock.c, heap_thread.c, heap_pin.c, huge.c, remote.c) share. Nobody
+ * What heap.c and its parts (heap_slab.c, heap_prefault.c, heap_thread.c, heap_pin.c, huge.c, remote.c) share. Nobody
  * else includes this.
  */
 #ifndef ALLOC_HEAP_IMPL_H
@@ -9,7 +9,7 @@
 #include "alloc/heap.h"
 #include "alloc/pins.h"
 #include "alloc/region.h"
-#include "alloc/stock.h"
+#include "alloc/prefault.h"
 
 #define PAGE_BYTES  ((size_t)4096)
 #define DRAIN_BATCH 4096 /* frees of other threads taken back at once: about 50 us */
@@ -30,9 +30,9 @@ struct heap {
     struct list bins[CHUNK_BINS];       /* chunks by chunk_bin() */
     struct region_set regions;
     struct pins pins;
-    struct stock *stock;   /* NULL: the heap has not grown much */
-    unsigned stock_target; /* chunks it should hold */
-    bool stock_off;
+    struct prefault *prefault; /* NULL: the heap has not grown much */
+    unsigned prefault_target;  /* chunks it should hold */
+    bool prefault_off;
     bool ending;    /* its thread is */
     void *returned; /* taken from `remote`, not worked on yet; linked through their first words */
     struct heap *next_orphan;
@@ -97,11 +97,11 @@ static inline void *heap_take(struct heap *h, uint32_t size_class)
     return p;
 }
 
-/* --- heap_stock.c: where slabs get their chunks --- */
+/* --- heap_prefault.c: where slabs get their chunks --- */
 
 /* NULL: no memory. */
 char *heap_take_chunk(struct heap *h, struct region **region_out, bool *dirty_out);
-/* Ends the stock's helper; its chunks are the regions' again. */
+/* Ends the prefaulted chunks' helper; its chunks are the regions' again. */
 void heap_stop_stock(struct heap *h);
 
 /* --- remote.c: frees by threads that are not the owner --- */

@@ -19,7 +19,7 @@ static void *find_in_region(struct region *r, const void *p)
     return s->owner ? slab_slot(s, p) : NULL;
 }
 
-void *mem_find(const void *p)
+void *heap_find(const void *p)
 {
     struct region *r = region_find(p);
     return r ? find_in_region(r, p) : NULL;
@@ -39,7 +39,7 @@ static void count_pinned(void *object, int change)
     else s->slow &= (uint8_t)~SLAB_PINNED;
 }
 
-int mem_pin(const void *p)
+int heap_pin(const void *p)
 {
     struct region *r = region_find(p);
     struct heap *h = heap_of_thread();
@@ -52,10 +52,10 @@ int mem_pin(const void *p)
     return 0;
 }
 
-void mem_unpin(const void *p)
+void heap_unpin(const void *p)
 {
     struct heap *h = heap_of_thread();
-    void *object = mem_find(p);
+    void *object = heap_find(p);
     struct pin *pin = object ? pins_find(&h->pins, object) : NULL;
     ASSERT(pin && pin->count);
     if (--pin->count) return;
@@ -65,10 +65,10 @@ void mem_unpin(const void *p)
     if (freed) heap_free_object(h, object);
 }
 
-bool mem_is_pinned(const void *p)
+bool heap_is_pinned(const void *p)
 {
     if (!heap_exists()) return false;
-    void *object = mem_find(p);
+    void *object = heap_find(p);
     return object && pins_find(&heap_of_thread()->pins, object);
 }
 

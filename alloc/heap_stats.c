@@ -46,15 +46,15 @@ static size_t heap_resident(const struct heap *h)
     return looked ? (size_t)(bytes * (double)seen / (double)looked) : 0;
 }
 
-void mem_stats(struct mem_stats *out)
+void heap_stats(struct heap_stats *out)
 {
-    *out = (struct mem_stats){0};
+    *out = (struct heap_stats){0};
     if (!heap_exists()) return;
     struct heap *h = heap_of_thread();
     heap_see_peak(h);
-    *out = (struct mem_stats){.used = h->front.used,
-                              .active = h->active_bytes,
-                              .resident = heap_resident(h),
-                              .peak = h->peak,
-                              .pinned = h->pins.count};
+    *out = (struct heap_stats){.used = h->front.used,
+                               .active = h->active_bytes,
+                               .resident = heap_resident(h),
+                               .peak = h->peak,
+                               .pinned = h->pins.count};
 }

@@ -26,56 +26,56 @@ static bool is_aligned(const void *p, size_t to) { return ((uintptr_t)p & (to - 
 
 static void test_sizes_that_overflow_are_refused(void **state)
 {
-    assert_null(mem_alloc(SIZE_MAX));
-    assert_null(mem_alloc(SIZE_MAX - 4096));
-    assert_null(mem_alloc((size_t)1 << 47));
-    assert_null(mem_calloc(SIZE_MAX / 2, 3));
-    void *p = mem_alloc(10);
-    assert_null(mem_realloc(p, SIZE_MAX));
-    mem_free(p);
+    assert_null(heap_alloc(SIZE_MAX));
+    assert_null(heap_alloc(SIZE_MAX - 4096));
+    assert_null(heap_alloc((size_t)1 << 47));
+    assert_null(heap_calloc(SIZE_MAX / 2, 3));
+    void *p = heap_alloc(10);
+    assert_null(heap_realloc(p, SIZE_MAX));
+    heap_free(p);
 }
 
 static void test_null_is_freed_and_has_no_size(void **state)
 {
-    mem_free(NULL);
-    mem_free_sized(NULL, 0);
-    assert_int_equal(mem_size(NULL), 0);
+    heap_free(NULL);
+    heap_free_sized(NULL, 0);
+    assert_int_equal(heap_size(NULL), 0);
 }
 
 static void test_pins_outside_the_heap_are_refused(void **state)
 {
     int local = 0;
-    assert_int_equal(mem_pin(&local), -EINVAL);
-    assert_int_equal(mem_pin(NULL), -EINVAL);
-    assert_int_equal(mem_pin((void *)UINTPTR_MAX), -EINVAL);
-    void *p = mem_alloc(40);
-    assert_int_equal(mem_pin((void *)((uintptr_t)p & ~(REGION_CHUNK - 1))), -EINVAL); /* a chunk's header */
-    assert_false(mem_is_pinned(&local));
-    mem_free(p);
+    assert_int_equal(heap_pin(&local), -EINVAL);
+    assert_int_equal(heap_pin(NULL), -EINVAL);
+    assert_int_equal(heap_pin((void *)UINTPTR_MAX), -EINVAL);
+    void *p = heap_alloc(40);
+    assert_int_equal(heap_pin((void *)((uintptr_t)p & ~(REGION_CHUNK - 1))), -EINVAL); /* a chunk's header */
+    assert_false(heap_is_pinned(&local));
+    heap_free(p);
 }
 
 static void test_limit_makes_allocation_fail_and_nothing_leaks(void **state)
 {
-    size_t before = mem_used();
-    struct mem_stats s;
-    mem_stats(&s);
+    size_t before = heap_used();
+    struct heap_stats s;
+    heap_stats(&s);
     heap_set_limit(heap_regions()->mapped_bytes + 4 * MIB);
     static void *got[100];
     size_t n = 0;
-    while (n < 100 && (got[n] = mem_alloc(MIB))) n++;
+    while (n < 100 && (got[n] = heap_alloc(MIB))) n++;
     assert_true(n < 100);
-    assert_null(mem_alloc(3 * MIB + 1));
-    assert_null(mem_calloc(1, 64 * MIB));
+    assert_null(heap_alloc(3 * MIB + 1));
+    assert_null(heap_calloc(1, 64 * MIB));
     char *kept = got[0];
     kept[0] = 7;
-    assert_null(mem_realloc(kept, 64 * MIB));
+    assert_null(heap_realloc(kept, 64 * MIB));
     assert_int_equal(kept[0], 7);
-    for (size_t i = 0; i < n; i++) mem_free(got[i]);
-    assert_int_equal(mem_used(), before);
+    for (size_t i = 0; i < n; i++) heap_free(got[i]);
+    assert_int_equal(heap_used(), before);
     heap_set_limit(0);
-    void *p = mem_alloc(64 * MIB);
+    void *p = heap_alloc(64 * MIB);
     assert_non_null(p);
-    mem_free(p);
+    heap_free(p);
     while (heap_collect()) {
     }
 }
@@ -84,26 +84,26 @@ static void test_limit_makes_allocation_fail_and_nothing_leaks(void **state)
 
 static void test_small_objects_cost_what_they_hold(void **state)
 {
-    for (size_t n = 1; n <= 1024; n++) assert_int_equal(mem_good_size(n), (n + 7) / 8 * 8);
-    assert_int_equal(mem_good_size(0), 8);
-    size_t before = mem_used();
-    void *p = mem_alloc(40);
-    assert_int_equal(mem_used() - before, 40);
-    assert_int_equal(mem_size(p), 40);
-    mem_free(p);
-    assert_int_equal(mem_used(), before);
+    for (size_t n = 1; n <= 1024; n++) assert_int_equal(heap_good_size(n), (n + 7) / 8 * 8);
+    assert_int_equal(heap_good_size(0), 8);
+    size_t before = heap_used();
+    void *p = heap_alloc(40);
+    assert_int_equal(heap_used() - before, 40);
+    assert_int_equal(heap_size(p), 40);
+    heap_free(p);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_good_size_is_size_and_wastes_an_eighth_at_most(void **state)
 {
     for (size_t n = 1; n < 5 * MIB; n = n + 1 + n / 17) {
-        void *p = mem_alloc(n);
+        void *p = heap_alloc(n);
         assert_non_null(p);
-        assert_true(mem_size(p) >= n);
-        assert_int_equal(mem_size(p), mem_good_size(n));
-        if (n > 1024 && n <= 65536) assert_true(mem_size(p) - n <= n / 8);
-        memset(p, 0x5a, mem_size(p));
-        mem_free(p);
+        assert_true(heap_size(p) >= n);
+        assert_int_equal(heap_size(p), heap_good_size(n));
+        if (n > 1024 && n <= 65536) assert_true(heap_size(p) - n <= n / 8);
+        memset(p, 0x5a, heap_size(p));
+        heap_free(p);
     }
 }
 
@@ -114,11 +114,11 @@ static void test_alignment_is_the_largest_power_of_two_in_the_size(void **state)
     for (size_t size = 8; size <= 8192; size += 8) {
         size_t align = size & -size;
         if (align > 128) align = 128;
-        p[n++] = mem_alloc(size);
+        p[n++] = heap_alloc(size);
         assert_true(is_aligned(p[n - 1], align));
         if (size > 1024) assert_true(is_aligned(p[n - 1], 128));
     }
-    while (n) mem_free(p[--n]);
+    while (n) heap_free(p[--n]);
 }
 
 static void test_slabs_waste_little_at_their_ends(void **state)
@@ -138,18 +138,18 @@ static void test_a_million_small_objects_have_under_two_percent_of_overhead(void
 {
     enum { COUNT = 1000000 };
     void **p = malloc(COUNT * sizeof *p);
-    struct mem_stats before, after;
-    mem_stats(&before);
-    for (size_t i = 0; i < COUNT; i++) p[i] = mem_alloc(40);
-    mem_stats(&after);
+    struct heap_stats before, after;
+    heap_stats(&before);
+    for (size_t i = 0; i < COUNT; i++) p[i] = heap_alloc(40);
+    heap_stats(&after);
     assert_int_equal(after.used - before.used, COUNT * 40);
     assert_true(after.active - before.active <= COUNT * 40 / 100 * 101);
     assert_true(after.resident - before.resident <= (size_t)COUNT * 40 / 100 * 102 + REGION_CHUNK * 2);
-    for (size_t i = 0; i < COUNT; i++) mem_free(p[i]);
+    for (size_t i = 0; i < COUNT; i++) heap_free(p[i]);
     free(p);
     while (heap_collect()) {
     }
-    mem_stats(&after);
+    heap_stats(&after);
     assert_true(after.resident <= before.resident + 6 * REGION_CHUNK);
     assert_true(after.peak >= COUNT * 40);
 }
@@ -161,13 +161,13 @@ static void test_calloc_gives_zeros_where_memory_was_used_before(void **state)
     static const size_t sizes[] = {1, 8, 100, 1024, 1025, 5000, 65536, 70000, MIB, 3 * MIB, 9 * MIB};
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            char *p = mem_alloc(sizes[i]);
+            char *p = heap_alloc(sizes[i]);
             memset(p, 0xee, sizes[i]);
-            mem_free(p);
-            p = mem_calloc(1, sizes[i]);
+            heap_free(p);
+            p = heap_calloc(1, sizes[i]);
             for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(p[k], 0);
             memset(p, 0xdd, sizes[i]);
-            mem_free(p);
+            heap_free(p);
         }
         heap_collect();
     }
@@ -176,10 +176,10 @@ static void test_calloc_gives_zeros_where_memory_was_used_before(void **state)
 static void test_huge_callocs_without_collection_do_not_grow_for_ever(void **state)
 {
     for (int i = 0; i < 400; i++) {
-        char *p = mem_calloc(1, 8 * MIB);
+        char *p = heap_calloc(1, 8 * MIB);
         assert_non_null(p);
         p[8 * MIB - 1] = 1;
-        mem_free(p);
+        heap_free(p);
     }
     assert_true(heap_regions()->mapped_bytes < 1024 * MIB);
     while (heap_collect()) {
@@ -195,13 +195,13 @@ static void test_realloc_keeps_bytes_through_all_kinds(void **state)
     unsigned char *p = NULL;
     size_t have = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        p = mem_realloc(p, steps[i]);
+        p = heap_realloc(p, steps[i]);
         assert_non_null(p);
         for (size_t k = 0; k < have && k < steps[i]; k += 997) assert_int_equal(p[k], (unsigned char)(k * 7));
         for (size_t k = 0; k < steps[i]; k++) p[k] = (unsigned char)(k * 7);
         have = steps[i];
     }
-    mem_free(p);
+    heap_free(p);
 }
 
 /* --- the model --- */
@@ -232,37 +232,37 @@ static void random_ops(uint64_t seed, int ops)
     static struct object objects[OBJECTS];
     struct rng r;
     rng_seed(&r, seed);
-    size_t before = mem_used(), expected = before;
+    size_t before = heap_used(), expected = before;
     for (int i = 0; i < ops; i++) {
         struct object *o = &objects[rng_below(&r, OBJECTS)];
         if (o->p) {
             check_object(o);
-            expected -= mem_size(o->p);
+            expected -= heap_size(o->p);
         }
         if (o->p && rng_below(&r, 4)) {
-            mem_free_sized(o->p, o->n);
+            heap_free_sized(o->p, o->n);
             o->p = NULL;
         } else {
             size_t keep = o->p ? o->n : 0;
             o->n = random_size(&r);
-            o->p = mem_realloc(o->p, o->n);
+            o->p = heap_realloc(o->p, o->n);
             assert_non_null(o->p);
-            expected += mem_size(o->p);
+            expected += heap_size(o->p);
             if (keep && o->n) assert_int_equal(o->p[0], o->fill);
             o->fill = (unsigned char)rng_u64(&r);
             memset(o->p, o->fill, o->n);
-            if (o->n) assert_ptr_equal(mem_find(o->p + rng_below(&r, o->n)), o->p);
+            if (o->n) assert_ptr_equal(heap_find(o->p + rng_below(&r, o->n)), o->p);
         }
-        assert_int_equal(mem_used(), expected);
+        assert_int_equal(heap_used(), expected);
         if (i % 64 == 0) heap_collect();
         if (i % 256 == 0) heap_check();
     }
     for (int i = 0; i < OBJECTS; i++) {
         if (objects[i].p) check_object(&objects[i]);
-        mem_free(objects[i].p);
+        heap_free(objects[i].p);
         objects[i].p = NULL;
     }
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_random_operations_agree_with_a_model(void **state)
@@ -278,51 +278,51 @@ static void test_a_pinned_object_outlives_its_free(void **state)
 {
     static const size_t sizes[] = {8, 40, 1024, 3000, 65536, 200000, 5 * MIB};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        size_t before = mem_used();
-        char *p = mem_alloc(sizes[i]);
+        size_t before = heap_used();
+        char *p = heap_alloc(sizes[i]);
         memset(p, 'x', sizes[i]);
-        assert_int_equal(mem_pin(p + sizes[i] - 1), 0); /* into the middle */
-        assert_int_equal(mem_pin(p + sizes[i] / 2), 0);
-        assert_true(mem_is_pinned(p));
-        mem_free(p);
-        assert_int_equal(mem_used(), before + mem_good_size(sizes[i]));
-        void *other = mem_alloc(sizes[i]);
+        assert_int_equal(heap_pin(p + sizes[i] - 1), 0); /* into the middle */
+        assert_int_equal(heap_pin(p + sizes[i] / 2), 0);
+        assert_true(heap_is_pinned(p));
+        heap_free(p);
+        assert_int_equal(heap_used(), before + heap_good_size(sizes[i]));
+        void *other = heap_alloc(sizes[i]);
         assert_ptr_not_equal(other, p);
         memset(other, 'y', sizes[i]);
-        mem_unpin(p + sizes[i] / 2);
+        heap_unpin(p + sizes[i] / 2);
         for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(p[k], 'x');
-        mem_unpin(p);
-        assert_false(mem_is_pinned(p));
-        mem_free(other);
-        assert_int_equal(mem_used(), before);
+        heap_unpin(p);
+        assert_false(heap_is_pinned(p));
+        heap_free(other);
+        assert_int_equal(heap_used(), before);
     }
 }
 
 static void test_unpinned_before_its_free_an_object_is_ordinary(void **state)
 {
-    size_t before = mem_used();
-    char *p = mem_alloc(64), *q = mem_alloc(64);
-    assert_int_equal(mem_pin(p), 0);
-    mem_free(q); /* its neighbour is pinned, it is not */
-    assert_int_equal(mem_used(), before + 64);
-    mem_unpin(p);
-    mem_free(p);
-    assert_int_equal(mem_used(), before);
+    size_t before = heap_used();
+    char *p = heap_alloc(64), *q = heap_alloc(64);
+    assert_int_equal(heap_pin(p), 0);
+    heap_free(q); /* its neighbour is pinned, it is not */
+    assert_int_equal(heap_used(), before + 64);
+    heap_unpin(p);
+    heap_free(p);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_realloc_of_a_pinned_object_leaves_its_bytes(void **state)
 {
     static const size_t sizes[] = {64, 4 * MIB};
     for (size_t i = 0; i < 2; i++) {
-        char *p = mem_alloc(sizes[i]);
+        char *p = heap_alloc(sizes[i]);
         memset(p, 'x', sizes[i]);
-        assert_int_equal(mem_pin(p), 0);
-        char *q = mem_realloc(p, i ? 3 * MIB : 4000);
+        assert_int_equal(heap_pin(p), 0);
+        char *q = heap_realloc(p, i ? 3 * MIB : 4000);
         assert_ptr_not_equal(p, q);
         memset(q, 'y', 64);
         for (size_t k = 0; k < sizes[i]; k += 63) assert_int_equal(p[k], 'x');
-        mem_unpin(p);
-        mem_free(q);
+        heap_unpin(p);
+        heap_free(q);
     }
 }
 
@@ -337,12 +337,12 @@ static void test_random_pins_agree_with_a_model(void **state)
     } o[OBJECTS];
     struct rng r;
     rng_seed(&r, 99);
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (int i = 0; i < 30000; i++) {
         size_t k = rng_below(&r, OBJECTS);
         if (!o[k].p) {
             o[k].n = 1 + rng_below(&r, 200);
-            o[k].p = mem_alloc(o[k].n);
+            o[k].p = heap_alloc(o[k].n);
             o[k].pins = 0;
             o[k].freed = false;
             memset(o[k].p, (int)k, o[k].n);
@@ -353,32 +353,32 @@ static void test_random_pins_agree_with_a_model(void **state)
         switch (rng_below(&r, 3)) {
         case 0:
             if (o[k].freed && !o[k].pins) break;
-            assert_int_equal(mem_pin(inside), 0);
+            assert_int_equal(heap_pin(inside), 0);
             o[k].pins++;
             break;
         case 1:
             if (!o[k].pins) break;
-            mem_unpin(inside);
+            heap_unpin(inside);
             o[k].pins--;
             break;
         default:
             if (o[k].freed) break;
-            mem_free(o[k].p);
+            heap_free(o[k].p);
             o[k].freed = true;
         }
         if (o[k].freed && !o[k].pins) o[k].p = NULL;
     }
     for (size_t k = 0; k < OBJECTS; k++) {
         if (!o[k].p) continue;
-        if (!o[k].freed) mem_free(o[k].p);
-        while (o[k].pins--) mem_unpin(o[k].p);
+        if (!o[k].freed) heap_free(o[k].p);
+        while (o[k].pins--) heap_unpin(o[k].p);
         o[k].p = NULL;
     }
-    struct mem_stats s;
-    mem_stats(&s);
+    struct heap_stats s;
+    heap_stats(&s);
     heap_check();
     assert_int_equal(s.pinned, 0);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 /* --- threads --- */
@@ -386,7 +386,7 @@ static void test_random_pins_agree_with_a_model(void **state)
 static void *free_all(void *arg)
 {
     void **objects = arg;
-    for (size_t i = 0; objects[i]; i++) mem_free(objects[i]);
+    for (size_t i = 0; objects[i]; i++) heap_free(objects[i]);
     return NULL;
 }
 
@@ -395,57 +395,57 @@ static void test_frees_of_other_threads_come_home(void **state)
     enum { COUNT = 3000, THREADS = 3 };
     static void *objects[THREADS][COUNT + 1];
     pthread_t t[THREADS];
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct rng r;
     rng_seed(&r, 5);
     for (int i = 0; i < THREADS; i++)
         for (int k = 0; k < COUNT; k++) {
             size_t n = k % 1000 == 0 ? 3 * MIB : k % 100 == 0 ? 100000 : rng_below(&r, 2000);
-            objects[i][k] = mem_alloc(n);
+            objects[i][k] = heap_alloc(n);
         }
     for (int i = 0; i < THREADS; i++) pthread_create(&t[i], NULL, free_all, objects[i]);
     for (int k = 0; k < 20000; k++) { /* the owner goes on meanwhile */
-        void *p = mem_alloc(rng_below(&r, 2000));
+        void *p = heap_alloc(rng_below(&r, 2000));
         if (k % 100 == 0) heap_collect();
-        mem_free(p);
+        heap_free(p);
     }
     for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
     while (heap_collect()) {
     }
     heap_check();
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_a_pinned_object_freed_by_another_thread_keeps_its_bytes(void **state)
 {
     static const size_t sizes[] = {48, 5 * MIB};
     for (size_t i = 0; i < 2; i++) {
-        size_t before = mem_used();
-        char *p = mem_alloc(sizes[i]);
+        size_t before = heap_used();
+        char *p = heap_alloc(sizes[i]);
         memset(p, 'x', sizes[i]);
-        assert_int_equal(mem_pin(p), 0);
+        assert_int_equal(heap_pin(p), 0);
         void *objects[] = {p, NULL};
         pthread_t t;
         pthread_create(&t, NULL, free_all, objects);
         pthread_join(t, NULL);
         for (int turn = 0; turn < 3; turn++) heap_collect();
         for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(p[k], 'x');
-        mem_unpin(p);
-        assert_int_equal(mem_used(), before);
+        heap_unpin(p);
+        assert_int_equal(heap_used(), before);
     }
 }
 
 static void *allocate_and_leave(void *arg)
 {
     void **out = arg;
-    for (int i = 0; i < 100; i++) out[i] = mem_alloc(100);
+    for (int i = 0; i < 100; i++) out[i] = heap_alloc(100);
     return NULL;
 }
 
 static void *allocate_nothing_much(void *arg)
 {
-    mem_free(mem_alloc(100));
-    *(size_t *)arg = mem_used();
+    heap_free(heap_alloc(100));
+    *(size_t *)arg = heap_used();
     return NULL;
 }
 
@@ -469,19 +469,19 @@ static void test_a_huge_free_is_given_back_piecewise(void **state)
 {
     while (heap_collect()) {
     }
-    char *p = mem_alloc(64 * MIB);
+    char *p = heap_alloc(64 * MIB);
     memset(p, 1, 64 * MIB);
-    struct mem_stats full, now;
-    mem_stats(&full);
-    mem_free(p);
-    mem_stats(&now);
+    struct heap_stats full, now;
+    heap_stats(&full);
+    heap_free(p);
+    heap_stats(&now);
     assert_int_equal(now.resident, full.resident); /* nothing yet */
     size_t last = now.resident;
     int turns = 0;
     bool more;
     do {
         more = heap_collect();
-        mem_stats(&now);
+        heap_stats(&now);
         assert_true(last - now.resident <= 8 * MIB + 8 * MIB); /* 4 MiB, and what a region still kept */
         last = now.resident;
         turns++;
@@ -492,18 +492,18 @@ static void test_a_huge_free_is_given_back_piecewise(void **state)
 
 static void test_a_heap_closes_when_nothing_in_it_is_live(void **state)
 {
-    void *p = mem_alloc(1);
+    void *p = heap_alloc(1);
     assert_false(heap_close());
-    mem_free(p);
-    while (mem_used() && heap_collect()) {
+    heap_free(p);
+    while (heap_used() && heap_collect()) {
     }
     assert_true(heap_close());
     assert_true(heap_close());
-    assert_int_equal(mem_used(), 0);
-    assert_null(mem_find(p));
-    p = mem_alloc(1);
+    assert_int_equal(heap_used(), 0);
+    assert_null(heap_find(p));
+    p = heap_alloc(1);
     assert_non_null(p);
-    mem_free(p);
+    heap_free(p);
 }
 
 /* --- bugs of callers --- */
@@ -525,18 +525,18 @@ static void expect_abort(void (*fn)(void))
 }
 static void free_twice(void)
 {
-    void *p = mem_alloc(40), *q = mem_alloc(40);
-    mem_free(p);
-    mem_free(q);
-    mem_free(p);
+    void *p = heap_alloc(40), *q = heap_alloc(40);
+    heap_free(p);
+    heap_free(q);
+    heap_free(p);
 }
-static void free_inside(void) { mem_free((char *)mem_alloc(40) + 8); }
+static void free_inside(void) { heap_free((char *)heap_alloc(40) + 8); }
 static void free_pinned_twice(void)
 {
-    void *p = mem_alloc(40);
-    mem_pin(p);
-    mem_free(p);
-    mem_free(p);
+    void *p = heap_alloc(40);
+    heap_pin(p);
+    heap_free(p);
+    heap_free(p);
 }
 static void test_debug_builds_stop_at_double_frees(void **state)
 {
@@ -549,14 +549,14 @@ static void test_debug_builds_stop_at_double_frees(void **state)
 #ifdef POISON_ACTIVE
 static void test_free_slots_are_poisoned(void **state)
 {
-    char *p = mem_alloc(40);
+    char *p = heap_alloc(40);
     assert_false(__asan_address_is_poisoned(p + 39));
-    mem_free(p);
+    heap_free(p);
     assert_true(__asan_address_is_poisoned(p));
     assert_true(__asan_address_is_poisoned(p + 39));
-    p = mem_alloc(3 * MIB);
+    p = heap_alloc(3 * MIB);
     assert_true(__asan_address_is_poisoned(p + 3 * MIB));
-    mem_free(p);
+    heap_free(p);
     assert_true(__asan_address_is_poisoned(p));
 }
 #endif

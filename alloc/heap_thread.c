@@ -39,7 +39,7 @@ static void heap_init(struct heap *h)
     region_set_init(&h->regions, h);
 }
 
-static void heap_free(struct heap *h)
+static void heap_delete(struct heap *h)
 {
     heap_stop_stock(h);
     region_set_fini(&h->regions);
@@ -62,7 +62,7 @@ static void heap_abandon(void *arg)
     }
     heap_front = &heap_front_none;
     if (h->front.used == 0) {
-        heap_free(h);
+        heap_delete(h);
         return;
     }
     heap_stop_stock(h);
@@ -135,7 +135,7 @@ bool heap_close(void)
     if (h->front.used) return false;
     pthread_setspecific(exit_key, NULL);
     heap_front = &heap_front_none;
-    heap_free(h);
+    heap_delete(h);
     return true;
 }
 

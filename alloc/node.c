@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * By itself the system takes a page from the node of whoever touches it first. For a heap that is mostly right; but
- * a helper thread (alloc/stock.c) touches pages too, and may run elsewhere. So a region is told where its owner is,
+ * a helper thread (alloc/prefault.c) touches pages too, and may run elsewhere. So a region is told where its owner is,
  * on machines that have more than one node.
  *
  * These are system calls and not libnuma: that library asks for a thread's memory policy before main() runs, which

@@ -133,7 +133,7 @@ static int grow(void)
 {
     heap_set_prefault(true);
     for (int i = 0; i < 64; i++) {
-        void *p = mem_alloc(REGION_CHUNK / 2);
+        void *p = heap_alloc(REGION_CHUNK / 2);
         EXPECT(p);
         memset(p, 1, REGION_CHUNK / 2);
         heap_collect();

@@ -6,7 +6,7 @@
  * their users only: a region costs addresses, not memory, until then.
  *
  * Huge pages: MAP_HUGETLB where the administrator has set some aside, else MADV_HUGEPAGE once more
- * than HUGE_FROM is mapped, chunk by chunk as they are taken (heap_stock.c): each touched huge page costs 2 MiB of
+ * than HUGE_FROM is mapped, chunk by chunk as they are taken (heap_prefault.c): each touched huge page costs 2 MiB of
  * resident memory, and a server at rest should be small. What they cost is the first touch: the system clears 2 MiB at
  * once. Here, in a virtual machine whose memory the host itself had not backed yet, that took 5 ms (512 small pages: 10
  * us each), and 0.15 ms once it had (Nov 2026). small_pages is for who minds.

@@ -49,30 +49,31 @@ static void end_at_exit(void)
 static void register_end(void) { atexit(end_at_exit); }
 
 /* Where whoever starts us wants to hear why not. */
-static void tell(const struct demi_init_options *o, const char *why)
+static void report_failure(const struct demi_init_options *o, const char *why)
 {
     if (o->why && o->why_size) snprintf(o->why, o->why_size, "%s", why);
     else if (*why) fprintf(stderr, "demikernel: %s\n", why);
 }
 
 /* What the program itself has set and the libOS never looked for: better said than silently without effect. */
-static int refuse_unasked(const struct libos_ops *libos, const struct config *conf, const struct demi_init_options *o)
+static int refuse_unasked(const struct libos_ops *libos, const struct demi_config *conf,
+                          const struct demi_init_options *o)
 {
     char known[1024], why[1280];
     const char *key = config_unasked(conf, known, sizeof known);
     if (!key) return 0;
     snprintf(why, sizeof why, "libOS %s has no setting \"%.60s\"; it has: %s", libos->name, key, known);
-    tell(o, why);
+    report_failure(o, why);
     return -EINVAL;
 }
 
-static int start(const struct libos_ops *libos, const struct config *conf, const struct demi_init_options *o)
+static int start(const struct libos_ops *libos, const struct demi_config *conf, const struct demi_init_options *o)
 {
     struct runtime *rt;
     int err = runtime_new(&rt, NULL, (uint32_t)syscall(SYS_gettid));
     if (err) return -err;
     err = runtime_add_libos(rt, libos, conf);
-    if (err) tell(o, rt->why);
+    if (err) report_failure(o, rt->why);
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
     if (!err) err = refuse_unasked(libos, conf, o);
@@ -93,10 +94,10 @@ static void tell_missing(const struct demi_init_options *o, const char *name)
                      libos_canonical_name(name) ? "planned, not in this version" : "no libOS of this name");
     for (unsigned i = 0; i < sizeof builtin / sizeof builtin[0] && n > 0 && n < (int)sizeof why; i++)
         n += snprintf(why + n, sizeof why - (size_t)n, " %s", builtin[i]->name);
-    tell(o, why);
+    report_failure(o, why);
 }
 
-static int read_config(const struct demi_init_options *o, struct config **out)
+static int read_config(const struct demi_init_options *o, struct demi_config **out)
 {
     const char *path = o->config_path ? o->config_path : getenv("CONFIG_PATH");
     unsigned line = 0;
@@ -105,7 +106,7 @@ static int read_config(const struct demi_init_options *o, struct config **out)
     if (err == -EINVAL && line) {
         char why[256];
         snprintf(why, sizeof why, "%.180s, line %u: not understood", path, line);
-        tell(o, why);
+        report_failure(o, why);
     }
     for (size_t i = 0; !err && i < o->setting_count; i++) {
         const struct demi_setting *s = &o->settings[i];
@@ -119,7 +120,7 @@ int demi_init_options(const struct demi_init_options *o)
     if (!o || (o->setting_count && !o->settings)) return EINVAL;
     if (runtime_current()) return EEXIST;
     KEEP_ERRNO();
-    struct config *conf;
+    struct demi_config *conf;
     if (o->why && o->why_size) *o->why = 0;
     int err = -read_config(o, &conf);
     const char *name = o->libos ? o->libos : getenv("LIBOS");

@@ -6,22 +6,22 @@
 
 #include "alloc/heap.h"
 
-void *demi_malloc(size_t size) { return mem_alloc(size); }
-void *demi_calloc(size_t count, size_t size) { return mem_calloc(count, size); }
-void *demi_realloc(void *p, size_t size) { return mem_realloc(p, size); }
-void demi_free(void *p) { mem_free(p); }
-void demi_free_sized(void *p, size_t size) { mem_free_sized(p, size); }
-bool demi_is_pinned(const void *p) { return mem_is_pinned(p); }
-size_t demi_malloc_size(const void *p) { return mem_size(p); }
-size_t demi_good_size(size_t size) { return mem_good_size(size); }
-size_t demi_mem_used(void) { return mem_used(); }
+void *demi_malloc(size_t size) { return heap_alloc(size); }
+void *demi_calloc(size_t count, size_t size) { return heap_calloc(count, size); }
+void *demi_realloc(void *p, size_t size) { return heap_realloc(p, size); }
+void demi_free(void *p) { heap_free(p); }
+void demi_free_sized(void *p, size_t size) { heap_free_sized(p, size); }
+bool demi_is_pinned(const void *p) { return heap_is_pinned(p); }
+size_t demi_malloc_size(const void *p) { return heap_size(p); }
+size_t demi_good_size(size_t size) { return heap_good_size(size); }
+size_t demi_mem_used(void) { return heap_used(); }
 bool demi_mem_collect(void) { return heap_collect(); }
 
 void demi_mem_stats(struct demi_mem_stats *out)
 {
     if (!out) return;
-    struct mem_stats s;
-    mem_stats(&s);
+    struct heap_stats s;
+    heap_stats(&s);
     *out = (struct demi_mem_stats){
         .used = s.used, .active = s.active, .resident = s.resident, .peak = s.peak, .pinned = s.pinned};
 }

@@ -36,7 +36,7 @@ struct server {
     struct worker *workers;
     int worker_count;
 
-    struct listener listeners[24];
+    struct listen_socket listeners[24];
     int listener_count;
 
     struct list sinks; /* struct effect_sink */

@@ -257,7 +257,7 @@ static void bbr_acked(struct cc *c, const struct cc_ack *ack)
 
 static bool bbr_init(struct cc *c, nsec now)
 {
-    struct bbr *s = mem_alloc(sizeof *s);
+    struct bbr *s = heap_alloc(sizeof *s);
     if (!s) return false;
     c->state[0] = (uintptr_t)s;
     *s = (struct bbr){.min_rtt = NSEC_NEVER, .min_rtt_at = now, .cycle_at = now, .ecn_limit = UINT32_MAX};
@@ -266,7 +266,7 @@ static bool bbr_init(struct cc *c, nsec now)
     return true;
 }
 
-static void bbr_fini(struct cc *c) { mem_free(state_of(c)); }
+static void bbr_fini(struct cc *c) { heap_free(state_of(c)); }
 
 static void bbr_congestion(struct cc *c, uint32_t in_flight, nsec now, bool ecn)
 {

@@ -187,7 +187,7 @@ struct conn *conn_new(struct net_stack *s, const struct ip_port *local, const st
     *err = -ENFILE;
     if (s->tcp.conn_count >= s->conf.limits.conns) return NULL;
     *err = -ENOMEM;
-    struct conn *c = mem_calloc(1, sizeof *c);
+    struct conn *c = heap_calloc(1, sizeof *c);
     if (!c) return NULL;
     c->stack = s;
     *err = keep_opts(c, o);
@@ -212,7 +212,7 @@ fini_cc:
 free_opts:
     opts_unref(&s->tcp.opts, c->opts);
 free_conn:
-    mem_free(c);
+    heap_free(c);
     return NULL;
 }
 
@@ -472,11 +472,11 @@ void conn_reap(struct net_stack *s)
         opts_unref(&s->tcp.opts, c->opts);
         cc_fini(&c->cc);
         rate_free(c->rate);
-        mem_free(c);
+        heap_free(c);
     }
 }
 
-static void tell(struct conn *c, int err)
+static void notify_user(struct conn *c, int err)
 {
     struct net_stack *s = c->stack;
     s->tcp.depth++;
@@ -516,7 +516,7 @@ void conn_finish(struct conn *c, int err)
         listener_dequeue(c);
         c->flags |= CF_DETACHED;
     }
-    tell(c, err);
+    notify_user(c, err);
     if (c->flags & CF_DETACHED) conn_doom(c);
 }
 

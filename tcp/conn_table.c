@@ -13,11 +13,11 @@
 
 static int make(struct conn_table *t, uint32_t size)
 {
-    struct conn **slots = mem_alloc(size * sizeof *slots);
-    uint32_t *tags = mem_calloc(size, sizeof *tags);
+    struct conn **slots = heap_alloc(size * sizeof *slots);
+    uint32_t *tags = heap_calloc(size, sizeof *tags);
     if (!slots || !tags) {
-        mem_free(slots);
-        mem_free(tags);
+        heap_free(slots);
+        heap_free(tags);
         return -ENOMEM;
     }
     *t = (struct conn_table){.slots = slots, .tags = tags, .mask = size - 1};
@@ -50,8 +50,8 @@ int conn_table_init(struct conn_table *t) { return make(t, SLOTS_MIN); }
 
 void conn_table_fini(struct conn_table *t)
 {
-    mem_free(t->slots);
-    mem_free(t->tags);
+    heap_free(t->slots);
+    heap_free(t->tags);
     *t = (struct conn_table){0};
 }
 

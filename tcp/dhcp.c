@@ -424,7 +424,7 @@ void dhcp_arp_heard(struct net_stack *s, const struct ip_addr *src, const struct
 
 int dhcp_init(struct net_stack *s)
 {
-    struct dhcp *d = mem_calloc(1, sizeof *d);
+    struct dhcp *d = heap_calloc(1, sizeof *d);
     if (!d) return -ENOMEM;
     d->stack = s;
     s->ip.dhcp = d;
@@ -443,6 +443,6 @@ void dhcp_stop(struct net_stack *s)
 
 void dhcp_fini(struct net_stack *s)
 {
-    mem_free(s->ip.dhcp);
+    heap_free(s->ip.dhcp);
     s->ip.dhcp = NULL;
 }

@@ -69,7 +69,7 @@ struct frag_table {
 
 int frag_init(struct net_stack *s)
 {
-    struct frag_table *t = mem_calloc(1, sizeof *t);
+    struct frag_table *t = heap_calloc(1, sizeof *t);
     if (!t) return -ENOMEM;
     list_init(&t->used);
     list_init(&t->unused);
@@ -86,7 +86,7 @@ static void drop_pieces(struct datagram *d)
     for (struct piece *p = d->first, *next; p; p = next) {
         next = p->next;
         buf_unref(p->b);
-        mem_free(p);
+        heap_free(p);
     }
     d->stack->ip.frags->cost -= d->cost;
     d->first = d->last = NULL;
@@ -107,7 +107,7 @@ void frag_fini(struct net_stack *s)
     struct frag_table *t = s->ip.frags;
     if (!t) return;
     list_for_each_safe(it, &t->used) datagram_free(list_entry(it, struct datagram, age));
-    mem_free(t);
+    heap_free(t);
     s->ip.frags = NULL;
 }
 
@@ -227,7 +227,7 @@ static enum placed place(struct datagram *d, struct piece *p)
 /* What of a piece is kept: itself, or a copy when it lies in something much larger. Takes b. */
 static struct piece *piece_new(struct net_stack *s, struct buf *b, uint32_t offset, uint32_t len)
 {
-    struct piece *p = mem_alloc(sizeof *p);
+    struct piece *p = heap_alloc(sizeof *p);
     if (!p) {
         s->n.drop_memory++;
         buf_unref(b);
@@ -241,7 +241,7 @@ static struct piece *piece_new(struct net_stack *s, struct buf *b, uint32_t offs
     }
     if (!b) {
         s->n.drop_memory++;
-        mem_free(p);
+        heap_free(p);
         return NULL;
     }
     *p = (struct piece){.b = b, .offset = offset, .len = len, .cost = b->store->cap + FRAG_COST};
@@ -251,7 +251,7 @@ static struct piece *piece_new(struct net_stack *s, struct buf *b, uint32_t offs
 static void piece_free(struct piece *p)
 {
     buf_unref(p->b);
-    mem_free(p);
+    heap_free(p);
 }
 
 static void remember_quote(struct datagram *d, const struct packet *p)

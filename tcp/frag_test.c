@@ -137,10 +137,10 @@ static void test_memory_is_bounded_whatever_comes(void **state)
     for (int v6 = 0; v6 < 2; v6++) {
         struct host h;
         host_begin(&h, v6);
-        size_t before = mem_used();
+        size_t before = heap_used();
         for (uint32_t id = 0; id < 200; id++) /* FragmentSmack: tiny, never whole */
             for (size_t at = 8; at < 800; at += 16) put_piece(&h, id, at, 8, true, h.datagram + at);
-        assert_true(mem_used() - before < 2u << 20);
+        assert_true(heap_used() - before < 2u << 20);
         assert_true(h.s->n.drop_frag_bound > 0);
         put(&h, 5000, 0, 800);
         put(&h, 5000, 800, 1600);
@@ -150,7 +150,7 @@ static void test_memory_is_bounded_whatever_comes(void **state)
         assert_false(hears(&h)); /* too many pieces */
         wire_until(&h.w, h.w.now + 61 * SECOND);
         /* what is left are sockets, neighbours' answers and the like, no pieces */
-        assert_true(mem_used() - before < 64u << 10);
+        assert_true(heap_used() - before < 64u << 10);
         assert_true(h.s->n.drop_frag_timeout > 0);
         wire_end(&h.w);
     }

@@ -209,12 +209,12 @@ static void test_the_cache_of_path_mtus_is_bounded(void **state)
 {
     struct wire w = {0};
     struct net_stack *s = begin(&w);
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (uint32_t i = 0; i < 100000; i++) {
         struct ip_addr a = addr_v4(i * 2654435761u | 1);
         path_too_big(s, &a, 1000);
     }
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
     struct ip_addr last = ip("192.0.2.1");
     assert_true(path_too_big(s, &last, 1000));
     assert_int_equal(pmtu_get(s, &last), 1000);

@@ -80,10 +80,10 @@ bool inflight_grow(struct inflight *f, uint32_t n)
         if (room >= INFLIGHT_RECORDS_MAX) return false;
         room *= 2;
     }
-    struct sent_seg *slots = mem_alloc(room * sizeof *slots);
+    struct sent_seg *slots = heap_alloc(room * sizeof *slots);
     if (!slots) return false;
     for (uint32_t i = f->head; i != inflight_end(f); i++) slots[i & (room - 1)] = *inflight_at(f, i);
-    mem_free(f->slots);
+    heap_free(f->slots);
     f->slots = slots;
     f->room = room;
     return true;
@@ -91,7 +91,7 @@ bool inflight_grow(struct inflight *f, uint32_t n)
 
 static void shrink(struct inflight *f)
 {
-    mem_free(f->slots);
+    heap_free(f->slots);
     *f = (struct inflight){0};
 }
 
@@ -282,7 +282,7 @@ int inflight_resegment(struct inflight *f, uint32_t mss)
     if (n > 4 * INFLIGHT_RECORDS_MAX) return -ENOMEM;
     struct inflight to = {.room = SMALL_ROOM, .sacked = f->sacked, .lost = f->lost};
     while (to.room < n) to.room *= 2;
-    to.slots = mem_alloc(to.room * sizeof *to.slots);
+    to.slots = heap_alloc(to.room * sizeof *to.slots);
     if (!to.slots) return -ENOMEM;
     for (uint32_t i = f->head; i != inflight_end(f); i++) {
         struct sent_seg g = *inflight_at(f, i);
@@ -295,7 +295,7 @@ int inflight_resegment(struct inflight *f, uint32_t mss)
             if (g.flags & SEG_LOST) list_add_back(&to, &to.gone, at);
         }
     }
-    mem_free(f->slots);
+    heap_free(f->slots);
     *f = to;
     relist(f, 0);
     return 0;

@@ -20,7 +20,7 @@ struct listener_set {
 
 int listeners_init(struct net_stack *s)
 {
-    s->tcp.listeners = mem_calloc(1, sizeof *s->tcp.listeners);
+    s->tcp.listeners = heap_calloc(1, sizeof *s->tcp.listeners);
     return s->tcp.listeners ? 0 : -ENOMEM;
 }
 
@@ -30,9 +30,9 @@ void listeners_fini(struct net_stack *s)
     for (unsigned i = 0; i < BUCKETS; i++)
         for (struct listener *l = s->tcp.listeners->buckets[i], *next; l; l = next) {
             next = l->next;
-            mem_free(l);
+            heap_free(l);
         }
-    mem_free(s->tcp.listeners);
+    heap_free(s->tcp.listeners);
     s->tcp.listeners = NULL;
 }
 
@@ -109,7 +109,7 @@ int listener_open(struct net_stack *s, const struct ip_port *local, const struct
         int err = choose_port(s, &at, o->v6_only);
         if (err) return err;
     }
-    struct listener *l = mem_calloc(1, sizeof *l);
+    struct listener *l = heap_calloc(1, sizeof *l);
     if (!l) return -ENOMEM;
     *l = (struct listener){.stack = s, .local = at, .v6_only = o->v6_only, .reuse_port = o->reuse_port, .user = user};
     l->backlog = o->backlog ? o->backlog : 1;
@@ -131,7 +131,7 @@ void listener_close(struct listener *l)
     *at = l->next;
     synq_remove_listener(s, l);
     while (!list_is_empty(&l->queue)) conn_abort(list_entry(l->queue.next, struct conn, accepting));
-    mem_free(l);
+    heap_free(l);
 }
 
 int listener_set_opts(struct listener *l, const struct conn_opts *o)

@@ -14,7 +14,7 @@
 int loop_init(struct net_stack *s)
 {
     uint32_t size = s->conf.limits.tx_frames;
-    s->ip.loop.slots = mem_alloc((size_t)size * sizeof *s->ip.loop.slots);
+    s->ip.loop.slots = heap_alloc((size_t)size * sizeof *s->ip.loop.slots);
     if (!s->ip.loop.slots) return -ENOMEM;
     s->ip.loop.mask = size - 1;
     return 0;
@@ -24,7 +24,7 @@ void loop_fini(struct net_stack *s)
 {
     struct ip_loop *l = &s->ip.loop;
     for (; l->head != l->tail; l->head++) buf_unref(l->slots[l->head & l->mask]);
-    mem_free(l->slots);
+    heap_free(l->slots);
 }
 
 void loop_push(struct net_stack *s, struct buf *b, uint32_t len)

@@ -459,7 +459,7 @@ static void solicit_fired(struct timer *t)
 
 int nd_init(struct net_stack *s)
 {
-    struct nd *nd = mem_calloc(1, sizeof *nd);
+    struct nd *nd = heap_calloc(1, sizeof *nd);
     if (!nd) return -ENOMEM;
     nd->stack = s;
     nd->solicits_left = SOLICIT_TRIES;
@@ -474,6 +474,6 @@ int nd_init(struct net_stack *s)
 
 void nd_fini(struct net_stack *s)
 {
-    mem_free(s->ip.nd);
+    heap_free(s->ip.nd);
     s->ip.nd = NULL;
 }

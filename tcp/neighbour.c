@@ -49,10 +49,10 @@ int neighbour_init(struct net_stack *s)
 {
     uint32_t size = s->conf.limits.neighbours, buckets = 1;
     while (buckets < size) buckets <<= 1;
-    struct neighbour_table *t = mem_calloc(1, sizeof *t);
+    struct neighbour_table *t = heap_calloc(1, sizeof *t);
     if (!t) return -ENOMEM;
-    t->entries = mem_calloc(size, sizeof *t->entries);
-    t->buckets = mem_calloc(buckets, sizeof *t->buckets);
+    t->entries = heap_calloc(size, sizeof *t->entries);
+    t->buckets = heap_calloc(buckets, sizeof *t->buckets);
     if (!t->entries || !t->buckets) goto free_table;
     t->size = size;
     t->mask = buckets - 1;
@@ -67,16 +67,16 @@ int neighbour_init(struct net_stack *s)
     return 0;
 
 free_table:
-    mem_free(t->entries);
-    mem_free(t->buckets);
-    mem_free(t);
+    heap_free(t->entries);
+    heap_free(t->buckets);
+    heap_free(t);
     return -ENOMEM;
 }
 
 static void drop_waiting(struct neighbour *n)
 {
     for (unsigned i = 0; i < n->waiting_count; i++) buf_unref(n->waiting[i].b);
-    mem_free(n->waiting);
+    heap_free(n->waiting);
     n->waiting = NULL;
     n->waiting_count = 0;
 }
@@ -86,9 +86,9 @@ void neighbour_fini(struct net_stack *s)
     struct neighbour_table *t = s->ip.neighbours;
     if (!t) return;
     for (uint32_t i = 0; i < t->size; i++) drop_waiting(&t->entries[i]);
-    mem_free(t->entries);
-    mem_free(t->buckets);
-    mem_free(t);
+    heap_free(t->entries);
+    heap_free(t->buckets);
+    heap_free(t);
     s->ip.neighbours = NULL;
 }
 
@@ -246,7 +246,7 @@ static void send_waiting(struct neighbour *n)
 {
     struct net_stack *s = n->stack;
     for (unsigned i = 0; i < n->waiting_count; i++) transmit(s, n, &n->waiting[i]);
-    mem_free(n->waiting);
+    heap_free(n->waiting);
     n->waiting = NULL;
     n->waiting_count = 0;
     release(n);
@@ -302,7 +302,7 @@ static void give_up(struct neighbour *n)
         tell_unreachable(s, &waiting[i]);
         buf_unref(waiting[i].b);
     }
-    mem_free(waiting);
+    heap_free(waiting);
     for (struct list *l; (l = list_pop_front(&conns));) conn_finish(list_entry(l, struct conn, dirty), EHOSTUNREACH);
     udp_undeliverable(s, &datagrams, EHOSTUNREACH);
 }
@@ -333,7 +333,7 @@ static void wait_for(struct net_stack *s, struct neighbour *n, const struct fram
 {
     uint32_t max = s->conf.limits.neighbour_queue;
     if (max > UINT8_MAX) max = UINT8_MAX;
-    if (!n->waiting) n->waiting = mem_alloc(max * sizeof *n->waiting);
+    if (!n->waiting) n->waiting = heap_alloc(max * sizeof *n->waiting);
     if (!n->waiting) {
         s->n.drop_memory++;
         buf_unref(f->b);

@@ -83,7 +83,7 @@ static inline void peer_init(struct peer *p, const struct stack_config *like)
 {
     memset(p, 0, sizeof *p);
     p->now = 1000 * SECOND;
-    p->used_before = mem_used();
+    p->used_before = heap_used();
     struct stack_config conf = like ? *like : (struct stack_config){.seed = {1}};
     conf.mtu = 1500;
     conf.segs_max = 4;
@@ -100,7 +100,7 @@ static inline void peer_init(struct peer *p, const struct stack_config *like)
 static inline void peer_fini(struct peer *p)
 {
     stack_free(p->s);
-    assert_int_equal(mem_used(), p->used_before);
+    assert_int_equal(heap_used(), p->used_before);
 }
 
 static inline void peer_take(struct peer *p)

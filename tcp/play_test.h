@@ -351,7 +351,7 @@ static inline void play_time(struct play *y)
 static inline void play(const uint8_t *data, size_t size)
 {
     struct play y = {.p = data, .end = data + size, .now = 1000 * NSEC_PER_SEC};
-    size_t used = mem_used();
+    size_t used = heap_used();
     struct stack_config conf = {
         .mac = {2, 0, 0, 0, 0, 1},
         .mtu = 1500,
@@ -383,7 +383,7 @@ static inline void play(const uint8_t *data, size_t size)
     play_flush(&y);
     stack_check(y.s);
     stack_free(y.s);
-    ASSERT(mem_used() == used);
+    ASSERT(heap_used() == used);
 }
 
 #endif

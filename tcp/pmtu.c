@@ -34,7 +34,7 @@ int pmtu_init(struct net_stack *s)
 {
     uint32_t sets = 1;
     while (sets * PMTU_WAYS < s->conf.limits.paths) sets <<= 1;
-    struct pmtu_table *t = mem_calloc(1, sizeof *t + (size_t)sets * PMTU_WAYS * sizeof t->entries[0]);
+    struct pmtu_table *t = heap_calloc(1, sizeof *t + (size_t)sets * PMTU_WAYS * sizeof t->entries[0]);
     if (!t) return -ENOMEM;
     t->stack = s;
     t->mask = sets - 1;
@@ -44,7 +44,7 @@ int pmtu_init(struct net_stack *s)
 
 void pmtu_fini(struct net_stack *s)
 {
-    mem_free(s->ip.pmtu);
+    heap_free(s->ip.pmtu);
     s->ip.pmtu = NULL;
 }
 

@@ -8,10 +8,10 @@
 
 struct rate *rate_new(const struct inflight *f, nsec now)
 {
-    struct rate *r = mem_calloc(1, sizeof *r);
+    struct rate *r = heap_calloc(1, sizeof *r);
     if (!r) return NULL;
     if (!rate_reserve(r, f)) {
-        mem_free(r);
+        heap_free(r);
         return NULL;
     }
     r->first_at = r->delivered_at = now;
@@ -22,19 +22,19 @@ struct rate *rate_new(const struct inflight *f, nsec now)
 void rate_free(struct rate *r)
 {
     if (!r) return;
-    mem_free(r->segs);
-    mem_free(r);
+    heap_free(r->segs);
+    heap_free(r);
 }
 
 bool rate_grow(struct rate *r, const struct inflight *f)
 {
-    struct seg_rate *segs = mem_alloc(f->room * sizeof *segs);
+    struct seg_rate *segs = heap_alloc(f->room * sizeof *segs);
     if (!segs) return false;
     if (r->room) {
         uint32_t n = f->count < r->room ? f->count : r->room; /* more have not been here */
         for (uint32_t i = f->head; i != f->head + n; i++) segs[i & (f->room - 1)] = *rate_at(r, i);
     }
-    mem_free(r->segs);
+    heap_free(r->segs);
     r->segs = segs;
     r->room = f->room;
     return true;

@@ -58,14 +58,14 @@ static inline size_t buf_memory(const struct buf *b)
     return b->cap + 2 * sizeof *b; /* storage's head and the view's */
 }
 
-struct reasm *reasm_new(void) { return mem_calloc(1, sizeof(struct reasm)); }
+struct reasm *reasm_new(void) { return heap_calloc(1, sizeof(struct reasm)); }
 
 void reasm_free(struct reasm *r)
 {
     if (!r) return;
     for (uint32_t i = 0; i < r->count; i++) buf_unref(r->ranges[i].head);
-    mem_free(r->ranges);
-    mem_free(r);
+    heap_free(r->ranges);
+    heap_free(r);
 }
 
 /* The first range that ends at s or behind it: count if there is none. */
@@ -206,7 +206,7 @@ static bool ranges_grow(struct reasm *r)
     if (r->count < r->room) return true;
     if (r->room == REASM_RANGES_MAX) return false;
     uint32_t room = r->room ? r->room * 2 : RANGES_FIRST;
-    struct range *more = mem_realloc(r->ranges, room * sizeof *more);
+    struct range *more = heap_realloc(r->ranges, room * sizeof *more);
     if (!more) return false;
     r->ranges = more;
     r->room = room;

@@ -69,11 +69,11 @@ static void test_a_duplicate_is_told_and_not_held(void **state)
     struct reasm *r = reasm_new();
     struct sack_block dup;
     assert_int_equal(put(r, 1000, 500), 500);
-    size_t used = mem_used();
+    size_t used = heap_used();
     assert_int_equal(reasm_insert(r, 1100, segment(1100, 200, 2048, 1), false, &dup), 0);
     assert_int_equal(dup.start, 1100);
     assert_int_equal(dup.end, 1300);
-    assert_int_equal(mem_used(), used);
+    assert_int_equal(heap_used(), used);
     assert_int_equal(reasm_insert(r, 1400, segment(1400, 200, 2048, 1), false, &dup), 100); /* half of it is new */
     assert_int_equal(dup.start, 1400);
     assert_int_equal(dup.end, 1500);
@@ -191,14 +191,14 @@ static void flood(uint32_t count, uint32_t stride, tcp_seq (*place)(uint32_t i, 
 {
     struct reasm *r = reasm_new();
     struct sack_block dup;
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (uint32_t i = 0; i < count; i++) {
         tcp_seq seq = place(i, count) * stride;
         reasm_insert(r, 1 + seq, segment(1 + seq, 1, 2048, 0), false, &dup);
         if (i % 61 == 0) reasm_check(r, 0, count * stride + 1);
     }
     reasm_check(r, 0, count * stride + 1);
-    size_t grown = mem_used() - before;
+    size_t grown = heap_used() - before;
     assert_true(grown <= reasm_memory_max(r));
     reasm_free(r);
 }
@@ -333,13 +333,13 @@ static void run_against_model(uint64_t seed, tcp_seq base)
 
 static void test_random_segments_come_out_as_a_byte_map_says(void **state)
 {
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (uint64_t seed = 1; seed <= 60; seed++) {
         run_against_model(seed, (tcp_seq)(seed * 0x9e3779b9u));
         run_against_model(seed, 0u - (uint32_t)(seed * 97 % MAP_SIZE)); /* across the wrap */
         run_against_model(seed, 0x80000000u - (uint32_t)(seed * 89 % MAP_SIZE));
     }
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_out_of_memory_changes_nothing(void **state)

@@ -33,7 +33,7 @@
 struct recovery *recovery_get(struct conn *c)
 {
     if (c->recovery) return c->recovery;
-    struct recovery *r = mem_alloc(sizeof *r);
+    struct recovery *r = heap_alloc(sizeof *r);
     if (!r) {
         c->stack->n.drop_memory++;
         return NULL;
@@ -44,7 +44,7 @@ struct recovery *recovery_get(struct conn *c)
 
 void recover_free(struct conn *c)
 {
-    mem_free(c->recovery);
+    heap_free(c->recovery);
     c->recovery = NULL;
 }
 
@@ -383,7 +383,7 @@ static void note_disorder(struct conn *c, struct recovery *r, const struct ack_w
 }
 
 /* What an ACK means while something is or may be missing. */
-static void judge(struct conn *c, struct ack_work *w)
+static void process_ack(struct conn *c, struct ack_work *w)
 {
     const struct ack_event *e = w->e;
     bool sacks = c->flags & CF_SACK, found = false, recovered = false;
@@ -513,7 +513,8 @@ void recover_ack(struct conn *c, const struct ack_event *e)
         c->first_unacked_at = c->rto_base = w.now; /* RFC 6298 5.3 */
     }
     if (unlikely(e->ece)) ecn_echo(c, &w);
-    if (unlikely(c->recovery != NULL) || unlikely(e->opts && e->opts->has & OPT_SACK) || unlikely(!moved)) judge(c, &w);
+    if (unlikely(c->recovery != NULL) || unlikely(e->opts && e->opts->has & OPT_SACK) || unlikely(!moved))
+        process_ack(c, &w);
     if (w.newest_sent_at || moved) {
         nsec rtt = sample_rtt(c, &w);
         if (unlikely(w.una == c->iss) && !rtt && c->rto < RTO_AFTER_LOST_SYN)

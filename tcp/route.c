@@ -247,7 +247,7 @@ static bool is_address_possible(const struct ip_addr *a, unsigned bits)
     return bits <= (addr_is_v4(a) ? 32 : 128);
 }
 
-static void tell(struct net_stack *s, const struct own_addr *a, bool gone)
+static void notify_address(struct net_stack *s, const struct own_addr *a, bool gone)
 {
     if (a->origin != OWN_STATIC && s->hooks->address) s->hooks->address(s->arg, &a->addr, a->bits, gone);
 }
@@ -258,7 +258,7 @@ void route_set_usable(struct net_stack *s, struct own_addr *a)
     own4_build(s);
     route_changed(s);
     if (addr_is_v4(&a->addr) && s->conf.arp) arp_announce(s, &a->addr);
-    tell(s, a, false);
+    notify_address(s, a, false);
 }
 
 void route_announce(struct net_stack *s)
@@ -309,7 +309,7 @@ void route_remove(struct net_stack *s, struct own_addr *a)
     route_changed(s);
     if (!is_usable(&was)) return;
     tcp_address_gone(s, &was.addr);
-    tell(s, &was, true);
+    notify_address(s, &was, true);
 }
 
 int stack_add_address(struct net_stack *s, const struct ip_addr *a, unsigned bits, bool sure)

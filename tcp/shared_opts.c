@@ -43,7 +43,7 @@ const struct conn_opts *opts_ref(struct opts_share *t, const struct conn_opts *o
         set->refs++;
         return &set->opts;
     }
-    set = mem_alloc(sizeof *set);
+    set = heap_alloc(sizeof *set);
     if (!set) return NULL;
     *set = (struct shared_opts){.refs = 1, .opts = *o};
     *at = set;
@@ -58,5 +58,5 @@ void opts_unref(struct opts_share *t, const struct conn_opts *o)
     if (--set->refs) return;
     struct shared_opts **at = place_of(t, o);
     if (*at == set) *at = NULL;
-    mem_free(set);
+    heap_free(set);
 }

@@ -43,10 +43,10 @@ static int grow(struct sndq *q, uint32_t n)
         if (room > (1u << 24)) return -ENOMEM;
         room *= 2;
     }
-    struct sndq_entry *slots = mem_alloc(room * sizeof *slots);
+    struct sndq_entry *slots = heap_alloc(room * sizeof *slots);
     if (!slots) return -ENOMEM;
     for (uint32_t i = 0; i < q->count; i++) slots[(q->head + i) & (room - 1)] = *entry_at(q, i);
-    mem_free(q->slots);
+    heap_free(q->slots);
     q->slots = slots;
     q->room = room;
     return 0;
@@ -109,7 +109,7 @@ int sndq_push_copy(struct sndq *q, tcp_seq seq, const void *p, uint32_t n)
 static void shrink(struct sndq *q)
 {
     if (q->room <= SMALL_ROOM) return;
-    mem_free(q->slots);
+    heap_free(q->slots);
     q->slots = NULL;
     q->room = q->head = q->hint = 0;
 }
@@ -139,7 +139,7 @@ void sndq_ack(struct sndq *q, tcp_seq una)
 void sndq_free(struct sndq *q)
 {
     for (; q->count; q->count--, q->head++) buf_unref(entry_at(q, 0)->b);
-    mem_free(q->slots);
+    heap_free(q->slots);
     *q = (struct sndq){0};
 }
 

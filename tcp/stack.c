@@ -129,7 +129,7 @@ int stack_new(const struct stack_config *conf, const struct stack_hooks *hooks, 
               struct net_stack **out)
 {
     if (!is_config_valid(conf)) return -EINVAL;
-    struct net_stack *s = mem_calloc(1, sizeof *s);
+    struct net_stack *s = heap_calloc(1, sizeof *s);
     if (!s) return -ENOMEM;
     s->conf = *conf;
     fill_defaults(&s->conf);
@@ -140,7 +140,7 @@ int stack_new(const struct stack_config *conf, const struct stack_hooks *hooks, 
     seed_stack(s);
     int err = -ENOMEM;
     s->tx.mask = s->conf.limits.tx_frames - 1;
-    s->tx.slots = mem_alloc((size_t)s->conf.limits.tx_frames * sizeof *s->tx.slots);
+    s->tx.slots = heap_alloc((size_t)s->conf.limits.tx_frames * sizeof *s->tx.slots);
     if (!s->tx.slots) goto free_stack;
     err = udp_layer_init(s);
     if (err) goto free_tx;
@@ -156,9 +156,9 @@ fini_tcp:
 fini_udp:
     udp_layer_fini(s);
 free_tx:
-    mem_free(s->tx.slots);
+    heap_free(s->tx.slots);
 free_stack:
-    mem_free(s);
+    heap_free(s);
     return err;
 }
 
@@ -168,8 +168,8 @@ void stack_free(struct net_stack *s)
     udp_layer_fini(s);
     ip_layer_fini(s);
     for (; s->tx.head != s->tx.tail; s->tx.head++) buf_unref(s->tx.slots[s->tx.head & s->tx.mask].b);
-    mem_free(s->tx.slots);
-    mem_free(s);
+    heap_free(s->tx.slots);
+    heap_free(s);
 }
 
 static uint16_t relinked_mtu(uint16_t said, uint16_t before, uint16_t now)

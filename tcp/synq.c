@@ -25,11 +25,11 @@ struct synq {
 
 int synq_init(struct net_stack *s)
 {
-    struct synq *q = mem_calloc(1, sizeof *q);
+    struct synq *q = heap_calloc(1, sizeof *q);
     if (!q) return -ENOMEM;
-    q->buckets = mem_calloc(BUCKETS_MIN, sizeof(struct synq_entry *));
+    q->buckets = heap_calloc(BUCKETS_MIN, sizeof(struct synq_entry *));
     if (!q->buckets) {
-        mem_free(q);
+        heap_free(q);
         return -ENOMEM;
     }
     q->stack = s;
@@ -45,9 +45,9 @@ void synq_fini(struct net_stack *s)
     if (!q) return;
     wheel_stop(&s->wheel, &q->timer);
     for (unsigned i = 0; i <= SYNQ_TRIES; i++)
-        for (struct list *l; (l = list_pop_front(&q->tries[i]));) mem_free(list_entry(l, struct synq_entry, link));
-    mem_free(q->buckets);
-    mem_free(q);
+        for (struct list *l; (l = list_pop_front(&q->tries[i]));) heap_free(list_entry(l, struct synq_entry, link));
+    heap_free(q->buckets);
+    heap_free(q);
     s->tcp.synq = NULL;
 }
 
@@ -67,7 +67,7 @@ struct synq_entry *synq_find(const struct net_stack *s, uint32_t hash, const str
 static void grow(struct synq *q)
 {
     uint32_t size = (q->mask + 1) * 2;
-    struct synq_entry **bigger = mem_calloc(size, sizeof(struct synq_entry *));
+    struct synq_entry **bigger = heap_calloc(size, sizeof(struct synq_entry *));
     if (!bigger) return; /* longer chains, then */
     for (uint32_t i = 0; i <= q->mask; i++)
         for (struct synq_entry *e = q->buckets[i], *next; e; e = next) {
@@ -75,7 +75,7 @@ static void grow(struct synq *q)
             e->next = bigger[e->hash & (size - 1)];
             bigger[e->hash & (size - 1)] = e;
         }
-    mem_free(q->buckets);
+    heap_free(q->buckets);
     q->buckets = bigger;
     q->mask = size - 1;
 }
@@ -89,7 +89,7 @@ void synq_remove(struct net_stack *s, struct synq_entry *e)
     list_remove(&e->link);
     e->listener->half_open--;
     q->count--;
-    mem_free(e);
+    heap_free(e);
 }
 
 void synq_send(struct net_stack *s, const struct synq_entry *e)
@@ -163,7 +163,7 @@ int synq_add(struct net_stack *s, const struct synq_entry *e)
     struct synq *q = s->tcp.synq;
     if (q->count >= s->conf.limits.half_open || e->listener->half_open >= listener_half_open_max(e->listener))
         return -ENOBUFS;
-    struct synq_entry *mine = mem_alloc(sizeof *mine);
+    struct synq_entry *mine = heap_alloc(sizeof *mine);
     if (!mine) return -ENOMEM;
     *mine = *e;
     mine->tries = 0;

@@ -13,7 +13,7 @@
 static void test_a_connection_opens_carries_bytes_both_ways_and_closes(void **state)
 {
     struct pair p;
-    size_t used = mem_used();
+    size_t used = heap_used();
     pair_defaults(&p, 1);
     pair_init(&p);
     pair_connect(&p, NULL);
@@ -43,7 +43,7 @@ static void test_a_connection_opens_carries_bytes_both_ways_and_closes(void **st
     assert_int_equal(server->error, 0);
     pair_close(&p);
     pair_fini(&p);
-    assert_int_equal(mem_used(), used);
+    assert_int_equal(heap_used(), used);
 }
 
 /* The in-order side of SegmentSmack (CVE-2018-5390): a program that does not read, a peer that sends byte by byte in
@@ -51,7 +51,7 @@ static void test_a_connection_opens_carries_bytes_both_ways_and_closes(void **st
 static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
 {
     struct pair p;
-    size_t used = mem_used();
+    size_t used = heap_used();
     pair_defaults(&p, 3);
     pair_init(&p);
     pair_connect(&p, &(struct conn_opts){.rcv_buffer = 60000});
@@ -59,7 +59,7 @@ static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
     struct side *client = &p.side[0], *server = &p.side[1];
     server->hold = true;
     client->push_max = 1;
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (unsigned i = 0; i < 60000; i += 10) { /* a segment each 10 bytes */
         client->push_max = 10;
         client->to_send += 10;
@@ -69,7 +69,7 @@ static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
     uint32_t queued = server->c->rcvq_bytes;
     assert_true(queued >= 55000 && queued <= 60000);
     assert_true(p.s[1]->n.tcp_compacted > 1000);
-    assert_true(mem_used() - before < 4 * 60000);
+    assert_true(heap_used() - before < 4 * 60000);
     server->hold = false;
     side_pop(server);
     pair_run(&p, 5 * SECOND);
@@ -77,7 +77,7 @@ static void test_tiny_segments_nobody_reads_hold_little_memory(void **state)
     assert_false(server->wrong);
     pair_close(&p);
     pair_fini(&p);
-    assert_int_equal(mem_used(), used);
+    assert_int_equal(heap_used(), used);
 }
 
 /* Plays of random bytes; PLAYS=n PLAY=first for more of them. */

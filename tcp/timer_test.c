@@ -14,7 +14,7 @@ static void test_an_idle_connection_gives_up_its_rings_and_sends_again(void **st
     static const char *const controllers[] = {"cubic", "bbr"};
     for (unsigned i = 0; i < 2; i++) {
         struct pair p;
-        size_t used = mem_used();
+        size_t used = heap_used();
         pair_defaults(&p, 3 + i);
         pair_init(&p);
         pair_connect(&p, &(struct conn_opts){.cc = controllers[i]});
@@ -34,7 +34,7 @@ static void test_an_idle_connection_gives_up_its_rings_and_sends_again(void **st
         }
         pair_close(&p);
         pair_fini(&p);
-        assert_int_equal(mem_used(), used);
+        assert_int_equal(heap_used(), used);
     }
 }
 

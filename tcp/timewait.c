@@ -25,11 +25,11 @@ struct timewait {
 
 int timewait_init(struct net_stack *s)
 {
-    struct timewait *t = mem_calloc(1, sizeof *t);
+    struct timewait *t = heap_calloc(1, sizeof *t);
     if (!t) return -ENOMEM;
-    t->buckets = mem_calloc(BUCKETS_MIN, sizeof(struct timewait_rec *));
+    t->buckets = heap_calloc(BUCKETS_MIN, sizeof(struct timewait_rec *));
     if (!t->buckets) {
-        mem_free(t);
+        heap_free(t);
         return -ENOMEM;
     }
     t->stack = s;
@@ -44,9 +44,9 @@ void timewait_fini(struct net_stack *s)
     struct timewait *t = s->tcp.tw;
     if (!t) return;
     wheel_stop(&s->wheel, &t->timer);
-    for (struct list *l; (l = list_pop_front(&t->queue));) mem_free(list_entry(l, struct timewait_rec, link));
-    mem_free(t->buckets);
-    mem_free(t);
+    for (struct list *l; (l = list_pop_front(&t->queue));) heap_free(list_entry(l, struct timewait_rec, link));
+    heap_free(t->buckets);
+    heap_free(t);
     s->tcp.tw = NULL;
 }
 
@@ -67,7 +67,7 @@ struct timewait_rec *timewait_find(const struct net_stack *s, uint32_t hash, con
 static void grow(struct timewait *t)
 {
     uint32_t size = (t->mask + 1) * 2;
-    struct timewait_rec **bigger = mem_calloc(size, sizeof(struct timewait_rec *));
+    struct timewait_rec **bigger = heap_calloc(size, sizeof(struct timewait_rec *));
     if (!bigger) return;
     list_for_each(l, &t->queue)
     {
@@ -75,7 +75,7 @@ static void grow(struct timewait *t)
         w->next = *b;
         *b = w;
     }
-    mem_free(t->buckets);
+    heap_free(t->buckets);
     t->buckets = bigger;
     t->mask = size - 1;
 }
@@ -88,7 +88,7 @@ void timewait_remove(struct net_stack *s, struct timewait_rec *w)
     *at = w->next;
     list_remove(&w->link);
     t->count--;
-    mem_free(w);
+    heap_free(w);
 }
 
 static void expire(struct timer *timer);
@@ -125,7 +125,7 @@ struct timewait_rec *timewait_add(struct conn *c)
         if (!t->count) return NULL;
         timewait_remove(s, list_entry(t->queue.next, struct timewait_rec, link));
     }
-    struct timewait_rec *w = mem_alloc(sizeof *w);
+    struct timewait_rec *w = heap_alloc(sizeof *w);
     if (!w) return NULL;
     uint32_t window = (c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale;
     *w = (struct timewait_rec){

@@ -75,7 +75,7 @@ void udp_layer_fini(struct net_stack *s)
     {
         struct udp_waiting *w = list_entry(it, struct udp_waiting, all);
         buf_unref(w->b);
-        mem_free(w);
+        heap_free(w);
     }
 }
 
@@ -136,7 +136,7 @@ int udp_open(struct net_stack *s, const struct ip_port *local, bool v6_only, boo
     } else if (is_taken(s, local, v6_only, reuse_port)) {
         return -EADDRINUSE;
     }
-    struct udp_sock *u = mem_calloc(1, sizeof *u);
+    struct udp_sock *u = heap_calloc(1, sizeof *u);
     if (!u) return -ENOMEM;
     u->stack = s;
     u->local = w.local;
@@ -169,8 +169,8 @@ void udp_close(struct udp_sock *u)
     if (u->path_open) path_close(u->stack, &u->path);
     list_remove(&u->link);
     u->stack->udp.count--;
-    mem_free(u->ring);
-    mem_free(u);
+    heap_free(u->ring);
+    heap_free(u);
 }
 
 void *udp_user(const struct udp_sock *u) { return u->user; }
@@ -261,7 +261,7 @@ static void finish_waiting(struct net_stack *s, struct udp_waiting *w, int err)
     path_close(s, &w->path);
     list_remove(&w->all);
     list_remove(&w->link);
-    mem_free(w);
+    heap_free(w);
     s->udp.waiting_count--;
     if (!u) return;
     u->waiting_count--;
@@ -303,7 +303,7 @@ static struct udp_waiting *waiting_new(struct udp_sock *u, void *ticket)
 {
     struct net_stack *s = u->stack;
     if (u->waiting_count >= WAITING_MAX || s->udp.waiting_count >= WAITING_MAX_ALL) return NULL;
-    struct udp_waiting *w = mem_alloc(sizeof *w);
+    struct udp_waiting *w = heap_alloc(sizeof *w);
     if (!w) return NULL;
     *w = (struct udp_waiting){.u = u, .ticket = ticket, .path = u->path, .ends = u->ends};
     w->path.ends = &w->ends;
@@ -400,13 +400,13 @@ static struct datagram *ring_push(struct udp_sock *u)
     }
     if (!u->ring || count > u->mask) {
         uint32_t size = u->ring ? (u->mask + 1) * 2 : RING_FIRST;
-        struct datagram *ring = mem_alloc(size * sizeof *ring);
+        struct datagram *ring = heap_alloc(size * sizeof *ring);
         if (!ring) {
             u->stack->n.drop_memory++;
             return NULL;
         }
         for (uint32_t i = 0; i < count; i++) ring[i] = u->ring[(u->head + i) & u->mask];
-        mem_free(u->ring);
+        heap_free(u->ring);
         u->ring = ring;
         u->mask = size - 1;
         u->head = 0;

@@ -102,7 +102,7 @@ static inline struct net_stack *wire_add(struct wire *w, const struct stack_conf
 {
     if (w->count == 0) {
         if (!w->now) w->now = 100 * SECOND;
-        w->used_before = mem_used();
+        w->used_before = heap_used();
     }
     unsigned i = w->count++;
     OK(stack_new(c, &test_hooks, &w->told[i], w->now, &w->stacks[i]));
@@ -183,7 +183,7 @@ static inline void wire_until(struct wire *w, nsec until)
 static inline void wire_end(struct wire *w)
 {
     for (unsigned i = 0; i < w->count; i++) stack_free(w->stacks[i]);
-    assert_int_equal(mem_used(), w->used_before);
+    assert_int_equal(heap_used(), w->used_before);
 }
 
 static inline struct buf *buf_from(const void *p, size_t n)

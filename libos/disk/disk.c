@@ -79,7 +79,7 @@ static struct file_job *job_new(struct file *f, unsigned segs, int *err)
         f->disk->busy++;
         return NULL;
     }
-    fj = mem_calloc(1, sizeof *fj + segs * sizeof(struct seg));
+    fj = heap_calloc(1, sizeof *fj + segs * sizeof(struct seg));
     *err = fj ? 0 : -ENOMEM;
     return fj;
 }
@@ -180,9 +180,9 @@ static void finish(struct job *j)
     f->outstanding--;
     if (fj->job.run == run_close) {
         f->helper->files--;
-        mem_free(f);
+        heap_free(f);
     }
-    mem_free(fj);
+    heap_free(fj);
 }
 
 /* --- the queue --- */
@@ -212,7 +212,7 @@ static int file_pop(struct queue *q, struct op *op)
     if (!fj) return err;
     fj->buf = buf_take(DISK_READ_MAX);
     if (!fj->buf) {
-        mem_free(fj);
+        heap_free(fj);
         return -ENOMEM;
     }
     f->disk->reads++;
@@ -315,10 +315,10 @@ static int disk_open(struct libos *l, const char *path, int flags, unsigned mode
     struct helper *h;
     int err = pick_helper(d, &h);
     if (err) return err;
-    struct file *f = mem_calloc(1, sizeof *f);
+    struct file *f = heap_calloc(1, sizeof *f);
     if (!f) return -ENOMEM;
     err = -ENOMEM;
-    f->closing = mem_calloc(1, sizeof *f->closing);
+    f->closing = heap_calloc(1, sizeof *f->closing);
     if (!f->closing) goto free_file;
     f->fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
     if (f->fd < 0) {
@@ -336,13 +336,13 @@ static int disk_open(struct libos *l, const char *path, int flags, unsigned mode
 close_fd:
     close(f->fd);
 free_closing:
-    mem_free(f->closing);
+    heap_free(f->closing);
 free_file:
-    mem_free(f);
+    heap_free(f);
     return err;
 }
 
-static int disk_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int disk_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct disk *d = calloc(1, sizeof *d);
     if (!d) return -ENOMEM;

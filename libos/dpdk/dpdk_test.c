@@ -185,9 +185,9 @@ static void bytes_and_bufs(struct netdev *from, struct netdev *to)
 static void ring_echo(void)
 {
     struct netdev *d = must_open("eal=--vdev net_ring0", NULL, NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     bytes_and_bufs(d, d);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     CHECK(d->n.rx_frames == d->n.tx_frames && d->n.rx_bytes == d->n.tx_bytes && d->n.rx_frames == 10);
     d->ops->close(d);
 }
@@ -195,7 +195,7 @@ static void ring_echo(void)
 static void unsendable(void)
 {
     struct netdev *d = must_open("eal=--vdev net_ring0", NULL, NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct frame f[4] = {one(60, 1), one(1519, 2), {.b = buf_take(0)}, one(60, 3)};
     CHECK(d->ops->send(d, f, 4) == 4);
     CHECK(d->n.tx_dropped == 2 && d->n.tx_frames == 2);
@@ -204,7 +204,7 @@ static void unsendable(void)
     check_bytes(&b, 60, 3);
     buf_unref(a.b);
     buf_unref(b.b);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     d->ops->close(d);
 }
 
@@ -212,7 +212,7 @@ static void full_ring(void)
 {
     enum { N = 3000 };
     struct netdev *d = must_open("eal=--vdev net_ring0", NULL, NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct frame f;
     unsigned sent = 0, got = 0;
     for (; sent < N; sent++) {
@@ -229,7 +229,7 @@ static void full_ring(void)
         buf_unref(f.b);
     }
     CHECK(got == sent);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     d->ops->close(d);
 }
 
@@ -239,7 +239,7 @@ static void held_bufs(void)
     enum { N = 6000 };
     static struct frame held[N];
     struct netdev *d = must_open("eal=--vdev net_ring0", "mbufs=2047", NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (unsigned i = 0; i < N; i++) {
         send_one(d, one(100, (uint8_t)i));
         held[i] = next_frame(d);
@@ -251,7 +251,7 @@ static void held_bufs(void)
         check_bytes(&held[i], 100, (uint8_t)i);
         buf_unref(held[i].b);
     }
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     for (int i = 0; i < 20; i++) { /* and the pools come back */
         d = must_open("eal=--vdev net_ring0", "mbufs=2047", NULL);
         bytes_and_bufs(d, d);
@@ -262,7 +262,7 @@ static void held_bufs(void)
 static void slices(void)
 {
     struct netdev *d = must_open("eal=--vdev net_ring0", NULL, NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     send_one(d, one(1000, 5));
     struct frame f = next_frame(d);
     struct buf *s = buf_slice(f.b, 100, 200);
@@ -274,7 +274,7 @@ static void slices(void)
     }
     for (unsigned i = 0; i < 200; i++) CHECK(s->data[i] == (uint8_t)(5 + (100 + i) * 7));
     buf_unref(s);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     d->ops->close(d);
 }
 
@@ -286,10 +286,10 @@ static void memif_pair(const char *setting)
     CHECK(a->caps.mtu == 1500 && a->caps.own_mac && a->caps.segs_max > 2);
     join(b, a);
     join(a, b);
-    size_t before = mem_used();
+    size_t before = heap_used();
     bytes_and_bufs(a, b);
     bytes_and_bufs(b, a);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     a->ops->close(a);
     /* A wire without a peer keeps nothing. */
     nsec start = clock_mono_ns();
@@ -297,7 +297,7 @@ static void memif_pair(const char *setting)
         try_send(b, one(1000, 0));
         CHECK(clock_mono_ns() - start < PATIENCE);
     }
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     b->ops->close(b);
 }
 static void memif(void) { memif_pair(NULL); }
@@ -309,7 +309,7 @@ static void shared_memory(void)
     struct netdev *a = must_open(device(MEMIF_SERVER, "m"), NULL, NULL),
                   *b = must_open(device(MEMIF_CLIENT, "m"), NULL, NULL);
     join(a, b);
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct buf *payload = filled(1400, 0);
     for (int i = 0; i < 100; i++) {
         send_one(a, (struct frame){.b = buf_ref(payload), .len = 1400});
@@ -322,7 +322,7 @@ static void shared_memory(void)
     }
     CHECK(buf_is_sole(payload));
     buf_unref(payload);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     a->ops->close(a);
     b->ops->close(b);
 }
@@ -333,12 +333,12 @@ static void jumbo(void)
                   *b = must_open(device(MEMIF_CLIENT, "m"), "mtu=9000", NULL);
     CHECK(a->caps.mtu == 9000);
     join(a, b);
-    size_t before = mem_used();
+    size_t before = heap_used();
     send_one(a, one(9014, 3));
     struct frame f = next_frame(b);
     check_bytes(&f, 9014, 3);
     buf_unref(f.b);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     a->ops->close(a);
     b->ops->close(b);
 }
@@ -520,7 +520,7 @@ static void offloads(void)
     CHECK(u->caps.tso_max > 16000);
     join(u, v);
     join(v, u);
-    size_t before = mem_used();
+    size_t before = heap_used();
     bytes_and_bufs(u, v);
     bytes_and_bufs(v, u);
     /* A TCP segment whose sum is left to the device: the peer is told that the data are right. */
@@ -555,7 +555,7 @@ static void offloads(void)
         buf_unref(f.b);
     }
     CHECK(payload == 14480);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     u->ops->close(u);
     v->ops->close(v);
 }

@@ -145,7 +145,7 @@ static int configure(const struct keys *k, const struct netdev_caps *caps, struc
     return err;
 }
 
-int inet_configure(const struct config *conf, const char *section, const struct netdev_caps *caps,
+int inet_configure(const struct demi_config *conf, const char *section, const struct netdev_caps *caps,
                    struct stack_config *out, char *why)
 {
     const struct keys k = {conf, section, why};
@@ -295,7 +295,7 @@ static int add_everything(const struct keys *k, struct inet *in, const struct ke
 }
 
 /* Defaults of streams, as the libOS of kernel sockets reads them. */
-static void read_defaults(const struct config *conf, struct inet *in)
+static void read_defaults(const struct demi_config *conf, struct inet *in)
 {
     in->defaults.delay = !config_bool(conf, "tcp_socket_options.nodelay", true);
     in->defaults.keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
@@ -349,7 +349,7 @@ static int share(const struct keys *k, struct inet *in)
                : 0;
 }
 
-int inet_start(struct runtime *rt, const struct config *conf, const char *section, netdev_open_fn open,
+int inet_start(struct runtime *rt, const struct demi_config *conf, const char *section, netdev_open_fn open,
                struct libos **out)
 {
     struct keys k = {conf, section, rt->why};

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-int inet_dgram_open(struct sock *s, const struct ip_port *local)
+int inet_dgram_open(struct inet_sock *s, const struct ip_port *local)
 {
     struct inet *in = s->inet;
     struct ip_port e = *local;
@@ -35,7 +35,7 @@ int inet_dgram_open(struct sock *s, const struct ip_port *local)
     return 0;
 }
 
-static int open_any(struct sock *s)
+static int open_any(struct inet_sock *s)
 {
     if (s->udp) return 0;
     int err = inet_dgram_open(s, &(struct ip_port){.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)});
@@ -43,7 +43,7 @@ static int open_any(struct sock *s)
     return err;
 }
 
-int inet_dgram_connect(struct sock *s, const struct ip_port *peer)
+int inet_dgram_connect(struct inet_sock *s, const struct ip_port *peer)
 {
     int err = open_any(s);
     if (!err) err = udp_connect(s->udp, peer);
@@ -51,7 +51,7 @@ int inet_dgram_connect(struct sock *s, const struct ip_port *peer)
     return err;
 }
 
-static void finish(struct sock *s, struct op *op, int err)
+static void finish(struct inet_sock *s, struct op *op, int err)
 {
     if (op && err) op_fail(ops_of(s), op, err);
     else if (op) op_complete_plain(ops_of(s), op, 0);
@@ -61,7 +61,7 @@ static void finish(struct sock *s, struct op *op, int err)
 int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                     socklen_t size, unsigned flags)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     struct ip_port to;
     int err = 0;
     if (addr) err = inet_sock_endpoint(s, addr, size, &to);
@@ -87,13 +87,13 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     return 0;
 }
 
-void inet_dgram_sent(struct sock *s, struct op *op, int err)
+void inet_dgram_sent(struct inet_sock *s, struct op *op, int err)
 {
     op_list_remove(&s->st.pushes, op);
     finish(s, op, err);
 }
 
-static void complete_pop(struct sock *s, struct op *op, struct buf *b, const struct ip_port *from)
+static void complete_pop(struct inet_sock *s, struct op *op, struct buf *b, const struct ip_port *from)
 {
     memset(&op->value, 0, sizeof op->value);
     op->value.sga = (demi_sgarray_t){.sga_buf = b, .sga_numsegs = 1, .sga_segs = {{b->data, b->len}}};
@@ -106,7 +106,7 @@ static void complete_pop(struct sock *s, struct op *op, struct buf *b, const str
     op_complete(ops_of(s), op);
 }
 
-void inet_dgram_readable(struct sock *s)
+void inet_dgram_readable(struct inet_sock *s)
 {
     while (s->st.pops.head) {
         struct ip_port from;
@@ -130,7 +130,7 @@ void inet_dgram_readable(struct sock *s)
 
 int inet_dgram_pop(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (!s->udp) return -EDESTADDRREQ;
     op_list_append(&s->st.pops, op);
     inet_dgram_readable(s);
@@ -139,7 +139,7 @@ int inet_dgram_pop(struct queue *q, struct op *op)
 
 int inet_dgram_shutdown(struct queue *q, int how)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     if (how != SHUT_RD) s->st.flags |= STREAM_WRITE_SHUT;
     if (how == SHUT_WR) return 0;

@@ -41,26 +41,26 @@ static void on_acceptable(void *arg, struct listener *l) { inet_sock_acceptable(
 
 static void on_connected(void *arg, struct conn *c, int err)
 {
-    struct sock *s = conn_user(c);
+    struct inet_sock *s = conn_user(c);
     if (s) inet_sock_connected(s, err);
 }
 
 static void on_readable(void *arg, struct conn *c)
 {
-    struct sock *s = conn_user(c);
+    struct inet_sock *s = conn_user(c);
     if (likely(s && s->st.pops.head)) inet_stream_readable(s);
 }
 
 static void on_acked(void *arg, struct conn *c)
 {
-    struct sock *s = conn_user(c);
+    struct inet_sock *s = conn_user(c);
     if (s && s->st.pushes.head && s->state == SOCK_CONNECTED) inet_stream_acked(s);
     if (s) inet_sock_debug(s);
 }
 
 static void on_closed(void *arg, struct conn *c, int err)
 {
-    struct sock *s = conn_user(c);
+    struct inet_sock *s = conn_user(c);
     if (s && s->state == SOCK_CONNECTED) inet_stream_closed(s, err);
 }
 
@@ -71,7 +71,7 @@ static void on_address(void *arg, const struct ip_addr *a, unsigned bits, bool g
 
 static void on_udp_readable(void *arg, struct udp_sock *u)
 {
-    struct sock *s = udp_user(u);
+    struct inet_sock *s = udp_user(u);
     if (s && s->udp) inet_dgram_readable(s);
 }
 
@@ -376,7 +376,7 @@ int inet_socket(struct libos *l, int domain, int type, int protocol, struct queu
 {
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-    struct sock *s;
+    struct inet_sock *s;
     int err = inet_sock_new((struct inet *)l, domain == AF_INET6, type == SOCK_DGRAM, &s);
     if (err) return err;
     *out = &s->q;

@@ -3,7 +3,7 @@
  * Joins a network device (tcp/netdev.h), the stack (tcp/stack.h) and a runtime: what every libOS of raw frames shares.
  * A device's own libOS is a line or two:
  *
- *     static int packet_start(struct runtime *rt, const struct config *conf, struct libos **out)
+ *     static int packet_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
  *     {
  *         return inet_start(rt, conf, "packet", packet_open, out);
  *     }
@@ -18,7 +18,7 @@
 #include "libos/runtime/libos.h"
 #include "tcp/stack.h"
 
-struct config;
+struct demi_config;
 struct runtime;
 
 /* A libOS's start(): opens the device with what the configuration says, makes the stack and gives it its addresses
@@ -26,12 +26,12 @@ struct runtime;
  * open() is given their names without it ("ring"), and finds in this order what was set by the program, the
  * environment's RING, "packet.ring", "ring", and the names Demikernel has for the same. -errno, and rt->why says in
  * one line what is missing. */
-int inet_start(struct runtime *rt, const struct config *conf, const char *section, netdev_open_fn open,
+int inet_start(struct runtime *rt, const struct demi_config *conf, const char *section, netdev_open_fn open,
                struct libos **out);
 
 /* What a configuration says of the stack, for a device of these capabilities; all but seed and what `caps` decides.
  * -EINVAL: a value that cannot be; why (256 bytes) says which. */
-int inet_configure(const struct config *conf, const char *section, const struct netdev_caps *caps,
+int inet_configure(const struct demi_config *conf, const char *section, const struct netdev_caps *caps,
                    struct stack_config *out, char *why);
 
 /* The same on a device that is open, with a stack configured by the caller: the simulator, tests. mac, mtu,

@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct config;
+struct demi_config;
 
 struct keys {
-    const struct config *conf;
+    const struct demi_config *conf;
     const char *section; /* "packet" */
     char *why;           /* 256 bytes, or NULL */
 };

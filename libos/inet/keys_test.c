@@ -22,12 +22,12 @@ static char why[KEYS_WHY_SIZE];
 
 static struct keys keys_of(const char *text)
 {
-    struct config *c = NULL;
+    struct demi_config *c = NULL;
     assert_int_equal(config_parse(text, strlen(text), &c, NULL), 0);
     *why = 0;
     return (struct keys){c, "packet", why};
 }
-static void keys_end(struct keys *k) { config_free((struct config *)(uintptr_t)k->conf); }
+static void keys_end(struct keys *k) { config_free((struct demi_config *)(uintptr_t)k->conf); }
 
 static void test_the_section_beats_the_plain_key_and_that_demikernels(void **state)
 {
@@ -48,12 +48,12 @@ static void test_the_environment_beats_the_file_and_the_program_both(void **stat
     struct keys k = keys_of("packet:\n  interface: eth1\n  fault:\n    loss_ppm: 5\n");
     setenv("INTERFACE", "eth2", 1);
     assert_string_equal(keys_get(&k, "interface"), "eth2");
-    assert_int_equal(config_set((struct config **)(uintptr_t)&k.conf, "interface", "eth3"), 0);
+    assert_int_equal(config_set((struct demi_config **)(uintptr_t)&k.conf, "interface", "eth3"), 0);
     assert_string_equal(keys_get(&k, "interface"), "eth3");
     unsetenv("INTERFACE");
     assert_string_equal(keys_get(&k, "interface"), "eth3");
     assert_string_equal(keys_get(&k, "fault.loss_ppm"), "5");
-    assert_int_equal(config_set((struct config **)(uintptr_t)&k.conf, "fault.loss_ppm", "7"), 0);
+    assert_int_equal(config_set((struct demi_config **)(uintptr_t)&k.conf, "fault.loss_ppm", "7"), 0);
     assert_string_equal(keys_get(&k, "fault.loss_ppm"), "7");
     keys_end(&k);
     k = (struct keys){NULL, "packet", why}; /* no file at all */

@@ -35,7 +35,7 @@ static int loop_open(struct netdev **out)
     return 0;
 }
 
-static int loop_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int loop_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct netdev *d;
     struct stack_config sc;

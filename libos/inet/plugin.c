@@ -146,18 +146,18 @@ int plugin_load(const char *name, netdev_open_fn *open, char *why)
 
 /* --- the libOSes -------------------------------------------------------------------------------------------------- */
 
-static int start(const char *name, struct runtime *rt, const struct config *conf, struct libos **out)
+static int start(const char *name, struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     netdev_open_fn open = NULL;
     int err = plugin_load(name, &open, rt->why);
     return err ? err : inet_start(rt, conf, name, open, out);
 }
 
-static int dpdk_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int dpdk_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     return start("dpdk", rt, conf, out);
 }
-static int xdp_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int xdp_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     return start("xdp", rt, conf, out);
 }

@@ -29,14 +29,14 @@ static bool covers(const struct ip_addr *a, bool a_v6_only, const struct ip_addr
     return !a_v6_only || !addr_is_v4(b);
 }
 
-static bool conflict(const struct sock *a, const struct ip_addr *addr, const struct sock *b)
+static bool conflict(const struct inet_sock *a, const struct ip_addr *addr, const struct inet_sock *b)
 {
     const struct ip_addr *other = &b->setup->local.addr;
     if (a->reuse_port && b->reuse_port) return false;
     return covers(addr, a->v6_only, other) || covers(other, b->v6_only, addr);
 }
 
-static bool is_taken(struct sock *s, const struct ip_port *e)
+static bool is_taken(struct inet_sock *s, const struct ip_port *e)
 {
     list_for_each(it, bucket_of(s->inet, e->port))
     {
@@ -47,7 +47,7 @@ static bool is_taken(struct sock *s, const struct ip_port *e)
 }
 
 struct taken_arg {
-    struct sock *s;
+    struct inet_sock *s;
     const struct ip_addr *addr;
 };
 
@@ -57,7 +57,7 @@ static bool port_taken(void *arg, uint16_t port)
     return is_taken(t->s, &(struct ip_port){.addr = *t->addr, .port = port});
 }
 
-int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct ip_port *remote, uint16_t *out)
+int inet_sock_choose_port(struct inet_sock *s, const struct ip_addr *local, const struct ip_port *remote, uint16_t *out)
 {
     struct inet *in = s->inet;
     struct taken_arg t = {s, local};
@@ -69,7 +69,7 @@ int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const str
     return ports_choose(&in->ports, local, remote, in->port_key, port_taken, &t, out);
 }
 
-static int bind_stream(struct sock *s, struct ip_port *e)
+static int bind_stream(struct inet_sock *s, struct ip_port *e)
 {
     const struct ip_port nobody = {0};
     struct sock_setup *u = inet_sock_setup(s);
@@ -87,7 +87,7 @@ static int bind_stream(struct sock *s, struct ip_port *e)
 
 int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     struct ip_port e;
     int err = inet_sock_endpoint(s, addr, size, &e);
     if (err) return err;
@@ -105,7 +105,7 @@ int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 
 int inet_sock_listen(struct queue *q, int backlog)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     struct inet *in = s->inet;
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED || s->state == SOCK_ENDED) return -EISCONN;
@@ -125,7 +125,7 @@ int inet_sock_listen(struct queue *q, int backlog)
     return 0;
 }
 
-static void rest(struct sock *s)
+static void rest(struct inet_sock *s)
 {
     struct inet *in = s->inet;
     in->accept_backoff++;
@@ -135,7 +135,7 @@ static void rest(struct sock *s)
         wheel_start(&s->q.rt->wheel, &in->retry, s->q.rt->now + ACCEPT_RETRY_NS, inet_sock_retry_accepts);
 }
 
-static void complete_accept(struct sock *s, struct sock *c)
+static void complete_accept(struct inet_sock *s, struct inet_sock *c)
 {
     struct op *op = op_list_shift(&s->st.pops);
     const struct ip_port *peer = conn_remote(c->conn);
@@ -154,9 +154,9 @@ static void complete_accept(struct sock *s, struct sock *c)
 }
 
 /* One connection for one operation. */
-static bool accept_one(struct sock *s)
+static bool accept_one(struct inet_sock *s)
 {
-    struct sock *c;
+    struct inet_sock *c;
     if (inet_sock_new(s->inet, s->six, false, &c)) {
         rest(s);
         return false;
@@ -175,13 +175,13 @@ static bool accept_one(struct sock *s)
     return true;
 }
 
-static void accept_all(struct sock *s)
+static void accept_all(struct inet_sock *s)
 {
     while (s->st.pops.head && s->acceptable && accept_one(s))
         ;
 }
 
-void inet_sock_acceptable(struct sock *s)
+void inet_sock_acceptable(struct inet_sock *s)
 {
     s->acceptable = true;
     accept_all(s);
@@ -198,7 +198,7 @@ void inet_sock_retry_accepts(struct timer *t)
 
 int inet_sock_accept(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (s->state != SOCK_LISTENING) return -EINVAL;
     op_list_append(&s->st.pops, op);
     if (s->acceptable) accept_all(s);
@@ -215,7 +215,7 @@ static void own_for_any(struct ip_port *peer)
     else peer->addr.b[15] = 1;
 }
 
-static int open_conn(struct sock *s, struct ip_port local, const struct ip_port *peer)
+static int open_conn(struct inet_sock *s, struct ip_port local, const struct ip_port *peer)
 {
     struct inet *in = s->inet;
     bool choose = local.port == 0 && in->own_ports;
@@ -228,7 +228,7 @@ static int open_conn(struct sock *s, struct ip_port local, const struct ip_port 
     return err;
 }
 
-static int connect_stream(struct sock *s, struct op *op, const struct ip_port *peer)
+static int connect_stream(struct inet_sock *s, struct op *op, const struct ip_port *peer)
 {
     struct ip_port local = {.addr = addr_is_v4(&peer->addr) ? addr_v4(0) : (struct ip_addr){.q = {0, 0}}};
     if (s->state == SOCK_BOUND) {
@@ -250,7 +250,7 @@ static int connect_stream(struct sock *s, struct op *op, const struct ip_port *p
     return 0;
 }
 
-void inet_sock_connected(struct sock *s, int err)
+void inet_sock_connected(struct inet_sock *s, int err)
 {
     struct op *op = op_list_shift(&s->st.pushes);
     if (err) {
@@ -262,7 +262,7 @@ void inet_sock_connected(struct sock *s, int err)
     s->state = SOCK_CONNECTED;
     s->inet->connected++;
     if (s->setup && !s->setup->local.port) {
-        mem_free(s->setup);
+        heap_free(s->setup);
         s->setup = NULL;
     }
     if (op) op_complete_plain(ops_of(s), op, 0);
@@ -270,7 +270,7 @@ void inet_sock_connected(struct sock *s, int err)
 
 int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     struct ip_port peer;
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;

@@ -45,9 +45,9 @@ static const struct queue_ops dgram_ops = {
     .getsockname = inet_sock_getsockname,
 };
 
-int inet_sock_new(struct inet *in, bool six, bool dgram, struct sock **out)
+int inet_sock_new(struct inet *in, bool six, bool dgram, struct inet_sock **out)
 {
-    struct sock *s = mem_calloc(1, sizeof *s);
+    struct inet_sock *s = heap_calloc(1, sizeof *s);
     if (!s) return -ENOMEM;
     s->inet = in;
     s->six = six;
@@ -55,33 +55,33 @@ int inet_sock_new(struct inet *in, bool six, bool dgram, struct sock **out)
     s->linger_s = in->linger_s;
     int err = queue_add(in->base.rt, &s->q, dgram ? &dgram_ops : &stream_ops);
     if (err) {
-        mem_free(s);
+        heap_free(s);
         return err;
     }
     *out = s;
     return 0;
 }
 
-static void setup_free(struct sock *s)
+static void setup_free(struct inet_sock *s)
 {
     if (!s->setup) return;
     list_remove(&s->setup->bound);
     list_remove(&s->setup->hungry);
-    mem_free(s->setup);
+    heap_free(s->setup);
     s->setup = NULL;
 }
 
-void inet_sock_drop(struct sock *s)
+void inet_sock_drop(struct inet_sock *s)
 {
     queue_remove(&s->q);
     setup_free(s);
-    mem_free(s);
+    heap_free(s);
 }
 
-struct sock_setup *inet_sock_setup(struct sock *s)
+struct sock_setup *inet_sock_setup(struct inet_sock *s)
 {
     if (s->setup) return s->setup;
-    struct sock_setup *u = mem_calloc(1, sizeof *u);
+    struct sock_setup *u = heap_calloc(1, sizeof *u);
     if (!u) return NULL;
     u->sock = s;
     u->opts = s->inet->defaults;
@@ -104,7 +104,7 @@ int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on)
     return err;
 }
 
-int inet_port_take(struct sock *s, uint16_t port)
+int inet_port_take(struct inet_sock *s, uint16_t port)
 {
     struct inet *in = s->inet;
     int err = in->share ? share_own(in->share, s->dgram, port, s->reuse_port) : 0;
@@ -114,7 +114,7 @@ int inet_port_take(struct sock *s, uint16_t port)
     return err;
 }
 
-void inet_port_give(struct sock *s, uint16_t port)
+void inet_port_give(struct inet_sock *s, uint16_t port)
 {
     if (s->inet->share) share_disown(s->inet->share, s->dgram, port);
     inet_claim(s->inet, s->dgram, port, false);
@@ -124,16 +124,19 @@ void inet_port_give(struct sock *s, uint16_t port)
 
 int inet_sock_cancel(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(ops_of(s), &s->st, op);
     op_list_remove(&s->st.pops, op);
     op_fail(ops_of(s), op, ECANCELED);
     return 0;
 }
 
-static nsec linger_ns(const struct sock *s) { return s->linger_s < 0 ? NSEC_NEVER : (nsec)s->linger_s * NSEC_PER_SEC; }
+static nsec linger_ns(const struct inet_sock *s)
+{
+    return s->linger_s < 0 ? NSEC_NEVER : (nsec)s->linger_s * NSEC_PER_SEC;
+}
 
-static void close_stream(struct sock *s)
+static void close_stream(struct inet_sock *s)
 {
     switch (s->state) {
     case SOCK_LISTENING:
@@ -149,7 +152,7 @@ static void close_stream(struct sock *s)
     }
 }
 
-static void close_dgram(struct sock *s)
+static void close_dgram(struct inet_sock *s)
 {
     if (!s->udp) return;
     inet_port_give(s, udp_local(s->udp)->port);
@@ -158,7 +161,7 @@ static void close_dgram(struct sock *s)
 
 void inet_sock_close(struct queue *q)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     struct op_table *ops = ops_of(s);
     if (s->dgram) close_dgram(s);
     else close_stream(s);
@@ -171,10 +174,10 @@ void inet_sock_close(struct queue *q)
     stream_close(ops, &s->st);
     setup_free(s);
     runtime_need_flush(q->rt);
-    mem_free(s);
+    heap_free(s);
 }
 
-void inet_sock_check(const struct sock *s)
+void inet_sock_check(const struct inet_sock *s)
 {
     ASSERT(s->state <= SOCK_ENDED);
     if (s->dgram) {
@@ -204,7 +207,7 @@ void inet_check(const struct libos *l)
 
 /* --- addresses ---------------------------------------------------------------------------------------------------- */
 
-int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct ip_port *out)
+int inet_sock_endpoint(const struct inet_sock *s, const struct sockaddr *addr, socklen_t size, struct ip_port *out)
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -234,7 +237,7 @@ static void fill_v4(const struct ip_port *e, struct sockaddr_in *out)
     if (addr_is_v4(&e->addr)) out->sin_addr.s_addr = e->addr.w[3];
 }
 
-int inet_sock_address(const struct sock *s, const struct ip_port *e, struct sockaddr *addr, socklen_t *len)
+int inet_sock_address(const struct inet_sock *s, const struct ip_port *e, struct sockaddr *addr, socklen_t *len)
 {
     union {
         struct sockaddr_in v4;
@@ -257,14 +260,14 @@ int inet_sock_address(const struct sock *s, const struct ip_port *e, struct sock
 
 int inet_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     return inet_sock_address(s, s->dgram ? udp_peer(s->udp) : conn_remote(s->conn), addr, len);
 }
 
 int inet_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     const struct ip_port none = {.addr = s->six ? (struct ip_addr){.q = {0, 0}} : addr_v4(0)};
     const struct ip_port *local = s->setup && s->setup->local.port ? &s->setup->local : &none;
     if (s->dgram && s->udp) local = udp_local(s->udp);

@@ -63,13 +63,13 @@ struct inet {
 enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_ENDED };
 
 struct sock_setup {
-    struct sock *sock;
+    struct inet_sock *sock;
     struct list bound, hungry; /* members of the lists of struct inet, or of themselves */
     struct ip_port local;      /* port 0: not bound */
     struct conn_opts opts;
 };
 
-struct sock {
+struct inet_sock {
     struct queue q;
     struct inet *inet;
     union {
@@ -88,22 +88,22 @@ struct sock {
     bool acceptable;     /* LISTENING: somebody waits */
     uint8_t hops, tos;   /* of a datagram socket, 0: the default */
 };
-static_assert(sizeof(struct sock) <= 160, "an idle connection is small");
+static_assert(sizeof(struct inet_sock) <= 160, "an idle connection is small");
 
-static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
-static inline struct op_table *ops_of(const struct sock *s) { return &s->q.rt->ops; }
+static inline struct inet_sock *sock_of(struct queue *q) { return (struct inet_sock *)q; }
+static inline struct op_table *ops_of(const struct inet_sock *s) { return &s->q.rt->ops; }
 
 /* --- sock.c --- */
 
-int inet_sock_new(struct inet *in, bool six, bool dgram, struct sock **out);
+int inet_sock_new(struct inet *in, bool six, bool dgram, struct inet_sock **out);
 /* For one that nobody has seen yet. */
-void inet_sock_drop(struct sock *s);
+void inet_sock_drop(struct inet_sock *s);
 /* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family there is. */
-int inet_sock_endpoint(const struct sock *s, const struct sockaddr *addr, socklen_t size, struct ip_port *out);
+int inet_sock_endpoint(const struct inet_sock *s, const struct sockaddr *addr, socklen_t size, struct ip_port *out);
 /* Writes the address as the socket's family has it; *len must hold enough of it. */
-int inet_sock_address(const struct sock *s, const struct ip_port *e, struct sockaddr *addr, socklen_t *len);
+int inet_sock_address(const struct inet_sock *s, const struct ip_port *e, struct sockaddr *addr, socklen_t *len);
 /* NULL: out of memory. */
-struct sock_setup *inet_sock_setup(struct sock *s);
+struct sock_setup *inet_sock_setup(struct inet_sock *s);
 int inet_sock_cancel(struct queue *q, struct op *op);
 void inet_sock_close(struct queue *q);
 int inet_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len);
@@ -111,10 +111,11 @@ int inet_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *len
 /* The device shall give us (on), or not any more, the frames of a port; 0: of every port that inet->ports gives. */
 int inet_claim(struct inet *in, bool dgram, uint16_t port, bool on);
 /* The same for a socket's port, towards other runtimes on the device as well. -EADDRINUSE: one of them has it. */
-int inet_port_take(struct sock *s, uint16_t port);
-void inet_port_give(struct sock *s, uint16_t port);
+int inet_port_take(struct inet_sock *s, uint16_t port);
+void inet_port_give(struct inet_sock *s, uint16_t port);
 /* A port for port 0. -EADDRINUSE. */
-int inet_sock_choose_port(struct sock *s, const struct ip_addr *local, const struct ip_port *remote, uint16_t *out);
+int inet_sock_choose_port(struct inet_sock *s, const struct ip_addr *local, const struct ip_port *remote,
+                          uint16_t *out);
 
 /* The stack has done something: is there anything to be sent, and when does it want to be looked at? */
 void inet_settle(struct inet *in);
@@ -126,8 +127,8 @@ void inet_unwatch_device(struct inet *in);
 int inet_share(struct inet *in, const char *key);
 
 /* Invariants; debug builds and the simulator look after every event and call. */
-void inet_sock_check(const struct sock *s);
-static inline void inet_sock_debug(const struct sock *s)
+void inet_sock_check(const struct inet_sock *s);
+static inline void inet_sock_debug(const struct inet_sock *s)
 {
 #ifdef DEMI_DEBUG
     inet_sock_check(s);
@@ -140,9 +141,9 @@ int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 int inet_sock_listen(struct queue *q, int backlog);
 int inet_sock_accept(struct queue *q, struct op *op);
 int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
-void inet_sock_acceptable(struct sock *s);
+void inet_sock_acceptable(struct inet_sock *s);
 void inet_sock_retry_accepts(struct timer *t);
-void inet_sock_connected(struct sock *s, int err);
+void inet_sock_connected(struct inet_sock *s, int err);
 
 /* --- stream.c --- */
 
@@ -152,23 +153,23 @@ int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n);
 int inet_stream_pop(struct queue *q, struct op *op);
 int inet_stream_shutdown(struct queue *q, int how);
 size_t inet_stream_unsent(struct queue *q);
-void inet_stream_readable(struct sock *s);
+void inet_stream_readable(struct inet_sock *s);
 bool inet_stream_data(void *sock, struct buf *b); /* the stack's hook */
-void inet_stream_acked(struct sock *s);
-void inet_stream_closed(struct sock *s, int err);
+void inet_stream_acked(struct inet_sock *s);
+void inet_stream_closed(struct inet_sock *s, int err);
 /* What the segs hold as a chain; they are released, also on failure. NULL: out of memory. */
 struct buf *inet_chain_of_segs(struct seg *segs, unsigned count);
 
 /* --- dgram.c --- */
 
-int inet_dgram_open(struct sock *s, const struct ip_port *local);
-int inet_dgram_connect(struct sock *s, const struct ip_port *peer);
+int inet_dgram_open(struct inet_sock *s, const struct ip_port *local);
+int inet_dgram_connect(struct inet_sock *s, const struct ip_port *peer);
 int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                     socklen_t size, unsigned flags);
 int inet_dgram_pop(struct queue *q, struct op *op);
 int inet_dgram_shutdown(struct queue *q, int how);
-void inet_dgram_readable(struct sock *s);
-void inet_dgram_sent(struct sock *s, struct op *op, int err); /* one that waited for a neighbour */
+void inet_dgram_readable(struct inet_sock *s);
+void inet_dgram_sent(struct inet_sock *s, struct op *op, int err); /* one that waited for a neighbour */
 
 /* --- sockopt.c --- */
 

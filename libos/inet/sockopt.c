@@ -21,15 +21,15 @@
 
 /* --- options of a connection -------------------------------------------------------------------------------------- */
 
-static bool has_conn(const struct sock *s) { return s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED; }
+static bool has_conn(const struct inet_sock *s) { return s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED; }
 
-static void get_opts(const struct sock *s, struct conn_opts *o)
+static void get_opts(const struct inet_sock *s, struct conn_opts *o)
 {
     if (has_conn(s)) conn_get_opts(s->conn, o);
     else *o = s->setup ? s->setup->opts : s->inet->defaults;
 }
 
-static int set_opts(struct sock *s, const struct conn_opts *o)
+static int set_opts(struct inet_sock *s, const struct conn_opts *o)
 {
     if (s->state == SOCK_ENDED) return -EINVAL;
     if (has_conn(s)) {
@@ -48,13 +48,13 @@ static int set_opts(struct sock *s, const struct conn_opts *o)
 }
 
 /* As set: what conn_get_opts() fills in for what was left to the defaults must not become a setting of its own. */
-static void begin_opts(const struct sock *s, struct conn_opts *o)
+static void begin_opts(const struct inet_sock *s, struct conn_opts *o)
 {
     if (has_conn(s)) conn_own_opts(s->conn, o);
     else get_opts(s, o);
 }
 
-static int set_tcp(struct sock *s, int name, int v)
+static int set_tcp(struct inet_sock *s, int name, int v)
 {
     struct conn_opts o;
     begin_opts(s, &o);
@@ -95,7 +95,7 @@ static int set_tcp(struct sock *s, int name, int v)
     return set_opts(s, &o);
 }
 
-static int get_tcp(const struct sock *s, int name, int *out)
+static int get_tcp(const struct inet_sock *s, int name, int *out)
 {
     struct conn_opts o;
     get_opts(s, &o);
@@ -120,7 +120,7 @@ static int get_tcp(const struct sock *s, int name, int *out)
     }
 }
 
-static int set_congestion(struct sock *s, const void *val, socklen_t len)
+static int set_congestion(struct inet_sock *s, const void *val, socklen_t len)
 {
     char name[CC_NAME_MAX + 1] = "";
     struct conn_opts o;
@@ -140,7 +140,7 @@ static int copy_out(void *val, socklen_t *len, const void *from, size_t n)
     return 0;
 }
 
-static int get_congestion(const struct sock *s, void *val, socklen_t *len)
+static int get_congestion(const struct inet_sock *s, void *val, socklen_t *len)
 {
     char name[CC_NAME_MAX] = "";
     struct conn_opts o;
@@ -150,7 +150,7 @@ static int get_congestion(const struct sock *s, void *val, socklen_t *len)
     return copy_out(val, len, name, sizeof name);
 }
 
-static int get_info(const struct sock *s, void *val, socklen_t *len)
+static int get_info(const struct inet_sock *s, void *val, socklen_t *len)
 {
     struct linux_tcp_info info = {.state = s->state == SOCK_LISTENING ? 10 : 7}; /* LISTEN, CLOSE */
     if (has_conn(s)) tcp_info_fill(s->conn, &info);
@@ -159,7 +159,7 @@ static int get_info(const struct sock *s, void *val, socklen_t *len)
 
 /* --- options of a socket ------------------------------------------------------------------------------------------ */
 
-static int set_buffer(struct sock *s, int name, int v)
+static int set_buffer(struct inet_sock *s, int name, int v)
 {
     struct conn_opts o;
     uint32_t n = v < BUFFER_MIN ? BUFFER_MIN : v > 1 << 30 ? 1u << 30 : (uint32_t)v;
@@ -170,7 +170,7 @@ static int set_buffer(struct sock *s, int name, int v)
     return set_opts(s, &o);
 }
 
-static int get_buffer(const struct sock *s, int name)
+static int get_buffer(const struct inet_sock *s, int name)
 {
     struct conn_opts o;
     get_opts(s, &o);
@@ -178,7 +178,7 @@ static int get_buffer(const struct sock *s, int name)
     return n ? (int)n : name == SO_RCVBUF ? 256 << 10 : 1 << 30;
 }
 
-static int set_keepalive(struct sock *s, int v)
+static int set_keepalive(struct inet_sock *s, int v)
 {
     struct conn_opts o;
     if (s->dgram) return 0;
@@ -187,9 +187,9 @@ static int set_keepalive(struct sock *s, int v)
     return set_opts(s, &o);
 }
 
-static bool is_before_bind(const struct sock *s) { return s->state == SOCK_NEW; }
+static bool is_before_bind(const struct inet_sock *s) { return s->state == SOCK_NEW; }
 
-static int set_socket(struct sock *s, int name, int v)
+static int set_socket(struct inet_sock *s, int name, int v)
 {
     switch (name) {
     case SO_REUSEADDR: s->reuse_addr = v; return 0; /* what it asks for holds always: setup.c */
@@ -206,7 +206,7 @@ static int set_socket(struct sock *s, int name, int v)
     }
 }
 
-static int get_socket(struct sock *s, int name, int *out)
+static int get_socket(struct inet_sock *s, int name, int *out)
 {
     struct conn_opts o;
     switch (name) {
@@ -232,7 +232,7 @@ static int get_socket(struct sock *s, int name, int *out)
     }
 }
 
-static int set_linger(struct sock *s, const void *val, socklen_t len)
+static int set_linger(struct inet_sock *s, const void *val, socklen_t len)
 {
     struct linger l;
     if (len < sizeof l) return -EINVAL;
@@ -242,7 +242,7 @@ static int set_linger(struct sock *s, const void *val, socklen_t len)
     return 0;
 }
 
-static int get_linger(const struct sock *s, void *val, socklen_t *len)
+static int get_linger(const struct inet_sock *s, void *val, socklen_t *len)
 {
     const struct linger l = {.l_onoff = s->linger_s >= 0, .l_linger = s->linger_s >= 0 ? s->linger_s : 0};
     return copy_out(val, len, &l, sizeof l);
@@ -250,7 +250,7 @@ static int get_linger(const struct sock *s, void *val, socklen_t *len)
 
 /* --- IP ----------------------------------------------------------------------------------------------------------- */
 
-static int set_hops(struct sock *s, int v, bool is_tos)
+static int set_hops(struct inet_sock *s, int v, bool is_tos)
 {
     struct conn_opts o;
     if (is_tos ? v < 0 || v > 255 : v < -1 || v == 0 || v > 255) return -EINVAL;
@@ -265,7 +265,7 @@ static int set_hops(struct sock *s, int v, bool is_tos)
     return set_opts(s, &o);
 }
 
-static int get_hops(const struct sock *s, bool is_tos)
+static int get_hops(const struct inet_sock *s, bool is_tos)
 {
     struct conn_opts o;
     get_opts(s, &o);
@@ -273,7 +273,7 @@ static int get_hops(const struct sock *s, bool is_tos)
     return is_tos ? s->dgram ? s->tos : o.tos : hops ? hops : 64;
 }
 
-static int set_ip(struct sock *s, int level, int name, int v)
+static int set_ip(struct inet_sock *s, int level, int name, int v)
 {
     if (level == IPPROTO_IP && !s->six) {
         if (name == IP_TTL || name == IP_TOS) return set_hops(s, v, name == IP_TOS);
@@ -288,7 +288,7 @@ static int set_ip(struct sock *s, int level, int name, int v)
     return -ENOPROTOOPT;
 }
 
-static int get_ip(const struct sock *s, int level, int name, int *out)
+static int get_ip(const struct inet_sock *s, int level, int name, int *out)
 {
     if (level == IPPROTO_IP && !s->six && (name == IP_TTL || name == IP_TOS)) {
         *out = get_hops(s, name == IP_TOS);
@@ -310,7 +310,7 @@ static bool is_level(int level)
 
 int inet_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     int v;
     if (!is_level(level)) return -ENOTSUP;
     if (level == IPPROTO_TCP && s->dgram) return -ENOPROTOOPT;
@@ -327,7 +327,7 @@ int inet_sock_setsockopt(struct queue *q, int level, int name, const void *val, 
 
 int inet_sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     int v = 0, err;
     if (!is_level(level)) return -ENOTSUP;
     if (level == IPPROTO_TCP && s->dgram) return -ENOPROTOOPT;

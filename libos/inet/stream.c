@@ -20,7 +20,7 @@
 
 /* --- in ----------------------------------------------------------------------------------------------------------- */
 
-static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
+static inline void complete_pop(struct inet_sock *s, struct op *op, struct buf *b)
 {
     s->inet->rx_bytes += b->len;
     stream_give(ops_of(s), op, b);
@@ -28,7 +28,7 @@ static inline void complete_pop(struct sock *s, struct op *op, struct buf *b)
 
 /* The program is behind: what waits is given together. One copy costs less than a token a frame, and a program that
  * answers each pop, and waits for its answer's acknowledgement, must not do so for every 1,448 bytes. */
-static struct buf *gather(struct sock *s, struct buf *head)
+static struct buf *gather(struct inet_sock *s, struct buf *head)
 {
     uint32_t total = head->len;
     struct buf **tail = &head->next;
@@ -47,7 +47,7 @@ static struct buf *gather(struct sock *s, struct buf *head)
     return whole;
 }
 
-static struct buf *take(struct sock *s)
+static struct buf *take(struct inet_sock *s)
 {
     struct buf *b = s->rest;
     if (likely(!b)) {
@@ -60,14 +60,14 @@ static struct buf *take(struct sock *s)
     return b;
 }
 
-static bool is_at_end(struct sock *s)
+static bool is_at_end(struct inet_sock *s)
 {
     if (s->state == SOCK_CONNECTED && conn_ended(s->conn)) s->st.flags |= STREAM_ENDED;
     return stream_is_at_end(&s->st);
 }
 
 /* Answers op from what is there; false: nothing is. */
-static bool answer(struct sock *s, struct op *op)
+static bool answer(struct inet_sock *s, struct op *op)
 {
     struct buf *b = take(s);
     if (likely(b)) {
@@ -79,7 +79,7 @@ static bool answer(struct sock *s, struct op *op)
     return true;
 }
 
-void inet_stream_readable(struct sock *s)
+void inet_stream_readable(struct inet_sock *s)
 {
     for (struct op *op; (op = s->st.pops.head);) {
         op_list_remove(&s->st.pops, op);
@@ -96,7 +96,7 @@ void inet_stream_readable(struct sock *s)
 /* A pop that waits has found the queue empty, and s->rest. */
 bool inet_stream_data(void *sock, struct buf *b)
 {
-    struct sock *s = sock;
+    struct inet_sock *s = sock;
     struct op *op = s->st.pops.head;
     if (unlikely(!op)) return false;
     op_list_remove(&s->st.pops, op);
@@ -106,7 +106,7 @@ bool inet_stream_data(void *sock, struct buf *b)
 
 int inet_stream_pop(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (unlikely(s->state < SOCK_CONNECTED)) return -ENOTCONN;
     if (!s->st.pops.head && answer(s, op)) {
         /* a window to tell of */
@@ -119,7 +119,7 @@ int inet_stream_pop(struct queue *q, struct op *op)
 
 /* --- out ---------------------------------------------------------------------------------------------------------- */
 
-static void unpin(void *p) { mem_unpin(p); }
+static void unpin(void *p) { heap_unpin(p); }
 
 /* A view of the segment, which has been let go of. NULL: no memory, and it is held as before. */
 static struct buf *buf_of_seg(struct seg *seg)
@@ -162,12 +162,12 @@ static uint64_t total_of(const struct seg *segs, unsigned count)
     return n;
 }
 
-static inline int may_push(const struct sock *s)
+static inline int may_push(const struct inet_sock *s)
 {
     return likely(s->state >= SOCK_CONNECTED) ? stream_may_push(&s->st) : -ENOTCONN;
 }
 
-static int refuse(struct sock *s)
+static int refuse(struct inet_sock *s)
 {
     s->inet->push_busy++;
     return -EBUSY;
@@ -176,7 +176,7 @@ static int refuse(struct sock *s)
 int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                      socklen_t size, unsigned flags)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     int err = may_push(s);
     if (unlikely(err)) return err;
     uint64_t end, total = total_of(segs, count);
@@ -203,7 +203,7 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
 
 int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     int err = may_push(s);
     if (unlikely(err)) return err;
     int before = errno;
@@ -215,12 +215,12 @@ int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n)
     return 0;
 }
 
-void inet_stream_acked(struct sock *s) { stream_passed(ops_of(s), &s->st, conn_acked(s->conn)); }
+void inet_stream_acked(struct inet_sock *s) { stream_passed(ops_of(s), &s->st, conn_acked(s->conn)); }
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
 /* What was received and not popped becomes ours. */
-static void keep_rest(struct sock *s)
+static void keep_rest(struct inet_sock *s)
 {
     struct buf **tail = &s->rest;
     while (*tail) tail = &(*tail)->next;
@@ -231,7 +231,7 @@ static void keep_rest(struct sock *s)
 }
 
 /* The last that is heard of the connection; err 0: both sides have ended in order. */
-void inet_stream_closed(struct sock *s, int err)
+void inet_stream_closed(struct inet_sock *s, int err)
 {
     inet_stream_acked(s);
     inet_stream_readable(s);
@@ -248,7 +248,7 @@ void inet_stream_closed(struct sock *s, int err)
 
 int inet_stream_shutdown(struct queue *q, int how)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     if (how != SHUT_WR && !(s->st.flags & STREAM_READ_SHUT)) {
         keep_rest(s); /* can still be popped; what comes from now on is dropped */
@@ -267,6 +267,6 @@ int inet_stream_shutdown(struct queue *q, int how)
 
 size_t inet_stream_unsent(struct queue *q)
 {
-    struct sock *s = sock_of(q);
+    struct inet_sock *s = sock_of(q);
     return s->state == SOCK_CONNECTED ? conn_queued(s->conn) - conn_sent(s->conn) : 0;
 }

@@ -399,13 +399,13 @@ static void test_a_thousand_connections_are_small_and_leave_nothing(void **state
         on(1);
         OK(demi_accept(&accepting, listener));
         on(0);
-        size_t before = mem_used();
+        size_t before = heap_used();
         OK(demi_socket(&clients[i], AF_INET, SOCK_STREAM, 0));
         OK(demi_connect(&connecting, clients[i], ADDR(&addr)));
         wait_ok(connecting, DEMI_OPC_CONNECT);
         on(1);
         servers[i] = wait_ok(accepting, DEMI_OPC_ACCEPT).qr_value.ares.qd;
-        server_bytes += (mem_used() - before) / 2;
+        server_bytes += (heap_used() - before) / 2;
     }
     assert_in_range(server_bytes / COUNT + sizeof(struct op), 1, 1024); /* an op: its pop waits */
     for (unsigned i = 0; i < COUNT; i++) {

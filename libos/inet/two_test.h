@@ -87,7 +87,7 @@ static inline void wire_close(struct netdev *d)
 
 static const struct netdev_ops wire_ops = {.name = "wire", .recv = wire_recv, .send = wire_send, .close = wire_close};
 
-static inline int fail_start(struct runtime *rt, const struct config *conf, struct libos **out) { return -ENODEV; }
+static inline int fail_start(struct runtime *rt, const struct demi_config *conf, struct libos **out) { return -ENODEV; }
 
 static inline struct stack_config config_of(unsigned i)
 {
@@ -97,7 +97,7 @@ static inline struct stack_config config_of(unsigned i)
 }
 
 static unsigned starting;
-static inline int wire_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static inline int wire_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct end *e = &ends[starting];
     struct stack_config sc = config_of(starting);

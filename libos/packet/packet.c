@@ -85,7 +85,7 @@ int packet_open(const struct netdev_env *env, struct netdev **out)
         "packet: which interface? Set \"interface\" (INTERFACE=eth1), or \"tap\" (TAP=tap0); `ip link` names them");
 }
 
-static int packet_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int packet_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     return inet_start(rt, conf, "packet", packet_open, out);
 }

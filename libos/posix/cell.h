@@ -31,7 +31,7 @@ static inline struct cell *cell_take(struct cells *cs)
     struct cell *c = cs->free;
     if (unlikely(!c)) {
         int before = errno;
-        c = mem_alloc(sizeof *c);
+        c = heap_alloc(sizeof *c);
         errno = before;
         return c;
     }
@@ -43,7 +43,7 @@ static inline struct cell *cell_take(struct cells *cs)
 static inline void cell_give(struct cells *cs, struct cell *c)
 {
     if (unlikely(cs->kept == CELLS_KEPT)) {
-        mem_free(c);
+        heap_free(c);
         return;
     }
     c->next = cs->free;
@@ -57,7 +57,7 @@ static inline void cells_free(struct cells *cs)
 {
     for (struct cell *c; (c = cs->free);) {
         cs->free = c->next;
-        mem_free(c);
+        heap_free(c);
     }
 }
 

@@ -26,14 +26,14 @@
 #define STALL_NS       60000000000u /* of a peer that takes nothing */
 #define LINGER_LOOK_NS 10000000u    /* how often we ask whether all is acknowledged: there is no event for that */
 
-static void set_linger(const struct sock *s, int on)
+static void set_linger(const struct posix_sock *s, int on)
 {
     struct linger l = {.l_onoff = on};
     setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
 }
 
 /* cut: what has not arrived does not, and the peer hears of a reset (a local one, of the end). */
-static void end(struct sock *s, bool cut)
+static void end(struct posix_sock *s, bool cut)
 {
     cut |= s->st.flags & STREAM_FAILED; /* it has failed while it was closing */
     if (cut) set_linger(s, 1);
@@ -45,27 +45,27 @@ static void end(struct sock *s, bool cut)
     wheel_stop(&s->q.rt->wheel, &s->timer);
     if (s->watched) runtime_unwatch(s->q.rt, &s->watch);
     close(s->watch.fd);
-    mem_free(s);
+    heap_free(s);
 }
 
-static bool is_acknowledged(const struct sock *s)
+static bool is_acknowledged(const struct posix_sock *s)
 {
     int left = 0;
     return ioctl(s->watch.fd, SIOCOUTQ, &left) || !left;
 }
 
 /* Nobody waits for the peer's bytes; the kernel resets a connection that is closed with some, and so do we at once. */
-static bool has_unread(const struct sock *s)
+static bool has_unread(const struct posix_sock *s)
 {
     char byte;
     return recv(s->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-static bool is_waiting(const struct sock *s) { return s->out.count || s->dgrams; }
+static bool is_waiting(const struct posix_sock *s) { return s->out.count || s->dgrams; }
 
 static void look_again(struct timer *t);
 
-static void start_timer(struct sock *s)
+static void start_timer(struct posix_sock *s)
 {
     uint64_t now = s->q.rt->now, at = now + STALL_NS;
     if (s->drain_end_ns != UINT64_MAX) at = is_waiting(s) ? s->drain_end_ns : now + LINGER_LOOK_NS;
@@ -75,7 +75,7 @@ static void start_timer(struct sock *s)
 }
 
 /* Something may have left. */
-static void go_on(struct sock *s)
+static void go_on(struct posix_sock *s)
 {
     if (is_waiting(s)) return;
     if (s->linger_s <= 0 || s->dgram) {
@@ -89,13 +89,13 @@ static void go_on(struct sock *s)
 
 static void look_again(struct timer *t)
 {
-    struct sock *s = (struct sock *)((char *)t - offsetof(struct sock, timer));
+    struct posix_sock *s = (struct posix_sock *)((char *)t - offsetof(struct posix_sock, timer));
     if (!is_waiting(s) && is_acknowledged(s)) end(s, false);
     else if (s->drain_end_ns != UINT64_MAX ? s->q.rt->now >= s->drain_end_ns : s->sent == s->drained) end(s, true);
     else start_timer(s);
 }
 
-void sock_closing_event(struct sock *s, uint32_t events)
+void sock_closing_event(struct posix_sock *s, uint32_t events)
 {
     if (!s->dgram && events & EPOLLIN && has_unread(s)) {
         end(s, true);
@@ -105,14 +105,14 @@ void sock_closing_event(struct sock *s, uint32_t events)
     go_on(s);
 }
 
-static bool drains(const struct sock *s)
+static bool drains(const struct posix_sock *s)
 {
     if (s->dgram) return s->dgrams;
     return s->state == SOCK_CONNECTED && s->linger_s && (s->out.count || s->linger_s > 0) && !has_unread(s);
 }
 
 /* From now on, not from the turn's beginning: the program may have worked for longer than it lets us linger. */
-static uint64_t linger_end(const struct sock *s)
+static uint64_t linger_end(const struct posix_sock *s)
 {
     const struct runtime_ops *time = &s->q.rt->time;
     return time->now_ns(time->arg) + (uint64_t)s->linger_s * 1000000000u;
@@ -120,7 +120,7 @@ static uint64_t linger_end(const struct sock *s)
 
 void sock_close(struct queue *q)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     struct op_table *ops = &q->rt->ops;
     if (s->out.count) posix_stream_send(s);
     sock_clean(s);
@@ -149,12 +149,12 @@ void sock_close(struct queue *q)
 
 void sock_close_all(struct posix *p)
 {
-    list_for_each_safe(it, &p->closing) end(list_entry(it, struct sock, closing), true);
+    list_for_each_safe(it, &p->closing) end(list_entry(it, struct posix_sock, closing), true);
 }
 
 void sock_close_copies(const struct posix *p)
 {
-    list_for_each(it, &p->closing) close(list_entry(it, struct sock, closing)->watch.fd);
+    list_for_each(it, &p->closing) close(list_entry(it, struct posix_sock, closing)->watch.fd);
 }
 
 uint64_t sock_undrained(const struct posix *p)
@@ -162,7 +162,7 @@ uint64_t sock_undrained(const struct posix *p)
     uint64_t n = 0;
     list_for_each(it, &p->closing)
     {
-        const struct sock *s = list_entry(it, struct sock, closing);
+        const struct posix_sock *s = list_entry(it, struct posix_sock, closing);
         n += 1 + (s->queued - s->sent);
     }
     return n;

@@ -29,7 +29,8 @@ struct dgram {
 };
 static_assert(sizeof(struct sockaddr_un) >= sizeof(struct sockaddr_in6), "any address fits");
 
-static int transmit(struct sock *s, const struct sockaddr *addr, socklen_t size, const struct seg *segs, unsigned count)
+static int transmit(struct posix_sock *s, const struct sockaddr *addr, socklen_t size, const struct seg *segs,
+                    unsigned count)
 {
     struct iovec iov[DEMI_PUSHV_MAX];
     for (unsigned i = 0; i < count; i++)
@@ -45,7 +46,7 @@ static int transmit(struct sock *s, const struct sockaddr *addr, socklen_t size,
     return 0;
 }
 
-static void finish(struct sock *s, struct op *op, int err)
+static void finish(struct posix_sock *s, struct op *op, int err)
 {
     if (op && err) op_fail(&s->q.rt->ops, op, err);
     else if (op) op_complete_plain(&s->q.rt->ops, op, 0);
@@ -57,14 +58,14 @@ static void release(struct seg *segs, unsigned count)
     for (unsigned i = 0; i < count; i++) seg_release(&segs[i]);
 }
 
-static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+static int park(struct posix_sock *s, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                 socklen_t size)
 {
     if (s->dgram_count == DGRAM_WAITING_MAX) {
         s->posix->push_busy++;
         return -EBUSY;
     }
-    struct dgram *d = mem_alloc(sizeof *d + count * sizeof *segs);
+    struct dgram *d = heap_alloc(sizeof *d + count * sizeof *segs);
     if (!d) return -ENOMEM;
     *d = (struct dgram){.op = op, .size = size, .count = count};
     if (size) memcpy(&d->addr_un, addr, size);
@@ -85,7 +86,7 @@ static int park(struct sock *s, struct op *op, struct seg *segs, unsigned count,
 int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                socklen_t size, unsigned flags)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     int err = 0;
     if (addr) err = sock_check_addr(s, addr, size);
     else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
@@ -103,7 +104,7 @@ int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
 }
 
 /* The oldest waiting one leaves the list; err 0: it was sent. */
-static void unpark(struct sock *s, int err)
+static void unpark(struct posix_sock *s, int err)
 {
     struct dgram *d = s->dgrams;
     s->dgrams = d->next;
@@ -113,10 +114,10 @@ static void unpark(struct sock *s, int err)
     release(d->segs, d->count);
     if (d->op) op_list_remove(&s->st.pushes, d->op);
     finish(s, d->op, err);
-    mem_free(d);
+    heap_free(d);
 }
 
-void dgram_send(struct sock *s)
+void dgram_send(struct posix_sock *s)
 {
     while (s->dgrams) {
         struct dgram *d = s->dgrams;
@@ -128,12 +129,12 @@ void dgram_send(struct sock *s)
     sock_watch(s, EPOLLIN);
 }
 
-void dgram_drop(struct sock *s)
+void dgram_drop(struct posix_sock *s)
 {
     while (s->dgrams) unpark(s, ECANCELED);
 }
 
-void dgram_cancel(struct sock *s)
+void dgram_cancel(struct posix_sock *s)
 {
     for (struct dgram *d = s->dgrams; d; d = d->next) {
         if (!d->op) continue;
@@ -143,7 +144,7 @@ void dgram_cancel(struct sock *s)
     }
 }
 
-static void complete_pop(struct sock *s, struct buf *b, const struct sockaddr_storage *from)
+static void complete_pop(struct posix_sock *s, struct buf *b, const struct sockaddr_storage *from)
 {
     struct op *op = op_list_shift(&s->st.pops);
     memset(&op->value, 0, sizeof op->value);
@@ -155,7 +156,7 @@ static void complete_pop(struct sock *s, struct buf *b, const struct sockaddr_st
 
 /* A datagram of unknown length: the first 2 KiB straight into the buffer that will be popped, the
  * rest, rarely any, aside. */
-static struct buf *receive(struct sock *s, struct sockaddr_storage *from, int *err)
+static struct buf *receive(struct posix_sock *s, struct sockaddr_storage *from, int *err)
 {
     struct posix *p = s->posix;
     *err = ENOMEM;
@@ -185,7 +186,7 @@ static struct buf *receive(struct sock *s, struct sockaddr_storage *from, int *e
     return whole;
 }
 
-static bool receive_one(struct sock *s)
+static bool receive_one(struct posix_sock *s)
 {
     struct sockaddr_storage from = {0};
     int err;
@@ -204,7 +205,7 @@ static bool receive_one(struct sock *s)
     return true;
 }
 
-void dgram_receive(struct sock *s)
+void dgram_receive(struct posix_sock *s)
 {
     while (s->st.pops.head && s->readable && receive_one(s))
         ;
@@ -212,7 +213,7 @@ void dgram_receive(struct sock *s)
 
 int dgram_pop(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->error) {
         op_fail(&q->rt->ops, op, s->error);

@@ -61,7 +61,7 @@ static const struct queue_ops dgram_ops = {
 };
 
 /* Events of a socket that is not connected. False: they have been dealt with. */
-static bool has_data_events(struct sock *s, uint32_t events)
+static bool has_data_events(struct posix_sock *s, uint32_t events)
 {
     switch (s->state) {
     case SOCK_LISTENING:
@@ -78,7 +78,7 @@ static bool has_data_events(struct sock *s, uint32_t events)
 
 static void on_event(struct watch *w, uint32_t events)
 {
-    struct sock *s = (struct sock *)((char *)w - offsetof(struct sock, watch));
+    struct posix_sock *s = (struct posix_sock *)((char *)w - offsetof(struct posix_sock, watch));
     if (unlikely(s->state != SOCK_CONNECTED) && !has_data_events(s, events)) return;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hung_up = !s->dgram;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -90,9 +90,9 @@ static void on_event(struct watch *w, uint32_t events)
     sock_debug(s);
 }
 
-int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
+int sock_new(struct posix *p, int fd, int domain, bool dgram, struct posix_sock **out)
 {
-    struct sock *s = mem_calloc(1, sizeof *s);
+    struct posix_sock *s = heap_calloc(1, sizeof *s);
     if (!s) return -ENOMEM;
     s->posix = p;
     s->watch = (struct watch){.fn = on_event, .fd = fd};
@@ -104,14 +104,14 @@ int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out)
     list_init(&s->closing);
     int err = queue_add(p->base.rt, &s->q, dgram ? &dgram_ops : &stream_ops);
     if (err) {
-        mem_free(s);
+        heap_free(s);
         return err;
     }
     *out = s;
     return 0;
 }
 
-int sock_watch(struct sock *s, uint32_t events)
+int sock_watch(struct posix_sock *s, uint32_t events)
 {
     if (s->watched) return runtime_rewatch(s->q.rt, &s->watch, events | EPOLLET);
     int err = runtime_watch(s->q.rt, &s->watch, events | EPOLLET);
@@ -119,7 +119,7 @@ int sock_watch(struct sock *s, uint32_t events)
     return err;
 }
 
-void sock_dirty(struct sock *s)
+void sock_dirty(struct posix_sock *s)
 {
     if (s->dirty_link) return;
     struct posix *p = s->posix;
@@ -130,7 +130,7 @@ void sock_dirty(struct sock *s)
     runtime_need_flush(s->q.rt);
 }
 
-void sock_clean(struct sock *s)
+void sock_clean(struct posix_sock *s)
 {
     if (!s->dirty_link) return;
     *s->dirty_link = s->dirty_next;
@@ -142,7 +142,7 @@ void sock_clean(struct sock *s)
 static void posix_flush(struct libos *l)
 {
     struct posix *p = (struct posix *)l;
-    for (struct sock *s; (s = p->dirty);) {
+    for (struct posix_sock *s; (s = p->dirty);) {
         sock_clean(s);
         posix_stream_send(s);
     }
@@ -150,7 +150,7 @@ static void posix_flush(struct libos *l)
 
 static int sock_cancel(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(&q->rt->ops, &s->st, op);
     op_list_remove(&s->accepts, op);
     op_fail(&q->rt->ops, op, ECANCELED);
@@ -159,12 +159,12 @@ static int sock_cancel(struct queue *q, struct op *op)
 
 static int dgram_shutdown(struct queue *q, int how)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     return shutdown(s->watch.fd, how) ? -errno : 0;
 }
 
-void sock_check(const struct sock *s)
+void sock_check(const struct posix_sock *s)
 {
     uint64_t bytes = 0;
     stream_check(&s->st, false);
@@ -185,7 +185,7 @@ void sock_check(const struct sock *s)
 
 static size_t sock_unsent(struct queue *q)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     return s->queued - s->sent;
 }
 
@@ -228,7 +228,7 @@ static int posix_socket(struct libos *l, int domain, int type, int protocol, str
     if (fd < 0) return -errno;
     if (type == SOCK_STREAM) set_defaults(p, fd, domain);
     else if (domain != AF_UNIX) widen(fd);
-    struct sock *s;
+    struct posix_sock *s;
     int err = sock_new(p, fd, domain, type == SOCK_DGRAM, &s);
     if (err) {
         close(fd);
@@ -239,7 +239,7 @@ static int posix_socket(struct libos *l, int domain, int type, int protocol, str
     return 0;
 }
 
-static void configure(struct posix *p, const struct config *conf)
+static void configure(struct posix *p, const struct demi_config *conf)
 {
     p->nodelay = config_bool(conf, "tcp_socket_options.nodelay", true);
     p->keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
@@ -250,7 +250,7 @@ static void configure(struct posix *p, const struct config *conf)
                       : -1;
 }
 
-static int posix_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int posix_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct posix *p = calloc(1, sizeof *p);
     if (!p) return -ENOMEM;

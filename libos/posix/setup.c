@@ -20,7 +20,7 @@
 #define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
 #define ACCEPT_ABORTS_MAX 64         /* connections that died in the backlog, in one go */
 
-int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size)
+int sock_check_addr(const struct posix_sock *s, const struct sockaddr *addr, socklen_t size)
 {
     sa_family_t family;
     if (size < sizeof family) return -EINVAL;
@@ -44,7 +44,7 @@ static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REU
 
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     int err = sock_check_addr(s, addr, size);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
@@ -67,7 +67,7 @@ int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 
 int sock_listen(struct queue *q, int backlog)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED) return -EISCONN;
     if (s->state != SOCK_BOUND) return -EADDRINUSE;
@@ -79,7 +79,7 @@ int sock_listen(struct queue *q, int backlog)
     return 0;
 }
 
-static void complete_accept(struct sock *s, struct op *op, int qd, const struct sockaddr_storage *peer)
+static void complete_accept(struct posix_sock *s, struct op *op, int qd, const struct sockaddr_storage *peer)
 {
     memset(&op->value, 0, sizeof op->value);
     op->value.ares.qd = qd;
@@ -91,24 +91,24 @@ static void complete_accept(struct sock *s, struct op *op, int qd, const struct 
 
 static void retry_accept(struct timer *t)
 {
-    struct sock *s = (struct sock *)((char *)t - offsetof(struct sock, timer));
+    struct posix_sock *s = (struct posix_sock *)((char *)t - offsetof(struct posix_sock, timer));
     sock_accept_ready(s);
 }
 
-static void rest(struct sock *s)
+static void rest(struct posix_sock *s)
 {
     s->posix->accept_backoff++;
     wheel_start(&s->q.rt->wheel, &s->timer, s->q.rt->now + ACCEPT_RETRY_NS, retry_accept);
 }
 
 /* One connection for one operation. 0, or -errno of accept4 or of what follows. */
-static int accept_one(struct sock *s)
+static int accept_one(struct posix_sock *s)
 {
     struct sockaddr_storage peer = {.ss_family = (sa_family_t)s->domain};
     socklen_t len = sizeof peer;
     int fd = accept4(s->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return -errno;
-    struct sock *c;
+    struct posix_sock *c;
     int err = sock_new(s->posix, fd, s->domain, false, &c);
     if (err) {
         close(fd);
@@ -127,7 +127,7 @@ static int accept_one(struct sock *s)
     return 0;
 }
 
-void sock_accept_ready(struct sock *s)
+void sock_accept_ready(struct posix_sock *s)
 {
     unsigned aborted = 0;
     if (timer_runs(&s->timer)) return;
@@ -150,14 +150,14 @@ void sock_accept_ready(struct sock *s)
 
 int sock_accept(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (s->state != SOCK_LISTENING) return -EINVAL;
     op_list_append(&s->accepts, op);
     if (s->readable) sock_accept_ready(s);
     return 0;
 }
 
-static int connected(struct sock *s)
+static int connected(struct posix_sock *s)
 {
     s->state = SOCK_CONNECTED;
     s->posix->connected++;
@@ -166,7 +166,7 @@ static int connected(struct sock *s)
 
 int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
@@ -191,7 +191,7 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
     return 0;
 }
 
-void sock_connect_ready(struct sock *s)
+void sock_connect_ready(struct posix_sock *s)
 {
     int err = 0;
     socklen_t len = sizeof err;

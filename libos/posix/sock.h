@@ -33,11 +33,11 @@
 
 struct posix {
     struct libos base;
-    struct cells cells;               /* copies of small pushes */
-    struct sock *dirty, **dirty_tail; /* have something for the next flush */
-    struct list closing;              /* struct sock.closing: closed, and not drained yet */
-    char *overflow;                   /* where the rest of a datagram that is longer than a small buffer goes first */
-    bool keepalive;                   /* defaults for new streams, from the configuration */
+    struct cells cells;                     /* copies of small pushes */
+    struct posix_sock *dirty, **dirty_tail; /* have something for the next flush */
+    struct list closing;                    /* struct posix_sock.closing: closed, and not drained yet */
+    char *overflow; /* where the rest of a datagram that is longer than a small buffer goes first */
+    bool keepalive; /* defaults for new streams, from the configuration */
     int keepalive_idle_s, keepalive_interval_s;
     int linger_s; /* -1: off */
     bool nodelay;
@@ -53,7 +53,7 @@ struct seg_ring {
     uint32_t room, head, count;
 };
 
-struct sock {
+struct posix_sock {
     struct queue q;
     struct posix *posix;
     struct watch watch; /* watch.fd is the socket */
@@ -64,11 +64,11 @@ struct sock {
     bool tail;    /* broken, and the kernel may still have bytes that came before */
     bool fin_due; /* shut down for writing, once `out` is empty */
     uint16_t domain;
-    int error;                             /* of a datagram nobody waits for: the next pop tells */
-    uint32_t unread;                       /* shut down for reading: bytes that had come before and can be popped */
-    uint32_t recv_size, recv_small;        /* bytes a receive asks for; how often in a row it got far less */
-    struct sock *dirty_next, **dirty_link; /* dirty_link NULL: not in the list */
-    struct stream st;                      /* of datagram sockets only who waits */
+    int error;                      /* of a datagram nobody waits for: the next pop tells */
+    uint32_t unread;                /* shut down for reading: bytes that had come before and can be popped */
+    uint32_t recv_size, recv_small; /* bytes a receive asks for; how often in a row it got far less */
+    struct posix_sock *dirty_next, **dirty_link; /* dirty_link NULL: not in the list */
+    struct stream st;                            /* of datagram sockets only who waits */
     struct op_list accepts;
     struct op *connecting;
     struct seg_ring out;
@@ -83,28 +83,28 @@ struct sock {
     uint64_t drained;      /* bytes that were sent when the timer looked last */
 };
 
-static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
+static inline struct posix_sock *sock_of(struct queue *q) { return (struct posix_sock *)q; }
 
 /* Makes the queue for an open descriptor, which it owns from then on. On failure the descriptor
  * stays the caller's. */
-int sock_new(struct posix *p, int fd, int domain, bool dgram, struct sock **out);
-int sock_watch(struct sock *s, uint32_t events);
+int sock_new(struct posix *p, int fd, int domain, bool dgram, struct posix_sock **out);
+int sock_watch(struct posix_sock *s, uint32_t events);
 /* Invariants; debug builds look after every event and call. */
-void sock_check(const struct sock *s);
-static inline void sock_debug(const struct sock *s)
+void sock_check(const struct posix_sock *s);
+static inline void sock_debug(const struct posix_sock *s)
 {
 #ifdef DEMI_DEBUG
     sock_check(s);
 #endif
 }
-void sock_dirty(struct sock *s);
-void sock_clean(struct sock *s);
+void sock_dirty(struct posix_sock *s);
+void sock_clean(struct posix_sock *s);
 
 /* --- close.c --- */
 
 void sock_close(struct queue *q);
 /* Of a socket in CLOSING. */
-void sock_closing_event(struct sock *s, uint32_t events);
+void sock_closing_event(struct posix_sock *s, uint32_t events);
 /* Takes down those that are still closing: what has not left is cut off, and the peer is told so by a reset. */
 void sock_close_all(struct posix *p);
 /* The descriptors alone, in the child of a fork. */
@@ -116,13 +116,13 @@ uint64_t sock_undrained(const struct posix *p);
 
 /* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family
  * there is. */
-int sock_check_addr(const struct sock *s, const struct sockaddr *addr, socklen_t size);
+int sock_check_addr(const struct posix_sock *s, const struct sockaddr *addr, socklen_t size);
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
 int sock_listen(struct queue *q, int backlog);
 int sock_accept(struct queue *q, struct op *op);
 int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
-void sock_accept_ready(struct sock *s);
-void sock_connect_ready(struct sock *s);
+void sock_accept_ready(struct posix_sock *s);
+void sock_connect_ready(struct posix_sock *s);
 
 /* --- stream.c, dgram.c, sockopt.c --- */
 
@@ -130,18 +130,19 @@ int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned
                       socklen_t size, unsigned flags);
 int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n);
 int posix_stream_pop(struct queue *q, struct op *op);
-void posix_stream_receive(struct sock *s); /* bytes have come: for who waits, or, shut down for reading, for nobody */
+void posix_stream_receive(
+    struct posix_sock *s); /* bytes have come: for who waits, or, shut down for reading, for nobody */
 int posix_stream_shutdown(struct queue *q, int how);
-void posix_stream_send(struct sock *s);
-void posix_stream_drop(struct sock *s); /* what waits to be sent */
+void posix_stream_send(struct posix_sock *s);
+void posix_stream_drop(struct posix_sock *s); /* what waits to be sent */
 
 int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                socklen_t size, unsigned flags);
 int dgram_pop(struct queue *q, struct op *op);
-void dgram_receive(struct sock *s);
-void dgram_send(struct sock *s);
-void dgram_drop(struct sock *s);
-void dgram_cancel(struct sock *s); /* nobody waits any more for those that wait */
+void dgram_receive(struct posix_sock *s);
+void dgram_send(struct posix_sock *s);
+void dgram_drop(struct posix_sock *s);
+void dgram_cancel(struct posix_sock *s); /* nobody waits any more for those that wait */
 
 int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len);
 int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len);

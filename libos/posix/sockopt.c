@@ -34,7 +34,7 @@ static int check(int level, int name)
 }
 
 /* close.c needs it, and asking the kernel at each close costs a call. val was taken by the kernel, so it is whole. */
-static void note_linger(struct sock *s, const void *val)
+static void note_linger(struct posix_sock *s, const void *val)
 {
     struct linger l;
     memcpy(&l, val, sizeof l);
@@ -43,7 +43,7 @@ static void note_linger(struct sock *s, const void *val)
 
 int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     int err = check(level, name);
     if (err) return err;
     if (setsockopt(s->watch.fd, level, name, val, len)) return -errno;
@@ -60,7 +60,7 @@ int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *
 
 typedef int (*name_fn)(int fd, struct sockaddr *addr, socklen_t *len);
 
-static int get_name(struct sock *s, name_fn fn, struct sockaddr *addr, socklen_t *len)
+static int get_name(struct posix_sock *s, name_fn fn, struct sockaddr *addr, socklen_t *len)
 {
     struct sockaddr_storage full;
     socklen_t size = sizeof full;

@@ -23,7 +23,7 @@
 /* A queue that fills its buffer gets a bigger one at once; one that has used less than a quarter
  * of it SMALL_IN_A_ROW times, a smaller one. Small ones come from the heap's cache and touch
  * fewer pages. */
-static void adapt(struct sock *s, size_t got)
+static void adapt(struct posix_sock *s, size_t got)
 {
     if (got == s->recv_size) {
         s->recv_small = 0;
@@ -58,18 +58,18 @@ static inline ssize_t kernel_send(int fd, const void *p, size_t n, int flags)
 #endif
 }
 
-static void stream_broke(struct sock *s, int err);
-static void receive_rest(struct sock *s);
+static void stream_broke(struct posix_sock *s, int err);
+static void receive_rest(struct posix_sock *s);
 
 /* How much the next receive may ask for: shut down for reading, what had come before and no more. */
-static inline uint32_t receive_size(const struct sock *s)
+static inline uint32_t receive_size(const struct posix_sock *s)
 {
     if (likely(!(s->st.flags & STREAM_READ_SHUT)) || s->unread > s->recv_size) return s->recv_size;
     return s->unread;
 }
 
 /* Answers one pop. False: nothing there any more. */
-static bool receive_one(struct sock *s)
+static bool receive_one(struct posix_sock *s)
 {
     struct posix *p = s->posix;
     struct op_table *ops = &s->q.rt->ops;
@@ -108,7 +108,7 @@ static bool receive_one(struct sock *s)
 }
 
 /* Whether a pop is answered without asking the kernel. */
-static inline bool is_at_end(const struct sock *s)
+static inline bool is_at_end(const struct posix_sock *s)
 {
     const uint8_t flags = s->st.flags;
     return unlikely(flags & (STREAM_ENDED | STREAM_FAILED)) || (unlikely(flags & STREAM_READ_SHUT) && !s->unread);
@@ -116,7 +116,7 @@ static inline bool is_at_end(const struct sock *s)
 
 /* Shut down for reading, the kernel keeps what comes: bytes nobody reads would make a reset of our close. As many
  * rounds as its largest buffer has. */
-static void discard(struct sock *s)
+static void discard(struct posix_sock *s)
 {
     for (int i = 0; i < 64 && s->readable; i++) {
         char some[4096];
@@ -128,7 +128,7 @@ static void discard(struct sock *s)
     }
 }
 
-void posix_stream_receive(struct sock *s)
+void posix_stream_receive(struct posix_sock *s)
 {
     if (unlikely(is_at_end(s))) {
         if (s->tail) receive_rest(s);
@@ -142,7 +142,7 @@ void posix_stream_receive(struct sock *s)
 
 int posix_stream_pop(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     op_list_append(&s->st.pops, op);
     if (s->readable || unlikely(s->st.flags)) posix_stream_receive(s);
@@ -158,11 +158,11 @@ static bool ring_reserve(struct seg_ring *r, unsigned count)
     while (room - r->count < count) room *= 2;
     if (room == r->room) return true;
     int before = errno;
-    struct seg *slots = mem_alloc(room * sizeof *slots);
+    struct seg *slots = heap_alloc(room * sizeof *slots);
     errno = before;
     if (!slots) return false;
     for (uint32_t i = 0; i < r->count; i++) slots[i] = r->slots[(r->head + i) & (r->room - 1)];
-    mem_free(r->slots);
+    heap_free(r->slots);
     r->slots = slots;
     r->room = room;
     r->head = 0;
@@ -174,14 +174,14 @@ static inline struct seg *ring_at(const struct seg_ring *r, uint32_t i)
     return &r->slots[(r->head + i) & (r->room - 1)];
 }
 
-static inline void let_go(struct sock *s, struct seg *seg)
+static inline void let_go(struct posix_sock *s, struct seg *seg)
 {
     if (seg->kind == SEG_OWN) cell_give(&s->posix->cells, seg->hold);
     else seg_release(seg);
 }
 
 /* n bytes have gone. */
-static void consume(struct sock *s, size_t n)
+static void consume(struct posix_sock *s, size_t n)
 {
     struct seg_ring *r = &s->out;
     while (n) {
@@ -198,10 +198,10 @@ static void consume(struct sock *s, size_t n)
     }
 }
 
-void posix_stream_drop(struct sock *s)
+void posix_stream_drop(struct posix_sock *s)
 {
     for (; s->out.count; s->out.head++, s->out.count--) let_go(s, ring_at(&s->out, 0));
-    mem_free(s->out.slots);
+    heap_free(s->out.slots);
     s->out = (struct seg_ring){0};
     s->sent = s->queued;
 }
@@ -209,7 +209,7 @@ void posix_stream_drop(struct sock *s)
 int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                       socklen_t size, unsigned flags)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     int err = stream_may_push(&s->st);
     if (unlikely(err)) return err;
@@ -230,7 +230,7 @@ int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned
 }
 
 /* The room behind the last segment, if it is a copy of ours: small pushes of a turn leave as one. */
-static bool extend(struct sock *s, const void *p, uint32_t n)
+static bool extend(struct posix_sock *s, const void *p, uint32_t n)
 {
     if (!s->out.count) return false;
     struct seg *last = ring_at(&s->out, s->out.count - 1);
@@ -242,7 +242,7 @@ static bool extend(struct sock *s, const void *p, uint32_t n)
     return true;
 }
 
-static int append_copy(struct sock *s, const void *p, uint32_t n)
+static int append_copy(struct posix_sock *s, const void *p, uint32_t n)
 {
     struct seg_ring *r = &s->out;
     if (r->room == r->count && !ring_reserve(r, 1)) return -ENOMEM;
@@ -255,7 +255,7 @@ static int append_copy(struct sock *s, const void *p, uint32_t n)
 
 int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     int err = stream_may_push(&s->st);
     if (unlikely(err)) return err;
@@ -272,7 +272,7 @@ int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n)
     return 0;
 }
 
-static ssize_t send_some(struct sock *s)
+static ssize_t send_some(struct posix_sock *s)
 {
     struct seg_ring *r = &s->out;
     int flags = MSG_NOSIGNAL | (unlikely(s->more_at == s->queued) ? MSG_MORE : 0);
@@ -288,7 +288,7 @@ static ssize_t send_some(struct sock *s)
 }
 
 /* What the peer had sent before it broke the connection goes to who waits: the kernel keeps it. */
-static void receive_rest(struct sock *s)
+static void receive_rest(struct posix_sock *s)
 {
     s->tail = !(s->st.flags & STREAM_READ_SHUT);
     while (s->st.pops.head && s->tail) {
@@ -307,7 +307,7 @@ static void receive_rest(struct sock *s)
 
 /* By a reset, or what else a call has told us: everybody who waits hears of it. EPIPE is the kernel's word for a reset
  * behind the peer's FIN. */
-static void stream_broke(struct sock *s, int err)
+static void stream_broke(struct posix_sock *s, int err)
 {
     s->posix->resets += err == ECONNRESET || err == EPIPE;
     s->hung_up = true;
@@ -316,7 +316,7 @@ static void stream_broke(struct sock *s, int err)
     stream_fail(&s->q.rt->ops, &s->st, err, false);
 }
 
-static void set_blocked(struct sock *s, bool blocked)
+static void set_blocked(struct posix_sock *s, bool blocked)
 {
     if (s->blocked == blocked) return;
     s->blocked = blocked;
@@ -324,7 +324,7 @@ static void set_blocked(struct sock *s, bool blocked)
     sock_watch(s, EPOLLIN | EPOLLRDHUP | (blocked ? (uint32_t)EPOLLOUT : 0));
 }
 
-void posix_stream_send(struct sock *s)
+void posix_stream_send(struct posix_sock *s)
 {
     struct op_table *ops = &s->q.rt->ops;
     while (s->out.count) {
@@ -353,7 +353,7 @@ void posix_stream_send(struct sock *s)
     }
 }
 
-static int shutdown_write(struct sock *s)
+static int shutdown_write(struct posix_sock *s)
 {
     s->st.flags |= STREAM_WRITE_SHUT;
     if (s->out.count) posix_stream_send(s);
@@ -362,7 +362,7 @@ static int shutdown_write(struct sock *s)
 }
 
 /* What had come can still be popped. What comes from now on is thrown away, on the kernel's side by us. */
-static void shutdown_read(struct sock *s)
+static void shutdown_read(struct posix_sock *s)
 {
     int unread = 0;
     if (s->st.flags & STREAM_READ_SHUT) return;
@@ -375,7 +375,7 @@ static void shutdown_read(struct sock *s)
 
 int posix_stream_shutdown(struct queue *q, int how)
 {
-    struct sock *s = sock_of(q);
+    struct posix_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     if (how != SHUT_WR) shutdown_read(s);
     int err = how != SHUT_RD && !(s->st.flags & STREAM_WRITE_SHUT) ? shutdown_write(s) : 0;

@@ -69,11 +69,11 @@ static void test_threads_whose_owners_are_equal_do_not_meet(void **state)
 
 static void test_the_end_lets_go_of_all(void **state)
 {
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (int i = 0; i < 1000; i++) give();
-    assert_true(mem_used() > before);
+    assert_true(heap_used() > before);
     arrays_fini(&table);
-    assert_int_equal(mem_used(), before);
+    assert_int_equal(heap_used(), before);
 }
 
 static void test_slots_are_used_again(void **state)

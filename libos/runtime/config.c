@@ -27,7 +27,7 @@
 #define ASKED_MAX   128 /* words; further ones are missing in what config_unasked() lists */
 #define WORD_BYTES  32
 
-struct entry {
+struct config_entry {
     char *path, *value;
     bool set;   /* by the program: path is a last word, and beats the environment */
     bool asked; /* somebody looked for it */
@@ -39,15 +39,15 @@ struct asked {
     char words[ASKED_MAX][WORD_BYTES];
 };
 
-struct config {
-    struct entry *list;
+struct demi_config {
+    struct config_entry *list;
     size_t count, room;
     struct asked *asked; /* NULL while the program has set nothing */
 };
 
 /* What the line being read lies in: indentation of each level, and how long the path is there. */
 struct reader {
-    struct config *c;
+    struct demi_config *c;
     char path[PATH_BYTES];
     struct {
         int indent;
@@ -57,7 +57,7 @@ struct reader {
     int depth;
 };
 
-void config_free(struct config *c)
+void config_free(struct demi_config *c)
 {
     if (!c) return;
     for (size_t i = 0; i < c->count; i++) {
@@ -69,17 +69,17 @@ void config_free(struct config *c)
     free(c);
 }
 
-static int add(struct config *c, const char *path, const char *value, size_t n)
+static int add(struct demi_config *c, const char *path, const char *value, size_t n)
 {
     if (c->count == ENTRIES_MAX) return -EINVAL;
     if (c->count == c->room) {
         size_t room = c->room ? c->room * 2 : 32;
-        struct entry *list = realloc(c->list, room * sizeof *list);
+        struct config_entry *list = realloc(c->list, room * sizeof *list);
         if (!list) return -ENOMEM;
         c->list = list;
         c->room = room;
     }
-    struct entry e = {strdup(path), strndup(value, n), false, false};
+    struct config_entry e = {strdup(path), strndup(value, n), false, false};
     if (!e.path || !e.value) {
         free(e.path);
         free(e.value);
@@ -202,7 +202,7 @@ static int read_line(struct reader *r, const char *p, size_t n)
     return 0;
 }
 
-int config_parse(const char *text, size_t n, struct config **out, unsigned *line_out)
+int config_parse(const char *text, size_t n, struct demi_config **out, unsigned *line_out)
 {
     struct reader r = {.c = calloc(1, sizeof *r.c)};
     if (!r.c) return -ENOMEM;
@@ -224,7 +224,7 @@ int config_parse(const char *text, size_t n, struct config **out, unsigned *line
     return 0;
 }
 
-int config_read(const char *path, struct config **out, unsigned *line_out)
+int config_read(const char *path, struct demi_config **out, unsigned *line_out)
 {
     FILE *f = fopen(path, "re");
     if (!f) return -errno;
@@ -262,7 +262,7 @@ static const char *from_environment(const char *path)
     return getenv(name);
 }
 
-int config_set(struct config **c, const char *key, const char *value)
+int config_set(struct demi_config **c, const char *key, const char *value)
 {
     const char *dot = strrchr(key, '.'), *word = dot ? dot + 1 : key;
     if (!*c && !(*c = calloc(1, sizeof **c))) return -ENOMEM;
@@ -272,7 +272,7 @@ int config_set(struct config **c, const char *key, const char *value)
     return err;
 }
 
-static const char *find(const struct config *c, const char *path, bool set)
+static const char *find(const struct demi_config *c, const char *path, bool set)
 {
     for (size_t i = c ? c->count : 0; i-- > 0;) /* the last one counts */
         if (c->list[i].set == set && !strcmp(c->list[i].path, path)) return c->list[i].value;
@@ -288,7 +288,7 @@ static bool is_worth_listing(const char *path, const char *word)
     return !isdigit((unsigned char)*word) && strlen(word) < WORD_BYTES;
 }
 
-static void note_asked(const struct config *c, const char *path, const char *word)
+static void note_asked(const struct demi_config *c, const char *path, const char *word)
 {
     if (!c || !c->asked) return;
     for (size_t i = 0; i < c->count; i++)
@@ -302,9 +302,9 @@ static void note_asked(const struct config *c, const char *path, const char *wor
 
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
-const char *config_unasked(const struct config *c, char *known, size_t size)
+const char *config_unasked(const struct demi_config *c, char *known, size_t size)
 {
-    const struct entry *found = NULL;
+    const struct config_entry *found = NULL;
     for (size_t i = 0; c && i < c->count && !found; i++)
         if (c->list[i].set && !c->list[i].asked) found = &c->list[i];
     if (!found) return NULL;
@@ -320,7 +320,7 @@ const char *config_unasked(const struct config *c, char *known, size_t size)
     return found->path;
 }
 
-const char *config_get(const struct config *c, const char *path)
+const char *config_get(const struct demi_config *c, const char *path)
 {
     const char *dot = strrchr(path, '.');
     note_asked(c, path, dot ? dot + 1 : path);
@@ -329,7 +329,7 @@ const char *config_get(const struct config *c, const char *path)
     return value ? value : find(c, path, false);
 }
 
-int64_t config_int(const struct config *c, const char *path, int64_t otherwise)
+int64_t config_int(const struct demi_config *c, const char *path, int64_t otherwise)
 {
     const char *v = config_get(c, path);
     if (!v || !*v) return otherwise;
@@ -339,7 +339,7 @@ int64_t config_int(const struct config *c, const char *path, int64_t otherwise)
     return *end || errno ? otherwise : n;
 }
 
-bool config_bool(const struct config *c, const char *path, bool otherwise)
+bool config_bool(const struct demi_config *c, const char *path, bool otherwise)
 {
     const char *v = config_get(c, path);
     if (!v) return otherwise;
@@ -348,11 +348,11 @@ bool config_bool(const struct config *c, const char *path, bool otherwise)
     return otherwise;
 }
 
-const char *config_next(const struct config *c, const char *prefix, size_t *at, const char **rest)
+const char *config_next(const struct demi_config *c, const char *prefix, size_t *at, const char **rest)
 {
     size_t n = strlen(prefix);
     for (; c && *at < c->count; ++*at) {
-        const struct entry *e = &c->list[*at];
+        const struct config_entry *e = &c->list[*at];
         if (e->set || strncmp(e->path, prefix, n) || e->path[n] != '.') continue;
         ++*at;
         *rest = e->path + n + 1;

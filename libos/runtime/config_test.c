@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct config *parse(const char *text)
+static struct demi_config *parse(const char *text)
 {
-    struct config *c = NULL;
+    struct demi_config *c = NULL;
     unsigned line = 0;
     assert_int_equal(config_parse(text, strlen(text), &c, &line), 0);
     return c;
@@ -26,12 +26,12 @@ static void test_malformed_lines_are_refused_with_their_number(void **state)
     static const char *const bad[] = {"a: 1\nnonsense\n", "a: 1\n\tb: 2\n", "a: 1\n: 3\n",     "a: 1\nb: {c: 1}\n",
                                       "a: 1\nb: [1, 2\n", "a: 1\nb: |\n",   "a: 1\nb: [\"x]\n"};
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct config *c;
+        struct demi_config *c;
         unsigned line = 0;
         assert_int_equal(config_parse(bad[i], strlen(bad[i]), &c, &line), -EINVAL);
         assert_int_equal(line, 2);
     }
-    struct config *c;
+    struct demi_config *c;
     assert_int_equal(config_parse("a: \0", 4, &c, NULL), -EINVAL);
     assert_int_equal(config_parse("- 1\n", 4, &c, NULL), -EINVAL);
     assert_int_equal(config_read("/nonexistent", &c, NULL), -ENOENT);
@@ -44,31 +44,31 @@ static void test_depth_is_bounded(void **state)
         for (int k = 0; k < i; k++) strcat(text, " ");
         strcat(text, "k:\n");
     }
-    struct config *c;
+    struct demi_config *c;
     assert_int_equal(config_parse(text, strlen(text), &c, NULL), -EINVAL);
 }
 
 static void test_demikernel_files_are_read(void **state)
 {
-    struct config *c = parse("# comment\n"
-                             "---\n"
-                             "demikernel:\n"
-                             "  local_ipv4_addr: 10.0.0.1   # ours\n"
-                             "tcp_socket_options:\n"
-                             "  keepalive:\n"
-                             "    enabled: false\n"
-                             "    time_millis: 7_ \n"
-                             "  nodelay: true\n"
-                             "dpdk:\n"
-                             "  eal_init: [\"\", \"-c\", \"0xff\", '--proc-type=auto']\n"
-                             "list:\n"
-                             "  - one\n"
-                             "  - \"two # not a comment\"\n"
-                             "inetstack_config:\n"
-                             "  mtu: 1500\n"
-                             "  arp_table:\n"
-                             "    \"ff:ff:ff:ff:ff:ff\": 10.0.0.2\n"
-                             "spin_us: 0x20\n");
+    struct demi_config *c = parse("# comment\n"
+                                  "---\n"
+                                  "demikernel:\n"
+                                  "  local_ipv4_addr: 10.0.0.1   # ours\n"
+                                  "tcp_socket_options:\n"
+                                  "  keepalive:\n"
+                                  "    enabled: false\n"
+                                  "    time_millis: 7_ \n"
+                                  "  nodelay: true\n"
+                                  "dpdk:\n"
+                                  "  eal_init: [\"\", \"-c\", \"0xff\", '--proc-type=auto']\n"
+                                  "list:\n"
+                                  "  - one\n"
+                                  "  - \"two # not a comment\"\n"
+                                  "inetstack_config:\n"
+                                  "  mtu: 1500\n"
+                                  "  arp_table:\n"
+                                  "    \"ff:ff:ff:ff:ff:ff\": 10.0.0.2\n"
+                                  "spin_us: 0x20\n");
     assert_string_equal(config_get(c, "demikernel.local_ipv4_addr"), "10.0.0.1");
     assert_string_equal(config_get(c, "dpdk.eal_init.1"), "-c");
     assert_string_equal(config_get(c, "dpdk.eal_init.3"), "--proc-type=auto");
@@ -91,7 +91,7 @@ static void test_demikernel_files_are_read(void **state)
 
 static void test_environment_wins(void **state)
 {
-    struct config *c = parse("tcp_socket_options:\n  nodelay: true\n  linger:\n    enabled: false\n");
+    struct demi_config *c = parse("tcp_socket_options:\n  nodelay: true\n  linger:\n    enabled: false\n");
     setenv("NODELAY", "0", 1);
     setenv("LINGER", "true", 1);
     assert_false(config_bool(c, "tcp_socket_options.nodelay", true));
@@ -104,7 +104,7 @@ static void test_environment_wins(void **state)
 
 static void test_what_nobody_looked_for_is_told(void **state)
 {
-    struct config *c = parse("misspelt: 1\n"); /* a file's keys may be another libOS's */
+    struct demi_config *c = parse("misspelt: 1\n"); /* a file's keys may be another libOS's */
     char known[64];
     assert_null(config_unasked(c, known, sizeof known));
     assert_int_equal(config_set(&c, "packet.ring", "64"), 0);

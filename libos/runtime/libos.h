@@ -12,14 +12,14 @@
 
 #include "libos/runtime/queue.h"
 
-struct config;
+struct demi_config;
 struct libos;
 struct runtime;
 
 struct libos_ops {
     const char *name; /* "posix" */
     /* Starts on rt with what the configuration says (NULL: nothing). */
-    int (*start)(struct runtime *rt, const struct config *conf, struct libos **out);
+    int (*start)(struct runtime *rt, const struct demi_config *conf, struct libos **out);
     /* Every queue has been closed by now. */
     void (*stop)(struct libos *l);
     /* In a forked child: close copies of descriptors that are behind no queue (queue_ops.fd), touch nothing else. */

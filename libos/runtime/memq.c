@@ -59,10 +59,10 @@ static int reserve(struct memq *m)
     if (m->count < m->room) return 0;
     if (m->count == MEMQ_WAITING_MAX) return -EBUSY;
     uint32_t room = m->room ? m->room * 2 : 8;
-    struct item *items = mem_alloc(room * sizeof *items);
+    struct item *items = heap_alloc(room * sizeof *items);
     if (!items) return -ENOMEM;
     for (uint32_t i = 0; i < m->count; i++) items[i] = m->items[(m->head + i) & (m->room - 1)];
-    mem_free(m->items);
+    heap_free(m->items);
     m->items = items;
     m->room = room;
     m->head = 0;
@@ -153,7 +153,7 @@ static void forget_name(struct pipe_name *name)
 {
     struct memq *second = name->second;
     list_remove(&name->link);
-    mem_free(name);
+    heap_free(name);
     if (second) second->q.ops->close(&second->q);
 }
 
@@ -167,8 +167,8 @@ static void memq_close(struct queue *q)
     }
     op_fail_all(&q->rt->ops, &m->pops, ECANCELED);
     for (; m->count; m->count--) buf_unref(m->items[m->head++ & (m->room - 1)].b);
-    mem_free(m->items);
-    mem_free(m);
+    heap_free(m->items);
+    heap_free(m);
 }
 
 static const struct queue_ops memq_ops = {
@@ -183,11 +183,11 @@ static const struct queue_ops memq_ops = {
 
 int memq_new(struct runtime *rt, struct queue **out)
 {
-    struct memq *m = mem_calloc(1, sizeof *m);
+    struct memq *m = heap_calloc(1, sizeof *m);
     if (!m) return -ENOMEM;
     int err = queue_add(rt, &m->q, &memq_ops);
     if (err) {
-        mem_free(m);
+        heap_free(m);
         return err;
     }
     m->peer = m;
@@ -209,12 +209,12 @@ int memq_create_pipe(struct runtime *rt, const char *text, struct queue **out)
 {
     if (find_name(rt, text)) return -EEXIST;
     size_t size = strlen(text) + 1;
-    struct pipe_name *name = mem_alloc(sizeof *name + size);
-    struct memq *second = mem_calloc(1, sizeof *second);
+    struct pipe_name *name = heap_alloc(sizeof *name + size);
+    struct memq *second = heap_calloc(1, sizeof *second);
     int err = name && second ? memq_new(rt, out) : -ENOMEM;
     if (err) {
-        mem_free(name);
-        mem_free(second);
+        heap_free(name);
+        heap_free(second);
         return err;
     }
     struct memq *first = (struct memq *)*out;

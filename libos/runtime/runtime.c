@@ -152,7 +152,7 @@ void runtime_forget(struct runtime *rt)
     if (rt->wakes.event_fd >= 0) close(rt->wakes.event_fd);
 }
 
-int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct config *conf)
+int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct demi_config *conf)
 {
     for (unsigned i = 0; i < rt->libos_count; i++)
         if (rt->libos[i]->ops == ops) return -EEXIST;

@@ -106,7 +106,7 @@ void runtime_free(struct runtime *rt);
 void runtime_forget(struct runtime *rt);
 
 /* Starts a libOS on rt. -EEXIST: it runs already. The first one is asked first for sockets. */
-int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct config *conf);
+int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct demi_config *conf);
 
 /* For libOSes: their flush() is due at the end of this turn, or before the thread sleeps. */
 static inline void runtime_need_flush(struct runtime *rt) { rt->need_flush = true; }

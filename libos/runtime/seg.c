@@ -33,7 +33,7 @@ static int copy(struct seg *s, const void *p, uint32_t n)
 
 int seg_of_memory(struct seg *s, const void *p, uint32_t n)
 {
-    if (n <= SEG_COPY_MAX || mem_pin(p)) return copy(s, p, n);
+    if (n <= SEG_COPY_MAX || heap_pin(p)) return copy(s, p, n);
     *s = (struct seg){.p = p, .n = n, .kind = SEG_PIN, .hold = (void *)(uintptr_t)p};
     return 0;
 }
@@ -41,6 +41,6 @@ int seg_of_memory(struct seg *s, const void *p, uint32_t n)
 void seg_release(struct seg *s)
 {
     if (s->kind == SEG_BUF) buf_unref(s->hold);
-    else if (s->kind == SEG_PIN) mem_unpin(s->hold);
+    else if (s->kind == SEG_PIN) heap_unpin(s->hold);
     s->kind = SEG_NONE;
 }

@@ -17,15 +17,15 @@
 static void attempt(void *arg);
 static void knock(void *arg);
 
-static void later(struct conn *c, uint64_t ns, void (*fn)(void *arg))
+static void later(struct sim_conn *c, uint64_t ns, void (*fn)(void *arg))
 {
     sim_conn_ref(c);
     sim_events_add(&c->sim->events, c->sim->now + ns, fn, c);
 }
 
-static void fail(struct conn *c, int err)
+static void fail(struct sim_conn *c, int err)
 {
-    struct sock *s = c->ends[0].sock;
+    struct sim_sock *s = c->ends[0].sock;
     if (!s || !s->connecting) return; /* closed, or reset meanwhile */
     c->sim->stats.refused++;
     sim_tell(c->sim, "refused", c->id, (uint64_t)err);
@@ -40,7 +40,7 @@ static void fail(struct conn *c, int err)
     sim_conn_unref(c); /* the socket's */
 }
 
-static void try_again(struct conn *c)
+static void try_again(struct sim_conn *c)
 {
     if (++c->attempts == ATTEMPTS_MAX) fail(c, ETIMEDOUT);
     else later(c, NSEC_PER_SEC << (c->attempts - 1), attempt);
@@ -48,12 +48,12 @@ static void try_again(struct conn *c)
 
 static void refuse(void *arg)
 {
-    struct conn *c = arg;
+    struct sim_conn *c = arg;
     fail(c, ECONNREFUSED);
     sim_conn_unref(c);
 }
 
-static void open_ends(struct conn *c)
+static void open_ends(struct sim_conn *c)
 {
     struct sim *s = c->sim;
     struct end *a = &c->ends[0], *b = &c->ends[1];
@@ -63,7 +63,7 @@ static void open_ends(struct conn *c)
     sim_wire_send(a, ITEM_OPEN, NULL, 0);
 }
 
-static void knock_at(struct conn *c)
+static void knock_at(struct sim_conn *c)
 {
     struct sim *s = c->sim;
     struct end *a = &c->ends[0], *b = &c->ends[1];
@@ -72,7 +72,7 @@ static void knock_at(struct conn *c)
         try_again(c);
         return;
     }
-    struct sock *l = sim_sock_listener(b->host, &b->addr);
+    struct sim_sock *l = sim_sock_listener(b->host, &b->addr);
     sim_tell(s, l ? "knock" : "nobody", c->id, ntohs(b->addr.sin_port));
     if (!l) {
         later(c, sim_link_delay(s, sim_link_of(s, b->host, a->host)), refuse);
@@ -90,12 +90,12 @@ static void knock_at(struct conn *c)
 
 static void knock(void *arg)
 {
-    struct conn *c = arg;
+    struct sim_conn *c = arg;
     knock_at(c);
     sim_conn_unref(c);
 }
 
-static void attempt_at(struct conn *c)
+static void attempt_at(struct sim_conn *c)
 {
     struct sim *s = c->sim;
     struct end *a = &c->ends[0], *b = &c->ends[1];
@@ -109,16 +109,16 @@ static void attempt_at(struct conn *c)
 
 static void attempt(void *arg)
 {
-    struct conn *c = arg;
+    struct sim_conn *c = arg;
     attempt_at(c);
     sim_conn_unref(c);
 }
 
-int sim_conn_start(struct sock *s, struct op *op, const struct sockaddr_in *addr)
+int sim_conn_start(struct sim_sock *s, struct op *op, const struct sockaddr_in *addr)
 {
     int err = sim_sock_autobind(s);
     if (err) return err;
-    struct conn *c = sim_conn_ref(sim_conn_new(s->host->sim));
+    struct sim_conn *c = sim_conn_ref(sim_conn_new(s->host->sim));
     struct end *e = &c->ends[0];
     e->host = s->host;
     e->sock = s;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void answer_pops(struct sock *s)
+static void answer_pops(struct sim_sock *s)
 {
     while (s->st.pops.head && s->dgrams) {
         struct dgram *d = s->dgrams;
@@ -36,7 +36,7 @@ static void answer_pops(struct sock *s)
     }
 }
 
-static bool is_for(const struct sock *s, const struct dgram *d)
+static bool is_for(const struct sim_sock *s, const struct dgram *d)
 {
     if (!s->dgram || s->state == SOCK_NEW || s->local.sin_port != d->to.sin_port) return false;
     if (s->local.sin_addr.s_addr != INADDR_ANY && s->local.sin_addr.s_addr != d->to.sin_addr.s_addr) return false;
@@ -44,20 +44,20 @@ static bool is_for(const struct sock *s, const struct dgram *d)
            (s->peer.sin_port == d->from.sin_port && s->peer.sin_addr.s_addr == d->from.sin_addr.s_addr);
 }
 
-static struct sock *find(const struct dgram *d)
+static struct sim_sock *find(const struct dgram *d)
 {
     struct sim_host *h = sim_host_find(d->sim, d->to.sin_addr.s_addr),
                     *from = sim_host_find(d->sim, d->from.sin_addr.s_addr);
     if (!h || sim_link_is_cut(d->sim, from, h)) return NULL;
-    list_for_each(it, &h->socks) if (is_for(list_entry(it, struct sock, link), d)) return list_entry(it, struct sock,
-                                                                                                     link);
+    list_for_each(it, &h->socks) if (is_for(list_entry(it, struct sim_sock, link), d)) return list_entry(
+        it, struct sim_sock, link);
     return NULL;
 }
 
 static void arrive(void *arg)
 {
     struct dgram *d = arg;
-    struct sock *s = find(d);
+    struct sim_sock *s = find(d);
     list_remove(&d->all);
     sim_tell(d->sim, s ? "datagram" : "lost", ntohs(d->to.sin_port), d->n);
     if (!s || s->dgram_count == SIM_DGRAMS_MAX) {
@@ -87,7 +87,7 @@ static void send_one(struct sim_host *from, const struct dgram *d)
 int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                    socklen_t size, unsigned flags)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     struct sim *sim = s->host->sim;
     size_t n = 0;
     for (unsigned i = 0; i < count; i++) n += segs[i].n;
@@ -119,14 +119,14 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
 
 int sim_dgram_pop(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     op_list_append(&s->st.pops, op);
     answer_pops(s);
     return 0;
 }
 
-void sim_dgram_drop(struct sock *s)
+void sim_dgram_drop(struct sim_sock *s)
 {
     for (struct dgram *d; (d = s->dgrams);) {
         s->dgrams = d->next;

@@ -114,20 +114,20 @@ static unsigned host_poll(struct libos *l)
 static void host_flush(struct libos *l)
 {
     struct sim_libos *sl = (struct sim_libos *)l;
-    for (struct list *it; (it = list_pop_front(&sl->dirty));) sim_stream_flush(list_entry(it, struct sock, dirty));
+    for (struct list *it; (it = list_pop_front(&sl->dirty));) sim_stream_flush(list_entry(it, struct sim_sock, dirty));
 }
 
 static int net_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)
 {
     if (domain != AF_INET || !((struct sim_libos *)l)->sockets) return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-    struct sock *s = sim_sock_new(((struct sim_libos *)l)->host, type == SOCK_DGRAM);
+    struct sim_sock *s = sim_sock_new(((struct sim_libos *)l)->host, type == SOCK_DGRAM);
     if (!s) return -EMFILE;
     *out = &s->q;
     return 0;
 }
 
-static int net_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int net_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct sim_libos *sl = calloc(1, sizeof *sl);
     if (!sl) return -ENOMEM;

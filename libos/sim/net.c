@@ -396,7 +396,7 @@ static __thread struct {
     const struct stack_config *sc;
 } starting;
 
-static int net_libos_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int net_libos_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     return inet_start_on(rt, starting.dev, starting.sc, out);
 }

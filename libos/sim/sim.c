@@ -42,7 +42,7 @@ void sim_free(struct sim *s)
 {
     for (unsigned i = 0; i < s->host_count; i++) sim_host_free(s->hosts[i]);
     sim_net_free(s);
-    list_for_each_safe(it, &s->conns) sim_conn_free(list_entry(it, struct conn, all));
+    list_for_each_safe(it, &s->conns) sim_conn_free(list_entry(it, struct sim_conn, all));
     list_for_each_safe(it, &s->dgrams) free(list_entry(it, struct dgram, all));
     sim_events_free(&s->events);
     for (unsigned a = 0; a < SIM_HOSTS_MAX; a++)
@@ -122,7 +122,7 @@ void sim_cut(struct sim *s, struct sim_host *a, struct sim_host *b)
     s->cut[a->index][b->index] = s->cut[b->index][a->index] = true;
 }
 
-static bool is_between(const struct conn *c, const struct sim_host *a, const struct sim_host *b)
+static bool is_between(const struct sim_conn *c, const struct sim_host *a, const struct sim_host *b)
 {
     const struct sim_host *x = c->ends[0].host, *y = c->ends[1].host;
     return (x == a && y == b) || (x == b && y == a);
@@ -134,7 +134,7 @@ void sim_heal(struct sim *s, struct sim_host *a, struct sim_host *b)
     s->cut[a->index][b->index] = s->cut[b->index][a->index] = false;
     list_for_each(it, &s->conns)
     {
-        struct conn *c = list_entry(it, struct conn, all);
+        struct sim_conn *c = list_entry(it, struct sim_conn, all);
         if (!is_between(c, a, b)) continue;
         sim_wire_heal(&c->ends[0]);
         sim_wire_heal(&c->ends[1]);
@@ -145,7 +145,7 @@ void sim_reset(struct sim *s, struct sim_host *a, struct sim_host *b)
 {
     list_for_each_safe(it, &s->conns)
     {
-        struct conn *c = list_entry(it, struct conn, all);
+        struct sim_conn *c = list_entry(it, struct sim_conn, all);
         if (is_between(c, a, b)) sim_conn_break(c);
     }
 }

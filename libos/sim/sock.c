@@ -24,14 +24,14 @@ static bool in_use(const struct sim_host *h, bool dgram, in_addr_t addr, in_port
 {
     list_for_each(it, &h->socks)
     {
-        const struct sock *s = list_entry(it, struct sock, link);
+        const struct sim_sock *s = list_entry(it, struct sim_sock, link);
         if (s->dgram != dgram || s->local.sin_port != port || !overlap(s->local.sin_addr.s_addr, addr)) continue;
         if (connections_too || s->dgram || s->state == SOCK_BOUND || s->state == SOCK_LISTENING) return true;
     }
     return false;
 }
 
-static int pick_port(struct sock *s, in_addr_t addr, in_port_t *out)
+static int pick_port(struct sim_sock *s, in_addr_t addr, in_port_t *out)
 {
     struct sim_host *h = s->host;
     for (unsigned i = 0; i < 30000; i++) {
@@ -44,7 +44,7 @@ static int pick_port(struct sock *s, in_addr_t addr, in_port_t *out)
     return -EADDRNOTAVAIL;
 }
 
-int sim_sock_autobind(struct sock *s)
+int sim_sock_autobind(struct sim_sock *s)
 {
     if (s->state != SOCK_NEW) return 0;
     in_port_t port;
@@ -57,7 +57,7 @@ int sim_sock_autobind(struct sock *s)
 
 static int sim_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     int err = sim_sock_check_addr(addr, size);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
@@ -76,7 +76,7 @@ static int sim_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t
 
 static int sim_sock_listen(struct queue *q, int backlog)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     unsigned most = sizeof s->waiting / sizeof *s->waiting;
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED) return -EISCONN;
@@ -86,11 +86,11 @@ static int sim_sock_listen(struct queue *q, int backlog)
     return 0;
 }
 
-struct sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *addr)
+struct sim_sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *addr)
 {
     list_for_each(it, &h->socks)
     {
-        struct sock *s = list_entry(it, struct sock, link);
+        struct sim_sock *s = list_entry(it, struct sim_sock, link);
         if (s->state == SOCK_LISTENING && s->local.sin_port == addr->sin_port &&
             overlap(s->local.sin_addr.s_addr, addr->sin_addr.s_addr))
             return s;
@@ -98,9 +98,9 @@ struct sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *add
     return NULL;
 }
 
-static int accept_one(struct sock *l, struct op *op, struct end *e)
+static int accept_one(struct sim_sock *l, struct op *op, struct end *e)
 {
-    struct sock *s = sim_sock_new(l->host, false);
+    struct sim_sock *s = sim_sock_new(l->host, false);
     if (!s) return -EMFILE;
     struct end *client = peer_of(e);
     s->state = SOCK_CONNECTED;
@@ -117,7 +117,7 @@ static int accept_one(struct sock *l, struct op *op, struct end *e)
     return 0;
 }
 
-void sim_sock_answer_accepts(struct sock *l)
+void sim_sock_answer_accepts(struct sim_sock *l)
 {
     while (l->accepts.head && l->waiting_count) {
         struct end *e = l->waiting[0];
@@ -139,7 +139,7 @@ void sim_sock_answer_accepts(struct sock *l)
 
 static int sim_sock_accept(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (s->state != SOCK_LISTENING) return -EINVAL;
     op_list_append(&s->accepts, op);
     sim_sock_answer_accepts(s);
@@ -148,7 +148,7 @@ static int sim_sock_accept(struct queue *q, struct op *op)
 
 static int sim_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
@@ -167,7 +167,7 @@ static int sim_sock_connect(struct queue *q, struct op *op, const struct sockadd
 
 static int sim_sock_cancel(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(&q->rt->ops, &s->st, op);
     op_list_remove(&s->accepts, op);
     op_fail(&q->rt->ops, op, ECANCELED);
@@ -176,7 +176,7 @@ static int sim_sock_cancel(struct queue *q, struct op *op)
 
 static int sim_sock_shutdown(struct queue *q, int how)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED || s->dgram) return -ENOTCONN;
     if (how != SHUT_WR) s->end->ended = true, s->st.flags |= STREAM_READ_SHUT;
     if (how != SHUT_RD) s->end->shut = true, s->st.flags |= STREAM_WRITE_SHUT;
@@ -185,7 +185,7 @@ static int sim_sock_shutdown(struct queue *q, int how)
     return 0;
 }
 
-void sim_sock_check(const struct sock *s)
+void sim_sock_check(const struct sim_sock *s)
 {
     if (s->dgram || s->state != SOCK_CONNECTED) return;
     const struct end *e = s->end;
@@ -201,7 +201,7 @@ void sim_sock_check(const struct sock *s)
 
 static void sim_sock_close(struct queue *q)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     struct op_table *ops = &q->rt->ops;
     list_remove(&s->link);
     list_remove(&s->dirty);
@@ -224,7 +224,7 @@ static void sim_sock_close(struct queue *q)
 /* What shapes a real connection is taken and changes nothing here; a linger time of 0 makes close a reset. */
 static int sim_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (level != SOL_SOCKET && level != IPPROTO_TCP) return -ENOTSUP;
     if (level != SOL_SOCKET || name != SO_LINGER) return len < sizeof(int) ? -EINVAL : 0;
     struct linger l;
@@ -244,7 +244,7 @@ static int give_name(const struct sockaddr_in *from, struct sockaddr *addr, sock
 
 static int sim_sock_getpeername(struct queue *q, struct sockaddr *addr, socklen_t *len)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     bool gone = s->state != SOCK_CONNECTED || (s->end && s->end->dead);
     return gone ? -ENOTCONN : give_name(&s->peer, addr, len);
 }
@@ -289,9 +289,9 @@ static const struct queue_ops dgram_ops = {
     .getsockname = sim_sock_getsockname,
 };
 
-struct sock *sim_sock_new(struct sim_host *h, bool dgram)
+struct sim_sock *sim_sock_new(struct sim_host *h, bool dgram)
 {
-    struct sock *s = calloc(1, sizeof *s);
+    struct sim_sock *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->host = h;
     s->dgram = dgram;
@@ -306,7 +306,7 @@ struct sock *sim_sock_new(struct sim_host *h, bool dgram)
     return s;
 }
 
-void sim_sock_dirty(struct sock *s)
+void sim_sock_dirty(struct sim_sock *s)
 {
     struct sim_libos *sl = (struct sim_libos *)s->q.rt->libos[0];
     if (!list_is_empty(&s->dirty)) return;

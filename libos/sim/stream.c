@@ -56,7 +56,7 @@ static void drop_out(struct end *e)
 
 static void complete_pushes(struct end *e)
 {
-    struct sock *s = e->sock;
+    struct sim_sock *s = e->sock;
     if (!s || !s->st.pushes.head || s->st.pushes.head->arg > e->sent) return;
     stream_passed(&s->q.rt->ops, &s->st, e->sent);
     sim_host_wake(s->host);
@@ -65,7 +65,7 @@ static void complete_pushes(struct end *e)
 static void rested(void *arg)
 {
     struct end *e = arg;
-    struct conn *c = e->conn;
+    struct sim_conn *c = e->conn;
     e->resting = false;
     sim_end_transmit(e);
     sim_conn_unref(c);
@@ -129,7 +129,7 @@ void sim_end_transmit(struct end *e)
 int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                     socklen_t size, unsigned flags)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     struct end *e = s->end;
     int err = stream_may_push(&s->st);
@@ -146,7 +146,7 @@ int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     return 0;
 }
 
-void sim_stream_flush(struct sock *s)
+void sim_stream_flush(struct sim_sock *s)
 {
     if (s->end && !s->end->dead) sim_end_transmit(s->end);
 }
@@ -175,7 +175,7 @@ static struct buf *take_in(struct end *e)
     return b;
 }
 
-void sim_stream_answer_pops(struct sock *s)
+void sim_stream_answer_pops(struct sim_sock *s)
 {
     struct end *e = s->end;
     struct op_table *ops = &s->q.rt->ops;
@@ -192,7 +192,7 @@ void sim_stream_answer_pops(struct sock *s)
 
 int sim_stream_pop(struct queue *q, struct op *op)
 {
-    struct sock *s = sock_of(q);
+    struct sim_sock *s = sock_of(q);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     op_list_append(&s->st.pops, op);
     sim_stream_answer_pops(s);
@@ -217,7 +217,7 @@ static void refuse_more(struct end *e)
 
 static void handshake_ends(struct end *e)
 {
-    struct sock *s = e->sock;
+    struct sim_sock *s = e->sock;
     e->open = true;
     if (e->closed || e->dead) { /* the program or a reset was faster */
         e->dead = false;
@@ -235,7 +235,7 @@ static void handshake_ends(struct end *e)
 static void reset_arrives(struct end *e)
 {
     struct sim *sim = e->conn->sim;
-    struct sock *s = e->sock;
+    struct sim_sock *s = e->sock;
     if (e->dead) return;
     e->dead = e->ended = true;
     if (rng_below(&sim->rng, 2)) drop_in(e);

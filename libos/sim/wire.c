@@ -38,9 +38,9 @@ void sim_items_free(struct items *l)
     for (struct item *it; (it = sim_items_shift(l));) free(it);
 }
 
-struct conn *sim_conn_new(struct sim *s)
+struct sim_conn *sim_conn_new(struct sim *s)
 {
-    struct conn *c = calloc(1, sizeof *c);
+    struct sim_conn *c = calloc(1, sizeof *c);
     ASSERT(c);
     c->sim = s;
     c->id = ++s->conn_ids;
@@ -54,7 +54,7 @@ struct conn *sim_conn_new(struct sim *s)
     return c;
 }
 
-void sim_conn_free(struct conn *c)
+void sim_conn_free(struct sim_conn *c)
 {
     list_remove(&c->all);
     for (int i = 0; i < 2; i++) {
@@ -67,13 +67,13 @@ void sim_conn_free(struct conn *c)
     free(c);
 }
 
-void sim_conn_unref(struct conn *c)
+void sim_conn_unref(struct sim_conn *c)
 {
     ASSERT(c->refs);
     if (!--c->refs) sim_conn_free(c);
 }
 
-void sim_conn_break(struct conn *c)
+void sim_conn_break(struct sim_conn *c)
 {
     c->sim->stats.resets++;
     sim_tell(c->sim, "break", c->id, 0);
@@ -99,7 +99,7 @@ static void schedule(struct end *to, uint64_t at)
 static void wire_arrives(void *arg)
 {
     struct end *e = arg;
-    struct conn *c = e->conn;
+    struct sim_conn *c = e->conn;
     struct sim *s = c->sim;
     e->wire_event = false;
     for (struct item *it; (it = e->wire.head);) {

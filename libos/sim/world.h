@@ -58,7 +58,7 @@ struct sim_host {
     uint64_t alarm_at; /* of the earliest event that looks at the deadline */
     uint64_t tick_ns;  /* how long it works between two looks at the clock */
     uint16_t next_port;
-    struct list socks;  /* struct sock */
+    struct list socks;  /* struct sim_sock */
     struct simdev *dev; /* a net host's device: net.c */
     struct libos *inet; /* and the libOS over it; NULL: it has ended */
 };
@@ -104,12 +104,12 @@ struct seg_fifo {
     uint32_t room, head, count;
 };
 
-struct conn;
+struct sim_conn;
 
 struct end {
-    struct conn *conn;
+    struct sim_conn *conn;
     struct sim_host *host;
-    struct sock *sock; /* NULL: not accepted yet, or closed */
+    struct sim_sock *sock; /* NULL: not accepted yet, or closed */
     struct sockaddr_in addr;
     bool open;   /* the handshake is over for it */
     bool closed; /* nobody pops or pushes any more */
@@ -134,7 +134,7 @@ struct end {
     int error; /* it was reset before somebody accepted it: its socket is still to hear */
 };
 
-struct conn {
+struct sim_conn {
     struct sim *sim;
     struct list all;
     uint32_t id, refs;
@@ -144,16 +144,16 @@ struct conn {
 
 static inline struct end *peer_of(struct end *e) { return &e->conn->ends[e == &e->conn->ends[0]]; }
 
-struct conn *sim_conn_new(struct sim *s);
-static inline struct conn *sim_conn_ref(struct conn *c)
+struct sim_conn *sim_conn_new(struct sim *s);
+static inline struct sim_conn *sim_conn_ref(struct sim_conn *c)
 {
     c->refs++;
     return c;
 }
-void sim_conn_unref(struct conn *c);
-void sim_conn_free(struct conn *c);
+void sim_conn_unref(struct sim_conn *c);
+void sim_conn_free(struct sim_conn *c);
 /* Takes it down from the middle: both ends get a reset, and what is on the way is lost. */
-void sim_conn_break(struct conn *c);
+void sim_conn_break(struct sim_conn *c);
 
 /* Lines of items. */
 void sim_items_init(struct items *l);
@@ -189,7 +189,7 @@ struct dgram {
     char bytes[];
 };
 
-struct sock {
+struct sim_sock {
     struct queue q;
     struct sim_host *host;
     struct list link; /* in host->socks */
@@ -216,28 +216,28 @@ struct sim_libos {
     struct list dirty; /* socks with something to send */
 };
 
-static inline struct sock *sock_of(struct queue *q) { return (struct sock *)q; }
+static inline struct sim_sock *sock_of(struct queue *q) { return (struct sim_sock *)q; }
 
-struct sock *sim_sock_new(struct sim_host *h, bool dgram);
-void sim_sock_check(const struct sock *s); /* invariants, after every event and call */
-void sim_sock_dirty(struct sock *s);
+struct sim_sock *sim_sock_new(struct sim_host *h, bool dgram);
+void sim_sock_check(const struct sim_sock *s); /* invariants, after every event and call */
+void sim_sock_dirty(struct sim_sock *s);
 /* Who listens at addr; NULL: nobody. */
-struct sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *addr);
-int sim_sock_autobind(struct sock *s);
-void sim_sock_answer_accepts(struct sock *s);
+struct sim_sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in *addr);
+int sim_sock_autobind(struct sim_sock *s);
+void sim_sock_answer_accepts(struct sim_sock *s);
 
-int sim_conn_start(struct sock *s, struct op *op, const struct sockaddr_in *addr);
+int sim_conn_start(struct sim_sock *s, struct op *op, const struct sockaddr_in *addr);
 
 int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                     socklen_t size, unsigned flags);
 int sim_stream_pop(struct queue *q, struct op *op);
-void sim_stream_flush(struct sock *s);
-void sim_stream_answer_pops(struct sock *s);
+void sim_stream_flush(struct sim_sock *s);
+void sim_stream_answer_pops(struct sim_sock *s);
 
 int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                    socklen_t size, unsigned flags);
 int sim_dgram_pop(struct queue *q, struct op *op);
-void sim_dgram_drop(struct sock *s);
+void sim_dgram_drop(struct sim_sock *s);
 
 /* -EINVAL, -ENOTSUP: not an IPv4 address. */
 int sim_sock_check_addr(const struct sockaddr *addr, socklen_t size);

@@ -182,9 +182,9 @@ static void in_mode(const char *mode)
     int wire = tap("xb");
     struct netdev *d = must_open(mode, NULL);
     CHECK(d->caps.own_mac && d->caps.mtu == 1500 && d->caps.segs_max > 1);
-    size_t before = mem_used();
+    size_t before = heap_used();
     both_ways(d, wire);
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     CHECK(d->n.rx_frames == 5 && d->n.tx_frames == 6 && !d->n.rx_dropped);
     d->ops->close(d);
 }
@@ -197,7 +197,7 @@ static void unsendable(void)
     make_wire("1");
     int wire = tap("xb");
     struct netdev *d = must_open(NULL, NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     struct frame f[4] = {one(60, 1), one(1519, 2), {.b = buf_take(0)}, one(60, 3)};
     CHECK(d->ops->send(d, f, 4) == 4);
     CHECK(d->n.tx_dropped == 2 && d->n.tx_frames == 2);
@@ -205,7 +205,7 @@ static void unsendable(void)
     CHECK(next_read(d, wire, bytes) == 60 && same(bytes, 60, 3));
     for (int i = 0; i < 300; i++) send_one(d, one(60, 4)); /* the ring has not lost count */
     for (int i = 0; i < 300; i++) CHECK(next_read(d, wire, bytes) == 60 && same(bytes, 60, 4));
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
     d->ops->close(d);
 }
 
@@ -218,7 +218,7 @@ static void held_bufs(void)
     make_wire("1");
     int wire = tap("xb");
     struct netdev *d = must_open("ring=64", NULL);
-    size_t before = mem_used();
+    size_t before = heap_used();
     for (unsigned i = 0; i < N; i++) {
         fill(bytes, sizeof bytes, (uint8_t)i);
         CHECK(send(wire, bytes, sizeof bytes, 0) == sizeof bytes);
@@ -232,7 +232,7 @@ static void held_bufs(void)
         CHECK(same(held[i].b->data, 100, (uint8_t)i));
         buf_unref(held[i].b);
     }
-    CHECK(mem_used() == before);
+    CHECK(heap_used() == before);
 }
 
 static void bursts(void)

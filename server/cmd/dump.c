@@ -82,7 +82,7 @@ static bool read_payload(struct call *c, struct value *v)
 }
 
 /* Relative times are told as absolute ones. */
-static void tell(struct call *c, const struct restore *r)
+static void effect_restore(struct call *c, const struct restore *r)
 {
     if (!r->ttl_ms || r->absolute || !effect_wanted(c)) return;
     char text[NUMBER_I64_SIZE];
@@ -130,7 +130,7 @@ void cmd_restore(struct call *c)
     }
     struct entry *e = db_put_value(c, key, v, r.ttl_ms ? r.ttl_ms : -1, PUT_AFRESH);
     db_set_use(c, e, r.idle_s, (int)r.freq);
-    tell(c, &r);
+    effect_restore(c, &r);
     db_changed(c, key, NOTIFY_GENERIC, "restore");
     call_ok(c);
 }

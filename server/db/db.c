@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) struct entry *live(struct call *c, 
     if (!p->slot.bucket) return NULL;
     struct entry *e = table_slot_entry(p->slot);
     if (likely(!keyspace_past(c, e))) return e;
-    return keyspace_see_past(c, db, p, write);
+    return keyspace_meet_expired(c, db, p, write);
 }
 
 const struct entry *db_lookup_read(struct call *c, const struct key_ref *key)

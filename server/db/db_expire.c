@@ -60,7 +60,7 @@ void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct tabl
     keyspace_discard(c, e, c->cfg->lazyfree_lazy_expire);
 }
 
-struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, bool write)
+struct entry *keyspace_meet_expired(struct call *c, struct db *db, struct place *p, bool write)
 {
     switch (srv_expired_is(c, write)) {
     case EXPIRED_VALID: return table_slot_entry(p->slot);

@@ -95,7 +95,7 @@ static inline bool keyspace_past(const struct call *c, const struct entry *e)
 void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct table_slot slot);
 
 /* The entry as the call is to see it; e is past its time: NULL unless time plays no part. May have deleted it. */
-struct entry *keyspace_see_past(struct call *c, struct db *db, struct place *p, bool write);
+struct entry *keyspace_meet_expired(struct call *c, struct db *db, struct place *p, bool write);
 
 /* The mark of the slot follows the expiry of its entry. */
 static inline void keyspace_mark(struct table *t, struct table_slot s, uint64_t hash, const struct entry *e)

@@ -39,7 +39,7 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
         demi_close(qd);
         return -err;
     }
-    struct listener *l = &srv->listeners[srv->listener_count++];
+    struct listen_socket *l = &srv->listeners[srv->listener_count++];
     l->qd = qd;
     l->is_unix = is_unix;
     snprintf(l->text, sizeof l->text, "%s", text);
@@ -233,7 +233,7 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
 
 static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
 {
-    struct listener *l = container_of(e, struct listener, endpoint);
+    struct listen_socket *l = container_of(e, struct listen_socket, endpoint);
     if (w->srv->stopping) {
         endpoint_release(qr);
         return;
@@ -249,7 +249,7 @@ static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t 
 int listen_accept(struct worker *w)
 {
     for (int i = 0; i < w->srv->listener_count; i++) {
-        struct listener *l = &w->srv->listeners[i];
+        struct listen_socket *l = &w->srv->listeners[i];
         l->endpoint.completed = accepted;
         endpoint_set(&w->endpoints, l->qd, &l->endpoint);
         for (int k = 0; k < ACCEPTS_OUTSTANDING; k++) {

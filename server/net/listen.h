@@ -13,7 +13,7 @@
 struct server;
 struct worker;
 
-struct listener {
+struct listen_socket {
     struct endpoint endpoint;
     int qd;
     bool is_unix;

@@ -70,9 +70,9 @@ static double inline_ns(const struct allocator *a)
     enum { COUNT = 4000000 };
     nsec start = clock_mono_ns();
     for (int i = 0; i < COUNT; i++) {
-        void *p = mem_alloc(40);
+        void *p = heap_alloc(40);
         keep(p);
-        mem_free(p);
+        heap_free(p);
     }
     return (double)(clock_mono_ns() - start) / COUNT;
 }
@@ -92,14 +92,14 @@ static double buf_ns(const struct allocator *a)
 static double pin_ns(const struct allocator *a)
 {
     enum { COUNT = 2000000 };
-    char *p = mem_alloc(20000);
+    char *p = heap_alloc(20000);
     nsec start = clock_mono_ns();
     for (int i = 0; i < COUNT; i++) {
-        if (mem_pin(p + 100)) abort();
-        mem_unpin(p + 100);
+        if (heap_pin(p + 100)) abort();
+        heap_unpin(p + 100);
     }
     double ns = (double)(clock_mono_ns() - start) / COUNT;
-    mem_free(p);
+    heap_free(p);
     return ns;
 }
 
@@ -123,7 +123,7 @@ static void *free_handed(void *arg)
 {
     struct handed *h = arg;
     nsec start = clock_mono_ns();
-    for (size_t i = 0; i < h->count; i++) mem_free(h->objects[i]);
+    for (size_t i = 0; i < h->count; i++) heap_free(h->objects[i]);
     h->took = clock_mono_ns() - start;
     return NULL;
 }
@@ -132,7 +132,7 @@ static void print_remote(void)
 {
     struct handed h = {.count = 200000};
     h.objects = malloc(h.count * sizeof *h.objects);
-    for (size_t i = 0; i < h.count; i++) h.objects[i] = mem_alloc(40);
+    for (size_t i = 0; i < h.count; i++) h.objects[i] = heap_alloc(40);
     pthread_t t;
     if (pthread_create(&t, NULL, free_handed, &h)) abort();
     pthread_join(t, NULL);
@@ -188,26 +188,26 @@ static nsec cpu_ns(void)
 static double longest_gap_ms(void)
 {
     enum { OLD = 64 << 20, NEW = 128 << 20, STEP = 64 << 10 };
-    char *old = mem_calloc(1, OLD);
+    char *old = heap_calloc(1, OLD);
     memset(old, 1, OLD);
     nsec worst = 0, last = cpu_ns();
-    char *new = mem_calloc(1, NEW);
+    char *new = heap_calloc(1, NEW);
     for (size_t at = 0; at <= NEW + OLD; at += STEP) {
         if (at < NEW) new[at] = 1;
-        if (at == NEW) mem_free(old);
+        if (at == NEW) heap_free(old);
         heap_collect();
         nsec now = cpu_ns();
         if (now - last > worst) worst = now - last;
         last = now;
     }
-    mem_free(new);
+    heap_free(new);
     while (heap_collect()) {
     }
     return (double)worst / NSEC_PER_MSEC;
 }
 
-static void *ours_take(size_t n) { return mem_alloc(n); }
-static void ours_give(void *p) { mem_free(p); }
+static void *ours_take(size_t n) { return heap_alloc(n); }
+static void ours_give(void *p) { heap_free(p); }
 
 int main(void)
 {

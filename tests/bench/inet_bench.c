@@ -104,7 +104,7 @@ static unsigned carry(struct end *e)
 
 static unsigned starting;
 
-static int wire_start(struct runtime *rt, const struct config *conf, struct libos **out)
+static int wire_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct stack_config sc = {.arp = true, .ack_turns = true};
     if (offload) sc.offloads = OFFLOAD_RX_IP_CSUM | OFFLOAD_RX_L4_CSUM | OFFLOAD_TX_IP_CSUM | OFFLOAD_TX_L4_CSUM;

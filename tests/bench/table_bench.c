@@ -19,13 +19,13 @@
 #define BATCH   32
 #define LOOKUPS (1u << 21)
 
-struct entry {
+struct bench_entry {
     uint64_t header;
     char key[16];
     char value[16];
 };
 
-static struct bytes entry_key(const void *e) { return bytes_of(((const struct entry *)e)->key, 16); }
+static struct bytes entry_key(const void *e) { return bytes_of(((const struct bench_entry *)e)->key, 16); }
 static const struct table_ops ops = {.key = entry_key};
 
 static uint64_t now_ns(void)
@@ -63,16 +63,16 @@ static double lookups(const struct table *t, uint64_t n, uint64_t shift, unsigne
     return (double)spent / LOOKUPS;
 }
 
-static void entry_free(void *arg, void *e) { mem_free_sized(e, sizeof(struct entry)); }
+static void entry_free(void *arg, void *e) { mem_free_sized(e, sizeof(struct bench_entry)); }
 
 static void measure(uint64_t n)
 {
     struct table t;
     uint64_t found = 0, slowest = 0;
     table_init(&t, &ops, 1);
-    struct entry **all = malloc(n * sizeof *all);
+    struct bench_entry **all = malloc(n * sizeof *all);
     for (uint64_t i = 0; i < n; i++) {
-        all[i] = mem_alloc(sizeof(struct entry));
+        all[i] = mem_alloc(sizeof(struct bench_entry));
         key_write(all[i]->key, i);
     }
     uint64_t from = now_ns(), before = from;

@@ -13,7 +13,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* No input makes more entries, or longer ones, than it has bytes. */
-static void walk(const struct config *conf, const char *prefix, size_t size)
+static void walk(const struct demi_config *conf, const char *prefix, size_t size)
 {
     const char *value, *rest;
     size_t at = 0, entries = 0;
@@ -27,7 +27,7 @@ static void walk(const struct config *conf, const char *prefix, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct config *conf = NULL;
+    struct demi_config *conf = NULL;
     unsigned line = 0;
     if (config_parse((const char *)data, size, &conf, &line) != 0) {
         ASSERT(conf == NULL);

@@ -84,7 +84,7 @@ static inline void fuzz_begin(struct fuzz_stack *f, bool ipv6, bool dhcp)
                                      .tx_frames = 256,
                                      .paths = 16,
                                      .udp_queue = 16};
-    *f = (struct fuzz_stack){.now = 100 * NSEC_PER_SEC, .used_before = mem_used()};
+    *f = (struct fuzz_stack){.now = 100 * NSEC_PER_SEC, .used_before = heap_used()};
     ASSERT(stack_new(&c, &fuzz_hooks, NULL, f->now, &f->s) == 0);
 }
 
@@ -143,7 +143,7 @@ static inline void fuzz_input(struct fuzz_stack *f, const uint8_t *p, size_t n, 
 static inline void fuzz_end(struct fuzz_stack *f)
 {
     stack_free(f->s);
-    ASSERT(mem_used() == f->used_before);
+    ASSERT(heap_used() == f->used_before);
 }
 
 /* The checksum of an L4 packet for these addresses. */

@@ -91,8 +91,8 @@ struct outcome {
 static inline struct outcome run_once(const struct scenario *sc, uint64_t seed, struct world *w)
 {
     struct outcome out = {0};
-    struct mem_stats before, after;
-    mem_stats(&before);
+    struct heap_stats before, after;
+    heap_stats(&before);
     memset(w, 0, sizeof *w);
     w->seed = seed;
     w->sim = sim_new(seed);
@@ -105,7 +105,7 @@ static inline struct outcome run_once(const struct scenario *sc, uint64_t seed, 
     out.stats = *sim_stats(w->sim);
     sim_free(w->sim);
     free(w->state);
-    mem_stats(&after);
+    heap_stats(&after);
     CHECK_EQUAL(w, out.stats.stuck, 0);
     CHECK_EQUAL(w, after.used, before.used);
     CHECK_EQUAL(w, after.pinned, before.pinned);

@@ -46,7 +46,7 @@ enum {
     SILENT_NS = 1000000000,
 };
 
-struct conn {
+struct load_conn {
     int qd;
     unsigned in_flight; /* requests sent and not answered */
     unsigned first;     /* ring index of the oldest of them */
@@ -68,7 +68,7 @@ struct load {
     /* state */
     struct request request;
     uint64_t reply_size; /* 0: scan */
-    struct conn *conns;
+    struct load_conn *conns;
     unsigned dead_count, silent_count;
     uint64_t lost;  /* requests of connections that died before the reply */
     char death[96]; /* of the first of them */
@@ -146,7 +146,7 @@ static uint64_t next_number(struct load *l)
     return (uint64_t)(((__uint128_t)l->random * l->keys) >> 64);
 }
 
-static void bury(struct load *l, struct conn *c, const char *why)
+static void bury(struct load *l, struct load_conn *c, const char *why)
 {
     if (c->dead) return;
     c->dead = true;
@@ -156,7 +156,7 @@ static void bury(struct load *l, struct conn *c, const char *why)
     demi_close(c->qd);
 }
 
-static void send_requests(struct load *l, struct conn *c, unsigned count)
+static void send_requests(struct load *l, struct load_conn *c, unsigned count)
 {
     size_t size = l->request.size;
     uint8_t *bytes = demi_malloc(size * count);
@@ -174,7 +174,7 @@ static void send_requests(struct load *l, struct conn *c, unsigned count)
 }
 
 /* Closed loop: the next batch, unless enough was issued. */
-static void send_batch(struct load *l, struct conn *c, uint64_t now)
+static void send_batch(struct load *l, struct load_conn *c, uint64_t now)
 {
     unsigned count = l->depth;
     if (l->limit && l->limit - l->issued < count) count = (unsigned)(l->limit - l->issued);
@@ -192,7 +192,7 @@ static void send_due(struct load *l, uint64_t now)
     if (l->limit && due > l->limit) due = l->limit;
     uint64_t first = l->issued;
     for (; l->issued < due && l->issued - first < (uint64_t)l->conn_count * MAX_FLIGHT; l->issued++) {
-        struct conn *c = &l->conns[l->issued % l->conn_count];
+        struct load_conn *c = &l->conns[l->issued % l->conn_count];
         if (c->dead) {
             l->lost++;
             continue;
@@ -202,7 +202,7 @@ static void send_due(struct load *l, uint64_t now)
             l->start_ns + (uint64_t)((double)l->issued * 1e9 / l->rate);
     }
     for (uint64_t i = first; i < l->issued && i - first < l->conn_count; i++) {
-        struct conn *c = &l->conns[i % l->conn_count];
+        struct load_conn *c = &l->conns[i % l->conn_count];
         if (!c->to_send) continue;
         unsigned count = c->to_send;
         c->in_flight += count;
@@ -211,7 +211,7 @@ static void send_due(struct load *l, uint64_t now)
     }
 }
 
-static void pop_next(struct load *l, struct conn *c)
+static void pop_next(struct load *l, struct load_conn *c)
 {
     demi_qtoken_t token;
     int error = demi_pop(&token, c->qd);
@@ -221,7 +221,7 @@ static void pop_next(struct load *l, struct conn *c)
 
 /* --- receiving ------------------------------------------------------------------------------------------------ */
 
-static uint64_t count_replies(struct load *l, struct conn *c, const uint8_t *bytes, size_t size)
+static uint64_t count_replies(struct load *l, struct load_conn *c, const uint8_t *bytes, size_t size)
 {
     if (!l->reply_size) return scanner_feed(&c->scanner, bytes, size, &l->errors);
     if (!c->partial && bytes[0] == '-' && l->request.bytes[0] == '*') l->errors++;
@@ -231,7 +231,7 @@ static uint64_t count_replies(struct load *l, struct conn *c, const uint8_t *byt
     return count;
 }
 
-static void take_replies(struct load *l, struct conn *c, uint64_t count, uint64_t now)
+static void take_replies(struct load *l, struct load_conn *c, uint64_t count, uint64_t now)
 {
     if (count > c->in_flight) die("more replies than requests: replies of this workload differ in length");
     c->in_flight -= (unsigned)count;
@@ -250,7 +250,7 @@ static void take_replies(struct load *l, struct conn *c, uint64_t count, uint64_
 static void handle(struct load *l, demi_qresult_t *result, uint64_t now)
 {
     if (result->qr_opcode == DEMI_OPC_PUSH) return;
-    struct conn *c = demi_result_data(result);
+    struct load_conn *c = demi_result_data(result);
     if (!c) return; /* of a connection that was buried before */
     if (result->qr_opcode != DEMI_OPC_POP) {
         bury(l, c, strerror((int)result->qr_ret));
@@ -296,7 +296,7 @@ static void connect_all(struct load *l)
     for (unsigned i = 0; i < l->conn_count; i++) {
         demi_qtoken_t token;
         demi_qresult_t result;
-        struct conn *c = &l->conns[i];
+        struct load_conn *c = &l->conns[i];
         c->due = rings + i * ring;
         c->qd = connect_start(l, &token);
         int error = demi_wait(&result, token, &patience);
@@ -306,7 +306,7 @@ static void connect_all(struct load *l)
 }
 
 /* Asks once, waits for the whole reply, and returns its length. */
-static uint64_t probe(struct load *l, struct conn *c)
+static uint64_t probe(struct load *l, struct load_conn *c)
 {
     struct timespec patience = {.tv_sec = SETUP_SECONDS};
     struct scanner scanner = {0};
@@ -373,7 +373,7 @@ static struct timespec sleep_time(const struct load *l, uint64_t now)
 }
 
 /* Asked, a while ago, and never answered. */
-static bool is_silent(const struct conn *c, uint64_t now)
+static bool is_silent(const struct load_conn *c, uint64_t now)
 {
     return !c->dead && !c->heard && c->in_flight && now - c->due[c->first] > SILENT_NS;
 }

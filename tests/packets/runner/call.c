@@ -327,7 +327,7 @@ static long make_call(struct call_state *s)
     return -ENOSYS;
 }
 
-static void judge(struct call_state *s, long got)
+static void check_result(struct call_state *s, long got)
 {
     const struct call *c = s->c;
     long result = got < 0 ? -1 : got;
@@ -346,6 +346,6 @@ bool run_call(struct run *r, const struct event *e)
     struct call_state s = {.r = r, .e = e, .c = &e->call};
     long got = make_call(&s);
     if (got == -EAGAIN && e->when.blocks) return false;
-    judge(&s, got);
+    check_result(&s, got);
     return true;
 }

@@ -10,7 +10,7 @@
 
 enum sock_kind { SOCK_FREE, SOCK_NEW, SOCK_LISTENER, SOCK_CONN, SOCK_UDP };
 
-struct sock {
+struct host_sock {
     uint8_t kind; /* enum sock_kind */
     int domain, type;
     bool bound, nonblock, v6_only, reuse_port, broadcast, linger_on;
@@ -30,13 +30,13 @@ struct host {
     struct net_stack *stack;
     struct host_config conf;
     nsec start, now; /* of the stack's clock */
-    struct sock socks[HOST_FDS];
-    struct sock *newest;
+    struct host_sock socks[HOST_FDS];
+    struct host_sock *newest;
     struct host_packet *out, **out_tail;
 };
 
 /* NULL: no such descriptor. */
-struct sock *host_sock(struct host *h, int fd);
+struct host_sock *host_sock(struct host *h, int fd);
 extern const struct stack_hooks host_hooks;
 
 #endif

@@ -76,7 +76,7 @@ static int give(const void *value, size_t size, void *p, socklen_t *n)
     return 0;
 }
 
-static int get_info(struct sock *s, void *p, socklen_t *n)
+static int get_info(struct host_sock *s, void *p, socklen_t *n)
 {
     struct {
         struct tcp_info t;
@@ -90,7 +90,7 @@ static int get_info(struct sock *s, void *p, socklen_t *n)
 
 static uint32_t or_default(uint32_t v, uint32_t otherwise) { return v ? v : otherwise; }
 
-static int get_tcp(struct sock *s, const struct conn_opts *o, int name, void *p, socklen_t *n)
+static int get_tcp(struct host_sock *s, const struct conn_opts *o, int name, void *p, socklen_t *n)
 {
     struct conn_info i = {.snd_mss = 536, .cc = "cubic"};
     int v;
@@ -112,7 +112,7 @@ static int get_tcp(struct sock *s, const struct conn_opts *o, int name, void *p,
     return give(&v, sizeof v, p, n);
 }
 
-static int get_socket(struct sock *s, const struct conn_opts *o, int name, void *p, socklen_t *n)
+static int get_socket(struct host_sock *s, const struct conn_opts *o, int name, void *p, socklen_t *n)
 {
     struct linger l = {s->linger_on, (int)s->linger_s};
     int v;
@@ -138,7 +138,7 @@ static int get_socket(struct sock *s, const struct conn_opts *o, int name, void 
 
 int host_getsockopt(struct host *h, int fd, int level, int name, void *p, socklen_t *n)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     struct conn_opts o = s->opts;
     if (s->kind == SOCK_CONN && s->conn) conn_get_opts(s->conn, &o);
@@ -152,7 +152,7 @@ int host_getsockopt(struct host *h, int fd, int level, int name, void *p, sockle
     return give(&v, sizeof v, p, n);
 }
 
-static int set_socket(struct sock *s, struct conn_opts *o, int name, const void *p, socklen_t n, int v)
+static int set_socket(struct host_sock *s, struct conn_opts *o, int name, const void *p, socklen_t n, int v)
 {
     switch (name) {
     case SO_LINGER:
@@ -195,7 +195,7 @@ static int set_tcp(struct conn_opts *o, int name, const void *p, socklen_t n, in
     }
 }
 
-static int set_ip(struct sock *s, struct conn_opts *o, int level, int name, int v)
+static int set_ip(struct host_sock *s, struct conn_opts *o, int level, int name, int v)
 {
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) s->v6_only = v;
     else if ((level == IPPROTO_IP && name == IP_TTL) || (level == IPPROTO_IPV6 && name == IPV6_UNICAST_HOPS))
@@ -208,7 +208,7 @@ static int set_ip(struct sock *s, struct conn_opts *o, int level, int name, int 
 
 int host_setsockopt(struct host *h, int fd, int level, int name, const void *p, socklen_t n)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     int v = 0;
     if (!s) return -EBADF;
     if (n >= sizeof v) memcpy(&v, p, sizeof v);
@@ -229,7 +229,7 @@ int host_setsockopt(struct host *h, int fd, int level, int name, const void *p, 
 
 int host_getname(struct host *h, int fd, bool peer, struct ip_port *out)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (peer && addr_is_any(&s->peer.addr)) return -ENOTCONN;
     *out = peer ? s->peer : s->local;

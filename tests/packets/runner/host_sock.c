@@ -11,7 +11,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-struct sock *host_sock(struct host *h, int fd)
+struct host_sock *host_sock(struct host *h, int fd)
 {
     if (fd < HOST_FD_FIRST || fd >= HOST_FDS || h->socks[fd].kind == SOCK_FREE) return NULL;
     return &h->socks[fd];
@@ -21,19 +21,19 @@ bool host_is_open(struct host *h, int fd) { return host_sock(h, fd); }
 
 bool host_is_listener(struct host *h, int fd)
 {
-    const struct sock *s = host_sock(h, fd);
+    const struct host_sock *s = host_sock(h, fd);
     return s && s->kind == SOCK_LISTENER;
 }
 
 struct conn *host_conn(struct host *h, int fd)
 {
-    const struct sock *s = fd < 0 ? h->newest : host_sock(h, fd);
+    const struct host_sock *s = fd < 0 ? h->newest : host_sock(h, fd);
     return s && s->kind == SOCK_CONN ? s->conn : NULL;
 }
 
 bool host_nonblock(struct host *h, int fd, int set)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return false;
     if (set >= 0) s->nonblock = set;
     return s->nonblock;
@@ -43,13 +43,13 @@ bool host_nonblock(struct host *h, int fd, int set)
 
 static void on_acceptable(void *arg, struct listener *l)
 {
-    struct sock *s = listener_user(l);
+    struct host_sock *s = listener_user(l);
     s->acceptable++;
 }
 
 static void on_connected(void *arg, struct conn *c, int err)
 {
-    struct sock *s = conn_user(c);
+    struct host_sock *s = conn_user(c);
     s->connecting = false;
     s->connected = !err;
     s->error = err;
@@ -58,7 +58,7 @@ static void on_connected(void *arg, struct conn *c, int err)
 
 static void on_closed(void *arg, struct conn *c, int err)
 {
-    struct sock *s = conn_user(c);
+    struct host_sock *s = conn_user(c);
     s->closed = true;
     if (err) s->error = err;
 }
@@ -75,7 +75,7 @@ const struct stack_hooks host_hooks = {
     .udp_readable = on_udp,
 };
 
-static int take_error(struct sock *s)
+static int take_error(struct host_sock *s)
 {
     int err = s->error;
     s->error = 0;
@@ -84,11 +84,11 @@ static int take_error(struct sock *s)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static int take_fd(struct host *h, struct sock **out)
+static int take_fd(struct host *h, struct host_sock **out)
 {
     for (int fd = HOST_FD_FIRST; fd < HOST_FDS; fd++) {
         if (h->socks[fd].kind != SOCK_FREE) continue;
-        h->socks[fd] = (struct sock){.kind = SOCK_NEW};
+        h->socks[fd] = (struct host_sock){.kind = SOCK_NEW};
         *out = &h->socks[fd];
         return fd;
     }
@@ -104,7 +104,7 @@ static struct ip_port any_of(int domain)
 
 int host_socket(struct host *h, int domain, int type, int protocol)
 {
-    struct sock *s;
+    struct host_sock *s;
     bool nonblock = type & SOCK_NONBLOCK;
     type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
@@ -121,7 +121,7 @@ int host_socket(struct host *h, int domain, int type, int protocol)
     return fd;
 }
 
-static int open_udp(struct host *h, struct sock *s)
+static int open_udp(struct host *h, struct host_sock *s)
 {
     if (s->udp) return 0;
     int err = udp_open(h->stack, &s->local, s->v6_only, s->reuse_port, s, &s->udp);
@@ -131,7 +131,7 @@ static int open_udp(struct host *h, struct sock *s)
 
 int host_bind(struct host *h, int fd, const struct ip_port *e)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->bound || s->kind == SOCK_CONN || s->kind == SOCK_LISTENER) return -EINVAL;
     if (!addr_is_any(&e->addr) && !stack_is_local(h->stack, &e->addr)) return -EADDRNOTAVAIL;
@@ -149,7 +149,7 @@ int host_bind(struct host *h, int fd, const struct ip_port *e)
 
 int host_listen(struct host *h, int fd, int backlog)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind == SOCK_UDP) return -EOPNOTSUPP;
     if (s->kind != SOCK_NEW) return s->kind == SOCK_LISTENER ? 0 : -EINVAL;
@@ -166,7 +166,7 @@ int host_listen(struct host *h, int fd, int backlog)
 
 int host_accept(struct host *h, int fd, struct ip_port *peer)
 {
-    struct sock *s = host_sock(h, fd), *n;
+    struct host_sock *s = host_sock(h, fd), *n;
     if (!s) return -EBADF;
     if (s->kind != SOCK_LISTENER) return -EINVAL;
     int got = take_fd(h, &n);
@@ -193,7 +193,7 @@ int host_accept(struct host *h, int fd, struct ip_port *peer)
     return got;
 }
 
-static int start_connect(struct host *h, struct sock *s, const struct ip_port *e)
+static int start_connect(struct host *h, struct host_sock *s, const struct ip_port *e)
 {
     if (s->kind != SOCK_NEW) return -EINVAL;
     int err = conn_connect(h->stack, &s->local, e, &s->opts, s, &s->conn);
@@ -208,7 +208,7 @@ static int start_connect(struct host *h, struct sock *s, const struct ip_port *e
 
 int host_connect(struct host *h, int fd, const struct ip_port *e)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind == SOCK_UDP) {
         int err = open_udp(h, s);
@@ -223,7 +223,7 @@ int host_connect(struct host *h, int fd, const struct ip_port *e)
     return s->error ? take_error(s) : -ECONNABORTED;
 }
 
-static void close_conn(struct sock *s)
+static void close_conn(struct host_sock *s)
 {
     if (!s->conn) return;
     if (s->rest) conn_abort(s->conn); /* bytes that nobody read: RFC 2525 2.17 */
@@ -232,20 +232,20 @@ static void close_conn(struct sock *s)
 
 int host_close(struct host *h, int fd)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind == SOCK_CONN) close_conn(s);
     if (s->kind == SOCK_LISTENER) listener_close(s->listener);
     if (s->kind == SOCK_UDP && s->udp) udp_close(s->udp);
     buf_unref(s->rest);
     if (h->newest == s) h->newest = NULL;
-    *s = (struct sock){.kind = SOCK_FREE};
+    *s = (struct host_sock){.kind = SOCK_FREE};
     return 0;
 }
 
 int host_shutdown(struct host *h, int fd, int how)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind != SOCK_CONN || !s->conn || s->closed || !s->connected) return -ENOTCONN;
     if (how == SHUT_RD || how == SHUT_RDWR) s->read_shut = true;
@@ -257,7 +257,7 @@ int host_shutdown(struct host *h, int fd, int how)
 
 /* --- data --------------------------------------------------------------------------------------------------------- */
 
-static size_t read_some(struct sock *s, uint8_t *p, size_t n)
+static size_t read_some(struct host_sock *s, uint8_t *p, size_t n)
 {
     size_t got = 0;
     while (got < n) {
@@ -274,7 +274,7 @@ static size_t read_some(struct sock *s, uint8_t *p, size_t n)
     return got;
 }
 
-static size_t peek_some(struct sock *s, uint8_t *p, size_t n)
+static size_t peek_some(struct host_sock *s, uint8_t *p, size_t n)
 {
     if (!s->rest) s->rest = s->conn ? conn_pop(s->conn) : NULL;
     if (!s->rest) return 0;
@@ -285,7 +285,7 @@ static size_t peek_some(struct sock *s, uint8_t *p, size_t n)
 
 long host_read(struct host *h, int fd, void *p, size_t n, bool peek)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind == SOCK_UDP) return host_recvfrom(h, fd, p, n, NULL);
     if (s->kind != SOCK_CONN) return -ENOTCONN;
@@ -296,7 +296,7 @@ long host_read(struct host *h, int fd, void *p, size_t n, bool peek)
     return -EAGAIN;
 }
 
-static long write_refused(struct sock *s)
+static long write_refused(struct host_sock *s)
 {
     if (s->kind == SOCK_NEW || s->kind == SOCK_LISTENER) return -EPIPE;
     if (s->error) return take_error(s);
@@ -313,7 +313,7 @@ static struct buf *buf_of(const void *p, size_t n)
 
 long host_write(struct host *h, int fd, const void *p, size_t n, bool more)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind == SOCK_UDP) return host_sendto(h, fd, p, n, NULL);
     long err = write_refused(s);
@@ -330,7 +330,7 @@ long host_write(struct host *h, int fd, const void *p, size_t n, bool more)
 
 long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct ip_port *from)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     struct ip_port peer;
     int err = 0;
     if (!s) return -EBADF;
@@ -346,7 +346,7 @@ long host_recvfrom(struct host *h, int fd, void *p, size_t n, struct ip_port *fr
 
 long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct ip_port *to)
 {
-    struct sock *s = host_sock(h, fd);
+    struct host_sock *s = host_sock(h, fd);
     if (!s) return -EBADF;
     if (s->kind != SOCK_UDP) return host_write(h, fd, p, n, false);
     long err = open_udp(h, s);
@@ -362,7 +362,7 @@ long host_sendto(struct host *h, int fd, const void *p, size_t n, const struct i
 
 /* --- readiness ---------------------------------------------------------------------------------------------------- */
 
-static int poll_conn(const struct sock *s)
+static int poll_conn(const struct host_sock *s)
 {
     int r = 0;
     bool ended = s->closed || !s->conn || (s->conn && conn_ended(s->conn));
@@ -381,7 +381,7 @@ static int poll_conn(const struct sock *s)
 
 int host_poll(struct host *h, int fd, short events)
 {
-    const struct sock *s = host_sock(h, fd);
+    const struct host_sock *s = host_sock(h, fd);
     int r = 0;
     if (!s) return POLLNVAL;
     if (s->kind == SOCK_LISTENER) r = s->acceptable ? POLLIN : 0;

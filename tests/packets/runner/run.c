@@ -214,7 +214,7 @@ static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start
     c.stack.offloads = offloads;
     c.stack.tso_max = offloads ? TSO_MAX : 0;
     if (!run_options(&r, &c, &remote_isn)) return false;
-    size_t before = mem_used();
+    size_t before = heap_used();
     int err = host_new(&c, &r.host);
     if (err) {
         run_fail(&r, 0, "no stack: %s", strerror(-err));
@@ -225,7 +225,7 @@ static bool run_once(const struct script *s, bool verbose, FILE *log, nsec start
     *our_isn = r.flows.f[1].local_known ? r.flows.f[1].local_offset : 0;
     if (verbose) fprintf(log, "# our numbers began at %u, the peer's at %u\n", *our_isn, remote_isn);
     host_free(r.host);
-    if (mem_used() != before) run_fail(&r, 0, "%zu bytes are left over when the stack has gone", mem_used() - before);
+    if (heap_used() != before) run_fail(&r, 0, "%zu bytes are left over when the stack has gone", heap_used() - before);
     return !r.failed;
 }
 

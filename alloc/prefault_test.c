@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The stock of chunks by itself, and as a heap that grows uses it.
+ * The reserve of touched chunks of chunks by itself, and as a heap that grows uses it.
  */
-#include "alloc/stock.h"
+#include "alloc/prefault.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -59,77 +59,77 @@ static size_t pages_there(char *chunk)
 
 static void test_what_is_not_there_is_not_taken(void **state)
 {
-    struct stock *s = stock_new(NEVER_NS);
-    assert_int_equal(stock_count(s), 0);
-    assert_null(stock_take(s, STOCK_READY));
-    assert_null(stock_take(s, STOCK_WANTED));
-    assert_null(stock_take(s, STOCK_COLD));
-    stock_free(s);
+    struct prefault *s = prefault_new(NEVER_NS);
+    assert_int_equal(prefault_count(s), 0);
+    assert_null(prefault_take(s, PREFAULT_READY));
+    assert_null(prefault_take(s, PREFAULT_WANTED));
+    assert_null(prefault_take(s, PREFAULT_COLD));
+    prefault_free(s);
 }
 
 static void test_nothing_is_brought_before_the_bell(void **state)
 {
-    struct stock *s = stock_new(NEVER_NS);
-    stock_stop(s); /* so that nobody can */
+    struct prefault *s = prefault_new(NEVER_NS);
+    prefault_stop(s); /* so that nobody can */
     char *chunk = new_chunk();
-    stock_put(s, chunk, false);
+    prefault_put(s, chunk, false);
     assert_int_equal(pages_there(chunk), 0);
-    assert_null(stock_take(s, STOCK_READY));
-    assert_ptr_equal(stock_take(s, STOCK_WANTED), chunk);
-    assert_int_equal(stock_count(s), 0);
-    stock_free(s);
+    assert_null(prefault_take(s, PREFAULT_READY));
+    assert_ptr_equal(prefault_take(s, PREFAULT_WANTED), chunk);
+    assert_int_equal(prefault_count(s), 0);
+    prefault_free(s);
 }
 
 static void test_a_ready_chunk_has_all_its_pages_and_reads_as_zeros(void **state)
 {
-    struct stock *s = stock_new(NEVER_NS);
-    assert_true(stock_is_slow(s)); /* nothing is known */
-    for (int i = 0; i < STOCK_MAX; i++) stock_put(s, new_chunk(), i & 1);
-    assert_int_equal(stock_count(s), STOCK_MAX);
-    stock_wake(s);
-    stock_settle(s);
-    assert_int_equal(stock_in_state(s, STOCK_READY), STOCK_MAX);
-    assert_int_equal(stock_resident(s), STOCK_MAX);
-    for (int i = 0; i < STOCK_MAX; i++) {
-        char *chunk = stock_take(s, STOCK_READY);
+    struct prefault *s = prefault_new(NEVER_NS);
+    assert_true(prefault_is_slow(s)); /* nothing is known */
+    for (int i = 0; i < PREFAULT_MAX; i++) prefault_put(s, new_chunk(), i & 1);
+    assert_int_equal(prefault_count(s), PREFAULT_MAX);
+    prefault_wake(s);
+    prefault_settle(s);
+    assert_int_equal(prefault_in_state(s, PREFAULT_READY), PREFAULT_MAX);
+    assert_int_equal(prefault_resident(s), PREFAULT_MAX);
+    for (int i = 0; i < PREFAULT_MAX; i++) {
+        char *chunk = prefault_take(s, PREFAULT_READY);
         assert_non_null(chunk);
         assert_int_equal(pages_there(chunk), REGION_CHUNK / 4096);
         for (size_t at = 0; at < REGION_CHUNK; at += 512) assert_int_equal(chunk[at], 0);
     }
-    assert_int_equal(stock_count(s), 0);
-    stock_free(s);
+    assert_int_equal(prefault_count(s), 0);
+    prefault_free(s);
 }
 
 static void test_idle_pages_go_back_and_come_again_when_wanted(void **state)
 {
-    struct stock *s = stock_new(SOON_NS);
+    struct prefault *s = prefault_new(SOON_NS);
     char *chunk = new_chunk();
-    stock_put(s, chunk, false);
-    stock_wake(s);
-    while (!stock_in_state(s, STOCK_COLD)) sched_yield();
-    assert_int_equal(stock_resident(s), 0);
+    prefault_put(s, chunk, false);
+    prefault_wake(s);
+    while (!prefault_in_state(s, PREFAULT_COLD)) sched_yield();
+    assert_int_equal(prefault_resident(s), 0);
     assert_int_equal(pages_there(chunk), 0);
-    stock_wake(s);
-    stock_settle(s);
-    while (!stock_in_state(s, STOCK_COLD)) sched_yield(); /* READY in between */
-    assert_ptr_equal(stock_take(s, STOCK_COLD), chunk);
-    stock_free(s);
+    prefault_wake(s);
+    prefault_settle(s);
+    while (!prefault_in_state(s, PREFAULT_COLD)) sched_yield(); /* READY in between */
+    assert_ptr_equal(prefault_take(s, PREFAULT_COLD), chunk);
+    prefault_free(s);
 }
 
 static void test_a_forked_child_ends_without_the_helper(void **state)
 {
-    struct stock *s = stock_new(NEVER_NS);
-    stock_put(s, new_chunk(), false);
+    struct prefault *s = prefault_new(NEVER_NS);
+    prefault_put(s, new_chunk(), false);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        stock_free(s); /* would wait for ever for a thread that is not here */
+        prefault_free(s); /* would wait for ever for a thread that is not here */
         _exit(7);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-    stock_free(s);
+    prefault_free(s);
 }
 
 /* --- the heap's --- */
@@ -149,7 +149,7 @@ static size_t thread_count(void)
 static void fill(char **objects, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        objects[i] = mem_calloc(1, OBJECT);
+        objects[i] = heap_calloc(1, OBJECT);
         assert_non_null(objects[i]);
         for (size_t at = 0; at < OBJECT; at += 512) assert_int_equal(objects[i][at], 0);
         memset(objects[i], (int)i, OBJECT);
@@ -160,7 +160,7 @@ static void empty(char **objects, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(objects[i][OBJECT - 1], (char)i);
-        mem_free(objects[i]);
+        heap_free(objects[i]);
     }
 }
 
@@ -216,9 +216,9 @@ static void test_a_limit_is_used_to_its_last_chunk(void **state)
     heap_set_limit(32 * MIB);
     static char *objects[32 * MIB / OBJECT];
     size_t n = 0;
-    while (n < sizeof objects / sizeof *objects && (objects[n] = mem_calloc(1, OBJECT))) n++;
+    while (n < sizeof objects / sizeof *objects && (objects[n] = heap_calloc(1, OBJECT))) n++;
     assert_true(n * OBJECT >= 28 * MIB); /* a slab that does not fit ends each chunk */
-    while (n) mem_free(objects[--n]);
+    while (n) heap_free(objects[--n]);
     heap_set_limit(0);
     assert_true(heap_close());
 }

@@ -17,7 +17,7 @@
  * 2026). It spends only the time that the owner would have spent. Under a filter of system calls it keeps the
  * priority it was born with: such a filter may kill for setting one, and does not mind the question.
  */
-#include "alloc/stock.h"
+#include "alloc/prefault.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -43,11 +43,11 @@
 struct slot {
     char *chunk;
     bool huge;
-    uint32_t state; /* enum stock_state; atomic */
+    uint32_t state; /* enum prefault_state; atomic */
 };
 
-struct stock {
-    struct slot slots[STOCK_MAX];
+struct prefault {
+    struct slot slots[PREFAULT_MAX];
     uint32_t bell; /* futex: changes when the helper should look */
     uint32_t stop;
     uint32_t fast_count; /* atomic: chunks in a row that came quickly */
@@ -62,7 +62,7 @@ static bool change(struct slot *slot, uint32_t from, uint32_t to)
 }
 
 static uint32_t state_of(const struct slot *slot) { return __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE); }
-static bool must_stop(const struct stock *s) { return __atomic_load_n(&s->stop, __ATOMIC_ACQUIRE); }
+static bool must_stop(const struct prefault *s) { return __atomic_load_n(&s->stop, __ATOMIC_ACQUIRE); }
 
 /* --- the helper --- */
 
@@ -80,39 +80,39 @@ static uint64_t cpu_ns(void)
     return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void note_speed(struct stock *s, uint64_t ns)
+static void note_speed(struct prefault *s, uint64_t ns)
 {
     uint32_t count = ns < SLOW_NS ? s->fast_count + 1 : 0;
     if (count <= FAST_COUNT) __atomic_store_n(&s->fast_count, count, __ATOMIC_RELAXED);
 }
 
-static bool bring_one(struct stock *s)
+static bool bring_one(struct prefault *s)
 {
-    for (size_t i = 0; i < STOCK_MAX; i++) {
+    for (size_t i = 0; i < PREFAULT_MAX; i++) {
         struct slot *slot = &s->slots[i];
-        if (!change(slot, STOCK_WANTED, STOCK_BUSY)) continue;
+        if (!change(slot, PREFAULT_WANTED, PREFAULT_BUSY)) continue;
         uint64_t began = cpu_ns();
         if (slot->huge) madvise(slot->chunk, REGION_CHUNK, MADV_HUGEPAGE); /* best effort */
         bring_pages(slot->chunk);
         note_speed(s, cpu_ns() - began);
-        __atomic_store_n(&slot->state, STOCK_READY, __ATOMIC_RELEASE);
+        __atomic_store_n(&slot->state, PREFAULT_READY, __ATOMIC_RELEASE);
         return true;
     }
     return false;
 }
 
-static void give_pages_back(struct stock *s)
+static void give_pages_back(struct prefault *s)
 {
-    for (size_t i = 0; i < STOCK_MAX; i++) {
+    for (size_t i = 0; i < PREFAULT_MAX; i++) {
         struct slot *slot = &s->slots[i];
-        if (!change(slot, STOCK_READY, STOCK_BUSY)) continue;
+        if (!change(slot, PREFAULT_READY, PREFAULT_BUSY)) continue;
         bool gone = madvise(slot->chunk, REGION_CHUNK, MADV_DONTNEED) == 0;
-        __atomic_store_n(&slot->state, gone ? STOCK_COLD : STOCK_READY, __ATOMIC_RELEASE);
+        __atomic_store_n(&slot->state, gone ? PREFAULT_COLD : PREFAULT_READY, __ATOMIC_RELEASE);
     }
 }
 
 /* false: nobody rang for ns. 0: for ever. */
-static bool wait_for_bell(struct stock *s, uint32_t heard, uint64_t ns)
+static bool wait_for_bell(struct prefault *s, uint32_t heard, uint64_t ns)
 {
     struct timespec ts = {.tv_sec = (time_t)(ns / NSEC_PER_SEC), .tv_nsec = (long)(ns % NSEC_PER_SEC)};
     while (__atomic_load_n(&s->bell, __ATOMIC_ACQUIRE) == heard) {
@@ -131,7 +131,7 @@ static void step_back(void)
 
 static void *help(void *arg)
 {
-    struct stock *s = arg;
+    struct prefault *s = arg;
     while (!must_stop(s)) {
         uint32_t heard = __atomic_load_n(&s->bell, __ATOMIC_ACQUIRE);
         do step_back();
@@ -145,14 +145,14 @@ static void *help(void *arg)
 
 /* --- the owner --- */
 
-static void ring(struct stock *s)
+static void ring(struct prefault *s)
 {
     __atomic_fetch_add(&s->bell, 1, __ATOMIC_RELEASE);
     syscall(SYS_futex, &s->bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* Signals are for the program's own threads. */
-static int start_helper(struct stock *s)
+static int start_helper(struct prefault *s)
 {
     pthread_attr_t attr;
     int err = pthread_attr_init(&attr);
@@ -167,9 +167,9 @@ static int start_helper(struct stock *s)
     return -err;
 }
 
-struct stock *stock_new(uint64_t idle_ns)
+struct prefault *prefault_new(uint64_t idle_ns)
 {
-    struct stock *s = calloc(1, sizeof *s);
+    struct prefault *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->pid = getpid();
     s->idle_ns = idle_ns;
@@ -180,7 +180,7 @@ struct stock *stock_new(uint64_t idle_ns)
     return s;
 }
 
-void stock_stop(struct stock *s)
+void prefault_stop(struct prefault *s)
 {
     if (must_stop(s)) return;
     __atomic_store_n(&s->stop, 1, __ATOMIC_RELEASE);
@@ -189,60 +189,63 @@ void stock_stop(struct stock *s)
     pthread_join(s->thread, NULL);
 }
 
-void stock_free(struct stock *s)
+void prefault_free(struct prefault *s)
 {
-    stock_stop(s);
+    prefault_stop(s);
     free(s);
 }
 
-unsigned stock_in_state(const struct stock *s, enum stock_state state)
+unsigned prefault_in_state(const struct prefault *s, enum prefault_state state)
 {
     unsigned n = 0;
-    for (size_t i = 0; i < STOCK_MAX; i++) n += state_of(&s->slots[i]) == (uint32_t)state;
+    for (size_t i = 0; i < PREFAULT_MAX; i++) n += state_of(&s->slots[i]) == (uint32_t)state;
     return n;
 }
 
-unsigned stock_count(const struct stock *s) { return STOCK_MAX - stock_in_state(s, STOCK_EMPTY); }
+unsigned prefault_count(const struct prefault *s) { return PREFAULT_MAX - prefault_in_state(s, PREFAULT_EMPTY); }
 
-unsigned stock_resident(const struct stock *s)
+unsigned prefault_resident(const struct prefault *s)
 {
-    return stock_in_state(s, STOCK_READY) + stock_in_state(s, STOCK_BUSY);
+    return prefault_in_state(s, PREFAULT_READY) + prefault_in_state(s, PREFAULT_BUSY);
 }
 
-bool stock_is_slow(const struct stock *s) { return __atomic_load_n(&s->fast_count, __ATOMIC_RELAXED) < FAST_COUNT; }
-
-void stock_put(struct stock *s, char *chunk, bool huge)
+bool prefault_is_slow(const struct prefault *s)
 {
-    for (size_t i = 0; i < STOCK_MAX; i++) {
-        if (state_of(&s->slots[i]) != STOCK_EMPTY) continue;
+    return __atomic_load_n(&s->fast_count, __ATOMIC_RELAXED) < FAST_COUNT;
+}
+
+void prefault_put(struct prefault *s, char *chunk, bool huge)
+{
+    for (size_t i = 0; i < PREFAULT_MAX; i++) {
+        if (state_of(&s->slots[i]) != PREFAULT_EMPTY) continue;
         s->slots[i].chunk = chunk;
         s->slots[i].huge = huge;
-        __atomic_store_n(&s->slots[i].state, STOCK_WANTED, __ATOMIC_RELEASE);
+        __atomic_store_n(&s->slots[i].state, PREFAULT_WANTED, __ATOMIC_RELEASE);
         return;
     }
-    ASSERT(!"room in the stock");
+    ASSERT(!"room among those touched ahead");
 }
 
-void stock_wake(struct stock *s)
+void prefault_wake(struct prefault *s)
 {
     bool wanted = false;
-    for (size_t i = 0; i < STOCK_MAX; i++) {
-        change(&s->slots[i], STOCK_COLD, STOCK_WANTED);
-        wanted |= state_of(&s->slots[i]) == STOCK_WANTED;
+    for (size_t i = 0; i < PREFAULT_MAX; i++) {
+        change(&s->slots[i], PREFAULT_COLD, PREFAULT_WANTED);
+        wanted |= state_of(&s->slots[i]) == PREFAULT_WANTED;
     }
     if (wanted) ring(s);
 }
 
-char *stock_take(struct stock *s, enum stock_state state)
+char *prefault_take(struct prefault *s, enum prefault_state state)
 {
-    for (size_t i = 0; i < STOCK_MAX; i++) {
-        if (!change(&s->slots[i], state, STOCK_EMPTY)) continue;
+    for (size_t i = 0; i < PREFAULT_MAX; i++) {
+        if (!change(&s->slots[i], state, PREFAULT_EMPTY)) continue;
         return s->slots[i].chunk; /* EMPTY: only the owner writes it */
     }
     return NULL;
 }
 
-void stock_settle(struct stock *s)
+void prefault_settle(struct prefault *s)
 {
-    while (stock_in_state(s, STOCK_WANTED) || stock_in_state(s, STOCK_BUSY)) sched_yield();
+    while (prefault_in_state(s, PREFAULT_WANTED) || prefault_in_state(s, PREFAULT_BUSY)) sched_yield();
 }
