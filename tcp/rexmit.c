@@ -58,6 +58,14 @@ static bool window_ends_inside_first(const struct conn *c)
     return seq_before(c->snd_una + c->snd_wnd, inflight_at(&c->inflight, c->inflight.head)->end);
 }
 
+/* Bytes of the first record that go again: as far as the peer's window does. 0 where that is closed: what goes then asks
+ * for it, and tells nothing of the path. */
+static uint32_t sent_again(const struct conn *c, const struct sent_seg *g)
+{
+    uint32_t len = g->end - g->start;
+    return len < c->snd_wnd ? len : c->snd_wnd;
+}
+
 /* RFC 4821 7.7 in its smallest form: full segments that never get through, without a word of ICMP, may be too large.
  * The peer's MSS is taken to be what every path carries; the connection keeps it. */
 static void suspect_black_hole(struct conn *c)
@@ -65,8 +73,8 @@ static void suspect_black_hole(struct conn *c)
     uint32_t base = addr_is_v4(&c->remote.addr) ? BLACK_HOLE_MSS4 : BLACK_HOLE_MSS6;
     const struct sent_seg *g = inflight_at(&c->inflight, c->inflight.head);
     /* the MSS counts options in (RFC 6691): 1,214 bytes with timestamps are too long, too */
-    uint32_t longest = g->end - g->start + TCP_OPTS_MAX;
-    if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop || window_ends_inside_first(c)) return;
+    uint32_t longest = sent_again(c, g) + TCP_OPTS_MAX;
+    if (c->retransmits != BLACK_HOLE_RTOS || longest <= base || c->path.is_loop) return;
     c->peer_mss = (uint16_t)base;
     tcp_update_mss(c);
 }

@@ -152,14 +152,15 @@ static inline bool send_data(struct conn *c, tcp_seq seq, uint32_t len, bool fin
     return true;
 }
 
-/* SND.NXT, for a segment without text; but where the peer has taken back window, its edge: beyond, it would be
- * unacceptable (RFC 9293 3.10.7.4 first). By less than a unit of its scale the window only seems to shrink (RFC 7323
- * 2.4). */
+/* SND.NXT, for a segment without text; but where the peer has taken back window, the last number inside of it: beyond, it
+ * would be unacceptable (RFC 9293 3.10.7.4 first), and so is the edge itself. By less than a unit of its scale the window
+ * only seems to shrink (RFC 7323 2.4). */
 static inline tcp_seq control_seq(const struct conn *c)
 {
     tcp_seq edge = c->snd_una + c->snd_wnd;
     int32_t beyond = (int32_t)(c->snd_nxt - edge);
-    return likely(beyond < 1 << c->snd_wscale) ? c->snd_nxt : edge;
+    if (likely(beyond < 1 << c->snd_wscale)) return c->snd_nxt;
+    return c->snd_wnd ? edge - 1 : edge;
 }
 
 /* A segment without payload at seq: an ACK, a probe, a keep-alive. */

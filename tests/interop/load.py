@@ -46,6 +46,10 @@ class Fake:
                 if until and time.monotonic() > until:
                     if self.reset:
                         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    else:  # a request that came meanwhile would turn the close into a reset
+                        stream.shutdown(socket.SHUT_WR)
+                        while stream.recv(65536):
+                            pass
                     stream.close()
                     return
                 data = stream.recv(65536)
