@@ -276,6 +276,10 @@ void cmd_client_kill(struct call *c)
 void cmd_client_unblock(struct call *c)
 {
     enum unblock_reason why = UNBLOCK_TIMEOUT;
+    if (c->argc > 4) {
+        call_unknown_sub(c);
+        return;
+    }
     if (c->argc == 4) {
         if (bytes_is_word(c->argv[3], "error")) why = UNBLOCK_ERROR;
         else if (!bytes_is_word(c->argv[3], "timeout")) {
@@ -293,6 +297,10 @@ void cmd_client_unblock(struct call *c)
 void cmd_client_pause(struct call *c)
 {
     bool writes_only = false;
+    if (c->argc > 4) {
+        call_unknown_sub(c);
+        return;
+    }
     if (c->argc == 4) {
         if (bytes_is_word(c->argv[3], "write")) writes_only = true;
         else if (!bytes_is_word(c->argv[3], "all")) {

@@ -19,6 +19,7 @@
 
 #include "server/db/hooks.h"
 #include "server/db/interest.h"
+#include "server/exec/exec.h"
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -212,6 +213,8 @@ bool blocked_unblock(struct client *cl, enum unblock_reason why)
     struct reply *out = session_reply(&cl->s);
     if (why == UNBLOCK_ERROR) reply_error(out, "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
     else reply_nothing(out, b->null);
+    run_gave_up(&cl->s, b->req, why == UNBLOCK_ERROR);
+    exec_step_reply_skip(&cl->s);
     free_blocked(b);
     go_on(cl);
     return true;
@@ -252,6 +255,7 @@ static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
     if (!done) return false;
     stop_waiting(cl);
     free_blocked(b);
+    exec_step_reply_skip(&cl->s);
     w->stats.unblocked++;
     go_on(cl);
     return true;

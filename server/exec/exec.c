@@ -145,9 +145,9 @@ static enum exec_verdict exec_unresolved(struct session *s, const struct request
     return exec_checked(s, &found);
 }
 
-/* CLIENT REPLY SKIP swallows the reply of one command, the next one. */
-static void step_reply_skip(struct session *s)
+void exec_step_reply_skip(struct session *s)
 {
+    if (!(s->flags & (SESSION_REPLY_ANY | SESSION_REPLICA))) return;
     s->flags &= ~(uint32_t)SESSION_REPLY_SKIP;
     if (s->flags & SESSION_REPLY_SKIP_NEXT) {
         s->flags &= ~(uint32_t)SESSION_REPLY_SKIP_NEXT;
@@ -175,7 +175,8 @@ enum exec_verdict exec_request(struct session *s, const struct request *r)
         }
     }
     enum exec_verdict v = cmd ? exec_checked(s, r) : exec_unresolved(s, r);
-    if (v == EXEC_DONE && (s->flags & (SESSION_REPLY_ANY | SESSION_REPLICA))) step_reply_skip(s);
+    bool waits = s->client && (s->client->flags & CLIENT_BLOCKED);
+    if (v == EXEC_DONE && !waits) exec_step_reply_skip(s);
     return v;
 }
 

@@ -19,6 +19,9 @@ enum exec_verdict exec_request(struct session *s, const struct request *r);
 /* The same from words alone: for who has no batch. */
 enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int argc);
 
+/* CLIENT REPLY SKIP swallows the reply of one command: it has ended. A command that blocks ends when it is served. */
+void exec_step_reply_skip(struct session *s);
+
 /* Looks the command up, subcommands too; NULL and the error text in err (size bytes) when there is none. */
 const struct command *exec_lookup(const struct bytes *argv, int argc, char *err, size_t size);
 

@@ -67,6 +67,12 @@ void run_update_slow_ticks(struct worker *w)
     w->slow_ticks = w->ticks.factor ? (uint64_t)(((unsigned __int128)us * 1000 << 32) / w->ticks.factor) : 0;
 }
 
+void run_gave_up(struct session *s, const struct request *r, bool failed)
+{
+    account(s, r, 0, failed, false);
+    s->w->stats.commands++;
+}
+
 /* Debug builds have several. EXEC holds what its queue holds together. */
 static uint64_t slices_of(const struct session *s, const struct request *r)
 {
@@ -124,7 +130,9 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     check_waist_after(&waist, c);
 
     bool blocked = c->blocked;
-    account(s, r, spent, c->out->error_count != errors, blocked);
+    /* Errors of what EXEC ran are those commands'. */
+    bool failed = unlikely(cmd->flags & CMD_RUNS_QUEUE) ? c->failed : c->out->error_count != errors;
+    account(s, r, spent, failed, blocked);
     if (unlikely(c->dirty)) collect_effects(c);
     /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
     if (unlikely(effects_pending(&w->effects)) && !how.in_exec)
@@ -132,7 +140,7 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
     if (unlikely(w->monitor_count) && s->client && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, s->client, cmd, r->argv, r->argc);
-    w->stats.commands++;
+    if (likely(!blocked)) w->stats.commands++;
     if (unlikely(nested)) *c = outer;
     return !blocked;
 }

@@ -25,6 +25,9 @@ bool run_request(struct session *s, const struct request *r, struct run_how how)
 /* The same for a plain command: how is all zero. */
 bool run_plain(struct session *s, const struct request *r);
 
+/* A command that had blocked ended without having run again (its time was up, CLIENT UNBLOCK): it is counted now. */
+void run_gave_up(struct session *s, const struct request *r, bool failed);
+
 /* A command over the threshold of the slow log or the latency monitor. */
 void run_slow(struct session *s, const struct request *r, uint64_t ticks);
 /* After those thresholds or the clock's calibration changed. */

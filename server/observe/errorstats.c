@@ -34,8 +34,12 @@ void errorstats_count(struct server *srv, struct bytes text)
         return;
     }
     if (es->count == CODES_MAX) return;
-    memcpy(es->of[es->count].code, text.p, n);
-    es->of[es->count++].times = 1;
+    /* INFO shows them in the order of their names. */
+    size_t at = es->count++;
+    for (; at > 0 && strncmp(es->of[at - 1].code, text.p, n) > 0; at--) es->of[at] = es->of[at - 1];
+    memset(es->of[at].code, 0, CODE_SIZE);
+    memcpy(es->of[at].code, text.p, n);
+    es->of[at].times = 1;
 }
 
 void errorstats_each(struct server *srv, void (*fn)(void *arg, const char *code, uint64_t count), void *arg)
