@@ -151,7 +151,7 @@ void cmd_hello(struct call *c)
     if (h.auth && !authenticate(c, h.user, h.password)) return;
     if (!(cl->s.flags & SESSION_AUTHENTICATED)) {
         call_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
-                      "otherwise the HELLO AUTH <user> <pass> "
+                      "otherwise the HELLO <proto> AUTH <user> <pass> "
                       "option can be used to authenticate the client and select the RESP protocol "
                       "version at the same time");
         return;

@@ -4,8 +4,7 @@
  * that may wait: BLPOP, BRPOP, BRPOPLPUSH, BLMOVE, BLMPOP.
  *
  * A blocking command that finds something does, and propagates, what its plain form would. One that waits runs again
- * when a key is ready (c->unblocking) and then looks at that key alone: it is served from the key that was pushed to
- * first, not from the one it names first. A push to BLMOVE's destination makes that key ready in turn, so that waiters
+ * when a key is ready, from the beginning, as if it came in now.  * first, not from the one it names first. A push to BLMOVE's destination makes that key ready in turn, so that waiters
  * chain.
  */
 #include "server/cmd/list.h"
@@ -118,10 +117,9 @@ void cmd_brpoplpush(struct call *c)
 static bool first_list(struct call *c, int first, int count, const struct key_ref **key, struct entry **e)
 {
     for (int i = first; i < first + count; i++) {
-        if (c->unblocking && !bytes_equal(c->argv[i], c->ready_key)) continue;
         *key = call_key(c, i);
         const struct entry *there = db_lookup_in(c, c->db, *key);
-        if (!there || (c->unblocking && there->type != OBJ_LIST)) continue;
+        if (!there) continue;
         *e = call_wrong_type(c, there, OBJ_LIST) ? NULL : db_lookup_write(c, *key);
         return true;
     }

@@ -27,6 +27,11 @@ static bool lpos_parse(struct call *c, struct lpos_options *o)
         struct bytes value = c->argv[i + 1];
         if (bytes_is_word(word, "rank")) {
             if (!call_int(c, value, &o->rank)) return false;
+            if (o->rank == INT64_MIN) {
+                call_error(c, "ERR value is out of range, value must between -9223372036854775807 and "
+                              "9223372036854775807");
+                return false;
+            }
             if (o->rank == 0) {
                 call_error(c, "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
                               "or use negative to start from the end of the list");

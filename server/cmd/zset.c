@@ -195,16 +195,29 @@ void cmd_zmscore(struct call *c)
 
 static void reply_rank(struct call *c, bool reverse)
 {
+    bool with_score = c->argc == 4;
+    if (c->argc > 4) {
+        call_arity_error(c);
+        return;
+    }
+    if (with_score && !bytes_is_word(c->argv[3], "withscore")) {
+        call_syntax_error(c);
+        return;
+    }
     const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct zset z;
     if (e) z = zset_of(e);
     size_t rank;
     if (!e || !zset_rank(&z, c->argv[2], &rank)) {
-        reply_null(c->out);
+        if (with_score) reply_null_array(c->out);
+        else reply_null(c->out);
         return;
     }
+    if (with_score) reply_array(c->out, 2);
     call_integer(c, (int64_t)(reverse ? zset_count(&z) - 1 - rank : rank));
+    double score;
+    if (with_score && zset_score(&z, c->argv[2], &score)) reply_double(c->out, score);
 }
 
 void cmd_zrank(struct call *c) { reply_rank(c, false); }

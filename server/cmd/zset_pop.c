@@ -99,13 +99,13 @@ void cmd_zpopmax(struct call *c) { pop_key(c, POP_MAX); }
 
 enum first_found { FOUND_NONE, FOUND_KEY, FOUND_ERROR };
 
-/* The first key that is there. When a waiting client is served, keys of another type are passed over. */
+/* The first key that is there. */
 static enum first_found first_key(struct call *c, int first, int count, const struct key_ref **key, struct entry **e)
 {
     for (int i = first; i < first + count; i++) {
         *key = call_key(c, i);
         const struct entry *there = db_lookup_in(c, c->db, *key);
-        if (!there || (c->unblocking && there->type != OBJ_ZSET)) continue;
+        if (!there) continue;
         if (call_wrong_type(c, there, OBJ_ZSET)) return FOUND_ERROR;
         *e = db_lookup_write(c, *key);
         return FOUND_KEY;

@@ -33,7 +33,7 @@ static const struct command command_subs[] = {
     {
         .name = "GETKEYS",
         .handler = cmd_command_getkeys,
-        .arity = -4,
+        .arity = -3,
         .flags = CMD_LOADING | CMD_STALE | CMD_SENTINEL,
         .acl = ACL_SLOW | ACL_CONNECTION,
         .group = "server",
@@ -44,7 +44,7 @@ static const struct command command_subs[] = {
     {
         .name = "GETKEYSANDFLAGS",
         .handler = cmd_command_getkeysandflags,
-        .arity = -4,
+        .arity = -3,
         .flags = CMD_LOADING | CMD_STALE | CMD_SENTINEL,
         .acl = ACL_SLOW | ACL_CONNECTION,
         .group = "server",

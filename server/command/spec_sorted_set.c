@@ -433,7 +433,7 @@ const struct command spec_sorted_set[] = {
     {
         .name = "ZRANK",
         .handler = cmd_zrank,
-        .arity = 3,
+        .arity = -3,
         .flags = CMD_READONLY | CMD_FAST,
         .acl = ACL_READ | ACL_SORTEDSET | ACL_FAST,
         KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, 0, 1, 0)}),
@@ -441,7 +441,9 @@ const struct command spec_sorted_set[] = {
         .since = "2.0.0",
         .complexity = "O(log(N))",
         .summary = "Tells the position of a member, counted from the lowest score.",
-        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "member", .type = ARG_STRING}),
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "member", .type = ARG_STRING},
+             {.name = "withscore", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "WITHSCORE"}),
+        HISTORY({"7.2.0", "May tell the score, too (`WITHSCORE`)."}),
     },
     {
         .name = "ZREM",
@@ -569,7 +571,7 @@ const struct command spec_sorted_set[] = {
     {
         .name = "ZREVRANK",
         .handler = cmd_zrevrank,
-        .arity = 3,
+        .arity = -3,
         .flags = CMD_READONLY | CMD_FAST,
         .acl = ACL_READ | ACL_SORTEDSET | ACL_FAST,
         KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, 0, 1, 0)}),
@@ -577,7 +579,9 @@ const struct command spec_sorted_set[] = {
         .since = "2.0.0",
         .complexity = "O(log(N))",
         .summary = "Tells the position of a member, counted from the highest score.",
-        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "member", .type = ARG_STRING}),
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "member", .type = ARG_STRING},
+             {.name = "withscore", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "WITHSCORE"}),
+        HISTORY({"7.2.0", "May tell the score, too (`WITHSCORE`)."}),
     },
     {
         .name = "ZSCAN",

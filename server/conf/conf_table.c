@@ -54,11 +54,8 @@ static const struct conf_word syslog_facility_words[] = {
     {"local7", SYSLOG_LOCAL7}, {NULL, 0},
 };
 static const struct conf_word loglevel_words[] = {
-    {"debug", LOGLEVEL_DEBUG},
-    {"verbose", LOGLEVEL_VERBOSE},
-    {"notice", LOGLEVEL_NOTICE},
-    {"warning", LOGLEVEL_WARNING},
-    {NULL, 0},
+    {"debug", LOGLEVEL_DEBUG},     {"verbose", LOGLEVEL_VERBOSE}, {"notice", LOGLEVEL_NOTICE},
+    {"warning", LOGLEVEL_WARNING}, {"nothing", LOGLEVEL_NOTHING}, {NULL, 0},
 };
 static const struct conf_word supervised_mode_words[] = {
     {"upstart", SUPERVISED_UPSTART},

@@ -215,7 +215,7 @@ static void test_wrong_values_are_refused_in_redis_words(void **state)
         {"maxmemory", "1x", "argument must be a memory value"},
         {"proto-max-bulk-len", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"},
         {"activerehashing", "maybe", "argument must be 'yes' or 'no'"},
-        {"loglevel", "loud", "argument(s) must be one of the following: debug, verbose, notice, warning"},
+        {"loglevel", "loud", "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"},
         {"shutdown-on-sigterm", "\"save nosave\"", "shutdown options SAVE and NOSAVE can't be used simultaneously"},
         {"save", "1", "Invalid save parameters"},
         {"save", "\"0 1\"", "Invalid save parameters"},

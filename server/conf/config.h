@@ -45,6 +45,7 @@ enum loglevel {
     LOGLEVEL_VERBOSE,
     LOGLEVEL_NOTICE,
     LOGLEVEL_WARNING,
+    LOGLEVEL_NOTHING,
 };
 
 enum supervised_mode {

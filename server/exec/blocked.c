@@ -245,12 +245,12 @@ void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key,
 bool blocked_any_ready(const struct worker *w) { return !list_is_empty(&w->blocked->ready); }
 
 /* Runs the client's command again. False: it found nothing and waits on. */
-static bool serve_client(struct worker *w, struct blocked *b, struct bytes key)
+static bool serve_client(struct worker *w, struct blocked *b)
 {
     struct client *cl = b->cl;
     struct db *selected = cl->s.db;
     cl->s.db = b->db; /* where it blocked */
-    bool done = run_request(&cl->s, b->req, (struct run_how){.unblocking = true, .ready_key = key});
+    bool done = run_request(&cl->s, b->req, (struct run_how){.unblocking = true});
     cl->s.db = selected;
     if (!done) return false;
     stop_waiting(cl);
@@ -276,11 +276,12 @@ static struct blocked *next_waiter(struct interest_key *k, int type)
 static void serve_key(struct worker *w, struct db *db, const struct key_ref *key)
 {
     for (;;) {
+        /* One that is past its time is as good as gone, and is left for the next who touches it. */
         struct call c = run_internal(w, db);
-        const struct entry *e = db_peek(&c, key);
-        struct interest_key *k = e ? interest_find(db, key) : NULL;
+        const struct entry *e = table_find(&db_slice(db, key)->table, key->hash, key->name);
+        struct interest_key *k = e && !db_is_expired(&c, e) ? interest_find(db, key) : NULL;
         struct blocked *b = k ? next_waiter(k, e->type) : NULL;
-        if (!b || !serve_client(w, b, key->name)) return;
+        if (!b || !serve_client(w, b)) return;
     }
 }
 

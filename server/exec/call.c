@@ -77,7 +77,7 @@ void call_help(struct call *c, const char *const *lines)
     reply_status(c->out, head);
     for (int i = 0; i < count; i++) reply_status(c->out, lines[i]);
     reply_status(c->out, "HELP");
-    reply_status(c->out, "    Prints this help.");
+    reply_status(c->out, "    Print this help.");
 }
 
 void call_text(struct call *c, struct reply *text)
@@ -162,12 +162,16 @@ bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms)
         return false;
     }
     long double ms = ceill(seconds * 1000);
-    if (ms < 0 || ms > (long double)INT64_MAX) { /* 7.0.15 says so of what is too large, too */
+    if (ms < 0) {
         call_error(c, "ERR timeout is negative");
         return false;
     }
+    if (ms >= 0x1p63L || (int64_t)ms > INT64_MAX - c->now_ms) {
+        call_error(c, "ERR timeout is out of range");
+        return false;
+    }
     int64_t whole = (int64_t)ms;
-    *deadline_ms = !whole ? 0 : whole > INT64_MAX - c->now_ms ? INT64_MAX : c->now_ms + whole;
+    *deadline_ms = whole ? c->now_ms + whole : 0;
     return true;
 }
 

@@ -37,15 +37,14 @@ struct call {
     int64_t now_ms;             /* wall clock, the same during one command (one EXEC, one script) */
     const struct key_ref *keys; /* those it names (server/exec/request.h); handlers ask call_key() */
     int key_count, key_at;
-    struct bytes ready_key; /* with unblocking: the key that is ready, the only one to look at */
-    uint64_t held;          /* slices this command holds, one bit each (debug builds check) */
-    int64_t dirty;          /* changes made so far */
-    bool in_exec;           /* runs inside EXEC */
-    bool deny_blocking;     /* MULTI, scripts: blocking commands answer at once */
-    bool no_touch;          /* CLIENT NO-TOUCH: reading leaves an entry's idle time as it is */
-    bool unblocking;        /* runs again because a key it waits for is ready */
-    bool blocked;           /* set by call_block(): no reply was given */
-    bool failed;            /* set by the error replies below */
+    uint64_t held;      /* slices this command holds, one bit each (debug builds check) */
+    int64_t dirty;      /* changes made so far */
+    bool in_exec;       /* runs inside EXEC */
+    bool deny_blocking; /* MULTI, scripts: blocking commands answer at once */
+    bool no_touch;      /* CLIENT NO-TOUCH: reading leaves an entry's idle time as it is */
+    bool unblocking;    /* runs again because a key it waits for is ready */
+    bool blocked;       /* set by call_block(): no reply was given */
+    bool failed;        /* set by the error replies below */
 #ifdef DEMI_DEBUG
     unsigned befores; /* changes announced (server/db/keyspace.h) */
 #endif

@@ -118,7 +118,6 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     c->deny_blocking = how.deny_blocking;
     c->unblocking = how.unblocking;
     c->no_touch = (s->flags & SESSION_NO_TOUCH) && !(cmd->flags & CMD_TOUCHES);
-    c->ready_key = how.ready_key;
     c->blocked = c->failed = c->effects_given = false;
 
     uint32_t errors = c->out->error_count;

@@ -14,10 +14,9 @@
 #include "server/exec/session.h"
 
 struct run_how {
-    bool in_exec;           /* one of EXEC's queue */
-    bool unblocking;        /* again, because a key it waits for is ready */
-    bool deny_blocking;     /* what would wait answers at once */
-    struct bytes ready_key; /* with unblocking */
+    bool in_exec;       /* one of EXEC's queue */
+    bool unblocking;    /* again, because a key it waits for is ready */
+    bool deny_blocking; /* what would wait answers at once */
 };
 
 /* False: it blocked, and has given no reply. */

@@ -14,6 +14,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import compat  # noqa: E402
+import versions  # noqa: E402
 from resp import Closed, Silent  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
@@ -52,6 +53,8 @@ def main():
                 if options.k in claim:
                     notes = run_one(sides, (theirs, ours), steps)
                     tap.ok(not notes, "%s: %s" % (group, claim), notes)
+    if not options.groups and not options.k:
+        tap.ok(not versions.unused(), "every difference between versions that is listed is there", versions.unused())
     tap.done()
 
 

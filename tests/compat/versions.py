@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""The differences between the version that ours is (7.2.4) and the one it is compared with: versions.txt."""
+import os
+import re
+import subprocess
+
+from servers import REDIS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def load():
+    with open(os.path.join(HERE, "versions.txt"), encoding="utf-8") as file:
+        lines = [line.strip() for line in file]
+    return dict(line.split(": ", 1) for line in lines if line and not line.startswith("#"))
+
+
+def is_older():
+    """Whether the reference is older than 7.2."""
+    said = subprocess.run([REDIS, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", said)
+    return bool(found) and (int(found.group(1)), int(found.group(2))) < (7, 2)
+
+
+KNOWN = load()
+OLDER = is_older()
+USED = set()
+
+
+def expected(key):
+    """Whether a difference for this reason is right; a key that is not in the list is an error of the case."""
+    if key not in KNOWN:
+        raise ValueError("versions.txt has no line for %r" % key)
+    USED.add(key)
+    return OLDER
+
+
+def unused(prefix=""):
+    return sorted(key for key in KNOWN if key not in USED and key.startswith("table ") == (prefix == "table "))
+
+
+def reason(args):
+    """Of a random command: why the versions may answer it differently, or None."""
+    name = args[0].upper()
+    if name in (b"ZRANK", b"ZREVRANK") and len(args) == 4:
+        return "zrank"
+    if name == b"LPOS" and b"-9223372036854775808" in args:
+        return "lpos-rank"
+    if args[-1].upper() == b"HELP":
+        return "help"
+    if name in (b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BZPOPMIN", b"BZPOPMAX") and len(args[-1]) > 15:
+        return "timeout"
+    return None
