@@ -58,8 +58,8 @@ static bool window_ends_inside_first(const struct conn *c)
     return seq_before(c->snd_una + c->snd_wnd, inflight_at(&c->inflight, c->inflight.head)->end);
 }
 
-/* Bytes of the first record that go again: as far as the peer's window does. 0 where that is closed: what goes then asks
- * for it, and tells nothing of the path. */
+/* Bytes of the first record that go again: as far as the peer's window does. 0 where that is closed: what goes then
+ * asks for it, and tells nothing of the path. */
 static uint32_t sent_again(const struct conn *c, const struct sent_seg *g)
 {
     uint32_t len = g->end - g->start;

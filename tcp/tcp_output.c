@@ -152,9 +152,9 @@ static inline bool send_data(struct conn *c, tcp_seq seq, uint32_t len, bool fin
     return true;
 }
 
-/* SND.NXT, for a segment without text; but where the peer has taken back window, the last number inside of it: beyond, it
- * would be unacceptable (RFC 9293 3.10.7.4 first), and so is the edge itself. By less than a unit of its scale the window
- * only seems to shrink (RFC 7323 2.4). */
+/* SND.NXT, for a segment without text; but where the peer has taken back window, the last number inside of it: beyond,
+ * it would be unacceptable (RFC 9293 3.10.7.4 first), and so is the edge itself. By less than a unit of its scale the
+ * window only seems to shrink (RFC 7323 2.4). */
 static inline tcp_seq control_seq(const struct conn *c)
 {
     tcp_seq edge = c->snd_una + c->snd_wnd;

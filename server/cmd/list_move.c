@@ -4,8 +4,8 @@
  * that may wait: BLPOP, BRPOP, BRPOPLPUSH, BLMOVE, BLMPOP.
  *
  * A blocking command that finds something does, and propagates, what its plain form would. One that waits runs again
- * when a key is ready, from the beginning, as if it came in now.  * first, not from the one it names first. A push to BLMOVE's destination makes that key ready in turn, so that waiters
- * chain.
+ * when a key is ready, from the beginning, as if it came in now. A push to BLMOVE's destination makes that key ready in
+ * turn, so that waiters chain.
  */
 #include "server/cmd/list.h"
 #include "server/command/handlers.h"

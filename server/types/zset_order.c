@@ -62,8 +62,19 @@ static struct ztree_span lex_span_from_end(const unsigned char *lp, const struct
     return span;
 }
 
+/* The range lies beside the whole: so Redis asks first, and where members have different scores (and so no order among
+ * themselves) the answer shows. */
+static bool tree_may_hold(const struct ztree *t, const struct ztree_lex_range *r)
+{
+    double score;
+    if (ztree_count(t) == 0) return false;
+    return !is_below(ztree_get(ztree_at(t, ztree_count(t) - 1), &score), r) &&
+           !is_above(ztree_get(ztree_at(t, 0), &score), r);
+}
+
 struct ztree_span zset_lex_span(const struct zset *z, const struct ztree_lex_range *r, bool reverse)
 {
+    if (z->enc == ENC_SKIPLIST && !tree_may_hold(z->p, r)) return (struct ztree_span){0, 0};
     if (z->enc == ENC_SKIPLIST) return ztree_lex_span(z->p, r);
     struct ztree_span span = {0, 0};
     const unsigned char *lp = z->p, *p = lp_first(lp);
