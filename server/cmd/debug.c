@@ -87,8 +87,8 @@ static void debug_object(struct call *c)
     const struct entry *e = key_or_error(c);
     if (!e) return;
     char extra[160] = "";
-    if (e->enc == ENC_QUICKLIST) {
-        const struct quicklist *q = entry_ptr(e);
+    if (e->enc == ENC_QUICKLIST && !list_of(e)->single) {
+        const struct quicklist *q = list_of(e);
         size_t bytes = 0, packed = 0;
         for (const struct quicklist_node *n = q->head; n; n = n->next) {
             bytes += n->size;
@@ -232,11 +232,12 @@ static void debug_listpack(struct call *c)
 {
     const struct entry *e = key_or_error(c);
     if (!e) return;
-    if (e->enc != ENC_LISTPACK) {
+    bool list = e->enc == ENC_QUICKLIST && list_of(e)->single;
+    if (e->enc != ENC_LISTPACK && !list) {
         call_error(c, "ERR Not a listpack encoded object.");
         return;
     }
-    const unsigned char *lp = entry_ptr(e);
+    const unsigned char *lp = list ? list_of(e)->head->data : entry_ptr(e);
     printf("{total bytes %zu} {num entries %zu}\n", lp_bytes(lp), lp_count(lp));
     fflush(stdout);
     reply_status(c->out, "Listpack structure printed on stdout");

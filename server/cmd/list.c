@@ -2,13 +2,12 @@
  *
  * Pushing, popping and asking by index. What looks at each element is in list_search.c, what works on two lists or on
  * the first of several in list_move.c, where the blocking forms are too. Behaviour, texts and the order of checks are
- * redis-server 7.0.15's.
+ * redis-server 7.2.4's.
  */
 #include "server/cmd/list.h"
 
 #include "server/command/handlers.h"
 #include "server/db/db.h"
-#include "server/server.h"
 
 /* --- shared steps ------------------------------------------------------------------------------------------------- */
 
@@ -42,9 +41,14 @@ void list_reply_range(struct call *c, const struct quicklist *q, size_t index, s
     list_reader_fini(&r);
 }
 
-struct quicklist *list_to_push(struct call *c, struct entry *e)
+struct quicklist *list_to_push(struct call *c, struct entry *e, const struct bytes *elements, int n)
 {
-    return likely(e != NULL) ? list_of(e) : list_new(&c->srv->list_options, c->cfg);
+    struct quicklist *q = likely(e != NULL) ? list_of(e) : list_new_listpack(&c->srv->list_options, c->cfg);
+    if (!q->single) return q;
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++) bytes += elements[i].n;
+    list_grows(&c->srv->list_options, c->cfg, q, bytes, (size_t)n);
+    return q;
 }
 
 void list_pushed(struct call *c, const struct key_ref *key, const struct entry *e, struct quicklist *q,
@@ -59,6 +63,7 @@ void list_popped(struct call *c, const struct key_ref *key, struct quicklist *q,
 {
     bool emptied = quicklist_count(q) == 0;
     if (emptied) db_delete(c, key);
+    else list_after_removal(c, q);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop");
     c->dirty += n - 1;
     if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
@@ -85,7 +90,7 @@ static void push(struct call *c, enum list_end end, bool only_if_there)
         call_integer(c, 0);
         return;
     }
-    struct quicklist *q = list_to_push(c, e);
+    struct quicklist *q = list_to_push(c, e, &c->argv[2], c->argc - 2);
     for (int i = 2; i < c->argc; i++) list_push(q, end, c->argv[i]);
     list_pushed(c, key, e, q, end, c->argc - 2);
     call_integer(c, (int64_t)quicklist_count(q));
@@ -175,10 +180,12 @@ void cmd_lset(struct call *c)
         return;
     }
     if (call_wrong_type(c, e, OBJ_LIST) || !call_int(c, c->argv[2], &index)) return;
-    if (!quicklist_replace_at(list_of(e), index, c->argv[3])) {
+    struct quicklist *q = list_to_push(c, e, &c->argv[3], 1);
+    if (!quicklist_replace_at(q, index, c->argv[3])) {
         call_error(c, "ERR index out of range");
         return;
     }
+    list_after_removal(c, q); /* a long element may have given way to a short one */
     db_changed(c, call_key(c, 1), NOTIFY_LIST, "lset");
     call_ok(c);
 }
@@ -233,6 +240,7 @@ void cmd_ltrim(struct call *c)
         size_t behind = size - kept.first - kept.count;
         quicklist_delete_range(q, 0, kept.first);
         quicklist_delete_range(q, -(long)behind, behind);
+        list_after_removal(c, q);
     } else {
         db_delete(c, key);
     }

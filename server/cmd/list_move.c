@@ -21,12 +21,14 @@ struct move {
 };
 
 /* Inside of one list: what is taken out is copied before its room is given to others. */
-static void move_within(struct call *c, struct quicklist *q, struct move m, struct bytes s)
+static void move_within(struct call *c, struct entry *src, struct move m, struct bytes s)
 {
+    struct quicklist *q = list_of(src);
     char stack[COPY_ON_STACK], *copy = s.n <= sizeof stack ? stack : mem_alloc(s.n);
     if (s.n) memcpy(copy, s.p, s.n);
     s.p = copy;
     list_drop(q, m.from);
+    list_to_push(c, src, &s, 1);
     list_push(q, m.to, s);
     reply_bulk_slow(c->out, s);
     db_changed(c, call_key(c, 2), NOTIFY_LIST, m.to == LIST_HEAD ? "lpush" : "rpush");
@@ -47,9 +49,9 @@ static bool move(struct call *c, struct move m)
     char num[NUMBER_I64_SIZE];
     struct bytes s = lp_value_bytes(list_peek(q, m.from), num);
     if (src == dst) {
-        move_within(c, q, m, s);
+        move_within(c, src, m, s);
     } else {
-        struct quicklist *target = list_to_push(c, dst);
+        struct quicklist *target = list_to_push(c, dst, &s, 1);
         list_push(target, m.to, s);
         list_pushed(c, to, dst, target, m.to, 1);
         reply_bulk_slow(c->out, s);

@@ -11,7 +11,7 @@
 struct lpos_options {
     bool many; /* COUNT was given: an array is replied */
     bool backward;
-    int64_t rank;          /* positive, but for INT64_MIN, which every match reaches as in 7.0.15 */
+    int64_t rank;          /* positive */
     int64_t count, maxlen; /* 0: all */
 };
 
@@ -48,7 +48,7 @@ static bool lpos_parse(struct call *c, struct lpos_options *o)
         }
     }
     o->backward = o->rank < 0;
-    if (o->backward && o->rank != INT64_MIN) o->rank = -o->rank;
+    if (o->backward) o->rank = -o->rank;
     return true;
 }
 
@@ -130,6 +130,7 @@ void cmd_lrem(struct call *c)
     if (removed) {
         bool emptied = quicklist_count(q) == 0;
         if (emptied) db_delete(c, key);
+        else list_after_removal(c, q);
         db_changed(c, key, NOTIFY_LIST, "lrem");
         c->dirty += (int64_t)removed - 1;
         if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
@@ -168,7 +169,7 @@ void cmd_linsert(struct call *c)
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
 
-    struct quicklist *q = list_of(e);
+    struct quicklist *q = list_to_push(c, e, &c->argv[4], 1);
     if (!insert_beside(q, c->argv[3], c->argv[4], after)) {
         call_integer(c, -1);
         return;

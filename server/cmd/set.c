@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The commands on one set (and SMOVE). Random ones are in set_random.c, those on several sets in set_ops.c. Behaviour,
- * texts and the order of checks are redis-server 7.0.15's.
+ * texts and the order of checks are redis-server 7.2.4's.
  */
 #include "server/command/handlers.h"
 #include "server/db/db.h"
@@ -23,7 +23,9 @@ void cmd_sadd(struct call *c)
     struct entry *e = db_lookup_write(c, key);
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
 
-    struct set s = e ? set_of(e) : set_new(c->argv[2], &rules);
+    size_t count = (size_t)c->argc - 2;
+    struct set s = e ? set_of(e) : set_new(c->argv[2], count, &rules);
+    if (e) set_expect(&s, count, &rules);
     int64_t added = add_members(c, &s, &rules);
     if (e) set_store(e, &s);
     else db_put_value(c, key, set_value(&s), -1, 0);
@@ -61,7 +63,7 @@ void cmd_srem(struct call *c)
 static void add_to(struct call *c, const struct key_ref *key, struct entry *e, struct bytes member)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
-    struct set s = e ? set_of(e) : set_new(member, &rules);
+    struct set s = e ? set_of(e) : set_new(member, 1, &rules);
     bool added = set_add(&s, member, &rules);
     if (e) set_store(e, &s);
     else db_put_value(c, key, set_value(&s), -1, 0);

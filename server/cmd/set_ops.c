@@ -64,6 +64,12 @@ static void store(struct call *c, const struct key_ref *key, struct set *result,
 
 /* --- intersection ------------------------------------------------------------------------------------------------- */
 
+/* An intersection of anything but integers is collected in a listpack, and becomes an intset where all turn out to be. */
+static struct set new_intersection(const struct set *smallest)
+{
+    return smallest->p && smallest->enc != ENC_INTSET ? set_new_listpack() : set_new_intset();
+}
+
 static bool all_have(const struct source *src, size_t count, const struct set_iter *it)
 {
     for (size_t i = 1; i < count; i++) {
@@ -109,8 +115,10 @@ static void inter(struct call *c, int first, size_t count, enum inter_to to, siz
     } else if (to == TO_COUNT) {
         call_integer(c, (int64_t)intersect(c, src, count, limit, to, NULL));
     } else {
-        struct set result = set_new_intset();
+        struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
+        struct set result = new_intersection(&src[0].set);
         intersect(c, src, count, limit, to, &result);
+        set_to_intset(&result, &rules);
         store(c, call_key(c, 1), &result, "sinterstore");
     }
     mem_free(src);

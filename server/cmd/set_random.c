@@ -64,6 +64,28 @@ static void pop_all(struct call *c, const struct key_ref *key, struct entry *e)
     if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){BYTES("DEL"), key->name});
 }
 
+/* What stays of a listpack is collected in another, so that each member is looked at once and their order is kept. */
+static void pop_chosen(struct call *c, const struct key_ref *key, struct set *s, size_t count)
+{
+    struct rng rng = seeded(c);
+    struct set kept = set_new_listpack();
+    struct set_iter it;
+    size_t left = set_count(s);
+    set_iter_init(&it, s);
+    for (; set_iter_next(&it); left--) {
+        if (rng_below(&rng, left) >= count) {
+            kept.p = lp_append(kept.p, it.member);
+            continue;
+        }
+        effect_srem(c, key, it.member);
+        call_bulk(c, it.member);
+        count--;
+    }
+    set_iter_fini(&it);
+    set_free(s);
+    *s = kept;
+}
+
 static void pop_drawn(struct call *c, const struct key_ref *key, struct set *s, size_t count)
 {
     struct rng rng = seeded(c);
@@ -76,16 +98,15 @@ static void pop_drawn(struct call *c, const struct key_ref *key, struct set *s, 
     }
 }
 
-/* Draws what stays; *s becomes a set of it. */
+/* Draws what stays; *s becomes a set of it, of a table's members as small as they are allowed to be. */
 static void pop_all_but(struct call *c, const struct key_ref *key, struct set *s, size_t stay)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     struct rng rng = seeded(c);
-    struct set kept = {0};
+    struct set kept = s->enc == ENC_INTSET ? set_new_intset() : set_new_listpack();
     char buf[NUMBER_I64_SIZE];
     for (; stay; stay--) {
         struct bytes member = set_random(s, &rng, buf);
-        if (!kept.p) kept = set_new(member, &rules);
         set_add(&kept, member, &rules);
         set_remove(s, member);
     }
@@ -119,7 +140,8 @@ static void pop_many(struct call *c)
         return;
     }
     reply_set(c->out, count);
-    if (size - count > count / POP_KEEPS) pop_drawn(c, key, &s, count);
+    if (s.enc == ENC_LISTPACK) pop_chosen(c, key, &s, count);
+    else if (size - count > count / POP_KEEPS) pop_drawn(c, key, &s, count);
     else pop_all_but(c, key, &s, size - count);
     set_store(e, &s);
     db_changed(c, key, NOTIFY_SET, "spop");
@@ -207,7 +229,7 @@ static void show_many(struct call *c)
     }
     size_t size = set_count(&s), count = (uint64_t)wanted < size ? (size_t)wanted : size;
     reply_array(c->out, count);
-    if (count <= size / DRAW_BELOW) show_drawn(c, &s, count);
+    if (s.enc != ENC_LISTPACK && count <= size / DRAW_BELOW) show_drawn(c, &s, count);
     else show_chosen(c, &s, count);
 }
 

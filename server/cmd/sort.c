@@ -182,7 +182,7 @@ static void reply_range(struct sort *s, const struct sort_vector *v, size_t from
 static struct quicklist *list_of_range(struct sort *s, const struct sort_vector *v, size_t from, size_t end)
 {
     struct call *c = s->c;
-    struct quicklist *q = list_new(&c->srv->list_options, c->cfg);
+    struct quicklist *q = list_new_usual(&c->srv->list_options, c->cfg);
     for (size_t i = from; i < end; i++) {
         if (!s->get_count) quicklist_push_tail(q, v->items[i].text);
         for (int g = 0; g < s->get_count; g++) {
@@ -192,6 +192,7 @@ static struct quicklist *list_of_range(struct sort *s, const struct sort_vector 
             quicklist_push_tail(q, found);
         }
     }
+    list_built(&c->srv->list_options, c->cfg, q);
     return q;
 }
 

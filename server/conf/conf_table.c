@@ -307,6 +307,8 @@ const struct conf_option conf_options[] = {
     NUMBER("hash-max-listpack-entries", "hash-max-ziplist-entries", 0, hash_max_listpack_entries, 0, INT64_MAX, 512,
            UNIT_NONE),
     NUMBER("set-max-intset-entries", NULL, 0, set_max_intset_entries, 0, INT64_MAX, 512, UNIT_NONE),
+    NUMBER("set-max-listpack-entries", NULL, 0, set_max_listpack_entries, 0, INT64_MAX, 128, UNIT_NONE),
+    NUMBER("set-max-listpack-value", NULL, 0, set_max_listpack_value, 0, INT64_MAX, 64, UNIT_NONE),
     NUMBER("zset-max-listpack-entries", "zset-max-ziplist-entries", 0, zset_max_listpack_entries, 0, INT64_MAX, 128,
            UNIT_NONE),
     NUMBER("active-defrag-ignore-bytes", NULL, 0, active_defrag_ignore_bytes, 1, INT64_MAX, 100 * MB, UNIT_BYTES),

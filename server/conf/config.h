@@ -193,6 +193,8 @@ struct config {
     int64_t stream_node_max_entries;
     int64_t hash_max_listpack_entries;
     int64_t set_max_intset_entries;
+    int64_t set_max_listpack_entries;
+    int64_t set_max_listpack_value;
     int64_t zset_max_listpack_entries;
     int64_t hash_max_listpack_value; /* bytes */
     int64_t stream_node_max_bytes;   /* bytes */

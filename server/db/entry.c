@@ -7,6 +7,7 @@
 #include "server/db/entry_build.h"
 
 #include "server/ds/number.h"
+#include "server/ds/quicklist.h"
 #include "server/mem.h"
 
 #define EMBSTR_SHOWN_MAX 44 /* Redis calls longer strings "raw" */
@@ -277,7 +278,7 @@ const char *entry_encoding_name(const struct entry *e)
     case ENC_EMBSTR: return (e->flags & ENTRY_EDITED) || e->vlen > EMBSTR_SHOWN_MAX ? "raw" : "embstr";
     case ENC_INT: return "int";
     case ENC_RAW: return "raw";
-    case ENC_QUICKLIST: return "quicklist";
+    case ENC_QUICKLIST: return ((const struct quicklist *)entry_ptr(e))->single ? "listpack" : "quicklist";
     case ENC_LISTPACK: return "listpack";
     case ENC_INTSET: return "intset";
     case ENC_HT: return "hashtable";

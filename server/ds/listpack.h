@@ -22,9 +22,10 @@
 #include "alloc/base/bytes.h"
 #include "server/ds/number.h"
 
-#define LP_HEADER_SIZE 6
-#define LP_EMPTY_SIZE  7
-#define LP_SIZE_MAX    (1u << 30) /* lp_fits() refuses beyond; Redis's safety limit */
+#define LP_HEADER_SIZE  6
+#define LP_EMPTY_SIZE   7
+#define LP_I64_SIZE_MAX 10         /* an integer: encoding, 8 bytes, backlen */
+#define LP_SIZE_MAX     (1u << 30) /* lp_fits() refuses beyond; Redis's safety limit */
 
 /* An element: s.p is NULL for an integer. The string lives as long as the listpack is not changed. */
 struct lp_value {

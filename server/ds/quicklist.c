@@ -4,7 +4,7 @@
  *
  *   head -> [lp] <-> [lp] <-> [lzf] <-> [lzf] <-> [lp] <-> [lp] <- tail        compress depth 2
  *
- * Where elements go, when nodes split and when neighbours merge follows Redis 7.0, because DUMP shows it: an element
+ * Where elements go, when nodes split and when neighbours merge follows Redis 7.2, because DUMP shows it: an element
  * goes into a node when node size + its length + 8 stays within the limit; the middle of a full node is split there;
  * after a split, neighbours that fit together are merged.
  *
@@ -19,24 +19,23 @@
 #include "server/mem.h"
 
 #define COUNT_MAX           65535 /* node->count's width */
-#define SIZE_LIMIT_BY_COUNT 8192  /* bytes a node may grow to when its fill counts elements */
-#define ENTRY_OVERHEAD      8     /* an entry's header and backlen, generously */
-/* Redis's figure; a listpack's frame is 7, so a merged node may be 4 over the limit */
-#define MERGE_SAVES       11
-#define COMPRESS_SIZE_MIN 48
-#define COMPRESS_GAIN_MIN 8
-#define LZF_HEADER        4
+#define DEPTH_MAX           32767
+#define SIZE_LIMIT_BY_COUNT 8192 /* bytes a node may grow to when its fill counts elements */
+#define ENTRY_OVERHEAD      8    /* an entry's header and backlen, generously */
+#define MERGE_SAVES         LP_EMPTY_SIZE
+#define COMPRESS_SIZE_MIN   48
+#define COMPRESS_GAIN_MIN   8
+#define LZF_HEADER          4
 
 /* ---- policy ---- */
 
-static size_t size_limit(const struct quicklist *q)
-{
-    return q->fill < 0 ? (size_t)2048 << -q->fill : SIZE_LIMIT_BY_COUNT;
-}
+static size_t size_limit_of(int fill) { return fill < 0 ? (size_t)2048 << -fill : SIZE_LIMIT_BY_COUNT; }
+static size_t size_limit(const struct quicklist *q) { return size_limit_of(q->fill); }
 
 static bool is_large(const struct quicklist *q, size_t n)
 {
     size_t threshold = q->options->packed_threshold;
+    if (q->single) return false;
     return threshold ? n >= threshold : n > size_limit(q);
 }
 
@@ -44,6 +43,7 @@ static bool is_large(const struct quicklist *q, size_t n)
 static bool node_accepts(const struct quicklist *q, const struct quicklist_node *node, size_t n)
 {
     if (!node || node->plain || is_large(q, n)) return false;
+    if (q->single) return true;
     if (node->size + n + ENTRY_OVERHEAD > size_limit(q)) return false;
     return q->fill < 0 || node->count < (uint64_t)q->fill;
 }
@@ -204,13 +204,38 @@ static void node_remove(struct quicklist *q, struct quicklist_node *node)
 
 static int clamp(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
 
+/* A fill of 0 counts as 1: a node has at least one element. */
+static int fill_of(const struct quicklist_options *options)
+{
+    return options->fill ? clamp(options->fill, -5, INT16_MAX) : 1;
+}
+
+static void set_limits(struct quicklist *q)
+{
+    q->fill = (int16_t)fill_of(q->options);
+    q->depth = (uint16_t)clamp(q->options->compress_depth, 0, DEPTH_MAX) & DEPTH_MAX;
+}
+
 struct quicklist *quicklist_new(const struct quicklist_options *options)
 {
     struct quicklist *q = mem_alloc(sizeof *q);
     *q = (struct quicklist){.options = options};
-    q->fill = (int16_t)clamp(options->fill, -5, INT16_MAX);
-    q->depth = (uint16_t)clamp(options->compress_depth, 0, UINT16_MAX);
+    set_limits(q);
     return q;
+}
+
+void quicklist_set_single(struct quicklist *q, bool single)
+{
+    ASSERT(q->nodes <= 1 && (!q->head || !q->head->plain));
+    q->single = single;
+    if (!single) set_limits(q);
+}
+
+bool quicklist_exceeds(const struct quicklist_options *options, size_t bytes, size_t count, bool half)
+{
+    int fill = fill_of(options);
+    if (fill < 0) return bytes > size_limit_of(fill) / (half ? 2 : 1);
+    return count > (size_t)fill / (half ? 2 : 1) || bytes > SIZE_LIMIT_BY_COUNT;
 }
 
 void quicklist_free(struct quicklist *q)

@@ -23,7 +23,7 @@ struct quicklist_options {
     /* list-max-listpack-size: -1 ... -5: 4, 8, 16, 32, 64 KB a node; positive: elements a node */
     int fill;
     int compress_depth; /* list-compress-depth; 0: off */
-    /* elements of this size and over are plain (Redis 7.0: 1 GiB); 0: those over the fill's size limit (7.2) */
+    /* elements of this size and over are plain; 0: those over the fill's size limit */
     size_t packed_threshold;
 };
 #define QUICKLIST_PACKED_THRESHOLD     ((size_t)1 << 30)
@@ -47,10 +47,16 @@ struct quicklist {
     uint64_t count; /* elements */
     uint32_t nodes;
     int16_t fill;
-    uint16_t depth;
+    uint16_t depth : 15;
+    uint16_t single : 1; /* all of it in one listpack, however long: quicklist_set_single() */
 };
 
 struct quicklist *quicklist_new(const struct quicklist_options *options);
+/* From now on every element goes into one packed node, whatever its limits say; or the limits hold again, as the options
+ * have them now. The list has at most one node, a packed one. */
+void quicklist_set_single(struct quicklist *q, bool single);
+/* So many elements of so many bytes, laid into one listpack, exceed the limit of a node; with half, half of it. */
+bool quicklist_exceeds(const struct quicklist_options *options, size_t bytes, size_t count, bool half);
 void quicklist_free(struct quicklist *q);
 struct quicklist *quicklist_dup(const struct quicklist *q);
 

@@ -2,7 +2,7 @@
  *
  * The RDB format's numbers.
  *
- *   file     "REDIS0010" | aux … | (SELECTDB id | RESIZEDB keys expiries | pair …) … | EOF | crc64 (8, LE)
+ *   file     "REDIS0011" | aux … | (SELECTDB id | RESIZEDB keys expiries | pair …) … | EOF | crc64 (8, LE)
  *   pair     [EXPIRE_MS ms (8, LE)] [IDLE seconds | FREQ (1)] | type (1) | key | value
  *   DUMP     type (1) | value | version (2, LE) | crc64 (8, LE)
  *
@@ -12,8 +12,7 @@
 #ifndef SERVER_RDB_FORMAT_H
 #define SERVER_RDB_FORMAT_H
 
-#define RDB_VERSION      10 /* what we write: redis-server 7.0's */
-#define RDB_VERSION_READ 11 /* the newest we read: 7.2's */
+#define RDB_VERSION 11 /* redis-server 7.2's */
 
 enum rdb_type {
     RDB_STRING = 0,
@@ -35,7 +34,7 @@ enum rdb_type {
     RDB_ZSET_LISTPACK = 17,
     RDB_LIST_QUICKLIST_2 = 18, /* of listpacks and plain elements */
     RDB_STREAM_LISTPACKS_2 = 19,
-    RDB_SET_LISTPACK = 20, /* version 11 */
+    RDB_SET_LISTPACK = 20,
     RDB_STREAM_LISTPACKS_3 = 21,
 };
 

@@ -23,7 +23,7 @@
 
 #define FOOTER_SIZE  10
 #define INT_TEXT_MAX 20 /* strings that long may become ENC_INT */
-#define PAIRS_FEW    32 /* up to here a search costs less than a table */
+#define FEW          32 /* up to here a search costs less than a table */
 
 struct reader {
     struct rdb_source *s;
@@ -151,8 +151,41 @@ static bool read_list(const struct reader *r, unsigned type, struct value *out)
               : type == RDB_LIST_QUICKLIST ? read_nodes(r, q, read_ziplist_node)
                                            : read_nodes(r, q, read_node);
     if (ok && quicklist_count(q) == 0) ok = rdb_source_fail(r->s, -ENOENT, "a key without elements");
+    if (ok) list_built(r->rules->lists, r->rules->cfg, q);
     *out = list_value(q);
     return ok;
+}
+
+/* --- what is there twice ------------------------------------------------------------------------------------------ */
+
+static bool few_are_unique(const unsigned char *lp, unsigned step)
+{
+    char buf[NUMBER_I64_SIZE];
+    for (unsigned char *p = lp_first(lp); p;) {
+        unsigned char *next = p;
+        for (unsigned i = 0; i < step && next; i++) next = lp_next(lp, next);
+        if (next && lp_find(lp, next, lp_get_bytes(p, buf), step - 1)) return false;
+        p = next;
+    }
+    return true;
+}
+
+/* Of every `step` elements (1: a set's, 2: pairs) the first is there once. */
+static bool are_unique(const struct reader *r, const unsigned char *lp, unsigned step)
+{
+    size_t count = lp_count(lp) / step;
+    if (count <= FEW) return few_are_unique(lp, step);
+    struct dict seen;
+    dict_init_set(&seen, r->rules->seed);
+    dict_expand(&seen, count);
+    bool unique = true;
+    char buf[NUMBER_I64_SIZE];
+    for (unsigned char *p = lp_first(lp); p && unique;) {
+        unique = dict_add(&seen, lp_get_bytes(p, buf));
+        for (unsigned i = 0; i < step && p; i++) p = lp_next(lp, p);
+    }
+    dict_fini(&seen);
+    return unique;
 }
 
 /* --- sets --------------------------------------------------------------------------------------------------------- */
@@ -204,12 +237,12 @@ static bool read_set_listpack(const struct reader *r, struct set *set, const str
     if (!rdb_get_string(r->s, RDB_VIEW, &s)) return false;
     if (!lp_validate((const unsigned char *)s.p, s.n, true, NULL, NULL))
         return bad(r, "Set listpack integrity check failed");
-    const unsigned char *at = lp_first((const unsigned char *)s.p);
-    if (!at) return rdb_source_fail(r->s, -ENOENT, "a key without elements");
-    char buf[NUMBER_I64_SIZE];
-    struct lp_value v;
-    while (lp_walk(&at, &v))
-        if (!set_add(set, lp_value_bytes(v, buf), rules)) return bad(r, "a set's member is there twice");
+    unsigned char *lp = copy_of(s);
+    set_free(set);
+    *set = (struct set){ENC_LISTPACK, lp};
+    if (lp_count(lp) == 0) return rdb_source_fail(r->s, -ENOENT, "a key without elements");
+    if (r->rules->deep && !are_unique(r, lp, 1)) return bad(r, "Set listpack integrity check failed");
+    set_expect(set, lp_count(lp), rules);
     return true;
 }
 
@@ -225,33 +258,6 @@ static bool read_set(const struct reader *r, unsigned type, struct value *out)
 }
 
 /* --- pairs in a block: small hashes and sorted sets --------------------------------------------------------------- */
-
-static bool few_are_unique(const unsigned char *lp)
-{
-    char buf[NUMBER_I64_SIZE];
-    for (unsigned char *p = lp_first(lp); p;) {
-        unsigned char *next = lp_next(lp, lp_next(lp, p));
-        if (next && lp_find(lp, next, lp_get_bytes(p, buf), 1)) return false;
-        p = next;
-    }
-    return true;
-}
-
-/* Every first element of a pair is there once. */
-static bool pairs_are_unique(const struct reader *r, const unsigned char *lp)
-{
-    size_t pairs = lp_count(lp) / 2;
-    if (pairs <= PAIRS_FEW) return few_are_unique(lp);
-    struct dict seen;
-    dict_init_set(&seen, r->rules->seed);
-    dict_expand(&seen, pairs);
-    bool unique = true;
-    char buf[NUMBER_I64_SIZE];
-    for (unsigned char *p = lp_first(lp); p && unique; p = lp_next(lp, lp_next(lp, p)))
-        unique = dict_add(&seen, lp_get_bytes(p, buf));
-    dict_fini(&seen);
-    return unique;
-}
 
 static bool append_pair(void *arg, struct bytes field, struct bytes value)
 {
@@ -293,7 +299,7 @@ static unsigned char *read_pairs(const struct reader *r, unsigned type)
     }
     if (!ok || lp_count(lp) % 2) bad(r, fault_of(type));
     else if (lp_count(lp) == 0) rdb_source_fail(r->s, -ENOENT, "a key without elements");
-    else if ((r->rules->deep || !listpack) && !pairs_are_unique(r, lp)) bad(r, fault_of(type));
+    else if ((r->rules->deep || !listpack) && !are_unique(r, lp, 2)) bad(r, fault_of(type));
     if (!r->s->error) return lp;
     lp_free(lp);
     return NULL;
@@ -352,7 +358,7 @@ static bool read_fields(const struct reader *r, struct hash *h, const struct has
             return bad(r, "a hash's field is there twice");
         if (!dict_set(h->p, field, value)) return bad(r, "a hash's field is there twice");
     }
-    return h->enc == ENC_HT || pairs_are_unique(r, h->p) || bad(r, "a hash's field is there twice");
+    return h->enc == ENC_HT || are_unique(r, h->p, 2) || bad(r, "a hash's field is there twice");
 }
 
 static bool read_hash(const struct reader *r, unsigned type, struct value *out)
@@ -510,7 +516,7 @@ int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unch
     *why = "wrong version or checksum";
     if (payload.n < FOOTER_SIZE) return -EPROTO;
     const char *footer = payload.p + payload.n - FOOTER_SIZE;
-    if (load_u16(footer) > RDB_VERSION_READ) return -EPROTO;
+    if (load_u16(footer) > RDB_VERSION) return -EPROTO;
     if (!unchecked && crc64(0, payload.p, payload.n - 8) != load_u64(footer + 2)) return -EPROTO;
 
     struct rdb_source s;

@@ -120,7 +120,7 @@ static bool read_version(struct rdb_source *s, unsigned *version)
         if (magic[i] < '0' || magic[i] > '9') return rdb_source_fail(s, -EINVAL, "wrong signature");
         *version = *version * 10 + (unsigned)(magic[i] - '0');
     }
-    if (*version < 1 || *version > RDB_VERSION_READ)
+    if (*version < 1 || *version > RDB_VERSION)
         return rdb_source_fail(s, -EINVAL, "a version of RDB that is not known here");
     return true;
 }

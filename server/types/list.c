@@ -9,12 +9,61 @@
 
 #include "server/mem.h"
 
-struct quicklist *list_new(struct quicklist_options *shared, const struct config *cfg)
+#define USUAL_FILL (-2)
+
+static void configure(struct quicklist_options *shared, const struct config *cfg)
 {
     if (!shared->packed_threshold) shared->packed_threshold = QUICKLIST_PACKED_THRESHOLD;
     shared->fill = (int)cfg->list_max_listpack_size;
     shared->compress_depth = (int)cfg->list_compress_depth;
+}
+
+struct quicklist *list_new(struct quicklist_options *shared, const struct config *cfg)
+{
+    configure(shared, cfg);
     return quicklist_new(shared);
+}
+
+struct quicklist *list_new_usual(struct quicklist_options *shared, const struct config *cfg)
+{
+    struct quicklist *q = list_new(shared, cfg);
+    q->fill = USUAL_FILL;
+    q->depth = 0;
+    return q;
+}
+
+struct quicklist *list_new_listpack(struct quicklist_options *shared, const struct config *cfg)
+{
+    struct quicklist *q = list_new(shared, cfg);
+    quicklist_set_single(q, true);
+    return q;
+}
+
+void list_grows(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q, size_t bytes,
+                size_t count)
+{
+    if (!q->single) return;
+    configure(shared, cfg);
+    size_t has = q->head ? q->head->size : LP_EMPTY_SIZE;
+    if (quicklist_exceeds(shared, has + bytes, q->count + count, false)) quicklist_set_single(q, false);
+}
+
+static void try_listpack(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q, bool half)
+{
+    if (q->single || q->nodes != 1 || q->head->plain) return;
+    configure(shared, cfg);
+    size_t bytes = shared->fill < 0 ? q->head->size : 0; /* a limit in elements is none in bytes here */
+    if (!quicklist_exceeds(shared, bytes, q->count, half)) quicklist_set_single(q, true);
+}
+
+void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q)
+{
+    try_listpack(shared, cfg, q, true);
+}
+
+void list_built(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q)
+{
+    try_listpack(shared, cfg, q, false);
 }
 
 int list_set_packed_threshold(struct quicklist_options *shared, size_t size)

@@ -3,6 +3,10 @@
  * What a list key holds: a quicklist. Here is how one is made as the configuration wants it, and a way to read one that
  * leaves it as it is: the quicklist's own iterator opens compressed nodes in place and compresses them again, a reader
  * unpacks beside them.
+ *
+ * A small list is one listpack ("listpack" to OBJECT ENCODING): a quicklist of a single node. It becomes a quicklist
+ * before the change that would take it over list-max-listpack-size, and a listpack again when it has shrunk to half of
+ * that, as in redis-server 7.2.4.
  */
 #ifndef SERVER_TYPES_LIST_H
 #define SERVER_TYPES_LIST_H
@@ -16,6 +20,17 @@ enum list_end { LIST_HEAD, LIST_TAIL };
 /* Every list of a server points to one struct quicklist_options, which outlives them (struct server has it). It may
  * be all zero until the first list is made. */
 struct quicklist *list_new(struct quicklist_options *shared, const struct config *cfg);
+/* The same with Redis's own limits, whatever the configuration says: what SORT stores is built so. */
+struct quicklist *list_new_usual(struct quicklist_options *shared, const struct config *cfg);
+/* The same as a listpack, for a list that grows from nothing by list_grows(). */
+struct quicklist *list_new_listpack(struct quicklist_options *shared, const struct config *cfg);
+/* Elements of so many bytes are about to be added. */
+void list_grows(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q, size_t bytes,
+                size_t count);
+/* Elements were taken out, or made smaller. */
+void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q);
+/* A list that was built at once. */
+void list_built(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q);
 /* The size from which on elements lie alone, for all lists from now on; 0: Redis's own. -EINVAL: over
  * QUICKLIST_PACKED_THRESHOLD_MAX. */
 int list_set_packed_threshold(struct quicklist_options *shared, size_t size);

@@ -116,6 +116,88 @@ static void test_the_packed_threshold_has_a_limit_and_zero_means_the_usual(void 
     assert_int_equal(o.packed_threshold, QUICKLIST_PACKED_THRESHOLD);
 }
 
+static void push_counted(struct quicklist_options *o, const struct config *cfg, struct quicklist *q, size_t n,
+                         size_t size)
+{
+    char bytes[9000];
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < n; i++) {
+        list_grows(o, cfg, q, size, 1);
+        list_push(q, LIST_TAIL, bytes_of(bytes, size));
+    }
+}
+
+static void pop_counted(struct quicklist_options *o, const struct config *cfg, struct quicklist *q, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        list_drop(q, LIST_TAIL);
+        list_shrank(o, cfg, q);
+    }
+}
+
+static void test_a_listpack_grows_over_its_limit_and_comes_back_at_half(void **state)
+{
+    (void)state;
+    struct config cfg = {.list_max_listpack_size = 8};
+    struct quicklist_options o = {0};
+    struct quicklist *q = list_new_listpack(&o, &cfg);
+    push_counted(&o, &cfg, q, 8, 3);
+    assert_true(q->single);
+    push_counted(&o, &cfg, q, 1, 3);
+    assert_false(q->single);
+    pop_counted(&o, &cfg, q, 4);
+    assert_false(q->single);
+    pop_counted(&o, &cfg, q, 1);
+    assert_true(q->single);
+    assert_int_equal(quicklist_count(q), 4);
+    quicklist_free(q);
+
+    cfg.list_max_listpack_size = -1; /* 4,096 bytes, of which an element of 1,000 takes 1,004 and the frame 7 */
+    q = list_new_listpack(&o, &cfg);
+    push_counted(&o, &cfg, q, 4, 1000);
+    assert_true(q->single);
+    push_counted(&o, &cfg, q, 1, 1000);
+    assert_false(q->single);
+    while (q->nodes > 1) pop_counted(&o, &cfg, q, 1);
+    assert_false(q->single);
+    while (quicklist_count(q) > 3) pop_counted(&o, &cfg, q, 1);
+    assert_false(q->single);
+    pop_counted(&o, &cfg, q, 1);
+    assert_true(q->single);
+    quicklist_free(q);
+}
+
+/* A limit of elements has one of bytes, too, beyond which a listpack does not grow; it shrinks by elements alone. */
+static void test_a_limit_of_elements_has_one_of_bytes(void **state)
+{
+    (void)state;
+    struct config cfg = {.list_max_listpack_size = 100};
+    struct quicklist_options o = {0};
+    struct quicklist *q = list_new_listpack(&o, &cfg);
+    push_counted(&o, &cfg, q, 1, 8000);
+    assert_true(q->single);
+    push_counted(&o, &cfg, q, 1, 8000);
+    assert_false(q->single);
+    pop_counted(&o, &cfg, q, 1);
+    assert_true(q->single);
+    quicklist_free(q);
+}
+
+static void test_what_is_built_at_once_may_be_as_large_as_the_limit(void **state)
+{
+    (void)state;
+    struct config cfg = {.list_max_listpack_size = 8};
+    struct quicklist_options o = {0};
+    for (size_t n = 1; n < 12; n++) {
+        struct quicklist *q = list_new_usual(&o, &cfg);
+        assert_int_equal(q->fill, -2);
+        for (size_t i = 0; i < n; i++) list_push(q, LIST_TAIL, BYTES("x"));
+        list_built(&o, &cfg, q);
+        assert_int_equal(q->single, n <= 8);
+        quicklist_free(q);
+    }
+}
+
 static void test_a_needle_is_equal_as_text_however_it_is_kept(void **state)
 {
     (void)state;
@@ -139,6 +221,9 @@ int main(void)
         cmocka_unit_test(test_reading_leaves_compressed_nodes_compressed),
         cmocka_unit_test(test_a_new_list_takes_fill_and_depth_of_its_time),
         cmocka_unit_test(test_the_packed_threshold_has_a_limit_and_zero_means_the_usual),
+        cmocka_unit_test(test_a_listpack_grows_over_its_limit_and_comes_back_at_half),
+        cmocka_unit_test(test_a_limit_of_elements_has_one_of_bytes),
+        cmocka_unit_test(test_what_is_built_at_once_may_be_as_large_as_the_limit),
         cmocka_unit_test(test_a_needle_is_equal_as_text_however_it_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

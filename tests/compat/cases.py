@@ -18,6 +18,7 @@ import versions  # noqa: E402
 from resp import Closed, Silent  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
+from older import our_server  # noqa: E402
 
 
 def run_one(sides, servers, steps):
@@ -43,7 +44,7 @@ def main():
             skip_all("no " + binary)
     paths = sorted(glob.glob(os.path.join(HERE, "cases", "*.txt")))
     tap = Tap()
-    with Server(REDIS) as theirs, Server(OURS) as ours:
+    with Server(REDIS) as theirs, our_server() as ours:
         sides = [compat.Side(theirs), compat.Side(ours)]
         for path in paths:
             group = os.path.basename(path)[:-4]

@@ -27,6 +27,7 @@ import time
 
 import normal
 import versions
+from older import bridge
 from resp import Closed, Node, Silent, encode, split
 
 QUIET = 0.03 # seconds without a reply that count as none
@@ -246,7 +247,8 @@ def compare(step, theirs, ours):
             if all(same(a, b, step.rules) for a, b in zip(theirs, ours)):
                 return ["line %d: %s: no difference any more, and it is marked @%s" % (step.number, step.text, rule)]
             return []
-    for i, (a, b) in enumerate(zip(theirs, ours)):
+    for i, pair in enumerate(zip(theirs, ours)):
+        a, b = bridge(step.args, *pair)
         if not same(a, b, step.rules):
             where = "line %d%s: %s" % (step.number, " (reply %d)" % i if len(ours) > 1 else "", step.text[:200])
             a, b = normalise(a, step.rules), normalise(b, step.rules)

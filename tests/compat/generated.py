@@ -19,12 +19,14 @@ from resp import Closed, Node, Silent, encode  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 import versions  # noqa: E402
+from older import bridge, our_server  # noqa: E402
 
 BATCH = 50            # commands sent at once
 STATE_EVERY = 250     # commands between two looks at the whole keyspace
 SHRINK_SECONDS = 6.0
 LIMITS = ["hash-max-listpack-entries", "8", "hash-max-listpack-value", "18", "zset-max-listpack-entries", "8",
           "zset-max-listpack-value", "18", "set-max-intset-entries", "6", "list-max-listpack-size", "4"]
+LIMITS += [] if versions.OLDER else ["set-max-listpack-entries", "9", "set-max-listpack-value", "18"]
 STATE = ("", [b"(the whole keyspace)"])
 
 
@@ -50,7 +52,8 @@ def state(client):
             kind = client.call("TYPE", key).text()
             encoding = client.call("OBJECT", "ENCODING", key)
             expires = client.call("TTL", key).text() != b"-1"
-            kids += [Node(b"+%s/%s expires=%d\r\n" % (db.encode(), key, expires)), encoding,
+            kids += [Node(b"+%s/%s expires=%d\r\n" % (db.encode(), key, expires)),
+                     Node(b"+list\r\n") if versions.OLDER and kind == b"list" else encoding,
                      read_value(client, key, kind, encoding.text())]
     return Node(b"*%d\r\n" % len(kids), b"", kids)
 
@@ -94,13 +97,13 @@ class Queue:
         rule, args = command
         rules = [rule] if rule else []
         if theirs.head == b"+QUEUED\r\n":
-            self.rules.append(rules)
+            self.rules.append((rules, args))
             return theirs.raw() == ours.raw()
         if args[0] == b"MULTI" and not theirs.is_error():
             self.rules = []
         if args[0] == b"EXEC" and theirs.kids and theirs.head == ours.head:
-            return all(compat.same(a, b, r) for a, b, r in zip(theirs.kids, ours.kids, self.rules))
-        return compat.same(theirs, ours, rules)
+            return all(compat.same(*bridge(queued, a, b), r) for a, b, (r, queued) in zip(theirs.kids, ours.kids, self.rules))
+        return compat.same(*bridge(args, theirs, ours), rules)
 
 
 def first_difference(servers, limits, commands):
@@ -209,7 +212,7 @@ def main():
     one = os.environ.get("COMPAT_SEED")
     seeds = [int(one)] if one else range(1, 1 + int(os.environ.get("COMPAT_SEEDS", "6")))
     tap = Tap()
-    with Server(REDIS) as theirs, Server(OURS) as ours:
+    with Server(REDIS) as theirs, our_server() as ours:
         defaults = [n.text().decode() for name in LIMITS[::2] for n in theirs.client().call("CONFIG", "GET", name).kids]
         for seed in seeds:
             limits = LIMITS if seed % 2 else defaults

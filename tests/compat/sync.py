@@ -4,7 +4,9 @@
 our replica. TAP on stdout.
 """
 import os
+import socket
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -12,6 +14,8 @@ sys.path.insert(0, HERE)
 from resp import Client, encode, split  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
+from older import our_server  # noqa: E402
+from versions import OLDER  # noqa: E402
 
 # Claim, lines. "2:" is another connection, "2>" does not wait for the reply. The stream is read at the end of each.
 STREAMS = [
@@ -129,13 +133,51 @@ def wait_for(what, seconds=15):
     return False
 
 
+class Link:
+    """Stands between our master and a replica that is older, and gives the snapshot its version."""
+
+    def __init__(self, port):
+        self.master = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near = self.listener.accept()[0]
+            far = socket.create_connection(("127.0.0.1", self.master))
+            threading.Thread(target=self.copy, args=(near, far, lambda data: data), daemon=True).start()
+            threading.Thread(target=self.copy, args=(far, near, self.older), daemon=True).start()
+
+    @staticmethod
+    def copy(source, target, change):
+        try:
+            while True:
+                data = source.recv(1 << 16)
+                if not data:
+                    break
+                target.sendall(change(data))
+        except OSError:
+            pass
+        for sock in (source, target):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    @staticmethod
+    def older(data):
+        """The header comes in one piece: the snapshot's first bytes are written at once."""
+        return data.replace(b"REDIS0011", b"REDIS0010", 1)
+
+
 def replica(tap):
-    with Server(OURS, tcp=True) as ours, Server(REDIS, ["--repl-diskless-load", "disabled"]) as theirs:
+    with our_server(["--rdbchecksum", "no"], tcp=True) as ours, Server(REDIS, ["--repl-diskless-load", "disabled"]) as theirs:
         master, follower = ours.client(), theirs.client()
         for i in range(500):
             master.call("SET", "key:%d" % i, "x" * i)
             master.call("RPUSH", "list", str(i))
-        follower.call("REPLICAOF", "127.0.0.1", str(ours.port))
+        follower.call("REPLICAOF", "127.0.0.1", str(Link(ours.port).port if OLDER else ours.port))
         tap.ok(wait_for(lambda: info(follower, "master_link_status") == b"up"), "a redis-server comes up as our replica")
         digests = [c.call("DEBUG", "DIGEST").text() for c in (master, follower)]
         tap.ok(digests[0] == digests[1], "with the data we have", digests if digests[0] != digests[1] else [])
@@ -156,7 +198,7 @@ def manners(tap, ours):
     client = ours.client()
     client.call("FLUSHALL")
     feed, snapshot = attach(ours)
-    tap.ok(snapshot.startswith(b"REDIS0010"), "the snapshot is an RDB file")
+    tap.ok(snapshot.startswith(b"REDIS0011"), "the snapshot is an RDB file")
     feed.send(b"PING\r\nGET x\r\nnonsense\r\nSYNC\r\nRESET\r\n")
     client.call("SET", "a", "1")
     tap.ok(feed.node(time.monotonic() + 5).raw() == encode(["SELECT", "0"]) and feed.node(time.monotonic() + 5).raw() == encode(["SET", "a", "1"]),
@@ -183,7 +225,7 @@ def main():
         if not os.access(binary, os.X_OK):
             skip_all("no " + binary)
     tap = Tap()
-    with Server(REDIS, ["--repl-diskless-sync", "no"]) as theirs, Server(OURS) as ours:
+    with Server(REDIS, ["--repl-diskless-sync", "no"]) as theirs, our_server() as ours:
         streams(tap, theirs, ours)
         manners(tap, ours)
     replica(tap)

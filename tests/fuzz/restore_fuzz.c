@@ -132,7 +132,7 @@ static struct bytes payload_of(const uint8_t *data, size_t size)
 {
     char *p = mem_alloc(size + 10);
     memcpy(p, data, size);
-    p[size] = RDB_VERSION_READ;
+    p[size] = RDB_VERSION;
     p[size + 1] = 0;
     uint64_t crc = crc64(0, p, size + 2);
     for (int i = 0; i < 8; i++) p[size + 2 + (size_t)i] = (char)(crc >> (8 * i));
