@@ -52,8 +52,8 @@ struct quicklist {
 };
 
 struct quicklist *quicklist_new(const struct quicklist_options *options);
-/* From now on every element goes into one packed node, whatever its limits say; or the limits hold again, as the options
- * have them now. The list has at most one node, a packed one. */
+/* From now on every element goes into one packed node, whatever its limits say; or the limits hold again, as the
+ * options have them now. The list has at most one node, a packed one. */
 void quicklist_set_single(struct quicklist *q, bool single);
 /* So many elements of so many bytes, laid into one listpack, exceed the limit of a node; with half, half of it. */
 bool quicklist_exceeds(const struct quicklist_options *options, size_t bytes, size_t count, bool half);
