@@ -233,14 +233,15 @@ check: layers headers fmt-check
 	$(Q)$(MAKE) --no-print-directory check-tsan
 
 # What a sanitizer costs is not the tests' fault: their limits of time are stretched. These builds are debug builds, too:
-# 16 slices, and every command's changes compared with what it told.
+# 16 slices, and every command's changes compared with what it told. The thread sanitizer would end a test that forks and
+# then starts threads.
 check-asan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan tests
 	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5
 	$(Q)tools/check-commands build/asan/demikv-server
 check-tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tests
-	$(Q)tools/run-tests --build build/tsan --unit-only --stretch 20
+	$(Q)TSAN_OPTIONS=die_after_fork=0 tools/run-tests --build build/tsan --unit-only --stretch 20
 
 fuzz: ; $(Q)tools/fuzz $(FUZZARGS)
 soak: tests ; $(Q)tools/soak $(SOAKARGS)

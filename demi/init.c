@@ -36,7 +36,7 @@ static const struct libos_ops *find_libos(const char *name)
 /* A program may end without demi_exit() right after its last push: what it pushed leaves as by demi_exit(). In a child
  * it forked the sockets are the parent's, and so is what waits on them. A task that ends the process stands on a stack
  * that runtime_free() would give back. */
-static pid_t process;
+static _Thread_local pid_t process;
 
 static void end_at_exit(void)
 {

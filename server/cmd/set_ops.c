@@ -64,7 +64,7 @@ static void store(struct call *c, const struct key_ref *key, struct set *result,
 
 /* --- intersection ------------------------------------------------------------------------------------------------- */
 
-/* An intersection of anything but integers is collected in a listpack, and becomes an intset where all turn out to be. */
+/* An intersection of anything but integers is collected in a listpack; it becomes an intset where all are integers. */
 static struct set new_intersection(const struct set *smallest)
 {
     return smallest->p && smallest->enc != ENC_INTSET ? set_new_listpack() : set_new_intset();
