@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values as RDB and DUMP hold them: the format of redis-server 7.0, version 10. A value built by the same commands
+ * Values as RDB and DUMP hold them: the format of redis-server 7.2, version 11. A value built by the same commands
  * gives the same bytes as there, but for the order in which hash tables are walked.
  */
 #ifndef SERVER_RDB_WRITE_H
