@@ -97,10 +97,11 @@ static bool key_is_wanted(struct call *c, const struct scan_options *o, const st
 {
     struct bytes key = entry_key(e);
     if (o->match && !glob_match(o->pattern, key, false)) return false;
-    if (o->type.p && !bytes_is_word(o->type, obj_type_name(e->type))) return false;
-    if (likely(entry_expire(e) < 0)) return true;
-    struct key_ref ref = key_ref_of(c->db, key);
-    return db_peek(c, &ref) != NULL; /* deletes it when its time has come */
+    if (entry_expire(e) >= 0) {
+        struct key_ref ref = key_ref_of(c->db, key);
+        if (!db_peek(c, &ref)) return false; /* its time had come, and it is deleted: of whatever type */
+    }
+    return !o->type.p || bytes_is_word(o->type, obj_type_name(e->type));
 }
 
 void cmd_scan(struct call *c)

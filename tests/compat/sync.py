@@ -38,6 +38,7 @@ STREAMS = [
     ("BLMPOP and BZMPOP are told as pops", ["2> BLMPOP 0 1 l LEFT COUNT 2", "RPUSH l a b c", "2<", "2> BZMPOP 0 1 z MAX", "ZADD z 1 a", "2<"]),
     ("a waiter served by an EXEC is told after it", ["2> BLPOP l 0", "MULTI", "RPUSH l a", "SET x 1", "EXEC", "2<"]),
     ("a key that is dead goes before what is done to it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "INCR k"]),
+    ("a SCAN for another type tells a dead key, too", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "SCAN 0 TYPE list", "SET end 1"]),
     ("a read that finds one dead tells it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "GET k", "SET end 1"]),
     ("dead keys inside an EXEC lie in its frame", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "MULTI", "GET k", "SET x 1", "EXEC"]),
     ("a DEL of an expiry in the past", ["SET k v", "EXPIRE k -1", "SET k v", "GETEX k PXAT 1"]),
