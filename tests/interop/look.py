@@ -18,7 +18,10 @@ BROKEN = ("_ws.malformed or _ws.short or ip.checksum.status == 0 or tcp.checksum
 SUSPICIOUS = BROKEN + " or tcp.analysis.lost_segment or tcp.analysis.ack_lost_segment or tcp.analysis.out_of_order or tcp.analysis.duplicate_ack"
 AGAIN = "tcp.analysis.retransmission"
 PROBES = 5 # sent again after a silence of some ms (RFC 8985's tail loss probe): what a busy machine makes of a busy peer
-OPTIONS = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-n"]
+# What is inside of the segments is not asked about: where a command is cut is the peer's business, and whatever random bytes resemble (RESP
+# from its middle, Thrift …) would be called malformed.
+BYTES_ONLY = ["-d", "tcp.port==%d-%d,data" % (PORT, PORT + 2), "-d", "udp.port==%d-%d,data" % (PORT, PORT + 2)]
+OPTIONS = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-n"] + BYTES_ONLY
 OURS = "(ip.src == %s or ipv6.src == %s)" % (RAW4, RAW6)
 
 
