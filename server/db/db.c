@@ -80,8 +80,9 @@ struct entry *db_lookup_write(struct call *c, const struct key_ref *key)
 size_t db_fetch_ahead(struct call *c, size_t i)
 {
     size_t end = i + DB_AHEAD_MAX < (size_t)c->key_count ? i + DB_AHEAD_MAX : (size_t)c->key_count;
-    for (size_t k = i; k < end; k++) db_prefetch_bucket(c->db, &c->keys[k]);
-    for (size_t k = i; k < end; k++) db_prefetch_entry(c->db, &c->keys[k]);
+    const struct table_bucket *buckets[DB_AHEAD_MAX];
+    for (size_t k = i; k < end; k++) buckets[k - i] = db_prefetch_bucket(c->db, &c->keys[k]);
+    for (size_t k = i; k < end; k++) table_prefetch_entry(buckets[k - i], c->keys[k].hash);
     return end;
 }
 

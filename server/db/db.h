@@ -180,14 +180,10 @@ static inline struct slice *db_slice(const struct db *db, const struct key_ref *
 {
     return &db->slices[db_slice_index(db, key)];
 }
-/* Asks the memory for a key's bucket, and then for what the bucket points at. */
-static inline void db_prefetch_bucket(const struct db *db, const struct key_ref *key)
+/* Asks the memory for a key's bucket; table_prefetch_entry() then asks for what the bucket points at. */
+static inline const struct table_bucket *db_prefetch_bucket(const struct db *db, const struct key_ref *key)
 {
-    table_prefetch_bucket(&db_slice(db, key)->table, key->hash);
-}
-static inline void db_prefetch_entry(const struct db *db, const struct key_ref *key)
-{
-    table_prefetch_entry(&db_slice(db, key)->table, key->hash);
+    return table_prefetch_bucket(&db_slice(db, key)->table, key->hash);
 }
 /* All databases of a server get the same seed: hashes computed ahead survive SWAPDB. 0 or -EINVAL. */
 int db_init(struct db *db, int id, unsigned slice_count, uint64_t seed);

@@ -171,17 +171,18 @@ static inline void *table_find(const struct table *t, uint64_t hash, struct byte
  * that do this must be tight. */
 static inline void table_touch(const void *line) { (void)*(const volatile char *)line; }
 
-/* A batch of look-ups: first this for each hash of the batch … */
-static inline void table_prefetch_bucket(const struct table *t, uint64_t hash)
+/* A batch of look-ups: first this for each hash of the batch, which gives the bucket that is on its way … */
+static inline const struct table_bucket *table_prefetch_bucket(const struct table *t, uint64_t hash)
 {
-    __builtin_prefetch(table_bucket_at(t, table_index(t, hash)));
+    const struct table_bucket *b = table_bucket_at(t, table_index(t, hash));
+    __builtin_prefetch(b);
+    return b;
 }
 
 /* … then this, which waits for the bucket and touches the first line of the entry, or the next bucket of the chain …
- * and then the look-ups. */
-static inline void table_prefetch_entry(const struct table *t, uint64_t hash)
+ * and then the look-ups. The table must not change in between. */
+static inline void table_prefetch_entry(const struct table_bucket *b, uint64_t hash)
 {
-    const struct table_bucket *b = table_bucket_at(t, table_index(t, hash));
     uint64_t ext = table_ext(hash);
     for (uint64_t m = table_match(b->meta, hash); m; m &= m - 1) {
         uint64_t word = b->slot[(unsigned)__builtin_ctzll(m) >> 3];

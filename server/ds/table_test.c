@@ -527,8 +527,7 @@ static void test_prefetching_changes_nothing(void **state)
     for (uint32_t i = 0; i < 500; i++) add(&w, i);
     for (uint32_t i = 0; i < 1000; i++) {
         uint64_t hash = item_hash(&w, &w.items[i]);
-        table_prefetch_bucket(&w.t, hash);
-        table_prefetch_entry(&w.t, hash);
+        table_prefetch_entry(table_prefetch_bucket(&w.t, hash), hash);
     }
     check_all(&w);
     world_fini(&w);

@@ -32,8 +32,9 @@
 #define BATCH_COMMANDS 128
 /* Arguments a batch: parsing stops at the command that goes over it. */
 #define BATCH_ARGS 4096
-/* Keys of one request that are fetched before it runs. */
-#define KEYS_FETCHED 4
+/* Keys of one request that are fetched before it runs, and of a batch. */
+#define KEYS_FETCHED       4
+#define BATCH_KEYS_FETCHED (2 * BATCH_COMMANDS)
 
 struct parsed {
     struct client *cl;
@@ -44,6 +45,13 @@ struct parsed {
     bool is_inline;
 };
 
+/* A key whose bucket was asked for. They lie side by side, so that the loop over them is short enough for the misses of
+ * several entries to be under way at once. */
+struct fetch {
+    const struct table_bucket *bucket;
+    uint64_t hash;
+};
+
 struct batch {
     struct argv_vec args;
     struct key_refs keys;
@@ -52,7 +60,8 @@ struct batch {
     size_t last_size;
     const struct command *last_cmd;
     struct parsed cmds[BATCH_COMMANDS];
-    unsigned count;
+    struct fetch fetches[BATCH_KEYS_FETCHED];
+    unsigned count, fetch_count;
 };
 
 int batch_init(struct worker *w)
@@ -104,19 +113,13 @@ static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv,
     p->req.key_count = request_find_keys(cl->s.db, cmd, argv, p->req.argc, &b->keys);
     if (unlikely(p->req.key_count == 0)) return;
     const struct key_ref *keys = &b->keys.v[p->first_key];
-    db_prefetch_bucket(cl->s.db, keys);
-    for (int i = 1; i < p->req.key_count && i < KEYS_FETCHED; i++) db_prefetch_bucket(cl->s.db, &keys[i]);
+    for (int i = 0; i < p->req.key_count && i < KEYS_FETCHED && b->fetch_count < BATCH_KEYS_FETCHED; i++)
+        b->fetches[b->fetch_count++] = (struct fetch){db_prefetch_bucket(cl->s.db, &keys[i]), keys[i].hash};
 }
 
 static void fetch(const struct batch *b)
 {
-    for (unsigned i = 0; i < b->count; i++) {
-        const struct parsed *p = &b->cmds[i];
-        if (unlikely(p->req.key_count == 0)) continue;
-        const struct key_ref *keys = &b->keys.v[p->first_key];
-        db_prefetch_entry(p->cl->s.db, keys);
-        for (int k = 1; k < p->req.key_count && k < KEYS_FETCHED; k++) db_prefetch_entry(p->cl->s.db, &keys[k]);
-    }
+    for (unsigned i = 0; i < b->fetch_count; i++) table_prefetch_entry(b->fetches[i].bucket, b->fetches[i].hash);
 }
 
 static void protocol_error(struct client *cl, const char *text)
@@ -227,7 +230,7 @@ static void execute(struct worker *w)
 static void run_once(struct worker *w)
 {
     struct batch *b = w->batch;
-    b->count = 0;
+    b->count = b->fetch_count = 0;
     b->args.used = 0;
     key_refs_reset(&b->keys);
     struct client *more = NULL;
