@@ -220,9 +220,11 @@ ok 'the example tcp-echo runs' talk ./tcp-echo '1000 500' endless
 ok 'the example udp-echo runs' talk ./udp-echo '100 200' endless
 ok 'the example queue-tasks runs' ./queue-tasks 50
 
-# The server's page and the README's program hold what they promise.
-sed -n '/^```c$/,/^```$/p' "$tree/demi/README.md" | sed '1d;$d' >readme.c
-ok "the README's program builds" $cc -std=gnu11 -Wall -Wextra -Werror -O2 $cflags readme.c -o readme $libs
+# The programs of demi/README.md, the echo server and the client, are whole.
+awk '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on { print > ("readme" n ".c") }' "$tree/demi/README.md"
+for program in readme1 readme2; do
+    ok "demi/README.md's program builds: $program" $cc -std=gnu11 -Wall -Wextra -Werror -O2 $cflags $program.c -o $program $libs
+done
 
 cd "$tree" || exit 1
 ok 'make uninstall' install_it uninstall

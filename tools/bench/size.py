@@ -31,6 +31,8 @@ def section_one(bench):
     for field, goal in (("p50_us", 0.65), ("p99_us", None), ("p999_us", None), ("cpu_us", None)):
         r7, ours, blank = (mid(found, n, "get", field) for n in ("redis", "demikv", "null"))
         table.judged(field.replace("_us", " us"), r7, ours, blank, ratio(ours, r7), value=ratio(ours, r7), at_most=goal)
+        if field == "p50_us":
+            table.keep("p50_one", r7, ours, blank)
     yield table
 
 
@@ -98,6 +100,8 @@ def section_keys(bench):
         times = ratio(figures[1], figures[0])
         table.judged("{:,}".format(keys), *figures, "%.2f x R7" % (times or 0), value=times,
                      at_least=2.8 if keys == big else None)
+        if keys == BIG:
+            table.keep("rps_keys", *figures[:2])
     growth = ratio(mid(large, "demikv", "get", "cpu_us"), mid(small, "demikv", "get", "cpu_us"))
     table.judged("cost, {:,} / {:,}".format(big, SMALL), "", "", "", "", growth, value=growth, at_most=1.2)
     yield table
@@ -124,6 +128,7 @@ def section_memory(bench):
                          value=each[1], at_most=goal)
         both = [sum(m[i] for m in means.values()) / len(means) for i in (0, 1)]
         table.row("mean, " + label, "%.1f" % both[0], "%.1f" % both[1], ratio(both[1], both[0]))
+        table.keep("bytes_plain" if test == "set" else "bytes_expiry", *both)
     bench.empty()
     yield table
 
@@ -160,5 +165,7 @@ def section_growth(bench):
     mids = [median(gaps[n]) for n in ("redis", "demikv", "null")]
     table.judged("median of %d" % rounds, *mids, value=mids[1], at_most=2.0)
     table.row("best", *best)
+    if keys == 4 * SMALL:
+        table.keep("silence_ms", *mids)
     table.note("The null server's gaps are the machine's: a neighbour took the core.")
     yield table

@@ -41,17 +41,19 @@ def ratio(a, b):
     return a / b if a and b else None
 
 
-def cpu_table(title, found, tests, at_most=None, null_at_most=None):
-    """CPU per request of the three, and the two ratios, with their goals where there are any."""
+def cpu_table(title, found, tests, at_most=None, null_at_most=None, keep=None):
+    """CPU per request of the three, and the two ratios, with their goals where there are any. keep: README shows it."""
     table = Table(title, ["test", "us R7", "us demikv", "us null", "x R7", "target", "", "x null", "target", ""])
     for test in tests:
         r7, ours, null = (mid(found, n, test, "cpu_us") for n in ("redis", "demikv", "null"))
         table.row(test.upper(), r7, ours, null, *table.judge(ratio(ours, r7), at_most),
                   *table.judge(ratio(ours, null), null_at_most))
+        if keep:
+            table.keep(keep + test, r7, ours, null)
     return table
 
 
-def rps_table(title, found, tests, goals):
+def rps_table(title, found, tests, goals, keep=None):
     table = Table(title, ["test", "rps R7", "rps demikv", "rps null", "x R7", "x null", "p50 us R7/demikv", "p99",
                           "p99.9", "target", ""])
     for test in tests:
@@ -60,6 +62,8 @@ def rps_table(title, found, tests, goals):
                  for f in ("p50_us", "p99_us", "p999_us")]
         table.judged(test.upper(), r7, ours, null, ratio(ours, r7), ratio(ours, null), *pairs, value=ratio(ours, r7),
                      at_least=goals.get(test))
+        if keep:
+            table.keep(keep + test, r7, ours, null)
     return table
 
 
@@ -86,7 +90,7 @@ def section_p1(bench):
     bench.fill(KEYS, 3)
     spin = bench.spin_off()
     found = bursts(bench, 1, False)
-    table = cpu_table("-P 1, 50 connections, TCP: server CPU per request", found, TESTS, 0.95, 1.15)
+    table = cpu_table("-P 1, 50 connections, TCP: server CPU per request", found, TESTS, 0.95, 1.15, keep="cpu_p1_")
     if spin:
         table.note("without spinning (libos-spin-us 0), which is CPU time and no work; every other table has the default")
     yield table
@@ -104,7 +108,7 @@ def section_p16(bench):
     bench.fill(KEYS, 3)
     goals = {"get": 2.4, "set": 2.6}
     found = bursts(bench, 16, False)
-    yield rps_table("-P 16, 50 connections, TCP: requests a second", found, TESTS, goals)
+    yield rps_table("-P 16, 50 connections, TCP: requests a second", found, TESTS, goals, keep="rps_p16_")
     yield cpu_table("-P 16, 50 connections, TCP: server CPU per request", found, TESTS)
     yield with_redis_benchmark(bench, 16, goals, count=200000)
 

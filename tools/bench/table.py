@@ -27,6 +27,12 @@ class Table:
     def __init__(self, title, columns):
         self.title, self.columns, self.rows, self.notes = title, columns, [], []
         self.missed = 0
+        self.kept = {}
+
+    def keep(self, name, redis, ours, null=None):
+        """A figure that README shows (figures.py). None: it could not be measured, and README has no row of it."""
+        if ours is not None:
+            self.kept[name] = [None if v is None else float("%.4g" % v) for v in (redis, ours, null)]
 
     def row(self, *cells):
         self.rows.append([c if isinstance(c, str) else number(c) for c in cells])
@@ -59,9 +65,10 @@ class Table:
         body = [line(self.columns), "  " + "-" * (sum(widths) + 2 * len(widths) - 2)] + [line(r) for r in self.rows]
         return "\n".join(["", self.title] + body + ["  " + n for n in self.notes])
 
-    def markdown(self):
-        lines = ["### " + self.title, ""]
+    def markdown(self, level=3):
+        lines = ["#" * level + " " + self.title, ""]
         if self.rows:
             lines += ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
             lines += ["| " + " | ".join(r + [""] * (len(self.columns) - len(r))) + " |" for r in self.rows]
-        return "\n".join(lines + [""] + self.notes + [""])
+        notes = self.notes if self.rows else ["    " + n for n in self.notes]  # what a program printed stays as it is
+        return "\n".join(lines + [""] + notes + [""])

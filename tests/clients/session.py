@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What the README says of the server is so: its first session, typed into redis-cli, is answered as printed; the commands and
+options that it calls missing are refused, and as many are known as it says.
+"""
+import os
+import re
+
+from here import OURS, Server, Tap, need, need_server, run
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROMPT = "127.0.0.1:26700> "
+OF_A_FAMILY = ("CACHING", "GETREDIR", "TRACKINGINFO", "SHARDNUMSUB")
+# A value that asks for something, where "yes" does not.
+ASKS = {"user": "alice on", "io-threads": "4", "tls-port": "6380", "replicaof": "127.0.0.1 1", "min-replicas-to-write": "1",
+        "maxmemory-clients": "10mb", "bind-source-addr": "127.0.0.1", "socket-mark-id": "1", "watchdog-period": "10"}
+CLI = need("redis-cli")
+need_server()
+with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as page:
+    TEXT = page.read()
+
+
+def session():
+    """[(command, printed), ...] of the first session."""
+    found = []
+    for line in TEXT[TEXT.index("## A first session"):TEXT.index("## Three ways")].splitlines():
+        line = line[4:] if line.startswith("    ") else None
+        if line is None or line.startswith("$ "):
+            continue
+        if line.startswith(PROMPT):
+            found.append((line[len(PROMPT):], []))
+        elif found:
+            found[-1][1].append(line.rstrip())
+    return found
+
+
+def refused():
+    """The second column of "What is missing": ([commands, each as its words], [options]). "all 15 commands in X" is not
+    looked at here: they are in the count."""
+    commands, options, family = [], [], []
+    table = TEXT[TEXT.index("| missing |"):TEXT.index("Options that only tune")]
+    for cell in re.findall(r"^\| [^|]* \| ([^|]*) \|$", table, re.M)[1:]:
+        options += re.findall(r"`([^`]*)`", cell)
+        for item in re.split(r", | and |; ?", re.sub(r"`[^`]*`", "", cell)):
+            words = item.strip(" ,").split()
+            if not words or not all(re.fullmatch(r"[A-Z_-]+", word) for word in words):
+                continue
+            if len(words) > 1:
+                family = words[:1]  # CLIENT TRACKING, CACHING: the second is CLIENT's, too
+            elif words[0] in OF_A_FAMILY:
+                words = family + words
+            commands.append(words)
+    return commands, options
+
+
+tap = Tap()
+with Server(OURS, tcp=True) as server:
+    typed = session()
+    tap.ok(len(typed) >= 8, "the README has a first session", ["%d commands" % len(typed)])
+    status, output = run([CLI, "--no-raw", "-p", str(server.port)], input="".join(c + "\n" for c, _ in typed))
+    got = [line.rstrip() for line in output.splitlines() if line.strip()]
+    printed = [line for _, lines in typed for line in lines]
+    tap.ok(status == 0 and got == printed, "each command of it is answered as printed",
+           [] if got == printed else ["printed: " + line for line in printed] + ["got:     " + line for line in got])
+
+    client = server.client()
+    commands, options = refused()
+    tap.ok(len(commands) >= 30 and len(options) >= 10, "the README names what is missing",
+           ["%d commands, %d options" % (len(commands), len(options))])
+    known = []
+    for words in commands:
+        reply = client.call(*words)
+        if not re.search(b"unknown (sub)?command|not supported", reply.raw()):
+            known.append("%s: %s" % (" ".join(words), reply.raw().decode("utf-8", "replace")))
+    tap.ok(not known, "the commands it calls missing are refused", known)
+
+    count = int(client.call("COMMAND", "COUNT").text())
+    everything = len(client.call("COMMAND", "LIST").kids)
+    says = re.search(r"demikv knows (\d+)\s+\(with\s+subcommands: (\d+) of \d+\)", TEXT)
+    tap.ok(says is not None and (int(says[1]), int(says[2])) == (count, everything), "as many are known as it says",
+           ["README: %s; COMMAND COUNT %s, COMMAND LIST %s" % (says and says.groups(), count, everything)])
+
+    taken = []
+    for option in options:
+        name, value = (option.split(" ", 1) + [None])[:2]
+        if "*" in name:
+            continue
+        value = value or ASKS.get(name, "yes")
+        status, output = run([OURS, "--port", "0", "--" + name] + value.split(" "), timeout=10)
+        if status == 0 or status is None or "not supported" not in output:
+            taken.append("%s %s: status %s" % (name, value, status))
+    tap.ok(not taken, "the options it calls refused stop the start, and are named", taken)
+tap.done()

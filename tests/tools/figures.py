@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The committed figures: README's table and the chart are those of figures.json, and `make bench BENCHARGS=--keep` writes them."""
+import os
+import re
+import shutil
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "tests", "compat"))
+from tap import Tap  # noqa: E402
+# This file has the name of what it tests, and its folder comes first in sys.path.
+sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))]
+sys.path.insert(0, os.path.join(ROOT, "tools", "bench"))
+import chart  # noqa: E402
+import figures  # noqa: E402
+from table import Table  # noqa: E402
+
+PAGES = ("README.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")
+SVG = "{http://www.w3.org/2000/svg}"
+tap = Tap()
+
+
+def copies(root):
+    os.makedirs(os.path.join(root, "tools/bench"))
+    for page in PAGES:
+        shutil.copy(os.path.join(ROOT, page), os.path.join(root, page))
+
+
+def pages(root):
+    return {page: figures.read(os.path.join(root, page)) for page in PAGES}
+
+
+def table(name, *triple):
+    t = Table("A title", ["test", "figure"])
+    t.row("GET", 1.0)
+    t.keep(name, *triple)
+    return t
+
+
+def keep(root, found, day="2031-05-06"):
+    figures.keep(found, day, "a machine & more", 3, "7.0.99", root=root)
+    return pages(root)
+
+
+def check(claim, passed, *notes):
+    tap.ok(passed, claim, [] if passed else notes)
+
+
+committed = pages(ROOT)
+kept = figures.json.loads(committed["tools/bench/figures.json"])
+check("README's table is that of figures.json", figures.short_table(kept) in committed["README.md"], figures.short_table(kept))
+check("so is the chart", chart.draw(figures.all_figures(kept)) == committed["tools/bench/chart.svg"])
+
+# The sections of `make bench`, and each figure that a row or a panel asks for.
+run = figures.read(os.path.join(ROOT, "tools/bench/run"))
+sections = re.findall(r'"(\w+)": \w+\.section_', run)
+unmarked = [s for s in sections if "<!-- %s:begin -->" % s not in committed["tools/bench/FIGURES.md"]]
+check("FIGURES.md has a place for every section", len(sections) > 10 and not unmarked, unmarked)
+sources = "".join(figures.read(os.path.join(ROOT, "tools/bench", name)) for name in ("speed.py", "size.py", "net.py"))
+asked = {row[1] for row in figures.ROWS} | {name for panel in chart.PANELS for _, name in panel[4]}
+unmade = [a for a in asked if '"%s"' % a not in sources and 'keep="%s' % re.sub(r"(get|set)$", "", a) not in sources]
+check("every figure that is shown is taken", not unmade, unmade)
+
+# A run of two sections.
+with tempfile.TemporaryDirectory() as root:
+    copies(root)
+    now = keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)], "echo": [Table("Echo", ["a"])]})
+    check("what was measured is in README", "| 4.00 us | 1.00 us | 2.00 us | 0.25 |" in now["README.md"])
+    check("with its day and machine", "2031-05-06" in now["README.md"] and "a machine & more" in now["README.md"])
+    check("and in FIGURES.md", "Measured 2031-05-06, 3 rounds" in now["tools/bench/FIGURES.md"])
+    again = figures.json.loads(now["tools/bench/figures.json"])
+    check("figures of other sections stay", all(again[s] == kept[s] for s in kept if s != "p1") and len(again) == len(kept), again)
+    # Only the rows of the figures and the line below them differ.
+    before, after = (re.sub(r"<!-- figures:begin -->.*<!-- figures:end -->", "", p["README.md"], flags=re.S) for p in (committed, now))
+    check("nothing else in README changes", before == after)
+    check("writing the same again changes nothing", keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)]}) == now)
+
+# A page without its marks is refused, before anything is written.
+for page, mark in (("README.md", "figures"), ("tools/bench/FIGURES.md", "p1")):
+    with tempfile.TemporaryDirectory() as root:
+        copies(root)
+        path = os.path.join(root, page)
+        figures.write(path, figures.read(path).replace("<!-- %s:end -->" % mark, ""))
+        before = pages(root)
+        try:
+            keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)]})
+            refused = False
+        except figures.Unkept:
+            refused = True
+        check("%s without its marks is refused, and nothing is written" % page, refused and pages(root) == before)
+
+# The chart.
+made = {"rps_p16_get": (1e6, 2e6, 4e6), "bytes_plain": (120.0, 60.0, None)}
+drawn = ElementTree.fromstring(chart.draw(made))
+bars = {kind: [float(r.get("width")) for r in drawn.iter(SVG + "rect") if r.get("class") == kind] for kind in ("redis", "demikv", "null")}
+lengths = {kind: widths[1:] for kind, widths in bars.items()}  # the first is the legend's
+check("bars are as long as their figures", [abs(lengths["redis"][0] * n - lengths[k][0]) < 1 for n, k in ((2, "demikv"), (4, "null"))] == [True, True],
+      lengths)
+check("each panel has its own scale", abs(lengths["redis"][1] - lengths["null"][0]) < 1 and abs(lengths["demikv"][1] * 2 - lengths["redis"][1]) < 1, lengths)
+check("what was not measured has no bar", len(lengths["null"]) == 1 and len(lengths["redis"]) == 2, lengths)
+words = [t.text for t in drawn.iter(SVG + "text")]
+check("each bar has its figure beside it", all(w in words for w in ("1.00", "2.00", "4.00", "120.0", "60.0")), words)
+height, width = float(drawn.get("height")), float(drawn.get("width"))
+outside = [r.attrib for r in drawn.iter(SVG + "rect") if float(r.get("x", 0)) + float(r.get("width")) > width or float(r.get("y", 0)) + float(r.get("height")) > height]
+check("nothing lies outside", not outside, outside)
+check("without figures there is no chart", chart.draw({"other": (1, 2, 3)}) is None)
+tap.done()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""The figures that are committed, and the pages that show them.
+
+A section's tables give names to the figures that README shows (Table.keep). `make bench BENCHARGS=--keep` writes them to
+figures.json, and from all that this file then holds, measured now or earlier, the chart and README's short table. The
+tables themselves go into FIGURES.md, each between the marks of its section. Sections that were not run stay as they are.
+
+figures.json: {section: {"measured": day, "machine": text, "rounds": n, "redis": version, "figures": {name: triple}}},
+a triple being redis-server, demikv, null; null (None) where there is no such figure.
+"""
+import json
+import os
+import re
+
+import chart
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+# words, figure, divisor, digits, unit. A figure that was never measured has no row.
+ROWS = (
+    ("GET, one request at a time: server's CPU time for each", "cpu_p1_get", 1, 2, " us"),
+    ("SET, the same", "cpu_p1_set", 1, 2, " us"),
+    ("GET, 16 at a time (`-P 16`): requests a second", "rps_p16_get", 1e6, 2, " M"),
+    ("SET, the same", "rps_p16_set", 1e6, 2, " M"),
+    ("GET, 16 at a time, among 10 million keys: requests a second", "rps_keys", 1e6, 2, " M"),
+    ("one connection, one GET at a time: median time to the reply", "p50_one", 1, 1, " us"),
+    ("memory for 16 bytes of key and 16 of value", "bytes_plain", 1, 1, " bytes"),
+    ("longest silence while 4 million keys come in", "silence_ms", 1, 1, " ms"),
+    ("GET, one at a time, demikv over shared memory, redis-server over loopback: requests a second", "rps_memif_get", 1e6, 2, " M"),
+)
+
+
+class Unkept(Exception):
+    """A page cannot be written."""
+
+
+def between(page, path, mark, inside):
+    """The page with what stands between two marks replaced."""
+    begin, end = "<!-- %s:begin -->" % mark, "<!-- %s:end -->" % mark
+    at, to = page.find(begin), page.find(end)
+    if at < 0 or to < at:
+        raise Unkept("%s has no marks %s and %s" % (path, begin, end))
+    return page[:at + len(begin)] + "\n" + inside.strip("\n") + "\n" + page[to:]
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path, words):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(words)
+
+
+def all_figures(kept):
+    return {name: triple for section in kept.values() for name, triple in section["figures"].items()}
+
+
+def cell(value, divisor, digits, unit):
+    return "" if value is None else "%.*f%s" % (digits, value / divisor, unit)
+
+
+def days(kept):
+    found = sorted({section["measured"] for section in kept.values()})
+    return found[0] if len(found) == 1 else "%s to %s" % (found[0], found[-1])
+
+
+def short_table(kept):
+    """README's: one row a figure, and under it where the figures come from."""
+    figures = all_figures(kept)
+    lines = ["![Bars: demikv, redis-server and a server that does nothing](tools/bench/chart.svg)", "",
+             "| 50 connections, if not said otherwise | redis-server | demikv | null | demikv : redis-server |", "|---|---|---|---|---|"]
+    for words, name, *form in ROWS:
+        r7, ours, null = (list(figures.get(name) or ()) + [None] * 3)[:3]
+        if ours is None:
+            continue
+        times = "%.2f" % (ours / r7) if r7 else ""
+        lines.append("| %s | %s | %s | %s | %s |" % (words, cell(r7, *form), cell(ours, *form), cell(null, *form), times))
+    newest = max(kept.values(), key=lambda section: section["measured"])
+    lines += ["", "Medians, %s, %s." % (days(kept), newest["machine"]),
+              "redis-server is %s; null parses nothing and answers a fixed reply." % newest["redis"]]
+    return "\n".join(lines)
+
+
+def section_text(tables, measured):
+    head = "Measured %s, %d rounds, on %s.\n\n" % (measured["measured"], measured["rounds"], measured["machine"])
+    return head + "\n".join(t.markdown(level=4) for t in tables)
+
+
+def keep(found, day, machine, rounds, redis, root=ROOT):
+    """Writes the pages: found is {section: its tables} of this run, sections without tables left out. Nothing is
+    written unless all can be."""
+    path = {name: os.path.join(root, name) for name in
+            ("README.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")}
+    kept = json.loads(read(path["tools/bench/figures.json"]))
+    page = read(path["tools/bench/FIGURES.md"])
+    for section, tables in found.items():
+        measured = {"measured": day, "machine": machine, "rounds": rounds, "redis": redis}
+        page = between(page, "FIGURES.md", section, section_text(tables, measured))
+        names = {name: triple for t in tables for name, triple in t.kept.items()}
+        if names:
+            kept[section] = dict(measured, figures=names)
+    readme = between(read(path["README.md"]), "README.md", "figures", short_table(kept))
+    write(path["tools/bench/figures.json"], as_json(kept))
+    write(path["tools/bench/FIGURES.md"], page)
+    write(path["README.md"], readme)
+    write(path["tools/bench/chart.svg"], chart.draw(all_figures(kept)))
+
+
+def as_json(kept):
+    """A figure a line: a changed figure is a changed line."""
+    return re.sub(r"\[\s*([^\[\]]*?)\s*\]", lambda m: "[%s]" % re.sub(r",\s+", ", ", m.group(1)),
+                  json.dumps(kept, indent=1, sort_keys=True)) + "\n"
