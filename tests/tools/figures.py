@@ -21,6 +21,10 @@ from table import Table  # noqa: E402
 
 PAGES = ("README.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")
 SVG = "{http://www.w3.org/2000/svg}"
+OLD = {"measured": "2030-01-02", "machine": "an old machine", "rounds": 5, "redis": "7.0.1"}
+BEFORE = {"p1": dict(OLD, figures={"cpu_p1_get": [4.5, 3.5, 3.25], "cpu_p1_set": [5, 4, None]}),
+          "memory": dict(OLD, figures={"bytes_plain": [120, 50, None], "bytes_expiry": [160, 60, None]}),
+          "one": dict(OLD, figures={"p50_one": [70, 20, 65]})}
 tap = Tap()
 
 
@@ -28,6 +32,7 @@ def copies(root):
     os.makedirs(os.path.join(root, "tools/bench"))
     for page in PAGES:
         shutil.copy(os.path.join(ROOT, page), os.path.join(root, page))
+    figures.write(os.path.join(root, "tools/bench/figures.json"), figures.as_json(BEFORE))
 
 
 def pages(root):
@@ -70,10 +75,12 @@ with tempfile.TemporaryDirectory() as root:
     copies(root)
     now = keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)], "echo": [Table("Echo", ["a"])]})
     check("what was measured is in README", "| 4.00 us | 1.00 us | 2.00 us | 0.25 |" in now["README.md"])
-    check("with its day and machine", "2031-05-06" in now["README.md"] and "a machine & more" in now["README.md"])
-    check("and in FIGURES.md", "Measured 2031-05-06, 3 rounds" in now["tools/bench/FIGURES.md"])
+    check("with its day and machine", "(2) Measured 2031-05-06, redis-server 7.0.99, on a machine & more." in now["README.md"])
+    rows = [line for line in now["README.md"].splitlines() if re.match(r"\| .* \(\d\) \|", line)]
+    check("and only its own row is of that day", ["CPU time" in row for row in rows if "(2)" in row] == [True] and len(rows) == 3, rows)
+    check("and in FIGURES.md", "Measured 2031-05-06 on a machine & more; rounds: 3" in now["tools/bench/FIGURES.md"])
     again = figures.json.loads(now["tools/bench/figures.json"])
-    check("figures of other sections stay", all(again[s] == kept[s] for s in kept if s != "p1") and len(again) == len(kept), again)
+    check("figures of other sections stay", all(again[s] == BEFORE[s] for s in BEFORE if s != "p1") and len(again) == len(BEFORE), again)
     # Only the rows of the figures and the line below them differ.
     before, after = (re.sub(r"<!-- figures:begin -->.*<!-- figures:end -->", "", p["README.md"], flags=re.S) for p in (committed, now))
     check("nothing else in README changes", before == after)

@@ -62,30 +62,38 @@ def cell(value, divisor, digits, unit):
     return "" if value is None else "%.*f%s" % (digits, value / divisor, unit)
 
 
-def days(kept):
-    found = sorted({section["measured"] for section in kept.values()})
-    return found[0] if len(found) == 1 else "%s to %s" % (found[0], found[-1])
+def origins(kept):
+    """What is shown may come from several runs: the distinct ones, oldest first, and {figure: its index}."""
+    shown = {row[1] for row in ROWS}
+    whence = {name: (section["measured"], section["machine"], section["redis"])
+              for section in kept.values() for name in section["figures"] if name in shown}
+    runs = sorted(set(whence.values()))
+    return runs, {name: runs.index(run) for name, run in whence.items()}
 
 
 def short_table(kept):
-    """README's: one row a figure, and under it where the figures come from."""
+    """README's: one row a figure, and under it where the figures come from. Rows of different runs are told apart: a figure
+    is never shown under another day or machine than its own."""
     figures = all_figures(kept)
+    runs, index = origins(kept)
     lines = ["![Bars: demikv, redis-server and a server that does nothing](tools/bench/chart.svg)", "",
              "| 50 connections, if not said otherwise | redis-server | demikv | null | demikv : redis-server |", "|---|---|---|---|---|"]
     for words, name, *form in ROWS:
         r7, ours, null = (list(figures.get(name) or ()) + [None] * 3)[:3]
         if ours is None:
             continue
+        mark = " (%d)" % (index[name] + 1) if len(runs) > 1 else ""
         times = "%.2f" % (ours / r7) if r7 else ""
-        lines.append("| %s | %s | %s | %s | %s |" % (words, cell(r7, *form), cell(ours, *form), cell(null, *form), times))
-    newest = max(kept.values(), key=lambda section: section["measured"])
-    lines += ["", "Medians, %s, %s." % (days(kept), newest["machine"]),
-              "redis-server is %s; null parses nothing and answers a fixed reply." % newest["redis"]]
+        lines.append("| %s%s | %s | %s | %s | %s |" % (words, mark, cell(r7, *form), cell(ours, *form), cell(null, *form), times))
+    lines += ["", "Medians; null parses nothing and answers a fixed reply."]
+    for i, (day, machine, redis) in enumerate(runs):
+        mark = "- (%d) " % (i + 1) if len(runs) > 1 else ""
+        lines.append("%sMeasured %s, redis-server %s, on %s." % (mark, day, redis, machine))
     return "\n".join(lines)
 
 
 def section_text(tables, measured):
-    head = "Measured %s, %d rounds, on %s.\n\n" % (measured["measured"], measured["rounds"], measured["machine"])
+    head = "Measured %s on %s; rounds: %d.\n\n" % (measured["measured"], measured["machine"], measured["rounds"])
     return head + "\n".join(t.markdown(level=4) for t in tables)
 
 

@@ -16,6 +16,11 @@ def number(value, digits=2):
     return "%.*f" % (digits, value)
 
 
+def four_digits(value):
+    rounded = float("%.4g" % value)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
 def verdict(value, target, most):
     """'ok' or 'MISS' of a value that must be at most (or at least) target."""
     if value is None or target is None:
@@ -32,7 +37,7 @@ class Table:
     def keep(self, name, redis, ours, null=None):
         """A figure that README shows (figures.py). None: it could not be measured, and README has no row of it."""
         if ours is not None:
-            self.kept[name] = [None if v is None else float("%.4g" % v) for v in (redis, ours, null)]
+            self.kept[name] = [None if v is None else four_digits(v) for v in (redis, ours, null)]
 
     def row(self, *cells):
         self.rows.append([c if isinstance(c, str) else number(c) for c in cells])
