@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "compat"))
 from programs import need  # noqa: E402
-from servers import OURS, Server, free_port  # noqa: E402
+from servers import OURS, REDIS, Server, free_port  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -27,4 +27,4 @@ def run(words, timeout=100, **more):
         return None, (late.output or b"").decode("utf-8", "replace") if isinstance(late.output, bytes) else ""
 
 
-__all__ = ["FOLDER", "OURS", "Server", "Tap", "free_port", "need", "need_server", "run", "skip_all"]
+__all__ = ["FOLDER", "OURS", "REDIS", "Server", "Tap", "free_port", "need", "need_server", "run", "skip_all"]

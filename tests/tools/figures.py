@@ -28,15 +28,17 @@ BEFORE = {"p1": dict(OLD, figures={"cpu_p1_get": [4.5, 3.5, 3.25], "cpu_p1_set":
 tap = Tap()
 
 
-def copies(root):
+def copies(root, before):
     os.makedirs(os.path.join(root, "tools/bench"))
-    for page in PAGES:
+    for page in PAGES[:2]:
         shutil.copy(os.path.join(ROOT, page), os.path.join(root, page))
-    figures.write(os.path.join(root, "tools/bench/figures.json"), figures.as_json(BEFORE))
+    figures.write(os.path.join(root, "tools/bench/figures.json"), figures.as_json(before))
 
 
 def pages(root):
-    return {page: figures.read(os.path.join(root, page)) for page in PAGES}
+    """The pages; None: there is no such page."""
+    paths = {page: os.path.join(root, page) for page in PAGES}
+    return {page: figures.read(path) if os.path.exists(path) else None for page, path in paths.items()}
 
 
 def table(name, *triple):
@@ -72,7 +74,7 @@ check("every figure that is shown is taken", not unmade, unmade)
 
 # A run of two sections.
 with tempfile.TemporaryDirectory() as root:
-    copies(root)
+    copies(root, BEFORE)
     now = keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)], "echo": [Table("Echo", ["a"])]})
     check("what was measured is in README", "| 4.00 us | 1.00 us | 2.00 us | 0.25 |" in now["README.md"])
     check("with its day and machine", "(2) Measured 2031-05-06, redis-server 7.0.99, on a machine & more." in now["README.md"])
@@ -86,10 +88,31 @@ with tempfile.TemporaryDirectory() as root:
     check("nothing else in README changes", before == after)
     check("writing the same again changes nothing", keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)]}) == now)
 
+# The first run of all, section by section: one day and one machine everywhere.
+with tempfile.TemporaryDirectory() as root:
+    copies(root, {})
+    nothing = keep(root, {"echo": [Table("Echo", ["a"])]})
+    check("without figures README says so, and has no chart",
+          figures.UNMEASURED in nothing["README.md"] and nothing["tools/bench/chart.svg"] is None)
+    triples = {name: (8.0, 2.0, 1.0) for name in sorted(asked)}
+    names, everything = list(triples), {}
+    for i, section in enumerate(sections):
+        tables = [table(name, *triples[name]) for name in names[i::len(sections)]]
+        everything[section] = tables or [Table("A title", ["test"])]
+    now = keep(root, everything)
+    inside = now["README.md"].split("<!-- figures:begin -->")[1].split("<!-- figures:end -->")[0]
+    check("a run of all sections fills every row", inside.count("| 0.25 |") == len(figures.ROWS), inside)
+    check("all of one day and machine", inside.count("Measured 2031-05-06") == 1 and "(1)" not in inside, inside)
+    check("and shows the chart that it draws",
+          "(tools/bench/chart.svg)" in inside and now["tools/bench/chart.svg"] == chart.draw(triples))
+    page = now["tools/bench/FIGURES.md"]
+    check("every section of FIGURES.md is measured", "Not measured yet" not in page and page.count("Measured 2031-05-06") == len(sections), page)
+    check("and says which redis-server", page.count("R7 is redis-server 7.0.99.") == len(sections))
+
 # A page without its marks is refused, before anything is written.
 for page, mark in (("README.md", "figures"), ("tools/bench/FIGURES.md", "p1")):
     with tempfile.TemporaryDirectory() as root:
-        copies(root)
+        copies(root, BEFORE)
         path = os.path.join(root, page)
         figures.write(path, figures.read(path).replace("<!-- %s:end -->" % mark, ""))
         before = pages(root)

@@ -31,6 +31,9 @@ ROWS = (
 )
 
 
+UNMEASURED = "None are kept yet: `make bench BENCHARGS=--keep` measures them and writes them here."
+
+
 class Unkept(Exception):
     """A page cannot be written."""
 
@@ -50,6 +53,11 @@ def read(path):
 
 
 def write(path, words):
+    """Writes a page; None: there is none."""
+    if words is None:
+        if os.path.exists(path):
+            os.unlink(path)
+        return
     with open(path, "w", encoding="utf-8") as file:
         file.write(words)
 
@@ -73,11 +81,13 @@ def origins(kept):
 
 def short_table(kept):
     """README's: one row a figure, and under it where the figures come from. Rows of different runs are told apart: a figure
-    is never shown under another day or machine than its own."""
+    is never shown under another day or machine than its own. The chart is shown if there is one."""
     figures = all_figures(kept)
     runs, index = origins(kept)
-    lines = ["![Bars: demikv, redis-server and a server that does nothing](tools/bench/chart.svg)", "",
-             "| 50 connections, if not said otherwise | redis-server | demikv | null | demikv : redis-server |", "|---|---|---|---|---|"]
+    if not runs:
+        return UNMEASURED
+    lines = ["![Bars: demikv, redis-server and a server that does nothing](tools/bench/chart.svg)", ""] if chart.draw(figures) else []
+    lines += ["| 50 connections, if not said otherwise | redis-server | demikv | null | demikv : redis-server |", "|---|---|---|---|---|"]
     for words, name, *form in ROWS:
         r7, ours, null = (list(figures.get(name) or ()) + [None] * 3)[:3]
         if ours is None:
@@ -85,7 +95,8 @@ def short_table(kept):
         mark = " (%d)" % (index[name] + 1) if len(runs) > 1 else ""
         times = "%.2f" % (ours / r7) if r7 else ""
         lines.append("| %s%s | %s | %s | %s | %s |" % (words, mark, cell(r7, *form), cell(ours, *form), cell(null, *form), times))
-    lines += ["", "Medians; null parses nothing and answers a fixed reply."]
+    lines += ["", "Medians. null is a server that parses nothing and answers a fixed reply. More requests a second are better; of everything "
+              "else, less is better."]
     for i, (day, machine, redis) in enumerate(runs):
         mark = "- (%d) " % (i + 1) if len(runs) > 1 else ""
         lines.append("%sMeasured %s, redis-server %s, on %s." % (mark, day, redis, machine))
@@ -93,7 +104,8 @@ def short_table(kept):
 
 
 def section_text(tables, measured):
-    head = "Measured %s on %s; rounds: %d.\n\n" % (measured["measured"], measured["machine"], measured["rounds"])
+    head = "Measured %s on %s; rounds: %d; R7 is redis-server %s.\n\n" % tuple(
+        measured[name] for name in ("measured", "machine", "rounds", "redis"))
     return head + "\n".join(t.markdown(level=4) for t in tables)
 
 
