@@ -162,26 +162,28 @@ static void keep_audience(struct db *db, struct slice *old)
     }
 }
 
-static void tell_whole(struct call *c, struct db *db, struct db *with)
+/* True: the slices are an observer's, once they are no more the database's. */
+static bool tell_whole(struct call *c, struct db *db, struct db *with)
 {
-    struct preimage *p = db->slices[0].preimage;
 #ifdef DEMI_DEBUG
     c->befores++;
 #endif
-    if (unlikely(p != NULL)) p->whole(p, c, db, with);
+    bool taken = preimage_tell_whole(c, db, with);
     if (interest_any(db)) watch_touch_all(c, db, with);
+    return taken;
 }
 
 size_t db_flush(struct call *c, struct db *db, bool async)
 {
     size_t keys = db_size(db);
-    tell_whole(c, db, NULL);
+    bool taken = tell_whole(c, db, NULL);
     struct slice *old = db->slices;
     db->slices = slices_new(db->slice_count, db->hash_seed);
     keep_audience(db, old);
     db->avg_ttl_ms = 0;
     db->expire_at = 0;
     db->expire_slice = 0;
+    if (taken) return keys;
     if (async && keys > 0) lazy_free_slices(c, old, db->slice_count, keys);
     else db_slices_free(old, db->slice_count);
     return keys;
@@ -199,7 +201,7 @@ void db_swap(struct call *c, struct db *a, struct db *b)
     if (a == b) return;
     ASSERT(a->slice_count == b->slice_count && a->hash_seed == b->hash_seed);
     tell_whole(c, a, b);
-    tell_whole(c, b, a);
+    if (interest_any(b)) watch_touch_all(c, b, a);
     SWAP(a->slices, b->slices);
     SWAP(a->avg_ttl_ms, b->avg_ttl_ms);
     SWAP(a->expire_at, b->expire_at);

@@ -1,79 +1,57 @@
 /* SPDX-License-Identifier: MIT
  *
- * What keeps "once a command and entry" true: a set of the hashes that the running command has told, emptied when
- * another command comes. Two keys of one command with equal hashes of 64 bits would be told once
- * together; with the keyspace's keyed hash that is chance, 2^-64 a pair.
+ * Observers form a list that starts in every slice. Who comes is first, and who goes is left out, in all of them.
+ *
+ * What keeps "once a command and entry" true is a set of the hashes that the running command has told, emptied when
+ * another command comes.
  */
 #include "server/db/preimage.h"
 
 #include "server/db/keyspace.h"
-#include "server/mem.h"
 
-#define TOLD_MIN  16
 #define TOLD_KEEP 4096 /* more room than this is given back with the next command */
 
-static void forget_told(struct preimage *p, uint64_t serial)
+/* Keys of the same name in several databases are different keys. */
+static uint64_t mark_of(const struct db *db, const struct key_ref *key)
 {
-    p->serial = serial;
-    if (p->told_count == 0) return;
-    p->told_count = 0;
-    if (p->told_cap > TOLD_KEEP) {
-        mem_free(p->told);
-        p->told = NULL;
-        p->told_cap = 0;
-        return;
-    }
-    memset(p->told, 0, p->told_cap * sizeof *p->told);
-}
-
-/* False: it was in already. */
-static bool put_in(uint64_t *told, size_t cap, uint64_t mark)
-{
-    for (size_t i = mark & (cap - 1);; i = (i + 1) & (cap - 1)) {
-        if (told[i] == mark) return false;
-        if (told[i]) continue;
-        told[i] = mark;
-        return true;
-    }
-}
-
-static void make_room(struct preimage *p)
-{
-    if (p->told_count * 2 < p->told_cap) return;
-    size_t cap = p->told_cap ? p->told_cap * 2 : TOLD_MIN;
-    uint64_t *told = mem_calloc(cap * sizeof *told);
-    for (size_t i = 0; i < p->told_cap; i++)
-        if (p->told[i]) put_in(told, cap, p->told[i]);
-    mem_free(p->told);
-    p->told = told;
-    p->told_cap = cap;
-}
-
-static bool is_first(struct preimage *p, uint64_t serial, uint64_t mark)
-{
-    if (p->serial != serial) forget_told(p, serial);
-    make_room(p);
-    if (!put_in(p->told, p->told_cap, mark ? mark : 1)) return false;
-    p->told_count++;
-    return true;
+    return key->hash + (uint64_t)db->id * 0x9e3779b97f4a7c15u;
 }
 
 void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
                           const struct entry *e)
 {
-    struct preimage *p = s->preimage;
-    if (is_first(p, srv_command_serial(c), key->hash + (uint64_t)db->id * 0x9e3779b97f4a7c15u))
-        p->before(p, c, db, key, e);
+    uint64_t serial = srv_command_serial(c);
+    for (struct preimage *p = s->preimage; p; p = p->next) {
+        if (p->serial != serial) hash_set_clear(&p->told, TOLD_KEEP);
+        p->serial = serial;
+        if (hash_set_add(&p->told, mark_of(db, key))) p->before(p, c, db, key, e);
+    }
 }
 
-void preimage_observe(struct db *db, struct preimage *p)
+bool preimage_tell_whole(struct call *c, struct db *db, struct db *with)
 {
-    for (unsigned i = 0; i < db->slice_count; i++) db->slices[i].preimage = p;
+    bool taken = false;
+    for (struct preimage *p = db->slices[0].preimage; p; p = p->next) {
+        bool takes = p->whole(p, c, db, with);
+        ASSERT(!(takes && (taken || with)));
+        taken |= takes;
+    }
+    return taken;
 }
 
-void preimage_fini(struct preimage *p)
+void preimage_observe(struct db *dbs, int count, struct preimage *p)
 {
-    mem_free(p->told);
-    p->told = NULL;
-    p->told_count = p->told_cap = 0;
+    p->next = dbs[0].slices[0].preimage;
+    for (int i = 0; i < count; i++)
+        for (unsigned k = 0; k < dbs[i].slice_count; k++) dbs[i].slices[k].preimage = p;
+}
+
+void preimage_forget(struct db *dbs, int count, struct preimage *p)
+{
+    struct preimage *first = dbs[0].slices[0].preimage, **at = &first;
+    while (*at != p) at = &(*at)->next;
+    *at = p->next;
+    for (int i = 0; i < count; i++)
+        for (unsigned k = 0; k < dbs[i].slice_count; k++) dbs[i].slices[k].preimage = first;
+    hash_set_clear(&p->told, 0);
 }

@@ -222,6 +222,16 @@ typedef void table_scan_fn(void *arg, struct table_slot s);
  * between; some may be shown twice. Any number is a valid cursor. */
 uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
 
+/* Where a hash, or a cursor, lies on the line that a scan goes along (table_walk.c): what lies left of the cursor has
+ * been shown. A step may show some of that again, after a merge of buckets. Its own inverse. */
+static inline uint64_t table_scan_place(uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    v = (v >> 4 & 0x0f0f0f0f0f0f0f0fu) | (v & 0x0f0f0f0f0f0f0f0fu) << 4;
+    v = (v >> 2 & 0x3333333333333333u) | (v & 0x3333333333333333u) << 2;
+    return (v >> 1 & 0x5555555555555555u) | (v & 0x5555555555555555u) << 1;
+}
+
 /* Shows the marked entries of the next bucket that has some, from position `at` on, and returns the next position: 0
  * at the end. Finding it touches no other bucket, however few are marked, but it may return a position without having
  * shown anything rather than search long. Entries are not touched. Unlike a scan it keeps no promise about what

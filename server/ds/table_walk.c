@@ -26,14 +26,6 @@ static inline unsigned bucket_used(const struct table_bucket *b)
 
 /* --- scan ----------------------------------------------------------------------------------------- */
 
-static uint64_t reverse_bits(uint64_t v)
-{
-    v = __builtin_bswap64(v);
-    v = (v >> 4 & 0x0f0f0f0f0f0f0f0fu) | (v & 0x0f0f0f0f0f0f0f0fu) << 4;
-    v = (v >> 2 & 0x3333333333333333u) | (v & 0x3333333333333333u) << 2;
-    return (v >> 1 & 0x5555555555555555u) | (v & 0x5555555555555555u) << 1;
-}
-
 /* The bits of a hash that lead to bucket i. */
 static uint64_t local_mask(const struct table *t, size_t i)
 {
@@ -42,7 +34,7 @@ static uint64_t local_mask(const struct table *t, size_t i)
     return was_split ? t->mask : half;
 }
 
-static uint64_t cursor_next(uint64_t cursor, uint64_t mask) { return reverse_bits(reverse_bits(cursor | ~mask) + 1); }
+static uint64_t cursor_next(uint64_t cursor, uint64_t mask) { return table_scan_place(table_scan_place(cursor | ~mask) + 1); }
 
 uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
 {

@@ -56,20 +56,20 @@ static void told_of(struct preimage *p, struct call *c, struct db *db, const str
     o->count++;
 }
 
-static void told_of_all(struct preimage *p, struct call *c, struct db *db, struct db *with) {}
+static bool told_of_all(struct preimage *p, struct call *c, struct db *db, struct db *with) { return false; }
 
 void check_waist_init(struct server *srv)
 {
     srv->check_observer = mem_calloc(sizeof *srv->check_observer);
     srv->check_observer->preimage.before = told_of;
     srv->check_observer->preimage.whole = told_of_all;
-    for (int i = 0; i < srv->db_count; i++) preimage_observe(&srv->dbs[i], &srv->check_observer->preimage);
+    preimage_observe(srv->dbs, srv->db_count, &srv->check_observer->preimage);
 }
 
 void check_waist_fini(struct server *srv)
 {
     if (!srv->check_observer) return;
-    preimage_fini(&srv->check_observer->preimage);
+    preimage_forget(srv->dbs, srv->db_count, &srv->check_observer->preimage);
     mem_free(srv->check_observer);
     srv->check_observer = NULL;
 }

@@ -30,12 +30,6 @@
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-struct writer {
-    struct rdb_sink *s;
-    struct call *c;
-    bool lru, lfu;
-};
-
 static void put_aux(struct rdb_sink *s, const char *key, struct bytes value)
 {
     rdb_put_byte(s, RDB_OP_AUX);
@@ -49,32 +43,11 @@ static void put_aux_int(struct rdb_sink *s, const char *key, int64_t v)
     put_aux(s, key, bytes_of(text, number_format_i64(text, v)));
 }
 
-static void write_pair(void *arg, const struct entry *e)
+void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c)
 {
-    struct writer *w = arg;
-    int64_t expire_ms = entry_expire(e);
-    if (expire_ms != -1) {
-        rdb_put_byte(w->s, RDB_OP_EXPIRE_MS);
-        rdb_put_u64(w->s, (uint64_t)expire_ms);
-    }
-    if (w->lru) {
-        rdb_put_byte(w->s, RDB_OP_IDLE);
-        rdb_put_length(w->s, (uint64_t)db_idle_seconds(w->c, e));
-    }
-    if (w->lfu) {
-        rdb_put_byte(w->s, RDB_OP_FREQ);
-        rdb_put_byte(w->s, (unsigned char)db_lfu_counter(w->c, e));
-    }
-    rdb_put_byte(w->s, (unsigned char)rdb_type_of(e));
-    rdb_put_string(w->s, entry_key(e));
-    rdb_write_value(w->s, e);
-}
-
-void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
-{
-    struct writer w = {.s = s, .c = c};
-    w.lru = c->cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LRU || c->cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LRU;
-    w.lfu = use_is_lfu(c->cfg);
+    *w = (struct rdb_writer){.s = s, .db = -1};
+    w->lru = c->cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LRU || c->cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LRU;
+    w->lfu = use_is_lfu(c->cfg);
     char magic[16];
     snprintf(magic, sizeof magic, "REDIS%04d", RDB_VERSION);
     rdb_put_raw(s, magic, MAGIC_SIZE);
@@ -83,18 +56,73 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
     put_aux_int(s, "ctime", c->now_ms / 1000);
     put_aux_int(s, "used-mem", (int64_t)demi_mem_used());
     put_aux_int(s, "aof-base", 0);
+}
+
+void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires)
+{
+    rdb_put_byte(w->s, RDB_OP_SELECTDB);
+    rdb_put_length(w->s, (uint64_t)db);
+    rdb_put_byte(w->s, RDB_OP_RESIZEDB);
+    rdb_put_length(w->s, keys);
+    rdb_put_length(w->s, expires);
+    w->db = db;
+}
+
+void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e)
+{
+    struct rdb_sink *s = w->s;
+    int64_t expire_ms = entry_expire(e);
+    if (db != w->db) {
+        rdb_put_byte(s, RDB_OP_SELECTDB);
+        rdb_put_length(s, (uint64_t)db);
+        w->db = db;
+    }
+    if (expire_ms != -1) {
+        rdb_put_byte(s, RDB_OP_EXPIRE_MS);
+        rdb_put_u64(s, (uint64_t)expire_ms);
+    }
+    if (w->lru) {
+        rdb_put_byte(s, RDB_OP_IDLE);
+        rdb_put_length(s, (uint64_t)db_idle_seconds(c, e));
+    }
+    if (w->lfu) {
+        rdb_put_byte(s, RDB_OP_FREQ);
+        rdb_put_byte(s, (unsigned char)db_lfu_counter(c, e));
+    }
+    rdb_put_byte(s, (unsigned char)rdb_type_of(e));
+    rdb_put_string(s, entry_key(e));
+    rdb_write_value(s, e);
+}
+
+void rdb_write_end(struct rdb_writer *w)
+{
+    rdb_put_byte(w->s, RDB_OP_EOF);
+    rdb_put_u64(w->s, w->s->checksum ? rdb_sink_crc(w->s) : 0);
+}
+
+struct each {
+    struct rdb_writer *w;
+    const struct call *c;
+};
+
+static void write_each(void *arg, const struct entry *e)
+{
+    struct each *a = arg;
+    rdb_write_pair(a->w, a->c, a->w->db, e);
+}
+
+void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
+{
+    struct rdb_writer w;
+    struct each a = {&w, c};
+    rdb_write_begin(&w, s, c);
     for (int i = 0; i < c->srv->db_count && !s->error; i++) {
         struct db *db = &c->srv->dbs[i];
         if (!db_size(db)) continue;
-        rdb_put_byte(s, RDB_OP_SELECTDB);
-        rdb_put_length(s, (uint64_t)i);
-        rdb_put_byte(s, RDB_OP_RESIZEDB);
-        rdb_put_length(s, db_size(db));
-        rdb_put_length(s, db_expires(db));
-        db_each(db, write_pair, &w);
+        rdb_write_sizes(&w, i, db_size(db), db_expires(db));
+        db_each(db, write_each, &a);
     }
-    rdb_put_byte(s, RDB_OP_EOF);
-    rdb_put_u64(s, s->checksum ? rdb_sink_crc(s) : 0);
+    rdb_write_end(&w);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * All data of a server as RDB: written to a sink, read from a source; no files here. One go, on the caller's thread:
- * nothing else runs meanwhile.
+ * All data of a server as RDB: written to a sink, read from a source; no files here. Either in one go, on the caller's
+ * thread, while nothing else runs; or entry by entry, as a walk (server/db/walk.h) shows them.
  */
 #ifndef SERVER_RDB_SNAPSHOT_H
 #define SERVER_RDB_SNAPSHOT_H
@@ -9,6 +9,18 @@
 #include "server/exec/call.h"
 #include "server/rdb/sink.h"
 #include "server/rdb/source.h"
+
+/* Piece by piece: what comes first; a database is begun (a hint of what comes, once for each that has keys); its entries,
+ * in any order, also of databases that were or were not begun; the end. Errors are the sink's. */
+struct rdb_writer { /* private */
+    struct rdb_sink *s;
+    int db;
+    bool lru, lfu; /* kinds of use that the policy reads */
+};
+void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c);
+void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires);
+void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e);
+void rdb_write_end(struct rdb_writer *w);
 
 /* Every database. Errors are the sink's. */
 void rdb_write_snapshot(struct rdb_sink *s, struct call *c);
