@@ -21,6 +21,7 @@
 #include "server/mem.h"
 #include "server/net/listen.h"
 #include "server/observe/log.h"
+#include "server/repl/full_copy.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 
@@ -162,6 +163,10 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
     uint64_t ns = next_cron_ns > w->turn_ns && !at_once ? next_cron_ns - w->turn_ns : 0;
     uint64_t slice = expire_cycle_wakes_ns(&w->expire), to_slice = slice > w->turn_ns ? slice - w->turn_ns : 0;
     if (to_slice < ns) ns = to_slice;
+    if (unlikely(w->copy != NULL)) {
+        uint64_t at = full_copy_wakes_ns(w->copy), until = at > w->turn_ns ? at - w->turn_ns : 0;
+        if (until < ns) ns = until;
+    }
     int64_t deadline = blocked_next_deadline(w);
     if (deadline) {
         uint64_t until = deadline > w->now_ms ? (uint64_t)(deadline - w->now_ms) * 1000000 : 0;
@@ -217,6 +222,10 @@ int worker_run(struct worker *w)
         if (unlikely(w->dying)) forget_ready(w);
         end_turn(w);
         worker_check(w);
+        if (unlikely(w->copy != NULL)) {
+            full_copy_turn(w, (size_t)n);
+            end_turn(w);
+        }
         if (likely(w->turn_ns < w->expire.due_ns)) continue;
         expire_cycle_slice(w); /* here, where the replies are out */
         if (unlikely(w->dying)) forget_ready(w);

@@ -24,6 +24,7 @@ struct server;
 struct client;
 struct batch;
 struct replicas;
+struct full_copy;
 struct blocked_worker;
 struct evict;
 
@@ -68,6 +69,7 @@ struct worker {
     struct worker_stats stats;
     struct command_stats *cmd_stats; /* by command->index */
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
+    struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none is in the making */
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
     struct evict *evict;
     bool evicting; /* eviction goes on in the next turn */

@@ -3,57 +3,19 @@
  * SYNC: all data as an RDB file in a bulk string, then every write since (server/repl/replicas.h). For tools and tests
  * that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
  *
- * A snapshot is made in one go, on the loop, into memory: nobody else is served meanwhile. Who asks while another still
- * reads one gets the same.
+ * A snapshot is made into memory while clients are served; its size comes in front of it, so a replica waits until it
+ * is whole. Who asks while another still reads or waits for one gets the same.
  */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "server/command/handlers.h"
 #include "server/mem.h"
-#include "server/net/feed.h"
 #include "server/observe/log.h"
-#include "server/rdb/snapshot.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define REPLICA_IP_MAX 256 /* redis-server's bound */
-
-struct making {
-    struct snapshot *snapshot;
-    size_t bytes_max;
-};
-
-static int into_text(void *arg, const char *p, size_t n)
-{
-    struct making *m = arg;
-    if (m->snapshot->bytes + n > m->bytes_max) return -ENOBUFS;
-    broadcast_append(&m->snapshot->text, bytes_of(p, n));
-    m->snapshot->bytes += n;
-    return 0;
-}
-
-/* NULL: it would take more memory than it may. */
-static struct snapshot *make_snapshot(struct call *c)
-{
-    struct making m = {.snapshot = snapshot_new(&c->srv->journal), .bytes_max = replicas_snapshot_allowed(c->w)};
-    struct rdb_sink s;
-    rdb_sink_init(&s, into_text, &m);
-    s.compress = c->cfg->rdbcompression;
-    s.checksum = c->cfg->rdbchecksum;
-    rdb_write_snapshot(&s, c);
-    int err = rdb_sink_finish(&s);
-    rdb_sink_fini(&s);
-    worker_update_time(c->w);
-    if (err) {
-        snapshot_unref(m.snapshot);
-        return NULL;
-    }
-    replicas_keep_snapshot(c->w, m.snapshot);
-    return m.snapshot;
-}
 
 void cmd_sync(struct call *c)
 {
@@ -64,20 +26,12 @@ void cmd_sync(struct call *c)
         return;
     }
     server_log(c->srv, LOG_NOTICE_LEVEL, "Replica %s asks for synchronization", cl->peer);
-    struct snapshot *s = replicas_share_snapshot(c->w);
-    if (!s) s = make_snapshot(c);
-    if (!s) {
-        server_log(c->srv, LOG_WARNING_LEVEL,
-                   "No snapshot for replica %s: those that others have not taken yet are as "
-                   "much as client-output-buffer-limit allows",
-                   cl->peer);
-        call_error(c, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
-        return;
-    }
-    char head[32];
-    int n = snprintf(head, sizeof head, "$%llu\r\n", (unsigned long long)s->bytes);
-    reply_raw(&cl->out, bytes_of(head, (size_t)n));
-    replicas_attach(cl, s);
+    if (replicas_attach(cl)) return;
+    server_log(c->srv, LOG_WARNING_LEVEL,
+               "No snapshot for replica %s: those that others have not taken yet are as "
+               "much as client-output-buffer-limit allows",
+               cl->peer);
+    call_error(c, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
 }
 
 /* What a replica says of itself in front of SYNC, and behind it once a second ("ack", which nobody answers). */

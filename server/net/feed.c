@@ -73,6 +73,7 @@ static struct broadcast_reader *current(struct client *cl)
 {
     struct feed *f = cl->feed;
     if (f->snapshot) {
+        if (!f->snapshot->is_whole) return NULL;
         if (broadcast_unread(&f->in_snapshot)) return &f->in_snapshot;
         leave_snapshot(f);
         cl->feed_from = cl->net_out;

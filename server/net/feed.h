@@ -21,6 +21,7 @@ struct snapshot {
     struct broadcast_reader since; /* the journal from then on */
     struct journal *journal;
     uint64_t bytes;
+    bool is_whole; /* all of it is there: until then nobody is given any of it, since its size goes in front */
     unsigned refs;
 };
 struct snapshot *snapshot_new(struct journal *j); /* empty; stands where the journal is now; refs 1 */

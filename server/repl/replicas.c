@@ -8,9 +8,12 @@
  */
 #include "server/repl/replicas.h"
 
+#include <stdio.h>
+
 #include "server/mem.h"
 #include "server/net/feed.h"
-#include "server/rdb/snapshot.h"
+#include "server/observe/log.h"
+#include "server/repl/full_copy.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -39,21 +42,26 @@ static struct replicas *replicas_of(struct worker *w)
 /* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 /* Those that nobody but us holds any more go. */
-static void drop_read(struct replicas *r)
+static void drop_read(struct worker *w)
 {
+    struct replicas *r = w->replicas;
     size_t kept = 0;
     for (size_t i = 0; i < r->snapshot_count; i++) {
-        if (r->snapshots[i]->refs == 1) snapshot_unref(r->snapshots[i]);
-        else r->snapshots[kept++] = r->snapshots[i];
+        struct snapshot *s = r->snapshots[i];
+        if (s->refs > 1) {
+            r->snapshots[kept++] = s;
+            continue;
+        }
+        if (s == full_copy_of(w)) full_copy_stop(w);
+        snapshot_unref(s);
     }
     r->snapshot_count = kept;
 }
 
-size_t replicas_snapshot_bytes(const struct worker *w)
+static size_t snapshot_bytes(const struct replicas *r)
 {
     size_t sum = 0;
-    for (size_t i = 0; w->replicas && i < w->replicas->snapshot_count; i++)
-        sum += w->replicas->snapshots[i]->text.bytes;
+    for (size_t i = 0; i < r->snapshot_count; i++) sum += r->snapshots[i]->text.bytes;
     return sum;
 }
 
@@ -62,10 +70,10 @@ static size_t hard_limit(const struct worker *w)
     return (size_t)w->srv->config->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
 }
 
-struct snapshot *replicas_share_snapshot(struct worker *w)
+/* One that a new replica may read; NULL: there is none, or too much has happened since it stood. */
+static struct snapshot *snapshot_to_share(const struct worker *w)
 {
-    struct replicas *r = replicas_of(w);
-    drop_read(r);
+    const struct replicas *r = w->replicas;
     if (r->snapshot_count == 0) return NULL;
     struct snapshot *newest = r->snapshots[r->snapshot_count - 1];
     uint64_t age = snapshot_age(newest), hard = hard_limit(w);
@@ -73,21 +81,28 @@ struct snapshot *replicas_share_snapshot(struct worker *w)
     return hard && age > hard / 2 ? NULL : newest;
 }
 
-void replicas_keep_snapshot(struct worker *w, struct snapshot *s)
+/* Bytes that a further one may have. */
+static size_t snapshot_allowed(const struct worker *w)
 {
-    struct replicas *r = replicas_of(w);
+    size_t kept = snapshot_bytes(w->replicas), hard = hard_limit(w);
+    if (!kept || !hard) return SIZE_MAX;
+    return hard > kept ? hard - kept : 0;
+}
+
+/* A new one, begun; NULL: there is no room for any. */
+static struct snapshot *snapshot_begin(struct worker *w)
+{
+    struct replicas *r = w->replicas;
+    size_t allowed = snapshot_allowed(w);
+    if (allowed == 0) return NULL;
+    struct snapshot *s = snapshot_new(&w->srv->journal);
     if (r->snapshot_count == r->snapshot_cap) {
         r->snapshot_cap = r->snapshot_cap ? r->snapshot_cap * 2 : 4;
         r->snapshots = mem_realloc(r->snapshots, r->snapshot_cap * sizeof *r->snapshots);
     }
     r->snapshots[r->snapshot_count++] = s;
-}
-
-size_t replicas_snapshot_allowed(const struct worker *w)
-{
-    size_t kept = replicas_snapshot_bytes(w), hard = hard_limit(w);
-    if (!kept || !hard) return SIZE_MAX;
-    return hard > kept ? hard - kept : 0;
+    full_copy_begin(w, s, allowed);
+    return s;
 }
 
 /* --- replicas ----------------------------------------------------------------------------------------------------- */
@@ -111,10 +126,27 @@ void replicas_journal_appended(struct journal *j)
     }
 }
 
-void replicas_attach(struct client *cl, struct snapshot *s)
+static void send_head(struct client *cl, const struct snapshot *s)
+{
+    char head[32];
+    int n = snprintf(head, sizeof head, "$%llu\r\n", (unsigned long long)s->bytes);
+    reply_raw(&cl->out, bytes_of(head, (size_t)n));
+    client_output(cl);
+}
+
+static void give(struct client *cl, struct snapshot *s)
+{
+    feed_start(cl, s);
+    if (s->is_whole) send_head(cl, s);
+}
+
+bool replicas_attach(struct client *cl)
 {
     struct worker *w = cl->w;
     struct replicas *r = replicas_of(w);
+    drop_read(w);
+    struct snapshot *s = snapshot_to_share(w);
+    if (!s && !w->copy && !(s = snapshot_begin(w))) return false;
     if (r->count == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 4;
         r->v = mem_realloc(r->v, r->cap * sizeof *r->v);
@@ -123,8 +155,40 @@ void replicas_attach(struct client *cl, struct snapshot *s)
     r->spoke_ms = w->now_ms;
     r->full_syncs++;
     cl->s.flags |= SESSION_REPLICA;
-    feed_start(cl, s);
+    if (s) give(cl, s);
+    return true;
+}
+
+/* It is no replica any more, but a client that got an error. */
+static void refuse(struct client *cl)
+{
+    replicas_forget(cl);
+    reply_error(&cl->out, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
     client_output(cl);
+}
+
+void replicas_copy_ended(struct worker *w, struct snapshot *s, int err)
+{
+    struct replicas *r = w->replicas;
+    if (err)
+        server_log(w->srv, LOG_WARNING_LEVEL,
+                   "A snapshot for replicas was given up: with those that others have not taken yet it is more than "
+                   "client-output-buffer-limit allows");
+    else server_log(w->srv, LOG_NOTICE_LEVEL, "Snapshot for replicas made: %llu bytes", (unsigned long long)s->bytes);
+    for (size_t i = 0; i < r->count; i++) {
+        struct client *cl = r->v[i];
+        if (cl->feed && cl->feed->snapshot == s && !err) send_head(cl, s);
+    }
+    for (size_t i = r->count; err && i-- > 0;)
+        if (r->v[i]->feed && r->v[i]->feed->snapshot == s) refuse(r->v[i]);
+    drop_read(w);
+    struct snapshot *next = NULL;
+    for (size_t i = r->count; i-- > 0;) {
+        struct client *cl = r->v[i];
+        if (cl->feed) continue;
+        if (!next && !(next = snapshot_begin(w))) refuse(cl);
+        else give(cl, next);
+    }
 }
 
 void replicas_forget(struct client *cl)
@@ -136,7 +200,7 @@ void replicas_forget(struct client *cl)
     while (r->v[i] != cl) i++;
     memmove(r->v + i, r->v + i + 1, (--r->count - i) * sizeof *r->v);
     cl->s.flags &= ~(uint32_t)SESSION_REPLICA;
-    drop_read(r);
+    drop_read(cl->w);
 }
 
 void replicas_fini(struct worker *w)
@@ -144,7 +208,7 @@ void replicas_fini(struct worker *w)
     struct replicas *r = w->replicas;
     if (!r) return;
     ASSERT(r->count == 0);
-    drop_read(r);
+    drop_read(w);
     ASSERT(r->snapshot_count == 0);
     mem_free(r->snapshots);
     mem_free(r->v);
@@ -152,11 +216,23 @@ void replicas_fini(struct worker *w)
     w->replicas = NULL;
 }
 
+/* A newline now and then tells who waits for a snapshot that the link is alive, as redis-server does it. */
+static void tell_waiting(const struct replicas *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        struct client *cl = r->v[i];
+        if (cl->feed && (!cl->feed->snapshot || cl->feed->snapshot->is_whole)) continue;
+        reply_raw(&cl->out, BYTES("\n"));
+        client_output(cl);
+    }
+}
+
 void replicas_cron(struct worker *w)
 {
     struct replicas *r = w->replicas;
     if (!r) return;
-    drop_read(r);
+    drop_read(w);
+    if (w->cron_runs % (uint64_t)w->srv->config->hz == 0) tell_waiting(r);
     if (r->count == 0 || w->now_ms - r->spoke_ms < w->srv->config->repl_ping_replica_period * 1000) return;
     struct bytes ping = BYTES("PING");
     journal_control(&w->srv->journal, &ping, 1);

@@ -6,6 +6,7 @@
 #ifndef SERVER_REPLICAS_H
 #define SERVER_REPLICAS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,18 +17,13 @@ struct worker;
 
 struct replicas; /* server/repl/replicas.c */
 
-/* A snapshot that others read and a new replica may read too; NULL: there is none, or too much has happened since. */
-struct snapshot *replicas_share_snapshot(struct worker *w);
-/* One that was just made; the reference passes. It is given up when nobody reads it. */
-void replicas_keep_snapshot(struct worker *w, struct snapshot *s);
-/* Bytes that a further snapshot may have: one may be as large as the data; while one is being read, all together stay
- * within client-output-buffer-limit replica. */
-size_t replicas_snapshot_allowed(const struct worker *w);
-/* Memory of the snapshots there are. */
-size_t replicas_snapshot_bytes(const struct worker *w);
-
-/* cl reads s, then the journal. No replies are sent to it any more. */
-void replicas_attach(struct client *cl, struct snapshot *s);
+/* cl gets a snapshot and then the journal; no replies any more. The snapshot is one that others read or that is in the
+ * making, unless too much has happened since it stood; else a new one, now, or as soon as the one in the making is
+ * whole. False: it would take more memory than it may (one may be as large as the data; while one is being read, all
+ * together stay within client-output-buffer-limit replica). Where that shows only later, cl gets the error then. */
+bool replicas_attach(struct client *cl);
+/* The copy of s has come to its end, with 0 or -errno: those who wait get it, or the error. */
+void replicas_copy_ended(struct worker *w, struct snapshot *s, int err);
 /* The client goes away. */
 void replicas_forget(struct client *cl);
 void replicas_fini(struct worker *w);
