@@ -34,7 +34,10 @@ static uint64_t local_mask(const struct table *t, size_t i)
     return was_split ? t->mask : half;
 }
 
-static uint64_t cursor_next(uint64_t cursor, uint64_t mask) { return table_scan_place(table_scan_place(cursor | ~mask) + 1); }
+static uint64_t cursor_next(uint64_t cursor, uint64_t mask)
+{
+    return table_scan_place(table_scan_place(cursor | ~mask) + 1);
+}
 
 uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg)
 {
