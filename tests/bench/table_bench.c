@@ -45,6 +45,7 @@ static double lookups(const struct table *t, uint64_t n, uint64_t shift, unsigne
 {
     struct rng rng;
     char keys[BATCH][16];
+    const struct table_bucket *buckets[BATCH];
     uint64_t hashes[BATCH], spent = 0;
     rng_seed(&rng, 7);
     for (unsigned done = 0; done < LOOKUPS; done += BATCH) {
@@ -52,9 +53,9 @@ static double lookups(const struct table *t, uint64_t n, uint64_t shift, unsigne
         uint64_t from = now_ns();
         for (unsigned i = 0; i < BATCH; i++) {
             hashes[i] = table_hash(t, bytes_of(keys[i], 16));
-            if (batch) table_prefetch_bucket(t, hashes[i]);
+            if (batch) buckets[i] = table_prefetch_bucket(t, hashes[i]);
         }
-        for (unsigned i = 0; batch && i < BATCH; i++) table_prefetch_entry(t, hashes[i]);
+        for (unsigned i = 0; batch && i < BATCH; i++) table_prefetch_entry(buckets[i], hashes[i]);
         for (unsigned i = 0; i < BATCH; i++) {
             *found += table_find_slot_by(t, hashes[i], bytes_of(keys[i], 16), entry_key).bucket != NULL;
         }
