@@ -10,8 +10,8 @@
 #include "server/rdb/sink.h"
 #include "server/rdb/source.h"
 
-/* Piece by piece: what comes first; a database is begun (a hint of what comes, once for each that has keys); its entries,
- * in any order, also of databases that were or were not begun; the end. Errors are the sink's. */
+/* Piece by piece: what comes first; a hint of what comes, for each database that has keys; the entries, in any order;
+ * the end. Errors are the sink's. */
 struct rdb_writer { /* private */
     struct rdb_sink *s;
     int db;

@@ -94,6 +94,7 @@ void full_copy_turn(struct worker *w, size_t events)
     bool done = walk_some(f->walk, &c, start + SLICE_NS);
     if (done) rdb_write_end(&f->writer);
     int err = done ? rdb_sink_finish(&f->sink) : f->sink.error;
+    if (!err && f->snapshot->bytes + walk_bytes(f->walk) > f->bytes_max) err = -ENOBUFS;
     uint64_t now = demi_clock_ns();
     f->due_ns = now + CLIENTS_PART * (now - start);
     if (!done && !err) return;

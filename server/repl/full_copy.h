@@ -16,7 +16,7 @@ struct worker;
 struct full_copy; /* server/repl/full_copy.c; w->copy, NULL: none is in the making */
 
 /* Begins one, which stands where the journal and the data are now. It holds no reference: who keeps the snapshot stops
- * the copy before he gives it up. More than bytes_max bytes, and it fails with -ENOBUFS. */
+ * the copy before he gives it up. More than bytes_max bytes, with what the walk keeps, and it fails with -ENOBUFS. */
 void full_copy_begin(struct worker *w, struct snapshot *s, size_t bytes_max);
 /* Ends it at once; nobody is told. */
 void full_copy_stop(struct worker *w);
