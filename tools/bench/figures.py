@@ -95,8 +95,8 @@ def short_table(kept):
         mark = " (%d)" % (index[name] + 1) if len(runs) > 1 else ""
         times = "%.2f" % (ours / r7) if r7 else ""
         lines.append("| %s%s | %s | %s | %s | %s |" % (words, mark, cell(r7, *form), cell(ours, *form), cell(null, *form), times))
-    lines += ["", "Medians. null is a server that parses nothing and answers a fixed reply. More requests a second are better; of everything "
-              "else, less is better."]
+    lines += ["", "Medians. null is a server that parses nothing and answers a fixed reply. More requests a second are better; of",
+              "everything else, less is better."]
     for i, (day, machine, redis) in enumerate(runs):
         mark = "- (%d) " % (i + 1) if len(runs) > 1 else ""
         lines.append("%sMeasured %s, redis-server %s, on %s." % (mark, day, redis, machine))
