@@ -189,7 +189,7 @@ static void show_found(struct call *c, const struct entry *e, const struct scan_
         if (e->type == OBJ_SET) continue;
         char num[NUMBER_DOUBLE_SIZE];
         if (e->type == OBJ_HASH) call_bulk(c, el->value);
-        else bulk_small(c, bytes_of(num, number_format_double(num, el->score)));
+        else bulk_small(c, bytes_of(num, number_format_g17(num, el->score)));
         shown++;
     }
     reply_defer_array(c->out, m, shown);

@@ -2,8 +2,8 @@
  *
  * Numbers as text and back. What must agree with Redis to the byte is said in the header; here is how it is done
  * without libc where it is hot: integers by hand, decimals of up to 15 digits by one exact division (both operands are
- * representable, so the quotient is correctly rounded: Clinger 1990). The rest goes to strtod/snprintf,
- * which read and write "." only because the server never sets a locale.
+ * representable, so the quotient is correctly rounded: Clinger 1990), doubles by shortest.c. The rest goes to
+ * strtod/snprintf, which read and write "." only because the server never sets a locale.
  */
 #include "server/ds/number.h"
 
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/ds/shortest.h"
 #include "server/mem.h"
 
 #define DECIMAL_DIGITS_EXACT 15  /* 10^15 < 2^53 */
@@ -190,28 +191,37 @@ static unsigned format_whole(char *buf, double v, double bound)
     return (double)whole == v ? number_format_i64(buf, whole) : 0;
 }
 
-static unsigned format_g17(char *buf, double v)
-{
-    if (isinf(v)) return put_text(buf, v > 0 ? "inf" : "-inf");
-    char text[NUMBER_DOUBLE_SIZE];
-    int n = snprintf(text, sizeof text, "%.17g", v);
-    ASSERT(n > 0 && n < (int)sizeof text);
-    memcpy(buf, text, (size_t)n);
-    return (unsigned)n;
-}
-
 unsigned number_format_double(char *buf, double v)
 {
     if (v == 0 && signbit(v)) return put_text(buf, "-0");
-    unsigned n = format_whole(buf, v, 99999999999999984.0); /* the last double before %.17g turns to 1e+17 */
-    return n ? n : format_g17(buf, v);
+    return number_format_stored_double(buf, v);
 }
 
 unsigned number_format_stored_double(char *buf, double v)
 {
     if (isnan(v)) return put_text(buf, "nan");
     unsigned n = format_whole(buf, v, 4611686018427387904.0); /* 2^62 */
-    return n ? n : format_g17(buf, v);
+    return n ? n : number_format_bare_double(buf, v);
+}
+
+unsigned number_format_bare_double(char *buf, double v)
+{
+    if (isinf(v)) return put_text(buf, v > 0 ? "inf" : "-inf");
+    if (v == 0) return put_text(buf, signbit(v) ? "-0" : "0");
+    return shortest_format(buf, v);
+}
+
+unsigned number_format_g17(char *buf, double v)
+{
+    if (v == 0 && signbit(v)) return put_text(buf, "-0");
+    if (isinf(v)) return put_text(buf, v > 0 ? "inf" : "-inf");
+    unsigned whole = format_whole(buf, v, 99999999999999984.0); /* the last double before %.17g turns to 1e+17 */
+    if (whole) return whole;
+    char text[NUMBER_DOUBLE_SIZE];
+    int n = snprintf(text, sizeof text, "%.17g", v);
+    ASSERT(n > 0 && n < (int)sizeof text);
+    memcpy(buf, text, (size_t)n);
+    return (unsigned)n;
 }
 
 unsigned number_format_ldouble(char *buf, long double v)

@@ -30,11 +30,15 @@ unsigned number_format_i64(char *buf /* NUMBER_I64_SIZE */, int64_t v);
 /* How many bytes the above would write. */
 unsigned number_i64_width(int64_t v);
 
-/* A score in a reply, RESP2 and RESP3 alike (after ","): "%.17g", "inf", "-inf", "nan", "-nan". */
+/* A score in a reply, RESP2 and RESP3 alike (after ","): whole numbers within +-2^62 in full, the rest in few digits
+ * (shortest.h), "-0", "inf", "-inf", "nan". */
 unsigned number_format_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
-/* A score as a listpack keeps it and DUMP shows it: whole numbers within +-2^62 in full (1e17 is 100000000000000000,
- * -0 is 0), the rest as number_format_double(). */
+/* A score as a listpack keeps it and DUMP shows it: as above, but -0 is 0. */
 unsigned number_format_stored_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
+/* As DEBUG DIGEST reads it: whole numbers, too, in few digits (1e+8). Not for NaN. */
+unsigned number_format_bare_double(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
+/* "%.17g", as ZSCAN shows the scores of a skiplist. Not for NaN. */
+unsigned number_format_g17(char *buf /* NUMBER_DOUBLE_SIZE */, double v);
 /* INCRBYFLOAT, HINCRBYFLOAT, GEOPOS: "%.17Lf" without trailing zeros; "-0" becomes "0". */
 unsigned number_format_ldouble(char *buf /* NUMBER_LDOUBLE_SIZE */, long double v);
 

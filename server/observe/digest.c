@@ -54,7 +54,7 @@ static void add_pair(unsigned char *digest, struct bytes a, struct bytes b)
 static void add_scored(unsigned char *digest, struct bytes member, double score)
 {
     char text[NUMBER_DOUBLE_SIZE];
-    unsigned n = number_format_double(text, score);
+    unsigned n = number_format_bare_double(text, score);
     add_pair(digest, member, bytes_of(text, n));
 }
 

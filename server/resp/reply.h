@@ -84,7 +84,7 @@ void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx),
 void reply_null(struct reply *r);                                           /* _ or $-1 */
 void reply_null_array(struct reply *r);                                     /* _ or *-1 */
 void reply_bool(struct reply *r, bool v);                                   /* #t or :1 */
-void reply_double(struct reply *r, double v);                               /* ,1.5 or bulk; %.17g */
+void reply_double(struct reply *r, double v);                               /* ,1.5 or bulk */
 void reply_big_number(struct reply *r, struct bytes digits);                /* ( or bulk */
 void reply_verbatim(struct reply *r, struct bytes s, const char format[3]); /* = or bulk */
 

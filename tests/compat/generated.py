@@ -19,7 +19,7 @@ from resp import Closed, Node, Silent, encode  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 import versions  # noqa: E402
-from older import bridge, our_server  # noqa: E402
+from older import bridge, our_server, with_doubles_read  # noqa: E402
 
 BATCH = 50            # commands sent at once
 STATE_EVERY = 250     # commands between two looks at the whole keyspace
@@ -37,7 +37,8 @@ def read_value(client, key, kind, encoding):
     if kind == b"list":
         return client.call("LRANGE", key, "0", "-1")
     if kind == b"zset":
-        return client.call("ZRANGE", key, "0", "-1", "WITHSCORES")
+        reply = client.call("ZRANGE", key, "0", "-1", "WITHSCORES")
+        return with_doubles_read(reply) if versions.OLDER else reply
     if kind == b"set":
         return compat.normalise(client.call("SMEMBERS", key), ["unordered"] if encoding != b"intset" else [])
     return compat.normalise(client.call("HGETALL", key), ["pairs"] if encoding != b"listpack" else [])

@@ -3,7 +3,7 @@
 
 Sets never lie in listpacks there: ours is kept from that by OUR_ARGS (the two sides' sets are then alike). Small lists are
 quicklists there, and where a list's first node ends differs by a few bytes. Values and files have version 10 there, not 11.
-Compared with a 7.2 none of this applies.
+Doubles have 17 digits there, in replies and in sorted sets that are listpacks. Compared with a 7.2 none of this applies.
 """
 from resp import Node
 from servers import OURS, REDIS, Server
@@ -13,6 +13,7 @@ OUR_ARGS = ["--set-max-listpack-entries", "0"] if OLDER and OURS != REDIS else [
 VALUE_FOOTER = 10 # version and checksum
 FILE_FOOTER = 8
 LIST, ONE_PACKED_NODE = b"\x12", b"\x01\x02"
+ZSET_LISTPACK = b"\x11"
 
 
 def our_server(args=(), **options):
@@ -25,14 +26,33 @@ def is_dump(node):
     return node.kind == b"$" and node.text()[-VALUE_FOOTER:-VALUE_FOOTER + 2] in (b"\x0a\x00", b"\x0b\x00")
 
 
+def with_doubles_read(node):
+    """A reply with each text that is a double replaced by what it reads as."""
+    if node.kids:
+        return Node(node.head, node.body, [with_doubles_read(kid) for kid in node.kids])
+    try:
+        return Node(node.kind + b"\r\n", repr(float(node.text())).encode()) if node.kind in b"$," else node
+    except ValueError:
+        return node
+
+
+def dump_without_ends(theirs, payload):
+    """What of a value's payload the versions agree in: not where nodes end, not the digits of a score."""
+    text = theirs.text()
+    other_nodes = text[:1] == LIST and text[1:3] != ONE_PACKED_NODE
+    other_digits = text[:1] == ZSET_LISTPACK and b"." in text and expected("double")
+    return payload[:1] if other_nodes or other_digits else payload[:-VALUE_FOOTER]
+
+
 def bridge(args, theirs, ours):
     """Both replies to a command without what these versions differ in."""
     words = [a.upper() for a in args[:2]]
     if words == [b"OBJECT", b"ENCODING"] and expected("list-listpack"):
         return (theirs, theirs) if theirs.text() == b"quicklist" and ours.text() == b"listpack" else (theirs, ours)
     if words[:1] == [b"DUMP"] and expected("rdb") and is_dump(theirs) and is_dump(ours):
-        several_nodes = theirs.text()[:1] == LIST and theirs.text()[1:3] != ONE_PACKED_NODE
-        return [Node(b"$\r\n", node.text()[:1] if several_nodes else node.text()[:-VALUE_FOOTER]) for node in (theirs, ours)]
+        return [Node(b"$\r\n", dump_without_ends(theirs, node.text())) for node in (theirs, ours)]
+    if words[:1] and words[0].lstrip(b"B")[:1] == b"Z" and expected("double"):
+        return with_doubles_read(theirs), with_doubles_read(ours)
     return theirs, ours
 
 
