@@ -85,8 +85,6 @@ static void wait_to_move(struct call *c, int64_t deadline_ms)
     else call_block(c, 1, 1, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
 }
 
-static struct bytes end_word(enum list_end end) { return end == LIST_HEAD ? BYTES("left") : BYTES("right"); }
-
 void cmd_blmove(struct call *c)
 {
     struct move m;
@@ -95,10 +93,7 @@ void cmd_blmove(struct call *c)
     if (!move(c, m)) {
         wait_to_move(c, deadline_ms);
     } else if (c->dirty && effect_wanted(c)) {
-        /* Redis tells the ends as they were typed, but in its own words when the client had to wait. */
-        struct bytes from = c->unblocking ? end_word(m.from) : c->argv[3],
-                     to = c->unblocking ? end_word(m.to) : c->argv[4];
-        effect_as(c, 5, (struct bytes[]){BYTES("LMOVE"), c->argv[1], c->argv[2], from, to});
+        effect_as(c, 5, (struct bytes[]){BYTES("LMOVE"), c->argv[1], c->argv[2], c->argv[3], c->argv[4]});
     }
 }
 

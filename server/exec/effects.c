@@ -3,8 +3,7 @@
  * Arguments are copied, since a queued command's or a handler's own do not live until the end of an EXEC. The room is
  * kept for the next command unless it has become large.
  *
- * The database of a MULTI is that of the first effect and of an EXEC that of the last, so that no SELECT comes between
- * them needlessly.
+ * A SELECT that is due comes behind MULTI, where redis-server 7.2 has it: MULTI and EXEC are of no database.
  */
 #include "server/exec/effects.h"
 
@@ -84,12 +83,12 @@ void effects_flush(struct worker *w, bool framed)
     struct bytes multi = BYTES("MULTI"), exec = BYTES("EXEC"), *at = e->args;
     if (e->count < 2) framed = false;
     for (size_t i = 0; i < e->arg_count; i++) e->args[i].p = e->text + (uintptr_t)e->args[i].p;
-    if (framed) effects_hand_over(w->srv, e->v[0].dbid, &multi, 1);
+    if (framed) effects_hand_over(w->srv, EFFECT_ANY_DB, &multi, 1);
     for (size_t i = 0; i < e->count; i++) {
         effects_hand_over(w->srv, e->v[i].dbid, at, e->v[i].argc);
         at += e->v[i].argc;
     }
-    if (framed) effects_hand_over(w->srv, e->v[e->count - 1].dbid, &exec, 1);
+    if (framed) effects_hand_over(w->srv, EFFECT_ANY_DB, &exec, 1);
     e->count = e->arg_count = e->text_size = 0;
     if (e->text_cap + e->cap * sizeof *e->v + e->arg_cap * sizeof *e->args > KEEP_BYTES) effects_fini(e);
 }

@@ -11,6 +11,8 @@
 #include "alloc/base/list.h"
 #include "server/exec/call.h"
 
+#define EFFECT_ANY_DB (-1) /* MULTI and EXEC themselves: no database need be selected for them */
+
 /* Receives every effect, in order: AOF, replication. Commands arrive deterministic, MULTI and EXEC around those that
  * belong together. */
 struct effect_sink {

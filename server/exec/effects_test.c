@@ -64,7 +64,7 @@ static void test_several_are_framed_in_their_own_databases(void **state)
     give(&world.w.call, 1, "DEL", "a");
     give(&world.w.call, 0, "INCR", "");
     effects_flush(&world.w, true);
-    assert_string_equal(world.seen, "1:MULTI; 1:DEL a; 0:INCR ; 0:EXEC");
+    assert_string_equal(world.seen, "-1:MULTI; 1:DEL a; 0:INCR ; -1:EXEC");
 }
 
 static void test_what_does_not_belong_together_is_not_framed(void **state)
@@ -93,7 +93,7 @@ static void test_the_servers_own_go_out_at_once_but_never_ahead(void **state)
     give(&own, 0, "DEL", "c");
     assert_string_equal(world.seen, "0:DEL a");
     effects_flush(&world.w, true);
-    assert_string_equal(world.seen, "0:DEL a; 0:MULTI; 0:SET b; 0:DEL c; 0:EXEC");
+    assert_string_equal(world.seen, "0:DEL a; -1:MULTI; 0:SET b; 0:DEL c; -1:EXEC");
 }
 
 static void test_nothing_is_kept_for_nobody(void **state)

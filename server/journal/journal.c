@@ -27,7 +27,7 @@ static void append_request(struct broadcast *s, const struct bytes *argv, int ar
 static void on_effect(struct effect_sink *sink, int dbid, const struct bytes *argv, int argc)
 {
     struct journal *j = list_entry(sink, struct journal, sink);
-    if (j->selected != dbid) {
+    if (j->selected != dbid && dbid != EFFECT_ANY_DB) {
         char text[NUMBER_I64_SIZE];
         append_request(&j->text, (struct bytes[]){BYTES("SELECT"), bytes_of(text, number_format_i64(text, dbid))}, 2);
         j->selected = dbid;

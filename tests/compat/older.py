@@ -64,3 +64,14 @@ def value_for_old(payload):
 def file_for_old(data):
     """An RDB file of ours under the older version, with the checksum of 0 that says that there is none."""
     return data.replace(b"REDIS0011", b"REDIS0010", 1)[:-FILE_FOOTER] + bytes(FILE_FOOTER) if OLDER else data
+
+
+def bridge_stream(commands):
+    """A stream of effects, either's, without what these versions differ in."""
+    if not OLDER:
+        return commands
+    out = [words[:3] + [w.upper() for w in words[3:]] if words[0].upper() == b"LMOVE" and expected("stream lmove") else words for words in commands]
+    for i in range(1, len(out)):
+        if out[i] == [b"MULTI"] and out[i - 1][0] == b"SELECT" and expected("stream select"):
+            out[i - 1:i + 1] = out[i], out[i - 1]
+    return out

@@ -35,8 +35,9 @@ def expected(key):
     return OLDER
 
 
-def unused(prefix=""):
-    return sorted(key for key in KNOWN if key not in USED and key.startswith("table ") == (prefix == "table "))
+def unused(part=""):
+    """What no case of a part (the word before a key's space) has shown."""
+    return sorted(key for key in KNOWN if key not in USED and key.rpartition(" ")[0] == part)
 
 
 def reason(args):
