@@ -31,7 +31,7 @@ const char *demi_version(void);
 /* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. */
 int demi_init_with(const char *libos, const char *config_path);
 
-/* The same with settings of the program's own, which beat file and environment: keys of libos/README.md
+/* The same with settings of the program's own, which beat file and environment: keys of demikernel.conf(5)
  * ("interface", "address", …). Of a failure `why` (if wanted) gets one line: what is missing, and which command
  * provides it; empty where the errno says all. Without a place for it that line goes to stderr, as it does with
  * demi_init() and demi_init_with(). */
@@ -150,8 +150,8 @@ typedef int64_t (*demi_task_fn)(void *arg);
 int demi_spawn(demi_qtoken_t *qt_out, demi_task_fn fn, void *arg, size_t stack_bytes);
 int demi_yield(void); /* lets other ready tasks run; EINVAL outside of a task */
 
-/* A wake-up: any thread may ring it, and one outstanding demi_wake_wait() of the owner completes (DEMI_OPC_WAKE). Rings
- * before that are remembered as one. */
+/* A wake-up: any thread and any signal's handler may ring it, and one outstanding demi_wake_wait() of the owner
+ * completes (DEMI_OPC_WAKE). Rings before that are remembered as one. */
 typedef struct demi_wake demi_wake_t;
 int demi_wake_new(demi_wake_t **out);
 int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w);

@@ -94,6 +94,7 @@ int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w)
 
 void demi_wake_ring(demi_wake_t *w)
 {
+    KEEP_ERRNO(); /* a signal's handler may ring, too */
     if (w) wake_ring(&w->w);
 }
 
