@@ -24,7 +24,6 @@ static const struct {
     {"address", "demikernel.local_ipv4_addr"},
     {"mtu", "inetstack_config.mtu"},
     {"mss", "inetstack_config.mss"},
-    {"jumbo", "inetstack_config.enable_jumbo_frames"},
     {"tcp_checksum_offload", "inetstack_config.tcp_checksum_offload"},
     {"udp_checksum_offload", "inetstack_config.udp_checksum_offload"},
     {"arp_tries", "inetstack_config.arp_request_retries"},
