@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a configuration to a device, a stack and its addresses. libos/README.md lists the keys.
+ * From a configuration to a device, a stack and its addresses. demikernel.conf(5) lists the keys.
  *
  * With an interface's name alone: the interface's own kernel address is taken over (the kernel keeps what it answers
  * itself: pings, ARP, ports nobody of ours has); if it has none, DHCP and IPv6's router advertisements are asked. A

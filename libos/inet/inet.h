@@ -22,7 +22,7 @@ struct demi_config;
 struct runtime;
 
 /* A libOS's start(): opens the device with what the configuration says, makes the stack and gives it its addresses
- * (libos/README.md lists the keys). `section` is where the device's own keys lie ("packet.ring"); env->get() of
+ * (demikernel.conf(5) lists the keys). `section` is where the device's own keys lie ("packet.ring"); env->get() of
  * open() is given their names without it ("ring"), and finds in this order what was set by the program, the
  * environment's RING, "packet.ring", "ring", and the names Demikernel has for the same. -errno, and rt->why says in
  * one line what is missing. */

@@ -35,12 +35,23 @@ ok 'make install' install_it install
 all_there() {
     local file
     for file in lib/libdemikernel.so lib/libdemikernel.so.1 lib/libdemikernel.a lib/pkgconfig/demikernel.pc \
-        include/demi/{cc,types,libos,sga,wait,ext}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7; do
+        include/demi/{cc,types,libos,sga,wait,ext}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7 \
+        share/man/man5/demikernel.conf.5 share/man/man1/demikv-server.1; do
         [ -e "$root/$file" ] || { echo "missing: $file"; return 1; }
     done
     [ ! -e "$build/demikv-server" ] || [ -x "$root/bin/demikv-server" ]
 }
 ok 'everything is in its place' all_there
+every_call_has_a_page() { # by its own name, and the page that it leads to names it
+    local name page missing=0
+    for name in $(nm -D --defined-only --extern-only "$root/lib/libdemikernel.so.1" | awk 'NF == 3 && $2 != "A" { sub("@.*", "", $3); print $3 }'); do
+        page=$root/share/man/man3/$name.3
+        [ ! -e "$page" ] || page=$root/share/man/$(sed -n '1s/^\.so //p;1q' "$page" | grep . || echo "man3/$name.3")
+        grep -qs "^\.Nm $name\( ,\)*\$" "$page" || { echo "no page: $name"; missing=1; }
+    done
+    [ -n "$name" ] && return $missing
+}
+ok 'man finds every exported call by its name' every_call_has_a_page
 nothing_shadowed() { ! find "$work/root" -name 'redis-*' | grep .; }
 ok 'nothing takes the name of a system program' nothing_shadowed
 
