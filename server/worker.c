@@ -20,6 +20,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/net/listen.h"
+#include "server/net/pushes.h"
 #include "server/observe/log.h"
 #include "server/repl/full_copy.h"
 #include "server/repl/replicas.h"
@@ -98,6 +99,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->ready_tail = &w->ready;
     reply_init(&w->nowhere, 2);
     w->nowhere.may_grow = fits_a_chunk;
+    pushes_init(w);
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
     w->expire.due_ns = UINT64_MAX;
@@ -122,6 +124,7 @@ void worker_fini(struct worker *w)
     batch_fini(w);
     if (w->wake) demi_wake_free(w->wake);
     reply_fini(&w->nowhere);
+    pushes_fini(w);
     effects_fini(&w->effects);
     key_refs_fini(&w->keys);
     replicas_fini(w);

@@ -52,11 +52,13 @@ struct worker {
     struct table by_id;       /* the same clients (server/net/client.c) */
     struct client **monitors; /* those among them that monitor */
     size_t monitor_count, monitor_room;
-    struct endpoints endpoints;               /* who waits for what the loop waits for */
-    struct client *ready, **ready_tail;       /* with input to parse */
-    struct client *flush;                     /* with output to push */
-    struct client *dying;                     /* freed at the end of the turn */
-    struct reply nowhere;                     /* what CLIENT REPLY OFF swallows */
+    struct endpoints endpoints;         /* who waits for what the loop waits for */
+    struct client *ready, **ready_tail; /* with input to parse */
+    struct client *flush;               /* with output to push */
+    struct client *dying;               /* freed at the end of the turn */
+    struct reply nowhere;               /* what CLIENT REPLY OFF swallows */
+    struct reply pushes;                /* server/net/pushes.h */
+    bool has_pushes;
     struct batch *batch;                      /* server/exec/batch.c */
     struct call call;                         /* of the running command */
     struct key_refs keys;                     /* of a request that came by no batch */

@@ -9,7 +9,7 @@
 
 void cmd_publish(struct call *c)
 {
-    size_t receivers = pubsub_publish(c->w, c->argv[1], c->argv[2]);
+    size_t receivers = pubsub_publish(c, c->argv[1], c->argv[2]);
     if (effect_wanted(c)) effect_as(c, c->argc, c->argv); /* subscribers of replicas hear it too */
     call_integer(c, (int64_t)receivers);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The spellings in the table are redis-server 7.2.4's (ZSCORE, DEBUG DIGEST's input for whole numbers); 20 million random doubles
- * were compared with its function once, by hand.
+ * The spellings in the table are redis-server 7.2.4's (ZSCORE, DEBUG DIGEST's input for whole numbers); 20 million
+ * random doubles were compared with its function once, by hand.
  */
 #include "server/ds/shortest.h"
 
@@ -128,8 +128,8 @@ static void test_random_doubles_read_back_and_are_short(void **state)
     assert_true(longer < count / 200); /* 0.1 % */
 }
 
-/* What people write comes back as it was written, but for a few: 1e23 lies halfway and becomes 99999999999999990000000, in
- * redis-server, too. */
+/* What people write comes back as it was written, but for a few: 1e23 lies halfway between two doubles and becomes
+ * 99999999999999990000000, in redis-server, too. */
 static void test_decimals_of_fifteen_digits_come_back(void **state)
 {
     uint64_t x = 42;

@@ -10,6 +10,7 @@
 #include "server/exec/check_waist.h"
 #include "server/exec/multi.h"
 #include "server/net/monitor.h"
+#include "server/net/pushes.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
 #include "server/observe/ticks.h"
@@ -136,6 +137,7 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
     if (unlikely(effects_pending(&w->effects)) && !how.in_exec)
         effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
+    if (unlikely(w->has_pushes) && !how.in_exec) pushes_deliver(w, s->client);
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
     if (unlikely(w->monitor_count) && s->client && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, s->client, cmd, r->argv, r->argc);

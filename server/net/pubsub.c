@@ -5,9 +5,9 @@
  *   channels: name -> subscribers      client->subs: names and patterns it subscribed to
  *   patterns: text -> subscribers      (a message is matched against each distinct pattern once)
  *
- * Subscribers of a channel are a list in the order in which they came. A message is written into
- * each receiver's own output; the output-buffer limit of the pubsub class bounds what a slow one
- * can hold.
+ * Subscribers of a channel are a list in the order in which they came. A message is written into each receiver's own
+ * output (that of the one who publishes: behind its reply, pushes.h); the output-buffer limit of the pubsub class bounds
+ * what a slow one can hold.
  */
 #include "server/net/pubsub.h"
 
@@ -18,6 +18,7 @@
 #include "server/ds/glob.h"
 #include "server/ds/number.h"
 #include "server/mem.h"
+#include "server/net/pushes.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -246,23 +247,23 @@ void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscri
 struct publish_message {
     struct worker_message m;
     struct bytes channel, text;
+    const struct client *running; /* whose command publishes; NULL: the server by itself */
     size_t receivers;
 };
 
 /* To those of w's clients that are subscribed to ch. */
-static void deliver(struct worker *w, struct channel *ch, struct bytes channel, struct bytes message)
+static void deliver(struct worker *w, struct channel *ch, const struct publish_message *p)
 {
     list_for_each(it, &ch->subscribers)
     {
         struct client *cl = list_entry(it, struct subscription, by_channel)->key.cl;
         if (cl->w != w || (cl->flags & CLIENT_CLOSE_NOW)) continue;
-        struct reply *out = &cl->out;
+        struct reply *out = pushes_output(w, cl, p->running);
         reply_push(out, ch->is_pattern ? 4 : 3);
         reply_bulk(out, ch->is_pattern ? BYTES("pmessage") : BYTES("message"));
         if (ch->is_pattern) reply_bulk(out, bytes_of(ch->name, ch->n));
-        reply_bulk(out, channel);
-        reply_bulk(out, message);
-        client_output(cl);
+        reply_bulk(out, p->channel);
+        reply_bulk(out, p->text);
     }
 }
 
@@ -273,7 +274,7 @@ static void publish_here(struct worker *w, struct worker_message *m)
     struct channel *ch = find_channel(w->srv, CHANNELS, p->channel);
     p->receivers = 0; /* of all workers: every one of them finds the same */
     if (ch) {
-        deliver(w, ch, p->channel, p->text);
+        deliver(w, ch, p);
         p->receivers += ch->count;
     }
     if (!table_count(&ps->names[PATTERNS])) return;
@@ -281,16 +282,17 @@ static void publish_here(struct worker *w, struct worker_message *m)
     table_iter_init(&it, &ps->names[PATTERNS]);
     for (struct channel *pattern; (pattern = table_iter_next(&it));) {
         if (!glob_match(bytes_of(pattern->name, pattern->n), p->channel, false)) continue;
-        deliver(w, pattern, p->channel, p->text);
+        deliver(w, pattern, p);
         p->receivers += pattern->count;
     }
     table_iter_fini(&it);
 }
 
-size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes message)
+size_t pubsub_publish(struct call *c, struct bytes channel, struct bytes message)
 {
     struct publish_message p = {.m.handle = publish_here, .channel = channel, .text = message};
-    worker_post_all(w->srv, &p.m);
+    if (c == &c->w->call) p.running = c->client;
+    worker_post_all(c->srv, &p.m);
     return p.receivers;
 }
 
@@ -305,7 +307,7 @@ static void publish_event(struct call *c, const char *prefix, int dbid, struct b
     memcpy(name + n, "__:", 3);
     n += 3;
     memcpy(name + n, subject.p, subject.n);
-    pubsub_publish(c->w, bytes_of(name, n + subject.n), message);
+    pubsub_publish(c, bytes_of(name, n + subject.n), message);
     if (name != stack) mem_free(name);
 }
 

@@ -9,6 +9,7 @@
 
 #include "alloc/base/bytes.h"
 
+struct call;
 struct client;
 struct server;
 struct worker;
@@ -16,7 +17,8 @@ struct worker;
 int pubsub_init(struct server *srv);
 void pubsub_fini(struct server *srv);
 void pubsub_forget(struct client *cl);
-size_t pubsub_publish(struct worker *w, struct bytes channel, struct bytes message); /* receivers */
+/* Returns the number of receivers. What c's own client receives follows its reply (pushes.h). */
+size_t pubsub_publish(struct call *c, struct bytes channel, struct bytes message);
 size_t pubsub_client_channels(const struct client *cl), pubsub_client_patterns(const struct client *cl);
 size_t pubsub_channel_count(const struct server *srv), pubsub_pattern_count(const struct server *srv);
 

@@ -216,6 +216,13 @@ void reply_raw(struct reply *r, struct bytes s)
     r->at += rest;
 }
 
+void reply_append(struct reply *r, const struct reply *from)
+{
+    if (from->over) return;
+    for (const struct reply_chunk *c = from->head; c; c = c->next)
+        reply_raw(r, bytes_of(c->data, c == from->tail ? tail_bytes(from) : c->used));
+}
+
 /* type, number, "\r\n" to p; the bytes written. */
 static size_t put_header(char *p, char type, uint64_t v)
 {

@@ -60,6 +60,8 @@ void reply_copy_out(const struct reply *r, char *dst);
 
 /* Bytes as they are: no framing. */
 void reply_raw(struct reply *r, struct bytes s);
+/* A copy of everything that was written to `from`. */
+void reply_append(struct reply *r, const struct reply *from);
 
 void reply_ok(struct reply *r);                       /* +OK */
 void reply_status(struct reply *r, const char *text); /* +text */

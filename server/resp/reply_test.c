@@ -242,6 +242,30 @@ static void test_a_reply_over_its_bound_holds_nothing(void **state)
     }
 }
 
+static void test_a_reply_appends_another_of_any_size(void **state)
+{
+    static char big[REPLY_CHUNK_MAX];
+    memset(big, 'b', sizeof big);
+    for (size_t n = 0; n < sizeof big; n = n * 3 + 1) {
+        struct reply to, from;
+        reply_init(&to, 3);
+        reply_init(&from, 3);
+        reply_ok(&to);
+        for (int i = 0; i < 3; i++) reply_raw(&from, bytes_of(big, n));
+        reply_append(&to, &from);
+        assert_int_equal(reply_bytes(&from), 3 * n);
+        char *expected = malloc(3 * n + 11);
+        memcpy(expected, "+OK\r\n", 5);
+        memset(expected + 5, 'b', 3 * n);
+        memcpy(expected + 5 + 3 * n, "+OK\r\n", 5);
+        reply_ok(&to);
+        expect_n(&to, expected, 3 * n + 10);
+        free(expected);
+        reply_fini(&to);
+        reply_fini(&from);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_deferred_lengths_nest_and_cross_chunks),
         cmocka_unit_test(test_foreign_memory_is_released_once),
         cmocka_unit_test(test_a_reply_over_its_bound_holds_nothing),
+        cmocka_unit_test(test_a_reply_appends_another_of_any_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,18 @@ def field(server, section, name, auth=None):
     return int(text.split(name.encode() + b":")[1].split(b"\r\n")[0])
 
 
+def drained(s):
+    """Reads until the server closes; whether it did."""
+    try:
+        while s.recv(1 << 20):
+            pass
+    except ConnectionResetError:
+        pass
+    except socket.timeout:
+        return False
+    return True
+
+
 class Peak:
     """The most that the server has allocated since. Its own count, which is exact: how much of what was freed the heap keeps
     resident is not a matter of replies."""
@@ -224,6 +236,15 @@ def messages(tap):
                    ["%.1f MB" % (grown / MB)])
             slow.close()
             publisher.close()
+        alone = connect(server)
+        call(alone, "HELLO", "3")
+        call(alone, "SUBSCRIBE", "ch")
+        peak = Peak(server)
+        alone.sendall(request("MULTI") + b"".join(request("PUBLISH", "ch", b"m" * 50000) for _ in range(800)) + request("EXEC"))
+        closed = drained(alone)
+        grown = peak.grown()
+        tap.ok(is_served(server) and closed and grown < 40 * MB + LIMIT + SLACK, "who sends himself 40 MB in a transaction is closed at his limit",
+               ["%.1f MB" % (grown / MB)])
 
 
 def snapshots(tap):
