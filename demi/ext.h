@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What servers need beyond Demikernel's calls: waiting in batches, memory a device can reach, several segments a push,
- * timers, coroutines, a wake-up that other threads may ring, in-memory queues, pipes, files, and statistics.
+ * timers, coroutines, a wake-up that other threads may ring, other event loops, in-memory queues, pipes, files, and
+ * statistics.
  * Conventions are those of demi/libos.h: 0 or a positive errno, nothing aborts.
  */
 #ifndef DEMI_EXT_H
@@ -157,6 +158,26 @@ int demi_wake_new(demi_wake_t **out);
 int demi_wake_wait(demi_qtoken_t *qt_out, demi_wake_t *w);
 void demi_wake_ring(demi_wake_t *w);
 void demi_wake_free(demi_wake_t *w); /* the owner, before its demi_exit(), when nobody rings any more */
+
+/* --- with another event loop ------------------------------------------------------------------------------------- */
+
+/* The thread's library OS in somebody else's poll() or epoll: a descriptor that is readable (level-triggered) as soon
+ * as there is something to do: a result that nobody has taken, what a device brings, a timer, a wake-up. The rule:
+ *
+ *     demi_event_fd(&fd)                  the last call before each sleep: sends what was pushed, and arms
+ *     poll() or epoll_wait()              on fd, and whatever else there is
+ *     demi_wait_batch(…, {0, 0})          if fd is readable, until it says ETIMEDOUT; as any other wait it disarms
+ *
+ * fd is the library's own, the same each time, and ends with demi_exit(). A result that the program leaves untaken
+ * keeps it readable. EOPNOTSUPP: this device can only be polled. EBUSY: called by a task. EMFILE… */
+int demi_event_fd(int *fd_out);
+
+/* Somebody's descriptor in our wait. Completes once (DEMI_OPC_POLL), as soon as one of `events` is there (POLLIN,
+ * POLLPRI, POLLOUT, POLLRDHUP of poll.h, or epoll's, which are the same bits), or POLLERR or POLLHUP, asked for or not;
+ * qr_ret says which, qr_qd is fd. demi_cancel() takes it back. fd stays the caller's: cancel before closing it. Several
+ * operations may wait for one fd. EBADF: not open, at once or as it turns out. EPERM: what is always ready: a file, a
+ * directory. EEXIST: it is a queue's (demi_queue_fd()). EINVAL: other events. */
+int demi_poll_fd(demi_qtoken_t *qt_out, int fd, uint32_t events);
 
 /* --- queues without a device -------------------------------------------------------------------------------------- */
 

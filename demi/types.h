@@ -52,6 +52,7 @@ typedef enum demi_opcode {
     DEMI_OPC_TASK,
     DEMI_OPC_WAKE,
     DEMI_OPC_SYNC,
+    DEMI_OPC_POLL,
 } demi_opcode_t;
 
 typedef struct __attribute__((__packed__)) demi_accept_result {

@@ -168,6 +168,15 @@ int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const str
     return 0;
 }
 
+int runtime_get_libos(struct runtime *rt, const struct libos_ops *ops, struct libos **out)
+{
+    unsigned i = 0;
+    while (i < rt->libos_count && rt->libos[i]->ops != ops) i++;
+    int err = i < rt->libos_count ? 0 : runtime_add_libos(rt, ops, NULL);
+    if (!err) *out = rt->libos[i];
+    return err;
+}
+
 void runtime_flush(struct runtime *rt)
 {
     rt->need_flush = rt->want_flush = false;
@@ -193,6 +202,13 @@ close_ev:
 close_ep:
     close(ep);
     return -errno;
+}
+
+void runtime_kick(struct runtime *rt)
+{
+    uint64_t one = 1;
+    ssize_t n = write(rt->wakes.event_fd, &one, sizeof one);
+    (void)n; /* full: it is readable already */
 }
 
 static int watch_ctl(struct runtime *rt, int what, struct watch *w, uint32_t events)

@@ -108,6 +108,9 @@ void runtime_forget(struct runtime *rt);
 /* Starts a libOS on rt. -EEXIST: it runs already. The first one is asked first for sockets. */
 int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const struct demi_config *conf);
 
+/* The libOS of these ops, started now if it does not run yet: for those that come when they are first asked for. */
+int runtime_get_libos(struct runtime *rt, const struct libos_ops *ops, struct libos **out);
+
 /* For libOSes: their flush() is due at the end of this turn, or before the thread sleeps. */
 static inline void runtime_need_flush(struct runtime *rt) { rt->need_flush = true; }
 /* The same for what may wait for the program's next words, and leave with them: acknowledgements. If this turn
@@ -141,8 +144,16 @@ void runtime_drain(struct runtime *rt);
  * what time.idle said. */
 int runtime_idle(struct runtime *rt, uint64_t deadline_ns);
 
+/* All of a sleep but the sleeping, which is another loop's (libos/embed/): what was pushed leaves, rings are told by
+ * the eventfd, every device will raise what is watched. The owner takes wakes.sleeping back. -EAGAIN: there is
+ * something to do. -EOPNOTSUPP: a device must be polled. *deadline_out: when a turn is due although nothing comes;
+ * UINT64_MAX: never. */
+int runtime_park(struct runtime *rt, uint64_t *deadline_out);
+
 /* The epoll instance and the wake-ups' eventfd exist from here on. */
 int runtime_open_fds(struct runtime *rt);
+/* The epoll instance is readable once, for nothing; the next look at descriptors takes that. */
+void runtime_kick(struct runtime *rt);
 
 int runtime_set_option(struct runtime *rt, const char *name, const char *value);
 

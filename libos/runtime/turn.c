@@ -217,6 +217,19 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
     return 0;
 }
 
+int runtime_park(struct runtime *rt, uint64_t *deadline_out)
+{
+    if (runtime_flush_is_due(rt)) runtime_flush(rt);
+    read_clock(rt);
+    *deadline_out = next_deadline(rt, UINT64_MAX);
+    atomic_store(&rt->wakes.sleeping, true); /* before the look at what rang: see wake.c */
+    bool more = heap_collect();
+    if (atomic_load(&rt->wakes.rang) || rt->ops.ready_count || rt->tasks.ready_count || *deadline_out <= rt->now ||
+        more)
+        return -EAGAIN;
+    return arm_devices(rt);
+}
+
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t undrained(const struct runtime *rt)

@@ -12,6 +12,7 @@ as they are. With a TAP device our programs live in "linux" themselves, and the 
 A script of this folder names a device and calls run(): the same checks for each. The device "posix" is Linux at both ends: it
 proves the checks. Scripts take at most some 40 s; nothing here fails for being slow, but for what has not come after PATIENCE.
 """
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -454,6 +455,41 @@ def check_echo(rig, port, megabytes=16):
     return failure
 
 
+def check_no_event_fd(rig):
+    """Of a device that can only be polled there is nothing to sleep on."""
+    echo = rig.example("epoll-echo", 7003)
+    try:
+        status = echo.process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        return ["it runs on"]
+    return [] if status == 1 and "demi_event_fd(&l->demi): Operation not supported" in echo.text() else echo.tail()
+
+
+@contextlib.contextmanager
+def local_echo(path):
+    """A service of this process's behind a Unix socket, which knows no namespaces."""
+    def echo(conn):
+        with conn:
+            while part := conn.recv(1 << 16):
+                conn.sendall(part)
+
+    def serve():
+        while True:
+            try:
+                threading.Thread(target=echo, args=(listener.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(16)
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield path
+    finally:
+        listener.close()
+
+
 def check_udp(rig, port, tries=20):
     """Datagrams of all sizes, fragments among them. A lost one is sent again, as UDP wants it; a changed one is a failure."""
     notes = []
@@ -545,6 +581,16 @@ def checks_examples(tap, rig, load):
     echo = rig.example("udp-echo", 7001)
     guarded(tap, on + "datagrams of all sizes, in fragments, too", echo, check_udp, rig, 7001)
     echo.stop()
+    if rig.device.libos == "dpdk":
+        guarded(tap, on + "who cannot sleep in another loop says so", None, check_no_event_fd, rig)
+    else:
+        echo = rig.example("epoll-echo", 7003)
+        guarded(tap, on + "an echo out of the program's own epoll", echo, check_echo, rig, 7003, int(16 * load) or 1)
+        echo.stop()
+    with local_echo(os.path.join(rig.dir, "echo.sock")) as path:
+        relay = rig.start([os.path.join(BUILD, "examples", "poll-relay"), RAW4, "7004", path], lambda p: True)
+        guarded(tap, on + "a stream relayed to a descriptor of the kernel's and back", relay, check_echo, rig, 7004, int(16 * load) or 1)
+        relay.stop()
 
 
 def check_client(rig, words, wanted, timeout=PATIENCE):
