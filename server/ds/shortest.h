@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Doubles in few digits: text that reads back as the same double, nearly always the shortest there is, in the digits and
- * the layout of redis-server 7.2 ("0.1", "1e+17", "5e-324").
+ * Doubles in few digits: text that reads back as the same double, nearly always the shortest there is, in the digits
+ * and the layout of redis-server 7.2 ("0.1", "1e+17", "5e-324").
  */
 #ifndef SERVER_DS_SHORTEST_H
 #define SERVER_DS_SHORTEST_H

@@ -6,8 +6,8 @@
  *   patterns: text -> subscribers      (a message is matched against each distinct pattern once)
  *
  * Subscribers of a channel are a list in the order in which they came. A message is written into each receiver's own
- * output (that of the one who publishes: behind its reply, pushes.h); the output-buffer limit of the pubsub class bounds
- * what a slow one can hold.
+ * output (that of the one who publishes: behind its reply, pushes.h); the output-buffer limit of the pubsub class
+ * bounds what a slow one can hold.
  */
 #include "server/net/pubsub.h"
 

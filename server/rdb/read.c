@@ -151,7 +151,8 @@ static bool read_list(const struct reader *r, unsigned type, struct value *out)
               : type == RDB_LIST_QUICKLIST ? read_nodes(r, q, read_ziplist_node)
                                            : read_nodes(r, q, read_node);
     if (ok && quicklist_count(q) == 0) ok = rdb_source_fail(r->s, -ENOENT, "a key without elements");
-    if (ok) list_built(r->rules->lists, r->rules->cfg, q);
+    /* What a ziplist becomes is not judged: redis-server leaves it a quicklist until it shrinks. */
+    if (ok && type != RDB_LIST_ZIPLIST) list_built(r->rules->lists, r->rules->cfg, q);
     *out = list_value(q);
     return ok;
 }

@@ -44,6 +44,16 @@ CASES = [
                          "LPOP k 2", "quicklist", "RPOP k", "listpack", "DEBUG RELOAD", "listpack"]),
     ("a list that is loaded is judged by the whole limit", ["CONFIG SET list-max-listpack-size 4", None, "RPUSH k 1 2 3 4 5", "quicklist",
                                                             "RPOP k", "quicklist", "DEBUG RELOAD", "listpack"]),
+    ("where elements are counted, bytes count only when a list grows", [
+        "CONFIG SET list-max-listpack-size 4", None, "RPUSH k %{x*9000}", "quicklist", "RPUSH k a", "quicklist", "RPOP k", "listpack",
+        "DEBUG RELOAD", "listpack", "LSET k 0 %{y*9000}", "listpack", "RPUSH k a", "quicklist", "RPUSH s %{x*9000}", None,
+        "SORT s BY nosort STORE k", "listpack", "LMOVE s k LEFT LEFT", "quicklist", "LPOP k", "listpack"]),
+    ("half of one element is none", ["CONFIG SET list-max-listpack-size 1", None, "RPUSH k a", "listpack", "RPUSH k b", "quicklist",
+                                     "RPOP k", "quicklist", "DEBUG RELOAD", "listpack"]),
+    ("a list of an old file stays a quicklist", [
+        "DEBUG SET-SKIP-CHECKSUM-VALIDATION 1", None,
+        r'RESTORE k 0 "\x0a\x0e\x0e\x00\x00\x00\x0a\x00\x00\x00\x01\x00\x00\x01a\xff\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00"', "quicklist",
+        "RPUSH k b", "quicklist", "RPOP k", "listpack"]),
     ("LSET, LINSERT, LREM, LMOVE", ["CONFIG SET list-max-listpack-size 2", None, "RPUSH k a b", "listpack", "LINSERT k AFTER a c",
                                     "quicklist", "LREM k 0 a", "quicklist", "LREM k 0 b", "listpack", "RPUSH k d", "listpack", "LSET k 0 x", "quicklist",
                                     "RPOP k", "listpack", "LPUSH l 1 2", None, "LMOVE l k LEFT LEFT", "listpack", "LMOVE l k LEFT LEFT",
