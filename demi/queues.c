@@ -129,3 +129,29 @@ int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only)
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, q->ops->sync(q, op, data_only), qt, qt_out);
 }
+
+int demi_rename(demi_qtoken_t *qt_out, const char *from, const char *to)
+{
+    if (!qt_out || !from || !to) return EINVAL;
+    HERE(rt);
+    struct libos *l;
+    int err = file_libos(rt, &l);
+    if (err || !l->ops->rename) return err ? -err : ENOTSUP;
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, NULL, 0);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, l->ops->rename(l, op, from, to), qt, qt_out);
+}
+
+int demi_unlink(demi_qtoken_t *qt_out, const char *path)
+{
+    if (!qt_out || !path) return EINVAL;
+    HERE(rt);
+    struct libos *l;
+    int err = file_libos(rt, &l);
+    if (err || !l->ops->unlink) return err ? -err : ENOTSUP;
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, NULL, 0);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, l->ops->unlink(l, op, path), qt, qt_out);
+}

@@ -8,6 +8,7 @@
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "libos/disk/helper.h"
+#include "libos/disk/name.h"
 #include "libos/runtime/runtime.h"
 
 #include <errno.h>
@@ -342,6 +343,27 @@ free_file:
     return err;
 }
 
+/* Names are all with the first helper, so that what is done to them is done in order. */
+static int change_name(struct libos *l, struct op *op, const char *from, const char *to)
+{
+    struct disk *d = (struct disk *)l;
+    struct helper *h = &d->helpers[0];
+    int err = h->started ? 0 : helper_start(h, l->rt);
+    if (err) return err;
+    if (h->waiting >= DISK_WAITING_MAX) {
+        d->busy++;
+        return -EBUSY;
+    }
+    return name_submit(h, &l->rt->ops, op, from, to, &d->errors);
+}
+
+static int disk_rename(struct libos *l, struct op *op, const char *from, const char *to)
+{
+    return change_name(l, op, from, to);
+}
+
+static int disk_unlink(struct libos *l, struct op *op, const char *path) { return change_name(l, op, path, NULL); }
+
 static int disk_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     struct disk *d = calloc(1, sizeof *d);
@@ -374,4 +396,11 @@ static void disk_stop(struct libos *l)
     free(d);
 }
 
-const struct libos_ops disk_libos = {.name = "disk", .start = disk_start, .stop = disk_stop, .open = disk_open};
+const struct libos_ops disk_libos = {
+    .name = "disk",
+    .start = disk_start,
+    .stop = disk_stop,
+    .open = disk_open,
+    .rename = disk_rename,
+    .unlink = disk_unlink,
+};

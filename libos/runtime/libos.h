@@ -27,6 +27,9 @@ struct libos_ops {
     /* -EAFNOSUPPORT, -ESOCKTNOSUPPORT: not one of mine, the next libOS is asked. */
     int (*socket)(struct libos *l, int domain, int type, int protocol, struct queue **out);
     int (*open)(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out);
+    /* Of who has open(), or NULL. On 0 op is the libOS's, which ends it; it has no queue. The paths are copied. */
+    int (*rename)(struct libos *l, struct op *op, const char *from, const char *to);
+    int (*unlink)(struct libos *l, struct op *op, const char *path);
     /* A burst in from the device: returns how much was found (0: idle). NULL: everything comes by
      * runtime_watch. */
     unsigned (*poll)(struct libos *l);

@@ -308,7 +308,7 @@ int wait_cancel(struct runtime *rt, demi_qtoken_t qt)
         ((struct wake *)op->ptr)->op = NULL;
         op_fail(&rt->ops, op, ECANCELED);
         return 0;
-    default: /* a task: it cannot be taken off its stack */ return -EBUSY;
+    default: /* a task cannot be taken off its stack, nor a name from a helper */ return -EBUSY;
     }
 }
 

@@ -5,6 +5,7 @@
 #include "tests/demi/demi_test.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -163,6 +164,63 @@ static void test_a_full_disk_is_a_failed_result(void **state)
     OK(demi_close(qd));
 }
 
+static void test_a_name_is_changed_and_removed(void **state)
+{
+    char other[80];
+    struct stat st;
+    demi_qtoken_t qts[3];
+    snprintf(other, sizeof other, "%s.other", path);
+    OK(demi_close(file_new(O_RDWR | O_CREAT | O_TRUNC)));
+    OK(demi_rename(&qts[0], path, other));
+    wait_ok(qts[0], DEMI_OPC_SYNC);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(size_of(other), 0);
+    OK(demi_rename(&qts[0], other, path)); /* in order, all at once: only so do all of them find their file */
+    OK(demi_rename(&qts[1], path, other));
+    OK(demi_unlink(&qts[2], other));
+    for (int i = 0; i < 3; i++) wait_ok(qts[i], DEMI_OPC_SYNC);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(stat(other, &st), -1);
+}
+
+static void test_names_have_their_mistakes_named(void **state)
+{
+    demi_qtoken_t qt;
+    char *longest = malloc(PATH_MAX + 1);
+    memset(longest, 'x', PATH_MAX);
+    longest[PATH_MAX] = 0;
+    FAILS(EINVAL, demi_rename(NULL, path, path));
+    FAILS(EINVAL, demi_rename(&qt, NULL, path));
+    FAILS(EINVAL, demi_rename(&qt, path, NULL));
+    FAILS(EINVAL, demi_unlink(NULL, path));
+    FAILS(EINVAL, demi_unlink(&qt, NULL));
+    FAILS(ENAMETOOLONG, demi_unlink(&qt, longest));
+    FAILS(ENAMETOOLONG, demi_rename(&qt, path, longest));
+    FAILS(ENAMETOOLONG, demi_rename(&qt, longest, path));
+    OK(demi_unlink(&qt, longest + 1)); /* for the kernel to judge */
+    FAILS(EBUSY, demi_cancel(qt));
+    assert_int_equal(wait_failed(qt), ENAMETOOLONG);
+    free(longest);
+    unlink(path);
+    OK(demi_unlink(&qt, path));
+    assert_int_equal(wait_failed(qt), ENOENT);
+    OK(demi_rename(&qt, path, "/nonexistent/file"));
+    assert_int_equal(wait_failed(qt), ENOENT);
+    OK(demi_unlink(&qt, folder));
+    assert_int_equal(wait_failed(qt), EISDIR);
+    OK(demi_unlink(&qt, path)); /* its result is nobody's: demi_exit() takes it */
+}
+
+static void test_a_folder_is_flushed(void **state)
+{
+    demi_qtoken_t qt;
+    int qd;
+    OK(demi_open(&qd, folder, O_RDONLY | O_DIRECTORY, 0));
+    OK(demi_sync(&qt, qd, false));
+    wait_ok(qt, DEMI_OPC_SYNC);
+    OK(demi_close(qd));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +232,9 @@ int main(void)
         demi_unit_test(test_truncate_sets_the_length),
         demi_unit_test(test_a_file_opened_to_read_is_not_written),
         demi_unit_test(test_a_full_disk_is_a_failed_result),
+        demi_unit_test(test_a_name_is_changed_and_removed),
+        demi_unit_test(test_names_have_their_mistakes_named),
+        demi_unit_test(test_a_folder_is_flushed),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
