@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+# timeout: 180
+"""Files of the server: the loop's thread does nothing to a file but open it (strace looks), and whatever fails while the
+data is saved leaves the file that was there."""
+import hashlib
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from here import OURS, Server, Tap, need, need_server
+
+need_server()
+STRACE = need("strace")
+tap = Tap()
+
+LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed)(.*)")
+NOT_ON_DISK = re.compile(r"/(dev|proc|sys)/|/memfd:|/anon_hugepage")
+OPENING = {"open", "openat", "openat2"}
+
+
+def random_text(size, seed):
+    return random.Random(seed).randbytes(size)
+
+
+def fill(client, megabytes):
+    """Values that compression makes no smaller, of sizes below and above one write."""
+    for i in range(megabytes):
+        client.call("SET", "large:%d" % i, random_text((1 << 20) - 7 * i, i))
+        for k in range(20):
+            client.call("SET", "small:%d:%d" % (i, k), random_text(1 + 37 * k, k))
+    client.call("RPUSH", "list", *range(2000))
+
+
+def value_of(client, name):
+    return client.call("GET", name).text()
+
+
+def file_of(fd):
+    """What strace -y says behind a descriptor: the path of a file on a disk, or None."""
+    found = re.match(r"-?\w+<(/[^>]*)>", fd)
+    return found.group(1) if found and not NOT_ON_DISK.match(found.group(1)) else None
+
+
+def touches(call, rest, log):
+    """Whether a line of the trace is something done to a file on a disk, the log excepted."""
+    if call in OPENING:
+        return False
+    if rest.startswith('"') or rest.startswith("AT_FDCWD"):
+        name = re.search(r'"([^"]*)"', rest)
+        return not (name and NOT_ON_DISK.match(name.group(1)))
+    path = file_of(rest)
+    return path is not None and path != log
+
+
+def calls_between(trace, log, begin, end):
+    """(thread, call, rest) from the line of the log that has `begin` to the one that has `end`."""
+    inside = False
+    for line in trace:
+        found = LINE.match(line)
+        if not found:
+            continue
+        thread, call, rest = int(found.group(1)), found.group(2), found.group(3)
+        says = call.startswith("write") and file_of(rest) == log
+        if says and begin in rest:
+            inside = True
+        elif says and end in rest:
+            return
+        elif inside:
+            yield thread, call, rest
+    raise RuntimeError("the log does not say " + end)
+
+
+def read_trace(path, pid):
+    """All lines, once the tracer has written the last one."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with open(path, errors="replace") as f:
+            lines = f.readlines()
+        if any(re.match(r"%d +\+\+\+ " % pid, line) for line in lines[-5:]):
+            return lines
+        time.sleep(0.05)
+    return lines
+
+
+def step_of(line):
+    """What a line does for the file to be safe."""
+    _, call, rest = line
+    if call == "rename" and "dump.rdb" in rest:
+        return "rename"
+    if call == "fsync" and file_of(rest):
+        return "flush the file" if "/temp-" in file_of(rest) else "flush the folder"
+    return None
+
+
+def loop_leaves_files_alone():
+    folder = tempfile.mkdtemp(prefix="demikv-trace-")
+    trace = os.path.join(folder, "trace")
+    # -D: the tracer is the grandchild, so that the process started is the server.
+    wrap = [STRACE, "-D", "-f", "-y", "-s", "200", "-e", "trace=%file,%desc", "-o", trace]
+    try:
+        server = Server(OURS, wrap=wrap)
+    except RuntimeError as e:
+        shutil.rmtree(folder)
+        return tap.skip("the loop's thread does nothing to files", "no strace here: %s" % str(e).splitlines()[-1])
+    with server:
+        c = server.client(60.0)
+        fill(c, 4)
+        before = hashlib.sha256(value_of(c, "large:3")).digest()
+        for i in range(2):
+            reply = c.call("DEBUG", "RELOAD").raw()
+            tap.ok(reply == b"+OK\r\n", "DEBUG RELOAD %d" % (i + 1), [reply])
+        tap.ok(hashlib.sha256(value_of(c, "large:3")).digest() == before, "the data came back")
+        tap.ok(c.call("LLEN", "list").raw() == b":2000\r\n", "and the list")
+        c.call("DEBUG", "RELOAD", "NOSAVE")
+        pid, log = server.pid, server.log
+        os.kill(pid, signal.SIGTERM)
+        server.process.wait(20)
+        calls = list(calls_between(read_trace(trace, pid), log, "Ready to accept", "shutdown"))
+    shutil.rmtree(folder)
+    theirs = {call for thread, call, rest in calls if thread != pid and touches(call, rest, log)}
+    ours = [(call, rest) for thread, call, rest in calls if thread == pid and touches(call, rest, log)]
+    tap.ok(not ours, "the loop's thread does nothing to files", ["%s(%s" % call for call in ours[:20]])
+    tap.ok(theirs >= {"pwritev", "pread64", "fsync", "rename", "close"}, "others write, read, flush, rename and close them",
+           [sorted(theirs)])
+    opened = [rest for thread, call, rest in calls if thread == pid and call in OPENING and "dump.rdb" in rest]
+    tap.ok(len(opened) == 3, "the loop's thread is seen: it opens them", opened)
+    steps = [step for step in map(step_of, calls) if step]
+    tap.ok(steps == ["flush the file", "rename", "flush the folder"] * 2, "each save flushes, renames, flushes the folder", steps)
+    return None
+
+
+def pipelines_and_other_clients():
+    with Server(OURS) as server:
+        a, b = server.client(60.0), server.client(60.0)
+        fill(a, 8)
+        a.send(b"SET k 1\r\nDEBUG RELOAD\r\nINCR k\r\nDEBUG RELOAD NOSAVE\r\nGET k\r\n")
+        for _ in range(50):
+            b.send(b"PING\r\n")
+        replies = [a.read().raw() for _ in range(5)]
+        tap.ok(replies == [b"+OK\r\n", b"+OK\r\n", b":2\r\n", b"+OK\r\n", b"$1\r\n1\r\n"], "what follows in a pipeline waits", replies)
+        tap.ok([b.read().raw() for _ in range(50)] == [b"+PONG\r\n"] * 50, "and so does everybody else")
+
+
+def log_of(server):
+    with open(server.log, errors="replace") as f:
+        return f.read()
+
+
+def contents(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def save_fails(server, c, folder, doing, claim):
+    """DEBUG RELOAD is refused; nothing is lost, in memory and on disk."""
+    dump = os.path.join(folder, "dump.rdb")
+    old = contents(dump) if os.path.isfile(dump) else None
+    keys = c.call("DBSIZE").raw()
+    reply = c.call("DEBUG", "RELOAD").raw()
+    tap.ok(reply.startswith(b"-ERR"), claim + ": an error", [reply])
+    tap.ok("Error saving the DB on disk, " + doing in log_of(server), claim + ": the log says what failed",
+           server.log_tail(3))
+    if old is not None:
+        tap.ok(contents(dump) == old, claim + ": the file that was there is there")
+    if os.path.isdir(folder):
+        left = [name for name in os.listdir(folder) if name.startswith("temp-")]
+        tap.ok(not left, claim + ": no temporary file stays", left)
+    tap.ok(c.call("DBSIZE").raw() == keys, claim + ": no key is lost")
+
+
+def reload_works(c, claim):
+    reply = c.call("DEBUG", "RELOAD").raw()
+    tap.ok(reply == b"+OK\r\n", claim, [reply])
+
+
+def a_limit_of_size():
+    with Server(OURS) as server:
+        c = server.client(60.0)
+        c.call("SET", "k", "v")
+        reload_works(c, "a small save")
+        fill(c, 4)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+        save_fails(server, c, server.dir, "writing: File too large", "a file beyond the limit")
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        reload_works(c, "without the limit it works")
+
+
+def a_full_disk():
+    mount = tempfile.mkdtemp(prefix="demikv-full-")
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=False).returncode:
+        os.rmdir(mount)
+        return tap.skip("a full disk", "cannot mount a small one here")
+    try:
+        with Server(OURS, ["--dir", mount]) as server:
+            c = server.client(60.0)
+            c.call("SET", "k", "v")
+            reload_works(c, "a small save on a small disk")
+            fill(c, 4)
+            save_fails(server, c, mount, "writing: No space left on device", "a full disk")
+            c.call("FLUSHALL")
+            reload_works(c, "with less data it works")
+    finally:
+        subprocess.run(["umount", mount], check=True)
+        os.rmdir(mount)
+    return None
+
+
+def names_that_cannot_be():
+    with Server(OURS, ["--enable-protected-configs", "yes"]) as server:
+        c = server.client(60.0)
+        c.call("SET", "k", "v")
+        dump = os.path.join(server.dir, "dump.rdb")
+        os.mkdir(dump)
+        save_fails(server, c, server.dir, "renaming the temporary file: Is a directory", "a folder of the file's name")
+        reply = c.call("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH").raw()
+        tap.ok(reply.startswith(b"-ERR") and "reading failed: Is a directory" in log_of(server), "a folder is not read",
+               server.log_tail(3))
+        os.rmdir(dump)
+        reply = c.call("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH").raw()
+        tap.ok(reply.startswith(b"-ERR") and "opening dump.rdb: No such file" in log_of(server), "no file is said",
+               server.log_tail(3))
+        reload_works(c, "afterwards it works")
+        folder = os.path.join(server.dir, "gone")
+        os.mkdir(folder)
+        c.call("CONFIG", "SET", "dir", folder)
+        os.rmdir(folder)
+        save_fails(server, c, folder, "opening the temporary file: No such file", "a working directory that is gone")
+
+
+def files_with_faults():
+    with Server(OURS) as server:
+        c = server.client(60.0)
+        fill(c, 2)
+        reload_works(c, "a good file")
+        dump = os.path.join(server.dir, "dump.rdb")
+        good = contents(dump)
+        flipped = bytearray(good)
+        flipped[len(good) // 2] ^= 1
+        for bad, why in ((good[:len(good) // 2], "the data ends in the middle of a value"), (bytes(flipped), ""),
+                         (b"", "the data ends in the middle of a value"), (b"X" * 100, "wrong signature")):
+            with open(dump, "wb") as f:
+                f.write(bad)
+            told = log_of(server).count("Error loading the DB from disk at byte")
+            reply = c.call("DEBUG", "RELOAD", "NOSAVE").raw()
+            log = log_of(server)
+            tap.ok(reply.startswith(b"-ERR") and log.count("Error loading the DB from disk at byte") == told + 1 and
+                   why in log.splitlines()[-1], "a file of %d bytes with a fault is refused" % len(bad), server.log_tail(2))
+        with open(dump, "wb") as f:
+            f.write(good)
+        reply = c.call("DEBUG", "RELOAD", "NOSAVE").raw()
+        tap.ok(reply == b"+OK\r\n" and c.call("DBSIZE").raw() == b":43\r\n", "the good one is read", [reply])
+
+
+loop_leaves_files_alone()
+pipelines_and_other_clients()
+a_limit_of_size()
+a_full_disk()
+names_that_cannot_be()
+files_with_faults()
+tap.done()
