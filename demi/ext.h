@@ -126,7 +126,8 @@ demi_sgarray_t demi_sgaalloc_large(size_t size);
  * too much waits to be sent. */
 #define DEMI_PUSHV_MAX        1024
 #define DEMI_PUSH_HANDED_OVER 1u /* complete when the device has the bytes, not when the peer has acknowledged them */
-#define DEMI_PUSH_NO_TOKEN    2u /* no result on success (*qt_out is 0); a failure shows at the next pop */
+#define DEMI_PUSH_NO_TOKEN                                                                                             \
+    2u /* no result on success (*qt_out is 0); a failure shows at the next pop, a file's at sync or close */
 /* More follows at once: what does not fill a segment may wait for the next push, at most 200 ms (MSG_MORE). */
 #define DEMI_PUSH_MORE 4u
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags);
@@ -189,9 +190,18 @@ int demi_pipe(int qd_out[2]);
 /* --- files -------------------------------------------------------------------------------------------------------- */
 
 /* A file as a queue: push writes at the cursor (or the end, O_APPEND), pop reads up to demi_sgaalloc()'s limit from
- * it. No call ever blocks the thread on a disk: demi_open() itself opens; everything else has a token. */
+ * it. What may block on a disk has a token and is done elsewhere, but for demi_open(), which opens before it returns,
+ * and demi_lseek() from the end, which asks for the length: demi_async_open() and demi_file_size() are for who may
+ * not block. */
 int demi_open(int *qd_out, const char *path, int flags, mode_t mode);
 int demi_creat(int *qd_out, const char *path, mode_t mode);
+/* The queue is there at once; DEMI_OPC_SYNC when the file is open. What is started before waits for that, and fails as
+ * it does; a queue whose file could not be opened is to be closed, too. */
+int demi_async_open(demi_qtoken_t *qt_out, int *qd_out, const char *path, int flags, mode_t mode);
+/* demi_close() of any queue, and DEMI_OPC_CLOSE when a file's writes have ended and it is closed, or an error of that:
+ * some file systems tell only then that a write failed. Of other queues it completes at once. */
+int demi_async_close(demi_qtoken_t *qt_out, int qd);
+int demi_file_size(demi_qtoken_t *qt_out, int qd); /* DEMI_OPC_SYNC, qr_ret is the length in bytes */
 int demi_lseek(int qd, off_t offset, int whence, off_t *offset_out);
 int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length);
 int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only); /* DEMI_OPC_SYNC */

@@ -84,9 +84,55 @@ int demi_open(int *qd_out, const char *path, int flags, mode_t mode)
     struct libos *l;
     struct queue *q = NULL;
     int err = file_libos(rt, &l);
-    if (!err) err = l->ops->open(l, path, flags, mode, &q);
+    if (!err) err = l->ops->open(l, path, flags, mode, NULL, &q);
     if (!err) *qd_out = q->qd;
     return -err;
+}
+
+int demi_async_open(demi_qtoken_t *qt_out, int *qd_out, const char *path, int flags, mode_t mode)
+{
+    if (!qt_out || !qd_out || !path) return EINVAL;
+    HERE(rt);
+    struct libos *l;
+    struct queue *q = NULL;
+    int err = file_libos(rt, &l);
+    if (err) return -err;
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, NULL, 0);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    err = l->ops->open(l, path, flags, mode, op, &q);
+    if (!err) *qd_out = q->qd;
+    return started(rt, op, err, qt, qt_out);
+}
+
+int demi_async_close(demi_qtoken_t *qt_out, int qd)
+{
+    if (!qt_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    struct op *op = op_begin(rt, DEMI_OPC_CLOSE, NULL, qd); /* of no queue: that is gone in a moment */
+    if (!op) return ENOMEM;
+    *qt_out = op_token(&rt->ops, op);
+    queue_remove(q);
+    if (q->ops->close_with) {
+        q->ops->close_with(q, op);
+    } else {
+        q->ops->close(q);
+        op_complete_plain(&rt->ops, op, 0);
+    }
+    return 0;
+}
+
+int demi_file_size(demi_qtoken_t *qt_out, int qd)
+{
+    if (!qt_out) return EINVAL;
+    HERE(rt);
+    QUEUE(q, rt, qd);
+    if (!q->ops->size) return EINVAL;
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, q, qd);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, q->ops->size(q, op), qt, qt_out);
 }
 
 int demi_creat(int *qd_out, const char *path, mode_t mode)

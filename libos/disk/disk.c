@@ -5,6 +5,7 @@
  */
 #include "libos/disk/disk.h"
 
+#include "alloc/base/assert.h"
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "libos/disk/helper.h"
@@ -25,14 +26,16 @@
 struct disk {
     struct libos base;
     struct helper helpers[DISK_HELPERS];
-    uint64_t reads, writes, syncs, tx_bytes, busy, errors;
+    uint64_t opens, reads, writes, syncs, tx_bytes, busy, errors;
 };
 
 struct file {
     struct queue q;
     struct disk *disk;
     struct helper *helper;
-    int fd;
+    int fd;         /* -1 until it is open */
+    int open_error; /* why it is not: what every operation then ends with */
+    int lost_error; /* the owner's: the first error of a push that nobody waited for */
     bool append;
     unsigned outstanding; /* jobs */
     size_t unsent;
@@ -47,8 +50,10 @@ struct file_job {
     struct op *op; /* NULL: nobody waits (any more). The helper does not look at it. */
     int err;
     struct buf *buf; /* pop */
-    off_t length;    /* truncate */
+    off_t length;    /* truncate; size: the answer */
     bool data_only;  /* sync */
+    int flags;       /* open */
+    mode_t mode;     /* open; its path lies where a push has its segs */
     size_t bytes;
     unsigned count;
     struct seg segs[]; /* push */
@@ -71,8 +76,8 @@ static int submit(struct file *f, struct op *op, void (*run)(struct job *), stru
     return 0;
 }
 
-/* NULL with *err: too much waits, or no memory. */
-static struct file_job *job_new(struct file *f, unsigned segs, int *err)
+/* A job with `more` bytes behind it. NULL with *err: too much waits, or no memory. */
+static struct file_job *job_new(struct file *f, size_t more, int *err)
 {
     struct file_job *fj = NULL;
     *err = -EBUSY;
@@ -80,12 +85,27 @@ static struct file_job *job_new(struct file *f, unsigned segs, int *err)
         f->disk->busy++;
         return NULL;
     }
-    fj = heap_calloc(1, sizeof *fj + segs * sizeof(struct seg));
+    fj = heap_calloc(1, sizeof *fj + more);
     *err = fj ? 0 : -ENOMEM;
     return fj;
 }
 
 /* --- what the helper does --- */
+
+static void run_open(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct file *f = fj->file;
+    f->fd = open((const char *)fj->segs, fj->flags | O_CLOEXEC, fj->mode);
+    if (f->fd < 0) f->open_error = fj->err = errno;
+}
+
+/* Whether there is a file to work on; else the job fails as its opening did. */
+static bool is_open(struct file_job *fj)
+{
+    if (fj->file->fd < 0) fj->err = fj->file->open_error;
+    return fj->file->fd >= 0;
+}
 
 static ssize_t write_some(struct file *f, const struct seg *segs, unsigned count)
 {
@@ -100,6 +120,7 @@ static void run_push(struct job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
+    if (!is_open(fj)) return;
     for (unsigned at = 0; at < fj->count;) {
         ssize_t n = write_some(f, fj->segs + at, fj->count - at);
         if (n < 0 && errno == EINTR) continue;
@@ -120,6 +141,7 @@ static void run_pop(struct job *j)
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
     ssize_t n;
+    if (!is_open(fj)) return;
     do n = pread(f->fd, fj->buf->data, DISK_READ_MAX, f->cursor);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
@@ -133,19 +155,30 @@ static void run_pop(struct job *j)
 static void run_truncate(struct job *j)
 {
     struct file_job *fj = (struct file_job *)j;
-    if (ftruncate(fj->file->fd, fj->length)) fj->err = errno;
+    if (is_open(fj) && ftruncate(fj->file->fd, fj->length)) fj->err = errno;
+}
+
+static void run_size(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct stat st;
+    if (!is_open(fj)) return;
+    if (fstat(fj->file->fd, &st)) fj->err = errno;
+    else fj->length = st.st_size;
 }
 
 static void run_sync(struct job *j)
 {
     struct file_job *fj = (struct file_job *)j;
+    if (!is_open(fj)) return;
     if (fj->data_only ? fdatasync(fj->file->fd) : fsync(fj->file->fd)) fj->err = errno;
 }
 
 static void run_close(struct job *j)
 {
     struct file_job *fj = (struct file_job *)j;
-    close(fj->file->fd);
+    int fd = fj->file->fd;
+    if (fd >= 0 && close(fd) && errno != EINTR) fj->err = errno; /* closed it is in any case */
 }
 
 /* --- back on the owner's thread --- */
@@ -165,7 +198,18 @@ static void complete(struct file_job *fj)
         fj->buf = NULL;
         op_complete(ops, op);
     } else {
-        op_complete_plain(ops, op, 0);
+        op_complete_plain(ops, op, fj->job.run == run_size ? fj->length : 0);
+    }
+}
+
+/* A push that failed and had nobody to tell is told of by what next says how the file fares: sync, truncate, close. */
+static void tell_lost(struct file *f, struct file_job *fj)
+{
+    if (fj->job.run == run_push) {
+        if (fj->err && !fj->op && !f->lost_error) f->lost_error = fj->err;
+    } else if (f->lost_error && fj->op && fj->job.run != run_pop && fj->job.run != run_size) {
+        fj->err = f->lost_error; /* it came first */
+        f->lost_error = 0;
     }
 }
 
@@ -173,7 +217,9 @@ static void finish(struct job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
+    ASSERT(f->outstanding > 0);
     f->disk->errors += fj->err != 0;
+    tell_lost(f, fj);
     if (fj->op) complete(fj);
     for (unsigned i = 0; i < fj->count; i++) seg_release(&fj->segs[i]);
     if (fj->job.run == run_push) f->unsent -= fj->bytes;
@@ -194,7 +240,7 @@ static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     struct file *f = (struct file *)q;
     int err;
     if (addr) return -ENOTSUP;
-    struct file_job *fj = job_new(f, count, &err);
+    struct file_job *fj = job_new(f, count * sizeof *segs, &err);
     if (!fj) return err;
     memcpy(fj->segs, segs, count * sizeof *segs);
     fj->count = count;
@@ -240,6 +286,13 @@ static int file_sync(struct queue *q, struct op *op, int data_only)
     return submit(f, op, run_sync, fj);
 }
 
+static int file_size(struct queue *q, struct op *op)
+{
+    int err;
+    struct file_job *fj = job_new((struct file *)q, 0, &err);
+    return fj ? submit((struct file *)q, op, run_size, fj) : err;
+}
+
 /* Moves the cursor; -EBUSY while operations that use it are outstanding. */
 static int file_seek(struct queue *q, int64_t offset, int whence, int64_t *out)
 {
@@ -247,6 +300,7 @@ static int file_seek(struct queue *q, int64_t offset, int whence, int64_t *out)
     struct stat st;
     int64_t base = 0;
     if (f->outstanding) return -EBUSY;
+    if (f->fd < 0) return -f->open_error;
     if (whence == SEEK_CUR) {
         base = f->cursor;
     } else if (whence == SEEK_END) {
@@ -268,26 +322,30 @@ static int file_fd(struct queue *q) { return ((struct file *)q)->fd; }
 
 /* Who waits is told now; what was started is finished by the helper, the closing of the descriptor
  * last. */
-static void file_close(struct queue *q)
+static void end_file(struct queue *q, struct op *closing)
 {
     struct file *f = (struct file *)q;
     for (struct op *op; (op = op_list_shift(&f->ops));) {
         ((struct file_job *)op->ptr)->op = NULL;
         op_fail(&q->rt->ops, op, ECANCELED);
     }
-    submit(f, NULL, run_close, f->closing);
+    submit(f, closing, run_close, f->closing);
 }
+
+static void file_close(struct queue *q) { end_file(q, NULL); }
 
 static const struct queue_ops file_ops = {
     .name = "disk file",
     .push = file_push,
     .pop = file_pop,
     .close = file_close,
+    .close_with = end_file,
     .unsent = file_unsent,
     .fd = file_fd,
     .seek = file_seek,
     .truncate = file_truncate,
     .sync = file_sync,
+    .size = file_size,
 };
 
 /* --- the libOS --- */
@@ -310,37 +368,78 @@ static int pick_helper(struct disk *d, struct helper **out)
     return 0;
 }
 
-static int disk_open(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out)
+static int file_new(struct disk *d, int flags, struct file **out)
 {
-    struct disk *d = (struct disk *)l;
     struct helper *h;
     int err = pick_helper(d, &h);
     if (err) return err;
     struct file *f = heap_calloc(1, sizeof *f);
     if (!f) return -ENOMEM;
-    err = -ENOMEM;
     f->closing = heap_calloc(1, sizeof *f->closing);
-    if (!f->closing) goto free_file;
-    f->fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
-    if (f->fd < 0) {
-        err = -errno;
-        goto free_closing;
+    if (!f->closing) {
+        heap_free(f);
+        return -ENOMEM;
     }
+    f->fd = -1;
     f->disk = d;
     f->append = flags & O_APPEND;
     f->helper = h;
-    err = queue_add(d->base.rt, &f->q, &file_ops);
-    if (err) goto close_fd;
-    h->files++;
+    *out = f;
+    return 0;
+}
+
+static void file_free(struct file *f)
+{
+    heap_free(f->closing);
+    heap_free(f);
+}
+
+/* Opened here and now, for who wants the errno at once. */
+static int open_now(struct file *f, const char *path, int flags, unsigned mode)
+{
+    f->fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
+    if (f->fd < 0) return -errno;
+    int err = queue_add(f->disk->base.rt, &f->q, &file_ops);
+    if (err) close(f->fd);
+    return err;
+}
+
+/* The first job of the file opens it: whatever is started meanwhile comes behind that. */
+static int open_later(struct file *f, const char *path, int flags, unsigned mode, struct op *op)
+{
+    size_t size = strnlen(path, PATH_MAX) + 1;
+    if (size > PATH_MAX) return -ENAMETOOLONG;
+    int err;
+    struct file_job *fj = job_new(f, size, &err);
+    if (!fj) return err;
+    memcpy(fj->segs, path, size);
+    fj->flags = flags;
+    fj->mode = (mode_t)mode;
+    err = queue_add(f->disk->base.rt, &f->q, &file_ops);
+    if (err) {
+        heap_free(fj);
+        return err;
+    }
+    op->queue = &f->q;
+    op->qd = f->q.qd;
+    return submit(f, op, run_open, fj);
+}
+
+static int disk_open(struct libos *l, const char *path, int flags, unsigned mode, struct op *op, struct queue **out)
+{
+    struct disk *d = (struct disk *)l;
+    struct file *f;
+    int err = file_new(d, flags, &f);
+    if (err) return err;
+    err = op ? open_later(f, path, flags, mode, op) : open_now(f, path, flags, mode);
+    if (err) {
+        file_free(f);
+        return err;
+    }
+    d->opens++;
+    f->helper->files++;
     *out = &f->q;
     return 0;
-close_fd:
-    close(f->fd);
-free_closing:
-    heap_free(f->closing);
-free_file:
-    heap_free(f);
-    return err;
 }
 
 /* Names are all with the first helper, so that what is done to them is done in order. */
@@ -373,8 +472,9 @@ static int disk_start(struct runtime *rt, const struct demi_config *conf, struct
         const char *name;
         const uint64_t *value;
     } all[] = {
-        {"disk.reads", &d->reads},       {"disk.writes", &d->writes}, {"disk.syncs", &d->syncs},
-        {"disk.tx_bytes", &d->tx_bytes}, {"disk.busy", &d->busy},     {"disk.errors", &d->errors},
+        {"disk.opens", &d->opens},   {"disk.reads", &d->reads},       {"disk.writes", &d->writes},
+        {"disk.syncs", &d->syncs},   {"disk.tx_bytes", &d->tx_bytes}, {"disk.busy", &d->busy},
+        {"disk.errors", &d->errors},
     };
     int err = runtime_open_fds(rt);
     for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)

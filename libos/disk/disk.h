@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files as queues (Demikernel's cattree), over helper threads: the thread of the runtime does not block on a disk,
- * except to open a file.
+ * Files as queues (Demikernel's cattree), over helper threads: the thread of the runtime does not block on a disk.
  *
  * A push writes all of its bytes at the file's cursor, or with O_APPEND at its end; a pop reads up
  * to DISK_READ_MAX bytes at the cursor, none at the end of the file. Operations of one file are
  * done in the order in which they were started. Appends do not move the cursor: one queue appends
  * to a log and reads it. Closing lets writes that were pushed finish.
  *
- * Renaming and removing go to helpers too: in order among themselves, in no order with what is done to files. Opening
- * alone is done on the caller's thread, so that its errno is there at once.
+ * Renaming and removing go to helpers too: in order among themselves, in no order with what is done to files.
+ *
+ * Two calls ask the kernel on the caller's thread, since they answer at once: open() without an operation, and
+ * seek() to the end, which wants the length. Who may not block has open() with an operation, and size().
  */
 #ifndef DISK_DISK_H
 #define DISK_DISK_H

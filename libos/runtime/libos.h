@@ -26,7 +26,9 @@ struct libos_ops {
     void (*forget)(struct libos *l);
     /* -EAFNOSUPPORT, -ESOCKTNOSUPPORT: not one of mine, the next libOS is asked. */
     int (*socket)(struct libos *l, int domain, int type, int protocol, struct queue **out);
-    int (*open)(struct libos *l, const char *path, int flags, unsigned mode, struct queue **out);
+    /* op NULL: opens before it returns. Else the queue is there at once, op gets it, and ends when the file is open or
+     * could not be; operations that are started before wait for that, and fail alike. */
+    int (*open)(struct libos *l, const char *path, int flags, unsigned mode, struct op *op, struct queue **out);
     /* Of who has open(), or NULL. On 0 op is the libOS's, which ends it; it has no queue. The paths are copied. */
     int (*rename)(struct libos *l, struct op *op, const char *from, const char *to);
     int (*unlink)(struct libos *l, struct op *op, const char *path);

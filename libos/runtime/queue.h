@@ -47,6 +47,9 @@ struct queue_ops {
     /* Cancels what is outstanding, frees the queue's memory. The runtime has taken it off the table
      * already. */
     void (*close)(struct queue *q);
+    /* The same, and op, which is not among those, ends when that is done for good, or with its error. May be missing:
+     * then close() is all there is to it. */
+    void (*close_with)(struct queue *q, struct op *op);
     int (*setsockopt)(struct queue *q, int level, int name, const void *val, socklen_t len);
     int (*getsockopt)(struct queue *q, int level, int name, void *val, socklen_t *len);
     int (*getpeername)(struct queue *q, struct sockaddr *addr, socklen_t *len);
@@ -57,6 +60,7 @@ struct queue_ops {
     int (*seek)(struct queue *q, int64_t offset, int whence, int64_t *out);
     int (*truncate)(struct queue *q, struct op *op, int64_t length);
     int (*sync)(struct queue *q, struct op *op, int data_only);
+    int (*size)(struct queue *q, struct op *op); /* op's ret is the length in bytes */
 };
 
 struct queue {

@@ -421,7 +421,7 @@ static void debug_reload(struct call *c)
     int err = rdb_file_load(c, flags);
     worker_update_time(c->w);
     if (err) {
-        call_error(c, "ERR Error trying to load the RDB dump");
+        call_error(c, "ERR Error trying to load the RDB dump, check server logs.");
         return;
     }
     server_log(c->srv, LOG_WARNING_LEVEL, "DB reloaded by DEBUG RELOAD");

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The disk is the library's: its helper threads write, flush, rename and read, and this thread waits for its own tokens
- * only; whatever else completes meanwhile is the loop's, later. Writes and reads run ahead, so that values are encoded
- * and decoded while the disk works.
+ * The disk is the library's: its helper threads open, write, flush, close, rename and read, and this thread waits for
+ * its own tokens only; whatever else completes meanwhile is the loop's, later. Writes and reads run ahead, so that
+ * values are encoded and decoded while the disk works.
  *
+ * Some file systems tell of a failed write only when the file is closed, so that its end is waited for, too, before
  * rename() makes the new file the file; the folder is flushed after it, since otherwise a power cut may bring the old
  * name back.
  */
@@ -36,6 +37,26 @@ static int wait_for(demi_qtoken_t qt, demi_qresult_t *out)
 
 /* What a call that starts an operation returned, and then the operation's own end. */
 static int started_and_done(int err, demi_qtoken_t qt) { return err ? -err : wait_for(qt, NULL); }
+
+static int close_file(int qd)
+{
+    demi_qtoken_t qt;
+    int err = demi_async_close(&qt, qd);
+    return started_and_done(err, qt);
+}
+
+/* On an error there is no queue. */
+static int open_file(int *qd_out, const char *path, int flags, mode_t mode)
+{
+    int qd;
+    demi_qtoken_t qt;
+    int err = demi_async_open(&qt, &qd, path, flags, mode);
+    if (err) return -err;
+    err = wait_for(qt, NULL);
+    if (err) close_file(qd);
+    else *qd_out = qd;
+    return err;
+}
 
 /* --- writing --- */
 
@@ -90,7 +111,8 @@ static int write_all(void *arg, const char *p, size_t n)
     return 0;
 }
 
-static int write_to(int qd, struct call *c)
+/* *doing: what failed. */
+static int write_to(int qd, struct call *c, const char **doing)
 {
     struct writer w = {.qd = qd};
     struct rdb_sink s;
@@ -104,6 +126,7 @@ static int write_to(int qd, struct call *c)
     int late = wait_written(&w);
     if (!err) err = late;
     if (err) return err;
+    *doing = "flushing the temporary file";
     err = demi_sync(&qt, qd, false);
     return started_and_done(err, qt);
 }
@@ -111,12 +134,12 @@ static int write_to(int qd, struct call *c)
 static int sync_folder(void)
 {
     int qd;
+    int err = open_file(&qd, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (err) return err;
     demi_qtoken_t qt;
-    int err = demi_open(&qd, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (err) return -err;
     err = demi_sync(&qt, qd, false);
     err = started_and_done(err, qt);
-    demi_close(qd);
+    close_file(qd);
     return err == -EINVAL ? 0 : err; /* a file system whose folders cannot be flushed */
 }
 
@@ -147,11 +170,13 @@ int rdb_file_save(struct call *c)
     char temporary[64];
     int qd;
     snprintf(temporary, sizeof temporary, "temp-%d.rdb", (int)getpid());
-    int err = demi_creat(&qd, temporary, 0644);
-    if (err) return failed(c, "opening the temporary file", -err);
-    err = write_to(qd, c);
-    demi_close(qd);
-    if (err) return abandon(c, temporary, "writing", err);
+    int err = open_file(&qd, temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (err) return failed(c, "opening the temporary file", err);
+    const char *doing = "writing";
+    err = write_to(qd, c, &doing);
+    int late = close_file(qd);
+    if (err) return abandon(c, temporary, doing, err);
+    if (late) return abandon(c, temporary, "closing the temporary file", late);
     err = rename_file(temporary, c->cfg->dbfilename);
     if (err) return abandon(c, temporary, "renaming the temporary file", err);
     err = sync_folder();
@@ -223,7 +248,7 @@ static void reader_fini(struct reader *r)
 {
     demi_sgarray_t sga;
     if (r->sga.sga_numsegs) demi_sgafree(&r->sga);
-    demi_close(r->qd);
+    close_file(r->qd); /* nothing was written: its error is of no consequence */
     while (r->count)
         if (wait_read(r, &sga) == 0) demi_sgafree(&sga);
 }
@@ -231,11 +256,11 @@ static void reader_fini(struct reader *r)
 int rdb_file_load(struct call *c, unsigned flags)
 {
     struct reader r = {0};
-    int err = demi_open(&r.qd, c->cfg->dbfilename, O_RDONLY, 0);
+    int err = open_file(&r.qd, c->cfg->dbfilename, O_RDONLY | O_NONBLOCK, 0); /* a FIFO without writers is empty */
     if (err) {
         server_log(c->srv, LOG_WARNING_LEVEL, "Error loading the DB from disk, opening %s: %s", c->cfg->dbfilename,
-                   strerror(err));
-        return -err;
+                   strerror(-err));
+        return err;
     }
     struct rdb_source s;
     struct rdb_loaded loaded;

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 # timeout: 180
-"""Files of the server: the loop's thread does nothing to a file but open it (strace looks), and whatever fails while the
-data is saved leaves the file that was there."""
+"""Files of the server: the loop's thread does nothing to a file (strace looks), whatever fails while the data is saved
+leaves the file that was there (strace lets each call fail), and nobody is harmed by who goes while it lasts."""
 import hashlib
 import os
 import random
@@ -17,12 +17,14 @@ import time
 from here import OURS, Server, Tap, need, need_server
 
 need_server()
+# A server that is traced while it ends cannot look for leaks: that needs ptrace, too.
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
 STRACE = need("strace")
 tap = Tap()
 
-LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed)(.*)")
+LINE = re.compile(r"(\d+) +(?:(\w+)\((.*)|<\.\.\. \w+ resumed>(.*))")
+UNFINISHED = "<unfinished ...>"
 NOT_ON_DISK = re.compile(r"/(dev|proc|sys)/|/memfd:|/anon_hugepage")
-OPENING = {"open", "openat", "openat2"}
 
 
 def random_text(size, seed):
@@ -49,9 +51,7 @@ def file_of(fd):
 
 
 def touches(call, rest, log):
-    """Whether a line of the trace is something done to a file on a disk, the log excepted."""
-    if call in OPENING:
-        return False
+    """Whether a call is something done to a file on a disk, the log excepted."""
     if rest.startswith('"') or rest.startswith("AT_FDCWD"):
         name = re.search(r'"([^"]*)"', rest)
         return not (name and NOT_ON_DISK.match(name.group(1)))
@@ -59,22 +59,30 @@ def touches(call, rest, log):
     return path is not None and path != log
 
 
-def calls_between(trace, log, begin, end):
-    """(thread, call, rest) from the line of the log that has `begin` to the one that has `end`."""
-    inside = False
+def calls_of(trace):
+    """[thread, call, rest] of every call in the order of their beginnings; strace splits one that lasts in two lines."""
+    calls, begun = [], {}
     for line in trace:
         found = LINE.match(line)
         if not found:
             continue
-        thread, call, rest = int(found.group(1)), found.group(2), found.group(3)
-        says = call.startswith("write") and file_of(rest) == log
-        if says and begin in rest:
-            inside = True
-        elif says and end in rest:
-            return
-        elif inside:
-            yield thread, call, rest
-    raise RuntimeError("the log does not say " + end)
+        thread, call, rest, more = int(found.group(1)), found.group(2), found.group(3), found.group(4)
+        if call is None:
+            if thread in begun:
+                begun.pop(thread)[2] += more
+            continue
+        calls.append([thread, call, rest.replace(UNFINISHED, "")])
+        if rest.endswith(UNFINISHED):
+            begun[thread] = calls[-1]
+    return calls
+
+
+def calls_after(calls, log, begin):
+    """Those that follow the line of the log that has `begin`, up to the end of the process."""
+    for i, (_, call, rest) in enumerate(calls):
+        if call.startswith("write") and file_of(rest) == log and begin in rest:
+            return calls[i + 1:]
+    raise RuntimeError("the log does not say " + begin)
 
 
 def read_trace(path, pid):
@@ -89,9 +97,11 @@ def read_trace(path, pid):
     return lines
 
 
-def step_of(line):
-    """What a line does for the file to be safe."""
-    _, call, rest = line
+def step_of(done):
+    """What a call does for the file to be safe."""
+    _, call, rest = done
+    if call == "close" and file_of(rest) and "/temp-" in file_of(rest):
+        return "close the file"
     if call == "rename" and "dump.rdb" in rest:
         return "rename"
     if call == "fsync" and file_of(rest):
@@ -122,17 +132,21 @@ def loop_leaves_files_alone():
         pid, log = server.pid, server.log
         os.kill(pid, signal.SIGTERM)
         server.process.wait(20)
-        calls = list(calls_between(read_trace(trace, pid), log, "Ready to accept", "shutdown"))
+        calls = calls_after(calls_of(read_trace(trace, pid)), log, "Ready to accept")
     shutil.rmtree(folder)
     theirs = {call for thread, call, rest in calls if thread != pid and touches(call, rest, log)}
     ours = [(call, rest) for thread, call, rest in calls if thread == pid and touches(call, rest, log)]
+    ours = [(call, rest) for call, rest in ours if not (call == "unlink" and "/s.sock" in rest)]  # at the very end
     tap.ok(not ours, "the loop's thread does nothing to files", ["%s(%s" % call for call in ours[:20]])
-    tap.ok(theirs >= {"pwritev", "pread64", "fsync", "rename", "close"}, "others write, read, flush, rename and close them",
-           [sorted(theirs)])
-    opened = [rest for thread, call, rest in calls if thread == pid and call in OPENING and "dump.rdb" in rest]
-    tap.ok(len(opened) == 3, "the loop's thread is seen: it opens them", opened)
+    tap.ok(theirs >= {"openat", "pwritev", "pread64", "fsync", "rename", "close"},
+           "others open, write, read, flush, rename and close them", [sorted(theirs)])
+    opened = [rest for _, call, rest in calls if call == "openat" and re.match('AT_FDCWD.*"dump.rdb"', rest)]
+    tap.ok(len(opened) == 3, "each reload opens the file", opened)
+    said = [rest for thread, call, rest in calls if thread == pid and call.startswith("write") and file_of(rest) == log]
+    tap.ok(any("DB saved" in rest for rest in said), "the loop's thread is seen: it writes the log", said[:20])
     steps = [step for step in map(step_of, calls) if step]
-    tap.ok(steps == ["flush the file", "rename", "flush the folder"] * 2, "each save flushes, renames, flushes the folder", steps)
+    tap.ok(steps == ["flush the file", "close the file", "rename", "flush the folder"] * 2,
+           "each save flushes, closes, renames, flushes the folder", steps)
     return None
 
 
@@ -258,7 +272,118 @@ def files_with_faults():
         tap.ok(reply == b"+OK\r\n" and c.call("DBSIZE").raw() == b":43\r\n", "the good one is read", [reply])
 
 
+class Tampering:
+    """A strace that lets calls on some files fail, or last, for as long as this is open."""
+
+    def __init__(self, server, call, what, names):
+        paths = [path for name in names for path in ("-P", os.path.join(server.dir, name), "-P", name)]
+        self.process = subprocess.Popen([STRACE, "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+                                         "inject=%s:%s" % (call, what), *paths, "-p", str(server.pid)],
+                                        stderr=subprocess.PIPE, text=True)
+        self.attached = False
+        for line in self.process.stderr:  # it ends if the tracer does
+            self.attached = self.attached or "attached" in line
+            if self.attached:
+                break
+
+    def __enter__(self):
+        if not self.attached:
+            self.__exit__()
+            raise RuntimeError("strace cannot attach")
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+        self.process.stderr.close()
+
+
+# call, errno, of which file, what the log says. The folder is flushed when the new file is in its place already.
+STEPS = (
+    ("openat", "EACCES", "temp-%d.rdb", "opening the temporary file: Permission denied"),
+    ("pwritev", "EDQUOT", "temp-%d.rdb", "writing: Disk quota exceeded"),
+    ("pwritev", "EIO", "temp-%d.rdb", "writing: Input/output error"),
+    ("fsync", "EIO", "temp-%d.rdb", "flushing the temporary file: Input/output error"),
+    ("close", "ENOSPC", "temp-%d.rdb", "closing the temporary file: No space left on device"),
+    ("close", "EIO", "temp-%d.rdb", "closing the temporary file: Input/output error"),
+    ("rename", "EACCES", "temp-%d.rdb", "renaming the temporary file: Permission denied"),
+)
+
+
+def can_attach(server):
+    try:
+        with Tampering(server, "fsync", "error=EIO", ["nothing"]):
+            return True
+    except RuntimeError:
+        return False
+
+
+def every_step_may_fail():
+    with Server(OURS) as server:
+        c = server.client(60.0)
+        c.call("SET", "k", "v")
+        reload_works(c, "before anything fails")
+        if not can_attach(server):
+            return tap.skip("every step may fail", "strace cannot attach here")
+        for call, error, name, said in STEPS:
+            c.call("INCR", "n")  # so that a new file would differ from the old one
+            with Tampering(server, call, "error=" + error, [name % server.pid]):
+                save_fails(server, c, server.dir, said, "%s of %s" % (error, call))
+        with Tampering(server, "fsync", "error=EIO", [server.dir]):
+            reply = c.call("DEBUG", "RELOAD").raw()
+        tap.ok(reply.startswith(b"-ERR") and "flushing the folder: Input/output error" in log_of(server),
+               "a folder that is not flushed is an error", [reply])
+        for call, error, said in (("openat", "EACCES", "opening dump.rdb: Permission denied"),
+                                  ("pread64", "EIO", "reading failed: Input/output error")):
+            with Tampering(server, call, "error=" + error, ["dump.rdb"]):
+                reply = c.call("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH").raw()
+            tap.ok(reply.startswith(b"-ERR") and said in log_of(server), "%s of %s while it is read" % (error, call), [reply])
+        reload_works(c, "and after it")
+    return None
+
+
+def who_goes_meanwhile():
+    """A disk that takes its time: clients wait, one of them goes, and a signal to end comes."""
+    with Server(OURS) as server:
+        a, b = server.client(60.0), server.client(60.0)
+        a.call("SET", "k", "v")
+        if not can_attach(server):
+            return tap.skip("who goes meanwhile", "strace cannot attach here")
+        with Tampering(server, "fsync", "delay_enter=700000", ["temp-%d.rdb" % server.pid]):
+            begin = time.monotonic()
+            a.send(b"DEBUG RELOAD\r\n")
+            time.sleep(0.1)
+            a.close()
+            reply, lasted = b.call("GET", "k").raw(), time.monotonic() - begin
+            tap.ok(reply == b"$1\r\nv\r\n" and lasted > 0.4, "another client is served when the disk is done", [reply, lasted])
+            reply = b.call("CLIENT", "LIST").text()
+            tap.ok(reply.count(b"\n") == 1, "who has gone is gone", [reply])
+            tap.ok(os.path.isfile(os.path.join(server.dir, "dump.rdb")), "the file is written although nobody waits for it")
+            os.remove(os.path.join(server.dir, "dump.rdb"))
+            b.send(b"DEBUG RELOAD\r\n")
+            time.sleep(0.1)
+            os.kill(server.pid, signal.SIGTERM)
+            reply, code = b.read().raw(), server.process.wait(20)
+        tap.ok(reply == b"+OK\r\n" and code == 0, "a signal to end waits until the command has its reply", [reply, code])
+        whole = contents(os.path.join(server.dir, "dump.rdb"))
+        left = [name for name in os.listdir(server.dir) if name.startswith("temp-")]
+        tap.ok(whole[:5] == b"REDIS" and whole[-9] == 0xff and not left, "and the file is whole", [whole[-20:], left])
+    return None
+
+
+def a_pipe_of_the_files_name():
+    with Server(OURS) as server:
+        c = server.client(20.0)
+        os.mkfifo(os.path.join(server.dir, "dump.rdb"))
+        reply = c.call("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH").raw()
+        tap.ok(reply.startswith(b"-ERR"), "a pipe that nobody writes to is no file", [reply])
+        tap.ok(c.call("PING").raw() == b"+PONG\r\n", "and holds nobody up")
+
+
 loop_leaves_files_alone()
+every_step_may_fail()
+who_goes_meanwhile()
+a_pipe_of_the_files_name()
 pipelines_and_other_clients()
 a_limit_of_size()
 a_full_disk()

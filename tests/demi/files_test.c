@@ -221,6 +221,154 @@ static void test_a_folder_is_flushed(void **state)
     OK(demi_close(qd));
 }
 
+static void test_opening_has_a_token(void **state)
+{
+    demi_qtoken_t open, push, size, close;
+    int qd = -1;
+    unlink(path);
+    OK(demi_async_open(&open, &qd, path, O_RDWR | O_CREAT | O_EXCL, 0640));
+    push = push_pattern(qd, 3000, 7); /* it waits for the file */
+    OK(demi_file_size(&size, qd));
+    FAILS(EBUSY, demi_cancel(open));
+    demi_qresult_t qr = wait_ok(open, DEMI_OPC_SYNC);
+    assert_int_equal(qr.qr_qd, qd);
+    assert_int_equal(qr.qr_ret, 0);
+    wait_ok(push, DEMI_OPC_PUSH);
+    assert_int_equal(wait_ok(size, DEMI_OPC_SYNC).qr_ret, 3000);
+    seek_to(qd, 0);
+    pop_pattern(qd, 3000, 7);
+    OK(demi_async_close(&close, qd));
+    FAILS(EBADF, demi_async_close(&size, qd));
+    qr = wait_ok(close, DEMI_OPC_CLOSE);
+    assert_int_equal(qr.qr_qd, qd);
+    struct stat st;
+    OK(stat(path, &st));
+    assert_int_equal(st.st_mode & 0777, 0640);
+}
+
+static void test_what_waits_for_a_file_fails_as_its_opening_does(void **state)
+{
+    demi_qtoken_t qts[6], late;
+    int qd = -1;
+    off_t at;
+    OK(demi_async_open(&qts[0], &qd, "/nonexistent/file", O_RDWR | O_CREAT, 0600));
+    OK(demi_pop(&qts[1], qd));
+    OK(demi_sync(&qts[2], qd, false));
+    OK(demi_truncate(&qts[3], qd, 0));
+    OK(demi_file_size(&qts[4], qd));
+    qts[5] = push_pattern(qd, 100, 0);
+    FAILS(EBUSY, demi_lseek(qd, 0, SEEK_END, &at));
+    for (int i = 0; i < 6; i++) assert_int_equal(wait_failed(qts[i]), ENOENT);
+    FAILS(ENOENT, demi_lseek(qd, 0, SEEK_END, &at));
+    assert_int_equal(demi_queue_fd(qd), -1);
+    OK(demi_pop(&late, qd));
+    assert_int_equal(wait_failed(late), ENOENT);
+    OK(demi_async_close(&late, qd)); /* there is nothing to close */
+    wait_ok(late, DEMI_OPC_CLOSE);
+}
+
+static void test_opening_names_its_mistakes(void **state)
+{
+    demi_qtoken_t qt;
+    int qd = -1;
+    char *longest = malloc(PATH_MAX + 1);
+    memset(longest, 'x', PATH_MAX);
+    longest[PATH_MAX] = 0;
+    FAILS(EINVAL, demi_async_open(NULL, &qd, path, O_RDWR, 0));
+    FAILS(EINVAL, demi_async_open(&qt, NULL, path, O_RDWR, 0));
+    FAILS(EINVAL, demi_async_open(&qt, &qd, NULL, O_RDWR, 0));
+    FAILS(ENAMETOOLONG, demi_async_open(&qt, &qd, longest, O_RDWR, 0));
+    FAILS(EINVAL, demi_async_close(NULL, 500));
+    FAILS(EBADF, demi_async_close(&qt, -1));
+    FAILS(EINVAL, demi_file_size(NULL, 500));
+    FAILS(EBADF, demi_file_size(&qt, 500));
+    const struct {
+        const char *path;
+        int flags, error;
+    } cases[] = {
+        {folder, O_WRONLY, EISDIR},
+        {"/dev/null", O_RDONLY | O_DIRECTORY, ENOTDIR},
+        {"/dev/null", O_WRONLY | O_CREAT | O_EXCL, EEXIST},
+        {"", O_RDONLY, ENOENT},
+        {longest + 1, O_RDONLY, ENAMETOOLONG},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        OK(demi_async_open(&qt, &qd, cases[i].path, cases[i].flags, 0600));
+        assert_int_equal(wait_failed(qt), cases[i].error);
+        OK(demi_close(qd));
+    }
+    free(longest);
+}
+
+static void test_closing_waits_for_the_writes_and_cancels_their_tokens(void **state)
+{
+    demi_qtoken_t qts[100], closed;
+    int qd = file_new(O_WRONLY | O_CREAT | O_TRUNC);
+    for (int i = 0; i < 100; i++) qts[i] = push_pattern(qd, 1000, 0);
+    OK(demi_async_close(&closed, qd));
+    FAILS(EBUSY, demi_cancel(closed));
+    wait_ok(closed, DEMI_OPC_CLOSE);
+    assert_int_equal(size_of(path), 100000);
+    for (int i = 0; i < 100; i++) {
+        demi_qresult_t qr = wait_for(qts[i]);
+        if (qr.qr_opcode != DEMI_OPC_PUSH) assert_int_equal(qr.qr_ret, ECANCELED);
+    }
+}
+
+/* A push without a token, and one whose token the close took. */
+static void test_a_write_that_nobody_waited_for_fails_the_close(void **state)
+{
+    demi_qtoken_t qt, closed;
+    int qd;
+    char bytes[100] = {0};
+    const struct iovec iov = {bytes, sizeof bytes};
+    if (demi_open(&qd, "/dev/full", O_WRONLY, 0) != 0) skip();
+    OK(demi_pushv(&qt, qd, &iov, 1, DEMI_PUSH_NO_TOKEN));
+    OK(demi_sync(&qt, qd, false));
+    assert_int_equal(wait_failed(qt), ENOSPC);
+    OK(demi_sync(&qt, qd, false)); /* it is said once; this is the answer of the device */
+    assert_int_equal(wait_failed(qt), EINVAL);
+    OK(demi_pushv(&qt, qd, &iov, 1, DEMI_PUSH_NO_TOKEN));
+    OK(demi_async_close(&closed, qd));
+    assert_int_equal(wait_failed(closed), ENOSPC);
+    OK(demi_open(&qd, "/dev/full", O_WRONLY, 0));
+    push_pattern(qd, 100, 0);
+    OK(demi_async_close(&closed, qd));
+    assert_int_equal(wait_failed(closed), ENOSPC);
+    OK(demi_open(&qd, "/dev/full", O_WRONLY, 0));
+    assert_int_equal(wait_failed(push_pattern(qd, 100, 0)), ENOSPC); /* here somebody was told */
+    OK(demi_async_close(&closed, qd));
+    wait_ok(closed, DEMI_OPC_CLOSE);
+}
+
+static void test_other_queues_close_with_a_token_too(void **state)
+{
+    demi_qtoken_t pop, closed;
+    int qds[2] = {socket_new(SOCK_STREAM), -1};
+    OK(demi_queue(&qds[1]));
+    OK(demi_pop(&pop, qds[1]));
+    for (int i = 0; i < 2; i++) {
+        OK(demi_async_close(&closed, qds[i]));
+        wait_ok(closed, DEMI_OPC_CLOSE);
+        FAILS(EBADF, demi_close(qds[i]));
+    }
+    assert_int_equal(wait_failed(pop), ECANCELED);
+}
+
+static void test_exit_does_what_was_begun(void **state)
+{
+    demi_qtoken_t qt;
+    int qd = -1;
+    unlink(path);
+    OK(demi_async_open(&qt, &qd, path, O_WRONLY | O_CREAT, 0600));
+    push_pattern(qd, 1000, 0);
+    OK(demi_async_close(&qt, qd));
+    OK(demi_async_open(&qt, &qd, "/nonexistent/file", O_RDONLY, 0));
+    OK(demi_exit());
+    assert_int_equal(size_of(path), 1000);
+    OK(demi_init(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +383,13 @@ int main(void)
         demi_unit_test(test_a_name_is_changed_and_removed),
         demi_unit_test(test_names_have_their_mistakes_named),
         demi_unit_test(test_a_folder_is_flushed),
+        demi_unit_test(test_opening_has_a_token),
+        demi_unit_test(test_what_waits_for_a_file_fails_as_its_opening_does),
+        demi_unit_test(test_opening_names_its_mistakes),
+        demi_unit_test(test_closing_waits_for_the_writes_and_cancels_their_tokens),
+        demi_unit_test(test_a_write_that_nobody_waited_for_fails_the_close),
+        demi_unit_test(test_other_queues_close_with_a_token_too),
+        demi_unit_test(test_exit_does_what_was_begun),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
