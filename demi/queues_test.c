@@ -476,6 +476,52 @@ static void test_a_tasks_tokens_are_the_tasks(void **state)
     demi_close(o.qd);
 }
 
+enum { GENERATIONS = 32768, AROUND = 8 }; /* an inbox's id has 15 bits of them (libos/runtime/task.c) */
+
+static int64_t leave_pops(void *arg)
+{
+    for (int i = 0; i < 2 * AROUND; i++) pop(*(int *)arg);
+    return 0;
+}
+
+static int64_t do_nothing(void *arg) { return 0; }
+
+/* Completes one of them, and goes on living. */
+static int64_t complete_one(void *arg)
+{
+    demi_qtoken_t none;
+    char x = 1;
+    struct iovec iov = {&x, 1};
+    if (demi_pushv(&none, *(int *)arg, &iov, 1, DEMI_PUSH_NO_TOKEN)) return -1;
+    for (int i = 0; i < 20; i++) demi_yield();
+    return 0;
+}
+
+static int64_t run_task(int64_t (*fn)(void *arg), void *arg)
+{
+    demi_qtoken_t qt;
+    assert_int_equal(demi_spawn(&qt, fn, arg, 0), 0);
+    return finish(qt).qr_ret;
+}
+
+static void test_what_a_task_left_is_never_that_of_a_later_task(void **state)
+{
+    demi_qresult_t qr;
+    int qd, n;
+    demi_queue(&qd);
+    run_task(leave_pops, &qd);
+    for (int i = 1; i < GENERATIONS - AROUND; i++) run_task(do_nothing, NULL);
+    for (int i = 0; i < 2 * AROUND; i++) {
+        demi_qtoken_t task;
+        demi_spawn(&task, complete_one, &qd, 0);
+        assert_int_equal(demi_wait_batch(&qr, 1, &n, NULL), 0);
+        assert_int_equal(qr.qr_opcode, DEMI_OPC_POP); /* the thread sees it while that task lives */
+        demi_sgafree(&qr.qr_value.sga);
+        assert_int_equal(finish(task).qr_ret, 0);
+    }
+    demi_close(qd);
+}
+
 static void *ring(void *arg)
 {
     demi_wake_ring(arg);
@@ -676,6 +722,7 @@ int main(void)
         T(test_a_pipe_is_found_by_its_name),
         T(test_timedwait_waits_until_a_moment),
         T(test_a_tasks_tokens_are_the_tasks),
+        T(test_what_a_task_left_is_never_that_of_a_later_task),
         T(test_batches_of_a_task_leave_claimed_tokens_alone),
         T(test_another_thread_rings),
         T(test_rings_before_a_wait_are_remembered_as_one),

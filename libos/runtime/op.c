@@ -94,6 +94,16 @@ void op_inbox_end(struct op_table *t, struct op_inbox *in)
     *in = (struct op_inbox){0};
 }
 
+void op_table_disown(struct op_table *t, uint32_t round)
+{
+    const uint32_t all = t->chunk_count << OP_CHUNK_BITS;
+    for (uint32_t left = (all + round - 1) / round; left; left--) {
+        if (t->disowned >= all) t->disowned = 0;
+        struct op *op = op_at(t, t->disowned++);
+        if (op->owner && !t->inbox_of(t, op->owner)) op->owner = 0;
+    }
+}
+
 void op_wake_waiter(struct op_table *t, struct op *op)
 {
     struct waiter *w = op->waiter;

@@ -91,6 +91,7 @@ struct op_table {
     uint32_t owner; /* already shifted into its place in the token */
     uint32_t first; /* generation of a fresh slot: that of two threads whose owners are equal by chance differs */
     uint32_t ready_count;
+    uint32_t disowned; /* up to where op_table_disown() has come */
     struct op *free;
     struct op_list ready;
     struct op_list taken;
@@ -244,6 +245,9 @@ static inline void op_recycle(struct op_table *t)
 
 /* The task has ended: what its inbox holds goes to the ready list. */
 void op_inbox_end(struct op_table *t, struct op_inbox *in);
+/* What tasks that have ended started, and is not over, becomes the thread's: looks at a part of the table, and at all of
+ * it in `round` calls. */
+void op_table_disown(struct op_table *t, uint32_t round);
 
 /* A waiter claims an operation: it will not be on the ready list. -EBUSY: another one has. */
 int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offset);

@@ -21,8 +21,11 @@ struct task {
     uint32_t slot;
 };
 
-/* An inbox's id: generation(15) | slot + 1(17). */
-#define SLOT_BITS 17
+/* An inbox's id: generation(15) | slot + 1(17). The generation counts the tasks of a slot, so an id comes again 32,768
+ * spawns, or more, after its task has ended. An operation may pend for longer than that: each spawn looks at a part of
+ * the operations and makes those of tasks that have ended the thread's, and has seen all of them in half the time. */
+#define SLOT_BITS    17
+#define DISOWN_ROUND (1u << (31 - SLOT_BITS)) /* spawns */
 static_assert(TASK_MAX < 1u << SLOT_BITS, "a slot and no task at all");
 
 struct op_inbox *task_inbox(struct task *t) { return &t->inbox; }
@@ -56,6 +59,7 @@ void tasks_free(struct tasks *t)
     free(t->slots);
     free(t->ready);
     free(t->unused);
+    free(t->uses);
     context_free(t->main);
     *t = (struct tasks){0};
 }
@@ -85,9 +89,13 @@ static int grow(struct tasks *t)
     uint32_t *unused = realloc(t->unused, words * 64 * sizeof *unused);
     if (!unused) return -ENOMEM;
     t->unused = unused;
+    uint32_t *uses = realloc(t->uses, words * 64 * sizeof *uses);
+    if (!uses) return -ENOMEM;
+    t->uses = uses;
     for (uint32_t i = t->words; i < words; i++) ready[i] = 0;
     for (uint32_t i = words * 64; i-- > t->words * 64;) {
         slots[i] = NULL;
+        uses[i] = 0;
         unused[t->unused_count++] = i;
     }
     t->words = words;
@@ -134,8 +142,9 @@ int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t s
     ts->slots[slot] = t;
     ts->live++;
     ts->spawned++;
-    t->inbox = (struct op_inbox){.id = (uint32_t)ts->spawned << SLOT_BITS | (slot + 1)};
+    t->inbox = (struct op_inbox){.id = ts->uses[slot]++ << SLOT_BITS | (slot + 1)};
     rt->ops.inbox_of = find_inbox;
+    op_table_disown(&rt->ops, DISOWN_ROUND);
     task_wake(rt, t);
     return 0;
 }

@@ -27,6 +27,7 @@ struct tasks {
     struct task **slots;
     uint64_t *ready;                /* one bit a slot */
     uint32_t *unused, unused_count; /* slots nobody has, the last given back on top */
+    uint32_t *uses;                 /* tasks a slot has had */
     uint32_t words;                 /* of 64 slots */
     uint32_t ready_count;
     uint32_t live;
