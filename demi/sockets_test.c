@@ -192,7 +192,7 @@ static void test_accepted_streams_do_not_delay_small_writes(void **state)
     socklen_t len = sizeof on;
     assert_int_equal(demi_getsockopt(p.server, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
     assert_int_equal(on, 1);
-    assert_int_equal(demi_getsockopt(p.server, IPPROTO_IP, IP_TTL, &on, &len), ENOTSUP);
+    assert_int_equal(demi_getsockopt(p.server, IPPROTO_IP, IP_RECVTTL, &on, &len), ENOPROTOOPT);
     assert_int_equal(demi_getsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &on, &len), ENOPROTOOPT);
     close_pair(p);
 }

@@ -9,6 +9,7 @@
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "demi/ext.h"
+#include "libos/runtime/ip_option.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -31,7 +32,7 @@ int inet_dgram_open(struct inet_sock *s, const struct ip_port *local)
         return err;
     }
     s->udp = u;
-    if (s->hops || s->tos) udp_set_hops(u, s->hops ? s->hops : 64, s->tos);
+    if (s->hops || s->tos) udp_set_hops(u, s->hops ? s->hops : IP_HOPS_DEFAULT, s->tos);
     return 0;
 }
 

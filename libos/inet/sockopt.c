@@ -8,6 +8,7 @@
  */
 #include "libos/inet/sock.h"
 #include "libos/inet/tcp_info.h"
+#include "libos/runtime/ip_option.h"
 
 #include "alloc/heap.h"
 #include "tcp/cc.h"
@@ -250,55 +251,48 @@ static int get_linger(const struct inet_sock *s, void *val, socklen_t *len)
 
 /* --- IP ----------------------------------------------------------------------------------------------------------- */
 
-static int set_hops(struct inet_sock *s, int v, bool is_tos)
+static int domain_of(const struct inet_sock *s) { return s->six ? AF_INET6 : AF_INET; }
+
+static int set_ip_option(struct inet_sock *s, enum ip_option option, const void *val, socklen_t len)
 {
     struct conn_opts o;
-    if (is_tos ? v < 0 || v > 255 : v < -1 || v == 0 || v > 255) return -EINVAL;
-    uint8_t n = v < 0 ? 64 : (uint8_t)v;
+    uint8_t n;
+    int err = ip_option_read(option, domain_of(s), val, len, &n);
+    if (err) return err;
     if (s->dgram) {
-        *(is_tos ? &s->tos : &s->hops) = n;
-        if (s->udp) udp_set_hops(s->udp, s->hops ? s->hops : 64, s->tos);
+        *(option == IP_OPTION_TOS ? &s->tos : &s->hops) = n;
+        if (s->udp) udp_set_hops(s->udp, s->hops ? s->hops : IP_HOPS_DEFAULT, s->tos);
         return 0;
     }
     begin_opts(s, &o);
-    *(is_tos ? &o.tos : &o.hops) = n;
+    *(option == IP_OPTION_TOS ? &o.tos : &o.hops) = n;
     return set_opts(s, &o);
 }
 
-static int get_hops(const struct inet_sock *s, bool is_tos)
+static int get_ip_option(const struct inet_sock *s, enum ip_option option)
 {
     struct conn_opts o;
     get_opts(s, &o);
+    if (option == IP_OPTION_TOS) return s->dgram ? s->tos : o.tos;
     uint8_t hops = s->dgram ? s->hops : o.hops;
-    return is_tos ? s->dgram ? s->tos : o.tos : hops ? hops : 64;
+    return hops ? hops : IP_HOPS_DEFAULT;
 }
 
 static int set_ip(struct inet_sock *s, int level, int name, int v)
 {
-    if (level == IPPROTO_IP && !s->six) {
-        if (name == IP_TTL || name == IP_TOS) return set_hops(s, v, name == IP_TOS);
-    } else if (level == IPPROTO_IPV6 && s->six) {
-        if (name == IPV6_UNICAST_HOPS || name == IPV6_TCLASS) return set_hops(s, v, name == IPV6_TCLASS);
-        if (name == IPV6_V6ONLY && !is_before_bind(s)) return -EINVAL;
-        if (name == IPV6_V6ONLY) {
-            s->v6_only = v;
-            return 0;
-        }
-    }
-    return -ENOPROTOOPT;
+    if (level != IPPROTO_IPV6 || !s->six || name != IPV6_V6ONLY) return -ENOPROTOOPT;
+    if (!is_before_bind(s)) return -EINVAL;
+    s->v6_only = v;
+    return 0;
 }
 
 static int get_ip(const struct inet_sock *s, int level, int name, int *out)
 {
-    if (level == IPPROTO_IP && !s->six && (name == IP_TTL || name == IP_TOS)) {
-        *out = get_hops(s, name == IP_TOS);
-        return 0;
-    }
-    if (level == IPPROTO_IPV6 && s->six && (name == IPV6_UNICAST_HOPS || name == IPV6_TCLASS || name == IPV6_V6ONLY)) {
-        *out = name == IPV6_V6ONLY ? s->v6_only : get_hops(s, name == IPV6_TCLASS);
-        return 0;
-    }
-    return -ENOPROTOOPT;
+    enum ip_option option = ip_option_of(domain_of(s), level, name);
+    if (option) *out = get_ip_option(s, option);
+    else if (level == IPPROTO_IPV6 && s->six && name == IPV6_V6ONLY) *out = s->v6_only;
+    else return -ENOPROTOOPT;
+    return 0;
 }
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
@@ -316,6 +310,8 @@ int inet_sock_setsockopt(struct queue *q, int level, int name, const void *val, 
     if (level == IPPROTO_TCP && s->dgram) return -ENOPROTOOPT;
     if (level == SOL_SOCKET && name == SO_LINGER) return set_linger(s, val, len);
     if (level == IPPROTO_TCP && name == TCP_CONGESTION) return set_congestion(s, val, len);
+    enum ip_option option = ip_option_of(domain_of(s), level, name);
+    if (option) return set_ip_option(s, option, val, len);
     if (len < sizeof v) return -EINVAL;
     memcpy(&v, val, sizeof v);
     switch (level) {

@@ -4,6 +4,7 @@
  * (SO_RCVTIMEO, O_NONBLOCK's kin) are not in it.
  */
 #include "libos/posix/sock.h"
+#include "libos/runtime/ip_option.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,9 +26,10 @@ static const struct {
     {IPPROTO_TCP, TCP_FASTOPEN},     {IPPROTO_IPV6, IPV6_V6ONLY},   {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
 };
 
-static int check(int level, int name)
+static int check(const struct posix_sock *s, int level, int name)
 {
-    if (level != SOL_SOCKET && level != IPPROTO_TCP && level != IPPROTO_IPV6) return -ENOTSUP;
+    if (level != SOL_SOCKET && level != IPPROTO_TCP && level != IPPROTO_IPV6 && level != IPPROTO_IP) return -ENOTSUP;
+    if (ip_option_of(s->domain, level, name)) return 0;
     for (unsigned i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
         if (allowed[i].level == level && allowed[i].name == name) return 0;
     return -ENOPROTOOPT;
@@ -41,11 +43,25 @@ static void note_linger(struct posix_sock *s, const void *val)
     s->linger_s = !l.l_onoff ? -1 : l.l_linger < 0 ? INT32_MAX : l.l_linger;
 }
 
+/* The kernel keeps the two families of an AF_INET6 socket apart; its IPv4 packets shall have the same. */
+static int set_ip_option(struct posix_sock *s, enum ip_option option, const void *val, socklen_t len)
+{
+    uint8_t n;
+    int err = ip_option_read(option, s->domain, val, len, &n), v = n;
+    if (err) return err;
+    int fd = s->watch.fd, hops = option == IP_OPTION_HOPS;
+    if (setsockopt(fd, IPPROTO_IP, hops ? IP_TTL : IP_TOS, &v, sizeof v)) return -errno;
+    if (s->domain == AF_INET) return 0;
+    return setsockopt(fd, IPPROTO_IPV6, hops ? IPV6_UNICAST_HOPS : IPV6_TCLASS, &v, sizeof v) ? -errno : 0;
+}
+
 int sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
     struct posix_sock *s = sock_of(q);
-    int err = check(level, name);
+    int err = check(s, level, name);
     if (err) return err;
+    enum ip_option option = ip_option_of(s->domain, level, name);
+    if (option) return set_ip_option(s, option, val, len);
     if (setsockopt(s->watch.fd, level, name, val, len)) return -errno;
     if (level == SOL_SOCKET && name == SO_LINGER) note_linger(s, val);
     return 0;
@@ -53,7 +69,7 @@ int sock_setsockopt(struct queue *q, int level, int name, const void *val, sockl
 
 int sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)
 {
-    int err = check(level, name);
+    int err = check(sock_of(q), level, name);
     if (err) return err;
     return getsockopt(sock_of(q)->watch.fd, level, name, val, len) ? -errno : 0;
 }
