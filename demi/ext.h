@@ -71,12 +71,13 @@ int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const
 int demi_wait_all(demi_qresult_t qr_out[], const demi_qtoken_t qts[], int num_qts, const struct timespec *timeout);
 
 /* Gives an operation up. It completes, as DEMI_OPC_FAILED with ECANCELED unless it had completed already, and is
- * waited for as before. EINVAL: unknown token. EBUSY: it cannot be taken back: a push, a connection on its way, a
- * task, a file operation. Closing the queue ends those. */
+ * waited for as before. A connection on its way is taken back, from the peer, too; its socket is then what it was, and
+ * may connect again. EINVAL: unknown token. EBUSY: it cannot be taken back: a push, a task, a file operation. Closing
+ * the queue ends those. */
 int demi_cancel(demi_qtoken_t qt);
 
 /* A token may carry a word of the caller's, set after the call that made it: read it from a result without a table of
- * tokens. demi_token_data() takes the word of the result just waited for: it is valid until the next wait. */
+ * tokens. demi_result_data() takes the word of a result just waited for: it is valid until the next wait. */
 int demi_set_data(demi_qtoken_t qt, void *data);
 void *demi_result_data(const demi_qresult_t *qr); /* only for results of the last wait of this thread */
 

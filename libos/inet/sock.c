@@ -125,10 +125,18 @@ void inet_port_give(struct inet_sock *s, uint16_t port)
 int inet_sock_cancel(struct queue *q, struct op *op)
 {
     struct inet_sock *s = sock_of(q);
-    if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(ops_of(s), &s->st, op);
-    op_list_remove(&s->st.pops, op);
-    op_fail(ops_of(s), op, ECANCELED);
-    return 0;
+    switch (op->opcode) {
+    case DEMI_OPC_ACCEPT:
+        op_list_remove(&s->st.pops, op);
+        op_fail(ops_of(s), op, ECANCELED);
+        return 0;
+    case DEMI_OPC_CONNECT: /* the stack forgets it; who answers later hears a reset (RFC 9293 3.10.7.1) */
+        conn_abort(s->conn);
+        inet_sock_connected(s, ECANCELED);
+        runtime_need_flush(q->rt);
+        return 0;
+    default: return stream_cancel(ops_of(s), &s->st, op);
+    }
 }
 
 static nsec linger_ns(const struct inet_sock *s)

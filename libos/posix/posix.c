@@ -72,7 +72,7 @@ static bool has_data_events(struct posix_sock *s, uint32_t events)
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) sock_connect_ready(s);
         return s->state == SOCK_CONNECTED;
     case SOCK_CLOSING: sock_closing_event(s, events); return false;
-    default: return true; /* datagrams of a socket that is bound */
+    default: return s->dgram; /* bound; a stream has lost its connection before it was one, and may try again */
     }
 }
 
@@ -85,6 +85,7 @@ static void on_event(struct watch *w, uint32_t events)
         s->readable = true;
         if (s->st.pops.head || unlikely(s->st.flags)) s->dgram ? dgram_receive(s) : posix_stream_receive(s);
     }
+    if (unlikely(events & EPOLLERR) && !s->dgram) posix_stream_error(s);
     /* An error or a hang-up unblocks writers too: their send tells them. */
     if (s->blocked && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) s->dgram ? dgram_send(s) : posix_stream_send(s);
     sock_debug(s);
@@ -151,10 +152,14 @@ static void posix_flush(struct libos *l)
 static int sock_cancel(struct queue *q, struct op *op)
 {
     struct posix_sock *s = sock_of(q);
-    if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(&q->rt->ops, &s->st, op);
-    op_list_remove(&s->accepts, op);
-    op_fail(&q->rt->ops, op, ECANCELED);
-    return 0;
+    switch (op->opcode) {
+    case DEMI_OPC_ACCEPT:
+        op_list_remove(&s->accepts, op);
+        op_fail(&q->rt->ops, op, ECANCELED);
+        return 0;
+    case DEMI_OPC_CONNECT: return sock_connect_cancel(s);
+    default: return stream_cancel(&q->rt->ops, &s->st, op);
+    }
 }
 
 static int dgram_shutdown(struct queue *q, int how)

@@ -61,6 +61,7 @@ int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
         }
     }
     s->state = SOCK_BOUND;
+    s->bound = true;
     if (!s->dgram) return 0;
     return sock_watch(s, EPOLLIN);
 }
@@ -191,18 +192,40 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
     return 0;
 }
 
+/* There is no connection, and will be none: the socket is what it was, and may try again. A port that the kernel chose
+ * went with the attempt. */
+static void not_connected(struct posix_sock *s, int err)
+{
+    struct op *op = s->connecting;
+    s->connecting = NULL;
+    s->state = s->bound ? SOCK_BOUND : SOCK_NEW;
+    op_fail(&s->q.rt->ops, op, err);
+}
+
 void sock_connect_ready(struct posix_sock *s)
 {
     int err = 0;
     socklen_t len = sizeof err;
     getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (!err) err = -connected(s);
+    if (err) {
+        not_connected(s, err);
+        return;
+    }
     struct op *op = s->connecting;
     s->connecting = NULL;
-    if (err) {
-        s->state = SOCK_BOUND; /* the kernel has given it a port; it may try again */
-        op_fail(&s->q.rt->ops, op, err);
-    } else {
-        op_complete_plain(&s->q.rt->ops, op, 0);
-    }
+    op_complete_plain(&s->q.rt->ops, op, 0);
+}
+
+/* AF_UNSPEC takes a connection back (connect(2)): one that stands already, and nobody here has heard of it yet, is
+ * reset. The error that the kernel notes of it is not the next attempt's. */
+int sock_connect_cancel(struct posix_sock *s)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    int err = 0;
+    socklen_t len = sizeof err;
+    if (connect(s->watch.fd, &nobody, sizeof nobody)) return -EBUSY;
+    getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    not_connected(s, ECANCELED);
+    return 0;
 }

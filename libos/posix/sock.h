@@ -60,6 +60,7 @@ struct posix_sock {
     uint8_t state;      /* enum sock_state */
     bool dgram;
     bool watched, readable, blocked;
+    bool bound;   /* by the program: it stays so when a connection fails */
     bool hung_up; /* the peer has ended its stream, or the connection is broken: reading tells */
     bool tail;    /* broken, and the kernel may still have bytes that came before */
     bool fin_due; /* shut down for writing, once `out` is empty */
@@ -123,6 +124,7 @@ int sock_accept(struct queue *q, struct op *op);
 int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size);
 void sock_accept_ready(struct posix_sock *s);
 void sock_connect_ready(struct posix_sock *s);
+int sock_connect_cancel(struct posix_sock *s);
 
 /* --- stream.c, dgram.c, sockopt.c --- */
 
@@ -133,6 +135,7 @@ int posix_stream_pop(struct queue *q, struct op *op);
 void posix_stream_receive(
     struct posix_sock *s); /* bytes have come: for who waits, or, shut down for reading, for nobody */
 int posix_stream_shutdown(struct queue *q, int how);
+void posix_stream_error(struct posix_sock *s); /* the kernel tells of one */
 void posix_stream_send(struct posix_sock *s);
 void posix_stream_drop(struct posix_sock *s); /* what waits to be sent */
 

@@ -316,6 +316,17 @@ static void stream_broke(struct posix_sock *s, int err)
     stream_fail(&s->q.rt->ops, &s->st, err, false);
 }
 
+/* Pushes and pops to come hear of it although nobody has asked the kernel meanwhile, as on every libOS. */
+void posix_stream_error(struct posix_sock *s)
+{
+    int err = 0;
+    socklen_t len = sizeof err;
+    if (s->st.flags & STREAM_FAILED) return;
+    if (getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len) || !err) return;
+    receive_rest(s);
+    stream_broke(s, err);
+}
+
 static void set_blocked(struct posix_sock *s, bool blocked)
 {
     if (s->blocked == blocked) return;

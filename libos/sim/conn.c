@@ -23,21 +23,35 @@ static void later(struct sim_conn *c, uint64_t ns, void (*fn)(void *arg))
     sim_events_add(&c->sim->events, c->sim->now + ns, fn, c);
 }
 
-static void fail(struct sim_conn *c, int err)
+/* The socket and the connection part; it may try again. */
+static void give_up(struct sim_sock *s, int err)
 {
-    struct sim_sock *s = c->ends[0].sock;
-    if (!s || !s->connecting) return; /* closed, or reset meanwhile */
-    c->sim->stats.refused++;
-    sim_tell(c->sim, "refused", c->id, (uint64_t)err);
+    struct sim_conn *c = s->end->conn;
     struct op *op = s->connecting;
     s->connecting = NULL;
-    s->state = SOCK_BOUND; /* it may try again */
+    s->state = s->bound ? SOCK_BOUND : SOCK_NEW;
+    if (!s->bound) s->local = (struct sockaddr_in){.sin_family = AF_INET};
     s->end = NULL;
-    c->ends[0].sock = NULL;
-    c->ends[0].closed = c->ends[0].dead = true;
     op_fail(&s->q.rt->ops, op, err);
     sim_host_wake(s->host);
     sim_conn_unref(c); /* the socket's */
+}
+
+static void fail(struct sim_conn *c, int err)
+{
+    struct sim_sock *s = c->ends[0].sock;
+    if (!s || !s->connecting) return; /* closed, cancelled, or reset meanwhile */
+    c->sim->stats.refused++;
+    sim_tell(c->sim, "refused", c->id, (uint64_t)err);
+    c->ends[0].sock = NULL;
+    c->ends[0].closed = c->ends[0].dead = true;
+    give_up(s, err);
+}
+
+void sim_conn_cancel(struct sim_sock *s)
+{
+    sim_end_close(s->end, true); /* if the peer has answered, its answer is refused */
+    give_up(s, ECANCELED);
 }
 
 static void try_again(struct sim_conn *c)

@@ -4,6 +4,8 @@
  */
 #include "libos/sim/world.h"
 
+#include "libos/runtime/ip_option.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -71,6 +73,7 @@ static int sim_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t
     if (err) return err;
     s->local = in;
     s->state = SOCK_BOUND;
+    s->bound = true;
     return 0;
 }
 
@@ -106,6 +109,8 @@ static int accept_one(struct sim_sock *l, struct op *op, struct end *e)
     s->state = SOCK_CONNECTED;
     s->local = e->addr;
     s->peer = client->addr;
+    s->hops = l->hops;
+    s->tos = l->tos;
     s->end = e;
     e->sock = s;
     if (e->fin_came) s->st.flags |= STREAM_ENDED;
@@ -168,10 +173,14 @@ static int sim_sock_connect(struct queue *q, struct op *op, const struct sockadd
 static int sim_sock_cancel(struct queue *q, struct op *op)
 {
     struct sim_sock *s = sock_of(q);
-    if (op->opcode != DEMI_OPC_ACCEPT) return stream_cancel(&q->rt->ops, &s->st, op);
-    op_list_remove(&s->accepts, op);
-    op_fail(&q->rt->ops, op, ECANCELED);
-    return 0;
+    switch (op->opcode) {
+    case DEMI_OPC_ACCEPT:
+        op_list_remove(&s->accepts, op);
+        op_fail(&q->rt->ops, op, ECANCELED);
+        return 0;
+    case DEMI_OPC_CONNECT: sim_conn_cancel(s); return 0;
+    default: return stream_cancel(&q->rt->ops, &s->st, op);
+    }
 }
 
 static int sim_sock_shutdown(struct queue *q, int how)
@@ -221,16 +230,36 @@ static void sim_sock_close(struct queue *q)
     free(s);
 }
 
-/* What shapes a real connection is taken and changes nothing here; a linger time of 0 makes close a reset. */
+static bool is_level(int level)
+{
+    return level == SOL_SOCKET || level == IPPROTO_TCP || level == IPPROTO_IPV6 || level == IPPROTO_IP;
+}
+
+/* What shapes a real connection is taken and changes nothing here; a linger time of 0 makes close a reset. There are no
+ * packets that would have the options of the IP header: they are only kept. */
 static int sim_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
 {
     struct sim_sock *s = sock_of(q);
-    if (level != SOL_SOCKET && level != IPPROTO_TCP) return -ENOTSUP;
+    enum ip_option option = ip_option_of(AF_INET, level, name);
+    if (option) return ip_option_read(option, AF_INET, val, len, option == IP_OPTION_TOS ? &s->tos : &s->hops);
+    if (!is_level(level)) return -ENOTSUP;
+    if (level == IPPROTO_IP || level == IPPROTO_IPV6) return -ENOPROTOOPT;
     if (level != SOL_SOCKET || name != SO_LINGER) return len < sizeof(int) ? -EINVAL : 0;
     struct linger l;
     if (len != sizeof l) return -EINVAL;
     memcpy(&l, val, sizeof l);
     s->linger_none = l.l_onoff && !l.l_linger;
+    return 0;
+}
+
+static int sim_sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len)
+{
+    const struct sim_sock *s = sock_of(q);
+    enum ip_option option = ip_option_of(AF_INET, level, name);
+    if (!option) return is_level(level) ? -ENOPROTOOPT : -ENOTSUP;
+    const int v = option == IP_OPTION_TOS ? s->tos : s->hops;
+    if (*len > sizeof v) *len = sizeof v;
+    memcpy(val, &v, *len);
     return 0;
 }
 
@@ -272,6 +301,7 @@ static const struct queue_ops stream_ops = {
     .shutdown = sim_sock_shutdown,
     .close = sim_sock_close,
     .setsockopt = sim_sock_setsockopt,
+    .getsockopt = sim_sock_getsockopt,
     .getpeername = sim_sock_getpeername,
     .getsockname = sim_sock_getsockname,
     .unsent = sim_sock_unsent,
@@ -285,6 +315,7 @@ static const struct queue_ops dgram_ops = {
     .cancel = sim_sock_cancel,
     .close = sim_sock_close,
     .setsockopt = sim_sock_setsockopt,
+    .getsockopt = sim_sock_getsockopt,
     .getpeername = sim_sock_getpeername,
     .getsockname = sim_sock_getsockname,
 };
@@ -295,6 +326,7 @@ struct sim_sock *sim_sock_new(struct sim_host *h, bool dgram)
     if (!s) return NULL;
     s->host = h;
     s->dgram = dgram;
+    s->hops = IP_HOPS_DEFAULT;
     s->local.sin_family = AF_INET;
     s->dgrams_tail = &s->dgrams;
     list_init(&s->dirty);

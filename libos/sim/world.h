@@ -195,6 +195,8 @@ struct sim_sock {
     struct list link; /* in host->socks */
     enum sock_state state;
     bool dgram, linger_none;
+    bool bound;        /* by the program: it stays so when a connection fails */
+    uint8_t hops, tos; /* options of the IP header */
     struct sockaddr_in local, peer;
     struct stream st; /* of datagram sockets only who waits */
     struct op_list accepts;
@@ -227,6 +229,7 @@ int sim_sock_autobind(struct sim_sock *s);
 void sim_sock_answer_accepts(struct sim_sock *s);
 
 int sim_conn_start(struct sim_sock *s, struct op *op, const struct sockaddr_in *addr);
+void sim_conn_cancel(struct sim_sock *s); /* of one that is CONNECTING */
 
 int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                     socklen_t size, unsigned flags);
