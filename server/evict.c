@@ -242,7 +242,7 @@ static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
     if (!was_there) return freed; /* its time had come: it expired instead */
     w->stats.evicted++;
     db_changed_in(&c, db, &key, NOTIFY_EVICTED, "evicted");
-    effect_del_expired(&c, db, victim->key);
+    effect_gone(&c, db, victim->key, srv->config->lazyfree_lazy_eviction);
     if (freed >= estimate / 2) return freed;
     w->evict->later_bytes += (uint64_t)(estimate - freed);
     w->evict->later_count++;

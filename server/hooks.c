@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the keyspace asks of the server (server/db/hooks.h): statistics, effects of expiry, and the
+ * What the keyspace asks of the server (server/db/hooks.h): statistics, effects of expiry and eviction, and the
  * answers that change once there are replicas, loading and scripts.
  */
 #include "server/db/hooks.h"
@@ -11,10 +11,10 @@ void stat_hit(struct call *c) { c->w->stats.hits++; }
 void stat_miss(struct call *c) { c->w->stats.misses++; }
 void stat_expired(struct call *c, size_t n) { c->w->stats.expired += n; }
 
-void effect_del_expired(struct call *c, struct db *db, struct bytes key)
+void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy)
 {
     if (!effect_wanted(c)) return;
-    struct bytes argv[2] = {c->cfg->lazyfree_lazy_expire ? BYTES("UNLINK") : BYTES("DEL"), key};
+    struct bytes argv[2] = {lazy ? BYTES("UNLINK") : BYTES("DEL"), key};
     effects_add(c, db->id, argv, 2);
 }
 

@@ -98,10 +98,9 @@ static void effect_restore(struct call *c, const struct restore *r)
 static void replace_by_nothing(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct bytes argv[2] = {BYTES("DEL"), key->name};
     if (!db_delete(c, key)) return;
     db_changed(c, key, NOTIFY_GENERIC, "del");
-    effect_as(c, 2, argv);
+    effect_deleted(c, key->name, c->cfg->lazyfree_lazy_server_del);
 }
 
 void cmd_restore(struct call *c)

@@ -132,6 +132,29 @@ static void test_a_time_that_has_passed_is_a_deletion(void **state)
     assert_string_equal(run(w, "INCR a"), "DEL a; INCR a");
 }
 
+/* Each of the four options is asked for its own kind of deletion and for no other. */
+static void test_a_deletion_is_an_unlink_where_its_option_says_so(void **state)
+{
+    struct world *w = *state;
+    bool *options[] = {&w->cfg.lazyfree_lazy_expire, &w->cfg.lazyfree_lazy_server_del, &w->cfg.lazyfree_lazy_eviction,
+                       &w->cfg.lazyfree_lazy_user_del};
+    static const struct {
+        const char *first, *line, *del, *unlink;
+        int option; /* that decides, of the above; -1: none */
+    } cases[] = {
+        {"SET a b", "EXPIRE a -1", "DEL a", "UNLINK a", 0},  {"SET a b", "GETEX a PXAT 1", "DEL a", "UNLINK a", 0},
+        {"SET a b PXAT 5", "GET a", "DEL a", "UNLINK a", 0}, {"SADD a b c", "SPOP a 2", "DEL a", "UNLINK a", 1},
+        {"SET a b", "GETDEL a", "DEL a", "DEL a", -1},       {"SET a b", "DEL a", "DEL a", "DEL a", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int on = 0; on < 4; on++) {
+            for (int o = 0; o < 4; o++) *options[o] = o == on;
+            run(w, cases[i].first);
+            assert_string_equal(run(w, cases[i].line), on == cases[i].option ? cases[i].unlink : cases[i].del);
+        }
+    }
+}
+
 static void test_results_are_told_not_ways_to_them(void **state)
 {
     struct world *w = *state;
@@ -177,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_relative_times_become_absolute, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_time_that_has_passed_is_a_deletion, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_deletion_is_an_unlink_where_its_option_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(test_results_are_told_not_ways_to_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_changes_nothing_is_not_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dirty_counts_keys_changed, setup, teardown),

@@ -56,7 +56,7 @@ static void expire_now(struct call *c, const struct key_ref *key)
     bool lazy = c->cfg->lazyfree_lazy_expire;
     if (lazy) db_delete_lazy(c, key);
     else db_delete(c, key);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key->name});
+    effect_deleted(c, key->name, lazy);
     db_changed(c, key, NOTIFY_GENERIC, "del");
     call_integer(c, 1);
 }

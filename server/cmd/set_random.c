@@ -61,7 +61,7 @@ static void pop_all(struct call *c, const struct key_ref *key, struct entry *e)
     db_changed(c, key, NOTIFY_SET, "spop");
     c->dirty += (int64_t)count - 1;
     db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){BYTES("DEL"), key->name});
+    effect_deleted(c, key->name, c->cfg->lazyfree_lazy_server_del);
 }
 
 /* What stays of a listpack is collected in another, so that each member is looked at once and their order is kept. */

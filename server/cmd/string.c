@@ -195,7 +195,7 @@ static void delete_key(struct call *c, bool lazy)
     const struct key_ref *key = call_key(c, 1);
     if (lazy) db_delete_lazy(c, key);
     else db_delete(c, key);
-    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key->name});
+    effect_deleted(c, key->name, lazy);
     db_changed(c, key, NOTIFY_GENERIC, "del");
 }
 
@@ -203,7 +203,7 @@ void cmd_getdel(struct call *c)
 {
     const struct entry *e;
     if (!get(c, &e) || !e) return;
-    delete_key(c, c->cfg->lazyfree_lazy_user_del);
+    delete_key(c, false);
 }
 
 static void getex_expire(struct call *c, const struct entry *e, int64_t when)

@@ -55,7 +55,7 @@ void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct tabl
     table_delete_slot(&s->table, slot);
     if (e->type == OBJ_STREAM) keyspace_ready(c, db, s, &key, OBJ_STREAM);
     keyspace_after(c, db, s, &key, NOTIFY_EXPIRED, "expired");
-    effect_del_expired(c, db, key.name);
+    effect_gone(c, db, key.name, c->cfg->lazyfree_lazy_expire);
     stat_expired(c, 1);
     keyspace_discard(c, e, c->cfg->lazyfree_lazy_expire);
 }

@@ -41,8 +41,8 @@ void lazy_free(struct call *c, struct value v);
 /* A whole database that was flushed asynchronously: to be freed by db_slices_free() on the helper thread; holds
  * `keys` keys. */
 void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size_t keys);
-/* Propagates the deletion of a key whose time had come. */
-void effect_del_expired(struct call *c, struct db *db, struct bytes key);
+/* Propagates the deletion of a key whose time had come, or that had to make room: as UNLINK if lazy. */
+void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy);
 /* FLUSHALL emptied everything: a snapshot under way is pointless, and the file on disk is out of date. */
 void srv_flushed_all(struct call *c);
 

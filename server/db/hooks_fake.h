@@ -28,7 +28,7 @@ void stat_miss(struct call *c);
 void stat_expired(struct call *c, size_t n);
 void lazy_free(struct call *c, struct value v);
 void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size_t keys);
-void effect_del_expired(struct call *c, struct db *db, struct bytes key);
+void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy);
 uint64_t srv_command_serial(const struct call *c);
 int srv_expired_is(const struct call *c, bool write);
 
@@ -61,7 +61,10 @@ void lazy_free_slices(UNUSED struct call *c, struct slice *slices, unsigned coun
     fake.lazy++;
     db_slices_free(slices, count);
 }
-void effect_del_expired(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key) { fake.dels++; }
+void effect_gone(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct bytes key, UNUSED bool lazy)
+{
+    fake.dels++;
+}
 uint64_t srv_command_serial(UNUSED const struct call *c) { return fake.serial; }
 int srv_expired_is(UNUSED const struct call *c, UNUSED bool write) { return fake.expired_is; }
 uint64_t call_random(UNUSED struct call *c) { return rng_u64(&fake.rng); }

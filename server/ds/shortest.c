@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Grisu2 (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers", PLDI 2010, section 6).
+ * Grisu2 (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers", PLDI 2010, 6).
  *
  * A double v = f * 2^e stands for all reals between the middles to its neighbours, m- and m+. Multiplied by a power of
- * ten that brings the exponent into [-60, -32], the three are 64-bit integers; digits of m+ are made from the front until
- * what is left is within m+ - m-, then the last digit is stepped down towards v:
+ * ten that brings the exponent into [-60, -32], the three are 64-bit integers; digits of m+ are made from the front
+ * until what is left is within m+ - m-, then the last digit is stepped down towards v:
  *
  *      m-        v        m+
  *     --+--------+--------+---->       every text in between reads back as v; one of the shortest is taken
  *        |<--- delta ---->|            each product is wrong by up to 1/2, so one is taken from both ends
  *
- * Because of that unit the result is not the shortest about once in a thousand doubles of full length (17 digits where 16
- * would do); it always reads back. An algorithm that never fails (Ryu) was left out on purpose: redis-server 7.2 has this
- * one, scores in listpacks are kept as such text, and DUMP and DEBUG DIGEST show it. So which power is taken, how
+ * Because of that unit the result is not the shortest about once in a thousand doubles of full length (17 digits where
+ * 16 would do); it always reads back. An algorithm that never fails (Ryu) was left out on purpose: redis-server 7.2 has
+ * this one, scores in listpacks are kept as such text, and DUMP and DEBUG DIGEST show it. So which power is taken, how
  * products are rounded and where it stops follow redis-server's results to the bit.
  */
 #include "server/ds/shortest.h"
@@ -39,7 +39,7 @@ struct wide {
     int e;
 };
 
-/* 10^k for k = -348, -340 ... 340, as 64 bits with the highest set, rounded to the nearest. The exponent is computed. */
+/* 10^k for k = -348, -340 ... 340, as 64 bits with the highest set, rounded to the nearest. Exponents are computed. */
 static const uint64_t powers[POWER_COUNT] = {
     0xfa8fd5a0081c0288ull, 0xbaaee17fa23ebf76ull, 0x8b16fb203055ac76ull, 0xcf42894a5dce35eaull, 0x9a6bb0aa55653b2dull,
     0xe61acf033d1a45dfull, 0xab70fe17c79ac6caull, 0xff77b1fcbebcdc4full, 0xbe5691ef416bd60cull, 0x8dd01fad907ffc3cull,
@@ -95,8 +95,8 @@ static struct wide normalized(struct wide w)
     return (struct wide){w.f << shift, w.e - shift};
 }
 
-/* Steps the last digit down while that comes nearer to v and stays within delta. All in units of the scale; `rest` is how far
- * the digits are below m+, `v` how far v is, `unit` what one step of the last digit is worth. */
+/* Steps the last digit down while that comes nearer to v and stays within delta. All in units of the scale; `rest` is
+ * how far the digits are below m+, `v` how far v is, `unit` what one step of the last digit is worth. */
 static void step_towards(char *last, uint64_t delta, uint64_t rest, uint64_t unit, uint64_t v)
 {
     while (rest < v && delta - rest >= unit && (rest + unit < v || v - rest > rest + unit - v)) {
@@ -192,8 +192,8 @@ static unsigned put_scientific(char *buf, const char *digits, unsigned count, in
     return n;
 }
 
-/* When a number is written out and when with an exponent is redis-server's: up to seven zeros behind the digits, six digits behind
- * the point whatever stands before it, any number of them from 0.001 to 9999. */
+/* When a number is written out and when with an exponent is redis-server's: up to seven zeros behind the digits, six
+ * digits behind the point whatever stands before it, any number of them from 0.001 to 9999. */
 static unsigned put_number(char *buf, const char *digits, unsigned count, int exponent)
 {
     int first = exponent + (int)count - 1; /* the power of ten of the first digit */

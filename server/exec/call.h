@@ -113,6 +113,7 @@ static inline void call_integer(struct call *c, int64_t v) { reply_int(c->out, v
  * (SPOP, EXPIRE, INCRBYFLOAT, BLPOP …) says what to propagate instead, as often as needed, in order. n arguments,
  * command name first. */
 void effect_as(struct call *c, int n, const struct bytes *argv);
+void effect_deleted(struct call *c, struct bytes key, bool lazy); /* DEL, or UNLINK */
 void effect_none(struct call *c);         /* changed keys, but nothing is to be propagated for it */
 bool effect_wanted(const struct call *c); /* somebody listens: otherwise do not bother to build arguments */
 

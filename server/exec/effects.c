@@ -75,6 +75,11 @@ void effect_as(struct call *c, int n, const struct bytes *argv)
     effects_add(c, c->db->id, argv, n);
 }
 
+void effect_deleted(struct call *c, struct bytes key, bool lazy)
+{
+    if (effect_wanted(c)) effect_as(c, 2, (struct bytes[]){lazy ? BYTES("UNLINK") : BYTES("DEL"), key});
+}
+
 void effect_none(struct call *c) { c->effects_given = true; }
 
 void effects_flush(struct worker *w, bool framed)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One reply a worker is enough: only one command runs at a time, and what it left here is handed over before the next one,
- * a waiter that it serves included. It is bounded by the limit of the client it is for, as if it were that client's output
- * already.
+ * One reply a worker is enough: only one command runs at a time, and what it left here is handed over before the next
+ * one, a waiter that it serves included. It is bounded by the limit of the client it is for, as if it were that
+ * client's output already.
  */
 #include "server/net/pushes.h"
 

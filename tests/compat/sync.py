@@ -43,6 +43,10 @@ STREAMS = [
     ("a read that finds one dead tells it", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "GET k", "SET end 1"]),
     ("dead keys inside an EXEC lie in its frame", ["DEBUG SET-ACTIVE-EXPIRE 0", "PSETEX k 1 v", "!sleep 0.01", "MULTI", "GET k", "SET x 1", "EXEC"]),
     ("a DEL of an expiry in the past", ["SET k v", "EXPIRE k -1", "SET k v", "GETEX k PXAT 1"]),
+    ("a deletion is an UNLINK where its option says so", [
+        "CONFIG SET lazyfree-lazy-server-del yes", "SADD s a b", "SPOP s 5", "SET k v", "GETDEL k", "SET k v", "EXPIRE k -1", "SET k v",
+        "DEBUG SET-SKIP-CHECKSUM-VALIDATION 1",
+        r'RESTORE k 1 "\x00\x03foo\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" REPLACE ABSTTL', "CONFIG SET lazyfree-lazy-server-del no"]),
     ("flushing is always told", ["FLUSHDB", "FLUSHALL", "SWAPDB 0 1"]),
     ("PUBLISH is told without a change", ["PUBLISH c m", "MULTI", "PUBLISH c m", "SET a 1", "EXEC"]),
     ("RESTORE tells an absolute time", ["DEBUG SET-SKIP-CHECKSUM-VALIDATION 1",
