@@ -72,6 +72,8 @@ def bridge_stream(commands):
         return commands
     out = [words[:3] + [w.upper() for w in words[3:]] if words[0].upper() == b"LMOVE" and expected("stream lmove") else words for words in commands]
     for i in range(1, len(out)):
+        if out[i][0] == b"UNLINK" and expected("stream unlink"):
+            out[i] = [b"DEL"] + out[i][1:]
         if out[i] == [b"MULTI"] and out[i - 1][0] == b"SELECT" and expected("stream select"):
             out[i - 1:i + 1] = out[i], out[i - 1]
     return out
