@@ -209,10 +209,12 @@ static void reply_args(struct reply *out, const struct command_arg *args, unsign
     reply_array(out, count);
     for (unsigned i = 0; i < count; i++) {
         const struct command_arg *a = &args[i];
-        reply_map(out,
-                  2u + !!a->key_spec + !!a->token + !!a->since + !!a->deprecated_since + !!a->flags + !!a->sub_count);
+        bool shown = a->type != ARG_ONEOF && a->type != ARG_BLOCK; /* those are shown by their parts */
+        reply_map(out, 2u + shown + !!a->key_spec + !!a->token + !!a->since + !!a->deprecated_since + !!a->flags +
+                           !!a->sub_count);
         pair_str(out, "name", a->name);
         pair_str(out, "type", types[a->type]);
+        if (shown) pair_str(out, "display_text", a->display ? a->display : a->name);
         if (a->key_spec) pair_int(out, "key_spec_index", a->key_spec - 1);
         if (a->token) pair_str(out, "token", a->token);
         if (a->since) pair_str(out, "since", a->since);

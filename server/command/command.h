@@ -130,6 +130,7 @@ enum arg_flag { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
 
 struct command_arg {
     const char *name;
+    const char *display; /* how a call shows it; NULL: as its name */
     enum arg_type type;
     uint8_t flags;
     uint8_t key_spec;             /* the key spec it belongs to, counted from 1; 0: none (COMMAND DOCS counts from 0) */

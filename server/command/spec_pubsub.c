@@ -14,9 +14,9 @@ static const struct command pubsub_subs[] = {
         .acl = ACL_PUBSUB | ACL_SLOW,
         .group = "pubsub",
         .since = "2.8.0",
-        .complexity = "O(N), N being the channels there are, with names and patterns of bounded "
-                      "length",
-        .summary = "Gives the channels that have subscribers.",
+        .complexity = "O(N) where N is the number of active channels, and assuming constant time pattern matching "
+                      "(relatively short channels and patterns)",
+        .summary = "Returns the active channels.",
         ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_OPTIONAL}),
     },
     {
@@ -28,7 +28,7 @@ static const struct command pubsub_subs[] = {
         .group = "pubsub",
         .since = "6.2.0",
         .complexity = "O(1)",
-        .summary = "Lists the subcommands.",
+        .summary = "Returns helpful text about the different subcommands.",
     },
     {
         .name = "NUMPAT",
@@ -39,7 +39,7 @@ static const struct command pubsub_subs[] = {
         .group = "pubsub",
         .since = "2.8.0",
         .complexity = "O(1)",
-        .summary = "Tells how many different patterns are subscribed to.",
+        .summary = "Returns a count of unique pattern subscriptions.",
     },
     {
         .name = "NUMSUB",
@@ -49,8 +49,8 @@ static const struct command pubsub_subs[] = {
         .acl = ACL_PUBSUB | ACL_SLOW,
         .group = "pubsub",
         .since = "2.8.0",
-        .complexity = "O(N), N being the channels asked about",
-        .summary = "Tells how many subscribers channels have.",
+        .complexity = "O(N) for the NUMSUB subcommand, where N is the number of requested channels",
+        .summary = "Returns a count of subscribers to channels.",
         ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
 };
@@ -64,12 +64,9 @@ const struct command spec_pubsub[] = {
         .acl = ACL_PUBSUB | ACL_SLOW,
         .group = "pubsub",
         .since = "2.0.0",
-        .complexity = "O(N), N being the patterns the client has already.",
-        .summary = "Subscribes to the channels that match patterns.",
-        ARGS({.name = "pattern",
-              .type = ARG_BLOCK,
-              .flags = ARG_MULTIPLE,
-              SUB_ARGS({.name = "pattern", .type = ARG_PATTERN})}),
+        .complexity = "O(N) where N is the number of patterns to subscribe to.",
+        .summary = "Listens for messages published to channels that match one or more patterns.",
+        ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_MULTIPLE}),
     },
     {
         .name = "PUBLISH",
@@ -79,9 +76,9 @@ const struct command spec_pubsub[] = {
         .acl = ACL_PUBSUB | ACL_FAST,
         .group = "pubsub",
         .since = "2.0.0",
-        .complexity = "O(N+M), N being the subscribers of the channel and M the patterns of all "
-                      "clients.",
-        .summary = "Sends a message to everybody subscribed to a channel.",
+        .complexity = "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total "
+                      "number of subscribed patterns (by any client).",
+        .summary = "Posts a message to a channel.",
         ARGS({.name = "channel", .type = ARG_STRING}, {.name = "message", .type = ARG_STRING}),
     },
     {
@@ -92,8 +89,8 @@ const struct command spec_pubsub[] = {
         .sub_count = COUNT(pubsub_subs),
         .group = "pubsub",
         .since = "2.8.0",
-        .complexity = "Depends on the subcommand.",
-        .summary = "Holds commands about channels and subscriptions.",
+        .complexity = "Depends on subcommand.",
+        .summary = "A container for Pub/Sub commands.",
     },
     {
         .name = "PUNSUBSCRIBE",
@@ -103,8 +100,8 @@ const struct command spec_pubsub[] = {
         .acl = ACL_PUBSUB | ACL_SLOW,
         .group = "pubsub",
         .since = "2.0.0",
-        .complexity = "O(N+M), N being the patterns of the client and M those of all clients.",
-        .summary = "Ends subscriptions to patterns.",
+        .complexity = "O(N) where N is the number of patterns to unsubscribe.",
+        .summary = "Stops listening to messages published to channels that match one or more patterns.",
         ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
     {
@@ -115,8 +112,8 @@ const struct command spec_pubsub[] = {
         .acl = ACL_PUBSUB | ACL_SLOW,
         .group = "pubsub",
         .since = "2.0.0",
-        .complexity = "O(N), N being the channels named.",
-        .summary = "Subscribes to channels.",
+        .complexity = "O(N) where N is the number of channels to subscribe to.",
+        .summary = "Listens for messages published to channels.",
         ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_MULTIPLE}),
     },
     {
@@ -127,8 +124,8 @@ const struct command spec_pubsub[] = {
         .acl = ACL_PUBSUB | ACL_SLOW,
         .group = "pubsub",
         .since = "2.0.0",
-        .complexity = "O(N), N being the subscribers of the channel.",
-        .summary = "Ends subscriptions to channels.",
+        .complexity = "O(N) where N is the number of channels to unsubscribe.",
+        .summary = "Stops listening to messages posted to channels.",
         ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
 };

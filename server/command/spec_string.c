@@ -16,10 +16,10 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_RW | KEY_INSERT, 1, 0, 1, 0)}),
         .group = "string",
         .since = "2.0.0",
-        .complexity = "O(1) amortized: room for growth is reserved ahead, so a short suffix "
-                      "rarely moves the value.",
-        .summary = "Adds bytes to the end of a string, starting from an empty one when the key "
-                   "is new.",
+        .complexity = "O(1). The amortized time complexity is O(1) assuming the appended value is small and the "
+                      "already present value is of any size, since the dynamic string library used by Redis will "
+                      "double the free space available on every reallocation.",
+        .summary = "Appends a string to the value of a key. Creates the key if it doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "value", .type = ARG_STRING}),
     },
     {
@@ -32,7 +32,7 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Takes one from the integer a string holds; a missing key counts as 0.",
+        .summary = "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}),
     },
     {
@@ -45,8 +45,8 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Takes a given amount from the integer a string holds; a missing key counts "
-                   "as 0.",
+        .summary =
+            "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "decrement", .type = ARG_INTEGER}),
     },
     {
@@ -59,7 +59,7 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Gives the string a key holds.",
+        .summary = "Returns the string value of a key.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}),
     },
     {
@@ -72,7 +72,7 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "6.2.0",
         .complexity = "O(1)",
-        .summary = "Gives the string a key holds and removes the key.",
+        .summary = "Returns the string value of a key after deleting the key.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}),
     },
     {
@@ -82,11 +82,11 @@ const struct command spec_string[] = {
         .flags = CMD_WRITE | CMD_FAST,
         .acl = ACL_WRITE | ACL_STRING | ACL_FAST,
         KEYS({KEY_RANGE(KEY_RW | KEY_ACCESS | KEY_UPDATE, 1, 0, 1, 0),
-              .notes = "RW and UPDATE: it changes the time to live"}),
+              .notes = "RW and UPDATE because it changes the TTL"}),
         .group = "string",
         .since = "6.2.0",
         .complexity = "O(1)",
-        .summary = "Gives the string a key holds and changes or clears its time to live.",
+        .summary = "Returns the string value of a key after setting its expiration time.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1},
              {.name = "expiration",
               .type = ARG_ONEOF,
@@ -106,8 +106,10 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, 0, 1, 0)}),
         .group = "string",
         .since = "2.4.0",
-        .complexity = "O(N), N being the bytes returned; next to nothing when the part is short.",
-        .summary = "Gives the part of a string between two offsets.",
+        .complexity = "O(N) where N is the length of the returned string. The complexity is ultimately determined by "
+                      "the returned length, but because creating a substring from an existing string is very cheap, it "
+                      "can be considered O(1) for small strings.",
+        .summary = "Returns a substring of the string stored at a key.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "start", .type = ARG_INTEGER},
              {.name = "end", .type = ARG_INTEGER}),
     },
@@ -121,10 +123,10 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Stores a string and gives the one that was there before.",
+        .summary = "Returns the previous string value of a key after setting it to a new value.",
         .doc_flags = DOC_DEPRECATED,
         .deprecated_since = "6.2.0",
-        .replaced_by = "`SET` with `GET`",
+        .replaced_by = "`SET` with the `!GET` argument",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "value", .type = ARG_STRING}),
     },
     {
@@ -137,7 +139,7 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Adds one to the integer a string holds; a missing key counts as 0.",
+        .summary = "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}),
     },
     {
@@ -150,7 +152,8 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Adds a given amount to the integer a string holds; a missing key counts as 0.",
+        .summary =
+            "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "increment", .type = ARG_INTEGER}),
     },
     {
@@ -163,8 +166,8 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "2.6.0",
         .complexity = "O(1)",
-        .summary = "Adds a floating-point amount to the number a string holds; a missing key "
-                   "counts as 0.",
+        .summary = "Increment the floating point value of a key by a number. Uses 0 as initial value if the key "
+                   "doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "increment", .type = ARG_DOUBLE}),
     },
     {
@@ -176,12 +179,12 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, 1, 1, 0)}),
         .group = "string",
         .since = "7.0.0",
-        .complexity = "O(N*M), N and M being the lengths of the two strings",
-        .summary = "Finds the longest subsequence two strings have in common.",
+        .complexity = "O(N*M) where N and M are the lengths of s1 and s2, respectively",
+        .summary = "Finds the longest common substring.",
         ARGS({.name = "key1", .type = ARG_KEY, .key_spec = 1}, {.name = "key2", .type = ARG_KEY, .key_spec = 1},
              {.name = "len", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "LEN"},
              {.name = "idx", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "IDX"},
-             {.name = "len", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "MINMATCHLEN"},
+             {.name = "min-match-len", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "MINMATCHLEN"},
              {.name = "withmatchlen", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "WITHMATCHLEN"}),
     },
     {
@@ -193,8 +196,8 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, -1, 1, 0)}),
         .group = "string",
         .since = "1.0.0",
-        .complexity = "O(N), N being the keys asked for.",
-        .summary = "Gives the strings of several keys at once.",
+        .complexity = "O(N) where N is the number of keys to retrieve.",
+        .summary = "Atomically returns the string values of one or more keys.",
         TIPS("request_policy:multi_shard"),
         ARGS({.name = "key", .type = ARG_KEY, .flags = ARG_MULTIPLE, .key_spec = 1}),
     },
@@ -207,10 +210,10 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_OW | KEY_UPDATE, 1, -1, 2, 0)}),
         .group = "string",
         .since = "1.0.1",
-        .complexity = "O(N), N being the keys stored.",
-        .summary = "Stores several strings in one indivisible step.",
+        .complexity = "O(N) where N is the number of keys to set.",
+        .summary = "Atomically creates or modifies the string values of one or more keys.",
         TIPS("request_policy:multi_shard", "response_policy:all_succeeded"),
-        ARGS({.name = "key_value",
+        ARGS({.name = "data",
               .type = ARG_BLOCK,
               .flags = ARG_MULTIPLE,
               SUB_ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "value", .type = ARG_STRING})}),
@@ -224,11 +227,9 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_OW | KEY_INSERT, 1, -1, 2, 0)}),
         .group = "string",
         .since = "1.0.1",
-        .complexity = "O(N), N being the keys stored.",
-        .summary = "Stores several strings in one indivisible step, or none when any of the keys "
-                   "exists.",
-        TIPS("request_policy:multi_shard", "response_policy:agg_min"),
-        ARGS({.name = "key_value",
+        .complexity = "O(N) where N is the number of keys to set.",
+        .summary = "Atomically modifies the string values of one or more keys only when all keys don't exist.",
+        ARGS({.name = "data",
               .type = ARG_BLOCK,
               .flags = ARG_MULTIPLE,
               SUB_ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "value", .type = ARG_STRING})}),
@@ -243,7 +244,11 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "2.6.0",
         .complexity = "O(1)",
-        .summary = "Stores a string that expires after a number of milliseconds.",
+        .summary = "Sets both string value and expiration time in milliseconds of a key. The key is created if it "
+                   "doesn't exist.",
+        .doc_flags = DOC_DEPRECATED,
+        .deprecated_since = "2.6.12",
+        .replaced_by = "`SET` with the `PX` argument",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "milliseconds", .type = ARG_INTEGER},
              {.name = "value", .type = ARG_STRING}),
     },
@@ -254,15 +259,15 @@ const struct command spec_string[] = {
         .flags = CMD_WRITE | CMD_DENYOOM,
         .acl = ACL_WRITE | ACL_STRING | ACL_SLOW,
         KEYS({KEY_RANGE(KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 1, 0, 1, 0),
-              .notes = "RW and ACCESS only with `GET`"}),
+              .notes = "RW and ACCESS due to the optional `GET` argument"}),
         .getkeys = getkeys_set,
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Stores a string whatever the key held before; options add conditions, an "
-                   "expiry or the old value as reply.",
-        HISTORY({"2.6.12", "Takes `EX`, `PX`, `NX` and `XX`."}, {"6.0.0", "`KEEPTTL` leaves the expiry as it is."},
-                {"6.2.0", "Takes `GET`, `EXAT` and `PXAT`."}, {"7.0.0", "`NX` and `GET` go together."}),
+        .summary = "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+        HISTORY({"2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."}, {"6.0.0", "Added the `KEEPTTL` option."},
+                {"6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."},
+                {"7.0.0", "Allowed the `NX` and `GET` options to be used together."}),
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "value", .type = ARG_STRING},
              {.name = "condition",
               .type = ARG_ONEOF,
@@ -290,7 +295,10 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "2.0.0",
         .complexity = "O(1)",
-        .summary = "Stores a string that expires after a number of seconds.",
+        .summary = "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+        .doc_flags = DOC_DEPRECATED,
+        .deprecated_since = "2.6.12",
+        .replaced_by = "`SET` with the `EX` argument",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "seconds", .type = ARG_INTEGER},
              {.name = "value", .type = ARG_STRING}),
     },
@@ -304,7 +312,10 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "1.0.0",
         .complexity = "O(1)",
-        .summary = "Stores a string only when the key does not exist.",
+        .summary = "Set the string value of a key only when the key doesn't exist.",
+        .doc_flags = DOC_DEPRECATED,
+        .deprecated_since = "2.6.12",
+        .replaced_by = "`SET` with the `NX` argument",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "value", .type = ARG_STRING}),
     },
     {
@@ -316,9 +327,11 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_RW | KEY_UPDATE, 1, 0, 1, 0)}),
         .group = "string",
         .since = "2.2.0",
-        .complexity = "O(1) for short pieces, otherwise O(M), M being the length of the new piece.",
-        .summary = "Overwrites a string from an offset on, padding with zero bytes where it was "
-                   "shorter.",
+        .complexity = "O(1), not counting the time taken to copy the new string in place. Usually, this string is very "
+                      "small so the amortized complexity is O(1). Otherwise, complexity is O(M) with M being the "
+                      "length of the value argument.",
+        .summary =
+            "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "offset", .type = ARG_INTEGER},
              {.name = "value", .type = ARG_STRING}),
     },
@@ -332,7 +345,7 @@ const struct command spec_string[] = {
         .group = "string",
         .since = "2.2.0",
         .complexity = "O(1)",
-        .summary = "Tells how many bytes a string has.",
+        .summary = "Returns the length of a string value.",
         ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}),
     },
     {
@@ -344,8 +357,10 @@ const struct command spec_string[] = {
         KEYS({KEY_RANGE(KEY_RO | KEY_ACCESS, 1, 0, 1, 0)}),
         .group = "string",
         .since = "1.0.0",
-        .complexity = "O(N), N being the bytes returned; next to nothing when the part is short.",
-        .summary = "Gives the part of a string between two offsets (the old name of GETRANGE).",
+        .complexity = "O(N) where N is the length of the returned string. The complexity is ultimately determined by "
+                      "the returned length, but because creating a substring from an existing string is very cheap, it "
+                      "can be considered O(1) for small strings.",
+        .summary = "Returns a substring from a string value.",
         .doc_flags = DOC_DEPRECATED,
         .deprecated_since = "2.0.0",
         .replaced_by = "`GETRANGE`",

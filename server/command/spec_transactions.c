@@ -15,8 +15,8 @@ const struct command spec_transactions[] = {
         .acl = ACL_FAST | ACL_TRANSACTION,
         .group = "transactions",
         .since = "2.0.0",
-        .complexity = "O(N), N being the commands queued",
-        .summary = "Drops the transaction begun on this connection.",
+        .complexity = "O(N), when N is the number of queued commands",
+        .summary = "Discards a transaction.",
     },
     {
         .name = "EXEC",
@@ -27,8 +27,8 @@ const struct command spec_transactions[] = {
         .acl = ACL_SLOW | ACL_TRANSACTION,
         .group = "transactions",
         .since = "1.2.0",
-        .complexity = "Depends on the commands queued",
-        .summary = "Runs the commands queued since MULTI.",
+        .complexity = "Depends on commands in the transaction",
+        .summary = "Executes all commands in a transaction.",
     },
     {
         .name = "MULTI",
@@ -39,7 +39,7 @@ const struct command spec_transactions[] = {
         .group = "transactions",
         .since = "1.2.0",
         .complexity = "O(1)",
-        .summary = "Begins a transaction: what follows is queued until EXEC.",
+        .summary = "Starts a transaction.",
     },
     {
         .name = "UNWATCH",
@@ -50,7 +50,7 @@ const struct command spec_transactions[] = {
         .group = "transactions",
         .since = "2.2.0",
         .complexity = "O(1)",
-        .summary = "Forgets the watched keys of this connection.",
+        .summary = "Forgets about watched keys of a transaction.",
     },
     {
         .name = "WATCH",
@@ -61,8 +61,8 @@ const struct command spec_transactions[] = {
         KEYS({KEY_RANGE(KEY_RO, 1, -1, 1, 0)}),
         .group = "transactions",
         .since = "2.2.0",
-        .complexity = "O(1) a key.",
-        .summary = "Lets the next EXEC fail if any of these keys changes before.",
+        .complexity = "O(1) for every key.",
+        .summary = "Monitors changes to keys to determine the execution of a transaction.",
         ARGS({.name = "key", .type = ARG_KEY, .flags = ARG_MULTIPLE, .key_spec = 1}),
     },
 };
