@@ -15,6 +15,29 @@ int getkeys_set(const struct bytes *argv, int argc, int *out, uint16_t *flags, i
     return 1;
 }
 
+/* How many arguments belong to a step of BITFIELD that only reads, and is whole; 0: it is none. */
+static int bitfield_step_arguments(struct bytes word, int left)
+{
+    if (bytes_is_word(word, "get")) return left >= 2 ? 2 : 0;
+    if (bytes_is_word(word, "overflow")) return left >= 1 ? 1 : 0;
+    return 0;
+}
+
+int getkeys_bitfield(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max)
+{
+    ASSERT(max >= 1);
+    if (argc < 2) return -1;
+    out[0] = 1;
+    flags[0] = KEY_RO | KEY_ACCESS;
+    for (int i = 2; i < argc; i++) {
+        int step = bitfield_step_arguments(argv[i], argc - i - 1);
+        /* It writes, or is no step at all: then nothing is promised. */
+        if (step == 0) flags[0] = KEY_RW | KEY_ACCESS | KEY_UPDATE;
+        i += step;
+    }
+    return 1;
+}
+
 /* How many arguments belong to an option of SORT. */
 static int sort_option_arguments(struct bytes word)
 {

@@ -2,6 +2,7 @@
  *
  * Strings seen as rows of bits and of small integers.
  */
+#include "server/command/getkeys.h"
 #include "server/command/handlers.h"
 #include "server/command/spec.h"
 
@@ -38,6 +39,7 @@ const struct command spec_bitmap[] = {
         .acl = ACL_WRITE | ACL_BITMAP | ACL_SLOW,
         KEYS({KEY_RANGE(KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 1, 0, 1, 0),
               .notes = "This command allows both access and modification of the key"}),
+        .getkeys = getkeys_bitfield,
         .group = "bitmap",
         .since = "3.2.0",
         .complexity = "O(1) for each subcommand specified",
