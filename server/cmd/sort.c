@@ -260,7 +260,7 @@ static void make_tree(struct call *c, struct entry *e)
 {
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
     rules.entries_max = 0;
-    struct zset packed = zset_of(e), tree = zset_new(zset_count(&packed), &rules);
+    struct zset packed = zset_of(e), tree = zset_new(zset_count(&packed), 0, &rules);
     struct zset_iter it;
     zset_iter_init(&it, &packed, zset_whole(&packed), false);
     while (zset_iter_next(&it)) zset_append(&tree, it.member, zset_iter_score(&it), &rules);

@@ -105,7 +105,9 @@ static void add_scored(struct call *c, double *scores, int first, unsigned flags
         return;
     }
 
-    struct zset z = e ? zset_of(e) : zset_new(1, &rules);
+    size_t pairs = (size_t)(c->argc - first) / 2;
+    struct zset z = e ? zset_of(e) : zset_new(pairs, c->argv[first + 1].n, &rules);
+    if (e) zset_expect(&z, pairs, &rules);
     n = add_pairs(c, &z, scores, first, flags, &rules);
     if (e) zset_store(e, &z);
     else db_put_value(c, key, zset_value(&z), -1, 0);

@@ -320,7 +320,10 @@ static void store_result(struct call *c, const struct zset_result *r, enum zop o
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
     const struct key_ref *key = call_key(c, 1);
     if (r->count) {
-        struct zset z = zset_new(r->count, &rules);
+        size_t longest = 0;
+        for (size_t i = 0; i < r->count; i++)
+            if (r->items[i]->member.n > longest) longest = r->items[i]->member.n;
+        struct zset z = zset_new(r->count, longest, &rules);
         for (size_t i = 0; i < r->count; i++) zset_append(&z, r->items[i]->member, r->items[i]->score, &rules);
         db_put_value(c, key, zset_value(&z), -1, 0);
         db_changed(c, key, NOTIFY_ZSET, events[op]);

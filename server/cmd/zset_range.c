@@ -119,7 +119,7 @@ static void reply_span(struct call *c, const struct zset *z, struct ztree_span s
 static struct zset copy_of_span(struct call *c, const struct zset *z, struct ztree_span span)
 {
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
-    struct zset copy = zset_new(span.end - span.start, &rules);
+    struct zset copy = zset_new(span.end - span.start, 0, &rules);
     struct zset_iter it;
     zset_iter_init(&it, z, span, false);
     while (zset_iter_next(&it)) zset_append(&copy, it.member, zset_iter_score(&it), &rules);

@@ -107,7 +107,7 @@ static struct value some_hash(int i)
 static struct value some_zset(int i)
 {
     struct zset_rules r = zset_rules(&cfg, 7);
-    struct zset z = zset_new(1, &r);
+    struct zset z = zset_new(1, 0, &r);
     char text[64];
     double had;
     for (int k = 0; k <= i; k++)

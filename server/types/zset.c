@@ -16,9 +16,10 @@ static struct ztree *new_tree(const struct zset_rules *rules, size_t room)
     return t;
 }
 
-struct zset zset_new(size_t count, const struct zset_rules *rules)
+struct zset zset_new(size_t count, size_t member_bytes, const struct zset_rules *rules)
 {
-    if (count > rules->entries_max) return (struct zset){ENC_SKIPLIST, new_tree(rules, count > 1 ? count : 0)};
+    if (count > rules->entries_max || member_bytes > rules->value_max)
+        return (struct zset){ENC_SKIPLIST, new_tree(rules, count > 1 ? count : 0)};
     return (struct zset){ENC_LISTPACK, lp_new(0)};
 }
 
@@ -34,6 +35,11 @@ static void convert(struct zset *z, const struct zset_rules *rules)
     }
     lp_free(lp);
     *z = (struct zset){ENC_SKIPLIST, t};
+}
+
+void zset_expect(struct zset *z, size_t count, const struct zset_rules *rules)
+{
+    if (z->enc == ENC_LISTPACK && count > rules->entries_max) convert(z, rules);
 }
 
 /* --- in a listpack ------------------------------------------------------------------------------------------------ */

@@ -30,8 +30,11 @@ static inline struct zset_rules zset_rules(const struct config *cfg, uint64_t se
     return (struct zset_rules){(size_t)cfg->zset_max_listpack_entries, (size_t)cfg->zset_max_listpack_value, seed};
 }
 
-/* Empty, to hold about count members. */
-struct zset zset_new(size_t count, const struct zset_rules *rules);
+/* Empty, to hold about count members, one of them of so many bytes. (Which encoding it begins in shows in a score of
+ * -0, which a listpack holds as 0.) */
+struct zset zset_new(size_t count, size_t member_bytes, const struct zset_rules *rules);
+/* So many members are about to be added, if all are new: past the limit it becomes a tree at once. */
+void zset_expect(struct zset *z, size_t count, const struct zset_rules *rules);
 static inline struct zset zset_of(const struct entry *e) { return (struct zset){e->enc, entry_ptr(e)}; }
 static inline void zset_store(struct entry *e, const struct zset *z)
 {

@@ -22,7 +22,7 @@ struct pair {
     struct zset lp, tree;
 };
 
-static struct pair pair_new(void) { return (struct pair){zset_new(1, &small), zset_new(1, &large)}; }
+static struct pair pair_new(void) { return (struct pair){zset_new(1, 0, &small), zset_new(1, 0, &large)}; }
 static void pair_free(struct pair *p)
 {
     assert_int_equal(p->lp.enc, ENC_LISTPACK);
@@ -157,7 +157,7 @@ static void test_one_too_many_or_too_long_makes_a_tree(void **state)
 {
     (void)state;
     const struct zset_rules rules = {.entries_max = 3, .value_max = 4, .seed = 7};
-    struct zset z = zset_new(3, &rules);
+    struct zset z = zset_new(3, 0, &rules);
     double had;
     zset_add(&z, BYTES("1"), 1, &had, &rules);
     zset_add(&z, BYTES("four"), 2, &had, &rules);
@@ -171,11 +171,11 @@ static void test_one_too_many_or_too_long_makes_a_tree(void **state)
     ztree_check(z.p);
     zset_free(&z);
 
-    z = zset_new(1, &rules);
+    z = zset_new(1, 0, &rules);
     zset_append(&z, BYTES("fives"), 0, &rules);
     assert_int_equal(z.enc, ENC_SKIPLIST);
     zset_free(&z);
-    z = zset_new(4, &rules);
+    z = zset_new(4, 0, &rules);
     assert_int_equal(z.enc, ENC_SKIPLIST);
     zset_free(&z);
 }
