@@ -245,8 +245,8 @@ static inline void op_recycle(struct op_table *t)
 
 /* The task has ended: what its inbox holds goes to the ready list. */
 void op_inbox_end(struct op_table *t, struct op_inbox *in);
-/* What tasks that have ended started, and is not over, becomes the thread's: looks at a part of the table, and at all of
- * it in `round` calls. */
+/* What tasks that have ended started, and is not over, becomes the thread's: looks at a part of the table, and at all
+ * of it in `round` calls. */
 void op_table_disown(struct op_table *t, uint32_t round);
 
 /* A waiter claims an operation: it will not be on the ready list. -EBUSY: another one has. */
