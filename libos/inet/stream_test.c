@@ -383,7 +383,7 @@ static void test_nobody_listens_nobody_answers_nobody_is_there(void **state)
     demi_qresult_t qr;
     OK(demi_wait(&qr, qt, NULL));
     assert_int_equal(qr.qr_opcode, DEMI_OPC_FAILED);
-    assert_true(qr.qr_ret == EHOSTUNREACH || qr.qr_ret == ETIMEDOUT);
+    assert_int_equal(qr.qr_ret, EHOSTUNREACH); /* when ARP has given up */
 }
 
 static void test_a_thousand_connections_are_small_and_leave_nothing(void **state)

@@ -14,6 +14,9 @@
 #include "tcp/stack.h"
 
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -46,6 +49,8 @@ struct row {
     bool apart;        /* they are not connected, but meet as they like: act has -1, see the listener */
     bool to_nobody;    /* needs an address where nobody answers */
     bool to_neighbour; /* ... and is asked for there by ARP */
+    bool marked;       /* what they send has marks in its IP header that are looked for on the wire, if there is one */
+    bool six;          /* needs IPv6 */
     bool all;          /* every byte of push_big() arrives */
     int acts[NOTES_MAX], sees[NOTES_MAX]; /* what they note, in order */
 };
@@ -56,10 +61,16 @@ struct run {
     struct sockaddr_in at; /* where the observer listens */
     const struct demi_setting *settings[2];
     size_t setting_count;
-    struct sockaddr_in nobody;         /* does not answer; port 0: there is no such address */
-    bool neighbour;                    /* and is asked for by ARP */
-    bool simulated;                    /* time costs nothing */
-    atomic_int port;                   /* of the listener, in network order */
+    struct sockaddr_in nobody;  /* does not answer; port 0: there is no such address */
+    bool neighbour;             /* and is asked for by ARP */
+    bool simulated;             /* time costs nothing */
+    struct sockaddr_in6 at6;    /* the observer's address, if it has one */
+    const char *wire;           /* an interface on which all that is sent can be seen, or "both" ends of it */
+    atomic_int marked_ports[2]; /* of the observer, TCP's and UDP's, in network order */
+    bool looked;                /* somebody does */
+    unsigned seen[2][2],
+        bare[2][2];  /* TCP and UDP, of the actor and the observer: packets, those that lack the marks */
+    atomic_int port; /* of the listener, in network order */
     atomic_int accepted, done, closed; /* the observer has and is, the actor has */
     atomic_int step;                   /* rows that are apart: as they like */
     unsigned noted[2];
@@ -81,9 +92,54 @@ static bool okay(struct run *r, const char *what, int err)
 #define TRY(r, call) okay(r, #call, call)
 
 enum { ACTOR, OBSERVER };
-static void note(struct run *r, int who, int what)
+static inline void note(struct run *r, int who, int what)
 {
     if (r->noted[who] <= NOTES_MAX) r->notes[who][r->noted[who]++] = what;
+}
+
+/* --- the wire ----------------------------------------------------------------------------------------------------- */
+
+/* Hop limit (or TTL) and traffic class (or TOS) of what actor and observer send. */
+static const uint8_t marks[2][2] = {{77, 0x28}, {55, 0x48}};
+
+/* An Ethernet frame of theirs with a SYN, or with bytes: what follows a connection's end may be the kernel's. */
+static void look(struct run *r, const uint8_t *frame, size_t n)
+{
+    if (n < 14 + 40) return;
+    const uint8_t *ip = frame + 14;
+    bool six = ip[0] >> 4 == 6, udp = (six ? ip[6] : ip[9]) == 17;
+    const uint8_t *l4 = ip + (six ? 40 : (ip[0] & 15) * 4);
+    size_t packet = six ? 40u + (size_t)(ip[4] << 8 | ip[5]) : (size_t)(ip[2] << 8 | ip[3]);
+    uint16_t from, to;
+    if ((!udp && (six ? ip[6] : ip[9]) != 6) || l4 + 20 > frame + n) return;
+    memcpy(&from, l4, 2);
+    memcpy(&to, l4 + 2, 2);
+    int port = r->marked_ports[udp], who = from == port ? OBSERVER : ACTOR;
+    size_t headers = (size_t)(l4 - ip) + (udp ? 8u : (l4[12] >> 4) * 4u);
+    if (!port || (from != port && to != port) || (!udp && !(l4[13] & 2) && packet <= headers)) return;
+    uint8_t hops = six ? ip[7] : ip[8], tos = six ? (uint8_t)(ip[0] << 4 | ip[1] >> 4) : ip[1];
+    r->seen[udp][who]++;
+    r->bare[udp][who] += hops != marks[who][0] || (tos & 0xfc) != marks[who][1];
+}
+
+/* -1: there is no wire, or we may not look. */
+static int tap_wire(const struct run *r)
+{
+    int fd = r->row->marked && r->wire ? socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL)) : -1;
+    struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+    if (fd < 0) return -1;
+    at.sll_ifindex = (int)if_nametoindex(r->wire); /* 0: all */
+    OK(bind(fd, ADDR(&at)));
+    return fd;
+}
+
+static void see_wire(struct run *r, int fd)
+{
+    uint8_t frame[2048];
+    ssize_t n;
+    if (fd < 0) return;
+    while ((n = recv(fd, frame, sizeof frame, 0)) > 0) look(r, frame, (size_t)n);
+    close(fd);
 }
 
 /* What an operation came to: 0, END, DATA or an errno. Popped bytes are compared. */
@@ -106,7 +162,7 @@ static int outcome(struct run *r, demi_qtoken_t qt)
     return n ? DATA : END;
 }
 
-static int pop(struct run *r, int qd)
+static inline int pop(struct run *r, int qd)
 {
     demi_qtoken_t qt;
     int err = demi_pop(&qt, qd);
@@ -123,7 +179,7 @@ static demi_sgarray_t array_of(struct run *r, size_t size, uint64_t at)
 }
 
 /* The push's own errno, or its result's. handed_over: it does not wait for the peer. */
-static int push(struct run *r, int qd, size_t size)
+static inline int push(struct run *r, int qd, size_t size)
 {
     demi_qtoken_t qt;
     demi_sgarray_t sga = array_of(r, size, 0);
@@ -139,13 +195,13 @@ static void rest(struct run *r, unsigned ms)
     if (TRY(r, demi_timer(&qt, (uint64_t)ms * MS))) outcome(r, qt);
 }
 
-static void closes(struct run *r, int qd)
+static inline void closes(struct run *r, int qd)
 {
     TRY(r, demi_close(qd));
     r->closed = 1;
 }
 
-static void resets(struct run *r, int qd)
+static inline void resets(struct run *r, int qd)
 {
     struct linger hard = {1, 0};
     TRY(r, demi_setsockopt(qd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard));
@@ -251,6 +307,14 @@ static void compare(const struct run *r)
             if (r->notes[who][i] != want[who][i])
                 bad(r, "the %s's outcome %u is %d, not %d", names[who], i + 1, r->notes[who][i], want[who][i]);
     if (w->all && r->bytes != BIG_BYTES) bad(r, "%llu of %u bytes arrived", (unsigned long long)r->bytes, BIG_BYTES);
+    for (int i = 0; i < 4 && w->marked && r->looked; i++) {
+        bool udp = i / 2;
+        int who = i % 2;
+        if (udp && who == OBSERVER) continue; /* it sends none */
+        if (!r->seen[udp][who]) bad(r, "no packet of the %s's was seen", names[who]);
+        if (r->bare[udp][who])
+            bad(r, "%u of %u packets of the %s's lack its marks", r->bare[udp][who], r->seen[udp][who], names[who]);
+    }
     if (!r->done) bad(r, "the observer has not come to its end");
 }
 
@@ -287,6 +351,12 @@ static void nobody_at(struct run *r, const char *addr, bool neighbour)
     r->neighbour = neighbour;
 }
 
+static void at6(struct run *r, const char *addr)
+{
+    r->at6 = (struct sockaddr_in6){.sin6_family = AF_INET6};
+    inet_pton(AF_INET6, addr, &r->at6.sin6_addr);
+}
+
 static struct run *run_new(const char *libos, const struct row *row)
 {
     struct run *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -295,6 +365,8 @@ static struct run *run_new(const char *libos, const struct row *row)
     r->libos = libos;
     r->at = loopback(0);
     if (row->to_nobody && !strcmp(libos, "posix")) fill_listener(r);
+    if (!strcmp(libos, "posix") || !strcmp(libos, "loop")) at6(r, "::1");
+    if (!strcmp(libos, "posix")) r->wire = "lo";
     return r;
 }
 
@@ -312,6 +384,7 @@ static unsigned row_count;
 
 static bool can_run(const struct row *w, const struct run *r)
 {
+    if (w->six && !r->at6.sin6_family) return false;
     return (!w->to_nobody || r->nobody.sin_port) && (!w->to_neighbour || r->neighbour);
 }
 
@@ -335,12 +408,15 @@ static void both_in_one_runtime(const char *libos)
             continue;
         }
         OK(demi_init_with(libos, NULL));
+        int tap = tap_wire(r);
+        r->looked = tap >= 0;
         demi_qtoken_t a, b;
         OK(demi_spawn(&a, observe, r, 0));
         OK(demi_spawn(&b, act, r, 0));
         wait_ok(a, DEMI_OPC_TASK);
         wait_ok(b, DEMI_OPC_TASK);
         OK(demi_exit());
+        see_wire(r, tap);
         run_end(r);
     }
 }
@@ -405,9 +481,12 @@ static void both_processes(struct run *r)
         run_not(r);
         return;
     }
+    int tap = tap_wire(r);
+    r->looked = tap >= 0;
     pid_t observer = child(r, OBSERVER), actor = child(r, ACTOR);
     waitpid(observer, NULL, 0);
     waitpid(actor, NULL, 0);
+    see_wire(r, tap);
     run_end(r);
 }
 
@@ -446,8 +525,8 @@ static bool make_net(void)
 
 static void packet_rows(void)
 {
-    static const struct demi_setting there[] = {{"interface", "ea"}, {"address", "10.78.0.1/24"}};
-    static const struct demi_setting here[] = {{"interface", "eb"}, {"address", "10.78.0.2/24"}};
+    static const struct demi_setting there[] = {{"interface", "ea"}, {"address", "10.78.0.1/24 fd00:78::1/64"}};
+    static const struct demi_setting here[] = {{"interface", "eb"}, {"address", "10.78.0.2/24 fd00:78::2/64"}};
     EACH_ROW(w)
     {
         struct run *r = run_new("packet", w);
@@ -456,6 +535,8 @@ static void packet_rows(void)
         r->setting_count = 2;
         inet_pton(AF_INET, "10.78.0.2", &r->at.sin_addr);
         nobody_at(r, "10.78.0.77", true);
+        at6(r, "fd00:78::2");
+        r->wire = "both"; /* what is sent past the queues is seen where it arrives */
         both_processes(r);
     }
 }
@@ -480,11 +561,15 @@ static int silent_host(void *arg)
     return 0;
 }
 
+static void see_frame(void *arg, struct sim_raw *raw, const uint8_t *frame, size_t n) { look(arg, frame, n); }
+
 static void add_hosts(struct sim *s, struct run *r, bool frames)
 {
     struct stack_config sc = {.arp = true, .limits.snd_buffer = 32u << 20};
     if (frames) {
         nobody_at(r, "10.0.0.77", true);
+        at6(r, "fd00::a00:1");
+        r->looked = sim_raw_add(s, NULL, see_frame, r) != NULL;
         sim_net_host_add(s, "10.0.0.1", &sc, observing_host, r);
         sim_net_host_add(s, "10.0.0.2", &sc, acting_host, r);
         return;
