@@ -103,6 +103,9 @@ static void test_relative_times_become_absolute(void **state)
     assert_string_equal(run(w, "SET a b EX 100"), "SET a b PXAT 1790000100000");
     assert_string_equal(run(w, "set a b px 5 GET NX"), ""); /* refused */
     assert_string_equal(run(w, "SET a b XX PX 5 GET"), "SET a b PXAT 1790000000005");
+    assert_string_equal(run(w, "set a b get PXAT 1790000000009"), "set a b get PXAT 1790000000009"); /* it is */
+    assert_string_equal(run(w, "SET a b EXAT 1790000001 GET"), "SET a b PXAT 1790000001000");
+    assert_string_equal(run(w, "set a b get keepttl Get XX"), "set a b keepttl XX");
     assert_string_equal(run(w, "SETEX a 7 b"), "SET a b PXAT 1790000007000");
     assert_string_equal(run(w, "PSETEX a 7 b"), "SET a b PXAT 1790000000007");
     assert_string_equal(run(w, "EXPIRE a 10"), "PEXPIREAT a 1790000010000");

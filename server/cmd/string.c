@@ -13,6 +13,7 @@
 #include "server/command/handlers.h"
 #include "server/conf/config.h"
 #include "server/db/db.h"
+#include "server/mem.h"
 #include "server/db/hooks.h"
 #include "server/ds/number.h"
 
@@ -254,24 +255,28 @@ void cmd_getset(struct call *c)
 
 /* --- SET -------------------------------------------------------------------------------------------------------- */
 
-/* SET's effect when its own text would not do: with a relative time or GET. */
+/* As it came, less GET. */
+static void effect_without_get(struct call *c)
+{
+    struct bytes *argv = mem_alloc((size_t)c->argc * sizeof *argv);
+    int n = 0;
+    for (int i = 0; i < c->argc; i++)
+        if (i < 3 || !bytes_is_word(c->argv[i], "get")) argv[n++] = c->argv[i];
+    effect_as(c, n, argv);
+    mem_free(argv);
+}
+
+/* SET's effect when its own text would not do: with GET, or a time that is not PXAT's. */
 static void set_effect(struct call *c, struct bytes key, struct bytes val, const struct set_options *o, int64_t when)
 {
     if (!effect_wanted(c)) return;
-    struct bytes argv[8] = {BYTES("SET"), key, val};
-    int n = 3;
-    char num[NUMBER_I64_SIZE];
-    if (when >= 0) {
-        argv[n++] = BYTES("PXAT");
-        argv[n++] = bytes_of(num, number_format_i64(num, when));
-    } else if (o->flags & SET_GET) {
-        if (o->flags & SET_NX) argv[n++] = BYTES("NX");
-        if (o->flags & SET_XX) argv[n++] = BYTES("XX");
-        if (o->flags & SET_KEEPTTL) argv[n++] = BYTES("KEEPTTL");
-    } else {
-        return;
+    if (when >= 0 && !((o->flags & SET_ABSOLUTE) && o->unit_ms == 1)) {
+        char num[NUMBER_I64_SIZE];
+        struct bytes at = bytes_of(num, number_format_i64(num, when));
+        effect_as(c, 5, (struct bytes[]){BYTES("SET"), key, val, BYTES("PXAT"), at});
+    } else if (when < 0 && (o->flags & SET_GET)) {
+        effect_without_get(c);
     }
-    effect_as(c, n, argv);
 }
 
 /* False: NX or XX forbade it, or an error was replied; the reply is given then and with GET. True: set, and the

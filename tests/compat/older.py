@@ -66,12 +66,21 @@ def file_for_old(data):
     return data.replace(b"REDIS0011", b"REDIS0010", 1)[:-FILE_FOOTER] + bytes(FILE_FOOTER) if OLDER else data
 
 
+def set_with_pxat(words):
+    """SET ... PXAT as 7.0 tells it: rewritten."""
+    upper = [w.upper() for w in words]
+    if upper[0] != b"SET" or b"PXAT" not in upper[3:] or not expected("stream pxat"):
+        return words
+    return words[:3] + [b"PXAT", words[upper.index(b"PXAT", 3) + 1]]
+
+
 def bridge_stream(commands):
     """A stream of effects, either's, without what these versions differ in."""
     if not OLDER:
         return commands
     out = [words[:3] + [w.upper() for w in words[3:]] if words[0].upper() == b"LMOVE" and expected("stream lmove") else words for words in commands]
     for i in range(1, len(out)):
+        out[i] = set_with_pxat(out[i])
         if out[i][0] == b"UNLINK" and expected("stream unlink"):
             out[i] = [b"DEL"] + out[i][1:]
         if out[i] == [b"MULTI"] and out[i - 1][0] == b"SELECT" and expected("stream select"):

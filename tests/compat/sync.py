@@ -22,6 +22,8 @@ STREAMS = [
     ("a write is told as it came, after a SELECT", ["SET k v", "INCR n", "GET k", "DEL nothing"]),
     ("another database is selected once", ["SELECT 3", "SET a 1", "SET b 2", "SELECT 0", "SET c 3"]),
     ("relative times become absolute", ["SET k v EX 100000", "EXPIRE k 100000", "GETEX k PERSIST", "SETEX k 100000 x"]),
+    ("SET is told as it came, less GET", ["SET k v NX GET", "SET k w get KeepTTL xx Get"]),
+    ("SET with PXAT is told as it came", ["SET k v pxat 99999999999999", "SET k v GET PXAT 99999999999999 xx", "SET k v EXAT 99999999999"]),
     ("EXEC frames several writes", ["MULTI", "SET a 1", "GET a", "INCR a", "EXEC"]),
     ("one write of an EXEC stands alone", ["MULTI", "GET a", "SET a 1", "EXEC"]),
     ("an EXEC without writes is silent", ["MULTI", "GET a", "PING", "EXEC", "SET end 1"]),
