@@ -24,6 +24,7 @@
 #include "server/lazyfree.h"
 #include "server/mem.h"
 #include "server/observe/latency.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -224,6 +225,15 @@ static int64_t bytes_to_come(struct evict *ev, size_t pending)
     return (int64_t)(ev->later_bytes / ev->later_count * ours);
 }
 
+/* What maxmemory is compared with. As in Redis what replicas have not taken yet is not in it: a deletion gives them
+ * more to take, and so would call for another. */
+static size_t counted_bytes(const struct server *srv)
+{
+    size_t used = demi_mem_used(), replicas = 0;
+    for (int i = 0; i < srv->worker_count; i++) replicas += replicas_memory(&srv->workers[i]);
+    return used > replicas ? used - replicas : 0;
+}
+
 /* Returns the bytes that came free, or will. */
 static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
 {
@@ -235,9 +245,9 @@ static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
     int64_t estimate = e ? (int64_t)entry_memory(e, ESTIMATE_SAMPLES) : 0;
     bool timed = srv->config->latency_monitor_threshold != 0;
     uint64_t start = timed ? demi_clock_ns() : 0;
-    size_t before = demi_mem_used();
+    size_t before = counted_bytes(srv);
     bool was_there = srv->config->lazyfree_lazy_eviction ? db_delete_lazy(&c, &key) : db_delete(&c, &key);
-    int64_t freed = (int64_t)before - (int64_t)demi_mem_used();
+    int64_t freed = (int64_t)before - (int64_t)counted_bytes(srv);
     if (timed) latency_sample(srv, "eviction-del", (int64_t)((demi_clock_ns() - start) / NSEC_PER_MSEC));
     if (!was_there) return freed; /* its time had come: it expired instead */
     w->stats.evicted++;
@@ -257,7 +267,7 @@ static uint64_t budget_ns(int64_t tenacity)
     return UINT64_MAX;
 }
 
-static bool is_over(const struct server *srv) { return demi_mem_used() > (size_t)srv->config->maxmemory; }
+static bool is_over(const struct server *srv) { return counted_bytes(srv) > (size_t)srv->config->maxmemory; }
 
 /* With what the helper thread gave back counted. */
 static bool is_over_now(const struct server *srv)
@@ -273,7 +283,7 @@ static enum evict_result remove_keys(struct worker *w, struct evict *ev)
     const struct config *cfg = srv->config;
     if (frees_later(cfg) && !is_over_now(srv)) return EVICT_OK;
     int64_t to_come = bytes_to_come(ev, lazyfree_pending(srv));
-    int64_t wanted = (int64_t)demi_mem_used() - cfg->maxmemory - to_come, freed = 0;
+    int64_t wanted = (int64_t)counted_bytes(srv) - cfg->maxmemory - to_come, freed = 0;
     uint64_t start = demi_clock_ns(), budget = budget_ns(cfg->maxmemory_eviction_tenacity);
     for (size_t keys = 1; freed < wanted; keys++) {
         struct evict_candidate victim;

@@ -187,9 +187,9 @@ static void info_memory(struct info *in)
     line(in, "rss_overhead_bytes:%lld", (long long)rss - (long long)m.resident);
     line(in, "mem_fragmentation_ratio:%.2f", (double)rss / (double)(m.used ? m.used : 1));
     line(in, "mem_fragmentation_bytes:%lld", (long long)rss - (long long)m.used);
-    line(in, "mem_not_counted_for_evict:0");
+    line(in, "mem_not_counted_for_evict:%zu", replicas_memory(in->w));
     line(in, "mem_replication_backlog:0");
-    line(in, "mem_total_replication_buffers:0");
+    line(in, "mem_total_replication_buffers:%zu", replicas_memory(in->w));
     line(in, "mem_clients_slaves:0");
     line(in, "mem_clients_normal:%zu", clients);
     line(in, "mem_cluster_links:0");

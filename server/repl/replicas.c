@@ -70,6 +70,11 @@ static size_t hard_limit(const struct worker *w)
     return (size_t)w->srv->config->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
 }
 
+size_t replicas_memory(const struct worker *w)
+{
+    return w->replicas ? snapshot_bytes(w->replicas) + w->srv->journal.text.bytes : 0;
+}
+
 /* One that a new replica may read; NULL: there is none, or too much has happened since it stood. */
 static struct snapshot *snapshot_to_share(const struct worker *w)
 {

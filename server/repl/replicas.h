@@ -24,6 +24,9 @@ struct replicas; /* server/repl/replicas.c */
 bool replicas_attach(struct client *cl);
 /* The copy of s has come to its end, with 0 or -errno: those who wait get it, or the error. */
 void replicas_copy_ended(struct worker *w, struct snapshot *s, int err);
+/* Memory of snapshots and of effects that somebody has not read yet. Not the data's: who is over maxmemory cannot evict
+ * it, and evicting would make more of it. */
+size_t replicas_memory(const struct worker *w);
 /* The client goes away. */
 void replicas_forget(struct client *cl);
 void replicas_fini(struct worker *w);

@@ -3,6 +3,7 @@
 """What a reply may take. Commands whose replies an argument multiplies, messages, and pipelines, sent by clients that do not
 read: the peak of the server's memory stays near the limit that holds for them, the server answers others meanwhile, and who
 reads loses nothing."""
+import re
 import socket
 import threading
 import time
@@ -278,6 +279,31 @@ def snapshots(tap):
         tap.ok(head[:1] == b"$", "when it is read by nobody there may be another", [repr(head)])
 
 
+def snapshots_and_maxmemory(tap):
+    """What replicas have not taken is no reason to evict: each deletion would give them more to take."""
+    options = ["--maxmemory", str(45 * MB), "--maxmemory-policy", "allkeys-lru", "--client-output-buffer-limit", "replica", "0", "0", "0"]
+    with Server(OURS, options + ["--rdbcompression", "no"]) as server:
+        with connect(server) as s:
+            call(s, "DEBUG", "POPULATE", "30000", "key", "1000")
+            replica = connect(server)
+            replica.sendall(request("SYNC"))
+            for i in range(200):
+                call(s, "SET", "key:%d" % i, "y" * 1000)
+            head = replica.recv(1)
+            for i in range(200):
+                call(s, "SET", "key:%d" % i, "z" * 1000)
+            stats, memory = call(s, "INFO", "stats"), call(s, "INFO", "memory")
+            apart = int(re.search(rb"mem_not_counted_for_evict:(\d+)", memory).group(1))
+            tap.ok(head == b"$" and b"evicted_keys:0\r" in stats and apart > 25 * MB, "a snapshot that waits for its reader evicts nothing",
+                   [repr(head), "%d bytes are not counted" % apart] + [line.decode() for line in stats.splitlines() if b"evicted_keys" in line])
+            for i in range(20):
+                call(s, "SET", "more:%d" % i, "z" * MB)
+            evicted = int(re.search(rb"evicted_keys:(\d+)", call(s, "INFO", "stats")).group(1))
+            left = int(call(s, "DBSIZE").strip(b":\r\n"))
+            tap.ok(evicted > 0 and left > 10000, "what clients write evicts as much as it takes", ["%d evicted, %d left" % (evicted, left)])
+            replica.close()
+
+
 def nobody_wants_it(tap):
     with Server(OURS) as server:
         with connect(server) as s:
@@ -299,5 +325,6 @@ for name, requests in ATTACKS:
 attack_without_a_limit(tap)
 messages(tap)
 snapshots(tap)
+snapshots_and_maxmemory(tap)
 nobody_wants_it(tap)
 tap.done()
