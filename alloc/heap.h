@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The thread's heap: objects that every device of the thread can reach (alloc/region.h).
+ * The thread's heap: objects that every device of the process can reach (alloc/region.h).
  * demi_malloc() and its kin are these.
  *
  * A thread's heap is made when it first allocates. Only that thread allocates from it, pins in it
@@ -142,15 +142,14 @@ bool heap_collect(void);
 /* Only the first half of it, for busy loops: about 2 ns when nothing is there. */
 bool heap_take_back(void);
 
-/* The set of regions of this thread, for devices to register with; made on first use. NULL: out of
- * memory. */
+/* For tests. The set of regions of this thread; made on first use. NULL: out of memory. */
 struct region_set *heap_regions(void);
 
 /* Asserts every invariant of this thread's heap; walks all of it. */
 void heap_check(void);
 
 /* For tests. Gives the whole heap of this thread back, if nothing in it is live; false: something is. The next
- * allocation makes a new one. Devices are unregistered; heap_regions() is another afterwards. */
+ * allocation makes a new one; heap_regions() is another afterwards. */
 bool heap_close(void);
 
 /* For tests and measurements. Whether later regions ask for huge pages (they do unless told otherwise): lookups are a

@@ -44,7 +44,7 @@ static char *from_stock(struct heap *h, enum prefault_state state, struct region
 static bool wants_prefault(const struct heap *h)
 {
     const struct region_set *set = &h->regions;
-    return !h->prefault_off && set->mapped_bytes > PREFAULT_FROM && !set->limit_bytes && !region_set_pins_pages(set);
+    return !h->prefault_off && set->mapped_bytes > PREFAULT_FROM && !set->limit_bytes && !registry_pins_pages();
 }
 
 static void raise_target(struct heap *h)

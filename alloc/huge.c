@@ -33,7 +33,7 @@ static size_t dirty_max(const struct heap *h)
 
 static char *take_chunks(struct heap *h, size_t count, struct region **region_out, bool *dirty)
 {
-    bool pins = region_set_pins_pages(&h->regions);
+    bool pins = registry_pins_pages();
     char *at = region_take_chunks(&h->regions, count, CHUNK_HUGE, !pins, region_out, dirty);
     if (at) return at;
     if (h->regions.dirty_chunks > dirty_max(h)) { /* nobody collects: do it here rather than grow */

@@ -106,7 +106,7 @@ static void give_pages_back(struct prefault *s)
     for (size_t i = 0; i < PREFAULT_MAX; i++) {
         struct slot *slot = &s->slots[i];
         if (!change(slot, PREFAULT_READY, PREFAULT_BUSY)) continue;
-        bool gone = madvise(slot->chunk, REGION_CHUNK, MADV_DONTNEED) == 0;
+        bool gone = registry_drop_pages(slot->chunk, REGION_CHUNK);
         __atomic_store_n(&slot->state, gone ? PREFAULT_COLD : PREFAULT_READY, __ATOMIC_RELEASE);
     }
 }

@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 
 #include "alloc/base/assert.h"
+#include "alloc/extmem.h"
 #include "alloc/node.h"
 #include "alloc/poison.h"
 
@@ -142,86 +143,10 @@ void region_advise_huge(struct region *r, char *base, size_t count)
 
 /* --- devices --- */
 
-static int device_index(const struct region_set *set, const void *dev)
+void *region_cookie(int device, const void *p)
 {
-    for (int i = 0; i < REGION_DEVICES_MAX; i++)
-        if (set->devices[i].ops && set->devices[i].dev == dev) return i;
-    return -1;
-}
-
-static int device_map(struct region_set *set, int i, struct region *r)
-{
-    r->cookies[i] = NULL;
-    return set->devices[i].ops->map(set->devices[i].dev, r->base, r->len, &r->cookies[i]);
-}
-
-static void device_unmap(struct region_set *set, int i, struct region *r)
-{
-    set->devices[i].ops->unmap(set->devices[i].dev, r->base, r->len, r->cookies[i]);
-    r->cookies[i] = NULL;
-}
-
-/* Unregisters r from the devices below index `end`. */
-static void devices_unmap(struct region_set *set, int end, struct region *r)
-{
-    for (int i = 0; i < end; i++)
-        if (set->devices[i].ops) device_unmap(set, i, r);
-}
-
-static int devices_map(struct region_set *set, struct region *r)
-{
-    for (int i = 0; i < REGION_DEVICES_MAX; i++) {
-        if (!set->devices[i].ops) continue;
-        int err = device_map(set, i, r);
-        if (err) {
-            devices_unmap(set, i, r);
-            return err;
-        }
-    }
-    return 0;
-}
-
-int region_set_add_device(struct region_set *set, const struct region_registrar *ops, void *dev)
-{
-    if (device_index(set, dev) >= 0) return -EEXIST;
-    int i = 0;
-    while (i < REGION_DEVICES_MAX && set->devices[i].ops) i++;
-    if (i == REGION_DEVICES_MAX) return -ENOSPC;
-    set->devices[i].ops = ops;
-    set->devices[i].dev = dev;
-    list_for_each(it, &set->regions)
-    {
-        int err = device_map(set, i, list_entry(it, struct region, link));
-        if (!err) continue;
-        for (struct list *undo = set->regions.next; undo != it; undo = undo->next)
-            device_unmap(set, i, list_entry(undo, struct region, link));
-        set->devices[i].ops = NULL;
-        return err;
-    }
-    return 0;
-}
-
-int region_set_remove_device(struct region_set *set, void *dev)
-{
-    int i = device_index(set, dev);
-    if (i < 0) return -ENOENT;
-    list_for_each(it, &set->regions) device_unmap(set, i, list_entry(it, struct region, link));
-    set->devices[i].ops = NULL;
-    return 0;
-}
-
-void *region_cookie(const struct region_set *set, void *dev, const void *p)
-{
-    int i = device_index(set, dev);
-    struct region *r = region_find(p);
-    return i >= 0 && r && r->set == set ? r->cookies[i] : NULL;
-}
-
-bool region_set_pins_pages(const struct region_set *set)
-{
-    for (int i = 0; i < REGION_DEVICES_MAX; i++)
-        if (set->devices[i].ops && set->devices[i].ops->pins_pages) return true;
-    return false;
+    const struct region *r = region_find(p);
+    return r ? r->memory.cookies[device] : extmem_cookie(device, p);
 }
 
 /* --- regions --- */
@@ -244,7 +169,10 @@ static struct region *region_make(struct region_set *set, size_t len)
     r->base = map_memory(len, !set->small_pages, &r->huge_pages);
     if (!r->base) goto free_region;
     place_on_node(r->base, len);
-    if (table_reserve(r->base, len) || devices_map(set, r)) goto unmap_memory;
+    if (table_reserve(r->base, len)) goto unmap_memory;
+    table_set(r->base, len, r); /* devices may ask what it is */
+    r->memory = (struct registered){.base = r->base, .len = len};
+    registry_add(&r->memory, false);
     return r;
 
 unmap_memory:
@@ -270,7 +198,6 @@ struct region *region_new(struct region_set *set, size_t bytes)
     bool was_small = set->mapped_bytes <= HUGE_FROM;
     set->mapped_bytes += r->len;
     if (was_small && set->mapped_bytes > HUGE_FROM) advise_old(set, r);
-    table_set(r->base, r->len, r);
     poison(r->base, r->len);
     poison_root_add(r->base, r->len);
     return r;
@@ -279,8 +206,8 @@ struct region *region_new(struct region_set *set, size_t bytes)
 static void region_drop(struct region *r)
 {
     struct region_set *set = r->set;
+    registry_remove(&r->memory);
     table_set(r->base, r->len, NULL);
-    devices_unmap(set, REGION_DEVICES_MAX, r);
     poison_root_remove(r->base, r->len);
     unpoison(r->base, r->len);
     munmap(r->base, r->len);
@@ -397,7 +324,7 @@ static size_t purge_region(struct region *r, size_t max_chunks)
             i++;
             continue;
         }
-        if (madvise(r->base + i * REGION_CHUNK, n * REGION_CHUNK, MADV_DONTNEED)) return done;
+        if (!registry_drop_pages(r->base + i * REGION_CHUNK, n * REGION_CHUNK)) return done;
         for (size_t k = i; k < i + n; k++) r->chunks[k].state = CHUNK_CLEAN;
         r->dirty_count -= (uint32_t)n;
         r->set->dirty_chunks -= n;
@@ -409,7 +336,7 @@ static size_t purge_region(struct region *r, size_t max_chunks)
 
 size_t region_purge(struct region_set *set, size_t max_chunks)
 {
-    if (!set->dirty_chunks || region_set_pins_pages(set)) return 0;
+    if (!set->dirty_chunks || registry_pins_pages()) return 0;
     size_t done = 0;
     list_for_each(it, &set->regions)
     {
@@ -423,7 +350,7 @@ size_t region_purge(struct region_set *set, size_t max_chunks)
 size_t region_release(struct region_set *set, size_t max)
 {
     size_t done = 0;
-    bool pins = region_set_pins_pages(set);
+    bool pins = registry_pins_pages();
     list_for_each_safe(it, &set->regions)
     {
         struct region *r = list_entry(it, struct region, link);

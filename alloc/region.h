@@ -2,11 +2,8 @@
  *
  * Regions: memory in pieces of 2 MiB that devices know.
  *
- * A region_set belongs to one thread (its heap owns it; heap_regions() finds it). Each device that
- * is active on that thread adds itself as a registrar: it is told of every region there is, at
- * once, and of every later one before any object of it is handed out. A region that some device
- * refuses is not used at all, so "it came from the heap" implies "every device of this thread can
- * reach it".
+ * A region_set belongs to one thread (its heap owns it). Every device of the process is told of every region
+ * (registry.h) before any object of it is handed out, whichever thread allocates and whichever drives the device.
  *
  *     region   | chunk 0 | chunk 1 | ...     base and length are multiples of REGION_CHUNK
  *
@@ -21,17 +18,9 @@
 #include <stdint.h>
 
 #include "alloc/base/list.h"
+#include "alloc/registry.h"
 
-#define REGION_CHUNK       ((size_t)1 << 21)
-#define REGION_DEVICES_MAX 8 /* of one thread */
-
-/* A device's side. map returns 0 or -errno and leaves in *cookie what it needs to find its
- * registration again (rkey, mr, ...). */
-struct region_registrar {
-    int (*map)(void *dev, void *base, size_t len, void **cookie);
-    void (*unmap)(void *dev, void *base, size_t len, void *cookie);
-    bool pins_pages; /* the device keeps physical pages: they must stay behind their addresses until unmap */
-};
+#define REGION_CHUNK ((size_t)1 << 21)
 
 enum chunk_state {
     CHUNK_CLEAN, /* free, reads as zeros */
@@ -54,9 +43,9 @@ struct region {
     uint32_t chunk_count;
     uint32_t free_count; /* chunks CLEAN or DIRTY */
     uint32_t dirty_count;
-    uint32_t hint;                     /* no free chunk lies below it */
-    bool huge_pages;                   /* MAP_HUGETLB */
-    void *cookies[REGION_DEVICES_MAX]; /* by registrar index */
+    uint32_t hint;   /* no free chunk lies below it */
+    bool huge_pages; /* MAP_HUGETLB */
+    struct registered memory;
     struct chunk_info chunks[];
 };
 
@@ -67,33 +56,21 @@ struct region_set {
     size_t limit_bytes; /* 0: none */
     bool small_pages;   /* later regions get no huge pages */
     size_t dirty_chunks;
-    struct {
-        const struct region_registrar *ops; /* NULL: free */
-        void *dev;
-    } devices[REGION_DEVICES_MAX];
 };
 
 void region_set_init(struct region_set *set, void *owner);
 /* Unregisters and unmaps everything. */
 void region_set_fini(struct region_set *set);
 
-/* Tells ops of every region. -errno of map(): nothing is registered with it any more. -ENOSPC: too
- * many devices. -EEXIST: this dev has been added. */
-int region_set_add_device(struct region_set *set, const struct region_registrar *ops, void *dev);
-/* Unmaps every region from it. -ENOENT: not added. */
-int region_set_remove_device(struct region_set *set, void *dev);
+/* What the device left as its cookie for the memory p lies in, a region or memory of the program's own (extmem.h);
+ * NULL: in neither, or the device has refused it. device: its number. p is an object's that lives, or held. */
+void *region_cookie(int device, const void *p);
 
-/* The device's cookie for the region p lies in; NULL when it lies in none. */
-void *region_cookie(const struct region_set *set, void *dev, const void *p);
-
-/* A region of at least `bytes`. NULL: no memory, over the limit, or a device refused it. */
+/* A region of at least `bytes`. NULL: no memory, or over the limit. */
 struct region *region_new(struct region_set *set, size_t bytes);
 
 /* The region p lies in, of whatever thread, or NULL. */
 struct region *region_find(const void *p);
-
-/* Whether a device forbids taking pages away from behind addresses. */
-bool region_set_pins_pages(const struct region_set *set);
 
 /* Takes `count` neighbouring free chunks and gives them `state`; clean_only: none that is dirty.
  * NULL: there are none in the regions there are. *dirty_out says whether one of them was dirty. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Regions and the devices that hear of them. The device here keeps a list of what it was told and
- * can refuse.
+ * Regions, and that devices hear of them (registry_test.c has the rest). The device here keeps a list of what it was
+ * told.
  */
 #include "alloc/region.h"
 
@@ -17,13 +17,11 @@
 struct device {
     void *base[32];
     size_t count;
-    int refuse_at; /* the how manieth map() from now fails; 0: none */
 };
 
 static int device_map(void *dev, void *base, size_t len, void **cookie)
 {
     struct device *d = dev;
-    if (d->refuse_at && --d->refuse_at == 0) return -ENOMEM;
     assert_int_equal((uintptr_t)base % REGION_CHUNK, 0);
     assert_int_equal(len % REGION_CHUNK, 0);
     d->base[d->count++] = base;
@@ -77,64 +75,38 @@ static void test_a_device_hears_of_earlier_and_later_regions(void **state)
     struct device d = {0};
     region_set_init(&set, NULL);
     struct region *a = region_new(&set, 1), *b = region_new(&set, 3 * REGION_CHUNK);
-    assert_int_equal(region_set_add_device(&set, &plain, &d), 0);
-    assert_int_equal(region_set_add_device(&set, &plain, &d), -EEXIST);
+    int id = registry_add_device(&plain, &d);
+    assert_true(id >= 0);
     assert_int_equal(d.count, 2);
     struct region *c = region_new(&set, 1);
     assert_int_equal(d.count, 3);
-    assert_ptr_equal(region_cookie(&set, &d, b->base + b->len - 1), b->base);
+    assert_ptr_equal(region_cookie(id, b->base + b->len - 1), b->base);
+    assert_ptr_equal(region_cookie(id, c->base), c->base);
+    assert_null(region_cookie(id, &d));
     assert_ptr_equal(region_find(b->base + b->len - 1), b);
     assert_ptr_equal(region_find(a->base), a);
-    assert_null(region_cookie(&set, &set, c->base));
-    assert_int_equal(region_set_remove_device(&set, &d), 0);
-    assert_int_equal(region_set_remove_device(&set, &d), -ENOENT);
+    registry_remove_device(id);
     assert_int_equal(d.count, 0);
     char *was = a->base;
     region_set_fini(&set);
     assert_null(region_find(was));
 }
 
-static void test_a_device_that_refuses_an_earlier_region_is_not_added(void **state)
+static void test_a_region_that_goes_is_taken_from_its_devices(void **state)
 {
-    struct region_set set;
-    struct device d = {.refuse_at = 3};
-    region_set_init(&set, NULL);
-    for (int i = 0; i < 4; i++) region_new(&set, 1);
-    assert_int_equal(region_set_add_device(&set, &plain, &d), -ENOMEM);
+    struct region_set one, other;
+    struct device d = {0};
+    region_set_init(&one, NULL);
+    region_set_init(&other, NULL);
+    region_new(&one, 1);
+    int id = registry_add_device(&plain, &d);
+    region_new(&other, 1);
+    assert_int_equal(d.count, 2); /* whoever's they are */
+    region_set_fini(&one);
+    assert_int_equal(d.count, 1);
+    region_set_fini(&other);
     assert_int_equal(d.count, 0);
-    assert_int_equal(region_set_add_device(&set, &plain, &d), 0);
-    assert_int_equal(d.count, 4);
-    region_set_fini(&set);
-    assert_int_equal(d.count, 0);
-}
-
-static void test_a_region_one_device_refuses_is_not_used(void **state)
-{
-    struct region_set set;
-    struct device a = {0}, b = {0};
-    region_set_init(&set, NULL);
-    region_set_add_device(&set, &plain, &a);
-    region_set_add_device(&set, &plain, &b);
-    b.refuse_at = 1;
-    assert_null(region_new(&set, REGION_CHUNK));
-    assert_int_equal(a.count, 0);
-    assert_int_equal(set.mapped_bytes, 0);
-    assert_non_null(region_new(&set, REGION_CHUNK));
-    assert_int_equal(a.count + b.count, 2);
-    region_set_fini(&set);
-}
-
-static void test_there_is_room_for_eight_devices(void **state)
-{
-    struct region_set set;
-    struct device d[REGION_DEVICES_MAX + 1];
-    memset(d, 0, sizeof d);
-    region_set_init(&set, NULL);
-    for (int i = 0; i < REGION_DEVICES_MAX; i++) assert_int_equal(region_set_add_device(&set, &plain, &d[i]), 0);
-    assert_int_equal(region_set_add_device(&set, &plain, &d[REGION_DEVICES_MAX]), -ENOSPC);
-    region_set_remove_device(&set, &d[3]);
-    assert_int_equal(region_set_add_device(&set, &plain, &d[REGION_DEVICES_MAX]), 0);
-    region_set_fini(&set);
+    registry_remove_device(id);
 }
 
 static void test_chunks_are_dirty_until_purged(void **state)
@@ -172,7 +144,7 @@ static void test_pages_a_device_pins_are_never_taken_away(void **state)
     struct region *r = NULL;
     bool dirty;
     region_set_init(&set, NULL);
-    region_set_add_device(&set, &pinning, &d);
+    int id = registry_add_device(&pinning, &d);
     region_new(&set, REGION_CHUNK);
     char *p = region_take_chunks(&set, 1, CHUNK_SLABS, false, &r, &dirty);
     region_give_chunks(r, p, 1);
@@ -182,6 +154,7 @@ static void test_pages_a_device_pins_are_never_taken_away(void **state)
     assert_int_equal(region_release(&set, 9), 1);
     assert_int_equal(d.count, 1);
     region_set_fini(&set);
+    registry_remove_device(id);
 }
 
 int main(void)
@@ -190,9 +163,7 @@ int main(void)
         cmocka_unit_test(test_addresses_outside_have_no_region),
         cmocka_unit_test(test_absurd_sizes_and_limits_are_refused),
         cmocka_unit_test(test_a_device_hears_of_earlier_and_later_regions),
-        cmocka_unit_test(test_a_device_that_refuses_an_earlier_region_is_not_added),
-        cmocka_unit_test(test_a_region_one_device_refuses_is_not_used),
-        cmocka_unit_test(test_there_is_room_for_eight_devices),
+        cmocka_unit_test(test_a_region_that_goes_is_taken_from_its_devices),
         cmocka_unit_test(test_chunks_are_dirty_until_purged),
         cmocka_unit_test(test_pages_a_device_pins_are_never_taken_away),
     };

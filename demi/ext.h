@@ -90,7 +90,7 @@ int64_t demi_wall_us(void);
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
-/* A heap every byte of which a device of this thread can reach. demi_free() at any time: a pinned object is reused
+/* A heap every byte of which the devices of the process can reach. demi_free() at any time: a pinned object is reused
  * only when the last holder lets go. Other threads may free; only the owner allocates. NULL: out of memory. size 0
  * gives a valid pointer. */
 void *demi_malloc(size_t size);
@@ -119,12 +119,27 @@ bool demi_mem_collect(void);
 /* Segments for pops and pushes larger than one page of API-24's limit: as demi_sgaalloc(), any size up to 1 GiB. */
 demi_sgarray_t demi_sgaalloc_large(size_t size);
 
+/* Memory of the program's own (a mapped file, an arena, a static array) in whole pages: from here on every device of
+ * the process knows it, those that come later too, and pieces of it larger than 2,048 bytes are pushed as they lie
+ * instead of being copied. It stays the program's: the library neither frees nor moves it, and must not lose it, so it
+ * is unregistered before it is unmapped. Any thread, with or without a library OS. EINVAL: not whole pages, or none.
+ * EFAULT: not all of it is mapped. EEXIST: some of it is registered, or demi_malloc()'s. E2BIG, ENOSPC: more than 64
+ * TiB, than 64 pieces. What a device says that cannot have it: ENOMEM… */
+int demi_mem_register(void *base, size_t size);
+/* EBUSY: the bytes of a push that has not completed, or of an array, lie in it. ENOENT: nothing registered begins at
+ * base. */
+int demi_mem_unregister(void *base);
+/* An array over registered memory, for demi_push(): `size` bytes, 1 to 1 GiB, at p, and not a copy of them.
+ * demi_sgafree() gives the array back, and the bytes are the program's. All zeros: the memory is not registered, or
+ * there is none for the array. */
+demi_sgarray_t demi_sgawrap(void *p, size_t size);
+
 /* --- pushing ------------------------------------------------------------------------------------------------------ */
 
-/* Pushes several segments as one operation, at most DEMI_PUSHV_MAX. Each lies in memory of demi_malloc() or in an
- * array of demi_sgaalloc(), is held (pinned) until the operation completes, and may be freed by the caller at once;
- * small ones, and memory of any other kind, are copied before the call returns. Empty segments are left out. EBUSY:
- * too much waits to be sent. */
+/* Pushes several segments as one operation, at most DEMI_PUSHV_MAX. Each lies in memory of demi_malloc(), of
+ * demi_mem_register() or in an array of demi_sgaalloc(), and is held until the operation completes; what is not
+ * registered memory may be freed by the caller at once. Small ones, and memory of any other kind, are copied before the
+ * call returns. Empty segments are left out. EBUSY: too much waits to be sent. */
 #define DEMI_PUSHV_MAX        1024
 #define DEMI_PUSH_HANDED_OVER 1u /* complete when the device has the bytes, not when the peer has acknowledged them */
 #define DEMI_PUSH_NO_TOKEN                                                                                             \

@@ -9,28 +9,35 @@
 #include "demi/here.h"
 
 #include "alloc/buf.h"
+#include "alloc/extmem.h"
 
 #include <limits.h>
 
 #define SGA_SIZE_MAX 65535u
 
-static demi_sgarray_t sga_of(struct runtime *rt, size_t size)
+/* An array over all of b (NULL: none), which it takes over. */
+static demi_sgarray_t sga_over(struct runtime *rt, struct buf *b)
 {
-    KEEP_ERRNO();
     demi_sgarray_t sga = {0};
-    struct buf *b = buf_take(size);
     if (!b) return sga;
     void *handle = arrays_give(&rt->ops.arrays, b);
     if (!handle) {
         buf_unref(b);
         return sga;
     }
-    buf_put_back(b, size);
     sga.sga_buf = handle;
     sga.sga_numsegs = 1;
     sga.sga_segs[0].sgaseg_buf = b->data;
-    sga.sga_segs[0].sgaseg_len = (uint32_t)size;
+    sga.sga_segs[0].sgaseg_len = b->len;
     return sga;
+}
+
+static demi_sgarray_t sga_of(struct runtime *rt, size_t size)
+{
+    KEEP_ERRNO();
+    struct buf *b = buf_take(size);
+    if (b) buf_put_back(b, size);
+    return sga_over(rt, b);
 }
 
 demi_sgarray_t demi_sgaalloc(size_t size)
@@ -45,6 +52,17 @@ demi_sgarray_t demi_sgaalloc_large(size_t size)
     struct runtime *rt = runtime_current();
     if (!rt || size == 0 || size > BUF_SIZE_MAX) return (demi_sgarray_t){0};
     return sga_of(rt, size);
+}
+
+demi_sgarray_t demi_sgawrap(void *p, size_t size)
+{
+    struct runtime *rt = runtime_current();
+    struct extmem *m = rt && p && size && size <= BUF_SIZE_MAX ? extmem_hold(p, size) : NULL;
+    if (!m) return (demi_sgarray_t){0};
+    KEEP_ERRNO();
+    struct buf *b = buf_wrap(p, size, extmem_release, m);
+    if (!b) extmem_release(m);
+    return sga_over(rt, b);
 }
 
 int demi_sgafree(demi_sgarray_t *sga)

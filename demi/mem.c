@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * demi_malloc() and its kin: the thread's heap under its public names.
+ * demi_malloc() and its kin: the thread's heap under its public names. Memory of the program's own.
  */
-#include "demi/ext.h"
+#include "demi/here.h"
 
+#include "alloc/extmem.h"
 #include "alloc/heap.h"
 
 void *demi_malloc(size_t size) { return heap_alloc(size); }
@@ -24,4 +25,16 @@ void demi_mem_stats(struct demi_mem_stats *out)
     heap_stats(&s);
     *out = (struct demi_mem_stats){
         .used = s.used, .active = s.active, .resident = s.resident, .peak = s.peak, .pinned = s.pinned};
+}
+
+int demi_mem_register(void *base, size_t size)
+{
+    KEEP_ERRNO();
+    return -extmem_register(base, size);
+}
+
+int demi_mem_unregister(void *base)
+{
+    KEEP_ERRNO();
+    return -extmem_unregister(base);
 }

@@ -36,14 +36,14 @@
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
 
-#define NETDEV_ABI 2
+#define NETDEV_ABI 3
 struct netdev_host { /* the library's functions, since a plug-in cannot see them */
     struct buf *(*buf_take)(size_t size);
     void (*buf_unref)(struct buf *b);
     void (*buf_place)(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg);
-    int (*region_set_add_device)(struct region_set *set, const struct region_registrar *ops, void *dev);
-    int (*region_set_remove_device)(struct region_set *set, void *dev);
-    void *(*region_cookie)(const struct region_set *set, void *dev, const void *p);
+    int (*registry_add_device)(const struct region_registrar *ops, void *dev);
+    void (*registry_remove_device)(int device);
+    void *(*region_cookie)(int device, const void *p);
     struct region *(*region_find)(const void *p);
     /* libos/inet/owner.h */
     int (*owner_take)(const char *what, char *who, size_t who_size);

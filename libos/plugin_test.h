@@ -48,7 +48,7 @@ static inline const char *get(void *arg, const char *key)
 static inline int try_open(struct netdev **out, const char *a, const char *b, const char *c)
 {
     const char *settings[] = {a, b ? b : c, b ? c : NULL, NULL};
-    struct netdev_env env = {.get = get, .arg = settings, .regions = heap_regions(), .why = why};
+    struct netdev_env env = {.get = get, .arg = settings, .why = why};
     why[0] = 0;
     return open_plugin(&env, out);
 }

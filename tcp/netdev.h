@@ -126,7 +126,6 @@ struct netdev { /* the first member of the device's own struct */
 struct netdev_env {
     const char *(*get)(void *arg, const char *key);
     void *arg;
-    struct region_set *regions; /* the thread's */
     /* NETDEV_WHY_SIZE bytes: a failing open() says in one line what is missing and which command provides it */
     char *why;
 };

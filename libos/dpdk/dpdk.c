@@ -83,27 +83,49 @@ static unsigned iommu_bits(const struct rte_device *device)
     return cap ? (unsigned)(cap >> 16 & 0x3f) + 1 : 64;
 }
 
+/* One for each device behind an IOMMU, whatever the number of its queues and of the threads that drive them. */
+static struct dpdk_dma {
+    struct rte_device *device; /* NULL: free */
+    uint64_t iova_mask;
+    bool refused; /* a region was; no more are tried */
+} dmas[RTE_MAX_ETHPORTS];
+static pthread_mutex_t dmas_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* NULL: there are too many. */
+static struct dpdk_dma *dma_of(struct rte_device *device)
+{
+    struct dpdk_dma *dma = dmas;
+    pthread_mutex_lock(&dmas_lock);
+    while (dma < dmas + RTE_DIM(dmas) && dma->device && dma->device != device) dma++;
+    if (dma == dmas + RTE_DIM(dmas)) dma = NULL;
+    else if (!dma->device) {
+        unsigned bits = iommu_bits(device);
+        *dma = (struct dpdk_dma){device, bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1, false};
+    }
+    pthread_mutex_unlock(&dmas_lock);
+    return dma;
+}
+
 /* What the device is to say for p: the lower bits of its address. The EAL's own memory lies low and is mapped as it
  * is. */
-static rte_iova_t iova_of(const struct dpdk_dev *d, const void *p) { return (rte_iova_t)(uintptr_t)p & d->iova_mask; }
+static rte_iova_t iova_of(const struct dpdk_dma *d, const void *p) { return (rte_iova_t)(uintptr_t)p & d->iova_mask; }
 
-/* A region the device cannot have is no less good for everything else: it gets no cookie, and what lies in it is
- * copied. After a refusal (no rights, too much locked memory) the device is not asked again, since the EAL prints
- * each. */
+/* After a refusal (no rights, too much locked memory) the device is not asked again, since the EAL prints each. */
 static int region_map(void *dev, void *base, size_t len, void **cookie)
 {
-    struct dpdk_dev *d = dev;
+    struct dpdk_dma *d = dev;
     const struct region *r = dpdk_host->region_find(base);
     size_t page = r && r->huge_pages ? REGION_CHUNK : 4096;
-    if (d->map_refused || iova_of(d, base) + len - 1 != iova_of(d, (char *)base + len - 1)) return 0;
+    if (d->refused || iova_of(d, base) + len - 1 != iova_of(d, (char *)base + len - 1)) return -ENOMEM;
     if (rte_extmem_register(base, len, NULL, (unsigned)(len / page), page) && rte_errno != EEXIST) {
-        d->map_refused = true;
-        return 0;
+        d->refused = true;
+        return -rte_errno;
     }
-    if (rte_dev_dma_map(d->dma, base, iova_of(d, base), len)) {
+    if (rte_dev_dma_map(d->device, base, iova_of(d, base), len)) {
+        int err = -rte_errno;
         rte_extmem_unregister(base, len);
-        d->map_refused = true;
-        return 0;
+        d->refused = true;
+        return err < 0 ? err : -ENOMEM;
     }
     *cookie = base;
     return 0;
@@ -111,9 +133,8 @@ static int region_map(void *dev, void *base, size_t len, void **cookie)
 
 static void region_unmap(void *dev, void *base, size_t len, void *cookie)
 {
-    struct dpdk_dev *d = dev;
-    if (!cookie) return;
-    rte_dev_dma_unmap(d->dma, base, iova_of(d, base), len);
+    struct dpdk_dma *d = dev;
+    rte_dev_dma_unmap(d->device, base, iova_of(d, base), len);
     rte_extmem_unregister(base, len);
 }
 
@@ -222,13 +243,13 @@ static void choose_copying(struct dpdk_dev *d, const struct netdev_env *env, con
     d->attach = traits & READS_ANYTHING && !memif_is_zero_copy(&port->info) && c->attach != CHOICE_NO;
     d->attach_tso = !(traits & TSO_CLONES);
     d->piece_page = traits & READS_A_PAGE ? 4096 : 0;
-    if (c->attach == CHOICE_NO || !wants_dma(&port->info) || !env->regions) return;
+    d->memory = -1;
+    if (c->attach == CHOICE_NO || !wants_dma(&port->info)) return;
     /* A device behind an IOMMU sees what is mapped for it; the rest is copied. */
-    unsigned bits = iommu_bits(port->info.device);
-    d->iova_mask = bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
-    d->dma = port->info.device;
-    if (dpdk_host->region_set_add_device(env->regions, &registrar, d)) return;
-    d->regions = env->regions;
+    struct dpdk_dma *dma = dma_of(port->info.device);
+    if (dma) d->memory = dpdk_host->registry_add_device(&registrar, dma);
+    if (d->memory < 0) return;
+    d->iova_mask = dma->iova_mask;
     d->attach = d->needs_map = true;
 }
 
@@ -245,8 +266,8 @@ static void dev_close(struct netdev *n)
     eal_pipe_leave(&quiet);
     pthread_mutex_unlock(&dpdk_control);
     tx_drain_strays(d);
-    if (d->regions) dpdk_host->region_set_remove_device(d->regions, d);
-    d->regions = NULL;
+    if (d->memory >= 0) dpdk_host->registry_remove_device(d->memory);
+    d->memory = -1;
     eal_thread_leave();
     d->closed = true;
     dev_settle(d);

@@ -158,14 +158,12 @@ struct dpdk_dev {
     bool attach; /* the driver reads any memory of ours */
     bool attach_tso;
     bool needs_map;     /* only memory whose region was registered */
-    bool map_refused;   /* one was; no more are tried */
     uint64_t iova_mask; /* what the device calls an address */
     bool prepares;      /* some offload is on */
     /* life */
     pthread_t owner;
     struct dpdk_port *home;
-    struct region_set *regions;
-    struct rte_device *dma;
+    int memory; /* its number, for cookies; -1: none is registered */
     bool closed;
     atomic_bool pause, parked; /* life.c */
     pthread_mutex_t strays_lock;

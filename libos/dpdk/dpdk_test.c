@@ -143,7 +143,7 @@ static void demikernels_list(void)
                               "eal_init.4=-m",
                               "eal_init.5=64",
                               NULL};
-    struct netdev_env env = {.get = get, .arg = settings, .regions = heap_regions(), .why = why};
+    struct netdev_env env = {.get = get, .arg = settings, .why = why};
     CHECK(!open_plugin(&env, &d));
     d->ops->close(d);
 }

@@ -143,7 +143,7 @@ static bool may_attach(const struct dpdk_dev *d, const struct frame *f, const st
 {
     if (b->len <= COPY_MAX || !d->attach) return false;
     if (unlikely((f->flags & FRAME_TX_TSO) && !d->attach_tso)) return false;
-    return !d->needs_map || dpdk_host->region_cookie(d->regions, (void *)d, b->data);
+    return !d->needs_map || dpdk_host->region_cookie(d->memory, b->data);
 }
 
 static void ask_offloads(struct rte_mbuf *m, const struct frame *f)

@@ -235,9 +235,7 @@ static const char *get_key(void *arg, const char *key) { return keys_get(arg, ke
 
 static int open_device(struct keys *k, netdev_open_fn open, struct netdev **out)
 {
-    struct region_set *regions = heap_regions();
-    if (!regions) return keys_refuse(k, ENOMEM, "%s: out of memory", k->section);
-    const struct netdev_env env = {.get = get_key, .arg = k, .regions = regions, .why = k->why};
+    const struct netdev_env env = {.get = get_key, .arg = k, .why = k->why};
     int err = open(&env, out);
     if (err && k->why && !*k->why) keys_refuse(k, -err, "%s: %s", k->section, strerror(-err));
     if (err) return err;

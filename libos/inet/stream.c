@@ -11,7 +11,6 @@
 #include "libos/inet/sock.h"
 
 #include "alloc/buf.h"
-#include "alloc/heap.h"
 #include "demi/ext.h"
 
 #include <errno.h>
@@ -119,17 +118,11 @@ int inet_stream_pop(struct queue *q, struct op *op)
 
 /* --- out ---------------------------------------------------------------------------------------------------------- */
 
-static void unpin(void *p) { heap_unpin(p); }
-
 /* A view of the segment, which has been let go of. NULL: no memory, and it is held as before. */
 static struct buf *buf_of_seg(struct seg *seg)
 {
     struct buf *b = seg->hold, *view;
-    if (seg->kind == SEG_PIN) {
-        view = buf_wrap((void *)(uintptr_t)seg->p, seg->n, unpin, seg->hold); /* the pin is the view's now */
-        if (view) seg->kind = SEG_NONE;
-        return view;
-    }
+    if (seg->kind != SEG_BUF) return seg_take_view(seg);
     if (b->refs == 1 && b->data == (const uint8_t *)seg->p && b->len == seg->n && !b->next) {
         seg->kind = SEG_NONE; /* a copy made for this push: the reference itself */
         return b;

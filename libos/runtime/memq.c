@@ -81,10 +81,10 @@ static int put_together(const struct seg *segs, unsigned count, struct item *out
 }
 
 /* The pushed segments as one array of its own reference. */
-static int item_of(const struct seg *segs, unsigned count, struct item *out)
+static int item_of(struct seg *segs, unsigned count, struct item *out)
 {
     if (count > 1) return put_together(segs, count, out);
-    struct buf *b = segs->kind == SEG_BUF ? buf_ref(segs->hold) : buf_lend(segs->p, segs->n);
+    struct buf *b = segs->kind == SEG_BUF ? buf_ref(segs->hold) : seg_take_view(segs);
     if (!b) return -ENOMEM;
     *out = (struct item){b, (char *)(uintptr_t)segs->p, segs->n};
     return 0;

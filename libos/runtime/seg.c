@@ -10,6 +10,7 @@
 
 #include "alloc/base/assert.h"
 #include "alloc/buf.h"
+#include "alloc/extmem.h"
 #include "alloc/heap.h"
 
 #include <errno.h>
@@ -33,14 +34,31 @@ static int copy(struct seg *s, const void *p, uint32_t n)
 
 int seg_of_memory(struct seg *s, const void *p, uint32_t n)
 {
-    if (n <= SEG_COPY_MAX || heap_pin(p)) return copy(s, p, n);
+    if (n <= SEG_COPY_MAX) return copy(s, p, n);
     *s = (struct seg){.p = p, .n = n, .kind = SEG_PIN, .hold = (void *)(uintptr_t)p};
+    if (!heap_pin(p)) return 0;
+    struct extmem *m = extmem_hold(p, n);
+    if (!m) return copy(s, p, n);
+    s->kind = SEG_EXTMEM;
+    s->hold = m;
     return 0;
+}
+
+static void unpin(void *p) { heap_unpin(p); }
+
+struct buf *seg_take_view(struct seg *s)
+{
+    DASSERT(s->kind == SEG_PIN || s->kind == SEG_EXTMEM);
+    buf_release_fn release = s->kind == SEG_PIN ? unpin : extmem_release;
+    struct buf *view = buf_wrap((void *)(uintptr_t)s->p, s->n, release, s->hold);
+    if (view) s->kind = SEG_NONE;
+    return view;
 }
 
 void seg_release(struct seg *s)
 {
     if (s->kind == SEG_BUF) buf_unref(s->hold);
     else if (s->kind == SEG_PIN) heap_unpin(s->hold);
+    else if (s->kind == SEG_EXTMEM) extmem_release(s->hold);
     s->kind = SEG_NONE;
 }

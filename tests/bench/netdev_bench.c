@@ -61,7 +61,7 @@ static void open_device(const char *path)
         fprintf(stderr, "netdev_bench: %s\n", dlerror());
         exit(1);
     }
-    struct netdev_env env = {.get = get, .regions = heap_regions(), .why = why};
+    struct netdev_env env = {.get = get, .why = why};
     int err = entry(&plugin_host)->open(&env, &dev);
     if (!err) return;
     fprintf(stderr, "netdev_bench: %s: %s\n", strerror(-err), why);

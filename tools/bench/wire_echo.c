@@ -50,7 +50,7 @@ static void open_device(struct wire *w)
     netdev_plugin_fn entry = (netdev_plugin_fn)dlsym(lib, NETDEV_PLUGIN_SYMBOL);
     const struct netdev_plugin *plugin = entry ? entry(&plugin_host) : NULL;
     if (!plugin || plugin->abi != NETDEV_ABI) die(w->plugin, "no plug-in of this version");
-    struct netdev_env env = {.get = get, .arg = w, .regions = heap_regions(), .why = why};
+    struct netdev_env env = {.get = get, .arg = w, .why = why};
     if (plugin->open(&env, &w->dev)) die(plugin->name, why);
 }
 
