@@ -2,6 +2,7 @@
 #include "server/conf_apply.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -129,6 +130,19 @@ static int apply_pcap(struct server *srv, const char **err)
     return -rc;
 }
 
+int conf_apply_locale(struct server *srv)
+{
+    const char *name = srv->config->locale_collate;
+    return setlocale(LC_COLLATE, name) || !*name ? 0 : -EINVAL;
+}
+
+static int apply_locale(struct server *srv, const char **err)
+{
+    int rc = conf_apply_locale(srv);
+    if (rc) *err = "Invalid locale name";
+    return rc;
+}
+
 static const struct conf_hook hooks[] = {
     {"port", apply_port},
     {"bind", apply_bind},
@@ -142,6 +156,7 @@ static const struct conf_hook hooks[] = {
     {"libos-pcap", apply_pcap},
     {"save", apply_save},
     {"crash-log-enabled", apply_crash_log},
+    {"locale-collate", apply_locale},
 };
 
 void conf_apply_register(struct server *srv)

@@ -257,6 +257,10 @@ int main(int argc, char **argv)
     make_run_id(srv->run_id);
     banner(srv, argc);
     raise_fd_limit(srv);
+    if (conf_apply_locale(srv) != 0) {
+        server_log(srv, LOG_WARNING_LEVEL, "Failed to configure LOCALE for invalid locale name.");
+        return 1;
+    }
     if (start(srv) != 0) return 1;
     write_pidfile(srv); /* not before: the file may be that of the server that has our port */
     server_log(srv, LOG_NOTICE_LEVEL, "Server initialized");

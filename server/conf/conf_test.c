@@ -213,6 +213,11 @@ static void test_wrong_values_are_refused_in_redis_words(void **state)
         {"active-expire-effort", "x", "argument couldn't be parsed into an integer"},
         {"active-expire-effort", "01", "argument couldn't be parsed into an integer"},
         {"maxmemory", "1x", "argument must be a memory value"},
+        {"proto-max-bulk-len", "9223372036854775808",
+         "argument must be between 1048576 and 9223372036854775807 inclusive"},
+        {"hll-sparse-max-bytes", "9223372036854775807gb",
+         "argument must be between 0 and 9223372036854775807 inclusive"},
+        {"cluster-announce-human-nodename", "a:b", "Announced human node name contained invalid character"},
         {"proto-max-bulk-len", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"},
         {"activerehashing", "maybe", "argument must be 'yes' or 'no'"},
         {"loglevel", "loud", "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"},
@@ -243,6 +248,12 @@ static void test_wrong_values_are_refused_in_redis_words(void **state)
     assert_string_equal(set("nosuch 1"), "Unknown option or number of arguments for CONFIG SET - 'nosuch'");
     assert_string_equal(set("hz 20 hz 30"),
                         "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter");
+}
+
+static void test_more_memory_than_there_can_be_is_as_much_as_there_can_be(void **state)
+{
+    assert_string_equal(set("maxmemory 18446744073709551616"), "");
+    assert_true(cfg.maxmemory == INT64_MAX);
 }
 
 static void test_what_is_not_there_yet_is_refused_by_name(void **state)
@@ -614,6 +625,7 @@ int main(void)
         WITH(fresh, test_every_option_accepts_what_it_shows, done),
         WITH(fresh, test_amounts_of_memory_know_both_kinds_of_units, done),
         WITH(fresh, test_wrong_values_are_refused_in_redis_words, done),
+        WITH(fresh, test_more_memory_than_there_can_be_is_as_much_as_there_can_be, done),
         WITH(fresh, test_what_is_not_there_yet_is_refused_by_name, done),
         WITH(fresh, test_values_are_kept_and_shown_as_redis_does, done),
         WITH(fresh, test_nul_bytes_do_not_get_into_texts, done),

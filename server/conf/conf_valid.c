@@ -52,6 +52,13 @@ bool conf_valid_hostname(const char *value, char *err)
     return true;
 }
 
+bool conf_valid_nodename(const char *value, char *err)
+{
+    bool ok = !strpbrk(value, "!#$%&()*+:;<>?@[]^{|}~");
+    if (!ok) conf_error(err, "Announced human node name contained invalid character");
+    return ok;
+}
+
 /* Text with variables in braces: each must be known, and something must be left to show. */
 bool conf_valid_proc_title(const char *value, char *err)
 {

@@ -77,19 +77,26 @@ static const struct {
     {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30},
 };
 
-int64_t conf_bytes_parse(const char *text)
+/* As conf_bytes_parse(); *over: it is more than INT64_MAX. */
+static int64_t bytes_parse(const char *text, bool *over)
 {
     int64_t v = 0;
-    bool over = false;
     const char *p = text;
+    *over = false;
     for (; isdigit((unsigned char)*p); p++)
-        over = over || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p - '0', &v);
+        *over = *over || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p - '0', &v);
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcasecmp(p, units[i].suffix) != 0) continue;
-        over = over || __builtin_mul_overflow(v, units[i].bytes, &v);
-        return over ? INT64_MAX : v;
+        *over = *over || __builtin_mul_overflow(v, units[i].bytes, &v);
+        return *over ? INT64_MAX : v;
     }
     return -1;
+}
+
+int64_t conf_bytes_parse(const char *text)
+{
+    bool over;
+    return bytes_parse(text, &over);
 }
 
 void conf_bytes_format(char *out, int64_t bytes)
@@ -178,6 +185,14 @@ static bool octal_parse(const char *text, int64_t *out)
     return errno == 0 && *end == 0;
 }
 
+static void out_of_range(const struct conf_option *o, char *err)
+{
+    if (o->unit == UNIT_OCTAL)
+        conf_error(err, "argument must be between %llo and %llo inclusive", (unsigned long long)o->min,
+                   (unsigned long long)o->max);
+    else conf_error(err, "argument must be between %lld and %lld inclusive", (long long)o->min, (long long)o->max);
+}
+
 static bool number_parse(const struct conf_option *o, struct bytes value, int64_t *v, char *err)
 {
     switch (o->unit) {
@@ -190,11 +205,17 @@ static bool number_parse(const struct conf_option *o, struct bytes value, int64_
         conf_error(err, "argument couldn't be parsed as an octal number");
         return false;
     case UNIT_BYTES:
+    case UNIT_BYTES_AT_MOST:
     case UNIT_BYTES_OR_PERCENT: break;
     }
-    *v = conf_bytes_parse(value.p);
+    bool over;
+    *v = bytes_parse(value.p, &over);
+    if (over && o->unit != UNIT_BYTES_AT_MOST) {
+        out_of_range(o, err);
+        return false;
+    }
     if (*v >= 0) return true;
-    if (o->unit == UNIT_BYTES) {
+    if (o->unit != UNIT_BYTES_OR_PERCENT) {
         conf_error(err, "argument must be a memory value");
         return false;
     }
@@ -215,10 +236,7 @@ static int number_set_text(struct config *cfg, const struct conf_option *o, stru
         return -1;
     }
     if (v < o->min || v > o->max) {
-        if (o->unit == UNIT_OCTAL)
-            conf_error(err, "argument must be between %llo and %llo inclusive", (unsigned long long)o->min,
-                       (unsigned long long)o->max);
-        else conf_error(err, "argument must be between %lld and %lld inclusive", (long long)o->min, (long long)o->max);
+        out_of_range(o, err);
         return -1;
     }
     return number_set(cfg, o, v);

@@ -296,6 +296,8 @@ struct config {
     char *replicaof_host;      /* NULL: a primary */
     int replicaof_port;
 
+    char *locale_collate; /* "": the environment's */
+
     /* cluster */
     bool cluster_require_full_coverage;
     bool cluster_replica_no_failover;
@@ -306,6 +308,7 @@ struct config {
     char *cluster_announce_ip;
     char *cluster_config_file;
     char *cluster_announce_hostname;
+    char *cluster_announce_human_nodename;
     enum cluster_endpoint cluster_preferred_endpoint_type;
     int64_t cluster_replica_validity_factor;
     int64_t cluster_migration_barrier;

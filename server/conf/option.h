@@ -28,6 +28,7 @@ enum conf_unit {
     UNIT_NONE,
     UNIT_OCTAL,
     UNIT_BYTES,
+    UNIT_BYTES_AT_MOST,   /* more than an int64_t holds is as much as it holds */
     UNIT_BYTES_OR_PERCENT /* percent are kept negative */
 };
 
@@ -87,7 +88,7 @@ bool conf_option_is_initial(const struct config *cfg, const struct conf_option *
  * brought into its range. */
 void conf_settle(struct config *cfg);
 
-/* "64mb": -1 when it is no amount of memory; INT64_MAX when it is more than that. */
+/* "64mb": -1 when it is no amount of memory; INT64_MAX when it is that or more. */
 int64_t conf_bytes_parse(const char *text);
 /* "64mb" for what is a whole number of such units. */
 void conf_bytes_format(char *out /* 32 */, int64_t bytes);
@@ -98,6 +99,7 @@ bool conf_valid_dbfilename(const char *value, char *err);
 bool conf_valid_appendfilename(const char *value, char *err);
 bool conf_valid_appenddirname(const char *value, char *err);
 bool conf_valid_hostname(const char *value, char *err);
+bool conf_valid_nodename(const char *value, char *err);
 bool conf_valid_proc_title(const char *value, char *err);
 bool conf_valid_shutdown(int value, char *err);
 bool conf_valid_supervised(int value, char *err);

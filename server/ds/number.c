@@ -3,7 +3,7 @@
  * Numbers as text and back. What must agree with Redis to the byte is said in the header; here is how it is done
  * without libc where it is hot: integers by hand, decimals of up to 15 digits by one exact division (both operands are
  * representable, so the quotient is correctly rounded: Clinger 1990), doubles by shortest.c. The rest goes to
- * strtod/snprintf, which read and write "." only because the server never sets a locale.
+ * strtod/snprintf, which read and write "." because the server sets no locale but that of collation.
  */
 #include "server/ds/number.h"
 
