@@ -174,8 +174,7 @@ void sock_check(const struct posix_sock *s)
     uint64_t bytes = 0;
     stream_check(&s->st, false);
     ASSERT(s->out.count <= s->out.room);
-    for (uint32_t i = 0; i < s->out.count && i < CHECKED_MAX; i++)
-        bytes += s->out.slots[(s->out.head + i) & (s->out.room - 1)].n;
+    for (uint32_t i = 0; i < s->out.count && i < CHECKED_MAX; i++) bytes += seg_ring_at(&s->out, i)->n;
     ASSERT(s->dgram || s->out.count > CHECKED_MAX || bytes == s->queued - s->sent);
     ASSERT(!s->st.pushes.tail || s->dgram || s->st.pushes.tail->arg <= s->queued);
     ASSERT(!s->st.pushes.head || s->dgram || s->st.pushes.head->arg > s->sent);

@@ -24,6 +24,7 @@
 #include "libos/posix/cell.h"
 #include "libos/posix/posix.h"
 #include "libos/runtime/runtime.h"
+#include "libos/runtime/seg_ring.h"
 #include "libos/runtime/stream.h"
 
 #define POSIX_RECV_MIN   2048u /* queues of small requests */
@@ -46,12 +47,6 @@ struct posix {
 };
 
 enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_CLOSING };
-
-/* Segments waiting for the kernel: a ring that grows by doubling. */
-struct seg_ring {
-    struct seg *slots;
-    uint32_t room, head, count;
-};
 
 struct posix_sock {
     struct queue q;

@@ -152,28 +152,6 @@ int posix_stream_pop(struct queue *q, struct op *op)
 
 /* --- out --- */
 
-static bool ring_reserve(struct seg_ring *r, unsigned count)
-{
-    uint32_t room = r->room ? r->room : 4;
-    while (room - r->count < count) room *= 2;
-    if (room == r->room) return true;
-    int before = errno;
-    struct seg *slots = heap_alloc(room * sizeof *slots);
-    errno = before;
-    if (!slots) return false;
-    for (uint32_t i = 0; i < r->count; i++) slots[i] = r->slots[(r->head + i) & (r->room - 1)];
-    heap_free(r->slots);
-    r->slots = slots;
-    r->room = room;
-    r->head = 0;
-    return true;
-}
-
-static inline struct seg *ring_at(const struct seg_ring *r, uint32_t i)
-{
-    return &r->slots[(r->head + i) & (r->room - 1)];
-}
-
 static inline void let_go(struct posix_sock *s, struct seg *seg)
 {
     if (seg->kind == SEG_OWN) cell_give(&s->posix->cells, seg->hold);
@@ -185,7 +163,7 @@ static void consume(struct posix_sock *s, size_t n)
 {
     struct seg_ring *r = &s->out;
     while (n) {
-        struct seg *seg = ring_at(r, 0);
+        struct seg *seg = seg_ring_at(r, 0);
         if (n < seg->n) {
             seg->p += n;
             seg->n -= (uint32_t)n;
@@ -193,16 +171,14 @@ static void consume(struct posix_sock *s, size_t n)
         }
         n -= seg->n;
         let_go(s, seg);
-        r->head++;
-        r->count--;
+        seg_ring_shift(r);
     }
 }
 
 void posix_stream_drop(struct posix_sock *s)
 {
-    for (; s->out.count; s->out.head++, s->out.count--) let_go(s, ring_at(&s->out, 0));
-    heap_free(s->out.slots);
-    s->out = (struct seg_ring){0};
+    for (; s->out.count; seg_ring_shift(&s->out)) let_go(s, seg_ring_at(&s->out, 0));
+    seg_ring_free(&s->out);
     s->sent = s->queued;
 }
 
@@ -217,9 +193,9 @@ int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned
         s->posix->push_busy++;
         return -EBUSY;
     }
-    if (s->out.room - s->out.count < count && !ring_reserve(&s->out, count)) return -ENOMEM;
+    if (!seg_ring_reserve(&s->out, count)) return -ENOMEM;
     for (unsigned i = 0; i < count; i++) {
-        *ring_at(&s->out, s->out.count++) = segs[i];
+        *seg_ring_at(&s->out, s->out.count++) = segs[i];
         s->queued += segs[i].n;
     }
     if (unlikely(flags & DEMI_PUSH_MORE)) s->more_at = s->queued;
@@ -233,7 +209,7 @@ int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned
 static bool extend(struct posix_sock *s, const void *p, uint32_t n)
 {
     if (!s->out.count) return false;
-    struct seg *last = ring_at(&s->out, s->out.count - 1);
+    struct seg *last = seg_ring_at(&s->out, s->out.count - 1);
     if (last->kind != SEG_OWN) return false;
     char *end = (char *)(uintptr_t)last->p + last->n;
     if (n > (size_t)(cell_end(last->hold) - end)) return false;
@@ -245,11 +221,11 @@ static bool extend(struct posix_sock *s, const void *p, uint32_t n)
 static int append_copy(struct posix_sock *s, const void *p, uint32_t n)
 {
     struct seg_ring *r = &s->out;
-    if (r->room == r->count && !ring_reserve(r, 1)) return -ENOMEM;
+    if (!seg_ring_reserve(r, 1)) return -ENOMEM;
     struct cell *c = cell_take(&s->posix->cells);
     if (unlikely(!c)) return -ENOMEM;
     memcpy(c->bytes, p, n);
-    *ring_at(r, r->count++) = (struct seg){.p = c->bytes, .n = n, .kind = SEG_OWN, .hold = c};
+    *seg_ring_at(r, r->count++) = (struct seg){.p = c->bytes, .n = n, .kind = SEG_OWN, .hold = c};
     return 0;
 }
 
@@ -277,11 +253,11 @@ static ssize_t send_some(struct posix_sock *s)
     struct seg_ring *r = &s->out;
     int flags = MSG_NOSIGNAL | (unlikely(s->more_at == s->queued) ? MSG_MORE : 0);
     s->posix->tx_calls++;
-    if (r->count == 1) return kernel_send(s->watch.fd, r->slots[r->head & (r->room - 1)].p, ring_at(r, 0)->n, flags);
+    if (r->count == 1) return kernel_send(s->watch.fd, seg_ring_at(r, 0)->p, seg_ring_at(r, 0)->n, flags);
     struct iovec iov[GATHER_MAX];
     struct msghdr msg = {.msg_iov = iov};
     for (uint32_t i = 0; i < r->count && i < GATHER_MAX; i++) {
-        struct seg *seg = ring_at(r, i);
+        struct seg *seg = seg_ring_at(r, i);
         iov[msg.msg_iovlen++] = (struct iovec){.iov_base = (void *)(uintptr_t)seg->p, .iov_len = seg->n};
     }
     return sendmsg(s->watch.fd, &msg, flags);

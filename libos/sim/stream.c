@@ -16,25 +16,11 @@
 
 /* --- out ---------------------------------------------------------------------------------------------------------- */
 
-static struct seg *fifo_at(const struct seg_fifo *f, uint32_t i) { return &f->slots[(f->head + i) & (f->room - 1)]; }
-
-static void fifo_reserve(struct seg_fifo *f, uint32_t count)
-{
-    uint32_t room = f->room ? f->room : 8;
-    while (room - f->count < count) room *= 2;
-    if (room == f->room) return;
-    struct seg *slots = malloc(room * sizeof *slots);
-    ASSERT(slots);
-    for (uint32_t i = 0; i < f->count; i++) slots[i] = *fifo_at(f, i);
-    free(f->slots);
-    *f = (struct seg_fifo){.slots = slots, .room = room, .count = f->count};
-}
-
 /* Copies n bytes out and lets go of what was copied whole. */
-static void fifo_take(struct seg_fifo *f, char *to, size_t n)
+static void take_out(struct seg_ring *out, char *to, size_t n)
 {
     while (n) {
-        struct seg *s = fifo_at(f, 0);
+        struct seg *s = seg_ring_at(out, 0);
         uint32_t k = s->n < n ? s->n : (uint32_t)n;
         memcpy(to, s->p, k);
         to += k;
@@ -43,14 +29,13 @@ static void fifo_take(struct seg_fifo *f, char *to, size_t n)
         s->n -= k;
         if (s->n) return;
         seg_release(s);
-        f->head++;
-        f->count--;
+        seg_ring_shift(out);
     }
 }
 
 static void drop_out(struct end *e)
 {
-    for (; e->out.count; e->out.head++, e->out.count--) seg_release(fifo_at(&e->out, 0));
+    for (; e->out.count; seg_ring_shift(&e->out)) seg_release(seg_ring_at(&e->out, 0));
     e->sent = e->queued;
 }
 
@@ -96,7 +81,7 @@ static void transmit_segment(struct end *e, const struct sim_link *l)
     uint32_t n = segment_bytes(e, l);
     char *bytes = n <= sizeof small ? small : malloc(n);
     ASSERT(bytes);
-    fifo_take(&e->out, bytes, n);
+    take_out(&e->out, bytes, n);
     e->sent += n;
     e->credit -= n;
     s->stats.segments++;
@@ -135,9 +120,9 @@ int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     int err = stream_may_push(&s->st);
     if (err) return err;
     if (e->out.count + count > SIM_UNSENT_MAX) return -EBUSY;
-    fifo_reserve(&e->out, count);
+    if (!seg_ring_reserve(&e->out, count)) return -ENOMEM;
     for (unsigned i = 0; i < count; i++) {
-        *fifo_at(&e->out, e->out.count++) = segs[i];
+        *seg_ring_at(&e->out, e->out.count++) = segs[i];
         e->queued += segs[i].n;
     }
     if (op) stream_await(&s->st, op, e->queued);
@@ -303,11 +288,12 @@ static void keep_tail(struct end *e)
     if (!n) return;
     e->tail = malloc(n);
     ASSERT(e->tail);
-    fifo_take(&e->out, e->tail, n);
-    fifo_reserve(&e->out, (uint32_t)(n / UINT32_MAX + 1));
+    take_out(&e->out, e->tail, n);
+    bool room = seg_ring_reserve(&e->out, (uint32_t)(n / UINT32_MAX + 1));
+    ASSERT(room);
     for (size_t at = 0; at < n;) {
         uint32_t k = n - at < UINT32_MAX ? (uint32_t)(n - at) : UINT32_MAX;
-        *fifo_at(&e->out, e->out.count++) = (struct seg){.p = e->tail + at, .n = k, .kind = SEG_NONE};
+        *seg_ring_at(&e->out, e->out.count++) = (struct seg){.p = e->tail + at, .n = k, .kind = SEG_NONE};
         at += k;
     }
 }

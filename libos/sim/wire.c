@@ -61,7 +61,7 @@ void sim_conn_free(struct sim_conn *c)
         struct end *e = &c->ends[i];
         sim_items_free(&e->wire);
         sim_items_free(&e->in);
-        free(e->out.slots);
+        seg_ring_free(&e->out);
         free(e->tail);
     }
     free(c);

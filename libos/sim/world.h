@@ -16,6 +16,7 @@
 #include "alloc/base/list.h"
 #include "libos/runtime/context.h"
 #include "libos/runtime/runtime.h"
+#include "libos/runtime/seg_ring.h"
 #include "libos/runtime/stream.h"
 #include "libos/sim/event.h"
 #include "libos/sim/sim.h"
@@ -99,11 +100,6 @@ struct items {
     struct item *head, **tail;
 };
 
-struct seg_fifo {
-    struct seg *slots;
-    uint32_t room, head, count;
-};
-
 struct sim_conn;
 
 struct end {
@@ -115,7 +111,7 @@ struct end {
     bool closed; /* nobody pops or pushes any more */
     bool dead;   /* was reset */
     /* out */
-    struct seg_fifo out;
+    struct seg_ring out;
     char *tail; /* what a closed end still sends */
     uint64_t queued, sent;
     uint32_t credit;
