@@ -19,9 +19,11 @@ static void on_signal(int number)
 {
     atomic_fetch_add(&handled, 1);
     if (!pthread_equal(pthread_self(), owner)) atomic_fetch_add(&elsewhere, 1);
-    int before = errno = E2BIG;
+    int before = errno; /* of what was interrupted */
+    errno = E2BIG;
     demi_wake_ring(rung);
-    if (errno != before) abort();
+    if (errno != E2BIG) abort();
+    errno = before;
 }
 
 /* SIGALRM every millisecond, without SA_RESTART. */
