@@ -17,7 +17,7 @@
 #include "alloc/base/assert.h"
 #include "alloc/heap.h"
 
-enum { BUF_OWNER, BUF_SLICE, BUF_LENT, BUF_WRAPPED, BUF_PLACED };
+enum { BUF_OWNER, BUF_SLICE, BUF_WRAPPED, BUF_PLACED };
 
 static_assert(sizeof(struct buf) == 64, "one cache line, and data keeps its alignment");
 
@@ -53,17 +53,6 @@ static struct buf *view_new(uint8_t *p, size_t n, uint32_t kind)
     if (unlikely(!b)) return NULL;
     *b = (struct buf){
         .data = p, .len = (uint32_t)n, .refs = 1, .store = b, .base = p, .cap = (uint32_t)n, .views = 1, .kind = kind};
-    return b;
-}
-
-struct buf *buf_lend(const void *p, size_t n)
-{
-    struct buf *b = view_new((uint8_t *)(uintptr_t)p, n, BUF_LENT);
-    if (unlikely(!b)) return NULL;
-    if (unlikely(heap_pin(p))) {
-        heap_free(b);
-        return NULL;
-    }
     return b;
 }
 
@@ -105,11 +94,11 @@ static inline void store_unref(struct buf *b)
 {
     DASSERT(b->views > 0);
     if (--b->views) return;
-    if (b->kind == BUF_LENT) heap_unpin(b->base);
-    else if (b->kind == BUF_PLACED) {
+    if (b->kind == BUF_PLACED) {
         b->u.release(b->arg); /* b is his from here on */
         return;
-    } else if (b->kind == BUF_WRAPPED && b->u.release) b->u.release(b->arg);
+    }
+    if (b->kind == BUF_WRAPPED && b->u.release) b->u.release(b->arg);
     heap_free(b);
 }
 

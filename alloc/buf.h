@@ -7,8 +7,8 @@
  *     view                    data |<--- len --->|
  *
  * A buf is a view: `data`, `len`. It either owns its storage (buf_take), or shares another buf's
- * (buf_slice), or stands for memory of somebody else: a pinned object of the heap (buf_lend) or a
- * device's frame (buf_wrap).
+ * (buf_slice), or stands for memory of somebody else (buf_wrap): a pinned object of the heap, a
+ * device's frame, memory of the program's own.
  *
  * Several holders of one view count themselves by buf_ref()/buf_unref(); a view with more than one
  * holder is not trimmed, extended or chained: take a slice for bounds of your own. Storage is given
@@ -55,10 +55,6 @@ struct buf *buf_take(size_t size);
 
 /* The same with room for exactly `size` bytes: 0 for one that holds headers only. */
 struct buf *buf_take_exact(size_t size);
-
-/* A view of n bytes inside an object of the heap, which is pinned until the view goes. NULL: out of
- * memory or not in an object. */
-struct buf *buf_lend(const void *p, size_t n);
 
 /* A view of n bytes of somebody else's memory; release(arg) is called when the last view of it
  * goes. NULL: out of memory (release is not called). */

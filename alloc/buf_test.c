@@ -36,7 +36,6 @@ static void test_what_is_out_of_bounds_is_refused_and_changes_nothing(void **sta
     assert_null(buf_slice(b, 2, 4));
     assert_null(buf_slice(b, 1, SIZE_MAX));
     assert_null(buf_take(BUF_SIZE_MAX + 1));
-    assert_null(buf_lend(&data, 8));
     assert_null(buf_wrap(b->data, SIZE_MAX, NULL, NULL));
     assert_ptr_equal(b->data, data);
     assert_int_equal(b->len, 5);
@@ -109,12 +108,15 @@ static void test_a_view_goes_with_its_last_holder(void **state)
     assert_int_equal(heap_used(), before);
 }
 
-static void test_a_lent_object_may_be_freed_meanwhile(void **state)
+static void unpin(void *p) { heap_unpin(p); }
+
+static void test_a_pinned_object_may_be_freed_while_a_view_holds_it(void **state)
 {
     size_t before = heap_used();
     char *value = heap_alloc(5000);
     memset(value, 'v', 5000);
-    struct buf *b = buf_lend(value + 100, 4000);
+    assert_int_equal(heap_pin(value), 0);
+    struct buf *b = buf_wrap(value + 100, 4000, unpin, value);
     struct buf *s = buf_slice(b, 1000, 10);
     heap_free(value);
     buf_unref(b);
@@ -206,7 +208,7 @@ int main(void)
         cmocka_unit_test(test_exhaustion_gives_null),
         cmocka_unit_test(test_a_slice_outlives_its_buf),
         cmocka_unit_test(test_a_view_goes_with_its_last_holder),
-        cmocka_unit_test(test_a_lent_object_may_be_freed_meanwhile),
+        cmocka_unit_test(test_a_pinned_object_may_be_freed_while_a_view_holds_it),
         cmocka_unit_test(test_wrapped_memory_is_released_once_after_its_last_view),
         cmocka_unit_test(test_chains_are_read_dropped_and_freed_as_one),
         cmocka_unit_test(test_random_sharing_leaks_nothing),

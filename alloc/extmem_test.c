@@ -165,7 +165,9 @@ static void test_a_forked_child_has_nothing_registered(void **state)
 struct race {
     char *p;
     atomic_bool end;
-    atomic_int held; /* and read, by those who hold it */
+    atomic_int held;  /* and read, by those who hold it */
+    atomic_int wrong; /* times that something else was held */
+    int device;
 };
 
 static void *hold_and_let_go(void *arg)
@@ -175,6 +177,7 @@ static void *hold_and_let_go(void *arg)
         struct extmem *m = extmem_hold(r->p + PAGE, PAGE);
         if (!m) continue;
         atomic_fetch_add(&r->held, 1);
+        if (!extmem_cookie(r->device, r->p + PAGE)) atomic_fetch_add(&r->wrong, 1);
         atomic_fetch_sub(&r->held, 1);
         extmem_release(m);
     }
@@ -183,8 +186,8 @@ static void *hold_and_let_go(void *arg)
 
 static void test_nobody_holds_what_was_taken_back(void **state)
 {
-    enum { HOLDERS = 3, ROUNDS = 3000 };
-    struct race r = {.p = pages(4)};
+    enum { HOLDERS = 3, ROUNDS = 20000 };
+    struct race r = {.p = pages(4), .device = registry_add_device(&registrar, &r)};
     pthread_t threads[HOLDERS];
     for (int i = 0; i < HOLDERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, hold_and_let_go, &r), 0);
     for (int i = 0; i < ROUNDS; i++) {
@@ -198,6 +201,8 @@ static void test_nobody_holds_what_was_taken_back(void **state)
     }
     atomic_store(&r.end, true);
     for (int i = 0; i < HOLDERS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(atomic_load(&r.wrong), 0);
+    registry_remove_device(r.device);
     munmap(r.p, 4 * PAGE);
 }
 

@@ -116,6 +116,26 @@ static void test_idle_pages_go_back_and_come_again_when_wanted(void **state)
     prefault_free(s);
 }
 
+static int keep_pages(void *dev, void *base, size_t len, void **cookie) { return 0; }
+static void let_pages_go(void *dev, void *base, size_t len, void *cookie) {}
+
+static void test_idle_pages_that_a_device_keeps_stay(void **state)
+{
+    static const struct region_registrar keeper = {keep_pages, let_pages_go, .pins_pages = true};
+    int dev, id = registry_add_device(&keeper, &dev); /* comes when there is a helper already, on any thread */
+    struct prefault *s = prefault_new(SOON_NS);
+    char *chunk = new_chunk();
+    prefault_put(s, chunk, false);
+    prefault_wake(s);
+    prefault_settle(s);
+    usleep(50000); /* it is idle for long */
+    assert_int_equal(prefault_in_state(s, PREFAULT_COLD), 0);
+    assert_int_equal(pages_there(chunk), REGION_CHUNK / 4096);
+    assert_ptr_equal(prefault_take(s, PREFAULT_READY), chunk);
+    prefault_free(s);
+    registry_remove_device(id);
+}
+
 static void test_a_forked_child_ends_without_the_helper(void **state)
 {
     struct prefault *s = prefault_new(NEVER_NS);
@@ -230,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_is_brought_before_the_bell, make_set, end_set),
         cmocka_unit_test_setup_teardown(test_a_ready_chunk_has_all_its_pages_and_reads_as_zeros, make_set, end_set),
         cmocka_unit_test_setup_teardown(test_idle_pages_go_back_and_come_again_when_wanted, make_set, end_set),
+        cmocka_unit_test_setup_teardown(test_idle_pages_that_a_device_keeps_stay, make_set, end_set),
         cmocka_unit_test_setup_teardown(test_a_forked_child_ends_without_the_helper, make_set, end_set),
         cmocka_unit_test(test_a_small_heap_has_no_helper),
         cmocka_unit_test(test_a_growing_heap_has_one_until_it_is_closed),

@@ -109,6 +109,25 @@ static void test_a_region_that_goes_is_taken_from_its_devices(void **state)
     registry_remove_device(id);
 }
 
+static int refuse(void *dev, void *base, size_t len, void **cookie) { return -ENOMEM; }
+
+static void test_a_region_that_a_device_refuses_is_used_all_the_same(void **state)
+{
+    static const struct region_registrar refusing = {refuse, device_unmap, false};
+    struct region_set set;
+    struct device d = {0}, full = {0};
+    int id = registry_add_device(&plain, &d), none = registry_add_device(&refusing, &full);
+    region_set_init(&set, NULL);
+    struct region *r = region_new(&set, 1);
+    assert_non_null(r);
+    assert_non_null(region_cookie(id, r->base));
+    assert_null(region_cookie(none, r->base));
+    region_set_fini(&set);
+    assert_int_equal(d.count, 0);
+    registry_remove_device(id);
+    registry_remove_device(none);
+}
+
 static void test_chunks_are_dirty_until_purged(void **state)
 {
     struct region_set set;
@@ -164,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_absurd_sizes_and_limits_are_refused),
         cmocka_unit_test(test_a_device_hears_of_earlier_and_later_regions),
         cmocka_unit_test(test_a_region_that_goes_is_taken_from_its_devices),
+        cmocka_unit_test(test_a_region_that_a_device_refuses_is_used_all_the_same),
         cmocka_unit_test(test_chunks_are_dirty_until_purged),
         cmocka_unit_test(test_pages_a_device_pins_are_never_taken_away),
     };
