@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hashes in both encodings. Thresholds are redis-server 7.0.15's: a field or value that is too long converts before it
- * is added, a field that is one too many is added first.
+ * Hashes in both encodings. Thresholds are redis-server 7.2.4's: a field or value that is too long converts before it
+ * is added, a field that is one too many is added first. A limit that was lowered holds from the next field or value
+ * that is set, a new one or not; values that are there already are not looked at.
  */
 #include "server/types/hash.h"
 
@@ -53,8 +54,8 @@ bool hash_get(const struct hash *h, struct bytes field, struct lp_value *value)
 void hash_expect(struct hash *h, const struct bytes *args, int count, const struct hash_rules *rules)
 {
     size_t sum = 0;
-    bool fits = true;
     if (h->enc == ENC_HT) return;
+    bool fits = (size_t)count / 2 <= rules->entries_max;
     for (int i = 0; i < count && fits; i++) {
         sum += args[i].n;
         fits = args[i].n <= rules->value_max;
@@ -68,14 +69,15 @@ bool hash_set(struct hash *h, struct bytes field, struct bytes value, const stru
     if (h->enc == ENC_HT) return dict_set(h->p, field, value);
 
     unsigned char *at = lp_find(h->p, lp_first(h->p), field, 1);
+    bool is_new = !at;
     if (at) {
         at = lp_next(h->p, at);
         h->p = lp_replace(h->p, &at, value);
-        return false;
+    } else {
+        h->p = lp_append(lp_append(h->p, field), value);
     }
-    h->p = lp_append(lp_append(h->p, field), value);
     if (hash_count(h) > rules->entries_max) convert(h, rules);
-    return true;
+    return is_new;
 }
 
 bool hash_remove(struct hash *h, struct bytes field)

@@ -71,6 +71,40 @@ static void test_the_field_after_the_last_allowed_converts(void **state)
     hash_free(&h);
 }
 
+/* A hash that was filled before the limit was lowered. */
+static void test_a_lowered_limit_holds_from_the_next_write_of_whatever_field(void **state)
+{
+    (void)state;
+    const struct hash_rules lower = {4, 64, 9};
+    char field[16];
+    for (int is_new = 0; is_new < 2; is_new++) {
+        struct hash h = hash_new();
+        for (int i = 0; i < 5; i++) {
+            snprintf(field, sizeof field, "%d", i);
+            hash_set(&h, str(field), str("v"), &rules);
+        }
+        hash_remove(&h, str("nobody"));
+        assert_int_equal(h.enc, ENC_LISTPACK);
+        assert_int_equal(hash_set(&h, str(is_new ? "new" : "3"), str("again"), &lower), is_new);
+        assert_int_equal(h.enc, ENC_HT);
+        assert_int_equal(hash_count(&h), 5 + is_new);
+        hash_free(&h);
+    }
+}
+
+static void test_expecting_too_many_fields_converts_whether_they_differ_or_not(void **state)
+{
+    (void)state;
+    const struct hash_rules lower = {2, 64, 9};
+    const struct bytes args[] = {str("f"), str("1"), str("f"), str("2"), str("f"), str("3")};
+    struct hash h = hash_new();
+    hash_expect(&h, args, 4, &lower);
+    assert_int_equal(h.enc, ENC_LISTPACK);
+    hash_expect(&h, args, 6, &lower);
+    assert_int_equal(h.enc, ENC_HT);
+    hash_free(&h);
+}
+
 static void test_a_value_that_equals_a_field_is_not_found_as_one(void **state)
 {
     (void)state;
@@ -164,6 +198,8 @@ int main(void)
         cmocka_unit_test(test_a_value_over_the_limit_converts_and_keeps_the_rest),
         cmocka_unit_test(test_expecting_a_long_field_converts_before_anything_is_set),
         cmocka_unit_test(test_the_field_after_the_last_allowed_converts),
+        cmocka_unit_test(test_a_lowered_limit_holds_from_the_next_write_of_whatever_field),
+        cmocka_unit_test(test_expecting_too_many_fields_converts_whether_they_differ_or_not),
         cmocka_unit_test(test_a_value_that_equals_a_field_is_not_found_as_one),
         cmocka_unit_test(test_random_changes_agree_with_a_model),
         cmocka_unit_test(test_every_field_is_drawn_about_as_often_with_its_value),
