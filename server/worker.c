@@ -44,6 +44,15 @@ void worker_ready(struct worker *w, struct client *cl)
     w->ready_tail = &cl->next_ready;
 }
 
+void worker_ready_first(struct worker *w, struct client *cl)
+{
+    if (cl->flags & CLIENT_READY_QUEUED) return;
+    cl->flags |= CLIENT_READY_QUEUED;
+    cl->next_ready = w->ready;
+    if (!w->ready) w->ready_tail = &cl->next_ready;
+    w->ready = cl;
+}
+
 void worker_post_all(struct server *srv, struct worker_message *m)
 {
     for (int i = 0; i < srv->worker_count; i++) worker_post(&srv->workers[i], m);

@@ -106,5 +106,7 @@ void worker_fini(struct worker *w);
 void worker_update_time(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
+/* The same before all others: it was served, and not to its end. */
+void worker_ready_first(struct worker *w, struct client *cl);
 
 #endif

@@ -32,6 +32,8 @@
 #define BATCH_COMMANDS 128
 /* Arguments a batch: parsing stops at the command that goes over it. */
 #define BATCH_ARGS 4096
+/* Bytes of one client's input that are served in a row while others wait: redis-server's PROTO_IOBUF_LEN. */
+#define TURN_INPUT ((size_t)16 << 10)
 /* Keys of one request that are fetched before it runs, and of a batch. */
 #define KEYS_FETCHED       4
 #define BATCH_KEYS_FETCHED (2 * BATCH_COMMANDS)
@@ -59,6 +61,7 @@ struct batch {
     uint64_t last_name;
     size_t last_size;
     const struct command *last_cmd;
+    size_t in_a_row; /* bytes of the first ready client that earlier batches have served */
     struct parsed cmds[BATCH_COMMANDS];
     struct fetch fetches[BATCH_KEYS_FETCHED];
     unsigned count, fetch_count;
@@ -227,23 +230,41 @@ static void execute(struct worker *w)
     }
 }
 
+/* cl has more than fitted in; `served` bytes of it did. */
+static void queue_again(struct worker *w, struct client *cl, size_t served)
+{
+    struct batch *b = w->batch;
+    b->in_a_row += served;
+    if (b->in_a_row < TURN_INPUT) {
+        worker_ready_first(w, cl);
+    } else {
+        b->in_a_row = 0;
+        worker_ready(w, cl);
+    }
+}
+
 static void run_once(struct worker *w)
 {
     struct batch *b = w->batch;
     b->count = b->fetch_count = 0;
     b->args.used = 0;
     key_refs_reset(&b->keys);
-    struct client *more = NULL;
-    while (w->ready && !more) {
+    bool full = false;
+    while (w->ready && !full) {
         struct client *cl = w->ready;
         w->ready = cl->next_ready;
         if (!w->ready) w->ready_tail = &w->ready;
         cl->flags &= ~(uint32_t)CLIENT_READY_QUEUED;
-        if (is_held(cl)) continue; /* unblocking puts it back */
-        if (!parse_client(w, cl)) more = cl;
+        if (is_held(cl)) { /* unblocking puts it back */
+            b->in_a_row = 0;
+            continue;
+        }
+        size_t from = cl->in_off;
+        full = !parse_client(w, cl);
+        if (full) queue_again(w, cl, cl->in_off - from);
+        else b->in_a_row = 0;
         client_output(cl); /* at the end of the turn; and its input is settled, more asked for */
     }
-    if (more) worker_ready(w, more);
     fetch(b);
     execute(w);
     w->stats.batches++;
