@@ -27,6 +27,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -49,7 +50,9 @@
 #define UNAUTHENTICATED_BYTES ((size_t)17 << 10)
 #define STALL_BYTES           ((size_t)256 << 20)
 #define STALL_MS              60000
+#define PIECE_BYTES           ((size_t)1 << 30)
 static_assert(UNAUTHENTICATED_BYTES > REPLY_CHUNK_SIZE, "who gave no password gets a first chunk of replies");
+static_assert(PIECE_BYTES <= INT_MAX, "a piece of a push");
 static_assert(TURN_BYTES > REPLY_CHUNK_MAX && OWED_BYTES > TURN_BYTES, "a turn's replies may be owed");
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -402,17 +405,33 @@ static void check_output(struct client *cl)
     }
 }
 
+/* Pieces for a push: what lies behind the first *off bytes of *at, of which both are moved on. A chunk of more than
+ * PIECE_BYTES, a value that is lent, is cut: demi_pushv() takes no piece of more than INT_MAX bytes. */
+static int next_pieces(struct reply_chunk **at, size_t *off, struct iovec *iov, int room)
+{
+    int n = 0;
+    while (*at && n < room) {
+        struct reply_chunk *c = *at;
+        size_t left = c->used - *off, take = left < PIECE_BYTES ? left : PIECE_BYTES;
+        if (take) iov[n++] = (struct iovec){c->data + *off, take};
+        *off += take;
+        if (*off < c->used) continue;
+        *at = c->next;
+        *off = 0;
+    }
+    return n;
+}
+
 /* The last push of who owes has a token. */
 static int push_chunks(struct client *cl, struct reply_chunk *chunk)
 {
     struct iovec iov[64];
     int err = 0;
     bool wants_token = (cl->flags & CLIENT_OWING) && !cl->push;
-    while (chunk && !err) {
-        struct reply_chunk *c = chunk;
-        int n = 0;
-        for (; c && n < 64; c = c->next)
-            if (c->used) iov[n++] = (struct iovec){c->data, c->used};
+    struct reply_chunk *c = chunk;
+    size_t off = 0;
+    while (c && !err) {
+        int n = next_pieces(&c, &off, iov, 64);
         demi_qtoken_t none;
         bool last = wants_token && !c;
         /* What a device of ours has taken is still kept until it is acknowledged: the token is to wait for that. */
