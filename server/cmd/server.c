@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Small commands about the server as a whole: TIME, ROLE, SHUTDOWN, LOLWUT.
+ * Small commands about the server as a whole: TIME, ROLE, SHUTDOWN.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,47 +61,4 @@ void cmd_shutdown(struct call *c)
     }
     shutdown_begin(c->w, "User requested shutdown...");
     client_close_soon(c->client);
-}
-
-/* --- LOLWUT ------------------------------------------------------------------------------------------------------- */
-
-/* A field of ripples around a random point, in characters: a small picture, another one each time.
- */
-static void draw(struct reply *text, uint64_t seed, int cols, int rows)
-{
-    static const char shades[] = " .:-=+*#%@";
-    double cx = (double)(seed & 0xffff) / 65536 * cols, cy = (double)(seed >> 16 & 0xffff) / 65536 * rows;
-    double pitch = 1.2 + (double)(seed >> 32 & 0xff) / 64;
-    for (int y = 0; y < rows; y++) {
-        char row[161];
-        for (int x = 0; x < cols; x++) {
-            double dx = (x - cx) / 2, dy = y - cy;
-            double height = (sin(sqrt(dx * dx + dy * dy) / pitch * 3) + 1) / 2;
-            row[x] = shades[(int)(height * 9.99)];
-        }
-        row[cols] = '\n';
-        reply_raw(text, bytes_of(row, (size_t)cols + 1));
-    }
-}
-
-void cmd_lolwut(struct call *c)
-{
-    int64_t cols = 66, rows = 16;
-    int first = 1;
-    if (c->argc >= 3 && bytes_is_word(c->argv[1], "version")) {
-        int64_t version;
-        if (!call_int(c, c->argv[2], &version)) return;
-        first = 3;
-    }
-    if (c->argc > first && !call_int(c, c->argv[first], &cols)) return;
-    if (c->argc > first + 1 && !call_int(c, c->argv[first + 1], &rows)) return;
-    cols = cols < 1 ? 1 : cols > 160 ? 160 : cols;
-    rows = rows < 1 ? 1 : rows > 200 ? 200 : rows;
-    struct reply text;
-    reply_init(&text, 2);
-    draw(&text, call_random(c), (int)cols, (int)rows);
-    char tail[128];
-    snprintf(tail, sizeof tail, "\nA stone in a pond, as a computer sees it. Redis ver. %s\n", REDIS_VERSION);
-    reply_raw(&text, bytes_of_str(tail));
-    call_text(c, &text);
 }
