@@ -7,6 +7,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
@@ -48,6 +49,16 @@ void conf_failure_print(const struct conf_failure *f, FILE *out)
 static int fail(struct reader *r, const char *why)
 {
     snprintf(r->failure->reason, sizeof r->failure->reason, "%s", why);
+    return -EINVAL;
+}
+
+/* About a word of the line. */
+__attribute__((format(printf, 2, 3))) static int failf(struct reader *r, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(r->failure->reason, sizeof r->failure->reason, format, ap);
+    va_end(ap);
     return -EINVAL;
 }
 
@@ -126,13 +137,38 @@ static bool is_obsolete(const struct conf_args *a)
             bytes_is_word(a->argv[0], "list-max-ziplist-value") || bytes_is_word(a->argv[0], "lua-replicate-commands"));
 }
 
+/* What redis-server writes of a default user that nobody changed is what everybody may do here. */
+static int user_apply(struct reader *r, const struct conf_args *a)
+{
+    static const struct {
+        const char *rule, *same;
+    } needed[] = {{"on", NULL}, {"nopass", NULL}, {"~*", "allkeys"}, {"&*", "allchannels"}, {"+@all", "allcommands"}};
+    bool has[sizeof needed / sizeof *needed] = {0};
+    if (!bytes_equal(a->argv[1], BYTES("default")))
+        return failf(r, "users other than 'default' are not supported yet: '%.64s'", a->argv[1].p);
+    for (int i = 2; i < a->argc; i++) {
+        bool known = bytes_is_word(a->argv[i], "sanitize-payload");
+        for (unsigned k = 0; k < sizeof needed / sizeof *needed && !known; k++) {
+            known = bytes_is_word(a->argv[i], needed[k].rule) ||
+                    (needed[k].same && bytes_is_word(a->argv[i], needed[k].same));
+            has[k] |= known;
+        }
+        if (!known)
+            return failf(r, "rules of users other than 'on nopass ~* &* +@all' are not supported yet: '%.64s'",
+                         a->argv[i].p);
+    }
+    for (unsigned k = 0; k < sizeof needed / sizeof *needed; k++)
+        if (!has[k]) return failf(r, "'user default' without '%s' is not supported yet", needed[k].rule);
+    return 0;
+}
+
 static int directive_apply(struct reader *r, const struct conf_args *a)
 {
     struct bytes name = a->argv[0];
     if (is_obsolete(a)) return 0;
     if (bytes_is_word(name, "include") && a->argc == 2) return include_apply(r, a->argv[1].p);
     if (bytes_is_word(name, "rename-command") && a->argc == 3) return rename_apply(r, a);
-    if (bytes_is_word(name, "user") && a->argc >= 2) return fail(r, "'user' is not supported yet");
+    if (bytes_is_word(name, "user") && a->argc >= 2) return user_apply(r, a);
     if (bytes_is_word(name, "loadmodule") && a->argc >= 2) return fail(r, "'loadmodule' is not supported yet");
     if (memchr(name.p, '.', name.n)) return fail(r, "options of modules are not supported yet");
     if (bytes_is_word(name, "sentinel"))

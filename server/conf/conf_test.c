@@ -267,8 +267,24 @@ static void test_what_is_not_there_yet_is_refused_by_name(void **state)
     assert_string_equal(load("replicaof no one"), "");
     assert_string_equal(load("io-threads 4"), "1: 'io-threads 4' is not supported yet");
     assert_string_equal(load("cluster-enabled yes"), "1: 'cluster-enabled yes' is not supported yet");
-    assert_string_equal(load("user default on"), "1: 'user' is not supported yet");
     assert_string_equal(load("loadmodule x.so"), "1: 'loadmodule' is not supported yet");
+}
+
+static void test_the_default_user_as_redis_server_writes_it_is_taken_and_no_other(void **state)
+{
+    (void)state;
+    assert_string_equal(load("user default on nopass sanitize-payload ~* &* +@all"), "");
+    assert_string_equal(load("user default allcommands allkeys allchannels NOPASS on"), "");
+    assert_string_equal(load("user default on"), "1: 'user default' without 'nopass' is not supported yet");
+    assert_string_equal(load("user default"), "1: 'user default' without 'on' is not supported yet");
+    assert_string_equal(load("user default on nopass ~* &*"), "1: 'user default' without '+@all' is not supported yet");
+    assert_string_equal(load("user default on nopass ~* &* +@all -flushall"),
+                        "1: rules of users other than 'on nopass ~* &* +@all' are not supported yet: '-flushall'");
+    assert_string_equal(load("user default on >secret ~* &* +@all"),
+                        "1: rules of users other than 'on nopass ~* &* +@all' are not supported yet: '>secret'");
+    assert_string_equal(load("user alice on nopass ~* &* +@all"),
+                        "1: users other than 'default' are not supported yet: 'alice'");
+    assert_string_equal(load("user"), "1: Bad directive or wrong number of arguments");
 }
 
 static void test_values_are_kept_and_shown_as_redis_does(void **state)
@@ -627,6 +643,7 @@ int main(void)
         WITH(fresh, test_wrong_values_are_refused_in_redis_words, done),
         WITH(fresh, test_more_memory_than_there_can_be_is_as_much_as_there_can_be, done),
         WITH(fresh, test_what_is_not_there_yet_is_refused_by_name, done),
+        WITH(fresh, test_the_default_user_as_redis_server_writes_it_is_taken_and_no_other, done),
         WITH(fresh, test_values_are_kept_and_shown_as_redis_does, done),
         WITH(fresh, test_nul_bytes_do_not_get_into_texts, done),
         WITH(fresh, test_get_shows_each_name_once, done),

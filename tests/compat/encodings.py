@@ -58,6 +58,15 @@ CASES = [
                                     "quicklist", "LREM k 0 a", "quicklist", "LREM k 0 b", "listpack", "RPUSH k d", "listpack", "LSET k 0 x", "quicklist",
                                     "RPOP k", "listpack", "LPUSH l 1 2", None, "LMOVE l k LEFT LEFT", "listpack", "LMOVE l k LEFT LEFT",
                                     "quicklist", "LMOVE k l LEFT LEFT", "quicklist", "LMOVE k l LEFT LEFT", "listpack"]),
+    ("a lowered limit of sets holds from the next new member", [
+        "SADD k a b c d", None, "CONFIG SET set-max-listpack-entries 2", "listpack", "SADD k a", "listpack", "SREM k a", "listpack",
+        "SPOP k", "listpack", "SADD k b c", None, "SADD k e", "hashtable"]),
+    ("and of intsets", ["SADD k 1 2 3 4", None, "CONFIG SET set-max-intset-entries 2", "intset", "SADD k 1", "intset", "SREM k 1", "intset",
+                        "SADD k 5", "hashtable"]),
+    ("a member over a lowered limit may stay", ["SADD k aaaaaaaaa b", None, "CONFIG SET set-max-listpack-value 3", "listpack", "SADD k c",
+                                                "listpack", "SADD k aaaaaaaaa", "listpack", "SADD k dddd", "hashtable"]),
+    ("a lowered limit of lists holds from the next change", [
+        "RPUSH k 1 2 3 4 5", None, "CONFIG SET list-max-listpack-size 2", "listpack", "RPOP k", "listpack", "LSET k 0 9", "quicklist"]),
     ("SORT STORE", ["SADD s {1..100}", None, "SORT s STORE k", "listpack", "SADD s {1..4000}", None, "SORT s STORE k", "quicklist"]),
 ]
 DEFAULTS = ("CONFIG SET set-max-intset-entries 512 set-max-listpack-entries 128 set-max-listpack-value 64 "
