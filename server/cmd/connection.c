@@ -77,6 +77,7 @@ static bool authenticate(struct call *c, struct bytes user, struct bytes passwor
         return false;
     }
     c->session->flags |= SESSION_AUTHENTICATED;
+    c->session->flags &= ~(uint32_t)SESSION_LET_IN;
     return true;
 }
 
@@ -184,6 +185,7 @@ void cmd_reset(struct call *c)
     cl->s.db = &c->srv->dbs[0];
     cl->out.proto = 2;
     client_clear_name(cl);
+    cl->s.flags &= ~(uint32_t)SESSION_LET_IN;
     if (c->cfg->requirepass && *c->cfg->requirepass) cl->s.flags &= ~(uint32_t)SESSION_AUTHENTICATED;
     reply_status(&cl->out, "RESET");
 }

@@ -25,6 +25,7 @@ enum session_flag {
     SESSION_DIRTY_EXEC = 1u << 1,    /* a queued command was refused: EXEC aborts */
     SESSION_DIRTY_CAS = 1u << 2,     /* a watched key changed: EXEC replies null */
     SESSION_AUTHENTICATED = 1u << 3, /* may run more than AUTH */
+    SESSION_LET_IN = 1u << 12,       /* authenticated for as long as there is no password */
     SESSION_LOCAL = 1u << 4,         /* its peer is on this host: what `local` options ask for */
     SESSION_PUBSUB = 1u << 5,        /* has a subscription */
     SESSION_MONITOR = 1u << 6,       /* is shown what others do */

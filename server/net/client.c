@@ -524,6 +524,20 @@ void client_cron(struct client *cl)
     }
 }
 
+void client_password_changed(struct server *srv)
+{
+    bool open = !srv->config->requirepass || !*srv->config->requirepass;
+    for (int i = 0; i < srv->worker_count; i++) {
+        list_for_each(it, &srv->workers[i].clients)
+        {
+            struct session *s = &list_entry(it, struct client, all)->s;
+            if (open && !(s->flags & SESSION_AUTHENTICATED)) s->flags |= SESSION_AUTHENTICATED | SESSION_LET_IN;
+            else if (!open && (s->flags & SESSION_LET_IN))
+                s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_LET_IN);
+        }
+    }
+}
+
 size_t client_memory(const struct client *cl)
 {
     return sizeof *cl + cl->in_cap + client_output_bytes(cl) + multi_memory(&cl->s);

@@ -107,6 +107,8 @@ void client_describe(const struct client *cl, char *out, size_t size);
 void client_index_init(struct worker *w);
 void client_index_fini(struct worker *w);
 /* By id over all workers; NULL: none. */
+/* After the password changed: who waits is let in for as long as there is none. */
+void client_password_changed(struct server *srv);
 struct client *client_find(struct server *srv, uint64_t id);
 
 #endif
