@@ -47,7 +47,7 @@ ALL_CFLAGS := -std=gnu11 $(OPT) -fno-omit-frame-pointer -fno-strict-aliasing -fP
            -fvisibility=hidden -I. -DDEMI_LIBRARY=1 -D_GNU_SOURCE $(WARN) $(WERROR) $(CFLAGS)
 LDFLAGS ?=
 LIB_LDLIBS := -lpthread -ldl # the library's own: Libs.private of demikernel.pc
-LDLIBS  := $(LIB_LDLIBS) -lm
+LDLIBS   = $(LIB_LDLIBS) -lm
 
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
 PKG_CONFIG ?= pkg-config
@@ -55,6 +55,11 @@ PKG_CONFIG ?= pkg-config
 has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 ifeq ($(call has,jemalloc),yes)
 BENCH_LIBS := -ljemalloc # to compare with; whoever links it has its malloc
+endif
+
+# Files by io_uring. Linked in whole, so that a program that is copied somewhere needs no more than libc there.
+ifeq ($(call has,liburing),yes)
+LIB_LDLIBS += -l:liburing.a
 endif
 
 # --- sources ---------------------------------------------------------------------------------------
@@ -130,6 +135,8 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=demi/libdemikernel.map \
 	    $(LDFLAGS) -o $@ $(LIB_O) $(LIB_LDLIBS)
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
+
+$(call obj,libos/disk/ring.c): ALL_CFLAGS += $(if $(call has,liburing),-DDISK_URING=1)
 
 # What tools/fuzz does not trace every comparison of: with states to explore and no words to guess that is half of a run.
 $(call obj,$(filter tcp/% alloc/%,$(LIB_C)) tests/fuzz/tcp_state_fuzz.c): ALL_CFLAGS += $(UNTRACED)

@@ -76,6 +76,8 @@ static int start(const struct libos_ops *libos, const struct demi_config *conf, 
     if (err) report_failure(o, rt->why);
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
+    const char *files = config_get(conf, "files");
+    if (!err && files) err = runtime_set_option(rt, "files", files);
     if (!err) err = refuse_unasked(libos, conf, o);
     if (!err) err = life_begin(rt);
     if (err) runtime_free(rt);

@@ -111,6 +111,7 @@ static int start_libos(struct server *srv)
         server_log(srv, LOG_WARNING_LEVEL, "Can't start libOS '%s': %s", asked, why);
         return -err;
     }
+    if (cfg->libos_files == LIBOS_FILES_THREADS) demi_set_option("files", "threads");
     if (cfg->libos_spin_us < 0) return 0; /* the library knows the machine */
     char us[32];
     snprintf(us, sizeof us, "%lld", (long long)cfg->libos_spin_us);

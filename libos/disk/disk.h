@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files as queues (Demikernel's cattree), over helper threads: the thread of the runtime does not block on a disk.
+ * Files as queues (Demikernel's cattree): the thread of the runtime does not block on a disk. Where the kernel has
+ * io_uring and no filter of system calls is in force, that reads, writes and syncs; threads of ours do the rest, or
+ * everything.
  *
  * A push writes all of its bytes at the file's cursor, or with O_APPEND at its end; a pop reads up
  * to DISK_READ_MAX bytes at the cursor, none at the end of the file. Operations of one file are

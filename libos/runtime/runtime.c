@@ -250,10 +250,14 @@ int runtime_set_option(struct runtime *rt, const char *name, const char *value)
         rt->spin.limit_ns = us * 1000;
         return 0;
     }
+    if (!strcmp(name, "files")) { /* the libOS of files starts with the first of them, and asks for it then */
+        if (strcmp(value, "auto") != 0 && strcmp(value, "threads") != 0) return -EINVAL;
+        rt->files_by_threads = *value == 't';
+    }
     for (unsigned i = 0; i < rt->libos_count; i++) {
         struct libos *l = rt->libos[i];
         int err = l->ops->set_option ? l->ops->set_option(l, name, value) : -ENOPROTOOPT;
         if (err != -ENOPROTOOPT) return err;
     }
-    return -ENOPROTOOPT;
+    return strcmp(name, "files") ? -ENOPROTOOPT : 0;
 }

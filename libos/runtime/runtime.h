@@ -64,10 +64,11 @@ struct runtime {
     struct libos *libos[RUNTIME_LIBOS_MAX];
     unsigned libos_count;
     bool need_flush, want_flush;
-    bool polled;    /* some libOS has a poll() */
-    bool must_poll; /* … and nothing else that would tell */
-    uint32_t quick; /* waits answered since the last turn without turning */
-    int epoll_fd;   /* -1 until something is watched */
+    bool files_by_threads; /* the option "files" says so */
+    bool polled;           /* some libOS has a poll() */
+    bool must_poll;        /* … and nothing else that would tell */
+    uint32_t quick;        /* waits answered since the last turn without turning */
+    int epoll_fd;          /* -1 until something is watched */
     unsigned watched;
     struct spin spin;
     struct runtime_ops time;

@@ -57,6 +57,11 @@ static const struct conf_word loglevel_words[] = {
     {"debug", LOGLEVEL_DEBUG},     {"verbose", LOGLEVEL_VERBOSE}, {"notice", LOGLEVEL_NOTICE},
     {"warning", LOGLEVEL_WARNING}, {"nothing", LOGLEVEL_NOTHING}, {NULL, 0},
 };
+static const struct conf_word libos_files_words[] = {
+    {"auto", LIBOS_FILES_AUTO},
+    {"threads", LIBOS_FILES_THREADS},
+    {NULL, 0},
+};
 static const struct conf_word supervised_mode_words[] = {
     {"upstart", SUPERVISED_UPSTART},
     {"systemd", SUPERVISED_SYSTEMD},
@@ -225,6 +230,7 @@ const struct conf_option conf_options[] = {
 
     /* one word of several */
     ENUM("supervised", NULL, CONF_IMMUTABLE, supervised, supervised_mode_words, SUPERVISED_NO, conf_valid_supervised),
+    ENUM("libos-files", NULL, CONF_IMMUTABLE | CONF_OURS, libos_files, libos_files_words, LIBOS_FILES_AUTO, NULL),
     ENUM("syslog-facility", NULL, CONF_IMMUTABLE, syslog_facility, syslog_facility_words, SYSLOG_LOCAL0, NULL),
     ENUM("repl-diskless-load", NULL, CONF_DENY_LOADING, repl_diskless_load, repl_diskless_load_words,
          DISKLESS_LOAD_DISABLED, NULL),

@@ -48,6 +48,11 @@ enum loglevel {
     LOGLEVEL_NOTHING,
 };
 
+enum libos_files {
+    LIBOS_FILES_AUTO,
+    LIBOS_FILES_THREADS,
+};
+
 enum supervised_mode {
     SUPERVISED_UPSTART,
     SUPERVISED_SYSTEMD,
@@ -352,6 +357,7 @@ struct config {
     char *libos_settings;  /* more keys of demikernel.conf(5): "ring=4096 mac=02:00:00:00:00:01" */
     char *libos_pcap;      /* file for frames in and out; NULL or "off": none */
     int64_t libos_spin_us; /* microseconds */
+    enum libos_files libos_files;
 
     /* private to server/conf/ */
     char *file; /* absolute path of the file it came from; NULL: none */

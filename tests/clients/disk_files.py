@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # timeout: 180
 """Files of the server: the loop's thread does nothing to a file (strace looks), whatever fails while the data is saved
-leaves the file that was there (strace lets each call fail), and nobody is harmed by who goes while it lasts."""
+leaves the file that was there (strace lets each call fail), and nobody is harmed by who goes while it lasts. By io_uring
+where that may be used, and by threads; what strace is to see or to spoil is done by threads."""
 import hashlib
 import os
 import random
@@ -11,10 +12,11 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
-from here import OURS, Server, Tap, need, need_server
+from here import FOLDER, OURS, Server, Tap, need, need_server
 
 need_server()
 # A server that is traced while it ends cannot look for leaks: that needs ptrace, too.
@@ -109,16 +111,21 @@ def step_of(done):
     return None
 
 
-def loop_leaves_files_alone():
+def by_uring(client):
+    """Whether io_uring does it, as INFO says once there has been a file."""
+    return re.search(rb"disk[._]uring:(\d)", client.call("INFO", "demikernel").text()).group(1) == b"1"
+
+
+def loop_leaves_files_alone(how):
     folder = tempfile.mkdtemp(prefix="demikv-trace-")
     trace = os.path.join(folder, "trace")
     # -D: the tracer is the grandchild, so that the process started is the server.
-    wrap = [STRACE, "-D", "-f", "-y", "-s", "200", "-e", "trace=%file,%desc", "-o", trace]
+    wrap = [STRACE, "-D", "-f", "-y", "-s", "200", "-e", "trace=%file,%desc,io_uring_enter", "-o", trace]
     try:
-        server = Server(OURS, wrap=wrap)
+        server = Server(OURS, ["--libos-files", how], wrap=wrap)
     except RuntimeError as e:
         shutil.rmtree(folder)
-        return tap.skip("the loop's thread does nothing to files", "no strace here: %s" % str(e).splitlines()[-1])
+        return tap.skip(how + ": the loop's thread does nothing to files", "no strace here: %s" % str(e).splitlines()[-1])
     with server:
         c = server.client(60.0)
         fill(c, 4)
@@ -129,6 +136,7 @@ def loop_leaves_files_alone():
         tap.ok(hashlib.sha256(value_of(c, "large:3")).digest() == before, "the data came back")
         tap.ok(c.call("LLEN", "list").raw() == b":2000\r\n", "and the list")
         c.call("DEBUG", "RELOAD", "NOSAVE")
+        uring = by_uring(c)
         pid, log = server.pid, server.log
         os.kill(pid, signal.SIGTERM)
         server.process.wait(20)
@@ -137,15 +145,18 @@ def loop_leaves_files_alone():
     theirs = {call for thread, call, rest in calls if thread != pid and touches(call, rest, log)}
     ours = [(call, rest) for thread, call, rest in calls if thread == pid and touches(call, rest, log)]
     ours = [(call, rest) for call, rest in ours if not (call == "unlink" and "/s.sock" in rest)]  # at the very end
-    tap.ok(not ours, "the loop's thread does nothing to files", ["%s(%s" % call for call in ours[:20]])
-    tap.ok(theirs >= {"openat", "pwritev", "pread64", "fsync", "rename", "close"},
-           "others open, write, read, flush, rename and close them", [sorted(theirs)])
+    tap.ok(not ours, how + ": the loop's thread does nothing to files", ["%s(%s" % call for call in ours[:20]])
+    tap.ok(not (uring and how == "threads"), how + ": threads where they were asked for")
+    wanted = {"openat", "rename", "close"} | (set() if uring else {"pwritev", "pread64", "fsync"})  # the kernel's own work
+    tap.ok(theirs >= wanted and (not uring or "io_uring_enter" in {call for _, call, _ in calls}),
+           how + ": others open, write, read, flush, rename and close them", [sorted(theirs)])
     opened = [rest for _, call, rest in calls if call == "openat" and re.match('AT_FDCWD.*"dump.rdb"', rest)]
     tap.ok(len(opened) == 3, "each reload opens the file", opened)
     said = [rest for thread, call, rest in calls if thread == pid and call.startswith("write") and file_of(rest) == log]
     tap.ok(any("DB saved" in rest for rest in said), "the loop's thread is seen: it writes the log", said[:20])
     steps = [step for step in map(step_of, calls) if step]
-    tap.ok(steps == ["flush the file", "close the file", "rename", "flush the folder"] * 2,
+    order = ["flush the file", "close the file", "rename", "flush the folder"]
+    tap.ok(steps == [step for step in order if not uring or "flush" not in step] * 2,
            "each save flushes, closes, renames, flushes the folder", steps)
     return None
 
@@ -194,30 +205,30 @@ def reload_works(c, claim):
     tap.ok(reply == b"+OK\r\n", claim, [reply])
 
 
-def a_limit_of_size():
-    with Server(OURS) as server:
+def a_limit_of_size(how):
+    with Server(OURS, ["--libos-files", how]) as server:
         c = server.client(60.0)
         c.call("SET", "k", "v")
         reload_works(c, "a small save")
         fill(c, 4)
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
-        save_fails(server, c, server.dir, "writing: File too large", "a file beyond the limit")
+        save_fails(server, c, server.dir, "writing: File too large", how + ": a file beyond the limit")
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         reload_works(c, "without the limit it works")
 
 
-def a_full_disk():
+def a_full_disk(how):
     mount = tempfile.mkdtemp(prefix="demikv-full-")
     if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=False).returncode:
         os.rmdir(mount)
         return tap.skip("a full disk", "cannot mount a small one here")
     try:
-        with Server(OURS, ["--dir", mount]) as server:
+        with Server(OURS, ["--dir", mount, "--libos-files", how]) as server:
             c = server.client(60.0)
             c.call("SET", "k", "v")
             reload_works(c, "a small save on a small disk")
             fill(c, 4)
-            save_fails(server, c, mount, "writing: No space left on device", "a full disk")
+            save_fails(server, c, mount, "writing: No space left on device", how + ": a full disk")
             c.call("FLUSHALL")
             reload_works(c, "with less data it works")
     finally:
@@ -276,7 +287,7 @@ class Tampering:
     """A strace that lets calls on some files fail, or last, for as long as this is open."""
 
     def __init__(self, server, call, what, names):
-        paths = [path for name in names for path in ("-P", os.path.join(server.dir, name), "-P", name)]
+        paths = [word for name in names for word in ("-P", os.path.join(server.dir, name), "-P", name)]
         self.process = subprocess.Popen([STRACE, "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e",
                                          "inject=%s:%s" % (call, what), *paths, "-p", str(server.pid)],
                                         stderr=subprocess.PIPE, text=True)
@@ -319,7 +330,7 @@ def can_attach(server):
 
 
 def every_step_may_fail():
-    with Server(OURS) as server:
+    with Server(OURS, ["--libos-files", "threads"]) as server:
         c = server.client(60.0)
         c.call("SET", "k", "v")
         reload_works(c, "before anything fails")
@@ -344,7 +355,7 @@ def every_step_may_fail():
 
 def who_goes_meanwhile():
     """A disk that takes its time: clients wait, one of them goes, and a signal to end comes."""
-    with Server(OURS) as server:
+    with Server(OURS, ["--libos-files", "threads"]) as server:
         a, b = server.client(60.0), server.client(60.0)
         a.call("SET", "k", "v")
         if not can_attach(server):
@@ -380,13 +391,50 @@ def a_pipe_of_the_files_name():
         tap.ok(c.call("PING").raw() == b"+PONG\r\n", "and holds nobody up")
 
 
-loop_leaves_files_alone()
+def without_io_uring():
+    """A kernel that refuses it, and one that does not take everything any more: threads go on."""
+    refuse = [STRACE, "-D", "-f", "-o", "/dev/null", "-e", "trace=io_uring_setup", "-e", "inject=io_uring_setup:error=EPERM"]
+    try:
+        server = Server(OURS, wrap=refuse)
+    except RuntimeError as e:
+        return tap.skip("without io_uring", "no strace here: %s" % str(e).splitlines()[-1])
+    with server:
+        c = server.client(60.0)
+        fill(c, 2)
+        reload_works(c, "an administrator who forbids io_uring")
+        tap.ok(not by_uring(c), "has it done by threads")
+    with Server(OURS) as server:
+        c = server.client(60.0)
+        fill(c, 4)
+        reload_works(c, "a reload before")
+        if not by_uring(c) or not can_attach(server):
+            return tap.skip("a ring that ends", "no io_uring here")
+        with Tampering(server, "io_uring_enter", "error=EAGAIN:when=3", []):
+            reload_works(c, "a ring that ends in the middle")
+        tap.ok(not by_uring(c) and c.call("DBSIZE").raw() == b":85\r\n", "threads go on, and nothing is lost")
+        reload_works(c, "a reload after")
+    return None
+
+
+def a_filter_of_calls_means_threads():
+    """Under a filter nothing is tried that it may kill for."""
+    with Server(OURS, wrap=[sys.executable, os.path.join(FOLDER, "service_filter.py")]) as server:
+        c = server.client(60.0)
+        c.call("SET", "k", "v")
+        reload_works(c, "under the filter of a service")
+        tap.ok(not by_uring(c), "it is done by threads")
+
+
+for backend in ("auto", "threads"):
+    loop_leaves_files_alone(backend)
+    a_limit_of_size(backend)
+    a_full_disk(backend)
+a_filter_of_calls_means_threads()
+without_io_uring()
 every_step_may_fail()
 who_goes_meanwhile()
 a_pipe_of_the_files_name()
 pipelines_and_other_clients()
-a_limit_of_size()
-a_full_disk()
 names_that_cannot_be()
 files_with_faults()
 tap.done()

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files as queues: what is pushed is in the file, what is in the file is popped, and the cursor is where it was put.
+ * Files as queues: what is pushed is in the file, what is in the file is popped, and the cursor is where it was put. All
+ * of it twice: as io_uring does it where that may be used, and as threads do.
  */
 #include "tests/demi/demi_test.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static char folder[] = "/tmp/demi-files-XXXXXX";
@@ -369,27 +372,188 @@ static void test_exit_does_what_was_begun(void **state)
     OK(demi_init(NULL));
 }
 
+/* --- the same by io_uring and by threads --- */
+
+static void find_uring(void *arg, const char *name, uint64_t value)
+{
+    if (!strcmp(name, "disk.uring")) *(int *)arg = (int)value;
+}
+
+/* 1 or 0; -1 before the first file. */
+static int uring_is_used(void)
+{
+    int used = -1;
+    demi_counters(find_uring, &used);
+    return used;
+}
+
+static int threads_setup(void **state) { return test_setup(state) || demi_set_option("files", "threads"); }
+
+static void test_threads_are_what_was_asked_for(void **state)
+{
+    assert_int_equal(uring_is_used(), -1);
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    assert_int_equal(uring_is_used(), 0);
+    OK(demi_close(qd));
+    FAILS(EINVAL, demi_set_option("files", "floppy"));
+    OK(demi_set_option("files", "auto")); /* of no effect any more */
+    assert_int_equal(uring_is_used(), 0);
+}
+
+/* Where it cannot be had the tests above ran with threads, and this one is skipped. */
+static void test_io_uring_is_used_where_it_may_be(void **state)
+{
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    int used = uring_is_used();
+    OK(demi_close(qd));
+    if (!used) skip();
+}
+
+/* Half of the operations are started before, half after; those that the ring has come back from it. */
+static void test_from_io_uring_to_threads_nothing_is_lost(void **state)
+{
+    demi_qtoken_t qts[200];
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    for (unsigned i = 0; i < 200; i++) {
+        qts[i] = push_pattern(qd, 1000, i * 1000);
+        if (i == 50) wait_ok(qts[0], DEMI_OPC_PUSH); /* some have left */
+        if (i == 100) OK(demi_set_option("files", "threads"));
+    }
+    assert_int_equal(uring_is_used(), 0);
+    for (unsigned i = 1; i < 200; i++) wait_ok(qts[i], DEMI_OPC_PUSH);
+    seek_to(qd, 0);
+    pop_pattern(qd, 200000, 0);
+    pop_end(qd);
+    OK(demi_close(qd));
+}
+
+/* Reads started together: the first that is short is the last with anything in it, and the cursor stands at the end. */
+static void test_reads_ahead_stop_at_the_end(void **state)
+{
+    demi_qtoken_t qts[40];
+    size_t total = 0;
+    off_t at = -1;
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    for (unsigned i = 0; i < 50; i++) wait_ok(push_pattern(qd, 10000, i * 10000), DEMI_OPC_PUSH);
+    seek_to(qd, 0);
+    for (int i = 0; i < 40; i++) OK(demi_pop(&qts[i], qd));
+    for (int i = 0; i < 40; i++) {
+        demi_qresult_t qr = wait_ok(qts[i], DEMI_OPC_POP);
+        bytes_check(qr.qr_value.sga.sga_segs[0].sgaseg_buf, qr.qr_value.sga.sga_segs[0].sgaseg_len, (unsigned)total);
+        total += qr.qr_value.sga.sga_segs[0].sgaseg_len;
+        OK(demi_sgafree(&qr.qr_value.sga));
+    }
+    assert_int_equal(total, 500000);
+    OK(demi_lseek(qd, 0, SEEK_CUR, &at));
+    assert_int_equal(at, 500000);
+    OK(demi_close(qd));
+}
+
+/* A push behind pops is at the place where these ended, whatever they found there. */
+static void test_a_push_behind_reads_is_where_they_ended(void **state)
+{
+    demi_qtoken_t pops[3], push;
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    wait_ok(push_pattern(qd, 100, 0), DEMI_OPC_PUSH);
+    seek_to(qd, 0);
+    for (int i = 0; i < 3; i++) OK(demi_pop(&pops[i], qd));
+    push = push_pattern(qd, 100, 100);
+    for (int i = 0; i < 3; i++) {
+        demi_qresult_t qr = wait_ok(pops[i], DEMI_OPC_POP);
+        assert_int_equal(qr.qr_value.sga.sga_segs[0].sgaseg_len, i ? 0 : 100);
+        OK(demi_sgafree(&qr.qr_value.sga));
+    }
+    wait_ok(push, DEMI_OPC_PUSH);
+    seek_to(qd, 0);
+    pop_pattern(qd, 200, 0);
+    pop_end(qd);
+    OK(demi_close(qd));
+}
+
+/* What is behind a fault is done as if it stood alone: here the syncs and what can be written. */
+static void test_a_fault_does_not_take_what_follows_with_it(void **state)
+{
+    demi_qtoken_t qts[6];
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC);
+    struct rlimit before, low;
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = (struct rlimit){1500, before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_DFL); /* no call of this thread may get it */
+    OK(setrlimit(RLIMIT_FSIZE, &low));
+    for (unsigned i = 0; i < 5; i++) qts[i] = push_pattern(qd, 500 + (i == 2) * 1000, i);
+    OK(demi_sync(&qts[5], qd, false));
+    demi_qresult_t qr[6];
+    for (int i = 0; i < 6; i++) qr[i] = wait_for(qts[i]);
+    OK(setrlimit(RLIMIT_FSIZE, &before));
+    signal(SIGXFSZ, handler);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(qr[i].qr_opcode, i < 2 ? DEMI_OPC_PUSH : DEMI_OPC_FAILED);
+        assert_int_equal(qr[i].qr_ret, i < 2 ? 0 : EFBIG);
+    }
+    assert_int_equal(qr[5].qr_opcode, DEMI_OPC_SYNC);
+    assert_int_equal(size_of(path), 1500);
+    OK(demi_close(qd));
+}
+
+/* More files with more to do than the ring takes at once. */
+static void test_many_files_share_what_there_is(void **state)
+{
+    enum { FILES = 24, PUSHES = 40 };
+    int qds[FILES];
+    char names[FILES][96];
+    demi_qtoken_t qts[FILES][PUSHES + 1];
+    for (int f = 0; f < FILES; f++) {
+        snprintf(names[f], sizeof names[f], "%s.%d", path, f);
+        OK(demi_async_open(&qts[f][PUSHES], &qds[f], names[f], O_RDWR | O_CREAT | O_TRUNC | (f % 2 ? O_APPEND : 0),
+                           0600));
+        wait_ok(qts[f][PUSHES], DEMI_OPC_SYNC);
+    }
+    for (int i = 0; i < PUSHES; i++)
+        for (int f = 0; f < FILES; f++) qts[f][i] = push_pattern(qds[f], 300, (unsigned)(f + i * 300));
+    for (int f = 0; f < FILES; f++) OK(demi_sync(&qts[f][PUSHES], qds[f], true));
+    for (int f = 0; f < FILES; f++) {
+        wait_ok(qts[f][PUSHES], DEMI_OPC_SYNC);
+        assert_int_equal(size_of(names[f]), 300 * PUSHES);
+        for (int i = 0; i < PUSHES; i++) wait_ok(qts[f][i], DEMI_OPC_PUSH);
+        seek_to(qds[f], 0);
+        pop_pattern(qds[f], 300 * PUSHES, (unsigned)f);
+        OK(demi_close(qds[f]));
+        unlink(names[f]);
+    }
+}
+
+#define by_both(f)                                                                                                     \
+    demi_unit_test(f), { "threads: " #f, f, threads_setup, test_teardown, NULL }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        demi_unit_test(test_open_names_its_mistakes),
-        demi_unit_test(test_a_file_reads_as_it_was_written),
-        demi_unit_test(test_sync_comes_after_the_pushes_before_it),
-        demi_unit_test(test_append_writes_at_the_end_wherever_the_cursor_is),
-        demi_unit_test(test_lseek_knows_all_three_places),
-        demi_unit_test(test_truncate_sets_the_length),
-        demi_unit_test(test_a_file_opened_to_read_is_not_written),
-        demi_unit_test(test_a_full_disk_is_a_failed_result),
-        demi_unit_test(test_a_name_is_changed_and_removed),
-        demi_unit_test(test_names_have_their_mistakes_named),
-        demi_unit_test(test_a_folder_is_flushed),
-        demi_unit_test(test_opening_has_a_token),
-        demi_unit_test(test_what_waits_for_a_file_fails_as_its_opening_does),
-        demi_unit_test(test_opening_names_its_mistakes),
-        demi_unit_test(test_closing_waits_for_the_writes_and_cancels_their_tokens),
-        demi_unit_test(test_a_write_that_nobody_waited_for_fails_the_close),
-        demi_unit_test(test_other_queues_close_with_a_token_too),
-        demi_unit_test(test_exit_does_what_was_begun),
+        by_both(test_open_names_its_mistakes),
+        by_both(test_a_file_reads_as_it_was_written),
+        by_both(test_sync_comes_after_the_pushes_before_it),
+        by_both(test_append_writes_at_the_end_wherever_the_cursor_is),
+        by_both(test_lseek_knows_all_three_places),
+        by_both(test_truncate_sets_the_length),
+        by_both(test_a_file_opened_to_read_is_not_written),
+        by_both(test_a_full_disk_is_a_failed_result),
+        by_both(test_a_name_is_changed_and_removed),
+        by_both(test_names_have_their_mistakes_named),
+        by_both(test_a_folder_is_flushed),
+        by_both(test_opening_has_a_token),
+        by_both(test_what_waits_for_a_file_fails_as_its_opening_does),
+        by_both(test_opening_names_its_mistakes),
+        by_both(test_closing_waits_for_the_writes_and_cancels_their_tokens),
+        by_both(test_a_write_that_nobody_waited_for_fails_the_close),
+        by_both(test_other_queues_close_with_a_token_too),
+        by_both(test_exit_does_what_was_begun),
+        by_both(test_reads_ahead_stop_at_the_end),
+        by_both(test_a_push_behind_reads_is_where_they_ended),
+        by_both(test_a_fault_does_not_take_what_follows_with_it),
+        by_both(test_many_files_share_what_there_is),
+        by_both(test_from_io_uring_to_threads_nothing_is_lost),
+        demi_unit_test(test_io_uring_is_used_where_it_may_be),
+        {"test_threads_are_what_was_asked_for", test_threads_are_what_was_asked_for, threads_setup, test_teardown,
+         NULL},
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

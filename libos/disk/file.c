@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See file.h. A file's jobs wait in its list, in order, and go from there to its helper or to the ring (io_uring):
+ *
+ *      submit() --> jobs --+-- open, truncate, size, close; all where there is no ring --> helper --+--> finish()
+ *                          +-- a chain of pushes, pops and syncs --> ring --> still_wanted() -------+
+ *                                                                     `--- cut short: it stays in the list
+ *
+ * Only one of the two has jobs of a file at a time. To the helper all goes at once, since it does one after the other. To
+ * the ring goes a chain: each of its requests begins when the one before has ended well and whole, so that all positions
+ * are known when it leaves; what is left of it after a fault goes again. A chain begins when the thread has said all it has
+ * to say for now (disk_flush()), so that a push and the sync behind it leave together.
+ *
+ * A file's descriptor and cursor belong to its helper while that has jobs of it; the owner looks at them only when
+ * nothing is.
+ */
+#include "libos/disk/file.h"
+
+#include "alloc/base/assert.h"
+#include "alloc/buf.h"
+#include "alloc/heap.h"
+#include "libos/runtime/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define CHAIN_MAX 16 /* requests of one file in the ring, so that others have room */
+
+struct file_job {
+    struct job job;
+    struct file_job *next; /* in the file's list */
+    struct ring_io io;
+    bool in_ring;
+    struct file *file;
+    struct op *op; /* NULL: nobody waits (any more). The helper does not look at it. */
+    int err;
+    struct buf *buf; /* pop */
+    off_t length;    /* truncate; size: the answer */
+    bool data_only;  /* sync */
+    int flags;       /* open */
+    mode_t mode;     /* open; its path lies where a push has its segs */
+    size_t bytes;
+    struct iovec read; /* pop, by the ring */
+    struct iovec *iov; /* push: what is still to be written, behind the segs */
+    unsigned left;     /* pieces of that */
+    unsigned count;
+    struct seg segs[]; /* push */
+};
+
+static void finish(struct job *j);
+
+static int submit(struct file *f, struct op *op, void (*run)(struct job *), struct file_job *fj)
+{
+    fj->job.run = run;
+    fj->job.finish = finish;
+    fj->file = f;
+    fj->op = op;
+    f->outstanding++;
+    if (op) {
+        op->ptr = fj;
+        op_list_append(&f->ops, op);
+    }
+    fj->next = NULL;
+    *f->last_job = fj;
+    f->last_job = &fj->next;
+    f->disk->listed++;
+    file_pump(f);
+    return 0;
+}
+
+/* A job with `more` bytes behind it. NULL with *err: too much waits, or no memory. */
+static struct file_job *job_new(struct file *f, size_t more, int *err)
+{
+    struct file_job *fj = NULL;
+    *err = -EBUSY;
+    if (f->helper->waiting + f->disk->listed >= DISK_WAITING_MAX) {
+        f->disk->busy++;
+        return NULL;
+    }
+    fj = heap_calloc(1, sizeof *fj + more);
+    *err = fj ? 0 : -ENOMEM;
+    return fj;
+}
+
+/* --- what the helper does --- */
+
+static void run_open(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct file *f = fj->file;
+    f->fd = open((const char *)fj->segs, fj->flags | O_CLOEXEC, fj->mode);
+    if (f->fd < 0) f->open_error = fj->err = errno;
+}
+
+/* Whether there is a file to work on; else the job fails as its opening did. */
+static bool is_open(struct file_job *fj)
+{
+    if (fj->file->fd < 0) fj->err = fj->file->open_error;
+    return fj->file->fd >= 0;
+}
+
+/* n bytes more are written; true: it was all. */
+static bool wrote(struct file_job *fj, size_t n)
+{
+    unsigned at = 0;
+    if (!fj->file->append) fj->file->cursor += (off_t)n;
+    for (; at < fj->left && n >= fj->iov[at].iov_len; at++) n -= fj->iov[at].iov_len;
+    fj->iov += at;
+    fj->left -= at;
+    if (!fj->left) return true;
+    fj->iov->iov_base = (char *)fj->iov->iov_base + n;
+    fj->iov->iov_len -= n;
+    return false;
+}
+
+static unsigned pieces_at_once(const struct file_job *fj) { return fj->left < UIO_MAXIOV ? fj->left : UIO_MAXIOV; }
+
+static void run_push(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct file *f = fj->file;
+    if (!is_open(fj)) return;
+    while (fj->left) {
+        int count = (int)pieces_at_once(fj);
+        ssize_t n = f->append ? writev(f->fd, fj->iov, count) : pwritev(f->fd, fj->iov, count, f->cursor);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            fj->err = n < 0 ? errno : EIO;
+            return;
+        }
+        wrote(fj, (size_t)n);
+    }
+}
+
+static void run_pop(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct file *f = fj->file;
+    ssize_t n;
+    if (!is_open(fj)) return;
+    do n = pread(f->fd, fj->buf->data, DISK_READ_MAX, f->cursor);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        fj->err = errno;
+        return;
+    }
+    f->cursor += n;
+    fj->bytes = (size_t)n;
+}
+
+static void run_truncate(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    if (is_open(fj) && ftruncate(fj->file->fd, fj->length)) fj->err = errno;
+}
+
+static void run_size(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct stat st;
+    if (!is_open(fj)) return;
+    if (fstat(fj->file->fd, &st)) fj->err = errno;
+    else fj->length = st.st_size;
+}
+
+static void run_sync(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    if (!is_open(fj)) return;
+    if (fj->data_only ? fdatasync(fj->file->fd) : fsync(fj->file->fd)) fj->err = errno;
+}
+
+static void run_close(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    int fd = fj->file->fd;
+    if (fd >= 0 && close(fd) && errno != EINTR) fj->err = errno; /* closed it is in any case */
+}
+
+/* --- back on the owner's thread --- */
+
+static void complete(struct file_job *fj)
+{
+    struct op_table *ops = &fj->file->q.rt->ops;
+    struct op *op = fj->op;
+    op_list_remove(&fj->file->ops, op);
+    if (fj->err) {
+        op_fail(ops, op, fj->err);
+    } else if (fj->buf) {
+        memset(&op->value, 0, sizeof op->value);
+        fj->buf->len = (uint32_t)fj->bytes;
+        op->value.sga =
+            (demi_sgarray_t){.sga_buf = fj->buf, .sga_numsegs = 1, .sga_segs = {{fj->buf->data, (uint32_t)fj->bytes}}};
+        fj->buf = NULL;
+        op_complete(ops, op);
+    } else {
+        op_complete_plain(ops, op, fj->job.run == run_size ? fj->length : 0);
+    }
+}
+
+/* A push that failed and had nobody to tell is told of by what next says how the file fares: sync, truncate, close. */
+static void tell_lost(struct file *f, struct file_job *fj)
+{
+    if (fj->job.run == run_push) {
+        if (fj->err && !fj->op && !f->lost_error) f->lost_error = fj->err;
+    } else if (f->lost_error && fj->op && fj->job.run != run_pop && fj->job.run != run_size) {
+        fj->err = f->lost_error; /* it came first */
+        f->lost_error = 0;
+    }
+}
+
+static void link_file(struct disk *d, struct file *f)
+{
+    f->next = d->files;
+    f->link = &d->files;
+    if (f->next) f->next->link = &f->next;
+    d->files = f;
+}
+
+static void unlink_file(struct file *f)
+{
+    ASSERT(!f->jobs && !f->is_ready);
+    ASSERT(!f->in_ring && !f->in_helper);
+    *f->link = f->next;
+    if (f->next) f->next->link = f->link;
+}
+
+static void finish(struct job *j)
+{
+    struct file_job *fj = (struct file_job *)j;
+    struct file *f = fj->file;
+    ASSERT(f->outstanding > 0);
+    f->disk->errors += fj->err != 0;
+    if (!fj->in_ring) f->in_helper--;
+    tell_lost(f, fj);
+    if (fj->op) complete(fj);
+    for (unsigned i = 0; i < fj->count; i++) seg_release(&fj->segs[i]);
+    if (fj->job.run == run_push) f->unsent -= fj->bytes;
+    if (fj->buf) buf_unref(fj->buf);
+    f->outstanding--;
+    if (fj->job.run == run_close) {
+        f->helper->files--;
+        unlink_file(f);
+        heap_free(f);
+    } else {
+        file_pump(f);
+    }
+    heap_free(fj);
+}
+
+/* --- where a job goes --- */
+
+static void remove_job(struct file *f, struct file_job *fj)
+{
+    struct file_job **at = &f->jobs;
+    while (*at != fj) at = &(*at)->next; /* it is the first but after a fault, and CHAIN_MAX are in the ring at most */
+    *at = fj->next;
+    if (!*at) f->last_job = at;
+    f->disk->listed--;
+}
+
+static bool is_for_ring(const struct file_job *fj)
+{
+    return fj->job.run == run_push || fj->job.run == run_pop || fj->job.run == run_sync;
+}
+
+/* Whether the file's next job goes to the ring, and may go now. */
+static bool waits_for_ring(const struct file *f)
+{
+    return f->jobs && !f->in_ring && !f->in_helper && f->fd >= 0 && disk_uses_ring(f->disk) && is_for_ring(f->jobs);
+}
+
+static void make_ready(struct file *f)
+{
+    struct disk *d = f->disk;
+    if (f->is_ready) return;
+    f->is_ready = true;
+    f->next_ready = NULL;
+    *d->last_ready = f;
+    d->last_ready = &f->next_ready;
+}
+
+static void to_helper(struct file *f)
+{
+    struct file_job *fj = f->jobs;
+    remove_job(f, fj);
+    f->in_helper++;
+    helper_submit(f->helper, &fj->job);
+}
+
+/* Whether a request of the ring is to be made again, as it is now. */
+static bool still_wanted(struct file_job *fj, int result)
+{
+    if (result == -ECANCELED || result == -EINTR) return true;
+    if (result < 0) {
+        fj->err = -result;
+    } else if (fj->job.run == run_push) {
+        if (result == 0 && fj->bytes) fj->err = EIO;
+        else return !wrote(fj, (size_t)result);
+    } else if (fj->job.run == run_pop) {
+        fj->file->cursor += result;
+        fj->bytes = (size_t)result;
+    }
+    return false;
+}
+
+static void on_ring(struct ring_io *io, int result)
+{
+    struct file_job *fj = (struct file_job *)((char *)io - offsetof(struct file_job, io));
+    struct file *f = fj->file;
+    ASSERT(f->in_ring > 0);
+    f->in_ring--;
+    if (still_wanted(fj, result)) {
+        fj->in_ring = false;
+        file_pump(f);
+        return;
+    }
+    remove_job(f, fj);
+    finish(&fj->job);
+}
+
+/* Fills in the request for a job at *offset, and moves that on. */
+static void describe(struct file_job *fj, off_t *offset)
+{
+    struct ring_io *io = &fj->io;
+    io->fd = fj->file->fd;
+    io->done = on_ring;
+    io->offset = *offset;
+    if (fj->job.run == run_push) {
+        io->kind = RING_WRITE;
+        io->iov = fj->iov;
+        io->iov_count = pieces_at_once(fj);
+        for (unsigned i = 0; !fj->file->append && i < fj->left; i++) *offset += (off_t)fj->iov[i].iov_len;
+    } else if (fj->job.run == run_pop) {
+        fj->read = (struct iovec){fj->buf->data, DISK_READ_MAX};
+        io->kind = RING_READ;
+        io->iov = &fj->read;
+        io->iov_count = 1;
+        *offset += DISK_READ_MAX;
+    } else {
+        io->kind = fj->data_only ? RING_DATASYNC : RING_SYNC;
+    }
+}
+
+/* A chain ends behind a request that fails or comes out short (io_uring_enter(2), IOSQE_IO_LINK): what follows comes back
+ * and gets its true position the next time. A push of more pieces than one request takes is short without the kernel's
+ * knowing. */
+static bool may_be_linked(const struct file_job *fj, const struct file_job *next)
+{
+    return next && is_for_ring(next) && (fj->job.run != run_push || fj->left <= UIO_MAXIOV);
+}
+
+static void to_ring(struct file *f)
+{
+    unsigned room = ring_room(f->disk->ring), count = 0;
+    off_t offset = f->cursor;
+    if (room > CHAIN_MAX) room = CHAIN_MAX;
+    for (struct file_job *fj = f->jobs; fj && count < room; fj = fj->next) {
+        bool linked = ++count < room && may_be_linked(fj, fj->next);
+        describe(fj, &offset);
+        fj->in_ring = true;
+        f->in_ring++;
+        ring_start(f->disk->ring, &fj->io, linked);
+        if (!linked) return;
+    }
+}
+
+void file_pump(struct file *f)
+{
+    while (f->jobs && !f->in_ring) {
+        if (waits_for_ring(f)) {
+            make_ready(f);
+            runtime_need_flush(f->disk->base.rt);
+            return;
+        }
+        if (f->in_helper && disk_uses_ring(f->disk) && is_for_ring(f->jobs)) return; /* it opens or closes the file */
+        to_helper(f);
+    }
+}
+
+/* --- the queue --- */
+
+static void describe_pieces(struct file_job *fj)
+{
+    fj->iov = (struct iovec *)(fj->segs + fj->count);
+    fj->left = fj->count;
+    for (unsigned i = 0; i < fj->count; i++)
+        fj->iov[i] = (struct iovec){(void *)(uintptr_t)fj->segs[i].p, fj->segs[i].n};
+}
+
+static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags)
+{
+    struct file *f = (struct file *)q;
+    int err;
+    if (addr) return -ENOTSUP;
+    struct file_job *fj = job_new(f, count * (sizeof *segs + sizeof(struct iovec)), &err);
+    if (!fj) return err;
+    memcpy(fj->segs, segs, count * sizeof *segs);
+    fj->count = count;
+    describe_pieces(fj);
+    for (unsigned i = 0; i < count; i++) fj->bytes += segs[i].n;
+    f->unsent += fj->bytes;
+    f->disk->writes++;
+    f->disk->tx_bytes += fj->bytes;
+    return submit(f, op, run_push, fj);
+}
+
+static int file_pop(struct queue *q, struct op *op)
+{
+    struct file *f = (struct file *)q;
+    int err;
+    struct file_job *fj = job_new(f, 0, &err);
+    if (!fj) return err;
+    fj->buf = buf_take(DISK_READ_MAX);
+    if (!fj->buf) {
+        heap_free(fj);
+        return -ENOMEM;
+    }
+    f->disk->reads++;
+    return submit(f, op, run_pop, fj);
+}
+
+static int file_truncate(struct queue *q, struct op *op, int64_t length)
+{
+    int err;
+    struct file_job *fj = job_new((struct file *)q, 0, &err);
+    if (!fj) return err;
+    fj->length = (off_t)length;
+    return submit((struct file *)q, op, run_truncate, fj);
+}
+
+static int file_sync(struct queue *q, struct op *op, int data_only)
+{
+    struct file *f = (struct file *)q;
+    int err;
+    struct file_job *fj = job_new(f, 0, &err);
+    if (!fj) return err;
+    fj->data_only = data_only;
+    f->disk->syncs++;
+    return submit(f, op, run_sync, fj);
+}
+
+static int file_size(struct queue *q, struct op *op)
+{
+    int err;
+    struct file_job *fj = job_new((struct file *)q, 0, &err);
+    return fj ? submit((struct file *)q, op, run_size, fj) : err;
+}
+
+/* Moves the cursor; -EBUSY while operations that use it are outstanding. */
+static int file_seek(struct queue *q, int64_t offset, int whence, int64_t *out)
+{
+    struct file *f = (struct file *)q;
+    struct stat st;
+    int64_t base = 0;
+    if (f->outstanding) return -EBUSY;
+    if (f->fd < 0) return -f->open_error;
+    if (whence == SEEK_CUR) {
+        base = f->cursor;
+    } else if (whence == SEEK_END) {
+        if (fstat(f->fd, &st)) return -errno;
+        base = st.st_size;
+    } else if (whence != SEEK_SET) {
+        return -EINVAL;
+    }
+    int64_t to;
+    if (__builtin_add_overflow(base, offset, &to)) return -EOVERFLOW;
+    if (to < 0) return -EINVAL;
+    f->cursor = (off_t)to;
+    *out = to;
+    return 0;
+}
+
+static size_t file_unsent(struct queue *q) { return ((struct file *)q)->unsent; }
+static int file_fd(struct queue *q) { return ((struct file *)q)->fd; }
+
+/* Who waits is told now; what was started is finished by the helper, the closing of the descriptor
+ * last. */
+static void end_file(struct queue *q, struct op *closing)
+{
+    struct file *f = (struct file *)q;
+    for (struct op *op; (op = op_list_shift(&f->ops));) {
+        ((struct file_job *)op->ptr)->op = NULL;
+        op_fail(&q->rt->ops, op, ECANCELED);
+    }
+    f->closing_now = true;
+    submit(f, closing, run_close, f->closing);
+}
+
+static void file_close(struct queue *q) { end_file(q, NULL); }
+
+static const struct queue_ops file_ops = {
+    .name = "disk file",
+    .push = file_push,
+    .pop = file_pop,
+    .close = file_close,
+    .close_with = end_file,
+    .unsent = file_unsent,
+    .fd = file_fd,
+    .seek = file_seek,
+    .truncate = file_truncate,
+    .sync = file_sync,
+    .size = file_size,
+};
+
+/* --- its beginning --- */
+
+static int file_new(struct disk *d, struct helper *h, int flags, struct file **out)
+{
+    struct file *f = heap_calloc(1, sizeof *f);
+    if (!f) return -ENOMEM;
+    f->closing = heap_calloc(1, sizeof *f->closing);
+    if (!f->closing) {
+        heap_free(f);
+        return -ENOMEM;
+    }
+    f->fd = -1;
+    f->last_job = &f->jobs;
+    f->disk = d;
+    f->append = flags & O_APPEND;
+    f->helper = h;
+    h->files++;
+    link_file(d, f);
+    *out = f;
+    return 0;
+}
+
+static void file_free(struct file *f)
+{
+    f->helper->files--;
+    unlink_file(f);
+    heap_free(f->closing);
+    heap_free(f);
+}
+
+/* Opened here and now, for who wants the errno at once. */
+static int open_now(struct file *f, const char *path, int flags, unsigned mode)
+{
+    f->fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
+    if (f->fd < 0) return -errno;
+    int err = queue_add(f->disk->base.rt, &f->q, &file_ops);
+    if (err) close(f->fd);
+    return err;
+}
+
+/* The first job of the file opens it: whatever is started meanwhile comes behind that. */
+static int open_later(struct file *f, const char *path, int flags, unsigned mode, struct op *op)
+{
+    size_t size = strnlen(path, PATH_MAX) + 1;
+    if (size > PATH_MAX) return -ENAMETOOLONG;
+    int err;
+    struct file_job *fj = job_new(f, size, &err);
+    if (!fj) return err;
+    memcpy(fj->segs, path, size);
+    fj->flags = flags;
+    fj->mode = (mode_t)mode;
+    err = queue_add(f->disk->base.rt, &f->q, &file_ops);
+    if (err) {
+        heap_free(fj);
+        return err;
+    }
+    op->queue = &f->q;
+    op->qd = f->q.qd;
+    return submit(f, op, run_open, fj);
+}
+
+int file_open(struct disk *d, struct helper *h, const char *path, int flags, unsigned mode, struct op *op,
+              struct queue **out)
+{
+    struct file *f;
+    int err = file_new(d, h, flags, &f);
+    if (err) return err;
+    err = op ? open_later(f, path, flags, mode, op) : open_now(f, path, flags, mode);
+    if (err) {
+        file_free(f);
+        return err;
+    }
+    d->opens++;
+    *out = &f->q;
+    return 0;
+}
+
+void files_ready(struct disk *d)
+{
+    struct file *f = d->ready;
+    d->ready = NULL;
+    d->last_ready = &d->ready;
+    for (struct file *next; f; f = next) {
+        next = f->next_ready;
+        f->is_ready = false;
+        if (!waits_for_ring(f)) file_pump(f);
+        else if (ring_room(d->ring)) to_ring(f);
+        else make_ready(f); /* its turn comes before that of those who come later */
+    }
+}
