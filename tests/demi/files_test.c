@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files as queues: what is pushed is in the file, what is in the file is popped, and the cursor is where it was put. All
- * of it twice: as io_uring does it where that may be used, and as threads do.
+ * Files as queues: what is pushed is in the file, what is in the file is popped, and the cursor is where it was put.
+ * All of it twice: as io_uring does it where that may be used, and as threads do.
  */
 #include "tests/demi/demi_test.h"
 
