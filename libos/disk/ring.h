@@ -50,7 +50,8 @@ void ring_forget(struct ring *r);
 bool ring_is_retired(const struct ring *r);
 /* How many may be started now. */
 unsigned ring_room(const struct ring *r);
-/* There must be room, and the ring not be retired. linked: the next one begins when this one has ended well and whole. */
+/* There must be room, and the ring not be retired. linked: the next one begins when this one has ended well and whole,
+ * or is not tried. */
 void ring_start(struct ring *r, struct ring_io *io, bool linked);
 /* What was started leaves. */
 void ring_flush(struct ring *r);
