@@ -31,7 +31,7 @@ static void add_channel(void *arg, struct bytes name)
 void cmd_pubsub_channels(struct call *c)
 {
     if (c->argc > 3) {
-        call_arity_error(c);
+        call_unknown_sub(c);
         return;
     }
     struct channel_list l = {.out = c->out, .pattern = c->argc == 3 ? &c->argv[2] : NULL};

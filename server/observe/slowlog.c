@@ -124,6 +124,10 @@ void cmd_slowlog_get(struct call *c)
 {
     struct slowlog *log = c->srv->slowlog;
     int64_t want = 10;
+    if (c->argc > 3) {
+        call_unknown_sub(c);
+        return;
+    }
     if (c->argc == 3) {
         if (!call_int_range(c, c->argv[2], -1, INT64_MAX, &want, "ERR count should be greater than or equal to -1"))
             return;
