@@ -2,10 +2,10 @@
  *
  * LOLWUT [VERSION n] [arguments of that version's picture]
  *
- *   5: columns, squares in a row, rows of squares    squares that come into disorder from the third row on, after Georg
- *                                                    Nees' Schotter: Braille signs of 2 x 4 dots each
- *   6: columns, rows                                 a skyline at night in four shades: houses in two layers of haze, and
- *                                                    in front of them black ones with windows
+ *   5: columns, squares in a row, rows of squares    squares that come into disorder from the third row on, after
+ *                                                    Georg Nees' Schotter: Braille signs of 2 x 4 dots each
+ *   6: columns, rows                                 a skyline at night in four shades: houses in two layers of haze,
+ *                                                    and in front of them black ones with windows
  *   any other, and none: the version's line alone
  *
  * Forms, limits, defaults and the lines below the pictures are those of redis-server 7.2.4, which is a version without

@@ -48,8 +48,8 @@ static inline size_t hash_count(const struct hash *h)
 }
 bool hash_has(const struct hash *h, struct bytes field);
 bool hash_get(const struct hash *h, struct bytes field, struct lp_value *value);
-/* Fields and values that are about to be set: one that is too long for a listpack, more than a listpack may have, or all
- * of them together too long make it a hash table first, even where a later one replaces an earlier one. */
+/* Fields and values that are about to be set: one that is too long for a listpack, more than a listpack may have, or
+ * all of them together too long make it a hash table first, even where a later one replaces an earlier one. */
 void hash_expect(struct hash *h, const struct bytes *args, int count, const struct hash_rules *rules);
 /* True: the field is new. Neither may lie in the hash itself. */
 bool hash_set(struct hash *h, struct bytes field, struct bytes value, const struct hash_rules *rules);
