@@ -6,10 +6,10 @@
  *                          +-- a chain of pushes, pops and syncs --> ring --> still_wanted() -------+
  *                                                                     `--- cut short: it stays in the list
  *
- * Only one of the two has jobs of a file at a time. To the helper all goes at once, since it does one after the other. To
- * the ring goes a chain: each of its requests begins when the one before has ended well and whole, so that all positions
- * are known when it leaves; what is left of it after a fault goes again. A chain begins when the thread has said all it has
- * to say for now (disk_flush()), so that a push and the sync behind it leave together.
+ * Only one of the two has jobs of a file at a time. To the helper all goes at once, since it does one after the other.
+ * To the ring goes a chain: each of its requests begins when the one before has ended well and whole, so that all
+ * positions are known when it leaves; what is left of it after a fault goes again. A chain begins when the thread has
+ * said all it has to say for now (disk_flush()), so that a push and the sync behind it leave together.
  *
  * A file's descriptor and cursor belong to its helper while that has jobs of it; the owner looks at them only when
  * nothing is.
@@ -349,9 +349,9 @@ static void describe(struct file_job *fj, off_t *offset)
     }
 }
 
-/* A chain ends behind a request that fails or comes out short (io_uring_enter(2), IOSQE_IO_LINK): what follows comes back
- * and gets its true position the next time. A push of more pieces than one request takes is short without the kernel's
- * knowing. */
+/* A chain ends behind a request that fails or comes out short (io_uring_enter(2), IOSQE_IO_LINK): what follows comes
+ * back and gets its true position the next time. A push of more pieces than one request takes is short without the
+ * kernel's knowing. */
 static bool may_be_linked(const struct file_job *fj, const struct file_job *next)
 {
     return next && is_for_ring(next) && (fj->job.run != run_push || fj->left <= UIO_MAXIOV);

@@ -4,11 +4,11 @@
  *
  *      ring_start() ... ring_flush() --> kernel: one after the other where they are linked --> io->done()
  *
- * Never on the caller's thread: each request is sent to a worker at once (IOSQE_ASYNC). What the kernel could do at once
- * it would do inside of the call, and a file that grows beyond RLIMIT_FSIZE would send SIGXFSZ to who makes it.
+ * Never on the caller's thread: each request is sent to a worker at once (IOSQE_ASYNC). What the kernel could do at
+ * once it would do inside of the call, and a file that grows beyond RLIMIT_FSIZE would send SIGXFSZ to who makes it.
  *
- * A ring that the kernel did not take everything from is retired: a chain of linked requests that was cut would not be in
- * order any more. Its user goes on without.
+ * A ring that the kernel did not take everything from is retired: a chain of linked requests that was cut would not be
+ * in order any more. Its user goes on without.
  */
 #ifndef DISK_RING_H
 #define DISK_RING_H
@@ -32,8 +32,8 @@ struct ring_io {
     const struct iovec *iov; /* stays until done(), like what it points at */
     unsigned iov_count;      /* UIO_MAXIOV at most */
     off_t offset;
-    /* From ring_flush(), the runtime's turn or ring_drain(). result: bytes or -errno; -ECANCELED: it was not tried, since
-     * one before it in its chain failed or came out short, or the ring is retired. */
+    /* From ring_flush(), the runtime's turn or ring_drain(). result: bytes or -errno; -ECANCELED: it was not tried,
+     * since one before it in its chain failed or came out short, or the ring is retired. */
     void (*done)(struct ring_io *io, int result);
     struct ring_io *next; /* the ring's */
 };
