@@ -77,10 +77,15 @@ void cmd_client_id(struct call *c) { call_integer(c, (int64_t)c->client->id); }
 
 static void write_line(struct reply *text, const struct client *cl)
 {
-    char line[1024];
-    client_describe(cl, line, sizeof line);
-    reply_raw(text, bytes_of_str(line));
+    char small[1024], *line = small;
+    size_t n = client_describe(cl, small, sizeof small);
+    if (n >= sizeof small) { /* names are as long as clients make them */
+        line = mem_alloc(n + 1);
+        client_describe(cl, line, n + 1);
+    }
+    reply_raw(text, bytes_of(line, n));
     reply_raw(text, BYTES("\n"));
+    if (line != small) mem_free(line);
 }
 
 void cmd_client_info(struct call *c)

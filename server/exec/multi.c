@@ -68,4 +68,4 @@ bool multi_writes(const struct session *s) { return s->multi && (s->multi->flags
 bool multi_needs_memory(const struct session *s) { return s->multi && (s->multi->flags & CMD_DENYOOM); }
 uint64_t multi_held(const struct session *s) { return s->multi ? s->multi->held : 0; }
 size_t multi_count(const struct session *s) { return s->multi ? s->multi->count : 0; }
-size_t multi_memory(const struct session *s) { return s->multi ? sizeof *s->multi + s->multi->bytes : 0; }
+size_t multi_memory(const struct session *s) { return s->multi ? s->multi->bytes + watch_memory(s) : 0; }

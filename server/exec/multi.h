@@ -33,6 +33,7 @@ void multi_free(struct session *s);
 void watch_key(struct call *c, const struct key_ref *key);
 void watch_forget(struct session *s);
 size_t watch_count(const struct session *s); /* for tests */
+size_t watch_memory(const struct session *s);
 /* One of them was alive when it was watched, and its time has come since. */
 bool watch_any_expired(struct call *c);
 

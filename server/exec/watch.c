@@ -66,6 +66,7 @@ void watch_forget(struct session *s)
     s->multi->watched_count = 0;
 }
 
+size_t watch_memory(const struct session *s) { return s->multi ? s->multi->watched_count * sizeof(struct watch) : 0; }
 size_t watch_count(const struct session *s) { return s->multi ? s->multi->watched_count : 0; }
 
 void watch_touch(struct call *c, struct db *db, const struct key_ref *key)

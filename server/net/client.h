@@ -100,8 +100,8 @@ void client_close_over_limit(struct client *cl);
  * under a bound of its own (cmd_sync). */
 size_t client_unsent_snapshot(const struct client *cl);
 size_t client_memory(const struct client *cl);
-/* The line of CLIENT LIST, without newline, into out. */
-void client_describe(const struct client *cl, char *out, size_t size);
+/* The line of CLIENT LIST, without newline, into out, cut to size with its 0; returns the length of the whole one. */
+size_t client_describe(const struct client *cl, char *out, size_t size);
 
 /* A worker's clients by their number: before the first and after the last. */
 void client_index_init(struct worker *w);
