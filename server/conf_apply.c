@@ -25,44 +25,44 @@ const char *conf_apply_rename(struct bytes from, struct bytes to)
     }
 }
 
-void conf_apply_warn(struct server *srv)
+void conf_apply_warn(struct server *srv, const struct config *cfg)
 {
-    if (srv->config->save_count)
+    if (cfg->save_count)
         server_log(srv, LOG_WARNING_LEVEL,
                    "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
 }
 
-static int apply_save(struct server *srv, const char **err)
+static int apply_save(struct server *srv, const struct config *cfg, const char **err)
 {
-    conf_apply_warn(srv);
+    conf_apply_warn(srv, cfg);
     return 0;
 }
 
 /* Opens what the configuration names now; the connections there are stay. */
-static int apply_listeners(struct server *srv, const char **err, const char *refusal)
+static int apply_listeners(struct server *srv, const struct config *cfg, const char **err, const char *refusal)
 {
     listen_close(srv);
     const char *kind;
-    int rc = listen_open(srv, &kind);
+    int rc = listen_open(srv, cfg, &kind);
     if (rc == 0) rc = listen_accept(&srv->workers[0]);
     if (rc == 0) return 0;
     *err = refusal;
     return rc;
 }
 
-static int apply_port(struct server *srv, const char **err)
+static int apply_port(struct server *srv, const struct config *cfg, const char **err)
 {
-    return apply_listeners(srv, err, "Unable to listen on this port. Check server logs.");
+    return apply_listeners(srv, cfg, err, "Unable to listen on this port. Check server logs.");
 }
 
-static int apply_bind(struct server *srv, const char **err)
+static int apply_bind(struct server *srv, const struct config *cfg, const char **err)
 {
-    return apply_listeners(srv, err, "Failed to bind to specified addresses.");
+    return apply_listeners(srv, cfg, err, "Failed to bind to specified addresses.");
 }
 
-static int apply_oom_score(struct server *srv, const char **err)
+static int apply_oom_score(struct server *srv, const struct config *cfg, const char **err)
 {
-    int rc = oom_score_apply(srv->config, OOM_SCORE_PRIMARY);
+    int rc = oom_score_apply(&srv->oom_score, cfg, OOM_SCORE_PRIMARY);
     if (rc < 0) {
         server_log(srv, LOG_WARNING_LEVEL, "Unable to write oom_score_adj: %s", strerror(-rc));
         *err = "Failed to set current oom_score_adj. Check server logs.";
@@ -70,12 +70,12 @@ static int apply_oom_score(struct server *srv, const char **err)
     return rc;
 }
 
-static int apply_maxclients(struct server *srv, const char **err)
+static int apply_maxclients(struct server *srv, const struct config *cfg, const char **err)
 {
     static char text[128];
     const rlim_t spare = 32;
     struct rlimit lim;
-    rlim_t want = (rlim_t)srv->config->maxclients + spare;
+    rlim_t want = (rlim_t)cfg->maxclients + spare;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= want) return 0;
     struct rlimit more = {want, lim.rlim_max < want ? want : lim.rlim_max};
     if (setrlimit(RLIMIT_NOFILE, &more) == 0) return 0;
@@ -86,9 +86,9 @@ static int apply_maxclients(struct server *srv, const char **err)
     return -EMFILE;
 }
 
-static int apply_maxmemory(struct server *srv, const char **err)
+static int apply_maxmemory(struct server *srv, const struct config *cfg, const char **err)
 {
-    size_t limit = (size_t)srv->config->maxmemory, used = demi_mem_used();
+    size_t limit = (size_t)cfg->maxmemory, used = demi_mem_used();
     if (!limit) return 0;
     if (used > limit)
         server_log(srv, LOG_WARNING_LEVEL,
@@ -96,50 +96,43 @@ static int apply_maxmemory(struct server *srv, const char **err)
                    "writes refused, as "
                    "maxmemory-policy says.",
                    limit, used);
-    for (int i = 0; i < srv->worker_count; i++) srv->workers[i].evicting = true; /* not before this command is done */
-    return 0;
+    return 0; /* worker_take_config() has eviction begin, not before this command is done */
 }
 
-static int apply_thresholds(struct server *srv, const char **err)
-{
-    for (int i = 0; i < srv->worker_count; i++) run_update_slow_ticks(&srv->workers[i]);
-    return 0;
-}
-
-static int apply_spin(struct server *srv, const char **err)
+static int apply_spin(struct server *srv, const struct config *cfg, const char **err)
 {
     char us[32];
-    if (srv->config->libos_spin_us < 0) snprintf(us, sizeof us, "auto");
-    else snprintf(us, sizeof us, "%lld", (long long)srv->config->libos_spin_us);
+    if (cfg->libos_spin_us < 0) snprintf(us, sizeof us, "auto");
+    else snprintf(us, sizeof us, "%lld", (long long)cfg->libos_spin_us);
     int rc = demi_set_option("spin-us", us);
     if (rc) *err = "the libOS refuses this value";
     return -rc;
 }
 
-static int apply_crash_log(struct server *srv, const char **err)
+static int apply_crash_log(struct server *srv, const struct config *cfg, const char **err)
 {
-    crash_apply(srv);
+    crash_apply(srv, cfg);
     return 0;
 }
 
-static int apply_pcap(struct server *srv, const char **err)
+static int apply_pcap(struct server *srv, const struct config *cfg, const char **err)
 {
-    const char *file = srv->config->libos_pcap;
+    const char *file = cfg->libos_pcap;
     int rc = demi_set_option("pcap", file && *file ? file : "off");
     if (rc == ENOPROTOOPT) *err = "this libOS has no frames to write down";
     else if (rc) *err = strerror(rc);
     return -rc;
 }
 
-int conf_apply_locale(struct server *srv)
+int conf_apply_locale(const struct config *cfg)
 {
-    const char *name = srv->config->locale_collate;
+    const char *name = cfg->locale_collate;
     return setlocale(LC_COLLATE, name) || !*name ? 0 : -EINVAL;
 }
 
-static int apply_locale(struct server *srv, const char **err)
+static int apply_locale(struct server *srv, const struct config *cfg, const char **err)
 {
-    int rc = conf_apply_locale(srv);
+    int rc = conf_apply_locale(cfg);
     if (rc) *err = "Invalid locale name";
     return rc;
 }
@@ -158,8 +151,6 @@ static const struct conf_hook hooks[] = {
     {"oom-score-adj-values", apply_oom_score},
     {"maxclients", apply_maxclients},
     {"maxmemory", apply_maxmemory},
-    {"slowlog-log-slower-than", apply_thresholds},
-    {"latency-monitor-threshold", apply_thresholds},
     {"libos-spin-us", apply_spin},
     {"libos-pcap", apply_pcap},
     {"save", apply_save},
@@ -167,9 +158,13 @@ static const struct conf_hook hooks[] = {
     {"locale-collate", apply_locale},
 };
 
-void conf_apply_register(struct server *srv)
+void conf_apply_register(struct server *srv, struct config *cfg)
+{
+    conf_register(cfg, hooks, sizeof hooks / sizeof *hooks, srv);
+}
+
+void conf_apply_start(struct server *srv)
 {
     const char *err;
-    conf_register(srv->config, hooks, sizeof hooks / sizeof *hooks, srv);
-    apply_oom_score(srv, &err);
+    apply_oom_score(srv, srv->config, &err);
 }

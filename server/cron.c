@@ -32,7 +32,7 @@ static void resize_cron(struct worker *w)
 /* Every client within a second. */
 static void clients_cron(struct worker *w)
 {
-    size_t n = w->client_count / (size_t)w->srv->config->hz;
+    size_t n = w->client_count / (size_t)w->conf.cfg->hz;
     if (n < CLIENTS_PER_RUN_MIN) n = CLIENTS_PER_RUN_MIN;
     if (n > w->client_count) n = w->client_count;
     while (n--) {

@@ -316,7 +316,7 @@ static enum evict_result run(struct worker *w)
 enum evict_result evict_run(struct worker *w)
 {
     /* Paused clients are to find the data as it was. */
-    if (!w->srv->config->maxmemory || w->srv->pause_until_ms) {
+    if (!w->conf.cfg->maxmemory || w->srv->pause_until_ms) {
         w->evicting = false;
         return EVICT_OK;
     }

@@ -46,6 +46,7 @@ static int set_up(void **state)
     o->srv = (struct server){
         .config = &o->cfg, .dbs = o->dbs, .db_count = DBS, .workers = &o->w, .worker_count = 1, .active_expire = true};
     o->w.srv = &o->srv;
+    o->w.conf.cfg = &o->cfg;
     o->w.now_ms = NOW;
     rng_seed(&o->w.rng, 1);
     list_init(&o->srv.sinks);

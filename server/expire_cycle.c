@@ -56,7 +56,7 @@ static void begin(struct worker *w, uint64_t budget_ns)
 static void end(struct worker *w, bool capped)
 {
     struct expire_cycle *e = &w->expire;
-    const struct config *cfg = w->srv->config;
+    const struct config *cfg = w->conf.cfg;
     double share = e->seen ? (double)e->expired / (double)e->seen : 0;
     w->stats.expired_stale_perc += (share - w->stats.expired_stale_perc) * STALE_WEIGHT;
     w->stats.expired_time_cap_reached += capped;
@@ -70,7 +70,7 @@ static void end(struct worker *w, bool capped)
 void expire_cycle_begin(struct worker *w)
 {
     struct expire_cycle *e = &w->expire;
-    const struct config *cfg = w->srv->config;
+    const struct config *cfg = w->conf.cfg;
     if (e->left_ns) end(w, true);
     e->due_ns = UINT64_MAX;
     if (!is_allowed(w)) return;
@@ -105,7 +105,7 @@ void expire_cycle_slice(struct worker *w)
     }
     uint64_t start = demi_clock_ns();
     if (!e->left_ns) {
-        begin(w, fast_ns(w->srv->config));
+        begin(w, fast_ns(w->conf.cfg));
         e->fast_from_ns = start;
     }
     bool done = look(w, start + (e->left_ns < EXPIRE_SLICE_NS ? e->left_ns : EXPIRE_SLICE_NS));

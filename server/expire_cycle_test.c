@@ -41,6 +41,7 @@ static int set_up(void **state)
     list_init(&o->srv.sinks);
     latency_init(&o->srv);
     o->w.srv = &o->srv;
+    o->w.conf.cfg = &o->cfg;
     o->w.now_ms = NOW;
     o->w.expire.due_ns = UINT64_MAX;
     for (int i = 0; i < DBS; i++) db_init(&o->dbs[i], i, 1, 42);

@@ -150,10 +150,9 @@ static bool is_supervised(const struct config *cfg)
     return cfg->supervised == SUPERVISED_AUTO && getenv("NOTIFY_SOCKET");
 }
 
-/* maxclients is what the limit of descriptors allows. */
-static void raise_fd_limit(struct server *srv)
+/* maxclients is what the limit of descriptors allows. Nobody reads cfg yet. */
+static void raise_fd_limit(struct server *srv, struct config *cfg)
 {
-    struct config *cfg = srv->config;
     rlim_t want = (rlim_t)cfg->maxclients + SPARE_FDS;
     struct rlimit lim;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= want) return;
@@ -202,7 +201,7 @@ static void banner(struct server *srv, int argc)
     } else {
         server_log(srv, LOG_NOTICE_LEVEL, "Running mode=standalone, port=%lld.", port);
     }
-    conf_apply_warn(srv);
+    conf_apply_warn(srv, srv->config);
 }
 
 static int start(struct server *srv)
@@ -227,7 +226,6 @@ static void stop(struct server *srv)
     server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
     tell_systemd(srv, "STOPPING=1\n");
     server_stop(srv);
-    conf_fini(srv->config);
 }
 
 int main(int argc, char **argv)
@@ -237,10 +235,10 @@ int main(int argc, char **argv)
     static struct config config;
     static struct server server;
     struct server *srv = &server;
+    conf_init(&config);
     server_init(srv, &config);
     srv->exec_argv0 = argv[0];
     command_table_init();
-    conf_init(&config);
     struct conf_failure failure;
     if (conf_load(&config, argc, argv, conf_apply_rename, &failure) != 0) {
         printf("demikv %s could not start, PID: %d\n", DEMIKV_VERSION, (int)getpid()); /* launchers look for the pid */
@@ -256,8 +254,8 @@ int main(int argc, char **argv)
     server_log_open(srv);
     make_run_id(srv->run_id);
     banner(srv, argc);
-    raise_fd_limit(srv);
-    if (conf_apply_locale(srv) != 0) {
+    raise_fd_limit(srv, &config);
+    if (conf_apply_locale(&config) != 0) {
         server_log(srv, LOG_WARNING_LEVEL, "Failed to configure LOCALE for invalid locale name.");
         return 1;
     }
@@ -272,5 +270,6 @@ int main(int argc, char **argv)
     if (err) server_log(srv, LOG_WARNING_LEVEL, "The loop ended: %s", strerror(-err));
     code = err ? 1 : srv->exit_code;
     stop(srv);
+    conf_fini(&config);
     return code;
 }

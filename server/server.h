@@ -15,6 +15,8 @@
 #include "alloc/base/rng.h"
 #include "demi/ext.h"
 #include "server/conf/config.h"
+#include "server/conf/oom_score.h"
+#include "server/conf/store.h"
 #include "server/db/db.h"
 #include "server/ds/quicklist.h"
 #include "server/journal/journal.h"
@@ -30,7 +32,9 @@ struct lazyfree;
 struct errorstats;
 
 struct server {
-    struct config *config;
+    const struct config *_Atomic config; /* the current one; a worker's own is w->conf.cfg */
+    struct conf_store conf;
+    struct oom_score oom_score;
     struct db *dbs;
     int db_count;
     struct worker *workers;

@@ -34,7 +34,9 @@ static void *zeroed(size_t size)
 
 void server_init(struct server *srv, struct config *cfg)
 {
+    conf_apply_register(srv, cfg);
     srv->config = cfg;
+    conf_store_init(&srv->conf, &srv->config);
     srv->active_expire = true;
     list_init(&srv->sinks);
     atomic_store(&srv->next_client_id, 1);
@@ -154,10 +156,10 @@ int server_start(struct server *srv, const struct server_options *o)
     latency_init(srv);
     err = o->in_a_process ? start_process_parts(srv) : 0;
     if (err) return err;
-    conf_apply_register(srv);
+    conf_apply_start(srv);
     srv->startup_memory = srv->peak_memory = demi_mem_used();
     const char *kind;
-    err = listen_open(srv, &kind); /* says why, if it fails */
+    err = listen_open(srv, srv->config, &kind); /* says why, if it fails */
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (%s), aborting.",
                    *kind == 't' ? (long long)srv->config->port : 0, kind);
@@ -185,6 +187,7 @@ void server_stop(struct server *srv)
     demi_set_log(NULL, NULL);
     free(srv->dbs);
     free(srv->workers);
+    conf_store_fini(&srv->conf);
     srv->dbs = NULL;
     srv->workers = NULL;
 }

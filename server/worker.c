@@ -35,6 +35,15 @@ void worker_update_time(struct worker *w)
     w->turn_ns = demi_clock_ns();
 }
 
+void worker_take_config(struct worker *w)
+{
+    int64_t maxmemory = w->conf.cfg->maxmemory;
+    conf_store_pass(&w->srv->conf, &w->conf);
+    w->call.cfg = w->conf.cfg;
+    if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
+    run_update_slow_ticks(w);
+}
+
 void worker_ready(struct worker *w, struct client *cl)
 {
     if (cl->flags & CLIENT_READY_QUEUED) return;
@@ -102,6 +111,7 @@ static bool fits_a_chunk(struct reply *r, size_t bytes) { return bytes < REPLY_C
 int worker_init(struct worker *w, struct server *srv, uint64_t seed)
 {
     w->srv = srv;
+    conf_store_join(&srv->conf, &w->conf);
     rng_seed(&w->rng, seed);
     list_init(&w->clients);
     client_index_init(w);
@@ -112,7 +122,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
     w->expire.due_ns = UINT64_MAX;
-    w->call = (struct call){.srv = srv, .w = w, .cfg = srv->config, .held = UINT64_MAX};
+    w->call = (struct call){.srv = srv, .w = w, .cfg = w->conf.cfg, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
     run_update_slow_ticks(w);
@@ -141,6 +151,7 @@ void worker_fini(struct worker *w)
     mem_free(w->cmd_stats);
     evict_free(w->evict);
     endpoints_fini(&w->endpoints);
+    conf_store_leave(&w->srv->conf, &w->conf);
 }
 
 static void end_turn(struct worker *w)
@@ -221,12 +232,13 @@ int worker_run(struct worker *w)
         if (err && err != ETIMEDOUT) return -err;
         worker_update_time(w);
         w->events = (size_t)n;
+        if (unlikely(srv->config != w->conf.cfg)) worker_take_config(w);
         if (unlikely(w->evicting)) evict_run(w); /* here, where no reply takes memory */
         for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
         if (w->ready) batch_run(w);
         if (unlikely(w->turn_ns >= next_cron)) {
             cron_run(w);
-            next_cron = w->turn_ns + (uint64_t)(1000 / srv->config->hz) * 1000000;
+            next_cron = w->turn_ns + (uint64_t)(1000 / w->conf.cfg->hz) * 1000000;
         }
         blocked_timeouts(w);
         if (unlikely(srv->pause_until_ms)) end_pause(w);

@@ -11,6 +11,7 @@
 #include "alloc/base/list.h"
 #include "alloc/base/rng.h"
 #include "demi/ext.h"
+#include "server/conf/store.h"
 #include "server/ds/table.h"
 #include "server/exec/call.h"
 #include "server/exec/effects.h"
@@ -46,6 +47,7 @@ struct worker_stats {
 
 struct worker {
     struct server *srv;
+    struct conf_reader conf; /* the configuration of this turn */
     struct rng rng;
     struct list clients; /* struct client, all */
     size_t client_count, blocked_count;
@@ -104,6 +106,9 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed);
 void worker_fini(struct worker *w);
 /* Time as this turn sees it again, after something long (DEBUG SLEEP, a flush). */
 void worker_update_time(struct worker *w);
+/* The configuration that is current now, and what this worker derives from it. At the start of a turn, and when a
+ * command of this worker changed it; no pointer into the one it had is used afterwards. */
+void worker_take_config(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
 /* The same before all others: it was served, and not to its end. */

@@ -37,6 +37,15 @@ static bool may_set_protected(const struct call *c)
     return who == PROTECTED_ACTION_YES;
 }
 
+/* This worker's next command works with it already, the others' from their next turn on. */
+static void take_over(struct call *c)
+{
+    worker_take_config(c->w);
+    c->cfg = c->w->conf.cfg;
+    for (int i = 0; i < c->srv->worker_count; i++)
+        if (&c->srv->workers[i] != c->w) demi_wake_ring(c->srv->workers[i].wake);
+}
+
 void cmd_config_set(struct call *c)
 {
     if (c->argc % 2) {
@@ -44,9 +53,11 @@ void cmd_config_set(struct call *c)
         return;
     }
     struct conf_text err = {0};
-    int rc = conf_set(c->srv->config, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
-    if (rc == 0) call_ok(c);
-    else call_errorf(c, "ERR %s", err.p ? err.p : "CONFIG SET failed");
+    int rc = conf_store_set(&c->srv->conf, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
+    if (rc == 0) {
+        take_over(c);
+        call_ok(c);
+    } else call_errorf(c, "ERR %s", err.p ? err.p : "CONFIG SET failed");
     conf_text_free(&err);
 }
 

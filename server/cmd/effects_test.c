@@ -46,6 +46,7 @@ static int setup(void **state)
     w.srv = (struct server){
         .config = &w.cfg, .dbs = w.dbs, .db_count = 2, .workers = &w.w, .worker_count = 1, .active_expire = true};
     w.w.srv = &w.srv;
+    w.w.conf.cfg = &w.cfg;
     rng_seed(&w.w.rng, 1);
     list_init(&w.srv.sinks);
     w.sink.effect = capture;

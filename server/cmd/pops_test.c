@@ -44,6 +44,7 @@ static int setup(void **state)
     conf_init(&w.cfg);
     w.srv = (struct server){.config = &w.cfg, .dbs = &w.db, .db_count = 1, .workers = &w.w, .worker_count = 1};
     w.w.srv = &w.srv;
+    w.w.conf.cfg = &w.cfg;
     rng_seed(&w.w.rng, 1);
     list_init(&w.srv.sinks);
     w.sink.effect = capture;

@@ -20,18 +20,21 @@
 
 struct server;
 
-/* What the server does when CONFIG SET has changed an option. 0 or -errno; *err (a constant or
- * static text) may say why not; then every option of the call goes back to its old value and the
- * hooks that ran are run again. Several options may share a function: it runs once a call. */
+/* What the server does when CONFIG SET changes an option; next is the configuration it leads to, not published yet. 0
+ * or -errno; *err (a constant or static text) may say why not; then next is given up and the hooks that ran are run
+ * again with the configuration that stays. Several options may share a function: it runs once a call. */
 struct conf_hook {
     const char *option; /* its first name, not an alias */
-    int (*apply)(struct server *srv, const char **err);
+    int (*apply)(struct server *srv, const struct config *next, const char **err);
 };
 
 /* All options at their defaults. Fini frees what was set. */
 void conf_init(struct config *cfg);
 void conf_fini(struct config *cfg);
-/* hooks stay the caller's and must outlive cfg. */
+/* A copy that shares nothing with cfg, and its end; never NULL. */
+struct config *conf_copy(const struct config *cfg);
+void conf_free(struct config *copy);
+/* hooks stay the caller's and must outlive cfg. Before cfg is published. */
 void conf_register(struct config *cfg, const struct conf_hook *hooks, unsigned count, struct server *srv);
 
 /* --- at the start -------------------------------------------------------------------------- */
@@ -60,11 +63,11 @@ int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf
 
 /* --- while it runs ------------------------------------------------------------------------- */
 
-/* CONFIG SET: count names, each followed by its value. All of them or none. 0; -EBUSY: not while
- * data is loading; -EINVAL: err gets the text, without the code. protected_too: options that need
- * enable-protected-configs may be set. */
-int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too, bool loading,
-             struct conf_text *err);
+/* CONFIG SET: count names, each followed by its value. All of them or none; now stays as it is either way. 0: *next is
+ * a copy with the new values, whose hooks ran; conf_free() it. -EBUSY: not while data is loading; -EINVAL: err gets the
+ * text, without the code. protected_too: options that need enable-protected-configs may be set. */
+int conf_set(const struct config *now, const struct bytes *pairs, int count, bool protected_too, bool loading,
+             struct config **next, struct conf_text *err);
 /* CONFIG GET: every option some pattern matches, once, under the name that matched (aliases are
  * names too). Returns their number; fn NULL: only counts. Hidden options are found by their full
  * name only. */

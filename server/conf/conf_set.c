@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * CONFIG SET and CONFIG GET. Setting several options is one change: names are checked first, then
- * all values are set, then the server's hooks run; when any step refuses, the old values, kept as
- * CONFIG GET shows them, are set again and the hooks that ran are run once more.
+ * CONFIG SET and CONFIG GET. Setting several options is one change: names are checked first, then all values are set
+ * in a copy, then the server's hooks run with it; when any step refuses, the copy is thrown away and the hooks that ran
+ * are run once more with what stays. The working directory is the one value that lies outside of a configuration: it is
+ * left through a descriptor of the old one.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "alloc/base/assert.h"
 #include "server/conf/option.h"
@@ -17,14 +20,15 @@ struct setting {
     const struct conf_option *option;
     const char *name; /* the one of its names that was given */
     struct bytes value;
-    struct conf_text old;
     const struct conf_hook *hook; /* to run; NULL: none, or another setting runs it */
 };
 
 struct change {
-    struct config *cfg;
+    const struct config *now;
+    struct config *next;
     struct setting *settings;
     int count, set_count;
+    int old_dir; /* -1: the working directory is none of the settings */
 };
 
 static int refuse(struct conf_text *err, const char *name, const char *why)
@@ -67,7 +71,7 @@ static int settings_find(struct change *ch, const struct bytes *pairs, bool prot
         struct bytes name = pairs[2 * i];
         const struct conf_option *o = conf_option_find(name);
         if (!o) return refuse_unknown(err, name);
-        if (is_immutable(ch->cfg, o, pairs[2 * i + 1])) return refuse_typed(err, name, "can't set immutable config");
+        if (is_immutable(ch->now, o, pairs[2 * i + 1])) return refuse_typed(err, name, "can't set immutable config");
         if ((o->flags & CONF_PROTECTED) && !protected_too) return refuse_typed(err, name, "can't set protected config");
         if ((o->flags & CONF_DENY_LOADING) && loading) return -EBUSY;
         for (int k = 0; k < i; k++)
@@ -116,32 +120,29 @@ static int values_set(struct change *ch, struct conf_text *err)
     for (; ch->set_count < ch->count; ch->set_count++) {
         struct setting *s = &ch->settings[ch->set_count];
         char why[CONF_ERROR_SIZE];
-        conf_option_get(ch->cfg, s->option, &s->old);
-        int changed = value_set(ch->cfg, s->option, s->value, why);
+        if (s->option->special == &conf_special_dir) ch->old_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int changed = value_set(ch->next, s->option, s->value, why);
         if (changed < 0) return refuse(err, s->name, why);
-        const struct conf_hook *hook = changed ? hook_find(ch->cfg, s->option) : NULL;
+        const struct conf_hook *hook = changed ? hook_find(ch->now, s->option) : NULL;
         if (hook && !hook_is_taken(ch, hook)) s->hook = hook;
     }
     return 0;
 }
 
-/* Runs the hooks of the first `count` settings; returns how many settings it got past. */
-static int hooks_run(struct change *ch, int count, const char **why)
+/* Runs the hooks of the first `count` settings with cfg; returns how many settings it got past. */
+static int hooks_run(struct change *ch, const struct config *cfg, int count, const char **why)
 {
     for (int i = 0; i < count; i++) {
         const struct conf_hook *hook = ch->settings[i].hook;
-        if (hook && hook->apply(ch->cfg->owner, why) < 0) return i;
+        if (hook && hook->apply(ch->now->owner, cfg, why) < 0) return i;
     }
     return count;
 }
 
-/* The old values were valid, so setting them again can only fail where the outside changed (a
- * folder is gone): then the new value stays. */
-static void values_restore(struct change *ch)
+/* Can fail only where the folder is closed to us since: then the new one stays. */
+static void leave_new_dir(struct change *ch)
 {
-    char ignored[CONF_ERROR_SIZE];
-    for (int i = 0; i < ch->set_count; i++)
-        (void)value_set(ch->cfg, ch->settings[i].option, conf_text_bytes(&ch->settings[i].old), ignored);
+    if (ch->old_dir >= 0 && fchdir(ch->old_dir) < 0) return;
 }
 
 static int change_make(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
@@ -151,31 +152,34 @@ static int change_make(struct change *ch, const struct bytes *pairs, bool protec
     if (rc < 0) return rc;
     rc = values_set(ch, err);
     if (rc < 0) {
-        values_restore(ch);
+        leave_new_dir(ch);
         return rc;
     }
-    conf_settle(ch->cfg);
+    conf_settle(ch->next);
     const char *why = NULL, *ignored = NULL;
-    int done = hooks_run(ch, ch->count, &why);
+    int done = hooks_run(ch, ch->next, ch->count, &why);
     if (done == ch->count) return 0;
     rc = refuse(err, ch->settings[done].name, why);
-    values_restore(ch);
-    hooks_run(ch, done + 1, &ignored);
+    leave_new_dir(ch);
+    hooks_run(ch, ch->now, done + 1, &ignored);
     return rc;
 }
 
-int conf_set(struct config *cfg, const struct bytes *pairs, int count, bool protected_too, bool loading,
-             struct conf_text *err)
+int conf_set(const struct config *now, const struct bytes *pairs, int count, bool protected_too, bool loading,
+             struct config **next, struct conf_text *err)
 {
     /* Nothing can be set twice, so more names than options hold at least one wrong one; the first
      * is found among these. */
     int bound = (int)conf_option_count + 1;
-    struct change ch = {.cfg = cfg, .count = count < bound ? count : bound};
+    struct change ch = {.now = now, .count = count < bound ? count : bound, .old_dir = -1};
     ch.settings = calloc((size_t)ch.count + 1, sizeof *ch.settings);
     if (!ch.settings) return -ENOMEM;
+    ch.next = conf_copy(now);
     int rc = change_make(&ch, pairs, protected_too, loading, err);
-    for (int i = 0; i < ch.count; i++) conf_text_free(&ch.settings[i].old);
+    if (ch.old_dir >= 0) close(ch.old_dir);
     free(ch.settings);
+    if (rc == 0) *next = ch.next;
+    else conf_free(ch.next);
     return rc;
 }
 

@@ -385,6 +385,34 @@ void conf_fini(struct config *cfg)
     *cfg = (struct config){0};
 }
 
+static void text_copy(char **field)
+{
+    if (*field) *field = conf_text_copy(bytes_of_str(*field));
+}
+
+struct config *conf_copy(const struct config *cfg)
+{
+    struct config *copy = malloc(sizeof *copy);
+    ASSERT(copy != NULL);
+    *copy = *cfg;
+    copy->is_copy = true;
+    copy->replaced_epoch = 0;
+    for (unsigned i = 0; i < conf_option_count; i++)
+        if (conf_options[i].type == CONF_STRING) text_copy((char **)((char *)copy + conf_options[i].offset));
+    for (unsigned i = 0; i < copy->bind_count; i++) text_copy(&copy->bind[i]);
+    text_copy(&copy->replicaof_host);
+    text_copy(&copy->file);
+    return copy;
+}
+
+void conf_free(struct config *copy)
+{
+    if (!copy) return;
+    ASSERT(copy->is_copy);
+    conf_fini(copy);
+    free(copy);
+}
+
 void conf_register(struct config *cfg, const struct conf_hook *hooks, unsigned count, struct server *srv)
 {
     for (unsigned i = 0; i < count; i++) ASSERT(conf_option_find(bytes_of_str(hooks[i].option)));

@@ -62,7 +62,16 @@ static const char *set_as(const char *pairs, bool protected_too, bool loading)
     assert_int_equal(conf_split(bytes_of_str(pairs), &a), 0);
     struct conf_text t = {0};
     conf_text_add_str(&t, "");
-    int rc = conf_set(&cfg, a.argv, a.argc / 2, protected_too, loading, &t);
+    struct config before = cfg, *next = NULL;
+    int rc = conf_set(&cfg, a.argv, a.argc / 2, protected_too, loading, &next, &t);
+    /* Whatever became of it, what there was is as it was, byte for byte, and its texts are its own. */
+    assert_memory_equal(&before, &cfg, sizeof cfg);
+    if (rc == 0) {
+        assert_ptr_not_equal(next->dbfilename, cfg.dbfilename);
+        conf_fini(&cfg);
+        cfg = *next;
+        free(next);
+    }
     snprintf(got, sizeof got, "%s", rc == -EBUSY ? "loading" : t.p);
     assert_int_equal(rc == 0, got[0] == 0);
     conf_text_free(&t);
@@ -367,16 +376,16 @@ static void test_several_are_set_or_none(void **state)
 
 static int hook_runs, hook_seen[8];
 
-static int hook_counts(struct server *srv, const char **err)
+static int hook_counts(struct server *srv, const struct config *next, const char **err)
 {
-    hook_seen[hook_runs++ & 7] = (int)cfg.timeout;
+    hook_seen[hook_runs++ & 7] = (int)next->timeout;
     return 0;
 }
 
-static int hook_refuses(struct server *srv, const char **err)
+static int hook_refuses(struct server *srv, const struct config *next, const char **err)
 {
-    if (cfg.port == 1) *err = "no such port";
-    return cfg.port == 1 || cfg.port == 2 ? -EINVAL : 0;
+    if (next->port == 1) *err = "no such port";
+    return next->port == 1 || next->port == 2 ? -EINVAL : 0;
 }
 
 static const struct conf_hook test_hooks[] = {

@@ -2,17 +2,20 @@
  *
  * The configuration as the rest of the server reads it: one plain field an option, named as in redis.conf with '_' for
  * '-'. Commands read fields ("cfg->hash_max_listpack_entries"); only server/conf/ writes them, through conf_load() at
- * the start and conf_set() later, so a value that is here is a valid one. What follows from a changed value elsewhere
- * (a socket to open, a limit to raise) is done by the hooks the server registers (conf.h).
+ * the start and conf_set() later, so a value that is here is a valid one. Once it is published (store.h) it never
+ * changes: CONFIG SET publishes another. What follows from a changed value elsewhere (a socket to open, a limit to
+ * raise) is done by the hooks the server registers (conf.h).
  *
  * Numbers of bytes are bytes whatever unit they were written in. Strings end with NUL and are NULL where the option is
- * not set and an empty value means just that; pointers are valid until the option is set again.
+ * not set and an empty value means just that; they belong to their configuration and live as long as it does.
  */
 #ifndef SERVER_CONF_CONFIG_H
 #define SERVER_CONF_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "alloc/base/list.h"
 
 struct conf_hook;
 struct server;
@@ -362,11 +365,12 @@ struct config {
     /* private to server/conf/ */
     char *file; /* absolute path of the file it came from; NULL: none */
     bool reading_file, save_was_read;
-    bool oom_score_is_ours;
-    int oom_score_before;
     const struct conf_hook *hooks;
     unsigned hook_count;
     struct server *owner;
+    bool is_copy;            /* conf_free() may have it */
+    uint64_t replaced_epoch; /* store.h: when, and its place among the replaced ones */
+    struct list replaced;
 };
 
 #endif

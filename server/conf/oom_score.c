@@ -38,19 +38,19 @@ static int clamped(int score)
     return score < -1000 ? -1000 : score;
 }
 
-int oom_score_apply(struct config *cfg, enum oom_score_role role)
+int oom_score_apply(struct oom_score *s, const struct config *cfg, enum oom_score_role role)
 {
     if (cfg->oom_score_adj == OOM_SCORE_ADJ_NO) {
-        if (!cfg->oom_score_is_ours) return 0;
-        cfg->oom_score_is_ours = false;
-        return score_write(cfg->oom_score_before);
+        if (!s->is_ours) return 0;
+        s->is_ours = false;
+        return score_write(s->before);
     }
-    if (!cfg->oom_score_is_ours) {
-        int rc = score_read(&cfg->oom_score_before);
+    if (!s->is_ours) {
+        int rc = score_read(&s->before);
         if (rc < 0) return rc;
-        cfg->oom_score_is_ours = true;
+        s->is_ours = true;
     }
     int score = cfg->oom_score_adj_values[role];
-    if (cfg->oom_score_adj == OOM_SCORE_ADJ_RELATIVE) score += cfg->oom_score_before;
+    if (cfg->oom_score_adj == OOM_SCORE_ADJ_RELATIVE) score += s->before;
     return score_write(clamped(score));
 }

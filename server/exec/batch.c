@@ -138,7 +138,7 @@ static void protocol_error(struct client *cl, const char *text)
 static bool parse_client(struct worker *w, struct client *cl)
 {
     struct batch *b = w->batch;
-    const struct config *cfg = w->srv->config;
+    const struct config *cfg = w->conf.cfg;
     bool authenticated = cl->s.flags & SESSION_AUTHENTICATED;
     struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len, .unauthenticated = !authenticated};
     struct resp_request req;

@@ -28,7 +28,7 @@ struct call {
     struct worker *w;         /* this core's */
     struct session *session;  /* who asks; NULL: the server itself (cron) */
     struct client *client;    /* its connection; NULL: it has none */
-    const struct config *cfg; /* = srv->config, one load fewer */
+    const struct config *cfg; /* good until the handler returns or has run a command */
     struct db *db;            /* the selected database */
     const struct command *cmd;
     const struct bytes *argv; /* argv[0] is the command's name; subcommands at argv[1] */

@@ -21,8 +21,7 @@
 
 struct call run_internal(struct worker *w, struct db *db)
 {
-    return (struct call){
-        .srv = w->srv, .w = w, .cfg = w->srv->config, .db = db, .now_ms = w->now_ms, .held = UINT64_MAX};
+    return (struct call){.srv = w->srv, .w = w, .cfg = w->conf.cfg, .db = db, .now_ms = w->now_ms, .held = UINT64_MAX};
 }
 
 static inline __attribute__((always_inline)) void account(struct session *s, const struct request *r, uint64_t ticks,
@@ -34,7 +33,7 @@ static inline __attribute__((always_inline)) void account(struct session *s, con
     if (blocked) return;
     stats->calls++;
     if (failed) stats->failed++;
-    if (w->srv->config->latency_tracking) {
+    if (w->conf.cfg->latency_tracking) {
         if (unlikely(!stats->histogram)) stats->histogram = histogram_new();
         stats->histogram[histogram_bucket(ticks)]++;
     }
@@ -46,17 +45,17 @@ void run_slow(struct session *s, const struct request *r, uint64_t ticks)
 {
     struct worker *w = s->w;
     int64_t us = (int64_t)(ticks_to_ns(&w->ticks, ticks) / 1000);
-    int64_t slower_than = w->srv->config->slowlog_log_slower_than;
+    int64_t slower_than = w->conf.cfg->slowlog_log_slower_than;
     if (slower_than >= 0 && us >= slower_than && !(r->cmd->flags & CMD_SKIP_SLOWLOG) && s->client)
         slowlog_push(w->srv, s->client, r->cmd, r->argv, r->argc, us);
-    int64_t threshold = w->srv->config->latency_monitor_threshold;
+    int64_t threshold = w->conf.cfg->latency_monitor_threshold;
     if (threshold && us / 1000 >= threshold)
         latency_sample(w->srv, (r->cmd->flags & CMD_FAST) ? "fast-command" : "command", us / 1000);
 }
 
 void run_update_slow_ticks(struct worker *w)
 {
-    const struct config *cfg = w->srv->config;
+    const struct config *cfg = w->conf.cfg;
     int64_t us = cfg->slowlog_log_slower_than, monitor_ms = cfg->latency_monitor_threshold;
     if (us > SLOW_US_MAX) us = SLOW_US_MAX;
     int64_t monitor_us = monitor_ms > SLOW_US_MAX / 1000 ? SLOW_US_MAX : monitor_ms * 1000;
@@ -142,7 +141,10 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     if (unlikely(w->monitor_count) && s->client && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, s->client, cmd, r->argv, r->argc);
     if (likely(!blocked)) w->stats.commands++;
-    if (unlikely(nested)) *c = outer;
+    if (unlikely(nested)) {
+        *c = outer;
+        c->cfg = w->conf.cfg; /* what ran may have been a CONFIG SET, and what the outer one began with is gone */
+    }
     return !blocked;
 }
 

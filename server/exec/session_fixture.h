@@ -56,6 +56,8 @@ static inline void fixture_init(struct fixture *f, unsigned slices)
                              .worker_count = 1,
                              .active_expire = true,
                              .slices = slices};
+    conf_store_init(&f->srv.conf, &f->srv.config);
+    conf_store_join(&f->srv.conf, &f->w.conf);
     list_init(&f->srv.sinks);
     f->sink.effect = fixture_capture;
     list_push_back(&f->srv.sinks, &f->sink.link);
@@ -89,6 +91,8 @@ static inline void fixture_fini(struct fixture *f)
     key_refs_fini(&f->w.keys);
     reply_fini(&f->w.nowhere);
     errorstats_fini(&f->srv);
+    conf_store_leave(&f->srv.conf, &f->w.conf);
+    conf_store_fini(&f->srv.conf);
     conf_fini(&f->cfg);
 }
 

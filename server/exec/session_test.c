@@ -243,6 +243,25 @@ static void test_the_observer_sees_old_values_once_a_command(void **state)
     preimage_forget(f.dbs, FIXTURE_DBS, &o.preimage);
 }
 
+static void test_a_changed_configuration_is_the_next_commands(void **state)
+{
+    (void)state;
+    const struct config *first = f.w.conf.cfg;
+    ask("MULTI");
+    ask("CONFIG SET set-max-listpack-entries 1 set-max-intset-entries 1");
+    ask("SADD s a b c");
+    ask("OBJECT ENCODING s");
+    ask("CONFIG SET set-max-listpack-entries 128");
+    ask("SADD t a b c");
+    ask("OBJECT ENCODING t");
+    assert_string_equal(ask("EXEC"), "*6\r\n+OK\r\n:3\r\n$9\r\nhashtable\r\n+OK\r\n:3\r\n$8\r\nlistpack\r\n");
+    assert_ptr_not_equal(f.w.conf.cfg, first);
+    assert_ptr_equal(f.w.conf.cfg, f.srv.config);
+    assert_ptr_equal(f.w.call.cfg, f.srv.config);
+    assert_int_equal(f.srv.conf.replaced_count, 0);
+    assert_true(first->set_max_listpack_entries == 128 && first->set_max_intset_entries == 512);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -257,6 +276,7 @@ int main(void)
         TEST(test_what_needs_a_connection_is_refused),
         TEST(test_every_command_survives_a_session_without_connection),
         TEST(test_the_observer_sees_old_values_once_a_command),
+        TEST(test_a_changed_configuration_is_the_next_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

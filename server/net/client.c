@@ -83,7 +83,7 @@ static bool is_on_this_host(const struct sockaddr_storage *ss)
 
 static void note_addresses(struct client *cl, const struct sockaddr_storage *peer)
 {
-    const char *path = cl->w->srv->config->unixsocket;
+    const char *path = cl->w->conf.cfg->unixsocket;
     struct sockaddr_storage local = {0};
     socklen_t n = sizeof local;
     if (peer->ss_family == AF_UNIX) cl->flags |= CLIENT_UNIX;
@@ -142,7 +142,7 @@ static size_t turn_bytes(const struct client *cl)
 static size_t owed_bytes(const struct client *cl)
 {
     if (!(cl->s.flags & SESSION_AUTHENTICATED)) return UNAUTHENTICATED_BYTES;
-    bool limited = cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
+    bool limited = cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
     return limited ? SIZE_MAX : OWED_BYTES;
 }
 
@@ -151,7 +151,7 @@ static size_t owed_bytes(const struct client *cl)
 static bool may_grow(struct reply *r, size_t bytes)
 {
     struct client *cl = list_entry(r, struct client, out);
-    int64_t hard = cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
+    int64_t hard = cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
     if (unlikely(hard && bytes + cl->unsent > (size_t)hard + client_unsent_snapshot(cl))) {
         client_close_over_limit(cl);
         return false;
@@ -202,7 +202,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
     note_addresses(cl, peer);
-    if (!w->srv->config->requirepass || !*w->srv->config->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
+    if (!w->conf.cfg->requirepass || !*w->conf.cfg->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     table_insert(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), cl);
     w->client_count++;
@@ -264,7 +264,7 @@ void client_close_after_reply(struct client *cl)
 static void own_input(struct client *cl, size_t more)
 {
     size_t left = cl->in_len - cl->in_off;
-    size_t need = left + more, limit = (size_t)cl->w->srv->config->client_query_buffer_limit;
+    size_t need = left + more, limit = (size_t)cl->w->conf.cfg->client_query_buffer_limit;
     size_t want =
         cl->in_want < limit ? cl->in_want : limit; /* what it only announces gets no more room than it may use */
     if (need < want) need = want;
@@ -315,7 +315,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
         append_input(cl, &sga);
     }
     size_t held = cl->in_len - cl->in_off;
-    if (unlikely(held > (size_t)w->srv->config->client_query_buffer_limit)) {
+    if (unlikely(held > (size_t)w->conf.cfg->client_query_buffer_limit)) {
         log_client(cl, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: ", "");
         w->stats.query_limit_closed++;
         client_close_soon(cl);
@@ -385,7 +385,7 @@ static void check_output(struct client *cl)
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
     size_t total = client_output_bytes(cl) - client_unsent_snapshot(cl);
-    const struct output_limit *lim = &cl->w->srv->config->client_output_buffer_limit[client_class_of(cl)];
+    const struct output_limit *lim = &cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
         client_close_over_limit(cl);
         return;
@@ -514,7 +514,7 @@ void client_flush(struct client *cl)
 void client_cron(struct client *cl)
 {
     struct worker *w = cl->w;
-    const struct config *cfg = w->srv->config;
+    const struct config *cfg = w->conf.cfg;
     check_output(cl);
     if (cfg->timeout && !(cl->flags & CLIENT_BLOCKED) &&
         !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&

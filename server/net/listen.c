@@ -116,10 +116,9 @@ static int open_unix(struct server *srv, const char *path)
     return rc;
 }
 
-int listen_open(struct server *srv, const char **kind)
+int listen_open(struct server *srv, const struct config *cfg, const char **kind)
 {
     *kind = "tcp";
-    const struct config *cfg = srv->config;
     if (cfg->port != 0) {
         int opened = srv->listener_count;
         for (unsigned i = 0; i < cfg->bind_count; i++) {

@@ -10,6 +10,7 @@
 
 #include "server/net/endpoint.h"
 
+struct config;
 struct server;
 struct worker;
 
@@ -21,7 +22,7 @@ struct listen_socket {
 };
 
 /* 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp" or "unix". */
-int listen_open(struct server *srv, const char **kind);
+int listen_open(struct server *srv, const struct config *cfg, const char **kind);
 void listen_close(struct server *srv);
 int listen_accept(struct worker *w); /* starts the accepts of all listeners */
 

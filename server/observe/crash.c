@@ -250,7 +250,7 @@ static void use_own_stack(void)
     sigaltstack(&own, NULL);
 }
 
-void crash_apply(struct server *srv)
+void crash_apply(struct server *srv, const struct config *cfg)
 {
     struct sigaction sa;
     if (SANITIZED) return;
@@ -258,7 +258,7 @@ void crash_apply(struct server *srv)
     sigemptyset(&sa.sa_mask); /* a second one must get through, or the kernel ends us without a word */
     sa.sa_flags = SA_NODEFER | SA_ONSTACK | SA_SIGINFO;
     sa.sa_sigaction = on_fatal;
-    if (!srv->config->crash_log_enabled) {
+    if (!cfg->crash_log_enabled) {
         sa.sa_flags = 0;
         sa.sa_handler = SIG_DFL;
     }
@@ -283,7 +283,7 @@ void crash_init(struct server *srv)
     sigaction(SIGALRM, &sa, NULL);
     sa.sa_handler = on_freeze;
     sigaction(FREEZE_SIGNAL, &sa, NULL);
-    crash_apply(srv);
+    crash_apply(srv, srv->config);
     assert_on_failure(on_assertion);
     mem_on_exhausted(on_exhausted);
 }

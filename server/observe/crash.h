@@ -7,6 +7,7 @@
 #ifndef SERVER_OBSERVE_CRASH_H
 #define SERVER_OBSERVE_CRASH_H
 
+struct config;
 struct server;
 
 /* Once, on the thread of the loop, before other threads exist. From here on crashes of this process are reported if
@@ -15,7 +16,7 @@ void crash_init(struct server *srv);
 /* Before the server's parts go; for one that has not called crash_init(), too. */
 void crash_fini(void);
 /* crash-log-enabled was changed. */
-void crash_apply(struct server *srv);
+void crash_apply(struct server *srv, const struct config *cfg);
 
 /* An error of the server's own that it cannot go on after; text as printf. */
 _Noreturn void crash_panic(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -211,7 +211,7 @@ static void without_report(void)
     assert_non_null(freopen("/dev/null", "w", stderr));
     struct broken *b = half_a_server(path);
     b->cfg.crash_log_enabled = false;
-    crash_apply(&b->srv);
+    crash_apply(&b->srv, &b->cfg);
     if (getenv("CRASH_TEST_ASSERTS")) ASSERT(b == NULL);
     raise(SIGFPE);
 }

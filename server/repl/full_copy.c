@@ -45,6 +45,7 @@ static int into_text(void *arg, const char *p, size_t n)
 static void write_entry(void *arg, int db, const struct entry *e)
 {
     struct full_copy *f = arg;
+    f->call.cfg = f->call.w->conf.cfg; /* the one it began with may be gone */
     if (!f->sink.error) rdb_write_pair(&f->writer, &f->call, db, e);
 }
 

@@ -67,7 +67,7 @@ static size_t snapshot_bytes(const struct replicas *r)
 
 static size_t hard_limit(const struct worker *w)
 {
-    return (size_t)w->srv->config->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
+    return (size_t)w->conf.cfg->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
 }
 
 size_t replicas_memory(const struct worker *w)
@@ -237,8 +237,8 @@ void replicas_cron(struct worker *w)
     struct replicas *r = w->replicas;
     if (!r) return;
     drop_read(w);
-    if (w->cron_runs % (uint64_t)w->srv->config->hz == 0) tell_waiting(r);
-    if (r->count == 0 || w->now_ms - r->spoke_ms < w->srv->config->repl_ping_replica_period * 1000) return;
+    if (w->cron_runs % (uint64_t)w->conf.cfg->hz == 0) tell_waiting(r);
+    if (r->count == 0 || w->now_ms - r->spoke_ms < w->conf.cfg->repl_ping_replica_period * 1000) return;
     struct bytes ping = BYTES("PING");
     journal_control(&w->srv->journal, &ping, 1);
 }

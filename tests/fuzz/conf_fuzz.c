@@ -37,7 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* The same bytes as the arguments of CONFIG SET and CONFIG GET. */
     struct conf_args a;
     if (conf_split(bytes_of(text, size), &a) == 0) {
-        conf_set(&cfg, a.argv, a.argc / 2, false, false, &err);
+        struct config *next = NULL;
+        if (conf_set(&cfg, a.argv, a.argc / 2, false, false, &next, &err) == 0) conf_get(next, &all, 1, show, NULL);
+        conf_free(next);
         conf_get(&cfg, a.argv, a.argc < 8 ? a.argc : 8, show, NULL);
         conf_args_free(&a);
     }
