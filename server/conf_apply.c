@@ -137,9 +137,9 @@ static int apply_locale(struct server *srv, const struct config *cfg, const char
     return rc;
 }
 
-static int apply_password(struct server *srv, const char **err)
+static int apply_password(struct server *srv, const struct config *cfg, const char **err)
 {
-    client_password_changed(srv);
+    client_password_changed(srv, cfg);
     return 0;
 }
 

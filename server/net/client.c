@@ -524,9 +524,9 @@ void client_cron(struct client *cl)
     }
 }
 
-void client_password_changed(struct server *srv)
+void client_password_changed(struct server *srv, const struct config *cfg)
 {
-    bool open = !srv->config->requirepass || !*srv->config->requirepass;
+    bool open = !cfg->requirepass || !*cfg->requirepass;
     for (int i = 0; i < srv->worker_count; i++) {
         list_for_each(it, &srv->workers[i].clients)
         {

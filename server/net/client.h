@@ -26,6 +26,7 @@ enum client_flag {
     CLIENT_OWING = 1u << 21, /* no further command runs and no input is read before more of its output was sent */
 };
 
+struct config;
 struct feed;
 struct server;
 struct blocked;       /* server/exec/blocked.c */
@@ -108,7 +109,7 @@ void client_index_init(struct worker *w);
 void client_index_fini(struct worker *w);
 /* By id over all workers; NULL: none. */
 /* After the password changed: who waits is let in for as long as there is none. */
-void client_password_changed(struct server *srv);
+void client_password_changed(struct server *srv, const struct config *cfg);
 struct client *client_find(struct server *srv, uint64_t id);
 
 #endif
