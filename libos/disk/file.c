@@ -326,6 +326,12 @@ static void on_ring(struct ring_io *io, int result)
     finish(&fj->job);
 }
 
+/* At the end of all positions the request falls short, and its chain ends there. */
+static void advance(off_t *offset, size_t n)
+{
+    if (__builtin_add_overflow(*offset, n, offset)) *offset = INT64_MAX;
+}
+
 /* Fills in the request for a job at *offset, and moves that on. */
 static void describe(struct file_job *fj, off_t *offset)
 {
@@ -337,13 +343,13 @@ static void describe(struct file_job *fj, off_t *offset)
         io->kind = RING_WRITE;
         io->iov = fj->iov;
         io->iov_count = pieces_at_once(fj);
-        for (unsigned i = 0; !fj->file->append && i < fj->left; i++) *offset += (off_t)fj->iov[i].iov_len;
+        for (unsigned i = 0; !fj->file->append && i < fj->left; i++) advance(offset, fj->iov[i].iov_len);
     } else if (fj->job.run == run_pop) {
         fj->read = (struct iovec){fj->buf->data, DISK_READ_MAX};
         io->kind = RING_READ;
         io->iov = &fj->read;
         io->iov_count = 1;
-        *offset += DISK_READ_MAX;
+        advance(offset, DISK_READ_MAX);
     } else {
         io->kind = fj->data_only ? RING_DATASYNC : RING_SYNC;
     }
