@@ -121,6 +121,7 @@ struct heap_stats {
     size_t resident; /* bytes the system has behind addresses of the heap; above 512 MiB from a sample */
     size_t peak;     /* highest `used` seen: looked at when a slab is opened and here */
     size_t pinned;   /* objects under at least one pin */
+    size_t held;     /* bytes of those among them that were freed: nobody but their holders has them */
 };
 void heap_stats(struct heap_stats *out);
 

@@ -46,6 +46,14 @@ static size_t heap_resident(const struct heap *h)
     return looked ? (size_t)(bytes * (double)seen / (double)looked) : 0;
 }
 
+static size_t held_bytes(const struct pins *t)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; t->count && i <= t->mask; i++)
+        if (t->places[i].object && t->places[i].freed) bytes += heap_size(t->places[i].object);
+    return bytes;
+}
+
 void heap_stats(struct heap_stats *out)
 {
     *out = (struct heap_stats){0};
@@ -56,5 +64,6 @@ void heap_stats(struct heap_stats *out)
                                .active = h->active_bytes,
                                .resident = heap_resident(h),
                                .peak = h->peak,
-                               .pinned = h->pins.count};
+                               .pinned = h->pins.count,
+                               .held = held_bytes(&h->pins)};
 }

@@ -284,8 +284,13 @@ static void test_a_pinned_object_outlives_its_free(void **state)
         assert_int_equal(heap_pin(p + sizes[i] - 1), 0); /* into the middle */
         assert_int_equal(heap_pin(p + sizes[i] / 2), 0);
         assert_true(heap_is_pinned(p));
+        struct heap_stats s;
+        heap_stats(&s);
+        assert_int_equal(s.held, 0); /* its owner has it, too */
         heap_free(p);
         assert_int_equal(heap_used(), before + heap_good_size(sizes[i]));
+        heap_stats(&s);
+        assert_int_equal(s.held, heap_good_size(sizes[i]));
         void *other = heap_alloc(sizes[i]);
         assert_ptr_not_equal(other, p);
         memset(other, 'y', sizes[i]);
@@ -293,6 +298,8 @@ static void test_a_pinned_object_outlives_its_free(void **state)
         for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(p[k], 'x');
         heap_unpin(p);
         assert_false(heap_is_pinned(p));
+        heap_stats(&s);
+        assert_int_equal(s.held, 0);
         heap_free(other);
         assert_int_equal(heap_used(), before);
     }

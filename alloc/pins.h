@@ -17,7 +17,7 @@ struct pin {
     bool freed;     /* its owner has let go: the last holder frees it */
 };
 
-struct pins { /* private but for `count` */
+struct pins { /* private; heap_stats() reads it */
     struct pin *places;
     size_t mask;
     size_t count;

@@ -110,6 +110,7 @@ struct demi_mem_stats {
     size_t resident; /* bytes of regions that are backed by memory */
     size_t peak;     /* highest `used` so far */
     size_t pinned;   /* objects a device holds now */
+    size_t held;     /* bytes of those among them that the program has freed */
 };
 void demi_mem_stats(struct demi_mem_stats *out);
 size_t demi_mem_used(void); /* `used` alone: a few instructions */

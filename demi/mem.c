@@ -24,7 +24,7 @@ void demi_mem_stats(struct demi_mem_stats *out)
     struct heap_stats s;
     heap_stats(&s);
     *out = (struct demi_mem_stats){
-        .used = s.used, .active = s.active, .resident = s.resident, .peak = s.peak, .pinned = s.pinned};
+        .used = s.used, .active = s.active, .resident = s.resident, .peak = s.peak, .pinned = s.pinned, .held = s.held};
 }
 
 int demi_mem_register(void *base, size_t size)

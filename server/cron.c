@@ -42,18 +42,27 @@ static void clients_cron(struct worker *w)
     }
 }
 
+/* By how much value has grown for each `per` that base has. */
+static void sample_rate(struct server *srv, enum server_rate i, uint64_t value, uint64_t base, uint64_t per)
+{
+    uint64_t grown = base - srv->rate[i].last_base;
+    srv->rate[i].samples[srv->rate_index] = grown ? (value - srv->rate[i].last) * per / grown : 0;
+    srv->rate[i].last = value;
+    srv->rate[i].last_base = base;
+}
+
 static void sample_rates(struct worker *w)
 {
     struct server *srv = w->srv;
-    uint64_t now[3] = {w->stats.commands, w->stats.net_in, w->stats.net_out};
-    for (int i = 0; i < 3; i++) {
-        int64_t ms = w->now_ms - srv->rate[i].last_ms;
-        if (ms <= 0) return;
-        srv->rate[i].samples[srv->rate_index] = (now[i] - srv->rate[i].last) * 1000 / (uint64_t)ms;
-        srv->rate[i].last = now[i];
-        srv->rate[i].last_ms = w->now_ms;
-    }
-    srv->rate_index = (srv->rate_index + 1) % 16;
+    uint64_t ms = (uint64_t)w->now_ms;
+    if (ms <= srv->rate[RATE_COMMANDS].last_base) return;
+    worker_see_loop(w);
+    sample_rate(srv, RATE_COMMANDS, w->stats.commands, ms, 1000);
+    sample_rate(srv, RATE_INPUT, w->stats.net_in, ms, 1000);
+    sample_rate(srv, RATE_OUTPUT, w->stats.net_out, ms, 1000);
+    sample_rate(srv, RATE_TURNS, w->stats.turns, ms, 1000);
+    sample_rate(srv, RATE_TURN_US, w->stats.loop_ns / 1000, w->stats.turns, 1);
+    srv->rate_index = (srv->rate_index + 1) % SERVER_RATE_SAMPLES;
 }
 
 /* As redis-server does every five seconds, for whoever reads the log at these levels. */

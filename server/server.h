@@ -31,6 +31,16 @@ struct latency;
 struct lazyfree;
 struct errorstats;
 
+#define SERVER_RATE_SAMPLES 16
+enum server_rate { /* a second; turns of the loop, and the microseconds of one */
+                   RATE_COMMANDS,
+                   RATE_INPUT,
+                   RATE_OUTPUT,
+                   RATE_TURNS,
+                   RATE_TURN_US,
+                   RATE_COUNT
+};
+
 struct server {
     const struct config *_Atomic config; /* the current one; a worker's own is w->conf.cfg */
     struct conf_store conf;
@@ -53,7 +63,8 @@ struct server {
     struct quicklist_options list_options; /* what every list points to; server/types/list.h fills it */
 
     _Atomic uint64_t next_client_id;
-    int64_t dirty; /* changes since the last save */
+    int64_t dirty;                              /* changes since the last save */
+    uint64_t rdb_keys_loaded, rdb_keys_expired; /* by the last load */
     int64_t start_ms;
     uint64_t start_ns;
     char run_id[41];
@@ -74,9 +85,8 @@ struct server {
 
     /* sampled by cron for INFO's instantaneous_* */
     struct {
-        uint64_t last, samples[16];
-        int64_t last_ms;
-    } rate[3]; /* commands, input, output */
+        uint64_t last, last_base, samples[SERVER_RATE_SAMPLES];
+    } rate[RATE_COUNT];
     unsigned rate_index;
     size_t peak_memory, startup_memory;
 #ifdef DEMI_DEBUG

@@ -44,6 +44,19 @@ void worker_take_config(struct worker *w)
     run_update_slow_ticks(w);
 }
 
+static void take_work_ns(void *arg, const char *name, uint64_t value)
+{
+    if (strcmp(name, "libos.work_ns") == 0) *(uint64_t *)arg = value;
+}
+
+void worker_see_loop(struct worker *w)
+{
+    uint64_t ns = w->loop_seen_ns;
+    demi_counters(take_work_ns, &ns);
+    w->stats.loop_ns += ns - w->loop_seen_ns;
+    w->loop_seen_ns = ns;
+}
+
 void worker_ready(struct worker *w, struct client *cl)
 {
     if (cl->flags & CLIENT_READY_QUEUED) return;
@@ -75,7 +88,8 @@ struct worker_stats worker_stats_sum(const struct server *srv)
 #define ADD(field) sum.field += s->field
         ADD(commands), ADD(connections), ADD(rejected_conn), ADD(hits), ADD(misses), ADD(expired), ADD(evicted);
         ADD(errors), ADD(net_in), ADD(net_out), ADD(protocol_errors), ADD(unblocked), ADD(reads), ADD(writes);
-        ADD(batches), ADD(acl_denied_auth), ADD(expired_time_cap_reached), ADD(expire_cycle_ns);
+        ADD(batches), ADD(turns), ADD(loop_ns), ADD(acl_denied_auth), ADD(expired_time_cap_reached),
+            ADD(expire_cycle_ns);
         ADD(output_limit_closed), ADD(query_limit_closed), ADD(over_ns), ADD(over_since_ns), ADD(peak_clients);
         sum.expired_stale_perc += s->expired_stale_perc / srv->worker_count;
 #undef ADD
@@ -231,6 +245,7 @@ int worker_run(struct worker *w)
         err = demi_wait_batch(results, TURN_RESULTS, &n, &ts);
         if (err && err != ETIMEDOUT) return -err;
         worker_update_time(w);
+        w->stats.turns++;
         w->events = (size_t)n;
         if (unlikely(srv->config != w->conf.cfg)) worker_take_config(w);
         if (unlikely(w->evicting)) evict_run(w); /* here, where no reply takes memory */

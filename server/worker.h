@@ -37,7 +37,7 @@ struct command_stats {
 struct worker_stats {
     uint64_t commands, connections, rejected_conn, hits, misses, expired, evicted, errors;
     uint64_t net_in, net_out, protocol_errors, unblocked, reads, writes;
-    uint64_t batches, acl_denied_auth;
+    uint64_t batches, turns, loop_ns, acl_denied_auth; /* loop_ns: of turns, without sleep; worker_see_loop() */
     uint64_t expired_time_cap_reached, expire_cycle_ns;
     uint64_t output_limit_closed, query_limit_closed;
     uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */
@@ -82,6 +82,7 @@ struct worker {
     struct endpoint wake_endpoint;
     struct ticks_rate ticks;
     uint64_t slow_ticks; /* commands that take as long are looked at */
+    uint64_t loop_seen_ns;
     uint64_t cron_runs;
     size_t events; /* completions of this turn, for INFO */
 };
@@ -109,6 +110,8 @@ void worker_update_time(struct worker *w);
 /* The configuration that is current now, and what this worker derives from it. At the start of a turn, and when a
  * command of this worker changed it; no pointer into the one it had is used afterwards. */
 void worker_take_config(struct worker *w);
+/* Brings stats.loop_ns up to date: the libOS measures it, whenever a turn begins and ends. */
+void worker_see_loop(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
 /* The same before all others: it was served, and not to its end. */

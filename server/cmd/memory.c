@@ -7,25 +7,9 @@
 
 #include "server/command/handlers.h"
 #include "server/mem.h"
+#include "server/observe/memory_use.h"
 #include "server/server.h"
 #include "server/worker.h"
-
-struct overhead {
-    size_t clients, tables, keys, total;
-};
-
-static struct overhead measure(struct call *c)
-{
-    struct overhead o = {.total = c->srv->startup_memory};
-    list_for_each(it, &c->w->clients) o.clients += client_memory(list_entry(it, struct client, all));
-    for (int i = 0; i < c->srv->db_count; i++) {
-        struct db *db = &c->srv->dbs[i];
-        o.keys += db_size(db);
-        for (unsigned k = 0; k < db->slice_count; k++) o.tables += table_bytes(&db->slices[k].table);
-    }
-    o.total += o.clients + o.tables;
-    return o;
-}
 
 static void number(struct reply *out, const char *name, size_t value)
 {
@@ -43,60 +27,60 @@ static void db_overhead(struct reply *out, struct db *db)
 {
     char name[32];
     snprintf(name, sizeof name, "db.%d", db->id);
-    size_t bytes = 0;
-    for (unsigned k = 0; k < db->slice_count; k++) bytes += table_bytes(&db->slices[k].table);
     reply_bulk_str(out, name);
     reply_map(out, 3);
-    number(out, "overhead.hashtable.main", bytes);
+    number(out, "overhead.hashtable.main", memory_use_tables(db));
     number(out, "overhead.hashtable.expires", 0);
     number(out, "overhead.hashtable.slot-to-keys", 0);
 }
 
+/* How much larger a is than b. */
+static void excess(struct reply *out, const char *name, const char *bytes, size_t a, size_t b)
+{
+    ratio(out, name, memory_use_ratio(a, b));
+    reply_bulk_str(out, bytes);
+    reply_int(out, (int64_t)a - (int64_t)b);
+}
+
 void cmd_memory_stats(struct call *c)
 {
-    struct demi_mem_stats m;
-    demi_mem_stats(&m);
-    struct overhead o = measure(c);
-    if (o.total > m.used) o.total = m.used;
-    size_t dataset = m.used - o.total, beyond = m.used > c->srv->startup_memory ? m.used - c->srv->startup_memory : 1;
+    struct memory_use m;
+    memory_use_measure(&m, c->w, demi_mem_used());
     size_t dbs = 0;
     for (int i = 0; i < c->srv->db_count; i++) dbs += db_size(&c->srv->dbs[i]) > 0;
     struct reply *out = c->out;
-    reply_map(out, 25 + dbs);
-    number(out, "peak.allocated", m.peak > m.used ? m.peak : m.used);
+    reply_map(out, 27 + dbs);
+    number(out, "peak.allocated", m.peak);
     number(out, "total.allocated", m.used);
-    number(out, "startup.allocated", c->srv->startup_memory);
+    number(out, "startup.allocated", m.startup);
     number(out, "replication.backlog", 0);
-    number(out, "clients.slaves", 0);
-    number(out, "clients.normal", o.clients);
+    number(out, "clients.slaves", m.clients_slaves);
+    number(out, "clients.normal", m.clients_normal);
     number(out, "cluster.links", 0);
     number(out, "aof.buffer", 0);
     number(out, "lua.caches", 0);
     number(out, "functions.caches", 0);
     for (int i = 0; i < c->srv->db_count; i++)
         if (db_size(&c->srv->dbs[i])) db_overhead(out, &c->srv->dbs[i]);
-    number(out, "overhead.total", o.total);
-    number(out, "keys.count", o.keys);
-    number(out, "keys.bytes-per-key", o.keys ? beyond / o.keys : 0);
-    number(out, "dataset.bytes", dataset);
-    ratio(out, "dataset.percentage", (double)dataset * 100 / (double)beyond);
-    ratio(out, "peak.percentage", (double)m.used * 100 / (double)(m.peak ? m.peak : 1));
+    number(out, "overhead.total", m.overhead);
+    number(out, "keys.count", m.keys);
+    number(out, "keys.bytes-per-key", m.keys ? m.beyond / m.keys : 0);
+    number(out, "dataset.bytes", m.dataset);
+    ratio(out, "dataset.percentage", 100 * memory_use_ratio(m.dataset, m.beyond));
+    ratio(out, "peak.percentage", 100 * memory_use_ratio(m.used, m.peak));
     number(out, "allocator.allocated", m.used);
     number(out, "allocator.active", m.active);
     number(out, "allocator.resident", m.resident);
-    ratio(out, "allocator-fragmentation.ratio", (double)m.active / (double)(m.used ? m.used : 1));
-    number(out, "allocator-fragmentation.bytes", m.active > m.used ? m.active - m.used : 0);
-    ratio(out, "allocator-rss.ratio", (double)m.resident / (double)(m.active ? m.active : 1));
-    number(out, "allocator-rss.bytes", m.resident > m.active ? m.resident - m.active : 0);
-    ratio(out, "fragmentation", (double)m.resident / (double)(m.used ? m.used : 1));
-    number(out, "fragmentation.bytes", m.resident > m.used ? m.resident - m.used : 0);
+    excess(out, "allocator-fragmentation.ratio", "allocator-fragmentation.bytes", m.active, m.used);
+    excess(out, "allocator-rss.ratio", "allocator-rss.bytes", m.resident, m.active);
+    excess(out, "rss-overhead.ratio", "rss-overhead.bytes", m.rss, m.resident);
+    excess(out, "fragmentation", "fragmentation.bytes", m.rss, m.used);
 }
 
 void cmd_memory_doctor(struct call *c)
 {
-    struct demi_mem_stats m;
-    demi_mem_stats(&m);
-    struct overhead o = measure(c);
+    struct memory_use m;
+    memory_use_measure(&m, c->w, demi_mem_used());
     char text[1024] = "";
     size_t n = 0;
     if (m.used < (5u << 20)) {
@@ -116,7 +100,7 @@ void cmd_memory_doctor(struct call *c)
             n += (size_t)snprintf(text + n, sizeof text - n,
                                   " * Fragmentation: more than 1.4 times the memory in use is "
                                   "resident, mostly in partly filled pages.\n");
-        if (c->w->client_count && o.clients / c->w->client_count > 200 * 1024)
+        if (c->w->client_count && m.clients_normal / c->w->client_count > 200 * 1024)
             n += (size_t)snprintf(text + n, sizeof text - n,
                                   " * Client buffers: more than 200 KiB a client on average. Look "
                                   "for slow readers in CLIENT LIST.\n");

@@ -36,9 +36,10 @@ void errorstats_count(struct server *srv, struct bytes text)
     if (es->count == CODES_MAX) return;
     /* INFO shows them in the order of their names. */
     size_t at = es->count++;
-    for (; at > 0 && strncmp(es->of[at - 1].code, text.p, n) > 0; at--) es->of[at] = es->of[at - 1];
-    memset(es->of[at].code, 0, CODE_SIZE);
-    memcpy(es->of[at].code, text.p, n);
+    char code[CODE_SIZE] = "";
+    memcpy(code, text.p, n);
+    for (; at > 0 && strcmp(es->of[at - 1].code, code) > 0; at--) es->of[at] = es->of[at - 1];
+    memcpy(es->of[at].code, code, CODE_SIZE);
     es->of[at].times = 1;
 }
 

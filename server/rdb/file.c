@@ -266,6 +266,8 @@ int rdb_file_load(struct call *c, unsigned flags)
     struct rdb_loaded loaded;
     rdb_source_of_stream(&s, read_some, &r);
     err = rdb_read_snapshot(&s, c, flags, &loaded);
+    c->srv->rdb_keys_loaded = loaded.keys;
+    c->srv->rdb_keys_expired = loaded.expired;
     if (err)
         server_log(c->srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s%s%s",
                    (unsigned long long)rdb_source_offset(&s), s.why, r.error ? ": " : "",

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Nothing is added up as it happens: whoever asks pays, by a walk over the clients.
+ */
+#include "server/observe/memory_use.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "server/exec/multi.h"
+#include "server/repl/replicas.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+static size_t process_resident(void)
+{
+    char text[128];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    unsigned long size, resident;
+    return sscanf(text, "%lu %lu", &size, &resident) == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* What a client has of its own: not values that its reply lends, and not what lies in its socket. */
+static size_t client_own(const struct client *cl)
+{
+    size_t bytes = sizeof *cl + cl->in_cap + multi_memory(&cl->s);
+    for (const struct reply_chunk *c = cl->out.head; c; c = c->next) bytes += sizeof *c + c->cap;
+    return bytes;
+}
+
+static void measure_clients(struct memory_use *m, struct worker *w, size_t held)
+{
+    size_t unsent[2] = {0}, own[2] = {0}; /* of others, of replicas */
+    list_for_each(it, &w->clients)
+    {
+        const struct client *cl = list_entry(it, struct client, all);
+        int i = (cl->s.flags & SESSION_REPLICA) != 0;
+        own[i] += client_own(cl);
+        unsent[i] += cl->unsent;
+    }
+    /* Of what only devices hold, everybody's share is as large as his share of what is unsent. */
+    size_t of_replicas = (size_t)((double)held * memory_use_ratio(unsent[1], unsent[0] + unsent[1]));
+    m->clients_slaves = own[1] + of_replicas + replicas_memory(w);
+    m->clients_normal = own[0] + held - of_replicas;
+}
+
+size_t memory_use_tables(const struct db *db)
+{
+    size_t bytes = 0;
+    for (unsigned k = 0; k < db->slice_count; k++) bytes += table_bytes(&db->slices[k].table);
+    return bytes;
+}
+
+void memory_use_measure(struct memory_use *m, struct worker *w, size_t used)
+{
+    const struct server *srv = w->srv;
+    struct demi_mem_stats heap;
+    demi_mem_stats(&heap);
+    *m = (struct memory_use){.used = used, .startup = srv->startup_memory, .rss = process_resident()};
+    m->peak = heap.peak > used ? heap.peak : used;
+    m->active = heap.active;
+    m->resident = heap.resident;
+    /* What nobody touched yet is not active: what is active is resident, or it is swapped out. */
+    if (m->active > m->resident) m->active = m->resident > used ? m->resident : used;
+    if (m->resident < m->active) m->resident = m->active;
+    measure_clients(m, w, heap.held);
+    for (int i = 0; i < srv->db_count; i++) {
+        m->keys += db_size(&srv->dbs[i]);
+        m->tables += memory_use_tables(&srv->dbs[i]);
+    }
+    m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables;
+    m->dataset = used > m->overhead ? used - m->overhead : 0;
+    m->beyond = used > m->startup ? used - m->startup : 1;
+}
