@@ -292,7 +292,17 @@ static void debug_stringmatch(struct call *c)
     reply_int(c->out, hit);
 }
 
-static void debug_error(struct call *c) { reply_errorf(c->out, "-%.*s", (int)c->argv[2].n, c->argv[2].p); }
+/* The text of an error, and none that is counted. */
+static void debug_error(struct call *c)
+{
+    reply_raw(c->out, BYTES("-"));
+    for (size_t i = 0; i < c->argv[2].n; i++) {
+        char ch = c->argv[2].p[i];
+        if (ch == '\r' || ch == '\n') ch = ' ';
+        reply_raw(c->out, bytes_of(&ch, 1));
+    }
+    reply_raw(c->out, BYTES("\r\n"));
+}
 
 static void debug_log(struct call *c)
 {
