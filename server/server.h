@@ -7,6 +7,7 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -68,8 +69,8 @@ struct server {
     int64_t start_ms;
     uint64_t start_ns;
     char run_id[41];
-    char executable[512];
-    char config_file[512]; /* "" without one */
+    char executable[PATH_MAX];
+    char config_file[PATH_MAX]; /* "" without one */
     char *exec_argv0;
     int pid;
     bool daemonized, supervised;

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Lines of the log and fields of INFO that tools written for redis-server look for."""
+import os
 import re
+import shutil
 import socket
+import tempfile
 import time
 
 from here import OURS, Server, Tap, free_port, need_server, run
@@ -105,9 +108,28 @@ def check_info(tap):
             tap.ok(got.startswith(want), " ".join(words)[:60], [got])
 
 
+def check_long_paths(tap):
+    """The program and its configuration file lie deep down."""
+    with tempfile.TemporaryDirectory() as top:
+        folder = os.path.join(top, *["d" * 200] * 6)
+        os.makedirs(folder)
+        program, config = os.path.join(folder, "server"), os.path.join(folder, "c.conf")
+        shutil.copy(OURS, program)
+        with open(config, "w") as f:
+            f.write("hz 20\n")
+        with Server(program, wrap=["/bin/sh", "-c", 'program=$0; exec "$program" "%s" "$@"' % config]) as server:
+            text = ask(server, "INFO", "server")
+            tap.ok((field(text, "executable"), field(text, "config_file")) == (program, config), "paths of %d bytes are whole" % len(config),
+                   [field(text, "executable"), field(text, "config_file")])
+            got = ask(server, "CONFIG", "SET", "hz", "30") + ask(server, "CONFIG", "REWRITE")
+            with open(config) as f:
+                tap.ok(got == "+OK\r\n+OK\r\n" and "hz 30\n" in f.read(), "CONFIG REWRITE finds the file", [got])
+
+
 need_server()
 tap = Tap()
 check_log(tap)
 check_refusals(tap)
 check_info(tap)
+check_long_paths(tap)
 tap.done()
