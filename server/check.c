@@ -65,6 +65,8 @@ void worker_check(const struct worker *w)
     ASSERT(!effects_pending(&w->effects));
     ASSERT(!w->flush && !w->dying);
     journal_check(&w->srv->journal);
+    blocked_check(w);
+    replicas_check(w);
 }
 
 #endif

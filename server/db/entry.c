@@ -286,3 +286,22 @@ const char *entry_encoding_name(const struct entry *e)
     default: return "unknown";
     }
 }
+
+#ifdef DEMI_DEBUG
+void entry_check(const struct entry *e)
+{
+    static const uint16_t encodings[OBJ_TYPE_COUNT] = {
+        [OBJ_STRING] = 1u << ENC_EMBSTR | 1u << ENC_INT | 1u << ENC_RAW,
+        [OBJ_LIST] = 1u << ENC_QUICKLIST,
+        [OBJ_SET] = 1u << ENC_LISTPACK | 1u << ENC_INTSET | 1u << ENC_HT,
+        [OBJ_ZSET] = 1u << ENC_LISTPACK | 1u << ENC_SKIPLIST,
+        [OBJ_HASH] = 1u << ENC_LISTPACK | 1u << ENC_HT,
+    };
+    ASSERT(e->type < OBJ_TYPE_COUNT);
+    ASSERT(encodings[e->type] >> e->enc & 1);
+    ASSERT(!(e->flags & ENTRY_EDITED) || e->enc == ENC_EMBSTR);
+    ASSERT(e->enc != ENC_EMBSTR || e->vlen <= ENTRY_EMBED_MAX);
+    ASSERT(e->enc == ENC_EMBSTR || e->enc == ENC_INT || entry_ptr(e));
+    ASSERT(e->enc != ENC_RAW || ((const struct blob *)entry_ptr(e))->refs > 0);
+}
+#endif

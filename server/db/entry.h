@@ -69,6 +69,11 @@ void blob_ref(struct blob *b);
 bool blob_is_lent(const struct blob *b);
 void blob_unref(struct blob *b);
 
+#ifdef DEMI_DEBUG
+/* Asserts what holds for each entry alone; does not look into the value. */
+void entry_check(const struct entry *e);
+#endif
+
 static inline unsigned entry_expire_size(const struct entry *e) { return (e->flags & ENTRY_EXPIRES) ? 8 : 0; }
 static inline unsigned entry_slot_size(const struct entry *e) { return e->enc == ENC_EMBSTR ? 0 : 8; }
 

@@ -107,6 +107,36 @@ int64_t blocked_next_deadline(const struct worker *w)
     return w->blocked->heap_count ? w->blocked->heap[0]->deadline_ms : 0;
 }
 
+#ifdef DEMI_DEBUG
+static void heap_check(const struct blocked_worker *bw)
+{
+    ASSERT(bw->heap_count <= bw->heap_cap);
+    for (size_t i = 0; i < bw->heap_count; i++) {
+        const struct blocked *b = bw->heap[i];
+        ASSERT(b->heap_index == i && b->deadline_ms > 0);
+        ASSERT(i == 0 || bw->heap[(i - 1) / 2]->deadline_ms <= b->deadline_ms);
+        ASSERT(b->cl->blocked == b);
+    }
+}
+
+void blocked_check(const struct worker *w)
+{
+    heap_check(w->blocked);
+    list_for_each(it, &w->clients)
+    {
+        const struct client *cl = list_entry(it, struct client, all);
+        const struct blocked *b = cl->blocked;
+        if (!b) continue;
+        ASSERT(b->cl == cl && b->req && b->count > 0);
+        ASSERT(b->deadline_ms == 0 || w->blocked->heap[b->heap_index] == b);
+        for (size_t i = 0; i < b->count; i++) {
+            ASSERT(b->waiters[i].b == b);
+            ASSERT(b->waiters[i].link.key && !list_is_empty(&b->waiters[i].link.link));
+        }
+    }
+}
+#endif
+
 size_t blocked_timed_count(const struct worker *w) { return w->blocked->heap_count; }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */

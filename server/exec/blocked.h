@@ -22,5 +22,8 @@ bool blocked_unblock(struct client *cl, enum unblock_reason why); /* false: was 
 int64_t blocked_next_deadline(const struct worker *w);            /* ms, 0: none */
 void blocked_timeouts(struct worker *w);
 size_t blocked_timed_count(const struct worker *w); /* those with a deadline */
+#ifdef DEMI_DEBUG
+void blocked_check(const struct worker *w);
+#endif
 
 #endif

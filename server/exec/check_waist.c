@@ -48,6 +48,7 @@ static void told_of(struct preimage *p, struct call *c, struct db *db, const str
 {
     struct check_observer *o = container_of(p, struct check_observer, preimage);
     ASSERT(!e || bytes_equal(entry_key(e), key->name));
+    if (e) entry_check(e);
     if (o->count < TOLD_MAX) {
         struct told *t = &o->told[o->count];
         *t = (struct told){.db = db, .hash = key->hash};

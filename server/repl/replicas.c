@@ -208,6 +208,33 @@ void replicas_forget(struct client *cl)
     drop_read(cl->w);
 }
 
+#ifdef DEMI_DEBUG
+void replicas_check(const struct worker *w)
+{
+    const struct replicas *r = w->replicas;
+    if (!r) {
+        ASSERT(!w->copy);
+        return;
+    }
+    size_t parts = 0, readers = 0, refs = 0;
+    for (size_t i = 0; i < r->snapshot_count; i++) {
+        const struct snapshot *s = r->snapshots[i];
+        ASSERT(s->refs >= 1);
+        ASSERT(s->is_whole == (s != full_copy_of(w)));
+        parts += !s->is_whole;
+        refs += s->refs - 1;
+    }
+    ASSERT(parts == (w->copy != NULL));
+    for (size_t i = 0; i < r->count; i++) {
+        const struct client *cl = r->v[i];
+        ASSERT(cl->s.flags & SESSION_REPLICA);
+        ASSERT(cl->feed || w->copy); /* it has something to read, or waits for the next copy */
+        readers += cl->feed && cl->feed->snapshot;
+    }
+    ASSERT(readers == refs);
+}
+#endif
+
 void replicas_fini(struct worker *w)
 {
     struct replicas *r = w->replicas;

@@ -35,6 +35,10 @@ void replicas_cron(struct worker *w);
 /* The journal's hook: those who read it are flushed at the end of the turn, those too far behind are closed. */
 void replicas_journal_appended(struct journal *j);
 
+#ifdef DEMI_DEBUG
+void replicas_check(const struct worker *w);
+#endif
+
 size_t replicas_count(const struct worker *w);
 uint64_t replicas_full_syncs(const struct worker *w);
 struct client *replicas_at(const struct worker *w, size_t i); /* oldest first */
