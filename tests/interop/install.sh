@@ -77,7 +77,13 @@ ok 'the same names' same_names
 needed() { # each library that is named has something to give, and nothing else is needed
     local name
     readelf -d "$root/lib/libdemikernel.so.1" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libpthread|libdl|ld-linux.*)\.so' && return 1
-    for name in $static_libs; do case $name in -lpthread | -ldl) ;; *) echo "$name"; return 1 ;; esac; done
+    for name in $static_libs; do
+        case $name in
+        -lpthread | -ldl) ;;
+        -l:liburing.a) nm "$root/lib/libdemikernel.a" 2>/dev/null | grep -q ' U io_uring_' || { echo "$name"; return 1; } ;;
+        *) echo "$name"; return 1 ;;
+        esac
+    done
 }
 ok 'Libs.private names what is used' needed
 elsewhere() { # PREFIX, LIBDIR or empty, libdir and folder of the configuration that are expected
