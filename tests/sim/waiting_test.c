@@ -34,13 +34,13 @@ static unsigned number_of(struct bytes b) { return b.p ? (unsigned)atoi(b.p) : U
 
 /* --- waiting in line ---------------------------------------------------------------------------------------------- */
 
-#define LINE_MAX 10
+#define IN_LINE_MAX 10
 #define STEP     SEC(5) /* longer than any link takes for a command: they come in the order of their numbers */
 
 enum waits { STAYS, LEAVES, TIMES_OUT, WAITS_FOR_TWO };
 
 struct line {
-    enum waits how[LINE_MAX];
+    enum waits how[IN_LINE_MAX];
     bool at_once, in_multi;
 };
 
@@ -69,7 +69,7 @@ static void push_for_all(struct cast *c, struct link *l)
     struct line *x = c->data;
     int stay = 0;
     char text[16], queued[16];
-    sleep_ns(STEP * (LINE_MAX + 3));
+    sleep_ns(STEP * (IN_LINE_MAX + 3));
     for (int i = 0; i < c->count - 1; i++) stay += x->how[i] == STAYS || x->how[i] == WAITS_FOR_TWO;
     if (x->in_multi) EXPECT(l, "+OK\r\n", "MULTI");
     for (int i = 0; i < stay; i++) {
@@ -99,10 +99,10 @@ static void set_up_line(struct world *w)
 {
     struct rng *r = sim_rng(w->sim);
     struct line *x = calloc(1, sizeof *x);
-    for (int i = 0; i < LINE_MAX; i++) x->how[i] = (enum waits)rng_below(r, 4);
+    for (int i = 0; i < IN_LINE_MAX; i++) x->how[i] = (enum waits)rng_below(r, 4);
     x->at_once = rng_below(r, 2);
     x->in_multi = rng_below(r, 2);
-    draw_links(cast_add(w, NULL, 2 + (int)rng_below(r, LINE_MAX), in_line, x));
+    draw_links(cast_add(w, NULL, 2 + (int)rng_below(r, IN_LINE_MAX), in_line, x));
 }
 
 static void test_who_waits_is_served_in_the_order_of_coming(void **state)
