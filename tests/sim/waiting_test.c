@@ -35,7 +35,7 @@ static unsigned number_of(struct bytes b) { return b.p ? (unsigned)atoi(b.p) : U
 /* --- waiting in line ---------------------------------------------------------------------------------------------- */
 
 #define IN_LINE_MAX 10
-#define STEP     SEC(5) /* longer than any link takes for a command: they come in the order of their numbers */
+#define STEP        SEC(5) /* longer than any link takes for a command: they come in the order of their numbers */
 
 enum waits { STAYS, LEAVES, TIMES_OUT, WAITS_FOR_TWO };
 
