@@ -35,7 +35,7 @@
 #define COLLECTS_MAX     16 /* steps of taking back what the helper freed, 50 us each at most */
 #define ROUNDS_MAX       3  /* a pool of keys that have all gone is empty after one */
 
-struct walk {
+struct sample_walk {
     uint64_t cursor;
     unsigned slice;
 };
@@ -44,7 +44,7 @@ struct evict {
     struct evict_pool *pool;
     enum maxmemory_policy policy; /* whose scores the pool holds */
     unsigned next_db;             /* random policies */
-    struct walk *walks;           /* by database */
+    struct sample_walk *walks;    /* by database */
     uint64_t later_bytes;         /* handed to the helper thread since it was last idle */
     size_t later_count;
 };
@@ -131,7 +131,7 @@ static void sample(void *arg, struct table_slot slot)
  * one. */
 static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t wanted)
 {
-    struct walk *at = &ev->walks[db->id];
+    struct sample_walk *at = &ev->walks[db->id];
     struct sampling s;
     s.c = c;
     s.pool = ev->pool;

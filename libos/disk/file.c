@@ -15,6 +15,7 @@
  * nothing is.
  */
 #include "libos/disk/file.h"
+#include "libos/disk/file_job.h"
 
 #include "alloc/base/assert.h"
 #include "alloc/buf.h"
@@ -32,27 +33,6 @@
 #include <unistd.h>
 
 #define CHAIN_MAX 16 /* requests of one file in the ring, so that others have room */
-
-struct file_job {
-    struct job job;
-    struct file_job *next; /* in the file's list */
-    struct ring_io io;
-    bool in_ring;
-    struct file *file;
-    struct op *op; /* NULL: nobody waits (any more). The helper does not look at it. */
-    int err;
-    struct buf *buf; /* pop */
-    off_t length;    /* truncate; size: the answer */
-    bool data_only;  /* sync */
-    int flags;       /* open */
-    mode_t mode;     /* open; its path lies where a push has its segs */
-    size_t bytes;
-    struct iovec read; /* pop, by the ring */
-    struct iovec *iov; /* push: what is still to be written, behind the segs */
-    unsigned left;     /* pieces of that */
-    unsigned count;
-    struct seg segs[]; /* push */
-};
 
 static void finish(struct job *j);
 
@@ -89,101 +69,6 @@ static struct file_job *job_new(struct file *f, size_t more, int *err)
     return fj;
 }
 
-/* --- what the helper does --- */
-
-static void run_open(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    struct file *f = fj->file;
-    f->fd = open((const char *)fj->segs, fj->flags | O_CLOEXEC, fj->mode);
-    if (f->fd < 0) f->open_error = fj->err = errno;
-}
-
-/* Whether there is a file to work on; else the job fails as its opening did. */
-static bool is_open(struct file_job *fj)
-{
-    if (fj->file->fd < 0) fj->err = fj->file->open_error;
-    return fj->file->fd >= 0;
-}
-
-/* n bytes more are written; true: it was all. */
-static bool wrote(struct file_job *fj, size_t n)
-{
-    unsigned at = 0;
-    if (!fj->file->append) fj->file->cursor += (off_t)n;
-    for (; at < fj->left && n >= fj->iov[at].iov_len; at++) n -= fj->iov[at].iov_len;
-    fj->iov += at;
-    fj->left -= at;
-    if (!fj->left) return true;
-    fj->iov->iov_base = (char *)fj->iov->iov_base + n;
-    fj->iov->iov_len -= n;
-    return false;
-}
-
-static unsigned pieces_at_once(const struct file_job *fj) { return fj->left < UIO_MAXIOV ? fj->left : UIO_MAXIOV; }
-
-static void run_push(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    struct file *f = fj->file;
-    if (!is_open(fj)) return;
-    while (fj->left) {
-        int count = (int)pieces_at_once(fj);
-        ssize_t n = f->append ? writev(f->fd, fj->iov, count) : pwritev(f->fd, fj->iov, count, f->cursor);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            fj->err = n < 0 ? errno : EIO;
-            return;
-        }
-        wrote(fj, (size_t)n);
-    }
-}
-
-static void run_pop(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    struct file *f = fj->file;
-    ssize_t n;
-    if (!is_open(fj)) return;
-    do n = pread(f->fd, fj->buf->data, DISK_READ_MAX, f->cursor);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        fj->err = errno;
-        return;
-    }
-    f->cursor += n;
-    fj->bytes = (size_t)n;
-}
-
-static void run_truncate(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    if (is_open(fj) && ftruncate(fj->file->fd, fj->length)) fj->err = errno;
-}
-
-static void run_size(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    struct stat st;
-    if (!is_open(fj)) return;
-    if (fstat(fj->file->fd, &st)) fj->err = errno;
-    else fj->length = st.st_size;
-}
-
-static void run_sync(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    if (!is_open(fj)) return;
-    if (fj->data_only ? fdatasync(fj->file->fd) : fsync(fj->file->fd)) fj->err = errno;
-}
-
-static void run_close(struct job *j)
-{
-    struct file_job *fj = (struct file_job *)j;
-    int fd = fj->file->fd;
-    if (fd >= 0 && close(fd) && errno != EINTR) fj->err = errno; /* closed it is in any case */
-}
-
 /* --- back on the owner's thread --- */
 
 static void complete(struct file_job *fj)
@@ -201,16 +86,16 @@ static void complete(struct file_job *fj)
         fj->buf = NULL;
         op_complete(ops, op);
     } else {
-        op_complete_plain(ops, op, fj->job.run == run_size ? fj->length : 0);
+        op_complete_plain(ops, op, fj->job.run == file_job_size ? fj->length : 0);
     }
 }
 
 /* A push that failed and had nobody to tell is told of by what next says how the file fares: sync, truncate, close. */
 static void tell_lost(struct file *f, struct file_job *fj)
 {
-    if (fj->job.run == run_push) {
+    if (fj->job.run == file_job_push) {
         if (fj->err && !fj->op && !f->lost_error) f->lost_error = fj->err;
-    } else if (f->lost_error && fj->op && fj->job.run != run_pop && fj->job.run != run_size) {
+    } else if (f->lost_error && fj->op && fj->job.run != file_job_pop && fj->job.run != file_job_size) {
         fj->err = f->lost_error; /* it came first */
         f->lost_error = 0;
     }
@@ -242,10 +127,10 @@ static void finish(struct job *j)
     tell_lost(f, fj);
     if (fj->op) complete(fj);
     for (unsigned i = 0; i < fj->count; i++) seg_release(&fj->segs[i]);
-    if (fj->job.run == run_push) f->unsent -= fj->bytes;
+    if (fj->job.run == file_job_push) f->unsent -= fj->bytes;
     if (fj->buf) buf_unref(fj->buf);
     f->outstanding--;
-    if (fj->job.run == run_close) {
+    if (fj->job.run == file_job_close) {
         f->helper->files--;
         unlink_file(f);
         heap_free(f);
@@ -268,7 +153,7 @@ static void remove_job(struct file *f, struct file_job *fj)
 
 static bool is_for_ring(const struct file_job *fj)
 {
-    return fj->job.run == run_push || fj->job.run == run_pop || fj->job.run == run_sync;
+    return fj->job.run == file_job_push || fj->job.run == file_job_pop || fj->job.run == file_job_sync;
 }
 
 /* Whether the file's next job goes to the ring, and may go now. */
@@ -301,10 +186,10 @@ static bool still_wanted(struct file_job *fj, int result)
     if (result == -ECANCELED || result == -EINTR) return true;
     if (result < 0) {
         fj->err = -result;
-    } else if (fj->job.run == run_push) {
+    } else if (fj->job.run == file_job_push) {
         if (result == 0 && fj->bytes) fj->err = EIO;
-        else return !wrote(fj, (size_t)result);
-    } else if (fj->job.run == run_pop) {
+        else return !file_job_wrote(fj, (size_t)result);
+    } else if (fj->job.run == file_job_pop) {
         fj->file->cursor += result;
         fj->bytes = (size_t)result;
     }
@@ -339,12 +224,12 @@ static void describe(struct file_job *fj, off_t *offset)
     io->fd = fj->file->fd;
     io->done = on_ring;
     io->offset = *offset;
-    if (fj->job.run == run_push) {
+    if (fj->job.run == file_job_push) {
         io->kind = RING_WRITE;
         io->iov = fj->iov;
-        io->iov_count = pieces_at_once(fj);
+        io->iov_count = file_job_pieces(fj);
         for (unsigned i = 0; !fj->file->append && i < fj->left; i++) advance(offset, fj->iov[i].iov_len);
-    } else if (fj->job.run == run_pop) {
+    } else if (fj->job.run == file_job_pop) {
         fj->read = (struct iovec){fj->buf->data, DISK_READ_MAX};
         io->kind = RING_READ;
         io->iov = &fj->read;
@@ -360,7 +245,7 @@ static void describe(struct file_job *fj, off_t *offset)
  * kernel's knowing. */
 static bool may_be_linked(const struct file_job *fj, const struct file_job *next)
 {
-    return next && is_for_ring(next) && (fj->job.run != run_push || fj->left <= UIO_MAXIOV);
+    return next && is_for_ring(next) && (fj->job.run != file_job_push || fj->left <= UIO_MAXIOV);
 }
 
 static void to_ring(struct file *f)
@@ -416,7 +301,7 @@ static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     f->unsent += fj->bytes;
     f->disk->writes++;
     f->disk->tx_bytes += fj->bytes;
-    return submit(f, op, run_push, fj);
+    return submit(f, op, file_job_push, fj);
 }
 
 static int file_pop(struct queue *q, struct op *op)
@@ -431,7 +316,7 @@ static int file_pop(struct queue *q, struct op *op)
         return -ENOMEM;
     }
     f->disk->reads++;
-    return submit(f, op, run_pop, fj);
+    return submit(f, op, file_job_pop, fj);
 }
 
 static int file_truncate(struct queue *q, struct op *op, int64_t length)
@@ -440,7 +325,7 @@ static int file_truncate(struct queue *q, struct op *op, int64_t length)
     struct file_job *fj = job_new((struct file *)q, 0, &err);
     if (!fj) return err;
     fj->length = (off_t)length;
-    return submit((struct file *)q, op, run_truncate, fj);
+    return submit((struct file *)q, op, file_job_truncate, fj);
 }
 
 static int file_sync(struct queue *q, struct op *op, int data_only)
@@ -451,14 +336,14 @@ static int file_sync(struct queue *q, struct op *op, int data_only)
     if (!fj) return err;
     fj->data_only = data_only;
     f->disk->syncs++;
-    return submit(f, op, run_sync, fj);
+    return submit(f, op, file_job_sync, fj);
 }
 
 static int file_size(struct queue *q, struct op *op)
 {
     int err;
     struct file_job *fj = job_new((struct file *)q, 0, &err);
-    return fj ? submit((struct file *)q, op, run_size, fj) : err;
+    return fj ? submit((struct file *)q, op, file_job_size, fj) : err;
 }
 
 /* Moves the cursor; -EBUSY while operations that use it are outstanding. */
@@ -498,7 +383,7 @@ static void end_file(struct queue *q, struct op *closing)
         op_fail(&q->rt->ops, op, ECANCELED);
     }
     f->closing_now = true;
-    submit(f, closing, run_close, f->closing);
+    submit(f, closing, file_job_close, f->closing);
 }
 
 static void file_close(struct queue *q) { end_file(q, NULL); }
@@ -575,7 +460,7 @@ static int open_later(struct file *f, const char *path, int flags, unsigned mode
     }
     op->queue = &f->q;
     op->qd = f->q.qd;
-    return submit(f, op, run_open, fj);
+    return submit(f, op, file_job_open, fj);
 }
 
 int file_open(struct disk *d, struct helper *h, const char *path, int flags, unsigned mode, struct op *op,

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One operation on a file, and what a helper does for it. The ring does the same by requests that file.c describes;
+ * where a job goes, and what becomes of its result, is file.c's, too.
+ */
+#ifndef DISK_FILE_JOB_H
+#define DISK_FILE_JOB_H
+
+#include <limits.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "libos/disk/file.h"
+#include "libos/runtime/seg.h"
+
+struct file_job {
+    struct job job;
+    struct file_job *next; /* in the file's list */
+    struct ring_io io;
+    bool in_ring;
+    struct file *file;
+    struct op *op; /* NULL: nobody waits (any more). The helper does not look at it. */
+    int err;
+    struct buf *buf; /* pop */
+    off_t length;    /* truncate; size: the answer */
+    bool data_only;  /* sync */
+    int flags;       /* open */
+    mode_t mode;     /* open; its path lies where a push has its segs */
+    size_t bytes;
+    struct iovec read; /* pop, by the ring */
+    struct iovec *iov; /* push: what is still to be written, behind the segs */
+    unsigned left;     /* pieces of that */
+    unsigned count;
+    struct seg segs[]; /* push */
+};
+
+/* job.run, on the helper's thread: the result lies in the job, err 0 or an errno. */
+void file_job_open(struct job *j);
+void file_job_push(struct job *j);
+void file_job_pop(struct job *j);
+void file_job_truncate(struct job *j);
+void file_job_size(struct job *j);
+void file_job_sync(struct job *j);
+void file_job_close(struct job *j);
+
+/* Of a push: n bytes more are written; true: it was all. */
+bool file_job_wrote(struct file_job *fj, size_t n);
+/* Pieces that one call takes of what is left. */
+static inline unsigned file_job_pieces(const struct file_job *fj)
+{
+    return fj->left < UIO_MAXIOV ? fj->left : UIO_MAXIOV;
+}
+
+#endif
