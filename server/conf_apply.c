@@ -10,7 +10,6 @@
 #include "server/conf/conf.h"
 #include "server/conf/oom_score.h"
 #include "server/exec/run.h"
-#include "server/net/client.h"
 #include "server/net/listen.h"
 #include "server/observe/crash.h"
 #include "server/observe/log.h"
@@ -137,14 +136,7 @@ static int apply_locale(struct server *srv, const struct config *cfg, const char
     return rc;
 }
 
-static int apply_password(struct server *srv, const struct config *cfg, const char **err)
-{
-    client_password_changed(srv, cfg);
-    return 0;
-}
-
 static const struct conf_hook hooks[] = {
-    {"requirepass", apply_password},
     {"port", apply_port},
     {"bind", apply_bind},
     {"oom-score-adj", apply_oom_score},

@@ -38,8 +38,10 @@ void worker_update_time(struct worker *w)
 void worker_take_config(struct worker *w)
 {
     int64_t maxmemory = w->conf.cfg->maxmemory;
+    bool was_open = config_is_open(w->conf.cfg);
     conf_store_pass(&w->srv->conf, &w->conf);
     w->call.cfg = w->conf.cfg;
+    if (was_open != config_is_open(w->conf.cfg)) client_password_changed(w);
     if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
     run_update_slow_ticks(w);
 }

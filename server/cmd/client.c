@@ -75,13 +75,13 @@ void cmd_client_id(struct call *c) { call_integer(c, (int64_t)c->client->id); }
 
 /* --- list --------------------------------------------------------------------------------------------------------- */
 
-static void write_line(struct reply *text, const struct client *cl)
+static void write_line(struct reply *text, const struct client *cl, const struct output_held *held)
 {
     char small[1024], *line = small;
-    size_t n = client_describe(cl, small, sizeof small);
+    size_t n = client_describe(cl, held, small, sizeof small);
     if (n >= sizeof small) { /* names are as long as clients make them */
         line = mem_alloc(n + 1);
-        client_describe(cl, line, n + 1);
+        client_describe(cl, held, line, n + 1);
     }
     reply_raw(text, bytes_of(line, n));
     reply_raw(text, BYTES("\n"));
@@ -91,8 +91,10 @@ static void write_line(struct reply *text, const struct client *cl)
 void cmd_client_info(struct call *c)
 {
     struct reply text;
+    struct output_held held = {0};
+    if (c->client->unsent) held = client_output_held(c->w);
     reply_init(&text, 2);
-    write_line(&text, c->client);
+    write_line(&text, c->client, &held);
     call_text(c, &text);
 }
 
@@ -112,13 +114,16 @@ static bool is_of_type(const struct client *cl, int type)
     return type == ((cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL);
 }
 
-static void list_by_id(struct call *c, struct reply *text)
+/* Whoever was killed in this turn is gone, though its memory is not yet. */
+static bool is_listed(const struct client *cl) { return !(cl->flags & CLIENT_CLOSE_NOW); }
+
+static void list_by_id(struct call *c, struct reply *text, const struct output_held *held)
 {
     for (int i = 3; i < c->argc; i++) {
         int64_t id;
         if (!number_parse_i64(c->argv[i], &id)) continue;
         struct client *cl = client_find(c->srv, (uint64_t)id);
-        if (cl) write_line(text, cl);
+        if (cl && is_listed(cl)) write_line(text, cl, held);
     }
 }
 
@@ -144,15 +149,16 @@ void cmd_client_list(struct call *c)
         return;
     }
     struct reply text;
+    struct output_held held = client_output_held(c->w);
     reply_init(&text, 2);
     if (by_id) {
-        list_by_id(c, &text);
+        list_by_id(c, &text, &held);
     } else {
         list_for_each(it, &c->w->clients)
         {
             struct client *cl = list_entry(it, struct client, all);
-            if (want >= 0 && !is_of_type(cl, want)) continue;
-            write_line(&text, cl);
+            if (!is_listed(cl) || (want >= 0 && !is_of_type(cl, want))) continue;
+            write_line(&text, cl, &held);
         }
     }
     call_text(c, &text);
@@ -179,7 +185,7 @@ static bool kill_matches(const struct kill_filter *f, const struct client *cl, c
 static void kill_one(struct client *cl, const struct client *me)
 {
     if (cl == me) cl->flags |= CLIENT_CLOSE_AFTER;
-    else client_close_soon(cl);
+    else client_kill(cl);
 }
 
 static bool try_kill(struct client *cl, const struct kill_filter *f, const struct client *me)

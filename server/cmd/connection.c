@@ -88,7 +88,7 @@ void cmd_auth(struct call *c)
         return;
     }
     if (c->argc == 2) {
-        if (!c->cfg->requirepass || !*c->cfg->requirepass) {
+        if (config_is_open(c->cfg)) {
             call_error(c, "ERR AUTH <password> called without any password configured for the "
                           "default user. Are you sure your "
                           "configuration is correct?");
@@ -186,6 +186,6 @@ void cmd_reset(struct call *c)
     cl->out.proto = 2;
     client_clear_name(cl);
     cl->s.flags &= ~(uint32_t)SESSION_LET_IN;
-    if (c->cfg->requirepass && *c->cfg->requirepass) cl->s.flags &= ~(uint32_t)SESSION_AUTHENTICATED;
+    if (!config_is_open(c->cfg)) cl->s.flags &= ~(uint32_t)SESSION_AUTHENTICATED;
     reply_status(&cl->out, "RESET");
 }

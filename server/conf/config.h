@@ -373,4 +373,7 @@ struct config {
     struct list replaced;
 };
 
+/* Whether clients need no password. */
+static inline bool config_is_open(const struct config *cfg) { return !cfg->requirepass || !*cfg->requirepass; }
+
 #endif

@@ -109,8 +109,18 @@ static void log_client(const struct client *cl, int level, const char *before, c
     struct server *srv = cl->w->srv;
     char line[1024];
     if (level < (int)srv->config->loglevel) return;
-    client_describe(cl, line, sizeof line);
+    struct output_held held = {0};
+    if (cl->unsent) held = client_output_held(cl->w);
+    client_describe(cl, &held, line, sizeof line);
     server_log(srv, level, "%s%s%s", before, line, after);
+}
+
+/* What it does not read shall not be kept for it: demi_close() would go on sending it. */
+static void close_without_rest(struct client *cl)
+{
+    const struct linger hard = {.l_onoff = 1};
+    demi_setsockopt(cl->qd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    client_close_soon(cl);
 }
 
 void client_close_over_limit(struct client *cl)
@@ -120,10 +130,19 @@ void client_close_over_limit(struct client *cl)
     log_client(cl, LOG_WARNING_LEVEL, "Client ",
                " scheduled to be closed ASAP for overcoming of output buffer limits.");
     w->stats.output_limit_closed++;
-    /* What it does not read shall not be kept for it: demi_close() would go on sending it. */
-    const struct linger hard = {.l_onoff = 1};
-    demi_setsockopt(cl->qd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    client_close_soon(cl);
+    close_without_rest(cl);
+}
+
+void client_kill(struct client *cl)
+{
+    size_t unsent = 0;
+    if (cl->flags & CLIENT_CLOSE_NOW) return;
+    blocked_forget(cl);
+    pubsub_forget(cl);
+    monitor_remove(cl);
+    demi_unsent(cl->qd, &unsent);
+    if (unsent) close_without_rest(cl);
+    else client_close_soon(cl);
 }
 
 size_t client_unsent_snapshot(const struct client *cl)
@@ -202,7 +221,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
     note_addresses(cl, peer);
-    if (!w->conf.cfg->requirepass || !*w->conf.cfg->requirepass) cl->s.flags |= SESSION_AUTHENTICATED;
+    if (config_is_open(w->conf.cfg)) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     table_insert(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), cl);
     w->client_count++;
@@ -318,7 +337,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     if (unlikely(held > (size_t)w->conf.cfg->client_query_buffer_limit)) {
         log_client(cl, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: ", "");
         w->stats.query_limit_closed++;
-        client_close_soon(cl);
+        client_kill(cl);
         return;
     }
     worker_ready(w, cl);
@@ -520,27 +539,41 @@ void client_cron(struct client *cl)
         !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
-        client_close_soon(cl);
+        client_kill(cl);
     }
 }
 
-void client_password_changed(struct server *srv, const struct config *cfg)
+void client_password_changed(struct worker *w)
 {
-    bool open = !cfg->requirepass || !*cfg->requirepass;
-    for (int i = 0; i < srv->worker_count; i++) {
-        list_for_each(it, &srv->workers[i].clients)
-        {
-            struct session *s = &list_entry(it, struct client, all)->s;
-            if (open && !(s->flags & SESSION_AUTHENTICATED)) s->flags |= SESSION_AUTHENTICATED | SESSION_LET_IN;
-            else if (!open && (s->flags & SESSION_LET_IN))
-                s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_LET_IN);
-        }
+    bool open = config_is_open(w->conf.cfg);
+    list_for_each(it, &w->clients)
+    {
+        struct session *s = &list_entry(it, struct client, all)->s;
+        if (open && !(s->flags & SESSION_AUTHENTICATED)) s->flags |= SESSION_AUTHENTICATED | SESSION_LET_IN;
+        else if (!open && (s->flags & SESSION_LET_IN)) s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_LET_IN);
     }
 }
 
-size_t client_memory(const struct client *cl)
+struct output_held client_output_held(const struct worker *w)
 {
-    return sizeof *cl + cl->in_cap + client_output_bytes(cl) + multi_memory(&cl->s);
+    struct demi_mem_stats heap;
+    demi_mem_stats(&heap);
+    struct output_held h = {.memory = heap.held};
+    list_for_each(it, &w->clients) h.unsent += list_entry(it, struct client, all)->unsent;
+    return h;
+}
+
+size_t client_output_memory(const struct client *cl, const struct output_held *held)
+{
+    size_t bytes = 0;
+    for (const struct reply_chunk *c = cl->out.head; c; c = c->next) bytes += sizeof *c + c->cap;
+    if (!cl->unsent || !held->unsent) return bytes;
+    return bytes + (size_t)((double)held->memory * (double)cl->unsent / (double)held->unsent);
+}
+
+size_t client_memory(const struct client *cl, const struct output_held *held)
+{
+    return sizeof *cl + cl->in_cap + multi_memory(&cl->s) + client_output_memory(cl, held);
 }
 
 struct client *client_find(struct server *srv, uint64_t id)
@@ -572,7 +605,7 @@ static void flag_letters(const struct client *cl, char *out)
     *p = 0;
 }
 
-size_t client_describe(const struct client *cl, char *out, size_t size)
+size_t client_describe(const struct client *cl, const struct output_held *held, char *out, size_t size)
 {
     char flags[16];
     flag_letters(cl, flags);
@@ -580,19 +613,19 @@ size_t client_describe(const struct client *cl, char *out, size_t size)
     size_t qbuf = cl->in_len, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
     size_t built = reply_bytes(&cl->out);
     const struct command *cmd = cl->s.last_cmd;
-    int n =
-        snprintf(out, size,
-                 "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
-                 "psub=%zu ssub=0 multi=%lld qbuf=%zu "
-                 "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
-                 "tot-mem=%zu events=%s cmd=%s "
-                 "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
-                 (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
-                 (long long)((cl->w->now_ms - cl->created_ms) / 1000),
-                 (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags, cl->s.db->id, pubsub_client_channels(cl),
-                 pubsub_client_patterns(cl), (cl->s.flags & SESSION_MULTI) ? (long long)multi_count(&cl->s) : -1LL,
-                 qbuf, qfree, cl->args_bytes, multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0, cl->unsent,
-                 client_memory(cl), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL", cl->out.proto,
-                 cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
+    int n = snprintf(out, size,
+                     "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
+                     "psub=%zu ssub=0 multi=%lld qbuf=%zu "
+                     "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
+                     "tot-mem=%zu events=%s cmd=%s "
+                     "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
+                     (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
+                     (long long)((cl->w->now_ms - cl->created_ms) / 1000),
+                     (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags, cl->s.db->id,
+                     pubsub_client_channels(cl), pubsub_client_patterns(cl),
+                     (cl->s.flags & SESSION_MULTI) ? (long long)multi_count(&cl->s) : -1LL, qbuf, qfree, cl->args_bytes,
+                     multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0, client_output_memory(cl, held),
+                     client_memory(cl, held), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL", cl->out.proto,
+                     cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
     return n > 0 ? (size_t)n : 0;
 }

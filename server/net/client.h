@@ -78,6 +78,10 @@ struct client {
 struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer);
 void client_free(struct client *cl);
 void client_close_soon(struct client *cl); /* no further command runs */
+/* The same, by our will and not its own: the kernel or our stack sends what it has of the output; if there is more, its
+ * memory comes free at once and the peer hears of a reset. The client waits for nothing and hears of nothing from now
+ * on. */
+void client_kill(struct client *cl);
 void client_close_after_reply(struct client *cl);
 
 /* Puts the client on the list of those with output (and input to settle) for the end of the turn. Whoever appends to
@@ -100,16 +104,26 @@ void client_close_over_limit(struct client *cl);
 /* Of the snapshot in front of a replica's effects: it is as large as the data and not under the limits of output, but
  * under a bound of its own (cmd_sync). */
 size_t client_unsent_snapshot(const struct client *cl);
-size_t client_memory(const struct client *cl);
+/* Memory of output that was handed to the libOS and freed here, and the bytes of all clients of a worker that are
+ * unsent: everybody's share of the one is as large as his share of the other. */
+struct output_held {
+    size_t memory, unsent;
+};
+struct output_held client_output_held(const struct worker *w);
+/* What its output takes, and all that it has, for it alone: values that its reply lends are data, however many clients
+ * they are on their way to, and what lies in the kernel is not ours. */
+size_t client_output_memory(const struct client *cl, const struct output_held *held);
+size_t client_memory(const struct client *cl, const struct output_held *held);
 /* The line of CLIENT LIST, without newline, into out, cut to size with its 0; returns the length of the whole one. */
-size_t client_describe(const struct client *cl, char *out, size_t size);
+size_t client_describe(const struct client *cl, const struct output_held *held, char *out, size_t size);
 
 /* A worker's clients by their number: before the first and after the last. */
 void client_index_init(struct worker *w);
 void client_index_fini(struct worker *w);
+/* After w took over a configuration with a password where there was none, or without one: who waits is let in for as
+ * long as there is none. */
+void client_password_changed(struct worker *w);
 /* By id over all workers; NULL: none. */
-/* After the password changed: who waits is let in for as long as there is none. */
-void client_password_changed(struct server *srv, const struct config *cfg);
 struct client *client_find(struct server *srv, uint64_t id);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "server/exec/multi.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -25,28 +24,17 @@ static size_t process_resident(void)
     return sscanf(text, "%lu %lu", &size, &resident) == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* What a client has of its own: not values that its reply lends, and not what lies in its socket. */
-static size_t client_own(const struct client *cl)
+static void measure_clients(struct memory_use *m, const struct worker *w)
 {
-    size_t bytes = sizeof *cl + cl->in_cap + multi_memory(&cl->s);
-    for (const struct reply_chunk *c = cl->out.head; c; c = c->next) bytes += sizeof *c + c->cap;
-    return bytes;
-}
-
-static void measure_clients(struct memory_use *m, struct worker *w, size_t held)
-{
-    size_t unsent[2] = {0}, own[2] = {0}; /* of others, of replicas */
+    const struct output_held held = client_output_held(w);
+    m->clients_slaves = replicas_memory(w);
+    if (!held.unsent) m->clients_normal = held.memory; /* of who is gone */
     list_for_each(it, &w->clients)
     {
         const struct client *cl = list_entry(it, struct client, all);
-        int i = (cl->s.flags & SESSION_REPLICA) != 0;
-        own[i] += client_own(cl);
-        unsent[i] += cl->unsent;
+        bool replica = cl->s.flags & SESSION_REPLICA;
+        *(replica ? &m->clients_slaves : &m->clients_normal) += client_memory(cl, &held);
     }
-    /* Of what only devices hold, everybody's share is as large as his share of what is unsent. */
-    size_t of_replicas = (size_t)((double)held * memory_use_ratio(unsent[1], unsent[0] + unsent[1]));
-    m->clients_slaves = own[1] + of_replicas + replicas_memory(w);
-    m->clients_normal = own[0] + held - of_replicas;
 }
 
 size_t memory_use_tables(const struct db *db)
@@ -68,7 +56,7 @@ void memory_use_measure(struct memory_use *m, struct worker *w, size_t used)
     /* What nobody touched yet is not active: what is active is resident, or it is swapped out. */
     if (m->active > m->resident) m->active = m->resident > used ? m->resident : used;
     if (m->resident < m->active) m->resident = m->active;
-    measure_clients(m, w, heap.held);
+    measure_clients(m, w);
     for (int i = 0; i < srv->db_count; i++) {
         m->keys += db_size(&srv->dbs[i]);
         m->tables += memory_use_tables(&srv->dbs[i]);
