@@ -37,10 +37,9 @@ static int apply_save(struct server *srv, const struct config *cfg, const char *
     return 0;
 }
 
-/* Opens what the configuration names now; the connections there are stay. */
+/* Opens what the configuration names besides; listen_settle() closes the rest. The connections there are stay. */
 static int apply_listeners(struct server *srv, const struct config *cfg, const char **err, const char *refusal)
 {
-    listen_close(srv);
     const char *kind;
     int rc = listen_open(srv, cfg, &kind);
     if (rc == 0) rc = listen_accept(&srv->workers[0]);
@@ -137,17 +136,17 @@ static int apply_locale(struct server *srv, const struct config *cfg, const char
 }
 
 static const struct conf_hook hooks[] = {
-    {"port", apply_port},
-    {"bind", apply_bind},
-    {"oom-score-adj", apply_oom_score},
-    {"oom-score-adj-values", apply_oom_score},
-    {"maxclients", apply_maxclients},
-    {"maxmemory", apply_maxmemory},
-    {"libos-spin-us", apply_spin},
-    {"libos-pcap", apply_pcap},
-    {"save", apply_save},
-    {"crash-log-enabled", apply_crash_log},
-    {"locale-collate", apply_locale},
+    {.option = "port", .apply = apply_port, .settle = listen_settle},
+    {.option = "bind", .apply = apply_bind, .settle = listen_settle},
+    {.option = "oom-score-adj", .apply = apply_oom_score},
+    {.option = "oom-score-adj-values", .apply = apply_oom_score},
+    {.option = "maxclients", .apply = apply_maxclients},
+    {.option = "maxmemory", .apply = apply_maxmemory},
+    {.option = "libos-spin-us", .apply = apply_spin},
+    {.option = "libos-pcap", .apply = apply_pcap, .last = true}, /* a file that is opened again is empty */
+    {.option = "save", .apply = apply_save},
+    {.option = "crash-log-enabled", .apply = apply_crash_log},
+    {.option = "locale-collate", .apply = apply_locale},
 };
 
 void conf_apply_register(struct server *srv, struct config *cfg)

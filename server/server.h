@@ -51,8 +51,7 @@ struct server {
     struct worker *workers;
     int worker_count;
 
-    struct listen_socket listeners[24];
-    int listener_count;
+    struct listen_socket listeners[LISTENERS_MAX];
 
     struct list sinks; /* struct effect_sink */
     struct journal journal;

@@ -163,7 +163,7 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (%s), aborting.",
                    *kind == 't' ? (long long)srv->config->port : 0, kind);
-    if (!err && srv->listener_count == 0) {
+    if (!err && !listen_any(srv)) {
         server_log(srv, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
         return -EADDRNOTAVAIL;
     }

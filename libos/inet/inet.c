@@ -385,10 +385,14 @@ int inet_socket(struct libos *l, int domain, int type, int protocol, struct queu
 
 static int set_pcap(struct inet *in, const char *path)
 {
+    struct pcap *next = NULL;
+    pcap_flush(in->pcap); /* it may be the same file, which begins anew */
+    int err = strcmp(path, "off") && *path ? pcap_open(&in->base.rt->counters, path, &next) : 0;
+    if (err) return err; /* and what there is goes on */
     pcap_close(in->pcap);
-    in->pcap = NULL;
+    in->pcap = next;
     in->captured = 0;
-    return strcmp(path, "off") && *path ? pcap_open(&in->base.rt->counters, path, &in->pcap) : 0;
+    return 0;
 }
 
 int inet_set_option(struct libos *l, const char *name, const char *value)

@@ -38,6 +38,32 @@ static void test_two_may_share_a_port_if_both_say_so(void **state)
     FAILS(EADDRINUSE, demi_bind(qd[2], ADDR(&addr)));
 }
 
+/* A listener that is to go, and one that comes beside it before that. */
+static void test_a_listener_may_let_one_that_overlaps_come_beside_it(void **state)
+{
+    struct sockaddr_in all = v4(1, 80), exact = v4(1, 80);
+    int old, new, third, yes = 1, no = 0;
+    all.sin_addr.s_addr = INADDR_ANY;
+    OK(demi_socket(&old, AF_INET, SOCK_STREAM, 0));
+    OK(demi_bind(old, ADDR(&all)));
+    OK(demi_listen(old, 1));
+    OK(demi_socket(&new, AF_INET, SOCK_STREAM, 0));
+    OK(demi_socket(&third, AF_INET, SOCK_STREAM, 0));
+    FAILS(EADDRINUSE, demi_bind(new, ADDR(&exact)));
+    OK(demi_setsockopt(old, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes));
+    OK(demi_setsockopt(new, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes));
+    OK(demi_bind(new, ADDR(&exact)));
+    OK(demi_listen(new, 1));
+    OK(demi_setsockopt(old, SOL_SOCKET, SO_REUSEPORT, &no, sizeof no));
+    OK(demi_setsockopt(new, SOL_SOCKET, SO_REUSEPORT, &no, sizeof no));
+    OK(demi_setsockopt(third, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes));
+    OK(demi_close(old));
+    FAILS(EADDRINUSE, demi_bind(third, ADDR(&exact)));
+    FAILS(EADDRINUSE, demi_bind(third, ADDR(&all)));
+    OK(demi_close(new));
+    OK(demi_bind(third, ADDR(&all)));
+}
+
 static void test_unix_sockets_are_not_ours(void **state)
 {
     int qd;
@@ -190,6 +216,8 @@ static void test_a_capture_has_every_frame_and_stops_at_its_size(void **state)
     pop(p.server, 20000, 0);
     on(0);
     assert_true(counter("pcap.left_out") > 0);
+    FAILS(ENOENT, demi_set_option("pcap", "/nonexistent/file")); /* and the one that there is goes on */
+    assert_true(counter("pcap.left_out") > 0);
     OK(demi_set_option("pcap", "off"));
     uint32_t header[6], record[4];
     assert_int_equal(read(fd, header, sizeof header), sizeof header);
@@ -214,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         inet_unit_test(test_bind_takes_own_addresses_and_port_0),
         inet_unit_test(test_two_may_share_a_port_if_both_say_so),
+        inet_unit_test(test_a_listener_may_let_one_that_overlaps_come_beside_it),
         inet_unit_test(test_unix_sockets_are_not_ours),
         inet_unit_test(test_datagrams_arrive_whole_with_their_sender),
         inet_unit_test(test_a_connected_datagram_socket_hears_that_nobody_listens),

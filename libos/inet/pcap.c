@@ -111,6 +111,11 @@ int pcap_open(struct counters *counters, const char *spec, struct pcap **out)
     return 0;
 }
 
+void pcap_flush(struct pcap *p)
+{
+    if (p) flush(p);
+}
+
 void pcap_close(struct pcap *p)
 {
     if (!p) return;

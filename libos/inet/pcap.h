@@ -17,7 +17,8 @@ struct pcap;
  * ("pcap.left_out") and not written. An existing file is overwritten. -errno. */
 #define PCAP_SIZE_DEFAULT ((uint64_t)1 << 30)
 int pcap_open(struct counters *counters, const char *spec, struct pcap **out);
-/* Writes what is still held back. NULL is allowed. */
+/* Writes what is still held back; and so does the end. NULL is allowed. */
+void pcap_flush(struct pcap *p);
 void pcap_close(struct pcap *p);
 /* At now_ns of the runtime's clock. A full disk ends the capture ("pcap.write_errors"). */
 void pcap_frames(struct pcap *p, const struct frame *f, unsigned n, nsec now);

@@ -195,8 +195,7 @@ static int set_socket(struct inet_sock *s, int name, int v)
     switch (name) {
     case SO_REUSEADDR: s->reuse_addr = v; return 0; /* what it asks for holds always: setup.c */
     case SO_REUSEPORT:
-        if (!is_before_bind(s)) return -EINVAL;
-        s->reuse_port = v;
+        s->reuse_port = v; /* once it is bound, of who comes after it, as Linux has it */
         return 0;
     case SO_BROADCAST: s->broadcast = v; return 0;
     case SO_KEEPALIVE: return set_keepalive(s, v);

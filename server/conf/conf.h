@@ -22,10 +22,14 @@ struct server;
 
 /* What the server does when CONFIG SET changes an option; next is the configuration it leads to, not published yet. 0
  * or -errno; *err (a constant or static text) may say why not; then next is given up and the hooks that ran are run
- * again with the configuration that stays. Several options may share a function: it runs once a call. */
+ * again with the configuration that stays. Several options may share a function: it runs once a call. settle, or NULL,
+ * runs when all is decided, either way: apply leaves to it what cannot be taken back. A hook that cannot be taken back
+ * at all is `last`: it runs when nothing else can refuse. */
 struct conf_hook {
     const char *option; /* its first name, not an alias */
     int (*apply)(struct server *srv, const struct config *next, const char **err);
+    void (*settle)(struct server *srv);
+    bool last;
 };
 
 /* All options at their defaults. Fini frees what was set. */

@@ -129,6 +129,21 @@ static int values_set(struct change *ch, struct conf_text *err)
     return 0;
 }
 
+/* Those that can be taken back come first; among equals the order is the caller's. */
+static void settings_order(struct change *ch)
+{
+    for (int i = 0, end = ch->count; i < end;) {
+        struct setting s = ch->settings[i];
+        if (!s.hook || !s.hook->last) {
+            i++;
+            continue;
+        }
+        memmove(ch->settings + i, ch->settings + i + 1, (size_t)(ch->count - i - 1) * sizeof s);
+        ch->settings[ch->count - 1] = s;
+        end--;
+    }
+}
+
 /* Runs the hooks of the first `count` settings with cfg; returns how many settings it got past. */
 static int hooks_run(struct change *ch, const struct config *cfg, int count, const char **why)
 {
@@ -137,6 +152,14 @@ static int hooks_run(struct change *ch, const struct config *cfg, int count, con
         if (hook && hook->apply(ch->now->owner, cfg, why) < 0) return i;
     }
     return count;
+}
+
+static void hooks_settle(struct change *ch, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct conf_hook *hook = ch->settings[i].hook;
+        if (hook && hook->settle) hook->settle(ch->now->owner);
+    }
 }
 
 /* Can fail only where the folder is closed to us since: then the new one stays. */
@@ -156,12 +179,19 @@ static int change_make(struct change *ch, const struct bytes *pairs, bool protec
         return rc;
     }
     conf_settle(ch->next);
+    settings_order(ch);
     const char *why = NULL, *ignored = NULL;
     int done = hooks_run(ch, ch->next, ch->count, &why);
-    if (done == ch->count) return 0;
+    if (done == ch->count) {
+        hooks_settle(ch, ch->count);
+        return 0;
+    }
     rc = refuse(err, ch->settings[done].name, why);
     leave_new_dir(ch);
-    hooks_run(ch, ch->now, done + 1, &ignored);
+    /* The one that refused changed nothing if it is one that cannot be taken back. */
+    int again = ch->settings[done].hook->last ? done : done + 1;
+    hooks_run(ch, ch->now, again, &ignored);
+    hooks_settle(ch, again);
     return rc;
 }
 

@@ -388,8 +388,9 @@ static int hook_refuses(struct server *srv, const struct config *next, const cha
     return next->port == 1 || next->port == 2 ? -EINVAL : 0;
 }
 
-static const struct conf_hook test_hooks[] = {
-    {"timeout", hook_counts}, {"tcp-keepalive", hook_counts}, {"port", hook_refuses}};
+static const struct conf_hook test_hooks[] = {{.option = "timeout", .apply = hook_counts},
+                                              {.option = "tcp-keepalive", .apply = hook_counts},
+                                              {.option = "port", .apply = hook_refuses}};
 
 static void test_hooks_run_once_and_only_for_changes(void **state)
 {
@@ -413,6 +414,38 @@ static void test_a_refusing_hook_takes_everything_back(void **state)
     assert_int_equal(hook_seen[0], 7);
     assert_int_equal(hook_seen[1], 0);
     assert_string_equal(set("port 2"), "CONFIG SET failed (possibly related to argument 'port')");
+}
+
+static int settled, last_runs;
+
+static void hook_settles(struct server *srv) { settled++; }
+
+static int hook_is_last(struct server *srv, const struct config *next, const char **err)
+{
+    last_runs++;
+    return next->hz == 20 ? -EINVAL : 0;
+}
+
+static void test_what_cannot_be_taken_back_runs_when_nothing_else_refuses(void **state)
+{
+    static const struct conf_hook ones[] = {{.option = "timeout", .apply = hook_counts, .settle = hook_settles},
+                                            {.option = "hz", .apply = hook_is_last, .last = true},
+                                            {.option = "port", .apply = hook_refuses}};
+    conf_register(&cfg, ones, 3, NULL);
+    settled = last_runs = hook_runs = 0;
+    assert_string_equal(set("hz 30 timeout 7 port 1"),
+                        "CONFIG SET failed (possibly related to argument 'port') - no such port");
+    assert_int_equal(last_runs, 0);
+    assert_int_equal(hook_runs, 2);
+    assert_int_equal(settled, 1);
+    assert_string_equal(set("hz 20 timeout 7"), "CONFIG SET failed (possibly related to argument 'hz')");
+    assert_int_equal(last_runs, 1); /* it refused, so there is nothing to take back */
+    assert_int_equal(settled, 2);
+    assert_string_equal(set("hz 30 timeout 7"), "");
+    assert_int_equal(last_runs, 2);
+    assert_int_equal(settled, 3);
+    assert_string_equal(set("hz 40 port 2"), "CONFIG SET failed (possibly related to argument 'port')");
+    assert_int_equal(settled, 3); /* it took no part */
 }
 
 static void test_protection_and_loading_hold_options_back(void **state)
@@ -660,6 +693,8 @@ int main(void)
         WITH(fresh, test_several_are_set_or_none, done),
         WITH(fresh, test_hooks_run_once_and_only_for_changes, done),
         WITH(fresh, test_a_refusing_hook_takes_everything_back, done),
+        WITH(fresh, test_what_cannot_be_taken_back_runs_when_nothing_else_refuses, done),
+        WITH(fresh, test_what_cannot_be_taken_back_runs_when_nothing_else_refuses, done),
         WITH(fresh, test_protection_and_loading_hold_options_back, done),
         WITH(fresh, test_a_wrong_line_is_named, done),
         WITH(fresh, test_lines_are_read_as_redis_reads_them, done),

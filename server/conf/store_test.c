@@ -127,7 +127,8 @@ static int apply_port(struct server *srv, const struct config *next, const char 
     return next->port == 1 ? -EADDRINUSE : 0;
 }
 
-static const struct conf_hook hooks[] = {{"timeout", apply_timeout}, {"port", apply_port}};
+static const struct conf_hook hooks[] = {{.option = "timeout", .apply = apply_timeout},
+                                         {.option = "port", .apply = apply_port}};
 
 static void test_a_refused_change_publishes_nothing(void **state)
 {

@@ -4,6 +4,18 @@
  * missing), IPv4 and IPv6, and the Unix socket, which is made with the right permissions from the
  * first moment (umask around bind: nobody gets in between).
  *
+ * A change of addresses takes three steps, so that who connects meanwhile finds a listener, and a change that is
+ * refused has changed nothing:
+ *
+ *     listen_open     an address that is listened on --is_wanted--> kept
+ *                     another                        --opened, is_wanted
+ *     (other options may refuse: listen_open again with the configuration that stays, which opens nothing)
+ *     listen_settle   what is not wanted             --closed
+ *
+ * An address that overlaps with one that is to go (0.0.0.0 and 127.0.0.1 at one port) is refused by the kernel and by
+ * our stack as long as that one listens; for the moment of bind and listen both have SO_REUSEPORT. (Linux remembers it
+ * for the port: who has our user and asks for SO_REUSEPORT itself could listen there, too; a second server does not.)
+ *
  * A connection over maxclients, or from another host while protected mode holds, is told so and
  * closed.
  */
@@ -18,32 +30,103 @@
 #include <unistd.h>
 
 #include "demi/libos.h"
+#include "server/conf/config.h"
 #include "server/observe/log.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define ACCEPTS_OUTSTANDING 16
 
-static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text, bool is_unix)
+#define LISTENERS_END(srv) ((srv)->listeners + sizeof(srv)->listeners / sizeof *(srv)->listeners)
+#define EACH_LISTENER(srv, l)                                                                                          \
+    struct listen_socket *l = (srv)->listeners;                                                                        \
+    l < LISTENERS_END(srv);                                                                                            \
+    l++
+static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (CONF_BIND_MAX + 1),
+              "those that are to go and those that come");
+
+static struct listen_socket *free_slot(struct server *srv)
 {
-    if (srv->listener_count == (int)(sizeof srv->listeners / sizeof *srv->listeners)) return -E2BIG;
-    int qd;
-    int err = demi_socket(&qd, addr->sa_family, SOCK_STREAM, 0);
+    for (EACH_LISTENER(srv, l))
+        if (!l->is_open) return l;
+    return NULL;
+}
+
+static in_port_t port_of(const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET) return ((const struct sockaddr_in *)addr)->sin_port;
+    return addr->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)addr)->sin6_port : 0;
+}
+
+/* Whether some that are to go are in the way of addr; they and qd may share the port then, or may not any more. */
+static bool share_with_leaving(struct server *srv, const struct sockaddr *addr, int qd, int on)
+{
+    bool any = false;
+    if (!port_of(addr)) return false;
+    for (EACH_LISTENER(srv, l)) {
+        const struct sockaddr *other = (const struct sockaddr *)&l->addr;
+        if (!l->is_open || l->is_wanted || other->sa_family != addr->sa_family || port_of(other) != port_of(addr))
+            continue;
+        demi_setsockopt(l->qd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+        any = true;
+    }
+    if (any) demi_setsockopt(qd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    return any;
+}
+
+static int new_socket(int *qd, const struct sockaddr *addr)
+{
+    int err = demi_socket(qd, addr->sa_family, SOCK_STREAM, 0), on = 1;
+    if (err) return err;
+    if (addr->sa_family != AF_UNIX) demi_setsockopt(*qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (addr->sa_family == AF_INET6) demi_setsockopt(*qd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    return 0;
+}
+
+static int bind_and_listen(int qd, const struct sockaddr *addr, socklen_t size, int backlog)
+{
+    int err = demi_bind(qd, addr, size);
+    return err ? err : demi_listen(qd, backlog);
+}
+
+static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text)
+{
+    struct listen_socket *l = free_slot(srv);
+    int qd, backlog = (int)srv->config->tcp_backlog;
+    if (!l) return -E2BIG;
+    int err = new_socket(&qd, addr);
     if (err) return -err;
-    int on = 1;
-    if (!is_unix) demi_setsockopt(qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (addr->sa_family == AF_INET6) demi_setsockopt(qd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    err = demi_bind(qd, addr, size);
-    if (!err) err = demi_listen(qd, (int)srv->config->tcp_backlog);
+    err = bind_and_listen(qd, addr, size, backlog);
+    if (err == EADDRINUSE) { /* a socket that listen() refused is bound: the second attempt is another's */
+        demi_close(qd);
+        err = new_socket(&qd, addr);
+        if (err) return -err;
+        err = EADDRINUSE;
+        if (share_with_leaving(srv, addr, qd, 1)) {
+            err = bind_and_listen(qd, addr, size, backlog);
+            share_with_leaving(srv, addr, qd, 0);
+        }
+    }
     if (err) {
         demi_close(qd);
         return -err;
     }
-    struct listen_socket *l = &srv->listeners[srv->listener_count++];
-    l->qd = qd;
-    l->is_unix = is_unix;
+    *l = (struct listen_socket){.qd = qd, .is_open = true, .is_unix = addr->sa_family == AF_UNIX, .is_wanted = true};
+    memcpy(&l->addr, addr, size);
     snprintf(l->text, sizeof l->text, "%s", text);
     return 0;
+}
+
+static struct listen_socket *find(struct server *srv, const char *text)
+{
+    for (EACH_LISTENER(srv, l))
+        if (l->is_open && strcmp(l->text, text) == 0) return l;
+    return NULL;
+}
+
+static void address_name(char *out, size_t size, const char *host, int port)
+{
+    snprintf(out, size, "%s:%d", *host == '-' ? host + 1 : host, port);
 }
 
 static bool may_be_missing(int err)
@@ -53,7 +136,9 @@ static bool may_be_missing(int err)
 
 static int open_address(struct server *srv, const char *host, int port)
 {
+    char text[LISTEN_TEXT_SIZE];
     bool optional = host[0] == '-';
+    address_name(text, sizeof text, host, port);
     if (optional) host++;
     struct sockaddr_storage ss = {0};
     socklen_t n;
@@ -82,9 +167,7 @@ static int open_address(struct server *srv, const char *host, int port)
         else v6->sin6_port = htons((uint16_t)port);
         freeaddrinfo(list);
     }
-    char text[128];
-    snprintf(text, sizeof text, "%s:%d", host, port);
-    int rc = open_one(srv, (struct sockaddr *)&ss, n, text, false);
+    int rc = open_one(srv, (struct sockaddr *)&ss, n, text);
     if (rc == 0) return 0;
     server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: bind: %s", host,
                port, strerror(-rc));
@@ -109,42 +192,82 @@ static int open_unix(struct server *srv, const char *path)
     }
     mode_t perm = (mode_t)srv->config->unixsocketperm, old = umask(perm ? (~perm & 0777) : 0);
     if (!perm) umask(old);
-    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, true);
+    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path);
     umask(old);
     if (rc == 0 && perm) chmod(path, perm);
     if (rc) server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s", strerror(-rc));
     return rc;
 }
 
+/* Before anything is opened: what is to stay must not be shared with. */
+static void mark_wanted(struct server *srv, const struct config *cfg)
+{
+    char text[LISTEN_TEXT_SIZE];
+    struct listen_socket *l;
+    for (EACH_LISTENER(srv, other)) other->is_wanted = false;
+    for (unsigned i = 0; cfg->port && i < cfg->bind_count; i++) {
+        address_name(text, sizeof text, cfg->bind[i], (int)cfg->port);
+        if ((l = find(srv, text))) l->is_wanted = true;
+    }
+    if (cfg->unixsocket && (l = find(srv, cfg->unixsocket))) l->is_wanted = true;
+}
+
+static int open_tcp(struct server *srv, const struct config *cfg)
+{
+    bool any = false;
+    for (unsigned i = 0; i < cfg->bind_count; i++) {
+        char text[LISTEN_TEXT_SIZE];
+        address_name(text, sizeof text, cfg->bind[i], (int)cfg->port);
+        const struct listen_socket *there = find(srv, text);
+        bool named_before = false;
+        for (unsigned k = 0; k < i; k++) named_before |= strcmp(cfg->bind[k], cfg->bind[i]) == 0;
+        int rc = there && !named_before ? 0 : open_address(srv, cfg->bind[i], (int)cfg->port);
+        if (rc) return rc;
+        any |= find(srv, text) != NULL;
+    }
+    if (!cfg->bind_count || any) return 0;
+    server_log(srv, LOG_WARNING_LEVEL, "Warning: No address to listen on");
+    return -EADDRNOTAVAIL;
+}
+
 int listen_open(struct server *srv, const struct config *cfg, const char **kind)
 {
+    mark_wanted(srv, cfg);
     *kind = "tcp";
-    if (cfg->port != 0) {
-        int opened = srv->listener_count;
-        for (unsigned i = 0; i < cfg->bind_count; i++) {
-            int rc = open_address(srv, cfg->bind[i], (int)cfg->port);
-            if (rc) return rc;
-        }
-        if (cfg->bind_count && srv->listener_count == opened) {
-            server_log(srv, LOG_WARNING_LEVEL, "Warning: No address to listen on");
-            return -EADDRNOTAVAIL;
-        }
-    }
+    int rc = cfg->port ? open_tcp(srv, cfg) : 0;
+    if (rc) return rc;
     *kind = "unix";
-    if (cfg->unixsocket && *cfg->unixsocket) return open_unix(srv, cfg->unixsocket);
-    return 0;
+    const char *path = cfg->unixsocket;
+    return path && *path && !find(srv, path) ? open_unix(srv, path) : 0;
+}
+
+static void close_one(struct server *srv, struct listen_socket *l)
+{
+    if (l->accepts) endpoint_set(&srv->workers[0].endpoints, l->qd, NULL);
+    demi_close(l->qd);
+    l->is_open = false;
+    if (!l->is_unix) return;
+    server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
+    unlink(l->text);
+}
+
+void listen_settle(struct server *srv)
+{
+    for (EACH_LISTENER(srv, l))
+        if (l->is_open && !l->is_wanted) close_one(srv, l);
 }
 
 void listen_close(struct server *srv)
 {
-    for (int i = 0; i < srv->listener_count; i++) {
-        demi_close(srv->listeners[i].qd);
-        if (srv->listeners[i].is_unix) {
-            server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
-            unlink(srv->listeners[i].text);
-        }
-    }
-    srv->listener_count = 0;
+    for (EACH_LISTENER(srv, l))
+        if (l->is_open) close_one(srv, l);
+}
+
+bool listen_any(const struct server *srv)
+{
+    for (size_t i = 0; i < sizeof srv->listeners / sizeof *srv->listeners; i++)
+        if (srv->listeners[i].is_open) return true;
+    return false;
 }
 
 static void turn_away(int qd, const char *text)
@@ -247,8 +370,9 @@ static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t 
 
 int listen_accept(struct worker *w)
 {
-    for (int i = 0; i < w->srv->listener_count; i++) {
-        struct listen_socket *l = &w->srv->listeners[i];
+    for (EACH_LISTENER(w->srv, l)) {
+        if (!l->is_open || l->accepts) continue;
+        l->accepts = true;
         l->endpoint.completed = accepted;
         endpoint_set(&w->endpoints, l->qd, &l->endpoint);
         for (int k = 0; k < ACCEPTS_OUTSTANDING; k++) {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include "server/net/endpoint.h"
 
@@ -14,16 +15,26 @@ struct config;
 struct server;
 struct worker;
 
+enum { LISTEN_TEXT_SIZE = 320, LISTENERS_MAX = 34 };
+
 struct listen_socket {
     struct endpoint endpoint;
     int qd;
-    bool is_unix;
-    char text[128];
+    bool is_open, is_unix;
+    bool is_wanted; /* by the configuration that listen_open() had last */
+    bool accepts;
+    struct sockaddr_storage addr;
+    char text[LISTEN_TEXT_SIZE]; /* as the configuration names it */
 };
 
-/* 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp" or "unix". */
+/* Has a socket listen for each address of cfg: those that listen already are kept as they are, the others opened beside
+ * those that cfg does not name. 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp" or
+ * "unix". Either way nothing was closed: go on with another configuration, or end with listen_settle(). */
 int listen_open(struct server *srv, const struct config *cfg, const char **kind);
+/* Closes what the last configuration that listen_open() had does not name. */
+void listen_settle(struct server *srv);
 void listen_close(struct server *srv);
-int listen_accept(struct worker *w); /* starts the accepts of all listeners */
+bool listen_any(const struct server *srv); /* whether there is a listener */
+int listen_accept(struct worker *w);       /* starts the accepts of the listeners that have none yet */
 
 #endif
