@@ -24,19 +24,6 @@ const char *conf_apply_rename(struct bytes from, struct bytes to)
     }
 }
 
-void conf_apply_warn(struct server *srv, const struct config *cfg)
-{
-    if (cfg->save_count)
-        server_log(srv, LOG_WARNING_LEVEL,
-                   "WARNING: this version keeps data in memory only: the 'save' points configured write no snapshot.");
-}
-
-static int apply_save(struct server *srv, const struct config *cfg, const char **err)
-{
-    conf_apply_warn(srv, cfg);
-    return 0;
-}
-
 /* Opens what the configuration names besides; listen_settle() closes the rest. The connections there are stay. */
 static int apply_listeners(struct server *srv, const struct config *cfg, const char **err, const char *refusal)
 {
@@ -144,7 +131,6 @@ static const struct conf_hook hooks[] = {
     {.option = "maxmemory", .apply = apply_maxmemory},
     {.option = "libos-spin-us", .apply = apply_spin},
     {.option = "libos-pcap", .apply = apply_pcap, .last = true}, /* a file that is opened again is empty */
-    {.option = "save", .apply = apply_save},
     {.option = "crash-log-enabled", .apply = apply_crash_log},
     {.option = "locale-collate", .apply = apply_locale},
 };

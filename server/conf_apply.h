@@ -20,7 +20,4 @@ const char *conf_apply_rename(struct bytes from, struct bytes to);
  * environment names and the machine does not have is no error: bytes are compared then. */
 int conf_apply_locale(const struct config *cfg);
 
-/* What the configuration asks for and does not get is told in the log. */
-void conf_apply_warn(struct server *srv, const struct config *cfg);
-
 #endif

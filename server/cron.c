@@ -101,5 +101,6 @@ void cron_run(struct worker *w)
     clients_cron(w);
     replicas_cron(w);
     resize_cron(w);
-    expire_cycle_begin(w);
+    persist_cron(w);
+    if (!srv->persist.loading) expire_cycle_begin(w);
 }

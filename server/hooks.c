@@ -18,9 +18,7 @@ void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy)
     effects_add(c, db->id, argv, 2);
 }
 
-/* No snapshot is under way in this version; the count of changes alone says that the file is out of
- * date. */
-void srv_flushed_all(struct call *c) { c->srv->dirty++; }
+void srv_flushed_all(struct call *c) { persist_flushed_all(c); }
 
 uint64_t srv_command_serial(const struct call *c) { return c->w->stats.commands; }
 

@@ -201,7 +201,6 @@ static void banner(struct server *srv, int argc)
     } else {
         server_log(srv, LOG_NOTICE_LEVEL, "Running mode=standalone, port=%lld.", port);
     }
-    conf_apply_warn(srv, srv->config);
 }
 
 static int start(struct server *srv)
@@ -226,6 +225,16 @@ static void stop(struct server *srv)
     server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
     tell_systemd(srv, "STOPPING=1\n");
     server_stop(srv);
+}
+
+/* The data are there. */
+static void ready(struct server *srv)
+{
+    const struct config *cfg = srv->config;
+    if (cfg->port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
+    if (cfg->unixsocket && *cfg->unixsocket)
+        server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
+    tell_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
 }
 
 int main(int argc, char **argv)
@@ -262,10 +271,7 @@ int main(int argc, char **argv)
     if (start(srv) != 0) return 1;
     write_pidfile(srv); /* not before: the file may be that of the server that has our port */
     server_log(srv, LOG_NOTICE_LEVEL, "Server initialized");
-    if (config.port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
-    if (config.unixsocket && *config.unixsocket)
-        server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", config.unixsocket);
-    tell_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
+    persist_load_begin(&srv->workers[0], ready);
     int err = worker_run(&srv->workers[0]);
     if (err) server_log(srv, LOG_WARNING_LEVEL, "The loop ended: %s", strerror(-err));
     code = err ? 1 : srv->exit_code;

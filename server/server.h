@@ -23,6 +23,7 @@
 #include "server/journal/journal.h"
 #include "server/net/client.h"
 #include "server/net/listen.h"
+#include "server/persist/persist.h"
 #include "server/version.h"
 #include "server/worker.h"
 
@@ -40,6 +41,13 @@ enum server_rate { /* a second; turns of the loop, and the microseconds of one *
                    RATE_TURNS,
                    RATE_TURN_US,
                    RATE_COUNT
+};
+
+/* What makes the server's state a reason to look at each command more closely (server/exec/admit.h). */
+enum server_unusual {
+    SERVER_PAUSED = 1u << 0,     /* CLIENT PAUSE */
+    SERVER_LOADING = 1u << 1,    /* the data are not all there yet */
+    SERVER_DISK_ERROR = 1u << 2, /* writes are refused, because saving failed */
 };
 
 struct server {
@@ -63,8 +71,8 @@ struct server {
     struct quicklist_options list_options; /* what every list points to; server/types/list.h fills it */
 
     _Atomic uint64_t next_client_id;
-    int64_t dirty;                              /* changes since the last save */
-    uint64_t rdb_keys_loaded, rdb_keys_expired; /* by the last load */
+    int64_t dirty; /* changes since the last save */
+    struct persist persist;
     int64_t start_ms;
     uint64_t start_ns;
     char run_id[41];
@@ -74,6 +82,7 @@ struct server {
     int pid;
     bool daemonized, supervised;
 
+    unsigned unusual;       /* enum server_unusual: 0 nearly always */
     int64_t pause_until_ms; /* CLIENT PAUSE */
     bool pause_writes_only;
     bool active_expire;            /* DEBUG SET-ACTIVE-EXPIRE */

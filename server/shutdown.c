@@ -2,9 +2,12 @@
  *
  * The handlers only note the signal and ring the loop's wake-up (both allowed in a handler); the loop stops at the end
  * of its turn, with replies pushed and sockets closed. A second SIGINT ends the process at once, as redis-server does.
+ *
+ * What is to be saved is saved first, with nobody served; if that fails the server stays, unless it is forced to go.
  */
 #include "server/shutdown.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,16 +40,43 @@ void shutdown_handle_signals(struct server *srv)
     sigaction(SIGPIPE, &sa, NULL);
 }
 
-void shutdown_begin(struct worker *w, const char *why)
+/* What is half loaded is no more than half of what the file has. */
+static bool has_to_save(const struct worker *w, unsigned flags)
+{
+    if (w->srv->persist.loading || (flags & SHUTDOWN_ON_SIG_NOSAVE)) return false;
+    return (flags & SHUTDOWN_ON_SIG_SAVE) || w->conf.cfg->save_count;
+}
+
+/* False: it cannot be saved, and the server stays. */
+static bool save(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
-    server_log(srv, LOG_NOTICE_LEVEL, "%s", why);
+    server_log(srv, LOG_NOTICE_LEVEL, "Saving the final RDB snapshot before exiting.");
+    if (persist_save(w) == 0) return true;
+    bool forced = flags & SHUTDOWN_ON_SIG_FORCE;
+    server_log(srv, LOG_WARNING_LEVEL, "Error trying to save the DB, %s.", forced ? "Exit anyway" : "can't exit");
+    return forced;
+}
+
+bool shutdown_begin(struct worker *w, unsigned flags)
+{
+    struct server *srv = w->srv;
+    server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
+    persist_save_cancel(w);
+    if (has_to_save(w, flags) && !save(w, flags)) {
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "Errors trying to shut down the server. Check the logs for more information.");
+        return false;
+    }
     srv->stopping = true;
+    return true;
 }
 
 void shutdown_by_signal(struct worker *w)
 {
-    int sig = w->srv->signal;
-    server_log(w->srv, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...", sig == SIGINT ? "SIGINT" : "SIGTERM");
-    shutdown_begin(w, "User requested shutdown...");
+    struct server *srv = w->srv;
+    const struct config *cfg = w->conf.cfg;
+    bool interrupt = srv->signal == SIGINT;
+    server_log(srv, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...", interrupt ? "SIGINT" : "SIGTERM");
+    if (!shutdown_begin(w, (unsigned)(interrupt ? cfg->shutdown_on_sigint : cfg->shutdown_on_sigterm))) srv->signal = 0;
 }

@@ -5,11 +5,14 @@
 #ifndef SERVER_SHUTDOWN_H
 #define SERVER_SHUTDOWN_H
 
+#include <stdbool.h>
+
 struct worker;
 struct server;
 
-/* Makes the loop end at the end of this turn. */
-void shutdown_begin(struct worker *w, const char *why);
+/* Saves what has to be saved, and makes the loop end at the end of this turn. False: it could not be saved, and the
+ * server goes on; the log says why. flags: enum shutdown_on_sig (server/conf/config.h). */
+bool shutdown_begin(struct worker *w, unsigned flags);
 /* SIGTERM or SIGINT has come. */
 void shutdown_by_signal(struct worker *w);
 /* Installs the handlers. One process has one server. */

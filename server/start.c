@@ -145,6 +145,7 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err) return err;
     srv->start_ms = demi_wall_us() / 1000;
     srv->start_ns = demi_clock_ns();
+    persist_init(srv);
     open_keyspace(srv, o->hash_seed);
     srv->worker_count = 1;
     srv->workers = zeroed(sizeof *srv->workers);
@@ -174,6 +175,7 @@ void server_stop(struct server *srv)
 {
     listen_close(srv);
     crash_fini();
+    persist_fini(&srv->workers[0]);
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
     check_waist_fini(srv);

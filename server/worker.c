@@ -22,6 +22,7 @@
 #include "server/net/listen.h"
 #include "server/net/pushes.h"
 #include "server/observe/log.h"
+#include "server/persist/persist.h"
 #include "server/repl/full_copy.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
@@ -42,6 +43,7 @@ void worker_take_config(struct worker *w)
     conf_store_pass(&w->srv->conf, &w->conf);
     w->call.cfg = w->conf.cfg;
     if (was_open != config_is_open(w->conf.cfg)) client_password_changed(w);
+    persist_update(w->srv);
     if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
     run_update_slow_ticks(w);
 }
@@ -223,6 +225,7 @@ static void end_pause(struct worker *w)
 {
     if (w->now_ms < w->srv->pause_until_ms) return;
     w->srv->pause_until_ms = 0;
+    w->srv->unusual &= ~(unsigned)SERVER_PAUSED;
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);

@@ -332,6 +332,7 @@ void cmd_client_pause(struct call *c)
     /* Of two pauses the longer time and the stricter mode hold. */
     if (!srv->pause_until_ms || !writes_only) srv->pause_writes_only = writes_only;
     if (c->now_ms + ms > srv->pause_until_ms) srv->pause_until_ms = c->now_ms + ms;
+    srv->unusual |= SERVER_PAUSED;
     call_ok(c);
 }
 

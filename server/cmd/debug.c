@@ -23,7 +23,7 @@
 #include "server/observe/crash.h"
 #include "server/observe/digest.h"
 #include "server/observe/log.h"
-#include "server/rdb/file.h"
+#include "server/rdb/snapshot.h"
 #include "server/server.h"
 #include "server/types/list.h"
 #include "server/worker.h"
@@ -423,13 +423,12 @@ static void debug_reload(struct call *c)
             return;
         }
     }
-    if (save && rdb_file_save(c) != 0) {
+    if (save && persist_save(c->w) != 0) {
         call_error(c, "ERR");
         return;
     }
     for (int i = 0; flush && i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
-    int err = rdb_file_load(c, flags);
-    worker_update_time(c->w);
+    int err = persist_load(c->w, flags);
     if (err) {
         call_error(c, "ERR Error trying to load the RDB dump, check server logs.");
         return;

@@ -26,6 +26,7 @@ void cmd_dump(struct call *c)
     struct rdb_sink s;
     rdb_sink_init(&s, NULL, NULL);
     s.compress = c->cfg->rdbcompression;
+    s.version = (int)c->cfg->rdb_version;
     rdb_write_dump(&s, e);
     struct bytes payload = rdb_sink_bytes(&s);
     s.buf = NULL; /* the reply's from here on */

@@ -26,23 +26,24 @@ void cmd_role(struct call *c)
     reply_array(c->out, 0);
 }
 
-/* --- SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] | ABORT
- * --------------------------------------------------------------------- */
+/* --- SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] | ABORT ----------------------------------------------------------------- */
 
 void cmd_shutdown(struct call *c)
 {
-    bool save = false, nosave = false, other = false, abort_it = false;
+    bool abort_it = false;
+    unsigned flags = 0, both = SHUTDOWN_ON_SIG_SAVE | SHUTDOWN_ON_SIG_NOSAVE;
     for (int i = 1; i < c->argc; i++) {
-        if (bytes_is_word(c->argv[i], "nosave")) nosave = true;
-        else if (bytes_is_word(c->argv[i], "save")) save = true;
-        else if (bytes_is_word(c->argv[i], "now") || bytes_is_word(c->argv[i], "force")) other = true;
+        if (bytes_is_word(c->argv[i], "nosave")) flags |= SHUTDOWN_ON_SIG_NOSAVE;
+        else if (bytes_is_word(c->argv[i], "save")) flags |= SHUTDOWN_ON_SIG_SAVE;
+        else if (bytes_is_word(c->argv[i], "now")) flags |= SHUTDOWN_ON_SIG_NOW;
+        else if (bytes_is_word(c->argv[i], "force")) flags |= SHUTDOWN_ON_SIG_FORCE;
         else if (bytes_is_word(c->argv[i], "abort")) abort_it = true;
         else {
             call_syntax_error(c);
             return;
         }
     }
-    if ((save && nosave) || (abort_it && (save || nosave || other))) {
+    if ((flags & both) == both || (abort_it && flags)) {
         call_syntax_error(c);
         return;
     }
@@ -50,15 +51,10 @@ void cmd_shutdown(struct call *c)
         call_error(c, "ERR No shutdown in progress.");
         return;
     }
-    if (save) {
-        call_error(c, "ERR SHUTDOWN SAVE is not supported yet: this version writes no snapshots. "
-                      "Use SHUTDOWN NOSAVE.");
-        return;
-    }
-    if (c->deny_blocking) {
+    if (c->deny_blocking && !(flags & SHUTDOWN_ON_SIG_NOW)) {
         call_error(c, "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client");
         return;
     }
-    shutdown_begin(c->w, "User requested shutdown...");
-    client_close_soon(c->client);
+    if (!shutdown_begin(c->w, flags)) call_error(c, "ERR Errors trying to SHUTDOWN. Check logs.");
+    else if (c->client) client_close_soon(c->client);
 }

@@ -48,12 +48,13 @@ enum cmd_flag {
     CMD_ALLOW_BUSY = 1u << 23,
     CMD_TOUCHES_ARBITRARY_KEYS = 1u << 24, /* not shown */
     /* Ours, not shown: what the checks before a command ask of its row (server/exec/admit.h). */
-    CMD_SUBSCRIBED = 1u << 25,    /* a RESP2 client with subscriptions may send it */
-    CMD_RUNS_IN_MULTI = 1u << 26, /* runs at once inside MULTI instead of being queued */
-    CMD_ENDS_MULTI = 1u << 27,    /* and ends it */
-    CMD_RUNS_QUEUE = 1u << 28,    /* EXEC: is what its queue is */
-    CMD_NEEDS_CLIENT = 1u << 29,  /* works on a connection: nothing for a session without one */
-    CMD_TOUCHES = 1u << 30,       /* renews the idle time of keys even under CLIENT NO-TOUCH */
+    CMD_SUBSCRIBED = 1u << 25,       /* a RESP2 client with subscriptions may send it */
+    CMD_RUNS_IN_MULTI = 1u << 26,    /* runs at once inside MULTI instead of being queued */
+    CMD_ENDS_MULTI = 1u << 27,       /* and ends it */
+    CMD_RUNS_QUEUE = 1u << 28,       /* EXEC: is what its queue is */
+    CMD_NEEDS_CLIENT = 1u << 29,     /* works on a connection: nothing for a session without one */
+    CMD_TELLS_DISK_ERROR = 1u << 31, /* refused as writes are while saving fails */
+    CMD_TOUCHES = 1u << 30,          /* renews the idle time of keys even under CLIENT NO-TOUCH */
 };
 
 /* The part of the keyspace a command works on, and therefore holds while it runs. Where there are several cores, that

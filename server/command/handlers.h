@@ -226,6 +226,9 @@ cmd_handler cmd_slowlog_len;
 cmd_handler cmd_slowlog_reset;
 cmd_handler cmd_swapdb;
 cmd_handler cmd_replconf;
+cmd_handler cmd_save;
+cmd_handler cmd_bgsave;
+cmd_handler cmd_lastsave;
 cmd_handler cmd_sync;
 cmd_handler cmd_time;
 

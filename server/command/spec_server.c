@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The server: configuration, introspection, flushing. Persistence and replication bring their own rows.
+ * The server: configuration, introspection, flushing, saving.
  */
 #include "server/command/handlers.h"
 #include "server/command/spec.h"
@@ -386,6 +386,21 @@ static const struct command slowlog_subs[] = {
 
 const struct command spec_server[] = {
     {
+        .name = "BGSAVE",
+        .handler = cmd_bgsave,
+        .arity = -1,
+        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING,
+        .holds = HOLD_ALL,
+        .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
+        .group = "server",
+        .since = "1.0.0",
+        .complexity = "O(1)",
+        .summary = "Asynchronously saves the database(s) to disk.",
+        HISTORY({"3.2.2", "Added the `SCHEDULE` option."}),
+        ARGS(
+            {.name = "schedule", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "SCHEDULE", .since = "3.2.2"}),
+    },
+    {
         .name = "COMMAND",
         .handler = cmd_command,
         .arity = -1,
@@ -492,6 +507,18 @@ const struct command spec_server[] = {
         ARGS({.name = "section", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
     {
+        .name = "LASTSAVE",
+        .handler = cmd_lastsave,
+        .arity = 1,
+        .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
+        .acl = ACL_ADMIN | ACL_FAST | ACL_DANGEROUS,
+        .group = "server",
+        .since = "1.0.0",
+        .complexity = "O(1)",
+        .summary = "Returns the Unix timestamp of the last successful save to disk.",
+        TIPS("nondeterministic_output"),
+    },
+    {
         .name = "LATENCY",
         .arity = -2,
         .acl = ACL_SLOW,
@@ -556,6 +583,18 @@ const struct command spec_server[] = {
         .since = "2.8.12",
         .complexity = "O(1)",
         .summary = "Returns the replication role.",
+    },
+    {
+        .name = "SAVE",
+        .handler = cmd_save,
+        .arity = 1,
+        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING | CMD_NO_MULTI,
+        .holds = HOLD_ALL,
+        .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
+        .group = "server",
+        .since = "1.0.0",
+        .complexity = "O(N) where N is the total number of keys in all databases",
+        .summary = "Synchronously saves the database(s) to disk.",
     },
     {
         .name = "SHUTDOWN",

@@ -336,6 +336,7 @@ const struct conf_option conf_options[] = {
     NUMBER("tls-port", NULL, CONF_FIXED, tls_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("tls-session-cache-size", NULL, 0, tls_session_cache_size, 0, INT_MAX, 20480, UNIT_NONE),
     NUMBER("tls-session-cache-timeout", NULL, 0, tls_session_cache_timeout, 0, INT_MAX, 300, UNIT_NONE),
+    NUMBER("rdb-version", NULL, 0, rdb_version, 10, 11, 11, UNIT_NONE),
     NUMBER("libos-spin-us", NULL, 0, libos_spin_us, -1, 10000, -1, UNIT_NONE),
 
     /* with a grammar of their own */

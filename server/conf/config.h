@@ -356,9 +356,10 @@ struct config {
     char *libos_interface;
     char *libos_address; /* "10.0.0.2/24 fd00::2/64" */
     char *libos_gateway;
-    char *libos_eal;       /* arguments for DPDK */
-    char *libos_settings;  /* more keys of demikernel.conf(5): "ring=4096 mac=02:00:00:00:00:01" */
-    char *libos_pcap;      /* file for frames in and out; NULL or "off": none */
+    char *libos_eal;      /* arguments for DPDK */
+    char *libos_settings; /* more keys of demikernel.conf(5): "ring=4096 mac=02:00:00:00:00:01" */
+    char *libos_pcap;     /* file for frames in and out; NULL or "off": none */
+    int64_t rdb_version;
     int64_t libos_spin_us; /* microseconds */
     enum libos_files libos_files;
 

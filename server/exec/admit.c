@@ -34,6 +34,17 @@ static bool may_write(const struct session *s, const struct command *cmd)
     return (cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) || ((cmd->flags & CMD_RUNS_QUEUE) && multi_writes(s));
 }
 
+/* The queue of EXEC counts as EXEC. */
+static bool changes_data(const struct session *s, const struct command *cmd)
+{
+    return (cmd->flags & (CMD_WRITE | CMD_TELLS_DISK_ERROR)) || ((cmd->flags & CMD_RUNS_QUEUE) && multi_changes(s));
+}
+
+static bool runs_while_loading(const struct session *s, const struct command *cmd)
+{
+    return (cmd->flags & CMD_LOADING) && !((cmd->flags & CMD_RUNS_QUEUE) && multi_needs_data(s));
+}
+
 static enum admit_reason why_refused(const struct session *s, const struct request *r, const struct admit_state *st)
 {
     const struct command *cmd = r->cmd;
@@ -43,7 +54,9 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     if (!(s->flags & SESSION_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return ADMIT_NOAUTH;
     if ((s->flags & SESSION_MULTI) && (cmd->flags & CMD_NO_MULTI)) return ADMIT_NO_MULTI;
     if (st->over_memory && needs_memory(s, cmd)) return ADMIT_OOM;
+    if (st->disk_error && changes_data(s, cmd)) return ADMIT_DISK_ERROR;
     if ((s->flags & SESSION_PUBSUB) && s->out->proto == 2 && !(cmd->flags & CMD_SUBSCRIBED)) return ADMIT_SUBSCRIBED;
+    if (st->loading && !runs_while_loading(s, cmd)) return ADMIT_LOADING;
     if ((s->flags & (SESSION_REPLICA | SESSION_MONITOR)) && touches_keys(cmd)) return ADMIT_REPLICA;
     return ADMIT_OK;
 }
@@ -69,6 +82,12 @@ void admit_text(enum admit_reason why, const struct request *r, char *text, size
         [ADMIT_NOAUTH] = "NOAUTH Authentication required.",
         [ADMIT_NO_MULTI] = "ERR Command not allowed inside a transaction",
         [ADMIT_OOM] = "OOM command not allowed when used memory > 'maxmemory'.",
+        [ADMIT_DISK_ERROR] =
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands "
+            "that may modify the data set are disabled, because this instance is configured to report errors during "
+            "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
+            "details about the RDB error.",
+        [ADMIT_LOADING] = "LOADING Redis is loading the dataset in memory",
         [ADMIT_REPLICA] = "ERR Replica can't interact with the keyspace",
     };
     const char *name = r->cmd->full_name;

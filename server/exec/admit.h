@@ -23,6 +23,8 @@ struct admit_state {
     enum admit_protected debug; /* enable-debug-command */
     enum admit_pause pause;     /* CLIENT PAUSE */
     bool over_memory;           /* over maxmemory, and nothing could be evicted */
+    bool disk_error;            /* saving fails, and writes are to be refused for it */
+    bool loading;               /* the data are not all there yet */
 };
 
 enum admit_verdict {
@@ -40,7 +42,9 @@ enum admit_reason {
     ADMIT_NOAUTH,
     ADMIT_NO_MULTI,
     ADMIT_OOM,
+    ADMIT_DISK_ERROR,
     ADMIT_SUBSCRIBED,
+    ADMIT_LOADING,
     ADMIT_REPLICA,
     ADMIT_REASONS,
 };

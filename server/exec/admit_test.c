@@ -18,7 +18,7 @@
 #define RESP3     (1u << 29)
 
 /* States. */
-enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES };
+enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES, LOADING, NO_DISK, NO_DISK_OVER };
 
 static const struct {
     const char *line;
@@ -55,6 +55,29 @@ static const struct {
     {"DISCARD", SESSION_MULTI, OVER, ADMIT_RUN, ADMIT_OK},
     {"RESET", SESSION_MULTI, OVER, ADMIT_RUN, ADMIT_OK},
     {"EXEC", SESSION_MULTI, OVER, ADMIT_RUN, ADMIT_OK}, /* nothing is queued that needs any */
+    /* the disk */
+    {"SET k v", 0, NO_DISK, ADMIT_REFUSE, ADMIT_DISK_ERROR},
+    {"DEL k", 0, NO_DISK, ADMIT_REFUSE, ADMIT_DISK_ERROR},
+    {"PING", 0, NO_DISK, ADMIT_REFUSE, ADMIT_DISK_ERROR},
+    {"GET k", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
+    {"PUBLISH c m", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
+    {"SAVE", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
+    {"LASTSAVE", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
+    {"SET k v", 0, NO_DISK_OVER, ADMIT_REFUSE, ADMIT_OOM},
+    {"SET k v", OUTSIDER, NO_DISK, ADMIT_REFUSE, ADMIT_NOAUTH},
+    {"EXEC", SESSION_MULTI, NO_DISK, ADMIT_RUN, ADMIT_OK}, /* nothing is queued that writes */
+    /* loading */
+    {"GET k", 0, LOADING, ADMIT_REFUSE, ADMIT_LOADING},
+    {"SET k v", 0, LOADING, ADMIT_REFUSE, ADMIT_LOADING},
+    {"PING", 0, LOADING, ADMIT_REFUSE, ADMIT_LOADING},
+    {"FLUSHALL", 0, LOADING, ADMIT_REFUSE, ADMIT_LOADING},
+    {"SAVE", 0, LOADING, ADMIT_REFUSE, ADMIT_LOADING},
+    {"INFO", 0, LOADING, ADMIT_RUN, ADMIT_OK},
+    {"LASTSAVE", 0, LOADING, ADMIT_RUN, ADMIT_OK},
+    {"SHUTDOWN", 0, LOADING, ADMIT_RUN, ADMIT_OK},
+    {"SUBSCRIBE c", 0, LOADING, ADMIT_RUN, ADMIT_OK},
+    {"GET k", SESSION_PUBSUB, LOADING, ADMIT_REFUSE, ADMIT_SUBSCRIBED},
+    {"EXEC", SESSION_MULTI, LOADING, ADMIT_RUN, ADMIT_OK},
     /* transactions */
     {"SET k v", SESSION_MULTI, FINE, ADMIT_QUEUE, ADMIT_OK},
     {"EXEC", SESSION_MULTI, FINE, ADMIT_RUN, ADMIT_OK},
@@ -103,7 +126,9 @@ static struct admit_state state_for(int state)
         .pause = state == PAUSED          ? ADMIT_PAUSE_ALL
                  : state == PAUSED_WRITES ? ADMIT_PAUSE_WRITES
                                           : ADMIT_PAUSE_NONE,
-        .over_memory = state == OVER,
+        .over_memory = state == OVER || state == NO_DISK_OVER,
+        .disk_error = state == NO_DISK || state == NO_DISK_OVER,
+        .loading = state == LOADING,
     };
 }
 

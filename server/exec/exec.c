@@ -96,10 +96,12 @@ static struct admit_state state_of(struct worker *w)
     static const enum admit_protected debug[] = {[PROTECTED_ACTION_NO] = ADMIT_PROTECTED_NO,
                                                  [PROTECTED_ACTION_LOCAL] = ADMIT_PROTECTED_LOCAL,
                                                  [PROTECTED_ACTION_YES] = ADMIT_PROTECTED_YES};
-    struct admit_state st = {.debug = debug[srv->config->enable_debug_command]};
+    struct admit_state st = {.debug = debug[srv->config->enable_debug_command],
+                             .loading = srv->unusual & SERVER_LOADING,
+                             .disk_error = srv->unusual & SERVER_DISK_ERROR};
     if (srv->pause_until_ms && w->now_ms < srv->pause_until_ms)
         st.pause = srv->pause_writes_only ? ADMIT_PAUSE_WRITES : ADMIT_PAUSE_ALL;
-    if (srv->config->maxmemory) st.over_memory = evict_run(w) == EVICT_FAILED;
+    if (srv->config->maxmemory && !st.loading) st.over_memory = evict_run(w) == EVICT_FAILED;
     return st;
 }
 
@@ -168,8 +170,8 @@ enum exec_verdict exec_request(struct session *s, const struct request *r)
         s->last_cmd = cmd;
         /* A plain command of an ordinary session passes every check of admit() at a glance. */
         if (likely((s->flags & UNUSUAL) == SESSION_AUTHENTICATED &&
-                   !(cmd->flags & (CMD_PROTECTED | CMD_NEEDS_CLIENT)) && !srv->config->maxmemory &&
-                   !srv->pause_until_ms && (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity))) {
+                   !(cmd->flags & (CMD_PROTECTED | CMD_NEEDS_CLIENT)) && !srv->config->maxmemory && !srv->unusual &&
+                   (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity))) {
             run_plain(s, r);
             return EXEC_DONE;
         }

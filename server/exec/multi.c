@@ -29,6 +29,7 @@ void multi_queue(struct session *s, const struct request *r)
     m->queue[m->count++] = request_dup(r);
     m->bytes += request_dup_size(r) + sizeof *m->queue;
     m->flags |= r->cmd->flags;
+    m->lacking |= ~r->cmd->flags;
     m->held |= request_held(r, s->db);
 }
 
@@ -44,7 +45,7 @@ static void clear_queue(struct multi *m)
     mem_free(m->queue);
     m->queue = NULL;
     m->count = m->cap = m->bytes = 0;
-    m->flags = 0;
+    m->flags = m->lacking = 0;
     m->held = 0;
 }
 
@@ -65,6 +66,8 @@ void multi_free(struct session *s)
 }
 
 bool multi_writes(const struct session *s) { return s->multi && (s->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE)); }
+bool multi_changes(const struct session *s) { return s->multi && (s->multi->flags & CMD_WRITE); }
+bool multi_needs_data(const struct session *s) { return s->multi && (s->multi->lacking & CMD_LOADING); }
 bool multi_needs_memory(const struct session *s) { return s->multi && (s->multi->flags & CMD_DENYOOM); }
 uint64_t multi_held(const struct session *s) { return s->multi ? s->multi->held : 0; }
 size_t multi_count(const struct session *s) { return s->multi ? s->multi->count : 0; }

@@ -20,6 +20,8 @@ void multi_queue(struct session *s, const struct request *r); /* keeps a copy; n
 const struct request *multi_at(const struct session *s, size_t i);
 size_t multi_count(const struct session *s);
 bool multi_writes(const struct session *s);       /* a queued command writes */
+bool multi_changes(const struct session *s);      /* the same without those that only may replicate */
+bool multi_needs_data(const struct session *s);   /* one may not run while the data are loaded */
 bool multi_needs_memory(const struct session *s); /* one is refused over maxmemory */
 uint64_t multi_held(const struct session *s);     /* the slices of all of them together */
 size_t multi_memory(const struct session *s);

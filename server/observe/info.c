@@ -21,6 +21,8 @@
 #include "server/net/pubsub.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/info_section.h"
+#include "server/persist/load.h"
+#include "server/persist/save.h"
 #include "server/observe/latency.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
@@ -127,27 +129,41 @@ static void info_clients(struct info *in)
     info_line(in, "total_blocking_keys_on_nokey:0"); /* of who waits for a stream that may be deleted */
 }
 
+static void info_loading(struct info *in, struct load_progress l)
+{
+    int64_t elapsed = in->w->now_ms / 1000 - l.started_s;
+    uint64_t left = l.bytes_all > l.bytes_done ? l.bytes_all - l.bytes_done : 0;
+    info_line(in, "loading_start_time:%lld", (long long)l.started_s);
+    info_line(in, "loading_total_bytes:%llu", (unsigned long long)l.bytes_all);
+    info_line(in, "loading_rdb_used_mem:%llu", (unsigned long long)l.used_mem);
+    info_line(in, "loading_loaded_bytes:%llu", (unsigned long long)l.bytes_done);
+    info_line(in, "loading_loaded_perc:%.2f", l.bytes_all ? (double)l.bytes_done * 100 / (double)l.bytes_all : 0);
+    info_line(in, "loading_eta_seconds:%lld", elapsed ? (long long)((uint64_t)elapsed * left / (l.bytes_done + 1)) : 1);
+}
+
 static void info_persistence(struct info *in)
 {
     struct server *srv = in->srv;
-    info_line(in, "loading:0");
+    const struct persist *p = &srv->persist;
+    bool saves = p->saving != NULL;
+    info_line(in, "loading:%d", p->loading != NULL);
     info_line(in, "async_loading:0");
-    info_line(in, "current_cow_peak:0");
-    info_line(in, "current_cow_size:0");
+    info_line(in, "current_cow_peak:%zu", p->memory_peak);
+    info_line(in, "current_cow_size:%zu", saves ? save_memory(p->saving) : 0);
     info_line(in, "current_cow_size_age:0");
-    info_line(in, "current_fork_perc:0.00");
-    info_line(in, "current_save_keys_processed:0");
-    info_line(in, "current_save_keys_total:0");
+    info_line(in, "current_fork_perc:0.00"); /* nothing is forked */
+    info_line(in, "current_save_keys_processed:%llu", saves ? (unsigned long long)save_keys_done(p->saving) : 0);
+    info_line(in, "current_save_keys_total:%llu", saves ? (unsigned long long)save_keys_all(p->saving) : 0);
     info_line(in, "rdb_changes_since_last_save:%lld", (long long)srv->dirty);
-    info_line(in, "rdb_bgsave_in_progress:0");
-    info_line(in, "rdb_last_save_time:%lld", (long long)(srv->start_ms / 1000));
-    info_line(in, "rdb_last_bgsave_status:ok");
-    info_line(in, "rdb_last_bgsave_time_sec:-1");
-    info_line(in, "rdb_current_bgsave_time_sec:-1");
-    info_line(in, "rdb_saves:0");
-    info_line(in, "rdb_last_cow_size:0");
-    info_line(in, "rdb_last_load_keys_expired:%llu", (unsigned long long)srv->rdb_keys_expired);
-    info_line(in, "rdb_last_load_keys_loaded:%llu", (unsigned long long)srv->rdb_keys_loaded);
+    info_line(in, "rdb_bgsave_in_progress:%d", saves);
+    info_line(in, "rdb_last_save_time:%lld", (long long)p->saved_s);
+    info_line(in, "rdb_last_bgsave_status:%s", p->failed ? "err" : "ok");
+    info_line(in, "rdb_last_bgsave_time_sec:%lld", (long long)p->took_s);
+    info_line(in, "rdb_current_bgsave_time_sec:%lld", saves ? (long long)(in->w->now_ms / 1000 - p->tried_s) : -1);
+    info_line(in, "rdb_saves:%llu", (unsigned long long)p->saves);
+    info_line(in, "rdb_last_cow_size:%zu", p->memory_last);
+    info_line(in, "rdb_last_load_keys_expired:%llu", (unsigned long long)p->keys_expired);
+    info_line(in, "rdb_last_load_keys_loaded:%llu", (unsigned long long)p->keys_loaded);
     info_line(in, "aof_enabled:0");
     info_line(in, "aof_rewrite_in_progress:0");
     info_line(in, "aof_rewrite_scheduled:0");
@@ -160,6 +176,7 @@ static void info_persistence(struct info *in)
     info_line(in, "aof_last_cow_size:0");
     info_line(in, "module_fork_in_progress:0");
     info_line(in, "module_fork_last_cow_size:0");
+    if (p->loading) info_loading(in, load_progress(p->loading));
 }
 
 static unsigned long long mean_rate(const struct server *srv, enum server_rate i)

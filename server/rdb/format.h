@@ -12,7 +12,8 @@
 #ifndef SERVER_RDB_FORMAT_H
 #define SERVER_RDB_FORMAT_H
 
-#define RDB_VERSION 11 /* redis-server 7.2's */
+#define RDB_VERSION     11 /* redis-server 7.2's */
+#define RDB_VERSION_MIN 10 /* 7.0's: the oldest that is written */
 
 enum rdb_type {
     RDB_STRING = 0,
@@ -52,14 +53,15 @@ enum rdb_opcode {
     RDB_OP_EOF = 255,
 };
 
-#define RDB_LEN_14  0x40
-#define RDB_LEN_32  0x80
-#define RDB_LEN_64  0x81
-#define RDB_ENC     0xC0
-#define RDB_ENC_I8  0
-#define RDB_ENC_I16 1
-#define RDB_ENC_I32 2
-#define RDB_ENC_LZF 3
+#define RDB_LEN_14          0x40
+#define RDB_LEN_32          0x80
+#define RDB_LEN_64          0x81
+#define RDB_LENGTH_SIZE_MAX 9
+#define RDB_ENC             0xC0
+#define RDB_ENC_I8          0
+#define RDB_ENC_I16         1
+#define RDB_ENC_I32         2
+#define RDB_ENC_LZF         3
 
 #define RDB_NODE_PLAIN  1
 #define RDB_NODE_PACKED 2

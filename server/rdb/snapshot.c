@@ -49,7 +49,7 @@ void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call
     w->lru = c->cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LRU || c->cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LRU;
     w->lfu = use_is_lfu(c->cfg);
     char magic[16];
-    snprintf(magic, sizeof magic, "REDIS%04d", RDB_VERSION);
+    snprintf(magic, sizeof magic, "REDIS%04d", s->version);
     rdb_put_raw(s, magic, MAGIC_SIZE);
     put_aux(s, "redis-ver", BYTES(REDIS_VERSION));
     put_aux_int(s, "redis-bits", 64);
@@ -89,7 +89,7 @@ void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const st
         rdb_put_byte(s, RDB_OP_FREQ);
         rdb_put_byte(s, (unsigned char)db_lfu_counter(c, e));
     }
-    rdb_put_byte(s, (unsigned char)rdb_type_of(e));
+    rdb_put_byte(s, (unsigned char)rdb_type_of(s, e));
     rdb_put_string(s, entry_key(e));
     rdb_write_value(s, e);
 }
@@ -97,6 +97,7 @@ void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const st
 void rdb_write_end(struct rdb_writer *w)
 {
     rdb_put_byte(w->s, RDB_OP_EOF);
+    if (w->s->deferred) return;
     rdb_put_u64(w->s, w->s->checksum ? rdb_sink_crc(w->s) : 0);
 }
 
@@ -127,13 +128,12 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
-struct loader {
+struct reading {
     struct rdb_source *s;
     struct call in; /* puts keys into in.db */
     struct config quiet;
     struct rdb_rules rules;
-    unsigned flags;
-    struct rdb_loaded *loaded;
+    struct rdb_loader *asked;
     int64_t expire_ms, idle_s; /* of the next key; -1: none */
     int freq;
 };
@@ -153,7 +153,7 @@ static bool read_version(struct rdb_source *s, unsigned *version)
     return true;
 }
 
-static bool read_database(struct loader *l)
+static bool read_database(struct reading *l)
 {
     uint64_t id;
     if (!rdb_get_length(l->s, &id)) return false;
@@ -164,7 +164,7 @@ static bool read_database(struct loader *l)
     return true;
 }
 
-static bool read_expiry(struct loader *l, bool seconds)
+static bool read_expiry(struct reading *l, bool seconds)
 {
     uint64_t v;
     char le[4];
@@ -178,7 +178,7 @@ static bool read_expiry(struct loader *l, bool seconds)
     return true;
 }
 
-static bool read_idle(struct loader *l)
+static bool read_idle(struct reading *l)
 {
     uint64_t v;
     if (!rdb_get_length(l->s, &v)) return false;
@@ -186,7 +186,7 @@ static bool read_idle(struct loader *l)
     return true;
 }
 
-static bool read_freq(struct loader *l)
+static bool read_freq(struct reading *l)
 {
     unsigned char b;
     if (!rdb_get_byte(l->s, &b)) return false;
@@ -194,35 +194,50 @@ static bool read_freq(struct loader *l)
     return true;
 }
 
-static bool skip_strings(struct loader *l)
+/* What is worth a line in the log is what redis-server finds worth one. */
+static bool read_aux(struct reading *l)
 {
-    struct bytes s;
-    return rdb_get_string(l->s, RDB_VIEW, &s) && rdb_get_string(l->s, RDB_VIEW, &s);
+    struct bytes key, value;
+    int64_t n;
+    if (!rdb_get_string(l->s, RDB_KEEP, &key) || !rdb_get_string(l->s, RDB_VIEW, &value)) return false;
+    struct server *srv = l->in.srv;
+    bool is_number = number_parse_i64(value, &n);
+    int shown = value.n < 64 ? (int)value.n : 64;
+    if (bytes_equal(key, BYTES("redis-ver"))) {
+        server_log(srv, LOG_NOTICE_LEVEL, "Loading RDB produced by version %.*s", shown, value.p);
+    } else if (bytes_equal(key, BYTES("ctime")) && is_number) {
+        int64_t now_s = l->in.now_ms / 1000;
+        server_log(srv, LOG_NOTICE_LEVEL, "RDB age %lld seconds", (long long)(now_s > n ? now_s - n : 0));
+    } else if (bytes_equal(key, BYTES("used-mem")) && is_number) {
+        server_log(srv, LOG_NOTICE_LEVEL, "RDB memory usage when created %.2f Mb", (double)n / (1024 * 1024));
+        l->asked->used_mem = n > 0 ? (uint64_t)n : 0;
+    }
+    return true;
 }
 
-static bool skip_lengths(struct loader *l)
+static bool skip_lengths(struct reading *l)
 {
     uint64_t n;
     return rdb_get_length(l->s, &n) && rdb_get_length(l->s, &n);
 }
 
-static bool put_key(struct loader *l, struct bytes key, struct value v)
+static bool put_key(struct reading *l, struct bytes key, struct value v)
 {
     if (l->expire_ms != -1 && l->expire_ms < l->in.now_ms && srv_past_deletes(&l->in)) {
         value_free(v);
-        l->loaded->expired++;
+        l->asked->expired++;
         return true;
     }
     size_t before = db_size(l->in.db);
     struct key_ref ref = key_ref_of(l->in.db, key);
     struct entry *e = db_put_value(&l->in, &ref, v, l->expire_ms < 0 ? -1 : l->expire_ms, PUT_AFRESH);
     db_set_use(&l->in, e, l->idle_s, l->freq);
-    l->loaded->keys++;
-    if (db_size(l->in.db) > before || (l->flags & RDB_LOAD_MERGE)) return true;
+    l->asked->keys++;
+    if (db_size(l->in.db) > before || (l->asked->flags & RDB_LOAD_MERGE)) return true;
     return rdb_source_fail(l->s, -EEXIST, "a key that is there already");
 }
 
-static bool read_pair(struct loader *l, unsigned type)
+static bool read_pair(struct reading *l, unsigned type)
 {
     struct bytes view;
     struct value v;
@@ -236,7 +251,7 @@ static bool read_pair(struct loader *l, unsigned type)
         ok = put_key(l, bytes_of(copy, view.n), v);
     } else if (ok) {
         l->s->error = 0; /* old versions left such keys behind */
-        if (l->loaded->empty++ < EMPTY_LOGGED_MAX)
+        if (l->asked->empty++ < EMPTY_LOGGED_MAX)
             server_log(l->in.srv, LOG_WARNING_LEVEL, "Loading: skipping empty key: %.*s",
                        (int)(view.n < 128 ? view.n : 128), copy);
     }
@@ -245,7 +260,7 @@ static bool read_pair(struct loader *l, unsigned type)
     return ok;
 }
 
-static bool read_checksum(struct loader *l, unsigned version)
+static bool read_checksum(struct reading *l, unsigned version)
 {
     if (version < 5) return true;
     uint64_t is = rdb_source_crc(l->s), should;
@@ -255,7 +270,7 @@ static bool read_checksum(struct loader *l, unsigned version)
 }
 
 /* One opcode or key; *done: it was the end. */
-static bool read_one(struct loader *l, bool *done)
+static bool read_one(struct reading *l, bool *done)
 {
     unsigned char op;
     if (!rdb_get_byte(l->s, &op)) return false;
@@ -263,7 +278,7 @@ static bool read_one(struct loader *l, bool *done)
     case RDB_OP_EOF: *done = true; return true;
     case RDB_OP_SELECTDB: return read_database(l);
     case RDB_OP_RESIZEDB: return skip_lengths(l);
-    case RDB_OP_AUX: return skip_strings(l);
+    case RDB_OP_AUX: return read_aux(l);
     case RDB_OP_EXPIRE: return read_expiry(l, true);
     case RDB_OP_EXPIRE_MS: return read_expiry(l, false);
     case RDB_OP_IDLE: return read_idle(l);
@@ -275,9 +290,9 @@ static bool read_one(struct loader *l, bool *done)
     }
 }
 
-int rdb_read_snapshot(struct rdb_source *s, struct call *c, unsigned flags, struct rdb_loaded *loaded)
+int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *asked)
 {
-    struct loader l = {.s = s, .flags = flags, .loaded = loaded, .expire_ms = -1, .idle_s = -1, .freq = -1};
+    struct reading l = {.s = s, .asked = asked, .expire_ms = -1, .idle_s = -1, .freq = -1};
     l.quiet = *c->cfg;
     l.quiet.notify_keyspace_events = 0;
     l.in = run_internal(c->w, &c->srv->dbs[0]);
@@ -287,11 +302,14 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, unsigned flags, stru
                                  .lists = &c->srv->list_options,
                                  .seed = l.in.db->hash_seed,
                                  .deep = c->cfg->sanitize_dump_payload == SANITIZE_DUMP_YES};
-    *loaded = (struct rdb_loaded){0};
+    asked->keys = asked->expired = asked->empty = asked->used_mem = 0;
     s->checksum = c->cfg->rdbchecksum && !c->srv->skip_checksum_validation;
     unsigned version;
     bool done = false, ok = read_version(s, &version);
-    while (ok && !done) ok = read_one(&l, &done);
+    while (ok && !done) {
+        ok = read_one(&l, &done);
+        if (ok && asked->go_on && !asked->go_on(asked->arg)) ok = rdb_source_fail(s, -ECANCELED, "given up");
+    }
     if (ok) read_checksum(&l, version);
     return s->error;
 }

@@ -20,6 +20,7 @@ struct rdb_writer { /* private */
 void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c);
 void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires);
 void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e);
+/* The checksum is left out if the sink defers. */
 void rdb_write_end(struct rdb_writer *w);
 
 /* Every database. Errors are the sink's. */
@@ -29,15 +30,21 @@ enum rdb_load_flag {
     RDB_LOAD_MERGE = 1, /* keys that are there already are replaced; otherwise they are an error */
 };
 
-struct rdb_loaded {
+struct rdb_loader {
+    unsigned flags; /* enum rdb_load_flag */
+    /* Asked between two keys; false ends it with -ECANCELED. NULL: not asked. */
+    bool (*go_on)(void *arg);
+    void *arg;
+    /* set by reading */
     uint64_t keys, expired, empty; /* expired: dead already, left out; empty: without elements, left out */
+    uint64_t used_mem;             /* of the server that wrote it, as it says; 0: it does not */
 };
 
 /* Adds what the source holds to the keyspace: no notifications, no effects, c->dirty stays. 0 or
  *   -EINVAL      no RDB data, or a version we do not know          -EEXIST  a key that is there already
  *   -EOPNOTSUPP  streams, modules, functions                       -ERANGE  more databases than we have
- *   -EBADMSG     malformed, cut short, or a wrong checksum         and what else the source fails with
+ *   -EBADMSG     malformed, cut short, or a wrong checksum         -ECANCELED, and what else the source fails with
  * s->why says it in words. What was read before the fault stays. */
-int rdb_read_snapshot(struct rdb_source *s, struct call *c, unsigned flags, struct rdb_loaded *loaded);
+int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *l);
 
 #endif

@@ -11,7 +11,13 @@
 #include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
 
-enum rdb_type rdb_type_of(const struct entry *e)
+/* 7.0 has no listpacks that are sets. */
+static bool is_set_unpacked(const struct rdb_sink *s, const struct entry *e)
+{
+    return e->type == OBJ_SET && e->enc == ENC_LISTPACK && s->version < 11;
+}
+
+enum rdb_type rdb_type_of(const struct rdb_sink *s, const struct entry *e)
 {
     switch ((enum obj_encoding)e->enc) {
     case ENC_EMBSTR:
@@ -19,6 +25,7 @@ enum rdb_type rdb_type_of(const struct entry *e)
     case ENC_RAW: return RDB_STRING;
     case ENC_QUICKLIST: return RDB_LIST_QUICKLIST_2;
     case ENC_LISTPACK:
+        if (is_set_unpacked(s, e)) return RDB_SET;
         return e->type == OBJ_ZSET ? RDB_ZSET_LISTPACK : e->type == OBJ_SET ? RDB_SET_LISTPACK : RDB_HASH_LISTPACK;
     case ENC_INTSET: return RDB_SET_INTSET;
     case ENC_HT: return e->type == OBJ_SET ? RDB_SET : RDB_HASH;
@@ -71,14 +78,30 @@ static void write_tree(struct rdb_sink *s, const struct ztree *z)
     }
 }
 
+static void write_listpack_set(struct rdb_sink *s, const unsigned char *lp)
+{
+    rdb_put_length(s, lp_count(lp));
+    for (const unsigned char *p = lp_first(lp); p; p = lp_next(lp, p)) {
+        struct lp_value v = lp_get(p);
+        if (lp_value_is_i64(v)) rdb_put_int_string(s, v.i);
+        else rdb_put_string(s, v.s);
+    }
+}
+
 void rdb_write_value(struct rdb_sink *s, const struct entry *e)
 {
     switch ((enum obj_encoding)e->enc) {
     case ENC_INT: rdb_put_int_string(s, entry_int(e)); return;
-    case ENC_EMBSTR:
-    case ENC_RAW: rdb_put_string(s, entry_string(e, NULL)); return;
+    case ENC_EMBSTR: rdb_put_string(s, entry_string(e, NULL)); return;
+    case ENC_RAW: rdb_put_blob(s, entry_ptr(e)); return;
     case ENC_QUICKLIST: write_list(s, entry_ptr(e)); return;
-    case ENC_LISTPACK: rdb_put_string(s, bytes_of(entry_ptr(e), lp_bytes(entry_ptr(e)))); return;
+    case ENC_LISTPACK:
+        if (is_set_unpacked(s, e)) {
+            write_listpack_set(s, entry_ptr(e));
+            return;
+        }
+        rdb_put_string(s, bytes_of(entry_ptr(e), lp_bytes(entry_ptr(e))));
+        return;
     case ENC_INTSET: rdb_put_string(s, bytes_of(entry_ptr(e), intset_bytes(entry_ptr(e)))); return;
     case ENC_HT: write_dict(s, entry_ptr(e)); return;
     case ENC_SKIPLIST: write_tree(s, entry_ptr(e)); return;
@@ -88,9 +111,9 @@ void rdb_write_value(struct rdb_sink *s, const struct entry *e)
 void rdb_write_dump(struct rdb_sink *s, const struct entry *e)
 {
     char version[2];
-    rdb_put_byte(s, (unsigned char)rdb_type_of(e));
+    rdb_put_byte(s, (unsigned char)rdb_type_of(s, e));
     rdb_write_value(s, e);
-    store_u16(version, RDB_VERSION);
+    store_u16(version, (uint16_t)s->version);
     rdb_put_raw(s, version, sizeof version);
     rdb_put_u64(s, rdb_sink_crc(s));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values as RDB and DUMP hold them: the format of redis-server 7.2, version 11. A value built by the same commands
- * gives the same bytes as there, but for the order in which hash tables are walked.
+ * Values as RDB and DUMP hold them: the format of redis-server 7.2, version 11, or that of 7.0, version 10. A value
+ * built by the same commands gives the same bytes as there, but for the order in which hash tables are walked.
  */
 #ifndef SERVER_RDB_WRITE_H
 #define SERVER_RDB_WRITE_H
@@ -10,7 +10,8 @@
 #include "server/rdb/format.h"
 #include "server/rdb/sink.h"
 
-enum rdb_type rdb_type_of(const struct entry *e);
+/* The type a value has in s, which its version decides, too. */
+enum rdb_type rdb_type_of(const struct rdb_sink *s, const struct entry *e);
 /* The value alone, without its type. */
 void rdb_write_value(struct rdb_sink *s, const struct entry *e);
 /* A DUMP payload: type, value, version and checksum. s is new, grows, and holds nothing else afterwards. */

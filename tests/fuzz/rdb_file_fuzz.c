@@ -33,12 +33,12 @@ static int load(struct keyspace *k, struct bytes file, size_t step, unsigned fla
 {
     struct drip drip = {file.p, file.p + file.n, step};
     struct rdb_source s;
-    struct rdb_loaded loaded = {0};
+    struct rdb_loader loader = {.flags = flags};
     struct call c = k->f.w.call;
     c.db = &k->f.dbs[0];
     c.now_ms = FIXTURE_NOW;
     rdb_source_of_stream(&s, give, &drip);
-    int err = rdb_read_snapshot(&s, &c, flags, &loaded);
+    int err = rdb_read_snapshot(&s, &c, &loader);
     rdb_source_fini(&s);
     return err;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * SAVE, BGSAVE, LASTSAVE (server/persist/persist.h).
+ */
+#include <errno.h>
+
+#include "server/command/handlers.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+void cmd_save(struct call *c)
+{
+    if (c->srv->persist.saving) {
+        call_error(c, "ERR Background save already in progress");
+        return;
+    }
+    c->srv->persist.saves++;
+    if (persist_save(c->w) == 0) call_ok(c);
+    else call_error(c, "ERR");
+}
+
+void cmd_bgsave(struct call *c)
+{
+    bool schedule = c->argc == 2 && bytes_is_word(c->argv[1], "schedule");
+    if (c->argc > 1 && !schedule) {
+        call_syntax_error(c);
+        return;
+    }
+    if (c->srv->persist.saving) {
+        call_error(c, "ERR Background save already in progress");
+    } else if (c->in_exec) { /* what comes behind it in the transaction belongs to it */
+        c->srv->persist.scheduled = true;
+        reply_status(c->out, "Background saving scheduled");
+    } else if (persist_save_begin(c->w) == 0) {
+        reply_status(c->out, "Background saving started");
+    } else {
+        call_error(c, "ERR");
+    }
+}
+
+void cmd_lastsave(struct call *c) { call_integer(c, c->srv->persist.saved_s); }

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT
+ *
+ *     loop:    put -> waiting ----.                .--> full -> take
+ *                                 v                |
+ *     thread:               piece by piece -> the buffer in work <- empty <- give
+ *
+ * One lock for the four lists; it is held for a few instructions, some thousand times a second. A piece is 64 KiB, a
+ * buffer 256. The thread waits for pieces and for empty buffers. What was taken in is freed by the loop, since blobs
+ * count their holders without locks.
+ *
+ * In front of a string that is compressed stand both its lengths, so that a mark covers the plain length and the bytes,
+ * and takes the place of both.
+ */
+#include "server/persist/packer.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "demi/sga.h"
+#include "server/db/entry.h"
+#include "server/ds/lzf.h"
+#include "server/mem.h"
+#include "server/rdb/crc64.h"
+#include "server/rdb/format.h"
+
+#define SAMPLE_OVER 65536u /* of longer strings the first part is tried before the whole */
+#define SAMPLE_SIZE 8192u
+
+struct piece {
+    struct piece *next;
+    struct blob *lent;
+    const char *bytes; /* behind marks, or lent */
+    size_t n, mark_count;
+    bool is_string; /* bytes is one string without its length */
+    struct rdb_mark marks[];
+};
+
+struct pieces {
+    struct piece *first, **last;
+};
+
+struct buffers { /* a ring */
+    demi_sgarray_t *v[PACKED_BUFFERS];
+    unsigned first, count;
+};
+
+struct packer {
+    bool compress, checksum, started;
+    demi_wake_t *wake;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* under the lock */
+    struct pieces waiting, taken;
+    struct buffers empty, full;
+    bool ending, stop, done; /* done: the thread has nothing left to do */
+    size_t waiting_bytes;
+    /* the thread's */
+    demi_sgarray_t *work;
+    size_t used;
+    uint64_t crc;
+    char *lzf;
+    size_t lzf_cap;
+    void *lzf_work;
+
+    demi_sgarray_t buffers[PACKED_BUFFERS];
+};
+
+static void pieces_init(struct pieces *list) { *list = (struct pieces){NULL, &list->first}; }
+
+static void pieces_put(struct pieces *list, struct piece *x)
+{
+    x->next = NULL;
+    *list->last = x;
+    list->last = &x->next;
+}
+
+static struct piece *pieces_take(struct pieces *list)
+{
+    struct piece *x = list->first;
+    if (!x) return NULL;
+    list->first = x->next;
+    if (!list->first) list->last = &list->first;
+    return x;
+}
+
+static void buffers_put(struct buffers *b, demi_sgarray_t *x)
+{
+    ASSERT(b->count < PACKED_BUFFERS);
+    b->v[(b->first + b->count++) % PACKED_BUFFERS] = x;
+}
+
+static demi_sgarray_t *buffers_take(struct buffers *b)
+{
+    if (b->count == 0) return NULL;
+    demi_sgarray_t *x = b->v[b->first];
+    b->first = (b->first + 1) % PACKED_BUFFERS;
+    b->count--;
+    return x;
+}
+
+/* --- the thread --------------------------------------------------------------------------------------------------- */
+
+/* An empty buffer to fill; NULL: the packer is stopped. */
+static demi_sgarray_t *next_buffer(struct packer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    demi_sgarray_t *x;
+    while (!(x = buffers_take(&p->empty)) && !p->stop) pthread_cond_wait(&p->changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    return x;
+}
+
+static void hand_out(struct packer *p)
+{
+    p->work->sga_segs[0].sgaseg_len = (uint32_t)p->used;
+    pthread_mutex_lock(&p->lock);
+    buffers_put(&p->full, p->work);
+    pthread_mutex_unlock(&p->lock);
+    demi_wake_ring(p->wake);
+    p->work = NULL;
+    p->used = 0;
+}
+
+/* False: stopped. */
+static bool emit(struct packer *p, const char *bytes, size_t n)
+{
+    while (n) {
+        if (!p->work && !(p->work = next_buffer(p))) return false;
+        size_t room = PACKED_SIZE - p->used, part = n < room ? n : room;
+        memcpy((char *)p->work->sga_segs[0].sgaseg_buf + p->used, bytes, part);
+        if (p->checksum) p->crc = crc64(p->crc, bytes, part);
+        p->used += part;
+        bytes += part;
+        n -= part;
+        if (p->used == PACKED_SIZE) hand_out(p);
+    }
+    return true;
+}
+
+/* The packed size, in p->lzf; 0: it is not worth it. */
+static size_t pack(struct packer *p, struct bytes b)
+{
+    size_t room = b.n - RDB_PACK_GAIN;
+    if (p->lzf_cap < room) {
+        mem_free(p->lzf);
+        p->lzf_cap = demi_good_size(room);
+        p->lzf = mem_alloc(p->lzf_cap);
+    }
+    if (!p->lzf_work) p->lzf_work = mem_calloc(LZF_WORK_SIZE);
+    if (b.n > SAMPLE_OVER && !lzf_compress_in(p->lzf_work, b.p, SAMPLE_SIZE, p->lzf, SAMPLE_SIZE - SAMPLE_SIZE / 32))
+        return 0;
+    return lzf_compress_in(p->lzf_work, b.p, b.n, p->lzf, room);
+}
+
+/* A string, packed where that pays, with its lengths in front. */
+static bool emit_string(struct packer *p, struct bytes b)
+{
+    char head[1 + 2 * RDB_LENGTH_SIZE_MAX];
+    size_t packed = p->compress ? pack(p, b) : 0, n = 0;
+    if (packed) {
+        head[n++] = (char)(RDB_ENC | RDB_ENC_LZF);
+        n += rdb_length_write(head + n, packed);
+    }
+    n += rdb_length_write(head + n, b.n);
+    return emit(p, head, n) && (packed ? emit(p, p->lzf, packed) : emit(p, b.p, b.n));
+}
+
+static bool emit_piece(struct packer *p, const struct piece *x)
+{
+    if (x->is_string) return emit_string(p, bytes_of(x->bytes, x->n));
+    size_t at = 0;
+    for (size_t i = 0; i < x->mark_count; i++) {
+        const struct rdb_mark *m = &x->marks[i];
+        char head[RDB_LENGTH_SIZE_MAX];
+        size_t length = rdb_length_write(head, m->size);
+        if (!emit(p, x->bytes + at, m->at - at)) return false;
+        if (!emit_string(p, bytes_of(x->bytes + m->at + length, m->size))) return false;
+        at = m->at + length + m->size;
+    }
+    return emit(p, x->bytes + at, x->n - at);
+}
+
+static bool emit_end(struct packer *p)
+{
+    char le[8];
+    store_u64(le, p->checksum ? p->crc : 0);
+    p->checksum = false;
+    if (!emit(p, le, sizeof le)) return false;
+    if (p->used) hand_out(p);
+    return true;
+}
+
+/* The next piece, or NULL: no more comes (*ending) or it is stopped. */
+static struct piece *next_piece(struct packer *p, bool *ending)
+{
+    pthread_mutex_lock(&p->lock);
+    struct piece *x = NULL;
+    while (!p->stop && !(x = pieces_take(&p->waiting)) && !p->ending) pthread_cond_wait(&p->changed, &p->lock);
+    *ending = !x && !p->stop;
+    pthread_mutex_unlock(&p->lock);
+    return x;
+}
+
+static void took(struct packer *p, struct piece *x)
+{
+    pthread_mutex_lock(&p->lock);
+    if (!x->lent) p->waiting_bytes -= x->n;
+    pieces_put(&p->taken, x);
+    pthread_mutex_unlock(&p->lock);
+    demi_wake_ring(p->wake);
+}
+
+static void *run(void *arg)
+{
+    struct packer *p = arg;
+    struct piece *x;
+    bool ending, ok = true;
+    while (ok && (x = next_piece(p, &ending))) {
+        ok = emit_piece(p, x);
+        took(p, x);
+    }
+    if (ok && ending) emit_end(p);
+    pthread_mutex_lock(&p->lock);
+    p->done = true;
+    pthread_mutex_unlock(&p->lock);
+    demi_wake_ring(p->wake);
+    return NULL;
+}
+
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
+
+struct packer *packer_new(const struct packer_options *o)
+{
+    struct packer *p = mem_calloc(sizeof *p);
+    p->compress = o->compress;
+    p->checksum = o->checksum;
+    p->wake = o->wake;
+    pieces_init(&p->waiting);
+    pieces_init(&p->taken);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    for (unsigned i = 0; i < PACKED_BUFFERS; i++) {
+        p->buffers[i] = demi_sgaalloc_large(PACKED_SIZE);
+        if (!p->buffers[i].sga_numsegs) goto fail;
+        buffers_put(&p->empty, &p->buffers[i]);
+    }
+    p->started = pthread_create(&p->thread, NULL, run, p) == 0;
+    if (p->started) return p;
+fail:
+    packer_free(p);
+    return NULL;
+}
+
+static void piece_free(struct piece *x)
+{
+    if (x->lent) blob_unref(x->lent);
+    mem_free(x);
+}
+
+static void free_taken(struct packer *p)
+{
+    struct piece *x, *next;
+    pthread_mutex_lock(&p->lock);
+    x = p->taken.first;
+    pieces_init(&p->taken);
+    pthread_mutex_unlock(&p->lock);
+    for (; x; x = next) {
+        next = x->next;
+        piece_free(x);
+    }
+}
+
+void packer_stop(struct packer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool packer_has_stopped(struct packer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool stopped = p->done;
+    pthread_mutex_unlock(&p->lock);
+    return stopped;
+}
+
+void packer_free(struct packer *p)
+{
+    packer_stop(p);
+    if (p->started) pthread_join(p->thread, NULL);
+    free_taken(p);
+    struct piece *x;
+    while ((x = pieces_take(&p->waiting))) piece_free(x);
+    for (unsigned i = 0; i < PACKED_BUFFERS; i++)
+        if (p->buffers[i].sga_numsegs) demi_sgafree(&p->buffers[i]);
+    mem_free(p->lzf);
+    mem_free(p->lzf_work);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    mem_free(p);
+}
+
+static void put(struct packer *p, struct piece *x)
+{
+    free_taken(p);
+    pthread_mutex_lock(&p->lock);
+    if (!x->lent) p->waiting_bytes += x->n;
+    pieces_put(&p->waiting, x);
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static struct piece *piece_new(const char *bytes, size_t n, const struct rdb_mark *marks, size_t mark_count)
+{
+    struct piece *x = mem_alloc(sizeof *x + mark_count * sizeof *marks + n);
+    *x = (struct piece){.bytes = (char *)(x->marks + mark_count), .n = n, .mark_count = mark_count};
+    if (mark_count) memcpy(x->marks, marks, mark_count * sizeof *marks);
+    memcpy(x->marks + mark_count, bytes, n);
+    return x;
+}
+
+void packer_put(struct packer *p, const char *bytes, size_t n, const struct rdb_mark *marks, size_t mark_count)
+{
+    put(p, piece_new(bytes, n, marks, mark_count));
+}
+
+void packer_put_string(struct packer *p, struct bytes b, struct blob *lent)
+{
+    struct piece *x;
+    if (lent) {
+        blob_ref(lent);
+        x = mem_alloc(sizeof *x);
+        *x = (struct piece){.bytes = b.p, .n = b.n, .lent = lent};
+    } else {
+        x = piece_new(b.p, b.n, NULL, 0);
+    }
+    x->is_string = true;
+    put(p, x);
+}
+
+void packer_end(struct packer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->ending = true;
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+size_t packer_waiting(struct packer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    size_t n = p->waiting_bytes;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+bool packer_take(struct packer *p, demi_sgarray_t **out)
+{
+    free_taken(p);
+    pthread_mutex_lock(&p->lock);
+    *out = buffers_take(&p->full);
+    pthread_mutex_unlock(&p->lock);
+    return *out != NULL;
+}
+
+void packer_give(struct packer *p, demi_sgarray_t *buffer)
+{
+    pthread_mutex_lock(&p->lock);
+    buffers_put(&p->empty, buffer);
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool packer_is_done(struct packer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool done = p->done && p->full.count == 0;
+    pthread_mutex_unlock(&p->lock);
+    return done;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What makes an RDB file small and safe takes most of the time it takes to write one: strings are compressed, and all
+ * bytes summed up. A packer does both on a thread of its own. Pieces of a deferring sink (server/rdb/sink.h) go in,
+ * full buffers come out, in order:
+ *
+ *     packer_put()  packer_put_string()  packer_end()  ->  [thread]  ->  packer_take()  packer_give()
+ *
+ * All functions are the loop's.
+ */
+#ifndef SERVER_PERSIST_PACKER_H
+#define SERVER_PERSIST_PACKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "demi/ext.h"
+#include "server/rdb/sink.h"
+
+#define PACKED_SIZE    262144u
+#define PACKED_BUFFERS 8u /* one that is filled, one that is taken, six that are being written */
+
+struct packer;
+
+struct packer_options {
+    bool compress, checksum;
+    demi_wake_t *wake; /* rung when there is something to take, and when pieces were taken in */
+};
+
+/* NULL: no thread, or no memory. */
+struct packer *packer_new(const struct packer_options *o);
+/* At any moment; whatever is in it is dropped. No buffer is out. */
+void packer_free(struct packer *p);
+
+/* p is copied, marks too. */
+void packer_put(struct packer *p, const char *bytes, size_t n, const struct rdb_mark *marks, size_t mark_count);
+/* A string, without its length. lent: the blob that b is all of, which is held until it was written; NULL: copied. */
+void packer_put_string(struct packer *p, struct bytes b, struct blob *lent);
+/* No more comes: the checksum is added, and the last buffer handed out. */
+void packer_end(struct packer *p);
+/* Bytes put and not packed yet; lent ones are not among them. */
+size_t packer_waiting(struct packer *p);
+
+/* The next buffer, to be pushed as it is and then given back. False: none is full. */
+bool packer_take(struct packer *p, demi_sgarray_t **out);
+void packer_give(struct packer *p, demi_sgarray_t *buffer);
+/* It stops as soon as it can; what it has not packed is dropped. packer_free() then need not wait for it. */
+void packer_stop(struct packer *p);
+bool packer_has_stopped(struct packer *p);
+/* Everything was taken. */
+bool packer_is_done(struct packer *p);
+
+#endif

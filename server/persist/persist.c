@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rules are redis-server's: a save point asks for its seconds since the last save and for its changes; after a
+ * failure nothing is tried for five seconds.
+ */
+#include "server/persist/persist.h"
+
+#include <errno.h>
+
+#include "server/observe/log.h"
+#include "server/persist/load.h"
+#include "server/persist/save.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define RETRY_S 5
+
+static int64_t now_s(const struct worker *w) { return w->now_ms / 1000; }
+
+void persist_init(struct server *srv)
+{
+    srv->persist.saved_s = srv->start_ms / 1000;
+    srv->persist.took_s = -1;
+}
+
+void persist_fini(struct worker *w)
+{
+    struct persist *p = &w->srv->persist;
+    if (p->loading) load_cancel(p->loading);
+    persist_save_cancel(w);
+    if (p->cancelled) save_wait(p->cancelled);
+}
+
+bool persist_refuses_writes(const struct server *srv)
+{
+    return srv->persist.failed && srv->config->save_count && srv->config->stop_writes_on_bgsave_error;
+}
+
+void persist_update(struct server *srv)
+{
+    srv->unusual &= ~(unsigned)(SERVER_LOADING | SERVER_DISK_ERROR);
+    if (srv->persist.loading) srv->unusual |= SERVER_LOADING;
+    if (persist_refuses_writes(srv)) srv->unusual |= SERVER_DISK_ERROR;
+}
+
+/* --- loading ------------------------------------------------------------------------------------------------------ */
+
+int persist_load(struct worker *w, unsigned flags)
+{
+    int err = load_foreground(w, flags);
+    worker_update_time(w);
+    return err;
+}
+
+static void loaded(struct worker *w, int err)
+{
+    struct server *srv = w->srv;
+    struct persist *p = &srv->persist;
+    p->loading = NULL;
+    persist_update(srv);
+    if (err == -ECANCELED) return;
+    if (err && err != -ENOENT) {
+        server_log(srv, LOG_WARNING_LEVEL, "Fatal error loading the DB, check server logs. Exiting.");
+        srv->exit_code = 1;
+        srv->stopping = true;
+        demi_wake_ring(w->wake);
+        return;
+    }
+    worker_update_time(w);
+    p->saved_s = now_s(w);
+    p->ready(srv);
+}
+
+void persist_load_begin(struct worker *w, void (*ready)(struct server *srv))
+{
+    struct persist *p = &w->srv->persist;
+    p->ready = ready;
+    p->loading = load_background(w, loaded);
+    persist_update(w->srv);
+    if (p->loading) return;
+    w->srv->exit_code = 1;
+    w->srv->stopping = true;
+}
+
+/* --- saving ------------------------------------------------------------------------------------------------------- */
+
+int persist_save(struct worker *w)
+{
+    struct server *srv = w->srv;
+    int err = save_foreground(w, w->conf.cfg->dbfilename);
+    if (err) return err;
+    srv->dirty = 0;
+    worker_update_time(w);
+    srv->persist.saved_s = now_s(w);
+    srv->persist.failed = false;
+    persist_update(srv);
+    return 0;
+}
+
+static void ended(struct worker *w, const struct save *s, int err)
+{
+    struct server *srv = w->srv;
+    struct persist *p = &srv->persist;
+    if (s == p->cancelled) {
+        p->cancelled = NULL;
+        return;
+    }
+    ASSERT(s == p->saving);
+    worker_update_time(w);
+    p->saving = NULL;
+    p->took_s = now_s(w) - p->tried_s;
+    p->failed = err != 0;
+    if (err) {
+        server_log(srv, LOG_WARNING_LEVEL, "Background saving error");
+    } else {
+        server_log(srv, LOG_NOTICE_LEVEL, "Background saving terminated with success");
+        srv->dirty -= p->dirty_before;
+        p->saved_s = now_s(w);
+    }
+    persist_update(srv);
+}
+
+int persist_save_begin(struct worker *w)
+{
+    struct server *srv = w->srv;
+    struct persist *p = &srv->persist;
+    if (p->saving) return -EBUSY;
+    p->scheduled = false;
+    p->saves++;
+    p->dirty_before = srv->dirty;
+    p->tried_s = now_s(w);
+    p->saving = save_background(w, w->conf.cfg->dbfilename, ended);
+    if (p->saving) {
+        server_log(srv, LOG_NOTICE_LEVEL, "Background saving started");
+        return 0;
+    }
+    p->failed = true;
+    persist_update(srv);
+    return -EAGAIN;
+}
+
+void persist_save_cancel(struct worker *w)
+{
+    struct persist *p = &w->srv->persist;
+    if (!p->saving) return;
+    server_log(w->srv, LOG_WARNING_LEVEL, "Background saving was given up");
+    if (p->cancelled) save_wait(p->cancelled);
+    ASSERT(!p->cancelled);
+    p->cancelled = p->saving;
+    p->saving = NULL;
+    p->took_s = now_s(w) - p->tried_s;
+    save_cancel(p->cancelled);
+}
+
+void persist_flushed_all(struct call *c)
+{
+    persist_save_cancel(c->w);
+    if (!c->cfg->save_count || persist_save(c->w) != 0) return;
+    c->srv->dirty -= c->dirty; /* it will be counted when the command ends, and is saved */
+}
+
+static const struct save_point *point_reached(const struct worker *w)
+{
+    const struct config *cfg = w->conf.cfg;
+    const struct persist *p = &w->srv->persist;
+    for (unsigned i = 0; i < cfg->save_count; i++)
+        if (w->srv->dirty >= cfg->save[i].changes && now_s(w) - p->saved_s > cfg->save[i].seconds) return &cfg->save[i];
+    return NULL;
+}
+
+void persist_cron(struct worker *w)
+{
+    struct persist *p = &w->srv->persist;
+    if (p->saving || p->loading) return;
+    bool may_try = !p->failed || now_s(w) - p->tried_s > RETRY_S;
+    if (!may_try) return;
+    const struct save_point *reached = point_reached(w);
+    if (reached)
+        server_log(w->srv, LOG_NOTICE_LEVEL, "%lld changes in %lld seconds. Saving...", (long long)reached->changes,
+                   (long long)reached->seconds);
+    if (reached || p->scheduled) persist_save_begin(w);
+}

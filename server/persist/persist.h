@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * When the data are saved and whether that works: save points, SAVE, BGSAVE, LASTSAVE, what INFO persistence shows and
+ * what stop-writes-on-bgsave-error goes by. The writing itself is save.h's, the reading load.h's.
+ */
+#ifndef SERVER_PERSIST_PERSIST_H
+#define SERVER_PERSIST_PERSIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct call;
+struct load;
+struct save;
+struct server;
+struct worker;
+
+struct persist {
+    struct save *saving;                /* in the background; NULL: no */
+    struct save *cancelled;             /* one that was given up and has not ended yet; NULL: there is none */
+    bool scheduled;                     /* BGSAVE SCHEDULE, or one inside EXEC */
+    bool failed;                        /* the last one in the background */
+    int64_t saved_s;                    /* when the data were last saved, or the server began */
+    int64_t tried_s;                    /* when one in the background last began */
+    int64_t took_s;                     /* the last one in the background; -1: there was none */
+    int64_t dirty_before;               /* changes when the one under way began */
+    uint64_t saves;                     /* begun since the start */
+    size_t memory_last, memory_peak;    /* what the last one, and any one, kept at most */
+    struct load *loading;               /* the data are being loaded; NULL: no */
+    void (*ready)(struct server *srv);  /* who is told when they are */
+    uint64_t keys_loaded, keys_expired; /* by the last load */
+};
+
+void persist_init(struct server *srv);
+/* Loads the data, in the background, and calls ready then; at once if there are none, or none is to be loaded. What
+ * cannot be loaded stops the server, with exit code 1. */
+void persist_load_begin(struct worker *w, void (*ready)(struct server *srv));
+/* Puts what the file holds into the keyspace with nobody served meanwhile. flags: enum rdb_load_flag. 0 or -errno; the
+ * log says why. */
+int persist_load(struct worker *w, unsigned flags);
+/* At the end: a save under way is given up, a load too. */
+void persist_fini(struct worker *w);
+/* Some times a second: whether it is time for a save. */
+void persist_cron(struct worker *w);
+
+/* Saves with nobody served meanwhile. 0 or -errno; the log says why. A save in the background must not be under way. */
+int persist_save(struct worker *w);
+/* Begins one in the background. 0; -EBUSY: one is under way; another -errno: the log says why. */
+int persist_save_begin(struct worker *w);
+/* Gives one in the background up, if there is one; which is no failure. */
+void persist_save_cancel(struct worker *w);
+/* Everything was flushed: the file is to say so, too, if there are save points. */
+void persist_flushed_all(struct call *c);
+/* Commands that change data are to be refused: the last save failed, and the operator wants to know. */
+bool persist_refuses_writes(const struct server *srv);
+/* After anything that the answer depends on has changed (the configuration, too). */
+void persist_update(struct server *srv);
+
+#endif

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT
+ *
+ *     walk -> sink -> packer's thread -> buffers -> pushes, as many as there are buffers -> sync, close, rename, sync
+ *
+ * The walk runs ahead of the packer by WAITING_MAX bytes, and then waits for it; the packer has PACKED_BUFFERS buffers,
+ * and then waits for the disk. What commands hand over before they change it comes on top of that.
+ *
+ * While clients send commands, the walk has a millisecond and they have three, so no request waits longer than that for
+ * it. While they do not, it stops only to let the loop look for them.
+ */
+#include "server/persist/save.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc/base/clock.h"
+#include "demi/libos.h"
+#include "demi/wait.h"
+#include "server/db/walk.h"
+#include "server/exec/run.h"
+#include "server/mem.h"
+#include "server/observe/log.h"
+#include "server/persist/disk_file.h"
+#include "server/persist/packer.h"
+#include "server/rdb/snapshot.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define SLICE_NS     1000000
+#define CLIENTS_PART 3 /* times what the slice took */
+#define WAITING_MAX  ((size_t)4 << 20)
+#define SYNC_BYTES   ((size_t)4 << 20) /* between syncs with rdb-save-incremental-fsync, as in Redis */
+#define STACK_SIZE   ((size_t)256 << 10)
+
+/* An operation of the file that was started: a push of a buffer, or a sync. */
+struct started {
+    demi_qtoken_t qt;
+    demi_sgarray_t *buffer; /* NULL: a sync */
+};
+#define STARTED_MAX (PACKED_BUFFERS + 1 /* the sync */)
+
+struct save {
+    struct worker *w;
+    char name[PATH_MAX], temporary[PATH_MAX];
+    bool cancelled, background;
+    save_ended_fn *ended;
+    demi_qtoken_t task;
+    int qd;
+    const char *doing; /* for the log, if it fails */
+
+    struct call call;
+    struct walk *walk;
+    struct rdb_sink sink;
+    struct rdb_deferred deferred;
+    struct rdb_writer writer;
+    struct packer *packer;
+    demi_wake_t *wake; /* the packer has done something, or it is over */
+    demi_qtoken_t wake_qt;
+    uint64_t keys_done, keys_all;
+    uint64_t commands; /* of clients, when they were last looked at */
+
+    struct started started[STARTED_MAX];
+    unsigned first, count;
+    size_t unsynced;
+    bool syncing;
+};
+
+/* --- from the walk to the packer ---------------------------------------------------------------------------------- */
+
+static int take_piece(void *arg, const char *p, size_t n, const struct rdb_mark *marks, size_t mark_count)
+{
+    struct save *s = arg;
+    packer_put(s->packer, p, n, marks, mark_count);
+    return 0;
+}
+
+static int take_string(void *arg, struct bytes b, struct blob *lent)
+{
+    struct save *s = arg;
+    packer_put_string(s->packer, b, lent);
+    return 0;
+}
+
+static void write_entry(void *arg, int db, const struct entry *e)
+{
+    struct save *s = arg;
+    if (s->cancelled) return;
+    s->call.cfg = s->w->conf.cfg; /* the one it began with may be gone */
+    rdb_write_pair(&s->writer, &s->call, db, e);
+    s->keys_done++;
+}
+
+/* --- from the packer to the file ---------------------------------------------------------------------------------- */
+
+static int wait_oldest(struct save *s)
+{
+    struct started *op = &s->started[s->first];
+    s->first = (s->first + 1) % STARTED_MAX;
+    s->count--;
+    int err = disk_file_wait(op->qt, NULL);
+    if (op->buffer) packer_give(s->packer, op->buffer);
+    else s->syncing = false;
+    return err;
+}
+
+/* All of them, whatever becomes of it: their buffers come back. The first error. */
+static int wait_all(struct save *s)
+{
+    int first = 0;
+    while (s->count) {
+        int err = wait_oldest(s);
+        if (!first) first = err;
+    }
+    return first;
+}
+
+static struct started *next_started(struct save *s)
+{
+    ASSERT(s->count < STARTED_MAX);
+    return &s->started[(s->first + s->count) % STARTED_MAX];
+}
+
+static int start_push(struct save *s, demi_sgarray_t *buffer)
+{
+    struct started *op = next_started(s);
+    op->buffer = buffer;
+    int err = demi_push(&op->qt, s->qd, buffer);
+    if (err) {
+        packer_give(s->packer, buffer);
+        return -err;
+    }
+    s->count++;
+    s->unsynced += buffer->sga_segs[0].sgaseg_len;
+    return 0;
+}
+
+static int start_sync(struct save *s)
+{
+    struct started *op = next_started(s);
+    op->buffer = NULL;
+    int err = demi_sync(&op->qt, s->qd, true);
+    if (err) return -err;
+    s->count++;
+    s->syncing = true;
+    s->unsynced = 0;
+    return 0;
+}
+
+/* What is packed goes to the file. */
+static int push_packed(struct save *s)
+{
+    demi_sgarray_t *buffer;
+    int err = 0;
+    while (!err && packer_take(s->packer, &buffer)) {
+        err = start_push(s, buffer);
+        if (!err && s->unsynced >= SYNC_BYTES && !s->syncing && s->w->conf.cfg->rdb_save_incremental_fsync)
+            err = start_sync(s);
+    }
+    return err;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+static int rearm_wake(struct save *s) { return -demi_wake_wait(&s->wake_qt, s->wake); }
+
+static int wait_wake(struct save *s)
+{
+    int err = disk_file_wait(s->wake_qt, NULL);
+    return err ? err : rearm_wake(s);
+}
+
+/* Something has changed: a write has ended, or the packer has gone on. */
+static int wait_progress(struct save *s) { return s->count ? wait_oldest(s) : wait_wake(s); }
+
+static int wait_ns(struct save *s, uint64_t ns)
+{
+    demi_qresult_t qr;
+    demi_qtoken_t qts[2];
+    int which = 1, err = demi_timer(&qts[0], ns);
+    while (!err && which == 1) {
+        qts[1] = s->wake_qt;
+        err = demi_wait_any(&qr, &which, qts, 2, NULL);
+        if (err || which == 0) break;
+        err = -rearm_wake(s);
+        if (!s->cancelled) continue;
+        demi_cancel(qts[0]);
+        demi_wait(&qr, qts[0], NULL);
+        break;
+    }
+    return -err;
+}
+
+/* After a slice of the walk that took so long. */
+static int let_clients(struct save *s, uint64_t took_ns)
+{
+    if (!s->background) return 0;
+    uint64_t commands = s->w->stats.commands;
+    bool busy = commands != s->commands;
+    s->commands = commands;
+    if (busy) return wait_ns(s, CLIENTS_PART * took_ns);
+    demi_yield();
+    return 0;
+}
+
+/* --- one save ----------------------------------------------------------------------------------------------------- */
+
+/* Some entries; *done: those were the last. rdb-key-save-delay is a test's way to make this last. */
+static int walk_on(struct save *s, bool *done)
+{
+    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
+    int64_t delay_us = s->w->conf.cfg->rdb_key_save_delay;
+    uint64_t before = s->keys_done, start = demi_clock_ns();
+    *done = walk_some(s->walk, &c, delay_us > 0 ? 0 : start + SLICE_NS);
+    if (delay_us > 0) return wait_ns(s, (s->keys_done - before) * (uint64_t)delay_us * 1000);
+    return let_clients(s, demi_clock_ns() - start);
+}
+
+static int write_file(struct save *s)
+{
+    bool walked = false;
+    int err = 0;
+    s->doing = "writing";
+    while (!err && !s->cancelled && !packer_is_done(s->packer)) {
+        bool full = packer_waiting(s->packer) > WAITING_MAX;
+        if (!walked && !full) {
+            err = walk_on(s, &walked);
+            if (walked && !err && !s->cancelled) {
+                rdb_write_end(&s->writer);
+                err = rdb_sink_finish(&s->sink);
+                packer_end(s->packer);
+            }
+        } else {
+            err = wait_progress(s);
+        }
+        if (!err) err = push_packed(s);
+    }
+    int late = wait_all(s);
+    packer_stop(s->packer); /* which may be at a string of half a gigabyte */
+    while (!packer_has_stopped(s->packer) && wait_wake(s) == 0) {
+    }
+    return s->cancelled ? -ECANCELED : err ? err : late;
+}
+
+/* The file is open. */
+static int write_and_close(struct save *s)
+{
+    int err = write_file(s);
+    if (!err) {
+        s->doing = "flushing the temporary file";
+        err = disk_file_sync(s->qd, false);
+    }
+    int late = disk_file_close(s->qd);
+    if (err || !late) return err;
+    s->doing = "closing the temporary file";
+    return late;
+}
+
+static int publish(struct save *s)
+{
+    if (s->cancelled) return -ECANCELED;
+    s->doing = "renaming the temporary file";
+    int err = disk_file_rename(s->temporary, s->name);
+    if (err) return err;
+    s->doing = "flushing the folder";
+    return disk_file_sync_folder(s->name);
+}
+
+static void log_failure(const struct save *s, const char *doing, int err)
+{
+    server_log(s->w->srv, LOG_WARNING_LEVEL, "Error saving the DB on disk, %s: %s", doing, strerror(-err));
+}
+
+static int make_file(struct save *s)
+{
+    int err = disk_file_open(&s->qd, s->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (err) {
+        log_failure(s, "opening the temporary file", err);
+        return err;
+    }
+    err = write_and_close(s);
+    if (!err) err = publish(s);
+    if (!err) {
+        server_log(s->w->srv, LOG_NOTICE_LEVEL, "DB saved on disk");
+        return 0;
+    }
+    if (!s->cancelled) log_failure(s, s->doing, err);
+    int left = disk_file_unlink(s->temporary);
+    if (left && left != -ENOENT) log_failure(s, "removing the temporary file", left);
+    return err;
+}
+
+/* What waits for the wake-up has to be the task's. */
+static int save_file(struct save *s)
+{
+    int err = rearm_wake(s);
+    if (err) return err;
+    err = make_file(s);
+    demi_wake_ring(s->wake);
+    disk_file_wait(s->wake_qt, NULL);
+    return err;
+}
+
+/* --- its life ----------------------------------------------------------------------------------------------------- */
+
+static int name_file(char out[PATH_MAX], const char *folder, const char *name)
+{
+    int n = snprintf(out, PATH_MAX, "%s%s%s", folder, *folder ? "/" : "", name);
+    return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* In the background: with the folder, since `dir` may be another before the end. */
+static int name_files(struct save *s, const char *name)
+{
+    static unsigned serial;
+    char folder[PATH_MAX] = "", temporary[64];
+    if (s->background) {
+        if (!getcwd(folder, sizeof folder)) return -errno;
+        snprintf(temporary, sizeof temporary, "temp-%d-%u.rdb", (int)getpid(), ++serial);
+    } else {
+        snprintf(temporary, sizeof temporary, "temp-%d.rdb", (int)getpid());
+    }
+    int err = name_file(s->name, folder, name);
+    return err ? err : name_file(s->temporary, folder, temporary);
+}
+
+static void save_free(struct save *s)
+{
+    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
+    if (s->walk) walk_free(s->walk, &c);
+    rdb_sink_fini(&s->sink);
+    if (s->packer) packer_free(s->packer);
+    if (s->wake) demi_wake_free(s->wake);
+    mem_free(s);
+}
+
+static int begin_packing(struct save *s)
+{
+    const struct config *cfg = s->w->conf.cfg;
+    int err = demi_wake_new(&s->wake);
+    if (err) return -err;
+    s->packer = packer_new(
+        &(struct packer_options){.compress = cfg->rdbcompression, .checksum = cfg->rdbchecksum, .wake = s->wake});
+    return s->packer ? 0 : -EAGAIN;
+}
+
+static void begin_walk(struct save *s)
+{
+    struct server *srv = s->w->srv;
+    s->call = run_internal(s->w, &srv->dbs[0]);
+    s->deferred = (struct rdb_deferred){take_piece, take_string, s};
+    rdb_sink_init_deferred(&s->sink, &s->deferred);
+    s->sink.version = (int)s->w->conf.cfg->rdb_version;
+    s->sink.compress = s->w->conf.cfg->rdbcompression;
+    rdb_write_begin(&s->writer, &s->sink, &s->call);
+    s->walk = walk_new(srv->dbs, srv->db_count, write_entry, s);
+    for (int i = 0; i < srv->db_count; i++) {
+        size_t keys = walk_keys(s->walk, i);
+        if (keys) rdb_write_sizes(&s->writer, i, keys, walk_expires(s->walk, i));
+        s->keys_all += keys;
+    }
+}
+
+static int begin(struct save *s, const char *name)
+{
+    s->commands = s->w->stats.commands;
+    int err = name_files(s, name);
+    if (!err) err = begin_packing(s);
+    if (!err) begin_walk(s);
+    return err;
+}
+
+int save_foreground(struct worker *w, const char *name)
+{
+    struct save *s = mem_calloc(sizeof *s);
+    s->w = w;
+    int err = begin(s, name);
+    if (err) log_failure(s, "beginning", err);
+    else err = save_file(s);
+    save_free(s);
+    return err;
+}
+
+static int64_t run_task(void *arg)
+{
+    struct save *s = arg;
+    struct worker *w = s->w;
+    save_ended_fn *ended = s->ended;
+    int err = save_file(s);
+    save_free(s);
+    ended(w, s, err); /* for its address */
+    return err;
+}
+
+struct save *save_background(struct worker *w, const char *name, save_ended_fn *ended)
+{
+    struct save *s = mem_calloc(sizeof *s);
+    s->w = w;
+    s->background = true;
+    s->ended = ended;
+    int err = begin(s, name);
+    if (!err) err = -demi_spawn(&s->task, run_task, s, STACK_SIZE);
+    if (!err) return s;
+    log_failure(s, "beginning", err);
+    save_free(s);
+    return NULL;
+}
+
+void save_cancel(struct save *s)
+{
+    s->cancelled = true;
+    demi_wake_ring(s->wake);
+}
+
+void save_wait(struct save *s)
+{
+    demi_qresult_t qr;
+    demi_wait(&qr, s->task, NULL);
+}
+
+uint64_t save_keys_done(const struct save *s) { return s->keys_done; }
+uint64_t save_keys_all(const struct save *s) { return s->keys_all; }
+size_t save_memory(const struct save *s) { return packer_waiting(s->packer) + walk_bytes(s->walk); }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One RDB file in the writing: the data as they were when it began, from a point-in-time walk (server/db/walk.h),
+ * packed by a thread (packer.h), written through the library's files. The file appears under its name when it is whole
+ * and safe; whatever fails, the one that was there stays.
+ *
+ * In the background a task does it, a millisecond at a time while clients have requests; in the foreground the thread.
+ */
+#ifndef SERVER_PERSIST_SAVE_H
+#define SERVER_PERSIST_SAVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct save;
+struct worker;
+
+/* Writes the file `name` of the working directory, whole, and returns 0 or -errno; the log says why. */
+int save_foreground(struct worker *w, const char *name);
+
+/* Begins to; the data are those of now. `ended` is called once, by the task, when it is over; the struct is gone by
+ * then. NULL: it could not begin; the log says why. */
+typedef void save_ended_fn(struct worker *w, const struct save *s, int err);
+struct save *save_background(struct worker *w, const char *name, save_ended_fn *ended);
+/* It ends as soon as it can, with -ECANCELED, and leaves nothing behind. A file saved from now on stays. */
+void save_cancel(struct save *s);
+/* Waits until it is over. */
+void save_wait(struct save *s);
+
+/* Keys it has written, and has to write in all. */
+uint64_t save_keys_done(const struct save *s);
+uint64_t save_keys_all(const struct save *s);
+/* Memory it keeps: pieces on their way to the file, marks of the walk. */
+size_t save_memory(const struct save *s);
+
+#endif
