@@ -247,7 +247,7 @@ static void run_once(struct worker *w)
 {
     struct batch *b = w->batch;
     b->count = b->fetch_count = 0;
-    b->args.used = 0;
+    argv_vec_reset(&b->args);
     key_refs_reset(&b->keys);
     bool full = false;
     while (w->ready && !full) {
@@ -274,4 +274,6 @@ void batch_run(struct worker *w)
 {
     while (w->ready) run_once(w);
     w->call.cmd = NULL; /* a crash from here on is not the last command's */
+    argv_vec_reset(&w->batch->args);
+    key_refs_reset(&w->batch->keys);
 }

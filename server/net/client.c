@@ -535,7 +535,7 @@ void client_cron(struct client *cl)
     struct worker *w = cl->w;
     const struct config *cfg = w->conf.cfg;
     check_output(cl);
-    if (cfg->timeout && !(cl->flags & CLIENT_BLOCKED) &&
+    if (cfg->timeout && !(cl->flags & CLIENT_WAITS) &&
         !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
@@ -594,7 +594,7 @@ static void flag_letters(const struct client *cl, char *out)
         char letter;
     } letters[] = {
         {SESSION_REPLICA, 0, 'S'},    {SESSION_MONITOR, 0, 'O'},  {SESSION_PUBSUB, 0, 'P'},
-        {SESSION_MULTI, 0, 'x'},      {0, CLIENT_BLOCKED, 'b'},   {SESSION_DIRTY_CAS, 0, 'd'},
+        {SESSION_MULTI, 0, 'x'},      {0, CLIENT_WAITS, 'b'},     {SESSION_DIRTY_CAS, 0, 'd'},
         {0, CLIENT_CLOSE_AFTER, 'c'}, {0, CLIENT_CLOSE_NOW, 'A'}, {0, CLIENT_UNIX, 'U'},
         {0, CLIENT_NO_EVICT, 'e'},    {SESSION_NO_TOUCH, 0, 'T'},
     };

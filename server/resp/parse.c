@@ -28,6 +28,7 @@
 #define UNAUTH_BULK_MAX 16384
 #define FAST_ARGS_MAX   99
 #define ARGV_CAP_MIN    128
+#define ARGV_CAP_KEPT   16384 /* 256 KiB: a batch stops at 4096 arguments, so only a long request needs more */
 
 void argv_vec_init(struct argv_vec *a) { *a = (struct argv_vec){0}; }
 
@@ -35,6 +36,12 @@ void argv_vec_fini(struct argv_vec *a)
 {
     mem_free(a->v);
     *a = (struct argv_vec){0};
+}
+
+void argv_vec_reset(struct argv_vec *a)
+{
+    a->used = 0;
+    if (unlikely(a->cap > ARGV_CAP_KEPT)) argv_vec_fini(a);
 }
 
 void argv_vec_reserve(struct argv_vec *a, size_t more)

@@ -24,15 +24,16 @@ struct resp_limits {
     bool unauthenticated;   /* 10 arguments, 16 KiB each */
 };
 
-/* Arguments of one command after the other, so that a batch of commands can be parsed before any is run. The caller
- * sets used = 0 when they are done with. v moves when it grows: keep indexes. Grown only for arguments that have
- * arrived. */
+/* Arguments of one command after the other, so that a batch of commands can be parsed before any is run. v moves
+ * when it grows: keep indexes. Grown only for arguments that have arrived. */
 struct argv_vec {
     struct bytes *v;
     size_t used, cap;
 };
 void argv_vec_init(struct argv_vec *a);
 void argv_vec_fini(struct argv_vec *a);
+/* Empties it; room far beyond what is common is given back. */
+void argv_vec_reset(struct argv_vec *a);
 /* Room for `more` behind used. */
 void argv_vec_reserve(struct argv_vec *a, size_t more);
 

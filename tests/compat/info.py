@@ -4,10 +4,11 @@
 import os
 import re
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from resp import encode  # noqa: E402
+from resp import Closed, encode  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 import versions  # noqa: E402
@@ -125,6 +126,50 @@ def check_counts(tap, server):
     tap.ok(stats["acl_access_denied_auth"] == "0" and int(stats["eventloop_cycles"]) < 10, "CONFIG RESETSTAT begins anew")
 
 
+def check_paused(tap, binary):
+    """Whom CLIENT PAUSE holds waits like any other: counted, marked, not closed for being idle."""
+    with Server(binary) as server:
+        client, held = server.client(), server.client()
+        client.call("CLIENT", "PAUSE", "60000", "WRITE")
+        held.send(encode(["SET", "paused", "1"]))
+        number = ""
+        for _ in range(200):
+            number = dict(sections(client, "clients")["Clients"])["blocked_clients"]
+            if number == "1":
+                break
+        flags = [re.search(r"flags=(\w+)", line).group(1) for line in client.call("CLIENT", "LIST").text().decode().splitlines() if "cmd=set " in line]
+        tap.ok((number, flags) == ("1", ["bU"]), binary + ": who is paused counts as blocked", [] if flags == ["bU"] else [number, flags])
+        client.call("CONFIG", "SET", "timeout", "1")
+        for _ in range(35):
+            time.sleep(0.1)
+            client.call("PING")
+        client.call("CLIENT", "UNPAUSE")
+        try:
+            answer = held.read().raw()
+        except (Closed, OSError):
+            answer = b"closed"
+        number = dict(sections(client, "clients")["Clients"])["blocked_clients"]
+        tap.ok((answer, number) == (b"+OK\r\n", "0"), binary + ": who is paused is not idle", [] if number == "0" else [answer, number])
+
+
+def check_long_request(tap, binary):
+    """What a request of very many arguments took is free again once it has run."""
+    with Server(binary) as server:
+        client = server.client()
+        used = lambda: int(dict(sections(client, "memory")["Memory"])["used_memory"])  # noqa: E731
+        before = used()
+        names = [str(n) for n in range(200000)]
+        for words in (["SADD", "many"] + names, ["DEL"] + names, ["UNLINK", "many"]):
+            client.call(*words)
+        left = 0
+        for _ in range(50):
+            left = used() - before
+            if left < 1 << 19:
+                break
+            time.sleep(0.1)
+        tap.ok(left < 1 << 19, binary + ": a request of 200,000 arguments leaves no memory behind", [] if left < 1 << 19 else [before, left])
+
+
 def check_loaded(tap, server):
     client = server.client()
     for words in (["FLUSHALL"], ["DEBUG", "SET-ACTIVE-EXPIRE", "0"], ["SET", "x", "1"], ["SET", "y", "2"], ["SET", "z", "3", "PX", "1"],
@@ -168,6 +213,9 @@ def main():
         check_loaded(tap, ours)
         check_errors(tap, clients)
     check_listeners(tap, OURS)
+    for binary in (REDIS, OURS):
+        check_paused(tap, binary)
+        check_long_request(tap, binary)
     if versions.OLDER:
         tap.ok(not versions.unused("info"), "every difference between versions that is listed is there", versions.unused("info"))
     tap.done()
