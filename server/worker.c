@@ -94,6 +94,9 @@ struct worker_stats worker_stats_sum(const struct server *srv)
         ADD(errors), ADD(net_in), ADD(net_out), ADD(protocol_errors), ADD(unblocked), ADD(reads), ADD(writes);
         ADD(batches), ADD(turns), ADD(loop_ns), ADD(acl_denied_auth), ADD(expired_time_cap_reached),
             ADD(expire_cycle_ns);
+        ADD(cron_ns);
+        if (s->turn_ticks_max > sum.turn_ticks_max) sum.turn_ticks_max = s->turn_ticks_max;
+        if (s->turn_commands_max > sum.turn_commands_max) sum.turn_commands_max = s->turn_commands_max;
         ADD(output_limit_closed), ADD(query_limit_closed), ADD(over_ns), ADD(over_since_ns), ADD(peak_clients);
         sum.expired_stale_perc += s->expired_stale_perc / srv->worker_count;
 #undef ADD
@@ -235,6 +238,22 @@ static void end_pause(struct worker *w)
     }
 }
 
+static void run_cron(struct worker *w)
+{
+    uint64_t start = demi_clock_ns();
+    cron_run(w);
+    w->stats.cron_ns += demi_clock_ns() - start;
+}
+
+static void note_turn(struct worker *w, uint64_t began)
+{
+    struct worker_stats *s = &w->stats;
+    uint64_t ticks = ticks_now() - began, commands = s->commands - s->commands_before;
+    if (unlikely(ticks > s->turn_ticks_max)) s->turn_ticks_max = ticks;
+    if (unlikely(commands > s->turn_commands_max)) s->turn_commands_max = commands;
+    s->commands_before = s->commands;
+}
+
 int worker_run(struct worker *w)
 {
     struct server *srv = w->srv;
@@ -243,12 +262,14 @@ int worker_run(struct worker *w)
     if (demi_wake_wait(&wake_token, w->wake) != 0) return -EIO;
     int err = listen_accept(w);
     if (err) return err;
-    uint64_t next_cron = w->turn_ns;
+    uint64_t next_cron = w->turn_ns, began = ticks_now();
     while (!srv->stopping) {
         int n = 0;
+        note_turn(w, began);
         struct timespec ts = time_to_sleep(w, next_cron);
         err = demi_wait_batch(results, TURN_RESULTS, &n, &ts);
         if (err && err != ETIMEDOUT) return -err;
+        began = ticks_now();
         worker_update_time(w);
         w->stats.turns++;
         w->events = (size_t)n;
@@ -257,7 +278,7 @@ int worker_run(struct worker *w)
         for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
         if (w->ready) batch_run(w);
         if (unlikely(w->turn_ns >= next_cron)) {
-            cron_run(w);
+            run_cron(w);
             next_cron = w->turn_ns + (uint64_t)(1000 / w->conf.cfg->hz) * 1000000;
         }
         blocked_timeouts(w);

@@ -41,6 +41,9 @@ struct worker_stats {
     uint64_t expired_time_cap_reached, expire_cycle_ns;
     uint64_t output_limit_closed, query_limit_closed;
     uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */
+    uint64_t cron_ns;
+    uint64_t turn_ticks_max, turn_commands_max; /* of one turn, without the wait */
+    uint64_t commands_before;                   /* this turn, that is */
     double expired_stale_perc;
     size_t peak_clients;
 };

@@ -379,6 +379,17 @@ static void info_keyspace(struct info *in)
     }
 }
 
+/* The append-only file is not there yet. */
+static void info_debug(struct info *in)
+{
+    const struct worker_stats sum = worker_stats_sum(in->srv), *s = &sum;
+    info_line(in, "eventloop_duration_aof_sum:0");
+    info_line(in, "eventloop_duration_cron_sum:%llu", (unsigned long long)s->cron_ns / 1000);
+    info_line(in, "eventloop_duration_max:%llu",
+              (unsigned long long)ticks_to_ns(&in->w->ticks, s->turn_ticks_max) / 1000);
+    info_line(in, "eventloop_cmd_per_cycle_max:%llu", (unsigned long long)s->turn_commands_max);
+}
+
 static void counter_line(void *arg, const char *name, uint64_t value)
 {
     info_part(arg, "demi_");
@@ -400,23 +411,33 @@ static const struct section {
     const char *name, *title;
     void (*write)(struct info *in);
     bool by_default;
+    bool by_name_only; /* neither "all" nor "everything" has it */
 } sections[] = {
-    {"server", "Server", info_server, true},
-    {"clients", "Clients", info_clients, true},
-    {"memory", "Memory", info_memory, true},
-    {"persistence", "Persistence", info_persistence, true},
-    {"stats", "Stats", info_stats, true},
-    {"replication", "Replication", info_replication, true},
-    {"cpu", "CPU", info_cpu, true},
-    {"modules", "Modules", info_modules, true},
-    {"commandstats", "Commandstats", info_commandstats, false},
-    {"errorstats", "Errorstats", info_errorstats, true},
-    {"latencystats", "Latencystats", info_latencystats, false},
-    {"cluster", "Cluster", info_cluster, true},
-    {"keyspace", "Keyspace", info_keyspace, true},
-    {"demikernel", "Demikernel", info_demikernel, true},
+    {"server", "Server", info_server, true, false},
+    {"clients", "Clients", info_clients, true, false},
+    {"memory", "Memory", info_memory, true, false},
+    {"persistence", "Persistence", info_persistence, true, false},
+    {"stats", "Stats", info_stats, true, false},
+    {"replication", "Replication", info_replication, true, false},
+    {"cpu", "CPU", info_cpu, true, false},
+    {"modules", "Modules", info_modules, true, false},
+    {"commandstats", "Commandstats", info_commandstats, false, false},
+    {"errorstats", "Errorstats", info_errorstats, true, false},
+    {"latencystats", "Latencystats", info_latencystats, false, false},
+    {"cluster", "Cluster", info_cluster, true, false},
+    {"keyspace", "Keyspace", info_keyspace, true, false},
+    {"debug", "Debug", info_debug, false, true},
+    {"demikernel", "Demikernel", info_demikernel, true, false},
 };
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
+
+static bool is_named(const struct section *s, struct bytes word)
+{
+    if (bytes_is_word(word, "all") || bytes_is_word(word, "everything")) return !s->by_name_only;
+    if (bytes_is_word(word, "default")) return s->by_default;
+    if (bytes_is_word(word, "module_list") && s->write == info_modules) return true;
+    return bytes_is_word(word, s->name);
+}
 
 void info_write(struct worker *w, struct reply *text, const struct bytes *names, int count)
 {
@@ -424,11 +445,7 @@ void info_write(struct worker *w, struct reply *text, const struct bytes *names,
     bool wanted[SECTION_COUNT] = {false};
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         if (count == 0) wanted[i] = sections[i].by_default;
-        for (int k = 0; k < count; k++) {
-            bool all = bytes_is_word(names[k], "all") || bytes_is_word(names[k], "everything");
-            bool dflt = bytes_is_word(names[k], "default") && sections[i].by_default;
-            if (all || dflt || bytes_is_word(names[k], sections[i].name)) wanted[i] = true;
-        }
+        for (int k = 0; k < count; k++) wanted[i] |= is_named(&sections[i], names[k]);
     }
     bool first = true;
     for (size_t i = 0; i < SECTION_COUNT; i++) {

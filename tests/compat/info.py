@@ -181,6 +181,47 @@ def check_loaded(tap, server):
     client.call("DEBUG", "SET-ACTIVE-EXPIRE", "1")
 
 
+# What may be asked for: sections by name, together, twice, in capitals, and what is none.
+REQUESTS = [[], ["all"], ["everything"], ["default"], ["ALL"], ["Everything"], ["DeFault"], ["nosuch"], ["nosuch", "neither"], [""],
+            ["server", "clients"], ["clients", "server"], ["server", "server"], ["server", "nosuch"], ["keyspace", "all"], ["default", "commandstats"],
+            ["default", "all"], ["everything", "debug"], ["debug", "server"], ["module_list", "modules"], ["MODULE_LIST"], ["module_nosuch"], ["sentinel"]]
+
+
+def check_requests(tap, clients, titles):
+    """Which sections are told, and their fields."""
+    for words in REQUESTS + [[title.lower()] for title in titles] + [[title] for title in titles] + [["debug"], ["Debug"]]:
+        if "debug" in [word.lower() for word in words] and versions.expected("info debug"):
+            continue
+        there, here = (sections(c, *words) for c in clients)
+        here.pop(BESIDES_SECTION, None)
+        sides = []
+        for found in (there, here):
+            side = []
+            for title, fields in found.items():
+                names = [name for name, _ in fields if name not in NEW.get(title, ()) and (title, name) not in BESIDES]
+                side.append((title, sorted(names) if title in UNORDERED else names))
+            sides.append(side)
+        tap.ok(sides[0] == sides[1], "INFO %s tells the same" % " ".join(words), [] if sides[0] == sides[1] else sides)
+
+
+def check_debug(tap, server):
+    client = server.client()
+    client.send(encode(["PING"]) * 200 + encode(["DEBUG", "SLEEP", "0.12"]))  # longer than from one cron to the next
+    for _ in range(201):
+        client.read()
+    client.call("PING")
+    then = dict(sections(client, "debug")["Debug"])
+    names = ["eventloop_duration_aof_sum", "eventloop_duration_cron_sum", "eventloop_duration_max", "eventloop_cmd_per_cycle_max"]
+    tap.ok(list(then) == names, "Debug has 7.2's fields", [] if list(then) == names else [then])
+    right = (int(then["eventloop_duration_max"]) >= 120000 and int(then["eventloop_cmd_per_cycle_max"]) >= 10 and
+             int(then["eventloop_duration_cron_sum"]) > 0)
+    tap.ok(right, "the longest turn, the one with most commands, the time of the cron", [] if right else [then])
+    client.call("CONFIG", "RESETSTAT")
+    after = dict(sections(client, "debug")["Debug"])
+    right = int(after["eventloop_duration_max"]) < 120000 and int(after["eventloop_cmd_per_cycle_max"]) < 10
+    tap.ok(right, "CONFIG RESETSTAT begins anew", [] if right else [after])
+
+
 def check_errors(tap, clients):
     """Which errors count, as which, in which order."""
     found = []
@@ -208,8 +249,10 @@ def main():
         for title, fields in there.items():
             compare_fields(tap, title, fields, here.get(title, []))
         check_memory_stats(tap, clients)
+        check_requests(tap, clients, list(there))
         check_long_line(tap, ours)
         check_counts(tap, ours)
+        check_debug(tap, ours)
         check_loaded(tap, ours)
         check_errors(tap, clients)
     check_listeners(tap, OURS)
