@@ -56,6 +56,7 @@ def main():
                     tap.ok(not notes, "%s: %s" % (group, claim), notes)
     if not options.groups and not options.k:
         tap.ok(not versions.unused(), "every difference between versions that is listed is there", versions.unused())
+        tap.ok(not versions.unused_of_ours(), "and every one that is wanted", versions.unused_of_ours())
     tap.done()
 
 

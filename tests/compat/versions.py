@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The differences between the version that ours is (7.2.4) and the one it is compared with: versions.txt."""
+"""The differences between the version that ours is (7.2.4) and the one it is compared with: versions.txt; those that are wanted: ours.txt."""
 import os
 import re
 import subprocess
@@ -9,8 +9,8 @@ from servers import REDIS
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def load():
-    with open(os.path.join(HERE, "versions.txt"), encoding="utf-8") as file:
+def load(name):
+    with open(os.path.join(HERE, name), encoding="utf-8") as file:
         lines = [line.strip() for line in file]
     return dict(line.split(": ", 1) for line in lines if line and not line.startswith("#"))
 
@@ -22,7 +22,8 @@ def is_older():
     return bool(found) and (int(found.group(1)), int(found.group(2))) < (7, 2)
 
 
-KNOWN = load()
+KNOWN = load("versions.txt")
+OURS_ONLY = load("ours.txt")
 OLDER = is_older()
 USED = set()
 
@@ -33,6 +34,19 @@ def expected(key):
         raise ValueError("versions.txt has no line for %r" % key)
     USED.add(key)
     return OLDER
+
+
+def differs(key):
+    """Whether ours is to answer otherwise than the reference, for a reason that ours.txt has."""
+    if key not in OURS_ONLY:
+        raise ValueError("ours.txt has no line for %r" % key)
+    USED.add("ours " + key)
+    return not OLDER
+
+
+def unused_of_ours():
+    """What no case has shown."""
+    return sorted(key for key in OURS_ONLY if "ours " + key not in USED)
 
 
 def unused(part=""):
