@@ -24,6 +24,7 @@
 #include "server/lazyfree.h"
 #include "server/mem.h"
 #include "server/observe/latency.h"
+#include "server/persist/save.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -225,13 +226,19 @@ static int64_t bytes_to_come(struct evict *ev, size_t pending)
     return (int64_t)(ev->later_bytes / ev->later_count * ours);
 }
 
-/* What maxmemory is compared with. As in Redis what replicas have not taken yet is not in it: a deletion gives them
- * more to take, and so would call for another. */
+/* A deletion gives replicas more to take, and a save more to keep, and so would call for another. */
+size_t evict_not_counted(const struct server *srv)
+{
+    size_t sum = srv->persist.saving ? save_memory(srv->persist.saving) : 0;
+    for (int i = 0; i < srv->worker_count; i++) sum += replicas_memory(&srv->workers[i]);
+    return sum;
+}
+
+/* What maxmemory is compared with. */
 static size_t counted_bytes(const struct server *srv)
 {
-    size_t used = demi_mem_used(), replicas = 0;
-    for (int i = 0; i < srv->worker_count; i++) replicas += replicas_memory(&srv->workers[i]);
-    return used > replicas ? used - replicas : 0;
+    size_t used = demi_mem_used(), not_counted = evict_not_counted(srv);
+    return used > not_counted ? used - not_counted : 0;
 }
 
 /* Returns the bytes that came free, or will. */

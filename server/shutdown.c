@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "server/observe/log.h"
+#include "server/persist/save.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -21,7 +22,10 @@ static struct server *signalled; /* a handler gets no argument */
 static void on_signal(int sig)
 {
     struct server *srv = signalled;
-    if (sig == SIGINT && srv->signal == SIGINT) _exit(1);
+    if (sig == SIGINT && srv->signal == SIGINT) {
+        save_remove_temporary();
+        _exit(1);
+    }
     srv->signal = sig;
     demi_wake_ring(srv->workers[0].wake);
 }

@@ -149,10 +149,13 @@ static void info_persistence(struct info *in)
     bool saves = p->saving != NULL;
     info_line(in, "loading:%d", p->loading != NULL);
     info_line(in, "async_loading:0");
-    info_line(in, "current_cow_peak:%zu", p->memory_peak);
-    info_line(in, "current_cow_size:%zu", saves ? save_memory(p->saving) : 0);
+    info_line(in, "current_cow_peak:%zu", saves ? (size_t)save_changed_bytes(p->saving) : 0);
+    info_line(in, "current_cow_size:%zu", saves ? (size_t)save_changed_bytes(p->saving) : 0);
     info_line(in, "current_cow_size_age:0");
-    info_line(in, "current_fork_perc:0.00"); /* nothing is forked */
+    info_line(in, "current_fork_perc:%.2f",
+              saves && save_keys_all(p->saving)
+                  ? (double)save_keys_done(p->saving) * 100 / (double)save_keys_all(p->saving)
+                  : 0);
     info_line(in, "current_save_keys_processed:%llu", saves ? (unsigned long long)save_keys_done(p->saving) : 0);
     info_line(in, "current_save_keys_total:%llu", saves ? (unsigned long long)save_keys_all(p->saving) : 0);
     info_line(in, "rdb_changes_since_last_save:%lld", (long long)srv->dirty);
@@ -162,7 +165,7 @@ static void info_persistence(struct info *in)
     info_line(in, "rdb_last_bgsave_time_sec:%lld", (long long)p->took_s);
     info_line(in, "rdb_current_bgsave_time_sec:%lld", saves ? (long long)(in->w->now_ms / 1000 - p->tried_s) : -1);
     info_line(in, "rdb_saves:%llu", (unsigned long long)p->saves);
-    info_line(in, "rdb_last_cow_size:%zu", p->memory_last);
+    info_line(in, "rdb_last_cow_size:%zu", (size_t)p->changed_bytes);
     info_line(in, "rdb_last_load_keys_expired:%llu", (unsigned long long)p->keys_expired);
     info_line(in, "rdb_last_load_keys_loaded:%llu", (unsigned long long)p->keys_loaded);
     info_line(in, "aof_enabled:0");

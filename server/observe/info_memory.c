@@ -7,6 +7,7 @@
 
 #include "server/conf/conf.h"
 #include "server/lazyfree.h"
+#include "server/evict.h"
 #include "server/observe/info_section.h"
 #include "server/observe/memory_use.h"
 #include "server/repl/replicas.h"
@@ -94,7 +95,7 @@ void info_memory(struct info *in)
     excess_lines(in, "allocator_rss", m.resident, m.active);
     excess_lines(in, "rss_overhead", m.rss, m.resident);
     excess_lines(in, "mem_fragmentation", m.rss, m.used);
-    bytes_line(in, "mem_not_counted_for_evict", replicas_memory(in->w));
+    bytes_line(in, "mem_not_counted_for_evict", evict_not_counted(srv));
     bytes_line(in, "mem_replication_backlog", 0);
     bytes_line(in, "mem_total_replication_buffers", replicas_memory(in->w));
     bytes_line(in, "mem_clients_slaves", m.clients_slaves);

@@ -60,6 +60,7 @@ static void loaded(struct worker *w, int err)
     persist_update(srv);
     if (err == -ECANCELED) return;
     if (err && err != -ENOENT) {
+        server_log(srv, LOG_WARNING_LEVEL, "Terminating server after rdb file reading failure.");
         server_log(srv, LOG_WARNING_LEVEL, "Fatal error loading the DB, check server logs. Exiting.");
         srv->exit_code = 1;
         srv->stopping = true;
@@ -110,6 +111,7 @@ static void ended(struct worker *w, const struct save *s, int err)
     p->saving = NULL;
     p->took_s = now_s(w) - p->tried_s;
     p->failed = err != 0;
+    p->changed_bytes = save_changed_bytes(s);
     if (err) {
         server_log(srv, LOG_WARNING_LEVEL, "Background saving error");
     } else {

@@ -26,7 +26,7 @@ struct persist {
     int64_t took_s;                     /* the last one in the background; -1: there was none */
     int64_t dirty_before;               /* changes when the one under way began */
     uint64_t saves;                     /* begun since the start */
-    size_t memory_last, memory_peak;    /* what the last one, and any one, kept at most */
+    uint64_t changed_bytes;             /* in the last one: save_changed_bytes() */
     struct load *loading;               /* the data are being loaded; NULL: no */
     void (*ready)(struct server *srv);  /* who is told when they are */
     uint64_t keys_loaded, keys_expired; /* by the last load */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -61,7 +62,9 @@ struct save {
     demi_wake_t *wake; /* the packer has done something, or it is over */
     demi_qtoken_t wake_qt;
     uint64_t keys_done, keys_all;
-    uint64_t commands; /* of clients, when they were last looked at */
+    bool walking;           /* what is shown is shown by the walk */
+    uint64_t changed_bytes; /* what commands have handed over before they changed it */
+    uint64_t commands;      /* of clients, when they were last looked at */
 
     struct started started[STARTED_MAX];
     unsigned first, count;
@@ -90,8 +93,10 @@ static void write_entry(void *arg, int db, const struct entry *e)
     struct save *s = arg;
     if (s->cancelled) return;
     s->call.cfg = s->w->conf.cfg; /* the one it began with may be gone */
+    uint64_t before = s->sink.total;
     rdb_write_pair(&s->writer, &s->call, db, e);
     s->keys_done++;
+    if (!s->walking) s->changed_bytes += s->sink.total - before;
 }
 
 /* --- from the packer to the file ---------------------------------------------------------------------------------- */
@@ -214,7 +219,9 @@ static int walk_on(struct save *s, bool *done)
     struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
     int64_t delay_us = s->w->conf.cfg->rdb_key_save_delay;
     uint64_t before = s->keys_done, start = demi_clock_ns();
+    s->walking = true;
     *done = walk_some(s->walk, &c, delay_us > 0 ? 0 : start + SLICE_NS);
+    s->walking = false;
     if (delay_us > 0) return wait_ns(s, (s->keys_done - before) * (uint64_t)delay_us * 1000);
     return let_clients(s, demi_clock_ns() - start);
 }
@@ -373,13 +380,28 @@ static int begin(struct save *s, const char *name)
     return err;
 }
 
+/* Of the process: a handler has no argument. A process saves in the foreground once at a time. */
+static char removable[64];
+static volatile sig_atomic_t is_removable;
+
+void save_remove_temporary(void)
+{
+    if (is_removable) unlink(removable);
+}
+
 int save_foreground(struct worker *w, const char *name)
 {
     struct save *s = mem_calloc(sizeof *s);
     s->w = w;
     int err = begin(s, name);
-    if (err) log_failure(s, "beginning", err);
-    else err = save_file(s);
+    if (err) {
+        log_failure(s, "beginning", err);
+    } else {
+        memcpy(removable, s->temporary, sizeof removable);
+        is_removable = 1;
+        err = save_file(s);
+        is_removable = 0;
+    }
     save_free(s);
     return err;
 }
@@ -390,8 +412,8 @@ static int64_t run_task(void *arg)
     struct worker *w = s->w;
     save_ended_fn *ended = s->ended;
     int err = save_file(s);
+    ended(w, s, err);
     save_free(s);
-    ended(w, s, err); /* for its address */
     return err;
 }
 
@@ -423,4 +445,8 @@ void save_wait(struct save *s)
 
 uint64_t save_keys_done(const struct save *s) { return s->keys_done; }
 uint64_t save_keys_all(const struct save *s) { return s->keys_all; }
-size_t save_memory(const struct save *s) { return packer_waiting(s->packer) + walk_bytes(s->walk); }
+uint64_t save_changed_bytes(const struct save *s) { return s->changed_bytes; }
+size_t save_memory(const struct save *s)
+{
+    return packer_waiting(s->packer) + (size_t)PACKED_BUFFERS * PACKED_SIZE + walk_bytes(s->walk);
+}

@@ -19,8 +19,11 @@ struct worker;
 /* Writes the file `name` of the working directory, whole, and returns 0 or -errno; the log says why. */
 int save_foreground(struct worker *w, const char *name);
 
-/* Begins to; the data are those of now. `ended` is called once, by the task, when it is over; the struct is gone by
- * then. NULL: it could not begin; the log says why. */
+/* Removes the temporary file of one that is under way, in a handler of a signal that ends the process. */
+void save_remove_temporary(void);
+
+/* Begins to; the data are those of now. `ended` is called once, by the task, when it is over; the struct is gone
+ * afterwards. NULL: it could not begin; the log says why. */
 typedef void save_ended_fn(struct worker *w, const struct save *s, int err);
 struct save *save_background(struct worker *w, const char *name, save_ended_fn *ended);
 /* It ends as soon as it can, with -ECANCELED, and leaves nothing behind. A file saved from now on stays. */
@@ -31,6 +34,8 @@ void save_wait(struct save *s);
 /* Keys it has written, and has to write in all. */
 uint64_t save_keys_done(const struct save *s);
 uint64_t save_keys_all(const struct save *s);
+/* What commands have handed over before they changed it, in all: where a fork would have copied pages. */
+uint64_t save_changed_bytes(const struct save *s);
 /* Memory it keeps: pieces on their way to the file, marks of the walk. */
 size_t save_memory(const struct save *s);
 

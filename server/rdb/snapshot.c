@@ -266,7 +266,7 @@ static bool read_checksum(struct reading *l, unsigned version)
     uint64_t is = rdb_source_crc(l->s), should;
     if (!rdb_get_u64(l->s, &should)) return false;
     if (!l->s->checksum || should == 0 || is == should) return true;
-    return rdb_source_fail(l->s, -EBADMSG, "wrong checksum");
+    return rdb_source_fail(l->s, -EBADMSG, "RDB CRC error: wrong checksum");
 }
 
 /* One opcode or key; *done: it was the end. */
