@@ -109,16 +109,18 @@ static size_t waited_for(const struct server *srv)
 static void info_clients(struct info *in)
 {
     struct worker *w = in->w;
-    size_t in_max = 0, out_max = 0, waiting = 0;
+    size_t in_max = 0, out_max = 0, waiting = 0, connected = 0;
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);
         size_t out = client_output_bytes(cl);
+        if (cl->flags & CLIENT_CLOSE_NOW) continue; /* killed in this turn */
+        connected += !(cl->s.flags & SESSION_REPLICA);
         if (cl->in_cap > in_max) in_max = cl->in_cap;
         if (out > out_max) out_max = out;
         waiting += (cl->flags & CLIENT_WAITS) != 0;
     }
-    info_line(in, "connected_clients:%zu", w->client_count - replicas_count(w));
+    info_line(in, "connected_clients:%zu", connected);
     info_line(in, "cluster_connections:0");
     info_line(in, "maxclients:%lld", (long long)in->srv->config->maxclients);
     info_line(in, "client_recent_max_input_buffer:%zu", in_max);

@@ -78,7 +78,7 @@ def check_at_once(tap, server):
     wait_for(lambda: info(admin, "blocked_clients") == 1)
     lines = [["CLIENT", "KILL", "ID", n] for n in numbers]
     lines += [["CLIENT", "LIST"], ["CLIENT", "LIST", "ID"] + numbers, ["PUBLISH", "news", "x"], ["PUBSUB", "CHANNELS"], ["RPUSH", "queue", "x"],
-              ["LLEN", "queue"], ["CLIENT", "KILL", "ID", numbers[0]]]
+              ["LLEN", "queue"], ["CLIENT", "KILL", "ID", numbers[0]], ["INFO", "clients"]]
     admin.send(b"".join(encode(words) for words in lines))
     replies = [admin.read() for _ in lines]
     text = replies[2].text().decode()
@@ -87,6 +87,7 @@ def check_at_once(tap, server):
     ok(tap, replies[4].raw() == b":0\r\n" and not replies[5].kids, "nor has a channel", [replies[4].raw(), replies[5].raw()])
     ok(tap, replies[7].raw() == b":1\r\n", "nor is a list served to it", [replies[7].raw()])
     ok(tap, replies[8].raw() == b":0\r\n", "nor is it killed twice", [replies[8].raw()])
+    ok(tap, b"connected_clients:1\r\nc" in replies[9].text() and b"blocked_clients:0\r\n" in replies[9].text(), "nor counted", [replies[9].text()])
     admin.call("DEL", "queue")
     for c in (admin, blocked, subscriber):
         c.close()
