@@ -50,7 +50,8 @@ int demi_init_options(const struct demi_init_options *o);
 
 /* Where the library's lines go from now on, from all threads of the process: what was started, warnings, the life of a
  * device. level: 0 debug, 1 verbose, 2 notice, 3 warning; text is one line without its end. NULL: notices and warnings
- * to stderr, as at first. Always 0. */
+ * to stderr, as at first. Any thread may call it: each line comes with the arg of its fn, and a thread that is in the
+ * fn before may be in it still when this returns. Always 0. */
 typedef void (*demi_log_fn)(void *arg, int level, const char *text);
 int demi_set_log(demi_log_fn fn, void *arg);
 

@@ -152,12 +152,7 @@ int demi_exit(void)
 
 int demi_set_log(demi_log_fn fn, void *arg)
 {
-    /* Two, by turns: a thread may be in the old one. */
-    static struct log logs[2];
-    static unsigned turn;
-    struct log *log = &logs[turn++ % 2];
-    *log = (struct log){.level = LOG_NOTICE_LEVEL, .sink = fn, .arg = arg};
-    log_set_default(fn ? log : NULL);
+    log_set_default(fn ? &(struct log){.level = LOG_NOTICE_LEVEL, .sink = fn, .arg = arg} : NULL);
     return 0;
 }
 

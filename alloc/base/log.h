@@ -17,8 +17,9 @@ struct log {
     void *arg;
 };
 
-/* What NULL stands for from now on, in the whole process; NULL: stderr. log and its arg must live as long as they stand
- * here, and be fit for every thread. */
+/* What NULL stands for from now on, in the whole process; NULL: stderr. *log is copied. Any thread, at any time: a line
+ * goes to the sink of one call with the arg of the same. A thread that is in the sink of the log before may be in it
+ * still when this returns, so that arg must live, and be fit for every thread, until those threads have ended. */
 void log_set_default(const struct log *log);
 
 #define LOG_LINE_MAX 1024 /* longer lines are cut, and end in "..." */
