@@ -156,6 +156,9 @@ $(B)/libdemikernel-%.so:
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
 	    $(LDFLAGS) -o $@ $^ $(PLUGIN_LIBS) -lpthread
 
+# A test that stands between a file and its library.
+$(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit
+
 $(filter $(B)/tests/libos/dpdk/% $(B)/tests/libos/xdp/%,$(TESTS)): | $(PLUGINS)
 
 $(SRV_A): $(SRV_O)

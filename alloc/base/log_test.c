@@ -88,7 +88,7 @@ static void *name_both(void *arg)
 {
     const struct log first = {.level = LOG_NOTICE_LEVEL, .sink = see_first, .arg = &words[0]};
     const struct log second = {.level = LOG_NOTICE_LEVEL, .sink = see_second, .arg = &words[1]};
-    for (int i = 0; i < 100000; i++) log_set_default(i % 2 ? &first : &second);
+    for (int i = 0; i < 300000; i++) log_set_default(i % 2 ? &first : &second);
     naming--;
     return NULL;
 }
