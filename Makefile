@@ -149,8 +149,9 @@ $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C))): ALL_CFLAGS += $(DPDK_FLAGS)
 $(call obj,$(filter libos/xdp/%,$(PLUGIN_C))): ALL_CFLAGS += $(XDP_FLAGS)
 $(B)/libdemikernel-dpdk.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libdpdk)
 $(B)/libdemikernel-xdp.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libxdp libbpf)
-$(B)/libdemikernel-dpdk.so: $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C)))
-$(B)/libdemikernel-xdp.so: $(call obj,$(filter libos/xdp/%,$(PLUGIN_C)))
+# Their assertions are their own copy.
+$(B)/libdemikernel-dpdk.so: $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C)) alloc/base/assert.c)
+$(B)/libdemikernel-xdp.so: $(call obj,$(filter libos/xdp/%,$(PLUGIN_C)) alloc/base/assert.c)
 $(B)/libdemikernel-%.so:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \

@@ -10,6 +10,7 @@
 #include "demi/libos.h"
 #include "demi/sga.h"
 #include "demi/wait.h"
+#include "libos/runtime/handover.h"
 #include "libos/runtime/runtime.h"
 #include "libos/runtime/wait.h"
 
@@ -39,13 +40,21 @@ static inline struct op *op_begin(struct runtime *rt, demi_opcode_t opcode, stru
     return op;
 }
 
+/* What a libOS returned, as the program sees it: 0 or a positive errno. */
+static inline int turned(int err)
+{
+    ASSERT(is_result(err));
+    return -err;
+}
+
 /* Ends a start: err is what the queue said. On 0 the token is handed out. */
 static inline int started(struct runtime *rt, struct op *op, int err, demi_qtoken_t qt, demi_qtoken_t *qt_out)
 {
     if (unlikely(err)) {
         op_drop(&rt->ops, op);
-        return -err;
+        return turned(err);
     }
+    DASSERT(op_find(&rt->ops, qt) == op); /* it may be over already, but nobody has taken its result */
     *qt_out = qt;
     return 0;
 }

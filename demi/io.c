@@ -108,12 +108,14 @@ static int push(struct runtime *rt, struct queue *q, struct seg *segs, unsigned 
         }
         qt = op_token(&rt->ops, op);
     }
+    assert_push_given(q, op, segs, count, flags);
     int err = q->ops->push(q, op, segs, count, addr, size, flags);
     if (unlikely(err)) {
         release(segs, count);
         if (op) op_drop(&rt->ops, op);
-        return -err;
+        return turned(err);
     }
+    DASSERT(!op || op_find(&rt->ops, qt) == op);
     *qt_out = qt;
     return 0;
 }
@@ -182,7 +184,10 @@ int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcn
     if (iovcnt == 1 && is_small(iov) && (flags & (DEMI_PUSH_NO_TOKEN | DEMI_PUSH_MORE)) == DEMI_PUSH_NO_TOKEN &&
         q->ops->push_copy) {
         *qt_out = 0;
-        return -q->ops->push_copy(q, iov->iov_base, (uint32_t)iov->iov_len);
+        assert_copy_given(iov->iov_base, (uint32_t)iov->iov_len);
+        int err = q->ops->push_copy(q, iov->iov_base, (uint32_t)iov->iov_len);
+        DASSERT(is_result(err));
+        return -err;
     }
     return push_pieces(rt, q, iov, iovcnt, flags, qt_out);
 }
@@ -196,6 +201,7 @@ int demi_pop(demi_qtoken_t *qt_out, int qd)
     struct op *op = op_begin(rt, DEMI_OPC_POP, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
+    assert_op_given(q, op, DEMI_OPC_POP);
     return started(rt, op, q->ops->pop(q, op), qt, qt_out);
 }
 

@@ -16,8 +16,10 @@ int demi_queue(int *qd_out)
     HERE(rt);
     struct queue *q;
     int err = memq_new(rt, &q);
-    if (!err) *qd_out = q->qd;
-    return -err;
+    if (err) return turned(err);
+    assert_queue_made(rt, &rt->queues, q);
+    *qd_out = q->qd;
+    return 0;
 }
 
 int demi_pipe(int qd_out[2])
@@ -85,8 +87,10 @@ int demi_open(int *qd_out, const char *path, int flags, mode_t mode)
     struct queue *q = NULL;
     int err = file_libos(rt, &l);
     if (!err) err = l->ops->open(l, path, flags, mode, NULL, &q);
-    if (!err) *qd_out = q->qd;
-    return -err;
+    if (err) return turned(err);
+    assert_queue_made(rt, &rt->queues, q);
+    *qd_out = q->qd;
+    return 0;
 }
 
 int demi_async_open(demi_qtoken_t *qt_out, int *qd_out, const char *path, int flags, mode_t mode)
@@ -101,6 +105,8 @@ int demi_async_open(demi_qtoken_t *qt_out, int *qd_out, const char *path, int fl
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
     err = l->ops->open(l, path, flags, mode, op, &q);
+    if (!err) assert_queue_made(rt, &rt->queues, q);
+    if (!err) ASSERT(op->queue == q || op->state == OP_DONE);
     if (!err) *qd_out = q->qd;
     return started(rt, op, err, qt, qt_out);
 }
@@ -132,6 +138,7 @@ int demi_file_size(demi_qtoken_t *qt_out, int qd)
     struct op *op = op_begin(rt, DEMI_OPC_SYNC, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
+    assert_op_given(q, op, DEMI_OPC_SYNC);
     return started(rt, op, q->ops->size(q, op), qt, qt_out);
 }
 
@@ -148,8 +155,10 @@ int demi_lseek(int qd, off_t offset, int whence, off_t *offset_out)
     if (!q->ops->seek) return ESPIPE;
     int64_t at;
     int err = q->ops->seek(q, offset, whence, &at);
-    if (!err) *offset_out = (off_t)at;
-    return -err;
+    if (err) return turned(err);
+    ASSERT(at >= 0);
+    *offset_out = (off_t)at;
+    return 0;
 }
 
 int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length)
@@ -161,6 +170,7 @@ int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length)
     struct op *op = op_begin(rt, DEMI_OPC_SYNC, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
+    assert_op_given(q, op, DEMI_OPC_SYNC);
     return started(rt, op, q->ops->truncate(q, op, length), qt, qt_out);
 }
 
@@ -173,6 +183,7 @@ int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only)
     struct op *op = op_begin(rt, DEMI_OPC_SYNC, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
+    assert_op_given(q, op, DEMI_OPC_SYNC);
     return started(rt, op, q->ops->sync(q, op, data_only), qt, qt_out);
 }
 

@@ -26,8 +26,10 @@ int demi_socket(int *qd_out, int domain, int type, int protocol)
         if (!l->ops->socket) continue;
         int err = l->ops->socket(l, domain, type, protocol, &q);
         if (err == -EAFNOSUPPORT || err == -ESOCKTNOSUPPORT || err == -EPROTONOSUPPORT) continue;
-        if (!err) *qd_out = q->qd;
-        return -err;
+        if (err) return turned(err);
+        assert_queue_made(rt, &rt->queues, q);
+        *qd_out = q->qd;
+        return 0;
     }
     return ENOTSUP;
 }
@@ -37,7 +39,7 @@ int demi_bind(int qd, const struct sockaddr *addr, socklen_t size)
     if (!addr) return EINVAL;
     HERE(rt);
     QUEUE(q, rt, qd);
-    return q->ops->bind ? -q->ops->bind(q, addr, size) : ENOTSUP;
+    return q->ops->bind ? turned(q->ops->bind(q, addr, size)) : ENOTSUP;
 }
 
 int demi_listen(int qd, int backlog)
@@ -46,7 +48,7 @@ int demi_listen(int qd, int backlog)
     QUEUE(q, rt, qd);
     if (backlog < 1) return EINVAL;
     if (backlog > SOMAXCONN) backlog = SOMAXCONN;
-    return q->ops->listen ? -q->ops->listen(q, backlog) : ENOTSUP;
+    return q->ops->listen ? turned(q->ops->listen(q, backlog)) : ENOTSUP;
 }
 
 int demi_accept(demi_qtoken_t *qt_out, int qd)
@@ -58,6 +60,7 @@ int demi_accept(demi_qtoken_t *qt_out, int qd)
     struct op *op = op_begin(rt, DEMI_OPC_ACCEPT, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
+    assert_op_given(q, op, DEMI_OPC_ACCEPT);
     return started(rt, op, q->ops->accept(q, op), qt, qt_out);
 }
 
@@ -70,6 +73,7 @@ int demi_connect(demi_qtoken_t *qt_out, int qd, const struct sockaddr *addr, soc
     struct op *op = op_begin(rt, DEMI_OPC_CONNECT, q, qd);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
+    assert_op_given(q, op, DEMI_OPC_CONNECT);
     return started(rt, op, q->ops->connect(q, op, addr, size), qt, qt_out);
 }
 
@@ -87,7 +91,7 @@ int demi_shutdown(int qd, int how)
     HERE(rt);
     QUEUE(q, rt, qd);
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return EINVAL;
-    return q->ops->shutdown ? -q->ops->shutdown(q, how) : ENOTSUP;
+    return q->ops->shutdown ? turned(q->ops->shutdown(q, how)) : ENOTSUP;
 }
 
 int demi_setsockopt(int qd, int level, int optname, const void *optval, socklen_t optlen)
@@ -95,7 +99,7 @@ int demi_setsockopt(int qd, int level, int optname, const void *optval, socklen_
     if (!optval) return EINVAL;
     HERE(rt);
     QUEUE(q, rt, qd);
-    return q->ops->setsockopt ? -q->ops->setsockopt(q, level, optname, optval, optlen) : ENOTSUP;
+    return q->ops->setsockopt ? turned(q->ops->setsockopt(q, level, optname, optval, optlen)) : ENOTSUP;
 }
 
 int demi_getsockopt(int qd, int level, int optname, void *optval, socklen_t *optlen)
@@ -103,7 +107,7 @@ int demi_getsockopt(int qd, int level, int optname, void *optval, socklen_t *opt
     if (!optval || !optlen) return EINVAL;
     HERE(rt);
     QUEUE(q, rt, qd);
-    return q->ops->getsockopt ? -q->ops->getsockopt(q, level, optname, optval, optlen) : ENOTSUP;
+    return q->ops->getsockopt ? turned(q->ops->getsockopt(q, level, optname, optval, optlen)) : ENOTSUP;
 }
 
 int demi_getpeername(int qd, struct sockaddr *addr, socklen_t *addrlen)
@@ -111,7 +115,7 @@ int demi_getpeername(int qd, struct sockaddr *addr, socklen_t *addrlen)
     if (!addr || !addrlen) return EINVAL;
     HERE(rt);
     QUEUE(q, rt, qd);
-    return q->ops->getpeername ? -q->ops->getpeername(q, addr, addrlen) : ENOTSUP;
+    return q->ops->getpeername ? turned(q->ops->getpeername(q, addr, addrlen)) : ENOTSUP;
 }
 
 int demi_getsockname(int qd, struct sockaddr *addr, socklen_t *addrlen)
@@ -119,7 +123,7 @@ int demi_getsockname(int qd, struct sockaddr *addr, socklen_t *addrlen)
     if (!addr || !addrlen) return EINVAL;
     HERE(rt);
     QUEUE(q, rt, qd);
-    return q->ops->getsockname ? -q->ops->getsockname(q, addr, addrlen) : ENOTSUP;
+    return q->ops->getsockname ? turned(q->ops->getsockname(q, addr, addrlen)) : ENOTSUP;
 }
 
 int demi_queue_fd(int qd)

@@ -48,6 +48,7 @@ int demi_wait_any(demi_qresult_t *qr_out, int *ready_offset, const demi_qtoken_t
     uint32_t offset;
     int err = deadline_of(rt, timeout, &deadline);
     if (!err) err = wait_any(rt, qts, (uint32_t)num_qts, deadline, qr_out, &offset);
+    if (!err) DASSERT(offset < (uint32_t)num_qts);
     if (!err) *ready_offset = (int)offset;
     return -err;
 }
@@ -69,6 +70,8 @@ int demi_wait_next_n(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, cons
     uint32_t count = 0;
     int err = deadline_of(rt, timeout, &deadline);
     if (!err) err = wait_next_n(rt, qr_out, (uint32_t)num_qrs, &count, deadline);
+    DASSERT(is_result(err));
+    DASSERT(count <= (uint32_t)num_qrs);
     *num_qrs_out = (int)count;
     return -err;
 }
@@ -81,6 +84,9 @@ int demi_wait_batch(demi_qresult_t *qr_out, int num_qrs, int *num_qrs_out, const
     uint32_t count = 0;
     int err = deadline_of(rt, timeout, &deadline);
     if (!err) err = wait_batch(rt, qr_out, (uint32_t)num_qrs, &count, deadline);
+    DASSERT(is_result(err));
+    DASSERT(count <= (uint32_t)num_qrs);
+    DASSERT(!err == (count > 0));
     *num_qrs_out = (int)count;
     return -err;
 }

@@ -10,6 +10,7 @@
 #ifndef TCP_NETDEV_H
 #define TCP_NETDEV_H
 
+#include "alloc/base/assert.h"
 #include "alloc/base/clock.h"
 #include "alloc/buf.h"
 #include "alloc/region.h"
@@ -129,6 +130,65 @@ struct netdev_env {
     /* NETDEV_WHY_SIZE bytes: a failing open() says in one line what is missing and which command provides it */
     char *why;
 };
+
+/* What crosses the border, looked at from both sides in debug builds: by whoever calls the device, and by the device
+ * (where it has something to say: what came over the wire is nobody's promise). */
+
+/* Of recv(): each frame is a buffer that nobody else holds, and its length is there. */
+static inline void netdev_assert_received(const struct frame *f, unsigned n)
+{
+#ifdef DEMI_DEBUG
+    for (unsigned i = 0; i < n; i++) {
+        size_t len = 0;
+        ASSERT(f[i].b);
+        ASSERT(f[i].b->refs == 1);
+        for (const struct buf *b = f[i].b; b; b = b->next) len += b->len;
+        ASSERT(f[i].len <= len);
+        ASSERT(!(f[i].flags & ~(FRAME_IP_CSUM_OK | FRAME_L4_CSUM_OK | FRAME_CSUM_BAD)));
+    }
+#endif
+}
+
+/* Of send(), as the device sees it: buffers that are held, and lie in their storage. What it cannot send it drops. */
+static inline void netdev_assert_held(const struct frame *f, unsigned n)
+{
+#ifdef DEMI_DEBUG
+    for (unsigned i = 0; i < n; i++) {
+        ASSERT(f[i].b);
+        for (const struct buf *b = f[i].b; b; b = b->next) {
+            ASSERT(b->refs > 0);
+            ASSERT(b->data >= b->base);
+            ASSERT(buf_headroom(b) + b->len <= b->cap);
+        }
+    }
+#endif
+}
+
+/* As who sends sees it: what the stack has made is as long as it says, of no more pieces than the device takes, and
+ * asks of it what it can. */
+static inline void netdev_assert_to_send(const struct netdev_caps *caps, const struct frame *f, unsigned n)
+{
+#ifdef DEMI_DEBUG
+    ASSERT(n <= NETDEV_BURST);
+    netdev_assert_held(f, n);
+    for (unsigned i = 0; i < n; i++) {
+        size_t len = 0, pieces = 0, head = (size_t)f[i].l2_len + f[i].l3_len + f[i].l4_len;
+        const uint16_t flags = f[i].flags;
+        for (const struct buf *b = f[i].b; b; b = b->next, pieces++) len += b->len;
+        ASSERT(f[i].len == len);
+        ASSERT(len > 2 * ETH_ALEN + 2);
+        ASSERT(pieces <= NETDEV_SEGS_MAX);
+        ASSERT(pieces == 1 || pieces <= caps->segs_max);
+        ASSERT(!(flags & FRAME_TX_IP_CSUM) || caps->offloads & OFFLOAD_TX_IP_CSUM);
+        ASSERT(!(flags & FRAME_TX_L4_CSUM) || caps->offloads & OFFLOAD_TX_L4_CSUM);
+        ASSERT(!(flags & FRAME_TX_TSO) || caps->offloads & OFFLOAD_TX_TSO);
+        if (!(flags & (FRAME_TX_IP_CSUM | FRAME_TX_L4_CSUM | FRAME_TX_TSO))) continue;
+        ASSERT(head <= f[i].b->len);
+        ASSERT(!(flags & FRAME_TX_TSO) || f[i].tso_mss > 0);
+        ASSERT(!(flags & FRAME_TX_TSO) || len <= head + caps->tso_max);
+    }
+#endif
+}
 
 typedef int (*netdev_open_fn)(const struct netdev_env *env, struct netdev **out); /* -errno */
 

@@ -275,6 +275,9 @@ static bool is_chain_longer(const struct buf *b, unsigned segs_max)
 void tx_push(struct net_stack *s, const struct frame *f)
 {
     struct frame_ring *r = &s->tx;
+    DASSERT(f->b && f->b->refs > 0);
+    DASSERT(f->len == buf_chain_len(f->b));
+    DASSERT(f->flags & FRAME_TX_TSO || f->len <= (uint32_t)s->conf.mtu + ETH_HDR);
     if (unlikely(r->tail - r->head > r->mask)) {
         s->n.drop_tx_full++;
         buf_unref(f->b);

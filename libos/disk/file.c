@@ -15,6 +15,7 @@
  * nothing is.
  */
 #include "libos/disk/file.h"
+#include "libos/runtime/handover.h"
 #include "libos/disk/file_job.h"
 
 #include "alloc/base/assert.h"
@@ -291,6 +292,7 @@ static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
 {
     struct file *f = (struct file *)q;
     int err;
+    assert_push_given(q, op, segs, count, flags);
     if (addr) return -ENOTSUP;
     struct file_job *fj = job_new(f, count * (sizeof *segs + sizeof(struct iovec)), &err);
     if (!fj) return err;
@@ -308,6 +310,7 @@ static int file_pop(struct queue *q, struct op *op)
 {
     struct file *f = (struct file *)q;
     int err;
+    assert_op_given(q, op, DEMI_OPC_POP);
     struct file_job *fj = job_new(f, 0, &err);
     if (!fj) return err;
     fj->buf = buf_take(DISK_READ_MAX);
@@ -322,6 +325,8 @@ static int file_pop(struct queue *q, struct op *op)
 static int file_truncate(struct queue *q, struct op *op, int64_t length)
 {
     int err;
+    assert_op_given(q, op, DEMI_OPC_SYNC);
+    ASSERT(length >= 0);
     struct file_job *fj = job_new((struct file *)q, 0, &err);
     if (!fj) return err;
     fj->length = (off_t)length;
@@ -332,6 +337,7 @@ static int file_sync(struct queue *q, struct op *op, int data_only)
 {
     struct file *f = (struct file *)q;
     int err;
+    assert_op_given(q, op, DEMI_OPC_SYNC);
     struct file_job *fj = job_new(f, 0, &err);
     if (!fj) return err;
     fj->data_only = data_only;
@@ -342,6 +348,7 @@ static int file_sync(struct queue *q, struct op *op, int data_only)
 static int file_size(struct queue *q, struct op *op)
 {
     int err;
+    assert_op_given(q, op, DEMI_OPC_SYNC);
     struct file_job *fj = job_new((struct file *)q, 0, &err);
     return fj ? submit((struct file *)q, op, file_job_size, fj) : err;
 }

@@ -99,6 +99,8 @@ void helper_stop(struct helper *h)
 
 void helper_submit(struct helper *h, struct job *j)
 {
+    ASSERT(h->started);
+    ASSERT(j->run && j->finish);
     h->waiting++;
     pthread_mutex_lock(&h->lock);
     list_append(&h->todo, j);

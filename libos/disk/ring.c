@@ -47,6 +47,7 @@ static void reap(struct ring *r)
         struct ring_io *io = io_uring_cqe_get_data(cqe);
         int result = cqe->res;
         io_uring_cqe_seen(&r->uring, cqe);
+        ASSERT(io);
         ASSERT(r->in_flight > 0);
         r->in_flight--;
         io->done(io, result);
@@ -128,6 +129,11 @@ static void prepare(struct io_uring_sqe *sqe, const struct ring_io *io)
 void ring_start(struct ring *r, struct ring_io *io, bool linked)
 {
     ASSERT(!r->retired && ring_room(r) > 0);
+    ASSERT(io->done);
+    ASSERT(io->fd >= 0);
+    ASSERT(io->offset >= 0);
+    ASSERT(io->iov_count <= UIO_MAXIOV);
+    ASSERT(io->iov_count > 0 || (io->kind != RING_READ && io->kind != RING_WRITE));
     struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
     ASSERT(sqe); /* the queue has RING_ENTRIES */
     prepare(sqe, io);

@@ -161,5 +161,6 @@ unsigned rx_recv(struct netdev *n, struct frame *out, unsigned max)
         if (i + 1 < count) rte_prefetch0(mbuf_room(m[i + 1]));
         made += take(d, m[i], &out[made]);
     }
+    netdev_assert_received(out, made);
     return made;
 }

@@ -240,6 +240,7 @@ unsigned tx_send(struct netdev *n, struct frame *f, unsigned count)
 {
     struct dpdk_dev *d = (struct dpdk_dev *)n;
     unsigned done = 0;
+    netdev_assert_held(f, count);
     if (unlikely(atomic_load_explicit(&d->pause, memory_order_acquire) || n->link >= NETDEV_DOWN))
         while (done < count) taken(d, &f[done++], false);
     while (done < count) {

@@ -196,6 +196,7 @@ static unsigned fault_send(struct netdev *d, struct frame *f, unsigned n)
 {
     struct fault_dev *x = fault_of(d);
     unsigned done = 0;
+    netdev_assert_held(f, n);
     while (done < n) {
         while (done < n && lane_has_room(&x->out)) x->lost_out += !lane_put(x, &x->out, f[done++]);
         drain(x);

@@ -9,6 +9,7 @@
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "demi/ext.h"
+#include "libos/runtime/handover.h"
 #include "libos/runtime/ip_option.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
                     socklen_t size, unsigned flags)
 {
     struct inet_sock *s = sock_of(q);
+    assert_push_given(q, op, segs, count, flags);
     struct ip_port to;
     int err = 0;
     if (addr) err = inet_sock_endpoint(s, addr, size, &to);
@@ -132,6 +134,7 @@ void inet_dgram_readable(struct inet_sock *s)
 int inet_dgram_pop(struct queue *q, struct op *op)
 {
     struct inet_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (!s->udp) return -EDESTADDRREQ;
     op_list_append(&s->st.pops, op);
     inet_dgram_readable(s);

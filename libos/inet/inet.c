@@ -107,6 +107,8 @@ static unsigned receive(struct inet *in)
     for (unsigned i = 0; i < BURSTS_MAX; i++) {
         unsigned n = in->dev->ops->recv(in->dev, f, NETDEV_BURST);
         if (!n) break;
+        ASSERT(n <= NETDEV_BURST);
+        netdev_assert_received(f, n);
         nsec now = runtime_now(in->base.rt);
         total += n;
         if (unlikely(in->pcap)) pcap_frames(in->pcap, f, n, now);
@@ -172,7 +174,9 @@ static bool send_frames(struct inet *in)
     for (struct frame *f; (f = stack_frames(in->stack, &n)) && n;) {
         if (n > NETDEV_BURST) n = NETDEV_BURST;
         if (unlikely(in->pcap)) capture_out(in, f, n);
+        netdev_assert_to_send(&in->dev->caps, f, n);
         unsigned sent = in->dev->ops->send(in->dev, f, n);
+        ASSERT(sent <= n);
         if (unlikely(in->pcap)) in->captured -= sent;
         stack_sent(in->stack, sent);
         if (sent < n) return false;
@@ -312,6 +316,12 @@ static int new_stack(struct inet *in, const struct stack_config *given)
 
 int inet_start_on(struct runtime *rt, struct netdev *dev, const struct stack_config *sc, struct libos **out)
 {
+    const struct netdev_caps *caps = &dev->caps;
+    ASSERT(dev->ops->name && dev->ops->recv && dev->ops->send && dev->ops->close);
+    ASSERT(caps->mtu >= 68);
+    ASSERT(caps->segs_max >= 1 && caps->segs_max <= NETDEV_SEGS_MAX);
+    ASSERT(caps->queue < caps->queue_count || !caps->queue);
+    ASSERT(!(caps->offloads & OFFLOAD_TX_TSO) || caps->tso_max);
     struct inet *in = calloc(1, sizeof *in);
     if (!in) return -ENOMEM;
     in->base.rt = rt;

@@ -8,6 +8,8 @@
  */
 #include "libos/inet/sock.h"
 
+#include "libos/runtime/handover.h"
+
 #include "alloc/heap.h"
 
 #include <errno.h>
@@ -106,6 +108,7 @@ int inet_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 int inet_sock_listen(struct queue *q, int backlog)
 {
     struct inet_sock *s = sock_of(q);
+    ASSERT(backlog > 0 && backlog <= SOMAXCONN);
     struct inet *in = s->inet;
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED || s->state == SOCK_ENDED) return -EISCONN;
@@ -199,6 +202,7 @@ void inet_sock_retry_accepts(struct timer *t)
 int inet_sock_accept(struct queue *q, struct op *op)
 {
     struct inet_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_ACCEPT);
     if (s->state != SOCK_LISTENING) return -EINVAL;
     op_list_append(&s->st.pops, op);
     if (s->acceptable) accept_all(s);
@@ -271,6 +275,7 @@ void inet_sock_connected(struct inet_sock *s, int err)
 int inet_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
     struct inet_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_CONNECT);
     struct ip_port peer;
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;

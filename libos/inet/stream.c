@@ -10,6 +10,8 @@
  */
 #include "libos/inet/sock.h"
 
+#include "libos/runtime/handover.h"
+
 #include "alloc/buf.h"
 #include "demi/ext.h"
 
@@ -106,6 +108,7 @@ bool inet_stream_data(void *sock, struct buf *b)
 int inet_stream_pop(struct queue *q, struct op *op)
 {
     struct inet_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (unlikely(s->state < SOCK_CONNECTED)) return -ENOTCONN;
     if (!s->st.pops.head && answer(s, op)) {
         /* a window to tell of */
@@ -170,6 +173,7 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
                      socklen_t size, unsigned flags)
 {
     struct inet_sock *s = sock_of(q);
+    assert_push_given(q, op, segs, count, flags);
     int err = may_push(s);
     if (unlikely(err)) return err;
     uint64_t end, total = total_of(segs, count);
@@ -197,6 +201,7 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
 int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
     struct inet_sock *s = sock_of(q);
+    assert_copy_given(p, n);
     int err = may_push(s);
     if (unlikely(err)) return err;
     int before = errno;

@@ -147,6 +147,7 @@ static unsigned ring_send(struct netdev *d, struct frame *f, unsigned n)
 {
     struct ring_dev *r = ring_of(d);
     unsigned done = 0, filled = 0;
+    netdev_assert_held(f, n);
     if (unlikely(d->link >= NETDEV_DOWN)) return drop_all(d, f, n);
     for (; done < n; done++) {
         struct tpacket2_hdr *h = slot(&r->tx, r->tx.at);

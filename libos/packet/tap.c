@@ -105,6 +105,7 @@ static unsigned tap_send(struct netdev *d, struct frame *f, unsigned n)
 {
     struct tap_dev *t = tap_of(d);
     unsigned done = 0;
+    netdev_assert_held(f, n);
     for (; done < n && write_frame(t, &f[done]); done++) buf_unref(f[done].b);
     if (done < n) d->n.tx_full++;
     return done;

@@ -5,6 +5,8 @@
  */
 #include "libos/posix/sock.h"
 
+#include "libos/runtime/handover.h"
+
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "demi/ext.h"
@@ -87,6 +89,7 @@ int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
                socklen_t size, unsigned flags)
 {
     struct posix_sock *s = sock_of(q);
+    assert_push_given(q, op, segs, count, flags);
     int err = 0;
     if (addr) err = sock_check_addr(s, addr, size);
     else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
@@ -214,6 +217,7 @@ void dgram_receive(struct posix_sock *s)
 int dgram_pop(struct queue *q, struct op *op)
 {
     struct posix_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->error) {
         op_fail(&q->rt->ops, op, s->error);

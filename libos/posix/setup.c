@@ -11,6 +11,8 @@
  */
 #include "libos/posix/sock.h"
 
+#include "libos/runtime/handover.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -69,6 +71,7 @@ int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 int sock_listen(struct queue *q, int backlog)
 {
     struct posix_sock *s = sock_of(q);
+    ASSERT(backlog > 0 && backlog <= SOMAXCONN);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED) return -EISCONN;
     if (s->state != SOCK_BOUND) return -EADDRINUSE;
@@ -152,6 +155,7 @@ void sock_accept_ready(struct posix_sock *s)
 int sock_accept(struct queue *q, struct op *op)
 {
     struct posix_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_ACCEPT);
     if (s->state != SOCK_LISTENING) return -EINVAL;
     op_list_append(&s->accepts, op);
     if (s->readable) sock_accept_ready(s);
@@ -168,6 +172,7 @@ static int connected(struct posix_sock *s)
 int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
     struct posix_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_CONNECT);
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;

@@ -4,6 +4,8 @@
  */
 #include "libos/posix/sock.h"
 
+#include "libos/runtime/handover.h"
+
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "demi/ext.h"
@@ -143,6 +145,7 @@ void posix_stream_receive(struct posix_sock *s)
 int posix_stream_pop(struct queue *q, struct op *op)
 {
     struct posix_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     op_list_append(&s->st.pops, op);
     if (s->readable || unlikely(s->st.flags)) posix_stream_receive(s);
@@ -186,6 +189,7 @@ int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned
                       socklen_t size, unsigned flags)
 {
     struct posix_sock *s = sock_of(q);
+    assert_push_given(q, op, segs, count, flags);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     int err = stream_may_push(&s->st);
     if (unlikely(err)) return err;
@@ -232,6 +236,7 @@ static int append_copy(struct posix_sock *s, const void *p, uint32_t n)
 int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
     struct posix_sock *s = sock_of(q);
+    assert_copy_given(p, n);
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     int err = stream_may_push(&s->st);
     if (unlikely(err)) return err;

@@ -8,6 +8,7 @@
 
 #include "alloc/buf.h"
 #include "alloc/heap.h"
+#include "libos/runtime/handover.h"
 #include "libos/runtime/runtime.h"
 
 #include <errno.h>
@@ -94,6 +95,7 @@ static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
                      socklen_t size, unsigned flags)
 {
     struct memq *m = (struct memq *)q, *to = m->peer;
+    assert_push_given(q, op, segs, count, flags);
     if (addr) return -ENOTSUP;
     if (!to || m->shut) return -EPIPE;
     struct item it;
@@ -111,6 +113,7 @@ static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
 static int memq_pop(struct queue *q, struct op *op)
 {
     struct memq *m = (struct memq *)q;
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (m->count) {
         struct item it = m->items[m->head++ & (m->room - 1)];
         m->count--;

@@ -145,6 +145,10 @@ void op_deliver(struct op_table *t, struct op *op, demi_qresult_t *out)
     take(t, op, out);
     if (out->qr_opcode != DEMI_OPC_POP || unlikely(!out->qr_value.sga.sga_buf)) return;
     struct buf *b = out->qr_value.sga.sga_buf;
+    /* What the queue says it received lies in the buffer it gives. */
+    DASSERT(out->qr_value.sga.sga_numsegs == 1);
+    DASSERT(buf_contains(b, out->qr_value.sga.sga_segs[0].sgaseg_buf, out->qr_value.sga.sga_segs[0].sgaseg_len));
+    DASSERT(!b->next);
     out->qr_value.sga.sga_buf = arrays_give(&t->arrays, b);
     if (likely(out->qr_value.sga.sga_buf != NULL)) return;
     buf_unref(b);

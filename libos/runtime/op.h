@@ -149,6 +149,7 @@ static inline struct op *op_new(struct op_table *t, demi_opcode_t opcode, struct
     if (unlikely(!t->free) && !op_table_grow(t)) return NULL;
     struct op *op = t->free;
     t->free = op->next;
+    DASSERT(op->state == OP_FREE || op->state == OP_TAKEN);
     op->state = OP_PENDING;
     op->opcode = (uint8_t)opcode;
     op->failed = 0;
@@ -216,6 +217,7 @@ static inline void op_complete_plain(struct op_table *t, struct op *op, int64_t 
 /* err: a positive errno. */
 static inline void op_fail(struct op_table *t, struct op *op, int err)
 {
+    DASSERT(err > 0);
     memset(&op->value, 0, sizeof op->value);
     op->failed = 1;
     op->ret = err;

@@ -28,6 +28,8 @@ int queue_add(struct runtime *rt, struct queue *q, const struct queue_ops *ops)
 {
     struct queue_table *t = &rt->queues;
     uint32_t i;
+    ASSERT(ops->name && ops->close);
+    ASSERT(!((uintptr_t)q & 1)); /* as free_mark() is told from it */
     if (t->free) {
         i = t->free - 1;
         t->free = (uint32_t)((uintptr_t)t->slots[i] >> 1);
@@ -50,6 +52,7 @@ void queue_remove(struct queue *q)
 {
     struct queue_table *t = &q->rt->queues;
     uint32_t i = (uint32_t)q->qd - QUEUE_BASE;
+    ASSERT(i < t->used);
     ASSERT(t->slots[i] == q);
     t->slots[i] = free_mark(t->free);
     t->free = i + 1;

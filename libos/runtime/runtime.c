@@ -157,9 +157,12 @@ int runtime_add_libos(struct runtime *rt, const struct libos_ops *ops, const str
     for (unsigned i = 0; i < rt->libos_count; i++)
         if (rt->libos[i]->ops == ops) return -EEXIST;
     if (rt->libos_count == RUNTIME_LIBOS_MAX) return -ENOSPC;
-    struct libos *l;
+    ASSERT(ops->name && ops->start && ops->stop);
+    struct libos *l = NULL;
     int err = ops->start(rt, conf, &l);
+    ASSERT(err <= 0);
     if (err) return err;
+    ASSERT(l);
     l->ops = ops;
     l->rt = rt;
     rt->libos[rt->libos_count++] = l;

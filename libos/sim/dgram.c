@@ -4,6 +4,8 @@
  */
 #include "libos/sim/world.h"
 
+#include "libos/runtime/handover.h"
+
 #include "alloc/base/assert.h"
 #include "alloc/base/hash.h"
 #include "alloc/buf.h"
@@ -88,6 +90,7 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
                    socklen_t size, unsigned flags)
 {
     struct sim_sock *s = sock_of(q);
+    assert_push_given(q, op, segs, count, flags);
     struct sim *sim = s->host->sim;
     size_t n = 0;
     for (unsigned i = 0; i < count; i++) n += segs[i].n;
@@ -120,6 +123,7 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
 int sim_dgram_pop(struct queue *q, struct op *op)
 {
     struct sim_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     op_list_append(&s->st.pops, op);
     answer_pops(s);

@@ -333,6 +333,7 @@ static unsigned dev_send(struct netdev *dev, struct frame *f, unsigned n)
 {
     struct simdev *d = (struct simdev *)dev;
     uint8_t *whole = d->host->sim->net->whole;
+    netdev_assert_held(f, n);
     for (unsigned i = 0; i < n; i++) {
         ASSERT(f[i].len <= sizeof d->host->sim->net->whole && buf_chain_len(f[i].b) == f[i].len);
         buf_chain_copy(f[i].b, 0, whole, f[i].len);

@@ -4,6 +4,7 @@
  */
 #include "libos/sim/world.h"
 
+#include "libos/runtime/handover.h"
 #include "libos/runtime/ip_option.h"
 
 #include <errno.h>
@@ -80,6 +81,7 @@ static int sim_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t
 static int sim_sock_listen(struct queue *q, int backlog)
 {
     struct sim_sock *s = sock_of(q);
+    ASSERT(backlog > 0 && backlog <= SOMAXCONN);
     unsigned most = sizeof s->waiting / sizeof *s->waiting;
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED) return -EISCONN;
@@ -145,6 +147,7 @@ void sim_sock_answer_accepts(struct sim_sock *l)
 static int sim_sock_accept(struct queue *q, struct op *op)
 {
     struct sim_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_ACCEPT);
     if (s->state != SOCK_LISTENING) return -EINVAL;
     op_list_append(&s->accepts, op);
     sim_sock_answer_accepts(s);
@@ -154,6 +157,7 @@ static int sim_sock_accept(struct queue *q, struct op *op)
 static int sim_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
     struct sim_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_CONNECT);
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;

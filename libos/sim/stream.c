@@ -4,6 +4,8 @@
  */
 #include "libos/sim/world.h"
 
+#include "libos/runtime/handover.h"
+
 #include "alloc/base/assert.h"
 #include "alloc/base/hash.h"
 #include "alloc/buf.h"
@@ -115,6 +117,7 @@ int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
                     socklen_t size, unsigned flags)
 {
     struct sim_sock *s = sock_of(q);
+    assert_push_given(q, op, segs, count, flags);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     struct end *e = s->end;
     int err = stream_may_push(&s->st);
@@ -178,6 +181,7 @@ void sim_stream_answer_pops(struct sim_sock *s)
 int sim_stream_pop(struct queue *q, struct op *op)
 {
     struct sim_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
     op_list_append(&s->st.pops, op);
     sim_stream_answer_pops(s);

@@ -163,6 +163,7 @@ unsigned ring_send(struct netdev *n, struct frame *f, unsigned count)
     struct xdp_dev *d = (struct xdp_dev *)n;
     uint32_t at = 0, put = 0;
     unsigned done = 0;
+    netdev_assert_held(f, count);
     if (unlikely(n->link >= NETDEV_DOWN)) {
         for (; done < count; done++) xdp_host->buf_unref(f[done].b);
         n->n.tx_dropped += count;
@@ -225,6 +226,7 @@ unsigned ring_recv(struct netdev *n, struct frame *out, unsigned max)
     }
     for (uint32_t i = 0; i < count; i++) made += take(d, xsk_ring_cons__rx_desc(&d->rx, at + i), &out[made]);
     xsk_ring_cons__release(&d->rx, count);
+    netdev_assert_received(out, made);
     ring_refill(d);
     return made;
 }
