@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcp/inflight.h"
 
+#include "alloc/base/assert_test.h"
 #include "alloc/base/rng.h"
 
 #include <setjmp.h>
@@ -152,6 +153,37 @@ static void test_random_marks_keep_sums_and_lists(void **state)
     }
 }
 
+static void check_f(void *f) { inflight_check(f, 500, 1300); }
+static void check_una(void *f) { inflight_check(f, 501, 1300); }
+static void check_nxt(void *f) { inflight_check(f, 500, 1301); }
+
+static void test_spoilt_records_are_seen(void **state)
+{
+    struct inflight f = {0};
+    fill(&f, 500, 8);
+    inflight_sack(&f, f.head + 3);
+    inflight_lose(&f, f.head + 1);
+    inflight_lose(&f, f.head + 2);
+    check_f(&f);
+    assert_is_seen(check_una, &f, "another SND.UNA", "g->start == seq", __LINE__);
+    assert_is_seen(check_nxt, &f, "another SND.NXT", "seq == nxt", __LINE__);
+    SEEN(check_f, &f, f.room, f.room + 1, "(f->room & (f->room - 1)) == 0");
+    SEEN(check_f, &f, f.count, f.room + 1, "f->count <= f->room");
+    SEEN(check_f, &f, f.slots, NULL, "!f->room == !f->slots");
+    SEEN(check_f, &f, f.sacked, 0, "sacked == f->sacked");
+    SEEN(check_f, &f, f.lost, f.lost + 1, "lost == f->lost");
+    SEEN(check_f, &f, f.flying.count, f.flying.count + 1, "l->count == count");
+    SEEN(check_f, &f, f.gone.count, 0, "l->count == count");
+    SEEN(check_f, &f, f.flying.last, f.head, "i == l->last");
+    SEEN(check_f, &f, f.gone.first, f.head + 100, "i - f->head < f->count");
+    struct sent_seg *g = inflight_at(&f, f.head + 3);
+    SEEN(check_f, &f, g->start, g->start - 1, "g->start == seq");
+    SEEN(check_f, &f, g->end, g->start, "len > 0");
+    SEEN(check_f, &f, g->flags, g->flags | SEG_LOST, "!= (SEG_SACKED | SEG_LOST)");
+    SEEN(check_f, &f, g->flags, 0, "sacked == f->sacked");
+    inflight_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_a_smaller_mss_cuts_all_and_keeps_marks),
         cmocka_unit_test(test_the_number_of_records_is_bounded),
         cmocka_unit_test(test_random_marks_keep_sums_and_lists),
+        cmocka_unit_test(test_spoilt_records_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcp/sndq.h"
 
+#include "alloc/base/assert_test.h"
 #include "alloc/base/rng.h"
 
 #include <setjmp.h>
@@ -179,6 +180,33 @@ static void test_random_pushes_segments_and_acks_agree(void **state)
     }
 }
 
+static void check_q(void *q) { sndq_check(q, 1000, 1300); }
+static void check_una(void *q) { sndq_check(q, 1001, 1300); }
+static void check_end(void *q) { sndq_check(q, 1000, 1301); }
+
+static void test_a_spoilt_queue_is_seen(void **state)
+{
+    struct sndq q = {0};
+    for (uint32_t i = 0; i < 3; i++) assert_int_equal(sndq_push(&q, 1000 + i * 100, make(i * 100, 100)), 0);
+    check_q(&q);
+    assert_is_seen(check_una, &q, "another SND.UNA", "e->seq == seq", __LINE__);
+    assert_is_seen(check_end, &q, "another end", "seq == end", __LINE__);
+    SEEN(check_q, &q, q.room, q.room + 1, "(q->room & (q->room - 1)) == 0");
+    SEEN(check_q, &q, q.count, q.room + 1, "q->count <= q->room");
+    SEEN(check_q, &q, q.slots, NULL, "!q->room == !q->slots");
+    SEEN(check_q, &q, q.bytes, q.bytes - 1, "bytes == q->bytes");
+    SEEN(check_q, &q, q.count, q.count - 1, "bytes == q->bytes");
+    struct sndq_entry *e = &q.slots[(q.head + 1) & (q.room - 1)];
+    SEEN(check_q, &q, e->seq, e->seq + 1, "e->seq == seq");
+    SEEN(check_q, &q, e->len, 0, "e->len > 0");
+    SEEN(check_q, &q, e->len, 1u << 20, "e->p + e->len <= e->b->base + e->b->cap");
+    SEEN(check_q, &q, e->b->refs, 0, "e->b->refs > 0");
+    SEEN(check_q, &q, e->p, e->b->base - 1, "e->p >= e->b->base");
+    SEEN(check_q, &q, e->open, 1, "!e->open || i == q->count - 1");
+    sndq_ack(&q, 1300);
+    sndq_free(&q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_too_many_bufs_are_copied_together),
         cmocka_unit_test(test_chains_are_separated_and_empty_bufs_dropped),
         cmocka_unit_test(test_random_pushes_segments_and_acks_agree),
+        cmocka_unit_test(test_a_spoilt_queue_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "libos/runtime/op.h"
 
+#include "alloc/base/assert_test.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -156,6 +158,23 @@ static void test_table_grows_and_slots_stay_where_they_are(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static void check(void *t) { op_table_check(t); }
+
+static void test_a_spoilt_table_is_seen(void **state)
+{
+    struct op *pending = start(), *done[2] = {start(), start()};
+    for (int i = 0; i < 2; i++) op_complete_plain(&table, done[i], 0);
+    check(&table);
+    SEEN(check, &table, pending->index, pending->index + 1, "op->index == i");
+    SEEN(check, &table, pending->state, OP_FREE, "alive == t->outstanding");
+    SEEN(check, &table, done[0]->state, OP_PENDING, "op->state == OP_DONE");
+    SEEN(check, &table, done[0]->state, OP_TAKEN, "op->state == OP_DONE");
+    SEEN(check, &table, done[1]->waiter, (struct waiter *)&table, "!op->waiter");
+    SEEN(check, &table, done[0]->next, NULL, "ready == t->ready_count");
+    SEEN(check, &table, table.outstanding, table.outstanding + 1, "alive == t->outstanding");
+    SEEN(check, &table, table.ready_count, table.ready_count - 1, "ready == t->ready_count");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +188,7 @@ int main(void)
         T(test_claimed_operation_goes_to_its_waiter_only),
         T(test_two_waiters_cannot_claim_one_operation),
         T(test_table_grows_and_slots_stay_where_they_are),
+        cmocka_unit_test_setup_teardown(test_a_spoilt_table_is_seen, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

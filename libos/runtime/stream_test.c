@@ -4,6 +4,8 @@
  */
 #include "libos/runtime/stream.h"
 
+#include "alloc/base/assert_test.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -148,6 +150,32 @@ static void test_pops_can_be_cancelled_pushes_not(void **state)
     assert_int_equal(came_to(f, c), ECANCELED);
 }
 
+static void check(void *st) { stream_check(st, false); }
+static void check_readable(void *st) { stream_check(st, true); }
+
+static void test_a_spoilt_stream_is_seen(void **state)
+{
+    struct fixture *f = *state;
+    struct stream *st = &f->st;
+    struct op *a = push(f, 5), *b = push(f, 9), *c = pop(f);
+    check(st);
+    assert_is_seen(check_readable, st, "bytes that a pop waits for", "!readable || !st->pops.head", __LINE__);
+    SEEN(check, st, st->pops.tail, NULL, "!st->pops.head == !st->pops.tail");
+    SEEN(check, st, st->pops.head, NULL, "!st->pops.head == !st->pops.tail");
+    SEEN(check, st, st->pushes.tail, NULL, "!st->pushes.head == !st->pushes.tail");
+    SEEN(check, st, b->arg, 4, "op->arg >= end");
+    SEEN(check, st, a->state, OP_DONE, "op->state == OP_PENDING");
+    SEEN(check, st, st->error, -ECONNRESET, "st->error >= 0");
+    SEEN(check, st, st->error, ECONNRESET, "!st->error || st->flags & STREAM_FAILED");
+    SEEN(check, st, st->flags, STREAM_FAILED, "!st->pushes.head");
+    stream_passed(&f->ops, st, 9);
+    SEEN(check, st, st->flags, STREAM_FAILED, "!st->pops.head");
+    stream_close(&f->ops, st);
+    assert_int_equal(came_to(f, a), 0);
+    assert_int_equal(came_to(f, b), 0);
+    assert_int_equal(came_to(f, c), ECANCELED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +183,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_hears_of_a_break, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_end_is_told_to_every_pop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pops_can_be_cancelled_pushes_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_spoilt_stream_is_seen, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
