@@ -204,6 +204,7 @@ void synq_check(const struct net_stack *s)
         list_for_each(l, &q->tries[i])
         {
             const struct synq_entry *e = list_entry(l, struct synq_entry, link);
+            ASSERT(e->hash == conn_hash(s->hash_seed, &e->local, &e->remote, e->ports));
             ASSERT(synq_find(s, e->hash, &e->local, &e->remote, e->ports) == e);
             ASSERT(e->due >= last && e->tries == i && e->listener->half_open);
             last = e->due;

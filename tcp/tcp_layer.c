@@ -116,7 +116,11 @@ void tcp_layer_check(const struct net_stack *s)
     conn_table_check(&s->tcp.conns);
     list_for_each(l, &s->tcp.all)
     {
-        conn_check(list_entry(l, struct conn, all));
+        const struct conn *c = list_entry(l, struct conn, all);
+        uint32_t hash = conn_hash(s->hash_seed, &c->local.addr, &c->remote.addr, c->ports);
+        ASSERT(c->ports == conn_ports(c->local.port, c->remote.port));
+        ASSERT(conn_table_find(&s->tcp.conns, hash, &c->local.addr, &c->remote.addr, c->ports) == c);
+        conn_check(c);
         count++;
     }
     ASSERT(count == s->tcp.conn_count && count == s->tcp.conns.count);

@@ -197,6 +197,7 @@ void timewait_check(const struct net_stack *s)
     list_for_each(l, &t->queue)
     {
         const struct timewait_rec *w = list_entry(l, struct timewait_rec, link);
+        ASSERT(w->hash == conn_hash(s->hash_seed, &w->local, &w->remote, w->ports));
         ASSERT(timewait_find(s, w->hash, &w->local, &w->remote, w->ports) == w);
         ASSERT(w->started >= last);
         last = w->started;
