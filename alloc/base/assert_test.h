@@ -59,7 +59,7 @@ static inline void assert_is_seen(void (*check)(void *arg), void *arg, const cha
 
 #define SEEN(check, arg, field, wrong, words)                                                                          \
     do {                                                                                                               \
-        __typeof__((field) + 0) right_ = (field);                                                                      \
+        __typeof__(1 ? (field) : (field)) right_ = (field);                                                            \
         (field) = (wrong);                                                                                             \
         assert_is_seen(check, arg, #field, words, __LINE__);                                                           \
         (field) = right_;                                                                                              \

@@ -34,6 +34,8 @@
 #include <unistd.h>
 
 #define CHAIN_MAX 16 /* requests of one file in the ring, so that others have room */
+static_assert(CHAIN_MAX * 2 <= RING_ENTRIES, "one file's chain does not keep another's out");
+static_assert(RING_ENTRIES <= DISK_WAITING_MAX, "the ring takes no more than may wait");
 
 static void finish(struct job *j);
 

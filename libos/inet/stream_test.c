@@ -4,7 +4,9 @@
  */
 #include "libos/inet/two_test.h"
 
+#include "alloc/base/assert_test.h"
 #include "alloc/heap.h"
+#include "libos/inet/sock.h"
 
 #include <netinet/tcp.h>
 
@@ -479,10 +481,46 @@ static void test_what_was_pushed_is_let_go_of_at_a_reset(void **state)
     OK(demi_close(p.server));
 }
 
+static void check_sock(void *s) { inet_sock_check(s); }
+
+static struct inet_sock *sock_behind(int qd)
+{
+    struct queue *q = queue_find(&runtime_current()->queues, qd);
+    assert_non_null(q);
+    return sock_of(q);
+}
+
+static void test_a_spoilt_socket_is_seen(void **state)
+{
+    struct pair p = pair_new();
+    int udp;
+    on(0);
+    demi_qtoken_t qt = push(p.client, 100, 0);
+    struct inet_sock *s = sock_behind(p.client);
+    check_sock(s);
+    SEEN(check_sock, s, s->state, SOCK_ENDED + 1, "s->state <= SOCK_ENDED");
+    SEEN(check_sock, s, s->state, SOCK_ENDED, "(s->state == SOCK_ENDED) == ((s->st.flags & STREAM_FAILED) != 0)");
+    SEEN(check_sock, s, s->conn, NULL, "s->conn && conn_user(s->conn) == s");
+    SEEN(check_sock, s, s->st.pushes.tail->arg, UINT64_MAX, "s->st.pushes.tail->arg <= conn_queued(s->conn)");
+    SEEN(check_sock, s, s->st.pushes.head->arg, 0, "s->st.pushes.head->arg > conn_acked(s->conn)");
+    SEEN(check_sock, s, s->st.error, ECONNRESET, "!st->error || st->flags & STREAM_FAILED");
+    on(1);
+    pop(p.server, 100, 0);
+    on(0);
+    wait_ok(qt, DEMI_OPC_PUSH);
+    OK(demi_socket(&udp, AF_INET, SOCK_DGRAM, 0));
+    struct inet_sock *u = sock_behind(udp);
+    struct op op = {.state = OP_PENDING};
+    assert_null(u->udp);
+    SEEN(check_sock, u, u->st.pops.head, &op, "!s->st.pops.head || s->udp");
+    SEEN(check_sock, u, u->st.pushes.head, &op, "!s->st.pushes.head || s->udp");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         inet_unit_test(test_streams_carry_bytes_both_ways_over_ipv4),
+        inet_unit_test(test_a_spoilt_socket_is_seen),
         inet_unit_test(test_streams_carry_bytes_both_ways_over_ipv6),
         inet_unit_test(test_an_ipv6_wildcard_takes_ipv4_unless_it_is_told_not_to),
         inet_unit_test(test_a_push_completes_when_the_peer_has_acknowledged_it),

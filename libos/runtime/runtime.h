@@ -25,7 +25,13 @@
 
 #include <stdatomic.h>
 
-#define RUNTIME_LIBOS_MAX 8
+/* Who may be in one thread at the same time. */
+#define RUNTIME_LIBOS_MAX                                                                                              \
+    (1   /* the one that was asked for */                                                                              \
+     + 1 /* kernel sockets beside it, for AF_UNIX (demi/sockets.c) */                                                  \
+     + 1 /* files (libos/disk) */                                                                                      \
+     + 2 /* event descriptor, and descriptors of others (libos/embed) */                                               \
+     + 3 /* in the simulator, in tests: made by hand */)
 
 /* Where time comes from. The simulator has its own. */
 struct runtime_ops {
