@@ -35,7 +35,10 @@ static void client_check(const struct client *cl, const struct worker *w)
     if (cl->in_own) ASSERT(cl->in_len <= cl->in_cap);
     ASSERT(!cl->blocked == !(cl->flags & CLIENT_BLOCKED));
     ASSERT(!(cl->flags & CLIENT_FLUSH_QUEUED)); /* the turn is over */
-    if (cl->feed) ASSERT(cl->s.flags & SESSION_REPLICA);
+    if (!cl->feed) return;
+    ASSERT(cl->s.flags & SESSION_REPLICA);
+    broadcast_reader_check(&cl->feed->in_snapshot);
+    broadcast_reader_check(&cl->feed->in_journal);
 }
 
 static void journal_check(const struct journal *j)

@@ -92,6 +92,8 @@ size_t db_fetch_ahead(struct call *c, size_t i)
 static struct entry *replace(struct call *c, struct db *db, struct place *p, const struct key_ref *key, struct entry *e)
 {
     struct entry *old = table_slot_entry(p->slot);
+    keyspace_assert_entry(e, key);
+    DASSERT(old != e);
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
     keyspace_before(c, db, p->slice, key, old);
     table_replace_slot(&p->slice->table, p->slot, e);
@@ -111,6 +113,7 @@ static struct entry *create(struct call *c, struct db *db, struct place *p, cons
         return e;
     }
     keyspace_before(c, db, p->slice, key, NULL);
+    keyspace_assert_entry(e, key);
     e->lru = use_initial(c);
     p->slot = table_insert(&p->slice->table, key->hash, e);
     if (e->flags & ENTRY_EXPIRES) table_mark(&p->slice->table, p->slot, key->hash);
@@ -277,6 +280,7 @@ void db_move(struct call *c, const struct key_ref *key, const struct entry *e, s
     }
     struct place p = place_of(c, c->db, key, e);
     struct entry *moved = entry_rekey(pull(c, c->db, &p, key), new_key->name);
+    keyspace_assert_entry(moved, new_key);
     target.slot = table_insert(&target.slice->table, new_key->hash, moved);
     if (moved->flags & ENTRY_EXPIRES) table_mark(&target.slice->table, target.slot, new_key->hash);
     keyspace_ready(c, to, target.slice, new_key, moved->type);

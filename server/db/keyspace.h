@@ -37,12 +37,32 @@ static inline struct slice *keyspace_slice(const struct call *c, struct db *db, 
     return s;
 }
 
+/* What a reference says of its name is true. */
+static inline void keyspace_assert_key(const struct db *db, const struct key_ref *key)
+{
+    DASSERT(key->hash == db_hash(db, key->name));
+    DASSERT(db->slice_count == 1 || key->slot == slot_of_key(key->name));
+    (void)db, (void)key;
+}
+
+/* The entry is whole and its name is the key's. */
+static inline void keyspace_assert_entry(const struct entry *e, const struct key_ref *key)
+{
+#ifdef DEMI_DEBUG
+    entry_check(e);
+#endif
+    DASSERT(bytes_equal(entry_key(e), key->name));
+    (void)e, (void)key;
+}
+
 static inline __attribute__((always_inline)) struct place keyspace_find(const struct call *c, struct db *db,
                                                                         const struct key_ref *key)
 {
     struct place p;
+    keyspace_assert_key(db, key);
     p.slice = keyspace_slice(c, db, key);
     p.slot = table_find_slot_by(&p.slice->table, key->hash, key->name, keyspace_key_of);
+    if (p.slot.bucket) keyspace_assert_entry(table_slot_entry(p.slot), key);
     return p;
 }
 
@@ -58,6 +78,11 @@ static inline void keyspace_before(struct call *c, struct db *db, struct slice *
 {
 #ifdef DEMI_DEBUG
     c->befores++;
+    keyspace_assert_key(db, key);
+    ASSERT(s == db_slice(db, key));
+    /* Still in its table, or not there at all. */
+    ASSERT(table_find(&s->table, key->hash, key->name) == e);
+    if (e) keyspace_assert_entry(e, key);
 #endif
     if (unlikely(s->preimage != NULL)) keyspace_tell_before(c, db, s, key, e);
 }
@@ -72,6 +97,7 @@ static inline void keyspace_notify(struct call *c, struct db *db, enum notify_cl
 static inline void keyspace_after(struct call *c, struct db *db, const struct slice *s, const struct key_ref *key,
                                   enum notify_class cls, const char *event)
 {
+    DASSERT(s >= db->slices && s < db->slices + db->slice_count);
     if (unlikely(s->interest != NULL)) watch_touch(c, db, key);
     if (event) keyspace_notify(c, db, cls, event, key);
 }
@@ -80,6 +106,8 @@ static inline void keyspace_after(struct call *c, struct db *db, const struct sl
 static inline void keyspace_ready(struct call *c, struct db *db, const struct slice *s, const struct key_ref *key,
                                   enum obj_type type)
 {
+    DASSERT(s >= db->slices && s < db->slices + db->slice_count);
+    DASSERT(type < OBJ_TYPE_COUNT);
     if (likely(s->interest == NULL)) return;
     if (type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM) blocked_key_ready(c, db, key, type);
 }

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/assert_test.h"
+
 #define FIELDS 3000
 
 /* The model: field i has a value of size[i] bytes 'a' + i % 26, or is absent (-1). */
@@ -194,6 +196,22 @@ static void test_the_table_costs_12_bytes_an_element(void **state)
     dict_fini(&d);
 }
 
+static void check_dict(void *d) { dict_check(d); }
+
+static void test_the_check_sees_each_spoilt_field(void **state)
+{
+    (void)state;
+    char buf[32];
+    struct dict d;
+    dict_init_map(&d, 3);
+    for (unsigned i = 0; i < 100; i++) dict_set(&d, field_of(buf, i), BYTES("value"));
+    dict_check(&d);
+    SEEN(check_dict, &d, d.entry_bytes, d.entry_bytes + 1, "entry_bytes == d->entry_bytes");
+    SEEN(check_dict, &d, d.t.paused, 1, "d->t.paused == 0");
+    SEEN(check_dict, &d, d.t.count, d.t.count - 1, "sums.count == t->count");
+    dict_fini(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_a_set_has_members_without_values),
         cmocka_unit_test(test_scan_and_iterator_show_each_field_with_its_value),
         cmocka_unit_test(test_the_table_costs_12_bytes_an_element),
+        cmocka_unit_test(test_the_check_sees_each_spoilt_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/assert_test.h"
 #include "server/mem.h"
 
 /* Keys are the bytes of a number; `shown` is a counter for walks, `in` and `marked` the model. */
@@ -533,6 +534,42 @@ static void test_prefetching_changes_nothing(void **state)
     world_fini(&w);
 }
 
+static void check_table(void *t) { table_check(t); }
+
+static void test_the_check_sees_each_spoilt_field(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3000, 21);
+    for (uint32_t i = 0; i < w.size; i++) add(&w, i);
+    struct table *t = &w.t;
+    table_mark(t, find(&w, 7), item_hash(&w, &w.items[7]));
+    table_check(t);
+    SEEN(check_table, t, t->count, t->count + 1, "sums.count == t->count");
+    SEEN(check_table, t, t->marked_count, 0, "sums.marked == t->marked_count");
+    SEEN(check_table, t, t->chain_bytes, t->chain_bytes + 8, "sums.chain_bytes == t->chain_bytes");
+    SEEN(check_table, t, t->mask, t->mask - 1, "(t->mask & (t->mask + 1)) == 0");
+    SEEN(check_table, t, t->mask, t->mask >> 2, "t->bucket_count <= t->mask");
+    SEEN(check_table, t, t->mask, t->mask << 1 | 1, "t->bucket_count > t->mask / 2");
+    SEEN(check_table, t, t->bucket_count, 0, "t->bucket_count > 0");
+    SEEN(check_table, t, t->segs_room, 0, "t->segs_room >=");
+    SEEN(check_table, t, t->longest, 0, "held <= t->longest");
+    SEEN(check_table, t, t->seed, t->seed + 1, "hash");
+    struct table_marks *marks = t->marks;
+    t->marks = NULL;
+    assert_is_seen(check_table, t, "marks", "has_word(t, i)", __LINE__);
+    t->marks = marks;
+
+    struct table_slot s = find(&w, 7);
+    uint64_t *slot = &s.bucket->slot[s.index];
+    SEEN(check_table, t, *slot, *slot ^ (uint64_t)1 << 50, "TABLE_EXT_MASK");
+    SEEN(check_table, t, *slot, *slot & ~TABLE_MARK, "sums.marked == t->marked_count");
+    SEEN(check_table, t, s.bucket->meta, s.bucket->meta ^ (uint64_t)1 << (8 * s.index), "tag ==");
+    SEEN(check_table, t, s.bucket->meta, s.bucket->meta & ~((uint64_t)0xff << (8 * s.index)), "b->slot[i] == 0");
+    SEEN(check_table, t, s.head->meta, s.head->meta | (uint64_t)6 << 56, "slots");
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +592,7 @@ int main(void)
         cmocka_unit_test(test_an_entry_costs_less_than_13_bytes),
         cmocka_unit_test(test_fini_hands_back_every_entry),
         cmocka_unit_test(test_prefetching_changes_nothing),
+        cmocka_unit_test(test_the_check_sees_each_spoilt_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

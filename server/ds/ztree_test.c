@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/assert_test.h"
 #include "server/ds/ztree_elem.h"
+#include "server/ds/ztree_node.h"
 
 /* The model: an array that is sorted when it is asked for. */
 struct member {
@@ -349,6 +351,48 @@ static void test_scan_shows_each_member(void **state)
     world_fini(&w);
 }
 
+static void check_tree(void *z) { ztree_check(z); }
+
+static void seen_pointer(struct ztree *z, void **field, void *wrong, const char *words, int line)
+{
+    void *right = *field;
+    *field = wrong;
+    assert_is_seen(check_tree, z, "a pointer", words, line);
+    *field = right;
+    ztree_check(z);
+}
+
+static void test_the_check_sees_each_spoilt_field(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 500, 12);
+    for (unsigned i = 0; i < w.size; i++) set(&w, i, i);
+    struct ztree *z = &w.z;
+    ztree_check(z);
+    struct ztree_inner *root = z->root;
+    struct ztree_leaf *first = z->first;
+    assert_int_equal(z->height, 1);
+    SEEN(check_tree, z, z->elem_bytes, z->elem_bytes + 8, "elem_bytes == z->elem_bytes");
+    SEEN(check_tree, z, z->node_bytes, z->node_bytes + 8, "c.node_bytes == z->node_bytes");
+    SEEN(check_tree, z, z->t.count, z->t.count + 1, "count");
+    SEEN(check_tree, z, z->first, first->next, "z->first->prev == NULL");
+    SEEN(check_tree, z, z->last, z->last->prev, "z->last == leaf");
+    SEEN(check_tree, z, first->next, first->next->next, "leaf->next->prev == leaf");
+    SEEN(check_tree, z, first->count, LEAF_MAX + 1, "leaf->count <= LEAF_MAX");
+    SEEN(check_tree, z, first->count, 0, "leaf->count || z->height == 0");
+    SEEN(check_tree, z, first->count, first->count - 1, "inner->size[i] == size");
+    seen_pointer(z, &first->elem[1], first->elem[0], "zelem_is_before", __LINE__);
+    SEEN(check_tree, z, root->size[0], root->size[0] + 1, "inner->size[i] == size");
+    seen_pointer(z, &root->least[1], root->least[0], "inner->least[i] ==", __LINE__);
+    SEEN(check_tree, z, root->score[1], root->score[1] + 0.5, "zscore_same_bits");
+    seen_pointer(z, &root->child[1], root->child[2], "inner->least[i] ==", __LINE__);
+    SEEN(check_tree, z, root->count, 1, "inner->count >= (node == z->root ? 2 : 1)");
+    SEEN(check_tree, z, root->count, INNER_MAX + 1, "inner->count <= INNER_MAX");
+    SEEN(check_tree, z, root->count, root->count - 1, "count == z->t.count");
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_lex_spans_are_what_the_range_says),
         cmocka_unit_test(test_deleting_spans_leaves_the_rest),
         cmocka_unit_test(test_scan_shows_each_member),
+        cmocka_unit_test(test_the_check_sees_each_spoilt_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,8 @@ static bool runs_while_loading(const struct session *s, const struct command *cm
 static enum admit_reason why_refused(const struct session *s, const struct request *r, const struct admit_state *st)
 {
     const struct command *cmd = r->cmd;
+    ASSERT(cmd != NULL);
+    ASSERT(r->argc > 0);
     if (!arity_fits(cmd, r->argc)) return ADMIT_ARITY;
     if ((cmd->flags & CMD_NEEDS_CLIENT) && !s->client) return ADMIT_NO_CLIENT;
     if ((cmd->flags & CMD_PROTECTED) && !debug_is_allowed(s, st)) return ADMIT_DEBUG;

@@ -9,8 +9,9 @@
 #include "server/observe/digest.h"
 #include "server/server.h"
 
-#define ELEMENTS_MAX 64 /* of values that are looked at */
-#define TOLD_MAX     64
+#define ELEMENTS_MAX      64 /* of values that are looked at */
+#define TOLD_MAX          64
+#define CHECK_REPLY_BYTES ((size_t)64 << 10) /* of replies that are read again */
 
 /* What one command told of. */
 struct told {
@@ -82,6 +83,7 @@ static bool is_checked(const struct call *c) { return !(c->cmd->flags & (CMD_ADM
 
 void check_waist_before(struct check_waist *k, const struct call *c)
 {
+    k->reply_from = reply_bytes(c->out);
     k->count = !is_checked(c) ? 0 : c->key_count < CHECK_KEYS ? c->key_count : CHECK_KEYS;
     for (int i = 0; i < k->count; i++) digest_key(c, &c->keys[i], k->digest[i]);
     if (c->srv->check_observer) c->srv->check_observer->count = 0;
@@ -100,8 +102,21 @@ static void check_told_once(const struct check_observer *o, const struct db *db,
     ASSERT(times == 1);
 }
 
+/* Exactly one reply, unless it waits; administration may end without one (SHUTDOWN, SYNC), and subscribing has several.
+ * What was taken or dropped meanwhile cannot be looked at. */
+static void check_reply(const struct check_waist *k, const struct call *c)
+{
+    size_t bytes = reply_bytes(c->out);
+    if (c->out->over || bytes < k->reply_from || bytes > CHECK_REPLY_BYTES) return;
+    size_t values = reply_check(c->out, k->reply_from);
+    ASSERT(values <= 1 || (c->cmd->flags & CMD_SUBSCRIBED));
+    ASSERT(values == 0 || !c->blocked);
+    ASSERT(values > 0 || c->blocked || (c->cmd->flags & (CMD_ADMIN | CMD_PROTECTED | CMD_NEEDS_CLIENT)));
+}
+
 void check_waist_after(const struct check_waist *k, const struct call *c)
 {
+    check_reply(k, c);
     if (!is_checked(c)) return;
     if (c->cmd->flags & CMD_READONLY) ASSERT(c->dirty == 0 && c->befores == 0);
     for (int i = 0; i < k->count; i++) {

@@ -2,8 +2,9 @@
  *
  * What debug builds assert about every command: one that may only read changes nothing; and one that changed a value
  * told the observer of the slice once, before the change, with the value as it was (server/db/preimage.h), and counted
- * a change. Values are compared by digest, as far as they are small. So any run of the random generator of
- * tests/compat/ against a debug build proves it for what it sends. Nothing of this is in a release build.
+ * a change; and each gave one reply, whole. Values are compared by digest, as far as they are small. So any run of the
+ * random generator of tests/compat/ against a debug build proves it for what it sends. Nothing of this is in a release
+ * build.
  */
 #ifndef SERVER_EXEC_CHECK_WAIST_H
 #define SERVER_EXEC_CHECK_WAIST_H
@@ -16,7 +17,8 @@
 #define CHECK_KEYS 8
 
 struct check_waist {
-    int count; /* keys looked at */
+    size_t reply_from; /* where its reply begins */
+    int count;         /* keys looked at */
     unsigned char digest[CHECK_KEYS][SHA1_SIZE];
 };
 

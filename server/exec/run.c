@@ -89,6 +89,17 @@ static void collect_effects(struct call *c)
     else effects_hand_over(w->srv, c->db->id, c->argv, c->argc);
 }
 
+/* What admit() and its callers promise to whoever runs a request. */
+static inline void assert_admitted(const struct session *s, const struct request *r)
+{
+    DASSERT(r->cmd && r->cmd->handler);
+    DASSERT(r->cmd->arity >= 0 ? r->argc == r->cmd->arity : r->argc >= -r->cmd->arity);
+    DASSERT(s->client || !(r->cmd->flags & CMD_NEEDS_CLIENT));
+    DASSERT(s->db >= s->w->srv->dbs && s->db < s->w->srv->dbs + s->w->srv->db_count);
+    DASSERT(r->key_count == 0 || r->keys);
+    (void)s, (void)r;
+}
+
 /* Inlined twice: for a plain command `how` folds away. */
 static inline __attribute__((always_inline)) bool run(struct session *s, const struct request *r, struct run_how how)
 {
@@ -96,6 +107,7 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     const struct command *cmd = r->cmd;
     struct call *c = &w->call, outer;
     bool nested = how.in_exec || how.unblocking;
+    assert_admitted(s, r);
     if (unlikely(nested)) outer = *c;
     c->session = s;
     c->client = s->client;
@@ -127,6 +139,9 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     cmd->handler(c);
     uint64_t spent = ticks_now() - start;
     check_waist_after(&waist, c);
+    DASSERT(c->dirty >= 0);
+    DASSERT(c->out->deferred == 0);
+    DASSERT(!c->blocked || (c->client && !c->deny_blocking));
 
     bool blocked = c->blocked;
     /* Errors of what EXEC ran are those commands'. */

@@ -60,6 +60,8 @@ void broadcast_append(struct broadcast *s, struct bytes b)
     }
     while (b.n) {
         struct broadcast_block *tail = s->tail;
+        ASSERT(tail->next == NULL);
+        ASSERT(tail->offset + tail->used == s->end);
         if (tail->used == tail->cap) {
             struct broadcast_block *next = block_new(s);
             next->refs++; /* as the tail, and as the next of the last one */
@@ -81,6 +83,8 @@ void broadcast_append(struct broadcast *s, struct bytes b)
 
 static void stand(struct broadcast_reader *r, struct broadcast *s, struct broadcast_block *b, uint64_t offset)
 {
+    ASSERT(offset >= b->offset);
+    ASSERT(offset <= b->offset + b->used);
     b->refs++;
     *r = (struct broadcast_reader){.of = s, .block = b, .offset = offset};
 }
@@ -117,6 +121,8 @@ unsigned broadcast_peek(const struct broadcast_reader *r, struct bytes *out, uns
     unsigned n = 0;
     uint64_t at = r->offset;
     for (const struct broadcast_block *b = r->block; b && n < pieces && bytes_max; b = b->next) {
+        ASSERT(at >= b->offset);
+        ASSERT(at <= b->offset + b->used);
         size_t skip = (size_t)(at - b->offset), left = b->used - skip;
         if (left == 0) continue;
         if (left > bytes_max) left = bytes_max;
@@ -133,8 +139,32 @@ void broadcast_advance(struct broadcast_reader *r, size_t n)
     r->offset += n;
     while (r->offset >= r->block->offset + r->block->used && r->block->next) {
         struct broadcast_block *b = r->block, *next = b->next;
+        ASSERT(next->offset == b->offset + b->used);
         next->refs++;
         r->block = next;
         block_unref(r->of, b);
     }
 }
+
+#ifdef DEMI_DEBUG
+void broadcast_reader_check(const struct broadcast_reader *r)
+{
+    if (!r->of) return;
+    const struct broadcast_block *b = r->block;
+    size_t bytes = 0;
+    ASSERT(r->offset <= r->of->end);
+    ASSERT(r->offset >= b->offset);
+    ASSERT(r->offset <= b->offset + b->used);
+    for (;; b = b->next) {
+        ASSERT(b->refs > 0);
+        ASSERT(b->used <= b->cap);
+        bytes += b->cap + sizeof *b;
+        if (!b->next) break;
+        ASSERT(b->used == b->cap); /* none is left before it is full */
+        ASSERT(b->next->offset == b->offset + b->used);
+    }
+    ASSERT(b == r->of->tail);
+    ASSERT(b->offset + b->used == r->of->end);
+    ASSERT(bytes <= r->of->bytes);
+}
+#endif

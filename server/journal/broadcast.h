@@ -55,4 +55,9 @@ uint64_t broadcast_unread(const struct broadcast_reader *r);
 unsigned broadcast_peek(const struct broadcast_reader *r, struct bytes *out, unsigned pieces, size_t bytes_max);
 void broadcast_advance(struct broadcast_reader *r, size_t n); /* n <= broadcast_unread() */
 
+#ifdef DEMI_DEBUG
+/* Asserts that the reader stands in a block, and that those from there to the tail follow each other without a gap. */
+void broadcast_reader_check(const struct broadcast_reader *r);
+#endif
+
 #endif

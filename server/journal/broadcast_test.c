@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "alloc/base/assert_test.h"
 #include "alloc/base/rng.h"
 
 static char byte_at(uint64_t offset) { return (char)(offset * 131 + (offset >> 8)); }
@@ -110,12 +111,46 @@ static void test_many_readers_each_see_every_byte(void **state)
     broadcast_fini(&s);
 }
 
+#ifdef DEMI_DEBUG
+static void check_reader(void *r) { broadcast_reader_check(r); }
+#endif
+
+static void test_the_check_sees_each_spoilt_field(void **state)
+{
+    (void)state;
+#ifndef DEMI_DEBUG
+    skip();
+#else
+    struct broadcast s = {0};
+    struct broadcast_reader slow, fast;
+    broadcast_read(&s, &slow);
+    broadcast_read(&s, &fast);
+    write_some(&s, 200000);
+    while (broadcast_unread(&fast)) read_some(&fast, 100000);
+    broadcast_reader_check(&slow);
+    broadcast_reader_check(&fast);
+    SEEN(check_reader, &slow, slow.offset, s.end + 1, "r->offset <= r->of->end");
+    SEEN(check_reader, &slow, slow.offset, s.end, "r->offset <= b->offset + b->used");
+    SEEN(check_reader, &fast, fast.offset, 0, "r->offset >= b->offset");
+    SEEN(check_reader, &slow, s.end, s.end + 1, "b->offset + b->used == r->of->end");
+    struct broadcast_block *tail = s.tail;
+    s.tail = slow.block;
+    assert_is_seen(check_reader, &slow, "tail", "b == r->of->tail", __LINE__);
+    s.tail = tail;
+    SEEN(check_reader, &slow, s.bytes, 0, "bytes <= r->of->bytes");
+    broadcast_reader_end(&slow);
+    broadcast_reader_end(&fast);
+    broadcast_fini(&s);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_readers_nothing_is_kept),
         cmocka_unit_test(test_the_slowest_reader_decides_what_is_kept),
         cmocka_unit_test(test_many_readers_each_see_every_byte),
+        cmocka_unit_test(test_the_check_sees_each_spoilt_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@ static void append_head(struct broadcast *s, char kind, size_t n)
 
 static void append_request(struct broadcast *s, const struct bytes *argv, int argc)
 {
+    ASSERT(argc > 0);
     append_head(s, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
         append_head(s, '$', argv[i].n);
@@ -27,6 +28,8 @@ static void append_request(struct broadcast *s, const struct bytes *argv, int ar
 static void on_effect(struct effect_sink *sink, int dbid, const struct bytes *argv, int argc)
 {
     struct journal *j = list_entry(sink, struct journal, sink);
+    ASSERT(j->readers > 0);
+    ASSERT(dbid == EFFECT_ANY_DB || (dbid >= 0 && dbid < j->srv->db_count));
     if (j->selected != dbid && dbid != EFFECT_ANY_DB) {
         char text[NUMBER_I64_SIZE];
         append_request(&j->text, (struct bytes[]){BYTES("SELECT"), bytes_of(text, number_format_i64(text, dbid))}, 2);
@@ -45,6 +48,7 @@ void journal_init(struct journal *j, struct server *srv, void (*appended)(struct
 void journal_fini(struct journal *j)
 {
     ASSERT(j->readers == 0);
+    ASSERT(list_is_empty(&j->sink.link));
     broadcast_fini(&j->text);
 }
 

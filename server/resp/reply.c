@@ -150,7 +150,9 @@ void reply_reserve(struct reply *r, size_t n)
 
 static inline char *room(struct reply *r, size_t n)
 {
+    DASSERT(r->proto == 2 || r->proto == 3);
     if (unlikely((size_t)(r->end - r->at) < n)) add_chunk(r, n);
+    DASSERT((size_t)(r->end - r->at) >= n);
     return r->at;
 }
 
@@ -192,11 +194,13 @@ size_t reply_bytes(const struct reply *r) { return r->sealed_bytes + tail_bytes(
 
 void reply_copy_out(const struct reply *r, char *dst)
 {
+    const char *start = dst;
     for (const struct reply_chunk *c = r->head; c; c = c->next) {
         size_t n = c == r->tail ? tail_bytes(r) : c->used;
         if (n) memcpy(dst, c->data, n);
         dst += n;
     }
+    ASSERT((size_t)(dst - start) == reply_bytes(r));
 }
 
 /* ---- bytes ---- */
@@ -218,6 +222,8 @@ void reply_raw(struct reply *r, struct bytes s)
 
 void reply_append(struct reply *r, const struct reply *from)
 {
+    ASSERT(from != r);
+    ASSERT(from->deferred == 0);
     if (from->over) return;
     for (const struct reply_chunk *c = from->head; c; c = c->next)
         reply_raw(r, bytes_of(c->data, c == from->tail ? tail_bytes(from) : c->used));

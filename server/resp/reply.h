@@ -109,6 +109,12 @@ void reply_defer_array(struct reply *r, struct reply_mark m, size_t count);
 void reply_defer_map(struct reply *r, struct reply_mark m, size_t count);
 void reply_defer_set(struct reply *r, struct reply_mark m, size_t count);
 
+#ifdef DEMI_DEBUG
+/* Asserts that what was written from this offset on is whole: lengths and counts are true. Returns how many values that
+ * is, an aggregate being one. */
+size_t reply_check(const struct reply *r, size_t from);
+#endif
+
 /* ---- inline ---- */
 
 /* Copies 0 ... 32 bytes without a call. */

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/assert_test.h"
+
 #include "demi/ext.h"
 
 #define TEXT(s) bytes_of_str(s)
@@ -266,6 +268,57 @@ static void test_a_reply_appends_another_of_any_size(void **state)
     }
 }
 
+#ifdef DEMI_DEBUG
+static void check_text(void *text)
+{
+    struct reply r;
+    reply_init(&r, 3);
+    reply_raw(&r, bytes_of_str(text));
+    reply_check(&r, 0);
+    reply_fini(&r);
+}
+
+static size_t values_of(const char *text)
+{
+    struct reply r;
+    reply_init(&r, 3);
+    reply_raw(&r, bytes_of_str(text));
+    size_t n = reply_check(&r, 0);
+    reply_fini(&r);
+    return n;
+}
+#endif
+
+static void test_the_check_sees_a_reply_that_is_not_whole(void **state)
+{
+    (void)state;
+#ifndef DEMI_DEBUG
+    skip();
+#else
+    static const struct {
+        const char *text, *words;
+    } wrong[] = {
+        {"*2\r\n:1\r\n", "*at < text.n"},
+        {"%1\r\n+k\r\n", "*at < text.n"},
+        {"|1\r\n+k\r\n+v\r\n", "*at < text.n"},
+        {"*1\r\n*2\r\n:1\r\n", "*at < text.n"},
+        {"$3\r\nab\r\n", "(size_t)length + 2 <= text.n - *at"},
+        {"$1\r\nab\r\n", "text.p[*at]"},
+        {"$x\r\nab\r\n", "is_number"},
+        {"*-2\r\n", "n >= -1"},
+        {"+OK", "end != NULL"},
+        {"+OK\rx", "end[1]"},
+        {"OK\r\n", "memchr"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_is_seen(check_text, (void *)(uintptr_t)wrong[i].text, wrong[i].text, wrong[i].words, __LINE__);
+    assert_int_equal(values_of(""), 0);
+    assert_int_equal(values_of("+OK\r\n:1\r\n$-1\r\n*-1\r\n_\r\n#t\r\n,1.5\r\n(12\r\n$0\r\n\r\n"), 9);
+    assert_int_equal(values_of("*2\r\n%1\r\n+k\r\n~0\r\n$2\r\n\r\n\r\n"), 1);
+    assert_int_equal(values_of("|1\r\n+k\r\n+v\r\n:1\r\n"), 1);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_foreign_memory_is_released_once),
         cmocka_unit_test(test_a_reply_over_its_bound_holds_nothing),
         cmocka_unit_test(test_a_reply_appends_another_of_any_size),
+        cmocka_unit_test(test_the_check_sees_a_reply_that_is_not_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
