@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The frame around the values (server/rdb/format.h draws it). Keys are written in the order of the table; LRU and LFU
- * only under a policy that reads them, as redis-server 7.0 does.
+ * The frame around the values (server/rdb/format.h draws it), which frame.c reads. Keys are written in the order of the
+ * table; LRU and LFU only under a policy that reads them, as redis-server 7.0 does.
  *
  * RESIZEDB is a hint that we do not need: tables grow by single buckets. It is read and left alone, so a false one
  * costs nothing.
@@ -20,6 +20,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
+#include "server/rdb/frame.h"
 #include "server/rdb/read.h"
 #include "server/rdb/write.h"
 #include "server/server.h"
@@ -130,33 +131,16 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
 
 struct reading {
     struct rdb_source *s;
+    struct rdb_frame frame;
     struct call in; /* puts keys into in.db */
     struct config quiet;
     struct rdb_rules rules;
     struct rdb_loader *asked;
-    int64_t expire_ms, idle_s; /* of the next key; -1: none */
-    int freq;
 };
 
-static bool read_version(struct rdb_source *s, unsigned *version)
+static bool select_database(struct reading *l)
 {
-    char magic[MAGIC_SIZE];
-    *version = 0;
-    if (!rdb_get_raw(s, magic, sizeof magic)) return false;
-    if (memcmp(magic, "REDIS", 5) != 0) return rdb_source_fail(s, -EINVAL, "wrong signature");
-    for (int i = 5; i < MAGIC_SIZE; i++) {
-        if (magic[i] < '0' || magic[i] > '9') return rdb_source_fail(s, -EINVAL, "wrong signature");
-        *version = *version * 10 + (unsigned)(magic[i] - '0');
-    }
-    if (*version < 1 || *version > RDB_VERSION)
-        return rdb_source_fail(s, -EINVAL, "a version of RDB that is not known here");
-    return true;
-}
-
-static bool read_database(struct reading *l)
-{
-    uint64_t id;
-    if (!rdb_get_length(l->s, &id)) return false;
+    uint64_t id = l->frame.number;
     struct db *db = id < INT32_MAX ? srv_db(&l->in, (int64_t)id) : NULL;
     if (!db) return rdb_source_fail(l->s, -ERANGE, "made by a server with more databases");
     l->in.db = db;
@@ -164,42 +148,11 @@ static bool read_database(struct reading *l)
     return true;
 }
 
-static bool read_expiry(struct reading *l, bool seconds)
-{
-    uint64_t v;
-    char le[4];
-    if (!seconds) {
-        if (!rdb_get_u64(l->s, &v)) return false;
-        l->expire_ms = (int64_t)v;
-        return true;
-    }
-    if (!rdb_get_raw(l->s, le, sizeof le)) return false;
-    l->expire_ms = (int64_t)(int32_t)load_u32(le) * 1000;
-    return true;
-}
-
-static bool read_idle(struct reading *l)
-{
-    uint64_t v;
-    if (!rdb_get_length(l->s, &v)) return false;
-    l->idle_s = v > INT64_MAX ? INT64_MAX : (int64_t)v;
-    return true;
-}
-
-static bool read_freq(struct reading *l)
-{
-    unsigned char b;
-    if (!rdb_get_byte(l->s, &b)) return false;
-    l->freq = b;
-    return true;
-}
-
 /* What is worth a line in the log is what redis-server finds worth one. */
-static bool read_aux(struct reading *l)
+static void take_aux(struct reading *l)
 {
-    struct bytes key, value;
+    struct bytes key = l->frame.name, value = l->frame.value;
     int64_t n;
-    if (!rdb_get_string(l->s, RDB_KEEP, &key) || !rdb_get_string(l->s, RDB_VIEW, &value)) return false;
     struct server *srv = l->in.srv;
     bool is_number = number_parse_i64(value, &n);
     int shown = value.n < 64 ? (int)value.n : 64;
@@ -212,87 +165,54 @@ static bool read_aux(struct reading *l)
         server_log(srv, LOG_NOTICE_LEVEL, "RDB memory usage when created %.2f Mb", (double)n / (1024 * 1024));
         l->asked->used_mem = n > 0 ? (uint64_t)n : 0;
     }
-    return true;
 }
 
-static bool skip_lengths(struct reading *l)
+static bool put_key(struct reading *l, struct value v)
 {
-    uint64_t n;
-    return rdb_get_length(l->s, &n) && rdb_get_length(l->s, &n);
-}
-
-static bool put_key(struct reading *l, struct bytes key, struct value v)
-{
-    if (l->expire_ms != -1 && l->expire_ms < l->in.now_ms && srv_past_deletes(&l->in)) {
+    const struct rdb_frame *f = &l->frame;
+    if (f->expire_ms != -1 && f->expire_ms < l->in.now_ms && srv_past_deletes(&l->in)) {
         value_free(v);
         l->asked->expired++;
         return true;
     }
     size_t before = db_size(l->in.db);
-    struct key_ref ref = key_ref_of(l->in.db, key);
-    struct entry *e = db_put_value(&l->in, &ref, v, l->expire_ms < 0 ? -1 : l->expire_ms, PUT_AFRESH);
-    db_set_use(&l->in, e, l->idle_s, l->freq);
+    struct key_ref ref = key_ref_of(l->in.db, f->name);
+    struct entry *e = db_put_value(&l->in, &ref, v, f->expire_ms < 0 ? -1 : f->expire_ms, PUT_AFRESH);
+    db_set_use(&l->in, e, f->idle_s, f->freq);
     l->asked->keys++;
     if (db_size(l->in.db) > before || (l->asked->flags & RDB_LOAD_MERGE)) return true;
     return rdb_source_fail(l->s, -EEXIST, "a key that is there already");
 }
 
-static bool read_pair(struct reading *l, unsigned type)
+static bool read_pair(struct reading *l)
 {
-    struct bytes view;
     struct value v;
-    if (!rdb_type_is_known(type)) return rdb_source_fail(l->s, -EBADMSG, "unknown type of a value");
-    if (!rdb_get_string(l->s, RDB_VIEW, &view)) return false;
-    char small[128], *copy = view.n <= sizeof small ? small : mem_alloc(view.n); /* the value needs the room */
-    memcpy(copy, view.p, view.n);
-    int err = rdb_read_value(l->s, type, &l->rules, &v);
-    bool ok = err == 0 || err == -ENOENT;
-    if (err == 0) {
-        ok = put_key(l, bytes_of(copy, view.n), v);
-    } else if (ok) {
-        l->s->error = 0; /* old versions left such keys behind */
-        if (l->asked->empty++ < EMPTY_LOGGED_MAX)
-            server_log(l->in.srv, LOG_WARNING_LEVEL, "Loading: skipping empty key: %.*s",
-                       (int)(view.n < 128 ? view.n : 128), copy);
-    }
-    if (copy != small) mem_free(copy);
-    l->expire_ms = l->idle_s = l->freq = -1;
-    return ok;
+    struct bytes key = l->frame.name;
+    int err = rdb_read_value(l->s, l->frame.type, &l->rules, &v);
+    if (err == 0) return put_key(l, v);
+    if (err != -ENOENT) return false;
+    l->s->error = 0; /* old versions left such keys behind */
+    if (l->asked->empty++ < EMPTY_LOGGED_MAX)
+        server_log(l->in.srv, LOG_WARNING_LEVEL, "Loading: skipping empty key: %.*s", (int)(key.n < 128 ? key.n : 128),
+                   key.p);
+    return true;
 }
 
-static bool read_checksum(struct reading *l, unsigned version)
+static bool take_item(struct reading *l, enum rdb_item item)
 {
-    if (version < 5) return true;
-    uint64_t is = rdb_source_crc(l->s), should;
-    if (!rdb_get_u64(l->s, &should)) return false;
-    if (!l->s->checksum || should == 0 || is == should) return true;
-    return rdb_source_fail(l->s, -EBADMSG, "RDB CRC error: wrong checksum");
-}
-
-/* One opcode or key; *done: it was the end. */
-static bool read_one(struct reading *l, bool *done)
-{
-    unsigned char op;
-    if (!rdb_get_byte(l->s, &op)) return false;
-    switch (op) {
-    case RDB_OP_EOF: *done = true; return true;
-    case RDB_OP_SELECTDB: return read_database(l);
-    case RDB_OP_RESIZEDB: return skip_lengths(l);
-    case RDB_OP_AUX: return read_aux(l);
-    case RDB_OP_EXPIRE: return read_expiry(l, true);
-    case RDB_OP_EXPIRE_MS: return read_expiry(l, false);
-    case RDB_OP_IDLE: return read_idle(l);
-    case RDB_OP_FREQ: return read_freq(l);
-    case RDB_OP_FUNCTION:
-    case RDB_OP_FUNCTION2: return rdb_source_fail(l->s, -EOPNOTSUPP, "functions are not supported");
-    case RDB_OP_MODULE_AUX: return rdb_source_fail(l->s, -EOPNOTSUPP, "data of modules is not supported");
-    default: return read_pair(l, op);
+    switch (item) {
+    case RDB_ITEM_DB: return select_database(l);
+    case RDB_ITEM_AUX: take_aux(l); return true;
+    case RDB_ITEM_KEY: return read_pair(l);
+    case RDB_ITEM_SIZES:
+    case RDB_ITEM_END: break;
     }
+    return true;
 }
 
 int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *asked)
 {
-    struct reading l = {.s = s, .asked = asked, .expire_ms = -1, .idle_s = -1, .freq = -1};
+    struct reading l = {.s = s, .asked = asked};
     l.quiet = *c->cfg;
     l.quiet.notify_keyspace_events = 0;
     l.in = run_internal(c->w, &c->srv->dbs[0]);
@@ -304,12 +224,12 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *a
                                  .deep = c->cfg->sanitize_dump_payload == SANITIZE_DUMP_YES};
     asked->keys = asked->expired = asked->empty = asked->used_mem = 0;
     s->checksum = c->cfg->rdbchecksum && !c->srv->skip_checksum_validation;
-    unsigned version;
-    bool done = false, ok = read_version(s, &version);
-    while (ok && !done) {
-        ok = read_one(&l, &done);
+    enum rdb_item item = RDB_ITEM_SIZES;
+    bool ok = rdb_frame_begin(&l.frame, s);
+    while (ok && item != RDB_ITEM_END) {
+        ok = rdb_frame_next(&l.frame, &item) && take_item(&l, item);
         if (ok && asked->go_on && !asked->go_on(asked->arg)) ok = rdb_source_fail(s, -ECANCELED, "given up");
     }
-    if (ok) read_checksum(&l, version);
+    if (ok) rdb_frame_end(&l.frame);
     return s->error;
 }

@@ -14,8 +14,8 @@
 #include "alloc/base/bytes.h"
 
 /* Room of the source's own for strings. A string read into RDB_VIEW is valid until the next string, one in RDB_KEEP
- * until the next in RDB_KEEP. */
-enum rdb_room { RDB_VIEW, RDB_KEEP, RDB_ROOM_COUNT };
+ * until the next in RDB_KEEP, and so RDB_NAME, which names of keys are in. */
+enum rdb_room { RDB_VIEW, RDB_KEEP, RDB_NAME, RDB_ROOM_COUNT };
 
 struct rdb_source {
     bool checksum;   /* keep crc of all bytes; set before the first read */
