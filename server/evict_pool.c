@@ -15,7 +15,7 @@
 
 #define INLINE 255 /* longer keys are rare */
 
-struct place {
+struct candidate {
     uint64_t score;
     char *longer; /* the key when it does not fit */
     size_t n;
@@ -26,8 +26,9 @@ struct place {
 struct evict_pool {
     unsigned count;
     uint8_t order[EVICT_POOL_SIZE];
-    struct place places[EVICT_POOL_SIZE];
+    struct candidate candidates[EVICT_POOL_SIZE];
 };
+static_assert(EVICT_POOL_SIZE <= UINT8_MAX + 1, "an index of candidates fits into order[]");
 
 struct evict_pool *evict_pool_new(void)
 {
@@ -39,7 +40,7 @@ struct evict_pool *evict_pool_new(void)
 void evict_pool_free(struct evict_pool *p)
 {
     if (!p) return;
-    for (unsigned i = 0; i < EVICT_POOL_SIZE; i++) mem_free(p->places[i].longer);
+    for (unsigned i = 0; i < EVICT_POOL_SIZE; i++) mem_free(p->candidates[i].longer);
     mem_free(p);
 }
 
@@ -47,10 +48,10 @@ void evict_pool_clear(struct evict_pool *p) { p->count = 0; }
 
 bool evict_pool_wants(const struct evict_pool *p, uint64_t score)
 {
-    return p->count < EVICT_POOL_SIZE || score > p->places[p->order[0]].score;
+    return p->count < EVICT_POOL_SIZE || score > p->candidates[p->order[0]].score;
 }
 
-/* A place that is not in the order any more: a free one or the worst one's. */
+/* The index of a candidate that is not in the order any more: a free one or the worst one's. */
 static uint8_t make_room(struct evict_pool *p)
 {
     if (p->count < EVICT_POOL_SIZE) return p->order[p->count++];
@@ -59,7 +60,7 @@ static uint8_t make_room(struct evict_pool *p)
     return worst;
 }
 
-static void fill(struct place *at, uint64_t score, int dbid, struct bytes key)
+static void fill(struct candidate *at, uint64_t score, int dbid, struct bytes key)
 {
     mem_free(at->longer);
     at->longer = key.n > INLINE ? mem_alloc(key.n) : NULL;
@@ -72,18 +73,18 @@ static void fill(struct place *at, uint64_t score, int dbid, struct bytes key)
 void evict_pool_offer(struct evict_pool *p, uint64_t score, int dbid, struct bytes key)
 {
     if (!evict_pool_wants(p, score)) return;
-    uint8_t place = make_room(p);
-    fill(&p->places[place], score, dbid, key);
+    uint8_t index = make_room(p);
+    fill(&p->candidates[index], score, dbid, key);
     unsigned i = p->count - 1;
-    for (; i > 0 && p->places[p->order[i - 1]].score > score; i--) p->order[i] = p->order[i - 1];
-    p->order[i] = place;
+    for (; i > 0 && p->candidates[p->order[i - 1]].score > score; i--) p->order[i] = p->order[i - 1];
+    p->order[i] = index;
     DASSERT(p->count <= EVICT_POOL_SIZE);
 }
 
 bool evict_pool_take(struct evict_pool *p, struct evict_candidate *out)
 {
     if (!p->count) return false;
-    const struct place *best = &p->places[p->order[--p->count]];
+    const struct candidate *best = &p->candidates[p->order[--p->count]];
     *out =
         (struct evict_candidate){best->score, best->dbid, bytes_of(best->longer ? best->longer : best->text, best->n)};
     return true;

@@ -128,7 +128,7 @@ static void write_pidfile(struct server *srv)
 }
 
 /* One datagram to the socket systemd named; the protocol of sd_notify(3). */
-static void tell_systemd(struct server *srv, const char *state)
+static void notify_systemd(struct server *srv, const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     if (!srv->supervised || !path || (path[0] != '/' && path[0] != '@')) return;
@@ -223,7 +223,7 @@ static void stop(struct server *srv)
     }
     listen_close(srv);
     server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
-    tell_systemd(srv, "STOPPING=1\n");
+    notify_systemd(srv, "STOPPING=1\n");
     server_stop(srv);
 }
 
@@ -234,7 +234,7 @@ static void ready(struct server *srv)
     if (cfg->port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
     if (cfg->unixsocket && *cfg->unixsocket)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
-    tell_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
+    notify_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
 }
 
 int main(int argc, char **argv)
