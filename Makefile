@@ -86,6 +86,7 @@ LIB_SO  := $(B)/libdemikernel.so
 SONAME  := libdemikernel.so.1
 SRV_A   := $(B)/obj/libserver.a
 SERVER  := $(B)/demikv-server
+CHECKS  := $(B)/demikv-check-rdb
 EXAMPLES := $(patsubst demi/examples/%.c,$(B)/examples/%,$(EXAMPLE_C))
 TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
 TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
@@ -106,7 +107,7 @@ PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(LIB_A) $(LIB_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER)) $(EXAMPLES) $(TOOLS)
+all: $(LIB_A) $(LIB_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER) $(CHECKS)) $(EXAMPLES) $(TOOLS)
 
 $(B)/obj/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -168,6 +169,10 @@ $(SRV_A): $(SRV_O)
 $(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_ALL)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--whole-archive $(SRV_A) -Wl,--no-whole-archive $(LIB_ALL) $(LDLIBS)
+
+# The server answers to these names as the tools that look at files.
+$(CHECKS): $(SERVER)
+	$(Q)ln -sf demikv-server $@
 
 # Examples are compiled as a user of the library would: public headers only, Demikernel's flags.
 $(B)/examples/%: demi/examples/%.c $(LIB_A)

@@ -22,6 +22,7 @@
 #include "server/observe/memtest.h"
 #include "server/observe/syscheck.h"
 #include "server/mem.h"
+#include "server/persist/check_rdb.h"
 #include "server/start.h"
 
 #define SPARE_FDS 32 /* beside the clients: log, libOS, listeners */
@@ -78,6 +79,15 @@ static bool answer_and_exit(int argc, char **argv, int *code)
         print_usage();
         *code = 1;
     } else return false;
+    return true;
+}
+
+/* A link's name makes a tool of the server, as with redis-server. */
+static bool is_tool(const char *argv0, int (**run)(int argc, char **argv))
+{
+    const char *slash = strrchr(argv0, '/'), *name = slash ? slash + 1 : argv0;
+    if (!strcmp(name, "demikv-check-rdb") || !strcmp(name, "redis-check-rdb")) *run = check_rdb_main;
+    else return false;
     return true;
 }
 
@@ -239,7 +249,8 @@ static void ready(struct server *srv)
 
 int main(int argc, char **argv)
 {
-    int code;
+    int code, (*tool)(int argc, char **argv);
+    if (argc && is_tool(argv[0], &tool)) return tool(argc, argv);
     if (answer_and_exit(argc, argv, &code)) return code;
     static struct config config;
     static struct server server;

@@ -90,8 +90,8 @@ static bool read_sizes(struct rdb_frame *f)
 
 static bool read_key(struct rdb_frame *f, unsigned type)
 {
-    if (!rdb_type_is_known(type)) return rdb_source_fail(f->s, -EBADMSG, "unknown type of a value");
     f->type = type;
+    if (!rdb_type_is_known(type)) return rdb_source_fail(f->s, -EBADMSG, "unknown type of a value");
     f->step = RDB_AT_KEY;
     if (!rdb_get_string(f->s, RDB_NAME, &f->name)) return false;
     f->step = RDB_AT_VALUE;

@@ -37,7 +37,7 @@ struct rdb_frame {
     enum rdb_step step;
     uint64_t number;
     struct bytes name, value;  /* name: valid until the next item; value: until the next string */
-    unsigned type;             /* of the key's value, one that rdb_type_is_known() */
+    unsigned type;             /* of the key's value, one that rdb_type_is_known(), unless that was the fault */
     int64_t expire_ms, idle_s; /* of the key; -1: none */
     int freq;                  /* -1: none */
     bool unsummed;             /* by rdb_frame_end(): nothing to compare with, an old file or one without */
