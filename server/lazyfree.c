@@ -22,7 +22,7 @@
 #define JOBS          1024
 #define LAZY_ELEMENTS 64 /* fewer are freed in place, as Redis does */
 
-struct job {
+struct lazyfree_job {
     struct value value;
     struct slice *slices; /* NULL: the value */
     unsigned slice_count;
@@ -30,7 +30,7 @@ struct job {
 };
 
 struct lazyfree {
-    struct job jobs[JOBS];
+    struct lazyfree_job jobs[JOBS];
     _Atomic size_t head, tail; /* taken, put */
     sem_t ready;
     pthread_t thread;
@@ -40,7 +40,7 @@ struct lazyfree {
     _Atomic uint64_t freed;
 };
 
-static void run_job(struct job *j)
+static void run_job(struct lazyfree_job *j)
 {
     if (j->slices) db_slices_free(j->slices, j->slice_count);
     else value_free(j->value);
@@ -57,7 +57,7 @@ static void *run(void *arg)
             if (atomic_load(&lf->stop)) return NULL;
             continue;
         }
-        struct job j = lf->jobs[head % JOBS];
+        struct lazyfree_job j = lf->jobs[head % JOBS];
         atomic_store_explicit(&lf->head, head + 1, memory_order_release);
         run_job(&j);
         atomic_fetch_add(&lf->freed, j.objects);
@@ -91,7 +91,7 @@ void lazyfree_stop(struct server *srv)
 }
 
 /* The loop's side: a single producer. */
-static void hand_over(struct lazyfree *lf, struct job j)
+static void hand_over(struct lazyfree *lf, struct lazyfree_job j)
 {
     size_t tail = atomic_load_explicit(&lf->tail, memory_order_relaxed);
     if (tail - atomic_load_explicit(&lf->head, memory_order_acquire) == JOBS) {
@@ -123,7 +123,7 @@ void lazy_free(struct call *c, struct value v)
         value_free(v);
         return;
     }
-    hand_over(lf, (struct job){.value = v, .objects = 1});
+    hand_over(lf, (struct lazyfree_job){.value = v, .objects = 1});
 }
 
 void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size_t keys)
@@ -133,7 +133,7 @@ void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size
         db_slices_free(slices, count);
         return;
     }
-    hand_over(lf, (struct job){.slices = slices, .slice_count = count, .objects = keys});
+    hand_over(lf, (struct lazyfree_job){.slices = slices, .slice_count = count, .objects = keys});
 }
 
 size_t lazyfree_pending(const struct server *srv) { return srv->lazyfree ? atomic_load(&srv->lazyfree->pending) : 0; }

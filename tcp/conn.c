@@ -218,7 +218,7 @@ free_conn:
 
 /* --- active opens ------------------------------------------------------------------------------------------------- */
 
-struct wanted {
+struct conn_wanted {
     struct net_stack *s;
     struct ip_addr local;
     const struct ip_port *remote;
@@ -234,7 +234,7 @@ static bool timewait_is_reusable(const struct net_stack *s, const struct timewai
 
 static bool tuple_is_taken(void *arg, uint16_t port)
 {
-    const struct wanted *t = arg;
+    const struct conn_wanted *t = arg;
     struct net_stack *s = t->s;
     uint32_t ports = conn_ports(port, t->remote->port);
     uint32_t hash = conn_hash(s->hash_seed, &t->local, &t->remote->addr, ports);
@@ -254,7 +254,7 @@ static int choose_local(struct net_stack *s, const struct ip_port *local, const 
     if (err) return err;
     *out = ends.local;
     path_close(s, &p);
-    struct wanted t = {.s = s, .local = out->addr, .remote = remote, .reuse = local->port};
+    struct conn_wanted t = {.s = s, .local = out->addr, .remote = remote, .reuse = local->port};
     if (local->port) return tuple_is_taken(&t, local->port) ? -EADDRINUSE : 0;
     err = ports_choose(&s->tcp.ports, &out->addr, remote, s->key_port, tuple_is_taken, &t, &out->port);
     if (err != -EADDRINUSE) return err;

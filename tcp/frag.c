@@ -37,13 +37,13 @@
 #define QUOTE_MAX       128
 #define DATAGRAM_MAX    65535
 
-struct piece {
-    struct piece *next;
+struct frag_piece {
+    struct frag_piece *next;
     struct buf *b;
     uint32_t offset, len, cost;
 };
 
-struct datagram {
+struct frag_datagram {
     struct list age; /* in frag_table.used, oldest first, or free */
     struct net_stack *stack;
     struct timer timer;
@@ -55,7 +55,7 @@ struct datagram {
     bool to_many, have_first, from_loop;
     uint32_t count, have, total; /* total 0: the last piece has not come */
     uint32_t cost;
-    struct piece *first, *last;
+    struct frag_piece *first, *last;
     uint16_t quote_l4; /* where behind the IP header the L4 part of the quote begins */
     uint16_t quote_len;
     uint8_t quote[QUOTE_MAX]; /* of the first piece, from its IP header on */
@@ -64,7 +64,7 @@ struct datagram {
 struct frag_table {
     struct list used, unused;
     uint32_t cost;
-    struct datagram datagrams[FRAG_DATAGRAMS];
+    struct frag_datagram datagrams[FRAG_DATAGRAMS];
 };
 
 int frag_init(struct net_stack *s)
@@ -81,9 +81,9 @@ int frag_init(struct net_stack *s)
     return 0;
 }
 
-static void drop_pieces(struct datagram *d)
+static void drop_pieces(struct frag_datagram *d)
 {
-    for (struct piece *p = d->first, *next; p; p = next) {
+    for (struct frag_piece *p = d->first, *next; p; p = next) {
         next = p->next;
         buf_unref(p->b);
         heap_free(p);
@@ -93,7 +93,7 @@ static void drop_pieces(struct datagram *d)
     d->cost = d->count = d->have = 0;
 }
 
-static void datagram_free(struct datagram *d)
+static void datagram_free(struct frag_datagram *d)
 {
     struct net_stack *s = d->stack;
     drop_pieces(d);
@@ -106,7 +106,7 @@ void frag_fini(struct net_stack *s)
 {
     struct frag_table *t = s->ip.frags;
     if (!t) return;
-    list_for_each_safe(it, &t->used) datagram_free(list_entry(it, struct datagram, age));
+    list_for_each_safe(it, &t->used) datagram_free(list_entry(it, struct frag_datagram, age));
     heap_free(t);
     s->ip.frags = NULL;
 }
@@ -114,7 +114,7 @@ void frag_fini(struct net_stack *s)
 /* RFC 792 "time exceeded" code 1, RFC 8200 4.5: only if the first piece has come. */
 static void timer_fired(struct timer *t)
 {
-    struct datagram *d = container_of(t, struct datagram, timer);
+    struct frag_datagram *d = container_of(t, struct frag_datagram, timer);
     struct net_stack *s = d->stack;
     if (!d->dead) {
         s->n.drop_frag_timeout += d->count;
@@ -137,23 +137,26 @@ static void timer_fired(struct timer *t)
 
 /* --- which datagram ----------------------------------------------------------------------------------------------- */
 
-static struct datagram *oldest(struct frag_table *t) { return list_entry(list_first(&t->used), struct datagram, age); }
+static struct frag_datagram *oldest(struct frag_table *t)
+{
+    return list_entry(list_first(&t->used), struct frag_datagram, age);
+}
 
-static void evict(struct net_stack *s, struct datagram *d)
+static void evict(struct net_stack *s, struct frag_datagram *d)
 {
     s->n.drop_frag_bound += d->count;
     datagram_free(d);
 }
 
 /* Finds or makes it; room is made by the oldest of the same source, if that has many, else by the oldest of all. */
-static struct datagram *datagram_of(struct net_stack *s, const struct packet *p, bool is_v4, uint32_t id)
+static struct frag_datagram *datagram_of(struct net_stack *s, const struct packet *p, bool is_v4, uint32_t id)
 {
     struct frag_table *t = s->ip.frags;
-    struct datagram *of_source = NULL;
+    struct frag_datagram *of_source = NULL;
     unsigned of_source_count = 0;
     list_for_each(it, &t->used)
     {
-        struct datagram *d = list_entry(it, struct datagram, age);
+        struct frag_datagram *d = list_entry(it, struct frag_datagram, age);
         if (!addr_equal(&d->src, &p->src)) continue;
         if (d->id == id && d->is_v4 == is_v4 && addr_equal(&d->dst, &p->dst) && (!is_v4 || d->proto == p->proto))
             return d;
@@ -162,17 +165,17 @@ static struct datagram *datagram_of(struct net_stack *s, const struct packet *p,
     }
     if (of_source_count >= FRAG_PER_SOURCE) evict(s, of_source);
     else if (list_is_empty(&t->unused)) evict(s, oldest(t));
-    struct datagram *d = list_entry(list_pop_front(&t->unused), struct datagram, age);
-    *d = (struct datagram){.stack = s,
-                           .src = p->src,
-                           .dst = p->dst,
-                           .id = id,
-                           .proto = p->proto,
-                           .is_v4 = is_v4,
-                           .hops = p->hops,
-                           .tos = p->tos,
-                           .to_many = p->to_many,
-                           .from_loop = !p->src_mac};
+    struct frag_datagram *d = list_entry(list_pop_front(&t->unused), struct frag_datagram, age);
+    *d = (struct frag_datagram){.stack = s,
+                                .src = p->src,
+                                .dst = p->dst,
+                                .id = id,
+                                .proto = p->proto,
+                                .is_v4 = is_v4,
+                                .hops = p->hops,
+                                .tos = p->tos,
+                                .to_many = p->to_many,
+                                .from_loop = !p->src_mac};
     list_push_back(&t->used, &d->age);
     wheel_start(&s->wheel, &d->timer, s->now + (is_v4 ? FRAG_TIME_V4 : FRAG_TIME_V6), timer_fired);
     return d;
@@ -180,14 +183,14 @@ static struct datagram *datagram_of(struct net_stack *s, const struct packet *p,
 
 /* --- pieces ------------------------------------------------------------------------------------------------------- */
 
-static void kill_datagram(struct datagram *d, uint64_t *counter, uint32_t with)
+static void kill_datagram(struct frag_datagram *d, uint64_t *counter, uint32_t with)
 {
     *counter += d->count + with;
     drop_pieces(d);
     d->dead = true;
 }
 
-static bool is_copy(const struct piece *at, const struct piece *p)
+static bool is_copy(const struct frag_piece *at, const struct frag_piece *p)
 {
     if (at->offset != p->offset || at->len != p->len) return false;
     uint8_t a[64], b[64];
@@ -202,9 +205,9 @@ static bool is_copy(const struct piece *at, const struct piece *p)
 
 enum placed { PLACED, PLACED_COPY, PLACED_OVERLAP };
 
-static enum placed place(struct datagram *d, struct piece *p)
+static enum placed place(struct frag_datagram *d, struct frag_piece *p)
 {
-    struct piece **link = &d->first, *before = NULL;
+    struct frag_piece **link = &d->first, *before = NULL;
     if (d->last && d->last->offset + d->last->len <= p->offset) {
         before = d->last;
         link = &d->last->next;
@@ -214,7 +217,7 @@ static enum placed place(struct datagram *d, struct piece *p)
             link = &before->next;
         }
     }
-    struct piece *after = *link;
+    struct frag_piece *after = *link;
     if (after && is_copy(after, p)) return PLACED_COPY;
     if (before && before->offset + before->len > p->offset) return PLACED_OVERLAP;
     if (after && p->offset + p->len > after->offset) return PLACED_OVERLAP;
@@ -225,9 +228,9 @@ static enum placed place(struct datagram *d, struct piece *p)
 }
 
 /* What of a piece is kept: itself, or a copy when it lies in something much larger. Takes b. */
-static struct piece *piece_new(struct net_stack *s, struct buf *b, uint32_t offset, uint32_t len)
+static struct frag_piece *piece_new(struct net_stack *s, struct buf *b, uint32_t offset, uint32_t len)
 {
-    struct piece *p = heap_alloc(sizeof *p);
+    struct frag_piece *p = heap_alloc(sizeof *p);
     if (!p) {
         s->n.drop_memory++;
         buf_unref(b);
@@ -244,17 +247,17 @@ static struct piece *piece_new(struct net_stack *s, struct buf *b, uint32_t offs
         heap_free(p);
         return NULL;
     }
-    *p = (struct piece){.b = b, .offset = offset, .len = len, .cost = b->store->cap + FRAG_COST};
+    *p = (struct frag_piece){.b = b, .offset = offset, .len = len, .cost = b->store->cap + FRAG_COST};
     return p;
 }
 
-static void piece_free(struct piece *p)
+static void piece_free(struct frag_piece *p)
 {
     buf_unref(p->b);
     heap_free(p);
 }
 
-static void remember_quote(struct datagram *d, const struct packet *p)
+static void remember_quote(struct frag_datagram *d, const struct packet *p)
 {
     uint32_t n = (uint32_t)(p->b->data + p->b->len - p->l3);
     d->quote_len = (uint16_t)(n < QUOTE_MAX ? n : QUOTE_MAX);
@@ -267,7 +270,7 @@ static void remember_quote(struct datagram *d, const struct packet *p)
 }
 
 /* RFC 3168 5.3: CE in any makes CE of all; CE beside a packet that knows no ECN is no honest datagram. */
-static bool is_ecn_consistent(struct datagram *d, uint8_t tos)
+static bool is_ecn_consistent(struct frag_datagram *d, uint8_t tos)
 {
     d->ce |= (tos & 3) == 3;
     d->not_ect |= (tos & 3) == 0;
@@ -275,7 +278,7 @@ static bool is_ecn_consistent(struct datagram *d, uint8_t tos)
 }
 
 /* All in one buf, an IP header of its own in front for who quotes it. */
-static struct buf *whole(struct net_stack *s, struct datagram *d, const uint8_t **l3)
+static struct buf *whole(struct net_stack *s, struct frag_datagram *d, const uint8_t **l3)
 {
     uint32_t header = d->is_v4 ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr);
     struct buf *b = buf_take(header + d->total);
@@ -288,13 +291,14 @@ static struct buf *whole(struct net_stack *s, struct datagram *d, const uint8_t 
     struct path from = {.ends = &ends, .proto = d->proto, .hops = d->hops};
     if (d->is_v4) path_write_ip4(&from, at, d->total, (uint16_t)d->id, 0, d->tos);
     else path_write_ip6(&from, at, d->total, d->proto, d->tos, 0);
-    for (const struct piece *p = d->first; p; p = p->next) buf_chain_copy(p->b, 0, at + header + p->offset, p->len);
+    for (const struct frag_piece *p = d->first; p; p = p->next)
+        buf_chain_copy(p->b, 0, at + header + p->offset, p->len);
     *l3 = at;
     buf_trim_front(b, header);
     return b;
 }
 
-static void finish(struct net_stack *s, struct datagram *d, struct packet *p)
+static void finish(struct net_stack *s, struct frag_datagram *d, struct packet *p)
 {
     const uint8_t *l3 = NULL;
     struct buf *b = whole(s, d, &l3);
@@ -328,7 +332,7 @@ static void input(struct net_stack *s, struct packet *p, bool is_v4, uint32_t id
         buf_unref(p->b);
         return;
     }
-    struct datagram *d = datagram_of(s, p, is_v4, id);
+    struct frag_datagram *d = datagram_of(s, p, is_v4, id);
     if (d->dead) {
         s->n.drop_frag_overlap++;
         buf_unref(p->b);
@@ -348,7 +352,7 @@ static void input(struct net_stack *s, struct packet *p, bool is_v4, uint32_t id
         return;
     }
     if (offset == 0) remember_quote(d, p);
-    struct piece *piece = piece_new(s, p->b, offset, p->len);
+    struct frag_piece *piece = piece_new(s, p->b, offset, p->len);
     if (!piece) return;
     enum placed placed = place(d, piece);
     if (placed != PLACED) {
@@ -389,9 +393,9 @@ void frag_check(const struct net_stack *s)
     uint32_t cost = 0, used = 0;
     list_for_each(it, &t->used)
     {
-        const struct datagram *d = list_entry(it, struct datagram, age);
+        const struct frag_datagram *d = list_entry(it, struct frag_datagram, age);
         uint32_t have = 0, end = 0, count = 0;
-        for (const struct piece *p = d->first; p; p = p->next) {
+        for (const struct frag_piece *p = d->first; p; p = p->next) {
             ASSERT(p->offset >= end);
             end = p->offset + p->len;
             have += p->len;

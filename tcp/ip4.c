@@ -53,9 +53,9 @@ static bool is_martian(const struct net_stack *s, be32 src)
     return false;
 }
 
-enum to { TO_NOBODY, TO_US, TO_MANY };
+enum ip4_to { TO_NOBODY, TO_US, TO_MANY };
 
-static enum to destination(const struct net_stack *s, be32 dst, const struct link_info *from)
+static enum ip4_to destination(const struct net_stack *s, be32 dst, const struct link_info *from)
 {
     for (uint32_t i = 0; i < s->ip.own4_count; i++) {
         if (dst == s->ip.own4[i].addr) return TO_US;
@@ -100,7 +100,7 @@ void ip4_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
     }
     if (unlikely(total < header || total > len)) return drop(b, &s->n.drop_ip4_header);
 
-    enum to to = destination(s, h->dst, from);
+    enum ip4_to to = destination(s, h->dst, from);
     if (unlikely(to != TO_US)) {
         if (to == TO_NOBODY && !is_for_dhcp(s, h, total)) return drop(b, &s->n.drop_ip4_other);
     }

@@ -42,10 +42,10 @@ static void refuse(struct net_stack *s, struct packet *p, uint8_t code, const ui
 
 /* --- extension headers -------------------------------------------------------------------------------------------- */
 
-enum verdict { GO_ON, DROP, DROP_AND_SAY };
+enum ip6_verdict { GO_ON, DROP, DROP_AND_SAY };
 
 /* RFC 8200 4.2. *at: the option that is the matter. */
-static enum verdict check_options(const struct packet *p, const uint8_t *o, uint32_t n, const uint8_t **at)
+static enum ip6_verdict check_options(const struct packet *p, const uint8_t *o, uint32_t n, const uint8_t **at)
 {
     unsigned count = 0;
     while (n > 0) {
@@ -93,7 +93,7 @@ static bool take_extension(struct net_stack *s, struct packet *p)
         }
     } else {
         const uint8_t *at;
-        enum verdict v = check_options(p, h->body, size - 2, &at);
+        enum ip6_verdict v = check_options(p, h->body, size - 2, &at);
         if (v == DROP_AND_SAY) refuse(s, p, ICMP6_PARAM_OPTION, at);
         else if (v == DROP) drop(p->b, &s->n.drop_ip6_ext);
         if (v != GO_ON) return false;
@@ -175,7 +175,7 @@ static bool is_martian(const struct net_stack *s, const struct packet *p)
     return route_is_own(s, &p->src);
 }
 
-enum to { TO_NOBODY, TO_US, TO_MANY };
+enum ip6_to { TO_NOBODY, TO_US, TO_MANY };
 
 /* All nodes (of the interface, of the link), and what our addresses make us a member of (RFC 4291 2.8). */
 static bool is_own_group(const struct net_stack *s, const struct ip_addr *a)
@@ -192,7 +192,7 @@ static bool is_own_group(const struct net_stack *s, const struct ip_addr *a)
     return false;
 }
 
-static enum to destination(const struct net_stack *s, const struct ip_addr *dst, bool is_loop)
+static enum ip6_to destination(const struct net_stack *s, const struct ip_addr *dst, bool is_loop)
 {
     if (addr_is_v4(dst)) return TO_NOBODY;
     if (addr_is_multicast(dst)) return is_own_group(s, dst) ? TO_MANY : TO_NOBODY;
@@ -218,7 +218,7 @@ void ip6_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
     };
     memcpy(p.src.b, h->src, 16);
     memcpy(p.dst.b, h->dst, 16);
-    enum to to = destination(s, &p.dst, from->is_loop);
+    enum ip6_to to = destination(s, &p.dst, from->is_loop);
     if (unlikely(to == TO_NOBODY)) return drop(b, &s->n.drop_ip6_other);
     p.to_many = from->to_many | (to == TO_MANY);
     if (unlikely(!from->is_loop && is_martian(s, &p))) return drop(b, &s->n.drop_martian);

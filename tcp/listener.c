@@ -76,7 +76,7 @@ static bool collides(const struct net_stack *s, const struct ip_port *want, bool
     return false;
 }
 
-struct wanted {
+struct listener_wanted {
     const struct net_stack *s;
     struct ip_port at;
     bool v6_only;
@@ -84,7 +84,7 @@ struct wanted {
 
 static bool port_is_taken(void *arg, uint16_t port)
 {
-    struct wanted *w = arg;
+    struct listener_wanted *w = arg;
     w->at.port = port;
     return collides(w->s, &w->at, w->v6_only);
 }
@@ -92,7 +92,7 @@ static bool port_is_taken(void *arg, uint16_t port)
 static int choose_port(struct net_stack *s, struct ip_port *at, bool v6_only)
 {
     static const struct ip_port nobody = {.port = 0};
-    struct wanted w = {.s = s, .at = *at, .v6_only = v6_only};
+    struct listener_wanted w = {.s = s, .at = *at, .v6_only = v6_only};
     return ports_choose(&s->tcp.ports, &at->addr, &nobody, s->key_port, port_is_taken, &w, &at->port);
 }
 

@@ -34,14 +34,14 @@
 #define COPY_ROOM_MAX 2048
 #define RANGES_FIRST  4
 
-struct range {
+struct reasm_range {
     tcp_seq start, end;      /* [start, end), the FIN's number included */
     struct buf *head, *tail; /* NULL: the FIN alone */
     uint32_t stamp;          /* r->clock when it changed last */
 };
 
 struct reasm {
-    struct range *ranges;
+    struct reasm_range *ranges;
     uint32_t count, room;
     uint32_t bytes; /* without FIN */
     uint32_t clock;
@@ -146,7 +146,7 @@ static bool pieces_make(const struct reasm *r, const struct cut *c, uint32_t i, 
 /* --- ranges ------------------------------------------------------------------------------------------------------- */
 
 /* Puts the chain head..tail behind m's bytes. */
-static void range_join(struct range *m, struct buf *head, struct buf *tail)
+static void range_join(struct reasm_range *m, struct buf *head, struct buf *tail)
 {
     if (!head) return;
     if (m->tail && m->tail == m->head && is_copy(m->tail) && is_copy(head) && m->tail->len <= buf_headroom(head)) {
@@ -179,10 +179,11 @@ static struct buf *piece_next(struct buf **pieces)
 /* [i, j), at least one, become one range together with the pieces. */
 static void ranges_merge(struct reasm *r, const struct cut *c, uint32_t i, uint32_t j, struct buf *pieces)
 {
-    struct range m = {seq_min(c->s, r->ranges[i].start), seq_max(c->e, r->ranges[j - 1].end), NULL, NULL, ++r->clock};
+    struct reasm_range m = {seq_min(c->s, r->ranges[i].start), seq_max(c->e, r->ranges[j - 1].end), NULL, NULL,
+                            ++r->clock};
     tcp_seq pos = c->s;
     for (uint32_t k = i; k < j; k++) {
-        struct range *old = &r->ranges[k];
+        struct reasm_range *old = &r->ranges[k];
         if (seq_before(pos, seq_min(old->start, c->data_end))) {
             struct buf *p = piece_next(&pieces);
             range_join(&m, p, p);
@@ -206,7 +207,7 @@ static bool ranges_grow(struct reasm *r)
     if (r->count < r->room) return true;
     if (r->room == REASM_RANGES_MAX) return false;
     uint32_t room = r->room ? r->room * 2 : RANGES_FIRST;
-    struct range *more = heap_realloc(r->ranges, room * sizeof *more);
+    struct reasm_range *more = heap_realloc(r->ranges, room * sizeof *more);
     if (!more) return false;
     r->ranges = more;
     r->room = room;
@@ -218,7 +219,7 @@ static_assert((REASM_RANGES_MAX & (REASM_RANGES_MAX - 1)) == 0 && REASM_RANGES_M
 static void range_add(struct reasm *r, const struct cut *c, uint32_t i, struct buf *piece)
 {
     memmove(&r->ranges[i + 1], &r->ranges[i], (r->count - i) * sizeof *r->ranges);
-    r->ranges[i] = (struct range){c->s, c->e, piece, piece, ++r->clock};
+    r->ranges[i] = (struct reasm_range){c->s, c->e, piece, piece, ++r->clock};
     r->count++;
 }
 
@@ -229,7 +230,7 @@ static void range_add(struct reasm *r, const struct cut *c, uint32_t i, struct b
 static bool append_in_place(struct reasm *r, const struct cut *c, uint32_t i)
 {
     if (i + 1 != r->count || r->ranges[i].end != c->s || c->e != c->data_end) return false;
-    struct range *last = &r->ranges[i];
+    struct reasm_range *last = &r->ranges[i];
     uint32_t n = c->e - c->s;
     if (!last->tail || !is_copy(last->tail) || buf_memory(c->b->store) <= (size_t)n * DENSE_PART) return false;
     void *at = buf_put_back(last->tail, n);
@@ -296,7 +297,7 @@ uint32_t reasm_insert(struct reasm *r, tcp_seq seq, struct buf *b, bool fin, str
 }
 
 /* What lies before rcv_nxt came another way. */
-static void range_drop_front(struct reasm *r, struct range *g, tcp_seq rcv_nxt)
+static void range_drop_front(struct reasm *r, struct reasm_range *g, tcp_seq rcv_nxt)
 {
     uint32_t gone = rcv_nxt - g->start;
     g->head = buf_chain_drop(g->head, gone);
@@ -311,7 +312,7 @@ struct buf *reasm_take(struct reasm *r, tcp_seq rcv_nxt, uint32_t *n, bool *fin)
     *fin = false;
     uint32_t passed = 0;
     while (passed < r->count && seq_before_eq(r->ranges[passed].end, rcv_nxt)) {
-        struct range *g = &r->ranges[passed++];
+        struct reasm_range *g = &r->ranges[passed++];
         bool has_fin = r->has_fin && g->end == r->fin_at + 1;
         r->bytes -= g->end - g->start - has_fin;
         if (has_fin) r->has_fin = false;
@@ -319,7 +320,7 @@ struct buf *reasm_take(struct reasm *r, tcp_seq rcv_nxt, uint32_t *n, bool *fin)
     }
     struct buf *head = NULL;
     if (passed < r->count && seq_before_eq(r->ranges[passed].start, rcv_nxt)) {
-        struct range *g = &r->ranges[passed++];
+        struct reasm_range *g = &r->ranges[passed++];
         range_drop_front(r, g, rcv_nxt);
         *fin = r->has_fin && g->end == r->fin_at + 1;
         if (*fin) r->has_fin = false;
@@ -345,7 +346,7 @@ unsigned reasm_sacks(const struct reasm *r, struct sack_block *out, unsigned max
     if (max > SACK_BLOCKS_MAX) max = SACK_BLOCKS_MAX;
     if (!r || max == 0) return 0;
     for (uint32_t i = 0; i < r->count; i++) {
-        const struct range *g = &r->ranges[i];
+        const struct reasm_range *g = &r->ranges[i];
         uint32_t age = r->clock - g->stamp;
         if (count == max && age >= ages[max - 1]) continue;
         unsigned at = count < max ? count++ : max - 1;
@@ -377,7 +378,7 @@ size_t reasm_memory_max(const struct reasm *r)
     return r ? sizeof *r + (size_t)8 * r->bytes + (size_t)1024 * (r->count + r->room) : 0;
 }
 
-static void range_check(const struct reasm *r, const struct range *g)
+static void range_check(const struct reasm *r, const struct reasm_range *g)
 {
     bool fin = r->has_fin && g->end == r->fin_at + 1;
     uint32_t bytes = 0;
@@ -400,7 +401,7 @@ void reasm_check(const struct reasm *r, tcp_seq rcv_nxt, tcp_seq window_end)
     tcp_seq last = rcv_nxt;
     ASSERT(r->count <= r->room && r->room <= REASM_RANGES_MAX);
     for (uint32_t i = 0; i < r->count; i++) {
-        const struct range *g = &r->ranges[i];
+        const struct reasm_range *g = &r->ranges[i];
         ASSERT(seq_before(last, g->start)); /* a hole in between, or they were one */
         range_check(r, g);
         ASSERT(!fin);

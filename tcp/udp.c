@@ -28,7 +28,7 @@
 #define WAITING_MAX      1024  /* datagrams of a socket that wait for neighbours, */
 #define WAITING_MAX_ALL  16384 /* and of all */
 
-struct datagram {
+struct udp_datagram {
     struct buf *b;
     struct ip_port from;
 };
@@ -54,7 +54,7 @@ struct udp_sock {
     uint8_t hops, tos;
     int error; /* positive errno, told once */
     void *user;
-    struct datagram *ring; /* NULL: nothing ever came */
+    struct udp_datagram *ring; /* NULL: nothing ever came */
     uint32_t mask, head, tail;
     uint32_t waiting_count; /* of struct udp_waiting */
 };
@@ -391,7 +391,7 @@ static struct udp_sock *find(struct net_stack *s, const struct ip_addr *local, u
     return best;
 }
 
-static struct datagram *ring_push(struct udp_sock *u)
+static struct udp_datagram *ring_push(struct udp_sock *u)
 {
     uint32_t count = u->tail - u->head, max = u->stack->conf.limits.udp_queue;
     if (count >= max) {
@@ -400,7 +400,7 @@ static struct datagram *ring_push(struct udp_sock *u)
     }
     if (!u->ring || count > u->mask) {
         uint32_t size = u->ring ? (u->mask + 1) * 2 : RING_FIRST;
-        struct datagram *ring = heap_alloc(size * sizeof *ring);
+        struct udp_datagram *ring = heap_alloc(size * sizeof *ring);
         if (!ring) {
             u->stack->n.drop_memory++;
             return NULL;
@@ -418,7 +418,7 @@ static struct datagram *ring_push(struct udp_sock *u)
 static void deliver(struct udp_sock *u, struct packet *p, uint16_t from_port)
 {
     struct net_stack *s = u->stack;
-    struct datagram *slot = ring_push(u);
+    struct udp_datagram *slot = ring_push(u);
     if (!slot) {
         buf_unref(p->b);
         return;
@@ -428,7 +428,7 @@ static void deliver(struct udp_sock *u, struct packet *p, uint16_t from_port)
         if (!p->b) return;
     }
     buf_trim_front(p->b, sizeof(struct udp_hdr));
-    *slot = (struct datagram){.b = p->b, .from = {.addr = p->src, .port = from_port}};
+    *slot = (struct udp_datagram){.b = p->b, .from = {.addr = p->src, .port = from_port}};
     u->tail++;
     s->hooks->udp_readable(s->arg, u);
 }
@@ -487,7 +487,7 @@ struct buf *udp_pop(struct udp_sock *u, struct ip_port *from, int *err_out)
     *err_out = u->error;
     u->error = 0;
     if (*err_out || u->head == u->tail) return NULL;
-    struct datagram *d = &u->ring[u->head++ & u->mask];
+    struct udp_datagram *d = &u->ring[u->head++ & u->mask];
     *from = d->from;
     return d->b;
 }

@@ -37,9 +37,9 @@
 static_assert(CHAIN_MAX * 2 <= RING_ENTRIES, "one file's chain does not keep another's out");
 static_assert(RING_ENTRIES <= DISK_WAITING_MAX, "the ring takes no more than may wait");
 
-static void finish(struct job *j);
+static void finish(struct disk_job *j);
 
-static int submit(struct file *f, struct op *op, void (*run)(struct job *), struct file_job *fj)
+static int submit(struct file *f, struct op *op, void (*run)(struct disk_job *), struct file_job *fj)
 {
     fj->job.run = run;
     fj->job.finish = finish;
@@ -120,7 +120,7 @@ static void unlink_file(struct file *f)
     if (f->next) f->next->link = f->link;
 }
 
-static void finish(struct job *j)
+static void finish(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;

@@ -12,7 +12,7 @@
 struct disk {
     struct libos base;
     struct helper helpers[DISK_HELPERS];
-    struct ring *ring;                /* NULL: helpers do everything */
+    struct disk_ring *ring;           /* NULL: helpers do everything */
     uint64_t has_ring;                /* 1: it is in use */
     unsigned listed;                  /* jobs in the lists of files */
     struct file *files;               /* all of them, closing ones too */

@@ -8,7 +8,7 @@
 
 #include "alloc/buf.h"
 
-void file_job_open(struct job *j)
+void file_job_open(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
@@ -36,7 +36,7 @@ bool file_job_wrote(struct file_job *fj, size_t n)
     return false;
 }
 
-void file_job_push(struct job *j)
+void file_job_push(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
@@ -53,7 +53,7 @@ void file_job_push(struct job *j)
     }
 }
 
-void file_job_pop(struct job *j)
+void file_job_pop(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
@@ -69,13 +69,13 @@ void file_job_pop(struct job *j)
     fj->bytes = (size_t)n;
 }
 
-void file_job_truncate(struct job *j)
+void file_job_truncate(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     if (is_open(fj) && ftruncate(fj->file->fd, fj->length)) fj->err = errno;
 }
 
-void file_job_size(struct job *j)
+void file_job_size(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct stat st;
@@ -84,14 +84,14 @@ void file_job_size(struct job *j)
     else fj->length = st.st_size;
 }
 
-void file_job_sync(struct job *j)
+void file_job_sync(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     if (!is_open(fj)) return;
     if (fj->data_only ? fdatasync(fj->file->fd) : fsync(fj->file->fd)) fj->err = errno;
 }
 
-void file_job_close(struct job *j)
+void file_job_close(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     int fd = fj->file->fd;

@@ -14,7 +14,7 @@
 #include "libos/runtime/seg.h"
 
 struct file_job {
-    struct job job;
+    struct disk_job job;
     struct file_job *next; /* in the file's list */
     struct ring_io io;
     bool in_ring;
@@ -35,13 +35,13 @@ struct file_job {
 };
 
 /* job.run, on the helper's thread: the result lies in the job, err 0 or an errno. */
-void file_job_open(struct job *j);
-void file_job_push(struct job *j);
-void file_job_pop(struct job *j);
-void file_job_truncate(struct job *j);
-void file_job_size(struct job *j);
-void file_job_sync(struct job *j);
-void file_job_close(struct job *j);
+void file_job_open(struct disk_job *j);
+void file_job_push(struct disk_job *j);
+void file_job_pop(struct disk_job *j);
+void file_job_truncate(struct disk_job *j);
+void file_job_size(struct disk_job *j);
+void file_job_sync(struct disk_job *j);
+void file_job_close(struct disk_job *j);
 
 /* Of a push: n bytes more are written; true: it was all. */
 bool file_job_wrote(struct file_job *fj, size_t n);

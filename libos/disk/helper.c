@@ -11,24 +11,24 @@
 
 static void list_init(struct job_list *l) { l->tail = &l->head, l->head = NULL; }
 
-static void list_append(struct job_list *l, struct job *j)
+static void list_append(struct job_list *l, struct disk_job *j)
 {
     j->next = NULL;
     *l->tail = j;
     l->tail = &j->next;
 }
 
-static struct job *list_take_all(struct job_list *l)
+static struct disk_job *list_take_all(struct job_list *l)
 {
-    struct job *all = l->head;
+    struct disk_job *all = l->head;
     list_init(l);
     return all;
 }
 
-static struct job *next_job(struct helper *h)
+static struct disk_job *next_job(struct helper *h)
 {
     while (!h->todo.head && !h->stop) pthread_cond_wait(&h->more, &h->lock);
-    struct job *j = h->todo.head;
+    struct disk_job *j = h->todo.head;
     if (!j) return NULL;
     h->todo.head = j->next;
     if (!j->next) h->todo.tail = &h->todo.head;
@@ -39,7 +39,7 @@ static void *work(void *arg)
 {
     struct helper *h = arg;
     pthread_mutex_lock(&h->lock);
-    for (struct job *j; (j = next_job(h));) {
+    for (struct disk_job *j; (j = next_job(h));) {
         pthread_mutex_unlock(&h->lock);
         j->run(j);
         pthread_mutex_lock(&h->lock);
@@ -53,9 +53,9 @@ static void *work(void *arg)
 static void finish_all(struct helper *h)
 {
     pthread_mutex_lock(&h->lock);
-    struct job *j = list_take_all(&h->done);
+    struct disk_job *j = list_take_all(&h->done);
     pthread_mutex_unlock(&h->lock);
-    for (struct job *next; j; j = next) {
+    for (struct disk_job *next; j; j = next) {
         next = j->next;
         h->waiting--;
         j->finish(j);
@@ -97,7 +97,7 @@ void helper_stop(struct helper *h)
     h->started = false;
 }
 
-void helper_submit(struct helper *h, struct job *j)
+void helper_submit(struct helper *h, struct disk_job *j)
 {
     ASSERT(h->started);
     ASSERT(j->run && j->finish);

@@ -16,14 +16,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-struct job {
-    struct job *next;
-    void (*run)(struct job *j);
-    void (*finish)(struct job *j);
+struct disk_job {
+    struct disk_job *next;
+    void (*run)(struct disk_job *j);
+    void (*finish)(struct disk_job *j);
 };
 
 struct job_list {
-    struct job *head, **tail;
+    struct disk_job *head, **tail;
 };
 
 struct helper {
@@ -41,6 +41,6 @@ struct helper {
 int helper_start(struct helper *h, struct runtime *rt);
 /* Lets it do all that was submitted, joins it, and calls what is left to finish(). */
 void helper_stop(struct helper *h);
-void helper_submit(struct helper *h, struct job *j);
+void helper_submit(struct helper *h, struct disk_job *j);
 
 #endif

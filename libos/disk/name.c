@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 struct name_job {
-    struct job job;
+    struct disk_job job;
     struct op_table *ops;
     struct op *op;
     uint64_t *errors;
@@ -22,14 +22,14 @@ struct name_job {
     char from[];
 };
 
-static void run(struct job *j)
+static void run(struct disk_job *j)
 {
     struct name_job *nj = (struct name_job *)j;
     int failed = nj->to ? rename(nj->from, nj->to) : unlink(nj->from);
     nj->err = failed ? errno : 0;
 }
 
-static void finish(struct job *j)
+static void finish(struct disk_job *j)
 {
     struct name_job *nj = (struct name_job *)j;
     *nj->errors += nj->err != 0;

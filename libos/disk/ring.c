@@ -21,8 +21,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-struct ring {
-    struct watch watch;
+struct disk_ring {
+    struct fd_watch watch;
     struct runtime *rt;
     void (*more)(void *arg);
     void *arg;
@@ -32,14 +32,14 @@ struct ring {
     bool retired;
 };
 
-static void ring_check(const struct ring *r)
+static void ring_check(const struct disk_ring *r)
 {
     DASSERT(r->started + r->in_flight <= RING_ENTRIES);
     DASSERT(!r->first == !r->started);
 }
 
 /* Takes what results there are; done() may start more. */
-static void reap(struct ring *r)
+static void reap(struct disk_ring *r)
 {
     struct io_uring_cqe *cqe;
     unsigned taken = 0;
@@ -56,10 +56,10 @@ static void reap(struct ring *r)
     ring_check(r);
 }
 
-static void on_results(struct watch *w, uint32_t events)
+static void on_results(struct fd_watch *w, uint32_t events)
 {
     (void)events;
-    reap((struct ring *)((char *)w - offsetof(struct ring, watch)));
+    reap((struct disk_ring *)((char *)w - offsetof(struct disk_ring, watch)));
 }
 
 /* Every request this file makes, and features without which its rules do not hold. */
@@ -75,10 +75,10 @@ static bool knows_all(struct io_uring *u, const struct io_uring_params *p)
     return all;
 }
 
-int ring_new(struct ring **out, struct runtime *rt, void (*more)(void *arg), void *arg)
+int ring_new(struct disk_ring **out, struct runtime *rt, void (*more)(void *arg), void *arg)
 {
     if (sandbox_filters_calls()) return -EPERM;
-    struct ring *r = calloc(1, sizeof *r);
+    struct disk_ring *r = calloc(1, sizeof *r);
     if (!r) return -ENOMEM;
     struct io_uring_params params = {0};
     int err = io_uring_queue_init_params(RING_ENTRIES, &r->uring, &params);
@@ -91,7 +91,7 @@ int ring_new(struct ring **out, struct runtime *rt, void (*more)(void *arg), voi
     r->more = more;
     r->arg = arg;
     r->last = &r->first;
-    r->watch = (struct watch){.fn = on_results, .fd = r->uring.ring_fd};
+    r->watch = (struct fd_watch){.fn = on_results, .fd = r->uring.ring_fd};
     err = runtime_watch(rt, &r->watch, EPOLLIN);
     if (err) goto exit_uring;
     *out = r;
@@ -103,7 +103,7 @@ free_ring:
     return err;
 }
 
-void ring_free(struct ring *r)
+void ring_free(struct disk_ring *r)
 {
     ASSERT(r->in_flight == 0 && r->started == 0);
     runtime_unwatch(r->rt, &r->watch);
@@ -111,10 +111,10 @@ void ring_free(struct ring *r)
     free(r);
 }
 
-void ring_forget(struct ring *r) { close(r->uring.ring_fd); }
+void ring_forget(struct disk_ring *r) { close(r->uring.ring_fd); }
 
-bool ring_is_retired(const struct ring *r) { return r->retired; }
-unsigned ring_room(const struct ring *r) { return RING_ENTRIES - r->started - r->in_flight; }
+bool ring_is_retired(const struct disk_ring *r) { return r->retired; }
+unsigned ring_room(const struct disk_ring *r) { return RING_ENTRIES - r->started - r->in_flight; }
 
 static void prepare(struct io_uring_sqe *sqe, const struct ring_io *io)
 {
@@ -126,7 +126,7 @@ static void prepare(struct io_uring_sqe *sqe, const struct ring_io *io)
     }
 }
 
-void ring_start(struct ring *r, struct ring_io *io, bool linked)
+void ring_start(struct disk_ring *r, struct ring_io *io, bool linked)
 {
     ASSERT(!r->retired && ring_room(r) > 0);
     ASSERT(io->done);
@@ -148,7 +148,7 @@ void ring_start(struct ring *r, struct ring_io *io, bool linked)
 }
 
 /* The oldest that was started; NULL: none. */
-static struct ring_io *take_started(struct ring *r)
+static struct ring_io *take_started(struct disk_ring *r)
 {
     struct ring_io *io = r->first;
     if (!io) return NULL;
@@ -158,13 +158,13 @@ static struct ring_io *take_started(struct ring *r)
     return io;
 }
 
-void ring_retire(struct ring *r)
+void ring_retire(struct disk_ring *r)
 {
     r->retired = true;
     for (struct ring_io *io; (io = take_started(r));) io->done(io, -ECANCELED);
 }
 
-void ring_flush(struct ring *r)
+void ring_flush(struct disk_ring *r)
 {
     if (!r->started || r->retired) return;
     unsigned wanted = r->started;
@@ -177,7 +177,7 @@ void ring_flush(struct ring *r)
     ring_check(r);
 }
 
-void ring_drain(struct ring *r)
+void ring_drain(struct disk_ring *r)
 {
     ASSERT(r->retired);
     struct io_uring_cqe *cqe;
@@ -189,14 +189,14 @@ void ring_drain(struct ring *r)
 
 #else /* there never is a ring, and nobody calls the rest */
 
-int ring_new(struct ring **out, struct runtime *rt, void (*more)(void *arg), void *arg) { return -ENOTSUP; }
-void ring_free(struct ring *r) {}
-void ring_forget(struct ring *r) {}
-bool ring_is_retired(const struct ring *r) { return true; }
-unsigned ring_room(const struct ring *r) { return 0; }
-void ring_start(struct ring *r, struct ring_io *io, bool linked) {}
-void ring_flush(struct ring *r) {}
-void ring_retire(struct ring *r) {}
-void ring_drain(struct ring *r) {}
+int ring_new(struct disk_ring **out, struct runtime *rt, void (*more)(void *arg), void *arg) { return -ENOTSUP; }
+void ring_free(struct disk_ring *r) {}
+void ring_forget(struct disk_ring *r) {}
+bool ring_is_retired(const struct disk_ring *r) { return true; }
+unsigned ring_room(const struct disk_ring *r) { return 0; }
+void ring_start(struct disk_ring *r, struct ring_io *io, bool linked) {}
+void ring_flush(struct disk_ring *r) {}
+void ring_retire(struct disk_ring *r) {}
+void ring_drain(struct disk_ring *r) {}
 
 #endif

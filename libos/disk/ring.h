@@ -21,7 +21,7 @@
 #define RING_ENTRIES 128 /* requests in flight */
 #define RING_WORKERS 4   /* threads of the kernel's, as many as there are helpers */
 
-struct ring;
+struct disk_ring;
 struct runtime;
 
 enum ring_kind { RING_WRITE, RING_READ, RING_SYNC, RING_DATASYNC };
@@ -41,23 +41,23 @@ struct ring_io {
 /* Asks the kernel. more() is called when there is room again. -ENOTSUP: built without liburing, or a kernel without one
  * of the requests; -EPERM: a filter of system calls, with which nothing is asked (alloc/base/sandbox.h), or an
  * administrator's will; -ENOMEM and what else io_uring_setup(2) says. */
-int ring_new(struct ring **out, struct runtime *rt, void (*more)(void *arg), void *arg);
+int ring_new(struct disk_ring **out, struct runtime *rt, void (*more)(void *arg), void *arg);
 /* After ring_drain(). */
-void ring_free(struct ring *r);
+void ring_free(struct disk_ring *r);
 /* In a forked child: closes its copy of the descriptor. */
-void ring_forget(struct ring *r);
+void ring_forget(struct disk_ring *r);
 
-bool ring_is_retired(const struct ring *r);
+bool ring_is_retired(const struct disk_ring *r);
 /* How many may be started now. */
-unsigned ring_room(const struct ring *r);
+unsigned ring_room(const struct disk_ring *r);
 /* There must be room, and the ring not be retired. linked: the next one begins when this one has ended well and whole,
  * or is not tried. */
-void ring_start(struct ring *r, struct ring_io *io, bool linked);
+void ring_start(struct disk_ring *r, struct ring_io *io, bool linked);
 /* What was started leaves. */
-void ring_flush(struct ring *r);
+void ring_flush(struct disk_ring *r);
 /* Nothing is started any more. */
-void ring_retire(struct ring *r);
+void ring_retire(struct disk_ring *r);
 /* Waits for all that is in flight; a retired ring's only. */
-void ring_drain(struct ring *r);
+void ring_drain(struct disk_ring *r);
 
 #endif

@@ -132,13 +132,13 @@ static void put_path(const char *path, char *out, size_t size)
 }
 
 /* The socket files that devices join their two ends by. */
-struct end {
+struct eal_end {
     char path[108]; /* empty: it is not a file */
     char name[PATH_MAX + 64];
     bool serves;
 };
 
-static void find_memif_end(const char *device, struct end *e)
+static void find_memif_end(const char *device, struct eal_end *e)
 {
     char role[16] = "client", abstract[16] = "yes", id[16] = "0", full[PATH_MAX];
     eal_device_value(device, "role", role, sizeof role);
@@ -155,7 +155,7 @@ static void find_memif_end(const char *device, struct end *e)
     if (is_abstract) e->path[0] = 0;
 }
 
-static void find_vhost_end(const char *device, const char *key, const char *other_way, bool serves, struct end *e)
+static void find_vhost_end(const char *device, const char *key, const char *other_way, bool serves, struct eal_end *e)
 {
     char word[16] = "0", full[PATH_MAX];
     if (!eal_device_value(device, key, e->path, sizeof e->path)) return;
@@ -166,7 +166,7 @@ static void find_vhost_end(const char *device, const char *key, const char *othe
 }
 
 /* What of this machine the device is; e->name is empty where nobody else could mean the same. */
-static void find_end(const char *device, bool virtual, struct end *e)
+static void find_end(const char *device, bool virtual, struct eal_end *e)
 {
     char word[64];
     memset(e, 0, sizeof *e);
@@ -216,7 +216,7 @@ bool eal_is_served(const char *path, bool abstract) { return abstract ? is_name_
 /* Takes the device for this process, for as long as that lives: EAL gives nothing back before its end. */
 static int own(const struct netdev_env *env, const char *device, bool virtual)
 {
-    struct end e;
+    struct eal_end e;
     char who[64];
     find_end(device, virtual, &e);
     int name = (int)strcspn(device, ",");

@@ -25,24 +25,24 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-struct event {
+struct embed_event {
     struct libos base;
-    struct watch timer;
+    struct fd_watch timer;
     uint64_t timer_at; /* UINT64_MAX: not set */
     uint64_t since;    /* when it was armed; 0: it is not */
 };
 
-static void timer_edge(struct watch *w, uint32_t events)
+static void timer_edge(struct fd_watch *w, uint32_t events)
 { /* It has ended the sleep; the turn does the rest. */
 }
 
 static int event_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
-    struct event *e = calloc(1, sizeof *e);
+    struct embed_event *e = calloc(1, sizeof *e);
     if (!e) return -ENOMEM;
     int err = 0;
     e->timer_at = UINT64_MAX;
-    e->timer = (struct watch){.fn = timer_edge, .fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
+    e->timer = (struct fd_watch){.fn = timer_edge, .fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
     if (e->timer.fd < 0) err = -errno;
     if (!err) err = runtime_watch(rt, &e->timer, EPOLLIN | EPOLLET);
     if (!err) {
@@ -56,18 +56,18 @@ static int event_start(struct runtime *rt, const struct demi_config *conf, struc
 
 static void event_stop(struct libos *l)
 {
-    struct event *e = (struct event *)l;
+    struct embed_event *e = (struct embed_event *)l;
     runtime_unwatch(l->rt, &e->timer);
     close(e->timer.fd);
     free(e);
 }
 
-static void event_forget(struct libos *l) { close(((struct event *)l)->timer.fd); }
+static void event_forget(struct libos *l) { close(((struct embed_event *)l)->timer.fd); }
 
 /* The program is back. What it has slept is not the library's work. */
 static void event_flush(struct libos *l)
 {
-    struct event *e = (struct event *)l;
+    struct embed_event *e = (struct embed_event *)l;
     struct runtime *rt = l->rt;
     if (!e->since) return;
     uint64_t now = rt->time.now_ns(rt->time.arg);
@@ -80,7 +80,7 @@ static void event_flush(struct libos *l)
 static const struct libos_ops event_libos = {
     .name = "event", .start = event_start, .stop = event_stop, .forget = event_forget, .flush = event_flush};
 
-static int set_timer(struct event *e, uint64_t deadline)
+static int set_timer(struct embed_event *e, uint64_t deadline)
 {
     if (deadline == e->timer_at) return 0;
     struct itimerspec at = {0}; /* none */
@@ -100,7 +100,7 @@ int embed_event_fd(struct runtime *rt, int *fd_out)
     if (rt->time.idle || rt->must_poll) return -EOPNOTSUPP;
     int err = runtime_get_libos(rt, &event_libos, &l);
     if (err) return err;
-    struct event *e = (struct event *)l;
+    struct embed_event *e = (struct embed_event *)l;
     err = runtime_park(rt, &deadline);
     if (!err) err = set_timer(e, deadline);
     if (err && err != -EAGAIN) {

@@ -34,7 +34,7 @@ struct polls {
 
 /* A descriptor's number. The events an operation waits for are its arg, this its ptr. */
 struct polled {
-    struct watch watch;
+    struct fd_watch watch;
     struct polls *polls;
     struct op_list ops;
     bool watched;
@@ -78,7 +78,7 @@ static void complete(struct polled *p, uint32_t events)
     }
 }
 
-static void on_event(struct watch *w, uint32_t events)
+static void on_event(struct fd_watch *w, uint32_t events)
 {
     struct polled *p = container_of(w, struct polled, watch);
     if (!p->ops.head) return; /* what the number once stood for */
@@ -136,7 +136,7 @@ static struct polled *polled_of(struct polls *ps, unsigned fd)
     if (ps->fds[fd]) return ps->fds[fd];
     struct polled *p = calloc(1, sizeof *p);
     if (!p) return NULL;
-    p->watch = (struct watch){.fn = on_event, .fd = (int)fd};
+    p->watch = (struct fd_watch){.fn = on_event, .fd = (int)fd};
     p->polls = ps;
     ps->fds[fd] = p;
     return p;

@@ -216,7 +216,7 @@ int inet_arm(struct libos *l)
     return in->dev->ops->arm ? in->dev->ops->arm(in->dev) : 0;
 }
 
-static void on_frames(struct watch *w, uint32_t events)
+static void on_frames(struct fd_watch *w, uint32_t events)
 {
     /* It has ended the sleep; the turn's poll takes what there is. */
 }
@@ -290,7 +290,7 @@ static void remove_counters(struct inet *in)
 
 void inet_watch_device(struct inet *in)
 {
-    in->watch = (struct watch){.fn = on_frames, .fd = in->dev->ops->fd ? in->dev->ops->fd(in->dev) : -1};
+    in->watch = (struct fd_watch){.fn = on_frames, .fd = in->dev->ops->fd ? in->dev->ops->fd(in->dev) : -1};
     if (in->watch.fd >= 0 && !in->base.rt->time.idle)
         in->watched = !runtime_watch(in->base.rt, &in->watch, EPOLLIN | EPOLLET);
     in->base.must_poll = !in->watched && !in->base.rt->time.idle;

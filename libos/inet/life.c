@@ -233,7 +233,7 @@ static void again(struct life *l)
     if (after != NSEC_NEVER) wheel_start(&rt->wheel, &l->timer, rt->now + after, looked_by_timer);
 }
 
-static void on_news(struct watch *w, uint32_t events)
+static void on_news(struct fd_watch *w, uint32_t events)
 {
     struct life *l = container_of(w, struct life, news);
     look(l->inet);
@@ -285,7 +285,7 @@ void life_start(struct inet *in, const char *name)
     say_start(in, name);
     if (d->link != NETDEV_UP) say_link(in, NETDEV_UP, false);
     if (!d->ops->look || in->base.rt->time.idle) return;
-    l->news = (struct watch){.fn = on_news, .fd = d->ops->news_fd ? d->ops->news_fd(d) : -1};
+    l->news = (struct fd_watch){.fn = on_news, .fd = d->ops->news_fd ? d->ops->news_fd(d) : -1};
     if (l->news.fd >= 0) l->watched = !runtime_watch(in->base.rt, &l->news, EPOLLIN);
     look(in); /* what happened since it was opened */
     again(l);

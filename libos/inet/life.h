@@ -23,7 +23,7 @@ struct life {
     bool runs;
     const char *name; /* "packet" */
     struct inet *inet;
-    struct watch news; /* the device's descriptor for them */
+    struct fd_watch news; /* the device's descriptor for them */
     bool watched;
     struct timer timer; /* … or else a look now and then */
     enum netdev_link link;

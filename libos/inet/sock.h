@@ -37,7 +37,7 @@ struct inet {
     struct libos base;
     struct net_stack *stack;
     struct netdev *dev;
-    struct watch watch; /* the device's descriptor; -1: it must be polled */
+    struct fd_watch watch; /* the device's descriptor; -1: it must be polled */
     bool watched;
     bool stuck;          /* frames wait for room in the device */
     nsec next_at;        /* when the stack's timers want to be looked at, or earlier */
@@ -60,7 +60,7 @@ struct inet {
     uint64_t accepted, connected, accept_backoff, resets, push_busy, rx_bytes, tx_bytes, tx_stuck;
 };
 
-enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_ENDED };
+enum inet_sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_ENDED };
 
 struct sock_setup {
     struct inet_sock *sock;
@@ -81,7 +81,7 @@ struct inet_sock {
     struct stream st;         /* pops: or accepts; pushes: or the one connect; of datagrams only who waits, and flags */
     struct buf *rest;         /* ENDED, or shut down for reading: received and not popped, a list through next */
     int32_t linger_s;         /* -1: off */
-    uint8_t state;            /* enum sock_state */
+    uint8_t state;            /* enum inet_sock_state */
     bool dgram : 1, six : 1;  /* AF_INET6 */
     bool v6_only : 1, reuse_port : 1, reuse_addr : 1, broadcast : 1;
     bool port_taken : 1; /* bound and connected: the port is given back at the end */

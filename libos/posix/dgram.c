@@ -20,8 +20,8 @@
 #define DGRAM_WAITING_MAX 1024 /* a socket, then EBUSY */
 #define DGRAM_BYTES_MAX   65536u
 
-struct dgram {
-    struct dgram *next;
+struct posix_dgram {
+    struct posix_dgram *next;
     struct op *op;              /* or NULL */
     struct sockaddr_un addr_un; /* the longest address there is */
     socklen_t size;             /* 0: the connected peer */
@@ -67,9 +67,9 @@ static int park(struct posix_sock *s, struct op *op, struct seg *segs, unsigned 
         s->posix->push_busy++;
         return -EBUSY;
     }
-    struct dgram *d = heap_alloc(sizeof *d + count * sizeof *segs);
+    struct posix_dgram *d = heap_alloc(sizeof *d + count * sizeof *segs);
     if (!d) return -ENOMEM;
-    *d = (struct dgram){.op = op, .size = size, .count = count};
+    *d = (struct posix_dgram){.op = op, .size = size, .count = count};
     if (size) memcpy(&d->addr_un, addr, size);
     memcpy(d->segs, segs, count * sizeof *segs);
     for (unsigned i = 0; i < count; i++) d->bytes += segs[i].n;
@@ -109,7 +109,7 @@ int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
 /* The oldest waiting one leaves the list; err 0: it was sent. */
 static void unpark(struct posix_sock *s, int err)
 {
-    struct dgram *d = s->dgrams;
+    struct posix_dgram *d = s->dgrams;
     s->dgrams = d->next;
     if (!s->dgrams) s->dgram_tail = &s->dgrams;
     s->dgram_count--;
@@ -123,7 +123,7 @@ static void unpark(struct posix_sock *s, int err)
 void dgram_send(struct posix_sock *s)
 {
     while (s->dgrams) {
-        struct dgram *d = s->dgrams;
+        struct posix_dgram *d = s->dgrams;
         int err = transmit(s, (struct sockaddr *)&d->addr_un, d->size, d->segs, d->count);
         if (err == -EAGAIN) return;
         unpark(s, -err);
@@ -139,7 +139,7 @@ void dgram_drop(struct posix_sock *s)
 
 void dgram_cancel(struct posix_sock *s)
 {
-    for (struct dgram *d = s->dgrams; d; d = d->next) {
+    for (struct posix_dgram *d = s->dgrams; d; d = d->next) {
         if (!d->op) continue;
         op_list_remove(&s->st.pushes, d->op);
         op_fail(&s->q.rt->ops, d->op, ECANCELED);

@@ -76,7 +76,7 @@ static bool has_data_events(struct posix_sock *s, uint32_t events)
     }
 }
 
-static void on_event(struct watch *w, uint32_t events)
+static void on_event(struct fd_watch *w, uint32_t events)
 {
     struct posix_sock *s = (struct posix_sock *)((char *)w - offsetof(struct posix_sock, watch));
     if (unlikely(s->state != SOCK_CONNECTED) && !has_data_events(s, events)) return;
@@ -96,7 +96,7 @@ int sock_new(struct posix *p, int fd, int domain, bool dgram, struct posix_sock 
     struct posix_sock *s = heap_calloc(1, sizeof *s);
     if (!s) return -ENOMEM;
     s->posix = p;
-    s->watch = (struct watch){.fn = on_event, .fd = fd};
+    s->watch = (struct fd_watch){.fn = on_event, .fd = fd};
     s->domain = (uint16_t)domain;
     s->dgram = dgram;
     s->recv_size = POSIX_RECV_START;

@@ -46,13 +46,13 @@ struct posix {
     uint64_t accepted, connected, accept_backoff, resets, push_busy, close_drained, close_cut;
 };
 
-enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_CLOSING };
+enum posix_sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_CLOSING };
 
 struct posix_sock {
     struct queue q;
     struct posix *posix;
-    struct watch watch; /* watch.fd is the socket */
-    uint8_t state;      /* enum sock_state */
+    struct fd_watch watch; /* watch.fd is the socket */
+    uint8_t state;         /* enum posix_sock_state */
     bool dgram;
     bool watched, readable, blocked;
     bool bound;   /* by the program: it stays so when a connection fails */
@@ -68,9 +68,9 @@ struct posix_sock {
     struct op_list accepts;
     struct op *connecting;
     struct seg_ring out;
-    uint64_t queued, sent;              /* bytes of the stream, since its start */
-    uint64_t more_at;                   /* behind the last push with DEMI_PUSH_MORE */
-    struct dgram *dgrams, **dgram_tail; /* waiting for room in the kernel */
+    uint64_t queued, sent;                    /* bytes of the stream, since its start */
+    uint64_t more_at;                         /* behind the last push with DEMI_PUSH_MORE */
+    struct posix_dgram *dgrams, **dgram_tail; /* waiting for room in the kernel */
     uint32_t dgram_count;
     int32_t linger_s;      /* SO_LINGER; -1: off */
     struct timer timer;    /* of a listener without descriptors; of a closing socket */

@@ -46,7 +46,7 @@ struct demi_config {
 };
 
 /* What the line being read lies in: indentation of each level, and how long the path is there. */
-struct reader {
+struct config_reader {
     struct demi_config *c;
     char path[PATH_BYTES];
     struct {
@@ -118,7 +118,7 @@ static int extend(char *path, size_t len, const char *key, size_t n)
     return (int)(len + n);
 }
 
-static int add_item(struct reader *r, size_t len, unsigned index, const char *p, size_t n)
+static int add_item(struct config_reader *r, size_t len, unsigned index, const char *p, size_t n)
 {
     char number[16];
     int digits = snprintf(number, sizeof number, "%u", index);
@@ -129,7 +129,7 @@ static int add_item(struct reader *r, size_t len, unsigned index, const char *p,
 }
 
 /* [a, "b", c] */
-static int add_list(struct reader *r, size_t len, const char *p, size_t n)
+static int add_list(struct config_reader *r, size_t len, const char *p, size_t n)
 {
     if (p[n - 1] != ']') return -EINVAL;
     p++, n -= 2;
@@ -162,7 +162,7 @@ static size_t key_end(const char *p, size_t n)
     return n;
 }
 
-static int read_line(struct reader *r, const char *p, size_t n)
+static int read_line(struct config_reader *r, const char *p, size_t n)
 {
     n = without_comment(p, n);
     int indent = 0;
@@ -204,7 +204,7 @@ static int read_line(struct reader *r, const char *p, size_t n)
 
 int config_parse(const char *text, size_t n, struct demi_config **out, unsigned *line_out)
 {
-    struct reader r = {.c = calloc(1, sizeof *r.c)};
+    struct config_reader r = {.c = calloc(1, sizeof *r.c)};
     if (!r.c) return -ENOMEM;
     unsigned line = 0;
     while (n) {

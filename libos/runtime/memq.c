@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* One array, and which part of its buffer it is. */
-struct item {
+struct memq_item {
     struct buf *b;
     char *p;
     uint32_t n;
@@ -23,10 +23,10 @@ struct item {
 
 struct memq {
     struct queue q;
-    struct memq *peer;  /* NULL: closed */
-    bool ended;         /* nothing more will come */
-    bool shut;          /* nothing more may be pushed here */
-    struct item *items; /* the inbox, a ring */
+    struct memq *peer;       /* NULL: closed */
+    bool ended;              /* nothing more will come */
+    bool shut;               /* nothing more may be pushed here */
+    struct memq_item *items; /* the inbox, a ring */
     uint32_t room, head, count;
     struct op_list pops;
     struct pipe_name *name; /* of the end that created it */
@@ -38,7 +38,7 @@ struct pipe_name {
     char text[];
 };
 
-static void deliver(struct memq *m, struct op *op, struct item it)
+static void deliver(struct memq *m, struct op *op, struct memq_item it)
 {
     memset(&op->value, 0, sizeof op->value);
     op->value.sga.sga_buf = it.b;
@@ -51,7 +51,7 @@ static void deliver(struct memq *m, struct op *op, struct item it)
 static void deliver_end(struct memq *m, struct op *op)
 {
     struct buf *b = buf_take(0);
-    if (b) deliver(m, op, (struct item){b, (char *)b->data, 0});
+    if (b) deliver(m, op, (struct memq_item){b, (char *)b->data, 0});
     else op_fail(&m->q.rt->ops, op, ENOMEM);
 }
 
@@ -60,7 +60,7 @@ static int reserve(struct memq *m)
     if (m->count < m->room) return 0;
     if (m->count == MEMQ_WAITING_MAX) return -EBUSY;
     uint32_t room = m->room ? m->room * 2 : 8;
-    struct item *items = heap_alloc(room * sizeof *items);
+    struct memq_item *items = heap_alloc(room * sizeof *items);
     if (!items) return -ENOMEM;
     for (uint32_t i = 0; i < m->count; i++) items[i] = m->items[(m->head + i) & (m->room - 1)];
     heap_free(m->items);
@@ -70,24 +70,24 @@ static int reserve(struct memq *m)
     return 0;
 }
 
-static int put_together(const struct seg *segs, unsigned count, struct item *out)
+static int put_together(const struct seg *segs, unsigned count, struct memq_item *out)
 {
     size_t n = 0;
     for (unsigned i = 0; i < count; i++) n += segs[i].n;
     struct buf *b = n > BUF_SIZE_MAX ? NULL : buf_take(n);
     if (!b) return -ENOMEM;
     for (unsigned i = 0; i < count; i++) memcpy(buf_put_back(b, segs[i].n), segs[i].p, segs[i].n);
-    *out = (struct item){b, (char *)b->data, (uint32_t)n};
+    *out = (struct memq_item){b, (char *)b->data, (uint32_t)n};
     return 0;
 }
 
 /* The pushed segments as one array of its own reference. */
-static int item_of(struct seg *segs, unsigned count, struct item *out)
+static int item_of(struct seg *segs, unsigned count, struct memq_item *out)
 {
     if (count > 1) return put_together(segs, count, out);
     struct buf *b = segs->kind == SEG_BUF ? buf_ref(segs->hold) : seg_take_view(segs);
     if (!b) return -ENOMEM;
-    *out = (struct item){b, (char *)(uintptr_t)segs->p, segs->n};
+    *out = (struct memq_item){b, (char *)(uintptr_t)segs->p, segs->n};
     return 0;
 }
 
@@ -98,7 +98,7 @@ static int memq_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     assert_push_given(q, op, segs, count, flags);
     if (addr) return -ENOTSUP;
     if (!to || m->shut) return -EPIPE;
-    struct item it;
+    struct memq_item it;
     int err = reserve(to);
     if (!err) err = item_of(segs, count, &it);
     if (err) return err;
@@ -115,7 +115,7 @@ static int memq_pop(struct queue *q, struct op *op)
     struct memq *m = (struct memq *)q;
     assert_op_given(q, op, DEMI_OPC_POP);
     if (m->count) {
-        struct item it = m->items[m->head++ & (m->room - 1)];
+        struct memq_item it = m->items[m->head++ & (m->room - 1)];
         m->count--;
         deliver(m, op, it);
     } else if (m->ended) {

@@ -59,7 +59,7 @@ bool op_table_grow(struct op_table *t)
 static void put_ready(struct op_table *t, struct op *op)
 {
     struct op_inbox *in = op->owner ? t->inbox_of(t, op->owner) : NULL;
-    struct waiter *w;
+    struct op_waiter *w;
     if (in) {
         op_list_append(&in->ready, op);
         in->ready_count++;
@@ -106,7 +106,7 @@ void op_table_disown(struct op_table *t, uint32_t round)
 
 void op_wake_waiter(struct op_table *t, struct op *op)
 {
-    struct waiter *w = op->waiter;
+    struct op_waiter *w = op->waiter;
     if (!w) {
         put_ready(t, op);
         return;
@@ -157,7 +157,7 @@ void op_deliver(struct op_table *t, struct op *op, demi_qresult_t *out)
     memset(&out->qr_value, 0, sizeof out->qr_value);
 }
 
-int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offset)
+int op_claim(struct op_table *t, struct op *op, struct op_waiter *w, uint32_t offset)
 {
     if (op->waiter == w) return 0; /* named twice in one array: the first place counts */
     if (op->waiter) return -EBUSY;
@@ -170,7 +170,7 @@ int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offse
     return 0;
 }
 
-void op_unclaim(struct op_table *t, struct op *op, struct waiter *w)
+void op_unclaim(struct op_table *t, struct op *op, struct op_waiter *w)
 {
     if (op->waiter != w) return;
     op->waiter = NULL;

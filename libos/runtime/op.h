@@ -28,7 +28,7 @@
 #include <string.h>
 
 struct queue;
-struct waiter;
+struct op_waiter;
 
 enum op_state { OP_FREE, OP_PENDING, OP_DONE, OP_TAKEN };
 
@@ -40,12 +40,12 @@ struct op {
     uint8_t flags;  /* for the queue */
     uint32_t index;
     int32_t qd;
-    struct op *next, *prev; /* in one list: free, the queue's, ready, the waiter's, taken */
-    struct queue *queue;    /* while pending: who works on it; NULL: the runtime itself */
-    void *data;             /* the user's word */
-    struct waiter *waiter;  /* who claimed it */
-    uint32_t offset;        /* where in the waiter's array */
-    uint32_t owner;         /* op_inbox.id of the task that started it; 0: the thread's own stack */
+    struct op *next, *prev;   /* in one list: free, the queue's, ready, the waiter's, taken */
+    struct queue *queue;      /* while pending: who works on it; NULL: the runtime itself */
+    void *data;               /* the user's word */
+    struct op_waiter *waiter; /* who claimed it */
+    uint32_t offset;          /* where in the waiter's array */
+    uint32_t owner;           /* op_inbox.id of the task that started it; 0: the thread's own stack */
 
     int64_t ret;
     union {
@@ -65,10 +65,10 @@ struct op_list {
 
 /* Who sleeps until operations it claimed complete: the thread's own stack (wake is NULL, it looks
  * by itself) or a task. */
-struct waiter {
+struct op_waiter {
     struct op_list done;
-    void (*wake)(struct waiter *w);
-    struct waiter *next; /* among those that wait for anything at all */
+    void (*wake)(struct op_waiter *w);
+    struct op_waiter *next; /* among those that wait for anything at all */
 };
 
 /* What a task started and has not claimed is kept for it here when it completes: nobody else's wait for anything sees
@@ -76,8 +76,8 @@ struct waiter {
 struct op_inbox {
     struct op_list ready;
     uint32_t ready_count;
-    uint32_t id;            /* never 0, and not that of a task that has lately ended */
-    struct waiter *waiting; /* the task, while it waits for anything at all */
+    uint32_t id;               /* never 0, and not that of a task that has lately ended */
+    struct op_waiter *waiting; /* the task, while it waits for anything at all */
 };
 
 #define OP_CHUNK_BITS 10
@@ -95,7 +95,7 @@ struct op_table {
     struct op *free;
     struct op_list ready;
     struct op_list taken;
-    struct waiter *anything; /* tasks that wait for whatever comes first */
+    struct op_waiter *anything; /* tasks that wait for whatever comes first */
     /* The inbox of a task that lives, or NULL. */
     struct op_inbox *(*inbox_of)(struct op_table *t, uint32_t id);
     struct arrays arrays; /* what results gave the program to hold */
@@ -252,9 +252,9 @@ void op_inbox_end(struct op_table *t, struct op_inbox *in);
 void op_table_disown(struct op_table *t, uint32_t round);
 
 /* A waiter claims an operation: it will not be on the ready list. -EBUSY: another one has. */
-int op_claim(struct op_table *t, struct op *op, struct waiter *w, uint32_t offset);
+int op_claim(struct op_table *t, struct op *op, struct op_waiter *w, uint32_t offset);
 /* The opposite; an operation that has completed meanwhile goes to the ready list. */
-void op_unclaim(struct op_table *t, struct op *op, struct waiter *w);
+void op_unclaim(struct op_table *t, struct op *op, struct op_waiter *w);
 
 /* The user's word. op_taken_data: of a result of the last wait; NULL once its slot is used
  * again. */

@@ -119,11 +119,11 @@ static void test_done_operation_leaves_the_middle_of_the_list(void **state)
     assert_ptr_equal(ops[0]->next, ops[2]);
 }
 
-static void count_wakes(struct waiter *w) { w->next = (struct waiter *)((char *)w->next + 1); }
+static void count_wakes(struct op_waiter *w) { w->next = (struct op_waiter *)((char *)w->next + 1); }
 
 static void test_claimed_operation_goes_to_its_waiter_only(void **state)
 {
-    struct waiter w = {.wake = count_wakes};
+    struct op_waiter w = {.wake = count_wakes};
     struct op *op = start();
     assert_int_equal(op_claim(&table, op, &w, 9), 0);
     op_complete_plain(&table, op, 0);
@@ -137,7 +137,7 @@ static void test_claimed_operation_goes_to_its_waiter_only(void **state)
 
 static void test_two_waiters_cannot_claim_one_operation(void **state)
 {
-    struct waiter a = {0}, b = {0};
+    struct op_waiter a = {0}, b = {0};
     struct op *op = start();
     assert_int_equal(op_claim(&table, op, &a, 0), 0);
     assert_int_equal(op_claim(&table, op, &b, 0), -EBUSY);
@@ -169,7 +169,7 @@ static void test_a_spoilt_table_is_seen(void **state)
     SEEN(check, &table, pending->state, OP_FREE, "alive == t->outstanding");
     SEEN(check, &table, done[0]->state, OP_PENDING, "op->state == OP_DONE");
     SEEN(check, &table, done[0]->state, OP_TAKEN, "op->state == OP_DONE");
-    SEEN(check, &table, done[1]->waiter, (struct waiter *)&table, "!op->waiter");
+    SEEN(check, &table, done[1]->waiter, (struct op_waiter *)&table, "!op->waiter");
     SEEN(check, &table, done[0]->next, NULL, "ready == t->ready_count");
     SEEN(check, &table, table.outstanding, table.outstanding + 1, "alive == t->outstanding");
     SEEN(check, &table, table.ready_count, table.ready_count - 1, "ready == t->ready_count");

@@ -214,13 +214,13 @@ void runtime_kick(struct runtime *rt)
     (void)n; /* full: it is readable already */
 }
 
-static int watch_ctl(struct runtime *rt, int what, struct watch *w, uint32_t events)
+static int watch_ctl(struct runtime *rt, int what, struct fd_watch *w, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.ptr = w};
     return epoll_ctl(rt->epoll_fd, what, w->fd, &e) ? -errno : 0;
 }
 
-int runtime_watch(struct runtime *rt, struct watch *w, uint32_t events)
+int runtime_watch(struct runtime *rt, struct fd_watch *w, uint32_t events)
 {
     int err = runtime_open_fds(rt);
     if (!err) err = watch_ctl(rt, EPOLL_CTL_ADD, w, events);
@@ -228,12 +228,12 @@ int runtime_watch(struct runtime *rt, struct watch *w, uint32_t events)
     return err;
 }
 
-int runtime_rewatch(struct runtime *rt, struct watch *w, uint32_t events)
+int runtime_rewatch(struct runtime *rt, struct fd_watch *w, uint32_t events)
 {
     return watch_ctl(rt, EPOLL_CTL_MOD, w, events);
 }
 
-void runtime_unwatch(struct runtime *rt, struct watch *w)
+void runtime_unwatch(struct runtime *rt, struct fd_watch *w)
 {
     watch_ctl(rt, EPOLL_CTL_DEL, w, 0);
     rt->watched--;

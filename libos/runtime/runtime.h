@@ -46,8 +46,8 @@ struct runtime_ops {
 };
 
 /* A kernel descriptor and who is called when something happens to it (EPOLLIN…). */
-struct watch {
-    void (*fn)(struct watch *w, uint32_t events);
+struct fd_watch {
+    void (*fn)(struct fd_watch *w, uint32_t events);
     int fd;
 };
 
@@ -129,9 +129,9 @@ void runtime_flush(struct runtime *rt);
 
 /* w->fn is called with events (edge-triggered unless events says otherwise) from a turn. w stays
  * the caller's. */
-int runtime_watch(struct runtime *rt, struct watch *w, uint32_t events);
-int runtime_rewatch(struct runtime *rt, struct watch *w, uint32_t events);
-void runtime_unwatch(struct runtime *rt, struct watch *w);
+int runtime_watch(struct runtime *rt, struct fd_watch *w, uint32_t events);
+int runtime_rewatch(struct runtime *rt, struct fd_watch *w, uint32_t events);
+void runtime_unwatch(struct runtime *rt, struct fd_watch *w);
 
 /* One turn without waiting. peek false: watched descriptors are left out, because runtime_idle()
  * comes next. Returns how much came in. */

@@ -119,11 +119,11 @@ static void test_descriptors_are_dense_and_used_again(void **state)
 struct upper {
     struct queue q;
     struct queue *lower;
-    struct waiter done;
+    struct op_waiter done;
     struct op_list pops;
 };
 
-static void lower_done(struct waiter *w)
+static void lower_done(struct op_waiter *w)
 {
     struct upper *u = (struct upper *)((char *)w - offsetof(struct upper, done));
     struct op_table *ops = &u->q.rt->ops;
@@ -263,7 +263,7 @@ static void test_unfinished_tasks_go_with_their_runtime(void **state)
 }
 
 static int events_seen;
-static void on_event(struct watch *w, uint32_t events) { events_seen += (events & EPOLLIN) != 0; }
+static void on_event(struct fd_watch *w, uint32_t events) { events_seen += (events & EPOLLIN) != 0; }
 
 static void test_watched_descriptor_calls_back(void **state)
 {
@@ -271,7 +271,7 @@ static void test_watched_descriptor_calls_back(void **state)
     int fd[2];
     assert_int_equal(runtime_new(&rt, NULL, 1), 0);
     assert_int_equal(pipe(fd), 0);
-    struct watch w = {.fn = on_event, .fd = fd[0]};
+    struct fd_watch w = {.fn = on_event, .fd = fd[0]};
     assert_int_equal(runtime_watch(rt, &w, EPOLLIN | EPOLLET), 0);
     runtime_turn(rt, true);
     assert_int_equal(events_seen, 0);

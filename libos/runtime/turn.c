@@ -40,7 +40,7 @@ static unsigned dispatch(const struct epoll_event *ev, int n)
 {
     for (int i = 0; i < n; i++) {
         /* cppcheck-suppress uninitvar ; epoll_wait() filled it */
-        struct watch *w = ev[i].data.ptr;
+        struct fd_watch *w = ev[i].data.ptr;
         if (w) w->fn(w, ev[i].events); /* NULL: the eventfd, which only had to end the sleep */
     }
     return n > 0 ? (unsigned)n : 0;

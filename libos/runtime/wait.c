@@ -16,14 +16,14 @@
 
 /* A waiter that is a task, with the timer of its deadline. */
 struct task_waiter {
-    struct waiter w;
+    struct op_waiter w;
     struct timer timer;
     struct runtime *rt;
     struct task *task;
     bool timed_out;
 };
 
-static void wake_task(struct waiter *w)
+static void wake_task(struct op_waiter *w)
 {
     struct task_waiter *tw = container_of(w, struct task_waiter, w);
     task_wake(tw->rt, tw->task);
@@ -37,9 +37,9 @@ static void deadline_passed(struct timer *t)
 }
 
 /* Whether what is waited for is there. */
-typedef bool (*ready_fn)(struct runtime *rt, struct waiter *w, uint64_t want);
+typedef bool (*ready_fn)(struct runtime *rt, struct op_waiter *w, uint64_t want);
 
-static bool enough_claimed(struct runtime *rt, struct waiter *w, uint64_t want)
+static bool enough_claimed(struct runtime *rt, struct op_waiter *w, uint64_t want)
 {
     return want == 1 ? w->done.head != NULL : want == 0;
 }
@@ -47,7 +47,7 @@ static inline uint32_t ready_count(const struct runtime *rt)
 {
     return rt->ops.ready_count + (unlikely(rt->tasks.running) ? task_inbox(rt->tasks.running)->ready_count : 0);
 }
-static bool anything_ready(struct runtime *rt, struct waiter *w, uint64_t want) { return ready_count(rt); }
+static bool anything_ready(struct runtime *rt, struct op_waiter *w, uint64_t want) { return ready_count(rt); }
 
 static int block_task(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, ready_fn ready, uint64_t want)
 {
@@ -61,7 +61,7 @@ static int block_task(struct runtime *rt, struct task_waiter *tw, uint64_t deadl
     return ready(rt, &tw->w, want) ? 0 : -ETIMEDOUT;
 }
 
-static int block_main(struct runtime *rt, struct waiter *w, uint64_t deadline, ready_fn ready, uint64_t want)
+static int block_main(struct runtime *rt, struct op_waiter *w, uint64_t deadline, ready_fn ready, uint64_t want)
 {
     bool peek = deadline == WAIT_POLL;
     for (;;) {
@@ -76,7 +76,7 @@ static int block_main(struct runtime *rt, struct waiter *w, uint64_t deadline, r
 
 static void waiter_init(struct runtime *rt, struct task_waiter *tw)
 {
-    tw->w = (struct waiter){.wake = rt->tasks.running ? wake_task : NULL};
+    tw->w = (struct op_waiter){.wake = rt->tasks.running ? wake_task : NULL};
     tw->timer.link = NULL;
     tw->rt = rt;
     tw->task = rt->tasks.running;
@@ -133,7 +133,7 @@ int wait_one(struct runtime *rt, demi_qtoken_t qt, uint64_t deadline, demi_qresu
     return wait_pending(rt, op, deadline, out);
 }
 
-static void unclaim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct waiter *w)
+static void unclaim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct op_waiter *w)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct op *op = op_find(&rt->ops, qts[i]);
@@ -142,7 +142,7 @@ static void unclaim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count
 }
 
 /* Claims tokens in order up to one that is done (its index is returned as *done) or is refused. */
-static int claim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct waiter *w, bool stop_at_done)
+static int claim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, struct op_waiter *w, bool stop_at_done)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct op *op = op_find(&rt->ops, qts[i]);
@@ -196,7 +196,7 @@ struct all_wait {
     uint32_t count, at;
 };
 
-static bool all_done(struct runtime *rt, struct waiter *w, uint64_t want)
+static bool all_done(struct runtime *rt, struct op_waiter *w, uint64_t want)
 {
     struct all_wait *a = (struct all_wait *)(uintptr_t)want;
     return !next_pending(rt, a->qts, a->count, &a->at);
@@ -249,7 +249,7 @@ static int wait_anything(struct runtime *rt, uint64_t deadline)
     waiter_init(rt, &tw);
     if (!tw.task) return block_main(rt, &tw.w, deadline, anything_ready, 0);
     if (ready_count(rt)) return 0;
-    struct waiter **at = &rt->ops.anything;
+    struct op_waiter **at = &rt->ops.anything;
     while (*at) at = &(*at)->next;
     *at = &tw.w;
     task_inbox(tw.task)->waiting = &tw.w;

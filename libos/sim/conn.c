@@ -70,7 +70,7 @@ static void refuse(void *arg)
 static void open_ends(struct sim_conn *c)
 {
     struct sim *s = c->sim;
-    struct end *a = &c->ends[0], *b = &c->ends[1];
+    struct sim_end *a = &c->ends[0], *b = &c->ends[1];
     a->credit = sim_link_of(s, a->host, b->host)->window;
     b->credit = sim_link_of(s, b->host, a->host)->window;
     b->open = true;
@@ -80,7 +80,7 @@ static void open_ends(struct sim_conn *c)
 static void knock_at(struct sim_conn *c)
 {
     struct sim *s = c->sim;
-    struct end *a = &c->ends[0], *b = &c->ends[1];
+    struct sim_end *a = &c->ends[0], *b = &c->ends[1];
     if (a->closed || a->dead) return;
     if (b->host->state == HOST_ENDED || sim_link_is_cut(s, a->host, b->host)) {
         try_again(c);
@@ -112,7 +112,7 @@ static void knock(void *arg)
 static void attempt_at(struct sim_conn *c)
 {
     struct sim *s = c->sim;
-    struct end *a = &c->ends[0], *b = &c->ends[1];
+    struct sim_end *a = &c->ends[0], *b = &c->ends[1];
     if (a->closed || a->dead) return;
     bool loopback = ntohl(b->addr.sin_addr.s_addr) >> 24 == 127;
     b->host = loopback ? a->host : sim_host_find(s, b->addr.sin_addr.s_addr);
@@ -133,7 +133,7 @@ int sim_conn_start(struct sim_sock *s, struct op *op, const struct sockaddr_in *
     int err = sim_sock_autobind(s);
     if (err) return err;
     struct sim_conn *c = sim_conn_ref(sim_conn_new(s->host->sim));
-    struct end *e = &c->ends[0];
+    struct sim_end *e = &c->ends[0];
     e->host = s->host;
     e->sock = s;
     e->addr = s->local;

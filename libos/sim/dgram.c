@@ -17,7 +17,7 @@
 static void answer_pops(struct sim_sock *s)
 {
     while (s->st.pops.head && s->dgrams) {
-        struct dgram *d = s->dgrams;
+        struct sim_dgram *d = s->dgrams;
         s->dgrams = d->next;
         if (!s->dgrams) s->dgrams_tail = &s->dgrams;
         s->dgram_count--;
@@ -38,7 +38,7 @@ static void answer_pops(struct sim_sock *s)
     }
 }
 
-static bool is_for(const struct sim_sock *s, const struct dgram *d)
+static bool is_for(const struct sim_sock *s, const struct sim_dgram *d)
 {
     if (!s->dgram || s->state == SOCK_NEW || s->local.sin_port != d->to.sin_port) return false;
     if (s->local.sin_addr.s_addr != INADDR_ANY && s->local.sin_addr.s_addr != d->to.sin_addr.s_addr) return false;
@@ -46,7 +46,7 @@ static bool is_for(const struct sim_sock *s, const struct dgram *d)
            (s->peer.sin_port == d->from.sin_port && s->peer.sin_addr.s_addr == d->from.sin_addr.s_addr);
 }
 
-static struct sim_sock *find(const struct dgram *d)
+static struct sim_sock *find(const struct sim_dgram *d)
 {
     struct sim_host *h = sim_host_find(d->sim, d->to.sin_addr.s_addr),
                     *from = sim_host_find(d->sim, d->from.sin_addr.s_addr);
@@ -58,7 +58,7 @@ static struct sim_sock *find(const struct dgram *d)
 
 static void arrive(void *arg)
 {
-    struct dgram *d = arg;
+    struct sim_dgram *d = arg;
     struct sim_sock *s = find(d);
     list_remove(&d->all);
     sim_tell(d->sim, s ? "datagram" : "lost", ntohs(d->to.sin_port), d->n);
@@ -74,11 +74,11 @@ static void arrive(void *arg)
     answer_pops(s);
 }
 
-static void send_one(struct sim_host *from, const struct dgram *d)
+static void send_one(struct sim_host *from, const struct sim_dgram *d)
 {
     struct sim *s = from->sim;
     size_t size = sizeof *d + d->n;
-    struct dgram *copy = malloc(size);
+    struct sim_dgram *copy = malloc(size);
     ASSERT(copy);
     memcpy(copy, d, size);
     list_push_back(&s->dgrams, &copy->all);
@@ -97,7 +97,7 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
     int err = addr ? sim_sock_check_addr(addr, size) : s->state == SOCK_CONNECTED ? 0 : -ENOTCONN;
     if (!err) err = n > SIM_DGRAM_BYTES ? -EMSGSIZE : sim_sock_autobind(s);
     if (err) return err;
-    struct dgram *d = calloc(1, sizeof *d + n);
+    struct sim_dgram *d = calloc(1, sizeof *d + n);
     ASSERT(d);
     d->sim = sim;
     d->from = s->local;
@@ -132,7 +132,7 @@ int sim_dgram_pop(struct queue *q, struct op *op)
 
 void sim_dgram_drop(struct sim_sock *s)
 {
-    for (struct dgram *d; (d = s->dgrams);) {
+    for (struct sim_dgram *d; (d = s->dgrams);) {
         s->dgrams = d->next;
         free(d);
     }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static bool before(const struct event *a, const struct event *b)
+static bool before(const struct sim_event *a, const struct sim_event *b)
 {
     return a->at != b->at ? a->at < b->at : a->seq < b->seq;
 }
@@ -17,17 +17,17 @@ void sim_events_add(struct events *q, uint64_t at, void (*fn)(void *arg), void *
         q->heap = realloc(q->heap, q->room * sizeof *q->heap);
         ASSERT(q->heap);
     }
-    struct event e = {at, q->seq++, fn, arg};
+    struct sim_event e = {at, q->seq++, fn, arg};
     size_t i = q->count++;
     for (; i && before(&e, &q->heap[(i - 1) / 2]); i = (i - 1) / 2) q->heap[i] = q->heap[(i - 1) / 2];
     q->heap[i] = e;
 }
 
-bool sim_events_take(struct events *q, struct event *out)
+bool sim_events_take(struct events *q, struct sim_event *out)
 {
     if (!q->count) return false;
     *out = q->heap[0];
-    struct event last = q->heap[--q->count];
+    struct sim_event last = q->heap[--q->count];
     size_t i = 0;
     for (;;) {
         size_t kid = 2 * i + 1;

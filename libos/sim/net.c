@@ -47,9 +47,9 @@ struct simdev {
     uint32_t count, bursts;
 };
 
-struct direction {    /* what a wire's past decides */
-    uint64_t free_at; /* the last bit of what was sent leaves */
-    uint64_t last_at; /* the last frame arrives */
+struct sim_direction { /* what a wire's past decides */
+    uint64_t free_at;  /* the last bit of what was sent leaves */
+    uint64_t last_at;  /* the last frame arrives */
     uint64_t burst_until;
     uint64_t long_frames; /* of which every n-th is lost */
 };
@@ -65,7 +65,7 @@ struct sim_raw {
 struct net {
     struct sim_wire everywhere;
     struct sim_wire *wires[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
-    struct direction past[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+    struct sim_direction past[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
     struct sim_raw *raws[RAW_MAX];
     unsigned raw_count;
     struct wireframe *spare;                       /* of FRAME_ROOM bytes, to be used again */
@@ -152,7 +152,7 @@ static void corrupt(struct sim *s, struct wireframe *f)
     s->stats.frames_corrupted++;
 }
 
-static bool is_lost(struct sim *s, const struct sim_wire *w, struct direction *past, uint32_t n)
+static bool is_lost(struct sim *s, const struct sim_wire *w, struct sim_direction *past, uint32_t n)
 {
     if (w->lose_nth && n >= LONG_BYTES && ++past->long_frames % w->lose_nth == 0) return true;
     if (s->now >= past->burst_until && sim_chance(s, w->burst_ppm))
@@ -228,7 +228,7 @@ static void mark(uint8_t *p, uint32_t n)
 static void carry(struct sim *s, unsigned from, unsigned to, const uint8_t *bytes, uint32_t n)
 {
     const struct sim_wire *w = wire_of(s, from, to);
-    struct direction *past = &s->net->past[from][to];
+    struct sim_direction *past = &s->net->past[from][to];
     s->stats.frames++;
     s->stats.frame_bytes += n;
     if (w->mtu && n > w->mtu + sizeof(struct eth_hdr)) {
@@ -509,7 +509,7 @@ void sim_net_free(struct sim *s)
 {
     struct net *net = s->net;
     if (!net) return;
-    struct event e;
+    struct sim_event e;
     while (sim_events_take(&s->events, &e)) /* frames still on their way */
         if (e.fn == arrive) frame_free(e.arg);
     for (unsigned a = 0; a < SIM_HOSTS_MAX; a++)

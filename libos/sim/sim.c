@@ -43,7 +43,7 @@ void sim_free(struct sim *s)
     for (unsigned i = 0; i < s->host_count; i++) sim_host_free(s->hosts[i]);
     sim_net_free(s);
     list_for_each_safe(it, &s->conns) sim_conn_free(list_entry(it, struct sim_conn, all));
-    list_for_each_safe(it, &s->dgrams) free(list_entry(it, struct dgram, all));
+    list_for_each_safe(it, &s->dgrams) free(list_entry(it, struct sim_dgram, all));
     sim_events_free(&s->events);
     for (unsigned a = 0; a < SIM_HOSTS_MAX; a++)
         for (unsigned b = 0; b < SIM_HOSTS_MAX; b++) free(s->links[a][b]);
@@ -160,7 +160,7 @@ void sim_at(struct sim *s, uint64_t at_ns, void (*fn)(void *arg), void *arg)
 int sim_run(struct sim *s, uint64_t until_ns)
 {
     struct runtime *before = runtime_enter(NULL);
-    struct event e;
+    struct sim_event e;
     int err = 0;
     while (s->live) {
         if (sim_events_next(&s->events) > until_ns) {

@@ -103,11 +103,11 @@ struct sim_sock *sim_sock_listener(struct sim_host *h, const struct sockaddr_in 
     return NULL;
 }
 
-static int accept_one(struct sim_sock *l, struct op *op, struct end *e)
+static int accept_one(struct sim_sock *l, struct op *op, struct sim_end *e)
 {
     struct sim_sock *s = sim_sock_new(l->host, false);
     if (!s) return -EMFILE;
-    struct end *client = peer_of(e);
+    struct sim_end *client = peer_of(e);
     s->state = SOCK_CONNECTED;
     s->local = e->addr;
     s->peer = client->addr;
@@ -127,7 +127,7 @@ static int accept_one(struct sim_sock *l, struct op *op, struct end *e)
 void sim_sock_answer_accepts(struct sim_sock *l)
 {
     while (l->accepts.head && l->waiting_count) {
-        struct end *e = l->waiting[0];
+        struct sim_end *e = l->waiting[0];
         memmove(l->waiting, l->waiting + 1, --l->waiting_count * sizeof *l->waiting);
         if (e->dead) { /* was reset while it waited: as on a real host nobody gets to see it */
             sim_end_close(e, true);
@@ -201,7 +201,7 @@ static int sim_sock_shutdown(struct queue *q, int how)
 void sim_sock_check(const struct sim_sock *s)
 {
     if (s->dgram || s->state != SOCK_CONNECTED) return;
-    const struct end *e = s->end;
+    const struct sim_end *e = s->end;
     ASSERT(e->sock == s && !e->closed);
     ASSERT(e->sent <= e->queued);
     ASSERT(e->out.count <= SIM_UNSENT_MAX);
@@ -219,7 +219,7 @@ static void sim_sock_close(struct queue *q)
     list_remove(&s->link);
     list_remove(&s->dirty);
     while (s->waiting_count) {
-        struct end *e = s->waiting[--s->waiting_count];
+        struct sim_end *e = s->waiting[--s->waiting_count];
         sim_end_close(e, true);
         sim_conn_unref(e->conn);
     }
@@ -289,7 +289,7 @@ static int sim_sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_
 
 static size_t sim_sock_unsent(struct queue *q)
 {
-    const struct end *e = sock_of(q)->end;
+    const struct sim_end *e = sock_of(q)->end;
     return e ? e->queued - e->sent : 0;
 }
 

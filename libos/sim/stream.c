@@ -35,13 +35,13 @@ static void take_out(struct seg_ring *out, char *to, size_t n)
     }
 }
 
-static void drop_out(struct end *e)
+static void drop_out(struct sim_end *e)
 {
     for (; e->out.count; seg_ring_shift(&e->out)) seg_release(seg_ring_at(&e->out, 0));
     e->sent = e->queued;
 }
 
-static void complete_pushes(struct end *e)
+static void complete_pushes(struct sim_end *e)
 {
     struct sim_sock *s = e->sock;
     if (!s || !s->st.pushes.head || s->st.pushes.head->arg > e->sent) return;
@@ -51,14 +51,14 @@ static void complete_pushes(struct end *e)
 
 static void rested(void *arg)
 {
-    struct end *e = arg;
+    struct sim_end *e = arg;
     struct sim_conn *c = e->conn;
     e->resting = false;
     sim_end_transmit(e);
     sim_conn_unref(c);
 }
 
-static void rest(struct end *e, const struct sim_link *l)
+static void rest(struct sim_end *e, const struct sim_link *l)
 {
     struct sim *s = e->conn->sim;
     e->resting = true;
@@ -67,7 +67,7 @@ static void rest(struct end *e, const struct sim_link *l)
 }
 
 /* Every fourth segment is as long as it may be. */
-static uint32_t segment_bytes(struct end *e, const struct sim_link *l)
+static uint32_t segment_bytes(struct sim_end *e, const struct sim_link *l)
 {
     struct sim *s = e->conn->sim;
     uint64_t most = e->queued - e->sent;
@@ -76,7 +76,7 @@ static uint32_t segment_bytes(struct end *e, const struct sim_link *l)
     return (uint32_t)(rng_below(&s->rng, 4) ? 1 + rng_below(&s->rng, most) : most);
 }
 
-static void transmit_segment(struct end *e, const struct sim_link *l)
+static void transmit_segment(struct sim_end *e, const struct sim_link *l)
 {
     struct sim *s = e->conn->sim;
     char small[2048];
@@ -95,7 +95,7 @@ static void transmit_segment(struct end *e, const struct sim_link *l)
     complete_pushes(e);
 }
 
-void sim_end_transmit(struct end *e)
+void sim_end_transmit(struct sim_end *e)
 {
     struct sim *s = e->conn->sim;
     if (!e->open) return;
@@ -119,7 +119,7 @@ int sim_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
     struct sim_sock *s = sock_of(q);
     assert_push_given(q, op, segs, count, flags);
     if (s->state != SOCK_CONNECTED) return -ENOTCONN;
-    struct end *e = s->end;
+    struct sim_end *e = s->end;
     int err = stream_may_push(&s->st);
     if (err) return err;
     if (e->out.count + count > SIM_UNSENT_MAX) return -EBUSY;
@@ -142,7 +142,7 @@ void sim_stream_flush(struct sim_sock *s)
 /* --- in ----------------------------------------------------------------------------------------------------------- */
 
 /* The whole of what is there, or, every third time, some of it. */
-static struct buf *take_in(struct end *e)
+static struct buf *take_in(struct sim_end *e)
 {
     struct sim *s = e->conn->sim;
     size_t n = e->in_bytes < POP_BYTES_MAX ? e->in_bytes : POP_BYTES_MAX;
@@ -153,7 +153,7 @@ static struct buf *take_in(struct end *e)
     sim_tell(s, "pop", e->conn->id, n);
     if (!e->dead) sim_wire_send(peer_of(e), ITEM_CREDIT, NULL, (uint32_t)n);
     while (n) {
-        struct item *it = e->in.head;
+        struct sim_item *it = e->in.head;
         uint32_t left = it->n - it->at_byte, k = left < n ? left : (uint32_t)n;
         memcpy(buf_put_back(b, k), it->bytes + it->at_byte, k);
         it->at_byte += k;
@@ -165,7 +165,7 @@ static struct buf *take_in(struct end *e)
 
 void sim_stream_answer_pops(struct sim_sock *s)
 {
-    struct end *e = s->end;
+    struct sim_end *e = s->end;
     struct op_table *ops = &s->q.rt->ops;
     bool at_end = stream_is_at_end(&s->st);
     if (s->st.pops.head && (e->in_bytes || at_end)) sim_host_wake(s->host);
@@ -188,7 +188,7 @@ int sim_stream_pop(struct queue *q, struct op *op)
     return 0;
 }
 
-static void drop_in(struct end *e)
+static void drop_in(struct sim_end *e)
 {
     sim_items_free(&e->in);
     e->in_bytes = 0;
@@ -196,7 +196,7 @@ static void drop_in(struct end *e)
 
 /* --- what arrives ------------------------------------------------------------------------------------------------- */
 
-static void refuse_more(struct end *e)
+static void refuse_more(struct sim_end *e)
 {
     if (e->dead) return;
     e->dead = true;
@@ -204,7 +204,7 @@ static void refuse_more(struct end *e)
     sim_wire_send(peer_of(e), ITEM_RST, NULL, 0);
 }
 
-static void handshake_ends(struct end *e)
+static void handshake_ends(struct sim_end *e)
 {
     struct sim_sock *s = e->sock;
     e->open = true;
@@ -221,7 +221,7 @@ static void handshake_ends(struct end *e)
 }
 
 /* Linux keeps what had arrived before a reset, other systems do not: both happen. */
-static void reset_arrives(struct end *e)
+static void reset_arrives(struct sim_end *e)
 {
     struct sim *sim = e->conn->sim;
     struct sim_sock *s = e->sock;
@@ -243,7 +243,7 @@ static void reset_arrives(struct end *e)
     sim_stream_answer_pops(s);
 }
 
-static void data_arrives(struct end *e, struct item *it)
+static void data_arrives(struct sim_end *e, struct sim_item *it)
 {
     if (e->dead || e->closed || e->ended) {
         if (e->closed) refuse_more(e);
@@ -256,7 +256,7 @@ static void data_arrives(struct end *e, struct item *it)
     if (e->sock) sim_stream_answer_pops(e->sock);
 }
 
-void sim_end_arrive(struct end *e, struct item *it)
+void sim_end_arrive(struct sim_end *e, struct sim_item *it)
 {
     static const char *const names[] = {"open", "data", "credit", "fin", "rst"};
     enum item_kind kind = it->kind;
@@ -286,7 +286,7 @@ void sim_end_arrive(struct end *e, struct item *it)
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
 /* What is not sent yet must outlive the runtime whose buffers it lies in. */
-static void keep_tail(struct end *e)
+static void keep_tail(struct sim_end *e)
 {
     size_t n = e->queued - e->sent;
     if (!n) return;
@@ -302,7 +302,7 @@ static void keep_tail(struct end *e)
     }
 }
 
-void sim_end_close(struct end *e, bool abort)
+void sim_end_close(struct sim_end *e, bool abort)
 {
     e->sock = NULL;
     e->closed = true;

@@ -17,16 +17,16 @@ void sim_items_init(struct items *l)
     l->tail = &l->head;
 }
 
-void sim_items_add(struct items *l, struct item *it)
+void sim_items_add(struct items *l, struct sim_item *it)
 {
     it->next = NULL;
     *l->tail = it;
     l->tail = &it->next;
 }
 
-struct item *sim_items_shift(struct items *l)
+struct sim_item *sim_items_shift(struct items *l)
 {
-    struct item *it = l->head;
+    struct sim_item *it = l->head;
     if (!it) return NULL;
     l->head = it->next;
     if (!l->head) l->tail = &l->head;
@@ -35,7 +35,7 @@ struct item *sim_items_shift(struct items *l)
 
 void sim_items_free(struct items *l)
 {
-    for (struct item *it; (it = sim_items_shift(l));) free(it);
+    for (struct sim_item *it; (it = sim_items_shift(l));) free(it);
 }
 
 struct sim_conn *sim_conn_new(struct sim *s)
@@ -46,7 +46,7 @@ struct sim_conn *sim_conn_new(struct sim *s)
     c->id = ++s->conn_ids;
     list_push_back(&s->conns, &c->all);
     for (int i = 0; i < 2; i++) {
-        struct end *e = &c->ends[i];
+        struct sim_end *e = &c->ends[i];
         e->conn = c;
         sim_items_init(&e->wire);
         sim_items_init(&e->in);
@@ -58,7 +58,7 @@ void sim_conn_free(struct sim_conn *c)
 {
     list_remove(&c->all);
     for (int i = 0; i < 2; i++) {
-        struct end *e = &c->ends[i];
+        struct sim_end *e = &c->ends[i];
         sim_items_free(&e->wire);
         sim_items_free(&e->in);
         seg_ring_free(&e->out);
@@ -78,7 +78,7 @@ void sim_conn_break(struct sim_conn *c)
     c->sim->stats.resets++;
     sim_tell(c->sim, "break", c->id, 0);
     for (int i = 0; i < 2; i++) {
-        struct end *e = &c->ends[i];
+        struct sim_end *e = &c->ends[i];
         if (!e->host) continue;
         sim_items_free(&e->wire);
         e->wire_last_at = 0;
@@ -88,7 +88,7 @@ void sim_conn_break(struct sim_conn *c)
 
 static void wire_arrives(void *arg);
 
-static void schedule(struct end *to, uint64_t at)
+static void schedule(struct sim_end *to, uint64_t at)
 {
     to->wire_event = true;
     sim_conn_ref(to->conn);
@@ -98,11 +98,11 @@ static void schedule(struct end *to, uint64_t at)
 /* Everything that is due, in order. */
 static void wire_arrives(void *arg)
 {
-    struct end *e = arg;
+    struct sim_end *e = arg;
     struct sim_conn *c = e->conn;
     struct sim *s = c->sim;
     e->wire_event = false;
-    for (struct item *it; (it = e->wire.head);) {
+    for (struct sim_item *it; (it = e->wire.head);) {
         if (sim_link_is_cut(s, e->host, peer_of(e)->host)) {
             e->wire_stalled = true;
             break;
@@ -116,13 +116,13 @@ static void wire_arrives(void *arg)
     sim_conn_unref(c);
 }
 
-void sim_wire_send(struct end *to, enum item_kind kind, const char *bytes, uint32_t n)
+void sim_wire_send(struct sim_end *to, enum item_kind kind, const char *bytes, uint32_t n)
 {
     struct sim *s = to->conn->sim;
     size_t carried = bytes ? n : 0;
-    struct item *it = malloc(sizeof *it + carried);
+    struct sim_item *it = malloc(sizeof *it + carried);
     ASSERT(it);
-    *it = (struct item){.kind = kind, .n = n};
+    *it = (struct sim_item){.kind = kind, .n = n};
     if (carried) memcpy(it->bytes, bytes, carried);
     it->at = s->now + sim_link_delay(s, sim_link_of(s, peer_of(to)->host, to->host));
     if (it->at < to->wire_last_at) it->at = to->wire_last_at;
@@ -131,7 +131,7 @@ void sim_wire_send(struct end *to, enum item_kind kind, const char *bytes, uint3
     if (!to->wire_event && !to->wire_stalled) schedule(to, to->wire.head->at);
 }
 
-void sim_wire_heal(struct end *to)
+void sim_wire_heal(struct sim_end *to)
 {
     if (!to->wire_stalled) return;
     struct sim *s = to->conn->sim;

@@ -87,8 +87,8 @@ void sim_tell(struct sim *s, const char *what, uint64_t who, uint64_t n);
 enum item_kind { ITEM_OPEN, ITEM_DATA, ITEM_CREDIT, ITEM_FIN, ITEM_RST };
 
 /* Something on its way to an end. */
-struct item {
-    struct item *next;
+struct sim_item {
+    struct sim_item *next;
     enum item_kind kind;
     uint32_t n;       /* bytes */
     uint32_t at_byte; /* of those that arrived: how many have been popped */
@@ -97,12 +97,12 @@ struct item {
 };
 
 struct items {
-    struct item *head, **tail;
+    struct sim_item *head, **tail;
 };
 
 struct sim_conn;
 
-struct end {
+struct sim_end {
     struct sim_conn *conn;
     struct sim_host *host;
     struct sim_sock *sock; /* NULL: not accepted yet, or closed */
@@ -135,10 +135,10 @@ struct sim_conn {
     struct list all;
     uint32_t id, refs;
     unsigned attempts;
-    struct end ends[2]; /* who connected, who listens */
+    struct sim_end ends[2]; /* who connected, who listens */
 };
 
-static inline struct end *peer_of(struct end *e) { return &e->conn->ends[e == &e->conn->ends[0]]; }
+static inline struct sim_end *peer_of(struct sim_end *e) { return &e->conn->ends[e == &e->conn->ends[0]]; }
 
 struct sim_conn *sim_conn_new(struct sim *s);
 static inline struct sim_conn *sim_conn_ref(struct sim_conn *c)
@@ -153,32 +153,32 @@ void sim_conn_break(struct sim_conn *c);
 
 /* Lines of items. */
 void sim_items_init(struct items *l);
-void sim_items_add(struct items *l, struct item *it);
-struct item *sim_items_shift(struct items *l);
+void sim_items_add(struct items *l, struct sim_item *it);
+struct sim_item *sim_items_shift(struct items *l);
 void sim_items_free(struct items *l);
 
 /* Puts something on the way to an end; bytes may be NULL. */
-void sim_wire_send(struct end *to, enum item_kind kind, const char *bytes, uint32_t n);
+void sim_wire_send(struct sim_end *to, enum item_kind kind, const char *bytes, uint32_t n);
 /* The link has been healed. */
-void sim_wire_heal(struct end *to);
+void sim_wire_heal(struct sim_end *to);
 
 /* Sends what window and chance allow. */
-void sim_end_transmit(struct end *e);
-void sim_end_arrive(struct end *e, struct item *it); /* it is the end's now */
+void sim_end_transmit(struct sim_end *e);
+void sim_end_arrive(struct sim_end *e, struct sim_item *it); /* it is the end's now */
 /* Its socket is closed. */
-void sim_end_close(struct end *e, bool abort);
+void sim_end_close(struct sim_end *e, bool abort);
 
 /* --- sockets ------------------------------------------------------------------------------------------------------ */
 
-enum sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED };
+enum sim_sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED };
 
 #define SIM_UNSENT_MAX  65536u /* segments waiting on one socket: then EBUSY */
 #define SIM_DGRAMS_MAX  256    /* waiting to be popped; more are lost */
 #define SIM_DGRAM_BYTES 65507u
 
-struct dgram {
+struct sim_dgram {
     struct list all; /* in sim->dgrams, or empty */
-    struct dgram *next;
+    struct sim_dgram *next;
     struct sim *sim;
     struct sockaddr_in from, to;
     uint32_t n;
@@ -189,7 +189,7 @@ struct sim_sock {
     struct queue q;
     struct sim_host *host;
     struct list link; /* in host->socks */
-    enum sock_state state;
+    enum sim_sock_state state;
     bool dgram, linger_none;
     bool bound;        /* by the program: it stays so when a connection fails */
     uint8_t hops, tos; /* options of the IP header */
@@ -197,13 +197,13 @@ struct sim_sock {
     struct stream st; /* of datagram sockets only who waits */
     struct op_list accepts;
     struct op *connecting;
-    struct end *end;
+    struct sim_end *end;
     struct list dirty; /* in libos's list, or empty */
     /* a listener's */
     unsigned backlog, waiting_count;
-    struct end *waiting[128];
+    struct sim_end *waiting[128];
     /* a datagram socket's */
-    struct dgram *dgrams, **dgrams_tail;
+    struct sim_dgram *dgrams, **dgrams_tail;
     unsigned dgram_count;
 };
 

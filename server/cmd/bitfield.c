@@ -15,7 +15,7 @@
 enum overflow { OVERFLOW_WRAP, OVERFLOW_SAT, OVERFLOW_FAIL };
 enum step_kind { STEP_GET, STEP_SET, STEP_INCRBY };
 
-struct step {
+struct bitfield_step {
     uint64_t at;
     int64_t operand;  /* the value to set or to add */
     uint8_t kind;     /* enum step_kind */
@@ -25,7 +25,7 @@ struct step {
 };
 
 struct plan {
-    struct step *steps;
+    struct bitfield_step *steps;
     int count;
     bool writes;
     uint64_t last_bit; /* the farthest one a write reaches */
@@ -34,7 +34,7 @@ struct plan {
 /* --- parsing ------------------------------------------------------------------------------------------------------ */
 
 /* "i8", "u63" */
-static bool parse_type(struct call *c, struct bytes arg, struct step *s)
+static bool parse_type(struct call *c, struct bytes arg, struct bitfield_step *s)
 {
     const char *nul = arg.n ? memchr(arg.p, 0, arg.n) : NULL;
     if (nul) arg.n = (size_t)(nul - arg.p); /* Redis reads a C string here */
@@ -76,7 +76,7 @@ static bool parse_plan(struct call *c, struct plan *plan)
     uint8_t overflow = OVERFLOW_WRAP;
     for (int i = 2; i < c->argc; i++) {
         int left = c->argc - i - 1;
-        struct step s = {.overflow = overflow};
+        struct bitfield_step s = {.overflow = overflow};
         if (!parse_kind(c->argv[i], left, &s.kind)) {
             if (!bytes_is_word(c->argv[i], "overflow") || left < 1) {
                 call_syntax_error(c);
@@ -102,7 +102,7 @@ static bool parse_plan(struct call *c, struct plan *plan)
 /* v + by in a signed field; *fits: it needs no more bits. What does not fit comes back as `overflow` says, WRAP for
  * FAIL. A value to be set that lies so far below the field that the distance to its top overflows counts as too
  * large: Redis's arithmetic, which SAT shows. */
-static int64_t add_signed(int64_t v, int64_t by, const struct step *s, bool *fits)
+static int64_t add_signed(int64_t v, int64_t by, const struct bitfield_step *s, bool *fits)
 {
     int64_t max = (int64_t)(UINT64_MAX >> 1 >> (64 - s->width)), min = -max - 1;
     int64_t room_up = (int64_t)((uint64_t)max - (uint64_t)v), room_down = (int64_t)((uint64_t)min - (uint64_t)v);
@@ -114,7 +114,7 @@ static int64_t add_signed(int64_t v, int64_t by, const struct step *s, bool *fit
 }
 
 /* The same without a sign; fields have at most 63 bits. */
-static uint64_t add_unsigned(uint64_t v, int64_t by, const struct step *s, bool *fits)
+static uint64_t add_unsigned(uint64_t v, int64_t by, const struct bitfield_step *s, bool *fits)
 {
     uint64_t max = UINT64_MAX >> (64 - s->width);
     bool over = v > max || (by > 0 && by > (int64_t)(max - v));
@@ -126,7 +126,7 @@ static uint64_t add_unsigned(uint64_t v, int64_t by, const struct step *s, bool 
 
 /* --- execution ---------------------------------------------------------------------------------------------------- */
 
-static int64_t field(struct bytes s, const struct step *step)
+static int64_t field(struct bytes s, const struct bitfield_step *step)
 {
     uint64_t v = bits_get(s, step->at, step->width);
     return step->is_signed ? bits_extend(v, step->width) : (int64_t)v;
@@ -134,7 +134,7 @@ static int64_t field(struct bytes s, const struct step *step)
 
 /* Replies with one step's result; returns whether that changed the string: in one that has just grown every write
  * counts. */
-static bool write_field(struct call *c, char *p, size_t n, bool grown, const struct step *s)
+static bool write_field(struct call *c, char *p, size_t n, bool grown, const struct bitfield_step *s)
 {
     int64_t was = field(bytes_of(p, n), s), now;
     int64_t base = s->kind == STEP_INCRBY ? was : s->operand, by = s->kind == STEP_INCRBY ? s->operand : 0;
@@ -159,7 +159,7 @@ static void run_writes(struct call *c, const struct plan *plan)
     size_t n = entry_string_length(e);
     int64_t changes = 0;
     reply_array(c->out, (size_t)plan->count);
-    for (const struct step *s = plan->steps; s < plan->steps + plan->count; s++) {
+    for (const struct bitfield_step *s = plan->steps; s < plan->steps + plan->count; s++) {
         if (s->kind == STEP_GET) {
             call_integer(c, field(bytes_of(p, n), s));
             continue;

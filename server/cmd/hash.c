@@ -13,14 +13,14 @@
 /* --- changed ------------------------------------------------------------------------------------------------------ */
 
 /* The hash of argv[1] while it is changed. */
-struct change {
+struct hash_change {
     struct entry *e; /* NULL: the hash is new and put into the keyspace by changed() */
     struct hash h;
     struct hash_rules rules;
 };
 
 /* False: an error was replied. Otherwise changed() or, for a refusal, abandon() must follow. */
-static bool change(struct call *c, struct change *ch)
+static bool change(struct call *c, struct hash_change *ch)
 {
     ch->e = db_lookup_write(c, call_key(c, 1));
     if (ch->e && call_wrong_type(c, ch->e, OBJ_HASH)) return false;
@@ -29,12 +29,12 @@ static bool change(struct call *c, struct change *ch)
     return true;
 }
 
-static void abandon(struct change *ch)
+static void abandon(struct hash_change *ch)
 {
     if (!ch->e) hash_free(&ch->h);
 }
 
-static void changed(struct call *c, struct change *ch, const char *event, int64_t n)
+static void changed(struct call *c, struct hash_change *ch, const char *event, int64_t n)
 {
     if (ch->e) hash_store(ch->e, &ch->h);
     else db_put_value(c, call_key(c, 1), hash_value(&ch->h), -1, 0);
@@ -45,7 +45,7 @@ static void changed(struct call *c, struct change *ch, const char *event, int64_
 /* Returns how many fields are new, or -1 when an error was replied. */
 static int64_t set_pairs(struct call *c)
 {
-    struct change ch;
+    struct hash_change ch;
     int64_t added = 0;
     if (c->argc % 2) {
         call_arity_error(c);
@@ -71,7 +71,7 @@ void cmd_hmset(struct call *c)
 
 void cmd_hsetnx(struct call *c)
 {
-    struct change ch;
+    struct hash_change ch;
     if (!change(c, &ch)) return;
     if (hash_has(&ch.h, c->argv[2])) {
         abandon(&ch);
@@ -113,7 +113,7 @@ void cmd_hdel(struct call *c)
 void cmd_hincrby(struct call *c)
 {
     struct bytes field = c->argv[2];
-    struct change ch;
+    struct hash_change ch;
     struct lp_value old;
     int64_t by, v = 0;
     if (!call_int(c, c->argv[3], &by) || !change(c, &ch)) return;
@@ -137,7 +137,7 @@ void cmd_hincrbyfloat(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
     struct bytes field = c->argv[2];
-    struct change ch;
+    struct hash_change ch;
     struct lp_value old;
     long double by, v = 0;
     if (!call_long_double(c, c->argv[3], &by)) return;
@@ -230,10 +230,10 @@ void cmd_hexists(struct call *c)
     if (!c->failed) call_integer(c, found);
 }
 
-enum part { PART_FIELDS = 1, PART_VALUES = 2, PART_BOTH = 3 };
+enum hash_part { PART_FIELDS = 1, PART_VALUES = 2, PART_BOTH = 3 };
 
 /* Both come as a map, one of them as an array. */
-static void reply_all(struct call *c, enum part part)
+static void reply_all(struct call *c, enum hash_part part)
 {
     struct hash h;
     bool found = look(c, &h);

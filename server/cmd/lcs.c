@@ -65,12 +65,12 @@ static bool parse(struct call *c, struct lcs_options *o)
 }
 
 /* A range of matches, its ends included. */
-struct range {
+struct lcs_range {
     bool open;
     size_t a_start, a_end, b_start, b_end;
 };
 
-static bool emit(struct call *c, const struct range *r, const struct lcs_options *o)
+static bool emit(struct call *c, const struct lcs_range *r, const struct lcs_options *o)
 {
     size_t n = r->a_end - r->a_start + 1;
     if (n < (uint64_t)o->min_match_len) return false;
@@ -90,13 +90,13 @@ static bool emit(struct call *c, const struct range *r, const struct lcs_options
 static size_t read_off(struct call *c, const struct lcs *l, const struct lcs_options *o, char *text)
 {
     size_t i = l->a.n, j = l->b.n, left = *cell(l, i, j), ranges = 0;
-    struct range r = {0};
+    struct lcs_range r = {0};
     while (i > 0 && j > 0) {
         bool done = false;
         if (l->a.p[i - 1] == l->b.p[j - 1]) {
             if (text) text[--left] = l->a.p[i - 1];
             if (!r.open) {
-                r = (struct range){true, i - 1, i - 1, j - 1, j - 1};
+                r = (struct lcs_range){true, i - 1, i - 1, j - 1, j - 1};
             } else if (r.a_start == i && r.b_start == j) {
                 r.a_start--;
                 r.b_start--;

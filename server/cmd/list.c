@@ -191,18 +191,18 @@ void cmd_lset(struct call *c)
 }
 
 /* The part of a list from start to end, both included, negative ones counted from the tail. */
-struct range {
+struct list_range {
     size_t first, count;
 };
 
-static struct range range_of(int64_t start, int64_t end, size_t size)
+static struct list_range range_of(int64_t start, int64_t end, size_t size)
 {
     start = from_head(start, size);
     end = from_head(end, size);
     if (start < 0) start = 0;
-    if (start > end || (uint64_t)start >= size) return (struct range){0, 0};
+    if (start > end || (uint64_t)start >= size) return (struct list_range){0, 0};
     if ((uint64_t)end >= size) end = (int64_t)size - 1;
-    return (struct range){(size_t)start, (size_t)(end - start) + 1};
+    return (struct list_range){(size_t)start, (size_t)(end - start) + 1};
 }
 
 void cmd_lrange(struct call *c)
@@ -216,7 +216,7 @@ void cmd_lrange(struct call *c)
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
     const struct quicklist *q = list_of(e);
-    struct range part = range_of(start, end, quicklist_count(q));
+    struct list_range part = range_of(start, end, quicklist_count(q));
     list_reply_range(c, q, part.first, part.count, false);
 }
 
@@ -235,7 +235,7 @@ void cmd_ltrim(struct call *c)
 
     struct quicklist *q = list_of(e);
     size_t size = quicklist_count(q);
-    struct range kept = range_of(start, end, size);
+    struct list_range kept = range_of(start, end, size);
     if (kept.count) {
         size_t behind = size - kept.first - kept.count;
         quicklist_delete_range(q, 0, kept.first);

@@ -133,15 +133,15 @@ void cmd_scan(struct call *c)
 
 /* The reply is begun with cursor 0 or what the walk gives: elements are put aside as views, which hold as nothing
  * changes meanwhile. */
-struct found {
-    struct element {
+struct scan_found {
+    struct scan_element {
         struct bytes name, value;
         double score;
     } * list;
     size_t count, room;
 };
 
-static struct element *add(struct found *f)
+static struct scan_element *add(struct scan_found *f)
 {
     if (f->count == f->room) {
         f->room = f->room ? f->room * 2 : 32;
@@ -152,15 +152,15 @@ static struct element *add(struct found *f)
 
 static void collect_field(void *arg, struct bytes field, struct bytes value)
 {
-    *add(arg) = (struct element){.name = field, .value = value};
+    *add(arg) = (struct scan_element){.name = field, .value = value};
 }
 
 static void collect_member(void *arg, struct bytes member, double score)
 {
-    *add(arg) = (struct element){.name = member, .score = score};
+    *add(arg) = (struct scan_element){.name = member, .score = score};
 }
 
-static uint64_t scan_table(const struct entry *e, uint64_t cursor, const struct scan_options *o, struct found *f)
+static uint64_t scan_table(const struct entry *e, uint64_t cursor, const struct scan_options *o, struct scan_found *f)
 {
     uint64_t steps = steps_max(o);
     do {
@@ -177,12 +177,12 @@ static void begin(struct call *c, uint64_t cursor)
     bulk_small(c, bytes_of(num, number_format_u64(num, cursor)));
 }
 
-static void show_found(struct call *c, const struct entry *e, const struct scan_options *o, const struct found *f)
+static void show_found(struct call *c, const struct entry *e, const struct scan_options *o, const struct scan_found *f)
 {
     struct reply_mark m = reply_defer(c->out);
     size_t shown = 0;
     for (size_t i = 0; i < f->count; i++) {
-        const struct element *el = &f->list[i];
+        const struct scan_element *el = &f->list[i];
         if (o->match && !glob_match(o->pattern, el->name, false)) continue;
         call_bulk(c, el->name);
         shown++;
@@ -244,7 +244,7 @@ static void scan_value(struct call *c, enum obj_type type)
         else show_listpack(c, entry_ptr(e), type != OBJ_SET, &o);
         return;
     }
-    struct found f = {0};
+    struct scan_found f = {0};
     begin(c, scan_table(e, cursor, &o, &f));
     show_found(c, e, &o, &f);
     mem_free(f.list);

@@ -12,15 +12,15 @@
 #include "server/mem.h"
 #include "server/types/set.h"
 
-struct source {
+struct set_source {
     struct set set;         /* p NULL: no such key */
     size_t count, position; /* position among the keys: equals stay in order */
 };
 
 /* NULL: an error was replied. */
-static struct source *look_up(struct call *c, int first, size_t count)
+static struct set_source *look_up(struct call *c, int first, size_t count)
 {
-    struct source *src = mem_calloc(count * sizeof *src);
+    struct set_source *src = mem_calloc(count * sizeof *src);
     for (size_t i = 0; i < count; i++) {
         const struct entry *e = db_lookup_read(c, call_key(c, first + (int)i));
         src[i].position = i;
@@ -37,14 +37,14 @@ static struct source *look_up(struct call *c, int first, size_t count)
 
 static int by_count(const void *a, const void *b)
 {
-    const struct source *x = a, *y = b;
+    const struct set_source *x = a, *y = b;
     if (x->count != y->count) return x->count < y->count ? -1 : 1;
     return x->position < y->position ? -1 : 1;
 }
 
 static int by_count_down(const void *a, const void *b)
 {
-    const struct source *x = a, *y = b;
+    const struct set_source *x = a, *y = b;
     if (x->count != y->count) return x->count > y->count ? -1 : 1;
     return x->position < y->position ? -1 : 1;
 }
@@ -70,7 +70,7 @@ static struct set new_intersection(const struct set *smallest)
     return smallest->p && smallest->enc != ENC_INTSET ? set_new_listpack() : set_new_intset();
 }
 
-static bool all_have(const struct source *src, size_t count, const struct set_iter *it)
+static bool all_have(const struct set_source *src, size_t count, const struct set_iter *it)
 {
     for (size_t i = 1; i < count; i++) {
         if (src[i].set.p == src[0].set.p) continue;
@@ -86,7 +86,7 @@ static bool all_have(const struct source *src, size_t count, const struct set_it
 enum inter_to { TO_CLIENT, TO_KEY, TO_COUNT };
 
 /* Up to `limit` members of all sets; src[0] is the smallest. Returns how many there are. */
-static size_t intersect(struct call *c, const struct source *src, size_t count, size_t limit, enum inter_to to,
+static size_t intersect(struct call *c, const struct set_source *src, size_t count, size_t limit, enum inter_to to,
                         struct set *result)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
@@ -106,7 +106,7 @@ static size_t intersect(struct call *c, const struct source *src, size_t count, 
 
 static void inter(struct call *c, int first, size_t count, enum inter_to to, size_t limit)
 {
-    struct source *src = look_up(c, first, count);
+    struct set_source *src = look_up(c, first, count);
     if (!src) return;
     qsort(src, count, sizeof *src, by_count);
     if (to == TO_CLIENT) {
@@ -155,7 +155,7 @@ static void add_all(struct set *result, const struct set *s, const struct set_ru
     set_iter_fini(&it);
 }
 
-static void unite(struct set *result, const struct source *src, size_t count, const struct set_rules *rules)
+static void unite(struct set *result, const struct set_source *src, size_t count, const struct set_rules *rules)
 {
     for (size_t i = 0; i < count; i++) {
         if (src[i].count) add_all(result, &src[i].set, rules);
@@ -163,7 +163,8 @@ static void unite(struct set *result, const struct source *src, size_t count, co
 }
 
 /* Looks each member of the first up in the others, the largest of them first: it is there most likely. */
-static void subtract_by_looking_up(struct set *result, struct source *src, size_t count, const struct set_rules *rules)
+static void subtract_by_looking_up(struct set *result, struct set_source *src, size_t count,
+                                   const struct set_rules *rules)
 {
     struct set_iter it;
     qsort(src + 1, count - 1, sizeof *src, by_count_down);
@@ -178,7 +179,7 @@ static void subtract_by_looking_up(struct set *result, struct source *src, size_
 }
 
 /* Takes the members of the others out of a copy of the first. */
-static void subtract_by_removing(struct set *result, const struct source *src, size_t count,
+static void subtract_by_removing(struct set *result, const struct set_source *src, size_t count,
                                  const struct set_rules *rules)
 {
     add_all(result, &src[0].set, rules);
@@ -191,7 +192,7 @@ static void subtract_by_removing(struct set *result, const struct source *src, s
     }
 }
 
-static void subtract(struct set *result, struct source *src, size_t count, const struct set_rules *rules)
+static void subtract(struct set *result, struct set_source *src, size_t count, const struct set_rules *rules)
 {
     uint64_t looked_up = 0, removed = 0;
     if (!src[0].count) return;
@@ -213,7 +214,7 @@ static void collect(struct call *c, enum collect_op op, bool to_key)
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     int first = to_key ? 2 : 1;
     size_t count = (size_t)(c->argc - first);
-    struct source *src = look_up(c, first, count);
+    struct set_source *src = look_up(c, first, count);
     if (!src) return;
     struct set result = set_new_intset();
     if (op == UNION) unite(&result, src, count, &rules);

@@ -21,7 +21,7 @@ enum aggregate { SUM, MIN, MAX };
 
 /* --- sources ------------------------------------------------------------------------------------------------------ */
 
-struct source {
+struct zset_source {
     const struct entry *e; /* NULL: no such key */
     union {
         struct set set;
@@ -34,19 +34,19 @@ struct source {
 
 static int by_count(const void *a, const void *b)
 {
-    const struct source *x = a, *y = b;
+    const struct zset_source *x = a, *y = b;
     if (x->count != y->count) return x->count < y->count ? -1 : 1;
     return x->position < y->position ? -1 : 1;
 }
 
 static int by_count_down(const void *a, const void *b)
 {
-    const struct source *x = a, *y = b;
+    const struct zset_source *x = a, *y = b;
     if (x->count != y->count) return x->count > y->count ? -1 : 1;
     return x->position < y->position ? -1 : 1;
 }
 
-static bool source_score(const struct source *s, struct bytes member, double *score)
+static bool source_score(const struct zset_source *s, struct bytes member, double *score)
 {
     if (!s->count) return false;
     if (!s->is_set) return zset_score(&s->zset, member, score);
@@ -58,14 +58,14 @@ struct source_iter {
     struct bytes member;
     double score;
     bool lasting; /* the member's bytes stay where they are */
-    const struct source *s;
+    const struct zset_source *s;
     union {
         struct set_iter set;
         struct zset_iter zset;
     };
 };
 
-static void iter_init(struct source_iter *it, const struct source *s)
+static void iter_init(struct source_iter *it, const struct zset_source *s)
 {
     it->s = s;
     if (!s->count) return;
@@ -100,7 +100,7 @@ static void iter_fini(struct source_iter *it)
 struct zargs {
     enum zop op;
     bool to_key, count_only;
-    struct source *src;
+    struct zset_source *src;
     size_t count;
     enum aggregate aggregate;
     bool with_scores;
@@ -108,9 +108,9 @@ struct zargs {
 };
 
 /* NULL: an error was replied. */
-static struct source *look_up(struct call *c, int first, size_t count)
+static struct zset_source *look_up(struct call *c, int first, size_t count)
 {
-    struct source *src = mem_calloc(count * sizeof *src);
+    struct zset_source *src = mem_calloc(count * sizeof *src);
     for (size_t i = 0; i < count; i++) {
         const struct entry *e = db_lookup_read(c, call_key(c, first + (int)i));
         src[i].position = i;

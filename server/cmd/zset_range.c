@@ -9,11 +9,11 @@
 #include "server/types/zset.h"
 
 enum range_by { BY_AUTO, BY_RANK, BY_SCORE, BY_LEX };
-enum direction { DIRECTION_AUTO, FORWARD, REVERSE };
+enum zset_direction { DIRECTION_AUTO, FORWARD, REVERSE };
 
-struct range {
+struct zset_range {
     enum range_by by;
-    enum direction direction;
+    enum zset_direction direction;
     bool with_scores;
     int64_t start, stop; /* BY_RANK */
     struct ztree_score_range score;
@@ -23,7 +23,7 @@ struct range {
 
 /* --- arguments ---------------------------------------------------------------------------------------------------- */
 
-static bool parse_options(struct call *c, int first, bool to_key, struct range *r)
+static bool parse_options(struct call *c, int first, bool to_key, struct zset_range *r)
 {
     for (int i = first; i < c->argc; i++) {
         struct bytes w = c->argv[i];
@@ -55,7 +55,7 @@ static bool parse_options(struct call *c, int first, bool to_key, struct range *
     return !err;
 }
 
-static bool parse_bounds(struct call *c, struct bytes min, struct bytes max, struct range *r)
+static bool parse_bounds(struct call *c, struct bytes min, struct bytes max, struct zset_range *r)
 {
     switch (r->by) {
     case BY_SCORE: return zset_score_bounds(c, min, max, &r->score);
@@ -89,7 +89,7 @@ static struct ztree_span limited(struct ztree_span span, int64_t offset, int64_t
     return (struct ztree_span){span.start + (size_t)offset, span.start + (size_t)offset + n};
 }
 
-static struct ztree_span span_of(const struct zset *z, const struct range *r)
+static struct ztree_span span_of(const struct zset *z, const struct zset_range *r)
 {
     bool reverse = r->direction == REVERSE;
     switch (r->by) {
@@ -139,9 +139,9 @@ static void store_span(struct call *c, const struct key_ref *to, const struct zs
     call_integer(c, (int64_t)n);
 }
 
-static void range(struct call *c, int key, bool to_key, enum range_by by, enum direction direction)
+static void range(struct call *c, int key, bool to_key, enum range_by by, enum zset_direction direction)
 {
-    struct range r = {.by = by, .direction = direction, .limit = -1};
+    struct zset_range r = {.by = by, .direction = direction, .limit = -1};
     if (!parse_options(c, key + 3, to_key, &r)) return;
     bool reverse = r.direction == REVERSE, max_first = reverse && r.by != BY_RANK;
     if (!parse_bounds(c, c->argv[key + (max_first ? 2 : 1)], c->argv[key + (max_first ? 1 : 2)], &r)) return;
@@ -171,7 +171,7 @@ void cmd_zrevrangebylex(struct call *c) { range(c, 1, false, BY_LEX, REVERSE); }
 
 static void count(struct call *c, enum range_by by)
 {
-    struct range r = {.by = by, .direction = FORWARD, .limit = -1};
+    struct zset_range r = {.by = by, .direction = FORWARD, .limit = -1};
     if (!parse_bounds(c, c->argv[2], c->argv[3], &r)) return;
     const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
@@ -191,7 +191,7 @@ void cmd_zlexcount(struct call *c) { count(c, BY_LEX); }
 static void remove_range(struct call *c, enum range_by by, const char *event)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct range r = {.by = by, .direction = FORWARD, .limit = -1};
+    struct zset_range r = {.by = by, .direction = FORWARD, .limit = -1};
     if (!parse_bounds(c, c->argv[2], c->argv[3], &r)) return;
     struct entry *e = db_lookup_write(c, key);
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;

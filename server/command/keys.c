@@ -17,7 +17,7 @@
 #include "alloc/base/assert.h"
 #include "server/command/command.h"
 
-struct found {
+struct keys_found {
     int *out;
     uint16_t *flags;
     int max, count;
@@ -72,7 +72,7 @@ static int span_of_keynum(const struct key_spec *ks, const struct bytes *argv, i
     return 0;
 }
 
-static int spec_walk(const struct key_spec *ks, const struct bytes *argv, int argc, struct found *f)
+static int spec_walk(const struct key_spec *ks, const struct bytes *argv, int argc, struct keys_found *f)
 {
     if (ks->begin == KEY_BEGIN_UNKNOWN || ks->find == KEY_FIND_UNKNOWN) return -1;
     int first = ks->begin_pos;
@@ -102,7 +102,7 @@ int command_keys(const struct command *cmd, const struct bytes *argv, int argc, 
         return flags_out ? cmd->getkeys(argv, argc, out, flags_out, max)
                          : cmd->getkeys(argv, argc, out, unwanted, max < 2 ? max : 2);
     }
-    struct found f = {.out = out, .flags = flags_out, .max = max};
+    struct keys_found f = {.out = out, .flags = flags_out, .max = max};
     for (unsigned i = 0; i < cmd->key_count; i++) {
         if (cmd->keys[i].flags & KEY_NOT_KEY) continue;
         if (spec_walk(&cmd->keys[i], argv, argc, &f) < 0) return -1;

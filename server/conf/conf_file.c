@@ -23,7 +23,7 @@ enum {
     INCLUDE_DEPTH_MAX = 16,
 };
 
-struct reader {
+struct conf_file_reader {
     struct config *cfg;
     conf_rename_fn *rename;
     struct conf_failure *failure;
@@ -31,7 +31,7 @@ struct reader {
     int depth;
 };
 
-static int text_read(struct reader *r, struct bytes text);
+static int text_read(struct conf_file_reader *r, struct bytes text);
 
 /* --- failures ------------------------------------------------------------------------------ */
 
@@ -46,14 +46,14 @@ void conf_failure_print(const struct conf_failure *f, FILE *out)
     fprintf(out, "%s\n", f->reason);
 }
 
-static int fail(struct reader *r, const char *why)
+static int fail(struct conf_file_reader *r, const char *why)
 {
     snprintf(r->failure->reason, sizeof r->failure->reason, "%s", why);
     return -EINVAL;
 }
 
 /* About a word of the line. */
-__attribute__((format(printf, 2, 3))) static int failf(struct reader *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int failf(struct conf_file_reader *r, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -62,7 +62,7 @@ __attribute__((format(printf, 2, 3))) static int failf(struct reader *r, const c
     return -EINVAL;
 }
 
-static int fail_open(struct reader *r, const char *path, int error)
+static int fail_open(struct conf_file_reader *r, const char *path, int error)
 {
     r->failure->cannot_open = true;
     snprintf(r->failure->reason, sizeof r->failure->reason, "Fatal error, can't open config file '%s': %s", path,
@@ -85,7 +85,7 @@ static int fd_read(int fd, struct conf_text *out)
     }
 }
 
-static int file_read(struct reader *r, const char *path, struct conf_text *out)
+static int file_read(struct conf_file_reader *r, const char *path, struct conf_text *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail_open(r, path, errno);
@@ -95,7 +95,7 @@ static int file_read(struct reader *r, const char *path, struct conf_text *out)
 }
 
 /* A path, or a pattern that may match no file at all: so that an empty conf.d is fine. */
-static int files_read(struct reader *r, const char *path, struct conf_text *out)
+static int files_read(struct conf_file_reader *r, const char *path, struct conf_text *out)
 {
     if (!strpbrk(path, "*?[")) return file_read(r, path, out);
     glob_t found;
@@ -108,7 +108,7 @@ static int files_read(struct reader *r, const char *path, struct conf_text *out)
 
 /* --- directives ---------------------------------------------------------------------------- */
 
-static int include_apply(struct reader *r, const char *path)
+static int include_apply(struct conf_file_reader *r, const char *path)
 {
     if (!r->may_include) return 0;
     if (r->depth == INCLUDE_DEPTH_MAX) return fail(r, "Includes are nested too deep");
@@ -123,7 +123,7 @@ static int include_apply(struct reader *r, const char *path)
     return rc;
 }
 
-static int rename_apply(struct reader *r, const struct conf_args *a)
+static int rename_apply(struct conf_file_reader *r, const struct conf_args *a)
 {
     const char *why = r->rename ? r->rename(a->argv[1], a->argv[2]) : NULL;
     return why ? fail(r, why) : 0;
@@ -138,7 +138,7 @@ static bool is_obsolete(const struct conf_args *a)
 }
 
 /* What redis-server writes of a default user that nobody changed is what everybody may do here. */
-static int user_apply(struct reader *r, const struct conf_args *a)
+static int user_apply(struct conf_file_reader *r, const struct conf_args *a)
 {
     static const struct {
         const char *rule, *same;
@@ -162,7 +162,7 @@ static int user_apply(struct reader *r, const struct conf_args *a)
     return 0;
 }
 
-static int directive_apply(struct reader *r, const struct conf_args *a)
+static int directive_apply(struct conf_file_reader *r, const struct conf_args *a)
 {
     struct bytes name = a->argv[0];
     if (is_obsolete(a)) return 0;
@@ -177,7 +177,7 @@ static int directive_apply(struct reader *r, const struct conf_args *a)
     return fail(r, "Bad directive or wrong number of arguments");
 }
 
-static int option_apply(struct reader *r, const struct conf_option *o, const struct conf_args *a)
+static int option_apply(struct conf_file_reader *r, const struct conf_option *o, const struct conf_args *a)
 {
     char err[CONF_ERROR_SIZE] = "";
     bool multi = o->flags & CONF_MULTI;
@@ -203,7 +203,7 @@ static struct bytes trimmed(struct bytes b)
     return b;
 }
 
-static int line_apply(struct reader *r, struct bytes line)
+static int line_apply(struct conf_file_reader *r, struct bytes line)
 {
     struct conf_args a;
     int rc = conf_split(line, &a);
@@ -217,7 +217,7 @@ static int line_apply(struct reader *r, struct bytes line)
     return rc;
 }
 
-static int text_read(struct reader *r, struct bytes text)
+static int text_read(struct conf_file_reader *r, struct bytes text)
 {
     int number = 1;
     for (size_t at = 0; at < text.n; number++) {
@@ -242,7 +242,7 @@ int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf
                    struct conf_failure *f)
 {
     *f = (struct conf_failure){0};
-    struct reader r = {.cfg = cfg, .rename = rename, .failure = f, .may_include = may_include};
+    struct conf_file_reader r = {.cfg = cfg, .rename = rename, .failure = f, .may_include = may_include};
     cfg->reading_file = true;
     int rc = text_read(&r, text);
     cfg->reading_file = false;
@@ -320,7 +320,7 @@ static int logfile_try(struct config *cfg, struct conf_failure *f)
 int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *rename, struct conf_failure *f)
 {
     *f = (struct conf_failure){0};
-    struct reader r = {.cfg = cfg, .failure = f};
+    struct conf_file_reader r = {.cfg = cfg, .failure = f};
     struct conf_text text = {0}, options = {0};
     bool from_stdin = false, has_file = argc > 1 && argv[1][0] != '-';
     int rc = 0;

@@ -23,7 +23,7 @@ struct setting {
     const struct conf_hook *hook; /* to run; NULL: none, or another setting runs it */
 };
 
-struct change {
+struct conf_change {
     const struct config *now;
     struct config *next;
     struct setting *settings;
@@ -64,7 +64,7 @@ static bool is_immutable(const struct config *cfg, const struct conf_option *o, 
     return !same;
 }
 
-static int settings_find(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
+static int settings_find(struct conf_change *ch, const struct bytes *pairs, bool protected_too, bool loading,
                          struct conf_text *err)
 {
     for (int i = 0; i < ch->count; i++) {
@@ -108,14 +108,14 @@ static const struct conf_hook *hook_find(const struct config *cfg, const struct 
     return NULL;
 }
 
-static bool hook_is_taken(const struct change *ch, const struct conf_hook *hook)
+static bool hook_is_taken(const struct conf_change *ch, const struct conf_hook *hook)
 {
     for (int i = 0; i < ch->set_count; i++)
         if (ch->settings[i].hook && ch->settings[i].hook->apply == hook->apply) return true;
     return false;
 }
 
-static int values_set(struct change *ch, struct conf_text *err)
+static int values_set(struct conf_change *ch, struct conf_text *err)
 {
     for (; ch->set_count < ch->count; ch->set_count++) {
         struct setting *s = &ch->settings[ch->set_count];
@@ -130,7 +130,7 @@ static int values_set(struct change *ch, struct conf_text *err)
 }
 
 /* Those that can be taken back come first; among equals the order is the caller's. */
-static void settings_order(struct change *ch)
+static void settings_order(struct conf_change *ch)
 {
     for (int i = 0, end = ch->count; i < end;) {
         struct setting s = ch->settings[i];
@@ -145,7 +145,7 @@ static void settings_order(struct change *ch)
 }
 
 /* Runs the hooks of the first `count` settings with cfg; returns how many settings it got past. */
-static int hooks_run(struct change *ch, const struct config *cfg, int count, const char **why)
+static int hooks_run(struct conf_change *ch, const struct config *cfg, int count, const char **why)
 {
     for (int i = 0; i < count; i++) {
         const struct conf_hook *hook = ch->settings[i].hook;
@@ -154,7 +154,7 @@ static int hooks_run(struct change *ch, const struct config *cfg, int count, con
     return count;
 }
 
-static void hooks_settle(struct change *ch, int count)
+static void hooks_settle(struct conf_change *ch, int count)
 {
     for (int i = 0; i < count; i++) {
         const struct conf_hook *hook = ch->settings[i].hook;
@@ -163,12 +163,12 @@ static void hooks_settle(struct change *ch, int count)
 }
 
 /* Can fail only where the folder is closed to us since: then the new one stays. */
-static void leave_new_dir(struct change *ch)
+static void leave_new_dir(struct conf_change *ch)
 {
     if (ch->old_dir >= 0 && fchdir(ch->old_dir) < 0) return;
 }
 
-static int change_make(struct change *ch, const struct bytes *pairs, bool protected_too, bool loading,
+static int change_make(struct conf_change *ch, const struct bytes *pairs, bool protected_too, bool loading,
                        struct conf_text *err)
 {
     int rc = settings_find(ch, pairs, protected_too, loading, err);
@@ -201,7 +201,7 @@ int conf_set(const struct config *now, const struct bytes *pairs, int count, boo
     /* Nothing can be set twice, so more names than options hold at least one wrong one; the first
      * is found among these. */
     int bound = (int)conf_option_count + 1;
-    struct change ch = {.now = now, .count = count < bound ? count : bound, .old_dir = -1};
+    struct conf_change ch = {.now = now, .count = count < bound ? count : bound, .old_dir = -1};
     ch.settings = calloc((size_t)ch.count + 1, sizeof *ch.settings);
     if (!ch.settings) return -ENOMEM;
     ch.next = conf_copy(now);

@@ -75,7 +75,7 @@ struct entry *keyspace_meet_expired(struct call *c, struct db *db, struct place 
 
 /* --- in the background ------------------------------------------------------------------------------------------ */
 
-struct step {
+struct expire_step {
     struct call *c;
     struct db *db;
     struct slice *slice;
@@ -86,7 +86,7 @@ struct step {
 
 static void look(void *arg, struct table_slot s)
 {
-    struct step *st = arg;
+    struct expire_step *st = arg;
     const struct entry *e = table_slot_entry(s);
     int64_t left = entry_expire(e) - st->c->now_ms;
     st->seen++;
@@ -99,7 +99,7 @@ static void look(void *arg, struct table_slot s)
     }
 }
 
-static void average(struct db *db, const struct step *st)
+static void average(struct db *db, const struct expire_step *st)
 {
     if (!st->ttl_count) return;
     double now = (double)(st->ttl_sum / (int64_t)st->ttl_count);
@@ -107,9 +107,9 @@ static void average(struct db *db, const struct step *st)
 }
 
 /* One step. *rounds counts how often the walk came to the end of the last slice. */
-static struct step look_at_some(struct call *c, struct db *db, size_t keys, unsigned *rounds)
+static struct expire_step look_at_some(struct call *c, struct db *db, size_t keys, unsigned *rounds)
 {
-    struct step st = {.c = c, .db = db};
+    struct expire_step st = {.c = c, .db = db};
     for (size_t walks = keys + WALKS_A_STEP; walks > 0 && st.seen < keys; walks--) {
         st.slice = &db->slices[db->expire_slice];
         db->expire_at = table_walk_marked(&st.slice->table, db->expire_at, look, &st);
@@ -138,7 +138,7 @@ bool db_expire_some(struct call *c, struct db *db, uint64_t deadline_ns, size_t 
     size_t keys = KEYS_A_STEP + KEYS_A_STEP / 4 * effort_of(c->cfg);
     unsigned acceptable = db_expire_acceptable_percent(c->cfg), rounds = 0;
     while (db_expires(db) > 0) {
-        struct step st = look_at_some(c, db, keys, &rounds);
+        struct expire_step st = look_at_some(c, db, keys, &rounds);
         *seen += st.seen;
         *expired += st.expired;
         /* A step that saw nothing was where no volatile keys are: on, but not around more than once. */

@@ -21,7 +21,7 @@
 
 #define BUCKETS_A_LOOK 5 /* at the clock */
 
-struct part {
+struct walk_part {
     int db; /* the number it had */
     struct slice *slices;
     unsigned slice_count;
@@ -38,14 +38,14 @@ struct walk {
     int count;
     walk_fn *fn;
     void *arg;
-    struct part **now_in; /* by database, the part whose slices it holds; NULL: none that has something to show */
-    struct part *parts;
+    struct walk_part **now_in; /* by database, the part whose slices it holds; NULL: none that has something to show */
+    struct walk_part *parts;
     int part_count, at;
 };
 
-static uint64_t place_of(const struct part *p) { return table_scan_place(p->cursor); }
+static uint64_t place_of(const struct walk_part *p) { return table_scan_place(p->cursor); }
 
-static void show(struct walk *w, const struct part *p, const struct entry *e) { w->fn(w->arg, p->db, e); }
+static void show(struct walk *w, const struct walk_part *p, const struct entry *e) { w->fn(w->arg, p->db, e); }
 
 /* --- commands, ahead of the walk ---------------------------------------------------------------------------------- */
 
@@ -53,7 +53,7 @@ static void before_change(struct preimage *pre, struct call *c, struct db *db, c
                           const struct entry *e)
 {
     struct walk *w = container_of(pre, struct walk, preimage);
-    struct part *p = w->now_in[db->id];
+    struct walk_part *p = w->now_in[db->id];
     if (!p) return;
     unsigned slice = db_slice_index(db, key);
     if (slice < p->at || (slice == p->at && table_scan_place(key->hash) < place_of(p))) return;
@@ -63,7 +63,7 @@ static void before_change(struct preimage *pre, struct call *c, struct db *db, c
 static bool before_whole(struct preimage *pre, struct call *c, struct db *db, struct db *with)
 {
     struct walk *w = container_of(pre, struct walk, preimage);
-    struct part *p = w->now_in[db->id];
+    struct walk_part *p = w->now_in[db->id];
     if (with) {
         w->now_in[db->id] = w->now_in[with->id];
         w->now_in[with->id] = p;
@@ -77,15 +77,15 @@ static bool before_whole(struct preimage *pre, struct call *c, struct db *db, st
 
 /* --- the walk ----------------------------------------------------------------------------------------------------- */
 
-struct step {
+struct walk_step {
     struct walk *w;
-    struct part *p;
+    struct walk_part *p;
     uint64_t place;
 };
 
 static void visit(void *arg, struct table_slot slot)
 {
-    struct step *s = arg;
+    struct walk_step *s = arg;
     const struct entry *e = table_slot_entry(slot);
     uint64_t hash = table_hash(&s->p->slices[s->p->at].table, entry_key(e));
     if (table_scan_place(hash) < s->place || hash_set_has(&s->p->ahead, hash)) return;
@@ -93,7 +93,7 @@ static void visit(void *arg, struct table_slot slot)
 }
 
 /* Everything in the part has been shown. */
-static void end_part(struct walk *w, struct part *p, struct call *c)
+static void end_part(struct walk *w, struct walk_part *p, struct call *c)
 {
     for (int i = 0; i < w->count; i++)
         if (w->now_in[i] == p) w->now_in[i] = NULL;
@@ -103,11 +103,11 @@ static void end_part(struct walk *w, struct part *p, struct call *c)
 }
 
 /* The table of the slice the part is in. */
-static bool walk_table(struct walk *w, struct part *p, uint64_t deadline_ns)
+static bool walk_table(struct walk *w, struct walk_part *p, uint64_t deadline_ns)
 {
     struct table *t = &p->slices[p->at].table;
     for (unsigned n = 1;; n++) {
-        struct step s = {w, p, place_of(p)};
+        struct walk_step s = {w, p, place_of(p)};
         p->cursor = table_scan(t, p->cursor, visit, &s);
         if (p->cursor == 0) return true;
         if (n % BUCKETS_A_LOOK == 0 && demi_clock_ns() >= deadline_ns) return false;
@@ -117,7 +117,7 @@ static bool walk_table(struct walk *w, struct part *p, uint64_t deadline_ns)
 bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns)
 {
     for (; w->at < w->part_count; w->at++) {
-        struct part *p = &w->parts[w->at];
+        struct walk_part *p = &w->parts[w->at];
         for (; p->at < p->slice_count; p->at++)
             if (!walk_table(w, p, deadline_ns)) return false;
         end_part(w, p, c);
@@ -129,8 +129,8 @@ static void add_part(struct walk *w, struct db *db)
 {
     size_t keys = db_size(db);
     if (keys == 0) return;
-    struct part *p = &w->parts[w->part_count++];
-    *p = (struct part){
+    struct walk_part *p = &w->parts[w->part_count++];
+    *p = (struct walk_part){
         .db = db->id, .slices = db->slices, .slice_count = db->slice_count, .keys = keys, .expires = db_expires(db)};
     w->now_in[db->id] = p;
 }
@@ -158,7 +158,7 @@ void walk_free(struct walk *w, struct call *c)
     mem_free(w);
 }
 
-static const struct part *part_of(const struct walk *w, int db)
+static const struct walk_part *part_of(const struct walk *w, int db)
 {
     for (int i = 0; i < w->part_count; i++)
         if (w->parts[i].db == db) return &w->parts[i];

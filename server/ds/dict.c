@@ -15,7 +15,7 @@
 #define LENGTH_U32 254
 #define LENGTH_U64 255
 
-struct element {
+struct dict_element {
     struct bytes field, value;
 };
 
@@ -74,9 +74,9 @@ static struct bytes map_key(const void *entry)
 static const struct table_ops set_ops = {.key = set_key};
 static const struct table_ops map_ops = {.key = map_key};
 
-static struct element element_get(bool is_map, const void *entry)
+static struct dict_element element_get(bool is_map, const void *entry)
 {
-    struct element e = {.value = {"", 0}};
+    struct dict_element e = {.value = {"", 0}};
     const char *p = length_get(entry, &e.field.n);
     if (is_map) p = length_get(p, &e.value.n);
     e.field.p = p;
@@ -110,7 +110,7 @@ static void element_free(struct dict *d, void *entry)
 /* Overwrites the value if the new one takes no more than the block, and no less than half of it. */
 static bool element_rewrite(void *entry, struct bytes value)
 {
-    struct element e = element_get(true, entry);
+    struct dict_element e = element_get(true, entry);
     size_t need = element_size(true, e.field.n, value.n), room = mem_size(entry);
     if (need > room || need < room / 2) return false;
     char *length = (char *)entry + length_size(e.field.n), *field = length + length_size(value.n);
@@ -202,13 +202,13 @@ bool dict_random(const struct dict *d, struct rng *rng, struct bytes *field, str
 {
     struct table_slot s = table_random(&d->t, rng);
     if (!s.bucket) return false;
-    struct element e = element_get(dict_is_map(d), table_slot_entry(s));
+    struct dict_element e = element_get(dict_is_map(d), table_slot_entry(s));
     *field = e.field;
     if (value) *value = e.value;
     return true;
 }
 
-struct scan {
+struct dict_scanner {
     dict_scan_fn *fn;
     void *arg;
     bool is_map;
@@ -216,14 +216,14 @@ struct scan {
 
 static void show(void *arg, struct table_slot s)
 {
-    const struct scan *scan = arg;
-    struct element e = element_get(scan->is_map, table_slot_entry(s));
+    const struct dict_scanner *scan = arg;
+    struct dict_element e = element_get(scan->is_map, table_slot_entry(s));
     scan->fn(scan->arg, e.field, e.value);
 }
 
 uint64_t dict_scan(struct dict *d, uint64_t cursor, dict_scan_fn *fn, void *arg)
 {
-    struct scan scan = {fn, arg, dict_is_map(d)};
+    struct dict_scanner scan = {fn, arg, dict_is_map(d)};
     return table_scan(&d->t, cursor, show, &scan);
 }
 
@@ -237,7 +237,7 @@ bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *val
 {
     const void *entry = table_iter_next(&it->it);
     if (!entry) return false;
-    struct element e = element_get(dict_is_map(it->d), entry);
+    struct dict_element e = element_get(dict_is_map(it->d), entry);
     *field = e.field;
     if (value) *value = e.value;
     return true;
@@ -256,7 +256,7 @@ void dict_check(const struct dict *d)
             for (unsigned k = 0; k < 7; k++) {
                 if (!(b->meta >> (8 * k) & 0x80)) continue;
                 const void *entry = (const void *)(b->slot[k] & TABLE_PTR_MASK);
-                struct element e = element_get(dict_is_map(d), entry);
+                struct dict_element e = element_get(dict_is_map(d), entry);
                 ASSERT(element_size(dict_is_map(d), e.field.n, e.value.n) <= mem_size(entry));
                 entry_bytes += mem_size(entry);
             }

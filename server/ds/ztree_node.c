@@ -15,14 +15,14 @@
 
 #define SHIFT_MIN 4 /* free places a neighbour must have to be given some */
 
-struct step {
+struct ztree_step {
     struct ztree_inner *node;
     unsigned index; /* the child that was taken */
 };
 
 /* The way from the root to a leaf. */
-struct path {
-    struct step step[HEIGHT_MAX];
+struct ztree_path {
+    struct ztree_step step[HEIGHT_MAX];
     unsigned depth;
     struct ztree_leaf *leaf;
     unsigned index;
@@ -100,7 +100,7 @@ static void inner_drop(struct ztree_inner *node, unsigned at)
     inner_move(node, at, node, at + 1, node->count - at);
 }
 
-static void path_find(const struct ztree *z, const struct zkey *key, struct path *p)
+static void path_find(const struct ztree *z, const struct zkey *key, struct ztree_path *p)
 {
     void *node = z->root;
     p->depth = z->height;
@@ -111,7 +111,7 @@ static void path_find(const struct ztree *z, const struct zkey *key, struct path
         if (i + 1 < inner->count && inner->score[i + 1] == key->score &&
             bytes_equal(zelem_member(inner->least[i + 1]), key->member))
             i++;
-        p->step[d] = (struct step){inner, i};
+        p->step[d] = (struct ztree_step){inner, i};
         node = inner->child[i];
     }
     p->leaf = node;
@@ -119,7 +119,7 @@ static void path_find(const struct ztree *z, const struct zkey *key, struct path
 }
 
 /* The node below step[depth - 1] has a new first element. */
-static void path_fix_least(struct path *p, unsigned depth, void *elem)
+static void path_fix_least(struct ztree_path *p, unsigned depth, void *elem)
 {
     while (depth--) {
         least_set(p->step[depth].node, p->step[depth].index, elem);
@@ -130,7 +130,7 @@ static void path_fix_least(struct path *p, unsigned depth, void *elem)
 /* --- making room ---------------------------------------------------------------------------------- */
 
 /* Hands half of a neighbour's free places over to it. */
-static bool leaf_shift(struct path *p)
+static bool leaf_shift(struct ztree_path *p)
 {
     if (p->depth == 0) return false;
     struct ztree_inner *parent = p->step[p->depth - 1].node;
@@ -203,7 +203,7 @@ static void root_raise(struct ztree *z, void *least)
 }
 
 /* Splits the lowest node of the path whose parent has room. The path is not valid afterwards. */
-static void path_split(struct ztree *z, struct path *p)
+static void path_split(struct ztree *z, struct ztree_path *p)
 {
     bool at_start = p->leaf == z->first && p->index == 0;
     bool at_end = p->leaf == z->last && p->index == p->leaf->count;
@@ -211,9 +211,9 @@ static void path_split(struct ztree *z, struct path *p)
     while (d && p->step[d - 1].node->count == INNER_MAX) d--;
     if (d == 0) { /* the root itself is full: it becomes the only child of a new one, and is split there */
         root_raise(z, z->first->elem[0]);
-        p->step[0] = (struct step){z->root, 0};
+        p->step[0] = (struct ztree_step){z->root, 0};
     }
-    struct step *parent = d ? &p->step[d - 1] : &p->step[0];
+    struct ztree_step *parent = d ? &p->step[d - 1] : &p->step[0];
     void *node = parent->node->child[parent->index], *right, *least;
     size_t moved;
     if (d == p->depth) {
@@ -234,7 +234,7 @@ static void path_split(struct ztree *z, struct path *p)
 void znode_insert(struct ztree *z, void *elem)
 {
     struct zkey key = {zelem_score(elem), zelem_member(elem)};
-    struct path p;
+    struct ztree_path p;
     path_find(z, &key, &p);
     while (p.leaf->count == LEAF_MAX) { /* at most once for each level */
         if (!leaf_shift(&p)) path_split(z, &p);
@@ -288,7 +288,7 @@ static void child_settle(struct ztree *z, struct ztree_inner *parent, unsigned i
 void znode_remove(struct ztree *z, const void *elem)
 {
     struct zkey key = {zelem_score(elem), zelem_member(elem)};
-    struct path p;
+    struct ztree_path p;
     path_find(z, &key, &p);
     ASSERT(p.index < p.leaf->count);
     ASSERT(p.leaf->elem[p.index] == elem);
@@ -347,13 +347,13 @@ void znode_fini(struct ztree *z)
     z->root = z->first = z->last = NULL;
 }
 
-struct check {
+struct ztree_order {
     const struct ztree_leaf *leaf; /* the next one to come */
     const void *last;              /* element */
     size_t node_bytes;
 };
 
-static size_t leaf_check(const struct ztree *z, const struct ztree_leaf *leaf, struct check *c)
+static size_t leaf_check(const struct ztree *z, const struct ztree_leaf *leaf, struct ztree_order *c)
 {
     ASSERT(leaf == c->leaf);
     ASSERT(leaf->next ? leaf->next->prev == leaf : z->last == leaf);
@@ -371,7 +371,7 @@ static size_t leaf_check(const struct ztree *z, const struct ztree_leaf *leaf, s
     return leaf->count;
 }
 
-static size_t node_check(const struct ztree *z, const void *node, unsigned height, struct check *c)
+static size_t node_check(const struct ztree *z, const void *node, unsigned height, struct ztree_order *c)
 {
     if (!height) return leaf_check(z, node, c);
     const struct ztree_inner *inner = node;
@@ -393,7 +393,7 @@ static size_t node_check(const struct ztree *z, const void *node, unsigned heigh
 
 void znode_check(const struct ztree *z)
 {
-    struct check c = {.leaf = z->first};
+    struct ztree_order c = {.leaf = z->first};
     ASSERT(z->first->prev == NULL);
     size_t count = node_check(z, z->root, z->height, &c);
     ASSERT(count == z->t.count);

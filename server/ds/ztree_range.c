@@ -100,20 +100,20 @@ size_t ztree_delete_span(struct ztree *z, struct ztree_span span, ztree_fn *fn, 
 
 /* --- in no order ---------------------------------------------------------------------------------- */
 
-struct scan {
+struct ztree_visit {
     ztree_fn *fn;
     void *arg;
 };
 
 static void show(void *arg, struct table_slot s)
 {
-    const struct scan *scan = arg;
+    const struct ztree_visit *scan = arg;
     const void *elem = table_slot_entry(s);
     scan->fn(scan->arg, zelem_member(elem), zelem_score(elem));
 }
 
 uint64_t ztree_scan(struct ztree *z, uint64_t cursor, ztree_fn *fn, void *arg)
 {
-    struct scan scan = {fn, arg};
+    struct ztree_visit scan = {fn, arg};
     return table_scan(&z->t, cursor, show, &scan);
 }

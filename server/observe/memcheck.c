@@ -49,11 +49,12 @@ __attribute__((noinline)) size_t memcheck_page(struct memcheck *m, volatile uint
 
 /* --- what there is ------------------------------------------------------------------------------------------------ */
 
-struct range {
+struct memcheck_range {
     uintptr_t from, to;
 };
 
-static bool test_range(struct memcheck *m, struct range r, struct range leave, int pagemap, uint64_t deadline_ns)
+static bool test_range(struct memcheck *m, struct memcheck_range r, struct memcheck_range leave, int pagemap,
+                       uint64_t deadline_ns)
 {
     uint64_t pages[RUN_PAGES];
     for (uintptr_t at = r.from; at < r.to; at += RUN_PAGES * MEMCHECK_PAGE) {
@@ -109,7 +110,7 @@ static uintptr_t hex(const char **p)
 }
 
 /* "7f01-7f02 rw-p 00000000 00:00 0 [heap]": readable, writable, private, of no file. */
-static bool is_ours(const char *line, struct range *out)
+static bool is_ours(const char *line, struct memcheck_range *out)
 {
     const char *p = line;
     out->from = hex(&p);
@@ -125,13 +126,13 @@ static bool is_ours(const char *line, struct range *out)
 void memcheck_run(struct memcheck *m, uint64_t deadline_ns)
 {
     char line[256];
-    struct range r, leave;
+    struct memcheck_range r, leave;
     struct lines l = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
     *m = (struct memcheck){.in_time = false};
     int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     if (l.fd < 0 || pagemap < 0 || sysconf(_SC_PAGESIZE) != MEMCHECK_PAGE) goto close;
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    leave = (struct range){here - STACK_BYTES, here + STACK_BYTES};
+    leave = (struct memcheck_range){here - STACK_BYTES, here + STACK_BYTES};
     m->in_time = true;
     while (m->in_time && next_line(&l, line, sizeof line))
         if (is_ours(line, &r)) m->in_time = test_range(m, r, leave, pagemap, deadline_ns);

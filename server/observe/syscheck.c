@@ -12,7 +12,7 @@
 
 #define CLOCK_TEST_US 50000 /* five ticks of getrusage()'s clock */
 
-enum verdict { WRONG, UNKNOWN, FINE };
+enum check_verdict { WRONG, UNKNOWN, FINE };
 
 struct finding {
     const char *root;
@@ -39,7 +39,7 @@ bool syscheck_clock_is_slow(long long user_us, long long system_us) { return sys
 #define CLOCKS "/sys/devices/system/clocksource/clocksource0/"
 
 /* A clock that is read without a system call spends its time in the program; another one's goes to the system. */
-static enum verdict slow_clock(struct finding *f)
+static enum check_verdict slow_clock(struct finding *f)
 {
     struct rusage before, after;
     struct timespec from, now;
@@ -61,7 +61,7 @@ static enum verdict slow_clock(struct finding *f)
     return WRONG;
 }
 
-static enum verdict xen_clock(struct finding *f)
+static enum check_verdict xen_clock(struct finding *f)
 {
     char clock[128];
     if (!read_line(f->root, CLOCKS "current_clocksource", clock, sizeof clock)) return UNKNOWN;
@@ -72,7 +72,7 @@ static enum verdict xen_clock(struct finding *f)
     return WRONG;
 }
 
-static enum verdict overcommit(struct finding *f)
+static enum check_verdict overcommit(struct finding *f)
 {
     char mode[64];
     if (!read_line(f->root, "/proc/sys/vm/overcommit_memory", mode, sizeof mode)) return UNKNOWN;
@@ -86,7 +86,7 @@ static enum verdict overcommit(struct finding *f)
     return WRONG;
 }
 
-static enum verdict huge_pages(struct finding *f)
+static enum check_verdict huge_pages(struct finding *f)
 {
     char modes[256];
     if (!read_line(f->root, "/sys/kernel/mm/transparent_hugepage/enabled", modes, sizeof modes)) return UNKNOWN;
@@ -99,9 +99,9 @@ static enum verdict huge_pages(struct finding *f)
     return WRONG;
 }
 
-static const struct check {
+static const struct system_check {
     const char *name;
-    enum verdict (*find)(struct finding *f);
+    enum check_verdict (*find)(struct finding *f);
 } checks[] = {
     {"slow-clocksource", slow_clock},
     {"xen-clocksource", xen_clock},
@@ -115,7 +115,7 @@ bool syscheck_run(FILE *out, const char *root)
     bool fine = true;
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         struct finding f = {.root = root};
-        enum verdict v = checks[i].find(&f);
+        enum check_verdict v = checks[i].find(&f);
         fprintf(out, "[%s]...%s\n", checks[i].name, words[v]);
         if (v == WRONG) fprintf(out, "%s\n", f.advice);
         fine &= v != WRONG;
