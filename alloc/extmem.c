@@ -124,7 +124,7 @@ int extmem_unregister(void *base)
     return err;
 }
 
-static struct extmem *find(uintptr_t p, size_t n)
+static struct extmem *extmem_find(uintptr_t p, size_t n)
 {
     for (unsigned i = 0; i < atomic_load(&extmem_used); i++) {
         struct extmem *m = &places[i];
@@ -137,13 +137,13 @@ static struct extmem *find(uintptr_t p, size_t n)
 
 struct extmem *extmem_hold_slow(const void *p, size_t n)
 {
-    struct extmem *m = find((uintptr_t)p, n);
+    struct extmem *m = extmem_find((uintptr_t)p, n);
     if (!m) return NULL;
     int64_t holds = atomic_load(&m->holds);
     do
         if (holds < 0) return NULL;
     while (!atomic_compare_exchange_weak(&m->holds, &holds, holds + 1));
-    if (find((uintptr_t)p, n) == m) return m;
+    if (extmem_find((uintptr_t)p, n) == m) return m;
     extmem_release(m); /* it was taken back and the place given away in between */
     return NULL;
 }
@@ -158,6 +158,6 @@ void extmem_release(void *held)
 void *extmem_cookie(int device, const void *p)
 {
     if (!atomic_load_explicit(&extmem_used, memory_order_relaxed)) return NULL;
-    struct extmem *m = find((uintptr_t)p, 1);
+    struct extmem *m = extmem_find((uintptr_t)p, 1);
     return m ? m->memory.cookies[device] : NULL;
 }

@@ -76,9 +76,9 @@ static void heap_abandon(void *arg)
  * the middle of a helper's work. It begins with a new heap; what it frees of the old one is never used again. */
 static struct heap *forgotten; /* linked through next_orphan, for who looks for leaks */
 
-static void fork_prepare(void) { pthread_mutex_lock(&orphans_lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&orphans_lock); }
-static void fork_child(void)
+static void orphans_fork_prepare(void) { pthread_mutex_lock(&orphans_lock); }
+static void orphans_fork_parent(void) { pthread_mutex_unlock(&orphans_lock); }
+static void orphans_fork_child(void)
 {
     pthread_mutex_unlock(&orphans_lock);
     if (!heap_exists()) return;
@@ -92,7 +92,7 @@ static void fork_child(void)
 static void make_exit_key(void)
 {
     ASSERT(pthread_key_create(&exit_key, heap_abandon) == 0);
-    ASSERT(pthread_atfork(fork_prepare, fork_parent, fork_child) == 0);
+    ASSERT(pthread_atfork(orphans_fork_prepare, orphans_fork_parent, orphans_fork_child) == 0);
 }
 
 static struct heap *adopt(void)

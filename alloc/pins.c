@@ -38,7 +38,7 @@ struct pin *pins_find(const struct pins *t, const void *object)
     return pin->object ? pin : NULL;
 }
 
-static bool grow(struct pins *t)
+static bool pins_grow(struct pins *t)
 {
     size_t places = t->places ? (t->mask + 1) * 2 : PLACES_MIN;
     struct pins bigger = {.mask = places - 1, .count = t->count};
@@ -55,7 +55,7 @@ struct pin *pins_add(struct pins *t, void *object)
 {
     struct pin *pin = pins_find(t, object);
     if (pin) return pin;
-    if ((!t->places || t->count * 2 > t->mask) && !grow(t)) return NULL;
+    if ((!t->places || t->count * 2 > t->mask) && !pins_grow(t)) return NULL;
     pin = probe(t, object);
     *pin = (struct pin){.object = object};
     t->count++;

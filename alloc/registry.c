@@ -29,9 +29,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* --- forks: the devices are the parent's, and so is what they know --- */
 
-static void fork_prepare(void) { pthread_mutex_lock(&lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&lock); }
-static void fork_child(void)
+static void registry_fork_prepare(void) { pthread_mutex_lock(&lock); }
+static void registry_fork_parent(void) { pthread_mutex_unlock(&lock); }
+static void registry_fork_child(void)
 {
     list_for_each_safe(it, &all_memory)
     {
@@ -46,7 +46,10 @@ static void fork_child(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void watch_forks(void) { ASSERT(pthread_atfork(fork_prepare, fork_parent, fork_child) == 0); }
+static void watch_forks(void)
+{
+    ASSERT(pthread_atfork(registry_fork_prepare, registry_fork_parent, registry_fork_child) == 0);
+}
 
 void registry_lock(void)
 {

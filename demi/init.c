@@ -67,7 +67,7 @@ static int refuse_unasked(const struct libos_ops *libos, const struct demi_confi
     return -EINVAL;
 }
 
-static int start(const struct libos_ops *libos, const struct demi_config *conf, const struct demi_init_options *o)
+static int libos_start(const struct libos_ops *libos, const struct demi_config *conf, const struct demi_init_options *o)
 {
     struct runtime *rt;
     int err = runtime_new(&rt, NULL, (uint32_t)syscall(SYS_gettid));
@@ -129,7 +129,7 @@ int demi_init_options(const struct demi_init_options *o)
     if (!name || !*name) name = config_get(conf, "libos");
     const struct libos_ops *libos = find_libos(name && *name ? name : "posix");
     if (!err && !libos) tell_missing(o, name);
-    if (!err) err = libos ? start(libos, conf, o) : ENOTSUP;
+    if (!err) err = libos ? libos_start(libos, conf, o) : ENOTSUP;
     config_free(conf);
     return err;
 }

@@ -35,10 +35,10 @@ static void thread_ends(void *arg)
     else life_end(rt);
 }
 
-static void fork_prepare(void) { pthread_mutex_lock(&lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&lock); }
+static void process_fork_prepare(void) { pthread_mutex_lock(&lock); }
+static void process_fork_parent(void) { pthread_mutex_unlock(&lock); }
 
-static void fork_child(void)
+static void process_fork_child(void)
 {
     list_for_each(it, &runtimes) runtime_forget(list_entry(it, struct runtime, link));
     list_splice_back(&forgotten, &runtimes);
@@ -47,15 +47,15 @@ static void fork_child(void)
     pthread_setspecific(key, NULL);
 }
 
-static void start(void)
+static void process_start(void)
 {
     key_error = pthread_key_create(&key, thread_ends);
-    if (!key_error) key_error = pthread_atfork(fork_prepare, fork_parent, fork_child);
+    if (!key_error) key_error = pthread_atfork(process_fork_prepare, process_fork_parent, process_fork_child);
 }
 
 int life_begin(struct runtime *rt)
 {
-    pthread_once(&once, start);
+    pthread_once(&once, process_start);
     int err = key_error ? key_error : pthread_setspecific(key, rt);
     if (err) return -err;
     pthread_mutex_lock(&lock);

@@ -305,7 +305,7 @@ static enum evict_result remove_keys(struct worker *w, struct evict *ev)
     return frees_later(cfg) && is_over_now(srv) ? EVICT_RUNNING : EVICT_OK;
 }
 
-static enum evict_result run(struct worker *w)
+static enum evict_result evict_some(struct worker *w)
 {
     struct server *srv = w->srv;
     struct evict *ev = w->evict;
@@ -327,9 +327,9 @@ enum evict_result evict_run(struct worker *w)
         w->evicting = false;
         return EVICT_OK;
     }
-    enum evict_result result = run(w);
+    enum evict_result result = evict_some(w);
     /* Before a write is refused, memory of the dead is taken back. */
-    if (result == EVICT_FAILED && expire_cycle_now(w)) result = run(w);
+    if (result == EVICT_FAILED && expire_cycle_now(w)) result = evict_some(w);
     struct worker_stats *s = &w->stats;
     w->evicting = result == EVICT_RUNNING;
     if (result != EVICT_OK && !s->over_since_ns) {

@@ -45,7 +45,7 @@ static bool is_allowed(struct worker *w)
     return srv_active_expire(&c);
 }
 
-static void begin(struct worker *w, uint64_t budget_ns)
+static void cycle_begin(struct worker *w, uint64_t budget_ns)
 {
     struct expire_cycle *e = &w->expire;
     e->left_ns = budget_ns;
@@ -75,7 +75,7 @@ void expire_cycle_begin(struct worker *w)
     e->due_ns = UINT64_MAX;
     if (!is_allowed(w)) return;
     uint64_t percent = SLOW_PERCENT + SLOW_PERCENT_EFFORT * effort_of(cfg);
-    begin(w, (uint64_t)1000000000 / (uint64_t)cfg->hz * percent / 100);
+    cycle_begin(w, (uint64_t)1000000000 / (uint64_t)cfg->hz * percent / 100);
     e->due_ns = e->rest_ns;
 }
 
@@ -105,7 +105,7 @@ void expire_cycle_slice(struct worker *w)
     }
     uint64_t start = demi_clock_ns();
     if (!e->left_ns) {
-        begin(w, fast_ns(w->conf.cfg));
+        cycle_begin(w, fast_ns(w->conf.cfg));
         e->fast_from_ns = start;
     }
     bool done = look(w, start + (e->left_ns < EXPIRE_SLICE_NS ? e->left_ns : EXPIRE_SLICE_NS));

@@ -46,7 +46,7 @@ static void run_job(struct lazyfree_job *j)
     else value_free(j->value);
 }
 
-static void *run(void *arg)
+static void *lazyfree_run(void *arg)
 {
     struct lazyfree *lf = arg;
     for (;;) {
@@ -70,7 +70,7 @@ int lazyfree_start(struct server *srv)
     struct lazyfree *lf = mem_calloc(sizeof *lf);
     srv->lazyfree = lf;
     if (sem_init(&lf->ready, 0, 0) != 0) return -errno;
-    int err = pthread_create(&lf->thread, NULL, run, lf);
+    int err = pthread_create(&lf->thread, NULL, lazyfree_run, lf);
     if (err) return -err;
     lf->started = true;
     return 0;

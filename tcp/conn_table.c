@@ -33,7 +33,7 @@ static void put(struct conn_table *t, uint32_t tag, struct conn *c)
     t->count++;
 }
 
-static int grow(struct conn_table *t)
+static int table_grow(struct conn_table *t)
 {
     struct conn_table bigger;
     if (t->mask >= UINT32_MAX / 2 / 2) return -ENOMEM; /* bit 31 of a tag says nothing */
@@ -59,7 +59,7 @@ int conn_table_insert(struct conn_table *t, uint32_t hash, struct conn *c)
 {
     DASSERT(!conn_table_find(t, hash, &c->local.addr, &c->remote.addr, c->ports));
     if (t->count >= (t->mask + 1) / 2) {
-        int err = grow(t);
+        int err = table_grow(t);
         if (err) return err;
     }
     put(t, hash, c);

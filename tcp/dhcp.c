@@ -242,7 +242,7 @@ static void lose_lease(struct dhcp *d)
     if (own && own->origin == OWN_DHCP) route_remove(s, own);
 }
 
-static void start(struct dhcp *d, nsec delay)
+static void discovery_start(struct dhcp *d, nsec delay)
 {
     lose_lease(d);
     d->state = DHCP_INIT;
@@ -275,7 +275,7 @@ static void bind_lease(struct dhcp *d)
     if (d->lease.mtu) s->ip.mtu4 = d->lease.mtu;
     if (!d->has_lease) {
         d->has_lease = route_add(s, &d->lease.addr, d->lease.bits, OWN_DHCP, true, NULL) == 0;
-        if (!d->has_lease) return start(d, DECLINE_WAIT);
+        if (!d->has_lease) return discovery_start(d, DECLINE_WAIT);
     }
     if (addr_is_v4(&d->lease.router)) route_set_gateway(s, &d->lease.router);
     wait_until(d, d->lease.t1);
@@ -291,7 +291,7 @@ static void timer_fired(struct timer *t)
         wait_for_answer(d);
         break;
     case DHCP_REQUEST:
-        if (d->tries >= REQUEST_TRIES) return start(d, 0);
+        if (d->tries >= REQUEST_TRIES) return discovery_start(d, 0);
         request(d);
         wait_for_answer(d);
         break;
@@ -305,7 +305,7 @@ static void timer_fired(struct timer *t)
         if (now >= d->lease.t2) d->state = DHCP_REBINDING;
         /* fall through */
     case DHCP_REBINDING:
-        if (now >= d->lease.end) return start(d, 0);
+        if (now >= d->lease.end) return discovery_start(d, 0);
         request(d);
         wait_to_renew(d, d->state == DHCP_RENEWING ? d->lease.t2 : d->lease.end);
         break;
@@ -356,7 +356,7 @@ static bool read_lease(const struct dhcp *d, const struct dhcp_msg *m, const str
 static void ack(struct dhcp *d, const struct lease *l)
 {
     bool same = addr_equal(&l->addr, &d->lease.addr);
-    if (d->has_lease && !same) return start(d, 0); /* another address: as if from the beginning */
+    if (d->has_lease && !same) return discovery_start(d, 0); /* another address: as if from the beginning */
     if (d->state == DHCP_REQUEST && !same) return;
     d->lease = *l;
     if (d->has_lease) {
@@ -368,7 +368,7 @@ static void ack(struct dhcp *d, const struct lease *l)
     wait_until(d, d->stack->now + CHECK_WAIT);
 }
 
-static bool take(struct dhcp *d, const struct dhcp_msg *m, uint32_t n)
+static bool lease_take(struct dhcp *d, const struct dhcp_msg *m, uint32_t n)
 {
     struct answer a;
     struct lease l;
@@ -376,7 +376,7 @@ static bool take(struct dhcp *d, const struct dhcp_msg *m, uint32_t n)
     bool asked = d->state == DHCP_REQUEST || d->state == DHCP_RENEWING || d->state == DHCP_REBINDING;
     if (a.type == NAK) {
         if (!asked || (d->state == DHCP_REQUEST && a.server != d->lease.server)) return false;
-        start(d, START_DELAY);
+        discovery_start(d, START_DELAY);
         return true;
     }
     d->asked = asked ? d->asked : d->stack->now;
@@ -405,7 +405,7 @@ void dhcp_input(struct net_stack *s, struct packet *p)
     }
     const struct udp_hdr *h = (const void *)p->b->data;
     bool valid = h->src == be16_of(DHCP_SERVER_PORT) && n >= sizeof(struct dhcp_msg) && d->state != DHCP_STOPPED;
-    if (!valid || !take(d, (const void *)(h + 1), n)) s->n.drop_dhcp++;
+    if (!valid || !lease_take(d, (const void *)(h + 1), n)) s->n.drop_dhcp++;
     buf_unref(p->b);
 }
 
@@ -417,7 +417,7 @@ void dhcp_arp_heard(struct net_stack *s, const struct ip_addr *src, const struct
     bool wanted = addr_is_any(src) && addr_equal(dst, &d->lease.addr);
     if (!used && !wanted) return;
     send_message(d, DECLINE);
-    start(d, DECLINE_WAIT);
+    discovery_start(d, DECLINE_WAIT);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -428,7 +428,7 @@ int dhcp_init(struct net_stack *s)
     if (!d) return -ENOMEM;
     d->stack = s;
     s->ip.dhcp = d;
-    start(d, rng_below(&s->rng, START_DELAY));
+    discovery_start(d, rng_below(&s->rng, START_DELAY));
     return 0;
 }
 

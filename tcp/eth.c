@@ -13,7 +13,7 @@
 #define MAC_MASK  0x0000ffffffffffffu
 #define HEADS_MAX 256 /* in a chain the first buf holds so much, or all */
 
-static void drop(struct buf *b, uint64_t *counter)
+static void eth_drop(struct buf *b, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(b);
@@ -25,13 +25,13 @@ void eth_input(struct net_stack *s, const struct frame *f)
     uint32_t len = f->len;
     s->n.rx_frames++;
     s->n.rx_bytes += len;
-    if (unlikely(len < ETH_HDR + 8)) return drop(b, &s->n.drop_short); /* so that 8 bytes can be loaded */
+    if (unlikely(len < ETH_HDR + 8)) return eth_drop(b, &s->n.drop_short); /* so that 8 bytes can be loaded */
     if (unlikely(b->next && b->len < len && b->len < HEADS_MAX)) {
-        if (buf_chain_len(b) < len) return drop(b, &s->n.drop_short);
+        if (buf_chain_len(b) < len) return eth_drop(b, &s->n.drop_short);
         b = buf_together(s, b, len);
         if (!b) return;
     }
-    if (unlikely(!b->next && b->len < len)) return drop(b, &s->n.drop_short);
+    if (unlikely(!b->next && b->len < len)) return eth_drop(b, &s->n.drop_short);
 
     struct link_info from = {
         .src_mac = b->data + ETH_ALEN,
@@ -39,7 +39,7 @@ void eth_input(struct net_stack *s, const struct frame *f)
         .ip_csum_ok = (f->flags & (FRAME_IP_CSUM_OK | FRAME_CSUM_BAD)) == FRAME_IP_CSUM_OK,
     };
     if ((load_u64(b->data) & MAC_MASK) != s->ip.mac_word) {
-        if (!(b->data[0] & 1)) return drop(b, &s->n.drop_eth_other);
+        if (!(b->data[0] & 1)) return eth_drop(b, &s->n.drop_eth_other);
         from.to_many = true;
     }
     uint16_t type = load_be16(b->data + 12);
@@ -48,7 +48,7 @@ void eth_input(struct net_stack *s, const struct frame *f)
     if (likely(type == ETH_TYPE_IP4)) ip4_input(s, b, len, &from);
     else if (type == ETH_TYPE_IP6) ip6_input(s, b, len, &from);
     else if (type == ETH_TYPE_ARP && s->conf.arp) arp_input(s, b, len, &from);
-    else drop(b, &s->n.drop_eth_type);
+    else eth_drop(b, &s->n.drop_eth_type);
 }
 
 void eth_send(struct net_stack *s, struct buf *b, uint32_t len, const uint8_t dst[ETH_ALEN], uint16_t type)

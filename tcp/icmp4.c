@@ -35,7 +35,7 @@ bool icmp_may_send(struct net_stack *s)
     return true;
 }
 
-static void drop(struct packet *p, uint64_t *counter)
+static void icmp4_drop(struct packet *p, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(p->b);
@@ -56,7 +56,7 @@ void icmp_echo_reply(struct net_stack *s, struct packet *p, uint8_t type)
         return;
     }
     struct path_ends ends = path_between(&p->dst, &p->src);
-    if (path_open(s, &back, &ends, p->proto)) return drop(p, &s->n.drop_tx_route);
+    if (path_open(s, &back, &ends, p->proto)) return icmp4_drop(p, &s->n.drop_tx_route);
     struct buf *b = writable(s, p->b, p->len);
     if (!b) return;
     ((struct icmp_hdr *)b->data)->type = type;
@@ -146,10 +146,10 @@ static void error_input(struct net_stack *s, struct packet *p)
     uint32_t have = p->b->len - (uint32_t)sizeof *h,
              header = have < sizeof *q ? 0 : (uint32_t)(q->version_ihl & 15) * 4;
     if (have < sizeof *q || q->version_ihl >> 4 != 4 || header < sizeof *q || have < header + 8)
-        return drop(p, &s->n.drop_icmp);
+        return icmp4_drop(p, &s->n.drop_icmp);
     struct ip_addr local = addr_v4(q->src), remote = addr_v4(q->dst);
     if (q->frag & be16_of(IP4_OFFSET) || !stack_is_local(s, &local) || !addr_equal(&local, &p->dst))
-        return drop(p, &s->n.drop_icmp);
+        return icmp4_drop(p, &s->n.drop_icmp);
     if (meaning_of(h, &what, &mtu)) {
         const uint8_t *l4 = (const uint8_t *)q + header;
         size_t n = have - header;
@@ -163,16 +163,16 @@ void icmp4_input(struct net_stack *s, struct packet *p)
 {
     s->n.icmp_rx++;
     const struct icmp_hdr *h = (const void *)p->b->data;
-    if (p->len < sizeof *h || p->b->len < sizeof *h) return drop(p, &s->n.drop_icmp);
-    if (csum_fold(csum_add_chain(0, p->b, 0, p->len)) != 0xffff && p->src_mac) return drop(p, &s->n.drop_icmp);
+    if (p->len < sizeof *h || p->b->len < sizeof *h) return icmp4_drop(p, &s->n.drop_icmp);
+    if (csum_fold(csum_add_chain(0, p->b, 0, p->len)) != 0xffff && p->src_mac) return icmp4_drop(p, &s->n.drop_icmp);
     switch (h->type) {
     case ICMP4_ECHO: icmp_echo_reply(s, p, ICMP4_ECHO_REPLY); break;
     case ICMP4_UNREACHABLE:
     case ICMP4_TIME:
     case ICMP4_PARAMETER:
-        if (p->to_many) drop(p, &s->n.drop_icmp);
+        if (p->to_many) icmp4_drop(p, &s->n.drop_icmp);
         else error_input(s, p);
         break;
-    default: drop(p, &s->n.drop_icmp);
+    default: icmp4_drop(p, &s->n.drop_icmp);
     }
 }

@@ -19,7 +19,7 @@
 
 #define QUOTE_MAX6 (1280 - (uint32_t)sizeof(struct ip6_hdr) - (uint32_t)sizeof(struct icmp_hdr))
 
-static void drop(struct packet *p, uint64_t *counter)
+static void icmp6_drop(struct packet *p, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(p->b);
@@ -60,13 +60,13 @@ static void error_input(struct net_stack *s, struct packet *p)
     enum icmp_error what;
     uint16_t mtu;
     uint32_t have = p->b->len - (uint32_t)sizeof *h;
-    if (have < sizeof *q + 8 || *(const uint8_t *)q >> 4 != 6) return drop(p, &s->n.drop_icmp);
+    if (have < sizeof *q + 8 || *(const uint8_t *)q >> 4 != 6) return icmp6_drop(p, &s->n.drop_icmp);
     const uint8_t *l4 = (const uint8_t *)(q + 1);
     uint8_t proto = q->next;
     have -= (uint32_t)sizeof *q;
     if (proto == IPPROTO_FRAGMENT) {
         const struct ip6_frag *f = (const void *)l4;
-        if (have < sizeof *f + 8 || f->offset_more & be16_of(0xfff8)) return drop(p, &s->n.drop_icmp);
+        if (have < sizeof *f + 8 || f->offset_more & be16_of(0xfff8)) return icmp6_drop(p, &s->n.drop_icmp);
         proto = f->next;
         l4 += sizeof *f;
         have -= (uint32_t)sizeof *f;
@@ -75,7 +75,7 @@ static void error_input(struct net_stack *s, struct packet *p)
     memcpy(local.b, q->src, 16);
     memcpy(remote.b, q->dst, 16);
     if (addr_is_v4(&remote) || !stack_is_local(s, &local) || !addr_equal(&local, &p->dst))
-        return drop(p, &s->n.drop_icmp);
+        return icmp6_drop(p, &s->n.drop_icmp);
     if (meaning_of(h, &what, &mtu)) {
         if (proto == IPPROTO_TCP) tcp_icmp_error(s, what, mtu, &local, &remote, l4, have);
         else if (proto == IPPROTO_UDP) udp_icmp_error(s, what, mtu, &local, &remote, l4, have);
@@ -95,18 +95,18 @@ void icmp6_input(struct net_stack *s, struct packet *p)
 {
     s->n.icmp_rx++;
     const struct icmp_hdr *h = (const void *)p->b->data;
-    if (p->len < sizeof *h || p->b->len < sizeof *h || addr_is_v4(&p->src)) return drop(p, &s->n.drop_icmp);
-    if (p->src_mac && !is_checksum_valid(p)) return drop(p, &s->n.drop_icmp);
+    if (p->len < sizeof *h || p->b->len < sizeof *h || addr_is_v4(&p->src)) return icmp6_drop(p, &s->n.drop_icmp);
+    if (p->src_mac && !is_checksum_valid(p)) return icmp6_drop(p, &s->n.drop_icmp);
     switch (h->type) {
     case ICMP6_UNREACHABLE:
     case ICMP6_TOO_BIG:
     case ICMP6_TIME:
     case ICMP6_PARAMETER:
-        if (p->to_many) drop(p, &s->n.drop_icmp);
+        if (p->to_many) icmp6_drop(p, &s->n.drop_icmp);
         else error_input(s, p);
         break;
     case ICMP6_ECHO:
-        if (addr_is_any(&p->src)) drop(p, &s->n.drop_icmp);
+        if (addr_is_any(&p->src)) icmp6_drop(p, &s->n.drop_icmp);
         else icmp_echo_reply(s, p, ICMP6_ECHO_REPLY);
         break;
     case ND_ROUTER_SOLICIT:
@@ -114,6 +114,6 @@ void icmp6_input(struct net_stack *s, struct packet *p)
     case ND_SOLICIT:
     case ND_ADVERT:
     case ND_REDIRECT: nd_input(s, p); break;
-    default: drop(p, &s->n.drop_icmp);
+    default: icmp6_drop(p, &s->n.drop_icmp);
     }
 }

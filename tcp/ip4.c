@@ -21,7 +21,7 @@
 enum { IP4_OPT_END = 0, IP4_OPT_NOP = 1, IP4_OPT_LSRR = 131, IP4_OPT_SSRR = 137 };
 #define ALL_HOSTS 0x010000e0u /* 224.0.0.1 on the wire */
 
-static void drop(struct buf *b, uint64_t *counter)
+static void ip4_drop(struct buf *b, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(b);
@@ -90,24 +90,26 @@ void ip4_deliver(struct net_stack *s, struct packet *p)
 void ip4_input(struct net_stack *s, struct buf *b, uint32_t len, const struct link_info *from)
 {
     const struct ip4_hdr *h = (const void *)b->data;
-    if (unlikely(len < sizeof *h || b->len < sizeof *h)) return drop(b, &s->n.drop_ip4_header);
+    if (unlikely(len < sizeof *h || b->len < sizeof *h)) return ip4_drop(b, &s->n.drop_ip4_header);
     uint32_t header = (uint32_t)(h->version_ihl & 0x0f) * 4, total = be16_to_host(h->total_len);
     if (unlikely(h->version_ihl != 0x45)) {
-        if (h->version_ihl >> 4 != 4 || header < sizeof *h || header > b->len) return drop(b, &s->n.drop_ip4_header);
-        if (!from->ip_csum_ok && csum_fold(csum_add(0, h, header)) != 0xffff) return drop(b, &s->n.drop_ip4_checksum);
+        if (h->version_ihl >> 4 != 4 || header < sizeof *h || header > b->len)
+            return ip4_drop(b, &s->n.drop_ip4_header);
+        if (!from->ip_csum_ok && csum_fold(csum_add(0, h, header)) != 0xffff)
+            return ip4_drop(b, &s->n.drop_ip4_checksum);
     } else if (!from->ip_csum_ok && !from->is_loop) {
-        if (unlikely(csum_ip4(h) != 0)) return drop(b, &s->n.drop_ip4_checksum);
+        if (unlikely(csum_ip4(h) != 0)) return ip4_drop(b, &s->n.drop_ip4_checksum);
     }
-    if (unlikely(total < header || total > len)) return drop(b, &s->n.drop_ip4_header);
+    if (unlikely(total < header || total > len)) return ip4_drop(b, &s->n.drop_ip4_header);
 
     enum ip4_to to = destination(s, h->dst, from);
     if (unlikely(to != TO_US)) {
-        if (to == TO_NOBODY && !is_for_dhcp(s, h, total)) return drop(b, &s->n.drop_ip4_other);
+        if (to == TO_NOBODY && !is_for_dhcp(s, h, total)) return ip4_drop(b, &s->n.drop_ip4_other);
     }
-    if (unlikely(!from->is_loop && is_martian(s, h->src))) return drop(b, &s->n.drop_martian);
+    if (unlikely(!from->is_loop && is_martian(s, h->src))) return ip4_drop(b, &s->n.drop_martian);
     if (unlikely(header > sizeof *h)) {
         uint64_t *counter = check_options(s, (const uint8_t *)(h + 1), header - (uint32_t)sizeof *h);
-        if (counter) return drop(b, counter);
+        if (counter) return ip4_drop(b, counter);
     }
 
     struct packet p = {

@@ -27,13 +27,13 @@
 
 enum { OPT_PAD1 = 0, OPT_PADN = 1, OPT_ROUTER_ALERT = 5 };
 
-static void drop(struct buf *b, uint64_t *counter)
+static void ip6_drop(struct buf *b, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(b);
 }
 
-static void refuse(struct net_stack *s, struct packet *p, uint8_t code, const uint8_t *at)
+static void ip6_refuse(struct net_stack *s, struct packet *p, uint8_t code, const uint8_t *at)
 {
     s->n.drop_ip6_ext++;
     icmp6_send_error(s, p, ICMP6_PARAMETER, code, (uint32_t)(at - p->l3));
@@ -83,19 +83,19 @@ static bool take_extension(struct net_stack *s, struct packet *p)
     const struct ip6_ext *h = (const void *)p->b->data;
     uint32_t size = p->b->len < 2 ? UINT32_MAX : 8 + (uint32_t)h->len * 8;
     if (size > p->b->len) {
-        drop(p->b, &s->n.drop_ip6_ext);
+        ip6_drop(p->b, &s->n.drop_ip6_ext);
         return false;
     }
     if (p->proto == IPPROTO_ROUTING) {
         if (h->body[1] != 0) { /* segments left */
-            refuse(s, p, ICMP6_PARAM_FIELD, h->body);
+            ip6_refuse(s, p, ICMP6_PARAM_FIELD, h->body);
             return false;
         }
     } else {
         const uint8_t *at;
         enum ip6_verdict v = check_options(p, h->body, size - 2, &at);
-        if (v == DROP_AND_SAY) refuse(s, p, ICMP6_PARAM_OPTION, at);
-        else if (v == DROP) drop(p->b, &s->n.drop_ip6_ext);
+        if (v == DROP_AND_SAY) ip6_refuse(s, p, ICMP6_PARAM_OPTION, at);
+        else if (v == DROP) ip6_drop(p->b, &s->n.drop_ip6_ext);
         if (v != GO_ON) return false;
     }
     p->proto = h->next;
@@ -108,7 +108,7 @@ static bool take_fragment(struct net_stack *s, struct packet *p)
 {
     const struct ip6_frag *f = (const void *)p->b->data;
     if (p->b->len < sizeof *f) {
-        drop(p->b, &s->n.drop_frag_bad);
+        ip6_drop(p->b, &s->n.drop_frag_bad);
         return true;
     }
     p->fragmented = true;
@@ -127,7 +127,7 @@ static void deliver(struct net_stack *s, struct packet *p, const uint8_t *next_a
     case IPPROTO_TCP: tcp_input(s, p); break;
     case IPPROTO_UDP: udp_input(s, p); break;
     case IPPROTO_ICMPV6: icmp6_input(s, p); break;
-    case IPPROTO_NONE: drop(p->b, &s->n.drop_proto); break;
+    case IPPROTO_NONE: ip6_drop(p->b, &s->n.drop_proto); break;
     default:
         s->n.drop_proto++;
         icmp6_send_error(s, p, ICMP6_PARAMETER, ICMP6_PARAM_NEXT, (uint32_t)(next_at - p->l3));
@@ -144,16 +144,16 @@ void ip6_next(struct net_stack *s, struct packet *p, bool after_frag)
         const uint8_t *here = p->b->data;
         switch (p->proto) {
         case IPPROTO_HOPOPTS:
-            if (i > 0 || after_frag) return refuse(s, p, ICMP6_PARAM_NEXT, next_at);
+            if (i > 0 || after_frag) return ip6_refuse(s, p, ICMP6_PARAM_NEXT, next_at);
             break;
         case IPPROTO_DSTOPTS:
-            if (++destinations > 2) return drop(p->b, &s->n.drop_ip6_ext);
+            if (++destinations > 2) return ip6_drop(p->b, &s->n.drop_ip6_ext);
             break;
         case IPPROTO_ROUTING:
-            if (++routings > 1) return drop(p->b, &s->n.drop_ip6_ext);
+            if (++routings > 1) return ip6_drop(p->b, &s->n.drop_ip6_ext);
             break;
         case IPPROTO_FRAGMENT:
-            if (p->fragmented) return drop(p->b, &s->n.drop_frag_bad);
+            if (p->fragmented) return ip6_drop(p->b, &s->n.drop_frag_bad);
             if (take_fragment(s, p)) return;
             next_at = here;
             continue;
@@ -162,7 +162,7 @@ void ip6_next(struct net_stack *s, struct packet *p, bool after_frag)
         if (!take_extension(s, p)) return;
         next_at = here;
     }
-    drop(p->b, &s->n.drop_ip6_ext);
+    ip6_drop(p->b, &s->n.drop_ip6_ext);
 }
 
 /* --- the header --------------------------------------------------------------------------------------------------- */
@@ -203,9 +203,10 @@ static enum ip6_to destination(const struct net_stack *s, const struct ip_addr *
 void ip6_input(struct net_stack *s, struct buf *b, uint32_t len, const struct link_info *from)
 {
     const struct ip6_hdr *h = (const void *)b->data;
-    if (unlikely(len < sizeof *h || b->len < sizeof *h || *b->data >> 4 != 6)) return drop(b, &s->n.drop_ip6_header);
+    if (unlikely(len < sizeof *h || b->len < sizeof *h || *b->data >> 4 != 6))
+        return ip6_drop(b, &s->n.drop_ip6_header);
     uint32_t payload = be16_to_host(h->payload_len);
-    if (unlikely(payload > len - sizeof *h)) return drop(b, &s->n.drop_ip6_header);
+    if (unlikely(payload > len - sizeof *h)) return ip6_drop(b, &s->n.drop_ip6_header);
     struct packet p = {
         .b = b,
         .len = payload,
@@ -219,9 +220,9 @@ void ip6_input(struct net_stack *s, struct buf *b, uint32_t len, const struct li
     memcpy(p.src.b, h->src, 16);
     memcpy(p.dst.b, h->dst, 16);
     enum ip6_to to = destination(s, &p.dst, from->is_loop);
-    if (unlikely(to == TO_NOBODY)) return drop(b, &s->n.drop_ip6_other);
+    if (unlikely(to == TO_NOBODY)) return ip6_drop(b, &s->n.drop_ip6_other);
     p.to_many = from->to_many | (to == TO_MANY);
-    if (unlikely(!from->is_loop && is_martian(s, &p))) return drop(b, &s->n.drop_martian);
+    if (unlikely(!from->is_loop && is_martian(s, &p))) return ip6_drop(b, &s->n.drop_martian);
     if (unlikely(payload + sizeof *h < len)) buf_chain_trim(b, payload + (uint32_t)sizeof *h);
     b->data += sizeof *h;
     b->len -= (uint32_t)sizeof *h;

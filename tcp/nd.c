@@ -410,7 +410,7 @@ static bool is_advert_valid(const struct packet *p, const struct nd_msg *m)
 }
 
 /* False: malformed. */
-static bool take(struct net_stack *s, const struct packet *p)
+static bool advert_take(struct net_stack *s, const struct packet *p)
 {
     const struct icmp_hdr *h = (const void *)p->b->data;
     struct options o;
@@ -442,7 +442,7 @@ void nd_input(struct net_stack *s, struct packet *p)
         p->b = buf_together(s, p->b, p->len);
         if (!p->b) return;
     }
-    if (!p->src_mac || !take(s, p)) s->n.drop_nd++;
+    if (!p->src_mac || !advert_take(s, p)) s->n.drop_nd++;
     buf_unref(p->b);
 }
 

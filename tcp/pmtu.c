@@ -54,7 +54,7 @@ static struct pmtu_entry *set_of(const struct net_stack *s, const struct ip_addr
     return &t->entries[((uint32_t)hash_pair(dst->q[0], dst->q[1], s->hash_seed) & t->mask) * PMTU_WAYS];
 }
 
-static struct pmtu_entry *find(const struct net_stack *s, const struct ip_addr *dst)
+static struct pmtu_entry *pmtu_find(const struct net_stack *s, const struct ip_addr *dst)
 {
     struct pmtu_entry *e = set_of(s, dst);
     for (unsigned i = 0; i < PMTU_WAYS; i++)
@@ -64,7 +64,7 @@ static struct pmtu_entry *find(const struct net_stack *s, const struct ip_addr *
 
 uint16_t pmtu_get(const struct net_stack *s, const struct ip_addr *dst)
 {
-    const struct pmtu_entry *e = find(s, dst);
+    const struct pmtu_entry *e = pmtu_find(s, dst);
     return e ? e->mtu : 0;
 }
 
@@ -98,7 +98,7 @@ static uint16_t plateau_below(uint16_t mtu)
 
 bool pmtu_learn(struct net_stack *s, const struct ip_addr *dst, uint16_t mtu)
 {
-    struct pmtu_entry *e = find(s, dst);
+    struct pmtu_entry *e = pmtu_find(s, dst);
     bool v4 = addr_is_v4(dst);
     uint16_t now_mtu = e ? e->mtu : v4 ? s->ip.mtu4 : s->ip.mtu6;
     uint16_t floor = v4 ? s->conf.pmtu_min : PMTU_MIN_V6;

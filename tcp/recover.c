@@ -146,7 +146,7 @@ static void prr_begin(struct conn *c, struct recovery *r, uint32_t delivered)
     if (!r->prr_flight) r->prr_flight = 1;
 }
 
-static void begin(struct conn *c, struct recovery *r, uint32_t flight, uint32_t delivered)
+static void episode_begin(struct conn *c, struct recovery *r, uint32_t flight, uint32_t delivered)
 {
     flight = recover_flight(c, flight);
     undo_begin(c, r);
@@ -200,7 +200,7 @@ void recover_found(struct conn *c, uint32_t flight)
 {
     struct recovery *r = recovery_get(c);
     if (!r) return; /* the next ACK or the RTO tries again */
-    if (!(c->flags & (CF_RECOVERY | CF_LOSS))) begin(c, r, flight, 0);
+    if (!(c->flags & (CF_RECOVERY | CF_LOSS))) episode_begin(c, r, flight, 0);
     if (c->flags & CF_RECOVERY && r->prr_on) prr(c, r, 0, false);
 }
 
@@ -412,7 +412,7 @@ static void process_ack(struct conn *c, struct ack_work *w)
         found = rack_detect(c, r);
     }
     if (c->inflight.lost && !(c->flags & (CF_RECOVERY | CF_LOSS)) && !undone) {
-        begin(c, r, r->disorder ? r->disorder_nxt - w->una : w->flight, w->delivered);
+        episode_begin(c, r, r->disorder ? r->disorder_nxt - w->una : w->flight, w->delivered);
         found = true;
     } else if (found) {
         c->flags &= ~(uint32_t)CF_CWND_LIMITED;

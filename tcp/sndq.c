@@ -36,7 +36,7 @@ static inline struct sndq_entry *entry_at(const struct sndq *q, uint32_t i)
 }
 
 /* Room for n more. */
-static int grow(struct sndq *q, uint32_t n)
+static int ring_grow(struct sndq *q, uint32_t n)
 {
     uint32_t room = q->room ? q->room : SMALL_ROOM;
     while (room - q->count < n) {
@@ -62,7 +62,7 @@ int sndq_push(struct sndq *q, tcp_seq seq, struct buf *chain)
 {
     uint32_t n = 0;
     for (struct buf *b = chain; b; b = b->next) n++;
-    if (q->room - q->count < n && grow(q, n)) return -ENOMEM;
+    if (q->room - q->count < n && ring_grow(q, n)) return -ENOMEM;
     if (q->count) entry_at(q, q->count - 1)->open = 0;
     while (chain) {
         struct buf *b = chain;
@@ -97,7 +97,7 @@ int sndq_push_copy(struct sndq *q, tcp_seq seq, const void *p, uint32_t n)
         }
         last->open = 0;
     }
-    if (unlikely(q->count == q->room) && grow(q, 1)) return -ENOMEM;
+    if (unlikely(q->count == q->room) && ring_grow(q, 1)) return -ENOMEM;
     struct buf *b = buf_take(n);
     if (unlikely(!b)) return -ENOMEM;
     memcpy(b->data, p, n);
@@ -144,7 +144,7 @@ void sndq_free(struct sndq *q)
 }
 
 /* Index of the entry that holds seq. Bulk goes on where it was, or with the next. */
-static uint32_t find(struct sndq *q, tcp_seq seq)
+static uint32_t segment_find(struct sndq *q, tcp_seq seq)
 {
     uint32_t hint = q->hint - q->head;
     for (uint32_t i = hint; i < q->count && i <= hint + 1; i++) {
@@ -202,7 +202,7 @@ static struct buf *slice_together(struct sndq *q, uint32_t i, uint32_t offset, u
 
 struct buf *sndq_segment(struct sndq *q, tcp_seq seq, uint32_t len, unsigned segs_max)
 {
-    uint32_t i = find(q, seq);
+    uint32_t i = segment_find(q, seq);
     DASSERT(i < q->count);
     struct sndq_entry *e = entry_at(q, i);
     q->hint = q->head + i;

@@ -215,7 +215,7 @@ static bool checksum_is_right(const struct packet *p, const struct buf *b)
     return csum_fold(sum) == 0xffff;
 }
 
-static void drop(struct packet *p, uint64_t *counter)
+static void segment_drop(struct packet *p, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(p->b);
@@ -228,20 +228,20 @@ void tcp_input(struct net_stack *s, struct packet *p)
     s->n.tcp_rx++;
     s->n.tcp_rx_bytes += p->len;
     if (unlikely(b->len < TCP_HDR_MIN)) {
-        drop(p, &s->n.drop_tcp_header);
+        segment_drop(p, &s->n.drop_tcp_header);
         return;
     }
     uint32_t header = (h->offset >> 4) * 4u;
     if (unlikely(header < TCP_HDR_MIN) || unlikely(header > b->len)) {
-        drop(p, &s->n.drop_tcp_header);
+        segment_drop(p, &s->n.drop_tcp_header);
         return;
     }
     if (!p->csum_ok && unlikely(!checksum_is_right(p, b))) { /* RFC 9293 3.1: MUST-3 */
-        drop(p, &s->n.drop_tcp_checksum);
+        segment_drop(p, &s->n.drop_tcp_checksum);
         return;
     }
     if (unlikely(p->to_many)) { /* RFC 9293 3.9.2.3, RFC 1122 4.2.3.10 */
-        drop(p, &s->n.drop_tcp_many);
+        segment_drop(p, &s->n.drop_tcp_many);
         return;
     }
     uint32_t ports = load_be32(h);

@@ -367,8 +367,8 @@ static unsigned fit(const struct udp_sock *u, uint16_t port, const struct ip_add
     return score;
 }
 
-static struct udp_sock *find(struct net_stack *s, const struct ip_addr *local, uint16_t port,
-                             const struct ip_addr *remote, uint16_t remote_port)
+static struct udp_sock *sock_find(struct net_stack *s, const struct ip_addr *local, uint16_t port,
+                                  const struct ip_addr *remote, uint16_t remote_port)
 {
     struct udp_sock *best = NULL;
     unsigned best_score = 0, equals = 0;
@@ -433,7 +433,7 @@ static void deliver(struct udp_sock *u, struct packet *p, uint16_t from_port)
     s->hooks->udp_readable(s->arg, u);
 }
 
-static void drop(struct packet *p, uint64_t *counter)
+static void udp_drop(struct packet *p, uint64_t *counter)
 {
     (*counter)++;
     buf_unref(p->b);
@@ -458,28 +458,28 @@ void udp_input(struct net_stack *s, struct packet *p)
 {
     const struct udp_hdr *h = (const void *)p->b->data;
     s->n.udp_rx++;
-    if (unlikely(p->len < sizeof *h || p->b->len < sizeof *h)) return drop(p, &s->n.drop_udp_header);
+    if (unlikely(p->len < sizeof *h || p->b->len < sizeof *h)) return udp_drop(p, &s->n.drop_udp_header);
     uint32_t len = be16_to_host(h->len);
-    if (unlikely(len < sizeof *h || len > p->len || h->src == 0)) return drop(p, &s->n.drop_udp_header);
+    if (unlikely(len < sizeof *h || len > p->len || h->src == 0)) return udp_drop(p, &s->n.drop_udp_header);
     if (unlikely(len < p->len)) { /* what IP has behind it is not ours (RFC 768 lets it be) */
         p->b = p->b->next ? buf_together(s, p->b, p->len) : p->b;
         if (!p->b) return;
         p->b->len = p->len = len;
         h = (const void *)p->b->data;
     }
-    if (unlikely(!is_checksum_valid(p, h))) return drop(p, &s->n.drop_udp_checksum);
+    if (unlikely(!is_checksum_valid(p, h))) return udp_drop(p, &s->n.drop_udp_checksum);
     uint16_t port = be16_to_host(h->dst), from = be16_to_host(h->src);
     if (s->ip.dhcp && port == DHCP_CLIENT_PORT && addr_is_v4(&p->src)) {
         dhcp_input(s, p);
         return;
     }
-    struct udp_sock *u = find(s, &p->dst, port, &p->src, from);
+    struct udp_sock *u = sock_find(s, &p->dst, port, &p->src, from);
     if (likely(u != NULL)) {
         deliver(u, p, from);
         return;
     }
     if (!s->conf.quiet_closed_ports) icmp_send_unreachable_port(s, p);
-    drop(p, &s->n.drop_udp_port);
+    udp_drop(p, &s->n.drop_udp_port);
 }
 
 struct buf *udp_pop(struct udp_sock *u, struct ip_port *from, int *err_out)
@@ -499,7 +499,7 @@ void udp_icmp_error(struct net_stack *s, enum icmp_error what, uint16_t mtu, con
 {
     if (n < sizeof(struct udp_hdr)) return;
     const struct udp_hdr *h = (const void *)quoted;
-    struct udp_sock *u = find(s, local, be16_to_host(h->src), remote, be16_to_host(h->dst));
+    struct udp_sock *u = sock_find(s, local, be16_to_host(h->src), remote, be16_to_host(h->dst));
     if (!u) return;
     if (what == ICMP_ERR_TOO_BIG) {
         /* A socket that sends there: connected to it, or it was the last destination. */

@@ -22,7 +22,7 @@ struct name_job {
     char from[];
 };
 
-static void run(struct disk_job *j)
+static void name_job_run(struct disk_job *j)
 {
     struct name_job *nj = (struct name_job *)j;
     int failed = nj->to ? rename(nj->from, nj->to) : unlink(nj->from);
@@ -47,7 +47,7 @@ int name_submit(struct helper *h, struct op_table *ops, struct op *op, const cha
     if (!nj) return -ENOMEM;
     memcpy(nj->from, from, from_size);
     if (to) nj->to = memcpy(nj->from + from_size, to, to_size);
-    nj->job.run = run;
+    nj->job.run = name_job_run;
     nj->job.finish = finish;
     nj->ops = ops;
     nj->op = op;

@@ -53,7 +53,7 @@ static int read_mac(const struct netdev_env *env, struct dpdk_config *c)
     return 0;
 }
 
-int config_read(const struct netdev_env *env, struct dpdk_config *c)
+int dpdk_config_read(const struct netdev_env *env, struct dpdk_config *c)
 {
     memset(c, 0, sizeof *c);
     c->port = plugin_text(env, "port");

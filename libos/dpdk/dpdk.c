@@ -273,7 +273,7 @@ static void dev_close(struct netdev *n)
     dev_settle(d);
 }
 
-void dev_unhold(struct dpdk_dev *d)
+void dpdk_unhold(struct dpdk_dev *d)
 {
     pthread_mutex_destroy(&d->strays_lock);
     free(d->strays);
@@ -332,7 +332,7 @@ static int dpdk_open(const struct netdev_env *env, struct netdev **out)
 {
     struct dpdk_config *c = malloc(sizeof *c);
     struct dpdk_dev *d = calloc(1, sizeof *d);
-    int err = c && d ? config_read(env, c) : plugin_refuse(env, ENOMEM, "out of memory");
+    int err = c && d ? dpdk_config_read(env, c) : plugin_refuse(env, ENOMEM, "out of memory");
     bool first = false;
     if (!err) err = take_pair(env, c, d, &first);
     if (err) goto free_both;

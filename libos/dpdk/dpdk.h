@@ -36,7 +36,7 @@ struct dpdk_config {
     bool has_mac;
     struct rte_ether_addr mac;
 };
-int config_read(const struct netdev_env *env, struct dpdk_config *c);
+int dpdk_config_read(const struct netdev_env *env, struct dpdk_config *c);
 
 /* --- the EAL (eal.c): once a process --- */
 
@@ -196,11 +196,11 @@ void tx_finish(struct dpdk_dev *d);
 /* Interrupts off, after a sleep. Returns whether one came. */
 bool dev_disarm(struct dpdk_dev *d);
 /* After close, once nothing of d is out any more. */
-void dev_unhold(struct dpdk_dev *d);
+void dpdk_unhold(struct dpdk_dev *d);
 
 static inline void dev_settle(struct dpdk_dev *d)
 {
-    if (unlikely(d->closed) && !d->held && !d->lent) dev_unhold(d);
+    if (unlikely(d->closed) && !d->held && !d->lent) dpdk_unhold(d);
 }
 
 #endif

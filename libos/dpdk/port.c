@@ -327,7 +327,7 @@ int port_restart(struct dpdk_port *port)
 
 /* --- pairs --- */
 
-static struct dpdk_port *find(uint16_t id)
+static struct dpdk_port *ports_find(uint16_t id)
 {
     for (unsigned i = 0; i < PORTS_MAX; i++)
         if (ports[i].used && ports[i].id == id) return &ports[i];
@@ -355,7 +355,7 @@ static void find_other_side(struct dpdk_port *port)
 
 static int open_port(const struct netdev_env *env, const struct dpdk_config *c, uint16_t id, struct dpdk_port **out)
 {
-    struct dpdk_port *port = find(id);
+    struct dpdk_port *port = ports_find(id);
     for (unsigned i = 0; i < PORTS_MAX && !port; i++)
         if (!ports[i].used) port = &ports[i];
     if (!port) return plugin_refuse(env, EMFILE, "more than %d ports in one process", PORTS_MAX);
@@ -385,7 +385,7 @@ int port_take_pair(const struct netdev_env *env, const struct dpdk_config *c, st
     uint16_t id = 0;
     int err = choose(env, c, &id);
     if (err) return err;
-    struct dpdk_port *port = find(id);
+    struct dpdk_port *port = ports_find(id);
     if (!port || !port->users) err = open_port(env, c, id, &port);
     if (err) return err;
     for (uint16_t q = 0; q < port->queue_count; q++) {

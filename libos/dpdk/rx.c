@@ -105,7 +105,7 @@ static uint16_t verdict(uint64_t flags)
     return out;
 }
 
-static bool take(struct dpdk_dev *d, struct rte_mbuf *m, struct frame *out)
+static bool mbuf_take(struct dpdk_dev *d, struct rte_mbuf *m, struct frame *out)
 {
     uint32_t len = m->pkt_len;
     uint16_t flags = verdict(m->ol_flags);
@@ -159,7 +159,7 @@ unsigned rx_recv(struct netdev *n, struct frame *out, unsigned max)
     d->idle_run = 0;
     for (unsigned i = 0; i < count; i++) {
         if (i + 1 < count) rte_prefetch0(mbuf_room(m[i + 1]));
-        made += take(d, m[i], &out[made]);
+        made += mbuf_take(d, m[i], &out[made]);
     }
     netdev_assert_received(out, made);
     return made;

@@ -303,7 +303,7 @@ static const struct netdev_ops fault_quiet_ops = {
 
 /* --- configuration --- */
 
-static int refuse(const struct netdev_env *env, const char *key, const char *value)
+static int config_refuse(const struct netdev_env *env, const char *key, const char *value)
 {
     if (env->why) snprintf(env->why, WHY_SIZE, "%s: \"%.64s\" cannot be", key, value);
     return -EINVAL;
@@ -316,7 +316,7 @@ static int number(const struct netdev_env *env, const char *key, uint64_t max, u
     char *end;
     errno = 0;
     unsigned long long n = strtoull(value, &end, 10);
-    if (errno || *end || *value < '0' || *value > '9' || n > max) return refuse(env, key, value);
+    if (errno || *end || *value < '0' || *value > '9' || n > max) return config_refuse(env, key, value);
     *io = n;
     return 0;
 }
@@ -336,7 +336,7 @@ static int directions(const struct netdev_env *env, bool *in, bool *out)
     if (!value || !*value || !strcmp(value, "both")) return 0;
     *in = !strcmp(value, "in");
     *out = !strcmp(value, "out");
-    return *in || *out ? 0 : refuse(env, "fault.direction", value);
+    return *in || *out ? 0 : config_refuse(env, "fault.direction", value);
 }
 
 int fault_wrap(const struct netdev_env *env, struct netdev *inner, struct netdev **out)

@@ -51,9 +51,9 @@ static void let_go(struct kport *k)
 }
 
 /* What the parent has is not the child's, whose descriptors must not outlive it. */
-static void fork_prepare(void) { pthread_mutex_lock(&kports_lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&kports_lock); }
-static void fork_child(void)
+static void kport_fork_prepare(void) { pthread_mutex_lock(&kports_lock); }
+static void kport_fork_parent(void) { pthread_mutex_unlock(&kports_lock); }
+static void kport_fork_child(void)
 {
     for (struct kport *k; (k = kports);) {
         kports = k->next;
@@ -62,7 +62,7 @@ static void fork_child(void)
     }
     pthread_mutex_unlock(&kports_lock);
 }
-static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+static void watch_forks(void) { pthread_atfork(kport_fork_prepare, kport_fork_parent, kport_fork_child); }
 
 /* --- whose it is --- */
 
@@ -166,7 +166,7 @@ static int hold_all(struct kport *k, bool say)
 
 /* --- ports --- */
 
-static struct kport **find(unsigned ifindex, uint8_t proto, uint16_t port)
+static struct kport **kport_find(unsigned ifindex, uint8_t proto, uint16_t port)
 {
     struct kport **at = &kports;
     while (*at && ((*at)->ifindex != ifindex || (*at)->proto != proto || (*at)->port != port)) at = &(*at)->next;
@@ -193,7 +193,7 @@ int kport_take(unsigned ifindex, uint8_t proto, uint16_t port)
     int err = 0;
     pthread_once(&once, watch_forks);
     pthread_mutex_lock(&kports_lock);
-    struct kport *k = *find(ifindex, proto, port);
+    struct kport *k = *kport_find(ifindex, proto, port);
     if (k) k->users++;
     else err = take_new(ifindex, proto, port);
     pthread_mutex_unlock(&kports_lock);
@@ -203,7 +203,7 @@ int kport_take(unsigned ifindex, uint8_t proto, uint16_t port)
 void kport_give(unsigned ifindex, uint8_t proto, uint16_t port)
 {
     pthread_mutex_lock(&kports_lock);
-    struct kport **at = find(ifindex, proto, port), *k = *at;
+    struct kport **at = kport_find(ifindex, proto, port), *k = *at;
     if (k && !--k->users) {
         *at = k->next;
         let_go(k);

@@ -40,7 +40,7 @@ static int own(struct life *l, const char *what, char *who)
     return err;
 }
 
-static int refuse(struct inet *in, const char *name, const char *what, const char *who, int err, char *why)
+static int start_refuse(struct inet *in, const char *name, const char *what, const char *who, int err, char *why)
 {
     for (struct life *l = &in->life; l->owned_count;) owner_give(l->owned[--l->owned_count]);
     if (why && err == -EADDRINUSE)
@@ -66,7 +66,7 @@ int life_own(struct inet *in, const char *name, bool dhcp, bool ipv6, char *why)
         if (addr_is_link_local6(&a)) continue;
         snprintf(what, sizeof what, "address/%u/%s", interface, addr_text(&a, text));
         int err = own(l, what, who);
-        if (err) return refuse(in, name, text, who, err, why);
+        if (err) return start_refuse(in, name, text, who, err, why);
     }
     put_mac(in->dev->caps.mac, mac);
     const char *const ways[] = {dhcp ? "DHCP" : NULL, ipv6 ? "IPv6" : NULL};
@@ -74,7 +74,7 @@ int life_own(struct inet *in, const char *name, bool dhcp, bool ipv6, char *why)
         if (!ways[i]) continue;
         snprintf(what, sizeof what, "%s/%u/%s", ways[i], interface, mac);
         int err = own(l, what, who);
-        if (err) return refuse(in, name, ways[i], who, err, why);
+        if (err) return start_refuse(in, name, ways[i], who, err, why);
     }
     return 0;
 }

@@ -36,9 +36,9 @@ static pthread_mutex_t owned_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* What the parent has is not the child's, whose descriptors must not outlive it. */
-static void fork_prepare(void) { pthread_mutex_lock(&owned_lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&owned_lock); }
-static void fork_child(void)
+static void owner_fork_prepare(void) { pthread_mutex_lock(&owned_lock); }
+static void owner_fork_parent(void) { pthread_mutex_unlock(&owned_lock); }
+static void owner_fork_child(void)
 {
     for (struct owned *o; (o = owned);) {
         owned = o->next;
@@ -47,7 +47,7 @@ static void fork_child(void)
     }
     pthread_mutex_unlock(&owned_lock);
 }
-static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+static void watch_forks(void) { pthread_atfork(owner_fork_prepare, owner_fork_parent, owner_fork_child); }
 
 /* --- who it is --- */
 
@@ -116,7 +116,7 @@ static uint64_t inode_of(const char *name)
 
 /* --- names --- */
 
-static struct owned **find(const char *what)
+static struct owned **owner_find(const char *what)
 {
     struct owned **at = &owned;
     while (*at && strcmp((*at)->what, what)) at = &(*at)->next;
@@ -163,7 +163,7 @@ int owner_take(const char *what, char *who, size_t who_size)
     int err = 0;
     pthread_once(&once, watch_forks);
     pthread_mutex_lock(&owned_lock);
-    struct owned *o = *find(what);
+    struct owned *o = *owner_find(what);
     if (o) o->count++;
     else err = take_new(what, who, who_size);
     pthread_mutex_unlock(&owned_lock);
@@ -173,7 +173,7 @@ int owner_take(const char *what, char *who, size_t who_size)
 void owner_give(const char *what)
 {
     pthread_mutex_lock(&owned_lock);
-    struct owned **at = find(what), *o = *at;
+    struct owned **at = owner_find(what), *o = *at;
     if (o && !--o->count) {
         *at = o->next;
         if (o->fd >= 0) close(o->fd);

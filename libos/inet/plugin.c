@@ -41,8 +41,8 @@ static const struct {
     const char *name, *package;
 } packages[] = {{"dpdk", "libdpdk-dev"}, {"xdp", "libxdp-dev"}};
 
-static int refuse(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static int refuse(char *why, int err, const char *fmt, ...)
+static int load_refuse(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int load_refuse(char *why, int err, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -127,11 +127,12 @@ int plugin_load(const char *name, netdev_open_fn *open, char *why)
 {
     void *handle = NULL;
     if (!try_everywhere(name, &handle))
-        return refuse(why, ENOENT,
-                      "%s: libdemikernel-%s.so is not there: apt-get install %s, and make; DEMI_PLUGIN_PATH names its "
-                      "folder if it lies elsewhere",
-                      name, name, package_of(name) ? package_of(name) : "what it needs");
-    if (!handle) return refuse(why, ENOEXEC, "%s: the plug-in cannot be loaded: %.180s", name, dlerror());
+        return load_refuse(
+            why, ENOENT,
+            "%s: libdemikernel-%s.so is not there: apt-get install %s, and make; DEMI_PLUGIN_PATH names its "
+            "folder if it lies elsewhere",
+            name, name, package_of(name) ? package_of(name) : "what it needs");
+    if (!handle) return load_refuse(why, ENOEXEC, "%s: the plug-in cannot be loaded: %.180s", name, dlerror());
     netdev_plugin_fn entry;
     *(void **)&entry = dlsym(handle, NETDEV_PLUGIN_SYMBOL);
     const struct netdev_plugin *p = entry ? entry(&plugin_host) : NULL;
@@ -140,13 +141,13 @@ int plugin_load(const char *name, netdev_open_fn *open, char *why)
         return 0;
     }
     dlclose(handle);
-    return refuse(why, ENOEXEC, "%s: libdemikernel-%s.so is of another version than this library: make install both",
-                  name, name);
+    return load_refuse(
+        why, ENOEXEC, "%s: libdemikernel-%s.so is of another version than this library: make install both", name, name);
 }
 
 /* --- the libOSes -------------------------------------------------------------------------------------------------- */
 
-static int start(const char *name, struct runtime *rt, const struct demi_config *conf, struct libos **out)
+static int plugin_start(const char *name, struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
     netdev_open_fn open = NULL;
     int err = plugin_load(name, &open, rt->why);
@@ -155,11 +156,11 @@ static int start(const char *name, struct runtime *rt, const struct demi_config 
 
 static int dpdk_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
-    return start("dpdk", rt, conf, out);
+    return plugin_start("dpdk", rt, conf, out);
 }
 static int xdp_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
 {
-    return start("xdp", rt, conf, out);
+    return plugin_start("xdp", rt, conf, out);
 }
 
 const struct libos_ops dpdk_libos = {.name = "dpdk", .start = dpdk_start, INET_LIBOS_OPS};

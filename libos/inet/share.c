@@ -62,14 +62,14 @@ static struct list groups = {&groups, &groups};
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* A forked child has no thread but one, and none of the parent's places. */
-static void fork_prepare(void) { pthread_mutex_lock(&lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&lock); }
-static void fork_child(void)
+static void share_fork_prepare(void) { pthread_mutex_lock(&lock); }
+static void share_fork_parent(void) { pthread_mutex_unlock(&lock); }
+static void share_fork_child(void)
 {
     list_init(&groups);
     pthread_mutex_unlock(&lock);
 }
-static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+static void watch_forks(void) { pthread_atfork(share_fork_prepare, share_fork_parent, share_fork_child); }
 
 /* --- ports -------------------------------------------------------------------------------------------------------- */
 

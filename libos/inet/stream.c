@@ -48,7 +48,7 @@ static struct buf *gather(struct inet_sock *s, struct buf *head)
     return whole;
 }
 
-static struct buf *take(struct inet_sock *s)
+static struct buf *stream_take(struct inet_sock *s)
 {
     struct buf *b = s->rest;
     if (likely(!b)) {
@@ -70,7 +70,7 @@ static bool is_at_end(struct inet_sock *s)
 /* Answers op from what is there; false: nothing is. */
 static bool answer(struct inet_sock *s, struct op *op)
 {
-    struct buf *b = take(s);
+    struct buf *b = stream_take(s);
     if (likely(b)) {
         complete_pop(s, op, b);
         return true;
@@ -163,7 +163,7 @@ static inline int may_push(const struct inet_sock *s)
     return likely(s->state >= SOCK_CONNECTED) ? stream_may_push(&s->st) : -ENOTCONN;
 }
 
-static int refuse(struct inet_sock *s)
+static int push_refuse(struct inet_sock *s)
 {
     s->inet->push_busy++;
     return -EBUSY;
@@ -177,13 +177,13 @@ int inet_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     int err = may_push(s);
     if (unlikely(err)) return err;
     uint64_t end, total = total_of(segs, count);
-    if (unlikely(conn_queued(s->conn) - conn_acked(s->conn) + total > INET_PUSHED_MAX)) return refuse(s);
+    if (unlikely(conn_queued(s->conn) - conn_acked(s->conn) + total > INET_PUSHED_MAX)) return push_refuse(s);
     struct buf *chain = inet_chain_of_segs(segs, count);
     if (unlikely(!chain)) return -ENOMEM;
     err = conn_push(s->conn, chain, &end);
     if (unlikely(err)) {
         buf_unref(chain);
-        return err == -EBUSY ? refuse(s) : err;
+        return err == -EBUSY ? push_refuse(s) : err;
     }
     s->inet->tx_bytes += total;
     if (unlikely(flags & DEMI_PUSH_MORE)) conn_expect_more(s->conn);
@@ -207,7 +207,7 @@ int inet_stream_push_copy(struct queue *q, const void *p, uint32_t n)
     int before = errno;
     err = conn_push_copy(s->conn, p, n, NULL);
     errno = before;
-    if (unlikely(err)) return err == -EBUSY ? refuse(s) : err;
+    if (unlikely(err)) return err == -EBUSY ? push_refuse(s) : err;
     s->inet->tx_bytes += n;
     runtime_need_flush(q->rt);
     return 0;

@@ -32,14 +32,14 @@ static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* A forked child has none of the parent's places. */
-static void fork_prepare(void) { pthread_mutex_lock(&groups_lock); }
-static void fork_parent(void) { pthread_mutex_unlock(&groups_lock); }
-static void fork_child(void)
+static void group_fork_prepare(void) { pthread_mutex_lock(&groups_lock); }
+static void group_fork_parent(void) { pthread_mutex_unlock(&groups_lock); }
+static void group_fork_child(void)
 {
     memset(groups, 0, sizeof groups);
     pthread_mutex_unlock(&groups_lock);
 }
-static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+static void watch_forks(void) { pthread_atfork(group_fork_prepare, group_fork_parent, group_fork_child); }
 
 static uint64_t netns_here(void)
 {
@@ -52,7 +52,7 @@ static uint64_t netns_here(void)
     return cookie;
 }
 
-static struct group *find(uint64_t netns, int ifindex)
+static struct group *group_find(uint64_t netns, int ifindex)
 {
     for (struct group *g = groups; g < groups + GROUPS_MAX; g++)
         if (g->taken && g->ifindex == ifindex && g->netns == netns) return g;
@@ -66,7 +66,7 @@ static int join(int fd, uint16_t id, unsigned flags)
     return setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &value, sizeof value) ? -errno : 0;
 }
 
-static int start(int fd, uint64_t netns, int ifindex)
+static int group_start(int fd, uint64_t netns, int ifindex)
 {
     struct group *g = groups;
     while (g < groups + GROUPS_MAX && g->taken) g++;
@@ -86,9 +86,9 @@ int group_join(int fd, int ifindex, unsigned queues, unsigned *index)
     int err = 0;
     pthread_once(&once, watch_forks);
     pthread_mutex_lock(&groups_lock);
-    struct group *g = find(netns, ifindex);
+    struct group *g = group_find(netns, ifindex);
     unsigned place = g ? (unsigned)__builtin_ctzll(~g->taken | (uint64_t)1 << 63) : 0;
-    if (!g) err = start(fd, netns, ifindex);
+    if (!g) err = group_start(fd, netns, ifindex);
     else if (place >= queues || g->taken >> place & 1) err = -EBUSY;
     else err = join(fd, g->id, 0);
     if (g && !err) g->taken |= (uint64_t)1 << place;
@@ -101,7 +101,7 @@ void group_leave(int ifindex, unsigned index)
 {
     uint64_t netns = netns_here();
     pthread_mutex_lock(&groups_lock);
-    struct group *g = find(netns, ifindex);
+    struct group *g = group_find(netns, ifindex);
     if (g) g->taken &= ~((uint64_t)1 << index);
     pthread_mutex_unlock(&groups_lock);
 }

@@ -174,7 +174,7 @@ static unsigned ring_send(struct netdev *d, struct frame *f, unsigned n)
 
 /* --- in --- */
 
-static struct buf *take(uint32_t len)
+static struct buf *frame_take(uint32_t len)
 {
     return len <= EXACT_MAX || len > BUF_LARGE_SIZE ? buf_take_exact(len) : buf_take(len);
 }
@@ -184,7 +184,7 @@ static struct buf *take(uint32_t len)
 static struct buf *receive_large(struct ring_dev *r, uint32_t len)
 {
     struct virtio_net_hdr v;
-    struct buf *b = len <= PACKET_FRAME_MAX ? take(len) : NULL;
+    struct buf *b = len <= PACKET_FRAME_MAX ? frame_take(len) : NULL;
     if (!b) r->d.n.rx_no_buffer++;
     struct iovec parts[2] = {{&v, r->vnet ? sizeof v : 0}, {b ? b->data : NULL, b ? len : 0}};
     struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
@@ -210,7 +210,7 @@ static struct buf *receive_slot(struct ring_dev *r, const struct tpacket2_hdr *h
         r->d.n.rx_dropped++;
         return NULL;
     }
-    struct buf *b = take(len);
+    struct buf *b = frame_take(len);
     if (unlikely(!b)) {
         r->d.n.rx_no_buffer++;
         return NULL;
@@ -496,7 +496,7 @@ static void fill_offloads(struct ring_dev *r, const struct iface *i)
 }
 
 /* r->claims: it was shared with the kernel before. */
-static int start(struct ring_dev *r, const struct iface *i)
+static int queue_start(struct ring_dev *r, const struct iface *i)
 {
     const struct ring_keys *k = &r->keys;
     fill_caps(r, i, k);
@@ -523,7 +523,7 @@ static int take_back(struct ring_dev *r, struct iface *i, char *why)
     struct netdev_caps was = r->d.caps;
     let_go(r);
     if (r->keys.own_mac) memcpy(i->mac, was.mac, ETH_ALEN);
-    int err = i->ethernet ? start(r, i) : -EOPNOTSUPP;
+    int err = i->ethernet ? queue_start(r, i) : -EOPNOTSUPP;
     bool less = !err && (r->d.caps.offloads & was.offloads) != was.offloads;
     r->d.caps.offloads = was.offloads;
     r->d.caps.tso_max = was.tso_max;
@@ -593,7 +593,7 @@ int packet_open_ring(const struct netdev_env *env, const char *name, struct netd
     memcpy(r->name, i.name, sizeof r->name);
     r->fd = -1;
     r->news = ifnews_open();
-    err = start(r, &i);
+    err = queue_start(r, &i);
     if (!err) {
         r->was_open = true;
         *out = &r->d;

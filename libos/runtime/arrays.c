@@ -27,7 +27,7 @@ void arrays_fini(struct arrays *t)
     *t = (struct arrays){.owner = t->owner, .first = t->first};
 }
 
-static bool grow(struct arrays *t)
+static bool arrays_grow(struct arrays *t)
 {
     if (t->room == ARRAYS_MAX) return false;
     uint32_t room = t->room ? t->room * 2 : 64;
@@ -46,7 +46,7 @@ void *arrays_give(struct arrays *t, struct buf *b)
         i = t->free - 1;
         t->free = t->slots[i].next;
     } else {
-        if (t->used == t->room && !grow(t)) return NULL;
+        if (t->used == t->room && !arrays_grow(t)) return NULL;
         i = t->used++;
         t->slots[i].generation = t->first;
     }

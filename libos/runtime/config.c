@@ -272,7 +272,7 @@ int config_set(struct demi_config **c, const char *key, const char *value)
     return err;
 }
 
-static const char *find(const struct demi_config *c, const char *path, bool set)
+static const char *key_find(const struct demi_config *c, const char *path, bool set)
 {
     for (size_t i = c ? c->count : 0; i-- > 0;) /* the last one counts */
         if (c->list[i].set == set && !strcmp(c->list[i].path, path)) return c->list[i].value;
@@ -324,9 +324,9 @@ const char *config_get(const struct demi_config *c, const char *path)
 {
     const char *dot = strrchr(path, '.');
     note_asked(c, path, dot ? dot + 1 : path);
-    const char *value = find(c, dot ? dot + 1 : path, true);
+    const char *value = key_find(c, dot ? dot + 1 : path, true);
     if (!value) value = from_environment(path);
-    return value ? value : find(c, path, false);
+    return value ? value : key_find(c, path, false);
 }
 
 int64_t config_int(const struct demi_config *c, const char *path, int64_t otherwise)

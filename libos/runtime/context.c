@@ -12,7 +12,7 @@
  *
  * ASan must be told before a switch where the other stack lies and after it that the switch is
  * over; TSan has a fiber per context. The first entry on a new stack ends the switch that led to it
- * (begin()).
+ * (task_begin()).
  */
 #include "libos/runtime/context.h"
 
@@ -84,7 +84,7 @@ static void arrive(struct context *here)
     (void)here;
 }
 
-static void begin(void *arg)
+static void task_begin(void *arg)
 {
     struct context *c = arg;
     c->fake_stack = NULL;
@@ -95,7 +95,7 @@ static void begin(void *arg)
 
 #ifdef RUNTIME_UCONTEXT
 
-static void begin_halves(unsigned high, unsigned low) { begin((void *)((uintptr_t)high << 16 << 16 | low)); }
+static void begin_halves(unsigned high, unsigned low) { task_begin((void *)((uintptr_t)high << 16 << 16 | low)); }
 
 static void set_up(struct context *c)
 {
@@ -124,12 +124,12 @@ static void set_up(struct context *c)
     frame = (void **)(top - 16) - 7; /* r15 r14 r13 r12 rbx rbp, then where to go on; 16-aligned once popped */
     for (int i = 0; i < 7; i++) frame[i] = NULL;
     frame[2] = c;
-    frame[3] = (void *)begin;
+    frame[3] = (void *)task_begin;
     frame[6] = (void *)context_begin;
 #else
     frame = (void **)(top - 160);
     for (int i = 0; i < 20; i++) frame[i] = NULL;
-    frame[0] = (void *)begin;
+    frame[0] = (void *)task_begin;
     frame[1] = c;
     frame[11] = (void *)context_begin;
 #endif

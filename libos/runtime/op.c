@@ -120,7 +120,7 @@ void op_fail_all(struct op_table *t, struct op_list *l, int err)
     for (struct op *op; (op = op_list_shift(l));) op_fail(t, op, err);
 }
 
-static inline void take(struct op_table *t, struct op *op, demi_qresult_t *out)
+static inline void take_result(struct op_table *t, struct op *op, demi_qresult_t *out)
 {
     DASSERT(op->state == OP_DONE);
     out->qr_opcode = op->failed ? DEMI_OPC_FAILED : (demi_opcode_t)op->opcode;
@@ -138,11 +138,11 @@ static inline void take(struct op_table *t, struct op *op, demi_qresult_t *out)
     t->outstanding--;
 }
 
-void op_take(struct op_table *t, struct op *op, demi_qresult_t *out) { take(t, op, out); }
+void op_take(struct op_table *t, struct op *op, demi_qresult_t *out) { take_result(t, op, out); }
 
 void op_deliver(struct op_table *t, struct op *op, demi_qresult_t *out)
 {
-    take(t, op, out);
+    take_result(t, op, out);
     if (out->qr_opcode != DEMI_OPC_POP || unlikely(!out->qr_value.sga.sga_buf)) return;
     struct buf *b = out->qr_value.sga.sga_buf;
     /* What the queue says it received lies in the buffer it gives. */

@@ -13,7 +13,7 @@
  * bit tells them apart. */
 static struct queue *free_mark(uint32_t next) { return (struct queue *)((uintptr_t)next << 1 | 1); }
 
-static int grow(struct queue_table *t)
+static int queues_grow(struct queue_table *t)
 {
     uint32_t room = t->room ? t->room * 2 : 64;
     if (room > QUEUE_MAX) return -EMFILE;
@@ -35,7 +35,7 @@ int queue_add(struct runtime *rt, struct queue *q, const struct queue_ops *ops)
         t->free = (uint32_t)((uintptr_t)t->slots[i] >> 1);
     } else {
         if (t->used == t->room) {
-            int err = grow(t);
+            int err = queues_grow(t);
             if (err) return err;
         }
         i = t->used++;

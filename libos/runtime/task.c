@@ -76,7 +76,7 @@ static void task_main(void *arg)
 }
 
 /* A place in the tables for twice as many tasks. -EAGAIN, -ENOMEM: nothing has changed. */
-static int grow(struct tasks *t)
+static int tasks_grow(struct tasks *t)
 {
     uint32_t words = t->words ? t->words * 2 : 1;
     if (words * 64 > TASK_MAX) return -EAGAIN;
@@ -129,7 +129,7 @@ int task_spawn(struct runtime *rt, int64_t (*fn)(void *arg), void *arg, size_t s
 {
     struct tasks *ts = &rt->tasks;
     if (stack_bytes > TASK_STACK_MAX) return -EINVAL;
-    int err = ts->unused_count ? 0 : grow(ts);
+    int err = ts->unused_count ? 0 : tasks_grow(ts);
     if (err) return err;
     struct task *t = task_get(ts, stack_bytes);
     if (!t) return -ENOMEM;

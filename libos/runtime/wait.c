@@ -90,7 +90,7 @@ static int block(struct runtime *rt, struct task_waiter *tw, uint64_t deadline, 
 }
 
 /* What every wait begins with. Others may run here, so tokens are looked up afterwards. */
-static inline void begin(struct runtime *rt)
+static inline void wait_begin(struct runtime *rt)
 {
     if (runtime_flush_is_due(rt)) runtime_flush(rt);
     if (unlikely(rt->quick >= QUICK_MAX)) {
@@ -118,7 +118,7 @@ static int wait_pending(struct runtime *rt, struct op *op, uint64_t deadline, de
 
 int wait_one(struct runtime *rt, demi_qtoken_t qt, uint64_t deadline, demi_qresult_t *out)
 {
-    begin(rt);
+    wait_begin(rt);
     struct op *op = op_find(&rt->ops, qt);
     if (!op) {
         rt->ops.refused++;
@@ -160,7 +160,7 @@ static int claim(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, s
 int wait_any(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out,
              uint32_t *offset)
 {
-    begin(rt);
+    wait_begin(rt);
     struct task_waiter tw;
     waiter_init(rt, &tw);
     int err = claim(rt, qts, count, &tw.w, true);
@@ -211,7 +211,7 @@ static const demi_qresult_t *result_of(demi_qtoken_t qt, const demi_qresult_t *o
 
 int wait_all(struct runtime *rt, const demi_qtoken_t *qts, uint32_t count, uint64_t deadline, demi_qresult_t *out)
 {
-    begin(rt);
+    wait_begin(rt);
     struct task_waiter tw;
     waiter_init(rt, &tw);
     int err = claim(rt, qts, count, &tw.w, false);
@@ -265,7 +265,7 @@ static int wait_anything(struct runtime *rt, uint64_t deadline)
 
 int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count, uint64_t deadline)
 {
-    begin(rt);
+    wait_begin(rt);
     int err = 0;
     *count = 0;
     /* With room for more than there is, one look at the devices makes the batch bigger. (A task
@@ -280,7 +280,7 @@ int wait_batch(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t 
 
 int wait_next_n(struct runtime *rt, demi_qresult_t *out, uint32_t room, uint32_t *count, uint64_t deadline)
 {
-    begin(rt);
+    wait_begin(rt);
     *count = 0;
     for (;;) {
         *count += take_ready(rt, out + *count, room - *count);

@@ -60,7 +60,7 @@ static void try_again(struct sim_conn *c)
     else later(c, NSEC_PER_SEC << (c->attempts - 1), attempt);
 }
 
-static void refuse(void *arg)
+static void conn_refuse(void *arg)
 {
     struct sim_conn *c = arg;
     fail(c, ECONNREFUSED);
@@ -89,7 +89,7 @@ static void knock_at(struct sim_conn *c)
     struct sim_sock *l = sim_sock_listener(b->host, &b->addr);
     sim_tell(s, l ? "knock" : "nobody", c->id, ntohs(b->addr.sin_port));
     if (!l) {
-        later(c, sim_link_delay(s, sim_link_of(s, b->host, a->host)), refuse);
+        later(c, sim_link_delay(s, sim_link_of(s, b->host, a->host)), conn_refuse);
         return;
     }
     if (l->waiting_count >= l->backlog) {

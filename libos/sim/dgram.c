@@ -46,7 +46,7 @@ static bool is_for(const struct sim_sock *s, const struct sim_dgram *d)
            (s->peer.sin_port == d->from.sin_port && s->peer.sin_addr.s_addr == d->from.sin_addr.s_addr);
 }
 
-static struct sim_sock *find(const struct sim_dgram *d)
+static struct sim_sock *addressee_find(const struct sim_dgram *d)
 {
     struct sim_host *h = sim_host_find(d->sim, d->to.sin_addr.s_addr),
                     *from = sim_host_find(d->sim, d->from.sin_addr.s_addr);
@@ -59,7 +59,7 @@ static struct sim_sock *find(const struct sim_dgram *d)
 static void arrive(void *arg)
 {
     struct sim_dgram *d = arg;
-    struct sim_sock *s = find(d);
+    struct sim_sock *s = addressee_find(d);
     list_remove(&d->all);
     sim_tell(d->sim, s ? "datagram" : "lost", ntohs(d->to.sin_port), d->n);
     if (!s || s->dgram_count == SIM_DGRAMS_MAX) {

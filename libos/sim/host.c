@@ -42,7 +42,7 @@ static void leave(struct sim_host *h)
     context_switch(h->stack, h->sim->self);
 }
 
-static void run(struct sim_host *h)
+static void host_run(struct sim_host *h)
 {
     struct sim *s = h->sim;
     s->stats.switches++;
@@ -57,7 +57,7 @@ static void run(struct sim_host *h)
 static void resume(void *arg)
 {
     struct sim_host *h = arg;
-    if (h->state == HOST_IDLE && h->resume_due) run(h);
+    if (h->state == HOST_IDLE && h->resume_due) host_run(h);
 }
 
 static void resume_at(struct sim_host *h, uint64_t at)
@@ -86,7 +86,7 @@ static void alarm_rings(void *arg)
     struct sim_host *h = arg;
     if (h->alarm_at <= h->sim->now) h->alarm_at = SIM_NEVER;
     if (h->state != HOST_IDLE || h->resume_due) return;
-    if (h->sim->now >= h->deadline) run(h);
+    if (h->sim->now >= h->deadline) host_run(h);
     else set_alarm(h);
 }
 

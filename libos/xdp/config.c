@@ -203,7 +203,7 @@ static int read_mac(const struct netdev_env *env, struct xdp_config *c)
     return 0;
 }
 
-int config_read(const struct netdev_env *env, struct xdp_config *c)
+int xdp_config_read(const struct netdev_env *env, struct xdp_config *c)
 {
     memset(c, 0, sizeof *c);
     c->ring = 2048;

@@ -43,14 +43,14 @@ static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* A forked child has none of the parent's queues; the program and its maps stay the parent's. */
-static void fork_prepare(void) { pthread_mutex_lock(&control); }
-static void fork_parent(void) { pthread_mutex_unlock(&control); }
-static void fork_child(void)
+static void iface_fork_prepare(void) { pthread_mutex_lock(&control); }
+static void iface_fork_parent(void) { pthread_mutex_unlock(&control); }
+static void iface_fork_child(void)
 {
     memset(ifaces, 0, sizeof ifaces);
     pthread_mutex_unlock(&control);
 }
-static void watch_forks(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+static void watch_forks(void) { pthread_atfork(iface_fork_prepare, iface_fork_parent, iface_fork_child); }
 
 /* --- the program's maps --- */
 
@@ -196,7 +196,7 @@ static void take_down(struct xdp_iface *f)
 
 /* --- queues --- */
 
-static int find(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface **out)
+static int iface_find(const struct netdev_env *env, const struct xdp_config *c, struct xdp_iface **out)
 {
     struct xdp_iface *unused = NULL;
     for (unsigned i = 0; i < IFACES_MAX; i++) {
@@ -216,7 +216,7 @@ int iface_take(const struct netdev_env *env, const struct xdp_config *c, struct 
     struct xdp_iface *f = NULL;
     pthread_once(&once, watch_forks);
     pthread_mutex_lock(&control);
-    int err = find(env, c, &f);
+    int err = iface_find(env, c, &f);
     if (err) goto unlock;
     for (uint16_t q = (uint16_t)c->queue; q < c->queue_count; q++) {
         if (f->taken[q]) continue;

@@ -69,7 +69,7 @@ static void release(void *arg)
     room->dev = NULL;
     d->free[d->free_count++] = (uint32_t)(room - d->rooms);
     d->held--;
-    if (unlikely(d->closed) && !d->held) dev_unhold(d);
+    if (unlikely(d->closed) && !d->held) xdp_unhold(d);
 }
 
 void ring_refill(struct xdp_dev *d)
@@ -113,7 +113,7 @@ static struct buf *place(struct xdp_dev *d, uint32_t chunk, uint8_t *p, uint32_t
     return &room->view;
 }
 
-static bool take(struct xdp_dev *d, const struct xdp_desc *desc, struct frame *out)
+static bool desc_take(struct xdp_dev *d, const struct xdp_desc *desc, struct frame *out)
 {
     uint32_t chunk = (uint32_t)(desc->addr >> d->chunk_shift), len = desc->len;
     uint8_t *p = d->area + desc->addr;
@@ -224,7 +224,7 @@ unsigned ring_recv(struct netdev *n, struct frame *out, unsigned max)
         idle(d);
         return 0;
     }
-    for (uint32_t i = 0; i < count; i++) made += take(d, xsk_ring_cons__rx_desc(&d->rx, at + i), &out[made]);
+    for (uint32_t i = 0; i < count; i++) made += desc_take(d, xsk_ring_cons__rx_desc(&d->rx, at + i), &out[made]);
     xsk_ring_cons__release(&d->rx, count);
     netdev_assert_received(out, made);
     ring_refill(d);

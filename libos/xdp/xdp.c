@@ -69,7 +69,7 @@ static void free_memory(struct xdp_dev *d)
     free(d->free);
 }
 
-void dev_unhold(struct xdp_dev *d)
+void xdp_unhold(struct xdp_dev *d)
 {
     free_memory(d);
     free(d);
@@ -167,7 +167,7 @@ static void dev_close(struct netdev *n)
     if (d->news >= 0) close(d->news);
     iface_give(d->iface, d->queue);
     d->closed = true;
-    if (!d->held) dev_unhold(d);
+    if (!d->held) xdp_unhold(d);
 }
 
 static int dev_news_fd(struct netdev *n) { return ((struct xdp_dev *)n)->news; }
@@ -286,7 +286,7 @@ static int xdp_open(const struct netdev_env *env, struct netdev **out)
 {
     struct xdp_config c;
     libbpf_set_print(silent); /* what goes wrong is told by errno, and by us */
-    int err = config_read(env, &c);
+    int err = xdp_config_read(env, &c);
     if (err) return err;
     struct xdp_dev *d = calloc(1, sizeof *d);
     if (!d) return plugin_refuse(env, ENOMEM, "out of memory");

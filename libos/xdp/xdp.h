@@ -45,7 +45,7 @@ struct xdp_config {
     struct xdp_address mine[XDP_ADDRESSES_MAX]; /* addresses of ours that the kernel has not */
     unsigned mine_count;
 };
-int config_read(const struct netdev_env *env, struct xdp_config *c);
+int xdp_config_read(const struct netdev_env *env, struct xdp_config *c);
 /* What the interface of this name is now: c's ifindex, MAC (unless one was asked for) and MTU, and its link. -ENODEV:
  * there is none. */
 int config_look(struct xdp_config *c, enum netdev_link *link);
@@ -131,6 +131,6 @@ unsigned ring_send(struct netdev *n, struct frame *f, unsigned count);
 void ring_refill(struct xdp_dev *d);
 int ring_arm(struct netdev *n);
 /* After close, once the stack holds nothing of d any more. */
-void dev_unhold(struct xdp_dev *d);
+void xdp_unhold(struct xdp_dev *d);
 
 #endif

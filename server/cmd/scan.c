@@ -170,7 +170,7 @@ static uint64_t scan_table(const struct entry *e, uint64_t cursor, const struct 
     return cursor;
 }
 
-static void begin(struct call *c, uint64_t cursor)
+static void scan_begin(struct call *c, uint64_t cursor)
 {
     char num[NUMBER_I64_SIZE];
     reply_array(c->out, 2);
@@ -232,20 +232,20 @@ static void scan_value(struct call *c, enum obj_type type)
     if (!parse_cursor(c, c->argv[2], &cursor)) return;
     const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) {
-        begin(c, 0);
+        scan_begin(c, 0);
         reply_array(c->out, 0);
         return;
     }
     if (call_wrong_type(c, e, type) || !parse_options(c, 3, false, &o)) return;
 
     if (e->enc == ENC_INTSET || e->enc == ENC_LISTPACK) {
-        begin(c, 0);
+        scan_begin(c, 0);
         if (e->enc == ENC_INTSET) show_intset(c, entry_ptr(e), &o);
         else show_listpack(c, entry_ptr(e), type != OBJ_SET, &o);
         return;
     }
     struct scan_found f = {0};
-    begin(c, scan_table(e, cursor, &o, &f));
+    scan_begin(c, scan_table(e, cursor, &o, &f));
     show_found(c, e, &o, &f);
     mem_free(f.list);
 }

@@ -333,7 +333,7 @@ static void store_result(struct call *c, const struct zset_result *r, enum zop o
     call_integer(c, (int64_t)r->count);
 }
 
-static void run(struct call *c, struct zargs *a)
+static void operation_run(struct call *c, struct zargs *a)
 {
     if (a->op != DIFF) qsort(a->src, a->count, sizeof *a->src, by_count);
     if (a->count_only) {
@@ -351,7 +351,7 @@ static void operate(struct call *c, struct zargs a)
 {
     int at = a.to_key ? 2 : 1;
     if (!parse_keys(c, at, &a)) return;
-    if (parse_options(c, at + 1 + (int)a.count, &a)) run(c, &a);
+    if (parse_options(c, at + 1 + (int)a.count, &a)) operation_run(c, &a);
     mem_free(a.src);
 }
 

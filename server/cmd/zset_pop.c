@@ -17,7 +17,7 @@ enum pop_shape {
 
 /* --- taking ------------------------------------------------------------------------------------------------------- */
 
-static void begin(struct call *c, struct bytes key, size_t n, enum pop_shape shape)
+static void pop_begin(struct call *c, struct bytes key, size_t n, enum pop_shape shape)
 {
     switch (shape) {
     case SHAPE_FLAT: reply_array(c->out, n * 2); return;
@@ -42,7 +42,7 @@ static size_t pop(struct call *c, const struct key_ref *key, struct entry *e, en
     size_t size = zset_count(&z), n = count < size ? (size_t)count : size;
     struct ztree_span span = {0, n};
     if (end == POP_MAX) span = (struct ztree_span){size - n, size};
-    begin(c, key->name, n, shape);
+    pop_begin(c, key->name, n, shape);
     struct zset_iter it;
     zset_iter_init(&it, &z, span, end == POP_MAX);
     while (zset_iter_next(&it)) {

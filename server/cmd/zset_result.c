@@ -36,7 +36,7 @@ void zset_result_fini(struct zset_result *r)
     }
 }
 
-static void *take(struct zset_result *r, size_t n)
+static void *member_take(struct zset_result *r, size_t n)
 {
     struct zset_chunk *ch = r->chunks;
     n = (n + 7) & ~(size_t)7;
@@ -56,9 +56,9 @@ static struct zset_item *add(struct zset_result *r, struct bytes member, bool la
         r->room = r->room ? r->room * 2 : 32;
         r->items = mem_realloc(r->items, r->room * sizeof(struct zset_item *));
     }
-    struct zset_item *item = take(r, sizeof *item);
+    struct zset_item *item = member_take(r, sizeof *item);
     if (!lasting && member.n) {
-        char *copy = take(r, member.n);
+        char *copy = member_take(r, member.n);
         memcpy(copy, member.p, member.n);
         member.p = copy;
     }

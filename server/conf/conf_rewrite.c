@@ -26,14 +26,14 @@ struct line {
     bool used;                        /* holds a value of now */
 };
 
-struct rewrite {
+struct rewriting {
     struct line *lines;
     size_t count, cap;
     bool signed_, force;
     const struct conf_option *option; /* being written */
 };
 
-static void line_append(struct rewrite *rw, struct line line)
+static void line_append(struct rewriting *rw, struct line line)
 {
     if (rw->count == rw->cap) {
         rw->cap = rw->cap ? rw->cap * 2 : 64;
@@ -51,7 +51,7 @@ static bool is_directive(struct bytes name)
            bytes_is_word(name, "loadmodule") || bytes_is_word(name, "sentinel");
 }
 
-static void old_line_add(struct rewrite *rw, struct bytes text)
+static void old_line_add(struct rewriting *rw, struct bytes text)
 {
     while (text.n && memchr("\r\n\t ", text.p[0], 4)) text = bytes_of(text.p + 1, text.n - 1);
     while (text.n && memchr("\r\n\t ", text.p[text.n - 1], 4)) text.n--;
@@ -77,7 +77,7 @@ static void old_line_add(struct rewrite *rw, struct bytes text)
     line_append(rw, line);
 }
 
-static int old_file_read(struct rewrite *rw, const char *path, mode_t *mode)
+static int old_file_read(struct rewriting *rw, const char *path, mode_t *mode)
 {
     FILE *in = fopen(path, "re");
     if (!in) return errno == ENOENT ? 0 : -errno;
@@ -97,7 +97,7 @@ static int old_file_read(struct rewrite *rw, const char *path, mode_t *mode)
 
 static void line_put(void *arg, const char *text, bool must_write)
 {
-    struct rewrite *rw = arg;
+    struct rewriting *rw = arg;
     if (!text) return;
     for (size_t i = 0; i < rw->count; i++) {
         struct line *l = &rw->lines[i];
@@ -115,7 +115,7 @@ static void line_put(void *arg, const char *text, bool must_write)
     line_append(rw, (struct line){.text = conf_text_copy(bytes_of_str(text)), .option = rw->option, .used = true});
 }
 
-static void text_make(const struct rewrite *rw, struct conf_text *out)
+static void text_make(const struct rewriting *rw, struct conf_text *out)
 {
     bool was_empty = false;
     for (size_t i = 0; i < rw->count; i++) {
@@ -173,7 +173,7 @@ static int file_replace(const char *path, mode_t mode, struct bytes text)
 int conf_rewrite(const struct config *cfg, bool force)
 {
     if (!cfg->file) return -ENOENT;
-    struct rewrite rw = {.force = force};
+    struct rewriting rw = {.force = force};
     struct conf_text text = {0};
     mode_t mode = 0644;
     int rc = old_file_read(&rw, cfg->file, &mode);

@@ -31,7 +31,7 @@ struct conf_change {
     int old_dir; /* -1: the working directory is none of the settings */
 };
 
-static int refuse(struct conf_text *err, const char *name, const char *why)
+static int value_refuse(struct conf_text *err, const char *name, const char *why)
 {
     conf_text_printf(err, "CONFIG SET failed (possibly related to argument '%s')", name);
     if (why && *why) conf_text_printf(err, " - %s", why);
@@ -41,7 +41,7 @@ static int refuse(struct conf_text *err, const char *name, const char *why)
 static int refuse_typed(struct conf_text *err, struct bytes name, const char *why)
 {
     char *typed = conf_text_copy(name);
-    int rc = refuse(err, typed, why);
+    int rc = value_refuse(err, typed, why);
     free(typed);
     return rc;
 }
@@ -122,7 +122,7 @@ static int values_set(struct conf_change *ch, struct conf_text *err)
         char why[CONF_ERROR_SIZE];
         if (s->option->special == &conf_special_dir) ch->old_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         int changed = value_set(ch->next, s->option, s->value, why);
-        if (changed < 0) return refuse(err, s->name, why);
+        if (changed < 0) return value_refuse(err, s->name, why);
         const struct conf_hook *hook = changed ? hook_find(ch->now, s->option) : NULL;
         if (hook && !hook_is_taken(ch, hook)) s->hook = hook;
     }
@@ -186,7 +186,7 @@ static int change_make(struct conf_change *ch, const struct bytes *pairs, bool p
         hooks_settle(ch, ch->count);
         return 0;
     }
-    rc = refuse(err, ch->settings[done].name, why);
+    rc = value_refuse(err, ch->settings[done].name, why);
     leave_new_dir(ch);
     /* The one that refused changed nothing if it is one that cannot be taken back. */
     int again = ch->settings[done].hook->last ? done : done + 1;

@@ -28,7 +28,7 @@ static bool loose_integer(const char *text, int64_t *out)
 
 static bool is_one_empty_word(const struct bytes *argv, int argc) { return argc == 1 && argv[0].n == 0; }
 
-static int refuse(char *err, const char *why)
+static int parse_refuse(char *err, const char *why)
 {
     conf_error(err, "%s", why);
     return -1;
@@ -38,8 +38,8 @@ static int refuse(char *err, const char *why)
 
 static int dir_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
 {
-    if (argc != 1) return refuse(err, "wrong number of arguments");
-    if (chdir(argv[0].p) < 0) return refuse(err, strerror(errno));
+    if (argc != 1) return parse_refuse(err, "wrong number of arguments");
+    if (chdir(argv[0].p) < 0) return parse_refuse(err, strerror(errno));
     return 1;
 }
 
@@ -68,12 +68,12 @@ const struct conf_special conf_special_dir = {dir_set, dir_get, dir_lines, dir_r
 
 static int save_parse(const struct bytes *argv, int argc, struct save_point *out, char *err)
 {
-    if (argc % 2 || argc / 2 > CONF_SAVE_MAX) return refuse(err, "Invalid save parameters");
+    if (argc % 2 || argc / 2 > CONF_SAVE_MAX) return parse_refuse(err, "Invalid save parameters");
     for (int i = 0; i < argc / 2; i++) {
         struct save_point *s = &out[i];
         bool ok = loose_integer(argv[2 * i].p, &s->seconds) && loose_integer(argv[2 * i + 1].p, &s->changes);
         if (!ok || s->seconds < 1 || s->changes < 0 || s->changes > INT_MAX)
-            return refuse(err, "Invalid save parameters");
+            return parse_refuse(err, "Invalid save parameters");
     }
     return argc / 2;
 }
@@ -88,7 +88,7 @@ static int save_set(struct config *cfg, const struct bytes *argv, int argc, char
      * replaces. */
     bool fresh = empty || !cfg->reading_file || !cfg->save_was_read;
     unsigned before = fresh ? 0 : cfg->save_count;
-    if (before + (unsigned)count > CONF_SAVE_MAX) return refuse(err, "Invalid save parameters");
+    if (before + (unsigned)count > CONF_SAVE_MAX) return parse_refuse(err, "Invalid save parameters");
     memcpy(cfg->save + before, points, sizeof *points * (size_t)count);
     cfg->save_count = before + (unsigned)count;
     if (cfg->reading_file) cfg->save_was_read = true;
@@ -139,16 +139,16 @@ static int limit_set(struct config *cfg, const struct bytes *argv, int argc, cha
 {
     struct output_limit limits[OUTPUT_CLASS_COUNT];
     memcpy(limits, cfg->client_output_buffer_limit, sizeof limits);
-    if (argc % 4) return refuse(err, "Wrong number of arguments in buffer limit configuration.");
+    if (argc % 4) return parse_refuse(err, "Wrong number of arguments in buffer limit configuration.");
     for (int i = 0; i < argc; i += 4) {
         int class = class_find(argv[i]);
-        if (class < 0) return refuse(err, "Invalid client class specified in buffer limit configuration.");
+        if (class < 0) return parse_refuse(err, "Invalid client class specified in buffer limit configuration.");
         struct output_limit *l = &limits[class];
         l->hard_bytes = conf_bytes_parse(argv[i + 1].p);
         l->soft_bytes = conf_bytes_parse(argv[i + 2].p);
         bool ok = loose_integer(argv[i + 3].p, &l->soft_seconds) && l->soft_seconds >= 0 && l->soft_seconds <= INT_MAX;
         if (l->hard_bytes < 0 || l->soft_bytes < 0 || !ok)
-            return refuse(err, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+            return parse_refuse(err, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
     }
     memcpy(cfg->client_output_buffer_limit, limits, sizeof limits);
     return 1;
@@ -191,11 +191,11 @@ static const int initial_scores[] = {0, 200, 800};
 static int scores_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
 {
     int values[COUNT(initial_scores)];
-    if (argc != COUNT(initial_scores)) return refuse(err, "wrong number of arguments");
+    if (argc != COUNT(initial_scores)) return parse_refuse(err, "wrong number of arguments");
     for (int i = 0; i < argc; i++) {
         int64_t v;
         if (!loose_integer(argv[i].p, &v) || v < -2000 || v > 2000)
-            return refuse(err, "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
+            return parse_refuse(err, "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
         values[i] = (int)v;
     }
     bool same = memcmp(cfg->oom_score_adj_values, values, sizeof values) == 0;
@@ -251,11 +251,11 @@ static unsigned event_class(char letter)
 
 static int events_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
 {
-    if (argc != 1) return refuse(err, "wrong number of arguments");
+    if (argc != 1) return parse_refuse(err, "wrong number of arguments");
     unsigned sum = 0;
     for (size_t i = 0; i < argv[0].n; i++) {
         unsigned cls = event_class(argv[0].p[i]);
-        if (!cls) return refuse(err, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        if (!cls) return parse_refuse(err, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
         sum |= cls;
     }
     cfg->notify_keyspace_events = sum;
@@ -300,7 +300,7 @@ static void bind_clear(struct config *cfg)
 
 static int bind_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
 {
-    if (argc > CONF_BIND_MAX) return refuse(err, "Too many bind addresses specified.");
+    if (argc > CONF_BIND_MAX) return parse_refuse(err, "Too many bind addresses specified.");
     if (is_one_empty_word(argv, argc)) argc = 0;
     bind_clear(cfg);
     for (int i = 0; i < argc; i++) cfg->bind[i] = conf_text_copy(argv[i]);
@@ -355,13 +355,13 @@ static void replicaof_reset(struct config *cfg)
 
 static int replicaof_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
 {
-    if (argc != 2) return refuse(err, "wrong number of arguments");
+    if (argc != 2) return parse_refuse(err, "wrong number of arguments");
     if (bytes_is_word(argv[0], "no") && bytes_is_word(argv[1], "one")) {
         replicaof_reset(cfg);
         return 1;
     }
     int64_t port;
-    if (!loose_integer(argv[1].p, &port) || port < 0 || port > 65535) return refuse(err, "Invalid master port");
+    if (!loose_integer(argv[1].p, &port) || port < 0 || port > 65535) return parse_refuse(err, "Invalid master port");
     replicaof_reset(cfg);
     cfg->replicaof_host = conf_text_copy(argv[0]);
     cfg->replicaof_port = (int)port;
@@ -390,12 +390,12 @@ static int percentiles_set(struct config *cfg, const struct bytes *argv, int arg
 {
     double values[CONF_PERCENTILE_MAX];
     if (is_one_empty_word(argv, argc)) argc = 0;
-    if (argc > CONF_PERCENTILE_MAX) return refuse(err, "Invalid latency-tracking-info-percentiles parameters");
+    if (argc > CONF_PERCENTILE_MAX) return parse_refuse(err, "Invalid latency-tracking-info-percentiles parameters");
     for (int i = 0; i < argc; i++) {
         if (!number_parse_double(argv[i], &values[i]))
-            return refuse(err, "Invalid latency-tracking-info-percentiles parameters");
+            return parse_refuse(err, "Invalid latency-tracking-info-percentiles parameters");
         if (!(values[i] >= 0.0 && values[i] <= 100.0))
-            return refuse(err, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
+            return parse_refuse(err, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
     }
     memcpy(cfg->latency_tracking_info_percentiles, values, sizeof *values * (size_t)argc);
     cfg->latency_tracking_info_percentile_count = (unsigned)argc;

@@ -145,7 +145,7 @@ bool dict_is_map(const struct dict *d) { return d->t.ops == &map_ops; }
 size_t dict_bytes(const struct dict *d) { return d->entry_bytes + table_bytes(&d->t); }
 void dict_expand(struct dict *d, size_t n) { table_expand(&d->t, n); }
 
-static struct table_slot find(const struct dict *d, uint64_t hash, struct bytes field)
+static struct table_slot element_find(const struct dict *d, uint64_t hash, struct bytes field)
 {
     return dict_is_map(d) ? table_find_slot_by(&d->t, hash, field, map_key)
                           : table_find_slot_by(&d->t, hash, field, set_key);
@@ -153,12 +153,12 @@ static struct table_slot find(const struct dict *d, uint64_t hash, struct bytes 
 
 bool dict_has(const struct dict *d, struct bytes field)
 {
-    return find(d, table_hash(&d->t, field), field).bucket != NULL;
+    return element_find(d, table_hash(&d->t, field), field).bucket != NULL;
 }
 
 bool dict_get(const struct dict *d, struct bytes field, struct bytes *value)
 {
-    struct table_slot s = find(d, table_hash(&d->t, field), field);
+    struct table_slot s = element_find(d, table_hash(&d->t, field), field);
     DASSERT(dict_is_map(d));
     if (!s.bucket) return false;
     *value = element_get(true, table_slot_entry(s)).value;
@@ -168,7 +168,7 @@ bool dict_get(const struct dict *d, struct bytes field, struct bytes *value)
 bool dict_set(struct dict *d, struct bytes field, struct bytes value)
 {
     uint64_t hash = table_hash(&d->t, field);
-    struct table_slot s = find(d, hash, field);
+    struct table_slot s = element_find(d, hash, field);
     DASSERT(dict_is_map(d));
     if (!s.bucket) {
         table_insert(&d->t, hash, element_new(d, true, field, value));
@@ -185,14 +185,14 @@ bool dict_add(struct dict *d, struct bytes member)
 {
     uint64_t hash = table_hash(&d->t, member);
     DASSERT(!dict_is_map(d));
-    if (find(d, hash, member).bucket) return false;
+    if (element_find(d, hash, member).bucket) return false;
     table_insert(&d->t, hash, element_new(d, false, member, BYTES("")));
     return true;
 }
 
 bool dict_delete(struct dict *d, struct bytes field)
 {
-    struct table_slot s = find(d, table_hash(&d->t, field), field);
+    struct table_slot s = element_find(d, table_hash(&d->t, field), field);
     if (!s.bucket) return false;
     element_free(d, table_delete_slot(&d->t, s));
     return true;

@@ -38,7 +38,7 @@ static void resize(struct table *t, size_t words)
     if (old) mem_free_sized(old, marks_size(old->words));
 }
 
-static void grow(struct table *t, size_t i)
+static void marks_grow(struct table *t, size_t i)
 {
     size_t words = t->marks ? t->marks->words * 2 : WORDS_LEAST;
     if (words < t->bucket_count / 64) words = t->bucket_count / 64;
@@ -48,7 +48,7 @@ static void grow(struct table *t, size_t i)
 
 void table_marks_set(struct table *t, size_t i)
 {
-    if (unlikely(!has_word(t, i))) grow(t, i);
+    if (unlikely(!has_word(t, i))) marks_grow(t, i);
     t->marks->bits[i / 64] |= (uint64_t)1 << i % 64;
 }
 

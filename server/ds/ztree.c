@@ -48,14 +48,14 @@ void ztree_fini(struct ztree *z)
 size_t ztree_bytes(const struct ztree *z) { return z->elem_bytes + z->node_bytes + table_bytes(&z->t); }
 void ztree_expand(struct ztree *z, size_t n) { table_expand(&z->t, n); }
 
-static struct table_slot find(const struct ztree *z, uint64_t hash, struct bytes member)
+static struct table_slot member_find(const struct ztree *z, uint64_t hash, struct bytes member)
 {
     return table_find_slot_by(&z->t, hash, member, zelem_member);
 }
 
 bool ztree_score(const struct ztree *z, struct bytes member, double *score)
 {
-    struct table_slot s = find(z, table_hash(&z->t, member), member);
+    struct table_slot s = member_find(z, table_hash(&z->t, member), member);
     if (!s.bucket) return false;
     if (score) *score = zelem_score(table_slot_entry(s));
     return true;
@@ -82,7 +82,7 @@ static void rescore(struct ztree *z, struct table_slot s, double score)
 bool ztree_set(struct ztree *z, struct bytes member, double score)
 {
     uint64_t hash = table_hash(&z->t, member);
-    struct table_slot s = find(z, hash, member);
+    struct table_slot s = member_find(z, hash, member);
     DASSERT(score == score);
     if (!s.bucket) {
         void *elem = elem_new(z, member, score);
@@ -97,7 +97,7 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
 bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
 {
     uint64_t hash = table_hash(&z->t, member);
-    struct table_slot s = find(z, hash, member);
+    struct table_slot s = member_find(z, hash, member);
     DASSERT(score == score);
     if (s.bucket) {
         *had = zelem_score(table_slot_entry(s));
@@ -111,7 +111,7 @@ bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
 
 bool ztree_delete(struct ztree *z, struct bytes member)
 {
-    struct table_slot s = find(z, table_hash(&z->t, member), member);
+    struct table_slot s = member_find(z, table_hash(&z->t, member), member);
     if (!s.bucket) return false;
     void *elem = table_delete_slot(&z->t, s);
     znode_remove(z, elem);
@@ -136,7 +136,7 @@ void ztree_check(const struct ztree *z)
     for (const struct ztree_leaf *leaf = z->first; leaf; leaf = leaf->next) {
         for (unsigned i = 0; i < leaf->count; i++) {
             struct bytes member = zelem_member(leaf->elem[i]);
-            struct table_slot s = find(z, table_hash(&z->t, member), member);
+            struct table_slot s = member_find(z, table_hash(&z->t, member), member);
             ASSERT(s.bucket != NULL);
             ASSERT(table_slot_entry(s) == leaf->elem[i]);
             elem_bytes += mem_size(leaf->elem[i]);

@@ -34,7 +34,7 @@ void endpoint_set(struct endpoints *all, int qd, struct endpoint *e)
     all->by_qd[i] = e;
 }
 
-static struct endpoint *find(const struct endpoints *all, const demi_qresult_t *qr)
+static struct endpoint *endpoint_of(const struct endpoints *all, const demi_qresult_t *qr)
 {
     if (unlikely(qr->qr_qd < BASE_QD)) return qr->qr_opcode == DEMI_OPC_WAKE ? all->wake : NULL;
     size_t i = (size_t)(qr->qr_qd - BASE_QD);
@@ -53,7 +53,7 @@ void endpoint_release(const demi_qresult_t *qr)
 
 void endpoint_completed(struct endpoints *all, struct worker *w, const demi_qresult_t *qr)
 {
-    struct endpoint *e = find(all, qr);
+    struct endpoint *e = endpoint_of(all, qr);
     if (likely(e != NULL)) e->completed(e, w, qr);
     else endpoint_release(qr);
 }

@@ -117,7 +117,7 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
     return 0;
 }
 
-static struct listen_socket *find(struct server *srv, const char *text)
+static struct listen_socket *address_find(struct server *srv, const char *text)
 {
     for (EACH_LISTENER(srv, l))
         if (l->is_open && strcmp(l->text, text) == 0) return l;
@@ -207,9 +207,9 @@ static void mark_wanted(struct server *srv, const struct config *cfg)
     for (EACH_LISTENER(srv, other)) other->is_wanted = false;
     for (unsigned i = 0; cfg->port && i < cfg->bind_count; i++) {
         address_name(text, sizeof text, cfg->bind[i], (int)cfg->port);
-        if ((l = find(srv, text))) l->is_wanted = true;
+        if ((l = address_find(srv, text))) l->is_wanted = true;
     }
-    if (cfg->unixsocket && (l = find(srv, cfg->unixsocket))) l->is_wanted = true;
+    if (cfg->unixsocket && (l = address_find(srv, cfg->unixsocket))) l->is_wanted = true;
 }
 
 static int open_tcp(struct server *srv, const struct config *cfg)
@@ -218,12 +218,12 @@ static int open_tcp(struct server *srv, const struct config *cfg)
     for (unsigned i = 0; i < cfg->bind_count; i++) {
         char text[LISTEN_TEXT_SIZE];
         address_name(text, sizeof text, cfg->bind[i], (int)cfg->port);
-        const struct listen_socket *there = find(srv, text);
+        const struct listen_socket *there = address_find(srv, text);
         bool named_before = false;
         for (unsigned k = 0; k < i; k++) named_before |= strcmp(cfg->bind[k], cfg->bind[i]) == 0;
         int rc = there && !named_before ? 0 : open_address(srv, cfg->bind[i], (int)cfg->port);
         if (rc) return rc;
-        any |= find(srv, text) != NULL;
+        any |= address_find(srv, text) != NULL;
     }
     if (!cfg->bind_count || any) return 0;
     server_log(srv, LOG_WARNING_LEVEL, "Warning: No address to listen on");
@@ -238,7 +238,7 @@ int listen_open(struct server *srv, const struct config *cfg, const char **kind)
     if (rc) return rc;
     *kind = "unix";
     const char *path = cfg->unixsocket;
-    return path && *path && !find(srv, path) ? open_unix(srv, path) : 0;
+    return path && *path && !address_find(srv, path) ? open_unix(srv, path) : 0;
 }
 
 static void close_one(struct server *srv, struct listen_socket *l)

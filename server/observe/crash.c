@@ -165,7 +165,7 @@ static void run_parts(void)
 /* --- the beginning ------------------------------------------------------------------------------------------------ */
 
 /* One thread reports. Returns for it, the first time. */
-static void begin(int sig)
+static void report_begin(int sig)
 {
     pid_t me = this_thread(), nobody = 0;
     if (!atomic_compare_exchange_strong(&crash.reporter, &nobody, me)) {
@@ -191,7 +191,7 @@ _Noreturn static void finish(bool in_full)
 
 static void on_fatal(int sig, siginfo_t *info, void *context)
 {
-    begin(sig);
+    report_begin(sig);
     crash.signal = sig;
     crash.parts.context = context;
     report_line(&crash.out, "Redis %s crashed by signal: %d, si_code: %d", REDIS_VERSION, sig, info->si_code);
@@ -206,7 +206,7 @@ static void on_fatal(int sig, siginfo_t *info, void *context)
 /* The memory is out, or we found ourselves wrong: told even when crash-log-enabled is no, as redis-server does. */
 static void on_assertion(const char *cond, const char *file, int line, const char *func)
 {
-    begin(SIGABRT);
+    report_begin(SIGABRT);
     report_line(&crash.out, "=== ASSERTION FAILED ===");
     report_line(&crash.out, "==> %s:%d '%s' is not true (%s)", file, line, cond, func);
     finish(crash.srv->config->crash_log_enabled);
@@ -214,7 +214,7 @@ static void on_assertion(const char *cond, const char *file, int line, const cha
 
 _Noreturn static void panic(const char *file, int line, const char *text)
 {
-    begin(SIGABRT);
+    report_begin(SIGABRT);
     report_line(&crash.out, "------------------------------------------------");
     report_line(&crash.out, "!!! Software Failure. Press left mouse button to continue");
     report_line(&crash.out, "Guru Meditation: %s #%s:%d", text, file, line);

@@ -25,7 +25,7 @@
 #define SLICE_NS    1000000
 #define STACK_SIZE  ((size_t)256 << 10)
 
-struct reader {
+struct load_reader {
     int qd;
     bool end; /* an empty read has come */
     unsigned first, count;
@@ -42,7 +42,7 @@ struct load {
     bool background, cancelled;
     load_ended_fn *ended;
     demi_qtoken_t task;
-    struct reader r;
+    struct load_reader r;
     struct rdb_loader rdb;
     uint64_t slice_began_ns;
     struct load_progress progress;
@@ -51,7 +51,7 @@ struct load {
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
 
 /* As many as there is room for; fewer where the library refuses, as long as there is one. */
-static int read_ahead(struct reader *r)
+static int read_ahead(struct load_reader *r)
 {
     while (r->count < READS_AHEAD) {
         int err = demi_pop(&r->qts[(r->first + r->count) % READS_AHEAD], r->qd);
@@ -61,7 +61,7 @@ static int read_ahead(struct reader *r)
     return 0;
 }
 
-static int wait_read(struct reader *r, demi_sgarray_t *out)
+static int wait_read(struct load_reader *r, demi_sgarray_t *out)
 {
     demi_qresult_t qr;
     int err = disk_file_wait(r->qts[r->first], &qr);
@@ -71,7 +71,7 @@ static int wait_read(struct reader *r, demi_sgarray_t *out)
     return err;
 }
 
-static int next_read(struct reader *r)
+static int next_read(struct load_reader *r)
 {
     int err = read_ahead(r);
     if (!err) err = wait_read(r, &r->sga);
@@ -83,7 +83,7 @@ static int next_read(struct reader *r)
 
 static long read_some(void *arg, char *buf, size_t size)
 {
-    struct reader *r = arg;
+    struct load_reader *r = arg;
     if (r->end) return 0;
     if (!r->sga.sga_numsegs) r->error = next_read(r);
     if (r->error) return r->error;
@@ -97,7 +97,7 @@ static long read_some(void *arg, char *buf, size_t size)
 }
 
 /* What was read ahead is not wanted any more; its tokens are waited for, the loop knows nothing of them. */
-static void reader_fini(struct reader *r)
+static void reader_fini(struct load_reader *r)
 {
     demi_sgarray_t sga;
     if (r->sga.sga_numsegs) demi_sgafree(&r->sga);

@@ -165,7 +165,7 @@ bool replicas_attach(struct client *cl)
 }
 
 /* It is no replica any more, but a client that got an error. */
-static void refuse(struct client *cl)
+static void replica_refuse(struct client *cl)
 {
     replicas_forget(cl);
     reply_error(&cl->out, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
@@ -185,13 +185,13 @@ void replicas_copy_ended(struct worker *w, struct snapshot *s, int err)
         if (cl->feed && cl->feed->snapshot == s && !err) send_head(cl, s);
     }
     for (size_t i = r->count; err && i-- > 0;)
-        if (r->v[i]->feed && r->v[i]->feed->snapshot == s) refuse(r->v[i]);
+        if (r->v[i]->feed && r->v[i]->feed->snapshot == s) replica_refuse(r->v[i]);
     drop_read(w);
     struct snapshot *next = NULL;
     for (size_t i = r->count; i-- > 0;) {
         struct client *cl = r->v[i];
         if (cl->feed) continue;
-        if (!next && !(next = snapshot_begin(w))) refuse(cl);
+        if (!next && !(next = snapshot_begin(w))) replica_refuse(cl);
         else give(cl, next);
     }
 }

@@ -65,7 +65,7 @@ void set_expect(struct set *s, size_t count, const struct set_rules *rules)
 
 /* --- one member --------------------------------------------------------------------------------------------------- */
 
-static unsigned char *find(const unsigned char *lp, struct bytes member)
+static unsigned char *member_find(const unsigned char *lp, struct bytes member)
 {
     return lp_find(lp, lp_first(lp), member, 0);
 }
@@ -74,7 +74,7 @@ bool set_has(const struct set *s, struct bytes member)
 {
     int64_t v;
     if (s->enc == ENC_HT) return dict_has(s->p, member);
-    if (s->enc == ENC_LISTPACK) return find(s->p, member) != NULL;
+    if (s->enc == ENC_LISTPACK) return member_find(s->p, member) != NULL;
     return number_parse_i64(member, &v) && intset_has(s->p, v);
 }
 
@@ -116,7 +116,7 @@ bool set_add(struct set *s, struct bytes member, const struct set_rules *rules)
         }
         to_table(s, intset_count(s->p) + 1, rules);
     } else if (s->enc == ENC_LISTPACK) {
-        if (find(s->p, member)) return false;
+        if (member_find(s->p, member)) return false;
         if (listpack_fits(s->p, member, rules)) {
             s->p = lp_append(s->p, member);
             return true;
@@ -132,7 +132,7 @@ bool set_remove(struct set *s, struct bytes member)
     bool removed = false;
     if (s->enc == ENC_HT) return dict_delete(s->p, member);
     if (s->enc == ENC_LISTPACK) {
-        unsigned char *at = find(s->p, member);
+        unsigned char *at = member_find(s->p, member);
         removed = at != NULL;
         if (removed) s->p = lp_delete(s->p, &at);
         return removed;

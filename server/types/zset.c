@@ -44,7 +44,7 @@ void zset_expect(struct zset *z, size_t count, const struct zset_rules *rules)
 
 /* --- in a listpack ------------------------------------------------------------------------------------------------ */
 
-static unsigned char *find(const unsigned char *lp, struct bytes member)
+static unsigned char *member_find(const unsigned char *lp, struct bytes member)
 {
     return lp_find(lp, lp_first(lp), member, 1);
 }
@@ -85,7 +85,7 @@ static bool fits(const struct zset *z, struct bytes member, const struct zset_ru
 bool zset_score(const struct zset *z, struct bytes member, double *score)
 {
     if (z->enc == ENC_SKIPLIST) return ztree_score(z->p, member, score);
-    const unsigned char *p = find(z->p, member);
+    const unsigned char *p = member_find(z->p, member);
     if (p) *score = zset_listpack_score(lp_next(z->p, p));
     return p != NULL;
 }
@@ -119,7 +119,7 @@ void zset_rescore(struct zset *z, struct bytes member, double score)
         ztree_set(z->p, member, score);
         return;
     }
-    unsigned char *p = find(z->p, member);
+    unsigned char *p = member_find(z->p, member);
     ASSERT(p != NULL);
     unsigned char *lp = lp_delete_run(z->p, &p, 2);
     z->p = insert(lp, place(lp, member, score), member, score);
@@ -128,7 +128,7 @@ void zset_rescore(struct zset *z, struct bytes member, double score)
 bool zset_remove(struct zset *z, struct bytes member)
 {
     if (z->enc == ENC_SKIPLIST) return ztree_delete(z->p, member);
-    unsigned char *p = find(z->p, member);
+    unsigned char *p = member_find(z->p, member);
     if (!p) return false;
     z->p = lp_delete_run(z->p, &p, 2);
     return true;
