@@ -103,7 +103,7 @@ PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
 PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/host*.c) \
                     tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
-.PHONY: all run test check check-asan check-tsan fuzz bench soak fmt fmt-check lint layers headers dead install uninstall clean tests tools \
+.PHONY: all run test check check-asan check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -240,9 +240,9 @@ test: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
 	$(Q)tools/run-tests --build $(B) $(TESTARGS)
 
-# Every gate in one: layers, headers, format, functions that nobody calls, all tests, and the unit tests again under the
-# sanitizers. Some 40 minutes on two processors.
-check: layers headers fmt-check
+# Every gate in one: layers, names, headers, format, functions that nobody calls, all tests, and the unit tests again
+# under the sanitizers. Some 40 minutes on two processors.
+check: layers names headers fmt-check
 	$(Q)$(MAKE) --no-print-directory test
 	$(Q)$(MAKE) --no-print-directory dead
 	$(Q)$(MAKE) --no-print-directory check-asan
@@ -263,6 +263,7 @@ fuzz: ; $(Q)tools/fuzz $(FUZZARGS)
 soak: tests ; $(Q)tools/soak $(SOAKARGS)
 bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
 layers: ; $(Q)tools/check-layers
+names: ; $(Q)tools/check-names
 dead: tests benches ; $(Q)tools/check-dead --build $(B)
 headers: ; $(Q)tools/check-headers $(CC) $(filter -std=% -I% -D%,$(ALL_CFLAGS))
 fmt: ; $(Q)tools/check-format --write
