@@ -24,6 +24,7 @@
 #include "server/net/client.h"
 #include "server/net/listen.h"
 #include "server/persist/persist.h"
+#include "server/rdb/libraries.h"
 #include "server/version.h"
 #include "server/worker.h"
 
@@ -73,6 +74,7 @@ struct server {
     _Atomic uint64_t next_client_id;
     int64_t dirty; /* changes since the last save */
     struct persist persist;
+    struct libraries libraries; /* of functions */
     int64_t start_ms;
     uint64_t start_ns;
     char run_id[41];

@@ -185,6 +185,7 @@ void server_stop(struct server *srv)
     slowlog_fini(srv);
     latency_fini(srv);
     errorstats_fini(srv);
+    libraries_clear(&srv->libraries);
     demi_exit();
     demi_set_log(NULL, NULL);
     free(srv->dbs);

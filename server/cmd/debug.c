@@ -428,6 +428,7 @@ static void debug_reload(struct call *c)
         return;
     }
     for (int i = 0; flush && i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
+    if (flush) libraries_clear(&c->srv->libraries);
     int err = persist_load(c->w, flags);
     if (err) {
         call_error(c, "ERR Error trying to load the RDB dump, check server logs.");

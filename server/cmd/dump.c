@@ -66,18 +66,23 @@ static bool parse_options(struct call *c, struct restore *r)
     return true;
 }
 
+/* `clients` trusts whoever must be obeyed, `yes` nobody. */
+static bool is_sanitized(const struct call *c)
+{
+    int64_t how = c->cfg->sanitize_dump_payload;
+    return how == SANITIZE_DUMP_YES || (how == SANITIZE_DUMP_CLIENTS && !srv_must_obey(c));
+}
+
 static bool read_payload(struct call *c, struct value *v)
 {
-    struct rdb_rules rules = {.cfg = c->cfg,
-                              .lists = &c->srv->list_options,
-                              .seed = c->db->hash_seed,
-                              .deep = c->cfg->sanitize_dump_payload != SANITIZE_DUMP_NO && !srv_must_obey(c)};
-    const char *why;
+    struct rdb_rules rules = {
+        .cfg = c->cfg, .lists = &c->srv->list_options, .seed = c->db->hash_seed, .deep = is_sanitized(c)};
+    struct rdb_refusal why;
     int err = rdb_read_dump(c->argv[3], &rules, c->srv->skip_checksum_validation, v, &why);
     if (err == 0) return true;
-    server_log(c->srv, LOG_VERBOSE_LEVEL, "RESTORE refuses a payload of %zu bytes: %s", c->argv[3].n, why);
+    server_log(c->srv, LOG_VERBOSE_LEVEL, "RESTORE refuses a payload of %zu bytes, at byte %llu: %s", c->argv[3].n,
+               (unsigned long long)why.offset, why.why);
     if (err == -EPROTO) call_error(c, "ERR DUMP payload version or checksum are wrong");
-    else if (err == -EOPNOTSUPP) call_error(c, "ERR Bad data format: streams and values of modules are not supported");
     else call_error(c, "ERR Bad data format");
     return false;
 }

@@ -283,6 +283,7 @@ const char *entry_encoding_name(const struct entry *e)
     case ENC_INTSET: return "intset";
     case ENC_HT: return "hashtable";
     case ENC_SKIPLIST: return "skiplist";
+    case ENC_STREAM: return "stream";
     default: return "unknown";
     }
 }
@@ -296,12 +297,13 @@ void entry_check(const struct entry *e)
         [OBJ_SET] = 1u << ENC_LISTPACK | 1u << ENC_INTSET | 1u << ENC_HT,
         [OBJ_ZSET] = 1u << ENC_LISTPACK | 1u << ENC_SKIPLIST,
         [OBJ_HASH] = 1u << ENC_LISTPACK | 1u << ENC_HT,
+        [OBJ_STREAM] = 1u << ENC_STREAM,
     };
     ASSERT(e->type < OBJ_TYPE_COUNT);
     ASSERT(encodings[e->type] >> e->enc & 1);
     ASSERT(!(e->flags & ENTRY_EDITED) || e->enc == ENC_EMBSTR);
     ASSERT(e->enc != ENC_EMBSTR || e->vlen <= ENTRY_EMBED_MAX);
     ASSERT(e->enc == ENC_EMBSTR || e->enc == ENC_INT || entry_ptr(e));
-    ASSERT(e->enc != ENC_RAW || ((const struct blob *)entry_ptr(e))->refs > 0);
+    ASSERT((e->enc != ENC_RAW && e->enc != ENC_STREAM) || ((const struct blob *)entry_ptr(e))->refs > 0);
 }
 #endif

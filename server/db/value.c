@@ -22,7 +22,8 @@ void value_free(struct value v)
     switch (v.enc) {
     case ENC_EMBSTR:
     case ENC_INT: return;
-    case ENC_RAW: blob_unref(v.p); return;
+    case ENC_RAW:
+    case ENC_STREAM: blob_unref(v.p); return;
     case ENC_QUICKLIST: quicklist_free(v.p); return;
     case ENC_LISTPACK: lp_free(v.p); return;
     case ENC_INTSET: intset_free(v.p); return;
@@ -98,6 +99,10 @@ struct value value_dup(const struct entry *e)
     }
     case ENC_HT: v.p = dup_dict(entry_ptr(e)); break;
     case ENC_SKIPLIST: v.p = dup_ztree(entry_ptr(e)); break;
+    case ENC_STREAM:
+        v.p = entry_ptr(e);
+        blob_ref(v.p);
+        break;
     }
     return v;
 }
@@ -116,6 +121,7 @@ size_t value_elements(const struct entry *e)
     case ENC_INTSET: return intset_count(entry_ptr(e));
     case ENC_HT: return dict_count(entry_ptr(e));
     case ENC_SKIPLIST: return ztree_count(entry_ptr(e));
+    case ENC_STREAM: return 1;
     }
     return 0;
 }
@@ -130,7 +136,8 @@ size_t entry_memory(const struct entry *e, size_t samples)
     case ENC_INT: return n;
     case ENC_RAW:
     case ENC_LISTPACK:
-    case ENC_INTSET: return n + mem_size(entry_ptr(e));
+    case ENC_INTSET:
+    case ENC_STREAM: return n + mem_size(entry_ptr(e));
     case ENC_QUICKLIST: return n + quicklist_bytes(entry_ptr(e));
     case ENC_HT: return n + demi_good_size(sizeof(struct dict)) + dict_bytes(entry_ptr(e));
     case ENC_SKIPLIST: return n + demi_good_size(sizeof(struct ztree)) + ztree_bytes(entry_ptr(e));

@@ -91,6 +91,7 @@ static inline void fixture_fini(struct fixture *f)
     key_refs_fini(&f->w.keys);
     reply_fini(&f->w.nowhere);
     errorstats_fini(&f->srv);
+    libraries_clear(&f->srv.libraries);
     conf_store_leave(&f->srv.conf, &f->w.conf);
     conf_store_fini(&f->srv.conf);
     conf_fini(&f->cfg);

@@ -60,7 +60,7 @@ static void script_lines(struct info *in)
     bytes_line(in, "used_memory_scripts_eval", 0);
     bytes_line(in, "number_of_cached_scripts", 0);
     bytes_line(in, "number_of_functions", 0);
-    bytes_line(in, "number_of_libraries", 0);
+    bytes_line(in, "number_of_libraries", in->srv->libraries.count);
     bytes_line(in, "used_memory_vm_functions", 0);
     both_lines(in, "used_memory_vm_total", 0);
     bytes_line(in, "used_memory_functions", 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reads what the loader reads, by the loader's own functions, and keeps nothing of it: a value is freed as soon as it is
- * whole. What only a keyspace would know (a key that is there twice, more databases than the server has) is not looked
- * for.
+ * Reads what the loader reads, by the loader's own functions, and keeps nothing of it but libraries of functions: a
+ * value is freed as soon as it is whole. What only a keyspace would know (a key that is there twice, more databases
+ * than the server has) is not looked for.
  */
 #include "server/persist/check_rdb.h"
 
@@ -15,6 +15,7 @@
 #include "server/mem.h"
 #include "server/persist/check_file.h"
 #include "server/rdb/frame.h"
+#include "server/rdb/libraries.h"
 #include "server/rdb/read.h"
 #include "server/version.h"
 
@@ -22,6 +23,7 @@ struct check {
     struct check_file *f;
     struct rdb_source s;
     struct rdb_frame frame;
+    struct libraries libraries; /* of functions: their names must differ */
     struct config cfg;
     struct quicklist_options lists;
     struct rdb_rules rules;
@@ -121,6 +123,7 @@ static bool check_item(struct check *c, enum rdb_item item)
         INFO(c, "AUX FIELD %s = '%s'", check_shown(c->frame.name, name), check_shown(c->frame.value, value));
         break;
     case RDB_ITEM_KEY: return check_key(c);
+    case RDB_ITEM_LIBRARY: return libraries_add(&c->libraries, &c->s, c->frame.value, false);
     case RDB_ITEM_SIZES:
     case RDB_ITEM_END: break;
     }
@@ -161,6 +164,7 @@ bool check_rdb_file(struct check_file *f, const char *path, uint64_t *end)
     }
     *end = rdb_source_offset(&c->s);
     rdb_source_fini(&c->s);
+    libraries_clear(&c->libraries);
     conf_fini(&c->cfg);
     mem_free(c);
     return ok;

@@ -16,6 +16,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
+#include "server/persist/check_file.h"
 #include "server/persist/disk_file.h"
 #include "server/rdb/snapshot.h"
 #include "server/server.h"
@@ -136,10 +137,13 @@ static bool go_on(void *arg)
 static void log_end(const struct load *l, const struct rdb_source *s, int err)
 {
     struct server *srv = l->w->srv;
+    char shown[CHECK_SHOWN_SIZE];
+    bool of_key = l->rdb.fault_key.p != NULL;
     if (err)
-        server_log(srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s%s%s",
+        server_log(srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s%s%s%s%s%s",
                    (unsigned long long)rdb_source_offset(s), s->why, l->r.error ? ": " : "",
-                   l->r.error ? strerror(-l->r.error) : "");
+                   l->r.error ? strerror(-l->r.error) : "", of_key ? " (key '" : "",
+                   of_key ? check_shown(l->rdb.fault_key, shown) : "", of_key ? "')" : "");
     else
         server_log(
             srv, LOG_NOTICE_LEVEL, "Done loading RDB, keys loaded: %llu, keys expired: %llu, empty keys skipped: %llu.",

@@ -66,6 +66,8 @@ enum rdb_opcode {
 #define RDB_NODE_PLAIN  1
 #define RDB_NODE_PACKED 2
 
+#define RDB_MODULE_UINT 2 /* in front of a module's numbers */
+
 /* Lengths in front of a double as text that are none. */
 #define RDB_DOUBLE_NAN     253
 #define RDB_DOUBLE_INF     254

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "server/rdb/format.h"
+#include "server/rdb/module_name.h"
 #include "server/rdb/read.h"
 
 #define MAGIC_SIZE 9
@@ -98,10 +99,23 @@ static bool read_key(struct rdb_frame *f, unsigned type)
     return true;
 }
 
-static bool refuse(struct rdb_frame *f, enum rdb_step step, const char *why)
+static bool read_library(struct rdb_frame *f, bool released)
 {
-    f->step = step;
-    return rdb_source_fail(f->s, -EOPNOTSUPP, why);
+    f->step = RDB_AT_FUNCTIONS;
+    if (!released) return rdb_source_fail(f->s, -EOPNOTSUPP, "functions in a format from before the release of 7.0");
+    return rdb_get_string(f->s, RDB_VIEW, &f->value);
+}
+
+/* What a module keeps beside the keys; only the module knows how long that is. */
+static bool refuse_module(struct rdb_frame *f)
+{
+    uint64_t id, kind, when;
+    char name[MODULE_NAME_SIZE];
+    f->step = RDB_AT_MODULE_AUX;
+    if (!rdb_get_length(f->s, &id) || !rdb_get_length(f->s, &kind) || !rdb_get_length(f->s, &when)) return false;
+    if (kind != RDB_MODULE_UINT) return rdb_source_fail(f->s, -EBADMSG, "bad when_opcode in the data of a module");
+    return rdb_source_failf(f->s, -EOPNOTSUPP, "data of the module type '%s', and there are no modules here",
+                            module_name(name, id));
 }
 
 bool rdb_frame_next(struct rdb_frame *f, enum rdb_item *item)
@@ -125,8 +139,8 @@ bool rdb_frame_next(struct rdb_frame *f, enum rdb_item *item)
         case RDB_OP_RESIZEDB: *item = RDB_ITEM_SIZES; return read_sizes(f);
         case RDB_OP_AUX: *item = RDB_ITEM_AUX; return read_aux(f);
         case RDB_OP_FUNCTION:
-        case RDB_OP_FUNCTION2: return refuse(f, RDB_AT_FUNCTIONS, "functions are not supported");
-        case RDB_OP_MODULE_AUX: return refuse(f, RDB_AT_MODULE_AUX, "data of modules is not supported");
+        case RDB_OP_FUNCTION2: *item = RDB_ITEM_LIBRARY; return read_library(f, op == RDB_OP_FUNCTION2);
+        case RDB_OP_MODULE_AUX: return refuse_module(f);
         default: *item = RDB_ITEM_KEY; return read_key(f, op);
         }
     }

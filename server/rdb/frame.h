@@ -9,11 +9,12 @@
 #include "server/rdb/source.h"
 
 enum rdb_item {
-    RDB_ITEM_END,   /* no further item; the checksum is still to be read */
-    RDB_ITEM_DB,    /* keys are of database `number` from here on */
-    RDB_ITEM_SIZES, /* a hint, believed by nobody */
-    RDB_ITEM_AUX,   /* `name` and `value` */
-    RDB_ITEM_KEY,   /* `name`; its value of `type` is the caller's to read, by rdb_read_value() */
+    RDB_ITEM_END,     /* no further item; the checksum is still to be read */
+    RDB_ITEM_DB,      /* keys are of database `number` from here on */
+    RDB_ITEM_SIZES,   /* a hint, believed by nobody */
+    RDB_ITEM_AUX,     /* `name` and `value` */
+    RDB_ITEM_KEY,     /* `name`; its value of `type` is the caller's to read, by rdb_read_value() */
+    RDB_ITEM_LIBRARY, /* of functions: `value` is its source */
 };
 
 /* What was being read when something went wrong: Redis's words for it are rdb_step_word()'s. */
@@ -44,7 +45,7 @@ struct rdb_frame {
 };
 
 /* All return false at the first thing wrong; the source says what: -EINVAL: no RDB data, or a version that is not
- * known; -EOPNOTSUPP: functions, data of modules; -EBADMSG, and what the source itself fails with. */
+ * known; -EOPNOTSUPP: data of modules; -EBADMSG, and what the source itself fails with. */
 bool rdb_frame_begin(struct rdb_frame *f, struct rdb_source *s);
 bool rdb_frame_next(struct rdb_frame *f, enum rdb_item *item);
 /* After RDB_ITEM_END. The checksum is compared if the source keeps one. */

@@ -10,11 +10,14 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "server/ds/intset.h"
 #include "server/mem.h"
 #include "server/rdb/crc64.h"
+#include "server/rdb/module_name.h"
 #include "server/rdb/old.h"
+#include "server/rdb/stream.h"
 #include "server/types/hash.h"
 #include "server/types/list.h"
 #include "server/types/set.h"
@@ -467,6 +470,26 @@ static bool read_zset(const struct reader *r, unsigned type, struct value *out)
     return ok;
 }
 
+/* --- streams and modules ------------------------------------------------------------------------------------------ */
+
+static bool read_stream(const struct reader *r, unsigned type, struct value *out)
+{
+    struct blob *b;
+    if (!rdb_read_stream(r->s, type, r->rules->deep, r->rules->seed, &b)) return false;
+    *out = (struct value){.type = OBJ_STREAM, .enc = ENC_STREAM, .p = b};
+    return true;
+}
+
+/* Only the module knows how long its values are, so there is no passing over one. */
+static bool refuse_module(const struct reader *r)
+{
+    uint64_t id;
+    char name[MODULE_NAME_SIZE];
+    if (!rdb_get_length(r->s, &id)) return false;
+    return rdb_source_failf(r->s, -EOPNOTSUPP, "a value of the module type '%s', and there are no modules here",
+                            module_name(name, id));
+}
+
 /* --- public ------------------------------------------------------------------------------------------------------- */
 
 bool rdb_type_is_known(unsigned type)
@@ -498,9 +521,9 @@ int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *
     case RDB_ZSET_LISTPACK: ok = read_zset(&r, type, &v); break;
     case RDB_STREAM_LISTPACKS:
     case RDB_STREAM_LISTPACKS_2:
-    case RDB_STREAM_LISTPACKS_3: ok = rdb_source_fail(s, -EOPNOTSUPP, "streams are not supported"); break;
-    case RDB_MODULE:
-    case RDB_MODULE_2: ok = rdb_source_fail(s, -EOPNOTSUPP, "values of modules are not supported"); break;
+    case RDB_STREAM_LISTPACKS_3: ok = read_stream(&r, type, &v); break;
+    case RDB_MODULE: ok = rdb_source_fail(s, -EOPNOTSUPP, "a module's value in a format from before 4.0"); break;
+    case RDB_MODULE_2: ok = refuse_module(&r); break;
     default: ok = bad(&r, "unknown type of a value"); break;
     }
     if (ok) {
@@ -512,9 +535,9 @@ int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *
 }
 
 int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out,
-                  const char **why)
+                  struct rdb_refusal *why)
 {
-    *why = "wrong version or checksum";
+    *why = (struct rdb_refusal){.why = "wrong version or checksum"};
     if (payload.n < FOOTER_SIZE) return -EPROTO;
     const char *footer = payload.p + payload.n - FOOTER_SIZE;
     if (load_u16(footer) > RDB_VERSION) return -EPROTO;
@@ -524,7 +547,8 @@ int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unch
     unsigned char type;
     rdb_source_of_bytes(&s, bytes_of(payload.p, payload.n - FOOTER_SIZE));
     int err = rdb_get_byte(&s, &type) ? rdb_read_value(&s, type, rules, out) : s.error;
-    *why = s.why;
+    if (err) snprintf(why->why, sizeof why->why, "%s", s.why);
+    why->offset = rdb_source_offset(&s);
     rdb_source_fini(&s);
     return err;
 }

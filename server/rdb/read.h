@@ -24,14 +24,20 @@ struct rdb_rules {
 bool rdb_type_is_known(unsigned type);
 
 /* One value of that type; the caller's. 0 or
- *   -EBADMSG     malformed      -ENOMEM    no memory for what it announces   -EOPNOTSUPP  a stream or a module's value
+ *   -EBADMSG     malformed      -ENOMEM    no memory for what it announces   -EOPNOTSUPP  a module's value
  *   -ENOENT      well-formed, but an empty list, set, …: there is no such key
  * or what the source's callback returned; s->why says it in words. */
 int rdb_read_value(struct rdb_source *s, unsigned type, const struct rdb_rules *rules, struct value *out);
 
-/* The value of a DUMP payload; the errors are the same, *why says them in words. -EPROTO: its version is newer than
- * ours or (unless unchecked) its checksum wrong. */
+/* Why a payload was refused, and where. */
+struct rdb_refusal {
+    char why[128];
+    uint64_t offset;
+};
+
+/* The value of a DUMP payload; the errors are the same, and told in *why. -EPROTO: its version is newer than ours or
+ * (unless unchecked) its checksum wrong. */
 int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unchecked, struct value *out,
-                  const char **why);
+                  struct rdb_refusal *why);
 
 #endif

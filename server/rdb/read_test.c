@@ -21,7 +21,7 @@ static struct config cfg;
 static struct quicklist_options lists;
 static struct rdb_rules rules = {.cfg = &cfg, .lists = &lists, .seed = 7, .deep = true};
 
-static const char *why;
+static struct rdb_refusal why;
 
 static int setup(void **state)
 {
@@ -216,11 +216,20 @@ static void test_keys_without_elements_are_told_apart(void **state)
     assert_int_equal(refused(RDB_LIST_QUICKLIST_2, BYTES("\1\2\7\7\0\0\0\0\0\xff")), -ENOENT);
 }
 
-static void test_streams_and_modules_are_refused_by_name(void **state)
+static void test_modules_are_refused_by_name(void **state)
 {
-    assert_int_equal(refused(RDB_STREAM_LISTPACKS, BYTES("\0")), -EOPNOTSUPP);
-    assert_int_equal(refused(RDB_STREAM_LISTPACKS_3, BYTES("\0")), -EOPNOTSUPP);
-    assert_int_equal(refused(RDB_MODULE_2, BYTES("\0")), -EOPNOTSUPP);
+    struct value v;
+    char payload[64] = "\7\x81";
+    static const char name[] = "ReJSON-RL",
+                      letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint64_t id = 0;
+    for (int i = 0; i < 9; i++) id = id << 6 | (uint64_t)(strchr(letters, name[i]) - letters);
+    store_be64(payload + 2, id << 10 | 3);
+    assert_int_equal(rdb_read_dump(bytes_of(payload, 30), &rules, true, &v, &why), -EOPNOTSUPP);
+    assert_non_null(strstr(why.why, "'ReJSON-RL'"));
+    assert_int_equal(why.offset, 10);
+    assert_int_equal(refused(RDB_MODULE_2, BYTES("")), -EBADMSG);
+    assert_int_equal(refused(RDB_MODULE, BYTES("\0")), -EOPNOTSUPP);
     assert_int_equal(refused(8, BYTES("\0")), -EBADMSG);
     assert_int_equal(refused(255, BYTES("\0")), -EBADMSG);
 }
@@ -367,7 +376,7 @@ int main(void)
         cmocka_unit_test(test_announced_sizes_take_no_memory),
         cmocka_unit_test(test_a_compressed_string_is_measured_first),
         cmocka_unit_test(test_keys_without_elements_are_told_apart),
-        cmocka_unit_test(test_streams_and_modules_are_refused_by_name),
+        cmocka_unit_test(test_modules_are_refused_by_name),
         cmocka_unit_test(test_sets_in_listpacks_stay_what_they_are),
         cmocka_unit_test(test_a_field_twice_passes_only_where_nobody_looks),
         cmocka_unit_test(test_thresholds_of_here_decide_the_encoding),

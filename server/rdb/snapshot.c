@@ -57,6 +57,7 @@ void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call
     put_aux_int(s, "ctime", c->now_ms / 1000);
     put_aux_int(s, "used-mem", (int64_t)demi_mem_used());
     put_aux_int(s, "aof-base", 0);
+    libraries_write(&c->srv->libraries, s);
 }
 
 void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires)
@@ -204,6 +205,8 @@ static bool take_item(struct reading *l, enum rdb_item item)
     case RDB_ITEM_DB: return select_database(l);
     case RDB_ITEM_AUX: take_aux(l); return true;
     case RDB_ITEM_KEY: return read_pair(l);
+    case RDB_ITEM_LIBRARY:
+        return libraries_add(&l->in.srv->libraries, l->s, l->frame.value, l->asked->flags & RDB_LOAD_MERGE);
     case RDB_ITEM_SIZES:
     case RDB_ITEM_END: break;
     }
@@ -223,6 +226,7 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *a
                                  .seed = l.in.db->hash_seed,
                                  .deep = c->cfg->sanitize_dump_payload == SANITIZE_DUMP_YES};
     asked->keys = asked->expired = asked->empty = asked->used_mem = 0;
+    asked->fault_key = bytes_of(NULL, 0);
     s->checksum = c->cfg->rdbchecksum && !c->srv->skip_checksum_validation;
     enum rdb_item item = RDB_ITEM_SIZES;
     bool ok = rdb_frame_begin(&l.frame, s);
@@ -230,6 +234,7 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *a
         ok = rdb_frame_next(&l.frame, &item) && take_item(&l, item);
         if (ok && asked->go_on && !asked->go_on(asked->arg)) ok = rdb_source_fail(s, -ECANCELED, "given up");
     }
+    if (s->error && l.frame.step == RDB_AT_VALUE) asked->fault_key = l.frame.name;
     if (ok) rdb_frame_end(&l.frame);
     return s->error;
 }

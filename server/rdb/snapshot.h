@@ -38,11 +38,13 @@ struct rdb_loader {
     /* set by reading */
     uint64_t keys, expired, empty; /* expired: dead already, left out; empty: without elements, left out */
     uint64_t used_mem;             /* of the server that wrote it, as it says; 0: it does not */
+    struct bytes fault_key; /* whose value has the fault, valid as long as the source; p NULL: it is in no value */
 };
 
-/* Adds what the source holds to the keyspace: no notifications, no effects, c->dirty stays. 0 or
+/* Adds what the source holds to the keyspace and to the libraries of functions: no notifications, no effects, c->dirty
+ * stays. 0 or
  *   -EINVAL      no RDB data, or a version we do not know          -EEXIST  a key that is there already
- *   -EOPNOTSUPP  streams, modules, functions                       -ERANGE  more databases than we have
+ *   -EOPNOTSUPP  data of modules                                   -ERANGE  more databases than we have
  *   -EBADMSG     malformed, cut short, or a wrong checksum         -ECANCELED, and what else the source fails with
  * s->why says it in words. What was read before the fault stays. */
 int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *l);

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "server/ds/lzf.h"
 #include "server/ds/number.h"
@@ -15,6 +17,7 @@
 #include "server/rdb/format.h"
 
 #define WINDOW_SIZE 65536
+#define TAPE_SIZE   4096 /* at first; it doubles */
 #define ROOM_PACKED RDB_ROOM_COUNT
 
 void rdb_source_of_bytes(struct rdb_source *s, struct bytes b)
@@ -31,6 +34,7 @@ void rdb_source_of_stream(struct rdb_source *s, long (*more)(void *arg, char *bu
 void rdb_source_fini(struct rdb_source *s)
 {
     mem_free(s->window);
+    mem_free(s->tape);
     for (int i = 0; i <= RDB_ROOM_COUNT; i++) mem_free(s->room[i]);
 }
 
@@ -40,6 +44,16 @@ bool rdb_source_fail(struct rdb_source *s, int error, const char *why)
     s->error = error;
     s->why = why;
     return false;
+}
+
+bool rdb_source_failf(struct rdb_source *s, int error, const char *fmt, ...)
+{
+    va_list args;
+    if (s->error) return false;
+    va_start(args, fmt);
+    vsnprintf(s->said, sizeof s->said, fmt, args);
+    va_end(args);
+    return rdb_source_fail(s, error, s->said);
 }
 
 uint64_t rdb_source_offset(const struct rdb_source *s) { return s->past + (uint64_t)(s->at - s->summed); }
@@ -53,17 +67,54 @@ uint64_t rdb_source_crc(struct rdb_source *s)
     return s->crc;
 }
 
+/* What was read of the window since the tape's start, or since the window came. */
+static bool add_to_tape(struct rdb_source *s)
+{
+    size_t n = (size_t)(s->at - s->taped);
+    if (s->tape_cap - s->tape_used < n) {
+        size_t cap = s->tape_cap ? s->tape_cap : TAPE_SIZE;
+        while (cap - s->tape_used < n) cap *= 2;
+        char *p = demi_realloc(s->tape, cap);
+        if (!p) return rdb_source_fail(s, -ENOMEM, "no memory for a value");
+        s->tape = p;
+        s->tape_cap = cap;
+    }
+    memcpy(s->tape + s->tape_used, s->taped, n);
+    s->tape_used += n;
+    s->taped = s->at;
+    return true;
+}
+
+void rdb_source_tape(struct rdb_source *s)
+{
+    DASSERT(!s->taped);
+    s->taped = s->at;
+    s->tape_used = 0;
+}
+
+bool rdb_source_tape_end(struct rdb_source *s, struct bytes *out)
+{
+    const char *from = s->taped;
+    bool ok = !s->error && (s->tape_used == 0 || add_to_tape(s));
+    s->taped = NULL;
+    if (!ok) return false;
+    *out = s->tape_used ? bytes_of(s->tape, s->tape_used) : bytes_of(from, (size_t)(s->at - from));
+    return true;
+}
+
 /* The window is used up: fills it anew. */
 static bool refill(struct rdb_source *s)
 {
     if (s->error) return false;
     if (!s->more) return rdb_source_fail(s, -EBADMSG, "the data ends in the middle of a value");
     rdb_source_crc(s);
+    if (s->taped && !add_to_tape(s)) return false;
     long n = s->more(s->arg, s->window, WINDOW_SIZE);
     if (n < 0) return rdb_source_fail(s, (int)n, "reading failed");
     if (n == 0) return rdb_source_fail(s, -EBADMSG, "the data ends in the middle of a value");
     s->at = s->summed = s->window;
     s->end = s->window + n;
+    if (s->taped) s->taped = s->window;
     return true;
 }
 

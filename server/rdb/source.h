@@ -20,13 +20,17 @@ enum rdb_room { RDB_VIEW, RDB_KEEP, RDB_NAME, RDB_ROOM_COUNT };
 struct rdb_source {
     bool checksum;   /* keep crc of all bytes; set before the first read */
     int error;       /* -EBADMSG: malformed, or the bytes end early; -ENOMEM; what `more` returned */
-    const char *why; /* in words, for the log */
+    const char *why; /* in words, for the log; valid as long as the source */
     /* private */
     long (*more)(void *arg, char *buf, size_t size);
     void *arg;
     const char *at, *end; /* what is there */
     const char *summed;   /* how far crc has come */
     uint64_t crc, past;   /* past: bytes before the window */
+    const char *taped;    /* where the tape goes on; NULL: nothing is taped */
+    char *tape;           /* what was taped from windows before this one */
+    size_t tape_used, tape_cap;
+    char said[128]; /* what rdb_source_failf() wrote */
     char *window;
     char *room[RDB_ROOM_COUNT + 1]; /* the last one: compressed bytes */
     size_t cap[RDB_ROOM_COUNT + 1];
@@ -39,11 +43,17 @@ void rdb_source_fini(struct rdb_source *s);
 
 /* Sets the error, unless there is one; returns false. */
 bool rdb_source_fail(struct rdb_source *s, int error, const char *why);
+bool rdb_source_failf(struct rdb_source *s, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Bytes read so far, and their checksum. */
 uint64_t rdb_source_offset(const struct rdb_source *s);
 uint64_t rdb_source_crc(struct rdb_source *s);
 /* Bytes that are there for sure; for a source of bytes that is all. */
 static inline size_t rdb_source_at_hand(const struct rdb_source *s) { return (size_t)(s->end - s->at); }
+
+/* A tape holds what is read from its start on, byte by byte as it came; for a value that is kept as it is. What
+ * rdb_source_tape_end() hands out is valid until the next read. */
+void rdb_source_tape(struct rdb_source *s);
+bool rdb_source_tape_end(struct rdb_source *s, struct bytes *out);
 
 bool rdb_get_raw(struct rdb_source *s, void *p, size_t n);
 bool rdb_get_byte(struct rdb_source *s, unsigned char *b);

@@ -10,6 +10,7 @@
 #include "server/ds/listpack.h"
 #include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
+#include "server/rdb/stream.h"
 
 /* 7.0 has no listpacks that are sets. */
 static bool is_set_unpacked(const struct rdb_sink *s, const struct entry *e)
@@ -30,6 +31,7 @@ enum rdb_type rdb_type_of(const struct rdb_sink *s, const struct entry *e)
     case ENC_INTSET: return RDB_SET_INTSET;
     case ENC_HT: return e->type == OBJ_SET ? RDB_SET : RDB_HASH;
     case ENC_SKIPLIST: return RDB_ZSET_2;
+    case ENC_STREAM: return rdb_stream_type_of(s, entry_ptr(e));
     }
     return RDB_STRING;
 }
@@ -105,6 +107,7 @@ void rdb_write_value(struct rdb_sink *s, const struct entry *e)
     case ENC_INTSET: rdb_put_string(s, bytes_of(entry_ptr(e), intset_bytes(entry_ptr(e)))); return;
     case ENC_HT: write_dict(s, entry_ptr(e)); return;
     case ENC_SKIPLIST: write_tree(s, entry_ptr(e)); return;
+    case ENC_STREAM: rdb_write_stream(s, entry_ptr(e)); return;
     }
 }
 

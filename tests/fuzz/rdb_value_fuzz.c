@@ -49,7 +49,7 @@ static size_t write_and_read(struct value v, const struct rdb_rules *rules, stru
     sink.compress = true;
     rdb_write_dump(&sink, e);
     struct bytes out = rdb_sink_bytes(&sink);
-    const char *why;
+    struct rdb_refusal why;
     int err = rdb_read_dump(out, rules, false, again, &why);
     ASSERT(err == 0);
     rdb_sink_fini(&sink);
