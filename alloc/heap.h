@@ -24,7 +24,7 @@
 
 struct region_set;
 
-#if defined(DEMI_DEBUG) || defined(POISON_ACTIVE)
+#if defined(DEMI_DEBUG) || SANITIZE_ADDRESS
 #define MEM_CHECKED 1 /* every call takes the long way, where frees are checked and bytes poisoned */
 #endif
 

@@ -553,7 +553,7 @@ static void test_debug_builds_stop_at_double_frees(void **state)
 }
 #endif
 
-#ifdef POISON_ACTIVE
+#if SANITIZE_ADDRESS
 static void test_free_slots_are_poisoned(void **state)
 {
     char *p = heap_alloc(40);
@@ -596,7 +596,7 @@ int main(void)
 #ifdef DEMI_DEBUG
         cmocka_unit_test(test_debug_builds_stop_at_double_frees),
 #endif
-#ifdef POISON_ACTIVE
+#if SANITIZE_ADDRESS
         cmocka_unit_test(test_free_slots_are_poisoned),
 #endif
     };

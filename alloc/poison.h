@@ -8,15 +8,9 @@
 
 #include <stddef.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POISON_ACTIVE 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POISON_ACTIVE 1
-#endif
-#endif
+#include "alloc/base/sanitize.h"
 
-#ifdef POISON_ACTIVE
+#if SANITIZE_ADDRESS
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/lsan_interface.h>
 static inline void poison(const void *p, size_t n) { __asan_poison_memory_region(p, n); }

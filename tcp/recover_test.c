@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/sanitize.h"
+
 static bool is_done(const struct pair *p)
 {
     return p->side[0].received == p->side[1].to_send && p->side[1].received == p->side[0].to_send && p->side[0].ended &&
@@ -164,7 +166,7 @@ static unsigned long from_environment(const char *name, unsigned long otherwise)
 }
 
 /* One thread has no races: a few runs show the thread sanitizer every access. */
-#ifdef __SANITIZE_THREAD__
+#if SANITIZE_THREAD
 #define RUNS_USUALLY 30
 #else
 #define RUNS_USUALLY 300

@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <sys/prctl.h>
 
+#include "alloc/base/sanitize.h"
+
 static char folder[64];
 
 /* --- opening --- */
@@ -583,7 +585,7 @@ CASE(test_checksums_and_segmentation_go_to_the_device, offloads)
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
-#ifdef __SANITIZE_THREAD__
+#if SANITIZE_THREAD
     printf("1..0 # SKIP the thread sanitizer does not see the locks inside of DPDK\n");
     return 77;
 #endif

@@ -6,6 +6,7 @@
 
 #include "libos/runtime/handover.h"
 
+#include "alloc/base/sanitize.h"
 #include "alloc/buf.h"
 #include "alloc/heap.h"
 #include "demi/ext.h"
@@ -44,7 +45,7 @@ static void adapt(struct posix_sock *s, size_t got)
  * libc's. */
 static inline ssize_t kernel_recv(int fd, void *p, size_t n)
 {
-#ifdef __SANITIZE_THREAD__
+#if SANITIZE_THREAD
     return recv(fd, p, n, 0);
 #else
     return syscall(SYS_recvfrom, fd, p, n, 0, NULL, NULL);
@@ -53,7 +54,7 @@ static inline ssize_t kernel_recv(int fd, void *p, size_t n)
 
 static inline ssize_t kernel_send(int fd, const void *p, size_t n, int flags)
 {
-#ifdef __SANITIZE_THREAD__
+#if SANITIZE_THREAD
     return send(fd, p, n, flags);
 #else
     return syscall(SYS_sendto, fd, p, n, flags, NULL, 0);

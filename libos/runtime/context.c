@@ -17,6 +17,7 @@
 #include "libos/runtime/context.h"
 
 #include "alloc/base/assert.h"
+#include "alloc/base/sanitize.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,16 +31,11 @@
 #include <ucontext.h>
 #endif
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define CONTEXT_ASAN 1
+#if SANITIZE_ADDRESS
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-#define CONTEXT_TSAN 1
+#if SANITIZE_THREAD
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -62,11 +58,11 @@ struct context {
 
 static void leave(struct context *from, struct context *to, bool forever)
 {
-#ifdef CONTEXT_ASAN
+#if SANITIZE_ADDRESS
     to->came_from = from;
     __sanitizer_start_switch_fiber(forever ? NULL : &from->fake_stack, to->bottom, to->stack_bytes);
 #endif
-#ifdef CONTEXT_TSAN
+#if SANITIZE_THREAD
     from->fiber = __tsan_get_current_fiber(); /* of context_new_self(): made on another stack, perhaps */
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
@@ -77,7 +73,7 @@ static void leave(struct context *from, struct context *to, bool forever)
 
 static void arrive(struct context *here)
 {
-#ifdef CONTEXT_ASAN
+#if SANITIZE_ADDRESS
     struct context *from = here->came_from;
     __sanitizer_finish_switch_fiber(here->fake_stack, &from->bottom, &from->stack_bytes);
 #endif
@@ -164,7 +160,7 @@ free_context:
 struct context *context_new_self(void)
 {
     struct context *c = calloc(1, sizeof *c);
-#ifdef CONTEXT_TSAN
+#if SANITIZE_THREAD
     if (c) c->fiber = __tsan_get_current_fiber();
 #endif
     return c;
@@ -174,10 +170,10 @@ void context_reset(struct context *c, void (*entry)(void *arg), void *arg)
 {
     c->entry = entry;
     c->arg = arg;
-#ifdef CONTEXT_ASAN
+#if SANITIZE_ADDRESS
     __asan_unpoison_memory_region(c->bottom, c->stack_bytes); /* what the last function left poisoned */
 #endif
-#ifdef CONTEXT_TSAN
+#if SANITIZE_THREAD
     if (c->fiber) __tsan_destroy_fiber(c->fiber);
     c->fiber = __tsan_create_fiber(0);
 #endif
@@ -201,7 +197,7 @@ void context_exit(struct context *from, struct context *to)
 void context_free(struct context *c)
 {
     if (!c) return;
-#ifdef CONTEXT_TSAN
+#if SANITIZE_THREAD
     if (c->map && c->fiber) __tsan_destroy_fiber(c->fiber);
 #endif
     if (c->map) munmap(c->map, c->map_bytes);

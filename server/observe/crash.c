@@ -30,6 +30,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alloc/base/sanitize.h"
 #include "server/mem.h"
 #include "server/observe/crash_parts.h"
 #include "server/observe/log.h"
@@ -42,12 +43,6 @@
 #define GUARD_BYTES      65536  /* at least a page of any size */
 #define INFO_BYTES       131072 /* INFO all of a server that has seen every command */
 #define FREEZE_SIGNAL    (SIGRTMIN + 8)
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = true };
-#else
-enum { SANITIZED = false };
-#endif
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 #define FATAL_COUNT (sizeof fatal / sizeof *fatal)

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/sanitize.h"
 #include "server/conf/conf.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -74,14 +75,7 @@ static pid_t start(void (*fn)(void))
 }
 
 /* A sanitizer keeps its handlers, and looks at the half server with other eyes. */
-static bool is_sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#else
-    return false;
-#endif
-}
+static bool is_sanitized(void) { return SANITIZED; }
 
 static __attribute__((noinline)) void write_to_nowhere(void)
 {

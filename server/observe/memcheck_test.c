@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "alloc/base/clock.h"
+#include "alloc/base/sanitize.h"
 
 #define PAGES 1000
 
@@ -24,7 +25,7 @@ static unsigned char *fresh(void)
 
 static void test_everything_is_put_back(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
     skip(); /* what it tells by lies in such memory, too */
 #endif
     struct memcheck m;
@@ -50,7 +51,7 @@ static void test_it_ends_in_time(void **state)
     munmap(p, PAGES * MEMCHECK_PAGE);
 }
 
-#ifndef __SANITIZE_THREAD__ /* it is a race, after all */
+#if !SANITIZE_THREAD /* it is a race, after all */
 static _Atomic bool stop;
 
 static void *spoil(void *page)
@@ -81,7 +82,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_is_put_back),
         cmocka_unit_test(test_it_ends_in_time),
-#ifndef __SANITIZE_THREAD__
+#if !SANITIZE_THREAD
         cmocka_unit_test(test_a_word_that_does_not_hold_is_found),
 #endif
     };

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "alloc/base/hash.h"
+#include "alloc/base/sanitize.h"
 #include "alloc/heap.h"
 #include "demi/ext.h"
 #include "demi/libos.h"
@@ -40,9 +41,9 @@
 #define DAYS(n) SEC((uint64_t)(n)*86400)
 
 /* Sanitized programs are slower, and look at each access instead of at many runs. */
-#if defined(__SANITIZE_THREAD__)
+#if SANITIZE_THREAD
 #define SEEDS_SHARE 20
-#elif defined(__SANITIZE_ADDRESS__)
+#elif SANITIZE_ADDRESS
 #define SEEDS_SHARE 4
 #else
 #define SEEDS_SHARE 1
@@ -50,7 +51,7 @@
 
 /* How long a long run is, in simulated seconds. The thread sanitizer takes some fifty times as long for each (Nov
  * 2026), and a simulation has one thread: there the second number holds, with which the same bounds are kept. */
-#if defined(__SANITIZE_THREAD__)
+#if SANITIZE_THREAD
 #define SANITIZED_SECONDS(n, short_n) (short_n)
 #define LONG_RUNS_TWICE               false /* that they repeat is shown by all other builds, and by short runs here */
 #else
