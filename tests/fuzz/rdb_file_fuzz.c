@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * RDB files. The first byte says how: bit 0, the file comes byte by byte, as from a slow device; bit 1, its checksum is
- * put right before; bit 2, keys that are there twice replace each other. What was loaded is written again, read again,
- * and is as much.
+ * put right before; bit 2, keys that are there twice replace each other; bit 3, version 10 is written. What was loaded
+ * is written again, read again, and is as much: keys and libraries of functions.
  */
 #include <stdint.h>
 
 #include "server/db/db.h"
 #include "server/rdb/crc64.h"
+#include "server/rdb/format.h"
 #include "server/rdb/snapshot.h"
 #include "tests/fuzz/keyspace_fuzz.h"
 
@@ -51,13 +52,14 @@ static uint64_t key_count(const struct keyspace *k)
 }
 
 /* A file of what is there; the caller's. */
-static struct bytes save(struct keyspace *k)
+static struct bytes save(struct keyspace *k, int version)
 {
     struct rdb_sink sink;
     struct call c = k->f.w.call;
     c.now_ms = FIXTURE_NOW;
     rdb_sink_init(&sink, NULL, NULL);
     sink.checksum = true;
+    sink.version = version;
     rdb_write_snapshot(&sink, &c);
     struct bytes out = rdb_sink_bytes(&sink);
     char *copy = mem_alloc(out.n + 1);
@@ -85,13 +87,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mem_free(copy);
     if (err == 0) {
         uint64_t keys = key_count(k);
-        struct bytes file = save(k);
+        unsigned libraries = k->f.srv.libraries.count;
+        struct bytes file = save(k, data[0] & 8 ? RDB_VERSION_MIN : RDB_VERSION);
         struct bytes flush[] = {BYTES("FLUSHALL"), BYTES("SYNC")};
         keyspace_do(&k->s, flush, 2);
         ASSERT(key_count(k) == 0);
+        ASSERT(k->f.srv.libraries.count == libraries);
+        libraries_clear(&k->f.srv.libraries);
         err = load(k, file, SIZE_MAX, 0);
         ASSERT(err == 0);
         ASSERT(key_count(k) == keys);
+        ASSERT(k->f.srv.libraries.count == libraries);
         mem_free((char *)file.p);
     }
     keyspace_free(k);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Values of RDB and DUMP from outside: a type and bytes. What is read is sound: it can be walked by the writer, what
- * that writes is read again, and comes to the same number of bytes. A source that gives the bytes one by one comes to
- * the same verdict as one that has them all.
+ * that writes is read again, and comes to the same number of bytes and the same digest, in either version. A source
+ * that gives the bytes one by one comes to the same verdict as one that has them all.
  */
 #include <stdint.h>
 
@@ -10,6 +10,7 @@
 #include "server/conf/conf.h"
 #include "server/db/entry_build.h"
 #include "server/mem.h"
+#include "server/observe/digest.h"
 #include "server/rdb/read.h"
 #include "server/rdb/write.h"
 
@@ -40,13 +41,22 @@ static int read_dripping(const uint8_t *data, size_t size, const struct rdb_rule
     return err;
 }
 
+static void digest(const struct entry *e, unsigned char out[SHA1_SIZE])
+{
+    memset(out, 0, SHA1_SIZE);
+    digest_value(e, out);
+}
+
 /* How many bytes it writes to; what they read to is handed back in *again. */
-static size_t write_and_read(struct value v, const struct rdb_rules *rules, struct value *again)
+static size_t write_and_read(struct value v, int version, const struct rdb_rules *rules, struct value *again,
+                             unsigned char sum[SHA1_SIZE])
 {
     struct entry *e = entry_new_value(BYTES("key"), v, -1);
     struct rdb_sink sink;
     rdb_sink_init(&sink, NULL, NULL);
     sink.compress = true;
+    sink.version = version;
+    digest(e, sum);
     rdb_write_dump(&sink, e);
     struct bytes out = rdb_sink_bytes(&sink);
     struct rdb_refusal why;
@@ -76,8 +86,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT((read_dripping(data, size, &rules) == 0) == (err == 0));
     if (err) return 0;
 
-    size_t n = write_and_read(v, &rules, &again);
-    ASSERT(write_and_read(again, &rules, &third) == n);
-    value_free(third);
+    unsigned char sums[3][SHA1_SIZE];
+    struct value old;
+    size_t n = write_and_read(v, RDB_VERSION, &rules, &again, sums[0]);
+    ASSERT(write_and_read(again, RDB_VERSION, &rules, &third, sums[1]) == n);
+    write_and_read(third, RDB_VERSION_MIN, &rules, &old, sums[2]);
+    for (int i = 1; i < 3; i++) ASSERT(memcmp(sums[0], sums[i], SHA1_SIZE) == 0);
+    value_free(old);
     return 0;
 }

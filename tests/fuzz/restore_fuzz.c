@@ -3,7 +3,7 @@
  * RESTORE of any payload (version and checksum are put right first), checked deeply or not, and then the commands of
  * every type over the key: what was accepted is read, changed and dumped as if it had been built here.
  *
- *     input   one byte: bit 0 sanitize-dump-payload, bit 1 RESP3 | type (1) | value
+ *     input   one byte: bit 0 sanitize-dump-payload, bit 1 RESP3, bit 2 rdb-version 10 | type (1) | value
  */
 #include <stdint.h>
 
@@ -64,6 +64,8 @@ static const char *const reads[] = {
     "SORT k ALPHA",
     "TTL k",
     "DEBUG OBJECT k",
+    "DEBUG DIGEST-VALUE k",
+    "SCAN 0 TYPE stream",
 };
 static const char *const changes[] = {
     "COPY k copy",
@@ -146,6 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2) return 0;
     struct keyspace *k = keyspace_new();
     k->f.cfg.sanitize_dump_payload = data[0] & 1 ? SANITIZE_DUMP_YES : SANITIZE_DUMP_NO;
+    k->f.cfg.rdb_version = data[0] & 4 ? RDB_VERSION_MIN : RDB_VERSION;
     k->out.proto = data[0] & 2 ? 3 : 2;
     struct bytes payload = payload_of(data + 1, size - 1), key = BYTES("k");
     struct bytes restore[] = {BYTES("RESTORE"), key, BYTES("0"), payload};
