@@ -55,6 +55,7 @@ void conf_store_fini(struct conf_store *st)
 
 void conf_store_join(struct conf_store *st, struct conf_reader *r)
 {
+    ASSERT(!r->cfg); /* it takes part once */
     pthread_mutex_lock(&st->lock);
     r->cfg = *st->current;
     r->epoch = st->epoch;
@@ -64,7 +65,9 @@ void conf_store_join(struct conf_store *st, struct conf_reader *r)
 
 void conf_store_leave(struct conf_store *st, struct conf_reader *r)
 {
+    ASSERT(r->cfg);
     pthread_mutex_lock(&st->lock);
+    ASSERT(r->epoch <= st->epoch);
     list_remove(&r->link);
     r->cfg = NULL;
     free_passed(st);
@@ -73,6 +76,7 @@ void conf_store_leave(struct conf_store *st, struct conf_reader *r)
 
 void conf_store_pass(struct conf_store *st, struct conf_reader *r)
 {
+    ASSERT(r->cfg);
     pthread_mutex_lock(&st->lock);
     ASSERT(r->epoch <= st->epoch);
     r->cfg = *st->current;

@@ -47,7 +47,7 @@ struct conf_store {
 void conf_store_init(struct conf_store *st, const struct config *_Atomic *current);
 void conf_store_fini(struct conf_store *st);
 
-/* A reader that takes part from now on, and one that goes. */
+/* A reader that takes part from now on (all zero, or one that left), and one that goes. */
 void conf_store_join(struct conf_store *st, struct conf_reader *r);
 void conf_store_leave(struct conf_store *st, struct conf_reader *r);
 /* The reader holds nothing of the snapshots it had, and takes the current one. */

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/assert_test.h"
+
 struct world {
     struct config first;
     const struct config *_Atomic current;
@@ -151,6 +153,20 @@ static void test_a_refused_change_publishes_nothing(void **state)
     assert_memory_equal(&bytes, now, sizeof bytes);
 }
 
+static void join(void *w) { conf_store_join(&((struct world *)w)->store, &((struct world *)w)->a); }
+static void leave(void *w) { conf_store_leave(&((struct world *)w)->store, &((struct world *)w)->a); }
+static void pass(void *w) { conf_store_pass(&((struct world *)w)->store, &((struct world *)w)->a); }
+
+static void test_who_joins_twice_or_leaves_twice_is_seen(void **state)
+{
+    struct world *w = *state;
+    assert_is_seen(join, w, "a second join", "!r->cfg", __LINE__);
+    leave(w);
+    assert_is_seen(leave, w, "a second leave", "r->cfg", __LINE__);
+    assert_is_seen(pass, w, "a pass after it left", "r->cfg", __LINE__);
+    join(w);
+}
+
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 
 enum { CHANGES = 300 };
@@ -214,6 +230,7 @@ int main(void)
         T(test_one_that_sleeps_keeps_all_since),
         T(test_what_waits_is_bounded),
         T(test_a_reader_that_leaves_holds_nothing_up),
+        T(test_who_joins_twice_or_leaves_twice_is_seen),
         T(test_a_refused_change_publishes_nothing),
         T(test_two_workers_and_who_changes),
     };

@@ -390,6 +390,14 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     SEEN(check_tree, z, root->count, 1, "inner->count >= (node == z->root ? 2 : 1)");
     SEEN(check_tree, z, root->count, INNER_MAX + 1, "inner->count <= INNER_MAX");
     SEEN(check_tree, z, root->count, root->count - 1, "count == z->t.count");
+    /* Links that agree with each other, and not with the tree. */
+    struct ztree_leaf *second = first->next, *third = second->next, beyond = {.prev = z->last};
+    first->next = third;
+    third->prev = first;
+    assert_is_seen(check_tree, z, "a leaf that is passed over", "leaf == c->leaf", __LINE__);
+    first->next = second;
+    third->prev = second;
+    SEEN(check_tree, z, z->last->next, &beyond, "c.leaf == NULL");
     world_fini(&w);
 }
 

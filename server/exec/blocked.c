@@ -113,7 +113,8 @@ static void heap_check(const struct blocked_worker *bw)
     ASSERT(bw->heap_count <= bw->heap_cap);
     for (size_t i = 0; i < bw->heap_count; i++) {
         const struct blocked *b = bw->heap[i];
-        ASSERT(b->heap_index == i && b->deadline_ms > 0);
+        ASSERT(b->heap_index == i);
+        ASSERT(b->deadline_ms > 0);
         ASSERT(i == 0 || bw->heap[(i - 1) / 2]->deadline_ms <= b->deadline_ms);
         ASSERT(b->cl->blocked == b);
     }
@@ -127,8 +128,11 @@ void blocked_check(const struct worker *w)
         const struct client *cl = list_entry(it, struct client, all);
         const struct blocked *b = cl->blocked;
         if (!b) continue;
-        ASSERT(b->cl == cl && b->req && b->count > 0);
-        ASSERT(b->deadline_ms == 0 || w->blocked->heap[b->heap_index] == b);
+        ASSERT(b->cl == cl);
+        ASSERT(b->req != NULL);
+        ASSERT(b->count > 0);
+        if (b->deadline_ms) ASSERT(b->heap_index < w->blocked->heap_count);
+        if (b->deadline_ms) ASSERT(w->blocked->heap[b->heap_index] == b);
         for (size_t i = 0; i < b->count; i++) {
             ASSERT(b->waiters[i].b == b);
             ASSERT(b->waiters[i].link.key && !list_is_empty(&b->waiters[i].link.link));

@@ -156,7 +156,8 @@ void broadcast_reader_check(const struct broadcast_reader *r)
     ASSERT(r->offset >= b->offset);
     ASSERT(r->offset <= b->offset + b->used);
     for (;; b = b->next) {
-        ASSERT(b->refs > 0);
+        /* This reader or the block before it, and the broadcast itself its tail. */
+        ASSERT(b->refs >= 1u + (b == r->of->tail));
         ASSERT(b->used <= b->cap);
         bytes += b->cap + sizeof *b;
         if (!b->next) break;

@@ -2,7 +2,7 @@
  *
  * Readers that come, lag and go, against the bytes that were written.
  */
-#include "server/journal/broadcast.h"
+#include "server/journal/broadcast.c" /* its blocks are nobody else's */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -138,6 +138,14 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     assert_is_seen(check_reader, &slow, "tail", "b == r->of->tail", __LINE__);
     s.tail = tail;
     SEEN(check_reader, &slow, s.bytes, 0, "bytes <= r->of->bytes");
+    struct broadcast_block *b = slow.block;
+    assert_ptr_not_equal(b->next, tail);
+    SEEN(check_reader, &slow, b->refs, 0, "b->refs >= 1u + (b == r->of->tail)");
+    SEEN(check_reader, &slow, b->next->refs, 0, "b->refs >= 1u + (b == r->of->tail)");
+    SEEN(check_reader, &slow, tail->refs, 1, "b->refs >= 1u + (b == r->of->tail)");
+    SEEN(check_reader, &slow, b->used, b->cap - 1, "b->used == b->cap");
+    SEEN(check_reader, &slow, tail->used, tail->cap + 1, "b->used <= b->cap");
+    SEEN(check_reader, &slow, b->next->offset, b->next->offset + 1, "b->next->offset == b->offset + b->used");
     broadcast_reader_end(&slow);
     broadcast_reader_end(&fast);
     broadcast_fini(&s);

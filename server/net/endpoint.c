@@ -23,6 +23,7 @@ void endpoints_fini(struct endpoints *all)
 void endpoint_set(struct endpoints *all, int qd, struct endpoint *e)
 {
     ASSERT(qd >= BASE_QD);
+    ASSERT(!e || e->completed);
     size_t i = (size_t)(qd - BASE_QD);
     if (i >= all->size) {
         size_t size = all->size ? all->size * 2 : 256;
@@ -31,6 +32,7 @@ void endpoint_set(struct endpoints *all, int qd, struct endpoint *e)
         memset(all->by_qd + all->size, 0, (size - all->size) * sizeof *all->by_qd);
         all->size = size;
     }
+    ASSERT(!all->by_qd[i] == (e != NULL)); /* set once, then removed once */
     all->by_qd[i] = e;
 }
 

@@ -26,7 +26,8 @@ struct endpoints {
 };
 void endpoints_fini(struct endpoints *all);
 
-/* e is asked for completions of qd from now on; NULL: nobody is, and what comes is released. */
+/* e is asked for completions of qd from now on; NULL: nobody is any more, and what comes is released. By turns: nobody
+ * was before the one, somebody before the other. */
 void endpoint_set(struct endpoints *all, int qd, struct endpoint *e);
 /* Hands a result of the loop's wait to its endpoint. */
 void endpoint_completed(struct endpoints *all, struct worker *w, const demi_qresult_t *qr);
