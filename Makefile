@@ -137,7 +137,7 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	    $(LDFLAGS) -o $@ $(LIB_O) $(LIB_LDLIBS)
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
 
-$(call obj,libos/disk/ring.c): ALL_CFLAGS += $(if $(call has,liburing),-DDISK_URING=1)
+$(call obj,libos/disk/ring.c libos/disk/ring_check_test.c): ALL_CFLAGS += $(if $(call has,liburing),-DDISK_URING=1)
 
 # What tools/fuzz does not trace every comparison of: with states to explore and no words to guess that is half of a run.
 $(call obj,$(filter tcp/% alloc/%,$(LIB_C)) tests/fuzz/tcp_state_fuzz.c): ALL_CFLAGS += $(UNTRACED)

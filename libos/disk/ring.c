@@ -34,8 +34,14 @@ struct disk_ring {
 
 static void ring_check(const struct disk_ring *r)
 {
-    DASSERT(r->started + r->in_flight <= RING_ENTRIES);
-    DASSERT(!r->first == !r->started);
+#ifdef DEMI_DEBUG
+    struct ring_io *const *at = &r->first;
+    unsigned count = 0;
+    ASSERT(r->started + r->in_flight <= RING_ENTRIES);
+    for (; *at && count <= r->started; at = &(*at)->next) count++;
+    ASSERT(count == r->started);
+    ASSERT(r->last == at);
+#endif
 }
 
 /* Takes what results there are; done() may start more. */
