@@ -2,6 +2,7 @@
  *
  * What blocked_check() sees: clients that wait, with and without a deadline, whose fields are spoilt one after the
  * other.
+ */
 #include "server/exec/blocked.c" /* its structs are nobody else's */
 
 #include "alloc/base/assert_test.h"
