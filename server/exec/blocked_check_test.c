@@ -7,7 +7,6 @@
 
 #include "alloc/base/assert_test.h"
 #include "server/exec/session_fixture.h"
-#include "server/net/client.h"
 
 #ifdef DEMI_DEBUG
 
