@@ -20,7 +20,7 @@
 
 #include "alloc/base/list.h"
 
-#define REGISTRY_DEVICES_MAX 16
+#define REGISTRY_DEVICES_MAX 16 /* a port of DPDK each (libos/dpdk/port.c): nobody else keeps what it knows of memory */
 
 /* A device's side. map returns 0 or -errno and leaves in *cookie what it needs to find its registration again (rkey,
  * mr, ...), which it may be asked for by any thread as long as it stands. Neither may call what is declared here. */

@@ -59,10 +59,16 @@ static void report_failure(const struct demi_init_options *o, const char *why)
 static int refuse_unasked(const struct libos_ops *libos, const struct demi_config *conf,
                           const struct demi_init_options *o)
 {
-    char known[1024], why[1280];
+    enum {
+        KNOWN_SIZE = 1024,
+        NAME_CHARS = 32, /* of a libOS */
+        KEY_CHARS = 60,
+        WHY_SIZE = sizeof "libOS  has no setting \"\"; it has: " - 1 + NAME_CHARS + KEY_CHARS + KNOWN_SIZE,
+    };
+    char known[KNOWN_SIZE], why[WHY_SIZE];
     const char *key = config_unasked(conf, known, sizeof known);
     if (!key) return 0;
-    snprintf(why, sizeof why, "libOS %s has no setting \"%.60s\"; it has: %s", libos->name, key, known);
+    snprintf(why, sizeof why, "libOS %.32s has no setting \"%.60s\"; it has: %s", libos->name, key, known);
     report_failure(o, why);
     return -EINVAL;
 }

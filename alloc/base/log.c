@@ -51,8 +51,8 @@ static struct log log_default(void)
 
 static void write_stderr(int level, const char *text)
 {
-    static const char marks[] = ".-*#"; /* as Redis marks its levels */
-    char line[LOG_LINE_MAX + 4];
+    static const char marks[] = ".-*#";          /* as Redis marks its levels */
+    char line[sizeof "# \n" - 1 + LOG_LINE_MAX]; /* LOG_LINE_MAX has the text's end */
     int n = snprintf(line, sizeof line, "%c %s\n", marks[level & 3], text);
     if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) return; /* nowhere left to say so */
 }

@@ -220,7 +220,7 @@ static void fill_caps(struct dpdk_dev *d, const struct dpdk_config *c, const str
     caps->offloads = offloads_of(port);
     d->multi_seg = port->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     uint16_t most = port->info.tx_desc_lim.nb_seg_max;
-    d->mbufs_max = d->multi_seg ? (most ? RTE_MIN(most, (uint16_t)64) : 64) : 1;
+    d->mbufs_max = d->multi_seg ? (most ? RTE_MIN(most, (uint16_t)DPDK_FRAME_MBUFS) : DPDK_FRAME_MBUFS) : 1;
     d->mbufs_max = RTE_MIN(d->mbufs_max, (uint16_t)(port->tx_ring / 2));
     /* Of a frame that is not cut by the device some take fewer. */
     uint16_t whole = port->info.tx_desc_lim.nb_mtu_seg_max;

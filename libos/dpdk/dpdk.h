@@ -71,6 +71,12 @@ bool eal_first_device(const struct dpdk_config *c, char *name, size_t size);
 
 /* --- pools (pool.c) --- */
 
+#define DPDK_FRAME_MBUFS 64 /* of one frame to be sent, at most */
+/* mbufs of a transmit pool beyond its ring: chains under construction, caches, what peers of net_ring hold. */
+#define DPDK_TX_SPARE 2047u
+static_assert(NETDEV_SEGS_MAX <= DPDK_FRAME_MBUFS, "a chain of the stack's is a chain of mbufs");
+static_assert(2 * DPDK_FRAME_MBUFS <= DPDK_TX_SPARE, "behind a full ring, a frame and one more can be built");
+
 struct dpdk_dev;
 
 /* In each mbuf of our pools, behind struct rte_mbuf. */

@@ -35,7 +35,10 @@
 #include "libos/dpdk/dpdk.h"
 
 #define MBUF_BYTES  2560u       /* of a pool: mbuf, private area, 2,176 bytes of room, header, alignment */
+#define PAIR_SPARE  4096u       /* mbufs of a pair beyond what is configured */
 #define EXTRA_BYTES (24u << 20) /* rings, drivers, the heap's own: 8,191 mbufs want 45 MiB in all with EAL 22.11 */
+
+static_assert(DPDK_TX_SPARE <= PAIR_SPARE, "memory is asked for what pools take");
 
 static struct { /* under port.c's mutex */
     bool up;
@@ -284,7 +287,7 @@ static unsigned long huge_mib(void)
 static unsigned long want_mib(const struct dpdk_config *c)
 {
     unsigned long room = RTE_MAX(c->mtu, 1500L) > 1500 ? (unsigned long)c->mtu : 0;
-    unsigned long count = (unsigned long)c->queues * (unsigned long)(c->mbufs + c->tx_ring + 4096);
+    unsigned long count = (unsigned long)c->queues * (unsigned long)(c->mbufs + c->tx_ring + PAIR_SPARE);
     unsigned long mib = (count * (MBUF_BYTES + room) + EXTRA_BYTES) >> 20;
     return RTE_MAX(mib, 64ul);
 }

@@ -13,6 +13,7 @@
 
 #define LATE_MAX  64 /* pools waiting for mbufs; more are leaked to the EAL, which frees them with the process */
 #define CACHE_MAX 256
+static_assert(CACHE_MAX + CACHE_MAX / 2 <= DPDK_TX_SPARE - 2 * DPDK_FRAME_MBUFS, "another thread's cache may be full");
 
 static struct { /* under port.c's mutex, as all of the control path */
     struct rte_mempool *late[LATE_MAX];

@@ -30,8 +30,7 @@
 #include "libos/dpdk/dpdk.h"
 
 #define PORTS_MAX 16
-/* mbufs of a transmit pool beyond its ring: two bursts of chains, caches, what peers of net_ring hold */
-#define TX_SPARE    2047u
+static_assert(PORTS_MAX <= REGISTRY_DEVICES_MAX, "each port may want to know of all memory");
 #define ROOM_LEAST  (RTE_MBUF_DEFAULT_BUF_SIZE) /* 2,048 and headroom */
 #define RSS_FIELDS  (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
 #define RX_WANTED   (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
@@ -142,7 +141,7 @@ static int make_pools(struct dpdk_port *port, uint32_t room)
     for (uint16_t q = 0; q < port->queue_count; q++) {
         struct dpdk_pair *pair = &port->pairs[q];
         pair->rx_pool = pool_take(port->mbufs, room);
-        pair->tx_pool = pair->rx_pool ? pool_take(port->tx_ring + TX_SPARE, room) : NULL;
+        pair->tx_pool = pair->rx_pool ? pool_take(port->tx_ring + DPDK_TX_SPARE, room) : NULL;
         if (!pair->tx_pool) return -ENOMEM;
     }
     return 0;

@@ -34,8 +34,11 @@
 #define TUN_FILE  "/dev/net/tun"
 #define TSO_BYTES 61440 /* with headers below 64 KiB */
 #define ETH_HEAD  14
-#define PARTS_MAX (NETDEV_SEGS_MAX + 2)
-#define SNDBUF    (1 << 30) /* bytes the kernel may have from us before it says EAGAIN */
+#define PARTS_MAX                                                                                                      \
+    (1                   /* struct virtio_net_hdr */                                                                   \
+     + 1                 /* headers, copied */                                                                         \
+     + NETDEV_SEGS_MAX)  /* bufs, the rest of the first among them */
+#define SNDBUF (1 << 30) /* bytes the kernel may have from us before it says EAGAIN */
 
 struct tap_keys {
     unsigned queues;

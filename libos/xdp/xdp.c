@@ -45,8 +45,11 @@ static int make_memory(const struct netdev_env *env, const struct xdp_config *c,
     d->ring = (uint32_t)c->ring;
     /* Behind the 256 bytes that the kernel keeps in front of a frame. */
     d->chunk_shift = c->mtu + XDP_WIRE_EXTRA <= 2048 - 256 ? 11 : 12;
-    d->chunk_count = 4 * d->ring;
     d->held_max = d->ring;
+    d->chunk_count = d->ring        /* the kernel has them to receive into (fill), */
+                     + d->ring      /* has received into them (rx), */
+                     + d->ring      /* sends them or has sent them (tx, completion), */
+                     + d->held_max; /* and the stack holds them */
     d->area_size = ((size_t)d->chunk_count << d->chunk_shift) + huge - 1;
     d->area_size -= d->area_size % huge;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;

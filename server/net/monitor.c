@@ -80,15 +80,26 @@ static void quote(struct worker *w, struct reply *line, struct bytes s)
     reply_raw(line, BYTES("\""));
 }
 
+/* The longest form of each part; seconds of an int64_t. */
+enum {
+    TIME_CHARS = sizeof "+-9223372036854775808.999999" - 1,
+    DB_CHARS = sizeof " [-2147483648 " - 1,
+    KIND_CHARS = sizeof "unix:" - 1,
+    PEER_CHARS = sizeof((struct client *)0)->peer - 1,
+    HEAD_SIZE = TIME_CHARS + DB_CHARS + KIND_CHARS + PEER_CHARS + sizeof "]",
+};
+
 static void write_head(struct reply *line, const struct worker *w, const struct client *from)
 {
-    char head[128];
+    char head[HEAD_SIZE];
     bool is_unix = from->flags & CLIENT_UNIX;
     /* Redis shows "unix:/path" without the ":0" of CLIENT LIST. */
     int peer = (int)strlen(from->peer) - (is_unix ? 2 : 0);
     int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%.*s]", (long long)(w->now_us / 1000000),
                      (long long)(w->now_us % 1000000), from->s.db->id, is_unix ? "unix:" : "", peer, from->peer);
-    reply_raw(line, bytes_of(head, n > 0 && (size_t)n < sizeof head ? (size_t)n : sizeof head - 1));
+    ASSERT(n > 0);
+    ASSERT((size_t)n < sizeof head);
+    reply_raw(line, bytes_of(head, (size_t)n));
 }
 
 void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,

@@ -14,7 +14,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alloc/base/assert.h"
 #include "server/server.h"
+
+/* A line: each part's longest form, without its end. */
+enum {
+    PROCESS_CHARS = sizeof "-2147483648:M " - 1,
+    WHEN_CHARS = 63, /* "27 Nov 2026 20:58:13", a month's name as the locale has it */
+    MARK_CHARS = sizeof ".999 # " - 1,
+    TEXT_CHARS = LOG_LINE_MAX - 1,
+};
+#define LINE_SIZE (PROCESS_CHARS + WHEN_CHARS + MARK_CHARS + TEXT_CHARS + sizeof "\n")
 
 static void write_line(struct server *srv, const char *line, size_t n)
 {
@@ -51,7 +61,7 @@ void server_log(struct server *srv, int level, const char *fmt, ...)
     static const char marks[] = ".-*#";
     static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING};
     if (level < (int)srv->config->loglevel) return;
-    char text[LOG_LINE_MAX], line[LOG_LINE_MAX + 96], when[64];
+    char text[TEXT_CHARS + 1], line[LINE_SIZE], when[WHEN_CHARS + 1];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -61,11 +71,11 @@ void server_log(struct server *srv, int level, const char *fmt, ...)
     time_t s = (time_t)(us / 1000000);
     struct tm tm;
     localtime_r(&s, &tm);
-    strftime(when, sizeof when, "%d %b %Y %H:%M:%S", &tm);
+    if (!strftime(when, sizeof when, "%d %b %Y %H:%M:%S", &tm)) when[0] = 0;
     int n = snprintf(line, sizeof line, "%d:M %s.%03d %c %s\n", (int)getpid(), when, (int)(us / 1000 % 1000),
                      marks[level], text);
     if (n < 0) return;
-    if ((size_t)n >= sizeof line) n = sizeof line - 1;
+    ASSERT((size_t)n < sizeof line);
     write_line(srv, line, (size_t)n);
     if (srv->config->syslog_enabled) syslog(priorities[level], "%s", text);
 }
