@@ -281,6 +281,24 @@ def checksums(tap, servers, ours):
             tap.ok(not load(servers[1], ours, w.file(version, parts, 12345)), "version %d with a wrong one is not" % version)
 
 
+def sanitized(tap, servers, ours):
+    """What only some look for: a field twice, a pending entry that no consumer waits for."""
+    values = [(16, w.string(w.listpack([b"f", 1, b"f", 2]))), (17, w.string(w.listpack([b"m", 1, b"m", 2]))), (20, w.string(w.listpack([b"m", b"m"]))),
+              (21, a_stream(21, [(b"g", (0, 0), [(5, 1)], [])]))]
+    for how, restored, loaded in (("no", True, True), ("clients", False, True), ("yes", False, False)):
+        ours.call("CONFIG", "SET", "sanitize-dump-payload", how)
+        for kind, value in values:
+            body = bytes([kind]) + value + b"\x0b\x00"
+            reply = ours.call("RESTORE", "k", "0", body + w.crc64(body).to_bytes(8, "little"), "REPLACE").text()
+            file = load(servers[1], ours, w.file(11, [w.select(0), w.pair(kind, b"k", value)]))
+            tap.ok((reply == b"OK") == restored and file == loaded and (restored or b"Bad data format" in reply),
+                   "sanitize-dump-payload %s, type %d: RESTORE %s it, a file's %s" % (how, kind, "takes" if restored else "refuses", "is taken" if loaded else "is not"))
+        harmful = bytes([16]) + w.string(w.listpack([b"f", 1])[:-2] + b"\xff") + b"\x0b\x00"
+        reply = ours.call("RESTORE", "k", "0", harmful + w.crc64(harmful).to_bytes(8, "little"), "REPLACE").text()
+        tap.ok(b"Bad data format" in reply, "sanitize-dump-payload %s: what could do harm is refused" % how)
+    ours.call("CONFIG", "SET", "sanitize-dump-payload", "no")
+
+
 def use(tap, servers, ours):
     parts = [w.select(0), w.idle(5000) + w.pair(0, b"idle", w.string(b"v")), w.pair(0, b"used", w.string(b"v"))]
     ours.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -361,6 +379,7 @@ def main():
             new_streams_for_old(tap, servers, clients)
         checksums(tap, servers, clients[1])
         use(tap, servers, clients[1])
+        sanitized(tap, servers, clients[1])
         corrupted(tap, servers, clients[1])
     tap.done()
 
