@@ -15,6 +15,7 @@
 #include "server/ds/ztree.h"
 #include "server/rdb/stream.h"
 #include "server/server.h"
+#include "server/types/zset_listpack.h"
 
 #define REDIS_OBJ_STREAM 6 /* ours is 5; there that is a module's value */
 
@@ -76,8 +77,7 @@ static void digest_listpack(const struct entry *e, unsigned char *digest)
         }
         p = lp_next(lp, p);
         struct bytes second = lp_get_bytes(p, b);
-        double score = 0;
-        if (e->type == OBJ_ZSET && number_parse_double(second, &score)) add_scored(digest, first, score);
+        if (e->type == OBJ_ZSET) add_scored(digest, first, zset_listpack_score(p));
         else add_pair(digest, first, second);
         p = lp_next(lp, p);
     }

@@ -71,6 +71,7 @@ uint64_t rdb_source_crc(struct rdb_source *s)
 static bool add_to_tape(struct rdb_source *s)
 {
     size_t n = (size_t)(s->at - s->taped);
+    if (n == 0) return true;
     if (s->tape_cap - s->tape_used < n) {
         size_t cap = s->tape_cap ? s->tape_cap : TAPE_SIZE;
         while (cap - s->tape_used < n) cap *= 2;
