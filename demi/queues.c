@@ -212,3 +212,16 @@ int demi_unlink(demi_qtoken_t *qt_out, const char *path)
     demi_qtoken_t qt = op_token(&rt->ops, op);
     return started(rt, op, l->ops->unlink(l, op, path), qt, qt_out);
 }
+
+int demi_mkdir(demi_qtoken_t *qt_out, const char *path, mode_t mode)
+{
+    if (!qt_out || !path) return EINVAL;
+    HERE(rt);
+    struct libos *l;
+    int err = file_libos(rt, &l);
+    if (err || !l->ops->mkdir) return err ? -err : ENOTSUP;
+    struct op *op = op_begin(rt, DEMI_OPC_SYNC, NULL, 0);
+    if (!op) return ENOMEM;
+    demi_qtoken_t qt = op_token(&rt->ops, op);
+    return started(rt, op, l->ops->mkdir(l, op, path, mode), qt, qt_out);
+}

@@ -94,6 +94,20 @@ static int apply_spin(struct server *srv, const struct config *cfg, const char *
     return -rc;
 }
 
+static int apply_appendonly(struct server *srv, const struct config *cfg, const char **err)
+{
+    struct worker *w = &srv->workers[0];
+    bool is_on = srv->aof.state != AOF_OFF;
+    if (cfg->appendonly == is_on) return 0;
+    if (!cfg->appendonly) {
+        aof_switch_off(w);
+        return 0;
+    }
+    int rc = aof_switch_on(w);
+    if (rc) *err = "Unable to turn on AOF. Check server logs.";
+    return rc;
+}
+
 static int apply_crash_log(struct server *srv, const struct config *cfg, const char **err)
 {
     crash_apply(srv, cfg);
@@ -131,6 +145,7 @@ static const struct conf_hook hooks[] = {
     {.option = "maxmemory", .apply = apply_maxmemory},
     {.option = "libos-spin-us", .apply = apply_spin},
     {.option = "libos-pcap", .apply = apply_pcap, .last = true}, /* a file that is opened again is empty */
+    {.option = "appendonly", .apply = apply_appendonly, .last = true},
     {.option = "crash-log-enabled", .apply = apply_crash_log},
     {.option = "locale-collate", .apply = apply_locale},
 };

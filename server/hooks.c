@@ -31,11 +31,12 @@ bool srv_active_expire(const struct call *c) { return c->srv->active_expire && !
 
 enum expired_is srv_expired_is(const struct call *c, bool write)
 {
+    if (c->srv->persist.loading || c->srv->persist.replaying) return EXPIRED_VALID;
     return c->srv->pause_until_ms ? EXPIRED_HIDDEN : EXPIRED_GONE;
 }
 
-bool srv_past_deletes(const struct call *c) { return true; }
+bool srv_past_deletes(const struct call *c) { return !c->srv->persist.loading && !c->srv->persist.replaying; }
 bool srv_cluster_enabled(const struct call *c) { return false; }
 bool srv_reads_all_keys(const struct call *c) { return true; }
 bool srv_in_script(const struct call *c) { return false; }
-bool srv_must_obey(const struct call *c) { return false; }
+bool srv_must_obey(const struct call *c) { return c->srv->persist.replaying; }

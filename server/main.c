@@ -227,12 +227,14 @@ static int start(struct server *srv)
 static void stop(struct server *srv)
 {
     const char *pidfile = srv->config->pidfile;
+    persist_fini(&srv->workers[0]);
     if (pidfile && *pidfile) {
         server_log(srv, LOG_NOTICE_LEVEL, "Removing the pid file.");
         unlink(pidfile);
     }
     listen_close(srv);
-    server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
+    if (srv->exit_code == 0) /* otherwise the last line is to be the reason */
+        server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
     notify_systemd(srv, "STOPPING=1\n");
     server_stop(srv);
 }

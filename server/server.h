@@ -23,6 +23,7 @@
 #include "server/journal/journal.h"
 #include "server/net/client.h"
 #include "server/net/listen.h"
+#include "server/persist/aof.h"
 #include "server/persist/persist.h"
 #include "server/rdb/libraries.h"
 #include "server/version.h"
@@ -49,6 +50,7 @@ enum server_unusual {
     SERVER_PAUSED = 1u << 0,     /* CLIENT PAUSE */
     SERVER_LOADING = 1u << 1,    /* the data are not all there yet */
     SERVER_DISK_ERROR = 1u << 2, /* writes are refused, because saving failed */
+    SERVER_AOF_ERROR = 1u << 3,  /* or because the log cannot be written */
 };
 
 struct server {
@@ -75,6 +77,7 @@ struct server {
     int64_t dirty; /* changes since the last save */
     struct persist persist;
     struct libraries libraries; /* of functions */
+    struct aof aof;
     int64_t start_ms;
     uint64_t start_ns;
     char run_id[41];

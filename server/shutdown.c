@@ -62,11 +62,31 @@ static bool save(struct worker *w, unsigned flags)
     return forced;
 }
 
+/* What was acknowledged is in the log, or (false) the server stays. */
+static bool log_is_safe(struct worker *w, unsigned flags)
+{
+    struct server *srv = w->srv;
+    bool forced = flags & SHUTDOWN_ON_SIG_FORCE, begins = srv->aof.state == AOF_WAIT_REWRITE;
+    if (begins) {
+        server_log(srv, LOG_WARNING_LEVEL,
+                   forced ? "Writing initial AOF. Exit anyway." : "Writing initial AOF, can't exit.");
+    } else if (!aof_settle(w)) {
+        server_log(srv, LOG_WARNING_LEVEL, "The AOF cannot be written: %s. %s", strerror(-srv->aof.error),
+                   forced ? "Exit anyway." : "Can't exit.");
+    } else {
+        return true;
+    }
+    if (forced) return true;
+    server_log(srv, LOG_WARNING_LEVEL, "Errors trying to shut down the server. Check the logs for more information.");
+    return false;
+}
+
 bool shutdown_begin(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
     server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
     persist_save_cancel(w);
+    if (!log_is_safe(w, flags)) return false;
     if (has_to_save(w, flags) && !save(w, flags)) {
         server_log(srv, LOG_WARNING_LEVEL,
                    "Errors trying to shut down the server. Check the logs for more information.");

@@ -139,6 +139,12 @@ static int start_process_parts(struct server *srv)
     return err;
 }
 
+static void journal_appended(struct journal *j)
+{
+    aof_appended(j->srv);
+    replicas_journal_appended(j);
+}
+
 int server_start(struct server *srv, const struct server_options *o)
 {
     int err = o->libos_runs ? 0 : start_libos(srv);
@@ -151,7 +157,7 @@ int server_start(struct server *srv, const struct server_options *o)
     srv->workers = zeroed(sizeof *srv->workers);
     err = worker_init(&srv->workers[0], srv, o->dice_seed);
     if (err) return err;
-    journal_init(&srv->journal, srv, replicas_journal_appended);
+    journal_init(&srv->journal, srv, journal_appended);
     pubsub_init(srv);
     slowlog_init(srv);
     latency_init(srv);

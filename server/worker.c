@@ -44,6 +44,7 @@ void worker_take_config(struct worker *w)
     w->call.cfg = w->conf.cfg;
     if (was_open != config_is_open(w->conf.cfg)) client_password_changed(w);
     persist_update(w->srv);
+    aof_take_config(w);
     if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
     run_update_slow_ticks(w);
 }
@@ -143,6 +144,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
     w->expire.due_ns = UINT64_MAX;
+    w->durable = UINT64_MAX;
     w->call = (struct call){.srv = srv, .w = w, .cfg = w->conf.cfg, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
@@ -287,6 +289,7 @@ int worker_run(struct worker *w)
         if (unlikely(w->dying)) forget_ready(w);
         end_turn(w);
         worker_check(w);
+        if (unlikely(aof_lags(srv))) aof_catch_up(w);
         if (unlikely(w->copy != NULL)) {
             full_copy_turn(w, (size_t)n);
             end_turn(w);

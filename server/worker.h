@@ -61,6 +61,8 @@ struct worker {
     struct client *ready, **ready_tail; /* with input to parse */
     struct client *flush;               /* with output to push */
     struct client *dying;               /* freed at the end of the turn */
+    struct client *held;                /* with output that waits until the log is on the disk as far as they need */
+    uint64_t durable;                   /* how far it is (an offset in the journal); UINT64_MAX: nobody waits */
     struct reply nowhere;               /* what CLIENT REPLY OFF swallows */
     struct reply pushes;                /* server/net/pushes.h */
     bool has_pushes;

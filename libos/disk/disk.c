@@ -41,7 +41,7 @@ static int disk_open(struct libos *l, const char *path, int flags, unsigned mode
 }
 
 /* Names are all with the first helper, so that what is done to them is done in order. */
-static int change_name(struct libos *l, struct op *op, const char *from, const char *to)
+static int change_name(struct libos *l, struct op *op, const struct name_change *change)
 {
     struct disk *d = (struct disk *)l;
     struct helper *h = &d->helpers[0];
@@ -51,15 +51,23 @@ static int change_name(struct libos *l, struct op *op, const char *from, const c
         d->busy++;
         return -EBUSY;
     }
-    return name_submit(h, &l->rt->ops, op, from, to, &d->errors);
+    return name_submit(h, &l->rt->ops, op, change, &d->errors);
 }
 
 static int disk_rename(struct libos *l, struct op *op, const char *from, const char *to)
 {
-    return change_name(l, op, from, to);
+    return change_name(l, op, &(struct name_change){.what = NAME_RENAME, .path = from, .to = to});
 }
 
-static int disk_unlink(struct libos *l, struct op *op, const char *path) { return change_name(l, op, path, NULL); }
+static int disk_unlink(struct libos *l, struct op *op, const char *path)
+{
+    return change_name(l, op, &(struct name_change){.what = NAME_UNLINK, .path = path});
+}
+
+static int disk_mkdir(struct libos *l, struct op *op, const char *path, unsigned mode)
+{
+    return change_name(l, op, &(struct name_change){.what = NAME_MKDIR, .path = path, .mode = mode});
+}
 
 /* There is room in the ring again. */
 static void more_room(void *arg)
@@ -155,4 +163,5 @@ const struct libos_ops disk_libos = {
     .open = disk_open,
     .rename = disk_rename,
     .unlink = disk_unlink,
+    .mkdir = disk_mkdir,
 };

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct name_job {
@@ -18,14 +19,20 @@ struct name_job {
     struct op *op;
     uint64_t *errors;
     int err;
-    const char *to; /* behind `from`, or NULL */
-    char from[];
+    struct name_change change;
+    char paths[];
 };
 
 static void name_job_run(struct disk_job *j)
 {
     struct name_job *nj = (struct name_job *)j;
-    int failed = nj->to ? rename(nj->from, nj->to) : unlink(nj->from);
+    const struct name_change *c = &nj->change;
+    int failed = -1;
+    switch (c->what) {
+    case NAME_RENAME: failed = rename(c->path, c->to); break;
+    case NAME_UNLINK: failed = unlink(c->path); break;
+    case NAME_MKDIR: failed = mkdir(c->path, c->mode); break;
+    }
     nj->err = failed ? errno : 0;
 }
 
@@ -38,15 +45,17 @@ static void finish(struct disk_job *j)
     heap_free(nj);
 }
 
-int name_submit(struct helper *h, struct op_table *ops, struct op *op, const char *from, const char *to,
+int name_submit(struct helper *h, struct op_table *ops, struct op *op, const struct name_change *change,
                 uint64_t *errors)
 {
-    size_t from_size = strnlen(from, PATH_MAX) + 1, to_size = to ? strnlen(to, PATH_MAX) + 1 : 0;
-    if (from_size > PATH_MAX || to_size > PATH_MAX) return -ENAMETOOLONG;
-    struct name_job *nj = heap_calloc(1, sizeof *nj + from_size + to_size);
+    const char *to = change->to;
+    size_t size = strnlen(change->path, PATH_MAX) + 1, to_size = to ? strnlen(to, PATH_MAX) + 1 : 0;
+    if (size > PATH_MAX || to_size > PATH_MAX) return -ENAMETOOLONG;
+    struct name_job *nj = heap_calloc(1, sizeof *nj + size + to_size);
     if (!nj) return -ENOMEM;
-    memcpy(nj->from, from, from_size);
-    if (to) nj->to = memcpy(nj->from + from_size, to, to_size);
+    nj->change = *change;
+    nj->change.path = memcpy(nj->paths, change->path, size);
+    if (to) nj->change.to = memcpy(nj->paths + size, to, to_size);
     nj->job.run = name_job_run;
     nj->job.finish = finish;
     nj->ops = ops;

@@ -32,6 +32,7 @@ struct libos_ops {
     /* Of who has open(), or NULL. On 0 op is the libOS's, which ends it; it has no queue. The paths are copied. */
     int (*rename)(struct libos *l, struct op *op, const char *from, const char *to);
     int (*unlink)(struct libos *l, struct op *op, const char *path);
+    int (*mkdir)(struct libos *l, struct op *op, const char *path, unsigned mode);
     /* A burst in from the device: returns how much was found (0: idle). NULL: everything comes by
      * runtime_watch. */
     unsigned (*poll)(struct libos *l);

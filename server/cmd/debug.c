@@ -23,6 +23,8 @@
 #include "server/observe/crash.h"
 #include "server/observe/digest.h"
 #include "server/observe/log.h"
+#include "server/persist/aof.h"
+#include "server/persist/load.h"
 #include "server/rdb/snapshot.h"
 #include "server/server.h"
 #include "server/types/list.h"
@@ -353,6 +355,8 @@ static void debug_structsize(struct call *c)
 static void debug_help(struct call *c)
 {
     static const char *const lines[] = {
+        "AOF-FLUSH-SLEEP <microseconds>",
+        "    Wait so long before each write of the append-only file.",
         "ASSERT",
         "    Crash by assertion failed.",
         "CHANGE-REPL-ID",
@@ -371,6 +375,8 @@ static void debug_help(struct call *c)
         "    Describe the hash table that holds the value of <key>.",
         "LISTPACK <key>",
         "    Print the size of the listpack of <key> on the server's standard output.",
+        "LOADAOF",
+        "    Flush the append-only files, empty the data and load them from there.",
         "LOG <message>",
         "    Write <message> to the log.",
         "OBJECT <key>",
@@ -438,6 +444,28 @@ static void debug_reload(struct call *c)
     call_ok(c);
 }
 
+static void debug_aof_flush_sleep(struct call *c)
+{
+    int64_t us;
+    if (!call_int(c, c->argv[2], &us)) return;
+    c->srv->aof.write_delay_us = us;
+    call_ok(c);
+}
+
+static void debug_loadaof(struct call *c)
+{
+    aof_flush(c->w);
+    for (int i = 0; i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
+    int err = load_now(c->w, aof_load);
+    worker_update_time(c->w);
+    if (err) {
+        call_error(c, "ERR Error trying to load the AOF files, check server logs.");
+        return;
+    }
+    server_log(c->srv, LOG_WARNING_LEVEL, "Append Only File loaded by DEBUG LOADAOF");
+    call_ok(c);
+}
+
 static void debug_rewrite_all(struct call *c)
 {
     int rc = conf_rewrite(c->cfg, true);
@@ -450,6 +478,7 @@ static const struct {
     int argc_min, argc_max; /* with "DEBUG" and the name */
     void (*run)(struct call *c);
 } subs[] = {
+    {"aof-flush-sleep", 3, 3, debug_aof_flush_sleep},
     {"assert", 2, 2, debug_assert},
     {"change-repl-id", 2, 2, debug_change_repl_id},
     {"config-rewrite-force-all", 2, 2, debug_rewrite_all},
@@ -460,6 +489,7 @@ static const struct {
     {"htstats", 3, 4, debug_htstats},
     {"htstats-key", 3, 4, debug_htstats_key},
     {"listpack", 3, 3, debug_listpack},
+    {"loadaof", 2, 2, debug_loadaof},
     {"log", 3, 3, debug_log},
     {"object", 3, 4, debug_object},
     {"oom", 2, 2, debug_oom},

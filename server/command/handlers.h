@@ -228,6 +228,7 @@ cmd_handler cmd_swapdb;
 cmd_handler cmd_replconf;
 cmd_handler cmd_save;
 cmd_handler cmd_bgsave;
+cmd_handler cmd_bgrewriteaof;
 cmd_handler cmd_lastsave;
 cmd_handler cmd_sync;
 cmd_handler cmd_time;

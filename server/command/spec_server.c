@@ -386,6 +386,18 @@ static const struct command slowlog_subs[] = {
 
 const struct command spec_server[] = {
     {
+        .name = "BGREWRITEAOF",
+        .handler = cmd_bgrewriteaof,
+        .arity = 1,
+        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING,
+        .holds = HOLD_ALL,
+        .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
+        .group = "server",
+        .since = "1.0.0",
+        .complexity = "O(1)",
+        .summary = "Asynchronously rewrites the append-only file to disk.",
+    },
+    {
         .name = "BGSAVE",
         .handler = cmd_bgsave,
         .arity = -1,

@@ -164,7 +164,7 @@ const struct conf_option conf_options[] = {
     BOOL("activedefrag", NULL, CONF_FIXED, activedefrag, false),
     BOOL("syslog-enabled", NULL, CONF_IMMUTABLE, syslog_enabled, false),
     BOOL("cluster-enabled", NULL, CONF_IMMUTABLE | CONF_FIXED, cluster_enabled, false),
-    BOOL("appendonly", NULL, CONF_DENY_LOADING | CONF_FIXED, appendonly, false),
+    BOOL("appendonly", NULL, CONF_DENY_LOADING, appendonly, false),
     BOOL("cluster-allow-reads-when-down", NULL, 0, cluster_allow_reads_when_down, false),
     BOOL("cluster-allow-pubsubshard-when-down", NULL, 0, cluster_allow_pubsubshard_when_down, true),
     BOOL("crash-log-enabled", NULL, 0, crash_log_enabled, true),

@@ -2,6 +2,7 @@
 #include "server/exec/admit.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "server/exec/multi.h"
 
@@ -57,6 +58,7 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     if ((s->flags & SESSION_MULTI) && (cmd->flags & CMD_NO_MULTI)) return ADMIT_NO_MULTI;
     if (st->over_memory && needs_memory(s, cmd)) return ADMIT_OOM;
     if (st->disk_error && changes_data(s, cmd)) return ADMIT_DISK_ERROR;
+    if (st->aof_error && changes_data(s, cmd)) return ADMIT_AOF_ERROR;
     if ((s->flags & SESSION_PUBSUB) && s->out->proto == 2 && !(cmd->flags & CMD_SUBSCRIBED)) return ADMIT_SUBSCRIBED;
     if (st->loading && !runs_while_loading(s, cmd)) return ADMIT_LOADING;
     if ((s->flags & (SESSION_REPLICA | SESSION_MONITOR)) && touches_keys(cmd)) return ADMIT_REPLICA;
@@ -74,7 +76,7 @@ struct admission admit(const struct session *s, const struct request *r, const s
     return (struct admission){ADMIT_RUN, ADMIT_OK};
 }
 
-void admit_text(enum admit_reason why, const struct request *r, char *text, size_t size)
+void admit_text(enum admit_reason why, const struct request *r, const struct admit_state *st, char *text, size_t size)
 {
     static const char *const fixed[ADMIT_REASONS] = {
         [ADMIT_DEBUG] =
@@ -101,6 +103,9 @@ void admit_text(enum admit_reason why, const struct request *r, char *text, size
                  "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
                  "this context",
                  name);
+        return;
+    case ADMIT_AOF_ERROR:
+        snprintf(text, size, "MISCONF Errors writing to the AOF file: %s", strerror(-st->aof_error));
         return;
     default: snprintf(text, size, "%s", fixed[why] ? fixed[why] : "ERR"); return;
     }

@@ -24,6 +24,7 @@ struct admit_state {
     enum admit_pause pause;     /* CLIENT PAUSE */
     bool over_memory;           /* over maxmemory, and nothing could be evicted */
     bool disk_error;            /* saving fails, and writes are to be refused for it */
+    int aof_error;              /* -errno: the log cannot be written, and writes are to be refused for it */
     bool loading;               /* the data are not all there yet */
 };
 
@@ -43,6 +44,7 @@ enum admit_reason {
     ADMIT_NO_MULTI,
     ADMIT_OOM,
     ADMIT_DISK_ERROR,
+    ADMIT_AOF_ERROR,
     ADMIT_SUBSCRIBED,
     ADMIT_LOADING,
     ADMIT_REPLICA,
@@ -58,6 +60,6 @@ struct admission {
 struct admission admit(const struct session *s, const struct request *r, const struct admit_state *st);
 
 /* The error's text for a reason, with its code and without the '-', into text (size bytes). */
-void admit_text(enum admit_reason why, const struct request *r, char *text, size_t size);
+void admit_text(enum admit_reason why, const struct request *r, const struct admit_state *st, char *text, size_t size);
 
 #endif

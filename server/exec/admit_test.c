@@ -176,7 +176,7 @@ static void test_every_refusal_has_a_text(void **state)
     struct request r = request_of("GET k", argv);
     for (int why = ADMIT_OK + 1; why < ADMIT_REASONS; why++) {
         char text[512] = "";
-        admit_text((enum admit_reason)why, &r, text, sizeof text);
+        admit_text((enum admit_reason)why, &r, &(struct admit_state){0}, text, sizeof text);
         if (strlen(text) < 10 || strlen(text) == sizeof text - 1) fail_msg("reason %d reads \"%s\"", why, text);
     }
 }

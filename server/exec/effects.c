@@ -25,7 +25,7 @@ void effects_fini(struct effects *e)
     *e = (struct effects){0};
 }
 
-bool effect_wanted(const struct call *c) { return !list_is_empty(&c->srv->sinks); }
+bool effect_wanted(const struct call *c) { return !list_is_empty(&c->srv->sinks) && !c->srv->persist.replaying; }
 
 void effects_hand_over(struct server *srv, int dbid, const struct bytes *argv, int argc)
 {

@@ -5,6 +5,7 @@
  */
 #include "server/exec/exec.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,7 +99,8 @@ static struct admit_state state_of(struct worker *w)
                                                  [PROTECTED_ACTION_YES] = ADMIT_PROTECTED_YES};
     struct admit_state st = {.debug = debug[srv->config->enable_debug_command],
                              .loading = srv->unusual & SERVER_LOADING,
-                             .disk_error = srv->unusual & SERVER_DISK_ERROR};
+                             .disk_error = srv->unusual & SERVER_DISK_ERROR,
+                             .aof_error = srv->aof.error};
     if (srv->pause_until_ms && w->now_ms < srv->pause_until_ms)
         st.pause = srv->pause_writes_only ? ADMIT_PAUSE_WRITES : ADMIT_PAUSE_ALL;
     if (srv->config->maxmemory && !st.loading) st.over_memory = evict_run(w) == EVICT_FAILED;
@@ -121,7 +123,7 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
         reply_status(session_reply(s), "QUEUED");
         return EXEC_DONE;
     case ADMIT_REFUSE:
-        admit_text(a.reason, r, text, sizeof text);
+        admit_text(a.reason, r, &st, text, sizeof text);
         refuse(s, r->cmd, r, text);
         return EXEC_DONE;
     case ADMIT_RUN: run_plain(s, r); return EXEC_DONE;
@@ -185,4 +187,22 @@ enum exec_verdict exec_request(struct session *s, const struct request *r)
 enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int argc)
 {
     return exec_request(s, &(struct request){.argv = argv, .argc = argc});
+}
+
+int exec_replay(struct session *s, const struct bytes *argv, int argc, char *why, size_t size)
+{
+    struct worker *w = s->w;
+    struct request r = {.argv = argv, .argc = argc, .cmd = exec_lookup(argv, argc, why, size)};
+    bool fits = r.cmd && (r.cmd->arity >= 0 ? argc == r.cmd->arity : argc >= -r.cmd->arity);
+    if (!fits || (r.cmd->flags & CMD_NEEDS_CLIENT)) {
+        int shown = argv[0].n < 64 ? (int)argv[0].n : 64;
+        snprintf(why, size, r.cmd ? "Command '%.*s' that no log has" : "Unknown command '%.*s'", shown, argv[0].p);
+        return r.cmd ? -EINVAL : -ENOENT;
+    }
+    key_refs_reset(&w->keys);
+    r.key_count = request_find_keys(s->db, r.cmd, argv, argc, &w->keys);
+    r.keys = w->keys.v;
+    if ((s->flags & SESSION_MULTI) && !(r.cmd->flags & CMD_RUNS_IN_MULTI)) multi_queue(s, &r);
+    else run_request(s, &r, (struct run_how){.deny_blocking = true, .replayed = true});
+    return 0;
 }

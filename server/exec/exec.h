@@ -19,6 +19,10 @@ enum exec_verdict exec_request(struct session *s, const struct request *r);
 /* The same from words alone: for who has no batch. */
 enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int argc);
 
+/* Runs it without any check, as it ran before (append-only files). 0; -ENOENT, -EINVAL: no such command, or one that
+ * works on a connection: why, in words. */
+int exec_replay(struct session *s, const struct bytes *argv, int argc, char *why, size_t size);
+
 /* CLIENT REPLY SKIP swallows the reply of one command: it has ended. A command that blocks ends when it is served. */
 void exec_step_reply_skip(struct session *s);
 

@@ -100,13 +100,20 @@ static inline void assert_admitted(const struct session *s, const struct request
     (void)s, (void)r;
 }
 
+/* What it changed is in the journal as far as this: where replies wait for the disk, this client's wait for that. */
+static void hold_reply(struct session *s)
+{
+    struct worker *w = s->w;
+    if (unlikely(w->durable != UINT64_MAX) && s->client) s->client->durable_at = w->srv->journal.text.end;
+}
+
 /* Inlined twice: for a plain command `how` folds away. */
 static inline __attribute__((always_inline)) bool run(struct session *s, const struct request *r, struct run_how how)
 {
     struct worker *w = s->w;
     const struct command *cmd = r->cmd;
     struct call *c = &w->call, outer;
-    bool nested = how.in_exec || how.unblocking;
+    bool nested = how.in_exec || how.unblocking || how.replayed;
     assert_admitted(s, r);
     if (unlikely(nested)) outer = *c;
     c->session = s;
@@ -146,16 +153,21 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     bool blocked = c->blocked;
     /* Errors of what EXEC ran are those commands'. */
     bool failed = unlikely(cmd->flags & CMD_RUNS_QUEUE) ? c->failed : c->out->error_count != errors;
-    account(s, r, spent, failed, blocked);
-    if (unlikely(c->dirty)) collect_effects(c);
+    if (likely(!how.replayed)) account(s, r, spent, failed, blocked);
+    if (unlikely(c->dirty)) {
+        collect_effects(c);
+        hold_reply(s);
+    }
     /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
-    if (unlikely(effects_pending(&w->effects)) && !how.in_exec)
+    if (unlikely(effects_pending(&w->effects)) && !how.in_exec) {
         effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
+        hold_reply(s);
+    }
     if (unlikely(w->has_pushes) && !how.in_exec) pushes_deliver(w, s->client);
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
     if (unlikely(w->monitor_count) && s->client && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, s->client, cmd, r->argv, r->argc);
-    if (likely(!blocked)) w->stats.commands++;
+    if (likely(!blocked && !how.replayed)) w->stats.commands++;
     if (unlikely(nested)) {
         *c = outer;
         c->cfg = w->conf.cfg; /* what ran may have been a CONFIG SET, and what the outer one began with is gone */

@@ -17,6 +17,7 @@ struct run_how {
     bool in_exec;       /* one of EXEC's queue */
     bool unblocking;    /* again, because a key it waits for is ready */
     bool deny_blocking; /* what would wait answers at once */
+    bool replayed;      /* it was counted when it first ran */
 };
 
 /* False: it blocked, and has given no reply. */

@@ -81,6 +81,32 @@ void journal_reader_end(struct journal *j, struct broadcast_reader *r)
 
 void journal_control(struct journal *j, const struct bytes *argv, int argc)
 {
+    uint64_t from = j->text.end;
     append_request(&j->text, argv, argc);
+    j->controls[j->control_count++ % JOURNAL_CONTROLS] = (struct journal_range){from, j->text.end};
     j->appended(j);
 }
+
+static unsigned first_control(const struct journal *j)
+{
+    return j->control_count > JOURNAL_CONTROLS ? j->control_count - JOURNAL_CONTROLS : 0;
+}
+
+void journal_skip_control(const struct journal *j, struct broadcast_reader *r)
+{
+    for (unsigned i = first_control(j); i != j->control_count; i++) {
+        const struct journal_range *c = &j->controls[i % JOURNAL_CONTROLS];
+        if (c->from == r->offset) broadcast_advance(r, (size_t)(c->to - c->from));
+    }
+}
+
+uint64_t journal_before_control(const struct journal *j, const struct broadcast_reader *r, uint64_t until)
+{
+    for (unsigned i = first_control(j); i != j->control_count; i++) {
+        const struct journal_range *c = &j->controls[i % JOURNAL_CONTROLS];
+        if (c->from > r->offset) return c->from < until ? c->from : until;
+    }
+    return until;
+}
+
+void journal_select_again(struct journal *j) { j->selected = -1; }

@@ -241,9 +241,18 @@ static void drop_input(struct client *cl)
     cl->in_off = cl->in_len = cl->in_cap = cl->in_want = 0;
 }
 
+static void forget_held(struct client *cl)
+{
+    struct client **at = &cl->w->held;
+    while (*at != cl) at = &(*at)->next_flush;
+    *at = cl->next_flush;
+    cl->flags &= ~(uint32_t)(CLIENT_HELD | CLIENT_FLUSH_QUEUED);
+}
+
 void client_free(struct client *cl)
 {
     struct worker *w = cl->w;
+    if (unlikely(cl->flags & CLIENT_HELD)) forget_held(cl);
     multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
@@ -504,9 +513,36 @@ static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t
     else endpoint_release(qr);
 }
 
+/* It stays queued, on the other list. */
+static void hold_output(struct client *cl)
+{
+    cl->flags |= CLIENT_HELD;
+    cl->next_flush = cl->w->held;
+    cl->w->held = cl;
+}
+
+void client_release_held(struct worker *w)
+{
+    struct client **at = &w->held;
+    while (*at) {
+        struct client *cl = *at;
+        if (cl->durable_at > w->durable) {
+            at = &cl->next_flush;
+            continue;
+        }
+        *at = cl->next_flush;
+        cl->flags &= ~(uint32_t)(CLIENT_HELD | CLIENT_FLUSH_QUEUED);
+        client_output(cl);
+    }
+}
+
 void client_flush(struct client *cl)
 {
     struct worker *w = cl->w;
+    if (unlikely(cl->durable_at > w->durable)) {
+        hold_output(cl);
+        return;
+    }
     cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */

@@ -24,6 +24,7 @@ enum client_flag {
     CLIENT_FLUSH_QUEUED = 1u << 17, /* on the worker's list of clients with output */
     CLIENT_READY_QUEUED = 1u << 18, /* on the worker's list of clients with input */
     CLIENT_STALLED = 1u << 19,      /* not popped: too much unsent */
+    CLIENT_HELD = 1u << 22, /* on the worker's list of clients whose output waits for the disk, instead of that above */
     CLIENT_OWING = 1u << 21, /* no further command runs and no input is read before more of its output was sent */
 };
 
@@ -44,7 +45,8 @@ struct client {
     int qd;
     uint32_t flags; /* enum client_flag */
     struct worker *w;
-    struct reply out; /* out.proto is 2 or 3 */
+    struct reply out;    /* out.proto is 2 or 3 */
+    uint64_t durable_at; /* what it changed lies before this offset of the journal */
 
     /* Input: one contiguous buffer, either the array just popped (in_sga) or our own (in_own), and how far it is
      * parsed. */
@@ -90,6 +92,8 @@ void client_close_after_reply(struct client *cl);
 void client_output(struct client *cl);
 /* End of the turn: pushes the output, settles the input, asks for more. */
 void client_flush(struct client *cl);
+/* w->durable has grown: who waited for no more is flushed in this turn. */
+void client_release_held(struct worker *w);
 
 /* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */
 void client_unparse(struct client *cl, const char *text, size_t n, size_t rest);

@@ -21,6 +21,7 @@
 #include "server/net/pubsub.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/info_section.h"
+#include "server/persist/aof.h"
 #include "server/persist/load.h"
 #include "server/persist/save.h"
 #include "server/observe/latency.h"
@@ -144,22 +145,33 @@ static void info_loading(struct info *in, struct load_progress l)
     info_line(in, "loading_eta_seconds:%lld", elapsed ? (long long)((uint64_t)elapsed * left / (l.bytes_done + 1)) : 1);
 }
 
+static void info_log(struct info *in, const struct aof *a)
+{
+    info_line(in, "aof_current_size:%llu", (unsigned long long)aof_size(a));
+    info_line(in, "aof_base_size:%llu", (unsigned long long)a->base_bytes);
+    info_line(in, "aof_pending_rewrite:%d", a->scheduled);
+    info_line(in, "aof_buffer_length:%llu", (unsigned long long)aof_unwritten(a));
+    info_line(in, "aof_pending_bio_fsync:%d", a->runs && a->durable != a->written);
+    info_line(in, "aof_delayed_fsync:%llu", (unsigned long long)a->delayed_syncs);
+}
+
 static void info_persistence(struct info *in)
 {
     struct server *srv = in->srv;
     const struct persist *p = &srv->persist;
     bool saves = p->saving != NULL;
+    const struct save *under_way = saves ? p->saving : srv->aof.save;
     info_line(in, "loading:%d", p->loading != NULL);
     info_line(in, "async_loading:0");
-    info_line(in, "current_cow_peak:%zu", saves ? (size_t)save_changed_bytes(p->saving) : 0);
-    info_line(in, "current_cow_size:%zu", saves ? (size_t)save_changed_bytes(p->saving) : 0);
+    info_line(in, "current_cow_peak:%zu", under_way ? (size_t)save_changed_bytes(under_way) : 0);
+    info_line(in, "current_cow_size:%zu", under_way ? (size_t)save_changed_bytes(under_way) : 0);
     info_line(in, "current_cow_size_age:0");
     info_line(in, "current_fork_perc:%.2f",
-              saves && save_keys_all(p->saving)
-                  ? (double)save_keys_done(p->saving) * 100 / (double)save_keys_all(p->saving)
+              under_way && save_keys_all(under_way)
+                  ? (double)save_keys_done(under_way) * 100 / (double)save_keys_all(under_way)
                   : 0);
-    info_line(in, "current_save_keys_processed:%llu", saves ? (unsigned long long)save_keys_done(p->saving) : 0);
-    info_line(in, "current_save_keys_total:%llu", saves ? (unsigned long long)save_keys_all(p->saving) : 0);
+    info_line(in, "current_save_keys_processed:%llu", under_way ? (unsigned long long)save_keys_done(under_way) : 0);
+    info_line(in, "current_save_keys_total:%llu", under_way ? (unsigned long long)save_keys_all(under_way) : 0);
     info_line(in, "rdb_changes_since_last_save:%lld", (long long)srv->dirty);
     info_line(in, "rdb_bgsave_in_progress:%d", saves);
     info_line(in, "rdb_last_save_time:%lld", (long long)p->saved_s);
@@ -170,18 +182,21 @@ static void info_persistence(struct info *in)
     info_line(in, "rdb_last_cow_size:%zu", (size_t)p->changed_bytes);
     info_line(in, "rdb_last_load_keys_expired:%llu", (unsigned long long)p->keys_expired);
     info_line(in, "rdb_last_load_keys_loaded:%llu", (unsigned long long)p->keys_loaded);
-    info_line(in, "aof_enabled:0");
-    info_line(in, "aof_rewrite_in_progress:0");
-    info_line(in, "aof_rewrite_scheduled:0");
-    info_line(in, "aof_last_rewrite_time_sec:-1");
-    info_line(in, "aof_current_rewrite_time_sec:-1");
-    info_line(in, "aof_last_bgrewrite_status:ok");
-    info_line(in, "aof_rewrites:0");
-    info_line(in, "aof_rewrites_consecutive_failures:0");
-    info_line(in, "aof_last_write_status:ok");
-    info_line(in, "aof_last_cow_size:0");
+    const struct aof *a = &srv->aof;
+    info_line(in, "aof_enabled:%d", a->state != AOF_OFF);
+    info_line(in, "aof_rewrite_in_progress:%d", a->rewriting);
+    info_line(in, "aof_rewrite_scheduled:%d", a->scheduled);
+    info_line(in, "aof_last_rewrite_time_sec:%lld", (long long)a->rewrite_took_s);
+    info_line(in, "aof_current_rewrite_time_sec:%lld",
+              a->rewriting ? (long long)(in->w->now_ms / 1000 - a->rewrite_began_s) : -1);
+    info_line(in, "aof_last_bgrewrite_status:%s", a->failed ? "err" : "ok");
+    info_line(in, "aof_rewrites:%llu", (unsigned long long)a->rewrites);
+    info_line(in, "aof_rewrites_consecutive_failures:%u", a->failures);
+    info_line(in, "aof_last_write_status:%s", a->error ? "err" : "ok");
+    info_line(in, "aof_last_cow_size:%llu", (unsigned long long)a->changed_bytes);
     info_line(in, "module_fork_in_progress:0");
     info_line(in, "module_fork_last_cow_size:0");
+    if (a->state != AOF_OFF) info_log(in, a);
     if (p->loading) info_loading(in, load_progress(p->loading));
 }
 

@@ -72,6 +72,13 @@ int disk_file_unlink(const char *path)
     return started_and_done(err, qt);
 }
 
+int disk_file_make_folder(const char *path, mode_t mode)
+{
+    demi_qtoken_t qt;
+    int err = demi_mkdir(&qt, path, mode);
+    return started_and_done(err, qt);
+}
+
 int disk_file_sync_folder(const char *path)
 {
     char folder[PATH_MAX] = ".";

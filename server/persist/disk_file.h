@@ -20,6 +20,7 @@ int disk_file_sync(int qd, bool data_only);
 int disk_file_size(int qd, uint64_t *bytes_out);
 int disk_file_rename(const char *from, const char *to);
 int disk_file_unlink(const char *path);
+int disk_file_make_folder(const char *path, mode_t mode);
 /* The folder in which path lies: without it, a power cut may bring back the name that a rename took away. */
 int disk_file_sync_folder(const char *path);
 /* The end of an operation. out may be NULL where there is nothing in the result but its success. */

@@ -39,13 +39,17 @@ struct load_reader {
 
 struct load {
     struct worker *w;
+    load_fn *fn;
     unsigned flags;
     bool background, cancelled;
     load_ended_fn *ended;
     demi_qtoken_t task;
     struct load_reader r;
+    uint64_t bytes_before;    /* of files read before this one */
+    struct rdb_source source; /* of the RDB in it */
+    bool has_source;
     struct rdb_loader rdb;
-    uint64_t slice_began_ns;
+    uint64_t steps, slice_began_ns;
     struct load_progress progress;
 };
 
@@ -90,11 +94,19 @@ static long read_some(void *arg, char *buf, size_t size)
     if (r->error) return r->error;
     size_t n = r->sga.sga_segs[0].sgaseg_len - r->used;
     if (n > size) n = size;
-    memcpy(buf, (const char *)r->sga.sga_segs[0].sgaseg_buf + r->used, n);
+    if (n) memcpy(buf, (const char *)r->sga.sga_segs[0].sgaseg_buf + r->used, n);
     r->used += (uint32_t)n;
     r->bytes += n;
     if (r->used == r->sga.sga_segs[0].sgaseg_len) demi_sgafree(&r->sga);
     return (long)n;
+}
+
+long load_read(struct load *l, char *buf, size_t size) { return read_some(&l->r, buf, size); }
+
+int load_open(struct load *l, const char *path)
+{
+    l->r = (struct load_reader){0};
+    return disk_file_open(&l->r.qd, path, O_RDONLY | O_NONBLOCK, 0); /* a FIFO without writers is empty */
 }
 
 /* What was read ahead is not wanted any more; its tokens are waited for, the loop knows nothing of them. */
@@ -107,38 +119,51 @@ static void reader_fini(struct load_reader *r)
         if (wait_read(r, &sga) == 0) demi_sgafree(&sga);
 }
 
+void load_close(struct load *l)
+{
+    if (l->has_source) rdb_source_fini(&l->source);
+    l->has_source = false;
+    reader_fini(&l->r);
+    l->bytes_before += l->r.bytes;
+    l->r.bytes = 0;
+}
+
 /* --- keys --------------------------------------------------------------------------------------------------------- */
+
+struct worker *load_worker(const struct load *l) { return l->w; }
+void load_expect(struct load *l, uint64_t bytes) { l->progress.bytes_all = bytes; }
 
 /* key-load-delay is a test's way to make loading last: microseconds a key; below 0, keys a microsecond. */
 static void delay(struct load *l)
 {
     int64_t us = l->w->conf.cfg->key_load_delay;
     demi_qtoken_t qt;
-    if (us == 0) return;
-    if (us < 0 && l->rdb.keys % (uint64_t)-us) return;
+    if (us < 0 && l->steps % (uint64_t)-us) return;
     if (demi_timer(&qt, us > 0 ? (uint64_t)us * 1000 : 1000) == 0) disk_file_wait(qt, NULL);
 }
 
-/* Between two keys. False: no more of them. */
-static bool go_on(void *arg)
+bool load_goes_on(struct load *l)
 {
-    struct load *l = arg;
+    l->steps++;
     if (unlikely(l->w->conf.cfg->key_load_delay != 0)) delay(l);
     if (!l->background) return true;
     uint64_t now = demi_clock_ns();
     if (now - l->slice_began_ns < SLICE_NS) return !l->cancelled;
-    l->progress.bytes_done = l->r.bytes;
+    l->progress.bytes_done = l->bytes_before + l->r.bytes;
     l->progress.used_mem = l->rdb.used_mem;
     demi_yield();
     l->slice_began_ns = demi_clock_ns();
     return !l->cancelled;
 }
 
-static void log_end(const struct load *l, const struct rdb_source *s, int err)
+static bool go_on(void *arg) { return load_goes_on(arg); }
+
+static void log_end(const struct load *l, int err)
 {
     struct server *srv = l->w->srv;
     char shown[CHECK_SHOWN_SIZE];
     bool of_key = l->rdb.fault_key.p != NULL;
+    const struct rdb_source *s = &l->source;
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s%s%s%s%s%s",
                    (unsigned long long)rdb_source_offset(s), s->why, l->r.error ? ": " : "",
@@ -150,47 +175,56 @@ static void log_end(const struct load *l, const struct rdb_source *s, int err)
             (unsigned long long)l->rdb.keys, (unsigned long long)l->rdb.expired, (unsigned long long)l->rdb.empty);
 }
 
-static int read_file(struct load *l)
+int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
 {
     struct server *srv = l->w->srv;
-    struct rdb_source s;
     struct call c = run_internal(l->w, &srv->dbs[0]);
-    uint64_t start = demi_clock_ns();
-    l->rdb = (struct rdb_loader){.flags = l->flags, .go_on = go_on, .arg = l};
-    l->slice_began_ns = start;
-    rdb_source_of_stream(&s, read_some, &l->r);
-    int err = rdb_read_snapshot(&s, &c, &l->rdb);
+    l->rdb = (struct rdb_loader){.flags = flags, .go_on = go_on, .arg = l};
+    rdb_source_of_stream(&l->source, read_some, &l->r);
+    l->has_source = true;
+    int err = rdb_read_snapshot(&l->source, &c, &l->rdb);
     srv->persist.keys_loaded = l->rdb.keys;
     srv->persist.keys_expired = l->rdb.expired;
-    if (err != -ECANCELED) log_end(l, &s, err);
-    if (!err && l->background)
-        server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from disk: %.3f seconds",
-                   (double)(demi_clock_ns() - start) / 1000000000);
-    rdb_source_fini(&s);
+    if (err != -ECANCELED) log_end(l, err);
+    *rest = rdb_source_ahead(&l->source);
     return err;
 }
 
-static int load_file(struct load *l)
+uint64_t load_rdb_bytes(const struct load *l) { return rdb_source_offset(&l->source); }
+
+int load_rdb(struct load *l)
 {
     char name[256];
+    struct bytes rest;
     struct server *srv = l->w->srv;
+    uint64_t start = demi_clock_ns();
     snprintf(name, sizeof name, "%s", l->w->conf.cfg->dbfilename);
-    int err = disk_file_open(&l->r.qd, name, O_RDONLY | O_NONBLOCK, 0); /* a FIFO without writers is empty */
+    int err = load_open(l, name);
     if (err) {
         if (err != -ENOENT || !l->background)
             server_log(srv, LOG_WARNING_LEVEL, "Error loading the DB from disk, opening %s: %s", name, strerror(-err));
         return err;
     }
-    if (disk_file_size(l->r.qd, &l->progress.bytes_all) != 0) l->progress.bytes_all = 0;
-    err = read_file(l);
-    reader_fini(&l->r);
+    uint64_t size;
+    if (disk_file_size(l->r.qd, &size) == 0) load_expect(l, size);
+    err = load_rdb_part(l, l->flags, &rest);
+    load_close(l);
+    if (!err && l->background)
+        server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from disk: %.3f seconds",
+                   (double)(demi_clock_ns() - start) / 1000000000);
     return err;
 }
 
 int load_foreground(struct worker *w, unsigned flags)
 {
     struct load l = {.w = w, .flags = flags};
-    return load_file(&l);
+    return load_rdb(&l);
+}
+
+int load_now(struct worker *w, load_fn *fn)
+{
+    struct load l = {.w = w};
+    return fn(&l);
 }
 
 static int64_t run_task(void *arg)
@@ -198,16 +232,18 @@ static int64_t run_task(void *arg)
     struct load *l = arg;
     struct worker *w = l->w;
     load_ended_fn *ended = l->ended;
-    int err = load_file(l);
+    l->slice_began_ns = demi_clock_ns();
+    int err = l->fn(l);
     mem_free(l);
     ended(w, err);
     return err;
 }
 
-struct load *load_background(struct worker *w, load_ended_fn *ended)
+struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended)
 {
     struct load *l = mem_calloc(sizeof *l);
     l->w = w;
+    l->fn = fn;
     l->background = true;
     l->ended = ended;
     l->progress.started_s = w->now_ms / 1000;

@@ -7,22 +7,50 @@
 #define SERVER_PERSIST_LOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "alloc/base/bytes.h"
 
 struct call;
 struct load;
 struct worker;
 
+/* What loads: it may read files, and is asked between two steps whether to go on. */
+typedef int load_fn(struct load *l);
+
 /* Adds what the file `dbfilename` of the working directory holds to the keyspace. flags: enum rdb_load_flag. 0, -errno
  * of opening and reading, or what rdb_read_snapshot() returns; the log says why. */
 int load_foreground(struct worker *w, unsigned flags);
 
-/* Begins to; `ended` is called once, by the task, with the same; the struct is gone by then. NULL: it could not begin;
- * the log says why. */
+/* The same in a task that runs fn; `ended` is called once, by the task, with what fn returned; the struct is gone by
+ * then. NULL: it could not begin; the log says why. */
 typedef void load_ended_fn(struct worker *w, int err);
-struct load *load_background(struct worker *w, load_ended_fn *ended);
+struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended);
+/* fn in the foreground. */
+int load_now(struct worker *w, load_fn *fn);
+/* A load_fn: the file `dbfilename`, as load_foreground() has it; no file is -ENOENT and not logged. */
+int load_rdb(struct load *l);
 /* It ends, with -ECANCELED; returns when it has. */
 void load_cancel(struct load *l);
+
+/* --- for what loads --- */
+
+struct worker *load_worker(const struct load *l);
+/* A file is read from its beginning; one at a time. 0 or -errno. */
+int load_open(struct load *l, const char *path);
+void load_close(struct load *l);
+/* The next bytes of it, up to size; 0: the end; -errno. */
+long load_read(struct load *l, char *buf, size_t size);
+/* RDB from the file, which may go on behind it: what of that was read already is *rest, until load_close(). flags: enum
+ * rdb_load_flag. As rdb_read_snapshot(); the log says why. */
+int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest);
+/* How long it was. */
+uint64_t load_rdb_bytes(const struct load *l);
+/* False: it is to end, with -ECANCELED. Lets the loop go on now and then. */
+bool load_goes_on(struct load *l);
+/* Bytes of files that come in all. */
+void load_expect(struct load *l, uint64_t bytes);
 
 struct load_progress {
     int64_t started_s;

@@ -45,7 +45,7 @@ struct buffers { /* a ring */
 };
 
 struct packer {
-    bool compress, checksum, started;
+    bool compress, checksum, ends_in_checksum, started;
     demi_wake_t *wake;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -186,7 +186,7 @@ static bool emit_end(struct packer *p)
     char le[8];
     store_u64(le, p->checksum ? p->crc : 0);
     p->checksum = false;
-    if (!emit(p, le, sizeof le)) return false;
+    if (p->ends_in_checksum && !emit(p, le, sizeof le)) return false;
     if (p->used) hand_out(p);
     return true;
 }
@@ -235,6 +235,7 @@ struct packer *packer_new(const struct packer_options *o)
     struct packer *p = mem_calloc(sizeof *p);
     p->compress = o->compress;
     p->checksum = o->checksum;
+    p->ends_in_checksum = o->ends_in_checksum;
     p->wake = o->wake;
     pieces_init(&p->waiting);
     pieces_init(&p->taken);

@@ -23,8 +23,9 @@
 struct packer;
 
 struct packer_options {
-    bool compress, checksum;
-    demi_wake_t *wake; /* rung when there is something to take, and when pieces were taken in */
+    bool compress;
+    bool checksum, ends_in_checksum; /* it may end in a zero for one */
+    demi_wake_t *wake;               /* rung when there is something to take, and when pieces were taken in */
 };
 
 /* NULL: no thread, or no memory. */

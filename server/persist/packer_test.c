@@ -24,7 +24,8 @@ struct run {
 static void begin(struct run *r, bool compress, bool checksum)
 {
     assert_int_equal(demi_wake_new(&r->wake), 0);
-    r->packer = packer_new(&(struct packer_options){.compress = compress, .checksum = checksum, .wake = r->wake});
+    r->packer = packer_new(&(struct packer_options){
+        .compress = compress, .checksum = checksum, .ends_in_checksum = true, .wake = r->wake});
     assert_non_null(r->packer);
     rdb_sink_init(&r->out, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "server/observe/log.h"
+#include "server/persist/aof.h"
 #include "server/persist/load.h"
 #include "server/persist/save.h"
 #include "server/server.h"
@@ -21,6 +22,7 @@ void persist_init(struct server *srv)
 {
     srv->persist.saved_s = srv->start_ms / 1000;
     srv->persist.took_s = -1;
+    aof_init(&srv->aof);
 }
 
 void persist_fini(struct worker *w)
@@ -29,6 +31,8 @@ void persist_fini(struct worker *w)
     if (p->loading) load_cancel(p->loading);
     persist_save_cancel(w);
     if (p->cancelled) save_wait(p->cancelled);
+    aof_close(w);
+    aof_manifest_fini(&w->srv->aof.manifest);
 }
 
 bool persist_refuses_writes(const struct server *srv)
@@ -38,9 +42,10 @@ bool persist_refuses_writes(const struct server *srv)
 
 void persist_update(struct server *srv)
 {
-    srv->unusual &= ~(unsigned)(SERVER_LOADING | SERVER_DISK_ERROR);
+    srv->unusual &= ~(unsigned)(SERVER_LOADING | SERVER_DISK_ERROR | SERVER_AOF_ERROR);
     if (srv->persist.loading) srv->unusual |= SERVER_LOADING;
     if (persist_refuses_writes(srv)) srv->unusual |= SERVER_DISK_ERROR;
+    if (srv->aof.error) srv->unusual |= SERVER_AOF_ERROR;
 }
 
 /* --- loading ------------------------------------------------------------------------------------------------------ */
@@ -60,8 +65,10 @@ static void loaded(struct worker *w, int err)
     persist_update(srv);
     if (err == -ECANCELED) return;
     if (err && err != -ENOENT) {
-        server_log(srv, LOG_WARNING_LEVEL, "Terminating server after rdb file reading failure.");
-        server_log(srv, LOG_WARNING_LEVEL, "Fatal error loading the DB, check server logs. Exiting.");
+        if (!w->conf.cfg->appendonly) {
+            server_log(srv, LOG_WARNING_LEVEL, "Terminating server after rdb file reading failure.");
+            server_log(srv, LOG_WARNING_LEVEL, "Fatal error loading the DB, check server logs. Exiting.");
+        }
         srv->exit_code = 1;
         srv->stopping = true;
         demi_wake_ring(w->wake);
@@ -72,11 +79,18 @@ static void loaded(struct worker *w, int err)
     p->ready(srv);
 }
 
+/* The log, if there is one, and then it goes on. */
+static int load_log(struct load *l)
+{
+    int err = aof_load(l);
+    return err && err != -ENOENT ? err : aof_open(load_worker(l));
+}
+
 void persist_load_begin(struct worker *w, void (*ready)(struct server *srv))
 {
     struct persist *p = &w->srv->persist;
     p->ready = ready;
-    p->loading = load_background(w, loaded);
+    p->loading = load_background(w, w->conf.cfg->appendonly ? load_log : load_rdb, loaded);
     persist_update(w->srv);
     if (p->loading) return;
     w->srv->exit_code = 1;
@@ -126,7 +140,7 @@ int persist_save_begin(struct worker *w)
 {
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
-    if (p->saving) return -EBUSY;
+    if (p->saving || srv->aof.rewriting) return -EBUSY;
     p->scheduled = false;
     p->saves++;
     p->dirty_before = srv->dirty;
@@ -173,7 +187,8 @@ static const struct save_point *point_reached(const struct worker *w)
 void persist_cron(struct worker *w)
 {
     struct persist *p = &w->srv->persist;
-    if (p->saving || p->loading) return;
+    aof_cron(w);
+    if (p->saving || p->loading || w->srv->aof.rewriting) return;
     bool may_try = !p->failed || now_s(w) - p->tried_s > RETRY_S;
     if (!may_try) return;
     const struct save_point *reached = point_reached(w);

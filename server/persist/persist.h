@@ -17,17 +17,18 @@ struct server;
 struct worker;
 
 struct persist {
-    struct save *saving;                /* in the background; NULL: no */
-    struct save *cancelled;             /* one that was given up and has not ended yet; NULL: there is none */
-    bool scheduled;                     /* BGSAVE SCHEDULE, or one inside EXEC */
-    bool failed;                        /* the last one in the background */
-    int64_t saved_s;                    /* when the data were last saved, or the server began */
-    int64_t tried_s;                    /* when one in the background last began */
-    int64_t took_s;                     /* the last one in the background; -1: there was none */
-    int64_t dirty_before;               /* changes when the one under way began */
-    uint64_t saves;                     /* begun since the start */
-    uint64_t changed_bytes;             /* in the last one: save_changed_bytes() */
-    struct load *loading;               /* the data are being loaded; NULL: no */
+    bool replaying;         /* commands of an append-only file run: what they were checked for they were checked for */
+    struct save *saving;    /* in the background; NULL: no */
+    struct save *cancelled; /* one that was given up and has not ended yet; NULL: there is none */
+    bool scheduled;         /* BGSAVE SCHEDULE, or one inside EXEC */
+    bool failed;            /* the last one in the background */
+    int64_t saved_s;        /* when the data were last saved, or the server began */
+    int64_t tried_s;        /* when one in the background last began */
+    int64_t took_s;         /* the last one in the background; -1: there was none */
+    int64_t dirty_before;   /* changes when the one under way began */
+    uint64_t saves;         /* begun since the start */
+    uint64_t changed_bytes; /* in the last one: save_changed_bytes() */
+    struct load *loading;   /* the data are being loaded; NULL: no */
     void (*ready)(struct server *srv);  /* who is told when they are */
     uint64_t keys_loaded, keys_expired; /* by the last load */
 };

@@ -25,6 +25,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
+#include "server/persist/aof_commands.h"
 #include "server/persist/disk_file.h"
 #include "server/persist/packer.h"
 #include "server/rdb/snapshot.h"
@@ -47,7 +48,7 @@ struct started {
 struct save {
     struct worker *w;
     char name[PATH_MAX], temporary[PATH_MAX];
-    bool cancelled, background;
+    bool cancelled, background, as_commands;
     save_ended_fn *ended;
     demi_qtoken_t task;
     int qd;
@@ -58,6 +59,7 @@ struct save {
     struct rdb_sink sink;
     struct rdb_deferred deferred;
     struct rdb_writer writer;
+    struct aof_commands commands_writer; /* if as_commands */
     struct packer *packer;
     demi_wake_t *wake; /* the packer has done something, or it is over */
     demi_qtoken_t wake_qt;
@@ -94,7 +96,8 @@ static void write_entry(void *arg, int db, const struct entry *e)
     if (s->cancelled) return;
     s->call.cfg = s->w->conf.cfg; /* the one it began with may be gone */
     uint64_t before = s->sink.total;
-    rdb_write_pair(&s->writer, &s->call, db, e);
+    if (s->as_commands) aof_commands_put(&s->commands_writer, db, e);
+    else rdb_write_pair(&s->writer, &s->call, db, e);
     s->keys_done++;
     if (!s->walking) s->changed_bytes += s->sink.total - before;
 }
@@ -236,7 +239,7 @@ static int write_file(struct save *s)
         if (!walked && !full) {
             err = walk_on(s, &walked);
             if (walked && !err && !s->cancelled) {
-                rdb_write_end(&s->writer);
+                if (!s->as_commands) rdb_write_end(&s->writer);
                 err = rdb_sink_finish(&s->sink);
                 packer_end(s->packer);
             }
@@ -290,51 +293,16 @@ static int make_file(struct save *s)
     }
     err = write_and_close(s);
     if (!err) err = publish(s);
-    if (!err) {
-        server_log(s->w->srv, LOG_NOTICE_LEVEL, "DB saved on disk");
-        return 0;
-    }
+    if (!err) return 0;
     if (!s->cancelled) log_failure(s, s->doing, err);
     int left = disk_file_unlink(s->temporary);
     if (left && left != -ENOENT) log_failure(s, "removing the temporary file", left);
     return err;
 }
 
-/* What waits for the wake-up has to be the task's. */
-static int save_file(struct save *s)
-{
-    int err = rearm_wake(s);
-    if (err) return err;
-    err = make_file(s);
-    demi_wake_ring(s->wake);
-    disk_file_wait(s->wake_qt, NULL);
-    return err;
-}
-
 /* --- its life ----------------------------------------------------------------------------------------------------- */
 
-static int name_file(char out[PATH_MAX], const char *folder, const char *name)
-{
-    int n = snprintf(out, PATH_MAX, "%s%s%s", folder, *folder ? "/" : "", name);
-    return n < PATH_MAX ? 0 : -ENAMETOOLONG;
-}
-
-/* In the background: with the folder, since `dir` may be another before the end. */
-static int name_files(struct save *s, const char *name)
-{
-    static unsigned serial;
-    char folder[PATH_MAX] = "", temporary[64];
-    if (s->background) {
-        if (!getcwd(folder, sizeof folder)) return -errno;
-        snprintf(temporary, sizeof temporary, "temp-%d-%u.rdb", (int)getpid(), ++serial);
-    } else {
-        snprintf(temporary, sizeof temporary, "temp-%d.rdb", (int)getpid());
-    }
-    int err = name_file(s->name, folder, name);
-    return err ? err : name_file(s->temporary, folder, temporary);
-}
-
-static void save_free(struct save *s)
+void save_end(struct save *s)
 {
     struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
     if (s->walk) walk_free(s->walk, &c);
@@ -347,36 +315,66 @@ static void save_free(struct save *s)
 static int begin_packing(struct save *s)
 {
     const struct config *cfg = s->w->conf.cfg;
+    bool rdb = !s->as_commands;
     int err = demi_wake_new(&s->wake);
     if (err) return -err;
-    s->packer = packer_new(
-        &(struct packer_options){.compress = cfg->rdbcompression, .checksum = cfg->rdbchecksum, .wake = s->wake});
+    s->packer = packer_new(&(struct packer_options){.compress = rdb && cfg->rdbcompression,
+                                                    .checksum = rdb && cfg->rdbchecksum,
+                                                    .ends_in_checksum = rdb,
+                                                    .wake = s->wake});
     return s->packer ? 0 : -EAGAIN;
 }
 
-static void begin_walk(struct save *s)
+static void begin_rdb(struct save *s, bool aof_base)
+{
+    struct server *srv = s->w->srv;
+    s->sink.version = (int)s->w->conf.cfg->rdb_version;
+    s->sink.compress = s->w->conf.cfg->rdbcompression;
+    rdb_write_begin(&s->writer, &s->sink, &s->call, aof_base);
+    for (int i = 0; i < srv->db_count; i++)
+        if (walk_keys(s->walk, i)) rdb_write_sizes(&s->writer, i, walk_keys(s->walk, i), walk_expires(s->walk, i));
+}
+
+static void begin_walk(struct save *s, bool aof_base)
 {
     struct server *srv = s->w->srv;
     s->call = run_internal(s->w, &srv->dbs[0]);
     s->deferred = (struct rdb_deferred){take_piece, take_string, s};
     rdb_sink_init_deferred(&s->sink, &s->deferred);
-    s->sink.version = (int)s->w->conf.cfg->rdb_version;
-    s->sink.compress = s->w->conf.cfg->rdbcompression;
-    rdb_write_begin(&s->writer, &s->sink, &s->call);
     s->walk = walk_new(srv->dbs, srv->db_count, write_entry, s);
-    for (int i = 0; i < srv->db_count; i++) {
-        size_t keys = walk_keys(s->walk, i);
-        if (keys) rdb_write_sizes(&s->writer, i, keys, walk_expires(s->walk, i));
-        s->keys_all += keys;
-    }
+    for (int i = 0; i < srv->db_count; i++) s->keys_all += walk_keys(s->walk, i);
+    if (s->as_commands) aof_commands_begin(&s->commands_writer, &s->sink, s->w->conf.cfg->aof_timestamp_enabled ? s->call.now_ms / 1000 : 0);
+    else begin_rdb(s, aof_base);
 }
 
-static int begin(struct save *s, const char *name)
+struct save *save_begin(struct worker *w, const struct save_request *r)
 {
-    s->commands = s->w->stats.commands;
-    int err = name_files(s, name);
-    if (!err) err = begin_packing(s);
-    if (!err) begin_walk(s);
+    struct save *s = mem_calloc(sizeof *s);
+    s->w = w;
+    s->background = r->background;
+    s->as_commands = r->as_commands;
+    s->commands = w->stats.commands;
+    ASSERT(strlen(r->name) < sizeof s->name && strlen(r->temporary) < sizeof s->temporary);
+    memcpy(s->name, r->name, strlen(r->name));
+    memcpy(s->temporary, r->temporary, strlen(r->temporary));
+    int err = begin_packing(s);
+    if (!err) {
+        begin_walk(s, r->aof_base);
+        return s;
+    }
+    log_failure(s, "beginning", err);
+    save_end(s);
+    return NULL;
+}
+
+/* What waits for the wake-up has to be the task's. */
+int save_run(struct save *s)
+{
+    int err = rearm_wake(s);
+    if (err) return err;
+    err = make_file(s);
+    demi_wake_ring(s->wake);
+    disk_file_wait(s->wake_qt, NULL);
     return err;
 }
 
@@ -391,18 +389,16 @@ void save_remove_temporary(void)
 
 int save_foreground(struct worker *w, const char *name)
 {
-    struct save *s = mem_calloc(sizeof *s);
-    s->w = w;
-    int err = begin(s, name);
-    if (err) {
-        log_failure(s, "beginning", err);
-    } else {
-        memcpy(removable, s->temporary, sizeof removable);
-        is_removable = 1;
-        err = save_file(s);
-        is_removable = 0;
-    }
-    save_free(s);
+    char temporary[sizeof removable];
+    snprintf(temporary, sizeof temporary, "temp-%d.rdb", (int)getpid());
+    struct save *s = save_begin(w, &(struct save_request){.name = name, .temporary = temporary});
+    if (!s) return -EAGAIN;
+    memcpy(removable, temporary, sizeof removable);
+    is_removable = 1;
+    int err = save_run(s);
+    is_removable = 0;
+    if (!err) server_log(w->srv, LOG_NOTICE_LEVEL, "DB saved on disk");
+    save_end(s);
     return err;
 }
 
@@ -411,23 +407,31 @@ static int64_t run_task(void *arg)
     struct save *s = arg;
     struct worker *w = s->w;
     save_ended_fn *ended = s->ended;
-    int err = save_file(s);
+    int err = save_run(s);
+    if (!err) server_log(w->srv, LOG_NOTICE_LEVEL, "DB saved on disk");
     ended(w, s, err);
-    save_free(s);
+    save_end(s);
     return err;
 }
 
+/* With the folder, since `dir` may be another before the end. */
 struct save *save_background(struct worker *w, const char *name, save_ended_fn *ended)
 {
-    struct save *s = mem_calloc(sizeof *s);
-    s->w = w;
-    s->background = true;
+    static unsigned serial;
+    char folder[PATH_MAX], path[PATH_MAX], temporary[PATH_MAX];
+    bool fits = getcwd(folder, sizeof folder) && snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_MAX &&
+                snprintf(temporary, sizeof temporary, "%s/temp-%d-%u.rdb", folder, (int)getpid(), ++serial) < PATH_MAX;
+    if (!fits) {
+        server_log(w->srv, LOG_WARNING_LEVEL, "Error saving the DB on disk: the working directory is gone, or deep");
+        return NULL;
+    }
+    struct save *s = save_begin(w, &(struct save_request){.name = path, .temporary = temporary, .background = true});
+    if (!s) return NULL;
     s->ended = ended;
-    int err = begin(s, name);
-    if (!err) err = -demi_spawn(&s->task, run_task, s, STACK_SIZE);
+    int err = -demi_spawn(&s->task, run_task, s, STACK_SIZE);
     if (!err) return s;
     log_failure(s, "beginning", err);
-    save_free(s);
+    save_end(s);
     return NULL;
 }
 

@@ -16,6 +16,18 @@
 struct save;
 struct worker;
 
+struct save_request {
+    const char *name, *temporary; /* paths: of the file, and of what becomes it */
+    bool background;              /* in a task, which lets clients be served */
+    bool aof_base;                /* commands come behind it */
+    bool as_commands;             /* no RDB, but the commands that make the data */
+};
+/* One of the data of now; NULL: it cannot be, and the log says why. Then save_run(), which returns 0 or -errno, and
+ * save_end(). */
+struct save *save_begin(struct worker *w, const struct save_request *r);
+int save_run(struct save *s);
+void save_end(struct save *s);
+
 /* Writes the file `name` of the working directory, whole, and returns 0 or -errno; the log says why. */
 int save_foreground(struct worker *w, const char *name);
 

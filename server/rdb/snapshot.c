@@ -44,7 +44,7 @@ static void put_aux_int(struct rdb_sink *s, const char *key, int64_t v)
     put_aux(s, key, bytes_of(text, number_format_i64(text, v)));
 }
 
-void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c)
+void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, bool aof_base)
 {
     *w = (struct rdb_writer){.s = s, .db = -1};
     w->lru = c->cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LRU || c->cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LRU;
@@ -56,7 +56,7 @@ void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call
     put_aux_int(s, "redis-bits", 64);
     put_aux_int(s, "ctime", c->now_ms / 1000);
     put_aux_int(s, "used-mem", (int64_t)demi_mem_used());
-    put_aux_int(s, "aof-base", 0);
+    put_aux_int(s, "aof-base", aof_base);
     libraries_write(&c->srv->libraries, s);
 }
 
@@ -118,7 +118,7 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
 {
     struct rdb_writer w;
     struct each a = {&w, c};
-    rdb_write_begin(&w, s, c);
+    rdb_write_begin(&w, s, c, false);
     for (int i = 0; i < c->srv->db_count && !s->error; i++) {
         struct db *db = &c->srv->dbs[i];
         if (!db_size(db)) continue;
@@ -171,7 +171,8 @@ static void take_aux(struct reading *l)
 static bool put_key(struct reading *l, struct value v)
 {
     const struct rdb_frame *f = &l->frame;
-    if (f->expire_ms != -1 && f->expire_ms < l->in.now_ms && srv_past_deletes(&l->in)) {
+    bool expired = f->expire_ms != -1 && f->expire_ms < l->in.now_ms;
+    if (expired && !(l->asked->flags & RDB_LOAD_KEEP_EXPIRED)) {
         value_free(v);
         l->asked->expired++;
         return true;

@@ -17,7 +17,8 @@ struct rdb_writer { /* private */
     int db;
     bool lru, lfu; /* kinds of use that the policy reads */
 };
-void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c);
+/* aof_base: it is the base of an append-only file. */
+void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, bool aof_base);
 void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires);
 void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e);
 /* The checksum is left out if the sink defers. */
@@ -27,7 +28,8 @@ void rdb_write_end(struct rdb_writer *w);
 void rdb_write_snapshot(struct rdb_sink *s, struct call *c);
 
 enum rdb_load_flag {
-    RDB_LOAD_MERGE = 1, /* keys that are there already are replaced; otherwise they are an error */
+    RDB_LOAD_MERGE = 1,        /* keys that are there already are replaced; otherwise they are an error */
+    RDB_LOAD_KEEP_EXPIRED = 2, /* what comes behind it (an append-only file) may know such keys */
 };
 
 struct rdb_loader {

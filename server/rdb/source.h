@@ -55,6 +55,12 @@ static inline size_t rdb_source_at_hand(const struct rdb_source *s) { return (si
 void rdb_source_tape(struct rdb_source *s);
 bool rdb_source_tape_end(struct rdb_source *s, struct bytes *out);
 
+/* What is there behind what was read. */
+static inline struct bytes rdb_source_ahead(const struct rdb_source *s)
+{
+    return bytes_of(s->at, (size_t)(s->end - s->at));
+}
+
 bool rdb_get_raw(struct rdb_source *s, void *p, size_t n);
 bool rdb_get_byte(struct rdb_source *s, unsigned char *b);
 bool rdb_get_u64(struct rdb_source *s, uint64_t *v); /* 8 bytes, little-endian */

@@ -62,7 +62,7 @@ void full_copy_begin(struct worker *w, struct snapshot *s, size_t bytes_max)
     f->sink.version = (int)srv->config->rdb_version;
     f->sink.compress = srv->config->rdbcompression;
     f->sink.checksum = srv->config->rdbchecksum;
-    rdb_write_begin(&f->writer, &f->sink, &f->call);
+    rdb_write_begin(&f->writer, &f->sink, &f->call, false);
     f->walk = walk_new(srv->dbs, srv->db_count, write_entry, f);
     for (int i = 0; i < srv->db_count; i++)
         if (walk_keys(f->walk, i)) rdb_write_sizes(&f->writer, i, walk_keys(f->walk, i), walk_expires(f->walk, i));

@@ -186,6 +186,25 @@ static void test_a_name_is_changed_and_removed(void **state)
     assert_int_equal(stat(other, &st), -1);
 }
 
+static void test_a_folder_is_made(void **state)
+{
+    char made[80];
+    struct stat st;
+    demi_qtoken_t qt;
+    snprintf(made, sizeof made, "%s.folder", path);
+    OK(demi_mkdir(&qt, made, 0700));
+    wait_ok(qt, DEMI_OPC_SYNC);
+    assert_int_equal(stat(made, &st), 0);
+    assert_int_equal(st.st_mode & (S_IFDIR | 0777), S_IFDIR | 0700);
+    OK(demi_mkdir(&qt, made, 0700));
+    assert_int_equal(wait_failed(qt), EEXIST);
+    rmdir(made);
+    FAILS(EINVAL, demi_mkdir(NULL, made, 0700));
+    FAILS(EINVAL, demi_mkdir(&qt, NULL, 0700));
+    OK(demi_mkdir(&qt, "/nonexistent/folder", 0700));
+    assert_int_equal(wait_failed(qt), ENOENT);
+}
+
 static void test_names_have_their_mistakes_named(void **state)
 {
     demi_qtoken_t qt;
@@ -537,6 +556,7 @@ int main(void)
         by_both(test_a_file_opened_to_read_is_not_written),
         by_both(test_a_full_disk_is_a_failed_result),
         by_both(test_a_name_is_changed_and_removed),
+        by_both(test_a_folder_is_made),
         by_both(test_names_have_their_mistakes_named),
         by_both(test_a_folder_is_flushed),
         by_both(test_opening_has_a_token),

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Append-only files: every effect on the disk, in the multi-part layout of Redis 7 (aof_manifest.h). The log is a
+ * reader of the journal; a task writes what it has not written yet, and syncs as appendfsync says:
+ *
+ *     always     a reply to a command that changed something waits until that is on the disk (w->durable)
+ *     everysec   at most a second, or as long as one sync takes, is not
+ *     no         the kernel decides
+ *
+ * The loop itself neither writes nor waits.
+ */
+#ifndef SERVER_PERSIST_AOF_H
+#define SERVER_PERSIST_AOF_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "demi/ext.h"
+#include "server/journal/broadcast.h"
+#include "server/persist/aof_manifest.h"
+
+struct load;
+struct save;
+struct server;
+struct worker;
+
+enum aof_state {
+    AOF_OFF,
+    AOF_WAIT_REWRITE, /* switched on, and the first base is being written: what is there is no log yet */
+    AOF_ON,
+};
+
+struct aof {
+    enum aof_state state;
+    char folder[PATH_MAX];
+    struct aof_manifest manifest; /* as it is on the disk */
+
+    /* the increment in the writing: the task's */
+    struct broadcast_reader reader;
+    int qd;
+    uint64_t bytes;            /* of this increment that are written */
+    uint64_t written, durable; /* offsets in the journal */
+    uint64_t boundary;         /* one where no record is cut */
+    int64_t stamp_s;           /* aof-timestamp-enabled: the last one */
+    demi_wake_t *wake;
+    demi_qtoken_t wake_qt, task;
+    bool runs, idle, stopping;
+    uint64_t synced_ns;
+    /* where the next increment begins; next_qd -1: there is none */
+    int next_qd;
+    uint64_t next_at;
+
+    int error;     /* -errno of the last write or sync; 0: fine */
+    bool poisoned; /* a sync failed: what the file has nobody knows, only a rewrite helps */
+    int64_t error_log_s;
+
+    /* rewriting */
+    bool rewriting, scheduled, failed, given_up;
+    struct save *save; /* under way */
+    demi_qtoken_t rewrite_task;
+    int64_t rewrite_began_s, rewrite_took_s; /* -1: none */
+    uint64_t rewrites, changed_bytes;
+    unsigned failures; /* in a row */
+    int64_t retry_s;   /* not before this; 0: at once */
+    unsigned retry_minutes;
+
+    uint64_t base_bytes;   /* of all files, after the last rewrite or the start */
+    uint64_t closed_bytes; /* of the files before the increment in the writing */
+    uint64_t delayed_syncs;
+    int64_t write_delay_us; /* DEBUG AOF-FLUSH-SLEEP */
+};
+
+void aof_init(struct aof *a);
+/* A load_fn: what the files have. 0, -ENOENT: there are none; or another -errno, and the log says why. */
+int aof_load(struct load *l);
+/* After loading, in a task: the log goes on, with a base and an increment if there are none. 0 or -errno. */
+int aof_open(struct worker *w);
+/* CONFIG SET appendonly. 0 or -errno. */
+int aof_switch_on(struct worker *w);
+void aof_switch_off(struct worker *w);
+/* Everything is written, or (false) it cannot be: before the server ends. */
+bool aof_settle(struct worker *w);
+/* At the end of the server: everything is written and synced. False: that failed. */
+bool aof_close(struct worker *w);
+/* Everything that was appended is written (and synced), before this returns. */
+void aof_flush(struct worker *w);
+
+/* BGREWRITEAOF. 0; -EBUSY: one is under way; another -errno. */
+int aof_rewrite_begin(struct worker *w);
+void aof_rewrite_cancel(struct worker *w);
+/* Some times a second: errors are tried again, growth is looked at. */
+void aof_cron(struct worker *w);
+
+/* The journal has grown. */
+void aof_appended(struct server *srv);
+/* It has grown so far beyond what is written that the loop has to wait; now and then it has to be asked. */
+void aof_catch_up(struct worker *w);
+bool aof_lags(const struct server *srv);
+uint64_t aof_unwritten(const struct aof *a);
+/* Bytes of all files. */
+uint64_t aof_size(const struct aof *a);
+/* Replies wait for the disk. */
+bool aof_is_always(const struct server *srv);
+/* After the configuration has changed. */
+void aof_take_config(struct worker *w);
+
+#endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The files of a manifest, one after the other: RDB (a base, or the beginning of a log of Redis 6), then commands, which
+ * run in a session without a connection. Nothing is checked that was checked when they first ran.
+ *
+ *     "#TS:1700000000\r\n"              a mark of the time: skipped
+ *     "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"  a command
+ *
+ * The last file may end in the middle of a command, or of a transaction, since the machine may have failed there: with
+ * aof-load-truncated it is cut behind the last whole one. A tail of zeroes is such an end, too: some file systems leave
+ * the length of a file ahead of its bytes. Anything else that is wrong stops the start.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "demi/libos.h"
+#include "server/exec/exec.h"
+#include "server/exec/multi.h"
+#include "server/mem.h"
+#include "server/observe/log.h"
+#include "server/persist/aof.h"
+#include "server/persist/aof_folder.h"
+#include "server/persist/disk_file.h"
+#include "server/persist/load.h"
+#include "server/rdb/snapshot.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define READ_SIZE   65536u
+#define STAMP_MAX   1024u /* of a line that begins with '#', as in Redis */
+#define SIGNATURE   "REDIS"
+#define SIGNATURE_N 5u
+
+struct log_reader {
+    struct load *l;
+    struct server *srv;
+    const char *name;
+    char *buf;
+    size_t at, end, cap; /* of what was read and has not run */
+    uint64_t offset;     /* in the file, of at */
+    uint64_t whole;      /* behind the last command that counts: a transaction does when it has ended */
+    bool eof;
+    struct resp_parser parser;
+    struct argv_vec argv;
+    struct session session;
+    struct reply nowhere;
+};
+
+enum step { STEP_DONE, STEP_MORE, STEP_CUT, STEP_BAD };
+
+/* --- bytes -------------------------------------------------------------------------------------------------------- */
+
+static void make_room(struct log_reader *r, size_t more)
+{
+    if (r->at) {
+        memmove(r->buf, r->buf + r->at, r->end - r->at);
+        r->end -= r->at;
+        r->at = 0;
+    }
+    if (r->cap - r->end >= more) return;
+    while (r->cap - r->end < more) r->cap = r->cap ? r->cap * 2 : 2 * READ_SIZE;
+    r->buf = mem_realloc(r->buf, r->cap);
+}
+
+/* 0 (r->eof: it was the end) or -errno. */
+static int read_more(struct log_reader *r)
+{
+    make_room(r, READ_SIZE);
+    long n = load_read(r->l, r->buf + r->end, READ_SIZE);
+    if (n < 0) return (int)n;
+    r->eof = n == 0;
+    r->end += (size_t)n;
+    return 0;
+}
+
+static bool only_zeroes(const struct log_reader *r)
+{
+    for (size_t i = r->at; i < r->end; i++)
+        if (r->buf[i]) return false;
+    return true;
+}
+
+/* --- commands ----------------------------------------------------------------------------------------------------- */
+
+static void advance(struct log_reader *r, size_t n)
+{
+    r->at += n;
+    r->offset += n;
+    if (!(r->session.flags & SESSION_MULTI)) r->whole = r->offset;
+}
+
+static enum step skip_stamp(struct log_reader *r)
+{
+    const char *end = memchr(r->buf + r->at, '\n', r->end - r->at);
+    if (!end) return r->end - r->at < STAMP_MAX ? STEP_MORE : STEP_BAD;
+    advance(r, (size_t)(end + 1 - (r->buf + r->at)));
+    return STEP_DONE;
+}
+
+static enum step run_command(struct log_reader *r, const struct resp_request *q)
+{
+    char why[256];
+    if (exec_replay(&r->session, r->argv.v + q->first, q->argc, why, sizeof why) == 0) {
+        reply_reset(&r->nowhere);
+        return STEP_DONE;
+    }
+    server_log(r->srv, LOG_WARNING_LEVEL, "%s reading the append only file %s", why, r->name);
+    return STEP_BAD;
+}
+
+static enum step next_command(struct log_reader *r)
+{
+    static const struct resp_limits limits = {.bulk_bytes_max = INT64_MAX};
+    struct resp_request q;
+    if (r->at == r->end) return STEP_MORE;
+    char kind = r->buf[r->at];
+    if (!resp_parser_is_inside(&r->parser)) {
+        if (kind == '#') return skip_stamp(r);
+        if (kind == 0) return only_zeroes(r) ? STEP_MORE : STEP_BAD;
+        if (kind != '*') return STEP_BAD;
+    }
+    argv_vec_reset(&r->argv);
+    switch (resp_parse(&r->parser, &limits, r->buf + r->at, r->end - r->at, &r->argv, &q)) {
+    case RESP_ERROR: return STEP_BAD;
+    case RESP_NEED_MORE: return q.consumed ? STEP_BAD : STEP_MORE; /* "*0\r\n" */
+    case RESP_COMMAND: break;
+    }
+    enum step step = run_command(r, &q);
+    if (step == STEP_DONE) advance(r, q.consumed);
+    return step;
+}
+
+/* All of them. STEP_DONE: to the end; STEP_CUT: it ends in the middle of one; *err: of the disk, or given up. */
+static enum step run_commands(struct log_reader *r, int *err)
+{
+    for (;;) {
+        enum step step = next_command(r);
+        if (step == STEP_BAD) return step;
+        if (step == STEP_DONE) {
+            if (load_goes_on(r->l)) continue;
+            *err = -ECANCELED;
+            return STEP_BAD;
+        }
+        if (r->eof) break;
+        *err = read_more(r);
+        if (*err) return STEP_BAD;
+    }
+    if (r->session.flags & SESSION_MULTI)
+        server_log(r->srv, LOG_WARNING_LEVEL, "Revert incomplete MULTI/EXEC transaction in AOF file %s", r->name);
+    return r->at == r->end && !(r->session.flags & SESSION_MULTI) ? STEP_DONE : STEP_CUT;
+}
+
+/* --- files -------------------------------------------------------------------------------------------------------- */
+
+static int cut_file(const char *path, uint64_t size)
+{
+    int qd;
+    demi_qtoken_t qt;
+    int err = disk_file_open(&qd, path, O_WRONLY, 0);
+    if (err) return err;
+    err = -demi_truncate(&qt, qd, (off_t)size);
+    if (!err) err = disk_file_wait(qt, NULL);
+    if (!err) err = disk_file_sync(qd, false);
+    int late = disk_file_close(qd);
+    return err ? err : late;
+}
+
+static int ended_early(struct log_reader *r, const char *path, bool is_last)
+{
+    struct server *srv = r->srv;
+    if (srv->config->aof_load_truncated && is_last) {
+        server_log(srv, LOG_WARNING_LEVEL, "!!! Warning: short read while loading the AOF file %s!!!", r->name);
+        server_log(srv, LOG_WARNING_LEVEL, "!!! Truncating the AOF %s at offset %llu !!!", r->name,
+                   (unsigned long long)r->whole);
+        int err = cut_file(path, r->whole);
+        if (err) {
+            server_log(srv, LOG_WARNING_LEVEL, "Error truncating the AOF file %s: %s", r->name, strerror(-err));
+            return err;
+        }
+        server_log(srv, LOG_WARNING_LEVEL, "AOF %s loaded anyway because aof-load-truncated is enabled", r->name);
+        return 0;
+    }
+    if (!is_last) server_log(srv, LOG_WARNING_LEVEL, "Fatal error: the truncated file is not the last file");
+    server_log(srv, LOG_WARNING_LEVEL,
+               "Unexpected end of file reading the append only file %s at offset %llu. You can: 1) Make a backup of "
+               "your AOF file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
+               "'aof-load-truncated' configuration option to yes and restart the server.",
+               r->name, (unsigned long long)r->whole);
+    return -EBADMSG;
+}
+
+static int load_commands(struct log_reader *r, const char *path, bool is_last)
+{
+    int err = 0;
+    switch (run_commands(r, &err)) {
+    case STEP_DONE: return 0;
+    case STEP_CUT: return ended_early(r, path, is_last);
+    default: break;
+    }
+    if (err == -ECANCELED) return err;
+    if (err) {
+        server_log(r->srv, LOG_WARNING_LEVEL, "Unrecoverable error reading the append only file %s: %s", r->name,
+                   strerror(-err));
+        return err;
+    }
+    server_log(r->srv, LOG_WARNING_LEVEL,
+               "Bad file format reading the append only file %s at offset %llu: make a backup of your AOF file, then "
+               "use ./redis-check-aof --fix <filename.manifest>",
+               r->name, (unsigned long long)r->offset);
+    return -EBADMSG;
+}
+
+/* What begins with RDB is that first. */
+static int load_rdb_first(struct log_reader *r)
+{
+    struct bytes rest;
+    bool old_style = strcmp(r->name, r->srv->config->appendfilename) == 0;
+    server_log(r->srv, LOG_NOTICE_LEVEL, old_style ? "Reading RDB preamble from AOF file..."
+                                                   : "Reading RDB base file on AOF loading...");
+    int err = load_rdb_part(r->l, RDB_LOAD_KEEP_EXPIRED, &rest);
+    if (err) {
+        if (err != -ECANCELED)
+            server_log(r->srv, LOG_WARNING_LEVEL,
+                       old_style ? "Error reading the RDB preamble of the AOF file %s, AOF loading aborted"
+                                 : "Error reading the RDB base file %s, AOF loading aborted",
+                       r->name);
+        return err;
+    }
+    if (old_style) server_log(r->srv, LOG_NOTICE_LEVEL, "Reading the remaining AOF tail...");
+    make_room(r, rest.n + 1);
+    memcpy(r->buf, rest.p, rest.n);
+    r->end = rest.n;
+    r->offset = r->whole = load_rdb_bytes(r->l);
+    return 0;
+}
+
+/* The first bytes decide, and are not taken. */
+static int begins_as_rdb(struct log_reader *r, const char *path, bool *is_rdb)
+{
+    int err = load_open(r->l, path);
+    while (!err && !r->eof && r->end < SIGNATURE_N) err = read_more(r);
+    *is_rdb = r->end >= SIGNATURE_N && memcmp(r->buf, SIGNATURE, SIGNATURE_N) == 0;
+    return err;
+}
+
+static int load_opened(struct log_reader *r, const char *path, bool is_last)
+{
+    bool is_rdb;
+    int err = begins_as_rdb(r, path, &is_rdb);
+    if (!err && is_rdb) { /* from its beginning */
+        load_close(r->l);
+        r->end = 0;
+        r->eof = false;
+        err = load_open(r->l, path);
+        if (!err) err = load_rdb_first(r);
+    } else if (err) {
+        server_log(r->srv, LOG_WARNING_LEVEL, "Fatal error: can't open the append log file %s for reading: %s", r->name,
+                   strerror(-err));
+    }
+    return err ? err : load_commands(r, path, is_last);
+}
+
+static int load_file(struct load *l, const char *name, bool is_last)
+{
+    char path[PATH_MAX];
+    struct worker *w = load_worker(l);
+    struct log_reader r = {.l = l, .srv = w->srv, .name = name};
+    int err = aof_folder_path(&w->srv->aof, name, path);
+    if (err) return err;
+    resp_parser_init(&r.parser);
+    argv_vec_init(&r.argv);
+    reply_init(&r.nowhere, 2);
+    session_init(&r.session, w, &r.nowhere);
+    err = load_opened(&r, path, is_last);
+    load_close(l);
+    session_fini(&r.session);
+    reply_fini(&r.nowhere);
+    argv_vec_fini(&r.argv);
+    mem_free(r.buf);
+    return err;
+}
+
+/* --- all of them -------------------------------------------------------------------------------------------------- */
+
+/* The size of a file that is to be there. */
+static int size_of(struct aof *a, const char *name, uint64_t *bytes)
+{
+    char path[PATH_MAX];
+    int qd;
+    int err = aof_folder_path(a, name, path);
+    if (!err) err = disk_file_open(&qd, path, O_RDONLY | O_NONBLOCK, 0);
+    if (err) return err;
+    err = disk_file_size(qd, bytes);
+    disk_file_close(qd);
+    return err;
+}
+
+static int size_of_all(struct server *srv, const struct aof_manifest *m, uint64_t *all, uint64_t *base)
+{
+    *all = *base = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        uint64_t bytes;
+        const struct aof_file *f = &m->files[i];
+        if (f->kind == AOF_HISTORY) continue;
+        int err = size_of(&srv->aof, f->name, &bytes);
+        if (err) {
+            server_log(srv, LOG_WARNING_LEVEL, "The append log file %s doesn't exist: %s", f->name, strerror(-err));
+            return err == -ENOENT ? -EBADMSG : err;
+        }
+        *all += bytes;
+        if (f->kind == AOF_BASE) *base = bytes;
+    }
+    return 0;
+}
+
+static int load_all(struct load *l, const struct aof_manifest *m)
+{
+    struct server *srv = load_worker(l)->srv;
+    size_t last = 0;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->files[i].kind != AOF_HISTORY) last = i;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct aof_file *f = &m->files[i];
+        if (f->kind == AOF_HISTORY) continue;
+        uint64_t start = demi_clock_ns();
+        int err = load_file(l, f->name, i == last);
+        if (err) return err;
+        server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from %s file %s: %.3f seconds",
+                   f->kind == AOF_BASE ? "base" : "incr", f->name, (double)(demi_clock_ns() - start) / 1000000000);
+    }
+    return 0;
+}
+
+/* Is there a log of Redis 6 that has not been taken over? */
+static bool has_old_log(struct server *srv, const struct aof_manifest *m)
+{
+    uint64_t bytes;
+    int qd;
+    const char *name = srv->config->appendfilename;
+    const struct aof_file *base = aof_manifest_base(m);
+    if (disk_file_open(&qd, name, O_RDONLY | O_NONBLOCK, 0) != 0) return false;
+    disk_file_close(qd);
+    if (aof_manifest_incrs(m)) return false;
+    return !base || (strcmp(base->name, name) == 0 && size_of(&srv->aof, name, &bytes) == -ENOENT);
+}
+
+int aof_load(struct load *l)
+{
+    struct server *srv = load_worker(l)->srv;
+    struct aof *a = &srv->aof;
+    struct aof_manifest m = {0};
+    uint64_t all;
+    int err = aof_folder_locate(srv);
+    if (!err) err = aof_folder_read(srv, &m);
+    if (err == -ENOENT) err = 0;
+    if (!err && has_old_log(srv, &m)) err = aof_folder_adopt(srv, &m);
+    if (err) goto out;
+    err = m.count ? size_of_all(srv, &m, &all, &a->base_bytes) : -ENOENT;
+    if (err) goto out;
+    aof_manifest_fini(&a->manifest);
+    aof_manifest_copy(&a->manifest, &m);
+    load_expect(l, all);
+    srv->persist.replaying = true;
+    err = load_all(l, &m);
+    srv->persist.replaying = false;
+    srv->dirty = 0;
+    if (!err) size_of_all(srv, &m, &a->closed_bytes, &a->base_bytes); /* one may have been cut */
+out:
+    aof_manifest_fini(&m);
+    return err;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside of the append-only files: what aof.c and aof_rewrite.c have of each other.
+ */
+#ifndef SERVER_PERSIST_AOF_REWRITE_H
+#define SERVER_PERSIST_AOF_REWRITE_H
+
+#include <stdbool.h>
+
+struct save;
+struct server;
+struct worker;
+
+/* Reads the journal from now on, and writes into a->qd, or (-1) into the next increment when that is named. */
+int aof_run(struct worker *w);
+/* The log that aof_run() began is no log after all. */
+void aof_drop(struct worker *w);
+/* A base was written after a sync had failed. */
+void aof_is_good_again(struct server *srv);
+/* A new increment, empty. */
+int aof_open_next(struct server *srv, const char *name, int *qd);
+/* The data of now as a base of that name; begun: one that has begun already, or NULL. In the task that calls it, or in
+ * the foreground. 0 or -errno. */
+int aof_write_base(struct worker *w, const char *name, bool is_rdb, struct save *begun);
+
+#endif
