@@ -223,8 +223,9 @@ int demi_file_size(demi_qtoken_t *qt_out, int qd); /* DEMI_OPC_SYNC, qr_ret is t
 int demi_lseek(int qd, off_t offset, int whence, off_t *offset_out);
 int demi_truncate(demi_qtoken_t *qt_out, int qd, off_t length);
 int demi_sync(demi_qtoken_t *qt_out, int qd, bool data_only); /* DEMI_OPC_SYNC */
-/* rename(), unlink() and mkdir() off the thread, completing as DEMI_OPC_SYNC; in the order of the calls among themselves, in no
- * order with operations of queues: wait for those first. Paths are copied. ENAMETOOLONG; EBUSY: too much waits. */
+/* rename(), unlink() and mkdir() off the thread, completing as DEMI_OPC_SYNC; in the order of the calls among
+ * themselves, in no order with operations of queues: wait for those first. Paths are copied. ENAMETOOLONG; EBUSY: too
+ * much waits. */
 int demi_rename(demi_qtoken_t *qt_out, const char *from, const char *to);
 int demi_unlink(demi_qtoken_t *qt_out, const char *path);
 int demi_mkdir(demi_qtoken_t *qt_out, const char *path, mode_t mode);

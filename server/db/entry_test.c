@@ -174,12 +174,10 @@ static void seen_in_entry(const struct entry *wrong, struct entry *e, const char
 }
 #endif
 
+#ifdef DEMI_DEBUG /* there is no check otherwise */
 static void test_the_check_sees_each_spoilt_field(void **state)
 {
     (void)state;
-#ifndef DEMI_DEBUG
-    skip();
-#else
     struct entry *e = entry_new_string(BYTES("key"), BYTES("value"), -1), wrong;
     entry_check(e);
     seen_in_entry((wrong = *e, wrong.type = OBJ_TYPE_COUNT, &wrong), e, "e->type < OBJ_TYPE_COUNT");
@@ -199,8 +197,8 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     entry_set_ptr(e, b);
     entry_free(e);
     free(big);
-#endif
 }
+#endif
 
 int main(void)
 {
@@ -212,7 +210,9 @@ int main(void)
         cmocka_unit_test(test_overwriting_wants_shape_and_class),
         cmocka_unit_test(test_a_lent_blob_is_not_written_to),
         cmocka_unit_test(test_resizing_keeps_and_zeroes),
+#ifdef DEMI_DEBUG
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

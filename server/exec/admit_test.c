@@ -18,7 +18,7 @@
 #define RESP3     (1u << 29)
 
 /* States. */
-enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES, LOADING, NO_DISK, NO_DISK_OVER };
+enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES, LOADING, NO_DISK, NO_DISK_OVER, NO_LOG };
 
 static const struct {
     const char *line;
@@ -63,6 +63,9 @@ static const struct {
     {"PUBLISH c m", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
     {"SAVE", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
     {"LASTSAVE", 0, NO_DISK, ADMIT_RUN, ADMIT_OK},
+    {"SET k v", 0, NO_LOG, ADMIT_REFUSE, ADMIT_AOF_ERROR},
+    {"PING", 0, NO_LOG, ADMIT_REFUSE, ADMIT_AOF_ERROR},
+    {"GET k", 0, NO_LOG, ADMIT_RUN, ADMIT_OK},
     {"SET k v", 0, NO_DISK_OVER, ADMIT_REFUSE, ADMIT_OOM},
     {"SET k v", OUTSIDER, NO_DISK, ADMIT_REFUSE, ADMIT_NOAUTH},
     {"EXEC", SESSION_MULTI, NO_DISK, ADMIT_RUN, ADMIT_OK}, /* nothing is queued that writes */
@@ -128,6 +131,7 @@ static struct admit_state state_for(int state)
                                           : ADMIT_PAUSE_NONE,
         .over_memory = state == OVER || state == NO_DISK_OVER,
         .disk_error = state == NO_DISK || state == NO_DISK_OVER,
+        .aof_error = state == NO_LOG ? -5 : 0,
         .loading = state == LOADING,
     };
 }

@@ -115,12 +115,10 @@ static void test_many_readers_each_see_every_byte(void **state)
 static void check_reader(void *r) { broadcast_reader_check(r); }
 #endif
 
+#ifdef DEMI_DEBUG /* there is no check otherwise */
 static void test_the_check_sees_each_spoilt_field(void **state)
 {
     (void)state;
-#ifndef DEMI_DEBUG
-    skip();
-#else
     struct broadcast s = {0};
     struct broadcast_reader slow, fast;
     broadcast_read(&s, &slow);
@@ -149,8 +147,8 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     broadcast_reader_end(&slow);
     broadcast_reader_end(&fast);
     broadcast_fini(&s);
-#endif
 }
+#endif
 
 int main(void)
 {
@@ -158,7 +156,9 @@ int main(void)
         cmocka_unit_test(test_without_readers_nothing_is_kept),
         cmocka_unit_test(test_the_slowest_reader_decides_what_is_kept),
         cmocka_unit_test(test_many_readers_each_see_every_byte),
+#ifdef DEMI_DEBUG
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

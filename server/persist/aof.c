@@ -9,8 +9,8 @@
  * told of what is not on the disk. When a sync fails the kernel has dropped what it could not write and says no more of
  * it: the file is poisoned, and only a rewrite makes the log good again.
  *
- * A rewrite (aof_rewrite.c) has the log go on in another file from an offset on: what lies before it still goes into the
- * old one, which is synced before it is left.
+ * A rewrite (aof_rewrite.c) has the log go on in another file from an offset on: what lies before it still goes into
+ * the old one, which is synced before it is left.
  *
  * The journal keeps what is not written yet. If that becomes LAG_MAX the loop waits for the disk, and says so.
  */
@@ -397,8 +397,8 @@ int aof_open(struct worker *w)
     aof_manifest_fini(&m);
     if (!err) err = aof_run(w);
     if (err) return err;
-    server_log(srv, LOG_NOTICE_LEVEL, had ? "Opening AOF incr file %s on server start"
-                                          : "Creating AOF incr file %s on server start", name);
+    server_log(srv, LOG_NOTICE_LEVEL,
+               had ? "Opening AOF incr file %s on server start" : "Creating AOF incr file %s on server start", name);
     a->closed_bytes = a->closed_bytes > a->bytes ? a->closed_bytes - a->bytes : 0;
     a->state = AOF_ON;
     aof_take_config(w);
@@ -427,7 +427,8 @@ void aof_switch_off(struct worker *w)
     struct server *srv = w->srv;
     struct aof *a = &srv->aof;
     aof_rewrite_cancel(w);
-    if (!end_log(w)) server_log(srv, LOG_WARNING_LEVEL, "The end of the AOF could not be written: %s", strerror(-a->error));
+    if (!end_log(w))
+        server_log(srv, LOG_WARNING_LEVEL, "The end of the AOF could not be written: %s", strerror(-a->error));
     a->state = AOF_OFF;
     a->scheduled = false;
     set_error(srv, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The files of a manifest, one after the other: RDB (a base, or the beginning of a log of Redis 6), then commands, which
- * run in a session without a connection. Nothing is checked that was checked when they first ran.
+ * The files of a manifest, one after the other: RDB (a base, or the beginning of a log of Redis 6), then commands,
+ * which run in a session without a connection. Nothing is checked that was checked when they first ran.
  *
  *     "#TS:1700000000\r\n"              a mark of the time: skipped
  *     "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"  a command
@@ -217,8 +217,8 @@ static int load_rdb_first(struct log_reader *r)
 {
     struct bytes rest;
     bool old_style = strcmp(r->name, r->srv->config->appendfilename) == 0;
-    server_log(r->srv, LOG_NOTICE_LEVEL, old_style ? "Reading RDB preamble from AOF file..."
-                                                   : "Reading RDB base file on AOF loading...");
+    server_log(r->srv, LOG_NOTICE_LEVEL,
+               old_style ? "Reading RDB preamble from AOF file..." : "Reading RDB base file on AOF loading...");
     int err = load_rdb_part(r->l, RDB_LOAD_KEEP_EXPIRED, &rest);
     if (err) {
         if (err != -ECANCELED)

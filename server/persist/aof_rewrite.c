@@ -42,11 +42,10 @@ static struct save *begin_base(struct worker *w, const char *name, bool is_rdb, 
     /* One name for all: what a process that was killed has left is written over. */
     if (aof_folder_path(&w->srv->aof, name, path)) return NULL;
     if (aof_folder_path(&w->srv->aof, "temp-rewriteaof-bg.aof", temporary)) return NULL;
-    return save_begin(w, &(struct save_request){.name = path,
-                                                .temporary = temporary,
-                                                .background = background,
-                                                .aof_base = true,
-                                                .as_commands = !is_rdb});
+    return save_begin(
+        w,
+        &(struct save_request){
+            .name = path, .temporary = temporary, .background = background, .aof_base = true, .as_commands = !is_rdb});
 }
 
 int aof_write_base(struct worker *w, const char *name, bool is_rdb, struct save *begun)
@@ -174,6 +173,7 @@ static void failed(struct worker *w, struct rewrite *r, int err)
     a->scheduled = a->state == AOF_WAIT_REWRITE;
 }
 
+/* Libraries of functions have no command yet: a base that has some is RDB whatever is configured. */
 static int64_t run_task(void *arg)
 {
     struct worker *w = arg;
@@ -181,7 +181,7 @@ static int64_t run_task(void *arg)
     struct aof *a = &srv->aof;
     struct rewrite r = {.log_on = a->state == AOF_ON,
                         .begins_log = a->state == AOF_WAIT_REWRITE,
-                        .is_rdb = srv->config->aof_use_rdb_preamble,
+                        .is_rdb = srv->config->aof_use_rdb_preamble || srv->libraries.count,
                         .qd = -1};
     int err = rewrite(w, &r);
     worker_update_time(w);

@@ -48,7 +48,7 @@ struct started {
 struct save {
     struct worker *w;
     char name[PATH_MAX], temporary[PATH_MAX];
-    bool cancelled, background, as_commands;
+    bool cancelled, background, as_commands, aof_base;
     save_ended_fn *ended;
     demi_qtoken_t task;
     int qd;
@@ -158,6 +158,12 @@ static int start_sync(struct save *s)
     return 0;
 }
 
+static bool syncs_on_the_way(const struct save *s)
+{
+    const struct config *cfg = s->w->conf.cfg;
+    return s->aof_base ? cfg->aof_rewrite_incremental_fsync : cfg->rdb_save_incremental_fsync;
+}
+
 /* What is packed goes to the file. */
 static int push_packed(struct save *s)
 {
@@ -165,8 +171,7 @@ static int push_packed(struct save *s)
     int err = 0;
     while (!err && packer_take(s->packer, &buffer)) {
         err = start_push(s, buffer);
-        if (!err && s->unsynced >= SYNC_BYTES && !s->syncing && s->w->conf.cfg->rdb_save_incremental_fsync)
-            err = start_sync(s);
+        if (!err && s->unsynced >= SYNC_BYTES && !s->syncing && syncs_on_the_way(s)) err = start_sync(s);
     }
     return err;
 }
@@ -343,7 +348,9 @@ static void begin_walk(struct save *s, bool aof_base)
     rdb_sink_init_deferred(&s->sink, &s->deferred);
     s->walk = walk_new(srv->dbs, srv->db_count, write_entry, s);
     for (int i = 0; i < srv->db_count; i++) s->keys_all += walk_keys(s->walk, i);
-    if (s->as_commands) aof_commands_begin(&s->commands_writer, &s->sink, s->w->conf.cfg->aof_timestamp_enabled ? s->call.now_ms / 1000 : 0);
+    if (s->as_commands)
+        aof_commands_begin(&s->commands_writer, &s->sink,
+                           s->w->conf.cfg->aof_timestamp_enabled ? s->call.now_ms / 1000 : 0);
     else begin_rdb(s, aof_base);
 }
 
@@ -353,6 +360,7 @@ struct save *save_begin(struct worker *w, const struct save_request *r)
     s->w = w;
     s->background = r->background;
     s->as_commands = r->as_commands;
+    s->aof_base = r->aof_base;
     s->commands = w->stats.commands;
     ASSERT(strlen(r->name) < sizeof s->name && strlen(r->temporary) < sizeof s->temporary);
     memcpy(s->name, r->name, strlen(r->name));

@@ -289,12 +289,10 @@ static size_t values_of(const char *text)
 }
 #endif
 
+#ifdef DEMI_DEBUG /* there is no check otherwise */
 static void test_the_check_sees_a_reply_that_is_not_whole(void **state)
 {
     (void)state;
-#ifndef DEMI_DEBUG
-    skip();
-#else
     static const struct {
         const char *text, *words;
     } wrong[] = {
@@ -316,8 +314,8 @@ static void test_the_check_sees_a_reply_that_is_not_whole(void **state)
     assert_int_equal(values_of("+OK\r\n:1\r\n$-1\r\n*-1\r\n_\r\n#t\r\n,1.5\r\n(12\r\n$0\r\n\r\n"), 9);
     assert_int_equal(values_of("*2\r\n%1\r\n+k\r\n~0\r\n$2\r\n\r\n\r\n"), 1);
     assert_int_equal(values_of("|1\r\n+k\r\n+v\r\n:1\r\n"), 1);
-#endif
 }
+#endif
 
 int main(void)
 {
@@ -331,7 +329,9 @@ int main(void)
         cmocka_unit_test(test_foreign_memory_is_released_once),
         cmocka_unit_test(test_a_reply_over_its_bound_holds_nothing),
         cmocka_unit_test(test_a_reply_appends_another_of_any_size),
+#ifdef DEMI_DEBUG
         cmocka_unit_test(test_the_check_sees_a_reply_that_is_not_whole),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
