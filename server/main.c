@@ -22,6 +22,7 @@
 #include "server/observe/memtest.h"
 #include "server/observe/syscheck.h"
 #include "server/mem.h"
+#include "server/persist/check_aof.h"
 #include "server/persist/check_rdb.h"
 #include "server/start.h"
 
@@ -87,6 +88,7 @@ static bool is_tool(const char *argv0, int (**run)(int argc, char **argv))
 {
     const char *slash = strrchr(argv0, '/'), *name = slash ? slash + 1 : argv0;
     if (!strcmp(name, "demikv-check-rdb") || !strcmp(name, "redis-check-rdb")) *run = check_rdb_main;
+    else if (!strcmp(name, "demikv-check-aof") || !strcmp(name, "redis-check-aof")) *run = check_aof_main;
     else return false;
     return true;
 }

@@ -11,14 +11,15 @@
 #define LONG_FILE ((uint64_t)16 << 20) /* a disk reads less in the time it takes to look */
 #define BAR_WIDTH 50
 
-int check_file_open(struct check_file *f, const char *path, bool writable)
+int check_file_open(struct check_file *f, const char *path, unsigned flags)
 {
     struct stat st;
     *f = (struct check_file){.shown = -1};
-    f->fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    f->fd = open(path, ((flags & CHECK_FILE_WRITABLE) ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (f->fd < 0) return -errno;
-    if (fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode)) f->size = (uint64_t)st.st_size;
-    f->has_bar = f->size >= LONG_FILE && isatty(STDERR_FILENO);
+    f->regular = fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (f->regular) f->size = (uint64_t)st.st_size;
+    f->has_bar = (flags & CHECK_FILE_BAR) && f->size >= LONG_FILE && isatty(STDERR_FILENO);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 
 struct check_file {
     uint64_t size; /* when it was opened; 0 for what has none */
+    bool regular;  /* it has a size, and can be cut */
     bool ended;    /* a read found the end */
     int error;     /* -errno of the read that failed */
     /* private */
@@ -25,8 +26,9 @@ struct check_file {
     int shown; /* percent in the bar; -1: there is none on the screen */
 };
 
-/* 0 or -errno. */
-int check_file_open(struct check_file *f, const char *path, bool writable);
+enum check_file_flag { CHECK_FILE_WRITABLE = 1, CHECK_FILE_BAR = 2 };
+/* 0 or -errno. flags: enum check_file_flag. */
+int check_file_open(struct check_file *f, const char *path, unsigned flags);
 void check_file_close(struct check_file *f);
 /* The next read begins there. 0 or -errno. */
 int check_file_seek(struct check_file *f, uint64_t at);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "server/conf/conf.h"
@@ -19,7 +20,7 @@
 #include "server/rdb/read.h"
 #include "server/version.h"
 
-struct check {
+struct rdb_check {
     struct check_file *f;
     struct rdb_source s;
     struct rdb_frame frame;
@@ -62,7 +63,7 @@ static const char *type_word(unsigned type)
 #define INFO(c, format, ...)                                                                                           \
     check_say((c)->f, "[offset %llu] " format "\n", (unsigned long long)rdb_source_offset(&(c)->s), ##__VA_ARGS__)
 
-static void say_counts(struct check *c)
+static void say_counts(struct rdb_check *c)
 {
     check_say(c->f, "[info] %llu keys read\n", (unsigned long long)c->keys);
     check_say(c->f, "[info] %llu expires\n", (unsigned long long)c->expires);
@@ -70,7 +71,7 @@ static void say_counts(struct check *c)
 }
 
 /* The cause, in Redis's words where it has some. */
-static void say_cause(struct check *c)
+static void say_cause(struct rdb_check *c)
 {
     const struct rdb_frame *f = &c->frame;
     if (c->f->error) INFO(c, "Reading failed: %s", strerror(-c->f->error));
@@ -81,7 +82,7 @@ static void say_cause(struct check *c)
     else INFO(c, "%s", c->s.why);
 }
 
-static void say_failure(struct check *c)
+static void say_failure(struct rdb_check *c)
 {
     char shown[CHECK_SHOWN_SIZE];
     const struct rdb_frame *f = &c->frame;
@@ -94,7 +95,7 @@ static void say_failure(struct check *c)
     say_counts(c);
 }
 
-static bool check_key(struct check *c)
+static bool check_key(struct rdb_check *c)
 {
     char shown[CHECK_SHOWN_SIZE];
     struct value v;
@@ -114,7 +115,7 @@ static bool check_key(struct check *c)
     return true;
 }
 
-static bool check_item(struct check *c, enum rdb_item item)
+static bool check_item(struct rdb_check *c, enum rdb_item item)
 {
     char name[CHECK_SHOWN_SIZE], value[CHECK_SHOWN_SIZE];
     switch (item) {
@@ -130,7 +131,7 @@ static bool check_item(struct check *c, enum rdb_item item)
     return true;
 }
 
-static bool check_all(struct check *c)
+static bool check_all(struct rdb_check *c)
 {
     enum rdb_item item = RDB_ITEM_SIZES;
     if (!rdb_frame_begin(&c->frame, &c->s)) return false;
@@ -146,12 +147,13 @@ static bool check_all(struct check *c)
 bool check_rdb_file(struct check_file *f, const char *path, uint64_t *end)
 {
     struct timespec now;
-    struct check *c = mem_calloc(sizeof *c);
+    struct rdb_check *c = mem_calloc(sizeof *c);
     c->f = f;
     conf_init(&c->cfg);
     clock_gettime(CLOCK_REALTIME, &now);
     c->now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     c->rules = (struct rdb_rules){.cfg = &c->cfg, .lists = &c->lists, .deep = true};
+    if (getrandom(&c->rules.seed, sizeof c->rules.seed, 0) < 0) c->rules.seed = (uint64_t)c->now_ms;
     rdb_source_of_stream(&c->s, check_file_read, f);
     c->s.checksum = true;
     INFO(c, "Checking RDB file %s", path);
@@ -182,7 +184,7 @@ int check_rdb_main(int argc, char **argv)
         printf("demikv-check-rdb %s (of Redis %s)\n", DEMIKV_VERSION, REDIS_VERSION);
         return 0;
     }
-    int err = check_file_open(&f, argv[1], false);
+    int err = check_file_open(&f, argv[1], CHECK_FILE_BAR);
     if (err) {
         printf("Cannot open file %s: %s\n", argv[1], strerror(-err));
         return 1;
