@@ -456,6 +456,7 @@ static void debug_loadaof(struct call *c)
 {
     aof_flush(c->w);
     for (int i = 0; i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
+    libraries_clear(&c->srv->libraries);
     int err = load_now(c->w, aof_load);
     worker_update_time(c->w);
     if (err) {
