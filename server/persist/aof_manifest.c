@@ -11,6 +11,7 @@
 #include "server/resp/parse.h"
 
 #define WORDS_MIN 6
+#define SEQ_MAX   (INT64_C(1) << 62) /* there is always a next one */
 
 void aof_manifest_fini(struct aof_manifest *m)
 {
@@ -70,7 +71,7 @@ static const char *take_words(struct aof_file *f, const struct argv_vec *words)
         else if (bytes_is_word(key, "type")) f->kind = value.n ? (enum aof_kind)(unsigned char)value.p[0] : 0;
     }
     if (why) return why;
-    return f->name[0] && f->seq && f->kind ? NULL : no_format;
+    return f->name[0] && f->seq > 0 && f->seq <= SEQ_MAX && f->kind ? NULL : no_format;
 }
 
 static const char *add_read(struct aof_manifest *m, const struct aof_file *f)

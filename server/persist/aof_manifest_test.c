@@ -62,6 +62,8 @@ static void test_what_is_wrong_is_said(void **state)
         {"file a seq 1\n", "Invalid AOF manifest file format", 1},
         {"file a seq 1 type\n", "Invalid AOF manifest file format", 1},
         {"file a seq x type b\n", "Invalid AOF manifest file format", 1},
+        {"file a seq -1 type b\n", "Invalid AOF manifest file format", 1},
+        {"file a seq 9223372036854775807 type b\n", "Invalid AOF manifest file format", 1},
         {"file \"a seq 1 type b\n", "Invalid AOF manifest file format", 1},
         {"file \"\" seq 1 type b\n", "Invalid AOF manifest file format", 1},
         {"file a/b seq 1 type b\n", "File can't be a path, just a filename", 1},
