@@ -148,6 +148,7 @@ int aof_folder_publish(struct server *srv, struct aof_manifest *m)
     if (!err) err = manifest_path(srv, "temp-", temporary);
     if (err) return failed(srv, "writing", "the manifest", err);
     char *text = aof_manifest_text(m, &n);
+    if (!text) return failed(srv, "writing", "the manifest", -ENAMETOOLONG);
     err = write_file(temporary, text, n);
     mem_free(text);
     if (!err) err = disk_file_rename(temporary, path);

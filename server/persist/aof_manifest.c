@@ -37,6 +37,55 @@ static struct aof_file *insert(struct aof_manifest *m, size_t at)
     return &m->files[at];
 }
 
+/* --- a line ------------------------------------------------------------------------------------------------------- */
+
+static bool needs_quotes(const char *name)
+{
+    for (; *name; name++)
+        if (!isgraph((unsigned char)*name) || strchr("\"'\\", *name)) return true;
+    return false;
+}
+
+/* The letter behind a backslash that stands for c; 0: there is none. */
+static char letter_of(unsigned char c)
+{
+    switch (c) {
+    case '\n': return 'n';
+    case '\r': return 'r';
+    case '\t': return 't';
+    case '\a': return 'a';
+    case '\b': return 'b';
+    case '"':
+    case '\\': return (char)c;
+    default: return 0;
+    }
+}
+
+/* As the text of an argument that resp_split_args() reads. */
+static size_t put_name(char *out, const char *name)
+{
+    if (!needs_quotes(name)) return (size_t)sprintf(out, "%s", name);
+    size_t n = 0;
+    out[n++] = '"';
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+        if (letter_of(c)) n += (size_t)sprintf(out + n, "\\%c", letter_of(c));
+        else if (isprint(c)) out[n++] = (char)c;
+        else n += (size_t)sprintf(out + n, "\\x%02x", c);
+    }
+    out[n++] = '"';
+    return n;
+}
+
+#define LINE_SIZE (4 * AOF_NAME_SIZE + 64)
+
+static size_t put_line(char *out, const struct aof_file *f)
+{
+    size_t n = (size_t)sprintf(out, "file ");
+    n += put_name(out + n, f->name);
+    return n + (size_t)sprintf(out + n, " seq %lld type %c\n", (long long)f->seq, (char)f->kind);
+}
+
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static const char *const no_format = "Invalid AOF manifest file format";
@@ -71,6 +120,8 @@ static const char *take_words(struct aof_file *f, const struct argv_vec *words)
         else if (bytes_is_word(key, "type")) f->kind = value.n ? (enum aof_kind)(unsigned char)value.p[0] : 0;
     }
     if (why) return why;
+    char line[LINE_SIZE];
+    if (put_line(line, f) >= AOF_LINE_MAX) return no_format; /* it could not be written again */
     return f->name[0] && f->seq > 0 && f->seq <= SEQ_MAX && f->kind ? NULL : no_format;
 }
 
@@ -129,64 +180,25 @@ int aof_manifest_parse(struct aof_manifest *m, char *text, size_t n, struct aof_
     return fault->why ? -EINVAL : 0;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
-
-static bool needs_quotes(const char *name)
-{
-    for (; *name; name++)
-        if (!isgraph((unsigned char)*name) || strchr("\"'\\", *name)) return true;
-    return false;
-}
-
-/* The letter behind a backslash that stands for c; 0: there is none. */
-static char letter_of(unsigned char c)
-{
-    switch (c) {
-    case '\n': return 'n';
-    case '\r': return 'r';
-    case '\t': return 't';
-    case '\a': return 'a';
-    case '\b': return 'b';
-    case '"':
-    case '\\': return (char)c;
-    default: return 0;
-    }
-}
-
-/* As the text of an argument that resp_split_args() reads. */
-static size_t put_name(char *out, const char *name)
-{
-    if (!needs_quotes(name)) return (size_t)sprintf(out, "%s", name);
-    size_t n = 0;
-    out[n++] = '"';
-    for (; *name; name++) {
-        unsigned char c = (unsigned char)*name;
-        if (letter_of(c)) n += (size_t)sprintf(out + n, "\\%c", letter_of(c));
-        else if (isprint(c)) out[n++] = (char)c;
-        else n += (size_t)sprintf(out + n, "\\x%02x", c);
-    }
-    out[n++] = '"';
-    return n;
-}
-
-#define LINE_SIZE (4 * AOF_NAME_SIZE + 64)
-
-static size_t put_line(char *out, const struct aof_file *f)
-{
-    size_t n = (size_t)sprintf(out, "file ");
-    n += put_name(out + n, f->name);
-    return n + (size_t)sprintf(out + n, " seq %lld type %c\n", (long long)f->seq, (char)f->kind);
-}
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 char *aof_manifest_text(const struct aof_manifest *m, size_t *n)
 {
     static const enum aof_kind order[] = {AOF_BASE, AOF_HISTORY, AOF_INCR};
     char *text = mem_alloc(m->count * LINE_SIZE + 1);
     *n = 0;
-    for (size_t k = 0; k < sizeof order / sizeof *order; k++)
-        for (size_t i = 0; i < m->count; i++)
-            if (m->files[i].kind == order[k]) *n += put_line(text + *n, &m->files[i]);
-    return text;
+    bool fits = true;
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        for (size_t i = 0; i < m->count; i++) {
+            if (m->files[i].kind != order[k]) continue;
+            size_t line = put_line(text + *n, &m->files[i]);
+            fits = fits && line < AOF_LINE_MAX;
+            *n += line;
+        }
+    }
+    if (fits) return text;
+    mem_free(text);
+    return NULL;
 }
 
 /* --- what is in it ------------------------------------------------------------------------------------------------ */

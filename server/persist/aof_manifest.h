@@ -46,7 +46,7 @@ struct aof_manifest_fault {
     unsigned number;
 };
 int aof_manifest_parse(struct aof_manifest *m, char *text, size_t n, struct aof_manifest_fault *fault);
-/* The caller's to free with mem_free(); *n bytes. */
+/* The caller's to free with mem_free(); *n bytes. NULL: a name is too long to be read again. */
 char *aof_manifest_text(const struct aof_manifest *m, size_t *n);
 
 /* NULL: there is none. */
