@@ -111,7 +111,7 @@ DEFAULTS = {"dhcp_wait_ms": r"DHCP_WAIT_MS (\d+)", "arp_lifetime": r"c->arp_life
             "rto_initial_ms": r"c->rto_initial, (\d+) \* NSEC_PER_SEC", "delayed_ack_ms": r"c->delayed_ack, (\d+) \* NSEC_PER_MSEC",
             "time_wait_ms": r"c->time_wait, (\d+) \* NSEC_PER_SEC", "rcv_buffer": r"\.rcv_buffer = ([\du <]+),", "connections": r"\.conns = ([\du <]+),",
             "half_open": r"\.half_open = ([\du <]+),", "time_wait": r"\.time_wait = ([\du <]+),", "neighbours": r"\.neighbours = ([\du <]+),",
-            "fragment_bytes": r"\.fragment_bytes = ([\du <]+),", "udp_queue": r"\.udp_queue = ([\du <]+),", "tx_frames": r"\.tx_frames = ([\du <]+),",
+            "fragment_bytes": r"\.fragment_bytes = ([\du <]+),", "udp_queue": r"\.udp_queue = ([\du <]+),", "tx_frames": r"\.tx_frames = ([^,]+),",
             "icmp_per_s": r"\.icmp_per_s = ([\du <]+),", "resets_per_s": r"\.resets_per_s = ([\du <]+),", "snd_buffer": r"SND_BUFFER +\(([\du <]+)\)",
             "mbufs": r"c->mbufs = (\d+)", "rx_ring": r"c->rx_ring = (?:c->tx_ring = )?(\d+)"}
 
@@ -124,6 +124,9 @@ def number(text):
     shift = re.fullmatch(r"(\d+)u? << (\d+)", text)
     if shift:
         return int(shift[1]) << int(shift[2])
+    bursts = re.fullmatch(r"(\d+) \* NETDEV_BURST", text)
+    if bursts:
+        return int(bursts[1]) * int(re.search(r"#define NETDEV_BURST +(\d+)", source("tcp/netdev.h"))[1])
     plain = re.fullmatch(r"(\d+)u?([kmg]?)", text)
     return int(plain[1]) << UNITS.get(plain[2], 0) if plain else None
 
