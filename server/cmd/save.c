@@ -47,12 +47,15 @@ void cmd_bgrewriteaof(struct call *c)
     struct aof *a = &c->srv->aof;
     if (a->rewriting) {
         call_error(c, "ERR Background append only file rewriting already in progress");
-    } else if (c->srv->persist.saving || c->in_exec) {
+        return;
+    }
+    int err = c->in_exec ? -EBUSY : aof_rewrite_begin(c->w);
+    if (err == 0) {
+        reply_status(c->out, "Background append only file rewriting started");
+    } else if (err == -EBUSY) {
         a->scheduled = true;
         a->failures = 0; /* whoever asks need not wait */
         reply_status(c->out, "Background append only file rewriting scheduled");
-    } else if (aof_rewrite_begin(c->w) == 0) {
-        reply_status(c->out, "Background append only file rewriting started");
     } else {
         call_error(c,
                    "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.");

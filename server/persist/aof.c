@@ -133,6 +133,7 @@ static int write_lot(struct server *srv, bool *any)
     struct bytes pieces[PIECES_MAX];
     struct iovec iov[PIECES_MAX + 1];
     journal_skip_control(&srv->journal, &a->reader);
+    a->written = a->reader.offset; /* what is skipped needs no writing */
     uint64_t until = journal_before_control(&srv->journal, &a->reader, write_until(a)), left = until - a->reader.offset;
     *any = left != 0;
     if (!*any) return 0;
@@ -350,8 +351,7 @@ void aof_drop(struct worker *w) { end_log(w); }
 
 void aof_is_good_again(struct server *srv)
 {
-    srv->aof.poisoned = false;
-    srv->aof.durable = srv->aof.written;
+    srv->aof.poisoned = false; /* and the increment is due for a sync */
     write_works(srv);
 }
 

@@ -166,6 +166,7 @@ static void failed(struct worker *w, struct rewrite *r, int err)
         a->failures++;
     }
     if (r->qd >= 0) disk_file_close(r->qd);
+    a->scheduled = a->poisoned;
     remove_file(srv, r->base);
     if (!r->begins_log) return;
     aof_drop(w);
@@ -206,7 +207,9 @@ int aof_rewrite_begin(struct worker *w)
 {
     struct server *srv = w->srv;
     struct aof *a = &srv->aof;
-    if (a->rewriting || srv->persist.saving) return -EBUSY;
+    bool in_switch =
+        a->next_qd >= 0; /* the one before has not gone on in its increment yet: the disk is slow, or full */
+    if (a->rewriting || srv->persist.saving || in_switch) return -EBUSY;
     if (a->state == AOF_OFF && aof_folder_locate(srv) != 0) return -ENOENT;
     if (a->state == AOF_WAIT_REWRITE && !a->runs && aof_folder_locate(srv) != 0) return -ENOENT;
     a->scheduled = a->given_up = false;

@@ -18,6 +18,7 @@ import dump  # noqa: E402
 from dump import fill  # noqa: E402
 from generated import sequence  # noqa: E402
 from one_moment import FORBIDDEN, WHOLE  # noqa: E402
+from sync import attach  # noqa: E402
 from resp import Closed, Silent, encode  # noqa: E402
 
 need_server()
@@ -401,6 +402,23 @@ def full_disk(policy):
         shutil.rmtree(place, ignore_errors=True)
 
 
+def beside_a_replica():
+    """The stream's PINGs are not the log's, and hold nobody up."""
+    with Server(OURS, ALWAYS + ["--repl-ping-replica-period", "1"]) as server:
+        feed, _ = attach(server)
+        client = server.client(PATIENCE)
+        fine = True
+        for i in range(25):
+            fine = fine and text_of(client, "SET", "k%d" % i, "v") == b"OK"
+            time.sleep(0.1)
+        with open(last_incr(server), "rb") as file:
+            log = file.read()
+        tap.ok(fine and b"PING" not in log and b"k24" in log, "PINGs of the stream are not in the log")
+        kill(server)
+        feed.close()
+        tap.ok(int(text_of(restart(server), "DBSIZE")) == 25, "and what was answered is")
+
+
 def one_moment(seed):
     """Random commands of all kinds while the log is rewritten: base and increment together are the data."""
     rng = random.Random(seed)
@@ -436,6 +454,7 @@ layouts_cross()
 old_layout()
 ends_early()
 switched()
+beside_a_replica()
 full_disk("everysec")
 full_disk("always")
 for seed in ([int(s) for s in sys.argv[1:]] or [1, 2]):
