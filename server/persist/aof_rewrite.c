@@ -64,7 +64,8 @@ struct rewrite {
     struct aof_manifest m; /* as it is to be */
     char incr[AOF_NAME_SIZE], base[AOF_NAME_SIZE];
     bool log_on, begins_log, is_rdb;
-    int qd; /* of the new increment; -1: there is none, or it is the log's */
+    bool published; /* or tried to: the manifest on the disk may name the files, whatever the error was */
+    int qd;         /* of the new increment; -1: there is none, or it is the log's */
 };
 
 /* 1. */
@@ -118,6 +119,7 @@ static int take_over(struct server *srv, struct rewrite *r)
     char path[PATH_MAX];
     int qd;
     uint64_t base = 0;
+    r->published = true;
     int err = aof_folder_publish(srv, &r->m);
     if (err) return err;
     if (aof_folder_path(a, r->base, path) == 0 && disk_file_open(&qd, path, 0, 0) == 0) {
@@ -167,10 +169,13 @@ static void failed(struct worker *w, struct rewrite *r, int err)
     }
     if (r->qd >= 0) disk_file_close(r->qd);
     a->scheduled = a->poisoned;
-    remove_file(srv, r->base);
+    /* Their names are not given out again: under them nothing else may be found. */
+    if (a->manifest.base_seq < r->m.base_seq) a->manifest.base_seq = r->m.base_seq;
+    if (a->manifest.incr_seq < r->m.incr_seq) a->manifest.incr_seq = r->m.incr_seq;
+    if (!r->published) remove_file(srv, r->base);
     if (!r->begins_log) return;
     aof_drop(w);
-    remove_file(srv, r->incr);
+    if (!r->published) remove_file(srv, r->incr);
     a->scheduled = a->state == AOF_WAIT_REWRITE;
 }
 

@@ -24,6 +24,7 @@ from resp import Closed, Silent, encode  # noqa: E402
 need_server()
 tap = Tap()
 PATIENCE = 60
+FAULTS = range(1, 25) if os.environ.get("FAULTS") == "all" else (2, 3, 5, 6, 9)  # which call of its kind fails
 dump.SCORES = [score for score in dump.SCORES if score != "-0"]  # a listpack, which a sorted set made by commands begins as, holds 0
 ON = ["--appendonly", "yes"]
 ALWAYS = ON + ["--appendfsync", "always"]
@@ -419,6 +420,63 @@ def beside_a_replica():
         tap.ok(int(text_of(restart(server), "DBSIZE")) == 25, "and what was answered is")
 
 
+def counted(client, key):
+    """One more; what was answered, or None where it was refused."""
+    reply = client.call("INCR", key)
+    return None if reply.is_error() else int(reply.text())
+
+
+def with_a_fault(server, fault, want):
+    """Starts it with one call made to fail, writes and rewrites; what must be there afterwards."""
+    server.wrap = ["strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=" + fault.split(":")[0], "-e", "inject=" + fault]
+    try:
+        server.start()
+    except RuntimeError:
+        return want  # it refused to start, and said so
+    try:
+        client = server.client(PATIENCE)
+        for step in range(3):
+            for _ in range(5):
+                want = counted(client, "counter") or want
+            if step < 2:
+                client.call("BGREWRITEAOF")
+                wait_until(lambda: info(client, "aof_rewrite_in_progress") == "0", 10)
+        wait_until(lambda: info(client, "aof_buffer_length") == "0" or info(client, "aof_last_write_status") == "err", 10)
+    except (Closed, Silent, OSError):
+        pass
+    kill(server)
+    return want
+
+
+def every_call_fails_once():
+    """What was answered is there, whichever call on the files failed; and at least what was answered is."""
+    if not shutil.which("strace"):
+        tap.skip("each call fails once", "no strace")
+        return
+    with Server(OURS, ALWAYS + ["--libos-files", "threads"]) as server:
+        want, wrong, rounds = 0, [], 0
+        kill(server)
+        server.stop = lambda: server.process.poll() is None and kill(server)  # a start that is refused keeps its files
+        for call in ("fsync", "fdatasync", "rename", "openat", "pwritev", "unlink", "close"):
+            for when in FAULTS:
+                fault = "%s:error=%s:when=%d" % (call, "ENOSPC" if call == "pwritev" else "EIO", when)
+                want = with_a_fault(server, fault, want)
+                server.wrap = []
+                try:
+                    client = restart(server)
+                except RuntimeError as error:
+                    wrong.append("%s: no start afterwards: %s" % (fault, str(error)[-300:]))
+                    break
+                rounds += 1
+                got = number(client, "counter")
+                if got < want:
+                    wrong.append("%s: %d of %d" % (fault, got, want))
+                want = got
+                kill(server)
+        del server.stop
+        tap.ok(not wrong and rounds >= 6 * len(FAULTS), "each call on a file fails once: nothing acknowledged is lost", wrong or [rounds])
+
+
 def one_moment(seed):
     """Random commands of all kinds while the log is rewritten: base and increment together are the data."""
     rng = random.Random(seed)
@@ -455,6 +513,7 @@ old_layout()
 ends_early()
 switched()
 beside_a_replica()
+every_call_fails_once()
 full_disk("everysec")
 full_disk("always")
 for seed in ([int(s) for s in sys.argv[1:]] or [1, 2]):
