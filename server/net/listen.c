@@ -247,7 +247,8 @@ static void close_one(struct server *srv, struct listen_socket *l)
     demi_close(l->qd);
     l->is_open = false;
     if (!l->is_unix) return;
-    server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
+    if (srv->exit_code == 0) /* otherwise the last line is to be the reason */
+        server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
     unlink(l->text);
 }
 
