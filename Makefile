@@ -68,6 +68,11 @@ PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp))
 ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
 TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c libos/dpdk/*_test.c libos/xdp/*_test.c))
+# Of checks that only debug builds have.
+DEBUG_TEST_C := libos/disk/ring_check_test.c server/exec/blocked_check_test.c server/repl/replicas_check_test.c
+ifeq ($(VARIANT),release)
+TEST_C      := $(filter-out $(DEBUG_TEST_C),$(TEST_C))
+endif
 LIB_C       := $(filter-out %_test.c,$(ALL_LIB_C))
 LIB_S       := $(sort $(shell find alloc tcp libos demi -name '*.S' 2>/dev/null))
 SRV_C       := $(filter-out %_test.c server/main.c,$(ALL_SRV_C))

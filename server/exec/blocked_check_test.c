@@ -8,8 +8,6 @@
 #include "alloc/base/assert_test.h"
 #include "server/exec/session_fixture.h"
 
-#ifdef DEMI_DEBUG
-
 enum { CLIENTS = 4 };
 
 static void check(void *w) { blocked_check(w); }
@@ -59,16 +57,6 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     list_init(&f.w.clients);
     fixture_fini(&f);
 }
-
-#else
-
-static void test_the_check_sees_each_spoilt_field(void **state)
-{
-    (void)state;
-    skip(); /* there is none in a release */
-}
-
-#endif
 
 int main(void)
 {

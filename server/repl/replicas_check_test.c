@@ -7,8 +7,6 @@
 #include "alloc/base/assert_test.h"
 #include "server/exec/session_fixture.h"
 
-#ifdef DEMI_DEBUG
-
 static void appended(struct journal *j) { (void)j; }
 static void check(void *w) { replicas_check(w); }
 
@@ -55,16 +53,6 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     journal_fini(&f.srv.journal);
     fixture_fini(&f);
 }
-
-#else
-
-static void test_the_check_sees_each_spoilt_field(void **state)
-{
-    (void)state;
-    skip(); /* there is none in a release */
-}
-
-#endif
 
 int main(void)
 {

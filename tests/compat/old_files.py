@@ -245,8 +245,7 @@ def every_version(tap, servers, clients):
                "version %d: ours loads it, key by key" % version, wrong)
         ours.call("SELECT", "0")
         if version > known:
-            tap.skip("version %d: redis-server too, with the same digest" % version, "it is older than that")
-            continue
+            continue  # it is older than that
         loaded = load(servers[0], theirs, data)
         wrong = compare(theirs, keys, True) if loaded else servers[0].log_tail(3)
         same = digest(theirs) == digest(ours)
