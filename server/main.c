@@ -231,11 +231,11 @@ static void stop(struct server *srv)
     const char *pidfile = srv->config->pidfile;
     persist_fini(&srv->workers[0]);
     if (pidfile && *pidfile) {
-        server_log(srv, LOG_NOTICE_LEVEL, "Removing the pid file.");
+        if (srv->exit_code == 0) server_log(srv, LOG_NOTICE_LEVEL, "Removing the pid file.");
         unlink(pidfile);
     }
     listen_close(srv);
-    if (srv->exit_code == 0) /* otherwise the last line is to be the reason */
+    if (srv->exit_code == 0) /* otherwise the last line is the reason */
         server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
     notify_systemd(srv, "STOPPING=1\n");
     server_stop(srv);
