@@ -226,4 +226,15 @@ static const struct row table[] = {
      .acts = {0, 0, DATA, 0, END}, .sees = {0, END}},
 };
 
-int main(void) { return run_rows(table, sizeof table / sizeof *table); }
+/* On the machine's loopback other tests would fill the socket that looks at the wire, and ours would not be seen. */
+static void be_alone(void)
+{
+    if (geteuid() == 0 && unshare(CLONE_NEWNET) == 0 && system("ip link set lo up") != 0)
+        fputs("# the loopback of our own does not come up\n", stderr);
+}
+
+int main(void)
+{
+    be_alone();
+    return run_rows(table, sizeof table / sizeof *table);
+}
