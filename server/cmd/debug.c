@@ -429,6 +429,7 @@ static void debug_reload(struct call *c)
             return;
         }
     }
+    if (save) persist_save_cancel(c->w); /* or its older data would take the name afterwards */
     if (save && persist_save(c->w) != 0) {
         call_error(c, "ERR");
         return;

@@ -234,6 +234,14 @@ static int walk_on(struct save *s, bool *done)
     return let_clients(s, demi_clock_ns() - start);
 }
 
+/* Nothing is wanted of commands any more. */
+static void end_walk(struct save *s)
+{
+    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
+    if (s->walk) walk_free(s->walk, &c);
+    s->walk = NULL;
+}
+
 static int write_file(struct save *s)
 {
     bool walked = false;
@@ -244,6 +252,7 @@ static int write_file(struct save *s)
         if (!walked && !full) {
             err = walk_on(s, &walked);
             if (walked && !err && !s->cancelled) {
+                end_walk(s);
                 if (!s->as_commands) rdb_write_end(&s->writer);
                 err = rdb_sink_finish(&s->sink);
                 packer_end(s->packer);
@@ -253,6 +262,7 @@ static int write_file(struct save *s)
         }
         if (!err) err = push_packed(s);
     }
+    end_walk(s); /* it failed: the old values of what changes now would only pile up */
     int late = wait_all(s);
     packer_stop(s->packer); /* which may be at a string of half a gigabyte */
     while (!packer_has_stopped(s->packer) && wait_wake(s) == 0) {
@@ -309,8 +319,7 @@ static int make_file(struct save *s)
 
 void save_end(struct save *s)
 {
-    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
-    if (s->walk) walk_free(s->walk, &c);
+    end_walk(s);
     rdb_sink_fini(&s->sink);
     if (s->packer) packer_free(s->packer);
     if (s->wake) demi_wake_free(s->wake);
@@ -460,5 +469,5 @@ uint64_t save_keys_all(const struct save *s) { return s->keys_all; }
 uint64_t save_changed_bytes(const struct save *s) { return s->changed_bytes; }
 size_t save_memory(const struct save *s)
 {
-    return packer_waiting(s->packer) + (size_t)PACKED_BUFFERS * PACKED_SIZE + walk_bytes(s->walk);
+    return packer_waiting(s->packer) + (size_t)PACKED_BUFFERS * PACKED_SIZE + (s->walk ? walk_bytes(s->walk) : 0);
 }
