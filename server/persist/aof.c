@@ -49,7 +49,7 @@ static struct worker *worker_of(struct server *srv) { return &srv->workers[0]; }
 
 void aof_init(struct aof *a)
 {
-    *a = (struct aof){.qd = -1, .next_qd = -1, .rewrite_began_s = -1, .rewrite_took_s = -1};
+    *a = (struct aof){.lock_fd = -1, .qd = -1, .next_qd = -1, .rewrite_began_s = -1, .rewrite_took_s = -1};
 }
 
 uint64_t aof_unwritten(const struct aof *a) { return a->reader.of ? broadcast_unread(&a->reader) : 0; }
@@ -433,6 +433,7 @@ void aof_switch_off(struct worker *w)
     a->scheduled = false;
     set_error(srv, 0);
     release_replies(srv);
+    aof_folder_give_up(srv);
 }
 
 bool aof_settle(struct worker *w)

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,11 +49,40 @@ int aof_folder_locate(struct server *srv)
     return n < PATH_MAX ? 0 : failed(srv, "opening", srv->config->appenddirname, -ENAMETOOLONG);
 }
 
+/* Neither call waits for a disk that the start has not waited for already: both are done once. */
+int aof_folder_take(struct server *srv)
+{
+    struct aof *a = &srv->aof;
+    if (a->lock_fd >= 0) return 0;
+    int fd = open(a->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno == ENOENT ? -ENOENT : failed(srv, "opening", a->folder, -errno);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        a->lock_fd = fd;
+        return 0;
+    }
+    int err = errno;
+    close(fd);
+    if (err == EWOULDBLOCK) {
+        server_log(srv, LOG_WARNING_LEVEL, "The append-only folder %s is in use by another process.", a->folder);
+        return -EBUSY;
+    }
+    server_log(srv, LOG_WARNING_LEVEL, "The append-only folder %s cannot be locked: %s. No other server may use it.",
+               a->folder, strerror(err));
+    return 0;
+}
+
+void aof_folder_give_up(struct server *srv)
+{
+    if (srv->aof.lock_fd >= 0) close(srv->aof.lock_fd);
+    srv->aof.lock_fd = -1;
+}
+
 int aof_folder_make(struct server *srv)
 {
     int err = disk_file_make_folder(srv->aof.folder, 0755);
-    if (err == 0) return disk_file_sync_folder(srv->aof.folder);
-    if (err == -EEXIST) return 0;
+    if (err == 0) err = disk_file_sync_folder(srv->aof.folder);
+    else if (err == -EEXIST) err = 0;
+    if (!err) return aof_folder_take(srv);
     server_log(srv, LOG_WARNING_LEVEL, "Can't open or create append-only dir %s: %s", srv->config->appenddirname,
                strerror(-err));
     return err;

@@ -18,7 +18,12 @@ struct server;
 int aof_folder_path(const struct aof *a, const char *name, char out[PATH_MAX]);
 /* Finds out where the folder is (not whether it is there). */
 int aof_folder_locate(struct server *srv);
+/* Makes it, if it is not there, and takes it. */
 int aof_folder_make(struct server *srv);
+/* Two processes that append to one log ruin it: the folder is locked as long as this one has it. 0 (it is ours, or the
+ * file system knows no locks, which is logged), -ENOENT: there is none; -EBUSY: another has it, which is logged. */
+int aof_folder_take(struct server *srv);
+void aof_folder_give_up(struct server *srv);
 /* Into an empty manifest. -ENOENT: there is no manifest, and nothing is logged. */
 int aof_folder_read(struct server *srv, struct aof_manifest *m);
 /* m becomes the manifest, on the disk and of the aof, which takes it over; on an error it stays the caller's. */

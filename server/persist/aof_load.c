@@ -353,6 +353,7 @@ int aof_load(struct load *l)
     struct aof_manifest m = {0};
     uint64_t all;
     int err = aof_folder_locate(srv);
+    if (!err) err = aof_folder_take(srv); /* before anything in it is cut */
     if (!err) err = aof_folder_read(srv, &m);
     if (err == -ENOENT) err = 0;
     if (!err && has_old_log(srv, &m)) err = aof_folder_adopt(srv, &m);

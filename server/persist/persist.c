@@ -9,6 +9,7 @@
 
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
+#include "server/persist/aof_folder.h"
 #include "server/persist/load.h"
 #include "server/persist/save.h"
 #include "server/server.h"
@@ -32,6 +33,7 @@ void persist_fini(struct worker *w)
     persist_save_cancel(w);
     if (p->cancelled) save_wait(p->cancelled);
     aof_close(w);
+    aof_folder_give_up(w->srv);
     aof_manifest_fini(&w->srv->aof.manifest);
 }
 

@@ -403,6 +403,29 @@ def full_disk(policy):
         shutil.rmtree(place, ignore_errors=True)
 
 
+def two_on_one_folder():
+    """The second is refused before it touches anything."""
+    with Server(OURS, ON) as server:
+        client = server.client(PATIENCE)
+        client.call("SET", "k", "v")
+        time.sleep(0.2)
+        with open(last_incr(server), "ab") as file:
+            file.write(b"*1\r\n$4")  # the second would cut it
+        size = os.path.getsize(last_incr(server))
+        done = subprocess.run([OURS, "--port", "0", "--unixsocket", server.path + "2", "--dir", server.dir, "--save", ""] + ON, capture_output=True,
+                              text=True, timeout=PATIENCE)
+        said = "is in use by another process" in done.stdout.splitlines()[-1]
+        tap.ok(done.returncode == 1 and said and os.path.getsize(last_incr(server)) == size, "a second server on the folder is refused", [done.stdout[-300:]])
+        with Server(OURS, ["--dir", server.dir]) as other:
+            reply = text_of(other.client(PATIENCE), "CONFIG", "SET", "appendonly", "yes")
+            wait_until(lambda: log_has(other, "is in use by another process"), 10)
+            tap.ok(reply == b"OK" and log_has(other, "is in use by another process"), "nor can a running one turn to it", [reply])
+            other.process.kill()
+            other.process.wait()
+        kill(server)
+        tap.ok(text_of(restart(server), "GET", "k") == b"v", "whoever dies leaves it to the next")
+
+
 def beside_a_replica():
     """The stream's PINGs are not the log's, and hold nobody up."""
     with Server(OURS, ALWAYS + ["--repl-ping-replica-period", "1"]) as server:
@@ -526,6 +549,7 @@ layouts_cross()
 old_layout()
 ends_early()
 switched()
+two_on_one_folder()
 beside_a_replica()
 every_call_fails_once()
 full_disk("everysec")
