@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from here import OURS, REDIS, Server, Tap, need_server
+from here import OURS, REDIS, Server, Tap, digest, info, log_has, need_server, text_of, wait_until
 
 import dump  # noqa: E402
 from dump import fill  # noqa: E402
@@ -28,30 +28,6 @@ FAULTS = range(1, 25) if os.environ.get("FAULTS") == "all" else (1, 2, 3, 5)  # 
 dump.SCORES = [score for score in dump.SCORES if score != "-0"]  # a listpack, which a sorted set made by commands begins as, holds 0
 ON = ["--appendonly", "yes"]
 ALWAYS = ON + ["--appendfsync", "always"]
-
-
-def text_of(client, *words):
-    return client.call(*words).text()
-
-
-def digest(client):
-    return text_of(client, "DEBUG", "DIGEST")
-
-
-def info(client, field):
-    for line in text_of(client, "INFO", "persistence").decode().splitlines():
-        if line.startswith(field + ":"):
-            return line.split(":", 1)[1]
-    return None
-
-
-def wait_until(what, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def folder(server):
@@ -85,11 +61,6 @@ def rewritten(client):
 def number(client, key):
     """A counter; 0: it is not there."""
     return max(0, int(text_of(client, "GET", key)))
-
-
-def log_has(server, text):
-    with open(server.log, errors="replace") as file:
-        return text in file.read()
 
 
 def first_file(server):

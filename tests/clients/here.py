@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "compat"))
 from programs import need  # noqa: E402
@@ -27,4 +28,36 @@ def run(words, timeout=100, **more):
         return None, (late.output or b"").decode("utf-8", "replace") if isinstance(late.output, bytes) else ""
 
 
-__all__ = ["FOLDER", "OURS", "REDIS", "Server", "Tap", "free_port", "need", "need_server", "run", "skip_all"]
+def text_of(client, *words):
+    return client.call(*words).text()
+
+
+def digest(client):
+    """Of all data."""
+    return text_of(client, "DEBUG", "DIGEST")
+
+
+def info(client, field, section="persistence"):
+    """What INFO says; None: it does not."""
+    for line in text_of(client, "INFO", section).decode().splitlines():
+        if line.startswith(field + ":"):
+            return line.split(":", 1)[1]
+    return None
+
+
+def wait_until(what, seconds=60):
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def log_has(server, text):
+    with open(server.log, errors="replace") as file:
+        return text in file.read()
+
+
+__all__ = ["FOLDER", "OURS", "REDIS", "Server", "Tap", "digest", "free_port", "info", "log_has", "need", "need_server", "run", "skip_all",
+           "text_of", "wait_until"]

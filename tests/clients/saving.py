@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from here import OURS, REDIS, Server, Tap, need, need_server
+from here import OURS, REDIS, Server, Tap, digest, info, log_has, need, need_server, text_of, wait_until
 
 from dump import fill  # noqa: E402
 from generated import sequence  # noqa: E402
@@ -23,30 +23,6 @@ tap = Tap()
 PATIENCE = 60
 POINTS = ["--save", "3600 100000"]
 MISCONF = b"-MISCONF Redis is configured to save RDB snapshots"
-
-
-def text_of(client, *words):
-    return client.call(*words).text()
-
-
-def digest(client):
-    return text_of(client, "DEBUG", "DIGEST")
-
-
-def info(client, field, section="persistence"):
-    for line in text_of(client, "INFO", section).decode().splitlines():
-        if line.startswith(field + ":"):
-            return line.split(":", 1)[1]
-    return None
-
-
-def wait_until(what, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def saved(client):
@@ -75,11 +51,6 @@ def ends(server):
         return server.process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         return None
-
-
-def log_has(server, text):
-    with open(server.log, errors="replace") as file:
-        return text in file.read()
 
 
 def restarts():

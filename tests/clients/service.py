@@ -13,7 +13,7 @@ import threading
 import time
 
 import service_filter
-from here import FOLDER, OURS, Server, Tap, need, need_server, run
+from here import FOLDER, OURS, Server, Tap, info, need, need_server, run, wait_until
 from resp import Client
 
 need_server()
@@ -111,6 +111,15 @@ def reload(server):
     server.client(60.0).call("DEBUG", "RELOAD")
 
 
+def logging(server):
+    c = server.client(20.0)
+    for words in (("CONFIG", "SET", "appendonly", "yes"), ("SET", "logged", "1"), ("BGREWRITEAOF",)):
+        c.call(*words)
+        wait_until(lambda: info(c, "aof_rewrite_in_progress") == "0", 10)
+    for words in (("CONFIG", "SET", "appendfsync", "always"), ("SET", "logged", "2"), ("DEBUG", "LOADAOF"), ("CONFIG", "SET", "appendonly", "no")):
+        c.call(*words)
+
+
 def survives(server, claim, work):
     notes = []
     try:
@@ -141,7 +150,7 @@ def shutdown(server):
 
 
 WORK = (("load", load), ("transactions, waiting, messages", transactions_and_waiting), ("DEBUG RELOAD", reload),
-        ("lazy freeing", lazy_free), ("every setting again", every_setting_again), ("what tells about it", telling))
+        ("a log", logging), ("lazy freeing", lazy_free), ("every setting again", every_setting_again), ("what tells about it", telling))
 
 
 def under_the_filter():
