@@ -226,12 +226,16 @@ static int64_t bytes_to_come(struct evict *ev, size_t pending)
     return (int64_t)(ev->later_bytes / ev->later_count * ours);
 }
 
-/* A deletion gives replicas more to take, and a save more to keep, and so would call for another. */
+/* A deletion gives replicas and the log more to take, and a save more to keep, and so would call for another. */
 size_t evict_not_counted(const struct server *srv)
 {
     size_t sum = srv->persist.saving ? save_memory(srv->persist.saving) : 0;
-    for (int i = 0; i < srv->worker_count; i++) sum += replicas_memory(&srv->workers[i]);
-    return sum;
+    size_t readers = 0; /* of the journal, whose memory is theirs */
+    for (int i = 0; i < srv->worker_count; i++) {
+        sum += replicas_memory(&srv->workers[i]);
+        readers += replicas_count(&srv->workers[i]);
+    }
+    return readers ? sum : sum + aof_unwritten(&srv->aof);
 }
 
 /* What maxmemory is compared with. */

@@ -22,7 +22,8 @@ struct evict *evict_new(int db_count);
 void evict_free(struct evict *e);
 /* One bounded step (maxmemory-eviction-tenacity). Only with maxmemory set, and between commands. */
 enum evict_result evict_run(struct worker *w);
-/* Memory in use that maxmemory does not count: what replicas have not taken yet, and what a save keeps. */
+/* Memory in use that maxmemory does not count: what replicas and the log have not taken yet, and what a save
+ * keeps. */
 size_t evict_not_counted(const struct server *srv);
 /* For INFO: nanoseconds above the limit, all together and this time. */
 uint64_t evict_over_ns(const struct worker *w, uint64_t *this_time);

@@ -101,7 +101,7 @@ void info_memory(struct info *in)
     bytes_line(in, "mem_clients_slaves", m.clients_slaves);
     bytes_line(in, "mem_clients_normal", m.clients_normal);
     bytes_line(in, "mem_cluster_links", 0);
-    bytes_line(in, "mem_aof_buffer", 0);
+    bytes_line(in, "mem_aof_buffer", aof_unwritten(&srv->aof));
     info_line(in, "mem_allocator:demikv");
     info_line(in, "active_defrag_running:0");
     bytes_line(in, "lazyfree_pending_objects", lazyfree_pending(srv));

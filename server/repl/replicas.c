@@ -72,7 +72,8 @@ static size_t hard_limit(const struct worker *w)
 
 size_t replicas_memory(const struct worker *w)
 {
-    return w->replicas ? snapshot_bytes(w->replicas) + w->srv->journal.text.bytes : 0;
+    const struct replicas *r = w->replicas;
+    return r ? snapshot_bytes(r) + (r->count ? w->srv->journal.text.bytes : 0) : 0;
 }
 
 /* One that a new replica may read; NULL: there is none, or too much has happened since it stood. */
@@ -115,8 +116,9 @@ static struct snapshot *snapshot_begin(struct worker *w)
 void replicas_journal_appended(struct journal *j)
 {
     struct worker *w = &j->srv->workers[0];
-    struct replicas *r = replicas_of(w);
+    struct replicas *r = w->replicas;
     size_t hard = hard_limit(w);
+    if (!r || r->count == 0) return; /* another reads it */
     if (r->told_turn == w->turn_ns && !hard) return;
     r->told_turn = w->turn_ns;
     r->spoke_ms = w->now_ms;
