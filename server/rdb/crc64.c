@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * CRC-64 (Jones), eight bytes a step. table[k][b] is what byte b does to the sum when k bytes follow it in the step.
+ * CRC-64 (Jones), in two ways: by tables, and where the processor multiplies without carries by folding, which is eight
+ * times as fast and needs FOLD_MIN bytes to begin.
+ *
+ * By tables it is eight bytes a step. table[k][b] is what byte b does to the sum when k bytes follow it in the step.
  *
  * A CRC is linear: what a byte does is the exclusive-or of what its bits do. So the source holds the 64 numbers of the
  * single bits, and the compiler makes the 2,048 table entries of them. A bit's number in the reflected form is the bit
@@ -9,6 +12,11 @@
  */
 #include "server/rdb/crc64.h"
 
+#ifdef __x86_64__
+#include <wmmintrin.h>
+#endif
+
+#include "alloc/base/assert.h"
 #include "alloc/base/bytes.h"
 
 #define BITS0(X, b)                                                                                                    \
@@ -51,7 +59,7 @@ static const uint64_t table[8][256] = {
     ROW(BITS0), ROW(BITS1), ROW(BITS2), ROW(BITS3), ROW(BITS4), ROW(BITS5), ROW(BITS6), ROW(BITS7),
 };
 
-uint64_t crc64(uint64_t crc, const void *data, size_t n)
+uint64_t crc64_by_tables(uint64_t crc, const void *data, size_t n)
 {
     const unsigned char *p = data;
     for (; n >= 8; n -= 8, p += 8) {
@@ -61,4 +69,70 @@ uint64_t crc64(uint64_t crc, const void *data, size_t n)
     }
     for (; n; n--) crc = table[0][(crc ^ *p++) & 255] ^ crc >> 8;
     return crc;
+}
+
+#ifdef __x86_64__
+
+/* --- folding ------------------------------------------------------------------------------------------------------ */
+
+/* The bytes are a polynomial over GF(2), the first bit (bit 0 of byte 0) its highest power; the sum is what is left of
+ * it, times x^64, after division by P. So 16 bytes may be taken away and added again D bits further on, times x^D:
+ *
+ *     16 bytes   = a x^64 + b             a: the first eight of them, b: the others
+ *     times x^D  = a x^(64 + D) + b x^D,  which is, mod P,  a (x^(D + 64) mod P) + b (x^D mod P)
+ *
+ * Each product has 127 bits and fits into 16 bytes. Bits being reflected, bit 63 of a word is x^0, and the instruction
+ * gives the product times x; the constants have one power less for it:
+ *
+ *     for a: x^(D + 63) mod P        for b: x^(D - 1) mod P
+ *
+ * That is 1 << 63, shifted D + 63 or D - 1 times to the right through 0x95ac9329ac4bc9b5; crc64_test.c would find any
+ * other constant wrong. Four sums go side by side (D = 512), since a product is long in coming and another may begin
+ * meanwhile; then they are added, D = 128 apart, and what is left is 16 bytes, for the tables. */
+#define FOLD_MIN 64 /* bytes to begin with: 17 ns against 30 (Nov 2026) */
+#define FOUR     64 /* bytes a step */
+
+static_assert(FOLD_MIN >= FOUR, "it begins with four times 16 bytes");
+
+typedef __m128i fold_sum;
+
+static const uint64_t fold_512[2] = {0xaf86efb16d9ab4fb, 0xf49784a634f014e4};
+static const uint64_t fold_128[2] = {0xd9d7be7d505da32c, 0x381d0015c96f4444};
+
+static __attribute__((target("pclmul"))) inline fold_sum fold(fold_sum sum, fold_sum constants, fold_sum next)
+{
+    fold_sum a = _mm_clmulepi64_si128(sum, constants, 0x00), b = _mm_clmulepi64_si128(sum, constants, 0x11);
+    return _mm_xor_si128(_mm_xor_si128(a, b), next);
+}
+
+static inline fold_sum fold_load(const void *p) { return _mm_loadu_si128(p); }
+
+static __attribute__((target("pclmul"))) uint64_t by_folding(uint64_t crc, const unsigned char *p, size_t n)
+{
+    fold_sum by512 = fold_load(fold_512), by128 = fold_load(fold_128);
+    fold_sum s0 = _mm_xor_si128(fold_load(p), _mm_cvtsi64_si128((long long)crc));
+    fold_sum s1 = fold_load(p + 16), s2 = fold_load(p + 32), s3 = fold_load(p + 48);
+    for (p += FOUR, n -= FOUR; n >= FOUR; p += FOUR, n -= FOUR) {
+        s0 = fold(s0, by512, fold_load(p));
+        s1 = fold(s1, by512, fold_load(p + 16));
+        s2 = fold(s2, by512, fold_load(p + 32));
+        s3 = fold(s3, by512, fold_load(p + 48));
+    }
+    s1 = fold(s0, by128, s1);
+    s2 = fold(s1, by128, s2);
+    s3 = fold(s2, by128, s3);
+    for (; n >= 16; p += 16, n -= 16) s3 = fold(s3, by128, fold_load(p));
+    unsigned char left[16];
+    _mm_storeu_si128((fold_sum *)left, s3);
+    return crc64_by_tables(crc64_by_tables(0, left, sizeof left), p, n);
+}
+
+#endif
+
+uint64_t crc64(uint64_t crc, const void *p, size_t n)
+{
+#ifdef __x86_64__
+    if (n >= FOLD_MIN && __builtin_cpu_supports("pclmul")) return by_folding(crc, p, n);
+#endif
+    return crc64_by_tables(crc, p, n);
 }

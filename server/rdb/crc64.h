@@ -11,5 +11,7 @@
 
 /* crc: of the bytes before, 0 at the start. */
 uint64_t crc64(uint64_t crc, const void *p, size_t n);
+/* The same on any machine, slower. */
+uint64_t crc64_by_tables(uint64_t crc, const void *p, size_t n);
 
 #endif
