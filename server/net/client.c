@@ -524,6 +524,7 @@ static void hold_output(struct client *cl)
 void client_release_held(struct worker *w)
 {
     struct client **at = &w->held;
+    if (*at) demi_wake_ring(w->wake);
     while (*at) {
         struct client *cl = *at;
         if (cl->durable_at > w->durable) {

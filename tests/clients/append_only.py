@@ -148,6 +148,18 @@ def killed_while_writing(rounds, seed):
     tap.ok(not halves, "and no transaction is there in half", halves[:5])
 
 
+def replies_leave_at_once():
+    """When a sync has ended its replies go out, and not with what wakes the loop next: here that comes once a second."""
+    with Server(OURS, ALWAYS + ["--hz", "1"]) as server:
+        client = server.client(PATIENCE)
+        end = time.monotonic() + PATIENCE
+        answered = 0
+        while answered < 2 * PATIENCE and time.monotonic() < end:
+            client.call("SET", "key", str(answered))
+            answered += 1
+        tap.ok(answered == 2 * PATIENCE, "always: a reply leaves when its sync has ended", [answered])
+
+
 def layouts_cross():
     """Files of redis-server 7.0 load here, ours load there."""
     with Server(REDIS, ON) as theirs:
@@ -516,6 +528,7 @@ def one_moment(seed):
 
 every_command_comes_back()
 killed_while_writing(6, 1)
+replies_leave_at_once()
 layouts_cross()
 old_layout()
 ends_early()
