@@ -82,7 +82,7 @@ static void knock_at(struct sim_conn *c)
     struct sim *s = c->sim;
     struct sim_end *a = &c->ends[0], *b = &c->ends[1];
     if (a->closed || a->dead) return;
-    if (b->host->state == HOST_ENDED || sim_link_is_cut(s, a->host, b->host)) {
+    if (b->host->state == HOST_ENDED || b->host->crashed || sim_link_is_cut(s, a->host, b->host)) {
         try_again(c);
         return;
     }
@@ -114,6 +114,10 @@ static void attempt_at(struct sim_conn *c)
     struct sim *s = c->sim;
     struct sim_end *a = &c->ends[0], *b = &c->ends[1];
     if (a->closed || a->dead) return;
+    if (a->host->crashed) {
+        fail(c, ENETDOWN);
+        return;
+    }
     bool loopback = ntohl(b->addr.sin_addr.s_addr) >> 24 == 127;
     b->host = loopback ? a->host : sim_host_find(s, b->addr.sin_addr.s_addr);
     if (!b->host) fail(c, EHOSTUNREACH);

@@ -112,9 +112,9 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
     sim_note(sim, hash_bytes(d->bytes, d->n, 0));
     const struct sim_link *l = sim_link_of(sim, s->host, sim_host_find(sim, d->to.sin_addr.s_addr));
     sim->stats.datagrams++;
-    if (sim_chance(sim, l->loss_ppm)) sim->stats.datagrams_lost++;
+    if (s->host->crashed || sim_chance(sim, l->loss_ppm)) sim->stats.datagrams_lost++;
     else send_one(s->host, d);
-    if (sim_chance(sim, l->twice_ppm)) send_one(s->host, d);
+    if (!s->host->crashed && sim_chance(sim, l->twice_ppm)) send_one(s->host, d);
     free(d);
     if (op) op_complete_plain(&q->rt->ops, op, 0);
     return 0;

@@ -181,7 +181,7 @@ static void host_main(void *arg)
 struct sim_host *sim_host_find(const struct sim *s, in_addr_t addr)
 {
     for (unsigned i = 0; i < s->host_count; i++)
-        if (s->hosts[i]->state != HOST_ENDED && s->hosts[i]->addr == addr) return s->hosts[i];
+        if (s->hosts[i]->state != HOST_ENDED && !s->hosts[i]->crashed && s->hosts[i]->addr == addr) return s->hosts[i];
     return NULL;
 }
 
@@ -220,6 +220,25 @@ struct sim_host *sim_host_new(struct sim *s, const char *addr, int (*fn)(void *a
 struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg)
 {
     return sim_host_new(s, addr, fn, arg, true);
+}
+
+void sim_host_crash(struct sim_host *h)
+{
+    struct sim *s = h->sim;
+    if (h->state == HOST_ENDED || h->crashed) return;
+    ASSERT(h->state == HOST_IDLE);
+    sim_tell(s, "crash", h->index, 0);
+    h->crashed = true;
+    list_for_each_safe(it, &s->conns)
+    {
+        struct sim_conn *c = list_entry(it, struct sim_conn, all);
+        sim_conn_ref(c);
+        for (int i = 0; i < 2; i++)
+            if (c->ends[i].host == h && c->ends[1 - i].host) sim_conn_lose(&c->ends[i]);
+        sim_conn_unref(c);
+    }
+    if (h->disk) sim_disk_crash(h->disk);
+    sim_host_wake(h);
 }
 
 bool sim_host_ended(const struct sim_host *h) { return h->state == HOST_ENDED; }

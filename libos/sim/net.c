@@ -113,7 +113,7 @@ static void arrive(void *arg)
     struct sim *s = f->sim;
     struct sim_host *h = s->hosts[f->to];
     struct simdev *d = h->dev;
-    bool cut = f->from != NOBODY && s->cut[f->from][f->to];
+    bool cut = h->crashed || (f->from != NOBODY && s->cut[f->from][f->to]);
     sim_tell(s, cut || !d ? "frame-" : "frame", f->to, f->n);
     if (cut || !d || d->count == DEV_QUEUE_MAX) {
         s->stats.frames_lost++;
@@ -277,7 +277,7 @@ static void forward(struct sim *s, unsigned from, const struct sim_raw *except, 
 {
     for (unsigned i = 0; i < s->host_count; i++) {
         uint8_t mac[6];
-        if (i == from || !s->hosts[i]->dev) continue;
+        if (i == from || !s->hosts[i]->dev || s->hosts[i]->crashed) continue;
         sim_net_host_mac(s->hosts[i], mac);
         if (!is_for(bytes, mac)) continue;
         if (from != NOBODY) {
@@ -338,7 +338,7 @@ static unsigned dev_send(struct netdev *dev, struct frame *f, unsigned n)
         ASSERT(f[i].len <= sizeof d->host->sim->net->whole && buf_chain_len(f[i].b) == f[i].len);
         buf_chain_copy(f[i].b, 0, whole, f[i].len);
         sim_note(d->host->sim, hash_bytes(whole, f[i].len, d->host->index));
-        forward(d->host->sim, d->host->index, NULL, whole, f[i].len);
+        if (!d->host->crashed) forward(d->host->sim, d->host->index, NULL, whole, f[i].len);
         dev->n.tx_frames++;
         dev->n.tx_bytes += f[i].len;
         buf_unref(f[i].b);

@@ -6,6 +6,7 @@
 
 #include "alloc/base/assert.h"
 #include "alloc/base/hash.h"
+#include "libos/sim/disk_line.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ struct sim *sim_new(uint64_t seed)
     rng_seed(&s->rng, seed);
     list_init(&s->conns);
     list_init(&s->dgrams);
+    list_init(&s->disks);
     s->self = context_new_self();
     ASSERT(s->self);
     return s;
@@ -44,6 +46,7 @@ void sim_free(struct sim *s)
     sim_net_free(s);
     list_for_each_safe(it, &s->conns) sim_conn_free(list_entry(it, struct sim_conn, all));
     list_for_each_safe(it, &s->dgrams) free(list_entry(it, struct sim_dgram, all));
+    list_for_each_safe(it, &s->disks) sim_disk_free(list_entry(it, struct sim_disk, all));
     sim_events_free(&s->events);
     for (unsigned a = 0; a < SIM_HOSTS_MAX; a++)
         for (unsigned b = 0; b < SIM_HOSTS_MAX; b++) free(s->links[a][b]);

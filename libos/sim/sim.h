@@ -11,7 +11,7 @@
  *
  * Streams split anywhere, are late, stall while the receiver's window is full, break, and are cut by partitions, but
  * never lose order. Datagrams are lost, doubled and overtaken. Addresses are IPv4. Units: ns, bytes; ppm is of segments
- * or datagrams.
+ * or datagrams. Disks are in disk.h.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -55,6 +55,10 @@ void sim_free(struct sim *s);
 /* A host at an address like "10.0.0.1" that no live host has; it runs from the next sim_run() on. */
 struct sim_host *sim_host_add(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg);
 bool sim_host_ended(const struct sim_host *h);
+/* Power fails, or the process is killed: from now on nobody hears from it, what it does has no effect on its disk
+ * (disk.h), whose operations fail, and its address is free. Its program still runs, since memory that it has is its to
+ * free: it is to be told to end, as programs are. Not from inside of it. */
+void sim_host_crash(struct sim_host *h);
 
 /* Both directions between a and b (which may be one host); from NULL: between all hosts, those to come too. */
 void sim_link_set(struct sim *s, struct sim_host *a, struct sim_host *b, const struct sim_link *l);

@@ -86,6 +86,17 @@ void sim_conn_break(struct sim_conn *c)
     }
 }
 
+void sim_conn_lose(struct sim_end *e)
+{
+    struct sim *s = e->conn->sim;
+    struct sim_end *peer = peer_of(e);
+    sim_tell(s, "lose", e->conn->id, 0);
+    sim_items_free(&e->wire);
+    sim_wire_send(e, ITEM_RST, NULL, 0);
+    if (rng_below(&s->rng, 2)) sim_items_free(&peer->wire);
+    sim_wire_send(peer, ITEM_RST, NULL, 0); /* what its program still says comes behind it, and is not heard */
+}
+
 static void wire_arrives(void *arg);
 
 static void schedule(struct sim_end *to, uint64_t at)

@@ -34,12 +34,16 @@ struct sim {
     struct sim_link *links[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
     bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
     struct list conns, dgrams; /* those on their way */
+    struct list disks;         /* struct sim_disk */
     struct net *net;           /* the switch: net.c; NULL: nobody hangs on it */
     uint32_t conn_ids;
     uint64_t trace;
     bool tells; /* SIM_TRACE is set: what happens goes to stderr */
     struct sim_stats stats;
 };
+
+struct disk_mount;
+struct sim_disk;
 
 enum host_state { HOST_IDLE, HOST_RUNNING, HOST_ENDED };
 
@@ -59,15 +63,19 @@ struct sim_host {
     uint64_t alarm_at; /* of the earliest event that looks at the deadline */
     uint64_t tick_ns;  /* how long it works between two looks at the clock */
     uint16_t next_port;
-    struct list socks;  /* struct sim_sock */
-    struct simdev *dev; /* a net host's device: net.c */
-    struct libos *inet; /* and the libOS over it; NULL: it has ended */
+    struct list socks;       /* struct sim_sock */
+    struct simdev *dev;      /* a net host's device: net.c */
+    struct libos *inet;      /* and the libOS over it; NULL: it has ended */
+    struct disk_mount *disk; /* disk.c; NULL: it has none */
+    bool crashed;            /* nobody hears from it any more, whatever its program still does */
 };
 
 /* A host without a libOS that knows sockets: the caller adds one. */
 struct sim_host *sim_host_new(struct sim *s, const char *addr, int (*fn)(void *arg), void *arg, bool sockets);
 void sim_net_host_forget(struct sim_host *h); /* its runtime ends: the device goes */
 void sim_net_free(struct sim *s);
+void sim_disk_free(struct sim_disk *d);
+void sim_disk_crash(struct disk_mount *m);
 void sim_net_tell(const struct sim *s); /* every connection, to stderr */
 /* Something has happened that its program may wait for. */
 void sim_host_wake(struct sim_host *h);
@@ -148,6 +156,8 @@ static inline struct sim_conn *sim_conn_ref(struct sim_conn *c)
 }
 void sim_conn_unref(struct sim_conn *c);
 void sim_conn_free(struct sim_conn *c);
+/* The host of an end has crashed: its peer hears of that, of all that had left, or of less. */
+void sim_conn_lose(struct sim_end *e);
 /* Takes it down from the middle: both ends get a reset, and what is on the way is lost. */
 void sim_conn_break(struct sim_conn *c);
 

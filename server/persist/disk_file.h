@@ -2,7 +2,7 @@
  *
  * Operations on files that are waited for where they are called. The library's helpers do them; in a task
  * (demi_spawn()) the loop goes on meanwhile, elsewhere the thread waits. 0 or -errno, all of them. Where time is
- * simulated there are no files: -ENOTSUP.
+ * simulated there are files where a disk is (libos/sim/disk.h), else -ENOTSUP.
  */
 #ifndef SERVER_PERSIST_DISK_FILE_H
 #define SERVER_PERSIST_DISK_FILE_H
