@@ -108,6 +108,12 @@ static int apply_appendonly(struct server *srv, const struct config *cfg, const 
     return rc;
 }
 
+static int apply_saved_file(struct server *srv, const struct config *cfg, const char **err)
+{
+    claim_take(srv, cfg->dbfilename);
+    return 0;
+}
+
 static int apply_crash_log(struct server *srv, const struct config *cfg, const char **err)
 {
     crash_apply(srv, cfg);
@@ -146,6 +152,8 @@ static const struct conf_hook hooks[] = {
     {.option = "libos-spin-us", .apply = apply_spin},
     {.option = "libos-pcap", .apply = apply_pcap, .last = true}, /* a file that is opened again is empty */
     {.option = "appendonly", .apply = apply_appendonly, .last = true},
+    {.option = "dir", .apply = apply_saved_file},
+    {.option = "dbfilename", .apply = apply_saved_file},
     {.option = "crash-log-enabled", .apply = apply_crash_log},
     {.option = "locale-collate", .apply = apply_locale},
 };

@@ -49,7 +49,15 @@ int aof_folder_locate(struct server *srv)
     return n < PATH_MAX ? 0 : failed(srv, "opening", srv->config->appenddirname, -ENAMETOOLONG);
 }
 
-/* Neither call waits for a disk that the start has not waited for already: both are done once. */
+/* What a rewrite has left that a crash ended, which may be as long as all of the data. */
+static void clear_leftovers(struct server *srv)
+{
+    char path[PATH_MAX];
+    if (manifest_path(srv, "temp-", path) == 0) unlink(path);
+    if (aof_folder_path(&srv->aof, AOF_TEMPORARY_BASE, path) == 0) unlink(path);
+}
+
+/* No call waits for a disk that the start has not waited for already: all are done once. */
 int aof_folder_take(struct server *srv)
 {
     struct aof *a = &srv->aof;
@@ -58,6 +66,7 @@ int aof_folder_take(struct server *srv)
     if (fd < 0) return errno == ENOENT ? -ENOENT : failed(srv, "opening", a->folder, -errno);
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         a->lock_fd = fd;
+        clear_leftovers(srv);
         return 0;
     }
     int err = errno;

@@ -11,6 +11,9 @@
 
 #include "server/persist/aof_manifest.h"
 
+/* One name for all: what a process that was killed has left is written over. */
+#define AOF_TEMPORARY_BASE "temp-rewriteaof-bg.aof"
+
 struct aof;
 struct server;
 

@@ -39,9 +39,8 @@
 static struct save *begin_base(struct worker *w, const char *name, bool is_rdb, bool background)
 {
     char path[PATH_MAX], temporary[PATH_MAX];
-    /* One name for all: what a process that was killed has left is written over. */
     if (aof_folder_path(&w->srv->aof, name, path)) return NULL;
-    if (aof_folder_path(&w->srv->aof, "temp-rewriteaof-bg.aof", temporary)) return NULL;
+    if (aof_folder_path(&w->srv->aof, AOF_TEMPORARY_BASE, temporary)) return NULL;
     return save_begin(
         w,
         &(struct save_request){

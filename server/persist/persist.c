@@ -7,6 +7,9 @@
 
 #include <errno.h>
 
+#include "alloc/base/clock.h"
+#include "demi/libos.h"
+#include "demi/wait.h"
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
 #include "server/persist/aof_folder.h"
@@ -15,7 +18,9 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-#define RETRY_S 5
+#define RETRY_S       5
+#define QUIET_NS      UINT64_C(1000000000)
+#define QUIET_LOOK_NS UINT64_C(200000)
 
 static int64_t now_s(const struct worker *w) { return w->now_ms / 1000; }
 
@@ -23,6 +28,7 @@ void persist_init(struct server *srv)
 {
     srv->persist.saved_s = srv->start_ms / 1000;
     srv->persist.took_s = -1;
+    claim_init(&srv->persist.claim);
     aof_init(&srv->aof);
 }
 
@@ -35,6 +41,7 @@ void persist_fini(struct worker *w)
     aof_close(w);
     aof_folder_give_up(w->srv);
     aof_manifest_fini(&w->srv->aof.manifest);
+    claim_fini(&p->claim);
 }
 
 bool persist_refuses_writes(const struct server *srv)
@@ -88,13 +95,37 @@ static int load_log(struct load *l)
     return err && err != -ENOENT ? err : aof_open(load_worker(l));
 }
 
+/* Clients wait while little is read, as they do with redis-server, which looks after them first when it has read
+ * loading-process-events-interval-bytes: few expect LOADING of a server that has just begun with nothing. */
+static void load_quietly(struct worker *w)
+{
+    const struct persist *p = &w->srv->persist;
+    uint64_t most = (uint64_t)w->conf.cfg->loading_process_events_interval_bytes, start = demi_clock_ns();
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    while (p->loading && !w->srv->stopping && load_progress(p->loading).bytes_done < most &&
+           demi_clock_ns() - start < QUIET_NS && demi_timer(&qt, QUIET_LOOK_NS) == 0)
+        demi_wait(&qr, qt, NULL);
+}
+
+static void claim_file(struct server *srv)
+{
+    claim_take(srv, srv->config->dbfilename);
+    claim_clear_leftovers(srv);
+    if (srv->config->save_count) claim_look(srv);
+}
+
 void persist_load_begin(struct worker *w, void (*ready)(struct server *srv))
 {
     struct persist *p = &w->srv->persist;
+    claim_file(w->srv);
     p->ready = ready;
     p->loading = load_background(w, w->conf.cfg->appendonly ? load_log : load_rdb, loaded);
     persist_update(w->srv);
-    if (p->loading) return;
+    if (p->loading) {
+        load_quietly(w);
+        return;
+    }
     w->srv->exit_code = 1;
     w->srv->stopping = true;
 }
@@ -104,6 +135,7 @@ void persist_load_begin(struct worker *w, void (*ready)(struct server *srv))
 int persist_save(struct worker *w)
 {
     struct server *srv = w->srv;
+    claim_look(srv);
     int err = save_foreground(w, w->conf.cfg->dbfilename);
     if (err) return err;
     srv->dirty = 0;
@@ -143,6 +175,7 @@ int persist_save_begin(struct worker *w)
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
     if (p->saving || srv->aof.rewriting) return -EBUSY;
+    claim_look(srv);
     p->scheduled = false;
     p->saves++;
     p->dirty_before = srv->dirty;

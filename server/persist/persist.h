@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/persist/claim.h"
+
 struct call;
 struct load;
 struct save;
@@ -17,6 +19,7 @@ struct server;
 struct worker;
 
 struct persist {
+    struct claim claim;     /* of the file that is saved to */
     bool replaying;         /* commands of an append-only file run: what they were checked for they were checked for */
     struct save *saving;    /* in the background; NULL: no */
     struct save *cancelled; /* one that was given up and has not ended yet; NULL: there is none */
@@ -34,7 +37,7 @@ struct persist {
 };
 
 void persist_init(struct server *srv);
-/* Loads the data, in the background, and calls ready then; at once if there are none, or none is to be loaded. What
+/* Loads the data, in the background, and calls ready then; what is loaded in a moment is before this returns. What
  * cannot be loaded stops the server, with exit code 1. */
 void persist_load_begin(struct worker *w, void (*ready)(struct server *srv));
 /* Puts what the file holds into the keyspace with nobody served meanwhile. flags: enum rdb_load_flag. 0 or -errno; the

@@ -228,9 +228,8 @@ def loading():
         ends(server)
         with open(path(server), "rb") as file:
             whole = file.read()
-        slow = [OURS, "--port", "0", "--unixsocket", server.path, "--dir", server.dir, "--save", "3600 1", "--key-load-delay", "1000"]
-        with open(server.log, "ab") as log:
-            server.process = subprocess.Popen(slow, cwd=server.dir, stdout=log, stderr=log)
+        slow = ["--save", "3600 1", "--key-load-delay", "1000"]
+        server.process = popen(server, *slow)
         wait_until(lambda: os.path.exists(server.path))
         client = server.client(PATIENCE)
         tap.ok(text_of(client, "GET", "k") == b"LOADING Redis is loading the dataset in memory", "LOADING is the answer while the data are loaded")
@@ -245,8 +244,7 @@ def loading():
         tap.ok(log_has(server, "Done loading RDB, keys loaded: 100001"), "the log says how")
         server.process.terminate()
         ends(server)
-        with open(server.log, "ab") as log:
-            server.process = subprocess.Popen(slow, cwd=server.dir, stdout=log, stderr=log)
+        server.process = popen(server, *slow)
         time.sleep(0.3)
         with open(path(server), "rb") as file:
             held = file.read()
@@ -272,6 +270,91 @@ def loading():
         done = subprocess.run([OURS, "--port", "0", "--unixsocket", server.path, "--dir", server.dir], capture_output=True, text=True, timeout=PATIENCE)
         tap.ok(done.returncode == 1 and "Is a directory" in done.stdout, "a folder in its place: refused", [done.stdout[-300:]])
         del before
+
+
+def popen(server, *args):
+    with open(server.log, "ab") as log:
+        return subprocess.Popen([OURS, "--port", "0", "--unixsocket", server.path, "--dir", server.dir] + list(args), cwd=server.dir, stdout=log, stderr=log)
+
+
+def loaded_in_a_moment():
+    """As with redis-server nobody is told LOADING where there is little to load: who connects waits."""
+    with Server(OURS) as server:
+        client = server.client(PATIENCE)
+        for i in range(5):
+            client.call("SET", "k%d" % i, "v")
+        client.call("SAVE")
+        server.process.terminate()
+        ends(server)
+        server.process = popen(server, "--save", "", "--key-load-delay", "10000")
+        wait_until(lambda: os.path.exists(server.path))
+        reply = text_of(server.client(PATIENCE), "GET", "k4")
+        with open(server.log) as file:
+            took = float(file.read().split("DB loaded from disk: ")[-1].split()[0])
+        tap.ok(took >= 0.05 and (reply == b"v" or took > 1), "who connects while little is loaded waits and is not told LOADING", [reply, took])
+
+
+TWO = "another server saves to dump.rdb in the same folder"
+
+
+def told(server, text=TWO):
+    with open(server.log, errors="replace") as file:
+        return file.read().count(text)
+
+
+def two_on_one_file():
+    """The second says so before it overwrites what the first has saved, and so does the first; nobody is kept out."""
+    args = POINTS + ["--enable-protected-configs", "yes"]
+    with Server(OURS, args) as first, Server(OURS, args) as other:
+        client = first.client(PATIENCE)
+        tap.ok(told(first) == 0 and told(other) == 0, "a folder each: nothing is said")
+        second = restart(other, "--dir", first.dir, *args)
+        tap.ok(told(other) == 1 and not os.path.exists(path(first)), "a second server on the file is told at its start")
+        client.call("SET", "k", "first")
+        client.call("BGSAVE")
+        tap.ok(saved(client) and told(first) == 1, "the first when it saves")
+        second.call("SAVE")
+        second.call("BGSAVE")
+        client.call("SAVE")
+        tap.ok(saved(second) and told(first) == 1 and told(other) == 1, "once each")
+        second.call("CONFIG", "SET", "dbfilename", "other.rdb")
+        second.call("SAVE")
+        client.call("SAVE")
+        tap.ok(os.path.exists(path(first, "other.rdb")) and told(first) == 1 and told(other) == 1, "with a name each there is nothing to say")
+        client.call("CONFIG", "SET", "dbfilename", "other.rdb")
+        client.call("SAVE")
+        said = "another server saves to other.rdb in the same folder"
+        tap.ok(told(first, said) == 1 and told(other, said) == 0, "until one takes the other's")
+        client.call("CONFIG", "SET", "dir", other.dir)
+        client.call("SAVE")
+        second.call("SAVE")
+        tap.ok(told(first, said) == 1 and told(other, said) == 0, "and not in another folder")
+        client.call("CONFIG", "SET", "dir", first.dir)
+        first.process.kill()
+        first.process.wait()
+        second.call("SAVE")
+        tap.ok(told(other, said) == 0, "who has died saves no more")
+        pure = restart(first, "--dbfilename", "other.rdb")
+        tap.ok(told(first, said) == 1, "without save points nothing is said at the start")
+        pure.call("SAVE")
+        tap.ok(told(first, said) == 2, "but by SAVE")
+
+
+def what_a_crash_has_left():
+    gone, dead = ["temp-99999999.rdb", "temp-4711-3.rdb"], ["temp-.rdb", "temp-1.rdb.old", "temp-12x.rdb", "temp-5-1-2.rdb", "xtemp-5-1.rdb", "temp--5.rdb"]
+    with Server(OURS) as server, Server(OURS, ["--dir", server.dir, "--dbfilename", "other.rdb"]) as other:
+        for name in gone + dead + ["temp-%d.rdb" % os.getpid()]:
+            with open(path(server, name), "w") as file:
+                file.write("x")
+        restart(server)
+        tap.ok(all(os.path.exists(path(server, name)) for name in gone), "beside another server temporary files are left alone: they may be its own")
+        other.process.kill()
+        other.process.wait()
+        restart(server)
+        stay = [name for name in gone if os.path.exists(path(server, name))]
+        tap.ok(not stay and log_has(server, "Removed temp-4711-3.rdb"), "what saves have left that a crash ended is removed by a start", stay)
+        lost = [name for name in dead + ["temp-%d.rdb" % os.getpid()] if not os.path.exists(path(server, name))]
+        tap.ok(not lost, "and nothing else, nor that of a process that is there", lost)
 
 
 def for_redis_server():
@@ -303,5 +386,8 @@ one_at_a_time()
 points()
 full_disk()
 loading()
+loaded_in_a_moment()
+two_on_one_file()
+what_a_crash_has_left()
 for_redis_server()
 tap.done()
