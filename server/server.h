@@ -86,6 +86,7 @@ struct server {
     char *exec_argv0;
     int pid;
     bool daemonized, supervised;
+    bool in_a_process; /* not in the simulator: it may have threads, and locks on files that others see */
 
     unsigned unusual;       /* enum server_unusual: 0 nearly always */
     int64_t pause_until_ms; /* CLIENT PAUSE */

@@ -151,6 +151,7 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err) return err;
     srv->start_ms = demi_wall_us() / 1000;
     srv->start_ns = demi_clock_ns();
+    srv->in_a_process = o->in_a_process;
     persist_init(srv);
     open_keyspace(srv, o->hash_seed);
     srv->worker_count = 1;

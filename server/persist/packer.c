@@ -8,6 +8,8 @@
  * buffer 256. The thread waits for pieces and for empty buffers. What was taken in is freed by the loop, since blobs
  * count their holders without locks.
  *
+ * Where there are no threads the same is a task of the loop, which waits by a wake-up in place of the condition.
+ *
  * In front of a string that is compressed stand both its lengths, so that a mark covers the plain length and the bytes,
  * and takes the place of both.
  */
@@ -16,7 +18,9 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "demi/libos.h"
 #include "demi/sga.h"
+#include "demi/wait.h"
 #include "server/db/entry.h"
 #include "server/ds/lzf.h"
 #include "server/mem.h"
@@ -25,6 +29,7 @@
 
 #define SAMPLE_OVER 65536u /* of longer strings the first part is tried before the whole */
 #define SAMPLE_SIZE 8192u
+#define STACK_SIZE  ((size_t)256 << 10)
 
 struct piece {
     struct piece *next;
@@ -45,9 +50,11 @@ struct buffers { /* a ring */
 };
 
 struct packer {
-    bool compress, checksum, ends_in_checksum, started;
+    bool compress, checksum, ends_in_checksum, in_task, started;
     demi_wake_t *wake;
     pthread_t thread;
+    demi_wake_t *task_wake; /* in_task: what it waits for has changed */
+    demi_qtoken_t task;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* under the lock */
@@ -101,12 +108,33 @@ static demi_sgarray_t *buffers_take(struct buffers *b)
 
 /* --- the thread --------------------------------------------------------------------------------------------------- */
 
+/* Under the lock, which is not held meanwhile. */
+static void wait_change(struct packer *p)
+{
+    if (!p->in_task) {
+        pthread_cond_wait(&p->changed, &p->lock);
+        return;
+    }
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    pthread_mutex_unlock(&p->lock);
+    if (demi_wake_wait(&qt, p->task_wake) == 0) demi_wait(&qr, qt, NULL);
+    else demi_yield(); /* no memory for it: looks again */
+    pthread_mutex_lock(&p->lock);
+}
+
+static void tell_change(struct packer *p)
+{
+    if (p->in_task) demi_wake_ring(p->task_wake);
+    else pthread_cond_signal(&p->changed);
+}
+
 /* An empty buffer to fill; NULL: the packer is stopped. */
 static demi_sgarray_t *next_buffer(struct packer *p)
 {
     pthread_mutex_lock(&p->lock);
     demi_sgarray_t *x;
-    while (!(x = buffers_take(&p->empty)) && !p->stop) pthread_cond_wait(&p->changed, &p->lock);
+    while (!(x = buffers_take(&p->empty)) && !p->stop) wait_change(p);
     pthread_mutex_unlock(&p->lock);
     return x;
 }
@@ -203,7 +231,7 @@ static struct piece *next_piece(struct packer *p, bool *ending)
 {
     pthread_mutex_lock(&p->lock);
     struct piece *x = NULL;
-    while (!p->stop && !(x = pieces_take(&p->waiting)) && !p->ending) pthread_cond_wait(&p->changed, &p->lock);
+    while (!p->stop && !(x = pieces_take(&p->waiting)) && !p->ending) wait_change(p);
     *ending = !x && !p->stop;
     pthread_mutex_unlock(&p->lock);
     return x;
@@ -218,9 +246,8 @@ static void took(struct packer *p, struct piece *x)
     demi_wake_ring(p->wake);
 }
 
-static void *run(void *arg)
+static void run(struct packer *p)
 {
-    struct packer *p = arg;
     struct piece *x;
     bool ending, ok = true;
     while (ok && (x = next_piece(p, &ending))) {
@@ -232,10 +259,34 @@ static void *run(void *arg)
     p->done = true;
     pthread_mutex_unlock(&p->lock);
     demi_wake_ring(p->wake);
+}
+
+static void *run_thread(void *arg)
+{
+    run(arg);
     return NULL;
 }
 
+static int64_t run_task(void *arg)
+{
+    run(arg);
+    return 0;
+}
+
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
+
+static bool start(struct packer *p)
+{
+    if (!p->in_task) return pthread_create(&p->thread, NULL, run_thread, p) == 0;
+    return demi_wake_new(&p->task_wake) == 0 && demi_spawn(&p->task, run_task, p, STACK_SIZE) == 0;
+}
+
+static void join(struct packer *p)
+{
+    demi_qresult_t qr;
+    if (p->in_task) demi_wait(&qr, p->task, NULL);
+    else pthread_join(p->thread, NULL);
+}
 
 struct packer *packer_new(const struct packer_options *o)
 {
@@ -244,6 +295,7 @@ struct packer *packer_new(const struct packer_options *o)
     p->checksum = o->checksum;
     p->ends_in_checksum = o->ends_in_checksum;
     p->wake = o->wake;
+    p->in_task = o->in_task;
     pieces_init(&p->waiting);
     pieces_init(&p->taken);
     pthread_mutex_init(&p->lock, NULL);
@@ -253,7 +305,7 @@ struct packer *packer_new(const struct packer_options *o)
         if (!p->buffers[i].sga_numsegs) goto fail;
         buffers_put(&p->empty, &p->buffers[i]);
     }
-    p->started = pthread_create(&p->thread, NULL, run, p) == 0;
+    p->started = start(p);
     if (p->started) return p;
 fail:
     packer_free(p);
@@ -283,7 +335,7 @@ void packer_stop(struct packer *p)
 {
     pthread_mutex_lock(&p->lock);
     p->stop = true;
-    pthread_cond_broadcast(&p->changed);
+    tell_change(p);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -297,8 +349,10 @@ bool packer_has_stopped(struct packer *p)
 
 void packer_free(struct packer *p)
 {
-    packer_stop(p);
-    if (p->started) pthread_join(p->thread, NULL);
+    if (p->started) {
+        packer_stop(p);
+        join(p);
+    }
     free_taken(p);
     struct piece *x;
     while ((x = pieces_take(&p->waiting))) piece_free(x);
@@ -306,6 +360,7 @@ void packer_free(struct packer *p)
         if (p->buffers[i].sga_numsegs) demi_sgafree(&p->buffers[i]);
     mem_free(p->lzf);
     mem_free(p->lzf_work);
+    if (p->task_wake) demi_wake_free(p->task_wake);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);
     mem_free(p);
@@ -317,7 +372,7 @@ static void put(struct packer *p, struct piece *x)
     pthread_mutex_lock(&p->lock);
     if (!x->lent) p->waiting_bytes += x->n;
     pieces_put(&p->waiting, x);
-    pthread_cond_signal(&p->changed);
+    tell_change(p);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -353,7 +408,7 @@ void packer_end(struct packer *p)
 {
     pthread_mutex_lock(&p->lock);
     p->ending = true;
-    pthread_cond_signal(&p->changed);
+    tell_change(p);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -378,7 +433,7 @@ void packer_give(struct packer *p, demi_sgarray_t *buffer)
 {
     pthread_mutex_lock(&p->lock);
     buffers_put(&p->empty, buffer);
-    pthread_cond_signal(&p->changed);
+    tell_change(p);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -6,7 +6,7 @@
  *
  *     packer_put()  packer_put_string()  packer_end()  ->  [thread]  ->  packer_take()  packer_give()
  *
- * All functions are the loop's.
+ * All functions are the loop's. Where time is simulated there are no threads, and a task does it.
  */
 #ifndef SERVER_PERSIST_PACKER_H
 #define SERVER_PERSIST_PACKER_H
@@ -25,10 +25,11 @@ struct packer;
 struct packer_options {
     bool compress;
     bool checksum, ends_in_checksum; /* it may end in a zero for one */
+    bool in_task;                    /* of the loop, not in a thread */
     demi_wake_t *wake;               /* rung when there is something to take, and when pieces were taken in */
 };
 
-/* NULL: no thread, or no memory. */
+/* NULL: no thread or task, or no memory. */
 struct packer *packer_new(const struct packer_options *o);
 /* At any moment; whatever is in it is dropped. No buffer is out. */
 void packer_free(struct packer *p);

@@ -21,11 +21,13 @@ struct run {
     struct rdb_sink out; /* what came out */
 };
 
+static bool in_task; /* the tests are run in both ways */
+
 static void begin(struct run *r, bool compress, bool checksum)
 {
     assert_int_equal(demi_wake_new(&r->wake), 0);
     r->packer = packer_new(&(struct packer_options){
-        .compress = compress, .checksum = checksum, .ends_in_checksum = true, .wake = r->wake});
+        .compress = compress, .checksum = checksum, .ends_in_checksum = true, .in_task = in_task, .wake = r->wake});
     assert_non_null(r->packer);
     rdb_sink_init(&r->out, NULL, NULL);
 }
@@ -188,13 +190,30 @@ static int stop(void **state)
     return 0;
 }
 
+static int threads(void **state)
+{
+    (void)state;
+    in_task = false;
+    return 0;
+}
+
+static int tasks(void **state)
+{
+    (void)state;
+    in_task = true;
+    return 0;
+}
+
+#define by_both(f)                                                                                                     \
+    cmocka_unit_test_setup(f, threads), { "in a task: " #f, f, tasks, NULL, NULL }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_packed_is_what_a_plain_sink_writes),
-        cmocka_unit_test(test_a_checksum_that_is_not_wanted_is_zero),
-        cmocka_unit_test(test_a_lent_blob_is_held_until_it_is_written),
-        cmocka_unit_test(test_it_can_be_stopped_with_all_buffers_full),
+        by_both(test_what_is_packed_is_what_a_plain_sink_writes),
+        by_both(test_a_checksum_that_is_not_wanted_is_zero),
+        by_both(test_a_lent_blob_is_held_until_it_is_written),
+        by_both(test_it_can_be_stopped_with_all_buffers_full),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -335,6 +335,7 @@ static int begin_packing(struct save *s)
     s->packer = packer_new(&(struct packer_options){.compress = rdb && cfg->rdbcompression,
                                                     .checksum = rdb && cfg->rdbchecksum,
                                                     .ends_in_checksum = rdb,
+                                                    .in_task = !s->w->srv->in_a_process,
                                                     .wake = s->wake});
     return s->packer ? 0 : -EAGAIN;
 }
