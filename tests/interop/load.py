@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 # timeout: 90
-"""Our load generator says when connections die or say nothing: a line, and an exit status other than 0. Against a server of this script,
-over the loopback; no root."""
+"""Our load generator says when connections die or say nothing: a line, and an exit status other than 0; it counts the commands that are sent
+together; asked to end, it tells what it has measured. Against a server of this script, over the loopback; no root."""
 import os
+import re
+import signal
 import socket
 import struct
 import subprocess
@@ -18,8 +20,11 @@ from tap import Tap, skip_all  # noqa: E402
 LOAD = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "tools/bench/load")
 
 
+REPLIES = {b"1": b"+PONG\r\n", b"2": b"$3\r\nxxx\r\n", b"3": b"+OK\r\n"}  # by the number of words: PING, GET, SET
+
+
 class Fake:
-    """Answers every request with +PONG. The first `mute` connections but one (that the tool probes with) never answer; `cut` connections
+    """Answers every request. The first `mute` connections but one (that the tool probes with) never answer; `cut` connections
     are ended after `after` seconds, by FIN or, with reset, by RST."""
 
     def __init__(self, mute=0, cut=0, after=0.5, reset=False):
@@ -56,7 +61,7 @@ class Fake:
                 if not data:
                     return
                 if not mute:
-                    stream.sendall(b"+PONG\r\n" * data.count(b"*1\r\n"))
+                    stream.sendall(b"".join(REPLIES[n] for n in re.findall(rb"\*([123])\r\n", data)))
         except OSError:
             pass
 
@@ -65,6 +70,18 @@ def run(fake, *options):
     done = subprocess.run([LOAD, "-p", str(fake.port), "-t", "ping", "-c", "8"] + list(options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, timeout=80, env={k: v for k, v in os.environ.items() if k not in ("LIBOS", "CONFIG_PATH")})
     return done.returncode, done.stdout
+
+
+def run_until(number):
+    """A run without an end to speak of, which is sent a signal as soon as it measures."""
+    fake = Fake()
+    process = subprocess.Popen([LOAD, "-p", str(fake.port), "-t", "ping", "-c", "1", "--seconds", "60", "--marks"], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    process.stdout.readline()
+    time.sleep(0.1)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
+    return process.returncode, said
 
 
 def check(tap, claim, got, status, *words):
@@ -81,5 +98,8 @@ check(tap, "connections reset by the server are told", run(Fake(cut=3, reset=Tru
 check(tap, "... in open loop", run(Fake(cut=3), "--seconds", "2", "--rate", "1000"), 3, "dead: 3 of 8 connections")
 check(tap, "a counted run ends although requests are lost", run(Fake(cut=7, after=0.05), "-n", "200000", "-P", "4"), 3, "dead: 7 of 8")
 check(tap, "connections that never answer are told", run(Fake(mute=2), "--seconds", "2.5"), 3, "silent: 2 of 8 connections")
+check(tap, "two commands that are sent together count as two", run(Fake(), "-t", "mixed", "-n", "2000"), 0, "(4000 in")
+check(tap, "SIGTERM ends a run, which tells its figures", run_until(signal.SIGTERM), 0, "requests/s", "p99.9")
+check(tap, "so does SIGINT", run_until(signal.SIGINT), 0, "requests/s")
 check(tap, "--machine tells both", run(Fake(mute=1, cut=3), "--seconds", "2.5", "--machine"), 3, "dead=2 silent=1")
 tap.done()

@@ -67,7 +67,7 @@ run = figures.read(os.path.join(ROOT, "tools/bench/run"))
 sections = re.findall(r'"(\w+)": \w+\.section_', run)
 unmarked = [s for s in sections if "<!-- %s:begin -->" % s not in committed["tools/bench/FIGURES.md"]]
 check("FIGURES.md has a place for every section", len(sections) > 10 and not unmarked, unmarked)
-sources = "".join(figures.read(os.path.join(ROOT, "tools/bench", name)) for name in ("speed.py", "size.py", "net.py"))
+sources = "".join(figures.read(os.path.join(ROOT, "tools/bench", name)) for name in ("speed.py", "size.py", "net.py", "snapshot.py", "journal.py"))
 asked = {row[1] for row in figures.ROWS} | {name for panel in chart.PANELS for _, name in panel[4]}
 unmade = [a for a in asked if '"%s"' % a not in sources and 'keep="%s' % re.sub(r"(get|set)$", "", a) not in sources]
 check("every figure that is shown is taken", not unmade, unmade)

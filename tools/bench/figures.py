@@ -28,6 +28,10 @@ ROWS = (
     ("memory for 16 bytes of key and 16 of value", "bytes_plain", 1, 1, " bytes"),
     ("longest silence while 4 million keys come in", "silence_ms", 1, 1, " ms"),
     ("GET, one at a time, demikv over shared memory, redis-server over loopback: requests a second", "rps_memif_get", 1e6, 2, " M"),
+    ("SAVE of 10 million keys, on one core: keys a second", "save_rate", 1e6, 2, " M"),
+    ("loading them, on one core: keys a second", "load_rate", 1e6, 2, " M"),
+    ("longest gap that a client sees while 10 million keys are saved in the background", "bgsave_gap_ms", 1, 1, " ms"),
+    ("SET with `appendfsync always`: requests a second", "always_rps", 1e3, 1, " k"),
 )
 
 

@@ -7,8 +7,10 @@
  * Open loop (--rate): requests have their times, evenly spaced over all connections, and a reply's latency counts from
  * the time its request was due, sent late or not: a server that stalls cannot hide it by not being asked.
  *
- * With --pid the CPU time of that process (all threads, /proc/PID/task/.../schedstat) is read at the start and the end
- * of the measurement itself: set-up and warm-up are not in the figure.
+ * With --pid the CPU time of that process (all its threads, also those that have ended) is read at the start and the
+ * end of the measurement itself: set-up and warm-up are not in the figure.
+ *
+ * SIGTERM and SIGINT end the measurement, and what was measured until then is reported.
  *
  * A connection that the server closes or resets is dead: the others go on, its unanswered requests are lost, and the
  * report and the exit status say so. So do connections that were asked and never answered anything (silent), and a
@@ -20,10 +22,10 @@
  * pushed. Bounds: at most MAX_CONNS connections and MAX_FLIGHT requests of one of them unanswered.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/un.h>
 #include <time.h>
@@ -51,7 +53,7 @@ struct load_conn {
     unsigned in_flight; /* requests sent and not answered */
     unsigned first;     /* ring index of the oldest of them */
     unsigned to_send;   /* open loop: due, and for want of room not sent */
-    uint64_t partial;   /* bytes of a reply that has not come in whole (fixed length) */
+    uint64_t partial;   /* of a request's reply that has not come in whole: bytes (fixed length), or commands */
     uint64_t *due;      /* ring of MAX_FLIGHT or, closed loop, the one time of the batch */
     struct scanner scanner;
     bool dead, heard; /* heard: something came back */
@@ -62,7 +64,8 @@ struct load {
     const char *host, *path, *test;
     int port, pid;
     unsigned conn_count, depth;
-    uint64_t keys, value_size, limit, first_key;
+    uint64_t keys, limit, first_key;
+    struct value value;
     double seconds, warmup, rate;
     bool machine, sequential, marks;
     /* state */
@@ -79,6 +82,14 @@ struct load {
     bool measuring, stopping;
     struct histogram latency;
 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
 
 static void die(const char *format, ...)
 {
@@ -98,24 +109,13 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* CPU time of all threads of a process so far; 0 when there is none. */
+/* CPU time of a process so far, threads that have ended included; 0 when there is none. */
 static uint64_t cpu_ns(int pid)
 {
-    char path[300];
-    uint64_t sum = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", pid);
-    DIR *threads = pid ? opendir(path) : NULL;
-    if (!threads) return 0;
-    for (struct dirent *entry; (entry = readdir(threads));) {
-        unsigned long long ran = 0;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, entry->d_name);
-        FILE *file = entry->d_name[0] != '.' ? fopen(path, "r") : NULL;
-        if (!file) continue;
-        if (fscanf(file, "%llu", &ran) == 1) sum += ran;
-        fclose(file);
-    }
-    closedir(threads);
-    return sum;
+    clockid_t clock;
+    struct timespec t;
+    if (!pid || clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t)) return 0;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* User-space part of it, in the kernel's ticks of 10 ms; 0 when there is none. */
@@ -163,8 +163,11 @@ static void send_requests(struct load *l, struct load_conn *c, unsigned count)
     if (!bytes) die("out of memory");
     for (unsigned i = 0; i < count; i++) {
         memcpy(bytes + i * size, l->request.bytes, size);
-        for (unsigned k = 0; l->keys && k < l->request.digit_count; k++)
-            digits_write(bytes + i * size + l->request.digits[k], next_number(l));
+        uint64_t number = 0;
+        for (unsigned k = 0; l->keys && k < l->request.digit_count; k++) {
+            if (!l->request.repeats[k]) number = next_number(l);
+            digits_write(bytes + i * size + l->request.digits[k], number);
+        }
     }
     demi_qtoken_t token;
     struct iovec piece = {.iov_base = bytes, .iov_len = size * count};
@@ -221,9 +224,14 @@ static void pop_next(struct load *l, struct load_conn *c)
 
 /* --- receiving ------------------------------------------------------------------------------------------------ */
 
+/* Requests that are answered in whole. */
 static uint64_t count_replies(struct load *l, struct load_conn *c, const uint8_t *bytes, size_t size)
 {
-    if (!l->reply_size) return scanner_feed(&c->scanner, bytes, size, &l->errors);
+    if (!l->reply_size) {
+        uint64_t replies = c->partial + scanner_feed(&c->scanner, bytes, size, &l->errors);
+        c->partial = replies % l->request.command_count;
+        return replies / l->request.command_count;
+    }
     if (!c->partial && bytes[0] == '-' && l->request.bytes[0] == '*') l->errors++;
     c->partial += size;
     uint64_t count = c->partial / l->reply_size;
@@ -313,7 +321,7 @@ static uint64_t probe(struct load *l, struct load_conn *c)
     uint64_t size = 0, errors = 0, done = 0;
     bool echo = l->request.bytes[0] != '*';
     send_requests(l, c, 1);
-    while (!done) {
+    while (done < l->request.command_count) {
         demi_qtoken_t token;
         demi_qresult_t result;
         int error = demi_pop(&token, c->qd);
@@ -322,8 +330,8 @@ static uint64_t probe(struct load *l, struct load_conn *c)
         demi_sgaseg_t *segment = &result.qr_value.sga.sga_segs[0];
         if (result.qr_opcode != DEMI_OPC_POP || !segment->sgaseg_len) die("the server closed the connection");
         size += segment->sgaseg_len;
-        done =
-            echo ? size >= l->request.size : scanner_feed(&scanner, segment->sgaseg_buf, segment->sgaseg_len, &errors);
+        if (echo) done = size >= l->request.size;
+        else done += scanner_feed(&scanner, segment->sgaseg_buf, segment->sgaseg_len, &errors);
         if (errors) die("the server answers: %.*s", (int)segment->sgaseg_len, (char *)segment->sgaseg_buf);
         demi_sgafree(&result.qr_value.sga);
     }
@@ -357,6 +365,7 @@ static void begin_measuring(struct load *l, uint64_t now)
 
 static bool is_over(const struct load *l, uint64_t now)
 {
+    if (interrupted) return true;
     if (l->dead_count == l->conn_count || now - l->last_reply_ns > STALL_SECONDS * 1000000000ull) return true;
     return now >= l->end_ns || (l->limit && l->answered + l->lost >= l->limit);
 }
@@ -409,21 +418,22 @@ static void run(struct load *l)
 static void report(struct load *l)
 {
     const struct histogram *h = &l->latency;
+    uint64_t replies = l->answered * l->request.command_count;
     double seconds = (double)(l->end_ns - l->measured_from) / 1e9;
-    double rps = seconds > 0 ? (double)l->answered / seconds : 0;
-    double cpu = l->pid && l->answered ? (double)(cpu_ns(l->pid) - l->cpu_from) / 1e3 / (double)l->answered : 0;
-    double user = l->pid && l->answered ? (double)(user_ticks(l->pid) - l->user_from) * 1e4 / (double)l->answered : 0;
+    double rps = seconds > 0 ? (double)replies / seconds : 0;
+    double cpu = l->pid && replies ? (double)(cpu_ns(l->pid) - l->cpu_from) / 1e3 / (double)replies : 0;
+    double user = l->pid && replies ? (double)(user_ticks(l->pid) - l->user_from) * 1e4 / (double)replies : 0;
     double p50 = (double)hist_quantile(h, 0.5) / 1e3, p99 = (double)hist_quantile(h, 0.99) / 1e3;
     double p999 = (double)hist_quantile(h, 0.999) / 1e3, max = (double)h->max / 1e3;
     if (l->machine) {
         printf("test=%s rps=%.0f p50_us=%.2f p99_us=%.2f p999_us=%.2f max_us=%.2f gap_us=%.2f replies=%llu errors=%llu "
                "seconds=%.4f cpu_us=%.4f user_us=%.4f dead=%u silent=%u\n",
-               l->test, rps, p50, p99, p999, max, (double)l->gap_ns / 1e3, (unsigned long long)l->answered,
+               l->test, rps, p50, p99, p999, max, (double)l->gap_ns / 1e3, (unsigned long long)replies,
                (unsigned long long)l->errors, seconds, cpu, user, l->dead_count, l->silent_count);
         return;
     }
     printf("%s: %.0f requests/s (%llu in %.2f s, %u connections, %u a batch)\n", l->test, rps,
-           (unsigned long long)l->answered, seconds, l->conn_count, l->depth);
+           (unsigned long long)replies, seconds, l->conn_count, l->depth);
     printf("  latency: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, max %.1f us\n", p50, p99, p999, max);
     if (l->errors) printf("  errors: %llu replies\n", (unsigned long long)l->errors);
     if (l->dead_count)
@@ -439,10 +449,11 @@ static void usage(void)
          "  -h HOST -p PORT      an IPv4 address and a port (127.0.0.1, 6379)\n"
          "  -s PATH              a Unix socket instead\n"
          "  -t TEST              ping set get getmiss incr lpush rpush lpop rpop sadd spop hset zadd zpopmin\n"
-         "                       lrange100 setex mset echo (get)\n"
+         "                       lrange100 setex mset mixed zfill zmixed echo (get)\n"
          "  -c N  -P N           connections (50), requests a batch (1)\n"
          "  -r N                 random keys out of N (one key)\n"
          "  -d N                 bytes of a value (3)\n"
+         "  --mixed-values       that do not compress\n"
          "  -n N                 requests in all; or\n"
          "  --seconds S          seconds (1), after --warmup S (0.1)\n"
          "  --rate N             open loop: N requests a second\n"
@@ -456,12 +467,19 @@ static void usage(void)
 
 static void parse_options(struct load *l, int argc, char **argv, const char **spin_us)
 {
-    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST, MARKS };
-    static const struct option names[] = {
-        {"seconds", 1, NULL, SECONDS},       {"warmup", 1, NULL, WARMUP}, {"rate", 1, NULL, RATE},
-        {"sequential", 0, NULL, SEQUENTIAL}, {"pid", 1, NULL, PID},       {"spin-us", 1, NULL, SPIN},
-        {"machine", 0, NULL, MACHINE},       {"help", 0, NULL, HELP},     {"first", 1, NULL, FIRST},
-        {"marks", 0, NULL, MARKS},           {NULL, 0, NULL, 0}};
+    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST, MARKS, MIXED };
+    static const struct option names[] = {{"seconds", 1, NULL, SECONDS},
+                                          {"warmup", 1, NULL, WARMUP},
+                                          {"rate", 1, NULL, RATE},
+                                          {"sequential", 0, NULL, SEQUENTIAL},
+                                          {"pid", 1, NULL, PID},
+                                          {"spin-us", 1, NULL, SPIN},
+                                          {"machine", 0, NULL, MACHINE},
+                                          {"help", 0, NULL, HELP},
+                                          {"first", 1, NULL, FIRST},
+                                          {"marks", 0, NULL, MARKS},
+                                          {"mixed-values", 0, NULL, MIXED},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "h:p:s:t:c:P:r:d:n:", names, NULL)) != -1;) {
         switch (c) {
         case 'h': l->host = optarg; break;
@@ -471,7 +489,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
         case 'c': l->conn_count = (unsigned)strtoul(optarg, NULL, 10); break;
         case 'P': l->depth = (unsigned)strtoul(optarg, NULL, 10); break;
         case 'r': l->keys = strtoull(optarg, NULL, 10); break;
-        case 'd': l->value_size = strtoull(optarg, NULL, 10); break;
+        case 'd': l->value.size = strtoull(optarg, NULL, 10); break;
         case 'n': l->limit = strtoull(optarg, NULL, 10); break;
         case SECONDS: l->seconds = atof(optarg); break;
         case WARMUP: l->warmup = atof(optarg); break;
@@ -481,6 +499,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
         case SPIN: *spin_us = optarg; break;
         case MACHINE: l->machine = true; break;
         case MARKS: l->marks = true; break;
+        case MIXED: l->value.mixed = true; break;
         case FIRST: l->first_key = strtoull(optarg, NULL, 10); break;
         case HELP: usage(); break;
         default: exit(1);
@@ -488,7 +507,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
     }
     if (!l->conn_count || l->conn_count > MAX_CONNS) die("-c: 1 to %d", MAX_CONNS);
     if (!l->depth || l->depth > MAX_FLIGHT) die("-P: 1 to %d", MAX_FLIGHT);
-    if (l->value_size > 1 << 20) die("-d: at most 1 MiB");
+    if (l->value.size > 1 << 20) die("-d: at most 1 MiB");
     if (l->sequential && !l->keys) die("--sequential needs -r");
     if (l->limit) l->warmup = 0;
 }
@@ -500,15 +519,17 @@ int main(int argc, char **argv)
                             .test = "get",
                             .conn_count = 50,
                             .depth = 1,
-                            .value_size = 3,
+                            .value = {.size = 3},
                             .seconds = 1,
                             .warmup = 0.1,
                             .random = 88172645463325252u};
     const char *spin_us = NULL;
     parse_options(&l, argc, argv, &spin_us);
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
     const struct workload *w = workload_find(l.test);
     if (!w) die("no such test: %s", l.test);
-    if (w->words ? request_build(&l.request, w->words, l.value_size) : request_build_echo(&l.request, l.value_size))
+    if (w->words ? request_build(&l.request, w->words, l.value) : request_build_echo(&l.request, l.value.size))
         die("out of memory");
     int error = demi_init(NULL);
     if (!error && spin_us) error = demi_set_option("spin-us", spin_us);

@@ -40,8 +40,8 @@ NULLS = {"get": (resp_size("GET", KEY), r"$3\r\nxxx\r\n"), "set": (resp_size("SE
 
 
 def pinned(cpu):
-    """taskset in front of a command, where the machine has that core."""
-    return ["taskset", "-c", cpu] if os.cpu_count() > 1 and shutil.which("taskset") else []
+    """taskset in front of a command, where the machine has that core. None: on any core."""
+    return ["taskset", "-c", cpu] if cpu and os.cpu_count() > 1 and shutil.which("taskset") else []
 
 
 def end(process):
@@ -56,26 +56,27 @@ def end(process):
 
 
 class Target:
-    """A server process. `words` is its command line without taskset; `ready` a text its output must show first."""
+    """A server process. `words` is its command line without taskset; `ready` a text its output must show first. Its folder
+    goes when it stops, unless it is kept."""
 
     used_ports = 0
 
-    def __init__(self, name, words, folder, ready="eady to accept connections", wrap=()):
+    def __init__(self, name, words, folder, ready="eady to accept connections", wrap=(), cpu=SERVER_CPU, keep_folder=False):
         self.name = name
         self.log = os.path.join(folder, "log")
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(pinned(SERVER_CPU) + list(wrap) + words, cwd=folder, stdout=log, stderr=log,
+            self.process = subprocess.Popen(pinned(cpu) + list(wrap) + words, cwd=folder, stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL)
-        self.folder = folder
+        self.folder, self.keeps_folder = folder, keep_folder
         self.wait_ready(ready)
 
     def wait_ready(self, ready):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120  # some have much to load
         while time.monotonic() < deadline and self.process.poll() is None:
             with open(self.log, errors="replace") as log:
                 if ready in log.read():
                     return
-            time.sleep(0.02)
+            time.sleep(0.01)
         text = open(self.log, errors="replace").read()[-500:]
         self.stop()
         raise Failed("%s does not start: %s" % (self.name, text))
@@ -87,12 +88,13 @@ class Target:
 
     def stop(self):
         end(self.process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keeps_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, *words):
         """One command, its reply's text (bulk or line)."""
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(30)
+            s.settimeout(120)
             s.connect(self.path)
             s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
             got = s.recv(1 << 16)
@@ -121,12 +123,14 @@ def new_port():
                 continue
 
 
-def start_server(name, binary, more=(), wrap=()):
-    folder = tempfile.mkdtemp(prefix="demikv-bench-")
+def start_server(name, binary, more=(), wrap=(), folder=None, cpu=SERVER_CPU):
+    """folder: one of the caller's, which stays; otherwise the server has one of its own."""
+    is_kept = folder is not None
+    folder = folder or tempfile.mkdtemp(prefix="demikv-bench-")
     port, path = new_port(), os.path.join(folder, "s.sock")
     words = [binary, "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", path, "--save", "", "--appendonly",
              "no", "--dir", folder, "--maxclients", str(MAX_CLIENTS)] + list(more)
-    target = Target(name, words, folder, wrap=wrap)
+    target = Target(name, words, folder, wrap=wrap, cpu=cpu, keep_folder=is_kept)
     target.port, target.path = port, path
     return target
 
@@ -169,8 +173,14 @@ class FirstInLine:
             self.schedule(os.SCHED_OTHER, 0)
 
 
-def load(target, test, *options, unix=False, seconds=0.5, measure_cpu=True, is_short=False):
-    """One burst of our load generator: {'rps': …, 'p50_us': …, 'cpu_us': …}. is_short: with -n, it ends within a second."""
+def figures_of(line):
+    """What load says with --machine."""
+    return {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", line) if k != "test"}
+
+
+def load(target, test, *options, unix=False, seconds=0.5, measure_cpu=True, is_short=False, helpers=False):
+    """One burst of our load generator: {'rps': …, 'p50_us': …, 'cpu_us': …}. is_short: with -n, it ends within a second.
+    helpers: the server's other threads are part of what is measured, so that nobody goes first."""
     where = ["-s", target.path] if unix else ["-p", str(target.port)]
     words = pinned(LOAD_CPU) + [LOAD, "--machine", "-t", test] + where + [str(o) for o in options]
     is_burst = "-n" not in options
@@ -179,22 +189,18 @@ def load(target, test, *options, unix=False, seconds=0.5, measure_cpu=True, is_s
     if measure_cpu:
         words += ["--pid", str(target.pid)]
     try:
-        with FirstInLine(target, is_short or (is_burst and seconds < 1)) as first:
+        with FirstInLine(target, not helpers and (is_short or (is_burst and seconds < 1))) as first:
             done = subprocess.run(first + words, capture_output=True, text=True, timeout=180)
     except subprocess.TimeoutExpired:
         raise Failed("load -t %s against %s ran out of time" % (test, target.name))
     if done.returncode or "rps=" not in done.stdout:
         raise Failed("load -t %s against %s: %s" % (test, target.name, (done.stderr or done.stdout).strip()))
-    return {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", done.stdout) if k != "test"}
+    return figures_of(done.stdout)
 
 
 def cpu_ns(pid):
-    """CPU time of all threads of a process."""
-    total = 0
-    for thread in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/schedstat" % (pid, thread)) as file:
-            total += int(file.read().split()[0])
-    return total
+    """CPU time of a process, threads that have ended included: clock_getcpuclockid(3), which Python does not have."""
+    return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def redis_benchmark(target, *options, unix=False, is_short=False):

@@ -24,7 +24,8 @@ enum { MAX_DIGITS = 16, DIGITS = 12, MAX_WORDS = 128 };
 
 struct workload {
     const char *name;
-    const char *words; /* "%k" a key of its own, "%m" a random member, "%v" a value */
+    const char *words; /* "%k" a key of its own, "%m" a random member, "%=" the number before once more, "%v" a value;
+                        * ";" between two commands that are sent together and counted as two */
     bool fixed;        /* every reply has the same length */
 };
 
@@ -48,6 +49,9 @@ static const struct workload workloads[] = {
     {"setex", "SET key:%k %v EX 86400", true},
     {"mset", "MSET key:%k %v key:%k %v key:%k %v key:%k %v key:%k %v key:%k %v key:%k %v key:%k %v key:%k %v key:%k %v",
      true},
+    {"mixed", "SET key:%k %v ; GET key:%k", true}, /* half of them writes; the keys have to be there */
+    {"zfill", "ZADD myzset %m element:%=", true},
+    {"zmixed", "ZADD myzset %m element:%m ; ZSCORE myzset element:%m", false},
     {"echo", NULL, true}, /* bytes as they are, for echo servers */
 };
 
@@ -55,7 +59,8 @@ struct request {
     uint8_t *bytes;
     size_t size;
     size_t digits[MAX_DIGITS]; /* offsets of twelve digits to randomise */
-    unsigned digit_count;
+    bool repeats[MAX_DIGITS];  /* with the number before once more */
+    unsigned digit_count, command_count;
 };
 
 static inline const struct workload *workload_find(const char *name)
@@ -65,8 +70,26 @@ static inline const struct workload *workload_find(const char *name)
     return NULL;
 }
 
+/* Characters that no compression makes much of. */
+static inline void value_write(uint8_t *out, size_t size, bool mixed)
+{
+    static const char characters[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    uint64_t random = 88172645463325252u;
+    memset(out, 'x', size);
+    for (size_t i = 0; mixed && i < size; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (uint8_t)characters[random >> 58];
+    }
+}
+
+/* What values are made of: so many x, or as many characters at random. */
+struct value {
+    size_t size;
+    bool mixed;
+};
+
 /* Expands one word of a workload into out; digits_at tells where random digits begin, or -1. */
-static inline size_t word_expand(const char *word, size_t length, size_t value_size, uint8_t *out, long *digits_at)
+static inline size_t word_expand(const char *word, size_t length, struct value value, uint8_t *out, long *digits_at)
 {
     size_t at = 0;
     *digits_at = -1;
@@ -74,8 +97,8 @@ static inline size_t word_expand(const char *word, size_t length, size_t value_s
         if (word[i] != '%' || i + 1 == length) {
             out[at++] = (uint8_t)word[i];
         } else if (word[++i] == 'v') {
-            memset(out + at, 'x', value_size);
-            at += value_size;
+            value_write(out + at, value.size, value.mixed);
+            at += value.size;
         } else {
             *digits_at = (long)at;
             memset(out + at, '0', DIGITS);
@@ -88,14 +111,43 @@ static inline size_t word_expand(const char *word, size_t length, size_t value_s
 /* An echo server's request: value_size bytes. */
 static inline int request_build_echo(struct request *r, size_t value_size)
 {
-    *r = (struct request){.bytes = malloc(value_size), .size = value_size};
+    *r = (struct request){.bytes = malloc(value_size), .size = value_size, .command_count = 1};
     if (!r->bytes) return -1;
     memset(r->bytes, 'x', value_size);
     return 0;
 }
 
+/* Adds one command, its words between spaces. room: of what a word becomes. -1: no memory. */
+static inline int command_build(struct request *r, const char *words, size_t length, struct value value, size_t room)
+{
+    const char *end = words + length;
+    size_t count = 1;
+    for (const char *p = words; p < end; p++) count += *p == ' ';
+    uint8_t *word_buffer = malloc(room);
+    if (!word_buffer) return -1;
+    r->size += (size_t)sprintf((char *)r->bytes + r->size, "*%zu\r\n", count);
+    while (words < end) {
+        const char *space = memchr(words, ' ', (size_t)(end - words));
+        size_t word_length = (size_t)((space ? space : end) - words);
+        long digits_at;
+        size_t size = word_expand(words, word_length, value, word_buffer, &digits_at);
+        r->size += (size_t)sprintf((char *)r->bytes + r->size, "$%zu\r\n", size);
+        if (digits_at >= 0 && r->digit_count < MAX_DIGITS) {
+            r->repeats[r->digit_count] = memmem(words, word_length, "%=", 2) != NULL;
+            r->digits[r->digit_count++] = r->size + (size_t)digits_at;
+        }
+        memcpy(r->bytes + r->size, word_buffer, size);
+        memcpy(r->bytes + r->size + size, "\r\n", 2);
+        r->size += size + 2;
+        words += word_length + (space != NULL);
+    }
+    free(word_buffer);
+    r->command_count++;
+    return 0;
+}
+
 /* Builds a request from words between spaces. The caller frees r->bytes. -1: too many words or no memory. */
-static inline int request_build(struct request *r, const char *words, size_t value_size)
+static inline int request_build(struct request *r, const char *words, struct value value)
 {
     size_t room = strlen(words) * 32 + 64, values = 0, count = 1;
     for (const char *p = words; *p; p++) {
@@ -103,26 +155,18 @@ static inline int request_build(struct request *r, const char *words, size_t val
         count += *p == ' ';
     }
     if (count > MAX_WORDS) return -1;
-    uint8_t *word_buffer = malloc(room + values * value_size);
-    *r = (struct request){.bytes = malloc(room + values * value_size + count * 32)};
-    if (!r->bytes || !word_buffer) {
-        free(word_buffer);
-        free(r->bytes);
-        return -1;
+    room += values * value.size;
+    *r = (struct request){.bytes = malloc(room + count * 32)};
+    if (!r->bytes) return -1;
+    for (const char *next; *words; words = next) {
+        const char *end = strstr(words, " ; ");
+        size_t length = end ? (size_t)(end - words) : strlen(words);
+        next = words + length + (end ? 3 : 0);
+        if (command_build(r, words, length, value, room)) {
+            free(r->bytes);
+            return -1;
+        }
     }
-    r->size = (size_t)sprintf((char *)r->bytes, "*%zu\r\n", count);
-    while (*words) {
-        size_t length = strcspn(words, " ");
-        long digits_at;
-        size_t size = word_expand(words, length, value_size, word_buffer, &digits_at);
-        r->size += (size_t)sprintf((char *)r->bytes + r->size, "$%zu\r\n", size);
-        if (digits_at >= 0 && r->digit_count < MAX_DIGITS) r->digits[r->digit_count++] = r->size + (size_t)digits_at;
-        memcpy(r->bytes + r->size, word_buffer, size);
-        memcpy(r->bytes + r->size + size, "\r\n", 2);
-        r->size += size + 2;
-        words += length + (words[length] == ' ');
-    }
-    free(word_buffer);
     return 0;
 }
 
