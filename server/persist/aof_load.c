@@ -48,7 +48,7 @@ struct log_reader {
     struct reply nowhere;
 };
 
-enum step { STEP_DONE, STEP_MORE, STEP_CUT, STEP_BAD };
+enum step { STEP_DONE, STEP_MORE, STEP_CUT, STEP_BAD, STEP_TOLD /* bad, and the log says why */ };
 
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
 
@@ -107,7 +107,7 @@ static enum step run_command(struct log_reader *r, const struct resp_request *q)
         return STEP_DONE;
     }
     server_log(r->srv, LOG_WARNING_LEVEL, "%s reading the append only file %s", why, r->name);
-    return STEP_BAD;
+    return STEP_TOLD;
 }
 
 static enum step next_command(struct log_reader *r)
@@ -137,7 +137,7 @@ static enum step run_commands(struct log_reader *r, int *err)
 {
     for (;;) {
         enum step step = next_command(r);
-        if (step == STEP_BAD) return step;
+        if (step == STEP_BAD || step == STEP_TOLD) return step;
         if (step == STEP_DONE) {
             if (load_goes_on(r->l)) continue;
             *err = -ECANCELED;
@@ -197,6 +197,7 @@ static int load_commands(struct log_reader *r, const char *path, bool is_last)
     switch (run_commands(r, &err)) {
     case STEP_DONE: return 0;
     case STEP_CUT: return ended_early(r, path, is_last);
+    case STEP_TOLD: return -EBADMSG;
     default: break;
     }
     if (err == -ECANCELED) return err;
