@@ -86,11 +86,11 @@ static void log_counts(struct worker *w)
 void cron_run(struct worker *w)
 {
     struct server *srv = w->srv;
+    if (srv->pause_cron) return;
     if (srv->signal) {
         shutdown_by_signal(w);
         if (srv->stopping) return;
     }
-    if (srv->pause_cron) return;
     w->cron_runs++;
     ticks_calibrate(&w->ticks);
     run_update_slow_ticks(w);

@@ -96,6 +96,15 @@ bool shutdown_begin(struct worker *w, unsigned flags)
     return true;
 }
 
+/* Nothing else lasts: a shutdown waits for nobody. */
+bool shutdown_abort(struct server *srv)
+{
+    if (!srv->signal || srv->stopping) return false;
+    srv->signal = 0;
+    server_log(srv, LOG_NOTICE_LEVEL, "Shutdown manually aborted.");
+    return true;
+}
+
 void shutdown_by_signal(struct worker *w)
 {
     struct server *srv = w->srv;

@@ -15,6 +15,8 @@ struct server;
 bool shutdown_begin(struct worker *w, unsigned flags);
 /* SIGTERM or SIGINT has come. */
 void shutdown_by_signal(struct worker *w);
+/* A signal that has come and was not obeyed yet is forgotten. False: there is none. */
+bool shutdown_abort(struct server *srv);
 /* Installs the handlers. One process has one server. */
 void shutdown_handle_signals(struct server *srv);
 

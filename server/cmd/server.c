@@ -48,7 +48,8 @@ void cmd_shutdown(struct call *c)
         return;
     }
     if (abort_it) {
-        call_error(c, "ERR No shutdown in progress.");
+        if (shutdown_abort(c->srv)) reply_ok(c->out);
+        else call_error(c, "ERR No shutdown in progress.");
         return;
     }
     if (c->deny_blocking && !(flags & SHUTDOWN_ON_SIG_NOW)) {

@@ -34,7 +34,7 @@ enum aof_state {
 struct aof {
     enum aof_state state;
     char folder[PATH_MAX];
-    int lock_fd;                  /* of the folder, while it is ours; -1: it is not */
+    int lock_fd;                  /* of the folder, while the log is ours; -1: it is not */
     struct aof_manifest manifest; /* as it is on the disk */
 
     /* the increment in the writing: the task's */

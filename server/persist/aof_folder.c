@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
+#include "server/persist/claim.h"
 #include "server/persist/disk_file.h"
 #include "server/server.h"
 
@@ -49,34 +49,44 @@ int aof_folder_locate(struct server *srv)
     return n < PATH_MAX ? 0 : failed(srv, "opening", srv->config->appenddirname, -ENAMETOOLONG);
 }
 
+int aof_folder_temporary_base(struct server *srv, char out[PATH_MAX])
+{
+    char name[AOF_NAME_SIZE];
+    int n = snprintf(name, sizeof name, "temp-rewriteaof-bg.%.400s", srv->config->appendfilename);
+    return n < (int)sizeof name ? aof_folder_path(&srv->aof, name, out) : -ENAMETOOLONG;
+}
+
 /* What a rewrite has left that a crash ended, which may be as long as all of the data. */
 static void clear_leftovers(struct server *srv)
 {
     char path[PATH_MAX];
     if (manifest_path(srv, "temp-", path) == 0) unlink(path);
-    if (aof_folder_path(&srv->aof, AOF_TEMPORARY_BASE, path) == 0) unlink(path);
+    if (aof_folder_temporary_base(srv, path) == 0) unlink(path);
 }
 
-/* No call waits for a disk that the start has not waited for already: all are done once. */
+/* By its name, since redis-server lets two servers have a log each in one folder. No call waits for a disk that the
+ * start has not waited for already: all are done once. Of two that start at the same moment each may find the other,
+ * and be refused. */
 int aof_folder_take(struct server *srv)
 {
     struct aof *a = &srv->aof;
+    const char *name = srv->config->appendfilename;
     if (a->lock_fd >= 0 || !srv->in_a_process) return 0; /* in the simulator nobody else is there */
     int fd = open(a->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return errno == ENOENT ? -ENOENT : failed(srv, "opening", a->folder, -errno);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        a->lock_fd = fd;
-        clear_leftovers(srv);
-        return 0;
-    }
-    int err = errno;
-    close(fd);
-    if (err == EWOULDBLOCK) {
-        server_log(srv, LOG_WARNING_LEVEL, "The append-only folder %s is in use by another process.", a->folder);
+    int err = claim_name(fd, name);
+    if (!err && claim_has_other(fd, name)) {
+        server_log(srv, LOG_WARNING_LEVEL, "The append-only file %s in the folder %s is in use by another process.",
+                   name, a->folder);
+        close(fd);
         return -EBUSY;
     }
-    server_log(srv, LOG_WARNING_LEVEL, "The append-only folder %s cannot be locked: %s. No other server may use it.",
-               a->folder, strerror(err));
+    a->lock_fd = fd;
+    if (err)
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "The append-only folder %s cannot be locked: %s. No other server may use it.", a->folder,
+                   strerror(-err));
+    else clear_leftovers(srv);
     return 0;
 }
 

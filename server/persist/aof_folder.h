@@ -11,9 +11,6 @@
 
 #include "server/persist/aof_manifest.h"
 
-/* One name for all: what a process that was killed has left is written over. */
-#define AOF_TEMPORARY_BASE "temp-rewriteaof-bg.aof"
-
 struct aof;
 struct server;
 
@@ -23,7 +20,10 @@ int aof_folder_path(const struct aof *a, const char *name, char out[PATH_MAX]);
 int aof_folder_locate(struct server *srv);
 /* Makes it, if it is not there, and takes it. */
 int aof_folder_make(struct server *srv);
-/* Two processes that append to one log ruin it: the folder is locked as long as this one has it. 0 (it is ours, or the
+/* What a base is called while it is written: one name for all of this log's, so that what a process that was killed has
+ * left is written over. -ENAMETOOLONG. */
+int aof_folder_temporary_base(struct server *srv, char out[PATH_MAX]);
+/* Two processes that append to one log ruin it: its name is claimed as long as this one has it. 0 (it is ours, or the
  * file system knows no locks, which is logged), -ENOENT: there is none; -EBUSY: another has it, which is logged. */
 int aof_folder_take(struct server *srv);
 void aof_folder_give_up(struct server *srv);

@@ -40,7 +40,7 @@ static struct save *begin_base(struct worker *w, const char *name, bool is_rdb, 
 {
     char path[PATH_MAX], temporary[PATH_MAX];
     if (aof_folder_path(&w->srv->aof, name, path)) return NULL;
-    if (aof_folder_path(&w->srv->aof, AOF_TEMPORARY_BASE, temporary)) return NULL;
+    if (aof_folder_temporary_base(w->srv, temporary)) return NULL;
     return save_begin(
         w,
         &(struct save_request){

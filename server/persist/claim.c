@@ -40,11 +40,19 @@ static int lock(int fd, int command, short type, off_t at, struct flock *l)
     return fcntl(fd, command, l);
 }
 
-static bool has_other(const struct claim *c, off_t at)
+static bool has_other(int fd, off_t at)
 {
     struct flock l;
-    return c->fd >= 0 && lock(c->fd, F_OFD_GETLK, F_WRLCK, at, &l) == 0 && l.l_type != F_UNLCK;
+    return fd >= 0 && lock(fd, F_OFD_GETLK, F_WRLCK, at, &l) == 0 && l.l_type != F_UNLCK;
 }
+
+int claim_name(int fd, const char *name)
+{
+    struct flock l;
+    return lock(fd, F_OFD_SETLK, F_RDLCK, name_byte(name), &l) == 0 ? 0 : -errno;
+}
+
+bool claim_has_other(int fd, const char *name) { return has_other(fd, name_byte(name)); }
 
 void claim_init(struct claim *c) { *c = (struct claim){.fd = -1}; }
 
@@ -72,7 +80,7 @@ void claim_take(struct server *srv, const char *name)
 void claim_look(struct server *srv)
 {
     struct claim *c = &srv->persist.claim;
-    bool other = has_other(c, name_byte(srv->config->dbfilename));
+    bool other = claim_has_other(c->fd, srv->config->dbfilename);
     if (other && !c->told)
         server_log(srv, LOG_WARNING_LEVEL,
                    "WARNING: another server saves to %s in the same folder. Each save replaces what the other one has "
@@ -95,7 +103,7 @@ static bool is_leftover(const char *name)
 
 void claim_clear_leftovers(struct server *srv)
 {
-    if (srv->persist.claim.fd < 0 || has_other(&srv->persist.claim, FOLDER_BYTE)) return;
+    if (srv->persist.claim.fd < 0 || has_other(srv->persist.claim.fd, FOLDER_BYTE)) return;
     DIR *folder = opendir(".");
     if (!folder) return;
     for (struct dirent *e; (e = readdir(folder));) {

@@ -16,6 +16,12 @@ struct claim {
     bool told; /* the log says that there is another */
 };
 
+/* The same for any open folder: reads that it is claimed under this name as long as the descriptor is open. 0 or -errno
+ * (a file system without locks). */
+int claim_name(int fd, const char *name);
+/* Whether another has claimed it under this name, too. */
+bool claim_has_other(int fd, const char *name);
+
 void claim_init(struct claim *c);
 void claim_fini(struct claim *c);
 /* Of a name in the working directory, instead of the one before. */

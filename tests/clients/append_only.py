@@ -409,6 +409,24 @@ def two_on_one_folder():
         tap.ok(text_of(restart(server), "GET", "k") == b"v", "whoever dies leaves it to the next")
 
 
+def two_names_in_one_folder():
+    """As redis-server has it: each has its own files, and the temporary ones are not the other's."""
+    with Server(OURS, ON) as server, Server(OURS, ON + ["--dir", server.dir, "--appendfilename", "other.aof"]) as other:
+        clients, before = [server.client(PATIENCE), other.client(PATIENCE)], []
+        for i, client in enumerate(clients):
+            fill(client, random.Random(20 + i), 40)
+            client.call("CONFIG", "SET", "rdb-key-save-delay", "500")
+            client.call("BGREWRITEAOF")
+        fine = [rewritten(client) and info(client, "aof_last_bgrewrite_status") == "ok" for client in clients]
+        for one, client in zip((server, other), clients):
+            client.call("SET", "mine", one.path)
+            before.append(digest(client))
+            wait_until(lambda: info(client, "aof_buffer_length") == "0")
+            kill(one)
+        after = [digest(restart(one)) for one in (server, other)]
+        tap.ok(all(fine) and before == after, "two logs of different names in one folder, rewritten at the same time", [fine, before, after])
+
+
 def beside_a_replica():
     """The stream's PINGs are not the log's, and hold nobody up."""
     with Server(OURS, ALWAYS + ["--repl-ping-replica-period", "1"]) as server:
@@ -534,6 +552,7 @@ old_layout()
 ends_early()
 switched()
 two_on_one_folder()
+two_names_in_one_folder()
 beside_a_replica()
 every_call_fails_once()
 full_disk("everysec")

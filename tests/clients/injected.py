@@ -81,7 +81,10 @@ class Life:
             self.server.stop = stop
 
     def draw(self):
-        """Some faults: name, probability, error."""
+        """Some faults: name, probability, error. A write that takes a part and fails then is two of them."""
+        if self.rng.randrange(3) == 0:
+            call, error = self.rng.choice(("writev", "writev", "pwritev")), self.rng.choice((ENOSPC, EIO))
+            return [("posix/io/rw/%s/reduce" % call, 0.5, None), ("posix/io/rw/" + call, 0.3, error)]
         return [(name, self.rng.choice((0.02, 0.1, 0.5, 1)), errors and self.rng.choice(errors)) for name, errors in self.rng.sample(POINTS, self.rng.randrange(1, 4))]
 
     def start_with_faults(self):

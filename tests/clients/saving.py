@@ -6,6 +6,7 @@ SHUTDOWN, SIGTERM, loading with LOADING, a full disk, files cut short, and redis
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,12 @@ def restarts():
         client.call("SET", "short", "1", "PX", "1")
         time.sleep(0.01)
         client.call("SHUTDOWN", "ABORT")
+        client.call("DEBUG", "PAUSE-CRON", "1")
+        server.process.send_signal(signal.SIGTERM)
+        aborted = wait_until(lambda: text_of(client, "SHUTDOWN", "ABORT") == b"OK", 10) and log_has(server, "Shutdown manually aborted.")
+        client.call("DEBUG", "PAUSE-CRON", "0")
+        time.sleep(0.3)
+        tap.ok(aborted and server.alive(), "SHUTDOWN ABORT takes a SIGTERM back that was not obeyed yet")
         tap.ok(text_of(client, "SHUTDOWN", "SAVE", "NOSAVE") == b"ERR syntax error" and text_of(client, "SHUTDOWN", "ABORT", "NOW") == b"ERR syntax error"
                and text_of(client, "SHUTDOWN", "ABORT") == b"ERR No shutdown in progress.", "SHUTDOWN's words are looked at")
 
