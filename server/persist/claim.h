@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which servers save to one file: each claims the name that it saves to in its working directory, and can ask whether
- * another has claimed it, too. A claim keeps nobody out, since redis-server knows none; who finds another says so before
- * one overwrites what the other has saved.
+ * another has claimed it, too. A claim keeps nobody out, since redis-server knows none; who finds another says so
+ * before one overwrites what the other has saved.
  */
 #ifndef SERVER_PERSIST_CLAIM_H
 #define SERVER_PERSIST_CLAIM_H
