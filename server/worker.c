@@ -213,6 +213,8 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
         uint64_t at = full_copy_wakes_ns(w->copy), until = at > w->turn_ns ? at - w->turn_ns : 0;
         if (until < ns) ns = until;
     }
+    uint64_t group = aof_group_sleep_ns(&w->srv->aof.group, w->turn_ns);
+    if (group < ns) ns = group;
     int64_t deadline = blocked_next_deadline(w);
     if (deadline) {
         uint64_t until = deadline > w->now_ms ? (uint64_t)(deadline - w->now_ms) * 1000000 : 0;
@@ -289,6 +291,7 @@ int worker_run(struct worker *w)
         if (unlikely(w->dying)) forget_ready(w);
         end_turn(w);
         worker_check(w);
+        if (unlikely(srv->aof.group.waits)) aof_turn(w);
         if (unlikely(aof_lags(srv))) aof_catch_up(w);
         if (unlikely(w->copy != NULL)) {
             full_copy_turn(w, (size_t)n);

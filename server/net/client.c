@@ -519,6 +519,7 @@ static void hold_output(struct client *cl)
     cl->flags |= CLIENT_HELD;
     cl->next_flush = cl->w->held;
     cl->w->held = cl;
+    cl->w->held_all++;
 }
 
 void client_release_held(struct worker *w)
@@ -533,6 +534,7 @@ void client_release_held(struct worker *w)
         }
         *at = cl->next_flush;
         cl->flags &= ~(uint32_t)(CLIENT_HELD | CLIENT_FLUSH_QUEUED);
+        w->freed_all++;
         client_output(cl);
     }
 }

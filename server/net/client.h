@@ -92,8 +92,8 @@ void client_close_after_reply(struct client *cl);
 void client_output(struct client *cl);
 /* End of the turn: pushes the output, settles the input, asks for more. */
 void client_flush(struct client *cl);
-/* w->durable has grown: who waited for no more is flushed in this turn, or, if a task says so while the loop sleeps, in one
- * that begins now. */
+/* w->durable has grown: who waited for no more is flushed in this turn, or, if a task says so while the loop sleeps, in
+ * one that begins now. */
 void client_release_held(struct worker *w);
 
 /* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */

@@ -18,6 +18,7 @@
 
 #include "demi/ext.h"
 #include "server/journal/broadcast.h"
+#include "server/persist/aof_group.h"
 #include "server/persist/aof_manifest.h"
 
 struct load;
@@ -46,8 +47,10 @@ struct aof {
     int64_t stamp_s;           /* aof-timestamp-enabled: the last one */
     demi_wake_t *wake;
     demi_qtoken_t wake_qt, task;
-    bool runs, idle, stopping;
+    bool runs, idle, gathering, stopping;
+    bool put_off; /* no sync now: no-appendfsync-on-rewrite */
     uint64_t synced_ns;
+    struct aof_group group;
     /* where the next increment begins; next_qd -1: there is none */
     int next_qd;
     uint64_t next_at;
@@ -95,6 +98,8 @@ void aof_cron(struct worker *w);
 
 /* The journal has grown. */
 void aof_appended(struct server *srv);
+/* The loop has ended a turn: to be told while a->group waits. */
+void aof_turn(struct worker *w);
 /* It has grown so far beyond what is written that the loop has to wait; now and then it has to be asked. */
 void aof_catch_up(struct worker *w);
 bool aof_lags(const struct server *srv);

@@ -24,6 +24,7 @@
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
 #include "server/persist/aof_folder.h"
+#include "server/persist/aof_writer.h"
 #include "server/persist/disk_file.h"
 #include "server/persist/persist.h"
 #include "server/persist/save.h"
@@ -96,7 +97,7 @@ static int begin_at_once(struct worker *w, struct rewrite *r)
     if (r->begins_log) {
         a->qd = r->qd;
         a->bytes = a->closed_bytes = 0;
-        int err = aof_run(w);
+        int err = aof_writer_run(w);
         if (err) {
             a->qd = -1;
             return err;
@@ -173,7 +174,7 @@ static void failed(struct worker *w, struct rewrite *r, int err)
     if (a->manifest.incr_seq < r->m.incr_seq) a->manifest.incr_seq = r->m.incr_seq;
     if (!r->published) remove_file(srv, r->base);
     if (!r->begins_log) return;
-    aof_drop(w);
+    aof_writer_end(w);
     if (!r->published) remove_file(srv, r->incr);
     a->scheduled = a->state == AOF_WAIT_REWRITE;
 }
@@ -196,7 +197,7 @@ static int64_t run_task(void *arg)
         server_log(srv, LOG_NOTICE_LEVEL, "Background AOF rewrite finished successfully");
         a->failed = false;
         a->failures = 0;
-        if (a->poisoned) aof_is_good_again(srv);
+        if (a->poisoned) aof_writer_is_good_again(srv);
         if (a->state == AOF_WAIT_REWRITE) a->state = AOF_ON;
         aof_take_config(w);
     }
@@ -284,6 +285,7 @@ void aof_cron(struct worker *w)
     struct server *srv = w->srv;
     struct aof *a = &srv->aof;
     uint64_t percent;
+    aof_writer_cron(srv);
     if (a->rewriting || srv->persist.saving || srv->persist.loading) return;
     if (a->scheduled && !is_limited(w)) {
         aof_rewrite_begin(w);

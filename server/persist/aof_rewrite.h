@@ -11,12 +11,6 @@ struct save;
 struct server;
 struct worker;
 
-/* Reads the journal from now on, and writes into a->qd, or (-1) into the next increment when that is named. */
-int aof_run(struct worker *w);
-/* The log that aof_run() began is no log after all. */
-void aof_drop(struct worker *w);
-/* A base was written after a sync had failed. */
-void aof_is_good_again(struct server *srv);
 /* A new increment, empty. */
 int aof_open_next(struct server *srv, const char *name, int *qd);
 /* The data of now as a base of that name; begun: one that has begun already, or NULL. In the task that calls it, or in

@@ -160,6 +160,39 @@ def replies_leave_at_once():
         tap.ok(answered == 2 * PATIENCE, "always: a reply leaves when its sync has ended", [answered])
 
 
+def one_sync_for_many():
+    """Who comes while a write lasts is in the next one together."""
+    with Server(OURS, ALWAYS) as server:
+        clients = [server.client(PATIENCE) for _ in range(20)]
+        clients[0].call("DEBUG", "AOF-FLUSH-SLEEP", "20000")
+        before = int(info(clients[0], "demi_disk_syncs", "demikernel"))
+        for step in range(10):
+            for client in clients:
+                client.send(encode(["SET", "key", str(step)]))
+            for client in clients:
+                client.read()
+        syncs = int(info(clients[0], "demi_disk_syncs", "demikernel")) - before
+        tap.ok(10 <= syncs <= 100, "always: one sync for many clients", [syncs])
+
+
+def syncs_that_are_left_out():
+    """no-appendfsync-on-rewrite: while a file is written nothing is synced, nobody waits for it, and the log says so."""
+    for policy in ("always", "everysec"):
+        with Server(OURS, ON + ["--appendfsync", policy, "--no-appendfsync-on-rewrite", "yes"]) as server:
+            client = server.client(PATIENCE)
+            client.call("DEBUG", "POPULATE", "100")
+            client.call("CONFIG", "SET", "rdb-key-save-delay", "10000000")
+            client.call("BGSAVE")
+            answered = text_of(client, "SET", "key", "1")
+            said = wait_until(lambda: log_has(server, "(no-appendfsync-on-rewrite)"))
+            saves, unsynced = info(client, "rdb_bgsave_in_progress"), info(client, "aof_pending_bio_fsync")
+            client.call("CONFIG", "SET", "rdb-key-save-delay", "0")
+            client.call("FLUSHALL")  # gives the save up
+            synced = wait_until(lambda: info(client, "aof_pending_bio_fsync") == "0")
+            tap.ok((answered, said, saves, unsynced, synced) == (b"OK", True, "1", "1", True),
+                   "%s: a sync that is left out holds nobody up, is logged, and is made up for" % policy, [answered, said, saves, unsynced, synced])
+
+
 def layouts_cross():
     """Files of redis-server 7.0 load here, ours load there."""
     with Server(REDIS, ON) as theirs:
@@ -547,6 +580,8 @@ def one_moment(seed):
 every_command_comes_back()
 killed_while_writing(6, 1)
 replies_leave_at_once()
+one_sync_for_many()
+syncs_that_are_left_out()
 layouts_cross()
 old_layout()
 ends_early()
