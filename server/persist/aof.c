@@ -82,7 +82,7 @@ int aof_open(struct worker *w)
     memcpy(name, f->name, sizeof name);
     if (!err) err = open_incr(srv, name, 0, &a->qd);
     if (!err) err = disk_file_size(a->qd, &a->bytes);
-    if (!err) err = aof_folder_publish(srv, &m);
+    if (!err && !had) err = aof_folder_publish(srv, &m); /* else it is what was read: a full disk stops no start */
     aof_manifest_fini(&m);
     if (!err) err = aof_writer_run(w);
     if (err) return err;

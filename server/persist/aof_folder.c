@@ -201,7 +201,8 @@ int aof_folder_publish(struct server *srv, struct aof_manifest *m)
     err = write_file(temporary, text, n);
     mem_free(text);
     if (!err) err = disk_file_rename(temporary, path);
-    if (!err) err = disk_file_sync_folder(path);
+    if (err) disk_file_unlink(temporary); /* it may not even be there */
+    else err = disk_file_sync_folder(path);
     if (err) return failed(srv, "writing", path, err);
     aof_manifest_fini(&srv->aof.manifest);
     srv->aof.manifest = *m;

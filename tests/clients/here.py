@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of this folder share: our server, a scratch folder, programs that must be there."""
+import ctypes
 import os
 import subprocess
 import sys
@@ -54,10 +55,20 @@ def wait_until(what, seconds=60):
     return True
 
 
+CLONE_NEWNS = 0x20000
+
+
+def private_mounts():
+    """What this process mounts from here on nobody else sees, and it goes with it. False: that may not be."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        return False
+    return subprocess.run(["mount", "--make-rprivate", "/"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def log_has(server, text):
     with open(server.log, errors="replace") as file:
         return text in file.read()
 
 
-__all__ = ["FOLDER", "OURS", "REDIS", "Server", "Tap", "digest", "free_port", "info", "log_has", "need", "need_server", "run", "skip_all",
+__all__ = ["FOLDER", "OURS", "REDIS", "Server", "Tap", "digest", "free_port", "info", "log_has", "need", "need_server", "private_mounts", "run", "skip_all",
            "text_of", "wait_until"]

@@ -209,7 +209,7 @@ class History:
         """What is wrong with what the server has; history goes on from there."""
         wrong = []
         client.call("SELECT", "0")
-        clock = int(client.call("INCRBY", "clock", "0").text())
+        clock = number_of(client.call("GET", "clock"))
         for past, least in zip(self.pasts, floor):
             client.call("SELECT", str(past.database))
             number = max(number_of(client.call("GET", past.key(SEQ))), number_of(client.call("HGET", past.key(PLAIN), "seq")))
