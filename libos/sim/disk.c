@@ -69,6 +69,13 @@ void sim_disk_fail_nth(struct sim_disk *d, uint64_t n, int error)
     d->fail_with = error;
 }
 
+void sim_disk_when(struct sim_disk *d, uint64_t n, void (*fn)(void *arg), void *arg)
+{
+    d->call_at = n ? d->stats.operations + n : 0;
+    d->call = fn;
+    d->call_arg = arg;
+}
+
 /* --- the libOS ---------------------------------------------------------------------------------------------------- */
 
 static int mount_open(struct libos *l, const char *path, int flags, unsigned mode, struct op *op, struct queue **out)

@@ -58,6 +58,8 @@ struct sim_disk_settings sim_disk_random(struct sim *s);
 void sim_disk_set(struct sim_disk *d, const struct sim_disk_settings *settings);
 /* The n-th operation from now on (1: the next) ends with this errno. */
 void sim_disk_fail_nth(struct sim_disk *d, uint64_t n, int error);
+/* In the middle of the n-th operation from now on fn(arg) is called, as by sim_at(). 0: not any more. */
+void sim_disk_when(struct sim_disk *d, uint64_t n, void (*fn)(void *arg), void *arg);
 /* The disk is the host's, until that ends or crashes. Before the host first runs. */
 void sim_host_mount(struct sim_host *h, struct sim_disk *d);
 

@@ -127,8 +127,11 @@ static void work(struct disk_line *l)
     else if (fault) j->err = fault;
     else change_names(d, j);
     sim_tell(d->sim, "disk", j->kind, (uint64_t)j->err << 32 | bytes);
+    uint64_t ns = dead ? 0 : work_ns(d, j->kind, bytes);
     l->busy = true;
-    sim_events_add(&d->sim->events, d->sim->now + (dead ? 0 : work_ns(d, j->kind, bytes)), work_ends, l);
+    if (!dead && d->stats.operations == d->call_at)
+        sim_events_add(&d->sim->events, d->sim->now + up_to(d, ns), d->call, d->call_arg);
+    sim_events_add(&d->sim->events, d->sim->now + ns, work_ends, l);
 }
 
 /* What was at work when the host crashed has come to nothing. */

@@ -25,6 +25,9 @@ struct sim_disk {
     struct list lines;        /* those that an event still refers to, too */
     uint64_t fail_at;         /* the number of the operation that fails; 0: none */
     int fail_with;
+    uint64_t call_at; /* in the middle of which something is to happen; 0: none */
+    void (*call)(void *arg);
+    void *call_arg;
     struct sim_disk_stats stats;
 };
 

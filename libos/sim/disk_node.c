@@ -3,6 +3,9 @@
  * Sectors are written whole or not at all. A crash keeps the length that was safe, the one programs saw, or one between
  * them; where it keeps a length and not the bytes, there are zeroes.
  *
+ * A sector that is safe in part, at the end of a file that grows, is written before those behind it: zeroes of a few
+ * bytes within a record are more than any format without checksums could tell.
+ *
  * Cutting comes before what is written afterwards: a crash that keeps anything of that keeps the cut, too. So no bytes
  * of before stand between those of after.
  */
@@ -149,10 +152,14 @@ static bool is_dirty(const struct disk_node *n)
 static void keep_subset(struct disk_node *n, struct rng *r, struct disk_crash *how)
 {
     uint64_t small = n->safe_size < n->now_size ? n->safe_size : n->now_size, span = n->now_size - small;
+    bool stops = false;
     for (uint64_t i = n->dirty_first; i < n->dirty_end; i++) {
         if (!n->dirty[i]) continue;
-        if (rng_below(r, 2)) copy_sector(n, i);
+        bool keeps = !stops && rng_below(r, 2),
+             is_partly_safe = i == sector_of(n->safe_size) && n->safe_size % SIM_DISK_SECTOR;
+        if (keeps) copy_sector(n, i);
         else how->sectors_lost++;
+        stops = stops || (!keeps && is_partly_safe);
     }
     set_safe_size(n, rng_below(r, 2) ? n->now_size : small + rng_below(r, span + 1));
 }
