@@ -80,7 +80,8 @@ int aof_open(struct worker *w)
         had ? aof_manifest_last_incr(&m) : aof_manifest_add_incr(&m, srv->config->appendfilename);
     char name[AOF_NAME_SIZE];
     memcpy(name, f->name, sizeof name);
-    if (!err) err = open_incr(srv, name, 0, &a->qd);
+    /* Under the name of a new one a crash may have left something that was deleted. */
+    if (!err) err = open_incr(srv, name, had ? 0 : O_TRUNC, &a->qd);
     if (!err) err = disk_file_size(a->qd, &a->bytes);
     if (!err && !had) err = aof_folder_publish(srv, &m); /* else it is what was read: a full disk stops no start */
     aof_manifest_fini(&m);

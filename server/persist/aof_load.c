@@ -7,8 +7,13 @@
  *     "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"  a command
  *
  * The last file may end in the middle of a command, or of a transaction, since the machine may have failed there: with
- * aof-load-truncated it is cut behind the last whole one. A tail of zeroes is such an end, too: some file systems leave
- * the length of a file ahead of its bytes. Anything else that is wrong stops the start.
+ * aof-load-truncated it is cut behind the last whole one. The last file is the last that has anything in it: a rewrite
+ * names the increment that the log will go on in before the one it is in is complete, and goes on there when that is
+ * safe. Anything else that is wrong stops the start.
+ *
+ * Some file systems leave the length of a file ahead of its bytes, which are zero then. No command ends in a zero, so
+ * zeroes at the end of the last file are no part of it; taken for one, they could be those of a string that a command
+ * has announced, and be loaded.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +21,7 @@
 #include <string.h>
 
 #include "demi/libos.h"
+#include "demi/sga.h"
 #include "server/exec/exec.h"
 #include "server/exec/multi.h"
 #include "server/mem.h"
@@ -33,6 +39,12 @@
 #define SIGNATURE   "REDIS"
 #define SIGNATURE_N 5u
 
+/* Of a file: its bytes, and where the zeroes at its end begin. */
+struct extent {
+    uint64_t size, end;
+};
+#define WHOLE ((struct extent){0, UINT64_MAX}) /* whatever it has */
+
 struct log_reader {
     struct load *l;
     struct server *srv;
@@ -41,6 +53,7 @@ struct log_reader {
     size_t at, end, cap; /* of what was read and has not run */
     uint64_t offset;     /* in the file, of at */
     uint64_t whole;      /* behind the last command that counts: a transaction does when it has ended */
+    struct extent extent;
     bool eof;
     struct resp_parser parser;
     struct argv_vec argv;
@@ -68,18 +81,12 @@ static void make_room(struct log_reader *r, size_t more)
 static int read_more(struct log_reader *r)
 {
     make_room(r, READ_SIZE);
-    long n = load_read(r->l, r->buf + r->end, READ_SIZE);
+    uint64_t read = r->offset + (r->end - r->at), left = r->extent.end > read ? r->extent.end - read : 0;
+    long n = left ? load_read(r->l, r->buf + r->end, left < READ_SIZE ? (size_t)left : READ_SIZE) : 0;
     if (n < 0) return (int)n;
     r->eof = n == 0;
     r->end += (size_t)n;
     return 0;
-}
-
-static bool only_zeroes(const struct log_reader *r)
-{
-    for (size_t i = r->at; i < r->end; i++)
-        if (r->buf[i]) return false;
-    return true;
 }
 
 /* --- commands ----------------------------------------------------------------------------------------------------- */
@@ -110,6 +117,16 @@ static enum step run_command(struct log_reader *r, const struct resp_request *q)
     return STEP_TOLD;
 }
 
+/* Each string is followed by a line's end, which the parser does not look at: where bytes are missing there is none. */
+static bool strings_end_well(const struct log_reader *r, const struct resp_request *q)
+{
+    for (int32_t i = 0; i < q->argc; i++) {
+        struct bytes b = r->argv.v[q->first + (size_t)i];
+        if (b.p[b.n] != '\r' || b.p[b.n + 1] != '\n') return false;
+    }
+    return true;
+}
+
 static enum step next_command(struct log_reader *r)
 {
     static const struct resp_limits limits = {.bulk_bytes_max = INT64_MAX};
@@ -118,7 +135,6 @@ static enum step next_command(struct log_reader *r)
     char kind = r->buf[r->at];
     if (!resp_parser_is_inside(&r->parser)) {
         if (kind == '#') return skip_stamp(r);
-        if (kind == 0) return only_zeroes(r) ? STEP_MORE : STEP_BAD;
         if (kind != '*') return STEP_BAD;
     }
     argv_vec_reset(&r->argv);
@@ -127,7 +143,7 @@ static enum step next_command(struct log_reader *r)
     case RESP_NEED_MORE: return q.consumed ? STEP_BAD : STEP_MORE; /* "*0\r\n" */
     case RESP_COMMAND: break;
     }
-    enum step step = run_command(r, &q);
+    enum step step = strings_end_well(r, &q) ? run_command(r, &q) : STEP_BAD;
     if (step == STEP_DONE) advance(r, q.consumed);
     return step;
 }
@@ -147,9 +163,10 @@ static enum step run_commands(struct log_reader *r, int *err)
         *err = read_more(r);
         if (*err) return STEP_BAD;
     }
+    bool whole = r->at == r->end && r->extent.size <= r->extent.end && !(r->session.flags & SESSION_MULTI);
     if (r->session.flags & SESSION_MULTI)
         server_log(r->srv, LOG_WARNING_LEVEL, "Revert incomplete MULTI/EXEC transaction in AOF file %s", r->name);
-    return r->at == r->end && !(r->session.flags & SESSION_MULTI) ? STEP_DONE : STEP_CUT;
+    return whole ? STEP_DONE : STEP_CUT;
 }
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
@@ -230,10 +247,14 @@ static int load_rdb_first(struct log_reader *r)
         return err;
     }
     if (old_style) server_log(r->srv, LOG_NOTICE_LEVEL, "Reading the remaining AOF tail...");
-    make_room(r, rest.n + 1);
-    memcpy(r->buf, rest.p, rest.n);
-    r->end = rest.n;
-    r->offset = r->whole = load_rdb_bytes(r->l);
+    uint64_t start = load_rdb_bytes(r->l);
+    if (r->extent.end < start) r->extent.end = start; /* its checksum may be zero */
+    uint64_t left = r->extent.end - start;
+    size_t n = rest.n < left ? rest.n : (size_t)left;
+    make_room(r, n + 1);
+    memcpy(r->buf, rest.p, n);
+    r->end = n;
+    r->offset = r->whole = start;
     return 0;
 }
 
@@ -263,11 +284,11 @@ static int load_opened(struct log_reader *r, const char *path, bool is_last)
     return err ? err : load_commands(r, path, is_last);
 }
 
-static int load_file(struct load *l, const char *name, bool is_last)
+static int load_file(struct load *l, const char *name, bool is_last, struct extent extent)
 {
     char path[PATH_MAX];
     struct worker *w = load_worker(l);
-    struct log_reader r = {.l = l, .srv = w->srv, .name = name};
+    struct log_reader r = {.l = l, .srv = w->srv, .name = name, .extent = extent};
     int err = aof_folder_path(&w->srv->aof, name, path);
     if (err) return err;
     resp_parser_init(&r.parser);
@@ -316,17 +337,84 @@ static int size_of_all(struct server *srv, const struct aof_manifest *m, uint64_
     return 0;
 }
 
+/* Of the bytes of a file from `from` up to *end: where the last that is no zero ends; `from`: there is none. */
+static int find_end(int qd, uint64_t from, uint64_t *end)
+{
+    off_t at;
+    uint64_t found = from;
+    int err = -demi_lseek(qd, (off_t)from, SEEK_SET, &at);
+    while (!err && from < *end) {
+        demi_qtoken_t qt;
+        demi_qresult_t qr;
+        err = -demi_pop(&qt, qd);
+        if (!err) err = disk_file_wait(qt, &qr);
+        if (err) break;
+        const char *p = qr.qr_value.sga.sga_segs[0].sgaseg_buf;
+        size_t got = qr.qr_value.sga.sga_segs[0].sgaseg_len;
+        for (size_t n = got; n; n--) {
+            if (!p[n - 1]) continue;
+            found = from + n;
+            break;
+        }
+        demi_sgafree(&qr.qr_value.sga);
+        from = got ? from + got : *end;
+    }
+    *end = found;
+    return err;
+}
+
+static int measure(struct aof *a, const char *name, struct extent *out)
+{
+    char path[PATH_MAX];
+    int qd;
+    int err = aof_folder_path(a, name, path);
+    if (!err) err = disk_file_open(&qd, path, O_RDONLY | O_NONBLOCK, 0);
+    if (err) return err;
+    err = disk_file_size(qd, &out->size);
+    out->end = out->size;
+    for (bool found = false; !err && !found && out->end;) {
+        uint64_t from = out->end > READ_SIZE ? out->end - READ_SIZE : 0;
+        err = find_end(qd, from, &out->end);
+        found = out->end > from;
+    }
+    disk_file_close(qd);
+    return err;
+}
+
+/* The last that has anything in it. */
+static int find_last(struct aof *a, const struct aof_manifest *m, size_t *last)
+{
+    struct extent e;
+    *last = 0;
+    for (size_t i = m->count; i-- > 0;) {
+        if (m->files[i].kind == AOF_HISTORY) continue;
+        int err = measure(a, m->files[i].name, &e);
+        *last = i;
+        if (err || e.end) return err;
+    }
+    return 0;
+}
+
+static int unreadable(struct server *srv, const char *name, int err)
+{
+    server_log(srv, LOG_WARNING_LEVEL, "Error reading the append only file %s: %s", name, strerror(-err));
+    return err;
+}
+
 static int load_all(struct load *l, const struct aof_manifest *m)
 {
     struct server *srv = load_worker(l)->srv;
-    size_t last = 0;
-    for (size_t i = 0; i < m->count; i++)
-        if (m->files[i].kind != AOF_HISTORY) last = i;
+    size_t last;
+    int err = find_last(&srv->aof, m, &last);
+    if (err) return unreadable(srv, m->files[last].name, err);
     for (size_t i = 0; i < m->count; i++) {
         const struct aof_file *f = &m->files[i];
         if (f->kind == AOF_HISTORY) continue;
         uint64_t start = demi_clock_ns();
-        int err = load_file(l, f->name, i == last);
+        struct extent e = WHOLE;
+        if (i >= last) err = measure(&srv->aof, f->name, &e);
+        if (err) return unreadable(srv, f->name, err);
+        err = load_file(l, f->name, i >= last, e);
         if (err) return err;
         server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from %s file %s: %.3f seconds",
                    f->kind == AOF_BASE ? "base" : "incr", f->name, (double)(demi_clock_ns() - start) / 1000000000);

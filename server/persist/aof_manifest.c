@@ -161,6 +161,17 @@ static const char *take_line(struct aof_manifest *m, struct bytes line, struct a
     return why ? why : add_read(m, &f);
 }
 
+/* The number of what is still to be deleted is not given to a new file: that would be deleted, too. */
+static void count_history(struct aof_manifest *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const struct aof_file *f = &m->files[i];
+        if (f->kind != AOF_HISTORY) continue;
+        if (f->seq > m->base_seq) m->base_seq = f->seq;
+        if (f->seq > m->incr_seq) m->incr_seq = f->seq;
+    }
+}
+
 int aof_manifest_parse(struct aof_manifest *m, char *text, size_t n, struct aof_manifest_fault *fault)
 {
     struct argv_vec words;
@@ -177,6 +188,7 @@ int aof_manifest_parse(struct aof_manifest *m, char *text, size_t n, struct aof_
         at += size + 1;
     }
     argv_vec_fini(&words);
+    count_history(m);
     return fault->why ? -EINVAL : 0;
 }
 

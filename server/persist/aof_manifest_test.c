@@ -111,12 +111,26 @@ static void test_a_rewrite_makes_history(void **state)
     aof_manifest_fini(&m);
 }
 
+/* A rewrite while the log is off leaves no increment, and its history until that is deleted. */
+static void test_a_number_of_history_is_not_given_again(void **state)
+{
+    (void)state;
+    struct aof_manifest m = {0};
+    struct aof_manifest_fault fault;
+    char text[] = "file x.2.base.rdb seq 2 type b\nfile x.3.base.rdb seq 3 type h\nfile x.7.incr.aof seq 7 type h\n";
+    assert_int_equal(aof_manifest_parse(&m, text, sizeof text - 1, &fault), 0);
+    assert_string_equal(aof_manifest_add_incr(&m, "x")->name, "x.8.incr.aof");
+    assert_string_equal(aof_manifest_add_base(&m, "x", true, 1)->name, "x.8.base.rdb");
+    aof_manifest_fini(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_written_is_read),
         cmocka_unit_test(test_what_is_wrong_is_said),
         cmocka_unit_test(test_a_rewrite_makes_history),
+        cmocka_unit_test(test_a_number_of_history_is_not_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -261,6 +261,23 @@ static bool check_named(struct aof_check *c, const struct aof_file *file, const 
     return check_part(c, &p, kind == KIND_RDB);
 }
 
+/* What the server takes for the end of the log: increments behind it are empty, since a rewrite makes one before the log
+ * goes on in it. */
+static bool is_end(const struct aof_manifest *m, size_t at, const char *folder)
+{
+    char path[PATH_MAX + AOF_NAME_SIZE];
+    for (size_t i = at + 1; i < m->count; i++) {
+        struct check_file f;
+        if (m->files[i].kind != AOF_INCR) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, m->files[i].name);
+        if (check_file_open(&f, path, 0)) return false;
+        bool empty = f.size == 0;
+        check_file_close(&f);
+        if (!empty) return false;
+    }
+    return true;
+}
+
 /* The base, then the increments in their order; history is nobody's any more. */
 static bool check_files(struct aof_check *c, const struct aof_manifest *m, const char *folder)
 {
@@ -269,7 +286,7 @@ static bool check_files(struct aof_check *c, const struct aof_manifest *m, const
     if (base && !check_named(c, base, folder, left == 0)) return false;
     if (left) printf("Start to check INCR files.\n");
     for (size_t i = 0; i < m->count; i++)
-        if (m->files[i].kind == AOF_INCR && !check_named(c, &m->files[i], folder, --left == 0)) return false;
+        if (m->files[i].kind == AOF_INCR && !check_named(c, &m->files[i], folder, is_end(m, i, folder))) return false;
     return true;
 }
 
