@@ -63,7 +63,8 @@ void sim_disk_when(struct sim_disk *d, uint64_t n, void (*fn)(void *arg), void *
 /* The disk is the host's, until that ends or crashes. Before the host first runs. */
 void sim_host_mount(struct sim_host *h, struct sim_disk *d);
 
-/* For who looks on from outside: the file as programs see it, valid until somebody writes to it. NULL: there is none. */
+/* For who looks on from outside: the file as programs see it, valid until somebody writes to it. NULL: it is not
+ * there. */
 const char *sim_disk_bytes(const struct sim_disk *d, const char *path, size_t *n);
 /* Makes it, or writes it over; all of it is safe. Its folder must be there. 0 or -errno. */
 int sim_disk_put(struct sim_disk *d, const char *path, const void *bytes, size_t n);

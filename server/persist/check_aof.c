@@ -261,8 +261,8 @@ static bool check_named(struct aof_check *c, const struct aof_file *file, const 
     return check_part(c, &p, kind == KIND_RDB);
 }
 
-/* What the server takes for the end of the log: increments behind it are empty, since a rewrite makes one before the log
- * goes on in it. */
+/* What the server takes for the end of the log: increments behind it are empty, since a rewrite makes one before the
+ * log goes on in it. */
 static bool is_end(const struct aof_manifest *m, size_t at, const char *folder)
 {
     char path[PATH_MAX + AOF_NAME_SIZE];

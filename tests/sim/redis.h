@@ -18,29 +18,54 @@
 
 struct server_host {
     struct world *w;
-    const char *conf; /* lines beside the usual ones */
+    const char *conf;   /* lines beside the usual ones */
+    bool has_files;     /* there is a disk: the data are loaded */
+    struct server *srv; /* while it runs; else NULL */
+    int exit_code;      /* then */
 };
 
-/* arg: struct server_host. Runs until a client says SHUTDOWN. */
+static inline void server_is_ready(struct server *srv) {}
+
+/* Its log is nobody's, unless SIM_LOG names a file. */
+static inline void server_conf(const struct server_host *h, char *text, size_t room)
+{
+    static const char usual[] = "port 6379\nbind *\nprotected-mode no\nsave \"\"\n";
+    const char *log = getenv("SIM_LOG");
+    snprintf(text, room, "%slogfile %s\nloglevel %s\n%s", usual, log ? log : "/dev/null", log ? "verbose" : "warning",
+             h->conf ? h->conf : "");
+}
+
+/* Power fails: what it does from now on nobody sees, and it ends. Not from inside of a host. */
+static inline void server_crash(struct server_host *h, struct sim_host *host)
+{
+    struct server *srv = h->srv;
+    if (srv) srv->stopping = true;
+    if (srv && srv->workers && srv->workers[0].wake) demi_wake_ring(srv->workers[0].wake);
+    sim_host_crash(host);
+}
+
+/* arg: struct server_host. Runs until a client says SHUTDOWN, or by itself comes to an end. */
 static inline int server_main(void *arg)
 {
-    static const char usual[] =
-        "port 6379\nbind *\nprotected-mode no\nsave \"\"\nlogfile /dev/null\nloglevel warning\n";
     struct server_host *h = arg;
     struct config *cfg = calloc(1, sizeof *cfg);
     struct server *srv = calloc(1, sizeof *srv);
     struct conf_failure why;
     char text[1024];
-    snprintf(text, sizeof text, "%s%s", usual, h->conf ? h->conf : "");
+    server_conf(h, text, sizeof text);
     command_table_init();
     conf_init(cfg);
     bool ok = check(h->w, !conf_load_text(cfg, bytes_of_str(text), false, NULL, &why), "configuration: %s", why.reason);
     server_init(srv, cfg);
+    h->srv = srv;
     struct server_options o = {
         .hash_seed = hash_u64(1, h->w->seed), .dice_seed = hash_u64(2, h->w->seed), .libos_runs = true};
     ok = ok && CHECK_EQUAL(h->w, server_start(srv, &o), 0);
+    if (ok && h->has_files) persist_load_begin(&srv->workers[0], server_is_ready);
     if (ok) CHECK_EQUAL(h->w, worker_run(&srv->workers[0]), 0);
     if (ok) server_stop(srv);
+    h->srv = NULL;
+    h->exit_code = srv->exit_code;
     conf_fini(cfg);
     free(cfg);
     free(srv);
