@@ -31,6 +31,10 @@ PANELS = (
      (("no expiry", "bytes_plain"), ("expiry", "bytes_expiry"))),
     ("One connection", "median time to the reply, in \u00b5s; shorter is better", 1, 1,
      (("GET", "p50_one"),)),
+    ("10 million keys into a file and back", "million keys a second on one core; longer is better", 1e6, 2,
+     (("SAVE", "save_rate"), ("loading", "load_rate"))),
+    ("Longest gap while they are saved", "that a client sees during BGSAVE, in ms; shorter is better", 1, 1,
+     (("BGSAVE", "bgsave_gap_ms"),)),
 )
 
 STYLE = """
