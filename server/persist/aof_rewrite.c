@@ -169,10 +169,12 @@ static void failed(struct worker *w, struct rewrite *r, int err)
     }
     if (r->qd >= 0) disk_file_close(r->qd);
     a->scheduled = a->poisoned;
-    /* Their names are not given out again: under them nothing else may be found. */
-    if (a->manifest.base_seq < r->m.base_seq) a->manifest.base_seq = r->m.base_seq;
-    if (a->manifest.incr_seq < r->m.incr_seq) a->manifest.incr_seq = r->m.incr_seq;
-    if (!r->published) remove_file(srv, r->base);
+    if (r->published) { /* their names are not given out again: under them nothing else may be found */
+        if (a->manifest.base_seq < r->m.base_seq) a->manifest.base_seq = r->m.base_seq;
+        if (a->manifest.incr_seq < r->m.incr_seq) a->manifest.incr_seq = r->m.incr_seq;
+    } else {
+        remove_file(srv, r->base);
+    }
     if (!r->begins_log) return;
     aof_writer_end(w);
     if (!r->published) remove_file(srv, r->incr);

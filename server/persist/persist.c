@@ -6,6 +6,7 @@
 #include "server/persist/persist.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
@@ -13,6 +14,7 @@
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
 #include "server/persist/aof_folder.h"
+#include "server/persist/disk_file.h"
 #include "server/persist/load.h"
 #include "server/persist/save.h"
 #include "server/server.h"
@@ -88,10 +90,26 @@ static void loaded(struct worker *w, int err)
     p->ready(srv);
 }
 
+/* As redis-server has it: who turns the log on for the first time by a restart begins with nothing, and the next save
+ * overwrites what was saved. */
+static void warn_of_unread(struct worker *w)
+{
+    int qd;
+    const char *name = w->conf.cfg->dbfilename;
+    if (disk_file_open(&qd, name, O_RDONLY | O_NONBLOCK, 0) != 0) return;
+    disk_file_close(qd);
+    server_log(
+        w->srv, LOG_WARNING_LEVEL,
+        "WARNING: there is no append-only file yet, and with 'appendonly yes' %s is not loaded: the server begins "
+        "with no data. To keep what is in it, start with 'appendonly no' and say CONFIG SET appendonly yes.",
+        name);
+}
+
 /* The log, if there is one, and then it goes on. */
 static int load_log(struct load *l)
 {
     int err = aof_load(l);
+    if (err == -ENOENT) warn_of_unread(load_worker(l));
     return err && err != -ENOENT ? err : aof_open(load_worker(l));
 }
 

@@ -375,6 +375,21 @@ def switched():
         tap.ok(server.process.wait(PATIENCE) == 0, "and SIGTERM ends it")
 
 
+def first_log():
+    """A start with the log on for the first time does not load what was saved; it says so."""
+    text = "WARNING: there is no append-only file yet, and with 'appendonly yes' dump.rdb is not loaded"
+    with Server(OURS, ["--save", "3600 1"]) as server:
+        server.client(PATIENCE).call("SET", "k", "v")
+        server.process.terminate()
+        server.process.wait(PATIENCE)
+        client = restart(server, ON)
+        tap.ok(text_of(client, "DBSIZE") == b"0" and log_has(server, text), "appendonly yes beside a dump and without a log: no data, and a warning")
+        kill(server)
+        restart(server, ON)
+        with open(server.log) as file:
+            tap.ok(file.read().count(text) == 1, "once there is a log it is not said any more")
+
+
 def full_disk(policy):
     place = tempfile.mkdtemp(prefix="demikv-full-")
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], stderr=subprocess.DEVNULL).returncode != 0:
@@ -586,6 +601,7 @@ layouts_cross()
 old_layout()
 ends_early()
 switched()
+first_log()
 two_on_one_folder()
 two_names_in_one_folder()
 beside_a_replica()

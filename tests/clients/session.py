@@ -5,8 +5,9 @@ options that it calls missing are refused, as many are known as it says, and no 
 """
 import os
 import re
+import signal
 
-from here import OURS, REDIS, Server, Tap, need, need_server, run
+from here import OURS, REDIS, Server, Tap, info, need, need_server, run, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROMPT = "127.0.0.1:26700> "
@@ -20,18 +21,37 @@ with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as page:
     TEXT = page.read()
 
 
-def session():
-    """[(command, printed), ...] of the first session."""
-    found = []
+def sessions():
+    """[[(command, printed), ...], ...] of the first session: the server is started again between one and the next."""
+    found, within = [], False
     for line in TEXT[TEXT.index("## A first session"):TEXT.index("## Three ways")].splitlines():
         line = line[4:] if line.startswith("    ") else None
         if line is None or line.startswith("$ "):
-            continue
-        if line.startswith(PROMPT):
-            found.append((line[len(PROMPT):], []))
-        elif found:
-            found[-1][1].append(line.rstrip())
+            within = False
+        elif line.startswith(PROMPT):
+            if not within:
+                found.append([])
+            within = True
+            found[-1].append((line[len(PROMPT):], []))
+        elif within:
+            found[-1][-1][1].append(line.rstrip())
     return found
+
+
+def type_in(server, typed, which):
+    status, output = run([CLI, "--no-raw", "-p", str(server.port)], input="".join(c + "\n" for c, _ in typed))
+    got = [line.rstrip() for line in output.splitlines() if line.strip()]
+    printed = [line for _, lines in typed for line in lines]
+    tap.ok(status == 0 and got == printed, "part %d: each command of it is answered as printed" % which,
+           [] if got == printed else ["printed: " + line for line in printed] + ["got:     " + line for line in got])
+
+
+def again(server, how, args):
+    """Ends it, and starts it in the same folder with other options."""
+    server.process.send_signal(how)
+    server.process.wait(60)
+    server.args = args
+    server.start()
 
 
 def refused():
@@ -54,14 +74,16 @@ def refused():
 
 
 tap = Tap()
-with Server(OURS, tcp=True) as server:
-    typed = session()
-    tap.ok(len(typed) >= 8, "the README has a first session", ["%d commands" % len(typed)])
-    status, output = run([CLI, "--no-raw", "-p", str(server.port)], input="".join(c + "\n" for c, _ in typed))
-    got = [line.rstrip() for line in output.splitlines() if line.strip()]
-    printed = [line for _, lines in typed for line in lines]
-    tap.ok(status == 0 and got == printed, "each command of it is answered as printed",
-           [] if got == printed else ["printed: " + line for line in printed] + ["got:     " + line for line in got])
+with Server(OURS, ["--save", "3600 1"], tcp=True) as server:
+    parts = sessions()
+    tap.ok(len(parts) == 3 and len(parts[0]) >= 8, "the README has a first session, of three parts", [len(part) for part in parts])
+    type_in(server, parts[0], 1)
+    again(server, signal.SIGINT, ["--save", "3600 1"])
+    type_in(server, parts[1], 2)
+    client = server.client()
+    wait_until(lambda: info(client, "aof_rewrite_in_progress") == info(client, "aof_buffer_length") == "0")
+    again(server, signal.SIGKILL, ["--appendonly", "yes"])
+    type_in(server, parts[2], 3)
 
     client = server.client()
     commands, options = refused()
