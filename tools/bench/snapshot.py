@@ -59,9 +59,10 @@ def save_round(servers, name, binary, keys, found):
     found.setdefault((name, "load"), []).append(loading)
     found.setdefault((name, "save"), []).append(measured(target, keys, lambda: save(target)))
     servers.stop(name)
-    _, loading = start_loaded(servers, name, binary, keys, None)
-    found.setdefault((name, "load2"), []).append(loading)
-    servers.stop(name)
+    if name == "demikv":  # redis-server loads with one
+        _, loading = start_loaded(servers, name, binary, keys, None)
+        found.setdefault((name, "load2"), []).append(loading)
+        servers.stop(name)
 
 
 def section_save(bench):
@@ -91,10 +92,10 @@ def save_table(found, keys):
         r7, ours = (mid(n, what, "cpu_us") for n in ("redis", "demikv"))
         per_core = ratio(1.0, ours)
         table.judged("%s, CPU us a key" % words, r7, ours, "%.2f M keys/s of CPU" % per_core, value=per_core, at_least=3.0)
-    r7, ours = (mid(n, "load2", "rate") for n in ("redis", "demikv"))
+    ours = mid("demikv", "load2", "rate")
     gain = ratio(ours, mid("demikv", "load", "rate"))
-    table.judged("loading with two cores, keys/s", r7, ours, "%.2f x one core" % gain, value=gain, at_least=1.6)
-    table.note("medians of %d; %s; files are loaded from the page cache" % (len(found["demikv", "save"]), file_system()))
+    table.judged("loading with two cores, keys/s", None, ours, "%.2f x one core" % gain, value=gain, at_least=1.6)
+    table.note("medians of %d; %s; files are loaded from the page cache; redis-server loads on one core" % (len(found["demikv", "save"]), file_system()))
     return table
 
 
