@@ -178,10 +178,9 @@ class Peak:
         took = time.monotonic() - began
         self.next = began + took / self.SHARE
 
-    def growth(self):
-        """The part it grew by."""
+    def bytes(self):
         own = (read_kib("/proc/%d/status" % self.pid, "VmHWM") << 10) - self.before_rss
-        return max(own, self.most - self.before) / self.before
+        return max(self.before + own, self.most)
 
 
 # --- load beside something ------------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def bgsave_round(target, case):
     with Beside(target, *case.load_words) as during, probe(target) as gaps:
         seconds = bgsave(target, peak)
     return {"seconds": seconds, "max_ms": gaps.figures["max_us"] / 1e3, "p999_ms": gaps.figures["p999_us"] / 1e3,
-            "calm_ms": calm.figures["max_us"] / 1e3, "growth": 100 * peak.growth(), "rps": before.figures["rps"],
+            "calm_ms": calm.figures["max_us"] / 1e3, "memory": peak.before, "peak": peak.bytes(), "rps": before.figures["rps"],
             "kept": 100 * during.figures["rps"] / before.figures["rps"]}
 
 
@@ -161,6 +161,11 @@ def bgsave_case(bench, case):
     return bgsave_table(case, found)
 
 
+def growth_percent(rounds):
+    """The highest peak beside what there was at first: a server may keep what it got in the first round for the next."""
+    return 100 * (max(r["peak"] for r in rounds) / rounds[0]["memory"] - 1)
+
+
 def bgsave_table(case, found):
     table = Table("BGSAVE of %s, half of the commands writes" % case.words, ["figure", "R7", "demikv", "target", ""])
 
@@ -169,11 +174,12 @@ def bgsave_table(case, found):
     for words, field, goals in (("longest gap a client sees, ms", "max_ms", {"at_most": 3.0}),
                                 ("p99.9 of its round trips, ms", "p999_ms", {}),
                                 ("longest gap without BGSAVE, ms", "calm_ms", {}),
-                                ("growth of resident memory, %", "growth", {"at_most": 10.0}),
                                 ("throughput kept, %", "kept", {"at_least": 75.0}),
                                 ("commands/s without BGSAVE", "rps", {}), ("seconds", "seconds", {})):
         r7, ours = both(field)
         table.judged(words, r7, ours, value=ours, **goals)
+    r7, ours = (growth_percent(found[n]) for n in ("redis", "demikv"))
+    table.judged("growth of resident memory, most, %", r7, ours, value=ours, at_most=10.0)
     if case.gap_name:
         table.keep(case.gap_name, *both("max_ms"))
     table.note("medians of %d; %s" % (len(found["demikv"]), file_system()))
