@@ -34,7 +34,9 @@ static void client_check(const struct client *cl, const struct worker *w)
     ASSERT(!(cl->in_own && cl->in_sga.sga_buf));
     if (cl->in_own) ASSERT(cl->in_len <= cl->in_cap);
     ASSERT(!cl->blocked == !(cl->flags & CLIENT_BLOCKED));
-    ASSERT(!(cl->flags & CLIENT_FLUSH_QUEUED)); /* the turn is over */
+    /* The turn is over: only who waits for the disk has output in a list. */
+    ASSERT(!(cl->flags & CLIENT_FLUSH_QUEUED) == !(cl->flags & CLIENT_HELD));
+    if (cl->flags & CLIENT_HELD) ASSERT(cl->durable_at > w->durable);
     if (!cl->feed) return;
     ASSERT(cl->s.flags & SESSION_REPLICA);
     broadcast_reader_check(&cl->feed->in_snapshot);

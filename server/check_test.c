@@ -98,6 +98,8 @@ static void test_of_a_client(void **state)
     cl.in_cap = cl.in_len = 0;
     SEEN(check, &f.w, cl.flags, cl.flags | CLIENT_BLOCKED, "cl->flags & CLIENT_BLOCKED");
     SEEN(check, &f.w, cl.flags, cl.flags | CLIENT_FLUSH_QUEUED, "CLIENT_FLUSH_QUEUED");
+    SEEN(check, &f.w, cl.flags, cl.flags | CLIENT_HELD, "CLIENT_FLUSH_QUEUED");
+    SEEN(check, &f.w, cl.flags, cl.flags | CLIENT_HELD | CLIENT_FLUSH_QUEUED, "cl->durable_at > w->durable");
     SEEN(check, &f.w, cl.feed, &feed, "SESSION_REPLICA");
 }
 

@@ -285,6 +285,7 @@ int worker_run(struct worker *w)
             run_cron(w);
             next_cron = w->turn_ns + (uint64_t)(1000 / w->conf.cfg->hz) * 1000000;
         }
+        if (unlikely(w->log_moved)) blocked_look_at_log(w);
         blocked_timeouts(w);
         if (unlikely(srv->pause_until_ms)) end_pause(w);
         if (w->ready) batch_run(w); /* who was unblocked may have more input */

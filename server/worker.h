@@ -63,6 +63,8 @@ struct worker {
     struct client *dying;               /* freed at the end of the turn */
     struct client *held;                /* with output that waits until the log is on the disk as far as they need */
     uint64_t durable;                   /* how far it is (an offset in the journal); UINT64_MAX: nobody waits */
+    bool notes_changes;                 /* there is a log: clients remember how far it has to be (client->durable_at) */
+    bool log_moved;                     /* server/exec/blocked.h */
     uint64_t held_all, freed_all;       /* outputs that have been held, and let go */
     uint64_t held_wanted; /* as many, and the log's writer is told; UINT64_MAX: it does not wait for them */
     struct reply nowhere; /* what CLIENT REPLY OFF swallows */

@@ -160,6 +160,8 @@ cmd_handler cmd_touch;
 cmd_handler cmd_ttl;
 cmd_handler cmd_type;
 cmd_handler cmd_unlink;
+cmd_handler cmd_wait;
+cmd_handler cmd_waitaof;
 
 /* connection */
 cmd_handler cmd_auth;

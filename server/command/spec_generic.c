@@ -550,6 +550,36 @@ const struct command spec_generic[] = {
         TIPS("request_policy:multi_shard", "response_policy:agg_sum"),
         ARGS({.name = "key", .type = ARG_KEY, .flags = ARG_MULTIPLE, .key_spec = 1}),
     },
+    {
+        .name = "WAIT",
+        .handler = cmd_wait,
+        .arity = 3,
+        .acl = ACL_SLOW | ACL_CONNECTION,
+        .group = "generic",
+        .since = "3.0.0",
+        .complexity = "O(1)",
+        .summary =
+            "Blocks until the asynchronous replication of all preceding write commands sent by the connection is "
+            "completed.",
+        TIPS("request_policy:all_shards", "response_policy:agg_min"),
+        ARGS({.name = "numreplicas", .type = ARG_INTEGER}, {.name = "timeout", .type = ARG_INTEGER}),
+    },
+    {
+        .name = "WAITAOF",
+        .handler = cmd_waitaof,
+        .arity = 4,
+        .flags = CMD_NOSCRIPT | CMD_NEEDS_CLIENT,
+        .acl = ACL_SLOW | ACL_CONNECTION,
+        .group = "generic",
+        .since = "7.2.0",
+        .complexity = "O(1)",
+        .summary =
+            "Blocks until all of the preceding write commands sent by the connection are written to the append-only "
+            "file of the master and/or replicas.",
+        TIPS("request_policy:all_shards", "response_policy:agg_min"),
+        ARGS({.name = "numlocal", .type = ARG_INTEGER}, {.name = "numreplicas", .type = ARG_INTEGER},
+             {.name = "timeout", .type = ARG_INTEGER}),
+    },
 };
 
 const unsigned spec_generic_count = COUNT(spec_generic);

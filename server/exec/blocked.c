@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Clients that wait for a key: BLPOP and its kin.
+ * Clients that wait: for a key, as BLPOP and its kin, or for the log.
  *
  *   interest of the slice: key -> waiters in the order in which they blocked     worker: ready keys, deadlines (a heap)
  *
@@ -8,6 +8,9 @@
  * (after all of an EXEC) the ready keys are served: the oldest waiter's command runs again, as if it came in now; if it
  * finds nothing it keeps its place and serving this key ends. So fairness is the order of the waiters, and every
  * blocking command is one handler with one question: is there something?
+ *
+ * WAIT and WAITAOF wait for no key but for the log: who does is on a list, and all of it is looked at when the log has
+ * come further. Their commands do not run again, since that happens while nothing runs: a function says the reply.
  *
  * Bounds: a client waits for the keys of one command; a key is at most once on the ready list; serving ends since each
  * served client has left.
@@ -37,7 +40,9 @@ struct blocked {
     struct db *db;       /* where it waits */
     int type;
     enum block_null null;
-    int64_t deadline_ms; /* 0: none */
+    block_answer *answer; /* of who waits for the log; NULL: for keys */
+    struct list on_log;   /* of the worker's list of these */
+    int64_t deadline_ms;  /* 0: none */
     size_t heap_index;
     size_t count;
     struct waiter waiters[];
@@ -45,6 +50,7 @@ struct blocked {
 
 struct blocked_worker {
     struct list ready;     /* struct interest_key.ready */
+    struct list on_log;    /* struct blocked.on_log */
     struct blocked **heap; /* by deadline; heap[0] is next */
     size_t heap_count, heap_cap;
     bool serving;
@@ -130,7 +136,9 @@ void blocked_check(const struct worker *w)
         if (!b) continue;
         ASSERT(b->cl == cl);
         ASSERT(b->req != NULL);
-        ASSERT(b->count > 0);
+        if (b->answer) ASSERT(b->count == 0);
+        if (b->answer) ASSERT(!list_is_empty(&b->on_log));
+        if (!b->answer) ASSERT(b->count > 0);
         if (b->deadline_ms) ASSERT(b->heap_index < w->blocked->heap_count);
         if (b->deadline_ms) ASSERT(w->blocked->heap[b->heap_index] == b);
         for (size_t i = 0; i < b->count; i++) {
@@ -149,6 +157,7 @@ int blocked_init(struct worker *w)
 {
     w->blocked = mem_calloc(sizeof *w->blocked);
     list_init(&w->blocked->ready);
+    list_init(&w->blocked->on_log);
     return 0;
 }
 
@@ -176,6 +185,31 @@ static bool waits_already(const struct blocked *b, const struct key_ref *key)
     return last && list_entry(last, struct waiter, link.link)->b == b;
 }
 
+static struct blocked *block_client(struct call *c, size_t waiters, int64_t deadline_ms)
+{
+    struct client *cl = c->client;
+    struct blocked *b = mem_calloc(sizeof *b + waiters * sizeof *b->waiters);
+    b->cl = cl;
+    b->req = request_dup(&(struct request){c->cmd, c->argv, c->keys, c->argc, c->key_count});
+    b->db = c->db;
+    /* The clock's milliseconds are cut: the next one, or some would wait less than they asked for. */
+    b->deadline_ms = deadline_ms && deadline_ms < INT64_MAX ? deadline_ms + 1 : deadline_ms;
+    if (b->deadline_ms) heap_add(c->w->blocked, b);
+    cl->blocked = b;
+    cl->flags |= CLIENT_BLOCKED;
+    c->w->blocked_count++;
+    c->blocked = true;
+    return b;
+}
+
+void call_block_on_log(struct call *c, int64_t deadline_ms, block_answer *answer)
+{
+    ASSERT(c->client && !c->deny_blocking);
+    struct blocked *b = block_client(c, 0, deadline_ms);
+    b->answer = answer;
+    list_push_back(&c->w->blocked->on_log, &b->on_log);
+}
+
 void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null)
 {
     if (c->unblocking) {
@@ -186,15 +220,9 @@ void call_block(struct call *c, int first_key, int count, int type, int64_t dead
         reply_nothing(c->out, null);
         return;
     }
-    struct client *cl = c->client;
-    struct blocked *b = mem_calloc(sizeof *b + (size_t)count * sizeof *b->waiters);
-    b->cl = cl;
-    b->req = request_dup(&(struct request){c->cmd, c->argv, c->keys, c->argc, c->key_count});
-    b->db = c->db;
+    struct blocked *b = block_client(c, (size_t)count, deadline_ms);
     b->type = type;
     b->null = null;
-    /* The clock's milliseconds are cut: the next one, or some would wait less than they asked for. */
-    b->deadline_ms = deadline_ms && deadline_ms < INT64_MAX ? deadline_ms + 1 : deadline_ms;
     for (int i = 0; i < count; i++) {
         const struct key_ref *key = call_key(c, first_key + i);
         if (waits_already(b, key)) continue;
@@ -202,17 +230,13 @@ void call_block(struct call *c, int first_key, int count, int type, int64_t dead
         wt->b = b;
         interest_add(c->db, key, INTEREST_WAIT, &wt->link);
     }
-    if (b->deadline_ms) heap_add(c->w->blocked, b);
-    cl->blocked = b;
-    cl->flags |= CLIENT_BLOCKED;
-    c->w->blocked_count++;
-    c->blocked = true;
 }
 
 static void stop_waiting(struct client *cl)
 {
     struct blocked *b = cl->blocked;
     for (size_t i = 0; i < b->count; i++) interest_remove(&b->waiters[i].link);
+    if (b->answer) list_remove(&b->on_log);
     if (b->deadline_ms) heap_remove(cl->w->blocked, b);
     cl->blocked = NULL;
     cl->flags &= ~(uint32_t)CLIENT_BLOCKED;
@@ -239,6 +263,15 @@ void blocked_forget(struct client *cl)
     free_blocked(b);
 }
 
+/* It has its reply, and waits no more. */
+static void leave(struct client *cl, struct blocked *b, bool failed)
+{
+    run_gave_up(&cl->s, b->req, failed);
+    exec_step_reply_skip(&cl->s);
+    free_blocked(b);
+    go_on(cl);
+}
+
 bool blocked_unblock(struct client *cl, enum unblock_reason why)
 {
     struct blocked *b = cl->blocked;
@@ -246,11 +279,9 @@ bool blocked_unblock(struct client *cl, enum unblock_reason why)
     stop_waiting(cl);
     struct reply *out = session_reply(&cl->s);
     if (why == UNBLOCK_ERROR) reply_error(out, "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    else if (b->answer) b->answer(cl, b->req, out, true);
     else reply_nothing(out, b->null);
-    run_gave_up(&cl->s, b->req, why == UNBLOCK_ERROR);
-    exec_step_reply_skip(&cl->s);
-    free_blocked(b);
-    go_on(cl);
+    leave(cl, b, why == UNBLOCK_ERROR);
     return true;
 }
 
@@ -351,4 +382,29 @@ void blocked_swap(struct worker *w, struct db *a, struct db *b)
 {
     interest_each(a, look_again, w);
     interest_each(b, look_again, w);
+}
+
+/* --- the log ------------------------------------------------------------------------------------------------------ */
+
+void blocked_log_moved(struct worker *w)
+{
+    if (list_is_empty(&w->blocked->on_log)) return;
+    w->log_moved = true;
+    demi_wake_ring(w->wake);
+}
+
+void blocked_look_at_log(struct worker *w)
+{
+    w->log_moved = false;
+    list_for_each_safe(it, &w->blocked->on_log)
+    {
+        struct blocked *b = list_entry(it, struct blocked, on_log);
+        struct client *cl = b->cl;
+        if (cl->flags & CLIENT_CLOSE_NOW) continue;
+        struct reply *out = session_reply(&cl->s);
+        uint32_t errors = out->error_count;
+        if (!b->answer(cl, b->req, out, false)) continue;
+        stop_waiting(cl);
+        leave(cl, b, out->error_count != errors);
+    }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Clients that wait for a key, and what becomes of them.
+ * Clients that wait for a key or for the log, and what becomes of them.
  */
 #ifndef SERVER_EXEC_BLOCKED_H
 #define SERVER_EXEC_BLOCKED_H
@@ -16,7 +16,11 @@ int blocked_init(struct worker *w);
 void blocked_fini(struct worker *w);
 void blocked_serve(struct worker *w); /* runs what became ready; cheap when nothing did */
 bool blocked_any_ready(const struct worker *w);
-void blocked_forget(struct client *cl); /* the client goes away */
+/* The log has come further, or there is none any more: who waits for it is looked at when the turn that follows does
+ * (blocked_look_at_log()). From anywhere. */
+void blocked_log_moved(struct worker *w);
+void blocked_look_at_log(struct worker *w); /* while w->log_moved, and no command runs */
+void blocked_forget(struct client *cl);     /* the client goes away */
 enum unblock_reason { UNBLOCK_TIMEOUT, UNBLOCK_ERROR };
 bool blocked_unblock(struct client *cl, enum unblock_reason why); /* false: was not blocked */
 int64_t blocked_next_deadline(const struct worker *w);            /* ms, 0: none */

@@ -11,6 +11,7 @@
 enum { CLIENTS = 4 };
 
 static void check(void *w) { blocked_check(w); }
+static bool answer(struct client *cl, const struct request *r, struct reply *out, bool last) { return false; }
 
 static void test_the_check_sees_each_spoilt_field(void **state)
 {
@@ -46,6 +47,7 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     SEEN(check, &f.w, untimed->deadline_ms, 5, "w->blocked->heap[b->heap_index] == b");
     SEEN(check, &f.w, untimed->req, NULL, "b->req != NULL");
     SEEN(check, &f.w, untimed->count, 0, "b->count > 0");
+    SEEN(check, &f.w, untimed->answer, answer, "b->count == 0");
     SEEN(check, &f.w, untimed->waiters[0].b, first, "b->waiters[i].b == b");
     SEEN(check, &f.w, untimed->waiters[0].link.key, NULL, "b->waiters[i].link.key");
 

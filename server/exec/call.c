@@ -154,14 +154,8 @@ bool call_long_double(struct call *c, struct bytes arg, long double *out)
     return false;
 }
 
-bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms)
+static bool deadline_in(struct call *c, long double ms, int64_t *deadline_ms)
 {
-    long double seconds;
-    if (!number_parse_ldouble(arg, &seconds)) {
-        call_error(c, "ERR timeout is not a float or out of range");
-        return false;
-    }
-    long double ms = ceill(seconds * 1000);
     if (ms < 0) {
         call_error(c, "ERR timeout is negative");
         return false;
@@ -173,6 +167,23 @@ bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms)
     int64_t whole = (int64_t)ms;
     *deadline_ms = whole ? c->now_ms + whole : 0;
     return true;
+}
+
+bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms)
+{
+    long double seconds;
+    if (!number_parse_ldouble(arg, &seconds)) {
+        call_error(c, "ERR timeout is not a float or out of range");
+        return false;
+    }
+    return deadline_in(c, ceill(seconds * 1000), deadline_ms);
+}
+
+bool call_timeout_ms(struct call *c, struct bytes arg, int64_t *deadline_ms)
+{
+    int64_t ms;
+    return call_int_range(c, arg, INT64_MIN, INT64_MAX, &ms, "ERR timeout is not an integer or out of range") &&
+           deadline_in(c, ms, deadline_ms);
 }
 
 uint64_t call_random(struct call *c) { return rng_u64(&c->w->rng); }

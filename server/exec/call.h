@@ -19,6 +19,7 @@ struct server;
 struct worker;
 struct client;
 struct session;
+struct request;
 struct db;
 struct entry;
 struct config;
@@ -81,6 +82,8 @@ bool call_long_double(struct call *c, struct bytes arg, long double *out);
 /* Seconds. "ERR timeout is not a float or out of range" / "ERR timeout is negative"; 0: forever. *deadline_ms
  * absolute, 0: none. */
 bool call_timeout(struct call *c, struct bytes arg, int64_t *deadline_ms);
+/* The same in whole milliseconds: "ERR timeout is not an integer or out of range". */
+bool call_timeout_ms(struct call *c, struct bytes arg, int64_t *deadline_ms);
 
 /* --- replies ------------------------------------------------------------------------------------------------- */
 
@@ -125,6 +128,11 @@ enum block_null { BLOCK_NULL_ARRAY, BLOCK_NULL_BULK };
  * calls call_block() again the client keeps its place. On a timeout the null reply given here is sent. With
  * c->deny_blocking it replies the null at once. keys are copied. */
 void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null);
+
+/* Suspends the client until answer() has replied, which is asked whenever the log has come further; or the deadline has
+ * passed, when it has to (`last`). Errors are replied by reply_error(). The client may not be one that cannot wait. */
+typedef bool block_answer(struct client *cl, const struct request *r, struct reply *out, bool last);
+void call_block_on_log(struct call *c, int64_t deadline_ms, block_answer *answer);
 
 /* Random numbers for commands (SRANDMEMBER …): the worker's generator. */
 uint64_t call_random(struct call *c);

@@ -100,11 +100,12 @@ static inline void assert_admitted(const struct session *s, const struct request
     (void)s, (void)r;
 }
 
-/* What it changed is in the journal as far as this: where replies wait for the disk, this client's wait for that. */
-static void hold_reply(struct session *s)
+/* What it changed is in the journal as far as this: WAITAOF waits for that, and where replies wait for the disk, this
+ * client's. */
+static void note_change(struct session *s)
 {
     struct worker *w = s->w;
-    if (unlikely(w->durable != UINT64_MAX) && s->client) s->client->durable_at = w->srv->journal.text.end;
+    if (unlikely(w->notes_changes) && s->client) s->client->durable_at = w->srv->journal.text.end;
 }
 
 /* Inlined twice: for a plain command `how` folds away. */
@@ -156,12 +157,12 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     if (likely(!how.replayed)) account(s, r, spent, failed, blocked);
     if (unlikely(c->dirty)) {
         collect_effects(c);
-        hold_reply(s);
+        note_change(s);
     }
     /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
     if (unlikely(effects_pending(&w->effects)) && !how.in_exec) {
         effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
-        hold_reply(s);
+        note_change(s);
     }
     if (unlikely(w->has_pushes) && !how.in_exec) pushes_deliver(w, s->client);
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */

@@ -14,7 +14,7 @@
 #include "server/resp/reply.h"
 
 enum client_flag {
-    CLIENT_BLOCKED = 1u << 3,     /* waits for a key: client->blocked */
+    CLIENT_BLOCKED = 1u << 3,     /* waits for a key or the log: client->blocked */
     CLIENT_CLOSE_AFTER = 1u << 4, /* close once the reply is out */
     CLIENT_CLOSE_NOW = 1u << 5,   /* close at the end of this turn, reply or not */
     CLIENT_UNIX = 1u << 10,
@@ -46,7 +46,7 @@ struct client {
     uint32_t flags; /* enum client_flag */
     struct worker *w;
     struct reply out;    /* out.proto is 2 or 3 */
-    uint64_t durable_at; /* what it changed lies before this offset of the journal */
+    uint64_t durable_at; /* what it changed since there is a log lies before this offset of the journal */
 
     /* Input: one contiguous buffer, either the array just popped (in_sga) or our own (in_own), and how far it is
      * parsed. */

@@ -15,6 +15,7 @@
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
+#include "server/exec/blocked.h"
 #include "server/observe/log.h"
 #include "server/persist/aof_folder.h"
 #include "server/persist/aof_rewrite.h"
@@ -40,6 +41,11 @@ bool aof_lags(const struct server *srv) { return aof_unwritten(&srv->aof) > LAG_
 bool aof_is_always(const struct server *srv)
 {
     return srv->aof.state == AOF_ON && srv->config->appendfsync == APPENDFSYNC_ALWAYS;
+}
+
+bool aof_is_durable(const struct server *srv, uint64_t offset)
+{
+    return srv->aof.state == AOF_ON && srv->aof.durable >= offset;
 }
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */
@@ -123,6 +129,7 @@ void aof_switch_off(struct worker *w)
     a->scheduled = false;
     aof_writer_set_error(srv, 0);
     aof_writer_release(srv);
+    blocked_log_moved(w);
     aof_folder_give_up(srv);
 }
 
@@ -172,5 +179,6 @@ void aof_take_config(struct worker *w)
 {
     struct server *srv = w->srv;
     aof_writer_release(srv);
+    blocked_log_moved(w);
     if (srv->aof.runs) demi_wake_ring(srv->aof.wake);
 }

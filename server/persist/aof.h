@@ -106,6 +106,8 @@ bool aof_lags(const struct server *srv);
 uint64_t aof_unwritten(const struct aof *a);
 /* Bytes of all files. */
 uint64_t aof_size(const struct aof *a);
+/* What was changed before this offset of the journal is on the disk. While a log is switched on nothing is. */
+bool aof_is_durable(const struct server *srv, uint64_t offset);
 /* Replies wait for the disk. */
 bool aof_is_always(const struct server *srv);
 /* After the configuration has changed. */

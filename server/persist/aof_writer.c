@@ -26,6 +26,7 @@
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
+#include "server/exec/blocked.h"
 #include "server/observe/latency.h"
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
@@ -225,6 +226,7 @@ static void is_durable(struct server *srv, uint64_t began)
     uint64_t held = w->held_all, freed = w->freed_all;
     a->durable = a->written;
     aof_writer_release(srv);
+    blocked_log_moved(w);
     aof_group_synced(&a->group, held, w->freed_all - freed, a->synced_ns - began);
 }
 
@@ -430,7 +432,7 @@ int aof_writer_run(struct worker *w)
         demi_wake_free(a->wake);
         return -err;
     }
-    a->runs = true;
+    a->runs = w->notes_changes = true;
     return 0;
 }
 
@@ -447,8 +449,7 @@ bool aof_writer_end(struct worker *w)
     if (a->next_qd >= 0) disk_file_close(a->next_qd);
     a->next_qd = -1;
     demi_wake_free(a->wake);
-    a->runs = false;
-    a->put_off = false;
+    a->runs = a->put_off = w->notes_changes = false;
     journal_reader_end(&srv->journal, &a->reader);
     return fine;
 }

@@ -19,7 +19,7 @@ TEXTS = {b"summary", b"complexity", b"display_text", b"replaced_by", b"notes"} i
 # What 7.2 changed in many rows: the key in versions.txt, where a difference lies, in which rows (None: in any).
 KINDS = [
     ("table names", re.compile(r"/arguments/\d+/name: "), None),
-    ("table noscript", re.compile(r"/2: .*noscript.*, ours (?!.*noscript)"), {"blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin"}),
+    ("table noscript", re.compile(r"/2: .*noscript.*, ours (?!.*noscript)"), {"blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "wait"}),
     ("table deprecated", re.compile(r"/(deprecated_since|doc_flags): redis None"), {"psetex", "quit", "setex", "setnx"}),
     ("table tips", re.compile(r"/7(/\d+)?: redis "), {"client", "config", "latency", "msetnx", "randomkey", "scan"}),
     ("table since", re.compile(r"/subcommands/client.pause/since: "), {"client"}),

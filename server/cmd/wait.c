@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * WAIT and WAITAOF: a client waits until what it changed is elsewhere, or on the disk. Replicas that follow by SYNC
+ * acknowledge nothing, so their number is always 0.
+ */
+#include "server/command/handlers.h"
+#include "server/ds/number.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define ACKNOWLEDGED 0
+#define NO_LOG "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
+static bool answer_wait(struct client *cl, const struct request *r, struct reply *out, bool last)
+{
+    (void)cl, (void)r;
+    if (last) reply_int(out, ACKNOWLEDGED);
+    return last;
+}
+
+void cmd_wait(struct call *c)
+{
+    int64_t replicas, deadline_ms;
+    if (!call_int(c, c->argv[1], &replicas) || !call_timeout_ms(c, c->argv[2], &deadline_ms)) return;
+    if (ACKNOWLEDGED >= replicas || c->deny_blocking || !c->client) call_integer(c, ACKNOWLEDGED);
+    else call_block_on_log(c, deadline_ms, answer_wait);
+}
+
+static void reply_numbers(const struct client *cl, struct reply *out)
+{
+    reply_array(out, 2);
+    reply_int(out, aof_is_durable(cl->w->srv, cl->durable_at));
+    reply_int(out, ACKNOWLEDGED);
+}
+
+static bool is_reached(const struct client *cl, int64_t local, int64_t replicas)
+{
+    return ACKNOWLEDGED >= replicas && (!local || aof_is_durable(cl->w->srv, cl->durable_at));
+}
+
+static bool answer_waitaof(struct client *cl, const struct request *r, struct reply *out, bool last)
+{
+    int64_t local = 0, replicas = 0;
+    bool are_numbers = number_parse_i64(r->argv[1], &local) && number_parse_i64(r->argv[2], &replicas);
+    ASSERT(are_numbers); /* cmd_waitaof() has looked */
+    bool no_log_left = local && cl->w->srv->aof.state == AOF_OFF;
+    if (no_log_left) reply_error(out, "-" NO_LOG);
+    else if (last || is_reached(cl, local, replicas)) reply_numbers(cl, out);
+    else return false;
+    return true;
+}
+
+void cmd_waitaof(struct call *c)
+{
+    static const char bad_local[] = "ERR value is out of range, value must between 0 and 1";
+    int64_t local, replicas, deadline_ms;
+    if (!call_int(c, c->argv[1], &local) || !call_int_range(c, c->argv[1], 0, 1, &local, bad_local)) return;
+    if (!call_positive(c, c->argv[2], &replicas, NULL)) return;
+    if (!call_timeout_ms(c, c->argv[3], &deadline_ms)) return;
+    if (local && c->srv->aof.state == AOF_OFF) call_error(c, NO_LOG);
+    else if (c->deny_blocking || is_reached(c->client, local, replicas)) reply_numbers(c->client, c->out);
+    else call_block_on_log(c, deadline_ms, answer_waitaof);
+}
