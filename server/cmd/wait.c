@@ -9,7 +9,7 @@
 #include "server/worker.h"
 
 #define ACKNOWLEDGED 0
-#define NO_LOG "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+#define NO_LOG       "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
 static bool answer_wait(struct client *cl, const struct request *r, struct reply *out, bool last)
 {

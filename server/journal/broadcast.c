@@ -79,6 +79,19 @@ void broadcast_append(struct broadcast *s, struct bytes b)
     }
 }
 
+char *broadcast_room(struct broadcast *s, size_t n)
+{
+    struct broadcast_block *b = s->tail;
+    return b && b->cap - b->used >= n ? b->data + b->used : NULL;
+}
+
+void broadcast_filled(struct broadcast *s, size_t n)
+{
+    ASSERT(n <= s->tail->cap - s->tail->used);
+    s->tail->used += n;
+    s->end += n;
+}
+
 /* --- readers ------------------------------------------------------------------------------------------------------ */
 
 static void stand(struct broadcast_reader *r, struct broadcast *s, struct broadcast_block *b, uint64_t offset)

@@ -42,6 +42,10 @@ struct broadcast_reader { /* all zero: reads nothing */
 /* No reader may be left. */
 void broadcast_fini(struct broadcast *s);
 void broadcast_append(struct broadcast *s, struct bytes b);
+/* Where the next bytes go, if there is room for so many in one piece: who has filled in some says how many, before
+ * anything else is appended. NULL: there is none. */
+char *broadcast_room(struct broadcast *s, size_t n);
+void broadcast_filled(struct broadcast *s, size_t n);
 
 /* Reads from the end on. */
 void broadcast_read(struct broadcast *s, struct broadcast_reader *r);

@@ -24,6 +24,15 @@ static void write_some(struct broadcast *s, size_t n)
     assert_int_equal(s->end, end + n);
 }
 
+/* In place, if there is room: a part of what was asked for. */
+static void fill_some(struct broadcast *s, size_t n)
+{
+    char *p = broadcast_room(s, n);
+    if (!p) return;
+    for (size_t i = 0; i < n / 2; i++) p[i] = byte_at(s->end + i);
+    broadcast_filled(s, n / 2);
+}
+
 static void read_some(struct broadcast_reader *r, size_t n)
 {
     struct bytes v[5];
@@ -54,6 +63,34 @@ static void test_without_readers_nothing_is_kept(void **state)
     broadcast_reader_end(&r);
     broadcast_reader_end(&r); /* twice is once */
     assert_int_equal(s.bytes, 0);
+    broadcast_fini(&s);
+}
+
+static void test_room_is_in_one_piece_or_there_is_none(void **state)
+{
+    (void)state;
+    struct broadcast s = {0};
+    struct broadcast_reader r;
+    struct bytes v[2];
+    assert_null(broadcast_room(&s, 1)); /* nobody reads */
+    broadcast_read(&s, &r);
+    size_t cap = s.tail->cap;
+    assert_null(broadcast_room(&s, cap + 1));
+    assert_non_null(broadcast_room(&s, cap));
+    write_some(&s, 7);
+    assert_null(broadcast_room(&s, cap - 6));
+    char *p = broadcast_room(&s, cap - 7);
+    assert_non_null(p);
+    for (size_t i = 0; i < cap - 7; i++) p[i] = byte_at(s.end + i);
+    broadcast_filled(&s, cap - 7);
+    assert_null(broadcast_room(&s, 1));
+    write_some(&s, 1); /* into the next block */
+    assert_int_equal(broadcast_peek(&r, v, 2, SIZE_MAX), 2);
+    assert_int_equal(v[0].n, cap);
+    read_some(&r, cap);
+    read_some(&r, 1);
+    assert_int_equal(broadcast_unread(&r), 0);
+    broadcast_reader_end(&r);
     broadcast_fini(&s);
 }
 
@@ -90,7 +127,7 @@ static void test_many_readers_each_see_every_byte(void **state)
     rng_seed(&rng, 7);
     for (int step = 0; step < 20000; step++) {
         struct broadcast_reader *one = &r[rng_below(&rng, 8)], *other = &r[rng_below(&rng, 8)];
-        switch (rng_below(&rng, 8)) {
+        switch (rng_below(&rng, 9)) {
         case 0:
             if (!one->of) broadcast_read(&s, one);
             break;
@@ -102,6 +139,7 @@ static void test_many_readers_each_see_every_byte(void **state)
             break;
         case 3:
         case 4: write_some(&s, rng_below(&rng, 4000)); break;
+        case 5: fill_some(&s, rng_below(&rng, 4000)); break;
         default:
             if (one->of) read_some(one, rng_below(&rng, 50000));
         }
@@ -154,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_readers_nothing_is_kept),
+        cmocka_unit_test(test_room_is_in_one_piece_or_there_is_none),
         cmocka_unit_test(test_the_slowest_reader_decides_what_is_kept),
         cmocka_unit_test(test_many_readers_each_see_every_byte),
 #ifdef DEMI_DEBUG

@@ -1,22 +1,58 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/journal/journal.h"
 
+#include <string.h>
+
 #include "server/ds/number.h"
 #include "server/server.h"
+
+#define HEAD_MAX (NUMBER_I64_SIZE + 3)
 
 /* "*3\r\n", "$10\r\n" */
 static void append_head(struct broadcast *s, char kind, size_t n)
 {
-    char text[NUMBER_I64_SIZE + 3] = {kind};
+    char text[HEAD_MAX] = {kind};
     size_t used = 1 + number_format_u64(text + 1, n);
     text[used++] = '\r';
     text[used++] = '\n';
     broadcast_append(s, bytes_of(text, used));
 }
 
+/* The same at p; where it ends. */
+static inline char *put_head(char *p, char kind, size_t n)
+{
+    *p++ = kind;
+    if (likely(n < 10)) *p++ = (char)('0' + n);
+    else p += number_format_u64(p, n);
+    *p++ = '\r';
+    *p++ = '\n';
+    return p;
+}
+
+static inline char *put_request(char *p, const struct bytes *argv, int argc)
+{
+    p = put_head(p, '*', (size_t)argc);
+    for (int i = 0; i < argc; i++) {
+        p = put_head(p, '$', argv[i].n);
+        if (likely(argv[i].n != 0)) memcpy(p, argv[i].p, argv[i].n);
+        p += argv[i].n;
+        *p++ = '\r';
+        *p++ = '\n';
+    }
+    return p;
+}
+
+/* Most requests go into the block that there is, in one piece; what does not goes in many. */
 static void append_request(struct broadcast *s, const struct bytes *argv, int argc)
 {
     ASSERT(argc > 0);
+    size_t most = HEAD_MAX;
+    for (int i = 0; i < argc; i++) most += HEAD_MAX + 2 + argv[i].n;
+    char *p = broadcast_room(s, most);
+    if (likely(p != NULL)) {
+        broadcast_filled(s, (size_t)(put_request(p, argv, argc) - p));
+        return;
+    }
     append_head(s, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
         append_head(s, '$', argv[i].n);

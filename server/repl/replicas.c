@@ -117,8 +117,8 @@ void replicas_journal_appended(struct journal *j)
 {
     struct worker *w = &j->srv->workers[0];
     struct replicas *r = w->replicas;
-    size_t hard = hard_limit(w);
     if (!r || r->count == 0) return; /* another reads it */
+    size_t hard = hard_limit(w);
     if (r->told_turn == w->turn_ns && !hard) return;
     r->told_turn = w->turn_ns;
     r->spoke_ms = w->now_ms;
