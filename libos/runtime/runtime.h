@@ -76,6 +76,7 @@ struct runtime {
     uint32_t quick;        /* waits answered since the last turn without turning */
     int epoll_fd;          /* -1 until something is watched */
     unsigned watched;
+    uint64_t peeked_ns; /* when it was last looked at what is watched */
     struct spin spin;
     struct runtime_ops time;
     uint64_t work_since; /* when the thread last stopped spinning or sleeping */

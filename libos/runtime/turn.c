@@ -28,6 +28,9 @@
 /* polls between two looks at the clock: each costs as much as a poll, and so does a pause (Nov 2026: 20 and 35 ns) */
 #define WATCH_LOOK_EVERY 8
 static_assert(WATCH_FDS_EVERY % WATCH_LOOK_EVERY == 0, "a look at descriptors is one at the clock, too");
+/* Nobody sleeps while tasks are ready or results come in every turn, and only a sleeper hears of descriptors by itself.
+ * Longer than a turn of a busy server takes, which looks by itself before it would sleep. */
+#define PEEK_NS       500000
 #define COLLECT_EVERY 64 /* turns between two looks at what may go back to the system: it may be wanted again */
 
 static inline uint64_t read_clock(struct runtime *rt)
@@ -50,6 +53,7 @@ static unsigned peek_fds(struct runtime *rt)
 {
     if (!rt->watched) return 0;
     struct epoll_event ev[EVENTS_MAX];
+    rt->peeked_ns = rt->now;
     return dispatch(ev, epoll_wait(rt->epoll_fd, ev, EVENTS_MAX, 0));
 }
 
@@ -70,8 +74,9 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
     read_clock(rt);
     uint64_t completed = rt->ops.completed;
     unsigned n = poll_devices(rt);
-    /* busy rings must not hide descriptors */
-    if (peek || (rt->polled && rt->turns % WATCH_FDS_EVERY == 0)) n += peek_fds(rt);
+    /* neither busy rings nor busy tasks must hide descriptors */
+    if (peek || (rt->polled && rt->turns % WATCH_FDS_EVERY == 0) || rt->now - rt->peeked_ns >= PEEK_NS)
+        n += peek_fds(rt);
     n += wakes_collect(rt);
     if (rt->wheel.count) n += wheel_advance(&rt->wheel, rt->now);
     n += tasks_run(rt);
@@ -167,7 +172,7 @@ static void sleep_on_fds(struct runtime *rt, uint64_t start, uint64_t deadline)
         rt->sleeps += may_sleep;
     }
     atomic_store_explicit(&rt->wakes.sleeping, false, memory_order_relaxed);
-    read_clock(rt);
+    rt->peeked_ns = read_clock(rt);
     rt->sleep_ns += rt->now - began;
     remember(rt, n > 0 && rt->now - start <= 2 * rt->spin.limit_ns);
     dispatch(ev, n);

@@ -326,6 +326,64 @@ static void test_a_batch_has_a_word_for_each_result(void **state)
 
 /* --- timers ------------------------------------------------------------------------------------------- */
 
+static bool heard;
+
+/* Ready all the time. The bound is for the case that nobody ever hears. */
+static int64_t task_always_ready(void *arg)
+{
+    for (int64_t i = 0; i < 100000000 && !heard; i++) demi_yield();
+    return heard;
+}
+
+static void wait_for_pop(struct pair *p, demi_qtoken_t popped)
+{
+    demi_qresult_t qr = wait_ok(popped, DEMI_OPC_POP);
+    heard = true;
+    OK(demi_sgafree(&qr.qr_value.sga));
+    pair_close(p);
+}
+
+/* What comes in is seen although there is always something else to do. */
+static void test_a_task_that_is_always_ready_hides_no_socket(void **state)
+{
+    demi_qtoken_t popped, task;
+    struct pair p = pair_new();
+    heard = false;
+    OK(demi_pop(&popped, p.server));
+    FAILS(ETIMEDOUT, demi_wait(&(demi_qresult_t){0}, popped, &now));
+    OK(demi_spawn(&task, task_always_ready, NULL, 0));
+    wait_ok(push_pattern(p.client, 100, 1), DEMI_OPC_PUSH);
+    wait_for_pop(&p, popped);
+    assert_int_equal(wait_ok(task, DEMI_OPC_TASK).qr_ret, 1);
+}
+
+/* The same when a result comes in every turn: a wait that always has one never gets to sleep. */
+static void test_results_of_every_turn_hide_no_socket(void **state)
+{
+    demi_qtoken_t popped, wake_qt;
+    demi_wake_t *wake;
+    demi_qresult_t qr;
+    struct pair p = pair_new();
+    bool came = false;
+    OK(demi_wake_new(&wake));
+    OK(demi_pop(&popped, p.server));
+    FAILS(ETIMEDOUT, demi_wait(&qr, popped, &now));
+    OK(demi_wake_wait(&wake_qt, wake));
+    wait_ok(push_pattern(p.client, 100, 1), DEMI_OPC_PUSH);
+    for (int i = 0; i < 10000000 && !came; i++) {
+        int which;
+        demi_wake_ring(wake);
+        OK(demi_wait_any(&qr, &which, (demi_qtoken_t[]){popped, wake_qt}, 2, &soon));
+        came = which == 0;
+        if (!came) OK(demi_wake_wait(&wake_qt, wake));
+    }
+    assert_true(came);
+    OK(demi_sgafree(&qr.qr_value.sga));
+    wait_ok(wake_qt, DEMI_OPC_WAKE);
+    demi_wake_free(wake);
+    pair_close(&p);
+}
+
 static void test_timers_complete_in_the_order_of_their_time(void **state)
 {
     static const uint64_t ms[] = {30, 10, 20, 0};
@@ -373,6 +431,8 @@ int main(void)
         demi_unit_test(test_every_kind_of_operation_can_be_cancelled),
         demi_unit_test(test_a_token_carries_the_users_word),
         demi_unit_test(test_a_batch_has_a_word_for_each_result),
+        demi_unit_test(test_a_task_that_is_always_ready_hides_no_socket),
+        demi_unit_test(test_results_of_every_turn_hide_no_socket),
         demi_unit_test(test_timers_complete_in_the_order_of_their_time),
         demi_unit_test(test_a_timer_is_never_early),
     };
