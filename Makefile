@@ -260,6 +260,8 @@ check-asan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan tests
 	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5
 	$(Q)tools/check-commands build/asan/demikv-server
+	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/killed.py
+	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/full_disk.py || [ $$? -eq 77 ]
 check-tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tests
 	$(Q)TSAN_OPTIONS=die_after_fork=0 tools/run-tests --build build/tsan --unit-only --stretch 20

@@ -80,6 +80,7 @@ struct worker {
     int64_t now_us;
     uint64_t turn_ns; /* monotonic clock of this turn */
     struct worker_stats stats;
+    uint64_t replayed;               /* commands of a log, which are not counted above */
     struct command_stats *cmd_stats; /* by command->index */
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
     struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none is in the making */

@@ -168,7 +168,8 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
     if (unlikely(w->monitor_count) && s->client && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
         monitor_feed(w, s->client, cmd, r->argv, r->argc);
-    if (likely(!blocked && !how.replayed)) w->stats.commands++;
+    if (how.replayed) w->replayed++;
+    else if (likely(!blocked)) w->stats.commands++;
     if (unlikely(nested)) {
         *c = outer;
         c->cfg = w->conf.cfg; /* what ran may have been a CONFIG SET, and what the outer one began with is gone */
