@@ -77,13 +77,19 @@ struct entry *db_lookup_write(struct call *c, const struct key_ref *key)
     return e;
 }
 
+void db_fetch(const struct db *db, const struct key_ref *keys, size_t n)
+{
+    ASSERT(n <= DB_AHEAD_MAX);
+    const struct table_bucket *buckets[DB_AHEAD_MAX];
+    for (size_t i = 0; i < n; i++) buckets[i] = db_prefetch_bucket(db, &keys[i]);
+    for (size_t i = 0; i < n; i++) table_prefetch_entry(buckets[i], keys[i].hash);
+}
+
 size_t db_fetch_ahead(struct call *c, size_t i)
 {
-    size_t end = i + DB_AHEAD_MAX < (size_t)c->key_count ? i + DB_AHEAD_MAX : (size_t)c->key_count;
-    const struct table_bucket *buckets[DB_AHEAD_MAX];
-    for (size_t k = i; k < end; k++) buckets[k - i] = db_prefetch_bucket(c->db, &c->keys[k]);
-    for (size_t k = i; k < end; k++) table_prefetch_entry(buckets[k - i], c->keys[k].hash);
-    return end;
+    size_t left = (size_t)c->key_count - i, n = left < DB_AHEAD_MAX ? left : DB_AHEAD_MAX;
+    db_fetch(c->db, c->keys + i, n);
+    return i + n;
 }
 
 /* --- put ------------------------------------------------------------------------------------------------------ */
@@ -162,6 +168,18 @@ struct entry *db_put_int(struct call *c, const struct key_ref *key, int64_t v, u
         return old;
     }
     return replace(c, db, &p, key, entry_new_int(key->name, v, expiry));
+}
+
+struct entry *db_put_new_string(struct call *c, const struct key_ref *key, struct bytes val, int64_t expire_ms)
+{
+    struct place p = keyspace_find(c, c->db, key);
+    return p.slot.bucket ? NULL : create(c, c->db, &p, key, entry_new_string(key->name, val, expire_ms));
+}
+
+struct entry *db_put_new_int(struct call *c, const struct key_ref *key, int64_t v, int64_t expire_ms)
+{
+    struct place p = keyspace_find(c, c->db, key);
+    return p.slot.bucket ? NULL : create(c, c->db, &p, key, entry_new_int(key->name, v, expire_ms));
 }
 
 struct entry *db_put_value_in(struct call *c, struct db *db, const struct key_ref *key, struct value v,

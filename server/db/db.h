@@ -70,6 +70,8 @@ const struct entry *db_lookup_in(struct call *c, struct db *db, const struct key
 /* Many keys: fetches the next few of the call's keys from its i-th on, so that their cache misses overlap, and returns
  * how far it came: for call_key_ahead() (server/exec/call.h). */
 size_t db_fetch_ahead(struct call *c, size_t i);
+/* The same for keys that no request named: n of them, up to DB_AHEAD_MAX. */
+void db_fetch(const struct db *db, const struct key_ref *keys, size_t n);
 
 /* The same entry to keep its value in another encoding, which is no change to anybody outside (SORT unpacks a sorted
  * set). */
@@ -87,6 +89,9 @@ enum put_flag {
 struct entry *db_put_string(struct call *c, const struct key_ref *key, struct bytes val, int64_t expire_ms,
                             unsigned flags);
 struct entry *db_put_int(struct call *c, const struct key_ref *key, int64_t v, unsigned flags);
+/* The same for a key that is not there (loading): NULL if it is, and nothing is done. */
+struct entry *db_put_new_string(struct call *c, const struct key_ref *key, struct bytes val, int64_t expire_ms);
+struct entry *db_put_new_int(struct call *c, const struct key_ref *key, int64_t v, int64_t expire_ms);
 /* Sets key to a value whose ownership passes; what was there is freed. */
 struct entry *db_put_value(struct call *c, const struct key_ref *key, struct value v, int64_t expire_ms,
                            unsigned flags);

@@ -1,41 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * A task reads the file and puts the keys in, a millisecond at a time; then the loop has a turn. Reads run ahead, so
- * that values are decoded while the disk works.
+ * A task puts the keys of the file in, a millisecond at a time; then the loop has a turn. What can be done ahead of it
+ * is done ahead (read_ahead.h).
  */
 #include "server/persist/load.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
-#include "demi/sga.h"
 #include "demi/wait.h"
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/persist/check_file.h"
 #include "server/persist/disk_file.h"
+#include "server/persist/read_ahead.h"
 #include "server/rdb/snapshot.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-#define READS_AHEAD 4u /* buffers of the library, 64 KiB each */
-#define SLICE_NS    1000000
-#define STACK_SIZE  ((size_t)256 << 10)
-
-struct load_reader {
-    int qd;
-    bool end; /* an empty read has come */
-    unsigned first, count;
-    demi_qtoken_t qts[READS_AHEAD];
-    demi_sgarray_t sga; /* what came last, with sga_numsegs 0 once it is used up */
-    uint32_t used;      /* bytes of it */
-    uint64_t bytes;     /* in all */
-    int error;          /* -errno of the disk, for the log */
-};
+#define SLICE_NS   1000000
+#define STACK_SIZE ((size_t)256 << 10)
 
 struct load {
     struct worker *w;
@@ -44,7 +33,8 @@ struct load {
     bool background, cancelled;
     load_ended_fn *ended;
     demi_qtoken_t task;
-    struct load_reader r;
+    struct read_ahead *r;
+    struct bytes left;        /* of the block that load_read() is at */
     uint64_t bytes_before;    /* of files read before this one */
     struct rdb_source source; /* of the RDB in it */
     bool has_source;
@@ -55,77 +45,34 @@ struct load {
 
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
 
-/* As many as there is room for; fewer where the library refuses, as long as there is one. */
-static int read_ahead(struct load_reader *r)
+static long next_block(void *arg, struct bytes *block, const struct rdb_notes **notes)
 {
-    while (r->count < READS_AHEAD) {
-        int err = demi_pop(&r->qts[(r->first + r->count) % READS_AHEAD], r->qd);
-        if (err) return r->count ? 0 : -err;
-        r->count++;
-    }
-    return 0;
+    struct load *l = arg;
+    return read_ahead_next(l->r, block, notes);
 }
 
-static int wait_read(struct load_reader *r, demi_sgarray_t *out)
+long load_read(struct load *l, char *buf, size_t size)
 {
-    demi_qresult_t qr;
-    int err = disk_file_wait(r->qts[r->first], &qr);
-    r->first = (r->first + 1) % READS_AHEAD;
-    r->count--;
-    if (!err) *out = qr.qr_value.sga;
-    return err;
-}
-
-static int next_read(struct load_reader *r)
-{
-    int err = read_ahead(r);
-    if (!err) err = wait_read(r, &r->sga);
-    if (err) return err;
-    r->used = 0;
-    r->end = r->sga.sga_segs[0].sgaseg_len == 0;
-    return 0;
-}
-
-static long read_some(void *arg, char *buf, size_t size)
-{
-    struct load_reader *r = arg;
-    if (r->end) return 0;
-    if (!r->sga.sga_numsegs) r->error = next_read(r);
-    if (r->error) return r->error;
-    size_t n = r->sga.sga_segs[0].sgaseg_len - r->used;
-    if (n > size) n = size;
-    if (n) memcpy(buf, (const char *)r->sga.sga_segs[0].sgaseg_buf + r->used, n);
-    r->used += (uint32_t)n;
-    r->bytes += n;
-    if (r->used == r->sga.sga_segs[0].sgaseg_len) demi_sgafree(&r->sga);
+    const struct rdb_notes *none;
+    long got = l->left.n ? 1 : read_ahead_next(l->r, &l->left, &none);
+    if (got <= 0) return got;
+    size_t n = l->left.n < size ? l->left.n : size;
+    memcpy(buf, l->left.p, n);
+    l->left = bytes_of(l->left.p + n, l->left.n - n);
     return (long)n;
 }
 
-long load_read(struct load *l, char *buf, size_t size) { return read_some(&l->r, buf, size); }
-
-int load_open(struct load *l, const char *path)
-{
-    l->r = (struct load_reader){0};
-    return disk_file_open(&l->r.qd, path, O_RDONLY | O_NONBLOCK, 0); /* a FIFO without writers is empty */
-}
-
-/* What was read ahead is not wanted any more; its tokens are waited for, the loop knows nothing of them. */
-static void reader_fini(struct load_reader *r)
-{
-    demi_sgarray_t sga;
-    if (r->sga.sga_numsegs) demi_sgafree(&r->sga);
-    disk_file_close(r->qd); /* nothing was written: its error is of no consequence */
-    while (r->count)
-        if (wait_read(r, &sga) == 0) demi_sgafree(&sga);
-}
+int load_open(struct load *l, const char *path) { return read_ahead_open(&l->r, path); }
 
 void load_close(struct load *l)
 {
+    if (!l->r) return;
     if (l->has_source) rdb_source_fini(&l->source);
     l->has_source = false;
-    reader_fini(&l->r);
-    l->bytes_before += l->r.bytes;
-    l->r.bytes = 0;
+    l->bytes_before += read_ahead_bytes(l->r);
+    read_ahead_close(l->r);
+    l->r = NULL;
+    l->left = bytes_of(NULL, 0);
 }
 
 /* --- keys --------------------------------------------------------------------------------------------------------- */
@@ -144,30 +91,33 @@ static void delay(struct load *l)
 
 bool load_goes_on(struct load *l)
 {
+    bool delayed = l->w->conf.cfg->key_load_delay != 0;
     l->steps++;
-    if (unlikely(l->w->conf.cfg->key_load_delay != 0)) delay(l);
+    l->rdb.lot = delayed;
+    if (unlikely(delayed)) delay(l);
     if (!l->background) return true;
     uint64_t now = demi_clock_ns();
     if (now - l->slice_began_ns < SLICE_NS) return !l->cancelled;
-    l->progress.bytes_done = l->bytes_before + l->r.bytes;
+    l->progress.bytes_done = l->bytes_before + (l->r ? read_ahead_bytes(l->r) : 0);
     l->progress.used_mem = l->rdb.used_mem;
     demi_yield();
     l->slice_began_ns = demi_clock_ns();
     return !l->cancelled;
 }
 
-static bool go_on(void *arg) { return load_goes_on(arg); }
+static bool go_on(void *arg, size_t items) { return load_goes_on(arg); }
 
 static void log_end(const struct load *l, int err)
 {
     struct server *srv = l->w->srv;
     char shown[CHECK_SHOWN_SIZE];
     bool of_key = l->rdb.fault_key.p != NULL;
+    int of_disk = read_ahead_error(l->r);
     const struct rdb_source *s = &l->source;
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s%s%s%s%s%s",
-                   (unsigned long long)rdb_source_offset(s), s->why, l->r.error ? ": " : "",
-                   l->r.error ? strerror(-l->r.error) : "", of_key ? " (key '" : "",
+                   (unsigned long long)rdb_source_offset(s), s->why, of_disk ? ": " : "",
+                   of_disk ? strerror(-of_disk) : "", of_key ? " (key '" : "",
                    of_key ? check_shown(l->rdb.fault_key, shown) : "", of_key ? "')" : "");
     else
         server_log(
@@ -175,12 +125,22 @@ static void log_end(const struct load *l, int err)
             (unsigned long long)l->rdb.keys, (unsigned long long)l->rdb.expired, (unsigned long long)l->rdb.empty);
 }
 
+/* That the process may run on. */
+static int cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
 {
     struct server *srv = l->w->srv;
     struct call c = run_internal(l->w, &srv->dbs[0]);
-    l->rdb = (struct rdb_loader){.flags = flags, .go_on = go_on, .arg = l};
-    rdb_source_of_stream(&l->source, read_some, &l->r);
+    l->rdb = (struct rdb_loader){.flags = flags, .go_on = go_on, .arg = l, .lot = l->w->conf.cfg->key_load_delay != 0};
+    read_ahead_look(l->r, &(struct read_ahead_look){.seed = srv->dbs[0].hash_seed,
+                                                    .summing = rdb_wants_checksum(&c),
+                                                    .own_thread = srv->in_a_process && cores() > 1});
+    rdb_source_of_blocks(&l->source, next_block, l);
     l->has_source = true;
     int err = rdb_read_snapshot(&l->source, &c, &l->rdb);
     srv->persist.keys_loaded = l->rdb.keys;
@@ -206,7 +166,7 @@ int load_rdb(struct load *l)
         return err;
     }
     uint64_t size;
-    if (disk_file_size(l->r.qd, &size) == 0) load_expect(l, size);
+    if (read_ahead_size(l->r, &size) == 0) load_expect(l, size);
     err = load_rdb_part(l, l->flags, &rest);
     load_close(l);
     if (!err && l->background)

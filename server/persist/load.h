@@ -42,7 +42,8 @@ int load_open(struct load *l, const char *path);
 void load_close(struct load *l);
 /* The next bytes of it, up to size; 0: the end; -errno. */
 long load_read(struct load *l, char *buf, size_t size);
-/* RDB from the file, which may go on behind it: what of that was read already is *rest, until load_close(). flags: enum
+/* RDB from the file, which may go on behind it: what of that was read already is *rest, until the
+ * next load_read(). flags: enum
  * rdb_load_flag. As rdb_read_snapshot(); the log says why. */
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest);
 /* How long it was. */

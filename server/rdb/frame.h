@@ -48,6 +48,11 @@ struct rdb_frame {
  * known; -EOPNOTSUPP: data of modules; -EBADMSG, and what the source itself fails with. */
 bool rdb_frame_begin(struct rdb_frame *f, struct rdb_source *s);
 bool rdb_frame_next(struct rdb_frame *f, enum rdb_item *item);
+/* Nothing was read that belongs to a key to come. */
+static inline bool rdb_frame_is_between(const struct rdb_frame *f)
+{
+    return f->step == RDB_AT_VALUE || (f->expire_ms == -1 && f->idle_s == -1 && f->freq == -1);
+}
 /* After RDB_ITEM_END. The checksum is compared if the source keeps one. */
 bool rdb_frame_end(struct rdb_frame *f);
 

@@ -32,11 +32,14 @@ enum rdb_load_flag {
     RDB_LOAD_KEEP_EXPIRED = 2, /* what comes behind it (an append-only file) may know such keys */
 };
 
+#define RDB_LOT_MAX 16
+
 struct rdb_loader {
     unsigned flags; /* enum rdb_load_flag */
-    /* Asked between two keys; false ends it with -ECANCELED. NULL: not asked. */
-    bool (*go_on)(void *arg);
+    /* Asked after a key, or a lot of keys, or another item: so many. False ends it with -ECANCELED. NULL: not asked. */
+    bool (*go_on)(void *arg, size_t items);
     void *arg;
+    unsigned lot; /* so many at most, 0: RDB_LOT_MAX; go_on may change it */
     /* set by reading */
     uint64_t keys, expired, empty; /* expired: dead already, left out; empty: without elements, left out */
     uint64_t used_mem;             /* of the server that wrote it, as it says; 0: it does not */
@@ -50,5 +53,7 @@ struct rdb_loader {
  *   -EBADMSG     malformed, cut short, or a wrong checksum         -ECANCELED, and what else the source fails with
  * s->why says it in words. What was read before the fault stays. */
 int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *l);
+/* Will the checksum of what is read be compared? */
+bool rdb_wants_checksum(const struct call *c);
 
 #endif

@@ -15,6 +15,7 @@
 #include "server/mem.h"
 #include "server/rdb/crc64.h"
 #include "server/rdb/format.h"
+#include "server/rdb/lookahead.h"
 
 #define WINDOW_SIZE 65536
 #define TAPE_SIZE   4096 /* at first; it doubles */
@@ -29,6 +30,12 @@ void rdb_source_of_stream(struct rdb_source *s, long (*more)(void *arg, char *bu
 {
     *s = (struct rdb_source){.more = more, .arg = arg, .window = mem_alloc(WINDOW_SIZE)};
     s->at = s->end = s->summed = s->window;
+}
+
+void rdb_source_of_blocks(struct rdb_source *s, rdb_next_block_fn *next_block, void *arg)
+{
+    static const char nothing[1];
+    *s = (struct rdb_source){.next_block = next_block, .arg = arg, .at = nothing, .end = nothing, .summed = nothing};
 }
 
 void rdb_source_fini(struct rdb_source *s)
@@ -103,20 +110,64 @@ bool rdb_source_tape_end(struct rdb_source *s, struct bytes *out)
     return true;
 }
 
-/* The window is used up: fills it anew. */
+/* What is there goes when more comes. */
+static inline bool is_passing(const struct rdb_source *s) { return s->more || s->next_block; }
+
+/* The next bytes: in the window, or a block. Returns as `more` does. */
+static long next_bytes(struct rdb_source *s)
+{
+    struct bytes block;
+    if (s->more) {
+        long n = s->more(s->arg, s->window, WINDOW_SIZE);
+        if (n > 0) s->at = s->window;
+        return n;
+    }
+    long n = s->next_block(s->arg, &block, &s->notes);
+    if (n <= 0) {
+        s->notes = NULL;
+        return n;
+    }
+    s->at = block.p;
+    s->blocks++;
+    s->noted_keys = s->noted_strings = 0;
+    return n;
+}
+
+/* What is there is used up. */
 static bool refill(struct rdb_source *s)
 {
     if (s->error) return false;
-    if (!s->more) return rdb_source_fail(s, -EBADMSG, "the data ends in the middle of a value");
-    rdb_source_crc(s);
+    if (!is_passing(s)) return rdb_source_fail(s, -EBADMSG, "the data ends in the middle of a value");
+    if (s->notes && s->notes->summed) s->past += (uint64_t)(s->at - s->summed);
+    else rdb_source_crc(s);
+    s->summed = s->at;
     if (s->taped && !add_to_tape(s)) return false;
-    long n = s->more(s->arg, s->window, WINDOW_SIZE);
+    long n = next_bytes(s);
     if (n < 0) return rdb_source_fail(s, (int)n, "reading failed");
     if (n == 0) return rdb_source_fail(s, -EBADMSG, "the data ends in the middle of a value");
-    s->at = s->summed = s->window;
-    s->end = s->window + n;
-    if (s->taped) s->taped = s->window;
+    s->summed = s->at;
+    s->end = s->at + n;
+    if (s->taped) s->taped = s->at;
+    if (s->notes && s->notes->summed) s->crc = s->notes->crc;
     return true;
+}
+
+const struct rdb_noted_key *rdb_source_noted(struct rdb_source *s, size_t *count)
+{
+    const struct rdb_notes *notes = s->notes;
+    *count = 0;
+    if (!notes) return NULL;
+    size_t i = s->noted_keys, here = (size_t)(s->at - notes->block.p);
+    while (i < notes->key_count && notes->keys[i].at < here) i++;
+    s->noted_keys = i;
+    if (i == notes->key_count || notes->keys[i].at != here) return NULL;
+    *count = notes->key_count - i;
+    return &notes->keys[i];
+}
+
+bool rdb_source_is_at(const struct rdb_source *s, const struct rdb_noted_key *k)
+{
+    return s->notes && s->at == s->notes->block.p + k->at;
 }
 
 bool rdb_get_raw(struct rdb_source *s, void *p, size_t n)
@@ -195,18 +246,24 @@ static char *make_room(struct rdb_source *s, unsigned room, size_t n, bool keep)
     return p;
 }
 
+/* out, which lies in what is there, is to be valid for as long as the room says. */
+static bool stays(struct rdb_source *s, unsigned room, struct bytes *out)
+{
+    if (room == RDB_VIEW || !is_passing(s)) return true;
+    char *p = make_room(s, room, out->n, false);
+    if (!p) return false;
+    if (out->n) memcpy(p, out->p, out->n);
+    out->p = p;
+    return true;
+}
+
 static bool take(struct rdb_source *s, unsigned room, uint64_t n, struct bytes *out)
 {
     if (s->error) return false;
     if (n <= rdb_source_at_hand(s)) {
         *out = bytes_of(s->at, (size_t)n);
         s->at += n;
-        if (room == RDB_VIEW || !s->more) return true;
-        char *p = make_room(s, room, (size_t)n, false);
-        if (!p) return false;
-        if (n) memcpy(p, out->p, (size_t)n);
-        out->p = p;
-        return true;
+        return stays(s, room, out);
     }
     size_t have = 0;
     while (have < n) {
@@ -248,12 +305,28 @@ static uint64_t lzf_length(struct bytes packed)
     return p == end ? n : 0;
 }
 
+/* The compressed string that begins here, if it was unpacked ahead; which the same bytes are that come to as many. */
+static bool take_unpacked(struct rdb_source *s, uint64_t packed_size, uint64_t n, struct bytes *out)
+{
+    const struct rdb_notes *notes = s->notes;
+    if (!notes) return false;
+    size_t i = s->noted_strings, here = (size_t)(s->at - notes->block.p);
+    while (i < notes->string_count && notes->strings[i].at < here) i++;
+    s->noted_strings = i;
+    const struct rdb_noted_string *noted = &notes->strings[i];
+    if (i == notes->string_count || noted->at != here || noted->packed != packed_size || noted->size != n) return false;
+    *out = bytes_of(notes->room + noted->room, (size_t)n);
+    s->at += packed_size;
+    return true;
+}
+
 static bool get_lzf(struct rdb_source *s, enum rdb_room room, struct bytes *out)
 {
     uint64_t packed_size, n;
     struct bytes packed;
-    if (!rdb_get_length(s, &packed_size) || !rdb_get_length(s, &n) || !take(s, ROOM_PACKED, packed_size, &packed))
-        return false;
+    if (!rdb_get_length(s, &packed_size) || !rdb_get_length(s, &n)) return false;
+    if (take_unpacked(s, packed_size, n, out)) return stays(s, room, out);
+    if (!take(s, ROOM_PACKED, packed_size, &packed)) return false;
     if (n == 0 || lzf_length(packed) != n) return rdb_source_fail(s, -EBADMSG, "a compressed string is malformed");
     char *p = make_room(s, room, (size_t)n, false);
     if (!p) return false;

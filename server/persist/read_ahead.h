@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A file read from its beginning to its end, block by block. Reads run ahead, so that the disk works while the last
+ * block is looked at; and of RDB a lookahead (server/rdb/lookahead.h) goes ahead of who reads it, on a thread of its
+ * own where there is a second core for it.
+ *
+ *     reads of the library -> arrived -> [lookahead] -> looked through -> read_ahead_next()
+ *
+ * All functions are the loop's, and of the task that opened it. Memory: READ_AHEAD_BLOCKS blocks of 64 KiB, and the
+ * notes of so many.
+ */
+#ifndef SERVER_PERSIST_READ_AHEAD_H
+#define SERVER_PERSIST_READ_AHEAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "alloc/base/bytes.h"
+
+#define READ_AHEAD_BLOCKS 8u
+
+struct rdb_notes;
+struct read_ahead;
+
+/* 0 or -errno. */
+int read_ahead_open(struct read_ahead **out, const char *path);
+void read_ahead_close(struct read_ahead *r);
+/* The length of the file. */
+int read_ahead_size(const struct read_ahead *r, uint64_t *bytes);
+
+struct read_ahead_look {
+    uint64_t seed;   /* of the hashes of keys */
+    bool summing;    /* the checksum is wanted */
+    bool own_thread; /* if there is a core for it */
+};
+/* The file is RDB: its blocks come with notes. Before the first of them has come. */
+void read_ahead_look(struct read_ahead *r, const struct read_ahead_look *how);
+
+/* The next block, valid until the one after it is asked for; *notes is NULL where there are none. Its size; 0: the end;
+ * -errno. */
+long read_ahead_next(struct read_ahead *r, struct bytes *block, const struct rdb_notes **notes);
+/* Of those blocks, in all. */
+uint64_t read_ahead_bytes(const struct read_ahead *r);
+/* -errno of the disk, after it was met; 0. */
+int read_ahead_error(const struct read_ahead *r);
+
+#endif
