@@ -89,6 +89,7 @@ int aof_open(struct worker *w)
     /* Under the name of a new one a crash may have left something that was deleted. */
     if (!err) err = open_incr(srv, name, had ? 0 : O_TRUNC, &a->qd);
     if (!err) err = disk_file_size(a->qd, &a->bytes);
+    a->safe_bytes = a->bytes;
     if (!err && !had) err = aof_folder_publish(srv, &m); /* else it is what was read: a full disk stops no start */
     aof_manifest_fini(&m);
     if (!err) err = aof_writer_run(w);

@@ -42,6 +42,7 @@ struct aof {
     struct broadcast_reader reader;
     int qd;
     uint64_t bytes;            /* of this increment that are written */
+    uint64_t safe_bytes;       /* of those, synced, or there when it was opened */
     uint64_t written, durable; /* offsets in the journal */
     uint64_t boundary;         /* one where no record is cut */
     int64_t stamp_s;           /* aof-timestamp-enabled: the last one */
@@ -57,6 +58,7 @@ struct aof {
 
     int error;     /* -errno of the last write or sync; 0: fine */
     bool poisoned; /* a sync failed: what the file has nobody knows, only a rewrite helps */
+    bool ended;    /* that was under `always`: nothing is written any more */
     int64_t error_log_s;
 
     /* rewriting */

@@ -267,6 +267,13 @@ static int begins_as_rdb(struct log_reader *r, const char *path, bool *is_rdb)
     return err;
 }
 
+/* Nothing is what is left of a snapshot whose bytes were lost: one of no keys has some. */
+static bool is_lost_snapshot(const struct log_reader *r)
+{
+    size_t n = strlen(r->name);
+    return r->eof && r->end == 0 && n > 4 && strcmp(r->name + n - 4, ".rdb") == 0;
+}
+
 static int load_opened(struct log_reader *r, const char *path, bool is_last)
 {
     bool is_rdb;
@@ -280,6 +287,9 @@ static int load_opened(struct log_reader *r, const char *path, bool is_last)
     } else if (err) {
         server_log(r->srv, LOG_WARNING_LEVEL, "Fatal error: can't open the append log file %s for reading: %s", r->name,
                    strerror(-err));
+    } else if (is_lost_snapshot(r)) {
+        server_log(r->srv, LOG_WARNING_LEVEL, "Fatal error: the base file %s is empty", r->name);
+        err = -EBADMSG;
     }
     return err ? err : load_commands(r, path, is_last);
 }

@@ -96,7 +96,7 @@ static int begin_at_once(struct worker *w, struct rewrite *r)
     if (!a->save) return -EAGAIN;
     if (r->begins_log) {
         a->qd = r->qd;
-        a->bytes = a->closed_bytes = 0;
+        a->bytes = a->safe_bytes = a->closed_bytes = 0;
         int err = aof_writer_run(w);
         if (err) {
             a->qd = -1;

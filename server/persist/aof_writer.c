@@ -11,7 +11,9 @@
  * again a second later; what a sync says that was started with it is worth nothing, unless it failed as well. Meanwhile
  * writes are refused (MISCONF), or under `always` the server ends, since nobody may be told of what is not on the disk.
  * When a sync fails the kernel has dropped what it could not write and says no more of it: the file is poisoned, and
- * only a rewrite makes the log good again.
+ * only a rewrite makes the log good again. Under `always` it is cut back to what is safe: the kernel still shows the
+ * rest to who reads it, so the next start would take it for written, go on behind it, and lose all at the next power
+ * cut.
  *
  * A rewrite (aof_rewrite.c) has the log go on in another file from an offset on: what lies before it still goes into
  * the old one, which is synced before it is left.
@@ -63,6 +65,13 @@ static bool may_log(struct server *srv)
     return true;
 }
 
+static int cut_to(const struct aof *a, uint64_t bytes)
+{
+    demi_qtoken_t qt;
+    int err = -demi_truncate(&qt, a->qd, (off_t)bytes);
+    return err ? err : disk_file_wait(qt, NULL);
+}
+
 /* Under `always` nothing may be answered any more: what waits for the disk is never told. */
 static int fail(struct server *srv, const char *doing, int err)
 {
@@ -70,6 +79,10 @@ static int fail(struct server *srv, const char *doing, int err)
     if (may_log(srv) || always) server_log(srv, LOG_WARNING_LEVEL, "Error %s the AOF file: %s", doing, strerror(-err));
     aof_writer_set_error(srv, err);
     if (!always || srv->stopping) return err;
+    if (srv->aof.poisoned) {
+        srv->aof.ended = true;
+        cut_to(&srv->aof, srv->aof.safe_bytes); /* if it does not work there is nothing more to be done */
+    }
     server_log(srv, LOG_WARNING_LEVEL,
                "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...");
     srv->exit_code = 1;
@@ -187,12 +200,7 @@ static void fill_lot(struct server *srv, struct lot *l, uint64_t left)
 }
 
 /* Cuts off what a write that failed may have left. Until that works nothing is appended. */
-static int cut_back(struct aof *a)
-{
-    demi_qtoken_t qt;
-    int err = -demi_truncate(&qt, a->qd, (off_t)a->bytes);
-    return err ? err : disk_file_wait(qt, NULL);
-}
+static int cut_back(const struct aof *a) { return cut_to(a, a->bytes); }
 
 static void wait_as_debug_says(const struct aof *a)
 {
@@ -225,6 +233,7 @@ static void is_durable(struct server *srv, uint64_t began)
     struct worker *w = worker_of(srv);
     uint64_t held = w->held_all, freed = w->freed_all;
     a->durable = a->written;
+    a->safe_bytes = a->bytes;
     aof_writer_release(srv);
     blocked_log_moved(w);
     aof_group_synced(&a->group, held, w->freed_all - freed, a->synced_ns - began);
@@ -307,7 +316,7 @@ static int switch_files(struct server *srv)
     a->qd = a->next_qd;
     a->next_qd = -1;
     a->closed_bytes += a->bytes;
-    a->bytes = 0;
+    a->bytes = a->safe_bytes = 0;
     a->boundary = a->reader.offset;
     a->stamp_s = 0;
     return err;
@@ -366,7 +375,8 @@ static int step(struct server *srv, bool *idle)
 {
     struct aof *a = &srv->aof;
     bool any = false;
-    *idle = false;
+    *idle = a->ended;
+    if (a->ended) return 0;
     see_put_off(srv);
     if (a->qd >= 0) {
         int err = write_some(srv, &any);
@@ -420,7 +430,7 @@ int aof_writer_run(struct worker *w)
     ASSERT(!a->runs);
     int err = demi_wake_new(&a->wake);
     if (err) return -err;
-    a->stopping = a->poisoned = a->put_off = false;
+    a->stopping = a->poisoned = a->ended = a->put_off = false;
     a->group = (struct aof_group){0};
     aof_writer_set_error(srv, 0);
     journal_read(&srv->journal, &a->reader);
