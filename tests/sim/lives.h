@@ -64,11 +64,12 @@ struct lives {
     int life_count, player_count, batch_max;
     uint64_t play_ns; /* at most */
     uint32_t large_max;
-    unsigned operations;              /* enum operation bits: the operator's */
-    bool may_shut_down;               /* or only crash */
-    bool may_need_repair;             /* a log may be refused, and is then cut by who runs the server */
-    void (*trouble)(struct lives *l); /* with the disk, by the director during play; may be NULL */
-    bool (*reboots)(struct lives *l); /* before each boot but the first; false: that is all. May be NULL */
+    uint64_t operation_ns;                /* between two of the operator's, at most */
+    unsigned operations;                  /* enum operation bits: the operator's */
+    bool may_shut_down;                   /* or only crash */
+    bool may_need_repair;                 /* a log may be refused, and is then cut by who runs the server */
+    void (*trouble)(struct lives *l);     /* with the disk, by the director during play; may be NULL */
+    void (*before_boot)(struct lives *l); /* each but the first; may be NULL */
 
     struct sim_disk *disk;
     struct sim_disk_settings good; /* the disk without errors */
@@ -76,16 +77,20 @@ struct lives {
     struct sim_host *host;
     enum phase phase;
     int life, resting;
-    bool crash_armed, crashed;
+    bool crashed;
+    uint64_t crash_ns;
     int64_t base_number; /* as loaded */
     int64_t told_number; /* the highest that was told */
     int64_t floor;       /* what was saved with certainty: this must be there */
     uint64_t floor_ns;   /* and of everysec, what was told before (when the server or its disk went bad) */
     uint64_t trouble_ns; /* when the disk first went bad in this life; 0: it did not */
-    unsigned switches;   /* of the log */
+    bool bad;            /* it is */
+    uint64_t bad_until_ns;
+    unsigned switches; /* of the log */
+    bool log_was_on;   /* at any time */
     struct lives_player players[PLAYERS_MAX];
     /* what happened, for who wants to know whether anything did */
-    unsigned boots, loads, crashes, shutdowns, repairs, refusals, exits;
+    unsigned boots, loads, crashes, shutdowns, repairs, refusals, exits, troubles, recoveries;
     uint64_t deeds, lost, refused;
 };
 
@@ -93,7 +98,8 @@ enum operation {
     OPERATION_BGSAVE = 1,
     OPERATION_SAVE = 2,
     OPERATION_REWRITE = 4,
-    OPERATION_SWITCH = 8,
+    OPERATION_SWITCH = 8, /* the log, off and on */
+    OPERATION_BEGIN = 16, /* a log, where there is none */
 };
 
 /* --- promises ----------------------------------------------------------------------------------------------------- */
@@ -221,6 +227,7 @@ static inline bool play_batch(struct lives_player *p)
             l->refused++;
             break;
         case TOLD_DONE:
+            l->log_was_on |= log_is_on(l);
             d->promised = d->promised && log_is_on(l) && switches == l->switches;
             if (d->number > l->told_number) l->told_number = d->number;
         }
@@ -297,13 +304,17 @@ static inline void switch_log(struct lives *l, struct link *link)
 
 static inline void operate(struct lives *l, struct link *link)
 {
-    unsigned bit = 1u << rng_below(&l->rng, 4);
-    if (!(l->operations & bit)) return;
+    unsigned bit;
+    do bit = 1u << rng_below(&l->rng, 5);
+    while (!(l->operations & bit));
     switch ((enum operation)bit) {
     case OPERATION_BGSAVE: save_in_the_background(l, link); break;
     case OPERATION_SAVE: save_now(l, link); break;
     case OPERATION_REWRITE: link_ask(link, "BGREWRITEAOF", NULL); break;
     case OPERATION_SWITCH: switch_log(l, link); break;
+    case OPERATION_BEGIN:
+        if (l->server.srv && l->server.srv->aof.state == AOF_OFF) switch_log(l, link);
+        break;
     }
 }
 
@@ -319,7 +330,7 @@ static inline int operator_main(void *arg)
         link.qd = connect_to(SERVER_ADDR, SERVER_PORT);
         while (link.qd >= 0 && l->phase == PHASE_PLAY) {
             operate(l, &link);
-            sleep_ns(rng_below(&l->rng, MS(300)));
+            sleep_ns(rng_below(&l->rng, l->operation_ns));
         }
         link_close(&link);
         while (l->phase == PHASE_PLAY) sleep_ns(LOOK_NS);
@@ -411,7 +422,7 @@ static inline bool look(struct lives *l, struct link *link)
         check(l->w, number >= l->floor, "%lld transactions were saved, %lld are there", (long long)l->floor,
               (long long)number);
         l->base_number = l->told_number = l->floor = number;
-        l->trouble_ns = 0;
+        l->trouble_ns = l->bad ? sim_now(l->w->sim) : 0;
         l->loads++;
     }
     for (int i = 0; i < PLAYERS_MAX; i++) free(got[i].p);
@@ -426,6 +437,7 @@ static inline void power_fails(void *arg)
     struct lives *l = arg;
     if (l->crashed || sim_host_ended(l->host)) return;
     l->crashed = true;
+    l->crash_ns = sim_now(l->w->sim);
     l->crashes++;
     server_crash(&l->server, l->host);
 }
@@ -524,12 +536,19 @@ static inline void wait_ended(struct lives *l)
 {
     while (!sim_host_ended(l->host)) sleep_ns(LOOK_NS);
     sim_disk_when(l->disk, 0, NULL, NULL);
+    sim_disk_fail_nth(l->disk, UINT32_MAX, EIO); /* what was to fail and has not is good again */
+}
+
+static inline void power_off(struct lives *l)
+{
+    if (!l->crashed && !sim_host_ended(l->host)) sim_at(l->w->sim, sim_now(l->w->sim), power_fails, l);
+    wait_ended(l);
 }
 
 /* It ended by itself before it was ready, or after: it may, where there is trouble with its disk. */
 static inline void ended_by_itself(struct lives *l, bool was_ready)
 {
-    bool trouble = l->trouble != NULL;
+    bool trouble = l->troubles > 0;
     if (was_ready) {
         l->exits++;
         check(l->w, trouble, "the server ended by itself");
@@ -557,13 +576,45 @@ static inline void end_well(struct lives *l)
     int64_t told = l->told_number;
     bool on = log_is_on(l), saves = !strstr(l->conf, "appendonly yes");
     if (!shut_down(l)) { /* it cannot: the disk is bad */
-        CHECK(l->w, l->trouble || (strstr(l->conf, "appendonly yes") && !on));
+        CHECK(l->w, l->trouble || (!on && l->operations & (OPERATION_SWITCH | OPERATION_BEGIN)));
         sim_at(l->w->sim, sim_now(l->w->sim), power_fails, l);
     }
     while (!sim_host_ended(l->host)) sleep_ns(LOOK_NS);
     if (l->crashed) return;
     l->shutdowns++;
     if ((saves || on) && told > l->floor) l->floor = told;
+}
+
+static inline void disk_is_good(struct lives *l)
+{
+    l->bad = false;
+    sim_disk_set(l->disk, &l->good);
+}
+
+/* The disk is good again: the server takes writes before long, and what was told by then is safe. */
+static inline void recover(struct lives *l)
+{
+    uint64_t until = sim_now(l->w->sim) + RECOVERY_NS;
+    struct link link = {.w = l->w, .qd = connect_to(SERVER_ADDR, SERVER_PORT)};
+    disk_is_good(l);
+    sim_disk_fail_nth(l->disk, UINT32_MAX, EIO); /* not any more */
+    while (link.qd >= 0) {
+        struct bytes r = link_ask(&link, "SET", "probe", "1", NULL);
+        if (!r.p) break; /* it has ended */
+        int64_t told = l->told_number;
+        if (is_ok(r)) {
+            l->recoveries++;
+            sleep_ns(SEC(3));
+            if (l->crashed || sim_host_ended(l->host) || !log_is_on(l)) break;
+            l->trouble_ns = 0;
+            if (told > l->floor && !strstr(l->conf, "appendfsync no")) l->floor = told;
+            break;
+        }
+
+        if (!CHECK(l->w, sim_now(l->w->sim) < until)) break;
+        sleep_ns(SEC(1));
+    }
+    link_close(&link);
 }
 
 static inline void play(struct lives *l)
@@ -574,31 +625,38 @@ static inline void play(struct lives *l)
         sleep_ns(MS(5));
         if (l->trouble) l->trouble(l);
     }
+    if (l->trouble && rng_below(&l->rng, 2)) recover(l);
     bool well = l->may_shut_down && rng_below(&l->rng, 3) == 0;
     if (well) l->phase = PHASE_REST; /* what is told while it stops is not counted */
     while (well && l->resting < l->player_count + 1) sleep_ns(LOOK_NS);
     if (l->crashed || sim_host_ended(l->host)) well = false;
     if (well) {
         end_well(l);
-    } else if (!l->crashed && !sim_host_ended(l->host)) {
-        sim_at(l->w->sim, sim_now(l->w->sim), power_fails, l);
-        while (!l->crashed && !sim_host_ended(l->host)) sleep_ns(LOOK_NS);
+    } else {
+        power_off(l);
     }
-    uint64_t now = sim_now(l->w->sim);
-    l->floor_ns = l->trouble_ns && l->trouble_ns < now ? l->trouble_ns : now;
+    uint64_t end = l->crashed ? l->crash_ns : l->server.ended_ns;
+    l->floor_ns = l->trouble_ns && l->trouble_ns < end ? l->trouble_ns : end;
     l->phase = PHASE_REST;
     while (l->resting < l->player_count + 1) sleep_ns(LOOK_NS);
 }
 
-/* One boot and what follows. False: it has to be looked at again. */
+/* True: it has loaded. */
+static inline bool boot_up(struct lives *l, struct link *link)
+{
+    unsigned boots = l->boots;
+    sim_at(l->w->sim, sim_now(l->w->sim), boot, l);
+    while (l->boots == boots) sleep_ns(LOOK_NS);
+    return wait_ready(l, link);
+}
+
+/* One boot and what follows. */
 static inline void live(struct lives *l, bool last)
 {
     struct link link;
-    if (!last && rng_below(&l->rng, 2)) sim_disk_when(l->disk, 1 + rng_below(&l->rng, 300), power_fails, l);
-    sim_at(l->w->sim, sim_now(l->w->sim), boot, l);
-    int boots = (int)l->boots;
-    while ((int)l->boots == boots) sleep_ns(LOOK_NS);
-    bool ready = wait_ready(l, &link), looked = ready && look(l, &link);
+    if (!last && rng_below(&l->rng, 2))
+        sim_disk_when(l->disk, 1 + rng_below(&l->rng, rng_below(&l->rng, 2) ? 100 : 1500), power_fails, l);
+    bool ready = boot_up(l, &link), looked = ready && look(l, &link);
     link_close(&link);
     if (looked && !last) play(l);
     else if (last && ready) end_well(l);
@@ -613,9 +671,10 @@ static inline int director_main(void *arg)
     for (l->life = 0; l->life < l->life_count && !l->w->failure[0]; l->life++) {
         live(l, false);
         sleep_ns(rng_below(&l->rng, SEC(2)));
-        if (l->reboots && !l->reboots(l)) break;
+        if (l->before_boot && !l->w->failure[0]) l->before_boot(l);
     }
-    sim_disk_set(l->disk, &l->good);
+    disk_is_good(l);
+    sim_disk_fail_nth(l->disk, UINT32_MAX, EIO);
     l->trouble = NULL;
     for (unsigned loads = l->loads; loads == l->loads && l->boots < 40 && !l->w->failure[0];) live(l, true);
     l->phase = PHASE_OVER;

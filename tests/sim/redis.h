@@ -22,6 +22,7 @@ struct server_host {
     bool has_files;     /* there is a disk: the data are loaded */
     struct server *srv; /* while it runs; else NULL */
     int exit_code;      /* then */
+    uint64_t ended_ns;
 };
 
 static inline void server_is_ready(struct server *srv) {}
@@ -66,6 +67,7 @@ static inline int server_main(void *arg)
     if (ok) server_stop(srv);
     h->srv = NULL;
     h->exit_code = srv->exit_code;
+    h->ended_ns = sim_now(h->w->sim);
     conf_fini(cfg);
     free(cfg);
     free(srv);
