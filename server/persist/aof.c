@@ -176,9 +176,20 @@ void aof_catch_up(struct worker *w)
                (double)(demi_clock_ns() - start) / SECOND_NS, (unsigned long long)(LAG_MAX >> 20));
 }
 
+/* What was kept while aof-disable-auto-gc was on goes when it is off. */
+static bool has_kept_history(const struct server *srv)
+{
+    const struct aof *a = &srv->aof;
+    if (srv->config->aof_disable_auto_gc || a->state != AOF_ON || a->rewriting) return false;
+    for (size_t i = 0; i < a->manifest.count; i++)
+        if (a->manifest.files[i].kind == AOF_HISTORY) return true;
+    return false;
+}
+
 void aof_take_config(struct worker *w)
 {
     struct server *srv = w->srv;
+    if (has_kept_history(srv)) aof_folder_clean(srv);
     aof_writer_release(srv);
     blocked_log_moved(w);
     if (srv->aof.runs) demi_wake_ring(srv->aof.wake);

@@ -245,13 +245,22 @@ const struct aof_file *aof_manifest_add_incr(struct aof_manifest *m, const char 
     return f;
 }
 
+/* What became history last stands first, as in Redis. */
+static void make_history(struct aof_manifest *m, size_t i)
+{
+    struct aof_file f = m->files[i];
+    f.kind = AOF_HISTORY;
+    memmove(m->files + 1, m->files, i * sizeof f);
+    m->files[0] = f;
+}
+
 const struct aof_file *aof_manifest_add_base(struct aof_manifest *m, const char *prefix, bool is_rdb, size_t keep)
 {
     size_t incrs = aof_manifest_incrs(m);
     for (size_t i = 0; i < m->count; i++) {
         bool goes = m->files[i].kind == AOF_BASE;
         if (m->files[i].kind == AOF_INCR) goes = incrs-- > keep;
-        if (goes) m->files[i].kind = AOF_HISTORY;
+        if (goes) make_history(m, i);
     }
     struct aof_file *f = insert(m, 0);
     f->kind = AOF_BASE;

@@ -97,10 +97,14 @@ static void test_a_rewrite_makes_history(void **state)
     aof_manifest_add_incr(&m, "x");
     aof_manifest_copy(&copy, &m);
     aof_manifest_add_base(&m, "x", false, 1);
-    expect_text(&m, "file x.2.base.aof seq 2 type b\nfile x.1.base.rdb seq 1 type h\nfile x.1.incr.aof seq 1 type h\n"
+    expect_text(&m, "file x.2.base.aof seq 2 type b\nfile x.1.incr.aof seq 1 type h\nfile x.1.base.rdb seq 1 type h\n"
                     "file x.2.incr.aof seq 2 type i\n");
+    aof_manifest_add_incr(&m, "x");
+    aof_manifest_add_base(&m, "x", true, 1);
+    expect_text(&m, "file x.3.base.rdb seq 3 type b\nfile x.2.incr.aof seq 2 type h\nfile x.2.base.aof seq 2 type h\n"
+                    "file x.1.incr.aof seq 1 type h\nfile x.1.base.rdb seq 1 type h\nfile x.3.incr.aof seq 3 type i\n");
     aof_manifest_forget_history(&m);
-    expect_text(&m, "file x.2.base.aof seq 2 type b\nfile x.2.incr.aof seq 2 type i\n");
+    expect_text(&m, "file x.3.base.rdb seq 3 type b\nfile x.3.incr.aof seq 3 type i\n");
     expect_text(&copy,
                 "file x.1.base.rdb seq 1 type b\nfile x.1.incr.aof seq 1 type i\nfile x.2.incr.aof seq 2 type i\n");
     aof_manifest_fini(&m);

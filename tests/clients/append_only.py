@@ -375,6 +375,18 @@ def switched():
         tap.ok(server.process.wait(PATIENCE) == 0, "and SIGTERM ends it")
 
 
+def history_is_kept():
+    with Server(OURS, ON) as server:
+        client = server.client(PATIENCE)
+        client.call("CONFIG", "SET", "aof-disable-auto-gc", "yes")
+        for _ in range(2):
+            client.call("BGREWRITEAOF")
+            rewritten(client)
+        kept = files(server)
+        client.call("CONFIG", "SET", "aof-disable-auto-gc", "no")
+        tap.ok(len(kept) == 7 and len(files(server)) == 3 and " h" not in first_file(server), "aof-disable-auto-gc keeps the old files until it is off", [kept, files(server)])
+
+
 def first_log():
     """A start with the log on for the first time does not load what was saved; it says so."""
     text = "WARNING: there is no append-only file yet, and with 'appendonly yes' dump.rdb is not loaded"
@@ -601,6 +613,7 @@ layouts_cross()
 old_layout()
 ends_early()
 switched()
+history_is_kept()
 first_log()
 two_on_one_folder()
 two_names_in_one_folder()
