@@ -81,6 +81,11 @@ void latency_sample(struct server *srv, const char *name, int64_t ms)
     if (e->count < LATENCY_SAMPLES) e->count++;
 }
 
+void latency_sample_since(struct server *srv, const char *name, uint64_t start_ns)
+{
+    latency_sample(srv, name, (int64_t)((demi_clock_ns() - start_ns) / 1000000));
+}
+
 struct latency_sample latency_event_sample(const struct latency_event *e, size_t i)
 {
     return e->samples[(e->next + LATENCY_SAMPLES - e->count + i) % LATENCY_SAMPLES];

@@ -32,6 +32,8 @@ struct latency_event {
 int latency_init(struct server *srv);
 void latency_fini(struct server *srv);
 void latency_sample(struct server *srv, const char *event, int64_t ms); /* kept when over the threshold */
+/* Of what began then (demi_clock_ns()) and has ended now. */
+void latency_sample_since(struct server *srv, const char *name, uint64_t start_ns);
 
 size_t latency_event_count(const struct server *srv);
 const struct latency_event *latency_event_at(const struct server *srv, size_t i);

@@ -21,6 +21,7 @@
 #include "demi/libos.h"
 #include "demi/wait.h"
 #include "server/mem.h"
+#include "server/observe/latency.h"
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
 #include "server/persist/aof_folder.h"
@@ -123,7 +124,9 @@ static int take_over(struct server *srv, struct rewrite *r)
     int err = aof_folder_publish(srv, &r->m);
     if (err) return err;
     if (aof_folder_path(a, r->base, path) == 0 && disk_file_open(&qd, path, 0, 0) == 0) {
+        uint64_t start = demi_clock_ns();
         disk_file_size(qd, &base);
+        latency_sample_since(srv, "aof-fstat", start);
         disk_file_close(qd);
     }
     a->closed_bytes = base;
@@ -240,6 +243,7 @@ void aof_rewrite_cancel(struct worker *w)
     struct aof *a = &w->srv->aof;
     demi_qresult_t qr;
     if (!a->rewriting) return;
+    server_log(w->srv, LOG_NOTICE_LEVEL, "Killing running AOF rewrite child (a task of this process)");
     a->given_up = true;
     if (a->save) save_cancel(a->save);
     demi_wait(&qr, a->rewrite_task, NULL);

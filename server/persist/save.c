@@ -24,6 +24,7 @@
 #include "server/db/walk.h"
 #include "server/exec/run.h"
 #include "server/mem.h"
+#include "server/observe/latency.h"
 #include "server/observe/log.h"
 #include "server/persist/aof_commands.h"
 #include "server/persist/disk_file.h"
@@ -221,7 +222,21 @@ static int let_clients(struct save *s, uint64_t took_ns)
 
 /* --- one save ----------------------------------------------------------------------------------------------------- */
 
-/* Some entries; *done: those were the last. rdb-key-save-delay is a test's way to make this last. */
+/* rdb-key-save-delay is a test's way to make a save last; it ends when the option does. */
+static int delay(struct save *s, uint64_t keys)
+{
+    const uint64_t most = 20000000;
+    uint64_t left = keys * (uint64_t)s->w->conf.cfg->rdb_key_save_delay * 1000;
+    int err = 0;
+    while (!err && left && !s->cancelled && s->w->conf.cfg->rdb_key_save_delay > 0) {
+        uint64_t ns = left < most ? left : most;
+        err = wait_ns(s, ns);
+        left -= ns;
+    }
+    return err;
+}
+
+/* Some entries; *done: those were the last. */
 static int walk_on(struct save *s, bool *done)
 {
     struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
@@ -230,7 +245,7 @@ static int walk_on(struct save *s, bool *done)
     s->walking = true;
     *done = walk_some(s->walk, &c, delay_us > 0 ? 0 : start + SLICE_NS);
     s->walking = false;
-    if (delay_us > 0) return wait_ns(s, (s->keys_done - before) * (uint64_t)delay_us * 1000);
+    if (delay_us > 0) return delay(s, s->keys_done - before);
     return let_clients(s, demi_clock_ns() - start);
 }
 
@@ -288,7 +303,9 @@ static int publish(struct save *s)
 {
     if (s->cancelled) return -ECANCELED;
     s->doing = "renaming the temporary file";
+    uint64_t start = demi_clock_ns();
     int err = disk_file_rename(s->temporary, s->name);
+    if (s->aof_base) latency_sample_since(s->w->srv, "aof-rename", start);
     if (err) return err;
     s->doing = "flushing the folder";
     return disk_file_sync_folder(s->name);
@@ -310,7 +327,9 @@ static int make_file(struct save *s)
     if (!err) err = publish(s);
     if (!err) return 0;
     if (!s->cancelled) log_failure(s, s->doing, err);
+    uint64_t start = demi_clock_ns();
     int left = disk_file_unlink(s->temporary);
+    if (!s->aof_base) latency_sample_since(s->w->srv, "rdb-unlink-temp-file", start);
     if (left && left != -ENOENT) log_failure(s, "removing the temporary file", left);
     return err;
 }

@@ -554,10 +554,10 @@ def every_call_fails_once():
         want, wrong, rounds = 0, [], 0
         kill(server)
         server.stop = lambda: server.process.poll() is None and kill(server)  # a start that is refused keeps its files
-        cases = [(call, when, None) for call in ("fsync", "fdatasync", "rename", "openat", "pwritev", "unlink", "close") for when in FAULTS]
+        cases = [(call, when, None) for call in ("fsync", "fdatasync", "rename", "openat", "pwritev", "writev", "unlink", "close") for when in FAULTS]
         cases += [("fsync", when, thread) for when in (1, 2, 3) for thread in range(3)]
         for call, when, thread in cases:
-            fault = "%s:error=%s:when=%d" % (call, "ENOSPC" if call == "pwritev" else "EIO", when)
+            fault = "%s:error=%s:when=%d" % (call, "ENOSPC" if call.endswith("writev") else "EIO", when)
             want = with_a_fault(server, fault, thread, want)
             server.wrap = []
             try:
@@ -573,6 +573,37 @@ def every_call_fails_once():
             kill(server)
         del server.stop
         tap.ok(not wrong and rounds == len(cases), "each call on a file fails once: nothing acknowledged is lost", wrong or [rounds])
+
+
+def slow_calls_are_events():
+    """What the disk makes last longer than latency-monitor-threshold is seen by LATENCY, under Redis's names."""
+    if not shutil.which("strace"):
+        tap.skip("slow calls are events", "no strace")
+        return
+    calls = ("writev", "fdatasync", "rename", "fstat", "newfstatat", "unlink")
+    slow = [word for call in calls for word in ("-e", "inject=%s:delay_enter=20000" % call)]
+    with Server(OURS, ALWAYS + ["--libos-files", "threads", "--latency-monitor-threshold", "10"]) as server:
+        kill(server)
+        server.wrap = ["strace", "-qq", "-o", "/dev/null", "-D", "-f", "-e", "trace=" + ",".join(calls)] + slow
+        client = restart(server)
+
+        def events():
+            return {entry.kids[0].text().decode() for entry in client.call("LATENCY", "LATEST").kids}
+        client.call("SET", "key", "1")
+        seen = wait_until(lambda: {"aof-write", "aof-write-alone", "aof-fsync-always"} <= events(), 10)
+        tap.ok(seen, "slow writes and syncs of the log are events", [events()])
+        client.call("BGREWRITEAOF")
+        seen = rewritten(client) and {"aof-rename", "aof-fstat"} <= events()
+        tap.ok(seen, "and what a rewrite does", [events()])
+        client.call("DEBUG", "POPULATE", "100")
+        client.call("CONFIG", "SET", "rdb-key-save-delay", "10000000")
+        client.call("BGSAVE")
+        client.call("SET", "key", "2")
+        during = "aof-write-active-child" in events()
+        client.call("FLUSHALL")  # gives the save up
+        seen = wait_until(lambda: "rdb-unlink-temp-file" in events(), 10)
+        tap.ok(seen and during, "and what is left of a save, and writes beside one", [during, events()])
+        kill(server)
 
 
 def one_moment(seed):
@@ -619,6 +650,7 @@ two_on_one_folder()
 two_names_in_one_folder()
 beside_a_replica()
 every_call_fails_once()
+slow_calls_are_events()
 full_disk("everysec")
 full_disk("always")
 for seed in ([int(s) for s in sys.argv[1:]] or [1, 2]):
