@@ -195,7 +195,6 @@ static bool shows_logo(const struct config *cfg)
 
 static void banner(struct server *srv, int argc)
 {
-    long long port = (long long)srv->config->port;
     server_log(srv, LOG_NOTICE_LEVEL, "oO0OoO0OoO0Oo demikv is starting oO0OoO0OoO0Oo");
     server_log(srv, LOG_NOTICE_LEVEL, "demikv version=%s, redis_version=%s, bits=%d, pid=%d, just started",
                DEMIKV_VERSION, REDIS_VERSION, (int)(sizeof(long) * 8), (int)getpid());
@@ -205,6 +204,12 @@ static void banner(struct server *srv, int argc)
                    "%s /path/to/redis.conf",
                    srv->exec_argv0);
     else server_log(srv, LOG_NOTICE_LEVEL, "Configuration loaded");
+}
+
+/* Behind the opening of the ports: launchers of redis-server 7.0 connect as soon as they see the pid. */
+static void say_mode(struct server *srv)
+{
+    long long port = (long long)srv->config->port;
     if (shows_logo(srv->config)) {
         char mode[256];
         snprintf(mode, sizeof mode, "demikv %s (%d bit)\nRunning in standalone mode\nPort: %lld\n PID: %d\n\n",
@@ -284,6 +289,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (start(srv) != 0) return 1;
+    say_mode(srv);
     write_pidfile(srv); /* not before: the file may be that of the server that has our port */
     server_log(srv, LOG_NOTICE_LEVEL, "Server initialized");
     persist_load_begin(&srv->workers[0], ready);

@@ -69,6 +69,8 @@ def check_refusals(tap):
                "# Warning: Could not create server TCP listening socket 127.0.0.1:%d: bind:" % port in text and
                text.rstrip().endswith("# Failed listening on port %d (tcp), aborting." % port),
                "a port that is taken: one reason", [text])
+        status, text = run([OURS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--always-show-logo", "yes"])
+        tap.ok(status == 1 and " PID:" not in text, "and launchers find no pid of a server that has no port", [text])
     status, text = run([OURS, "--port", "0", "--unixsocket", "/nonexistent/s", "--save", ""])
     tap.ok(status == 1 and text.count("No such file or directory") == 1 and
            text.rstrip().endswith("# Failed listening on port 0 (unix), aborting."), "a path that is none: one reason", [text])
