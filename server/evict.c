@@ -130,7 +130,7 @@ static void sample(void *arg, struct table_slot slot)
 
 /* Goes on from where it stopped until `wanted` keys were seen, fewer if they lie far apart, at least one if there is
  * one. */
-static size_t walk_some(struct call *c, struct evict *ev, struct db *db, size_t wanted)
+static size_t sample_some(struct call *c, struct evict *ev, struct db *db, size_t wanted)
 {
     struct sample_walk *at = &ev->walks[db->id];
     struct sampling s;
@@ -162,7 +162,7 @@ static bool sample_all(struct worker *w, struct evict *ev)
         size_t n = eligible(srv->config, db), wanted = (size_t)srv->config->maxmemory_samples;
         if (!n) continue;
         struct call c = run_internal(w, db);
-        any |= walk_some(&c, ev, db, wanted < n ? wanted : n) > 0;
+        any |= sample_some(&c, ev, db, wanted < n ? wanted : n) > 0;
     }
     return any;
 }
@@ -202,7 +202,7 @@ static bool pick_random(struct worker *w, struct evict *ev, struct evict_candida
         const struct entry *e = db_sample(db, &w->rng, is_volatile(srv->config->maxmemory_policy));
         struct call c = run_internal(w, db);
         if (e) evict_pool_offer(ev->pool, 0, db->id, entry_key(e));
-        else walk_some(&c, ev, db, 1);
+        else sample_some(&c, ev, db, 1);
         bool picked = evict_pool_take(ev->pool, out);
         evict_pool_clear(ev->pool);
         if (picked) return true;

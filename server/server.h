@@ -19,6 +19,7 @@
 #include "server/conf/oom_score.h"
 #include "server/conf/store.h"
 #include "server/db/db.h"
+#include "server/db/walk.h"
 #include "server/ds/quicklist.h"
 #include "server/journal/journal.h"
 #include "server/net/client.h"
@@ -51,6 +52,8 @@ enum server_unusual {
     SERVER_LOADING = 1u << 1,    /* the data are not all there yet */
     SERVER_DISK_ERROR = 1u << 2, /* writes are refused, because saving failed */
     SERVER_AOF_ERROR = 1u << 3,  /* or because the log cannot be written */
+    SERVER_SAVING = 1u << 4,     /* some commands may have to wait until a save has written what they change ... */
+    SERVER_SAVE_FULL = 1u << 5,  /* ... or writes, until it takes less memory */
 };
 
 struct server {
@@ -75,6 +78,7 @@ struct server {
 
     _Atomic uint64_t next_client_id;
     int64_t dirty; /* changes since the last save */
+    struct walks walks;
     struct persist persist;
     struct libraries libraries; /* of functions */
     struct aof aof;

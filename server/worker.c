@@ -233,6 +233,11 @@ static void end_pause(struct worker *w)
     if (w->now_ms < w->srv->pause_until_ms) return;
     w->srv->pause_until_ms = 0;
     w->srv->unusual &= ~(unsigned)SERVER_PAUSED;
+    worker_let_go(w);
+}
+
+void worker_let_go(struct worker *w)
+{
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);

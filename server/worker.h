@@ -124,6 +124,8 @@ void worker_take_config(struct worker *w);
 void worker_see_loop(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
+/* Clients whose next command is held may try it again. */
+void worker_let_go(struct worker *w);
 /* The same before all others: it was served, and not to its end. */
 void worker_ready_first(struct worker *w, struct client *cl);
 

@@ -260,6 +260,7 @@ struct config {
     bool aof_rewrite_incremental_fsync;
     bool no_appendfsync_on_rewrite;
     bool rdb_save_incremental_fsync;
+    int64_t snapshot_memory_limit; /* bytes; 0: a tenth of what is used */
     bool aof_load_truncated;
     bool aof_use_rdb_preamble;
     bool aof_timestamp_enabled;

@@ -102,6 +102,7 @@ static struct entry *replace(struct call *c, struct db *db, struct place *p, con
     DASSERT(old != e);
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
     keyspace_before(c, db, p->slice, key, old);
+    keyspace_stamp(p->slice, e);
     table_replace_slot(&p->slice->table, p->slot, e);
     keyspace_mark(&p->slice->table, p->slot, key->hash, e);
     /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody. */
@@ -121,6 +122,7 @@ static struct entry *create(struct call *c, struct db *db, struct place *p, cons
     keyspace_before(c, db, p->slice, key, NULL);
     keyspace_assert_entry(e, key);
     e->lru = use_initial(c);
+    keyspace_stamp(p->slice, e);
     p->slot = table_insert(&p->slice->table, key->hash, e);
     if (e->flags & ENTRY_EXPIRES) table_mark(&p->slice->table, p->slot, key->hash);
     keyspace_ready(c, db, p->slice, key, e->type);
@@ -245,6 +247,7 @@ char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e
     } else {
         struct place p = place_of(c, c->db, key, e);
         e = with_length(e, new_len);
+        keyspace_stamp(p.slice, e);
         table_replace_slot(&p.slice->table, p.slot, e);
         *ep = e;
     }
@@ -299,6 +302,7 @@ void db_move(struct call *c, const struct key_ref *key, const struct entry *e, s
     struct place p = place_of(c, c->db, key, e);
     struct entry *moved = entry_rekey(pull(c, c->db, &p, key), new_key->name);
     keyspace_assert_entry(moved, new_key);
+    keyspace_stamp(target.slice, moved);
     target.slot = table_insert(&target.slice->table, new_key->hash, moved);
     if (moved->flags & ENTRY_EXPIRES) table_mark(&target.slice->table, target.slot, new_key->hash);
     keyspace_ready(c, to, target.slice, new_key, moved->type);

@@ -39,6 +39,7 @@ struct slice {
     struct table table;        /* of struct entry *; marked: the entry has an expiry */
     struct interest *interest; /* server/db/interest.h; NULL: nobody waits for or watches a key here */
     struct preimage *preimage; /* server/db/preimage.h; NULL: nobody wants old values */
+    uint8_t stamp;             /* ENTRY_STAMP of what comes in */
 };
 
 #define DB_SLICES_MAX 64 /* one bit each in c->held */

@@ -33,6 +33,7 @@ struct entry *db_set_expire_in(struct call *c, struct db *db, const struct key_r
     struct place p = keyspace_find(c, db, key);
     ASSERT(p.slot.bucket && table_slot_entry(p.slot) == own);
     own = entry_reshape_expire(own, expire_ms);
+    keyspace_stamp(p.slice, own);
     table_replace_slot(&p.slice->table, p.slot, own);
     keyspace_mark(&p.slice->table, p.slot, key->hash, own);
     return own;

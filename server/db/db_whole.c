@@ -26,6 +26,7 @@ static struct slice *slices_new(unsigned count, uint64_t seed)
         table_init(&s[i].table, &entry_ops, seed);
         s[i].interest = NULL;
         s[i].preimage = NULL;
+        s[i].stamp = 0;
     }
     return s;
 }
@@ -148,7 +149,7 @@ const struct entry *db_sample(struct db *db, struct rng *rng, bool volatile_only
 
 /* --- emptied, exchanged ------------------------------------------------------------------------------------------- */
 
-/* Interest and observer are those of the database and not of what it holds. */
+/* Interest and observer are those of the database and not of what it holds; the stamp is the same everywhere. */
 static void keep_audience(struct db *db, struct slice *old)
 {
     for (unsigned i = 0; i < db->slice_count; i++) {
@@ -157,6 +158,7 @@ static void keep_audience(struct db *db, struct slice *old)
         struct preimage *preimage = now->preimage;
         now->interest = old[i].interest;
         now->preimage = old[i].preimage;
+        now->stamp = old[i].stamp;
         old[i].interest = interest;
         old[i].preimage = preimage;
     }

@@ -41,6 +41,7 @@ enum entry_flag {
     ENTRY_EXPIRES = 1,  /* the expire field is there */
     ENTRY_LONG_KEY = 2, /* klen is the u32 before the key */
     ENTRY_EDITED = 4,   /* EMBSTR that APPEND, SETRANGE or the like made: "raw" to OBJECT ENCODING */
+    ENTRY_STAMP = 0xf8, /* which walk has shown it last, or was the last when it was born (server/db/walk.h) */
 };
 
 struct entry {

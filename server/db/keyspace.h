@@ -66,15 +66,21 @@ static inline __attribute__((always_inline)) struct place keyspace_find(const st
     return p;
 }
 
+/* What comes into the slice now no walk under way is to show. */
+static inline void keyspace_stamp(const struct slice *s, struct entry *e)
+{
+    e->flags = (uint8_t)((e->flags & ~(unsigned)ENTRY_STAMP) | s->stamp);
+}
+
 /* --- the doors ---------------------------------------------------------------------------------------------------- */
 
 /* Out of line: tells s->preimage, once a command and entry. */
 void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
-                          const struct entry *e);
+                          struct entry *e);
 
 /* e (NULL: a key about to be born) is about to change. */
 static inline void keyspace_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
-                                   const struct entry *e)
+                                   struct entry *e)
 {
 #ifdef DEMI_DEBUG
     c->befores++;

@@ -18,10 +18,14 @@ static uint64_t mark_of(const struct db *db, const struct key_ref *key)
 }
 
 void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
-                          const struct entry *e)
+                          struct entry *e)
 {
     uint64_t serial = srv_command_serial(c);
     for (struct preimage *p = s->preimage; p; p = p->next) {
+        if (likely(p->every)) {
+            p->before(p, c, db, key, e);
+            continue;
+        }
         if (p->serial != serial) hash_set_clear(&p->told, TOLD_KEEP);
         p->serial = serial;
         if (hash_set_add(&p->told, mark_of(db, key))) p->before(p, c, db, key, e);

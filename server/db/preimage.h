@@ -5,7 +5,7 @@
  * server/db/keyspace.h). Whoever observes does so in all databases of a server.
  *
  * One command tells of an entry once, before its first change, however often it changes it; the next command tells
- * again. Whoever needs it once only (a snapshot) remembers what he has.
+ * again. Whoever knows himself what he has been told of (a snapshot stamps it) is told of every change.
  */
 #ifndef SERVER_DB_PREIMAGE_H
 #define SERVER_DB_PREIMAGE_H
@@ -22,10 +22,11 @@ struct entry;
 struct preimage {
     /* private, all zero at first */
     struct preimage *next;
+    bool every;           /* set by the observer: he is told of every change */
     uint64_t serial;      /* of the command that told last */
     struct hash_set told; /* what it has told */
     /* e is about to change or to go; NULL: the key is about to be born. Must not change the keyspace. */
-    void (*before)(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, const struct entry *e);
+    void (*before)(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, struct entry *e);
     /* Everything in db is about to be exchanged for what is in `with` (told once for both), or to go (with NULL): true
      * then, if the slices and what is in them are to be p's, who frees them. */
     bool (*whole)(struct preimage *p, struct call *c, struct db *db, struct db *with);

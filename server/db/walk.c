@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * The walk goes along the line on which the hashes of a table lie for a scan (server/ds/table_walk.c). Growing and
- * shrinking do not move a hash on that line, so "shown already?" is a comparison with the place the walk has reached:
+ * The walk goes along the line on which the hashes of a table lie for a scan (server/ds/table_walk.c), and stamps with
+ * its number what it has shown. Commands that come first show and stamp likewise, and what is born gets the stamp of
+ * the walk that was the last to begin. So "shown already?" is a look at the entry, and takes no memory:
  *
- *        shown                       not yet, but for those in `ahead`
+ *        stamped                     not yet, but for what has changed
  *     |=====================|---------------o---------o-----------------|
  *     0                   place          shown by the command that      2^64
  *                                        changed it, or born since
  *
+ * After a walk that comes to its end all entries have its stamp. One that ends early leaves two kinds behind, which the
+ * next must not take for its own: it takes the next of STAMPS numbers, and when they run out, a walk that shows nothing
+ * stamps them all (walks_tidy()).
+ *
  * A part is what one database held at the beginning. It is known by its slices, which move to another database with
  * SWAPDB, and which become the walk's own when the database is flushed.
+ *
+ * Large collections that the walk comes to, or that somebody wants to change, are put in a line and shown one after the
+ * other, before the walk goes on.
  */
 #include "server/db/walk.h"
 
@@ -20,6 +28,15 @@
 #include "server/mem.h"
 
 #define BUCKETS_A_LOOK 5 /* at the clock */
+#define STAMP_STEP     8u
+#define STAMPS         (ENTRY_STAMP / STAMP_STEP + 1)
+#define TIDY_OVER      8u /* stale walks */
+
+/* Large: so many elements, or so many bytes in at least a few. */
+#define LARGE_ELEMENTS 1024u
+#define LARGE_BYTES    ((size_t)256 << 10)
+#define LARGE_SAMPLES  5u
+#define LINE_MAX       64u /* that commands wait for; further ones wait until there is room */
 
 struct walk_part {
     int db; /* the number it had */
@@ -28,42 +45,124 @@ struct walk_part {
     unsigned at;     /* the slice the walk is in */
     uint64_t cursor; /* in its table, as table_scan()'s */
     size_t keys, expires;
-    bool taken;            /* its database was flushed, and its slices are ours */
-    struct hash_set ahead; /* of the keys right of the cursor that must not be shown any more */
+    bool taken; /* its database was flushed, and its slices are ours */
 };
 
 struct walk {
     struct preimage preimage;
+    struct walks *ws; /* NULL: nothing changes meanwhile, and there is no stamp */
     struct db *dbs;
     int count;
-    walk_fn *fn;
-    void *arg;
+    struct walk_reader reader;
+    uint8_t stamp;
+    bool whole;                /* all was shown */
     struct walk_part **now_in; /* by database, the part whose slices it holds; NULL: none that has something to show */
     struct walk_part *parts;
     int part_count, at;
+
+    struct large {
+        const struct walk_part *part;
+        struct entry *e;
+    } *line;
+    unsigned line_count, line_cap;
+    bool begun; /* the first of them */
+    bool let_go;
 };
 
-static uint64_t place_of(const struct walk_part *p) { return table_scan_place(p->cursor); }
+/* --- showing ------------------------------------------------------------------------------------------------------ */
 
-static void show(struct walk *w, const struct walk_part *p, const struct entry *e) { w->fn(w->arg, p->db, e); }
+static bool is_shown(const struct walk *w, const struct entry *e)
+{
+    return w->ws && (e->flags & ENTRY_STAMP) == w->stamp;
+}
+
+static void stamp(const struct walk *w, struct entry *e)
+{
+    if (w->ws) e->flags = (uint8_t)((e->flags & ~(unsigned)ENTRY_STAMP) | w->stamp);
+}
+
+static void show(struct walk *w, const struct walk_part *p, struct entry *e)
+{
+    w->reader.entry(w->reader.arg, p->db, e);
+    stamp(w, e);
+}
+
+static bool is_large(const struct walk *w, const struct entry *e)
+{
+    if (!w->reader.begin) return false;
+    if (e->enc != ENC_HT && e->enc != ENC_SKIPLIST && e->enc != ENC_QUICKLIST) return false;
+    return value_elements(e) > LARGE_ELEMENTS || entry_memory(e, LARGE_SAMPLES) > LARGE_BYTES;
+}
+
+/* Its place in the line, or the line's end. */
+static unsigned find_in_line(const struct walk *w, const struct entry *e)
+{
+    unsigned i = 0;
+    while (i < w->line_count && w->line[i].e != e) i++;
+    return i;
+}
+
+static void line_up(struct walk *w, const struct walk_part *p, struct entry *e)
+{
+    if (find_in_line(w, e) < w->line_count) return;
+    if (w->line_count == w->line_cap) {
+        w->line_cap = w->line_cap ? w->line_cap * 2 : 8;
+        w->line = mem_realloc(w->line, w->line_cap * sizeof *w->line);
+    }
+    w->line[w->line_count++] = (struct large){p, e};
+}
+
+/* It was shown. */
+static void leave_line(struct walk *w, unsigned i)
+{
+    stamp(w, w->line[i].e);
+    memmove(w->line + i, w->line + i + 1, (--w->line_count - i) * sizeof *w->line);
+    if (i == 0) w->begun = false;
+    w->let_go = true;
+}
+
+/* The first in the line; true: it is complete. */
+static bool show_first(struct walk *w, uint64_t deadline_ns)
+{
+    const struct large *l = &w->line[0];
+    if (!w->begun) w->reader.begin(w->reader.arg, l->part->db, l->e);
+    w->begun = true;
+    if (!w->reader.more(w->reader.arg, deadline_ns)) return false;
+    leave_line(w, 0);
+    return true;
+}
+
+/* Number i of the line, which is about to change. */
+static void show_at_once(struct walk *w, unsigned i)
+{
+    if (i == 0 && w->begun) {
+        while (!show_first(w, UINT64_MAX)) {
+        }
+        return;
+    }
+    show(w, w->line[i].part, w->line[i].e);
+    leave_line(w, i);
+}
 
 /* --- commands, ahead of the walk ---------------------------------------------------------------------------------- */
 
 static void before_change(struct preimage *pre, struct call *c, struct db *db, const struct key_ref *key,
-                          const struct entry *e)
+                          struct entry *e)
 {
     struct walk *w = container_of(pre, struct walk, preimage);
     struct walk_part *p = w->now_in[db->id];
-    if (!p) return;
-    unsigned slice = db_slice_index(db, key);
-    if (slice < p->at || (slice == p->at && table_scan_place(key->hash) < place_of(p))) return;
-    if (hash_set_add(&p->ahead, key->hash) && e) show(w, p, e);
+    (void)c, (void)key;
+    if (!p || !e || is_shown(w, e)) return;
+    unsigned i = find_in_line(w, e);
+    if (i < w->line_count) show_at_once(w, i);
+    else show(w, p, e);
 }
 
 static bool before_whole(struct preimage *pre, struct call *c, struct db *db, struct db *with)
 {
     struct walk *w = container_of(pre, struct walk, preimage);
     struct walk_part *p = w->now_in[db->id];
+    (void)c;
     if (with) {
         w->now_in[db->id] = w->now_in[with->id];
         w->now_in[with->id] = p;
@@ -72,7 +171,25 @@ static bool before_whole(struct preimage *pre, struct call *c, struct db *db, st
     if (!p) return false;
     w->now_in[db->id] = NULL;
     p->taken = true;
+    w->let_go = true; /* what comes into the database is not what was waited for */
     return true;
+}
+
+bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key)
+{
+    struct walk_part *p = w && w->reader.begin ? w->now_in[db->id] : NULL;
+    if (!p) return false;
+    struct entry *e = table_find(&db_slice(db, key)->table, key->hash, key->name);
+    if (!e || is_shown(w, e) || !is_large(w, e)) return false;
+    if (w->line_count < LINE_MAX) line_up(w, p, e);
+    return true;
+}
+
+bool walk_has_let_go(struct walk *w)
+{
+    bool has = w->let_go;
+    w->let_go = false;
+    return has;
 }
 
 /* --- the walk ----------------------------------------------------------------------------------------------------- */
@@ -80,16 +197,15 @@ static bool before_whole(struct preimage *pre, struct call *c, struct db *db, st
 struct walk_step {
     struct walk *w;
     struct walk_part *p;
-    uint64_t place;
 };
 
 static void visit(void *arg, struct table_slot slot)
 {
     struct walk_step *s = arg;
-    const struct entry *e = table_slot_entry(slot);
-    uint64_t hash = table_hash(&s->p->slices[s->p->at].table, entry_key(e));
-    if (table_scan_place(hash) < s->place || hash_set_has(&s->p->ahead, hash)) return;
-    show(s->w, s->p, e);
+    struct entry *e = table_slot_entry(slot);
+    if (is_shown(s->w, e)) return;
+    if (is_large(s->w, e)) line_up(s->w, s->p, e);
+    else show(s->w, s->p, e);
 }
 
 /* Everything in the part has been shown. */
@@ -97,33 +213,47 @@ static void end_part(struct walk *w, struct walk_part *p, struct call *c)
 {
     for (int i = 0; i < w->count; i++)
         if (w->now_in[i] == p) w->now_in[i] = NULL;
-    hash_set_clear(&p->ahead, 0);
     if (p->taken) lazy_free_slices(c, p->slices, p->slice_count, p->keys);
     p->slices = NULL;
 }
 
+enum scanned { SCAN_LATE, SCAN_LARGE, SCAN_END };
+
 /* The table of the slice the part is in. */
-static bool walk_table(struct walk *w, struct walk_part *p, uint64_t deadline_ns)
+static enum scanned scan_table(struct walk *w, struct walk_part *p, uint64_t deadline_ns)
 {
     struct table *t = &p->slices[p->at].table;
+    struct walk_step s = {w, p};
     for (unsigned n = 1;; n++) {
-        struct walk_step s = {w, p, place_of(p)};
         p->cursor = table_scan(t, p->cursor, visit, &s);
-        if (p->cursor == 0) return true;
-        if (n % BUCKETS_A_LOOK == 0 && demi_clock_ns() >= deadline_ns) return false;
+        if (p->cursor == 0) return SCAN_END;
+        if (w->line_count) return SCAN_LARGE;
+        if (n % BUCKETS_A_LOOK == 0 && demi_clock_ns() >= deadline_ns) return SCAN_LATE;
     }
 }
 
 bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns)
 {
-    for (; w->at < w->part_count; w->at++) {
+    while (w->at < w->part_count || w->line_count) {
+        if (w->line_count) {
+            if (!show_first(w, deadline_ns) || demi_clock_ns() >= deadline_ns) return false;
+            continue;
+        }
         struct walk_part *p = &w->parts[w->at];
-        for (; p->at < p->slice_count; p->at++)
-            if (!walk_table(w, p, deadline_ns)) return false;
-        end_part(w, p, c);
+        if (p->at == p->slice_count) {
+            end_part(w, p, c);
+            w->at++;
+            continue;
+        }
+        enum scanned how = scan_table(w, p, deadline_ns);
+        if (how == SCAN_LATE) return false;
+        if (how == SCAN_END) p->at++;
     }
+    w->whole = true;
     return true;
 }
+
+/* --- its life ----------------------------------------------------------------------------------------------------- */
 
 static void add_part(struct walk *w, struct db *db)
 {
@@ -135,27 +265,81 @@ static void add_part(struct walk *w, struct db *db)
     w->now_in[db->id] = p;
 }
 
-struct walk *walk_new(struct db *dbs, int count, walk_fn *fn, void *arg)
+/* With the stamp that the slices have. */
+static struct walk *begin(struct walks *ws, struct db *dbs, int count, const struct walk_reader *r)
 {
     struct walk *w = mem_calloc(sizeof *w);
-    *w = (struct walk){.dbs = dbs, .count = count, .fn = fn, .arg = arg};
-    w->preimage.before = before_change;
-    w->preimage.whole = before_whole;
+    *w = (struct walk){.ws = ws, .dbs = dbs, .count = count, .reader = *r, .stamp = dbs[0].slices[0].stamp};
+    w->preimage = (struct preimage){.every = true, .before = before_change, .whole = before_whole};
     w->now_in = mem_calloc((size_t)count * sizeof *w->now_in);
     w->parts = mem_calloc((size_t)count * sizeof *w->parts);
     for (int i = 0; i < count; i++) add_part(w, &dbs[i]);
-    preimage_observe(dbs, count, &w->preimage);
+    if (ws) preimage_observe(dbs, count, &w->preimage);
     return w;
+}
+
+static void end(struct walk *w, struct call *c)
+{
+    if (w->begun) w->reader.abandon(w->reader.arg);
+    if (w->ws) preimage_forget(w->dbs, w->count, &w->preimage);
+    for (int i = 0; i < w->part_count; i++)
+        if (w->parts[i].slices) end_part(w, &w->parts[i], c);
+    mem_free(w->line);
+    mem_free(w->parts);
+    mem_free(w->now_in);
+    mem_free(w);
+}
+
+static void next_stamp(struct db *dbs, int count)
+{
+    uint8_t next = (uint8_t)((dbs[0].slices[0].stamp + STAMP_STEP) & ENTRY_STAMP);
+    for (int i = 0; i < count; i++)
+        for (unsigned k = 0; k < dbs[i].slice_count; k++) dbs[i].slices[k].stamp = next;
+}
+
+static void look_at_none(void *arg, int db, const struct entry *e) { (void)arg, (void)db, (void)e; }
+
+/* Gives all entries the stamp that the slices have. */
+static void tidy(struct walks *ws, struct db *dbs, int count, struct call *c, uint64_t deadline_ns)
+{
+    if (!ws->tidying) ws->tidying = begin(ws, dbs, count, &(struct walk_reader){.entry = look_at_none});
+    if (!walk_some(ws->tidying, c, deadline_ns)) return;
+    end(ws->tidying, c);
+    ws->tidying = NULL;
+    ws->stale = 0;
+}
+
+void walks_tidy(struct walks *ws, struct db *dbs, int count, struct call *c, uint64_t deadline_ns)
+{
+    if (ws->under_way || (ws->stale < TIDY_OVER && !ws->tidying)) return;
+    tidy(ws, dbs, count, c, deadline_ns);
+}
+
+void walks_end_tidying(struct walks *ws, struct call *c)
+{
+    if (ws->tidying) end(ws->tidying, c);
+    ws->tidying = NULL;
+}
+
+struct walk *walk_new(struct walks *ws, struct db *dbs, int count, struct call *c, const struct walk_reader *r)
+{
+    if (!ws) return begin(NULL, dbs, count, r);
+    ASSERT(!ws->under_way);
+    if (ws->stale + 2 >= STAMPS) tidy(ws, dbs, count, c, UINT64_MAX);
+    walks_end_tidying(ws, c);
+    next_stamp(dbs, count);
+    return ws->under_way = begin(ws, dbs, count, r);
 }
 
 void walk_free(struct walk *w, struct call *c)
 {
-    preimage_forget(w->dbs, w->count, &w->preimage);
-    for (int i = 0; i < w->part_count; i++)
-        if (w->parts[i].slices) end_part(w, &w->parts[i], c);
-    mem_free(w->parts);
-    mem_free(w->now_in);
-    mem_free(w);
+    struct walks *ws = w->ws;
+    if (ws) {
+        ASSERT(ws->under_way == w);
+        ws->under_way = NULL;
+        ws->stale = w->whole ? 0 : ws->stale + 1;
+    }
+    end(w, c);
 }
 
 static const struct walk_part *part_of(const struct walk *w, int db)
@@ -170,7 +354,5 @@ size_t walk_expires(const struct walk *w, int db) { return part_of(w, db) ? part
 
 size_t walk_bytes(const struct walk *w)
 {
-    size_t sum = sizeof *w + (size_t)w->count * (sizeof *w->now_in + sizeof *w->parts);
-    for (int i = 0; i < w->part_count; i++) sum += hash_set_bytes(&w->parts[i].ahead);
-    return sum;
+    return sizeof *w + (size_t)w->count * (sizeof *w->now_in + sizeof *w->parts) + w->line_cap * sizeof *w->line;
 }

@@ -10,6 +10,12 @@
  * Each entry is shown exactly once: by walk_some() as it comes to it or, if a command is about to change or delete it
  * before that, by that command, with its old value. What is born meanwhile is not shown. A database that is flushed is
  * walked to its end in private; two that are swapped keep the numbers they had.
+ *
+ * A large collection is shown in steps, if its reader can take it so, while clients are served. It must not change
+ * between them: whoever is about to run a command that may change it asks walk_holds(), and lets the command wait. What
+ * changes it all the same (it expires, is evicted, is what BLMOVE puts something into) has the rest shown at once.
+ *
+ * One walk at a time: it marks what it has shown in the entries themselves.
  */
 #ifndef SERVER_DB_WALK_H
 #define SERVER_DB_WALK_H
@@ -21,20 +27,51 @@
 struct call;
 struct db;
 struct entry;
+struct key_ref;
 struct walk;
 
-/* db: the number its database had at the beginning. Must not change the keyspace; e is valid during the call. */
-typedef void walk_fn(void *arg, int db, const struct entry *e);
+/* What the walks of a server share; all zero at first. Private. */
+struct walks {
+    struct walk *under_way;
+    struct walk *tidying; /* walks_tidy()'s */
+    unsigned stale;       /* walks that ended early since all entries had the same stamp */
+};
 
-struct walk *walk_new(struct db *dbs, int count, walk_fn *fn, void *arg);
+/* Who is shown entries. db: the number its database had at the beginning. None of the functions changes the keyspace; e
+ * is valid during the call, a large one from begin() until it is complete or abandoned. */
+struct walk_reader {
+    void (*entry)(void *arg, int db, const struct entry *e);
+    /* A large collection: begin(), then more() until it returns true: the clock has passed the deadline, or that was
+     * all. Others may be shown to entry() in between. NULL: it is shown to entry(), too. */
+    void (*begin)(void *arg, int db, const struct entry *e);
+    bool (*more)(void *arg, uint64_t deadline_ns);
+    void (*abandon)(void *arg); /* the walk ends before it is complete */
+    void *arg;
+};
+
+/* None is under way: walks_are_free(). ws NULL: one that commands do not change anything during, which may be at any
+ * time. */
+struct walk *walk_new(struct walks *ws, struct db *dbs, int count, struct call *c, const struct walk_reader *r);
+static inline bool walks_are_free(const struct walks *ws) { return !ws->under_way; }
 /* Until the clock has passed the deadline (false) or all has been shown (true). */
 bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns);
 void walk_free(struct walk *w, struct call *c);
 
+/* key in db belongs to a large collection that is to be shown before it changes: it is the next one. NULL: no walk. */
+bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key);
+/* Since the last call a collection that something may wait for was shown. */
+bool walk_has_let_go(struct walk *w);
+
 /* Keys and keys with an expiry that database `db` had at the beginning. */
 size_t walk_keys(const struct walk *w, int db);
 size_t walk_expires(const struct walk *w, int db);
-/* Memory it keeps: marks of what was shown ahead of its turn. What flushed databases hold is not counted. */
+/* Memory it keeps. What flushed databases hold is not counted. */
 size_t walk_bytes(const struct walk *w);
+
+/* Walks that end early leave marks of several kinds, of which there are not many. Some times a second, while none is
+ * under way: until the deadline makes them one kind again. (Without it a walk would do that when it begins.) */
+void walks_tidy(struct walks *ws, struct db *dbs, int count, struct call *c, uint64_t deadline_ns);
+/* Before the server ends. */
+void walks_end_tidying(struct walks *ws, struct call *c);
 
 #endif

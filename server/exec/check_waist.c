@@ -45,7 +45,7 @@ static void digest_key(const struct call *c, const struct key_ref *key, unsigned
 
 /* --- the observer ------------------------------------------------------------------------------------------------- */
 
-static void told_of(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, const struct entry *e)
+static void told_of(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, struct entry *e)
 {
     struct check_observer *o = container_of(p, struct check_observer, preimage);
     ASSERT(!e || bytes_equal(entry_key(e), key->name));

@@ -12,7 +12,7 @@
 
 enum exec_verdict {
     EXEC_DONE, /* replied, refused, queued or blocked: the input is used up */
-    EXEC_HOLD, /* not now (CLIENT PAUSE): the same input again later */
+    EXEC_HOLD, /* not now (CLIENT PAUSE, a save): the same input again later */
 };
 /* Looks it up if r->cmd is NULL (then no keys are known either), checks, runs. The reply goes to session_reply(s). */
 enum exec_verdict exec_request(struct session *s, const struct request *r);

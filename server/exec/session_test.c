@@ -168,7 +168,7 @@ static void note(struct observer *o, const char *fmt, ...)
 }
 
 static void on_before(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key,
-                      const struct entry *e)
+                      struct entry *e)
 {
     struct observer *o = list_entry(p, struct observer, preimage);
     char buf[ENTRY_STR_BUF];

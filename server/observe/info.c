@@ -163,8 +163,8 @@ static void info_persistence(struct info *in)
     const struct save *under_way = saves ? p->saving : srv->aof.save;
     info_line(in, "loading:%d", p->loading != NULL);
     info_line(in, "async_loading:0");
-    info_line(in, "current_cow_peak:%zu", under_way ? (size_t)save_changed_bytes(under_way) : 0);
-    info_line(in, "current_cow_size:%zu", under_way ? (size_t)save_changed_bytes(under_way) : 0);
+    info_line(in, "current_cow_peak:%zu", under_way ? save_memory_peak(under_way) : 0);
+    info_line(in, "current_cow_size:%zu", under_way ? save_memory(under_way) : 0);
     info_line(in, "current_cow_size_age:0");
     info_line(in, "current_fork_perc:%.2f",
               under_way && save_keys_all(under_way)
@@ -179,7 +179,7 @@ static void info_persistence(struct info *in)
     info_line(in, "rdb_last_bgsave_time_sec:%lld", (long long)p->took_s);
     info_line(in, "rdb_current_bgsave_time_sec:%lld", saves ? (long long)(in->w->now_ms / 1000 - p->tried_s) : -1);
     info_line(in, "rdb_saves:%llu", (unsigned long long)p->saves);
-    info_line(in, "rdb_last_cow_size:%zu", (size_t)p->changed_bytes);
+    info_line(in, "rdb_last_cow_size:%zu", p->memory_peak);
     info_line(in, "rdb_last_load_keys_expired:%llu", (unsigned long long)p->keys_expired);
     info_line(in, "rdb_last_load_keys_loaded:%llu", (unsigned long long)p->keys_loaded);
     const struct aof *a = &srv->aof;
@@ -193,7 +193,7 @@ static void info_persistence(struct info *in)
     info_line(in, "aof_rewrites:%llu", (unsigned long long)a->rewrites);
     info_line(in, "aof_rewrites_consecutive_failures:%u", a->failures);
     info_line(in, "aof_last_write_status:%s", a->error ? "err" : "ok");
-    info_line(in, "aof_last_cow_size:%llu", (unsigned long long)a->changed_bytes);
+    info_line(in, "aof_last_cow_size:%zu", a->memory_peak);
     info_line(in, "module_fork_in_progress:0");
     info_line(in, "module_fork_last_cow_size:0");
     if (a->state != AOF_OFF) info_log(in, a);

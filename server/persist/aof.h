@@ -66,7 +66,8 @@ struct aof {
     struct save *save; /* under way */
     demi_qtoken_t rewrite_task;
     int64_t rewrite_began_s, rewrite_took_s; /* -1: none */
-    uint64_t rewrites, changed_bytes;
+    uint64_t rewrites;
+    size_t memory_peak; /* of the last one */
     unsigned failures; /* in a row */
     int64_t retry_s;   /* not before this; 0: at once */
     unsigned retry_minutes;

@@ -9,10 +9,6 @@
 
 #include "server/ds/number.h"
 #include "server/rdb/write.h"
-#include "server/types/hash.h"
-#include "server/types/list.h"
-#include "server/types/set.h"
-#include "server/types/zset.h"
 
 #define ITEMS_MAX 64
 
@@ -52,14 +48,14 @@ static void put_i64(struct rdb_sink *s, int64_t v)
     put_arg(s, bytes_of(text, number_format_i64(text, v)));
 }
 
-/* In front of element i of `count`: a command begins with each ITEMS_MAX of them. each: arguments of one. */
-static void put_element(struct rdb_sink *s, struct bytes name, struct bytes key, size_t i, size_t count, size_t each)
+/* In front of each element: a command begins with each ITEMS_MAX of them. each: arguments of one. */
+static void put_element(struct aof_commands *c, struct bytes name, size_t each)
 {
-    if (i % ITEMS_MAX) return;
-    size_t items = count - i < ITEMS_MAX ? count - i : ITEMS_MAX;
-    put_head(s, '*', 2 + items * each);
-    put_arg(s, name);
-    put_arg(s, key);
+    size_t left = c->count - c->done;
+    if (c->done++ % ITEMS_MAX) return;
+    put_head(c->s, '*', 2 + (left < ITEMS_MAX ? left : ITEMS_MAX) * each);
+    put_arg(c->s, name);
+    put_arg(c->s, entry_key(c->e));
 }
 
 static void put_string(struct rdb_sink *s, const struct entry *e)
@@ -71,61 +67,58 @@ static void put_string(struct rdb_sink *s, const struct entry *e)
     put_arg(s, entry_string(e, buf));
 }
 
-static void put_list(struct rdb_sink *s, const struct entry *e)
+static bool more_list(struct aof_commands *c, uint64_t until)
 {
-    struct list_reader r;
     struct lp_value v;
-    const struct quicklist *q = list_of(e);
-    size_t count = q->count;
-    if (count == 0) return;
-    list_reader_init(&r, q, 0, false);
-    for (size_t i = 0; list_reader_next(&r, &v); i++) {
-        put_element(s, BYTES("RPUSH"), entry_key(e), i, count, 1);
-        put_lp_value(s, v);
+    while (c->s->total < until) {
+        if (!list_reader_next(&c->at.list, &v)) {
+            list_reader_fini(&c->at.list);
+            return true;
+        }
+        put_element(c, BYTES("RPUSH"), 1);
+        put_lp_value(c->s, v);
     }
-    list_reader_fini(&r);
+    return false;
 }
 
-static void put_set(struct rdb_sink *s, const struct entry *e)
+static bool more_set(struct aof_commands *c, uint64_t until)
 {
-    struct set set = set_of(e);
-    struct set_iter it;
-    size_t count = set_count(&set);
-    set_iter_init(&it, &set);
-    for (size_t i = 0; set_iter_next(&it); i++) {
-        put_element(s, BYTES("SADD"), entry_key(e), i, count, 1);
-        put_arg(s, it.member);
+    while (c->s->total < until) {
+        if (!set_iter_next(&c->at.set)) {
+            set_iter_fini(&c->at.set);
+            return true;
+        }
+        put_element(c, BYTES("SADD"), 1);
+        put_arg(c->s, c->at.set.member);
     }
-    set_iter_fini(&it);
+    return false;
 }
 
-static void put_zset(struct rdb_sink *s, const struct entry *e)
+static bool more_zset(struct aof_commands *c, uint64_t until)
 {
-    struct zset z = zset_of(e);
-    struct zset_iter it;
-    size_t count = zset_count(&z);
-    zset_iter_init(&it, &z, zset_whole(&z), false);
-    for (size_t i = 0; zset_iter_next(&it); i++) {
+    while (c->s->total < until) {
         char score[NUMBER_DOUBLE_SIZE];
-        put_element(s, BYTES("ZADD"), entry_key(e), i, count, 2);
-        put_arg(s, bytes_of(score, number_format_double(score, zset_iter_score(&it))));
-        put_arg(s, it.member);
+        if (!zset_iter_next(&c->at.zset)) return true;
+        put_element(c, BYTES("ZADD"), 2);
+        put_arg(c->s, bytes_of(score, number_format_double(score, zset_iter_score(&c->at.zset))));
+        put_arg(c->s, c->at.zset.member);
     }
+    return false;
 }
 
-static void put_hash(struct rdb_sink *s, const struct entry *e)
+static bool more_hash(struct aof_commands *c, uint64_t until)
 {
-    struct hash h = hash_of(e);
-    struct hash_iter it;
     struct lp_value field, value;
-    size_t count = hash_count(&h);
-    hash_iter_init(&it, &h);
-    for (size_t i = 0; hash_iter_next(&it, &field, &value); i++) {
-        put_element(s, BYTES("HMSET"), entry_key(e), i, count, 2);
-        put_lp_value(s, field);
-        put_lp_value(s, value);
+    while (c->s->total < until) {
+        if (!hash_iter_next(&c->at.hash, &field, &value)) {
+            hash_iter_fini(&c->at.hash);
+            return true;
+        }
+        put_element(c, BYTES("HMSET"), 2);
+        put_lp_value(c->s, field);
+        put_lp_value(c->s, value);
     }
-    hash_iter_fini(&it);
+    return false;
 }
 
 /* What no command of its own makes. */
@@ -142,19 +135,16 @@ static void put_restore(struct rdb_sink *s, const struct entry *e)
     rdb_sink_fini(&dump);
 }
 
-static void put_value(struct rdb_sink *s, const struct entry *e)
+static void put_expiry(struct rdb_sink *s, const struct entry *e)
 {
-    switch ((enum obj_type)e->type) {
-    case OBJ_STRING: put_string(s, e); return;
-    case OBJ_LIST: put_list(s, e); return;
-    case OBJ_SET: put_set(s, e); return;
-    case OBJ_ZSET: put_zset(s, e); return;
-    case OBJ_HASH: put_hash(s, e); return;
-    default: put_restore(s, e); return;
-    }
+    if (entry_expire(e) == -1) return;
+    put_head(s, '*', 3);
+    put_arg(s, BYTES("PEXPIREAT"));
+    put_arg(s, entry_key(e));
+    put_i64(s, entry_expire(e));
 }
 
-void aof_commands_put(struct aof_commands *c, int db, const struct entry *e)
+void aof_commands_begin_value(struct aof_commands *c, int db, const struct entry *e)
 {
     struct rdb_sink *s = c->s;
     if (db != c->db) {
@@ -163,10 +153,60 @@ void aof_commands_put(struct aof_commands *c, int db, const struct entry *e)
         put_i64(s, db);
         c->db = db;
     }
-    put_value(s, e);
-    if (entry_expire(e) == -1) return;
-    put_head(s, '*', 3);
-    put_arg(s, BYTES("PEXPIREAT"));
-    put_arg(s, entry_key(e));
-    put_i64(s, entry_expire(e));
+    c->e = e;
+    c->count = value_elements(e);
+    c->done = 0;
+    switch ((enum obj_type)e->type) {
+    case OBJ_STRING: put_string(s, e); return;
+    case OBJ_LIST: list_reader_init(&c->at.list, list_of(e), 0, false); return;
+    case OBJ_SET:
+        c->of.set = set_of(e);
+        set_iter_init(&c->at.set, &c->of.set);
+        return;
+    case OBJ_ZSET:
+        c->of.zset = zset_of(e);
+        zset_iter_init(&c->at.zset, &c->of.zset, zset_whole(&c->of.zset), false);
+        return;
+    case OBJ_HASH:
+        c->of.hash = hash_of(e);
+        hash_iter_init(&c->at.hash, &c->of.hash);
+        return;
+    default: put_restore(s, e); return;
+    }
+}
+
+static bool more_elements(struct aof_commands *c, uint64_t until)
+{
+    switch ((enum obj_type)c->e->type) {
+    case OBJ_LIST: return more_list(c, until);
+    case OBJ_SET: return more_set(c, until);
+    case OBJ_ZSET: return more_zset(c, until);
+    case OBJ_HASH: return more_hash(c, until);
+    default: return true;
+    }
+}
+
+bool aof_commands_more(struct aof_commands *c, size_t bytes)
+{
+    uint64_t total = c->s->total, until = bytes < UINT64_MAX - total ? total + bytes : UINT64_MAX;
+    if (!more_elements(c, until)) return false;
+    put_expiry(c->s, c->e);
+    return true;
+}
+
+void aof_commands_abandon(struct aof_commands *c)
+{
+    switch ((enum obj_type)c->e->type) {
+    case OBJ_LIST: list_reader_fini(&c->at.list); return;
+    case OBJ_SET: set_iter_fini(&c->at.set); return;
+    case OBJ_HASH: hash_iter_fini(&c->at.hash); return;
+    default: return;
+    }
+}
+
+void aof_commands_put(struct aof_commands *c, int db, const struct entry *e)
+{
+    aof_commands_begin_value(c, db, e);
+    while (!aof_commands_more(c, SIZE_MAX)) {
+    }
 }

@@ -7,14 +7,37 @@
 
 #include "server/db/entry.h"
 #include "server/rdb/sink.h"
+#include "server/types/hash.h"
+#include "server/types/list.h"
+#include "server/types/set.h"
+#include "server/types/zset.h"
 
 struct aof_commands { /* private */
     struct rdb_sink *s;
-    int db;
+    int db; /* -1: it says anew in which database the next entry is */
+    /* the value in the writing */
+    const struct entry *e;
+    size_t count, done; /* elements */
+    union {
+        struct set set;
+        struct zset zset;
+        struct hash hash;
+    } of;
+    union {
+        struct list_reader list;
+        struct set_iter set;
+        struct zset_iter zset;
+        struct hash_iter hash;
+    } at;
 };
 /* stamp_s: a mark of the time comes first; 0: none. */
 void aof_commands_begin(struct aof_commands *c, struct rdb_sink *s, int64_t stamp_s);
 /* Entries in any order. Errors are the sink's. */
 void aof_commands_put(struct aof_commands *c, int db, const struct entry *e);
+/* The same in steps: begin, more (about so many bytes) until it is true, or else abandon. The value does not change
+ * meanwhile. */
+void aof_commands_begin_value(struct aof_commands *c, int db, const struct entry *e);
+bool aof_commands_more(struct aof_commands *c, size_t bytes);
+void aof_commands_abandon(struct aof_commands *c);
 
 #endif

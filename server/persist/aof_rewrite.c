@@ -54,7 +54,7 @@ int aof_write_base(struct worker *w, const char *name, bool is_rdb, struct save 
     struct save *s = begun ? begun : begin_base(w, name, is_rdb, false);
     if (!s) return -EAGAIN;
     int err = save_run(s);
-    w->srv->aof.changed_bytes = save_changed_bytes(s);
+    w->srv->aof.memory_peak = save_memory_peak(s);
     save_end(s);
     return err;
 }
@@ -219,7 +219,7 @@ int aof_rewrite_begin(struct worker *w)
     struct aof *a = &srv->aof;
     bool in_switch =
         a->next_qd >= 0; /* the one before has not gone on in its increment yet: the disk is slow, or full */
-    if (a->rewriting || srv->persist.saving || in_switch) return -EBUSY;
+    if (a->rewriting || srv->persist.saving || in_switch || !walks_are_free(&srv->walks)) return -EBUSY;
     if (a->state == AOF_OFF && aof_folder_locate(srv) != 0) return -ENOENT;
     if (a->state == AOF_WAIT_REWRITE && !a->runs && aof_folder_locate(srv) != 0) return -ENOENT;
     a->scheduled = a->given_up = false;
@@ -292,7 +292,7 @@ void aof_cron(struct worker *w)
     struct aof *a = &srv->aof;
     uint64_t percent;
     aof_writer_cron(srv);
-    if (a->rewriting || srv->persist.saving || srv->persist.loading) return;
+    if (a->rewriting || srv->persist.saving || srv->persist.loading || !walks_are_free(&srv->walks)) return;
     if (a->scheduled && !is_limited(w)) {
         aof_rewrite_begin(w);
     } else if (has_grown(w, &percent) && !is_limited(w)) {

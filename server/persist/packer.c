@@ -35,6 +35,7 @@ struct piece {
     struct piece *next;
     struct blob *lent;
     const char *bytes; /* behind marks, or lent */
+    size_t memory;     /* that is freed with it */
     size_t n, mark_count;
     bool is_string; /* bytes is one string without its length */
     struct rdb_mark marks[];
@@ -50,6 +51,9 @@ struct buffers { /* a ring */
 };
 
 struct packer {
+    struct pieces later; /* the loop's */
+    size_t later_bytes;
+    size_t memory; /* the loop's: of all that was put and is not taken in and freed yet */
     bool compress, checksum, ends_in_checksum, in_task, started;
     demi_wake_t *wake;
     pthread_t thread;
@@ -240,7 +244,7 @@ static struct piece *next_piece(struct packer *p, bool *ending)
 static void took(struct packer *p, struct piece *x)
 {
     pthread_mutex_lock(&p->lock);
-    if (!x->lent) p->waiting_bytes -= x->n;
+    p->waiting_bytes -= x->n;
     pieces_put(&p->taken, x);
     pthread_mutex_unlock(&p->lock);
     demi_wake_ring(p->wake);
@@ -298,6 +302,7 @@ struct packer *packer_new(const struct packer_options *o)
     p->in_task = o->in_task;
     pieces_init(&p->waiting);
     pieces_init(&p->taken);
+    pieces_init(&p->later);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     for (unsigned i = 0; i < PACKED_BUFFERS; i++) {
@@ -327,6 +332,7 @@ static void free_taken(struct packer *p)
     pthread_mutex_unlock(&p->lock);
     for (; x; x = next) {
         next = x->next;
+        p->memory -= x->memory;
         piece_free(x);
     }
 }
@@ -356,6 +362,7 @@ void packer_free(struct packer *p)
     free_taken(p);
     struct piece *x;
     while ((x = pieces_take(&p->waiting))) piece_free(x);
+    while ((x = pieces_take(&p->later))) piece_free(x);
     for (unsigned i = 0; i < PACKED_BUFFERS; i++)
         if (p->buffers[i].sga_numsegs) demi_sgafree(&p->buffers[i]);
     mem_free(p->lzf);
@@ -366,42 +373,63 @@ void packer_free(struct packer *p)
     mem_free(p);
 }
 
-static void put(struct packer *p, struct piece *x)
+static void put(struct packer *p, enum packer_when when, struct piece *x)
 {
     free_taken(p);
+    p->memory += x->memory;
+    if (when == PACKER_LATER) {
+        p->later_bytes += x->n;
+        pieces_put(&p->later, x);
+        return;
+    }
     pthread_mutex_lock(&p->lock);
-    if (!x->lent) p->waiting_bytes += x->n;
+    p->waiting_bytes += x->n;
     pieces_put(&p->waiting, x);
     tell_change(p);
     pthread_mutex_unlock(&p->lock);
+}
+
+void packer_put_later(struct packer *p)
+{
+    if (!p->later.first) return;
+    pthread_mutex_lock(&p->lock);
+    *p->waiting.last = p->later.first;
+    p->waiting.last = p->later.last;
+    p->waiting_bytes += p->later_bytes;
+    tell_change(p);
+    pthread_mutex_unlock(&p->lock);
+    pieces_init(&p->later);
+    p->later_bytes = 0;
 }
 
 static struct piece *piece_new(const char *bytes, size_t n, const struct rdb_mark *marks, size_t mark_count)
 {
     struct piece *x = mem_alloc(sizeof *x + mark_count * sizeof *marks + n);
     *x = (struct piece){.bytes = (char *)(x->marks + mark_count), .n = n, .mark_count = mark_count};
+    x->memory = sizeof *x + mark_count * sizeof *marks + n;
     if (mark_count) memcpy(x->marks, marks, mark_count * sizeof *marks);
     memcpy(x->marks + mark_count, bytes, n);
     return x;
 }
 
-void packer_put(struct packer *p, const char *bytes, size_t n, const struct rdb_mark *marks, size_t mark_count)
+void packer_put(struct packer *p, enum packer_when when, const char *bytes, size_t n, const struct rdb_mark *marks,
+                size_t mark_count)
 {
-    put(p, piece_new(bytes, n, marks, mark_count));
+    put(p, when, piece_new(bytes, n, marks, mark_count));
 }
 
-void packer_put_string(struct packer *p, struct bytes b, struct blob *lent)
+void packer_put_string(struct packer *p, enum packer_when when, struct bytes b, struct blob *lent, bool alone)
 {
     struct piece *x;
     if (lent) {
         blob_ref(lent);
         x = mem_alloc(sizeof *x);
-        *x = (struct piece){.bytes = b.p, .n = b.n, .lent = lent};
+        *x = (struct piece){.bytes = b.p, .n = b.n, .lent = lent, .memory = sizeof *x + (alone ? b.n : 0)};
     } else {
         x = piece_new(b.p, b.n, NULL, 0);
     }
     x->is_string = true;
-    put(p, x);
+    put(p, when, x);
 }
 
 void packer_end(struct packer *p)
@@ -418,6 +446,12 @@ size_t packer_waiting(struct packer *p)
     size_t n = p->waiting_bytes;
     pthread_mutex_unlock(&p->lock);
     return n;
+}
+
+size_t packer_memory(struct packer *p)
+{
+    free_taken(p);
+    return p->memory;
 }
 
 bool packer_take(struct packer *p, demi_sgarray_t **out)

@@ -34,14 +34,22 @@ struct packer *packer_new(const struct packer_options *o);
 /* At any moment; whatever is in it is dropped. No buffer is out. */
 void packer_free(struct packer *p);
 
+/* Now, or behind all that is put until packer_put_later(). */
+enum packer_when { PACKER_NOW, PACKER_LATER };
 /* p is copied, marks too. */
-void packer_put(struct packer *p, const char *bytes, size_t n, const struct rdb_mark *marks, size_t mark_count);
-/* A string, without its length. lent: the blob that b is all of, which is held until it was written; NULL: copied. */
-void packer_put_string(struct packer *p, struct bytes b, struct blob *lent);
+void packer_put(struct packer *p, enum packer_when when, const char *bytes, size_t n, const struct rdb_mark *marks,
+                size_t mark_count);
+/* A string, without its length. lent: the blob that b is all of, which is held until it was written; NULL: copied.
+ * alone: its other holder is about to let go of it. */
+void packer_put_string(struct packer *p, enum packer_when when, struct bytes b, struct blob *lent, bool alone);
+/* What was put for later comes now. */
+void packer_put_later(struct packer *p);
 /* No more comes: the checksum is added, and the last buffer handed out. */
 void packer_end(struct packer *p);
-/* Bytes put and not packed yet; lent ones are not among them. */
+/* Bytes put and not packed yet; those put for later are not among them. */
 size_t packer_waiting(struct packer *p);
+/* Memory that all that was put takes: lent strings only if they are held here alone. */
+size_t packer_memory(struct packer *p);
 
 /* The next buffer, to be pushed as it is and then given back. False: none is full. */
 bool packer_take(struct packer *p, demi_sgarray_t **out);

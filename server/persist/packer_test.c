@@ -69,7 +69,7 @@ static void fini(struct run *r)
 static int put_piece(void *arg, const char *p, size_t n, const struct rdb_mark *marks, size_t mark_count)
 {
     struct run *r = arg;
-    packer_put(r->packer, p, n, marks, mark_count);
+    packer_put(r->packer, PACKER_NOW, p, n, marks, mark_count);
     while (packer_waiting(r->packer) > (1 << 20)) {
         wait_wake(r);
         take_all(r);
@@ -79,7 +79,7 @@ static int put_piece(void *arg, const char *p, size_t n, const struct rdb_mark *
 
 static int put_string(void *arg, struct bytes b, struct blob *lent)
 {
-    packer_put_string(((struct run *)arg)->packer, b, lent);
+    packer_put_string(((struct run *)arg)->packer, PACKER_NOW, b, lent, false);
     return 0;
 }
 
@@ -137,7 +137,7 @@ static void test_a_checksum_that_is_not_wanted_is_zero(void **state)
     (void)state;
     struct run r;
     begin(&r, true, false);
-    packer_put(r.packer, "abc", 3, NULL, 0);
+    packer_put(r.packer, PACKER_NOW, "abc", 3, NULL, 0);
     struct bytes out = end(&r);
     assert_int_equal(out.n, 11);
     assert_memory_equal(out.p, "abc\0\0\0\0\0\0\0\0", 11);
@@ -151,7 +151,7 @@ static void test_a_lent_blob_is_held_until_it_is_written(void **state)
     begin(&r, true, true);
     struct blob *b = blob_new(1 << 20, 1 << 20);
     memset(b->data, 'x', b->len);
-    packer_put_string(r.packer, bytes_of(b->data, b->len), b);
+    packer_put_string(r.packer, PACKER_NOW, bytes_of(b->data, b->len), b, false);
     assert_true(blob_is_lent(b));
     struct bytes out = end(&r);
     assert_true(out.n > 8 && out.n < 20000);
@@ -167,8 +167,8 @@ static void test_it_can_be_stopped_with_all_buffers_full(void **state)
     begin(&r, false, true);
     struct blob *b = blob_new((PACKED_BUFFERS + 3) * PACKED_SIZE, (PACKED_BUFFERS + 3) * PACKED_SIZE);
     memset(b->data, 'x', b->len);
-    packer_put_string(r.packer, bytes_of(b->data, b->len), b);
-    packer_put_string(r.packer, bytes_of(b->data, b->len), b);
+    packer_put_string(r.packer, PACKER_NOW, bytes_of(b->data, b->len), b, false);
+    packer_put_string(r.packer, PACKER_NOW, bytes_of(b->data, b->len), b, false);
     wait_wake(&r); /* it has begun */
     packer_stop(r.packer);
     while (!packer_has_stopped(r.packer)) wait_wake(&r);

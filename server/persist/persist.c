@@ -11,6 +11,7 @@
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
+#include "server/exec/run.h"
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
 #include "server/persist/aof_folder.h"
@@ -23,6 +24,7 @@
 #define RETRY_S       5
 #define QUIET_NS      UINT64_C(1000000000)
 #define QUIET_LOOK_NS UINT64_C(200000)
+#define TIDY_NS       1000000
 
 static int64_t now_s(const struct worker *w) { return w->now_ms / 1000; }
 
@@ -41,6 +43,8 @@ void persist_fini(struct worker *w)
     persist_save_cancel(w);
     if (p->cancelled) save_wait(p->cancelled);
     aof_close(w);
+    struct call c = run_internal(w, &w->srv->dbs[0]);
+    walks_end_tidying(&w->srv->walks, &c);
     aof_folder_give_up(w->srv);
     aof_manifest_fini(&w->srv->aof.manifest);
     claim_fini(&p->claim);
@@ -177,7 +181,7 @@ static void ended(struct worker *w, const struct save *s, int err)
     p->saving = NULL;
     p->took_s = now_s(w) - p->tried_s;
     p->failed = err != 0;
-    p->changed_bytes = save_changed_bytes(s);
+    p->memory_peak = save_memory_peak(s);
     if (err) {
         server_log(srv, LOG_WARNING_LEVEL, "Background saving error");
     } else {
@@ -192,7 +196,7 @@ int persist_save_begin(struct worker *w)
 {
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
-    if (p->saving || srv->aof.rewriting) return -EBUSY;
+    if (p->saving || srv->aof.rewriting || !walks_are_free(&srv->walks)) return -EBUSY;
     claim_look(srv);
     p->scheduled = false;
     p->saves++;
@@ -237,11 +241,18 @@ static const struct save_point *point_reached(const struct worker *w)
     return NULL;
 }
 
+static void tidy_walks(struct worker *w)
+{
+    struct server *srv = w->srv;
+    struct call c = run_internal(w, &srv->dbs[0]);
+    walks_tidy(&srv->walks, srv->dbs, srv->db_count, &c, demi_clock_ns() + TIDY_NS);
+}
+
 void persist_cron(struct worker *w)
 {
     struct persist *p = &w->srv->persist;
     aof_cron(w);
-    if (p->saving || p->loading || w->srv->aof.rewriting) return;
+    if (p->saving || p->loading || w->srv->aof.rewriting || !walks_are_free(&w->srv->walks)) return;
     bool may_try = !p->failed || now_s(w) - p->tried_s > RETRY_S;
     if (!may_try) return;
     const struct save_point *reached = point_reached(w);
@@ -249,4 +260,5 @@ void persist_cron(struct worker *w)
         server_log(w->srv, LOG_NOTICE_LEVEL, "%lld changes in %lld seconds. Saving...", (long long)reached->changes,
                    (long long)reached->seconds);
     if (reached || p->scheduled) persist_save_begin(w);
+    else tidy_walks(w);
 }

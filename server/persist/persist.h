@@ -15,12 +15,14 @@
 struct call;
 struct load;
 struct save;
+struct save_walk;
 struct server;
 struct worker;
 
 struct persist {
     struct claim claim;     /* of the file that is saved to */
     bool replaying;         /* commands of an append-only file run: what they were checked for they were checked for */
+    struct save_walk *walk; /* the one clients are served during, of a save or a rewrite; NULL: there is none */
     struct save *saving;    /* in the background; NULL: no */
     struct save *cancelled; /* one that was given up and has not ended yet; NULL: there is none */
     bool scheduled;         /* BGSAVE SCHEDULE, or one inside EXEC */
@@ -30,7 +32,7 @@ struct persist {
     int64_t took_s;         /* the last one in the background; -1: there was none */
     int64_t dirty_before;   /* changes when the one under way began */
     uint64_t saves;         /* begun since the start */
-    uint64_t changed_bytes; /* in the last one: save_changed_bytes() */
+    size_t memory_peak;     /* of the last one */
     struct load *loading;   /* the data are being loaded; NULL: no */
     void (*ready)(struct server *srv);  /* who is told when they are */
     uint64_t keys_loaded, keys_expired; /* by the last load */

@@ -2,8 +2,8 @@
  *
  *     walk -> sink -> packer's thread -> buffers -> pushes, as many as there are buffers -> sync, close, rename, sync
  *
- * The walk runs ahead of the packer by WAITING_MAX bytes, and then waits for it; the packer has PACKED_BUFFERS buffers,
- * and then waits for the disk. What commands hand over before they change it comes on top of that.
+ * The walk (save_walk.h) runs ahead of the packer by a few megabytes, and then waits for it; the packer has
+ * PACKED_BUFFERS buffers, and then waits for the disk.
  *
  * While clients send commands, the walk has a millisecond and they have three, so no request waits longer than that for
  * it. While they do not, it stops only to let the loop look for them.
@@ -21,21 +21,18 @@
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
-#include "server/db/walk.h"
-#include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/latency.h"
 #include "server/observe/log.h"
-#include "server/persist/aof_commands.h"
 #include "server/persist/disk_file.h"
 #include "server/persist/packer.h"
-#include "server/rdb/snapshot.h"
+#include "server/persist/save_walk.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define SLICE_NS     1000000
+#define DELAY_NS     20000000 /* between looks whether it is still wanted */
 #define CLIENTS_PART 3 /* times what the slice took */
-#define WAITING_MAX  ((size_t)4 << 20)
 #define SYNC_BYTES   ((size_t)4 << 20) /* between syncs with rdb-save-incremental-fsync, as in Redis */
 #define STACK_SIZE   ((size_t)256 << 10)
 
@@ -49,59 +46,23 @@ struct started {
 struct save {
     struct worker *w;
     char name[PATH_MAX], temporary[PATH_MAX];
-    bool cancelled, background, as_commands, aof_base;
+    bool cancelled, background, aof_base;
     save_ended_fn *ended;
     demi_qtoken_t task;
     int qd;
     const char *doing; /* for the log, if it fails */
 
-    struct call call;
-    struct walk *walk;
-    struct rdb_sink sink;
-    struct rdb_deferred deferred;
-    struct rdb_writer writer;
-    struct aof_commands commands_writer; /* if as_commands */
+    struct save_walk walk;
     struct packer *packer;
     demi_wake_t *wake; /* the packer has done something, or it is over */
     demi_qtoken_t wake_qt;
-    uint64_t keys_done, keys_all;
-    bool walking;           /* what is shown is shown by the walk */
-    uint64_t changed_bytes; /* what commands have handed over before they changed it */
-    uint64_t commands;      /* of clients, when they were last looked at */
+    uint64_t commands; /* of clients, when they were last looked at */
 
     struct started started[STARTED_MAX];
     unsigned first, count;
     size_t unsynced;
     bool syncing;
 };
-
-/* --- from the walk to the packer ---------------------------------------------------------------------------------- */
-
-static int take_piece(void *arg, const char *p, size_t n, const struct rdb_mark *marks, size_t mark_count)
-{
-    struct save *s = arg;
-    packer_put(s->packer, p, n, marks, mark_count);
-    return 0;
-}
-
-static int take_string(void *arg, struct bytes b, struct blob *lent)
-{
-    struct save *s = arg;
-    packer_put_string(s->packer, b, lent);
-    return 0;
-}
-
-static void write_entry(void *arg, int db, const struct entry *e)
-{
-    struct save *s = arg;
-    if (s->cancelled) return;
-    s->call.cfg = s->w->conf.cfg; /* the one it began with may be gone */
-    uint64_t before = s->sink.total;
-    if (s->as_commands) aof_commands_put(&s->commands_writer, db, e);
-    else rdb_write_pair(&s->writer, &s->call, db, e);
-    s->keys_done++;
-    if (!s->walking) s->changed_bytes += s->sink.total - before;
-}
 
 /* --- from the packer to the file ---------------------------------------------------------------------------------- */
 
@@ -222,16 +183,16 @@ static int let_clients(struct save *s, uint64_t took_ns)
 
 /* --- one save ----------------------------------------------------------------------------------------------------- */
 
-/* rdb-key-save-delay is a test's way to make a save last; it ends when the option does. */
+/* rdb-key-save-delay is a test's way to make a save last: so long for each key, and for each step of a large one, while
+ * it is set. */
 static int delay(struct save *s, uint64_t keys)
 {
-    const uint64_t most = 20000000;
-    uint64_t left = keys * (uint64_t)s->w->conf.cfg->rdb_key_save_delay * 1000;
+    uint64_t each_us = (uint64_t)s->w->conf.cfg->rdb_key_save_delay, left_ns = (keys ? keys : 1) * each_us * 1000;
     int err = 0;
-    while (!err && left && !s->cancelled && s->w->conf.cfg->rdb_key_save_delay > 0) {
-        uint64_t ns = left < most ? left : most;
-        err = wait_ns(s, ns);
-        left -= ns;
+    while (!err && left_ns && !s->cancelled && s->w->conf.cfg->rdb_key_save_delay > 0) {
+        uint64_t part_ns = left_ns < DELAY_NS ? left_ns : DELAY_NS;
+        err = wait_ns(s, part_ns);
+        left_ns -= part_ns;
     }
     return err;
 }
@@ -239,22 +200,11 @@ static int delay(struct save *s, uint64_t keys)
 /* Some entries; *done: those were the last. */
 static int walk_on(struct save *s, bool *done)
 {
-    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
-    int64_t delay_us = s->w->conf.cfg->rdb_key_save_delay;
-    uint64_t before = s->keys_done, start = demi_clock_ns();
-    s->walking = true;
-    *done = walk_some(s->walk, &c, delay_us > 0 ? 0 : start + SLICE_NS);
-    s->walking = false;
-    if (delay_us > 0) return delay(s, s->keys_done - before);
+    bool delayed = s->w->conf.cfg->rdb_key_save_delay > 0;
+    uint64_t before = s->walk.keys_done, start = demi_clock_ns();
+    *done = save_walk_some(&s->walk, delayed ? 0 : start + SLICE_NS);
+    if (delayed) return delay(s, s->walk.keys_done - before);
     return let_clients(s, demi_clock_ns() - start);
-}
-
-/* Nothing is wanted of commands any more. */
-static void end_walk(struct save *s)
-{
-    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
-    if (s->walk) walk_free(s->walk, &c);
-    s->walk = NULL;
 }
 
 static int write_file(struct save *s)
@@ -263,21 +213,19 @@ static int write_file(struct save *s)
     int err = 0;
     s->doing = "writing";
     while (!err && !s->cancelled && !packer_is_done(s->packer)) {
-        bool full = packer_waiting(s->packer) > WAITING_MAX;
-        if (!walked && !full) {
+        if (!walked && !save_walk_is_ahead(&s->walk)) {
             err = walk_on(s, &walked);
-            if (walked && !err && !s->cancelled) {
-                end_walk(s);
-                if (!s->as_commands) rdb_write_end(&s->writer);
-                err = rdb_sink_finish(&s->sink);
+            if (walked && !s->cancelled) {
+                save_walk_end(&s->walk);
                 packer_end(s->packer);
             }
         } else {
             err = wait_progress(s);
         }
         if (!err) err = push_packed(s);
+        save_walk_let_go(&s->walk);
     }
-    end_walk(s); /* it failed: the old values of what changes now would only pile up */
+    save_walk_end(&s->walk); /* it failed: the old values of what changes now would only pile up */
     int late = wait_all(s);
     packer_stop(s->packer); /* which may be at a string of half a gigabyte */
     while (!packer_has_stopped(s->packer) && wait_wake(s) == 0) {
@@ -338,17 +286,15 @@ static int make_file(struct save *s)
 
 void save_end(struct save *s)
 {
-    end_walk(s);
-    rdb_sink_fini(&s->sink);
+    save_walk_end(&s->walk);
     if (s->packer) packer_free(s->packer);
     if (s->wake) demi_wake_free(s->wake);
     mem_free(s);
 }
 
-static int begin_packing(struct save *s)
+static int begin_packing(struct save *s, bool rdb)
 {
     const struct config *cfg = s->w->conf.cfg;
-    bool rdb = !s->as_commands;
     int err = demi_wake_new(&s->wake);
     if (err) return -err;
     s->packer = packer_new(&(struct packer_options){.compress = rdb && cfg->rdbcompression,
@@ -359,44 +305,21 @@ static int begin_packing(struct save *s)
     return s->packer ? 0 : -EAGAIN;
 }
 
-static void begin_rdb(struct save *s, bool aof_base)
-{
-    struct server *srv = s->w->srv;
-    s->sink.version = (int)s->w->conf.cfg->rdb_version;
-    s->sink.compress = s->w->conf.cfg->rdbcompression;
-    rdb_write_begin(&s->writer, &s->sink, &s->call, aof_base);
-    for (int i = 0; i < srv->db_count; i++)
-        if (walk_keys(s->walk, i)) rdb_write_sizes(&s->writer, i, walk_keys(s->walk, i), walk_expires(s->walk, i));
-}
-
-static void begin_walk(struct save *s, bool aof_base)
-{
-    struct server *srv = s->w->srv;
-    s->call = run_internal(s->w, &srv->dbs[0]);
-    s->deferred = (struct rdb_deferred){take_piece, take_string, s};
-    rdb_sink_init_deferred(&s->sink, &s->deferred);
-    s->walk = walk_new(srv->dbs, srv->db_count, write_entry, s);
-    for (int i = 0; i < srv->db_count; i++) s->keys_all += walk_keys(s->walk, i);
-    if (s->as_commands)
-        aof_commands_begin(&s->commands_writer, &s->sink,
-                           s->w->conf.cfg->aof_timestamp_enabled ? s->call.now_ms / 1000 : 0);
-    else begin_rdb(s, aof_base);
-}
-
 struct save *save_begin(struct worker *w, const struct save_request *r)
 {
     struct save *s = mem_calloc(sizeof *s);
     s->w = w;
     s->background = r->background;
-    s->as_commands = r->as_commands;
     s->aof_base = r->aof_base;
     s->commands = w->stats.commands;
     ASSERT(strlen(r->name) < sizeof s->name && strlen(r->temporary) < sizeof s->temporary);
     memcpy(s->name, r->name, strlen(r->name));
     memcpy(s->temporary, r->temporary, strlen(r->temporary));
-    int err = begin_packing(s);
+    int err = begin_packing(s, !r->as_commands);
     if (!err) {
-        begin_walk(s, r->aof_base);
+        save_walk_begin(&s->walk, w, s->packer,
+                        &(struct save_walk_options){
+                            .background = r->background, .aof_base = r->aof_base, .as_commands = r->as_commands});
         return s;
     }
     log_failure(s, "beginning", err);
@@ -475,6 +398,7 @@ struct save *save_background(struct worker *w, const char *name, save_ended_fn *
 void save_cancel(struct save *s)
 {
     s->cancelled = true;
+    save_walk_end(&s->walk);
     demi_wake_ring(s->wake);
 }
 
@@ -484,10 +408,10 @@ void save_wait(struct save *s)
     demi_wait(&qr, s->task, NULL);
 }
 
-uint64_t save_keys_done(const struct save *s) { return s->keys_done; }
-uint64_t save_keys_all(const struct save *s) { return s->keys_all; }
-uint64_t save_changed_bytes(const struct save *s) { return s->changed_bytes; }
+uint64_t save_keys_done(const struct save *s) { return s->walk.keys_done; }
+uint64_t save_keys_all(const struct save *s) { return s->walk.keys_all; }
+size_t save_memory_peak(const struct save *s) { return s->walk.memory_peak + (size_t)PACKED_BUFFERS * PACKED_SIZE; }
 size_t save_memory(const struct save *s)
 {
-    return packer_waiting(s->packer) + (size_t)PACKED_BUFFERS * PACKED_SIZE + (s->walk ? walk_bytes(s->walk) : 0);
+    return save_walk_memory(&s->walk) + (size_t)PACKED_BUFFERS * PACKED_SIZE;
 }

@@ -46,9 +46,9 @@ void save_wait(struct save *s);
 /* Keys it has written, and has to write in all. */
 uint64_t save_keys_done(const struct save *s);
 uint64_t save_keys_all(const struct save *s);
-/* What commands have handed over before they changed it, in all: where a fork would have copied pages. */
-uint64_t save_changed_bytes(const struct save *s);
-/* Memory it keeps: pieces on their way to the file, marks of the walk. */
+/* Memory it keeps: pieces on their way to the file, old values of what has changed, buffers; now, and at most so far.
+ * Where a fork would have copied pages. */
 size_t save_memory(const struct save *s);
+size_t save_memory_peak(const struct save *s);
 
 #endif

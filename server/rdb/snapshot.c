@@ -54,7 +54,7 @@ void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires)
     w->db = db;
 }
 
-void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e)
+void rdb_write_key(struct rdb_writer *w, const struct call *c, int db, const struct entry *e)
 {
     struct rdb_sink *s = w->s;
     int64_t expire_ms = entry_expire(e);
@@ -77,7 +77,12 @@ void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const st
     }
     rdb_put_byte(s, (unsigned char)rdb_type_of(s, e));
     rdb_put_string(s, entry_key(e));
-    rdb_write_value(s, e);
+}
+
+void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e)
+{
+    rdb_write_key(w, c, db, e);
+    rdb_write_value(w->s, e);
 }
 
 void rdb_write_end(struct rdb_writer *w)

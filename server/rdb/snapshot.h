@@ -14,13 +14,15 @@
  * the end. Errors are the sink's. */
 struct rdb_writer { /* private */
     struct rdb_sink *s;
-    int db;
+    int db; /* -1: it says anew in which database the next pair is */
     bool lru, lfu; /* kinds of use that the policy reads */
 };
 /* aof_base: it is the base of an append-only file. */
 void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, bool aof_base);
 void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires);
 void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e);
+/* All of a pair but its value, for who writes that in steps (server/rdb/write.h). */
+void rdb_write_key(struct rdb_writer *w, const struct call *c, int db, const struct entry *e);
 /* The checksum is left out if the sink defers. */
 void rdb_write_end(struct rdb_writer *w);
 

@@ -5,11 +5,8 @@
  */
 #include "server/rdb/write.h"
 
-#include "server/ds/dict.h"
 #include "server/ds/intset.h"
 #include "server/ds/listpack.h"
-#include "server/ds/quicklist.h"
-#include "server/ds/ztree.h"
 #include "server/rdb/stream.h"
 
 /* 7.0 has no listpacks that are sets. */
@@ -36,50 +33,6 @@ enum rdb_type rdb_type_of(const struct rdb_sink *s, const struct entry *e)
     return RDB_STRING;
 }
 
-static void write_list(struct rdb_sink *s, const struct quicklist *q)
-{
-    rdb_put_length(s, q->nodes);
-    for (const struct quicklist_node *node = q->head; node; node = node->next) {
-        rdb_put_length(s, node->plain ? RDB_NODE_PLAIN : RDB_NODE_PACKED);
-        if (node->compressed) {
-            size_t n;
-            const void *packed = quicklist_node_lzf(node, &n);
-            rdb_put_lzf(s, bytes_of(packed, n), node->size);
-        } else {
-            rdb_put_string(s, bytes_of(node->data, node->size));
-        }
-    }
-}
-
-static void write_dict(struct rdb_sink *s, struct dict *d)
-{
-    struct dict_iter it;
-    struct bytes field, value;
-    bool map = dict_is_map(d);
-    rdb_put_length(s, dict_count(d));
-    dict_iter_init(&it, d);
-    while (dict_iter_next(&it, &field, &value)) {
-        rdb_put_string(s, field);
-        if (map) rdb_put_string(s, value);
-    }
-    dict_iter_fini(&it);
-}
-
-static void write_tree(struct rdb_sink *s, const struct ztree *z)
-{
-    size_t count = ztree_count(z);
-    rdb_put_length(s, count);
-    struct ztree_pos p = ztree_at(z, count - 1);
-    for (; !ztree_pos_is_end(p); p = ztree_prev(p)) {
-        double score;
-        uint64_t bits;
-        struct bytes member = ztree_get(p, &score);
-        rdb_put_string(s, member);
-        memcpy(&bits, &score, sizeof bits);
-        rdb_put_u64(s, bits);
-    }
-}
-
 static void write_listpack_set(struct rdb_sink *s, const unsigned char *lp)
 {
     rdb_put_length(s, lp_count(lp));
@@ -90,24 +43,116 @@ static void write_listpack_set(struct rdb_sink *s, const unsigned char *lp)
     }
 }
 
-void rdb_write_value(struct rdb_sink *s, const struct entry *e)
+/* --- in steps ------------------------------------------------------------------------------------------------------- */
+
+static void write_node(struct rdb_sink *s, const struct quicklist_node *node)
 {
+    rdb_put_length(s, node->plain ? RDB_NODE_PLAIN : RDB_NODE_PACKED);
+    if (node->compressed) {
+        size_t n;
+        const void *packed = quicklist_node_lzf(node, &n);
+        rdb_put_lzf(s, bytes_of(packed, n), node->size);
+    } else {
+        rdb_put_string(s, bytes_of(node->data, node->size));
+    }
+}
+
+static bool more_list(struct rdb_steps *v, uint64_t until)
+{
+    struct rdb_sink *s = v->s;
+    for (; v->at.node; v->at.node = v->at.node->next) {
+        if (s->total >= until) return false;
+        write_node(s, v->at.node);
+    }
+    return true;
+}
+
+static bool more_dict(struct rdb_steps *v, uint64_t until)
+{
+    struct rdb_sink *s = v->s;
+    struct bytes field, value;
+    bool map = dict_is_map(entry_ptr(v->e));
+    while (s->total < until) {
+        if (!dict_iter_next(&v->at.dict, &field, &value)) {
+            dict_iter_fini(&v->at.dict);
+            return true;
+        }
+        rdb_put_string(s, field);
+        if (map) rdb_put_string(s, value);
+    }
+    return false;
+}
+
+static bool more_tree(struct rdb_steps *v, uint64_t until)
+{
+    struct rdb_sink *s = v->s;
+    for (; !ztree_pos_is_end(v->at.tree); v->at.tree = ztree_prev(v->at.tree)) {
+        double score;
+        uint64_t bits;
+        if (s->total >= until) return false;
+        rdb_put_string(s, ztree_get(v->at.tree, &score));
+        memcpy(&bits, &score, sizeof bits);
+        rdb_put_u64(s, bits);
+    }
+    return true;
+}
+
+/* What is one block is written here. */
+void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry *e)
+{
+    *v = (struct rdb_steps){.s = s, .e = e};
     switch ((enum obj_encoding)e->enc) {
     case ENC_INT: rdb_put_int_string(s, entry_int(e)); return;
     case ENC_EMBSTR: rdb_put_string(s, entry_string(e, NULL)); return;
     case ENC_RAW: rdb_put_blob(s, entry_ptr(e)); return;
-    case ENC_QUICKLIST: write_list(s, entry_ptr(e)); return;
     case ENC_LISTPACK:
-        if (is_set_unpacked(s, e)) {
-            write_listpack_set(s, entry_ptr(e));
-            return;
-        }
-        rdb_put_string(s, bytes_of(entry_ptr(e), lp_bytes(entry_ptr(e))));
+        if (is_set_unpacked(s, e)) write_listpack_set(s, entry_ptr(e));
+        else rdb_put_string(s, bytes_of(entry_ptr(e), lp_bytes(entry_ptr(e))));
         return;
     case ENC_INTSET: rdb_put_string(s, bytes_of(entry_ptr(e), intset_bytes(entry_ptr(e)))); return;
-    case ENC_HT: write_dict(s, entry_ptr(e)); return;
-    case ENC_SKIPLIST: write_tree(s, entry_ptr(e)); return;
     case ENC_STREAM: rdb_write_stream(s, entry_ptr(e)); return;
+    case ENC_QUICKLIST: {
+        const struct quicklist *q = entry_ptr(e);
+        rdb_put_length(s, q->nodes);
+        v->at.node = q->head;
+        return;
+    }
+    case ENC_HT:
+        rdb_put_length(s, dict_count(entry_ptr(e)));
+        dict_iter_init(&v->at.dict, entry_ptr(e));
+        return;
+    case ENC_SKIPLIST: {
+        const struct ztree *z = entry_ptr(e);
+        rdb_put_length(s, ztree_count(z));
+        v->at.tree = ztree_at(z, ztree_count(z) - 1);
+        return;
+    }
+    }
+}
+
+bool rdb_steps_more(struct rdb_steps *v, size_t bytes)
+{
+    uint64_t total = v->s->total, until = bytes < UINT64_MAX - total ? total + bytes : UINT64_MAX;
+    switch ((enum obj_encoding)v->e->enc) {
+    case ENC_QUICKLIST: return more_list(v, until);
+    case ENC_HT: return more_dict(v, until);
+    case ENC_SKIPLIST: return more_tree(v, until);
+    default: return true;
+    }
+}
+
+void rdb_steps_abandon(struct rdb_steps *v)
+{
+    if (v->e->enc == ENC_HT) dict_iter_fini(&v->at.dict);
+}
+
+/* --- whole ---------------------------------------------------------------------------------------------------------- */
+
+void rdb_write_value(struct rdb_sink *s, const struct entry *e)
+{
+    struct rdb_steps v;
+    rdb_steps_begin(&v, s, e);
+    while (!rdb_steps_more(&v, SIZE_MAX)) {
     }
 }
 

@@ -95,9 +95,13 @@ static size_t snapshot_allowed(const struct worker *w)
     return hard > kept ? hard - kept : 0;
 }
 
+/* One walk at a time: another copy, or a file. */
+static bool may_begin(const struct worker *w) { return walks_are_free(&w->srv->walks) && !w->srv->aof.rewriting; }
+
 /* A new one, begun; NULL: there is no room for any. */
 static struct snapshot *snapshot_begin(struct worker *w)
 {
+    ASSERT(may_begin(w));
     struct replicas *r = w->replicas;
     size_t allowed = snapshot_allowed(w);
     if (allowed == 0) return NULL;
@@ -153,7 +157,7 @@ bool replicas_attach(struct client *cl)
     struct replicas *r = replicas_of(w);
     drop_read(w);
     struct snapshot *s = snapshot_to_share(w);
-    if (!s && !w->copy && !(s = snapshot_begin(w))) return false;
+    if (!s && may_begin(w) && !(s = snapshot_begin(w))) return false;
     if (r->count == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 4;
         r->v = mem_realloc(r->v, r->cap * sizeof *r->v);
@@ -174,6 +178,19 @@ static void replica_refuse(struct client *cl)
     client_output(cl);
 }
 
+/* Those that wait get one snapshot together. */
+static void serve_waiting(struct worker *w)
+{
+    struct replicas *r = w->replicas;
+    struct snapshot *next = NULL;
+    for (size_t i = r->count; i-- > 0 && (next || may_begin(w));) {
+        struct client *cl = r->v[i];
+        if (cl->feed) continue;
+        if (!next && !(next = snapshot_begin(w))) replica_refuse(cl);
+        else give(cl, next);
+    }
+}
+
 void replicas_copy_ended(struct worker *w, struct snapshot *s, int err)
 {
     struct replicas *r = w->replicas;
@@ -189,13 +206,7 @@ void replicas_copy_ended(struct worker *w, struct snapshot *s, int err)
     for (size_t i = r->count; err && i-- > 0;)
         if (r->v[i]->feed && r->v[i]->feed->snapshot == s) replica_refuse(r->v[i]);
     drop_read(w);
-    struct snapshot *next = NULL;
-    for (size_t i = r->count; i-- > 0;) {
-        struct client *cl = r->v[i];
-        if (cl->feed) continue;
-        if (!next && !(next = snapshot_begin(w))) replica_refuse(cl);
-        else give(cl, next);
-    }
+    serve_waiting(w);
 }
 
 void replicas_forget(struct client *cl)
@@ -230,7 +241,7 @@ void replicas_check(const struct worker *w)
     for (size_t i = 0; i < r->count; i++) {
         const struct client *cl = r->v[i];
         ASSERT(cl->s.flags & SESSION_REPLICA);
-        ASSERT(cl->feed || w->copy); /* it has something to read, or waits for the next copy */
+        ASSERT(cl->feed || !may_begin(w)); /* it has something to read, or waits for the end of another walk */
         readers += cl->feed && cl->feed->snapshot;
     }
     ASSERT(readers == refs);
@@ -266,6 +277,7 @@ void replicas_cron(struct worker *w)
     struct replicas *r = w->replicas;
     if (!r) return;
     drop_read(w);
+    serve_waiting(w);
     if (w->cron_runs % (uint64_t)w->conf.cfg->hz == 0) tell_waiting(r);
     if (r->count == 0 || w->now_ms - r->spoke_ms < w->conf.cfg->repl_ping_replica_period * 1000) return;
     struct bytes ping = BYTES("PING");

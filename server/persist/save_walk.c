@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/persist/save_walk.h"
+
+#include "alloc/base/clock.h"
+#include "server/db/walk.h"
+#include "server/exec/multi.h"
+#include "server/exec/run.h"
+#include "server/mem.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+#define WAITING_MAX ((size_t)4 << 20)  /* the walk is at most so far ahead of the packer */
+#define STEP_BYTES  ((size_t)16 << 10) /* of a large collection, between looks at the clock */
+#define MEMORY_MIN  ((size_t)64 << 20) /* snapshot-memory-limit 0: at least this, ... */
+#define MEMORY_PART 10                 /* ... or such a part of what is used */
+
+/* --- lanes -------------------------------------------------------------------------------------------------------- */
+
+/* Something was handed over: by a command, faster than anybody writes? */
+static void look_at_memory(struct save_walk *s)
+{
+    size_t now = packer_memory(s->packer);
+    if (now > s->memory_peak) s->memory_peak = now;
+    if (s->background && !s->walking && now > s->bytes_max) s->w->srv->unusual |= SERVER_SAVE_FULL;
+}
+
+static int take_piece(void *arg, const char *p, size_t n, const struct rdb_mark *marks, size_t mark_count)
+{
+    struct save_lane *l = arg;
+    packer_put(l->of->packer, l->when, p, n, marks, mark_count);
+    look_at_memory(l->of);
+    return 0;
+}
+
+static int take_string(void *arg, struct bytes b, struct blob *lent)
+{
+    struct save_lane *l = arg;
+    /* What a command hands over it is about to replace: from then on it is ours alone. */
+    packer_put_string(l->of->packer, l->when, b, lent, !l->of->walking);
+    look_at_memory(l->of);
+    return 0;
+}
+
+static void lane_init(struct save_lane *l, struct save_walk *of, enum packer_when when)
+{
+    const struct config *cfg = of->w->conf.cfg;
+    *l = (struct save_lane){.of = of, .when = when};
+    l->deferred = (struct rdb_deferred){take_piece, take_string, l};
+    rdb_sink_init_deferred(&l->sink, &l->deferred);
+    l->sink.version = (int)cfg->rdb_version;
+    l->sink.compress = cfg->rdbcompression;
+}
+
+/* The next entry of the lane says in which database it is. */
+static void forget_database(struct save_lane *l) { l->rdb.db = l->commands.db = -1; }
+
+static void lane_put(struct save_lane *l, int db, const struct entry *e)
+{
+    if (l->of->as_commands) aof_commands_put(&l->commands, db, e);
+    else rdb_write_pair(&l->rdb, &l->of->call, db, e);
+}
+
+/* --- what the walk shows ------------------------------------------------------------------------------------------ */
+
+static void on_entry(void *arg, int db, const struct entry *e)
+{
+    struct save_walk *s = arg;
+    struct save_lane *l = s->in_large ? &s->aside : &s->main;
+    s->call.cfg = s->w->conf.cfg; /* the one it began with may be gone */
+    lane_put(l, db, e);
+    s->keys_done++;
+}
+
+static void on_large(void *arg, int db, const struct entry *e)
+{
+    struct save_walk *s = arg;
+    s->call.cfg = s->w->conf.cfg;
+    s->in_large = true;
+    if (s->as_commands) {
+        aof_commands_begin_value(&s->main.commands, db, e);
+    } else {
+        rdb_write_key(&s->main.rdb, &s->call, db, e);
+        rdb_steps_begin(&s->steps, &s->main.sink, e);
+    }
+}
+
+static bool step(struct save_walk *s)
+{
+    return s->as_commands ? aof_commands_more(&s->main.commands, STEP_BYTES) : rdb_steps_more(&s->steps, STEP_BYTES);
+}
+
+/* What was written aside comes behind it. */
+static void large_is_complete(struct save_walk *s)
+{
+    s->in_large = false;
+    s->keys_done++;
+    if (s->aside.sink.total == 0) return;
+    rdb_sink_finish(&s->main.sink);
+    rdb_sink_finish(&s->aside.sink);
+    packer_put_later(s->packer);
+    forget_database(&s->main);
+    forget_database(&s->aside);
+}
+
+static bool on_more(void *arg, uint64_t deadline_ns)
+{
+    struct save_walk *s = arg;
+    bool whole;
+    do whole = step(s);
+    while (!whole && demi_clock_ns() < deadline_ns && !(save_walk_is_ahead(s) && s->walking));
+    if (whole) large_is_complete(s);
+    return whole;
+}
+
+static void on_abandon(void *arg)
+{
+    struct save_walk *s = arg;
+    s->in_large = false;
+    if (s->as_commands) aof_commands_abandon(&s->main.commands);
+    else rdb_steps_abandon(&s->steps);
+}
+
+/* --- who waits ---------------------------------------------------------------------------------------------------- */
+
+static bool key_is_held(const struct save_walk *s, const struct session *session, const struct request *r)
+{
+    bool held = false;
+    if (!(r->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return false;
+    for (int i = 0; i < r->key_count; i++) held |= walk_holds(s->walk, session->db, &r->keys[i]);
+    return held;
+}
+
+static bool queue_is_held(const struct save_walk *s, const struct session *session)
+{
+    bool held = false;
+    for (size_t i = 0; i < multi_count(session); i++) held |= key_is_held(s, session, multi_at(session, i));
+    return held;
+}
+
+bool save_walk_holds(struct session *session, const struct request *r)
+{
+    struct server *srv = session->w->srv;
+    struct save_walk *s = srv->persist.walk;
+    ASSERT(s && s->walk);
+    bool is_exec = r->cmd->flags & CMD_RUNS_QUEUE;
+    if ((srv->unusual & SERVER_SAVE_FULL) && (is_exec ? multi_writes(session) : r->cmd->flags & CMD_WRITE)) return true;
+    return is_exec ? queue_is_held(s, session) : key_is_held(s, session, r);
+}
+
+void save_walk_let_go(struct save_walk *s)
+{
+    struct server *srv = s->w->srv;
+    bool go = s->walk && walk_has_let_go(s->walk);
+    if ((srv->unusual & SERVER_SAVE_FULL) && s->background && packer_memory(s->packer) <= s->bytes_max / 2) {
+        srv->unusual &= ~(unsigned)SERVER_SAVE_FULL;
+        go = true;
+    }
+    if (go) worker_let_go(s->w);
+}
+
+/* --- its life ----------------------------------------------------------------------------------------------------- */
+
+static void begin_rdb(struct save_walk *s, bool aof_base)
+{
+    struct server *srv = s->w->srv;
+    rdb_write_begin(&s->main.rdb, &s->main.sink, &s->call, aof_base);
+    s->aside.rdb = s->main.rdb;
+    s->aside.rdb.s = &s->aside.sink;
+    for (int i = 0; i < srv->db_count; i++)
+        if (walk_keys(s->walk, i)) rdb_write_sizes(&s->main.rdb, i, walk_keys(s->walk, i), walk_expires(s->walk, i));
+}
+
+static void begin_commands(struct save_walk *s)
+{
+    int64_t stamp_s = s->w->conf.cfg->aof_timestamp_enabled ? s->call.now_ms / 1000 : 0;
+    aof_commands_begin(&s->main.commands, &s->main.sink, stamp_s);
+    aof_commands_begin(&s->aside.commands, &s->aside.sink, 0);
+}
+
+static size_t memory_limit(const struct config *cfg)
+{
+    size_t part = demi_mem_used() / MEMORY_PART;
+    if (cfg->snapshot_memory_limit) return (size_t)cfg->snapshot_memory_limit;
+    return part > MEMORY_MIN ? part : MEMORY_MIN;
+}
+
+void save_walk_begin(struct save_walk *s, struct worker *w, struct packer *p, const struct save_walk_options *o)
+{
+    struct server *srv = w->srv;
+    const struct walk_reader in_steps = {on_entry, on_large, on_more, on_abandon, s}, whole = {.entry = on_entry, .arg = s};
+    *s = (struct save_walk){.w = w, .packer = p, .as_commands = o->as_commands, .background = o->background};
+    s->call = run_internal(w, &srv->dbs[0]);
+    s->bytes_max = memory_limit(w->conf.cfg);
+    lane_init(&s->main, s, PACKER_NOW);
+    lane_init(&s->aside, s, PACKER_LATER);
+    s->walk = walk_new(o->background ? &srv->walks : NULL, srv->dbs, srv->db_count, &s->call,
+                       o->background ? &in_steps : &whole);
+    for (int i = 0; i < srv->db_count; i++) s->keys_all += walk_keys(s->walk, i);
+    s->walking = true; /* the file's head is nobody's change */
+    if (o->as_commands) begin_commands(s);
+    else begin_rdb(s, o->aof_base);
+    s->walking = false;
+    if (!o->background) return;
+    ASSERT(!srv->persist.walk);
+    srv->persist.walk = s;
+    srv->unusual |= SERVER_SAVING;
+}
+
+bool save_walk_is_ahead(const struct save_walk *s) { return packer_waiting(s->packer) > WAITING_MAX; }
+
+bool save_walk_some(struct save_walk *s, uint64_t deadline_ns)
+{
+    struct call c = run_internal(s->w, &s->w->srv->dbs[0]);
+    ASSERT(s->walk);
+    s->walking = true;
+    bool whole = walk_some(s->walk, &c, deadline_ns);
+    if (whole) {
+        if (!s->as_commands) rdb_write_end(&s->main.rdb);
+        rdb_sink_finish(&s->main.sink);
+    }
+    s->walking = false;
+    save_walk_let_go(s);
+    return whole;
+}
+
+void save_walk_end(struct save_walk *s)
+{
+    if (!s->walk) return;
+    struct server *srv = s->w->srv;
+    struct call c = run_internal(s->w, &srv->dbs[0]);
+    walk_free(s->walk, &c);
+    s->walk = NULL;
+    rdb_sink_fini(&s->main.sink);
+    rdb_sink_fini(&s->aside.sink);
+    if (!s->background) return;
+    srv->persist.walk = NULL;
+    srv->unusual &= ~(unsigned)(SERVER_SAVING | SERVER_SAVE_FULL);
+    worker_let_go(s->w);
+}
+
+size_t save_walk_memory(const struct save_walk *s)
+{
+    return packer_memory(s->packer) + (s->walk ? walk_bytes(s->walk) : 0);
+}
