@@ -17,6 +17,7 @@
 #include "server/evict.h"
 
 #include "server/db/hooks.h"
+#include "server/db/preimage.h"
 #include <math.h>
 
 #include "server/evict_pool.h"
@@ -178,8 +179,8 @@ static bool is_good(struct worker *w, const struct evict_candidate *best)
     struct db *db = &w->srv->dbs[best->dbid];
     struct call c = run_internal(w, db);
     struct key_ref key = key_ref_of(db, best->key);
-    const struct entry *e = entry_of(db, &key);
-    if (!e || (is_volatile(c.cfg->maxmemory_policy) && entry_expire(e) < 0)) return false;
+    struct entry *e = table_find(&db_slice(db, &key)->table, key.hash, key.name);
+    if (!e || preimage_holds(db, e) || (is_volatile(c.cfg->maxmemory_policy) && entry_expire(e) < 0)) return false;
     return score_of(&c, e) >= best->score;
 }
 

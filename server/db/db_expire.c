@@ -66,6 +66,7 @@ struct entry *keyspace_meet_expired(struct call *c, struct db *db, struct place 
     switch (srv_expired_is(c, write)) {
     case EXPIRED_VALID: return table_slot_entry(p->slot);
     case EXPIRED_GONE:
+        if (!write && unlikely(keyspace_is_held(db, p->slice, table_slot_entry(p->slot)))) break;
         keyspace_expire(c, db, p->slice, p->slot);
         p->slot.bucket = NULL;
         return NULL;
@@ -91,6 +92,8 @@ static void look(void *arg, struct table_slot s)
     const struct entry *e = table_slot_entry(s);
     int64_t left = entry_expire(e) - st->c->now_ms;
     st->seen++;
+    if (left < 0 && unlikely(keyspace_is_held(st->db, st->slice, table_slot_entry(s))))
+        return; /* the next time round */
     if (left < 0) {
         st->expired++;
         keyspace_expire(st->c, st->db, st->slice, s);

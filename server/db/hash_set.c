@@ -41,11 +41,6 @@ bool hash_set_add(struct hash_set *s, uint64_t hash)
     return true;
 }
 
-bool hash_set_has(const struct hash_set *s, uint64_t hash)
-{
-    return s->count && s->v[place_of(s->v, s->cap, mark_of(hash))];
-}
-
 void hash_set_clear(struct hash_set *s, size_t keep)
 {
     if (s->count == 0 && s->cap <= keep) return;

@@ -16,9 +16,7 @@ struct hash_set { /* private but for count; all zero is empty */
 };
 
 bool hash_set_add(struct hash_set *s, uint64_t hash); /* false: it was in already */
-bool hash_set_has(const struct hash_set *s, uint64_t hash);
 /* Empties it; room for more than `keep` is given back. */
 void hash_set_clear(struct hash_set *s, size_t keep);
-static inline size_t hash_set_bytes(const struct hash_set *s) { return s->cap * sizeof *s->v; }
 
 #endif

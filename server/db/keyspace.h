@@ -75,8 +75,7 @@ static inline void keyspace_stamp(const struct slice *s, struct entry *e)
 /* --- the doors ---------------------------------------------------------------------------------------------------- */
 
 /* Out of line: tells s->preimage, once a command and entry. */
-void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
-                          struct entry *e);
+void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e);
 
 /* e (NULL: a key about to be born) is about to change. */
 static inline void keyspace_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
@@ -116,6 +115,12 @@ static inline void keyspace_ready(struct call *c, struct db *db, const struct sl
     DASSERT(type < OBJ_TYPE_COUNT);
     if (likely(s->interest == NULL)) return;
     if (type == OBJ_LIST || type == OBJ_ZSET || type == OBJ_STREAM) blocked_key_ready(c, db, key, type);
+}
+
+/* A snapshot is at it: it must not change, if that can be. */
+static inline bool keyspace_is_held(const struct db *db, const struct slice *s, struct entry *e)
+{
+    return unlikely(s->preimage != NULL) && e->type != OBJ_STRING && preimage_holds(db, e);
 }
 
 /* --- time --------------------------------------------------------------------------------------------------------- */

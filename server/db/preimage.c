@@ -17,8 +17,7 @@ static uint64_t mark_of(const struct db *db, const struct key_ref *key)
     return key->hash + (uint64_t)db->id * 0x9e3779b97f4a7c15u;
 }
 
-void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
-                          struct entry *e)
+void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e)
 {
     uint64_t serial = srv_command_serial(c);
     for (struct preimage *p = s->preimage; p; p = p->next) {
@@ -30,6 +29,13 @@ void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const 
         p->serial = serial;
         if (hash_set_add(&p->told, mark_of(db, key))) p->before(p, c, db, key, e);
     }
+}
+
+bool preimage_holds(const struct db *db, struct entry *e)
+{
+    for (struct preimage *p = db->slices[0].preimage; p; p = p->next)
+        if (p->holds && p->holds(p, db, e)) return true;
+    return false;
 }
 
 bool preimage_tell_whole(struct call *c, struct db *db, struct db *with)

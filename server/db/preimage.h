@@ -27,6 +27,8 @@ struct preimage {
     struct hash_set told; /* what it has told */
     /* e is about to change or to go; NULL: the key is about to be born. Must not change the keyspace. */
     void (*before)(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, struct entry *e);
+    /* e is to stay as it is for now, if that can be (the observer is at it, and is not soon done). NULL: never. */
+    bool (*holds)(struct preimage *p, const struct db *db, struct entry *e);
     /* Everything in db is about to be exchanged for what is in `with` (told once for both), or to go (with NULL): true
      * then, if the slices and what is in them are to be p's, who frees them. */
     bool (*whole)(struct preimage *p, struct call *c, struct db *db, struct db *with);
@@ -35,6 +37,8 @@ struct preimage {
 /* p observes every slice of all databases of a server from now on, until it is forgotten; what it keeps is freed. */
 void preimage_observe(struct db *dbs, int count, struct preimage *p);
 void preimage_forget(struct db *dbs, int count, struct preimage *p);
+/* One of those that observe db holds e. */
+bool preimage_holds(const struct db *db, struct entry *e);
 /* Tells all that observe db. True: one of them takes what goes. */
 bool preimage_tell_whole(struct call *c, struct db *db, struct db *with);
 

@@ -12,8 +12,9 @@
  * walked to its end in private; two that are swapped keep the numbers they had.
  *
  * A large collection is shown in steps, if its reader can take it so, while clients are served. It must not change
- * between them: whoever is about to run a command that may change it asks walk_holds(), and lets the command wait. What
- * changes it all the same (it expires, is evicted, is what BLMOVE puts something into) has the rest shown at once.
+ * between them: whoever is about to run a command that may change it asks walk_holds(), and lets the command wait; it
+ * does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts something into it) has the
+ * rest shown at once.
  *
  * One walk at a time: it marks what it has shown in the entries themselves.
  */

@@ -15,7 +15,6 @@
 #include "server/exec/run.h"
 #include "server/net/monitor.h"
 #include "server/observe/log.h"
-#include "server/persist/save_walk.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -128,7 +127,7 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
         refuse(s, r->cmd, r, text);
         return EXEC_DONE;
     case ADMIT_RUN:
-        if (unlikely(w->srv->unusual & SERVER_SAVING) && save_walk_holds(s, r)) return EXEC_HOLD;
+        if (unlikely(w->srv->unusual & SERVER_SAVING) && persist_holds(s, r)) return EXEC_HOLD;
         run_plain(s, r);
         return EXEC_DONE;
     }

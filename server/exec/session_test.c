@@ -167,8 +167,7 @@ static void note(struct observer *o, const char *fmt, ...)
     va_end(ap);
 }
 
-static void on_before(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key,
-                      struct entry *e)
+static void on_before(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, struct entry *e)
 {
     struct observer *o = list_entry(p, struct observer, preimage);
     char buf[ENTRY_STR_BUF];

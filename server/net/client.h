@@ -19,7 +19,7 @@ enum client_flag {
     CLIENT_CLOSE_NOW = 1u << 5,   /* close at the end of this turn, reply or not */
     CLIENT_UNIX = 1u << 10,
     CLIENT_NO_EVICT = 1u << 11,
-    CLIENT_PAUSED = 1u << 14, /* its next command is held: CLIENT PAUSE, a save (save_walk_holds()) */
+    CLIENT_PAUSED = 1u << 14, /* its next command is held: CLIENT PAUSE, a save (persist_holds()) */
     CLIENT_WAITS = CLIENT_BLOCKED | CLIENT_PAUSED,
     CLIENT_FLUSH_QUEUED = 1u << 17, /* on the worker's list of clients with output */
     CLIENT_READY_QUEUED = 1u << 18, /* on the worker's list of clients with input */

@@ -68,8 +68,8 @@ struct aof {
     int64_t rewrite_began_s, rewrite_took_s; /* -1: none */
     uint64_t rewrites;
     size_t memory_peak; /* of the last one */
-    unsigned failures; /* in a row */
-    int64_t retry_s;   /* not before this; 0: at once */
+    unsigned failures;  /* in a row */
+    int64_t retry_s;    /* not before this; 0: at once */
     unsigned retry_minutes;
 
     uint64_t base_bytes;   /* of all files, after the last rewrite or the start */

@@ -18,6 +18,7 @@
 #include "server/persist/disk_file.h"
 #include "server/persist/load.h"
 #include "server/persist/save.h"
+#include "server/persist/save_walk.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -53,6 +54,11 @@ void persist_fini(struct worker *w)
 bool persist_refuses_writes(const struct server *srv)
 {
     return srv->persist.failed && srv->config->save_count && srv->config->stop_writes_on_bgsave_error;
+}
+
+bool persist_holds(const struct session *s, const struct request *r)
+{
+    return save_walk_holds(s->w->srv->persist.walk, s, r);
 }
 
 void persist_update(struct server *srv)

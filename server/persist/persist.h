@@ -14,9 +14,11 @@
 
 struct call;
 struct load;
+struct request;
 struct save;
 struct save_walk;
 struct server;
+struct session;
 struct worker;
 
 struct persist {
@@ -60,6 +62,8 @@ void persist_save_cancel(struct worker *w);
 void persist_flushed_all(struct call *c);
 /* Commands that change data are to be refused: the last save failed, and the operator wants to know. */
 bool persist_refuses_writes(const struct server *srv);
+/* The request has to wait for a save. To be asked while the server is SERVER_SAVING. */
+bool persist_holds(const struct session *s, const struct request *r);
 /* After anything that the answer depends on has changed (the configuration, too). */
 void persist_update(struct server *srv);
 

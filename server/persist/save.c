@@ -31,8 +31,8 @@
 #include "server/worker.h"
 
 #define SLICE_NS     1000000
-#define DELAY_NS     20000000 /* between looks whether it is still wanted */
-#define CLIENTS_PART 3 /* times what the slice took */
+#define DELAY_NS     20000000          /* between looks whether it is still wanted */
+#define CLIENTS_PART 3                 /* times what the slice took */
 #define SYNC_BYTES   ((size_t)4 << 20) /* between syncs with rdb-save-incremental-fsync, as in Redis */
 #define STACK_SIZE   ((size_t)256 << 10)
 
@@ -411,7 +411,4 @@ void save_wait(struct save *s)
 uint64_t save_keys_done(const struct save *s) { return s->walk.keys_done; }
 uint64_t save_keys_all(const struct save *s) { return s->walk.keys_all; }
 size_t save_memory_peak(const struct save *s) { return s->walk.memory_peak + (size_t)PACKED_BUFFERS * PACKED_SIZE; }
-size_t save_memory(const struct save *s)
-{
-    return save_walk_memory(&s->walk) + (size_t)PACKED_BUFFERS * PACKED_SIZE;
-}
+size_t save_memory(const struct save *s) { return save_walk_memory(&s->walk) + (size_t)PACKED_BUFFERS * PACKED_SIZE; }

@@ -137,11 +137,10 @@ static bool queue_is_held(const struct save_walk *s, const struct session *sessi
     return held;
 }
 
-bool save_walk_holds(struct session *session, const struct request *r)
+bool save_walk_holds(const struct save_walk *s, const struct session *session, const struct request *r)
 {
-    struct server *srv = session->w->srv;
-    struct save_walk *s = srv->persist.walk;
-    ASSERT(s && s->walk);
+    const struct server *srv = s->w->srv;
+    ASSERT(s->walk);
     bool is_exec = r->cmd->flags & CMD_RUNS_QUEUE;
     if ((srv->unusual & SERVER_SAVE_FULL) && (is_exec ? multi_writes(session) : r->cmd->flags & CMD_WRITE)) return true;
     return is_exec ? queue_is_held(s, session) : key_is_held(s, session, r);
@@ -187,7 +186,8 @@ static size_t memory_limit(const struct config *cfg)
 void save_walk_begin(struct save_walk *s, struct worker *w, struct packer *p, const struct save_walk_options *o)
 {
     struct server *srv = w->srv;
-    const struct walk_reader in_steps = {on_entry, on_large, on_more, on_abandon, s}, whole = {.entry = on_entry, .arg = s};
+    const struct walk_reader in_steps = {on_entry, on_large, on_more, on_abandon, s},
+                             whole = {.entry = on_entry, .arg = s};
     *s = (struct save_walk){.w = w, .packer = p, .as_commands = o->as_commands, .background = o->background};
     s->call = run_internal(w, &srv->dbs[0]);
     s->bytes_max = memory_limit(w->conf.cfg);

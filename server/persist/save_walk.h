@@ -3,7 +3,7 @@
  * From the keyspace to the packer: the walk of a save, and what its entries are written as. While a large collection is
  * written in steps, what commands hand over of other entries is written aside, and comes behind it.
  *
- * Commands wait (exec_request() asks save_walk_holds()) that would change a large collection which is not written yet,
+ * Commands wait (exec_request() asks) that would change a large collection which is not written yet,
  * and all that write while what they have handed over takes more memory than snapshot-memory-limit allows.
  */
 #ifndef SERVER_PERSIST_SAVE_WALK_H
@@ -39,9 +39,9 @@ struct save_walk {
     struct call call;
     struct walk *walk; /* NULL: it has ended */
     bool as_commands, background;
-    bool walking;      /* what is shown is shown by the walk */
-    bool in_large;     /* a large one is being written, in the main lane */
-    size_t bytes_max;  /* that commands may have handed over and nobody has written */
+    bool walking;     /* what is shown is shown by the walk */
+    bool in_large;    /* a large one is being written, in the main lane */
+    size_t bytes_max; /* that commands may have handed over and nobody has written */
     struct rdb_steps steps;
     struct save_lane main, aside;
 };
@@ -65,7 +65,7 @@ void save_walk_let_go(struct save_walk *s);
 /* What it takes. */
 size_t save_walk_memory(const struct save_walk *s);
 
-/* The request has to wait. While no save is under way: not to be asked (SERVER_SAVING). */
-bool save_walk_holds(struct session *s, const struct request *r);
+/* The request has to wait. */
+bool save_walk_holds(const struct save_walk *s, const struct session *session, const struct request *r);
 
 #endif

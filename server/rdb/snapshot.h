@@ -14,7 +14,7 @@
  * the end. Errors are the sink's. */
 struct rdb_writer { /* private */
     struct rdb_sink *s;
-    int db; /* -1: it says anew in which database the next pair is */
+    int db;        /* -1: it says anew in which database the next pair is */
     bool lru, lfu; /* kinds of use that the policy reads */
 };
 /* aof_base: it is the base of an append-only file. */

@@ -43,7 +43,7 @@ static void write_listpack_set(struct rdb_sink *s, const unsigned char *lp)
     }
 }
 
-/* --- in steps ------------------------------------------------------------------------------------------------------- */
+/* --- in steps ---------------------------------------------------------------------------------------------------- */
 
 static void write_node(struct rdb_sink *s, const struct quicklist_node *node)
 {
@@ -146,7 +146,7 @@ void rdb_steps_abandon(struct rdb_steps *v)
     if (v->e->enc == ENC_HT) dict_iter_fini(&v->at.dict);
 }
 
-/* --- whole ---------------------------------------------------------------------------------------------------------- */
+/* --- whole ------------------------------------------------------------------------------------------------------- */
 
 void rdb_write_value(struct rdb_sink *s, const struct entry *e)
 {

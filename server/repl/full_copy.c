@@ -63,7 +63,8 @@ void full_copy_begin(struct worker *w, struct snapshot *s, size_t bytes_max)
     f->sink.compress = srv->config->rdbcompression;
     f->sink.checksum = srv->config->rdbchecksum;
     rdb_write_begin(&f->writer, &f->sink, &f->call, false);
-    f->walk = walk_new(&srv->walks, srv->dbs, srv->db_count, &f->call, &(struct walk_reader){.entry = write_entry, .arg = f});
+    f->walk =
+        walk_new(&srv->walks, srv->dbs, srv->db_count, &f->call, &(struct walk_reader){.entry = write_entry, .arg = f});
     for (int i = 0; i < srv->db_count; i++)
         if (walk_keys(f->walk, i)) rdb_write_sizes(&f->writer, i, walk_keys(f->walk, i), walk_expires(f->walk, i));
 }
