@@ -16,7 +16,7 @@ tap = Tap()
 PATIENCE = 60
 SLOW = "20000"  # microseconds a step
 MEMBERS = 20000
-BUFFERS, AHEAD = 2 << 20, 4 << 20  # of the packer; how far a walk is ahead of it
+BUFFERS, AHEAD = 2 << 20, 8 << 20  # of the packer; how far a walk is ahead of it, with what a millisecond adds
 LARGE = {
     "zset": lambda i: ["ZADD", "zset", str(i % 977), "member:%d" % i],
     "set": lambda i: ["SADD", "set", "member:%d" % i],
