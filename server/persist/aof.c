@@ -137,8 +137,15 @@ void aof_switch_off(struct worker *w)
 bool aof_settle(struct worker *w)
 {
     struct aof *a = &w->srv->aof;
-    aof_flush(w);
-    return !a->runs || !a->error;
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    if (!a->runs) return true;
+    a->settling = true;
+    demi_wake_ring(a->wake);
+    while ((aof_unwritten(a) || a->durable != a->written) && !a->error && demi_timer(&qt, SECOND_NS / 1000) == 0)
+        demi_wait(&qr, qt, NULL);
+    a->settling = false;
+    return !a->error;
 }
 
 bool aof_close(struct worker *w)

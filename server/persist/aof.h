@@ -48,7 +48,7 @@ struct aof {
     int64_t stamp_s;           /* aof-timestamp-enabled: the last one */
     demi_wake_t *wake;
     demi_qtoken_t wake_qt, task;
-    bool runs, idle, gathering, stopping;
+    bool runs, idle, gathering, stopping, settling;
     bool put_off; /* no sync now: no-appendfsync-on-rewrite */
     uint64_t synced_ns;
     struct aof_group group;
@@ -86,7 +86,7 @@ int aof_open(struct worker *w);
 /* CONFIG SET appendonly. 0 or -errno. */
 int aof_switch_on(struct worker *w);
 void aof_switch_off(struct worker *w);
-/* Everything is written, or (false) it cannot be: before the server ends. */
+/* Everything is written and synced, or (false) it cannot be: before the server ends. */
 bool aof_settle(struct worker *w);
 /* At the end of the server: everything is written and synced. False: that failed. */
 bool aof_close(struct worker *w);

@@ -116,7 +116,8 @@ static bool is_file_written_in_background(const struct server *srv)
 /* no-appendfsync-on-rewrite: what is promised is less while a file is written in the background. */
 static bool may_sync(const struct server *srv)
 {
-    return !(srv->config->no_appendfsync_on_rewrite && is_file_written_in_background(srv)) || srv->aof.stopping;
+    return !(srv->config->no_appendfsync_on_rewrite && is_file_written_in_background(srv)) || srv->aof.stopping ||
+           srv->aof.settling;
 }
 
 /* Nanoseconds until what is written, and not synced, has to be; 0: now; UINT64_MAX: it need not. */
@@ -124,7 +125,7 @@ static uint64_t sync_due_ns(const struct server *srv)
 {
     const struct aof *a = &srv->aof;
     if (a->poisoned || a->put_off) return UINT64_MAX;
-    if (a->stopping || srv->config->appendfsync == APPENDFSYNC_ALWAYS) return 0;
+    if (a->stopping || a->settling || srv->config->appendfsync == APPENDFSYNC_ALWAYS) return 0;
     if (srv->config->appendfsync == APPENDFSYNC_NO) return UINT64_MAX;
     uint64_t now = demi_clock_ns(), due = a->synced_ns + SECOND_NS;
     return due > now ? due - now : 0;
