@@ -133,11 +133,26 @@ void disk_node_sync(struct disk_node *n)
     all_clean(n);
 }
 
+/* Any of the dirty sectors; how many were lost. */
+static uint64_t keep_some(struct disk_node *n, struct rng *r)
+{
+    uint64_t lost = 0;
+    bool stops = false;
+    for (uint64_t i = n->dirty_first; i < n->dirty_end; i++) {
+        if (!n->dirty[i]) continue;
+        bool is_partly_safe = i == sector_of(n->safe_size) && n->safe_size % SIM_DISK_SECTOR;
+        bool keeps = !stops && rng_below(r, 2);
+        if (keeps) copy_sector(n, i);
+        stops = stops || (!keeps && is_partly_safe);
+        lost += !keeps;
+    }
+    return lost;
+}
+
 void disk_node_sync_badly(struct disk_node *n, struct rng *r)
 {
     cut_safe(n);
-    for (uint64_t i = n->dirty_first; i < n->dirty_end; i++)
-        if (n->dirty[i] && rng_below(r, 2)) copy_sector(n, i);
+    keep_some(n, r);
     if (rng_below(r, 2)) set_safe_size(n, n->now_size);
     all_clean(n);
 }
@@ -152,15 +167,7 @@ static bool is_dirty(const struct disk_node *n)
 static void keep_subset(struct disk_node *n, struct rng *r, struct disk_crash *how)
 {
     uint64_t small = n->safe_size < n->now_size ? n->safe_size : n->now_size, span = n->now_size - small;
-    bool stops = false;
-    for (uint64_t i = n->dirty_first; i < n->dirty_end; i++) {
-        if (!n->dirty[i]) continue;
-        bool keeps = !stops && rng_below(r, 2),
-             is_partly_safe = i == sector_of(n->safe_size) && n->safe_size % SIM_DISK_SECTOR;
-        if (keeps) copy_sector(n, i);
-        else how->sectors_lost++;
-        stops = stops || (!keeps && is_partly_safe);
-    }
+    how->sectors_lost += keep_some(n, r);
     set_safe_size(n, rng_below(r, 2) ? n->now_size : small + rng_below(r, span + 1));
 }
 

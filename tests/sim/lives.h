@@ -497,20 +497,20 @@ static inline bool cut_where_broken(struct lives *l, const char *path)
     return done;
 }
 
-/* What demikv-check-aof --fix does: the last file that has anything in it is cut where what is whole ends. */
+/* What demikv-check-aof --fix does: the last file that has anything in it is cut where what is whole ends. After a sync
+ * that failed it may be one before that; it says then that what follows is to be deleted, which is done here. */
 static inline bool repair(struct lives *l)
 {
     struct aof_manifest m;
     char path[600];
-    bool done = false, is_last = true;
-    if (read_manifest(l, &m)) {
-        for (size_t i = m.count; i-- > 0 && is_last && !done;) {
-            size_t n = 0;
-            if (m.files[i].kind != AOF_INCR) continue;
-            snprintf(path, sizeof path, "appendonlydir/%s", m.files[i].name);
-            done = cut_where_broken(l, path);
-            is_last = sim_disk_bytes(l->disk, path, &n) && n == 0;
-        }
+    bool done = false;
+    if (!read_manifest(l, &m)) return false;
+    for (size_t i = 0; i < m.count; i++) {
+        size_t n = 0;
+        if (m.files[i].kind != AOF_INCR) continue;
+        snprintf(path, sizeof path, "appendonlydir/%s", m.files[i].name);
+        if (!done) done = cut_where_broken(l, path);
+        else if (sim_disk_bytes(l->disk, path, &n) && n) done = l->troubles && sim_disk_put(l->disk, path, "", 0) == 0;
     }
     aof_manifest_fini(&m);
     l->repairs++;
