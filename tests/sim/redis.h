@@ -248,7 +248,7 @@ static inline struct cast *cast_add_on(add_host_fn add, struct world *w, const c
                                        int (*fn)(struct cast *c, int number), void *data)
 {
     struct cast *c = w->state = calloc(1, sizeof *c);
-    *c = (struct cast){.w = w, .server = {w, conf}, .fn = fn, .count = count, .data = data};
+    *c = (struct cast){.w = w, .server = {.w = w, .conf = conf}, .fn = fn, .count = count, .data = data};
     c->host = add(w->sim, SERVER_ADDR, server_main, &c->server);
     for (int i = 0; i < count; i++) {
         char addr[32];
