@@ -168,17 +168,23 @@ class Peak:
             file.write("5")  # the kernel's peak begins anew
         self.before_rss = read_kib("/proc/%d/status" % pid, "VmRSS") << 10
         self.before = self.most = memory_bytes(pid)
-        self.next = 0
+        self.next, self.has_child = 0, False
 
     def look(self):
         began = time.monotonic()
-        if began < self.next or len(family(self.pid)) < 2:
+        if len(family(self.pid)) < 2:
+            return
+        self.has_child = True
+        if began < self.next:
             return
         self.most = max(self.most, memory_bytes(self.pid))
         took = time.monotonic() - began
         self.next = began + took / self.SHARE
 
-    def bytes(self):
+    def bytes(self, copied=0):
+        """copied: pages that a child had for itself at its end, as the server tells; they may have come after the last look."""
+        if self.has_child:
+            self.most = max(self.most, self.before + copied)
         own = (read_kib("/proc/%d/status" % self.pid, "VmHWM") << 10) - self.before_rss
         return max(self.before + own, self.most)
 

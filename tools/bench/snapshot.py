@@ -144,9 +144,10 @@ def bgsave_round(target, case):
     peak = Peak(target.pid)
     with Beside(target, *case.load_words) as during, probe(target) as gaps:
         seconds = bgsave(target, peak)
+    copied = int(target.info("rdb_last_cow_size"))
     return {"seconds": seconds, "max_ms": gaps.figures["max_us"] / 1e3, "p999_ms": gaps.figures["p999_us"] / 1e3,
             "wait_ms": during.figures["max_us"] / 1e3, "calm_wait_ms": before.figures["max_us"] / 1e3,
-            "calm_ms": calm.figures["max_us"] / 1e3, "memory": peak.before, "peak": peak.bytes(), "rps": before.figures["rps"],
+            "calm_ms": calm.figures["max_us"] / 1e3, "memory": peak.before, "peak": peak.bytes(copied), "rps": before.figures["rps"],
             "kept": 100 * during.figures["rps"] / before.figures["rps"]}
 
 
