@@ -378,7 +378,9 @@ static inline void check_player(struct lives *l, struct lives_player *p, int64_t
 {
     struct world *w = l->w;
     int at = find_last(p, last);
-    if (!check(w, at > -2, "player %d: nothing it did has number %lld", p->index, (long long)last)) return;
+    if (!check(w, at > -2, "player %d: deed %lld is there; deed %llu was, and it has come to %llu (life %d)", p->index,
+               (long long)last, (unsigned long long)p->base_last, (unsigned long long)p->serial, l->life))
+        return;
     int k = find_state(p, at, got);
     if (!check(w, k >= at, "player %d: after deed %lld its keys were never so", p->index, (long long)last)) return;
     for (int i = 0; i < (int)p->count; i++) {
