@@ -137,13 +137,15 @@ static bool queue_is_held(const struct save_walk *s, const struct session *sessi
     return held;
 }
 
-bool save_walk_holds(const struct save_walk *s, const struct session *session, const struct request *r)
+bool save_walk_holds(struct save_walk *s, const struct session *session, const struct request *r)
 {
     const struct server *srv = s->w->srv;
     ASSERT(s->walk);
     bool is_exec = r->cmd->flags & CMD_RUNS_QUEUE;
     if ((srv->unusual & SERVER_SAVE_FULL) && (is_exec ? multi_writes(session) : r->cmd->flags & CMD_WRITE)) return true;
-    return is_exec ? queue_is_held(s, session) : key_is_held(s, session, r);
+    bool held = is_exec ? queue_is_held(s, session) : key_is_held(s, session, r);
+    s->waited_for |= held;
+    return held;
 }
 
 void save_walk_let_go(struct save_walk *s)
@@ -154,7 +156,9 @@ void save_walk_let_go(struct save_walk *s)
         srv->unusual &= ~(unsigned)SERVER_SAVE_FULL;
         go = true;
     }
-    if (go) worker_let_go(s->w);
+    if (!go) return;
+    s->waited_for = false;
+    worker_let_go(s->w);
 }
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ struct save_walk {
     struct walk *walk; /* NULL: it has ended */
     bool as_commands, background;
     bool walking;     /* what is shown is shown by the walk */
+    bool waited_for;  /* a command waits for what is written next */
     bool in_large;    /* a large one is being written, in the main lane */
     size_t bytes_max; /* that commands may have handed over and nobody has written */
     struct rdb_steps steps;
@@ -66,6 +67,6 @@ void save_walk_let_go(struct save_walk *s);
 size_t save_walk_memory(const struct save_walk *s);
 
 /* The request has to wait. */
-bool save_walk_holds(const struct save_walk *s, const struct session *session, const struct request *r);
+bool save_walk_holds(struct save_walk *s, const struct session *session, const struct request *r);
 
 #endif
