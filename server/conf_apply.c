@@ -13,6 +13,7 @@
 #include "server/net/listen.h"
 #include "server/observe/crash.h"
 #include "server/observe/log.h"
+#include "server/observe/proc_title.h"
 #include "server/server.h"
 
 const char *conf_apply_rename(struct bytes from, struct bytes to)
@@ -114,6 +115,12 @@ static int apply_saved_file(struct server *srv, const struct config *cfg, const 
     return 0;
 }
 
+static int apply_proc_title(struct server *srv, const struct config *cfg, const char **err)
+{
+    proc_title_show(srv, cfg);
+    return 0;
+}
+
 static int apply_crash_log(struct server *srv, const struct config *cfg, const char **err)
 {
     crash_apply(srv, cfg);
@@ -154,6 +161,7 @@ static const struct conf_hook hooks[] = {
     {.option = "appendonly", .apply = apply_appendonly, .last = true},
     {.option = "dir", .apply = apply_saved_file},
     {.option = "dbfilename", .apply = apply_saved_file},
+    {.option = "proc-title-template", .apply = apply_proc_title},
     {.option = "crash-log-enabled", .apply = apply_crash_log},
     {.option = "locale-collate", .apply = apply_locale},
 };

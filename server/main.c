@@ -20,6 +20,7 @@
 #include "server/conf_apply.h"
 #include "server/observe/log.h"
 #include "server/observe/memtest.h"
+#include "server/observe/proc_title.h"
 #include "server/observe/syscheck.h"
 #include "server/mem.h"
 #include "server/persist/check_aof.h"
@@ -261,12 +262,13 @@ int main(int argc, char **argv)
     int code, (*tool)(int argc, char **argv);
     if (argc && is_tool(argv[0], &tool)) return tool(argc, argv);
     if (answer_and_exit(argc, argv, &code)) return code;
+    proc_title_take(argc, argv);
     static struct config config;
     static struct server server;
     struct server *srv = &server;
     conf_init(&config);
     server_init(srv, &config);
-    srv->exec_argv0 = argv[0];
+    srv->exec_argv0 = conf_text_copy(bytes_of_str(argv[0])); /* lasts as long as the process */
     command_table_init();
     struct conf_failure failure;
     if (conf_load(&config, argc, argv, conf_apply_rename, &failure) != 0) {
@@ -290,6 +292,7 @@ int main(int argc, char **argv)
     }
     if (start(srv) != 0) return 1;
     say_mode(srv);
+    proc_title_show(srv, &config);
     write_pidfile(srv); /* not before: the file may be that of the server that has our port */
     server_log(srv, LOG_NOTICE_LEVEL, "Server initialized");
     persist_load_begin(&srv->workers[0], ready);

@@ -125,8 +125,30 @@ def check_long_paths(tap):
                 tap.ok(got == "+OK\r\n+OK\r\n" and "hz 30\n" in f.read(), "CONFIG REWRITE finds the file", [got])
 
 
+def check_title(tap):
+    """What ps shows; the environment, which makes room for it, is still there."""
+    def title(server):
+        with open("/proc/%d/cmdline" % server.pid, "rb") as f:
+            return f.read().rstrip(b"\0").decode()
+
+    os.environ["DEMIKV_TEST_ROOM"] = "x" * 3000
+    with Server(OURS, tcp=True) as server:
+        tap.ok(title(server) == "%s 127.0.0.1:%d" % (OURS, server.port), "ps shows where the server listens", [title(server)])
+        ask(server, "CONFIG", "SET", "proc-title-template", "a {{b} {port} {tls-port} {unixsocket} {config-file} {server-mode} ")
+        tap.ok(title(server) == "a {b} %d 0 %s" % (server.port, server.path), "proc-title-template", [title(server)])
+        ask(server, "CONFIG", "SET", "proc-title-template", "y" * 2500)
+        tap.ok(title(server) == "y" * 2500, "which may be longer than the command line")
+        ask(server, "CONFIG", "SET", "proc-title-template", "z" * 100000)
+        tap.ok(title(server).strip("z") == "" and 3000 < len(title(server)) < 100000 and ask(server, "PING") == "+PONG\r\n", "and is cut where there is no room", [len(title(server))])
+    del os.environ["DEMIKV_TEST_ROOM"]
+    with Server(OURS, ["--set-proc-title", "no"]) as server:
+        ask(server, "CONFIG", "SET", "proc-title-template", "other")
+        tap.ok(title(server).startswith(OURS + "\0--port\0"), "set-proc-title no: the command line")
+
+
 need_server()
 tap = Tap()
+check_title(tap)
 check_log(tap)
 check_refusals(tap)
 check_info(tap)
