@@ -27,7 +27,7 @@
 #include "server/db/keyspace.h"
 #include "server/mem.h"
 
-#define BUCKETS_A_LOOK 8 /* at the clock; their cache misses overlap */
+#define BUCKETS_A_LOOK 5 /* at the clock */
 #define STAMP_STEP     8u
 #define STAMPS         (ENTRY_STAMP / STAMP_STEP + 1)
 #define TIDY_OVER      8u /* stale walks */
@@ -230,18 +230,11 @@ static enum scanned scan_table(struct walk *w, struct walk_part *p, uint64_t dea
 {
     struct table *t = &p->slices[p->at].table;
     struct walk_step s = {w, p};
-    for (;;) {
-        uint64_t cursors[BUCKETS_A_LOOK];
-        unsigned n = 0;
-        for (uint64_t at = p->cursor; n == 0 || (at != 0 && n < BUCKETS_A_LOOK); at = table_scan_after(t, at))
-            cursors[n++] = at;
-        table_scan_touch(t, cursors, n);
-        for (unsigned i = 0; i < n; i++) {
-            p->cursor = table_scan(t, cursors[i], visit, &s);
-            if (p->cursor == 0) return SCAN_END;
-            if (w->line_count) return SCAN_LARGE;
-        }
-        if (demi_clock_ns() >= deadline_ns) return SCAN_LATE;
+    for (unsigned n = 1;; n++) {
+        p->cursor = table_scan(t, p->cursor, visit, &s);
+        if (p->cursor == 0) return SCAN_END;
+        if (w->line_count) return SCAN_LARGE;
+        if (n % BUCKETS_A_LOOK == 0 && demi_clock_ns() >= deadline_ns) return SCAN_LATE;
     }
 }
 

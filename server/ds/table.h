@@ -222,11 +222,6 @@ typedef void table_scan_fn(void *arg, struct table_slot s);
  * between; some may be shown twice. Any number is a valid cursor. */
 uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *arg);
 
-/* For who scans many buckets while nothing changes: the cursor that a scan at this one will return; and the memory of
- * what scans at n of them will show, asked for at once, so that its cache misses overlap. */
-uint64_t table_scan_after(const struct table *t, uint64_t cursor);
-void table_scan_touch(const struct table *t, const uint64_t *cursors, unsigned n);
-
 /* Where a hash, or a cursor, lies on the line that a scan goes along (table_walk.c): what lies left of the cursor has
  * been shown. A step may show some of that again, after a merge of buckets. Its own inverse. */
 static inline uint64_t table_scan_place(uint64_t v)

@@ -87,21 +87,6 @@ uint64_t table_scan(struct table *t, uint64_t cursor, table_scan_fn *fn, void *a
     return next;
 }
 
-uint64_t table_scan_after(const struct table *t, uint64_t cursor)
-{
-    return cursor_next(cursor, local_mask(t, table_index(t, cursor)));
-}
-
-void table_scan_touch(const struct table *t, const uint64_t *cursors, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) table_touch(table_bucket_at(t, table_index(t, cursors[i])));
-    for (unsigned i = 0; i < n; i++) {
-        const struct table_bucket *b = table_bucket_at(t, table_index(t, cursors[i]));
-        for (uint64_t m = b->meta & TAGS; m; m &= m - 1)
-            table_touch((const void *)(b->slot[(unsigned)__builtin_ctzll(m) >> 3] & TABLE_PTR_MASK));
-    }
-}
-
 /* --- random --------------------------------------------------------------------------------------- */
 
 /* The n-th entry of a chain; without bucket if there are fewer. */
