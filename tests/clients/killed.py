@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 # timeout: 240
-"""SIGKILL at any instant, over and over, under load: what is there after the start is a prefix of history (history.py), no
+"""SIGKILL (and SIGTERM) at any instant, over and over, under load: what is there after the start is a prefix of history (history.py), no
 transaction in half, and has whatever was promised: under `always` all that was acknowledged; else what a log that had
 nothing left to write had, or what a save that had ended saw. No start is refused, and no temporary file stays.
 
@@ -91,6 +91,11 @@ class Keeper(threading.Thread):
         text_of(self.client, "BGREWRITEAOF")
         self.deeds.append("rewrite")
 
+    def turn_policy(self):
+        self.life.policy_turned = True
+        text_of(self.client, "CONFIG", "SET", "appendfsync", self.rng.choice(("always", "everysec", "no")))
+        self.deeds.append("policy turned")
+
     def switch(self):
         """appendonly at run time; which of the two a start will ask for changes when the new one has all."""
         if not self.life.by_log:
@@ -117,7 +122,7 @@ class Keeper(threading.Thread):
         if self.life.switches and self.rng.randrange(3) == 0:
             return self.switch
         if self.life.by_log:
-            return self.rng.choice((self.rewrite, self.rewrite, self.save_in_background, self.log_is_written))
+            return self.rng.choice((self.rewrite, self.rewrite, self.save_in_background, self.log_is_written, self.turn_policy))
         return self.rng.choice((self.save, self.save_in_background, self.save_in_background))
 
     def run(self):
@@ -151,9 +156,10 @@ class Life:
             self.by_log = self.by_log or (manifest(self.server) or "") != self.old_manifest
             self.old_manifest = None
         self.policy = self.rng.choice(("always", "always", "everysec", "no"))
-        self.on = self.by_log
+        self.on, self.policy_turned = self.by_log, False
+        self.points = self.rng.choice(("", "1 10", "3600 1"))
         return self.fixed + ["--appendonly", "yes" if self.by_log else "no", "--appendfsync", self.policy,
-                             "--save", self.rng.choice(("", "1 10", "3600 1"))]
+                             "--save", self.points]
 
     def start(self):
         if self.server is None:
@@ -178,23 +184,31 @@ class Life:
         child.kill()
         child.wait()
 
-    def kill(self):
+    def end(self):
+        """By SIGKILL; one time in six by SIGTERM, which it may refuse while a log begins. Whether all that was acknowledged is to be there."""
+        gently = self.rng.randrange(6) == 0
+        if gently:
+            self.server.process.terminate()
+            gently = wait_until(lambda: not self.server.alive(), 10)
         self.server.process.kill()
-        self.server.process.wait()
+        code = self.server.process.wait()
+        if gently and code:
+            raise RuntimeError("SIGTERM: exit status %d" % code)
+        always = self.policy == "always" and self.by_log and not self.policy_turned
+        return not self.switches and (always or (gently and (self.by_log or self.points != "")))
 
     def round(self):
         """Writes, dies, starts; what is wrong then. On a fault `floor` is left for who looks."""
         keeper = Keeper(self, self.rng.random())
         writers = self.history.begin(self.server.path, self.rng)
-        always = self.policy == "always" and self.by_log and not self.switches
         before = sum(past.first for past in self.history.pasts)
         keeper.start()
         time.sleep(0.02 + self.rng.random() * self.rng.choice((0.1, 0.4, 0.8)))
-        self.kill()
+        all_of_it = self.end()
         died = time.time()
         for thread in writers + [keeper]:
             thread.join(PATIENCE)
-        if always:
+        if all_of_it:
             keeper.promised(self.history.acknowledged())
         wrong = keeper.wrong + [str(refusal) for writer in writers for refusal in writer.refusals]
         self.start()
