@@ -112,7 +112,7 @@ class Case:
 def cases(quick):
     keys, members, values = (QUICK_KEYS, QUICK_MEMBERS, QUICK_VALUES) if quick else (KEYS, MEMBERS, VALUES)
     return (Case("{:,} keys, 16 + 16 bytes".format(keys), ("set", "-r", keys, "-n", keys, "-d", 16, "-P", 100),
-                 ("mixed", "-c", 8, "-P", 32, "-r", keys, "-d", 16), gap_name="bgsave_gap_ms"),
+                 ("mixed", "-c", 4, "-P", 128, "-r", keys, "-d", 16), gap_name="bgsave_gap_ms"),
             Case("a sorted set of {:,} members".format(members), ("zfill", "-r", members, "-n", members, "-P", 100),
                  ("zmixed", "-c", 8, "-P", 16, "-r", members)),
             Case("{:,} values of 1 MB, 100 commands/s".format(values),
