@@ -55,8 +55,9 @@ static int open_incr(struct server *srv, const char *name, int flags, int *qd)
     char path[PATH_MAX];
     int err = aof_folder_path(&srv->aof, name, path);
     if (!err) err = disk_file_open(qd, path, O_WRONLY | O_CREAT | O_APPEND | flags, 0644);
-    /* A file of that name may be there, of a log that a crash took back: it is empty when that is safe. */
-    if (!err && flags & O_TRUNC) err = disk_file_sync(*qd, false);
+    /* What was read is to be there after the next crash, too, though nobody may have synced it; and what has that name
+     * from a log that a crash took back is not to come back. */
+    if (!err) err = disk_file_sync(*qd, false);
     if (!err) err = disk_file_sync_folder(path);
     if (err) server_log(srv, LOG_WARNING_LEVEL, "Can't open the append-only file %s: %s", name, strerror(-err));
     return err;
