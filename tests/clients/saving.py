@@ -301,6 +301,22 @@ def loaded_in_a_moment():
         tap.ok(took >= 0.05 and (reply == b"v" or took > 1), "who connects while little is loaded waits and is not told LOADING", [reply, took])
 
 
+def more_than_maxmemory():
+    """What a server with more memory has saved or logged is loaded whole; what maxmemory says is said afterwards."""
+    for log in ("no", "yes"):
+        with Server(OURS, ["--appendonly", log] + POINTS) as server:
+            client = server.client(PATIENCE)
+            for i in range(200):
+                client.call("SET", "k%d" % i, "x" * 50000)
+            before = digest(client)
+            args = ["--appendonly", log, "--maxmemory", "3mb", "--save", ""]
+            client = restart(server, *args)
+            refused = text_of(client, "SET", "more", "1")
+            tap.ok(digest(client) == before and refused.startswith(b"OOM "), "appendonly %s: more data than maxmemory are loaded whole" % log, [refused])
+            client = restart(server, *args, "--maxmemory-policy", "allkeys-lru")
+            tap.ok(wait_until(lambda: 0 < int(text_of(client, "DBSIZE")) < 100), "appendonly %s: and keys leave afterwards where the policy says so" % log)
+
+
 TWO = "another server saves to dump.rdb in the same folder"
 
 
@@ -394,6 +410,7 @@ points()
 full_disk()
 loading()
 loaded_in_a_moment()
+more_than_maxmemory()
 two_on_one_file()
 what_a_crash_has_left()
 for_redis_server()
