@@ -4,24 +4,9 @@
  *
  * Input. A popped array is parsed where it lies; only a command that is not complete when the turn
  * ends is copied, into a buffer of the client's own, and what comes later is appended there until
- * that buffer is used up. So an idle client owns no buffer.
+ * that buffer is used up. So an idle client owns no buffer. Its bound is client-query-buffer-limit.
  *
- * Output. Replies are built in chunks of registered memory and handed to the libOS once a turn; a
- * chunk is freed as soon as it has been pushed (the libOS holds it until the bytes have left).
- *
- * Bounds. Input: client-query-buffer-limit. Output: client-output-buffer-limit of the class, looked at where a reply
- * takes memory (may_grow), so that no command, transaction or message goes far beyond it. Whoever has no such limit may
- * owe: a client with more than TURN_BYTES built in a turn is not served on before that was handed to the libOS, and one
- * with more than OWED_BYTES unsent not before these were sent (CLIENT_OWING); so it holds these and one command's
- * reply.
- *
- *     served --TURN_BYTES built--> owing --flushed, at most OWED_BYTES unsent--> served
- *                                    | more: neither served nor read from; its push has a token
- *                                    +--the token completes: sent--> served
- *
- * Who has not given the password yet owes what redis-server lets him owe since 7.2.8, the 16 KiB of a reply's first
- * buffer and 1,024 bytes; there he is closed, here he waits as others do. What does not move for STALL_MS is closed if
- * it is more than STALL_BYTES.
+ * Output and its bounds: client_output.c.
  */
 #include "server/net/client.h"
 
@@ -36,24 +21,14 @@
 #include "server/exec/blocked.h"
 #include "server/exec/multi.h"
 #include "server/mem.h"
+#include "server/net/client_parts.h"
 #include "server/net/monitor.h"
-#include "server/net/feed.h"
 #include "server/net/pubsub.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
-
-#define TURN_BYTES            ((size_t)1 << 20)
-#define OWED_BYTES            ((size_t)2 << 20)
-#define UNAUTHENTICATED_BYTES ((size_t)17 << 10)
-#define STALL_BYTES           ((size_t)256 << 20)
-#define STALL_MS              60000
-#define PIECE_BYTES           ((size_t)1 << 30)
-static_assert(UNAUTHENTICATED_BYTES > REPLY_CHUNK_SIZE, "who gave no password gets a first chunk of replies");
-static_assert(PIECE_BYTES <= INT_MAX, "a piece of a push");
-static_assert(TURN_BYTES > REPLY_CHUNK_MAX && OWED_BYTES > TURN_BYTES, "a turn's replies may be owed");
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -99,12 +74,7 @@ enum client_class client_class_of(const struct client *cl)
     return (cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
-size_t client_output_bytes(const struct client *cl)
-{
-    return reply_bytes(&cl->out) + cl->unsent + (size_t)feed_lag(cl);
-}
-
-static void log_client(const struct client *cl, int level, const char *before, const char *after)
+void client_log(const struct client *cl, int level, const char *before, const char *after)
 {
     struct server *srv = cl->w->srv;
     char line[1024];
@@ -116,21 +86,11 @@ static void log_client(const struct client *cl, int level, const char *before, c
 }
 
 /* What it does not read shall not be kept for it: demi_close() would go on sending it. */
-static void close_without_rest(struct client *cl)
+void client_close_without_rest(struct client *cl)
 {
     const struct linger hard = {.l_onoff = 1};
     demi_setsockopt(cl->qd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     client_close_soon(cl);
-}
-
-void client_close_over_limit(struct client *cl)
-{
-    if (cl->flags & CLIENT_CLOSE_NOW) return;
-    struct worker *w = cl->w;
-    log_client(cl, LOG_WARNING_LEVEL, "Client ",
-               " scheduled to be closed ASAP for overcoming of output buffer limits.");
-    w->stats.output_limit_closed++;
-    close_without_rest(cl);
 }
 
 void client_kill(struct client *cl)
@@ -141,42 +101,8 @@ void client_kill(struct client *cl)
     pubsub_forget(cl);
     monitor_remove(cl);
     demi_unsent(cl->qd, &unsent);
-    if (unsent) close_without_rest(cl);
+    if (unsent) client_close_without_rest(cl);
     else client_close_soon(cl);
-}
-
-size_t client_unsent_snapshot(const struct client *cl)
-{
-    uint64_t sent = cl->net_out - cl->unsent;
-    if (cl->feed_from <= sent) return 0;
-    return cl->feed_from - sent < cl->unsent ? (size_t)(cl->feed_from - sent) : cl->unsent;
-}
-
-static size_t turn_bytes(const struct client *cl)
-{
-    return (cl->s.flags & SESSION_AUTHENTICATED) ? TURN_BYTES : REPLY_CHUNK_SIZE - sizeof(struct reply_chunk);
-}
-
-/* Where there is a limit it is what closes, as redis-server does it, and nobody waits. */
-static size_t owed_bytes(const struct client *cl)
-{
-    if (!(cl->s.flags & SESSION_AUTHENTICATED)) return UNAUTHENTICATED_BYTES;
-    bool limited = cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
-    return limited ? SIZE_MAX : OWED_BYTES;
-}
-
-/* Its replies and messages are to take memory: they may not beyond the hard limit of its class, and it owes (see above)
- * when they are many. */
-static bool may_grow(struct reply *r, size_t bytes)
-{
-    struct client *cl = list_entry(r, struct client, out);
-    int64_t hard = cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
-    if (unlikely(hard && bytes + cl->unsent > (size_t)hard + client_unsent_snapshot(cl))) {
-        client_close_over_limit(cl);
-        return false;
-    }
-    if (unlikely(bytes > turn_bytes(cl))) cl->flags |= CLIENT_OWING;
-    return true;
 }
 
 static void on_error_reply(void *ctx, struct bytes text)
@@ -186,7 +112,7 @@ static void on_error_reply(void *ctx, struct bytes text)
     errorstats_count(w->srv, text);
 }
 
-static void ask_for_input(struct client *cl)
+void client_ask_for_input(struct client *cl)
 {
     if (cl->pop || (cl->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER | CLIENT_STALLED | CLIENT_OWING))) return;
     if (demi_pop(&cl->pop, cl->qd) != 0) {
@@ -215,7 +141,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     cl->id = atomic_fetch_add(&w->srv->next_client_id, 1);
     reply_init(&cl->out, 2);
     cl->s = (struct session){.w = w, .db = &w->srv->dbs[0], .client = cl, .out = &cl->out};
-    cl->out.may_grow = may_grow;
+    cl->out.may_grow = client_may_grow;
     cl->out.on_error = on_error_reply;
     cl->out.on_error_ctx = w;
     resp_parser_init(&cl->parser);
@@ -227,7 +153,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     w->client_count++;
     cl->endpoint.completed = completed;
     endpoint_set(&w->endpoints, qd, &cl->endpoint);
-    ask_for_input(cl);
+    client_ask_for_input(cl);
     return cl;
 }
 
@@ -241,18 +167,10 @@ static void drop_input(struct client *cl)
     cl->in_off = cl->in_len = cl->in_cap = cl->in_want = 0;
 }
 
-static void forget_held(struct client *cl)
-{
-    struct client **at = &cl->w->held;
-    while (*at != cl) at = &(*at)->next_flush;
-    *at = cl->next_flush;
-    cl->flags &= ~(uint32_t)(CLIENT_HELD | CLIENT_FLUSH_QUEUED);
-}
-
 void client_free(struct client *cl)
 {
     struct worker *w = cl->w;
-    if (unlikely(cl->flags & CLIENT_HELD)) forget_held(cl);
+    if (unlikely(cl->flags & CLIENT_HELD)) client_forget_held(cl);
     multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
@@ -344,7 +262,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     }
     size_t held = cl->in_len - cl->in_off;
     if (unlikely(held > (size_t)w->conf.cfg->client_query_buffer_limit)) {
-        log_client(cl, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: ", "");
+        client_log(cl, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: ", "");
         w->stats.query_limit_closed++;
         client_kill(cl);
         return;
@@ -365,7 +283,7 @@ static void popped(struct client *cl, const demi_qresult_t *qr)
     if (qr->qr_value.sga.sga_segs[0].sgaseg_len == 0) {
         demi_sgarray_t sga = qr->qr_value.sga;
         if (sga.sga_buf) demi_sgafree(&sga);
-        log_client(cl, LOG_VERBOSE_LEVEL, "Client closed connection ", "");
+        client_log(cl, LOG_VERBOSE_LEVEL, "Client closed connection ", "");
         client_close_soon(cl);
         return;
     }
@@ -386,7 +304,7 @@ void client_unparse(struct client *cl, const char *text, size_t n, size_t rest)
 }
 
 /* What was executed is dropped; what is left must not stay in a receive buffer. */
-static void settle_input(struct client *cl)
+void client_settle_input(struct client *cl)
 {
     if (cl->in_off == cl->in_len) {
         drop_input(cl);
@@ -395,176 +313,14 @@ static void settle_input(struct client *cl)
     if (cl->in_sga.sga_buf || cl->in_off > cl->in_cap / 2) own_input(cl, 0);
 }
 
-/* --- output ------------------------------------------------------------------------------------------------------- */
-
-void client_output(struct client *cl)
-{
-    if (cl->flags & CLIENT_FLUSH_QUEUED) return;
-    cl->flags |= CLIENT_FLUSH_QUEUED;
-    cl->next_flush = cl->w->flush;
-    cl->w->flush = cl;
-}
-
-static void check_output(struct client *cl)
-{
-    size_t unsent = 0;
-    demi_unsent(cl->qd, &unsent);
-    if (unsent < cl->unsent || unsent == 0) cl->stalled_ms = 0;
-    else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
-    cl->unsent = unsent;
-    size_t total = client_output_bytes(cl) - client_unsent_snapshot(cl);
-    const struct output_limit *lim = &cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)];
-    if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
-        client_close_over_limit(cl);
-        return;
-    }
-    if (lim->soft_bytes && total > (size_t)lim->soft_bytes) {
-        if (!cl->soft_limit_ms) cl->soft_limit_ms = cl->w->now_ms;
-        else if (cl->w->now_ms - cl->soft_limit_ms > lim->soft_seconds * 1000) client_close_over_limit(cl);
-    } else {
-        cl->soft_limit_ms = 0;
-    }
-    if (unsent <= STALL_BYTES / 2 && (cl->flags & CLIENT_STALLED)) {
-        cl->flags &= ~(uint32_t)CLIENT_STALLED;
-        ask_for_input(cl);
-    } else if (unsent > STALL_BYTES) {
-        cl->flags |= CLIENT_STALLED;
-        if (cl->stalled_ms && cl->w->now_ms - cl->stalled_ms > STALL_MS) client_close_over_limit(cl);
-    }
-}
-
-/* Pieces for a push: what lies behind the first *off bytes of *at, of which both are moved on. A chunk of more than
- * PIECE_BYTES, a value that is lent, is cut: demi_pushv() takes no piece of more than INT_MAX bytes. */
-static int next_pieces(struct reply_chunk **at, size_t *off, struct iovec *iov, int room)
-{
-    int n = 0;
-    while (*at && n < room) {
-        struct reply_chunk *c = *at;
-        size_t left = c->used - *off, take = left < PIECE_BYTES ? left : PIECE_BYTES;
-        if (take) iov[n++] = (struct iovec){c->data + *off, take};
-        *off += take;
-        if (*off < c->used) continue;
-        *at = c->next;
-        *off = 0;
-    }
-    return n;
-}
-
-/* The last push of who owes has a token. */
-static int push_chunks(struct client *cl, struct reply_chunk *chunk)
-{
-    struct iovec iov[64];
-    int err = 0;
-    bool wants_token = (cl->flags & CLIENT_OWING) && !cl->push;
-    struct reply_chunk *c = chunk;
-    size_t off = 0;
-    while (c && !err) {
-        int n = next_pieces(&c, &off, iov, 64);
-        demi_qtoken_t none;
-        bool last = wants_token && !c;
-        /* What a device of ours has taken is still kept until it is acknowledged: the token is to wait for that. */
-        unsigned how = last ? 0 : DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN;
-        if (n) err = demi_pushv(last ? &cl->push : &none, cl->qd, iov, n, how);
-        if (err && last) cl->push = 0;
-        while (chunk != c) {
-            struct reply_chunk *next = chunk->next;
-            reply_chunk_free(chunk);
-            chunk = next;
-        }
-    }
-    while (chunk) {
-        struct reply_chunk *next = chunk->next;
-        reply_chunk_free(chunk);
-        chunk = next;
-    }
-    return err;
-}
-
-/* Whose output is looked at each time; that of others every 64 KiB, and while some of it is unsent. */
-#define LOOKED_AT (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA | SESSION_AUTHENTICATED)
-
-/* After a flush, or when what was flushed was sent: it is served on if it does not owe too much. */
-static void settle_debt(struct client *cl)
-{
-    if (cl->flags & CLIENT_CLOSE_NOW) return;
-    demi_unsent(cl->qd, &cl->unsent);
-    if (cl->push && cl->unsent > owed_bytes(cl)) return;
-    cl->flags &= ~(uint32_t)CLIENT_OWING;
-    if (cl->in_off < cl->in_len) worker_ready(cl->w, cl); /* what it has sent comes first; then it is asked for more */
-    else ask_for_input(cl);
-}
-
-/* The result of the push of a client that owes. */
-static void pushed(struct client *cl, const demi_qresult_t *qr)
-{
-    cl->push = 0;
-    if (qr->qr_opcode != DEMI_OPC_PUSH) client_close_soon(cl);
-    else if (cl->feed) client_output(cl);
-    else if (cl->flags & CLIENT_OWING) settle_debt(cl);
-}
-
 /* A result of an earlier owner of the descriptor is nobody's. */
 static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
 {
     struct client *cl = container_of(e, struct client, endpoint);
     (void)w;
     if (likely(qr->qr_qt == cl->pop)) popped(cl, qr);
-    else if (qr->qr_qt == cl->push) pushed(cl, qr);
+    else if (qr->qr_qt == cl->push) client_pushed(cl, qr);
     else endpoint_release(qr);
-}
-
-/* It stays queued, on the other list. */
-static void hold_output(struct client *cl)
-{
-    cl->flags |= CLIENT_HELD;
-    cl->next_flush = cl->w->held;
-    cl->w->held = cl;
-    cl->w->held_all++;
-}
-
-void client_release_held(struct worker *w)
-{
-    struct client **at = &w->held;
-    if (*at) demi_wake_ring(w->wake);
-    while (*at) {
-        struct client *cl = *at;
-        if (cl->durable_at > w->durable) {
-            at = &cl->next_flush;
-            continue;
-        }
-        *at = cl->next_flush;
-        cl->flags &= ~(uint32_t)(CLIENT_HELD | CLIENT_FLUSH_QUEUED);
-        w->freed_all++;
-        client_output(cl);
-    }
-}
-
-void client_flush(struct client *cl)
-{
-    struct worker *w = cl->w;
-    if (unlikely(cl->durable_at > w->durable)) {
-        hold_output(cl);
-        return;
-    }
-    cl->flags &= ~(uint32_t)CLIENT_FLUSH_QUEUED;
-    size_t bytes = reply_bytes(&cl->out);
-    /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
-    if (unlikely(cl->unsent || (cl->net_out ^ (cl->net_out + bytes)) >> 16 ||
-                 ((cl->s.flags ^ SESSION_AUTHENTICATED) & LOOKED_AT) || (cl->flags & CLIENT_OWING))) {
-        check_output(cl);
-        if (bytes && cl->unsent > owed_bytes(cl)) cl->flags |= CLIENT_OWING;
-    }
-    if (bytes && !(cl->flags & CLIENT_CLOSE_NOW)) {
-        w->stats.net_out += bytes;
-        w->stats.writes++;
-        cl->net_out += bytes;
-        if (push_chunks(cl, reply_take_chunks(&cl->out)) != 0) client_close_soon(cl);
-    }
-    if (unlikely(cl->feed != NULL) && !(cl->flags & CLIENT_CLOSE_NOW) && feed_push(cl) != 0) client_close_soon(cl);
-    settle_input(cl);
-    if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);
-    if (unlikely(cl->flags & CLIENT_OWING)) settle_debt(cl);
-    else ask_for_input(cl);
 }
 
 /* --- upkeep ------------------------------------------------------------------------------------------------------- */
@@ -573,7 +329,7 @@ void client_cron(struct client *cl)
 {
     struct worker *w = cl->w;
     const struct config *cfg = w->conf.cfg;
-    check_output(cl);
+    client_check_output(cl);
     if (cfg->timeout && !(cl->flags & CLIENT_WAITS) &&
         !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
@@ -591,23 +347,6 @@ void client_password_changed(struct worker *w)
         if (open && !(s->flags & SESSION_AUTHENTICATED)) s->flags |= SESSION_AUTHENTICATED | SESSION_LET_IN;
         else if (!open && (s->flags & SESSION_LET_IN)) s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_LET_IN);
     }
-}
-
-struct output_held client_output_held(const struct worker *w)
-{
-    struct demi_mem_stats heap;
-    demi_mem_stats(&heap);
-    struct output_held h = {.memory = heap.held};
-    list_for_each(it, &w->clients) h.unsent += list_entry(it, struct client, all)->unsent;
-    return h;
-}
-
-size_t client_output_memory(const struct client *cl, const struct output_held *held)
-{
-    size_t bytes = 0;
-    for (const struct reply_chunk *c = cl->out.head; c; c = c->next) bytes += sizeof *c + c->cap;
-    if (!cl->unsent || !held->unsent) return bytes;
-    return bytes + (size_t)((double)held->memory * (double)cl->unsent / (double)held->unsent);
 }
 
 size_t client_memory(const struct client *cl, const struct output_held *held)

@@ -107,9 +107,6 @@ enum client_class client_class_of(const struct client *cl);
 size_t client_output_bytes(const struct client *cl);
 /* Closes it, with Redis's line in the log. */
 void client_close_over_limit(struct client *cl);
-/* Of the snapshot in front of a replica's effects: it is as large as the data and not under the limits of output, but
- * under a bound of its own (cmd_sync). */
-size_t client_unsent_snapshot(const struct client *cl);
 /* Memory of output that was handed to the libOS and freed here, and the bytes of all clients of a worker that are
  * unsent: everybody's share of the one is as large as his share of the other. */
 struct output_held {

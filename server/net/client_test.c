@@ -4,6 +4,7 @@
  */
 #include "server/net/client.h"
 
+#include "server/exec/blocked.h"
 #include "server/exec/session_fixture.h"
 #include "server/worker.h"
 
@@ -39,6 +40,7 @@ static void test_each_worker_lets_in_its_own_clients_when_it_takes_the_configura
     struct worker *a = &f.w, *b = &other;
     *b = (struct worker){.srv = &f.srv};
     list_init(&b->clients);
+    blocked_init(b);
     conf_store_join(&f.srv.conf, &b->conf);
     set_password(&f, "secret");
     worker_take_config(a);
@@ -65,6 +67,7 @@ static void test_each_worker_lets_in_its_own_clients_when_it_takes_the_configura
 
     list_init(&a->clients);
     conf_store_leave(&f.srv.conf, &b->conf);
+    blocked_fini(b);
     fixture_fini(&f);
 }
 
