@@ -21,6 +21,7 @@ static void resize_cron(struct worker *w)
 {
     struct server *srv = w->srv;
     uint64_t deadline = demi_clock_ns() + RESIZE_NS;
+    if (srv->persist.loading) return; /* there may be room that was made for keys to come */
     for (int i = 0; i < srv->db_count; i++) {
         struct db *db = &srv->dbs[(w->cron_runs + (uint64_t)i) % (uint64_t)srv->db_count];
         if (!db_size(db)) continue;

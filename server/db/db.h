@@ -201,6 +201,8 @@ void db_slices_free(struct slice *slices, unsigned count);
 bool db_expire_some(struct call *c, struct db *db, uint64_t deadline_ns, size_t *seen, size_t *expired);
 /* That share, by active-expire-effort. */
 unsigned db_expire_acceptable_percent(const struct config *cfg);
+/* Makes room for so many keys, by up to so many buckets a slice: true: more is due. */
+bool db_expand_some(struct db *db, size_t keys, unsigned buckets);
 /* Moves buckets of tables that are to grow or shrink, until the deadline. */
 void db_resize_some(struct db *db, uint64_t deadline_ns);
 

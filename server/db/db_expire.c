@@ -154,6 +154,14 @@ bool db_expire_some(struct call *c, struct db *db, uint64_t deadline_ns, size_t 
     return true;
 }
 
+bool db_expand_some(struct db *db, size_t keys, unsigned buckets)
+{
+    bool due = false;
+    for (unsigned i = 0; i < db->slice_count; i++)
+        due |= table_expand_some(&db->slices[i].table, keys / db->slice_count, buckets);
+    return due;
+}
+
 void db_resize_some(struct db *db, uint64_t deadline_ns)
 {
     for (unsigned i = 0; i < db->slice_count; i++) {

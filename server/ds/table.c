@@ -34,6 +34,8 @@
  */
 #include "server/ds/table.h"
 
+#include <limits.h>
+
 #include "server/mem.h"
 
 #define SHRINK_BELOW  2 /* entries a bucket */
@@ -387,15 +389,22 @@ void table_set_fill(struct table *t, unsigned fill)
     t->fill = (uint8_t)fill;
 }
 
-void table_expand(struct table *t, size_t n)
+bool table_expand_some(struct table *t, size_t entries, unsigned n)
 {
-    if (t->paused || t->resize_forbidden) return;
-    while (t->bucket_count * t->fill < n) {
+    if (t->paused || t->resize_forbidden) return false;
+    for (; n && t->bucket_count * t->fill < entries; n--) {
         if (t->count) {
             split_one(t);
         } else {
             bucket_append(t);
         }
+    }
+    return t->bucket_count * t->fill < entries;
+}
+
+void table_expand(struct table *t, size_t n)
+{
+    while (table_expand_some(t, n, UINT_MAX)) {
     }
 }
 

@@ -86,6 +86,8 @@ void table_fini(struct table *t, void (*free_entry)(void *arg, void *entry), voi
 void table_set_fill(struct table *t, unsigned fill);
 /* Makes room for n entries in all at once (loading, bulk inserts). */
 void table_expand(struct table *t, size_t n);
+/* The same by up to n buckets; true: more is due. */
+bool table_expand_some(struct table *t, size_t entries, unsigned n);
 /* For tests of long chains. While forbidden the table keeps its size up to 5 times its normal fill. */
 void table_forbid_resize(struct table *t, bool forbid);
 /* Up to n buckets' worth of the growing or shrinking that is due (each insert or delete does up to two by itself).

@@ -416,6 +416,57 @@ static void test_notes_that_are_full_leave_the_rest_to_the_reader(void **state)
     }
 }
 
+/* Of a file of 20,000 keys, which says that there are `said`. At a quarter of it and at its end: how many buckets. */
+struct growth {
+    size_t keys, at_quarter, at_end;
+};
+
+static bool look_at_table(void *arg, size_t items)
+{
+    struct growth *g = arg;
+    g->keys += items;
+    if (g->keys <= 5000) g->at_quarter = f.dbs[0].slices[0].table.bucket_count;
+    return true;
+}
+
+static struct growth grow(uint64_t said)
+{
+    struct rdb_sink s;
+    struct rdb_source source;
+    struct growth g = {0};
+    struct call c = f.w.call;
+    c.db = &f.dbs[0];
+    rdb_sink_init(&s, NULL, NULL);
+    rdb_put_raw(&s, "REDIS0011", 9);
+    rdb_put_byte(&s, RDB_OP_RESIZEDB), rdb_put_length(&s, said), rdb_put_length(&s, 0);
+    for (int i = 0; i < 20000; i++) {
+        char name[20];
+        rdb_put_byte(&s, RDB_STRING);
+        rdb_put_string(&s, bytes_of(name, (size_t)snprintf(name, sizeof name, "key %05d", i)));
+        rdb_put_string(&s, BYTES("a value"));
+    }
+    rdb_put_byte(&s, RDB_OP_EOF), rdb_put_u64(&s, 0);
+    struct rdb_loader loader = {.go_on = look_at_table, .arg = &g, .bytes = s.used};
+    struct pieces p = {.left = rdb_sink_bytes(&s), .most = 1000, .ahead = true};
+    rdb_lookahead_init(&p.lookahead, f.dbs[0].hash_seed, true);
+    rdb_source_of_blocks(&source, next_block, &p);
+    assert_int_equal(rdb_read_snapshot(&source, &c, &loader), 0);
+    g.at_end = f.dbs[0].slices[0].table.bucket_count;
+    rdb_source_fini(&source);
+    rdb_sink_fini(&s);
+    db_flush(&c, &f.dbs[0], false);
+    return g;
+}
+
+static void test_room_is_made_ahead_for_keys_that_come_and_no_others(void **state)
+{
+    struct growth none = grow(0), right = grow(20000), few = grow(10000), many = grow((uint64_t)1 << 40);
+    assert_true(none.at_quarter < none.at_end / 3);
+    assert_true(right.at_quarter > none.at_end * 9 / 10 && right.at_end < none.at_end * 11 / 10);
+    assert_true(few.at_quarter > none.at_end / 3 && few.at_quarter < none.at_end * 2 / 3);
+    assert_true(many.at_quarter > none.at_end * 9 / 10 && many.at_end < none.at_end * 11 / 10);
+}
+
 static int setup(void **state)
 {
     fixture_init(&f, 1);
@@ -439,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_what_is_wrong_is_refused_at_the_same_place_with_the_same_words),
         cmocka_unit_test(test_a_key_that_is_there_twice_is_refused_at_the_second),
         cmocka_unit_test(test_every_type_of_value_is_gone_through_to_the_next_key),
+        cmocka_unit_test(test_room_is_made_ahead_for_keys_that_come_and_no_others),
         cmocka_unit_test(test_notes_that_are_full_leave_the_rest_to_the_reader),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

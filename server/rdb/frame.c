@@ -84,9 +84,9 @@ static bool read_aux(struct rdb_frame *f)
 
 static bool read_sizes(struct rdb_frame *f)
 {
-    uint64_t n;
+    uint64_t expires;
     f->step = RDB_AT_LENGTH;
-    return rdb_get_length(f->s, &n) && rdb_get_length(f->s, &n);
+    return rdb_get_length(f->s, &f->number) && rdb_get_length(f->s, &expires);
 }
 
 static bool read_key(struct rdb_frame *f, unsigned type)

@@ -36,7 +36,7 @@ struct rdb_frame {
     struct rdb_source *s;
     unsigned version;
     enum rdb_step step;
-    uint64_t number;
+    uint64_t number;           /* of the database; of RDB_ITEM_SIZES: keys that are said to come */
     struct bytes name, value;  /* name: valid until the next item; value: until the next string */
     unsigned type;             /* of the key's value, one that rdb_type_is_known(), unless that was the fault */
     int64_t expire_ms, idle_s; /* of the key; -1: none */

@@ -41,7 +41,8 @@ struct rdb_loader {
     /* Asked after a key, or a lot of keys, or another item: so many. False ends it with -ECANCELED. NULL: not asked. */
     bool (*go_on)(void *arg, size_t items);
     void *arg;
-    unsigned lot; /* so many at most, 0: RDB_LOT_MAX; go_on may change it */
+    uint64_t bytes; /* how long it is; 0: not known, and no room is made ahead */
+    unsigned lot;   /* so many at most, 0: RDB_LOT_MAX; go_on may change it */
     /* set by reading */
     uint64_t keys, expired, empty; /* expired: dead already, left out; empty: without elements, left out */
     uint64_t used_mem;             /* of the server that wrote it, as it says; 0: it does not */
