@@ -27,7 +27,11 @@ struct db *srv_db(const struct call *c, int64_t id)
     return id >= 0 && id < c->srv->db_count ? &c->srv->dbs[id] : NULL;
 }
 
-bool srv_active_expire(const struct call *c) { return c->srv->active_expire && !c->srv->pause_until_ms; }
+/* The log takes no more: each that expires would be another record. */
+bool srv_active_expire(const struct call *c)
+{
+    return c->srv->active_expire && !c->srv->pause_until_ms && !(c->srv->unusual & SERVER_AOF_FULL);
+}
 
 enum expired_is srv_expired_is(const struct call *c, bool write)
 {

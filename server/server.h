@@ -54,6 +54,7 @@ enum server_unusual {
     SERVER_AOF_ERROR = 1u << 3,  /* or because the log cannot be written */
     SERVER_SAVING = 1u << 4,     /* some commands may have to wait until a save has written what they change ... */
     SERVER_SAVE_FULL = 1u << 5,  /* ... or writes, until it takes less memory */
+    SERVER_AOF_FULL = 1u << 6,   /* writes have to wait until more of the log is written */
 };
 
 struct server {

@@ -238,13 +238,16 @@ static void end_pause(struct worker *w)
 
 void worker_let_go(struct worker *w)
 {
+    bool any = false;
     list_for_each(it, &w->clients)
     {
         struct client *cl = list_entry(it, struct client, all);
         if (!(cl->flags & CLIENT_PAUSED)) continue;
         cl->flags &= ~(uint32_t)CLIENT_PAUSED;
         worker_ready(w, cl);
+        any = true;
     }
+    if (any) demi_wake_ring(w->wake); /* a task may say so, while the loop sleeps */
 }
 
 static void run_cron(struct worker *w)
@@ -298,7 +301,6 @@ int worker_run(struct worker *w)
         end_turn(w);
         worker_check(w);
         if (unlikely(srv->aof.group.waits)) aof_turn(w);
-        if (unlikely(aof_lags(srv))) aof_catch_up(w);
         if (unlikely(w->copy != NULL)) {
             full_copy_turn(w, (size_t)n);
             end_turn(w);

@@ -127,7 +127,7 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
         refuse(s, r->cmd, r, text);
         return EXEC_DONE;
     case ADMIT_RUN:
-        if (unlikely(w->srv->unusual & SERVER_SAVING) && persist_holds(s, r)) return EXEC_HOLD;
+        if (unlikely(w->srv->unusual & (SERVER_SAVING | SERVER_AOF_FULL)) && persist_holds(s, r)) return EXEC_HOLD;
         run_plain(s, r);
         return EXEC_DONE;
     }

@@ -3,7 +3,8 @@
  * Which files there are, and whether there is a log: it is opened, switched on and off, flushed and closed here. What
  * is in it is the writer's (aof_writer.c); its files are changed by rewrites (aof_rewrite.c).
  *
- * The journal keeps what is not written yet. If that becomes LAG_MAX the loop waits for the disk, and says so.
+ * The journal keeps what is not written yet. If that becomes LAG_MAX, commands that write wait for the disk, and
+ * the log says so; all others are served.
  */
 #include "server/persist/aof.h"
 
@@ -36,7 +37,6 @@ void aof_init(struct aof *a)
 
 uint64_t aof_unwritten(const struct aof *a) { return a->reader.of ? broadcast_unread(&a->reader) : 0; }
 uint64_t aof_size(const struct aof *a) { return a->closed_bytes + a->bytes; }
-bool aof_lags(const struct server *srv) { return aof_unwritten(&srv->aof) > LAG_MAX; }
 
 bool aof_is_always(const struct server *srv)
 {
@@ -171,19 +171,25 @@ void aof_flush(struct worker *w)
     while (a->runs && aof_unwritten(a) && !a->error && demi_timer(&qt, SECOND_NS / 1000) == 0) demi_wait(&qr, qt, NULL);
 }
 
-void aof_catch_up(struct worker *w)
+void aof_see_lag(struct server *srv)
 {
-    struct server *srv = w->srv;
-    uint64_t start = demi_clock_ns();
-    demi_qtoken_t qt;
-    demi_qresult_t qr;
-    if (srv->aof.error) return; /* writes are refused: it does not grow */
-    srv->aof.delayed_syncs++;
-    while (aof_lags(srv) && !srv->aof.error && demi_timer(&qt, SECOND_NS / 1000) == 0) demi_wait(&qr, qt, NULL);
-    server_log(srv, LOG_WARNING_LEVEL,
-               "The disk does not keep up with the AOF: the server has waited %.3f seconds until no more than %llu MB "
-               "are unwritten",
-               (double)(demi_clock_ns() - start) / SECOND_NS, (unsigned long long)(LAG_MAX >> 20));
+    struct aof *a = &srv->aof;
+    bool lags = aof_unwritten(a) > (srv->unusual & SERVER_AOF_FULL ? LAG_MAX / 2 : LAG_MAX) && !a->error;
+    if (lags == !!(srv->unusual & SERVER_AOF_FULL)) return;
+    if (lags) {
+        srv->unusual |= SERVER_AOF_FULL;
+        a->full_ns = demi_clock_ns();
+        a->delayed_syncs++;
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "The disk does not keep up with the AOF: commands that write wait, %llu MB are unwritten",
+                   (unsigned long long)(LAG_MAX >> 20));
+        return;
+    }
+    srv->unusual &= ~(unsigned)SERVER_AOF_FULL;
+    server_log(srv, LOG_NOTICE_LEVEL,
+               "The AOF is written again as far as commands need not wait for it; they did %.3f s",
+               (double)(demi_clock_ns() - a->full_ns) / SECOND_NS);
+    worker_let_go(&srv->workers[0]);
 }
 
 /* What was kept while aof-disable-auto-gc was on goes when it is off. */

@@ -75,6 +75,7 @@ struct aof {
     uint64_t base_bytes;   /* of all files, after the last rewrite or the start */
     uint64_t closed_bytes; /* of the files before the increment in the writing */
     uint64_t delayed_syncs;
+    uint64_t full_ns;       /* since when commands wait for it, if they do */
     int64_t write_delay_us; /* DEBUG AOF-FLUSH-SLEEP */
 };
 
@@ -96,6 +97,8 @@ void aof_flush(struct worker *w);
 /* BGREWRITEAOF. 0; -EBUSY: one is under way; another -errno. */
 int aof_rewrite_begin(struct worker *w);
 void aof_rewrite_cancel(struct worker *w);
+/* The same as a failure, and without waiting for its end. */
+void aof_rewrite_give_up(struct worker *w);
 /* Some times a second: errors are tried again, growth is looked at. */
 void aof_cron(struct worker *w);
 
@@ -103,9 +106,8 @@ void aof_cron(struct worker *w);
 void aof_appended(struct server *srv);
 /* The loop has ended a turn: to be told while a->group waits. */
 void aof_turn(struct worker *w);
-/* It has grown so far beyond what is written that the loop has to wait; now and then it has to be asked. */
-void aof_catch_up(struct worker *w);
-bool aof_lags(const struct server *srv);
+/* It has grown, or is written further: whether commands that write wait until it is (SERVER_AOF_FULL). */
+void aof_see_lag(struct server *srv);
 uint64_t aof_unwritten(const struct aof *a);
 /* Bytes of all files. */
 uint64_t aof_size(const struct aof *a);

@@ -249,6 +249,15 @@ void aof_rewrite_cancel(struct worker *w)
     demi_wait(&qr, a->rewrite_task, NULL);
 }
 
+void aof_rewrite_give_up(struct worker *w)
+{
+    struct aof *a = &w->srv->aof;
+    if (!a->rewriting) return;
+    a->given_up = a->failed = true;
+    a->failures++;
+    if (a->save) save_cancel(a->save);
+}
+
 /* --- when --------------------------------------------------------------------------------------------------------- */
 
 /* So many have failed that it has to wait. */

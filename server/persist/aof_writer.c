@@ -54,6 +54,7 @@ void aof_writer_set_error(struct server *srv, int err)
 {
     srv->aof.error = err;
     persist_update(srv);
+    aof_see_lag(srv); /* who waits is told */
 }
 
 /* No more often than the log is worth it. */
@@ -283,6 +284,7 @@ static int write_lot(struct server *srv, struct lot *l, uint64_t until, bool wit
         return fail(srv, "writing to", err);
     }
     broadcast_advance(&a->reader, l->bytes);
+    aof_see_lag(srv);
     a->bytes += l->stamped + l->bytes;
     a->written = a->reader.offset;
     if (a->written == until) a->boundary = until;
@@ -417,6 +419,7 @@ static int64_t run_task(void *arg)
 void aof_appended(struct server *srv)
 {
     struct aof *a = &srv->aof;
+    aof_see_lag(srv);
     if (!a->idle) return;
     a->idle = false;
     demi_wake_ring(a->wake);

@@ -11,6 +11,7 @@
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
+#include "server/exec/multi.h"
 #include "server/exec/run.h"
 #include "server/observe/log.h"
 #include "server/persist/aof.h"
@@ -26,6 +27,7 @@
 #define QUIET_NS      UINT64_C(1000000000)
 #define QUIET_LOOK_NS UINT64_C(200000)
 #define TIDY_NS       1000000
+#define STALLED_MS    5000
 
 static int64_t now_s(const struct worker *w) { return w->now_ms / 1000; }
 
@@ -58,7 +60,10 @@ bool persist_refuses_writes(const struct server *srv)
 
 bool persist_holds(const struct session *s, const struct request *r)
 {
-    return save_walk_holds(s->w->srv->persist.walk, s, r);
+    const struct server *srv = s->w->srv;
+    bool writes = (r->cmd->flags & CMD_RUNS_QUEUE) ? multi_writes(s) : r->cmd->flags & CMD_WRITE;
+    if (writes && (srv->unusual & (SERVER_AOF_FULL | SERVER_SAVE_FULL))) return true;
+    return srv->persist.walk && save_walk_holds(srv->persist.walk, s, r);
 }
 
 void persist_update(struct server *srv)
@@ -180,6 +185,7 @@ static void ended(struct worker *w, const struct save *s, int err)
     struct persist *p = &srv->persist;
     if (s == p->cancelled) {
         p->cancelled = NULL;
+        p->stalled = false;
         return;
     }
     ASSERT(s == p->saving);
@@ -203,6 +209,11 @@ int persist_save_begin(struct worker *w)
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
     if (p->saving || srv->aof.rewriting || !walks_are_free(&srv->walks)) return -EBUSY;
+    if (p->stalled) {
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "Can't save in background: the last one that was given up waits for the disk");
+        return -EAGAIN;
+    }
     claim_look(srv);
     p->scheduled = false;
     p->saves++;
@@ -247,6 +258,29 @@ static const struct save_point *point_reached(const struct worker *w)
     return NULL;
 }
 
+/* Commands wait for a save whose file the disk takes nothing of: better no file than no service. */
+static void look_for_stall(struct worker *w)
+{
+    struct persist *p = &w->srv->persist;
+    if (!p->walk || !save_walk_is_waited_for(p->walk) || p->walk->progress != p->seen_progress) {
+        p->seen_progress = p->walk ? p->walk->progress : 0;
+        p->stalled_ms = w->now_ms;
+        return;
+    }
+    if (w->now_ms - p->stalled_ms < STALLED_MS) return;
+    server_log(w->srv, LOG_WARNING_LEVEL,
+               "Commands wait for a file that is saved in the background, and the disk has taken nothing of it for %d "
+               "seconds: it is given up",
+               STALLED_MS / 1000);
+    if (!p->saving) {
+        aof_rewrite_give_up(w);
+        return;
+    }
+    persist_save_cancel(w);
+    p->stalled = p->failed = true;
+    persist_update(w->srv);
+}
+
 static void tidy_walks(struct worker *w)
 {
     struct server *srv = w->srv;
@@ -257,6 +291,7 @@ static void tidy_walks(struct worker *w)
 void persist_cron(struct worker *w)
 {
     struct persist *p = &w->srv->persist;
+    look_for_stall(w);
     aof_cron(w);
     if (p->saving || p->loading || w->srv->aof.rewriting || !walks_are_free(&w->srv->walks)) return;
     bool may_try = !p->failed || now_s(w) - p->tried_s > RETRY_S;

@@ -27,15 +27,18 @@ struct persist {
     struct save_walk *walk; /* the one clients are served during, of a save or a rewrite; NULL: there is none */
     struct save *saving;    /* in the background; NULL: no */
     struct save *cancelled; /* one that was given up and has not ended yet; NULL: there is none */
-    bool scheduled;         /* BGSAVE SCHEDULE, or one inside EXEC */
-    bool failed;            /* the last one in the background */
-    int64_t saved_s;        /* when the data were last saved, or the server began */
-    int64_t tried_s;        /* when one in the background last began */
-    int64_t took_s;         /* the last one in the background; -1: there was none */
-    int64_t dirty_before;   /* changes when the one under way began */
-    uint64_t saves;         /* begun since the start */
-    size_t memory_peak;     /* of the last one */
-    struct load *loading;   /* the data are being loaded; NULL: no */
+    uint64_t seen_progress; /* of the save that commands wait for, and since when there was no more */
+    int64_t stalled_ms;
+    bool stalled;                       /* the cancelled one had none for long */
+    bool scheduled;                     /* BGSAVE SCHEDULE, or one inside EXEC */
+    bool failed;                        /* the last one in the background */
+    int64_t saved_s;                    /* when the data were last saved, or the server began */
+    int64_t tried_s;                    /* when one in the background last began */
+    int64_t took_s;                     /* the last one in the background; -1: there was none */
+    int64_t dirty_before;               /* changes when the one under way began */
+    uint64_t saves;                     /* begun since the start */
+    size_t memory_peak;                 /* of the last one */
+    struct load *loading;               /* the data are being loaded; NULL: no */
     void (*ready)(struct server *srv);  /* who is told when they are */
     uint64_t keys_loaded, keys_expired; /* by the last load */
 };
@@ -62,7 +65,7 @@ void persist_save_cancel(struct worker *w);
 void persist_flushed_all(struct call *c);
 /* Commands that change data are to be refused: the last save failed, and the operator wants to know. */
 bool persist_refuses_writes(const struct server *srv);
-/* The request has to wait for a save. To be asked while the server is SERVER_SAVING. */
+/* The request has to wait for a save or for the log. To be asked while the server is SERVER_SAVING, SERVER_AOF_FULL. */
 bool persist_holds(const struct session *s, const struct request *r);
 /* After anything that the answer depends on has changed (the configuration, too). */
 void persist_update(struct server *srv);

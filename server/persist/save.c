@@ -73,6 +73,7 @@ static int wait_oldest(struct save *s)
     s->first = (s->first + 1) % STARTED_MAX;
     s->count--;
     int err = disk_file_wait(op->qt, NULL);
+    s->walk.progress++;
     if (op->buffer) packer_give(s->packer, op->buffer);
     else s->syncing = false;
     return err;
@@ -203,6 +204,7 @@ static int walk_on(struct save *s, bool *done)
 {
     bool delayed = s->w->conf.cfg->rdb_key_save_delay > 0;
     uint64_t before = s->walk.keys_done, start = demi_clock_ns();
+    s->walk.progress++;
     *done = save_walk_some(&s->walk, delayed ? 0 : start + SLICE_NS);
     if (delayed) return delay(s, s->walk.keys_done - before);
     return let_clients(s, demi_clock_ns() - start);

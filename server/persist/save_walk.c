@@ -139,13 +139,15 @@ static bool queue_is_held(const struct save_walk *s, const struct session *sessi
 
 bool save_walk_holds(struct save_walk *s, const struct session *session, const struct request *r)
 {
-    const struct server *srv = s->w->srv;
     ASSERT(s->walk);
-    bool is_exec = r->cmd->flags & CMD_RUNS_QUEUE;
-    if ((srv->unusual & SERVER_SAVE_FULL) && (is_exec ? multi_writes(session) : r->cmd->flags & CMD_WRITE)) return true;
-    bool held = is_exec ? queue_is_held(s, session) : key_is_held(s, session, r);
+    bool held = (r->cmd->flags & CMD_RUNS_QUEUE) ? queue_is_held(s, session) : key_is_held(s, session, r);
     s->waited_for |= held;
     return held;
+}
+
+bool save_walk_is_waited_for(const struct save_walk *s)
+{
+    return s->waited_for || (s->w->srv->unusual & SERVER_SAVE_FULL);
 }
 
 void save_walk_let_go(struct save_walk *s)

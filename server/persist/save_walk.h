@@ -33,6 +33,7 @@ struct save_lane { /* private: one sequence of entries */
 struct save_walk {
     uint64_t keys_done, keys_all;
     size_t memory_peak;
+    uint64_t progress; /* counted by who writes: more of the file is on its way */
     /* private */
     struct worker *w;
     struct packer *packer;
@@ -66,6 +67,8 @@ void save_walk_let_go(struct save_walk *s);
 /* What it takes. */
 size_t save_walk_memory(const struct save_walk *s);
 
+/* Some request waits. */
+bool save_walk_is_waited_for(const struct save_walk *s);
 /* The request has to wait. */
 bool save_walk_holds(struct save_walk *s, const struct session *session, const struct request *r);
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 
 from here import FOLDER, OURS, Server, Tap, need, need_server
+from tampering import Tampering, can_attach
 
 need_server()
 # A server that is traced while it ends cannot look for leaks: that needs ptrace, too.
@@ -286,32 +287,6 @@ def files_with_faults():
         tap.ok(reply == b"+OK\r\n" and c.call("DBSIZE").raw() == b":43\r\n", "the good one is read", [reply])
 
 
-class Tampering:
-    """A strace that lets calls on some files fail, or last, for as long as this is open."""
-
-    def __init__(self, server, call, what, names):
-        paths = [word for name in names for word in ("-P", os.path.join(server.dir, name), "-P", name)]
-        self.process = subprocess.Popen([STRACE, "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e",
-                                         "inject=%s:%s" % (call, what), *paths, "-p", str(server.pid)],
-                                        stderr=subprocess.PIPE, text=True)
-        self.attached = False
-        for line in self.process.stderr:  # it ends if the tracer does
-            self.attached = self.attached or "attached" in line
-            if self.attached:
-                break
-
-    def __enter__(self):
-        if not self.attached:
-            self.__exit__()
-            raise RuntimeError("strace cannot attach")
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
-        self.process.stderr.close()
-
-
 # call, errno, of which file, what the log says. The folder is flushed when the new file is in its place already.
 STEPS = (
     ("openat", "EACCES", "temp-%d.rdb", "opening the temporary file: Permission denied"),
@@ -322,14 +297,6 @@ STEPS = (
     ("close", "EIO", "temp-%d.rdb", "closing the temporary file: Input/output error"),
     ("rename", "EACCES", "temp-%d.rdb", "renaming the temporary file: Permission denied"),
 )
-
-
-def can_attach(server):
-    try:
-        with Tampering(server, "fsync", "error=EIO", ["nothing"]):
-            return True
-    except RuntimeError:
-        return False
 
 
 def every_step_may_fail():
