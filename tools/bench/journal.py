@@ -167,7 +167,7 @@ def section_off(bench):
     finally:
         for target in targets:
             target.stop()
-    table = Table("No files, beside %s: server CPU per request, 50 connections, TCP" % os.environ["BASE"],
+    table = Table("No files, beside an older build (%s): server CPU per request, 50 connections, TCP" % os.path.basename(base),
                   ["test", "us base", "us demikv", "demikv / base", "least / least", "target", ""])
     for depth in (1, 16, 100):
         for test in TESTS:
