@@ -61,6 +61,7 @@ struct lives {
     struct rng rng;
     /* the scenario's */
     const char *conf;
+    char conf_text[512]; /* for it */
     int life_count, player_count, batch_max;
     uint64_t play_ns; /* at most */
     uint32_t large_max;
@@ -685,11 +686,10 @@ static inline int director_main(void *arg)
 
 /* --- the cast ----------------------------------------------------------------------------------------------------- */
 
-/* w->state of its caller's choice: `l` is in it, with what is the scenario's filled in. */
+/* w->state of its caller's choice: `l` is in it, with what is the scenario's filled in, and rng seeded. */
 static inline void lives_add(struct world *w, struct lives *l)
 {
     l->w = w;
-    rng_seed(&l->rng, hash_u64(4, w->seed));
     if (!l->good.jitter_ns) l->good = sim_disk_random(w->sim);
     l->disk = sim_disk_new(w->sim, &l->good);
     struct sim_link link = {.delay_ns = MS(0) + 20000, .jitter_ns = 100000, .segment_max = 16384, .window = 65536};
