@@ -630,6 +630,70 @@ static void test_a_disk_outlives_its_host(void **state)
     run_seeds(&(struct scenario){"second life", set_up_second_life, verify_second_life, SEC(60)}, SEEDS);
 }
 
+/* --- of a host with our own stack --------------------------------------------------------------------------------- */
+
+/* Its frames are not heard any more, and another host has its address. */
+static int net_life(struct disk_world *d)
+{
+    struct world *w = d->w;
+    int qd, life = d->life++;
+    FINE(w, open_file(&qd, "file", O_RDWR | O_CREAT | O_APPEND));
+    FINE(w, write_pattern(qd, 1000, (size_t)life * 1000));
+    FINE(w, sync_file(qd));
+    FINE(w, sync_folder("."));
+    int listener = listen_at("10.0.0.1", 7000, 4);
+    CHECK(w, listener >= 0);
+    int peer = accept_on(listener);
+    FINE(w, peer >= 0 ? push_bytes(peer, life ? "b" : "a", 1) : peer);
+    sleep_ns(SEC(6));
+    if (!life) FAILS(w, EIO, write_pattern(qd, 5000, 0));
+    FINE(w, demi_close(peer));
+    FINE(w, demi_close(listener));
+    return close_file(qd);
+}
+
+static int ask_who(void *arg)
+{
+    struct disk_world *d = arg;
+    for (int life = 0; life < 2; life++) {
+        char got[POP_MAX];
+        int qd = -1;
+        for (int i = 0; i < 100 && qd < 0; i++) {
+            qd = connect_to("10.0.0.1", 7000);
+            if (qd < 0) sleep_ns(MS(10));
+        }
+        if (!CHECK(d->w, qd >= 0)) return 1;
+        CHECK_EQUAL(d->w, pop_bytes(qd, got, sizeof got), 1);
+        CHECK_EQUAL(d->w, got[0], life ? 'b' : 'a');
+        demi_close(qd);
+        if (!life) sleep_ns(SEC(8)); /* the crash is at five */
+    }
+    return 0;
+}
+
+static void net_reboot(void *arg)
+{
+    struct disk_world *d = arg;
+    crash(d);
+    sim_host_mount(sim_net_host_add(d->w->sim, "10.0.0.1", NULL, disk_program, d), d->disk);
+}
+
+static void set_up_net(struct world *w)
+{
+    struct disk_world *d = w->state = calloc(1, sizeof *d);
+    struct sim_disk_settings set = sim_disk_random(w->sim);
+    *d = (struct disk_world){.w = w, .fn = net_life, .disk = sim_disk_new(w->sim, &set)};
+    d->host = sim_net_host_add(w->sim, "10.0.0.1", NULL, disk_program, d);
+    sim_host_mount(d->host, d->disk);
+    sim_net_host_add(w->sim, "10.0.0.2", NULL, ask_who, d);
+    sim_at(w->sim, SIM_START_NS + SEC(5), net_reboot, d);
+}
+
+static void test_a_host_with_our_stack_has_a_disk_and_crashes(void **state)
+{
+    run_seeds(&(struct scenario){"net host", set_up_net, verify_second_life, SEC(600)}, SEEDS);
+}
+
 /* What a scenario puts there is safe; what it finds is what programs would. */
 static int add_files(struct disk_world *d)
 {
@@ -711,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_a_rename_is_safe_when_its_folder_was_synced_and_whole_in_any_case),
         cmocka_unit_test(test_a_sync_after_one_that_failed_means_nothing),
         cmocka_unit_test(test_a_disk_outlives_its_host),
+        cmocka_unit_test(test_a_host_with_our_stack_has_a_disk_and_crashes),
         cmocka_unit_test(test_a_name_is_safe_when_its_folder_was_synced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
