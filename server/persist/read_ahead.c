@@ -5,8 +5,9 @@
  *     | given out |         looked through          |      arrived      |  asked for
  *                 ^ taken                           ^ looked            ^ arrived
  *
- * The thread moves `looked`, the loop the others; what both read is under the lock, which is held for a few
- * instructions a block. Without a thread the loop goes through a block when it is asked for it.
+ * Reads move `arrived`. Blocks are gone through one after the other, by the thread; by the loop, where there is none or
+ * where it has got no processor when a block is wanted. What both read is under the lock, which is held for a few
+ * instructions a block.
  */
 #include "server/persist/read_ahead.h"
 
@@ -45,7 +46,7 @@ struct read_ahead {
     unsigned spare_count;
 
     bool looking, wants_thread, has_thread;
-    struct rdb_lookahead lookahead; /* the thread's, if there is one */
+    struct rdb_lookahead lookahead; /* whoever's is going */
     demi_wake_t *wake;              /* the thread is through with a block that was waited for */
     demi_qtoken_t wake_qt;
     bool wake_armed;
@@ -55,6 +56,7 @@ struct read_ahead {
 
     uint64_t taken;
     uint64_t looked, arrived; /* under the lock, if there is a thread; and so: */
+    bool going;               /* somebody goes through the block at `looked` */
     bool stop, loop_waits;
     struct ahead_block blocks[READ_AHEAD_BLOCKS];
 };
@@ -83,14 +85,16 @@ static void *run(void *arg)
     struct read_ahead *r = arg;
     pthread_mutex_lock(&r->lock);
     while (!r->stop) {
-        if (r->looked == r->arrived) {
+        if (r->going || r->looked == r->arrived) {
             pthread_cond_wait(&r->more, &r->lock);
             continue;
         }
         struct ahead_block *b = block_at(r, r->looked);
+        r->going = true;
         pthread_mutex_unlock(&r->lock);
         rdb_lookahead_block(&r->lookahead, bytes_in(b), b->notes);
         pthread_mutex_lock(&r->lock);
+        r->going = false;
         r->looked++;
         if (r->loop_waits) demi_wake_ring(r->wake);
         r->loop_waits = false;
@@ -198,7 +202,7 @@ static int wait_for_more(struct read_ahead *r)
         r->wake_armed = true;
         qts[count++] = r->wake_qt;
         lock(r);
-        bool there = r->looked > r->taken;
+        bool there = r->looked > r->taken || !r->going;
         r->loop_waits = !there;
         unlock(r);
         if (there) return 0;
@@ -210,17 +214,23 @@ static int wait_for_more(struct read_ahead *r)
     return 0;
 }
 
-/* Is the block at `taken` ready to be given out? Goes through it if nobody else does. */
+/* Is the block at `taken` ready to be given out? Goes through it if nobody does: there is no thread, or it has not got
+ * a processor lately. */
 static bool is_ready(struct read_ahead *r)
 {
     lock(r);
-    bool ready = r->looked > r->taken, is_there = r->arrived > r->taken;
+    bool ready = r->looked > r->taken, to_do = !ready && r->arrived > r->taken && !r->going;
+    if (to_do) r->going = true;
     unlock(r);
-    if (ready || !is_there || r->has_thread) return ready;
+    if (!to_do) return ready;
     struct ahead_block *b = block_at(r, r->taken);
     if (!b->notes) b->notes = take_notes(r);
     rdb_lookahead_block(&r->lookahead, bytes_in(b), b->notes);
+    lock(r);
+    r->going = false;
     r->looked++;
+    if (r->has_thread) pthread_cond_signal(&r->more);
+    unlock(r);
     return true;
 }
 
