@@ -119,38 +119,39 @@ def used(place):
     return (stat.f_blocks - stat.f_bfree) * stat.f_frsize
 
 
+def fill(place):
+    """To the last byte."""
+    try:
+        with open(os.path.join(place, "filler"), "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError:
+        pass
+
+
 def without_log(tap, seed):
     rng, history, place = random.Random(seed), History(3), tempfile.mkdtemp(prefix="demikv-full-")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + SMALL, "none", place], check=True)
     with Server(OURS, ["--save", "3600 100000", "--dir", place]) as server:
         client = server.client(PATIENCE)
         writers = history.begin(server.path, rng, insists=True)
-        time.sleep(0.1)
-        state = history.acknowledged()
-        saved = text_of(client, "SAVE") == b"OK"
-        time.sleep(0.05)
+        wait_until(lambda: min(history.acknowledged()) >= 5, PATIENCE)
         for writer in writers:
             writer.stop()
+        state = history.acknowledged()
+        saved = text_of(client, "SAVE") == b"OK"
         grow(client)
         text_of(client, "BGSAVE")
         wait_until(lambda: info(client, "rdb_bgsave_in_progress") == "0", PATIENCE)
         refused = client.call("SET", "probe", "1").raw()
         tap.ok(saved and refused.startswith(b"-MISCONF") and not leftovers(place), "no log: a save fails and leaves nothing, writes are refused", [refused, leftovers(place)])
-        with open(os.path.join(place, "filler"), "wb") as file:
-            try:
-                while True:
-                    file.write(bytes(65536))
-                    file.flush()
-            except OSError:
-                pass
+        fill(place)
         kill(server)
-        with open(os.path.join(place, "temp-4711-1.rdb"), "wb"):
-            pass
         server.start()
         client = server.client(PATIENCE)
         wrong = history.compare(client, state)
         tap.ok(not wrong, "no log: a start on a full disk has what was saved", wrong[:5])
-        os.unlink(os.path.join(place, "filler"))
+        resize(place, LARGE)
         tap.ok(text_of(client, "SET", "probe", "2") == b"OK" and text_of(client, "SAVE") == b"OK" and not leftovers(place), "no log: and goes on when there is room")
     subprocess.run(["umount", "-l", place], check=True)
     os.rmdir(place)

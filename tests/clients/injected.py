@@ -37,12 +37,14 @@ class Faults:
     def __init__(self, server):
         base = os.path.join(server.dir, "fiu-%d" % server.pid)
         wait_until(lambda: os.path.exists(base + ".out"), PATIENCE)
-        self.orders, self.replies, self.names = open(base + ".in", "w"), open(base + ".out"), []
+        self.orders, self.replies, self.names = os.open(base + ".in", os.O_WRONLY), open(base + ".out"), []
 
     def order(self, text):
-        self.orders.write(text + "\n")
-        self.orders.flush()
-        return self.replies.readline().strip()
+        os.write(self.orders, (text + "\n").encode())
+        reply = self.replies.readline().strip()
+        if not reply:
+            raise BrokenPipeError("the process has ended")
+        return reply
 
     def begin(self, name, probability, error):
         self.names.append(name)
@@ -55,7 +57,7 @@ class Faults:
             self.order("disable name=" + self.names.pop())
 
     def close(self):
-        self.orders.close()
+        os.close(self.orders)
         self.replies.close()
 
 
@@ -146,8 +148,11 @@ class Life:
         faults = Faults(self.server)
         writers = self.history.begin(self.server.path, self.rng, insists=True)
         time.sleep(0.05)
-        for fault in faults_drawn:
-            faults.begin(*fault)
+        try:
+            for fault in faults_drawn:
+                faults.begin(*fault)
+        except OSError:  # the first one has ended it
+            pass
         self.disturb(faults, 0.1 + self.rng.random() * 0.5)
         if self.rng.randrange(4) > 0 and self.server.alive():
             try:
