@@ -41,7 +41,7 @@ def a_log_that_is_not_written():
     with Server(OURS, THREADS + ["--appendonly", "yes", "--appendfsync", "no"]) as server:
         client, writer = server.client(PATIENCE), server.client(PATIENCE)
         client.call("SET", "before", "1")
-        with Tampering(server, "writev", "delay_enter=3000000:when=1", ["appendonlydir/appendonly.aof.1.incr.aof"]):
+        with Tampering(server, "writev", "delay_enter=8000000:when=1", ["appendonlydir/appendonly.aof.1.incr.aof"]):
             writer.send(b"".join(encode(["SET", "k%d" % (i % 50), value]) for i in range(1500)))
             tap.ok(wait_until(lambda: log_has(server, "commands that write wait")), "the log cannot be written, and becomes long")
             tap.ok(text_of(client, "GET", "before") == b"1" and text_of(client, "PING") == b"PONG", "who reads is served")
