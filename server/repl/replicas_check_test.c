@@ -34,13 +34,16 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     SEEN(check, &f.w, cl.feed, NULL, "readers == refs");
     /* As it stands when the copy has ended: nobody may be left without something to read. */
     struct full_copy *copy = f.w.copy;
+    struct walk *walk = f.srv.walks.under_way;
     f.w.copy = NULL;
+    f.srv.walks.under_way = NULL;
     s->is_whole = true;
     replicas_check(&f.w);
-    SEEN(check, &f.w, cl.feed, NULL, "cl->feed || w->copy");
+    SEEN(check, &f.w, cl.feed, NULL, "cl->feed || !may_begin(w)");
     SEEN(check, &f.w, s->is_whole, false, "s->is_whole == (s != full_copy_of(w))");
     s->is_whole = false;
     f.w.copy = copy;
+    f.srv.walks.under_way = walk;
     f.w.replicas = NULL;
     assert_is_seen(check, &f.w, "a copy for nobody", "!w->copy", __LINE__);
     f.w.replicas = r;
