@@ -11,7 +11,7 @@
 
 #if SANITIZE_ADDRESS
 #include <sanitizer/lsan_interface.h>
-int __lsan_is_turned_off(void) { return 1; }
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void) { return 1; }
 #endif
 
 #endif
