@@ -151,7 +151,7 @@ CASES = [
     ("SET of such names", 3000, pipeline(lambda i: command("SET", VOID + struct.pack("<Q", i), "v"))),
     ("HSET of such names", 3000, one("HSET", "h", lambda n: [w for x in voided(n) for w in (x, b"v")])),
     ("ZADD of such names", 3000, one("ZADD", "z", lambda n: [w for x in voided(n) for w in (b"1", x)])),
-    ("a long command that comes in pieces", 20000, in_pieces),
+    ("a long command that comes in pieces", 5000, in_pieces),
     ("CLIENT LIST ID, KILL ID and UNBLOCK among many clients", 1000, many_ids),
     ("SUBSCRIBE to one channel, over and over and by many", 1000, popular_channel),
     ("MONITOR among many clients", 1000, many_clients_one_monitor),
