@@ -205,6 +205,11 @@ def prepare(server):
     return talk
 
 
+def resume(server):
+    """A signal to end waits for the cron, too."""
+    Client(server.path, 60.0).call("DEBUG", "PAUSE-CRON", "0")
+
+
 def processor_time(action, n):
     with Server(OURS, ["--maxclients", "2000"]) as server:
         talk = prepare(server)
@@ -213,6 +218,7 @@ def processor_time(action, n):
         if not isinstance(spent, int):
             spent = cpu_ns(server) - before
         talk.close()
+        resume(server)
         return spent
 
 
@@ -225,6 +231,7 @@ def instructions(action, n):
         if n:
             action(talk, n, server)
         talk.close()
+        resume(server)
         server.process.terminate()
         server.process.wait(60)
     with open(out) as file:
