@@ -65,9 +65,12 @@ int life_begin(struct runtime *rt)
     return 0;
 }
 
+/* One that did not begin here (a simulated host's) may be the first that the process ends: without a key of ours, what
+ * is set would be somebody else's first one. */
 void life_end(struct runtime *rt)
 {
-    pthread_setspecific(key, NULL);
+    pthread_once(&once, process_start);
+    if (!key_error) pthread_setspecific(key, NULL);
     pthread_mutex_lock(&lock);
     list_remove(&rt->link);
     pthread_mutex_unlock(&lock);

@@ -4,7 +4,6 @@
  * there is a state that existed, and what cannot be that is refused. lives.h says how it is known.
  */
 #include "tests/sim/lives.h"
-#include "tests/sim/no_leak_scan.h"
 
 static struct lives *lives_new(struct world *w)
 {

@@ -4,7 +4,6 @@
  * start reads is not what a power cut leaves, unless somebody sees to it.
  */
 #include "tests/sim/disk.h"
-#include "tests/sim/no_leak_scan.h"
 #include "tests/sim/redis.h"
 
 struct sync_world {
