@@ -25,7 +25,6 @@
 #include "server/lazyfree.h"
 #include "server/mem.h"
 #include "server/observe/latency.h"
-#include "server/persist/save.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -230,7 +229,7 @@ static int64_t bytes_to_come(struct evict *ev, size_t pending)
 /* A deletion gives replicas and the log more to take, and a save more to keep, and so would call for another. */
 size_t evict_not_counted(const struct server *srv)
 {
-    size_t sum = srv->persist.saving ? save_memory(srv->persist.saving) : 0;
+    size_t sum = persist_save_memory(srv);
     size_t readers = 0; /* of the journal, whose memory is theirs */
     for (int i = 0; i < srv->worker_count; i++) {
         sum += replicas_memory(&srv->workers[i]);

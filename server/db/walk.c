@@ -32,9 +32,10 @@
 #define STAMPS         (ENTRY_STAMP / STAMP_STEP + 1)
 #define TIDY_OVER      8u /* stale walks */
 
-/* Large: so many elements, or so many bytes in at least a few. */
-#define LARGE_ELEMENTS 1024u
-#define LARGE_BYTES    ((size_t)256 << 10)
+/* Large: so many elements, or so many bytes in at least a few. Less is shown in half a millisecond, sooner than anybody
+ * who waits for it would be let go. */
+#define LARGE_ELEMENTS 8192u
+#define LARGE_BYTES    ((size_t)1 << 20)
 #define LARGE_SAMPLES  5u
 #define LINE_MAX       64u /* that commands wait for; further ones wait until there is room */
 

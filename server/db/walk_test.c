@@ -240,8 +240,8 @@ static void test_nothing_to_show(void **state)
 /* --- large ones --------------------------------------------------------------------------------------------------- */
 
 #define LARGE       12
-#define LARGE_COUNT 3000u
-#define A_STEP      70u /* members */
+#define LARGE_COUNT 10000u
+#define A_STEP      230u /* members */
 
 /* What the reader of large ones knows. */
 static struct {

@@ -58,6 +58,12 @@ bool persist_refuses_writes(const struct server *srv)
     return srv->persist.failed && srv->config->save_count && srv->config->stop_writes_on_bgsave_error;
 }
 
+size_t persist_save_memory(const struct server *srv)
+{
+    const struct save *s = srv->persist.saving ? srv->persist.saving : srv->aof.save;
+    return s ? save_memory(s) : 0;
+}
+
 bool persist_holds(const struct session *s, const struct request *r)
 {
     const struct server *srv = s->w->srv;

@@ -154,17 +154,19 @@ static int wait_wake(struct save *s)
 /* Something has changed: a write has ended, or the packer has gone on. */
 static int wait_progress(struct save *s) { return s->count ? wait_oldest(s) : wait_wake(s); }
 
+/* So long, or until somebody begins to wait for what is written next. */
 static int wait_ns(struct save *s, uint64_t ns)
 {
     demi_qresult_t qr;
     demi_qtoken_t qts[2];
+    bool waited_for = s->walk.waited_for;
     int which = 1, err = demi_timer(&qts[0], ns);
     while (!err && which == 1) {
         qts[1] = s->wake_qt;
         err = demi_wait_any(&qr, &which, qts, 2, NULL);
         if (err || which == 0) break;
         err = -rearm_wake(s);
-        if (!s->cancelled) continue;
+        if (!s->cancelled && s->walk.waited_for == waited_for) continue;
         demi_cancel(qts[0]);
         demi_wait(&qr, qts[0], NULL);
         break;
@@ -321,9 +323,10 @@ struct save *save_begin(struct worker *w, const struct save_request *r)
     memcpy(s->temporary, r->temporary, strlen(r->temporary));
     int err = begin_packing(s, !r->as_commands);
     if (!err) {
-        save_walk_begin(&s->walk, w, s->packer,
-                        &(struct save_walk_options){
-                            .background = r->background, .aof_base = r->aof_base, .as_commands = r->as_commands});
+        save_walk_begin(
+            &s->walk, w, s->packer,
+            &(struct save_walk_options){
+                .background = r->background, .aof_base = r->aof_base, .as_commands = r->as_commands, .wake = s->wake});
         return s;
     }
     log_failure(s, "beginning", err);

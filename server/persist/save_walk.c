@@ -141,6 +141,7 @@ bool save_walk_holds(struct save_walk *s, const struct session *session, const s
 {
     ASSERT(s->walk);
     bool held = (r->cmd->flags & CMD_RUNS_QUEUE) ? queue_is_held(s, session) : key_is_held(s, session, r);
+    if (held && !s->waited_for) demi_wake_ring(s->wake);
     s->waited_for |= held;
     return held;
 }
@@ -153,7 +154,7 @@ bool save_walk_is_waited_for(const struct save_walk *s)
 void save_walk_let_go(struct save_walk *s)
 {
     struct server *srv = s->w->srv;
-    bool go = s->walk && walk_has_let_go(s->walk);
+    bool go = s->walk && walk_has_let_go(s->walk) && s->waited_for;
     if ((srv->unusual & SERVER_SAVE_FULL) && s->background && packer_memory(s->packer) <= s->bytes_max / 2) {
         srv->unusual &= ~(unsigned)SERVER_SAVE_FULL;
         go = true;
@@ -194,7 +195,8 @@ void save_walk_begin(struct save_walk *s, struct worker *w, struct packer *p, co
     struct server *srv = w->srv;
     const struct walk_reader in_steps = {on_entry, on_large, on_more, on_abandon, s},
                              whole = {.entry = on_entry, .arg = s};
-    *s = (struct save_walk){.w = w, .packer = p, .as_commands = o->as_commands, .background = o->background};
+    *s = (struct save_walk){
+        .w = w, .packer = p, .as_commands = o->as_commands, .background = o->background, .wake = o->wake};
     s->call = run_internal(w, &srv->dbs[0]);
     s->bytes_max = memory_limit(w->conf.cfg);
     lane_init(&s->main, s, PACKER_NOW);

@@ -37,6 +37,7 @@ struct save_walk {
     /* private */
     struct worker *w;
     struct packer *packer;
+    demi_wake_t *wake; /* rung when somebody begins to wait */
     struct call call;
     struct walk *walk; /* NULL: it has ended */
     bool as_commands, background;
@@ -49,9 +50,10 @@ struct save_walk {
 };
 
 struct save_walk_options {
-    bool background;  /* clients are served meanwhile */
-    bool aof_base;    /* commands come behind it */
-    bool as_commands; /* no RDB, but the commands that make the data */
+    bool background;   /* clients are served meanwhile */
+    bool aof_base;     /* commands come behind it */
+    bool as_commands;  /* no RDB, but the commands that make the data */
+    demi_wake_t *wake; /* rung when somebody begins to wait; the caller's */
 };
 
 /* Of the data of now, into p. */
