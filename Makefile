@@ -47,7 +47,7 @@ ALL_CFLAGS := -std=gnu11 $(OPT) -fno-omit-frame-pointer -fno-strict-aliasing -fP
            -fvisibility=hidden -I. -DDEMI_LIBRARY=1 -D_GNU_SOURCE $(WARN) $(WERROR) $(CFLAGS)
 LDFLAGS ?=
 LIB_LDLIBS := -lpthread -ldl # the library's own: Libs.private of demikernel.pc
-LDLIBS   = $(LIB_LDLIBS) -lm
+LDLIBS   = $(SCRIPT_LDLIBS) $(LIB_LDLIBS) -lm
 
 # --- optional libraries, found by pkg-config; a build without them passes its tests ---------------
 PKG_CONFIG ?= pkg-config
@@ -60,6 +60,12 @@ endif
 # Files by io_uring. Linked in whole, so that a program that is copied somewhere needs no more than libc there.
 ifeq ($(call has,liburing),yes)
 LIB_LDLIBS += -l:liburing.a
+endif
+
+# Scripts: LuaJIT's interpreter, linked in whole for the same reason.
+ifeq ($(call has,luajit),yes)
+SCRIPT_FLAGS  := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags luajit)) -DSCRIPT_LUA=1
+SCRIPT_LDLIBS := -l:libluajit-5.1.a
 endif
 
 # --- sources ---------------------------------------------------------------------------------------
@@ -143,6 +149,8 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 	$(Q)ln -sf libdemikernel.so $(B)/$(SONAME)
 
 $(call obj,libos/disk/ring.c libos/disk/ring_check_test.c): ALL_CFLAGS += $(if $(call has,liburing),-DDISK_URING=1)
+
+$(call obj,$(filter server/script/%,$(ALL_SRV_C))): ALL_CFLAGS += $(SCRIPT_FLAGS)
 
 # What tools/fuzz does not trace every comparison of: with states to explore and no words to guess that is half of a run.
 $(call obj,$(filter tcp/% alloc/%,$(LIB_C)) tests/fuzz/tcp_state_fuzz.c): ALL_CFLAGS += $(UNTRACED)
