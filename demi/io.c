@@ -177,10 +177,11 @@ static inline bool is_small(const struct iovec *v) { return v->iov_base && v->io
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
 {
     if (!qt_out || !iov || iovcnt < 1 || iovcnt > DEMI_PUSHV_MAX) return EINVAL;
-    if (flags & ~(DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN | DEMI_PUSH_MORE)) return EINVAL;
+    if (flags & ~DEMI_PUSH_FLAGS) return EINVAL;
     struct runtime *rt = runtime_current();
     if (unlikely(!rt)) return ENOSYS;
     QUEUE(q, rt, qd);
+    if (unlikely(flags & DEMI_PUSH_DURABLE) && !q->ops->sync) return ENOTSUP;
     if (iovcnt == 1 && is_small(iov) && (flags & (DEMI_PUSH_NO_TOKEN | DEMI_PUSH_MORE)) == DEMI_PUSH_NO_TOKEN &&
         q->ops->push_copy) {
         *qt_out = 0;

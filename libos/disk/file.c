@@ -231,6 +231,7 @@ static void describe(struct file_job *fj, off_t *offset)
         io->kind = RING_WRITE;
         io->iov = fj->iov;
         io->iov_count = file_job_pieces(fj);
+        io->durable = fj->durable;
         for (unsigned i = 0; !fj->file->append && i < fj->left; i++) advance(offset, fj->iov[i].iov_len);
     } else if (fj->job.run == file_job_pop) {
         fj->read = (struct iovec){fj->buf->data, DISK_READ_MAX};
@@ -301,9 +302,11 @@ static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     memcpy(fj->segs, segs, count * sizeof *segs);
     fj->count = count;
     describe_pieces(fj);
+    fj->durable = flags & DEMI_PUSH_DURABLE;
     for (unsigned i = 0; i < count; i++) fj->bytes += segs[i].n;
     f->unsent += fj->bytes;
     f->disk->writes++;
+    f->disk->syncs += fj->durable;
     f->disk->tx_bytes += fj->bytes;
     return submit(f, op, file_job_push, fj);
 }

@@ -51,6 +51,7 @@ void file_job_push(struct disk_job *j)
         }
         file_job_wrote(fj, (size_t)n);
     }
+    if (fj->durable && fdatasync(f->fd)) fj->err = errno;
 }
 
 void file_job_pop(struct disk_job *j)

@@ -24,6 +24,7 @@ struct file_job {
     struct buf *buf; /* pop */
     off_t length;    /* truncate; size: the answer */
     bool data_only;  /* sync */
+    bool durable;    /* push: done when the bytes are on the disk */
     int flags;       /* open */
     mode_t mode;     /* open; its path lies where a push has its segs */
     size_t bytes;

@@ -5,23 +5,24 @@
 #include "libos/disk/helper.h"
 
 #include "alloc/base/assert.h"
+#include "libos/runtime/runtime.h"
 
 #include <signal.h>
 #include <stddef.h>
 
-static void list_init(struct job_list *l) { l->tail = &l->head, l->head = NULL; }
+static void jobs_init(struct job_list *l) { l->tail = &l->head, l->head = NULL; }
 
-static void list_append(struct job_list *l, struct disk_job *j)
+static void jobs_append(struct job_list *l, struct disk_job *j)
 {
     j->next = NULL;
     *l->tail = j;
     l->tail = &j->next;
 }
 
-static struct disk_job *list_take_all(struct job_list *l)
+static struct disk_job *jobs_take_all(struct job_list *l)
 {
     struct disk_job *all = l->head;
-    list_init(l);
+    jobs_init(l);
     return all;
 }
 
@@ -43,7 +44,7 @@ static void *work(void *arg)
         pthread_mutex_unlock(&h->lock);
         j->run(j);
         pthread_mutex_lock(&h->lock);
-        list_append(&h->done, j);
+        jobs_append(&h->done, j);
         wake_ring(&h->wake);
     }
     pthread_mutex_unlock(&h->lock);
@@ -53,11 +54,12 @@ static void *work(void *arg)
 static void finish_all(struct helper *h)
 {
     pthread_mutex_lock(&h->lock);
-    struct disk_job *j = list_take_all(&h->done);
+    struct disk_job *j = jobs_take_all(&h->done);
     pthread_mutex_unlock(&h->lock);
     for (struct disk_job *next; j; j = next) {
         next = j->next;
         h->waiting--;
+        h->wake.rt->elsewhere--;
         j->finish(j);
     }
 }
@@ -70,8 +72,8 @@ int helper_start(struct helper *h, struct runtime *rt)
     wake_init(&h->wake, rt, on_wake);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->more, NULL);
-    list_init(&h->todo);
-    list_init(&h->done);
+    jobs_init(&h->todo);
+    jobs_init(&h->done);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -102,8 +104,9 @@ void helper_submit(struct helper *h, struct disk_job *j)
     ASSERT(h->started);
     ASSERT(j->run && j->finish);
     h->waiting++;
+    h->wake.rt->elsewhere++;
     pthread_mutex_lock(&h->lock);
-    list_append(&h->todo, j);
+    jobs_append(&h->todo, j);
     pthread_cond_signal(&h->more);
     pthread_mutex_unlock(&h->lock);
 }

@@ -56,6 +56,7 @@ static void reap(struct disk_ring *r)
         ASSERT(io);
         ASSERT(r->in_flight > 0);
         r->in_flight--;
+        r->rt->elsewhere--;
         io->done(io, result);
     }
     if (taken && !r->retired) r->more(r->arg);
@@ -125,7 +126,10 @@ unsigned ring_room(const struct disk_ring *r) { return RING_ENTRIES - r->started
 static void prepare(struct io_uring_sqe *sqe, const struct ring_io *io)
 {
     switch (io->kind) {
-    case RING_WRITE: io_uring_prep_writev(sqe, io->fd, io->iov, io->iov_count, (uint64_t)io->offset); return;
+    case RING_WRITE:
+        io_uring_prep_writev(sqe, io->fd, io->iov, io->iov_count, (uint64_t)io->offset);
+        if (io->durable) sqe->rw_flags = RWF_DSYNC;
+        return;
     case RING_READ: io_uring_prep_readv(sqe, io->fd, io->iov, io->iov_count, (uint64_t)io->offset); return;
     case RING_SYNC: io_uring_prep_fsync(sqe, io->fd, 0); return;
     case RING_DATASYNC: io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC); return;
@@ -178,6 +182,7 @@ void ring_flush(struct disk_ring *r)
     for (int i = 0; i < taken; i++) {
         take_started(r);
         r->in_flight++;
+        r->rt->elsewhere++;
     }
     if (taken != (int)wanted) ring_retire(r);
     ring_check(r);

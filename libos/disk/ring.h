@@ -32,6 +32,7 @@ struct ring_io {
     const struct iovec *iov; /* stays until done(), like what it points at */
     unsigned iov_count;      /* UIO_MAXIOV at most */
     off_t offset;
+    bool durable; /* RING_WRITE: done() when the bytes are on the disk */
     /* From ring_flush(), the runtime's turn or ring_drain(). result: bytes or -errno; -ECANCELED: it was not tried,
      * since one before it in its chain failed or came out short, or the ring is retired. */
     void (*done)(struct ring_io *io, int result);

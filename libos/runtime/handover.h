@@ -11,7 +11,8 @@
 #include "demi/ext.h"
 #include "libos/runtime/queue.h"
 
-#define ERRNO_MAX 4095 /* the kernel's own (MAX_ERRNO): what a negative return means */
+#define ERRNO_MAX       4095 /* the kernel's own (MAX_ERRNO): what a negative return means */
+#define DEMI_PUSH_FLAGS (DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN | DEMI_PUSH_MORE | DEMI_PUSH_DURABLE)
 
 /* 0, or -errno. */
 static inline bool is_result(int err) { return err <= 0 && err >= -ERRNO_MAX; }
@@ -32,7 +33,8 @@ static inline void assert_push_given(const struct queue *q, const struct op *op,
 {
     DASSERT(count > 0);
     DASSERT(count <= DEMI_PUSHV_MAX);
-    DASSERT(!(flags & ~(DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN | DEMI_PUSH_MORE)));
+    DASSERT(!(flags & ~DEMI_PUSH_FLAGS));
+    DASSERT(!(flags & DEMI_PUSH_DURABLE) || q->ops->sync);
     DASSERT(!op || !(flags & DEMI_PUSH_NO_TOKEN));
     if (op) assert_op_given(q, op, DEMI_OPC_PUSH);
 #ifdef DEMI_DEBUG

@@ -53,7 +53,8 @@ struct fd_watch {
 
 struct spin {
     uint64_t limit_ns; /* at most this long; 0: never */
-    uint32_t history;  /* one bit a wait, the latest in bit 0: would spinning have paid? */
+    uint32_t history
+        [2]; /* one bit a wait, the latest in bit 0: would spinning have paid? [1]: of waits with work elsewhere */
 };
 
 struct runtime {
@@ -78,6 +79,8 @@ struct runtime {
     unsigned watched;
     uint64_t peeked_ns; /* when it was last looked at what is watched */
     struct spin spin;
+    unsigned
+        elsewhere; /* operations that the kernel's workers or threads of ours are at, for which they want a processor */
     struct runtime_ops time;
     uint64_t work_since; /* when the thread last stopped spinning or sleeping */
     uint64_t turns, sleeps, spin_ns, work_ns, sleep_ns, spin_paid, spin_wasted;

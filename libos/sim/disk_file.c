@@ -254,13 +254,22 @@ static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     int err;
     assert_push_given(q, op, segs, count, flags);
     if (addr) return -ENOTSUP;
-    struct sim_disk_job *j = disk_job_new(f->mount, DISK_PUSH, count * sizeof *segs, &err);
+    struct sim_disk_job *j = disk_job_new(f->mount, DISK_PUSH, count * sizeof *segs, &err), *sync = NULL;
     if (!j) return err;
+    if (flags & DEMI_PUSH_DURABLE) {
+        sync = disk_job_new(f->mount, DISK_SYNC, 0, &err);
+        if (!sync) {
+            disk_job_free(j);
+            return err;
+        }
+    }
     memcpy(j->segs, segs, count * sizeof *segs);
     j->count = count;
     for (unsigned i = 0; i < count; i++) j->bytes += segs[i].n;
     f->unsent += j->bytes;
-    return submit(f, op, j);
+    if (!sync) return submit(f, op, j);
+    submit(f, NULL, j); /* if it fails, the sync says so */
+    return submit(f, op, sync);
 }
 
 static int file_pop(struct queue *q, struct op *op)

@@ -56,9 +56,10 @@ struct aof {
     int next_qd;
     uint64_t next_at;
 
-    int error;     /* -errno of the last write or sync; 0: fine */
-    bool poisoned; /* a sync failed: what the file has nobody knows, only a rewrite helps */
-    bool ended;    /* that was under `always`: nothing is written any more */
+    int error;       /* -errno of the last write or sync; 0: fine */
+    bool poisoned;   /* a sync failed: what the file has nobody knows, only a rewrite helps */
+    bool ended;      /* that was under `always`: nothing is written any more */
+    bool wants_sync; /* something of the file that was not written by this task since its last sync may not be safe */
     int64_t error_log_s;
 
     /* rewriting */

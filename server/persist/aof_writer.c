@@ -5,7 +5,8 @@
  *     journal ->  pushv (what there is, LOT_BYTES at most)  ->  sync, if one is due  ->  wait for more
  *
  * A sync that is due is started together with the write it is for, so that the kernel has both at once (libos/disk).
- * Under `always` the next pair waits a little for who was answered last (aof_group.h).
+ * Under `always`, where all before is on the disk, it is one request: a write that ends when it is durable. The next
+ * waits a little for who was answered last (aof_group.h).
  *
  * One write at a time, so that when one fails it is known where the file ends well: it is cut back there, and tried
  * again a second later; what a sync says that was started with it is worth nothing, unless it failed as well. Meanwhile
@@ -66,9 +67,10 @@ static bool may_log(struct server *srv)
     return true;
 }
 
-static int cut_to(const struct aof *a, uint64_t bytes)
+static int cut_to(struct aof *a, uint64_t bytes)
 {
     demi_qtoken_t qt;
+    a->wants_sync = true;
     int err = -demi_truncate(&qt, a->qd, (off_t)bytes);
     return err ? err : disk_file_wait(qt, NULL);
 }
@@ -104,6 +106,7 @@ static void write_works(struct server *srv)
 void aof_writer_is_good_again(struct server *srv)
 {
     srv->aof.poisoned = false; /* and the increment is due for a sync */
+    srv->aof.wants_sync = true;
     write_works(srv);
 }
 
@@ -202,7 +205,7 @@ static void fill_lot(struct server *srv, struct lot *l, uint64_t left)
 }
 
 /* Cuts off what a write that failed may have left. Until that works nothing is appended. */
-static int cut_back(const struct aof *a) { return cut_to(a, a->bytes); }
+static int cut_back(struct aof *a) { return cut_to(a, a->bytes); }
 
 static void wait_as_debug_says(const struct aof *a)
 {
@@ -248,6 +251,7 @@ static int wait_for_sync(struct server *srv, demi_qtoken_t qt, uint64_t began)
     int err = disk_file_wait(qt, NULL);
     a->synced_ns = demi_clock_ns();
     sample_sync(srv, a->synced_ns - began);
+    a->wants_sync = err;
     if (!err) return 0;
     a->poisoned = true;
     a->scheduled = true;
@@ -265,20 +269,46 @@ static int sync_file(struct server *srv)
     return 0;
 }
 
-/* Into the file, and (with_sync) onto the disk. Errors have been told of. */
-static int write_lot(struct server *srv, struct lot *l, uint64_t until, bool with_sync)
+/* The lot into the file, and (*with_sync) onto the disk; *sync_err: of that alone. */
+static int push_and_sync(struct server *srv, struct lot *l, bool *with_sync, int *sync_err)
 {
     struct aof *a = &srv->aof;
     demi_qtoken_t push, sync;
     uint64_t began = demi_clock_ns();
-    int err = -demi_pushv(&push, a->qd, l->iov, l->count, 0), sync_err = 0;
-    if (!err) {
-        with_sync = with_sync && demi_sync(&sync, a->qd, true) == 0; /* if not, it is due afterwards */
-        err = disk_file_wait(push, NULL);
-        uint64_t wrote = demi_clock_ns();
-        sample_write(srv, wrote - began);
-        if (with_sync) sync_err = wait_for_sync(srv, sync, wrote);
-    }
+    *sync_err = 0;
+    int err = -demi_pushv(&push, a->qd, l->iov, l->count, 0);
+    if (err) return err;
+    *with_sync = *with_sync && demi_sync(&sync, a->qd, true) == 0; /* if not, it is due afterwards */
+    err = disk_file_wait(push, NULL);
+    uint64_t wrote = demi_clock_ns();
+    sample_write(srv, wrote - began);
+    if (*with_sync) *sync_err = wait_for_sync(srv, sync, wrote);
+    return err;
+}
+
+/* Both as one. Which of them failed nobody knows, so it was the sync; this is under `always`, where the server ends with
+ * either. */
+static int push_durable(struct server *srv, struct lot *l)
+{
+    struct aof *a = &srv->aof;
+    demi_qtoken_t push;
+    uint64_t began = demi_clock_ns();
+    int err = -demi_pushv(&push, a->qd, l->iov, l->count, DEMI_PUSH_DURABLE);
+    if (!err) err = disk_file_wait(push, NULL);
+    a->synced_ns = demi_clock_ns();
+    sample_sync(srv, a->synced_ns - began);
+    if (err) a->poisoned = a->wants_sync = true;
+    return err;
+}
+
+/* Into the file, and (with_sync) onto the disk. Errors have been told of. */
+static int write_lot(struct server *srv, struct lot *l, uint64_t until, bool with_sync)
+{
+    struct aof *a = &srv->aof;
+    uint64_t began = demi_clock_ns();
+    int sync_err = 0;
+    bool as_one = with_sync && aof_is_always(srv) && !is_unsynced(a) && !a->wants_sync;
+    int err = as_one ? push_durable(srv, l) : push_and_sync(srv, l, &with_sync, &sync_err);
     if (err) {
         if (!a->error) cut_back(a); /* if it does not work now it will be tried again */
         return fail(srv, "writing to", err);
@@ -322,6 +352,7 @@ static int switch_files(struct server *srv)
     a->bytes = a->safe_bytes = 0;
     a->boundary = a->reader.offset;
     a->stamp_s = 0;
+    a->wants_sync = true;
     return err;
 }
 
@@ -435,6 +466,7 @@ int aof_writer_run(struct worker *w)
     int err = demi_wake_new(&a->wake);
     if (err) return -err;
     a->stopping = a->poisoned = a->ended = a->put_off = false;
+    a->wants_sync = true;
     a->group = (struct aof_group){0};
     aof_writer_set_error(srv, 0);
     journal_read(&srv->journal, &a->reader);

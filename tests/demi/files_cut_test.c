@@ -17,12 +17,17 @@
 enum { WHOLE = 1000 };
 static int takes = WHOLE; /* of the next submission: so many, all but so many (above WHOLE), or -errno */
 static int cut;           /* submissions that were */
+static int durable;       /* writes that end when they are on the disk */
 
 /* Where liburing is not linked nobody asks for it. */
 int __real_io_uring_submit(struct io_uring *ring) __attribute__((weak));
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring)
 {
+    for (unsigned i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
+        const struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+        durable += sqe->opcode == IORING_OP_WRITEV && sqe->rw_flags == RWF_DSYNC;
+    }
     if (takes == WHOLE) return __real_io_uring_submit(ring);
     unsigned prepared = ring->sq.sqe_tail - ring->sq.sqe_head;
     int count = takes > WHOLE ? (int)prepared - (takes - WHOLE) : takes;
@@ -164,13 +169,34 @@ static void test_what_was_in_flight_ends(void **state)
     OK(demi_close(qd));
 }
 
+/* The kernel is asked for it, and for no other write. */
+static void test_a_durable_push_is_one_request(void **state)
+{
+    int qd = file_new(0);
+    if (uring_is_used() != 1) skip();
+    demi_qtoken_t qt;
+    char bytes[100] = {0};
+    durable = 0;
+    wait_ok(push_pattern(qd, 100, 0), DEMI_OPC_PUSH);
+    assert_int_equal(durable, 0);
+    OK(demi_pushv(&qt, qd, &(struct iovec){bytes, sizeof bytes}, 1, DEMI_PUSH_DURABLE));
+    wait_ok(qt, DEMI_OPC_PUSH);
+    assert_int_equal(durable, 1);
+    OK(demi_close(qd));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        demi_unit_test(test_none_is_taken_for_want_of_memory), demi_unit_test(test_none_is_taken_for_results_that_wait),
-        demi_unit_test(test_none_is_taken_and_nothing_said),   demi_unit_test(test_one_is_taken),
-        demi_unit_test(test_half_of_a_chain_is_taken),         demi_unit_test(test_the_second_chain_is_not_taken),
-        demi_unit_test(test_all_but_the_last_are_taken),       demi_unit_test(test_what_was_in_flight_ends),
+        demi_unit_test(test_a_durable_push_is_one_request),
+        demi_unit_test(test_none_is_taken_for_want_of_memory),
+        demi_unit_test(test_none_is_taken_for_results_that_wait),
+        demi_unit_test(test_none_is_taken_and_nothing_said),
+        demi_unit_test(test_one_is_taken),
+        demi_unit_test(test_half_of_a_chain_is_taken),
+        demi_unit_test(test_the_second_chain_is_not_taken),
+        demi_unit_test(test_all_but_the_last_are_taken),
+        demi_unit_test(test_what_was_in_flight_ends),
     };
     return cmocka_run_group_tests(tests, path_make, path_remove);
 }

@@ -94,6 +94,36 @@ static void test_sync_comes_after_the_pushes_before_it(void **state)
     OK(demi_close(qd));
 }
 
+static demi_qtoken_t push_durable(int qd, void *bytes, size_t n)
+{
+    demi_qtoken_t qt;
+    struct iovec iov = {bytes, n};
+    OK(demi_pushv(&qt, qd, &iov, 1, DEMI_PUSH_DURABLE));
+    return qt;
+}
+
+static void test_a_durable_push_is_a_push(void **state)
+{
+    static char bytes[5000];
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    int qd = file_new(O_RDWR | O_CREAT | O_TRUNC), full, sock;
+    qt = push_pattern(qd, 100, 0);
+    for (unsigned i = 0; i < sizeof bytes; i++) bytes[i] = (char)((100 + i) % 251);
+    wait_ok(push_durable(qd, bytes, sizeof bytes), DEMI_OPC_PUSH);
+    OK(demi_wait(&qr, qt, &now)); /* they stay in order */
+    seek_to(qd, 0);
+    pop_pattern(qd, 5100, 0);
+    OK(demi_close(qd));
+    OK(demi_socket(&sock, AF_INET, SOCK_STREAM, 0));
+    FAILS(ENOTSUP, demi_pushv(&qt, sock, &(struct iovec){bytes, 1}, 1, DEMI_PUSH_DURABLE));
+    FAILS(ENOTSUP, demi_pushv(&qt, sock, &(struct iovec){bytes, 1}, 1, DEMI_PUSH_DURABLE | DEMI_PUSH_NO_TOKEN));
+    OK(demi_close(sock));
+    if (demi_open(&full, "/dev/full", O_WRONLY, 0) != 0) skip();
+    assert_int_equal(wait_failed(push_durable(full, bytes, 10)), ENOSPC);
+    OK(demi_close(full));
+}
+
 static void test_append_writes_at_the_end_wherever_the_cursor_is(void **state)
 {
     int qd = file_new(O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
@@ -550,6 +580,7 @@ int main(void)
         by_both(test_open_names_its_mistakes),
         by_both(test_a_file_reads_as_it_was_written),
         by_both(test_sync_comes_after_the_pushes_before_it),
+        by_both(test_a_durable_push_is_a_push),
         by_both(test_append_writes_at_the_end_wherever_the_cursor_is),
         by_both(test_lseek_knows_all_three_places),
         by_both(test_truncate_sets_the_length),

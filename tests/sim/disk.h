@@ -118,6 +118,18 @@ static inline int push_pattern(demi_qtoken_t *qt, int qd, size_t n, size_t seed)
     return err;
 }
 
+/* One push that ends when it is on the disk. */
+static inline int write_durably(int qd, size_t n, size_t seed)
+{
+    demi_qtoken_t qt;
+    demi_sgarray_t sga = demi_sgaalloc(n);
+    if (!sga.sga_numsegs) return ENOMEM;
+    fill_pattern(sga.sga_segs[0].sgaseg_buf, n, seed);
+    int err = demi_pushv(&qt, qd, &(struct iovec){sga.sga_segs[0].sgaseg_buf, n}, 1, DEMI_PUSH_DURABLE);
+    demi_sgafree(&sga);
+    return err ? err : wait_done(qt);
+}
+
 static inline int write_pattern(int qd, size_t n, size_t seed)
 {
     demi_qtoken_t qt;

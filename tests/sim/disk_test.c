@@ -427,9 +427,13 @@ static int append_and_sync(struct disk_world *d)
     while (!err) {
         size_t n = 1 + rng_below(&d->rng, 3000);
         d->written = d->safe + n;
-        err = write_pattern(qd, n, d->safe);
-        if (!err && rng_below(&d->rng, 4) == 0) sleep_ns(MS(1));
-        if (!err) err = sync_file(qd);
+        if (rng_below(&d->rng, 3) == 0) {
+            err = write_durably(qd, n, d->safe);
+        } else {
+            err = write_pattern(qd, n, d->safe);
+            if (!err && rng_below(&d->rng, 4) == 0) sleep_ns(MS(1));
+            if (!err) err = sync_file(qd);
+        }
         if (!err) d->safe += n;
     }
     CHECK_EQUAL(w, err, EIO);
