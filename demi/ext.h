@@ -148,8 +148,9 @@ demi_sgarray_t demi_sgawrap(void *p, size_t size);
     2u /* no result on success (*qt_out is 0); a failure shows at the next pop, a file's at sync or close */
 /* More follows at once: what does not fill a segment may wait for the next push, at most 200 ms (MSG_MORE). */
 #define DEMI_PUSH_MORE 4u
-/* A file's: complete when these bytes are on the disk, and what it takes to read them again (RWF_DSYNC). What was pushed
- * before without it is not meant. When it fails some of them may be in the file. ENOTSUP: nothing is kept there. */
+/* A file's: complete when these bytes are on the disk, and what it takes to read them again (RWF_DSYNC). What was
+ * pushed before without it is not meant. When it fails some of them may be in the file. ENOTSUP: the queue keeps
+ * nothing. */
 #define DEMI_PUSH_DURABLE 8u
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags);
 

@@ -286,8 +286,8 @@ static int push_and_sync(struct server *srv, struct lot *l, bool *with_sync, int
     return err;
 }
 
-/* Both as one. Which of them failed nobody knows, so it was the sync; this is under `always`, where the server ends with
- * either. */
+/* Both as one. Which of them failed nobody knows, so it was the sync; this is under `always`, where the server ends
+ * with either. */
 static int push_durable(struct server *srv, struct lot *l)
 {
     struct aof *a = &srv->aof;
