@@ -42,5 +42,5 @@ enum expired_is srv_expired_is(const struct call *c, bool write)
 bool srv_past_deletes(const struct call *c) { return !c->srv->persist.loading && !c->srv->persist.replaying; }
 bool srv_cluster_enabled(const struct call *c) { return false; }
 bool srv_reads_all_keys(const struct call *c) { return true; }
-bool srv_in_script(const struct call *c) { return false; }
+bool srv_in_script(const struct call *c) { return c->session && (c->session->flags & SESSION_SCRIPT); }
 bool srv_must_obey(const struct call *c) { return c->srv->persist.replaying; }

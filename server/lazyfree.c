@@ -24,7 +24,9 @@
 
 struct lazyfree_job {
     struct value value;
-    struct slice *slices; /* NULL: the value */
+    struct slice *slices;  /* NULL: the value */
+    void (*fn)(void *arg); /* NULL: one of the above */
+    void *arg;
     unsigned slice_count;
     size_t objects;
 };
@@ -42,7 +44,8 @@ struct lazyfree {
 
 static void run_job(struct lazyfree_job *j)
 {
-    if (j->slices) db_slices_free(j->slices, j->slice_count);
+    if (j->fn) j->fn(j->arg);
+    else if (j->slices) db_slices_free(j->slices, j->slice_count);
     else value_free(j->value);
 }
 
@@ -134,6 +137,13 @@ void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size
         return;
     }
     hand_over(lf, (struct lazyfree_job){.slices = slices, .slice_count = count, .objects = keys});
+}
+
+void lazyfree_other(struct server *srv, void (*fn)(void *arg), void *arg)
+{
+    struct lazyfree *lf = srv->lazyfree;
+    if (!lf || !lf->started) fn(arg);
+    else hand_over(lf, (struct lazyfree_job){.fn = fn, .arg = arg, .objects = 1});
 }
 
 size_t lazyfree_pending(const struct server *srv) { return srv->lazyfree ? atomic_load(&srv->lazyfree->pending) : 0; }

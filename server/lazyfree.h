@@ -12,6 +12,8 @@ struct server;
 
 int lazyfree_start(struct server *srv);
 void lazyfree_stop(struct server *srv);
+/* Has that thread call fn(arg), which frees something. */
+void lazyfree_other(struct server *srv, void (*fn)(void *arg), void *arg);
 size_t lazyfree_pending(const struct server *srv);
 uint64_t lazyfree_freed(const struct server *srv);
 void lazyfree_reset(struct server *srv);

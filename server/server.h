@@ -48,13 +48,16 @@ enum server_rate { /* a second; turns of the loop, and the microseconds of one *
 
 /* What makes the server's state a reason to look at each command more closely (server/exec/admit.h). */
 enum server_unusual {
-    SERVER_PAUSED = 1u << 0,     /* CLIENT PAUSE */
-    SERVER_LOADING = 1u << 1,    /* the data are not all there yet */
-    SERVER_DISK_ERROR = 1u << 2, /* writes are refused, because saving failed */
-    SERVER_AOF_ERROR = 1u << 3,  /* or because the log cannot be written */
-    SERVER_SAVING = 1u << 4,     /* some commands may have to wait until a save has written what they change ... */
-    SERVER_SAVE_FULL = 1u << 5,  /* ... or writes, until it takes less memory */
-    SERVER_AOF_FULL = 1u << 6,   /* writes have to wait until more of the log is written */
+    SERVER_PAUSED = 1u << 0,        /* CLIENT PAUSE */
+    SERVER_LOADING = 1u << 1,       /* the data are not all there yet */
+    SERVER_DISK_ERROR = 1u << 2,    /* writes are refused, because saving failed */
+    SERVER_AOF_ERROR = 1u << 3,     /* or because the log cannot be written */
+    SERVER_SAVING = 1u << 4,        /* some commands may have to wait until a save has written what they change ... */
+    SERVER_SAVE_FULL = 1u << 5,     /* ... or writes, until it takes less memory */
+    SERVER_AOF_FULL = 1u << 6,      /* writes have to wait until more of the log is written */
+    SERVER_BUSY_SCRIPT = 1u << 7,   /* a script runs for too long, and only some commands are served meanwhile ... */
+    SERVER_BUSY_FUNCTION = 1u << 8, /* ... or a function */
+    SERVER_BUSY = SERVER_BUSY_SCRIPT | SERVER_BUSY_FUNCTION,
 };
 
 struct server {
@@ -92,6 +95,11 @@ struct server {
     int pid;
     bool daemonized, supervised;
     bool in_a_process; /* not in the simulator: it may have threads, and locks on files that others see */
+
+    struct scripts *scripts;   /* server/script/scripts.h */
+    bool scripts_deny_nothing; /* DEBUG SET-DISABLE-DENY-SCRIPTS */
+    /* What a request's flags (enum cmd_flag) come to: a program's own word counts if it gives one. NULL: its row's. */
+    uint32_t (*script_flags)(const struct server *srv, const struct request *r);
 
     unsigned unusual;       /* enum server_unusual: 0 nearly always */
     int64_t pause_until_ms; /* CLIENT PAUSE */

@@ -17,6 +17,7 @@
 #include "server/observe/errorstats.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
+#include "server/script/scripts.h"
 #include "server/shutdown.h"
 
 #ifdef DEMI_DEBUG
@@ -162,6 +163,7 @@ int server_start(struct server *srv, const struct server_options *o)
     pubsub_init(srv);
     slowlog_init(srv);
     latency_init(srv);
+    scripts_init(srv);
     err = o->in_a_process ? start_process_parts(srv) : 0;
     if (err) return err;
     conf_apply_start(srv);
@@ -183,6 +185,7 @@ void server_stop(struct server *srv)
     listen_close(srv);
     crash_fini();
     persist_fini(&srv->workers[0]);
+    scripts_fini(srv);
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
     check_waist_fini(srv);

@@ -297,6 +297,10 @@ static void debug_stringmatch(struct call *c)
 /* The text of an error, and none that is counted. */
 static void debug_error(struct call *c)
 {
+    if (c->out->values) {
+        c->out->values->error(c->out, c->argv[2]);
+        return;
+    }
     reply_raw(c->out, BYTES("-"));
     for (size_t i = 0; i < c->argv[2].n; i++) {
         char ch = c->argv[2].p[i];

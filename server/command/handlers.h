@@ -242,6 +242,18 @@ cmd_handler cmd_multi;
 cmd_handler cmd_unwatch;
 cmd_handler cmd_watch;
 
+/* scripting */
+cmd_handler cmd_eval;
+cmd_handler cmd_eval_ro;
+cmd_handler cmd_evalsha;
+cmd_handler cmd_evalsha_ro;
+cmd_handler cmd_script_debug;
+cmd_handler cmd_script_exists;
+cmd_handler cmd_script_flush;
+cmd_handler cmd_script_help;
+cmd_handler cmd_script_kill;
+cmd_handler cmd_script_load;
+
 /* pubsub */
 cmd_handler cmd_psubscribe;
 cmd_handler cmd_publish;

@@ -50,7 +50,8 @@
     X(connection)                                                                                                      \
     X(server)                                                                                                          \
     X(transactions)                                                                                                    \
-    X(pubsub)
+    X(pubsub)                                                                                                          \
+    X(scripting)
 
 #define SPEC_DECLARE(group)                                                                                            \
     extern const struct command spec_##group[];                                                                        \

@@ -17,12 +17,12 @@ static bool debug_is_allowed(const struct session *s, const struct admit_state *
 }
 
 /* Over maxmemory these are refused: commands that may need more, and inside MULTI whatever would be queued. */
-static bool needs_memory(const struct session *s, const struct command *cmd)
+static bool needs_memory(const struct session *s, uint32_t flags)
 {
-    if (cmd->flags & CMD_DENYOOM) return true;
+    if (flags & CMD_DENYOOM) return true;
     if (!(s->flags & SESSION_MULTI)) return false;
-    if (cmd->flags & CMD_RUNS_QUEUE) return multi_needs_memory(s);
-    return !(cmd->flags & CMD_ENDS_MULTI);
+    if (flags & CMD_RUNS_QUEUE) return multi_needs_memory(s);
+    return !(flags & CMD_ENDS_MULTI);
 }
 
 static bool touches_keys(const struct command *cmd)
@@ -30,15 +30,15 @@ static bool touches_keys(const struct command *cmd)
     return cmd->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE);
 }
 
-static bool may_write(const struct session *s, const struct command *cmd)
+static bool may_write(const struct session *s, uint32_t flags)
 {
-    return (cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) || ((cmd->flags & CMD_RUNS_QUEUE) && multi_writes(s));
+    return (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) || ((flags & CMD_RUNS_QUEUE) && multi_writes(s));
 }
 
 /* The queue of EXEC counts as EXEC. */
-static bool changes_data(const struct session *s, const struct command *cmd)
+static bool changes_data(const struct session *s, uint32_t flags)
 {
-    return (cmd->flags & (CMD_WRITE | CMD_TELLS_DISK_ERROR)) || ((cmd->flags & CMD_RUNS_QUEUE) && multi_changes(s));
+    return (flags & (CMD_WRITE | CMD_TELLS_DISK_ERROR)) || ((flags & CMD_RUNS_QUEUE) && multi_changes(s));
 }
 
 static bool runs_while_loading(const struct session *s, const struct command *cmd)
@@ -46,30 +46,52 @@ static bool runs_while_loading(const struct session *s, const struct command *cm
     return (cmd->flags & CMD_LOADING) && !((cmd->flags & CMD_RUNS_QUEUE) && multi_needs_data(s));
 }
 
+/* A script's command: what its caller was asked it is not asked again. One that has written is not stopped half way. */
+static enum admit_reason why_script_refused(const struct session *s, const struct request *r,
+                                            const struct admit_state *st)
+{
+    uint32_t flags = r->cmd->flags;
+    if (!arity_fits(r->cmd, r->argc)) return ADMIT_SCRIPT_ARITY;
+    if ((flags & CMD_NOSCRIPT) && !st->deny_nothing) return ADMIT_NO_SCRIPT;
+    if (flags & CMD_NEEDS_CLIENT) return ADMIT_NO_CLIENT;
+    if ((s->flags & SESSION_READ_ONLY) && (flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return ADMIT_SCRIPT_READ_ONLY;
+    if (s->flags & SESSION_WROTE) return ADMIT_OK;
+    if (st->disk_error && (flags & CMD_WRITE)) return ADMIT_DISK_ERROR;
+    if (st->aof_error && (flags & CMD_WRITE)) return ADMIT_AOF_ERROR;
+    if (st->over_memory && (flags & CMD_DENYOOM) && !(s->flags & SESSION_ALLOW_OOM)) return ADMIT_OOM;
+    return ADMIT_OK;
+}
+
 static enum admit_reason why_refused(const struct session *s, const struct request *r, const struct admit_state *st)
 {
     const struct command *cmd = r->cmd;
     ASSERT(cmd != NULL);
     ASSERT(r->argc > 0);
+    if (s->flags & SESSION_SCRIPT) return why_script_refused(s, r, st);
+    uint32_t flags = st->flags ? st->flags : cmd->flags;
     if (!arity_fits(cmd, r->argc)) return ADMIT_ARITY;
     if ((cmd->flags & CMD_NEEDS_CLIENT) && !s->client) return ADMIT_NO_CLIENT;
     if ((cmd->flags & CMD_PROTECTED) && !debug_is_allowed(s, st)) return ADMIT_DEBUG;
     if (!(s->flags & SESSION_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return ADMIT_NOAUTH;
     if ((s->flags & SESSION_MULTI) && (cmd->flags & CMD_NO_MULTI)) return ADMIT_NO_MULTI;
-    if (st->over_memory && needs_memory(s, cmd)) return ADMIT_OOM;
-    if (st->disk_error && changes_data(s, cmd)) return ADMIT_DISK_ERROR;
-    if (st->aof_error && changes_data(s, cmd)) return ADMIT_AOF_ERROR;
+    if (st->over_memory && needs_memory(s, flags)) return ADMIT_OOM;
+    if (st->disk_error && changes_data(s, flags)) return ADMIT_DISK_ERROR;
+    if (st->aof_error && changes_data(s, flags)) return ADMIT_AOF_ERROR;
     if ((s->flags & SESSION_PUBSUB) && s->out->proto == 2 && !(cmd->flags & CMD_SUBSCRIBED)) return ADMIT_SUBSCRIBED;
     if (st->loading && !runs_while_loading(s, cmd)) return ADMIT_LOADING;
+    if (st->busy && !(cmd->flags & CMD_ALLOW_BUSY))
+        return st->busy == ADMIT_BUSY_SCRIPT ? ADMIT_SCRIPT_BUSY : ADMIT_FUNCTION_BUSY;
     if ((s->flags & (SESSION_REPLICA | SESSION_MONITOR)) && touches_keys(cmd)) return ADMIT_REPLICA;
     return ADMIT_OK;
 }
 
 struct admission admit(const struct session *s, const struct request *r, const struct admit_state *st)
 {
+    uint32_t flags = st->flags ? st->flags : r->cmd->flags;
     enum admit_reason why = why_refused(s, r, st);
     if (why != ADMIT_OK) return (struct admission){ADMIT_REFUSE, why};
-    if (st->pause == ADMIT_PAUSE_ALL || (st->pause == ADMIT_PAUSE_WRITES && may_write(s, r->cmd)))
+    if (s->flags & SESSION_SCRIPT) return (struct admission){ADMIT_RUN, ADMIT_OK};
+    if (st->pause == ADMIT_PAUSE_ALL || (st->pause == ADMIT_PAUSE_WRITES && may_write(s, flags)))
         return (struct admission){ADMIT_HOLD, ADMIT_OK};
     if ((s->flags & SESSION_MULTI) && !(r->cmd->flags & CMD_RUNS_IN_MULTI))
         return (struct admission){ADMIT_QUEUE, ADMIT_OK};
@@ -93,6 +115,12 @@ void admit_text(enum admit_reason why, const struct request *r, const struct adm
             "details about the RDB error.",
         [ADMIT_LOADING] = "LOADING Redis is loading the dataset in memory",
         [ADMIT_REPLICA] = "ERR Replica can't interact with the keyspace",
+        [ADMIT_SCRIPT_BUSY] = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        [ADMIT_FUNCTION_BUSY] =
+            "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+        [ADMIT_SCRIPT_ARITY] = "ERR Wrong number of args calling Redis command from script",
+        [ADMIT_NO_SCRIPT] = "ERR This Redis command is not allowed from script",
+        [ADMIT_SCRIPT_READ_ONLY] = "ERR Write commands are not allowed from read-only scripts.",
     };
     const char *name = r->cmd->full_name;
     switch (why) {

@@ -18,6 +18,8 @@
 enum admit_pause { ADMIT_PAUSE_NONE, ADMIT_PAUSE_WRITES, ADMIT_PAUSE_ALL };
 enum admit_protected { ADMIT_PROTECTED_NO, ADMIT_PROTECTED_LOCAL, ADMIT_PROTECTED_YES };
 
+enum admit_busy { ADMIT_BUSY_NO, ADMIT_BUSY_SCRIPT, ADMIT_BUSY_FUNCTION };
+
 /* The server's state, as the checks see it. */
 struct admit_state {
     enum admit_protected debug; /* enable-debug-command */
@@ -26,6 +28,9 @@ struct admit_state {
     bool disk_error;            /* saving fails, and writes are to be refused for it */
     int aof_error;              /* -errno: the log cannot be written, and writes are to be refused for it */
     bool loading;               /* the data are not all there yet */
+    bool deny_nothing;          /* scripts may run what they may not (DEBUG SET-DISABLE-DENY-SCRIPTS) */
+    enum admit_busy busy;       /* a script runs for too long */
+    uint32_t flags;             /* enum cmd_flag that the script a command runs is worth; 0: the command's own */
 };
 
 enum admit_verdict {
@@ -48,6 +53,11 @@ enum admit_reason {
     ADMIT_SUBSCRIBED,
     ADMIT_LOADING,
     ADMIT_REPLICA,
+    ADMIT_SCRIPT_BUSY,
+    ADMIT_FUNCTION_BUSY,
+    ADMIT_SCRIPT_ARITY, /* these are a script's commands */
+    ADMIT_NO_SCRIPT,
+    ADMIT_SCRIPT_READ_ONLY,
     ADMIT_REASONS,
 };
 

@@ -69,6 +69,13 @@ void effects_add(struct call *c, int dbid, const struct bytes *argv, int argc)
     else effects_hand_over(c->srv, dbid, argv, argc);
 }
 
+void effects_cut(struct effects *e, const struct effects *before)
+{
+    e->count = before->count;
+    e->arg_count = before->arg_count;
+    e->text_size = before->text_size;
+}
+
 void effect_as(struct call *c, int n, const struct bytes *argv)
 {
     c->effects_given = true;

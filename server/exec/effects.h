@@ -37,6 +37,8 @@ void effects_add(struct call *c, int dbid, const struct bytes *argv, int argc);
 /* The outermost command is done: hands over what there is. `framed` false: never between MULTI and EXEC. */
 void effects_flush(struct worker *w, bool framed);
 static inline bool effects_pending(const struct effects *e) { return e->count != 0; }
+/* Drops what was added since *e was `before`. */
+void effects_cut(struct effects *e, const struct effects *before);
 /* The whole of a command's effect is its text, and nothing else is pending: no copy is made. */
 void effects_hand_over(struct server *srv, int dbid, const struct bytes *argv, int argc);
 

@@ -91,6 +91,12 @@ static void refuse(struct session *s, const struct command *cmd, const struct re
     if (unlikely(w->monitor_count) && is_exec && s->client) monitor_feed(w, s->client, cmd, r->argv, r->argc);
 }
 
+bool exec_over_memory(struct worker *w)
+{
+    return w->srv->config->maxmemory && !(w->srv->unusual & SERVER_LOADING) && evict_run(w) == EVICT_FAILED;
+}
+
+/* But for what only some commands ask. */
 static struct admit_state state_of(struct worker *w)
 {
     const struct server *srv = w->srv;
@@ -101,9 +107,11 @@ static struct admit_state state_of(struct worker *w)
                              .loading = srv->unusual & SERVER_LOADING,
                              .disk_error = srv->unusual & SERVER_DISK_ERROR,
                              .aof_error = srv->aof.error};
+    st.deny_nothing = srv->scripts_deny_nothing;
+    if (srv->unusual & SERVER_BUSY_SCRIPT) st.busy = ADMIT_BUSY_SCRIPT;
+    if (srv->unusual & SERVER_BUSY_FUNCTION) st.busy = ADMIT_BUSY_FUNCTION;
     if (srv->pause_until_ms && w->now_ms < srv->pause_until_ms)
         st.pause = srv->pause_writes_only ? ADMIT_PAUSE_WRITES : ADMIT_PAUSE_ALL;
-    if (srv->config->maxmemory && !st.loading) st.over_memory = evict_run(w) == EVICT_FAILED;
     return st;
 }
 
@@ -115,6 +123,8 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
     char text[512];
     struct worker *w = s->w;
     struct admit_state st = state_of(w);
+    st.over_memory = exec_over_memory(w);
+    if (w->srv->script_flags) st.flags = w->srv->script_flags(w->srv, r);
     struct admission a = admit(s, r, &st);
     switch (a.verdict) {
     case ADMIT_HOLD: return EXEC_HOLD;
@@ -161,6 +171,45 @@ void exec_step_reply_skip(struct session *s)
         s->flags |= SESSION_REPLY_SKIP;
     }
     reply_reset(&s->w->nowhere);
+}
+
+/* --- a script's --------------------------------------------------------------------------------------------------- */
+
+bool exec_user_may(const struct session *s, const struct command *cmd, const struct bytes *argv, int argc)
+{
+    (void)s, (void)cmd, (void)argv, (void)argc;
+    return true;
+}
+
+static bool may_for_script(struct session *s, const struct request *r, bool over_memory)
+{
+    char text[512];
+    struct admit_state st = state_of(s->w);
+    st.over_memory = over_memory;
+    struct admission a = admit(s, r, &st);
+    if (a.verdict == ADMIT_RUN) return true;
+    ASSERT(a.verdict == ADMIT_REFUSE);
+    s->w->cmd_stats[r->cmd->index].rejected++;
+    admit_text(a.reason, r, &st, text, sizeof text);
+    reply_errorf(s->out, "-%s", text);
+    return false;
+}
+
+#define SCRIPT_LOOKED_AT (CMD_NOSCRIPT | CMD_NEEDS_CLIENT)
+
+void exec_for_script(struct session *s, const struct request *r, bool over_memory)
+{
+    const struct server *srv = s->w->srv;
+    const struct command *cmd = r->cmd;
+    if (unlikely(!cmd)) {
+        reply_error(s->out, "-ERR Unknown Redis command called from script");
+        return;
+    }
+    bool plain = !(s->flags & SESSION_READ_ONLY) && !over_memory && !srv->unusual && !(cmd->flags & SCRIPT_LOOKED_AT) &&
+                 (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
+    if (unlikely(!plain) && !may_for_script(s, r, over_memory)) return;
+    if (cmd->flags & CMD_WRITE) s->flags |= SESSION_WROTE;
+    run_for_script(s, r);
 }
 
 /* What a session may be that no check stops: nothing but authenticated. */

@@ -19,6 +19,14 @@ enum exec_verdict exec_request(struct session *s, const struct request *r);
 /* The same from words alone: for who has no batch. */
 enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int argc);
 
+/* A command of a script, whose session s is: checked as such (admit.h), run, replied to by s->out. r->cmd NULL: there
+ * is none of this name. over_memory: the script began over maxmemory. */
+void exec_for_script(struct session *s, const struct request *r, bool over_memory);
+/* Over maxmemory, and nothing can be evicted. */
+bool exec_over_memory(struct worker *w);
+/* Its user's rules allow it. */
+bool exec_user_may(const struct session *s, const struct command *cmd, const struct bytes *argv, int argc);
+
 /* Runs it without any check, as it ran before (append-only files). 0; -ENOENT, -EINVAL: no such command, or one that
  * works on a connection: why, in words. */
 int exec_replay(struct session *s, const struct bytes *argv, int argc, char *why, size_t size);

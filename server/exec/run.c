@@ -46,8 +46,8 @@ void run_slow(struct session *s, const struct request *r, uint64_t ticks)
     struct worker *w = s->w;
     int64_t us = (int64_t)(ticks_to_ns(&w->ticks, ticks) / 1000);
     int64_t slower_than = w->conf.cfg->slowlog_log_slower_than;
-    if (slower_than >= 0 && us >= slower_than && !(r->cmd->flags & CMD_SKIP_SLOWLOG) && s->client)
-        slowlog_push(w->srv, s->client, r->cmd, r->argv, r->argc, us);
+    if (slower_than >= 0 && us >= slower_than && !(r->cmd->flags & CMD_SKIP_SLOWLOG) && session_origin(s))
+        slowlog_push(w->srv, session_origin(s), r->cmd, r->argv, r->argc, us);
     int64_t threshold = w->conf.cfg->latency_monitor_threshold;
     if (threshold && us / 1000 >= threshold)
         latency_sample(w->srv, (r->cmd->flags & CMD_FAST) ? "fast-command" : "command", us / 1000);
@@ -80,12 +80,12 @@ static uint64_t slices_of(const struct session *s, const struct request *r)
 }
 
 /* What it changed becomes an effect: its own text, unless the handler said what it came to. */
-static void collect_effects(struct call *c)
+static void collect_effects(struct call *c, bool in_script)
 {
     struct worker *w = c->w;
     w->srv->dirty += c->dirty;
     if (c->effects_given || !effect_wanted(c)) return;
-    if (c->in_exec || effects_pending(&w->effects)) effect_as(c, c->argc, c->argv);
+    if (c->in_exec || in_script || effects_pending(&w->effects)) effect_as(c, c->argc, c->argv);
     else effects_hand_over(w->srv, c->db->id, c->argv, c->argc);
 }
 
@@ -108,13 +108,14 @@ static void note_change(struct session *s)
     if (unlikely(w->notes_changes) && s->client) s->client->durable_at = w->srv->journal.text.end;
 }
 
-/* Inlined twice: for a plain command `how` folds away. */
+/* Inlined several times: for a plain command `how` folds away. */
 static inline __attribute__((always_inline)) bool run(struct session *s, const struct request *r, struct run_how how)
 {
     struct worker *w = s->w;
     const struct command *cmd = r->cmd;
     struct call *c = &w->call, outer;
-    bool nested = how.in_exec || how.unblocking || how.replayed;
+    bool nested = how.in_exec || how.unblocking || how.replayed || how.in_script;
+    bool inner = how.in_exec || how.in_script;
     assert_admitted(s, r);
     if (unlikely(nested)) outer = *c;
     c->session = s;
@@ -125,7 +126,7 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     c->argc = r->argc;
     c->out = session_reply(s);
     /* cppcheck-suppress uninitvar ; in_exec is nested */
-    c->now_ms = how.in_exec ? outer.now_ms : w->now_ms;
+    c->now_ms = inner ? outer.now_ms : w->now_ms;
     c->keys = r->keys;
     c->key_count = r->key_count;
     c->key_at = 0;
@@ -156,18 +157,21 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     bool failed = unlikely(cmd->flags & CMD_RUNS_QUEUE) ? c->failed : c->out->error_count != errors;
     if (likely(!how.replayed)) account(s, r, spent, failed, blocked);
     if (unlikely(c->dirty)) {
-        collect_effects(c);
+        collect_effects(c, how.in_script);
         note_change(s);
     }
     /* What touches keys nobody named (SCAN, RANDOMKEY) finds dead ones by chance: they do not belong together. */
-    if (unlikely(effects_pending(&w->effects)) && !how.in_exec) {
+    if (unlikely(effects_pending(&w->effects)) && !inner) {
         effects_flush(w, !(cmd->flags & CMD_TOUCHES_ARBITRARY_KEYS));
         note_change(s);
     }
-    if (unlikely(w->has_pushes) && !how.in_exec) pushes_deliver(w, s->client);
+    if (unlikely(w->has_pushes) && !inner) pushes_deliver(w, s->client);
     /* After the call: EXEC is shown behind the commands it ran, SELECT in the database it selected. */
-    if (unlikely(w->monitor_count) && s->client && !how.unblocking && !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)))
-        monitor_feed(w, s->client, cmd, r->argv, r->argc);
+    if (unlikely(w->monitor_count) && (s->client || how.in_script) && !how.unblocking &&
+        !(cmd->flags & (CMD_SKIP_MONITOR | CMD_ADMIN))) {
+        if (how.in_script) monitor_feed_script(w, s->db, cmd, r->argv, r->argc);
+        else monitor_feed(w, s->client, cmd, r->argv, r->argc);
+    }
     if (how.replayed) w->replayed++;
     else if (likely(!blocked)) w->stats.commands++;
     if (unlikely(nested)) {
@@ -179,3 +183,7 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
 
 bool run_request(struct session *s, const struct request *r, struct run_how how) { return run(s, r, how); }
 bool run_plain(struct session *s, const struct request *r) { return run(s, r, (struct run_how){0}); }
+void run_for_script(struct session *s, const struct request *r)
+{
+    run(s, r, (struct run_how){.in_script = true, .deny_blocking = true, .replayed = s->w->srv->persist.replaying});
+}

@@ -18,12 +18,16 @@ struct run_how {
     bool unblocking;    /* again, because a key it waits for is ready */
     bool deny_blocking; /* what would wait answers at once */
     bool replayed;      /* it was counted when it first ran */
+    bool in_script;     /* a script has called it */
 };
 
 /* False: it blocked, and has given no reply. */
 bool run_request(struct session *s, const struct request *r, struct run_how how);
 /* The same for a plain command: how is all zero. */
 bool run_plain(struct session *s, const struct request *r);
+
+/* And for a script's. */
+void run_for_script(struct session *s, const struct request *r);
 
 /* A command that had blocked ended without having run again (its time was up, CLIENT UNBLOCK): it is counted now. */
 void run_gave_up(struct session *s, const struct request *r, bool failed);

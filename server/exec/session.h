@@ -34,6 +34,10 @@ enum session_flag {
     SESSION_REPLY_OFF = 1u << 9,
     SESSION_REPLY_SKIP_NEXT = 1u << 10,
     SESSION_REPLY_SKIP = 1u << 11,
+    SESSION_SCRIPT = 1u << 16,    /* of a script: what it may is its caller's and its own affair (admit.h) */
+    SESSION_READ_ONLY = 1u << 17, /* a script that may not write */
+    SESSION_ALLOW_OOM = 1u << 18, /* or may also over maxmemory */
+    SESSION_WROTE = 1u << 19,     /* or has written, and is not stopped half way any more */
     SESSION_REPLY_ANY = SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP,
 };
 
@@ -45,13 +49,20 @@ struct session {
     struct reply *out;   /* replies; ->proto is 2 or 3 */
     struct multi *multi; /* server/exec/multi.h; NULL: nothing is queued or watched */
     const struct command *last_cmd;
-    uint32_t flags; /* enum session_flag */
+    uint32_t flags;         /* enum session_flag */
+    struct session *caller; /* of a script: whose command runs it; else NULL */
 };
 
 /* A session without a connection: authenticated, local, in database 0. out is the caller's, and initialised. */
 void session_init(struct session *s, struct worker *w, struct reply *out);
 /* Drops its transaction and what it watches. */
 void session_fini(struct session *s);
+
+/* Whom its commands are counted for: its client, or that of whoever called the script; NULL: nobody is connected. */
+static inline struct client *session_origin(const struct session *s)
+{
+    return s->caller ? s->caller->client : s->client;
+}
 
 struct reply *session_nowhere(struct session *s);
 /* Where the reply to its command goes: s->out, or nowhere while CLIENT REPLY says so. */

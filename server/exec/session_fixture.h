@@ -18,6 +18,7 @@
 #include "server/observe/errorstats.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
+#include "server/script/scripts.h"
 #include "server/server.h"
 
 #define FIXTURE_NOW 1790000000000 /* ms: somewhere in 2026 */
@@ -75,10 +76,12 @@ static inline void fixture_init(struct fixture *f, unsigned slices)
     pubsub_init(&f->srv);
     slowlog_init(&f->srv);
     latency_init(&f->srv);
+    scripts_init(&f->srv);
 }
 
 static inline void fixture_fini(struct fixture *f)
 {
+    scripts_fini(&f->srv);
     latency_fini(&f->srv);
     slowlog_fini(&f->srv);
     pubsub_fini(&f->srv);
@@ -100,7 +103,7 @@ static inline void fixture_fini(struct fixture *f)
 /* Runs one line, words parted by single spaces, and gives the reply as it goes over the wire, valid until the next. */
 static inline const char *fixture_ask(struct fixture *f, struct session *s, const char *line)
 {
-    static char text[65536];
+    static char text[262144]; /* COMMAND DOCS */
     struct bytes argv[64];
     int argc = 0;
     for (const char *p = line; *p && argc < 64;) {

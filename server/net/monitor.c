@@ -89,26 +89,28 @@ enum {
     HEAD_SIZE = TIME_CHARS + DB_CHARS + KIND_CHARS + PEER_CHARS + sizeof "]",
 };
 
-static void write_head(struct reply *line, const struct worker *w, const struct client *from)
+/* from NULL: a script. */
+static void write_head(struct reply *line, const struct worker *w, const struct client *from, const struct db *db)
 {
     char head[HEAD_SIZE];
-    bool is_unix = from->flags & CLIENT_UNIX;
+    bool is_unix = from && from->flags & CLIENT_UNIX;
+    const char *peer = from ? from->peer : "lua";
     /* Redis shows "unix:/path" without the ":0" of CLIENT LIST. */
-    int peer = (int)strlen(from->peer) - (is_unix ? 2 : 0);
+    int peer_size = (int)strlen(peer) - (is_unix ? 2 : 0);
     int n = snprintf(head, sizeof head, "+%lld.%06lld [%d %s%.*s]", (long long)(w->now_us / 1000000),
-                     (long long)(w->now_us % 1000000), from->s.db->id, is_unix ? "unix:" : "", peer, from->peer);
+                     (long long)(w->now_us % 1000000), db->id, is_unix ? "unix:" : "", peer_size, peer);
     ASSERT(n > 0);
     ASSERT((size_t)n < sizeof head);
     reply_raw(line, bytes_of(head, (size_t)n));
 }
 
-void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,
-                  int argc)
+static void feed(struct worker *w, const struct client *from, const struct db *db, const struct command *cmd,
+                 const struct bytes *argv, int argc)
 {
     const struct bytes *shown = redact(cmd, argv, argc);
     struct reply line;
     reply_init(&line, 2);
-    write_head(&line, w, from);
+    write_head(&line, w, from, db);
     for (int i = 0; i < argc; i++) quote(w, &line, shown[i]);
     reply_raw(&line, BYTES("\r\n"));
     hand_on(w, &line);
@@ -116,6 +118,18 @@ void monitor_feed(struct worker *w, const struct client *from, const struct comm
     struct piece_message end = {.m.handle = piece_here};
     worker_post_all(w->srv, &end.m);
     if (shown != argv) mem_free((void *)shown);
+}
+
+void monitor_feed(struct worker *w, const struct client *from, const struct command *cmd, const struct bytes *argv,
+                  int argc)
+{
+    feed(w, from, from->s.db, cmd, argv, argc);
+}
+
+void monitor_feed_script(struct worker *w, const struct db *db, const struct command *cmd, const struct bytes *argv,
+                         int argc)
+{
+    feed(w, NULL, db, cmd, argv, argc);
 }
 
 void monitor_add(struct client *cl)

@@ -11,6 +11,7 @@
 #include "server/observe/info_section.h"
 #include "server/observe/memory_use.h"
 #include "server/repl/replicas.h"
+#include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -54,17 +55,19 @@ static void policy_line(void *arg, struct bytes name, struct bytes value)
 
 static void script_lines(struct info *in)
 {
-    bytes_line(in, "used_memory_lua", 0);
-    bytes_line(in, "used_memory_vm_eval", 0);
-    human_line(in, "used_memory_lua", 0);
-    bytes_line(in, "used_memory_scripts_eval", 0);
-    bytes_line(in, "number_of_cached_scripts", 0);
-    bytes_line(in, "number_of_functions", 0);
+    struct scripts_memory m = {0};
+    if (in->srv->scripts) m = scripts_memory(in->srv);
+    bytes_line(in, "used_memory_lua", m.eval_vm);
+    bytes_line(in, "used_memory_vm_eval", m.eval_vm);
+    human_line(in, "used_memory_lua", m.eval_vm);
+    bytes_line(in, "used_memory_scripts_eval", m.eval_scripts);
+    bytes_line(in, "number_of_cached_scripts", m.cached);
+    bytes_line(in, "number_of_functions", m.function_count);
     bytes_line(in, "number_of_libraries", in->srv->libraries.count);
-    bytes_line(in, "used_memory_vm_functions", 0);
-    both_lines(in, "used_memory_vm_total", 0);
-    bytes_line(in, "used_memory_functions", 0);
-    both_lines(in, "used_memory_scripts", 0);
+    bytes_line(in, "used_memory_vm_functions", m.function_vm);
+    both_lines(in, "used_memory_vm_total", m.eval_vm + m.function_vm);
+    bytes_line(in, "used_memory_functions", m.functions);
+    both_lines(in, "used_memory_scripts", m.eval_scripts + m.functions);
 }
 
 void info_memory(struct info *in)

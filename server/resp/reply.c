@@ -31,6 +31,11 @@
 
 void reply_init(struct reply *r, int proto) { *r = (struct reply){.proto = (uint8_t)proto}; }
 
+void reply_init_values(struct reply *r, const struct reply_values *values)
+{
+    *r = (struct reply){.proto = 2, .values = values};
+}
+
 static void free_chunks(struct reply_chunk *c)
 {
     while (c) {
@@ -148,9 +153,14 @@ void reply_reserve(struct reply *r, size_t n)
     add_chunk(r, n);
 }
 
+static inline bool has_room(const struct reply *r, size_t n) { return likely((size_t)(r->end - r->at) >= n); }
+/* A reply of values never has room: whoever finds none asks here next. */
+static inline bool lacks_text(const struct reply *r, size_t n) { return !has_room(r, n) && r->values; }
+
 static inline char *room(struct reply *r, size_t n)
 {
     DASSERT(r->proto == 2 || r->proto == 3);
+    DASSERT(!r->values);
     if (unlikely((size_t)(r->end - r->at) < n)) add_chunk(r, n);
     DASSERT((size_t)(r->end - r->at) >= n);
     return r->at;
@@ -207,6 +217,7 @@ void reply_copy_out(const struct reply *r, char *dst)
 
 void reply_raw(struct reply *r, struct bytes s)
 {
+    DASSERT(!r->values);
     size_t fits = (size_t)(r->end - r->at);
     if (fits > s.n) fits = s.n;
     if (fits) {
@@ -267,7 +278,11 @@ static void literal(struct reply *r, const char *text, size_t n)
 
 /* ---- status and errors ---- */
 
-void reply_ok(struct reply *r) { literal(r, "+OK\r\n", 5); }
+void reply_ok(struct reply *r)
+{
+    if (lacks_text(r, 5)) r->values->status(r, BYTES("OK"));
+    else literal(r, "+OK\r\n", 5);
+}
 
 static void without_newlines(char *p, size_t n)
 {
@@ -277,6 +292,10 @@ static void without_newlines(char *p, size_t n)
 
 void reply_status_bytes(struct reply *r, struct bytes text)
 {
+    if (lacks_text(r, text.n + 3)) {
+        r->values->status(r, text);
+        return;
+    }
     line(r, '+', text);
     without_newlines(r->at - 2 - text.n, text.n);
 }
@@ -290,14 +309,20 @@ void reply_error_bytes(struct reply *r, struct bytes text)
     while (text.n && is_newline(text.p[0])) text.p++, text.n--;
     while (text.n && is_newline(text.p[text.n - 1])) text.n--;
     struct bytes code = text.n && text.p[0] == '-' ? BYTES("") : BYTES("-ERR ");
-    char *p = room(r, code.n + text.n + 2);
+    size_t n = code.n + text.n;
+    char *alone = r->values ? mem_alloc(n) : NULL, *p = alone ? alone : room(r, n + 2);
     memcpy(p, code.p, code.n);
     if (text.n) memcpy(p + code.n, text.p, text.n);
-    size_t n = code.n + text.n;
     without_newlines(p, n);
+    r->error_count++;
+    if (alone) {
+        if (r->on_error) r->on_error(r->on_error_ctx, bytes_of(p + 1, n - 1));
+        r->values->error(r, bytes_of(p + 1, n - 1));
+        mem_free(alone);
+        return;
+    }
     store_u16(p + n, CRLF);
     r->at += n + 2;
-    r->error_count++;
     if (r->on_error) r->on_error(r->on_error_ctx, bytes_of(p + 1, n - 1));
 }
 
@@ -339,6 +364,10 @@ void reply_errorf(struct reply *r, const char *format, ...)
 
 void reply_int(struct reply *r, int64_t v)
 {
+    if (lacks_text(r, HEADER_MAX)) {
+        r->values->integer(r, v);
+        return;
+    }
     if (v >= 0) {
         header(r, ':', (uint64_t)v);
         return;
@@ -352,6 +381,10 @@ void reply_int(struct reply *r, int64_t v)
 
 void reply_bulk_slow(struct reply *r, struct bytes s)
 {
+    if (lacks_text(r, HEADER_MAX)) {
+        r->values->bulk(r, s);
+        return;
+    }
     header(r, '$', s.n);
     if ((size_t)(r->end - r->at) >= s.n + 2) {
         if (s.n) memcpy(r->at, s.p, s.n);
@@ -373,7 +406,7 @@ void reply_bulk_int(struct reply *r, int64_t v)
 
 void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx), void *ctx)
 {
-    if (s.n < REF_MIN) {
+    if (s.n < REF_MIN || r->values) {
         reply_bulk(r, s);
         release(ctx);
         return;
@@ -392,19 +425,22 @@ void reply_bulk_ref(struct reply *r, struct bytes s, void (*release)(void *ctx),
 
 void reply_null(struct reply *r)
 {
-    if (r->proto == 2) literal(r, "$-1\r\n", 5);
+    if (lacks_text(r, 5)) r->values->null(r, false);
+    else if (r->proto == 2) literal(r, "$-1\r\n", 5);
     else literal(r, "_\r\n", 3);
 }
 
 void reply_null_array(struct reply *r)
 {
-    if (r->proto == 2) literal(r, "*-1\r\n", 5);
+    if (lacks_text(r, 5)) r->values->null(r, true);
+    else if (r->proto == 2) literal(r, "*-1\r\n", 5);
     else literal(r, "_\r\n", 3);
 }
 
 void reply_bool(struct reply *r, bool v)
 {
-    if (r->proto == 2) literal(r, v ? ":1\r\n" : ":0\r\n", 4);
+    if (r->proto == 2) reply_int(r, v);
+    else if (r->values) r->values->boolean(r, v);
     else literal(r, v ? "#t\r\n" : "#f\r\n", 4);
 }
 
@@ -416,16 +452,28 @@ static void number_text(struct reply *r, char type, struct bytes text)
 
 void reply_double(struct reply *r, double v)
 {
+    if (r->values && r->proto != 2) {
+        r->values->real(r, v);
+        return;
+    }
     char text[NUMBER_DOUBLE_SIZE];
     number_text(r, ',', bytes_of(text, number_format_double(text, v)));
 }
 
-void reply_big_number(struct reply *r, struct bytes digits) { number_text(r, '(', digits); }
+void reply_big_number(struct reply *r, struct bytes digits)
+{
+    if (r->values && r->proto != 2) r->values->big_number(r, digits);
+    else number_text(r, '(', digits);
+}
 
 void reply_verbatim(struct reply *r, struct bytes s, const char format[3])
 {
     if (r->proto == 2) {
         reply_bulk(r, s);
+        return;
+    }
+    if (r->values) {
+        r->values->verbatim(r, s, format);
         return;
     }
     header(r, '=', s.n + 4);
@@ -448,10 +496,15 @@ static void aggregate_of(const struct reply *r, char *type, uint64_t *count)
 static void aggregate(struct reply *r, char type, uint64_t count)
 {
     aggregate_of(r, &type, &count);
-    header(r, type, count);
+    if (lacks_text(r, HEADER_MAX)) r->values->aggregate(r, type, count);
+    else header(r, type, count);
 }
 
-void reply_array(struct reply *r, size_t count) { header(r, '*', count); }
+void reply_array(struct reply *r, size_t count)
+{
+    if (lacks_text(r, HEADER_MAX)) r->values->aggregate(r, '*', count);
+    else header(r, '*', count);
+}
 void reply_map(struct reply *r, size_t count) { aggregate(r, '%', count); }
 void reply_set(struct reply *r, size_t count) { aggregate(r, '~', count); }
 void reply_push(struct reply *r, size_t count) { aggregate(r, '>', count); }
@@ -459,11 +512,15 @@ void reply_push(struct reply *r, size_t count) { aggregate(r, '>', count); }
 void reply_attribute(struct reply *r, size_t count)
 {
     ASSERT(r->proto != 2);
-    header(r, '|', count);
+    aggregate(r, '|', count);
 }
 
 struct reply_mark reply_defer(struct reply *r)
 {
+    if (lacks_text(r, GAP)) {
+        r->values->defer(r);
+        return (struct reply_mark){NULL, 0};
+    }
     char *p = room(r, GAP);
     ASSERT(r->deferred < UINT8_MAX);
     r->deferred++;
@@ -473,6 +530,11 @@ struct reply_mark reply_defer(struct reply *r)
 
 static void defer_end(struct reply *r, struct reply_mark m, char type, uint64_t count)
 {
+    if (!m.chunk) {
+        aggregate_of(r, &type, &count);
+        r->values->defer_end(r, type, count);
+        return;
+    }
     ASSERT(r->deferred > 0);
     if (unlikely(r->over)) { /* the chunk may be gone */
         r->deferred--;

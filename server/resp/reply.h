@@ -43,9 +43,30 @@ struct reply {
     void *on_error_ctx;
     /* NULL, or asked before the reply takes memory beyond the `bytes` it will then hold; false: it must not. */
     bool (*may_grow)(struct reply *r, size_t bytes);
+    const struct reply_values *values; /* NULL, or who takes what is replied as values and not as text */
+};
+
+/* Whoever wants a command's reply and not its text (a script): each is handed one value, in the order of the reply; a
+ * header of an aggregate is followed by what it announces. Such a reply never has room, so that what it is tested by is
+ * what every reply is tested by. It may set `over`, after which values may be missing. */
+struct reply_values {
+    void (*status)(struct reply *r, struct bytes text);
+    void (*error)(struct reply *r, struct bytes text); /* with its code, without '-' */
+    void (*integer)(struct reply *r, int64_t v);
+    void (*bulk)(struct reply *r, struct bytes s);
+    void (*null)(struct reply *r, bool array); /* array: RESP2 has another one there */
+    void (*boolean)(struct reply *r, bool v);  /* RESP3 only, and so are the next three */
+    void (*real)(struct reply *r, double v);
+    void (*big_number)(struct reply *r, struct bytes digits);
+    void (*verbatim)(struct reply *r, struct bytes s, const char format[3]);
+    /* type as in RESP: * % ~ > |; of % and | count pairs follow. */
+    void (*aggregate)(struct reply *r, char type, uint64_t count);
+    void (*defer)(struct reply *r);
+    void (*defer_end)(struct reply *r, char type, uint64_t count);
 };
 
 void reply_init(struct reply *r, int proto);
+void reply_init_values(struct reply *r, const struct reply_values *values);
 void reply_fini(struct reply *r);
 /* Room for n bytes, so that writing them takes no memory. The reply is empty. */
 void reply_reserve(struct reply *r, size_t n);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/script/scripts.h"
+
+#include "server/exec/call.h"
+#include "server/mem.h"
+#include "server/script/eval.h"
+#include "server/script/vm.h"
+#include "server/server.h"
+
+#define RANDOM_AT_FIRST UINT64_C(0x1234ABCD330E) /* srand48's constants, as in Redis: nobody has given a seed */
+
+void scripts_init(struct server *srv)
+{
+    struct scripts *s = mem_calloc(sizeof *s);
+    s->srv = srv;
+    s->random = RANDOM_AT_FIRST;
+    srv->scripts = s;
+    srv->script_flags = script_eval_flags;
+}
+
+void scripts_fini(struct server *srv)
+{
+    if (!srv->scripts) return;
+    script_eval_fini(srv);
+    mem_free(srv->scripts);
+    srv->scripts = NULL;
+    srv->script_flags = NULL;
+}
+
+bool scripts_available(struct call *c)
+{
+#ifdef SCRIPT_LUA
+    (void)c;
+    return true;
+#else
+    call_error(c, "ERR this server was built without LuaJIT and runs no scripts");
+    return false;
+#endif
+}
+
+#ifdef SCRIPT_LUA
+struct script_vm *scripts_eval_vm(struct server *srv)
+{
+    struct scripts *s = srv->scripts;
+    if (!s->eval) s->eval = script_vm_new(srv->workers);
+    return s->eval;
+}
+#endif
+
+void scripts_begin(struct server *srv, struct script_run *run)
+{
+    struct scripts *s = srv->scripts;
+    s->serial++;
+    s->run = run;
+}
+
+void scripts_end(struct server *srv, struct script_run *run)
+{
+    (void)run;
+    srv->scripts->run = NULL;
+}
+
+struct scripts_memory scripts_memory(const struct server *srv)
+{
+    const struct scripts *s = srv->scripts;
+    return (struct scripts_memory){.eval_vm = s->eval ? s->eval->bytes : 0,
+                                   .eval_scripts = script_eval_memory(srv),
+                                   .cached = script_eval_count(srv),
+                                   .evicted = s->evicted};
+}
