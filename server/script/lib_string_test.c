@@ -4,6 +4,8 @@
  */
 #include "server/script/libs_fixture.h"
 
+#include <limits.h>
+
 #ifdef SCRIPT_LUA
 
 static const struct libs_case cases[] = {
@@ -178,8 +180,8 @@ static void test_patterns_match_as_in_lua(void **state)
         "return function(s, p) local f = loadstring('local s, p, ours = ... ' .. call) "
         "local r = {pcall(f, s, p, ours)} for i = 1, 6 do r[i] = tostring(r[i]) end "
         "return (table.concat(r, ';'):gsub('^false;[^;]-: ', 'false;')) end";
-    lua_State *L = luaL_newstate();
-    luaL_openlibs(L);
+    lua_State *L = libs_state();
+    luaL_openlibs(L); /* Lua's own string again */
     lua_newtable(L);
     script_open_string(L);
     int failures = 0;
@@ -213,12 +215,39 @@ static void test_patterns_match_as_in_lua(void **state)
     assert_int_equal(failures, 0);
 }
 
+static void end_it(lua_State *L, lua_Debug *at)
+{
+    (void)at;
+    luaL_error(L, "ended");
+}
+
+/* The hook of a late script is asked where Lua runs nothing. */
+static void test_a_pattern_that_tries_everything_can_be_ended(void **state)
+{
+    static const char *const endless[] = {
+        "local s = ('a'):rep(200) return s:find(('.-'):rep(20) .. 'b')",
+        "return (('a'):rep(1e6):match('.-b'))",
+        "return (('('):rep(1e6):match('%b()'))",
+        "return (('a'):rep(1e6):match('a*a*a*b'))",
+    };
+    lua_State *L = libs_state();
+    for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
+        assert_int_equal(luaL_loadstring(L, endless[i]), 0);
+        lua_sethook(L, end_it, LUA_MASKCOUNT, INT_MAX);
+        assert_int_not_equal(lua_pcall(L, 0, 1, 0), 0);
+        assert_non_null(strstr(lua_tostring(L, -1), "ended"));
+        lua_settop(L, 0);
+    }
+    lua_close(L);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replies_are_those_of_redis),
         cmocka_unit_test(test_what_is_too_much_is_refused),
         cmocka_unit_test(test_patterns_match_as_in_lua),
+        cmocka_unit_test(test_a_pattern_that_tries_everything_can_be_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

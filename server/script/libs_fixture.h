@@ -22,6 +22,7 @@
 #include <lualib.h>
 
 #include "server/script/libs.h"
+#include "server/script/vm.h"
 
 #define CASE_REPLY_MAX (16 << 10)
 
@@ -31,9 +32,19 @@ struct libs_case {
     size_t size; /* of the reply; 0: it has no zero byte */
 };
 
+static inline void *libs_allocate(void *ud, void *p, size_t old, size_t size)
+{
+    (void)ud, (void)old;
+    if (size) return realloc(p, size);
+    free(p);
+    return NULL;
+}
+
+/* A state of nothing but libraries, without the sandbox; vm is what they ask for their limits. */
 static inline lua_State *libs_state(void)
 {
-    lua_State *L = luaL_newstate();
+    static struct script_vm vm;
+    lua_State *L = lua_newstate(libs_allocate, &vm);
     assert_non_null(L);
     luaL_openlibs(L);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
