@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The keys of a table in an order that is the same in every process. LuaJIT seeds its hashes afresh each time it starts,
- * and texts made of tables are compared and used as keys by programs that know Redis: numbers come first, ascending, then
- * strings by their bytes, then the others as Lua has them.
+ * The keys of a table in an order that is the same in every process. LuaJIT seeds its hashes afresh each time it
+ * starts, and texts made of tables are compared and used as keys by programs that know Redis: numbers come first,
+ * ascending, then strings by their bytes, then the others as Lua has them.
  */
 #ifndef SERVER_SCRIPT_KEYS_H
 #define SERVER_SCRIPT_KEYS_H

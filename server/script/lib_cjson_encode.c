@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values to JSON. A table whose keys are all positive integers is an array, unless it has many holes; every other one is
- * an object, and so is the empty table. The keys of an object come in keys.h's order: its array part is numbers and
+ * Values to JSON. A table whose keys are all positive integers is an array, unless it has many holes; every other one
+ * is an object, and so is the empty table. The keys of an object come in keys.h's order: its array part is numbers and
  * so comes first.
  *
  * Depth is bounded by the settings, by Lua's stack (4 places a depth of at most 8000) and by the budget of C's.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For tests of the libraries: a state that has them, scripts that run in it, and their results in RESP2's words, so that
- * a case can be compared with what redis-server says.
+ * For tests of the libraries: a state that has them, scripts that run in it, and their results in RESP2's words, so
+ * that a case can be compared with what redis-server says.
  */
 #ifndef SERVER_SCRIPT_LIBS_FIXTURE_H
 #define SERVER_SCRIPT_LIBS_FIXTURE_H

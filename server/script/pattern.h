@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Patterns of Lua 5.1: what string.find, match, gmatch and gsub look for. A pattern ends at its first zero byte, as
- * there. One that tries everything asks now and then whether the script goes on (limits.h), and one whose parts nest too
- * deep is refused.
+ * there. One that tries everything asks now and then whether the script goes on (limits.h), and one whose parts nest
+ * too deep is refused.
  */
 #ifndef SERVER_SCRIPT_PATTERN_H
 #define SERVER_SCRIPT_PATTERN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * string.format as Lua 5.1 has it over C's printf: decimal digits are C's (LuaJIT rounds ties away from zero), %s and %c
- * end at a zero byte unless a long text has no precision, %s takes texts and numbers only.
+ * string.format as Lua 5.1 has it over C's printf: decimal digits are C's (LuaJIT rounds ties away from zero), %s and
+ * %c end at a zero byte unless a long text has no precision, %s takes texts and numbers only.
  *
  * A conversion is '%', flags, up to two digits of width, a point and two digits, a letter; so one number has at most
  * 309 digits before the point and 99 behind it.
