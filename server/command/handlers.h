@@ -261,8 +261,13 @@ cmd_handler cmd_pubsub_channels;
 cmd_handler cmd_pubsub_help;
 cmd_handler cmd_pubsub_numpat;
 cmd_handler cmd_pubsub_numsub;
+cmd_handler cmd_pubsub_shardchannels;
+cmd_handler cmd_pubsub_shardnumsub;
 cmd_handler cmd_punsubscribe;
+cmd_handler cmd_spublish;
+cmd_handler cmd_ssubscribe;
 cmd_handler cmd_subscribe;
+cmd_handler cmd_sunsubscribe;
 cmd_handler cmd_unsubscribe;
 
 /* bitmap */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Channels and patterns. Sharded channels come with the cluster.
+ * Channels, patterns and sharded channels.
  */
 #include "server/command/handlers.h"
 #include "server/command/spec.h"
@@ -52,6 +52,31 @@ static const struct command pubsub_subs[] = {
         .complexity = "O(N) for the NUMSUB subcommand, where N is the number of requested channels",
         .summary = "Returns a count of subscribers to channels.",
         ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
+    },
+    {
+        .name = "SHARDCHANNELS",
+        .handler = cmd_pubsub_shardchannels,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "7.0.0",
+        .complexity = "O(N) where N is the number of active shard channels, and assuming constant time pattern "
+                      "matching (relatively short shard channels).",
+        .summary = "Returns the active shard channels.",
+        ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_OPTIONAL}),
+    },
+    {
+        .name = "SHARDNUMSUB",
+        .handler = cmd_pubsub_shardnumsub,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "7.0.0",
+        .complexity = "O(N) for the SHARDNUMSUB subcommand, where N is the number of requested shard channels",
+        .summary = "Returns the count of subscribers of shard channels.",
+        ARGS({.name = "shardchannel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
 };
 
@@ -105,6 +130,32 @@ const struct command spec_pubsub[] = {
         ARGS({.name = "pattern", .type = ARG_PATTERN, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
     {
+        .name = "SPUBLISH",
+        .handler = cmd_spublish,
+        .arity = 3,
+        .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_MAY_REPLICATE,
+        .acl = ACL_PUBSUB | ACL_FAST,
+        .group = "pubsub",
+        .since = "7.0.0",
+        .complexity = "O(N) where N is the number of clients subscribed to the receiving shard channel.",
+        .summary = "Post a message to a shard channel",
+        KEYS({KEY_RANGE(KEY_NOT_KEY, 1, 0, 1, 0)}),
+        ARGS({.name = "shardchannel", .type = ARG_STRING}, {.name = "message", .type = ARG_STRING}),
+    },
+    {
+        .name = "SSUBSCRIBE",
+        .handler = cmd_ssubscribe,
+        .arity = -2,
+        .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SUBSCRIBED | CMD_NEEDS_CLIENT,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "7.0.0",
+        .complexity = "O(N) where N is the number of shard channels to subscribe to.",
+        .summary = "Listens for messages published to shard channels.",
+        KEYS({KEY_RANGE(KEY_NOT_KEY, 1, -1, 1, 0)}),
+        ARGS({.name = "shardchannel", .type = ARG_STRING, .flags = ARG_MULTIPLE}),
+    },
+    {
         .name = "SUBSCRIBE",
         .handler = cmd_subscribe,
         .arity = -2,
@@ -115,6 +166,19 @@ const struct command spec_pubsub[] = {
         .complexity = "O(N) where N is the number of channels to subscribe to.",
         .summary = "Listens for messages published to channels.",
         ARGS({.name = "channel", .type = ARG_STRING, .flags = ARG_MULTIPLE}),
+    },
+    {
+        .name = "SUNSUBSCRIBE",
+        .handler = cmd_sunsubscribe,
+        .arity = -1,
+        .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SUBSCRIBED | CMD_NEEDS_CLIENT,
+        .acl = ACL_PUBSUB | ACL_SLOW,
+        .group = "pubsub",
+        .since = "7.0.0",
+        .complexity = "O(N) where N is the number of shard channels to unsubscribe.",
+        .summary = "Stops listening to messages posted to shard channels.",
+        KEYS({KEY_RANGE(KEY_NOT_KEY, 1, -1, 1, 0)}),
+        ARGS({.name = "shardchannel", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE}),
     },
     {
         .name = "UNSUBSCRIBE",

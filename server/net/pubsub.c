@@ -4,6 +4,7 @@
  *
  *   channels: name -> subscribers      client->subs: names and patterns it subscribed to
  *   patterns: text -> subscribers      (a message is matched against each distinct pattern once)
+ *   sharded:  name -> subscribers      (a namespace of its own, which no pattern reaches)
  *
  * Subscribers of a channel are a list in the order in which they came. A message is written into each receiver's own
  * output (that of the one who publishes: behind its reply, pushes.h); the output-buffer limit of the pubsub class
@@ -26,7 +27,7 @@ struct channel {
     struct list subscribers; /* struct subscription.by_channel */
     size_t count;
     uint64_t hash;
-    bool is_pattern;
+    uint8_t kind; /* enum pubsub_kind */
     uint32_t n;
     char name[];
 };
@@ -43,16 +44,14 @@ struct subscription {
     struct subscription_key key;
 };
 
-enum { CHANNELS, PATTERNS, KINDS };
-
 struct subscriptions {
-    struct list list[KINDS];
-    size_t count[KINDS];
+    struct list list[PUBSUB_KINDS];
+    size_t count[PUBSUB_KINDS];
 };
 
 struct pubsub {
-    struct table names[KINDS];  /* of struct channel * */
-    struct table subscriptions; /* of all clients: whether there is one needs no walk through either's list */
+    struct table names[PUBSUB_KINDS]; /* of struct channel * */
+    struct table subscriptions;       /* of all clients: whether there is one needs no walk through either's list */
 };
 
 static struct bytes channel_name(const void *entry)
@@ -73,9 +72,9 @@ static const struct table_ops subscription_ops = {.key = subscription_bytes};
 int pubsub_init(struct server *srv)
 {
     srv->pubsub = mem_calloc(sizeof *srv->pubsub);
-    for (int k = 0; k < KINDS; k++)
+    for (int k = 0; k < PUBSUB_KINDS; k++)
         table_init(&srv->pubsub->names[k], &channel_ops, srv->dbs[0].hash_seed + (uint64_t)k);
-    table_init(&srv->pubsub->subscriptions, &subscription_ops, srv->dbs[0].hash_seed + KINDS);
+    table_init(&srv->pubsub->subscriptions, &subscription_ops, srv->dbs[0].hash_seed + PUBSUB_KINDS);
     return 0;
 }
 
@@ -85,32 +84,34 @@ void pubsub_fini(struct server *srv)
 {
     if (!srv->pubsub) return;
     table_fini(&srv->pubsub->subscriptions, NULL, NULL);
-    for (int k = 0; k < KINDS; k++) table_fini(&srv->pubsub->names[k], free_channel, NULL);
+    for (int k = 0; k < PUBSUB_KINDS; k++) table_fini(&srv->pubsub->names[k], free_channel, NULL);
     mem_free(srv->pubsub);
     srv->pubsub = NULL;
 }
 
-static struct channel *find_channel(struct server *srv, int kind, struct bytes name)
+static struct channel *find_channel(struct server *srv, enum pubsub_kind kind, struct bytes name)
 {
     struct table *t = &srv->pubsub->names[kind];
     return table_find(t, table_hash(t, name), name);
 }
 
-size_t pubsub_channel_count(const struct server *srv) { return table_count(&srv->pubsub->names[CHANNELS]); }
-size_t pubsub_pattern_count(const struct server *srv) { return table_count(&srv->pubsub->names[PATTERNS]); }
-size_t pubsub_client_channels(const struct client *cl) { return cl->subs ? cl->subs->count[CHANNELS] : 0; }
-size_t pubsub_client_patterns(const struct client *cl) { return cl->subs ? cl->subs->count[PATTERNS] : 0; }
+size_t pubsub_count(const struct server *srv, enum pubsub_kind kind) { return table_count(&srv->pubsub->names[kind]); }
 
-size_t pubsub_subscribers(struct server *srv, struct bytes name)
+size_t pubsub_client_count(const struct client *cl, enum pubsub_kind kind)
 {
-    struct channel *ch = find_channel(srv, CHANNELS, name);
+    return cl->subs ? cl->subs->count[kind] : 0;
+}
+
+size_t pubsub_subscribers(struct server *srv, enum pubsub_kind kind, struct bytes name)
+{
+    struct channel *ch = find_channel(srv, kind, name);
     return ch ? ch->count : 0;
 }
 
-void pubsub_channels(struct server *srv, void (*fn)(void *arg, struct bytes name), void *arg)
+void pubsub_each(struct server *srv, enum pubsub_kind kind, void (*fn)(void *arg, struct bytes name), void *arg)
 {
     struct table_iter it;
-    table_iter_init(&it, &srv->pubsub->names[CHANNELS]);
+    table_iter_init(&it, &srv->pubsub->names[kind]);
     for (struct channel *ch; (ch = table_iter_next(&it));) fn(arg, bytes_of(ch->name, ch->n));
     table_iter_fini(&it);
 }
@@ -124,19 +125,19 @@ static struct subscription *find_subscription(struct client *cl, struct channel 
     return table_find(t, table_hash(t, key), key);
 }
 
-static void subscribe(struct client *cl, int kind, struct bytes name)
+static void subscribe(struct client *cl, enum pubsub_kind kind, struct bytes name)
 {
     struct server *srv = cl->w->srv;
     if (!cl->subs) {
         cl->subs = mem_calloc(sizeof *cl->subs);
-        for (int k = 0; k < KINDS; k++) list_init(&cl->subs->list[k]);
+        for (int k = 0; k < PUBSUB_KINDS; k++) list_init(&cl->subs->list[k]);
     }
     struct channel *ch = find_channel(srv, kind, name);
     if (ch && find_subscription(cl, ch)) return;
     if (!ch) {
         ch = mem_calloc(sizeof *ch + name.n);
         list_init(&ch->subscribers);
-        ch->is_pattern = kind == PATTERNS;
+        ch->kind = (uint8_t)kind;
         ch->n = (uint32_t)name.n;
         memcpy(ch->name, name.p, name.n);
         ch->hash = table_hash(&srv->pubsub->names[kind], name);
@@ -157,7 +158,7 @@ static void drop_subscription(struct subscription *s)
     struct client *cl = s->key.cl;
     struct channel *ch = s->key.ch;
     struct pubsub *ps = cl->w->srv->pubsub;
-    int kind = ch->is_pattern ? PATTERNS : CHANNELS;
+    int kind = ch->kind;
     table_delete(&ps->subscriptions, table_hash(&ps->subscriptions, key_bytes(&s->key)), key_bytes(&s->key));
     list_remove(&s->by_channel);
     list_remove(&s->by_client);
@@ -173,79 +174,97 @@ static void drop_subscription(struct subscription *s)
 void pubsub_forget(struct client *cl)
 {
     if (!cl->subs) return;
-    for (int k = 0; k < KINDS; k++)
+    for (int k = 0; k < PUBSUB_KINDS; k++)
         list_for_each_safe(it, &cl->subs->list[k]) drop_subscription(list_entry(it, struct subscription, by_client));
     mem_free(cl->subs);
     cl->subs = NULL;
     cl->s.flags &= ~(uint32_t)SESSION_PUBSUB;
 }
 
-static size_t subscription_count(const struct client *cl)
+/* What a confirmation tells: sharded channels are counted apart from the rest. */
+static size_t told_count(const struct client *cl, enum pubsub_kind kind)
 {
-    return pubsub_client_channels(cl) + pubsub_client_patterns(cl);
+    if (kind == PUBSUB_SHARDED) return pubsub_client_count(cl, PUBSUB_SHARDED);
+    return pubsub_client_count(cl, PUBSUB_CHANNELS) + pubsub_client_count(cl, PUBSUB_PATTERNS);
+}
+
+static bool has_subscriptions(const struct client *cl)
+{
+    return told_count(cl, PUBSUB_CHANNELS) + told_count(cl, PUBSUB_SHARDED) > 0;
 }
 
 /* These replies are pushes: CLIENT REPLY OFF does not swallow them. */
-static void confirm(struct client *cl, const char *what, const struct bytes *name)
+static void confirm(struct client *cl, enum pubsub_kind kind, const char *what, const struct bytes *name)
 {
     struct reply *out = &cl->out;
     reply_push(out, 3);
     reply_bulk_str(out, what);
     if (name) reply_bulk(out, *name);
     else reply_null(out);
-    reply_int(out, (int64_t)subscription_count(cl));
+    reply_int(out, (int64_t)told_count(cl, kind));
 }
 
-static void subscribe_all(struct call *c, int kind, const char *what)
+/* Where one reply is due for each command there is no place for a subscriber's. RESP3 tells both apart, and EXEC is let
+ * off for what clients did before there was RESP3; sharded channels are newer than both and make no exception. */
+static bool may_subscribe(struct call *c, enum pubsub_kind kind)
+{
+    if (!c->deny_blocking) return true;
+    if (kind != PUBSUB_SHARDED && (c->client->out.proto != 2 || c->in_exec)) return true;
+    call_errorf(c, "ERR %s isn't allowed for a DENY BLOCKING client", c->cmd->name);
+    return false;
+}
+
+static void subscribe_all(struct call *c, enum pubsub_kind kind, const char *what)
 {
     struct client *cl = c->client;
-    /* RESP2 clients inside MULTI would get messages between the replies of EXEC. */
-    if (c->deny_blocking && cl->out.proto == 2 && !c->in_exec) {
-        call_errorf(c, "ERR %s isn't allowed for a DENY BLOCKING client", c->cmd->name);
-        return;
-    }
+    if (!may_subscribe(c, kind)) return;
     for (int i = 1; i < c->argc; i++) {
         subscribe(cl, kind, c->argv[i]);
-        confirm(cl, what, &c->argv[i]);
+        confirm(cl, kind, what, &c->argv[i]);
     }
     cl->s.flags |= SESSION_PUBSUB;
 }
 
-static void unsubscribe_all(struct call *c, int kind, const char *what)
+static void unsubscribe_from_all(struct client *cl, enum pubsub_kind kind, const char *what)
+{
+    if (!pubsub_client_count(cl, kind)) confirm(cl, kind, what, NULL);
+    while (pubsub_client_count(cl, kind)) {
+        struct subscription *s = list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
+        size_t n = s->key.ch->n;
+        char *copy = mem_alloc(n + 1);
+        memcpy(copy, s->key.ch->name, n);
+        struct bytes name = bytes_of(copy, n);
+        drop_subscription(s);
+        confirm(cl, kind, what, &name);
+        mem_free(copy);
+    }
+}
+
+static void unsubscribe_all(struct call *c, enum pubsub_kind kind, const char *what)
 {
     struct client *cl = c->client;
-    if (c->argc == 1) {
-        bool any = cl->subs && cl->subs->count[kind];
-        while (cl->subs && cl->subs->count[kind]) {
-            struct subscription *s = list_entry(list_first(&cl->subs->list[kind]), struct subscription, by_client);
-            size_t n = s->key.ch->n;
-            char *copy = mem_alloc(n + 1);
-            memcpy(copy, s->key.ch->name, n);
-            struct bytes name = bytes_of(copy, n);
-            drop_subscription(s);
-            confirm(cl, what, &name);
-            mem_free(copy);
-        }
-        if (!any) confirm(cl, what, NULL);
-    }
+    if (c->argc == 1) unsubscribe_from_all(cl, kind, what);
     for (int i = 1; i < c->argc; i++) {
         struct channel *ch = find_channel(c->srv, kind, c->argv[i]);
         struct subscription *s = ch ? find_subscription(cl, ch) : NULL;
         if (s) drop_subscription(s);
-        confirm(cl, what, &c->argv[i]);
+        confirm(cl, kind, what, &c->argv[i]);
     }
-    if (subscription_count(cl) == 0) cl->s.flags &= ~(uint32_t)SESSION_PUBSUB;
+    if (!has_subscriptions(cl)) cl->s.flags &= ~(uint32_t)SESSION_PUBSUB;
 }
 
-void cmd_subscribe(struct call *c) { subscribe_all(c, CHANNELS, "subscribe"); }
-void cmd_psubscribe(struct call *c) { subscribe_all(c, PATTERNS, "psubscribe"); }
-void cmd_unsubscribe(struct call *c) { unsubscribe_all(c, CHANNELS, "unsubscribe"); }
-void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PATTERNS, "punsubscribe"); }
+void cmd_subscribe(struct call *c) { subscribe_all(c, PUBSUB_CHANNELS, "subscribe"); }
+void cmd_psubscribe(struct call *c) { subscribe_all(c, PUBSUB_PATTERNS, "psubscribe"); }
+void cmd_ssubscribe(struct call *c) { subscribe_all(c, PUBSUB_SHARDED, "ssubscribe"); }
+void cmd_unsubscribe(struct call *c) { unsubscribe_all(c, PUBSUB_CHANNELS, "unsubscribe"); }
+void cmd_punsubscribe(struct call *c) { unsubscribe_all(c, PUBSUB_PATTERNS, "punsubscribe"); }
+void cmd_sunsubscribe(struct call *c) { unsubscribe_all(c, PUBSUB_SHARDED, "sunsubscribe"); }
 
 /* --- publishing --------------------------------------------------------------------------------------------------- */
 
 struct publish_message {
     struct worker_message m;
+    enum pubsub_kind kind; /* PUBSUB_CHANNELS, whose patterns hear it too, or PUBSUB_SHARDED */
     struct bytes channel, text;
     const struct client *running; /* whose command publishes; NULL: the server by itself */
     size_t receivers;
@@ -254,14 +273,16 @@ struct publish_message {
 /* To those of w's clients that are subscribed to ch. */
 static void deliver(struct worker *w, struct channel *ch, const struct publish_message *p)
 {
+    static const char *const what[PUBSUB_KINDS] = {"message", "pmessage", "smessage"};
+    bool is_pattern = ch->kind == PUBSUB_PATTERNS;
     list_for_each(it, &ch->subscribers)
     {
         struct client *cl = list_entry(it, struct subscription, by_channel)->key.cl;
         if (cl->w != w || (cl->flags & CLIENT_CLOSE_NOW)) continue;
         struct reply *out = pushes_output(w, cl, p->running);
-        reply_push(out, ch->is_pattern ? 4 : 3);
-        reply_bulk(out, ch->is_pattern ? BYTES("pmessage") : BYTES("message"));
-        if (ch->is_pattern) reply_bulk(out, bytes_of(ch->name, ch->n));
+        reply_push(out, is_pattern ? 4 : 3);
+        reply_bulk_str(out, what[ch->kind]);
+        if (is_pattern) reply_bulk(out, bytes_of(ch->name, ch->n));
         reply_bulk(out, p->channel);
         reply_bulk(out, p->text);
     }
@@ -271,15 +292,15 @@ static void publish_here(struct worker *w, struct worker_message *m)
 {
     struct publish_message *p = container_of(m, struct publish_message, m);
     struct pubsub *ps = w->srv->pubsub;
-    struct channel *ch = find_channel(w->srv, CHANNELS, p->channel);
+    struct channel *ch = find_channel(w->srv, p->kind, p->channel);
     p->receivers = 0; /* of all workers: every one of them finds the same */
     if (ch) {
         deliver(w, ch, p);
         p->receivers += ch->count;
     }
-    if (!table_count(&ps->names[PATTERNS])) return;
+    if (p->kind == PUBSUB_SHARDED || !table_count(&ps->names[PUBSUB_PATTERNS])) return;
     struct table_iter it;
-    table_iter_init(&it, &ps->names[PATTERNS]);
+    table_iter_init(&it, &ps->names[PUBSUB_PATTERNS]);
     for (struct channel *pattern; (pattern = table_iter_next(&it));) {
         if (!glob_match(bytes_of(pattern->name, pattern->n), p->channel, false)) continue;
         deliver(w, pattern, p);
@@ -288,12 +309,22 @@ static void publish_here(struct worker *w, struct worker_message *m)
     table_iter_fini(&it);
 }
 
-size_t pubsub_publish(struct call *c, struct bytes channel, struct bytes message)
+static size_t publish(struct call *c, enum pubsub_kind kind, struct bytes channel, struct bytes message)
 {
-    struct publish_message p = {.m.handle = publish_here, .channel = channel, .text = message};
+    struct publish_message p = {.m.handle = publish_here, .kind = kind, .channel = channel, .text = message};
     if (c == &c->w->call) p.running = c->client;
     worker_post_all(c->srv, &p.m);
     return p.receivers;
+}
+
+size_t pubsub_publish(struct call *c, struct bytes channel, struct bytes message)
+{
+    return publish(c, PUBSUB_CHANNELS, channel, message);
+}
+
+size_t pubsub_publish_sharded(struct call *c, struct bytes channel, struct bytes message)
+{
+    return publish(c, PUBSUB_SHARDED, channel, message);
 }
 
 /* "__keyspace@0__:key" with the event as message, and "__keyevent@0__:event" with the key. */

@@ -265,9 +265,9 @@ static void info_stats(struct info *in)
     info_line(in, "current_eviction_exceeded_time:%llu", (unsigned long long)(over_now / NSEC_PER_MSEC));
     info_line(in, "keyspace_hits:%llu", (unsigned long long)s->hits);
     info_line(in, "keyspace_misses:%llu", (unsigned long long)s->misses);
-    info_line(in, "pubsub_channels:%zu", pubsub_channel_count(srv));
-    info_line(in, "pubsub_patterns:%zu", pubsub_pattern_count(srv));
-    info_line(in, "pubsubshard_channels:0");
+    info_line(in, "pubsub_channels:%zu", pubsub_count(srv, PUBSUB_CHANNELS));
+    info_line(in, "pubsub_patterns:%zu", pubsub_count(srv, PUBSUB_PATTERNS));
+    info_line(in, "pubsubshard_channels:%zu", pubsub_count(srv, PUBSUB_SHARDED));
     info_line(in, "latest_fork_usec:0");
     info_line(in, "total_forks:0");
     info_line(in, "migrate_cached_sockets:0");

@@ -51,6 +51,7 @@ STREAMS = [
         r'RESTORE k 1 "\x00\x03foo\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" REPLACE ABSTTL', "CONFIG SET lazyfree-lazy-server-del no"]),
     ("flushing is always told", ["FLUSHDB", "FLUSHALL", "SWAPDB 0 1"]),
     ("PUBLISH is told without a change", ["PUBLISH c m", "MULTI", "PUBLISH c m", "SET a 1", "EXEC"]),
+    ("SPUBLISH is told without a change", ["SPUBLISH c m", "spublish c m", "MULTI", "SPUBLISH c m", "SET a 1", "EXEC"]),
     ("RESTORE tells an absolute time", ["DEBUG SET-SKIP-CHECKSUM-VALIDATION 1",
                                         r'RESTORE k 100000 "\x00\x03foo\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"',
                                         r'RESTORE k 1 "\x00\x03foo\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" REPLACE ABSTTL']),
