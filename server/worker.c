@@ -250,6 +250,51 @@ void worker_let_go(struct worker *w)
     if (any) demi_wake_ring(w->wake); /* a task may say so, while the loop sleeps */
 }
 
+/* Flushes and frees all but one, which stays on its lists. */
+static void end_turn_but(struct worker *w, struct client *running)
+{
+    struct client *flush = w->flush, *dying = w->dying;
+    w->flush = w->dying = NULL;
+    while (flush) {
+        struct client *cl = flush;
+        flush = cl->next_flush;
+        if (cl != running) {
+            client_flush(cl);
+            continue;
+        }
+        cl->next_flush = w->flush;
+        w->flush = cl;
+    }
+    while (dying) {
+        struct client *cl = dying;
+        dying = cl->next_dying;
+        cl->next_dying = w->dying;
+        w->dying = cl;
+    }
+    for (struct client **at = &w->dying, *cl; (cl = *at);) {
+        if (cl == running || (cl->flags & CLIENT_FLUSH_QUEUED)) {
+            at = &cl->next_dying;
+            continue;
+        }
+        *at = cl->next_dying;
+        client_free(cl);
+    }
+}
+
+void worker_turn_in_script(struct worker *w, struct client *running)
+{
+    demi_qresult_t results[TURN_RESULTS];
+    struct timespec at_once = {0, 0};
+    int n = 0;
+    int err = demi_wait_batch(results, TURN_RESULTS, &n, &at_once);
+    if (err && err != ETIMEDOUT) return;
+    worker_update_time(w);
+    for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
+    if (w->ready) batch_run(w);
+    if (unlikely(w->dying)) forget_ready(w);
+    end_turn_but(w, running);
+}
+
 static void run_cron(struct worker *w)
 {
     uint64_t start = demi_clock_ns();

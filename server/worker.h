@@ -113,6 +113,10 @@ struct worker_stats worker_stats_sum(const struct server *srv);
 struct command_stats worker_command_stats_sum(const struct server *srv, unsigned index);
 
 int worker_run(struct worker *w);
+/* A turn while a script runs that a command of `running` (or NULL) called: who comes is served as far as the server's
+ * state allows, replies go out, nobody waits; `running` is left alone, and so is the keyspace: no cron, no expiry, no
+ * eviction. */
+void worker_turn_in_script(struct worker *w, struct client *running);
 int worker_init(struct worker *w, struct server *srv, uint64_t seed);
 void worker_fini(struct worker *w);
 /* Time as this turn sees it again, after something long (DEBUG SLEEP, a flush). */

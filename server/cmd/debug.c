@@ -323,6 +323,7 @@ static void debug_change_repl_id(struct call *c)
     call_ok(c);
 }
 
+static void debug_deny_nothing(struct call *c) { on_off(c, &c->srv->scripts_deny_nothing); }
 static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_expire); }
 static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
 static void debug_skip_checksum(struct call *c) { on_off(c, &c->srv->skip_checksum_validation); }
@@ -406,6 +407,8 @@ static void debug_help(struct call *c)
         "    Crash the server with sigsegv.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether expired keys that nobody asks for are looked for.",
+        "SET-DISABLE-DENY-SCRIPTS <0|1>",
+        "    Whether scripts may run commands that are denied to them.",
         "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
         "    Whether RESTORE and loading take data whose checksum is wrong.",
         "SLEEP <seconds>",
@@ -507,6 +510,7 @@ static const struct {
     {"reload", 2, INT32_MAX, debug_reload},
     {"segfault", 2, 2, debug_segfault},
     {"set-active-expire", 3, 3, debug_set_active_expire},
+    {"set-disable-deny-scripts", 3, 3, debug_deny_nothing},
     {"set-skip-checksum-validation", 3, 3, debug_skip_checksum},
     {"sleep", 3, 3, debug_sleep},
     {"stringmatch-len", 4, 4, debug_stringmatch},

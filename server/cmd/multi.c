@@ -48,6 +48,7 @@ void cmd_exec(struct call *c)
     watch_forget(s); /* its own writes must not mark it */
     s->flags &= ~(uint32_t)SESSION_MULTI;
     size_t count = multi_count(s);
+    multi_begin_exec(s, c->argv);
     reply_array(c->out, count);
     /* RESET or QUIT cannot be queued, so the queue does not change under this loop. */
     for (size_t i = 0; i < count; i++)

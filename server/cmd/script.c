@@ -45,7 +45,7 @@ void cmd_script_load(struct call *c)
     if (scripts_available(c)) script_eval_load(c, c->argv[2]);
 }
 
-void cmd_script_kill(struct call *c) { call_error(c, "NOTBUSY No scripts in execution right now."); }
+void cmd_script_kill(struct call *c) { script_kill(c, true); }
 
 void cmd_script_debug(struct call *c)
 {

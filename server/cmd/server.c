@@ -56,6 +56,11 @@ void cmd_shutdown(struct call *c)
         call_error(c, "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client");
         return;
     }
+    if ((c->srv->unusual & SERVER_BUSY) && !(flags & SHUTDOWN_ON_SIG_NOSAVE)) {
+        call_errorf(c, "BUSY Redis is busy running a script. You can only call %s KILL or SHUTDOWN NOSAVE.",
+                    (c->srv->unusual & SERVER_BUSY_SCRIPT) ? "SCRIPT" : "FUNCTION");
+        return;
+    }
     if (!shutdown_begin(c->w, flags)) call_error(c, "ERR Errors trying to SHUTDOWN. Check logs.");
     else if (c->client) client_close_soon(c->client);
 }

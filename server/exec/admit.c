@@ -52,7 +52,8 @@ static enum admit_reason why_script_refused(const struct session *s, const struc
 {
     uint32_t flags = r->cmd->flags;
     if (!arity_fits(r->cmd, r->argc)) return ADMIT_SCRIPT_ARITY;
-    if ((flags & CMD_NOSCRIPT) && !st->deny_nothing) return ADMIT_NO_SCRIPT;
+    if ((flags & CMD_NOSCRIPT) && (!st->deny_nothing || (r->cmd->acl & (ACL_SCRIPTING | ACL_TRANSACTION))))
+        return ADMIT_NO_SCRIPT;
     if (flags & CMD_NEEDS_CLIENT) return ADMIT_NO_CLIENT;
     if ((s->flags & SESSION_READ_ONLY) && (flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return ADMIT_SCRIPT_READ_ONLY;
     if (s->flags & SESSION_WROTE) return ADMIT_OK;

@@ -22,6 +22,7 @@
 #include "server/command/lookup.h"
 #include "server/exec/blocked.h"
 #include "server/exec/exec.h"
+#include "server/exec/multi.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/server.h"
@@ -85,7 +86,8 @@ void batch_fini(struct worker *w)
 
 static bool is_held(const struct client *cl)
 {
-    return cl->flags & (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED | CLIENT_OWING);
+    return cl->flags &
+           (CLIENT_BLOCKED | CLIENT_CLOSE_AFTER | CLIENT_CLOSE_NOW | CLIENT_PAUSED | CLIENT_OWING | CLIENT_IN_SCRIPT);
 }
 
 static const struct command *find_command(struct batch *b, const struct parsed *p, struct bytes name)
@@ -228,6 +230,33 @@ static void execute(struct worker *w)
         }
         if (unlikely(blocked_any_ready(w))) blocked_serve(w);
     }
+}
+
+struct batch *batch_put_aside(struct worker *w, const struct session *running, const struct bytes *argv)
+{
+    struct batch *b = w->batch;
+    const struct bytes *exec_argv = multi_exec_argv(running);
+    if (exec_argv) argv = exec_argv;
+    unsigned i = 0;
+    while (i < b->count && (b->cmds[i].cl != running->client || &b->args.v[b->cmds[i].first] != argv)) i++;
+    struct client *last = NULL;
+    for (unsigned behind = i + 1; behind < b->count; behind++) {
+        struct client *cl = b->cmds[behind].cl;
+        if (cl == last) continue;
+        last = cl;
+        give_back(w, &b->cmds[behind]);
+        if (cl != running->client) worker_ready(w, cl);
+    }
+    if (i < b->count) b->count = i + 1;
+    w->batch = NULL;
+    batch_init(w);
+    return b;
+}
+
+void batch_take_back(struct worker *w, struct batch *b)
+{
+    batch_fini(w);
+    w->batch = b;
 }
 
 /* cl has more than fitted in; `served` bytes of it did. */

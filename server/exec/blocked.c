@@ -353,7 +353,7 @@ static void serve_key(struct worker *w, struct db *db, const struct key_ref *key
 void blocked_serve(struct worker *w)
 {
     struct blocked_worker *bw = w->blocked;
-    if (bw->serving) return;
+    if (bw->serving || (w->srv->unusual & SERVER_BUSY)) return; /* not in the middle of a script */
     bw->serving = true;
     while (!list_is_empty(&bw->ready)) {
         struct interest_key *k = list_entry(list_pop_front(&bw->ready), struct interest_key, ready);

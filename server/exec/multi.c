@@ -33,6 +33,9 @@ void multi_queue(struct session *s, const struct request *r)
     m->held |= request_held(r, s->db);
 }
 
+void multi_begin_exec(struct session *s, const struct bytes *argv) { multi_of(s)->exec_argv = argv; }
+const struct bytes *multi_exec_argv(const struct session *s) { return s->multi ? s->multi->exec_argv : NULL; }
+
 const struct request *multi_at(const struct session *s, size_t i)
 {
     ASSERT(i < multi_count(s));

@@ -25,6 +25,9 @@ bool multi_needs_data(const struct session *s);   /* one may not run while the d
 bool multi_needs_memory(const struct session *s); /* one is refused over maxmemory */
 uint64_t multi_held(const struct session *s);     /* the slices of all of them together */
 size_t multi_memory(const struct session *s);
+/* The queue is run now, for the command with these words; and who asks which that is: NULL, none. */
+void multi_begin_exec(struct session *s, const struct bytes *argv);
+const struct bytes *multi_exec_argv(const struct session *s);
 /* The transaction is over: the queue goes, the keys are watched no longer. */
 void multi_end(struct session *s);
 /* The session goes: the same, and nothing is kept. */

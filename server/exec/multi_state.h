@@ -11,10 +11,11 @@
 struct multi {
     struct request **queue;
     size_t count, cap, bytes;
-    uint32_t flags;      /* enum cmd_flag of all queued commands together */
-    uint32_t lacking;    /* those that one of them lacks */
-    uint64_t held;       /* their slices */
-    struct list watched; /* struct watch.by_client */
+    uint32_t flags;                /* enum cmd_flag of all queued commands together */
+    uint32_t lacking;              /* those that one of them lacks */
+    uint64_t held;                 /* their slices */
+    const struct bytes *exec_argv; /* of the EXEC that runs the queue; NULL: none does */
+    struct list watched;           /* struct watch.by_client */
     size_t watched_count;
 };
 

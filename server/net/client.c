@@ -183,6 +183,8 @@ void client_free(struct client *cl)
     list_remove(&cl->all);
     table_delete(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), id_bytes(&cl->id));
     w->client_count--;
+    if (cl->put_off) endpoint_release(cl->put_off);
+    mem_free(cl->put_off);
     mem_free(cl->name);
     mem_free(cl->lib_name);
     mem_free(cl->lib_ver);
@@ -313,14 +315,43 @@ void client_settle_input(struct client *cl)
     if (cl->in_sga.sga_buf || cl->in_off > cl->in_cap / 2) own_input(cl, 0);
 }
 
+static void take_result(struct client *cl, const demi_qresult_t *qr)
+{
+    if (likely(qr->qr_qt == cl->pop)) popped(cl, qr);
+    else client_pushed(cl, qr);
+}
+
 /* A result of an earlier owner of the descriptor is nobody's. */
 static void completed(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
 {
     struct client *cl = container_of(e, struct client, endpoint);
     (void)w;
-    if (likely(qr->qr_qt == cl->pop)) popped(cl, qr);
-    else if (qr->qr_qt == cl->push) client_pushed(cl, qr);
-    else endpoint_release(qr);
+    if (unlikely(qr->qr_qt != cl->pop && qr->qr_qt != cl->push)) {
+        endpoint_release(qr);
+    } else if (unlikely(cl->flags & CLIENT_IN_SCRIPT) && qr->qr_qt == cl->pop) {
+        ASSERT(!cl->put_off);
+        cl->put_off = mem_alloc(sizeof *qr);
+        *cl->put_off = *qr;
+    } else {
+        take_result(cl, qr);
+    }
+}
+
+void client_enter_script(struct client *cl) { cl->flags |= CLIENT_IN_SCRIPT; }
+
+void client_leave_script(struct client *cl)
+{
+    cl->flags &= ~(uint32_t)CLIENT_IN_SCRIPT;
+    worker_ready(cl->w, cl);
+}
+
+void client_take_put_off(struct client *cl)
+{
+    demi_qresult_t *qr = cl->put_off;
+    if (likely(!qr)) return;
+    cl->put_off = NULL;
+    take_result(cl, qr);
+    mem_free(qr);
 }
 
 /* --- upkeep ------------------------------------------------------------------------------------------------------- */

@@ -25,7 +25,8 @@ enum client_flag {
     CLIENT_READY_QUEUED = 1u << 18, /* on the worker's list of clients with input */
     CLIENT_STALLED = 1u << 19,      /* not popped: too much unsent */
     CLIENT_HELD = 1u << 22, /* on the worker's list of clients whose output waits for the disk, instead of that above */
-    CLIENT_OWING = 1u << 21, /* no further command runs and no input is read before more of its output was sent */
+    CLIENT_IN_SCRIPT = 1u << 23, /* its script runs for too long, and others are served: it is not touched meanwhile */
+    CLIENT_OWING = 1u << 21,     /* no further command runs and no input is read before more of its output was sent */
 };
 
 struct config;
@@ -57,7 +58,8 @@ struct client {
     size_t in_cap;  /* of in_own; 0: none */
     size_t in_want; /* the parser needs this many bytes from in_off on before it can go on */
     struct resp_parser parser;
-    char error[64]; /* protocol error on its way to the client */
+    demi_qresult_t *put_off; /* a result that came while its script ran */
+    char error[64];          /* protocol error on its way to the client */
 
     struct blocked *blocked;
     struct subscriptions *subs;
@@ -95,6 +97,10 @@ void client_flush(struct client *cl);
 /* w->durable has grown: who waited for no more is flushed in this turn, or, if a task says so while the loop sleeps, in
  * one that begins now. */
 void client_release_held(struct worker *w);
+
+/* Its command runs on while others are served, and its input lies where it is; until that is over. */
+void client_enter_script(struct client *cl);
+void client_leave_script(struct client *cl);
 
 /* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */
 void client_unparse(struct client *cl, const char *text, size_t n, size_t rest);

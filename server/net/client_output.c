@@ -266,6 +266,7 @@ void client_flush(struct client *cl)
     }
     if (unlikely(cl->feed != NULL) && !(cl->flags & CLIENT_CLOSE_NOW) && feed_push(cl) != 0) client_close_soon(cl);
     client_settle_input(cl);
+    if (unlikely(cl->put_off != NULL)) client_take_put_off(cl);
     if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);
     if (unlikely(cl->flags & CLIENT_OWING)) settle_debt(cl);
     else client_ask_for_input(cl);

@@ -15,6 +15,9 @@ struct reply;
 
 /* client.c */
 void client_ask_for_input(struct client *cl);
+/* The result of a pop that came while a script ran for it. Not before that command has ended: the input would take the
+ * place of what the command is read from. */
+void client_take_put_off(struct client *cl);
 /* What was executed is dropped; what is left must not stay in a receive buffer. */
 void client_settle_input(struct client *cl);
 /* What it does not read shall not be kept for it: demi_close() would go on sending it. */

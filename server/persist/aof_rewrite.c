@@ -32,6 +32,7 @@
 #include "server/server.h"
 #include "server/worker.h"
 
+#define SCRIPT_LOOK_NS    UINT64_C(2000000)
 #define FAILURES_FREE     3u /* as in Redis */
 #define RETRY_MINUTES_MAX 60u
 #define STACK_SIZE        ((size_t)256 << 10)
@@ -135,11 +136,21 @@ static int take_over(struct server *srv, struct rewrite *r)
     return 0;
 }
 
+/* The moment of the base may not lie in the middle of a script: what that has done so far would be in the base, and in
+ * the increment once more, since its effects go there together. */
+static void wait_for_script(struct server *srv)
+{
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    while ((srv->unusual & SERVER_BUSY) && demi_timer(&qt, SCRIPT_LOOK_NS) == 0) demi_wait(&qr, qt, NULL);
+}
+
 static int rewrite(struct worker *w, struct rewrite *r)
 {
     struct server *srv = w->srv;
     struct aof *a = &srv->aof;
     int err = make_incr(srv, r);
+    wait_for_script(srv);
     if (!err && a->given_up) err = -ECANCELED;
     if (!err) err = begin_at_once(w, r);
     if (!err) {

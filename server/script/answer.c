@@ -47,10 +47,10 @@ static bool push_text_field(lua_State *L, const char *name)
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
+/* By the command that gave it. */
 static bool is_counted(lua_State *L)
 {
-    bool counted = push_field_of_type(L, "ignore_error_stats_update", LUA_TBOOLEAN) && lua_toboolean(L, -1);
-    return counted;
+    return push_field_of_type(L, "ignore_error_stats_update", LUA_TBOOLEAN) && lua_toboolean(L, -1);
 }
 
 /* -text; the table is on the top and stays. */
@@ -58,8 +58,9 @@ static void reply_error_of(lua_State *L, struct reply *out, struct bytes text, s
 {
     int top = lua_gettop(L);
     void (*tell)(void *ctx, struct bytes text) = out->on_error;
-    if (lua_istable(L, -1) && is_counted(L)) out->on_error = NULL;
+    bool counted = is_counted(L);
     lua_settop(L, top);
+    if (counted) out->on_error = NULL;
     size_t n = text.n + where.n + 1;
     char *line = mem_alloc(n);
     line[0] = '-';
@@ -70,6 +71,7 @@ static void reply_error_of(lua_State *L, struct reply *out, struct bytes text, s
     reply_error_bytes(out, bytes_of(line, n));
     mem_free(line);
     out->on_error = tell;
+    if (counted) out->error_count--; /* nor did the command that runs the script fail */
 }
 
 void script_answer_error(struct script_vm *vm, struct reply *out, const char *name)
@@ -177,7 +179,7 @@ static void answer_pairs(lua_State *L, struct reply *out, int proto, bool values
 /* Of the table on the top: its fields make it something else than an array. What is pushed the caller drops. */
 static bool answer_special(lua_State *L, struct reply *out, int proto)
 {
-    if (push_text_field(L, "err")) {
+    if (push_field_of_type(L, "err", LUA_TSTRING)) {
         struct bytes text = text_at(L, -1);
         lua_pushvalue(L, -2);
         reply_error_of(L, out, text, bytes_of(NULL, 0));

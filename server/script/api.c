@@ -261,44 +261,56 @@ void script_api_open_random(lua_State *L)
 
 /* --- where an error happened -------------------------------------------------------------------------------------- */
 
-/* The innermost function of Lua's: its source and line to the stack. Where a tail call has taken its frame away the
- * line is that of the last one there is. */
-static bool push_place(lua_State *L, const struct script_vm *vm)
+static const char *source_of(const struct script_vm *vm)
 {
-    lua_Debug ar;
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline < 0) continue;
-        lua_pushstring(L, ar.source);
-        lua_pushinteger(L, ar.currentline);
-        return true;
+    return vm->run->what->is_eval ? "@user_script" : "@user_function";
+}
+
+/* Where the innermost function of Lua's is; line 0: nobody knows. *guessed: a tail call has taken its frame away, and
+ * the line is that of the last such call there is. */
+static int find_place(lua_State *L, lua_Debug *ar, bool *guessed)
+{
+    const struct script_vm *vm = script_vm_of(L);
+    *guessed = false;
+    for (int level = 1; lua_getstack(L, level, ar); level++) {
+        lua_getinfo(L, "Sl", ar);
+        if (ar->currentline >= 0) return ar->currentline;
     }
-    int line = vm->run ? vm->run->what->tail_line : 0;
-    if (!line) return false;
-    lua_pushstring(L, vm->run->what->is_eval ? "@user_script" : "@user_function");
-    lua_pushinteger(L, line);
-    return true;
+    if (!vm->run) return 0;
+    *guessed = true;
+    ar->source = source_of(vm);
+    return vm->run->what->tail_line;
+}
+
+/* The text of an error that is no table. What Lua would have put in front of it is lost with the frame. */
+static void push_text_of(lua_State *L, const char *source, int line)
+{
+    const char *text = lua_tostring(L, 1);
+    if (!text) text = lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? "true" : "false") : luaL_typename(L, 1);
+    size_t n = strlen(source + 1);
+    if (line && strncmp(text, source + 1, n) != 0) lua_pushfstring(L, "ERR %s:%d: %s", source + 1, line, text);
+    else lua_pushfstring(L, "ERR %s", text);
 }
 
 static int handle_error(lua_State *L)
 {
+    lua_Debug ar;
+    bool guessed;
     lua_settop(L, 1);
-    bool placed = push_place(L, script_vm_of(L)); /* error, source, line */
+    int line = find_place(L, &ar, &guessed);
     if (!lua_istable(L, 1)) {
         lua_createtable(L, 0, 3);
-        const char *text = lua_tostring(L, 1);
-        lua_pushfstring(L, "ERR %s", text ? text : luaL_typename(L, 1));
+        push_text_of(L, line ? ar.source : "@", guessed && lua_type(L, 1) == LUA_TSTRING ? line : 0);
         lua_setfield(L, -2, "err");
         lua_replace(L, 1);
     }
-    if (!placed) return 1;
+    if (!line) return 1;
     lua_pushliteral(L, "source");
-    lua_pushvalue(L, 2);
+    lua_pushstring(L, ar.source);
     lua_rawset(L, 1);
     lua_pushliteral(L, "line");
-    lua_pushvalue(L, 3);
+    lua_pushinteger(L, line);
     lua_rawset(L, 1);
-    lua_settop(L, 1);
     return 1;
 }
 

@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "server/ds/number.h"
 #include "server/exec/exec.h"
@@ -104,7 +105,8 @@ static unsigned format_number(char *to, double v)
 {
     if (likely(v > -PLAIN_MAX && v < PLAIN_MAX && v == (double)(int64_t)v && (v != 0 || !signbit(v))))
         return number_format_i64(to, (int64_t)v);
-    return v == v ? number_format_bare_double(to, v) : number_format_double(to, v);
+    if (v == v) return number_format_bare_double(to, v);
+    return (unsigned)snprintf(to, NUMBER_DOUBLE_SIZE, signbit(v) ? "-nan" : "nan");
 }
 
 struct bytes *script_call_argv(struct script_vm *vm, lua_State *L, int *argc)

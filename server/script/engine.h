@@ -12,6 +12,7 @@
 #include "alloc/base/bytes.h"
 #include "server/exec/session.h"
 
+struct batch;
 struct call;
 struct script_vm;
 
@@ -34,9 +35,11 @@ struct script_run {
     const struct bytes *argv; /* of that command */
     int argc;
     const struct script_what *what;
-    bool over_memory; /* it began over maxmemory */
-    uint8_t repl;     /* enum script_repl */
-    uint64_t began_ns, serial;
+    bool over_memory;     /* it began over maxmemory */
+    uint8_t repl;         /* enum script_repl */
+    bool is_busy;         /* others are told so */
+    volatile bool killed; /* it is to end */
+    struct batch *batch;  /* put aside while it is busy */
 };
 
 /* Runs it, and replies to c: one reply, whatever happens. numkeys of the arguments are keys. */

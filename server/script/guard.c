@@ -21,7 +21,11 @@ void script_guard_begin(struct script_vm *vm)
     vm->stack_end = (char *)__builtin_frame_address(0) - SCRIPT_STACK_BYTES;
 }
 
-void script_stack_overflow(lua_State *L) { luaL_error(L, "C stack overflow"); }
+void script_stack_overflow(lua_State *L)
+{
+    lua_pushliteral(L, "C stack overflow");
+    lua_error(L);
+}
 
 /* An error was caught: the one that ends the script goes on. */
 static void let_kill_pass(lua_State *L)
@@ -161,6 +165,13 @@ static int guard_co_wrap(lua_State *L)
     return 1;
 }
 
+static int guard_co_yield(lua_State *L)
+{
+    if (lua_isyieldable(L)) return lua_yield(L, lua_gettop(L));
+    lua_pushliteral(L, "attempt to yield across metamethod/C-call boundary");
+    return lua_error(L);
+}
+
 static int guard_co_status(lua_State *L)
 {
     lua_pushstring(L, co_names[co_status(L, check_coroutine(L))]);
@@ -169,15 +180,15 @@ static int guard_co_status(lua_State *L)
 
 void script_guard_open_coroutine(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"create", guard_co_create},
-                                         {"resume", guard_co_resume},
-                                         {"status", guard_co_status},
-                                         {"wrap", guard_co_wrap},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"create", guard_co_create}, {"resume", guard_co_resume},
+                                         {"status", guard_co_status}, {"wrap", guard_co_wrap},
+                                         {"yield", guard_co_yield},   {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }
 
 /* --- load, loadstring --------------------------------------------------------------------------------------------- */
+
+#define CHUNK_SHOWN 63 /* letters of a program in the name of its chunk */
 
 static int loaded(lua_State *L, int err)
 {
@@ -191,13 +202,17 @@ static int loaded(lua_State *L, int err)
 /* Compiled code could do anything, and is refused in Lua 5.1's words for a byte that no program has. */
 static int refuse_code(lua_State *L, const char *chunk_name)
 {
-    luaL_loadbuffer(L, "?", 1, chunk_name);
-    size_t n;
-    const char *text = lua_tolstring(L, -1, &n), *cut = strstr(text, "'?'");
     lua_pushnil(L);
-    lua_pushlstring(L, text, cut ? (size_t)(cut - text) : n);
-    lua_pushliteral(L, "'char(27)'");
-    lua_concat(L, 2);
+    if (*chunk_name == '@' || *chunk_name == '=') {
+        lua_pushfstring(L, "%s:1: unexpected symbol near 'char(27)'", chunk_name + 1);
+    } else {
+        size_t n = strcspn(chunk_name, "\n"), shown = n < CHUNK_SHOWN ? n : CHUNK_SHOWN;
+        lua_pushliteral(L, "[string \"");
+        lua_pushlstring(L, chunk_name, shown);
+        lua_pushstring(L, chunk_name[shown] ? "...\"]" : "\"]");
+        lua_pushliteral(L, ":1: unexpected symbol near 'char(27)'");
+        lua_concat(L, 4);
+    }
     return 2;
 }
 

@@ -22,6 +22,9 @@ void scripts_fini(struct server *srv)
 {
     if (!srv->scripts) return;
     script_eval_fini(srv);
+#ifdef SCRIPT_LUA
+    script_busy_fini(srv->scripts);
+#endif
     mem_free(srv->scripts);
     srv->scripts = NULL;
     srv->script_flags = NULL;
@@ -45,20 +48,21 @@ struct script_vm *scripts_eval_vm(struct server *srv)
     if (!s->eval) s->eval = script_vm_new(srv->workers);
     return s->eval;
 }
-#endif
 
 void scripts_begin(struct server *srv, struct script_run *run)
 {
     struct scripts *s = srv->scripts;
-    s->serial++;
+    script_busy_begin(s);
+    s->serial = s->serial + 1;
     s->run = run;
 }
 
 void scripts_end(struct server *srv, struct script_run *run)
 {
-    (void)run;
     srv->scripts->run = NULL;
+    script_busy_end(srv->scripts, run);
 }
+#endif
 
 struct scripts_memory scripts_memory(const struct server *srv)
 {

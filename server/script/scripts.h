@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/script/busy.h"
+
 struct call;
 struct eval_cache;
 struct script_run;
@@ -20,11 +22,12 @@ struct scripts {
     struct server *srv;
     struct script_vm *eval; /* made when it is first needed */
     struct eval_cache *cache;
-    struct script_run *run; /* the one under way; NULL: none */
-    uint64_t random;        /* 48 bits: math.random() */
-    uint64_t serial;        /* of runs */
-    uint64_t evicted;       /* scripts that others have pushed out of the cache */
-    void *functions;        /* of who runs libraries of functions */
+    struct script_run *volatile run; /* the one under way; NULL: none */
+    uint64_t random;                 /* 48 bits: math.random() */
+    volatile uint64_t serial;        /* of runs */
+    struct script_watch watch;
+    uint64_t evicted; /* scripts that others have pushed out of the cache */
+    void *functions;  /* of who runs libraries of functions */
 };
 
 void scripts_init(struct server *srv);
