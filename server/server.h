@@ -101,8 +101,9 @@ struct server {
     /* What a request's flags (enum cmd_flag) come to: a program's own word counts if it gives one. NULL: its row's. */
     uint32_t (*script_flags)(const struct server *srv, const struct request *r);
 
-    unsigned unusual;       /* enum server_unusual: 0 nearly always */
-    int64_t pause_until_ms; /* CLIENT PAUSE */
+    unsigned unusual;              /* enum server_unusual: 0 nearly always */
+    _Atomic uint64_t missing_told; /* a bit for each name of server/command/missing.h that somebody wanted */
+    int64_t pause_until_ms;        /* CLIENT PAUSE */
     bool pause_writes_only;
     bool active_expire;            /* DEBUG SET-ACTIVE-EXPIRE */
     bool pause_cron;               /* DEBUG PAUSE-CRON */

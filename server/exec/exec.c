@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/command/missing.h"
 #include "server/evict.h"
 #include "server/exec/admit.h"
 #include "server/exec/multi.h"
@@ -56,6 +57,20 @@ const struct command *exec_lookup(const struct bytes *argv, int argc, char *err,
         }
     }
     return cmd;
+}
+
+/* A program that asks for something that is not here may go on without it and misbehave later: the first refusal of
+ * each name is told to who runs the server. The names are the table's, so nobody can make the log grow. */
+static void tell_missing(struct server *srv, const struct bytes *argv, int argc)
+{
+    int index = missing_find(argv, argc);
+    if (index < 0) return;
+    uint64_t bit = (uint64_t)1 << index;
+    if (atomic_fetch_or(&srv->missing_told, bit) & bit) return;
+    server_log(srv, LOG_WARNING_LEVEL,
+               "A client wants the command '%s', which Redis 7.2.4 has and demikv has not: it was refused (README.md, "
+               "What is missing). Further refusals of it are not logged.",
+               missing_name(index));
 }
 
 /* HTTP spoken to us is somebody's browser being abused: no reply that could be read as one, and no second chance. */
@@ -152,6 +167,7 @@ static enum exec_verdict exec_unresolved(struct session *s, const struct request
     if (is_cross_protocol(s, r->argv[0])) return EXEC_DONE;
     struct request found = {.argv = r->argv, .argc = r->argc, .cmd = exec_lookup(r->argv, r->argc, text, sizeof text)};
     if (!found.cmd) {
+        tell_missing(w->srv, r->argv, r->argc);
         refuse(s, NULL, r, text);
         return EXEC_DONE;
     }
@@ -202,6 +218,7 @@ void exec_for_script(struct session *s, const struct request *r, bool over_memor
     const struct server *srv = s->w->srv;
     const struct command *cmd = r->cmd;
     if (unlikely(!cmd)) {
+        tell_missing(s->w->srv, r->argv, r->argc);
         reply_error(s->out, "-ERR Unknown Redis command called from script");
         return;
     }

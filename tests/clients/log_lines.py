@@ -59,6 +59,32 @@ def check_log(tap):
         tap.ok(appears(server, r"\. \d+ clients connected \(0 replicas\), \d+ bytes in use", 10), "debug: clients")
 
 
+def check_missing(tap):
+    """Who asks for a command of Redis that is not here is refused each time; who runs the server is told once a name."""
+    with Server(OURS) as server:
+        def lines():
+            return re.findall(r"# A client wants the command '(\S+)', which Redis 7\.2\.4 has", log(server))
+
+        for words in (("NOSUCH", "x"), ("CLIENT", "NOSUCH"), ("GET",), ("GET", "k")):
+            ask(server, *words)
+        tap.ok(lines() == [], "what Redis does not know either is no line", [lines()])
+        for words in (("MODULE", "LIST"), ("module", "load", "x"), ("CLUSTER", "INFO"), ("CLIENT", "TRACKING", "on"), ("client", "Tracking", "off"),
+                      ("CLIENT", "CACHING", "yes"), ("Module",), ("CLUSTER", "nonsense")):
+            got = ask(server, *words)
+            tap.ok(got.startswith("-ERR unknown "), "refused: " + " ".join(words), [got])
+        tap.ok(lines() == ["module", "cluster", "client|tracking", "client|caching"], "the first refusal of each name is a line", [lines()])
+        ask(server, "MULTI")
+        ask(server, "MIGRATE", "x")
+        ask(server, "EVAL", "return redis.pcall('readonly') and redis.pcall('READWRITE') and 1", "0")
+        tap.ok(lines()[4:] == ["migrate", "readonly", "readwrite"], "inside MULTI and in a script, too", [lines()])
+        for i in range(300):
+            ask(server, "CLIENT", "x%d" % i)
+        size = os.path.getsize(server.log)
+        for i in range(500):
+            ask(server, "MODULE", "x%d" % i)
+        tap.ok(os.path.getsize(server.log) == size and len(lines()) == 7, "and nobody makes the log grow by asking on", [lines()])
+
+
 def check_refusals(tap):
     port = free_port()
     with socket.socket() as taken:
@@ -150,6 +176,7 @@ need_server()
 tap = Tap()
 check_title(tap)
 check_log(tap)
+check_missing(tap)
 check_refusals(tap)
 check_info(tap)
 check_long_paths(tap)
