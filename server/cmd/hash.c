@@ -22,7 +22,7 @@ struct hash_change {
 /* False: an error was replied. Otherwise changed() or, for a refusal, abandon() must follow. */
 static bool change(struct call *c, struct hash_change *ch)
 {
-    ch->e = db_lookup_write(c, call_key(c, 1));
+    ch->e = db_lookup_elements(c, call_key(c, 1));
     if (ch->e && call_wrong_type(c, ch->e, OBJ_HASH)) return false;
     ch->h = ch->e ? hash_of(ch->e) : hash_new();
     ch->rules = hash_rules(c->cfg, c->db->hash_seed);
@@ -87,7 +87,7 @@ void cmd_hsetnx(struct call *c)
 void cmd_hdel(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (!e) {
         call_integer(c, 0);
         return;

@@ -20,7 +20,7 @@ void cmd_sadd(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
 
     size_t count = (size_t)c->argc - 2;
@@ -39,7 +39,7 @@ void cmd_sadd(struct call *c)
 void cmd_srem(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (!e) {
         call_integer(c, 0);
         return;
@@ -74,7 +74,7 @@ void cmd_smove(struct call *c)
 {
     const struct key_ref *from = call_key(c, 1), *to = call_key(c, 2);
     struct bytes member = c->argv[3];
-    struct entry *src = db_lookup_write(c, from), *dst = db_lookup_write(c, to);
+    struct entry *src = db_lookup_elements(c, from), *dst = db_lookup_elements(c, to);
     if (!src) {
         call_integer(c, 0);
         return;

@@ -121,12 +121,19 @@ static void pop_all_but(struct call *c, const struct key_ref *key, struct set *s
     *s = kept;
 }
 
+/* The value of *e is exchanged for another. */
+static void pop_rest(struct call *c, const struct key_ref *key, struct entry **e, struct set *s, size_t stay)
+{
+    *e = db_lookup_write(c, key);
+    pop_all_but(c, key, s, stay);
+}
+
 static void pop_many(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
     int64_t wanted;
     if (!call_positive(c, c->argv[2], &wanted, NULL)) return;
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (e && call_wrong_type(c, e, OBJ_SET)) return;
     if (!e || !wanted) {
         reply_set(c->out, 0);
@@ -142,7 +149,7 @@ static void pop_many(struct call *c)
     reply_set(c->out, count);
     if (s.enc == ENC_LISTPACK) pop_chosen(c, key, &s, count);
     else if (size - count > count / POP_KEEPS) pop_drawn(c, key, &s, count);
-    else pop_all_but(c, key, &s, size - count);
+    else pop_rest(c, key, &e, &s, size - count);
     set_store(e, &s);
     db_changed(c, key, NOTIFY_SET, "spop");
     c->dirty += (int64_t)count - 1;
@@ -159,7 +166,7 @@ void cmd_spop(struct call *c)
         return;
     }
     const struct key_ref *key = call_key(c, 1);
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (!e) {
         reply_null(c->out);
         return;

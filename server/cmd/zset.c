@@ -97,7 +97,7 @@ static void add_scored(struct call *c, double *scores, int first, unsigned flags
 {
     const struct key_ref *key = call_key(c, 1);
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct added n = {0};
     if (!e && (flags & ADD_XX)) {
@@ -138,7 +138,7 @@ void cmd_zincrby(struct call *c) { add(c, ADD_INCR); }
 void cmd_zrem(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (!e) {
         call_integer(c, 0);
         return;

@@ -83,7 +83,7 @@ static void pop_key(struct call *c, enum pop_end end)
         return;
     }
     if (c->argc == 3 && !call_positive(c, c->argv[2], &count, NULL)) return;
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     if (!e || !count) {
         reply_array(c->out, 0);
@@ -107,7 +107,7 @@ static enum first_found first_key(struct call *c, int first, int count, const st
         const struct entry *there = db_lookup_in(c, c->db, *key);
         if (!there) continue;
         if (call_wrong_type(c, there, OBJ_ZSET)) return FOUND_ERROR;
-        *e = db_lookup_write(c, *key);
+        *e = db_lookup_elements(c, *key);
         return FOUND_KEY;
     }
     return FOUND_NONE;

@@ -193,7 +193,7 @@ static void remove_range(struct call *c, enum range_by by, const char *event)
     const struct key_ref *key = call_key(c, 1);
     struct zset_range r = {.by = by, .direction = FORWARD, .limit = -1};
     if (!parse_bounds(c, c->argv[2], c->argv[3], &r)) return;
-    struct entry *e = db_lookup_write(c, key);
+    struct entry *e = db_lookup_elements(c, key);
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     if (!e) {
         call_integer(c, 0);

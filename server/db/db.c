@@ -77,6 +77,16 @@ struct entry *db_lookup_write(struct call *c, const struct key_ref *key)
     return e;
 }
 
+struct entry *db_lookup_elements(struct call *c, const struct key_ref *key)
+{
+    struct place p = keyspace_find(c, c->db, key);
+    struct entry *e = live(c, c->db, &p, true);
+    if (!e) return NULL;
+    use_touch(c, e);
+    keyspace_before_elements(c, c->db, p.slice, key, e);
+    return e;
+}
+
 void db_fetch(const struct db *db, const struct key_ref *keys, size_t n)
 {
     ASSERT(n <= DB_AHEAD_MAX);

@@ -18,8 +18,8 @@
  *     … change the value in place, or db_put_*(), or db_delete() …
  *     db_changed(c, key, NOTIFY_HASH, "hset");        // once per key that changed: dirties, WATCH, notification
  *
- * Only db_lookup_write() and the verbs that change give an entry that may be written to: they have told the observer of
- * the slice (server/db/preimage.h) of its old value. Every other look-up gives a const one.
+ * Only db_lookup_write(), db_lookup_elements() and the verbs that change give an entry that may be written to: they
+ * have told the observer of the slice (server/db/preimage.h) of its old value. Every other look-up gives a const one.
  */
 #ifndef SERVER_DB_H
 #define SERVER_DB_H
@@ -64,6 +64,10 @@ const struct entry *db_peek(struct call *c, const struct key_ref *key);
 const struct entry *db_lookup_notouch(struct call *c, const struct key_ref *key, bool quiet);
 /* To change: as read, without counting hits. Blobs that are lent are still shared: db_string_edit() copies. */
 struct entry *db_lookup_write(struct call *c, const struct key_ref *key);
+/* The same to add, change and remove elements of a set, hash or sorted set, one by one (server/types/), so that a
+ * snapshot under way need not write all of it before. Its value is not exchanged for another, unless it is a small one
+ * that grows; what is done to the key by the verbs below is announced there. */
+struct entry *db_lookup_elements(struct call *c, const struct key_ref *key);
 /* The same in another database (MOVE, COPY). */
 const struct entry *db_lookup_in(struct call *c, struct db *db, const struct key_ref *key);
 

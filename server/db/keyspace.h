@@ -77,9 +77,11 @@ static inline void keyspace_stamp(const struct slice *s, struct entry *e)
 /* Out of line: tells s->preimage, once a command and entry. */
 void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e);
 
-/* e (NULL: a key about to be born) is about to change. */
-static inline void keyspace_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
-                                   struct entry *e)
+/* The same for a change of e's elements alone. */
+void keyspace_tell_elements(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e);
+
+static inline void keyspace_announce(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                                     struct entry *e)
 {
 #ifdef DEMI_DEBUG
     c->befores++;
@@ -89,7 +91,23 @@ static inline void keyspace_before(struct call *c, struct db *db, struct slice *
     ASSERT(table_find(&s->table, key->hash, key->name) == e);
     if (e) keyspace_assert_entry(e, key);
 #endif
+    (void)c, (void)db, (void)s, (void)key, (void)e;
+}
+
+/* e (NULL: a key about to be born) is about to change. */
+static inline void keyspace_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                                   struct entry *e)
+{
+    keyspace_announce(c, db, s, key, e);
     if (unlikely(s->preimage != NULL)) keyspace_tell_before(c, db, s, key, e);
+}
+
+/* Elements of e are about to change, through the doors of its type, and nothing else of it. */
+static inline void keyspace_before_elements(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                                            struct entry *e)
+{
+    keyspace_announce(c, db, s, key, e);
+    if (unlikely(s->preimage != NULL)) keyspace_tell_elements(c, db, s, key, e);
 }
 
 static inline void keyspace_notify(struct call *c, struct db *db, enum notify_class cls, const char *event,

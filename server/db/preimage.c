@@ -17,18 +17,26 @@ static uint64_t mark_of(const struct db *db, const struct key_ref *key)
     return key->hash + (uint64_t)db->id * 0x9e3779b97f4a7c15u;
 }
 
-void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e)
+static void tell(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, struct entry *e)
 {
-    uint64_t serial = srv_command_serial(c);
-    for (struct preimage *p = s->preimage; p; p = p->next) {
-        if (likely(p->every)) {
-            p->before(p, c, db, key, e);
-            continue;
-        }
+    if (unlikely(!p->every)) {
+        uint64_t serial = srv_command_serial(c);
         if (p->serial != serial) hash_set_clear(&p->told, TOLD_KEEP);
         p->serial = serial;
-        if (hash_set_add(&p->told, mark_of(db, key))) p->before(p, c, db, key, e);
+        if (!hash_set_add(&p->told, mark_of(db, key))) return;
     }
+    p->before(p, c, db, key, e);
+}
+
+void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e)
+{
+    for (struct preimage *p = s->preimage; p; p = p->next) tell(p, c, db, key, e);
+}
+
+void keyspace_tell_elements(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e)
+{
+    for (struct preimage *p = s->preimage; p; p = p->next)
+        if (!p->elements || !p->elements(p, db, e)) tell(p, c, db, key, e);
 }
 
 bool preimage_holds(const struct db *db, struct entry *e)

@@ -27,6 +27,9 @@ struct preimage {
     struct hash_set told; /* what it has told */
     /* e is about to change or to go; NULL: the key is about to be born. Must not change the keyspace. */
     void (*before)(struct preimage *p, struct call *c, struct db *db, const struct key_ref *key, struct entry *e);
+    /* Elements of e are about to change, and nothing else of it: true if each of them tells the observer by itself
+     * (server/ds/element.h), or he needs not know. NULL, or false: it is as any change. */
+    bool (*elements)(struct preimage *p, struct db *db, struct entry *e);
     /* e is to stay as it is for now, if that can be (the observer is at it, and is not soon done). NULL: never. */
     bool (*holds)(struct preimage *p, const struct db *db, struct entry *e);
     /* Everything in db is about to be exchanged for what is in `with` (told once for both), or to go (with NULL): true

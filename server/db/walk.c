@@ -16,13 +16,17 @@
  * A part is what one database held at the beginning. It is known by its slices, which move to another database with
  * SWAPDB, and which become the walk's own when the database is flushed.
  *
- * Large collections that the walk comes to, or that somebody wants to change, are put in a line and shown one after the
- * other, before the walk goes on.
+ * Large collections are shown one after the other, before the walk goes on: first those that somebody waits for, then
+ * those whose elements change (what is kept of them is written soon, and is little) and those that the walk came to.
+ *
+ * One that has become small, and is about to go or to change as a whole, is copied, and the walk goes on with the copy:
+ * so it is with what is emptied element by element.
  */
 #include "server/db/walk.h"
 
 #include "alloc/base/clock.h"
 #include "alloc/base/list.h"
+#include "server/db/elements.h"
 #include "server/db/hooks.h"
 #include "server/db/keyspace.h"
 #include "server/mem.h"
@@ -37,7 +41,8 @@
 #define LARGE_ELEMENTS 8192u
 #define LARGE_BYTES    ((size_t)1 << 20)
 #define LARGE_SAMPLES  5u
-#define LINE_MAX       64u /* that commands wait for; further ones wait until there is room */
+#define WAITED_MAX     64u                /* that commands wait for; further ones wait until there is room */
+#define STEP_BYTES     ((size_t)16 << 10) /* of elements, between looks at the clock */
 
 struct walk_part {
     int db; /* the number it had */
@@ -47,6 +52,17 @@ struct walk_part {
     uint64_t cursor; /* in its table, as table_scan()'s */
     size_t keys, expires;
     bool taken; /* its database was flushed, and its slices are ours */
+};
+
+/* A large collection that is to be shown. */
+struct large {
+    struct list link; /* in one of the walk's lists; the current one is in none */
+    const struct walk_part *part;
+    struct entry *e;
+    bool by_element;
+    bool is_copy;       /* e is ours */
+    bool is_waited_for; /* it is in `waited` */
+    struct elements elements;
 };
 
 struct walk {
@@ -61,12 +77,10 @@ struct walk {
     struct walk_part *parts;
     int part_count, at;
 
-    struct large {
-        const struct walk_part *part;
-        struct entry *e;
-    } * line;
-    unsigned line_count, line_cap;
-    bool begun; /* the first of them */
+    struct large *current;      /* that has begun; NULL: none has */
+    struct list waited, behind; /* struct large: the next ones */
+    unsigned waited_count, list_count, large_count;
+    struct elements_reader elements;
     bool let_go;
 };
 
@@ -95,54 +109,120 @@ static bool is_large(const struct walk *w, const struct entry *e)
     return value_elements(e) > LARGE_ELEMENTS || entry_memory(e, LARGE_SAMPLES) > LARGE_BYTES;
 }
 
-/* Its place in the line, or the line's end. */
-static unsigned find_in_line(const struct walk *w, const struct entry *e)
+/* --- large ones --------------------------------------------------------------------------------------------------- */
+
+static struct large *find_list(const struct list *in, const struct entry *e)
 {
-    unsigned i = 0;
-    while (i < w->line_count && w->line[i].e != e) i++;
-    return i;
+    for (struct list *l = in->next; l != in; l = l->next)
+        if (container_of(l, struct large, link)->e == e) return container_of(l, struct large, link);
+    return NULL;
 }
 
-static void line_up(struct walk *w, const struct walk_part *p, struct entry *e)
+/* NULL: e is none that is to be shown in steps, as far as the walk knows. */
+static struct large *large_of(const struct walk *w, const struct entry *e)
 {
-    if (find_in_line(w, e) < w->line_count) return;
-    if (w->line_count == w->line_cap) {
-        w->line_cap = w->line_cap ? w->line_cap * 2 : 8;
-        w->line = mem_realloc(w->line, w->line_cap * sizeof *w->line);
+    if (w->large_count == 0) return NULL;
+    if (elements_can_show(e)) {
+        struct elements *x = elements_of(e);
+        return x ? container_of(x, struct large, elements) : NULL;
     }
-    w->line[w->line_count++] = (struct large){p, e};
+    if (w->list_count == 0) return NULL;
+    if (w->current && w->current->e == e) return w->current;
+    struct large *l = find_list(&w->waited, e);
+    return l ? l : find_list(&w->behind, e);
 }
 
-/* It was shown. */
-static void leave_line(struct walk *w, unsigned i)
+static struct large *line_up(struct walk *w, const struct walk_part *p, struct entry *e)
 {
-    stamp(w, w->line[i].e);
-    memmove(w->line + i, w->line + i + 1, (--w->line_count - i) * sizeof *w->line);
-    if (i == 0) w->begun = false;
+    struct large *l = mem_alloc(sizeof *l);
+    *l = (struct large){.part = p, .e = e, .by_element = elements_can_show(e)};
+    list_push_back(&w->behind, &l->link);
+    w->large_count++;
+    w->list_count += !l->by_element;
+    if (l->by_element) elements_init(&l->elements, e, &w->elements);
+    return l;
+}
+
+/* It was shown, or the walk ends. */
+static void forget(struct walk *w, struct large *l)
+{
+    if (w->current == l) w->current = NULL;
+    list_remove(&l->link);
+    w->large_count--;
+    w->list_count -= !l->by_element;
+    w->waited_count -= l->is_waited_for;
     w->let_go = true;
+    if (l->by_element) elements_fini(&l->elements);
+    if (l->is_copy) entry_free(l->e);
+    mem_free(l);
 }
 
-/* The first in the line; true: it is complete. */
-static bool show_first(struct walk *w, uint64_t deadline_ns)
+static void begin_large(struct walk *w, struct large *l)
 {
-    const struct large *l = &w->line[0];
-    if (!w->begun) w->reader.begin(w->reader.arg, l->part->db, l->e);
-    w->begun = true;
-    if (!w->reader.more(w->reader.arg, deadline_ns)) return false;
-    leave_line(w, 0);
-    return true;
+    size_t count = l->by_element ? elements_count(&l->elements) : value_elements(l->e);
+    w->reader.begin(w->reader.arg, l->part->db, l->e, count);
+    if (l->by_element) elements_begin(&l->elements);
 }
 
-/* Number i of the line, which is about to change. */
-static void show_at_once(struct walk *w, unsigned i)
+static bool show_some(struct walk *w, struct large *l, size_t bytes)
 {
-    if (i == 0 && w->begun) {
-        while (!show_first(w, UINT64_MAX)) {
-        }
+    return l->by_element ? elements_some(&l->elements, bytes) : w->reader.more(w->reader.arg);
+}
+
+static void end_large(struct walk *w, struct large *l)
+{
+    w->reader.end(w->reader.arg, l->e);
+    if (!l->is_copy) stamp(w, l->e);
+    forget(w, l);
+}
+
+static struct large *take_next(struct walk *w)
+{
+    struct list *next = list_pop_front(&w->waited);
+    if (!next) next = list_pop_front(&w->behind);
+    if (!next) return NULL;
+    struct large *l = container_of(next, struct large, link);
+    w->waited_count -= l->is_waited_for;
+    l->is_waited_for = false;
+    return l;
+}
+
+/* True: it is complete. */
+static bool show_large(struct walk *w, uint64_t deadline_ns)
+{
+    struct large *l = w->current;
+    bool all;
+    if (!l) begin_large(w, l = w->current = take_next(w));
+    do all = show_some(w, l, STEP_BYTES);
+    while (!all && demi_clock_ns() < deadline_ns && !w->reader.is_full(w->reader.arg));
+    if (all) end_large(w, l);
+    return all;
+}
+
+/* It is about to change as a whole. */
+static void show_at_once(struct walk *w, struct large *l)
+{
+    if (l != w->current && !l->by_element) {
+        show(w, l->part, l->e);
+        forget(w, l);
         return;
     }
-    show(w, w->line[i].part, w->line[i].e);
-    leave_line(w, i);
+    if (l != w->current) begin_large(w, l);
+    while (!show_some(w, l, SIZE_MAX)) {
+    }
+    end_large(w, l);
+}
+
+/* The same where that is little. */
+static void go_on_with_copy(struct walk *w, struct large *l)
+{
+    struct entry *e = l->e, *copy = entry_new_value(entry_key(e), value_dup(e), entry_expire(e));
+    copy->lru = e->lru;
+    l->e = copy;
+    l->is_copy = true;
+    elements_go_on_with(&l->elements, copy);
+    stamp(w, e);
+    w->let_go = true;
 }
 
 /* --- commands, ahead of the walk ---------------------------------------------------------------------------------- */
@@ -154,9 +234,22 @@ static void before_change(struct preimage *pre, struct call *c, struct db *db, c
     struct walk_part *p = w->now_in[db->id];
     (void)c, (void)key;
     if (!p || !e || is_shown(w, e)) return;
-    unsigned i = find_in_line(w, e);
-    if (i < w->line_count) show_at_once(w, i);
-    else show(w, p, e);
+    struct large *l = large_of(w, e);
+    if (!l) show(w, p, e);
+    else if (l->by_element && !is_large(w, e)) go_on_with_copy(w, l);
+    else show_at_once(w, l);
+}
+
+static bool elements_change(struct preimage *pre, struct db *db, struct entry *e)
+{
+    struct walk *w = container_of(pre, struct walk, preimage);
+    struct walk_part *p = w->now_in[db->id];
+    if (!p || is_shown(w, e)) return true;
+    struct large *l = large_of(w, e);
+    if (l) return l->by_element;
+    if (!elements_can_show(e) || !is_large(w, e)) return false;
+    line_up(w, p, e);
+    return true;
 }
 
 static bool before_whole(struct preimage *pre, struct call *c, struct db *db, struct db *with)
@@ -176,20 +269,32 @@ static bool before_whole(struct preimage *pre, struct call *c, struct db *db, st
     return true;
 }
 
+/* Somebody waits for it: it is one of the next. */
+static void wait_for(struct walk *w, struct walk_part *p, struct entry *e)
+{
+    struct large *l = large_of(w, e);
+    if (w->waited_count == WAITED_MAX || (l && (l == w->current || l->is_waited_for))) return;
+    if (!l) l = line_up(w, p, e);
+    list_remove(&l->link);
+    list_push_back(&w->waited, &l->link);
+    l->is_waited_for = true;
+    w->waited_count++;
+}
+
 static bool holds(struct preimage *pre, const struct db *db, struct entry *e)
 {
     struct walk *w = container_of(pre, struct walk, preimage);
     struct walk_part *p = w->now_in[db->id];
     if (!p || is_shown(w, e) || !is_large(w, e)) return false;
-    if (w->line_count < LINE_MAX) line_up(w, p, e);
+    wait_for(w, p, e);
     return true;
 }
 
-bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key)
+bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key, bool elements)
 {
     if (!w || !w->reader.begin) return false;
     struct entry *e = table_find(&db_slice(db, key)->table, key->hash, key->name);
-    return e && holds(&w->preimage, db, e);
+    return e && !(elements && elements_can_show(e)) && holds(&w->preimage, db, e);
 }
 
 bool walk_has_let_go(struct walk *w)
@@ -210,7 +315,7 @@ static void visit(void *arg, struct table_slot slot)
 {
     struct walk_step *s = arg;
     struct entry *e = table_slot_entry(slot);
-    if (is_shown(s->w, e)) return;
+    if (is_shown(s->w, e) || large_of(s->w, e)) return;
     if (is_large(s->w, e)) line_up(s->w, s->p, e);
     else show(s->w, s->p, e);
 }
@@ -234,16 +339,16 @@ static enum scanned scan_table(struct walk *w, struct walk_part *p, uint64_t dea
     for (unsigned n = 1;; n++) {
         p->cursor = table_scan(t, p->cursor, visit, &s);
         if (p->cursor == 0) return SCAN_END;
-        if (w->line_count) return SCAN_LARGE;
+        if (w->large_count) return SCAN_LARGE;
         if (n % BUCKETS_A_LOOK == 0 && demi_clock_ns() >= deadline_ns) return SCAN_LATE;
     }
 }
 
 bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns)
 {
-    while (w->at < w->part_count || w->line_count) {
-        if (w->line_count) {
-            if (!show_first(w, deadline_ns) || demi_clock_ns() >= deadline_ns) return false;
+    while (w->at < w->part_count || w->large_count) {
+        if (w->large_count) {
+            if (!show_large(w, deadline_ns) || demi_clock_ns() >= deadline_ns) return false;
             continue;
         }
         struct walk_part *p = &w->parts[w->at];
@@ -277,7 +382,11 @@ static struct walk *begin(struct walks *ws, struct db *dbs, int count, const str
 {
     struct walk *w = mem_calloc(sizeof *w);
     *w = (struct walk){.ws = ws, .dbs = dbs, .count = count, .reader = *r, .stamp = dbs[0].slices[0].stamp};
-    w->preimage = (struct preimage){.every = true, .before = before_change, .holds = holds, .whole = before_whole};
+    w->preimage = (struct preimage){
+        .every = true, .before = before_change, .elements = elements_change, .holds = holds, .whole = before_whole};
+    w->elements = (struct elements_reader){.show = r->element, .kept = r->kept, .arg = r->arg};
+    list_init(&w->waited);
+    list_init(&w->behind);
     w->now_in = mem_calloc((size_t)count * sizeof *w->now_in);
     w->parts = mem_calloc((size_t)count * sizeof *w->parts);
     for (int i = 0; i < count; i++) add_part(w, &dbs[i]);
@@ -287,11 +396,12 @@ static struct walk *begin(struct walks *ws, struct db *dbs, int count, const str
 
 static void end(struct walk *w, struct call *c)
 {
-    if (w->begun) w->reader.abandon(w->reader.arg);
+    if (w->current) w->reader.abandon(w->reader.arg, w->current->e);
+    if (w->current) forget(w, w->current);
+    for (struct large *l; (l = take_next(w)) != NULL;) forget(w, l);
     if (w->ws) preimage_forget(w->dbs, w->count, &w->preimage);
     for (int i = 0; i < w->part_count; i++)
         if (w->parts[i].slices) end_part(w, &w->parts[i], c);
-    mem_free(w->line);
     mem_free(w->parts);
     mem_free(w->now_in);
     mem_free(w);
@@ -361,5 +471,6 @@ size_t walk_expires(const struct walk *w, int db) { return part_of(w, db) ? part
 
 size_t walk_bytes(const struct walk *w)
 {
-    return sizeof *w + (size_t)w->count * (sizeof *w->now_in + sizeof *w->parts) + w->line_cap * sizeof *w->line;
+    return sizeof *w + (size_t)w->count * (sizeof *w->now_in + sizeof *w->parts) +
+           w->large_count * sizeof(struct large) + w->elements.bytes;
 }

@@ -11,10 +11,11 @@
  * before that, by that command, with its old value. What is born meanwhile is not shown. A database that is flushed is
  * walked to its end in private; two that are swapped keep the numbers they had.
  *
- * A large collection is shown in steps, if its reader can take it so, while clients are served. It must not change
- * between them: whoever is about to run a command that may change it asks walk_holds(), and lets the command wait; it
- * does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts something into it) has the
- * rest shown at once.
+ * A large collection is shown in steps, if its reader can take it so, while clients are served. Elements of a set, hash
+ * or sorted set may change meanwhile (server/db/elements.h). A list must not, nor may a key with its collection go, move
+ * or get another time to live: whoever is about to run a command that may do so asks walk_holds(), and lets the command
+ * wait; it does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts something into it)
+ * has the rest shown at once.
  *
  * One walk at a time: it marks what it has shown in the entries themselves.
  */
@@ -27,6 +28,7 @@
 
 struct call;
 struct db;
+struct element;
 struct entry;
 struct key_ref;
 struct walk;
@@ -42,11 +44,17 @@ struct walks {
  * is valid during the call, a large one from begin() until it is complete or abandoned. */
 struct walk_reader {
     void (*entry)(void *arg, int db, const struct entry *e);
-    /* A large collection: begin(), then more() until it returns true: the clock has passed the deadline, or that was
-     * all. Others may be shown to entry() in between. NULL: it is shown to entry(), too. */
-    void (*begin)(void *arg, int db, const struct entry *e);
-    bool (*more)(void *arg, uint64_t deadline_ns);
-    void (*abandon)(void *arg); /* the walk ends before it is complete */
+    /* A large collection of so many elements: begin(); each of them to element(), or of a list a few with each call of
+     * more() until that returns true; end(). e is the same one, or a copy. Others may be shown to entry() in between,
+     * and one to begin(), element() and end() that is complete before anything else is shown. NULL: large ones are
+     * shown to entry(), too. */
+    void (*begin)(void *arg, int db, const struct entry *e, size_t count);
+    void (*element)(void *arg, const struct entry *e, const struct element *el);
+    bool (*more)(void *arg);
+    void (*end)(void *arg, const struct entry *e);
+    void (*abandon)(void *arg, const struct entry *e); /* the walk ends before it is complete */
+    bool (*is_full)(void *arg);                        /* it would rather be shown no more for now */
+    void (*kept)(void *arg);                           /* walk_bytes() has grown, by what a command changed */
     void *arg;
 };
 
@@ -58,15 +66,16 @@ static inline bool walks_are_free(const struct walks *ws) { return !ws->under_wa
 bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns);
 void walk_free(struct walk *w, struct call *c);
 
-/* key in db belongs to a large collection that is to be shown before it changes: it is the next one. NULL: no walk. */
-bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key);
+/* key in db belongs to a large collection that is to be shown before it changes: it is the next one. elements: the
+ * command changes elements of sets, hashes and sorted sets alone, by db_lookup_elements(). NULL: no walk. */
+bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key, bool elements);
 /* Since the last call a collection that something may wait for was shown. */
 bool walk_has_let_go(struct walk *w);
 
 /* Keys and keys with an expiry that database `db` had at the beginning. */
 size_t walk_keys(const struct walk *w, int db);
 size_t walk_expires(const struct walk *w, int db);
-/* Memory it keeps. What flushed databases hold is not counted. */
+/* Memory it keeps, with the old values of elements. What flushed databases hold is not counted. */
 size_t walk_bytes(const struct walk *w);
 
 /* Walks that end early leave marks of several kinds, of which there are not many. Some times a second, while none is

@@ -15,6 +15,9 @@
 #include "alloc/base/clock.h"
 #include "server/db/walk.h"
 #include "server/ds/dict.h"
+#include "server/ds/listpack.h"
+#include "server/ds/quicklist.h"
+#include "server/ds/ztree.h"
 #include "server/mem.h"
 
 #define DBS  3
@@ -241,17 +244,21 @@ static void test_nothing_to_show(void **state)
 
 #define LARGE       12
 #define LARGE_COUNT 10000u
-#define A_STEP      230u /* members */
+#define STEPS_MIN   5u /* that one takes */
+#define IN_A_NODE   250
 
 /* What the reader of large ones knows. */
 static struct {
-    unsigned sum[DBS][LARGE]; /* of the members at the beginning; 0: it was not there */
+    uint64_t sum[DBS][LARGE]; /* of the elements at the beginning; 0: it was not there */
     bool shown[DBS][LARGE];
-    const struct entry *e; /* the one under way */
-    int db;
-    unsigned found;
-    struct dict_iter it;
-    unsigned begun, abandoned, at_once;
+    struct one {
+        const struct entry *e; /* NULL: none */
+        int db;
+        uint64_t found;
+        size_t left;
+    } one[2]; /* under way, and another that is shown at once meanwhile */
+    const struct quicklist_node *node;
+    unsigned begun, abandoned, at_once, another, elements_held, changes, emptied;
 } large;
 
 static struct bytes large_name(unsigned k, char buf[32])
@@ -259,33 +266,89 @@ static struct bytes large_name(unsigned k, char buf[32])
     return bytes_of(buf, (size_t)snprintf(buf, 32, "large:%u", k));
 }
 
-static void put_large(unsigned k, unsigned members)
+static struct bytes number_text(unsigned v, char buf[16]) { return bytes_of(buf, (size_t)snprintf(buf, 16, "%u", v)); }
+
+static enum obj_type type_of(unsigned k)
 {
-    char buf[32], text[16];
-    struct dict *d = mem_alloc(sizeof *d);
-    dict_init_set(d, 7);
-    for (unsigned i = 0; i < members; i++)
-        dict_add(d, bytes_of(text, (size_t)snprintf(text, sizeof text, "%u", below(1000000))));
+    return (const enum obj_type[]){OBJ_SET, OBJ_HASH, OBJ_ZSET, OBJ_LIST}[k % 4];
+}
+
+static struct value value_new(enum obj_type type)
+{
+    static struct quicklist_options in_small_nodes = {.fill = IN_A_NODE};
+    struct value v = {.type = type, .enc = ENC_HT};
+    if (type == OBJ_LIST) {
+        v.enc = ENC_QUICKLIST;
+        v.p = quicklist_new(&in_small_nodes);
+    } else if (type == OBJ_ZSET) {
+        v.enc = ENC_SKIPLIST;
+        v.p = mem_alloc(sizeof(struct ztree));
+        ztree_init(v.p, 7);
+    } else {
+        v.p = mem_alloc(sizeof(struct dict));
+        if (type == OBJ_HASH) dict_init_map(v.p, 7);
+        else dict_init_set(v.p, 7);
+    }
+    return v;
+}
+
+static void put_element(enum obj_type type, void *p, unsigned v)
+{
+    char member[16], value[16];
+    struct bytes m = number_text(v, member);
+    if (type == OBJ_LIST) quicklist_push_tail(p, m);
+    else if (type == OBJ_ZSET) ztree_set(p, m, below(1000));
+    else if (type == OBJ_HASH) dict_set(p, m, number_text(below(1000), value));
+    else dict_add(p, m);
+}
+
+static void put_large(unsigned k, unsigned elements)
+{
+    char buf[32];
+    struct value v = value_new(type_of(k));
+    for (unsigned i = 0; i < elements; i++) put_element(v.type, v.p, below(1000000));
     fake.serial++;
     struct key_ref key = key_ref_of(w.c.db, large_name(k, buf));
-    db_put_value(&w.c, &key, (struct value){.type = OBJ_SET, .enc = ENC_HT, .p = d}, -1, 0);
+    db_put_value(&w.c, &key, v, -1, 0);
 }
 
-static unsigned member_value(struct bytes m)
+static unsigned number_in(struct bytes text)
 {
-    char text[16] = {0};
-    memcpy(text, m.p, m.n);
-    return (unsigned)atoi(text);
+    char buf[16] = {0};
+    memcpy(buf, text.p, text.n);
+    return (unsigned)atoi(buf);
 }
 
-static unsigned sum_of(const struct entry *e)
+static uint64_t element_sum(const struct element *el)
 {
-    struct dict_iter it;
-    struct bytes m;
-    unsigned sum = 1;
-    dict_iter_init(&it, entry_ptr(e));
-    while (dict_iter_next(&it, &m, NULL)) sum += member_value(m);
-    dict_iter_fini(&it);
+    return number_in(el->member) + (uint64_t)el->score * 3000001 + number_in(el->value) * 5000001ull;
+}
+
+static uint64_t node_sum(const struct quicklist_node *node)
+{
+    uint64_t sum = 0;
+    for (const unsigned char *p = lp_first(node->data); p; p = lp_next(node->data, p)) sum += (uint64_t)lp_get(p).i;
+    return sum;
+}
+
+static uint64_t sum_of(const struct entry *e)
+{
+    uint64_t sum = 1;
+    struct element el = {.value = BYTES("")};
+    if (e->enc == ENC_QUICKLIST) {
+        const struct quicklist *q = entry_ptr(e);
+        for (const struct quicklist_node *node = q->head; node; node = node->next) sum += node_sum(node);
+    } else if (e->enc == ENC_SKIPLIST) {
+        for (struct ztree_pos p = ztree_at(entry_ptr(e), 0); !ztree_pos_is_end(p); p = ztree_next(p)) {
+            el.member = ztree_get(p, &el.score);
+            sum += element_sum(&el);
+        }
+    } else {
+        struct dict_iter it;
+        dict_iter_init(&it, entry_ptr(e));
+        while (dict_iter_next(&it, &el.member, &el.value)) sum += element_sum(&el);
+        dict_iter_fini(&it);
+    }
     return sum;
 }
 
@@ -296,17 +359,20 @@ static unsigned number_of_large(const struct entry *e)
     return (unsigned)atoi(buf + 6);
 }
 
-static void was_shown(int db, const struct entry *e, unsigned sum)
+static void was_shown(int db, const struct entry *e, uint64_t sum)
 {
     unsigned k = number_of_large(e);
     if (large.shown[db][k] || sum != large.sum[db][k])
-        fail_msg("seed %llu: %d:%u shown as %u; shown before %d, was %u", (unsigned long long)w.seed, db, k, sum,
-                 large.shown[db][k], large.sum[db][k]);
+        fail_msg("seed %llu: %d:%u shown as %llu; shown before %d, was %llu", (unsigned long long)w.seed, db, k,
+                 (unsigned long long)sum, large.shown[db][k], (unsigned long long)large.sum[db][k]);
     large.shown[db][k] = true;
 }
 
+static struct one *under_way(void) { return large.one[1].e ? &large.one[1] : &large.one[0]; }
+
 static void on_entry(void *arg, int db, const struct entry *e)
 {
+    assert_null(large.one[1].e);
     if (e->type == OBJ_STRING) {
         on_shown(arg, db, e);
         return;
@@ -315,42 +381,62 @@ static void on_entry(void *arg, int db, const struct entry *e)
     large.at_once++;
 }
 
-static void on_large(void *arg, int db, const struct entry *e)
+static void on_large(void *arg, int db, const struct entry *e, size_t count)
 {
     (void)arg;
-    assert_null(large.e);
-    large.e = e;
-    large.db = db;
-    large.found = 1;
+    assert_null(large.one[1].e);
+    struct one *one = large.one[0].e ? &large.one[1] : &large.one[0];
+    *one = (struct one){e, db, 1, count};
     large.begun++;
-    dict_iter_init(&large.it, entry_ptr(e));
+    large.another += one == &large.one[1];
+    if (e->type == OBJ_LIST) assert_ptr_equal(one, &large.one[0]);
+    if (e->type == OBJ_LIST) large.node = ((const struct quicklist *)entry_ptr(e))->head;
 }
 
-static bool on_more(void *arg, uint64_t deadline_ns)
+static void on_element(void *arg, const struct entry *e, const struct element *el)
 {
-    struct bytes m;
+    struct one *one = under_way();
     (void)arg;
-    for (unsigned i = 0; deadline_ns == UINT64_MAX || i < A_STEP; i++) {
-        if (!dict_iter_next(&large.it, &m, NULL)) {
-            dict_iter_fini(&large.it);
-            was_shown(large.db, large.e, large.found);
-            large.e = NULL;
-            return true;
-        }
-        large.found += member_value(m);
-    }
+    assert_true(one->left-- > 0);
+    assert_int_equal(number_of_large(e), number_of_large(one->e = e));
+    one->found += element_sum(el);
+}
+
+static bool on_more(void *arg)
+{
+    (void)arg;
+    if (!large.node) return true;
+    large.one[0].found += node_sum(large.node);
+    large.node = large.node->next;
     return false;
 }
 
-static void on_abandon(void *arg)
+static void on_end(void *arg, const struct entry *e)
+{
+    struct one *one = under_way();
+    (void)arg;
+    if (e->type != OBJ_LIST) assert_int_equal(one->left, 0);
+    was_shown(one->db, e, one->found);
+    one->e = NULL;
+}
+
+static void on_abandon(void *arg, const struct entry *e)
 {
     (void)arg;
-    dict_iter_fini(&large.it);
-    large.e = NULL;
+    assert_int_equal(e->type == OBJ_LIST, large.one[0].e->type == OBJ_LIST);
+    large.one[0].e = NULL;
     large.abandoned++;
 }
 
-static const struct walk_reader in_steps = {on_entry, on_large, on_more, on_abandon, NULL};
+static bool on_full(void *arg) { return arg != NULL; }
+static void on_kept(void *arg)
+{
+    (void)arg;
+    assert_true(walk_bytes(w.walk) > 0);
+}
+
+static const struct walk_reader in_steps = {on_entry,   on_large, on_element, on_more, on_end,
+                                            on_abandon, on_full,  on_kept,    NULL};
 
 static void note_any(void *arg, const struct entry *e)
 {
@@ -369,7 +455,7 @@ static void start_walk_in_steps(void)
     w.walk = walk_new(&w.walks, w.dbs, DBS, &w.c, &in_steps);
 }
 
-/* A command for a large one: it asks first, and mostly waits if it has to. */
+/* A command for a large one as a whole: it asks first, and mostly waits if it has to. */
 static void change_large(void)
 {
     char buf[32];
@@ -377,11 +463,11 @@ static void change_large(void)
     w.c.db = &w.dbs[below(DBS)];
     unsigned k = below(LARGE);
     struct key_ref key = key_ref_of(w.c.db, large_name(k, buf));
-    bool held = walk_holds(w.walk, w.c.db, &key);
+    bool held = walk_holds(w.walk, w.c.db, &key, false);
     const struct entry *e = db_peek(&w.c, &key);
     if (held) assert_non_null(e);
     if (held && below(5)) {
-        assert_true(walk_holds(w.walk, w.c.db, &key));
+        assert_true(walk_holds(w.walk, w.c.db, &key, false));
         return;
     }
     switch (below(3)) {
@@ -389,13 +475,59 @@ static void change_large(void)
     case 1: put_large(k, 5); break;
     default: return;
     }
-    assert_false(walk_holds(w.walk, w.c.db, &key)); /* it was shown, or is new */
+    assert_false(walk_holds(w.walk, w.c.db, &key, false)); /* it was shown, or is new */
+}
+
+static struct ztree_span random_span(const struct ztree *z)
+{
+    size_t at = ztree_count(z) ? below((unsigned)ztree_count(z)) : 0;
+    return (struct ztree_span){at, at + below(3)};
+}
+
+/* n elements of e come, change or go. */
+static void change_some(struct entry *e, unsigned n)
+{
+    struct bytes m;
+    for (; n > 0; n--) {
+        large.changes++;
+        if (below(2)) put_element(e->type, entry_ptr(e), below(1000000));
+        else if (e->enc == ENC_HT && dict_random(entry_ptr(e), &fake.rng, &m, NULL)) dict_delete(entry_ptr(e), m);
+        else if (e->enc == ENC_SKIPLIST) ztree_delete_span(entry_ptr(e), random_span(entry_ptr(e)), NULL, NULL);
+    }
+}
+
+/* A command for elements of a large one, which waits for a list alone. Some take all of them. */
+static void change_elements(void)
+{
+    char buf[32];
+    fake.serial++;
+    w.c.db = &w.dbs[below(DBS)];
+    unsigned k = below(LARGE), n = below(30) ? 1 + below(40) : 2 * LARGE_COUNT;
+    struct key_ref key = key_ref_of(w.c.db, large_name(k, buf));
+    if (walk_holds(w.walk, w.c.db, &key, true)) {
+        assert_int_equal(type_of(k), OBJ_LIST);
+        large.elements_held++;
+        return;
+    }
+    struct entry *e = db_lookup_elements(&w.c, &key);
+    if (!e) return;
+    if (n < LARGE_COUNT) {
+        change_some(e, n);
+        return;
+    }
+    struct bytes m;
+    large.emptied++;
+    if (e->enc == ENC_HT)
+        while (dict_random(entry_ptr(e), &fake.rng, &m, NULL)) dict_delete(entry_ptr(e), m);
+    if (e->enc == ENC_SKIPLIST) ztree_delete_span(entry_ptr(e), (struct ztree_span){0, SIZE_MAX}, NULL, NULL);
+    if (e->enc != ENC_QUICKLIST) db_delete(&w.c, &key);
 }
 
 static void all_large_were_shown(void)
 {
     all_were_shown();
-    assert_null(large.e);
+    assert_null(large.one[0].e);
+    assert_null(large.one[1].e);
     for (int i = 0; i < DBS; i++)
         for (unsigned k = 0; k < LARGE; k++) assert_int_equal(large.shown[i][k], large.sum[i][k] != 0);
 }
@@ -411,7 +543,8 @@ static void fill_large(void)
 
 static void test_large_collections_are_shown_in_steps(void **state)
 {
-    unsigned begun = 0, at_once = 0;
+    unsigned begun = 0, at_once = 0, another = 0, changes = 0, held = 0, emptied = 0;
+    size_t before = demi_mem_used();
     (void)state;
     for (uint64_t seed = 1; seed <= 40; seed++) {
         begin(seed, seed % 3 ? 1 : 16);
@@ -422,39 +555,80 @@ static void test_large_collections_are_shown_in_steps(void **state)
         do {
             for (unsigned i = 0; i < pace; i++) change();
             if (below(8) <= stubborn) change_large();
+            if (seed % 4) change_elements();
         } while (!walk_some(w.walk, &w.c, 0));
         all_large_were_shown();
         begun += large.begun;
         at_once += large.at_once;
+        another += large.another;
+        changes += large.changes;
+        held += large.elements_held;
+        emptied += large.emptied;
         walk_free(w.walk, &w.c);
         end();
     }
-    assert_true(begun > 100 && at_once > 100);
+    assert_true(begun > 100 && at_once > 20 && another > 5 && changes > 1000 && held > 10 && emptied > 10);
+    assert_int_equal(demi_mem_used(), before);
+}
+
+static unsigned some_until_free(const struct key_ref *key)
+{
+    unsigned turns = 0;
+    while (walk_holds(w.walk, &w.dbs[0], key, false) && !walk_some(w.walk, &w.c, 0)) turns++;
+    return turns;
 }
 
 /* Whoever waits is let go when it was shown, and knows. */
 static void test_who_waits_for_a_large_one_is_let_go(void **state)
 {
+    char buf[32], other[32];
+    (void)state;
+    for (unsigned k = 0; k < 4; k++) {
+        begin(1, 1);
+        put_large(k, LARGE_COUNT);
+        put_large(k + 4, 20);
+        start_walk_in_steps();
+        struct key_ref big = key_ref_of(&w.dbs[0], large_name(k, buf));
+        assert_true(walk_holds(w.walk, &w.dbs[0], &big, false));
+        assert_true(walk_holds(w.walk, &w.dbs[0], &big, false));
+        assert_false(walk_has_let_go(w.walk));
+        assert_true(some_until_free(&big) > STEPS_MIN);
+        assert_true(walk_has_let_go(w.walk));
+        assert_false(walk_has_let_go(w.walk));
+        struct key_ref small = key_ref_of(&w.dbs[0], large_name(k + 4, other)),
+                       none = key_ref_of(&w.dbs[0], BYTES("none"));
+        assert_false(walk_holds(w.walk, &w.dbs[0], &small, false));
+        assert_false(walk_holds(w.walk, &w.dbs[0], &none, false));
+        assert_false(walk_holds(NULL, &w.dbs[0], &big, false));
+        while (!walk_some(w.walk, &w.c, 0)) {
+        }
+        all_large_were_shown();
+        walk_free(w.walk, &w.c);
+        end();
+    }
+}
+
+/* Others whose elements change are no reason to wait longer. */
+static void test_who_waits_goes_before_those_that_change(void **state)
+{
     char buf[32];
     (void)state;
     begin(1, 1);
-    put_large(1, LARGE_COUNT);
-    put_large(2, 20);
+    for (unsigned k = 0; k < LARGE; k++) put_large(k, LARGE_COUNT);
     start_walk_in_steps();
-    struct key_ref big = key_ref_of(&w.dbs[0], large_name(1, buf));
-    assert_true(walk_holds(w.walk, &w.dbs[0], &big));
-    assert_true(walk_holds(w.walk, &w.dbs[0], &big));
-    assert_false(walk_has_let_go(w.walk));
-    unsigned turns = 0;
-    while (walk_holds(w.walk, &w.dbs[0], &big) && !walk_some(w.walk, &w.c, 0)) turns++;
-    assert_in_range(turns, LARGE_COUNT / A_STEP / 2, LARGE_COUNT / A_STEP + 5);
-    assert_true(walk_has_let_go(w.walk));
-    assert_false(walk_has_let_go(w.walk));
-    char other[32];
-    struct key_ref small = key_ref_of(&w.dbs[0], large_name(2, other)), none = key_ref_of(&w.dbs[0], BYTES("none"));
-    assert_false(walk_holds(w.walk, &w.dbs[0], &small));
-    assert_false(walk_holds(w.walk, &w.dbs[0], &none));
-    assert_false(walk_holds(NULL, &w.dbs[0], &big));
+    for (unsigned k = 0; k < LARGE; k++) {
+        struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf));
+        if (type_of(k) == OBJ_LIST) continue;
+        assert_false(walk_holds(w.walk, &w.dbs[0], &key, true));
+        change_some(db_lookup_elements(&w.c, &key), 10);
+    }
+    size_t kept = walk_bytes(w.walk);
+    for (unsigned k = LARGE - 1; k >= LARGE - 4; k--) { /* the last ones: a list, and some of those */
+        struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf));
+        some_until_free(&key);
+        assert_int_equal(large.begun, LARGE - k);
+    }
+    assert_true(walk_bytes(w.walk) < kept);
     while (!walk_some(w.walk, &w.c, 0)) {
     }
     all_large_were_shown();
@@ -464,14 +638,50 @@ static void test_who_waits_for_a_large_one_is_let_go(void **state)
 
 static void test_one_that_ends_in_a_large_one_abandons_it(void **state)
 {
+    char buf[32];
+    (void)state;
+    size_t before = demi_mem_used();
+    for (unsigned k = 0; k < 4; k++) {
+        begin(1, 1);
+        put_large(k, LARGE_COUNT);
+        put_large(6, LARGE_COUNT);
+        start_walk_in_steps();
+        struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf)), other = key_ref_of(&w.dbs[0], BYTES("large:6"));
+        walk_holds(w.walk, &w.dbs[0], &key, false);
+        while (!large.one[0].e) walk_some(w.walk, &w.c, 0);
+        if (type_of(k) != OBJ_LIST) change_some(db_lookup_elements(&w.c, &key), 100);
+        change_some(db_lookup_elements(&w.c, &other), 100);
+        walk_free(w.walk, &w.c);
+        assert_int_equal(large.abandoned, 1);
+        change_some(db_lookup_elements(&w.c, &other), 100); /* nobody is told */
+        end();
+    }
+    assert_int_equal(demi_mem_used(), before);
+}
+
+/* Flushed, exchanged: what changes now is something else. */
+static void test_a_large_one_that_changed_is_shown_from_where_it_went(void **state)
+{
+    char buf[32];
     (void)state;
     size_t before = demi_mem_used();
     begin(1, 1);
-    put_large(1, LARGE_COUNT);
+    for (unsigned k = 0; k < 3; k++) put_large(k, LARGE_COUNT);
     start_walk_in_steps();
-    while (!large.e) walk_some(w.walk, &w.c, 0);
+    for (unsigned k = 0; k < 3; k++) {
+        struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf));
+        change_some(db_lookup_elements(&w.c, &key), 100);
+        if (k == 1) db_swap(&w.c, &w.dbs[0], &w.dbs[1]);
+        if (k == 1) w.c.db = &w.dbs[1];
+        if (k == 1) change_some(db_lookup_elements(&w.c, &key), 100);
+        if (k == 1) db_swap(&w.c, &w.dbs[0], &w.dbs[1]);
+        w.c.db = &w.dbs[0];
+    }
+    db_flush(&w.c, &w.dbs[0], false);
+    for (unsigned k = 0; k < 3; k++) put_large(k, LARGE_COUNT);
+    while (!walk_some(w.walk, &w.c, 0)) change_elements();
+    all_large_were_shown();
     walk_free(w.walk, &w.c);
-    assert_int_equal(large.abandoned, 1);
     end();
     assert_int_equal(demi_mem_used(), before);
 }
@@ -515,7 +725,9 @@ int main(void)
         cmocka_unit_test(test_nothing_to_show),
         cmocka_unit_test(test_large_collections_are_shown_in_steps),
         cmocka_unit_test(test_who_waits_for_a_large_one_is_let_go),
+        cmocka_unit_test(test_who_waits_goes_before_those_that_change),
         cmocka_unit_test(test_one_that_ends_in_a_large_one_abandons_it),
+        cmocka_unit_test(test_a_large_one_that_changed_is_shown_from_where_it_went),
         cmocka_unit_test(test_walks_that_end_early_leave_nothing_to_stumble_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

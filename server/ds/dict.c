@@ -15,10 +15,6 @@
 #define LENGTH_U32 254
 #define LENGTH_U64 255
 
-struct dict_element {
-    struct bytes field, value;
-};
-
 /* --- elements ------------------------------------------------------------------------------------- */
 
 static size_t length_size(size_t n)
@@ -74,13 +70,13 @@ static struct bytes map_key(const void *entry)
 static const struct table_ops set_ops = {.key = set_key};
 static const struct table_ops map_ops = {.key = map_key};
 
-static struct dict_element element_get(bool is_map, const void *entry)
+static struct element element_get(bool is_map, const void *entry)
 {
-    struct dict_element e = {.value = {"", 0}};
-    const char *p = length_get(entry, &e.field.n);
+    struct element e = {.value = {"", 0}};
+    const char *p = length_get(entry, &e.member.n);
     if (is_map) p = length_get(p, &e.value.n);
-    e.field.p = p;
-    if (is_map) e.value.p = p + e.field.n;
+    e.member.p = p;
+    if (is_map) e.value.p = p + e.member.n;
     return e;
 }
 
@@ -110,14 +106,14 @@ static void element_free(struct dict *d, void *entry)
 /* Overwrites the value if the new one takes no more than the block, and no less than half of it. */
 static bool element_rewrite(void *entry, struct bytes value)
 {
-    struct dict_element e = element_get(true, entry);
-    size_t need = element_size(true, e.field.n, value.n), room = mem_size(entry);
+    struct element e = element_get(true, entry);
+    size_t need = element_size(true, e.member.n, value.n), room = mem_size(entry);
     if (need > room || need < room / 2) return false;
-    char *length = (char *)entry + length_size(e.field.n), *field = length + length_size(value.n);
+    char *length = (char *)entry + length_size(e.member.n), *field = length + length_size(value.n);
     /* first: a longer length takes the field's first bytes */
-    if (field != e.field.p) memmove(field, e.field.p, e.field.n);
+    if (field != e.member.p) memmove(field, e.member.p, e.member.n);
     length_put(length, value.n);
-    if (value.n) memcpy(field + e.field.n, value.p, value.n);
+    if (value.n) memcpy(field + e.member.n, value.p, value.n);
     return true;
 }
 
@@ -128,6 +124,7 @@ static void dict_init(struct dict *d, const struct table_ops *ops, uint64_t seed
     table_init(&d->t, ops, seed);
     table_set_fill(&d->t, TABLE_FILL_DENSE);
     d->entry_bytes = 0;
+    d->watch = NULL;
 }
 
 void dict_init_map(struct dict *d, uint64_t seed) { dict_init(d, &map_ops, seed); }
@@ -137,6 +134,7 @@ static void free_block(void *arg, void *entry) { mem_free(entry); }
 
 void dict_fini(struct dict *d)
 {
+    DASSERT(!d->watch);
     table_fini(&d->t, free_block, NULL);
     d->entry_bytes = 0;
 }
@@ -165,18 +163,29 @@ bool dict_get(const struct dict *d, struct bytes field, struct bytes *value)
     return true;
 }
 
+/* An element (old NULL: none) is about to become another (field NULL: none). */
+static __attribute__((noinline, cold)) void tell(struct dict *d, uint64_t hash, const void *old,
+                                                 const struct bytes *field, struct bytes value)
+{
+    struct element was, now = {.value = value};
+    if (old) was = element_get(dict_is_map(d), old);
+    if (field) now.member = *field;
+    d->watch->before(d->watch, hash, old ? &was : NULL, field ? &now : NULL);
+}
+
 bool dict_set(struct dict *d, struct bytes field, struct bytes value)
 {
     uint64_t hash = table_hash(&d->t, field);
     struct table_slot s = element_find(d, hash, field);
     DASSERT(dict_is_map(d));
-    if (!s.bucket) {
+    void *old = s.bucket ? table_slot_entry(s) : NULL;
+    if (unlikely(d->watch != NULL)) tell(d, hash, old, &field, value);
+    if (!old) {
         table_insert(&d->t, hash, element_new(d, true, field, value));
         return true;
     }
-    void *old = table_slot_entry(s);
     if (element_rewrite(old, value)) return false;
-    table_replace_slot(&d->t, s, element_new(d, true, element_get(true, old).field, value));
+    table_replace_slot(&d->t, s, element_new(d, true, element_get(true, old).member, value));
     element_free(d, old);
     return false;
 }
@@ -186,14 +195,17 @@ bool dict_add(struct dict *d, struct bytes member)
     uint64_t hash = table_hash(&d->t, member);
     DASSERT(!dict_is_map(d));
     if (element_find(d, hash, member).bucket) return false;
+    if (unlikely(d->watch != NULL)) tell(d, hash, NULL, &member, BYTES(""));
     table_insert(&d->t, hash, element_new(d, false, member, BYTES("")));
     return true;
 }
 
 bool dict_delete(struct dict *d, struct bytes field)
 {
-    struct table_slot s = element_find(d, table_hash(&d->t, field), field);
+    uint64_t hash = table_hash(&d->t, field);
+    struct table_slot s = element_find(d, hash, field);
     if (!s.bucket) return false;
+    if (unlikely(d->watch != NULL)) tell(d, hash, table_slot_entry(s), NULL, BYTES(""));
     element_free(d, table_delete_slot(&d->t, s));
     return true;
 }
@@ -202,8 +214,8 @@ bool dict_random(const struct dict *d, struct rng *rng, struct bytes *field, str
 {
     struct table_slot s = table_random(&d->t, rng);
     if (!s.bucket) return false;
-    struct dict_element e = element_get(dict_is_map(d), table_slot_entry(s));
-    *field = e.field;
+    struct element e = element_get(dict_is_map(d), table_slot_entry(s));
+    *field = e.member;
     if (value) *value = e.value;
     return true;
 }
@@ -217,8 +229,8 @@ struct dict_scanner {
 static void show(void *arg, struct table_slot s)
 {
     const struct dict_scanner *scan = arg;
-    struct dict_element e = element_get(scan->is_map, table_slot_entry(s));
-    scan->fn(scan->arg, e.field, e.value);
+    struct element e = element_get(scan->is_map, table_slot_entry(s));
+    scan->fn(scan->arg, e.member, e.value);
 }
 
 uint64_t dict_scan(struct dict *d, uint64_t cursor, dict_scan_fn *fn, void *arg)
@@ -237,8 +249,8 @@ bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *val
 {
     const void *entry = table_iter_next(&it->it);
     if (!entry) return false;
-    struct dict_element e = element_get(dict_is_map(it->d), entry);
-    *field = e.field;
+    struct element e = element_get(dict_is_map(it->d), entry);
+    *field = e.member;
     if (value) *value = e.value;
     return true;
 }
@@ -256,8 +268,8 @@ void dict_check(const struct dict *d)
             for (unsigned k = 0; k < 7; k++) {
                 if (!(b->meta >> (8 * k) & 0x80)) continue;
                 const void *entry = (const void *)(b->slot[k] & TABLE_PTR_MASK);
-                struct dict_element e = element_get(dict_is_map(d), entry);
-                ASSERT(element_size(dict_is_map(d), e.field.n, e.value.n) <= mem_size(entry));
+                struct element e = element_get(dict_is_map(d), entry);
+                ASSERT(element_size(dict_is_map(d), e.member.n, e.value.n) <= mem_size(entry));
                 entry_bytes += mem_size(entry);
             }
         }

@@ -13,11 +13,13 @@
 #ifndef SERVER_DS_DICT_H
 #define SERVER_DS_DICT_H
 
+#include "server/ds/element.h"
 #include "server/ds/table.h"
 
 struct dict { /* private; stays where it was initialised */
     struct table t;
     size_t entry_bytes;
+    struct element_watch *watch; /* dict_watch() */
 };
 
 void dict_init_map(struct dict *d, uint64_t seed);
@@ -40,6 +42,13 @@ bool dict_set(struct dict *d, struct bytes field, struct bytes value);
 bool dict_add(struct dict *d, struct bytes member);
 /* True: it was there. field may lie in the dict. */
 bool dict_delete(struct dict *d, struct bytes field);
+
+/* From now on w is told of each element before it changes; NULL: nobody is. One at a time; none when it is freed. */
+static inline void dict_watch(struct dict *d, struct element_watch *w)
+{
+    ASSERT(!w || !d->watch);
+    d->watch = w;
+}
 
 /* An element, all equally likely. value (may be NULL) is empty for a set. False: the dict is empty. */
 bool dict_random(const struct dict *d, struct rng *rng, struct bytes *field, struct bytes *value);

@@ -33,6 +33,7 @@ void ztree_init(struct ztree *z, uint64_t seed)
     table_init(&z->t, &ops, seed);
     table_set_fill(&z->t, TABLE_FILL_DENSE);
     z->elem_bytes = 0;
+    z->watch = NULL;
     znode_init(z);
 }
 
@@ -40,6 +41,7 @@ static void free_block(void *arg, void *elem) { mem_free(elem); }
 
 void ztree_fini(struct ztree *z)
 {
+    DASSERT(!z->watch);
     znode_fini(z);
     table_fini(&z->t, free_block, NULL);
     z->elem_bytes = 0;
@@ -59,6 +61,16 @@ bool ztree_score(const struct ztree *z, struct bytes member, double *score)
     if (!s.bucket) return false;
     if (score) *score = zelem_score(table_slot_entry(s));
     return true;
+}
+
+/* A member is about to go from `old` (NULL: it is not there) to another score (NULL: it goes). */
+static __attribute__((noinline, cold)) void tell(struct ztree *z, uint64_t hash, struct bytes member, const void *old,
+                                                 const double *score)
+{
+    struct element was = {.member = member}, now = {.member = member};
+    if (old) was.score = zelem_score(old);
+    if (score) now.score = *score;
+    z->watch->before(z->watch, hash, old ? &was : NULL, score ? &now : NULL);
 }
 
 /* Out of the tree, changed, and in again at another place. */
@@ -85,12 +97,16 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
     struct table_slot s = member_find(z, hash, member);
     DASSERT(score == score);
     if (!s.bucket) {
+        if (unlikely(z->watch != NULL)) tell(z, hash, member, NULL, &score);
         void *elem = elem_new(z, member, score);
         table_insert(&z->t, hash, elem);
         znode_insert(z, elem);
         return true;
     }
-    if (!zscore_same_bits(zelem_score(table_slot_entry(s)), score)) rescore(z, s, score);
+    void *old = table_slot_entry(s);
+    if (zscore_same_bits(zelem_score(old), score)) return false;
+    if (unlikely(z->watch != NULL)) tell(z, hash, member, old, &score);
+    rescore(z, s, score);
     return false;
 }
 
@@ -103,6 +119,7 @@ bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
         *had = zelem_score(table_slot_entry(s));
         return false;
     }
+    if (unlikely(z->watch != NULL)) tell(z, hash, member, NULL, &score);
     void *elem = elem_new(z, member, score);
     table_insert(&z->t, hash, elem);
     znode_insert(z, elem);
@@ -111,8 +128,10 @@ bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
 
 bool ztree_delete(struct ztree *z, struct bytes member)
 {
-    struct table_slot s = member_find(z, table_hash(&z->t, member), member);
+    uint64_t hash = table_hash(&z->t, member);
+    struct table_slot s = member_find(z, hash, member);
     if (!s.bucket) return false;
+    if (unlikely(z->watch != NULL)) tell(z, hash, member, table_slot_entry(s), NULL);
     void *elem = table_delete_slot(&z->t, s);
     znode_remove(z, elem);
     elem_free(z, elem);

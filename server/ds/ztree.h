@@ -14,6 +14,7 @@
 #ifndef SERVER_DS_ZTREE_H
 #define SERVER_DS_ZTREE_H
 
+#include "server/ds/element.h"
 #include "server/ds/table.h"
 
 struct ztree_leaf;
@@ -24,6 +25,7 @@ struct ztree {      /* private; stays where it was initialised */
     unsigned height;
     struct ztree_leaf *first, *last;
     size_t elem_bytes, node_bytes;
+    struct element_watch *watch; /* ztree_watch() */
 };
 
 void ztree_init(struct ztree *z, uint64_t seed);
@@ -48,6 +50,13 @@ bool ztree_delete(struct ztree *z, struct bytes member);
 /* False: no such member. score may be NULL. */
 bool ztree_rank(const struct ztree *z, struct bytes member, size_t *rank, double *score);
 
+/* From now on w is told of each member before it changes; NULL: nobody is. One at a time; none when it is freed. */
+static inline void ztree_watch(struct ztree *z, struct element_watch *w)
+{
+    ASSERT(!w || !z->watch);
+    z->watch = w;
+}
+
 /* --- by order ------------------------------------------------------------------------------------- */
 
 /* A place between the ends; leaf is NULL beyond them. The fields are private. */
@@ -59,6 +68,8 @@ static inline bool ztree_pos_is_end(struct ztree_pos p) { return p.leaf == NULL;
 
 /* The end if rank is too high. ztree_at(z, 0) is the lowest, ztree_at(z, ztree_count(z) - 1) the highest. */
 struct ztree_pos ztree_at(const struct ztree *z, size_t rank);
+/* The last one before where (score, member) stands or would stand; the end: there is none. */
+struct ztree_pos ztree_before(const struct ztree *z, double score, struct bytes member);
 /* p is not the end. */
 struct ztree_pos ztree_next(struct ztree_pos p);
 struct ztree_pos ztree_prev(struct ztree_pos p);

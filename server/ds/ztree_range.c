@@ -22,6 +22,13 @@ struct ztree_pos ztree_at(const struct ztree *z, size_t rank)
     return (struct ztree_pos){node, (unsigned)rank};
 }
 
+struct ztree_pos ztree_before(const struct ztree *z, double score, struct bytes member)
+{
+    struct zkey key = {score, member};
+    size_t rank = ztree_count_before(z, zelem_is_before, &key);
+    return rank ? ztree_at(z, rank - 1) : (struct ztree_pos){NULL, 0};
+}
+
 struct ztree_pos ztree_next(struct ztree_pos p)
 {
     if (++p.index < p.leaf->count) return p;

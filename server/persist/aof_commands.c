@@ -49,7 +49,7 @@ static void put_i64(struct rdb_sink *s, int64_t v)
 }
 
 /* In front of each element: a command begins with each ITEMS_MAX of them. each: arguments of one. */
-static void put_element(struct aof_commands *c, struct bytes name, size_t each)
+static void put_next(struct aof_commands *c, struct bytes name, size_t each)
 {
     size_t left = c->count - c->done;
     if (c->done++ % ITEMS_MAX) return;
@@ -75,10 +75,16 @@ static bool more_list(struct aof_commands *c, uint64_t until)
             list_reader_fini(&c->at.list);
             return true;
         }
-        put_element(c, BYTES("RPUSH"), 1);
+        put_next(c, BYTES("RPUSH"), 1);
         put_lp_value(c->s, v);
     }
     return false;
+}
+
+static void put_member(struct aof_commands *c, struct bytes member)
+{
+    put_next(c, BYTES("SADD"), 1);
+    put_arg(c->s, member);
 }
 
 static bool more_set(struct aof_commands *c, uint64_t until)
@@ -88,20 +94,24 @@ static bool more_set(struct aof_commands *c, uint64_t until)
             set_iter_fini(&c->at.set);
             return true;
         }
-        put_element(c, BYTES("SADD"), 1);
-        put_arg(c->s, c->at.set.member);
+        put_member(c, c->at.set.member);
     }
     return false;
+}
+
+static void put_scored(struct aof_commands *c, struct bytes member, double score)
+{
+    char text[NUMBER_DOUBLE_SIZE];
+    put_next(c, BYTES("ZADD"), 2);
+    put_arg(c->s, bytes_of(text, number_format_double(text, score)));
+    put_arg(c->s, member);
 }
 
 static bool more_zset(struct aof_commands *c, uint64_t until)
 {
     while (c->s->total < until) {
-        char score[NUMBER_DOUBLE_SIZE];
         if (!zset_iter_next(&c->at.zset)) return true;
-        put_element(c, BYTES("ZADD"), 2);
-        put_arg(c->s, bytes_of(score, number_format_double(score, zset_iter_score(&c->at.zset))));
-        put_arg(c->s, c->at.zset.member);
+        put_scored(c, c->at.zset.member, zset_iter_score(&c->at.zset));
     }
     return false;
 }
@@ -114,11 +124,18 @@ static bool more_hash(struct aof_commands *c, uint64_t until)
             hash_iter_fini(&c->at.hash);
             return true;
         }
-        put_element(c, BYTES("HMSET"), 2);
+        put_next(c, BYTES("HMSET"), 2);
         put_lp_value(c->s, field);
         put_lp_value(c->s, value);
     }
     return false;
+}
+
+static void put_field(struct aof_commands *c, struct bytes field, struct bytes value)
+{
+    put_next(c, BYTES("HMSET"), 2);
+    put_arg(c->s, field);
+    put_arg(c->s, value);
 }
 
 /* What no command of its own makes. */
@@ -144,18 +161,22 @@ static void put_expiry(struct rdb_sink *s, const struct entry *e)
     put_i64(s, entry_expire(e));
 }
 
+static void begin_entry(struct aof_commands *c, int db, const struct entry *e, size_t count)
+{
+    c->e = e;
+    c->count = count;
+    c->done = 0;
+    if (db == c->db) return;
+    put_head(c->s, '*', 2);
+    put_arg(c->s, BYTES("SELECT"));
+    put_i64(c->s, db);
+    c->db = db;
+}
+
 void aof_commands_begin_value(struct aof_commands *c, int db, const struct entry *e)
 {
     struct rdb_sink *s = c->s;
-    if (db != c->db) {
-        put_head(s, '*', 2);
-        put_arg(s, BYTES("SELECT"));
-        put_i64(s, db);
-        c->db = db;
-    }
-    c->e = e;
-    c->count = value_elements(e);
-    c->done = 0;
+    begin_entry(c, db, e, value_elements(e));
     switch ((enum obj_type)e->type) {
     case OBJ_STRING: put_string(s, e); return;
     case OBJ_LIST: list_reader_init(&c->at.list, list_of(e), 0, false); return;
@@ -203,6 +224,22 @@ void aof_commands_abandon(struct aof_commands *c)
     default: return;
     }
 }
+
+void aof_commands_begin_elements(struct aof_commands *c, int db, const struct entry *e, size_t count)
+{
+    begin_entry(c, db, e, count);
+}
+
+void aof_commands_element(struct aof_commands *c, const struct entry *e, const struct element *el)
+{
+    DASSERT(c->done < c->count);
+    c->e = e;
+    if (e->type == OBJ_SET) put_member(c, el->member);
+    else if (e->type == OBJ_ZSET) put_scored(c, el->member, el->score);
+    else put_field(c, el->member, el->value);
+}
+
+void aof_commands_end_elements(struct aof_commands *c, const struct entry *e) { put_expiry(c->s, e); }
 
 void aof_commands_put(struct aof_commands *c, int db, const struct entry *e)
 {

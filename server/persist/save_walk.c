@@ -16,10 +16,15 @@
 
 /* --- lanes -------------------------------------------------------------------------------------------------------- */
 
-/* Something was handed over: by a command, faster than anybody writes? */
+static size_t memory(const struct save_walk *s)
+{
+    return packer_memory(s->packer) + (s->walk ? walk_bytes(s->walk) : 0);
+}
+
+/* Something was handed over, or kept: by a command, faster than anybody writes? */
 static void look_at_memory(struct save_walk *s)
 {
-    size_t now = packer_memory(s->packer);
+    size_t now = memory(s);
     if (now > s->memory_peak) s->memory_peak = now;
     if (s->background && !s->walking && now > s->bytes_max) s->w->srv->unusual |= SERVER_SAVE_FULL;
 }
@@ -71,29 +76,60 @@ static void on_entry(void *arg, int db, const struct entry *e)
     s->keys_done++;
 }
 
-static void on_large(void *arg, int db, const struct entry *e)
+static struct save_lane *lane_of_large(struct save_walk *s) { return s->in_another ? &s->aside : &s->main; }
+
+static void begin_list(struct save_lane *l, int db, const struct entry *e)
 {
-    struct save_walk *s = arg;
-    s->call.cfg = s->w->conf.cfg;
-    s->in_large = true;
+    struct save_walk *s = l->of;
     if (s->as_commands) {
-        aof_commands_begin_value(&s->main.commands, db, e);
+        aof_commands_begin_value(&l->commands, db, e);
     } else {
-        rdb_write_key(&s->main.rdb, &s->call, db, e);
-        rdb_steps_begin(&s->steps, &s->main.sink, e);
+        rdb_write_key(&l->rdb, &s->call, db, e);
+        rdb_steps_begin(&s->steps, &l->sink, e);
     }
 }
 
-static bool step(struct save_walk *s)
+static void begin_elements(struct save_lane *l, int db, const struct entry *e, size_t count)
 {
-    return s->as_commands ? aof_commands_more(&s->main.commands, STEP_BYTES) : rdb_steps_more(&s->steps, STEP_BYTES);
+    struct save_walk *s = l->of;
+    if (s->as_commands) {
+        aof_commands_begin_elements(&l->commands, db, e, count);
+    } else {
+        rdb_write_key(&l->rdb, &s->call, db, e);
+        rdb_write_count(&l->sink, count);
+    }
+}
+
+static void on_large(void *arg, int db, const struct entry *e, size_t count)
+{
+    struct save_walk *s = arg;
+    ASSERT(!s->in_another);
+    s->call.cfg = s->w->conf.cfg;
+    if (s->in_large) s->in_another = true;
+    s->in_large = true;
+    if (e->type == OBJ_LIST) begin_list(lane_of_large(s), db, e);
+    else begin_elements(lane_of_large(s), db, e, count);
+}
+
+static void on_element(void *arg, const struct entry *e, const struct element *el)
+{
+    struct save_walk *s = arg;
+    struct save_lane *l = lane_of_large(s);
+    if (s->as_commands) aof_commands_element(&l->commands, e, el);
+    else rdb_write_element(&l->sink, e, el);
 }
 
 /* What was written aside comes behind it. */
-static void large_is_complete(struct save_walk *s)
+static void on_end(void *arg, const struct entry *e)
 {
-    s->in_large = false;
+    struct save_walk *s = arg;
+    if (s->as_commands && e->type != OBJ_LIST) aof_commands_end_elements(&lane_of_large(s)->commands, e);
     s->keys_done++;
+    if (s->in_another) {
+        s->in_another = false;
+        return;
+    }
+    s->in_large = false;
     if (s->aside.sink.total == 0) return;
     rdb_sink_finish(&s->main.sink);
     rdb_sink_finish(&s->aside.sink);
@@ -102,31 +138,39 @@ static void large_is_complete(struct save_walk *s)
     forget_database(&s->aside);
 }
 
-static bool on_more(void *arg, uint64_t deadline_ns)
+static bool on_more(void *arg)
 {
     struct save_walk *s = arg;
-    bool whole;
-    do whole = step(s);
-    while (!whole && demi_clock_ns() < deadline_ns && !(save_walk_is_ahead(s) && s->walking));
-    if (whole) large_is_complete(s);
-    return whole;
+    return s->as_commands ? aof_commands_more(&s->main.commands, STEP_BYTES) : rdb_steps_more(&s->steps, STEP_BYTES);
 }
 
-static void on_abandon(void *arg)
+static void on_abandon(void *arg, const struct entry *e)
 {
     struct save_walk *s = arg;
     s->in_large = false;
+    if (e->type != OBJ_LIST) return;
     if (s->as_commands) aof_commands_abandon(&s->main.commands);
     else rdb_steps_abandon(&s->steps);
 }
 
+static bool on_full(void *arg) { return save_walk_is_ahead(arg); }
+
+static void on_kept(void *arg) { look_at_memory(arg); }
+
 /* --- who waits ---------------------------------------------------------------------------------------------------- */
+
+/* Of a key that holds something else it changes nothing. */
+static bool changes_elements(const struct command *cmd, const struct key_ref *key)
+{
+    return (cmd->acl & (ACL_SET | ACL_SORTEDSET | ACL_HASH | ACL_GEO)) && (key->flags & KEY_RW);
+}
 
 static bool key_is_held(const struct save_walk *s, const struct session *session, const struct request *r)
 {
     bool held = false;
     if (!(r->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return false;
-    for (int i = 0; i < r->key_count; i++) held |= walk_holds(s->walk, session->db, &r->keys[i]);
+    for (int i = 0; i < r->key_count; i++)
+        held |= walk_holds(s->walk, session->db, &r->keys[i], changes_elements(r->cmd, &r->keys[i]));
     return held;
 }
 
@@ -155,7 +199,7 @@ void save_walk_let_go(struct save_walk *s)
 {
     struct server *srv = s->w->srv;
     bool go = s->walk && walk_has_let_go(s->walk) && s->waited_for;
-    if ((srv->unusual & SERVER_SAVE_FULL) && s->background && packer_memory(s->packer) <= s->bytes_max / 2) {
+    if ((srv->unusual & SERVER_SAVE_FULL) && s->background && memory(s) <= s->bytes_max / 2) {
         srv->unusual &= ~(unsigned)SERVER_SAVE_FULL;
         go = true;
     }
@@ -193,7 +237,8 @@ static size_t memory_limit(const struct config *cfg)
 void save_walk_begin(struct save_walk *s, struct worker *w, struct packer *p, const struct save_walk_options *o)
 {
     struct server *srv = w->srv;
-    const struct walk_reader in_steps = {on_entry, on_large, on_more, on_abandon, s},
+    const struct walk_reader in_steps = {on_entry,   on_large, on_element, on_more, on_end,
+                                         on_abandon, on_full,  on_kept,    s},
                              whole = {.entry = on_entry, .arg = s};
     *s = (struct save_walk){
         .w = w, .packer = p, .as_commands = o->as_commands, .background = o->background, .wake = o->wake};
@@ -246,7 +291,4 @@ void save_walk_end(struct save_walk *s)
     worker_let_go(s->w);
 }
 
-size_t save_walk_memory(const struct save_walk *s)
-{
-    return packer_memory(s->packer) + (s->walk ? walk_bytes(s->walk) : 0);
-}
+size_t save_walk_memory(const struct save_walk *s) { return memory(s); }

@@ -3,8 +3,9 @@
  * From the keyspace to the packer: the walk of a save, and what its entries are written as. While a large collection is
  * written in steps, what commands hand over of other entries is written aside, and comes behind it.
  *
- * Commands wait (exec_request() asks) that would change a large collection which is not written yet,
- * and all that write while what they have handed over takes more memory than snapshot-memory-limit allows.
+ * Commands wait (exec_request() asks) that would change a large collection which is not written yet, unless they change
+ * elements of a set, hash or sorted set alone; and all that write while what they have handed over takes more memory
+ * than snapshot-memory-limit allows.
  */
 #ifndef SERVER_PERSIST_SAVE_WALK_H
 #define SERVER_PERSIST_SAVE_WALK_H
@@ -43,8 +44,9 @@ struct save_walk {
     bool as_commands, background;
     bool walking;     /* what is shown is shown by the walk */
     bool waited_for;  /* a command waits for what is written next */
-    bool in_large;    /* a large one is being written, in the main lane */
-    size_t bytes_max; /* that commands may have handed over and nobody has written */
+    bool in_large;    /* a large one is being written, in the main lane ... */
+    bool in_another;  /* ... and another one in the lane beside it */
+    size_t bytes_max; /* that commands may have handed over and nobody has written, or the walk keeps for them */
     struct rdb_steps steps;
     struct save_lane main, aside;
 };

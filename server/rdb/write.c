@@ -67,32 +67,38 @@ static bool more_list(struct rdb_steps *v, uint64_t until)
     return true;
 }
 
+void rdb_write_count(struct rdb_sink *s, size_t count) { rdb_put_length(s, count); }
+
+void rdb_write_element(struct rdb_sink *s, const struct entry *e, const struct element *el)
+{
+    rdb_put_string(s, el->member);
+    if (e->type == OBJ_HASH) rdb_put_string(s, el->value);
+    if (e->type != OBJ_ZSET) return;
+    uint64_t bits;
+    memcpy(&bits, &el->score, sizeof bits);
+    rdb_put_u64(s, bits);
+}
+
 static bool more_dict(struct rdb_steps *v, uint64_t until)
 {
-    struct rdb_sink *s = v->s;
-    struct bytes field, value;
-    bool map = dict_is_map(entry_ptr(v->e));
-    while (s->total < until) {
-        if (!dict_iter_next(&v->at.dict, &field, &value)) {
+    struct element el = {.value = BYTES("")};
+    while (v->s->total < until) {
+        if (!dict_iter_next(&v->at.dict, &el.member, &el.value)) {
             dict_iter_fini(&v->at.dict);
             return true;
         }
-        rdb_put_string(s, field);
-        if (map) rdb_put_string(s, value);
+        rdb_write_element(v->s, v->e, &el);
     }
     return false;
 }
 
 static bool more_tree(struct rdb_steps *v, uint64_t until)
 {
-    struct rdb_sink *s = v->s;
+    struct element el = {.value = BYTES("")};
     for (; !ztree_pos_is_end(v->at.tree); v->at.tree = ztree_prev(v->at.tree)) {
-        double score;
-        uint64_t bits;
-        if (s->total >= until) return false;
-        rdb_put_string(s, ztree_get(v->at.tree, &score));
-        memcpy(&bits, &score, sizeof bits);
-        rdb_put_u64(s, bits);
+        if (v->s->total >= until) return false;
+        el.member = ztree_get(v->at.tree, &el.score);
+        rdb_write_element(v->s, v->e, &el);
     }
     return true;
 }
@@ -118,12 +124,12 @@ void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry
         return;
     }
     case ENC_HT:
-        rdb_put_length(s, dict_count(entry_ptr(e)));
+        rdb_write_count(s, dict_count(entry_ptr(e)));
         dict_iter_init(&v->at.dict, entry_ptr(e));
         return;
     case ENC_SKIPLIST: {
         const struct ztree *z = entry_ptr(e);
-        rdb_put_length(s, ztree_count(z));
+        rdb_write_count(s, ztree_count(z));
         v->at.tree = ztree_at(z, ztree_count(z) - 1);
         return;
     }

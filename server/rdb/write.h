@@ -31,6 +31,9 @@ void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry
 /* About so many bytes more; true: that was all. */
 bool rdb_steps_more(struct rdb_steps *v, size_t bytes);
 void rdb_steps_abandon(struct rdb_steps *v);
+/* A hash table or a sorted set's tree by itself: its count, then each element, in any order. */
+void rdb_write_count(struct rdb_sink *s, size_t count);
+void rdb_write_element(struct rdb_sink *s, const struct entry *e, const struct element *el);
 /* A DUMP payload: type, value, version and checksum. s is new, grows, and holds nothing else afterwards. */
 void rdb_write_dump(struct rdb_sink *s, const struct entry *e);
 
