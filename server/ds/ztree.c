@@ -67,7 +67,7 @@ bool ztree_score(const struct ztree *z, struct bytes member, double *score)
 static __attribute__((noinline, cold)) void tell(struct ztree *z, uint64_t hash, struct bytes member, const void *old,
                                                  const double *score)
 {
-    struct element was = {.member = member}, now = {.member = member};
+    struct element was = {.member = member, .value = BYTES("")}, now = was;
     if (old) was.score = zelem_score(old);
     if (score) now.score = *score;
     z->watch->before(z->watch, hash, old ? &was : NULL, score ? &now : NULL);
