@@ -15,8 +15,8 @@
  * Before its turn has come (elements_begin()) all of a collection lies ahead, and nothing can be shown: a note holds
  * the old value, and the turn begins with these.
  *
- * It ends when all that were there have been shown, which need not be where the cursor ends: new members with ever lower
- * scores do not keep it from that.
+ * It ends when all that were there have been shown, which need not be where the cursor ends: new members with ever
+ * lower scores do not keep it from that.
  *
  * The table may grow and shrink meanwhile. A step that begins left of the cursor (two buckets were merged) leaves out
  * what lies there.
@@ -98,7 +98,7 @@ static uint64_t sum_of_all(const struct elements *x)
 }
 #endif
 
-static void show(struct elements *x, const struct element *el)
+static void show_element(struct elements *x, const struct element *el)
 {
     DASSERT(x->begun && x->shown < x->count);
     x->shown++;
@@ -180,7 +180,7 @@ static void before(struct element_watch *watch, uint64_t hash, const struct elem
     bool is = is_ahead(x, hash, old);
     if (!is && !is_ahead(x, hash, now)) return;
     if (table_find(&x->changed, hash, member)) return;
-    if (is && x->begun) show(x, old);
+    if (is && x->begun) show_element(x, old);
     take_note(x, hash, member, is && !x->begun ? old : NULL);
 }
 
@@ -196,7 +196,7 @@ static bool some_changed(struct elements *x, size_t *left)
         struct element el = {
             .member = changed_member(n), .value = bytes_of(n->data + n->member_n, n->value_n), .score = n->score};
         if (*left == 0) return false;
-        show(x, &el);
+        show_element(x, &el);
         *left -= weight_of(&el) < *left ? weight_of(&el) : *left;
         x->first = n->next;
     }
@@ -216,7 +216,7 @@ static void visit(void *arg, struct bytes member, struct bytes value)
     struct element el = {.member = member, .value = value};
     *s->left -= weight_of(&el) < *s->left ? weight_of(&el) : *s->left;
     if (!s->all && !is_ahead(s->x, table_hash(s->t, member), &el)) return;
-    if (!drop_note(s->x, member)) show(s->x, &el);
+    if (!drop_note(s->x, member)) show_element(s->x, &el);
 }
 
 static bool some_of_table(struct elements *x, size_t *left)
@@ -258,7 +258,7 @@ static bool some_of_tree(struct elements *x, size_t *left)
             return false;
         }
         el.member = ztree_get(p, &el.score);
-        if (!drop_note(x, el.member)) show(x, &el);
+        if (!drop_note(x, el.member)) show_element(x, &el);
         *left -= weight_of(&el) < *left ? weight_of(&el) : *left;
     }
     return true;

@@ -11,11 +11,11 @@
  * before that, by that command, with its old value. What is born meanwhile is not shown. A database that is flushed is
  * walked to its end in private; two that are swapped keep the numbers they had.
  *
- * A large collection is shown in steps, if its reader can take it so, while clients are served. Elements of a set, hash
- * or sorted set may change meanwhile (server/db/elements.h). A list must not, nor may a key with its collection go, move
- * or get another time to live: whoever is about to run a command that may do so asks walk_holds(), and lets the command
- * wait; it does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts something into it)
- * has the rest shown at once.
+ * A large collection is shown in steps, if its reader can take it so, while clients are served. Elements of a set,
+ * hash or sorted set may change meanwhile (server/db/elements.h). A list must not, nor may a key with its collection
+ * go, move or get another time to live: whoever is about to run a command that may do so asks walk_holds(), and lets
+ * the command wait; it does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts
+ * something into it) has the rest shown at once.
  *
  * One walk at a time: it marks what it has shown in the entries themselves.
  */
