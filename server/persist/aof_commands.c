@@ -36,6 +36,14 @@ static void put_arg(struct rdb_sink *s, struct bytes b)
     rdb_put_raw(s, "\r\n", 2);
 }
 
+void aof_commands_put_library(struct aof_commands *c, struct bytes code)
+{
+    put_head(c->s, '*', 3);
+    put_arg(c->s, BYTES("FUNCTION"));
+    put_arg(c->s, BYTES("LOAD"));
+    put_arg(c->s, code);
+}
+
 static void put_lp_value(struct rdb_sink *s, struct lp_value v)
 {
     char buf[NUMBER_I64_SIZE];

@@ -32,6 +32,8 @@ struct aof_commands { /* private */
 };
 /* stamp_s: a mark of the time comes first; 0: none. */
 void aof_commands_begin(struct aof_commands *c, struct rdb_sink *s, int64_t stamp_s);
+/* A library of functions; before any entry. */
+void aof_commands_put_library(struct aof_commands *c, struct bytes code);
 /* Entries in any order. Errors are the sink's. */
 void aof_commands_put(struct aof_commands *c, int db, const struct entry *e);
 /* The same in steps: begin, more (about so many bytes) until it is true, or else abandon. The value does not change

@@ -195,7 +195,6 @@ static void failed(struct worker *w, struct rewrite *r, int err)
     a->scheduled = a->state == AOF_WAIT_REWRITE;
 }
 
-/* Libraries of functions have no command yet: a base that has some is RDB whatever is configured. */
 static int64_t run_task(void *arg)
 {
     struct worker *w = arg;
@@ -203,7 +202,7 @@ static int64_t run_task(void *arg)
     struct aof *a = &srv->aof;
     struct rewrite r = {.log_on = a->state == AOF_ON,
                         .begins_log = a->state == AOF_WAIT_REWRITE,
-                        .is_rdb = srv->config->aof_use_rdb_preamble || srv->libraries.count,
+                        .is_rdb = srv->config->aof_use_rdb_preamble,
                         .qd = -1};
     int err = rewrite(w, &r);
     worker_update_time(w);

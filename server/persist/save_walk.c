@@ -223,7 +223,9 @@ static void begin_rdb(struct save_walk *s, bool aof_base)
 static void begin_commands(struct save_walk *s)
 {
     int64_t stamp_s = s->w->conf.cfg->aof_timestamp_enabled ? s->call.now_ms / 1000 : 0;
+    const struct libraries *l = &s->w->srv->libraries;
     aof_commands_begin(&s->main.commands, &s->main.sink, stamp_s);
+    for (unsigned i = 0; i < l->count; i++) aof_commands_put_library(&s->main.commands, l->all[i]->code);
     aof_commands_begin(&s->aside.commands, &s->aside.sink, 0);
 }
 

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/script/scripts.h"
 
+#include "server/command/handlers.h"
 #include "server/exec/call.h"
+#include "server/exec/request.h"
 #include "server/mem.h"
 #include "server/script/eval.h"
+#include "server/script/function.h"
 #include "server/script/vm.h"
 #include "server/server.h"
 
 #define RANDOM_AT_FIRST UINT64_C(0x1234ABCD330E) /* srand48's constants, as in Redis: nobody has given a seed */
+
+static uint32_t flags_of_program(const struct server *srv, const struct request *r)
+{
+    bool is_function = r->cmd->handler == cmd_fcall || r->cmd->handler == cmd_fcall_ro;
+    return is_function ? function_command_flags(srv, r) : script_eval_flags(srv, r);
+}
 
 void scripts_init(struct server *srv)
 {
@@ -15,12 +24,14 @@ void scripts_init(struct server *srv)
     s->srv = srv;
     s->random = RANDOM_AT_FIRST;
     srv->scripts = s;
-    srv->script_flags = script_eval_flags;
+    srv->script_flags = flags_of_program;
+    functions_init(srv);
 }
 
 void scripts_fini(struct server *srv)
 {
     if (!srv->scripts) return;
+    functions_fini(srv);
     script_eval_fini(srv);
 #ifdef SCRIPT_LUA
     script_busy_fini(srv->scripts);
@@ -68,7 +79,10 @@ struct scripts_memory scripts_memory(const struct server *srv)
 {
     const struct scripts *s = srv->scripts;
     return (struct scripts_memory){.eval_vm = s->eval ? s->eval->bytes : 0,
+                                   .function_vm = functions_vm_memory(srv),
                                    .eval_scripts = script_eval_memory(srv),
+                                   .functions = libraries_memory(&srv->libraries),
+                                   .function_count = srv->libraries.function_count,
                                    .cached = script_eval_count(srv),
                                    .evicted = s->evicted};
 }

@@ -32,11 +32,7 @@ static const char program[] =
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct script_vm vm;
-    static lua_State *L;
-    if (size > 1 << 16) return 0;
-    if (!L) L = script_fuzz_state(&vm, program);
-    script_fuzz_input(L, data, size);
+    if (size <= 1 << 16) script_fuzz_input(program, data, size);
     return 0;
 }
 
