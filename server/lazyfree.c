@@ -15,6 +15,7 @@
 
 #include "server/ds/dict.h"
 #include "server/ds/quicklist.h"
+#include "server/ds/xstream.h"
 #include "server/ds/ztree.h"
 #include "server/mem.h"
 #include "server/server.h"
@@ -115,6 +116,7 @@ static size_t work_of(struct value v)
     case ENC_QUICKLIST: return ((struct quicklist *)v.p)->nodes;
     case ENC_HT: return dict_count(v.p);
     case ENC_SKIPLIST: return ztree_count(v.p);
+    case ENC_STREAM: return xstream_work(v.p);
     default: return 1;
     }
 }

@@ -205,7 +205,8 @@ static void forget_ready(struct worker *w)
 
 static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
 {
-    bool at_once = w->evicting || w->ready; /* who owed is served on when the wait has sent what it can */
+    /* Who owed is served on when the wait has sent what it can; who waits for a stream that expired is told. */
+    bool at_once = w->evicting || w->ready || blocked_any_ready(w);
     uint64_t ns = next_cron_ns > w->turn_ns && !at_once ? next_cron_ns - w->turn_ns : 0;
     uint64_t slice = expire_cycle_wakes_ns(&w->expire), to_slice = slice > w->turn_ns ? slice - w->turn_ns : 0;
     if (to_slice < ns) ns = to_slice;
@@ -339,6 +340,7 @@ int worker_run(struct worker *w)
             next_cron = w->turn_ns + (uint64_t)(1000 / w->conf.cfg->hz) * 1000000;
         }
         if (unlikely(w->log_moved)) blocked_look_at_log(w);
+        if (unlikely(blocked_any_ready(w))) blocked_serve(w);
         blocked_timeouts(w);
         if (unlikely(srv->pause_until_ms)) end_pause(w);
         if (w->ready) batch_run(w); /* who was unblocked may have more input */

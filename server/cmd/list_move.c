@@ -82,7 +82,7 @@ void cmd_rpoplpush(struct call *c)
 static void wait_to_move(struct call *c, int64_t deadline_ms)
 {
     if (c->deny_blocking) reply_null(c->out);
-    else call_block(c, 1, 1, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
+    else call_block(c, 1, 1, OBJ_LIST, deadline_ms, BLOCK_FOR_VALUE);
 }
 
 void cmd_blmove(struct call *c)
@@ -152,7 +152,7 @@ static void blocking_pop(struct call *c, enum list_end end)
     const struct key_ref *key;
     struct entry *e;
     if (!call_timeout(c, c->argv[c->argc - 1], &deadline_ms)) return;
-    if (!first_list(c, 1, count, &key, &e)) call_block(c, 1, count, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
+    if (!first_list(c, 1, count, &key, &e)) call_block(c, 1, count, OBJ_LIST, deadline_ms, BLOCK_FOR_VALUE);
     else if (e) pop_one(c, key, list_of(e), end);
 }
 
@@ -207,6 +207,6 @@ void cmd_blmpop(struct call *c)
     struct entry *e;
     if (!lmpop_parse(c, 2, &o) || !call_timeout(c, c->argv[1], &deadline_ms)) return;
     if (!first_list(c, o.first_key, o.key_count, &key, &e))
-        call_block(c, o.first_key, o.key_count, OBJ_LIST, deadline_ms, BLOCK_NULL_ARRAY);
+        call_block(c, o.first_key, o.key_count, OBJ_LIST, deadline_ms, BLOCK_FOR_VALUE);
     else if (e) pop_many(c, key, list_of(e), o.end, o.count);
 }

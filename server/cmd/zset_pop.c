@@ -125,7 +125,7 @@ static void pop_blocking(struct call *c, enum pop_end end)
         pop(c, key, e, end, 1, SHAPE_KEY_FLAT);
         effect_pop(c, key->name, end, 0);
         return;
-    case FOUND_NONE: call_block(c, 1, count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY); return;
+    case FOUND_NONE: call_block(c, 1, count, OBJ_ZSET, deadline_ms, BLOCK_FOR_VALUE); return;
     case FOUND_ERROR: return;
     }
 }
@@ -178,7 +178,7 @@ static void pop_multiple(struct call *c, bool blocking)
     switch (first_key(c, m.first_key, m.key_count, &key, &e)) {
     case FOUND_KEY: effect_pop(c, key->name, m.end, pop(c, key, e, m.end, (uint64_t)m.count, SHAPE_KEY_PAIRS)); return;
     case FOUND_NONE:
-        if (blocking) call_block(c, m.first_key, m.key_count, OBJ_ZSET, deadline_ms, BLOCK_NULL_ARRAY);
+        if (blocking) call_block(c, m.first_key, m.key_count, OBJ_ZSET, deadline_ms, BLOCK_FOR_VALUE);
         else reply_null_array(c->out);
         return;
     case FOUND_ERROR: return;

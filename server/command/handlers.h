@@ -290,4 +290,29 @@ cmd_handler cmd_bitpos;
 cmd_handler cmd_getbit;
 cmd_handler cmd_setbit;
 
+/* stream */
+cmd_handler cmd_xack;
+cmd_handler cmd_xadd;
+cmd_handler cmd_xautoclaim;
+cmd_handler cmd_xclaim;
+cmd_handler cmd_xdel;
+cmd_handler cmd_xgroup_create;
+cmd_handler cmd_xgroup_createconsumer;
+cmd_handler cmd_xgroup_delconsumer;
+cmd_handler cmd_xgroup_destroy;
+cmd_handler cmd_xgroup_help;
+cmd_handler cmd_xgroup_setid;
+cmd_handler cmd_xinfo_consumers;
+cmd_handler cmd_xinfo_groups;
+cmd_handler cmd_xinfo_help;
+cmd_handler cmd_xinfo_stream;
+cmd_handler cmd_xlen;
+cmd_handler cmd_xpending;
+cmd_handler cmd_xrange;
+cmd_handler cmd_xread;
+cmd_handler cmd_xreadgroup;
+cmd_handler cmd_xrevrange;
+cmd_handler cmd_xsetid;
+cmd_handler cmd_xtrim;
+
 #endif

@@ -51,7 +51,8 @@
     X(server)                                                                                                          \
     X(transactions)                                                                                                    \
     X(pubsub)                                                                                                          \
-    X(scripting)
+    X(scripting)                                                                                                       \
+    X(stream)
 
 #define SPEC_DECLARE(group)                                                                                            \
     extern const struct command spec_##group[];                                                                        \

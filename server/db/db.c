@@ -87,6 +87,17 @@ struct entry *db_lookup_elements(struct call *c, const struct key_ref *key)
     return e;
 }
 
+struct entry *db_lookup_update(struct call *c, const struct key_ref *key)
+{
+    struct place p = keyspace_find(c, c->db, key);
+    struct entry *e = live(c, c->db, &p, true);
+    if (unlikely(!e)) return missed(c, c->db, key);
+    use_touch(c, e);
+    stat_hit(c);
+    keyspace_before(c, c->db, p.slice, key, e);
+    return e;
+}
+
 void db_fetch(const struct db *db, const struct key_ref *keys, size_t n)
 {
     ASSERT(n <= DB_AHEAD_MAX);
@@ -335,4 +346,9 @@ void db_changed(struct call *c, const struct key_ref *key, enum notify_class cls
 void db_notify(struct call *c, enum notify_class cls, const char *event, const struct key_ref *key, int dbid)
 {
     if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key->name, dbid);
+}
+
+void db_ready(struct call *c, const struct key_ref *key, enum obj_type type)
+{
+    keyspace_ready(c, c->db, db_slice(c->db, key), key, type);
 }

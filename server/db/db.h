@@ -68,6 +68,8 @@ struct entry *db_lookup_write(struct call *c, const struct key_ref *key);
  * snapshot under way need not write all of it before. Its value is not exchanged for another, unless it is a small one
  * that grows; what is done to the key by the verbs below is announced there. */
 struct entry *db_lookup_elements(struct call *c, const struct key_ref *key);
+/* The same, counting as a read does: who reads, and leaves a trace (XREADGROUP). */
+struct entry *db_lookup_update(struct call *c, const struct key_ref *key);
 /* The same in another database (MOVE, COPY). */
 const struct entry *db_lookup_in(struct call *c, struct db *db, const struct key_ref *key);
 
@@ -145,6 +147,10 @@ void db_changed(struct call *c, const struct key_ref *key, enum notify_class cls
 void db_changed_in(struct call *c, struct db *db, const struct key_ref *key, enum notify_class cls, const char *event);
 /* The notification alone (e.g. a second event of the same command: "del" after "lpop"). */
 void db_notify(struct call *c, enum notify_class cls, const char *event, const struct key_ref *key, int dbid);
+
+/* The key's value has got something that somebody may wait for. (That it has come into being, or gone, the verbs
+ * tell.) */
+void db_ready(struct call *c, const struct key_ref *key, enum obj_type type);
 
 /* --- the whole database --------------------------------------------------------------------------------------- */
 

@@ -185,6 +185,7 @@ size_t db_flush(struct call *c, struct db *db, bool async)
     db->avg_ttl_ms = 0;
     db->expire_at = 0;
     db->expire_slice = 0;
+    if (interest_any(db)) blocked_swap(c->w, db, db);
     if (taken) return keys;
     if (async && keys > 0) lazy_free_slices(c, old, db->slice_count, keys);
     else db_slices_free(old, db->slice_count);

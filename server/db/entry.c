@@ -304,6 +304,6 @@ void entry_check(const struct entry *e)
     ASSERT(!(e->flags & ENTRY_EDITED) || e->enc == ENC_EMBSTR);
     ASSERT(e->enc != ENC_EMBSTR || e->vlen <= ENTRY_EMBED_MAX);
     ASSERT(e->enc == ENC_EMBSTR || e->enc == ENC_INT || entry_ptr(e));
-    ASSERT((e->enc != ENC_RAW && e->enc != ENC_STREAM) || ((const struct blob *)entry_ptr(e))->refs > 0);
+    ASSERT(e->enc != ENC_RAW || ((const struct blob *)entry_ptr(e))->refs > 0);
 }
 #endif

@@ -34,7 +34,7 @@ enum obj_encoding {
     ENC_INTSET,    /* set: struct intset * */
     ENC_HT,        /* hash, set: struct dict *, in memory of mem_alloc(sizeof(struct dict)) */
     ENC_SKIPLIST,  /* zset: struct ztree *, the same way */
-    ENC_STREAM,    /* stream: struct blob *, as RDB has it (server/rdb/stream.h); never changed */
+    ENC_STREAM,    /* stream: struct xstream * (server/ds/xstream.h) */
 };
 
 enum entry_flag {

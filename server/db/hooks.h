@@ -23,7 +23,8 @@ struct worker;
 
 /* key in db has a value of `type` that somebody may wait for. Called only when there is interest in its slice. */
 void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key, int type);
-/* The contents of a and b were exchanged: every key somebody waits for there is to be looked at again. */
+/* The contents of a and b were exchanged, or (a and b the same) are gone: every key somebody waits for there is to be
+ * looked at again. */
 void blocked_swap(struct worker *w, struct db *a, struct db *b);
 /* key changed or went. Called only when there is interest in its slice. */
 void watch_touch(struct call *c, struct db *db, const struct key_ref *key);

@@ -12,6 +12,7 @@
 #include "server/ds/intset.h"
 #include "server/ds/listpack.h"
 #include "server/ds/quicklist.h"
+#include "server/ds/xstream.h"
 #include "server/ds/ztree.h"
 #include "server/mem.h"
 
@@ -22,8 +23,8 @@ void value_free(struct value v)
     switch (v.enc) {
     case ENC_EMBSTR:
     case ENC_INT: return;
-    case ENC_RAW:
-    case ENC_STREAM: blob_unref(v.p); return;
+    case ENC_RAW: blob_unref(v.p); return;
+    case ENC_STREAM: xstream_free(v.p); return;
     case ENC_QUICKLIST: quicklist_free(v.p); return;
     case ENC_LISTPACK: lp_free(v.p); return;
     case ENC_INTSET: intset_free(v.p); return;
@@ -99,10 +100,7 @@ struct value value_dup(const struct entry *e)
     }
     case ENC_HT: v.p = dup_dict(entry_ptr(e)); break;
     case ENC_SKIPLIST: v.p = dup_ztree(entry_ptr(e)); break;
-    case ENC_STREAM:
-        v.p = entry_ptr(e);
-        blob_ref(v.p);
-        break;
+    case ENC_STREAM: v.p = xstream_dup(entry_ptr(e)); break;
     }
     return v;
 }
@@ -121,23 +119,22 @@ size_t value_elements(const struct entry *e)
     case ENC_INTSET: return intset_count(entry_ptr(e));
     case ENC_HT: return dict_count(entry_ptr(e));
     case ENC_SKIPLIST: return ztree_count(entry_ptr(e));
-    case ENC_STREAM: return 1;
+    case ENC_STREAM: return ((const struct xstream *)entry_ptr(e))->length;
     }
     return 0;
 }
 
-/* Every structure keeps its own account, so nothing needs to be sampled; a list's is a walk over its nodes. */
+/* Nearly every structure keeps its own account, so only streams are sampled; a list's is a walk over its nodes. */
 size_t entry_memory(const struct entry *e, size_t samples)
 {
-    (void)samples;
     size_t n = demi_good_size(entry_alloc_size(e)) + TABLE_SHARE;
     switch ((enum obj_encoding)e->enc) {
     case ENC_EMBSTR:
     case ENC_INT: return n;
     case ENC_RAW:
     case ENC_LISTPACK:
-    case ENC_INTSET:
-    case ENC_STREAM: return n + mem_size(entry_ptr(e));
+    case ENC_INTSET: return n + mem_size(entry_ptr(e));
+    case ENC_STREAM: return n + xstream_bytes(entry_ptr(e), samples);
     case ENC_QUICKLIST: return n + quicklist_bytes(entry_ptr(e));
     case ENC_HT: return n + demi_good_size(sizeof(struct dict)) + dict_bytes(entry_ptr(e));
     case ENC_SKIPLIST: return n + demi_good_size(sizeof(struct ztree)) + ztree_bytes(entry_ptr(e));

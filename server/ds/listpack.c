@@ -22,7 +22,7 @@
 
 #include "server/mem.h"
 
-#define END                 0xff
+#define END                 LP_END
 #define COUNT_UNKNOWN       65535u
 #define GROW_GEOMETRIC_FROM 1024u
 #define INT_ENCODED_MAX     9
@@ -238,6 +238,8 @@ static struct lp_value integer(int64_t v) { return (struct lp_value){.i = v}; }
 
 static struct lp_value string(const unsigned char *p, size_t n) { return (struct lp_value){.s = bytes_of(p, n)}; }
 
+const unsigned char *lp_after_slow(const unsigned char *entry) { return entry + entry_size(entry); }
+
 struct lp_value lp_get(const unsigned char *e)
 {
     if (e[0] < 0x80) return integer(e[0]);
@@ -340,6 +342,39 @@ unsigned char *lp_append_i64(unsigned char *lp, int64_t v)
     return insert_form(lp, lp_bytes(lp) - 1, &f, NULL);
 }
 
+/* What an element may take at most: that it is looked at only once is worth some bytes of room. */
+static size_t size_most(struct lp_value v) { return lp_value_is_i64(v) ? LP_I64_SIZE_MAX : v.s.n + 5 + BACKLEN_MAX; }
+
+unsigned char *lp_append_values(unsigned char *lp, const struct lp_value *v, size_t count)
+{
+    size_t bytes = lp_bytes(lp), most = bytes, elements = load_u16(lp + 4);
+    for (size_t i = 0; i < count; i++) most += size_most(v[i]);
+    ASSERT(most <= UINT32_MAX);
+    lp = reserve(lp, most);
+    unsigned char *at = lp + bytes - 1;
+    for (size_t i = 0; i < count; i++) {
+        if (lp_value_is_i64(v[i]) && v[i].i >= 0 && v[i].i <= 127) {
+            *at++ = (unsigned char)v[i].i;
+            *at++ = 1;
+            continue;
+        }
+        struct form f;
+        if (lp_value_is_i64(v[i])) form_of_i64(&f, v[i].i);
+        else form_of(&f, v[i].s);
+        form_write(&f, at);
+        at += f.size;
+    }
+    *at = END;
+    if (elements != COUNT_UNKNOWN) elements += count;
+    header_set(lp, (size_t)(at + 1 - lp), elements);
+    return lp;
+}
+
+unsigned char *lp_reserve(unsigned char *lp, size_t bytes)
+{
+    return bytes > mem_size(lp) ? mem_realloc(lp, demi_good_size(bytes)) : lp;
+}
+
 unsigned char *lp_prepend(unsigned char *lp, struct bytes s)
 {
     struct form f;
@@ -373,6 +408,17 @@ unsigned char *lp_replace(unsigned char *lp, unsigned char **entry, struct bytes
 {
     struct form f;
     form_of(&f, s);
+    return replace_form(lp, entry, &f);
+}
+
+unsigned char *lp_replace_i64(unsigned char *lp, unsigned char **entry, int64_t v)
+{
+    if (likely(**entry < 0x80 && v >= 0 && v <= 127)) {
+        **entry = (unsigned char)v;
+        return lp;
+    }
+    struct form f;
+    form_of_i64(&f, v);
     return replace_form(lp, entry, &f);
 }
 

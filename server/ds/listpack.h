@@ -78,6 +78,18 @@ static inline bool lp_walk(const unsigned char **entry, struct lp_value *out)
     return true;
 }
 
+/* What stands behind an entry: the next one, or the end's byte (LP_END). */
+#define LP_END 0xff
+const unsigned char *lp_after_slow(const unsigned char *entry);
+static inline const unsigned char *lp_after(const unsigned char *entry)
+{
+    unsigned char first = *entry;
+    if (first < 0x80) return entry + 2;                /* 0 to 127 */
+    if (first < 0xc0) return entry + (first & 63) + 2; /* up to 63 bytes */
+    if (first < 0xe0) return entry + 3;                /* 13 bits */
+    return lp_after_slow(entry);
+}
+
 bool lp_equal(const unsigned char *entry, struct bytes s);
 /* The first entry equal to s at or after `from`, comparing one, then passing over `skip` (1 for field/value pairs).
  * from may be NULL. */
@@ -85,12 +97,17 @@ unsigned char *lp_find(const unsigned char *lp, const unsigned char *from, struc
 
 unsigned char *lp_append(unsigned char *lp, struct bytes s);
 unsigned char *lp_append_i64(unsigned char *lp, int64_t v);
+/* Many at once, at one look at the memory. Numbers go in as numbers, strings as lp_append() puts them. */
+unsigned char *lp_append_values(unsigned char *lp, const struct lp_value *v, size_t count);
+/* Room for so many bytes in all, for who knows what comes. */
+unsigned char *lp_reserve(unsigned char *lp, size_t bytes);
 unsigned char *lp_prepend(unsigned char *lp, struct bytes s);
 /* new_entry (may be NULL) receives the place of the new element. s must not point into lp. */
 unsigned char *lp_insert_before(unsigned char *lp, unsigned char *entry, struct bytes s, unsigned char **new_entry);
 unsigned char *lp_insert_after(unsigned char *lp, unsigned char *entry, struct bytes s, unsigned char **new_entry);
 /* *entry is updated to the element's new place. */
 unsigned char *lp_replace(unsigned char *lp, unsigned char **entry, struct bytes s);
+unsigned char *lp_replace_i64(unsigned char *lp, unsigned char **entry, int64_t v);
 /* *entry becomes the element after the deleted one(s), NULL at the end. */
 unsigned char *lp_delete(unsigned char *lp, unsigned char **entry);
 unsigned char *lp_delete_run(unsigned char *lp, unsigned char **entry, size_t count);

@@ -9,6 +9,9 @@
  * finds nothing it keeps its place and serving this key ends. So fairness is the order of the waiters, and every
  * blocking command is one handler with one question: is there something?
  *
+ * A stream's entry is for all who wait, so its waiters are gone through to the last, whoever finds something. Who reads
+ * for a group is asked, too, when the stream is no more: its command then finds that out.
+ *
  * WAIT and WAITAOF wait for no key but for the log: who does is on a list, and all of it is looked at when the log has
  * come further. Their commands do not run again, since that happens while nothing runs: a function says the reply.
  *
@@ -39,7 +42,7 @@ struct blocked {
     struct request *req; /* a copy */
     struct db *db;       /* where it waits */
     int type;
-    enum block_null null;
+    enum block_until until;
     block_answer *answer; /* of who waits for the log; NULL: for keys */
     struct list on_log;   /* of the worker's list of these */
     int64_t deadline_ms;  /* 0: none */
@@ -171,12 +174,6 @@ void blocked_fini(struct worker *w)
 
 /* --- block, unblock ----------------------------------------------------------------------------------------------- */
 
-static void reply_nothing(struct reply *out, enum block_null null)
-{
-    if (null == BLOCK_NULL_ARRAY) reply_null_array(out);
-    else reply_null(out);
-}
-
 /* The same key named twice waits once; we would be the last who came. */
 static bool waits_already(const struct blocked *b, const struct key_ref *key)
 {
@@ -210,19 +207,19 @@ void call_block_on_log(struct call *c, int64_t deadline_ms, block_answer *answer
     list_push_back(&c->w->blocked->on_log, &b->on_log);
 }
 
-void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null)
+void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_until until)
 {
     if (c->unblocking) {
         c->blocked = true;
         return;
     }
     if (c->deny_blocking || !c->client) {
-        reply_nothing(c->out, null);
+        reply_null_array(c->out);
         return;
     }
     struct blocked *b = block_client(c, (size_t)count, deadline_ms);
     b->type = type;
-    b->null = null;
+    b->until = until;
     for (int i = 0; i < count; i++) {
         const struct key_ref *key = call_key(c, first_key + i);
         if (waits_already(b, key)) continue;
@@ -280,7 +277,7 @@ bool blocked_unblock(struct client *cl, enum unblock_reason why)
     struct reply *out = session_reply(&cl->s);
     if (why == UNBLOCK_ERROR) reply_error(out, "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
     else if (b->answer) b->answer(cl, b->req, out, true);
-    else reply_nothing(out, b->null);
+    else reply_null_array(out);
     leave(cl, b, why == UNBLOCK_ERROR);
     return true;
 }
@@ -295,16 +292,54 @@ void blocked_timeouts(struct worker *w)
 
 static struct waiter *waiter_of(struct list *link) { return list_entry(link, struct waiter, link.link); }
 
+#define GONE (-1) /* the type of what is not there */
+
+/* Does it want what the key holds? A client that is to be closed at the end of this turn (killed by the transaction
+ * that pushed, or gone) gets nothing: it would be lost. */
+static bool wants(const struct blocked *b, int type)
+{
+    return (b->type == type || b->until == BLOCK_UNTIL_GONE) && !(b->cl->flags & CLIENT_CLOSE_NOW);
+}
+
 void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key, int type)
 {
     struct interest_key *k = interest_find(db, key);
     if (!k || !list_is_empty(&k->ready)) return;
     list_for_each(it, &k->links[INTEREST_WAIT])
     {
-        if (waiter_of(it)->b->type != type) continue;
+        if (!wants(waiter_of(it)->b, type)) continue;
         list_push_back(&c->w->blocked->ready, &k->ready);
         return;
     }
+}
+
+static bool has_stream_reader(struct interest_key *k)
+{
+    list_for_each(it, &k->links[INTEREST_WAIT]) if (waiter_of(it)->b->type == OBJ_STREAM) return true;
+    return false;
+}
+
+struct key_count {
+    size_t keys;
+    bool on_nokey;
+};
+
+static void count_key(void *arg, struct interest_key *k)
+{
+    struct key_count *n = arg;
+    list_for_each(it, &k->links[INTEREST_WAIT])
+    {
+        if (n->on_nokey && waiter_of(it)->b->until != BLOCK_UNTIL_GONE) continue;
+        n->keys++;
+        return;
+    }
+}
+
+size_t blocked_key_count(const struct worker *w, bool on_nokey)
+{
+    struct key_count n = {.on_nokey = on_nokey};
+    for (int i = 0; i < w->srv->db_count; i++) interest_each(&w->srv->dbs[i], count_key, &n);
+    return n.keys;
 }
 
 bool blocked_any_ready(const struct worker *w) { return !list_is_empty(&w->blocked->ready); }
@@ -326,26 +361,43 @@ static bool serve_client(struct worker *w, struct blocked *b)
     return true;
 }
 
-/* The oldest waiter of a key that wants what it holds; NULL: none. A client that is to be closed at the end of this
- * turn (killed by the transaction that pushed, or gone) gets nothing: it would be lost. */
+/* One that is past its time is as good as gone, and is left for the next who touches it. */
+static int type_of(struct worker *w, struct db *db, const struct key_ref *key)
+{
+    struct call c = run_internal(w, db);
+    const struct entry *e = table_find(&db_slice(db, key)->table, key->hash, key->name);
+    return e && !db_is_expired(&c, e) ? (int)e->type : GONE;
+}
+
 static struct blocked *next_waiter(struct interest_key *k, int type)
 {
-    list_for_each(it, &k->links[INTEREST_WAIT])
-    {
-        struct blocked *b = waiter_of(it)->b;
-        if (b->type == type && !(b->cl->flags & CLIENT_CLOSE_NOW)) return b;
-    }
+    list_for_each(it, &k->links[INTEREST_WAIT]) if (wants(waiter_of(it)->b, type)) return waiter_of(it)->b;
     return NULL;
 }
 
-static void serve_key(struct worker *w, struct db *db, const struct key_ref *key)
+/* Each waiter once. Serving one takes out its own link, and no other; the key goes with the last one. */
+static void serve_all(struct worker *w, struct db *db, const struct key_ref *key)
 {
+    struct interest_key *k = interest_find(db, key);
+    if (!k) return;
+    struct list *head = &k->links[INTEREST_WAIT], *next;
+    for (struct list *it = head->next; it != head; it = next) {
+        struct blocked *b = waiter_of(it)->b;
+        next = it->next;
+        if (wants(b, type_of(w, db, key))) serve_client(w, b);
+    }
+}
+
+static void serve_key(struct worker *w, struct db *db, const struct key_ref *key, bool all)
+{
+    if (all) {
+        serve_all(w, db, key);
+        return;
+    }
     for (;;) {
-        /* One that is past its time is as good as gone, and is left for the next who touches it. */
-        struct call c = run_internal(w, db);
-        const struct entry *e = table_find(&db_slice(db, key)->table, key->hash, key->name);
-        struct interest_key *k = e && !db_is_expired(&c, e) ? interest_find(db, key) : NULL;
-        struct blocked *b = k ? next_waiter(k, e->type) : NULL;
+        int type = type_of(w, db, key);
+        struct interest_key *k = type != GONE ? interest_find(db, key) : NULL;
+        struct blocked *b = k ? next_waiter(k, type) : NULL;
         if (!b || !serve_client(w, b)) return;
     }
 }
@@ -359,11 +411,12 @@ void blocked_serve(struct worker *w)
         struct interest_key *k = list_entry(list_pop_front(&bw->ready), struct interest_key, ready);
         /* Serving may drop k: the name is copied. */
         struct db *db = k->db;
+        bool all = has_stream_reader(k);
         struct key_ref key = interest_ref(k);
         char stack[256], *copy = key.name.n <= sizeof stack ? stack : mem_alloc(key.name.n);
         if (key.name.n) memcpy(copy, key.name.p, key.name.n);
         key.name.p = copy;
-        serve_key(w, db, &key);
+        serve_key(w, db, &key, all);
         if (copy != stack) mem_free(copy);
     }
     bw->serving = false;
@@ -375,7 +428,7 @@ static void look_again(void *arg, struct interest_key *k)
     struct call c = run_internal(arg, k->db);
     struct key_ref key = interest_ref(k);
     const struct entry *e = table_find(&db_slice(k->db, &key)->table, key.hash, key.name);
-    if (e) blocked_key_ready(&c, k->db, &key, e->type);
+    blocked_key_ready(&c, k->db, &key, e ? (int)e->type : GONE);
 }
 
 void blocked_swap(struct worker *w, struct db *a, struct db *b)

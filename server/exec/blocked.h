@@ -16,6 +16,8 @@ int blocked_init(struct worker *w);
 void blocked_fini(struct worker *w);
 void blocked_serve(struct worker *w); /* runs what became ready; cheap when nothing did */
 bool blocked_any_ready(const struct worker *w);
+/* Keys that somebody waits for; on_nokey: until they are gone, too. */
+size_t blocked_key_count(const struct worker *w, bool on_nokey);
 /* The log has come further, or there is none any more: who waits for it is looked at when the turn that follows does
  * (blocked_look_at_log()). From anywhere. */
 void blocked_log_moved(struct worker *w);

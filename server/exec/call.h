@@ -122,12 +122,15 @@ bool effect_wanted(const struct call *c); /* somebody listens: otherwise do not 
 
 /* --- blocking -------------------------------------------------------------------------------------------------- */
 
-enum block_null { BLOCK_NULL_ARRAY, BLOCK_NULL_BULK };
+enum block_until {
+    BLOCK_FOR_VALUE,  /* until a key has a value of the type */
+    BLOCK_UNTIL_GONE, /* also until one is no more, or of another type (XREADGROUP) */
+};
 /* Suspends the client until one of the keys from argv[first_key] on gets a value of `type` or the deadline passes (0:
  * never). When a key becomes ready the whole command runs again with c->unblocking set, oldest client first; if it then
- * calls call_block() again the client keeps its place. On a timeout the null reply given here is sent. With
- * c->deny_blocking it replies the null at once. keys are copied. */
-void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_null null);
+ * calls call_block() again the client keeps its place. On a timeout a null array is sent. With c->deny_blocking it is
+ * sent at once. keys are copied. */
+void call_block(struct call *c, int first_key, int count, int type, int64_t deadline_ms, enum block_until until);
 
 /* Suspends the client until answer() has replied, which is asked whenever the log has come further; or the deadline has
  * passed, when it has to (`last`). Errors are replied by reply_error(). The client may not be one that cannot wait. */

@@ -12,8 +12,8 @@
 #include "server/ds/listpack.h"
 #include "server/ds/number.h"
 #include "server/ds/quicklist.h"
+#include "server/ds/xstream.h"
 #include "server/ds/ztree.h"
-#include "server/rdb/stream.h"
 #include "server/server.h"
 #include "server/types/zset_listpack.h"
 
@@ -104,18 +104,22 @@ static void digest_intset(const struct intset *s, unsigned char *digest)
 }
 
 /* Groups do not count, as in Redis. */
-static void mix_entry(void *arg, uint64_t ms, uint64_t seq)
+static void digest_stream(const struct xstream *s, unsigned char *digest)
 {
-    char text[48];
-    int n = snprintf(text, sizeof text, "%llu.%llu", (unsigned long long)ms, (unsigned long long)seq);
-    mix_in(arg, bytes_of(text, (size_t)n));
-}
-
-static void mix_field(void *arg, struct lp_value name, struct lp_value value)
-{
-    char buf[NUMBER_I64_SIZE];
-    mix_in(arg, lp_value_bytes(name, buf));
-    mix_in(arg, lp_value_bytes(value, buf));
+    struct xstream_iter it;
+    struct stream_id id;
+    struct lp_value name, value;
+    char buf[NUMBER_I64_SIZE], text[48];
+    xstream_iter_init(&it, s, (struct stream_id){0}, STREAM_ID_MAX, false);
+    for (int64_t fields; xstream_iter_next(&it, &id, &fields);) {
+        int n = snprintf(text, sizeof text, "%llu.%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
+        mix_in(digest, bytes_of(text, (size_t)n));
+        for (; fields; fields--) {
+            xstream_iter_field(&it, &name, &value);
+            mix_in(digest, lp_value_bytes(name, buf));
+            mix_in(digest, lp_value_bytes(value, buf));
+        }
+    }
 }
 
 void digest_value(const struct entry *e, unsigned char digest[SHA1_SIZE])
@@ -137,7 +141,7 @@ void digest_value(const struct entry *e, unsigned char digest[SHA1_SIZE])
             add_scored(digest, member, score);
         }
         break;
-    case ENC_STREAM: rdb_stream_each(entry_ptr(e), &(struct stream_visitor){mix_entry, mix_field, digest}); break;
+    case ENC_STREAM: digest_stream(entry_ptr(e), digest); break;
     }
     if (entry_expire(e) != -1) xor_in(digest, BYTES("!!expire!!"));
 }

@@ -14,7 +14,6 @@
 
 #include "server/command/handlers.h"
 #include "server/conf/config.h"
-#include "server/db/interest.h"
 #include "server/evict.h"
 #include "server/exec/blocked.h"
 #include "server/mem.h"
@@ -95,18 +94,6 @@ static void info_server(struct info *in)
     listener_lines(in);
 }
 
-static void count_waited_for(void *arg, struct interest_key *k)
-{
-    *(size_t *)arg += !list_is_empty(&k->links[INTEREST_WAIT]);
-}
-
-static size_t waited_for(const struct server *srv)
-{
-    size_t keys = 0;
-    for (int i = 0; i < srv->db_count; i++) interest_each(&srv->dbs[i], count_waited_for, &keys);
-    return keys;
-}
-
 static void info_clients(struct info *in)
 {
     struct worker *w = in->w;
@@ -129,8 +116,8 @@ static void info_clients(struct info *in)
     info_line(in, "blocked_clients:%zu", waiting);
     info_line(in, "tracking_clients:0");
     info_line(in, "clients_in_timeout_table:%zu", blocked_timed_count(w));
-    info_line(in, "total_blocking_keys:%zu", waited_for(in->srv));
-    info_line(in, "total_blocking_keys_on_nokey:0"); /* of who waits for a stream that may be deleted */
+    info_line(in, "total_blocking_keys:%zu", blocked_key_count(w, false));
+    info_line(in, "total_blocking_keys_on_nokey:%zu", blocked_key_count(w, true));
 }
 
 static void info_loading(struct info *in, struct load_progress l)

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "server/ds/number.h"
-#include "server/rdb/write.h"
+#include "server/persist/aof_text.h"
 
 #define ITEMS_MAX 64
 
@@ -19,41 +19,12 @@ void aof_commands_begin(struct aof_commands *c, struct rdb_sink *s, int64_t stam
     if (stamp_s) rdb_put_raw(s, text, (size_t)snprintf(text, sizeof text, "#TS:%lld\r\n", (long long)stamp_s));
 }
 
-/* "*3\r\n", "$10\r\n" */
-static void put_head(struct rdb_sink *s, char kind, size_t n)
-{
-    char text[NUMBER_I64_SIZE + 3] = {kind};
-    size_t used = 1 + number_format_u64(text + 1, n);
-    text[used++] = '\r';
-    text[used++] = '\n';
-    rdb_put_raw(s, text, used);
-}
-
-static void put_arg(struct rdb_sink *s, struct bytes b)
-{
-    put_head(s, '$', b.n);
-    rdb_put_raw(s, b.p, b.n);
-    rdb_put_raw(s, "\r\n", 2);
-}
-
 void aof_commands_put_library(struct aof_commands *c, struct bytes code)
 {
-    put_head(c->s, '*', 3);
-    put_arg(c->s, BYTES("FUNCTION"));
-    put_arg(c->s, BYTES("LOAD"));
-    put_arg(c->s, code);
-}
-
-static void put_lp_value(struct rdb_sink *s, struct lp_value v)
-{
-    char buf[NUMBER_I64_SIZE];
-    put_arg(s, lp_value_bytes(v, buf));
-}
-
-static void put_i64(struct rdb_sink *s, int64_t v)
-{
-    char text[NUMBER_I64_SIZE];
-    put_arg(s, bytes_of(text, number_format_i64(text, v)));
+    aof_put_head(c->s, '*', 3);
+    aof_put_arg(c->s, BYTES("FUNCTION"));
+    aof_put_arg(c->s, BYTES("LOAD"));
+    aof_put_arg(c->s, code);
 }
 
 /* In front of each element: a command begins with each ITEMS_MAX of them. each: arguments of one. */
@@ -61,18 +32,18 @@ static void put_next(struct aof_commands *c, struct bytes name, size_t each)
 {
     size_t left = c->count - c->done;
     if (c->done++ % ITEMS_MAX) return;
-    put_head(c->s, '*', 2 + (left < ITEMS_MAX ? left : ITEMS_MAX) * each);
-    put_arg(c->s, name);
-    put_arg(c->s, entry_key(c->e));
+    aof_put_head(c->s, '*', 2 + (left < ITEMS_MAX ? left : ITEMS_MAX) * each);
+    aof_put_arg(c->s, name);
+    aof_put_arg(c->s, entry_key(c->e));
 }
 
 static void put_string(struct rdb_sink *s, const struct entry *e)
 {
     char buf[NUMBER_I64_SIZE];
-    put_head(s, '*', 3);
-    put_arg(s, BYTES("SET"));
-    put_arg(s, entry_key(e));
-    put_arg(s, entry_string(e, buf));
+    aof_put_head(s, '*', 3);
+    aof_put_arg(s, BYTES("SET"));
+    aof_put_arg(s, entry_key(e));
+    aof_put_arg(s, entry_string(e, buf));
 }
 
 static bool more_list(struct aof_commands *c, uint64_t until)
@@ -84,7 +55,7 @@ static bool more_list(struct aof_commands *c, uint64_t until)
             return true;
         }
         put_next(c, BYTES("RPUSH"), 1);
-        put_lp_value(c->s, v);
+        aof_put_value(c->s, v);
     }
     return false;
 }
@@ -92,7 +63,7 @@ static bool more_list(struct aof_commands *c, uint64_t until)
 static void put_member(struct aof_commands *c, struct bytes member)
 {
     put_next(c, BYTES("SADD"), 1);
-    put_arg(c->s, member);
+    aof_put_arg(c->s, member);
 }
 
 static bool more_set(struct aof_commands *c, uint64_t until)
@@ -111,8 +82,8 @@ static void put_scored(struct aof_commands *c, struct bytes member, double score
 {
     char text[NUMBER_DOUBLE_SIZE];
     put_next(c, BYTES("ZADD"), 2);
-    put_arg(c->s, bytes_of(text, number_format_double(text, score)));
-    put_arg(c->s, member);
+    aof_put_arg(c->s, bytes_of(text, number_format_double(text, score)));
+    aof_put_arg(c->s, member);
 }
 
 static bool more_zset(struct aof_commands *c, uint64_t until)
@@ -133,8 +104,8 @@ static bool more_hash(struct aof_commands *c, uint64_t until)
             return true;
         }
         put_next(c, BYTES("HMSET"), 2);
-        put_lp_value(c->s, field);
-        put_lp_value(c->s, value);
+        aof_put_value(c->s, field);
+        aof_put_value(c->s, value);
     }
     return false;
 }
@@ -142,31 +113,17 @@ static bool more_hash(struct aof_commands *c, uint64_t until)
 static void put_field(struct aof_commands *c, struct bytes field, struct bytes value)
 {
     put_next(c, BYTES("HMSET"), 2);
-    put_arg(c->s, field);
-    put_arg(c->s, value);
-}
-
-/* What no command of its own makes. */
-static void put_restore(struct rdb_sink *s, const struct entry *e)
-{
-    struct rdb_sink dump;
-    rdb_sink_init(&dump, NULL, NULL);
-    rdb_write_dump(&dump, e);
-    put_head(s, '*', 4);
-    put_arg(s, BYTES("RESTORE"));
-    put_arg(s, entry_key(e));
-    put_arg(s, BYTES("0"));
-    put_arg(s, rdb_sink_bytes(&dump));
-    rdb_sink_fini(&dump);
+    aof_put_arg(c->s, field);
+    aof_put_arg(c->s, value);
 }
 
 static void put_expiry(struct rdb_sink *s, const struct entry *e)
 {
     if (entry_expire(e) == -1) return;
-    put_head(s, '*', 3);
-    put_arg(s, BYTES("PEXPIREAT"));
-    put_arg(s, entry_key(e));
-    put_i64(s, entry_expire(e));
+    aof_put_head(s, '*', 3);
+    aof_put_arg(s, BYTES("PEXPIREAT"));
+    aof_put_arg(s, entry_key(e));
+    aof_put_i64(s, entry_expire(e));
 }
 
 static void begin_entry(struct aof_commands *c, int db, const struct entry *e, size_t count)
@@ -175,9 +132,9 @@ static void begin_entry(struct aof_commands *c, int db, const struct entry *e, s
     c->count = count;
     c->done = 0;
     if (db == c->db) return;
-    put_head(c->s, '*', 2);
-    put_arg(c->s, BYTES("SELECT"));
-    put_i64(c->s, db);
+    aof_put_head(c->s, '*', 2);
+    aof_put_arg(c->s, BYTES("SELECT"));
+    aof_put_i64(c->s, db);
     c->db = db;
 }
 
@@ -200,7 +157,8 @@ void aof_commands_begin_value(struct aof_commands *c, int db, const struct entry
         c->of.hash = hash_of(e);
         hash_iter_init(&c->at.hash, &c->of.hash);
         return;
-    default: put_restore(s, e); return;
+    case OBJ_STREAM: aof_stream_begin(&c->at.stream, s, entry_key(e), entry_ptr(e)); return;
+    case OBJ_TYPE_COUNT: return;
     }
 }
 
@@ -211,6 +169,7 @@ static bool more_elements(struct aof_commands *c, uint64_t until)
     case OBJ_SET: return more_set(c, until);
     case OBJ_ZSET: return more_zset(c, until);
     case OBJ_HASH: return more_hash(c, until);
+    case OBJ_STREAM: return aof_stream_more(&c->at.stream, until);
     default: return true;
     }
 }

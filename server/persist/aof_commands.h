@@ -6,6 +6,7 @@
 #define SERVER_PERSIST_AOF_COMMANDS_H
 
 #include "server/db/entry.h"
+#include "server/persist/aof_stream.h"
 #include "server/rdb/sink.h"
 #include "server/types/hash.h"
 #include "server/types/list.h"
@@ -28,6 +29,7 @@ struct aof_commands { /* private */
         struct set_iter set;
         struct zset_iter zset;
         struct hash_iter hash;
+        struct aof_stream stream;
     } at;
 };
 /* stamp_s: a mark of the time comes first; 0: none. */

@@ -11,11 +11,11 @@
 #include <cmocka.h>
 
 #include "server/ds/listpack.h"
+#include "server/ds/xstream_id.h"
 #include "server/exec/session_fixture.h"
 #include "server/rdb/crc64.h"
 #include "server/rdb/format.h"
 #include "server/rdb/snapshot.h"
-#include "server/rdb/stream_ids.h"
 
 static struct fixture f;
 static struct rng rng;

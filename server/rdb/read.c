@@ -21,6 +21,7 @@
 #include "server/types/hash.h"
 #include "server/types/list.h"
 #include "server/types/set.h"
+#include "server/types/stream.h"
 #include "server/types/zset.h"
 #include "server/types/zset_listpack.h"
 
@@ -474,10 +475,9 @@ static bool read_zset(const struct reader *r, unsigned type, struct value *out)
 
 static bool read_stream(const struct reader *r, unsigned type, struct value *out)
 {
-    struct blob *b;
-    if (!rdb_read_stream(r->s, type, r->rules->deep, r->rules->seed, &b)) return false;
-    *out = (struct value){.type = OBJ_STREAM, .enc = ENC_STREAM, .p = b};
-    return true;
+    struct xstream *s = xstream_new();
+    *out = stream_value(s);
+    return rdb_read_stream(r->s, type, s);
 }
 
 /* Only the module knows how long its values are, so there is no passing over one. */

@@ -18,7 +18,6 @@
 #include "server/rdb/lookahead.h"
 
 #define WINDOW_SIZE 65536
-#define TAPE_SIZE   4096 /* at first; it doubles */
 #define ROOM_PACKED RDB_ROOM_COUNT
 
 void rdb_source_of_bytes(struct rdb_source *s, struct bytes b)
@@ -41,7 +40,6 @@ void rdb_source_of_blocks(struct rdb_source *s, rdb_next_block_fn *next_block, v
 void rdb_source_fini(struct rdb_source *s)
 {
     mem_free(s->window);
-    mem_free(s->tape);
     for (int i = 0; i <= RDB_ROOM_COUNT; i++) mem_free(s->room[i]);
 }
 
@@ -72,42 +70,6 @@ uint64_t rdb_source_crc(struct rdb_source *s)
     s->past += n;
     s->summed = s->at;
     return s->crc;
-}
-
-/* What was read of the window since the tape's start, or since the window came. */
-static bool add_to_tape(struct rdb_source *s)
-{
-    size_t n = (size_t)(s->at - s->taped);
-    if (n == 0) return true;
-    if (s->tape_cap - s->tape_used < n) {
-        size_t cap = s->tape_cap ? s->tape_cap : TAPE_SIZE;
-        while (cap - s->tape_used < n) cap *= 2;
-        char *p = demi_realloc(s->tape, cap);
-        if (!p) return rdb_source_fail(s, -ENOMEM, "no memory for a value");
-        s->tape = p;
-        s->tape_cap = cap;
-    }
-    memcpy(s->tape + s->tape_used, s->taped, n);
-    s->tape_used += n;
-    s->taped = s->at;
-    return true;
-}
-
-void rdb_source_tape(struct rdb_source *s)
-{
-    DASSERT(!s->taped);
-    s->taped = s->at;
-    s->tape_used = 0;
-}
-
-bool rdb_source_tape_end(struct rdb_source *s, struct bytes *out)
-{
-    const char *from = s->taped;
-    bool ok = !s->error && (s->tape_used == 0 || add_to_tape(s));
-    s->taped = NULL;
-    if (!ok) return false;
-    *out = s->tape_used ? bytes_of(s->tape, s->tape_used) : bytes_of(from, (size_t)(s->at - from));
-    return true;
 }
 
 /* What is there goes when more comes. */
@@ -141,13 +103,11 @@ static bool refill(struct rdb_source *s)
     if (s->notes && s->notes->summed) s->past += (uint64_t)(s->at - s->summed);
     else rdb_source_crc(s);
     s->summed = s->at;
-    if (s->taped && !add_to_tape(s)) return false;
     long n = next_bytes(s);
     if (n < 0) return rdb_source_fail(s, (int)n, "reading failed");
     if (n == 0) return rdb_source_fail(s, -EBADMSG, "the data ends in the middle of a value");
     s->summed = s->at;
     s->end = s->at + n;
-    if (s->taped) s->taped = s->at;
     if (s->notes && s->notes->summed) s->crc = s->notes->crc;
     return true;
 }

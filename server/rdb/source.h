@@ -39,10 +39,7 @@ struct rdb_source {
     const char *at, *end;             /* what is there */
     const char *summed;               /* how far crc has come */
     uint64_t crc, past;               /* past: bytes before the window */
-    const char *taped;                /* where the tape goes on; NULL: nothing is taped */
-    char *tape;                       /* what was taped from windows before this one */
-    size_t tape_used, tape_cap;
-    char said[128]; /* what rdb_source_failf() wrote */
+    char said[128];                   /* what rdb_source_failf() wrote */
     char *window;
     char *room[RDB_ROOM_COUNT + 1]; /* the last one: compressed bytes */
     size_t cap[RDB_ROOM_COUNT + 1];
@@ -62,11 +59,6 @@ uint64_t rdb_source_offset(const struct rdb_source *s);
 uint64_t rdb_source_crc(struct rdb_source *s);
 /* Bytes that are there for sure; for a source of bytes that is all. */
 static inline size_t rdb_source_at_hand(const struct rdb_source *s) { return (size_t)(s->end - s->at); }
-
-/* A tape holds what is read from its start on, byte by byte as it came; for a value that is kept as it is. What
- * rdb_source_tape_end() hands out is valid until the next read. */
-void rdb_source_tape(struct rdb_source *s);
-bool rdb_source_tape_end(struct rdb_source *s, struct bytes *out);
 
 /* What is there behind what was read. */
 static inline struct bytes rdb_source_ahead(const struct rdb_source *s)

@@ -1,245 +1,246 @@
 /* SPDX-License-Identifier: MIT
  *
- * One walk along the value, in three uses: everything is looked at when it comes from outside (and taped); nothing is
- * when it was written by an older version's rules, only the consumers' times are left out; and the nodes alone are
- * shown to who asks for entries.
- *
- * What is refused is what Redis refuses (rdb.c of 7.2), but that every node is looked through, always: the commands to
- * come will trust it, as all others trust their listpacks.
+ * What is refused is what Redis refuses (rdb.c of 7.2), and what would be a danger to it: every node is looked through,
+ * always, the numbers of entries have to be those that are there, and what is pending has one consumer.
  */
 #include "server/rdb/stream.h"
 
 #include <errno.h>
 
-#include "server/ds/dict.h"
 #include "server/mem.h"
-#include "server/rdb/stream_ids.h"
+#include "server/ds/xstream_group.h"
 
-struct stream_walk {
+struct stream_reader {
     struct rdb_source *s;
     unsigned type;
-    bool check, deep;
-    uint64_t seed;
-    const struct stream_visitor *shown; /* NULL: nothing is */
-    struct rdb_sink *to;                /* gets the bytes without the times of activity; NULL: not written */
-    const char *bytes;                  /* all of the value, for `to` */
-    uint64_t written;                   /* of them */
+    struct xstream *to;
 };
 
-static bool bad(const struct stream_walk *w, const char *why) { return rdb_source_fail(w->s, -EBADMSG, why); }
+static bool bad(const struct stream_reader *r, const char *why) { return rdb_source_fail(r->s, -EBADMSG, why); }
 
-static bool skip_lengths(const struct stream_walk *w, int count)
+static bool read_lengths(const struct stream_reader *r, uint64_t *v, int count)
 {
-    uint64_t n;
-    while (count--)
-        if (!rdb_get_length(w->s, &n)) return false;
+    for (int i = 0; i < count; i++)
+        if (!rdb_get_length(r->s, &v[i])) return false;
     return true;
 }
 
-/* A time, which may be any. */
-static bool skip_time(const struct stream_walk *w)
+static bool read_time(const struct stream_reader *r, int64_t *ms)
 {
-    uint64_t ms;
-    return rdb_get_u64(w->s, &ms);
+    uint64_t v;
+    if (!rdb_get_u64(r->s, &v)) return false;
+    *ms = (int64_t)v;
+    return true;
+}
+
+static bool read_id(const struct stream_reader *r, struct stream_id *id)
+{
+    char raw[STREAM_ID_SIZE];
+    if (!rdb_get_raw(r->s, raw, sizeof raw)) return false;
+    *id = stream_id_load(raw);
+    return true;
 }
 
 /* --- nodes -------------------------------------------------------------------------------------------------------- */
 
-static bool read_node(const struct stream_walk *w, struct stream_ids *ids)
+static bool read_node(const struct stream_reader *r, uint64_t *entries)
 {
-    struct bytes key, lp;
-    char id[STREAM_ID_SIZE];
-    if (!rdb_get_string(w->s, RDB_VIEW, &key)) return false;
-    if (key.n != sizeof id) return bad(w, "Stream node key entry is not the size of a stream ID");
-    memcpy(id, key.p, sizeof id);
-    if (!rdb_get_string(w->s, RDB_VIEW, &lp)) return false;
-    const unsigned char *p = (const unsigned char *)lp.p;
-    if (w->shown) stream_node_walk(p, id, w->shown);
-    if (!w->check) return true;
-    if (!lp_validate(p, lp.n, true, NULL, NULL) || !stream_node_walk(p, id, NULL))
-        return bad(w, "Stream listpack integrity check failed");
-    stream_ids_add(ids, id);
+    struct bytes key, node;
+    struct stream_id id;
+    uint64_t live;
+    if (!rdb_get_string(r->s, RDB_VIEW, &key)) return false;
+    if (key.n != STREAM_ID_SIZE) return bad(r, "Stream node key entry is not the size of a stream ID");
+    id = stream_id_load(key.p);
+    if (!rdb_get_string(r->s, RDB_VIEW, &node)) return false;
+    const unsigned char *p = (const unsigned char *)node.p;
+    if (!lp_validate(p, node.n, true, NULL, NULL) || !xstream_node_is_sound(p, &live))
+        return bad(r, "Stream listpack integrity check failed");
+    unsigned char *lp = lp_dup(p);
+    if (!btree_insert(&r->to->nodes, stream_id_key(id), NULL, lp)) {
+        lp_free(lp);
+        return bad(r, "Stream listpack re-added with existing key");
+    }
+    *entries += live;
     return true;
 }
 
-static bool read_nodes(const struct stream_walk *w, uint64_t *count)
+/* The length, the last ID; from 7.0 on the first one, the last one that was deleted, and how many were ever added. */
+static bool read_head(const struct stream_reader *r)
 {
-    struct stream_ids ids = {0};
-    if (!rdb_get_length(w->s, count)) return false;
-    bool ok = true;
-    for (uint64_t n = *count; n && ok; n--) ok = read_node(w, &ids);
-    if (ok && !stream_ids_end(&ids)) ok = bad(w, "Stream listpack re-added with existing key");
-    stream_ids_free(&ids);
-    return ok;
+    struct xstream *s = r->to;
+    uint64_t v[8];
+    bool long_head = r->type >= RDB_STREAM_LISTPACKS_2;
+    if (!read_lengths(r, v, long_head ? 8 : 3)) return false;
+    s->length = v[0];
+    s->last = (struct stream_id){v[1], v[2]};
+    if (long_head) {
+        s->first = (struct stream_id){v[3], v[4]};
+        s->max_deleted = (struct stream_id){v[5], v[6]};
+        s->added = v[7];
+    } else {
+        s->added = s->length;
+        xstream_find_first(s);
+    }
+    return true;
 }
 
-/* The length, the last ID; from 7.0 on the first one, the last one that was deleted, and how many were ever added. */
-static bool read_head(const struct stream_walk *w, uint64_t nodes)
+static bool read_nodes(const struct stream_reader *r)
 {
-    uint64_t length;
-    if (!rdb_get_length(w->s, &length)) return false;
-    if (!skip_lengths(w, w->type >= RDB_STREAM_LISTPACKS_2 ? 7 : 2)) return false;
-    return !length || nodes || bad(w, "Stream length inconsistent with the number of its nodes");
+    uint64_t nodes, entries = 0;
+    if (!rdb_get_length(r->s, &nodes)) return false;
+    for (; nodes; nodes--)
+        if (!read_node(r, &entries)) return false;
+    if (!read_head(r)) return false;
+    return entries == r->to->length || bad(r, "Stream length inconsistent with the number of its entries");
 }
 
 /* --- groups ------------------------------------------------------------------------------------------------------- */
 
-/* The IDs of what nobody has acknowledged: of a group, with the time and number of deliveries; or of a consumer. */
-static bool read_pending(const struct stream_walk *w, struct stream_ids *ids, bool group)
+/* What nobody has acknowledged, of no consumer yet. */
+static bool read_pending(const struct stream_reader *r, struct stream_group *g)
 {
     uint64_t n;
-    char id[STREAM_ID_SIZE];
-    if (!rdb_get_length(w->s, &n)) return false;
+    if (!rdb_get_length(r->s, &n)) return false;
     for (; n; n--) {
-        if (!rdb_get_raw(w->s, id, sizeof id)) return false;
-        if (group && (!skip_time(w) || !skip_lengths(w, 1))) return false;
-        if (w->check) stream_ids_add(ids, id);
-    }
-    return stream_ids_end(ids) || bad(w, group ? "Duplicated global PEL entry loading a stream consumer group"
-                                               : "Duplicated consumer PEL entry loading a stream consumer group");
-}
-
-static bool mark_owned(const struct stream_walk *w, const struct stream_ids *of_group, const struct stream_ids *own)
-{
-    for (size_t i = 0; i < own->count; i++) {
-        struct stream_id *found = stream_ids_find(of_group, own->all[i].id);
-        if (!found) return bad(w, "Consumer entry not found in the group's global PEL");
-        found->marked = true;
+        struct stream_id id;
+        int64_t ms;
+        uint64_t deliveries;
+        if (!read_id(r, &id) || !read_time(r, &ms) || !rdb_get_length(r->s, &deliveries)) return false;
+        struct stream_nack *nack = stream_nack_add(g, id, ms);
+        if (!nack) return bad(r, "Duplicated global PEL entry loading a stream consumer group");
+        nack->deliveries = deliveries;
     }
     return true;
 }
 
-/* What was read up to here goes out. */
-static void write_up_to_here(struct stream_walk *w)
-{
-    uint64_t now = rdb_source_offset(w->s);
-    rdb_put_raw(w->to, w->bytes + w->written, (size_t)(now - w->written));
-    w->written = now;
-}
-
-static bool read_active_time(struct stream_walk *w)
-{
-    if (w->type < RDB_STREAM_LISTPACKS_3) return true;
-    if (w->to) write_up_to_here(w);
-    if (!skip_time(w)) return false;
-    w->written = rdb_source_offset(w->s);
-    return true;
-}
-
-static bool read_consumer(struct stream_walk *w, const struct stream_ids *of_group, struct dict *names)
-{
-    struct bytes name;
-    struct stream_ids own = {0};
-    if (!rdb_get_string(w->s, RDB_VIEW, &name)) return false;
-    if (w->check && !dict_add(names, name)) return bad(w, "Duplicate stream consumer detected");
-    bool ok = skip_time(w) && read_active_time(w) && read_pending(w, &own, false) && mark_owned(w, of_group, &own);
-    stream_ids_free(&own);
-    return ok;
-}
-
-static bool read_consumers(struct stream_walk *w, const struct stream_ids *of_group)
+static bool read_owned(const struct stream_reader *r, struct stream_group *g, struct stream_consumer *c)
 {
     uint64_t n;
-    struct dict names;
-    if (!rdb_get_length(w->s, &n)) return false;
-    dict_init_set(&names, w->seed);
-    bool ok = true;
-    for (; n && ok; n--) ok = read_consumer(w, of_group, &names);
-    dict_fini(&names);
-    return ok;
-}
-
-static bool check_owned(const struct stream_walk *w, const struct stream_ids *pending)
-{
-    for (size_t i = 0; i < pending->count; i++)
-        if (!pending->all[i].marked) return bad(w, "Stream CG PEL entry without consumer");
+    if (!rdb_get_length(r->s, &n)) return false;
+    for (; n; n--) {
+        struct stream_id id;
+        if (!read_id(r, &id)) return false;
+        struct stream_nack *nack = stream_nack_find(g, id);
+        if (!nack) return bad(r, "Consumer entry not found in the group's global PEL");
+        if (nack->consumer) return bad(r, "Duplicated consumer PEL entry loading a stream consumer group");
+        stream_nack_give(nack, id, c);
+    }
     return true;
 }
 
-static bool read_group(struct stream_walk *w, struct dict *names)
+static bool read_consumer(const struct stream_reader *r, struct stream_group *g)
 {
     struct bytes name;
-    struct stream_ids pending = {0};
-    if (!rdb_get_string(w->s, RDB_VIEW, &name)) return false;
-    if (w->check && !dict_add(names, name)) return bad(w, "Duplicated consumer group name");
-    if (!skip_lengths(w, w->type >= RDB_STREAM_LISTPACKS_2 ? 3 : 2)) return false;
-    bool ok = read_pending(w, &pending, true) && read_consumers(w, &pending);
-    if (ok && w->deep) ok = check_owned(w, &pending);
-    stream_ids_free(&pending);
-    return ok;
+    int64_t seen, active;
+    if (!rdb_get_string(r->s, RDB_VIEW, &name)) return false;
+    struct stream_consumer *c = stream_consumer_add(g, name, 0);
+    if (!c) return bad(r, "Duplicate stream consumer detected");
+    if (!read_time(r, &seen)) return false;
+    active = seen;
+    if (r->type >= RDB_STREAM_LISTPACKS_3 && !read_time(r, &active)) return false;
+    c->seen_ms = seen;
+    c->active_ms = active;
+    return read_owned(r, g, c);
 }
 
-static bool read_groups(struct stream_walk *w)
+static bool all_owned(const struct stream_reader *r, const struct stream_group *g)
 {
-    uint64_t n;
-    struct dict names;
-    if (!rdb_get_length(w->s, &n)) return false;
-    dict_init_set(&names, w->seed);
-    bool ok = true;
-    for (; n && ok; n--) ok = read_group(w, &names);
-    dict_fini(&names);
-    return ok;
-}
-
-/* --- public ------------------------------------------------------------------------------------------------------- */
-
-static bool walk_all(struct stream_walk *w)
-{
-    uint64_t nodes;
-    return read_nodes(w, &nodes) && read_head(w, nodes) && read_groups(w);
-}
-
-static struct blob *blob_of(unsigned type, struct bytes value)
-{
-    struct blob *b = blob_new(value.n + 1, value.n + 1);
-    b->data[0] = (char)type;
-    memcpy(b->data + 1, value.p, value.n);
-    return b;
-}
-
-bool rdb_read_stream(struct rdb_source *s, unsigned type, bool deep, uint64_t seed, struct blob **out)
-{
-    struct stream_walk w = {.s = s, .type = type, .check = true, .deep = deep, .seed = seed};
-    struct bytes value;
-    rdb_source_tape(s);
-    bool ok = walk_all(&w);
-    if (!rdb_source_tape_end(s, &value) || !ok) return false;
-    *out = blob_of(type, value);
+    for (struct btree_pos p = btree_first(&g->pending); p.leaf; p = btree_next(p)) {
+        const struct stream_nack *n = btree_slot(p)->value;
+        if (!n->consumer) return bad(r, "Stream CG PEL entry without consumer");
+    }
     return true;
 }
 
-static unsigned type_kept(const struct blob *stream) { return (unsigned char)stream->data[0]; }
-static struct bytes value_kept(const struct blob *stream) { return bytes_of(stream->data + 1, stream->len - 1); }
-
-enum rdb_type rdb_stream_type_of(const struct rdb_sink *s, const struct blob *stream)
+static bool read_group(const struct stream_reader *r)
 {
-    unsigned type = type_kept(stream);
-    return s->version < 11 && type == RDB_STREAM_LISTPACKS_3 ? RDB_STREAM_LISTPACKS_2 : type;
+    struct bytes name;
+    uint64_t v[3], n;
+    if (!rdb_get_string(r->s, RDB_VIEW, &name)) return false;
+    struct stream_group *g = stream_group_add(r->to, name, (struct stream_id){0}, STREAM_READ_UNKNOWN);
+    if (!g) return bad(r, "Duplicated consumer group name");
+    bool counted = r->type >= RDB_STREAM_LISTPACKS_2;
+    if (!read_lengths(r, v, counted ? 3 : 2)) return false;
+    g->last = (struct stream_id){v[0], v[1]};
+    g->read = counted ? (int64_t)v[2] : stream_entries_read(r->to, g->last);
+    if (!read_pending(r, g) || !rdb_get_length(r->s, &n)) return false;
+    for (; n; n--)
+        if (!read_consumer(r, g)) return false;
+    return all_owned(r, g);
 }
 
-void rdb_write_stream(struct rdb_sink *s, const struct blob *stream)
+bool rdb_read_stream(struct rdb_source *s, unsigned type, struct xstream *out)
 {
-    struct bytes value = value_kept(stream);
-    if (rdb_stream_type_of(s, stream) == type_kept(stream)) {
-        rdb_put_raw(s, value.p, value.n);
-        return;
+    struct stream_reader r = {s, type, out};
+    uint64_t groups;
+    if (!read_nodes(&r) || !rdb_get_length(s, &groups)) return false;
+    for (; groups; groups--)
+        if (!read_group(&r)) return false;
+    return true;
+}
+
+/* --- write -------------------------------------------------------------------------------------------------------- */
+
+static void put_id(struct rdb_sink *s, struct btree_key key)
+{
+    char raw[STREAM_ID_SIZE];
+    stream_id_store(raw, stream_id_of_key(key));
+    rdb_put_raw(s, raw, sizeof raw);
+}
+
+static void put_id_lengths(struct rdb_sink *s, struct stream_id id)
+{
+    rdb_put_length(s, id.ms);
+    rdb_put_length(s, id.seq);
+}
+
+static void put_consumer(struct rdb_sink *s, const struct stream_consumer *c)
+{
+    rdb_put_string(s, stream_consumer_name(c));
+    rdb_put_u64(s, (uint64_t)c->seen_ms);
+    if (rdb_stream_type_of(s) == RDB_STREAM_LISTPACKS_3) rdb_put_u64(s, (uint64_t)c->active_ms);
+    rdb_put_length(s, btree_count(&c->pending));
+    for (struct btree_pos p = btree_first(&c->pending); p.leaf; p = btree_next(p)) put_id(s, btree_slot(p)->key);
+}
+
+static void put_group(struct rdb_sink *s, const struct stream_group *g)
+{
+    rdb_put_string(s, stream_group_name(g));
+    put_id_lengths(s, g->last);
+    rdb_put_length(s, (uint64_t)g->read);
+    rdb_put_length(s, btree_count(&g->pending));
+    for (struct btree_pos p = btree_first(&g->pending); p.leaf; p = btree_next(p)) {
+        const struct stream_nack *n = btree_slot(p)->value;
+        put_id(s, btree_slot(p)->key);
+        rdb_put_u64(s, (uint64_t)n->delivered_ms);
+        rdb_put_length(s, n->deliveries);
     }
-    struct rdb_source from;
-    struct stream_walk w = {.s = &from, .type = type_kept(stream), .to = s, .bytes = value.p};
-    rdb_source_of_bytes(&from, value);
-    bool ok = walk_all(&w);
-    ASSERT(ok);
-    write_up_to_here(&w);
-    rdb_source_fini(&from);
+    rdb_put_length(s, btree_count(&g->consumers));
+    for (struct btree_pos p = btree_first(&g->consumers); p.leaf; p = btree_next(p))
+        put_consumer(s, btree_slot(p)->value);
 }
 
-void rdb_stream_each(const struct blob *stream, const struct stream_visitor *v)
+enum rdb_type rdb_stream_type_of(const struct rdb_sink *s)
 {
-    struct rdb_source from;
-    uint64_t nodes;
-    struct stream_walk w = {.s = &from, .type = type_kept(stream), .shown = v};
-    rdb_source_of_bytes(&from, value_kept(stream));
-    bool ok = read_nodes(&w, &nodes);
-    ASSERT(ok);
-    rdb_source_fini(&from);
+    return s->version < 11 ? RDB_STREAM_LISTPACKS_2 : RDB_STREAM_LISTPACKS_3;
+}
+
+void rdb_write_stream(struct rdb_sink *s, const struct xstream *stream)
+{
+    rdb_put_length(s, btree_count(&stream->nodes));
+    for (struct btree_pos p = btree_first(&stream->nodes); p.leaf; p = btree_next(p)) {
+        const unsigned char *lp = btree_slot(p)->value;
+        char raw[STREAM_ID_SIZE];
+        stream_id_store(raw, stream_id_of_key(btree_slot(p)->key));
+        rdb_put_string(s, bytes_of(raw, sizeof raw));
+        rdb_put_string(s, bytes_of(lp, lp_bytes(lp)));
+    }
+    rdb_put_length(s, stream->length);
+    put_id_lengths(s, stream->last);
+    put_id_lengths(s, stream->first);
+    put_id_lengths(s, stream->max_deleted);
+    rdb_put_length(s, stream->added);
+    rdb_put_length(s, btree_count(&stream->groups));
+    for (struct btree_pos p = btree_first(&stream->groups); p.leaf; p = btree_next(p))
+        put_group(s, btree_slot(p)->value);
 }

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "server/ds/xstream_group.h"
 #include "server/mem.h"
-#include "server/rdb/stream_ids.h"
 
 /* --- a stream made by hand ---------------------------------------------------------------------------------------- */
 
@@ -53,6 +53,12 @@ static void put_lengths(struct rdb_sink *s, int count)
     while (count--) rdb_put_length(s, (uint64_t)count * 1000);
 }
 
+static void put_head(struct rdb_sink *s, unsigned type, uint64_t entries)
+{
+    rdb_put_length(s, entries);
+    put_lengths(s, type == RDB_STREAM_LISTPACKS ? 2 : 7);
+}
+
 struct shape {
     unsigned type;
     uint64_t nodes[2];     /* milliseconds of their IDs */
@@ -61,9 +67,10 @@ struct shape {
     const char *names[2];  /* of consumers */
     const char *groups[2]; /* NULL: one less */
     unsigned char *(*node)(void);
+    uint64_t entries; /* of both nodes */
 };
-static const struct shape fine = {RDB_STREAM_LISTPACKS_3, {1, 9},     {1, 9},   {1, 9},
-                                  {"alice", "bob"},       {"g", "h"}, some_node};
+static const struct shape fine = {RDB_STREAM_LISTPACKS_3, {1, 9},     {1, 9},    {1, 9},
+                                  {"alice", "bob"},       {"g", "h"}, some_node, 4};
 
 static void put_pending(struct rdb_sink *s, const uint64_t ms[2], bool group)
 {
@@ -97,18 +104,20 @@ static void make(struct rdb_sink *s, const struct shape *x)
     rdb_sink_init(s, NULL, NULL);
     rdb_put_length(s, 2);
     for (int i = 0; i < 2; i++) put_node(s, x->nodes[i], x->node());
-    put_lengths(s, x->type == RDB_STREAM_LISTPACKS ? 3 : 8);
+    put_head(s, x->type, x->entries);
     rdb_put_length(s, x->groups[1] ? 2 : 1);
     for (int i = 0; i < (x->groups[1] ? 2 : 1); i++) put_group(s, x, x->groups[i]);
 }
 
-static int read_stream(struct bytes b, unsigned type, bool deep, struct blob **out, char why[128])
+/* *out is the caller's when it is 0. */
+static int read_stream(struct bytes b, unsigned type, struct xstream **out, char why[128])
 {
     struct rdb_source s;
     rdb_source_of_bytes(&s, b);
-    bool ok = rdb_read_stream(&s, type, deep, 7, out);
+    *out = xstream_new();
+    bool ok = rdb_read_stream(&s, type, *out);
     if (ok) assert_int_equal(rdb_source_at_hand(&s), 0);
-    else snprintf(why, 128, "%s", s.why);
+    else snprintf(why, 128, "%s", s.why), xstream_free(*out);
     int err = s.error;
     rdb_source_fini(&s);
     return err;
@@ -117,10 +126,10 @@ static int read_stream(struct bytes b, unsigned type, bool deep, struct blob **o
 static void refused(const struct shape *x, const char *words)
 {
     struct rdb_sink s;
-    struct blob *b;
+    struct xstream *b;
     char why[128];
     make(&s, x);
-    assert_int_equal(read_stream(rdb_sink_bytes(&s), x->type, true, &b, why), -EBADMSG);
+    assert_int_equal(read_stream(rdb_sink_bytes(&s), x->type, &b, why), -EBADMSG);
     assert_non_null(strstr(why, words));
     rdb_sink_fini(&s);
 }
@@ -149,31 +158,31 @@ static void test_what_is_there_twice_or_belongs_to_nobody_is_refused(void **stat
     refused(&x, "Duplicated consumer group");
 }
 
-static void test_a_pending_entry_of_nobody_passes_where_nobody_looks(void **state)
+static void test_a_pending_entry_has_one_consumer(void **state)
 {
     struct shape x = fine;
-    struct rdb_sink s;
-    struct blob *b;
-    char why[128];
     x.owned[1] = 0;
     refused(&x, "without consumer");
-    make(&s, &x);
-    assert_int_equal(read_stream(rdb_sink_bytes(&s), x.type, false, &b, why), 0);
-    blob_unref(b);
-    rdb_sink_fini(&s);
+}
+
+static void test_the_length_is_that_of_the_nodes(void **state)
+{
+    struct shape x = fine;
+    for (x.entries = 0; x.entries < 7; x.entries++)
+        if (x.entries != fine.entries) refused(&x, "Stream length inconsistent");
 }
 
 static void test_ids_may_come_in_any_order(void **state)
 {
     struct shape x = fine;
     struct rdb_sink s;
-    struct blob *b;
+    struct xstream *b;
     char why[128];
     x.nodes[0] = x.pending[0] = x.owned[0] = 9;
     x.nodes[1] = x.pending[1] = x.owned[1] = 1;
     make(&s, &x);
-    assert_int_equal(read_stream(rdb_sink_bytes(&s), x.type, true, &b, why), 0);
-    blob_unref(b);
+    assert_int_equal(read_stream(rdb_sink_bytes(&s), x.type, &b, why), 0);
+    xstream_free(b);
     rdb_sink_fini(&s);
 }
 
@@ -182,14 +191,14 @@ static void test_cut_anywhere_it_is_refused(void **state)
     for (unsigned type = 0; type < 3; type++) {
         struct shape x = fine;
         struct rdb_sink s;
-        struct blob *b;
+        struct xstream *b;
         char why[128];
         x.type = type == 0 ? RDB_STREAM_LISTPACKS : type == 1 ? RDB_STREAM_LISTPACKS_2 : RDB_STREAM_LISTPACKS_3;
         make(&s, &x);
         for (size_t n = 0; n < rdb_sink_bytes(&s).n; n++)
-            assert_int_equal(read_stream(bytes_of(s.buf, n), x.type, true, &b, why), -EBADMSG);
-        assert_int_equal(read_stream(rdb_sink_bytes(&s), x.type, true, &b, why), 0);
-        blob_unref(b);
+            assert_int_equal(read_stream(bytes_of(s.buf, n), x.type, &b, why), -EBADMSG);
+        assert_int_equal(read_stream(rdb_sink_bytes(&s), x.type, &b, why), 0);
+        xstream_free(b);
         rdb_sink_fini(&s);
     }
 }
@@ -236,83 +245,84 @@ static void test_an_old_version_gets_no_times_of_activity(void **state)
 {
     struct shape x = fine;
     struct rdb_sink new, old, out;
-    struct blob *b;
+    struct xstream *b;
     char why[128];
     make(&new, &x);
     x.type = RDB_STREAM_LISTPACKS_2;
     make(&old, &x);
-    assert_int_equal(read_stream(rdb_sink_bytes(&new), RDB_STREAM_LISTPACKS_3, true, &b, why), 0);
+    assert_int_equal(read_stream(rdb_sink_bytes(&new), RDB_STREAM_LISTPACKS_3, &b, why), 0);
     for (int version = RDB_VERSION_MIN; version <= RDB_VERSION; version++) {
         rdb_sink_init(&out, NULL, NULL);
         out.version = version;
-        assert_int_equal(rdb_stream_type_of(&out, b), version < 11 ? RDB_STREAM_LISTPACKS_2 : RDB_STREAM_LISTPACKS_3);
+        assert_int_equal(rdb_stream_type_of(&out), version < 11 ? RDB_STREAM_LISTPACKS_2 : RDB_STREAM_LISTPACKS_3);
         rdb_write_stream(&out, b);
         assert_true(bytes_equal(rdb_sink_bytes(&out), rdb_sink_bytes(version < 11 ? &old : &new)));
         rdb_sink_fini(&out);
     }
-    blob_unref(b);
+    xstream_free(b);
     rdb_sink_fini(&new);
     rdb_sink_fini(&old);
-}
-
-static char seen[512];
-
-static void see_entry(void *arg, uint64_t ms, uint64_t seq)
-{
-    size_t n = strlen(seen);
-    snprintf(seen + n, sizeof seen - n, "%llu-%llu:", (unsigned long long)ms, (unsigned long long)seq);
-}
-
-static void see_field(void *arg, struct lp_value name, struct lp_value value)
-{
-    char a[NUMBER_I64_SIZE], b[NUMBER_I64_SIZE];
-    struct bytes f = lp_value_bytes(name, a), v = lp_value_bytes(value, b);
-    size_t n = strlen(seen);
-    snprintf(seen + n, sizeof seen - n, " %.*s=%.*s", (int)f.n, f.p, (int)v.n, v.p);
 }
 
 static void test_entries_are_shown_with_their_fields(void **state)
 {
     struct rdb_sink s;
-    struct blob *b;
-    char why[128];
+    struct xstream *b;
+    struct xstream_iter it;
+    struct stream_id id;
+    char why[128], seen[512] = "";
     make(&s, &fine);
-    assert_int_equal(read_stream(rdb_sink_bytes(&s), fine.type, true, &b, why), 0);
-    seen[0] = 0;
-    rdb_stream_each(b, &(struct stream_visitor){see_entry, see_field, NULL});
+    assert_int_equal(read_stream(rdb_sink_bytes(&s), fine.type, &b, why), 0);
+#ifdef DEMI_DEBUG
+    xstream_check(b);
+#endif
+    xstream_iter_init(&it, b, (struct stream_id){0}, STREAM_ID_MAX, false);
+    for (int64_t fields; xstream_iter_next(&it, &id, &fields);) {
+        size_t n = strlen(seen);
+        snprintf(seen + n, sizeof seen - n, "%llu-%llu:", (unsigned long long)id.ms, (unsigned long long)id.seq);
+        for (; fields; fields--) {
+            struct lp_value name, value;
+            char a[NUMBER_I64_SIZE], v[NUMBER_I64_SIZE];
+            xstream_iter_field(&it, &name, &value);
+            struct bytes f = lp_value_bytes(name, a), t = lp_value_bytes(value, v);
+            n = strlen(seen);
+            snprintf(seen + n, sizeof seen - n, " %.*s=%.*s", (int)f.n, f.p, (int)t.n, t.p);
+        }
+    }
     assert_string_equal(seen, "1-1: shared=v13-0: own=7 other=v29-1: shared=v111-0: own=7 other=v2");
-    blob_unref(b);
+    xstream_free(b);
     rdb_sink_fini(&s);
 }
 
-static void test_ids_are_found_where_they_are(void **state)
+/* One of version 5 does not say where it begins: that is looked up. */
+static void test_an_old_stream_knows_its_first_entry(void **state)
 {
-    struct stream_ids l = {0};
-    char id[STREAM_ID_SIZE] = {0};
-    for (int i = 0; i < 100; i++) {
-        id[0] = (char)(i * 37 % 100 * 2);
-        stream_ids_add(&l, id);
-    }
-    assert_true(stream_ids_end(&l));
-    for (int i = 0; i < 200; i++) {
-        id[0] = (char)i;
-        assert_int_equal(stream_ids_find(&l, id) != NULL, i % 2 == 0);
-    }
-    stream_ids_free(&l);
-    assert_null(stream_ids_find(&l, id));
+    struct shape x = fine;
+    struct rdb_sink s;
+    struct xstream *b;
+    char why[128];
+    x.type = RDB_STREAM_LISTPACKS;
+    make(&s, &x);
+    assert_int_equal(read_stream(rdb_sink_bytes(&s), x.type, &b, why), 0);
+    assert_int_equal(b->first.ms, 1);
+    assert_int_equal(b->first.seq, 1);
+    assert_int_equal(b->added, 4);
+    xstream_free(b);
+    rdb_sink_fini(&s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_there_twice_or_belongs_to_nobody_is_refused),
-        cmocka_unit_test(test_a_pending_entry_of_nobody_passes_where_nobody_looks),
+        cmocka_unit_test(test_a_pending_entry_has_one_consumer),
+        cmocka_unit_test(test_the_length_is_that_of_the_nodes),
         cmocka_unit_test(test_ids_may_come_in_any_order),
         cmocka_unit_test(test_cut_anywhere_it_is_refused),
         cmocka_unit_test(test_every_number_of_a_node_is_one),
         cmocka_unit_test(test_an_old_version_gets_no_times_of_activity),
         cmocka_unit_test(test_entries_are_shown_with_their_fields),
-        cmocka_unit_test(test_ids_are_found_where_they_are),
+        cmocka_unit_test(test_an_old_stream_knows_its_first_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ enum rdb_type rdb_type_of(const struct rdb_sink *s, const struct entry *e)
     case ENC_INTSET: return RDB_SET_INTSET;
     case ENC_HT: return e->type == OBJ_SET ? RDB_SET : RDB_HASH;
     case ENC_SKIPLIST: return RDB_ZSET_2;
-    case ENC_STREAM: return rdb_stream_type_of(s, entry_ptr(e));
+    case ENC_STREAM: return rdb_stream_type_of(s);
     }
     return RDB_STRING;
 }

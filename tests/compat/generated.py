@@ -25,9 +25,18 @@ BATCH = 50            # commands sent at once
 STATE_EVERY = 250     # commands between two looks at the whole keyspace
 SHRINK_SECONDS = 6.0
 LIMITS = ["hash-max-listpack-entries", "8", "hash-max-listpack-value", "18", "zset-max-listpack-entries", "8",
-          "zset-max-listpack-value", "18", "set-max-intset-entries", "6", "list-max-listpack-size", "4"]
+          "zset-max-listpack-value", "18", "set-max-intset-entries", "6", "list-max-listpack-size", "4",
+          "stream-node-max-entries", "5"]
 LIMITS += [] if versions.OLDER else ["set-max-listpack-entries", "9", "set-max-listpack-value", "18"]
 STATE = ("", [b"(the whole keyspace)"])
+
+
+def read_stream(client, key):
+    """All but the times at which something was delivered."""
+    kids = [client.call("XRANGE", key, "-", "+"), client.call("XINFO", "STREAM", key), client.call("XINFO", "GROUPS", key),
+            client.call("DEBUG", "DIGEST-VALUE", key)]
+    kids += [client.call("XPENDING", key, group.kids[1].text()) for group in kids[2].kids]
+    return Node(b"*%d\r\n" % len(kids), b"", kids)
 
 
 def read_value(client, key, kind, encoding):
@@ -39,6 +48,8 @@ def read_value(client, key, kind, encoding):
     if kind == b"zset":
         reply = client.call("ZRANGE", key, "0", "-1", "WITHSCORES")
         return with_doubles_read(reply) if versions.OLDER else reply
+    if kind == b"stream":
+        return read_stream(client, key)
     if kind == b"set":
         return compat.normalise(client.call("SMEMBERS", key), ["unordered"] if encoding != b"intset" else [])
     return compat.normalise(client.call("HGETALL", key), ["pairs"] if encoding != b"listpack" else [])

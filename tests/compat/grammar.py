@@ -26,6 +26,13 @@ POOLS = {
     "p": [b"*", b"k*", b"?1", b"[a-c]", b"m*", b"[^a]*", b"*1*", b"x", b"\\a", b"k[0-3]"],
     "c": [b"0", b"1", b"2", b"5", b"10", b"100"],
     "t": [b"1000", b"5000", b"100000"], # no GT with these: the same time again is later, or not, by a millisecond
+    "x": [b"1", b"2", b"1-1", b"1-2", b"2-1", b"2-5", b"3-0", b"5", b"5-5", b"7-1", b"9", b"0", b"0-1", b"18446744073709551615-1"],
+    "a": [b"%d-%d" % (i // 3, i % 3) for i in range(1, 200)] + [b"5-*", b"40-*", b"70-*", b"0-*", b"1-1", b"0-0"],
+    "r": [b"-", b"+", b"-", b"+", b"1", b"5-1", b"(1-1", b"(20", b"30-2", b"(60-0", b"0", b"18446744073709551615", b"("],
+    "z": [b"z0", b"z1", b"z2"],
+    "e": [b"~", b"~", b"="],
+    "g": [b"g0", b"g1", b"g1", b"a longer name of a group"],
+    "h": [b"h0", b"h1", b"h2", b""],
     "d": [b"0", b"1", b"1", b"0", b"16"],
     "o": [b"0", b"1", b"7", b"8", b"13", b"63", b"64", b"100", b"#0", b"#1", b"#3", b"-1", b"4294967295", b"3000", b"350"],
     "y": [b"u1", b"u8", b"i8", b"u4", b"i5", b"i64", b"u63", b"i1", b"u31", b"i33", b"u64", b"i0"],
@@ -76,6 +83,21 @@ TEMPLATES = """
     SORT {q} (ALPHA|DESC|LIMIT~0~3) STORE {k} ; @unordered SORT {q} BY {k}* GET # ALPHA ; @scan SCAN 0 COUNT 1000 [MATCH~{p}|TYPE~list]
     @scan HSCAN {k} 0 COUNT 1000 [MATCH~{p}] ; @scan SSCAN {k} 0 COUNT 1000 ; @scan ZSCAN {k} 0 COUNT 1000 [MATCH~{p}]
     RPUSH {q} {n}+ ; RPUSH {q} {m}+ ; SADD {q} {m}+ ; SADD {q} {n} ; DEL {q}
+    XADD {z} {a} ({m}~{v})+ ; XADD {z} {a} f {v} ; XADD {z} {a} f 1 g 2 ; XADD {z} [NOMKSTREAM] {a} f {v} g {m}
+    XADD {z} [MAXLEN~{c}|MAXLEN~=~{c}|MAXLEN~{e}~{c}|MINID~{x}|MINID~{e}~{a}~LIMIT~{c}|MAXLEN~{e}~{c}~LIMIT~{c}] {a} f {v} ; XLEN {z}
+    XADD {k} {a} f v ; XLEN {k} ; XRANGE {z} {r} {r} [COUNT~{i}] ; XREVRANGE {z} {r} {r} [COUNT~{c}] ; XRANGE {z} {a} {a} ; XDEL {z} {a}+
+    XTRIM {z} [MAXLEN~{c}|MAXLEN~{e}~{c}|MINID~{a}|MINID~{e}~{x}|MAXLEN~{e}~{c}~LIMIT~{c}|MAXLEN~3~LIMIT~3] ; XSETID {z} {x}
+    XSETID {z} {a} [ENTRIESADDED~{c}|MAXDELETEDID~{x}|ENTRIESADDED~{c}~MAXDELETEDID~{a}] ; XREAD [COUNT~{c}] STREAMS {z} {a}
+    XREAD COUNT {c} STREAMS {z} {z} {a} {a} ; XREAD BLOCK 1 STREAMS {z} $ ; XREAD STREAMS {z} {x} ; XREAD STREAMS {k} 0
+    XGROUP CREATE {z} {g} ({x}|$|0|0) [MKSTREAM|ENTRIESREAD~{i}|MKSTREAM~ENTRIESREAD~{c}] ; XGROUP SETID {z} {g} ({a}|$|0|-|+) [ENTRIESREAD~{c}]
+    XGROUP CREATE {z} {g} 0 MKSTREAM ; XGROUP CREATECONSUMER {z} {g} {h} ; XGROUP DELCONSUMER {z} {g} {h} ; XGROUP SETID {z} {g} 0
+    XREADGROUP GROUP {g} {h} [COUNT~{c}|NOACK|COUNT~3~NOACK] STREAMS {z} > ; XREADGROUP GROUP {g} {h} COUNT {c} STREAMS {z} {a}
+    XREADGROUP GROUP {g} {h} COUNT 2 STREAMS {z} {z} > (0|>) ; XREADGROUP GROUP {g} {h} BLOCK 1 STREAMS {z} > ; XREADGROUP GROUP {g} {h} COUNT 1 STREAMS {z} >
+    XACK {z} {g} {a}+ ; XACK {z} {g} {a} {a} {a} {a} {a} {a} ; XCLAIM {z} {g} {h} 0 {a} {a} {a} [FORCE|JUSTID|FORCE~JUSTID|LASTID~{x}|RETRYCOUNT~{i}]
+    XCLAIM {z} {g} {h} 0 {a} FORCE TIME 5 RETRYCOUNT {c} [LASTID~{a}|JUSTID] ; XCLAIM {z} {g} {h} {n} {a} [IDLE~{c}|FORCE|TIME~{n}]
+    XAUTOCLAIM {z} {g} {h} 0 {r} [COUNT~{c}|JUSTID|COUNT~2~JUSTID] ; XAUTOCLAIM {z} {g} {h} 1000000 {a} ; XPENDING {z} {g} ; XPENDING {z} {g}
+    XPENDING {z} {g} IDLE 1000000 {r} {r} {c} [{h}] ; XINFO STREAM {z} ; XINFO GROUPS {z} ; COPY {z} {z} [REPLACE] ; OBJECT ENCODING {z} ; TYPE {z}
+    RENAME {z} {z} ; DEL {z} ; XGROUP DESTROY {z} {g} ; XGROUP HELP ; XINFO HELP ; XGROUP NOSUCH {z} {g} ; XINFO STREAM {z} (FULL~{c}|FULL~COUNT|NONE)
     MULTI ; EXEC ; EXEC ; DISCARD ; WATCH {k} ; UNWATCH ; ECHO {v} ; PING ; NOSUCH {k} {v}
     BLPOP {k} {k} {k} 0.001 ; BRPOP {k} {k} {k} 0.001 ; BZPOPMIN {k} {k} 0.001 ; BLMOVE {k} {k} LEFT RIGHT 0.001
 """

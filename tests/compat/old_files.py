@@ -281,9 +281,8 @@ def checksums(tap, servers, ours):
 
 
 def sanitized(tap, servers, ours):
-    """What only some look for: a field twice, a pending entry that no consumer waits for."""
-    values = [(16, w.string(w.listpack([b"f", 1, b"f", 2]))), (17, w.string(w.listpack([b"m", 1, b"m", 2]))), (20, w.string(w.listpack([b"m", b"m"]))),
-              (21, a_stream(21, [(b"g", (0, 0), [(5, 1)], [])]))]
+    """What only some look for: a field twice."""
+    values = [(16, w.string(w.listpack([b"f", 1, b"f", 2]))), (17, w.string(w.listpack([b"m", 1, b"m", 2]))), (20, w.string(w.listpack([b"m", b"m"])))]
     for how, restored, loaded in (("no", True, True), ("clients", False, True), ("yes", False, False)):
         ours.call("CONFIG", "SET", "sanitize-dump-payload", how)
         for kind, value in values:
@@ -336,6 +335,8 @@ def corrupt_parts():
     yield "a stream's node twice", True, w.pair(15, b"k", w.stream(15, [node] * 2, 2, (1, 1), [])), "existing key"
     yield "entries without nodes", True, w.pair(15, b"k", w.stream(15, [], 2, (1, 1), [])), "Stream length inconsistent"
     yield "a group twice", True, w.pair(19, b"k", a_stream(19, GROUPS[1:] * 2)), "Duplicated consumer group"
+    yield "pending of nobody", True, w.pair(21, b"k", a_stream(21, [(b"g", (0, 0), [(5, 1)], [])])), "without consumer"
+    yield "pending of two", True, w.pair(21, b"k", a_stream(21, [(b"g", (0, 0), [(5, 1)], [(b"c", [(5, 1)]), (b"d", [(5, 1)])])])), "Duplicated consumer PEL"
     yield "pending of no group", True, w.pair(21, b"k", a_stream(21, [(b"g", (0, 0), [], [(b"c", [(5, 1)])])])), "not found in the group"
     yield "a compressed string that says it is longer", True, w.pair(0, b"k", b"\xc3\x03\x09\x01ab"), "compressed string"
     yield "a string of 2^62 bytes", True, w.pair(0, b"k", w.length(1 << 62, 64) + b"abc"), "the data end"
