@@ -4,18 +4,40 @@
  * that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
  *
  * A snapshot is made into memory while clients are served; its size comes in front of it, so a replica waits until it
- * is whole. Who asks while another still reads or waits for one gets the same.
+ * is whole. Who asks while another still reads or waits for one gets the same. Who has asked for functions only
+ * (redis-cli --functions-rdb) gets a file of those, and no writes.
  */
 #include <string.h>
 
 #include "server/command/handlers.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
+#include "server/rdb/snapshot.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define REPLICA_IP_MAX 256 /* redis-server's bound */
+
+static void release_payload(void *payload) { mem_free(payload); }
+
+/* For tools: a file with the libraries, and the end. Whoever asks for a part of the data does not follow. */
+static void sync_functions(struct call *c)
+{
+    struct rdb_sink s;
+    struct rdb_writer w;
+    rdb_sink_init(&s, NULL, NULL);
+    s.version = (int)c->cfg->rdb_version;
+    s.compress = c->cfg->rdbcompression;
+    s.checksum = c->cfg->rdbchecksum;
+    rdb_write_begin(&w, &s, c, false);
+    rdb_write_end(&w);
+    struct bytes file = rdb_sink_bytes(&s);
+    s.buf = NULL; /* the reply's from here on */
+    rdb_sink_fini(&s);
+    reply_bulk_ref(c->out, file, release_payload, (void *)(uintptr_t)file.p);
+    client_close_after_reply(c->client);
+}
 
 void cmd_sync(struct call *c)
 {
@@ -26,6 +48,10 @@ void cmd_sync(struct call *c)
         return;
     }
     server_log(c->srv, LOG_NOTICE_LEVEL, "Replica %s asks for synchronization", cl->peer);
+    if (cl->s.flags & SESSION_FUNCTIONS_ONLY) {
+        sync_functions(c);
+        return;
+    }
     if (replicas_attach(cl)) return;
     server_log(c->srv, LOG_WARNING_LEVEL,
                "No snapshot for replica %s: those that others have not taken yet are as "
@@ -56,6 +82,13 @@ void cmd_replconf(struct call *c)
             mem_free(cl->replica_ip);
             cl->replica_ip = mem_calloc(value.n + 1);
             memcpy(cl->replica_ip, value.p, value.n);
+        } else if (bytes_is_word(name, "rdb-filter-only")) {
+            if (!bytes_is_word(value, "functions")) {
+                call_errorf(c, "ERR Unsupported rdb-filter-only option: %.*s", (int)(value.n < 128 ? value.n : 128),
+                            value.p);
+                return;
+            }
+            cl->s.flags |= SESSION_FUNCTIONS_ONLY;
         } else if (bytes_is_word(name, "ack") || bytes_is_word(name, "getack")) {
             return;                                /* no reply */
         } else if (!bytes_is_word(name, "capa")) { /* what we do not make use of is nothing to refuse */

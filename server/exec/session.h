@@ -34,10 +34,11 @@ enum session_flag {
     SESSION_REPLY_OFF = 1u << 9,
     SESSION_REPLY_SKIP_NEXT = 1u << 10,
     SESSION_REPLY_SKIP = 1u << 11,
-    SESSION_SCRIPT = 1u << 16,    /* of a script: what it may is its caller's and its own affair (admit.h) */
-    SESSION_READ_ONLY = 1u << 17, /* a script that may not write */
-    SESSION_ALLOW_OOM = 1u << 18, /* or may also over maxmemory */
-    SESSION_WROTE = 1u << 19,     /* or has written, and is not stopped half way any more */
+    SESSION_SCRIPT = 1u << 16,         /* of a script: what it may is its caller's and its own affair (admit.h) */
+    SESSION_READ_ONLY = 1u << 17,      /* a script that may not write */
+    SESSION_ALLOW_OOM = 1u << 18,      /* or may also over maxmemory */
+    SESSION_WROTE = 1u << 19,          /* or has written, and is not stopped half way any more */
+    SESSION_FUNCTIONS_ONLY = 1u << 20, /* SYNC is to give it the libraries of functions and nothing else */
     SESSION_REPLY_ANY = SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP,
 };
 

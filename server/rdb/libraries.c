@@ -98,10 +98,19 @@ static int read_first_line(struct bytes code, char **name, struct bytes *program
 
 /* --- the index ---------------------------------------------------------------------------------------------------- */
 
+/* Names of functions are looked up in any case. */
+static int compare_names(struct bytes a, struct bytes b)
+{
+    int way = strncasecmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return way ? way : (a.n > b.n) - (a.n < b.n);
+}
+
+/* Of two in one library that differ in case only, the same one is found always. */
 static int by_name(const void *one, const void *other)
 {
     const struct function_index *a = one, *b = other;
-    return bytes_compare(a->name, b->name);
+    int way = compare_names(a->name, b->name);
+    return way ? way : bytes_compare(a->name, b->name);
 }
 
 /* The first whose name is not before this one. */
@@ -110,7 +119,7 @@ static unsigned index_at(const struct libraries *l, struct bytes name)
     unsigned low = 0, high = l->function_count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
-        if (bytes_compare(l->index[middle].name, name) < 0) low = middle + 1;
+        if (compare_names(l->index[middle].name, name) < 0) low = middle + 1;
         else high = middle;
     }
     return low;
@@ -119,7 +128,7 @@ static unsigned index_at(const struct libraries *l, struct bytes name)
 static const struct function_index *index_find(const struct libraries *l, struct bytes name)
 {
     unsigned i = index_at(l, name);
-    return i < l->function_count && bytes_equal(l->index[i].name, name) ? &l->index[i] : NULL;
+    return i < l->function_count && compare_names(l->index[i].name, name) == 0 ? &l->index[i] : NULL;
 }
 
 void *libraries_function(const struct libraries *l, struct bytes name)
@@ -216,7 +225,7 @@ static int check_names(const struct libraries *l, const struct library *library,
     for (unsigned i = 0; i < library->function_count; i++) {
         const struct function_index *other = index_find(l, library->functions[i].name);
         if (other && other->library != replaced)
-            return say(err, size, -EEXIST, "Function %.*s already exists", other->name);
+            return say(err, size, -EEXIST, "Function %.*s already exists", library->functions[i].name);
     }
     return 0;
 }
@@ -269,7 +278,7 @@ bool libraries_add(struct libraries *l, struct rdb_source *s, struct bytes code,
 {
     char err[LIBRARIES_ERROR_SIZE];
     int error = libraries_load(l, code, replace, false, NULL, err, sizeof err);
-    return error == 0 || rdb_source_failf(s, error, "a library of functions: %.90s", err);
+    return error == 0 || rdb_source_failf(s, error, "a library of functions: %.200s", err);
 }
 
 /* --- many at once ------------------------------------------------------------------------------------------------- */
@@ -288,7 +297,7 @@ int libraries_join(struct libraries *l, struct libraries *from, bool replace, ch
     for (unsigned i = 0; i < from->function_count; i++) {
         const struct function_index *other = index_find(l, from->index[i].name);
         if (other && place_of(from, other->library->name) == from->count)
-            return say(err, size, -EEXIST, "Function %.*s already exists", other->name);
+            return say(err, size, -EEXIST, "Function %.*s already exists", from->index[i].name);
     }
     if (count > LIBRARIES_MAX || bytes > LIBRARIES_SIZE_MAX)
         return tell(err, size, -EBADMSG, "more libraries of functions than are kept here");

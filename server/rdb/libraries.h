@@ -63,7 +63,7 @@ int libraries_join(struct libraries *l, struct libraries *from, bool replace, ch
 /* False: there is none of this name. */
 bool libraries_delete(struct libraries *l, struct bytes name);
 
-/* What was registered under this name; NULL: nothing. */
+/* What was registered under this name, in any case; NULL: nothing. */
 void *libraries_function(const struct libraries *l, struct bytes name);
 
 /* As a snapshot has them, each behind its opcode. */

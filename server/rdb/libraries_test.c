@@ -131,7 +131,9 @@ static void test_names_of_functions_differ_over_all_libraries(void **state)
     assert_int_equal(load(&l, "#!lua name=b\nh\ng", false), -EEXIST);
     assert_string_equal(said, "Function g already exists");
     assert_false(has(&l, "h"));
+    assert_int_equal(load(&l, "#!lua name=b\nh\nG", false), -EEXIST);
     assert_int_equal(load(&l, "#!lua name=b\nh", false), 0);
+    assert_true(has(&l, "H") && has(&l, "F"));
     assert_int_equal(load(&l, "#!lua name=a\ng\ni", true), 0);
     assert_true(has(&l, "g") && has(&l, "h") && has(&l, "i") && !has(&l, "f"));
     assert_int_equal(load(&l, "#!lua name=a\nx\n!", true), -EBADMSG);

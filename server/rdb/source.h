@@ -39,7 +39,7 @@ struct rdb_source {
     const char *at, *end;             /* what is there */
     const char *summed;               /* how far crc has come */
     uint64_t crc, past;               /* past: bytes before the window */
-    char said[128];                   /* what rdb_source_failf() wrote */
+    char said[256];                   /* what rdb_source_failf() wrote */
     char *window;
     char *room[RDB_ROOM_COUNT + 1]; /* the last one: compressed bytes */
     size_t cap[RDB_ROOM_COUNT + 1];

@@ -45,6 +45,24 @@ static void read_positions(lua_State *L)
     lua_settop(L, PLACES);
 }
 
+/* The names in the table at index. */
+static uint32_t read_flags(lua_State *L, int index)
+{
+    uint32_t flags = 0;
+    for (int i = 1;; i++) {
+        size_t n;
+        lua_rawgeti(L, index, i);
+        if (lua_isnil(L, -1)) break;
+        const char *name = lua_tolstring(L, -1, &n);
+        uint32_t flag = name ? script_flag_named(bytes_of(name, n)) : 0;
+        if (!flag) refuse(L, "unknown flag given");
+        flags |= flag;
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return flags;
+}
+
 /* A named argument is key and value on the top; which place it has, or an error. */
 static int place_of_argument(lua_State *L)
 {
@@ -65,6 +83,7 @@ static int place_of_argument(lua_State *L)
         refuse(L, "callback argument given to redis.register_function must be a function");
     if (place == FLAGS && !lua_istable(L, -1))
         refuse(L, "flags argument to redis.register_function must be a table representing function flags");
+    if (place == FLAGS) read_flags(L, lua_gettop(L));
     if (!place) refuse(L, "unknown argument given to redis.register_function");
     return place;
 }
@@ -81,24 +100,6 @@ static void read_names(lua_State *L)
     lua_remove(L, 1);
     if (lua_isnil(L, NAME)) refuse(L, "redis.register_function must get a function name argument");
     if (lua_isnil(L, CALLBACK)) refuse(L, "redis.register_function must get a callback argument");
-}
-
-static uint32_t read_flags(lua_State *L)
-{
-    uint32_t flags = 0;
-    if (lua_isnil(L, FLAGS)) return 0;
-    for (int i = 1;; i++) {
-        size_t n;
-        lua_rawgeti(L, FLAGS, i);
-        if (lua_isnil(L, -1)) break;
-        const char *name = lua_tolstring(L, -1, &n);
-        uint32_t flag = name ? script_flag_named(bytes_of(name, n)) : 0;
-        if (!flag) refuse(L, "unknown flag given");
-        flags |= flag;
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return flags;
 }
 
 static void check_name(lua_State *L)
@@ -181,7 +182,7 @@ int function_register(lua_State *L, struct function_load *load)
     script_limits_go_on(L); /* a large function costs more than the instructions that register it */
     if (argc == 1) read_names(L);
     else read_positions(L);
-    uint32_t flags = read_flags(L);
+    uint32_t flags = lua_isnil(L, FLAGS) ? 0 : read_flags(L, FLAGS);
     check_name(L);
     check_new(L, load);
     make(L, load, flags);
