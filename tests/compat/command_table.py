@@ -24,6 +24,7 @@ KINDS = [
     ("table tips", re.compile(r"/7(/\d+)?: redis "), {"client", "config", "latency", "msetnx", "randomkey", "scan"}),
     ("table since", re.compile(r"/subcommands/client.pause/since: "), {"client"}),
     ("table arguments", re.compile(r"/arguments/\d+/(arguments|type|flags|token|display_text): "), {"bitop", "client", "config", "psubscribe"}),
+    ("table xinfo", re.compile(r"/subcommands/xinfo.(consumers/history|stream/(history|arguments/1/(arguments|token|name|type|flags|display_text))): "), {"xinfo"}),
 ]
 
 

@@ -35,6 +35,9 @@ def read_stream(client, key):
     """All but the times at which something was delivered."""
     kids = [client.call("XRANGE", key, "-", "+"), client.call("XINFO", "STREAM", key), client.call("XINFO", "GROUPS", key),
             client.call("DEBUG", "DIGEST-VALUE", key)]
+    if versions.OLDER:  # has fewer consumers: those that found something
+        for group in kids[2].kids:
+            del group.kids[2:4]
     kids += [client.call("XPENDING", key, group.kids[1].text()) for group in kids[2].kids]
     return Node(b"*%d\r\n" % len(kids), b"", kids)
 

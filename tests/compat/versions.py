@@ -57,6 +57,11 @@ def unused(part=""):
 def reason(args):
     """Of a random command: why the versions may answer it differently, or None."""
     name = args[0].upper()
+    words = [a.upper() for a in args]
+    if name in (b"XCLAIM", b"XAUTOCLAIM") or words[:2] in ([b"XGROUP", b"CREATECONSUMER"], [b"XGROUP", b"DELCONSUMER"], [b"XINFO", b"GROUPS"]):
+        return "consumer"
+    if name in (b"XREAD", b"XREADGROUP") and b"STREAMS" in words and (len(words) - words.index(b"STREAMS")) % 2 == 0:
+        return "unbalanced"
     if name in (b"ZRANK", b"ZREVRANK") and len(args) == 4:
         return "zrank"
     if name == b"LPOS" and b"-9223372036854775808" in args:
