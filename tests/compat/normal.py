@@ -98,7 +98,9 @@ PLAIN = {"unordered": unordered, "pairs": sort_pairs, "deep": deep, "scan": scan
 
 
 def near(a, b, tolerance):
-    """Integers that differ by at most tolerance; anything else must be equal."""
+    """Integers, at any depth, that differ by at most tolerance; anything else must be equal."""
+    if a.kids and a.head == b.head:
+        return all(near(x, y, tolerance) for x, y in zip(a.kids, b.kids))
     try:
         if a.kind == b.kind and a.kind in b":$":
             return abs(int(a.text()) - int(b.text())) <= tolerance
