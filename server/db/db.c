@@ -122,13 +122,13 @@ static struct entry *replace(struct call *c, struct db *db, struct place *p, con
     keyspace_assert_entry(e, key);
     DASSERT(old != e);
     e->lru = use_is_lfu(c->cfg) ? old->lru : use_clock(c);
-    keyspace_before(c, db, p->slice, key, old);
+    bool taken = keyspace_before_gone(c, db, p->slice, key, old);
     keyspace_stamp(p->slice, e);
     table_replace_slot(&p->slice->table, p->slot, e);
     keyspace_mark(&p->slice->table, p->slot, key->hash, e);
     /* XREADGROUP learns that it is gone; a list or set that overwrites wakes nobody. */
     if (old->type == OBJ_STREAM) keyspace_ready(c, db, p->slice, key, OBJ_STREAM);
-    keyspace_discard(c, old, c->cfg->lazyfree_lazy_server_del);
+    keyspace_discard(c, taken ? NULL : old, c->cfg->lazyfree_lazy_server_del);
     return e;
 }
 
@@ -166,7 +166,7 @@ struct entry *db_put_string(struct call *c, const struct key_ref *key, struct by
 
     int64_t expiry = expiry_after(old, expire_ms, flags);
     if (likely((expiry >= 0) == !!(old->flags & ENTRY_EXPIRES))) {
-        keyspace_before(c, db, p.slice, key, old);
+        keyspace_before_string(c, db, p.slice, key, old);
         if (likely(entry_overwrite_string(old, val))) {
             if (expire_ms >= 0) store_u64(old->body, (uint64_t)expire_ms);
             use_touch(c, old);
@@ -281,17 +281,31 @@ char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e
 
 void keyspace_discard(struct call *c, struct entry *e, bool lazy)
 {
+    if (!e) return;
     if (lazy && e->type != OBJ_STRING) lazy_free(c, entry_detach(e));
     else entry_free(e);
 }
 
-/* Out of the table; the entry is the caller's. */
-static struct entry *pull(struct call *c, struct db *db, struct place *p, const struct key_ref *key)
+static struct entry *take_out(struct call *c, struct db *db, struct place *p, const struct key_ref *key)
 {
-    keyspace_before(c, db, p->slice, key, table_slot_entry(p->slot));
     struct entry *e = table_delete_slot(&p->slice->table, p->slot);
     if (e->type == OBJ_STREAM) keyspace_ready(c, db, p->slice, key, OBJ_STREAM);
     return e;
+}
+
+/* Out of the table, into another; the entry is the caller's. */
+static struct entry *pull(struct call *c, struct db *db, struct place *p, const struct key_ref *key)
+{
+    keyspace_before(c, db, p->slice, key, table_slot_entry(p->slot));
+    return take_out(c, db, p, key);
+}
+
+/* For good. NULL: the entry is not for the caller to free. */
+static struct entry *pull_for_good(struct call *c, struct db *db, struct place *p, const struct key_ref *key)
+{
+    bool taken = keyspace_before_gone(c, db, p->slice, key, table_slot_entry(p->slot));
+    struct entry *e = take_out(c, db, p, key);
+    return taken ? NULL : e;
 }
 
 static bool delete (struct call *c, const struct key_ref *key, bool lazy)
@@ -302,7 +316,7 @@ static bool delete (struct call *c, const struct key_ref *key, bool lazy)
         keyspace_expire(c, c->db, p.slice, p.slot);
         return false;
     }
-    keyspace_discard(c, pull(c, c->db, &p, key), lazy);
+    keyspace_discard(c, pull_for_good(c, c->db, &p, key), lazy);
     return true;
 }
 
@@ -314,7 +328,7 @@ void db_move(struct call *c, const struct key_ref *key, const struct entry *e, s
 {
     struct place target = keyspace_find(c, to, new_key);
     if (target.slot.bucket) {
-        struct entry *there = pull(c, to, &target, new_key);
+        struct entry *there = pull_for_good(c, to, &target, new_key);
         ASSERT(there != e);
         keyspace_discard(c, there, c->cfg->lazyfree_lazy_server_del);
     } else {

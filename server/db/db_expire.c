@@ -52,13 +52,13 @@ void keyspace_expire(struct call *c, struct db *db, struct slice *s, struct tabl
     struct key_ref key = {.name = entry_key(e)};
     /* Those who want to know it by its hash are rare. */
     if (unlikely(s->interest || s->preimage)) key = key_ref_of(db, key.name);
-    if (unlikely(s->preimage != NULL)) keyspace_tell_before(c, db, s, &key, e);
+    bool taken = unlikely(s->preimage != NULL) && keyspace_tell_gone(c, db, s, &key, e);
     table_delete_slot(&s->table, slot);
     if (e->type == OBJ_STREAM) keyspace_ready(c, db, s, &key, OBJ_STREAM);
     keyspace_after(c, db, s, &key, NOTIFY_EXPIRED, "expired");
     effect_gone(c, db, key.name, c->cfg->lazyfree_lazy_expire);
     stat_expired(c, 1);
-    keyspace_discard(c, e, c->cfg->lazyfree_lazy_expire);
+    keyspace_discard(c, taken ? NULL : e, c->cfg->lazyfree_lazy_expire);
 }
 
 struct entry *keyspace_meet_expired(struct call *c, struct db *db, struct place *p, bool write)

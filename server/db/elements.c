@@ -299,14 +299,6 @@ void elements_begin(struct elements *x)
     x->begun = true;
 }
 
-void elements_go_on_with(struct elements *x, struct entry *copy)
-{
-    ASSERT(elements_of(x->e) == x && copy->enc == x->e->enc);
-    watch(x->e, NULL);
-    x->e = copy;
-    watch(copy, &x->watch);
-}
-
 void elements_fini(struct elements *x)
 {
     watch(x->e, NULL);

@@ -63,7 +63,5 @@ static inline size_t elements_count(const struct elements *x) { return x->count;
 void elements_begin(struct elements *x);
 /* About so many bytes of them; true: that was all. */
 bool elements_some(struct elements *x, size_t bytes);
-/* Goes on with a copy of e, which from now on is the caller's. The copy never changes. */
-void elements_go_on_with(struct elements *x, struct entry *copy);
 
 #endif

@@ -28,7 +28,7 @@ struct noted {
 
 static struct {
     enum obj_type type;
-    struct entry *e, *copy;
+    struct entry *e;
     struct noted noted[MEMBERS];
     size_t count, shown, by_changes, kept;
     bool begun, changing;
@@ -120,7 +120,7 @@ static void change(unsigned add_percent)
 static void on_show(void *arg, const struct entry *e, const struct element *el)
 {
     assert_ptr_equal(arg, &w);
-    assert_ptr_equal(e, w.copy ? w.copy : w.e);
+    assert_ptr_equal(e, w.e);
     struct noted *n = &w.noted[number_of(el->member)];
     bool same = w.type == OBJ_SET || (w.type == OBJ_HASH ? number_of_value(el->value) == n->value
                                                          : memcmp(&el->score, &n->score, sizeof n->score) == 0);
@@ -206,11 +206,10 @@ static void end(void)
 {
     elements_fini(&w.x);
     assert_int_equal(w.reader.bytes, 0);
-    if (!w.copy) assert_null(elements_of(w.e));
+    assert_null(elements_of(w.e));
     if (w.type == OBJ_ZSET) ztree_check(entry_ptr(w.e));
     else dict_check(entry_ptr(w.e));
     entry_free(w.e);
-    if (w.copy) entry_free(w.copy);
 }
 
 static const enum obj_type types[] = {OBJ_SET, OBJ_HASH, OBJ_ZSET};
@@ -302,28 +301,6 @@ static void test_what_was_passed_or_noted_costs_nothing(void **state)
     }
 }
 
-static void test_it_goes_on_with_a_copy(void **state)
-{
-    (void)state;
-    for (unsigned long long seed = 1; seed <= 90; seed++) {
-        begin(types[seed % 3], seed, MEMBERS, true);
-        bool all = false;
-        for (unsigned i = below(300); i > 0; i--) change(30);
-        start_turn();
-        for (unsigned i = below(200); i > 0 && !all; i--) {
-            change(30);
-            all = elements_some(&w.x, 1 + below(100));
-        }
-        w.copy = entry_new_value(BYTES("key"), value_dup(w.e), -1);
-        elements_go_on_with(&w.x, w.copy);
-        assert_null(elements_of(w.e));
-        for (unsigned i = 0; i < 500; i++) change(10); /* nobody is told */
-        while (!all) all = elements_some(&w.x, 1 + below(300));
-        all_were_shown();
-        end();
-    }
-}
-
 static void test_one_that_is_given_up_leaves_nothing(void **state)
 {
     size_t before = demi_mem_used();
@@ -347,7 +324,6 @@ int main(void)
         cmocka_unit_test(test_a_table_that_shrinks_or_grows_meanwhile),
         cmocka_unit_test(test_what_goes_before_its_turn_is_shown_then),
         cmocka_unit_test(test_what_was_passed_or_noted_costs_nothing),
-        cmocka_unit_test(test_it_goes_on_with_a_copy),
         cmocka_unit_test(test_one_that_is_given_up_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

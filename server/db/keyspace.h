@@ -80,6 +80,9 @@ void keyspace_tell_before(struct call *c, struct db *db, struct slice *s, const 
 /* The same for a change of e's elements alone. */
 void keyspace_tell_elements(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e);
 
+/* The same for one that goes; true: it is the observer's now. */
+bool keyspace_tell_gone(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e);
+
 static inline void keyspace_announce(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
                                      struct entry *e)
 {
@@ -102,12 +105,28 @@ static inline void keyspace_before(struct call *c, struct db *db, struct slice *
     if (unlikely(s->preimage != NULL)) keyspace_tell_before(c, db, s, key, e);
 }
 
+/* Bytes are about to be written over e's, if it is a string. */
+static inline void keyspace_before_string(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                                          struct entry *e)
+{
+    keyspace_announce(c, db, s, key, e);
+    if (unlikely(s->preimage != NULL) && e->type == OBJ_STRING) keyspace_tell_before(c, db, s, key, e);
+}
+
 /* Elements of e are about to change, through the doors of its type, and nothing else of it. */
 static inline void keyspace_before_elements(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
                                             struct entry *e)
 {
     keyspace_announce(c, db, s, key, e);
     if (unlikely(s->preimage != NULL)) keyspace_tell_elements(c, db, s, key, e);
+}
+
+/* e is about to leave its table for good, since its key goes or gets another value. True: an observer frees it. */
+static inline bool keyspace_before_gone(struct call *c, struct db *db, struct slice *s, const struct key_ref *key,
+                                        struct entry *e)
+{
+    keyspace_announce(c, db, s, key, e);
+    return unlikely(s->preimage != NULL) && keyspace_tell_gone(c, db, s, key, e);
 }
 
 static inline void keyspace_notify(struct call *c, struct db *db, enum notify_class cls, const char *event,
@@ -161,7 +180,7 @@ static inline void keyspace_mark(struct table *t, struct table_slot s, uint64_t 
     else table_unmark(t, s);
 }
 
-/* Frees an entry that is out of its table. Large values go to the helper thread when lazy. */
+/* Frees an entry that is out of its table (NULL: an observer does). Large values go to the helper thread when lazy. */
 void keyspace_discard(struct call *c, struct entry *e, bool lazy);
 
 #endif

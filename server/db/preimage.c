@@ -39,6 +39,16 @@ void keyspace_tell_elements(struct call *c, struct db *db, struct slice *s, cons
         if (!p->elements || !p->elements(p, db, e)) tell(p, c, db, key, e);
 }
 
+bool keyspace_tell_gone(struct call *c, struct db *db, struct slice *s, const struct key_ref *key, struct entry *e)
+{
+    bool taken = false;
+    for (struct preimage *p = s->preimage; p; p = p->next) {
+        if (!taken && p->gone && p->gone(p, db, e)) taken = true;
+        else tell(p, c, db, key, e);
+    }
+    return taken;
+}
+
 bool preimage_holds(const struct db *db, struct entry *e)
 {
     for (struct preimage *p = db->slices[0].preimage; p; p = p->next)

@@ -30,6 +30,8 @@ struct preimage {
     /* Elements of e are about to change, and nothing else of it: true if each of them tells the observer by itself
      * (server/ds/element.h), or he needs not know. NULL, or false: it is as any change. */
     bool (*elements)(struct preimage *p, struct db *db, struct entry *e);
+    /* e leaves its table for good: true if it is to be the observer's, who frees it. NULL, or false: as any change. */
+    bool (*gone)(struct preimage *p, struct db *db, struct entry *e);
     /* e is to stay as it is for now, if that can be (the observer is at it, and is not soon done). NULL: never. */
     bool (*holds)(struct preimage *p, const struct db *db, struct entry *e);
     /* Everything in db is about to be exchanged for what is in `with` (told once for both), or to go (with NULL): true

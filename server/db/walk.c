@@ -19,8 +19,7 @@
  * Large collections are shown one after the other, before the walk goes on: first those that somebody waits for, then
  * those whose elements change (what is kept of them is written soon, and is little) and those that the walk came to.
  *
- * One that has become small, and is about to go or to change as a whole, is copied, and the walk goes on with the copy:
- * so it is with what is emptied element by element.
+ * One that goes, since its key does or gets another value, becomes the walk's own, who frees it when it was shown.
  */
 #include "server/db/walk.h"
 
@@ -60,7 +59,7 @@ struct large {
     const struct walk_part *part;
     struct entry *e;
     bool by_element;
-    bool is_copy;       /* e is ours */
+    bool is_ours;       /* e is in no table any more */
     bool is_waited_for; /* it is in `waited` */
     struct elements elements;
 };
@@ -144,7 +143,7 @@ static struct large *line_up(struct walk *w, const struct walk_part *p, struct e
 }
 
 /* It was shown, or the walk ends. */
-static void forget(struct walk *w, struct large *l)
+static void forget(struct walk *w, struct large *l, struct call *c)
 {
     if (w->current == l) w->current = NULL;
     list_remove(&l->link);
@@ -153,7 +152,7 @@ static void forget(struct walk *w, struct large *l)
     w->waited_count -= l->is_waited_for;
     w->let_go = true;
     if (l->by_element) elements_fini(&l->elements);
-    if (l->is_copy) entry_free(l->e);
+    if (l->is_ours) keyspace_discard(c, l->e, true);
     mem_free(l);
 }
 
@@ -169,11 +168,11 @@ static bool show_some(struct walk *w, struct large *l, size_t bytes)
     return l->by_element ? elements_some(&l->elements, bytes) : w->reader.more(w->reader.arg);
 }
 
-static void end_large(struct walk *w, struct large *l)
+static void end_large(struct walk *w, struct large *l, struct call *c)
 {
     w->reader.end(w->reader.arg, l->e);
-    if (!l->is_copy) stamp(w, l->e);
-    forget(w, l);
+    stamp(w, l->e);
+    forget(w, l, c);
 }
 
 static struct large *take_next(struct walk *w)
@@ -188,41 +187,29 @@ static struct large *take_next(struct walk *w)
 }
 
 /* True: it is complete. */
-static bool show_large(struct walk *w, uint64_t deadline_ns)
+static bool show_large(struct walk *w, struct call *c, uint64_t deadline_ns)
 {
     struct large *l = w->current;
     bool all;
     if (!l) begin_large(w, l = w->current = take_next(w));
     do all = show_some(w, l, STEP_BYTES);
     while (!all && demi_clock_ns() < deadline_ns && !w->reader.is_full(w->reader.arg));
-    if (all) end_large(w, l);
+    if (all) end_large(w, l, c);
     return all;
 }
 
 /* It is about to change as a whole. */
-static void show_at_once(struct walk *w, struct large *l)
+static void show_at_once(struct walk *w, struct large *l, struct call *c)
 {
     if (l != w->current && !l->by_element) {
         show(w, l->part, l->e);
-        forget(w, l);
+        forget(w, l, c);
         return;
     }
     if (l != w->current) begin_large(w, l);
     while (!show_some(w, l, SIZE_MAX)) {
     }
-    end_large(w, l);
-}
-
-/* The same where that is little. */
-static void go_on_with_copy(struct walk *w, struct large *l)
-{
-    struct entry *e = l->e, *copy = entry_new_value(entry_key(e), value_dup(e), entry_expire(e));
-    copy->lru = e->lru;
-    l->e = copy;
-    l->is_copy = true;
-    elements_go_on_with(&l->elements, copy);
-    stamp(w, e);
-    w->let_go = true;
+    end_large(w, l, c);
 }
 
 /* --- commands, ahead of the walk ---------------------------------------------------------------------------------- */
@@ -232,12 +219,11 @@ static void before_change(struct preimage *pre, struct call *c, struct db *db, c
 {
     struct walk *w = container_of(pre, struct walk, preimage);
     struct walk_part *p = w->now_in[db->id];
-    (void)c, (void)key;
+    (void)key;
     if (!p || !e || is_shown(w, e)) return;
     struct large *l = large_of(w, e);
-    if (!l) show(w, p, e);
-    else if (l->by_element && !is_large(w, e)) go_on_with_copy(w, l);
-    else show_at_once(w, l);
+    if (l) show_at_once(w, l, c);
+    else show(w, p, e);
 }
 
 static bool elements_change(struct preimage *pre, struct db *db, struct entry *e)
@@ -269,6 +255,19 @@ static bool before_whole(struct preimage *pre, struct call *c, struct db *db, st
     return true;
 }
 
+static bool gone(struct preimage *pre, struct db *db, struct entry *e)
+{
+    struct walk *w = container_of(pre, struct walk, preimage);
+    struct walk_part *p = w->now_in[db->id];
+    if (!p || is_shown(w, e)) return false;
+    struct large *l = large_of(w, e);
+    if (!l && is_large(w, e)) l = line_up(w, p, e);
+    if (!l) return false;
+    l->is_ours = true;
+    w->let_go = true; /* what its key holds now is not what was waited for */
+    return true;
+}
+
 /* Somebody waits for it: it is one of the next. */
 static void wait_for(struct walk *w, struct walk_part *p, struct entry *e)
 {
@@ -290,11 +289,11 @@ static bool holds(struct preimage *pre, const struct db *db, struct entry *e)
     return true;
 }
 
-bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key, bool elements)
+bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key, enum walk_change how)
 {
-    if (!w || !w->reader.begin) return false;
+    if (!w || !w->reader.begin || how == WALK_GOES) return false;
     struct entry *e = table_find(&db_slice(db, key)->table, key->hash, key->name);
-    return e && !(elements && elements_can_show(e)) && holds(&w->preimage, db, e);
+    return e && !(how == WALK_ELEMENTS && elements_can_show(e)) && holds(&w->preimage, db, e);
 }
 
 bool walk_has_let_go(struct walk *w)
@@ -348,7 +347,7 @@ bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns)
 {
     while (w->at < w->part_count || w->large_count) {
         if (w->large_count) {
-            if (!show_large(w, deadline_ns) || demi_clock_ns() >= deadline_ns) return false;
+            if (!show_large(w, c, deadline_ns) || demi_clock_ns() >= deadline_ns) return false;
             continue;
         }
         struct walk_part *p = &w->parts[w->at];
@@ -382,8 +381,12 @@ static struct walk *begin(struct walks *ws, struct db *dbs, int count, const str
 {
     struct walk *w = mem_calloc(sizeof *w);
     *w = (struct walk){.ws = ws, .dbs = dbs, .count = count, .reader = *r, .stamp = dbs[0].slices[0].stamp};
-    w->preimage = (struct preimage){
-        .every = true, .before = before_change, .elements = elements_change, .holds = holds, .whole = before_whole};
+    w->preimage = (struct preimage){.every = true,
+                                    .before = before_change,
+                                    .elements = elements_change,
+                                    .gone = gone,
+                                    .holds = holds,
+                                    .whole = before_whole};
     w->elements = (struct elements_reader){.show = r->element, .kept = r->kept, .arg = r->arg};
     list_init(&w->waited);
     list_init(&w->behind);
@@ -397,8 +400,8 @@ static struct walk *begin(struct walks *ws, struct db *dbs, int count, const str
 static void end(struct walk *w, struct call *c)
 {
     if (w->current) w->reader.abandon(w->reader.arg, w->current->e);
-    if (w->current) forget(w, w->current);
-    for (struct large *l; (l = take_next(w)) != NULL;) forget(w, l);
+    if (w->current) forget(w, w->current, c);
+    for (struct large *l; (l = take_next(w)) != NULL;) forget(w, l, c);
     if (w->ws) preimage_forget(w->dbs, w->count, &w->preimage);
     for (int i = 0; i < w->part_count; i++)
         if (w->parts[i].slices) end_part(w, &w->parts[i], c);

@@ -12,10 +12,11 @@
  * walked to its end in private; two that are swapped keep the numbers they had.
  *
  * A large collection is shown in steps, if its reader can take it so, while clients are served. Elements of a set,
- * hash or sorted set may change meanwhile (server/db/elements.h). A list must not, nor may a key with its collection
- * go, move or get another time to live: whoever is about to run a command that may do so asks walk_holds(), and lets
- * the command wait; it does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts
- * something into it) has the rest shown at once.
+ * hash or sorted set may change meanwhile (server/db/elements.h), and what is deleted or overwritten is the walk's
+ * until it was shown. Otherwise a list must not change, and no key of a large collection may be renamed, move or get
+ * another time to live: whoever is about to run a command that may do so asks walk_holds(), and lets the command wait;
+ * it does not expire and is not evicted meanwhile. What changes it all the same (BLMOVE puts something into it) has
+ * the rest shown at once.
  *
  * One walk at a time: it marks what it has shown in the entries themselves.
  */
@@ -45,9 +46,8 @@ struct walks {
 struct walk_reader {
     void (*entry)(void *arg, int db, const struct entry *e);
     /* A large collection of so many elements: begin(); each of them to element(), or of a list a few with each call of
-     * more() until that returns true; end(). e is the same one, or a copy. Others may be shown to entry() in between,
-     * and one to begin(), element() and end() that is complete before anything else is shown. NULL: large ones are
-     * shown to entry(), too. */
+     * more() until that returns true; end(). Others may be shown to entry() in between, and one to begin(), element()
+     * and end() that is complete before anything else is shown. NULL: large ones are shown to entry(), too. */
     void (*begin)(void *arg, int db, const struct entry *e, size_t count);
     void (*element)(void *arg, const struct entry *e, const struct element *el);
     bool (*more)(void *arg);
@@ -66,16 +66,23 @@ static inline bool walks_are_free(const struct walks *ws) { return !ws->under_wa
 bool walk_some(struct walk *w, struct call *c, uint64_t deadline_ns);
 void walk_free(struct walk *w, struct call *c);
 
-/* key in db belongs to a large collection that is to be shown before it changes: it is the next one. elements: the
- * command changes elements of sets, hashes and sorted sets alone, by db_lookup_elements(). NULL: no walk. */
-bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key, bool elements);
+/* What a command is about to do to a key. */
+enum walk_change {
+    WALK_ANY,
+    WALK_ELEMENTS, /* change elements of a set, hash or sorted set alone, by db_lookup_elements() */
+    WALK_GOES,     /* delete it, or put another value there, by the verbs of db.h */
+};
+/* key in db belongs to a large collection that is to be shown before it changes so: it is the next one. NULL: no
+ * walk. */
+bool walk_holds(struct walk *w, const struct db *db, const struct key_ref *key, enum walk_change how);
 /* Since the last call a collection that something may wait for was shown. */
 bool walk_has_let_go(struct walk *w);
 
 /* Keys and keys with an expiry that database `db` had at the beginning. */
 size_t walk_keys(const struct walk *w, int db);
 size_t walk_expires(const struct walk *w, int db);
-/* Memory it keeps, with the old values of elements. What flushed databases hold is not counted. */
+/* Memory it keeps, with the old values of elements. What flushed databases and deleted collections hold is not
+ * counted. */
 size_t walk_bytes(const struct walk *w);
 
 /* Walks that end early leave marks of several kinds, of which there are not many. Some times a second, while none is

@@ -258,7 +258,7 @@ static struct {
         size_t left;
     } one[2]; /* under way, and another that is shown at once meanwhile */
     const struct quicklist_node *node;
-    unsigned begun, abandoned, at_once, another, elements_held, changes, emptied;
+    unsigned begun, abandoned, at_once, another, elements_held, changes, emptied, gone;
 } large;
 
 static struct bytes large_name(unsigned k, char buf[32])
@@ -398,7 +398,7 @@ static void on_element(void *arg, const struct entry *e, const struct element *e
     struct one *one = under_way();
     (void)arg;
     assert_true(one->left-- > 0);
-    assert_int_equal(number_of_large(e), number_of_large(one->e = e));
+    assert_ptr_equal(e, one->e);
     one->found += element_sum(el);
 }
 
@@ -455,7 +455,7 @@ static void start_walk_in_steps(void)
     w.walk = walk_new(&w.walks, w.dbs, DBS, &w.c, &in_steps);
 }
 
-/* A command for a large one as a whole: it asks first, and mostly waits if it has to. */
+/* A command for a large one as a whole: it asks first, and mostly waits if it has to. What goes need not wait. */
 static void change_large(void)
 {
     char buf[32];
@@ -463,19 +463,25 @@ static void change_large(void)
     w.c.db = &w.dbs[below(DBS)];
     unsigned k = below(LARGE);
     struct key_ref key = key_ref_of(w.c.db, large_name(k, buf));
-    bool held = walk_holds(w.walk, w.c.db, &key, false);
+    unsigned what = below(4), begun = large.begun;
+    if (what < 2) {
+        assert_false(walk_holds(w.walk, w.c.db, &key, WALK_GOES));
+        large.gone += db_peek(&w.c, &key) != NULL && walk_holds(w.walk, w.c.db, &key, WALK_ANY);
+        if (what == 0) db_delete(&w.c, &key);
+        else put_large(k, 5);
+        assert_int_equal(large.begun, begun);
+        assert_false(walk_holds(w.walk, w.c.db, &key, WALK_ANY)); /* it is new, if it is there */
+        return;
+    }
+    bool held = walk_holds(w.walk, w.c.db, &key, WALK_ANY);
     const struct entry *e = db_peek(&w.c, &key);
     if (held) assert_non_null(e);
     if (held && below(5)) {
-        assert_true(walk_holds(w.walk, w.c.db, &key, false));
+        assert_true(walk_holds(w.walk, w.c.db, &key, WALK_ANY));
         return;
     }
-    switch (below(3)) {
-    case 0: db_delete(&w.c, &key); break;
-    case 1: put_large(k, 5); break;
-    default: return;
-    }
-    assert_false(walk_holds(w.walk, w.c.db, &key, false)); /* it was shown, or is new */
+    if (e) db_set_expire(&w.c, &key, e, 1000000000 + w.c.now_ms);
+    assert_false(walk_holds(w.walk, w.c.db, &key, WALK_ANY)); /* it was shown */
 }
 
 static struct ztree_span random_span(const struct ztree *z)
@@ -504,7 +510,7 @@ static void change_elements(void)
     w.c.db = &w.dbs[below(DBS)];
     unsigned k = below(LARGE), n = below(30) ? 1 + below(40) : 2 * LARGE_COUNT;
     struct key_ref key = key_ref_of(w.c.db, large_name(k, buf));
-    if (walk_holds(w.walk, w.c.db, &key, true)) {
+    if (walk_holds(w.walk, w.c.db, &key, WALK_ELEMENTS)) {
         assert_int_equal(type_of(k), OBJ_LIST);
         large.elements_held++;
         return;
@@ -543,7 +549,7 @@ static void fill_large(void)
 
 static void test_large_collections_are_shown_in_steps(void **state)
 {
-    unsigned begun = 0, at_once = 0, another = 0, changes = 0, held = 0, emptied = 0;
+    unsigned begun = 0, at_once = 0, another = 0, changes = 0, held = 0, emptied = 0, gone = 0;
     size_t before = demi_mem_used();
     (void)state;
     for (uint64_t seed = 1; seed <= 40; seed++) {
@@ -564,17 +570,18 @@ static void test_large_collections_are_shown_in_steps(void **state)
         changes += large.changes;
         held += large.elements_held;
         emptied += large.emptied;
+        gone += large.gone;
         walk_free(w.walk, &w.c);
         end();
     }
-    assert_true(begun > 100 && at_once > 20 && another > 5 && changes > 1000 && held > 10 && emptied > 10);
+    assert_true(begun > 100 && at_once > 20 && another > 5 && changes > 1000 && held > 10 && emptied > 10 && gone > 50);
     assert_int_equal(demi_mem_used(), before);
 }
 
 static unsigned some_until_free(const struct key_ref *key)
 {
     unsigned turns = 0;
-    while (walk_holds(w.walk, &w.dbs[0], key, false) && !walk_some(w.walk, &w.c, 0)) turns++;
+    while (walk_holds(w.walk, &w.dbs[0], key, WALK_ANY) && !walk_some(w.walk, &w.c, 0)) turns++;
     return turns;
 }
 
@@ -589,17 +596,17 @@ static void test_who_waits_for_a_large_one_is_let_go(void **state)
         put_large(k + 4, 20);
         start_walk_in_steps();
         struct key_ref big = key_ref_of(&w.dbs[0], large_name(k, buf));
-        assert_true(walk_holds(w.walk, &w.dbs[0], &big, false));
-        assert_true(walk_holds(w.walk, &w.dbs[0], &big, false));
+        assert_true(walk_holds(w.walk, &w.dbs[0], &big, WALK_ANY));
+        assert_true(walk_holds(w.walk, &w.dbs[0], &big, WALK_ANY));
         assert_false(walk_has_let_go(w.walk));
         assert_true(some_until_free(&big) > STEPS_MIN);
         assert_true(walk_has_let_go(w.walk));
         assert_false(walk_has_let_go(w.walk));
         struct key_ref small = key_ref_of(&w.dbs[0], large_name(k + 4, other)),
                        none = key_ref_of(&w.dbs[0], BYTES("none"));
-        assert_false(walk_holds(w.walk, &w.dbs[0], &small, false));
-        assert_false(walk_holds(w.walk, &w.dbs[0], &none, false));
-        assert_false(walk_holds(NULL, &w.dbs[0], &big, false));
+        assert_false(walk_holds(w.walk, &w.dbs[0], &small, WALK_ANY));
+        assert_false(walk_holds(w.walk, &w.dbs[0], &none, WALK_ANY));
+        assert_false(walk_holds(NULL, &w.dbs[0], &big, WALK_ANY));
         while (!walk_some(w.walk, &w.c, 0)) {
         }
         all_large_were_shown();
@@ -619,7 +626,7 @@ static void test_who_waits_goes_before_those_that_change(void **state)
     for (unsigned k = 0; k < LARGE; k++) {
         struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf));
         if (type_of(k) == OBJ_LIST) continue;
-        assert_false(walk_holds(w.walk, &w.dbs[0], &key, true));
+        assert_false(walk_holds(w.walk, &w.dbs[0], &key, WALK_ELEMENTS));
         change_some(db_lookup_elements(&w.c, &key), 10);
     }
     size_t kept = walk_bytes(w.walk);
@@ -647,7 +654,7 @@ static void test_one_that_ends_in_a_large_one_abandons_it(void **state)
         put_large(6, LARGE_COUNT);
         start_walk_in_steps();
         struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf)), other = key_ref_of(&w.dbs[0], BYTES("large:6"));
-        walk_holds(w.walk, &w.dbs[0], &key, false);
+        walk_holds(w.walk, &w.dbs[0], &key, WALK_ANY);
         while (!large.one[0].e) walk_some(w.walk, &w.c, 0);
         if (type_of(k) != OBJ_LIST) change_some(db_lookup_elements(&w.c, &key), 100);
         change_some(db_lookup_elements(&w.c, &other), 100);
@@ -656,6 +663,45 @@ static void test_one_that_ends_in_a_large_one_abandons_it(void **state)
         change_some(db_lookup_elements(&w.c, &other), 100); /* nobody is told */
         end();
     }
+    assert_int_equal(demi_mem_used(), before);
+}
+
+/* What a reader is at, or will be, goes at once and is freed when it was shown; nothing is shown by who deletes it. */
+static void test_what_is_deleted_is_shown_by_the_walk(void **state)
+{
+    char buf[32];
+    (void)state;
+    size_t before = demi_mem_used();
+    for (unsigned began = 0; began < 2; began++) {
+        begin(1, 1);
+        for (unsigned k = 0; k < 8; k++) put_large(k, LARGE_COUNT);
+        start_walk_in_steps();
+        while (began && !large.one[0].e) walk_some(w.walk, &w.c, 0);
+        for (unsigned k = 0; k < 8; k++) {
+            struct key_ref key = key_ref_of(&w.dbs[0], large_name(k, buf));
+            if (type_of(k) != OBJ_LIST) change_some(db_lookup_elements(&w.c, &key), 50);
+            if (k % 2) assert_true(db_delete(&w.c, &key));
+            else db_put_string(&w.c, &key, BYTES("a string"), -1, 0);
+        }
+        assert_int_equal(large.begun, began);
+        assert_int_equal(large.at_once, 0);
+        assert_int_equal(fake.lazy, 0);
+        if (began) walk_some(w.walk, &w.c, 0);
+        if (began) db_flush(&w.c, &w.dbs[0], false);
+        while (!walk_some(w.walk, &w.c, 0)) {
+        }
+        assert_int_equal(fake.lazy, 8 + began);
+        all_large_were_shown();
+        walk_free(w.walk, &w.c);
+        end();
+    }
+    begin(1, 1);
+    put_large(1, LARGE_COUNT);
+    start_walk_in_steps();
+    struct key_ref key = key_ref_of(&w.dbs[0], BYTES("large:1"));
+    db_delete(&w.c, &key);
+    walk_free(w.walk, &w.c);
+    end();
     assert_int_equal(demi_mem_used(), before);
 }
 
@@ -727,6 +773,7 @@ int main(void)
         cmocka_unit_test(test_who_waits_for_a_large_one_is_let_go),
         cmocka_unit_test(test_who_waits_goes_before_those_that_change),
         cmocka_unit_test(test_one_that_ends_in_a_large_one_abandons_it),
+        cmocka_unit_test(test_what_is_deleted_is_shown_by_the_walk),
         cmocka_unit_test(test_a_large_one_that_changed_is_shown_from_where_it_went),
         cmocka_unit_test(test_walks_that_end_early_leave_nothing_to_stumble_over),
     };

@@ -43,8 +43,8 @@ void aof_commands_put(struct aof_commands *c, int db, const struct entry *e);
 void aof_commands_begin_value(struct aof_commands *c, int db, const struct entry *e);
 bool aof_commands_more(struct aof_commands *c, size_t bytes);
 void aof_commands_abandon(struct aof_commands *c);
-/* A set, hash or sorted set element by element, so many, while it may change: begin, each element, in any order, end. e
- * is the same one, or a copy of its key. */
+/* A set, hash or sorted set element by element, so many, while it may change: begin, each element (in any order),
+ * end. */
 void aof_commands_begin_elements(struct aof_commands *c, int db, const struct entry *e, size_t count);
 void aof_commands_element(struct aof_commands *c, const struct entry *e, const struct element *el);
 void aof_commands_end_elements(struct aof_commands *c, const struct entry *e);

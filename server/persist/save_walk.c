@@ -159,18 +159,22 @@ static void on_kept(void *arg) { look_at_memory(arg); }
 
 /* --- who waits ---------------------------------------------------------------------------------------------------- */
 
-/* Of a key that holds something else it changes nothing. */
-static bool changes_elements(const struct command *cmd, const struct key_ref *key)
+/* What the command does to one of its keys. Of one that holds something else than it expects it changes nothing. */
+static enum walk_change change_of(const struct command *cmd, const struct key_ref *key)
 {
-    return (cmd->acl & (ACL_SET | ACL_SORTEDSET | ACL_HASH | ACL_GEO)) && (key->flags & KEY_RW);
+    if (key->flags & (KEY_OW | KEY_RM)) return WALK_GOES;
+    if (!(key->flags & KEY_RW)) return WALK_ANY;
+    return cmd->acl & (ACL_SET | ACL_SORTEDSET | ACL_HASH | ACL_GEO) ? WALK_ELEMENTS : WALK_ANY;
 }
 
 static bool key_is_held(const struct save_walk *s, const struct session *session, const struct request *r)
 {
     bool held = false;
     if (!(r->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return false;
-    for (int i = 0; i < r->key_count; i++)
-        held |= walk_holds(s->walk, session->db, &r->keys[i], changes_elements(r->cmd, &r->keys[i]));
+    for (int i = 0; i < r->key_count; i++) {
+        if (r->keys[i].flags & KEY_RO) continue;
+        held |= walk_holds(s->walk, session->db, &r->keys[i], change_of(r->cmd, &r->keys[i]));
+    }
     return held;
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 # timeout: 120
-"""Large collections while they are saved: who changes elements of a set, hash or sorted set is served, who would change a list, or a key as a
-whole, waits until it is written, all others are served, and the file is of the moment at which the save began; as RDB, and as a log's base of
+"""Large collections while they are saved: who changes elements of a set, hash or sorted set is served, and who deletes or overwrites a key; who
+would change a list, or a key otherwise, waits until it is written, all others are served, and the file is of the moment at which the save began; as RDB, and as a log's base of
 commands. The memory that old values take is bounded."""
 import glob
 import os
@@ -37,12 +37,20 @@ ELEMENTS = (
     [["HDEL", "hash", "field:5"]], [["HINCRBY", "hash", "count", "1"]], [["HINCRBYFLOAT", "hash", "sum", "1.5"]],
     [["MULTI"], ["SET", "small:1", "x"], ["ZADD", "zset", "7", "x"], ["EXEC"]],
 )
-# And these a list, or one of them as a whole.
+# These delete or overwrite all of one.
+GONE = (
+    [["ZREMRANGEBYSCORE", "zset", "-inf", "+inf"]], [["SPOP", "set", "1000000"]], [["SET", "list", "a string"]], [["UNLINK", "hash"]], [["DEL", "list"]],
+)
+GONE_TOO = (
+    [["COPY", "list", "list", "DB", "1", "REPLACE"]],
+    [["SUNIONSTORE", "set", "set", "other"]], [["ZADD", "zset2", "1", "x"], ["RENAME", "zset2", "zset"]], [["MSET", "hash", "1", "list", "2"]],
+)
+# And these change a list, or one of them as a whole.
 WRITES = (
     [["RPUSH", "list", "last"]], [["LPOP", "list"]], [["LSET", "list", "100", "changed"]], [["LMOVE", "list", "list", "LEFT", "RIGHT"]],
     [["MULTI"], ["SET", "small:1", "x"], ["ZADD", "zset", "7", "x"], ["LPUSH", "list", "x"], ["EXEC"]], [["ZADD", "list", "1", "of another type"]],
-    [["EXPIRE", "zset", "1000"]], [["SUNIONSTORE", "set", "set", "other"]], [["DEL", "set", "small:2"]], [["RENAME", "hash", "hash2"]],
-    [["COPY", "list", "list", "DB", "1", "REPLACE"]], [["MOVE", "list", "2"]], [["BLMOVE", "small:list", "list", "LEFT", "RIGHT", "5"]],
+    [["EXPIRE", "zset", "1000"]], [["PERSIST", "set"]], [["RENAME", "hash", "hash2"]], [["MULTI"], ["DEL", "set"], ["EXPIRE", "zset", "2000"], ["EXEC"]],
+    [["MOVE", "list", "2"]], [["BLMOVE", "small:list", "list", "LEFT", "RIGHT", "5"]], [["SETRANGE", "list", "0", "x"]], [["LTRIM", "list", "0", "10"]],
 )
 
 
@@ -226,11 +234,24 @@ def elements_change():
         tap.ok(wait_until(lambda: info(client, "rdb_bgsave_in_progress") == "0") and info(client, "rdb_last_bgsave_status") == "ok", "the save ends well")
         got = loaded(server)
         tap.ok(got == before, "and knows nothing of them", [got, before])
+        for gone in GONE, GONE_TOO:
+            client.call("DEL", "zset", "list", "set", "hash")
+            fill(server)
+            client.call("CONFIG", "SET", "rdb-key-save-delay", SLOW)
+            client.send(encode(["DEBUG", "DIGEST"]) + encode(["BGSAVE"]))
+            before, _ = client.read().text(), client.read()
+            late = [words for commands in gone for words in commands if client.call(*words).is_error()]
+            fill(server, ("zset",))
+            tap.ok(not late and info(client, "rdb_bgsave_in_progress") == "1", "who deletes or overwrites one is served, too", late)
+            client.call("CONFIG", "SET", "rdb-key-save-delay", "0")
+            tap.ok(wait_until(lambda: info(client, "rdb_bgsave_in_progress") == "0") and info(client, "rdb_last_bgsave_status") == "ok", "the save ends well")
+            got = loaded(server)
+            tap.ok(got == before, "and has it", [got, before])
+        client.call("FLUSHALL")
         for seed in range(4):
             rng, clients = random.Random(seed), [client] + [server.client(PATIENCE) for _ in range(3)]
             if seed == 2:  # emptied, element by element, before or while it is written
                 client.call("CONFIG", "SET", "set-max-listpack-entries", "0")
-            client.call("DEL", "small:list")
             fill(server, ("zset", "set", "hash"))
             client.call("SADD", "set2", *["member:%d" % i for i in range(0, 2 * MEMBERS, 2)])
             client.call("CONFIG", "SET", "rdb-key-save-delay", "3000")
