@@ -6,6 +6,7 @@
  */
 #include "server/exec/call.h"
 #include "server/cmd/command_reply.h"
+#include "server/command/category.h"
 #include "server/command/handlers.h"
 #include "server/ds/glob.h"
 #include "server/mem.h"

@@ -4,6 +4,8 @@
  */
 #include "server/cmd/command_reply.h"
 
+#include "server/command/category.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- words for bits ------------------------------------------------------------------------ */
@@ -37,30 +39,6 @@ static const struct word command_words[] = {
     {CMD_ALLOW_BUSY, "allow_busy"},
 };
 
-static const struct word category_words[] = {
-    {ACL_KEYSPACE, "@keyspace"},
-    {ACL_READ, "@read"},
-    {ACL_WRITE, "@write"},
-    {ACL_SET, "@set"},
-    {ACL_SORTEDSET, "@sortedset"},
-    {ACL_LIST, "@list"},
-    {ACL_HASH, "@hash"},
-    {ACL_STRING, "@string"},
-    {ACL_BITMAP, "@bitmap"},
-    {ACL_HYPERLOGLOG, "@hyperloglog"},
-    {ACL_GEO, "@geo"},
-    {ACL_STREAM, "@stream"},
-    {ACL_PUBSUB, "@pubsub"},
-    {ACL_ADMIN, "@admin"},
-    {ACL_FAST, "@fast"},
-    {ACL_SLOW, "@slow"},
-    {ACL_BLOCKING, "@blocking"},
-    {ACL_DANGEROUS, "@dangerous"},
-    {ACL_CONNECTION, "@connection"},
-    {ACL_TRANSACTION, "@transaction"},
-    {ACL_SCRIPTING, "@scripting"},
-};
-
 static const struct word key_words[] = {
     {KEY_RO, "RO"},
     {KEY_RW, "RW"},
@@ -89,16 +67,18 @@ static void reply_words(struct reply *out, uint32_t bits, const struct word *wor
         if (bits & words[i].bit) reply_status(out, words[i].text);
 }
 
+static void reply_categories(struct reply *out, uint32_t bits)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < CATEGORY_COUNT; i++) n += (bits & categories[i].bit) != 0;
+    reply_set(out, n);
+    for (unsigned i = 0; i < CATEGORY_COUNT; i++)
+        if (bits & categories[i].bit) reply_status(out, categories[i].name);
+}
+
 void command_reply_key_flags(struct reply *out, unsigned flags)
 {
     reply_words(out, flags, key_words, COUNT(key_words));
-}
-
-uint32_t command_category(struct bytes name)
-{
-    for (size_t i = 0; i < COUNT(category_words); i++)
-        if (bytes_is_word(name, category_words[i].text + 1)) return category_words[i].bit;
-    return 0;
 }
 
 /* --- INFO ---------------------------------------------------------------------------------- */
@@ -183,7 +163,7 @@ void command_reply_info(struct reply *out, const struct command *cmd)
     reply_int(out, cmd->first_key);
     reply_int(out, cmd->last_key);
     reply_int(out, cmd->key_step);
-    reply_words(out, cmd->acl, category_words, COUNT(category_words));
+    reply_categories(out, cmd->acl);
     reply_set(out, cmd->tip_count);
     for (unsigned i = 0; i < cmd->tip_count; i++) reply_bulk_str(out, cmd->tips[i]);
     reply_key_specs(out, cmd);

@@ -14,7 +14,5 @@ void command_reply_info(struct reply *out, const struct command *cmd);
 void command_reply_docs(struct reply *out, const struct command *cmd);
 /* enum key_flag as words. */
 void command_reply_key_flags(struct reply *out, unsigned flags);
-/* enum acl_cat by its name without '@', in any case; 0: no such category. */
-uint32_t command_category(struct bytes name);
 
 #endif
