@@ -95,6 +95,13 @@ static int apply_spin(struct server *srv, const struct config *cfg, const char *
     return -rc;
 }
 
+static int apply_password(struct server *srv, const struct config *cfg, const char **err)
+{
+    acl_set_default_password(&srv->acl, cfg->requirepass);
+    for (int i = 0; i < srv->worker_count; i++) client_users_changed(&srv->workers[i]);
+    return 0;
+}
+
 static int apply_appendonly(struct server *srv, const struct config *cfg, const char **err)
 {
     struct worker *w = &srv->workers[0];
@@ -164,6 +171,7 @@ static const struct conf_hook hooks[] = {
     {.option = "proc-title-template", .apply = apply_proc_title},
     {.option = "crash-log-enabled", .apply = apply_crash_log},
     {.option = "locale-collate", .apply = apply_locale},
+    {.option = "requirepass", .apply = apply_password, .last = true},
 };
 
 void conf_apply_register(struct server *srv, struct config *cfg)

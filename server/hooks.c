@@ -41,6 +41,9 @@ enum expired_is srv_expired_is(const struct call *c, bool write)
 
 bool srv_past_deletes(const struct call *c) { return !c->srv->persist.loading && !c->srv->persist.replaying; }
 bool srv_cluster_enabled(const struct call *c) { return false; }
-bool srv_reads_all_keys(const struct call *c) { return true; }
+bool srv_reads_all_keys(const struct call *c)
+{
+    return !c->session || acl_user_check_all_keys(c->session->user, c->cmd, c->argv, c->argc, KEY_ACCESS);
+}
 bool srv_in_script(const struct call *c) { return c->session && (c->session->flags & SESSION_SCRIPT); }
 bool srv_must_obey(const struct call *c) { return c->srv->persist.replaying; }

@@ -17,6 +17,7 @@
 #include "demi/ext.h"
 #include "server/conf/config.h"
 #include "server/conf/oom_score.h"
+#include "server/acl/acl.h"
 #include "server/conf/store.h"
 #include "server/db/db.h"
 #include "server/db/walk.h"
@@ -96,6 +97,7 @@ struct server {
     bool daemonized, supervised;
     bool in_a_process; /* not in the simulator: it may have threads, and locks on files that others see */
 
+    struct acl acl;
     struct scripts *scripts;   /* server/script/scripts.h */
     bool scripts_deny_nothing; /* DEBUG SET-DISABLE-DENY-SCRIPTS */
     /* What a request's flags (enum cmd_flag) come to: a program's own word counts if it gives one. NULL: its row's. */

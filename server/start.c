@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/acl/load.h"
 #include "server/conf_apply.h"
 #include "server/exec/check_waist.h"
 #include "server/lazyfree.h"
@@ -146,6 +147,34 @@ static void journal_appended(struct journal *j)
     replicas_journal_appended(j);
 }
 
+/* Users of the configuration, or of their file; not both, since one of them would be forgotten in silence. */
+static int load_users(struct server *srv)
+{
+    const struct config *cfg = srv->config;
+    bool open_channels = cfg->acl_pubsub_default == ACL_PUBSUB_ALLCHANNELS;
+    bool has_file = given(cfg->aclfile);
+    struct acl_users users, old;
+    struct conf_text err = {0};
+    acl_init(&srv->acl);
+    acl_set_default_password(&srv->acl, cfg->requirepass);
+    if (has_file && cfg->users) {
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "Configuring Redis with users defined in redis.conf and at the same setting an ACL file path is "
+                   "invalid. This setup is very likely to lead to configuration errors and security holes, please "
+                   "define either an ACL file or declare users directly in your redis.conf, but not both.");
+        return -EINVAL;
+    }
+    bool fine = acl_load_lines(&srv->acl, cfg->users, open_channels, &err);
+    if (!fine) server_log(srv, LOG_WARNING_LEVEL, "Critical error while loading ACLs. Exiting: %s", err.p);
+    if (fine && has_file) {
+        fine = acl_load_file(cfg->aclfile, open_channels, &users, &err);
+        if (fine) acl_replace(&srv->acl, &users, &old), acl_users_free(&old);
+        else server_log(srv, LOG_WARNING_LEVEL, "Aborting Redis startup because of ACL errors: %s", err.p);
+    }
+    conf_text_free(&err);
+    return fine ? 0 : -EINVAL;
+}
+
 int server_start(struct server *srv, const struct server_options *o)
 {
     int err = o->libos_runs ? 0 : start_libos(srv);
@@ -155,6 +184,8 @@ int server_start(struct server *srv, const struct server_options *o)
     srv->in_a_process = o->in_a_process;
     persist_init(srv);
     open_keyspace(srv, o->hash_seed);
+    err = load_users(srv);
+    if (err) return err;
     srv->worker_count = 1;
     srv->workers = zeroed(sizeof *srv->workers);
     err = worker_init(&srv->workers[0], srv, o->dice_seed);
@@ -196,6 +227,7 @@ void server_stop(struct server *srv)
     latency_fini(srv);
     errorstats_fini(srv);
     libraries_clear(&srv->libraries);
+    acl_fini(&srv->acl);
     demi_exit();
     demi_set_log(NULL, NULL);
     free(srv->dbs);

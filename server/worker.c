@@ -39,10 +39,8 @@ void worker_update_time(struct worker *w)
 void worker_take_config(struct worker *w)
 {
     int64_t maxmemory = w->conf.cfg->maxmemory;
-    bool was_open = config_is_open(w->conf.cfg);
     conf_store_pass(&w->srv->conf, &w->conf);
     w->call.cfg = w->conf.cfg;
-    if (was_open != config_is_open(w->conf.cfg)) client_password_changed(w);
     persist_update(w->srv);
     aof_take_config(w);
     if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
@@ -93,9 +91,9 @@ struct worker_stats worker_stats_sum(const struct server *srv)
 #define ADD(field) sum.field += s->field
         ADD(commands), ADD(connections), ADD(rejected_conn), ADD(hits), ADD(misses), ADD(expired), ADD(evicted);
         ADD(errors), ADD(net_in), ADD(net_out), ADD(protocol_errors), ADD(unblocked), ADD(reads), ADD(writes);
-        ADD(batches), ADD(turns), ADD(loop_ns), ADD(acl_denied_auth), ADD(expired_time_cap_reached),
-            ADD(expire_cycle_ns);
+        ADD(batches), ADD(turns), ADD(loop_ns), ADD(expired_time_cap_reached), ADD(expire_cycle_ns);
         ADD(cron_ns);
+        for (int why = 0; why <= ACL_DENIED_CHANNEL; why++) ADD(acl_denied[why]);
         if (s->turn_ticks_max > sum.turn_ticks_max) sum.turn_ticks_max = s->turn_ticks_max;
         if (s->turn_commands_max > sum.turn_commands_max) sum.turn_commands_max = s->turn_commands_max;
         ADD(output_limit_closed), ADD(query_limit_closed), ADD(over_ns), ADD(over_since_ns), ADD(peak_clients);

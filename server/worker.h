@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "alloc/base/list.h"
 #include "alloc/base/rng.h"
+#include "server/acl/selector.h"
 #include "demi/ext.h"
 #include "server/conf/store.h"
 #include "server/ds/table.h"
@@ -37,7 +38,8 @@ struct command_stats {
 struct worker_stats {
     uint64_t commands, connections, rejected_conn, hits, misses, expired, evicted, errors;
     uint64_t net_in, net_out, protocol_errors, unblocked, reads, writes;
-    uint64_t batches, turns, loop_ns, acl_denied_auth; /* loop_ns: of turns, without sleep; worker_see_loop() */
+    uint64_t acl_denied[ACL_DENIED_CHANNEL + 1]; /* by enum acl_denied */
+    uint64_t batches, turns, loop_ns;            /* loop_ns: of turns, without sleep; worker_see_loop() */
     uint64_t expired_time_cap_reached, expire_cycle_ns;
     uint64_t output_limit_closed, query_limit_closed;
     uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */

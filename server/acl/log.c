@@ -34,8 +34,8 @@ static void trim(struct acl_log *log, int64_t keep)
 static bool is_same(const struct acl_log_entry *e, const struct acl_refusal *what, int64_t now_ms)
 {
     int64_t since = now_ms - e->updated_ms;
-    return e->what.reason == what->reason && e->what.context == what->context && since <= SAME_MS && since >= -SAME_MS &&
-           bytes_equal(e->what.object, what->object) && bytes_equal(e->what.user, what->user);
+    return e->what.reason == what->reason && e->what.context == what->context && since <= SAME_MS &&
+           since >= -SAME_MS && bytes_equal(e->what.object, what->object) && bytes_equal(e->what.user, what->user);
 }
 
 static struct acl_log_entry *find_same(const struct acl_log *log, const struct acl_refusal *what, int64_t now_ms)

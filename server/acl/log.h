@@ -25,7 +25,7 @@ struct acl_log_entry {
     int64_t created_ms, updated_ms;
 };
 
-struct acl_log { /* all zero is empty */
+struct acl_log {         /* all zero is empty */
     struct list entries; /* newest first */
     size_t count;
     uint64_t next_id;

@@ -38,8 +38,8 @@ struct acl_first_arg {
 struct acl_selector { /* private, but for what acl_quick() looks at */
     uint64_t commands[ACL_COMMANDS_MAX / 64];
     bool all_keys, all_channels, all_commands;
-    bool from_all;      /* the rules take away from all commands, those to come included */
-    unsigned last_key;  /* the pattern that matched last: mostly it will again */
+    bool from_all;     /* the rules take away from all commands, those to come included */
+    unsigned last_key; /* the pattern that matched last: mostly it will again */
     struct acl_pattern *keys;
     size_t key_count, key_cap;
     struct acl_words channels;

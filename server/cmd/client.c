@@ -167,7 +167,8 @@ void cmd_client_list(struct call *c)
 /* --- kill --------------------------------------------------------------------------------------------------------- */
 
 struct kill_filter {
-    struct bytes addr, laddr, user;
+    struct bytes addr, laddr;
+    const struct acl_user *user;
     bool has_addr, has_laddr, has_user, has_id, has_type, skip_me;
     uint64_t id;
     int type;
@@ -177,6 +178,7 @@ static bool kill_matches(const struct kill_filter *f, const struct client *cl, c
 {
     if (f->has_addr && !bytes_equal(f->addr, bytes_of_str(cl->peer))) return false;
     if (f->has_laddr && !bytes_equal(f->laddr, bytes_of_str(cl->local))) return false;
+    if (f->has_user && cl->s.user != f->user) return false;
     if (f->has_id && cl->id != f->id) return false;
     if (f->has_type && !is_of_type(cl, f->type)) return false;
     return !(f->skip_me && cl == me);
@@ -222,7 +224,9 @@ static bool parse_kill(struct call *c, struct kill_filter *f)
             f->has_laddr = true;
             f->laddr = value;
         } else if (bytes_is_word(name, "user")) {
-            if (!bytes_equal(value, BYTES("default"))) {
+            f->has_user = true;
+            f->user = acl_find(&c->srv->acl, value);
+            if (!f->user) {
                 call_errorf(c, "ERR No such user '%.*s'", (int)(value.n < 128 ? value.n : 128), value.p);
                 return false;
             }

@@ -67,7 +67,10 @@ void cmd_config_rewrite(struct call *c)
         call_error(c, "ERR The server is running without a config file");
         return;
     }
-    int rc = conf_rewrite(c->cfg, false);
+    struct conf_text users = {0};
+    if (!c->cfg->aclfile || !*c->cfg->aclfile) acl_describe(&c->srv->acl, &users);
+    int rc = conf_rewrite(c->cfg, conf_text_bytes(&users), false);
+    conf_text_free(&users);
     if (rc < 0) {
         server_log(c->srv, LOG_WARNING_LEVEL, "CONFIG REWRITE failed: %s", strerror(-rc));
         call_errorf(c, "ERR Rewriting config file: %s", strerror(-rc));

@@ -9,6 +9,7 @@
 #include "server/db/db.h"
 #include "server/db/hooks.h"
 #include "server/ds/number.h"
+#include "server/exec/exec.h"
 #include "server/exec/multi.h"
 #include "server/net/pubsub.h"
 #include "server/net/monitor.h"
@@ -56,26 +57,15 @@ void cmd_select(struct call *c)
     call_ok(c);
 }
 
-/* Takes the same time wherever the two differ. */
-static bool same_secret(struct bytes given, const char *secret)
-{
-    size_t n = strlen(secret);
-    unsigned char diff = given.n != n;
-    for (size_t i = 0; i < given.n; i++) diff |= (unsigned char)(given.p[i] ^ secret[n ? i % n : 0]);
-    return diff == 0;
-}
-
-static const char wrong_pass[] = "WRONGPASS invalid username-password pair or user is disabled.";
-
 static bool authenticate(struct call *c, struct bytes user, struct bytes password)
 {
-    const char *secret = c->cfg->requirepass;
-    bool open = !secret || !*secret;
-    if (!bytes_equal(user, BYTES("default")) || (!open && !same_secret(password, secret))) {
-        c->w->stats.acl_denied_auth++;
-        call_error(c, wrong_pass);
+    struct acl_user *u = acl_find(&c->srv->acl, user);
+    if (!u || !acl_user_comes_in(u, password)) {
+        exec_note_not_authenticated(c->session, user, c->argv[0]);
+        call_error(c, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
+    session_set_user(c->session, u);
     c->session->flags |= SESSION_AUTHENTICATED;
     c->session->flags &= ~(uint32_t)SESSION_LET_IN;
     return true;
@@ -88,7 +78,7 @@ void cmd_auth(struct call *c)
         return;
     }
     if (c->argc == 2) {
-        if (config_is_open(c->cfg)) {
+        if (c->srv->acl.default_user->no_password) {
             call_error(c, "ERR AUTH <password> called without any password configured for the "
                           "default user. Are you sure your "
                           "configuration is correct?");
@@ -186,6 +176,8 @@ void cmd_reset(struct call *c)
     cl->out.proto = 2;
     client_clear_name(cl);
     cl->s.flags &= ~(uint32_t)SESSION_LET_IN;
-    if (!config_is_open(c->cfg)) cl->s.flags &= ~(uint32_t)SESSION_AUTHENTICATED;
+    session_set_user(&cl->s, c->srv->acl.default_user);
+    if (!acl_is_open(&c->srv->acl)) cl->s.flags &= ~(uint32_t)SESSION_AUTHENTICATED;
+    else cl->s.flags |= SESSION_AUTHENTICATED;
     reply_status(&cl->out, "RESET");
 }

@@ -477,7 +477,10 @@ static void debug_loadaof(struct call *c)
 
 static void debug_rewrite_all(struct call *c)
 {
-    int rc = conf_rewrite(c->cfg, true);
+    struct conf_text users = {0};
+    if (!c->cfg->aclfile || !*c->cfg->aclfile) acl_describe(&c->srv->acl, &users);
+    int rc = conf_rewrite(c->cfg, conf_text_bytes(&users), true);
+    conf_text_free(&users);
     if (rc < 0) call_errorf(c, "ERR CONFIG-REWRITE-FORCE-ALL failed: %s", strerror(-rc));
     else call_ok(c);
 }

@@ -70,7 +70,8 @@ static bool parse_options(struct call *c, struct restore *r)
 static bool is_sanitized(const struct call *c)
 {
     int64_t how = c->cfg->sanitize_dump_payload;
-    return how == SANITIZE_DUMP_YES || (how == SANITIZE_DUMP_CLIENTS && !srv_must_obey(c));
+    return how == SANITIZE_DUMP_YES || (how == SANITIZE_DUMP_CLIENTS && !srv_must_obey(c) &&
+                                        !(c->session->user && c->session->user->skip_sanitize));
 }
 
 static bool read_payload(struct call *c, struct value *v)

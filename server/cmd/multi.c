@@ -3,6 +3,7 @@
  * MULTI, EXEC, DISCARD, WATCH, UNWATCH over server/exec/multi.h.
  */
 #include "server/command/handlers.h"
+#include "server/exec/exec.h"
 #include "server/exec/run.h"
 #include "server/exec/multi.h"
 #include "server/server.h"
@@ -52,7 +53,8 @@ void cmd_exec(struct call *c)
     reply_array(c->out, count);
     /* RESET or QUIT cannot be queued, so the queue does not change under this loop. */
     for (size_t i = 0; i < count; i++)
-        run_request(s, multi_at(s, i), (struct run_how){.in_exec = true, .deny_blocking = true});
+        if (likely(exec_permits_queued(s, multi_at(s, i))))
+            run_request(s, multi_at(s, i), (struct run_how){.in_exec = true, .deny_blocking = true});
     multi_end(s);
 }
 

@@ -7,6 +7,21 @@
 
 #include "server/command/command.h"
 
+/* acl */
+cmd_handler cmd_acl_cat;
+cmd_handler cmd_acl_deluser;
+cmd_handler cmd_acl_dryrun;
+cmd_handler cmd_acl_genpass;
+cmd_handler cmd_acl_getuser;
+cmd_handler cmd_acl_help;
+cmd_handler cmd_acl_list;
+cmd_handler cmd_acl_load;
+cmd_handler cmd_acl_log;
+cmd_handler cmd_acl_save;
+cmd_handler cmd_acl_setuser;
+cmd_handler cmd_acl_users;
+cmd_handler cmd_acl_whoami;
+
 /* string */
 cmd_handler cmd_append;
 cmd_handler cmd_decr;

@@ -50,6 +50,7 @@
     X(connection)                                                                                                      \
     X(server)                                                                                                          \
     X(transactions)                                                                                                    \
+    X(acl)                                                                                                             \
     X(pubsub)                                                                                                          \
     X(scripting)                                                                                                       \
     X(stream)

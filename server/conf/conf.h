@@ -13,6 +13,7 @@
 #define SERVER_CONF_CONF_H
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "alloc/base/bytes.h"
 #include "server/conf/config.h"
@@ -79,8 +80,10 @@ int conf_get(const struct config *cfg, const struct bytes *patterns, int count,
              void (*fn)(void *arg, struct bytes name, struct bytes value), void *arg);
 /* True when the value of the option must not show in logs. */
 bool conf_is_sensitive(struct bytes name);
-/* CONFIG REWRITE into cfg->file. 0 or -errno; -ENOENT also when there is no file. force: options at
- * their defaults are written too. */
-int conf_rewrite(const struct config *cfg, bool force);
+/* CONFIG REWRITE into cfg->file. 0 or -errno; -ENOENT also when there is no file. users: lines "user name rules...",
+ * which take the place of those that are there. force: options at their defaults are written too. */
+int conf_rewrite(const struct config *cfg, struct bytes users, bool force);
+/* text becomes the file's content, whole or not at all; its name and its mode stay. 0 or -errno. */
+int conf_file_replace(const char *path, mode_t mode, struct bytes text);
 
 #endif

@@ -7,7 +7,6 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
@@ -49,16 +48,6 @@ void conf_failure_print(const struct conf_failure *f, FILE *out)
 static int fail(struct conf_file_reader *r, const char *why)
 {
     snprintf(r->failure->reason, sizeof r->failure->reason, "%s", why);
-    return -EINVAL;
-}
-
-/* About a word of the line. */
-__attribute__((format(printf, 2, 3))) static int failf(struct conf_file_reader *r, const char *format, ...)
-{
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(r->failure->reason, sizeof r->failure->reason, format, ap);
-    va_end(ap);
     return -EINVAL;
 }
 
@@ -137,28 +126,18 @@ static bool is_obsolete(const struct conf_args *a)
             bytes_is_word(a->argv[0], "list-max-ziplist-value") || bytes_is_word(a->argv[0], "lua-replicate-commands"));
 }
 
-/* What redis-server writes of a default user that nobody changed is what everybody may do here. */
+/* Kept as they are: what their rules mean is known where commands are (server/acl/load.h). */
 static int user_apply(struct conf_file_reader *r, const struct conf_args *a)
 {
-    static const struct {
-        const char *rule, *same;
-    } needed[] = {{"on", NULL}, {"nopass", NULL}, {"~*", "allkeys"}, {"&*", "allchannels"}, {"+@all", "allcommands"}};
-    bool has[sizeof needed / sizeof *needed] = {0};
-    if (!bytes_equal(a->argv[1], BYTES("default")))
-        return failf(r, "users other than 'default' are not supported yet: '%.64s'", a->argv[1].p);
-    for (int i = 2; i < a->argc; i++) {
-        bool known = bytes_is_word(a->argv[i], "sanitize-payload");
-        for (unsigned k = 0; k < sizeof needed / sizeof *needed && !known; k++) {
-            known = bytes_is_word(a->argv[i], needed[k].rule) ||
-                    (needed[k].same && bytes_is_word(a->argv[i], needed[k].same));
-            has[k] |= known;
-        }
-        if (!known)
-            return failf(r, "rules of users other than 'on nopass ~* &* +@all' are not supported yet: '%.64s'",
-                         a->argv[i].p);
+    struct conf_text lines = {0};
+    if (r->cfg->users) conf_text_add_str(&lines, r->cfg->users);
+    for (int i = 1; i < a->argc; i++) {
+        if (i > 1) conf_text_add_str(&lines, " ");
+        conf_text_add_quoted(&lines, a->argv[i]);
     }
-    for (unsigned k = 0; k < sizeof needed / sizeof *needed; k++)
-        if (!has[k]) return failf(r, "'user default' without '%s' is not supported yet", needed[k].rule);
+    conf_text_add_str(&lines, "\n");
+    free(r->cfg->users);
+    r->cfg->users = lines.p;
     return 0;
 }
 

@@ -47,9 +47,12 @@ static void line_append(struct rewriting *rw, struct line line)
 
 static bool is_directive(struct bytes name)
 {
-    return bytes_is_word(name, "include") || bytes_is_word(name, "rename-command") || bytes_is_word(name, "user") ||
+    return bytes_is_word(name, "include") || bytes_is_word(name, "rename-command") ||
            bytes_is_word(name, "loadmodule") || bytes_is_word(name, "sentinel");
 }
+
+/* Stands for the lines of users, as if they were one option with many values. */
+static const struct conf_option users_option = {.name = "user"};
 
 static void old_line_add(struct rewriting *rw, struct bytes text)
 {
@@ -65,6 +68,7 @@ static void old_line_add(struct rewriting *rw, struct bytes text)
     struct conf_args a;
     bool readable = conf_split(text, &a) == 0;
     if (readable && a.argc) line.option = conf_option_find(a.argv[0]);
+    if (readable && a.argc && bytes_is_word(a.argv[0], "user")) line.option = &users_option;
     if (line.option || (readable && a.argc && is_directive(a.argv[0]))) {
         line.text = conf_text_copy(text);
     } else {
@@ -152,7 +156,7 @@ static int folder_sync(const char *path)
     return rc;
 }
 
-static int file_replace(const char *path, mode_t mode, struct bytes text)
+int conf_file_replace(const char *path, mode_t mode, struct bytes text)
 {
     char temporary[PATH_MAX];
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
@@ -170,7 +174,20 @@ static int file_replace(const char *path, mode_t mode, struct bytes text)
     return folder_sync(path);
 }
 
-int conf_rewrite(const struct config *cfg, bool force)
+static void users_put(struct rewriting *rw, struct bytes users)
+{
+    rw->option = &users_option;
+    for (size_t at = 0; at < users.n;) {
+        const char *end = memchr(users.p + at, '\n', users.n - at);
+        size_t n = end ? (size_t)(end - users.p) - at : users.n - at;
+        char *line = conf_text_copy(bytes_of(users.p + at, n));
+        line_put(rw, line, true);
+        free(line);
+        at += n + 1;
+    }
+}
+
+int conf_rewrite(const struct config *cfg, struct bytes users, bool force)
 {
     if (!cfg->file) return -ENOENT;
     struct rewriting rw = {.force = force};
@@ -182,8 +199,9 @@ int conf_rewrite(const struct config *cfg, bool force)
             rw.option = &conf_options[i];
             conf_option_lines(cfg, rw.option, line_put, &rw);
         }
+        users_put(&rw, users);
         text_make(&rw, &text);
-        rc = file_replace(cfg->file, mode, conf_text_bytes(&text));
+        rc = conf_file_replace(cfg->file, mode, conf_text_bytes(&text));
     }
     for (size_t i = 0; i < rw.count; i++) free(rw.lines[i].text);
     free(rw.lines);

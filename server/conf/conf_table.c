@@ -182,7 +182,7 @@ const struct conf_option conf_options[] = {
     BOOL("tls-session-caching", NULL, 0, tls_session_caching, true),
 
     /* strings; a default of NULL: an empty value means "not set" */
-    STRING("aclfile", NULL, CONF_IMMUTABLE | CONF_FIXED, aclfile, "", NULL),
+    STRING("aclfile", NULL, CONF_IMMUTABLE, aclfile, "", NULL),
     STRING("unixsocket", NULL, CONF_IMMUTABLE, unixsocket, NULL, NULL),
     STRING("pidfile", NULL, CONF_IMMUTABLE, pidfile, NULL, NULL),
     STRING("replica-announce-ip", "slave-announce-ip", 0, replica_announce_ip, NULL, NULL),
@@ -383,6 +383,7 @@ void conf_fini(struct config *cfg)
     }
     for (unsigned i = 0; i < cfg->bind_count; i++) free(cfg->bind[i]);
     free(cfg->replicaof_host);
+    free(cfg->users);
     free(cfg->file);
     *cfg = (struct config){0};
 }
@@ -403,6 +404,7 @@ struct config *conf_copy(const struct config *cfg)
         if (conf_options[i].type == CONF_STRING) text_copy((char **)((char *)copy + conf_options[i].offset));
     for (unsigned i = 0; i < copy->bind_count; i++) text_copy(&copy->bind[i]);
     text_copy(&copy->replicaof_host);
+    text_copy(&copy->users);
     text_copy(&copy->file);
     return copy;
 }

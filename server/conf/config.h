@@ -364,6 +364,8 @@ struct config {
     int64_t libos_spin_us; /* microseconds */
     enum libos_files libos_files;
 
+    char *users; /* its lines "user name rules...", each word quoted; NULL: none */
+
     /* private to server/conf/ */
     char *file; /* absolute path of the file it came from; NULL: none */
     bool reading_file, save_was_read;
@@ -374,8 +376,5 @@ struct config {
     uint64_t replaced_epoch; /* store.h: when, and its place among the replaced ones */
     struct list replaced;
 };
-
-/* Whether clients need no password. */
-static inline bool config_is_open(const struct config *cfg) { return !cfg->requirepass || !*cfg->requirepass; }
 
 #endif

@@ -33,7 +33,7 @@ static inline struct bytes conf_text_bytes(const struct conf_text *t) { return b
 /* A copy that ends with NUL; free() it. */
 char *conf_text_copy(struct bytes b);
 
-enum { CONF_ARGS_MAX = 1024 };
+enum { CONF_ARGS_MAX = 1 << 18 }; /* a user may have many rules */
 
 /* Words: each ends with NUL behind its n bytes. */
 struct conf_args {

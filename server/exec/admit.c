@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/acl/user.h"
 #include "server/exec/multi.h"
 
 static bool arity_fits(const struct command *cmd, int argc)
@@ -46,15 +47,29 @@ static bool runs_while_loading(const struct session *s, const struct command *cm
     return (cmd->flags & CMD_LOADING) && !((cmd->flags & CMD_RUNS_QUEUE) && multi_needs_data(s));
 }
 
+/* *arg: what the user may not touch. */
+static enum admit_reason why_not_permitted(const struct session *s, const struct request *r, int *arg)
+{
+    if (!(s->flags & SESSION_RESTRICTED)) return ADMIT_OK;
+    switch (acl_user_check(s->user, r->cmd, r->argv, r->argc, arg)) {
+    case ACL_ALLOWED: return ADMIT_OK;
+    case ACL_DENIED_KEY: return ADMIT_NOPERM_KEY;
+    case ACL_DENIED_CHANNEL: return ADMIT_NOPERM_CHANNEL;
+    default: return ADMIT_NOPERM_COMMAND;
+    }
+}
+
 /* A script's command: what its caller was asked it is not asked again. One that has written is not stopped half way. */
 static enum admit_reason why_script_refused(const struct session *s, const struct request *r,
-                                            const struct admit_state *st)
+                                            const struct admit_state *st, int *arg)
 {
     uint32_t flags = r->cmd->flags;
     if (!arity_fits(r->cmd, r->argc)) return ADMIT_SCRIPT_ARITY;
     if ((flags & CMD_NOSCRIPT) && (!st->deny_nothing || (r->cmd->acl & (ACL_SCRIPTING | ACL_TRANSACTION))))
         return ADMIT_NO_SCRIPT;
     if (flags & CMD_NEEDS_CLIENT) return ADMIT_NO_CLIENT;
+    enum admit_reason why = why_not_permitted(s, r, arg);
+    if (why != ADMIT_OK) return why;
     if ((s->flags & SESSION_READ_ONLY) && (flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return ADMIT_SCRIPT_READ_ONLY;
     if (s->flags & SESSION_WROTE) return ADMIT_OK;
     if (st->disk_error && (flags & CMD_WRITE)) return ADMIT_DISK_ERROR;
@@ -63,18 +78,21 @@ static enum admit_reason why_script_refused(const struct session *s, const struc
     return ADMIT_OK;
 }
 
-static enum admit_reason why_refused(const struct session *s, const struct request *r, const struct admit_state *st)
+static enum admit_reason why_refused(const struct session *s, const struct request *r, const struct admit_state *st,
+                                     int *arg)
 {
     const struct command *cmd = r->cmd;
     ASSERT(cmd != NULL);
     ASSERT(r->argc > 0);
-    if (s->flags & SESSION_SCRIPT) return why_script_refused(s, r, st);
+    if (s->flags & SESSION_SCRIPT) return why_script_refused(s, r, st, arg);
     uint32_t flags = st->flags ? st->flags : cmd->flags;
     if (!arity_fits(cmd, r->argc)) return ADMIT_ARITY;
     if ((cmd->flags & CMD_NEEDS_CLIENT) && !s->client) return ADMIT_NO_CLIENT;
     if ((cmd->flags & CMD_PROTECTED) && !debug_is_allowed(s, st)) return ADMIT_DEBUG;
     if (!(s->flags & SESSION_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return ADMIT_NOAUTH;
     if ((s->flags & SESSION_MULTI) && (cmd->flags & CMD_NO_MULTI)) return ADMIT_NO_MULTI;
+    enum admit_reason why = why_not_permitted(s, r, arg);
+    if (why != ADMIT_OK) return why;
     if (st->over_memory && needs_memory(s, flags)) return ADMIT_OOM;
     if (st->disk_error && changes_data(s, flags)) return ADMIT_DISK_ERROR;
     if (st->aof_error && changes_data(s, flags)) return ADMIT_AOF_ERROR;
@@ -89,17 +107,28 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
 struct admission admit(const struct session *s, const struct request *r, const struct admit_state *st)
 {
     uint32_t flags = st->flags ? st->flags : r->cmd->flags;
-    enum admit_reason why = why_refused(s, r, st);
-    if (why != ADMIT_OK) return (struct admission){ADMIT_REFUSE, why};
-    if (s->flags & SESSION_SCRIPT) return (struct admission){ADMIT_RUN, ADMIT_OK};
+    int arg = 0;
+    enum admit_reason why = why_refused(s, r, st, &arg);
+    if (why != ADMIT_OK) return (struct admission){ADMIT_REFUSE, why, arg};
+    if (s->flags & SESSION_SCRIPT) return (struct admission){ADMIT_RUN, ADMIT_OK, 0};
     if (st->pause == ADMIT_PAUSE_ALL || (st->pause == ADMIT_PAUSE_WRITES && may_write(s, flags)))
-        return (struct admission){ADMIT_HOLD, ADMIT_OK};
+        return (struct admission){ADMIT_HOLD, ADMIT_OK, 0};
     if ((s->flags & SESSION_MULTI) && !(r->cmd->flags & CMD_RUNS_IN_MULTI))
-        return (struct admission){ADMIT_QUEUE, ADMIT_OK};
-    return (struct admission){ADMIT_RUN, ADMIT_OK};
+        return (struct admission){ADMIT_QUEUE, ADMIT_OK, 0};
+    return (struct admission){ADMIT_RUN, ADMIT_OK, 0};
 }
 
-void admit_text(enum admit_reason why, const struct request *r, const struct admit_state *st, char *text, size_t size)
+static void not_permitted_text(enum acl_denied why, const struct session *s, const struct request *r, char *text,
+                               size_t size)
+{
+    struct conf_text told = {0};
+    acl_user_denied_text(s->user, why, r->cmd, BYTES(""), false, &told);
+    snprintf(text, size, "%s %s", s->flags & SESSION_SCRIPT ? "ERR ACL failure in script:" : "NOPERM", told.p);
+    conf_text_free(&told);
+}
+
+void admit_text(enum admit_reason why, const struct session *s, const struct request *r, const struct admit_state *st,
+                char *text, size_t size)
 {
     static const char *const fixed[ADMIT_REASONS] = {
         [ADMIT_DEBUG] =
@@ -133,6 +162,9 @@ void admit_text(enum admit_reason why, const struct request *r, const struct adm
                  "this context",
                  name);
         return;
+    case ADMIT_NOPERM_COMMAND: not_permitted_text(ACL_DENIED_COMMAND, s, r, text, size); return;
+    case ADMIT_NOPERM_KEY: not_permitted_text(ACL_DENIED_KEY, s, r, text, size); return;
+    case ADMIT_NOPERM_CHANNEL: not_permitted_text(ACL_DENIED_CHANNEL, s, r, text, size); return;
     case ADMIT_AOF_ERROR:
         snprintf(text, size, "MISCONF Errors writing to the AOF file: %s", strerror(-st->aof_error));
         return;

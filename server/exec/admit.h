@@ -47,6 +47,9 @@ enum admit_reason {
     ADMIT_DEBUG,
     ADMIT_NOAUTH,
     ADMIT_NO_MULTI,
+    ADMIT_NOPERM_COMMAND, /* the rules of its user (server/acl/) */
+    ADMIT_NOPERM_KEY,
+    ADMIT_NOPERM_CHANNEL,
     ADMIT_OOM,
     ADMIT_DISK_ERROR,
     ADMIT_AOF_ERROR,
@@ -64,12 +67,14 @@ enum admit_reason {
 struct admission {
     enum admit_verdict verdict;
     enum admit_reason reason; /* ADMIT_OK unless refused */
+    int arg;                  /* ADMIT_NOPERM_...: the argument it is about */
 };
 
 /* r->cmd is known. */
 struct admission admit(const struct session *s, const struct request *r, const struct admit_state *st);
 
 /* The error's text for a reason, with its code and without the '-', into text (size bytes). */
-void admit_text(enum admit_reason why, const struct request *r, const struct admit_state *st, char *text, size_t size);
+void admit_text(enum admit_reason why, const struct session *s, const struct request *r, const struct admit_state *st,
+                char *text, size_t size);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "server/exec/admit.h"
 
+#include "server/acl/user.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -183,11 +185,51 @@ static void test_every_refusal_has_a_text(void **state)
     command_table_init();
     struct bytes argv[8];
     struct request r = request_of("GET k", argv);
+    struct session s = {.user = acl_user_new(BYTES("bob"), false)};
     for (int why = ADMIT_OK + 1; why < ADMIT_REASONS; why++) {
         char text[512] = "";
-        admit_text((enum admit_reason)why, &r, &(struct admit_state){0}, text, sizeof text);
+        admit_text((enum admit_reason)why, &s, &r, &(struct admit_state){0}, text, sizeof text);
         if (strlen(text) < 10 || strlen(text) == sizeof text - 1) fail_msg("reason %d reads \"%s\"", why, text);
     }
+    acl_user_free(s.user);
+}
+
+/* Rules come after what every user is asked for, and before what the server's state refuses. */
+static void test_a_users_rules_have_their_place(void **state)
+{
+    static const struct {
+        const char *line;
+        enum admit_reason reason, script;
+    } rows[] = {{"GET mine", ADMIT_OK, ADMIT_OK},
+                {"GET other", ADMIT_NOPERM_KEY, ADMIT_NOPERM_KEY},
+                {"GET", ADMIT_ARITY, ADMIT_SCRIPT_ARITY},
+                {"SET mine x", ADMIT_OOM, ADMIT_OOM},
+                {"SET other x", ADMIT_NOPERM_KEY, ADMIT_NOPERM_KEY},
+                {"DEL mine", ADMIT_NOPERM_COMMAND, ADMIT_NOPERM_COMMAND},
+                {"PUBLISH news x", ADMIT_OK, ADMIT_OK},
+                {"PUBLISH other x", ADMIT_NOPERM_CHANNEL, ADMIT_NOPERM_CHANNEL},
+                {"AUTH x", ADMIT_OK, ADMIT_NO_SCRIPT}};
+    static const char *const rules[] = {"on", "+get", "+set", "+publish", "~mine", "&news"};
+    (void)state;
+    command_table_init();
+    struct reply out;
+    reply_init(&out, 2);
+    struct session s = {.out = &out, .flags = SESSION_AUTHENTICATED, .client = (struct client *)&out};
+    struct acl_user *u = acl_user_new(BYTES("bob"), false);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        assert_int_equal(acl_user_set(u, bytes_of_str(rules[i]), false), 0);
+    session_set_user(&s, u);
+    struct session script = s;
+    script.flags |= SESSION_SCRIPT;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct bytes argv[8];
+        struct request r = request_of(rows[i].line, argv);
+        struct admit_state st = {.over_memory = true};
+        assert_int_equal(admit(&s, &r, &st).reason, rows[i].reason);
+        assert_int_equal(admit(&script, &r, &st).reason, rows[i].script);
+    }
+    acl_user_free(u);
+    reply_fini(&out);
 }
 
 int main(void)
@@ -195,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row_is_answered_as_it_says),
         cmocka_unit_test(test_every_refusal_has_a_text),
+        cmocka_unit_test(test_a_users_rules_have_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/acl/acl.h"
 #include "server/command/missing.h"
 #include "server/evict.h"
 #include "server/exec/admit.h"
@@ -130,6 +131,63 @@ static struct admit_state state_of(struct worker *w)
     return st;
 }
 
+/* --- not permitted ------------------------------------------------------------------------------------------------ */
+
+static void note_denied(struct session *s, struct bytes user, enum acl_denied why, enum acl_context where,
+                        struct bytes object)
+{
+    char line[1024] = "";
+    struct worker *w = s->w;
+    const struct client *cl = session_origin(s);
+    if (cl) {
+        struct output_held held = client_output_held(w);
+        client_describe(cl, &held, line, sizeof line);
+    }
+    w->stats.acl_denied[why]++;
+    const struct acl_refusal what = {
+        .reason = why, .context = where, .object = object, .user = user, .client = bytes_of_str(line)};
+    acl_log_add(&w->srv->acl.log, &what, w->now_ms, w->conf.cfg->acllog_max_len);
+}
+
+void exec_note_denied(struct session *s, const struct request *r, struct admission a)
+{
+    enum acl_denied why = a.reason == ADMIT_NOPERM_COMMAND   ? ACL_DENIED_COMMAND
+                          : a.reason == ADMIT_NOPERM_KEY     ? ACL_DENIED_KEY
+                          : a.reason == ADMIT_NOPERM_CHANNEL ? ACL_DENIED_CHANNEL
+                                                             : ACL_ALLOWED;
+    if (why == ACL_ALLOWED) return;
+    enum acl_context where = s->flags & SESSION_SCRIPT  ? ACL_IN_LUA
+                             : s->flags & SESSION_MULTI ? ACL_IN_MULTI
+                                                        : ACL_TOP_LEVEL;
+    note_denied(s, s->user->name, why, where,
+                why == ACL_DENIED_COMMAND ? bytes_of_str(r->cmd->full_name) : r->argv[a.arg]);
+}
+
+void exec_note_not_authenticated(struct session *s, struct bytes user, struct bytes command)
+{
+    note_denied(s, user, ACL_DENIED_AUTH, s->flags & SESSION_MULTI ? ACL_IN_MULTI : ACL_TOP_LEVEL, command);
+}
+
+bool exec_permits_queued(struct session *s, const struct request *r)
+{
+    static const char *const reasons[] = {
+        [ACL_DENIED_COMMAND] = "no permission to execute the command or subcommand",
+        [ACL_DENIED_KEY] = "no permission to touch the specified keys",
+        [ACL_DENIED_CHANNEL] = "no permission to access one of the channels used as arguments to the command"};
+    int at;
+    if (!(s->flags & SESSION_RESTRICTED)) return true;
+    enum acl_denied why = acl_user_check(s->user, r->cmd, r->argv, r->argc, &at);
+    if (why == ACL_ALLOWED) return true;
+    note_denied(s, s->user->name, why, ACL_IN_MULTI,
+                why == ACL_DENIED_COMMAND ? bytes_of_str(r->cmd->full_name) : r->argv[at]);
+    reply_errorf(
+        session_reply(s),
+        "-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This "
+        "command is no longer allowed for the following reason: %s",
+        reasons[why]);
+    return false;
+}
+
 /* --- executed ----------------------------------------------------------------------------------------------------- */
 
 /* Every check there is. */
@@ -148,7 +206,8 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
         reply_status(session_reply(s), "QUEUED");
         return EXEC_DONE;
     case ADMIT_REFUSE:
-        admit_text(a.reason, r, &st, text, sizeof text);
+        exec_note_denied(s, r, a);
+        admit_text(a.reason, s, r, &st, text, sizeof text);
         refuse(s, r->cmd, r, text);
         return EXEC_DONE;
     case ADMIT_RUN:
@@ -193,8 +252,8 @@ void exec_step_reply_skip(struct session *s)
 
 bool exec_user_may(const struct session *s, const struct command *cmd, const struct bytes *argv, int argc)
 {
-    (void)s, (void)cmd, (void)argv, (void)argc;
-    return true;
+    int at;
+    return !(s->flags & SESSION_RESTRICTED) || acl_user_check(s->user, cmd, argv, argc, &at) == ACL_ALLOWED;
 }
 
 static bool may_for_script(struct session *s, const struct request *r, bool over_memory)
@@ -205,8 +264,9 @@ static bool may_for_script(struct session *s, const struct request *r, bool over
     struct admission a = admit(s, r, &st);
     if (a.verdict == ADMIT_RUN) return true;
     ASSERT(a.verdict == ADMIT_REFUSE);
+    exec_note_denied(s, r, a);
     s->w->cmd_stats[r->cmd->index].rejected++;
-    admit_text(a.reason, r, &st, text, sizeof text);
+    admit_text(a.reason, s, r, &st, text, sizeof text);
     reply_errorf(s->out, "-%s", text);
     return false;
 }
@@ -222,8 +282,8 @@ void exec_for_script(struct session *s, const struct request *r, bool over_memor
         reply_error(s->out, "-ERR Unknown Redis command called from script");
         return;
     }
-    bool plain = !(s->flags & SESSION_READ_ONLY) && !over_memory && !srv->unusual && !(cmd->flags & SCRIPT_LOOKED_AT) &&
-                 (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
+    bool plain = !(s->flags & (SESSION_READ_ONLY | SESSION_RESTRICTED)) && !over_memory && !srv->unusual &&
+                 !(cmd->flags & SCRIPT_LOOKED_AT) && (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
     if (unlikely(!plain) && !may_for_script(s, r, over_memory)) return;
     if (cmd->flags & CMD_WRITE) s->flags |= SESSION_WROTE;
     run_for_script(s, r);
@@ -231,7 +291,29 @@ void exec_for_script(struct session *s, const struct request *r, bool over_memor
 
 /* What a session may be that no check stops: nothing but authenticated. */
 #define UNUSUAL                                                                                                        \
-    (SESSION_AUTHENTICATED | SESSION_MULTI | SESSION_PUBSUB | SESSION_REPLICA | SESSION_MONITOR | SESSION_REPLY_ANY)
+    (SESSION_AUTHENTICATED | SESSION_MULTI | SESSION_PUBSUB | SESSION_REPLICA | SESSION_MONITOR | SESSION_REPLY_ANY |  \
+     SESSION_RESTRICTED)
+
+/* What the server and the request may be for a session that is nothing but authenticated. */
+static inline bool is_plain(const struct server *srv, const struct request *r)
+{
+    const struct command *cmd = r->cmd;
+    return !(cmd->flags & (CMD_PROTECTED | CMD_NEEDS_CLIENT)) && !srv->config->maxmemory && !srv->unusual &&
+           (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
+}
+
+/* A user with rules is seen to be allowed it: a command on one key, of the kind that was allowed last. */
+static bool is_allowed_at_a_glance(const struct session *s, const struct request *r)
+{
+    struct acl_selector *root = &s->user->selectors[0];
+    if (!acl_selector_has_command(root, r->cmd) || (r->cmd->flags & CMD_PUBSUB)) return false;
+    if (root->all_keys) return true;
+    if (r->key_count != 1) return false;
+    if (!r->cmd->getkeys) return acl_selector_has_key(root, r->keys->name, r->keys->flags);
+    int arg[2];
+    uint16_t flags[2];
+    return r->cmd->getkeys(r->argv, r->argc, arg, flags, 2) == 1 && acl_selector_has_key(root, r->keys->name, flags[0]);
+}
 
 enum exec_verdict exec_request(struct session *s, const struct request *r)
 {
@@ -240,9 +322,12 @@ enum exec_verdict exec_request(struct session *s, const struct request *r)
     if (likely(cmd != NULL)) {
         s->last_cmd = cmd;
         /* A plain command of an ordinary session passes every check of admit() at a glance. */
-        if (likely((s->flags & UNUSUAL) == SESSION_AUTHENTICATED &&
-                   !(cmd->flags & (CMD_PROTECTED | CMD_NEEDS_CLIENT)) && !srv->config->maxmemory && !srv->unusual &&
-                   (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity))) {
+        if (likely((s->flags & UNUSUAL) == SESSION_AUTHENTICATED && is_plain(srv, r))) {
+            run_plain(s, r);
+            return EXEC_DONE;
+        }
+        if ((s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_RESTRICTED) && is_plain(srv, r) &&
+            is_allowed_at_a_glance(s, r)) {
             run_plain(s, r);
             return EXEC_DONE;
         }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "server/exec/admit.h"
 #include "server/exec/request.h"
 #include "server/exec/session.h"
 
@@ -24,6 +25,12 @@ enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int arg
 void exec_for_script(struct session *s, const struct request *r, bool over_memory);
 /* Over maxmemory, and nothing can be evicted. */
 bool exec_over_memory(struct worker *w);
+/* It was refused for the rules of its user: ACL LOG, and INFO. Harmless for all other reasons. */
+void exec_note_denied(struct session *s, const struct request *r, struct admission a);
+/* Somebody gave a wrong password for this user, or there is no such user. */
+void exec_note_not_authenticated(struct session *s, struct bytes user, struct bytes command);
+/* Asked again when EXEC comes to it, since rules may have changed; false: the error has been replied. */
+bool exec_permits_queued(struct session *s, const struct request *r);
 /* Its user's rules allow it. */
 bool exec_user_may(const struct session *s, const struct command *cmd, const struct bytes *argv, int argc);
 

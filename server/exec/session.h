@@ -14,6 +14,7 @@
 #include "alloc/base/assert.h"
 #include "server/resp/reply.h"
 
+struct acl_user;
 struct client;
 struct command;
 struct db;
@@ -39,6 +40,7 @@ enum session_flag {
     SESSION_ALLOW_OOM = 1u << 18,      /* or may also over maxmemory */
     SESSION_WROTE = 1u << 19,          /* or has written, and is not stopped half way any more */
     SESSION_FUNCTIONS_ONLY = 1u << 20, /* SYNC is to give it the libraries of functions and nothing else */
+    SESSION_RESTRICTED = 1u << 21,     /* its user may not do everything */
     SESSION_REPLY_ANY = SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP,
 };
 
@@ -52,10 +54,13 @@ struct session {
     const struct command *last_cmd;
     uint32_t flags;         /* enum session_flag */
     struct session *caller; /* of a script: whose command runs it; else NULL */
+    struct acl_user *user;  /* as whom it runs; NULL: as nobody, whom nothing is refused (a log, the server itself) */
 };
 
 /* A session without a connection: authenticated, local, in database 0. out is the caller's, and initialised. */
 void session_init(struct session *s, struct worker *w, struct reply *out);
+/* It runs as u from now on; again when u's rules have changed. */
+void session_set_user(struct session *s, struct acl_user *u);
 /* Drops its transaction and what it watches. */
 void session_fini(struct session *s);
 

@@ -147,7 +147,8 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     resp_parser_init(&cl->parser);
     cl->created_ms = cl->active_ms = w->now_ms;
     note_addresses(cl, peer);
-    if (config_is_open(w->conf.cfg)) cl->s.flags |= SESSION_AUTHENTICATED;
+    session_set_user(&cl->s, w->srv->acl.default_user);
+    if (acl_is_open(&w->srv->acl)) cl->s.flags |= SESSION_AUTHENTICATED;
     list_push_back(&w->clients, &cl->all);
     table_insert(&w->by_id, table_hash(&w->by_id, id_bytes(&cl->id)), cl);
     w->client_count++;
@@ -369,12 +370,13 @@ void client_cron(struct client *cl)
     }
 }
 
-void client_password_changed(struct worker *w)
+void client_users_changed(struct worker *w)
 {
-    bool open = config_is_open(w->conf.cfg);
+    bool open = acl_is_open(&w->srv->acl);
     list_for_each(it, &w->clients)
     {
         struct session *s = &list_entry(it, struct client, all)->s;
+        session_set_user(s, s->user);
         if (open && !(s->flags & SESSION_AUTHENTICATED)) s->flags |= SESSION_AUTHENTICATED | SESSION_LET_IN;
         else if (!open && (s->flags & SESSION_LET_IN)) s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_LET_IN);
     }
@@ -428,13 +430,14 @@ size_t client_describe(const struct client *cl, const struct output_held *held, 
         "psub=%zu ssub=%zu multi=%lld qbuf=%zu "
         "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
         "tot-mem=%zu events=%s cmd=%s "
-        "user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
+        "user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
         (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
         (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000),
         flags, cl->s.db->id, pubsub_client_count(cl, PUBSUB_CHANNELS), pubsub_client_count(cl, PUBSUB_PATTERNS),
         pubsub_client_count(cl, PUBSUB_SHARDED), (cl->s.flags & SESSION_MULTI) ? (long long)multi_count(&cl->s) : -1LL,
         qbuf, qfree, cl->args_bytes, multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0,
         client_output_memory(cl, held), client_memory(cl, held), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL",
-        cl->out.proto, cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
+        cl->s.user ? cl->s.user->name.p : "(superuser)", cl->out.proto, cl->lib_name ? cl->lib_name : "",
+        cl->lib_ver ? cl->lib_ver : "");
     return n > 0 ? (size_t)n : 0;
 }

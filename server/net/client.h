@@ -129,9 +129,8 @@ size_t client_describe(const struct client *cl, const struct output_held *held, 
 /* A worker's clients by their number: before the first and after the last. */
 void client_index_init(struct worker *w);
 void client_index_fini(struct worker *w);
-/* After w took over a configuration with a password where there was none, or without one: who waits is let in for as
- * long as there is none. */
-void client_password_changed(struct worker *w);
+/* After the rules of users changed. Who waits is let in for as long as the default user needs no password. */
+void client_users_changed(struct worker *w);
 /* By id over all workers; NULL: none. */
 struct client *client_find(struct server *srv, uint64_t id);
 

@@ -288,7 +288,7 @@ static void turn_away(int qd, const char *text)
 static bool protected_mode_refuses(const struct server *srv, const struct client *cl)
 {
     const struct config *cfg = srv->config;
-    return cfg->protected_mode && config_is_open(cfg) && !(cl->s.flags & SESSION_LOCAL);
+    return cfg->protected_mode && srv->acl.default_user->no_password && !(cl->s.flags & SESSION_LOCAL);
 }
 
 /* Whose connection it is, as accept told it: asked of the socket later, a peer that has reset by then has no address

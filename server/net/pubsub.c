@@ -108,6 +108,17 @@ size_t pubsub_subscribers(struct server *srv, enum pubsub_kind kind, struct byte
     return ch ? ch->count : 0;
 }
 
+void pubsub_client_each(const struct client *cl, enum pubsub_kind kind, void (*fn)(void *arg, struct bytes name),
+                        void *arg)
+{
+    if (!cl->subs) return;
+    list_for_each(it, &cl->subs->list[kind])
+    {
+        const struct channel *ch = list_entry(it, struct subscription, by_client)->key.ch;
+        fn(arg, bytes_of(ch->name, ch->n));
+    }
+}
+
 void pubsub_each(struct server *srv, enum pubsub_kind kind, void (*fn)(void *arg, struct bytes name), void *arg)
 {
     struct table_iter it;

@@ -29,6 +29,9 @@ size_t pubsub_client_count(const struct client *cl, enum pubsub_kind kind);
 size_t pubsub_count(const struct server *srv, enum pubsub_kind kind);
 /* Subscribers by exactly this name. */
 size_t pubsub_subscribers(struct server *srv, enum pubsub_kind kind, struct bytes name);
+/* Every name of this kind that cl is subscribed to; fn as below. */
+void pubsub_client_each(const struct client *cl, enum pubsub_kind kind, void (*fn)(void *arg, struct bytes name),
+                        void *arg);
 /* Every name of this kind that somebody is subscribed to. fn must not subscribe or unsubscribe. */
 void pubsub_each(struct server *srv, enum pubsub_kind kind, void (*fn)(void *arg, struct bytes name), void *arg);
 

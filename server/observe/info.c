@@ -212,13 +212,12 @@ static void event_loop_lines(struct info *in, const struct worker_stats *s)
     info_line(in, "instantaneous_eventloop_duration_usec:%llu", mean_rate(in->srv, RATE_TURN_US));
 }
 
-/* Nothing but a wrong password is denied so far. */
 static void acl_lines(struct info *in, const struct worker_stats *s)
 {
-    info_line(in, "acl_access_denied_auth:%llu", (unsigned long long)s->acl_denied_auth);
-    info_line(in, "acl_access_denied_cmd:0");
-    info_line(in, "acl_access_denied_key:0");
-    info_line(in, "acl_access_denied_channel:0");
+    info_line(in, "acl_access_denied_auth:%llu", (unsigned long long)s->acl_denied[ACL_DENIED_AUTH]);
+    info_line(in, "acl_access_denied_cmd:%llu", (unsigned long long)s->acl_denied[ACL_DENIED_COMMAND]);
+    info_line(in, "acl_access_denied_key:%llu", (unsigned long long)s->acl_denied[ACL_DENIED_KEY]);
+    info_line(in, "acl_access_denied_channel:%llu", (unsigned long long)s->acl_denied[ACL_DENIED_CHANNEL]);
 }
 
 static void info_stats(struct info *in)

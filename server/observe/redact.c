@@ -30,7 +30,7 @@ static void hide_hello(struct bytes *argv, int argc)
 bool redact_needed(const struct command *cmd)
 {
     cmd_handler *h = cmd->handler;
-    return h == cmd_auth || h == cmd_hello || h == cmd_config_set;
+    return h == cmd_auth || h == cmd_hello || h == cmd_config_set || h == cmd_acl_setuser;
 }
 
 const struct bytes *redact(const struct command *cmd, const struct bytes *argv, int argc)
@@ -41,6 +41,7 @@ const struct bytes *redact(const struct command *cmd, const struct bytes *argv, 
     memcpy(shown, argv, (size_t)argc * sizeof *shown);
     if (h == cmd_hello) hide_hello(shown, argc);
     for (int i = 1; h == cmd_auth && i < argc; i++) hide(&shown[i]);
+    for (int i = 2; h == cmd_acl_setuser && i < argc; i++) hide(&shown[i]);
     for (int i = 2; h == cmd_config_set && i + 1 < argc; i += 2) {
         if (conf_is_sensitive(argv[i])) hide(&shown[i + 1]);
     }
