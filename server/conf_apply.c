@@ -95,10 +95,18 @@ static int apply_spin(struct server *srv, const struct config *cfg, const char *
     return -rc;
 }
 
+/* A client is touched by its own worker only. */
+static void look_at_users(struct worker *w, struct worker_message *m)
+{
+    (void)m;
+    client_users_changed(w);
+}
+
 static int apply_password(struct server *srv, const struct config *cfg, const char **err)
 {
+    struct worker_message m = {.handle = look_at_users};
     acl_set_default_password(&srv->acl, cfg->requirepass);
-    for (int i = 0; i < srv->worker_count; i++) client_users_changed(&srv->workers[i]);
+    worker_post_all(srv, &m);
     return 0;
 }
 

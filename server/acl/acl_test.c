@@ -84,16 +84,18 @@ static void test_a_file_is_taken_whole_or_not_at_all(void **state)
     assert_ptr_equal(acl.default_user, born);
     assert_false(acl_is_open(&acl));
     assert_int_equal(acl.users.count, 1);
-    assert_false(acl_parse(BYTES("# no\nuser\nusr x\nuser a +nosuch -nosuch\nuser a on\nuser b foo %\nuser c (~a"), "f", false, &users, &err));
-    assert_string_equal(err.p, "f:1 should start with user keyword followed by the username. "
-                               "f:2 should start with user keyword followed by the username. "
-                               "f:3 should start with user keyword followed by the username. "
-                               "f:4: Error in applying operation '+nosuch': Unknown command or category name in ACL. "
-                               "f:4: Error in applying operation '-nosuch': Unknown command or category name in ACL. "
-                               "WARNING: Duplicate user 'a' found on line 5. "
-                               "f:6: Syntax error. "
-                               "f:7: Unmatched parenthesis in selector definition."
-                               "WARNING: ACL errors detected, no change to the previously active ACL rules was performed");
+    assert_false(acl_parse(BYTES("# no\nuser\nusr x\nuser a +nosuch -nosuch\nuser a on\nuser b foo %\nuser c (~a"), "f",
+                           false, &users, &err));
+    assert_string_equal(err.p,
+                        "f:1 should start with user keyword followed by the username. "
+                        "f:2 should start with user keyword followed by the username. "
+                        "f:3 should start with user keyword followed by the username. "
+                        "f:4: Error in applying operation '+nosuch': Unknown command or category name in ACL. "
+                        "f:4: Error in applying operation '-nosuch': Unknown command or category name in ACL. "
+                        "WARNING: Duplicate user 'a' found on line 5. "
+                        "f:6: Syntax error. "
+                        "f:7: Unmatched parenthesis in selector definition."
+                        "WARNING: ACL errors detected, no change to the previously active ACL rules was performed");
     conf_text_free(&err);
 }
 
@@ -180,8 +182,8 @@ int main(void)
 {
 #define WITH_ACL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH_ACL(test_a_change_is_all_or_nothing),          WITH_ACL(test_a_file_is_taken_whole_or_not_at_all),
-        WITH_ACL(test_a_file_is_read_as_it_was_written),    WITH_ACL(test_requirepass_is_the_default_users_password),
+        WITH_ACL(test_a_change_is_all_or_nothing),       WITH_ACL(test_a_file_is_taken_whole_or_not_at_all),
+        WITH_ACL(test_a_file_is_read_as_it_was_written), WITH_ACL(test_requirepass_is_the_default_users_password),
         WITH_ACL(test_the_same_again_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

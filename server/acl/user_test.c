@@ -59,7 +59,8 @@ static void test_rules_are_shown_as_they_can_be_said_again(void **state)
         {"skip-sanitize-payload", "off skip-sanitize-payload resetchannels -@all"},
         {"+get +set -get", "off sanitize-payload resetchannels -@all +set -get"},
         {"+@READ +GeT -@Dangerous", "off sanitize-payload resetchannels -@all +@read +get -@dangerous"},
-        {"+client|id +client|getname -client +client|id", "off sanitize-payload resetchannels -@all -client +client|id"},
+        {"+client|id +client|getname -client +client|id",
+         "off sanitize-payload resetchannels -@all -client +client|id"},
         {"+config +config|get", "off sanitize-payload resetchannels -@all +config +config|get"},
         {"+get +select|0 +SELECT|1 +select|0", "off sanitize-payload resetchannels -@all +get +select|1 +select|0"},
         {"+get -@all +set", "off sanitize-payload resetchannels -@all +set"},
@@ -102,13 +103,31 @@ static void test_mistakes_change_nothing_and_are_named(void **state)
     static const struct {
         const char *rule;
         int err;
-    } cases[] = {{"foo", -EINVAL},      {"+", -ENOENT},          {"-", -ENOENT},           {"+nosuch", -ENOENT},
-                 {"+@nosuch", -ENOENT}, {"+@", -ENOENT},         {"-client|nosuch", -ENOENT}, {"+client|nosuch", -ENOENT},
-                 {"-get|x", -ENOENT},   {"+get|", -EINVAL},      {"+client|id|x", -ECHILD},
-                 {"+nosuch|x", -ENOENT}, {"%", -EINVAL},         {"%~a", -EINVAL},         {"%R", -EINVAL},
-                 {"%RR~a", -EINVAL},    {"%X~a", -EINVAL},       {"%RWR~a", -EINVAL},      {"~a\tb", -EINVAL},
-                 {"&a\nb", -EINVAL},    {"<never", -ENODEV},     {"#abc", -EBADMSG},       {"!abc", -EBADMSG},
-                 {"(", -EINVAL},        {")", -EINVAL}};
+    } cases[] = {{"foo", -EINVAL},
+                 {"+", -ENOENT},
+                 {"-", -ENOENT},
+                 {"+nosuch", -ENOENT},
+                 {"+@nosuch", -ENOENT},
+                 {"+@", -ENOENT},
+                 {"-client|nosuch", -ENOENT},
+                 {"+client|nosuch", -ENOENT},
+                 {"-get|x", -ENOENT},
+                 {"+get|", -EINVAL},
+                 {"+client|id|x", -ECHILD},
+                 {"+nosuch|x", -ENOENT},
+                 {"%", -EINVAL},
+                 {"%~a", -EINVAL},
+                 {"%R", -EINVAL},
+                 {"%RR~a", -EINVAL},
+                 {"%X~a", -EINVAL},
+                 {"%RWR~a", -EINVAL},
+                 {"~a\tb", -EINVAL},
+                 {"&a\nb", -EINVAL},
+                 {"<never", -ENODEV},
+                 {"#abc", -EBADMSG},
+                 {"!abc", -EBADMSG},
+                 {"(", -EINVAL},
+                 {")", -EINVAL}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int err = acl_user_set(u, bytes_of_str(cases[i].rule), false);
@@ -221,14 +240,9 @@ static void test_what_is_allowed(void **state)
 static void test_selectors_do_not_add_up(void **state)
 {
     static const struct check_case cases[] = {
-        {"GET a", ACL_ALLOWED, 0},
-        {"SET a x", ACL_DENIED_KEY, 1},
-        {"SET b x", ACL_ALLOWED, 0},
-        {"GET b", ACL_DENIED_KEY, 1},
-        {"COPY a b", ACL_DENIED_COMMAND, 0},
-        {"MGET c a b", ACL_ALLOWED, 0},
-        {"MGET c b a", ACL_ALLOWED, 0},
-        {"MGET c d a", ACL_DENIED_KEY, 2},
+        {"GET a", ACL_ALLOWED, 0},      {"SET a x", ACL_DENIED_KEY, 1},      {"SET b x", ACL_ALLOWED, 0},
+        {"GET b", ACL_DENIED_KEY, 1},   {"COPY a b", ACL_DENIED_COMMAND, 0}, {"MGET c a b", ACL_ALLOWED, 0},
+        {"MGET c b a", ACL_ALLOWED, 0}, {"MGET c d a", ACL_DENIED_KEY, 2},
     };
     (void)state;
     assert_int_equal(rules("+get ~a"), 0);

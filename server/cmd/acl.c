@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * ACL: users and their rules (server/acl/), shown and changed. Whoever is a user that goes, or comes from the file anew,
- * is closed; who runs the command gets its reply first. Subscribers that may not hear what they hear any more are
+ * ACL: users and their rules (server/acl/), shown and changed. Whoever is a user that goes, or comes from the file
+ * anew, is closed; who runs the command gets its reply first. Subscribers that may not hear what they hear any more are
  * closed, too.
+
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ static void reply_error_of(struct call *c, const char *code, struct conf_text *t
 struct users_message {
     struct worker_message m;
     struct client *me;
-    const struct acl_user *gone; /* whose clients are closed; they are nobody's from now on */
+    const struct acl_user *gone;      /* whose clients are closed; they are nobody's from now on */
     const struct acl_user *from, *to; /* whose subscribers are closed that `to` would not let hear */
 };
 
@@ -220,7 +221,8 @@ static void reply_selector(struct reply *out, const struct acl_selector *s)
     static const struct {
         const char *name;
         void (*text)(const struct acl_selector *s, struct conf_text *out);
-    } fields[] = {{"commands", acl_selector_commands}, {"keys", acl_selector_keys}, {"channels", acl_selector_channels}};
+    } fields[] = {
+        {"commands", acl_selector_commands}, {"keys", acl_selector_keys}, {"channels", acl_selector_channels}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         struct conf_text text = {0};
         fields[i].text(s, &text);

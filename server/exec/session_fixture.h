@@ -57,6 +57,7 @@ static inline void fixture_init(struct fixture *f, unsigned slices)
                              .worker_count = 1,
                              .active_expire = true,
                              .slices = slices};
+    acl_init(&f->srv.acl);
     conf_store_init(&f->srv.conf, &f->srv.config);
     conf_store_join(&f->srv.conf, &f->w.conf);
     list_init(&f->srv.sinks);
@@ -95,6 +96,7 @@ static inline void fixture_fini(struct fixture *f)
     reply_fini(&f->w.nowhere);
     errorstats_fini(&f->srv);
     libraries_clear(&f->srv.libraries);
+    acl_fini(&f->srv.acl);
     conf_store_leave(&f->srv.conf, &f->w.conf);
     conf_store_fini(&f->srv.conf);
     conf_fini(&f->cfg);

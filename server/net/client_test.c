@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What clients have to do with the configuration of their worker.
+ * What clients have to do with the users of their server.
  */
 #include "server/net/client.h"
 
-#include "server/exec/blocked.h"
 #include "server/exec/session_fixture.h"
 #include "server/worker.h"
 
@@ -21,16 +20,8 @@ static void add_client(struct worker *w, struct client *cl, uint32_t flags)
 
 static bool is_in(const struct client *cl) { return cl->s.flags & SESSION_AUTHENTICATED; }
 
-static void set_password(struct fixture *f, const char *password)
-{
-    const struct bytes pair[2] = {BYTES("requirepass"), bytes_of_str(password)};
-    struct conf_text err = {0};
-    assert_int_equal(conf_store_set(&f->srv.conf, pair, 1, false, false, &err), 0);
-    conf_text_free(&err);
-}
-
-/* A client is touched by its own worker only, and that goes by the configuration it has taken. */
-static void test_each_worker_lets_in_its_own_clients_when_it_takes_the_configuration(void **state)
+/* A client is touched by its own worker only, and that goes by the users there are. */
+static void test_each_worker_lets_in_its_own_clients(void **state)
 {
     (void)state;
     static struct fixture f;
@@ -40,41 +31,55 @@ static void test_each_worker_lets_in_its_own_clients_when_it_takes_the_configura
     struct worker *a = &f.w, *b = &other;
     *b = (struct worker){.srv = &f.srv};
     list_init(&b->clients);
-    blocked_init(b);
-    conf_store_join(&f.srv.conf, &b->conf);
-    set_password(&f, "secret");
-    worker_take_config(a);
-    worker_take_config(b);
+    acl_set_default_password(&f.srv.acl, "secret");
     add_client(a, &here, 0);
     add_client(b, &there, 0);
     add_client(b, &knows, SESSION_AUTHENTICATED);
 
-    set_password(&f, "");
-    assert_false(is_in(&here));
-    worker_take_config(a);
+    acl_set_default_password(&f.srv.acl, "");
+    client_users_changed(a);
     assert_true(is_in(&here));
     assert_false(is_in(&there));
-    worker_take_config(b);
+    client_users_changed(b);
     assert_true(is_in(&there));
 
-    set_password(&f, "another");
-    worker_take_config(b);
+    acl_set_default_password(&f.srv.acl, "another");
+    client_users_changed(b);
     assert_false(is_in(&there));
     assert_true(is_in(&knows)); /* it gave the password itself */
     assert_true(is_in(&here));
-    worker_take_config(a);
+    client_users_changed(a);
     assert_false(is_in(&here));
 
     list_init(&a->clients);
-    conf_store_leave(&f.srv.conf, &b->conf);
-    blocked_fini(b);
+    fixture_fini(&f);
+}
+
+/* Whether anything needs to be asked of it is seen in its flags. */
+static void test_a_session_knows_whether_its_user_is_restricted(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    struct client cl;
+    fixture_init(&f, 1);
+    add_client(&f.w, &cl, SESSION_AUTHENTICATED);
+    session_set_user(&cl.s, f.srv.acl.default_user);
+    assert_false(cl.s.flags & SESSION_RESTRICTED);
+    assert_int_equal(acl_user_set(f.srv.acl.default_user, BYTES("-get"), false), 0);
+    client_users_changed(&f.w);
+    assert_true(cl.s.flags & SESSION_RESTRICTED);
+    assert_int_equal(acl_user_set(f.srv.acl.default_user, BYTES("+@all"), false), 0);
+    client_users_changed(&f.w);
+    assert_false(cl.s.flags & SESSION_RESTRICTED);
+    list_init(&f.w.clients);
     fixture_fini(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_worker_lets_in_its_own_clients_when_it_takes_the_configuration),
+        cmocka_unit_test(test_each_worker_lets_in_its_own_clients),
+        cmocka_unit_test(test_a_session_knows_whether_its_user_is_restricted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
