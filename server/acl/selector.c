@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "server/command/category.h"
+#include "server/command/missing.h"
 #include "server/ds/glob.h"
 #include "server/mem.h"
 
@@ -78,6 +79,19 @@ static const struct command *command_by_name(struct bytes name)
     return NULL;
 }
 
+/* A command of Redis's that is not there yet: rules about it are kept, so that files need not be changed, and mean
+ * nothing. */
+static bool is_yet_to_come(struct bytes name)
+{
+    const char *bar = memchr(name.p, '|', name.n);
+    struct bytes argv[2] = {name, {"", 0}};
+    if (bar) {
+        argv[0].n = (size_t)(bar - name.p);
+        argv[1] = bytes_of(bar + 1, name.n - argv[0].n - 1);
+    }
+    return missing_find(argv, bar ? 2 : 1) >= 0;
+}
+
 static void set_bit(struct acl_selector *s, const struct command *cmd, bool allow)
 {
     uint64_t bit = UINT64_C(1) << (cmd->index % 64), *word = &s->commands[cmd->index / 64];
@@ -130,6 +144,13 @@ static void note_rule(struct acl_selector *s, struct bytes what, bool allow)
     conf_text_free(&text);
 }
 
+static int note_to_come(struct acl_selector *s, struct bytes name, bool allow)
+{
+    if (!is_yet_to_come(name)) return -ENOENT;
+    note_rule(s, name, allow);
+    return 0;
+}
+
 static int set_category(struct acl_selector *s, struct bytes rule, bool allow)
 {
     uint32_t bit = command_category(bytes_of(rule.p + 2, rule.n - 2));
@@ -156,12 +177,12 @@ static int allow_part(struct acl_selector *s, struct bytes name, const char *bar
     struct bytes container = bytes_of(name.p, (size_t)(bar - name.p));
     struct bytes part = bytes_of(bar + 1, name.n - container.n - 1);
     const struct command *cmd = command_by_name(container);
-    if (!cmd) return -ENOENT;
+    if (!cmd) return note_to_come(s, name, true);
     if (cmd->parent) return -ECHILD;
     if (!part.n) return -EINVAL;
     if (cmd->sub_count) {
         const struct command *sub = command_by_name(name);
-        if (!sub) return -ENOENT;
+        if (!sub) return note_to_come(s, name, true);
         change(s, sub, true);
     } else {
         add_first_arg(s, cmd, part);
@@ -176,7 +197,7 @@ static int set_command(struct acl_selector *s, struct bytes rule, bool allow)
     const char *bar = allow ? memrchr(name.p, '|', name.n) : NULL;
     if (bar) return allow_part(s, name, bar);
     const struct command *cmd = command_by_name(name);
-    if (!cmd) return -ENOENT;
+    if (!cmd) return note_to_come(s, name, allow);
     change(s, cmd, allow);
     note_rule(s, bytes_of_str(cmd->full_name), allow);
     return 0;

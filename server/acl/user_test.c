@@ -70,6 +70,7 @@ static void test_rules_are_shown_as_they_can_be_said_again(void **state)
         {"~a allkeys", "off sanitize-payload ~* resetchannels -@all"},
         {"~a resetkeys ~b", "off sanitize-payload ~b resetchannels -@all"},
         {"&a &b &a", "off sanitize-payload resetchannels &a &b -@all"},
+        {"+module -geoadd +module|load", "off sanitize-payload resetchannels -@all +module -geoadd +module|load"},
         {">x resetpass", "off sanitize-payload resetchannels -@all"},
     };
     (void)state;

@@ -3,7 +3,6 @@
  * ACL: users and their rules (server/acl/), shown and changed. Whoever is a user that goes, or comes from the file
  * anew, is closed; who runs the command gets its reply first. Subscribers that may not hear what they hear any more are
  * closed, too.
-
  */
 #include <errno.h>
 #include <stdio.h>

@@ -10,7 +10,6 @@
 #include "alloc/base/assert.h"
 
 static const char *const names[] = {
-    "acl",
     "asking",
     "client|caching",
     "client|getredir",
@@ -41,21 +40,6 @@ static const char *const names[] = {
     "replicaof",
     "restore-asking",
     "slaveof",
-    "xack",
-    "xadd",
-    "xautoclaim",
-    "xclaim",
-    "xdel",
-    "xgroup",
-    "xinfo",
-    "xlen",
-    "xpending",
-    "xrange",
-    "xread",
-    "xreadgroup",
-    "xrevrange",
-    "xsetid",
-    "xtrim",
 };
 
 #define COUNT ((int)(sizeof names / sizeof *names))
