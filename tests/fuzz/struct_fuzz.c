@@ -2,7 +2,7 @@
  *
  * struct, string.format and patterns: up to the first newline the input is a format, behind it what is packed, unpacked
  * or looked through. What was unpacked packs to bytes that unpack to the same; the patterns of Lua's own library find
- * the same as ours.
+ * the same as ours (but for zero bytes and %g, which Lua 5.1 has not).
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +33,8 @@ static const char program[] =
     "  end "
     "  local ours = {pcall(string.find, rest:sub(1, 20), format:sub(1, 8))} "
     "  local theirs = {pcall(lua_find, rest:sub(1, 20), format:sub(1, 8))} "
-    "  if not same(ours, theirs) and not format:find('\\0', 1, true) then error('broken: found otherwise') end "
+    "  if not same(ours, theirs) and not format:find('\\0', 1, true) and not format:find('%%[gG]') then error('broken: "
+    "found otherwise') end "
     "end";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
