@@ -78,8 +78,11 @@ void check_waist_fini(struct server *srv)
 
 /* --- a command ---------------------------------------------------------------------------------------------------- */
 
-/* EXEC's commands are checked one by one; DEBUG may do anything. */
-static bool is_checked(const struct call *c) { return !(c->cmd->flags & (CMD_ADMIN | CMD_PROTECTED)); }
+/* EXEC's commands and those of scripts (whose keys are not mandatory) are checked one by one; DEBUG may do anything. */
+static bool is_checked(const struct call *c)
+{
+    return !(c->cmd->flags & (CMD_ADMIN | CMD_PROTECTED | CMD_NO_MANDATORY_KEYS));
+}
 
 void check_waist_before(struct check_waist *k, const struct call *c)
 {
