@@ -3,6 +3,7 @@
 
 #ifdef SCRIPT_LUA
 
+#include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "server/script/answer.h"
 #include "server/script/call.h"
 #include "server/script/flags.h"
+#include "server/script/guard.h"
 #include "server/script/sandbox.h"
 #include "server/script/scripts.h"
 #include "server/script/vm.h"
@@ -76,32 +78,70 @@ static void push_array(lua_State *L, const struct bytes *v, int count)
     }
 }
 
-/* The globals' one of this name is the table on the top, which is popped. */
-static void set_global(struct script_vm *vm, int name)
+/* The globals, on the top, have an array of this name from now on. */
+static void set_array(struct script_vm *vm, int name, const struct bytes *v, int count)
 {
-    lua_State *L = vm->L;
-    script_push_globals(L);
-    lua_insert(L, -2);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, name);
-    lua_insert(L, -2);
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
+    lua_rawgeti(vm->L, LUA_REGISTRYINDEX, name);
+    push_array(vm->L, v, count);
+    lua_rawset(vm->L, -3);
 }
 
-/* Pushes the function and its arguments; their number. */
+/* Nobody has put anything into the table at this reference, nor given it a metatable. */
+static bool is_untouched(lua_State *L, int ref)
+{
+    int top = lua_gettop(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    bool touched = lua_getmetatable(L, -1);
+    if (!touched) {
+        lua_pushnil(L);
+        touched = lua_next(L, -2);
+    }
+    lua_settop(L, top);
+    return !touched;
+}
+
+/* Both without arguments: the tables of the last such run serve again. */
+static void set_none(struct script_vm *vm)
+{
+    lua_State *L = vm->L;
+    if (vm->has_none && is_untouched(L, vm->no_keys) && is_untouched(L, vm->no_args)) return;
+    script_push_globals(L);
+    int globals = lua_gettop(L);
+    set_array(vm, vm->keys_name, NULL, 0);
+    set_array(vm, vm->argv_name, NULL, 0);
+    if (vm->no_keys) luaL_unref(L, LUA_REGISTRYINDEX, vm->no_keys);
+    if (vm->no_args) luaL_unref(L, LUA_REGISTRYINDEX, vm->no_args);
+    lua_getfield(L, globals, "KEYS");
+    vm->no_keys = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, globals, "ARGV");
+    vm->no_args = luaL_ref(L, LUA_REGISTRYINDEX);
+    vm->has_none = true;
+    lua_settop(L, globals - 1);
+}
+
+static void set_globals(struct script_vm *vm, const struct bytes *args, int arg_count, int numkeys)
+{
+    if (arg_count == 0) {
+        set_none(vm);
+        return;
+    }
+    script_push_globals(vm->L);
+    set_array(vm, vm->keys_name, args, numkeys);
+    set_array(vm, vm->argv_name, args + numkeys, arg_count - numkeys);
+    lua_pop(vm->L, 1);
+    vm->has_none = false;
+}
+
+/* Pushes the error handler, the function and its arguments; their number. */
 static int push_call(struct script_vm *vm, const struct script_what *what, const struct bytes *args, int arg_count,
                      int numkeys)
 {
     lua_State *L = vm->L;
     vm->never_fails = true;
-    if (what->is_eval) {
-        push_array(L, args, numkeys);
-        set_global(vm, vm->keys_name);
-        push_array(L, args + numkeys, arg_count - numkeys);
-        set_global(vm, vm->argv_name);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, what->function);
-    } else {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, what->function);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->error_handler);
+    if (what->is_eval) set_globals(vm, args, arg_count, numkeys);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, what->function);
+    if (!what->is_eval) {
         push_array(L, args, numkeys);
         push_array(L, args + numkeys, arg_count - numkeys);
     }
@@ -130,7 +170,8 @@ void script_run(struct call *c, struct script_vm *vm, const struct script_what *
     vm->killed = false;
     int pushed = push_call(vm, what, args, arg_count, numkeys);
     scripts_begin(c->srv, &run);
-    int err = script_vm_call(vm, pushed);
+    script_guard_begin(vm);
+    int err = lua_pcall(vm->L, pushed, 1, 1);
     scripts_end(c->srv, &run);
     if (err) script_answer_error(vm, out, what->name);
     else script_answer(vm, out, run.session.out->proto);

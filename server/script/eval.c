@@ -138,22 +138,25 @@ static void write_hex(const unsigned char *sha, char *out)
     out[SHA_DIGITS] = 0;
 }
 
-static int digit(char ch)
-{
-    if (ch >= '0' && ch <= '9') return ch - '0';
-    ch |= 0x20;
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
+#define DIGIT(c, v) [c] = (v) + 1
+/* Values of digits, and one more: 0 is none. */
+static const unsigned char digit_values[256] = {
+    DIGIT('0', 0),  DIGIT('1', 1),  DIGIT('2', 2),  DIGIT('3', 3),  DIGIT('4', 4),  DIGIT('5', 5),
+    DIGIT('6', 6),  DIGIT('7', 7),  DIGIT('8', 8),  DIGIT('9', 9),  DIGIT('a', 10), DIGIT('b', 11),
+    DIGIT('c', 12), DIGIT('d', 13), DIGIT('e', 14), DIGIT('f', 15), DIGIT('A', 10), DIGIT('B', 11),
+    DIGIT('C', 12), DIGIT('D', 13), DIGIT('E', 14), DIGIT('F', 15)};
 
 static bool read_hex(struct bytes text, unsigned char *sha)
 {
     if (text.n != SHA_DIGITS) return false;
+    const unsigned char *p = (const unsigned char *)text.p;
+    bool good = true;
     for (int i = 0; i < SHA1_SIZE; i++) {
-        int high = digit(text.p[2 * i]), low = digit(text.p[2 * i + 1]);
-        if ((high | low) < 0) return false;
-        sha[i] = (unsigned char)(high << 4 | low);
+        unsigned high = digit_values[p[2 * i]], low = digit_values[p[2 * i + 1]];
+        good &= high && low;
+        sha[i] = (unsigned char)((high - 1) << 4 | (low - 1));
     }
-    return true;
+    return good;
 }
 
 /* --- bodies ------------------------------------------------------------------------------------------------------- */

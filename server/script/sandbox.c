@@ -26,7 +26,7 @@
 
 #define READONLY_TEXT "Attempt to modify a readonly table"
 
-static const char mark, globals;
+static const char mark;
 
 /* --- stand-ins ---------------------------------------------------------------------------------------------------- */
 
@@ -335,18 +335,12 @@ void script_sandbox_open(lua_State *L)
     lua_pushvalue(L, -2);
     lua_setfield(L, -2, "_G");
     script_refuse_unknown(L);
-    lua_pushlightuserdata(L, (void *)&globals);
-    lua_insert(L, -2);
-    lua_rawset(L, LUA_REGISTRYINDEX);
+    vm->globals = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_replace(L, LUA_GLOBALSINDEX);
     lua_gc(L, LUA_GCCOLLECT, 0);
 }
 
-void script_push_globals(lua_State *L)
-{
-    lua_pushlightuserdata(L, (void *)&globals);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-}
+void script_push_globals(lua_State *L) { lua_rawgeti(L, LUA_REGISTRYINDEX, script_vm_of(L)->globals); }
 
 void script_use_globals(lua_State *L)
 {

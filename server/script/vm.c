@@ -4,8 +4,8 @@
  * refusing, which Lua answers with an error that a script may catch; while a command writes its reply into Lua's stack
  * nothing is refused, since the error would jump out of the command: who writes looks at the bound afterwards.
  *
- * The collector runs as the script allocates. One that allocates little would leave its garbage for ever, so each 50th
- * run makes a step, as in Redis.
+ * The collector runs as scripts allocate. So that it need not do much at once in a large state, each 50th run makes a
+ * step there, as in Redis.
  */
 #include "server/script/vm.h"
 
@@ -21,8 +21,9 @@
 #include "server/script/sandbox.h"
 #include "server/script/tails.h"
 
-#define COLLECT_EVERY 50  /* runs */
-#define PAUSE         200 /* Lua's own */
+#define COLLECT_EVERY 50                /* runs */
+#define SMALL         ((size_t)1 << 20) /* bytes: a whole collection takes a millisecond */
+#define PAUSE         200               /* Lua's own */
 #define STEP_MULTIPLE 200
 
 static void *allocate(void *ud, void *p, size_t old, size_t size)
@@ -132,7 +133,7 @@ int script_vm_call(struct script_vm *vm, int arg_count)
 
 void script_vm_tidy(struct script_vm *vm)
 {
-    if (++vm->runs >= COLLECT_EVERY) {
+    if (unlikely(vm->bytes > SMALL) && ++vm->runs >= COLLECT_EVERY) {
         vm->runs = 0;
         lua_gc(vm->L, LUA_GCSTEP, COLLECT_EVERY);
     }

@@ -35,7 +35,10 @@ struct script_vm {
     bool collector_touched; /* a script has asked for other settings */
     char *stack_end;        /* functions of C stop above this address (guard.h) */
     unsigned runs;          /* since the last step of collection */
-    int error_handler;      /* references */
+    bool has_none;          /* KEYS and ARGV are no_keys and no_args, without anything in them */
+    int no_keys, no_args;   /* references */
+    int globals;
+    int error_handler; /* references */
     int keys_name, argv_name;
     unsigned char tail_codes[2];     /* instructions: tails.h */
     int loaded_tail_line;            /* of what script_vm_load() loaded last */
