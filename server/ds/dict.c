@@ -163,14 +163,21 @@ bool dict_get(const struct dict *d, struct bytes field, struct bytes *value)
     return true;
 }
 
-/* An element (old NULL: none) is about to become another (field NULL: none). */
-static __attribute__((noinline, cold)) void tell(struct dict *d, uint64_t hash, const void *old,
-                                                 const struct bytes *field, struct bytes value)
+/* Out of the way, and the hash computed again, so that who is not watched pays no more than the test. */
+#define IF_WATCHED static __attribute__((noinline, cold)) void
+
+/* An element is about to become another (old NULL: to come). */
+IF_WATCHED tell_change(struct dict *d, const void *old, struct bytes field, struct bytes value)
 {
-    struct element was, now = {.value = value};
+    struct element was, now = {.member = field, .value = value};
     if (old) was = element_get(dict_is_map(d), old);
-    if (field) now.member = *field;
-    d->watch->before(d->watch, hash, old ? &was : NULL, field ? &now : NULL);
+    d->watch->before(d->watch, table_hash(&d->t, field), old ? &was : NULL, &now);
+}
+
+IF_WATCHED tell_gone(struct dict *d, const void *old)
+{
+    struct element was = element_get(dict_is_map(d), old);
+    d->watch->before(d->watch, table_hash(&d->t, was.member), &was, NULL);
 }
 
 bool dict_set(struct dict *d, struct bytes field, struct bytes value)
@@ -178,12 +185,13 @@ bool dict_set(struct dict *d, struct bytes field, struct bytes value)
     uint64_t hash = table_hash(&d->t, field);
     struct table_slot s = element_find(d, hash, field);
     DASSERT(dict_is_map(d));
-    void *old = s.bucket ? table_slot_entry(s) : NULL;
-    if (unlikely(d->watch != NULL)) tell(d, hash, old, &field, value);
-    if (!old) {
+    if (!s.bucket) {
+        if (unlikely(d->watch != NULL)) tell_change(d, NULL, field, value);
         table_insert(&d->t, hash, element_new(d, true, field, value));
         return true;
     }
+    void *old = table_slot_entry(s);
+    if (unlikely(d->watch != NULL)) tell_change(d, old, field, value);
     if (element_rewrite(old, value)) return false;
     table_replace_slot(&d->t, s, element_new(d, true, element_get(true, old).member, value));
     element_free(d, old);
@@ -195,17 +203,16 @@ bool dict_add(struct dict *d, struct bytes member)
     uint64_t hash = table_hash(&d->t, member);
     DASSERT(!dict_is_map(d));
     if (element_find(d, hash, member).bucket) return false;
-    if (unlikely(d->watch != NULL)) tell(d, hash, NULL, &member, BYTES(""));
+    if (unlikely(d->watch != NULL)) tell_change(d, NULL, member, BYTES(""));
     table_insert(&d->t, hash, element_new(d, false, member, BYTES("")));
     return true;
 }
 
 bool dict_delete(struct dict *d, struct bytes field)
 {
-    uint64_t hash = table_hash(&d->t, field);
-    struct table_slot s = element_find(d, hash, field);
+    struct table_slot s = element_find(d, table_hash(&d->t, field), field);
     if (!s.bucket) return false;
-    if (unlikely(d->watch != NULL)) tell(d, hash, table_slot_entry(s), NULL, BYTES(""));
+    if (unlikely(d->watch != NULL)) tell_gone(d, table_slot_entry(s));
     element_free(d, table_delete_slot(&d->t, s));
     return true;
 }

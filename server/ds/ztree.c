@@ -63,14 +63,22 @@ bool ztree_score(const struct ztree *z, struct bytes member, double *score)
     return true;
 }
 
-/* A member is about to go from `old` (NULL: it is not there) to another score (NULL: it goes). */
-static __attribute__((noinline, cold)) void tell(struct ztree *z, uint64_t hash, struct bytes member, const void *old,
-                                                 const double *score)
+/* Out of the way, and the hash computed again, so that who is not watched pays no more than the test. */
+#define IF_WATCHED static __attribute__((noinline, cold)) void
+
+/* A member is about to get another score (old NULL: to come). */
+IF_WATCHED tell_change(struct ztree *z, const void *old, struct bytes member, double score)
 {
     struct element was = {.member = member, .value = BYTES("")}, now = was;
     if (old) was.score = zelem_score(old);
-    if (score) now.score = *score;
-    z->watch->before(z->watch, hash, old ? &was : NULL, score ? &now : NULL);
+    now.score = score;
+    z->watch->before(z->watch, table_hash(&z->t, member), old ? &was : NULL, &now);
+}
+
+IF_WATCHED tell_gone(struct ztree *z, const void *old)
+{
+    struct element was = {.member = zelem_member(old), .value = BYTES(""), .score = zelem_score(old)};
+    z->watch->before(z->watch, table_hash(&z->t, was.member), &was, NULL);
 }
 
 /* Out of the tree, changed, and in again at another place. */
@@ -97,7 +105,7 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
     struct table_slot s = member_find(z, hash, member);
     DASSERT(score == score);
     if (!s.bucket) {
-        if (unlikely(z->watch != NULL)) tell(z, hash, member, NULL, &score);
+        if (unlikely(z->watch != NULL)) tell_change(z, NULL, member, score);
         void *elem = elem_new(z, member, score);
         table_insert(&z->t, hash, elem);
         znode_insert(z, elem);
@@ -105,7 +113,7 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
     }
     void *old = table_slot_entry(s);
     if (zscore_same_bits(zelem_score(old), score)) return false;
-    if (unlikely(z->watch != NULL)) tell(z, hash, member, old, &score);
+    if (unlikely(z->watch != NULL)) tell_change(z, old, member, score);
     rescore(z, s, score);
     return false;
 }
@@ -119,7 +127,7 @@ bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
         *had = zelem_score(table_slot_entry(s));
         return false;
     }
-    if (unlikely(z->watch != NULL)) tell(z, hash, member, NULL, &score);
+    if (unlikely(z->watch != NULL)) tell_change(z, NULL, member, score);
     void *elem = elem_new(z, member, score);
     table_insert(&z->t, hash, elem);
     znode_insert(z, elem);
@@ -128,10 +136,9 @@ bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
 
 bool ztree_delete(struct ztree *z, struct bytes member)
 {
-    uint64_t hash = table_hash(&z->t, member);
-    struct table_slot s = member_find(z, hash, member);
+    struct table_slot s = member_find(z, table_hash(&z->t, member), member);
     if (!s.bucket) return false;
-    if (unlikely(z->watch != NULL)) tell(z, hash, member, table_slot_entry(s), NULL);
+    if (unlikely(z->watch != NULL)) tell_gone(z, table_slot_entry(s));
     void *elem = table_delete_slot(&z->t, s);
     znode_remove(z, elem);
     elem_free(z, elem);
