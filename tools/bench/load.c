@@ -449,7 +449,8 @@ static void usage(void)
          "  -h HOST -p PORT      an IPv4 address and a port (127.0.0.1, 6379)\n"
          "  -s PATH              a Unix socket instead\n"
          "  -t TEST              ping set get getmiss incr lpush rpush lpop rpop sadd spop hset zadd zpopmin\n"
-         "                       lrange100 setex mset mixed zfill zmixed echo (get)\n"
+         "                       lrange100 setex mset mixed zfill zmixed echo (get); or words with spaces between\n"
+         "                       them: %k a key's number, %m a member's, %v a value, \";\" another command\n"
          "  -c N  -P N           connections (50), requests a batch (1)\n"
          "  -r N                 random keys out of N (one key)\n"
          "  -d N                 bytes of a value (3)\n"
@@ -527,7 +528,7 @@ int main(int argc, char **argv)
     parse_options(&l, argc, argv, &spin_us);
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
-    const struct workload *w = workload_find(l.test);
+    const struct workload own = {"own", l.test, false}, *w = strchr(l.test, ' ') ? &own : workload_find(l.test);
     if (!w) die("no such test: %s", l.test);
     if (w->words ? request_build(&l.request, w->words, l.value) : request_build_echo(&l.request, l.value.size))
         die("out of memory");
