@@ -33,9 +33,9 @@ NODE = [("BullMQ 6", "bullmq.js", "bullmq"), ("BullMQ 5", "bullmq.js", "bullmq5"
         ("redlock, redis-semaphore, rate-limiter-flexible", "locks.js"), ("node-resque", "resque.js"), ("RSMQ", "rsmq.js")] + [
             ("socket.io by " + kind, "socket_io.js", kind)
             for kind in ("channels, ioredis", "sharded channels, ioredis", "sharded channels, node-redis", "streams, ioredis", "streams, node-redis")]
-OTHERS = [("Celery", [PYTHON, "python/celery_scenario.py"]), ("RQ", [PYTHON, "python/rq_scenario.py"]),
-          ("redis-py, django-redis", [PYTHON, "python/locks.py"]), ("Sidekiq", ["ruby", "ruby/sidekiq.rb"]),
-          ("PHP sessions", ["php", "php/session.php"]), ("Symfony's cache", ["php", "php/symfony.php"])]
+OTHERS = [("Celery", [PYTHON, "celery_scenario.py"]), ("RQ", [PYTHON, "rq_scenario.py"]),
+          ("redis-py, django-redis", [PYTHON, "locks.py"]), ("Sidekiq", ["ruby", "sidekiq.rb"]),
+          ("PHP sessions", ["php", "session.php"]), ("Symfony's cache", ["php", "symfony.php"])]
 
 
 def node_version():
@@ -108,7 +108,7 @@ def programs():
     why = fetch_modules()
     env = {"NODE_PATH": os.path.join(MODULES, "node_modules")}
     for name, script, *arguments in NODE:
-        found.append((name, why or ["node", os.path.join("node", script)] + arguments, env))
+        found.append((name, why or ["node", script] + arguments, env))
     chosen = [word.lower() for word in sys.argv[1:]]
     return [p for p in found if not chosen or any(word in p[0].lower() for word in chosen)]
 

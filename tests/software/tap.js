@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the programs of this folder share: TAP lines, the server's address, waiting.
+// What the programs here share: TAP lines, the server's address, waiting.
 'use strict';
 const assert = require('assert');
 

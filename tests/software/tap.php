@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: MIT
-// What the programs of this folder share: TAP lines and the server's address.
+// What the programs here share: TAP lines and the server's address.
 $port = (int) getenv('REDIS_PORT');
 $count = $failed = 0;
 
