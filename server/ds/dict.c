@@ -167,14 +167,14 @@ bool dict_get(const struct dict *d, struct bytes field, struct bytes *value)
 #define IF_WATCHED static __attribute__((noinline, cold)) void
 
 /* An element is about to become another (old NULL: to come). */
-IF_WATCHED tell_change(struct dict *d, const void *old, struct bytes field, struct bytes value)
+IF_WATCHED tell_element_changes(struct dict *d, const void *old, struct bytes field, struct bytes value)
 {
     struct element was, now = {.member = field, .value = value};
     if (old) was = element_get(dict_is_map(d), old);
     d->watch->before(d->watch, table_hash(&d->t, field), old ? &was : NULL, &now);
 }
 
-IF_WATCHED tell_gone(struct dict *d, const void *old)
+IF_WATCHED tell_element_goes(struct dict *d, const void *old)
 {
     struct element was = element_get(dict_is_map(d), old);
     d->watch->before(d->watch, table_hash(&d->t, was.member), &was, NULL);
@@ -186,12 +186,12 @@ bool dict_set(struct dict *d, struct bytes field, struct bytes value)
     struct table_slot s = element_find(d, hash, field);
     DASSERT(dict_is_map(d));
     if (!s.bucket) {
-        if (unlikely(d->watch != NULL)) tell_change(d, NULL, field, value);
+        if (unlikely(d->watch != NULL)) tell_element_changes(d, NULL, field, value);
         table_insert(&d->t, hash, element_new(d, true, field, value));
         return true;
     }
     void *old = table_slot_entry(s);
-    if (unlikely(d->watch != NULL)) tell_change(d, old, field, value);
+    if (unlikely(d->watch != NULL)) tell_element_changes(d, old, field, value);
     if (element_rewrite(old, value)) return false;
     table_replace_slot(&d->t, s, element_new(d, true, element_get(true, old).member, value));
     element_free(d, old);
@@ -203,7 +203,7 @@ bool dict_add(struct dict *d, struct bytes member)
     uint64_t hash = table_hash(&d->t, member);
     DASSERT(!dict_is_map(d));
     if (element_find(d, hash, member).bucket) return false;
-    if (unlikely(d->watch != NULL)) tell_change(d, NULL, member, BYTES(""));
+    if (unlikely(d->watch != NULL)) tell_element_changes(d, NULL, member, BYTES(""));
     table_insert(&d->t, hash, element_new(d, false, member, BYTES("")));
     return true;
 }
@@ -212,7 +212,7 @@ bool dict_delete(struct dict *d, struct bytes field)
 {
     struct table_slot s = element_find(d, table_hash(&d->t, field), field);
     if (!s.bucket) return false;
-    if (unlikely(d->watch != NULL)) tell_gone(d, table_slot_entry(s));
+    if (unlikely(d->watch != NULL)) tell_element_goes(d, table_slot_entry(s));
     element_free(d, table_delete_slot(&d->t, s));
     return true;
 }

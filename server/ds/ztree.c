@@ -67,7 +67,7 @@ bool ztree_score(const struct ztree *z, struct bytes member, double *score)
 #define IF_WATCHED static __attribute__((noinline, cold)) void
 
 /* A member is about to get another score (old NULL: to come). */
-IF_WATCHED tell_change(struct ztree *z, const void *old, struct bytes member, double score)
+IF_WATCHED tell_member_changes(struct ztree *z, const void *old, struct bytes member, double score)
 {
     struct element was = {.member = member, .value = BYTES("")}, now = was;
     if (old) was.score = zelem_score(old);
@@ -75,7 +75,7 @@ IF_WATCHED tell_change(struct ztree *z, const void *old, struct bytes member, do
     z->watch->before(z->watch, table_hash(&z->t, member), old ? &was : NULL, &now);
 }
 
-IF_WATCHED tell_gone(struct ztree *z, const void *old)
+IF_WATCHED tell_member_goes(struct ztree *z, const void *old)
 {
     struct element was = {.member = zelem_member(old), .value = BYTES(""), .score = zelem_score(old)};
     z->watch->before(z->watch, table_hash(&z->t, was.member), &was, NULL);
@@ -105,7 +105,7 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
     struct table_slot s = member_find(z, hash, member);
     DASSERT(score == score);
     if (!s.bucket) {
-        if (unlikely(z->watch != NULL)) tell_change(z, NULL, member, score);
+        if (unlikely(z->watch != NULL)) tell_member_changes(z, NULL, member, score);
         void *elem = elem_new(z, member, score);
         table_insert(&z->t, hash, elem);
         znode_insert(z, elem);
@@ -113,7 +113,7 @@ bool ztree_set(struct ztree *z, struct bytes member, double score)
     }
     void *old = table_slot_entry(s);
     if (zscore_same_bits(zelem_score(old), score)) return false;
-    if (unlikely(z->watch != NULL)) tell_change(z, old, member, score);
+    if (unlikely(z->watch != NULL)) tell_member_changes(z, old, member, score);
     rescore(z, s, score);
     return false;
 }
@@ -127,7 +127,7 @@ bool ztree_add(struct ztree *z, struct bytes member, double score, double *had)
         *had = zelem_score(table_slot_entry(s));
         return false;
     }
-    if (unlikely(z->watch != NULL)) tell_change(z, NULL, member, score);
+    if (unlikely(z->watch != NULL)) tell_member_changes(z, NULL, member, score);
     void *elem = elem_new(z, member, score);
     table_insert(&z->t, hash, elem);
     znode_insert(z, elem);
@@ -138,7 +138,7 @@ bool ztree_delete(struct ztree *z, struct bytes member)
 {
     struct table_slot s = member_find(z, table_hash(&z->t, member), member);
     if (!s.bucket) return false;
-    if (unlikely(z->watch != NULL)) tell_gone(z, table_slot_entry(s));
+    if (unlikely(z->watch != NULL)) tell_member_goes(z, table_slot_entry(s));
     void *elem = table_delete_slot(&z->t, s);
     znode_remove(z, elem);
     elem_free(z, elem);
