@@ -25,6 +25,7 @@
 #include "server/persist/save.h"
 #include "server/observe/latency.h"
 #include "server/repl/replicas.h"
+#include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -246,6 +247,7 @@ static void info_stats(struct info *in)
     info_line(in, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(s->expire_cycle_ns / NSEC_PER_MSEC));
     info_line(in, "evicted_keys:%llu", (unsigned long long)s->evicted);
     info_line(in, "evicted_clients:0");
+    info_line(in, "evicted_scripts:%llu", (unsigned long long)(in->srv->scripts ? in->srv->scripts->evicted : 0));
     uint64_t over_now, over = evict_over_ns(in->w, &over_now);
     info_line(in, "total_eviction_exceeded_time:%llu", (unsigned long long)(over / NSEC_PER_MSEC));
     info_line(in, "current_eviction_exceeded_time:%llu", (unsigned long long)(over_now / NSEC_PER_MSEC));

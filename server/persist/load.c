@@ -24,7 +24,7 @@
 #include "server/worker.h"
 
 #define SLICE_NS   1000000
-#define STACK_SIZE ((size_t)256 << 10)
+#define STACK_SIZE ((size_t)4 << 20) /* scripts of old logs, libraries of functions: SCRIPT_STACK_BYTES, and more */
 
 struct load {
     struct worker *w;

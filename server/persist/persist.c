@@ -67,7 +67,9 @@ size_t persist_save_memory(const struct server *srv)
 bool persist_holds(const struct session *s, const struct request *r)
 {
     const struct server *srv = s->w->srv;
-    bool writes = (r->cmd->flags & CMD_RUNS_QUEUE) ? multi_writes(s) : r->cmd->flags & CMD_WRITE;
+    uint32_t flags = srv->script_flags ? srv->script_flags(srv, r) : r->cmd->flags;
+    bool may_write = (flags & CMD_WRITE) || ((flags & CMD_MAY_REPLICATE) && (r->cmd->acl & ACL_SCRIPTING));
+    bool writes = (flags & CMD_RUNS_QUEUE) ? multi_writes(s) : may_write;
     if (writes && (srv->unusual & (SERVER_AOF_FULL | SERVER_SAVE_FULL))) return true;
     return srv->persist.walk && save_walk_holds(srv->persist.walk, s, r);
 }

@@ -14,7 +14,8 @@ from tap import Tap, skip_all  # noqa: E402
 import versions  # noqa: E402
 
 # What ours has besides, and why.
-BESIDES = {("Server", "demikv_version"): "redis_version is the version whose behaviour ours is"}
+BESIDES = {("Server", "demikv_version"): "redis_version is the version whose behaviour ours is",
+           ("Stats", "evicted_scripts"): "Redis has it since 7.4, and the bound on what EVAL leaves, too"}
 BESIDES_SECTION = "Demikernel"  # of the library below, with the counters that there are
 # 7.0 has these not.
 NEW = {"Server": {"listener0", "listener1"}, "Clients": {"total_blocking_keys", "total_blocking_keys_on_nokey"},
