@@ -315,27 +315,32 @@ static bool is_allowed_at_a_glance(const struct session *s, const struct request
     return r->cmd->getkeys(r->argv, r->argc, arg, flags, 2) == 1 && acl_selector_has_key(root, r->keys->name, flags[0]);
 }
 
+/* Out of line, so that the other way is as short as it can be. */
+__attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *s, const struct request *r)
+{
+    if (r->cmd && (s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_RESTRICTED) && is_plain(s->w->srv, r) &&
+        is_allowed_at_a_glance(s, r)) {
+        run_plain(s, r);
+        return EXEC_DONE;
+    }
+    enum exec_verdict v = r->cmd ? exec_checked(s, r) : exec_unresolved(s, r);
+    bool waits = s->client && (s->client->flags & CLIENT_BLOCKED);
+    if (v == EXEC_DONE && !waits) exec_step_reply_skip(s);
+    return v;
+}
+
 enum exec_verdict exec_request(struct session *s, const struct request *r)
 {
     const struct command *cmd = r->cmd;
-    const struct server *srv = s->w->srv;
     if (likely(cmd != NULL)) {
         s->last_cmd = cmd;
         /* A plain command of an ordinary session passes every check of admit() at a glance. */
-        if (likely((s->flags & UNUSUAL) == SESSION_AUTHENTICATED && is_plain(srv, r))) {
-            run_plain(s, r);
-            return EXEC_DONE;
-        }
-        if ((s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_RESTRICTED) && is_plain(srv, r) &&
-            is_allowed_at_a_glance(s, r)) {
+        if (likely((s->flags & UNUSUAL) == SESSION_AUTHENTICATED && is_plain(s->w->srv, r))) {
             run_plain(s, r);
             return EXEC_DONE;
         }
     }
-    enum exec_verdict v = cmd ? exec_checked(s, r) : exec_unresolved(s, r);
-    bool waits = s->client && (s->client->flags & CLIENT_BLOCKED);
-    if (v == EXEC_DONE && !waits) exec_step_reply_skip(s);
-    return v;
+    return exec_unusual(s, r);
 }
 
 enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int argc)

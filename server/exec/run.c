@@ -80,7 +80,7 @@ static uint64_t slices_of(const struct session *s, const struct request *r)
 }
 
 /* What it changed becomes an effect: its own text, unless the handler said what it came to. */
-static void collect_effects(struct call *c, bool in_script)
+static inline __attribute__((always_inline)) void collect_effects(struct call *c, bool in_script)
 {
     struct worker *w = c->w;
     w->srv->dirty += c->dirty;
