@@ -20,6 +20,7 @@ static struct interest_key *key_new(struct db *db, const struct key_ref *key)
     struct interest_key *k = mem_alloc(sizeof *k + key->name.n);
     for (int i = 0; i < INTEREST_KINDS; i++) list_init(&k->links[i]);
     list_init(&k->ready);
+    k->until_gone = 0;
     k->db = db;
     k->hash = key->hash;
     k->slot = key->slot;
@@ -58,6 +59,7 @@ void interest_remove(struct interest_link *l)
     list_remove(&l->link);
     l->key = NULL;
     if (is_wanted(k)) return;
+    DASSERT(k->until_gone == 0);
     list_remove(&k->ready);
     struct key_ref ref = interest_ref(k);
     struct slice *s = db_slice(k->db, &ref);

@@ -23,7 +23,9 @@ enum interest_kind { INTEREST_WAIT, INTEREST_WATCH, INTEREST_KINDS };
 
 struct interest_key {
     struct list links[INTEREST_KINDS]; /* struct interest_link.link */
-    struct list ready;                 /* free for the use of who serves the waiters; empty when the key goes */
+    /* Free for the use of who serves the waiters: empty, and 0, when the key goes. */
+    struct list ready;
+    uint32_t until_gone;
     struct db *db;
     uint64_t hash;
     uint16_t slot;

@@ -226,13 +226,17 @@ void call_block(struct call *c, int first_key, int count, int type, int64_t dead
         struct waiter *wt = &b->waiters[b->count++];
         wt->b = b;
         interest_add(c->db, key, INTEREST_WAIT, &wt->link);
+        wt->link.key->until_gone += until == BLOCK_UNTIL_GONE;
     }
 }
 
 static void stop_waiting(struct client *cl)
 {
     struct blocked *b = cl->blocked;
-    for (size_t i = 0; i < b->count; i++) interest_remove(&b->waiters[i].link);
+    for (size_t i = 0; i < b->count; i++) {
+        b->waiters[i].link.key->until_gone -= b->until == BLOCK_UNTIL_GONE;
+        interest_remove(&b->waiters[i].link);
+    }
     if (b->answer) list_remove(&b->on_log);
     if (b->deadline_ms) heap_remove(cl->w->blocked, b);
     cl->blocked = NULL;
@@ -313,12 +317,6 @@ void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key,
     }
 }
 
-static bool has_stream_reader(struct interest_key *k)
-{
-    list_for_each(it, &k->links[INTEREST_WAIT]) if (waiter_of(it)->b->type == OBJ_STREAM) return true;
-    return false;
-}
-
 struct key_count {
     size_t keys;
     bool on_nokey;
@@ -327,12 +325,7 @@ struct key_count {
 static void count_key(void *arg, struct interest_key *k)
 {
     struct key_count *n = arg;
-    list_for_each(it, &k->links[INTEREST_WAIT])
-    {
-        if (n->on_nokey && waiter_of(it)->b->until != BLOCK_UNTIL_GONE) continue;
-        n->keys++;
-        return;
-    }
+    n->keys += n->on_nokey ? k->until_gone > 0 : !list_is_empty(&k->links[INTEREST_WAIT]);
 }
 
 size_t blocked_key_count(const struct worker *w, bool on_nokey)
@@ -388,16 +381,16 @@ static void serve_all(struct worker *w, struct db *db, const struct key_ref *key
     }
 }
 
-static void serve_key(struct worker *w, struct db *db, const struct key_ref *key, bool all)
+static void serve_key(struct worker *w, struct db *db, const struct key_ref *key)
 {
-    if (all) {
-        serve_all(w, db, key);
-        return;
-    }
     for (;;) {
         int type = type_of(w, db, key);
-        struct interest_key *k = type != GONE ? interest_find(db, key) : NULL;
-        struct blocked *b = k ? next_waiter(k, type) : NULL;
+        struct interest_key *k = interest_find(db, key);
+        if (k && (type == OBJ_STREAM || k->until_gone)) {
+            serve_all(w, db, key);
+            return;
+        }
+        struct blocked *b = k && type != GONE ? next_waiter(k, type) : NULL;
         if (!b || !serve_client(w, b)) return;
     }
 }
@@ -411,12 +404,11 @@ void blocked_serve(struct worker *w)
         struct interest_key *k = list_entry(list_pop_front(&bw->ready), struct interest_key, ready);
         /* Serving may drop k: the name is copied. */
         struct db *db = k->db;
-        bool all = has_stream_reader(k);
         struct key_ref key = interest_ref(k);
         char stack[256], *copy = key.name.n <= sizeof stack ? stack : mem_alloc(key.name.n);
         if (key.name.n) memcpy(copy, key.name.p, key.name.n);
         key.name.p = copy;
-        serve_key(w, db, &key, all);
+        serve_key(w, db, &key);
         if (copy != stack) mem_free(copy);
     }
     bw->serving = false;

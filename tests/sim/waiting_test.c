@@ -30,6 +30,15 @@ static struct bytes element(struct bytes r, int n)
     return bytes_of(r.p + at + head, (size_t)atol(r.p + at + 1));
 }
 
+/* The n-th element of an array reply as the reply it is. */
+static struct bytes part(struct bytes r, int n)
+{
+    if (!r.p || r.p[0] != '*' || n >= atoi(r.p + 1)) return bytes_of(NULL, 0);
+    size_t at = line_end(r.p, r.n);
+    while (n--) at += reply_size(r.p + at, r.n - at);
+    return bytes_of(r.p + at, reply_size(r.p + at, r.n - at));
+}
+
 static unsigned number_of(struct bytes b) { return b.p ? (unsigned)atoi(b.p) : UINT32_MAX; }
 
 /* --- waiting in line ---------------------------------------------------------------------------------------------- */
@@ -181,6 +190,70 @@ static void verify_jobs(struct world *w)
 static void test_every_job_is_done_once(void **state)
 {
     run_seeds(&(struct scenario){"jobs", set_up_jobs, verify_jobs, SEC(1000)}, 100);
+}
+
+/* --- a group of workers ------------------------------------------------------------------------------------------- */
+
+static void produce_entries(struct cast *c, struct link *l, int number)
+{
+    struct jobs *x = c->data;
+    char text[16];
+    struct rng rng;
+    rng_seed(&rng, hash_u64((uint64_t)number, c->w->seed));
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(text, sizeof text, "%d", number * JOBS + i);
+        link_send(l, "XADD", "jobs", "*", "n", text, NULL);
+        if (!rng_below(&rng, 4)) sleep_ns(rng_below(&rng, MS(10)));
+    }
+    for (int i = 0; i < JOBS; i++) CHECK(c->w, link_reply(l).p != NULL);
+    if (++x->producers_ended < PRODUCERS) return;
+    for (int i = 0; i < WORKERS; i++) link_ask(l, "XADD", "jobs", "*", "n", "99999", NULL);
+}
+
+static void work_in_group(struct cast *c, struct link *l, int number)
+{
+    struct jobs *x = c->data;
+    unsigned last[PRODUCERS] = {0};
+    char name[32], id[64];
+    snprintf(name, sizeof name, "worker %d", number);
+    while (!c->w->failure[0]) {
+        struct bytes r = link_ask(l, "XREADGROUP", "GROUP", "g", name, "COUNT", "1", "BLOCK", number % 2 ? "0" : "10",
+                                  "STREAMS", "jobs", ">", NULL);
+        if (r.p && r.n == 5) continue; /* *-1: nothing in time */
+        struct bytes entry = part(part(part(r, 0), 1), 0), text = element(entry, 0);
+        unsigned job = number_of(element(part(entry, 1), 1));
+        if (!CHECK(c->w, text.n && text.n < sizeof id)) return;
+        snprintf(id, sizeof id, "%.*s", (int)text.n, text.p);
+        EXPECT(l, ":1\r\n", "XACK", "jobs", "g", id);
+        if (job == 99999) return;
+        if (!CHECK(c->w, job < PRODUCERS * JOBS)) return;
+        unsigned from = job / JOBS, i = job % JOBS;
+        x->done[from][i]++;
+        CHECK(c->w, i >= last[from]); /* a stream keeps the order of each producer */
+        last[from] = i;
+    }
+}
+
+static int at_the_stream(struct cast *c, int number)
+{
+    struct link l;
+    if (!CHECK_EQUAL(c->w, link_open(&l, c->w), 0)) return -1;
+    link_ask(&l, "XGROUP", "CREATE", "jobs", "g", "0", "MKSTREAM", NULL); /* BUSYGROUP: another was first */
+    if (number < PRODUCERS) produce_entries(c, &l, number);
+    else work_in_group(c, &l, number);
+    if (c->ended == c->count - 1) EXPECT(&l, "*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n", "XPENDING", "jobs", "g");
+    link_close(&l);
+    return 0;
+}
+
+static void set_up_group(struct world *w)
+{
+    draw_links(cast_add(w, NULL, PRODUCERS + WORKERS, at_the_stream, calloc(1, sizeof(struct jobs))));
+}
+
+static void test_every_entry_is_one_consumers(void **state)
+{
+    run_seeds(&(struct scenario){"group", set_up_group, verify_jobs, SEC(1000)}, 60);
 }
 
 /* --- WATCH -------------------------------------------------------------------------------------------------------- */
@@ -382,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_waits_is_served_in_the_order_of_coming),
         cmocka_unit_test(test_every_job_is_done_once),
+        cmocka_unit_test(test_every_entry_is_one_consumers),
         cmocka_unit_test(test_exec_sees_what_came_between),
         cmocka_unit_test(test_messages_reach_all_in_order),
         cmocka_unit_test(test_nobody_waits_less_than_asked_for),
