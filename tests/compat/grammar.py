@@ -161,6 +161,6 @@ class Grammar:
             return "", self.rng.choice(RARE).split()
         rule, tokens = self.rng.choice(ALL)
         args = [a for t in tokens for a in self.token(t)]
-        if self.rng.random() < 0.04 and rule != "scan" and args[0] not in UNSPOILT:
+        if self.rng.random() < 0.04 and rule != "scan" and args[0] not in UNSPOILT and b"BLOCK" not in args:
             args = self.spoil(args)
         return rule, args
