@@ -70,7 +70,7 @@ def first_file(server):
 
 def wild_commands(seed, count):
     return [args for _, args in sequence(seed, count)
-            if args[0].upper() not in FORBIDDEN and not args[0].upper().startswith((b"B", b"P", b"S"))]
+            if args[0].upper() not in FORBIDDEN and not args[0].upper().startswith((b"B", b"P", b"S")) and b"BLOCK" not in args]
 
 
 def every_command_comes_back():

@@ -34,7 +34,7 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.client, self.rng = server.client(PATIENCE), random.Random(seed)
         self.random_commands = [args for _, args in sequence(seed, 3000)
-                                if args[0].upper() not in FORBIDDEN and not args[0].upper().startswith((b"B", b"P", b"S"))]
+                                if args[0].upper() not in FORBIDDEN and not args[0].upper().startswith((b"B", b"P", b"S")) and b"BLOCK" not in args]
         self.bursts = 0
         self.stopping = False
 
