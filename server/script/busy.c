@@ -171,6 +171,7 @@ static void serve_others(struct script_run *run, struct worker *w)
     struct call call = w->call;
     struct effects effects = w->effects;
     bool has_pushes = w->has_pushes;
+    int64_t now_us = w->now_us; /* the script's */
     w->effects = (struct effects){0};
     w->has_pushes = false;
     worker_turn_in_script(w, run->caller->client);
@@ -179,6 +180,8 @@ static void serve_others(struct script_run *run, struct worker *w)
     w->has_pushes = has_pushes;
     w->call = call;
     w->call.cfg = w->conf.cfg;
+    w->now_us = now_us;
+    w->now_ms = now_us / 1000;
     if (!w->srv->stopping) return;
     run->killed = true; /* SHUTDOWN NOSAVE: what it has done half is not told */
     effects_cut(&w->effects, &(struct effects){0});

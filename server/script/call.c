@@ -24,7 +24,7 @@
 
 #define NAMES         64   /* remembered */
 #define KEEP_ARGS     1024 /* room that is kept */
-#define MANY_ARGS     (1 << 20)
+#define MANY_ARGS     7000 /* Lua's stack holds 8,000 values of a function: above more there is no room for a reply */
 #define ROOM_AT_FIRST 16
 
 struct call_name {
@@ -99,13 +99,10 @@ static void take_room(struct script_call_state *s, int argc)
     s->numbers = mem_alloc((size_t)s->cap * sizeof *s->numbers);
 }
 
-#define PLAIN_MAX 1e8 /* whole numbers below are written in full, larger ones in few digits: 1e+8 */
-
+/* Whole numbers in full: 7.2.4 writes 2e+8, which no command takes for an integer; 7.0 and 7.2.5 do not. */
 static unsigned format_number(char *to, double v)
 {
-    if (likely(v > -PLAIN_MAX && v < PLAIN_MAX && v == (double)(int64_t)v && (v != 0 || !signbit(v))))
-        return number_format_i64(to, (int64_t)v);
-    if (v == v) return number_format_bare_double(to, v);
+    if (likely(v == v)) return number_format_double(to, v);
     return (unsigned)snprintf(to, NUMBER_DOUBLE_SIZE, signbit(v) ? "-nan" : "nan");
 }
 
@@ -122,7 +119,7 @@ struct bytes *script_call_argv(struct script_vm *vm, lua_State *L, int *argc)
         } else if (type == LUA_TNUMBER) {
             s->argv[i] = bytes_of(s->numbers[i], format_number(s->numbers[i], lua_tonumber(L, i + 1)));
         } else {
-            luaL_checkstack(L, 4, NULL);
+            lua_settop(L, 0);
             return wrong(L, "ERR Lua redis lib command arguments must be strings or integers");
         }
     }
@@ -162,11 +159,12 @@ static bool is_told(const struct script_run *run)
     return ((run->repl & SCRIPT_REPL_AOF) && (log || !replicas)) || ((run->repl & SCRIPT_REPL_REPLICA) && replicas);
 }
 
-static void run_command(struct script_run *run, struct script_call_state *s, lua_State *L, struct bytes *argv, int argc)
+static void run_command(struct script_run *run, struct script_call_state *s, const struct command *cmd,
+                        struct bytes *argv, int argc)
 {
     struct effects *effects = &run->vm->w->effects;
     struct effects before = *effects;
-    struct request r = {.argv = argv, .argc = argc, .cmd = find_command(s, L, argv, argc)};
+    struct request r = {.argv = argv, .argc = argc, .cmd = cmd};
     if (likely(r.cmd != NULL)) {
         s->keys.used = 0;
         r.key_count = request_find_keys(run->session.db, r.cmd, argv, argc, &s->keys);
@@ -174,6 +172,14 @@ static void run_command(struct script_run *run, struct script_call_state *s, lua
     }
     exec_for_script(&run->session, &r, run->over_memory);
     if (unlikely(run->repl != SCRIPT_REPL_ALL) && !is_told(run)) effects_cut(effects, &before);
+}
+
+/* The arguments stay where they are, but in a table instead of on the stack. */
+static void move_into_table(lua_State *L, int argc)
+{
+    lua_createtable(L, argc, 0);
+    lua_insert(L, 1);
+    for (int i = argc; i > 0; i--) lua_rawseti(L, 1, i);
 }
 
 static int run_for(lua_State *L, bool raises)
@@ -185,16 +191,19 @@ static int run_for(lua_State *L, bool raises)
     struct bytes *argv = script_call_argv(vm, L, &argc);
     if (unlikely(!argv)) return raises ? lua_error(L) : 1;
     struct script_call_state *s = vm->calls;
+    const struct command *cmd = find_command(s, L, argv, argc);
+    if (unlikely(argc > MANY_ARGS)) move_into_table(L, argc);
+    int base = lua_gettop(L);
     script_values_begin(&s->values, L);
     vm->never_fails = true;
-    run_command(run, s, L, argv, argc);
+    run_command(run, s, cmd, argv, argc);
     vm->never_fails = false;
     if (unlikely(s->values.out.over)) {
-        lua_settop(L, argc);
+        lua_settop(L, base);
         return luaL_error(L, "not enough memory");
     }
     DASSERT(s->values.depth == 0);
-    DASSERT(lua_gettop(L) == argc + 1);
+    DASSERT(lua_gettop(L) == base + 1);
     if (unlikely(s->values.is_error) && raises) return lua_error(L);
     return 1;
 }

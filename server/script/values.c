@@ -275,7 +275,7 @@ void script_values_init(struct script_values *v, struct script_vm *vm)
 
 void script_values_begin(struct script_values *v, lua_State *L)
 {
-    luaL_checkstack(L, STACK_SLOTS, NULL);
+    luaL_checkstack(L, STACK_SLOTS, "no room for a reply");
     v->L = L;
     v->depth = 0;
     v->is_error = v->out.over = false;

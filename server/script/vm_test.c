@@ -43,7 +43,8 @@ static const char *eval_in(struct session *as, const char *body, int numkeys, co
 {
     static char text[65536];
     char n[16];
-    struct bytes argv[16] = {BYTES("EVAL"), bytes_of_str(body), bytes_of(n, (size_t)snprintf(n, sizeof n, "%d", numkeys))};
+    struct bytes argv[16] = {BYTES("EVAL"), bytes_of_str(body),
+                             bytes_of(n, (size_t)snprintf(n, sizeof n, "%d", numkeys))};
     for (int i = 0; i < count; i++) argv[3 + i] = bytes_of_str(words[i]);
     f.used = 0;
     f.effects[0] = 0;
@@ -64,7 +65,8 @@ static void test_a_script_runs_and_its_commands_have_effects(void **state)
     const char *const words[] = {"k", "v"};
     assert_string_equal(eval_in(&s, "return redis.call('set', KEYS[1], ARGV[1])", 1, words, 2), "+OK\r\n");
     assert_string_equal(f.effects, "set k v");
-    assert_string_equal(eval("redis.call('incr', 'a') redis.call('incr', 'a') return redis.call('get', 'a')"), "$1\r\n2\r\n");
+    assert_string_equal(eval("redis.call('incr', 'a') redis.call('incr', 'a') return redis.call('get', 'a')"),
+                        "$1\r\n2\r\n");
     assert_string_equal(f.effects, "MULTI; incr a; incr a; EXEC");
     assert_string_equal(eval("redis.set_repl(redis.REPL_NONE) return redis.call('incr', 'a')"), ":3\r\n");
     assert_string_equal(f.effects, "");
@@ -88,6 +90,10 @@ static void test_replies_become_values_and_values_replies(void **state)
     assert_string_equal(eval("return redis.pcall('incr', 'l').err"),
                         "$65\r\nWRONGTYPE Operation against a key holding the wrong kind of value\r\n");
     assert_string_equal(eval("return #redis.call('scan', '0')[2]"), ":4\r\n");
+    assert_string_equal(eval("return redis.call('hincrby', 'h', 'f', 200000000)"), ":200000001\r\n");
+    assert_string_equal(eval("return redis.call('echo', 0.1)"), "$3\r\n0.1\r\n");
+    assert_string_equal(eval("local t = {} for i = 1, 7997 do t[i] = i end return redis.call('rpush', 'm', unpack(t))"),
+                        ":7997\r\n");
     assert_string_equal(eval("return {1, {2, {}}, false, 'x', 3.9, nil, 4}"),
                         "*5\r\n:1\r\n*2\r\n:2\r\n*0\r\n$-1\r\n$1\r\nx\r\n:3\r\n");
     assert_string_equal(eval("return {map = {b = 2, a = 1, [10] = 3}}"),
@@ -98,11 +104,12 @@ static void test_a_command_is_found_by_the_address_of_its_name_and_by_no_other(v
 {
     (void)state;
     /* Names that are made anew each time: their addresses are used again. */
-    assert_string_equal(eval("local names = {'set', 'get', 'incr', 'del', 'strlen', 'exists'} redis.call('set', 'k', '1') "
-                             "for i = 1, 20000 do local n = names[i % 6 + 1] n = n:sub(1, 1) .. n:sub(2):upper() "
-                             "if n:lower() == 'set' then redis.call(n, 'k', i) else redis.call(n, 'k') end "
-                             "if i % 1000 == 0 then collectgarbage() end end return redis.call('gEt', 'k')"),
-                        "$5\r\n19999\r\n");
+    assert_string_equal(
+        eval("local names = {'set', 'get', 'incr', 'del', 'strlen', 'exists'} redis.call('set', 'k', '1') "
+             "for i = 1, 20000 do local n = names[i % 6 + 1] n = n:sub(1, 1) .. n:sub(2):upper() "
+             "if n:lower() == 'set' then redis.call(n, 'k', i) else redis.call(n, 'k') end "
+             "if i % 1000 == 0 then collectgarbage() end end return redis.call('gEt', 'k')"),
+        "$5\r\n19999\r\n");
 }
 
 static void test_the_sandbox_is_closed(void **state)

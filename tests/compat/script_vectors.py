@@ -32,6 +32,7 @@ REASONS = {
     "levels": "limits of deep nesting and large functions, and what is left of a chunk's name in their errors, are LuaJIT's",
     "tail": "the position of a tail call is known once",
     "yield": "coroutines may yield inside metamethods and iterators",
+    "numbers": "whole numbers are arguments in full, as in 7.0 and since 7.2.5",
     "doctor": "MEMORY DOCTOR has the text of 7.0",
 }
 
