@@ -343,7 +343,8 @@ static bool serve_client(struct worker *w, struct blocked *b)
     struct client *cl = b->cl;
     struct db *selected = cl->s.db;
     cl->s.db = b->db; /* where it blocked */
-    bool done = run_request(&cl->s, b->req, (struct run_how){.unblocking = true});
+    bool done =
+        !exec_permits_again(&cl->s, b->req) || run_request(&cl->s, b->req, (struct run_how){.unblocking = true});
     cl->s.db = selected;
     if (!done) return false;
     stop_waiting(cl);

@@ -218,6 +218,20 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
     return EXEC_DONE;
 }
 
+bool exec_permits_again(struct session *s, const struct request *r)
+{
+    char text[512];
+    if (likely(!(s->flags & SESSION_RESTRICTED))) return true;
+    struct admit_state st = {0};
+    struct admission a = admit(s, r, &st);
+    bool denied = a.reason == ADMIT_NOPERM_COMMAND || a.reason == ADMIT_NOPERM_KEY || a.reason == ADMIT_NOPERM_CHANNEL;
+    if (!denied) return true;
+    exec_note_denied(s, r, a);
+    admit_text(a.reason, s, r, &st, text, sizeof text);
+    refuse(s, r->cmd, r, text);
+    return false;
+}
+
 /* The batch found no command, or one with subcommands. */
 static enum exec_verdict exec_unresolved(struct session *s, const struct request *r)
 {

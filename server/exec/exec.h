@@ -31,6 +31,8 @@ void exec_note_denied(struct session *s, const struct request *r, struct admissi
 void exec_note_not_authenticated(struct session *s, struct bytes user, struct bytes command);
 /* Asked again when EXEC comes to it, since rules may have changed; false: the error has been replied. */
 bool exec_permits_queued(struct session *s, const struct request *r);
+/* The same before a command that has waited runs again. */
+bool exec_permits_again(struct session *s, const struct request *r);
 /* Its user's rules allow it. */
 bool exec_user_may(const struct session *s, const struct command *cmd, const struct bytes *argv, int argc);
 
