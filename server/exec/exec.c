@@ -226,6 +226,7 @@ bool exec_permits_again(struct session *s, const struct request *r)
     struct admission a = admit(s, r, &st);
     bool denied = a.reason == ADMIT_NOPERM_COMMAND || a.reason == ADMIT_NOPERM_KEY || a.reason == ADMIT_NOPERM_CHANNEL;
     if (!denied) return true;
+    s->waited_ticks = 0;
     exec_note_denied(s, r, a);
     admit_text(a.reason, s, r, &st, text, sizeof text);
     refuse(s, r->cmd, r, text);

@@ -29,8 +29,11 @@ static inline __attribute__((always_inline)) void account(struct session *s, con
 {
     struct worker *w = s->w;
     struct command_stats *stats = &w->cmd_stats[r->cmd->index];
+    if (unlikely(blocked)) {
+        s->waited_ticks += ticks;
+        return;
+    }
     stats->ticks += ticks;
-    if (blocked) return;
     stats->calls++;
     if (failed) stats->failed++;
     if (w->conf.cfg->latency_tracking) {
@@ -69,7 +72,8 @@ void run_update_slow_ticks(struct worker *w)
 
 void run_gave_up(struct session *s, const struct request *r, bool failed)
 {
-    account(s, r, 0, failed, false);
+    account(s, r, s->waited_ticks, failed, false);
+    s->waited_ticks = 0;
     s->w->stats.commands++;
 }
 
@@ -155,6 +159,10 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     bool blocked = c->blocked;
     /* Errors of what EXEC ran are those commands'. */
     bool failed = unlikely(cmd->flags & CMD_RUNS_QUEUE) ? c->failed : c->out->error_count != errors;
+    if (how.unblocking && !blocked) {
+        spent += s->waited_ticks;
+        s->waited_ticks = 0;
+    }
     if (likely(!how.replayed)) account(s, r, spent, failed, blocked);
     if (unlikely(c->dirty)) {
         collect_effects(c, how.in_script);

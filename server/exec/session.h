@@ -53,6 +53,7 @@ struct session {
     struct multi *multi; /* server/exec/multi.h; NULL: nothing is queued or watched */
     const struct command *last_cmd;
     uint32_t flags;         /* enum session_flag */
+    uint64_t waited_ticks;  /* what a command that waits has used so far: counted when it is done */
     struct session *caller; /* of a script: whose command runs it; else NULL */
     struct acl_user *user;  /* as whom it runs; NULL: as nobody, whom nothing is refused (a log, the server itself) */
 };
