@@ -80,7 +80,7 @@ static void test_what_fails_leaves_what_was_there(void **state)
         "#!lua name=a\nlocal",
         "#!lua name=a\n",
         "#!lua name=a\nredis.register_function('g', function() end)",
-        "#!lua name=a\nlocal t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e6) .. i end",
+        "#!lua name=a\nlocal s = ('x'):rep(1e6) while true do s = s .. s end",
         "#!lua name=a\nlocal function r() return 1 + r() end r()",
         "#!lua name=a\nlocal function r() return (('x'):gsub('x', r)) end r()",
     };
@@ -92,6 +92,8 @@ static void test_what_fails_leaves_what_was_there(void **state)
         assert_string_equal(SAY("FCALL", "f", "0"), ":1\r\n");
         assert_string_equal(SAY("FCALL", "g", "0"), ":2\r\n");
         assert_int_equal(f.srv.libraries.function_count, 2);
+        assert_string_equal(LOAD("#!lua name=good\nredis.register_function('h', function() end)"), "$4\r\ngood\r\n");
+        assert_string_equal(SAY("FUNCTION", "DELETE", "good"), "+OK\r\n");
     }
 }
 
