@@ -98,7 +98,8 @@ void cmd_function_restore(struct call *c)
     }
     if (!scripts_available(c)) return;
     struct libraries set = functions_another_set(c->srv);
-    int error = libraries_read_dump(&set, c->argv[2], c->srv->skip_checksum_validation, err, sizeof err);
+    bool unchecked = c->srv->skip_checksum_validation, limited = !srv_must_obey(c);
+    int error = libraries_read_dump(&set, c->argv[2], unchecked, limited, err, sizeof err);
     if (!error && flush) libraries_clear(&c->srv->libraries);
     if (!error) error = libraries_join(&c->srv->libraries, &set, replace, err, sizeof err);
     libraries_clear(&set);

@@ -328,7 +328,7 @@ void libraries_dump(const struct libraries *l, struct rdb_sink *s)
     rdb_put_u64(s, rdb_sink_crc(s));
 }
 
-static int read_next(struct libraries *l, struct rdb_source *s, char *err, size_t size)
+static int read_next(struct libraries *l, struct rdb_source *s, bool limited, char *err, size_t size)
 {
     unsigned char kind;
     struct bytes code;
@@ -336,10 +336,10 @@ static int read_next(struct libraries *l, struct rdb_source *s, char *err, size_
     if (kind == RDB_OP_FUNCTION) return tell(err, size, -EBADMSG, "Pre-GA function format not supported");
     if (kind != RDB_OP_FUNCTION2) return tell(err, size, -EBADMSG, "given type is not a function");
     if (!rdb_get_string(s, RDB_VIEW, &code)) return tell(err, size, -EBADMSG, "Failed loading library code");
-    return libraries_load(l, code, false, false, NULL, err, size);
+    return libraries_load(l, code, false, limited, NULL, err, size);
 }
 
-int libraries_read_dump(struct libraries *l, struct bytes payload, bool unchecked, char *err, size_t size)
+int libraries_read_dump(struct libraries *l, struct bytes payload, bool unchecked, bool limited, char *err, size_t size)
 {
     tell(err, size, 0, "DUMP payload version or checksum are wrong");
     if (payload.n < FOOTER_SIZE) return -EPROTO;
@@ -349,7 +349,7 @@ int libraries_read_dump(struct libraries *l, struct bytes payload, bool unchecke
     struct rdb_source s;
     int error = 0;
     rdb_source_of_bytes(&s, bytes_of(payload.p, payload.n - FOOTER_SIZE));
-    while (!error && rdb_source_at_hand(&s)) error = read_next(l, &s, err, size);
+    while (!error && rdb_source_at_hand(&s)) error = read_next(l, &s, limited, err, size);
     rdb_source_fini(&s);
     if (error) libraries_clear(l);
     return error;

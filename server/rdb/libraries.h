@@ -70,7 +70,8 @@ void *libraries_function(const struct libraries *l, struct bytes name);
 void libraries_write(const struct libraries *l, struct rdb_sink *s);
 /* FUNCTION DUMP, and what it says read into *l, which is empty; 0; -EPROTO: no such bytes; or as libraries_load(). */
 void libraries_dump(const struct libraries *l, struct rdb_sink *s);
-int libraries_read_dump(struct libraries *l, struct bytes payload, bool unchecked, char *err, size_t size);
+int libraries_read_dump(struct libraries *l, struct bytes payload, bool unchecked, bool limited, char *err,
+                        size_t size);
 
 /* Bytes that are kept about them, sources included. */
 size_t libraries_memory(const struct libraries *l);

@@ -185,20 +185,20 @@ static void test_a_dump_comes_back_or_is_refused_as_a_whole(void **state)
     s.version = RDB_VERSION;
     libraries_dump(&l, &s);
     struct bytes dump = rdb_sink_bytes(&s);
-    assert_int_equal(libraries_read_dump(&set, dump, false, said, sizeof said), 0);
+    assert_int_equal(libraries_read_dump(&set, dump, false, false, said, sizeof said), 0);
     assert_int_equal(set.count, 2);
     libraries_clear(&set);
     for (size_t n = 0; n < dump.n; n++) {
-        assert_int_not_equal(libraries_read_dump(&set, bytes_of(dump.p, n), false, said, sizeof said), 0);
+        assert_int_not_equal(libraries_read_dump(&set, bytes_of(dump.p, n), false, false, said, sizeof said), 0);
         assert_int_equal(set.count, 0);
     }
     char *other = (char *)dump.p;
     other[0]--; /* another kind of item, with and without a checksum that says so */
-    assert_int_equal(libraries_read_dump(&set, dump, false, said, sizeof said), -EPROTO);
-    assert_int_equal(libraries_read_dump(&set, dump, true, said, sizeof said), -EBADMSG);
+    assert_int_equal(libraries_read_dump(&set, dump, false, false, said, sizeof said), -EPROTO);
+    assert_int_equal(libraries_read_dump(&set, dump, true, false, said, sizeof said), -EBADMSG);
     assert_string_equal(said, "given type is not a function");
     other[0] += 2;
-    assert_int_equal(libraries_read_dump(&set, dump, true, said, sizeof said), -EBADMSG);
+    assert_int_equal(libraries_read_dump(&set, dump, true, false, said, sizeof said), -EBADMSG);
     assert_string_equal(said, "Pre-GA function format not supported");
     assert_int_equal(f.alive, 2);
     rdb_sink_fini(&s);

@@ -165,6 +165,26 @@ static void test_libraries_go_through_a_snapshot_and_a_dump(void **state)
     rdb_sink_fini(&s);
 }
 
+/* Redis gives what RESTORE brings all the time there is, and the server with it. */
+static void test_restoring_ends_in_time(void **state)
+{
+    struct libraries l = {0}; /* nobody runs them */
+    struct rdb_sink s;
+    char err[LIBRARIES_ERROR_SIZE];
+    assert_int_equal(libraries_load(&l, BYTES("#!lua name=a\nwhile true do end"), false, true, NULL, err, sizeof err),
+                     0);
+    rdb_sink_init(&s, NULL, NULL);
+    s.version = RDB_VERSION;
+    libraries_dump(&l, &s);
+    struct bytes restore[] = {BYTES("FUNCTION"), BYTES("RESTORE"), rdb_sink_bytes(&s)};
+    uint32_t errors = out.error_count;
+    exec_argv(&a, restore, 3);
+    assert_int_equal(out.error_count, errors + 1);
+    assert_int_equal(f.srv.libraries.count, 0);
+    rdb_sink_fini(&s);
+    libraries_clear(&l);
+}
+
 static void test_a_thousand_libraries_come_and_go(void **state)
 {
     char code[128], name[16];
@@ -197,6 +217,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_globals_are_a_librarys_while_it_is_loaded_and_a_scripts_afterwards, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_libraries_go_through_a_snapshot_and_a_dump, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_restoring_ends_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_thousand_libraries_come_and_go, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
