@@ -19,6 +19,7 @@
 #include "server/script/keys.h"
 #include "server/script/limits.h"
 #include "server/script/number.h"
+#include "server/script/sandbox.h"
 #include "server/script/text.h"
 
 struct encoder {
@@ -178,6 +179,7 @@ static void put_table(lua_State *L, struct encoder *e, int depth)
     if (depth > e->set->encode_depth_max || !lua_checkstack(L, 4))
         luaL_error(L, "Cannot serialise, excessive nesting (%d)", depth);
     script_limits_stack(L);
+    script_look_behind(L, lua_gettop(L));
     int64_t n = array_length(L, e);
     if (n > 0) put_array(L, e, n, depth);
     else put_object(L, e, depth);

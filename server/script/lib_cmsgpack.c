@@ -20,6 +20,7 @@
 #include "server/script/keys.h"
 #include "server/script/libs.h"
 #include "server/script/limits.h"
+#include "server/script/sandbox.h"
 #include "server/script/text.h"
 
 #define DEPTH_MAX 16
@@ -163,6 +164,7 @@ static void pack_table(lua_State *L, struct msgpack_out *p, int depth)
 {
     size_t n;
     luaL_checkstack(L, 5, "in function mp_encode_lua_table");
+    script_look_behind(L, lua_gettop(L));
     if (is_array(L, p, &n)) pack_array(L, p, n, depth);
     else pack_map(L, p, depth);
 }
