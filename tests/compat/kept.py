@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Streams, and functions (which are kept as they are), go from redis-server to our server and back, by values, by files and by
+"""Streams and libraries of functions go from redis-server to our server and back, by values, by files and by
 SYNC; spoilt streams harm nobody; TAP on stdout."""
 import os
 import random
