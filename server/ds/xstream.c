@@ -132,16 +132,25 @@ static unsigned char *make_room(unsigned char *lp, size_t bytes)
 {
     size_t has = mem_size(lp);
     if (likely(bytes <= has)) return lp;
-    size_t want = has * 2 < ROOM_MAX ? has * 2 : ROOM_MAX;
+    size_t want = has * 2 <= ROOM_MAX ? has * 2 : 0;
     return lp_reserve(lp, bytes <= want ? want : bytes + bytes / 8);
 }
 
 /* The next node's first room: what the one before it came to. */
 static unsigned char *new_node(const unsigned char *before, size_t most)
 {
-    size_t room = before ? lp_bytes(before) + lp_bytes(before) / 16 : 0;
+    size_t room = before ? demi_good_size(lp_bytes(before)) : 0;
     if (room > ROOM_MAX) room = ROOM_MAX;
     return lp_new(room > most + LP_EMPTY_SIZE ? room : most + LP_EMPTY_SIZE);
+}
+
+/* In memory of its own size: a realloc() would leave up to an eighth unused. */
+static unsigned char *fit(unsigned char *lp)
+{
+    if (mem_size(lp) == demi_good_size(lp_bytes(lp))) return lp;
+    unsigned char *copy = lp_dup(lp);
+    lp_free(lp);
+    return copy;
 }
 
 static void put_master(struct node_writer *w, const struct bytes *pairs, int64_t fields)
@@ -198,7 +207,7 @@ static void append_node(struct xstream *s, struct btree_slot *tail, struct strea
 {
     struct node_writer w = {.count = 0};
     w.lp = new_node(tail ? tail->value : NULL, most);
-    if (tail) tail->value = lp_shrink(tail->value);
+    if (tail) tail->value = fit(tail->value);
     put_master(&w, pairs, fields);
     put_entry(&w, (struct stream_id){0}, pairs, fields, true);
     bool new = btree_insert(&s->nodes, stream_id_key(id), NULL, w.lp);
