@@ -20,7 +20,7 @@ void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy)
 
 void srv_flushed_all(struct call *c) { persist_flushed_all(c); }
 
-uint64_t srv_command_serial(const struct call *c) { return c->w->stats.commands + c->w->replayed; }
+uint64_t srv_command_serial(const struct call *c) { return c->w->stats.commands + c->w->replayed + c->w->waits; }
 
 struct db *srv_db(const struct call *c, int64_t id)
 {

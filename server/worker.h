@@ -83,6 +83,7 @@ struct worker {
     uint64_t turn_ns; /* monotonic clock of this turn */
     struct worker_stats stats;
     uint64_t replayed;               /* commands of a log, which are not counted above */
+    uint64_t waits;                  /* nor is a command that began to wait, or goes on waiting */
     struct command_stats *cmd_stats; /* by command->index */
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
     struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none is in the making */

@@ -71,6 +71,7 @@ static inline struct btree_pos btree_last(const struct btree *t)
 {
     return (struct btree_pos){t->last, t->last ? t->last->count - 1u : 0};
 }
+/* Its value may be exchanged for another, unless there is a tie. */
 static inline struct btree_slot *btree_slot(struct btree_pos p)
 {
     DASSERT(p.leaf && p.at < p.leaf->count);

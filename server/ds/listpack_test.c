@@ -267,6 +267,52 @@ static void test_random_edits_match_an_array(void **state)
     lp_free(lp);
 }
 
+/* Many at once, and one by one: the same bytes; walking over them without reading finds the same places. */
+static void test_many_at_once_are_as_one_by_one(void **state)
+{
+    static char filler[70000];
+    memset(filler, 'x', sizeof filler);
+    struct lp_value v[40];
+    size_t n = 0;
+    for (int64_t i = -5000; i < 5000; i += 833) v[n++] = (struct lp_value){.i = i};
+    for (int64_t i = 1; i < INT64_MAX / 129; i *= 129) v[n++] = (struct lp_value){.i = i};
+    static const size_t sizes[] = {0, 1, 62, 63, 64, 65, 126, 127, 128, 4094, 4095, 4096, 16380, 70000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        v[n++] = (struct lp_value){.s = bytes_of(filler, sizes[i])};
+    v[n++] = (struct lp_value){.s = BYTES("12345")};
+    for (size_t most = 1; most <= n; most += 7) {
+        unsigned char *many = lp_append(lp_new(0), BYTES("first")), *single = lp_dup(many);
+        for (size_t at = 0; at < n; at += most) many = lp_append_values(many, v + at, most < n - at ? most : n - at);
+        for (size_t i = 0; i < n; i++)
+            single = lp_value_is_i64(v[i]) ? lp_append_i64(single, v[i].i) : lp_append(single, v[i].s);
+        expect_bytes(many, (char *)single, lp_bytes(single));
+        const unsigned char *walked = many + LP_HEADER_SIZE;
+        for (const unsigned char *e = lp_first(many); e; e = lp_next(many, e), walked = lp_after(walked))
+            assert_ptr_equal(walked, e);
+        assert_int_equal(*walked, LP_END);
+        lp_free(many);
+        lp_free(single);
+    }
+}
+
+static void test_a_number_takes_the_place_of_an_element(void **state)
+{
+    static const int64_t numbers[] = {0, 127, 128, 5000, -1, INT64_MAX, INT64_MIN, 3};
+    unsigned char *lp = abc(), *e = lp_seek(lp, 1);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[64];
+        lp = lp_replace_i64(lp, &e, numbers[i]);
+        snprintf(text, sizeof text, "a %lld ccc ", (long long)numbers[i]);
+        expect_texts(lp, text);
+        assert_ptr_equal(e, lp_seek(lp, 1));
+    }
+    size_t room = lp_bytes(lp) + 1000;
+    lp = lp_reserve(lp, room);
+    assert_true(mem_size(lp) >= room);
+    expect_texts(lp, "a 3 ccc ");
+    lp_free(lp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +327,8 @@ int main(void)
         cmocka_unit_test(test_more_than_65534_elements_are_counted),
         cmocka_unit_test(test_a_caller_may_refuse_an_entry),
         cmocka_unit_test(test_random_edits_match_an_array),
+        cmocka_unit_test(test_many_at_once_are_as_one_by_one),
+        cmocka_unit_test(test_a_number_takes_the_place_of_an_element),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

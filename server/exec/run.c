@@ -182,6 +182,7 @@ static inline __attribute__((always_inline)) bool run(struct session *s, const s
     }
     if (how.replayed) w->replayed++;
     else if (likely(!blocked)) w->stats.commands++;
+    else w->waits++;
     if (unlikely(nested)) {
         *c = outer;
         c->cfg = w->conf.cfg; /* what ran may have been a CONFIG SET, and what the outer one began with is gone */

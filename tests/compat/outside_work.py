@@ -93,14 +93,15 @@ def in_pieces(t, n, s):
 class Crowd:
     """Clients that a case needs to be there: a tenth of n."""
 
-    def __init__(self, server, n, *first):
+    def __init__(self, server, n, *first, answered=True):
         self.all = []
         for _ in range(n // 10):
             talk = Talk(server)
             self.all.append(talk)
             if first:
                 talk.s.sendall(command(*first))
-                talk.s.recv(4096)
+                if answered:
+                    talk.s.recv(4096)
 
     def close(self):
         for talk in self.all:
@@ -142,6 +143,35 @@ def many_clients_one_monitor(t, n, s):
     spent = cpu_ns(s) - before
     crowd.close()
     monitor.close()
+    return spent
+
+
+def stream_backwards(t, n, s):
+    ids = ["%d-1" % (n - i) for i in range(n)]
+    t.do(b"".join(command("XADD", "s", "%d-1" % (i + 1), "f", "v") for i in range(n)) + command("XGROUP", "CREATE", "s", "g", "0") +
+         command("XREADGROUP", "GROUP", "g", "a", "COUNT", "1", "STREAMS", "s", ">") * n + command("XCLAIM", "s", "g", "b", "0", *ids, "JUSTID") +
+         command("XAUTOCLAIM", "s", "g", "a", "0", "0", "COUNT", n, "JUSTID") + command("XACK", "s", "g", *ids) + command("XDEL", "s", *ids))
+
+
+def many_consumers(t, n, s):
+    name = "a name with a beginning that all have, number %d"
+    t.do(command("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM") + b"".join(command("XGROUP", "CREATECONSUMER", "s", "g", name % (n - i)) for i in range(n)) +
+         b"".join(command("XGROUP", "CREATE", "s", name % i, "0") for i in range(n)) + b"".join(command("XGROUP", "DELCONSUMER", "s", "g", name % i) for i in range(n)))
+
+
+def readers_of_one_stream(t, n, s):
+    """Each entry is for all of one kind of reader, and for one of a group."""
+    t.do(command("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM"))
+    crowd = Crowd(s, n, "XREAD", "BLOCK", "0", "STREAMS", "s", "$", answered=False)
+    group = Crowd(s, n, "XREADGROUP", "GROUP", "g", "a", "BLOCK", "0", "STREAMS", "s", ">", answered=False)
+    asks = Client(s.path, 60.0)
+    while b"blocked_clients:%d\r" % (n // 10 * 2) not in asks.call("INFO", "clients").text():
+        pass
+    before = cpu_ns(s)
+    t.do(command("XADD", "s", "1-1", "f", "v"))
+    spent = cpu_ns(s) - before
+    crowd.close()
+    group.close()
     return spent
 
 
@@ -187,6 +217,12 @@ CASES = [
      lambda t, n, s: t.do(command("SADD", "s", *names(n)) + command("SRANDMEMBER", "s", n - 1) + command("SRANDMEMBER", "s", -n))),
     ("ZADD in falling order and ZPOPMIN", 3000,
      lambda t, n, s: t.do(b"".join(command("ZADD", "z", n - i, "m%d" % i) for i in range(n)) + command("ZPOPMIN", "z") * n)),
+    ("XADD of many fields, which the next one has, too", 3000,
+     lambda t, n, s: t.do(command("XADD", "s", "1-1", *names(2 * n)) + command("XADD", "s", "2-1", *names(2 * n)))),
+    ("XADD, XREADGROUP, XCLAIM, XACK and XDEL of many entries, last to first", 2000, stream_backwards),
+    ("XREAD of a stream named over and over", 3000, lambda t, n, s: t.do(command("XADD", "s", "1-1", "f", "v") + command("XREAD", "STREAMS", *["s"] * n, *["0"] * n))),
+    ("many consumers and groups", 2000, many_consumers),
+    ("readers that wait for one stream", 100, readers_of_one_stream),
     ("CONFIG GET of many patterns", 300, one("CONFIG", "GET", lambda n: ["maxmem*"] * n)),
     ("PUBSUB NUMSUB of many names", 3000, one("PUBSUB", "NUMSUB", names)),
     ("inline commands", 3000, lambda t, n, s: t.do(b"SET k v\r\n" * n)),
