@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/ds/number.h"
 #include "server/script/limits.h"
 #include "server/script/text.h"
 
@@ -170,6 +171,21 @@ static void put_conversion(lua_State *L, struct script_text *t, struct conversio
     }
 }
 
+/* Most conversions are "%d" and "%s" with nothing between, of what needs no printf. */
+static bool put_plain(lua_State *L, struct script_text *t, char letter, int arg)
+{
+    int type = lua_type(L, arg);
+    if (letter == 'd' && type == LUA_TNUMBER) {
+        t->n += number_format_i64(script_text_room(t, NUMBER_I64_SIZE), signed_of(lua_tonumber(L, arg)));
+        return true;
+    }
+    if (letter != 's' || type != LUA_TSTRING) return false;
+    size_t n;
+    const char *s = lua_tolstring(L, arg, &n);
+    script_text_put(t, s, n < LONG ? strlen(s) : n);
+    return true;
+}
+
 int string_format(lua_State *L)
 {
     size_t n;
@@ -192,6 +208,10 @@ int string_format(lua_State *L)
         }
         struct conversion c;
         if (++arg > count) return luaL_argerror(L, arg, "no value");
+        if (put_plain(L, &t, p[1], arg)) {
+            p += 2;
+            continue;
+        }
         p = read_conversion(L, &c, p + 1);
         put_conversion(L, &t, &c, *p, arg);
         p++;
