@@ -29,7 +29,8 @@
 #include "server/ds/ztree.h"
 #include "server/mem.h"
 
-#define STEP_WEIGHT 8 /* bytes that a look at a bucket or an element counts for, however short it is */
+#define STEP_WEIGHT 8  /* bytes that a look at a bucket or an element counts for, however short it is */
+#define NOTE_WEIGHT 16 /* that dropping a note counts for */
 
 struct changed_element {
     struct changed_element *next; /* to be shown */
@@ -143,7 +144,12 @@ static void take_note(struct elements *x, uint64_t hash, struct bytes member, co
     x->reader->kept(x->reader->arg);
 }
 
-static void free_note(void *arg, void *entry) { mem_free(entry); }
+static void free_note(void *arg, void *entry)
+{
+    struct elements *x = arg;
+    x->changed_bytes -= mem_size(entry);
+    mem_free(entry);
+}
 
 /* The cursor comes to the element. */
 static bool drop_note(struct elements *x, struct bytes member)
@@ -151,8 +157,7 @@ static bool drop_note(struct elements *x, struct bytes member)
     if (likely(!table_count(&x->changed))) return false;
     struct changed_element *n = table_delete(&x->changed, table_hash(&x->changed, member), member);
     if (!n) return false;
-    x->changed_bytes -= mem_size(n);
-    mem_free(n);
+    free_note(x, n);
     return true;
 }
 
@@ -264,18 +269,46 @@ static bool some_of_tree(struct elements *x, size_t *left)
     return true;
 }
 
+/* False: some are left. */
+static bool show_some_elements(struct elements *x, size_t *left)
+{
+    if (!some_changed(x, left) || *left == 0) return false;
+    bool passed = x->shown == x->count || (is_tree(x) ? some_of_tree(x, left) : some_of_table(x, left));
+    if (!passed && x->shown < x->count) return false;
+    ASSERT(x->shown == x->count);
+    DASSERT(x->sum == 0);
+    x->passed_all = true;
+    x->cursor = 0;
+    return true;
+}
+
+static void drop_slot(void *arg, struct table_slot s)
+{
+    struct elements *x = arg;
+    free_note(x, table_delete_slot(&x->changed, s));
+}
+
+/* Notes that the cursor did not come to: a member that was taken out, or that has passed it. There may be a hundred
+ * thousand. */
+static bool drop_some_notes(struct elements *x, size_t *left)
+{
+    while (table_count(&x->changed)) {
+        size_t before = table_count(&x->changed);
+        if (*left == 0) return false;
+        x->cursor = table_scan(&x->changed, x->cursor, drop_slot, x);
+        size_t weight = STEP_WEIGHT + (before - table_count(&x->changed)) * NOTE_WEIGHT;
+        *left -= weight < *left ? weight : *left;
+    }
+    return true;
+}
+
 bool elements_some(struct elements *x, size_t bytes)
 {
     ASSERT(x->begun && bytes > 0);
     size_t left = bytes;
-    if (!some_changed(x, &left) || left == 0) return false;
-    if (x->shown < x->count) x->passed_all = is_tree(x) ? some_of_tree(x, &left) : some_of_table(x, &left);
+    bool all = (x->passed_all || show_some_elements(x, &left)) && drop_some_notes(x, &left);
     count_bytes(x);
-    if (!x->passed_all && x->shown < x->count) return false;
-    x->passed_all = true;
-    ASSERT(x->shown == x->count);
-    DASSERT(x->sum == 0);
-    return true;
+    return all;
 }
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */
@@ -303,6 +336,6 @@ void elements_fini(struct elements *x)
 {
     watch(x->e, NULL);
     x->reader->bytes -= x->counted_bytes;
-    table_fini(&x->changed, free_note, NULL);
+    table_fini(&x->changed, free_note, x);
     mem_free(x->member);
 }
