@@ -18,10 +18,11 @@ A file of tests/compat/cases/ holds sections; each starts with FLUSHALL, default
     !3                                         RESP3 from here on (2: !3 for another connection)
     !raw "PING\\r\\n" / !read / !eof            bytes as they are; a reply; all bytes up to the close
     !times 600 HSET h f{i} v{i}                many commands at once, replies compared
+    @acllog ACL LOG                            entries without times and addresses
     2: !id                                     learns connection 2's id: {id2} in later lines
     !sleep 0.02
 
-CONFIG SET is undone at the end of a section.
+CONFIG SET is undone at the end of a section, and users are as they were before.
 """
 import re
 import time
@@ -83,6 +84,7 @@ class Side:
         self.conns = {}
         self.ids = {}
         self.settings = {}
+        self.users_changed = False
         self.control = server.client()
 
     def conn(self, number):
@@ -100,6 +102,8 @@ class Side:
         for conn in self.conns.values():
             conn.close()
         self.conns = {}
+        if self.users_changed:
+            self.restore_users()
         for name, value in self.settings.items():
             self.control.call("CONFIG", "SET", name, value)
         self.settings = {}
@@ -107,6 +111,20 @@ class Side:
             if b"connected_clients:1\r" in self.info():
                 break
             time.sleep(0.002)
+
+    def restore_users(self):
+        """Nobody but the default user, who may do everything again; a server that does not let us do that starts again."""
+        self.users_changed = False
+        names = [kid.text() for kid in self.control.call("ACL", "USERS").kids]
+        others = [name for name in names if name != b"default"]
+        replies = [self.control.call("ACL", "SETUSER", "default", "reset", "on", "nopass", "~*", "&*", "+@all"), self.control.call("ACL", "LOG", "RESET")]
+        if others:
+            replies.append(self.control.call("ACL", "DELUSER", *others))
+        if not names or any(reply.is_error() for reply in replies):
+            self.server.process.kill()
+            self.server.process.wait()
+            self.server.start()
+            self.control, self.settings = self.server.client(), {}
 
     def info(self):
         return self.control.call("INFO", "clients").text()
@@ -198,6 +216,8 @@ class Side:
     def command(self, conn, step):
         if [a.upper() for a in step.args[:2]] == [b"CONFIG", b"SET"]:
             self.remember(step.args)
+        if step.args[:1] and step.args[0].upper() == b"ACL":
+            self.users_changed = True
         if "scanall" in step.rules:
             return [self.scan_all(conn, step.args)]
         data = encode([self.ids.get(a, a) for a in step.args])

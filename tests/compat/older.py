@@ -3,9 +3,12 @@
 
 Sets never lie in listpacks there: ours is kept from that by OUR_ARGS (the two sides' sets are then alike). Small lists are
 quicklists there, and where a list's first node ends differs by a few bytes. Values and files have version 10 there, not 11.
-Doubles have 17 digits there, in replies and in sorted sets that are listpacks. Compared with a 7.2 none of this applies.
+Doubles have 17 digits there, in replies and in sorted sets that are listpacks. What is refused to a user is told in other words, and
+that payloads are sanitized is not said of a new user. Compared with a 7.2 none of this applies.
 """
-from resp import Node
+import re
+
+from resp import AGGREGATES, Node
 from servers import OURS, REDIS, Server
 from versions import OLDER, expected
 
@@ -44,9 +47,32 @@ def dump_without_ends(theirs, payload):
     return payload[:1] if other_nodes or other_digits else payload[:-VALUE_FOOTER]
 
 
+# What both versions say of a user, made alike: "acl-texts", "acl-sanitize" and "acl-rules" in versions.txt.
+ACL_WORDS = [(re.compile(pattern), alike) for pattern, alike in (
+    (rb"ERR (?:ACL failure in script: .*|The user executing the script can't .*)", b"ERR refused to the user of the script"),
+    (rb"(?:User \S+|[Tt]his user) has no permissions to (run|access) the ", rb"this user has no permissions to \1 the "),
+    (rb"NOPERM this user has no permissions to access one of the (key|channel)s used as arguments", rb"NOPERM No permissions to access a \1"),
+    (rb"(?<![a-z-])sanitize-payload ?", b""), (rb"([+-]@all)(?: [+-][^ ()]+)+", rb"\1"))]
+
+
+def with_acl_words(node):
+    """A reply with each of ACL_WORDS made alike."""
+    if node.kids:
+        kids = [with_acl_words(kid) for kid in node.kids if kid.text() != b"sanitize-payload"]
+        return Node(b"%s%d\r\n" % (node.kind, len(kids) // AGGREGATES.get(node.kind, 1)), node.body, kids)
+    text = node.text()
+    for pattern, alike in ACL_WORDS:
+        text = pattern.sub(alike, text)
+    if text == node.text():
+        return node
+    return Node(b"$%d\r\n" % len(text), text + b"\r\n") if node.body else Node(node.kind + text + b"\r\n")
+
+
 def bridge(args, theirs, ours):
     """Both replies to a command without what these versions differ in."""
     words = [a.upper() for a in args[:2]]
+    if words[:1] == [b"ACL"] and expected("acl-sanitize") and expected("acl-rules") or re.search(b"NOPERM | executing the script ", theirs.raw()) and expected("acl-texts"):
+        return with_acl_words(theirs), with_acl_words(ours)
     if words == [b"OBJECT", b"ENCODING"] and expected("list-listpack"):
         return (theirs, theirs) if theirs.text() == b"quicklist" and ours.text() == b"listpack" else (theirs, ours)
     if words[:1] == [b"DUMP"] and expected("rdb") and is_dump(theirs) and is_dump(ours):
