@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compat  # noqa: E402
-from grammar import Grammar  # noqa: E402
+from grammar import POOLS, Grammar  # noqa: E402
 from resp import Closed, Node, Silent, encode  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
@@ -79,6 +79,8 @@ class Run:
     def __init__(self, server, limits):
         self.watcher = server.client()
         self.watcher.call("FLUSHALL")
+        self.watcher.call("ACL", "DELUSER", *POOLS["a"], "eve")
+        self.watcher.call("ACL", "LOG", "RESET")
         self.watcher.call("CONFIG", "SET", *limits)
         self.client = server.client()
 

@@ -2,7 +2,7 @@
 """Random commands over a small key space: valid, nearly valid and wrong.
 
 A template is a line of tokens: {k} draws from the pool of that name, (a|b) one of several, [a|b] one of several or nothing;
-~ is a space inside them, a + after a token repeats it one to three times. What a command's reply may differ
+~ is a space inside them, a + after a token repeats it one to three times; {!} is a whole command. What a command's reply may differ
 in stands before the template, as in the case files. Only commands whose effect is the same on every server are here: no SPOP
 of a few members, no expiry that could fall due, no SORT of a sorted set (Redis turns its listpack into a skiplist for
 that, which OBJECT ENCODING shows: keys that are sorted, {q}, are lists and sets).
@@ -38,6 +38,17 @@ POOLS = {
     "y": [b"u1", b"u8", b"i8", b"u4", b"i5", b"i64", b"u63", b"i1", b"u31", b"i33", b"u64", b"i0"],
     "w": [b"abc", b"1.5", b"", b"-1", b"0", b"99999999999999999999", b"NX", b"WITHSCORES", b"COUNT", b"LIMIT", b"k1",
           b"-9223372036854775808"],
+    # Users, and rules (and what is none): who may do what is asked by ACL DRYRUN. Nobody becomes one of them, since a failed AUTH
+    # has no reply in a pipeline of 7.2.4. A pattern without a permission ends redis-server.
+    "a": [b"ann", b"bob"],
+    "u": [b"ann", b"bob", b"eve", b"default", b"nobody"],
+    "r": [b"on", b"on", b"off", b"nopass", b">p", b">p", b">q", b"<q", b"resetpass", b"reset", b"clearselectors", b"~*", b"allkeys", b"resetkeys", b"~k*", b"~k1", b"~q?",
+          b"%R~k*", b"%W~k[0-4]", b"%RW~q0", b"%R~*", b"&*", b"allchannels", b"resetchannels", b"&news*", b"+@all", b"-@all", b"+@read", b"-@read", b"+@write",
+          b"+@string", b"-@string", b"+@hash", b"-@dangerous", b"+@fast", b"-@slow", b"+@keyspace", b"+@connection", b"-@connection", b"+@transaction", b"+get", b"-get",
+          b"+set", b"-set", b"+object", b"-object", b"+object|encoding", b"-object|freq", b"+config|get", b"-config", b"+select|0", b"-select", b"+ping|x", b"+del", b"-del", b"+@all",
+          b"~*", b"skip-sanitize-payload", b"sanitize-payload", b"(+get ~k2)", b"(+@read %R~q*)", b"(~k3 +@all -set)", b"()", b"(+nosuch)", b"(on)", b"+nosuch", b"-@nosuch", b"nonsense",
+          b"+get|x|y", b"+config|nosuch", b"", b"%X~a", b"~a b", b"#abc", b"(", b")", b"+sort", b"+copy", b"+zunionstore", b"+multi", b"+exec", b"+discard"],
+    "x": [b"news1", b"news*", b"*", b"other", b"k1"],
 }
 
 TEMPLATES = """
@@ -99,6 +110,9 @@ TEMPLATES = """
     XPENDING {z} {g} IDLE 1000000 {r} {r} {c} [{h}] ; XINFO STREAM {z} ; XINFO GROUPS {z} ; COPY {z} {z} [REPLACE] ; OBJECT ENCODING {z} ; TYPE {z}
     RENAME {z} {z} ; DEL {z} ; XGROUP DESTROY {z} {g} ; XGROUP HELP ; XINFO HELP ; XGROUP NOSUCH {z} {g} ; XINFO STREAM {z} (FULL~{c}|FULL~COUNT|NONE)
     MULTI ; EXEC ; EXEC ; DISCARD ; WATCH {k} ; UNWATCH ; ECHO {v} ; PING ; NOSUCH {k} {v}
+    ACL SETUSER {a} {r}+ ; ACL SETUSER {a} {r}+ ; ACL SETUSER {a} on nopass +@all ~* ; ACL SETUSER eve {r}+ ; ACL DELUSER eve [eve|nobody] ; ACL USERS ; ACL LIST
+    ACL GETUSER {u} ; ACL GETUSER {a} ; ACL DRYRUN {u} {!} ; ACL DRYRUN {a} {!} ; ACL DRYRUN {a} {!} ; ACL DRYRUN {a} (PUBLISH|SPUBLISH) {x} m
+    ACL DRYRUN {a} (SUBSCRIBE|PSUBSCRIBE|SSUBSCRIBE) {x} [{x}] ; ACL DRYRUN {a} EVAL x 2 {k} {q} ; ACL WHOAMI
     BLPOP {k} {k} {k} 0.001 ; BRPOP {k} {k} {k} 0.001 ; BZPOPMIN {k} {k} 0.001 ; BLMOVE {k} {k} LEFT RIGHT 0.001
 """
 # Wrong arguments would make these wait for ever or differ by chance.
@@ -136,7 +150,9 @@ class Grammar:
         token = token.rstrip("+")
         out = []
         for _ in range(self.rng.randint(1, 3) if repeat else 1):
-            if token[0] == "[":
+            if token == "{!}":
+                out += self.one_of_all()[1]
+            elif token[0] == "[":
                 if self.rng.random() < 0.5:
                     out += self.words(self.rng.choice(token[1:-1].split("|")))
             elif token[0] == "(":
@@ -155,12 +171,15 @@ class Grammar:
             return args[:at] + [self.rng.choice(POOLS["w"])] + args[at + 1:]
         return args[:at] + [self.rng.choice(POOLS["w"])] + args[at:]
 
+    def one_of_all(self):
+        rule, tokens = self.rng.choice(ALL)
+        return rule, [a for t in tokens for a in self.token(t)]
+
     def command(self):
         """(rule, args)"""
         if self.rng.random() < 0.004:
             return "", self.rng.choice(RARE).split()
-        rule, tokens = self.rng.choice(ALL)
-        args = [a for t in tokens for a in self.token(t)]
+        rule, args = self.one_of_all()
         if self.rng.random() < 0.04 and rule != "scan" and args[0] not in UNSPOILT and b"BLOCK" not in args:
             args = self.spoil(args)
         return rule, args
