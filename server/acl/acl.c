@@ -151,7 +151,7 @@ struct acl_user *acl_plan(const struct acl *acl, struct bytes name, const struct
         int why = acl_user_set(planned, words.v[i], open_channels);
         if (!why) continue;
         conf_text_add_str(err, "Error in ACL SETUSER modifier '");
-        conf_text_add(err, words.v[i]);
+        conf_text_add_str(err, words.v[i].p); /* up to a NUL: the text is one line of an error */
         conf_text_printf(err, "': %s", acl_user_error(why));
         acl_user_free(planned);
         planned = NULL;

@@ -170,10 +170,10 @@ void exec_note_not_authenticated(struct session *s, struct bytes user, struct by
 
 bool exec_permits_queued(struct session *s, const struct request *r)
 {
-    static const char *const reasons[] = {
-        [ACL_DENIED_COMMAND] = "no permission to execute the command or subcommand",
-        [ACL_DENIED_KEY] = "no permission to touch the specified keys",
-        [ACL_DENIED_CHANNEL] = "no permission to access one of the channels used as arguments to the command"};
+    static const char *const reasons[] = {[ACL_DENIED_COMMAND] = "no permission to execute the command or subcommand",
+                                          [ACL_DENIED_KEY] = "no permission to touch the specified keys",
+                                          [ACL_DENIED_CHANNEL] =
+                                              "no permission to access one of the channels used as arguments"};
     int at;
     if (!(s->flags & SESSION_RESTRICTED)) return true;
     enum acl_denied why = acl_user_check(s->user, r->cmd, r->argv, r->argc, &at);

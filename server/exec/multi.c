@@ -54,7 +54,10 @@ static void clear_queue(struct multi *m)
 
 void multi_end(struct session *s)
 {
-    if (s->multi) clear_queue(s->multi);
+    if (s->multi) {
+        clear_queue(s->multi);
+        s->multi->exec_argv = NULL;
+    }
     watch_forget(s);
     s->flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS);
 }

@@ -410,8 +410,9 @@ static void flag_letters(const struct client *cl, char *out)
         {0, CLIENT_NO_EVICT, 'e'},    {SESSION_NO_TOUCH, 0, 'T'},
     };
     char *p = out;
+    uint32_t session = cl->s.flags | (multi_exec_argv(&cl->s) ? SESSION_MULTI : 0); /* while its queue is run, too */
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
-        if ((cl->s.flags & letters[i].session) || (cl->flags & letters[i].client)) *p++ = letters[i].letter;
+        if ((session & letters[i].session) || (cl->flags & letters[i].client)) *p++ = letters[i].letter;
     if (p == out) *p++ = 'N';
     *p = 0;
 }
@@ -424,20 +425,21 @@ size_t client_describe(const struct client *cl, const struct output_held *held, 
     size_t qbuf = cl->in_len, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
     size_t built = reply_bytes(&cl->out);
     const struct command *cmd = cl->s.last_cmd;
-    int n = snprintf(
-        out, size,
-        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
-        "psub=%zu ssub=%zu multi=%lld qbuf=%zu "
-        "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
-        "tot-mem=%zu events=%s cmd=%s "
-        "user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-        (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
-        (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000),
-        flags, cl->s.db->id, pubsub_client_count(cl, PUBSUB_CHANNELS), pubsub_client_count(cl, PUBSUB_PATTERNS),
-        pubsub_client_count(cl, PUBSUB_SHARDED), (cl->s.flags & SESSION_MULTI) ? (long long)multi_count(&cl->s) : -1LL,
-        qbuf, qfree, cl->args_bytes, multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0,
-        client_output_memory(cl, held), client_memory(cl, held), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL",
-        cl->s.user ? cl->s.user->name.p : "(superuser)", cl->out.proto, cl->lib_name ? cl->lib_name : "",
-        cl->lib_ver ? cl->lib_ver : "");
+    bool in_multi = (cl->s.flags & SESSION_MULTI) || multi_exec_argv(&cl->s);
+    int n = snprintf(out, size,
+                     "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
+                     "psub=%zu ssub=%zu multi=%lld qbuf=%zu "
+                     "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
+                     "tot-mem=%zu events=%s cmd=%s "
+                     "user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+                     (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
+                     (long long)((cl->w->now_ms - cl->created_ms) / 1000),
+                     (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags, cl->s.db->id,
+                     pubsub_client_count(cl, PUBSUB_CHANNELS), pubsub_client_count(cl, PUBSUB_PATTERNS),
+                     pubsub_client_count(cl, PUBSUB_SHARDED), in_multi ? (long long)multi_count(&cl->s) : -1LL, qbuf,
+                     qfree, cl->args_bytes, multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0,
+                     client_output_memory(cl, held), client_memory(cl, held), cl->unsent ? "rw" : "r",
+                     cmd ? cmd->full_name : "NULL", cl->s.user ? cl->s.user->name.p : "(superuser)", cl->out.proto,
+                     cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
     return n > 0 ? (size_t)n : 0;
 }
