@@ -173,6 +173,12 @@ static void test_the_same_again_is_counted(void **state)
     assert_int_equal(newest()->id, 4);
     refuse("c", "bob", ACL_TOP_LEVEL, 121001, 2);
     assert_int_equal(acl.log.count, 2);
+    static char huge[1 << 20];
+    memset(huge, 'x', sizeof huge - 1);
+    refuse(huge, huge, ACL_TOP_LEVEL, 121001, 2); /* who is refused does not choose what that costs */
+    assert_true(newest()->what.object.n + newest()->what.user.n <= 1 << 17);
+    refuse(huge, huge, ACL_TOP_LEVEL, 121002, 2);
+    assert_int_equal(newest()->count, 2);
     refuse("d", "bob", ACL_TOP_LEVEL, 121001, 0);
     assert_int_equal(acl.log.count, 0);
     acl_log_clear(&acl.log);

@@ -3,9 +3,9 @@
 
 #include "server/mem.h"
 
-#define SAME_MS      60000
-#define LOOKED_AT    10
-#define OBJECT_BYTES ((size_t)1 << 16) /* of a key: who may not have it may choose it */
+#define SAME_MS    60000
+#define LOOKED_AT  10
+#define TEXT_BYTES ((size_t)1 << 16) /* of a key, or of a name: who is refused chooses them */
 
 static struct bytes own_text(struct bytes text)
 {
@@ -54,7 +54,8 @@ void acl_log_add(struct acl_log *log, const struct acl_refusal *given, int64_t n
 {
     struct acl_refusal what = *given;
     if (!log->entries.next) list_init(&log->entries);
-    if (what.object.n > OBJECT_BYTES) what.object.n = OBJECT_BYTES;
+    if (what.object.n > TEXT_BYTES) what.object.n = TEXT_BYTES;
+    if (what.user.n > TEXT_BYTES) what.user.n = TEXT_BYTES;
     struct acl_log_entry *e = find_same(log, &what, now_ms);
     if (e) {
         list_remove(&e->link);

@@ -140,8 +140,8 @@ static void note_denied(struct session *s, struct bytes user, enum acl_denied wh
     struct worker *w = s->w;
     const struct client *cl = session_origin(s);
     if (cl) {
-        struct output_held held = client_output_held(w);
-        client_describe(cl, &held, line, sizeof line);
+        /* What the device still holds is left out: to know it all clients would be looked at, at each refusal. */
+        client_describe(cl, &(struct output_held){0}, line, sizeof line);
     }
     w->stats.acl_denied[why]++;
     const struct acl_refusal what = {
