@@ -66,7 +66,9 @@ static bool save(struct worker *w, unsigned flags)
 static bool log_is_safe(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
-    bool forced = flags & SHUTDOWN_ON_SIG_FORCE, begins = srv->aof.state == AOF_WAIT_REWRITE;
+    bool begins = srv->aof.state == AOF_WAIT_REWRITE;
+    /* A script that does not end keeps the log from beginning, and this is the only way out. */
+    bool forced = (flags & SHUTDOWN_ON_SIG_FORCE) || (begins && (srv->unusual & SERVER_BUSY));
     if (begins) {
         server_log(srv, LOG_WARNING_LEVEL,
                    forced ? "Writing initial AOF. Exit anyway." : "Writing initial AOF, can't exit.");

@@ -8,12 +8,13 @@
 #include "server/command/handlers.h"
 #include "server/db/hooks.h"
 #include "server/ds/number.h"
+#include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 
 void cmd_time(struct call *c)
 {
-    int64_t us = srv_in_script(c) ? c->w->now_us : demi_wall_us(); /* time stands while a script runs */
+    int64_t us = srv_in_script(c) ? scripts_now_us(c->srv) : demi_wall_us();
     reply_array(c->out, 2);
     reply_bulk_int(c->out, us / 1000000);
     reply_bulk_int(c->out, us % 1000000);

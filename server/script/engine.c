@@ -162,6 +162,7 @@ void script_run(struct call *c, struct script_vm *vm, const struct script_what *
                              .argc = c->argc,
                              .what = what,
                              .over_memory = over_memory,
+                             .now_us = c->w->now_us,
                              .repl = SCRIPT_REPL_ALL};
     begin_session(&run, c);
     ASSERT(!vm->run);

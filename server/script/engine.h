@@ -36,6 +36,7 @@ struct script_run {
     int argc;
     const struct script_what *what;
     bool over_memory;     /* it began over maxmemory */
+    int64_t now_us;       /* when it began */
     uint8_t repl;         /* enum script_repl */
     bool is_busy;         /* others are told so */
     volatile bool killed; /* it is to end */

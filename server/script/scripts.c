@@ -5,6 +5,7 @@
 #include "server/exec/call.h"
 #include "server/exec/request.h"
 #include "server/mem.h"
+#include "server/script/engine.h"
 #include "server/script/eval.h"
 #include "server/script/function.h"
 #include "server/script/vm.h"
@@ -40,6 +41,8 @@ void scripts_fini(struct server *srv)
     srv->scripts = NULL;
     srv->script_flags = NULL;
 }
+
+int64_t scripts_now_us(const struct server *srv) { return srv->scripts->run->now_us; }
 
 bool scripts_available(struct call *c)
 {

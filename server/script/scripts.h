@@ -38,6 +38,9 @@ bool scripts_available(struct call *c);
 /* The state of EVAL's scripts. */
 struct script_vm *scripts_eval_vm(struct server *srv);
 
+/* The time that stands while the script under way runs. */
+int64_t scripts_now_us(const struct server *srv);
+
 /* A run begins and ends. */
 void scripts_begin(struct server *srv, struct script_run *run);
 void scripts_end(struct server *srv, struct script_run *run);

@@ -104,6 +104,7 @@ def check_waiting(tap, server):
 
 def check_shutdown(tap, server):
     running = server.client()
+    server.client().call("CONFIG", "SET", "appendonly", "yes")  # whose first base may have to wait for the script
     running.send(encode(["EVAL", "redis.call('set', 'k', 'v') while true do end", "0"]))
     admin = wait_for_busy(server)
     admin.timeout = 20

@@ -175,6 +175,8 @@ def check_watch(tap, server):
        one.call("EXISTS", "only3").raw() == b":0\r\n", "SELECT in a script is the script's")
     body = "redis.call('set', 't', '1', 'px', '1') local from = os.clock() while os.clock() < from + 0.02 do end return redis.call('exists', 't')"
     ok(tap, one.call("EVAL", body, "0").raw() == b":1\r\n", "time stands while a script runs")
+    body = "local a = redis.call('time') local from = os.clock() while os.clock() < from + 0.02 do end local b = redis.call('time') return a[1] == b[1] and a[2] == b[2]"
+    ok(tap, one.call("EVAL", body, "0").raw() == b":1\r\n", "TIME, too")
 
 
 def main():
