@@ -174,15 +174,32 @@ int conf_file_replace(const char *path, mode_t mode, struct bytes text)
     return folder_sync(path);
 }
 
+/* "user name rules...", with quotes around the words that the reader would take for something else. */
+static void user_line(struct bytes text, struct conf_text *out)
+{
+    for (size_t at = 0; at < text.n;) {
+        const char *end = memchr(text.p + at, ' ', text.n - at);
+        struct bytes word = bytes_of(text.p + at, end ? (size_t)(end - text.p) - at : text.n - at);
+        bool plain = true;
+        for (size_t i = 0; i < word.n; i++)
+            plain = plain && (unsigned char)word.p[i] > ' ' && word.p[i] != '"' && word.p[i] != '\'';
+        if (at) conf_text_add_str(out, " ");
+        if (plain) conf_text_add(out, word);
+        else conf_text_add_quoted(out, word);
+        at += word.n + 1;
+    }
+}
+
 static void users_put(struct rewriting *rw, struct bytes users)
 {
     rw->option = &users_option;
     for (size_t at = 0; at < users.n;) {
         const char *end = memchr(users.p + at, '\n', users.n - at);
         size_t n = end ? (size_t)(end - users.p) - at : users.n - at;
-        char *line = conf_text_copy(bytes_of(users.p + at, n));
-        line_put(rw, line, true);
-        free(line);
+        struct conf_text line = {0};
+        user_line(bytes_of(users.p + at, n), &line);
+        line_put(rw, line.p, true);
+        conf_text_free(&line);
         at += n + 1;
     }
 }

@@ -323,7 +323,7 @@ static void publish_here(struct worker *w, struct worker_message *m)
 static size_t publish(struct call *c, enum pubsub_kind kind, struct bytes channel, struct bytes message)
 {
     struct publish_message p = {.m.handle = publish_here, .kind = kind, .channel = channel, .text = message};
-    if (c == &c->w->call) p.running = c->client;
+    if (c == &c->w->call) p.running = session_origin(c->session); /* a script's caller gets it behind its reply, too */
     worker_post_all(c->srv, &p.m);
     return p.receivers;
 }

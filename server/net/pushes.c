@@ -11,7 +11,7 @@
 
 static bool may_grow(struct reply *r, size_t bytes)
 {
-    struct reply *out = &list_entry(r, struct worker, pushes)->call.client->out;
+    struct reply *out = &session_origin(list_entry(r, struct worker, pushes)->call.session)->out;
     return out->may_grow(out, reply_bytes(out) + bytes);
 }
 
@@ -29,7 +29,7 @@ struct reply *pushes_output(struct worker *w, struct client *cl, const struct cl
         client_output(cl);
         return &cl->out;
     }
-    ASSERT(w->call.client == cl);
+    ASSERT(session_origin(w->call.session) == cl);
     w->pushes.proto = cl->out.proto;
     w->has_pushes = true;
     return &w->pushes;
