@@ -159,12 +159,22 @@ static void on_kept(void *arg) { look_at_memory(arg); }
 
 /* --- who waits ---------------------------------------------------------------------------------------------------- */
 
-/* What the command does to one of its keys. Of one that holds something else than it expects it changes nothing. */
-static enum walk_change change_of(const struct command *cmd, const struct key_ref *key)
+/* enum key_flag; those of SET depend on its arguments. */
+static unsigned flags_of(const struct request *r, const struct key_ref *key)
 {
-    if (key->flags & (KEY_OW | KEY_RM)) return WALK_GOES;
-    if (!(key->flags & KEY_RW)) return WALK_ANY;
-    return cmd->acl & (ACL_SET | ACL_SORTEDSET | ACL_HASH | ACL_GEO) ? WALK_ELEMENTS : WALK_ANY;
+    int at[2];
+    uint16_t flags[2];
+    if (!(key->flags & KEY_VARIABLE_FLAGS)) return key->flags;
+    return command_keys(r->cmd, r->argv, r->argc, at, flags, 2) == 1 ? flags[0] : key->flags;
+}
+
+/* What the command does to one of its keys. Of one that holds something else than it expects it changes nothing. */
+static enum walk_change change_of(const struct request *r, const struct key_ref *key)
+{
+    unsigned flags = flags_of(r, key);
+    if (flags & (KEY_OW | KEY_RM)) return WALK_GOES;
+    if (!(flags & KEY_RW)) return WALK_ANY;
+    return r->cmd->acl & (ACL_SET | ACL_SORTEDSET | ACL_HASH | ACL_GEO) ? WALK_ELEMENTS : WALK_ANY;
 }
 
 static bool key_is_held(const struct save_walk *s, const struct session *session, const struct request *r)
@@ -173,7 +183,7 @@ static bool key_is_held(const struct save_walk *s, const struct session *session
     if (!(r->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return false;
     for (int i = 0; i < r->key_count; i++) {
         if (r->keys[i].flags & KEY_RO) continue;
-        held |= walk_holds(s->walk, session->db, &r->keys[i], change_of(r->cmd, &r->keys[i]));
+        held |= walk_holds(s->walk, session->db, &r->keys[i], change_of(r, &r->keys[i]));
     }
     return held;
 }

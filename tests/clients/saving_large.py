@@ -19,6 +19,7 @@ need_server()
 tap = Tap()
 PATIENCE = 60
 SLOW = "20000"  # microseconds a step
+STOPPED = "30000000"  # what waits for a few steps is not answered within anybody's patience
 MEMBERS = 20000
 BUFFERS, AHEAD = 2 << 20, 8 << 20  # of the packer; how far a walk is ahead of it, with what a millisecond adds
 LARGE = {
@@ -222,7 +223,7 @@ def elements_change():
     """Who changes elements is served while they are being written, and the file has them as they were."""
     with Server(OURS) as server:
         client = fill(server)
-        client.call("CONFIG", "SET", "rdb-key-save-delay", SLOW)
+        client.call("CONFIG", "SET", "rdb-key-save-delay", STOPPED)
         client.send(encode(["DEBUG", "DIGEST"]) + encode(["BGSAVE"]))
         before, _ = client.read().text(), client.read()
         late = []
@@ -237,7 +238,7 @@ def elements_change():
         for gone in GONE, GONE_TOO:
             client.call("DEL", "zset", "list", "set", "hash")
             fill(server)
-            client.call("CONFIG", "SET", "rdb-key-save-delay", SLOW)
+            client.call("CONFIG", "SET", "rdb-key-save-delay", STOPPED)
             client.send(encode(["DEBUG", "DIGEST"]) + encode(["BGSAVE"]))
             before, _ = client.read().text(), client.read()
             late = [words for commands in gone for words in commands if client.call(*words).is_error()]
