@@ -151,7 +151,8 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 $(call obj,libos/disk/ring.c libos/disk/ring_check_test.c): ALL_CFLAGS += $(if $(call has,liburing),-DDISK_URING=1)
 
 SCRIPT_FUZZ_C := $(filter tests/fuzz/cjson_% tests/fuzz/cmsgpack_% tests/fuzz/struct_% tests/fuzz/script_source_%,$(FUZZ_C))
-$(call obj,$(filter server/script/%,$(ALL_SRV_C)) $(SCRIPT_FUZZ_C)): ALL_CFLAGS += $(SCRIPT_FLAGS)
+$(call obj,$(filter server/script/%,$(ALL_SRV_C)) $(SCRIPT_FUZZ_C) $(filter tests/sim/%,$(TEST_C))): \
+    ALL_CFLAGS += $(SCRIPT_FLAGS)
 
 # What tools/fuzz does not trace every comparison of: with states to explore and no words to guess that is half of a run.
 $(call obj,$(filter tcp/% alloc/%,$(LIB_C)) tests/fuzz/tcp_state_fuzz.c): ALL_CFLAGS += $(UNTRACED)
