@@ -104,7 +104,7 @@ static void show(struct walk *w, const struct walk_part *p, struct entry *e)
 static bool is_large(const struct walk *w, const struct entry *e)
 {
     if (!w->reader.begin) return false;
-    if (e->enc != ENC_HT && e->enc != ENC_SKIPLIST && e->enc != ENC_QUICKLIST) return false;
+    if (e->enc != ENC_HT && e->enc != ENC_SKIPLIST && e->enc != ENC_QUICKLIST && e->enc != ENC_STREAM) return false;
     return value_elements(e) > LARGE_ELEMENTS || entry_memory(e, LARGE_SAMPLES) > LARGE_BYTES;
 }
 

@@ -78,7 +78,10 @@ static void on_entry(void *arg, int db, const struct entry *e)
 
 static struct save_lane *lane_of_large(struct save_walk *s) { return s->in_another ? &s->aside : &s->main; }
 
-static void begin_list(struct save_lane *l, int db, const struct entry *e)
+/* A large list or stream does not change while it is written. */
+static bool is_held(const struct entry *e) { return e->type == OBJ_LIST || e->type == OBJ_STREAM; }
+
+static void begin_held(struct save_lane *l, int db, const struct entry *e)
 {
     struct save_walk *s = l->of;
     if (s->as_commands) {
@@ -107,7 +110,7 @@ static void on_large(void *arg, int db, const struct entry *e, size_t count)
     s->call.cfg = s->w->conf.cfg;
     if (s->in_large) s->in_another = true;
     s->in_large = true;
-    if (e->type == OBJ_LIST) begin_list(lane_of_large(s), db, e);
+    if (is_held(e)) begin_held(lane_of_large(s), db, e);
     else begin_elements(lane_of_large(s), db, e, count);
 }
 
@@ -123,7 +126,7 @@ static void on_element(void *arg, const struct entry *e, const struct element *e
 static void on_end(void *arg, const struct entry *e)
 {
     struct save_walk *s = arg;
-    if (s->as_commands && e->type != OBJ_LIST) aof_commands_end_elements(&lane_of_large(s)->commands, e);
+    if (s->as_commands && !is_held(e)) aof_commands_end_elements(&lane_of_large(s)->commands, e);
     s->keys_done++;
     if (s->in_another) {
         s->in_another = false;
@@ -148,7 +151,7 @@ static void on_abandon(void *arg, const struct entry *e)
 {
     struct save_walk *s = arg;
     s->in_large = false;
-    if (e->type != OBJ_LIST) return;
+    if (!is_held(e)) return;
     if (s->as_commands) aof_commands_abandon(&s->main.commands);
     else rdb_steps_abandon(&s->steps);
 }

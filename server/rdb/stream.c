@@ -225,16 +225,16 @@ enum rdb_type rdb_stream_type_of(const struct rdb_sink *s)
     return s->version < 11 ? RDB_STREAM_LISTPACKS_2 : RDB_STREAM_LISTPACKS_3;
 }
 
-void rdb_write_stream(struct rdb_sink *s, const struct xstream *stream)
+void rdb_write_stream_node(struct rdb_sink *s, const struct btree_slot *node)
 {
-    rdb_put_length(s, btree_count(&stream->nodes));
-    for (struct btree_pos p = btree_first(&stream->nodes); p.leaf; p = btree_next(p)) {
-        const unsigned char *lp = btree_slot(p)->value;
-        char raw[STREAM_ID_SIZE];
-        stream_id_store(raw, stream_id_of_key(btree_slot(p)->key));
-        rdb_put_string(s, bytes_of(raw, sizeof raw));
-        rdb_put_string(s, bytes_of(lp, lp_bytes(lp)));
-    }
+    char raw[STREAM_ID_SIZE];
+    stream_id_store(raw, stream_id_of_key(node->key));
+    rdb_put_string(s, bytes_of(raw, sizeof raw));
+    rdb_put_string(s, bytes_of(node->value, lp_bytes(node->value)));
+}
+
+void rdb_write_stream_rest(struct rdb_sink *s, const struct xstream *stream)
+{
     rdb_put_length(s, stream->length);
     put_id_lengths(s, stream->last);
     put_id_lengths(s, stream->first);

@@ -22,6 +22,8 @@ bool rdb_read_stream(struct rdb_source *s, unsigned type, struct xstream *out);
 
 /* The type a stream has in s: 7.0 has no times at which consumers were active. */
 enum rdb_type rdb_stream_type_of(const struct rdb_sink *s);
-void rdb_write_stream(struct rdb_sink *s, const struct xstream *stream);
+/* A stream is its number of nodes, each of them, and the rest. */
+void rdb_write_stream_node(struct rdb_sink *s, const struct btree_slot *node);
+void rdb_write_stream_rest(struct rdb_sink *s, const struct xstream *stream);
 
 #endif

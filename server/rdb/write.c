@@ -103,6 +103,17 @@ static bool more_tree(struct rdb_steps *v, uint64_t until)
     return true;
 }
 
+static bool more_stream(struct rdb_steps *v, uint64_t until)
+{
+    struct rdb_sink *s = v->s;
+    for (; v->at.stream.leaf; v->at.stream = btree_next(v->at.stream)) {
+        if (s->total >= until) return false;
+        rdb_write_stream_node(s, btree_slot(v->at.stream));
+    }
+    rdb_write_stream_rest(s, entry_ptr(v->e));
+    return true;
+}
+
 /* What is one block is written here. */
 void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry *e)
 {
@@ -116,7 +127,12 @@ void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry
         else rdb_put_string(s, bytes_of(entry_ptr(e), lp_bytes(entry_ptr(e))));
         return;
     case ENC_INTSET: rdb_put_string(s, bytes_of(entry_ptr(e), intset_bytes(entry_ptr(e)))); return;
-    case ENC_STREAM: rdb_write_stream(s, entry_ptr(e)); return;
+    case ENC_STREAM: {
+        const struct xstream *stream = entry_ptr(e);
+        rdb_put_length(s, btree_count(&stream->nodes));
+        v->at.stream = btree_first(&stream->nodes);
+        return;
+    }
     case ENC_QUICKLIST: {
         const struct quicklist *q = entry_ptr(e);
         rdb_put_length(s, q->nodes);
@@ -141,6 +157,7 @@ bool rdb_steps_more(struct rdb_steps *v, size_t bytes)
     uint64_t total = v->s->total, until = bytes < UINT64_MAX - total ? total + bytes : UINT64_MAX;
     switch ((enum obj_encoding)v->e->enc) {
     case ENC_QUICKLIST: return more_list(v, until);
+    case ENC_STREAM: return more_stream(v, until);
     case ENC_HT: return more_dict(v, until);
     case ENC_SKIPLIST: return more_tree(v, until);
     default: return true;

@@ -7,6 +7,7 @@
 #define SERVER_RDB_WRITE_H
 
 #include "server/db/entry.h"
+#include "server/ds/btree.h"
 #include "server/ds/dict.h"
 #include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
@@ -25,6 +26,7 @@ struct rdb_steps { /* private */
         const struct quicklist_node *node;
         struct dict_iter dict;
         struct ztree_pos tree;
+        struct btree_pos stream;
     } at;
 };
 void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry *e);

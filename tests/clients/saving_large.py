@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # timeout: 120
 """Large collections while they are saved: who changes elements of a set, hash or sorted set is served, and who deletes or overwrites a key; who
-would change a list, or a key otherwise, waits until it is written, all others are served, and the file is of the moment at which the save began; as RDB, and as a log's base of
+would change a list, a stream, or a key otherwise, waits until it is written, all others are served, and the file is of the moment at which the save began; as RDB, and as a log's base of
 commands. The memory that old values take is bounded."""
 import glob
 import os
@@ -27,6 +27,7 @@ LARGE = {
     "set": lambda i: ["SADD", "set", "member:%d" % i],
     "hash": lambda i: ["HSET", "hash", "field:%d" % i, "value:%d" % i],
     "list": lambda i: ["RPUSH", "list", "element:%d" % i],
+    "stream": lambda i: ["XADD", "stream", "%d-1" % (i + 1), "field", "value:%d" % i],
 }
 # Each changes, or would, elements of one of them; by themselves and among others.
 ELEMENTS = (
@@ -46,12 +47,14 @@ GONE_TOO = (
     [["COPY", "list", "list", "DB", "1", "REPLACE"]],
     [["SUNIONSTORE", "set", "set", "other"]], [["ZADD", "zset2", "1", "x"], ["RENAME", "zset2", "zset"]], [["MSET", "hash", "1", "list", "2"]],
 )
-# And these change a list, or one of them as a whole.
+# And these change a list, a stream, or one of them as a whole.
 WRITES = (
     [["RPUSH", "list", "last"]], [["LPOP", "list"]], [["LSET", "list", "100", "changed"]], [["LMOVE", "list", "list", "LEFT", "RIGHT"]],
     [["MULTI"], ["SET", "small:1", "x"], ["ZADD", "zset", "7", "x"], ["LPUSH", "list", "x"], ["EXEC"]], [["ZADD", "list", "1", "of another type"]],
     [["EXPIRE", "zset", "1000"]], [["PERSIST", "set"]], [["RENAME", "hash", "hash2"]], [["MULTI"], ["DEL", "set"], ["EXPIRE", "zset", "2000"], ["EXEC"]],
     [["MOVE", "list", "2"]], [["BLMOVE", "small:list", "list", "LEFT", "RIGHT", "5"]], [["SETRANGE", "list", "0", "x"]], [["LTRIM", "list", "0", "10"]],
+    [["XADD", "stream", "*", "f", "v"]], [["XADD", "stream", "MAXLEN", "~", "1000", "*", "f", "v"]], [["XDEL", "stream", "5-1", "19999-1"]],
+    [["XGROUP", "CREATE", "stream", "g", "0"], ["XREADGROUP", "GROUP", "g", "c", "COUNT", "5", "STREAMS", "stream", ">"]], [["XTRIM", "stream", "MAXLEN", "10"]],
 )
 
 
