@@ -179,6 +179,20 @@ def check_watch(tap, server):
     ok(tap, one.call("EVAL", body, "0").raw() == b":1\r\n", "TIME, too")
 
 
+def check_messages(tap, server):
+    """What a script sends to its own client follows the whole reply, that of EXEC too."""
+    client = server.client()
+    client.call("HELLO", "3")
+    client.call("SUBSCRIBE", "c")
+    message = b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n"
+    client.send(encode(["EVAL", "return {redis.call('publish', 'c', 'm'), 2}", "0"]))
+    got = [client.read().raw() for _ in range(2)]
+    ok(tap, got == [b"*2\r\n:1\r\n:2\r\n", message], "a message to the script's own client follows the reply", got)
+    client.send(b"".join(encode(words) for words in (["MULTI"], ["EVAL", "return redis.call('publish', 'c', 'm')", "0"], ["PING"], ["EXEC"])))
+    got = [client.read().raw() for _ in range(5)]
+    ok(tap, got[3:] == [b"*2\r\n:1\r\n+PONG\r\n", message], "and that of EXEC", got)
+
+
 def main():
     need_server()
     tap = Tap()
@@ -186,7 +200,7 @@ def main():
     try:
         if b"built without LuaJIT" in server.client().call("EVAL", "return 1", "0").raw():
             skip_all("built without LuaJIT")
-        for check in (check_monitor, check_statistics, check_cache, check_users, check_watch):
+        for check in (check_monitor, check_statistics, check_cache, check_users, check_watch, check_messages):
             check(tap, server)
     finally:
         server.stop()
