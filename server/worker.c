@@ -270,6 +270,7 @@ static void end_turn_but(struct worker *w, struct client *running)
         cl->next_dying = w->dying;
         w->dying = cl;
     }
+    if (w->srv->stopping) return; /* whoever asked for it is let go when nobody can connect any more */
     for (struct client **at = &w->dying, *cl; (cl = *at);) {
         if (cl == running || (cl->flags & CLIENT_FLUSH_QUEUED)) {
             at = &cl->next_dying;
