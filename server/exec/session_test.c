@@ -71,6 +71,7 @@ static void test_a_transaction_is_queued_and_runs(void **state)
     assert_string_equal(ask("SADD s 1 2"), "+QUEUED\r\n");
     assert_string_equal(fixture_ask(&f, &b, "EXISTS n"), ":0\r\n");
     assert_string_equal(ask("EXEC"), "*2\r\n:1\r\n:2\r\n");
+    assert_ptr_equal(multi_exec_argv(&a), NULL); /* a script behind it is not EXEC's */
     assert_string_equal(f.effects, "MULTI; INCR n; SADD s 1 2; EXEC");
     assert_string_equal(ask("MULTI"), "+OK\r\n");
     assert_string_equal(ask("GET"), "-ERR wrong number of arguments for 'get' command\r\n");
