@@ -21,9 +21,10 @@ KINDS = [
     ("table names", re.compile(r"/arguments/\d+/name: "), None),
     ("table noscript", re.compile(r"/2: .*noscript.*, ours (?!.*noscript)"), {"blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "wait"}),
     ("table deprecated", re.compile(r"/(deprecated_since|doc_flags): redis None"), {"psetex", "quit", "setex", "setnx"}),
-    ("table tips", re.compile(r"/7(/\d+)?: redis "), {"client", "config", "latency", "msetnx", "randomkey", "scan"}),
+    ("table tips", re.compile(r"/7(/\d+)?: redis "), {"acl", "client", "config", "latency", "msetnx", "randomkey", "scan"}),
     ("table since", re.compile(r"/subcommands/client.pause/since: "), {"client"}),
     ("table arguments", re.compile(r"/arguments/\d+/(arguments|type|flags|token|display_text): "), {"bitop", "client", "config", "psubscribe"}),
+    ("table acl-log", re.compile(r"/subcommands/acl.log/history: redis None"), {"acl"}),
     ("table xinfo", re.compile(r"/subcommands/xinfo.(consumers/history|stream/(history|arguments/1/(arguments|token|name|type|flags|display_text))): "), {"xinfo"}),
 ]
 

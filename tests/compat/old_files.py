@@ -347,8 +347,8 @@ def corrupt_parts():
     yield "a module's other data", False, b"\xf7" + w.length(w.module_id("graphdata"), 64) + b"\x02\x01\x02\x00", "'graphdata'"
     yield "a module's other data, unread", False, b"\xf7" + w.length(w.module_id("graphdata"), 64) + b"\x01\x01", "when_opcode"
     yield "functions of a release candidate", False, b"\xf6" + w.string(b"x"), "before the release"
-    yield "a library without a name", False, w.library(b"return 1"), "names it"
-    yield "a library twice", False, w.library(b"#!lua name=a\n") * 2, "already exists"
+    yield "a library without a name", False, w.library(b"return 1"), "Missing library metadata"
+    yield "a library twice", False, w.library(b"#!lua name=a\nredis.register_function('f', function() end)") * 2, "already exists"
     yield "an unknown type", False, w.pair(8, b"k", b"x"), "unknown type"
     yield "a database too many", False, w.select(99), "more databases"
 
