@@ -131,8 +131,18 @@ int script_vm_call(struct script_vm *vm, int arg_count)
     return err;
 }
 
+/* LuaJIT has no collection of last resort: who fills the state would leave no room to whoever comes next. What is left
+ * behind beyond half of the room is collected now, as long as that takes; it took longer to make. */
+static void collect_all(struct script_vm *vm)
+{
+    lua_gc(vm->L, LUA_GCCOLLECT, 0);
+    size_t room = vm->bytes < SCRIPT_MEMORY_MAX ? SCRIPT_MEMORY_MAX - vm->bytes : 0; /* never_fails goes beyond it */
+    vm->collect_at = vm->bytes + room / 2;
+}
+
 void script_vm_tidy(struct script_vm *vm)
 {
+    if (unlikely(vm->bytes > SCRIPT_MEMORY_MAX / 2) && vm->bytes > vm->collect_at) collect_all(vm);
     if (unlikely(vm->bytes > SMALL) && ++vm->runs >= COLLECT_EVERY) {
         vm->runs = 0;
         lua_gc(vm->L, LUA_GCSTEP, COLLECT_EVERY);

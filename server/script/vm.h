@@ -30,6 +30,7 @@ struct script_vm {
     struct worker *w;
     struct script_run *run; /* the one under way; NULL: none */
     size_t bytes;           /* that Lua holds */
+    size_t collect_at;      /* so many left behind by a run are collected at once; 0: none were yet */
     bool never_fails;       /* it gets what it asks for: an error must not leave the command that writes into it */
     bool killed;            /* the run is being ended: no script may catch that */
     bool collector_touched; /* a script has asked for other settings */

@@ -161,6 +161,17 @@ static void test_memory_is_bounded_and_counted(void **state)
     script_vm_free(vm);
 }
 
+/* Who fills the state leaves it empty to whoever comes next. */
+static void test_the_next_script_has_the_memory_of_one_that_filled_it(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const char *full = eval("local t = {} while true do t[#t + 1] = ('x'):rep(1000000) .. #t end");
+        if (!strstr(full, "not enough memory")) fail_msg("%s", full);
+        assert_string_equal(eval("local t = {} for i = 1, 50000 do t[i] = {i} end return #t"), ":50000\r\n");
+    }
+}
+
 static void test_recursion_of_c_ends_in_an_error(void **state)
 {
     (void)state;
@@ -210,6 +221,7 @@ int main(void)
         TEST(test_a_command_is_found_by_the_address_of_its_name_and_by_no_other),
         TEST(test_the_sandbox_is_closed),
         TEST(test_memory_is_bounded_and_counted),
+        TEST(test_the_next_script_has_the_memory_of_one_that_filled_it),
         TEST(test_recursion_of_c_ends_in_an_error),
         TEST(test_an_error_directly_behind_return_has_a_line),
         TEST(test_what_runs_without_the_rights),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Rules of users: any text must be read or refused. What was read is described, and the description read again describes
- * itself. The same words are given one by one, as ACL SETUSER does, and each user is asked for some commands.
+ * Rules of users: any text must be read or refused. What was read is described, and the description read again is
+ * described as itself. The same words are given one by one, as ACL SETUSER does, and each user is asked for some
+ * commands.
  */
 #include <stdlib.h>
 
@@ -18,7 +19,8 @@ static void describe(const struct acl_users *users, struct conf_text *out)
     }
 }
 
-/* A pattern with a parenthesis, inside of a selector, cannot be told from the end of it: that is how Redis writes them. */
+/* A pattern with a parenthesis, inside of a selector, cannot be told from the end of it: so it is written in Redis,
+ * too. */
 static bool is_told_apart(struct bytes text)
 {
     bool inside = false;
