@@ -30,10 +30,11 @@
 #include "server/types/list.h"
 #include "server/worker.h"
 
-/* The key of argv[2], or the error. */
+/* The key of argv[2], even if its time is over and nobody has seen that yet, or the error. */
 static const struct entry *key_or_error(struct call *c)
 {
-    const struct entry *e = db_peek(c, call_key(c, 2));
+    const struct key_ref *key = call_key(c, 2);
+    const struct entry *e = table_find(&db_slice(c->db, key)->table, key->hash, key->name);
     if (!e) call_error(c, "ERR no such key");
     return e;
 }

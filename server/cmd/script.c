@@ -51,7 +51,7 @@ void cmd_script_debug(struct call *c)
 {
     if (bytes_is_word(c->argv[2], "no")) call_ok(c);
     else if (bytes_is_word(c->argv[2], "yes") || bytes_is_word(c->argv[2], "sync"))
-        call_error(c, "ERR the debugger of scripts is not there");
+        call_error(c, "ERR The debugger of scripts is not supported yet");
     else call_error(c, "ERR Use SCRIPT DEBUG YES/SYNC/NO");
 }
 
