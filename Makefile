@@ -65,7 +65,8 @@ endif
 # Scripts: LuaJIT's interpreter, linked in whole for the same reason.
 ifeq ($(call has,luajit),yes)
 SCRIPT_FLAGS  := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags luajit)) -DSCRIPT_LUA=1
-SCRIPT_LDLIBS := -l:libluajit-5.1.a -static-libgcc # it unwinds its stack
+# It unwinds its stack; a sanitizer has to see how.
+SCRIPT_LDLIBS := -l:libluajit-5.1.a $(if $(findstring fsanitize,$(OPT)),,-static-libgcc)
 endif
 
 # --- sources ---------------------------------------------------------------------------------------

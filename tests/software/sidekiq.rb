@@ -43,7 +43,7 @@ begin
   ok(Sidekiq::DeadSet.new.first.klass == 'Hopeless', 'sidekiq: and known by name')
   ok(until_true { Sidekiq::Queue.new.size.zero? && Sidekiq::RetrySet.new.size.zero? }, 'sidekiq: nothing is left')
   ok(until_true { Sidekiq::ProcessSet.new.size == 1 }, 'sidekiq: the process shows itself')
-  ok(Sidekiq::Stats.new.processed >= 23, 'sidekiq: and counts', Sidekiq::Stats.new.processed)
+  ok(until_true { Sidekiq::Stats.new.processed >= 23 }, 'sidekiq: and counts', Sidekiq::Stats.new.processed)
 ensure
   Process.kill('TERM', worker)
   Process.wait(worker)
