@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the keyspace asks of the server (server/db/hooks.h): statistics, effects of expiry and eviction, and the
- * answers that change once there are replicas, loading and scripts.
+ * answers that depend on loading, scripts and users.
  */
 #include "server/db/hooks.h"
 #include "server/server.h"

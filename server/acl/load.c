@@ -66,11 +66,11 @@ static int read_all(int fd, struct conf_text *out)
 bool acl_load_file(const char *path, bool open_channels, struct acl_users *out, struct conf_text *err)
 {
     struct conf_text text = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? -errno : 0;
-    if (fd >= 0) {
-        rc = read_all(fd, &text);
-        close(fd);
-    }
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc = fd < 0 || fstat(fd, &st) ? -errno : 0;
+    if (!rc && S_ISFIFO(st.st_mode)) rc = -EINVAL; /* it has no end, or none yet: not the same as no users */
+    if (!rc) rc = read_all(fd, &text);
+    if (fd >= 0) close(fd);
     if (rc) conf_text_printf(err, "Error loading ACLs, opening file '%s': %s", path, strerror(-rc));
     bool fine = rc == 0 && acl_parse(conf_text_bytes(&text), path, open_channels, out, err);
     conf_text_free(&text);

@@ -7,14 +7,6 @@
 #define LOOKED_AT  10
 #define TEXT_BYTES ((size_t)1 << 16) /* of a key, or of a name: who is refused chooses them */
 
-static struct bytes own_text(struct bytes text)
-{
-    char *p = mem_alloc(text.n + 1);
-    if (text.n) memcpy(p, text.p, text.n);
-    p[text.n] = 0;
-    return bytes_of(p, text.n);
-}
-
 static void free_entry(struct acl_log *log, struct acl_log_entry *e)
 {
     list_remove(&e->link);
@@ -64,14 +56,14 @@ void acl_log_add(struct acl_log *log, const struct acl_refusal *given, int64_t n
     } else {
         e = mem_calloc(sizeof *e);
         e->what = what;
-        e->what.object = own_text(what.object);
-        e->what.user = own_text(what.user);
+        e->what.object = acl_text_copy(what.object);
+        e->what.user = acl_text_copy(what.user);
         e->id = log->next_id++;
         e->count = 1;
         e->created_ms = now_ms;
         log->count++;
     }
-    e->what.client = own_text(what.client);
+    e->what.client = acl_text_copy(what.client);
     e->updated_ms = now_ms;
     list_push_front(&log->entries, &e->link);
     trim(log, max);

@@ -8,6 +8,7 @@
 
 #include "alloc/base/list.h"
 #include "server/acl/selector.h"
+#include "server/acl/words.h"
 
 enum acl_context { ACL_TOP_LEVEL, ACL_IN_MULTI, ACL_IN_LUA };
 

@@ -42,14 +42,6 @@ void acl_selector_fini(struct acl_selector *s)
     acl_words_clear(&s->rules);
 }
 
-static struct bytes own(struct bytes text)
-{
-    char *p = mem_alloc(text.n + 1);
-    if (text.n) memcpy(p, text.p, text.n);
-    p[text.n] = 0;
-    return bytes_of(p, text.n);
-}
-
 void acl_selector_copy(struct acl_selector *to, const struct acl_selector *from)
 {
     *to = *from;
@@ -57,11 +49,11 @@ void acl_selector_copy(struct acl_selector *to, const struct acl_selector *from)
     to->key_cap = from->key_count + 1;
     for (size_t i = 0; i < from->key_count; i++) {
         to->keys[i] = from->keys[i];
-        to->keys[i].text = own(from->keys[i].text);
+        to->keys[i].text = acl_text_copy(from->keys[i].text);
     }
     to->first_args = mem_alloc((from->first_arg_count + 1) * sizeof *to->first_args);
     for (size_t i = 0; i < from->first_arg_count; i++)
-        to->first_args[i] = (struct acl_first_arg){from->first_args[i].cmd, own(from->first_args[i].word)};
+        to->first_args[i] = (struct acl_first_arg){from->first_args[i].cmd, acl_text_copy(from->first_args[i].word)};
     to->channels = to->rules = (struct acl_words){0};
     acl_words_copy(&to->channels, &from->channels);
     acl_words_copy(&to->rules, &from->rules);
@@ -168,7 +160,7 @@ static void add_first_arg(struct acl_selector *s, const struct command *cmd, str
         if (f->cmd == cmd && f->word.n == word.n && strncasecmp(f->word.p, word.p, word.n) == 0) return;
     }
     s->first_args = mem_realloc(s->first_args, (s->first_arg_count + 1) * sizeof *s->first_args);
-    s->first_args[s->first_arg_count++] = (struct acl_first_arg){cmd, own(word)};
+    s->first_args[s->first_arg_count++] = (struct acl_first_arg){cmd, acl_text_copy(word)};
 }
 
 /* "+config|get", "+select|0" */
@@ -253,7 +245,7 @@ static int add_key(struct acl_selector *s, struct bytes rule)
         s->key_cap = s->key_cap ? s->key_cap * 2 : 4;
         s->keys = mem_realloc(s->keys, s->key_cap * sizeof *s->keys);
     }
-    s->keys[s->key_count++] = (struct acl_pattern){own(text), prefix_of(text), (uint8_t)access};
+    s->keys[s->key_count++] = (struct acl_pattern){acl_text_copy(text), prefix_of(text), (uint8_t)access};
     return 0;
 }
 

@@ -14,10 +14,7 @@
 static struct acl_user *new_of(struct bytes name, size_t selectors)
 {
     struct acl_user *u = mem_calloc(sizeof *u);
-    char *p = mem_alloc(name.n + 1);
-    if (name.n) memcpy(p, name.p, name.n);
-    p[name.n] = 0;
-    u->name = bytes_of(p, name.n);
+    u->name = acl_text_copy(name);
     u->selectors = mem_calloc(selectors * sizeof *u->selectors);
     u->selector_count = selectors;
     return u;

@@ -10,16 +10,21 @@ void acl_words_clear(struct acl_words *w)
     *w = (struct acl_words){0};
 }
 
+struct bytes acl_text_copy(struct bytes text)
+{
+    char *p = mem_alloc(text.n + 1);
+    if (text.n) memcpy(p, text.p, text.n);
+    p[text.n] = 0;
+    return bytes_of(p, text.n);
+}
+
 void acl_words_add(struct acl_words *w, struct bytes text)
 {
     if (w->count == w->cap) {
         w->cap = w->cap ? w->cap * 2 : 4;
         w->v = mem_realloc(w->v, w->cap * sizeof *w->v);
     }
-    char *p = mem_alloc(text.n + 1);
-    if (text.n) memcpy(p, text.p, text.n);
-    p[text.n] = 0;
-    w->v[w->count++] = bytes_of(p, text.n);
+    w->v[w->count++] = acl_text_copy(text);
 }
 
 void acl_words_copy(struct acl_words *to, const struct acl_words *from)

@@ -17,6 +17,8 @@ struct acl_words {
 
 void acl_words_clear(struct acl_words *w);
 void acl_words_copy(struct acl_words *to, const struct acl_words *from); /* to is empty */
+/* A copy of its own with a NUL behind it; mem_free() its p. */
+struct bytes acl_text_copy(struct bytes text);
 /* A copy of text at the end. */
 void acl_words_add(struct acl_words *w, struct bytes text);
 /* -1: it is not there. */
