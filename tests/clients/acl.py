@@ -102,6 +102,14 @@ def check_load_and_clients(tap):
             again = server.client()
             again.call("AUTH", "stays", "x")
             tap.ok(text_of(again, "SET", "a", "v") == b"OK" and text_of(again, "GET", "b").startswith(b"NOPERM"), "with the rights of the file")
+            for what, make in (("a pipe", lambda: os.mkfifo(path)), ("a folder", lambda: os.mkdir(path)), ("nothing", lambda: None)):
+                if os.path.isdir(path):
+                    os.rmdir(path)
+                elif os.path.lexists(path):
+                    os.unlink(path)
+                make()
+                said = text_of(plain, "ACL", "LOAD")
+                tap.ok(b"opening file" in said and b"stays" in plain.call("ACL", "USERS").raw(), "%s in the file's place changes nothing" % what, [said])
             tap.ok(text_of(plain, "PING") == b"PONG" and text_of(server.client(), "PING") == b"PONG", "but the default user, who is not in it, is as he was born")
 
 
