@@ -105,6 +105,7 @@ struct server {
 
     unsigned unusual;              /* enum server_unusual: 0 nearly always */
     _Atomic uint64_t missing_told; /* a bit for each name of server/command/missing.h that somebody wanted */
+    _Atomic uint32_t lacks_told;   /* a bit for each enum command_lacks of which a command was refused */
     int64_t pause_until_ms;        /* CLIENT PAUSE */
     bool pause_writes_only;
     bool active_expire;            /* DEBUG SET-ACTIVE-EXPIRE */

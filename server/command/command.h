@@ -89,6 +89,16 @@ enum acl_cat {
     ACL_SCRIPTING = 1u << 20,
 };
 
+/* What is not there yet, and without which a command answers only as a server that does not use it does. README's table
+ * of what is missing is made of it (tools/missing-table). */
+enum command_lacks {
+    LACKS_NOTHING,
+    LACKS_REPLICATION, /* being a replica, and replicas that acknowledge */
+    LACKS_CLUSTER,
+    LACKS_MODULES,
+    LACKS_COUNT,
+};
+
 /* Key specifications (COMMAND INFO's seventh element), as Redis 7 defines them. */
 enum key_flag {
     KEY_RO = 1u << 0,
@@ -157,6 +167,7 @@ struct command {
     const struct key_spec *keys;
     uint8_t key_count;
     uint8_t holds; /* enum command_hold */
+    uint8_t lacks; /* enum command_lacks */
     /* For commands whose specs cannot tell: indexes of keys to out and their flags to flags (both have room for max,
      * which is at least 2); returns their number or -1. */
     int (*getkeys)(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);

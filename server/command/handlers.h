@@ -330,4 +330,19 @@ cmd_handler cmd_xrevrange;
 cmd_handler cmd_xsetid;
 cmd_handler cmd_xtrim;
 
+/* cluster: all of it */
+cmd_handler cmd_cluster_disabled;
+
+/* replication */
+cmd_handler cmd_failover;
+cmd_handler cmd_psync;
+cmd_handler cmd_replicaof;
+
+/* module */
+cmd_handler cmd_module_help;
+cmd_handler cmd_module_list;
+cmd_handler cmd_module_load;
+cmd_handler cmd_module_loadex;
+cmd_handler cmd_module_unload;
+
 #endif

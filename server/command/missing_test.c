@@ -31,7 +31,7 @@ static void test_names_stand_in_order_and_each_is_found(void **state)
         if (n) assert_true(strcasecmp(missing_name(n - 1), name) < 0);
         assert_int_equal(find_row(name), n);
     }
-    assert_in_range(n, 1, MISSING_MAX);
+    assert_in_range(n, 0, MISSING_MAX);
 }
 
 /* Whoever lets a command in takes its row out. */
@@ -53,14 +53,14 @@ static void test_case_and_further_arguments_do_not_matter(void **state)
     int tracking = find("client", "tracking");
     assert_true(tracking >= 0);
     assert_int_equal(find("CLIENT", "TrAcKiNg"), tracking);
-    assert_true(find("MODULE", NULL) >= 0);
-    assert_int_equal(find("module", "list"), find("MODULE", NULL));
-    assert_int_equal(find("Module", ""), find("MODULE", NULL));
+    assert_true(find("MIGRATE", NULL) >= 0);
+    assert_int_equal(find("migrate", "host"), find("MIGRATE", NULL));
+    assert_int_equal(find("Migrate", ""), find("MIGRATE", NULL));
 }
 
 static void test_other_names_are_not_found(void **state)
 {
-    static const char nul[] = "module\0x";
+    static const char nul[] = "migrate\0x";
     struct bytes with_nul[2] = {bytes_of(nul, sizeof nul - 1), BYTES("tracking")};
     struct bytes sub_with_nul[2] = {BYTES("client"), bytes_of("tracking\0", 9)};
     char longer[1000];
@@ -77,8 +77,8 @@ static void test_other_names_are_not_found(void **state)
     assert_int_equal(find("client", NULL), -1);
     assert_int_equal(find("client", "track"), -1);
     assert_int_equal(find("client|tracking", "x"), -1); /* that is no name anybody knows */
-    assert_int_equal(find("modul", NULL), -1);
-    assert_int_equal(find("modules", NULL), -1);
+    assert_int_equal(find("migrat", NULL), -1);
+    assert_int_equal(find("migrates", NULL), -1);
 }
 
 int main(void)

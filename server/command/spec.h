@@ -53,7 +53,10 @@
     X(acl)                                                                                                             \
     X(pubsub)                                                                                                          \
     X(scripting)                                                                                                       \
-    X(stream)
+    X(stream)                                                                                                          \
+    X(cluster)                                                                                                         \
+    X(replication)                                                                                                     \
+    X(module)
 
 #define SPEC_DECLARE(group)                                                                                            \
     extern const struct command spec_##group[];                                                                        \

@@ -387,6 +387,31 @@ const struct command spec_generic[] = {
              {.name = "frequency", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FREQ", .since = "5.0.0"}),
     },
     {
+        .name = "RESTORE-ASKING",
+        .handler = cmd_restore,
+        .arity = -4,
+        .flags = CMD_WRITE | CMD_DENYOOM | CMD_ASKING,
+        .acl = ACL_KEYSPACE | ACL_WRITE | ACL_SLOW | ACL_DANGEROUS,
+        KEYS({KEY_RANGE(KEY_OW | KEY_UPDATE, 1, 0, 1, 0)}),
+        .group = "server",
+        .since = "3.0.0",
+        .complexity =
+            "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is the "
+            "number of Redis objects composing the value and M their average size. For small string values the time "
+            "complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the "
+            "complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
+        .summary = "An internal command for migrating keys in a cluster.",
+        .doc_flags = DOC_SYSCMD,
+        HISTORY({"3.0.0", "Added the `REPLACE` modifier."}, {"5.0.0", "Added the `ABSTTL` modifier."},
+                {"5.0.0", "Added the `IDLETIME` and `FREQ` options."}),
+        ARGS({.name = "key", .type = ARG_KEY, .key_spec = 1}, {.name = "ttl", .type = ARG_INTEGER},
+             {.name = "serialized-value", .type = ARG_STRING},
+             {.name = "replace", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "REPLACE", .since = "3.0.0"},
+             {.name = "absttl", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "ABSTTL", .since = "5.0.0"},
+             {.name = "seconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "IDLETIME", .since = "5.0.0"},
+             {.name = "frequency", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FREQ", .since = "5.0.0"}),
+    },
+    {
         .name = "SCAN",
         .handler = cmd_scan,
         .arity = -2,

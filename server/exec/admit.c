@@ -12,9 +12,14 @@ static bool arity_fits(const struct command *cmd, int argc)
     return cmd->arity >= 0 ? argc == cmd->arity : argc >= -cmd->arity;
 }
 
-static bool debug_is_allowed(const struct session *s, const struct admit_state *st)
+/* DEBUG, or MODULE's subcommands that change something: there are no others. */
+static enum admit_reason why_protected(const struct session *s, const struct command *cmd, const struct admit_state *st)
 {
-    return st->debug == ADMIT_PROTECTED_YES || (st->debug == ADMIT_PROTECTED_LOCAL && (s->flags & SESSION_LOCAL));
+    if (!(cmd->flags & CMD_PROTECTED)) return ADMIT_OK;
+    enum admit_protected allowed = cmd->parent ? st->module : st->debug;
+    if (allowed == ADMIT_PROTECTED_YES || (allowed == ADMIT_PROTECTED_LOCAL && (s->flags & SESSION_LOCAL)))
+        return ADMIT_OK;
+    return cmd->parent ? ADMIT_MODULE : ADMIT_DEBUG;
 }
 
 /* Over maxmemory these are refused: commands that may need more, and inside MULTI whatever would be queued. */
@@ -88,10 +93,11 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     uint32_t flags = st->flags ? st->flags : cmd->flags;
     if (!arity_fits(cmd, r->argc)) return ADMIT_ARITY;
     if ((cmd->flags & CMD_NEEDS_CLIENT) && !s->client) return ADMIT_NO_CLIENT;
-    if ((cmd->flags & CMD_PROTECTED) && !debug_is_allowed(s, st)) return ADMIT_DEBUG;
+    enum admit_reason why = why_protected(s, cmd, st);
+    if (why != ADMIT_OK) return why;
     if (!(s->flags & SESSION_AUTHENTICATED) && !(cmd->flags & CMD_NO_AUTH)) return ADMIT_NOAUTH;
     if ((s->flags & SESSION_MULTI) && (cmd->flags & CMD_NO_MULTI)) return ADMIT_NO_MULTI;
-    enum admit_reason why = why_not_permitted(s, r, arg);
+    why = why_not_permitted(s, r, arg);
     if (why != ADMIT_OK) return why;
     if (st->over_memory && needs_memory(s, flags)) return ADMIT_OOM;
     if (st->disk_error && changes_data(s, flags)) return ADMIT_DISK_ERROR;
@@ -133,6 +139,10 @@ void admit_text(enum admit_reason why, const struct session *s, const struct req
     static const char *const fixed[ADMIT_REASONS] = {
         [ADMIT_DEBUG] =
             "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can "
+            "run it from a local connection, otherwise you need to set this option in the configuration "
+            "file, and then restart the server.",
+        [ADMIT_MODULE] =
+            "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can "
             "run it from a local connection, otherwise you need to set this option in the configuration "
             "file, and then restart the server.",
         [ADMIT_NOAUTH] = "NOAUTH Authentication required.",

@@ -22,15 +22,16 @@ enum admit_busy { ADMIT_BUSY_NO, ADMIT_BUSY_SCRIPT, ADMIT_BUSY_FUNCTION };
 
 /* The server's state, as the checks see it. */
 struct admit_state {
-    enum admit_protected debug; /* enable-debug-command */
-    enum admit_pause pause;     /* CLIENT PAUSE */
-    bool over_memory;           /* over maxmemory, and nothing could be evicted */
-    bool disk_error;            /* saving fails, and writes are to be refused for it */
-    int aof_error;              /* -errno: the log cannot be written, and writes are to be refused for it */
-    bool loading;               /* the data are not all there yet */
-    bool deny_nothing;          /* scripts may run what they may not (DEBUG SET-DISABLE-DENY-SCRIPTS) */
-    enum admit_busy busy;       /* a script runs for too long */
-    uint32_t flags;             /* enum cmd_flag that the script a command runs is worth; 0: the command's own */
+    enum admit_protected debug;  /* enable-debug-command */
+    enum admit_protected module; /* enable-module-command */
+    enum admit_pause pause;      /* CLIENT PAUSE */
+    bool over_memory;            /* over maxmemory, and nothing could be evicted */
+    bool disk_error;             /* saving fails, and writes are to be refused for it */
+    int aof_error;               /* -errno: the log cannot be written, and writes are to be refused for it */
+    bool loading;                /* the data are not all there yet */
+    bool deny_nothing;           /* scripts may run what they may not (DEBUG SET-DISABLE-DENY-SCRIPTS) */
+    enum admit_busy busy;        /* a script runs for too long */
+    uint32_t flags;              /* enum cmd_flag that the script a command runs is worth; 0: the command's own */
 };
 
 enum admit_verdict {
@@ -45,6 +46,7 @@ enum admit_reason {
     ADMIT_ARITY,
     ADMIT_NO_CLIENT, /* it works on a connection, and there is none */
     ADMIT_DEBUG,
+    ADMIT_MODULE,
     ADMIT_NOAUTH,
     ADMIT_NO_MULTI,
     ADMIT_NOPERM_COMMAND, /* the rules of its user (server/acl/) */

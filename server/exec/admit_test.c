@@ -20,7 +20,7 @@
 #define RESP3     (1u << 29)
 
 /* States. */
-enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES, LOADING, NO_DISK, NO_DISK_OVER, NO_LOG };
+enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES, MODULE_YES, LOADING, NO_DISK, NO_DISK_OVER, NO_LOG };
 
 static const struct {
     const char *line;
@@ -49,6 +49,13 @@ static const struct {
     {"DEBUG SLEEP 0", 0, DEBUG_YES, ADMIT_RUN, ADMIT_OK},
     {"DEBUG SLEEP 0", 0, DEBUG_LOCAL, ADMIT_REFUSE, ADMIT_DEBUG},
     {"DEBUG SLEEP 0", SESSION_LOCAL, DEBUG_LOCAL, ADMIT_RUN, ADMIT_OK},
+    {"MODULE LOAD x", 0, FINE, ADMIT_REFUSE, ADMIT_MODULE},
+    {"MODULE LOAD x", 0, DEBUG_YES, ADMIT_REFUSE, ADMIT_MODULE},
+    {"MODULE UNLOAD x", OUTSIDER, FINE, ADMIT_REFUSE, ADMIT_MODULE},
+    {"MODULE LOADEX x", 0, MODULE_YES, ADMIT_RUN, ADMIT_OK},
+    {"MODULE LOADEX x", OUTSIDER, MODULE_YES, ADMIT_REFUSE, ADMIT_NOAUTH},
+    {"MODULE LIST", 0, FINE, ADMIT_RUN, ADMIT_OK},
+    {"DEBUG SLEEP 0", 0, MODULE_YES, ADMIT_REFUSE, ADMIT_DEBUG},
     /* memory */
     {"SET k v", 0, OVER, ADMIT_REFUSE, ADMIT_OOM},
     {"GET k", 0, OVER, ADMIT_RUN, ADMIT_OK},
@@ -133,6 +140,7 @@ static struct admit_state state_for(int state)
         .debug = state == DEBUG_YES     ? ADMIT_PROTECTED_YES
                  : state == DEBUG_LOCAL ? ADMIT_PROTECTED_LOCAL
                                         : ADMIT_PROTECTED_NO,
+        .module = state == MODULE_YES ? ADMIT_PROTECTED_YES : ADMIT_PROTECTED_NO,
         .pause = state == PAUSED          ? ADMIT_PAUSE_ALL
                  : state == PAUSED_WRITES ? ADMIT_PAUSE_WRITES
                                           : ADMIT_PAUSE_NONE,
@@ -154,6 +162,10 @@ static struct request request_of(const char *line, struct bytes argv[8])
     }
     r.cmd = command_find(argv[0]);
     assert_non_null(r.cmd);
+    if (r.cmd->sub_count && r.argc > 1) {
+        const struct command *sub = command_find_sub(r.cmd, argv[1]);
+        if (sub) r.cmd = sub;
+    }
     return r;
 }
 

@@ -11,6 +11,7 @@
 #include "server/db/db.h"
 #include "server/ds/number.h"
 #include "server/mem.h"
+#include "server/observe/log.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -31,6 +32,18 @@ void call_errorf(struct call *c, const char *fmt, ...)
 }
 
 void call_syntax_error(struct call *c) { call_error(c, "ERR syntax error"); }
+
+void call_lacks_error(struct call *c, const char *text)
+{
+    uint32_t bit = UINT32_C(1) << c->cmd->lacks;
+    ASSERT(c->cmd->lacks != LACKS_NOTHING);
+    if (!(atomic_fetch_or(&c->srv->lacks_told, bit) & bit))
+        server_log(c->srv, LOG_WARNING_LEVEL,
+                   "A client was refused '%s', which needs what demikv has not (README.md, What is missing). Further "
+                   "refusals of its kind are not logged.",
+                   c->cmd->full_name);
+    call_error(c, text);
+}
 
 void call_arity_error(struct call *c)
 {

@@ -91,7 +91,9 @@ bool call_timeout_ms(struct call *c, struct bytes arg, int64_t *deadline_ms);
 void call_error(struct call *c, const char *text);
 void call_errorf(struct call *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void call_syntax_error(struct call *c); /* "ERR syntax error" */
-void call_arity_error(struct call *c);  /* "ERR wrong number of arguments for 'x' command" */
+/* The refusal of what the command's row says is lacking; the first of each kind is a line of the log. */
+void call_lacks_error(struct call *c, const char *text);
+void call_arity_error(struct call *c); /* "ERR wrong number of arguments for 'x' command" */
 /* "ERR Unknown subcommand or wrong number of arguments for 'x'. Try X HELP." as 7.0.15 words it */
 void call_unknown_sub(struct call *c);
 /* Replies WRONGTYPE and returns true when e (not NULL) has another type. */

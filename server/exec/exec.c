@@ -116,10 +116,11 @@ bool exec_over_memory(struct worker *w)
 static struct admit_state state_of(struct worker *w)
 {
     const struct server *srv = w->srv;
-    static const enum admit_protected debug[] = {[PROTECTED_ACTION_NO] = ADMIT_PROTECTED_NO,
-                                                 [PROTECTED_ACTION_LOCAL] = ADMIT_PROTECTED_LOCAL,
-                                                 [PROTECTED_ACTION_YES] = ADMIT_PROTECTED_YES};
-    struct admit_state st = {.debug = debug[srv->config->enable_debug_command],
+    static const enum admit_protected allowed[] = {[PROTECTED_ACTION_NO] = ADMIT_PROTECTED_NO,
+                                                   [PROTECTED_ACTION_LOCAL] = ADMIT_PROTECTED_LOCAL,
+                                                   [PROTECTED_ACTION_YES] = ADMIT_PROTECTED_YES};
+    struct admit_state st = {.debug = allowed[srv->config->enable_debug_command],
+                             .module = allowed[srv->config->enable_module_command],
                              .loading = srv->unusual & SERVER_LOADING,
                              .disk_error = srv->unusual & SERVER_DISK_ERROR,
                              .aof_error = srv->aof.error};
