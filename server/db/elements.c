@@ -32,11 +32,16 @@
 #define STEP_WEIGHT 8  /* bytes that a look at a bucket or an element counts for, however short it is */
 #define NOTE_WEIGHT 16 /* that dropping a note counts for */
 
+/* There may be a million, and most have no more than the member: the old value was shown. */
 struct changed_element {
+    size_t member_n;
+    char data[]; /* member; what changed before the turn came has a struct old_value and the value behind it */
+};
+
+struct old_value {
     struct changed_element *next; /* to be shown */
     double score;
-    size_t member_n, value_n;
-    char data[]; /* member, value */
+    size_t value_n;
 };
 
 /* --- whose elements ----------------------------------------------------------------------------------------------- */
@@ -126,20 +131,43 @@ static void count_bytes(struct elements *x)
     x->counted_bytes = bytes;
 }
 
+/* It lies at no particular address. */
+static struct old_value old_value_of(const struct changed_element *n)
+{
+    struct old_value v;
+    memcpy(&v, n->data + n->member_n, sizeof v);
+    return v;
+}
+
+static void set_old_value(struct changed_element *n, const struct old_value *v)
+{
+    memcpy(n->data + n->member_n, v, sizeof *v);
+}
+
+static void append_old(struct elements *x, struct changed_element *n, const struct element *old)
+{
+    set_old_value(n, &(struct old_value){.score = old->score, .value_n = old->value.n});
+    if (old->value.n) memcpy(n->data + n->member_n + sizeof(struct old_value), old->value.p, old->value.n);
+    if (x->last) {
+        struct old_value before = old_value_of(x->last);
+        before.next = n;
+        set_old_value(x->last, &before);
+    } else {
+        x->first = n;
+    }
+    x->last = n;
+}
+
 /* old: what is to be shown of it; NULL: nothing. */
 static void take_note(struct elements *x, uint64_t hash, struct bytes member, const struct element *old)
 {
-    size_t value_n = old ? old->value.n : 0;
-    struct changed_element *n = mem_alloc(sizeof *n + member.n + value_n);
-    *n = (struct changed_element){.member_n = member.n, .value_n = value_n, .score = old ? old->score : 0};
+    size_t old_n = old ? sizeof(struct old_value) + old->value.n : 0;
+    struct changed_element *n = mem_alloc(sizeof *n + member.n + old_n);
+    n->member_n = member.n;
     if (member.n) memcpy(n->data, member.p, member.n);
-    if (value_n) memcpy(n->data + member.n, old->value.p, value_n);
+    if (old) append_old(x, n, old);
     table_insert(&x->changed, hash, n);
     x->changed_bytes += mem_size(n);
-    if (old) {
-        *x->last = n;
-        x->last = &n->next;
-    }
     count_bytes(x);
     x->reader->kept(x->reader->arg);
 }
@@ -198,12 +226,14 @@ static bool some_changed(struct elements *x, size_t *left)
 {
     while (x->first) {
         const struct changed_element *n = x->first;
-        struct element el = {
-            .member = changed_member(n), .value = bytes_of(n->data + n->member_n, n->value_n), .score = n->score};
+        const struct old_value v = old_value_of(n);
+        const struct element el = {.member = changed_member(n),
+                                   .value = bytes_of(n->data + n->member_n + sizeof v, v.value_n),
+                                   .score = v.score};
         if (*left == 0) return false;
         show_element(x, &el);
         *left -= weight_of(&el) < *left ? weight_of(&el) : *left;
-        x->first = n->next;
+        x->first = v.next;
     }
     return true;
 }
@@ -317,7 +347,6 @@ void elements_init(struct elements *x, struct entry *e, struct elements_reader *
 {
     ASSERT(elements_can_show(e));
     *x = (struct elements){.watch.before = before, .reader = r, .e = e, .count = value_elements(e)};
-    x->last = &x->first;
     table_init(&x->changed, &changed_ops, table_of(x)->seed);
 #ifdef DEMI_DEBUG
     x->sum = sum_of_all(x);

@@ -45,7 +45,7 @@ struct elements {
     size_t member_n, member_cap;
     struct table changed;          /* elements that the cursor is to leave out when it comes to them */
     struct changed_element *first; /* of these, whose old values are to be shown; the first that changed is first */
-    struct changed_element **last;
+    struct changed_element *last;
     size_t changed_bytes, counted_bytes;
     uint64_t sum; /* debug builds: of what is not shown yet */
 };

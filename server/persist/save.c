@@ -174,6 +174,16 @@ static int wait_ns(struct save *s, uint64_t ns)
     return -err;
 }
 
+/* Times what the walk takes. The longer it lasts, the more of what changes is set aside; so it takes more as that comes
+ * up to its limit. */
+static uint64_t parts_of_clients(const struct save *s)
+{
+    size_t held = save_walk_memory(&s->walk), limit = s->walk.bytes_max;
+    if (s->walk.waited_for) return 1;
+    if (held < limit / 16) return CLIENTS_PART;
+    return held < limit / 2 ? CLIENTS_PART * 3 / 4 : CLIENTS_PART / 2;
+}
+
 /* After a slice of the walk that took so long. */
 static int let_clients(struct save *s, uint64_t took_ns)
 {
@@ -181,7 +191,7 @@ static int let_clients(struct save *s, uint64_t took_ns)
     uint64_t commands = s->w->stats.commands;
     bool busy = commands != s->commands;
     s->commands = commands;
-    if (busy) return wait_ns(s, (s->walk.waited_for ? 1 : CLIENTS_PART) * took_ns);
+    if (busy) return wait_ns(s, parts_of_clients(s) * took_ns);
     demi_yield();
     return 0;
 }
