@@ -281,12 +281,12 @@ static void end_turn_but(struct worker *w, struct client *running)
     }
 }
 
-void worker_turn_in_script(struct worker *w, struct client *running)
+void worker_turn_in_script(struct worker *w, struct client *running, uint64_t wait_ns)
 {
     demi_qresult_t results[TURN_RESULTS];
-    struct timespec at_once = {0, 0};
+    struct timespec wait = {.tv_nsec = (long)wait_ns};
     int n = 0;
-    int err = demi_wait_batch(results, TURN_RESULTS, &n, &at_once);
+    int err = demi_wait_batch(results, TURN_RESULTS, &n, w->ready ? &(struct timespec){0} : &wait);
     if (err && err != ETIMEDOUT) return;
     worker_update_time(w);
     for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);

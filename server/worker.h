@@ -119,7 +119,7 @@ int worker_run(struct worker *w);
 /* A turn while a script runs that a command of `running` (or NULL) called: who comes is served as far as the server's
  * state allows, replies go out, nobody waits; `running` is left alone, and so is the keyspace: no cron, no expiry, no
  * eviction. */
-void worker_turn_in_script(struct worker *w, struct client *running);
+void worker_turn_in_script(struct worker *w, struct client *running, uint64_t wait_ns);
 int worker_init(struct worker *w, struct server *srv, uint64_t seed);
 void worker_fini(struct worker *w);
 /* Time as this turn sees it again, after something long (DEBUG SLEEP, a flush). */

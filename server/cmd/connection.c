@@ -170,7 +170,7 @@ void cmd_reset(struct call *c)
     pubsub_forget(cl);
     monitor_remove(cl);
     cl->s.flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS | SESSION_REPLY_ANY |
-                               SESSION_PUBSUB | SESSION_NO_TOUCH);
+                               SESSION_PUBSUB | SESSION_NO_TOUCH | SESSION_DEBUGS | SESSION_DEBUG_REFUSED);
     cl->flags &= ~(uint32_t)CLIENT_NO_EVICT;
     cl->s.db = &c->srv->dbs[0];
     cl->out.proto = 2;

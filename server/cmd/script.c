@@ -4,7 +4,9 @@
  */
 #include "server/command/handlers.h"
 #include "server/exec/call.h"
+#include "server/exec/session.h"
 #include "server/net/monitor.h"
+#include "server/script/debugger.h"
 #include "server/script/eval.h"
 #include "server/script/scripts.h"
 #include "server/server.h"
@@ -13,7 +15,10 @@
 static void eval(struct call *c, bool by_sha, bool read_only)
 {
     if (unlikely(c->w->monitor_count) && c->client) monitor_feed(c->w, c->client, c->cmd, c->argv, c->argc);
-    if (scripts_available(c)) script_eval(c, by_sha, read_only);
+    if (!scripts_available(c)) return;
+    if (likely(!(c->session->flags & (SESSION_DEBUGS | SESSION_DEBUG_REFUSED)))) script_eval(c, by_sha, read_only);
+    else if (by_sha) call_error(c, "ERR Please use EVAL instead of EVALSHA for debugging");
+    else debugger_eval(c, read_only);
 }
 
 void cmd_eval(struct call *c) { eval(c, false, false); }
@@ -49,10 +54,7 @@ void cmd_script_kill(struct call *c) { script_kill(c, true); }
 
 void cmd_script_debug(struct call *c)
 {
-    if (bytes_is_word(c->argv[2], "no")) call_ok(c);
-    else if (bytes_is_word(c->argv[2], "yes") || bytes_is_word(c->argv[2], "sync"))
-        call_error(c, "ERR The debugger of scripts is not supported yet");
-    else call_error(c, "ERR Use SCRIPT DEBUG YES/SYNC/NO");
+    if (scripts_available(c)) debugger_set_mode(c);
 }
 
 void cmd_script_help(struct call *c)

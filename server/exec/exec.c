@@ -289,20 +289,21 @@ static bool may_for_script(struct session *s, const struct request *r, bool over
 
 #define SCRIPT_LOOKED_AT (CMD_NOSCRIPT | CMD_NEEDS_CLIENT)
 
-void exec_for_script(struct session *s, const struct request *r, bool over_memory)
+bool exec_for_script(struct session *s, const struct request *r, bool over_memory)
 {
     const struct server *srv = s->w->srv;
     const struct command *cmd = r->cmd;
     if (unlikely(!cmd)) {
         tell_missing(s->w->srv, r->argv, r->argc);
         reply_error(s->out, "-ERR Unknown Redis command called from script");
-        return;
+        return false;
     }
     bool plain = !(s->flags & (SESSION_READ_ONLY | SESSION_RESTRICTED)) && !over_memory && !srv->unusual &&
                  !(cmd->flags & SCRIPT_LOOKED_AT) && (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
-    if (unlikely(!plain) && !may_for_script(s, r, over_memory)) return;
+    if (unlikely(!plain) && !may_for_script(s, r, over_memory)) return false;
     if (cmd->flags & CMD_WRITE) s->flags |= SESSION_WROTE;
     run_for_script(s, r);
+    return true;
 }
 
 /* What a session may be that no check stops: nothing but authenticated. */

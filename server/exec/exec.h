@@ -21,8 +21,8 @@ enum exec_verdict exec_request(struct session *s, const struct request *r);
 enum exec_verdict exec_argv(struct session *s, const struct bytes *argv, int argc);
 
 /* A command of a script, whose session s is: checked as such (admit.h), run, replied to by s->out. r->cmd NULL: there
- * is none of this name. over_memory: the script began over maxmemory. */
-void exec_for_script(struct session *s, const struct request *r, bool over_memory);
+ * is none of this name. over_memory: the script began over maxmemory. False: it was refused, and the reply says why. */
+bool exec_for_script(struct session *s, const struct request *r, bool over_memory);
 /* Over maxmemory, and nothing can be evicted. */
 bool exec_over_memory(struct worker *w);
 /* It was refused for the rules of its user: ACL LOG, and INFO. Harmless for all other reasons. */

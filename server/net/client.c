@@ -355,6 +355,37 @@ void client_take_put_off(struct client *cl)
     mem_free(qr);
 }
 
+/* What came in is counted as take_input() does it. */
+static enum client_heard hear_put_off(struct client *cl, bool (*hear)(void *ctx, struct bytes said), void *ctx)
+{
+    demi_qresult_t *qr = cl->put_off;
+    demi_sgarray_t *sga = &qr->qr_value.sga;
+    if (qr->qr_opcode != DEMI_OPC_POP || sga->sga_segs[0].sgaseg_len == 0) return CLIENT_GONE; /* settled later */
+    struct bytes said = bytes_of(sga->sga_segs[0].sgaseg_buf, sga->sga_segs[0].sgaseg_len);
+    cl->w->stats.net_in += said.n;
+    cl->w->stats.reads++;
+    cl->net_in += said.n;
+    bool taken = hear(ctx, said);
+    demi_sgafree(sga);
+    mem_free(qr);
+    cl->put_off = NULL;
+    cl->pop = 0;
+    return taken ? CLIENT_HEARD : CLIENT_HEARD_TOO_MUCH;
+}
+
+enum client_heard client_hear(struct client *cl, bool (*hear)(void *ctx, struct bytes said), void *ctx)
+{
+    if (cl->flags & CLIENT_CLOSE_NOW) return CLIENT_GONE;
+    if (cl->in_off < cl->in_len) {
+        struct bytes said = bytes_of(cl->in + cl->in_off, cl->in_len - cl->in_off);
+        cl->in_off = cl->in_len;
+        return hear(ctx, said) ? CLIENT_HEARD : CLIENT_HEARD_TOO_MUCH;
+    }
+    if (cl->put_off) return hear_put_off(cl, hear, ctx);
+    client_ask_for_input(cl);
+    return (cl->flags & CLIENT_CLOSE_NOW) ? CLIENT_GONE : CLIENT_HEARD_NOTHING;
+}
+
 /* --- upkeep ------------------------------------------------------------------------------------------------------- */
 
 void client_cron(struct client *cl)

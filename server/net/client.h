@@ -102,6 +102,16 @@ void client_release_held(struct worker *w);
 void client_enter_script(struct client *cl);
 void client_leave_script(struct client *cl);
 
+/* While its script waits (server/script/debugger.c). What is to be sent at once, past its output: said is empty
+ * afterwards. */
+void client_say(struct client *cl, struct reply *said);
+/* It has not taken what it was sent; it should be told no more now. */
+bool client_is_behind(struct client *cl);
+/* What it has sent behind the command in execution, and what has come since, is handed over; hear: false, this is too
+ * much. More is asked for if there was nothing. */
+enum client_heard { CLIENT_HEARD_NOTHING, CLIENT_HEARD, CLIENT_HEARD_TOO_MUCH, CLIENT_GONE };
+enum client_heard client_hear(struct client *cl, bool (*hear)(void *ctx, struct bytes said), void *ctx);
+
 /* Replaces the input not yet parsed (from in_off on) by `text` and what follows offset `rest`. */
 void client_unparse(struct client *cl, const char *text, size_t n, size_t rest);
 /* Ten times a second: limits of output, idle time and stalls. */

@@ -202,6 +202,21 @@ void client_pushed(struct client *cl, const demi_qresult_t *qr)
     else if (cl->flags & CLIENT_OWING) settle_debt(cl);
 }
 
+void client_say(struct client *cl, struct reply *said)
+{
+    size_t bytes = reply_bytes(said);
+    cl->w->stats.net_out += bytes;
+    cl->w->stats.writes++;
+    cl->net_out += bytes;
+    if (push_chunks(cl, reply_take_chunks(said)) != 0) client_close_soon(cl);
+}
+
+bool client_is_behind(struct client *cl)
+{
+    demi_unsent(cl->qd, &cl->unsent);
+    return cl->unsent > OWED_BYTES;
+}
+
 /* --- held for the disk -------------------------------------------------------------------------------------------- */
 
 /* It stays queued, on the other list. */

@@ -13,6 +13,7 @@
 #include "server/exec/exec.h"
 #include "server/observe/log.h"
 #include "server/script/call.h"
+#include "server/script/debugger.h"
 #include "server/script/engine.h"
 #include "server/script/scripts.h"
 #include "server/script/values.h"
@@ -31,6 +32,13 @@ static struct script_run *run_of(lua_State *L)
     struct script_run *run = script_vm_of(L)->run;
     if (!run) api_raise(L, "ERR this function can only be called inside a script invocation");
     return run;
+}
+
+/* The run under way if somebody debugs it. */
+static struct script_run *debugged_run(lua_State *L)
+{
+    struct script_run *run = script_vm_of(L)->run;
+    return run && run->debug ? run : NULL;
 }
 
 static int api_sha1hex(lua_State *L)
@@ -78,6 +86,8 @@ static int api_error_reply(lua_State *L)
     size_t n = strlen(message);
     while (n && (message[0] == '\r' || message[0] == '\n')) message++, n--;
     while (n && (message[n - 1] == '\r' || message[n - 1] == '\n')) n--;
+    struct script_run *debugged = debugged_run(L);
+    if (debugged) debugger_note_error(debugged, "-", bytes_of_str(text));
     lua_createtable(L, 0, 1);
     lua_pushlstring(L, space ? text : "ERR", space ? (size_t)(space - text) : 3);
     lua_pushliteral(L, " ");
@@ -154,13 +164,16 @@ static int api_log(lua_State *L)
 
 static int api_breakpoint(lua_State *L)
 {
-    lua_pushboolean(L, 0);
+    struct script_run *run = debugged_run(L);
+    if (run) debugger_break(run);
+    lua_pushboolean(L, run != NULL);
     return 1;
 }
 
 static int api_debug(lua_State *L)
 {
-    (void)L;
+    struct script_run *run = debugged_run(L);
+    if (run) debugger_print(run, L);
     return 0;
 }
 

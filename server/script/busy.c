@@ -56,6 +56,7 @@ void script_kill(struct call *c, bool is_eval)
 
 #define TICK_NS_MAX   UINT64_C(50000000)
 #define TICK_NS_BUSY  UINT64_C(5000000)
+#define DEBUG_WAIT_NS UINT64_C(100000000) /* a debugged script waits, and looks about so often */
 #define IDLE_NS       UINT64_C(1000000000)
 #define NS_A_MS       UINT64_C(1000000)
 #define TICK_SIGNAL   SIGVTALRM
@@ -100,7 +101,7 @@ static void tick(int sig)
         if (++w->idle_ticks > IDLE_NS / w->tick_ns) set_timer(w, 0);
     } else if (!w->is_late && !w->in_hook && (run->is_busy || clock_ns() - w->seen_ns >= w->threshold_ns)) {
         w->is_late = true;
-        lua_sethook(run->vm->L, hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+        if (!run->debug) lua_sethook(run->vm->L, hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
     }
     errno = err;
 }
@@ -140,19 +141,26 @@ static __attribute__((noinline)) void arm(struct scripts *s, uint64_t threshold_
 
 /* --- a turn of the loop inside of a script ------------------------------------------------------------------------ */
 
-static void become_busy(struct script_run *run, struct worker *w)
+void script_busy_enter(struct script_run *run)
 {
-    struct server *srv = w->srv;
-    const struct script_what *what = run->what;
+    struct worker *w = run->vm->w;
+    if (run->is_busy) return;
     run->is_busy = true;
+    w->srv->unusual |= run->what->is_eval ? SERVER_BUSY_SCRIPT : SERVER_BUSY_FUNCTION;
+    if (run->caller->client) client_enter_script(run->caller->client);
+    run->batch = batch_put_aside(w, run->caller, run->argv);
+}
+
+static void become_busy(struct script_run *run)
+{
+    struct server *srv = run->vm->w->srv;
+    const struct script_what *what = run->what;
     server_log(srv, LOG_WARNING_LEVEL,
                "Slow script detected: still in execution after %llu milliseconds. You can try killing the script using "
                "the %s command. Script name is: %s.",
                (unsigned long long)((clock_ns() - srv->scripts->watch.seen_ns) / NS_A_MS),
                what->is_eval ? "SCRIPT KILL" : "FUNCTION KILL", what->name);
-    srv->unusual |= what->is_eval ? SERVER_BUSY_SCRIPT : SERVER_BUSY_FUNCTION;
-    if (run->caller->client) client_enter_script(run->caller->client);
-    run->batch = batch_put_aside(w, run->caller, run->argv);
+    script_busy_enter(run);
     set_timer(&srv->scripts->watch, TICK_NS_BUSY);
 }
 
@@ -162,19 +170,20 @@ static void be_busy_no_more(struct script_run *run, struct worker *w)
     srv->unusual &= ~(unsigned)SERVER_BUSY;
     batch_take_back(w, run->batch);
     if (run->caller->client) client_leave_script(run->caller->client);
-    set_timer(&srv->scripts->watch, srv->scripts->watch.tick_ns);
+    if (srv->scripts->watch.is_armed) set_timer(&srv->scripts->watch, srv->scripts->watch.tick_ns);
 }
 
 /* What the running command has open is put aside: its call, its effects, what it has sent to its own client. */
-static void serve_others(struct script_run *run, struct worker *w)
+static void serve_others(struct script_run *run, uint64_t wait_ns)
 {
+    struct worker *w = run->vm->w;
     struct call call = w->call;
     struct effects effects = w->effects;
     bool has_pushes = w->has_pushes;
     int64_t now_us = w->now_us; /* the script's */
     w->effects = (struct effects){0};
     w->has_pushes = false;
-    worker_turn_in_script(w, run->caller->client);
+    worker_turn_in_script(w, run->caller->client, wait_ns);
     effects_fini(&w->effects);
     w->effects = effects;
     w->has_pushes = has_pushes;
@@ -187,9 +196,12 @@ static void serve_others(struct script_run *run, struct worker *w)
     effects_cut(&w->effects, &(struct effects){0});
 }
 
-static int die(lua_State *L)
+void script_busy_serve(struct script_run *run) { serve_others(run, DEBUG_WAIT_NS); }
+
+int script_busy_die(lua_State *L)
 {
     struct script_vm *vm = script_vm_of(L);
+    lua_sethook(vm->L, NULL, 0, 0);
     if (!vm->killed) server_log(vm->w->srv, LOG_NOTICE_LEVEL, "Lua script killed by user with SCRIPT KILL.");
     vm->killed = true;
     vm->never_fails = true; /* there is room for this error */
@@ -205,14 +217,15 @@ void script_busy_look(lua_State *L)
     struct script_watch *w = &s->watch;
     struct script_run *run = vm->run;
     if (!w->is_late || w->in_hook) return;
-    lua_sethook(vm->L, NULL, 0, 0);
     w->is_late = false;
+    if (run && run->debug) return; /* its own hook looks at the clock */
+    lua_sethook(vm->L, NULL, 0, 0);
     if (!run || s->run != run) return;
     w->in_hook = true;
-    if (!run->is_busy) become_busy(run, vm->w);
-    serve_others(run, vm->w);
+    if (!run->is_busy) become_busy(run);
+    serve_others(run, 0);
     w->in_hook = false;
-    if (run->killed) die(L);
+    if (run->killed) script_busy_die(L);
 }
 
 static void hook(lua_State *L, lua_Debug *ar)

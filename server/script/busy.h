@@ -34,6 +34,13 @@ void script_busy_fini(struct scripts *s);
  * error that ends the script. */
 void script_busy_look(struct lua_State *L);
 
+/* A script that is to wait, in the debugger: from now on it is busy, and others are told so. Then, again and again: who
+ * comes is served, or some time goes by; afterwards run->killed may be set, and it must die. */
+void script_busy_enter(struct script_run *run);
+void script_busy_serve(struct script_run *run);
+/* Raises the error that ends the script. */
+int script_busy_die(struct lua_State *L);
+
 /* SCRIPT KILL, FUNCTION KILL: replies. */
 void script_kill(struct call *c, bool is_eval);
 

@@ -16,6 +16,7 @@
 #include "server/ds/number.h"
 #include "server/exec/exec.h"
 #include "server/mem.h"
+#include "server/script/debugger.h"
 #include "server/script/engine.h"
 #include "server/script/scripts.h"
 #include "server/script/values.h"
@@ -159,7 +160,8 @@ static bool is_told(const struct script_run *run)
     return ((run->repl & SCRIPT_REPL_AOF) && (log || !replicas)) || ((run->repl & SCRIPT_REPL_REPLICA) && replicas);
 }
 
-static void run_command(struct script_run *run, struct script_call_state *s, const struct command *cmd,
+/* False: it was refused. */
+static bool run_command(struct script_run *run, struct script_call_state *s, const struct command *cmd,
                         struct bytes *argv, int argc)
 {
     struct effects *effects = &run->vm->w->effects;
@@ -170,8 +172,9 @@ static void run_command(struct script_run *run, struct script_call_state *s, con
         r.key_count = request_find_keys(run->session.db, r.cmd, argv, argc, &s->keys);
         r.keys = s->keys.v;
     }
-    exec_for_script(&run->session, &r, run->over_memory);
+    bool ran = exec_for_script(&run->session, &r, run->over_memory);
     if (unlikely(run->repl != SCRIPT_REPL_ALL) && !is_told(run)) effects_cut(effects, &before);
+    return ran;
 }
 
 /* The arguments stay where they are, but in a table instead of on the stack. */
@@ -196,7 +199,9 @@ static int run_for(lua_State *L, bool raises)
     int base = lua_gettop(L);
     script_values_begin(&s->values, L);
     vm->never_fails = true;
-    run_command(run, s, cmd, argv, argc);
+    if (unlikely(run->debug != NULL)) debugger_note_call(run, &s->values, argv, argc);
+    bool ran = run_command(run, s, cmd, argv, argc);
+    if (unlikely(run->debug != NULL)) debugger_note_reply(run, &s->values, !ran);
     vm->never_fails = false;
     if (unlikely(s->values.out.over)) {
         lua_settop(L, base);

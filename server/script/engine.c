@@ -11,6 +11,7 @@
 #include "server/exec/exec.h"
 #include "server/script/answer.h"
 #include "server/script/call.h"
+#include "server/script/debugger.h"
 #include "server/script/flags.h"
 #include "server/script/guard.h"
 #include "server/script/sandbox.h"
@@ -163,6 +164,7 @@ void script_run(struct call *c, struct script_vm *vm, const struct script_what *
                              .what = what,
                              .over_memory = over_memory,
                              .now_us = c->w->now_us,
+                             .debug = what->is_eval ? c->srv->scripts->debugger : NULL,
                              .repl = SCRIPT_REPL_ALL};
     begin_session(&run, c);
     ASSERT(!vm->run);
@@ -172,7 +174,9 @@ void script_run(struct call *c, struct script_vm *vm, const struct script_what *
     int pushed = push_call(vm, what, args, arg_count, numkeys);
     scripts_begin(c->srv, &run);
     script_guard_begin(vm);
+    if (unlikely(run.debug != NULL)) debugger_begin(&run);
     int err = lua_pcall(vm->L, pushed, 1, 1);
+    if (unlikely(run.debug != NULL)) debugger_end(&run);
     scripts_end(c->srv, &run);
     if (err) script_answer_error(vm, out, what->name);
     else script_answer(vm, out, run.session.out->proto);

@@ -14,6 +14,7 @@
 
 struct batch;
 struct call;
+struct debugger;
 struct script_vm;
 
 struct script_what {
@@ -35,12 +36,13 @@ struct script_run {
     const struct bytes *argv; /* of that command */
     int argc;
     const struct script_what *what;
-    bool over_memory;     /* it began over maxmemory */
-    int64_t now_us;       /* when it began */
-    uint8_t repl;         /* enum script_repl */
-    bool is_busy;         /* others are told so */
-    volatile bool killed; /* it is to end */
-    struct batch *batch;  /* put aside while it is busy */
+    bool over_memory;       /* it began over maxmemory */
+    int64_t now_us;         /* when it began */
+    uint8_t repl;           /* enum script_repl */
+    bool is_busy;           /* others are told so */
+    volatile bool killed;   /* it is to end */
+    struct batch *batch;    /* put aside while it is busy */
+    struct debugger *debug; /* who looks on (debugger.h); NULL: nobody */
 };
 
 /* Runs it, and replies to c: one reply, whatever happens. numkeys of the arguments are keys. */

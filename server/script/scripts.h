@@ -12,6 +12,7 @@
 #include "server/script/busy.h"
 
 struct call;
+struct debugger;
 struct eval_cache;
 struct script_run;
 struct script_vm;
@@ -26,8 +27,9 @@ struct scripts {
     uint64_t random;                 /* 48 bits: math.random() */
     volatile uint64_t serial;        /* of runs */
     struct script_watch watch;
-    uint64_t evicted; /* scripts that others have pushed out of the cache */
-    void *functions;  /* of who runs libraries of functions */
+    struct debugger *debugger; /* of the EVAL under way; NULL: it has none */
+    uint64_t evicted;          /* scripts that others have pushed out of the cache */
+    void *functions;           /* of who runs libraries of functions */
 };
 
 void scripts_init(struct server *srv);

@@ -17,8 +17,11 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <string.h>
 
 #include "alloc/base/list.h"
+#include "server/script/debugger.h"
+#include "server/script/engine.h"
 #include "server/script/vm.h"
 
 #define STACK_SLOTS  (SCRIPT_VALUES_DEPTH * 3 + 8)
@@ -96,7 +99,12 @@ static void push_string(struct script_values *v, struct bytes s)
 void script_push_error(lua_State *L, struct bytes text, bool counted)
 {
     push_field(L, "err", text);
-    if (!counted) return;
+    if (!counted) {
+        struct script_run *run = script_vm_of(L)->run;
+        size_t code = text.n > 4 && memcmp(text.p, "ERR ", 4) == 0 ? 4 : 0;
+        if (run && run->debug) debugger_note_error(run, "", bytes_of(text.p + code, text.n - code));
+        return;
+    }
     lua_pushboolean(L, 1);
     lua_setfield(L, -2, "ignore_error_stats_update");
 }
@@ -254,22 +262,22 @@ static void take_defer_end(struct reply *r, char type, uint64_t count)
     complete(v);
 }
 
-static const struct reply_values taken = {.status = take_status,
-                                          .error = take_error,
-                                          .integer = take_integer,
-                                          .bulk = take_bulk,
-                                          .null = take_null,
-                                          .boolean = take_boolean,
-                                          .real = take_real,
-                                          .big_number = take_big_number,
-                                          .verbatim = take_verbatim,
-                                          .aggregate = take_aggregate,
-                                          .defer = take_defer,
-                                          .defer_end = take_defer_end};
+const struct reply_values script_values_taken = {.status = take_status,
+                                                 .error = take_error,
+                                                 .integer = take_integer,
+                                                 .bulk = take_bulk,
+                                                 .null = take_null,
+                                                 .boolean = take_boolean,
+                                                 .real = take_real,
+                                                 .big_number = take_big_number,
+                                                 .verbatim = take_verbatim,
+                                                 .aggregate = take_aggregate,
+                                                 .defer = take_defer,
+                                                 .defer_end = take_defer_end};
 
 void script_values_init(struct script_values *v, struct script_vm *vm)
 {
-    reply_init_values(&v->out, &taken);
+    reply_init_values(&v->out, &script_values_taken);
     v->vm = vm;
 }
 

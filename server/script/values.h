@@ -8,6 +8,7 @@
 
 #include "server/resp/reply.h"
 
+struct debug_reply;
 struct lua_State;
 struct script_vm;
 
@@ -17,7 +18,8 @@ struct script_values {
     struct reply out; /* where the command replies */
     struct script_vm *vm;
     struct lua_State *L;
-    bool is_error; /* the reply is an error */
+    struct debug_reply *shown; /* the debugger's, if it is asked first (debug_show.h) */
+    bool is_error;             /* the reply is an error */
     unsigned depth;
     struct script_values_frame {
         char type; /* as in RESP; 0: known at its end */
@@ -25,6 +27,9 @@ struct script_values {
         uint64_t left, index;
     } frames[SCRIPT_VALUES_DEPTH];
 };
+
+/* Who takes a reply. */
+extern const struct reply_values script_values_taken;
 
 void script_values_init(struct script_values *v, struct script_vm *vm);
 /* The next reply goes to the top of L's stack: one value when the command has replied, unless v->out.over is set: then
