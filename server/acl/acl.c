@@ -92,15 +92,16 @@ void acl_fini(struct acl *acl)
     acl_log_clear(&acl->log);
 }
 
-void acl_set_default_password(struct acl *acl, const char *password)
+void acl_set_default_password(struct acl *acl, struct bytes password)
 {
     struct acl_user *u = acl->default_user;
-    if (!password || !*password) {
+    if (!password.n) {
         acl_user_set(u, BYTES("nopass"), false);
         return;
     }
     struct conf_text rule = {0};
-    conf_text_printf(&rule, ">%s", password);
+    conf_text_add_str(&rule, ">");
+    conf_text_add(&rule, password);
     acl_user_set(u, BYTES("resetpass"), false);
     acl_user_set(u, conf_text_bytes(&rule), false);
     conf_text_free(&rule);

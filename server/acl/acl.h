@@ -31,8 +31,8 @@ static inline bool acl_is_open(const struct acl *acl)
 {
     return acl->default_user->no_password && acl->default_user->enabled;
 }
-/* requirepass: the default user's one password; NULL or empty: he needs none. */
-void acl_set_default_password(struct acl *acl, const char *password);
+/* requirepass: the default user's one password; empty: he needs none. */
+void acl_set_default_password(struct acl *acl, struct bytes password);
 
 /* What the user of this name would be after these rules; selectors may be spread over several words. NULL: err says why
  * not, and nothing has changed. acl_put() or acl_user_free() it. */

@@ -126,13 +126,13 @@ static void test_requirepass_is_the_default_users_password(void **state)
 {
     (void)state;
     assert_true(acl_is_open(&acl));
-    acl_set_default_password(&acl, "one");
+    acl_set_default_password(&acl, BYTES("one"));
     assert_false(acl_is_open(&acl));
     assert_true(acl_user_comes_in(acl.default_user, BYTES("one")));
-    acl_set_default_password(&acl, "two");
+    acl_set_default_password(&acl, BYTES("two"));
     assert_false(acl_user_comes_in(acl.default_user, BYTES("one")));
     assert_true(acl_user_comes_in(acl.default_user, BYTES("two")));
-    acl_set_default_password(&acl, "");
+    acl_set_default_password(&acl, BYTES(""));
     assert_true(acl_is_open(&acl));
     assert_int_equal(acl_user_set(acl.default_user, BYTES("off"), false), 0);
     assert_false(acl_is_open(&acl));

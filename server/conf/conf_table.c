@@ -22,6 +22,10 @@
     {                                                                                                                  \
         OPTION(n, a, CONF_STRING, f, field), .initial_text = (v), .text_is_valid = (valid)                             \
     }
+#define ANY_BYTES(n, a, f, field)                                                                                      \
+    {                                                                                                                  \
+        OPTION(n, a, CONF_BYTES, f, field)                                                                             \
+    }
 #define ENUM(n, a, f, field, w, v, valid)                                                                              \
     {                                                                                                                  \
         OPTION(n, a, CONF_ENUM, f, field), .words = (w), .initial = (v), .word_is_valid = (valid)                      \
@@ -205,8 +209,8 @@ const struct conf_option conf_options[] = {
     STRING("locale-collate", NULL, 0, locale_collate, "", NULL),
     STRING("bind-source-addr", NULL, CONF_FIXED, bind_source_addr, NULL, NULL),
     STRING("logfile", NULL, CONF_IMMUTABLE, logfile, "", NULL),
-    STRING("masterauth", NULL, CONF_SENSITIVE, masterauth, NULL, NULL),
-    STRING("requirepass", NULL, CONF_SENSITIVE, requirepass, NULL, NULL),
+    ANY_BYTES("masterauth", NULL, CONF_SENSITIVE, masterauth),
+    ANY_BYTES("requirepass", NULL, CONF_SENSITIVE, requirepass),
     STRING("tls-cert-file", NULL, CONF_VOLATILE, tls_cert_file, NULL, NULL),
     STRING("tls-key-file", NULL, CONF_VOLATILE, tls_key_file, NULL, NULL),
     STRING("tls-key-file-pass", NULL, 0, tls_key_file_pass, NULL, NULL),
@@ -376,9 +380,11 @@ void conf_init(struct config *cfg)
 void conf_fini(struct config *cfg)
 {
     for (unsigned i = 0; i < conf_option_count; i++) {
-        if (conf_options[i].type != CONF_STRING) continue;
+        const struct conf_option *o = &conf_options[i];
+        if (o->type == CONF_BYTES) conf_option_reset(cfg, o);
+        if (o->type != CONF_STRING) continue;
         char *text;
-        memcpy(&text, (char *)cfg + conf_options[i].offset, sizeof text);
+        memcpy(&text, (char *)cfg + o->offset, sizeof text);
         free(text);
     }
     for (unsigned i = 0; i < cfg->bind_count; i++) free(cfg->bind[i]);
@@ -386,6 +392,11 @@ void conf_fini(struct config *cfg)
     free(cfg->users);
     free(cfg->file);
     *cfg = (struct config){0};
+}
+
+static void bytes_copy(struct bytes *field)
+{
+    if (field->p) field->p = conf_text_copy(*field);
 }
 
 static void text_copy(char **field)
@@ -400,8 +411,11 @@ struct config *conf_copy(const struct config *cfg)
     *copy = *cfg;
     copy->is_copy = true;
     copy->replaced_epoch = 0;
-    for (unsigned i = 0; i < conf_option_count; i++)
-        if (conf_options[i].type == CONF_STRING) text_copy((char **)((char *)copy + conf_options[i].offset));
+    for (unsigned i = 0; i < conf_option_count; i++) {
+        void *field = (char *)copy + conf_options[i].offset;
+        if (conf_options[i].type == CONF_STRING) text_copy(field);
+        if (conf_options[i].type == CONF_BYTES) bytes_copy(field);
+    }
     for (unsigned i = 0; i < copy->bind_count; i++) text_copy(&copy->bind[i]);
     text_copy(&copy->replicaof_host);
     text_copy(&copy->users);

@@ -307,9 +307,11 @@ static void test_values_are_kept_and_shown_as_redis_does(void **state)
     assert_string_equal(set("save \"\" bind \"\" shutdown-on-sigint \"now force\""), "");
     assert_string_equal(get("save bind shutdown-on-sigint"), "save=;bind=;shutdown-on-sigint=now force;");
     assert_string_equal(set("requirepass secret"), "");
-    assert_string_equal(cfg.requirepass, "secret");
+    assert_true(bytes_equal(cfg.requirepass, BYTES("secret")));
+    assert_string_equal(set("requirepass \"a\\x00b\" masterauth \"\\x00\""), "");
+    assert_true(bytes_equal(cfg.requirepass, BYTES("a\0b")) && bytes_equal(cfg.masterauth, BYTES("\0")));
     assert_string_equal(set("requirepass \"\""), "");
-    assert_null(cfg.requirepass);
+    assert_null(cfg.requirepass.p);
     assert_true(conf_is_sensitive(BYTES("REQUIREPASS")));
     assert_false(conf_is_sensitive(BYTES("port")));
     assert_string_equal(set("latency-tracking-info-percentiles \"50 99.90 100\""), "");
@@ -321,8 +323,8 @@ static void test_values_are_kept_and_shown_as_redis_does(void **state)
 
 static void test_nul_bytes_do_not_get_into_texts(void **state)
 {
-    assert_string_equal(set("masterauth \"a\\x00b\""),
-                        "CONFIG SET failed (possibly related to argument 'masterauth') - "
+    assert_string_equal(set("masteruser \"a\\x00b\""),
+                        "CONFIG SET failed (possibly related to argument 'masteruser') - "
                         "argument must not contain NUL bytes");
     assert_string_equal(set("bind \"a\\x00b\""),
                         "CONFIG SET failed (possibly related to argument 'bind') - wrong number of arguments");
@@ -598,7 +600,7 @@ static void test_the_command_line_is_more_lines(void **state)
                           "1", "--save", "30",   "2",      "--hz 20",   "--masterauth", "--dashes", "--save"};
     assert_int_equal(load_args(15, argv, &f), 0);
     assert_true(cfg.port == 7000 && cfg.hz == 20);
-    assert_string_equal(cfg.masterauth, "--dashes");
+    assert_true(bytes_equal(cfg.masterauth, BYTES("--dashes")));
     assert_string_equal(get("save bind"), "save=60 1 30 2;bind=127.0.0.1 ::1;");
     assert_int_equal(load_args(16, argv, &f), 0);
     assert_int_equal(cfg.save_count, 0);

@@ -34,6 +34,7 @@ static int64_t number_get(const struct config *cfg, const struct conf_option *o)
     case CONF_ENUM: return (int)load_u32(p);
     case CONF_NUMBER: return (int64_t)load_u64(p);
     case CONF_STRING:
+    case CONF_BYTES:
     case CONF_SPECIAL: break;
     }
     return 0;
@@ -47,6 +48,7 @@ static void number_put(struct config *cfg, const struct conf_option *o, int64_t 
     case CONF_ENUM: store_u32(p, (uint32_t)v); break;
     case CONF_NUMBER: store_u64(p, (uint64_t)v); break;
     case CONF_STRING:
+    case CONF_BYTES:
     case CONF_SPECIAL: break;
     }
 }
@@ -62,6 +64,22 @@ static void text_put(struct config *cfg, const struct conf_option *o, const char
 {
     char **field = text_field(cfg, o), *old = *field;
     *field = text ? conf_text_copy(bytes_of_str(text)) : NULL;
+    free(old);
+}
+
+static struct bytes bytes_get(const struct config *cfg, const struct conf_option *o)
+{
+    struct bytes b;
+    memcpy(&b, (const char *)cfg + o->offset, sizeof b);
+    return b;
+}
+
+/* None if it is empty. */
+static void bytes_put(struct config *cfg, const struct conf_option *o, struct bytes b)
+{
+    struct bytes *field = field_of(cfg, o);
+    char *old = (char *)field->p;
+    *field = b.n ? bytes_of(conf_text_copy(b), b.n) : (struct bytes){0};
     free(old);
 }
 
@@ -136,6 +154,13 @@ static int string_set(struct config *cfg, const struct conf_option *o, struct by
     const char *text = value.n == 0 && !o->initial_text ? NULL : value.p;
     if (texts_equal(text, text_get(cfg, o))) return o->flags & CONF_VOLATILE ? 1 : 0;
     text_put(cfg, o, text);
+    return 1;
+}
+
+static int bytes_set(struct config *cfg, const struct conf_option *o, struct bytes value)
+{
+    if (bytes_equal(value, bytes_get(cfg, o))) return 0;
+    bytes_put(cfg, o, value);
     return 1;
 }
 
@@ -253,6 +278,7 @@ static int value_set(struct config *cfg, const struct conf_option *o, const stru
     switch (o->type) {
     case CONF_BOOL: return bool_set(cfg, o, argv[0], err);
     case CONF_STRING: return string_set(cfg, o, argv[0], err);
+    case CONF_BYTES: return bytes_set(cfg, o, argv[0]);
     default: return number_set_text(cfg, o, argv[0], err);
     }
 }
@@ -312,6 +338,7 @@ void conf_option_get(const struct config *cfg, const struct conf_option *o, stru
     case CONF_STRING:
         if (text_get(cfg, o)) conf_text_add_str(out, text_get(cfg, o));
         break;
+    case CONF_BYTES: conf_text_add(out, bytes_get(cfg, o)); break;
     case CONF_SPECIAL: o->special->get(cfg, out); break;
     }
 }
@@ -324,14 +351,14 @@ void conf_option_lines(const struct config *cfg, const struct conf_option *o, co
     }
     struct conf_text line = {0};
     conf_text_printf(&line, "%s ", o->name);
-    if (o->type == CONF_STRING) {
-        const char *text = text_get(cfg, o);
+    if (o->type == CONF_STRING || o->type == CONF_BYTES) {
+        const char *text = o->type == CONF_STRING ? text_get(cfg, o) : bytes_get(cfg, o).p;
         if (!text) {
             fn(arg, NULL, false);
             conf_text_free(&line);
             return;
         }
-        conf_text_add_quoted(&line, bytes_of_str(text));
+        conf_text_add_quoted(&line, o->type == CONF_STRING ? bytes_of_str(text) : bytes_get(cfg, o));
     } else if (o->type == CONF_NUMBER && o->unit >= UNIT_BYTES && number_get(cfg, o) >= 0) {
         char text[32];
         conf_bytes_format(text, number_get(cfg, o));
@@ -356,12 +383,14 @@ void conf_option_reset(struct config *cfg, const struct conf_option *o)
 {
     if (o->type == CONF_SPECIAL) o->special->reset(cfg);
     else if (o->type == CONF_STRING) text_put(cfg, o, o->initial_text);
+    else if (o->type == CONF_BYTES) bytes_put(cfg, o, (struct bytes){0});
     else number_put(cfg, o, o->initial);
 }
 
 bool conf_option_is_initial(const struct config *cfg, const struct conf_option *o)
 {
     if (o->type == CONF_STRING) return texts_equal(text_get(cfg, o), o->initial_text);
+    if (o->type == CONF_BYTES) return !bytes_get(cfg, o).p;
     if (o->type != CONF_SPECIAL) return number_get(cfg, o) == o->initial;
     return o->special != &conf_special_replicaof || !cfg->replicaof_host;
 }

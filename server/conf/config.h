@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "alloc/base/bytes.h"
 #include "alloc/base/list.h"
 
 struct conf_hook;
@@ -211,7 +212,7 @@ struct config {
 
     /* clients */
     char *aclfile;
-    char *requirepass; /* NULL: none */
+    struct bytes requirepass; /* p NULL: none */
     enum acl_pubsub_default acl_pubsub_default;
     enum propagation_error propagation_error_behavior;
     int64_t acllog_max_len;
@@ -290,7 +291,7 @@ struct config {
     bool replica_ignore_disk_write_errors;
     char *replica_announce_ip;
     char *masteruser;
-    char *masterauth;
+    struct bytes masterauth;
     enum repl_diskless_load repl_diskless_load;
     int64_t replica_priority;
     int64_t repl_diskless_sync_delay; /* seconds */

@@ -23,7 +23,8 @@ enum conf_flag {
                                  * know which of Redis's options are immutable, not which of ours */
 };
 
-enum conf_type { CONF_BOOL, CONF_STRING, CONF_ENUM, CONF_NUMBER, CONF_SPECIAL };
+/* BYTES: as STRING with a default of NULL, and any bytes: a password. */
+enum conf_type { CONF_BOOL, CONF_STRING, CONF_BYTES, CONF_ENUM, CONF_NUMBER, CONF_SPECIAL };
 enum conf_unit {
     UNIT_NONE,
     UNIT_OCTAL,

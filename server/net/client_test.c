@@ -31,19 +31,19 @@ static void test_each_worker_lets_in_its_own_clients(void **state)
     struct worker *a = &f.w, *b = &other;
     *b = (struct worker){.srv = &f.srv};
     list_init(&b->clients);
-    acl_set_default_password(&f.srv.acl, "secret");
+    acl_set_default_password(&f.srv.acl, BYTES("secret"));
     add_client(a, &here, 0);
     add_client(b, &there, 0);
     add_client(b, &knows, SESSION_AUTHENTICATED);
 
-    acl_set_default_password(&f.srv.acl, "");
+    acl_set_default_password(&f.srv.acl, BYTES(""));
     client_users_changed(a);
     assert_true(is_in(&here));
     assert_false(is_in(&there));
     client_users_changed(b);
     assert_true(is_in(&there));
 
-    acl_set_default_password(&f.srv.acl, "another");
+    acl_set_default_password(&f.srv.acl, BYTES("another"));
     client_users_changed(b);
     assert_false(is_in(&there));
     assert_true(is_in(&knows)); /* it gave the password itself */
