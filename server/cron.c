@@ -7,6 +7,7 @@
 
 #include "server/exec/run.h"
 #include "server/expire_cycle.h"
+#include "server/net/tracking.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
@@ -100,6 +101,7 @@ void cron_run(struct worker *w)
     sample_rates(w);
     log_counts(w);
     clients_cron(w);
+    tracking_cron(w);
     replicas_cron(w);
     resize_cron(w);
     persist_cron(w);

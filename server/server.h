@@ -75,6 +75,7 @@ struct server {
     struct list sinks; /* struct effect_sink */
     struct journal journal;
     struct pubsub *pubsub;
+    struct tracking *tracking; /* server/net/tracking.h; NULL: no client tracks keys */
     struct slowlog *slowlog;
     struct latency *latency;
     struct lazyfree *lazyfree;

@@ -13,6 +13,7 @@
 #include "server/observe/log.h"
 #include "server/mem.h"
 #include "server/net/pubsub.h"
+#include "server/net/tracking.h"
 #include "server/observe/crash.h"
 #include "server/repl/replicas.h"
 #include "server/observe/errorstats.h"
@@ -220,6 +221,7 @@ void server_stop(struct server *srv)
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
     check_waist_fini(srv);
+    tracking_fini(srv);
     for (int i = 0; i < srv->db_count; i++) db_fini(&srv->dbs[i]);
     journal_fini(&srv->journal);
     pubsub_fini(srv);

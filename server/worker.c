@@ -21,6 +21,7 @@
 #include "server/mem.h"
 #include "server/net/listen.h"
 #include "server/net/pushes.h"
+#include "server/net/tracking.h"
 #include "server/observe/log.h"
 #include "server/persist/persist.h"
 #include "server/repl/full_copy.h"
@@ -43,6 +44,7 @@ void worker_take_config(struct worker *w)
     w->call.cfg = w->conf.cfg;
     persist_update(w->srv);
     aof_take_config(w);
+    tracking_take_config(w);
     if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
     run_update_slow_ticks(w);
 }
@@ -190,10 +192,13 @@ static void end_turn(struct worker *w)
     }
 }
 
-/* A client that is freed must not be on the ready list any more. */
-static void forget_ready(struct worker *w)
+/* Before the turn ends: who tracks keys is told, and a client that is freed must not be on the ready list any more. */
+static void before_end(struct worker *w)
 {
     struct client **at = &w->ready;
+    w->before_end = false;
+    tracking_end_turn(w);
+    if (!w->dying) return;
     while (*at) {
         if ((*at)->flags & CLIENT_CLOSE_NOW) *at = (*at)->next_ready;
         else at = &(*at)->next_ready;
@@ -291,7 +296,7 @@ void worker_turn_in_script(struct worker *w, struct client *running, uint64_t wa
     worker_update_time(w);
     for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
     if (w->ready) batch_run(w);
-    if (unlikely(w->dying)) forget_ready(w);
+    if (unlikely(w->before_end)) before_end(w);
     end_turn_but(w, running);
 }
 
@@ -343,7 +348,7 @@ int worker_run(struct worker *w)
         blocked_timeouts(w);
         if (unlikely(srv->pause_until_ms)) end_pause(w);
         if (w->ready) batch_run(w); /* who was unblocked may have more input */
-        if (unlikely(w->dying)) forget_ready(w);
+        if (unlikely(w->before_end)) before_end(w);
         end_turn(w);
         worker_check(w);
         if (unlikely(srv->aof.group.waits)) aof_turn(w);
@@ -353,7 +358,7 @@ int worker_run(struct worker *w)
         }
         if (likely(w->turn_ns < w->expire.due_ns)) continue;
         expire_cycle_slice(w); /* here, where the replies are out */
-        if (unlikely(w->dying)) forget_ready(w);
+        if (unlikely(w->before_end)) before_end(w);
         end_turn(w);
     }
     end_turn(w);

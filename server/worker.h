@@ -63,6 +63,7 @@ struct worker {
     struct client *ready, **ready_tail; /* with input to parse */
     struct client *flush;               /* with output to push */
     struct client *dying;               /* freed at the end of the turn */
+    bool before_end;                    /* there is something to do before it: who dies, changes to be broadcast */
     struct client *held;                /* with output that waits until the log is on the disk as far as they need */
     uint64_t durable;                   /* how far it is (an offset in the journal); UINT64_MAX: nobody waits */
     bool notes_changes;                 /* there is a log: clients remember how far it has to be (client->durable_at) */

@@ -378,8 +378,12 @@ void cmd_client_no_touch(struct call *c) { on_or_off(c, &c->session->flags, SESS
 void cmd_client_help(struct call *c)
 {
     static const char *const lines[] = {
+        "CACHING (YES|NO)",
+        "    Whether keys of the next command are tracked, in OPTIN or OPTOUT mode.",
         "GETNAME",
         "    Tell the name of this connection.",
+        "GETREDIR",
+        "    Tell the number of the connection that invalidations are redirected to.",
         "ID",
         "    Tell the number of this connection.",
         "INFO",
@@ -416,6 +420,11 @@ void cmd_client_help(struct call *c)
         "    Set LIB-NAME or LIB-VER, which LIST shows.",
         "SETNAME <name>",
         "    Give this connection a name.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Whether the server tells which keys that this connection has read, or that begin with",
+        "    <prefix>, have changed.",
+        "TRACKINGINFO",
+        "    Tell how keys are tracked for this connection.",
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",
         "    End the wait of a blocked connection.",
         "UNPAUSE",

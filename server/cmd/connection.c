@@ -13,6 +13,7 @@
 #include "server/exec/multi.h"
 #include "server/net/pubsub.h"
 #include "server/net/monitor.h"
+#include "server/net/tracking.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -168,6 +169,7 @@ void cmd_reset(struct call *c)
     }
     multi_free(&cl->s);
     pubsub_forget(cl);
+    tracking_stop(cl);
     monitor_remove(cl);
     cl->s.flags &= ~(uint32_t)(SESSION_MULTI | SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS | SESSION_REPLY_ANY |
                                SESSION_PUBSUB | SESSION_NO_TOUCH | SESSION_DEBUGS | SESSION_DEBUG_REFUSED);

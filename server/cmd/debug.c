@@ -20,6 +20,7 @@
 #include "server/ds/quicklist.h"
 #include "server/ds/ztree.h"
 #include "server/mem.h"
+#include "server/net/tracking.h"
 #include "server/observe/crash.h"
 #include "server/observe/digest.h"
 #include "server/observe/log.h"
@@ -443,7 +444,10 @@ static void debug_reload(struct call *c)
         return;
     }
     for (int i = 0; flush && i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
-    if (flush) libraries_clear(&c->srv->libraries);
+    if (flush) {
+        tracking_flushed(c);
+        libraries_clear(&c->srv->libraries);
+    }
     int err = persist_load(c->w, flags);
     if (err) {
         call_error(c, "ERR Error trying to load the RDB dump, check server logs.");
@@ -465,6 +469,7 @@ static void debug_loadaof(struct call *c)
 {
     aof_flush(c->w);
     for (int i = 0; i < c->srv->db_count; i++) db_flush(c, &c->srv->dbs[i], false);
+    tracking_flushed(c);
     libraries_clear(&c->srv->libraries);
     int err = load_now(c->w, aof_load);
     worker_update_time(c->w);

@@ -6,6 +6,7 @@
 #include "server/conf/config.h"
 #include "server/db/db.h"
 #include "server/db/hooks.h"
+#include "server/net/tracking.h"
 
 static bool parse_async(struct call *c, bool *async)
 {
@@ -34,6 +35,7 @@ void cmd_flushdb(struct call *c)
     bool async;
     if (!parse_async(c, &async)) return;
     c->dirty += (int64_t)db_flush(c, c->db, async);
+    tracking_flushed(c);
     propagate(c);
     call_ok(c);
 }
@@ -44,6 +46,7 @@ void cmd_flushall(struct call *c)
     if (!parse_async(c, &async)) return;
     struct db *db;
     for (int64_t id = 0; (db = srv_db(c, id)) != NULL; id++) c->dirty += (int64_t)db_flush(c, db, async);
+    tracking_flushed(c);
     srv_flushed_all(c);
     propagate(c);
     call_ok(c);
@@ -64,6 +67,7 @@ void cmd_swapdb(struct call *c)
         return;
     }
     db_swap(c, first, second);
+    if (first != second) tracking_flushed(c);
     c->dirty++;
     call_ok(c);
 }

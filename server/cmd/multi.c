@@ -6,6 +6,7 @@
 #include "server/exec/exec.h"
 #include "server/exec/run.h"
 #include "server/exec/multi.h"
+#include "server/net/tracking.h"
 #include "server/server.h"
 
 void cmd_multi(struct call *c)
@@ -52,9 +53,11 @@ void cmd_exec(struct call *c)
     multi_begin_exec(s, c->argv);
     reply_array(c->out, count);
     /* RESET or QUIT cannot be queued, so the queue does not change under this loop. */
-    for (size_t i = 0; i < count; i++)
-        if (likely(exec_permits_queued(s, multi_at(s, i))))
-            run_request(s, multi_at(s, i), (struct run_how){.in_exec = true, .deny_blocking = true});
+    for (size_t i = 0; i < count; i++) {
+        if (unlikely(!exec_permits_queued(s, multi_at(s, i)))) continue;
+        run_request(s, multi_at(s, i), (struct run_how){.in_exec = true, .deny_blocking = true});
+        if (unlikely(s->flags & SESSION_TRACKING)) tracking_remember(s, multi_at(s, i));
+    }
     multi_end(s);
 }
 

@@ -180,7 +180,9 @@ cmd_handler cmd_waitaof;
 
 /* connection */
 cmd_handler cmd_auth;
+cmd_handler cmd_client_caching;
 cmd_handler cmd_client_getname;
+cmd_handler cmd_client_getredir;
 cmd_handler cmd_client_help;
 cmd_handler cmd_client_id;
 cmd_handler cmd_client_info;
@@ -192,6 +194,8 @@ cmd_handler cmd_client_pause;
 cmd_handler cmd_client_reply;
 cmd_handler cmd_client_setinfo;
 cmd_handler cmd_client_setname;
+cmd_handler cmd_client_tracking;
+cmd_handler cmd_client_trackinginfo;
 cmd_handler cmd_client_unblock;
 cmd_handler cmd_client_unpause;
 cmd_handler cmd_echo;

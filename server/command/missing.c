@@ -9,10 +9,6 @@
 #include "alloc/base/assert.h"
 
 static const char *const names[] = {
-    "client|caching",
-    "client|getredir",
-    "client|tracking",
-    "client|trackinginfo",
     "geoadd",
     "geodist",
     "geohash",

@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * The connection itself and CLIENT. Client-side caching (CLIENT TRACKING and its kin) is not here yet.
+ * The connection itself and CLIENT.
  */
 #include "server/command/handlers.h"
 #include "server/command/spec.h"
 
 static const struct command client_subs[] = {
+    {
+        .name = "CACHING",
+        .handler = cmd_client_caching,
+        .arity = 3,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL | CMD_NEEDS_CLIENT,
+        .acl = ACL_SLOW | ACL_CONNECTION,
+        .group = "connection",
+        .since = "6.0.0",
+        .complexity = "O(1)",
+        .summary = "Instructs the server whether to track the keys in the next request.",
+        ARGS({.name = "mode",
+              .type = ARG_ONEOF,
+              SUB_ARGS({.name = "yes", .type = ARG_PURE_TOKEN, .token = "YES"},
+                       {.name = "no", .type = ARG_PURE_TOKEN, .token = "NO"})}),
+    },
     {
         .name = "GETNAME",
         .handler = cmd_client_getname,
@@ -16,6 +31,17 @@ static const struct command client_subs[] = {
         .since = "2.6.9",
         .complexity = "O(1)",
         .summary = "Returns the name of the connection.",
+    },
+    {
+        .name = "GETREDIR",
+        .handler = cmd_client_getredir,
+        .arity = 2,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL | CMD_NEEDS_CLIENT,
+        .acl = ACL_SLOW | ACL_CONNECTION,
+        .group = "connection",
+        .since = "6.0.0",
+        .complexity = "O(1)",
+        .summary = "Returns the client ID to which the connection's tracking notifications are redirected.",
     },
     {
         .name = "HELP",
@@ -230,6 +256,41 @@ static const struct command client_subs[] = {
         .summary = "Sets the connection name.",
         TIPS("request_policy:all_nodes", "response_policy:all_succeeded"),
         ARGS({.name = "connection-name", .type = ARG_STRING}),
+    },
+    {
+        .name = "TRACKING",
+        .handler = cmd_client_tracking,
+        .arity = -3,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL | CMD_NEEDS_CLIENT,
+        .acl = ACL_SLOW | ACL_CONNECTION,
+        .group = "connection",
+        .since = "6.0.0",
+        .complexity = "O(1). Some options may introduce additional complexity.",
+        .summary = "Controls server-assisted client-side caching for the connection.",
+        ARGS({.name = "status",
+              .type = ARG_ONEOF,
+              SUB_ARGS({.name = "on", .type = ARG_PURE_TOKEN, .token = "ON"},
+                       {.name = "off", .type = ARG_PURE_TOKEN, .token = "OFF"})},
+             {.name = "client-id", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "REDIRECT"},
+             {.name = "prefix",
+              .type = ARG_STRING,
+              .flags = ARG_OPTIONAL | ARG_MULTIPLE | ARG_MULTIPLE_TOKEN,
+              .token = "PREFIX"},
+             {.name = "bcast", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "BCAST"},
+             {.name = "optin", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "OPTIN"},
+             {.name = "optout", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "OPTOUT"},
+             {.name = "noloop", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "NOLOOP"}),
+    },
+    {
+        .name = "TRACKINGINFO",
+        .handler = cmd_client_trackinginfo,
+        .arity = 2,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SENTINEL | CMD_NEEDS_CLIENT,
+        .acl = ACL_SLOW | ACL_CONNECTION,
+        .group = "connection",
+        .since = "6.2.0",
+        .complexity = "O(1)",
+        .summary = "Returns information about server-assisted client-side caching for the connection.",
     },
     {
         .name = "UNBLOCK",

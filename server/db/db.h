@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The keyspace and its verbs. Every change to a key goes through the functions below and nowhere else, because what
- * must know of changes hangs there: WATCH, blocked clients, notifications, the count of changes since the last save,
- * and later the snapshot's pre-image and client tracking.
+ * must know of changes hangs there: WATCH, blocked clients, client tracking, notifications, the count of changes since
+ * the last save, the snapshot's pre-image.
  *
  * A keyspace is divided into slices (groups of the 16,384 hash slots), so that more cores can later work on one
  * keyspace, each holding the slices of the keys its command declared. With one core there is one slice, no slot is
@@ -37,7 +37,7 @@ struct preimage;
 /* What belongs to the keys of one slice. The table comes first: a place in it is a place in the slice. */
 struct slice {
     struct table table;        /* of struct entry *; marked: the entry has an expiry */
-    struct interest *interest; /* server/db/interest.h; NULL: nobody waits for or watches a key here */
+    struct interest *interest; /* server/db/interest.h; NULL: nobody waits for, watches or tracks a key here */
     struct preimage *preimage; /* server/db/preimage.h; NULL: nobody wants old values */
     uint8_t stamp;             /* ENTRY_STAMP of what comes in */
 };

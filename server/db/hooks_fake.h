@@ -10,8 +10,10 @@
 #include "server/conf/config.h"
 #include "server/db/db.h"
 
+struct tracked;
 struct fake {
     struct rng rng;
+    size_t tracked, tracked_by_itself;
     size_t ready, touched, touched_all, notified, expired, dels, lazy, hits, misses;
     uint64_t serial;
     int expired_is; /* enum expired_is */
@@ -22,6 +24,7 @@ void blocked_key_ready(struct call *c, struct db *db, const struct key_ref *key,
 void blocked_swap(struct worker *w, struct db *a, struct db *b);
 void watch_touch(struct call *c, struct db *db, const struct key_ref *key);
 void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by);
+void tracking_changed(struct call *c, struct tracked *t, const struct key_ref *key, bool by_itself);
 void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid);
 void stat_hit(struct call *c);
 void stat_miss(struct call *c);
@@ -43,6 +46,12 @@ void blocked_key_ready(UNUSED struct call *c, UNUSED struct db *db, UNUSED const
 void blocked_swap(UNUSED struct worker *w, UNUSED struct db *a, UNUSED struct db *b) {}
 void watch_touch(UNUSED struct call *c, UNUSED struct db *db, UNUSED const struct key_ref *key) { fake.touched++; }
 void watch_touch_all(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct db *by) { fake.touched_all++; }
+void tracking_changed(UNUSED struct call *c, UNUSED struct tracked *t, UNUSED const struct key_ref *key,
+                      UNUSED bool by_itself)
+{
+    fake.tracked++;
+    fake.tracked_by_itself += by_itself;
+}
 void notify_event(UNUSED struct call *c, UNUSED unsigned cls, UNUSED const char *event, UNUSED struct bytes key,
                   UNUSED int dbid)
 {

@@ -5,7 +5,7 @@
  *
  *     keyspace_before(entry)   the old value is still there: for the observer of the slice (server/db/preimage.h)
  *     ... the table and the entry change ...
- *     keyspace_after(event)    WATCH and keyspace events, with the key still readable; waiters are told by
+ *     keyspace_after(event)    WATCH, tracking and keyspace events, with the key still readable; waiters are told by
  *                              keyspace_ready()
  *     ... the old entry's memory goes ...
  */
@@ -135,12 +135,16 @@ static inline void keyspace_notify(struct call *c, struct db *db, enum notify_cl
     if (unlikely(c->cfg->notify_keyspace_events)) notify_event(c, cls, event, key->name, db->id);
 }
 
-/* The key has changed: watchers and the event's audience (event NULL: none) are told. */
+/* Out of line: s->interest is there. */
+void keyspace_tell_interested(struct call *c, struct db *db, const struct slice *s, const struct key_ref *key,
+                              enum notify_class cls);
+
+/* The key has changed: watchers, trackers and the event's audience (event NULL: none) are told. */
 static inline void keyspace_after(struct call *c, struct db *db, const struct slice *s, const struct key_ref *key,
                                   enum notify_class cls, const char *event)
 {
     DASSERT(s >= db->slices && s < db->slices + db->slice_count);
-    if (unlikely(s->interest != NULL)) watch_touch(c, db, key);
+    if (unlikely(s->interest != NULL)) keyspace_tell_interested(c, db, s, key, cls);
     if (event) keyspace_notify(c, db, cls, event, key);
 }
 

@@ -25,6 +25,7 @@
 
 #include "server/db/hooks.h"
 #include "server/db/interest.h"
+#include "server/net/tracking.h"
 #include "server/exec/exec.h"
 #include "server/exec/run.h"
 #include "server/mem.h"
@@ -343,8 +344,9 @@ static bool serve_client(struct worker *w, struct blocked *b)
     struct client *cl = b->cl;
     struct db *selected = cl->s.db;
     cl->s.db = b->db; /* where it blocked */
-    bool done =
-        !exec_permits_again(&cl->s, b->req) || run_request(&cl->s, b->req, (struct run_how){.unblocking = true});
+    bool permitted = exec_permits_again(&cl->s, b->req);
+    bool done = !permitted || run_request(&cl->s, b->req, (struct run_how){.unblocking = true});
+    if (permitted && unlikely(cl->s.flags & SESSION_TRACKING)) tracking_remember(&cl->s, b->req);
     cl->s.db = selected;
     if (!done) return false;
     stop_waiting(cl);

@@ -16,6 +16,7 @@
 #include "server/exec/multi.h"
 #include "server/exec/run.h"
 #include "server/net/monitor.h"
+#include "server/net/tracking.h"
 #include "server/observe/log.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -214,6 +215,7 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
     case ADMIT_RUN:
         if (unlikely(w->srv->unusual & (SERVER_SAVING | SERVER_AOF_FULL)) && persist_holds(s, r)) return EXEC_HOLD;
         run_plain(s, r);
+        if (unlikely(s->flags & SESSION_TRACKING)) tracking_remember(s, r);
         return EXEC_DONE;
     }
     return EXEC_DONE;
@@ -298,18 +300,20 @@ bool exec_for_script(struct session *s, const struct request *r, bool over_memor
         reply_error(s->out, "-ERR Unknown Redis command called from script");
         return false;
     }
-    bool plain = !(s->flags & (SESSION_READ_ONLY | SESSION_RESTRICTED)) && !over_memory && !srv->unusual &&
-                 !(cmd->flags & SCRIPT_LOOKED_AT) && (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
+    bool plain = !(s->flags & (SESSION_READ_ONLY | SESSION_RESTRICTED | SESSION_TRACKING)) && !over_memory &&
+                 !srv->unusual && !(cmd->flags & SCRIPT_LOOKED_AT) &&
+                 (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
     if (unlikely(!plain) && !may_for_script(s, r, over_memory)) return false;
     if (cmd->flags & CMD_WRITE) s->flags |= SESSION_WROTE;
     run_for_script(s, r);
+    if (unlikely(!plain) && (s->flags & SESSION_TRACKING)) tracking_remember(s, r);
     return true;
 }
 
 /* What a session may be that no check stops: nothing but authenticated. */
 #define UNUSUAL                                                                                                        \
     (SESSION_AUTHENTICATED | SESSION_MULTI | SESSION_PUBSUB | SESSION_REPLICA | SESSION_MONITOR | SESSION_REPLY_ANY |  \
-     SESSION_RESTRICTED)
+     SESSION_RESTRICTED | SESSION_TRACKING)
 
 /* What the server and the request may be for a session that is nothing but authenticated. */
 static inline bool is_plain(const struct server *srv, const struct request *r)
@@ -332,9 +336,23 @@ static bool is_allowed_at_a_glance(const struct session *s, const struct request
     return r->cmd->getkeys(r->argv, r->argc, arg, flags, 2) == 1 && acl_selector_has_key(root, r->keys->name, flags[0]);
 }
 
+/* CLIENT CACHING is of the next command, or of the next transaction. */
+static void step_caching(struct session *s, const struct request *r)
+{
+    if ((s->flags & SESSION_MULTI) || bytes_is_word(r->argv[0], "client")) return;
+    tracking_forget_caching(s->client);
+}
+
 /* Out of line, so that the other way is as short as it can be. */
 __attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *s, const struct request *r)
 {
+    if (r->cmd && (s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_TRACKING) && is_plain(s->w->srv, r)) {
+        tracking_prefetch(s, r);
+        run_plain(s, r);
+        tracking_remember(s, r);
+        if (unlikely(tracking_has_caching(s->client))) step_caching(s, r);
+        return EXEC_DONE;
+    }
     if (r->cmd && (s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_RESTRICTED) && is_plain(s->w->srv, r) &&
         is_allowed_at_a_glance(s, r)) {
         run_plain(s, r);
@@ -343,6 +361,7 @@ __attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *
     enum exec_verdict v = r->cmd ? exec_checked(s, r) : exec_unresolved(s, r);
     bool waits = s->client && (s->client->flags & CLIENT_BLOCKED);
     if (v == EXEC_DONE && !waits) exec_step_reply_skip(s);
+    if (v == EXEC_DONE && unlikely(s->flags & SESSION_TRACKING)) step_caching(s, r);
     return v;
 }
 

@@ -32,6 +32,7 @@ enum session_flag {
     SESSION_MONITOR = 1u << 6,       /* is shown what others do */
     SESSION_REPLICA = 1u << 7,       /* gets effects and no replies */
     SESSION_NO_TOUCH = 1u << 8,      /* its look-ups leave the idle time of keys as it is */
+    SESSION_TRACKING = 1u << 13,     /* keys that it reads are remembered (server/net/tracking.h) */
     SESSION_REPLY_OFF = 1u << 9,
     SESSION_REPLY_SKIP_NEXT = 1u << 10,
     SESSION_REPLY_SKIP = 1u << 11,

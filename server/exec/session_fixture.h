@@ -15,6 +15,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/net/pubsub.h"
+#include "server/net/tracking.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
@@ -82,6 +83,7 @@ static inline void fixture_init(struct fixture *f, unsigned slices)
 
 static inline void fixture_fini(struct fixture *f)
 {
+    tracking_fini(&f->srv);
     scripts_fini(&f->srv);
     latency_fini(&f->srv);
     slowlog_fini(&f->srv);

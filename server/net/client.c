@@ -24,6 +24,7 @@
 #include "server/net/client_parts.h"
 #include "server/net/monitor.h"
 #include "server/net/pubsub.h"
+#include "server/net/tracking.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
@@ -99,6 +100,7 @@ void client_kill(struct client *cl)
     if (cl->flags & CLIENT_CLOSE_NOW) return;
     blocked_forget(cl);
     pubsub_forget(cl);
+    tracking_stop(cl);
     monitor_remove(cl);
     demi_unsent(cl->qd, &unsent);
     if (unsent) client_close_without_rest(cl);
@@ -175,6 +177,7 @@ void client_free(struct client *cl)
     multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
+    tracking_stop(cl);
     monitor_remove(cl);
     replicas_forget(cl);
     drop_input(cl);
@@ -199,6 +202,7 @@ void client_close_soon(struct client *cl)
     cl->flags |= CLIENT_CLOSE_NOW;
     cl->next_dying = cl->w->dying;
     cl->w->dying = cl;
+    cl->w->before_end = true;
 }
 
 void client_close_after_reply(struct client *cl)
@@ -415,7 +419,7 @@ void client_users_changed(struct worker *w)
 
 size_t client_memory(const struct client *cl, const struct output_held *held)
 {
-    return sizeof *cl + cl->in_cap + multi_memory(&cl->s) + client_output_memory(cl, held);
+    return sizeof *cl + cl->in_cap + multi_memory(&cl->s) + tracking_client_memory(cl) + client_output_memory(cl, held);
 }
 
 struct client *client_find(struct server *srv, uint64_t id)
@@ -432,18 +436,21 @@ struct client *client_find(struct server *srv, uint64_t id)
 static void flag_letters(const struct client *cl, char *out)
 {
     static const struct {
-        uint32_t session, client;
+        uint32_t session, client, tracking;
         char letter;
     } letters[] = {
-        {SESSION_REPLICA, 0, 'S'},    {SESSION_MONITOR, 0, 'O'},  {SESSION_PUBSUB, 0, 'P'},
-        {SESSION_MULTI, 0, 'x'},      {0, CLIENT_WAITS, 'b'},     {SESSION_DIRTY_CAS, 0, 'd'},
-        {0, CLIENT_CLOSE_AFTER, 'c'}, {0, CLIENT_CLOSE_NOW, 'A'}, {0, CLIENT_UNIX, 'U'},
-        {0, CLIENT_NO_EVICT, 'e'},    {SESSION_NO_TOUCH, 0, 'T'},
+        {SESSION_REPLICA, 0, 0, 'S'},    {SESSION_MONITOR, 0, 0, 'O'},  {SESSION_PUBSUB, 0, 0, 'P'},
+        {SESSION_MULTI, 0, 0, 'x'},      {0, CLIENT_WAITS, 0, 'b'},     {0, 0, TRACKING_ON, 't'},
+        {0, 0, TRACKING_BROKEN, 'R'},    {0, 0, TRACKING_BCAST, 'B'},   {SESSION_DIRTY_CAS, 0, 0, 'd'},
+        {0, CLIENT_CLOSE_AFTER, 0, 'c'}, {0, CLIENT_CLOSE_NOW, 0, 'A'}, {0, CLIENT_UNIX, 0, 'U'},
+        {0, CLIENT_NO_EVICT, 0, 'e'},    {SESSION_NO_TOUCH, 0, 0, 'T'},
     };
     char *p = out;
+    uint32_t tracking = cl->tracking ? cl->tracking->flags : 0;
     uint32_t session = cl->s.flags | (multi_exec_argv(&cl->s) ? SESSION_MULTI : 0); /* while its queue is run, too */
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
-        if ((session & letters[i].session) || (cl->flags & letters[i].client)) *p++ = letters[i].letter;
+        if ((session & letters[i].session) || (cl->flags & letters[i].client) || (tracking & letters[i].tracking))
+            *p++ = letters[i].letter;
     if (p == out) *p++ = 'N';
     *p = 0;
 }
@@ -457,20 +464,20 @@ size_t client_describe(const struct client *cl, const struct output_held *held, 
     size_t built = reply_bytes(&cl->out);
     const struct command *cmd = cl->s.last_cmd;
     bool in_multi = (cl->s.flags & SESSION_MULTI) || multi_exec_argv(&cl->s);
-    int n = snprintf(out, size,
-                     "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
-                     "psub=%zu ssub=%zu multi=%lld qbuf=%zu "
-                     "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
-                     "tot-mem=%zu events=%s cmd=%s "
-                     "user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-                     (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
-                     (long long)((cl->w->now_ms - cl->created_ms) / 1000),
-                     (long long)((cl->w->now_ms - cl->active_ms) / 1000), flags, cl->s.db->id,
-                     pubsub_client_count(cl, PUBSUB_CHANNELS), pubsub_client_count(cl, PUBSUB_PATTERNS),
-                     pubsub_client_count(cl, PUBSUB_SHARDED), in_multi ? (long long)multi_count(&cl->s) : -1LL, qbuf,
-                     qfree, cl->args_bytes, multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0,
-                     client_output_memory(cl, held), client_memory(cl, held), cl->unsent ? "rw" : "r",
-                     cmd ? cmd->full_name : "NULL", cl->s.user ? cl->s.user->name.p : "(superuser)", cl->out.proto,
-                     cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
+    int n = snprintf(
+        out, size,
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=%zu "
+        "psub=%zu ssub=%zu multi=%lld qbuf=%zu "
+        "qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu "
+        "tot-mem=%zu events=%s cmd=%s "
+        "user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s",
+        (unsigned long long)cl->id, cl->peer, cl->local, demi_queue_fd(cl->qd), cl->name ? cl->name : "",
+        (long long)((cl->w->now_ms - cl->created_ms) / 1000), (long long)((cl->w->now_ms - cl->active_ms) / 1000),
+        flags, cl->s.db->id, pubsub_client_count(cl, PUBSUB_CHANNELS), pubsub_client_count(cl, PUBSUB_PATTERNS),
+        pubsub_client_count(cl, PUBSUB_SHARDED), in_multi ? (long long)multi_count(&cl->s) : -1LL, qbuf, qfree,
+        cl->args_bytes, multi_memory(&cl->s), built, built, built, cl->unsent ? 1 : 0, client_output_memory(cl, held),
+        client_memory(cl, held), cl->unsent ? "rw" : "r", cmd ? cmd->full_name : "NULL",
+        cl->s.user ? cl->s.user->name.p : "(superuser)", cl->tracking ? (long long)cl->tracking->redirect : -1LL,
+        cl->out.proto, cl->lib_name ? cl->lib_name : "", cl->lib_ver ? cl->lib_ver : "");
     return n > 0 ? (size_t)n : 0;
 }

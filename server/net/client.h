@@ -63,6 +63,7 @@ struct client {
 
     struct blocked *blocked;
     struct subscriptions *subs;
+    struct tracking_client *tracking; /* server/net/tracking.h; NULL: it tracks nothing */
 
     int64_t created_ms, active_ms;
     int64_t stalled_ms;              /* since when nothing of its output moved, 0: it moves */

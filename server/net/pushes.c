@@ -7,6 +7,8 @@
 #include "server/net/pushes.h"
 
 #include "server/net/client.h"
+#include "server/net/tracking.h"
+#include "server/server.h"
 #include "server/worker.h"
 
 static bool may_grow(struct reply *r, size_t bytes)
@@ -41,5 +43,6 @@ void pushes_deliver(struct worker *w, struct client *cl)
     w->has_pushes = false;
     reply_append(&cl->out, &w->pushes);
     reply_reset(&w->pushes);
+    if (unlikely(w->srv->tracking != NULL)) tracking_deliver(w, cl);
     client_output(cl);
 }

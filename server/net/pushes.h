@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Messages that a command sends to its own client: PUBLISH to a channel it is subscribed to, keyspace events of what it
- * did. They follow the whole reply, that of EXEC too, as in redis-server 7.2; messages to others go out at once.
+ * did, keys of its own cache that it changed (tracking.h). They follow the whole reply, that of EXEC too, as in
+ * redis-server 7.2; messages to others go out at once.
  */
 #ifndef SERVER_PUSHES_H
 #define SERVER_PUSHES_H

@@ -18,6 +18,7 @@
 #include "server/exec/blocked.h"
 #include "server/mem.h"
 #include "server/net/pubsub.h"
+#include "server/net/tracking.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/info_section.h"
 #include "server/persist/aof.h"
@@ -115,7 +116,7 @@ static void info_clients(struct info *in)
     info_line(in, "client_recent_max_input_buffer:%zu", in_max);
     info_line(in, "client_recent_max_output_buffer:%zu", out_max);
     info_line(in, "blocked_clients:%zu", waiting);
-    info_line(in, "tracking_clients:0");
+    info_line(in, "tracking_clients:%zu", tracking_figures(in->srv).clients);
     info_line(in, "clients_in_timeout_table:%zu", blocked_timed_count(w));
     info_line(in, "total_blocking_keys:%zu", blocked_key_count(w, false));
     info_line(in, "total_blocking_keys_on_nokey:%zu", blocked_key_count(w, true));
@@ -266,9 +267,10 @@ static void info_stats(struct info *in)
     info_line(in, "active_defrag_key_misses:0");
     info_line(in, "total_active_defrag_time:0");
     info_line(in, "current_active_defrag_time:0");
-    info_line(in, "tracking_total_keys:0");
-    info_line(in, "tracking_total_items:0");
-    info_line(in, "tracking_total_prefixes:0");
+    const struct tracking_figures tracking = tracking_figures(in->srv);
+    info_line(in, "tracking_total_keys:%zu", tracking.keys);
+    info_line(in, "tracking_total_items:%zu", tracking.items);
+    info_line(in, "tracking_total_prefixes:%zu", tracking.prefixes);
     info_line(in, "unexpected_error_replies:0");
     info_line(in, "total_error_replies:%llu", (unsigned long long)s->errors);
     info_line(in, "dump_payload_sanitizations:0");

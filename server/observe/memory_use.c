@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "server/net/tracking.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -61,7 +62,8 @@ void memory_use_measure(struct memory_use *m, struct worker *w, size_t used)
         m->keys += db_size(&srv->dbs[i]);
         m->tables += memory_use_tables(&srv->dbs[i]);
     }
-    m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables;
+    m->tracking = tracking_figures(srv).bytes;
+    m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables + m->tracking;
     m->dataset = used > m->overhead ? used - m->overhead : 0;
     m->beyond = used > m->startup ? used - m->startup : 1;
 }

@@ -2,8 +2,8 @@
  *
  * What memory is used for: the one sum behind INFO memory, MEMORY STATS and MEMORY DOCTOR.
  *
- *     used = startup + clients + replicas + tables + data
- *            '------------- overhead ------------'
+ *     used = startup + clients + replicas + tables + tracking + data
+ *            '------------------ overhead ------------------'
  *
  * A client's part is what is there for it alone. A value that a reply lends to a device is data, however many clients
  * it is on its way to; a buffer that was handed to a device and freed is a client's until the device lets go of it.
@@ -23,6 +23,7 @@ struct memory_use {
     size_t clients_normal;
     size_t clients_slaves; /* clients that are replicas, with the snapshots and effects that they have still to read */
     size_t tables;         /* of all databases */
+    size_t tracking;       /* names of keys that clients keep in caches of their own */
     size_t keys;
     size_t overhead, dataset;
     size_t beyond; /* used since the start; at least 1, since percentages are of it */

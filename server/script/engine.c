@@ -65,7 +65,7 @@ static void begin_session(struct script_run *run, struct call *c)
     s->caller = c->session;
     s->out = script_call_output(run->vm, c->session->out);
     s->flags = SESSION_AUTHENTICATED | SESSION_SCRIPT |
-               (c->session->flags & (SESSION_LOCAL | SESSION_NO_TOUCH | SESSION_RESTRICTED));
+               (c->session->flags & (SESSION_LOCAL | SESSION_NO_TOUCH | SESSION_RESTRICTED | SESSION_TRACKING));
     if (what->read_only || (says && (what->flags & SCRIPT_NO_WRITES))) s->flags |= SESSION_READ_ONLY;
     if (says && (what->flags & SCRIPT_ALLOW_OOM)) s->flags |= SESSION_ALLOW_OOM;
 }

@@ -189,6 +189,13 @@ CASES = [
      lambda t, n, s: t.do(command("HELLO", 3) + command("SUBSCRIBE", *names(n)) + command("UNSUBSCRIBE", *names(n)))),
     ("PSUBSCRIBE and PUNSUBSCRIBE of everything", 3000,
      lambda t, n, s: t.do(command("HELLO", 3) + command("PSUBSCRIBE", *names(n)) + command("PUNSUBSCRIBE"))),
+    ("CLIENT TRACKING: many keys are read and changed, by one who tracks", 3000,
+     lambda t, n, s: t.do(command("HELLO", 3) + command("CLIENT", "TRACKING", "ON") + command("MGET", *names(n)) + b"".join(command("SET", k, 1) for k in names(n)))),
+    ("CLIENT TRACKING: many prefixes, and writes that fit them", 3000,
+     lambda t, n, s: t.do(command("CLIENT", "TRACKING", "ON", "BCAST", *[w for k in names(n) for w in ("PREFIX", k + b":")])
+                          + b"".join(command("SET", k + b":1", 1) for k in names(n)) + command("CLIENT", "TRACKING", "OFF"))),
+    ("CLIENT TRACKING on and off", 3000,
+     lambda t, n, s: t.do((command("CLIENT", "TRACKING", "ON") + command("GET", "k") + command("CLIENT", "TRACKING", "OFF")) * n)),
     ("WATCH of many keys", 3000, one("WATCH", names)),
     ("WATCH of one key, many times", 3000, one("WATCH", lambda n: ["k"] * n)),
     ("MULTI of many commands", 3000,
