@@ -31,8 +31,8 @@ void blocked_swap(struct worker *w, struct db *a, struct db *b);
 void watch_touch(struct call *c, struct db *db, const struct key_ref *key);
 /* Every key of db is about to go (replaced_by NULL) or to be exchanged for those of another. */
 void watch_touch_all(struct call *c, struct db *db, struct db *replaced_by);
-/* The same, of a key that somebody may track: in t, which its slice shares with those of other databases. by_itself: its
- * time had come, or it had to make room. */
+/* The same, of a key that somebody may track: in t, which its slice shares with those of other databases. by_itself:
+ * its time had come, or it had to make room. */
 void tracking_changed(struct call *c, struct tracked *t, const struct key_ref *key, bool by_itself);
 /* A keyspace event; cheap when notifications are off. */
 void notify_event(struct call *c, unsigned cls, const char *event, struct bytes key, int dbid);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names of keys that clients have read and may keep in a cache of their own (CLIENT TRACKING): of each name, the numbers
- * of these clients. One set a slice, of all databases together, since what such a client is told is a name and no
- * database. A number may be that of a client who has gone: it costs room until the key changes or the room is needed.
+ * Names of keys that clients have read and may keep in a cache of their own (CLIENT TRACKING): of each name, the
+ * numbers of these clients. One set a slice, of all databases together, since what such a client is told is a name and
+ * no database. A number may be that of a client who has gone: it costs room until the key changes or the room is
+ * needed.
  *
  *     struct tracked --> table: name --> tracked_key: one number | an array of numbers in order
  *
@@ -41,8 +42,8 @@ void tracked_free(struct tracked *t);
  * lives() says no. */
 bool tracked_add(struct tracked *t, const struct key_ref *key, uint64_t client, bool (*lives)(void *arg, uint64_t id),
                  void *arg);
-/* Takes a key out: it is the caller's, to be freed by mem_free() once its numbers were dropped. NULL: nobody reads it; of
- * the second, nothing is there. */
+/* Takes a key out: it is the caller's, to be freed by mem_free() once its numbers were dropped. NULL: nobody reads it;
+ * of the second, nothing is there. */
 struct tracked_key *tracked_take(struct tracked *t, const struct key_ref *key);
 struct tracked_key *tracked_take_any(struct tracked *t, struct rng *rng);
 void tracked_key_drop(struct tracked_key *k); /* its numbers */

@@ -4,8 +4,8 @@
  * hides what a client's command changed, but not that a key's time had come while it ran, that keys made room for it or
  * that the table did; and SWAPDB tells what FLUSHALL does.
  *
- * The table's bound is tracking-table-max-keys. What a command added is taken away again by as many random keys, so that
- * it is never exceeded by more than the keys of one command.
+ * The table's bound is tracking-table-max-keys. What a command added is taken away again by as many random keys, so
+ * that it is never exceeded by more than the keys of one command.
  */
 #include "server/net/tracking.h"
 
