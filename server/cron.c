@@ -103,6 +103,7 @@ void cron_run(struct worker *w)
     clients_cron(w);
     tracking_cron(w);
     replicas_cron(w);
+    migrate_cron(w);
     resize_cron(w);
     persist_cron(w);
     if (!srv->persist.loading) expire_cycle_begin(w);

@@ -23,6 +23,7 @@
 #include "server/db/walk.h"
 #include "server/ds/quicklist.h"
 #include "server/journal/journal.h"
+#include "server/migrate/migrate.h"
 #include "server/net/client.h"
 #include "server/net/listen.h"
 #include "server/persist/aof.h"
@@ -58,6 +59,7 @@ enum server_unusual {
     SERVER_AOF_FULL = 1u << 6,      /* writes have to wait until more of the log is written */
     SERVER_BUSY_SCRIPT = 1u << 7,   /* a script runs for too long, and only some commands are served meanwhile ... */
     SERVER_BUSY_FUNCTION = 1u << 8, /* ... or a function */
+    SERVER_MIGRATING = 1u << 9,     /* some commands may have to wait until it is decided whether their keys are here */
     SERVER_BUSY = SERVER_BUSY_SCRIPT | SERVER_BUSY_FUNCTION,
 };
 

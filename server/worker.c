@@ -160,6 +160,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
 
 void worker_fini(struct worker *w)
 {
+    migrate_fini(w);
     list_for_each_safe(it, &w->clients) client_free(list_entry(it, struct client, all));
     client_index_fini(w);
     blocked_fini(w);
@@ -343,6 +344,7 @@ int worker_run(struct worker *w)
             run_cron(w);
             next_cron = w->turn_ns + (uint64_t)(1000 / w->conf.cfg->hz) * 1000000;
         }
+        if (unlikely(w->migrated)) migrate_settle(w);
         if (unlikely(w->log_moved)) blocked_look_at_log(w);
         if (unlikely(blocked_any_ready(w))) blocked_serve(w);
         blocked_timeouts(w);

@@ -88,6 +88,8 @@ struct worker {
     struct command_stats *cmd_stats; /* by command->index */
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
     struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none is in the making */
+    struct migrations *migrations;   /* server/migrate/migrate.c; NULL: there was none yet */
+    bool migrated;                   /* and one has come to its end */
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
     struct evict *evict;
     bool evicting; /* eviction goes on in the next turn */

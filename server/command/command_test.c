@@ -166,6 +166,25 @@ static void test_sort_finds_the_last_store(void **state)
     assert_string_equal(keys_of(&sort, "SORT a LIMIT"), "1");
 }
 
+static void test_migrate_names_one_key_or_those_behind_the_word(void **state)
+{
+    const struct command migrate = {.name = "MIGRATE", .getkeys = getkeys_migrate};
+    int out[4] = {0};
+    uint16_t flags[4] = {0};
+    struct words w = words_of("MIGRATE h 1 k 0 9 KEYS a");
+    assert_string_equal(keys_of(&migrate, "MIGRATE h 1 k 0"), "malformed");
+    assert_string_equal(keys_of(&migrate, "MIGRATE h 1 k 0 9 COPY AUTH keys"), "3");
+    assert_string_equal(keys_of(&migrate, "MIGRATE h 1 k 0 9 AUTH2 keys"), "3");
+    assert_string_equal(keys_of(&migrate, "MIGRATE h 1 k 0 9 AUTH"), "3");
+    assert_int_equal(command_keys(&migrate, w.argv, w.argc, out, flags, 4), 0);
+    w.argv[3] = BYTES("");
+    assert_int_equal(command_keys(&migrate, w.argv, w.argc, out, flags, 4), 1);
+    assert_int_equal(out[0], 7);
+    assert_int_equal(flags[0], KEY_RW | KEY_ACCESS | KEY_DELETE);
+    assert_int_equal(command_keys(&migrate, w.argv, 7, out, flags, 4), 1);
+    assert_int_equal(out[0], 3);
+}
+
 static void test_set_reads_only_with_get(void **state)
 {
     const struct command set = {.name = "SET", .getkeys = getkeys_set};
@@ -276,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_specs_that_cannot_tell_are_malformed),
         cmocka_unit_test(test_more_keys_than_room_are_counted_not_written),
         cmocka_unit_test(test_sort_finds_the_last_store),
+        cmocka_unit_test(test_migrate_names_one_key_or_those_behind_the_word),
         cmocka_unit_test(test_set_reads_only_with_get),
         cmocka_unit_test(test_folding_touches_letters_only),
         cmocka_unit_test(test_every_command_is_found_in_any_case),

@@ -75,3 +75,32 @@ int getkeys_sort_ro(const struct bytes *argv, int argc, int *out, uint16_t *flag
     flags[0] = KEY_RO | KEY_ACCESS;
     return 1;
 }
+
+/* How many arguments belong to an option of MIGRATE. */
+static int migrate_option_arguments(struct bytes word)
+{
+    if (bytes_is_word(word, "auth2")) return 2;
+    return bytes_is_word(word, "auth") ? 1 : 0;
+}
+
+/* The key, or those behind KEYS; none where both are said, which MIGRATE refuses. KEYS as the last word is none to the
+ * key specs, which search from the last but one backwards, and so it is none here. */
+int getkeys_migrate(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max)
+{
+    int first = 3, count = 1;
+    ASSERT(max >= 1);
+    if (argc < 6) return -1;
+    for (int i = 6; i < argc; i++) {
+        if (bytes_is_word(argv[i], "keys") && i + 1 < argc) {
+            first = i + 1;
+            count = argv[3].n ? 0 : argc - first;
+            break;
+        }
+        i += migrate_option_arguments(argv[i]);
+    }
+    for (int i = 0; i < count && i < max; i++) {
+        out[i] = first + i;
+        flags[i] = KEY_RW | KEY_ACCESS | KEY_DELETE;
+    }
+    return count;
+}

@@ -12,6 +12,8 @@
 int getkeys_set(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
 /* BITFIELD key …: reads, unless there is a step that does not. */
 int getkeys_bitfield(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
+/* MIGRATE: the key, or those behind KEYS. */
+int getkeys_migrate(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
 /* SORT key … STORE key: the last STORE counts. */
 int getkeys_sort(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
 int getkeys_sort_ro(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);

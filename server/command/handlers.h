@@ -153,6 +153,7 @@ cmd_handler cmd_expire;
 cmd_handler cmd_expireat;
 cmd_handler cmd_expiretime;
 cmd_handler cmd_keys;
+cmd_handler cmd_migrate;
 cmd_handler cmd_move;
 cmd_handler cmd_object_encoding;
 cmd_handler cmd_object_freq;

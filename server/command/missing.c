@@ -9,10 +9,21 @@
 #include "alloc/base/assert.h"
 
 static const char *const names[] = {
-    "geoadd",    "geodist",        "geohash",           "geopos",
-    "georadius", "georadius_ro",   "georadiusbymember", "georadiusbymember_ro",
-    "geosearch", "geosearchstore", "migrate",           "pfadd",
-    "pfcount",   "pfdebug",        "pfmerge",           "pfselftest",
+    "geoadd",
+    "geodist",
+    "geohash",
+    "geopos",
+    "georadius",
+    "georadius_ro",
+    "georadiusbymember",
+    "georadiusbymember_ro",
+    "geosearch",
+    "geosearchstore",
+    "pfadd",
+    "pfcount",
+    "pfdebug",
+    "pfmerge",
+    "pfselftest",
     NULL, /* there may be none */
 };
 

@@ -53,14 +53,14 @@ static void test_case_and_further_arguments_do_not_matter(void **state)
     int tracking = find("client", "tracking");
     assert_true(tracking >= 0);
     assert_int_equal(find("CLIENT", "TrAcKiNg"), tracking);
-    assert_true(find("MIGRATE", NULL) >= 0);
-    assert_int_equal(find("migrate", "host"), find("MIGRATE", NULL));
-    assert_int_equal(find("Migrate", ""), find("MIGRATE", NULL));
+    assert_true(find("PFADD", NULL) >= 0);
+    assert_int_equal(find("pfadd", "key"), find("PFADD", NULL));
+    assert_int_equal(find("Pfadd", ""), find("PFADD", NULL));
 }
 
 static void test_other_names_are_not_found(void **state)
 {
-    static const char nul[] = "migrate\0x";
+    static const char nul[] = "pfadd\0x";
     struct bytes with_nul[2] = {bytes_of(nul, sizeof nul - 1), BYTES("tracking")};
     struct bytes sub_with_nul[2] = {BYTES("client"), bytes_of("tracking\0", 9)};
     char longer[1000];
@@ -77,8 +77,8 @@ static void test_other_names_are_not_found(void **state)
     assert_int_equal(find("client", NULL), -1);
     assert_int_equal(find("client", "track"), -1);
     assert_int_equal(find("client|tracking", "x"), -1); /* that is no name anybody knows */
-    assert_int_equal(find("migrat", NULL), -1);
-    assert_int_equal(find("migrates", NULL), -1);
+    assert_int_equal(find("pfad", NULL), -1);
+    assert_int_equal(find("pfadds", NULL), -1);
 }
 
 int main(void)

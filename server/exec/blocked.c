@@ -441,18 +441,19 @@ void blocked_log_moved(struct worker *w)
     demi_wake_ring(w->wake);
 }
 
+void blocked_answer(struct client *cl)
+{
+    struct blocked *b = cl->blocked;
+    if (!b || !b->answer || (cl->flags & CLIENT_CLOSE_NOW)) return;
+    struct reply *out = session_reply(&cl->s);
+    uint32_t errors = out->error_count;
+    if (!b->answer(cl, b->req, out, false)) return;
+    stop_waiting(cl);
+    leave(cl, b, out->error_count != errors);
+}
+
 void blocked_look_at_log(struct worker *w)
 {
     w->log_moved = false;
-    list_for_each_safe(it, &w->blocked->on_log)
-    {
-        struct blocked *b = list_entry(it, struct blocked, on_log);
-        struct client *cl = b->cl;
-        if (cl->flags & CLIENT_CLOSE_NOW) continue;
-        struct reply *out = session_reply(&cl->s);
-        uint32_t errors = out->error_count;
-        if (!b->answer(cl, b->req, out, false)) continue;
-        stop_waiting(cl);
-        leave(cl, b, out->error_count != errors);
-    }
+    list_for_each_safe(it, &w->blocked->on_log) blocked_answer(list_entry(it, struct blocked, on_log)->cl);
 }

@@ -15,6 +15,8 @@ struct worker;
 int blocked_init(struct worker *w);
 void blocked_fini(struct worker *w);
 void blocked_serve(struct worker *w); /* runs what became ready; cheap when nothing did */
+/* One of those that a function answers is asked for its reply. */
+void blocked_answer(struct client *cl);
 bool blocked_any_ready(const struct worker *w);
 /* Keys that somebody waits for; on_nokey: until they are gone, too. */
 size_t blocked_key_count(const struct worker *w, bool on_nokey);

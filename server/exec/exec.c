@@ -214,6 +214,7 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
         return EXEC_DONE;
     case ADMIT_RUN:
         if (unlikely(w->srv->unusual & (SERVER_SAVING | SERVER_AOF_FULL)) && persist_holds(s, r)) return EXEC_HOLD;
+        if (unlikely(w->srv->unusual & SERVER_MIGRATING) && migrate_holds(s, r)) return EXEC_HOLD;
         run_plain(s, r);
         if (unlikely(s->flags & SESSION_TRACKING)) tracking_remember(s, r);
         return EXEC_DONE;

@@ -259,7 +259,7 @@ static void info_stats(struct info *in)
     info_line(in, "pubsubshard_channels:%zu", pubsub_count(srv, PUBSUB_SHARDED));
     info_line(in, "latest_fork_usec:0");
     info_line(in, "total_forks:0");
-    info_line(in, "migrate_cached_sockets:0");
+    info_line(in, "migrate_cached_sockets:%zu", migrate_links(in->w));
     info_line(in, "slave_expires_tracked_keys:0");
     info_line(in, "active_defrag_hits:0");
     info_line(in, "active_defrag_misses:0");

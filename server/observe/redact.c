@@ -27,10 +27,20 @@ static void hide_hello(struct bytes *argv, int argc)
     }
 }
 
+/* MIGRATE host port key db timeout [... AUTH password ... AUTH2 user password ...] [KEYS ...] */
+static void hide_migrate(struct bytes *argv, int argc)
+{
+    for (int i = 6; i < argc && !bytes_is_word(argv[i], "keys"); i++) {
+        int secrets = bytes_is_word(argv[i], "auth2") ? 2 : bytes_is_word(argv[i], "auth") ? 1 : 0;
+        for (int k = 1; k <= secrets && i + k < argc; k++) hide(&argv[i + k]);
+        i += secrets;
+    }
+}
+
 bool redact_needed(const struct command *cmd)
 {
     cmd_handler *h = cmd->handler;
-    return h == cmd_auth || h == cmd_hello || h == cmd_config_set || h == cmd_acl_setuser;
+    return h == cmd_auth || h == cmd_hello || h == cmd_config_set || h == cmd_acl_setuser || h == cmd_migrate;
 }
 
 const struct bytes *redact(const struct command *cmd, const struct bytes *argv, int argc)
@@ -40,6 +50,7 @@ const struct bytes *redact(const struct command *cmd, const struct bytes *argv, 
     struct bytes *shown = mem_alloc((size_t)argc * sizeof *shown);
     memcpy(shown, argv, (size_t)argc * sizeof *shown);
     if (h == cmd_hello) hide_hello(shown, argc);
+    if (h == cmd_migrate) hide_migrate(shown, argc);
     for (int i = 1; h == cmd_auth && i < argc; i++) hide(&shown[i]);
     for (int i = 2; h == cmd_acl_setuser && i < argc; i++) hide(&shown[i]);
     for (int i = 2; h == cmd_config_set && i + 1 < argc; i += 2) {

@@ -66,6 +66,10 @@ static void test_everything_else_is_shown_as_it_is(void **state)
 {
     (void)state;
     assert_shown("set", "set auth secret", "set auth secret");
+    assert_shown("migrate", "migrate h 1 k 0 9 auth p copy", "migrate h 1 k 0 9 auth (redacted) copy");
+    assert_shown("migrate", "migrate h 1  0 9 auth2 u p keys auth x",
+                 "migrate h 1  0 9 auth2 (redacted) (redacted) keys auth x");
+    assert_shown("migrate", "migrate auth a auth 0 9 AUTH2 u", "migrate auth a auth 0 9 AUTH2 (redacted)");
     assert_shown("config|get", "config get requirepass", "config get requirepass");
     assert_shown("config|set", "config set port 1", "config set port 1");
 }

@@ -16,7 +16,7 @@ missing = importlib.util.module_from_spec(importlib.util.spec_from_loader("missi
 loader.exec_module(missing)
 PROMPT = "127.0.0.1:26700> "
 # What a command is refused with that takes some; the others have no row, or take none.
-ARGUMENTS = {"CLUSTER": ("INFO",), "MIGRATE": ("h", "1", "k", "0", "1"), "MODULE LOAD": ("x",), "MODULE LOADEX": ("x",), "MODULE UNLOAD": ("x",),
+ARGUMENTS = {"CLUSTER": ("INFO",), "MODULE LOAD": ("x",), "MODULE LOADEX": ("x",), "MODULE UNLOAD": ("x",),
              "PSYNC": ("?", "-1"), "REPLICAOF": ("h", "1"), "SLAVEOF": ("h", "1")}
 # A value that asks for something, where "yes" does not.
 ASKS = {"user": "alice on", "io-threads": "4", "tls-port": "6380", "replicaof": "127.0.0.1 1", "min-replicas-to-write": "1",
