@@ -291,10 +291,6 @@ void migrate_cron(struct worker *w)
 }
 
 size_t migrate_links(const struct worker *w) { return w->migrations ? w->migrations->peers.count : 0; }
-size_t migrate_count(const struct worker *w)
-{
-    return w->migrations ? w->migrations->running_count + w->migrations->waiting_count : 0;
-}
 
 void migrate_fini(struct worker *w)
 {

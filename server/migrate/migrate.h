@@ -11,7 +11,8 @@
  * What cannot wait (expiry, eviction, a script that writes keys it did not declare) may change a key all the same. One
  * that is not what was sent any more stays, and the reply says so. With COPY nothing is deleted and nobody waits.
  *
- * Inside EXEC and scripts nobody can be served in between, as in Redis: there the thread waits, for at most the timeout.
+ * Inside EXEC and scripts nobody can be served in between, as in Redis: there the thread waits, at most the timeout for
+ * each answer.
  */
 #ifndef SERVER_MIGRATE_H
 #define SERVER_MIGRATE_H
@@ -52,7 +53,6 @@ bool migrate_holds(const struct session *s, const struct request *r);
 void migrate_settle(struct worker *w);
 void migrate_cron(struct worker *w);
 size_t migrate_links(const struct worker *w); /* that are kept */
-size_t migrate_count(const struct worker *w); /* on their way */
 /* All links are closed, all tasks ended. */
 void migrate_fini(struct worker *w);
 
