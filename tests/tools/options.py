@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "compat"))
 from tap import Tap  # noqa: E402
 
-ROW = re.compile(r'^    (?:BOOL|NUMBER|STRING|ENUM\w*)\("([\w-]+)",\s*(?:NULL|"[\w-]+"),\s*([^,]*),\s*(\w+)', re.M)
+ROW = re.compile(r'^    (?:BOOL|NUMBER|STRING|ANY_BYTES|ENUM\w*)\("([\w-]+)",\s*(?:NULL|"[\w-]+"),\s*([^,]*),\s*(\w+)', re.M)
 
 
 def read(path):
