@@ -123,6 +123,8 @@ struct heap_stats {
     size_t pinned;   /* objects under at least one pin */
     size_t held;     /* bytes of those among them that were freed: nobody but their holders has them */
 };
+/* Without `resident`, which stays 0: nothing is asked of the system. */
+void heap_counts(struct heap_stats *out);
 void heap_stats(struct heap_stats *out);
 
 /* Pins: p may point anywhere into an object of this thread's heap. Until as many heap_unpin() of it

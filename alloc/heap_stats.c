@@ -54,7 +54,7 @@ static size_t held_bytes(const struct pins *t)
     return bytes;
 }
 
-void heap_stats(struct heap_stats *out)
+void heap_counts(struct heap_stats *out)
 {
     *out = (struct heap_stats){0};
     if (!heap_exists()) return;
@@ -62,8 +62,13 @@ void heap_stats(struct heap_stats *out)
     heap_see_peak(h);
     *out = (struct heap_stats){.used = h->front.used,
                                .active = h->active_bytes,
-                               .resident = heap_resident(h),
                                .peak = h->peak,
                                .pinned = h->pins.count,
                                .held = held_bytes(&h->pins)};
+}
+
+void heap_stats(struct heap_stats *out)
+{
+    heap_counts(out);
+    if (heap_exists()) out->resident = heap_resident(heap_of_thread());
 }

@@ -57,8 +57,10 @@ static void test_pins_outside_the_heap_are_refused(void **state)
 static void test_limit_makes_allocation_fail_and_nothing_leaks(void **state)
 {
     size_t before = heap_used();
-    struct heap_stats s;
+    struct heap_stats s, c;
     heap_stats(&s);
+    heap_counts(&c);
+    assert_true(c.used == s.used && c.active == s.active && c.peak == s.peak && c.held == s.held && c.resident == 0);
     heap_set_limit(heap_regions()->mapped_bytes + 4 * MIB);
     static void *got[100];
     size_t n = 0;

@@ -113,8 +113,9 @@ struct demi_mem_stats {
     size_t pinned;   /* objects a device holds now */
     size_t held;     /* bytes of those among them that the program has freed */
 };
-void demi_mem_stats(struct demi_mem_stats *out);
-size_t demi_mem_used(void); /* `used` alone: a few instructions */
+void demi_mem_stats(struct demi_mem_stats *out);  /* asks the system for `resident`: up to half a millisecond */
+void demi_mem_counts(struct demi_mem_stats *out); /* the same without `resident`, which stays 0: no system call */
+size_t demi_mem_used(void);                       /* `used` alone: a few instructions */
 /* A bounded step of giving free memory back to the system; true while there is more. The loop does one a turn. */
 bool demi_mem_collect(void);
 

@@ -18,13 +18,30 @@ size_t demi_good_size(size_t size) { return heap_good_size(size); }
 size_t demi_mem_used(void) { return heap_used(); }
 bool demi_mem_collect(void) { return heap_collect(); }
 
+static void show(struct demi_mem_stats *out, const struct heap_stats *s)
+{
+    *out = (struct demi_mem_stats){.used = s->used,
+                                   .active = s->active,
+                                   .resident = s->resident,
+                                   .peak = s->peak,
+                                   .pinned = s->pinned,
+                                   .held = s->held};
+}
+
 void demi_mem_stats(struct demi_mem_stats *out)
 {
     if (!out) return;
     struct heap_stats s;
     heap_stats(&s);
-    *out = (struct demi_mem_stats){
-        .used = s.used, .active = s.active, .resident = s.resident, .peak = s.peak, .pinned = s.pinned, .held = s.held};
+    show(out, &s);
+}
+
+void demi_mem_counts(struct demi_mem_stats *out)
+{
+    if (!out) return;
+    struct heap_stats s;
+    heap_counts(&s);
+    show(out, &s);
 }
 
 int demi_mem_register(void *base, size_t size)

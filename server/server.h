@@ -124,6 +124,10 @@ struct server {
     } rate[RATE_COUNT];
     unsigned rate_index;
     size_t peak_memory, startup_memory;
+    struct {
+        uint64_t until_ns; /* as turn_ns; 0: nothing yet */
+        size_t resident, rss;
+    } memory_seen; /* of the system: memory_use.c */
 #ifdef DEMI_DEBUG
     struct check_observer *check_observer; /* server/exec/check_waist.h */
 #endif

@@ -292,7 +292,7 @@ void client_flush(struct client *cl)
 struct output_held client_output_held(const struct worker *w)
 {
     struct demi_mem_stats heap;
-    demi_mem_stats(&heap);
+    demi_mem_counts(&heap);
     struct output_held h = {.memory = heap.held};
     list_for_each(it, &w->clients) h.unsent += list_entry(it, struct client, all)->unsent;
     return h;

@@ -2,11 +2,10 @@
  *
  * INFO: the server's state as text, in Redis's sections and fields, because monitoring reads them
  * by name; what belongs to features this version does not have is there with the value it has when
- * they are off. Our own fields stand in the section Demikernel and, in Server, as demikv_version.
+ * they are off. Our own fields stand in the section Demikernel (INFO all has it, INFO has not) and, in Server, as demikv_version.
  */
 #include "server/observe/info.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,24 +28,6 @@
 #include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/worker.h"
-
-/* Text goes in as it is made: no line is too long. */
-void info_part(struct info *in, const char *fmt, ...)
-{
-    char small[512], *text = small;
-    va_list ap, again;
-    va_start(ap, fmt);
-    va_copy(again, ap);
-    int n = vsnprintf(small, sizeof small, fmt, ap);
-    va_end(ap);
-    if (n >= (int)sizeof small) {
-        text = mem_alloc((size_t)n + 1);
-        vsnprintf(text, (size_t)n + 1, fmt, again);
-    }
-    va_end(again);
-    if (n > 0) reply_raw(in->text, bytes_of(text, (size_t)n));
-    if (text != small) mem_free(text);
-}
 
 /* --- sections ----------------------------------------------------------------------------------------------------- */
 
@@ -400,11 +381,15 @@ static void info_debug(struct info *in)
     info_line(in, "eventloop_cmd_per_cycle_max:%llu", (unsigned long long)s->turn_commands_max);
 }
 
+#define COUNTER_NAME_MAX 64
+
 static void counter_line(void *arg, const char *name, uint64_t value)
 {
-    info_part(arg, "demi_");
-    for (; *name; name++) info_part(arg, "%c", *name == '.' || *name == '-' ? '_' : *name);
-    info_line(arg, ":%llu", (unsigned long long)value);
+    char field[COUNTER_NAME_MAX];
+    size_t n = 0;
+    for (; name[n] && n < sizeof field - 1; n++) field[n] = (char)(name[n] == '.' || name[n] == '-' ? '_' : name[n]);
+    field[n] = 0;
+    info_line(arg, "demi_%s:%llu", field, (unsigned long long)value);
 }
 
 static void info_demikernel(struct info *in)
@@ -437,7 +422,7 @@ static const struct section {
     {"cluster", "Cluster", info_cluster, true, false},
     {"keyspace", "Keyspace", info_keyspace, true, false},
     {"debug", "Debug", info_debug, false, true},
-    {"demikernel", "Demikernel", info_demikernel, true, false},
+    {"demikernel", "Demikernel", info_demikernel, false, false},
 };
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
 

@@ -404,6 +404,7 @@ static void test_memory_at_its_ends(void **state)
     assert_false(demi_is_pinned(p + 33));
     assert_int_equal(demi_malloc_size(NULL), 0);
     demi_mem_stats(NULL);
+    demi_mem_counts(NULL);
     demi_free(p);
     demi_free(NULL);
     demi_free_sized(NULL, SIZE_MAX);
