@@ -50,12 +50,16 @@ static void test_no_name_in_the_table_is_one_of_ours(void **state)
 
 static void test_case_and_further_arguments_do_not_matter(void **state)
 {
-    int tracking = find("client", "tracking");
-    assert_true(tracking >= 0);
-    assert_int_equal(find("CLIENT", "TrAcKiNg"), tracking);
-    assert_true(find("PFADD", NULL) >= 0);
-    assert_int_equal(find("pfadd", "key"), find("PFADD", NULL));
-    assert_int_equal(find("Pfadd", ""), find("PFADD", NULL));
+    for (int i = 0; missing_name(i); i++) {
+        const char *name = missing_name(i);
+        char upper[64];
+        if (strchr(name, '|')) continue;
+        for (size_t k = 0; k <= strlen(name); k++)
+            upper[k] = name[k] >= 'a' && name[k] <= 'z' && k % 2 ? (char)(name[k] - 32) : name[k];
+        assert_int_equal(find(upper, NULL), i);
+        assert_int_equal(find(upper, ""), i);
+        assert_int_equal(find(name, "key"), i);
+    }
 }
 
 static void test_other_names_are_not_found(void **state)
