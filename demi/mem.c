@@ -18,7 +18,7 @@ size_t demi_good_size(size_t size) { return heap_good_size(size); }
 size_t demi_mem_used(void) { return heap_used(); }
 bool demi_mem_collect(void) { return heap_collect(); }
 
-static void show(struct demi_mem_stats *out, const struct heap_stats *s)
+static void copy_stats(struct demi_mem_stats *out, const struct heap_stats *s)
 {
     *out = (struct demi_mem_stats){.used = s->used,
                                    .active = s->active,
@@ -33,7 +33,7 @@ void demi_mem_stats(struct demi_mem_stats *out)
     if (!out) return;
     struct heap_stats s;
     heap_stats(&s);
-    show(out, &s);
+    copy_stats(out, &s);
 }
 
 void demi_mem_counts(struct demi_mem_stats *out)
@@ -41,7 +41,7 @@ void demi_mem_counts(struct demi_mem_stats *out)
     if (!out) return;
     struct heap_stats s;
     heap_counts(&s);
-    show(out, &s);
+    copy_stats(out, &s);
 }
 
 int demi_mem_register(void *base, size_t size)

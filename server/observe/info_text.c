@@ -18,7 +18,7 @@ struct text {
     char bytes[512];
 };
 
-static void put(struct text *t, const char *p, size_t n)
+static void info_put(struct text *t, const char *p, size_t n)
 {
     if (n > sizeof t->bytes - t->n) {
         reply_raw(t->out, bytes_of(t->bytes, t->n));
@@ -33,14 +33,14 @@ static void put(struct text *t, const char *p, size_t n)
 }
 
 /* A conversion's letter, and how long the argument is: 0 int, 1 long, 2 long long, 3 size_t. */
-struct conversion {
+struct info_spec {
     char letter;
     unsigned length;
 };
 
-static struct conversion read_conversion(const char **p)
+static struct info_spec read_spec(const char **p)
 {
-    struct conversion c = {0, 0};
+    struct info_spec c = {0, 0};
     for (; **p == 'l'; ++*p) c.length++;
     if (**p == 'z') {
         c.length = 3;
@@ -74,42 +74,42 @@ static void put_by_printf(struct text *t, const char **p, struct arguments *a)
     char spec[16] = "%", text[400];
     size_t n = 1;
     while (isdigit((unsigned char)**p) || **p == '.') spec[n++] = *(*p)++;
-    struct conversion c = read_conversion(p);
+    struct info_spec c = read_spec(p);
     ASSERT(n + 3 < sizeof spec && (c.letter == 'f' || c.letter == 'd'));
     if (c.letter == 'd') memcpy(spec + n, "lld", 4);
     else memcpy(spec + n, "f", 2);
     int size = c.letter == 'd' ? snprintf(text, sizeof text, spec, (long long)next_signed(a, c.length))
                                : snprintf(text, sizeof text, spec, va_arg(a->list, double));
-    if (size > 0) put(t, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
+    if (size > 0) info_put(t, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
 }
 
-static void put_conversion(struct text *t, const char **p, struct arguments *a)
+static void put_spec(struct text *t, const char **p, struct arguments *a)
 {
     char number[NUMBER_I64_SIZE];
     if (!strncmp(*p, ".*s", 3)) {
         int n = va_arg(a->list, int);
         *p += 3;
-        put(t, va_arg(a->list, const char *), (size_t)n);
+        info_put(t, va_arg(a->list, const char *), (size_t)n);
         return;
     }
     if (isdigit((unsigned char)**p) || **p == '.') {
         put_by_printf(t, p, a);
         return;
     }
-    struct conversion c = read_conversion(p);
+    struct info_spec c = read_spec(p);
     const char *s;
     switch (c.letter) {
     case 's':
         s = va_arg(a->list, const char *);
-        put(t, s, strlen(s));
+        info_put(t, s, strlen(s));
         break;
-    case 'd': put(t, number, number_format_i64(number, next_signed(a, c.length))); break;
-    case 'u': put(t, number, number_format_u64(number, next_unsigned(a, c.length))); break;
+    case 'd': info_put(t, number, number_format_i64(number, next_signed(a, c.length))); break;
+    case 'u': info_put(t, number, number_format_u64(number, next_unsigned(a, c.length))); break;
     case 'c':
         number[0] = (char)va_arg(a->list, int);
-        put(t, number, 1);
+        info_put(t, number, 1);
         break;
-    default: ASSERT(c.letter == '%'); put(t, "%", 1);
+    default: ASSERT(c.letter == '%'); info_put(t, "%", 1);
     }
 }
 
@@ -122,10 +122,10 @@ void info_part(struct info *in, const char *fmt, ...)
     va_start(a.list, fmt);
     for (const char *next; *fmt;) {
         next = strchrnul(fmt, '%');
-        put(&t, fmt, (size_t)(next - fmt));
+        info_put(&t, fmt, (size_t)(next - fmt));
         if (!*next) break;
         fmt = next + 1;
-        put_conversion(&t, &fmt, &a);
+        put_spec(&t, &fmt, &a);
     }
     va_end(a.list);
     if (t.n) reply_raw(t.out, bytes_of(t.bytes, t.n));
