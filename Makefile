@@ -71,8 +71,8 @@ endif
 
 # --- sources ---------------------------------------------------------------------------------------
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
-PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp))
-ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/%,$(call find_c,alloc tcp libos demi))
+PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp libos/openssl))
+ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/% libos/openssl/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
 TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c libos/dpdk/*_test.c libos/xdp/*_test.c))
 # Of checks that only debug builds have.
@@ -104,7 +104,8 @@ TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
 TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
 LIB_TESTS := $(filter-out $(B)/tests/server/% $(B)/tests/tests/sim/%,$(TESTS))
 PLUGINS  := $(if $(filter yes,$(call has,libdpdk)),$(B)/libdemikernel-dpdk.so) \
-            $(if $(filter yes,$(call has,libxdp libbpf)),$(if $(wildcard libos/xdp/*.c),$(B)/libdemikernel-xdp.so))
+            $(if $(filter yes,$(call has,libxdp libbpf)),$(if $(wildcard libos/xdp/*.c),$(B)/libdemikernel-xdp.so)) \
+            $(if $(filter yes,$(shell $(PKG_CONFIG) --atleast-version=3.0 openssl 2>/dev/null && echo yes)),$(B)/libdemikernel-tls.so)
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
 FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
@@ -164,6 +165,10 @@ DPDK_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libdpdk 2>/dev
 XDP_FLAGS  := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libxdp libbpf 2>/dev/null))
 $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C))): ALL_CFLAGS += $(DPDK_FLAGS)
 $(call obj,$(filter libos/xdp/%,$(PLUGIN_C))): ALL_CFLAGS += $(XDP_FLAGS)
+TLS_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null))
+$(call obj,$(filter libos/openssl/%,$(PLUGIN_C))): ALL_CFLAGS += $(TLS_FLAGS)
+$(B)/libdemikernel-tls.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs openssl)
+$(B)/libdemikernel-tls.so: $(call obj,$(filter libos/openssl/%,$(PLUGIN_C)))
 $(B)/libdemikernel-dpdk.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libdpdk)
 $(B)/libdemikernel-xdp.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libxdp libbpf)
 # Their assertions are their own copy.
@@ -172,12 +177,13 @@ $(B)/libdemikernel-xdp.so: $(call obj,$(filter libos/xdp/%,$(PLUGIN_C)) alloc/ba
 $(B)/libdemikernel-%.so:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
-	    $(LDFLAGS) -o $@ $^ $(PLUGIN_LIBS) -lpthread
+	    $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -o $@ $^ $(PLUGIN_LIBS) -lpthread
 
 # A test that stands between a file and its library.
 $(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit
 
 $(filter $(B)/tests/libos/dpdk/% $(B)/tests/libos/xdp/%,$(TESTS)): | $(PLUGINS)
+$(filter %/tls_test,$(TESTS)) $(B)/fuzz/tls_records_fuzz: | $(filter %-tls.so,$(PLUGINS))
 
 $(SRV_A): $(SRV_O)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(SRV_O)

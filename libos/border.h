@@ -11,6 +11,9 @@
  *     messages   whole messages between two ends of a reliable connection   rdma         not there yet
  *     blocks     sectors of a device, by address                            NVMe         not there yet
  *
+ * Beside them stands one plug-in that is no device: TLS, which turns bytes into records and back (struct tls_engine).
+ * It does no I/O, knows no queue and no clock; what crosses is a call a record.
+ *
  * The tables of the last two are not written down before their first device is, since a table that nothing fills is
  * neither checked by a compiler nor by a test. What is decided of them, so that they come out like the first:
  *
@@ -32,6 +35,7 @@
 #ifndef LIBOS_BORDER_H
 #define LIBOS_BORDER_H
 
+#include "demi/tls.h"
 #include "tcp/netdev.h"
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
@@ -56,5 +60,59 @@ struct netdev_plugin {
 };
 #define NETDEV_PLUGIN_SYMBOL "demi_netdev_plugin"
 typedef const struct netdev_plugin *(*netdev_plugin_fn)(const struct netdev_host *host);
+
+/* --- TLS ---------------------------------------------------------------------------------------------------------- */
+
+struct tls_rules;   /* the engine's side of a context */
+struct tls_session; /* of a connection */
+
+/* Both ends of the wire for the time of a call. The engine moves in on and shortens in_len as it reads, and fills out
+ * up to room. */
+struct tls_wire {
+    const uint8_t *in;
+    uint32_t in_len;
+    uint32_t room, out_len;
+    uint8_t *out;
+    bool pending; /* set by read(): there is plaintext that did not fit; it needs no further bytes from the wire */
+};
+
+enum tls_step {
+    TLS_DONE,
+    TLS_WANTS_INPUT, /* all of in was read; call again with more */
+    TLS_WANTS_ROOM,  /* out is full; call again with the same arguments and an empty one */
+    TLS_ENDED,       /* read(): by the peer's close_notify */
+    TLS_BROKEN,      /* why() says by what; out may hold an alert */
+};
+
+#define TLS_ABI        1
+#define TLS_WHY_SIZE   160   /* of demi_tls_info.why */
+#define TLS_RECORD_MAX 16000 /* bytes that one write() takes; with everything around them at most BUF_LARGE_SIZE */
+#define TLS_OVERHEAD   384   /* what a record may be longer than its bytes: IV, MAC, padding, header */
+
+/* Calls about one session are its thread's, the others any thread's. */
+struct tls_engine {
+    unsigned abi; /* TLS_ABI */
+    const char *name;
+    /* -EINVAL with why, -ENOMEM. */
+    int (*rules_new)(const struct demi_tls_options *o, struct tls_rules **out, char *why, size_t why_size);
+    void (*rules_free)(struct tls_rules *r); /* sessions go on */
+    int (*rules_certificate)(const struct tls_rules *r, enum demi_tls_which which, struct demi_tls_certificate *out);
+    /* name: NULL, or of the server that a client wants. -ENOMEM, -EINVAL: the name. */
+    int (*session_new)(struct tls_rules *r, bool is_server, const char *name, struct tls_session **out);
+    void (*session_free)(struct tls_session *s);
+    enum tls_step (*handshake)(struct tls_session *s, struct tls_wire *w);
+    /* As many records as are there and fit; DONE: *got is not 0. */
+    enum tls_step (*read)(struct tls_session *s, struct tls_wire *w, void *p, size_t n, size_t *got);
+    /* n up to TLS_RECORD_MAX: all of it or, with WANTS_ROOM, not yet. */
+    enum tls_step (*write)(struct tls_session *s, struct tls_wire *w, const void *p, size_t n);
+    enum tls_step (*end)(struct tls_session *s, struct tls_wire *w); /* close_notify */
+    const char *(*why)(const struct tls_session *s);
+    void (*describe)(const struct tls_session *s, struct demi_tls_info *out);
+    int (*peer)(const struct tls_session *s, struct demi_tls_certificate *out);
+    /* Bytes that the library behind it has allocated in this process; 0: that is not known. */
+    uint64_t (*memory)(void);
+};
+#define TLS_PLUGIN_SYMBOL "demi_tls_plugin"
+typedef const struct tls_engine *(*tls_plugin_fn)(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Finding the devices that are shared objects of their own: libdemikernel-<name>.so.
+ * Loading the devices that are shared objects of their own.
  */
 #ifndef INET_PLUGIN_H
 #define INET_PLUGIN_H
@@ -10,10 +10,8 @@
 /* What a plug-in is given of the library. */
 extern const struct netdev_host plugin_host;
 
-/* Loads the plug-in (once a process; it stays). Looked for in $DEMI_PLUGIN_PATH (folders between colons), beside the
- * running program, beside the library, in the folder the library was built to be installed in, and where the dynamic
- * linker looks. -ENOENT: nowhere;
- * -ENOEXEC: not one of ours, or of another version, or something it needs is missing. why (256 bytes): in one line. */
+/* Loads the plug-in as runtime/plugin.h has it. -ENOENT, -ENOEXEC: also one of another version. why (256 bytes): in one
+ * line. */
 int plugin_load(const char *name, netdev_open_fn *open, char *why);
 
 #endif

@@ -48,6 +48,17 @@ int queue_add(struct runtime *rt, struct queue *q, const struct queue_ops *ops)
     return 0;
 }
 
+void queue_replace(struct queue *q, struct queue *by, const struct queue_ops *ops)
+{
+    struct queue_table *t = &q->rt->queues;
+    uint32_t i = (uint32_t)q->qd - QUEUE_BASE;
+    ASSERT(ops->name && ops->close);
+    ASSERT(i < t->used);
+    ASSERT(t->slots[i] == q);
+    *by = (struct queue){.ops = ops, .rt = q->rt, .qd = q->qd};
+    t->slots[i] = by;
+}
+
 void queue_remove(struct queue *q)
 {
     struct queue_table *t = &q->rt->queues;

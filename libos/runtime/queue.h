@@ -78,6 +78,9 @@ struct queue_table {
 
 /* Gives q a descriptor (q->qd) and sets q->rt. -EMFILE, -ENOMEM. */
 int queue_add(struct runtime *rt, struct queue *q, const struct queue_ops *ops);
+/* Puts `by` in the place of q: the descriptor is the other's from now on, and q is behind none, though its q->qd stays
+ * for the operations that `by` starts on it. */
+void queue_replace(struct queue *q, struct queue *by, const struct queue_ops *ops);
 /* Takes it off; its descriptor may come again. */
 void queue_remove(struct queue *q);
 

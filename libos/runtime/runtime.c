@@ -183,7 +183,7 @@ int runtime_get_libos(struct runtime *rt, const struct libos_ops *ops, struct li
 void runtime_flush(struct runtime *rt)
 {
     rt->need_flush = rt->want_flush = false;
-    for (unsigned i = 0; i < rt->libos_count; i++)
+    for (unsigned i = rt->libos_count; i--;)
         if (rt->libos[i]->ops->flush) rt->libos[i]->ops->flush(rt->libos[i]);
 }
 

@@ -31,6 +31,7 @@
      + 1 /* kernel sockets beside it, for AF_UNIX (demi/sockets.c) */                                                  \
      + 1 /* files (libos/disk) */                                                                                      \
      + 2 /* event descriptor, and descriptors of others (libos/embed) */                                               \
+     + 1 /* TLS (libos/tls) */                                                                                         \
      + 3 /* in the simulator, in tests: made by hand */)
 
 /* Where time comes from. The simulator has its own. */
@@ -128,7 +129,8 @@ static inline void runtime_need_flush(struct runtime *rt) { rt->need_flush = tru
  * completed operations, the flush is left to the wait that follows, or to the thread's falling asleep. */
 static inline void runtime_want_flush(struct runtime *rt) { rt->want_flush = true; }
 static inline bool runtime_flush_is_due(const struct runtime *rt) { return rt->need_flush | rt->want_flush; }
-/* Calls it now. */
+/* Calls it now: the libOS that was started last first, since its queues may stand on those of the others. It may be due
+ * again at once, when what left below has made room for what waits above. */
 void runtime_flush(struct runtime *rt);
 
 /* w->fn is called with events (edge-triggered unless events says otherwise) from a turn. w stays

@@ -7,6 +7,7 @@
 #ifndef TESTS_SIM_EXCHANGE_H
 #define TESTS_SIM_EXCHANGE_H
 
+#include "demi/tls.h"
 #include "tests/sim/sim_test.h"
 
 #define EXCHANGE_PORT 7000
@@ -33,7 +34,8 @@ struct exchange {
     uint64_t give_up_ns; /* whoever is not through by then breaks off; 0: never */
     bool probes;         /* keep-alive: who only reads hears of a peer that has gone */
     uint64_t goal_max;
-    uint64_t over_ns[2]; /* when all streams of a host were over, since the start */
+    demi_tls_context_t *tls[2]; /* of the listening and of the connecting host; NULL: in the clear */
+    uint64_t over_ns[2];        /* when all streams of a host were over, since the start */
 };
 
 static inline uint8_t byte_at(uint64_t id, uint64_t at) { return (uint8_t)(hash_u64(at >> 3, id) >> (8 * (at & 7))); }
@@ -179,6 +181,8 @@ static inline void side_init(struct world *w, struct side *s, int which, uint64_
     struct exchange *x = w->state;
     s->w = w;
     s->qd = qd;
+    if (x->tls[0])
+        CHECK(w, x->may_break || !(which ? demi_tls_client(qd, x->tls[1], NULL) : demi_tls_server(qd, x->tls[0])));
     if (x->probes) CHECK(w, !keep_alive(qd, 60) || x->forged); /* it may be over already */
     rng_seed(&s->rng, hash_u64(i * 2 + (uint64_t)which, w->seed));
     s->out_id = hash_u64(i * 2 + (uint64_t)which, 1);
