@@ -80,7 +80,7 @@ int demi_tls_handshake(demi_qtoken_t *qt_out, int qd);
 
 /* What a connection has come to. ENOTSUP: qd does not speak TLS. */
 struct demi_tls_info {
-    bool is_done;     /* the handshake is */
+    bool is_done;     /* the handshake is, whatever came later */
     bool is_resumed;  /* a session of before went on */
     char version[16]; /* "TLSv1.3" */
     char cipher[48];

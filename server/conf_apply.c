@@ -11,6 +11,7 @@
 #include "server/conf/oom_score.h"
 #include "server/exec/run.h"
 #include "server/net/listen.h"
+#include "server/net/tls.h"
 #include "server/observe/crash.h"
 #include "server/observe/log.h"
 #include "server/observe/proc_title.h"
@@ -44,6 +45,28 @@ static int apply_port(struct server *srv, const struct config *cfg, const char *
 static int apply_bind(struct server *srv, const struct config *cfg, const char **err)
 {
     return apply_listeners(srv, cfg, err, "Failed to bind to specified addresses.");
+}
+
+static int apply_tls(struct server *srv, const struct config *cfg, const char **err)
+{
+    int rc = tls_read(srv, cfg, false);
+    if (rc) *err = "Unable to update TLS configuration. Check server logs.";
+    return rc;
+}
+
+/* The first listener needs the contexts, too. */
+static int apply_tls_port(struct server *srv, const struct config *cfg, const char **err)
+{
+    int rc = tls_read(srv, cfg, true);
+    if (rc == 0) return apply_listeners(srv, cfg, err, "Unable to listen on this port. Check server logs.");
+    *err = "Unable to update TLS configuration. Check server logs.";
+    return rc;
+}
+
+static void settle_tls_port(struct server *srv)
+{
+    tls_settle(srv);
+    listen_settle(srv);
 }
 
 static int apply_oom_score(struct server *srv, const struct config *cfg, const char **err)
@@ -167,6 +190,26 @@ static int apply_locale(struct server *srv, const struct config *cfg, const char
 static const struct conf_hook hooks[] = {
     {.option = "port", .apply = apply_port, .settle = listen_settle},
     {.option = "bind", .apply = apply_bind, .settle = listen_settle},
+    {.option = "tls-port", .apply = apply_tls_port, .settle = settle_tls_port},
+    {.option = "tls-cluster", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-replication", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-auth-clients", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-prefer-server-ciphers", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-session-caching", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-session-cache-size", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-session-cache-timeout", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-cert-file", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-key-file", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-key-file-pass", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-client-cert-file", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-client-key-file", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-client-key-file-pass", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-dh-params-file", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-ca-cert-file", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-ca-cert-dir", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-protocols", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-ciphers", .apply = apply_tls, .settle = tls_settle},
+    {.option = "tls-ciphersuites", .apply = apply_tls, .settle = tls_settle},
     {.option = "oom-score-adj", .apply = apply_oom_score},
     {.option = "oom-score-adj-values", .apply = apply_oom_score},
     {.option = "maxclients", .apply = apply_maxclients},

@@ -252,6 +252,7 @@ static void ready(struct server *srv)
 {
     const struct config *cfg = srv->config;
     if (cfg->port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
+    if (cfg->tls_port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tls");
     if (cfg->unixsocket && *cfg->unixsocket)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
     notify_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");

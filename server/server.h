@@ -26,6 +26,7 @@
 #include "server/migrate/migrate.h"
 #include "server/net/client.h"
 #include "server/net/listen.h"
+#include "server/net/tls.h"
 #include "server/persist/aof.h"
 #include "server/persist/persist.h"
 #include "server/rdb/libraries.h"
@@ -73,6 +74,7 @@ struct server {
     int worker_count;
 
     struct listen_socket listeners[LISTENERS_MAX];
+    struct server_tls tls;
 
     struct list sinks; /* struct effect_sink */
     struct journal journal;

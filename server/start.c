@@ -13,6 +13,7 @@
 #include "server/observe/log.h"
 #include "server/mem.h"
 #include "server/net/pubsub.h"
+#include "server/net/tls.h"
 #include "server/net/tracking.h"
 #include "server/observe/crash.h"
 #include "server/repl/replicas.h"
@@ -176,6 +177,12 @@ static int load_users(struct server *srv)
     return fine ? 0 : -EINVAL;
 }
 
+static long long port_of_kind(const struct config *cfg, const char *kind)
+{
+    if (strcmp(kind, "tls") == 0) return cfg->tls_port;
+    return strcmp(kind, "tcp") == 0 ? cfg->port : 0;
+}
+
 int server_start(struct server *srv, const struct server_options *o)
 {
     int err = o->libos_runs ? 0 : start_libos(srv);
@@ -201,10 +208,16 @@ int server_start(struct server *srv, const struct server_options *o)
     conf_apply_start(srv);
     srv->startup_memory = srv->peak_memory = demi_mem_used();
     const char *kind;
+    err = tls_read(srv, srv->config, false); /* says why */
+    if (err) {
+        server_log(srv, LOG_WARNING_LEVEL, "Failed to configure TLS. Check logs for more info.");
+        return err;
+    }
+    tls_settle(srv);
     err = listen_open(srv, srv->config, &kind); /* says why, if it fails */
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (%s), aborting.",
-                   *kind == 't' ? (long long)srv->config->port : 0, kind);
+                   port_of_kind(srv->config, kind), kind);
     if (!err && !listen_any(srv)) {
         server_log(srv, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
         return -EADDRNOTAVAIL;
@@ -215,6 +228,7 @@ int server_start(struct server *srv, const struct server_options *o)
 void server_stop(struct server *srv)
 {
     listen_close(srv);
+    tls_fini(srv);
     crash_fini();
     persist_fini(&srv->workers[0]);
     scripts_fini(srv);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * An echo server over TLS, and a client that checks it: tcp-echo with one more call for each connection. Files come
- * from the environment: TLS_CERT and TLS_KEY (the server's), TLS_CA (whom either trusts; a server without it asks nobody for
- * a certificate), TLS_NAME (who the client wants to talk to).
+ * from the environment: TLS_CERT and TLS_KEY (the server's), TLS_CA (whom either trusts; a server without it asks
+ * nobody for a certificate), TLS_NAME (who the client wants to talk to).
  */
 #include "demi/examples/common.h"
 #include <demi/ext.h>

@@ -35,11 +35,11 @@ __attribute__((format(printf, 2, 3))) static bool rules_refuse(struct rules_make
     return false;
 }
 
-/* The last reason: those before it are what the attempts at other formats came to. */
+/* The first reason: what follows it is what it came to further up. */
 static bool openssl_refuse(struct rules_maker *m, const char *what, const char *file)
 {
     char text[256];
-    unsigned long e = ERR_peek_last_error();
+    unsigned long e = ERR_get_error();
     if (e) ERR_error_string_n(e, text, sizeof text);
     else snprintf(text, sizeof text, "not understood");
     ERR_clear_error();

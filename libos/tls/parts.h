@@ -87,7 +87,7 @@ struct tls_queue {
     int16_t error;      /* of TLS_FAILED */
     uint8_t state;      /* enum tls_state */
     bool is_server, turning, is_scheduled, popping, pending, partial, eof;
-    bool fin_due, end_sent, closing, lingering, hard; /* hard: SO_LINGER of 0, what waits is dropped */
+    bool fin_due, end_sent, was_open, closing, lingering, hard; /* hard: SO_LINGER of 0, what waits is dropped */
     bool read_shut, read_shut_below;
     char why[TLS_WHY_SIZE];
 };

@@ -358,7 +358,7 @@ int tls_handshake(struct queue *q, struct op *op)
 void tls_info(const struct queue *q, struct demi_tls_info *out)
 {
     const struct tls_queue *t = tls_of(q);
-    *out = (struct demi_tls_info){.is_done = t->state == TLS_OPEN};
+    *out = (struct demi_tls_info){.is_done = t->was_open};
     if (t->session) t->context->engine->describe(t->session, out);
     snprintf(out->why, sizeof out->why, "%s", t->why);
 }

@@ -14,6 +14,7 @@ static void shake_over(struct tls_queue *t)
     struct demi_tls_info info = {0};
     wheel_stop(&t->q.rt->wheel, &t->timer);
     t->state = TLS_OPEN;
+    t->was_open = true;
     t->context->engine->describe(t->session, &info);
     t->libos->handshakes++;
     t->libos->resumed += info.is_resumed;

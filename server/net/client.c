@@ -24,6 +24,7 @@
 #include "server/net/client_parts.h"
 #include "server/net/monitor.h"
 #include "server/net/pubsub.h"
+#include "server/net/tls.h"
 #include "server/net/tracking.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
@@ -277,13 +278,24 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     worker_ready(w, cl);
 }
 
+static void log_failure(const struct client *cl, int err)
+{
+    char why[192];
+    struct server *srv = cl->w->srv;
+    int when = tls_failure(cl->qd, why, sizeof why);
+    if (when == 1)
+        server_log(srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s (addr=%s laddr=%s)", why, cl->peer,
+                   cl->local);
+    else server_log(srv, LOG_VERBOSE_LEVEL, "Reading from client: %s", when ? why : strerror(err));
+}
+
 /* The result of its pop. */
 static void popped(struct client *cl, const demi_qresult_t *qr)
 {
     cl->pop = 0;
     client_output(cl); /* settles what is left and asks for more, whether there is a whole command or not */
     if (qr->qr_opcode != DEMI_OPC_POP) {
-        server_log(cl->w->srv, LOG_VERBOSE_LEVEL, "Reading from client: %s", strerror((int)qr->qr_ret));
+        log_failure(cl, (int)qr->qr_ret);
         client_close_soon(cl);
         return;
     }

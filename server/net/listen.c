@@ -31,6 +31,7 @@
 
 #include "demi/libos.h"
 #include "server/conf/config.h"
+#include "server/net/tls.h"
 #include "server/observe/log.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -42,7 +43,7 @@
     struct listen_socket *l = (srv)->listeners;                                                                        \
     l < LISTENERS_END(srv);                                                                                            \
     l++
-static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (CONF_BIND_MAX + 1),
+static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (2 * CONF_BIND_MAX + 1),
               "those that are to go and those that come");
 
 static struct listen_socket *free_slot(struct server *srv)
@@ -89,7 +90,7 @@ static int bind_and_listen(int qd, const struct sockaddr *addr, socklen_t size, 
     return err ? err : demi_listen(qd, backlog);
 }
 
-static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text)
+static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text, bool is_tls)
 {
     struct listen_socket *l = free_slot(srv);
     int qd, backlog = (int)srv->config->tcp_backlog;
@@ -111,16 +112,17 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
         demi_close(qd);
         return -err;
     }
-    *l = (struct listen_socket){.qd = qd, .is_open = true, .is_unix = addr->sa_family == AF_UNIX, .is_wanted = true};
+    *l = (struct listen_socket){
+        .qd = qd, .is_open = true, .is_unix = addr->sa_family == AF_UNIX, .is_tls = is_tls, .is_wanted = true};
     memcpy(&l->addr, addr, size);
     snprintf(l->text, sizeof l->text, "%s", text);
     return 0;
 }
 
-static struct listen_socket *address_find(struct server *srv, const char *text)
+static struct listen_socket *address_find(struct server *srv, const char *text, bool is_tls)
 {
     for (EACH_LISTENER(srv, l))
-        if (l->is_open && strcmp(l->text, text) == 0) return l;
+        if (l->is_open && l->is_tls == is_tls && strcmp(l->text, text) == 0) return l;
     return NULL;
 }
 
@@ -134,7 +136,7 @@ static bool may_be_missing(int err)
     return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT;
 }
 
-static int open_address(struct server *srv, const char *host, int port)
+static int open_address(struct server *srv, const char *host, int port, bool is_tls)
 {
     char text[LISTEN_TEXT_SIZE];
     bool optional = host[0] == '-';
@@ -167,7 +169,7 @@ static int open_address(struct server *srv, const char *host, int port)
         else v6->sin6_port = htons((uint16_t)port);
         freeaddrinfo(list);
     }
-    int rc = open_one(srv, (struct sockaddr *)&ss, n, text);
+    int rc = open_one(srv, (struct sockaddr *)&ss, n, text, is_tls);
     if (rc == 0) return 0;
     server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: bind: %s", host,
                port, strerror(-rc));
@@ -192,7 +194,7 @@ static int open_unix(struct server *srv, const char *path)
     }
     mode_t perm = (mode_t)srv->config->unixsocketperm, old = umask(perm ? (~perm & 0777) : 0);
     if (!perm) umask(old);
-    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path);
+    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, false);
     umask(old);
     if (rc == 0 && perm) chmod(path, perm);
     if (rc) server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s", strerror(-rc));
@@ -205,25 +207,28 @@ static void mark_wanted(struct server *srv, const struct config *cfg)
     char text[LISTEN_TEXT_SIZE];
     struct listen_socket *l;
     for (EACH_LISTENER(srv, other)) other->is_wanted = false;
-    for (unsigned i = 0; cfg->port && i < cfg->bind_count; i++) {
-        address_name(text, sizeof text, cfg->bind[i], (int)cfg->port);
-        if ((l = address_find(srv, text))) l->is_wanted = true;
+    for (int tls = 0; tls < 2; tls++) {
+        int port = (int)(tls ? cfg->tls_port : cfg->port);
+        for (unsigned i = 0; port && i < cfg->bind_count; i++) {
+            address_name(text, sizeof text, cfg->bind[i], port);
+            if ((l = address_find(srv, text, tls))) l->is_wanted = true;
+        }
     }
-    if (cfg->unixsocket && (l = address_find(srv, cfg->unixsocket))) l->is_wanted = true;
+    if (cfg->unixsocket && (l = address_find(srv, cfg->unixsocket, false))) l->is_wanted = true;
 }
 
-static int open_tcp(struct server *srv, const struct config *cfg)
+static int open_tcp(struct server *srv, const struct config *cfg, int port, bool is_tls)
 {
     bool any = false;
     for (unsigned i = 0; i < cfg->bind_count; i++) {
         char text[LISTEN_TEXT_SIZE];
-        address_name(text, sizeof text, cfg->bind[i], (int)cfg->port);
-        const struct listen_socket *there = address_find(srv, text);
+        address_name(text, sizeof text, cfg->bind[i], port);
+        const struct listen_socket *there = address_find(srv, text, is_tls);
         bool named_before = false;
         for (unsigned k = 0; k < i; k++) named_before |= strcmp(cfg->bind[k], cfg->bind[i]) == 0;
-        int rc = there && !named_before ? 0 : open_address(srv, cfg->bind[i], (int)cfg->port);
+        int rc = there && !named_before ? 0 : open_address(srv, cfg->bind[i], port, is_tls);
         if (rc) return rc;
-        any |= address_find(srv, text) != NULL;
+        any |= address_find(srv, text, is_tls) != NULL;
     }
     if (!cfg->bind_count || any) return 0;
     server_log(srv, LOG_WARNING_LEVEL, "Warning: No address to listen on");
@@ -234,11 +239,14 @@ int listen_open(struct server *srv, const struct config *cfg, const char **kind)
 {
     mark_wanted(srv, cfg);
     *kind = "tcp";
-    int rc = cfg->port ? open_tcp(srv, cfg) : 0;
+    int rc = cfg->port ? open_tcp(srv, cfg, (int)cfg->port, false) : 0;
+    if (rc) return rc;
+    *kind = "tls";
+    rc = cfg->tls_port ? open_tcp(srv, cfg, (int)cfg->tls_port, true) : 0;
     if (rc) return rc;
     *kind = "unix";
     const char *path = cfg->unixsocket;
-    return path && *path && !address_find(srv, path) ? open_unix(srv, path) : 0;
+    return path && *path && !address_find(srv, path, false) ? open_unix(srv, path) : 0;
 }
 
 static void close_one(struct server *srv, struct listen_socket *l)
@@ -311,7 +319,7 @@ static bool was_reset(int qd)
     return demi_getpeername(qd, (struct sockaddr *)&ss, &n) != 0;
 }
 
-static void admit_connection(struct worker *w, int qd, const struct sockaddr_storage *peer)
+static void admit_connection(struct worker *w, int qd, const struct sockaddr_storage *peer, bool is_tls)
 {
     struct server *srv = w->srv;
     const struct config *cfg = srv->config;
@@ -324,7 +332,8 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
     }
     if (w->client_count >= (size_t)cfg->maxclients) {
         w->stats.rejected_conn++;
-        turn_away(qd, "-ERR max number of clients reached\r\n");
+        if (is_tls) demi_close(qd); /* who has not shaken hands cannot be told */
+        else turn_away(qd, "-ERR max number of clients reached\r\n");
         return;
     }
     int on = 1;
@@ -335,6 +344,12 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
         demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
         demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
         demi_setsockopt(qd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    }
+    int err = unlikely(is_tls) ? tls_accept(srv, qd) : 0;
+    if (unlikely(err)) {
+        server_log(srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror(err));
+        demi_close(qd);
+        return;
     }
     struct client *cl = client_new(w, qd, peer);
     w->stats.connections++;
@@ -365,7 +380,7 @@ static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t 
     demi_qtoken_t qt;
     demi_accept(&qt, l->qd);
     struct sockaddr_storage peer = peer_of(qr);
-    if (qr->qr_opcode == DEMI_OPC_ACCEPT) admit_connection(w, qr->qr_value.ares.qd, &peer);
+    if (qr->qr_opcode == DEMI_OPC_ACCEPT) admit_connection(w, qr->qr_value.ares.qd, &peer, l->is_tls);
     else server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
 }
 

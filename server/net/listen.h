@@ -15,12 +15,12 @@ struct config;
 struct server;
 struct worker;
 
-enum { LISTEN_TEXT_SIZE = 320, LISTENERS_MAX = 34 };
+enum { LISTEN_TEXT_SIZE = 320, LISTENERS_MAX = 66 };
 
 struct listen_socket {
     struct endpoint endpoint;
     int qd;
-    bool is_open, is_unix;
+    bool is_open, is_unix, is_tls;
     bool is_wanted; /* by the configuration that listen_open() had last */
     bool accepts;
     struct sockaddr_storage addr;
@@ -28,8 +28,8 @@ struct listen_socket {
 };
 
 /* Has a socket listen for each address of cfg: those that listen already are kept as they are, the others opened beside
- * those that cfg does not name. 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp" or
- * "unix". Either way nothing was closed: go on with another configuration, or end with listen_settle(). */
+ * those that cfg does not name. 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp",
+ * "tls" or "unix". Either way nothing was closed: go on with another configuration, or end with listen_settle(). */
 int listen_open(struct server *srv, const struct config *cfg, const char **kind);
 /* Closes what the last configuration that listen_open() had does not name. */
 void listen_settle(struct server *srv);

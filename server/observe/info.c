@@ -41,6 +41,11 @@ static void listener_lines(struct info *in)
         info_line(in, ",port=%lld", (long long)cfg->port);
     }
     if (cfg->unixsocket && *cfg->unixsocket) info_line(in, "listener1:name=unix,bind=%s", cfg->unixsocket);
+    if (cfg->tls_port) {
+        info_part(in, "listener2:name=tls");
+        for (unsigned i = 0; i < cfg->bind_count; i++) info_part(in, ",bind=%s", cfg->bind[i]);
+        info_line(in, ",port=%lld", (long long)cfg->tls_port);
+    }
 }
 
 static void info_server(struct info *in)
@@ -64,7 +69,7 @@ static void info_server(struct info *in)
     info_line(in, "process_id:%d", srv->pid);
     info_line(in, "process_supervised:%s", srv->supervised ? "systemd" : "no");
     info_line(in, "run_id:%s", srv->run_id);
-    info_line(in, "tcp_port:%lld", (long long)srv->config->port);
+    info_line(in, "tcp_port:%lld", (long long)(srv->config->port ? srv->config->port : srv->config->tls_port));
     info_line(in, "server_time_usec:%lld", (long long)in->w->now_us);
     info_line(in, "uptime_in_seconds:%llu", (unsigned long long)up);
     info_line(in, "uptime_in_days:%llu", (unsigned long long)(up / 86400));
@@ -402,6 +407,25 @@ static void info_demikernel(struct info *in)
 
 /* --- choosing ----------------------------------------------------------------------------------------------------- */
 
+static void certificate_lines(struct info *in, const char *whose, const demi_tls_context_t *c,
+                              enum demi_tls_which which)
+{
+    struct demi_tls_certificate x;
+    if (!c || demi_tls_context_certificate(c, which, &x)) return;
+    info_line(in, "tls_%s_cert_serial:%s", whose, x.serial);
+    info_line(in, "tls_%s_cert_expires_in_seconds:%lld", whose, (long long)(x.not_after_s - in->w->now_us / 1000000));
+}
+
+/* Ours: redis-server 7.2 does not tell when a certificate ends. */
+static void info_tls(struct info *in)
+{
+    const struct tls_contexts *c = &in->srv->tls.now;
+    certificate_lines(in, "server", c->server, DEMI_TLS_OWN);
+    certificate_lines(in, "client", c->client, DEMI_TLS_OWN);
+    certificate_lines(in, "ca", c->server, DEMI_TLS_CA);
+    info_line(in, "tls_openssl_memory:%llu", (unsigned long long)demi_tls_memory(c->server));
+}
+
 static const struct section {
     const char *name, *title;
     void (*write)(struct info *in);
@@ -422,6 +446,7 @@ static const struct section {
     {"cluster", "Cluster", info_cluster, true, false},
     {"keyspace", "Keyspace", info_keyspace, true, false},
     {"debug", "Debug", info_debug, false, true},
+    {"tls", "TLS", info_tls, true, false},
     {"demikernel", "Demikernel", info_demikernel, false, false},
 };
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
@@ -444,7 +469,7 @@ void info_write(struct worker *w, struct reply *text, const struct bytes *names,
     }
     bool first = true;
     for (size_t i = 0; i < SECTION_COUNT; i++) {
-        if (!wanted[i]) continue;
+        if (!wanted[i] || (sections[i].write == info_tls && !in.srv->tls.now.server)) continue;
         if (!first) reply_raw(text, BYTES("\r\n"));
         first = false;
         info_line(&in, "# %s", sections[i].title);

@@ -56,7 +56,7 @@ static void add_listen_addr(struct conf_text *t, const struct config *cfg)
     }
     const char *first = cfg->bind_count ? cfg->bind[0] : "*";
     if (*first == '-') first++;
-    conf_text_printf(t, "%s:%lld", first, (long long)cfg->port);
+    conf_text_printf(t, "%s:%lld", first, (long long)(cfg->port ? cfg->port : cfg->tls_port));
 }
 
 static void add_variable(struct conf_text *t, const struct server *srv, const struct config *cfg, struct bytes name)
@@ -64,7 +64,7 @@ static void add_variable(struct conf_text *t, const struct server *srv, const st
     if (bytes_is_word(name, "title")) conf_text_add_str(t, srv->exec_argv0);
     else if (bytes_is_word(name, "listen-addr")) add_listen_addr(t, cfg);
     else if (bytes_is_word(name, "port")) conf_text_printf(t, "%lld", (long long)cfg->port);
-    else if (bytes_is_word(name, "tls-port")) conf_text_add_str(t, "0"); /* there is none */
+    else if (bytes_is_word(name, "tls-port")) conf_text_printf(t, "%lld", (long long)cfg->tls_port);
     else if (bytes_is_word(name, "unixsocket")) conf_text_add_str(t, cfg->unixsocket ? cfg->unixsocket : "");
     else if (bytes_is_word(name, "config-file")) conf_text_add_str(t, srv->config_file);
     /* server-mode: standalone has no word */
