@@ -53,11 +53,13 @@ void cmd_config_set(struct call *c)
         return;
     }
     struct conf_text err = {0};
-    int rc = conf_store_set(&c->srv->conf, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), false, &err);
+    bool loading = c->srv->unusual & SERVER_LOADING;
+    int rc = conf_store_set(&c->srv->conf, c->argv + 2, (c->argc - 2) / 2, may_set_protected(c), loading, &err);
     if (rc == 0) {
         take_over(c);
         call_ok(c);
-    } else call_errorf(c, "ERR %s", err.p ? err.p : "CONFIG SET failed");
+    } else if (rc == -EBUSY) call_error(c, "LOADING Redis is loading the dataset in memory");
+    else call_errorf(c, "ERR %s", err.p ? err.p : "CONFIG SET failed");
     conf_text_free(&err);
 }
 

@@ -235,7 +235,7 @@ def loading():
         ends(server)
         with open(path(server), "rb") as file:
             whole = file.read()
-        slow = ["--save", "3600 1", "--key-load-delay", "1000"]
+        slow = ["--save", "3600 1", "--key-load-delay", "1000", "--enable-protected-configs", "yes"]
         server.process = popen(server, *slow)
         wait_until(lambda: os.path.exists(server.path))
         client = server.client(PATIENCE)
@@ -246,6 +246,8 @@ def loading():
         client.call("MULTI")
         client.call("INFO")
         tap.ok(client.call("EXEC").kids, "EXEC of what may run may run")
+        tap.ok(all(text_of(client, "CONFIG", "SET", *words).startswith(b"LOADING") for words in (("dir", "/nosuch"), ("appendonly", "yes"), ("hz", "11", "dir", "/")))
+               and client.call("CONFIG", "GET", "hz").kids[1].text() != b"11", "and to options that are not to change then")
         client.call("CONFIG", "SET", "key-load-delay", "0")
         tap.ok(wait_until(lambda: info(client, "loading") == "0") and text_of(client, "GET", "k") == b"v" , "it ends")
         tap.ok(log_has(server, "Done loading RDB, keys loaded: 100001"), "the log says how")
