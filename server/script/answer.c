@@ -66,6 +66,7 @@ static void reply_error_of(lua_State *L, struct reply *out, struct bytes text, s
     line[0] = '-';
     if (text.n) memcpy(line + 1, text.p, text.n);
     if (where.n) memcpy(line + 1 + text.n, where.p, where.n);
+    while (n > 1 && (line[n - 1] == '\r' || line[n - 1] == '\n')) n--;
     for (size_t i = 0; i < n; i++)
         if (line[i] == '\r' || line[i] == '\n') line[i] = ' ';
     reply_error_bytes(out, bytes_of(line, n));

@@ -287,7 +287,7 @@ static int find_place(lua_State *L, lua_Debug *ar, bool *guessed)
     *guessed = false;
     for (int level = 1; lua_getstack(L, level, ar); level++) {
         lua_getinfo(L, "Sl", ar);
-        if (ar->currentline >= 0) return ar->currentline;
+        if (ar->currentline > 0) return ar->currentline; /* some of LuaJIT's own are in Lua, without lines */
     }
     if (!vm->run) return 0;
     *guessed = true;

@@ -239,8 +239,27 @@ static int one_argument_log(lua_State *L)
     return 1;
 }
 
+/* LuaJIT's are in Lua, multiply where Lua divides, and do not look at what they are given. */
+#define RADIANS_OF_A_DEGREE (3.14159265358979323846 / 180.0)
+
+static int to_degrees(lua_State *L)
+{
+    lua_pushnumber(L, luaL_checknumber(L, 1) / RADIANS_OF_A_DEGREE);
+    return 1;
+}
+
+static int to_radians(lua_State *L)
+{
+    lua_pushnumber(L, luaL_checknumber(L, 1) * RADIANS_OF_A_DEGREE);
+    return 1;
+}
+
 static void finish_math(lua_State *L)
 {
+    lua_pushcfunction(L, to_degrees);
+    lua_setfield(L, -2, "deg");
+    lua_pushcfunction(L, to_radians);
+    lua_setfield(L, -2, "rad");
     lua_pushcfunction(L, one_argument_log);
     lua_setfield(L, -2, "log");
     lua_getfield(L, -1, "fmod");

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compat  # noqa: E402
-from grammar import POOLS, Grammar  # noqa: E402
+from grammar import Grammar  # noqa: E402
 from resp import Closed, Node, Silent, encode  # noqa: E402
 from servers import OURS, REDIS, Server  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
@@ -79,8 +79,10 @@ class Run:
     def __init__(self, server, limits):
         self.watcher = server.client()
         self.watcher.call("FLUSHALL")
-        self.watcher.call("ACL", "DELUSER", *POOLS["a"], "eve")
+        self.watcher.call("ACL", "DELUSER", "nobody", *[n.text() for n in self.watcher.call("ACL", "USERS").kids if n.text() != b"default"])
         self.watcher.call("ACL", "LOG", "RESET")
+        self.watcher.call("FUNCTION", "FLUSH")
+        self.watcher.call("SCRIPT", "FLUSH")
         self.watcher.call("CONFIG", "SET", *limits)
         self.client = server.client()
 
@@ -206,8 +208,8 @@ def sequence(seed, count):
     commands = []
     for i in range(count):
         rule, args = grammar.command()
-        # What the versions answer differently would change what follows, too: with an older one it is not asked.
-        unasked = is_undefined(args) or (versions.OLDER and versions.reason(args))
+        # What is answered differently on purpose, or by the version, would change what follows, too: it is not asked.
+        unasked = is_undefined(args) or (versions.reason(args) if versions.OLDER else versions.reason_of_ours(args))
         commands.append(("", [b"PING"]) if unasked else (rule, args))
         if (i + 1) % STATE_EVERY == 0:
             commands += [("", [b"EXEC"]), STATE]

@@ -7,7 +7,11 @@ in stands before the template, as in the case files. Only commands whose effect 
 of a few members, no expiry that could fall due, no SORT of a sorted set (Redis turns its listpack into a skiplist for
 that, which OBJECT ENCODING shows: keys that are sorted, {q}, are lists and sets).
 """
+import hashlib
 import re
+
+import versions
+from lua_grammar import LuaGrammar
 
 POOLS = {
     "k": [b"k%d" % i for i in range(8)],
@@ -40,15 +44,15 @@ POOLS = {
           b"-9223372036854775808"],
     # Users, and rules (and what is none): who may do what is asked by ACL DRYRUN. Nobody becomes one of them, since a failed AUTH
     # has no reply in a pipeline of 7.2.4. A pattern without a permission ends redis-server.
-    "a": [b"ann", b"bob"],
-    "u": [b"ann", b"bob", b"eve", b"default", b"nobody"],
-    "r": [b"on", b"on", b"off", b"nopass", b">p", b">p", b">q", b"<q", b"resetpass", b"reset", b"clearselectors", b"~*", b"allkeys", b"resetkeys", b"~k*", b"~k1", b"~q?",
+    "A": [b"ann", b"bob"],
+    "U": [b"ann", b"bob", b"eve", b"default", b"nobody"],
+    "R": [b"on", b"on", b"off", b"nopass", b">p", b">p", b">q", b"<q", b"resetpass", b"reset", b"clearselectors", b"~*", b"allkeys", b"resetkeys", b"~k*", b"~k1", b"~q?",
           b"%R~k*", b"%W~k[0-4]", b"%RW~q0", b"%R~*", b"&*", b"allchannels", b"resetchannels", b"&news*", b"+@all", b"-@all", b"+@read", b"-@read", b"+@write",
           b"+@string", b"-@string", b"+@hash", b"-@dangerous", b"+@fast", b"-@slow", b"+@keyspace", b"+@connection", b"-@connection", b"+@transaction", b"+get", b"-get",
           b"+set", b"-set", b"+object", b"-object", b"+object|encoding", b"-object|freq", b"+config|get", b"-config", b"+select|0", b"-select", b"+ping|x", b"+del", b"-del", b"+@all",
           b"~*", b"skip-sanitize-payload", b"sanitize-payload", b"(+get ~k2)", b"(+@read %R~q*)", b"(~k3 +@all -set)", b"()", b"(+nosuch)", b"(on)", b"+nosuch", b"-@nosuch", b"nonsense",
           b"+get|x|y", b"+config|nosuch", b"", b"%X~a", b"~a b", b"#abc", b"(", b")", b"+sort", b"+copy", b"+zunionstore", b"+multi", b"+exec", b"+discard"],
-    "x": [b"news1", b"news*", b"*", b"other", b"k1"],
+    "X": [b"news1", b"news*", b"*", b"other", b"k1"],
 }
 
 TEMPLATES = """
@@ -110,11 +114,15 @@ TEMPLATES = """
     XPENDING {z} {g} IDLE 1000000 {r} {r} {c} [{h}] ; XINFO STREAM {z} ; XINFO GROUPS {z} ; COPY {z} {z} [REPLACE] ; OBJECT ENCODING {z} ; TYPE {z}
     RENAME {z} {z} ; DEL {z} ; XGROUP DESTROY {z} {g} ; XGROUP HELP ; XINFO HELP ; XGROUP NOSUCH {z} {g} ; XINFO STREAM {z} (FULL~{c}|FULL~COUNT|NONE)
     MULTI ; EXEC ; EXEC ; DISCARD ; WATCH {k} ; UNWATCH ; ECHO {v} ; PING ; NOSUCH {k} {v}
-    ACL SETUSER {a} {r}+ ; ACL SETUSER {a} {r}+ ; ACL SETUSER {a} on nopass +@all ~* ; ACL SETUSER eve {r}+ ; ACL DELUSER eve [eve|nobody] ; ACL USERS ; ACL LIST
-    ACL GETUSER {u} ; ACL GETUSER {a} ; ACL DRYRUN {u} {!} ; ACL DRYRUN {a} {!} ; ACL DRYRUN {a} {!} ; ACL DRYRUN {a} (PUBLISH|SPUBLISH) {x} m
-    ACL DRYRUN {a} (SUBSCRIBE|PSUBSCRIBE|SSUBSCRIBE) {x} [{x}] ; ACL DRYRUN {a} EVAL x 2 {k} {q} ; ACL WHOAMI
+    ACL SETUSER {A} {R}+ ; ACL SETUSER {A} {R}+ ; ACL SETUSER {A} on nopass +@all ~* ; ACL SETUSER eve {R}+ ; ACL DELUSER eve [eve|nobody] ; ACL USERS ; ACL LIST
+    ACL GETUSER {U} ; ACL GETUSER {A} ; ACL DRYRUN {U} {!} ; ACL DRYRUN {A} {!} ; ACL DRYRUN {A} {!} ; ACL DRYRUN {A} (PUBLISH|SPUBLISH) {X} m
+    ACL DRYRUN {A} (SUBSCRIBE|PSUBSCRIBE|SSUBSCRIBE) {X} [{X}] ; ACL DRYRUN {A} EVAL x 2 {k} {q} ; ACL WHOAMI
     BLPOP {k} {k} {k} 0.001 ; BRPOP {k} {k} {k} 0.001 ; BZPOPMIN {k} {k} 0.001 ; BLMOVE {k} {k} LEFT RIGHT 0.001
 """
+PROGRAMS = 0.07 # the share of commands that are scripts and functions
+LIBRARIES, FUNCTIONS = (b"lib0", b"lib1", b"lib2"), (b"fn0", b"fn1", b"fn2")
+# What a script may not be given: it differs by chance, or in the order of what is replied.
+NOT_IN_SCRIPTS = (b"ACL", b"SCAN", b"RANDOMKEY", b"XINFO", b"TTL", b"PTTL", b"SORT", b"KEYS", b"SPOP", b"OBJECT", b"XPENDING")
 # Wrong arguments would make these wait for ever or differ by chance.
 UNSPOILT = (b"SPOP", b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BLMOVE")
 RARE = (b"FLUSHDB", b"SWAPDB 0 1", b"FLUSHALL")
@@ -133,11 +141,23 @@ def parse_templates():
 ALL = parse_templates()
 
 
+def check_names():
+    """A pool that is written twice would take the place of the one before it, and nothing would say so."""
+    with open(__file__, encoding="utf-8") as source:
+        names = re.findall(r'^    "(\w)": ', source.read(), re.M)
+    assert len(names) == len(set(names)) == len(POOLS), names
+
+
+check_names()
+
+
 class Grammar:
     """Draws commands from a random.Random: the same seed gives the same commands."""
 
     def __init__(self, rng):
         self.rng = rng
+        self.lua = LuaGrammar(rng, self.command_in_script)
+        self.bodies = [b"return 1"]
 
     def fill(self, text):
         return re.sub(r"\{(\w)\}", lambda m: self.rng.choice(POOLS[m.group(1)]).decode("latin-1"), text)
@@ -175,8 +195,40 @@ class Grammar:
         rule, tokens = self.rng.choice(ALL)
         return rule, [a for t in tokens for a in self.token(t)]
 
+    def command_in_script(self):
+        while True:
+            rule, args = self.one_of_all()
+            by_name = args[0].startswith(b"Z") and b"LEX" in args[0] + b"".join(args)
+            if versions.OLDER and (versions.reason(args) or args[0] in UNSPOILT or args[0][:1] == b"Z" or b"FLOAT" in args[0]):
+                continue
+            if not rule and args[0] not in NOT_IN_SCRIPTS and b"BLOCK" not in args and not by_name and not (args[0] == b"ZRANGESTORE" and b"BYSCORE" in args):
+                return args
+
+    def keys_and_arguments(self):
+        keys = [self.fill("{k}").encode() for _ in range(self.rng.randint(0, 2))]
+        return [b"%d" % (len(keys) if self.rng.random() < 0.97 else self.rng.randint(-1, 5))] + keys + [self.fill("{v}").encode("latin-1") for _ in range(self.rng.randint(0, 2))]
+
+    def program(self):
+        """EVAL and its kin, FUNCTION and FCALL."""
+        what = self.rng.random()
+        if what < 0.6:
+            self.bodies = (self.bodies + [self.lua.script().encode("latin-1")])[-20:]
+            return [self.rng.choice((b"EVAL", b"EVAL", b"EVAL", b"EVAL_RO")), self.bodies[-1]] + self.keys_and_arguments()
+        if what < 0.7:
+            sha = hashlib.sha1(self.rng.choice(self.bodies)).hexdigest().encode()
+            return self.rng.choice(([b"EVALSHA", sha] + self.keys_and_arguments(), [b"EVALSHA_RO", sha] + self.keys_and_arguments(), [b"SCRIPT", b"EXISTS", sha]))
+        library, function = self.rng.choice(LIBRARIES), self.rng.choice(FUNCTIONS)
+        if what < 0.8:
+            source = self.lua.library_source(library.decode(), function.decode()).encode("latin-1")
+            return [b"FUNCTION", b"LOAD"] + [b"REPLACE"] * (self.rng.random() < 0.7) + [source]
+        if what < 0.95:
+            return [self.rng.choice((b"FCALL", b"FCALL", b"FCALL_RO")), function] + self.keys_and_arguments()
+        return self.rng.choice(([b"FUNCTION", b"DELETE", library], [b"FUNCTION", b"LIST", b"LIBRARYNAME", library, b"WITHCODE"], [b"FUNCTION", b"STATS"], [b"SCRIPT", b"LOAD", self.bodies[-1]]))
+
     def command(self):
         """(rule, args)"""
+        if self.rng.random() < PROGRAMS:
+            return "lua", self.program()
         if self.rng.random() < 0.004:
             return "", self.rng.choice(RARE).split()
         rule, args = self.one_of_all()

@@ -62,6 +62,8 @@ def reason(args):
         return "consumer"
     if name in (b"XREAD", b"XREADGROUP") and b"STREAMS" in words and (len(words) - words.index(b"STREAMS")) % 2 == 0:
         return "unbalanced"
+    if name == b"XSETID":
+        return "xsetid-deleted"
     if name in (b"ZRANK", b"ZREVRANK") and len(args) == 4:
         return "zrank"
     if name == b"LPOS" and b"-9223372036854775808" in args:
@@ -71,3 +73,9 @@ def reason(args):
     if name in (b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BZPOPMIN", b"BZPOPMAX") and len(args[-1]) > 15:
         return "timeout"
     return None
+
+
+def reason_of_ours(args):
+    """Of a random command: why ours may answer it otherwise than 7.2.4 (ours.txt), or None."""
+    words = [a.upper() for a in args]
+    return "zrangestore-by" if words[0] == b"ZRANGESTORE" and {b"BYSCORE", b"BYLEX"} & set(words) else None
