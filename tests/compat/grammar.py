@@ -113,6 +113,9 @@ TEMPLATES = """
     XAUTOCLAIM {z} {g} {h} 0 {r} [COUNT~{c}|JUSTID|COUNT~2~JUSTID] ; XAUTOCLAIM {z} {g} {h} 1000000 {a} ; XPENDING {z} {g} ; XPENDING {z} {g}
     XPENDING {z} {g} IDLE 1000000 {r} {r} {c} [{h}] ; XINFO STREAM {z} ; XINFO GROUPS {z} ; COPY {z} {z} [REPLACE] ; OBJECT ENCODING {z} ; TYPE {z}
     RENAME {z} {z} ; DEL {z} ; XGROUP DESTROY {z} {g} ; XGROUP HELP ; XINFO HELP ; XGROUP NOSUCH {z} {g} ; XINFO STREAM {z} (FULL~{c}|FULL~COUNT|NONE)
+    MIGRATE 127.0.0.1 1 {k} 0 10 [COPY|REPLACE|AUTH~{m}|AUTH2~{m}~KEYS|COPY~REPLACE|KEYS~{k}] ; MIGRATE 127.0.0.1 1 {h} 0 10 KEYS {k}+
+    RESTORE-ASKING {k} 0 {v} [REPLACE] ; CLUSTER (INFO|MYID|NOSUCH|KEYSLOT~{k}) ; (READONLY|READWRITE|ASKING|ROLE) ; FAILOVER [ABORT|TO~h~1|TIMEOUT~{i}]
+    REPLICAOF NO ONE ; MODULE (LIST|UNLOAD~{m})
     MULTI ; EXEC ; EXEC ; DISCARD ; WATCH {k} ; UNWATCH ; ECHO {v} ; PING ; NOSUCH {k} {v}
     ACL SETUSER {A} {R}+ ; ACL SETUSER {A} {R}+ ; ACL SETUSER {A} on nopass +@all ~* ; ACL SETUSER eve {R}+ ; ACL DELUSER eve [eve|nobody] ; ACL USERS ; ACL LIST
     ACL GETUSER {U} ; ACL GETUSER {A} ; ACL DRYRUN {U} {!} ; ACL DRYRUN {A} {!} ; ACL DRYRUN {A} {!} ; ACL DRYRUN {A} (PUBLISH|SPUBLISH) {X} m
@@ -124,7 +127,7 @@ LIBRARIES, FUNCTIONS = (b"lib0", b"lib1", b"lib2"), (b"fn0", b"fn1", b"fn2")
 # What a script may not be given: it differs by chance, or in the order of what is replied.
 NOT_IN_SCRIPTS = (b"ACL", b"SCAN", b"RANDOMKEY", b"XINFO", b"TTL", b"PTTL", b"SORT", b"KEYS", b"SPOP", b"OBJECT", b"XPENDING")
 # Wrong arguments would make these wait for ever or differ by chance.
-UNSPOILT = (b"SPOP", b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BLMOVE")
+UNSPOILT = (b"SPOP", b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BLMOVE", b"MIGRATE", b"REPLICAOF")
 RARE = (b"FLUSHDB", b"SWAPDB 0 1", b"FLUSHALL")
 
 
