@@ -113,7 +113,7 @@ static int64_t run_task(void *arg)
 }
 
 /* Its keys are what they are now. */
-static void start(struct call *c, struct migration *m)
+static void set_out(struct call *c, struct migration *m)
 {
     struct migrations *all = m->w->migrations;
     take_payloads(c, m);
@@ -136,7 +136,7 @@ struct migration *migrate_begin(struct call *c, const struct migrate_order *o)
     struct migrations *all = migrations_of(c->w);
     struct migration *m = migration_new(c, o);
     if (all->running_count < RUNNING_MAX) {
-        start(c, m);
+        set_out(c, m);
         return m;
     }
     list_push_back(&all->waiting, &m->all);
@@ -225,7 +225,7 @@ void migrate_settle(struct worker *w)
         struct migration *m = list_entry(list_pop_front(&all->waiting), struct migration, all);
         struct call c = run_internal(w, m->db);
         all->waiting_count--;
-        start(&c, m);
+        set_out(&c, m);
     }
     if (!all->taking) w->srv->unusual &= ~(unsigned)SERVER_MIGRATING;
     if (!all->held) return;

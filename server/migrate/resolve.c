@@ -54,7 +54,7 @@ static void *ask(void *arg)
 }
 
 /* Signals are for the thread of the loop. */
-static int start(struct question *q)
+static int start_asking(struct question *q)
 {
     pthread_t thread;
     sigset_t all, before;
@@ -93,7 +93,7 @@ static int resolve_name(const char *host, int64_t timeout_ms, const bool *stop, 
     if (q) q->host = strdup(host);
     if (q && q->host) {
         atomic_store(&q->holders, 2);
-        err = start(q);
+        err = start_asking(q);
     }
     if (err) {
         if (q) free(q->host);
