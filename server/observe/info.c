@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * INFO: the server's state as text, in Redis's sections and fields, because monitoring reads them
- * by name; what belongs to features this version does not have is there with the value it has when
- * they are off. Our own fields stand in the section Demikernel (INFO all has it, INFO has not) and, in Server, as demikv_version.
+ * INFO: the server's state as text, in Redis's sections and fields, because monitoring reads them by name; what belongs
+ * to features this version does not have is there with the value it has when they are off. Our own fields stand in the
+ * section Demikernel (INFO all has it, INFO has not) and, in Server, as demikv_version.
  */
 #include "server/observe/info.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * printf() for INFO's lines, of which a monitor wants two hundred at a time: strings and whole numbers are written here,
- * four times as fast as vsnprintf() does; a conversion with a width or digits behind the point is handed to it alone.
+ * printf() for INFO's lines, of which a monitor wants two hundred at a time: strings and whole numbers are written
+ * here, four times as fast as vsnprintf() does; a conversion with a width or digits behind the point is handed to it
+ * alone.
  */
 #include <ctype.h>
 #include <stdarg.h>
