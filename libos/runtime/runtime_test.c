@@ -306,6 +306,59 @@ static void test_counters_show_the_value_of_now(void **state)
     counters_free(&c);
 }
 
+/* A libOS whose flush() has more to do until the last of some completes an operation, as a queue over another does. */
+struct late {
+    struct libos base;
+    struct op *op;
+    int rounds;
+};
+
+static int late_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
+{
+    struct late *l = calloc(1, sizeof *l);
+    assert_non_null(l);
+    *out = &l->base;
+    return 0;
+}
+
+static void late_stop(struct libos *l) { free(l); }
+
+static void late_flush(struct libos *base)
+{
+    struct late *l = (struct late *)base;
+    if (!l->op) return;
+    if (--l->rounds) {
+        runtime_need_flush(base->rt);
+        return;
+    }
+    op_complete_plain(&base->rt->ops, l->op, 0);
+    l->op = NULL;
+}
+
+static uint64_t late_deadline(struct libos *base) { return ((struct late *)base)->op ? 0 : UINT64_MAX; }
+
+static const struct libos_ops late_libos = {
+    .name = "late", .start = late_start, .stop = late_stop, .flush = late_flush, .next_deadline = late_deadline};
+
+static void test_what_a_flush_completes_is_not_slept_over(void **state)
+{
+    struct runtime *rt = virtual_runtime(1);
+    demi_qresult_t qr;
+    assert_int_equal(runtime_add_libos(rt, &late_libos, NULL), 0);
+    struct late *l = (struct late *)rt->libos[0];
+    demi_qtoken_t far = timer_in(rt, 3600000000000u);
+    uint64_t before = clock_ns;
+    for (int rounds = 1; rounds < 8; rounds++) { /* it ends in each of the flushes that a turn has */
+        l->op = op_new(&rt->ops, DEMI_OPC_PUSH, NULL, 0);
+        l->rounds = rounds;
+        runtime_need_flush(rt);
+        assert_int_equal(wait_one(rt, op_token(&rt->ops, l->op), WAIT_FOREVER, &qr), 0);
+        assert_true(clock_ns - before < 1000000000u);
+    }
+    assert_int_equal(wait_one(rt, far, WAIT_FOREVER, &qr), 0);
+    runtime_free(rt);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_unfinished_tasks_go_with_their_runtime),
         cmocka_unit_test(test_watched_descriptor_calls_back),
         cmocka_unit_test(test_counters_show_the_value_of_now),
+        cmocka_unit_test(test_what_a_flush_completes_is_not_slept_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

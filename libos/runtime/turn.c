@@ -206,9 +206,17 @@ static void watch_rings(struct runtime *rt, uint64_t start, uint64_t deadline)
     rt->spin_ns += runtime_now(rt) - start;
 }
 
+/* True: that has completed operations, for which nobody would wake the thread. */
+static bool flush_before_sleep(struct runtime *rt)
+{
+    uint64_t completed = rt->ops.completed;
+    runtime_flush(rt);
+    return rt->ops.completed != completed;
+}
+
 int runtime_idle(struct runtime *rt, uint64_t deadline)
 {
-    if (runtime_flush_is_due(rt)) runtime_flush(rt);
+    if (runtime_flush_is_due(rt) && flush_before_sleep(rt)) return 0;
     if (rt->tasks.ready_count || rang(rt)) return 0;
     deadline = next_deadline(rt, deadline);
     if (rt->time.idle) {

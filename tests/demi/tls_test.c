@@ -10,7 +10,7 @@
 #include "tests/demi/tls_files.h"
 
 #include <fcntl.h>
-#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/uio.h>
 
@@ -238,6 +238,58 @@ static void test_what_is_not_read_is_not_encrypted(void **state)
     OK(demi_unsent(e.client, &unsent));
     assert_int_equal(unsent, 0);
     ends_close(&e);
+}
+
+static struct sockaddr_in reader_at;
+
+static void *read_in_thread(void *arg)
+{
+    struct ends e = {.client = -1};
+    demi_qtoken_t qt;
+    uint64_t *got = arg;
+    OK(demi_init_with("posix", NULL));
+    e.client = socket_new(SOCK_STREAM);
+    OK(demi_connect(&qt, e.client, ADDR(&reader_at)));
+    wait_ok(qt, DEMI_OPC_CONNECT);
+    OK(demi_tls_client(e.client, client_context, NULL));
+    for (uint32_t n = 1; n; *got += n) {
+        OK(demi_pop(&qt, e.client));
+        demi_qresult_t qr = wait_ok(qt, DEMI_OPC_POP);
+        n = qr.qr_value.sga.sga_segs[0].sgaseg_len;
+        OK(demi_sgafree(&qr.qr_value.sga));
+    }
+    OK(demi_close(e.client));
+    OK(demi_exit());
+    return NULL;
+}
+
+/* Its thread sleeps for nothing else: what completes in the last moment before is not slept over. */
+static void test_a_push_completes_though_nothing_else_happens(void **state)
+{
+    enum { PUSHES = 36 };
+    uint64_t got = 0, sent = 0;
+    pthread_t thread;
+    demi_qtoken_t qt;
+    if (!test_is_kernel()) skip();
+    int listener = listener_new(&reader_at);
+    OK(demi_accept(&qt, listener));
+    OK(pthread_create(&thread, NULL, read_in_thread, &got));
+    int qd = wait_ok(qt, DEMI_OPC_ACCEPT).qr_value.ares.qd;
+    OK(demi_tls_server(qd, server_context));
+    char *big = demi_calloc(1, 2 << 20);
+    for (int i = 0; i < PUSHES; i++) {
+        struct iovec iov = {big, (size_t)(1 + i % 12) << 17}; /* so that the last record leaves anywhere in a turn */
+        sent += iov.iov_len;
+        OK(demi_pushv(&qt, qd, &iov, 1, 0));
+        wait_ok(qt, DEMI_OPC_PUSH);
+    }
+    demi_free(big);
+    OK(demi_close(qd));
+    OK(demi_close(listener));
+    OK(demi_exit());
+    OK(pthread_join(thread, NULL));
+    assert_int_equal(got, sent);
+    OK(test_setup(state));
 }
 
 /* … and arrives although its program has closed meanwhile. */
@@ -888,6 +940,7 @@ int main(void)
         tls_unit_test(test_small_pushes_of_a_turn_arrive_as_one_pop),
         tls_unit_test(test_pieces_of_any_size_are_one_stream),
         tls_unit_test(test_what_is_not_read_is_not_encrypted),
+        tls_unit_test(test_a_push_completes_though_nothing_else_happens),
         tls_unit_test(test_a_backlog_outlives_the_close),
         tls_unit_test(test_a_hard_close_drops_the_backlog),
         tls_unit_test(test_pending_plaintext_waits_for_no_packet),
