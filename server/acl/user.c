@@ -139,6 +139,17 @@ static void clear_selectors(struct acl_user *u)
     while (u->selector_count > 1) acl_selector_fini(&u->selectors[--u->selector_count]);
 }
 
+/* In a line of a file the word of a selector stands for itself: it does not end the selector, nor has it quotes. Redis
+ * takes others, too, and then does not start from what it has saved. */
+static bool reads_back(struct bytes word)
+{
+    struct conf_args words;
+    if (!word.n || word.p[word.n - 1] == ')' || conf_split(word, &words)) return false;
+    bool same = words.argc == 1 && bytes_equal(words.argv[0], word);
+    conf_args_free(&words);
+    return same;
+}
+
 /* "(~a* +get)": the rules between blanks, as a line of the configuration has them. */
 static int add_selector(struct acl_user *u, struct bytes rule, bool open_channels)
 {
@@ -149,7 +160,7 @@ static int add_selector(struct acl_user *u, struct bytes rule, bool open_channel
     if (err) return -EINVAL;
     acl_selector_init(&s, open_channels);
     for (int i = 0; inside.n && i < words.argc && !err; i++)
-        err = words.argv[i].n ? acl_selector_set(&s, words.argv[i]) : -EINVAL;
+        err = reads_back(words.argv[i]) ? acl_selector_set(&s, words.argv[i]) : -EINVAL;
     if (inside.n) conf_args_free(&words);
     if (err) {
         acl_selector_fini(&s);

@@ -99,6 +99,20 @@ static void test_selectors_stand_in_parentheses(void **state)
     expect_shown("off sanitize-payload resetchannels -@all");
 }
 
+/* Redis takes them, and does not start from what it saves then. */
+static void test_what_a_saved_selector_could_not_say_is_refused(void **state)
+{
+    static const char *const refused[] = {"(~x ~a) +get)", "(~a) +get)",   "(&a) &b)",
+                                          "(+get ~x) y)",  "(~a\"b +get)", "(+select|0) ~a)"};
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (acl_user_set(u, bytes_of_str(refused[i]), false) != -EINVAL) fail_msg("%s is taken", refused[i]);
+    expect_shown("off sanitize-payload resetchannels -@all");
+    assert_int_equal(acl_user_set(u, BYTES("(~\"a\" +get)"), false), 0); /* quotes around what needs none */
+    assert_int_equal(acl_user_set(u, BYTES("(~a)b ~c(d %R~(e +get)"), false), 0);
+    assert_int_equal(rules("~a) &b) ~c\"d"), 0);
+}
+
 static void test_mistakes_change_nothing_and_are_named(void **state)
 {
     static const struct {
@@ -271,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_USER(test_rules_are_shown_as_they_can_be_said_again),
         WITH_USER(test_selectors_stand_in_parentheses),
+        WITH_USER(test_what_a_saved_selector_could_not_say_is_refused),
         WITH_USER(test_mistakes_change_nothing_and_are_named),
         WITH_USER(test_who_comes_in),
         WITH_USER(test_what_is_allowed),

@@ -12,10 +12,10 @@ static const char *const names[] = {"no-writes", "allow-oom", "allow-stale", "no
 
 const char *script_flag_name(unsigned bit) { return bit < NAMES ? names[bit] : NULL; }
 
-uint32_t script_flag_named(struct bytes name)
+uint32_t script_flag_named(struct bytes name, bool any_case)
 {
     for (unsigned i = 0; i < NAMES; i++)
-        if (name.n == strlen(names[i]) && memcmp(name.p, names[i], name.n) == 0) return 1u << i;
+        if (any_case ? bytes_is_word(name, names[i]) : bytes_equal(name, bytes_of_str(names[i]))) return 1u << i;
     return 0;
 }
 
@@ -46,7 +46,7 @@ static bool read_flags(struct bytes list, uint32_t *flags, char *err, size_t siz
         const char *comma = memchr(list.p, ',', list.n);
         size_t n = comma ? (size_t)(comma - list.p) : list.n;
         struct bytes name = bytes_of(list.p, n);
-        uint32_t flag = script_flag_named(name);
+        uint32_t flag = script_flag_named(name, false);
         if (!flag) {
             snprintf(err, size, "ERR Unexpected flag in script shebang: %.*s", shown_of(name), name.p);
             return false;

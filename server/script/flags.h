@@ -20,8 +20,8 @@ enum script_flag {
     SCRIPT_COMPAT = 1u << 5, /* it says nothing: each command is looked at when it runs */
 };
 
-/* 0: there is none of this name. */
-uint32_t script_flag_named(struct bytes name);
+/* 0: there is none of this name. any_case: as register_function() reads names, and the first line does not. */
+uint32_t script_flag_named(struct bytes name, bool any_case);
 /* The names of flags, in the order of their bits; NULL behind the last. */
 const char *script_flag_name(unsigned bit);
 /* Reads the first line of body; *code is what follows it, its newline included, so that lines keep their numbers.

@@ -54,7 +54,7 @@ static uint32_t read_flags(lua_State *L, int index)
         lua_rawgeti(L, index, i);
         if (lua_isnil(L, -1)) break;
         const char *name = lua_tolstring(L, -1, &n);
-        uint32_t flag = name ? script_flag_named(bytes_of(name, n)) : 0;
+        uint32_t flag = name ? script_flag_named(bytes_of(name, n), true) : 0; /* as Redis has it */
         if (!flag) refuse(L, "unknown flag given");
         flags |= flag;
         lua_pop(L, 1);
