@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What another server answers, read line by line: the first byte says into how many pieces the rest is cut. Each line is
- * one of the input's, shorter than the bound; the first that is not, or the end, closes the link, and nothing is left.
+ * What another server answers, read line by line: the first byte says into how many pieces the rest is cut. Each line
+ * is one of the input's, shorter than the bound; the first that is not, or the end, closes the link, and nothing is
+ * left.
  */
 #include <errno.h>
 #include <string.h>
