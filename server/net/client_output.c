@@ -6,9 +6,10 @@
  * has been pushed (the libOS holds it until the bytes have left).
  *
  * Bounds. client-output-buffer-limit of the class, looked at where a reply takes memory (client_may_grow()), so that no
- * command, transaction or message goes far beyond it; and maxmemory-clients, of all together. Whoever has no such limit may owe: a client with more than
- * TURN_BYTES built in a turn is not served on before that was handed to the libOS, and one with more than OWED_BYTES
- * unsent not before these were sent (CLIENT_OWING); so it holds these and one command's reply.
+ * command, transaction or message goes far beyond it; and maxmemory-clients, of all together. Whoever has no such limit
+ * may owe: a client with more than TURN_BYTES built in a turn is not served on before that was handed to the libOS,
+ * and one with more than OWED_BYTES unsent not before these were sent (CLIENT_OWING); so it holds these and one
+ * command's reply.
  *
  *     served --TURN_BYTES built--> owing --flushed, at most OWED_BYTES unsent--> served
  *                                    | more: neither served nor read from; its push has a token
