@@ -44,6 +44,7 @@ void worker_take_config(struct worker *w)
     conf_store_pass(&w->srv->conf, &w->conf);
     w->call.cfg = w->conf.cfg;
     persist_update(w->srv);
+    replicas_take_config(w);
     aof_take_config(w);
     tracking_take_config(w);
     client_weights_take_config(w);
@@ -161,6 +162,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->call = (struct call){.srv = srv, .w = w, .cfg = w->conf.cfg, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
+    replicas_take_config(w);
     run_update_slow_ticks(w);
     client_weights_take_config(w);
     int err = demi_wake_new(&w->wake);

@@ -296,7 +296,7 @@ const struct conf_option conf_options[] = {
     NUMBER("key-load-delay", NULL, CONF_HIDDEN, key_load_delay, INT_MIN, INT_MAX, 0, UNIT_NONE),
     NUMBER("active-expire-effort", NULL, 0, active_expire_effort, 1, 10, 1, UNIT_NONE),
     NUMBER("hz", NULL, 0, hz, 0, INT_MAX, 10, UNIT_NONE),
-    NUMBER("min-replicas-to-write", "min-slaves-to-write", CONF_FIXED, min_replicas_to_write, 0, INT_MAX, 0, UNIT_NONE),
+    NUMBER("min-replicas-to-write", "min-slaves-to-write", 0, min_replicas_to_write, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("min-replicas-max-lag", "min-slaves-max-lag", 0, min_replicas_max_lag, 0, INT_MAX, 10, UNIT_NONE),
     NUMBER("watchdog-period", NULL, CONF_HIDDEN | CONF_FIXED, watchdog_period, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("shutdown-timeout", NULL, 0, shutdown_timeout, 0, INT_MAX, 10, UNIT_NONE),

@@ -282,6 +282,7 @@ static void info_replication(struct info *in)
 {
     info_line(in, "role:master");
     info_line(in, "connected_slaves:%zu", replicas_count(in->w));
+    if (in->srv->unusual & SERVER_FEW_REPLICAS) info_line(in, "min_slaves_good_slaves:0");
     for (size_t i = 0; i < replicas_count(in->w); i++) replica_line(in, i, replicas_at(in->w, i));
     info_line(in, "master_failover_state:no-failover");
     info_line(in, "master_replid:%s", in->srv->run_id);
