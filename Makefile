@@ -278,6 +278,7 @@ check-asan:
 	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5
 	$(Q)tools/check-commands build/asan/demikv-server
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/killed.py
+	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/old_faults.py
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/full_disk.py || [ $$? -eq 77 ]
 check-tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tests

@@ -151,7 +151,8 @@ int64_t stream_entries_read(const struct xstream *s, struct stream_id id)
 
 void stream_group_passed(const struct xstream *s, struct stream_group *g, struct stream_id id)
 {
-    if (g->read != STREAM_READ_UNKNOWN && !has_tombstones(s, id)) g->read++;
+    /* Around, as in Redis, if somebody has said that so many were read. */
+    if (g->read != STREAM_READ_UNKNOWN && !has_tombstones(s, id)) g->read = (int64_t)((uint64_t)g->read + 1);
     else if (s->added) g->read = stream_entries_read(s, id);
     g->last = id;
 }

@@ -314,6 +314,21 @@ static void test_a_nack_is_one_in_two_lists(void **state)
     xstream_free(copy);
 }
 
+/* What a client may say that was read is any number: one more is the least one. */
+static void test_entries_read_go_around(void **state)
+{
+    struct xstream *s = xstream_new();
+    struct xstream_limits limits = {0, 0};
+    struct stream_id id = {1, 1};
+    (void)state;
+    struct bytes pair[] = {BYTES("f"), BYTES("v")};
+    assert_true(xstream_append(s, id, pair, 1, &limits));
+    struct stream_group *g = stream_group_add(s, BYTES("g"), (struct stream_id){0}, INT64_MAX);
+    stream_group_passed(s, g, id);
+    assert_true(g->read == INT64_MIN);
+    xstream_free(s);
+}
+
 /* --- from outside ------------------------------------------------------------------------------------------------- */
 
 /* Any byte of a node spoilt: it is no node, or one that can be walked both ways, changed and trimmed. */
@@ -396,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_the_ends_of_all_ids),
         cmocka_unit_test(test_the_next_id_is_always_greater),
         cmocka_unit_test(test_a_nack_is_one_in_two_lists),
+        cmocka_unit_test(test_entries_read_go_around),
         cmocka_unit_test(test_a_spoilt_node_is_refused_or_harmless),
         cmocka_unit_test(test_the_nodes_of_a_radix_tree),
     };

@@ -120,6 +120,8 @@ static const char *const changes[] = {
     "XGROUP CREATE k g 0",
     "XGROUP CREATE k new 0",
     "XREADGROUP GROUP g c COUNT 2 STREAMS k >",
+    "XGROUP CREATE k edge 0 ENTRIESREAD 9223372036854775807",
+    "XREADGROUP GROUP edge c COUNT 1 STREAMS k >",
     "XREADGROUP GROUP g c STREAMS k 0",
     "XREADGROUP GROUP new c NOACK STREAMS k >",
     "XDEL k 1-1 1-2 2-1",

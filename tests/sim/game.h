@@ -36,7 +36,8 @@ struct player {
 
 /* --- a batch ------------------------------------------------------------------------------------------------------ */
 
-/* The command behind `from` is a script's: its reply is the same to the byte. One that was typed stays as it is. */
+/* The command behind `from` is a script's, or a function's: its reply is the same to the byte. One that was typed stays
+ * as it is. */
 static inline void make_script(struct player *p, size_t from)
 {
     static const char body[] = "return redis.pcall(unpack(ARGV))";
@@ -45,7 +46,13 @@ static inline void make_script(struct player *p, size_t from)
     if (!p->has_scripts || p->cmd.n == from || p->cmd.p[from] != '*' || rng_below(&p->rng, 6)) return;
     long argc = strtol(p->cmd.p + from + 1, &end, 10);
     size_t head = (size_t)(end + 2 - p->cmd.p), rest = p->cmd.n - head;
-    text_add(&all, "*%ld\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n0\r\n", argc + 3, sizeof body - 1, body);
+    if (rng_below(&p->rng, 2)) {
+        text_add(&all, "*%ld\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n0\r\n", argc + 3, sizeof body - 1, body);
+    } else {
+        char name[16];
+        int n = snprintf(name, sizeof name, "run%d", p->after[0].owner);
+        text_add(&all, "*%ld\r\n$5\r\nFCALL\r\n$%d\r\n%s\r\n$1\r\n0\r\n", argc + 3, n, name);
+    }
     memcpy(text_room(&all, rest), p->cmd.p + head, rest);
     p->cmd.n = from;
     memcpy(text_room(&p->cmd, all.n), all.p, all.n);
@@ -131,11 +138,26 @@ static inline bool expect_ok(struct player *p, struct bytes r)
     return r.p && check(p->w, r.n == 5 && !memcmp(r.p, "+OK\r\n", 5), "not OK: %.*s", (int)r.n, r.p);
 }
 
+/* The player's own library, whose function does what its scripts do. */
+static inline bool load_function(struct player *p)
+{
+    char source[160], wanted[32];
+    int owner = p->after[0].owner;
+    snprintf(source, sizeof source,
+             "#!lua name=lib%d\nredis.register_function('run%d', function(k, a) return redis.pcall(unpack(a)) end)",
+             owner, owner);
+    snprintf(wanted, sizeof wanted, "\r\nlib%d\r\n", owner);
+    struct bytes r = link_ask(&p->link, "FUNCTION", "LOAD", "REPLACE", source, NULL);
+    size_t n = strlen(wanted);
+    return r.p && check(p->w, r.n > n && !memcmp(r.p + r.n - n, wanted, n), "not loaded: %.*s", (int)r.n, r.p);
+}
+
 /* A connection that may begin to play. */
 static inline bool introduce(struct player *p)
 {
     char name[32], keys[32];
     if (link_open(&p->link, p->w)) return false;
+    if (p->has_scripts && !load_function(p)) return false;
     if (!p->is_restricted) return true;
     snprintf(name, sizeof name, "u%d", p->after[0].owner);
     snprintf(keys, sizeof keys, "~%d:*", p->after[0].owner);
