@@ -6,6 +6,7 @@
  */
 #include <math.h>
 
+#include "server/cmd/zset.h"
 #include "server/command/handlers.h"
 #include "server/db/db.h"
 #include "server/mem.h"
@@ -13,7 +14,6 @@
 
 /* --- ZADD, ZINCRBY ------------------------------------------------------------------------------------------------ */
 
-enum add_flag { ADD_NX = 1, ADD_XX = 2, ADD_GT = 4, ADD_LT = 8, ADD_CH = 16, ADD_INCR = 32 };
 enum add_done { DONE_NOTHING, DONE_ADDED, DONE_UPDATED, DONE_SAME, DONE_NAN };
 
 #define SCORES_ON_STACK 16
@@ -24,7 +24,8 @@ static int parse_flags(struct call *c, unsigned *flags)
     static const struct {
         const char *word;
         unsigned flag;
-    } words[] = {{"nx", ADD_NX}, {"xx", ADD_XX}, {"ch", ADD_CH}, {"incr", ADD_INCR}, {"gt", ADD_GT}, {"lt", ADD_LT}};
+    } words[] = {{"nx", ZSET_ADD_NX},     {"xx", ZSET_ADD_XX}, {"ch", ZSET_ADD_CH},
+                 {"incr", ZSET_ADD_INCR}, {"gt", ZSET_ADD_GT}, {"lt", ZSET_ADD_LT}};
     int i = 2;
     for (; i < c->argc; i++) {
         size_t k = 0;
@@ -40,10 +41,11 @@ static bool check_flags(struct call *c, unsigned flags, int first)
     int left = c->argc - first;
     const char *err = NULL;
     if (left == 0 || left % 2) err = "ERR syntax error";
-    else if ((flags & ADD_NX) && (flags & ADD_XX)) err = "ERR XX and NX options at the same time are not compatible";
-    else if (((flags & ADD_GT) != 0) + ((flags & ADD_LT) != 0) + ((flags & ADD_NX) != 0) > 1)
+    else if ((flags & ZSET_ADD_NX) && (flags & ZSET_ADD_XX))
+        err = "ERR XX and NX options at the same time are not compatible";
+    else if (((flags & ZSET_ADD_GT) != 0) + ((flags & ZSET_ADD_LT) != 0) + ((flags & ZSET_ADD_NX) != 0) > 1)
         err = "ERR GT, LT, and/or NX options at the same time are not compatible";
-    else if ((flags & ADD_INCR) && left > 2) err = "ERR INCR option supports a single increment-element pair";
+    else if ((flags & ZSET_ADD_INCR) && left > 2) err = "ERR INCR option supports a single increment-element pair";
     if (err) call_error(c, err);
     return !err;
 }
@@ -53,16 +55,16 @@ static enum add_done add_one(struct zset *z, struct bytes member, double *score,
                              const struct zset_rules *rules)
 {
     double had;
-    if (flags & ADD_XX) {
+    if (flags & ZSET_ADD_XX) {
         if (!zset_score(z, member, &had)) return DONE_NOTHING;
     } else if (zset_add(z, member, *score, &had, rules)) {
         return DONE_ADDED;
     }
-    if (flags & ADD_NX) return DONE_NOTHING;
-    if (flags & ADD_INCR) *score += had;
+    if (flags & ZSET_ADD_NX) return DONE_NOTHING;
+    if (flags & ZSET_ADD_INCR) *score += had;
     if (isnan(*score)) return DONE_NAN;
-    if ((flags & ADD_LT) && *score >= had) return DONE_NOTHING;
-    if ((flags & ADD_GT) && *score <= had) return DONE_NOTHING;
+    if ((flags & ZSET_ADD_LT) && *score >= had) return DONE_NOTHING;
+    if ((flags & ZSET_ADD_GT) && *score <= had) return DONE_NOTHING;
     if (*score == had) return DONE_SAME;
     zset_rescore(z, member, *score);
     return DONE_UPDATED;
@@ -73,12 +75,22 @@ struct added {
     enum add_done last;
 };
 
-static struct added add_pairs(struct call *c, struct zset *z, double *scores, int first, unsigned flags,
-                              const struct zset_rules *rules)
+static int additions_count(const struct call *c, const struct zset_additions *a)
+{
+    return (c->argc - a->first) / a->step;
+}
+
+static struct bytes member_at(const struct call *c, const struct zset_additions *a, int i)
+{
+    return c->argv[a->first + (i + 1) * a->step - 1];
+}
+
+static struct added add_each(struct call *c, struct zset *z, const struct zset_additions *a,
+                             const struct zset_rules *rules)
 {
     struct added n = {0};
-    for (int i = first; i < c->argc; i += 2) {
-        n.last = add_one(z, c->argv[i + 1], &scores[(i - first) / 2], flags, rules);
+    for (int i = 0; i < additions_count(c, a); i++) {
+        n.last = add_one(z, member_at(c, a, i), &a->scores[i], a->flags, rules);
         n.added += n.last == DONE_ADDED;
         n.updated += n.last == DONE_UPDATED;
     }
@@ -87,33 +99,33 @@ static struct added add_pairs(struct call *c, struct zset *z, double *scores, in
 
 static void reply_added(struct call *c, const struct added *n, double score, unsigned flags)
 {
-    if (!(flags & ADD_INCR)) call_integer(c, (flags & ADD_CH) ? n->added + n->updated : n->added);
+    if (!(flags & ZSET_ADD_INCR)) call_integer(c, (flags & ZSET_ADD_CH) ? n->added + n->updated : n->added);
     else if (n->last == DONE_NAN) call_error(c, "ERR resulting score is not a number (NaN)");
     else if (n->last == DONE_NOTHING) reply_null(c->out);
     else reply_double(c->out, score);
 }
 
-static void add_scored(struct call *c, double *scores, int first, unsigned flags)
+void zset_add_scored(struct call *c, const struct zset_additions *a)
 {
     const struct key_ref *key = call_key(c, 1);
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
     struct entry *e = db_lookup_elements(c, key);
     if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
     struct added n = {0};
-    if (!e && (flags & ADD_XX)) {
-        reply_added(c, &n, 0, flags);
+    if (!e && (a->flags & ZSET_ADD_XX)) {
+        reply_added(c, &n, 0, a->flags);
         return;
     }
 
-    size_t pairs = (size_t)(c->argc - first) / 2;
-    struct zset z = e ? zset_of(e) : zset_new(pairs, c->argv[first + 1].n, &rules);
-    if (e) zset_expect(&z, pairs, &rules);
-    n = add_pairs(c, &z, scores, first, flags, &rules);
+    size_t count = (size_t)additions_count(c, a);
+    struct zset z = e ? zset_of(e) : zset_new(count, member_at(c, a, 0).n, &rules);
+    if (e) zset_expect(&z, count, &rules);
+    n = add_each(c, &z, a, &rules);
     if (e) zset_store(e, &z);
     else db_put_value(c, key, zset_value(&z), -1, 0);
-    reply_added(c, &n, scores[0], flags);
+    reply_added(c, &n, a->scores[0], a->flags);
     if (n.added + n.updated == 0) return;
-    db_changed(c, key, NOTIFY_ZSET, (flags & ADD_INCR) ? "zincr" : "zadd");
+    db_changed(c, key, NOTIFY_ZSET, (a->flags & ZSET_ADD_INCR) ? "zincr" : "zadd");
     c->dirty += n.added + n.updated - 1;
 }
 
@@ -126,12 +138,12 @@ static void add(struct call *c, unsigned flags)
     double *scores = pairs <= SCORES_ON_STACK ? on_stack : mem_alloc(pairs * sizeof *scores);
     size_t i = 0;
     while (i < pairs && call_double(c, c->argv[(size_t)first + 2 * i], &scores[i], NULL)) i++;
-    if (i == pairs) add_scored(c, scores, first, flags);
+    if (i == pairs) zset_add_scored(c, &(struct zset_additions){scores, first, 2, flags});
     if (scores != on_stack) mem_free(scores);
 }
 
 void cmd_zadd(struct call *c) { add(c, 0); }
-void cmd_zincrby(struct call *c) { add(c, ADD_INCR); }
+void cmd_zincrby(struct call *c) { add(c, ZSET_ADD_INCR); }
 
 /* --- ZREM --------------------------------------------------------------------------------------------------------- */
 

@@ -107,6 +107,18 @@ cmd_handler cmd_sscan;
 cmd_handler cmd_sunion;
 cmd_handler cmd_sunionstore;
 
+/* geo */
+cmd_handler cmd_geoadd;
+cmd_handler cmd_geodist;
+cmd_handler cmd_geohash;
+cmd_handler cmd_geopos;
+cmd_handler cmd_georadius;
+cmd_handler cmd_georadius_ro;
+cmd_handler cmd_georadiusbymember;
+cmd_handler cmd_georadiusbymember_ro;
+cmd_handler cmd_geosearch;
+cmd_handler cmd_geosearchstore;
+
 /* sorted_set */
 cmd_handler cmd_bzmpop;
 cmd_handler cmd_bzpopmax;

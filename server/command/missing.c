@@ -9,22 +9,7 @@
 #include "alloc/base/assert.h"
 
 static const char *const names[] = {
-    "geoadd",
-    "geodist",
-    "geohash",
-    "geopos",
-    "georadius",
-    "georadius_ro",
-    "georadiusbymember",
-    "georadiusbymember_ro",
-    "geosearch",
-    "geosearchstore",
-    "pfadd",
-    "pfcount",
-    "pfdebug",
-    "pfmerge",
-    "pfselftest",
-    NULL, /* there may be none */
+    "pfadd", "pfcount", "pfdebug", "pfmerge", "pfselftest", NULL, /* there may be none */
 };
 
 #define COUNT ((int)(sizeof names / sizeof *names) - 1)

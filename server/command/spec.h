@@ -45,6 +45,7 @@
     X(hash)                                                                                                            \
     X(set)                                                                                                             \
     X(sorted_set)                                                                                                      \
+    X(geo)                                                                                                             \
     X(bitmap)                                                                                                          \
     X(generic)                                                                                                         \
     X(connection)                                                                                                      \

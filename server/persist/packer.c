@@ -279,7 +279,7 @@ static int64_t run_task(void *arg)
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
-static bool start(struct packer *p)
+static bool launch(struct packer *p)
 {
     if (!p->in_task) return pthread_create(&p->thread, NULL, run_thread, p) == 0;
     return demi_wake_new(&p->task_wake) == 0 && demi_spawn(&p->task, run_task, p, STACK_SIZE) == 0;
@@ -310,7 +310,7 @@ struct packer *packer_new(const struct packer_options *o)
         if (!p->buffers[i].sga_numsegs) goto fail;
         buffers_put(&p->empty, &p->buffers[i]);
     }
-    p->started = start(p);
+    p->started = launch(p);
     if (p->started) return p;
 fail:
     packer_free(p);

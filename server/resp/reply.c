@@ -460,6 +460,16 @@ void reply_double(struct reply *r, double v)
     number_text(r, ',', bytes_of(text, number_format_double(text, v)));
 }
 
+void reply_human_double(struct reply *r, long double v)
+{
+    if (r->values && r->proto != 2) {
+        r->values->real(r, (double)v);
+        return;
+    }
+    char text[NUMBER_LDOUBLE_SIZE];
+    number_text(r, ',', bytes_of(text, number_format_ldouble(text, v)));
+}
+
 void reply_big_number(struct reply *r, struct bytes digits)
 {
     if (r->values && r->proto != 2) r->values->big_number(r, digits);

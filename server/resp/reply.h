@@ -108,6 +108,7 @@ void reply_null(struct reply *r);                                           /* _
 void reply_null_array(struct reply *r);                                     /* _ or *-1 */
 void reply_bool(struct reply *r, bool v);                                   /* #t or :1 */
 void reply_double(struct reply *r, double v);                               /* ,1.5 or bulk */
+void reply_human_double(struct reply *r, long double v);                    /* the same, as INCRBYFLOAT shows it */
 void reply_big_number(struct reply *r, struct bytes digits);                /* ( or bulk */
 void reply_verbatim(struct reply *r, struct bytes s, const char format[3]); /* = or bulk */
 

@@ -42,6 +42,12 @@ POOLS = {
     "y": [b"u1", b"u8", b"i8", b"u4", b"i5", b"i64", b"u63", b"i1", b"u31", b"i33", b"u64", b"i0"],
     "w": [b"abc", b"1.5", b"", b"-1", b"0", b"99999999999999999999", b"NX", b"WITHSCORES", b"COUNT", b"LIMIT", b"k1",
           b"-9223372036854775808"],
+    # Places, and where they are.
+    "G": [b"geo0", b"geo1"],
+    "O": [b"13.361389", b"15.087269", b"0", b"180", b"-180", b"-122.27652", b"179.99", b"2.3522", b"14", b"15", b"-90.5", b"13.4", b"14.9", b"15.2", b"180.1", b"x"],
+    "T": [b"38.115556", b"37.502669", b"0", b"85.05112878", b"-85.05112878", b"37.805186", b"-0.5", b"48.8566", b"84.9", b"37.9", b"37", b"38", b"36.5", b"-66.1", b"90"],
+    "W": [b"0", b"1", b"100", b"200", b"400.5", b"1000", b"5000", b"20000", b"40000", b"1e9", b"100", b"300", b"-1", b"x"],
+    "K": [b"km", b"km", b"km", b"KM", b"mi", b"ft", b"m", b"yd"],
     # Users, and rules (and what is none): who may do what is asked by ACL DRYRUN. Nobody becomes one of them, since a failed AUTH
     # has no reply in a pipeline of 7.2.4. A pattern without a permission ends redis-server.
     "A": [b"ann", b"bob"],
@@ -81,6 +87,12 @@ TEMPLATES = """
     ZADD {k} [NX|XX|GT|LT|CH|XX~CH|GT~CH|INCR] ({s}~{m})+ ; ZADD {k} ({s}~{m})+ ; ZINCRBY {k} {s} {m} ; ZREM {k} {m}+
     ZSCORE {k} {m} ; ZMSCORE {k} {m}+ ; ZCARD {k} ; ZRANK {k} {m} ; ZREVRANK {k} {m} ; ZCOUNT {k} {b} {b}
     ZLEXCOUNT {k} {l} {l} ; ZRANGE {k} {i} {i} [REV|WITHSCORES|REV~WITHSCORES] ; ZREVRANGE {k} {i} {i} [WITHSCORES]
+    GEOADD {G} [NX|XX|CH|NX~CH|XX~CH|NX~XX] ({O}~{T}~{m})+ ; GEOADD {G} ({O}~{T}~{m})+ ; GEOADD {G} {O} {T} {m} ; GEOADD {k} {O} {T} {m} ; ZADD {G} {s} {m} ; ZREM {G} {m}
+    GEOPOS {G} {m}+ ; GEOHASH {G} {m}+ ; GEODIST {G} {m} {m} [km|MI|ft|m|yd] ; GEOPOS {k} {m} ; DEL {G} ; ZRANGE {G} 0 -1 WITHSCORES
+    GEORADIUS {G} {O} {T} {W} {K} [WITHDIST|WITHCOORD|WITHHASH|WITHDIST~WITHHASH~WITHCOORD|COUNT~{c}~ANY] ; GEORADIUS {G} {O} {T} {W} {K} STORE {k} ; GEORADIUS {G} {O} {T} {W} {K} STOREDIST {k} COUNT {c}
+    GEORADIUSBYMEMBER {G} {m} {W} {K} [WITHDIST|DESC~COUNT~1|COUNT~1~ANY] ; GEORADIUSBYMEMBER {G} {m} {W} {K} STOREDIST {G} ; GEORADIUS_RO {G} {O} {T} {W} {K} ; GEORADIUSBYMEMBER_RO {G} {m} {W} {K}
+    GEOSEARCH {G} (FROMMEMBER~{m}|FROMLONLAT~{O}~{T}) (BYRADIUS~{W}~{K}|BYBOX~{W}~{W}~{K}) [COUNT~{c}~ANY|COUNT~1|WITHDIST|WITHHASH~WITHCOORD] ; GEOSEARCH {k} FROMMEMBER {m} BYRADIUS {W} {K}
+    GEOSEARCHSTORE {k} {G} (FROMMEMBER~{m}|FROMLONLAT~{O}~{T}) (BYRADIUS~{W}~{K}|BYBOX~{W}~{W}~{K}) [STOREDIST|COUNT~{c}|COUNT~{c}~ANY] ; GEOSEARCHSTORE {G} {G} FROMLONLAT {O} {T} BYBOX {W} {W} {K} STOREDIST
     ZRANGE {k} {b} {b} BYSCORE [REV|WITHSCORES|LIMIT~{i}~{i}|REV~LIMIT~{c}~{i}~WITHSCORES]
     ZRANGE {k} {l} {l} BYLEX [REV|LIMIT~{i}~{i}]
     ZRANGEBYSCORE {k} {b} {b} [WITHSCORES|LIMIT~{i}~{i}] ; ZREVRANGEBYSCORE {k} {b} {b} [WITHSCORES|LIMIT~{i}~{i}]
