@@ -199,6 +199,39 @@ static void test_dirty_counts_keys_changed(void **state)
     assert_string_equal(run(w, "SWAPDB 0 1"), "SWAPDB 0 1");
 }
 
+/* PFCOUNT only reads, but for one key whose count is out of date. */
+static void test_a_count_that_is_kept_is_told(void **state)
+{
+    struct world *w = *state;
+    assert_string_equal(run(w, "PFADD h a b c"), "PFADD h a b c");
+    assert_int_equal(w->dirty, 4);
+    assert_string_equal(run(w, "PFCOUNT h h"), "");
+    assert_string_equal(run(w, "PFCOUNT h"), "PFCOUNT h");
+    assert_int_equal(w->dirty, 1);
+    assert_string_equal(run(w, "PFCOUNT h"), "");
+    assert_string_equal(run(w, "PFADD h a b"), "");
+    assert_string_equal(run(w, "PFADD h"), "");
+    assert_string_equal(run(w, "PFMERGE g h"), "PFMERGE g h");
+    assert_string_equal(run(w, "PFDEBUG DECODE h"), "");
+    assert_string_equal(run(w, "PFDEBUG TODENSE h"), "PFDEBUG TODENSE h");
+    assert_string_equal(run(w, "PFDEBUG GETREG h"), "");
+    assert_string_equal(run(w, "PFDEBUG GETREG g"), "PFDEBUG GETREG g");
+    run(w, "APPEND g x");
+    assert_string_equal(run(w, "PFADD g a"), "");
+}
+
+/* What was added before a value turned out to be corrupt is in it, so that a log has to have it. */
+static void test_a_change_before_an_error_is_told(void **state)
+{
+    struct world *w = *state;
+    static const char runs[] = "HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x7e\xff"; /* 16,128 registers: e53's is behind them */
+    db_put_string(&(struct call){.srv = &w->srv, .w = &w->w, .cfg = &w->cfg, .db = &w->dbs[0], .now_ms = NOW},
+                  &(struct key_ref){.name = BYTES("k"), .hash = db_hash(&w->dbs[0], BYTES("k"))},
+                  bytes_of(runs, sizeof runs - 1), -1, 0);
+    assert_string_equal(run(w, "PFADD k e53"), "");
+    assert_string_equal(run(w, "PFADD k a e53"), "PFADD k a e53");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +241,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_results_are_told_not_ways_to_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_changes_nothing_is_not_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dirty_counts_keys_changed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_count_that_is_kept_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_change_before_an_error_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

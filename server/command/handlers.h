@@ -322,6 +322,13 @@ cmd_handler cmd_bitpos;
 cmd_handler cmd_getbit;
 cmd_handler cmd_setbit;
 
+/* hyperloglog */
+cmd_handler cmd_pfadd;
+cmd_handler cmd_pfcount;
+cmd_handler cmd_pfdebug;
+cmd_handler cmd_pfmerge;
+cmd_handler cmd_pfselftest;
+
 /* stream */
 cmd_handler cmd_xack;
 cmd_handler cmd_xadd;

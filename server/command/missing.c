@@ -9,7 +9,7 @@
 #include "alloc/base/assert.h"
 
 static const char *const names[] = {
-    "pfadd", "pfcount", "pfdebug", "pfmerge", "pfselftest", NULL, /* there may be none */
+    NULL, /* there may be none */
 };
 
 #define COUNT ((int)(sizeof names / sizeof *names) - 1)

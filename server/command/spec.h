@@ -47,6 +47,7 @@
     X(sorted_set)                                                                                                      \
     X(geo)                                                                                                             \
     X(bitmap)                                                                                                          \
+    X(hyperloglog)                                                                                                     \
     X(generic)                                                                                                         \
     X(connection)                                                                                                      \
     X(server)                                                                                                          \

@@ -16,6 +16,7 @@ from lua_grammar import LuaGrammar
 POOLS = {
     "k": [b"k%d" % i for i in range(8)],
     "q": [b"q0", b"q1"],
+    "j": [b"j0", b"j1", b"j2"],
     "m": [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"3", b"-7", b"100000", b"5000000000", b"", b"x" * 20, b"\x00\xff",
           b"12345678901234567890"] + [b"m%d" % i for i in range(12)],
     "v": [b"0", b"1", b"10", b"-5", b"3.5", b"hello", b"", b"a b", b"9223372036854775807", b"-9223372036854775808",
@@ -71,6 +72,8 @@ TEMPLATES = """
     SETBIT {k} {c} (0|1) ; GETBIT {k} {o} ; SETBIT {k} 350 (0|1) ; GETBIT {k} {c} ; BITOP (AND|OR|XOR|NOT) {k} {k} [{k}|{k}~{k}]
     BITCOUNT {k} [{i}~{i}|{i}~{i}~(BIT|BYTE)|{n}~{n}~BIT] ; BITPOS {k} (0|1) [{i}|{i}~{i}|{i}~{i}~(BIT|BYTE)|{n}~{n}~BIT]
     BITFIELD {k} [OVERFLOW~(SAT|FAIL|WRAP)] (SET~{y}~{c}~{n}|GET~{y}~{o}|INCRBY~{y}~{c}~{n})+ ; BITFIELD_RO {k} (GET~{y}~{o})+
+    PFADD {j} {m}+ ; PFADD {j} {v} ; PFADD {k} {m}+ ; PFADD {j} [{m}] ; PFCOUNT {j} ; PFCOUNT {j} ; PFCOUNT {j}+ ; PFCOUNT {k} ; PFMERGE {j} {j}+ ; PFMERGE {j} [{k}|{j}]
+    PFDEBUG (ENCODING|DECODE|TODENSE) {j} ; GET {j} ; SETRANGE {j} {c} {v} ; APPEND {j} {v} ; COPY {j} {j} [REPLACE] ; DEL {j} ; OBJECT ENCODING {j} ; SETBIT {j} 130 (0|1)
     LCS {k} {k} [LEN|IDX|IDX~WITHMATCHLEN|IDX~MINMATCHLEN~2]
     LPUSH {k} {v}+ ; RPUSH {k} {m}+ ; LPUSH {k} {m}+ ; RPUSH {k} {v}+ ; LPUSHX {k} {m} ; RPUSHX {k} {m}+
     LPOP {k} [{c}] ; RPOP {k} [{c}] ; LLEN {k} ; LRANGE {k} {i} {i} ; LRANGE {k} 0 -1 ; LINDEX {k} {i}

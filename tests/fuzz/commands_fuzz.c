@@ -22,7 +22,7 @@ static bool is_left_out(struct bytes name)
 {
     static const char *const names[] = {"debug",        "shutdown", "config", "save",      "bgsave",
                                         "bgrewriteaof", "sync",     "psync",  "replicaof", "slaveof",
-                                        "failover",     "module",   "acl",    "monitor"};
+                                        "failover",     "module",   "acl",    "monitor",   "pfselftest"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (bytes_is_word(name, names[i])) return true;
     return false;
