@@ -68,7 +68,7 @@ void worker_check(const struct worker *w)
     ASSERT(blocked_timed_count(w) <= blocked);
     ASSERT(!blocked_any_ready(w));
     ASSERT(!effects_pending(&w->effects));
-    ASSERT(!w->flush && !w->dying);
+    ASSERT(!w->flush && (!w->dying || w->srv->stopping));
     journal_check(&w->srv->journal);
     blocked_check(w);
     replicas_check(w);

@@ -185,6 +185,7 @@ static void end_turn(struct worker *w)
         w->flush = cl->next_flush;
         client_flush(cl);
     }
+    if (unlikely(w->srv->stopping)) return; /* whoever asked for it is let go when nobody can connect any more */
     while (w->dying) {
         struct client *cl = w->dying;
         w->dying = cl->next_dying;

@@ -72,7 +72,6 @@ static void reply_error_of(lua_State *L, struct reply *out, struct bytes text, s
     reply_error_bytes(out, bytes_of(line, n));
     mem_free(line);
     out->on_error = tell;
-    if (counted) out->error_count--; /* nor did the command that runs the script fail */
 }
 
 void script_answer_error(struct script_vm *vm, struct reply *out, const char *name)

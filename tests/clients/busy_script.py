@@ -113,7 +113,13 @@ def check_shutdown(tap, server):
         closed = False
     except Closed:
         closed = True
-    ok(tap, closed and server.process.wait(20) == 0, "SHUTDOWN NOSAVE ends the server, though the script has written")
+    try:
+        server.client().close()
+        refused = False
+    except OSError:
+        refused = True
+    ok(tap, closed and refused, "who asked for SHUTDOWN NOSAVE is let go when nobody can connect any more")
+    ok(tap, server.process.wait(20) == 0, "and the server ends, though the script has written")
 
 
 def main():
