@@ -60,6 +60,7 @@ enum server_unusual {
     SERVER_AOF_FULL = 1u << 6,      /* writes have to wait until more of the log is written */
     SERVER_BUSY_SCRIPT = 1u << 7,   /* a script runs for too long, and only some commands are served meanwhile ... */
     SERVER_BUSY_FUNCTION = 1u << 8, /* ... or a function */
+    SERVER_FEW_REPLICAS = 1u << 10, /* writes are refused, because fewer than min-replicas-to-write acknowledge */
     SERVER_MIGRATING = 1u << 9,     /* some commands may have to wait until it is decided whether their keys are here */
     SERVER_BUSY = SERVER_BUSY_SCRIPT | SERVER_BUSY_FUNCTION,
 };

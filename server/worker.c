@@ -20,6 +20,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/net/listen.h"
+#include "server/net/client_weight.h"
 #include "server/net/pushes.h"
 #include "server/net/tracking.h"
 #include "server/observe/log.h"
@@ -43,8 +44,10 @@ void worker_take_config(struct worker *w)
     conf_store_pass(&w->srv->conf, &w->conf);
     w->call.cfg = w->conf.cfg;
     persist_update(w->srv);
+    replicas_take_config(w);
     aof_take_config(w);
     tracking_take_config(w);
+    client_weights_take_config(w);
     if (w->conf.cfg->maxmemory && w->conf.cfg->maxmemory != maxmemory) w->evicting = true;
     run_update_slow_ticks(w);
 }
@@ -80,6 +83,16 @@ void worker_ready_first(struct worker *w, struct client *cl)
     w->ready = cl;
 }
 
+void worker_not_ready(struct worker *w, struct client *cl)
+{
+    struct client **at = &w->ready;
+    while (*at && *at != cl) at = &(*at)->next_ready;
+    if (!*at) return;
+    *at = cl->next_ready;
+    if (w->ready_tail == &cl->next_ready) w->ready_tail = at;
+    cl->flags &= ~(uint32_t)CLIENT_READY_QUEUED;
+}
+
 void worker_post_all(struct server *srv, struct worker_message *m)
 {
     for (int i = 0; i < srv->worker_count; i++) worker_post(&srv->workers[i], m);
@@ -98,7 +111,8 @@ struct worker_stats worker_stats_sum(const struct server *srv)
         for (int why = 0; why <= ACL_DENIED_CHANNEL; why++) ADD(acl_denied[why]);
         if (s->turn_ticks_max > sum.turn_ticks_max) sum.turn_ticks_max = s->turn_ticks_max;
         if (s->turn_commands_max > sum.turn_commands_max) sum.turn_commands_max = s->turn_commands_max;
-        ADD(output_limit_closed), ADD(query_limit_closed), ADD(over_ns), ADD(over_since_ns), ADD(peak_clients);
+        ADD(output_limit_closed), ADD(query_limit_closed), ADD(evicted_clients), ADD(over_ns), ADD(over_since_ns),
+            ADD(peak_clients);
         sum.expired_stale_perc += s->expired_stale_perc / srv->worker_count;
 #undef ADD
     }
@@ -148,7 +162,9 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->call = (struct call){.srv = srv, .w = w, .cfg = w->conf.cfg, .held = UINT64_MAX};
     ticks_init(&w->ticks);
     worker_update_time(w);
+    replicas_take_config(w);
     run_update_slow_ticks(w);
+    client_weights_take_config(w);
     int err = demi_wake_new(&w->wake);
     if (err) return -err;
     w->wake_endpoint.completed = woken;
@@ -162,6 +178,7 @@ void worker_fini(struct worker *w)
 {
     migrate_fini(w);
     list_for_each_safe(it, &w->clients) client_free(list_entry(it, struct client, all));
+    client_weights_fini(w);
     client_index_fini(w);
     blocked_fini(w);
     batch_fini(w);

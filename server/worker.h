@@ -41,7 +41,7 @@ struct worker_stats {
     uint64_t acl_denied[ACL_DENIED_CHANNEL + 1]; /* by enum acl_denied */
     uint64_t batches, turns, loop_ns;            /* loop_ns: of turns, without sleep; worker_see_loop() */
     uint64_t expired_time_cap_reached, expire_cycle_ns;
-    uint64_t output_limit_closed, query_limit_closed;
+    uint64_t output_limit_closed, query_limit_closed, evicted_clients;
     uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */
     uint64_t cron_ns;
     uint64_t turn_ticks_max, turn_commands_max; /* of one turn, without the wait */
@@ -86,6 +86,7 @@ struct worker {
     uint64_t replayed;               /* commands of a log, which are not counted above */
     uint64_t waits;                  /* nor is a command that began to wait, or goes on waiting */
     struct command_stats *cmd_stats; /* by command->index */
+    struct client_weights *weights;  /* server/net/client_weight.h; NULL: maxmemory-clients is 0 */
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
     struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none is in the making */
     struct migrations *migrations;   /* server/migrate/migrate.c; NULL: there was none yet */
@@ -134,6 +135,8 @@ void worker_take_config(struct worker *w);
 void worker_see_loop(struct worker *w);
 /* Puts a client on the list of those with unparsed input. */
 void worker_ready(struct worker *w, struct client *cl);
+/* Takes it off that list. */
+void worker_not_ready(struct worker *w, struct client *cl);
 /* Clients whose next command is held may try it again. */
 void worker_let_go(struct worker *w);
 /* The same before all others: it was served, and not to its end. */

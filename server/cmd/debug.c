@@ -284,6 +284,18 @@ static void debug_packed_threshold(struct call *c)
     call_ok(c);
 }
 
+/* There is a buffer only while there is output: nothing that an idle client has shrinks, whatever is said here. */
+static void debug_replybuffer(struct call *c)
+{
+    int64_t v;
+    if (!bytes_is_word(c->argv[2], "peak-reset-time") && !bytes_is_word(c->argv[2], "resizing")) {
+        call_unknown_sub(c);
+    } else if (bytes_is_word(c->argv[3], "never") || bytes_is_word(c->argv[3], "reset") ||
+               call_int(c, c->argv[3], &v)) {
+        call_ok(c);
+    }
+}
+
 static void debug_stringmatch(struct call *c)
 {
     int64_t n;
@@ -517,6 +529,7 @@ static const struct {
     {"protocol", 3, 3, debug_protocol},
     {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
     {"reload", 2, INT32_MAX, debug_reload},
+    {"replybuffer", 4, 4, debug_replybuffer},
     {"segfault", 2, 2, debug_segfault},
     {"set-active-expire", 3, 3, debug_set_active_expire},
     {"set-disable-deny-scripts", 3, 3, debug_deny_nothing},

@@ -47,6 +47,12 @@ static bool changes_data(const struct session *s, uint32_t flags)
     return (flags & (CMD_WRITE | CMD_TELLS_DISK_ERROR)) || ((flags & CMD_RUNS_QUEUE) && multi_changes(s));
 }
 
+/* Of them those that write by their flags. */
+static bool writes_data(const struct session *s, uint32_t flags)
+{
+    return (flags & CMD_WRITE) || ((flags & CMD_RUNS_QUEUE) && multi_changes(s));
+}
+
 static bool runs_while_loading(const struct session *s, const struct command *cmd)
 {
     return (cmd->flags & CMD_LOADING) && !((cmd->flags & CMD_RUNS_QUEUE) && multi_needs_data(s));
@@ -79,6 +85,7 @@ static enum admit_reason why_script_refused(const struct session *s, const struc
     if (s->flags & SESSION_WROTE) return ADMIT_OK;
     if (st->disk_error && (flags & CMD_WRITE)) return ADMIT_DISK_ERROR;
     if (st->aof_error && (flags & CMD_WRITE)) return ADMIT_AOF_ERROR;
+    if (st->few_replicas && (flags & CMD_WRITE)) return ADMIT_FEW_REPLICAS;
     if (st->over_memory && (flags & CMD_DENYOOM) && !(s->flags & SESSION_ALLOW_OOM)) return ADMIT_OOM;
     return ADMIT_OK;
 }
@@ -102,6 +109,7 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     if (st->over_memory && needs_memory(s, flags)) return ADMIT_OOM;
     if (st->disk_error && changes_data(s, flags)) return ADMIT_DISK_ERROR;
     if (st->aof_error && changes_data(s, flags)) return ADMIT_AOF_ERROR;
+    if (st->few_replicas && writes_data(s, flags)) return ADMIT_FEW_REPLICAS;
     if ((s->flags & SESSION_PUBSUB) && s->out->proto == 2 && !(cmd->flags & CMD_SUBSCRIBED)) return ADMIT_SUBSCRIBED;
     if (st->loading && !runs_while_loading(s, cmd)) return ADMIT_LOADING;
     if (st->busy && !(cmd->flags & CMD_ALLOW_BUSY))
@@ -153,6 +161,7 @@ void admit_text(enum admit_reason why, const struct session *s, const struct req
             "that may modify the data set are disabled, because this instance is configured to report errors during "
             "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
             "details about the RDB error.",
+        [ADMIT_FEW_REPLICAS] = "NOREPLICAS Not enough good replicas to write.",
         [ADMIT_LOADING] = "LOADING Redis is loading the dataset in memory",
         [ADMIT_REPLICA] = "ERR Replica can't interact with the keyspace",
         [ADMIT_SCRIPT_BUSY] = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",

@@ -27,6 +27,7 @@ struct admit_state {
     enum admit_pause pause;      /* CLIENT PAUSE */
     bool over_memory;            /* over maxmemory, and nothing could be evicted */
     bool disk_error;             /* saving fails, and writes are to be refused for it */
+    bool few_replicas;           /* fewer than min-replicas-to-write acknowledge */
     int aof_error;               /* -errno: the log cannot be written, and writes are to be refused for it */
     bool loading;                /* the data are not all there yet */
     bool deny_nothing;           /* scripts may run what they may not (DEBUG SET-DISABLE-DENY-SCRIPTS) */
@@ -55,6 +56,7 @@ enum admit_reason {
     ADMIT_OOM,
     ADMIT_DISK_ERROR,
     ADMIT_AOF_ERROR,
+    ADMIT_FEW_REPLICAS,
     ADMIT_SUBSCRIBED,
     ADMIT_LOADING,
     ADMIT_REPLICA,

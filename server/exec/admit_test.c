@@ -20,7 +20,20 @@
 #define RESP3     (1u << 29)
 
 /* States. */
-enum { FINE, OVER, PAUSED, PAUSED_WRITES, DEBUG_LOCAL, DEBUG_YES, MODULE_YES, LOADING, NO_DISK, NO_DISK_OVER, NO_LOG };
+enum {
+    FINE,
+    OVER,
+    PAUSED,
+    PAUSED_WRITES,
+    DEBUG_LOCAL,
+    DEBUG_YES,
+    MODULE_YES,
+    LOADING,
+    NO_DISK,
+    NO_DISK_OVER,
+    NO_LOG,
+    FEW
+};
 
 static const struct {
     const char *line;
@@ -117,6 +130,17 @@ static const struct {
     {"SPUBLISH c m", SESSION_REPLICA, FINE, ADMIT_REFUSE, ADMIT_REPLICA},
     {"PING", SESSION_REPLICA, FINE, ADMIT_RUN, ADMIT_OK},
     {"INFO", SESSION_MONITOR, FINE, ADMIT_RUN, ADMIT_OK},
+    /* replicas */
+    {"SET k v", 0, FEW, ADMIT_REFUSE, ADMIT_FEW_REPLICAS},
+    {"SET k v", SESSION_MULTI, FEW, ADMIT_REFUSE, ADMIT_FEW_REPLICAS},
+    {"DEL k", 0, FEW, ADMIT_REFUSE, ADMIT_FEW_REPLICAS},
+    {"GET k", 0, FEW, ADMIT_RUN, ADMIT_OK},
+    {"PING", 0, FEW, ADMIT_RUN, ADMIT_OK},
+    {"PUBLISH c m", 0, FEW, ADMIT_RUN, ADMIT_OK},
+    {"EXEC", SESSION_MULTI, FEW, ADMIT_RUN, ADMIT_OK}, /* nothing is queued */
+    {"SET k v", SESSION_SCRIPT, FEW, ADMIT_REFUSE, ADMIT_FEW_REPLICAS},
+    {"SET k v", SESSION_SCRIPT | SESSION_WROTE, FEW, ADMIT_RUN, ADMIT_OK},
+    {"SET k v", OUTSIDER, FEW, ADMIT_REFUSE, ADMIT_NOAUTH},
     /* CLIENT PAUSE; errors first */
     {"GET k", 0, PAUSED, ADMIT_HOLD, ADMIT_OK},
     {"GET k", 0, PAUSED_WRITES, ADMIT_RUN, ADMIT_OK},
@@ -146,6 +170,7 @@ static struct admit_state state_for(int state)
                                           : ADMIT_PAUSE_NONE,
         .over_memory = state == OVER || state == NO_DISK_OVER,
         .disk_error = state == NO_DISK || state == NO_DISK_OVER,
+        .few_replicas = state == FEW,
         .aof_error = state == NO_LOG ? -5 : 0,
         .loading = state == LOADING,
     };

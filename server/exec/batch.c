@@ -24,6 +24,7 @@
 #include "server/exec/exec.h"
 #include "server/exec/multi.h"
 #include "server/mem.h"
+#include "server/net/client_weight.h"
 #include "server/observe/log.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -162,6 +163,7 @@ static bool parse_client(struct worker *w, struct client *cl)
         cl->in_off += req.consumed;
         if (r == RESP_NEED_MORE) {
             cl->in_want = req.want;
+            if (unlikely(cl->flags & CLIENT_WEIGHED)) client_weigh(cl); /* before others find it there */
             return true;
         }
         struct parsed *p = &b->cmds[b->count++];

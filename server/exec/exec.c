@@ -124,6 +124,7 @@ static struct admit_state state_of(struct worker *w)
                              .module = allowed[srv->config->enable_module_command],
                              .loading = srv->unusual & SERVER_LOADING,
                              .disk_error = srv->unusual & SERVER_DISK_ERROR,
+                             .few_replicas = srv->unusual & SERVER_FEW_REPLICAS,
                              .aof_error = srv->aof.error};
     st.deny_nothing = srv->scripts_deny_nothing;
     if (srv->unusual & SERVER_BUSY_SCRIPT) st.busy = ADMIT_BUSY_SCRIPT;

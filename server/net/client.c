@@ -22,6 +22,7 @@
 #include "server/exec/multi.h"
 #include "server/mem.h"
 #include "server/net/client_parts.h"
+#include "server/net/client_weight.h"
 #include "server/net/monitor.h"
 #include "server/net/pubsub.h"
 #include "server/net/tls.h"
@@ -31,6 +32,9 @@
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
+
+#define POP_BYTES_MAX  ((size_t)64 << 10) /* what a pop gives at most */
+#define LARGE_ARGUMENT (32 << 10)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -148,6 +152,7 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
     cl->out.on_error = on_error_reply;
     cl->out.on_error_ctx = w;
     resp_parser_init(&cl->parser);
+    client_weight_begin(cl);
     cl->created_ms = cl->active_ms = w->now_ms;
     note_addresses(cl, peer);
     session_set_user(&cl->s, w->srv->acl.default_user);
@@ -179,6 +184,8 @@ void client_free(struct client *cl)
     blocked_forget(cl);
     pubsub_forget(cl);
     tracking_stop(cl);
+    client_weight_forget(cl);
+    if (unlikely(cl->flags & CLIENT_READY_QUEUED)) worker_not_ready(w, cl);
     monitor_remove(cl);
     replicas_forget(cl);
     drop_input(cl);
@@ -204,6 +211,7 @@ void client_close_soon(struct client *cl)
     cl->next_dying = cl->w->dying;
     cl->w->dying = cl;
     cl->w->before_end = true;
+    if (unlikely(cl->flags & CLIENT_WEIGHED)) client_weight_forget(cl);
 }
 
 void client_close_after_reply(struct client *cl)
@@ -214,21 +222,40 @@ void client_close_after_reply(struct client *cl)
 
 /* --- input -------------------------------------------------------------------------------------------------------- */
 
+/* What it only announces gets no more room than it may use. */
+static size_t announced(const struct client *cl)
+{
+    size_t limit = (size_t)cl->w->conf.cfg->client_query_buffer_limit;
+    if (cl->in_off == cl->in_len) return 0;
+    return cl->in_want < limit ? cl->in_want : limit;
+}
+
+/* For `need` bytes, with room for more: what grows again and again is copied a few times in all, not at each piece that
+ * comes. */
+static size_t room_for(const struct client *cl, size_t left, size_t need, bool all)
+{
+    size_t slack = !left ? 0 : need < (1u << 20) ? need / 2 : cl->in_own ? need / 8 : 0;
+    if (all && slack > POP_BYTES_MAX) slack = POP_BYTES_MAX;
+    return demi_good_size(need < 1024 ? 1024 : need + slack);
+}
+
+size_t client_input_memory(const struct client *cl)
+{
+    size_t want = announced(cl), room = cl->in_cap > cl->in_len ? cl->in_cap : cl->in_len;
+    return room >= want ? room : room_for(cl, cl->in_len - cl->in_off, want, true);
+}
+
 /* Moves what is left of the input into in_own, with room for `more` bytes behind it. */
 static void own_input(struct client *cl, size_t more)
 {
-    size_t left = cl->in_len - cl->in_off;
-    size_t need = left + more, limit = (size_t)cl->w->conf.cfg->client_query_buffer_limit;
-    size_t want =
-        cl->in_want < limit ? cl->in_want : limit; /* what it only announces gets no more room than it may use */
-    if (need < want) need = want;
+    size_t left = cl->in_len - cl->in_off, need = left + more, want = announced(cl);
+    bool all = need < want; /* of this command: what comes behind it is one pop at most */
+    if (all) need = want;
     if (cl->in_own && cl->in == cl->in_own && cl->in_off == 0 && need <= cl->in_cap) return;
     if (cl->in_own && cl->in == cl->in_own && need <= cl->in_cap) {
         memmove(cl->in_own, cl->in + cl->in_off, left);
     } else {
-        /* What grows again and again is copied a few times in all, not at each piece that comes. */
-        size_t slack = !left ? 0 : need < (1u << 20) ? need / 2 : cl->in_own ? need / 8 : 0;
-        size_t cap = demi_good_size(need < 1024 ? 1024 : need + slack);
+        size_t cap = room_for(cl, left, need, all);
         char *p = mem_alloc(cap);
         if (left) memcpy(p, cl->in + cl->in_off, left);
         if (cl->in_sga.sga_buf) demi_sgafree(&cl->in_sga);
@@ -409,6 +436,7 @@ void client_cron(struct client *cl)
     struct worker *w = cl->w;
     const struct config *cfg = w->conf.cfg;
     client_check_output(cl);
+    if (unlikely(cl->flags & CLIENT_WEIGHED)) client_weigh(cl);
     if (cfg->timeout && !(cl->flags & CLIENT_WAITS) &&
         !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
@@ -431,7 +459,8 @@ void client_users_changed(struct worker *w)
 
 size_t client_memory(const struct client *cl, const struct output_held *held)
 {
-    return sizeof *cl + cl->in_cap + multi_memory(&cl->s) + tracking_client_memory(cl) + client_output_memory(cl, held);
+    return sizeof *cl + client_input_memory(cl) + multi_memory(&cl->s) + pubsub_client_memory(cl) +
+           tracking_client_memory(cl) + client_output_memory(cl, held);
 }
 
 struct client *client_find(struct server *srv, uint64_t id)
@@ -467,12 +496,18 @@ static void flag_letters(const struct client *cl, char *out)
     *p = 0;
 }
 
+/* What redis-server has cut off already, so that a large argument lies where it stays. */
+static size_t bytes_before_argument(const struct client *cl)
+{
+    return cl->in_off < cl->in_len && cl->parser.bulk >= LARGE_ARGUMENT ? cl->in_off + cl->parser.at : 0;
+}
+
 size_t client_describe(const struct client *cl, const struct output_held *held, char *out, size_t size)
 {
     char flags[16];
     flag_letters(cl, flags);
     /* With the command in execution, as Redis counts it; an idle client has no buffer. */
-    size_t qbuf = cl->in_len, qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
+    size_t qbuf = cl->in_len - bytes_before_argument(cl), qfree = cl->in_cap > cl->in_len ? cl->in_cap - cl->in_len : 0;
     size_t built = reply_bytes(&cl->out);
     const struct command *cmd = cl->s.last_cmd;
     bool in_multi = (cl->s.flags & SESSION_MULTI) || multi_exec_argv(&cl->s);

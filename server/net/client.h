@@ -26,6 +26,7 @@ enum client_flag {
     CLIENT_STALLED = 1u << 19,      /* not popped: too much unsent */
     CLIENT_HELD = 1u << 22, /* on the worker's list of clients whose output waits for the disk, instead of that above */
     CLIENT_IN_SCRIPT = 1u << 23, /* its script runs for too long, and others are served: it is not touched meanwhile */
+    CLIENT_WEIGHED = 1u << 24,   /* server/net/client_weight.h */
     CLIENT_OWING = 1u << 21,     /* no further command runs and no input is read before more of its output was sent */
 };
 
@@ -64,6 +65,9 @@ struct client {
     struct blocked *blocked;
     struct subscriptions *subs;
     struct tracking_client *tracking; /* server/net/tracking.h; NULL: it tracks nothing */
+
+    size_t weight; /* as it was found last (server/net/client_weight.h) */
+    struct list weight_class;
 
     int64_t created_ms, active_ms;
     int64_t stalled_ms;              /* since when nothing of its output moved, 0: it moves */

@@ -6,9 +6,10 @@
  * has been pushed (the libOS holds it until the bytes have left).
  *
  * Bounds. client-output-buffer-limit of the class, looked at where a reply takes memory (client_may_grow()), so that no
- * command, transaction or message goes far beyond it. Whoever has no such limit may owe: a client with more than
- * TURN_BYTES built in a turn is not served on before that was handed to the libOS, and one with more than OWED_BYTES
- * unsent not before these were sent (CLIENT_OWING); so it holds these and one command's reply.
+ * command, transaction or message goes far beyond it; and maxmemory-clients, of all together. Whoever has no such limit
+ * may owe: a client with more than TURN_BYTES built in a turn is not served on before that was handed to the libOS,
+ * and one with more than OWED_BYTES unsent not before these were sent (CLIENT_OWING); so it holds these and one
+ * command's reply.
  *
  *     served --TURN_BYTES built--> owing --flushed, at most OWED_BYTES unsent--> served
  *                                    | more: neither served nor read from; its push has a token
@@ -29,6 +30,7 @@
 
 #include "demi/libos.h"
 #include "server/net/client.h"
+#include "server/net/client_weight.h"
 #include "server/net/feed.h"
 #include "server/observe/log.h"
 #include "server/server.h"
@@ -80,6 +82,7 @@ static size_t owed_bytes(const struct client *cl)
 {
     if (!(cl->s.flags & SESSION_AUTHENTICATED)) return UNAUTHENTICATED_BYTES;
     bool limited = cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
+    if (cl->flags & CLIENT_WEIGHED) limited |= !(cl->flags & CLIENT_NO_EVICT); /* it is closed when it owes too much */
     return limited ? SIZE_MAX : OWED_BYTES;
 }
 
@@ -93,6 +96,7 @@ bool client_may_grow(struct reply *r, size_t bytes)
         client_close_over_limit(cl);
         return false;
     }
+    if (unlikely(cl->flags & CLIENT_WEIGHED) && !client_weight_allows(cl, bytes)) return false;
     if (unlikely(bytes > turn_bytes(cl))) cl->flags |= CLIENT_OWING;
     return true;
 }
@@ -253,6 +257,13 @@ void client_release_held(struct worker *w)
     }
 }
 
+/* What was pushed now is gone in a moment, unless something was left that had been pushed before. */
+static void weigh_flushed(struct client *cl)
+{
+    if (cl->unsent && !(cl->flags & CLIENT_CLOSE_NOW)) demi_unsent(cl->qd, &cl->unsent);
+    client_weigh(cl);
+}
+
 /* --- the end of a turn -------------------------------------------------------------------------------------------- */
 
 /* Whose output is looked at each time; that of others every 64 KiB, and while some of it is unsent. */
@@ -269,7 +280,8 @@ void client_flush(struct client *cl)
     size_t bytes = reply_bytes(&cl->out);
     /* Before the push: what the libOS still has now, it did not get rid of in earlier turns. */
     if (unlikely(cl->unsent || (cl->net_out ^ (cl->net_out + bytes)) >> 16 ||
-                 ((cl->s.flags ^ SESSION_AUTHENTICATED) & LOOKED_AT) || (cl->flags & CLIENT_OWING))) {
+                 ((cl->s.flags ^ SESSION_AUTHENTICATED) & LOOKED_AT) ||
+                 (cl->flags & (CLIENT_OWING | CLIENT_WEIGHED)))) {
         client_check_output(cl);
         if (bytes && cl->unsent > owed_bytes(cl)) cl->flags |= CLIENT_OWING;
     }
@@ -283,7 +295,12 @@ void client_flush(struct client *cl)
     client_settle_input(cl);
     if (unlikely(cl->put_off != NULL)) client_take_put_off(cl);
     if (cl->flags & CLIENT_CLOSE_AFTER) client_close_soon(cl);
-    if (unlikely(cl->flags & CLIENT_OWING)) settle_debt(cl);
+    if (likely(!(cl->flags & (CLIENT_OWING | CLIENT_WEIGHED)))) {
+        client_ask_for_input(cl);
+        return;
+    }
+    if (cl->flags & CLIENT_WEIGHED) weigh_flushed(cl);
+    if (cl->flags & CLIENT_OWING) settle_debt(cl);
     else client_ask_for_input(cl);
 }
 

@@ -25,6 +25,9 @@ void client_close_without_rest(struct client *cl);
 /* A line that describes it, between the two. */
 void client_log(const struct client *cl, int level, const char *before, const char *after);
 
+/* Room that its input has, or is to have at the end of the turn. */
+size_t client_input_memory(const struct client *cl);
+
 /* client_output.c */
 /* Its replies and messages are to take memory: they may not beyond the hard limit of its class, and it owes when they
  * are many. */

@@ -102,6 +102,14 @@ size_t pubsub_client_count(const struct client *cl, enum pubsub_kind kind)
     return cl->subs ? cl->subs->count[kind] : 0;
 }
 
+size_t pubsub_client_memory(const struct client *cl)
+{
+    if (!cl->subs) return 0;
+    size_t n = 0;
+    for (int k = 0; k < PUBSUB_KINDS; k++) n += cl->subs->count[k];
+    return sizeof *cl->subs + n * (sizeof(struct subscription) + 2 * sizeof(uint64_t)); /* its slots in tables */
+}
+
 size_t pubsub_subscribers(struct server *srv, enum pubsub_kind kind, struct bytes name)
 {
     struct channel *ch = find_channel(srv, kind, name);

@@ -26,6 +26,8 @@ size_t pubsub_publish_sharded(struct call *c, struct bytes channel, struct bytes
 
 /* How many names of this kind a client, or anybody, is subscribed to. */
 size_t pubsub_client_count(const struct client *cl, enum pubsub_kind kind);
+/* What they take of a client's memory. */
+size_t pubsub_client_memory(const struct client *cl);
 size_t pubsub_count(const struct server *srv, enum pubsub_kind kind);
 /* Subscribers by exactly this name. */
 size_t pubsub_subscribers(struct server *srv, enum pubsub_kind kind, struct bytes name);

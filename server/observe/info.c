@@ -233,7 +233,7 @@ static void info_stats(struct info *in)
     info_line(in, "expired_time_cap_reached_count:%llu", (unsigned long long)s->expired_time_cap_reached);
     info_line(in, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(s->expire_cycle_ns / NSEC_PER_MSEC));
     info_line(in, "evicted_keys:%llu", (unsigned long long)s->evicted);
-    info_line(in, "evicted_clients:0");
+    info_line(in, "evicted_clients:%llu", (unsigned long long)s->evicted_clients);
     info_line(in, "evicted_scripts:%llu", (unsigned long long)(in->srv->scripts ? in->srv->scripts->evicted : 0));
     uint64_t over_now, over = evict_over_ns(in->w, &over_now);
     info_line(in, "total_eviction_exceeded_time:%llu", (unsigned long long)(over / NSEC_PER_MSEC));
@@ -282,6 +282,7 @@ static void info_replication(struct info *in)
 {
     info_line(in, "role:master");
     info_line(in, "connected_slaves:%zu", replicas_count(in->w));
+    if (in->srv->unusual & SERVER_FEW_REPLICAS) info_line(in, "min_slaves_good_slaves:0");
     for (size_t i = 0; i < replicas_count(in->w); i++) replica_line(in, i, replicas_at(in->w, i));
     info_line(in, "master_failover_state:no-failover");
     info_line(in, "master_replid:%s", in->srv->run_id);

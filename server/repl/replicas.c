@@ -39,6 +39,14 @@ static struct replicas *replicas_of(struct worker *w)
     return w->replicas;
 }
 
+void replicas_take_config(struct worker *w)
+{
+    const struct config *cfg = w->conf.cfg;
+    bool few = cfg->min_replicas_to_write && cfg->min_replicas_max_lag;
+    if (few) w->srv->unusual |= SERVER_FEW_REPLICAS;
+    else w->srv->unusual &= ~(unsigned)SERVER_FEW_REPLICAS;
+}
+
 /* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 /* Those that nobody but us holds any more go. */

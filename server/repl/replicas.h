@@ -30,6 +30,8 @@ size_t replicas_memory(const struct worker *w);
 /* The client goes away. */
 void replicas_forget(struct client *cl);
 void replicas_fini(struct worker *w);
+/* min-replicas-to-write: those that follow by SYNC acknowledge nothing, so that none of them counts. */
+void replicas_take_config(struct worker *w);
 /* PING every repl-ping-replica-period, so that a replica sees that the link is alive. */
 void replicas_cron(struct worker *w);
 /* The journal's hook: those who read it are flushed at the end of the turn, those too far behind are closed. */

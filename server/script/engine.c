@@ -47,6 +47,10 @@ static bool may_begin(struct call *c, const struct script_what *what, bool over_
         call_error(c, "ERR Can not execute a script with write flag using *_ro command.");
         return false;
     }
+    if (srv->unusual & SERVER_FEW_REPLICAS) {
+        call_error(c, "NOREPLICAS Not enough good replicas to write.");
+        return false;
+    }
     if (!obeys && over_memory && !(what->flags & SCRIPT_ALLOW_OOM)) {
         call_error(c, "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'");
         return false;

@@ -19,7 +19,7 @@ PROMPT = "127.0.0.1:26700> "
 ARGUMENTS = {"CLUSTER": ("INFO",), "MODULE LOAD": ("x",), "MODULE LOADEX": ("x",), "MODULE UNLOAD": ("x",),
              "PSYNC": ("?", "-1"), "REPLICAOF": ("h", "1"), "SLAVEOF": ("h", "1")}
 # A value that asks for something, where "yes" does not.
-ASKS = {"user": "alice on", "io-threads": "4", "tls-port": "6380", "replicaof": "127.0.0.1 1", "min-replicas-to-write": "1",
+ASKS = {"user": "alice on", "io-threads": "4", "tls-port": "6380", "replicaof": "127.0.0.1 1",
         "maxmemory-clients": "10mb", "loadmodule": "/x", "bind-source-addr": "127.0.0.1", "socket-mark-id": "1", "watchdog-period": "10"}
 CLI = need("redis-cli")
 need_server()
