@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Elements are packed bytes; which of the two shapes they have follows from the dict's ops. Lengths:
+ * Elements are packed bytes; which of the shapes they have follows from the dict's ops, and a set's from the three
+ * lowest bits of what the table holds, which are an address's that is a multiple of 8:
+ *
+ *     map           field length, value length, field, value
+ *     set, bits 7   member length, member
+ *     set, else     member; its length is its block's size less the bits
+ *
+ * The heap's classes go in steps of 8 bytes up to 1 KiB, so a length beside a member of 16 bytes would make it 24. Where
+ * it makes no difference (7 bytes would be unused), and for members that are empty or longer, it is there. Lengths:
  *
  *     0 … 252: the byte itself    253: 2 bytes follow    254: 4 follow    255: 8 follow    (little-endian)
  *
@@ -14,6 +22,9 @@
 #define LENGTH_U16 253
 #define LENGTH_U32 254
 #define LENGTH_U64 255
+
+#define HAS_LENGTH 7    /* the lowest bits of a set's entry whose length lies before its member */
+#define BARE_MAX   1024 /* the heap's classes are multiples of 8 up to here */
 
 /* --- elements ------------------------------------------------------------------------------------- */
 
@@ -52,10 +63,17 @@ static inline const char *length_get(const char *p, size_t *n)
     return p + size;
 }
 
+static inline unsigned bits_of(const void *entry) { return (uintptr_t)entry & 7; }
+
+/* The block of a set's entry, or of a map's, which has no such bits. */
+static inline void *block_of(const void *entry) { return (void *)((uintptr_t)entry & ~(uintptr_t)7); }
+
 static struct bytes set_key(const void *entry)
 {
     struct bytes k;
-    k.p = length_get(entry, &k.n);
+    const char *block = block_of(entry);
+    if (bits_of(entry) != HAS_LENGTH) return bytes_of(block, mem_size(block) - bits_of(entry));
+    k.p = length_get(block, &k.n);
     return k;
 }
 
@@ -72,42 +90,52 @@ static const struct table_ops map_ops = {.key = map_key};
 
 static struct element element_get(bool is_map, const void *entry)
 {
-    struct element e = {.value = {"", 0}};
-    const char *p = length_get(entry, &e.member.n);
-    if (is_map) p = length_get(p, &e.value.n);
+    if (!is_map) return (struct element){.member = set_key(entry), .value = {"", 0}};
+    struct element e = {.score = 0};
+    const char *p = length_get(length_get(entry, &e.member.n), &e.value.n);
     e.member.p = p;
-    if (is_map) e.value.p = p + e.member.n;
+    e.value.p = p + e.member.n;
     return e;
 }
 
-static size_t element_size(bool is_map, size_t field_size, size_t value_size)
+static size_t map_size(size_t field_size, size_t value_size)
 {
-    size_t n = length_size(field_size) + field_size;
-    return is_map ? n + length_size(value_size) + value_size : n;
+    return length_size(field_size) + length_size(value_size) + field_size + value_size;
 }
 
-static void *element_new(struct dict *d, bool is_map, struct bytes field, struct bytes value)
+static void *map_new(struct dict *d, struct bytes field, struct bytes value)
 {
-    char *entry = mem_alloc(element_size(is_map, field.n, value.n));
-    char *p = length_put(entry, field.n);
-    if (is_map) p = length_put(p, value.n);
+    char *entry = mem_alloc(map_size(field.n, value.n));
+    char *p = length_put(length_put(entry, field.n), value.n);
     if (field.n) memcpy(p, field.p, field.n);
     if (value.n) memcpy(p + field.n, value.p, value.n);
     d->entry_bytes += mem_size(entry);
     return entry;
 }
 
+static void *set_new(struct dict *d, struct bytes member)
+{
+    unsigned unused = -member.n & 7;
+    bool bare = unused != HAS_LENGTH && member.n && member.n <= BARE_MAX;
+    char *block = mem_alloc(bare ? member.n : length_size(member.n) + member.n);
+    char *p = bare ? block : length_put(block, member.n);
+    if (member.n) memcpy(p, member.p, member.n);
+    d->entry_bytes += mem_size(block);
+    DASSERT(((uintptr_t)block & 7) == 0 && (!bare || mem_size(block) == member.n + unused));
+    return block + (bare ? unused : HAS_LENGTH);
+}
+
 static void element_free(struct dict *d, void *entry)
 {
-    d->entry_bytes -= mem_size(entry);
-    mem_free(entry);
+    d->entry_bytes -= mem_size(block_of(entry));
+    mem_free(block_of(entry));
 }
 
 /* Overwrites the value if the new one takes no more than the block, and no less than half of it. */
-static bool element_rewrite(void *entry, struct bytes value)
+static bool map_rewrite(void *entry, struct bytes value)
 {
     struct element e = element_get(true, entry);
-    size_t need = element_size(true, e.member.n, value.n), room = mem_size(entry);
+    size_t need = map_size(e.member.n, value.n), room = mem_size(entry);
     if (need > room || need < room / 2) return false;
     char *length = (char *)entry + length_size(e.member.n), *field = length + length_size(value.n);
     /* first: a longer length takes the field's first bytes */
@@ -130,7 +158,7 @@ static void dict_init(struct dict *d, const struct table_ops *ops, uint64_t seed
 void dict_init_map(struct dict *d, uint64_t seed) { dict_init(d, &map_ops, seed); }
 void dict_init_set(struct dict *d, uint64_t seed) { dict_init(d, &set_ops, seed); }
 
-static void free_block(void *arg, void *entry) { mem_free(entry); }
+static void free_block(void *arg, void *entry) { mem_free(block_of(entry)); }
 
 void dict_fini(struct dict *d)
 {
@@ -187,13 +215,13 @@ bool dict_set(struct dict *d, struct bytes field, struct bytes value)
     DASSERT(dict_is_map(d));
     if (!s.bucket) {
         if (unlikely(d->watch != NULL)) tell_element_changes(d, NULL, field, value);
-        table_insert(&d->t, hash, element_new(d, true, field, value));
+        table_insert(&d->t, hash, map_new(d, field, value));
         return true;
     }
     void *old = table_slot_entry(s);
     if (unlikely(d->watch != NULL)) tell_element_changes(d, old, field, value);
-    if (element_rewrite(old, value)) return false;
-    table_replace_slot(&d->t, s, element_new(d, true, element_get(true, old).member, value));
+    if (map_rewrite(old, value)) return false;
+    table_replace_slot(&d->t, s, map_new(d, element_get(true, old).member, value));
     element_free(d, old);
     return false;
 }
@@ -204,7 +232,7 @@ bool dict_add(struct dict *d, struct bytes member)
     DASSERT(!dict_is_map(d));
     if (element_find(d, hash, member).bucket) return false;
     if (unlikely(d->watch != NULL)) tell_element_changes(d, NULL, member, BYTES(""));
-    table_insert(&d->t, hash, element_new(d, false, member, BYTES("")));
+    table_insert(&d->t, hash, set_new(d, member));
     return true;
 }
 
@@ -276,8 +304,11 @@ void dict_check(const struct dict *d)
                 if (!(b->meta >> (8 * k) & 0x80)) continue;
                 const void *entry = (const void *)(b->slot[k] & TABLE_PTR_MASK);
                 struct element e = element_get(dict_is_map(d), entry);
-                ASSERT(element_size(dict_is_map(d), e.member.n, e.value.n) <= mem_size(entry));
-                entry_bytes += mem_size(entry);
+                size_t size = mem_size(block_of(entry));
+                if (dict_is_map(d)) ASSERT(bits_of(entry) == 0 && map_size(e.member.n, e.value.n) <= size);
+                else if (bits_of(entry) == HAS_LENGTH) ASSERT(length_size(e.member.n) + e.member.n <= size);
+                else ASSERT(e.member.n && e.member.n + bits_of(entry) == size);
+                entry_bytes += size;
             }
         }
     }

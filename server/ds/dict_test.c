@@ -156,6 +156,46 @@ static void test_a_set_has_members_without_values(void **state)
     dict_fini(&d);
 }
 
+/* Each length around the borders of what a set's entry says of it, members that begin alike among them. */
+static void test_a_set_keeps_the_length_of_each_member(void **state)
+{
+    (void)state;
+    static const unsigned lengths[] = {0,   1,    7,    8,    9,    15,   16,   17,   250,   252,   253,  254,
+                                       257, 1016, 1017, 1023, 1024, 1025, 1032, 1033, 65535, 65536, 65537};
+    struct dict d;
+    dict_init_set(&d, 7);
+    memset(text, 'm', sizeof text);
+    for (unsigned n = 0; n < 1100; n++) assert_true(dict_add(&d, bytes_of(text, n)));
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        assert_int_equal(dict_add(&d, bytes_of(text, lengths[i])), lengths[i] >= 1100);
+    dict_check(&d);
+    size_t sum = 0, had = dict_count(&d);
+    struct dict_iter it;
+    struct bytes member, value;
+    dict_iter_init(&it, &d);
+    while (dict_iter_next(&it, &member, &value)) sum += member.n + value.n;
+    dict_iter_fini(&it);
+    assert_int_equal(sum, 1099 * 1100 / 2 + 65535 + 65536 + 65537);
+    for (unsigned n = 0; n < 1100; n++) {
+        assert_true(dict_delete(&d, bytes_of(text, n)));
+        assert_false(dict_has(&d, bytes_of(text, n)));
+    }
+    assert_int_equal(dict_count(&d), had - 1100);
+    dict_check(&d);
+    dict_fini(&d);
+}
+
+static void test_a_short_member_takes_no_length(void **state)
+{
+    (void)state;
+    char buf[32];
+    struct dict d;
+    dict_init_set(&d, 8);
+    for (unsigned i = 0; i < 1000; i++) dict_add(&d, bytes_of(buf, (size_t)sprintf(buf, "member:%09u", i)));
+    assert_int_equal(d.entry_bytes, 1000 * 16);
+    dict_fini(&d);
+}
+
 static void show(void *arg, struct bytes field, struct bytes value)
 {
     struct world *w = arg;
@@ -222,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_scan_and_iterator_show_each_field_with_its_value),
         cmocka_unit_test(test_the_table_costs_12_bytes_an_element),
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),
+        cmocka_unit_test(test_a_set_keeps_the_length_of_each_member),
+        cmocka_unit_test(test_a_short_member_takes_no_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 one, by INFO used_memory. Members, fields and values of small ones have 8 bytes, those of large ones 16, keys 16."""
 import socket
 import time
+import zlib
 
 from rig import Failed
 from table import Table
@@ -23,7 +24,7 @@ BIG = (
     ("set", lambda names: ["SADD", "one"] + names, 33),
     ("list", lambda names: ["RPUSH", "one"] + names, None),
     ("hash", lambda names: ["HSET", "one"] + [w for n in names for w in (n, n)], 52),
-    ("sorted set", lambda names: ["ZADD", "one"] + [w for i, n in enumerate(names) for w in (str(int(n[4:]) % 100000), n)], 47),
+    ("sorted set", lambda names: ["ZADD", "one"] + [w for n in names for w in (str(zlib.crc32(n.encode()) % 10**6), n)], 47),
 )
 
 
