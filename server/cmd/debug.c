@@ -91,8 +91,8 @@ static void debug_object(struct call *c)
     const struct entry *e = key_or_error(c);
     if (!e) return;
     char extra[160] = "";
-    if (e->enc == ENC_QUICKLIST && !list_of(e)->single) {
-        const struct quicklist *q = list_of(e);
+    if (e->enc == ENC_QUICKLIST) {
+        const struct quicklist *q = entry_ptr(e);
         size_t bytes = 0, packed = 0;
         for (const struct quicklist_node *n = q->head; n; n = n->next) {
             bytes += n->size;
@@ -236,12 +236,11 @@ static void debug_listpack(struct call *c)
 {
     const struct entry *e = key_or_error(c);
     if (!e) return;
-    bool list = e->enc == ENC_QUICKLIST && list_of(e)->single;
-    if (e->enc != ENC_LISTPACK && !list) {
+    if (e->enc != ENC_LISTPACK) {
         call_error(c, "ERR Not a listpack encoded object.");
         return;
     }
-    const unsigned char *lp = list ? list_of(e)->head->data : entry_ptr(e);
+    const unsigned char *lp = entry_ptr(e);
     printf("{total bytes %zu} {num entries %zu}\n", lp_bytes(lp), lp_count(lp));
     fflush(stdout);
     reply_status(c->out, "Listpack structure printed on stdout");

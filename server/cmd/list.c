@@ -41,41 +41,53 @@ void list_reply_range(struct call *c, const struct quicklist *q, size_t index, s
     list_reader_fini(&r);
 }
 
-struct quicklist *list_to_push(struct call *c, struct entry *e, const struct bytes *elements, int n)
+struct quicklist *list_to_push(struct call *c, struct list_view *l, const struct bytes *elements, int n)
 {
-    struct quicklist *q = likely(e != NULL) ? list_of(e) : list_new_listpack(&c->srv->list_options, c->cfg);
-    if (!q->single) return q;
+    if (l->q != &l->own) return l->q;
     size_t bytes = 0;
     for (int i = 0; i < n; i++) bytes += elements[i].n;
-    list_grows(&c->srv->list_options, c->cfg, q, bytes, (size_t)n);
-    return q;
+    return list_grows(&c->srv->list_options, c->cfg, l, bytes, (size_t)n);
 }
 
-void list_pushed(struct call *c, const struct key_ref *key, const struct entry *e, struct quicklist *q,
-                 enum list_end end, int64_t n)
+void list_pushed(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l, enum list_end end,
+                 int64_t n)
 {
-    if (!e) db_put_value(c, key, list_value(q), -1, 0);
+    if (e) list_store(e, l);
+    else db_put_value(c, key, list_value(l), -1, 0);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush");
     c->dirty += n - 1;
 }
 
-void list_popped(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, int64_t n)
+bool list_store_or_delete(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l)
 {
-    bool emptied = quicklist_count(q) == 0;
-    if (emptied) db_delete(c, key);
-    else list_after_removal(c, q);
+    bool emptied = quicklist_count(l->q) == 0;
+    if (!emptied) {
+        list_after_removal(c, e, l);
+        return false;
+    }
+    list_store(e, l);
+    db_delete(c, key);
+    return true;
+}
+
+void list_popped(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l, enum list_end end,
+                 int64_t n)
+{
+    bool emptied = list_store_or_delete(c, key, e, l);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop");
     c->dirty += n - 1;
     if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
 }
 
-size_t list_pop_range(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, uint64_t count)
+size_t list_pop_range(struct call *c, const struct key_ref *key, struct entry *e, enum list_end end, uint64_t count)
 {
+    struct list_view l;
+    struct quicklist *q = list_open(&l, e);
     size_t size = quicklist_count(q), n = count < size ? (size_t)count : size;
     bool head = end == LIST_HEAD;
     list_reply_range(c, q, head ? 0 : size - 1, n, !head);
     quicklist_delete_range(q, head ? 0 : -(long)n, n);
-    list_popped(c, key, q, end, (int64_t)n);
+    list_popped(c, key, e, &l, end, (int64_t)n);
     return n;
 }
 
@@ -90,9 +102,10 @@ static void push(struct call *c, enum list_end end, bool only_if_there)
         call_integer(c, 0);
         return;
     }
-    struct quicklist *q = list_to_push(c, e, &c->argv[2], c->argc - 2);
+    struct list_view l;
+    struct quicklist *q = list_open_to_push(c, &l, e, &c->argv[2], c->argc - 2);
     for (int i = 2; i < c->argc; i++) list_push(q, end, c->argv[i]);
-    list_pushed(c, key, e, q, end, c->argc - 2);
+    list_pushed(c, key, e, &l, end, c->argc - 2);
     call_integer(c, (int64_t)quicklist_count(q));
 }
 
@@ -121,15 +134,15 @@ static void pop(struct call *c, enum list_end end)
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
 
-    struct quicklist *q = list_of(e);
     if (!count) {
         reply_array(c->out, 0);
     } else if (many) {
-        list_pop_range(c, key, q, end, (uint64_t)count);
+        list_pop_range(c, key, e, end, (uint64_t)count);
     } else {
-        list_reply_value(c, list_peek(q, end));
-        list_drop(q, end);
-        list_popped(c, key, q, end, 1);
+        struct list_view l;
+        list_reply_value(c, list_peek(list_open(&l, e), end));
+        list_drop(l.q, end);
+        list_popped(c, key, e, &l, end, 1);
     }
 }
 
@@ -142,7 +155,7 @@ void cmd_llen(struct call *c)
 {
     const struct entry *e = db_lookup_read(c, call_key(c, 1));
     if (!e) call_integer(c, 0);
-    else if (!call_wrong_type(c, e, OBJ_LIST)) call_integer(c, (int64_t)quicklist_count(list_of(e)));
+    else if (!call_wrong_type(c, e, OBJ_LIST)) call_integer(c, (int64_t)list_count(e));
 }
 
 /* Where an index that may be negative points; outside of the list it is below 0 or at least the count. */
@@ -158,7 +171,8 @@ void cmd_lindex(struct call *c)
     }
     if (call_wrong_type(c, e, OBJ_LIST) || !call_int(c, c->argv[2], &index)) return;
 
-    const struct quicklist *q = list_of(e);
+    struct list_view l;
+    const struct quicklist *q = list_open(&l, e);
     index = from_head(index, quicklist_count(q));
     struct list_reader r;
     struct lp_value v;
@@ -180,12 +194,14 @@ void cmd_lset(struct call *c)
         return;
     }
     if (call_wrong_type(c, e, OBJ_LIST) || !call_int(c, c->argv[2], &index)) return;
-    struct quicklist *q = list_to_push(c, e, &c->argv[3], 1);
+    struct list_view l;
+    struct quicklist *q = list_open_to_push(c, &l, e, &c->argv[3], 1);
     if (!quicklist_replace_at(q, index, c->argv[3])) {
+        list_store(e, &l); /* it is ready for a longer element */
         call_error(c, "ERR index out of range");
         return;
     }
-    list_after_removal(c, q); /* a long element may have given way to a short one */
+    list_after_removal(c, e, &l); /* a long element may have given way to a short one */
     db_changed(c, call_key(c, 1), NOTIFY_LIST, "lset");
     call_ok(c);
 }
@@ -215,7 +231,8 @@ void cmd_lrange(struct call *c)
         return;
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
-    const struct quicklist *q = list_of(e);
+    struct list_view l;
+    const struct quicklist *q = list_open(&l, e);
     struct list_range part = range_of(start, end, quicklist_count(q));
     list_reply_range(c, q, part.first, part.count, false);
 }
@@ -233,14 +250,15 @@ void cmd_ltrim(struct call *c)
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
 
-    struct quicklist *q = list_of(e);
+    struct list_view l;
+    struct quicklist *q = list_open(&l, e);
     size_t size = quicklist_count(q);
     struct list_range kept = range_of(start, end, size);
     if (kept.count) {
         size_t behind = size - kept.first - kept.count;
         quicklist_delete_range(q, 0, kept.first);
         quicklist_delete_range(q, -(long)behind, behind);
-        list_after_removal(c, q);
+        list_after_removal(c, e, &l);
     } else {
         db_delete(c, key);
     }

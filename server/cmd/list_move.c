@@ -21,15 +21,14 @@ struct move {
 };
 
 /* Inside of one list: what is taken out is copied before its room is given to others. */
-static void move_within(struct call *c, struct entry *src, struct move m, struct bytes s)
+static void move_within(struct call *c, struct entry *src, struct list_view *l, struct move m, struct bytes s)
 {
-    struct quicklist *q = list_of(src);
     char stack[COPY_ON_STACK], *copy = s.n <= sizeof stack ? stack : mem_alloc(s.n);
     if (s.n) memcpy(copy, s.p, s.n);
     s.p = copy;
-    list_drop(q, m.from);
-    list_to_push(c, src, &s, 1);
-    list_push(q, m.to, s);
+    list_drop(l->q, m.from);
+    list_push(list_to_push(c, l, &s, 1), m.to, s);
+    list_store(src, l);
     reply_bulk_slow(c->out, s);
     db_changed(c, call_key(c, 2), NOTIFY_LIST, m.to == LIST_HEAD ? "lpush" : "rpush");
     if (copy != stack) mem_free(copy);
@@ -45,19 +44,18 @@ static bool move(struct call *c, struct move m)
     struct entry *dst = db_lookup_write(c, to);
     if (dst && call_wrong_type(c, dst, OBJ_LIST)) return true;
 
-    struct quicklist *q = list_of(src);
+    struct list_view l, target;
     char num[NUMBER_I64_SIZE];
-    struct bytes s = lp_value_bytes(list_peek(q, m.from), num);
+    struct bytes s = lp_value_bytes(list_peek(list_open(&l, src), m.from), num);
     if (src == dst) {
-        move_within(c, src, m, s);
+        move_within(c, src, &l, m, s);
     } else {
-        struct quicklist *target = list_to_push(c, dst, &s, 1);
-        list_push(target, m.to, s);
-        list_pushed(c, to, dst, target, m.to, 1);
+        list_push(list_open_to_push(c, &target, dst, &s, 1), m.to, s);
+        list_pushed(c, to, dst, &target, m.to, 1);
         reply_bulk_slow(c->out, s);
-        list_drop(q, m.from);
+        list_drop(l.q, m.from);
     }
-    list_popped(c, from, q, m.from, 1);
+    list_popped(c, from, src, &l, m.from, 1);
     c->dirty--; /* one change, two keys */
     return true;
 }
@@ -123,22 +121,23 @@ static bool first_list(struct call *c, int first, int count, const struct key_re
     return false;
 }
 
-static void pop_one(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end)
+static void pop_one(struct call *c, const struct key_ref *key, struct entry *e, enum list_end end)
 {
+    struct list_view l;
     reply_array(c->out, 2);
     reply_bulk(c->out, key->name);
-    list_reply_value(c, list_peek(q, end));
-    list_drop(q, end);
-    list_popped(c, key, q, end, 1);
+    list_reply_value(c, list_peek(list_open(&l, e), end));
+    list_drop(l.q, end);
+    list_popped(c, key, e, &l, end, 1);
     if (effect_wanted(c))
         effect_as(c, 2, (struct bytes[]){end == LIST_HEAD ? BYTES("LPOP") : BYTES("RPOP"), key->name});
 }
 
-static void pop_many(struct call *c, const struct key_ref *key, struct quicklist *q, enum list_end end, int64_t count)
+static void pop_many(struct call *c, const struct key_ref *key, struct entry *e, enum list_end end, int64_t count)
 {
     reply_array(c->out, 2);
     reply_bulk(c->out, key->name);
-    size_t n = list_pop_range(c, key, q, end, (uint64_t)count);
+    size_t n = list_pop_range(c, key, e, end, (uint64_t)count);
     if (!effect_wanted(c)) return;
     char num[NUMBER_I64_SIZE];
     struct bytes text = bytes_of(num, number_format_u64(num, n));
@@ -153,7 +152,7 @@ static void blocking_pop(struct call *c, enum list_end end)
     struct entry *e;
     if (!call_timeout(c, c->argv[c->argc - 1], &deadline_ms)) return;
     if (!first_list(c, 1, count, &key, &e)) call_block(c, 1, count, OBJ_LIST, deadline_ms, BLOCK_FOR_VALUE);
-    else if (e) pop_one(c, key, list_of(e), end);
+    else if (e) pop_one(c, key, e, end);
 }
 
 void cmd_blpop(struct call *c) { blocking_pop(c, LIST_HEAD); }
@@ -196,7 +195,7 @@ void cmd_lmpop(struct call *c)
     struct entry *e;
     if (!lmpop_parse(c, 1, &o)) return;
     if (!first_list(c, o.first_key, o.key_count, &key, &e)) reply_null_array(c->out);
-    else if (e) pop_many(c, key, list_of(e), o.end, o.count);
+    else if (e) pop_many(c, key, e, o.end, o.count);
 }
 
 void cmd_blmpop(struct call *c)
@@ -208,5 +207,5 @@ void cmd_blmpop(struct call *c)
     if (!lmpop_parse(c, 2, &o) || !call_timeout(c, c->argv[1], &deadline_ms)) return;
     if (!first_list(c, o.first_key, o.key_count, &key, &e))
         call_block(c, o.first_key, o.key_count, OBJ_LIST, deadline_ms, BLOCK_FOR_VALUE);
-    else if (e) pop_many(c, key, list_of(e), o.end, o.count);
+    else if (e) pop_many(c, key, e, o.end, o.count);
 }

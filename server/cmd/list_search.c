@@ -80,15 +80,16 @@ void cmd_lpos(struct call *c)
     if (e && call_wrong_type(c, e, OBJ_LIST)) return;
 
     int64_t replied = 0;
+    struct list_view l;
     if (!e) {
         if (o.many) reply_array(c->out, 0);
         else reply_null(c->out);
     } else if (o.many) {
         struct reply_mark m = reply_defer(c->out);
-        lpos_find(c, list_of(e), &o, &replied);
+        lpos_find(c, list_open(&l, e), &o, &replied);
         reply_defer_array(c->out, m, (size_t)replied);
     } else {
-        int64_t found = lpos_find(c, list_of(e), &o, &replied);
+        int64_t found = lpos_find(c, list_open(&l, e), &o, &replied);
         if (found < 0) reply_null(c->out);
         else call_integer(c, found);
     }
@@ -125,12 +126,11 @@ void cmd_lrem(struct call *c)
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
 
-    struct quicklist *q = list_of(e);
-    size_t removed = remove_equal(q, c->argv[3], count < 0, count < 0 ? -(uint64_t)count : (uint64_t)count);
+    struct list_view l;
+    size_t removed =
+        remove_equal(list_open(&l, e), c->argv[3], count < 0, count < 0 ? -(uint64_t)count : (uint64_t)count);
     if (removed) {
-        bool emptied = quicklist_count(q) == 0;
-        if (emptied) db_delete(c, key);
-        else list_after_removal(c, q);
+        bool emptied = list_store_or_delete(c, key, e, &l);
         db_changed(c, key, NOTIFY_LIST, "lrem");
         c->dirty += (int64_t)removed - 1;
         if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
@@ -169,8 +169,11 @@ void cmd_linsert(struct call *c)
     }
     if (call_wrong_type(c, e, OBJ_LIST)) return;
 
-    struct quicklist *q = list_to_push(c, e, &c->argv[4], 1);
-    if (!insert_beside(q, c->argv[3], c->argv[4], after)) {
+    struct list_view l;
+    struct quicklist *q = list_open_to_push(c, &l, e, &c->argv[4], 1);
+    bool inserted = insert_beside(q, c->argv[3], c->argv[4], after);
+    list_store(e, &l);
+    if (!inserted) {
         call_integer(c, -1);
         return;
     }

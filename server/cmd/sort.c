@@ -179,7 +179,8 @@ static void reply_range(struct sort *s, const struct sort_vector *v, size_t from
     }
 }
 
-static struct quicklist *list_of_range(struct sort *s, const struct sort_vector *v, size_t from, size_t end)
+/* Returns the number of its elements. */
+static int64_t list_of_range(struct sort *s, const struct sort_vector *v, size_t from, size_t end, struct value *out)
 {
     struct call *c = s->c;
     struct quicklist *q = list_new_usual(&c->srv->list_options, c->cfg);
@@ -192,8 +193,9 @@ static struct quicklist *list_of_range(struct sort *s, const struct sort_vector 
             quicklist_push_tail(q, found);
         }
     }
-    list_built(&c->srv->list_options, c->cfg, q);
-    return q;
+    int64_t n = (int64_t)quicklist_count(q);
+    *out = list_built(&c->srv->list_options, c->cfg, q);
+    return n;
 }
 
 static void store_range(struct sort *s, const struct sort_vector *v, size_t from, size_t end)
@@ -204,9 +206,9 @@ static void store_range(struct sort *s, const struct sort_vector *v, size_t from
         call_integer(c, 0);
         return;
     }
-    struct quicklist *q = list_of_range(s, v, from, end);
-    int64_t n = (int64_t)quicklist_count(q);
-    db_put_value(c, s->store, list_value(q), -1, 0);
+    struct value list;
+    int64_t n = list_of_range(s, v, from, end, &list);
+    db_put_value(c, s->store, list, -1, 0);
     db_changed(c, s->store, NOTIFY_LIST, "sortstore");
     c->dirty += n - 1;
     call_integer(c, n);

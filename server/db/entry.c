@@ -278,7 +278,7 @@ const char *entry_encoding_name(const struct entry *e)
     case ENC_EMBSTR: return (e->flags & ENTRY_EDITED) || e->vlen > EMBSTR_SHOWN_MAX ? "raw" : "embstr";
     case ENC_INT: return "int";
     case ENC_RAW: return "raw";
-    case ENC_QUICKLIST: return ((const struct quicklist *)entry_ptr(e))->single ? "listpack" : "quicklist";
+    case ENC_QUICKLIST: return "quicklist";
     case ENC_LISTPACK: return "listpack";
     case ENC_INTSET: return "intset";
     case ENC_HT: return "hashtable";
@@ -293,7 +293,7 @@ void entry_check(const struct entry *e)
 {
     static const uint16_t encodings[OBJ_TYPE_COUNT] = {
         [OBJ_STRING] = 1u << ENC_EMBSTR | 1u << ENC_INT | 1u << ENC_RAW,
-        [OBJ_LIST] = 1u << ENC_QUICKLIST,
+        [OBJ_LIST] = 1u << ENC_QUICKLIST | 1u << ENC_LISTPACK,
         [OBJ_SET] = 1u << ENC_LISTPACK | 1u << ENC_INTSET | 1u << ENC_HT,
         [OBJ_ZSET] = 1u << ENC_LISTPACK | 1u << ENC_SKIPLIST,
         [OBJ_HASH] = 1u << ENC_LISTPACK | 1u << ENC_HT,

@@ -29,8 +29,8 @@ enum obj_encoding {
     ENC_EMBSTR,    /* string: bytes in the entry ("embstr", or "raw" when over 44 bytes or edited in place) */
     ENC_INT,       /* string: i64 in the entry */
     ENC_RAW,       /* string: struct blob * */
-    ENC_QUICKLIST, /* list: struct quicklist *, of a single node where Redis has a listpack */
-    ENC_LISTPACK,  /* hash, set, zset: unsigned char *, a listpack */
+    ENC_QUICKLIST, /* list: struct quicklist * */
+    ENC_LISTPACK,  /* list, hash, set, zset: unsigned char *, a listpack */
     ENC_INTSET,    /* set: struct intset * */
     ENC_HT,        /* hash, set: struct dict *, in memory of mem_alloc(sizeof(struct dict)) */
     ENC_SKIPLIST,  /* zset: struct ztree *, the same way */

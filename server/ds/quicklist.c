@@ -34,8 +34,8 @@ static size_t size_limit(const struct quicklist *q) { return size_limit_of(q->fi
 
 static bool is_large(const struct quicklist *q, size_t n)
 {
-    size_t threshold = q->options->packed_threshold;
     if (q->single) return false;
+    size_t threshold = q->options->packed_threshold;
     return threshold ? n >= threshold : n > size_limit(q);
 }
 
@@ -191,7 +191,7 @@ static void node_unlink(struct quicklist *q, struct quicklist_node *node)
 static void node_free(struct quicklist_node *node)
 {
     mem_free(node->data);
-    mem_free_sized(node, sizeof *node);
+    if (!node->borrowed) mem_free_sized(node, sizeof *node);
 }
 
 static void node_remove(struct quicklist *q, struct quicklist_node *node)
@@ -210,25 +210,45 @@ static int fill_of(const struct quicklist_options *options)
     return options->fill ? clamp(options->fill, -5, INT16_MAX) : 1;
 }
 
-static void set_limits(struct quicklist *q)
-{
-    q->fill = (int16_t)fill_of(q->options);
-    q->depth = (uint16_t)clamp(q->options->compress_depth, 0, DEPTH_MAX) & DEPTH_MAX;
-}
-
 struct quicklist *quicklist_new(const struct quicklist_options *options)
 {
     struct quicklist *q = mem_alloc(sizeof *q);
     *q = (struct quicklist){.options = options};
-    set_limits(q);
+    q->fill = (int16_t)fill_of(q->options);
+    q->depth = (uint16_t)clamp(q->options->compress_depth, 0, DEPTH_MAX) & DEPTH_MAX;
     return q;
 }
 
-void quicklist_set_single(struct quicklist *q, bool single)
+void quicklist_view(struct quicklist *q, struct quicklist_node *node, unsigned char *lp)
 {
-    ASSERT(q->nodes <= 1 && (!q->head || !q->head->plain));
-    q->single = single;
-    if (!single) set_limits(q);
+    size_t count = lp_count(lp);
+    ASSERT(count <= COUNT_MAX);
+    *node = (struct quicklist_node){.data = lp, .size = lp_bytes(lp), .count = count, .borrowed = 1};
+    *q = (struct quicklist){.head = node, .tail = node, .count = count, .nodes = 1, .fill = -1, .single = 1};
+}
+
+/* A list that was empty for a moment has a node of its own. */
+unsigned char *quicklist_view_end(struct quicklist *q, struct quicklist_node *node)
+{
+    struct quicklist_node *now = q->head;
+    DASSERT(q->single && q->nodes <= 1);
+    if (likely(now == node)) return now->data;
+    *node = now ? *now : (struct quicklist_node){.data = lp_new(0), .size = LP_EMPTY_SIZE};
+    node->borrowed = 1;
+    q->head = q->tail = node;
+    q->nodes = 1;
+    if (now) mem_free_sized(now, sizeof *now);
+    return node->data;
+}
+
+unsigned char *quicklist_take_listpack(struct quicklist *q)
+{
+    struct quicklist_node *node = q->head;
+    ASSERT(q->nodes == 1 && !node->plain && !node->compressed && !node->borrowed);
+    unsigned char *lp = node->data;
+    mem_free_sized(node, sizeof *node);
+    mem_free_sized(q, sizeof *q);
+    return lp;
 }
 
 bool quicklist_exceeds(const struct quicklist_options *options, size_t bytes, size_t count, bool half)

@@ -37,8 +37,8 @@ struct quicklist_node {
     uint64_t count : 16; /* elements */
     uint64_t plain : 1;
     uint64_t compressed : 1;
-    uint64_t in_use : 1; /* uncompressed for an iterator, to be compressed again */
-    uint64_t unused : 1;
+    uint64_t in_use : 1;   /* uncompressed for an iterator, to be compressed again */
+    uint64_t borrowed : 1; /* the struct is somebody else's: quicklist_view() */
 };
 
 struct quicklist {
@@ -48,13 +48,17 @@ struct quicklist {
     uint32_t nodes;
     int16_t fill;
     uint16_t depth : 15;
-    uint16_t single : 1; /* all of it in one listpack, however long: quicklist_set_single() */
+    uint16_t single : 1; /* all of it in one listpack, however long: quicklist_view() */
 };
 
 struct quicklist *quicklist_new(const struct quicklist_options *options);
-/* From now on every element goes into one packed node, whatever its limits say; or the limits hold again, as the
- * options have them now. The list has at most one node, a packed one. */
-void quicklist_set_single(struct quicklist *q, bool single);
+/* A listpack, which may be empty, as a list of one node, where everything goes whatever the limits say: in q and node,
+ * the caller's memory, which need no fini. The listpack is in quicklist_view_end()'s hands after a change: its address
+ * is what that returns, for a list that became empty as well. */
+void quicklist_view(struct quicklist *q, struct quicklist_node *node, unsigned char *lp);
+unsigned char *quicklist_view_end(struct quicklist *q, struct quicklist_node *node);
+/* The listpack of a list of one packed node; the list is freed. */
+unsigned char *quicklist_take_listpack(struct quicklist *q);
 /* So many elements of so many bytes, laid into one listpack, exceed the limit of a node; with half, half of it. */
 bool quicklist_exceeds(const struct quicklist_options *options, size_t bytes, size_t count, bool half);
 void quicklist_free(struct quicklist *q);

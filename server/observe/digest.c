@@ -11,7 +11,7 @@
 #include "server/ds/intset.h"
 #include "server/ds/listpack.h"
 #include "server/ds/number.h"
-#include "server/ds/quicklist.h"
+#include "server/types/list.h"
 #include "server/ds/xstream.h"
 #include "server/ds/ztree.h"
 #include "server/server.h"
@@ -39,12 +39,13 @@ static void mix_number(unsigned char *digest, uint32_t v)
     mix_in(digest, bytes_of(be, 4));
 }
 
-static void digest_list(struct quicklist *q, unsigned char *digest)
+static void digest_list(const struct entry *e, unsigned char *digest)
 {
+    struct list_view l;
     struct quicklist_iter it;
     struct lp_value v;
     char buf[NUMBER_I64_SIZE];
-    quicklist_iter_init(&it, q, 0, false);
+    quicklist_iter_init(&it, list_open(&l, e), 0, false);
     while (quicklist_iter_next(&it, &v)) mix_in(digest, lp_value_bytes(v, buf));
     quicklist_iter_fini(&it);
 }
@@ -130,8 +131,11 @@ void digest_value(const struct entry *e, unsigned char digest[SHA1_SIZE])
     case ENC_EMBSTR:
     case ENC_INT:
     case ENC_RAW: mix_in(digest, entry_string(e, buf)); break;
-    case ENC_QUICKLIST: digest_list(entry_ptr(e), digest); break;
-    case ENC_LISTPACK: digest_listpack(e, digest); break;
+    case ENC_QUICKLIST: digest_list(e, digest); break;
+    case ENC_LISTPACK:
+        if (e->type == OBJ_LIST) digest_list(e, digest);
+        else digest_listpack(e, digest);
+        break;
     case ENC_INTSET: digest_intset(entry_ptr(e), digest); break;
     case ENC_HT: digest_dict(e, digest); break;
     case ENC_SKIPLIST:

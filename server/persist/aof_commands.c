@@ -144,7 +144,7 @@ void aof_commands_begin_value(struct aof_commands *c, int db, const struct entry
     begin_entry(c, db, e, value_elements(e));
     switch ((enum obj_type)e->type) {
     case OBJ_STRING: put_string(s, e); return;
-    case OBJ_LIST: list_reader_init(&c->at.list, list_of(e), 0, false); return;
+    case OBJ_LIST: list_reader_init(&c->at.list, list_open(&c->of.list, e), 0, false); return;
     case OBJ_SET:
         c->of.set = set_of(e);
         set_iter_init(&c->at.set, &c->of.set);

@@ -20,6 +20,7 @@ struct aof_commands { /* private */
     const struct entry *e;
     size_t count, done; /* elements */
     union {
+        struct list_view list;
         struct set set;
         struct zset zset;
         struct hash hash;

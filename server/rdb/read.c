@@ -156,8 +156,8 @@ static bool read_list(const struct reader *r, unsigned type, struct value *out)
                                            : read_nodes(r, q, read_node);
     if (ok && quicklist_count(q) == 0) ok = rdb_source_fail(r->s, -ENOENT, "a key without elements");
     /* What a ziplist becomes is not judged: redis-server leaves it a quicklist until it shrinks. */
-    if (ok && type != RDB_LIST_ZIPLIST) list_built(r->rules->lists, r->rules->cfg, q);
-    *out = list_value(q);
+    if (ok && type != RDB_LIST_ZIPLIST) *out = list_built(r->rules->lists, r->rules->cfg, q);
+    else *out = list_unjudged(q);
     return ok;
 }
 

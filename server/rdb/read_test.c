@@ -81,7 +81,7 @@ static struct value some_list(int i)
     char text[64];
     for (int k = 0; k <= i; k++)
         list_push(q, LIST_TAIL, bytes_of(text, (size_t)snprintf(text, sizeof text, "element %d", k)));
-    return list_value(q);
+    return list_built(&lists, &cfg, q);
 }
 
 static struct value some_set(int i)

@@ -24,6 +24,7 @@ enum rdb_type rdb_type_of(const struct rdb_sink *s, const struct entry *e)
     case ENC_QUICKLIST: return RDB_LIST_QUICKLIST_2;
     case ENC_LISTPACK:
         if (is_set_unpacked(s, e)) return RDB_SET;
+        if (e->type == OBJ_LIST) return RDB_LIST_QUICKLIST_2;
         return e->type == OBJ_ZSET ? RDB_ZSET_LISTPACK : e->type == OBJ_SET ? RDB_SET_LISTPACK : RDB_HASH_LISTPACK;
     case ENC_INTSET: return RDB_SET_INTSET;
     case ENC_HT: return e->type == OBJ_SET ? RDB_SET : RDB_HASH;
@@ -123,6 +124,10 @@ void rdb_steps_begin(struct rdb_steps *v, struct rdb_sink *s, const struct entry
     case ENC_EMBSTR: rdb_put_string(s, entry_string(e, NULL)); return;
     case ENC_RAW: rdb_put_blob(s, entry_ptr(e)); return;
     case ENC_LISTPACK:
+        if (e->type == OBJ_LIST) { /* as a quicklist of one node */
+            rdb_put_length(s, 1);
+            rdb_put_length(s, RDB_NODE_PACKED);
+        }
         if (is_set_unpacked(s, e)) write_listpack_set(s, entry_ptr(e));
         else rdb_put_string(s, bytes_of(entry_ptr(e), lp_bytes(entry_ptr(e))));
         return;

@@ -32,38 +32,48 @@ struct quicklist *list_new_usual(struct quicklist_options *shared, const struct 
     return q;
 }
 
-struct quicklist *list_new_listpack(struct quicklist_options *shared, const struct config *cfg)
+struct quicklist *list_open_new(struct list_view *l)
 {
-    struct quicklist *q = list_new(shared, cfg);
-    quicklist_set_single(q, true);
-    return q;
+    quicklist_view(&l->own, &l->node, lp_new(0));
+    l->q = &l->own;
+    return l->q;
 }
 
-void list_grows(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q, size_t bytes,
-                size_t count)
+struct quicklist *list_grows(struct quicklist_options *shared, const struct config *cfg, struct list_view *l,
+                             size_t bytes, size_t count)
 {
-    if (!q->single) return;
+    struct quicklist *q = l->q;
+    if (q != &l->own) return q;
     configure(shared, cfg);
     size_t has = q->head ? q->head->size : LP_EMPTY_SIZE;
-    if (quicklist_exceeds(shared, has + bytes, q->count + count, false)) quicklist_set_single(q, false);
+    if (!quicklist_exceeds(shared, has + bytes, q->count + count, false)) return q;
+    unsigned char *lp = quicklist_view_end(q, &l->node);
+    l->q = quicklist_new(shared);
+    quicklist_append_listpack(l->q, lp);
+    return l->q;
 }
 
-static void try_listpack(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q, bool half)
+/* half: of the limit. */
+static bool fits_listpack(struct quicklist_options *shared, const struct config *cfg, const struct quicklist *q,
+                          bool half)
 {
-    if (q->single || q->nodes != 1 || q->head->plain) return;
+    if (q->nodes != 1 || q->head->plain) return false;
     configure(shared, cfg);
     size_t bytes = shared->fill < 0 ? q->head->size : 0; /* a limit in elements is none in bytes here */
-    if (!quicklist_exceeds(shared, bytes, q->count, half)) quicklist_set_single(q, true);
+    return !quicklist_exceeds(shared, bytes, q->count, half);
 }
 
-void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q)
+void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct list_view *l)
 {
-    try_listpack(shared, cfg, q, true);
+    if (l->q == &l->own || !fits_listpack(shared, cfg, l->q, true)) return;
+    quicklist_view(&l->own, &l->node, quicklist_take_listpack(l->q));
+    l->q = &l->own;
 }
 
-void list_built(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q)
+struct value list_built(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q)
 {
-    try_listpack(shared, cfg, q, false);
+    if (!fits_listpack(shared, cfg, q, false)) return list_unjudged(q);
+    return (struct value){.type = OBJ_LIST, .enc = ENC_LISTPACK, .p = quicklist_take_listpack(q)};
 }
 
 int list_set_packed_threshold(struct quicklist_options *shared, size_t size)

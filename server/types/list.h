@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a list key holds: a quicklist. Here is how one is made as the configuration wants it, and a way to read one that
- * leaves it as it is: the quicklist's own iterator opens compressed nodes in place and compresses them again, a reader
- * unpacks beside them.
+ * What a list key holds: a listpack while it is small, else a quicklist. A struct list_view is a view of either as a
+ * quicklist: changing the list changes the view, and list_store() puts it back into the entry it came from, before
+ * anybody else looks at that. Here is, too, a way to read one that leaves it as it is: the quicklist's own iterator opens
+ * compressed nodes in place and compresses them again, a reader unpacks beside them.
  *
- * A small list is one listpack ("listpack" to OBJECT ENCODING): a quicklist of a single node. It becomes a quicklist
- * before the change that would take it over list-max-listpack-size, and a listpack again when it has shrunk to half of
- * that, as in redis-server 7.2.4.
+ * A listpack becomes a quicklist before the change that would take it over list-max-listpack-size, and a quicklist a
+ * listpack again when it has shrunk to half of that, as in redis-server 7.2.4.
  */
 #ifndef SERVER_TYPES_LIST_H
 #define SERVER_TYPES_LIST_H
@@ -22,23 +22,57 @@ enum list_end { LIST_HEAD, LIST_TAIL };
 struct quicklist *list_new(struct quicklist_options *shared, const struct config *cfg);
 /* The same with Redis's own limits, whatever the configuration says: what SORT stores is built so. */
 struct quicklist *list_new_usual(struct quicklist_options *shared, const struct config *cfg);
-/* The same as a listpack, for a list that grows from nothing by list_grows(). */
-struct quicklist *list_new_listpack(struct quicklist_options *shared, const struct config *cfg);
-/* Elements of so many bytes are about to be added. */
-void list_grows(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q, size_t bytes,
-                size_t count);
+/* A list that was built at once, as the value it is from now on. */
+struct value list_built(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q);
+static inline struct value list_unjudged(struct quicklist *q)
+{
+    return (struct value){.type = OBJ_LIST, .enc = ENC_QUICKLIST, .p = q};
+}
+
+struct list_view {
+    struct quicklist *q; /* to be read and changed: own, or the key's */
+    /* private */
+    struct quicklist own; /* a listpack's, and its node */
+    struct quicklist_node node;
+};
+
+static inline struct quicklist *list_open(struct list_view *l, const struct entry *e)
+{
+    if (e->enc == ENC_QUICKLIST) {
+        l->q = entry_ptr(e);
+    } else {
+        quicklist_view(&l->own, &l->node, entry_ptr(e));
+        l->q = &l->own;
+    }
+    return l->q;
+}
+/* Empty: a listpack that grows by list_grows(). */
+struct quicklist *list_open_new(struct list_view *l);
+/* Elements of so many bytes are about to be added. Returns l->q, which may have become another. */
+struct quicklist *list_grows(struct quicklist_options *shared, const struct config *cfg, struct list_view *l,
+                             size_t bytes, size_t count);
 /* Elements were taken out, or made smaller. */
-void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q);
-/* A list that was built at once. */
-void list_built(struct quicklist_options *shared, const struct config *cfg, struct quicklist *q);
+void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct list_view *l);
+static inline struct value list_value(struct list_view *l)
+{
+    bool is_view = l->q == &l->own;
+    return (struct value){.type = OBJ_LIST,
+                          .enc = is_view ? ENC_LISTPACK : ENC_QUICKLIST,
+                          .p = is_view ? (void *)quicklist_view_end(l->q, &l->node) : (void *)l->q};
+}
+/* After a change, a list that became empty included. */
+static inline void list_store(struct entry *e, struct list_view *l)
+{
+    struct value v = list_value(l);
+    if (e->enc != v.enc || entry_ptr(e) != v.p) entry_set_value(e, v.enc, v.p);
+}
 /* The size from which on elements lie alone, for all lists from now on; 0: Redis's own. -EINVAL: over
  * QUICKLIST_PACKED_THRESHOLD_MAX. */
 int list_set_packed_threshold(struct quicklist_options *shared, size_t size);
 
-static inline struct quicklist *list_of(const struct entry *e) { return entry_ptr(e); }
-static inline struct value list_value(struct quicklist *q)
+static inline size_t list_count(const struct entry *e)
 {
-    return (struct value){.type = OBJ_LIST, .enc = ENC_QUICKLIST, .p = q};
+    return e->enc == ENC_QUICKLIST ? quicklist_count(entry_ptr(e)) : lp_count(entry_ptr(e));
 }
 
 /* Element at either end; the list is not empty. Valid until the list changes. */

@@ -116,22 +116,25 @@ static void test_the_packed_threshold_has_a_limit_and_zero_means_the_usual(void 
     assert_int_equal(o.packed_threshold, QUICKLIST_PACKED_THRESHOLD);
 }
 
-static void push_counted(struct quicklist_options *o, const struct config *cfg, struct quicklist *q, size_t n,
+static bool is_listpack(const struct list_view *l) { return l->q == &l->own; }
+
+static void list_free(struct list_view *l) { value_free(list_value(l)); }
+
+static void push_counted(struct quicklist_options *o, const struct config *cfg, struct list_view *l, size_t n,
                          size_t size)
 {
     char bytes[9000];
     memset(bytes, 'x', sizeof bytes);
     for (size_t i = 0; i < n; i++) {
-        list_grows(o, cfg, q, size, 1);
-        list_push(q, LIST_TAIL, bytes_of(bytes, size));
+        list_push(list_grows(o, cfg, l, size, 1), LIST_TAIL, bytes_of(bytes, size));
     }
 }
 
-static void pop_counted(struct quicklist_options *o, const struct config *cfg, struct quicklist *q, size_t n)
+static void pop_counted(struct quicklist_options *o, const struct config *cfg, struct list_view *l, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        list_drop(q, LIST_TAIL);
-        list_shrank(o, cfg, q);
+        list_drop(l->q, LIST_TAIL);
+        list_shrank(o, cfg, l);
     }
 }
 
@@ -140,31 +143,32 @@ static void test_a_listpack_grows_over_its_limit_and_comes_back_at_half(void **s
     (void)state;
     struct config cfg = {.list_max_listpack_size = 8};
     struct quicklist_options o = {0};
-    struct quicklist *q = list_new_listpack(&o, &cfg);
-    push_counted(&o, &cfg, q, 8, 3);
-    assert_true(q->single);
-    push_counted(&o, &cfg, q, 1, 3);
-    assert_false(q->single);
-    pop_counted(&o, &cfg, q, 4);
-    assert_false(q->single);
-    pop_counted(&o, &cfg, q, 1);
-    assert_true(q->single);
-    assert_int_equal(quicklist_count(q), 4);
-    quicklist_free(q);
+    struct list_view l;
+    list_open_new(&l);
+    push_counted(&o, &cfg, &l, 8, 3);
+    assert_true(is_listpack(&l));
+    push_counted(&o, &cfg, &l, 1, 3);
+    assert_false(is_listpack(&l));
+    pop_counted(&o, &cfg, &l, 4);
+    assert_false(is_listpack(&l));
+    pop_counted(&o, &cfg, &l, 1);
+    assert_true(is_listpack(&l));
+    assert_int_equal(quicklist_count(l.q), 4);
+    list_free(&l);
 
     cfg.list_max_listpack_size = -1; /* 4,096 bytes, of which an element of 1,000 takes 1,004 and the frame 7 */
-    q = list_new_listpack(&o, &cfg);
-    push_counted(&o, &cfg, q, 4, 1000);
-    assert_true(q->single);
-    push_counted(&o, &cfg, q, 1, 1000);
-    assert_false(q->single);
-    while (q->nodes > 1) pop_counted(&o, &cfg, q, 1);
-    assert_false(q->single);
-    while (quicklist_count(q) > 3) pop_counted(&o, &cfg, q, 1);
-    assert_false(q->single);
-    pop_counted(&o, &cfg, q, 1);
-    assert_true(q->single);
-    quicklist_free(q);
+    list_open_new(&l);
+    push_counted(&o, &cfg, &l, 4, 1000);
+    assert_true(is_listpack(&l));
+    push_counted(&o, &cfg, &l, 1, 1000);
+    assert_false(is_listpack(&l));
+    while (l.q->nodes > 1) pop_counted(&o, &cfg, &l, 1);
+    assert_false(is_listpack(&l));
+    while (quicklist_count(l.q) > 3) pop_counted(&o, &cfg, &l, 1);
+    assert_false(is_listpack(&l));
+    pop_counted(&o, &cfg, &l, 1);
+    assert_true(is_listpack(&l));
+    list_free(&l);
 }
 
 /* A limit of elements has one of bytes, too, beyond which a listpack does not grow; it shrinks by elements alone. */
@@ -173,14 +177,44 @@ static void test_a_limit_of_elements_has_one_of_bytes(void **state)
     (void)state;
     struct config cfg = {.list_max_listpack_size = 100};
     struct quicklist_options o = {0};
-    struct quicklist *q = list_new_listpack(&o, &cfg);
-    push_counted(&o, &cfg, q, 1, 8000);
-    assert_true(q->single);
-    push_counted(&o, &cfg, q, 1, 8000);
-    assert_false(q->single);
-    pop_counted(&o, &cfg, q, 1);
-    assert_true(q->single);
-    quicklist_free(q);
+    struct list_view l;
+    list_open_new(&l);
+    push_counted(&o, &cfg, &l, 1, 8000);
+    assert_true(is_listpack(&l));
+    push_counted(&o, &cfg, &l, 1, 8000);
+    assert_false(is_listpack(&l));
+    pop_counted(&o, &cfg, &l, 1);
+    assert_true(is_listpack(&l));
+    list_free(&l);
+}
+
+/* What a key holds after each change, with a list that falls empty and is filled again while it is open. */
+static void test_a_view_is_stored_as_what_it_has_become(void **state)
+{
+    (void)state;
+    struct config cfg = {.list_max_listpack_size = 4};
+    struct quicklist_options o = {0};
+    struct list_view l;
+    struct lp_value v;
+    list_open_new(&l);
+    for (int i = 0; i < 3; i++) {
+        push_counted(&o, &cfg, &l, 1, 40);
+        list_drop(l.q, LIST_HEAD);
+        assert_int_equal(quicklist_count(l.q), 0);
+        if (i) assert_int_equal(lp_count(list_value(&l).p), 0);
+    }
+    push_counted(&o, &cfg, &l, 2, 5);
+    struct value stored = list_value(&l);
+    assert_int_equal(stored.enc, ENC_LISTPACK);
+    assert_int_equal(lp_count(stored.p), 2);
+    assert_true(quicklist_tail(l.q, &v));
+    push_counted(&o, &cfg, &l, 3, 5);
+    stored = list_value(&l);
+    assert_int_equal(stored.enc, ENC_QUICKLIST);
+    assert_int_equal(quicklist_count(stored.p), 5);
+    pop_counted(&o, &cfg, &l, 3);
+    assert_int_equal(list_value(&l).enc, ENC_LISTPACK);
+    list_free(&l);
 }
 
 static void test_what_is_built_at_once_may_be_as_large_as_the_limit(void **state)
@@ -192,9 +226,9 @@ static void test_what_is_built_at_once_may_be_as_large_as_the_limit(void **state
         struct quicklist *q = list_new_usual(&o, &cfg);
         assert_int_equal(q->fill, -2);
         for (size_t i = 0; i < n; i++) list_push(q, LIST_TAIL, BYTES("x"));
-        list_built(&o, &cfg, q);
-        assert_int_equal(q->single, n <= 8);
-        quicklist_free(q);
+        struct value v = list_built(&o, &cfg, q);
+        assert_int_equal(v.enc, n <= 8 ? ENC_LISTPACK : ENC_QUICKLIST);
+        value_free(v);
     }
 }
 
@@ -223,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_the_packed_threshold_has_a_limit_and_zero_means_the_usual),
         cmocka_unit_test(test_a_listpack_grows_over_its_limit_and_comes_back_at_half),
         cmocka_unit_test(test_a_limit_of_elements_has_one_of_bytes),
+        cmocka_unit_test(test_a_view_is_stored_as_what_it_has_become),
         cmocka_unit_test(test_what_is_built_at_once_may_be_as_large_as_the_limit),
         cmocka_unit_test(test_a_needle_is_equal_as_text_however_it_is_kept),
     };
