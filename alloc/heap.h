@@ -145,6 +145,19 @@ bool heap_collect(void);
 /* Only the first half of it, for busy loops: about 2 ns when nothing is there. */
 bool heap_take_back(void);
 
+/* Moving objects out of slabs that are hardly used (alloc/heap_defrag.c). begin() chooses those of one size class, 1 to
+ * SLAB_CLASSES - 1, to be emptied and returns their bytes; move() gives an object of one of them another place, with
+ * its bytes, and returns it (all usable bytes go with it), or NULL: it stays, since it is not in the way, is held by a
+ * device or is another thread's; end() leaves the rest as it is. */
+size_t heap_defrag_begin(uint32_t size_class);
+void *heap_defrag_move(void *p);
+void heap_defrag_end(void);
+
+/* Gives back to the system what is free, however long it takes: all of it; or of at most so many chunks that have at
+ * least so many free blocks beside used ones, returning the bytes. Not where a device pins pages. */
+void heap_purge(void);
+size_t heap_purge_blocks(uint32_t least, size_t max_chunks);
+
 /* For tests. The set of regions of this thread; made on first use. NULL: out of memory. */
 struct region_set *heap_regions(void);
 

@@ -57,6 +57,7 @@ static size_t check_slab(struct heap *h, const struct slab *s, uint32_t *blocks)
     ASSERT(s->retire_at == (current ? UINT32_MAX : 0));
     ASSERT(current || s->used);
     ASSERT(list_is_empty(&s->link) == (current || s->full));
+    ASSERT(!s->emptying || list_holds(&h->emptying, &s->link));
     ASSERT(!s->full || s->used == s->end / s->size);
     ASSERT(((s->slow & SLAB_PINNED) != 0) == (s->pinned != 0));
     *blocks += slab_blocks(s->size);

@@ -27,6 +27,7 @@ struct heap {
     size_t active_bytes;
     struct slab *current[SLAB_CLASSES]; /* where a class allocates from, or NULL */
     struct list partial[SLAB_CLASSES];  /* slabs with free slots, apart from the current one */
+    struct list emptying;               /* slabs of all classes (heap_defrag.c) */
     struct list bins[CHUNK_BINS];       /* chunks by chunk_bin() */
     struct region_set regions;
     struct pins pins;
@@ -83,6 +84,8 @@ static inline bool is_huge(const void *p) { return (const void *)chunk_of(p) == 
 void *heap_refill(struct heap *h, uint32_t size_class);
 void *run_alloc(struct heap *h, size_t size, bool zeros);
 void run_free(struct heap *h, struct slab *s);
+/* From the cache to its slab. */
+void slot_return(struct heap *h, struct slab *s, void *p);
 /* To its slab, past the cache. */
 void slot_free(struct heap *h, struct slab *s, void *p);
 

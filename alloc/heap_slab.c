@@ -134,7 +134,7 @@ static struct slab *slab_with_free(struct heap *h, uint32_t size_class)
     return s;
 }
 
-static void return_slot(struct heap *h, struct slab *s, void *p)
+void slot_return(struct heap *h, struct slab *s, void *p)
 {
     *(void **)p = s->free;
     poison(p, s->size);
@@ -149,7 +149,7 @@ static void return_slot(struct heap *h, struct slab *s, void *p)
 void slot_free(struct heap *h, struct slab *s, void *p)
 {
     h->front.used -= s->size;
-    return_slot(h, s, p);
+    slot_return(h, s, p);
 }
 
 /* --- caches --- */
@@ -165,7 +165,7 @@ void heap_flush_cache(struct heap_cache *c)
     c->count = c->max / 2;
     while (p) {
         void *next = *(void **)p;
-        return_slot(h, slab_of(p), p);
+        slot_return(h, slab_of(p), p);
         p = next;
     }
 }

@@ -35,6 +35,7 @@ static void heap_init(struct heap *h)
         h->front.caches[i].max = max;
     }
     for (size_t i = 0; i < SLAB_CLASSES; i++) list_init(&h->partial[i]);
+    list_init(&h->emptying);
     for (size_t i = 0; i < CHUNK_BINS; i++) list_init(&h->bins[i]);
     region_set_init(&h->regions, h);
 }

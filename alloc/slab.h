@@ -55,7 +55,8 @@ struct slab {           /* private */
     uint8_t slow;     /* SLAB_*: owner only */
     uint8_t back;     /* blocks from the first of the slab to this one */
     bool full;        /* in no list: nothing was free */
-    struct list link; /* in the partial list of its class */
+    bool emptying;    /* heap_defrag.c: nothing is allocated from it */
+    struct list link; /* in the partial list of its class, or with those that are emptied */
 #ifdef DEMI_DEBUG
     uint64_t live[SLAB_SLOTS_MAX / 64];
 #endif
