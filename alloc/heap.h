@@ -115,6 +115,9 @@ size_t heap_good_size(size_t size);
  * threads have freed counts until it is taken back. */
 static inline size_t heap_used(void) { return heap_front->used; }
 
+/* The same rounded up to slabs in use: what defragmentation can lessen. */
+size_t heap_active(void);
+
 struct heap_stats {
     size_t used;     /* heap_used() */
     size_t active;   /* bytes of slabs and huge objects in use */
@@ -126,6 +129,15 @@ struct heap_stats {
 /* Without `resident`, which stays 0: nothing is asked of the system. */
 void heap_counts(struct heap_stats *out);
 void heap_stats(struct heap_stats *out);
+/* What the slabs of one size class hold; class 0: what is larger than a slab's objects get. A walk over all slabs. */
+struct heap_class_stats {
+    size_t size;    /* of an object */
+    size_t slabs;   /* of class 0: runs of blocks */
+    size_t objects; /* that live, or are at hand in the class's cache */
+    size_t places;  /* for objects */
+    size_t bytes;   /* of blocks */
+};
+void heap_class_stats(struct heap_class_stats out[SLAB_CLASSES]);
 
 /* Pins: p may point anywhere into an object of this thread's heap. Until as many heap_unpin() of it
  * as there were heap_pin(), a heap_free() of the object only marks it, and the last unpin frees it.

@@ -54,6 +54,8 @@ static size_t held_bytes(const struct pins *t)
     return bytes;
 }
 
+size_t heap_active(void) { return heap_exists() ? heap_of_thread()->active_bytes : 0; }
+
 void heap_counts(struct heap_stats *out)
 {
     *out = (struct heap_stats){0};
@@ -71,4 +73,30 @@ void heap_stats(struct heap_stats *out)
 {
     heap_counts(out);
     if (heap_exists()) out->resident = heap_resident(heap_of_thread());
+}
+
+static void add_chunk(const struct chunk *c, struct heap_class_stats out[SLAB_CLASSES])
+{
+    for (size_t i = CHUNK_HEADER_BLOCKS; i < CHUNK_BLOCKS; i++) {
+        const struct slab *s = &c->slabs[i];
+        if (!s->owner) continue;
+        bool is_run = s->slow & SLAB_RUN;
+        struct heap_class_stats *k = &out[is_run ? 0 : s->size_class];
+        k->slabs++;
+        k->objects += s->used;
+        k->places += is_run ? 1 : s->end / s->size;
+        k->bytes += is_run ? s->size : slab_blocks(s->size) * BLOCK_SIZE;
+    }
+}
+
+void heap_class_stats(struct heap_class_stats out[SLAB_CLASSES])
+{
+    for (uint32_t i = 0; i < SLAB_CLASSES; i++) out[i] = (struct heap_class_stats){.size = i ? slab_class_size(i) : 0};
+    if (!heap_exists()) return;
+    list_for_each(it, &heap_of_thread()->regions.regions)
+    {
+        const struct region *r = list_entry(it, struct region, link);
+        for (size_t i = 0; i < r->chunk_count; i++)
+            if (r->chunks[i].state == CHUNK_SLABS) add_chunk((const struct chunk *)(r->base + i * REGION_CHUNK), out);
+    }
 }

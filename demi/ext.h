@@ -116,6 +116,17 @@ struct demi_mem_stats {
 void demi_mem_stats(struct demi_mem_stats *out);  /* asks the system for `resident`: up to half a millisecond */
 void demi_mem_counts(struct demi_mem_stats *out); /* the same without `resident`, which stays 0: no system call */
 size_t demi_mem_used(void);                       /* `used` alone: a few instructions */
+size_t demi_mem_active(void);
+/* What one size class, 1 to DEMI_MEM_CLASSES - 1, has taken, and 0: what is larger, up to 2 MiB. All of them at once. */
+#define DEMI_MEM_CLASSES 177
+struct demi_mem_class {
+    size_t size;    /* of an object */
+    size_t blocks;  /* of memory (slabs) that hold them */
+    size_t objects; /* in them, those at hand for the next allocations included */
+    size_t places;  /* for objects */
+    size_t bytes;
+};
+void demi_mem_class_stats(struct demi_mem_class out[DEMI_MEM_CLASSES]);
 /* A bounded step of giving free memory back to the system; true while there is more. The loop does one a turn. */
 bool demi_mem_collect(void);
 /* All of it at once, partly used chunks and caches included, however long that takes: what an operator asks for. */
@@ -126,7 +137,6 @@ void demi_mem_purge(void);
  * them another place with its bytes, and returns that, NULL where it stays: what is not in the way, held by a device, or
  * another thread's; end() makes what is left of them ordinary again, and gives at most 2 MiB a call for each of `chunks`
  * back to the system, returning the bytes. */
-#define DEMI_MEM_CLASSES 177
 size_t demi_mem_defrag_begin(unsigned size_class);
 void *demi_mem_defrag_move(void *p);
 size_t demi_mem_defrag_end(size_t chunks);

@@ -16,6 +16,7 @@ bool demi_is_pinned(const void *p) { return heap_is_pinned(p); }
 size_t demi_malloc_size(const void *p) { return heap_size(p); }
 size_t demi_good_size(size_t size) { return heap_good_size(size); }
 size_t demi_mem_used(void) { return heap_used(); }
+size_t demi_mem_active(void) { return heap_active(); }
 bool demi_mem_collect(void) { return heap_collect(); }
 void demi_mem_purge(void) { heap_purge(); }
 
@@ -54,6 +55,14 @@ void demi_mem_counts(struct demi_mem_stats *out)
     struct heap_stats s;
     heap_counts(&s);
     copy_stats(out, &s);
+}
+
+void demi_mem_class_stats(struct demi_mem_class out[DEMI_MEM_CLASSES])
+{
+    struct heap_class_stats s[SLAB_CLASSES];
+    heap_class_stats(s);
+    for (uint32_t i = 0; out && i < SLAB_CLASSES; i++)
+        out[i] = (struct demi_mem_class){s[i].size, s[i].slabs, s[i].objects, s[i].places, s[i].bytes};
 }
 
 int demi_mem_register(void *base, size_t size)

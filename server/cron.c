@@ -107,4 +107,5 @@ void cron_run(struct worker *w)
     resize_cron(w);
     persist_cron(w);
     if (!srv->persist.loading) expire_cycle_begin(w);
+    defrag_cron(w);
 }

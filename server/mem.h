@@ -10,6 +10,7 @@
 #define SERVER_MEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "alloc/base/assert.h"
 #include "demi/ext.h"
@@ -41,6 +42,17 @@ static inline void *mem_realloc(void *old, size_t size)
 
 static inline void mem_free(void *p) { demi_free(p); }
 static inline void mem_free_sized(void *p, size_t size) { demi_free_sized(p, size); }
+/* Gives an object another place if it keeps a hardly used block alive (demi_mem_defrag_begin()), and returns that; NULL:
+ * it stays. Whoever has pointers to it must change them. */
+struct mem_moves {
+    uint64_t hits, misses;
+};
+static inline void *mem_move(struct mem_moves *m, void *p)
+{
+    void *q = demi_mem_defrag_move(p);
+    *(q ? &m->hits : &m->misses) += 1;
+    return q;
+}
 static inline size_t mem_size(const void *p) { return demi_malloc_size(p); }
 
 #endif

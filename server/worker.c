@@ -107,7 +107,8 @@ struct worker_stats worker_stats_sum(const struct server *srv)
         ADD(commands), ADD(connections), ADD(rejected_conn), ADD(hits), ADD(misses), ADD(expired), ADD(evicted);
         ADD(errors), ADD(net_in), ADD(net_out), ADD(protocol_errors), ADD(unblocked), ADD(reads), ADD(writes);
         ADD(batches), ADD(turns), ADD(loop_ns), ADD(expired_time_cap_reached), ADD(expire_cycle_ns);
-        ADD(cron_ns);
+        ADD(cron_ns), ADD(defrag_hits), ADD(defrag_misses), ADD(defrag_key_hits), ADD(defrag_key_misses);
+        ADD(defrag_ns);
         for (int why = 0; why <= ACL_DENIED_CHANNEL; why++) ADD(acl_denied[why]);
         if (s->turn_ticks_max > sum.turn_ticks_max) sum.turn_ticks_max = s->turn_ticks_max;
         if (s->turn_commands_max > sum.turn_commands_max) sum.turn_commands_max = s->turn_commands_max;
@@ -158,6 +159,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     w->cmd_stats = mem_calloc(command_count() * sizeof *w->cmd_stats);
     w->evict = evict_new(srv->db_count);
     w->expire.due_ns = UINT64_MAX;
+    w->defrag.due_ns = UINT64_MAX;
     w->durable = UINT64_MAX;
     w->call = (struct call){.srv = srv, .w = w, .cfg = w->conf.cfg, .held = UINT64_MAX};
     ticks_init(&w->ticks);
@@ -190,6 +192,7 @@ void worker_fini(struct worker *w)
     replicas_fini(w);
     for (unsigned i = 0; i < command_count(); i++) mem_free(w->cmd_stats[i].histogram);
     mem_free(w->cmd_stats);
+    defrag_stop(w);
     evict_free(w->evict);
     endpoints_fini(&w->endpoints);
     conf_store_leave(&w->srv->conf, &w->conf);
@@ -232,6 +235,10 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
     uint64_t ns = next_cron_ns > w->turn_ns && !at_once ? next_cron_ns - w->turn_ns : 0;
     uint64_t slice = expire_cycle_wakes_ns(&w->expire), to_slice = slice > w->turn_ns ? slice - w->turn_ns : 0;
     if (to_slice < ns) ns = to_slice;
+    if (unlikely(w->defrag.due_ns != UINT64_MAX)) {
+        uint64_t until = w->defrag.due_ns > w->turn_ns ? w->defrag.due_ns - w->turn_ns : 0;
+        if (until < ns) ns = until;
+    }
     if (unlikely(w->copy != NULL)) {
         uint64_t at = full_copy_wakes_ns(w->copy), until = at > w->turn_ns ? at - w->turn_ns : 0;
         if (until < ns) ns = until;
@@ -376,6 +383,7 @@ int worker_run(struct worker *w)
             full_copy_turn(w, (size_t)n);
             end_turn(w);
         }
+        if (unlikely(w->turn_ns >= w->defrag.due_ns)) defrag_slice(w);
         if (likely(w->turn_ns < w->expire.due_ns)) continue;
         expire_cycle_slice(w); /* here, where the replies are out */
         if (unlikely(w->before_end)) before_end(w);

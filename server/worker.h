@@ -16,6 +16,7 @@
 #include "server/ds/table.h"
 #include "server/exec/call.h"
 #include "server/exec/effects.h"
+#include "server/defrag.h"
 #include "server/expire_cycle.h"
 #include "server/exec/request.h"
 #include "server/net/endpoint.h"
@@ -44,6 +45,8 @@ struct worker_stats {
     uint64_t output_limit_closed, query_limit_closed, evicted_clients;
     uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */
     uint64_t cron_ns;
+    uint64_t defrag_hits, defrag_misses, defrag_key_hits, defrag_key_misses;
+    uint64_t defrag_ns;                         /* from the beginning of cycles to their ends */
     uint64_t turn_ticks_max, turn_commands_max; /* of one turn, without the wait */
     uint64_t commands_before;                   /* this turn, that is */
     double expired_stale_perc;
@@ -95,6 +98,7 @@ struct worker {
     struct evict *evict;
     bool evicting; /* eviction goes on in the next turn */
     struct expire_cycle expire;
+    struct defrag defrag;
     demi_wake_t *wake; /* other threads ring it */
     struct endpoint wake_endpoint;
     struct ticks_rate ticks;

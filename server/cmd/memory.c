@@ -112,22 +112,43 @@ void cmd_memory_doctor(struct call *c)
 
 void cmd_memory_purge(struct call *c)
 {
-    while (demi_mem_collect()) {
-    }
+    demi_mem_purge();
     call_ok(c);
+}
+
+/* A line for each size of which there is something; what is not full is free for objects of that size alone. */
+static size_t put_classes(char *text, size_t room)
+{
+    struct demi_mem_class all[DEMI_MEM_CLASSES];
+    demi_mem_class_stats(all);
+    size_t n = 0;
+    for (unsigned i = 1; i <= DEMI_MEM_CLASSES && n < room; i++) {
+        const struct demi_mem_class *k = &all[i % DEMI_MEM_CLASSES]; /* what is larger comes last */
+        if (!k->blocks) continue;
+        char size[24] = "larger";
+        if (k->size) snprintf(size, sizeof size, "%zu", k->size);
+        n += (size_t)snprintf(text + n, room - n, "%8s %8zu %12zu %12zu %14zu %5.1f\n", size, k->blocks, k->objects,
+                              k->places, k->bytes, 100.0 * (double)k->objects / (double)k->places);
+    }
+    return n < room ? n : room - 1;
 }
 
 void cmd_memory_malloc_stats(struct call *c)
 {
     struct demi_mem_stats m;
     demi_mem_stats(&m);
-    char text[512];
+    char text[DEMI_MEM_CLASSES * 80 + 800];
     int n = snprintf(text, sizeof text,
-                     "in live objects: %zu\nin pages that hold any: %zu\nbacked by memory: "
-                     "%zu\nhighest use: %zu\n"
-                     "objects held by devices: %zu\n",
-                     m.used, m.active, m.resident, m.peak, m.pinned);
-    reply_verbatim(c->out, bytes_of(text, (size_t)n), "txt");
+                     "___ Begin demikv statistics ___\n"
+                     "in live objects: %zu\nin slabs and larger blocks in use: %zu (%.2f times as much)\n"
+                     "backed by memory: %zu\nhighest use: %zu\n"
+                     "objects held by devices: %zu, freed ones among them: %zu bytes\n\n"
+                     "%8s %8s %12s %12s %14s %5s\n",
+                     m.used, m.active, m.used ? (double)m.active / (double)m.used : 1.0, m.resident, m.peak, m.pinned,
+                     m.held, "size", "slabs", "objects", "places", "bytes", "% full");
+    size_t all = (size_t)n + put_classes(text + n, sizeof text - (size_t)n - 64);
+    all += (size_t)snprintf(text + all, sizeof text - all, "--- End demikv statistics ---\n");
+    reply_verbatim(c->out, bytes_of(text, all), "txt");
 }
 
 void cmd_memory_help(struct call *c)

@@ -165,7 +165,7 @@ const struct conf_option conf_options[] = {
     BOOL("replica-read-only", "slave-read-only", 0, replica_read_only, true),
     BOOL("replica-ignore-maxmemory", "slave-ignore-maxmemory", 0, replica_ignore_maxmemory, true),
     BOOL("jemalloc-bg-thread", NULL, 0, jemalloc_bg_thread, true),
-    BOOL("activedefrag", NULL, CONF_FIXED, activedefrag, false),
+    BOOL("activedefrag", NULL, 0, activedefrag, false),
     BOOL("syslog-enabled", NULL, CONF_IMMUTABLE, syslog_enabled, false),
     BOOL("cluster-enabled", NULL, CONF_IMMUTABLE | CONF_FIXED, cluster_enabled, false),
     BOOL("appendonly", NULL, CONF_DENY_LOADING, appendonly, false),

@@ -292,6 +292,26 @@ bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *val
 
 void dict_iter_fini(struct dict_iter *it) { table_iter_fini(&it->it); }
 
+struct dict_mover {
+    struct dict *d;
+    struct mem_moves *m;
+};
+
+static void move_element(void *arg, struct table_slot slot)
+{
+    const struct dict_mover *v = arg;
+    void *entry = table_slot_entry(slot);
+    char *moved = mem_move(v->m, block_of(entry));
+    if (moved) table_replace_slot(&v->d->t, slot, moved + bits_of(entry));
+}
+
+size_t dict_relocate(struct dict *d, size_t at, struct mem_moves *m)
+{
+    struct dict_mover v = {d, m};
+    DASSERT(!d->watch);
+    return table_relocate(&d->t, at, move_element, &v, m);
+}
+
 void dict_check(const struct dict *d)
 {
     size_t entry_bytes = 0;

@@ -67,6 +67,9 @@ void dict_iter_init(struct dict_iter *it, struct dict *d);
 bool dict_iter_next(struct dict_iter *it, struct bytes *field, struct bytes *value);
 void dict_iter_fini(struct dict_iter *it);
 
+/* As table_relocate(), its elements included; nobody watches it. */
+size_t dict_relocate(struct dict *d, size_t at, struct mem_moves *m);
+
 /* Asserts every invariant. */
 void dict_check(const struct dict *d);
 

@@ -631,6 +631,38 @@ void quicklist_iter_fini(struct quicklist_iter *it)
     iter_end(it);
 }
 
+/* ---- moving ---- */
+
+#define SEEK_MAX 8192 /* nodes passed to come to one */
+
+static struct quicklist_node *node_relocate(struct quicklist *q, struct quicklist_node *node, struct mem_moves *m)
+{
+    unsigned char *data = mem_move(m, node->data);
+    if (data) node->data = data;
+    struct quicklist_node *moved = mem_move(m, node);
+    if (!moved) return node;
+    if (moved->prev) moved->prev->next = moved;
+    else q->head = moved;
+    if (moved->next) moved->next->prev = moved;
+    else q->tail = moved;
+    return moved;
+}
+
+size_t quicklist_relocate(struct quicklist *q, size_t at, size_t count, struct mem_moves *m)
+{
+    if (at >= SEEK_MAX && q->nodes - at > SEEK_MAX && at < q->nodes) at = q->nodes - SEEK_MAX;
+    if (at >= q->nodes) return 0;
+    struct quicklist_node *node = q->head;
+    if (at < SEEK_MAX) {
+        for (size_t i = 0; i < at; i++) node = node->next;
+    } else {
+        node = q->tail;
+        for (size_t i = q->nodes - 1; i > at; i--) node = node->prev;
+    }
+    for (; node && count; count--, at++) node = node_relocate(q, node, m)->next;
+    return node ? at : 0;
+}
+
 /* ---- whole nodes ---- */
 
 static void append_each(struct quicklist *q, unsigned char *lp)

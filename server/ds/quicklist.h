@@ -103,6 +103,11 @@ void quicklist_iter_insert_before(struct quicklist_iter *it, struct bytes s);
 void quicklist_iter_insert_after(struct quicklist_iter *it, struct bytes s);
 void quicklist_iter_fini(struct quicklist_iter *it);
 
+/* Moves up to `count` nodes from number `at` on (server/mem.h). Returns the next one's number, 0 at the end; of a very
+ * long list only the ends are reached. No iterator is at it. */
+struct mem_moves;
+size_t quicklist_relocate(struct quicklist *q, size_t at, size_t count, struct mem_moves *m);
+
 /* For loading: append a node as it is. lp / data become the list's (from mem_alloc). An empty listpack is freed and
  * left out. */
 void quicklist_append_listpack(struct quicklist *q, unsigned char *lp);

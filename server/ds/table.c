@@ -349,6 +349,42 @@ bool table_rehash_step(struct table *t, unsigned n)
     return grow_is_due(t) || shrink_is_due(t);
 }
 
+/* --- moving --------------------------------------------------------------------------------------- */
+
+static void seg_relocate(struct table *t, size_t i, struct mem_moves *m)
+{
+    if (t->segs[i] & 1) return;
+    void *moved = mem_move(m, (void *)t->segs[i]);
+    if (moved) t->segs[i] = (uintptr_t)moved;
+}
+
+size_t table_relocate(struct table *t, size_t at, table_scan_fn *fn, void *arg, struct mem_moves *m)
+{
+    if (at >= t->bucket_count || t->paused) return 0;
+    if (at == 0 && t->segs != &t->seg0) {
+        void *moved = mem_move(m, t->segs);
+        if (moved) t->segs = moved;
+    }
+    if (at % TABLE_SEG_BUCKETS == 0) seg_relocate(t, at >> TABLE_SEG_SHIFT, m);
+    struct table_bucket *head = table_bucket_at(t, at);
+    for (struct table_bucket *b = head, *next; (next = table_bucket_next(b)) != NULL; b = next) {
+        struct table_bucket *moved = mem_move(m, next);
+        if (!moved) continue;
+        link_set(b, moved);
+        next = moved;
+    }
+    for (struct table_bucket *b = head; b; b = table_bucket_next(b)) {
+        for (uint64_t tags = b->meta & TAGS; tags; tags &= tags - 1)
+            fn(arg, (struct table_slot){b, head, (unsigned)__builtin_ctzll(tags) >> 3});
+    }
+    return at + 1 < t->bucket_count ? at + 1 : 0;
+}
+
+void table_moved(struct table *t, const struct table *from)
+{
+    if (t->segs == &from->seg0) t->segs = &t->seg0;
+}
+
 /* --- public --------------------------------------------------------------------------------------- */
 
 void table_init(struct table *t, const struct table_ops *ops, uint64_t seed)

@@ -383,6 +383,17 @@ int64_t xstream_trim(struct xstream *s, const struct xstream_trim *t)
 
 /* --- check -------------------------------------------------------------------------------------------------------- */
 
+bool xstream_relocate(struct xstream *s, struct btree_key *at, size_t count, struct mem_moves *m)
+{
+    struct btree_pos p = btree_at_least(&s->nodes, *at, NULL);
+    for (; p.leaf && count; p = btree_next(p), count--) {
+        void *moved = mem_move(m, btree_slot(p)->value);
+        if (moved) btree_slot(p)->value = moved;
+    }
+    if (p.leaf) *at = btree_slot(p)->key;
+    return p.leaf != NULL;
+}
+
 #ifdef DEMI_DEBUG
 void xstream_check(const struct xstream *s)
 {

@@ -71,6 +71,11 @@ struct xstream_trim {
 /* Entries that went. */
 int64_t xstream_trim(struct xstream *s, const struct xstream_trim *t);
 
+/* Moves the listpacks of up to `count` nodes from *at on, which becomes where to go on (server/mem.h). False: that was
+ * all. */
+struct mem_moves;
+bool xstream_relocate(struct xstream *s, struct btree_key *at, size_t count, struct mem_moves *m);
+
 /* --- from one entry to the next ----------------------------------------------------------------------------------- */
 
 /* Of the entries from..to, both included, oldest or (backwards) newest first. The stream must not change meanwhile. */

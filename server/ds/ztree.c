@@ -154,6 +154,38 @@ bool ztree_rank(const struct ztree *z, struct bytes member, size_t *rank, double
     return true;
 }
 
+static void show_none(void *arg, struct table_slot s)
+{
+    (void)arg;
+    (void)s;
+}
+
+/* The table follows. */
+static void *move_element(struct ztree *z, void *elem, struct mem_moves *m)
+{
+    struct bytes member = zelem_member(elem);
+    struct table_slot s = member_find(z, table_hash(&z->t, member), member);
+    ASSERT(s.bucket && table_slot_entry(s) == elem);
+    void *moved = mem_move(m, elem);
+    if (!moved) return elem;
+    table_replace_slot(&z->t, s, moved);
+    return moved;
+}
+
+size_t ztree_relocate(struct ztree *z, size_t at, struct mem_moves *m)
+{
+    size_t buckets = z->t.bucket_count;
+    DASSERT(!z->watch);
+    if (at < buckets) {
+        table_relocate(&z->t, at, show_none, NULL, m);
+        return at + 1;
+    }
+    if (at - buckets >= ztree_count(z)) return 0;
+    struct ztree_pos p = ztree_at(z, at - buckets);
+    size_t rest = p.leaf->count - p.index;
+    return znode_relocate(z, (struct ztree_leaf *)p.leaf, m, move_element) ? at + rest : 0;
+}
+
 void ztree_check(const struct ztree *z)
 {
     size_t elem_bytes = 0;

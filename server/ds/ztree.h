@@ -57,6 +57,11 @@ static inline void ztree_watch(struct ztree *z, struct element_watch *w)
     z->watch = w;
 }
 
+/* Moves what the table's bucket `at` has in memory, then, `at` counting on, leaf after leaf with its nodes and members
+ * (server/mem.h). Returns the next place, 0 at the end. Nobody watches it. */
+struct mem_moves;
+size_t ztree_relocate(struct ztree *z, size_t at, struct mem_moves *m);
+
 /* --- by order ------------------------------------------------------------------------------------- */
 
 /* A place between the ends; leaf is NULL beyond them. The fields are private. */

@@ -320,6 +320,49 @@ void znode_remove(struct ztree *z, const void *elem)
     }
 }
 
+/* --- moving --------------------------------------------------------------------------------------- */
+
+/* From the root down, nodes that begin with the path's leaf; others with their own first. */
+static void path_relocate(struct ztree *z, struct ztree_path *p, struct mem_moves *m)
+{
+    for (unsigned d = p->depth; d--;) {
+        if (p->step[d].index) return;
+        struct ztree_inner *moved = mem_move(m, p->step[d].node);
+        if (!moved) continue;
+        p->step[d].node = moved;
+        if (d) p->step[d - 1].node->child[p->step[d - 1].index] = moved;
+        else z->root = moved;
+    }
+}
+
+static struct ztree_leaf *leaf_relocate(struct ztree *z, struct ztree_path *p, struct mem_moves *m)
+{
+    struct ztree_leaf *leaf = mem_move(m, p->leaf);
+    if (!leaf) return p->leaf;
+    if (leaf->prev) leaf->prev->next = leaf;
+    else z->first = leaf;
+    if (leaf->next) leaf->next->prev = leaf;
+    else z->last = leaf;
+    if (p->depth) p->step[p->depth - 1].node->child[p->step[p->depth - 1].index] = leaf;
+    else z->root = leaf;
+    return leaf;
+}
+
+struct ztree_leaf *znode_relocate(struct ztree *z, struct ztree_leaf *leaf, struct mem_moves *m,
+                                  void *(*move)(struct ztree *z, void *elem, struct mem_moves *m))
+{
+    struct ztree_path p;
+    if (!leaf->count) return leaf->next;
+    struct zkey first = {zelem_score(leaf->elem[0]), zelem_member(leaf->elem[0])};
+    path_find(z, &first, &p);
+    ASSERT(p.leaf == leaf && p.index == 0);
+    path_relocate(z, &p, m);
+    leaf = leaf_relocate(z, &p, m);
+    for (unsigned i = 0; i < leaf->count; i++) leaf->elem[i] = move(z, leaf->elem[i], m);
+    path_fix_least(&p, p.depth, leaf->elem[0]);
+    return leaf->next;
+}
+
 /* --- life and check ------------------------------------------------------------------------------- */
 
 void znode_init(struct ztree *z)

@@ -107,6 +107,11 @@ void znode_init(struct ztree *z);
 void znode_fini(struct ztree *z); /* elements stay */
 void znode_insert(struct ztree *z, void *elem);
 void znode_remove(struct ztree *z, const void *elem); /* must be there */
+/* Moves the leaf, and nodes above it that begin with it, and each of its elements by `move`, which returns where it is
+ * now. Returns the next leaf. */
+struct mem_moves;
+struct ztree_leaf *znode_relocate(struct ztree *z, struct ztree_leaf *leaf, struct mem_moves *m,
+                                  void *(*move)(struct ztree *z, void *elem, struct mem_moves *m));
 void znode_check(const struct ztree *z);
 
 #endif

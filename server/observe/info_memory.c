@@ -106,7 +106,7 @@ void info_memory(struct info *in)
     bytes_line(in, "mem_cluster_links", 0);
     bytes_line(in, "mem_aof_buffer", aof_unwritten(&srv->aof));
     info_line(in, "mem_allocator:demikv");
-    info_line(in, "active_defrag_running:0");
+    info_line(in, "active_defrag_running:%lld", (long long)in->w->defrag.percent);
     bytes_line(in, "lazyfree_pending_objects", lazyfree_pending(srv));
     bytes_line(in, "lazyfreed_objects", lazyfree_freed(srv));
 }
