@@ -65,6 +65,7 @@ static void drop_cache(struct heap *h, uint32_t size_class)
 static size_t begin_class(struct heap *h, uint32_t size_class)
 {
     drop_cache(h, size_class);
+    slab_put_back(h, size_class);
     struct list *partial = &h->partial[size_class];
     size_t count[STEPS], seen = 0, bytes = 0;
     choose(partial, count);
@@ -182,7 +183,10 @@ void heap_purge(void)
     struct heap *h = heap_of_thread();
     while (remote_drain(h, DRAIN_BATCH)) {
     }
-    for (uint32_t i = 1; i < SLAB_CLASSES; i++) drop_cache(h, i);
+    for (uint32_t i = 1; i < SLAB_CLASSES; i++) {
+        drop_cache(h, i);
+        slab_put_back(h, i);
+    }
     heap_purge_blocks(1, SIZE_MAX);
     region_purge(&h->regions, SIZE_MAX);
     region_release(&h->regions, SIZE_MAX);

@@ -84,6 +84,8 @@ static inline bool is_huge(const void *p) { return (const void *)chunk_of(p) == 
 void *heap_refill(struct heap *h, uint32_t size_class);
 void *run_alloc(struct heap *h, size_t size, bool zeros);
 void run_free(struct heap *h, struct slab *s);
+/* The slab that a class allocates from is one like others again, or goes if nothing lies in it. */
+void slab_put_back(struct heap *h, uint32_t size_class);
 /* From the cache to its slab. */
 void slot_return(struct heap *h, struct slab *s, void *p);
 /* To its slab, past the cache. */

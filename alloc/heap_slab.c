@@ -122,6 +122,16 @@ static void slab_retire(struct heap *h, struct slab *s)
     give_blocks(h, s, slab_blocks(s->size));
 }
 
+void slab_put_back(struct heap *h, uint32_t size_class)
+{
+    struct slab *s = h->current[size_class];
+    if (!s || s->used == s->end / s->size) return;
+    h->current[size_class] = NULL;
+    s->retire_at = 0;
+    if (s->used) list_push_front(&h->partial[size_class], &s->link);
+    else slab_retire(h, s);
+}
+
 /* The class's current slab, with at least one slot in its free list. */
 static struct slab *slab_with_free(struct heap *h, uint32_t size_class)
 {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "alloc/base/assert_test.h"
+#include "server/mem.h"
 
 #define FIELDS 3000
 
@@ -252,6 +253,43 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     dict_fini(&d);
 }
 
+/* All blocks that are not full are emptied; nothing but addresses differs. */
+static void test_a_dict_that_moves_is_the_same_dict(void **state)
+{
+    (void)state;
+    struct world w;
+    struct mem_moves m = {0, 0};
+    world_init(&w, 9);
+    for (unsigned i = 0; i < FIELDS; i++) set(&w, i, (int)rng_below(&w.rng, 300));
+    for (unsigned i = 0; i < FIELDS; i++)
+        if (w.size[i] >= 0 && rng_below(&w.rng, 4)) del(&w, i);
+    struct dict s;
+    char buf[64];
+    dict_init_set(&s, 9);
+    for (unsigned i = 0; i < 20000; i++)
+        dict_add(&s,
+                 bytes_of(buf, (size_t)sprintf(buf, "%u:%.*s", i, (int)(i % 30), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")));
+    for (unsigned i = 0; i < 20000; i++)
+        if (i % 6)
+            dict_delete(
+                &s, bytes_of(buf, (size_t)sprintf(buf, "%u:%.*s", i, (int)(i % 30), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")));
+    for (unsigned c = 1; c < DEMI_MEM_CLASSES; c++) demi_mem_defrag_begin(c);
+    size_t at = 0;
+    do at = dict_relocate(&w.d, at, &m);
+    while (at);
+    do at = dict_relocate(&s, at, &m);
+    while (at);
+    demi_mem_defrag_end(0);
+    assert_true(m.hits > 1000);
+    check_all(&w);
+    dict_check(&s);
+    for (unsigned i = 0; i < 20000; i += 6)
+        assert_true(dict_has(
+            &s, bytes_of(buf, (size_t)sprintf(buf, "%u:%.*s", i, (int)(i % 30), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"))));
+    dict_fini(&s);
+    dict_fini(&w.d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),
         cmocka_unit_test(test_a_set_keeps_the_length_of_each_member),
         cmocka_unit_test(test_a_short_member_takes_no_length),
+        cmocka_unit_test(test_a_dict_that_moves_is_the_same_dict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

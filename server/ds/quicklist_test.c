@@ -347,6 +347,63 @@ static void test_random_edits_match_an_array(void **state)
     }
 }
 
+/* All blocks that are not full are emptied, a few nodes a step; nothing but addresses differs. */
+static void test_a_list_that_moves_is_the_same_list(void **state)
+{
+    (void)state;
+    struct quicklist_options small = {.fill = 4, .compress_depth = 1, .packed_threshold = 200};
+    struct quicklist *lists[3];
+    char text[400];
+    memset(text, 'x', sizeof text);
+    for (int k = 0; k < 3; k++) lists[k] = quicklist_new(&small);
+    for (int i = 0; i < 60000; i++)
+        quicklist_push_tail(lists[i % 3], bytes_of(text, (size_t)(i * 7 % (i % 50 ? 60 : 400))));
+    quicklist_free(lists[0]);
+    quicklist_free(lists[2]);
+    struct quicklist *q = lists[1], *copy = quicklist_dup(q);
+    struct mem_moves m = {0, 0};
+    for (unsigned c = 1; c < DEMI_MEM_CLASSES; c++) demi_mem_defrag_begin(c);
+    size_t at = 0;
+    do at = quicklist_relocate(q, at, 16, &m);
+    while (at);
+    demi_mem_defrag_end(0);
+    assert_true(m.hits > 1000);
+    check(q);
+    assert_int_equal(quicklist_count(q), quicklist_count(copy));
+    struct quicklist_iter a, b;
+    struct lp_value x, y;
+    quicklist_iter_init(&a, q, 0, false);
+    quicklist_iter_init(&b, copy, 0, false);
+    while (quicklist_iter_next(&a, &x)) {
+        char i[NUMBER_I64_SIZE], j[NUMBER_I64_SIZE];
+        assert_true(quicklist_iter_next(&b, &y));
+        assert_true(bytes_equal(lp_value_bytes(x, i), lp_value_bytes(y, j)));
+    }
+    quicklist_iter_fini(&a);
+    quicklist_iter_fini(&b);
+    quicklist_free(q);
+    quicklist_free(copy);
+}
+
+/* Where a walk goes on in a list that no longer is so long, or is very long. */
+static void test_a_moved_list_ends_and_its_middle_is_left(void **state)
+{
+    (void)state;
+    struct quicklist_options one = {.fill = 1, .packed_threshold = QUICKLIST_PACKED_THRESHOLD};
+    struct quicklist *q = quicklist_new(&one);
+    struct mem_moves m = {0, 0};
+    assert_int_equal(quicklist_relocate(q, 0, 16, &m), 0);
+    for (int i = 0; i < 20000; i++) quicklist_push_tail(q, BYTES("x"));
+    assert_int_equal(quicklist_relocate(q, 20000, 16, &m), 0);
+    assert_int_equal(quicklist_relocate(q, SIZE_MAX, 16, &m), 0);
+    size_t at = 0, steps = 0;
+    do at = quicklist_relocate(q, at, 16, &m), steps++;
+    while (at);
+    assert_int_equal(steps, 2 * 8192 / 16);
+    assert_int_equal(m.hits + m.misses, 4 * 8192);
+    quicklist_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_inner_nodes_are_compressed),
         cmocka_unit_test(test_a_loaded_listpack_may_be_too_long_for_a_node),
         cmocka_unit_test(test_random_edits_match_an_array),
+        cmocka_unit_test(test_a_list_that_moves_is_the_same_list),
+        cmocka_unit_test(test_a_moved_list_ends_and_its_middle_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

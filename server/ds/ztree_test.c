@@ -13,6 +13,7 @@
 #include "alloc/base/assert_test.h"
 #include "server/ds/ztree_elem.h"
 #include "server/ds/ztree_node.h"
+#include "server/mem.h"
 
 /* The model: an array that is sorted when it is asked for. */
 struct member {
@@ -401,6 +402,34 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     world_fini(&w);
 }
 
+/* All blocks that are not full are emptied between changes; nothing but addresses differs. */
+static void test_a_tree_that_moves_is_the_same_tree(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 4; k++) {
+        static const unsigned sizes[] = {1, 50, 3000, 40000};
+        struct world w;
+        struct mem_moves m = {0, 0};
+        world_init(&w, sizes[k], k);
+        for (unsigned i = 0; i < w.size; i++) set(&w, i, draw_score(&w));
+        for (unsigned i = 0; i < w.size; i++)
+            if (rng_below(&w.rng, 5)) del(&w, i);
+        for (int round = 0; round < 3; round++) {
+            for (unsigned c = 1; c < DEMI_MEM_CLASSES; c++) demi_mem_defrag_begin(c);
+            size_t at = 0, nodes = w.z.node_bytes, elems = w.z.elem_bytes;
+            do {
+                at = ztree_relocate(&w.z, at, &m);
+                if (at && round == 2) set(&w, (unsigned)rng_below(&w.rng, w.size), draw_score(&w));
+            } while (at);
+            demi_mem_defrag_end(0);
+            if (round < 2) assert_true(w.z.node_bytes == nodes && w.z.elem_bytes == elems);
+            check_all(&w);
+        }
+        if (k == 3) assert_true(m.hits > 5000);
+        world_fini(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_deleting_spans_leaves_the_rest),
         cmocka_unit_test(test_scan_shows_each_member),
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),
+        cmocka_unit_test(test_a_tree_that_moves_is_the_same_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,7 @@ def alone(tap, client):
     before, wasted = digest(client), fragmentation(client)
     ok(tap, number(client, "active_defrag_hits", "stats") == 0 and info(client, "active_defrag_running", "memory") == "0", "off, nothing runs")
     start(client)
-    ended = wait_until(lambda: fragmentation(client) < wasted / 2, 20)
+    ended = wait_until(lambda: fragmentation(client) < wasted / 2)
     left = fragmentation(client)
     ok(tap, ended, "what is wasted falls to less than half", wasted, left, info(client, "active_defrag_hits", "stats"))
     ok(tap, number(client, "active_defrag_key_hits", "stats") > KEYS / 10 and number(client, "active_defrag_misses", "stats") > 0, "it is counted")
