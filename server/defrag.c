@@ -120,7 +120,7 @@ static void move_large(struct defrag *d, const struct db *db, struct entry *e, s
 
 /* --- one entry ---------------------------------------------------------------------------------------------------- */
 
-struct visit {
+struct defrag_visit {
     struct worker *w;
     struct defrag *d;
     const struct db *db;
@@ -130,7 +130,7 @@ struct visit {
 
 static void visit(void *arg, struct table_slot slot)
 {
-    const struct visit *v = arg;
+    const struct defrag_visit *v = arg;
     struct defrag *d = v->d;
     struct entry *e = table_slot_entry(slot);
     uint64_t before = d->moves.hits;
@@ -178,7 +178,7 @@ static bool walk_bucket(struct worker *w)
         return true;
     }
     struct slice *s = &db->slices[d->slice];
-    struct visit v = {w, d, db, &s->table, s->preimage != NULL};
+    struct defrag_visit v = {w, d, db, &s->table, s->preimage != NULL};
     d->bucket = table_relocate(&s->table, d->bucket, visit, &v, &d->moves);
     if (!d->bucket) d->slice++;
     return true;
