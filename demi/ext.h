@@ -117,7 +117,7 @@ void demi_mem_stats(struct demi_mem_stats *out);  /* asks the system for `reside
 void demi_mem_counts(struct demi_mem_stats *out); /* the same without `resident`, which stays 0: no system call */
 size_t demi_mem_used(void);                       /* `used` alone: a few instructions */
 size_t demi_mem_active(void);
-/* What one size class, 1 to DEMI_MEM_CLASSES - 1, has taken, and 0: what is larger, up to 2 MiB. All of them at once. */
+/* What each size class has taken; 0 is what is larger, up to 2 MiB. */
 #define DEMI_MEM_CLASSES 177
 struct demi_mem_class {
     size_t size;    /* of an object */
@@ -132,11 +132,11 @@ bool demi_mem_collect(void);
 /* All of it at once, partly used chunks and caches included, however long that takes: what an operator asks for. */
 void demi_mem_purge(void);
 
-/* Defragmentation, which takes a program that knows where its pointers are. begin() chooses blocks of one size class (1 to
- * DEMI_MEM_CLASSES - 1) that are hardly used, to be emptied, and returns their bytes; move() gives an object in one of
- * them another place with its bytes, and returns that, NULL where it stays: what is not in the way, held by a device, or
- * another thread's; end() makes what is left of them ordinary again, and gives at most 2 MiB a call for each of `chunks`
- * back to the system, returning the bytes. */
+/* Defragmentation, which takes a program that knows where its pointers are. begin() chooses blocks of one size class (1
+ * to DEMI_MEM_CLASSES - 1) that are hardly used, to be emptied, and returns their bytes; move() gives an object in one
+ * of them another place with its bytes, and returns that, NULL where it stays: what is not in the way, held by a
+ * device, or another thread's; end() makes what is left of them ordinary again, and gives at most 2 MiB a call for each
+ * of `chunks` back to the system, returning the bytes. */
 size_t demi_mem_defrag_begin(unsigned size_class);
 void *demi_mem_defrag_move(void *p);
 size_t demi_mem_defrag_end(size_t chunks);

@@ -2,7 +2,7 @@
  *
  * Active defragmentation. One cycle:
  *
- *     choose      the heap names, one size class after the other, the slabs that are to be emptied (alloc/heap_defrag.c)
+ *     choose      the heap names, one size class after the other, slabs that are to be emptied (alloc/heap_defrag.c)
  *     walk        all databases, bucket by bucket: what lies in such a slab is moved, and who points to it is told. A
  *                 large collection is put aside by its name, and gone through in steps between two buckets
  *     give back   free blocks between used ones go back to the system; the slabs that could not be emptied are ordinary

@@ -42,8 +42,8 @@ static inline void *mem_realloc(void *old, size_t size)
 
 static inline void mem_free(void *p) { demi_free(p); }
 static inline void mem_free_sized(void *p, size_t size) { demi_free_sized(p, size); }
-/* Gives an object another place if it keeps a hardly used block alive (demi_mem_defrag_begin()), and returns that; NULL:
- * it stays. Whoever has pointers to it must change them. */
+/* Gives an object another place if it keeps a hardly used block alive (demi_mem_defrag_begin()), and returns that;
+ * NULL: it stays. Whoever has pointers to it must change them. */
 struct mem_moves {
     uint64_t hits, misses;
 };

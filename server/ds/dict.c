@@ -7,8 +7,9 @@
  *     set, bits 7   member length, member
  *     set, else     member; its length is its block's size less the bits
  *
- * The heap's classes go in steps of 8 bytes up to 1 KiB, so a length beside a member of 16 bytes would make it 24. Where
- * it makes no difference (7 bytes would be unused), and for members that are empty or longer, it is there. Lengths:
+ * The heap's classes go in steps of 8 bytes up to 1 KiB, so a length beside a member of 16 bytes would make it 24.
+ * Where it makes no difference (7 bytes would be unused), and for members that are empty or longer, it is there.
+ * Lengths:
  *
  *     0 … 252: the byte itself    253: 2 bytes follow    254: 4 follow    255: 8 follow    (little-endian)
  *

@@ -262,9 +262,9 @@ void table_iter_init(struct table_iter *it, struct table *t);
 void *table_iter_next(struct table_iter *it);
 void table_iter_fini(struct table_iter *it);
 
-/* Moves what bucket `at` has in memory (server/mem.h) and shows its entries, which fn may replace by moved ones. Returns
- * the next bucket, 0 at the end; any number is a valid bucket. Entries that change their bucket meanwhile may be left
- * out. */
+/* Moves what bucket `at` has in memory (server/mem.h) and shows its entries, which fn may replace by moved ones.
+ * Returns the next bucket, 0 at the end; any number is a valid bucket. Entries that change their bucket meanwhile may
+ * be left out. */
 struct mem_moves;
 size_t table_relocate(struct table *t, size_t at, table_scan_fn *fn, void *arg, struct mem_moves *m);
 /* The struct itself was moved here: bytes were copied from there. */

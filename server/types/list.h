@@ -2,8 +2,8 @@
  *
  * What a list key holds: a listpack while it is small, else a quicklist. A struct list_view is a view of either as a
  * quicklist: changing the list changes the view, and list_store() puts it back into the entry it came from, before
- * anybody else looks at that. Here is, too, a way to read one that leaves it as it is: the quicklist's own iterator opens
- * compressed nodes in place and compresses them again, a reader unpacks beside them.
+ * anybody else looks at that. Here is, too, a way to read one that leaves it as it is: the quicklist's own iterator
+ * opens compressed nodes in place and compresses them again, a reader unpacks beside them.
  *
  * A listpack becomes a quicklist before the change that would take it over list-max-listpack-size, and a quicklist a
  * listpack again when it has shrunk to half of that, as in redis-server 7.2.4.
