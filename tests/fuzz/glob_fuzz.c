@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Glob patterns: what stands before the first newline, against what stands behind it. Whatever both are, the answer
- * comes in bounded time and without a look outside of them; text that is quoted matches itself, and a pattern that
- * matches does so behind '*', too.
+ * comes in bounded time (glob_match() counts its steps in debug builds, as these are) and without a look outside of
+ * them; so it is for a channel, which PSUBSCRIBE's patterns are matched against in the same way; text that is quoted
+ * matches itself, and a pattern that matches does so behind '*', too.
  */
 #include <stdint.h>
 

@@ -89,7 +89,8 @@ static inline size_t reply_size(const char *p, size_t n)
     if (!at) return 0;
     long long k = strtoll(p + 1, NULL, 10);
     if (*p == '$' && k >= 0) return at + (size_t)k + 2 <= n ? at + (size_t)k + 2 : 0;
-    if (*p != '*' && *p != '>') return at;
+    if (*p != '*' && *p != '>' && *p != '%') return at;
+    if (*p == '%') k *= 2;
     for (; k > 0; k--) {
         size_t one = reply_size(p + at, n - at);
         if (!one) return 0;

@@ -30,7 +30,8 @@ NODE_MIN = 18
 tap = Tap()
 
 NODE = [("BullMQ 6", "bullmq.js", "bullmq"), ("BullMQ 5", "bullmq.js", "bullmq5"), ("Bull", "bull.js"), ("Bee-Queue", "bee_queue.js"),
-        ("redlock, redis-semaphore, rate-limiter-flexible", "locks.js"), ("node-resque", "resque.js"), ("RSMQ", "rsmq.js")] + [
+        ("redlock, redis-semaphore, rate-limiter-flexible", "locks.js"), ("node-resque", "resque.js"), ("RSMQ", "rsmq.js"),
+        ("node-redis, its client-side cache", "client_cache.js")] + [
             ("socket.io by " + kind, "socket_io.js", kind)
             for kind in ("channels, ioredis", "sharded channels, ioredis", "sharded channels, node-redis", "streams, ioredis", "streams, node-redis")]
 OTHERS = [("Celery", [PYTHON, "celery_scenario.py"]), ("RQ", [PYTHON, "rq_scenario.py"]),
