@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which prefixes overlap, against a comparison of each with each; and what is told of changes, by a client that reads its
- * output.
+ * Which prefixes overlap, against a comparison of each with each; and what is told of changes, by a client that reads
+ * its output.
  */
 #include "server/exec/session_fixture.h"
 
