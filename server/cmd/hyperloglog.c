@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * PFADD, PFCOUNT, PFMERGE, PFDEBUG and PFSELFTEST: strings seen as HyperLogLogs (server/ds/hll.h). Behaviour, texts, the
- * order of checks and the bytes of the values are redis-server 7.2.4's. So is that PFCOUNT of one key, which reads, writes
- * the count it has found into the value and is propagated then.
+ * PFADD, PFCOUNT, PFMERGE, PFDEBUG and PFSELFTEST: strings seen as HyperLogLogs (server/ds/hll.h). Behaviour, texts,
+ * the order of checks and the bytes of the values are redis-server 7.2.4's. So is that PFCOUNT of one key, which reads,
+ * writes the count it has found into the value and is propagated then.
  *
  * A value that turns out to be corrupt in the middle of a PFADD keeps what was added before, as in Redis; here that is
  * told as any change is, so that the log and those who watch the key know of it.
@@ -41,7 +41,7 @@ static void mark_edited(struct entry *e)
     if (e->enc == ENC_EMBSTR) e->flags |= ENTRY_EDITED;
 }
 
-/* --- a value that changes ------------------------------------------------------------------------------------------ */
+/* --- a value that changes ----------------------------------------------------------------------------------------- */
 
 struct target {
     struct call *c;
@@ -120,7 +120,7 @@ static int raise_register(struct target *t, struct hll_point at, bool next, stru
     return 1;
 }
 
-/* --- PFADD, PFCOUNT, PFMERGE ---------------------------------------------------------------------------------------- */
+/* --- PFADD, PFCOUNT, PFMERGE -------------------------------------------------------------------------------------- */
 
 void cmd_pfadd(struct call *c)
 {
@@ -168,7 +168,8 @@ static void count_one(struct call *c)
     call_integer(c, (int64_t)count);
 }
 
-/* The highest of each register among the keys from argv[1] on, missing ones being empty. False: an error was replied. */
+/* The highest of each register among the keys from argv[1] on, missing ones being empty. False: an error was
+ * replied. */
 static bool merge_keys(struct call *c, uint8_t max[HLL_REGISTERS], bool *any_dense)
 {
     size_t ahead = 0;
@@ -241,7 +242,7 @@ void cmd_pfmerge(struct call *c)
     call_ok(c);
 }
 
-/* --- PFDEBUG -------------------------------------------------------------------------------------------------------- */
+/* --- PFDEBUG ------------------------------------------------------------------------------------------------------ */
 
 /* Makes it dense and propagates that, but is no change to those who watch. False: an error was replied. */
 static bool debug_to_dense(struct target *t)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * HyperLogLog (Flajolet and others, 2007) with 64-bit hashes (Heule and others, 2013) and Ertl's estimator
- * (arXiv:1702.01284). An element's hash chooses one of 16,384 registers by its low 14 bits; its rank is the place of the
- * first bit set in the other 50, and a register keeps the highest rank of all its elements.
+ * (arXiv:1702.01284). An element's hash chooses one of 16,384 registers by its low 14 bits; its rank is the place of
+ * the first bit set in the other 50, and a register keeps the highest rank of all its elements.
  *
  *     0      4      5           8                 16
  *     +------+------+-----------+-----------------+- - - - - - -      form 0: dense, registers packed (hll_registers.c)
@@ -17,8 +17,8 @@
  *
  * A string from outside may hold any runs. A wide run without its second byte is corrupt wherever it is met. Otherwise
  * what passes is what passes in redis-server 7.2.4, where not all checks are equal: counting wants the runs to come to
- * 16,384 exactly; merging and making it dense stop at a run of values that would be too many, and what is behind it does
- * not count; changing a register looks no further than that register.
+ * 16,384 exactly; merging and making it dense stop at a run of values that would be too many, and what is behind it
+ * does not count; changing a register looks no further than that register.
  */
 #include "server/ds/hll.h"
 
@@ -164,7 +164,7 @@ bool hll_next_run(struct bytes s, size_t *at, struct hll_run *run)
     return true;
 }
 
-/* --- changing a register ------------------------------------------------------------------------------------------- */
+/* --- changing a register ------------------------------------------------------------------------------------------ */
 
 /* The run with the register `index`: at edit->at, its first register is the result; -EINVAL: there is none. */
 static int64_t find_run(struct bytes s, unsigned index, bool next, struct hll_edit *edit, unsigned *length)
@@ -348,7 +348,7 @@ static uint64_t estimate(const uint32_t counts[HLL_REGISTER_MAX + 1])
     }
     z += m * sigma(counts[0] / m);
     double e = HALF_BY_LN_2 * m * m / z;
-    /* Registers that no element leads to may come to infinity: a conversion gives this on the machines Redis runs on. */
+    /* Registers that no element leads to may come to infinity: this is what x86 makes of it in a conversion. */
     return e < 0x1p63 ? (uint64_t)llround(e) : (uint64_t)1 << 63;
 }
 

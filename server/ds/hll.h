@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * HyperLogLog: how many different elements were seen, in 12 KiB at most, with a standard error of 0.81 %. The bytes are
- * those of redis-server 7.2.4, so that a value may come from there and go there. Functions take the whole string, header
- * included; what they are given may be anything that hll_is_valid() lets pass, and nothing outside of it is touched.
- * Nothing here allocates.
+ * those of redis-server 7.2.4, so that a value may come from there and go there. Functions take the whole string,
+ * header included; what they are given may be anything that hll_is_valid() lets pass, and nothing outside of it is
+ * touched. Nothing here allocates.
  */
 #ifndef SERVER_DS_HLL_H
 #define SERVER_DS_HLL_H

@@ -6,8 +6,9 @@
  *            |bbaaaaaa |ccccbbbb |ddddddcc |        a, b, c, d: registers 0 ... 3
  *
  * With AVX2 a step is 32 registers, 24 bytes, 12 of them in each half of a vector. A shuffle gives each three bytes a
- * word of 32 bits of their own, and three shifts bring the registers to their bytes. A half is loaded with the four bytes
- * in front of its twelve, never behind them, so that the last step does not read past the end: hence HLL_PACKED_BEFORE.
+ * word of 32 bits of their own, and three shifts bring the registers to their bytes. A half is loaded with the four
+ * bytes in front of its twelve, never behind them, so that the last step does not read past the end: hence
+ * HLL_PACKED_BEFORE.
  *
  * Counting how many registers have a value compares 32 at a time with it, four values in one pass, from the smallest
  * register on until all have been found: with 20,000 elements and more these are about 20 values. Adding to a counter

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * As redis-server 7.2.4 tests itself: registers of random values are read back, in many rounds, and a dense and a sparse
- * HyperLogLog that see the same 10 million elements agree with each other and, at each power of ten, with what they saw,
- * within six standard errors.
+ * As redis-server 7.2.4 tests itself: registers of random values are read back, in many rounds, and a dense and a
+ * sparse HyperLogLog that see the same 10 million elements agree with each other and, at each power of ten, with what
+ * they saw, within six standard errors.
  */
 #include "server/ds/hll_selftest.h"
 

@@ -137,7 +137,7 @@ static void test_runs_behind_the_last_register_are_judged_as_in_redis(void **sta
     assert_false(hll_merge(max, bytes_of(buf, HLL_EMPTY_BYTES + 1)));
 }
 
-/* --- registers, all at once ---------------------------------------------------------------------------------------- */
+/* --- registers, all at once --------------------------------------------------------------------------------------- */
 
 static void fill_registers(struct rng *rng, int round, uint8_t registers[HLL_REGISTERS])
 {
@@ -204,7 +204,7 @@ static void test_one_register_is_where_all_of_them_are(void **state)
     free(dense);
 }
 
-/* --- adding --- */
+/* --- adding ------------------------------------------------------------------------------------------------------ */
 
 /* redis-server 7.2.4 after PFADD h a b c. */
 static void test_bytes_are_those_of_redis(void **state)
@@ -291,7 +291,7 @@ static void test_what_a_sparse_value_cannot_say_makes_it_dense(void **state)
     assert_int_equal(hll_raise(buf, &n, 3000, (struct hll_point){8, HLL_SPARSE_MAX + 1}), 0);
 }
 
-/* --- counting --- */
+/* --- counting ---------------------------------------------------------------------------------------------------- */
 
 static void test_counts_at_the_ends(void **state)
 {

@@ -4,8 +4,8 @@
  * of it is read or written; what counting takes, merging and making it dense take, too, and count the same.
  *
  *     input   two bytes: hll-sparse-max-bytes, a sixteenth of it
- *             one byte: bit 0 the string is whole; otherwise behind a header, bit 1 of the dense form, padded or cut to its
- *             length, and bit 2 with a count out of date
+ *             one byte: bit 0 the string is whole; otherwise behind a header, bit 1 of the dense form, padded or cut to
+ *             its length, and bit 2 with a count out of date
  *             string
  */
 #include <stdint.h>
