@@ -225,9 +225,9 @@ static void test_a_change_before_an_error_is_told(void **state)
 {
     struct world *w = *state;
     static const char runs[] = "HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x7e\xff"; /* 16,128 registers: e53's is behind them */
-    db_put_string(&(struct call){.srv = &w->srv, .w = &w->w, .cfg = &w->cfg, .db = &w->dbs[0], .now_ms = NOW},
-                  &(struct key_ref){.name = BYTES("k"), .hash = db_hash(&w->dbs[0], BYTES("k"))},
-                  bytes_of(runs, sizeof runs - 1), -1, 0);
+    struct call c = {.srv = &w->srv, .w = &w->w, .cfg = &w->cfg, .db = &w->dbs[0], .now_ms = NOW, .held = UINT64_MAX};
+    struct key_ref key = key_ref_of(c.db, BYTES("k"));
+    db_put_string(&c, &key, bytes_of(runs, sizeof runs - 1), -1, 0);
     assert_string_equal(run(w, "PFADD k e53"), "");
     assert_string_equal(run(w, "PFADD k a e53"), "PFADD k a e53");
 }

@@ -11,8 +11,9 @@
  * HLL_PACKED_BEFORE.
  *
  * Counting how many registers have a value compares 32 at a time with it, four values in one pass, from the smallest
- * register on until all have been found: with 20,000 elements and more these are about 20 values. Adding to a counter
- * for each register, which the portable way does, waits for the counter of the register before, mostly the same one.
+ * register on until nearly all have been found, mostly after 12 values; the few that are left are looked up one by one.
+ * Adding to a counter for each register, which the portable way does, waits for the counter of the register before,
+ * mostly the same one.
  */
 #include "server/ds/hll_registers.h"
 
@@ -177,13 +178,26 @@ static WIDE unsigned smallest_wide(const uint8_t *registers)
     return v;
 }
 
+#define FEW 64 /* registers left that are counted one by one, which costs less than passes over all of them */
+
+/* counts of the values from `from` on, which few have. */
+static WIDE void tally_few(uint32_t *counts, const uint8_t *registers, unsigned from)
+{
+    const __m256i below = _mm256_set1_epi8((char)(from - 1));
+    for (unsigned i = 0; i < HLL_REGISTERS; i += STEP) {
+        __m256i r = _mm256_loadu_si256((const __m256i *)(registers + i));
+        uint32_t places = (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi8(r, below));
+        for (; places; places &= places - 1) counts[registers[i + (unsigned)__builtin_ctz(places)]]++;
+    }
+}
+
 static WIDE void tally_wide(uint32_t *counts, const uint8_t *registers)
 {
     uint32_t left = HLL_REGISTERS;
     memset(counts, 0, (HLL_REGISTER_MAX + 1) * sizeof *counts);
-    for (unsigned v = smallest_wide(registers) / PASS_VALUES * PASS_VALUES; left && v <= HLL_REGISTER_MAX;
-         v += PASS_VALUES)
-        left -= tally_pass(counts, registers, v);
+    unsigned v = smallest_wide(registers) / PASS_VALUES * PASS_VALUES;
+    for (; left > FEW && v <= HLL_REGISTER_MAX; v += PASS_VALUES) left -= tally_pass(counts, registers, v);
+    if (left) tally_few(counts, registers, v);
 }
 
 static inline bool is_wide(void) { return __builtin_cpu_supports("avx2"); }
