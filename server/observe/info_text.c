@@ -102,6 +102,7 @@ static void put_spec(struct text *t, const char **p, struct arguments *a)
     switch (c.letter) {
     case 's':
         s = va_arg(a->list, const char *);
+        if (unlikely(!s)) s = "(null)"; /* as the C library has it: no libOS runs in unit tests */
         info_put(t, s, strlen(s));
         break;
     case 'd': info_put(t, number, number_format_i64(number, next_signed(a, c.length))); break;
