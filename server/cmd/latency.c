@@ -45,20 +45,68 @@ void cmd_latency_reset(struct call *c)
     call_integer(c, n);
 }
 
-/* Columns of '#' and '_', the newest sample at the right, its age below: seconds, minutes, hours or
- * days. */
+/* A character a sample, the oldest at the left; each row is worth three steps of height; below the ages of the samples,
+ * written downwards. Wider than a terminal, it goes on below. */
+enum { GRAPH_ROWS = 4, GRAPH_COLUMNS = 80, STEPS_A_ROW = 3, AGE_SIZE = 24 };
+
+/* "7s", "3m", "2h", "9d" */
+static void write_age(char *text, int64_t age_s)
+{
+    if (age_s < 0) age_s = 0;
+    if (age_s < 60) snprintf(text, AGE_SIZE, "%llds", (long long)age_s);
+    else if (age_s < 3600) snprintf(text, AGE_SIZE, "%lldm", (long long)age_s / 60);
+    else if (age_s < 86400) snprintf(text, AGE_SIZE, "%lldh", (long long)age_s / 3600);
+    else snprintf(text, AGE_SIZE, "%lldd", (long long)age_s / 86400);
+}
+
+static int64_t graph_step(int64_t ms, int64_t low, int64_t high)
+{
+    int64_t steps = GRAPH_ROWS * STEPS_A_ROW;
+    int64_t step = high > low ? (ms - low) * steps / (high - low) : 0;
+    return step < steps ? step : steps - 1;
+}
+
+static void draw_line(struct reply *text, char *line, size_t n)
+{
+    line[n] = '\n';
+    reply_raw(text, bytes_of(line, n + 1));
+}
+
+/* Samples first … first + n - 1 of e. */
+static void draw_part(struct reply *text, const struct latency_event *e, size_t first, size_t n, int64_t low,
+                      int64_t high, int64_t now_s)
+{
+    char line[GRAPH_COLUMNS + 1], ages[GRAPH_COLUMNS][AGE_SIZE];
+    for (int row = GRAPH_ROWS - 1; row >= 0; row--) {
+        for (size_t i = 0; i < n; i++) {
+            int64_t above = graph_step(latency_event_sample(e, first + i).ms, low, high) - row * STEPS_A_ROW;
+            line[i] = above < 0 ? ' ' : above < STEPS_A_ROW ? "_o#"[above] : '|';
+        }
+        draw_line(text, line, n);
+    }
+    memset(line, ' ', n);
+    draw_line(text, line, n);
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        write_age(ages[i], now_s - latency_event_sample(e, first + i).time_s);
+        if (strlen(ages[i]) > longest) longest = strlen(ages[i]);
+    }
+    for (size_t row = 0; row < longest; row++) {
+        for (size_t i = 0; i < n; i++) line[i] = row < strlen(ages[i]) ? ages[i][row] : ' ';
+        draw_line(text, line, n);
+    }
+}
+
 void cmd_latency_graph(struct call *c)
 {
-    enum { ROWS = 4, COLS = 80 };
     const struct latency_event *e = latency_event_find(c->srv, c->argv[2]);
     if (!e) {
-        call_errorf(c, "ERR No samples available for event '%.*s'", (int)(c->argv[2].n < 128 ? c->argv[2].n : 128),
+        call_errorf(c, "ERR No samples available for event '%.*s'", (int)(c->argv[2].n < 900 ? c->argv[2].n : 900),
                     c->argv[2].p);
         return;
     }
-    size_t n = e->count < COLS ? e->count : COLS;
     int64_t low = INT64_MAX, high = 0;
-    for (size_t i = e->count - n; i < e->count; i++) {
+    for (size_t i = 0; i < e->count; i++) {
         int64_t ms = latency_event_sample(e, i).ms;
         if (ms < low) low = ms;
         if (ms > high) high = ms;
@@ -69,76 +117,36 @@ void cmd_latency_graph(struct call *c)
     int k = snprintf(line, sizeof line, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n", e->name,
                      (long long)high, (long long)low, (long long)e->worst_ms);
     reply_raw(&text, bytes_of(line, (size_t)k));
-    memset(line, '-', COLS);
-    line[COLS] = '\n';
-    reply_raw(&text, bytes_of(line, COLS + 1));
-    for (int row = ROWS - 1; row >= 0; row--) {
-        for (size_t i = 0; i < n; i++) {
-            int64_t ms = latency_event_sample(e, e->count - n + i).ms;
-            int64_t height = high > low ? (ms - low) * (ROWS * 2 - 1) / (high - low) : 0;
-            line[i] = height >= row * 2 + 1 ? '#' : height == row * 2 ? '_' : ' ';
-        }
-        line[n] = '\n';
-        reply_raw(&text, bytes_of(line, n + 1));
-    }
-    int64_t now = c->now_ms / 1000;
-    char ages[COLS][16];
-    for (size_t i = 0; i < n; i++) {
-        int64_t age = now - latency_event_sample(e, e->count - n + i).time_s;
-        if (age < 0) age = 0;
-        unsigned n_of = (unsigned)(age < 60 ? age : age < 3600 ? age / 60 : age < 86400 ? age / 3600 : age / 86400);
-        char unit = age < 60 ? 's' : age < 3600 ? 'm' : age < 86400 ? 'h' : 'd';
-        snprintf(ages[i], sizeof ages[i], "%u%c", n_of % 10000, unit);
-    }
-    reply_raw(&text, BYTES("\n"));
-    for (size_t row = 0; row < 5; row++) {
-        bool any = false;
-        for (size_t i = 0; i < n; i++) {
-            bool has = row < strlen(ages[i]);
-            line[i] = has ? ages[i][row] : ' ';
-            any |= has;
-        }
-        if (!any) break;
-        line[n] = '\n';
-        reply_raw(&text, bytes_of(line, n + 1));
+    memset(line, '-', GRAPH_COLUMNS);
+    draw_line(&text, line, GRAPH_COLUMNS);
+    for (size_t i = 0; i < e->count; i += GRAPH_COLUMNS) {
+        if (i) reply_raw(&text, BYTES("\n"));
+        size_t left = e->count - i;
+        draw_part(&text, e, i, left < GRAPH_COLUMNS ? left : GRAPH_COLUMNS, low, high, c->now_ms / 1000);
     }
     call_text(c, &text);
 }
 
 void cmd_latency_doctor(struct call *c)
 {
-    char text[2048];
-    size_t n = 0, events = latency_event_count(c->srv);
-    if (!c->cfg->latency_monitor_threshold && !events) {
-        n = (size_t)snprintf(text, sizeof text,
-                             "I'm sorry, Dave, I can't do that. Latency monitoring is disabled in this Redis "
-                             "instance. You may use "
-                             "\"CONFIG SET latency-monitor-threshold <milliseconds>.\" in order to enable it.\n");
-    } else if (!events) {
-        n = (size_t)snprintf(text, sizeof text,
-                             "Dave, no latency spike was observed during the lifetime of this "
-                             "Redis instance, not in the slightest bit. I "
-                             "honestly think you ought to sit down calmly, take a stress pill, and "
-                             "think things over.\n");
-    } else {
-        n = (size_t)snprintf(text, sizeof text, "Dave, I have observed latency spikes in this Redis instance:\n\n");
-        for (size_t i = 0; i < events && n < sizeof text - 200; i++) {
-            const struct latency_event *e = latency_event_at(c->srv, i);
-            int64_t sum = 0;
-            for (size_t k = 0; k < e->count; k++) sum += latency_event_sample(e, k).ms;
-            n += (size_t)snprintf(text + n, sizeof text - n,
-                                  "%zu. %s: %zu latency spikes (average %lldms). Worst all time event %lldms.\n", i + 1,
-                                  e->name, e->count, (long long)(sum / (int64_t)e->count), (long long)e->worst_ms);
-        }
-    }
-    reply_verbatim(c->out, bytes_of(text, n), "txt");
+    struct reply text;
+    reply_init(&text, 2);
+    latency_doctor(&text, c->srv);
+    call_text(c, &text);
 }
 
-/* --- LATENCY HISTOGRAM
- * ---------------------------------------------------------------------------------------------- */
+/* --- LATENCY HISTOGRAM ------------------------------------------------------------------------------------------ */
 
-/* Cumulative counts at powers of two of microseconds, as Redis shows them: from the first that
- * holds anything to the one that holds all. */
+/* redis-server keeps nanoseconds to two digits, in buckets that are a 128th of a power of two wide, and shows the count
+ * up to the end of the bucket that begins at 1024 ns, 2048 ns, ...; what took a second or longer is in its last
+ * bucket. */
+enum { LIMITS = 21 };
+
+static uint64_t limit_ns(unsigned i)
+{
+    return i == LIMITS - 1 ? (UINT64_C(1) << 30) - 1 : (UINT64_C(1024) << i) + (UINT64_C(8) << i) - 1;
+}
+
 static void reply_histogram(struct reply *out, const struct ticks_rate *rate, const struct command *cmd,
                             const uint32_t *h)
 {
@@ -150,14 +158,14 @@ static void reply_histogram(struct reply *out, const struct ticks_rate *rate, co
     reply_bulk(out, BYTES("histogram_usec"));
     struct reply_mark mark = reply_defer(out);
     size_t pairs = 0;
-    unsigned i = 0;
-    for (uint64_t us = 1; shown < total; us *= 2) {
-        while (i < HISTOGRAM_BUCKETS &&
-               (ticks_to_ns(rate, histogram_bucket_top(i)) <= us * 1000 || i == HISTOGRAM_BUCKETS - 1))
-            seen += h[i++];
+    unsigned bucket = 0;
+    for (unsigned i = 0; i < LIMITS && shown < total; i++) {
+        bool last = i == LIMITS - 1;
+        while (bucket < HISTOGRAM_BUCKETS && (last || ticks_to_ns(rate, histogram_bucket_top(bucket)) <= limit_ns(i)))
+            seen += h[bucket++];
         if (seen == shown) continue;
         shown = seen;
-        reply_int(out, (int64_t)us);
+        reply_int(out, (int64_t)(limit_ns(i) / 1000));
         reply_int(out, (int64_t)seen);
         pairs++;
     }
@@ -192,17 +200,20 @@ void cmd_latency_help(struct call *c)
 {
     static const char *const lines[] = {
         "DOCTOR",
-        "    Tell what the latency monitor has seen.",
+        "    Return a human readable latency analysis report.",
         "GRAPH <event>",
-        "    Draw the samples of <event>.",
-        "HISTOGRAM [<command> ...]",
-        "    Tell how long calls of the commands (default: all) took, cumulative, by microseconds.",
+        "    Return an ASCII latency graph for the <event> class.",
         "HISTORY <event>",
-        "    List the samples of <event>.",
+        "    Return time-latency samples for the <event> class.",
         "LATEST",
-        "    List the events with their latest and their worst sample.",
+        "    Return the latest latency samples for all events.",
         "RESET [<event> ...]",
-        "    Forget the events (default: all).",
+        "    Reset latency data of one or more <event> classes.",
+        "    (default: reset all data for all event classes)",
+        "HISTOGRAM [COMMAND ...]",
+        "    Return a cumulative distribution of latencies in the format of a histogram for the specified command "
+        "names.",
+        "    If no commands are specified then all histograms are replied.",
         NULL,
     };
     call_help(c, lines);

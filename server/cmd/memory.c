@@ -30,7 +30,7 @@ static void db_overhead(struct reply *out, struct db *db)
     reply_bulk_str(out, name);
     reply_map(out, 3);
     number(out, "overhead.hashtable.main", memory_use_tables(db));
-    number(out, "overhead.hashtable.expires", 0);
+    number(out, "overhead.hashtable.expires", memory_use_expires(db));
     number(out, "overhead.hashtable.slot-to-keys", 0);
 }
 
@@ -53,13 +53,13 @@ void cmd_memory_stats(struct call *c)
     number(out, "peak.allocated", m.peak);
     number(out, "total.allocated", m.used);
     number(out, "startup.allocated", m.startup);
-    number(out, "replication.backlog", 0);
+    number(out, "replication.backlog", m.backlog);
     number(out, "clients.slaves", m.clients_slaves);
     number(out, "clients.normal", m.clients_normal);
     number(out, "cluster.links", 0);
-    number(out, "aof.buffer", 0);
-    number(out, "lua.caches", 0);
-    number(out, "functions.caches", 0);
+    number(out, "aof.buffer", m.aof_buffer);
+    number(out, "lua.caches", m.scripts);
+    number(out, "functions.caches", m.functions);
     for (int i = 0; i < c->srv->db_count; i++)
         if (db_size(&c->srv->dbs[i])) db_overhead(out, &c->srv->dbs[i]);
     number(out, "overhead.total", m.overhead);
@@ -81,33 +81,10 @@ void cmd_memory_doctor(struct call *c)
 {
     struct memory_use m;
     memory_use_measure(&m, c->w, demi_mem_used());
-    char text[1024] = "";
-    size_t n = 0;
-    if (m.used < (5u << 20)) {
-        n = (size_t)snprintf(text, sizeof text,
-                             "Hi Sam, this instance is empty or is using very little memory, my "
-                             "issue detector can't be used in these "
-                             "conditions. Please, leave for your mission on Earth and fill it with "
-                             "some data. The new Sam and I will be "
-                             "back to our programming as soon as I finished rebooting.\n");
-    } else {
-        if (m.peak > m.used * 3 / 2)
-            n += (size_t)snprintf(text + n, sizeof text - n,
-                                  " * Peak memory: the highest use so far was more than 1.5 times "
-                                  "what is used now. Memory given back by "
-                                  "deleted data is reused before more is taken.\n");
-        if (m.resident > m.used + m.used * 2 / 5 && m.resident - m.used > (10u << 20))
-            n += (size_t)snprintf(text + n, sizeof text - n,
-                                  " * Fragmentation: more than 1.4 times the memory in use is "
-                                  "resident, mostly in partly filled pages.\n");
-        if (c->w->client_count && m.clients_normal / c->w->client_count > 200 * 1024)
-            n += (size_t)snprintf(text + n, sizeof text - n,
-                                  " * Client buffers: more than 200 KiB a client on average. Look "
-                                  "for slow readers in CLIENT LIST.\n");
-        if (n == 0)
-            n = (size_t)snprintf(text, sizeof text, "Hi Sam, I can't find any memory issue in your instance.\n");
-    }
-    reply_verbatim(c->out, bytes_of(text, n), "txt");
+    struct reply text;
+    reply_init(&text, 2);
+    memory_doctor(&text, &m);
+    call_text(c, &text);
 }
 
 void cmd_memory_purge(struct call *c)
@@ -155,16 +132,16 @@ void cmd_memory_help(struct call *c)
 {
     static const char *const lines[] = {
         "DOCTOR",
-        "    Look for memory problems and tell about them.",
+        "    Return memory problems reports.",
         "MALLOC-STATS",
-        "    Tell the allocator's figures.",
+        "    Return internal statistics report from the memory allocator.",
         "PURGE",
-        "    Give memory that is free back to the system.",
+        "    Attempt to purge dirty pages for reclamation by the allocator.",
         "STATS",
-        "    Tell what memory is used for.",
+        "    Return information about the memory usage of the server.",
         "USAGE <key> [SAMPLES <count>]",
-        "    Tell how much memory a key and its value take. Of a nested value <count> elements are",
-        "    looked at (default: 5, 0 means all).",
+        "    Return memory in bytes used by <key> and its value. Nested values are",
+        "    sampled up to <count> times (default: 5, 0 means sample all).",
         NULL,
     };
     call_help(c, lines);

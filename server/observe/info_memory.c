@@ -99,12 +99,12 @@ void info_memory(struct info *in)
     excess_lines(in, "rss_overhead", m.rss, m.resident);
     excess_lines(in, "mem_fragmentation", m.rss, m.used);
     bytes_line(in, "mem_not_counted_for_evict", evict_not_counted(srv));
-    bytes_line(in, "mem_replication_backlog", 0);
+    bytes_line(in, "mem_replication_backlog", m.backlog);
     bytes_line(in, "mem_total_replication_buffers", replicas_memory(in->w));
     bytes_line(in, "mem_clients_slaves", m.clients_slaves);
     bytes_line(in, "mem_clients_normal", m.clients_normal);
     bytes_line(in, "mem_cluster_links", 0);
-    bytes_line(in, "mem_aof_buffer", aof_unwritten(&srv->aof));
+    bytes_line(in, "mem_aof_buffer", m.aof_buffer);
     info_line(in, "mem_allocator:demikv");
     info_line(in, "active_defrag_running:%lld", (long long)in->w->defrag.percent);
     bytes_line(in, "lazyfree_pending_objects", lazyfree_pending(srv));

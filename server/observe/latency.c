@@ -45,10 +45,12 @@ const struct latency_event *latency_event_find(const struct server *srv, struct 
 bool latency_event_reset(struct server *srv, struct bytes name)
 {
     struct latency *l = srv->latency;
-    struct latency_event *e = (struct latency_event *)latency_event_find(srv, name);
-    if (!e) return false;
-    *e = l->events[--l->count];
-    return true;
+    for (size_t i = 0; i < l->count; i++) {
+        if (!bytes_is_word(name, l->events[i].name)) continue;
+        l->events[i] = l->events[--l->count];
+        return true;
+    }
+    return false;
 }
 
 size_t latency_reset_all(struct server *srv)

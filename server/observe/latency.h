@@ -12,6 +12,7 @@
 #include "alloc/base/assert.h"
 #include "alloc/base/bytes.h"
 
+struct reply;
 struct server;
 
 #define LATENCY_EVENTS    32
@@ -39,8 +40,11 @@ size_t latency_event_count(const struct server *srv);
 const struct latency_event *latency_event_at(const struct server *srv, size_t i);
 const struct latency_event *latency_event_find(const struct server *srv, struct bytes name); /* NULL: none */
 struct latency_sample latency_event_sample(const struct latency_event *e, size_t i);         /* 0: the oldest kept */
-bool latency_event_reset(struct server *srv, struct bytes name);
-size_t latency_reset_all(struct server *srv); /* how many there were */
+bool latency_event_reset(struct server *srv, struct bytes name); /* in upper or lower case */
+size_t latency_reset_all(struct server *srv);                    /* how many there were */
+
+/* LATENCY DOCTOR's report. */
+void latency_doctor(struct reply *text, const struct server *srv);
 
 uint32_t *histogram_new(void);
 static inline unsigned histogram_bucket(uint64_t ticks)

@@ -11,6 +11,7 @@
 
 #include "server/net/tracking.h"
 #include "server/repl/replicas.h"
+#include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -35,6 +36,7 @@ static void measure_clients(struct memory_use *m, const struct worker *w)
     {
         const struct client *cl = list_entry(it, struct client, all);
         bool replica = cl->s.flags & SESSION_REPLICA;
+        (*(replica ? &m->replicas : &m->clients))++;
         *(replica ? &m->clients_slaves : &m->clients_normal) += client_memory(cl, &held);
     }
 }
@@ -44,6 +46,17 @@ size_t memory_use_tables(const struct db *db)
     size_t bytes = 0;
     for (unsigned k = 0; k < db->slice_count; k++) bytes += table_bytes(&db->slices[k].table);
     return bytes;
+}
+
+size_t memory_use_expires(const struct db *db) { return db_expires(db) * sizeof(int64_t); }
+
+static void measure_scripts(struct memory_use *m, const struct server *srv)
+{
+    if (!srv->scripts) return;
+    const struct scripts_memory s = scripts_memory(srv);
+    m->scripts = s.eval_scripts;
+    m->scripts_cached = s.cached;
+    m->functions = s.functions;
 }
 
 #define SEEN_NS UINT64_C(100000000)
@@ -75,9 +88,13 @@ void memory_use_measure(struct memory_use *m, struct worker *w, size_t used)
     for (int i = 0; i < srv->db_count; i++) {
         m->keys += db_size(&srv->dbs[i]);
         m->tables += memory_use_tables(&srv->dbs[i]);
+        m->expires += memory_use_expires(&srv->dbs[i]);
     }
+    measure_scripts(m, srv);
+    m->aof_buffer = aof_unwritten(&srv->aof);
     m->tracking = tracking_figures(srv).bytes;
-    m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables + m->tracking;
+    m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables + m->expires + m->tracking +
+                  m->backlog + m->aof_buffer + m->scripts + m->functions;
     m->dataset = used > m->overhead ? used - m->overhead : 0;
     m->beyond = used > m->startup ? used - m->startup : 1;
 }

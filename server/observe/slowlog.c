@@ -154,13 +154,14 @@ void cmd_slowlog_help(struct call *c)
 {
     static const char *const lines[] = {
         "GET [<count>]",
-        "    List the newest <count> entries of the slow log (default: 10, -1 means all).",
-        "    An entry is: its number, the time it was made, microseconds the command took,",
-        "    the command, the client's address and name.",
+        "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+        "    Entries are made of:",
+        "    id, timestamp, time in microseconds, arguments array, client IP and port,",
+        "    client name",
         "LEN",
-        "    Tell how many entries the slow log has.",
+        "    Return the length of the slowlog.",
         "RESET",
-        "    Empty the slow log.",
+        "    Reset the slowlog.",
         NULL,
     };
     call_help(c, lines);
