@@ -104,6 +104,7 @@ void cmd_config_resetstat(struct call *c)
         srv->rate[i].last_base = i == RATE_TURN_US ? 0 : (uint64_t)c->now_ms;
     }
     srv->rate_index = 0;
+    srv->aof.took_ns = 0;
     errorstats_reset(srv);
     lazyfree_reset(srv);
     call_ok(c);

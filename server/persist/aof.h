@@ -76,6 +76,7 @@ struct aof {
     uint64_t base_bytes;   /* of all files, after the last rewrite or the start */
     uint64_t closed_bytes; /* of the files before the increment in the writing */
     uint64_t delayed_syncs;
+    uint64_t took_ns;       /* writes so far, and under `always` syncs: what commands may wait for */
     uint64_t full_ns;       /* since when commands wait for it, if they do */
     int64_t write_delay_us; /* DEBUG AOF-FLUSH-SLEEP */
 };

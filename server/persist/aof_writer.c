@@ -217,13 +217,17 @@ static void wait_as_debug_says(const struct aof *a)
 static void sample_write(struct server *srv, uint64_t took_ns)
 {
     int64_t ms = (int64_t)(took_ns / MS_NS);
+    srv->aof.took_ns += took_ns;
     latency_sample(srv, is_file_written_in_background(srv) ? "aof-write-active-child" : "aof-write-alone", ms);
     latency_sample(srv, "aof-write", ms);
 }
 
 static void sample_sync(struct server *srv, uint64_t took_ns)
 {
-    if (aof_is_always(srv)) latency_sample(srv, "aof-fsync-always", (int64_t)(took_ns / MS_NS));
+    if (aof_is_always(srv)) {
+        srv->aof.took_ns += took_ns;
+        latency_sample(srv, "aof-fsync-always", (int64_t)(took_ns / MS_NS));
+    }
     if (took_ns <= LATE_NS) return;
     srv->aof.delayed_syncs++;
     server_log(srv, LOG_NOTICE_LEVEL, "AOF fsync took %.1f seconds (disk is busy?). Clients were served meanwhile.",

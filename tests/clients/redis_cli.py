@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """redis-cli against our server: what a person types first, its scanning modes, and mass insertion."""
 import re
+import subprocess
 
 from here import OURS, Server, Tap, need, need_server, run
 from resp import encode
@@ -16,6 +17,17 @@ def check(claim, words, pattern, server, **more):
     status, output = run([CLI, "-s", server.path] + words, timeout=30, **more)
     tap.ok(status == 0 and re.search(pattern, output, re.S), claim, [] if status == 0 and re.search(pattern, output, re.S)
            else ["redis-cli %s: status %s" % (" ".join(words), status)] + output.splitlines()[:12])
+
+
+def check_endless(claim, words, pattern, server, seconds=4):
+    """A mode that ends only when it is ended."""
+    try:
+        output = subprocess.run(["stdbuf", "-oL", CLI, "-s", server.path] + words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds).stdout
+        ended = True
+    except subprocess.TimeoutExpired as late:
+        output, ended = late.output or b"", False
+    good = not ended and re.search(pattern, output.decode("utf-8", "replace"), re.S)
+    tap.ok(good, claim, [] if good else ["redis-cli %s: %s" % (" ".join(words), "ended" if ended else "ran"), output[:600]])
 
 
 with Server(OURS, tcp=True) as server:
@@ -55,6 +67,21 @@ with Server(OURS, tcp=True) as server:
     stream = b"".join(encode(["INCR", "user:1"]) for _ in range(10))
     status, output = run([CLI, "-s", server.path, "--pipe"], input=stream.decode())
     tap.ok("errors: 10, replies: 10" in output, "--pipe counts errors", [] if "errors: 10" in output else [output[:400]])
+    check("--latency measures for its interval", ["--raw", "--latency", "-i", "0.3"], r"^\d+ \d+ \d+\.\d\d \d+\n$", server)
+    check_endless("--latency-history begins anew each interval", ["--latency-history", "-i", "0.3"],
+                  r"\n\d+ \d+ \d+\.\d\d \d+\n -- \d+\.\d\d seconds range\n\d+ \d+ \d+\.\d\d 1\n.*seconds range", server)
+    check_endless("--stat has a line a time", ["--stat", "-i", "0.2"],
+                  r"keys +mem +clients +blocked +requests +connections.*\n\d+ +[\d.]+[BKMG] +\d+ +0 +\d+ \(\+0\) +\d+ *\n"
+                  r"\d+ +[\d.]+[BKMG] +\d+ +0 +\d+ \(\+\d+\)", server)
+    check("--intrinsic-latency asks nobody", ["--intrinsic-latency", "1"], r"Max latency so far:.*total runs \(avg latency:", server)
+    status, output = run([CLI, "-s", server.path, "--hotkeys"])
+    refused = "ERR An LFU maxmemory policy is not selected, access frequency not tracked" in output
+    tap.ok(refused, "--hotkeys needs a policy that counts", [] if refused else [status, output[:300]])
+    client.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+    for _ in range(300):
+        client.call("GET", "user:7")
+    check("--hotkeys finds what is read most", ["--hotkeys"], r"-- summary --.*hot key found with counter: \d+\s+keyname: \S*user:7\b", server)
+    client.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
     check("command docs reach the hints", ["command", "docs", "get"], r"summary", server)
     check("quit ends the connection", ["quit"], r"^OK", server)
 tap.done()

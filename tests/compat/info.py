@@ -221,6 +221,17 @@ def check_debug(tap, server):
     after = dict(sections(client, "debug")["Debug"])
     right = int(after["eventloop_duration_max"]) < 120000 and int(after["eventloop_cmd_per_cycle_max"]) < 10
     tap.ok(right, "CONFIG RESETSTAT begins anew", [] if right else [after])
+    spent = lambda: int(dict(sections(client, "debug")["Debug"])["eventloop_duration_aof_sum"])  # noqa: E731
+    before = spent()
+    client.call("CONFIG", "SET", "appendonly", "yes")
+    deadline = time.monotonic() + 20
+    while spent() == 0 and time.monotonic() < deadline:
+        client.call("SET", "k", "v")
+    during = spent()
+    client.call("CONFIG", "SET", "appendonly", "no")
+    client.call("CONFIG", "RESETSTAT")
+    right = before == 0 and during > 0 and spent() == 0
+    tap.ok(right, "the time of the append-only file, until CONFIG RESETSTAT", [] if right else [before, during, spent()])
 
 
 def check_errors(tap, clients):
