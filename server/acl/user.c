@@ -160,7 +160,8 @@ static int add_selector(struct acl_user *u, struct bytes rule, bool open_channel
     if (err) return -EINVAL;
     acl_selector_init(&s, open_channels);
     for (int i = 0; inside.n && i < words.argc && !err; i++)
-        err = reads_back(words.argv[i]) ? acl_selector_set(&s, words.argv[i]) : -EINVAL;
+        err = words.argv[i].n ? acl_selector_set(&s, words.argv[i]) : -EINVAL;
+    for (int i = 0; inside.n && i < words.argc && !err; i++) err = reads_back(words.argv[i]) ? 0 : -EINVAL;
     if (inside.n) conf_args_free(&words);
     if (err) {
         acl_selector_fini(&s);

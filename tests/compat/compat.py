@@ -104,7 +104,7 @@ class Side:
         self.conns = {}
         if self.users_changed:
             self.restore_users()
-        for name, value in self.settings.items():
+        for name, value in reversed(self.settings.items()): # a name and its older one are one setting
             self.control.call("CONFIG", "SET", name, value)
         self.settings = {}
         for _ in range(200):
