@@ -76,6 +76,18 @@ int getkeys_sort_ro(const struct bytes *argv, int argc, int *out, uint16_t *flag
     return 1;
 }
 
+int getkeys_pfmerge(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max)
+{
+    (void)argv;
+    ASSERT(max >= 1);
+    if (argc < 2) return -1;
+    for (int i = 1; i < argc && i <= max; i++) {
+        out[i - 1] = i;
+        flags[i - 1] = i == 1 ? KEY_RW | KEY_ACCESS | KEY_INSERT : KEY_RO | KEY_ACCESS;
+    }
+    return argc - 1;
+}
+
 /* How many arguments belong to an option of MIGRATE. */
 static int migrate_option_arguments(struct bytes word)
 {

@@ -16,6 +16,9 @@ int getkeys_bitfield(const struct bytes *argv, int argc, int *out, uint16_t *fla
 int getkeys_migrate(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
 /* SORT key … STORE key: the last STORE counts. */
 int getkeys_sort(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
+/* PFMERGE: all of them, of which the first is written. By its key specs one without sources has no key at all, and so
+ * would be anybody's to write. */
+int getkeys_pfmerge(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
 int getkeys_sort_ro(const struct bytes *argv, int argc, int *out, uint16_t *flags, int max);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * Counting different elements, roughly, in strings.
  */
+#include "server/command/getkeys.h"
 #include "server/command/handlers.h"
 #include "server/command/spec.h"
 
@@ -57,7 +58,7 @@ const struct command spec_hyperloglog[] = {
         .flags = CMD_WRITE | CMD_DENYOOM,
         .acl = ACL_WRITE | ACL_HYPERLOGLOG | ACL_SLOW,
         KEYS({KEY_RANGE(KEY_RW | KEY_ACCESS | KEY_INSERT, 1, 0, 1, 0)}, {KEY_RANGE(KEY_RO | KEY_ACCESS, 2, -1, 1, 0)}),
-        .holds = HOLD_ALL, /* with a destination alone the second specification fits nowhere, and no key is known */
+        .getkeys = getkeys_pfmerge,
         .group = "hyperloglog",
         .since = "2.8.9",
         .complexity = "O(N) to merge N HyperLogLogs, but with high constant times.",

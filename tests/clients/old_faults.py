@@ -170,7 +170,8 @@ def check_users(case, server):
         forms = (["GET", "o"], ["MGET", "mine", "o"], ["SET", "mine", "1"], ["RENAME", "mine", "o"], ["COPY", "mine", "o"], ["ZUNION", "2", "mine", "o"], ["ZUNIONSTORE", "mine", "1", "o"], ["SINTERCARD", "2", "mine", "o"],
                  ["LMPOP", "2", "mine", "o", "LEFT"], ["EVAL", "return 1", "2", "mine", "o"], ["EVAL", "return 1", "1", "mine"], ["FCALL", "f", "1", "o"], ["XREAD", "STREAMS", "mine", "o", "0", "0"],
                  ["XREADGROUP", "GROUP", "g", "c", "STREAMS", "o", ">"], ["BITOP", "AND", "mine", "o"], ["SORT", "mine", "STORE", "o"], ["OBJECT", "ENCODING", "o"], ["MEMORY", "USAGE", "o"], ["XINFO", "STREAM", "o"],
-                 ["XGROUP", "CREATE", "o", "g", "$"], ["MSET", "mine", "1", "o", "2"], ["BLPOP", "mine", "o", "0.01"], ["SMOVE", "mine", "o", "a"], ["DEBUG", "OBJECT", "o"], ["LCS", "mine", "o"], ["TOUCH", "mine", "o"],
+                 ["XGROUP", "CREATE", "o", "g", "$"], ["MSET", "mine", "1", "o", "2"], ["BLPOP", "mine", "o", "0.01"], ["SMOVE", "mine", "o", "a"], ["DEBUG", "OBJECT", "o"], ["LCS", "mine", "o"], ["TOUCH", "mine", "o"], ["PFMERGE", "o"], ["PFMERGE", "mine", "o"],
+                 ["GEOSEARCHSTORE", "mine", "o", "FROMLONLAT", "1", "1", "BYRADIUS", "1", "m"], ["GEORADIUS", "mine", "1", "1", "1", "m", "STOREDIST", "o"],
                  ["RESTORE", "o", "0", "x"], ["DUMP", "o"], ["PFCOUNT", "mine", "o"], ["GEOSEARCHSTORE", "o", "mine", "FROMMEMBER", "a", "BYRADIUS", "1", "m"], ["WATCH", "o"], ["SUBSTR", "o", "0", "1"])
         wrong = []
         for words in forms:
