@@ -13,6 +13,7 @@
 #include "server/net/listen.h"
 #include "server/net/tls.h"
 #include "server/observe/crash.h"
+#include "server/observe/watchdog.h"
 #include "server/observe/log.h"
 #include "server/observe/proc_title.h"
 #include "server/server.h"
@@ -165,6 +166,12 @@ static int apply_crash_log(struct server *srv, const struct config *cfg, const c
     return 0;
 }
 
+static int apply_watchdog(struct server *srv, const struct config *cfg, const char **err)
+{
+    watchdog_apply(cfg);
+    return 0;
+}
+
 static int apply_pcap(struct server *srv, const struct config *cfg, const char **err)
 {
     const char *file = cfg->libos_pcap;
@@ -221,6 +228,7 @@ static const struct conf_hook hooks[] = {
     {.option = "dbfilename", .apply = apply_saved_file},
     {.option = "proc-title-template", .apply = apply_proc_title},
     {.option = "crash-log-enabled", .apply = apply_crash_log},
+    {.option = "watchdog-period", .apply = apply_watchdog},
     {.option = "locale-collate", .apply = apply_locale},
     {.option = "requirepass", .apply = apply_password, .last = true},
 };

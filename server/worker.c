@@ -24,6 +24,7 @@
 #include "server/net/pushes.h"
 #include "server/net/tracking.h"
 #include "server/observe/log.h"
+#include "server/observe/watchdog.h"
 #include "server/persist/persist.h"
 #include "server/repl/full_copy.h"
 #include "server/repl/replicas.h"
@@ -329,6 +330,8 @@ void worker_turn_in_script(struct worker *w, struct client *running, uint64_t wa
 static void run_cron(struct worker *w)
 {
     uint64_t start = demi_clock_ns();
+    const struct config *cfg = w->srv->config; /* as CONFIG SET has left it in this very turn */
+    if (unlikely(cfg->watchdog_period)) watchdog_feed(cfg);
     cron_run(w);
     w->stats.cron_ns += demi_clock_ns() - start;
 }

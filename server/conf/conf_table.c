@@ -298,7 +298,7 @@ const struct conf_option conf_options[] = {
     NUMBER("hz", NULL, 0, hz, 0, INT_MAX, 10, UNIT_NONE),
     NUMBER("min-replicas-to-write", "min-slaves-to-write", 0, min_replicas_to_write, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("min-replicas-max-lag", "min-slaves-max-lag", 0, min_replicas_max_lag, 0, INT_MAX, 10, UNIT_NONE),
-    NUMBER("watchdog-period", NULL, CONF_HIDDEN | CONF_FIXED, watchdog_period, 0, INT_MAX, 0, UNIT_NONE),
+    NUMBER("watchdog-period", NULL, CONF_HIDDEN, watchdog_period, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("shutdown-timeout", NULL, 0, shutdown_timeout, 0, INT_MAX, 10, UNIT_NONE),
     NUMBER("repl-diskless-sync-max-replicas", NULL, 0, repl_diskless_sync_max_replicas, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("maxclients", NULL, 0, maxclients, 1, UINT_MAX, 10000, UNIT_NONE),

@@ -9,8 +9,8 @@
  * begins. What is safest and says most comes first; REPORT_SECONDS bounds the whole. A signal outside of a part ends
  * the process at once.
  *
- * SIGALRM is the clock. It may arrive on any thread and is handed on to the one that reports. FREEZE_SIGNAL stops the
- * others for the test of the memory.
+ * SIGALRM is the clock, and before a crash the watchdog's (watchdog.c). It may arrive on any thread and is handed on to
+ * the one that reports. FREEZE_SIGNAL stops the others for the test of the memory.
  *
  * Programs built with a sanitizer keep its handlers, which know more of their memory.
  */
@@ -34,6 +34,7 @@
 #include "server/mem.h"
 #include "server/observe/crash_parts.h"
 #include "server/observe/log.h"
+#include "server/observe/watchdog.h"
 #include "server/server.h"
 
 #define PART_SECONDS     2
@@ -96,11 +97,13 @@ static void hit_while_reporting(int sig)
     siglongjmp(crash.part_end, sig);
 }
 
-static void on_alarm(int sig)
+static void on_alarm(int sig, siginfo_t *info, void *context)
 {
+    (void)info;
     pid_t reporter = atomic_load(&crash.reporter);
-    if (reporter == this_thread()) hit_while_reporting(sig);
-    else if (reporter) syscall(SYS_tgkill, getpid(), reporter, sig);
+    if (!reporter) watchdog_alarm(context);
+    else if (reporter == this_thread()) hit_while_reporting(sig);
+    else syscall(SYS_tgkill, getpid(), reporter, sig);
 }
 
 static void run_part(crash_part *part, unsigned seconds)
@@ -265,6 +268,7 @@ void crash_init(struct server *srv)
     void *frame;
     struct sigaction sa;
     crash.srv = srv;
+    watchdog_init(srv);
     report_prepare(&crash.out);
     crash.parts = (struct crash_parts){.out = &crash.out, .srv = srv};
     reply_init(&crash.parts.info, 2);
@@ -273,9 +277,10 @@ void crash_init(struct server *srv)
     use_own_stack();
     memset(&sa, 0, sizeof sa);
     sigemptyset(&sa.sa_mask);
-    sa.sa_flags = SA_NODEFER | SA_ONSTACK;
-    sa.sa_handler = on_alarm;
+    sa.sa_flags = SA_NODEFER | SA_ONSTACK | SA_SIGINFO | SA_RESTART;
+    sa.sa_sigaction = on_alarm;
     sigaction(SIGALRM, &sa, NULL);
+    sa.sa_flags = SA_NODEFER | SA_ONSTACK;
     sa.sa_handler = on_freeze;
     sigaction(FREEZE_SIGNAL, &sa, NULL);
     crash_apply(srv, srv->config);
@@ -286,6 +291,7 @@ void crash_init(struct server *srv)
 void crash_fini(void)
 {
     if (!crash.srv) return;
+    watchdog_fini();
     assert_on_failure(NULL);
     mem_on_exhausted(NULL);
     for (size_t i = 0; !SANITIZED && i < FATAL_COUNT; i++) signal(fatal[i], SIG_DFL);

@@ -377,8 +377,8 @@ static void info_keyspace(struct info *in)
     }
 }
 
-/* The append-only file's time is that of its writes, and under `appendfsync always` of its syncs, as redis-server counts
- * it; the loop itself serves others meanwhile. */
+/* The append-only file's time is that of its writes, and under `appendfsync always` of its syncs, as redis-server
+ * counts it; the loop itself serves others meanwhile. */
 static void info_debug(struct info *in)
 {
     const struct worker_stats sum = worker_stats_sum(in->srv), *s = &sum;

@@ -66,6 +66,42 @@ def crash(tap, claim, hit, want, wanted, unwanted=(), args=(), before=(), wrap=(
         server.stop()
 
 
+def told(server):
+    with open(server.log, errors="replace") as f:
+        return f.read().count("--- WATCHDOG TIMER EXPIRED ---")
+
+
+def watch(tap):
+    """watchdog-period: a late loop is told once, with its stack; a loop in time, or without a watchdog, is not."""
+    server = Server(OURS, [])
+    try:
+        with connect(server) as s:
+            call(s, "DEBUG", "SLEEP", "0.5")
+            tap.ok(told(server) == 0, "no watchdog unless asked for")
+            bad = call(s, "CONFIG", "SET", "watchdog-period", "-1")
+            tap.ok(bad.startswith(b"-ERR") and call(s, "CONFIG", "SET", "watchdog-period", "1") == b"+OK\r\n",
+                   "watchdog-period is set while it runs", [bad])
+            time.sleep(0.5)
+            begin = time.monotonic()
+            slept = call(s, "DEBUG", "SLEEP", "1")
+            took = time.monotonic() - begin
+            tap.ok(slept == b"+OK\r\n" and took >= 1, "who is looked at is not woken", [slept, took])
+            with open(server.log, errors="replace") as f:
+                log = f.read()
+            wanted = r"# \n--- WATCHDOG TIMER EXPIRED ---\n\n------ STACK TRACE ------\nEIP:\n.*\n\nBacktrace:\n(?:.*\n)*?debug_sleep\+(?:.*\n)*?.*# --------\n"
+            tap.ok(re.search(wanted, log) and call(s, "PING") == b"+PONG\r\n", "a late loop is told of with its stack, and goes on", log.splitlines()[-30:])
+            before = told(server)
+            call(s, "CONFIG", "SET", "watchdog-period", "0")
+            call(s, "DEBUG", "SLEEP", "0.5")
+            tap.ok(told(server) == before, "and no longer when it is off")
+            call(s, "CONFIG", "SET", "watchdog-period", "200")
+            send(s, "DEBUG", "SEGFAULT")
+            status, seconds, text = report(server, time.monotonic())
+        check(tap, "a server with a watchdog crashes as others do", status, -signal.SIGSEGV, seconds, text, PARTS)
+    finally:
+        server.stop()
+
+
 def by_signal(sig):
     return lambda server, s: os.kill(server.pid, sig)
 
@@ -142,6 +178,7 @@ crash(tap, "crash-log-enabled no: a panic is told shortly", by_debug("PANIC"), -
       ["STACK TRACE", "INFO OUTPUT"], ["--crash-log-enabled", "no"])
 crash(tap, "use-exit-on-panic", by_debug("PANIC"), 1, PARTS + ["Guru Meditation"], [], ["--use-exit-on-panic", "yes"])
 crash(tap, "hit again and again it still ends by the signal", again_and_again, -signal.SIGSEGV, PARTS[:1])
+watch(tap)
 crash(tap, "SIGTERM ends in order", by_signal(signal.SIGTERM), 0, ["ready to exit, bye bye"], ["BUG REPORT"])
 if TGKILL:
     crash(tap, "a thread that helps crashes", in_another_thread, -signal.SIGSEGV, PARTS)
