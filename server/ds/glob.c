@@ -56,9 +56,6 @@ static size_t match_one(struct bytes p, size_t at, char ch, bool nocase, bool *m
     }
 }
 
-/* From each place in the string where what follows a star may begin, at most the whole pattern. */
-static inline size_t steps_max(size_t pattern, size_t string) { return (pattern + 2) * (string + 2); }
-
 bool glob_match(struct bytes pattern, struct bytes s, bool nocase)
 {
     const size_t none = (size_t)-1;
@@ -75,7 +72,8 @@ bool glob_match(struct bytes pattern, struct bytes s, bool nocase)
         size_t at = p;
         if (p < pattern.n) p = match_one(pattern, p, s.p[i], nocase, &matched);
         steps += p > at ? p - at : 1;
-        DASSERT(steps <= steps_max(pattern.n, s.n));
+        /* From each place in the string where what follows a star may begin, at most the whole pattern. */
+        DASSERT(steps <= (pattern.n + 2) * (s.n + 2));
         if (matched) {
             i++;
             continue;
