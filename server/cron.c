@@ -44,11 +44,13 @@ static void clients_cron(struct worker *w)
     }
 }
 
-/* By how much value has grown for each `per` that base has. */
+/* By how much value has grown for each `per` that base has. A first sample would be of less than a run of cron, and far
+ * off: it is 0. */
 static void sample_rate(struct server *srv, enum server_rate i, uint64_t value, uint64_t base, uint64_t per)
 {
+    bool first = srv->rate[i].last_base == 0;
     uint64_t grown = base - srv->rate[i].last_base;
-    srv->rate[i].samples[srv->rate_index] = grown ? (value - srv->rate[i].last) * per / grown : 0;
+    srv->rate[i].samples[srv->rate_index] = grown && !first ? (value - srv->rate[i].last) * per / grown : 0;
     srv->rate[i].last = value;
     srv->rate[i].last_base = base;
 }

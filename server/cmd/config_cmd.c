@@ -99,10 +99,7 @@ void cmd_config_resetstat(struct call *c)
         srv->workers[i].stats = (struct worker_stats){0};
         command_stats_reset(&srv->workers[i]);
     }
-    for (unsigned i = 0; i < sizeof srv->rate / sizeof *srv->rate; i++) {
-        memset(&srv->rate[i], 0, sizeof srv->rate[i]);
-        srv->rate[i].last_base = i == RATE_TURN_US ? 0 : (uint64_t)c->now_ms;
-    }
+    for (unsigned i = 0; i < sizeof srv->rate / sizeof *srv->rate; i++) memset(&srv->rate[i], 0, sizeof srv->rate[i]);
     srv->rate_index = 0;
     srv->aof.took_ns = 0;
     errorstats_reset(srv);
