@@ -72,7 +72,7 @@ TEMPLATES = """
     SETBIT {k} {c} (0|1) ; GETBIT {k} {o} ; SETBIT {k} 350 (0|1) ; GETBIT {k} {c} ; BITOP (AND|OR|XOR|NOT) {k} {k} [{k}|{k}~{k}]
     BITCOUNT {k} [{i}~{i}|{i}~{i}~(BIT|BYTE)|{n}~{n}~BIT] ; BITPOS {k} (0|1) [{i}|{i}~{i}|{i}~{i}~(BIT|BYTE)|{n}~{n}~BIT]
     BITFIELD {k} [OVERFLOW~(SAT|FAIL|WRAP)] (SET~{y}~{c}~{n}|GET~{y}~{o}|INCRBY~{y}~{c}~{n})+ ; BITFIELD_RO {k} (GET~{y}~{o})+
-    PFADD {j} {m}+ ; PFADD {j} {v} ; PFADD {k} {m}+ ; PFADD {j} [{m}] ; PFCOUNT {j} ; PFCOUNT {j} ; PFCOUNT {j}+ ; PFCOUNT {k} ; PFMERGE {j} {j}+ ; PFMERGE {j} [{k}|{j}]
+    PFADD {j} {m}+ ; PFADD {j} {v} ; PFADD {k} {m}+ ; PFADD {j} [{m}] ; PFCOUNT {j} ; PFCOUNT {j} ; PFCOUNT {j}+ ; PFCOUNT {k} ; PFMERGE {j} {j}+ ; PFMERGE {j} ({k}|{j})
     PFDEBUG (ENCODING|DECODE|TODENSE) {j} ; GET {j} ; SETRANGE {j} {c} {v} ; APPEND {j} {v} ; COPY {j} {j} [REPLACE] ; DEL {j} ; OBJECT ENCODING {j} ; SETBIT {j} 130 (0|1)
     LCS {k} {k} [LEN|IDX|IDX~WITHMATCHLEN|IDX~MINMATCHLEN~2]
     LPUSH {k} {v}+ ; RPUSH {k} {m}+ ; LPUSH {k} {m}+ ; RPUSH {k} {v}+ ; LPUSHX {k} {m} ; RPUSHX {k} {m}+

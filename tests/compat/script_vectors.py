@@ -33,7 +33,6 @@ REASONS = {
     "tail": "the position of a tail call is known once",
     "yield": "coroutines may yield inside metamethods and iterators",
     "numbers": "whole numbers are arguments in full, as in 7.0 and since 7.2.5",
-    "doctor": "MEMORY DOCTOR has the text of 7.0",
 }
 
 
