@@ -109,8 +109,8 @@ TESTS = (
 
 def add(target, command, key, words):
     words = list(words)
-    for i in range(0, len(words), 1000):
-        said = target.call(command, key, *words[i:i + 1000])
+    for i in range(0, len(words), 900):
+        said = target.call(command, key, *words[i:i + 900])
         if said.startswith("-"):
             raise Failed("%s: %s: %s" % (target.name, command, said.strip()))
 
