@@ -16,6 +16,7 @@
 #include "server/persist/packer.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "demi/libos.h"
@@ -257,6 +258,7 @@ static void run(struct packer *p)
     while (ok && (x = next_piece(p, &ending))) {
         ok = emit_piece(p, x);
         took(p, x);
+        if (!p->in_task) sched_yield();
     }
     if (ok && ending) emit_end(p);
     pthread_mutex_lock(&p->lock);
