@@ -45,7 +45,7 @@ static void client_check(const struct client *cl, const struct worker *w)
 
 static void journal_check(const struct journal *j)
 {
-    ASSERT((j->readers == 0) == list_is_empty(&j->sink.link));
+    ASSERT((j->readers && j->takes_effects) == !list_is_empty(&j->sink.link));
     if (j->readers == 0) ASSERT(j->text.bytes == 0);
 }
 
@@ -70,6 +70,8 @@ void worker_check(const struct worker *w)
     ASSERT(!effects_pending(&w->effects));
     ASSERT(!w->flush && (!w->dying || w->srv->stopping));
     journal_check(&w->srv->journal);
+    journal_check(&w->srv->history.journal);
+    history_check(&w->srv->history);
     blocked_check(w);
     replicas_check(w);
 }

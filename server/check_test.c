@@ -30,6 +30,7 @@ static int setup(void **state)
     (void)state;
     fixture_init(&f, 1);
     journal_init(&f.srv.journal, &f.srv, appended);
+    history_init(&f.srv.history, &f.srv, appended);
     cl = (struct client){.w = &f.w};
     reply_init(&cl.out, 2);
     session_init(&cl.s, &f.w, &cl.out);
@@ -49,6 +50,7 @@ static int teardown(void **state)
     reply_fini(&cl.out);
     list_init(&f.w.clients);
     journal_fini(&f.srv.journal);
+    history_fini(&f.srv.history);
     fixture_fini(&f);
     return 0;
 }
@@ -130,6 +132,23 @@ static void test_of_the_journal(void **state)
     journal_reader_end(&f.srv.journal, &r);
 }
 
+static void test_of_the_history(void **state)
+{
+    (void)state;
+    struct history *h = &f.srv.history;
+    SEEN(check, &f.w, h->journal.takes_effects, false, "h->follows != h->journal.takes_effects");
+    SEEN(check, &f.w, h->second_offset, 1, "h->second_offset == -1");
+    SEEN(check, &f.w, h->id[3], 0, "strlen(h->id) == HISTORY_ID_SIZE - 1");
+    struct broadcast_reader r;
+    journal_read(&h->journal, &r);
+    assert_is_seen(check, &f.w, "a reader without a backlog", "history_is_kept(h)", __LINE__);
+    history_keep(h);
+    journal_reader_end(&h->journal, &r);
+    worker_check(&f.w);
+    SEEN(check, &f.w, h->journal.text.end, h->backlog_size + HISTORY_TRIM, "history_length(h) < h->backlog_size");
+    history_forget(h);
+}
+
 static void test_of_who_waits(void **state)
 {
     (void)state;
@@ -160,8 +179,8 @@ static void test_of_who_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_of_a_session),   TEST(test_of_a_client),  TEST(test_of_a_worker),
-        TEST(test_of_the_journal), TEST(test_of_who_waits),
+        TEST(test_of_a_session),   TEST(test_of_a_client),    TEST(test_of_a_worker),
+        TEST(test_of_the_journal), TEST(test_of_the_history), TEST(test_of_who_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

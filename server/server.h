@@ -30,6 +30,7 @@
 #include "server/persist/aof.h"
 #include "server/persist/persist.h"
 #include "server/rdb/libraries.h"
+#include "server/repl/history.h"
 #include "server/version.h"
 #include "server/worker.h"
 
@@ -38,6 +39,7 @@ struct slowlog;
 struct latency;
 struct lazyfree;
 struct errorstats;
+struct upstream;
 
 #define SERVER_RATE_SAMPLES 16
 enum server_rate { /* a second; turns of the loop, and the microseconds of one */
@@ -77,8 +79,10 @@ struct server {
     struct listen_socket listeners[LISTENERS_MAX];
     struct server_tls tls;
 
-    struct list sinks; /* struct effect_sink */
-    struct journal journal;
+    struct list sinks;         /* struct effect_sink */
+    struct journal journal;    /* of what was done here, for the log */
+    struct history history;    /* for replicas */
+    struct upstream *upstream; /* server/repl/upstream.h; NULL: it is nobody's replica */
     struct pubsub *pubsub;
     struct tracking *tracking; /* server/net/tracking.h; NULL: no client tracks keys */
     struct slowlog *slowlog;

@@ -143,11 +143,7 @@ static int start_process_parts(struct server *srv)
     return err;
 }
 
-static void journal_appended(struct journal *j)
-{
-    aof_appended(j->srv);
-    replicas_journal_appended(j);
-}
+static void journal_appended(struct journal *j) { aof_appended(j->srv); }
 
 /* Users of the configuration, or of their file; not both, since one of them would be forgotten in silence. */
 static int load_users(struct server *srv)
@@ -199,6 +195,7 @@ int server_start(struct server *srv, const struct server_options *o)
     err = worker_init(&srv->workers[0], srv, o->dice_seed);
     if (err) return err;
     journal_init(&srv->journal, srv, journal_appended);
+    history_init(&srv->history, srv, replicas_history_appended);
     pubsub_init(srv);
     slowlog_init(srv);
     latency_init(srv);
@@ -238,6 +235,7 @@ void server_stop(struct server *srv)
     tracking_fini(srv);
     for (int i = 0; i < srv->db_count; i++) db_fini(&srv->dbs[i]);
     journal_fini(&srv->journal);
+    history_fini(&srv->history);
     pubsub_fini(srv);
     slowlog_fini(srv);
     latency_fini(srv);

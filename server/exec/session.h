@@ -44,6 +44,7 @@ enum session_flag {
     SESSION_RESTRICTED = 1u << 21,     /* its user may not do everything */
     SESSION_DEBUGS = 1u << 22,         /* its next EVAL is run in the debugger (SCRIPT DEBUG SYNC) */
     SESSION_DEBUG_REFUSED = 1u << 23,  /* or is refused, since it asked for what there is not (SCRIPT DEBUG YES) */
+    SESSION_PRIMARY = 1u << 24,        /* the link to our primary: nothing is refused to it, and nothing replied */
     SESSION_REPLY_ANY = SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP,
 };
 

@@ -77,7 +77,8 @@ static void on_effect(struct effect_sink *sink, int dbid, const struct bytes *ar
 
 void journal_init(struct journal *j, struct server *srv, void (*appended)(struct journal *j))
 {
-    *j = (struct journal){.srv = srv, .selected = -1, .appended = appended, .sink.effect = on_effect};
+    *j = (struct journal){
+        .srv = srv, .selected = -1, .appended = appended, .takes_effects = true, .sink.effect = on_effect};
     list_init(&j->sink.link);
 }
 
@@ -88,9 +89,19 @@ void journal_fini(struct journal *j)
     broadcast_fini(&j->text);
 }
 
+/* On the server's list while somebody reads what effects come to. */
+static void see_sink(struct journal *j)
+{
+    bool wanted = j->readers && j->takes_effects;
+    if (wanted == !list_is_empty(&j->sink.link)) return;
+    if (wanted) list_push_back(&j->srv->sinks, &j->sink.link);
+    else list_remove(&j->sink.link);
+}
+
 static void add_reader(struct journal *j)
 {
-    if (j->readers++ == 0) list_push_back(&j->srv->sinks, &j->sink.link);
+    j->readers++;
+    see_sink(j);
 }
 
 void journal_read(struct journal *j, struct broadcast_reader *r)
@@ -112,37 +123,21 @@ void journal_reader_end(struct journal *j, struct broadcast_reader *r)
     if (!r->of) return;
     ASSERT(r->of == &j->text && j->readers > 0);
     broadcast_reader_end(r);
-    if (--j->readers == 0) list_remove(&j->sink.link);
+    j->readers--;
+    see_sink(j);
 }
 
-void journal_control(struct journal *j, const struct bytes *argv, int argc)
+void journal_record(struct journal *j, const struct bytes *argv, int argc)
 {
-    uint64_t from = j->text.end;
     append_request(&j->text, argv, argc);
-    j->controls[j->control_count++ % JOURNAL_CONTROLS] = (struct journal_range){from, j->text.end};
     j->appended(j);
 }
 
-static unsigned first_control(const struct journal *j)
+void journal_take_effects(struct journal *j, bool on)
 {
-    return j->control_count > JOURNAL_CONTROLS ? j->control_count - JOURNAL_CONTROLS : 0;
-}
-
-void journal_skip_control(const struct journal *j, struct broadcast_reader *r)
-{
-    for (unsigned i = first_control(j); i != j->control_count; i++) {
-        const struct journal_range *c = &j->controls[i % JOURNAL_CONTROLS];
-        if (c->from == r->offset) broadcast_advance(r, (size_t)(c->to - c->from));
-    }
-}
-
-uint64_t journal_before_control(const struct journal *j, const struct broadcast_reader *r, uint64_t until)
-{
-    for (unsigned i = first_control(j); i != j->control_count; i++) {
-        const struct journal_range *c = &j->controls[i % JOURNAL_CONTROLS];
-        if (c->from > r->offset) return c->from < until ? c->from : until;
-    }
-    return until;
+    j->takes_effects = on;
+    j->selected = -1;
+    see_sink(j);
 }
 
 void journal_select_again(struct journal *j) { j->selected = -1; }

@@ -332,9 +332,7 @@ static int write_some(struct server *srv, bool *any)
 {
     struct aof *a = &srv->aof;
     struct lot l;
-    journal_skip_control(&srv->journal, &a->reader);
-    a->written = a->reader.offset; /* what is skipped needs no writing */
-    uint64_t until = journal_before_control(&srv->journal, &a->reader, write_until(a));
+    uint64_t until = write_until(a);
     *any = until != a->reader.offset;
     if (!*any) return 0;
     int err = a->error ? cut_back(a) : 0; /* once more */

@@ -81,7 +81,7 @@ static size_t hard_limit(const struct worker *w)
 size_t replicas_memory(const struct worker *w)
 {
     const struct replicas *r = w->replicas;
-    return r ? snapshot_bytes(r) + (r->count ? w->srv->journal.text.bytes : 0) : 0;
+    return r ? snapshot_bytes(r) + (r->count ? w->srv->history.journal.text.bytes : 0) : 0;
 }
 
 /* One that a new replica may read; NULL: there is none, or too much has happened since it stood. */
@@ -113,7 +113,7 @@ static struct snapshot *snapshot_begin(struct worker *w)
     struct replicas *r = w->replicas;
     size_t allowed = snapshot_allowed(w);
     if (allowed == 0) return NULL;
-    struct snapshot *s = snapshot_new(&w->srv->journal);
+    struct snapshot *s = snapshot_new(&w->srv->history.journal);
     if (r->snapshot_count == r->snapshot_cap) {
         r->snapshot_cap = r->snapshot_cap ? r->snapshot_cap * 2 : 4;
         r->snapshots = mem_realloc(r->snapshots, r->snapshot_cap * sizeof *r->snapshots);
@@ -125,11 +125,12 @@ static struct snapshot *snapshot_begin(struct worker *w)
 
 /* --- replicas ----------------------------------------------------------------------------------------------------- */
 
-void replicas_journal_appended(struct journal *j)
+void replicas_history_appended(struct journal *j)
 {
     struct worker *w = &j->srv->workers[0];
     struct replicas *r = w->replicas;
-    if (!r || r->count == 0) return; /* another reads it */
+    history_trim(&j->srv->history);
+    if (!r || r->count == 0) return; /* the backlog alone reads it */
     size_t hard = hard_limit(w);
     if (r->told_turn == w->turn_ns && !hard) return;
     r->told_turn = w->turn_ns;
@@ -164,6 +165,10 @@ bool replicas_attach(struct client *cl)
     struct worker *w = cl->w;
     struct replicas *r = replicas_of(w);
     drop_read(w);
+    if (!history_is_kept(&w->srv->history)) { /* what was written since it was kept last is nobody's history */
+        history_new_id(&w->srv->history);
+        history_keep(&w->srv->history);
+    }
     struct snapshot *s = snapshot_to_share(w);
     if (!s && may_begin(w) && !(s = snapshot_begin(w))) return false;
     if (r->count == r->cap) {
@@ -289,5 +294,5 @@ void replicas_cron(struct worker *w)
     if (w->cron_runs % (uint64_t)w->conf.cfg->hz == 0) tell_waiting(r);
     if (r->count == 0 || w->now_ms - r->spoke_ms < w->conf.cfg->repl_ping_replica_period * 1000) return;
     struct bytes ping = BYTES("PING");
-    journal_control(&w->srv->journal, &ping, 1);
+    history_record(&w->srv->history, &ping, 1);
 }

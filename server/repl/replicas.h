@@ -34,8 +34,8 @@ void replicas_fini(struct worker *w);
 void replicas_take_config(struct worker *w);
 /* PING every repl-ping-replica-period, so that a replica sees that the link is alive. */
 void replicas_cron(struct worker *w);
-/* The journal's hook: those who read it are flushed at the end of the turn, those too far behind are closed. */
-void replicas_journal_appended(struct journal *j);
+/* The hook of the history: those who read it are flushed at the end of the turn, those too far behind are closed. */
+void replicas_history_appended(struct journal *j);
 
 #ifdef DEMI_DEBUG
 void replicas_check(const struct worker *w);

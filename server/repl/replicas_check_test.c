@@ -16,7 +16,7 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     static struct fixture f;
     static struct client cl;
     fixture_init(&f, 1);
-    journal_init(&f.srv.journal, &f.srv, appended);
+    history_init(&f.srv.history, &f.srv, appended);
     cl.w = &f.w;
     reply_init(&cl.out, 2);
     session_init(&cl.s, &f.w, &cl.out);
@@ -53,7 +53,7 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     replicas_fini(&f.w);
     session_fini(&cl.s);
     reply_fini(&cl.out);
-    journal_fini(&f.srv.journal);
+    history_fini(&f.srv.history);
     fixture_fini(&f);
 }
 
