@@ -64,11 +64,12 @@ static size_t check_slab(struct heap *h, const struct slab *s, uint32_t *blocks)
     return (size_t)s->used * s->size;
 }
 
-static size_t check_chunk(struct heap *h, const struct chunk *c)
+static size_t check_chunk(struct heap *h, const struct chunk *c, size_t *cut)
 {
     uint32_t blocks = 0;
     size_t used = 0;
     ASSERT(c->heap == h);
+    *cut += c->is_cut;
     for (size_t i = CHUNK_HEADER_BLOCKS; i < CHUNK_BLOCKS; i++) {
         bool is_free = c->free_map >> i & 1;
         if (c->slabs[i].owner) {
@@ -87,7 +88,7 @@ static size_t check_chunk(struct heap *h, const struct chunk *c)
     return used;
 }
 
-static size_t check_region(struct heap *h, const struct region *r)
+static size_t check_region(struct heap *h, const struct region *r, size_t *cut)
 {
     size_t used = 0, free_count = 0, dirty_count = 0;
     ASSERT(r->set == &h->regions && region_find(r->base + r->len - 1) == r);
@@ -97,7 +98,7 @@ static size_t check_region(struct heap *h, const struct region *r)
         free_count += info->state == CHUNK_CLEAN || info->state == CHUNK_DIRTY;
         dirty_count += info->state == CHUNK_DIRTY;
         ASSERT((g != NULL) == (info->state == CHUNK_HUGE));
-        if (info->state == CHUNK_SLABS) used += check_chunk(h, (struct chunk *)(r->base + i * REGION_CHUNK));
+        if (info->state == CHUNK_SLABS) used += check_chunk(h, (struct chunk *)(r->base + i * REGION_CHUNK), cut);
         if (g && g->base == r->base + i * REGION_CHUNK) used += g->size;
     }
     ASSERT(free_count == r->free_count && dirty_count == r->dirty_count);
@@ -121,15 +122,15 @@ void heap_check(void)
 {
     if (!heap_exists()) return;
     struct heap *h = heap_of_thread();
-    size_t used = 0, mapped = 0, dirty = 0;
+    size_t used = 0, mapped = 0, dirty = 0, cut = 0;
     list_for_each(it, &h->regions.regions)
     {
         struct region *r = list_entry(it, struct region, link);
-        used += check_region(h, r);
+        used += check_region(h, r, &cut);
         mapped += r->len;
         dirty += r->dirty_count;
     }
-    ASSERT(mapped == h->regions.mapped_bytes && dirty == h->regions.dirty_chunks);
+    ASSERT(mapped == h->regions.mapped_bytes && dirty == h->regions.dirty_chunks && cut == h->regions.cut_chunks);
     ASSERT(used - check_caches(h) == h->front.used);
     for (uint32_t i = 1; i < SLAB_CLASSES; i++) ASSERT(!h->current[i] || h->current[i]->size_class == i);
     ASSERT(list_length(&h->regions.regions) > 0 || h->front.used == 0);

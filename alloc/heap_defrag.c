@@ -140,6 +140,7 @@ static uint32_t purge_chunk(struct chunk *c)
 {
     block_map dirty = c->free_map & ~c->clean_map;
     uint32_t done = 0;
+    if (!c->is_cut) c->is_cut = region_cut(c->region, (char *)c);
     for (uint32_t i = CHUNK_HEADER_BLOCKS; i < CHUNK_BLOCKS;) {
         uint32_t n = 0;
         while (i + n < CHUNK_BLOCKS && dirty >> (i + n) & 1) n++;
@@ -158,7 +159,8 @@ static uint32_t dirty_blocks(const struct chunk *c)
     return (uint32_t)__builtin_popcountll((uint64_t)dirty) + (uint32_t)__builtin_popcountll((uint64_t)(dirty >> 64));
 }
 
-/* A chunk on huge pages is cut into small ones by this: not for less than `least` blocks. */
+/* A chunk on huge pages is cut into small ones by this, and stays so while it has holes: not for less than `least`
+ * blocks. */
 size_t heap_purge_blocks(uint32_t least, size_t max_chunks)
 {
     if (!heap_exists() || registry_pins_pages()) return 0;

@@ -19,6 +19,7 @@ static size_t sizes[COUNT];
 /* Of four sizes. */
 static void fill(struct rng *rng, size_t size_max)
 {
+    heap_set_prefault(false); /* each test has a heap of its own, and counts the pages of that */
     for (size_t i = 0; i < COUNT; i++) {
         sizes[i] = size_max / 4 * (1 + rng_below(rng, 4));
         objects[i] = heap_alloc(sizes[i]);
@@ -193,7 +194,6 @@ static void test_free_blocks_beside_used_ones_go_back_to_the_system(void **state
 
 int main(void)
 {
-    heap_set_prefault(false);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_left_of_many_objects_fits_into_few_blocks),
         cmocka_unit_test(test_nothing_moves_unless_it_is_in_the_way),

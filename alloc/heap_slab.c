@@ -77,6 +77,7 @@ static void give_blocks(struct heap *h, struct slab *s, uint32_t count)
         return;
     }
     list_remove(&c->link);
+    chunk_uncut(c);
     region_give_chunks(c->region, (char *)c, 1);
 }
 

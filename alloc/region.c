@@ -141,6 +141,21 @@ void region_advise_huge(struct region *r, char *base, size_t count)
     if (region_wants_huge(r)) madvise(base, count * REGION_CHUNK, MADV_HUGEPAGE); /* best effort */
 }
 
+bool region_cut(struct region *r, char *chunk)
+{
+    if (!region_wants_huge(r) || r->set->cut_chunks == REGION_CUT_MAX) return false;
+    if (madvise(chunk, REGION_CHUNK, MADV_NOHUGEPAGE)) return false;
+    r->set->cut_chunks++;
+    return true;
+}
+
+void region_uncut(struct region *r, char *chunk)
+{
+    ASSERT(r->set->cut_chunks > 0);
+    r->set->cut_chunks--;
+    region_advise_huge(r, chunk, 1);
+}
+
 /* --- devices --- */
 
 void *region_cookie(int device, const void *p)

@@ -56,6 +56,7 @@ struct region_set {
     size_t limit_bytes; /* 0: none */
     bool small_pages;   /* later regions get no huge pages */
     size_t dirty_chunks;
+    size_t cut_chunks; /* region_cut() */
 };
 
 void region_set_init(struct region_set *set, void *owner);
@@ -78,6 +79,12 @@ char *region_take_chunks(struct region_set *set, size_t count, uint8_t state, bo
                          struct region **region_out, bool *dirty_out);
 /* Asks for huge pages behind chunks that are taken, where the set has them at all. */
 void region_advise_huge(struct region *r, char *base, size_t count);
+/* Pages of a chunk were given back one by one, and its huge page is cut: that it stays so, since the system fills such
+ * holes otherwise (khugepaged of Linux). Best effort, and for REGION_CUT_MAX chunks of a set at most: each may cost two
+ * mappings, of which a process has 65530. True: it was told; region_uncut() tells the contrary. */
+#define REGION_CUT_MAX 8192u
+bool region_cut(struct region *r, char *chunk);
+void region_uncut(struct region *r, char *chunk);
 bool region_wants_huge(const struct region *r);
 /* One free chunk that is dirty, or NULL: its pages are there already. */
 char *region_take_dirty(struct region_set *set, uint8_t state, struct region **region_out);

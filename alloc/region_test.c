@@ -6,8 +6,10 @@
 #include "alloc/region.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -176,6 +178,49 @@ static void test_pages_a_device_pins_are_never_taken_away(void **state)
     registry_remove_device(id);
 }
 
+/* Of the mapping that p lies in: "hg" huge pages were asked for, "nh" they were forbidden (proc_pid_smaps(5)). */
+static bool has_flag(const void *p, const char *flag)
+{
+    char line[512];
+    bool here = false, found = false;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        uintptr_t from, to;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+            here = (uintptr_t)p >= from && (uintptr_t)p < to;
+        if (here && strncmp(line, "VmFlags:", 8) == 0) found = strstr(line, flag) != NULL;
+    }
+    fclose(f);
+    return found;
+}
+
+static void test_the_system_is_told_not_to_fill_the_holes_of_a_cut_chunk(void **state)
+{
+    struct region_set set;
+    struct region *r = NULL;
+    bool dirty;
+    region_set_init(&set, NULL);
+    region_new(&set, REGION_CHUNK);
+    char *alone = region_take_chunks(&set, 1, CHUNK_SLABS, false, &r, &dirty);
+    assert_false(region_cut(r, alone)); /* so small a heap has no huge pages */
+    region_new(&set, 16 * REGION_CHUNK);
+    char *p = region_take_chunks(&set, 3, CHUNK_SLABS, false, &r, &dirty);
+    if (!r->huge_pages && region_cut(r, p + REGION_CHUNK)) {
+        assert_int_equal(set.cut_chunks, 1);
+        assert_false(has_flag(p, " nh") || has_flag(p + 2 * REGION_CHUNK, " nh"));
+        assert_true(has_flag(p + REGION_CHUNK, " nh"));
+        region_uncut(r, p + REGION_CHUNK);
+        assert_true(has_flag(p + REGION_CHUNK, " hg"));
+        assert_int_equal(set.cut_chunks, 0);
+        set.cut_chunks = REGION_CUT_MAX;
+        assert_false(region_cut(r, p));
+    } else {
+        assert_int_equal(set.cut_chunks, 0);
+    }
+    region_set_fini(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_a_region_that_a_device_refuses_is_used_all_the_same),
         cmocka_unit_test(test_chunks_are_dirty_until_purged),
         cmocka_unit_test(test_pages_a_device_pins_are_never_taken_away),
+        cmocka_unit_test(test_the_system_is_told_not_to_fill_the_holes_of_a_cut_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

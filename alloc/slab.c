@@ -71,6 +71,13 @@ int chunk_bin(const struct chunk *c)
     return bin;
 }
 
+void chunk_uncut(struct chunk *c)
+{
+    if (!c->is_cut) return;
+    c->is_cut = false;
+    region_uncut(c->region, (char *)c);
+}
+
 struct slab *chunk_take(struct chunk *c, uint32_t count, bool *clean_out)
 {
     block_map starts = map_runs(c->free_map, count);
@@ -81,6 +88,7 @@ struct slab *chunk_take(struct chunk *c, uint32_t count, bool *clean_out)
     c->free_map &= ~taken;
     c->clean_map &= ~taken;
     c->block_count += count;
+    if (unlikely(c->is_cut) && !c->clean_map) chunk_uncut(c); /* nothing of it is missing any more */
     for (uint32_t i = 0; i < count; i++) c->slabs[at + i].back = (uint8_t)i;
     struct slab *s = &c->slabs[at];
     s->owner = c->heap;

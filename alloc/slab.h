@@ -71,6 +71,7 @@ struct chunk { /* private */
     block_map free_map;
     block_map clean_map;  /* reads as zeros */
     uint32_t block_count; /* in use, header apart */
+    bool is_cut;          /* region_cut() */
     struct slab slabs[CHUNK_BLOCKS];
 };
 
@@ -125,6 +126,8 @@ struct chunk *chunk_init(char *at, struct heap *heap, struct region *r, bool cle
  * they read as zeros. NULL: no such run. */
 struct slab *chunk_take(struct chunk *c, uint32_t count, bool *clean_out);
 void chunk_give(struct chunk *c, struct slab *s, uint32_t count);
+/* It may have a huge page again; harmless if it has not been cut. */
+void chunk_uncut(struct chunk *c);
 
 /* CHUNK_BINS index of its longest free run; -1: full. */
 int chunk_bin(const struct chunk *c);

@@ -39,8 +39,8 @@ struct upstream { /* srv->upstream; NULL: nobody's replica. What is shown of it;
         int64_t total; /* bytes; -1: not known before its end */
         int64_t read;
         int64_t io_ms;
-    } transfer;            /* of UPSTREAM_TRANSFER */
-    bool loads_beside;     /* old data are served while it is loaded (async loading) */
+    } transfer;        /* of UPSTREAM_TRANSFER */
+    bool loads_beside; /* old data are served while it is loaded (async loading) */
 };
 
 /* REPLICAOF host port: it follows another from now on. What it was itself goes on to be known by its id. */
