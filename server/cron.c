@@ -10,6 +10,7 @@
 #include "server/net/tracking.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
+#include "server/repl/upstream.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 #include "server/worker.h"
@@ -105,6 +106,7 @@ void cron_run(struct worker *w)
     clients_cron(w);
     tracking_cron(w);
     replicas_cron(w);
+    upstream_cron(w);
     migrate_cron(w);
     resize_cron(w);
     persist_cron(w);

@@ -17,6 +17,7 @@
 #include "server/net/tracking.h"
 #include "server/observe/crash.h"
 #include "server/repl/replicas.h"
+#include "server/repl/upstream.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/latency.h"
 #include "server/observe/slowlog.h"
@@ -196,6 +197,7 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err) return err;
     journal_init(&srv->journal, srv, journal_appended);
     history_init(&srv->history, srv, replicas_history_appended);
+    upstream_begin(&srv->workers[0]);
     pubsub_init(srv);
     slowlog_init(srv);
     latency_init(srv);
@@ -229,6 +231,7 @@ void server_stop(struct server *srv)
     crash_fini();
     persist_fini(&srv->workers[0]);
     scripts_fini(srv);
+    upstream_fini(&srv->workers[0]);
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
     check_waist_fini(srv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * FAILOVER, PSYNC, REPLICAOF and SLAVEOF of a server that is nobody's replica, and cannot become one.
+ * FAILOVER and PSYNC.
  */
 #include "server/command/handlers.h"
 #include "server/exec/call.h"
@@ -49,23 +49,6 @@ void cmd_failover(struct call *c)
     else if (f.force && (!f.timeout_ms || !f.has_target))
         call_error(c, "ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
     else call_lacks_error(c, "ERR FAILOVER requires replicas that acknowledge, and those of this server cannot.");
-}
-
-/* --- REPLICAOF NO ONE | host port --------------------------------------------------------------------------------- */
-
-void cmd_replicaof(struct call *c)
-{
-    int64_t port;
-    if (bytes_is_word(c->argv[1], "no") && bytes_is_word(c->argv[2], "one")) {
-        call_ok(c); /* it is nobody's */
-        return;
-    }
-    if (c->session->flags & SESSION_REPLICA) {
-        call_error(c, "ERR Command is not valid when client is a replica.");
-        return;
-    }
-    if (!call_int_range(c, c->argv[2], 0, 65535, &port, "ERR Invalid master port")) return;
-    call_lacks_error(c, "ERR This server cannot be a replica: only REPLICAOF NO ONE is there.");
 }
 
 /* A redis-server that is refused so asks by SYNC. */

@@ -373,11 +373,23 @@ static void replicaof_get(const struct config *cfg, struct conf_text *out)
     if (cfg->replicaof_host) conf_text_printf(out, "%s %d", cfg->replicaof_host, cfg->replicaof_port);
 }
 
+/* As it stands wherever that is one word of a file. */
+static void add_host(struct conf_text *line, const char *host)
+{
+    bool plain = *host != 0;
+    for (const char *p = host; *p; p++) plain &= *p > ' ' && *p < 0x7f && *p != '"' && *p != '\'' && *p != '#';
+    if (plain) conf_text_add_str(line, host);
+    else conf_text_add_quoted(line, bytes_of_str(host));
+}
+
 static void replicaof_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
 {
     struct conf_text line = {0};
-    conf_text_printf(&line, "%s ", name);
-    replicaof_get(cfg, &line);
+    if (cfg->replicaof_host) {
+        conf_text_printf(&line, "%s ", name);
+        add_host(&line, cfg->replicaof_host);
+        conf_text_printf(&line, " %d", cfg->replicaof_port);
+    }
     fn(arg, cfg->replicaof_host ? line.p : NULL, true);
     conf_text_free(&line);
 }

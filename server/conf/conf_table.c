@@ -351,7 +351,7 @@ const struct conf_option conf_options[] = {
     SPECIAL("oom-score-adj-values", NULL, CONF_MULTI, oom_score),
     SPECIAL("notify-keyspace-events", NULL, 0, events),
     SPECIAL("bind", NULL, CONF_MULTI, bind),
-    SPECIAL("replicaof", "slaveof", CONF_IMMUTABLE | CONF_MULTI | CONF_FIXED, replicaof),
+    SPECIAL("replicaof", "slaveof", CONF_IMMUTABLE | CONF_MULTI, replicaof),
     SPECIAL("latency-tracking-info-percentiles", NULL, CONF_MULTI, percentiles),
 };
 const unsigned conf_option_count = sizeof conf_options / sizeof *conf_options;

@@ -267,9 +267,6 @@ static void test_more_memory_than_there_can_be_is_as_much_as_there_can_be(void *
 
 static void test_what_is_not_there_yet_is_refused_by_name(void **state)
 {
-    assert_string_equal(load("replicaof 127.0.0.1 6379"), "1: 'replicaof 127.0.0.1 6379' is not supported yet");
-    assert_null(cfg.replicaof_host);
-    assert_string_equal(load("replicaof no one"), "");
     assert_string_equal(load("io-threads 4"), "1: 'io-threads 4' is not supported yet");
     assert_string_equal(load("cluster-enabled yes"), "1: 'cluster-enabled yes' is not supported yet");
     assert_string_equal(load("loadmodule x.so"), "1: 'loadmodule' is not supported yet");

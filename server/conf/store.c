@@ -6,6 +6,7 @@
 #include "server/conf/store.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "alloc/base/assert.h"
 
@@ -106,6 +107,21 @@ int conf_store_set(struct conf_store *st, const struct bytes *pairs, int count, 
     if (rc < 0) conf_text_add_str(err, "CONFIG SET failed - earlier changes are still being taken over");
     if (rc == 0) rc = conf_set(*st->current, pairs, count, protected_too, loading, &next, err);
     if (rc == 0) publish(st, next);
+    pthread_mutex_unlock(&st->lock);
+    return rc;
+}
+
+int conf_store_set_replicaof(struct conf_store *st, const char *host, int port)
+{
+    pthread_mutex_lock(&st->lock);
+    int rc = st->replaced_count < CONF_REPLACED_MAX ? 0 : -EAGAIN;
+    if (rc == 0) {
+        struct config *next = conf_copy(*st->current);
+        free(next->replicaof_host);
+        next->replicaof_host = host ? conf_text_copy(bytes_of_str(host)) : NULL;
+        next->replicaof_port = host ? port : 0;
+        publish(st, next);
+    }
     pthread_mutex_unlock(&st->lock);
     return rc;
 }

@@ -58,4 +58,8 @@ void conf_store_pass(struct conf_store *st, struct conf_reader *r);
 int conf_store_set(struct conf_store *st, const struct bytes *pairs, int count, bool protected_too, bool loading,
                    struct conf_text *err);
 
+/* The server decided whom it follows: `replicaof` as CONFIG GET and CONFIG REWRITE have it from now on. host NULL:
+ * nobody. -EAGAIN: as above. */
+int conf_store_set_replicaof(struct conf_store *st, const char *host, int port);
+
 #endif

@@ -41,11 +41,20 @@ struct upstream { /* srv->upstream; NULL: nobody's replica. What is shown of it;
         int64_t io_ms;
     } transfer;        /* of UPSTREAM_TRANSFER */
     bool loads_beside; /* old data are served while it is loaded (async loading) */
+    /* private */
+    bool may_continue; /* its data are those of the history's id at its offset: it may ask to go on there */
 };
+
+/* At the start, with the configuration read and nothing loaded: `replicaof`, if there is one. */
+void upstream_begin(struct worker *w);
+/* At the end. */
+void upstream_fini(struct worker *w);
+/* Some times a second. */
+void upstream_cron(struct worker *w);
 
 /* REPLICAOF host port: it follows another from now on. What it was itself goes on to be known by its id. */
 void upstream_set(struct worker *w, const char *host, int port);
-/* REPLICAOF NO ONE: its own primary from now on, under a new id. */
+/* REPLICAOF NO ONE: its own primary from now on, under a new id. Harmless when it is. */
 void upstream_unset(struct worker *w);
 
 #endif
