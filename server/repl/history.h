@@ -10,8 +10,8 @@
  *     id2 -------------------->| id ------------------------->
  *
  * Who is nobody's replica writes the stream: every effect is formatted into it once. A replica does not: it appends
- * what its primary sent, to the byte, as far as it has executed it (history_append()), so that its own replicas have the
- * same offsets as it has. Its own effects, those of clients that write to it, are no part of the stream.
+ * what its primary sent, to the byte, as far as it has executed it (history_append()), so that its own replicas have
+ * the same offsets as it has. Its own effects, those of clients that write to it, are no part of the stream.
  *
  * The log (server/persist/aof.h) is no reader of it: it has a journal of its own, of what was done here.
  */
