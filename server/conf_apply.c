@@ -72,7 +72,7 @@ static void settle_tls_port(struct server *srv)
 
 static int apply_oom_score(struct server *srv, const struct config *cfg, const char **err)
 {
-    int rc = oom_score_apply(&srv->oom_score, cfg, OOM_SCORE_PRIMARY);
+    int rc = oom_score_apply(&srv->oom_score, cfg, srv->upstream ? OOM_SCORE_REPLICA : OOM_SCORE_PRIMARY);
     if (rc < 0) {
         server_log(srv, LOG_WARNING_LEVEL, "Unable to write oom_score_adj: %s", strerror(-rc));
         *err = "Failed to set current oom_score_adj. Check server logs.";

@@ -30,20 +30,33 @@ struct db *srv_db(const struct call *c, int64_t id)
 /* The log takes no more: each that expires would be another record. */
 bool srv_active_expire(const struct call *c)
 {
-    return c->srv->active_expire && !c->srv->pause_until_ms && !(c->srv->unusual & SERVER_AOF_FULL);
+    return c->srv->active_expire && !c->srv->upstream && !c->srv->pause_until_ms &&
+           !(c->srv->unusual & SERVER_AOF_FULL);
 }
+
+/* It came from our primary, where it has happened. */
+static bool obeys(const struct call *c) { return c->session && session_is_primary(c->session); }
 
 enum expired_is srv_expired_is(const struct call *c, bool write)
 {
-    if (c->srv->persist.loading || c->srv->persist.replaying) return EXPIRED_VALID;
-    return c->srv->pause_until_ms ? EXPIRED_HIDDEN : EXPIRED_GONE;
+    const struct server *srv = c->srv;
+    if (srv->persist.loading || srv->persist.replaying) return EXPIRED_VALID;
+    if (srv->upstream) {
+        if (obeys(c)) return EXPIRED_VALID;
+        if (!write || srv->config->replica_read_only) return EXPIRED_HIDDEN;
+    }
+    return srv->pause_until_ms ? EXPIRED_HIDDEN : EXPIRED_GONE;
 }
 
-bool srv_past_deletes(const struct call *c) { return !c->srv->persist.loading && !c->srv->persist.replaying; }
+bool srv_past_deletes(const struct call *c)
+{
+    return !c->srv->persist.loading && !c->srv->persist.replaying && !c->srv->upstream;
+}
+
 bool srv_cluster_enabled(const struct call *c) { return false; }
 bool srv_reads_all_keys(const struct call *c)
 {
     return !c->session || acl_user_check_all_keys(c->session->user, c->cmd, c->argv, c->argc, KEY_ACCESS);
 }
 bool srv_in_script(const struct call *c) { return c->session && (c->session->flags & SESSION_SCRIPT); }
-bool srv_must_obey(const struct call *c) { return c->srv->persist.replaying; }
+bool srv_must_obey(const struct call *c) { return c->srv->persist.replaying || obeys(c); }

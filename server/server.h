@@ -64,6 +64,11 @@ enum server_unusual {
     SERVER_BUSY_FUNCTION = 1u << 8, /* ... or a function */
     SERVER_FEW_REPLICAS = 1u << 10, /* writes are refused, because fewer than min-replicas-to-write acknowledge */
     SERVER_MIGRATING = 1u << 9,     /* some commands may have to wait until it is decided whether their keys are here */
+    /* Of a replica (server/repl/role.h): */
+    SERVER_READ_ONLY = 1u << 11, /* writes are its primary's alone */
+    SERVER_STALE = 1u << 12,     /* what it has may be old, and is not to be served */
+    SERVER_LOADING_BESIDE =
+        1u << 13, /* new data are loaded, and the old ones served meanwhile, but not to all commands */
     SERVER_BUSY = SERVER_BUSY_SCRIPT | SERVER_BUSY_FUNCTION,
 };
 

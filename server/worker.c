@@ -28,6 +28,7 @@
 #include "server/persist/persist.h"
 #include "server/repl/full_copy.h"
 #include "server/repl/replicas.h"
+#include "server/repl/role.h"
 #include "server/server.h"
 
 #define TURN_RESULTS 256
@@ -46,6 +47,7 @@ void worker_take_config(struct worker *w)
     w->call.cfg = w->conf.cfg;
     persist_update(w->srv);
     replicas_take_config(w);
+    role_update(w);
     aof_take_config(w);
     tracking_take_config(w);
     client_weights_take_config(w);
@@ -166,6 +168,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     ticks_init(&w->ticks);
     worker_update_time(w);
     replicas_take_config(w);
+    role_update(w);
     run_update_slow_ticks(w);
     client_weights_take_config(w);
     int err = demi_wake_new(&w->wake);

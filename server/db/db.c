@@ -312,7 +312,7 @@ static bool delete (struct call *c, const struct key_ref *key, bool lazy)
 {
     struct place p = keyspace_find(c, c->db, key);
     if (!p.slot.bucket) return false;
-    if (keyspace_past(c, table_slot_entry(p.slot)) && srv_expired_is(c, true) == EXPIRED_GONE) {
+    if (keyspace_past(c, table_slot_entry(p.slot)) && srv_expired_is(c, false) == EXPIRED_GONE) {
         keyspace_expire(c, c->db, p.slice, p.slot);
         return false;
     }

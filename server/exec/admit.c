@@ -58,6 +58,16 @@ static bool runs_while_loading(const struct session *s, const struct command *cm
     return (cmd->flags & CMD_LOADING) && !((cmd->flags & CMD_RUNS_QUEUE) && multi_needs_data(s));
 }
 
+static bool runs_beside_loading(const struct session *s, const struct command *cmd)
+{
+    return !(cmd->flags & CMD_NO_ASYNC_LOADING) && !((cmd->flags & CMD_RUNS_QUEUE) && multi_replaces_data(s));
+}
+
+static bool runs_while_stale(const struct session *s, uint32_t flags)
+{
+    return (flags & CMD_STALE) && !((flags & CMD_RUNS_QUEUE) && multi_needs_fresh(s));
+}
+
 /* *arg: what the user may not touch. */
 static enum admit_reason why_not_permitted(const struct session *s, const struct request *r, int *arg)
 {
@@ -79,15 +89,24 @@ static enum admit_reason why_script_refused(const struct session *s, const struc
     if ((flags & CMD_NOSCRIPT) && (!st->deny_nothing || (r->cmd->acl & (ACL_SCRIPTING | ACL_TRANSACTION))))
         return ADMIT_NO_SCRIPT;
     if (flags & CMD_NEEDS_CLIENT) return ADMIT_NO_CLIENT;
+    if (st->stale && !(flags & CMD_STALE)) return ADMIT_SCRIPT_STALE;
     enum admit_reason why = why_not_permitted(s, r, arg);
     if (why != ADMIT_OK) return why;
     if ((s->flags & SESSION_READ_ONLY) && (flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return ADMIT_SCRIPT_READ_ONLY;
-    if (s->flags & SESSION_WROTE) return ADMIT_OK;
+    if ((s->flags & SESSION_WROTE) || session_is_primary(s)) return ADMIT_OK;
+    if (st->read_only && (flags & CMD_WRITE)) return ADMIT_READ_ONLY;
     if (st->disk_error && (flags & CMD_WRITE)) return ADMIT_DISK_ERROR;
     if (st->aof_error && (flags & CMD_WRITE)) return ADMIT_AOF_ERROR;
     if (st->few_replicas && (flags & CMD_WRITE)) return ADMIT_FEW_REPLICAS;
     if (st->over_memory && (flags & CMD_DENYOOM) && !(s->flags & SESSION_ALLOW_OOM)) return ADMIT_OOM;
     return ADMIT_OK;
+}
+
+/* What comes from our primary was allowed there. What cannot be run is no command. */
+static enum admit_reason why_primary_refused(const struct session *s, const struct request *r)
+{
+    if (!arity_fits(r->cmd, r->argc)) return ADMIT_ARITY;
+    return (s->flags & SESSION_MULTI) && (r->cmd->flags & CMD_NO_MULTI) ? ADMIT_NO_MULTI : ADMIT_OK;
 }
 
 static enum admit_reason why_refused(const struct session *s, const struct request *r, const struct admit_state *st,
@@ -97,6 +116,7 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     ASSERT(cmd != NULL);
     ASSERT(r->argc > 0);
     if (s->flags & SESSION_SCRIPT) return why_script_refused(s, r, st, arg);
+    if (s->flags & SESSION_PRIMARY) return why_primary_refused(s, r);
     uint32_t flags = st->flags ? st->flags : cmd->flags;
     if (!arity_fits(cmd, r->argc)) return ADMIT_ARITY;
     if ((cmd->flags & CMD_NEEDS_CLIENT) && !s->client) return ADMIT_NO_CLIENT;
@@ -110,8 +130,11 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     if (st->disk_error && changes_data(s, flags)) return ADMIT_DISK_ERROR;
     if (st->aof_error && changes_data(s, flags)) return ADMIT_AOF_ERROR;
     if (st->few_replicas && writes_data(s, flags)) return ADMIT_FEW_REPLICAS;
+    if (st->read_only && writes_data(s, flags)) return ADMIT_READ_ONLY;
     if ((s->flags & SESSION_PUBSUB) && s->out->proto == 2 && !(cmd->flags & CMD_SUBSCRIBED)) return ADMIT_SUBSCRIBED;
+    if (st->stale && !runs_while_stale(s, flags)) return ADMIT_STALE;
     if (st->loading && !runs_while_loading(s, cmd)) return ADMIT_LOADING;
+    if (st->loading_beside && !runs_beside_loading(s, cmd)) return ADMIT_LOADING;
     if (st->busy && !(cmd->flags & CMD_ALLOW_BUSY))
         return st->busy == ADMIT_BUSY_SCRIPT ? ADMIT_SCRIPT_BUSY : ADMIT_FUNCTION_BUSY;
     if ((s->flags & (SESSION_REPLICA | SESSION_MONITOR)) && touches_keys(cmd)) return ADMIT_REPLICA;
@@ -125,6 +148,7 @@ struct admission admit(const struct session *s, const struct request *r, const s
     enum admit_reason why = why_refused(s, r, st, &arg);
     if (why != ADMIT_OK) return (struct admission){ADMIT_REFUSE, why, arg};
     if (s->flags & SESSION_SCRIPT) return (struct admission){ADMIT_RUN, ADMIT_OK, 0};
+    if (st->busy && (s->flags & SESSION_PRIMARY)) return (struct admission){ADMIT_HOLD, ADMIT_OK, 0};
     if (st->pause == ADMIT_PAUSE_ALL || (st->pause == ADMIT_PAUSE_WRITES && may_write(s, flags)))
         return (struct admission){ADMIT_HOLD, ADMIT_OK, 0};
     if ((s->flags & SESSION_MULTI) && !(r->cmd->flags & CMD_RUNS_IN_MULTI))
@@ -162,6 +186,8 @@ void admit_text(enum admit_reason why, const struct session *s, const struct req
             "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
             "details about the RDB error.",
         [ADMIT_FEW_REPLICAS] = "NOREPLICAS Not enough good replicas to write.",
+        [ADMIT_READ_ONLY] = "READONLY You can't write against a read only replica.",
+        [ADMIT_STALE] = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
         [ADMIT_LOADING] = "LOADING Redis is loading the dataset in memory",
         [ADMIT_REPLICA] = "ERR Replica can't interact with the keyspace",
         [ADMIT_SCRIPT_BUSY] = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
@@ -170,6 +196,7 @@ void admit_text(enum admit_reason why, const struct session *s, const struct req
         [ADMIT_SCRIPT_ARITY] = "ERR Wrong number of args calling Redis command from script",
         [ADMIT_NO_SCRIPT] = "ERR This Redis command is not allowed from script",
         [ADMIT_SCRIPT_READ_ONLY] = "ERR Write commands are not allowed from read-only scripts.",
+        [ADMIT_SCRIPT_STALE] = "ERR Can not execute the command on a stale replica",
     };
     const char *name = r->cmd->full_name;
     switch (why) {

@@ -4,7 +4,8 @@
  * such questions; nothing is changed and nothing is replied, so that whoever wants to know (a client's command, a
  * queued one, a script's call, a test) asks in the same way. The flags of the command's row drive it.
  *
- * The order of the checks is Redis's, because clients see which error comes first.
+ * The order of the checks is Redis's, because clients see which error comes first. To the link to our primary
+ * (SESSION_PRIMARY) nothing is refused that could be run: what it sends has happened there.
  */
 #ifndef SERVER_EXEC_ADMIT_H
 #define SERVER_EXEC_ADMIT_H
@@ -30,6 +31,9 @@ struct admit_state {
     bool few_replicas;           /* fewer than min-replicas-to-write acknowledge */
     int aof_error;               /* -errno: the log cannot be written, and writes are to be refused for it */
     bool loading;                /* the data are not all there yet */
+    bool loading_beside;         /* others are loaded that will replace them */
+    bool read_only;              /* a replica, whose data only its primary changes */
+    bool stale;                  /* a replica that has lost its primary and is not to serve what it has */
     bool deny_nothing;           /* scripts may run what they may not (DEBUG SET-DISABLE-DENY-SCRIPTS) */
     enum admit_busy busy;        /* a script runs for too long */
     uint32_t flags;              /* enum cmd_flag that the script a command runs is worth; 0: the command's own */
@@ -57,7 +61,9 @@ enum admit_reason {
     ADMIT_DISK_ERROR,
     ADMIT_AOF_ERROR,
     ADMIT_FEW_REPLICAS,
+    ADMIT_READ_ONLY,
     ADMIT_SUBSCRIBED,
+    ADMIT_STALE,
     ADMIT_LOADING,
     ADMIT_REPLICA,
     ADMIT_SCRIPT_BUSY,
@@ -65,6 +71,7 @@ enum admit_reason {
     ADMIT_SCRIPT_ARITY, /* these are a script's commands */
     ADMIT_NO_SCRIPT,
     ADMIT_SCRIPT_READ_ONLY,
+    ADMIT_SCRIPT_STALE,
     ADMIT_REASONS,
 };
 

@@ -274,6 +274,8 @@ static void leave(struct client *cl, struct blocked *b, bool failed)
     go_on(cl);
 }
 
+#define ROLE_CHANGED "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+
 bool blocked_unblock(struct client *cl, enum unblock_reason why)
 {
     struct blocked *b = cl->blocked;
@@ -281,9 +283,10 @@ bool blocked_unblock(struct client *cl, enum unblock_reason why)
     stop_waiting(cl);
     struct reply *out = session_reply(&cl->s);
     if (why == UNBLOCK_ERROR) reply_error(out, "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    else if (why == UNBLOCK_ROLE) reply_error(out, ROLE_CHANGED);
     else if (b->answer) b->answer(cl, b->req, out, true);
     else reply_null_array(out);
-    leave(cl, b, why == UNBLOCK_ERROR);
+    leave(cl, b, why != UNBLOCK_TIMEOUT);
     return true;
 }
 

@@ -25,7 +25,8 @@ size_t blocked_key_count(const struct worker *w, bool on_nokey);
 void blocked_log_moved(struct worker *w);
 void blocked_look_at_log(struct worker *w); /* while w->log_moved, and no command runs */
 void blocked_forget(struct client *cl);     /* the client goes away */
-enum unblock_reason { UNBLOCK_TIMEOUT, UNBLOCK_ERROR };
+/* ROLE: this server is another's replica now. */
+enum unblock_reason { UNBLOCK_TIMEOUT, UNBLOCK_ERROR, UNBLOCK_ROLE };
 bool blocked_unblock(struct client *cl, enum unblock_reason why); /* false: was not blocked */
 int64_t blocked_next_deadline(const struct worker *w);            /* ms, 0: none */
 void blocked_timeouts(struct worker *w);

@@ -21,6 +21,8 @@
 #include "server/server.h"
 #include "server/worker.h"
 
+#define PRIMARY_LOG_MS 10000 /* between two lines that say the same */
+
 /* --- names -------------------------------------------------------------------------------------------------------- */
 
 /* Printable prefix of an argument for error texts: at most max bytes. */
@@ -124,7 +126,10 @@ static struct admit_state state_of(struct worker *w)
                              .module = allowed[srv->config->enable_module_command],
                              .loading = srv->unusual & SERVER_LOADING,
                              .disk_error = srv->unusual & SERVER_DISK_ERROR,
-                             .few_replicas = srv->unusual & SERVER_FEW_REPLICAS,
+                             .loading_beside = srv->unusual & SERVER_LOADING_BESIDE,
+                             .few_replicas = (srv->unusual & SERVER_FEW_REPLICAS) && !srv->upstream,
+                             .read_only = srv->unusual & SERVER_READ_ONLY,
+                             .stale = srv->unusual & SERVER_STALE,
                              .aof_error = srv->aof.error};
     st.deny_nothing = srv->scripts_deny_nothing;
     if (srv->unusual & SERVER_BUSY_SCRIPT) st.busy = ADMIT_BUSY_SCRIPT;
@@ -193,11 +198,44 @@ bool exec_permits_queued(struct session *s, const struct request *r)
 
 /* --- executed ----------------------------------------------------------------------------------------------------- */
 
+/* --- from our primary --------------------------------------------------------------------------------------------- */
+
+/* What our own disk would refuse to any other. Going on without it is what `replica-ignore-disk-write-errors` says;
+ * refusing it would leave this replica another than its primary, so that otherwise the server stops. */
+static bool disk_lets_primary(struct worker *w, const struct request *r)
+{
+    struct server *srv = w->srv;
+    bool writes = (r->cmd->flags & CMD_WRITE) || (r->cmd->flags & CMD_RUNS_QUEUE);
+    if (!writes && !(r->cmd->flags & CMD_TELLS_DISK_ERROR)) return true;
+    if (writes && !srv->config->replica_ignore_disk_write_errors) {
+        server_log(srv, LOG_WARNING_LEVEL, "Replica was unable to write command to disk.");
+        srv->exit_code = 1;
+        srv->stopping = true;
+        return false;
+    }
+    if (w->now_ms < w->primary_log_ms) return true;
+    w->primary_log_ms = w->now_ms + PRIMARY_LOG_MS;
+    server_log(srv, LOG_WARNING_LEVEL, "Replica is applying a command even though it is unable to write to disk.");
+    return true;
+}
+
+/* What may keep the primary's command from running at once. */
+#define HOLDS_PRIMARY                                                                                                  \
+    (SERVER_PAUSED | SERVER_BUSY | SERVER_DISK_ERROR | SERVER_AOF_ERROR | SERVER_SAVING | SERVER_AOF_FULL |            \
+     SERVER_MIGRATING)
+
+/* Nothing it sends waits for a key: nobody else could give it one. */
+static void run_for_primary(struct session *s, const struct request *r)
+{
+    run_request(s, r, (struct run_how){.deny_blocking = true});
+}
+
 /* Every check there is. */
 static enum exec_verdict exec_checked(struct session *s, const struct request *r)
 {
     char text[512];
     struct worker *w = s->w;
+    bool is_primary = s->flags & SESSION_PRIMARY;
     struct admit_state st = state_of(w);
     st.over_memory = exec_over_memory(w);
     if (w->srv->script_flags) st.flags = w->srv->script_flags(w->srv, r);
@@ -205,7 +243,7 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
     switch (a.verdict) {
     case ADMIT_HOLD: return EXEC_HOLD;
     case ADMIT_QUEUE:
-        multi_queue(s, r);
+        multi_queue(s, r, st.flags ? st.flags : r->cmd->flags);
         reply_status(session_reply(s), "QUEUED");
         return EXEC_DONE;
     case ADMIT_REFUSE:
@@ -216,7 +254,10 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
     case ADMIT_RUN:
         if (unlikely(w->srv->unusual & (SERVER_SAVING | SERVER_AOF_FULL)) && persist_holds(s, r)) return EXEC_HOLD;
         if (unlikely(w->srv->unusual & SERVER_MIGRATING) && migrate_holds(s, r)) return EXEC_HOLD;
-        run_plain(s, r);
+        if (is_primary && (w->srv->unusual & (SERVER_DISK_ERROR | SERVER_AOF_ERROR)) && !disk_lets_primary(w, r))
+            return EXEC_HOLD;
+        if (is_primary) run_for_primary(s, r);
+        else run_plain(s, r);
         if (unlikely(s->flags & SESSION_TRACKING)) tracking_remember(s, r);
         return EXEC_DONE;
     }
@@ -259,7 +300,7 @@ static enum exec_verdict exec_unresolved(struct session *s, const struct request
 
 void exec_step_reply_skip(struct session *s)
 {
-    if (!(s->flags & (SESSION_REPLY_ANY | SESSION_REPLICA))) return;
+    if (!(s->flags & (SESSION_REPLY_ANY | SESSION_REPLICA | SESSION_PRIMARY))) return;
     s->flags &= ~(uint32_t)SESSION_REPLY_SKIP;
     if (s->flags & SESSION_REPLY_SKIP_NEXT) {
         s->flags &= ~(uint32_t)SESSION_REPLY_SKIP_NEXT;
@@ -315,7 +356,7 @@ bool exec_for_script(struct session *s, const struct request *r, bool over_memor
 /* What a session may be that no check stops: nothing but authenticated. */
 #define UNUSUAL                                                                                                        \
     (SESSION_AUTHENTICATED | SESSION_MULTI | SESSION_PUBSUB | SESSION_REPLICA | SESSION_MONITOR | SESSION_REPLY_ANY |  \
-     SESSION_RESTRICTED | SESSION_TRACKING)
+     SESSION_RESTRICTED | SESSION_TRACKING | SESSION_PRIMARY)
 
 /* What the server and the request may be for a session that is nothing but authenticated. */
 static inline bool is_plain(const struct server *srv, const struct request *r)
@@ -345,9 +386,37 @@ static void step_caching(struct session *s, const struct request *r)
     tracking_forget_caching(s->client);
 }
 
+/* On a replica that serves what it has: what does not write is served as by any other server. */
+static inline bool is_plain_read(const struct server *srv, const struct request *r)
+{
+    const struct command *cmd = r->cmd;
+    const uint32_t asked = CMD_PROTECTED | CMD_NEEDS_CLIENT | CMD_WRITE | CMD_MAY_REPLICATE | CMD_RUNS_QUEUE;
+    return !(cmd->flags & asked) && !srv->config->maxmemory && srv->unusual == SERVER_READ_ONLY &&
+           (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
+}
+
+/* And what our primary sends. */
+static inline bool is_plain_of_primary(const struct session *s, const struct request *r)
+{
+    const struct server *srv = s->w->srv;
+    const struct command *cmd = r->cmd;
+    return !(srv->unusual & HOLDS_PRIMARY) && !(s->flags & SESSION_MULTI) &&
+           (!srv->config->maxmemory || srv->config->replica_ignore_maxmemory) &&
+           (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
+}
+
 /* Out of line, so that the other way is as short as it can be. */
 __attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *s, const struct request *r)
 {
+    if ((s->flags & UNUSUAL) == SESSION_AUTHENTICATED && r->cmd && is_plain_read(s->w->srv, r)) {
+        run_plain(s, r);
+        return EXEC_DONE;
+    }
+    if ((s->flags & SESSION_PRIMARY) && r->cmd && is_plain_of_primary(s, r)) {
+        run_for_primary(s, r);
+        reply_reset(&s->w->nowhere);
+        return EXEC_DONE;
+    }
     if (r->cmd && (s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_TRACKING) && is_plain(s->w->srv, r)) {
         tracking_prefetch(s, r);
         run_plain(s, r);
@@ -399,7 +468,7 @@ int exec_replay(struct session *s, const struct bytes *argv, int argc, char *why
     key_refs_reset(&w->keys);
     r.key_count = request_find_keys(s->db, r.cmd, argv, argc, &w->keys);
     r.keys = w->keys.v;
-    if ((s->flags & SESSION_MULTI) && !(r.cmd->flags & CMD_RUNS_IN_MULTI)) multi_queue(s, &r);
+    if ((s->flags & SESSION_MULTI) && !(r.cmd->flags & CMD_RUNS_IN_MULTI)) multi_queue(s, &r, r.cmd->flags);
     else run_request(s, &r, (struct run_how){.deny_blocking = true, .replayed = true});
     return 0;
 }

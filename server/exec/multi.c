@@ -18,7 +18,7 @@ struct multi *multi_of(struct session *s)
     return s->multi;
 }
 
-void multi_queue(struct session *s, const struct request *r)
+void multi_queue(struct session *s, const struct request *r, uint32_t flags)
 {
     if (s->flags & (SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS)) return;
     struct multi *m = multi_of(s);
@@ -28,8 +28,8 @@ void multi_queue(struct session *s, const struct request *r)
     }
     m->queue[m->count++] = request_dup(r);
     m->bytes += request_dup_size(r) + sizeof *m->queue;
-    m->flags |= r->cmd->flags;
-    m->lacking |= ~r->cmd->flags;
+    m->flags |= flags;
+    m->lacking |= ~flags;
     m->held |= request_held(r, s->db);
 }
 
@@ -74,6 +74,8 @@ void multi_free(struct session *s)
 bool multi_writes(const struct session *s) { return s->multi && (s->multi->flags & (CMD_WRITE | CMD_MAY_REPLICATE)); }
 bool multi_changes(const struct session *s) { return s->multi && (s->multi->flags & CMD_WRITE); }
 bool multi_needs_data(const struct session *s) { return s->multi && (s->multi->lacking & CMD_LOADING); }
+bool multi_needs_fresh(const struct session *s) { return s->multi && (s->multi->lacking & CMD_STALE); }
+bool multi_replaces_data(const struct session *s) { return s->multi && (s->multi->flags & CMD_NO_ASYNC_LOADING); }
 bool multi_needs_memory(const struct session *s) { return s->multi && (s->multi->flags & CMD_DENYOOM); }
 uint64_t multi_held(const struct session *s) { return s->multi ? s->multi->held : 0; }
 size_t multi_count(const struct session *s) { return s->multi ? s->multi->count : 0; }

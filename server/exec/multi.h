@@ -16,14 +16,17 @@ struct session;
 
 /* --- the queue ---------------------------------------------------------------------------------------------------- */
 
-void multi_queue(struct session *s, const struct request *r); /* keeps a copy; nothing when it is doomed already */
+/* Keeps a copy; nothing when it is doomed already. flags: the row's, or what they come to (srv->script_flags). */
+void multi_queue(struct session *s, const struct request *r, uint32_t flags);
 const struct request *multi_at(const struct session *s, size_t i);
 size_t multi_count(const struct session *s);
-bool multi_writes(const struct session *s);       /* a queued command writes */
-bool multi_changes(const struct session *s);      /* the same without those that only may replicate */
-bool multi_needs_data(const struct session *s);   /* one may not run while the data are loaded */
-bool multi_needs_memory(const struct session *s); /* one is refused over maxmemory */
-uint64_t multi_held(const struct session *s);     /* the slices of all of them together */
+bool multi_writes(const struct session *s);        /* a queued command writes */
+bool multi_changes(const struct session *s);       /* the same without those that only may replicate */
+bool multi_needs_data(const struct session *s);    /* one may not run while the data are loaded */
+bool multi_needs_fresh(const struct session *s);   /* one may not run on a replica that has lost its primary */
+bool multi_replaces_data(const struct session *s); /* one may not run while others are loaded beside the data */
+bool multi_needs_memory(const struct session *s);  /* one is refused over maxmemory */
+uint64_t multi_held(const struct session *s);      /* the slices of all of them together */
 size_t multi_memory(const struct session *s);
 /* The queue is run now, for the command with these words; and who asks which that is: NULL, none. */
 void multi_begin_exec(struct session *s, const struct bytes *argv);

@@ -75,11 +75,19 @@ static inline struct client *session_origin(const struct session *s)
     return s->caller ? s->caller->client : s->client;
 }
 
+/* What it asks was asked of our primary first, and has happened there: nothing of it is refused, and no time has come
+ * that has not come there. Of a script: what its caller is. */
+static inline bool session_is_primary(const struct session *s)
+{
+    return ((s->caller ? s->caller : s)->flags & SESSION_PRIMARY) != 0;
+}
+
 struct reply *session_nowhere(struct session *s);
 /* Where the reply to its command goes: s->out, or nowhere while CLIENT REPLY says so. */
 static inline struct reply *session_reply(struct session *s)
 {
-    if (likely(!(s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP | SESSION_REPLICA)))) return s->out;
+    if (likely(!(s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP | SESSION_REPLICA | SESSION_PRIMARY))))
+        return s->out;
     return session_nowhere(s);
 }
 

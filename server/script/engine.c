@@ -22,14 +22,27 @@
 /* A program that says what it does is refused here as a whole; another is looked at command by command. */
 static bool may_begin(struct call *c, const struct script_what *what, bool over_memory)
 {
-    if (what->flags & SCRIPT_COMPAT) return true;
+    const struct server *srv = c->srv;
+    bool stale = srv->unusual & SERVER_STALE, obeys = srv_must_obey(c);
+    if (what->flags & SCRIPT_COMPAT) {
+        if (stale) call_error(c, "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+        return !stale;
+    }
     if (srv_cluster_enabled(c) && (what->flags & SCRIPT_NO_CLUSTER)) {
         call_error(c, "ERR Can not run script on cluster, 'no-cluster' flag is set.");
         return false;
     }
+    if (stale && !(what->flags & SCRIPT_ALLOW_STALE)) {
+        call_error(
+            c, "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag "
+               "is not set on the script.");
+        return false;
+    }
     if (what->flags & SCRIPT_NO_WRITES) return true;
-    const struct server *srv = c->srv;
-    bool obeys = srv_must_obey(c);
+    if (!obeys && (srv->unusual & SERVER_READ_ONLY)) {
+        call_error(c, "READONLY Can not run script with write flag on readonly replica");
+        return false;
+    }
     if (!obeys && (srv->unusual & SERVER_DISK_ERROR)) {
         call_error(c,
                    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
@@ -47,7 +60,7 @@ static bool may_begin(struct call *c, const struct script_what *what, bool over_
         call_error(c, "ERR Can not execute a script with write flag using *_ro command.");
         return false;
     }
-    if (srv->unusual & SERVER_FEW_REPLICAS) {
+    if ((srv->unusual & SERVER_FEW_REPLICAS) && !srv->upstream) {
         call_error(c, "NOREPLICAS Not enough good replicas to write.");
         return false;
     }
