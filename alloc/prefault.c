@@ -23,7 +23,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -33,6 +32,7 @@
 #include "alloc/base/assert.h"
 #include "alloc/base/clock.h"
 #include "alloc/base/sandbox.h"
+#include "alloc/base/thread.h"
 #include "alloc/region.h"
 
 #define TOUCH_STEP  4096 /* the smallest page there is: on a huge page 511 of the writes find it there */
@@ -151,29 +151,14 @@ static void ring(struct prefault *s)
     syscall(SYS_futex, &s->bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Signals are for the program's own threads. */
-static int start_helper(struct prefault *s)
-{
-    pthread_attr_t attr;
-    int err = pthread_attr_init(&attr);
-    if (err) return -err;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_attr_setstacksize(&attr, STACK_BYTES);
-    if (!err) err = pthread_create(&s->thread, &attr, help, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return -err;
-}
-
 struct prefault *prefault_new(uint64_t idle_ns)
 {
     struct prefault *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->pid = getpid();
     s->idle_ns = idle_ns;
-    if (start_helper(s)) {
+    const struct thread_options o = {.name = "prefault", .stack_bytes = STACK_BYTES};
+    if (thread_start(&s->thread, &o, help, s)) {
         free(s);
         return NULL;
     }

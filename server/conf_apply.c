@@ -16,6 +16,7 @@
 #include "server/observe/watchdog.h"
 #include "server/observe/log.h"
 #include "server/observe/proc_title.h"
+#include "server/outgoing.h"
 #include "server/server.h"
 
 const char *conf_apply_rename(struct bytes from, struct bytes to)
@@ -181,6 +182,12 @@ static int apply_pcap(struct server *srv, const struct config *cfg, const char *
     return -rc;
 }
 
+static int apply_source_address(struct server *srv, const struct config *cfg, const char **err)
+{
+    outgoing_take_config(srv, cfg);
+    return 0;
+}
+
 int conf_apply_locale(const struct config *cfg)
 {
     const char *name = cfg->locale_collate;
@@ -230,6 +237,7 @@ static const struct conf_hook hooks[] = {
     {.option = "crash-log-enabled", .apply = apply_crash_log},
     {.option = "watchdog-period", .apply = apply_watchdog},
     {.option = "locale-collate", .apply = apply_locale},
+    {.option = "bind-source-addr", .apply = apply_source_address},
     {.option = "requirepass", .apply = apply_password, .last = true},
 };
 
@@ -242,4 +250,5 @@ void conf_apply_start(struct server *srv)
 {
     const char *err;
     apply_oom_score(srv, srv->config, &err);
+    outgoing_take_config(srv, srv->config);
 }

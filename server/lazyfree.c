@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "alloc/base/thread.h"
 #include "server/ds/dict.h"
 #include "server/ds/quicklist.h"
 #include "server/ds/xstream.h"
@@ -74,8 +75,8 @@ int lazyfree_start(struct server *srv)
     struct lazyfree *lf = mem_calloc(sizeof *lf);
     srv->lazyfree = lf;
     if (sem_init(&lf->ready, 0, 0) != 0) return -errno;
-    int err = pthread_create(&lf->thread, NULL, lazyfree_run, lf);
-    if (err) return -err;
+    int err = thread_start(&lf->thread, &(struct thread_options){.name = "lazyfree"}, lazyfree_run, lf);
+    if (err) return err;
     lf->started = true;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "server/affinity.h"
 #include "server/conf/conf.h"
 #include "server/conf_apply.h"
 #include "server/observe/log.h"
@@ -157,10 +159,21 @@ static void notify_systemd(struct server *srv, const char *state)
     close(fd);
 }
 
-static bool is_supervised(const struct config *cfg)
+/* upstart ("expect stop") takes a process that stops itself for one that is ready, and wakes it. */
+static void stop_for_upstart(struct server *srv)
 {
-    if (cfg->supervised == SUPERVISED_SYSTEMD) return true;
-    return cfg->supervised == SUPERVISED_AUTO && getenv("NOTIFY_SOCKET");
+    if (!srv->stops_when_ready) return;
+    server_log(srv, LOG_NOTICE_LEVEL, "supervised by upstart, will stop to signal readiness.");
+    raise(SIGSTOP);
+    unsetenv("UPSTART_JOB");
+}
+
+static void find_supervisor(struct server *srv, const struct config *cfg)
+{
+    bool any = cfg->supervised == SUPERVISED_AUTO;
+    srv->stops_when_ready = (any || cfg->supervised == SUPERVISED_UPSTART) && getenv("UPSTART_JOB");
+    srv->supervised =
+        srv->stops_when_ready || cfg->supervised == SUPERVISED_SYSTEMD || (any && getenv("NOTIFY_SOCKET"));
 }
 
 /* maxclients is what the limit of descriptors allows. Nobody reads cfg yet. */
@@ -256,6 +269,7 @@ static void ready(struct server *srv)
     if (cfg->unixsocket && *cfg->unixsocket)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
     notify_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
+    stop_for_upstart(srv);
 }
 
 int main(int argc, char **argv)
@@ -280,22 +294,26 @@ int main(int argc, char **argv)
     }
     if (config.file) snprintf(srv->config_file, sizeof srv->config_file, "%s", config.file);
     if (!realpath("/proc/self/exe", srv->executable)) snprintf(srv->executable, sizeof srv->executable, "%s", argv[0]);
-    srv->supervised = is_supervised(&config);
+    find_supervisor(srv, &config);
     if (config.daemonize && !srv->supervised) become_daemon();
     srv->pid = (int)getpid();
     server_log_open(srv);
     make_run_id(srv->run_id);
     banner(srv, argc);
+    if (config.supervised == SUPERVISED_UPSTART && !srv->supervised)
+        server_log(srv, LOG_WARNING_LEVEL, "upstart supervision requested, but UPSTART_JOB not found!");
     raise_fd_limit(srv, &config);
     if (conf_apply_locale(&config) != 0) {
         server_log(srv, LOG_WARNING_LEVEL, "Failed to configure LOCALE for invalid locale name.");
         return 1;
     }
+    affinity_begin(srv);
     if (start(srv) != 0) return 1;
     say_mode(srv);
     proc_title_show(srv, &config);
     write_pidfile(srv); /* not before: the file may be that of the server that has our port */
     server_log(srv, LOG_NOTICE_LEVEL, "Server initialized");
+    affinity_pin_loop(srv);
     persist_load_begin(&srv->workers[0], ready);
     int err = worker_run(&srv->workers[0]);
     if (err) server_log(srv, LOG_WARNING_LEVEL, "The loop ended: %s", strerror(-err));

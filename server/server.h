@@ -27,6 +27,7 @@
 #include "server/net/client.h"
 #include "server/net/listen.h"
 #include "server/net/tls.h"
+#include "server/outgoing.h"
 #include "server/persist/aof.h"
 #include "server/persist/persist.h"
 #include "server/rdb/libraries.h"
@@ -76,6 +77,7 @@ struct server {
     const struct config *_Atomic config; /* the current one; a worker's own is w->conf.cfg */
     struct conf_store conf;
     struct oom_score oom_score;
+    struct outgoing outgoing;
     struct db *dbs;
     int db_count;
     struct worker *workers;
@@ -109,7 +111,7 @@ struct server {
     char config_file[PATH_MAX]; /* "" without one */
     char *exec_argv0;
     int pid;
-    bool daemonized, supervised;
+    bool daemonized, supervised, stops_when_ready;
     bool in_a_process; /* not in the simulator: it may have threads, and locks on files that others see */
 
     struct acl acl;

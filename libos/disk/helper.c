@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * See helper.h. All signals are blocked in the thread: they are the program's to handle, elsewhere.
+ * See helper.h.
  */
 #include "libos/disk/helper.h"
 
 #include "alloc/base/assert.h"
+#include "alloc/base/thread.h"
 #include "libos/runtime/runtime.h"
 
-#include <signal.h>
 #include <stddef.h>
 
 static void jobs_init(struct job_list *l) { l->tail = &l->head, l->head = NULL; }
@@ -74,13 +74,9 @@ int helper_start(struct helper *h, struct runtime *rt)
     pthread_cond_init(&h->more, NULL);
     jobs_init(&h->todo);
     jobs_init(&h->done);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&h->thread, NULL, work, h);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int err = thread_start(&h->thread, &(struct thread_options){.name = "disk"}, work, h);
     h->started = !err;
-    return -err;
+    return err;
 }
 
 void helper_stop(struct helper *h)

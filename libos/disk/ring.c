@@ -13,6 +13,7 @@
 
 #include "alloc/base/assert.h"
 #include "alloc/base/sandbox.h"
+#include "alloc/base/thread.h"
 #include "libos/runtime/runtime.h"
 
 #include <liburing.h>
@@ -94,6 +95,8 @@ int ring_new(struct disk_ring **out, struct runtime *rt, void (*more)(void *arg)
     if (!knows_all(&r->uring, &params)) goto exit_uring;
     unsigned workers[2] = {RING_WORKERS, RING_WORKERS};
     io_uring_register_iowq_max_workers(&r->uring, workers); /* a wish: Linux 5.15 knows it */
+    const cpu_set_t *cpus = thread_cpus();
+    if (cpus) io_uring_register_iowq_aff(&r->uring, sizeof *cpus, cpus); /* 5.14 knows it */
     r->rt = rt;
     r->more = more;
     r->arg = arg;

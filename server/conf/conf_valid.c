@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 
+#include "server/conf/cpu_list.h"
 #include "server/conf/option.h"
 
 static bool has_slash(const char *s) { return strchr(s, '/') || strchr(s, '\\'); }
@@ -59,6 +60,14 @@ bool conf_valid_nodename(const char *value, char *err)
     return ok;
 }
 
+bool conf_valid_cpu_list(const char *value, char *err)
+{
+    cpu_set_t set;
+    bool ok = !*value || cpu_list_parse(value, &set);
+    if (!ok) conf_error(err, "must be a list of CPUs below %d, like 0-7:2 or 1,3", CPU_SETSIZE);
+    return ok;
+}
+
 /* Text with variables in braces: each must be known, and something must be left to show. */
 bool conf_valid_proc_title(const char *value, char *err)
 {
@@ -91,10 +100,4 @@ bool conf_valid_shutdown(int value, char *err)
     bool both = (value & SHUTDOWN_ON_SIG_SAVE) && (value & SHUTDOWN_ON_SIG_NOSAVE);
     if (both) conf_error(err, "shutdown options SAVE and NOSAVE can't be used simultaneously");
     return !both;
-}
-
-bool conf_valid_supervised(int value, char *err)
-{
-    if (value == SUPERVISED_UPSTART) conf_error(err, "'supervised upstart' is not supported yet");
-    return value != SUPERVISED_UPSTART;
 }

@@ -101,8 +101,8 @@ bool conf_valid_appendfilename(const char *value, char *err);
 bool conf_valid_appenddirname(const char *value, char *err);
 bool conf_valid_hostname(const char *value, char *err);
 bool conf_valid_nodename(const char *value, char *err);
+bool conf_valid_cpu_list(const char *value, char *err);
 bool conf_valid_proc_title(const char *value, char *err);
 bool conf_valid_shutdown(int value, char *err);
-bool conf_valid_supervised(int value, char *err);
 
 #endif

@@ -15,6 +15,7 @@
 #include "demi/libos.h"
 #include "demi/wait.h"
 #include "server/migrate/resolve.h"
+#include "server/outgoing.h"
 
 #define PIECE_BYTES    ((size_t)256 << 10)
 #define TIMEOUT_MS_MAX (INT64_C(1) << 39) /* 17 years: more nanoseconds than that may not fit */
@@ -63,27 +64,28 @@ static int await(struct peer_link *l, int started, demi_qtoken_t qt, int64_t tim
     return -err;
 }
 
-static int connect_to(struct peer_link *l, const struct sockaddr_storage *to, int64_t timeout_ms)
+static int connect_to(struct peer_link *l, struct server *srv, const struct sockaddr_storage *to, int64_t timeout_ms)
 {
     demi_qtoken_t qt = 0;
     demi_qresult_t qr;
-    int err = demi_socket(&l->qd, to->ss_family, SOCK_STREAM, 0);
+    int err = outgoing_socket(srv, (const struct sockaddr *)to, &l->qd);
     if (err) {
         l->qd = -1;
-        return -err;
+        return err;
     }
     socklen_t size = to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     err = demi_connect(&qt, l->qd, (const struct sockaddr *)to, size);
     return await(l, err, qt, timeout_ms, &qr);
 }
 
-int link_connect(struct peer_link *l, const char *host, uint16_t port, int64_t timeout_ms, const bool *stop)
+int link_connect(struct peer_link *l, struct server *srv, const char *host, uint16_t port, int64_t timeout_ms,
+                 const bool *stop)
 {
     struct sockaddr_storage to[RESOLVE_MAX];
     ASSERT(l->qd < 0);
     int count = resolve(host, port, timeout_ms, stop, to), err = count < 0 ? count : -ENOENT;
     for (int i = 0; i < count; i++) {
-        err = connect_to(l, &to[i], timeout_ms);
+        err = connect_to(l, srv, &to[i], timeout_ms);
         if (!err || err == -ETIMEDOUT) break;
     }
     return err;

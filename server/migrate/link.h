@@ -14,6 +14,8 @@
 
 enum { LINK_LINE_MAX = 1024 };
 
+struct server;
+
 struct peer_link {     /* private */
     int qd;            /* -1: closed */
     demi_sgarray_t in; /* what came, of which taken bytes were read */
@@ -23,7 +25,8 @@ struct peer_link {     /* private */
 void link_init(struct peer_link *l);
 bool link_is_open(const struct peer_link *l);
 /* host may be a name; *stop: give up. */
-int link_connect(struct peer_link *l, const char *host, uint16_t port, int64_t timeout_ms, const bool *stop);
+int link_connect(struct peer_link *l, struct server *srv, const char *host, uint16_t port, int64_t timeout_ms,
+                 const bool *stop);
 /* The bytes lie in memory of mem_alloc(). timeout_ms is for each piece of them. */
 int link_send(struct peer_link *l, const char *bytes, size_t n, int64_t timeout_ms);
 /* A line without its end; -EPROTO when it has size bytes or more. line ends with NUL. timeout_ms is for the whole of

@@ -9,11 +9,11 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/thread.h"
 #include "demi/ext.h"
 #include "demi/wait.h"
 
@@ -53,18 +53,12 @@ static void *ask(void *arg)
     return NULL;
 }
 
-/* Signals are for the thread of the loop. */
 static int start_asking(struct question *q)
 {
     pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&thread, NULL, ask, q);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (err) return -err;
-    pthread_detach(thread);
-    return 0;
+    int err = thread_start(&thread, &(struct thread_options){.name = "resolve"}, ask, q);
+    if (!err) pthread_detach(thread);
+    return err;
 }
 
 static int await(const struct question *q, int64_t timeout_ms, const bool *stop)

@@ -225,22 +225,22 @@ static int read_answers(struct transfer *t, struct attempt *a, bool selects)
 }
 
 /* At port 0, which is what a word that is no number comes to, nobody is. */
-static int open_link(const struct transfer *t, struct peer_entry *e)
+static int open_link(const struct transfer *t, struct peer_entry *e, struct server *srv)
 {
     int64_t port;
     if (memchr(t->host.p, 0, t->host.n)) return -EINVAL;
     if (!number_parse_i64(t->port, &port) || port == 0) return -ECONNREFUSED;
     if (port < 0 || port > UINT16_MAX) return -EINVAL;
-    return link_connect(&e->link, t->host.p, (uint16_t)port, t->timeout_ms, t->stop);
+    return link_connect(&e->link, srv, t->host.p, (uint16_t)port, t->timeout_ms, t->stop);
 }
 
-static void attempt(struct transfer *t, struct attempt *a)
+static void attempt(struct transfer *t, struct attempt *a, struct server *srv)
 {
     struct peer_entry *e = a->peer;
     a->at = STEP_CONNECT;
     if (!link_is_open(&e->link)) {
         e->db = -1;
-        a->err = open_link(t, e);
+        a->err = open_link(t, e, srv);
         if (a->err == -ECONNREFUSED || a->err == -ECONNRESET)
             a->at = STEP_WRITE; /* Redis finds that by its first write */
         if (a->err) return;
@@ -267,7 +267,7 @@ void transfer_run(struct transfer *t, struct peers *peers, const struct worker *
     };
     for (int tries = 0; tries < 2; tries++) {
         struct attempt a = {.peer = peers_take(peers, t->host, t->port)};
-        attempt(t, &a);
+        attempt(t, &a, w->srv);
         if (a.err) link_close(&a.peer->link);
         peers_give(peers, a.peer, w->now_ms);
         if (a.at == STEP_DONE) return;

@@ -33,6 +33,7 @@
 #include "server/conf/config.h"
 #include "server/net/tls.h"
 #include "server/observe/log.h"
+#include "server/outgoing.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -75,11 +76,14 @@ static bool share_with_leaving(struct server *srv, const struct sockaddr *addr, 
     return any;
 }
 
-static int new_socket(int *qd, const struct sockaddr *addr)
+static int new_socket(struct server *srv, int *qd, const struct sockaddr *addr)
 {
     int err = demi_socket(qd, addr->sa_family, SOCK_STREAM, 0), on = 1;
     if (err) return err;
-    if (addr->sa_family != AF_UNIX) demi_setsockopt(*qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (addr->sa_family != AF_UNIX) {
+        demi_setsockopt(*qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        outgoing_mark(srv, *qd);
+    }
     if (addr->sa_family == AF_INET6) demi_setsockopt(*qd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     return 0;
 }
@@ -95,12 +99,12 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
     struct listen_socket *l = free_slot(srv);
     int qd, backlog = (int)srv->config->tcp_backlog;
     if (!l) return -E2BIG;
-    int err = new_socket(&qd, addr);
+    int err = new_socket(srv, &qd, addr);
     if (err) return -err;
     err = bind_and_listen(qd, addr, size, backlog);
     if (err == EADDRINUSE) { /* a socket that listen() refused is bound: the second attempt is another's */
         demi_close(qd);
-        err = new_socket(&qd, addr);
+        err = new_socket(srv, &qd, addr);
         if (err) return -err;
         err = EADDRINUSE;
         if (share_with_leaving(srv, addr, qd, 1)) {

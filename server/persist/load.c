@@ -6,13 +6,13 @@
 #include "server/persist/load.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
+#include "server/affinity.h"
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
@@ -125,13 +125,6 @@ static void log_end(const struct load *l, int err)
             (unsigned long long)l->rdb.keys, (unsigned long long)l->rdb.expired, (unsigned long long)l->rdb.empty);
 }
 
-/* That the process may run on. */
-static int cores(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
 {
     struct server *srv = l->w->srv;
@@ -140,7 +133,7 @@ int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
     if (read_ahead_size(l->r, &l->rdb.bytes) != 0) l->rdb.bytes = 0;
     read_ahead_look(l->r, &(struct read_ahead_look){.seed = srv->dbs[0].hash_seed,
                                                     .summing = rdb_wants_checksum(&c),
-                                                    .own_thread = srv->in_a_process && cores() > 1});
+                                                    .own_thread = srv->in_a_process && affinity_cores() > 1});
     rdb_source_of_blocks(&l->source, next_block, l);
     l->has_source = true;
     int err = rdb_read_snapshot(&l->source, &c, &l->rdb);

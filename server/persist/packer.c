@@ -19,6 +19,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "alloc/base/thread.h"
 #include "demi/libos.h"
 #include "demi/sga.h"
 #include "demi/wait.h"
@@ -58,6 +59,7 @@ struct packer {
     bool compress, checksum, ends_in_checksum, in_task, started;
     demi_wake_t *wake;
     pthread_t thread;
+    const cpu_set_t *cpus;
     demi_wake_t *task_wake; /* in_task: what it waits for has changed */
     demi_qtoken_t task;
     pthread_mutex_t lock;
@@ -283,7 +285,8 @@ static int64_t run_task(void *arg)
 
 static bool launch(struct packer *p)
 {
-    if (!p->in_task) return pthread_create(&p->thread, NULL, run_thread, p) == 0;
+    const struct thread_options o = {.name = "packer", .cpus = p->cpus};
+    if (!p->in_task) return thread_start(&p->thread, &o, run_thread, p) == 0;
     return demi_wake_new(&p->task_wake) == 0 && demi_spawn(&p->task, run_task, p, STACK_SIZE) == 0;
 }
 
@@ -302,6 +305,7 @@ struct packer *packer_new(const struct packer_options *o)
     p->ends_in_checksum = o->ends_in_checksum;
     p->wake = o->wake;
     p->in_task = o->in_task;
+    p->cpus = o->cpus;
     pieces_init(&p->waiting);
     pieces_init(&p->taken);
     pieces_init(&p->later);

@@ -11,6 +11,7 @@
 #ifndef SERVER_PERSIST_PACKER_H
 #define SERVER_PERSIST_PACKER_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,6 +27,7 @@ struct packer_options {
     bool compress;
     bool checksum, ends_in_checksum; /* it may end in a zero for one */
     bool in_task;                    /* of the loop, not in a thread */
+    const cpu_set_t *cpus;           /* for the thread; NULL: as other helpers. Read by packer_new() */
     demi_wake_t *wake;               /* rung when there is something to take, and when pieces were taken in */
 };
 

@@ -15,9 +15,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <time.h>
 
+#include "alloc/base/thread.h"
 #include "demi/libos.h"
 #include "demi/sga.h"
 #include "demi/wait.h"
@@ -103,16 +103,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Where there can be none, the loop goes on alone. Signals are the loop's. */
+/* Where there can be none, the loop goes on alone. */
 static void start_thread(struct read_ahead *r)
 {
-    sigset_t all, before;
     r->wants_thread = false;
     if (demi_wake_new(&r->wake) != 0) return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r->has_thread = pthread_create(&r->thread, NULL, run, r) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    r->has_thread = thread_start(&r->thread, &(struct thread_options){.name = "read-ahead"}, run, r) == 0;
     if (!r->has_thread) demi_wake_free(r->wake);
 }
 

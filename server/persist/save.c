@@ -23,6 +23,7 @@
 #include "alloc/base/clock.h"
 #include "demi/libos.h"
 #include "demi/wait.h"
+#include "server/affinity.h"
 #include "server/mem.h"
 #include "server/observe/latency.h"
 #include "server/observe/log.h"
@@ -308,16 +309,19 @@ void save_end(struct save *s)
     mem_free(s);
 }
 
-static int begin_packing(struct save *s, bool rdb)
+static int begin_packing(struct save *s, bool rdb, bool of_log)
 {
     const struct config *cfg = s->w->conf.cfg;
+    cpu_set_t cpus;
     int err = demi_wake_new(&s->wake);
     if (err) return -err;
-    s->packer = packer_new(&(struct packer_options){.compress = rdb && cfg->rdbcompression,
-                                                    .checksum = rdb && cfg->rdbchecksum,
-                                                    .ends_in_checksum = rdb,
-                                                    .in_task = !s->w->srv->in_a_process,
-                                                    .wake = s->wake});
+    s->packer = packer_new(
+        &(struct packer_options){.compress = rdb && cfg->rdbcompression,
+                                 .checksum = rdb && cfg->rdbchecksum,
+                                 .ends_in_checksum = rdb,
+                                 .in_task = !s->w->srv->in_a_process,
+                                 .cpus = affinity_of(of_log ? cfg->aof_rewrite_cpulist : cfg->bgsave_cpulist, &cpus),
+                                 .wake = s->wake});
     return s->packer ? 0 : -EAGAIN;
 }
 
@@ -331,7 +335,7 @@ struct save *save_begin(struct worker *w, const struct save_request *r)
     ASSERT(strlen(r->name) < sizeof s->name && strlen(r->temporary) < sizeof s->temporary);
     memcpy(s->name, r->name, strlen(r->name));
     memcpy(s->temporary, r->temporary, strlen(r->temporary));
-    int err = begin_packing(s, !r->as_commands);
+    int err = begin_packing(s, !r->as_commands, r->aof_base);
     if (!err) {
         save_walk_begin(
             &s->walk, w, s->packer,

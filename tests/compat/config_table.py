@@ -19,7 +19,7 @@ VALUES = """|0|1|-1|2|5|10|100|101|127|256|1000|65535|65536|2147483647|214748364
 # Of the process, or of the machine: what they do is not to be tried on both servers at once.
 LEFT_ALONE = {"dir", "port", "unixsocket", "bind", "logfile", "pidfile", "maxclients", "requirepass", "syslog-facility", "maxmemory"}
 OURS_ONLY = ("libos", "rdb-version", "snapshot-memory-limit") # how names begin
-MISSING = {"bind-source-addr", "maxmemory-clients"}
+MISSING = {"maxmemory-clients"}
 TOO_LARGE = {"cluster-link-sendbuf-limit", "maxmemory-clients"} # at 2^63 bytes and more ours end; there the second becomes a percentage
 NEW = {"locale-collate", "cluster-announce-human-nodename", "set-max-listpack-entries", "set-max-listpack-value"}
 CHANGED = {"loglevel", "aof-disable-auto-gc"}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A new thread begins where its creator may run, so a loop that is bound to one CPU would have all its helpers there:
+ * whoever has no list of its own gets the CPUs that the process had at its start.
+ *
+ * Where redis-server has children (snapshots, rewrites of the log) there is a thread that packs what is written; the
+ * walk over the data is the loop's.
+ */
+#include "server/affinity.h"
+
+#include <errno.h>
+
+#include "alloc/base/thread.h"
+#include "server/conf/config.h"
+#include "server/conf/cpu_list.h"
+#include "server/observe/log.h"
+#include "server/server.h"
+
+enum { SHOWN_SIZE = 128 };
+
+const cpu_set_t *affinity_of(const char *list, cpu_set_t *set)
+{
+    return list && *list && cpu_list_parse(list, set) ? set : NULL;
+}
+
+static void tell_missing(struct server *srv, const char *option, const char *list, const cpu_set_t *has)
+{
+    cpu_set_t named, there, missing;
+    char shown[SHOWN_SIZE], own[SHOWN_SIZE];
+    if (!affinity_of(list, &named)) return;
+    CPU_AND(&there, &named, has);
+    CPU_XOR(&missing, &named, &there);
+    if (!CPU_COUNT(&missing)) return;
+    cpu_list_format(shown, sizeof shown, &missing);
+    cpu_list_format(own, sizeof own, has);
+    server_log(srv, LOG_WARNING_LEVEL, "%s names CPUs that are not there for this process: %s (it has %s)%s", option,
+               shown, own, CPU_COUNT(&there) ? "" : ". It has no effect.");
+}
+
+void affinity_begin(struct server *srv)
+{
+    const struct config *cfg = srv->config;
+    cpu_set_t has, bio;
+    if (sched_getaffinity(0, sizeof has, &has) != 0) return;
+    tell_missing(srv, "server_cpulist", cfg->server_cpulist, &has);
+    tell_missing(srv, "bio_cpulist", cfg->bio_cpulist, &has);
+    tell_missing(srv, "bgsave_cpulist", cfg->bgsave_cpulist, &has);
+    tell_missing(srv, "aof_rewrite_cpulist", cfg->aof_rewrite_cpulist, &has);
+    const cpu_set_t *helpers = affinity_of(cfg->bio_cpulist, &bio);
+    if (helpers) CPU_AND(&bio, &bio, &has);
+    if (helpers && !CPU_COUNT(&bio)) helpers = NULL;
+    if (helpers || cfg->server_cpulist) thread_use_cpus(helpers ? helpers : &has);
+}
+
+void affinity_pin_loop(struct server *srv)
+{
+    cpu_set_t set;
+    const cpu_set_t *own = affinity_of(srv->config->server_cpulist, &set);
+    if (!own || sched_setaffinity(0, sizeof *own, own) == 0 || errno == EINVAL) return; /* EINVAL: was told */
+    server_log(srv, LOG_WARNING_LEVEL, "server_cpulist '%s': %s. The server runs where it may.",
+               srv->config->server_cpulist, strerror(errno));
+}
+
+int affinity_cores(void)
+{
+    cpu_set_t all;
+    const cpu_set_t *helpers = thread_cpus();
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return 1;
+    if (helpers) CPU_OR(&all, &all, helpers);
+    return CPU_COUNT(&all);
+}
