@@ -4,12 +4,11 @@
  * scores cover the area (geohash_cover()); of their members those count that lie in it. Without an order the reply has
  * them in that of the ranges, as redis-server has.
  */
-#include <stdlib.h>
-
 #include "server/cmd/geo.h"
+#include "server/cmd/geo_places.h"
 #include "server/command/handlers.h"
 #include "server/db/db.h"
-#include "server/mem.h"
+#include "server/ds/geo_filter.h"
 
 enum geo_form {
     BY_COORDINATES, /* GEORADIUS key lon lat radius unit … */
@@ -27,7 +26,7 @@ struct search {
     double unit; /* metres */
     bool has_center, has_member, has_circle, has_box;
     bool with_distance, with_hash, with_point, any, store_distance;
-    enum { UNSORTED, ASCENDING, DESCENDING } order;
+    enum geo_order order;
     int64_t count; /* 0: all */
     int store;     /* the argument that is the key to store in; 0: none */
 };
@@ -88,8 +87,8 @@ static bool parse_flag(struct bytes word, struct search *s)
     else if (bytes_is_word(word, "withhash")) s->with_hash = true;
     else if (bytes_is_word(word, "withcoord")) s->with_point = true;
     else if (bytes_is_word(word, "any")) s->any = true;
-    else if (bytes_is_word(word, "asc")) s->order = ASCENDING;
-    else if (bytes_is_word(word, "desc")) s->order = DESCENDING;
+    else if (bytes_is_word(word, "asc")) s->order = GEO_ASCENDING;
+    else if (bytes_is_word(word, "desc")) s->order = GEO_DESCENDING;
     else if (bytes_is_word(word, "storedist") && s->to_key) s->store_distance = true;
     else return false;
     return true;
@@ -187,72 +186,34 @@ static bool parse(struct call *c, struct search *s)
 
 /* --- what is found ------------------------------------------------------------------------------------------------ */
 
-struct geo_place {
-    double distance, score;
-    struct geo_point point;
-    struct bytes member;          /* p NULL: it lies in digits */
-    char digits[NUMBER_I64_SIZE]; /* of a number in a listpack */
-};
-
-struct geo_places {
-    struct geo_place *v;
-    size_t count, room;
-};
-
-static struct bytes member_of(const struct geo_place *p)
-{
-    return p->member.p ? p->member : bytes_of(p->digits, p->member.n);
-}
-
-static void add_place(struct geo_places *found, const struct geo_place *p, const struct zset_iter *it)
-{
-    if (found->count == found->room) {
-        found->room = found->room ? found->room * 2 : 16;
-        found->v = mem_realloc(found->v, found->room * sizeof *found->v);
-    }
-    struct geo_place *to = &found->v[found->count++];
-    *to = *p;
-    to->member = it->member;
-    if (it->member.p != it->buf) return;
-    memcpy(to->digits, it->buf, it->member.n);
-    to->member.p = NULL;
-}
-
 /* False: ANY has enough. */
-static bool search_range(const struct search *s, const struct geohash_range *r, size_t enough, struct geo_places *found)
+static bool search_range(const struct search *s, const struct geo_filter *f, const struct geohash_range *r,
+                         size_t enough, struct geo_places *found)
 {
     const struct ztree_score_range scores = {.min = r->min, .max = r->max, .max_exclusive = true};
     struct zset_iter it;
     struct geo_place p;
     zset_iter_init(&it, &s->z, zset_score_span(&s->z, &scores), false);
-    while (zset_iter_next(&it)) {
-        p.score = zset_iter_score(&it);
-        p.point = geohash_point(p.score);
-        if (geo_area_has(&s->area, p.point, &p.distance)) add_place(found, &p, &it);
+    while (zset_iter_next_scored(&it, &p.score)) {
+        if (geo_filter_has(f, p.score, &p.point, &p.distance)) geo_places_add(found, &p, &it);
         if (found->count >= enough) return false;
     }
     return true;
 }
 
-static int nearest_first(const void *a, const void *b)
-{
-    const struct geo_place *x = a, *y = b;
-    return (x->distance > y->distance) - (x->distance < y->distance);
-}
-
-static int farthest_first(const void *a, const void *b) { return nearest_first(b, a); }
-
 static void search_all(struct search *s, struct geo_places *found)
 {
     struct geohash_range ranges[GEOHASH_CELLS];
+    struct geo_filter f;
+    size_t most = s->count ? (size_t)s->count : SIZE_MAX, enough = s->any ? most : SIZE_MAX;
     unsigned count = geohash_cover(&s->area, ranges);
-    size_t most = s->count ? (size_t)s->count : SIZE_MAX;
-    for (unsigned i = 0; i < count && search_range(s, &ranges[i], s->any ? most : SIZE_MAX, found); i++) {
+    geo_filter_init(&f, &s->area);
+    if (s->count && s->order == GEO_UNSORTED && !s->any)
+        s->order = GEO_ASCENDING; /* no order's first are nobody's wish */
+    geo_places_init(found, s->order, most);
+    for (unsigned i = 0; i < count && search_range(s, &f, &ranges[i], enough, found); i++) {
     }
-    if (s->count && s->order == UNSORTED && !s->any) s->order = ASCENDING; /* the first of no order are nobody's wish */
-    if (found->count && s->order != UNSORTED)
-        qsort(found->v, found->count, sizeof *found->v, s->order == ASCENDING ? nearest_first : farthest_first);
-    if (found->count > most) found->count = most;
+    geo_places_sort(found);
 }
 
 /* --- the reply ---------------------------------------------------------------------------------------------------- */
@@ -262,9 +223,9 @@ static void reply_places(struct call *c, const struct search *s, const struct ge
     size_t more = (size_t)s->with_distance + s->with_hash + s->with_point;
     reply_array(c->out, found->count);
     for (size_t i = 0; i < found->count && !call_output_over(c); i++) {
-        const struct geo_place *p = &found->v[i];
+        const struct geo_place *p = geo_places_at(found, i);
         if (more) reply_array(c->out, more + 1);
-        call_bulk(c, member_of(p));
+        call_bulk(c, geo_place_member(p));
         if (s->with_distance) geo_reply_distance(c, p->distance / s->unit);
         if (s->with_hash) call_integer(c, (int64_t)p->score);
         if (s->with_point) geo_reply_point(c, p->point);
@@ -281,13 +242,15 @@ static void store_places(struct call *c, const struct search *s, const struct ge
         if (db_delete(c, key)) db_changed(c, key, NOTIFY_GENERIC, "del");
         return;
     }
-    for (size_t i = 0; i < found->count; i++)
-        if (found->v[i].member.n > longest) longest = found->v[i].member.n;
+    for (size_t i = 0; i < found->count; i++) {
+        size_t n = geo_places_at(found, i)->member.n;
+        if (n > longest) longest = n;
+    }
     struct zset z = zset_new(found->count, longest, &rules);
     for (size_t i = 0; i < found->count; i++) {
-        const struct geo_place *p = &found->v[i];
+        const struct geo_place *p = geo_places_at(found, i);
         double had;
-        zset_add(&z, member_of(p), s->store_distance ? p->distance / s->unit : p->score, &had, &rules);
+        zset_add(&z, geo_place_member(p), s->store_distance ? p->distance / s->unit : p->score, &had, &rules);
     }
     db_put_value(c, key, zset_value(&z), -1, 0);
     db_changed(c, key, NOTIFY_ZSET, s->form == BY_OPTIONS ? "geosearchstore" : "georadiusstore");
@@ -305,7 +268,7 @@ static void search(struct call *c, struct search s)
     if (s.e) search_all(&s, &found);
     if (s.store) store_places(c, &s, &found);
     else reply_places(c, &s, &found);
-    mem_free(found.v);
+    geo_places_fini(&found);
 }
 
 void cmd_georadius(struct call *c) { search(c, (struct search){.form = BY_COORDINATES, .may_store = true}); }

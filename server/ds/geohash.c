@@ -9,13 +9,9 @@
 #include <stddef.h>
 
 #define STEP_MAX     26u
-#define EARTH_RADIUS 6372797.560856 /* metres, the mean that redis-server has */
-#define MERCATOR_MAX 20037726.37    /* metres, half of the equator on the map */
-#define LAT_FAR      66             /* beyond, cells are narrow: the next wider ones are taken ... */
-#define LAT_FURTHER  80             /* ... and the next again */
-
-static double radians(double degrees) { return degrees * (M_PI / 180.0); }
-static double degrees(double radians) { return radians / (M_PI / 180.0); }
+#define MERCATOR_MAX 20037726.37 /* metres, half of the equator on the map */
+#define LAT_FAR      66          /* beyond, cells are narrow: the next wider ones are taken ... */
+#define LAT_FURTHER  80          /* ... and the next again */
 
 /* --- bits --------------------------------------------------------------------------------------------------------- */
 
@@ -88,19 +84,11 @@ static struct geohash_range range_of(struct geo_cell c)
 
 uint64_t geohash_of(struct geo_point p) { return bits_of(cell_of(p, STEP_MAX, GEO_LAT_MAX)); }
 
-/* Any double, as x86-64 converts what is none of these numbers. */
-static uint64_t score_bits(double score)
-{
-    if (score >= 0x1p64) return 0;
-    if (score >= 0) return (uint64_t)score;
-    return score >= -0x1p63 ? (uint64_t)(int64_t)score : UINT64_C(1) << 63;
-}
-
 static double within(double v, double max) { return v > max ? max : v < -max ? -max : v; }
 
 struct geo_point geohash_point(double score)
 {
-    uint64_t bits = score_bits(score);
+    uint64_t bits = geohash_bits(score);
     struct bounds b = bounds_of((struct geo_cell){gather(bits >> 1), gather(bits), STEP_MAX});
     return (struct geo_point){within((b.west + b.east) / 2, GEO_LON_MAX), within((b.south + b.north) / 2, GEO_LAT_MAX)};
 }
@@ -115,26 +103,14 @@ void geohash_text(struct geo_point p, char out[GEOHASH_TEXT_SIZE])
 
 /* --- distances ---------------------------------------------------------------------------------------------------- */
 
-static double distance_by_lat(double a, double b) { return EARTH_RADIUS * fabs(radians(b) - radians(a)); }
+static double distance_by_lat(double a, double b) { return GEO_EARTH_RADIUS * fabs(geo_radians(b) - geo_radians(a)); }
 
 double geo_distance(struct geo_point a, struct geo_point b)
 {
-    double v = sin((radians(b.lon) - radians(a.lon)) / 2);
+    double v = sin((geo_radians(b.lon) - geo_radians(a.lon)) / 2);
     if (v == 0.0) return distance_by_lat(a.lat, b.lat);
-    double from = radians(a.lat), to = radians(b.lat), u = sin((to - from) / 2);
-    return 2.0 * EARTH_RADIUS * asin(sqrt(u * u + cos(from) * cos(to) * v * v));
-}
-
-bool geo_area_has(const struct geo_area *a, struct geo_point p, double *distance)
-{
-    if (!a->is_box) {
-        *distance = geo_distance(a->center, p);
-        return *distance <= a->radius;
-    }
-    if (distance_by_lat(p.lat, a->center.lat) > a->height / 2) return false;
-    if (geo_distance(p, (struct geo_point){a->center.lon, p.lat}) > a->width / 2) return false;
-    *distance = geo_distance(a->center, p);
-    return true;
+    double from = geo_radians(a.lat), to = geo_radians(b.lat), u = sin((to - from) / 2);
+    return 2.0 * GEO_EARTH_RADIUS * asin(sqrt(u * u + cos(from) * cos(to) * v * v));
 }
 
 /* --- areas -------------------------------------------------------------------------------------------------------- */
@@ -144,8 +120,9 @@ static struct bounds bounds_of_area(const struct geo_area *a)
 {
     double height = a->is_box ? a->height / 2 : a->radius, width = a->is_box ? a->width / 2 : a->radius;
     struct geo_point c = a->center;
-    double dy = degrees(height / EARTH_RADIUS);
-    double edge = c.lat < 0 ? c.lat - dy : c.lat + dy, dx = degrees(width / EARTH_RADIUS / cos(radians(edge)));
+    double dy = geo_degrees(height / GEO_EARTH_RADIUS);
+    double edge = c.lat < 0 ? c.lat - dy : c.lat + dy,
+           dx = geo_degrees(width / GEO_EARTH_RADIUS / cos(geo_radians(edge)));
     return (struct bounds){.west = c.lon - dx, .south = c.lat - dy, .east = c.lon + dx, .north = c.lat + dy};
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "alloc/base/rng.h"
+#include "server/ds/geo_filter.h"
 
 static const struct geo_point palermo = {13.361389, 38.115556}, catania = {15.087269, 37.502669};
 
@@ -67,6 +68,7 @@ static void test_cells_cover_the_area_and_differ(void **state)
     (void)state;
     struct rng r;
     struct geohash_range cells[GEOHASH_CELLS];
+    struct geo_filter f;
     rng_seed(&r, 11);
     for (int i = 0; i < 2000; i++) {
         struct geo_area a = {.center = any_point(&r), .is_box = i % 2};
@@ -74,6 +76,7 @@ static void test_cells_cover_the_area_and_differ(void **state)
         a.radius = a.width = exp2((double)rng_below(&r, 20));
         a.height = exp2((double)rng_below(&r, 20));
         unsigned count = geohash_cover(&a, cells);
+        geo_filter_init(&f, &a);
         assert_true(count >= 1 && count <= GEOHASH_CELLS);
         for (unsigned k = 0; k < count; k++)
             for (unsigned m = 0; m < k; m++) assert_true(cells[k].min >= cells[m].max || cells[m].min >= cells[k].max);
@@ -83,7 +86,7 @@ static void test_cells_cover_the_area_and_differ(void **state)
             struct geo_point p = {a.center.lon + x * wide, a.center.lat + y * wide};
             if (!geo_point_is_valid(p)) continue;
             double score = (double)geohash_of(p);
-            if (geo_area_has(&a, geohash_point(score), &distance)) assert_true(is_covered(cells, count, score));
+            if (geo_filter_has(&f, score, &p, &distance)) assert_true(is_covered(cells, count, score));
         }
     }
 }

@@ -90,6 +90,8 @@ struct zset_iter {
 };
 void zset_iter_init(struct zset_iter *it, const struct zset *z, struct ztree_span span, bool reverse);
 bool zset_iter_next(struct zset_iter *it);
+/* Both at once, for who wants the score of each. */
+bool zset_iter_next_scored(struct zset_iter *it, double *score);
 /* The current member's. */
 double zset_iter_score(const struct zset_iter *it);
 

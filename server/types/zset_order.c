@@ -117,16 +117,30 @@ static void next_in_listpack(struct zset_iter *it)
     it->next_entry = it->reverse ? lp_prev(lp, lp_prev(lp, it->entry)) : lp_next(lp, lp_next(lp, it->entry));
 }
 
+static void next_in_tree(struct zset_iter *it, double *score)
+{
+    it->pos = it->next_pos;
+    it->member = ztree_get(it->pos, score);
+    if (--it->left) it->next_pos = it->reverse ? ztree_prev(it->pos) : ztree_next(it->pos);
+}
+
 bool zset_iter_next(struct zset_iter *it)
 {
     if (!it->left) return false;
-    if (it->z->enc == ENC_LISTPACK) {
-        next_in_listpack(it);
+    if (it->z->enc == ENC_LISTPACK) next_in_listpack(it);
+    else next_in_tree(it, NULL);
+    return true;
+}
+
+bool zset_iter_next_scored(struct zset_iter *it, double *score)
+{
+    if (!it->left) return false;
+    if (it->z->enc == ENC_SKIPLIST) {
+        next_in_tree(it, score);
         return true;
     }
-    it->pos = it->next_pos;
-    it->member = ztree_get(it->pos, NULL);
-    if (--it->left) it->next_pos = it->reverse ? ztree_prev(it->pos) : ztree_next(it->pos);
+    next_in_listpack(it);
+    *score = zset_listpack_score(lp_next(it->z->p, it->entry));
     return true;
 }
 
