@@ -58,7 +58,7 @@ static void grow(struct geo_places *p)
     if (p->order != GEO_UNSORTED) p->ranks = mem_realloc(p->ranks, p->room * sizeof *p->ranks);
 }
 
-static void put(struct geo_place *to, const struct geo_place *place, const struct zset_iter *it)
+static void put_place(struct geo_place *to, const struct geo_place *place, const struct zset_iter *it)
 {
     to->distance = place->distance;
     to->score = place->score;
@@ -78,11 +78,11 @@ void geo_places_add(struct geo_places *p, const struct geo_place *place, const s
         rank.slot = p->ranks[0].slot;
         p->ranks[0] = rank;
         sift_down(p->ranks, p->count, 0);
-        put(&p->v[rank.slot], place, it);
+        put_place(&p->v[rank.slot], place, it);
         return;
     }
     if (p->count == p->room) grow(p);
-    put(&p->v[p->count], place, it);
+    put_place(&p->v[p->count], place, it);
     if (p->order != GEO_UNSORTED) p->ranks[p->count] = rank;
     if (++p->count == p->most && p->order != GEO_UNSORTED) make_heap(p->ranks, p->count);
 }

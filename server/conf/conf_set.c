@@ -215,21 +215,21 @@ int conf_set(const struct config *now, const struct bytes *pairs, int count, boo
 
 /* --- CONFIG GET ---------------------------------------------------------------------------- */
 
-enum { NAMES_MAX = 512 };
+enum { NAMES_MAX = 1024 };
 
 struct query {
     const struct config *cfg;
     void (*fn)(void *arg, struct bytes name, struct bytes value);
     void *arg;
     int count;
-    bool seen[NAMES_MAX]; /* two an option: its name and its alias */
+    uint64_t seen[NAMES_MAX / 64]; /* two bits an option: its name and its alias */
 };
 
 static void found(struct query *q, const struct conf_option *o, unsigned which, struct bytes name)
 {
     unsigned at = (unsigned)(o - conf_options) * 2 + which;
-    if (q->seen[at]) return;
-    q->seen[at] = true;
+    if (q->seen[at / 64] >> at % 64 & 1) return;
+    q->seen[at / 64] |= UINT64_C(1) << at % 64;
     q->count++;
     if (!q->fn) return;
     struct conf_text value = {0};

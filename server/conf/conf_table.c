@@ -356,15 +356,6 @@ const struct conf_option conf_options[] = {
 };
 const unsigned conf_option_count = sizeof conf_options / sizeof *conf_options;
 
-const struct conf_option *conf_option_find(struct bytes name)
-{
-    for (unsigned i = 0; i < conf_option_count; i++) {
-        const struct conf_option *o = &conf_options[i];
-        if (bytes_is_word(name, o->name) || (o->alias && bytes_is_word(name, o->alias))) return o;
-    }
-    return NULL;
-}
-
 bool conf_is_sensitive(struct bytes name)
 {
     const struct conf_option *o = conf_option_find(name);

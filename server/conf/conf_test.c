@@ -155,6 +155,9 @@ static void test_names_are_unique_and_found_in_any_case(void **state)
     assert_non_null(conf_option_find(BYTES("MaxMemory")));
     assert_null(conf_option_find(BYTES("")));
     assert_null(conf_option_find(BYTES("maxmemoryx")));
+    char endless[1000];
+    memset(endless, 'x', sizeof endless);
+    assert_null(conf_option_find(bytes_of(endless, sizeof endless)));
 }
 
 static void test_defaults_are_within_their_own_bounds(void **state)

@@ -11,6 +11,7 @@
 #include "alloc/base/assert.h"
 #include "server/conf/option.h"
 #include "server/ds/number.h"
+#include "server/ds/number.h"
 
 void conf_error(char *err, const char *fmt, ...)
 {
@@ -323,9 +324,10 @@ static void words_show(const struct conf_option *o, int value, struct conf_text 
 
 static void number_show(const struct conf_option *o, int64_t v, struct conf_text *out)
 {
+    char digits[NUMBER_I64_SIZE];
     if (o->unit == UNIT_BYTES_OR_PERCENT && v < 0) conf_text_printf(out, "%lld%%", (long long)-v);
     else if (o->unit == UNIT_OCTAL) conf_text_printf(out, "%llo", (unsigned long long)v);
-    else conf_text_printf(out, "%lld", (long long)v);
+    else conf_text_add(out, bytes_of(digits, number_format_i64(digits, v)));
 }
 
 void conf_option_get(const struct config *cfg, const struct conf_option *o, struct conf_text *out)
