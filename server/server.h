@@ -141,7 +141,8 @@ struct server {
     struct {
         uint64_t until_ns; /* as turn_ns; 0: nothing yet */
         size_t resident, rss;
-    } memory_seen; /* of the system: memory_use.c */
+        uint64_t system; /* the machine's memory */
+    } memory_seen;       /* of the system: memory_use.c */
 #ifdef DEMI_DEBUG
     struct check_observer *check_observer; /* server/exec/check_waist.h */
 #endif

@@ -14,7 +14,7 @@ static uint16_t places[PLACES]; /* 0: free; otherwise the name's number and 1 */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Letters in any case. */
-static unsigned place_of(struct bytes name)
+static unsigned name_place(struct bytes name)
 {
     uint32_t h = (uint32_t)name.n;
     for (size_t i = 0; i < name.n; i++) h = (h ^ ((unsigned char)name.p[i] | 0x20)) * UINT32_C(0x01000193);
@@ -34,7 +34,7 @@ static void fill(void)
         if (!name_at(number)) continue;
         struct bytes name = bytes_of_str(name_at(number));
         ASSERT(name.n <= NAME_SIZE_MAX);
-        unsigned at = place_of(name);
+        unsigned at = name_place(name);
         while (places[at]) at = (at + 1) % PLACES;
         places[at] = (uint16_t)(number + 1);
     }
@@ -44,7 +44,7 @@ const struct conf_option *conf_option_find(struct bytes name)
 {
     pthread_once(&once, fill);
     if (name.n > NAME_SIZE_MAX) return NULL;
-    for (unsigned at = place_of(name); places[at]; at = (at + 1) % PLACES)
+    for (unsigned at = name_place(name); places[at]; at = (at + 1) % PLACES)
         if (bytes_is_word(name, name_at(places[at] - 1u))) return &conf_options[(places[at] - 1u) / 2];
     return NULL;
 }

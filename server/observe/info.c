@@ -186,8 +186,11 @@ static unsigned long long mean_rate(const struct server *srv, enum server_rate i
 static unsigned long long command_us(const struct info *in)
 {
     uint64_t ticks = 0;
-    for (unsigned i = 0; i < command_count(); i++)
-        if (!(command_at(i)->flags & CMD_RUNS_QUEUE)) ticks += worker_command_stats_sum(in->srv, i).ticks;
+    for (int k = 0; k < in->srv->worker_count; k++) {
+        const struct command_stats *s = in->srv->workers[k].cmd_stats;
+        for (unsigned i = 0, count = command_count(); i < count; i++)
+            if (s[i].ticks && !(command_at(i)->flags & CMD_RUNS_QUEUE)) ticks += s[i].ticks;
+    }
     return ticks_to_ns(&in->w->ticks, ticks) / 1000;
 }
 
@@ -304,9 +307,9 @@ static void cpu_lines(struct info *in, const char *suffix, const struct rusage *
 
 static void info_cpu(struct info *in)
 {
-    struct rusage self, children, thread;
+    static const struct rusage children; /* none: nothing forks but daemonize, whose child this is */
+    struct rusage self, thread;
     getrusage(RUSAGE_SELF, &self);
-    getrusage(RUSAGE_CHILDREN, &children);
     getrusage(RUSAGE_THREAD, &thread);
     cpu_lines(in, "", &self);
     cpu_lines(in, "_children", &children);
@@ -464,7 +467,12 @@ static bool is_named(const struct section *s, struct bytes word)
 
 void info_write(struct worker *w, struct reply *text, const struct bytes *names, int count)
 {
-    struct info in = {w, w->srv, text, demi_mem_used()};
+    struct info in;
+    in.w = w;
+    in.srv = w->srv;
+    in.text = text;
+    in.used = demi_mem_used();
+    in.n = 0;
     bool wanted[SECTION_COUNT] = {false};
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         if (count == 0) wanted[i] = sections[i].by_default;
@@ -473,11 +481,12 @@ void info_write(struct worker *w, struct reply *text, const struct bytes *names,
     bool first = true;
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         if (!wanted[i] || (sections[i].write == info_tls && !in.srv->tls.now.server)) continue;
-        if (!first) reply_raw(text, BYTES("\r\n"));
+        if (!first) info_line(&in, "%s", "");
         first = false;
         info_line(&in, "# %s", sections[i].title);
         sections[i].write(&in);
     }
+    info_flush(&in);
 }
 
 void cmd_info(struct call *c)

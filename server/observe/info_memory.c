@@ -3,7 +3,6 @@
  * INFO memory.
  */
 #include <stdio.h>
-#include <sys/sysinfo.h>
 
 #include "server/conf/conf.h"
 #include "server/lazyfree.h"
@@ -75,8 +74,6 @@ void info_memory(struct info *in)
     struct server *srv = in->srv;
     struct memory_use m;
     memory_use_measure(&m, in->w, in->used);
-    struct sysinfo si;
-    sysinfo(&si);
     both_lines(in, "used_memory", m.used);
     both_lines(in, "used_memory_rss", m.rss);
     both_lines(in, "used_memory_peak", m.peak);
@@ -88,7 +85,7 @@ void info_memory(struct info *in)
     bytes_line(in, "allocator_allocated", m.used);
     bytes_line(in, "allocator_active", m.active);
     bytes_line(in, "allocator_resident", m.resident);
-    both_lines(in, "total_system_memory", (uint64_t)si.totalram * si.mem_unit);
+    both_lines(in, "total_system_memory", srv->memory_seen.system);
     script_lines(in);
     both_lines(in, "maxmemory", (uint64_t)srv->config->maxmemory);
     struct bytes policy = BYTES("maxmemory-policy");

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "server/net/tracking.h"
@@ -64,10 +65,12 @@ static void measure_scripts(struct memory_use *m, const struct server *srv)
 static void see(struct server *srv, uint64_t now_ns)
 {
     struct demi_mem_stats heap;
+    struct sysinfo si;
     if (now_ns < srv->memory_seen.until_ns) return;
     demi_mem_stats(&heap);
     srv->memory_seen.resident = heap.resident;
     srv->memory_seen.rss = process_resident();
+    srv->memory_seen.system = sysinfo(&si) ? 0 : (uint64_t)si.totalram * si.mem_unit;
     srv->memory_seen.until_ns = now_ns + SEEN_NS;
 }
 
