@@ -98,18 +98,21 @@ void cmd_client_info(struct call *c)
     call_text(c, &text);
 }
 
+#define TYPE_PRIMARY CLASS_COUNT /* no class of limits: nothing is sent to it but its acknowledgements */
+
 static int class_by_name(struct bytes name)
 {
     if (bytes_is_word(name, "normal")) return CLASS_NORMAL;
     if (bytes_is_word(name, "slave") || bytes_is_word(name, "replica")) return CLASS_REPLICA;
     if (bytes_is_word(name, "pubsub")) return CLASS_PUBSUB;
-    if (bytes_is_word(name, "master")) return CLASS_COUNT; /* known, and nobody is one */
+    if (bytes_is_word(name, "master")) return TYPE_PRIMARY;
     return -1;
 }
 
 /* Monitors have a replica's limits and are not listed as replicas. */
 static bool is_of_type(const struct client *cl, int type)
 {
+    if (cl->s.flags & SESSION_PRIMARY) return type == TYPE_PRIMARY;
     if (cl->s.flags & SESSION_REPLICA) return type == CLASS_REPLICA;
     return type == ((cl->s.flags & SESSION_PUBSUB) ? CLASS_PUBSUB : CLASS_NORMAL);
 }

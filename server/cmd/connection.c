@@ -156,14 +156,14 @@ void cmd_hello(struct call *c)
     field(c->out, "proto"), reply_int(c->out, cl->out.proto);
     field(c->out, "id"), reply_int(c->out, (int64_t)cl->id);
     field(c->out, "mode"), field(c->out, "standalone");
-    field(c->out, "role"), field(c->out, "master");
+    field(c->out, "role"), field(c->out, c->srv->upstream ? "replica" : "master");
     field(c->out, "modules"), reply_array(c->out, 0);
 }
 
 void cmd_reset(struct call *c)
 {
     struct client *cl = c->client;
-    if (cl->s.flags & SESSION_REPLICA) {
+    if (cl->s.flags & (SESSION_REPLICA | SESSION_PRIMARY)) {
         call_error(c, "ERR can only reset normal connections");
         return;
     }

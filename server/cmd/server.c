@@ -8,6 +8,7 @@
 #include "server/command/handlers.h"
 #include "server/db/hooks.h"
 #include "server/ds/number.h"
+#include "server/repl/upstream.h"
 #include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/shutdown.h"
@@ -20,8 +21,27 @@ void cmd_time(struct call *c)
     reply_bulk_int(c->out, us % 1000000);
 }
 
+static void reply_replica_role(struct call *c, const struct upstream *u)
+{
+    static const char *const states[] = {[UPSTREAM_CONNECT] = "connect",
+                                         [UPSTREAM_CONNECTING] = "connecting",
+                                         [UPSTREAM_HANDSHAKE] = "handshake",
+                                         [UPSTREAM_TRANSFER] = "sync",
+                                         [UPSTREAM_CONNECTED] = "connected"};
+    reply_array(c->out, 5);
+    reply_bulk(c->out, BYTES("slave"));
+    reply_bulk(c->out, bytes_of_str(u->host));
+    reply_int(c->out, u->port);
+    reply_bulk(c->out, bytes_of_str(states[u->state]));
+    reply_int(c->out, u->state == UPSTREAM_CONNECTED ? (int64_t)history_offset(&c->srv->history) : -1);
+}
+
 void cmd_role(struct call *c)
 {
+    if (c->srv->upstream) {
+        reply_replica_role(c, c->srv->upstream);
+        return;
+    }
     reply_array(c->out, 3);
     reply_bulk(c->out, BYTES("master"));
     reply_int(c->out, 0);

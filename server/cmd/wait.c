@@ -9,6 +9,12 @@
 #include "server/worker.h"
 
 #define ACKNOWLEDGED 0
+#define OF_A_REPLICA                                                                                                   \
+    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "  \
+    "to be writable (which is not the default) writes to replicas are just local and are not propagated."
+#define AOF_OF_A_REPLICA                                                                                               \
+    "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and "  \
+    "are not propagated."
 #define NO_LOG       "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
 static bool answer_wait(struct client *cl, const struct request *r, struct reply *out, bool last)
@@ -21,6 +27,10 @@ static bool answer_wait(struct client *cl, const struct request *r, struct reply
 void cmd_wait(struct call *c)
 {
     int64_t replicas, deadline_ms;
+    if (c->srv->upstream) {
+        call_error(c, OF_A_REPLICA);
+        return;
+    }
     if (!call_int(c, c->argv[1], &replicas) || !call_timeout_ms(c, c->argv[2], &deadline_ms)) return;
     if (ACKNOWLEDGED >= replicas || c->deny_blocking || !c->client) call_integer(c, ACKNOWLEDGED);
     else call_block_on_log(c, deadline_ms, answer_wait);
@@ -57,7 +67,8 @@ void cmd_waitaof(struct call *c)
     if (!call_int(c, c->argv[1], &local) || !call_int_range(c, c->argv[1], 0, 1, &local, bad_local)) return;
     if (!call_positive(c, c->argv[2], &replicas, NULL)) return;
     if (!call_timeout_ms(c, c->argv[3], &deadline_ms)) return;
-    if (local && c->srv->aof.state == AOF_OFF) call_error(c, NO_LOG);
+    if (c->srv->upstream) call_error(c, AOF_OF_A_REPLICA);
+    else if (local && c->srv->aof.state == AOF_OFF) call_error(c, NO_LOG);
     else if (c->deny_blocking || is_reached(c->client, local, replicas)) reply_numbers(c->client, c->out);
     else call_block_on_log(c, deadline_ms, answer_waitaof);
 }

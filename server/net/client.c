@@ -438,7 +438,7 @@ void client_cron(struct client *cl)
     client_check_output(cl);
     if (unlikely(cl->flags & CLIENT_WEIGHED)) client_weigh(cl);
     if (cfg->timeout && !(cl->flags & CLIENT_WAITS) &&
-        !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA)) &&
+        !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA | SESSION_PRIMARY)) &&
         w->now_ms - cl->active_ms > cfg->timeout * 1000) {
         server_log(w->srv, LOG_VERBOSE_LEVEL, "Closing idle client");
         client_kill(cl);
@@ -480,7 +480,8 @@ static void flag_letters(const struct client *cl, char *out)
         uint32_t session, client, tracking;
         char letter;
     } letters[] = {
-        {SESSION_REPLICA, 0, 0, 'S'},    {SESSION_MONITOR, 0, 0, 'O'},  {SESSION_PUBSUB, 0, 0, 'P'},
+        {SESSION_REPLICA, 0, 0, 'S'},    {SESSION_MONITOR, 0, 0, 'O'},  {SESSION_PRIMARY, 0, 0, 'M'},
+        {SESSION_PUBSUB, 0, 0, 'P'},
         {SESSION_MULTI, 0, 0, 'x'},      {0, CLIENT_WAITS, 0, 'b'},     {0, 0, TRACKING_ON, 't'},
         {0, 0, TRACKING_BROKEN, 'R'},    {0, 0, TRACKING_BCAST, 'B'},   {SESSION_DIRTY_CAS, 0, 0, 'd'},
         {0, CLIENT_CLOSE_AFTER, 0, 'c'}, {0, CLIENT_CLOSE_NOW, 0, 'A'}, {0, CLIENT_UNIX, 0, 'U'},

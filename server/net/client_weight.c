@@ -46,9 +46,12 @@ static size_t weight_of(const struct client *cl, size_t output)
            tracking_client_memory(cl) + output + cl->unsent;
 }
 
+/* Ends of replication are no clients whose memory is theirs to save. */
+static bool is_exempt(const struct client *cl) { return cl->s.flags & (SESSION_REPLICA | SESSION_PRIMARY); }
+
 static bool is_evictable(const struct client *cl)
 {
-    return !(cl->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW | CLIENT_IN_SCRIPT)) && !(cl->s.flags & SESSION_REPLICA);
+    return !(cl->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW | CLIENT_IN_SCRIPT)) && !is_exempt(cl);
 }
 
 static struct list *class_of(struct client_weights *cw, size_t weight)
@@ -125,7 +128,7 @@ void client_weigh(struct client *cl)
         client_weight_forget(cl);
         return;
     }
-    put_weight(cw, cl, cl->s.flags & SESSION_REPLICA ? 0 : weight_of(cl, output_built(cl)));
+    put_weight(cw, cl, is_exempt(cl) ? 0 : weight_of(cl, output_built(cl)));
     if (unlikely(cw->sum >= cw->limit)) evict_clients(cl->w);
 }
 
@@ -181,7 +184,7 @@ void client_weights_take_config(struct worker *w)
         struct client *cl = list_entry(it, struct client, all);
         if (cl->flags & CLIENT_CLOSE_NOW) continue;
         cl->flags |= CLIENT_WEIGHED;
-        put_weight(cw, cl, cl->s.flags & SESSION_REPLICA ? 0 : weight_of(cl, output_built(cl)));
+        put_weight(cw, cl, is_exempt(cl) ? 0 : weight_of(cl, output_built(cl)));
     }
 }
 

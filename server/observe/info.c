@@ -284,7 +284,8 @@ static void replica_line(struct info *in, size_t i, const struct client *cl)
 
 static void info_replication(struct info *in)
 {
-    info_line(in, "role:master");
+    info_line(in, "role:%s", in->srv->upstream ? "slave" : "master");
+    if (in->srv->upstream) info_upstream(in);
     info_line(in, "connected_slaves:%zu", replicas_count(in->w));
     if (in->srv->unusual & SERVER_FEW_REPLICAS) info_line(in, "min_slaves_good_slaves:0");
     for (size_t i = 0; i < replicas_count(in->w); i++) replica_line(in, i, replicas_at(in->w, i));

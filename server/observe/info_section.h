@@ -30,5 +30,7 @@ void info_flush(struct info *in);
 
 /* server/observe/info_memory.c */
 void info_memory(struct info *in);
+/* server/observe/info_upstream.c: of a replica */
+void info_upstream(struct info *in);
 
 #endif

@@ -6,6 +6,7 @@
 #include "server/conf/oom_score.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
+#include "server/repl/role.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -48,6 +49,7 @@ void upstream_begin(struct worker *w)
     if (!cfg->replicaof_host) return;
     srv->upstream = upstream_new(w, cfg->replicaof_host, cfg->replicaof_port);
     history_follow(&srv->history, true);
+    role_update(w);
     show_role(srv);
 }
 
@@ -63,6 +65,7 @@ void upstream_set(struct worker *w, const char *host, int port)
 {
     struct server *srv = w->srv;
     struct upstream *was = srv->upstream;
+    role_disturb_waiting(w);
     srv->upstream = upstream_new(w, host, port);
     /* A primary's data are those of its own id as far as it stands, and the new one may know that id. */
     srv->upstream->may_continue = was ? was->may_continue : true;
@@ -73,6 +76,7 @@ void upstream_set(struct worker *w, const char *host, int port)
         history_keep(&srv->history);
         history_follow(&srv->history, true);
     }
+    role_update(w);
     write_down(w);
     show_role(srv);
     server_log(srv, LOG_NOTICE_LEVEL, "Connecting to MASTER %s:%d", host, port);
@@ -86,6 +90,7 @@ void upstream_unset(struct worker *w)
     srv->upstream = NULL;
     history_branch(&srv->history);
     history_follow(&srv->history, false);
+    role_update(w);
     write_down(w);
     show_role(srv);
 }
