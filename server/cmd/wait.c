@@ -10,12 +10,13 @@
 
 #define ACKNOWLEDGED 0
 #define OF_A_REPLICA                                                                                                   \
-    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "  \
+    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "           \
+    "configured "                                                                                                      \
     "to be writable (which is not the default) writes to replicas are just local and are not propagated."
 #define AOF_OF_A_REPLICA                                                                                               \
     "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and "  \
     "are not propagated."
-#define NO_LOG       "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+#define NO_LOG "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
 static bool answer_wait(struct client *cl, const struct request *r, struct reply *out, bool last)
 {

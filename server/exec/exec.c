@@ -386,11 +386,13 @@ static void step_caching(struct session *s, const struct request *r)
     tracking_forget_caching(s->client);
 }
 
-/* On a replica that serves what it has: what does not write is served as by any other server. */
+/* On a replica that serves what it has: what does not write is served as by any other server. A program may write, even
+ * if the command that runs it does not. */
 static inline bool is_plain_read(const struct server *srv, const struct request *r)
 {
     const struct command *cmd = r->cmd;
-    const uint32_t asked = CMD_PROTECTED | CMD_NEEDS_CLIENT | CMD_WRITE | CMD_MAY_REPLICATE | CMD_RUNS_QUEUE;
+    const uint32_t asked =
+        CMD_PROTECTED | CMD_NEEDS_CLIENT | CMD_WRITE | CMD_MAY_REPLICATE | CMD_RUNS_QUEUE | CMD_NOSCRIPT;
     return !(cmd->flags & asked) && !srv->config->maxmemory && srv->unusual == SERVER_READ_ONLY &&
            (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
 }

@@ -480,12 +480,11 @@ static void flag_letters(const struct client *cl, char *out)
         uint32_t session, client, tracking;
         char letter;
     } letters[] = {
-        {SESSION_REPLICA, 0, 0, 'S'},    {SESSION_MONITOR, 0, 0, 'O'},  {SESSION_PRIMARY, 0, 0, 'M'},
-        {SESSION_PUBSUB, 0, 0, 'P'},
-        {SESSION_MULTI, 0, 0, 'x'},      {0, CLIENT_WAITS, 0, 'b'},     {0, 0, TRACKING_ON, 't'},
-        {0, 0, TRACKING_BROKEN, 'R'},    {0, 0, TRACKING_BCAST, 'B'},   {SESSION_DIRTY_CAS, 0, 0, 'd'},
-        {0, CLIENT_CLOSE_AFTER, 0, 'c'}, {0, CLIENT_CLOSE_NOW, 0, 'A'}, {0, CLIENT_UNIX, 0, 'U'},
-        {0, CLIENT_NO_EVICT, 0, 'e'},    {SESSION_NO_TOUCH, 0, 0, 'T'},
+        {SESSION_REPLICA, 0, 0, 'S'},   {SESSION_MONITOR, 0, 0, 'O'},    {SESSION_PRIMARY, 0, 0, 'M'},
+        {SESSION_PUBSUB, 0, 0, 'P'},    {SESSION_MULTI, 0, 0, 'x'},      {0, CLIENT_WAITS, 0, 'b'},
+        {0, 0, TRACKING_ON, 't'},       {0, 0, TRACKING_BROKEN, 'R'},    {0, 0, TRACKING_BCAST, 'B'},
+        {SESSION_DIRTY_CAS, 0, 0, 'd'}, {0, CLIENT_CLOSE_AFTER, 0, 'c'}, {0, CLIENT_CLOSE_NOW, 0, 'A'},
+        {0, CLIENT_UNIX, 0, 'U'},       {0, CLIENT_NO_EVICT, 0, 'e'},    {SESSION_NO_TOUCH, 0, 0, 'T'},
     };
     char *p = out;
     uint32_t tracking = cl->tracking ? cl->tracking->flags : 0;

@@ -246,6 +246,78 @@ static void test_a_write_of_a_client_deletes_first_what_is_past_its_time(void **
     assert_string_equal(ask("DEL gone"), ":1\r\n");
 }
 
+/* --- what it tells ------------------------------------------------------------------------------------------------ */
+
+static void test_role_names_every_state_of_the_link(void **state)
+{
+    (void)state;
+    static const struct {
+        enum upstream_state state;
+        const char *reply;
+    } rows[] = {{UPSTREAM_CONNECT, "$7\r\nconnect\r\n:-1\r\n"},
+                {UPSTREAM_CONNECTING, "$10\r\nconnecting\r\n:-1\r\n"},
+                {UPSTREAM_HANDSHAKE, "$9\r\nhandshake\r\n:-1\r\n"},
+                {UPSTREAM_TRANSFER, "$4\r\nsync\r\n:-1\r\n"},
+                {UPSTREAM_CONNECTED, "$9\r\nconnected\r\n:7\r\n"}};
+    follow(true);
+    f.srv.history.base = 7;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char want[128];
+        upstream.state = rows[i].state;
+        snprintf(want, sizeof want, "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n%s", rows[i].reply);
+        assert_string_equal(ask("ROLE"), want);
+    }
+    promote();
+    assert_memory_equal(ask("ROLE"), "*3\r\n$6\r\nmaster\r\n", 16);
+}
+
+static bool info_says(const char *lines) { return strstr(ask("INFO replication"), lines) != NULL; }
+
+static void test_info_tells_of_the_primary(void **state)
+{
+    (void)state;
+    follow(true);
+    f.srv.history.base = 7;
+    upstream.io_ms = FIXTURE_NOW - 3000;
+    assert_true(info_says("role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\n"
+                          "master_last_io_seconds_ago:3\r\nmaster_sync_in_progress:0\r\nslave_read_repl_offset:7\r\n"
+                          "slave_repl_offset:7\r\nslave_priority:100\r\nslave_read_only:1\r\nreplica_announced:1\r\n"
+                          "connected_slaves:0\r\n"));
+    upstream.state = UPSTREAM_CONNECT;
+    upstream.down_ms = FIXTURE_NOW - 9000;
+    assert_true(info_says("master_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\nmaster_sync_in_progress:0\r\n"
+                          "slave_read_repl_offset:1\r\nslave_repl_offset:1\r\n"
+                          "master_link_down_since_seconds:9\r\nslave_priority:100\r\n"));
+    upstream.may_continue = true;
+    assert_true(info_says("slave_repl_offset:7\r\n"));
+    upstream.down_ms = 0; /* there was no link yet */
+    assert_true(info_says("master_link_down_since_seconds:-1\r\n"));
+    promote();
+    assert_true(info_says("role:master\r\nconnected_slaves:0\r\n"));
+}
+
+static void test_info_tells_how_far_a_snapshot_is(void **state)
+{
+    (void)state;
+    follow(true);
+    upstream.state = UPSTREAM_TRANSFER;
+    upstream.transfer = (struct upstream_transfer){.total = 400, .read = 100, .io_ms = FIXTURE_NOW - 2000};
+    assert_true(info_says("master_sync_in_progress:1\r\n"));
+    assert_true(info_says("master_sync_total_bytes:400\r\nmaster_sync_read_bytes:100\r\nmaster_sync_left_bytes:300\r\n"
+                          "master_sync_perc:25.00\r\nmaster_sync_last_io_seconds_ago:2\r\n"
+                          "master_link_down_since_seconds:-1\r\n"));
+    upstream.transfer.total = -1; /* its end is marked */
+    assert_true(info_says("master_sync_total_bytes:0\r\nmaster_sync_read_bytes:100\r\nmaster_sync_left_bytes:-100\r\n"
+                          "master_sync_perc:0.00\r\n"));
+}
+
+static void test_nobody_waits_for_replicas_of_a_replica(void **state)
+{
+    (void)state;
+    follow(true);
+    assert_memory_equal(ask("WAIT 0 0"), "-ERR WAIT cannot be used with replica instances. ", 49);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +332,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_promoted_replica_deletes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_watched_key_past_its_time_fails_the_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_write_of_a_client_deletes_first_what_is_past_its_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_role_names_every_state_of_the_link, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_info_tells_of_the_primary, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_info_tells_how_far_a_snapshot_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_waits_for_replicas_of_a_replica, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
