@@ -10,6 +10,7 @@
 #include "server/conf/conf.h"
 #include "server/conf/oom_score.h"
 #include "server/exec/run.h"
+#include "server/metrics/metrics.h"
 #include "server/net/listen.h"
 #include "server/net/tls.h"
 #include "server/observe/crash.h"
@@ -47,6 +48,12 @@ static int apply_port(struct server *srv, const struct config *cfg, const char *
 static int apply_bind(struct server *srv, const struct config *cfg, const char **err)
 {
     return apply_listeners(srv, cfg, err, "Failed to bind to specified addresses.");
+}
+
+static void settle_metrics(struct server *srv)
+{
+    listen_settle(srv);
+    if (!listen_any(srv, true)) metrics_stop(srv);
 }
 
 static int apply_tls(struct server *srv, const struct config *cfg, const char **err)
@@ -204,6 +211,8 @@ static int apply_locale(struct server *srv, const struct config *cfg, const char
 static const struct conf_hook hooks[] = {
     {.option = "port", .apply = apply_port, .settle = listen_settle},
     {.option = "bind", .apply = apply_bind, .settle = listen_settle},
+    {.option = "metrics-port", .apply = apply_port, .settle = settle_metrics},
+    {.option = "metrics-bind", .apply = apply_bind, .settle = listen_settle},
     {.option = "tls-port", .apply = apply_tls_port, .settle = settle_tls_port},
     {.option = "tls-cluster", .apply = apply_tls, .settle = tls_settle},
     {.option = "tls-replication", .apply = apply_tls, .settle = tls_settle},

@@ -7,6 +7,7 @@
 
 #include "server/exec/run.h"
 #include "server/expire_cycle.h"
+#include "server/metrics/metrics.h"
 #include "server/net/tracking.h"
 #include "server/observe/log.h"
 #include "server/repl/replicas.h"
@@ -108,6 +109,7 @@ void cron_run(struct worker *w)
     replicas_cron(w);
     upstream_cron(w);
     migrate_cron(w);
+    metrics_cron(w);
     resize_cron(w);
     persist_cron(w);
     if (!srv->persist.loading) expire_cycle_begin(w);

@@ -85,6 +85,7 @@ struct server {
 
     struct listen_socket listeners[LISTENERS_MAX];
     struct server_tls tls;
+    struct metrics *metrics; /* server/metrics/metrics.h; NULL: nobody has come to scrape */
 
     struct list sinks;         /* struct effect_sink */
     struct journal journal;    /* of what was done here, for the log */

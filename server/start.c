@@ -12,6 +12,7 @@
 #include "server/lazyfree.h"
 #include "server/observe/log.h"
 #include "server/mem.h"
+#include "server/metrics/metrics.h"
 #include "server/net/pubsub.h"
 #include "server/net/tls.h"
 #include "server/net/tracking.h"
@@ -177,6 +178,7 @@ static int load_users(struct server *srv)
 static long long port_of_kind(const struct config *cfg, const char *kind)
 {
     if (strcmp(kind, "tls") == 0) return cfg->tls_port;
+    if (strcmp(kind, "metrics") == 0) return cfg->metrics_port;
     return strcmp(kind, "tcp") == 0 ? cfg->port : 0;
 }
 
@@ -217,7 +219,7 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Failed listening on port %lld (%s), aborting.",
                    port_of_kind(srv->config, kind), kind);
-    if (!err && !listen_any(srv)) {
+    if (!err && !listen_any(srv, false)) {
         server_log(srv, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
         return -EADDRNOTAVAIL;
     }
@@ -227,6 +229,7 @@ int server_start(struct server *srv, const struct server_options *o)
 void server_stop(struct server *srv)
 {
     listen_close(srv);
+    metrics_stop(srv);
     tls_fini(srv);
     crash_fini();
     persist_fini(&srv->workers[0]);

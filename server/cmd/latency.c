@@ -137,16 +137,7 @@ void cmd_latency_doctor(struct call *c)
 
 /* --- LATENCY HISTOGRAM ------------------------------------------------------------------------------------------ */
 
-/* redis-server keeps nanoseconds to two digits, in buckets that are a 128th of a power of two wide, and shows the count
- * up to the end of the bucket that begins at 1024 ns, 2048 ns, ...; what took a second or longer is in its last
- * bucket. */
-enum { LIMITS = 21 };
-
-static uint64_t limit_ns(unsigned i)
-{
-    return i == LIMITS - 1 ? (UINT64_C(1) << 30) - 1 : (UINT64_C(1024) << i) + (UINT64_C(8) << i) - 1;
-}
-
+/* As redis-server has it: what took a second or longer is in the last bucket. */
 static void reply_histogram(struct reply *out, const struct ticks_rate *rate, const struct command *cmd,
                             const uint32_t *h)
 {
@@ -159,13 +150,12 @@ static void reply_histogram(struct reply *out, const struct ticks_rate *rate, co
     struct reply_mark mark = reply_defer(out);
     size_t pairs = 0;
     unsigned bucket = 0;
-    for (unsigned i = 0; i < LIMITS && shown < total; i++) {
-        bool last = i == LIMITS - 1;
-        while (bucket < HISTOGRAM_BUCKETS && (last || ticks_to_ns(rate, histogram_bucket_top(bucket)) <= limit_ns(i)))
-            seen += h[bucket++];
+    for (unsigned i = 0; i < HISTOGRAM_LIMITS && shown < total; i++) {
+        unsigned below = i == HISTOGRAM_LIMITS - 1 ? HISTOGRAM_BUCKETS : histogram_limit_buckets(rate, i);
+        while (bucket < below) seen += h[bucket++];
         if (seen == shown) continue;
         shown = seen;
-        reply_int(out, (int64_t)(limit_ns(i) / 1000));
+        reply_int(out, (int64_t)(histogram_limit_ns(i) / 1000));
         reply_int(out, (int64_t)seen);
         pairs++;
     }

@@ -288,61 +288,114 @@ static void events_reset(struct config *cfg) { cfg->notify_keyspace_events = 0; 
 
 const struct conf_special conf_special_events = {events_set, events_get, events_lines, events_reset};
 
-/* --- bind ---------------------------------------------------------------------------------- */
+/* --- bind, metrics-bind ------------------------------------------------------------------- */
 
-static const char *const initial_bind[] = {"*", "-::*"};
+/* A list of addresses of the configuration, and what it is at first. */
+struct bind_list {
+    char **hosts;
+    unsigned *count;
+    const char *const *initial;
+};
+enum { BIND_INITIAL = 2 };
 
-static void bind_clear(struct config *cfg)
+static const char *const initial_bind[BIND_INITIAL] = {"*", "-::*"};
+/* Whoever reaches it may read it: nobody of another host does unless somebody says so. */
+static const char *const initial_metrics_bind[BIND_INITIAL] = {"127.0.0.1", "-::1"};
+
+static struct bind_list clients_list(const struct config *cfg)
 {
-    for (unsigned i = 0; i < cfg->bind_count; i++) free(cfg->bind[i]);
-    cfg->bind_count = 0;
+    struct config *c = (struct config *)(uintptr_t)cfg;
+    return (struct bind_list){c->bind, &c->bind_count, initial_bind};
 }
 
-static int bind_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
+static struct bind_list metrics_list(const struct config *cfg)
+{
+    struct config *c = (struct config *)(uintptr_t)cfg;
+    return (struct bind_list){c->metrics_bind, &c->metrics_bind_count, initial_metrics_bind};
+}
+
+static void list_clear(struct bind_list l)
+{
+    for (unsigned i = 0; i < *l.count; i++) free(l.hosts[i]);
+    *l.count = 0;
+}
+
+static int list_set(struct bind_list l, const struct bytes *argv, int argc, char *err)
 {
     if (argc > CONF_BIND_MAX) return parse_refuse(err, "Too many bind addresses specified.");
     if (is_one_empty_word(argv, argc)) argc = 0;
-    bind_clear(cfg);
-    for (int i = 0; i < argc; i++) cfg->bind[i] = conf_text_copy(argv[i]);
-    cfg->bind_count = (unsigned)argc;
+    list_clear(l);
+    for (int i = 0; i < argc; i++) l.hosts[i] = conf_text_copy(argv[i]);
+    *l.count = (unsigned)argc;
     return 1;
 }
 
-static void bind_get(const struct config *cfg, struct conf_text *out)
+static void list_get(struct bind_list l, struct conf_text *out)
 {
-    for (unsigned i = 0; i < cfg->bind_count; i++) conf_text_printf(out, "%s%s", i ? " " : "", cfg->bind[i]);
+    for (unsigned i = 0; i < *l.count; i++) conf_text_printf(out, "%s%s", i ? " " : "", l.hosts[i]);
 }
 
-static bool bind_is_initial(const struct config *cfg)
+static bool list_is_initial(struct bind_list l)
 {
-    if (cfg->bind_count != COUNT(initial_bind)) return false;
-    for (unsigned i = 0; i < cfg->bind_count; i++)
-        if (strcmp(cfg->bind[i], initial_bind[i]) != 0) return false;
+    if (*l.count != BIND_INITIAL) return false;
+    for (unsigned i = 0; i < *l.count; i++)
+        if (strcmp(l.hosts[i], l.initial[i]) != 0) return false;
     return true;
 }
 
-static void bind_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
+static void list_lines(struct bind_list l, const char *name, conf_line_fn *fn, void *arg)
 {
-    if (bind_is_initial(cfg)) {
+    if (list_is_initial(l)) {
         fn(arg, NULL, false);
         return;
     }
     struct conf_text line = {0};
     conf_text_printf(&line, "%s ", name);
-    if (cfg->bind_count) bind_get(cfg, &line);
+    if (*l.count) list_get(l, &line);
     else conf_text_add_str(&line, "\"\"");
     fn(arg, line.p, true);
     conf_text_free(&line);
 }
 
-static void bind_reset(struct config *cfg)
+static void list_reset(struct bind_list l)
 {
-    bind_clear(cfg);
-    for (unsigned i = 0; i < COUNT(initial_bind); i++) cfg->bind[i] = conf_text_copy(bytes_of_str(initial_bind[i]));
-    cfg->bind_count = COUNT(initial_bind);
+    list_clear(l);
+    for (unsigned i = 0; i < BIND_INITIAL; i++) l.hosts[i] = conf_text_copy(bytes_of_str(l.initial[i]));
+    *l.count = BIND_INITIAL;
 }
 
+static int bind_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
+{
+    return list_set(clients_list(cfg), argv, argc, err);
+}
+
+static void bind_get(const struct config *cfg, struct conf_text *out) { list_get(clients_list(cfg), out); }
+
+static void bind_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
+{
+    list_lines(clients_list(cfg), name, fn, arg);
+}
+
+static void bind_reset(struct config *cfg) { list_reset(clients_list(cfg)); }
+
 const struct conf_special conf_special_bind = {bind_set, bind_get, bind_lines, bind_reset};
+
+static int metrics_bind_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
+{
+    return list_set(metrics_list(cfg), argv, argc, err);
+}
+
+static void metrics_bind_get(const struct config *cfg, struct conf_text *out) { list_get(metrics_list(cfg), out); }
+
+static void metrics_bind_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
+{
+    list_lines(metrics_list(cfg), name, fn, arg);
+}
+
+static void metrics_bind_reset(struct config *cfg) { list_reset(metrics_list(cfg)); }
+
+const struct conf_special conf_special_metrics_bind = {metrics_bind_set, metrics_bind_get, metrics_bind_lines,
+                                                       metrics_bind_reset};
 
 /* --- replicaof ----------------------------------------------------------------------------- */
 

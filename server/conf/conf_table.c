@@ -342,6 +342,7 @@ const struct conf_option conf_options[] = {
     NUMBER("tls-session-cache-size", NULL, 0, tls_session_cache_size, 0, INT_MAX, 20480, UNIT_NONE),
     NUMBER("tls-session-cache-timeout", NULL, 0, tls_session_cache_timeout, 0, INT_MAX, 300, UNIT_NONE),
     NUMBER("rdb-version", NULL, 0, rdb_version, 10, 11, 11, UNIT_NONE),
+    NUMBER("metrics-port", NULL, 0, metrics_port, 0, 65535, 0, UNIT_NONE),
     NUMBER("libos-spin-us", NULL, 0, libos_spin_us, -1, 10000, -1, UNIT_NONE),
 
     /* with a grammar of their own */
@@ -351,6 +352,7 @@ const struct conf_option conf_options[] = {
     SPECIAL("oom-score-adj-values", NULL, CONF_MULTI, oom_score),
     SPECIAL("notify-keyspace-events", NULL, 0, events),
     SPECIAL("bind", NULL, CONF_MULTI, bind),
+    SPECIAL("metrics-bind", NULL, CONF_MULTI, metrics_bind),
     SPECIAL("replicaof", "slaveof", CONF_IMMUTABLE | CONF_MULTI, replicaof),
     SPECIAL("latency-tracking-info-percentiles", NULL, CONF_MULTI, percentiles),
 };
@@ -379,6 +381,7 @@ void conf_fini(struct config *cfg)
         free(text);
     }
     for (unsigned i = 0; i < cfg->bind_count; i++) free(cfg->bind[i]);
+    for (unsigned i = 0; i < cfg->metrics_bind_count; i++) free(cfg->metrics_bind[i]);
     free(cfg->replicaof_host);
     free(cfg->users);
     free(cfg->file);
@@ -408,6 +411,7 @@ struct config *conf_copy(const struct config *cfg)
         if (conf_options[i].type == CONF_BYTES) bytes_copy(field);
     }
     for (unsigned i = 0; i < copy->bind_count; i++) text_copy(&copy->bind[i]);
+    for (unsigned i = 0; i < copy->metrics_bind_count; i++) text_copy(&copy->metrics_bind[i]);
     text_copy(&copy->replicaof_host);
     text_copy(&copy->users);
     text_copy(&copy->file);

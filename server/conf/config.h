@@ -157,6 +157,9 @@ struct config {
     int64_t socket_mark_id;
     char *bind[CONF_BIND_MAX]; /* "-" in front: may be missing; "*": all */
     unsigned bind_count;
+    int64_t metrics_port; /* 0: none */
+    char *metrics_bind[CONF_BIND_MAX];
+    unsigned metrics_bind_count;
 
     /* general */
     bool daemonize;

@@ -54,8 +54,7 @@ static void address_text(const struct sockaddr_storage *ss, const char *unix_pat
     }
 }
 
-/* Who is "local" for protected mode and the options that know this word. What is not known is not local. */
-static bool is_on_this_host(const struct sockaddr_storage *ss)
+bool client_is_on_this_host(const struct sockaddr_storage *ss)
 {
     if (ss->ss_family == AF_INET) return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
     if (ss->ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
@@ -68,7 +67,7 @@ static void note_addresses(struct client *cl, const struct sockaddr_storage *pee
     struct sockaddr_storage local = {0};
     socklen_t n = sizeof local;
     if (peer->ss_family == AF_UNIX) cl->flags |= CLIENT_UNIX;
-    if (is_on_this_host(peer)) cl->s.flags |= SESSION_LOCAL;
+    if (client_is_on_this_host(peer)) cl->s.flags |= SESSION_LOCAL;
     address_text(peer, path ? path : "", cl->peer, sizeof cl->peer);
     if (demi_getsockname(cl->qd, (struct sockaddr *)&local, &n) != 0) local.ss_family = peer->ss_family;
     address_text(&local, path ? path : "", cl->local, sizeof cl->local);

@@ -86,6 +86,8 @@ struct client {
 /* Life: accepted queue and its peer as accept told it in, client out. client_free() at the end of a turn only:
  * client_close_soon() from anywhere else. */
 struct client *client_new(struct worker *w, int qd, const struct sockaddr_storage *peer);
+/* Who is "local" for protected mode and the options that know this word. What is not known is not local. */
+bool client_is_on_this_host(const struct sockaddr_storage *peer);
 void client_free(struct client *cl);
 void client_close_soon(struct client *cl); /* no further command runs */
 /* The same, by our will and not its own: the kernel or our stack sends what it has of the output; if there is more, its

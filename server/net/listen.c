@@ -31,6 +31,8 @@
 
 #include "demi/libos.h"
 #include "server/conf/config.h"
+#include "server/metrics/metrics.h"
+#include "server/net/client.h"
 #include "server/net/tls.h"
 #include "server/observe/log.h"
 #include "server/outgoing.h"
@@ -44,7 +46,7 @@
     struct listen_socket *l = (srv)->listeners;                                                                        \
     l < LISTENERS_END(srv);                                                                                            \
     l++
-static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (2 * CONF_BIND_MAX + 1),
+static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (3 * CONF_BIND_MAX + 1),
               "those that are to go and those that come");
 
 static struct listen_socket *free_slot(struct server *srv)
@@ -94,7 +96,8 @@ static int bind_and_listen(int qd, const struct sockaddr *addr, socklen_t size, 
     return err ? err : demi_listen(qd, backlog);
 }
 
-static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text, bool is_tls)
+static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t size, const char *text,
+                    enum listen_kind kind)
 {
     struct listen_socket *l = free_slot(srv);
     int qd, backlog = (int)srv->config->tcp_backlog;
@@ -116,17 +119,16 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
         demi_close(qd);
         return -err;
     }
-    *l = (struct listen_socket){
-        .qd = qd, .is_open = true, .is_unix = addr->sa_family == AF_UNIX, .is_tls = is_tls, .is_wanted = true};
+    *l = (struct listen_socket){.qd = qd, .kind = kind, .is_open = true, .is_wanted = true};
     memcpy(&l->addr, addr, size);
     snprintf(l->text, sizeof l->text, "%s", text);
     return 0;
 }
 
-static struct listen_socket *address_find(struct server *srv, const char *text, bool is_tls)
+static struct listen_socket *address_find(struct server *srv, const char *text, enum listen_kind kind)
 {
     for (EACH_LISTENER(srv, l))
-        if (l->is_open && l->is_tls == is_tls && strcmp(l->text, text) == 0) return l;
+        if (l->is_open && l->kind == kind && strcmp(l->text, text) == 0) return l;
     return NULL;
 }
 
@@ -140,7 +142,7 @@ static bool may_be_missing(int err)
     return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT;
 }
 
-static int open_address(struct server *srv, const char *host, int port, bool is_tls)
+static int open_address(struct server *srv, const char *host, int port, enum listen_kind kind)
 {
     char text[LISTEN_TEXT_SIZE];
     bool optional = host[0] == '-';
@@ -173,7 +175,7 @@ static int open_address(struct server *srv, const char *host, int port, bool is_
         else v6->sin6_port = htons((uint16_t)port);
         freeaddrinfo(list);
     }
-    int rc = open_one(srv, (struct sockaddr *)&ss, n, text, is_tls);
+    int rc = open_one(srv, (struct sockaddr *)&ss, n, text, kind);
     if (rc == 0) return 0;
     server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: bind: %s", host,
                port, strerror(-rc));
@@ -198,11 +200,30 @@ static int open_unix(struct server *srv, const char *path)
     }
     mode_t perm = (mode_t)srv->config->unixsocketperm, old = umask(perm ? (~perm & 0777) : 0);
     if (!perm) umask(old);
-    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, false);
+    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, LISTEN_UNIX);
     umask(old);
     if (rc == 0 && perm) chmod(path, perm);
     if (rc) server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s", strerror(-rc));
     return rc;
+}
+
+/* What the configuration says of a kind of TCP listeners; port 0: there are none. */
+struct listen_addresses {
+    const char *name;
+    int port;
+    char *const *hosts;
+    unsigned count;
+};
+
+static struct listen_addresses addresses_of(const struct config *cfg, enum listen_kind kind)
+{
+    switch (kind) {
+    case LISTEN_TCP: return (struct listen_addresses){"tcp", (int)cfg->port, cfg->bind, cfg->bind_count};
+    case LISTEN_TLS: return (struct listen_addresses){"tls", (int)cfg->tls_port, cfg->bind, cfg->bind_count};
+    case LISTEN_METRICS:
+        return (struct listen_addresses){"metrics", (int)cfg->metrics_port, cfg->metrics_bind, cfg->metrics_bind_count};
+    default: return (struct listen_addresses){.name = "unix"};
+    }
 }
 
 /* Before anything is opened: what is to stay must not be shared with. */
@@ -211,46 +232,47 @@ static void mark_wanted(struct server *srv, const struct config *cfg)
     char text[LISTEN_TEXT_SIZE];
     struct listen_socket *l;
     for (EACH_LISTENER(srv, other)) other->is_wanted = false;
-    for (int tls = 0; tls < 2; tls++) {
-        int port = (int)(tls ? cfg->tls_port : cfg->port);
-        for (unsigned i = 0; port && i < cfg->bind_count; i++) {
-            address_name(text, sizeof text, cfg->bind[i], port);
-            if ((l = address_find(srv, text, tls))) l->is_wanted = true;
+    for (enum listen_kind kind = LISTEN_TCP; kind < LISTEN_KINDS; kind++) {
+        struct listen_addresses a = addresses_of(cfg, kind);
+        for (unsigned i = 0; a.port && i < a.count; i++) {
+            address_name(text, sizeof text, a.hosts[i], a.port);
+            if ((l = address_find(srv, text, kind))) l->is_wanted = true;
         }
     }
-    if (cfg->unixsocket && (l = address_find(srv, cfg->unixsocket, false))) l->is_wanted = true;
+    if (cfg->unixsocket && (l = address_find(srv, cfg->unixsocket, LISTEN_UNIX))) l->is_wanted = true;
 }
 
-static int open_tcp(struct server *srv, const struct config *cfg, int port, bool is_tls)
+static int open_tcp(struct server *srv, struct listen_addresses a, enum listen_kind kind)
 {
     bool any = false;
-    for (unsigned i = 0; i < cfg->bind_count; i++) {
+    if (!a.port) return 0;
+    for (unsigned i = 0; i < a.count; i++) {
         char text[LISTEN_TEXT_SIZE];
-        address_name(text, sizeof text, cfg->bind[i], port);
-        const struct listen_socket *there = address_find(srv, text, is_tls);
+        address_name(text, sizeof text, a.hosts[i], a.port);
+        const struct listen_socket *there = address_find(srv, text, kind);
         bool named_before = false;
-        for (unsigned k = 0; k < i; k++) named_before |= strcmp(cfg->bind[k], cfg->bind[i]) == 0;
-        int rc = there && !named_before ? 0 : open_address(srv, cfg->bind[i], port, is_tls);
+        for (unsigned k = 0; k < i; k++) named_before |= strcmp(a.hosts[k], a.hosts[i]) == 0;
+        int rc = there && !named_before ? 0 : open_address(srv, a.hosts[i], a.port, kind);
         if (rc) return rc;
-        any |= address_find(srv, text, is_tls) != NULL;
+        any |= address_find(srv, text, kind) != NULL;
     }
-    if (!cfg->bind_count || any) return 0;
+    if (!a.count || any) return 0;
     server_log(srv, LOG_WARNING_LEVEL, "Warning: No address to listen on");
     return -EADDRNOTAVAIL;
 }
 
-int listen_open(struct server *srv, const struct config *cfg, const char **kind)
+int listen_open(struct server *srv, const struct config *cfg, const char **name)
 {
     mark_wanted(srv, cfg);
-    *kind = "tcp";
-    int rc = cfg->port ? open_tcp(srv, cfg, (int)cfg->port, false) : 0;
-    if (rc) return rc;
-    *kind = "tls";
-    rc = cfg->tls_port ? open_tcp(srv, cfg, (int)cfg->tls_port, true) : 0;
-    if (rc) return rc;
-    *kind = "unix";
+    for (enum listen_kind kind = LISTEN_TCP; kind < LISTEN_UNIX; kind++) {
+        struct listen_addresses a = addresses_of(cfg, kind);
+        int rc = open_tcp(srv, a, kind);
+        *name = a.name;
+        if (rc) return rc;
+    }
+    *name = "unix";
     const char *path = cfg->unixsocket;
-    return path && *path && !address_find(srv, path, false) ? open_unix(srv, path) : 0;
+    return path && *path && !address_find(srv, path, LISTEN_UNIX) ? open_unix(srv, path) : 0;
 }
 
 static void close_one(struct server *srv, struct listen_socket *l)
@@ -258,7 +280,7 @@ static void close_one(struct server *srv, struct listen_socket *l)
     if (l->accepts) endpoint_set(&srv->workers[0].endpoints, l->qd, NULL);
     demi_close(l->qd);
     l->is_open = false;
-    if (!l->is_unix) return;
+    if (l->kind != LISTEN_UNIX) return;
     if (srv->exit_code == 0) /* otherwise the last line is to be the reason */
         server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
     unlink(l->text);
@@ -276,10 +298,10 @@ void listen_close(struct server *srv)
         if (l->is_open) close_one(srv, l);
 }
 
-bool listen_any(const struct server *srv)
+bool listen_any(const struct server *srv, bool for_metrics)
 {
     for (size_t i = 0; i < sizeof srv->listeners / sizeof *srv->listeners; i++)
-        if (srv->listeners[i].is_open) return true;
+        if (srv->listeners[i].is_open && (srv->listeners[i].kind == LISTEN_METRICS) == for_metrics) return true;
     return false;
 }
 
@@ -297,10 +319,9 @@ static void turn_away(int qd, const char *text)
     demi_close(qd);
 }
 
-static bool protected_mode_refuses(const struct server *srv, const struct client *cl)
+static bool protected_mode_refuses(const struct server *srv, bool is_local)
 {
-    const struct config *cfg = srv->config;
-    return cfg->protected_mode && srv->acl.default_user->no_password && !(cl->s.flags & SESSION_LOCAL);
+    return srv->config->protected_mode && srv->acl.default_user->no_password && !is_local;
 }
 
 /* Whose connection it is, as accept told it: asked of the socket later, a peer that has reset by then has no address
@@ -359,7 +380,7 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
     w->stats.connections++;
     if (w->client_count > w->stats.peak_clients) w->stats.peak_clients = w->client_count;
     server_log(srv, LOG_VERBOSE_LEVEL, "Accepted %s", cl->peer);
-    if (!protected_mode_refuses(srv, cl)) return;
+    if (!protected_mode_refuses(srv, cl->s.flags & SESSION_LOCAL)) return;
     w->stats.rejected_conn++;
     reply_error(&cl->out, "-DENIED demikv is running in protected mode because protected mode is enabled and "
                           "no password is set for the default "
@@ -373,6 +394,18 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
     client_close_after_reply(cl);
 }
 
+/* Without a password whatever a scrape shows is for this host alone, as the data are. */
+static void admit_scraper(struct worker *w, int qd, const struct sockaddr_storage *peer)
+{
+    int on = 1;
+    if (was_reset(qd)) {
+        demi_close(qd);
+        return;
+    }
+    demi_setsockopt(qd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    metrics_accept(w, qd, !protected_mode_refuses(w->srv, client_is_on_this_host(peer)));
+}
+
 static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t *qr)
 {
     struct listen_socket *l = container_of(e, struct listen_socket, endpoint);
@@ -384,8 +417,10 @@ static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t 
     demi_qtoken_t qt;
     demi_accept(&qt, l->qd);
     struct sockaddr_storage peer = peer_of(qr);
-    if (qr->qr_opcode == DEMI_OPC_ACCEPT) admit_connection(w, qr->qr_value.ares.qd, &peer, l->is_tls);
-    else server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
+    if (qr->qr_opcode != DEMI_OPC_ACCEPT)
+        server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
+    else if (unlikely(l->kind == LISTEN_METRICS)) admit_scraper(w, qr->qr_value.ares.qd, &peer);
+    else admit_connection(w, qr->qr_value.ares.qd, &peer, l->kind == LISTEN_TLS);
 }
 
 int listen_accept(struct worker *w)

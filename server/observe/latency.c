@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "server/mem.h"
+#include "server/observe/ticks.h"
 #include "server/server.h"
 
 struct latency {
@@ -121,4 +122,24 @@ uint64_t histogram_count(const uint32_t *h)
     uint64_t total = 0;
     for (unsigned i = 0; h && i < HISTOGRAM_BUCKETS; i++) total += h[i];
     return total;
+}
+
+/* redis-server keeps nanoseconds to two digits, in buckets that are a 128th of a power of two wide, and shows the count
+ * up to the end of the bucket that begins at 1024 ns, 2048 ns, ... */
+uint64_t histogram_limit_ns(unsigned i)
+{
+    ASSERT(i < HISTOGRAM_LIMITS);
+    return i == HISTOGRAM_LIMITS - 1 ? (UINT64_C(1) << 30) - 1 : (UINT64_C(1024) << i) + (UINT64_C(8) << i) - 1;
+}
+
+unsigned histogram_limit_buckets(const struct ticks_rate *rate, unsigned i)
+{
+    uint64_t limit = histogram_limit_ns(i);
+    unsigned low = 0, high = HISTOGRAM_BUCKETS;
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        if (ticks_to_ns(rate, histogram_bucket_top(mid)) <= limit) low = mid + 1;
+        else high = mid;
+    }
+    return low;
 }

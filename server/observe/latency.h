@@ -14,6 +14,7 @@
 
 struct reply;
 struct server;
+struct ticks_rate;
 
 #define LATENCY_EVENTS    32
 #define LATENCY_SAMPLES   160
@@ -59,5 +60,11 @@ static inline unsigned histogram_bucket(uint64_t ticks)
 uint64_t histogram_bucket_top(unsigned i);
 uint64_t histogram_percentile(const uint32_t *h, double percent); /* ticks */
 uint64_t histogram_count(const uint32_t *h);                      /* NULL: 0 */
+
+/* The limits at which LATENCY HISTOGRAM shows how many calls took no longer, and how many of a histogram's buckets lie
+ * below one of them. */
+enum { HISTOGRAM_LIMITS = 21 };
+uint64_t histogram_limit_ns(unsigned i);
+unsigned histogram_limit_buckets(const struct ticks_rate *rate, unsigned i);
 
 #endif

@@ -142,7 +142,9 @@ void cmd_slowlog_get(struct call *c)
     }
 }
 
-void cmd_slowlog_len(struct call *c) { call_integer(c, (int64_t)c->srv->slowlog->count); }
+size_t slowlog_length(const struct server *srv) { return srv->slowlog->count; }
+
+void cmd_slowlog_len(struct call *c) { call_integer(c, (int64_t)slowlog_length(c->srv)); }
 
 void cmd_slowlog_reset(struct call *c)
 {

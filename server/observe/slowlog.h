@@ -5,6 +5,7 @@
 #ifndef SERVER_OBSERVE_SLOWLOG_H
 #define SERVER_OBSERVE_SLOWLOG_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include "alloc/base/bytes.h"
 
@@ -16,5 +17,6 @@ int slowlog_init(struct server *srv);
 void slowlog_fini(struct server *srv);
 void slowlog_push(struct server *srv, const struct client *cl, const struct command *cmd, const struct bytes *argv,
                   int argc, int64_t duration_us);
+size_t slowlog_length(const struct server *srv);
 
 #endif
