@@ -38,7 +38,7 @@ struct head {
     bool is_http11, has_host, has_length;
 };
 
-static bool fail(struct head *h, enum http_status status)
+static bool refuse_as(struct head *h, enum http_status status)
 {
     h->out->status = status;
     h->out->closes = true;
@@ -47,10 +47,10 @@ static bool fail(struct head *h, enum http_status status)
 
 /* --- lines -------------------------------------------------------------------------------------------------------- */
 
-enum line { LINE_WHOLE, LINE_PART, LINE_BAD };
+enum line_kind { LINE_WHOLE, LINE_PART, LINE_BAD };
 
 /* The line that begins at *at, without its end; *at is moved behind it. */
-static enum line next_line(struct bytes in, size_t *at, struct bytes *line)
+static enum line_kind next_line(struct bytes in, size_t *at, struct bytes *line)
 {
     const char *from = in.p + *at;
     size_t left = in.n - *at;
@@ -113,15 +113,16 @@ static bool read_target(struct head *h, struct bytes target, const char *path)
 {
     struct bytes before, rest;
     for (size_t i = 0; i < target.n; i++)
-        if ((unsigned char)target.p[i] <= ' ' || (unsigned char)target.p[i] >= 0x7f) return fail(h, HTTP_BAD_REQUEST);
-    if (!target.n) return fail(h, HTTP_BAD_REQUEST);
+        if ((unsigned char)target.p[i] <= ' ' || (unsigned char)target.p[i] >= 0x7f)
+            return refuse_as(h, HTTP_BAD_REQUEST);
+    if (!target.n) return refuse_as(h, HTTP_BAD_REQUEST);
     if (target.n > 7 && bytes_is_word(bytes_of(target.p, 7), "http://")) {
         target = bytes_of(target.p + 7, target.n - 7);
         if (!cut_at(target, '/', &before, &rest)) before = target, rest = BYTES("");
-        if (!before.n) return fail(h, HTTP_BAD_REQUEST);
+        if (!before.n) return refuse_as(h, HTTP_BAD_REQUEST);
         target = bytes_of(target.p + before.n, target.n - before.n);
     } else if (target.p[0] != '/' && h->out->status == HTTP_OK) { /* "*" is another method's */
-        return fail(h, HTTP_BAD_REQUEST);
+        return refuse_as(h, HTTP_BAD_REQUEST);
     }
     if (cut_at(target, '?', &before, &rest)) target = before;
     if (h->out->status == HTTP_OK && !bytes_equal(target, bytes_of_str(path))) h->out->status = HTTP_NOT_FOUND;
@@ -131,8 +132,8 @@ static bool read_target(struct head *h, struct bytes target, const char *path)
 static bool read_version(struct head *h, struct bytes v)
 {
     bool is_http = v.n == 8 && memcmp(v.p, "HTTP/", 5) == 0 && v.p[6] == '.';
-    if (!is_http || v.p[5] < '0' || v.p[5] > '9' || v.p[7] < '0' || v.p[7] > '9') return fail(h, HTTP_BAD_REQUEST);
-    if (v.p[5] != '1') return fail(h, HTTP_VERSION_NOT_SUPPORTED);
+    if (!is_http || v.p[5] < '0' || v.p[5] > '9' || v.p[7] < '0' || v.p[7] > '9') return refuse_as(h, HTTP_BAD_REQUEST);
+    if (v.p[5] != '1') return refuse_as(h, HTTP_VERSION_NOT_SUPPORTED);
     h->is_http11 = v.p[7] != '0';
     h->out->is_old = !h->is_http11;
     h->out->closes |= h->out->is_old;
@@ -142,8 +143,9 @@ static bool read_version(struct head *h, struct bytes v)
 static bool read_request_line(struct head *h, struct bytes line, const char *path)
 {
     struct bytes method, target, version;
-    if (!cut_at(line, ' ', &method, &line) || !cut_at(line, ' ', &target, &version)) return fail(h, HTTP_BAD_REQUEST);
-    if (!is_token(method)) return fail(h, HTTP_BAD_REQUEST);
+    if (!cut_at(line, ' ', &method, &line) || !cut_at(line, ' ', &target, &version))
+        return refuse_as(h, HTTP_BAD_REQUEST);
+    if (!is_token(method)) return refuse_as(h, HTTP_BAD_REQUEST);
     /* The version first: of a request that is not understood nothing else is judged. */
     return read_version(h, version) && read_method(h, method) && read_target(h, target, path);
 }
@@ -152,11 +154,11 @@ static bool read_request_line(struct head *h, struct bytes line, const char *pat
 
 static bool read_length(struct head *h, struct bytes value)
 {
-    if (h->has_length || !value.n) return fail(h, HTTP_BAD_REQUEST);
+    if (h->has_length || !value.n) return refuse_as(h, HTTP_BAD_REQUEST);
     h->has_length = true;
     bool is_zero = true;
     for (size_t i = 0; i < value.n; i++) {
-        if (value.p[i] < '0' || value.p[i] > '9') return fail(h, HTTP_BAD_REQUEST);
+        if (value.p[i] < '0' || value.p[i] > '9') return refuse_as(h, HTTP_BAD_REQUEST);
         is_zero &= value.p[i] == '0';
     }
     if (is_zero) return true;
@@ -167,10 +169,10 @@ static bool read_length(struct head *h, struct bytes value)
 
 static bool read_host(struct head *h, struct bytes value)
 {
-    if (h->has_host) return fail(h, HTTP_BAD_REQUEST); /* RFC 9112 3.2 */
+    if (h->has_host) return refuse_as(h, HTTP_BAD_REQUEST); /* RFC 9112 3.2 */
     for (size_t i = 0; i < value.n; i++)
         if (value.p[i] == ' ' || value.p[i] == '\t' || value.p[i] == '/' || value.p[i] == '@')
-            return fail(h, HTTP_BAD_REQUEST);
+            return refuse_as(h, HTTP_BAD_REQUEST);
     h->has_host = true;
     return true;
 }
@@ -187,15 +189,15 @@ static bool read_field(struct head *h, struct bytes line)
 {
     struct bytes name, value;
     /* A name that begins with white space is a folded line, one that ends with it a way to smuggle: no token both. */
-    if (!cut_at(line, ':', &name, &value) || !is_token(name)) return fail(h, HTTP_BAD_REQUEST);
+    if (!cut_at(line, ':', &name, &value) || !is_token(name)) return refuse_as(h, HTTP_BAD_REQUEST);
     for (size_t i = 0; i < value.n; i++)
         if (((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 0x7f)
-            return fail(h, HTTP_BAD_REQUEST);
+            return refuse_as(h, HTTP_BAD_REQUEST);
     value = cut_spaces(value);
     if (bytes_is_word(name, "host")) return read_host(h, value);
     if (bytes_is_word(name, "content-length")) return read_length(h, value);
-    if (bytes_is_word(name, "transfer-encoding")) return fail(h, HTTP_NOT_IMPLEMENTED);
-    if (bytes_is_word(name, "expect")) return fail(h, HTTP_EXPECTATION_FAILED);
+    if (bytes_is_word(name, "transfer-encoding")) return refuse_as(h, HTTP_NOT_IMPLEMENTED);
+    if (bytes_is_word(name, "expect")) return refuse_as(h, HTTP_EXPECTATION_FAILED);
     if (bytes_is_word(name, "connection")) read_connection(h, value);
     return true;
 }
@@ -205,15 +207,15 @@ static bool read_field(struct head *h, struct bytes line)
 /* Of what is not all there: whether it is too much already. */
 static bool part_fits(struct head *h, size_t n, bool in_request_line)
 {
-    if (in_request_line && n > HTTP_LINE_MAX) return fail(h, HTTP_URI_TOO_LONG);
-    return n < HTTP_HEAD_MAX || fail(h, HTTP_HEAD_TOO_LARGE);
+    if (in_request_line && n > HTTP_LINE_MAX) return refuse_as(h, HTTP_URI_TOO_LONG);
+    return n < HTTP_HEAD_MAX || refuse_as(h, HTTP_HEAD_TOO_LARGE);
 }
 
 static bool read_line(struct head *h, struct bytes line, unsigned number, const char *path)
 {
-    if (number > HTTP_HEADERS_MAX) return fail(h, HTTP_HEAD_TOO_LARGE);
+    if (number > HTTP_HEADERS_MAX) return refuse_as(h, HTTP_HEAD_TOO_LARGE);
     if (number) return read_field(h, line);
-    if (line.n > HTTP_LINE_MAX) return fail(h, HTTP_URI_TOO_LONG);
+    if (line.n > HTTP_LINE_MAX) return refuse_as(h, HTTP_URI_TOO_LONG);
     return read_request_line(h, line, path);
 }
 
@@ -229,13 +231,13 @@ size_t http_request_parse(struct bytes in, const char *path, struct http_request
         struct bytes line;
         size_t begin = at;
         switch (next_line(in, &at, &line)) {
-        case LINE_BAD: fail(&h, HTTP_BAD_REQUEST); return in.n;
+        case LINE_BAD: refuse_as(&h, HTTP_BAD_REQUEST); return in.n;
         case LINE_PART: return part_fits(&h, number ? in.n : in.n - begin, number == 0) ? 0 : in.n;
         case LINE_WHOLE: break;
         }
         if (number && !line.n) break;
         if (!read_line(&h, line, number++, path)) return at;
     }
-    if (h.is_http11 && !h.has_host) fail(&h, HTTP_BAD_REQUEST);
+    if (h.is_http11 && !h.has_host) refuse_as(&h, HTTP_BAD_REQUEST);
     return at;
 }

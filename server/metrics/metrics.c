@@ -39,7 +39,7 @@ static unsigned spareable(const struct connection *c)
 }
 
 /* Closes one, among equals the one that is nearest to its end. False: all are busy. */
-static bool make_room(struct metrics *m)
+static bool spare_one(struct metrics *m)
 {
     struct connection *worst = NULL;
     list_for_each(it, &m->connections)
@@ -56,7 +56,7 @@ void metrics_accept(struct worker *w, int qd, bool may_read)
 {
     struct metrics *m = room_of(w);
     enum http_status refused = may_read ? HTTP_OK : HTTP_FORBIDDEN;
-    if (m->count >= CONNECTIONS_MAX && !make_room(m)) refused = HTTP_UNAVAILABLE;
+    if (m->count >= CONNECTIONS_MAX && !spare_one(m)) refused = HTTP_UNAVAILABLE;
     if (m->count >= 2 * CONNECTIONS_MAX) demi_close(qd); /* those that are told so are many, too */
     else connection_open(m, w, qd, refused);
 }
