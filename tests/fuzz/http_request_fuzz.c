@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Requests to /metrics: each beginning of the input is read as if no more had come yet. As long as it is not judged it is
- * within the bounds; once it is, more bytes change nothing that matters, a request that is fine ends with its empty line, and one that
- * is not closes, unless what it asks for is only not there. Then what stands behind it is read, pipelined.
+ * Requests to /metrics: each beginning of the input is read as if no more had come yet. As long as it is not judged it
+ * is within the bounds; once it is, more bytes change nothing that matters. A request that is fine ends with its empty
+ * line, and one that is not closes, unless what it asks for is only not there. Then what stands behind it is read,
+ * pipelined.
  */
 #include "alloc/base/assert.h"
 #include "server/metrics/http_request.h"
