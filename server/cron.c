@@ -66,6 +66,8 @@ static void sample_rates(struct worker *w)
     sample_rate(srv, RATE_COMMANDS, w->stats.commands, ms, 1000);
     sample_rate(srv, RATE_INPUT, w->stats.net_in, ms, 1000);
     sample_rate(srv, RATE_OUTPUT, w->stats.net_out, ms, 1000);
+    sample_rate(srv, RATE_REPL_INPUT, w->stats.repl_in, ms, 1000);
+    sample_rate(srv, RATE_REPL_OUTPUT, w->stats.repl_out, ms, 1000);
     sample_rate(srv, RATE_TURNS, w->stats.turns, ms, 1000);
     sample_rate(srv, RATE_TURN_US, w->stats.loop_ns / 1000, w->stats.turns, 1);
     srv->rate_index = (srv->rate_index + 1) % SERVER_RATE_SAMPLES;

@@ -230,12 +230,8 @@ static int64_t bytes_to_come(struct evict *ev, size_t pending)
 size_t evict_not_counted(const struct server *srv)
 {
     size_t sum = persist_save_memory(srv);
-    size_t readers = 0; /* of the journal, whose memory is theirs */
-    for (int i = 0; i < srv->worker_count; i++) {
-        sum += replicas_memory(&srv->workers[i]);
-        readers += replicas_count(&srv->workers[i]);
-    }
-    return readers ? sum : sum + aof_unwritten(&srv->aof);
+    for (int i = 0; i < srv->worker_count; i++) sum += replicas_memory(&srv->workers[i]);
+    return sum + aof_unwritten(&srv->aof);
 }
 
 /* What maxmemory is compared with. */

@@ -47,6 +47,8 @@ enum server_rate { /* a second; turns of the loop, and the microseconds of one *
                    RATE_COMMANDS,
                    RATE_INPUT,
                    RATE_OUTPUT,
+                   RATE_REPL_INPUT,
+                   RATE_REPL_OUTPUT,
                    RATE_TURNS,
                    RATE_TURN_US,
                    RATE_COUNT

@@ -36,9 +36,12 @@ struct command_stats {
     uint32_t *histogram; /* of ticks, server/observe/latency.h; NULL until the first sample */
 };
 
+enum notes_changes { NOTES_LOG = 1, NOTES_HISTORY = 2 }; /* there is a log, a history */
+
 struct worker_stats {
     uint64_t commands, connections, rejected_conn, hits, misses, expired, evicted, errors;
-    uint64_t net_in, net_out, protocol_errors, unblocked, reads, writes;
+    uint64_t net_in, net_out, repl_in, repl_out; /* repl_*: of replicas and the primary, counted in the others, too */
+    uint64_t protocol_errors, unblocked, reads, writes;
     uint64_t acl_denied[ACL_DENIED_CHANNEL + 1]; /* by enum acl_denied */
     uint64_t batches, turns, loop_ns;            /* loop_ns: of turns, without sleep; worker_see_loop() */
     uint64_t expired_time_cap_reached, expire_cycle_ns;
@@ -69,7 +72,7 @@ struct worker {
     bool before_end;                    /* there is something to do before it: who dies, changes to be broadcast */
     struct client *held;                /* with output that waits until the log is on the disk as far as they need */
     uint64_t durable;                   /* how far it is (an offset in the journal); UINT64_MAX: nobody waits */
-    bool notes_changes;                 /* there is a log: clients remember how far it has to be (client->durable_at) */
+    uint8_t notes_changes; /* enum notes_changes: clients remember how far somebody has to be (client->durable_at) */
     bool log_moved;                     /* server/exec/blocked.h */
     uint64_t held_all, freed_all;       /* outputs that have been held, and let go */
     uint64_t held_wanted;   /* as many, and the log's writer is told; UINT64_MAX: it does not wait for them */

@@ -332,8 +332,7 @@ static void debug_log(struct call *c)
 
 static void debug_change_repl_id(struct call *c)
 {
-    static const char hex[] = "0123456789abcdef";
-    for (int i = 0; i < 40; i++) c->srv->run_id[i] = hex[call_random(c) & 15];
+    history_new_id(&c->srv->history);
     call_ok(c);
 }
 

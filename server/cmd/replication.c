@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * FAILOVER and PSYNC.
+ * FAILOVER.
  */
 #include "server/command/handlers.h"
 #include "server/exec/call.h"
@@ -49,11 +49,4 @@ void cmd_failover(struct call *c)
     else if (f.force && (!f.timeout_ms || !f.has_target))
         call_error(c, "ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
     else call_lacks_error(c, "ERR FAILOVER requires replicas that acknowledge, and those of this server cannot.");
-}
-
-/* A redis-server that is refused so asks by SYNC. */
-void cmd_psync(struct call *c)
-{
-    if (c->session->flags & (SESSION_REPLICA | SESSION_MONITOR)) return; /* as SYNC */
-    call_lacks_error(c, "ERR PSYNC is not there: this server sends all of its data, by SYNC.");
 }

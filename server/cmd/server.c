@@ -9,6 +9,8 @@
 #include "server/db/hooks.h"
 #include "server/ds/number.h"
 #include "server/repl/upstream.h"
+#include "server/repl/replica.h"
+#include "server/repl/replicas.h"
 #include "server/script/scripts.h"
 #include "server/server.h"
 #include "server/shutdown.h"
@@ -36,16 +38,36 @@ static void reply_replica_role(struct call *c, const struct upstream *u)
     reply_int(c->out, u->state == UPSTREAM_CONNECTED ? (int64_t)history_offset(&c->srv->history) : -1);
 }
 
+static bool is_online(const struct call *c, size_t i)
+{
+    return replicas_at(c->w, i)->replica->state == REPLICA_ONLINE;
+}
+
+static void reply_replica(struct call *c, const struct client *cl)
+{
+    char ip[REPLICA_IP_MAX], text[NUMBER_I64_SIZE];
+    const struct replica *r = cl->replica;
+    replica_address(cl, ip, sizeof ip);
+    reply_array(c->out, 3);
+    reply_bulk(c->out, bytes_of_str(ip));
+    reply_bulk(c->out, bytes_of(text, number_format_i64(text, r->port)));
+    reply_bulk(c->out, bytes_of(text, number_format_i64(text, r->ack_offset)));
+}
+
 void cmd_role(struct call *c)
 {
     if (c->srv->upstream) {
         reply_replica_role(c, c->srv->upstream);
         return;
     }
+    size_t online = 0;
+    for (size_t i = 0; i < replicas_count(c->w); i++) online += is_online(c, i);
     reply_array(c->out, 3);
     reply_bulk(c->out, BYTES("master"));
-    reply_int(c->out, 0);
-    reply_array(c->out, 0);
+    reply_int(c->out, (int64_t)history_offset(&c->srv->history));
+    reply_array(c->out, online);
+    for (size_t i = 0; i < replicas_count(c->w); i++)
+        if (is_online(c, i)) reply_replica(c, replicas_at(c->w, i));
 }
 
 /* --- SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] | ABORT ----------------------------------------------------------------- */

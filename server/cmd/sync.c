@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * SYNC: all data as an RDB file in a bulk string, then every write since (server/repl/replicas.h). For tools and tests
- * that read the stream of writes; a redis-server that falls back to SYNC follows it, too.
- *
- * A snapshot is made into memory while clients are served; its size comes in front of it, so a replica waits until it
- * is whole. Who asks while another still reads or waits for one gets the same. Who has asked for functions only
- * (redis-cli --functions-rdb) gets a file of those, and no writes.
+ * PSYNC and SYNC: the history from where a replica stands, or all data as an RDB file and the history from where that
+ * stands (server/repl/replicas.h). REPLCONF: what a replica says of itself in front of them, and behind them once a
+ * second. Everything is looked at before the connection becomes a replica's: an error leaves it as it was.
  */
 #include <string.h>
 
 #include "server/command/handlers.h"
+#include "server/ds/number.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/rdb/snapshot.h"
+#include "server/repl/replica.h"
 #include "server/repl/replicas.h"
+#include "server/repl/upstream.h"
+#include "server/resp/parse.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-#define REPLICA_IP_MAX 256 /* redis-server's bound */
+/* --- SYNC, PSYNC id offset [FAILOVER] ------------------------------------------------------------------------------ */
 
 static void release_payload(void *payload) { mem_free(payload); }
 
@@ -39,16 +40,26 @@ static void sync_functions(struct call *c)
     client_close_after_reply(c->client);
 }
 
-void cmd_sync(struct call *c)
+static bool is_refused(struct call *c)
 {
     struct client *cl = c->client;
-    if (cl->s.flags & (SESSION_REPLICA | SESSION_MONITOR)) return; /* Redis does not answer that either */
+    const struct upstream *up = c->srv->upstream;
+    if (up && up->state != UPSTREAM_CONNECTED) {
+        call_error(c, "NOMASTERLINK Can't SYNC while not connected with my master");
+        return true;
+    }
     if ((cl->s.flags & SESSION_PUBSUB) || reply_bytes(&cl->out)) {
         call_error(c, "ERR SYNC and PSYNC are invalid with pending output");
-        return;
+        return true;
     }
     server_log(c->srv, LOG_NOTICE_LEVEL, "Replica %s asks for synchronization", cl->peer);
-    if (cl->s.flags & SESSION_FUNCTIONS_ONLY) {
+    return false;
+}
+
+static void synchronize(struct call *c)
+{
+    struct client *cl = c->client;
+    if (replica_of(cl)->wants) {
         sync_functions(c);
         return;
     }
@@ -60,41 +71,163 @@ void cmd_sync(struct call *c)
     call_error(c, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
 }
 
-/* What a replica says of itself in front of SYNC, and behind it once a second ("ack", which nobody answers). */
+/* Redis does not answer that either. */
+static bool follows_already(const struct call *c) { return c->session->flags & (SESSION_REPLICA | SESSION_MONITOR); }
+
+void cmd_sync(struct call *c)
+{
+    if (follows_already(c) || is_refused(c)) return;
+    replica_of(c->client)->by_psync = false;
+    synchronize(c);
+}
+
+/* A primary that steps down for us says so: its data are ours to the byte. False: it may not. */
+static bool take_over(struct call *c)
+{
+    server_log(c->srv, LOG_NOTICE_LEVEL, "Failover request received for replid %.*s.", (int)c->argv[1].n, c->argv[1].p);
+    if (!c->srv->upstream) {
+        call_error(c, "ERR PSYNC FAILOVER can't be sent to a master.");
+        return false;
+    }
+    if (!bytes_is_word(c->argv[1], c->srv->history.id)) {
+        call_error(c, "ERR PSYNC FAILOVER replid must match my replid.");
+        return false;
+    }
+    upstream_unset(c->w);
+    server_log(c->srv, LOG_NOTICE_LEVEL, "MASTER MODE enabled (failover request from '%s')", c->client->peer);
+    return true;
+}
+
+void cmd_psync(struct call *c)
+{
+    struct bytes id = c->argv[1];
+    int64_t from;
+    if (follows_already(c)) return;
+    if (c->argc > 3 && bytes_is_word(c->argv[3], "failover") && !take_over(c)) return;
+    if (is_refused(c)) return;
+    if (!call_int(c, c->argv[2], &from)) {
+        server_log(c->srv, LOG_WARNING_LEVEL, "Replica %s asks for synchronization but with a wrong offset",
+                   c->client->peer);
+        return;
+    }
+    replica_of(c->client)->by_psync = true;
+    if (history_continues(&c->srv->history, id.p, id.n, from)) {
+        replicas_continue(c->client, (uint64_t)from);
+        return;
+    }
+    if (id.n == 0 || id.p[0] != '?') {
+        server_log(c->srv, LOG_NOTICE_LEVEL,
+                   "Partial resynchronization not accepted: replica %s asked for %.*s from %lld on, and there is %s up to "
+                   "%llu",
+                   c->client->peer, (int)(id.n < 40 ? id.n : 40), id.p, (long long)from, c->srv->history.id,
+                   (unsigned long long)history_offset(&c->srv->history));
+        replicas_count_refused(c->w);
+    }
+    synchronize(c);
+}
+
+/* --- REPLCONF ------------------------------------------------------------------------------------------------------ */
+
+static int shown(struct bytes b) { return (int)(b.n < 128 ? b.n : 128); }
+
+/* All return false after an error. */
+static bool take_port(struct call *c, struct bytes value)
+{
+    int64_t port;
+    if (!call_int(c, value, &port)) return false;
+    replica_of(c->client)->port = (int)port;
+    return true;
+}
+
+static bool take_ip(struct call *c, struct bytes value)
+{
+    if (value.n < REPLICA_IP_MAX) {
+        replica_set_ip(replica_of(c->client), value);
+        return true;
+    }
+    call_errorf(c, "ERR REPLCONF ip-address provided by replica instance is too long: %zu bytes", value.n);
+    return false;
+}
+
+/* What we do not make use of is nothing to refuse. */
+static bool take_capa(struct call *c, struct bytes value)
+{
+    if (bytes_is_word(value, "eof")) replica_of(c->client)->capa |= REPLICA_CAPA_EOF;
+    if (bytes_is_word(value, "psync2")) replica_of(c->client)->capa |= REPLICA_CAPA_PSYNC2;
+    return true;
+}
+
+/* Whoever says which he is (Valkey 8, and we) reads the newest files that we write. */
+static bool take_version(struct call *c, struct bytes value)
+{
+    (void)value;
+    replica_of(c->client)->has_version = true;
+    return true;
+}
+
+static bool take_rdb_only(struct call *c, struct bytes value)
+{
+    int64_t on;
+    if (!call_int_range(c, value, 0, 1, &on, NULL)) return false;
+    replica_of(c->client)->rdb_only = on;
+    return true;
+}
+
+/* A list of what is wanted, in words as on a command line; of nothing, too. */
+static bool take_filter(struct call *c, struct bytes value)
+{
+    struct replica *r = replica_of(c->client);
+    struct argv_vec words;
+    char *text = mem_alloc(value.n + 1); /* words are unquoted where they stand */
+    if (value.n) memcpy(text, value.p, value.n);
+    argv_vec_init(&words);
+    bool fine = resp_split_args(text, value.n, &words);
+    if (!fine) call_error(c, "ERR Missing rdb-filter-only values");
+    else r->wants |= REPLICA_WANTS_NO_DATA | REPLICA_WANTS_NO_FUNCTIONS;
+    for (size_t i = 0; fine && i < words.used; i++) {
+        fine = bytes_is_word(words.v[i], "functions");
+        if (fine) r->wants &= ~(unsigned)REPLICA_WANTS_NO_FUNCTIONS;
+        else call_errorf(c, "ERR Unsupported rdb-filter-only option: %.*s", shown(words.v[i]), words.v[i].p);
+    }
+    argv_vec_fini(&words);
+    mem_free(text);
+    return fine;
+}
+
+/* ack offset [fack offset], of a replica; nobody answers. */
+static void take_ack(struct call *c, int i)
+{
+    int64_t offset, logged = 0;
+    if (!(c->session->flags & SESSION_REPLICA) || !number_parse_i64(c->argv[i + 1], &offset)) return;
+    if (c->argc > i + 3 && bytes_is_word(c->argv[i + 2], "fack") && !number_parse_i64(c->argv[i + 3], &logged)) return;
+    replicas_take_ack(c->client, offset, logged);
+}
+
 void cmd_replconf(struct call *c)
 {
-    struct client *cl = c->client;
+    static const struct {
+        const char *name;
+        bool (*take)(struct call *c, struct bytes value);
+    } options[] = {{"listening-port", take_port}, {"ip-address", take_ip},     {"capa", take_capa},
+                   {"version", take_version},     {"rdb-only", take_rdb_only}, {"rdb-filter-only", take_filter}};
     if (c->argc % 2 == 0) {
         call_syntax_error(c);
         return;
     }
     for (int i = 1; i < c->argc; i += 2) {
-        struct bytes name = c->argv[i], value = c->argv[i + 1];
-        int64_t port;
-        if (bytes_is_word(name, "listening-port")) {
-            if (!call_int_range(c, value, 0, 65535, &port, NULL)) return;
-            cl->replica_port = (int)port;
-        } else if (bytes_is_word(name, "ip-address")) {
-            if (value.n >= REPLICA_IP_MAX) {
-                call_errorf(c, "ERR REPLCONF ip-address provided by replica instance is too long: %zu bytes", value.n);
-                return;
-            }
-            mem_free(cl->replica_ip);
-            cl->replica_ip = mem_calloc(value.n + 1);
-            memcpy(cl->replica_ip, value.p, value.n);
-        } else if (bytes_is_word(name, "rdb-filter-only")) {
-            if (!bytes_is_word(value, "functions")) {
-                call_errorf(c, "ERR Unsupported rdb-filter-only option: %.*s", (int)(value.n < 128 ? value.n : 128),
-                            value.p);
-                return;
-            }
-            cl->s.flags |= SESSION_FUNCTIONS_ONLY;
-        } else if (bytes_is_word(name, "ack") || bytes_is_word(name, "getack")) {
-            return;                                /* no reply */
-        } else if (!bytes_is_word(name, "capa")) { /* what we do not make use of is nothing to refuse */
-            call_errorf(c, "ERR Unrecognized REPLCONF option: %.*s", (int)(name.n < 128 ? name.n : 128), name.p);
+        struct bytes name = c->argv[i];
+        size_t k = 0;
+        if (bytes_is_word(name, "ack")) {
+            take_ack(c, i);
             return;
         }
+        if (bytes_is_word(name, "getack")) return; /* of our primary's link alone, and that is not asked here */
+        while (k < sizeof options / sizeof *options && !bytes_is_word(name, options[k].name)) k++;
+        if (k == sizeof options / sizeof *options) {
+            call_errorf(c, "ERR Unrecognized REPLCONF option: %.*s", shown(name), name.p);
+            return;
+        }
+        if (!options[k].take(c, c->argv[i + 1])) return;
     }
     call_ok(c);
 }

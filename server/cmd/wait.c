@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * WAIT and WAITAOF: a client waits until what it changed is elsewhere, or on the disk. Replicas that follow by SYNC
- * acknowledge nothing, so their number is always 0.
+ * WAIT and WAITAOF: a client waits until what it changed is with so many replicas (what they have executed, and said so:
+ * REPLCONF ACK), in their logs on their disks, or in ours. Replicas are asked at the end of the turn in which somebody
+ * begins to wait.
  */
 #include "server/command/handlers.h"
 #include "server/ds/number.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-#define ACKNOWLEDGED 0
 #define OF_A_REPLICA                                                                                                   \
     "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "           \
     "configured "                                                                                                      \
@@ -18,11 +19,18 @@
     "are not propagated."
 #define NO_LOG "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
+static int64_t acknowledged(const struct client *cl) { return (int64_t)replicas_acknowledged(cl->w, cl->changed_at); }
+
+/* --- WAIT replicas milliseconds ------------------------------------------------------------------------------------ */
+
 static bool answer_wait(struct client *cl, const struct request *r, struct reply *out, bool last)
 {
-    (void)cl, (void)r;
-    if (last) reply_int(out, ACKNOWLEDGED);
-    return last;
+    int64_t replicas = 0, have = acknowledged(cl);
+    bool is_number = number_parse_i64(r->argv[1], &replicas);
+    ASSERT(is_number); /* cmd_wait() has looked */
+    if (!last && have < replicas) return false;
+    reply_int(out, have);
+    return true;
 }
 
 void cmd_wait(struct call *c)
@@ -33,20 +41,30 @@ void cmd_wait(struct call *c)
         return;
     }
     if (!call_int(c, c->argv[1], &replicas) || !call_timeout_ms(c, c->argv[2], &deadline_ms)) return;
-    if (ACKNOWLEDGED >= replicas || c->deny_blocking || !c->client) call_integer(c, ACKNOWLEDGED);
-    else call_block_on_log(c, deadline_ms, answer_wait);
+    int64_t have = c->client ? acknowledged(c->client) : 0;
+    if (have >= replicas || c->deny_blocking || !c->client) {
+        call_integer(c, have);
+        return;
+    }
+    call_block_on_log(c, deadline_ms, answer_wait);
+    replicas_want_acks(c->w);
 }
+
+/* --- WAITAOF local replicas milliseconds ---------------------------------------------------------------------------- */
+
+static bool is_local(const struct client *cl) { return aof_is_durable(cl->w->srv, cl->durable_at); }
+static int64_t logged(const struct client *cl) { return (int64_t)replicas_logged(cl->w, cl->changed_at); }
 
 static void reply_numbers(const struct client *cl, struct reply *out)
 {
     reply_array(out, 2);
-    reply_int(out, aof_is_durable(cl->w->srv, cl->durable_at));
-    reply_int(out, ACKNOWLEDGED);
+    reply_int(out, is_local(cl));
+    reply_int(out, logged(cl));
 }
 
 static bool is_reached(const struct client *cl, int64_t local, int64_t replicas)
 {
-    return ACKNOWLEDGED >= replicas && (!local || aof_is_durable(cl->w->srv, cl->durable_at));
+    return logged(cl) >= replicas && (!local || is_local(cl));
 }
 
 static bool answer_waitaof(struct client *cl, const struct request *r, struct reply *out, bool last)
@@ -68,8 +86,18 @@ void cmd_waitaof(struct call *c)
     if (!call_int(c, c->argv[1], &local) || !call_int_range(c, c->argv[1], 0, 1, &local, bad_local)) return;
     if (!call_positive(c, c->argv[2], &replicas, NULL)) return;
     if (!call_timeout_ms(c, c->argv[3], &deadline_ms)) return;
-    if (c->srv->upstream) call_error(c, AOF_OF_A_REPLICA);
-    else if (local && c->srv->aof.state == AOF_OFF) call_error(c, NO_LOG);
-    else if (c->deny_blocking || is_reached(c->client, local, replicas)) reply_numbers(c->client, c->out);
-    else call_block_on_log(c, deadline_ms, answer_waitaof);
+    if (c->srv->upstream) {
+        call_error(c, AOF_OF_A_REPLICA);
+        return;
+    }
+    if (local && c->srv->aof.state == AOF_OFF) {
+        call_error(c, NO_LOG);
+        return;
+    }
+    if (c->deny_blocking || is_reached(c->client, local, replicas)) {
+        reply_numbers(c->client, c->out);
+        return;
+    }
+    call_block_on_log(c, deadline_ms, answer_waitaof);
+    replicas_want_acks(c->w);
 }

@@ -32,7 +32,6 @@ const struct command spec_replication[] = {
         .arity = -3,
         .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING | CMD_NO_MULTI | CMD_NEEDS_CLIENT,
         .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
-        .lacks = LACKS_REPLICATION,
         .group = "server",
         .since = "2.8.0",
         .summary = "An internal command used in replication.",

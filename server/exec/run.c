@@ -105,11 +105,13 @@ static inline void assert_admitted(const struct session *s, const struct request
 }
 
 /* What it changed is in the journal as far as this: WAITAOF waits for that, and where replies wait for the disk, this
- * client's. */
+ * client's; and in the history so far, for which WAIT waits. */
 static void note_change(struct session *s)
 {
     struct worker *w = s->w;
-    if (unlikely(w->notes_changes) && s->client) s->client->durable_at = w->srv->journal.text.end;
+    if (likely(!w->notes_changes) || !s->client) return;
+    s->client->durable_at = w->srv->journal.text.end;
+    s->client->changed_at = history_offset(&w->srv->history);
 }
 
 /* Inlined several times: for a plain command `how` folds away. */

@@ -40,7 +40,6 @@ enum session_flag {
     SESSION_READ_ONLY = 1u << 17,      /* a script that may not write */
     SESSION_ALLOW_OOM = 1u << 18,      /* or may also over maxmemory */
     SESSION_WROTE = 1u << 19,          /* or has written, and is not stopped half way any more */
-    SESSION_FUNCTIONS_ONLY = 1u << 20, /* SYNC is to give it the libraries of functions and nothing else */
     SESSION_RESTRICTED = 1u << 21,     /* its user may not do everything */
     SESSION_DEBUGS = 1u << 22,         /* its next EVAL is run in the debugger (SCRIPT DEBUG SYNC) */
     SESSION_DEBUG_REFUSED = 1u << 23,  /* or is refused, since it asked for what there is not (SCRIPT DEBUG YES) */

@@ -204,7 +204,10 @@ static void settle(struct worker *w, struct migration *m)
     if (m->t.sent_count) take_away(&c, m);
     w->srv->dirty += c.dirty;
     if (effects_pending(&w->effects)) effects_flush(w, true);
-    if (cl && w->notes_changes && c.dirty) cl->durable_at = w->srv->journal.text.end;
+    if (cl && w->notes_changes && c.dirty) {
+        cl->durable_at = w->srv->journal.text.end;
+        cl->changed_at = history_offset(&w->srv->history);
+    }
     if (cl) blocked_answer(cl);
     list_remove(&m->all);
     all->running_count--;

@@ -29,6 +29,7 @@
 #include "server/net/tracking.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
+#include "server/repl/replica.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -199,7 +200,7 @@ void client_free(struct client *cl)
     mem_free(cl->name);
     mem_free(cl->lib_name);
     mem_free(cl->lib_ver);
-    mem_free(cl->replica_ip);
+    replica_free(cl);
     mem_free_sized(cl, sizeof *cl);
 }
 
@@ -285,6 +286,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
     w->stats.net_in += n;
     w->stats.reads++;
     cl->net_in += n;
+    if (unlikely(cl->s.flags & SESSION_PRIMARY)) w->stats.repl_in += n;
     cl->active_ms = w->now_ms;
     if (cl->in_off == cl->in_len && !cl->in_own) {
         cl->in_sga = sga;

@@ -32,6 +32,7 @@ enum client_flag {
 
 struct config;
 struct feed;
+struct replica;
 struct server;
 struct blocked;       /* server/exec/blocked.c */
 struct subscriptions; /* server/net/pubsub.c */
@@ -49,6 +50,7 @@ struct client {
     struct worker *w;
     struct reply out;    /* out.proto is 2 or 3 */
     uint64_t durable_at; /* what it changed since there is a log lies before this offset of the journal */
+    uint64_t changed_at; /* and since there is a history, not behind this offset of that */
 
     /* Input: one contiguous buffer, either the array just popped (in_sga) or our own (in_own), and how far it is
      * parsed. */
@@ -77,10 +79,9 @@ struct client {
     char *name, *lib_name, *lib_ver; /* NUL-terminated or NULL */
     char peer[64], local[64];        /* "127.0.0.1:4711", "[::1]:4711", "/tmp/redis.sock:0" */
     uint64_t net_in, net_out, commands;
-    int replica_port;   /* where a replica says it listens; 0: it did not say */
-    char *replica_ip;   /* NULL: as port */
-    struct feed *feed;  /* server/net/feed.h; NULL: it reads no stream */
-    uint64_t feed_from; /* where in its output, counted as net_out, the effects begin */
+    struct replica *replica; /* server/repl/replica.h; NULL: it has said nothing of a replica's */
+    struct feed *feed;       /* server/net/feed.h; NULL: it reads no stream */
+    uint64_t feed_from;      /* where in its output, counted as net_out, the effects begin */
 };
 
 /* Life: accepted queue and its peer as accept told it in, client out. client_free() at the end of a turn only:

@@ -62,6 +62,17 @@ static size_t unsent_snapshot(const struct client *cl)
     return cl->feed_from - sent < cl->unsent ? (size_t)(cl->feed_from - sent) : cl->unsent;
 }
 
+/* client-output-buffer-limit of its class. A replica's is never below the backlog: one that asks for all of it is so far
+ * behind at once. */
+static size_t hard_limit(const struct client *cl)
+{
+    const struct config *cfg = cl->w->conf.cfg;
+    enum client_class class = client_class_of(cl);
+    int64_t hard = cfg->client_output_buffer_limit[class].hard_bytes;
+    if (hard && class == CLASS_REPLICA && hard < cfg->repl_backlog_size) hard = cfg->repl_backlog_size;
+    return (size_t)hard;
+}
+
 void client_close_over_limit(struct client *cl)
 {
     if (cl->flags & CLIENT_CLOSE_NOW) return;
@@ -91,8 +102,8 @@ static size_t owed_bytes(const struct client *cl)
 bool client_may_grow(struct reply *r, size_t bytes)
 {
     struct client *cl = list_entry(r, struct client, out);
-    int64_t hard = cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)].hard_bytes;
-    if (unlikely(hard && bytes + cl->unsent > (size_t)hard + unsent_snapshot(cl))) {
+    size_t hard = hard_limit(cl);
+    if (unlikely(hard && bytes + cl->unsent > hard + unsent_snapshot(cl))) {
         client_close_over_limit(cl);
         return false;
     }
@@ -110,7 +121,7 @@ void client_check_output(struct client *cl)
     cl->unsent = unsent;
     size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
     const struct output_limit *lim = &cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)];
-    if (lim->hard_bytes && total > (size_t)lim->hard_bytes) {
+    if (lim->hard_bytes && total > hard_limit(cl)) {
         client_close_over_limit(cl);
         return;
     }

@@ -6,6 +6,8 @@
 #include "demi/ext.h"
 #include "server/mem.h"
 #include "server/net/client.h"
+#include "server/repl/replicas.h"
+#include "server/server.h"
 #include "server/worker.h"
 
 #define PIECES 32 /* segments a push */
@@ -49,6 +51,16 @@ void feed_start(struct client *cl, struct snapshot *s)
     cl->feed_from = UINT64_MAX; /* until the snapshot has been pushed */
 }
 
+void feed_continue(struct client *cl, uint64_t from)
+{
+    ASSERT(!cl->feed);
+    struct history *h = &cl->w->srv->history;
+    struct feed *f = cl->feed = mem_calloc(sizeof *f);
+    f->journal = &h->journal;
+    history_read_from(h, from, &f->in_journal);
+    cl->feed_from = cl->net_out + reply_bytes(&cl->out);
+}
+
 static void leave_snapshot(struct feed *f)
 {
     if (!f->snapshot) return;
@@ -77,7 +89,9 @@ static struct broadcast_reader *current(struct client *cl)
         if (broadcast_unread(&f->in_snapshot)) return &f->in_snapshot;
         leave_snapshot(f);
         cl->feed_from = cl->net_out;
+        replicas_transferred(cl);
     }
+    if (f->held) return NULL;
     return broadcast_unread(&f->in_journal) ? &f->in_journal : NULL;
 }
 
@@ -103,6 +117,7 @@ static int push_some(struct client *cl, struct broadcast_reader *r, size_t n)
     cl->unsent += sum;
     cl->net_out += sum;
     cl->w->stats.net_out += sum;
+    cl->w->stats.repl_out += sum;
     cl->w->stats.writes++;
     broadcast_advance(r, sum);
     return 0;

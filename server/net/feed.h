@@ -20,6 +20,8 @@ struct snapshot {
     struct broadcast_reader first; /* the whole of it */
     struct broadcast_reader since; /* the journal from then on */
     struct journal *journal;
+    uint64_t offset; /* of the history, where it stands */
+    int version;     /* of RDB */
     uint64_t bytes;
     bool is_whole; /* all of it is there: until then nobody is given any of it, since its size goes in front */
     unsigned refs;
@@ -33,10 +35,13 @@ struct feed {
     struct snapshot *snapshot; /* NULL: it has been read */
     struct broadcast_reader in_snapshot, in_journal;
     struct journal *journal;
+    bool held; /* the journal is not read yet: the first ACK is awaited */
 };
 
 /* cl reads s (a reference of its own is taken), then the journal. */
 void feed_start(struct client *cl, struct snapshot *s);
+/* cl reads the history from the byte at this offset on: what history_continues() allowed. */
+void feed_continue(struct client *cl, uint64_t from);
 void feed_end(struct client *cl); /* harmless without one */
 /* Pushes what there is, as far as the window goes. 0 or a positive errno. */
 int feed_push(struct client *cl);

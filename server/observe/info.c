@@ -24,6 +24,7 @@
 #include "server/persist/load.h"
 #include "server/persist/save.h"
 #include "server/observe/latency.h"
+#include "server/repl/replica.h"
 #include "server/repl/replicas.h"
 #include "server/script/scripts.h"
 #include "server/server.h"
@@ -216,21 +217,22 @@ static void info_stats(struct info *in)
     struct server *srv = in->srv;
     worker_see_loop(in->w);
     const struct worker_stats sum = worker_stats_sum(in->srv), *s = &sum;
+    const struct replicas_figures syncs = replicas_figures(in->w);
     info_line(in, "total_connections_received:%llu", (unsigned long long)s->connections);
     info_line(in, "total_commands_processed:%llu", (unsigned long long)s->commands);
     info_line(in, "instantaneous_ops_per_sec:%llu", mean_rate(srv, RATE_COMMANDS));
     info_line(in, "total_net_input_bytes:%llu", (unsigned long long)s->net_in);
     info_line(in, "total_net_output_bytes:%llu", (unsigned long long)s->net_out);
-    info_line(in, "total_net_repl_input_bytes:0");
-    info_line(in, "total_net_repl_output_bytes:0");
+    info_line(in, "total_net_repl_input_bytes:%llu", (unsigned long long)s->repl_in);
+    info_line(in, "total_net_repl_output_bytes:%llu", (unsigned long long)s->repl_out);
     info_line(in, "instantaneous_input_kbps:%.2f", (double)mean_rate(srv, RATE_INPUT) / 1024);
     info_line(in, "instantaneous_output_kbps:%.2f", (double)mean_rate(srv, RATE_OUTPUT) / 1024);
-    info_line(in, "instantaneous_input_repl_kbps:0.00");
-    info_line(in, "instantaneous_output_repl_kbps:0.00");
+    info_line(in, "instantaneous_input_repl_kbps:%.2f", (double)mean_rate(srv, RATE_REPL_INPUT) / 1024);
+    info_line(in, "instantaneous_output_repl_kbps:%.2f", (double)mean_rate(srv, RATE_REPL_OUTPUT) / 1024);
     info_line(in, "rejected_connections:%llu", (unsigned long long)s->rejected_conn);
-    info_line(in, "sync_full:%llu", (unsigned long long)replicas_full_syncs(in->w));
-    info_line(in, "sync_partial_ok:0");
-    info_line(in, "sync_partial_err:0");
+    info_line(in, "sync_full:%llu", (unsigned long long)syncs.full);
+    info_line(in, "sync_partial_ok:%llu", (unsigned long long)syncs.partial_ok);
+    info_line(in, "sync_partial_err:%llu", (unsigned long long)syncs.partial_err);
     info_line(in, "expired_keys:%llu", (unsigned long long)s->expired);
     info_line(in, "expired_stale_perc:%.2f", s->expired_stale_perc * 100);
     info_line(in, "expired_time_cap_reached_count:%llu", (unsigned long long)s->expired_time_cap_reached);
@@ -274,30 +276,44 @@ static void info_stats(struct info *in)
     acl_lines(in, s);
 }
 
-/* What it said of itself (REPLCONF), or the address it came from without its port, which is the connection's. */
 static void replica_line(struct info *in, size_t i, const struct client *cl)
 {
-    const char *ip = cl->replica_ip ? cl->replica_ip : cl->peer, *colon = cl->replica_ip ? NULL : strrchr(ip, ':');
-    int n = colon ? (int)(colon - ip) : (int)strlen(ip);
-    info_line(in, "slave%zu:ip=%.*s,port=%d,state=online,offset=0,lag=0", i, n, ip, cl->replica_port);
+    char ip[REPLICA_IP_MAX];
+    const struct replica *r = cl->replica;
+    replica_address(cl, ip, sizeof ip);
+    info_line(in, "slave%zu:ip=%s,port=%d,state=%s,offset=%lld,lag=%lld", i, ip, r->port, replica_state_word(r),
+              (long long)r->ack_offset, (long long)replica_lag_s(r, in->w->now_ms));
+}
+
+static void replicas_lines(struct info *in)
+{
+    const struct config *cfg = in->srv->config;
+    info_line(in, "connected_slaves:%zu", replicas_count(in->w));
+    if (cfg->min_replicas_to_write && cfg->min_replicas_max_lag)
+        info_line(in, "min_slaves_good_slaves:%zu", replicas_good(in->w));
+    for (size_t i = 0; i < replicas_count(in->w); i++) replica_line(in, i, replicas_at(in->w, i));
+}
+
+static void history_lines(struct info *in)
+{
+    const struct history *h = &in->srv->history;
+    info_line(in, "master_replid:%s", h->id);
+    info_line(in, "master_replid2:%s", h->id2);
+    info_line(in, "master_repl_offset:%llu", (unsigned long long)history_offset(h));
+    info_line(in, "second_repl_offset:%lld", (long long)h->second_offset);
+    info_line(in, "repl_backlog_active:%d", history_is_kept(h));
+    info_line(in, "repl_backlog_size:%lld", (long long)in->srv->config->repl_backlog_size);
+    info_line(in, "repl_backlog_first_byte_offset:%llu", (unsigned long long)history_first(h));
+    info_line(in, "repl_backlog_histlen:%llu", (unsigned long long)history_length(h));
 }
 
 static void info_replication(struct info *in)
 {
     info_line(in, "role:%s", in->srv->upstream ? "slave" : "master");
     if (in->srv->upstream) info_upstream(in);
-    info_line(in, "connected_slaves:%zu", replicas_count(in->w));
-    if (in->srv->unusual & SERVER_FEW_REPLICAS) info_line(in, "min_slaves_good_slaves:0");
-    for (size_t i = 0; i < replicas_count(in->w); i++) replica_line(in, i, replicas_at(in->w, i));
+    replicas_lines(in);
     info_line(in, "master_failover_state:no-failover");
-    info_line(in, "master_replid:%s", in->srv->run_id);
-    info_line(in, "master_replid2:0000000000000000000000000000000000000000");
-    info_line(in, "master_repl_offset:0");
-    info_line(in, "second_repl_offset:-1");
-    info_line(in, "repl_backlog_active:0");
-    info_line(in, "repl_backlog_size:%lld", (long long)in->srv->config->repl_backlog_size);
-    info_line(in, "repl_backlog_first_byte_offset:0");
-    info_line(in, "repl_backlog_histlen:0");
+    history_lines(in);
 }
 
 static void cpu_lines(struct info *in, const char *suffix, const struct rusage *ru)

@@ -94,6 +94,7 @@ void memory_use_measure(struct memory_use *m, struct worker *w, size_t used)
         m->expires += memory_use_expires(&srv->dbs[i]);
     }
     measure_scripts(m, srv);
+    m->backlog = replicas_backlog_memory(w);
     m->aof_buffer = aof_unwritten(&srv->aof);
     m->tracking = tracking_figures(srv).bytes;
     m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables + m->expires + m->tracking +

@@ -24,7 +24,7 @@ struct memory_use {
     size_t clients_normal;
     size_t clients_slaves; /* clients that are replicas, with the snapshots and effects that they have still to read */
     size_t clients, replicas; /* how many of either */
-    size_t backlog;           /* of replication: none is kept, since a replica that comes back gets a snapshot */
+    size_t backlog;           /* of replication, as far as repl-backlog-size goes */
     size_t tables;            /* of all databases */
     size_t expires;           /* of all databases: when keys expire */
     size_t tracking;          /* names of keys that clients keep in caches of their own */

@@ -480,7 +480,8 @@ int aof_writer_run(struct worker *w)
         demi_wake_free(a->wake);
         return -err;
     }
-    a->runs = w->notes_changes = true;
+    a->runs = true;
+    w->notes_changes |= NOTES_LOG;
     return 0;
 }
 
@@ -497,7 +498,8 @@ bool aof_writer_end(struct worker *w)
     if (a->next_qd >= 0) disk_file_close(a->next_qd);
     a->next_qd = -1;
     demi_wake_free(a->wake);
-    a->runs = a->put_off = w->notes_changes = false;
+    a->runs = a->put_off = false;
+    w->notes_changes &= (uint8_t)~NOTES_LOG;
     journal_reader_end(&srv->journal, &a->reader);
     return fine;
 }

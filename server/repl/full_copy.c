@@ -59,7 +59,7 @@ void full_copy_begin(struct worker *w, struct snapshot *s, size_t bytes_max)
     f->call = run_internal(w, &srv->dbs[0]);
     f->busy_ns = w->turn_ns;
     rdb_sink_init(&f->sink, into_text, f);
-    f->sink.version = (int)srv->config->rdb_version;
+    f->sink.version = s->version;
     f->sink.compress = srv->config->rdbcompression;
     f->sink.checksum = srv->config->rdbchecksum;
     rdb_write_begin(&f->writer, &f->sink, &f->call, false);

@@ -50,10 +50,16 @@ bool history_is_kept(const struct history *h) { return h->backlog.of != NULL; }
 
 void history_keep(struct history *h)
 {
-    if (!history_is_kept(h)) journal_read(&h->journal, &h->backlog);
+    if (history_is_kept(h)) return;
+    journal_read(&h->journal, &h->backlog);
+    h->journal.srv->workers[0].notes_changes |= NOTES_HISTORY;
 }
 
-void history_forget(struct history *h) { journal_reader_end(&h->journal, &h->backlog); }
+void history_forget(struct history *h)
+{
+    journal_reader_end(&h->journal, &h->backlog);
+    h->journal.srv->workers[0].notes_changes &= (uint8_t)~NOTES_HISTORY;
+}
 
 uint64_t history_first(const struct history *h) { return history_is_kept(h) ? h->base + h->backlog.offset + 1 : 0; }
 

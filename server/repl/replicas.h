@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who follows the writes: clients that sent SYNC. Each reads a snapshot, and from where that stands every effect, out
+ * Who follows the writes: clients that sent SYNC or PSYNC. Each reads a snapshot, and from where that stands every effect, out
  * of blocks that all of them share (server/net/feed.h, server/journal/journal.h).
  */
 #ifndef SERVER_REPLICAS_H
@@ -17,23 +17,48 @@ struct worker;
 
 struct replicas; /* server/repl/replicas.c */
 
-/* cl gets a snapshot and then the journal; no replies any more. The snapshot is one that others read or that is in the
- * making, unless too much has happened since it stood; else a new one, now, or as soon as the one in the making is
- * whole. False: it would take more memory than it may (one may be as large as the data; while one is being read, all
- * together stay within client-output-buffer-limit replica). Where that shows only later, cl gets the error then. */
+/* --- who comes and goes ------------------------------------------------------------------------------------------- */
+
+/* A full synchronisation: cl gets a snapshot and then the history; no replies any more. The snapshot is one that others
+ * read or that is in the making, unless too much has happened since it stood; else a new one, now, or as soon as the
+ * one in the making is whole. False: it would take more memory than it may (one may be as large as the data; while one
+ * is being read, all together stay within client-output-buffer-limit replica). Where that shows only later, cl gets the
+ * error then. */
 bool replicas_attach(struct client *cl);
-/* The copy of s has come to its end, with 0 or -errno: those who wait get it, or the error. */
-void replicas_copy_ended(struct worker *w, struct snapshot *s, int err);
-/* Memory of snapshots and of effects that somebody has not read yet. Not the data's: who is over maxmemory cannot evict
- * it, and evicting would make more of it. */
-size_t replicas_memory(const struct worker *w);
+/* A partial one: it goes on with the byte at `from`, which history_continues() allowed. */
+void replicas_continue(struct client *cl, uint64_t from);
+/* One that had asked for that gets everything. */
+void replicas_count_refused(struct worker *w);
 /* The client goes away. */
 void replicas_forget(struct client *cl);
+/* All of them are disconnected: what they followed is not what they will be told (a new id). They come back. */
+void replicas_close_all(struct worker *w);
 void replicas_fini(struct worker *w);
-/* min-replicas-to-write: those that follow by SYNC acknowledge nothing, so that none of them counts. */
+/* The copy of s has come to its end, with 0 or -errno: those who wait get it, or the error. */
+void replicas_copy_ended(struct worker *w, struct snapshot *s, int err);
+/* cl has been handed all of its snapshot. */
+void replicas_transferred(struct client *cl);
+
+/* --- how far they have come --------------------------------------------------------------------------------------- */
+
+/* REPLCONF ACK offset [FACK offset]. */
+void replicas_take_ack(struct client *cl, int64_t offset, int64_t aof_offset);
+/* They are asked for it at the end of the turn. */
+void replicas_want_acks(struct worker *w);
+/* How many have acknowledged so much of the history, and how many have it in their logs on their disks. */
+size_t replicas_acknowledged(const struct worker *w, uint64_t offset);
+size_t replicas_logged(const struct worker *w, uint64_t offset);
+/* How many count for min-replicas-to-write. */
+size_t replicas_good(const struct worker *w);
+
+/* --- time --------------------------------------------------------------------------------------------------------- */
+
+/* Options of replication may have changed. */
 void replicas_take_config(struct worker *w);
-/* PING every repl-ping-replica-period, so that a replica sees that the link is alive. */
+/* PING every repl-ping-replica-period, newlines to those who wait, time-outs, the end of a backlog that nobody reads. */
 void replicas_cron(struct worker *w);
+/* At the end of a turn, once there were replicas. */
+void replicas_turn(struct worker *w);
 /* The hook of the history: those who read it are flushed at the end of the turn, those too far behind are closed. */
 void replicas_history_appended(struct journal *j);
 
@@ -41,8 +66,18 @@ void replicas_history_appended(struct journal *j);
 void replicas_check(const struct worker *w);
 #endif
 
+/* --- figures ------------------------------------------------------------------------------------------------------ */
+
 size_t replicas_count(const struct worker *w);
-uint64_t replicas_full_syncs(const struct worker *w);
 struct client *replicas_at(const struct worker *w, size_t i); /* oldest first */
+struct replicas_figures {
+    uint64_t full, partial_ok, partial_err; /* synchronisations since the start, and those that could not be partial */
+};
+struct replicas_figures replicas_figures(const struct worker *w);
+/* Memory of snapshots and of effects that somebody has not read yet, beyond the backlog's. Not the data's: who is over
+ * maxmemory cannot evict it, and evicting would make more of it. */
+size_t replicas_memory(const struct worker *w);
+/* The backlog's. */
+size_t replicas_backlog_memory(const struct worker *w);
 
 #endif

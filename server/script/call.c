@@ -156,7 +156,7 @@ static const struct command *find_command(struct script_call_state *s, lua_State
 static bool is_told(const struct script_run *run)
 {
     const struct server *srv = run->vm->w->srv;
-    bool replicas = srv->workers->replicas != NULL, log = srv->workers->notes_changes;
+    bool replicas = srv->workers->notes_changes & NOTES_HISTORY, log = srv->workers->notes_changes & NOTES_LOG;
     return ((run->repl & SCRIPT_REPL_AOF) && (log || !replicas)) || ((run->repl & SCRIPT_REPL_REPLICA) && replicas);
 }
 
