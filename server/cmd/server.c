@@ -38,10 +38,7 @@ static void reply_replica_role(struct call *c, const struct upstream *u)
     reply_int(c->out, u->state == UPSTREAM_CONNECTED ? (int64_t)history_offset(&c->srv->history) : -1);
 }
 
-static bool is_online(const struct call *c, size_t i)
-{
-    return replicas_at(c->w, i)->replica->state == REPLICA_ONLINE;
-}
+static bool is_online(const struct call *c, size_t i) { return replicas_at(c->w, i)->replica->state == REPLICA_ONLINE; }
 
 static void reply_replica(struct call *c, const struct client *cl)
 {

@@ -18,7 +18,7 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-/* --- SYNC, PSYNC id offset [FAILOVER] ------------------------------------------------------------------------------ */
+/* --- SYNC, PSYNC id offset [FAILOVER] ----------------------------------------------------------------------------- */
 
 static void release_payload(void *payload) { mem_free(payload); }
 
@@ -116,17 +116,18 @@ void cmd_psync(struct call *c)
         return;
     }
     if (id.n == 0 || id.p[0] != '?') {
-        server_log(c->srv, LOG_NOTICE_LEVEL,
-                   "Partial resynchronization not accepted: replica %s asked for %.*s from %lld on, and there is %s up to "
-                   "%llu",
-                   c->client->peer, (int)(id.n < 40 ? id.n : 40), id.p, (long long)from, c->srv->history.id,
-                   (unsigned long long)history_offset(&c->srv->history));
+        server_log(
+            c->srv, LOG_NOTICE_LEVEL,
+            "Partial resynchronization not accepted: replica %s asked for %.*s from %lld on, and there is %s up to "
+            "%llu",
+            c->client->peer, (int)(id.n < 40 ? id.n : 40), id.p, (long long)from, c->srv->history.id,
+            (unsigned long long)history_offset(&c->srv->history));
         replicas_count_refused(c->w);
     }
     synchronize(c);
 }
 
-/* --- REPLCONF ------------------------------------------------------------------------------------------------------ */
+/* --- REPLCONF ----------------------------------------------------------------------------------------------------- */
 
 static int shown(struct bytes b) { return (int)(b.n < 128 ? b.n : 128); }
 
@@ -168,7 +169,8 @@ static bool take_version(struct call *c, struct bytes value)
 static bool take_rdb_only(struct call *c, struct bytes value)
 {
     int64_t on;
-    if (!call_int_range(c, value, 0, 1, &on, NULL)) return false;
+    static const char bad[] = "ERR value is out of range, value must between 0 and 1";
+    if (!call_int(c, value, &on) || !call_int_range(c, value, 0, 1, &on, bad)) return false;
     replica_of(c->client)->rdb_only = on;
     return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * WAIT and WAITAOF: a client waits until what it changed is with so many replicas (what they have executed, and said so:
- * REPLCONF ACK), in their logs on their disks, or in ours. Replicas are asked at the end of the turn in which somebody
- * begins to wait.
+ * WAIT and WAITAOF: a client waits until what it changed is with so many replicas (they have executed it, and said so
+ * by REPLCONF ACK), in their logs on their disks, or in ours. Replicas are asked at the end of the turn in which
+ * somebody begins to wait.
  */
 #include "server/command/handlers.h"
 #include "server/ds/number.h"
@@ -21,7 +21,7 @@
 
 static int64_t acknowledged(const struct client *cl) { return (int64_t)replicas_acknowledged(cl->w, cl->changed_at); }
 
-/* --- WAIT replicas milliseconds ------------------------------------------------------------------------------------ */
+/* --- WAIT replicas milliseconds ----------------------------------------------------------------------------------- */
 
 static bool answer_wait(struct client *cl, const struct request *r, struct reply *out, bool last)
 {
@@ -50,7 +50,7 @@ void cmd_wait(struct call *c)
     replicas_want_acks(c->w);
 }
 
-/* --- WAITAOF local replicas milliseconds ---------------------------------------------------------------------------- */
+/* --- WAITAOF local replicas milliseconds -------------------------------------------------------------------------- */
 
 static bool is_local(const struct client *cl) { return aof_is_durable(cl->w->srv, cl->durable_at); }
 static int64_t logged(const struct client *cl) { return (int64_t)replicas_logged(cl->w, cl->changed_at); }

@@ -36,14 +36,14 @@ enum session_flag {
     SESSION_REPLY_OFF = 1u << 9,
     SESSION_REPLY_SKIP_NEXT = 1u << 10,
     SESSION_REPLY_SKIP = 1u << 11,
-    SESSION_SCRIPT = 1u << 16,         /* of a script: what it may is its caller's and its own affair (admit.h) */
-    SESSION_READ_ONLY = 1u << 17,      /* a script that may not write */
-    SESSION_ALLOW_OOM = 1u << 18,      /* or may also over maxmemory */
-    SESSION_WROTE = 1u << 19,          /* or has written, and is not stopped half way any more */
-    SESSION_RESTRICTED = 1u << 21,     /* its user may not do everything */
-    SESSION_DEBUGS = 1u << 22,         /* its next EVAL is run in the debugger (SCRIPT DEBUG SYNC) */
-    SESSION_DEBUG_REFUSED = 1u << 23,  /* or is refused, since it asked for what there is not (SCRIPT DEBUG YES) */
-    SESSION_PRIMARY = 1u << 24,        /* the link to our primary: nothing is refused to it, and nothing replied */
+    SESSION_SCRIPT = 1u << 16,        /* of a script: what it may is its caller's and its own affair (admit.h) */
+    SESSION_READ_ONLY = 1u << 17,     /* a script that may not write */
+    SESSION_ALLOW_OOM = 1u << 18,     /* or may also over maxmemory */
+    SESSION_WROTE = 1u << 19,         /* or has written, and is not stopped half way any more */
+    SESSION_RESTRICTED = 1u << 21,    /* its user may not do everything */
+    SESSION_DEBUGS = 1u << 22,        /* its next EVAL is run in the debugger (SCRIPT DEBUG SYNC) */
+    SESSION_DEBUG_REFUSED = 1u << 23, /* or is refused, since it asked for what there is not (SCRIPT DEBUG YES) */
+    SESSION_PRIMARY = 1u << 24,       /* the link to our primary: nothing is refused to it, and nothing replied */
     SESSION_REPLY_ANY = SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP,
 };
 

@@ -62,8 +62,8 @@ static size_t unsent_snapshot(const struct client *cl)
     return cl->feed_from - sent < cl->unsent ? (size_t)(cl->feed_from - sent) : cl->unsent;
 }
 
-/* client-output-buffer-limit of its class. A replica's is never below the backlog: one that asks for all of it is so far
- * behind at once. */
+/* client-output-buffer-limit of its class. A replica's is never below the backlog: one that asks for all of it is so
+ * far behind at once. */
 static size_t hard_limit(const struct client *cl)
 {
     const struct config *cfg = cl->w->conf.cfg;

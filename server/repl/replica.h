@@ -40,13 +40,13 @@ struct replica { /* client->replica; NULL: it has said nothing of the kind */
     bool rdb_only;    /* it wants the payload and not the stream */
 
     enum replica_state state;
-    bool by_psync;       /* it gets a status line, and acknowledges */
-    bool starts_on_ack;  /* the stream waits for its first ACK */
-    int64_t asked_ms;    /* when it asked for the snapshot it waits for */
-    int64_t ack_ms;      /* when it was last heard of; 0: never */
-    int64_t ack_offset;  /* the greatest it has acknowledged */
-    int64_t aof_offset;  /* of that, what is in its log on its disk (FACK) */
-    uint64_t taken;      /* of the payload, when that was last looked at, and since when it is no more */
+    bool by_psync;      /* it gets a status line, and acknowledges */
+    bool starts_on_ack; /* the stream waits for its first ACK */
+    int64_t asked_ms;   /* when it asked for the snapshot it waits for */
+    int64_t ack_ms;     /* when it was last heard of; 0: never */
+    int64_t ack_offset; /* the greatest it has acknowledged */
+    int64_t aof_offset; /* of that, what is in its log on its disk (FACK) */
+    uint64_t taken;     /* of the payload, when that was last looked at, and since when it is no more */
     int64_t taken_ms;
 };
 

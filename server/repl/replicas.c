@@ -51,7 +51,8 @@ static struct replicas *replicas_of(struct worker *w)
 
 static bool is_good(const struct worker *w, const struct replica *r)
 {
-    return r->state == REPLICA_ONLINE && r->by_psync && replica_lag_s(r, w->now_ms) <= w->conf.cfg->min_replicas_max_lag;
+    return r->state == REPLICA_ONLINE && r->by_psync &&
+           replica_lag_s(r, w->now_ms) <= w->conf.cfg->min_replicas_max_lag;
 }
 
 size_t replicas_good(const struct worker *w)
@@ -261,7 +262,7 @@ void replicas_transferred(struct client *cl)
     see_good(cl->w);
 }
 
-static void add(struct client *cl)
+static void enlist(struct client *cl)
 {
     struct worker *w = cl->w;
     struct replicas *r = replicas_of(w);
@@ -289,7 +290,7 @@ bool replicas_attach(struct client *cl)
     }
     struct snapshot *s = snapshot_to_share(w, version);
     if (!s && may_begin(w) && !(s = snapshot_begin(w, version))) return false;
-    add(cl);
+    enlist(cl);
     me->state = REPLICA_WAITS;
     me->asked_ms = w->now_ms;
     r->figures.full++;
@@ -304,7 +305,7 @@ void replicas_continue(struct client *cl, uint64_t from)
     char line[64];
     bool told_id = me->capa & REPLICA_CAPA_PSYNC2;
     int n = snprintf(line, sizeof line, "+CONTINUE%s%s\r\n", told_id ? " " : "", told_id ? w->srv->history.id : "");
-    add(cl);
+    enlist(cl);
     me->by_psync = true;
     me->state = REPLICA_ONLINE;
     me->ack_ms = w->now_ms;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who follows the writes: clients that sent SYNC or PSYNC. Each reads a snapshot, and from where that stands every effect, out
- * of blocks that all of them share (server/net/feed.h, server/journal/journal.h).
+ * Who follows the writes: clients that sent SYNC or PSYNC. Each reads a snapshot, and from where that stands every
+ * effect, out of blocks that all of them share (server/net/feed.h, server/journal/journal.h).
  */
 #ifndef SERVER_REPLICAS_H
 #define SERVER_REPLICAS_H
@@ -55,7 +55,7 @@ size_t replicas_good(const struct worker *w);
 
 /* Options of replication may have changed. */
 void replicas_take_config(struct worker *w);
-/* PING every repl-ping-replica-period, newlines to those who wait, time-outs, the end of a backlog that nobody reads. */
+/* PING every repl-ping-replica-period, newlines to those who wait, time-outs, the end of a backlog nobody reads. */
 void replicas_cron(struct worker *w);
 /* At the end of a turn, once there were replicas. */
 void replicas_turn(struct worker *w);

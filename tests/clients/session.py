@@ -16,8 +16,7 @@ missing = importlib.util.module_from_spec(importlib.util.spec_from_loader("missi
 loader.exec_module(missing)
 PROMPT = "127.0.0.1:26700> "
 # What a command is refused with that takes some; the others have no row, or take none.
-ARGUMENTS = {"CLUSTER": ("INFO",), "MODULE LOAD": ("x",), "MODULE LOADEX": ("x",), "MODULE UNLOAD": ("x",),
-             "PSYNC": ("?", "-1")}
+ARGUMENTS = {"CLUSTER": ("INFO",), "MODULE LOAD": ("x",), "MODULE LOADEX": ("x",), "MODULE UNLOAD": ("x",)}
 # A value that asks for something, where "yes" does not.
 ASKS = {"user": "alice on", "io-threads": "4", "tls-port": "6380", "maxmemory-clients": "10mb", "loadmodule": "/x", "bind-source-addr": "127.0.0.1", "socket-mark-id": "1"}
 CLI = need("redis-cli")

@@ -1,0 +1,422 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""PSYNC and REPLCONF as a peer speaks them by hand: the same to redis-server and to ours, the same answers to the byte (but for
+ids), the same offsets, the same counters. TAP on stdout.
+"""
+import os
+import re
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from resp import Client, Closed, Silent, encode  # noqa: E402
+from servers import OURS, REDIS, Server  # noqa: E402
+from tap import Tap, skip_all  # noqa: E402
+from versions import OLDER  # noqa: E402
+
+ID = re.compile(rb"[0-9a-f]{40}")
+SELECT = encode(["SELECT", "0"])
+
+
+class Peer:
+    """A replica: a connection, and where it stands."""
+
+    def __init__(self, server, *said):
+        self.link = Client(server.path, 10.0)
+        self.id, self.offset, self.stream = b"?", 0, b""
+        self.said = [self.ask("REPLCONF", *words.split()) for words in said]
+
+    def ask(self, *words):
+        return self.link.call(*words).raw()
+
+    def line(self):
+        """The next line; newlines in front of it say that the link is alive."""
+        line = self.link.line(time.monotonic() + 10)
+        while line.startswith(b"\n"):
+            line = line[1:] or self.link.line(time.monotonic() + 10)
+        return line
+
+    def psync(self, id=b"?", offset=-1, *more):
+        self.link.send(encode([b"PSYNC", id, str(offset).encode(), *more]))
+        return self.line()
+
+    def payload(self):
+        """Behind +FULLRESYNC: the payload, in either form."""
+        head = self.line()
+        deadline = time.monotonic() + 20
+        if not head.startswith(b"$EOF:"):
+            return self.link.exactly(int(head[1:]), deadline)
+        mark, got = head[5:45], b""
+        while not got.endswith(mark):
+            got += self.link.exactly(1, deadline)
+        return got[:-40]
+
+    def full(self, id=b"?", offset=-1):
+        """A full synchronisation; its payload."""
+        line = self.psync(id, offset)
+        assert line.startswith(b"+FULLRESYNC "), line
+        self.id, self.offset = line.split()[1], int(line.split()[2])
+        payload = self.payload()
+        self.ack()
+        return payload
+
+    def ack(self, *more):
+        self.link.send(encode([b"REPLCONF", b"ACK", str(self.offset).encode(), *more]))
+
+    def take(self, n):
+        """n bytes of the stream."""
+        data = self.link.exactly(n, time.monotonic() + 5)
+        self.offset += n
+        self.stream += data
+        return data
+
+    def command(self):
+        """The next command of the stream, its bytes."""
+        data = self.link.node(time.monotonic() + 15).raw()
+        self.offset += len(data)
+        self.stream += data
+        return data
+
+    def is_closed(self, seconds=5):
+        try:
+            while True:
+                self.link.exactly(1, time.monotonic() + seconds)
+        except Closed:
+            return True
+        except Silent:
+            return False
+
+    def close(self):
+        self.link.close()
+
+
+def field(client, name, section="everything"):
+    for line in client.call("INFO", section).text().split(b"\r\n"):
+        if line.startswith(name.encode() + b":"):
+            return line.split(b":", 1)[1]
+    return b""
+
+
+def wait_for(what, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def hidden(line):
+    return ID.sub(b"ID", line)
+
+
+def at_rest(client):
+    """No replica is left of those whose connections were closed."""
+    return wait_for(lambda: field(client, "connected_slaves") == b"0")
+
+
+# --- the same to both: each returns what is compared ------------------------------------------------------------------------------
+
+def replconf(server):
+    """Every form of it, and what is wrong with some."""
+    peer, out = Peer(server), []
+    for words in (["listening-port", "7000"], ["listening-port", "x"], ["listening-port", "-1"], ["listening-port", "9223372036854775808"],
+                  ["ip-address", "10.0.0.1"], ["ip-address", "x" * 255], ["ip-address", "x" * 256], ["ip-address", ""],
+                  ["capa", "eof", "capa", "psync2"], ["capa", "whatever"], ["CAPA", "EOF"], ["rdb-only", "1"], ["rdb-only", "2"], ["rdb-only", "x"],
+                  ["rdb-only", "0"], ["rdb-filter-only", "functions"], ["rdb-filter-only", ""], ["rdb-filter-only", "functions keys"],
+                  ["rdb-filter-only", '"functions"'], ["rdb-filter-only", '"functions'], ["rdb-filter-only", "FUNCTIONS functions"], ["nonsense", "1"], ["x" * 100, "1"],
+                  ["capa"], [], ["capa", "eof", "listening-port"], ["capa", "eof", "bad", "1", "capa", "x"]):
+        out.append(peer.ask("REPLCONF", *words))
+    for words in (["ack", "7"], ["ACK", "x"], ["ack", "7", "fack", "7"], ["getack", "*"], ["ack", "7", "x", "y"]):
+        peer.link.send(encode(["REPLCONF", *words]))
+        out.append(peer.ask("PING"))  # none of them is answered
+    peer.close()
+    return out
+
+
+def refusals(server):
+    """Whoever is refused is no replica; the connection is as it was."""
+    client, out = server.client(), []
+    for words in (["PSYNC"], ["PSYNC", "x"], ["PSYNC", "x", "y"], ["PSYNC", "?", ""], ["PSYNC", "?", "1.5"], ["PSYNC", "?", "9223372036854775808"], ["PSYNC", "?", "-1", "FAILOVER"],
+                  ["PSYNC", "x", "1", "failover"]):
+        peer = Peer(server)
+        out += [hidden(peer.ask(*words)), peer.ask("PING"), field(client, "connected_slaves")]
+        peer.close()
+    peer = Peer(server)
+    peer.link.send(encode(["PING"]) + encode(["PSYNC", "?", "-1"]))
+    out += [peer.line(), peer.line()]
+    peer.link.call("MULTI")
+    out += [peer.ask("PSYNC", "?", "-1"), peer.ask("SYNC")]
+    client.close()
+    return out
+
+
+def counters(client):
+    return [int(field(client, "sync_" + name)) for name in ("full", "partial_ok", "partial_err")]
+
+
+def full(server):
+    """A first replica, the stream behind its snapshot, what INFO and ROLE say of it."""
+    client, out = server.client(), []
+    client.call("FLUSHALL")
+    client.call("SET", "before", "1")
+    counts, id_before = counters(client), field(client, "master_replid")
+    peer = Peer(server, "listening-port 7001", "ip-address 10.1.2.3", "capa eof capa psync2")
+    data = peer.full()
+    out += [data[:5], peer.offset, id_before != peer.id, peer.id == field(client, "master_replid")]
+    out += [field(client, "slave0"), field(client, "master_repl_offset")]
+    client.call("SET", "k", "v")
+    client.call("SELECT", "3")
+    client.call("set", "k", " v ")
+    out += [peer.command() for _ in range(4)]
+    out.append(int(field(client, "master_repl_offset")) == peer.offset)
+    peer.ack()
+    out.append(wait_for(lambda: field(client, "slave0") == b"ip=10.1.2.3,port=7001,state=online,offset=%d,lag=0" % peer.offset))
+    out.append(client.call("ROLE").raw())
+    peer.link.send(encode(["PSYNC", "?", "-1"]) + encode(["SYNC"]))  # ignored
+    client.call("SET", "end", "1")
+    out.append(peer.command())
+    first, length, offset = (int(field(client, name)) for name in ("repl_backlog_first_byte_offset", "repl_backlog_histlen", "master_repl_offset"))
+    out += [first, first + length - 1 == offset, [a - b for a, b in zip(counters(client), counts)]]
+    peer.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def partial(server):
+    """Cut at every byte of a short stream: each offset goes on with the byte behind it, and the edges are Redis's."""
+    client, out = server.client(), []
+    client.call("FLUSHALL")
+    peer = Peer(server, "capa eof capa psync2")
+    peer.full()
+    start = peer.offset
+    for i in range(3):
+        client.call("SET", "key:%d" % i, "x" * i)
+    while not peer.stream.endswith(encode(["SET", "key:2", "xx"])):
+        peer.command()
+    end, counts = peer.offset, counters(client)
+    for k in range(len(peer.stream) + 1):
+        other = Peer(server, "capa psync2")
+        line = other.psync(peer.id if k % 2 else peer.id.upper(), start + k + 1)
+        rest = other.link.exactly(len(peer.stream) - k, time.monotonic() + 5) if k < len(peer.stream) else b""
+        if line != b"+CONTINUE %s\r\n" % peer.id or rest != peer.stream[k:]:
+            out.append((k, line, rest))
+        other.close()
+    out.append(at_rest_but(client, 1))
+    old = Peer(server)  # no psync2: no id
+    out.append(old.psync(peer.id, end + 1))
+    client.call("SET", "more", "1")
+    out += [old.link.exactly(len(encode(["SET", "more", "1"])), time.monotonic() + 5), peer.command()]
+    out.append([a - b for a, b in zip(counters(client), counts)])
+    for id, offset in ((peer.id, peer.offset + 2), (peer.id, 0), (peer.id, -1), (b"0" * 40, peer.offset), (b"?", peer.offset), (b"x", 1), (peer.id[:39], peer.offset)):
+        other = Peer(server, "capa psync2")
+        line = other.psync(id, offset)
+        out.append(hidden(line).split()[0])
+        other.close()
+    out.append([a - b for a, b in zip(counters(client), counts)])
+    for each in (peer, old):
+        each.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def at_rest_but(client, n):
+    return wait_for(lambda: field(client, "connected_slaves") == b"%d" % n)
+
+
+def waiting(server):
+    """WAIT asks for acknowledgements, once a turn, and counts what was acknowledged and not what was sent."""
+    client, out = server.client(), []
+    client.call("FLUSHALL")
+    one, two = Peer(server, "capa psync2"), Peer(server, "capa psync2")
+    for peer in (one, two):
+        peer.full()
+    out.append(wait_for(lambda: field(client, "slave1").count(b"online") == 1))
+    client.call("SET", "k", "v")
+    out += [client.call("WAIT", "0", "10").raw(), client.call("WAIT", "1", "50").raw()]
+    client.send(encode(["WAIT", "1", "0"]))
+    get_ack = encode(["REPLCONF", "GETACK", "*"])
+    seen = b""
+    while not seen.endswith(get_ack * 2):
+        seen += one.command()
+    out.append(seen.replace(SELECT, b""))
+    one.ack()
+    out.append(client.read().raw())
+    out.append(client.call("WAIT", "2", "50").raw())
+    while not two.stream.endswith(get_ack * 3):
+        two.command()
+    two.offset -= 1  # as far as it has executed, which is not all of what it was sent, and is all that the client wrote
+    two.ack()
+    out.append(client.call("WAIT", "2", "1000").raw())
+    client.call("MULTI")
+    client.call("SET", "a", "1")
+    client.call("WAIT", "2", "0")
+    out.append(len(client.call("EXEC").kids))  # it does not wait there
+    other = server.client()
+    out.append(other.call("WAIT", "2", "0").raw())  # it wrote nothing
+    for peer in (one, two):
+        peer.close()
+    out.append(at_rest(client))
+    out.append(client.call("WAIT", "1", "10").raw())
+    for c in (client, other):
+        c.close()
+    return out
+
+
+def logged(server):
+    """WAITAOF counts FACK, and not what was only executed."""
+    client, out = server.client(), []
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    out.append(wait_for(lambda: b"online" in field(client, "slave0")))
+    client.call("SET", "k", "v")
+    peer.offset = int(field(client, "master_repl_offset"))
+    peer.ack()
+    out += [client.call("WAITAOF", "0", "1", "60").raw(), client.call("WAITAOF", "1", "0", "10").raw()]
+    peer.ack(b"FACK", str(peer.offset - 1).encode())
+    out.append(client.call("WAITAOF", "0", "1", "60").raw())
+    peer.ack(b"FACK", str(peer.offset).encode())
+    out.append(client.call("WAITAOF", "0", "1", "1000").raw())
+    peer.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def good(server):
+    """min-replicas-to-write: those that acknowledge."""
+    client, out = server.client(), []
+    client.call("CONFIG", "SET", "min-replicas-to-write", "1", "min-replicas-max-lag", "1")
+    out += [client.call("SET", "k", "v").raw(), field(client, "min_slaves_good_slaves")]
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    out += [wait_for(lambda: client.call("SET", "k", "v").raw() == b"+OK\r\n"), field(client, "min_slaves_good_slaves"), client.call("GET", "k").raw()]
+    out += [wait_for(lambda: client.call("SET", "k", "v").is_error()), field(client, "min_slaves_good_slaves")]  # it has been silent for too long
+    peer.ack()
+    out += [wait_for(lambda: client.call("SET", "k", "v").raw() == b"+OK\r\n")]
+    peer.close()
+    out += [wait_for(lambda: client.call("SET", "k", "v").is_error())]
+    client.call("CONFIG", "SET", "min-replicas-to-write", "0", "min-replicas-max-lag", "10")
+    out += [client.call("SET", "k", "v").raw(), field(client, "min_slaves_good_slaves"), at_rest(client)]
+    client.close()
+    return out
+
+
+def rhythm(server):
+    """PING, and who is silent."""
+    client, out = server.client(), []
+    client.call("CONFIG", "SET", "repl-ping-replica-period", "1")
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    out += [peer.command(), peer.command()]
+    client.call("CLIENT", "PAUSE", "100000", "WRITE")
+    before = field(client, "master_repl_offset")
+    client.call("CONFIG", "SET", "repl-ping-replica-period", "10", "repl-timeout", "2")
+    out.append(peer.is_closed(8))  # it has not acknowledged for so long
+    client.call("CLIENT", "UNPAUSE")
+    client.call("CONFIG", "SET", "repl-timeout", "60")
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def forgotten(server):
+    """The backlog goes some time after the last replica, and its id with it."""
+    client, out = server.client(), []
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    client.call("SET", "k", "v")
+    peer.command()
+    offset = peer.offset
+    peer.close()
+    out.append(at_rest(client))
+    client.call("CONFIG", "SET", "repl-backlog-ttl", "1")
+    out.append(wait_for(lambda: field(client, "repl_backlog_active") == b"0"))
+    out += [field(client, "repl_backlog_histlen"), field(client, "master_replid") != peer.id, field(client, "master_replid2"), field(client, "second_repl_offset")]
+    client.call("SET", "k", "v")  # nobody's history
+    other = Peer(server, "capa psync2")
+    out.append(hidden(other.psync(peer.id, offset + 1)).split()[0])
+    other.close()
+    client.call("CONFIG", "SET", "repl-backlog-ttl", "3600")
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def backlog(server):
+    """Its size: what is too old for it is refused; growth keeps, and shrinking takes effect."""
+    client, out = server.client(), []
+    out += [client.call("CONFIG", "SET", "repl-backlog-size", "1").raw(), client.call("CONFIG", "GET", "repl-backlog-size").raw()]
+    client.call("CONFIG", "SET", "repl-backlog-size", "100000")
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    start = peer.offset
+    for _ in range(300):
+        client.call("SET", "k", "x" * 1000)
+    length = int(field(client, "repl_backlog_histlen"))
+    out.append(length >= 99000)
+    first, offset = int(field(client, "repl_backlog_first_byte_offset")), int(field(client, "master_repl_offset"))
+    out.append(first + length - 1 == offset)
+    for at in (start + 1, first - 1, first, offset, offset + 1):
+        other = Peer(server, "capa psync2")
+        out.append(hidden(other.psync(peer.id, at)).split()[0])
+        other.close()
+    client.call("CONFIG", "SET", "repl-backlog-size", "1mb")
+    out.append(int(field(client, "repl_backlog_histlen")) >= length)
+    client.call("CONFIG", "SET", "repl-backlog-size", "16384")
+    for _ in range(100):
+        client.call("SET", "k", "x" * 1000)
+    peer.close()
+    out.append(wait_for(lambda: client.call("SET", "k", "x" * 1000) and int(field(client, "repl_backlog_histlen")) < 120000))
+    client.call("CONFIG", "SET", "repl-backlog-size", "1mb")
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def identity(server):
+    """DEBUG CHANGE-REPL-ID: what was is nobody's any more."""
+    client, out = server.client(), []
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    client.call("DEBUG", "CHANGE-REPL-ID")
+    out += [field(client, "master_replid") != peer.id, field(client, "run_id") != field(client, "master_replid")]
+    other = Peer(server, "capa psync2")
+    out.append(hidden(other.psync(peer.id, peer.offset + 1)).split()[0])
+    for each in (peer, other):
+        each.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity]
+SINCE_7_2 = [logged]
+
+
+def play(scene, server):
+    try:
+        return scene(server)
+    except (AssertionError, Closed, Silent, OSError, ValueError) as err:
+        return ["%s: %r" % (type(err).__name__, err)] + server.log_tail(5)
+
+
+def main():
+    for binary in (REDIS, OURS):
+        if not os.access(binary, os.X_OK):
+            skip_all("no " + binary)
+    tap = Tap()
+    options = ["--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0"]
+    with Server(REDIS, options) as theirs, Server(OURS, options) as ours:
+        for scene in SCENES + ([] if OLDER else SINCE_7_2):
+            want, got = play(scene, theirs), play(scene, ours)
+            tap.ok(want == got, scene.__doc__.rstrip("."), [] if want == got else ["redis-server: %r" % (want,), "ours:         %r" % (got,)])
+        tap.ok(ours.alive(), "the server is still there")
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
