@@ -86,7 +86,7 @@ int link_connect(struct peer_link *l, struct server *srv, const char *host, uint
     int count = resolve(host, port, timeout_ms, stop, to), err = count < 0 ? count : -ENOENT;
     for (int i = 0; i < count; i++) {
         err = connect_to(l, srv, &to[i], timeout_ms);
-        if (!err || err == -ETIMEDOUT) break;
+        if (!err || err == -ETIMEDOUT || *stop) break;
     }
     return err;
 }
@@ -121,6 +121,40 @@ static int receive(struct peer_link *l, int64_t timeout_ms)
     if (l->in.sga_numsegs && l->in.sga_segs[0].sgaseg_len) return 0;
     link_close(l);
     return -ECONNRESET;
+}
+
+static size_t unread(const struct peer_link *l)
+{
+    return l->in.sga_numsegs ? l->in.sga_segs[0].sgaseg_len - l->taken : 0;
+}
+
+int link_read(struct peer_link *l, size_t max, int64_t timeout_ms, struct bytes *out)
+{
+    ASSERT(max > 0);
+    if (!unread(l)) {
+        int err = receive(l, timeout_ms);
+        if (err) return err;
+    }
+    size_t n = unread(l) < max ? unread(l) : max;
+    *out = bytes_of((const char *)l->in.sga_segs[0].sgaseg_buf + l->taken, n);
+    l->taken += n;
+    return 0;
+}
+
+void link_stop(struct peer_link *l)
+{
+    if (l->qd >= 0) demi_close(l->qd);
+    l->qd = -1;
+}
+
+int link_give(struct peer_link *l, demi_sgarray_t *in, size_t *taken)
+{
+    int qd = l->qd;
+    if (!unread(l)) drop_input(l);
+    *in = l->in;
+    *taken = l->taken;
+    link_init(l);
+    return qd;
 }
 
 int link_read_line(struct peer_link *l, char *line, size_t size, int64_t timeout_ms)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/bytes.h"
 #include "demi/sga.h"
 
 enum { LINK_LINE_MAX = 1024 };
@@ -32,6 +33,13 @@ int link_send(struct peer_link *l, const char *bytes, size_t n, int64_t timeout_
 /* A line without its end; -EPROTO when it has size bytes or more. line ends with NUL. timeout_ms is for the whole of
  * it, in however many pieces it comes. */
 int link_read_line(struct peer_link *l, char *line, size_t size, int64_t timeout_ms);
+/* What comes next, at most `max` bytes and at least one; they stay valid until the next call. */
+int link_read(struct peer_link *l, size_t max, int64_t timeout_ms, struct bytes *out);
 void link_close(struct peer_link *l);
+/* By another than who waits for it: what he waits for fails, and so does all that he tries from then on. What he has
+ * read stays valid. */
+void link_stop(struct peer_link *l);
+/* The connection becomes the caller's: its queue, and what has come and was not read, of which *taken bytes were. */
+int link_give(struct peer_link *l, demi_sgarray_t *in, size_t *taken);
 
 #endif
