@@ -27,6 +27,7 @@
 #include "server/mem.h"
 #include "server/persist/check_aof.h"
 #include "server/persist/check_rdb.h"
+#include "server/repl/upstream.h"
 #include "server/start.h"
 
 #define SPARE_FDS 32 /* beside the clients: log, libOS, listeners */
@@ -248,6 +249,7 @@ static int start(struct server *srv)
 static void stop(struct server *srv)
 {
     const char *pidfile = srv->config->pidfile;
+    upstream_fini(&srv->workers[0]);
     persist_fini(&srv->workers[0]);
     if (pidfile && *pidfile) {
         if (srv->exit_code == 0) server_log(srv, LOG_NOTICE_LEVEL, "Removing the pid file.");

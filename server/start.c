@@ -232,9 +232,9 @@ void server_stop(struct server *srv)
     metrics_stop(srv);
     tls_fini(srv);
     crash_fini();
+    upstream_fini(&srv->workers[0]);
     persist_fini(&srv->workers[0]);
     scripts_fini(srv);
-    upstream_fini(&srv->workers[0]);
     worker_fini(&srv->workers[0]);
     lazyfree_stop(srv);
     check_waist_fini(srv);

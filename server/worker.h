@@ -41,7 +41,7 @@ enum notes_changes { NOTES_LOG = 1, NOTES_HISTORY = 2 }; /* there is a log, a hi
 struct worker_stats {
     uint64_t commands, connections, rejected_conn, hits, misses, expired, evicted, errors;
     uint64_t net_in, net_out, repl_in, repl_out; /* repl_*: of replicas and the primary, counted in the others, too */
-    uint64_t protocol_errors, unblocked, reads, writes;
+    uint64_t unexpected_errors, protocol_errors, unblocked, reads, writes;
     uint64_t acl_denied[ACL_DENIED_CHANNEL + 1]; /* by enum acl_denied */
     uint64_t batches, turns, loop_ns;            /* loop_ns: of turns, without sleep; worker_see_loop() */
     uint64_t expired_time_cap_reached, expire_cycle_ns;

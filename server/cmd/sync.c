@@ -223,7 +223,10 @@ void cmd_replconf(struct call *c)
             take_ack(c, i);
             return;
         }
-        if (bytes_is_word(name, "getack")) return; /* of our primary's link alone, and that is not asked here */
+        if (bytes_is_word(name, "getack")) {
+            if (c->session->flags & SESSION_PRIMARY) upstream_acknowledge(c->w);
+            return;
+        }
         while (k < sizeof options / sizeof *options && !bytes_is_word(name, options[k].name)) k++;
         if (k == sizeof options / sizeof *options) {
             call_errorf(c, "ERR Unrecognized REPLCONF option: %.*s", shown(name), name.p);

@@ -26,6 +26,7 @@
 #include "server/mem.h"
 #include "server/net/client_weight.h"
 #include "server/observe/log.h"
+#include "server/repl/upstream.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -132,6 +133,10 @@ static void protocol_error(struct client *cl, const char *text)
 {
     struct worker *w = cl->w;
     w->stats.protocol_errors++;
+    if (unlikely(cl->s.flags & SESSION_PRIMARY)) {
+        upstream_protocol_error(cl, text);
+        return;
+    }
     reply_error(&cl->out, text);
     server_log(w->srv, LOG_VERBOSE_LEVEL, "Protocol error (%s) from client: %s", text, cl->peer);
     client_close_after_reply(cl);
@@ -143,7 +148,10 @@ static bool parse_client(struct worker *w, struct client *cl)
     struct batch *b = w->batch;
     const struct config *cfg = w->conf.cfg;
     bool authenticated = cl->s.flags & SESSION_AUTHENTICATED;
-    struct resp_limits limits = {.bulk_bytes_max = cfg->proto_max_bulk_len, .unauthenticated = !authenticated};
+    bool primary = cl->s.flags & SESSION_PRIMARY;
+    struct resp_limits limits = {.bulk_bytes_max = primary ? INT64_MAX : cfg->proto_max_bulk_len,
+                                 .unauthenticated = !authenticated,
+                                 .multibulk_only = primary};
     struct resp_request req;
     while (cl->in_off < cl->in_len) {
         if (b->count == BATCH_COMMANDS || b->args.used >= BATCH_ARGS) return false;
@@ -224,11 +232,15 @@ static void execute(struct worker *w)
         }
         p->req.argv = &b->args.v[p->first];
         p->req.keys = &b->keys.v[p->first_key];
-        if (unlikely(exec_request(&cl->s, &p->req) == EXEC_HOLD)) {
-            cl->flags |= CLIENT_PAUSED;
-            held = cl;
-            give_back(w, p);
-            continue;
+        enum exec_verdict v = exec_request(&cl->s, &p->req);
+        if (unlikely(v != EXEC_DONE)) {
+            if (v == EXEC_HOLD) {
+                cl->flags |= CLIENT_PAUSED;
+                held = cl;
+                give_back(w, p);
+                continue;
+            }
+            upstream_applied(cl, p->start, p->end);
         }
         if (unlikely(blocked_any_ready(w))) blocked_serve(w);
     }

@@ -417,7 +417,7 @@ __attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *
     if ((s->flags & SESSION_PRIMARY) && r->cmd && is_plain_of_primary(s, r)) {
         run_for_primary(s, r);
         reply_reset(&s->w->nowhere);
-        return EXEC_DONE;
+        return EXEC_APPLIED;
     }
     if (r->cmd && (s->flags & UNUSUAL) == (SESSION_AUTHENTICATED | SESSION_TRACKING) && is_plain(s->w->srv, r)) {
         tracking_prefetch(s, r);
@@ -435,7 +435,7 @@ __attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *
     bool waits = s->client && (s->client->flags & CLIENT_BLOCKED);
     if (v == EXEC_DONE && !waits) exec_step_reply_skip(s);
     if (v == EXEC_DONE && unlikely(s->flags & SESSION_TRACKING)) step_caching(s, r);
-    return v;
+    return v == EXEC_DONE && (s->flags & SESSION_PRIMARY) ? EXEC_APPLIED : v;
 }
 
 enum exec_verdict exec_request(struct session *s, const struct request *r)

@@ -12,8 +12,9 @@
 #include "server/exec/session.h"
 
 enum exec_verdict {
-    EXEC_DONE, /* replied, refused, queued or blocked: the input is used up */
-    EXEC_HOLD, /* not now (CLIENT PAUSE, a save): the same input again later */
+    EXEC_DONE,    /* replied, refused, queued or blocked: the input is used up */
+    EXEC_APPLIED, /* as DONE, and it was a command of the link to our primary */
+    EXEC_HOLD,    /* not now (CLIENT PAUSE, a save): the same input again later */
 };
 /* Looks it up if r->cmd is NULL (then no keys are known either), checks, runs. The reply goes to session_reply(s). */
 enum exec_verdict exec_request(struct session *s, const struct request *r);

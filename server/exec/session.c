@@ -23,5 +23,6 @@ void session_fini(struct session *s) { multi_free(s); }
 struct reply *session_nowhere(struct session *s)
 {
     s->w->nowhere.proto = s->out->proto;
+    s->w->nowhere.on_error_ctx = s;
     return &s->w->nowhere;
 }

@@ -31,11 +31,14 @@
 #include "server/observe/log.h"
 #include "server/repl/replica.h"
 #include "server/repl/replicas.h"
+#include "server/repl/upstream.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define POP_BYTES_MAX  ((size_t)64 << 10) /* what a pop gives at most */
 #define LARGE_ARGUMENT (32 << 10)
+/* What our primary only announces gets no more room than this; what comes then makes more. */
+#define PRIMARY_ANNOUNCED_MAX ((size_t)64 << 20)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -180,6 +183,7 @@ void client_free(struct client *cl)
 {
     struct worker *w = cl->w;
     if (unlikely(cl->flags & CLIENT_HELD)) client_forget_held(cl);
+    if (unlikely(cl->s.flags & SESSION_PRIMARY)) upstream_lost(cl);
     multi_free(&cl->s);
     blocked_forget(cl);
     pubsub_forget(cl);
@@ -226,6 +230,7 @@ void client_close_after_reply(struct client *cl)
 static size_t announced(const struct client *cl)
 {
     size_t limit = (size_t)cl->w->conf.cfg->client_query_buffer_limit;
+    if (unlikely(cl->s.flags & SESSION_PRIMARY)) limit = PRIMARY_ANNOUNCED_MAX;
     if (cl->in_off == cl->in_len) return 0;
     return cl->in_want < limit ? cl->in_want : limit;
 }
@@ -278,6 +283,18 @@ static void append_input(struct client *cl, demi_sgarray_t *sga)
     demi_sgafree(sga);
 }
 
+void client_take_input(struct client *cl, const demi_sgarray_t *in, size_t taken)
+{
+    ASSERT(cl->in_len == 0);
+    if (!in->sga_numsegs) return;
+    cl->in_sga = *in;
+    cl->in = in->sga_segs[0].sgaseg_buf;
+    cl->in_off = taken;
+    cl->in_len = in->sga_segs[0].sgaseg_len;
+    cl->net_in += cl->in_len - taken;
+    worker_ready(cl->w, cl);
+}
+
 static void take_input(struct client *cl, const demi_sgarray_t *from)
 {
     demi_sgarray_t sga = *from;
@@ -297,7 +314,7 @@ static void take_input(struct client *cl, const demi_sgarray_t *from)
         append_input(cl, &sga);
     }
     size_t held = cl->in_len - cl->in_off;
-    if (unlikely(held > (size_t)w->conf.cfg->client_query_buffer_limit)) {
+    if (unlikely(held > (size_t)w->conf.cfg->client_query_buffer_limit) && !(cl->s.flags & SESSION_PRIMARY)) {
         client_log(cl, LOG_WARNING_LEVEL, "Closing client that reached max query buffer length: ", "");
         w->stats.query_limit_closed++;
         client_kill(cl);

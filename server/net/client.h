@@ -90,6 +90,9 @@ struct client *client_new(struct worker *w, int qd, const struct sockaddr_storag
 /* Who is "local" for protected mode and the options that know this word. What is not known is not local. */
 bool client_is_on_this_host(const struct sockaddr_storage *peer);
 void client_free(struct client *cl);
+/* Of a connection that somebody else has read from: what has come over it and was not read, of which `taken` bytes
+ * were. */
+void client_take_input(struct client *cl, const demi_sgarray_t *in, size_t taken);
 void client_close_soon(struct client *cl); /* no further command runs */
 /* The same, by our will and not its own: the kernel or our stack sends what it has of the output; if there is more, its
  * memory comes free at once and the peer hears of a reset. The client waits for nothing and hears of nothing from now

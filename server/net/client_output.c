@@ -283,7 +283,7 @@ static void weigh_flushed(struct client *cl)
 void client_flush(struct client *cl)
 {
     struct worker *w = cl->w;
-    if (unlikely(cl->durable_at > w->durable)) {
+    if (unlikely(cl->durable_at > w->durable) && !(cl->s.flags & SESSION_PRIMARY)) {
         hold_output(cl);
         return;
     }

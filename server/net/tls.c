@@ -92,10 +92,14 @@ int tls_read(struct server *srv, const struct config *cfg, bool only_missing)
     int err = check_files(srv, cfg);
     struct demi_tls_options o = options_of(cfg);
     if (!err) err = context_make(srv, &o, &made.server);
-    if (!err && given(cfg->tls_client_cert_file) && given(cfg->tls_client_key_file)) {
-        o.cert_file = cfg->tls_client_cert_file;
-        o.key_file = cfg->tls_client_key_file;
-        o.key_pass = cfg->tls_client_key_file_pass;
+    bool has_own = given(cfg->tls_client_cert_file) && given(cfg->tls_client_key_file);
+    if (!err && (has_own || cfg->tls_replication)) {
+        if (has_own) {
+            o.cert_file = cfg->tls_client_cert_file;
+            o.key_file = cfg->tls_client_key_file;
+            o.key_pass = cfg->tls_client_key_file_pass;
+        }
+        o.verify = DEMI_TLS_VERIFY_REQUIRED; /* who a server is has to be shown, whoever may be a client */
         err = context_make(srv, &o, &made.client);
     }
     if (err) {
@@ -103,7 +107,7 @@ int tls_read(struct server *srv, const struct config *cfg, bool only_missing)
         return err;
     }
     warn_of_expiry(srv, made.server, cfg->tls_cert_file);
-    if (made.client) warn_of_expiry(srv, made.client, cfg->tls_client_cert_file);
+    if (made.client && given(cfg->tls_client_cert_file)) warn_of_expiry(srv, made.client, cfg->tls_client_cert_file);
     t->next = made;
     return 0;
 }
@@ -127,6 +131,11 @@ void tls_fini(struct server *srv)
 int tls_accept(struct server *srv, int qd)
 {
     return srv->tls.now.server ? demi_tls_server(qd, srv->tls.now.server) : ENOTSUP;
+}
+
+int tls_connect(struct server *srv, int qd)
+{
+    return srv->tls.now.client ? demi_tls_client(qd, srv->tls.now.client, NULL) : ENOTSUP;
 }
 
 int tls_failure(int qd, char *text, size_t size)

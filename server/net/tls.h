@@ -16,7 +16,7 @@ struct config;
 struct server;
 
 struct tls_contexts {
-    demi_tls_context_t *server, *client; /* client: for connections of our own, where it has a certificate of its own */
+    demi_tls_context_t *server, *client; /* client: for connections of our own */
 };
 
 struct server_tls {
@@ -35,6 +35,8 @@ void tls_fini(struct server *srv);
 
 /* An accepted connection. 0, or a positive errno. */
 int tls_accept(struct server *srv, int qd);
+/* One of ours to a primary (tls-replication). */
+int tls_connect(struct server *srv, int qd);
 /* Why the connection qd failed, into text: 1 in its handshake, 2 later; 0: it does not speak TLS, or did not fail by
  * it. */
 int tls_failure(int qd, char *text, size_t size);

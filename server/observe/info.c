@@ -263,7 +263,7 @@ static void info_stats(struct info *in)
     info_line(in, "tracking_total_keys:%zu", tracking.keys);
     info_line(in, "tracking_total_items:%zu", tracking.items);
     info_line(in, "tracking_total_prefixes:%zu", tracking.prefixes);
-    info_line(in, "unexpected_error_replies:0");
+    info_line(in, "unexpected_error_replies:%llu", (unsigned long long)s->unexpected_errors);
     info_line(in, "total_error_replies:%llu", (unsigned long long)s->errors);
     info_line(in, "dump_payload_sanitizations:0");
     info_line(in, "total_reads_processed:%llu", (unsigned long long)s->reads);

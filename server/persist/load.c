@@ -32,6 +32,7 @@ struct load {
     unsigned flags;
     bool background, cancelled;
     load_ended_fn *ended;
+    void *arg; /* of whom it is for */
     demi_qtoken_t task;
     struct read_ahead *r;
     struct bytes left;        /* of the block that load_read() is at */
@@ -78,6 +79,8 @@ void load_close(struct load *l)
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
 struct worker *load_worker(const struct load *l) { return l->w; }
+void *load_arg(const struct load *l) { return l->arg; }
+struct rdb_origin load_origin(const struct load *l) { return l->rdb.origin; }
 void load_expect(struct load *l, uint64_t bytes) { l->progress.bytes_all = bytes; }
 
 /* key-load-delay is a test's way to make loading last: microseconds a key; below 0, keys a microsecond. */
@@ -112,7 +115,7 @@ static void log_end(const struct load *l, int err)
     struct server *srv = l->w->srv;
     char shown[CHECK_SHOWN_SIZE];
     bool of_key = l->rdb.fault_key.p != NULL;
-    int of_disk = read_ahead_error(l->r);
+    int of_disk = l->r ? read_ahead_error(l->r) : 0;
     const struct rdb_source *s = &l->source;
     if (err)
         server_log(srv, LOG_WARNING_LEVEL, "Error loading the DB from disk at byte %llu: %s%s%s%s%s%s",
@@ -144,6 +147,26 @@ int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
     return err;
 }
 
+int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from, struct bytes *rest)
+{
+    struct call c = run_internal(l->w, &l->w->srv->dbs[0]);
+    ASSERT(!l->r);
+    l->rdb = (struct rdb_loader){.flags = flags,
+                                 .go_on = go_on,
+                                 .arg = l,
+                                 .lot = l->w->conf.cfg->key_load_delay != 0,
+                                 .dbs = from->dbs,
+                                 .libraries = from->libraries};
+    rdb_source_of_blocks(&l->source, from->next_block, from->arg);
+    int err = rdb_read_snapshot(&l->source, &c, &l->rdb);
+    l->w->srv->persist.keys_loaded = l->rdb.keys;
+    l->w->srv->persist.keys_expired = l->rdb.expired;
+    if (err != -ECANCELED) log_end(l, err);
+    *rest = rdb_source_ahead(&l->source);
+    rdb_source_fini(&l->source);
+    return err;
+}
+
 uint64_t load_rdb_bytes(const struct load *l) { return rdb_source_offset(&l->source); }
 
 int load_rdb(struct load *l)
@@ -161,8 +184,10 @@ int load_rdb(struct load *l)
     }
     uint64_t size;
     if (read_ahead_size(l->r, &size) == 0) load_expect(l, size);
-    err = load_rdb_part(l, l->flags, &rest);
+    /* A replica's keys go when its primary says so. */
+    err = load_rdb_part(l, l->flags | (srv->upstream ? RDB_LOAD_KEEP_EXPIRED : 0), &rest);
     load_close(l);
+    if (!err && l->background) srv->persist.origin = l->rdb.origin;
     if (!err && l->background)
         server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from disk: %.3f seconds",
                    (double)(demi_clock_ns() - start) / 1000000000);
@@ -186,20 +211,22 @@ static int64_t run_task(void *arg)
     struct load *l = arg;
     struct worker *w = l->w;
     load_ended_fn *ended = l->ended;
+    void *for_whom = l->arg;
     l->slice_began_ns = demi_clock_ns();
     int err = l->fn(l);
     mem_free(l);
-    ended(w, err);
+    ended(w, for_whom, err);
     return err;
 }
 
-struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended)
+struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended, void *arg)
 {
     struct load *l = mem_calloc(sizeof *l);
     l->w = w;
     l->fn = fn;
     l->background = true;
     l->ended = ended;
+    l->arg = arg;
     l->progress.started_s = w->now_ms / 1000;
     int err = demi_spawn(&l->task, run_task, l, STACK_SIZE);
     if (!err) return l;
@@ -208,10 +235,12 @@ struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended
     return NULL;
 }
 
+void load_give_up(struct load *l) { l->cancelled = true; }
+
 void load_cancel(struct load *l)
 {
     demi_qresult_t qr;
-    l->cancelled = true;
+    load_give_up(l);
     demi_wait(&qr, l->task, NULL);
 }
 

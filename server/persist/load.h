@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "alloc/base/bytes.h"
+#include "server/rdb/snapshot.h"
 
 struct call;
 struct load;
@@ -23,20 +24,23 @@ typedef int load_fn(struct load *l);
  * of opening and reading, or what rdb_read_snapshot() returns; the log says why. */
 int load_foreground(struct worker *w, unsigned flags);
 
-/* The same in a task that runs fn; `ended` is called once, by the task, with what fn returned; the struct is gone by
- * then. NULL: it could not begin; the log says why. */
-typedef void load_ended_fn(struct worker *w, int err);
-struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended);
+/* The same in a task that runs fn; `ended` is called once, by the task, with arg and what fn returned; the struct is
+ * gone by then. NULL: it could not begin; the log says why. */
+typedef void load_ended_fn(struct worker *w, void *arg, int err);
+struct load *load_background(struct worker *w, load_fn *fn, load_ended_fn *ended, void *arg);
 /* fn in the foreground. */
 int load_now(struct worker *w, load_fn *fn);
 /* A load_fn: the file `dbfilename`, as load_foreground() has it; no file is -ENOENT and not logged. */
 int load_rdb(struct load *l);
 /* It ends, with -ECANCELED; returns when it has. */
 void load_cancel(struct load *l);
+/* The same, and it will have ended some time. */
+void load_give_up(struct load *l);
 
 /* --- for what loads --- */
 
 struct worker *load_worker(const struct load *l);
+void *load_arg(const struct load *l);
 /* A file is read from its beginning; one at a time. 0 or -errno. */
 int load_open(struct load *l, const char *path);
 void load_close(struct load *l);
@@ -46,6 +50,17 @@ long load_read(struct load *l, char *buf, size_t size);
  * next load_read(). flags: enum
  * rdb_load_flag. As rdb_read_snapshot(); the log says why. */
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest);
+/* The same out of blocks that the caller has from elsewhere, into databases and libraries of its own (NULL: those of the
+ * server). */
+struct load_stream {
+    rdb_next_block_fn *next_block;
+    void *arg;
+    struct db *dbs;
+    struct libraries *libraries;
+};
+int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from, struct bytes *rest);
+/* What the RDB that was read last said of the history it is of. */
+struct rdb_origin load_origin(const struct load *l);
 /* How long it was. */
 uint64_t load_rdb_bytes(const struct load *l);
 /* False: it is to end, with -ECANCELED. Lets the loop go on now and then. */

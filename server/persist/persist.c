@@ -43,6 +43,7 @@ void persist_fini(struct worker *w)
 {
     struct persist *p = &w->srv->persist;
     if (p->loading) load_cancel(p->loading);
+    if (p->beside) load_cancel(p->beside);
     persist_save_cancel(w);
     if (p->cancelled) save_wait(p->cancelled);
     aof_close(w);
@@ -91,10 +92,11 @@ int persist_load(struct worker *w, unsigned flags)
     return err;
 }
 
-static void loaded(struct worker *w, int err)
+static void loaded(struct worker *w, void *arg, int err)
 {
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
+    (void)arg;
     p->loading = NULL;
     persist_update(srv);
     if (err == -ECANCELED) return;
@@ -110,6 +112,7 @@ static void loaded(struct worker *w, int err)
     }
     worker_update_time(w);
     p->saved_s = now_s(w);
+    if (p->arrived) p->arrived(w);
     p->ready(srv);
 }
 
@@ -161,7 +164,7 @@ void persist_load_begin(struct worker *w, void (*ready)(struct server *srv))
     struct persist *p = &w->srv->persist;
     claim_file(w->srv);
     p->ready = ready;
-    p->loading = load_background(w, w->conf.cfg->appendonly ? load_log : load_rdb, loaded);
+    p->loading = load_background(w, w->conf.cfg->appendonly ? load_log : load_rdb, loaded, NULL);
     persist_update(w->srv);
     if (p->loading) {
         load_quietly(w);
@@ -301,7 +304,7 @@ void persist_cron(struct worker *w)
     struct persist *p = &w->srv->persist;
     look_for_stall(w);
     aof_cron(w);
-    if (p->saving || p->loading || w->srv->aof.rewriting || !walks_are_free(&w->srv->walks)) return;
+    if (p->saving || p->loading || p->beside || w->srv->aof.rewriting || !walks_are_free(&w->srv->walks)) return;
     bool may_try = !p->failed || now_s(w) - p->tried_s > RETRY_S;
     if (!may_try) return;
     const struct save_point *reached = point_reached(w);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "server/persist/claim.h"
+#include "server/rdb/snapshot.h"
 
 struct call;
 struct load;
@@ -40,6 +41,9 @@ struct persist {
     size_t memory_peak;                 /* of the last one */
     struct load *loading;               /* the data are being loaded; NULL: no */
     void (*ready)(struct server *srv);  /* who is told when they are */
+    struct load *beside;                /* data for a replica are, while the old ones are served; NULL: no */
+    struct rdb_origin origin;           /* of what was loaded at the start */
+    void (*arrived)(struct worker *w);  /* who is told of that first */
     uint64_t keys_loaded, keys_expired; /* by the last load */
 };
 

@@ -36,8 +36,17 @@ enum rdb_load_flag {
 
 #define RDB_LOT_MAX 16
 
+/* Of which history the data are, and how far: what a server that was told it may ask for next. */
+struct rdb_origin {
+    char id[41];    /* "": it does not say */
+    int64_t offset; /* -1: nor that */
+    int64_t db;     /* selected in the stream; -1: none */
+};
+
 struct rdb_loader {
-    unsigned flags; /* enum rdb_load_flag */
+    struct db *dbs;              /* where keys go, as many as the server has; NULL: the server's */
+    struct libraries *libraries; /* the same of functions */
+    unsigned flags;              /* enum rdb_load_flag */
     /* Asked after a key, or a lot of keys, or another item: so many. False ends it with -ECANCELED. NULL: not asked. */
     bool (*go_on)(void *arg, size_t items);
     void *arg;
@@ -46,6 +55,7 @@ struct rdb_loader {
     /* set by reading */
     uint64_t keys, expired, empty; /* expired: dead already, left out; empty: without elements, left out */
     uint64_t used_mem;             /* of the server that wrote it, as it says; 0: it does not */
+    struct rdb_origin origin;
     struct bytes fault_key; /* whose value has the fault, valid as long as the source; p NULL: it is in no value */
 };
 

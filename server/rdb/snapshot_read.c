@@ -48,6 +48,7 @@ static bool select_database(struct reading *l)
 {
     uint64_t id = l->frame.number;
     struct db *db = id < INT32_MAX ? srv_db(&l->in, (int64_t)id) : NULL;
+    if (db && l->asked->dbs) db = &l->asked->dbs[id];
     if (!db) return rdb_source_fail(l->s, -ERANGE, "made by a server with more databases");
     l->in.db = db;
     l->hint = l->expand_to = 0;
@@ -80,6 +81,18 @@ static void make_room_ahead(struct reading *l)
     if (l->expand_to && !db_expand_some(l->in.db, l->expand_to, EXPAND_STEP)) l->expand_to = 0;
 }
 
+static void take_origin(struct rdb_origin *o, struct bytes key, struct bytes value, int64_t n)
+{
+    if (bytes_equal(key, BYTES("repl-id")) && value.n < sizeof o->id) {
+        memcpy(o->id, value.p, value.n);
+        o->id[value.n] = 0;
+    } else if (bytes_equal(key, BYTES("repl-offset"))) {
+        o->offset = n;
+    } else if (bytes_equal(key, BYTES("repl-stream-db"))) {
+        o->db = n;
+    }
+}
+
 /* What is worth a line in the log is what redis-server finds worth one. */
 static void take_aux(struct reading *l)
 {
@@ -96,6 +109,8 @@ static void take_aux(struct reading *l)
     } else if (bytes_equal(key, BYTES("used-mem")) && is_number) {
         server_log(srv, LOG_NOTICE_LEVEL, "RDB memory usage when created %.2f Mb", (double)n / (1024 * 1024));
         l->asked->used_mem = n > 0 ? (uint64_t)n : 0;
+    } else {
+        take_origin(&l->asked->origin, key, value, is_number ? n : -1);
     }
 }
 
@@ -144,7 +159,8 @@ static bool take_item(struct reading *l, enum rdb_item item)
     case RDB_ITEM_AUX: take_aux(l); return true;
     case RDB_ITEM_KEY: return read_pair(l);
     case RDB_ITEM_LIBRARY:
-        return libraries_add(&l->in.srv->libraries, l->s, l->frame.value, l->asked->flags & RDB_LOAD_MERGE);
+        return libraries_add(l->asked->libraries ? l->asked->libraries : &l->in.srv->libraries, l->s, l->frame.value,
+                             l->asked->flags & RDB_LOAD_MERGE);
     case RDB_ITEM_SIZES: take_sizes(l); break;
     case RDB_ITEM_END: break;
     }
@@ -222,13 +238,14 @@ int rdb_read_snapshot(struct rdb_source *s, struct call *c, struct rdb_loader *a
     struct reading l = {.s = s, .asked = asked};
     l.quiet = *c->cfg;
     l.quiet.notify_keyspace_events = 0;
-    l.in = run_internal(c->w, &c->srv->dbs[0]);
+    l.in = run_internal(c->w, asked->dbs ? asked->dbs : &c->srv->dbs[0]);
     l.in.cfg = &l.quiet;
     l.in.now_ms = c->now_ms;
     l.rules = (struct rdb_rules){.cfg = &l.quiet,
                                  .lists = &c->srv->list_options,
                                  .seed = l.in.db->hash_seed,
                                  .deep = c->cfg->sanitize_dump_payload == SANITIZE_DUMP_YES};
+    asked->origin = (struct rdb_origin){.offset = -1, .db = -1};
     asked->keys = asked->expired = asked->empty = asked->used_mem = 0;
     asked->fault_key = bytes_of(NULL, 0);
     s->checksum = rdb_wants_checksum(c);

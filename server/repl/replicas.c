@@ -396,6 +396,7 @@ void replicas_close_all(struct worker *w)
         feed_end(r->v[i]);
         client_kill(r->v[i]);
     }
+    if (r) drop_read(w);
 }
 
 #ifdef DEMI_DEBUG

@@ -335,6 +335,7 @@ static enum resp_result parse_one(struct resp_parser *ps, const struct resp_limi
     if (fresh) {
         if (n == 0) return RESP_NEED_MORE;
         out->is_inline = in[0] != '*';
+        if (out->is_inline && limits->multibulk_only) return fail(out, "inline request");
         if (out->is_inline) return parse_inline(ps, in, n, argv, out);
         enum resp_result r = parse_header(ps, limits, in, n, out);
         if (r != RESP_COMMAND || ps->args == 0) return r;

@@ -22,6 +22,7 @@ enum resp_result { RESP_NEED_MORE, RESP_COMMAND, RESP_ERROR };
 struct resp_limits {
     int64_t bulk_bytes_max; /* proto-max-bulk-len, 1 MiB or more; INT64_MAX for a replication primary */
     bool unauthenticated;   /* 10 arguments, 16 KiB each */
+    bool multibulk_only;    /* an inline request is an error */
 };
 
 /* Arguments of one command after the other, so that a batch of commands can be parsed before any is run. v moves
