@@ -40,7 +40,7 @@ struct slowlog;
 struct latency;
 struct lazyfree;
 struct errorstats;
-struct attempt;
+struct dial;
 struct upstream;
 
 #define SERVER_RATE_SAMPLES 16
@@ -94,7 +94,7 @@ struct server {
     struct journal journal;    /* of what was done here, for the log */
     struct history history;    /* for replicas */
     struct upstream *upstream; /* server/repl/upstream.h; NULL: it is nobody's replica */
-    struct attempt *attempts;  /* to reach one, those that were called off and have not ended among them */
+    struct dial *dials;        /* to reach one, those that were called off and have not ended among them */
     struct pubsub *pubsub;
     struct tracking *tracking; /* server/net/tracking.h; NULL: no client tracks keys */
     struct slowlog *slowlog;

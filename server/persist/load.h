@@ -50,8 +50,8 @@ long load_read(struct load *l, char *buf, size_t size);
  * next load_read(). flags: enum
  * rdb_load_flag. As rdb_read_snapshot(); the log says why. */
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest);
-/* The same out of blocks that the caller has from elsewhere, into databases and libraries of its own (NULL: those of the
- * server). */
+/* The same out of blocks that the caller has from elsewhere, into databases and libraries of its own (NULL: those of
+ * the server). */
 struct load_stream {
     rdb_next_block_fn *next_block;
     void *arg;

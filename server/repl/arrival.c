@@ -13,7 +13,7 @@
  * of, and is not kept: so nobody, neither the primary nor a replica of ours, can believe that half of the data are a
  * point in some history.
  */
-#include "server/repl/attempt.h"
+#include "server/repl/dial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,16 +42,16 @@ static_assert(BUFFER_SIZE > 2 * EOF_MARK_SIZE, "what may be the mark is kept bac
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
 
 /* The next bytes of the payload, the mark included; *last: there are no more. */
-static int read_payload(struct attempt *a, struct bytes *out, bool *last)
+static int read_payload(struct dial *a, struct bytes *out, bool *last)
 {
     bool counted = a->form == PAYLOAD_COUNTED;
     *out = bytes_of(NULL, 0);
     *last = counted && a->left == 0;
     if (*last) return 0;
     size_t most = counted && (uint64_t)a->left < BUFFER_SIZE ? (size_t)a->left : BUFFER_SIZE;
-    int err = attempt_read(a, most, out);
+    int err = dial_read(a, most, out);
     if (err) return err;
-    attempt_heard(a, (int64_t)out->n);
+    dial_heard(a, (int64_t)out->n);
     if (counted) a->left -= (int64_t)out->n;
     *last = counted ? a->left == 0 : eof_mark_pass(&a->mark, *out);
     return 0;
@@ -98,7 +98,7 @@ static int push_buffer(struct file_writer *f, size_t keep)
     return 0;
 }
 
-static int write_payload(struct attempt *a, struct file_writer *f)
+static int write_payload(struct dial *a, struct file_writer *f)
 {
     size_t keep = a->form == PAYLOAD_MARKED ? EOF_MARK_SIZE : 0;
     bool last = false;
@@ -130,7 +130,7 @@ static int finish_file(struct file_writer *f, int err)
 }
 
 /* Named as the files of saves are, so that a start clears it away if we are killed. */
-static int open_file(struct attempt *a, int *qd)
+static int open_file(struct dial *a, int *qd)
 {
     static unsigned serial;
     if (!getcwd(a->folder, sizeof a->folder)) return -errno;
@@ -143,13 +143,13 @@ static int open_file(struct attempt *a, int *qd)
     return -EEXIST;
 }
 
-static void drop_file(struct attempt *a)
+static void drop_file(struct dial *a)
 {
     if (*a->file) disk_file_unlink(a->file);
     *a->file = 0;
 }
 
-static int receive_file(struct attempt *a)
+static int receive_file(struct dial *a)
 {
     struct file_writer f = {.qd = -1};
     struct server *srv = a->w->srv;
@@ -189,7 +189,7 @@ static void stop_readers(struct worker *w)
     else if (srv->aof.rewriting) aof_rewrite_cancel(w);
 }
 
-static void leave_history(struct attempt *a)
+static void leave_history(struct dial *a)
 {
     struct history *h = &a->w->srv->history;
     replicas_close_all(a->w);
@@ -216,7 +216,7 @@ static bool is_empty(const struct server *srv)
 
 /* --- beside them -------------------------------------------------------------------------------------------------- */
 
-static void make_room_beside(struct attempt *a)
+static void make_room_beside(struct dial *a)
 {
     struct server *srv = a->w->srv;
     a->dbs = mem_calloc((size_t)srv->db_count * sizeof *a->dbs);
@@ -225,7 +225,7 @@ static void make_room_beside(struct attempt *a)
 }
 
 /* Whatever is in them. */
-static void drop_beside(struct attempt *a)
+static void drop_beside(struct dial *a)
 {
     struct server *srv = a->w->srv;
     struct call c = run_internal(a->w, &srv->dbs[0]);
@@ -239,7 +239,7 @@ static void drop_beside(struct attempt *a)
     libraries_clear(&a->libraries);
 }
 
-static void swap_in(struct attempt *a)
+static void swap_in(struct dial *a)
 {
     char why[LIBRARIES_ERROR_SIZE];
     struct server *srv = a->w->srv;
@@ -256,7 +256,7 @@ static void swap_in(struct attempt *a)
 
 static long next_block(void *arg, struct bytes *block, const struct rdb_notes **notes)
 {
-    struct attempt *a = arg;
+    struct dial *a = arg;
     bool last;
     *notes = NULL;
     int err = read_payload(a, block, &last);
@@ -264,7 +264,7 @@ static long next_block(void *arg, struct bytes *block, const struct rdb_notes **
 }
 
 /* Behind the end of the RDB comes the mark, or nothing. */
-static int check_end(struct attempt *a, struct bytes rest)
+static int check_end(struct dial *a, struct bytes rest)
 {
     struct bytes more;
     size_t have = rest.n;
@@ -280,7 +280,7 @@ static int check_end(struct attempt *a, struct bytes rest)
     return err ? err : last && have == EOF_MARK_SIZE ? 0 : -EBADMSG;
 }
 
-static int load_from_socket(struct load *l, struct attempt *a)
+static int load_from_socket(struct load *l, struct dial *a)
 {
     struct bytes rest;
     struct load_stream from = {.next_block = next_block, .arg = a, .dbs = a->dbs};
@@ -293,7 +293,7 @@ static int load_from_socket(struct load *l, struct attempt *a)
     return err;
 }
 
-static int load_from_file(struct load *l, struct attempt *a)
+static int load_from_file(struct load *l, struct dial *a)
 {
     struct bytes rest;
     uint64_t bytes = (uint64_t)(a->u ? a->u->transfer.read : 0);
@@ -311,7 +311,7 @@ static int load_from_file(struct load *l, struct attempt *a)
 
 static int load_arrived(struct load *l)
 {
-    struct attempt *a = load_arg(l);
+    struct dial *a = load_arg(l);
     if (a->stop) return a->why;
     int err = a->from_socket ? load_from_socket(l, a) : load_from_file(l, a);
     a->stream_db = load_origin(l).db;
@@ -320,7 +320,7 @@ static int load_arrived(struct load *l)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static void log_failure(const struct attempt *a, int err)
+static void log_failure(const struct dial *a, int err)
 {
     if (err == -ECANCELED) return;
     server_log(a->w->srv, LOG_WARNING_LEVEL,
@@ -328,7 +328,7 @@ static void log_failure(const struct attempt *a, int err)
                a->from_socket ? "socket" : "disk");
 }
 
-static void keep_file(struct attempt *a)
+static void keep_file(struct dial *a)
 {
     const struct config *cfg = a->w->conf.cfg;
     char name[PATH_MAX + 256];
@@ -350,7 +350,7 @@ static void keep_file(struct attempt *a)
     *a->file = 0;
 }
 
-static void adopt(struct attempt *a)
+static void adopt(struct dial *a)
 {
     struct history *h = &a->w->srv->history;
     replicas_close_all(a->w);
@@ -364,7 +364,7 @@ static void adopt(struct attempt *a)
     a->u->may_continue = a->by_psync;
 }
 
-static int finish(struct attempt *a)
+static int put_in_force(struct dial *a)
 {
     struct worker *w = a->w;
     struct upstream *u = a->u;
@@ -381,7 +381,7 @@ static int finish(struct attempt *a)
     return upstream_take_up(a);
 }
 
-static void say_loading(struct attempt *a, struct load *l, bool beside)
+static void say_loading(struct dial *a, struct load *l, bool beside)
 {
     struct persist *p = &a->w->srv->persist;
     a->load = l;
@@ -394,23 +394,23 @@ static void say_loading(struct attempt *a, struct load *l, bool beside)
 
 static void loaded(struct worker *w, void *arg, int err)
 {
-    struct attempt *a = arg;
+    struct dial *a = arg;
     bool beside = w->srv->persist.beside == a->load;
     worker_update_time(w);
     say_loading(a, NULL, beside);
-    attempt_heard(a, 0);
+    dial_heard(a, 0);
     if (a->stop) err = a->why;
-    if (!err) err = finish(a);
+    if (!err) err = put_in_force(a);
     else log_failure(a, err);
     if (err && !a->swaps && a->u && !a->u->may_continue) empty_data(w); /* nobody shall take a part for the whole */
     drop_beside(a);
     drop_file(a);
     if (err == 0 && a->u) upstream_log_again(w);
-    attempt_ended(a, err);
+    dial_ended(a, err);
     demi_wake_ring(w->wake);
 }
 
-static int begin_load(struct attempt *a)
+static int begin_load(struct dial *a)
 {
     struct worker *w = a->w;
     struct server *srv = w->srv;
@@ -435,12 +435,12 @@ static int begin_load(struct attempt *a)
 
 /* --- the head ----------------------------------------------------------------------------------------------------- */
 
-static int read_head(struct attempt *a)
+static int read_head(struct dial *a)
 {
     char line[LINK_LINE_MAX], mark[EOF_MARK_SIZE];
     struct server *srv = a->w->srv;
     do {
-        int err = attempt_read_line(a, line);
+        int err = dial_read_line(a, line);
         if (err) return err;
         a->form = handshake_payload(line, &a->left, mark);
     } while (a->form == PAYLOAD_WAIT);
@@ -468,7 +468,7 @@ static int read_head(struct attempt *a)
     }
 }
 
-int arrival_receive(struct attempt *a)
+int arrival_receive(struct dial *a)
 {
     struct upstream *u = a->u;
     enum repl_diskless_load how = a->w->conf.cfg->repl_diskless_load;

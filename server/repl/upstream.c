@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Roles, the link while it is there, and when the next attempt to get one begins: at once when a link that was there has
- * broken, else after a second.
+ * Roles, the link while it is there, and when the next attempt to get one (dial.h) begins: at once when a link that was
+ * there has broken, else after a second.
  *
  * What the link sends goes into the history as far as it was executed, so that the offset is always that of the last
  * whole command, or of the last before a MULTI whose EXEC has not come: what of it has come is held aside, and thrown
@@ -19,7 +19,7 @@
 #include "server/mem.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
-#include "server/repl/attempt.h"
+#include "server/repl/dial.h"
 #include "server/repl/replicas.h"
 #include "server/repl/role.h"
 #include "server/server.h"
@@ -73,12 +73,12 @@ static void upstream_free(struct upstream *u)
 }
 
 /* Its link and its attempt are nobody's any more, and go. */
-static void let_go(struct upstream *u)
+static void part_with(struct upstream *u)
 {
-    if (u->attempt) {
-        u->attempt->u = NULL;
-        attempt_call_off(u->attempt, -ECANCELED);
-        u->attempt = NULL;
+    if (u->dial) {
+        u->dial->u = NULL;
+        dial_call_off(u->dial, -ECANCELED);
+        u->dial = NULL;
     }
     if (!u->client) return;
     struct client *cl = u->client;
@@ -87,11 +87,11 @@ static void let_go(struct upstream *u)
     client_kill(cl);
 }
 
-static void begin_attempt(struct worker *w)
+static void begin_dial(struct worker *w)
 {
     struct upstream *u = w->srv->upstream;
     u->next_ns = demi_clock_ns() + SECOND_NS;
-    u->attempt = attempt_begin(w, u);
+    u->dial = dial_begin(w, u);
 }
 
 void upstream_begin(struct worker *w)
@@ -110,9 +110,9 @@ void upstream_fini(struct worker *w)
 {
     struct upstream *u = w->srv->upstream;
     w->srv->upstream = NULL;
-    if (u) let_go(u);
+    if (u) part_with(u);
     if (u) upstream_free(u);
-    attempts_wait(w);
+    dials_wait(w);
 }
 
 void upstream_data_arrived(struct worker *w)
@@ -132,7 +132,7 @@ void upstream_set(struct worker *w, const char *host, int port)
 {
     struct server *srv = w->srv;
     struct upstream *was = srv->upstream, *u = upstream_new(w, host, port);
-    if (was) let_go(was);
+    if (was) part_with(was);
     role_disturb_waiting(w);
     srv->upstream = u;
     if (was) {
@@ -149,7 +149,7 @@ void upstream_set(struct worker *w, const char *host, int port)
     write_down(w);
     show_role(w);
     server_log(srv, LOG_NOTICE_LEVEL, "Connecting to MASTER %s:%d", host, port);
-    if (!srv->persist.loading) begin_attempt(w);
+    if (!srv->persist.loading) begin_dial(w);
 }
 
 void upstream_hand_over(struct worker *w, const char *host, int port, upstream_handed_over *fn)
@@ -163,7 +163,7 @@ void upstream_unset(struct worker *w)
     struct server *srv = w->srv;
     struct upstream *u = srv->upstream;
     if (!u) return;
-    let_go(u);
+    part_with(u);
     srv->upstream = NULL;
     upstream_free(u);
     replicas_close_all(w); /* they come back, and are told the new id */
@@ -177,7 +177,7 @@ void upstream_unset(struct worker *w)
 
 /* --- the link comes and goes -------------------------------------------------------------------------------------- */
 
-static struct client *make_client(struct worker *w, struct attempt *a)
+static struct client *make_client(struct worker *w, struct dial *a)
 {
     struct sockaddr_storage peer = {0};
     socklen_t size = sizeof peer;
@@ -192,7 +192,7 @@ static struct client *make_client(struct worker *w, struct attempt *a)
     return cl;
 }
 
-int upstream_take_up(struct attempt *a)
+int upstream_take_up(struct dial *a)
 {
     struct worker *w = a->w;
     struct server *srv = w->srv;
@@ -214,10 +214,10 @@ int upstream_take_up(struct attempt *a)
     return 0;
 }
 
-void upstream_attempt_ended(struct worker *w, int err)
+void upstream_dial_ended(struct worker *w, int err)
 {
     struct upstream *u = w->srv->upstream;
-    u->attempt = NULL;
+    u->dial = NULL;
     if (!err && u->client) return;
     bool was_receiving = u->state == UPSTREAM_TRANSFER;
     u->state = UPSTREAM_CONNECT;
@@ -243,7 +243,7 @@ void upstream_lost(struct client *cl)
     role_update(w);
     if (w->srv->stopping) return;
     server_log(w->srv, LOG_NOTICE_LEVEL, "Reconnecting to MASTER %s:%d", u->host, u->port);
-    begin_attempt(w);
+    begin_dial(w);
 }
 
 /* --- the stream --------------------------------------------------------------------------------------------------- */
@@ -404,7 +404,7 @@ void upstream_cron(struct worker *w)
     if (!u) return;
     uint64_t now = demi_clock_ns();
     if (u->client) look_at_link(w, u, now);
-    else if (u->attempt) attempt_cron(u->attempt);
-    else if (!srv->persist.loading && now >= u->next_ns) begin_attempt(w);
+    else if (u->dial) dial_cron(u->dial);
+    else if (!srv->persist.loading && now >= u->next_ns) begin_dial(w);
     if (u->client && u->log_tries && now >= u->log_next_ns) upstream_log_again(w);
 }

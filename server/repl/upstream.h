@@ -18,7 +18,7 @@
 
 #include "server/resp/reply.h"
 
-struct attempt;
+struct dial;
 struct client;
 struct server;
 struct worker;
@@ -61,7 +61,7 @@ struct upstream { /* srv->upstream; NULL: nobody's replica. What is shown of it;
     bool may_continue; /* its data are those of the history's id at its offset: it may ask to go on there */
     int64_t stream_db; /* the database that the stream has selected where it stands; -1: it will say so */
     upstream_handed_over *hands_over; /* asked by FAILOVER to take over; who wants to know */
-    struct attempt *attempt;          /* to get a link; NULL: there is one, or it is not time yet */
+    struct dial *dial;                /* to get a link; NULL: there is one, or it is not time yet */
     uint64_t next_ns;                 /* when it is */
     unsigned log_tries;               /* to turn the log on again after a full synchronisation */
     uint64_t log_next_ns;
@@ -95,9 +95,9 @@ void upstream_hand_over(struct worker *w, const char *host, int port, upstream_h
 /* --- the link, which is a client -----------------------------------------------------------------------------------*/
 
 /* The attempt's connection is the link from now on. 0. */
-int upstream_take_up(struct attempt *a);
+int upstream_take_up(struct dial *a);
 /* The attempt came to its end; 0: with a link. */
-void upstream_attempt_ended(struct worker *w, int err);
+void upstream_dial_ended(struct worker *w, int err);
 /* The client goes away. */
 void upstream_lost(struct client *cl);
 /* A command of the link was executed, or is queued by MULTI: the bytes from `start` to `end` of its input. */

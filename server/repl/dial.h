@@ -12,8 +12,8 @@
  * announced, and the old data stay until all of the new are there (but with `repl-diskless-load on-empty-db`, where
  * there are none).
  */
-#ifndef SERVER_REPL_ATTEMPT_H
-#define SERVER_REPL_ATTEMPT_H
+#ifndef SERVER_REPL_DIAL_H
+#define SERVER_REPL_DIAL_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -29,10 +29,10 @@ struct load;
 struct upstream;
 struct worker;
 
-struct attempt { /* srv->upstream->attempt, while it is that one's */
+struct dial { /* srv->upstream->dial, while it is that one's */
     struct worker *w;
     struct upstream *u; /* NULL: it was called off */
-    struct attempt *next;
+    struct dial *next;
     bool stop;
     int why; /* -errno: it was called off for this */
     struct peer_link link;
@@ -62,27 +62,27 @@ struct attempt { /* srv->upstream->attempt, while it is that one's */
 };
 
 /* The task begins. NULL: it could not, the log says why. */
-struct attempt *attempt_begin(struct worker *w, struct upstream *u);
+struct dial *dial_begin(struct worker *w, struct upstream *u);
 /* It is nobody's any more, and will end. */
-void attempt_call_off(struct attempt *a, int why);
+void dial_call_off(struct dial *a, int why);
 /* Waits for all that were called off. */
-void attempts_wait(struct worker *w);
+void dials_wait(struct worker *w);
 /* Some times a second: too long silent, and a newline for a primary that waits while we load. */
-void attempt_cron(struct attempt *a);
+void dial_cron(struct dial *a);
 
-/* --- between attempt.c and arrival.c --- */
+/* --- between dial.c and arrival.c --- */
 
-/* How long something that has a bound of its own may take: attempt_cron() sees to that. */
-#define ATTEMPT_PATIENCE_MS (INT64_C(1) << 38)
+/* How long something that has a bound of its own may take: dial_cron() sees to that. */
+#define DIAL_PATIENCE_MS (INT64_C(1) << 38)
 
 /* The next bytes of the primary. 0 or -errno. */
-int attempt_read(struct attempt *a, size_t max, struct bytes *out);
-int attempt_read_line(struct attempt *a, char line[LINK_LINE_MAX]);
-void attempt_heard(struct attempt *a, int64_t bytes_of_payload);
+int dial_read(struct dial *a, size_t max, struct bytes *out);
+int dial_read_line(struct dial *a, char line[LINK_LINE_MAX]);
+void dial_heard(struct dial *a, int64_t bytes_of_payload);
 /* The end of it, with -errno: the link is closed, a is gone. 0: it has become a client. */
-void attempt_ended(struct attempt *a, int err);
+void dial_ended(struct dial *a, int err);
 
 /* A snapshot comes. 0: a has gone on to a task that loads it, or has ended. */
-int arrival_receive(struct attempt *a);
+int arrival_receive(struct dial *a);
 
 #endif

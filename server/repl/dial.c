@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/repl/attempt.h"
+#include "server/repl/dial.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,11 +22,11 @@
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static int64_t run_attempt(void *arg);
+static int64_t run_dial(void *arg);
 
-struct attempt *attempt_begin(struct worker *w, struct upstream *u)
+struct dial *dial_begin(struct worker *w, struct upstream *u)
 {
-    struct attempt *a = mem_calloc(sizeof *a);
+    struct dial *a = mem_calloc(sizeof *a);
     size_t size = strlen(u->host) + 1;
     a->w = w;
     a->u = u;
@@ -36,10 +36,10 @@ struct attempt *attempt_begin(struct worker *w, struct upstream *u)
     a->heard_ns = demi_clock_ns();
     a->stream_db = -1;
     link_init(&a->link);
-    int err = demi_spawn(&a->task, run_attempt, a, STACK_SIZE);
+    int err = demi_spawn(&a->task, run_dial, a, STACK_SIZE);
     if (!err) {
-        a->next = w->srv->attempts;
-        w->srv->attempts = a;
+        a->next = w->srv->dials;
+        w->srv->dials = a;
         return a;
     }
     server_log(w->srv, LOG_WARNING_LEVEL, "Unable to connect to MASTER: %s", strerror(err));
@@ -48,25 +48,25 @@ struct attempt *attempt_begin(struct worker *w, struct upstream *u)
     return NULL;
 }
 
-static void forget(struct attempt *a)
+static void forget(struct dial *a)
 {
-    struct attempt **at = &a->w->srv->attempts;
+    struct dial **at = &a->w->srv->dials;
     while (*at != a) at = &(*at)->next;
     *at = a->next;
 }
 
-void attempt_ended(struct attempt *a, int err)
+void dial_ended(struct dial *a, int err)
 {
     struct upstream *u = a->u;
     ASSERT(!a->load && !a->dbs && !*a->file);
     link_close(&a->link);
     forget(a);
-    if (u) upstream_attempt_ended(a->w, err);
+    if (u) upstream_dial_ended(a->w, err);
     mem_free(a->host);
     mem_free(a);
 }
 
-void attempt_call_off(struct attempt *a, int why)
+void dial_call_off(struct dial *a, int why)
 {
     a->stop = true;
     a->why = why;
@@ -74,9 +74,9 @@ void attempt_call_off(struct attempt *a, int why)
     link_stop(&a->link);
 }
 
-void attempts_wait(struct worker *w)
+void dials_wait(struct worker *w)
 {
-    for (struct attempt *a; (a = w->srv->attempts);) {
+    for (struct dial *a; (a = w->srv->dials);) {
         demi_qresult_t qr;
         if (a->load) load_cancel(a->load);
         else if (demi_wait(&qr, a->task, NULL) != 0) return;
@@ -85,7 +85,7 @@ void attempts_wait(struct worker *w)
 
 /* --- what comes --------------------------------------------------------------------------------------------------- */
 
-void attempt_heard(struct attempt *a, int64_t bytes_of_payload)
+void dial_heard(struct dial *a, int64_t bytes_of_payload)
 {
     struct upstream *u = a->u;
     a->heard_ns = demi_clock_ns();
@@ -97,22 +97,22 @@ void attempt_heard(struct attempt *a, int64_t bytes_of_payload)
 }
 
 /* Why it has to end: called off, or what failed. */
-static int reason(const struct attempt *a, int err) { return a->stop ? a->why : err; }
+static int reason(const struct dial *a, int err) { return a->stop ? a->why : err; }
 
-int attempt_read(struct attempt *a, size_t max, struct bytes *out)
+int dial_read(struct dial *a, size_t max, struct bytes *out)
 {
-    int err = a->stop ? a->why : link_read(&a->link, max, ATTEMPT_PATIENCE_MS, out);
+    int err = a->stop ? a->why : link_read(&a->link, max, DIAL_PATIENCE_MS, out);
     if (err) return reason(a, err);
-    attempt_heard(a, 0);
+    dial_heard(a, 0);
     a->w->stats.net_in += out->n;
     return 0;
 }
 
-int attempt_read_line(struct attempt *a, char line[LINK_LINE_MAX])
+int dial_read_line(struct dial *a, char line[LINK_LINE_MAX])
 {
-    int err = a->stop ? a->why : link_read_line(&a->link, line, LINK_LINE_MAX, ATTEMPT_PATIENCE_MS);
+    int err = a->stop ? a->why : link_read_line(&a->link, line, LINK_LINE_MAX, DIAL_PATIENCE_MS);
     if (err) return reason(a, err);
-    attempt_heard(a, 0);
+    dial_heard(a, 0);
     return 0;
 }
 
@@ -125,18 +125,18 @@ static void add_command(struct reply *out, const struct bytes *argv, int argc)
     for (int i = 0; i < argc; i++) reply_bulk(out, argv[i]);
 }
 
-static int send_commands(struct attempt *a, struct reply *out)
+static int send_commands(struct dial *a, struct reply *out)
 {
     size_t n = reply_bytes(out);
     char *flat = mem_alloc(n);
     reply_copy_out(out, flat);
     reply_fini(out);
-    int err = a->stop ? a->why : link_send(&a->link, flat, n, ATTEMPT_PATIENCE_MS);
+    int err = a->stop ? a->why : link_send(&a->link, flat, n, DIAL_PATIENCE_MS);
     mem_free(flat);
     return err ? reason(a, err) : 0;
 }
 
-static int send_command(struct attempt *a, const struct bytes *argv, int argc)
+static int send_command(struct dial *a, const struct bytes *argv, int argc)
 {
     struct reply out;
     reply_init(&out, 2);
@@ -146,24 +146,24 @@ static int send_command(struct attempt *a, const struct bytes *argv, int argc)
 
 /* --- the handshake ------------------------------------------------------------------------------------------------ */
 
-static int connect_link(struct attempt *a)
+static int connect_link(struct dial *a)
 {
     struct server *srv = a->w->srv;
-    int err = link_connect(&a->link, srv, a->host, (uint16_t)a->port, ATTEMPT_PATIENCE_MS, &a->stop);
+    int err = link_connect(&a->link, srv, a->host, (uint16_t)a->port, DIAL_PATIENCE_MS, &a->stop);
     if (!err && a->w->conf.cfg->tls_replication) err = -tls_connect(srv, a->link.qd);
     if (err && !a->stop) server_log(srv, LOG_WARNING_LEVEL, "Error condition on socket for SYNC: %s", strerror(-err));
     if (err) return reason(a, err);
     server_log(srv, LOG_NOTICE_LEVEL, "Connected to MASTER %s:%d", a->host, a->port);
-    attempt_heard(a, 0);
+    dial_heard(a, 0);
     return 0;
 }
 
-static int ping(struct attempt *a)
+static int ping(struct dial *a)
 {
     char line[LINK_LINE_MAX] = "";
     struct bytes argv = BYTES("PING");
     int err = send_command(a, &argv, 1);
-    if (!err) err = attempt_read_line(a, line);
+    if (!err) err = dial_read_line(a, line);
     if (err) return err;
     if (handshake_may_go_on(line)) {
         server_log(a->w->srv, LOG_NOTICE_LEVEL, "Master replied to PING, replication can continue...");
@@ -206,17 +206,17 @@ static unsigned add_introduction(struct worker *w, struct reply *out)
 }
 
 /* A primary that does not know the option is none the worse. */
-static int take_answer(struct attempt *a, const char *option)
+static int take_answer(struct dial *a, const char *option)
 {
     char line[LINK_LINE_MAX];
-    int err = attempt_read_line(a, line);
+    int err = dial_read_line(a, line);
     if (!err && line[0] == '-' && option)
         server_log(a->w->srv, LOG_NOTICE_LEVEL, "(Non critical) Master does not understand REPLCONF %s: %s", option,
                    line);
     return err;
 }
 
-static int introduce(struct attempt *a)
+static int introduce(struct dial *a)
 {
     struct reply out;
     char line[LINK_LINE_MAX];
@@ -224,7 +224,7 @@ static int introduce(struct attempt *a)
     unsigned said = add_introduction(a->w, &out);
     int err = send_commands(a, &out);
     if (!err && (said & AS_USER)) {
-        err = attempt_read_line(a, line);
+        err = dial_read_line(a, line);
         if (!err && line[0] == '-') {
             server_log(a->w->srv, LOG_WARNING_LEVEL, "Unable to AUTH to MASTER: %s", line);
             return -EACCES;
@@ -240,7 +240,7 @@ static int introduce(struct attempt *a)
 /* --- PSYNC -------------------------------------------------------------------------------------------------------- */
 
 /* *asked: for the rest of what we have. */
-static int ask(struct attempt *a, bool *asked)
+static int ask(struct dial *a, bool *asked)
 {
     char offset[NUMBER_I64_SIZE];
     struct server *srv = a->w->srv;
@@ -259,7 +259,7 @@ static int ask(struct attempt *a, bool *asked)
 }
 
 /* A target of FAILOVER that takes over answers as a primary; any other answer is a refusal. */
-static int tell_handed_over(struct attempt *a, enum psync_answer answer)
+static int tell_handed_over(struct dial *a, enum psync_answer answer)
 {
     upstream_handed_over *tell = a->u->hands_over;
     if (!tell) return 0;
@@ -268,7 +268,7 @@ static int tell_handed_over(struct attempt *a, enum psync_answer answer)
     return a->stop ? a->why : 0;
 }
 
-static int continue_stream(struct attempt *a)
+static int continue_stream(struct dial *a)
 {
     struct server *srv = a->w->srv;
     if (*a->id && strncmp(a->id, srv->history.id, HISTORY_ID_SIZE) != 0) {
@@ -281,7 +281,7 @@ static int continue_stream(struct attempt *a)
     return upstream_take_up(a);
 }
 
-static int synchronize(struct attempt *a)
+static int synchronize(struct dial *a)
 {
     char line[LINK_LINE_MAX];
     bool asked;
@@ -289,7 +289,7 @@ static int synchronize(struct attempt *a)
     enum psync_answer answer = PSYNC_WAIT;
     int err = ask(a, &asked);
     while (!err && answer == PSYNC_WAIT) {
-        err = attempt_read_line(a, line);
+        err = dial_read_line(a, line);
         if (!err) answer = handshake_psync(line, a->id, &a->offset);
     }
     if (!err) err = tell_handed_over(a, answer);
@@ -319,7 +319,7 @@ static int synchronize(struct attempt *a)
     return -EPROTO;
 }
 
-static int go(struct attempt *a)
+static int go(struct dial *a)
 {
     server_log(a->w->srv, LOG_NOTICE_LEVEL, "MASTER <-> REPLICA sync started");
     a->u->state = UPSTREAM_CONNECTING;
@@ -331,18 +331,18 @@ static int go(struct attempt *a)
     return err ? err : synchronize(a);
 }
 
-static int64_t run_attempt(void *arg)
+static int64_t run_dial(void *arg)
 {
-    struct attempt *a = arg;
+    struct dial *a = arg;
     int err = a->stop ? a->why : go(a);
     if (a->load) a->task_ended = true; /* it goes on there */
-    else attempt_ended(a, err);
+    else dial_ended(a, err);
     return 0;
 }
 
 /* --- some times a second ------------------------------------------------------------------------------------------ */
 
-static void log_silence(const struct attempt *a)
+static void log_silence(const struct dial *a)
 {
     const char *text = a->u && a->u->state == UPSTREAM_TRANSFER
                            ? "Timeout receiving bulk data from MASTER... If the problem persists try to set the "
@@ -351,7 +351,7 @@ static void log_silence(const struct attempt *a)
     server_log(a->w->srv, LOG_WARNING_LEVEL, "%s", text);
 }
 
-void attempt_cron(struct attempt *a)
+void dial_cron(struct dial *a)
 {
     uint64_t now = demi_clock_ns(), most = (uint64_t)a->w->conf.cfg->repl_timeout * 1000000000;
     if (a->stop) return;
@@ -364,5 +364,5 @@ void attempt_cron(struct attempt *a)
     if (a->load && !a->from_socket) return;
     if (now - a->heard_ns <= most) return;
     log_silence(a);
-    attempt_call_off(a, -ETIMEDOUT);
+    dial_call_off(a, -ETIMEDOUT);
 }
