@@ -73,12 +73,12 @@ struct worker {
     struct client *held;                /* with output that waits until the log is on the disk as far as they need */
     uint64_t durable;                   /* how far it is (an offset in the journal); UINT64_MAX: nobody waits */
     uint8_t notes_changes; /* enum notes_changes: clients remember how far somebody has to be (client->durable_at) */
-    bool log_moved;                     /* server/exec/blocked.h */
-    uint64_t held_all, freed_all;       /* outputs that have been held, and let go */
-    uint64_t held_wanted;   /* as many, and the log's writer is told; UINT64_MAX: it does not wait for them */
-    int64_t primary_log_ms; /* when our disk's trouble may be told of again (server/exec/exec.c) */
-    struct reply nowhere;   /* what CLIENT REPLY OFF swallows */
-    struct reply pushes;    /* server/net/pushes.h */
+    bool log_moved;        /* server/exec/blocked.h */
+    uint64_t held_all, freed_all; /* outputs that have been held, and let go */
+    uint64_t held_wanted;         /* as many, and the log's writer is told; UINT64_MAX: it does not wait for them */
+    int64_t primary_log_ms;       /* when our disk's trouble may be told of again (server/exec/exec.c) */
+    struct reply nowhere;         /* what CLIENT REPLY OFF swallows */
+    struct reply pushes;          /* server/net/pushes.h */
     bool has_pushes;
     struct batch *batch;                      /* server/exec/batch.c */
     struct call call;                         /* of the running command */
