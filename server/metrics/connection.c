@@ -4,14 +4,14 @@
  *                        |  it is wrong            |  and the connection is not kept
  *                        `-----> ANSWERED ---------`-----> ENDING --the peer has closed--> gone
  *
- * One operation is outstanding in each state: a pop in IDLE, READING and ENDING, a push in ANSWERED. So who pipelines is
- * not read from before it has been answered, and for who does not read its answer there is one piece (PIECE_BYTES) and
- * what a scrape holds, whatever it has asked for. The next piece is written when the last one has left: a turn of the
- * loop writes at most one for a connection.
+ * One operation is outstanding in each state: a pop in IDLE, READING and ENDING, a push in ANSWERED. So who pipelines
+ * is not read from before it has been answered, and for who does not read its answer there is one piece (PIECE_BYTES)
+ * and what a scrape holds, whatever it has asked for. The next piece is written when the last one has left: a turn of
+ * the loop writes at most one for a connection.
  *
- * Each state has a time, and it is not prolonged by what comes: a head in pieces has as long as one in a segment, an answer
- * that is read a byte a second as long as another. In ENDING what still comes is dropped, for the answer would be lost with
- * a reset if it lay unread when we close (RFC 9112 9.6).
+ * Each state has a time, and it is not prolonged by what comes: a head in pieces has as long as one in a segment, an
+ * answer that is read a byte a second as long as another. In ENDING what still comes is dropped, for the answer would
+ * be lost with a reset if it lay unread when we close (RFC 9112 9.6).
  */
 #include "server/metrics/connection.h"
 

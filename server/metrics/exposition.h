@@ -48,8 +48,8 @@ void exposition_end(struct exposition *x, uint64_t value);
 void exposition_end_text(struct exposition *x, struct bytes number);
 void exposition_end_ns(struct exposition *x, uint64_t ns); /* as seconds */
 
-/* A decimal number with its point moved to the left: 1234 by 6 is 0.001234. n bytes are written, at most what number has
- * and by + 3 more. False: it is no decimal number, or too long. */
+/* A decimal number with its point moved to the left: 1234 by 6 is 0.001234. n bytes are written, at most what number
+ * has and by + 3 more. False: it is no decimal number, or too long. */
 enum { DECIMAL_SIZE = 64 };
 bool decimal_shift(struct bytes number, unsigned by, char out[DECIMAL_SIZE], size_t *n);
 

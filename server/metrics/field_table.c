@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names follow Prometheus's rules: base units (seconds, bytes, ratios), units last, counters end in _total, what differs
- * in one respect is one family with a label. A row whose field INFO does not show is not there in a scrape either. What
- * INFO shows and no row has is named, with its reason, in scrape_test.c.
+ * Names follow Prometheus's rules: base units (seconds, bytes, ratios), units last, counters end in _total, what
+ * differs in one respect is one family with a label. A row whose field INFO does not show is not there in a scrape
+ * either. What INFO shows and no row has is named, with its reason, in scrape_test.c.
  */
 #include "server/metrics/field_table.h"
 

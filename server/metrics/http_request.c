@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * One pass over the lines that are there. Each bound is looked at before what it bounds, so a peer that sends without an
- * end of line is refused as soon as the bound is passed, not when the line ends.
+ * One pass over the lines that are there. Each bound is looked at before what it bounds, so a peer that sends without
+ * an end of line is refused as soon as the bound is passed, not when the line ends.
  *
  *     request-line CRLF *( field-line CRLF ) CRLF                  RFC 9112 2.1
  *
- * What is refused although RFC 9112 lets a server take it: a bare LF (2.2), white space around what has none (3, 5.1), a
- * folded line (5.2), a body. What a body could hide is a second request (request smuggling), and no scrape has one:
+ * What is refused although RFC 9112 lets a server take it: a bare LF (2.2), white space around what has none (3, 5.1),
+ * a folded line (5.2), a body. What a body could hide is a second request (request smuggling), and no scrape has one:
  * Transfer-Encoding and a Content-Length that is not 0 end the connection. One empty line before the request line is
  * skipped (2.2).
  */

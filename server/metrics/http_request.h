@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The head of an HTTP request: the strict subset of HTTP/1.1 (RFC 9112) that a scrape needs. A request has no body here,
- * a line ends with CRLF and nothing else, and nothing is folded, guessed or mended.
+ * The head of an HTTP request: the strict subset of HTTP/1.1 (RFC 9112) that a scrape needs. A request has no body
+ * here, a line ends with CRLF and nothing else, and nothing is folded, guessed or mended.
  */
 #ifndef SERVER_METRICS_HTTP_REQUEST_H
 #define SERVER_METRICS_HTTP_REQUEST_H
@@ -41,8 +41,8 @@ struct http_request {
 };
 
 /* Reads one request from the beginning of what has come. 0: it is not all there, and may still be fine. Otherwise how
- * many bytes it has, or, where status says what is wrong with it and closes is set, where reading has ended: what follows
- * is no request. `path` is the one that exists. */
+ * many bytes it has, or, where status says what is wrong with it and closes is set, where reading has ended: what
+ * follows is no request. `path` is the one that exists. */
 size_t http_request_parse(struct bytes in, const char *path, struct http_request *out);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * The room is there from the first connection on: server->metrics is NULL without one, and nothing looks.
  *
- * At most CONNECTIONS_MAX. When another one comes one that waits is closed for it, so that who keeps connections open, or
- * sends and reads a byte now and then, keeps nobody out; where all are busy the new one is told so.
+ * At most CONNECTIONS_MAX. When another one comes one that waits is closed for it, so that who keeps connections open,
+ * or sends and reads a byte now and then, keeps nobody out; where all are busy the new one is told so.
  */
 #include "server/metrics/metrics.h"
 
@@ -25,8 +25,8 @@ static struct metrics *room_of(struct worker *w)
     return m;
 }
 
-/* How easily a connection is given up for another one; 0: not at all. Who asks in one segment is answered in the turn in
- * which it is read, and who reads its answer has it in a moment: what is left for longer does neither. */
+/* How easily a connection is given up for another one; 0: not at all. Who asks in one segment is answered in the turn
+ * in which it is read, and who reads its answer has it in a moment: what is left for longer does neither. */
 static unsigned spareable(const struct connection *c)
 {
     switch (c->state) {

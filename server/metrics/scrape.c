@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * A section writes an item a call (a sample, or those that belong together: a command's histogram), which is bounded by
- * EXPOSITION_ITEM; between two calls a scrape may pause for as long as its reader likes. What INFO shows is of the moment
- * at which the scrape began, what a command has is of the moment at which it is written, and an item is of one moment.
+ * EXPOSITION_ITEM; between two calls a scrape may pause for as long as its reader likes. What INFO shows is of the
+ * moment at which the scrape began, what a command has is of the moment at which it is written, and an item is of one
+ * moment.
  *
  * Nothing here names a key, a value, a client or a user. Label values are names of commands, databases by number, codes
  * of errors (which a script may choose: exposition_label()), and names of ours.

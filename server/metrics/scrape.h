@@ -11,8 +11,8 @@
 
 struct worker;
 
-/* How ticks are shown. The clock's rate is measured ever better, and a counter must never go back: so it is chosen once,
- * for as long as scrapes are counted together. */
+/* How ticks are shown. The clock's rate is measured ever better, and a counter must never go back: so it is chosen
+ * once, for as long as scrapes are counted together. */
 struct scrape_scale {
     struct ticks_rate rate;
     unsigned below[HISTOGRAM_LIMITS]; /* buckets of a histogram up to each limit */
