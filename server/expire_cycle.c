@@ -21,6 +21,7 @@
 #include "server/expire_cycle.h"
 
 #include "server/db/hooks.h"
+#include "server/db/own_expires.h"
 #include "server/exec/run.h"
 #include "server/observe/latency.h"
 #include "server/server.h"
@@ -30,7 +31,8 @@
 #define SLOW_PERCENT_EFFORT 2
 #define FAST_NS             1000000
 #define FAST_NS_EFFORT      250000
-#define STALE_WEIGHT        0.05 /* of the newest cycle in the running share of dead keys */
+#define OWN_NS              1000000 /* of a writable replica's own keys */
+#define STALE_WEIGHT        0.05    /* of the newest cycle in the running share of dead keys */
 
 static uint64_t effort_of(const struct config *cfg)
 {
@@ -67,10 +69,25 @@ static void end(struct worker *w, bool capped)
     if (behind && e->due_ns < e->rest_ns) e->due_ns = e->rest_ns;
 }
 
+/* A replica deletes what its own clients gave a time, and nothing else. */
+static void delete_own(struct worker *w)
+{
+    struct server *srv = w->srv;
+    if (!srv->upstream || !srv->active_expire) return;
+    uint64_t deadline = demi_clock_ns() + OWN_NS;
+    for (int i = 0; i < srv->db_count; i++) {
+        if (!own_expires_count(&srv->dbs[i])) continue;
+        struct call c = run_internal(w, &srv->dbs[i]);
+        own_expires_some(&c, deadline);
+        srv->dirty += c.dirty;
+    }
+}
+
 void expire_cycle_begin(struct worker *w)
 {
     struct expire_cycle *e = &w->expire;
     const struct config *cfg = w->conf.cfg;
+    delete_own(w);
     if (e->left_ns) end(w, true);
     e->due_ns = UINT64_MAX;
     if (!is_allowed(w)) return;

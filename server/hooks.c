@@ -59,4 +59,5 @@ bool srv_reads_all_keys(const struct call *c)
     return !c->session || acl_user_check_all_keys(c->session->user, c->cmd, c->argv, c->argc, KEY_ACCESS);
 }
 bool srv_in_script(const struct call *c) { return c->session && (c->session->flags & SESSION_SCRIPT); }
+bool srv_is_own_client(const struct call *c) { return c->session && !srv_must_obey(c); }
 bool srv_must_obey(const struct call *c) { return c->srv->persist.replaying || obeys(c); }

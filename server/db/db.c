@@ -145,7 +145,10 @@ static struct entry *create(struct call *c, struct db *db, struct place *p, cons
     e->lru = use_initial(c);
     keyspace_stamp(p->slice, e);
     p->slot = table_insert(&p->slice->table, key->hash, e);
-    if (e->flags & ENTRY_EXPIRES) table_mark(&p->slice->table, p->slot, key->hash);
+    if (e->flags & ENTRY_EXPIRES) {
+        table_mark(&p->slice->table, p->slot, key->hash);
+        keyspace_timed(c, db, key);
+    }
     keyspace_ready(c, db, p->slice, key, e->type);
     keyspace_notify(c, db, NOTIFY_NEW, "new", key);
     return e;
@@ -168,12 +171,17 @@ struct entry *db_put_string(struct call *c, const struct key_ref *key, struct by
     if (likely((expiry >= 0) == !!(old->flags & ENTRY_EXPIRES))) {
         keyspace_before_string(c, db, p.slice, key, old);
         if (likely(entry_overwrite_string(old, val))) {
-            if (expire_ms >= 0) store_u64(old->body, (uint64_t)expire_ms);
+            if (expire_ms >= 0) {
+                store_u64(old->body, (uint64_t)expire_ms);
+                keyspace_timed(c, db, key);
+            }
             use_touch(c, old);
             return old;
         }
     }
-    return replace(c, db, &p, key, entry_new_string(key->name, val, expiry));
+    struct entry *e = replace(c, db, &p, key, entry_new_string(key->name, val, expiry));
+    if (expire_ms >= 0) keyspace_timed(c, db, key);
+    return e;
 }
 
 struct entry *db_put_int(struct call *c, const struct key_ref *key, int64_t v, unsigned flags)
@@ -213,6 +221,7 @@ struct entry *db_put_value_in(struct call *c, struct db *db, const struct key_re
     if (!old) return create(c, db, &p, key, entry_new_value(key->name, v, expire_ms));
     int64_t expiry = expiry_after(old, expire_ms, flags);
     struct entry *e = replace(c, db, &p, key, entry_new_value(key->name, v, expiry));
+    if (expire_ms >= 0) keyspace_timed(c, db, key);
     if (flags & PUT_AFRESH) {
         e->lru = use_initial(c);
         keyspace_ready(c, db, p.slice, key, e->type);
@@ -339,7 +348,10 @@ void db_move(struct call *c, const struct key_ref *key, const struct entry *e, s
     keyspace_assert_entry(moved, new_key);
     keyspace_stamp(target.slice, moved);
     target.slot = table_insert(&target.slice->table, new_key->hash, moved);
-    if (moved->flags & ENTRY_EXPIRES) table_mark(&target.slice->table, target.slot, new_key->hash);
+    if (moved->flags & ENTRY_EXPIRES) {
+        table_mark(&target.slice->table, target.slot, new_key->hash);
+        keyspace_timed(c, to, new_key);
+    }
     keyspace_ready(c, to, target.slice, new_key, moved->type);
     keyspace_notify(c, to, NOTIFY_NEW, "new", new_key);
 }

@@ -31,6 +31,7 @@
 #include "server/ds/table.h"
 
 struct client;
+struct dict;
 struct interest;
 struct preimage;
 
@@ -52,6 +53,7 @@ struct db {
     double avg_ttl_ms;
     size_t expire_at; /* where active expiry goes on */
     unsigned expire_slice;
+    struct dict *own_expires; /* server/db/own_expires.h; NULL but on a writable replica */
 };
 
 /* --- look up ------------------------------------------------------------------------------------------------ */

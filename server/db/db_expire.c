@@ -28,6 +28,7 @@ struct entry *db_set_expire_in(struct call *c, struct db *db, const struct key_r
     keyspace_before(c, db, keyspace_slice(c, db, key), key, own);
     if (has && expire_ms >= 0) {
         store_u64(own->body, (uint64_t)expire_ms);
+        keyspace_timed(c, db, key);
         return own;
     }
     struct place p = keyspace_find(c, db, key);
@@ -36,6 +37,7 @@ struct entry *db_set_expire_in(struct call *c, struct db *db, const struct key_r
     keyspace_stamp(p.slice, own);
     table_replace_slot(&p.slice->table, p.slot, own);
     keyspace_mark(&p.slice->table, p.slot, key->hash, own);
+    if (expire_ms >= 0) keyspace_timed(c, db, key);
     return own;
 }
 

@@ -54,6 +54,7 @@ void db_fini(struct db *db)
 {
     db_slices_free(db->slices, db->slice_count);
     db->slices = NULL;
+    own_expires_end(db);
 }
 
 /* --- counted and walked ------------------------------------------------------------------------------------------- */
@@ -185,6 +186,7 @@ size_t db_flush(struct call *c, struct db *db, bool async)
     db->avg_ttl_ms = 0;
     db->expire_at = 0;
     db->expire_slice = 0;
+    own_expires_clear(db);
     if (interest_any(db)) blocked_swap(c->w, db, db);
     if (taken) return keys;
     if (async && keys > 0) lazy_free_slices(c, old, db->slice_count, keys);
@@ -209,6 +211,7 @@ void db_swap(struct call *c, struct db *a, struct db *b)
     SWAP(a->avg_ttl_ms, b->avg_ttl_ms);
     SWAP(a->expire_at, b->expire_at);
     SWAP(a->expire_slice, b->expire_slice);
+    SWAP(a->own_expires, b->own_expires);
     keep_audience(a, b->slices);
     if (interest_any(a) || interest_any(b)) blocked_swap(c->w, a, b);
 }

@@ -71,6 +71,8 @@ enum expired_is {
 enum expired_is srv_expired_is(const struct call *c, bool write);
 /* EXPIRE with a time in the past deletes at once; not while loading and not on a replica. */
 bool srv_past_deletes(const struct call *c);
+/* The call is of a client of ours, and not of the server itself or of our primary. */
+bool srv_is_own_client(const struct call *c);
 bool srv_cluster_enabled(const struct call *c);
 /* The client may read every key: SORT's BY and GET name keys nobody can declare. */
 bool srv_reads_all_keys(const struct call *c);

@@ -16,7 +16,8 @@ struct fake {
     size_t tracked, tracked_by_itself;
     size_t ready, touched, touched_all, notified, expired, dels, lazy, hits, misses;
     uint64_t serial;
-    int expired_is; /* enum expired_is */
+    int expired_is;   /* enum expired_is */
+    bool is_internal; /* the call is no client's */
 };
 extern struct fake fake;
 
@@ -34,6 +35,7 @@ void lazy_free_slices(struct call *c, struct slice *slices, unsigned count, size
 void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy);
 uint64_t srv_command_serial(const struct call *c);
 int srv_expired_is(const struct call *c, bool write);
+bool srv_is_own_client(const struct call *c);
 
 struct fake fake;
 
@@ -76,6 +78,7 @@ void effect_gone(UNUSED struct call *c, UNUSED struct db *db, UNUSED struct byte
 }
 uint64_t srv_command_serial(UNUSED const struct call *c) { return fake.serial; }
 int srv_expired_is(UNUSED const struct call *c, UNUSED bool write) { return fake.expired_is; }
+bool srv_is_own_client(UNUSED const struct call *c) { return !fake.is_internal; }
 uint64_t call_random(UNUSED struct call *c) { return rng_u64(&fake.rng); }
 
 /* A call on db that holds all its slices. Time starts somewhere in 2026. */

@@ -15,6 +15,7 @@
 #include "server/db/db.h"
 #include "server/db/entry_build.h"
 #include "server/db/hooks.h"
+#include "server/db/own_expires.h"
 #include "server/db/preimage.h"
 #include "server/db/use.h"
 
@@ -182,6 +183,12 @@ static inline void keyspace_mark(struct table *t, struct table_slot s, uint64_t 
 {
     if (e->flags & ENTRY_EXPIRES) table_mark(t, s, hash);
     else table_unmark(t, s);
+}
+
+/* The key has got a time. */
+static inline void keyspace_timed(struct call *c, struct db *db, const struct key_ref *key)
+{
+    if (unlikely(db->own_expires != NULL)) own_expires_note(c, db, key);
 }
 
 /* Frees an entry that is out of its table (NULL: an observer does). Large values go to the helper thread when lazy. */

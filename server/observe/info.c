@@ -13,6 +13,7 @@
 
 #include "server/command/handlers.h"
 #include "server/conf/config.h"
+#include "server/db/own_expires.h"
 #include "server/evict.h"
 #include "server/exec/blocked.h"
 #include "server/mem.h"
@@ -212,6 +213,13 @@ static void acl_lines(struct info *in, const struct worker_stats *s)
     info_line(in, "acl_access_denied_channel:%llu", (unsigned long long)s->acl_denied[ACL_DENIED_CHANNEL]);
 }
 
+static size_t own_expires_all(const struct server *srv)
+{
+    size_t n = 0;
+    for (int i = 0; i < srv->db_count; i++) n += own_expires_count(&srv->dbs[i]);
+    return n;
+}
+
 static void info_stats(struct info *in)
 {
     struct server *srv = in->srv;
@@ -251,7 +259,7 @@ static void info_stats(struct info *in)
     info_line(in, "latest_fork_usec:0");
     info_line(in, "total_forks:0");
     info_line(in, "migrate_cached_sockets:%zu", migrate_links(in->w));
-    info_line(in, "slave_expires_tracked_keys:0");
+    info_line(in, "slave_expires_tracked_keys:%zu", own_expires_all(srv));
     info_line(in, "active_defrag_hits:%llu", (unsigned long long)s->defrag_hits);
     info_line(in, "active_defrag_misses:%llu", (unsigned long long)s->defrag_misses);
     info_line(in, "active_defrag_key_hits:%llu", (unsigned long long)s->defrag_key_hits);

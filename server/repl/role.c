@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/repl/role.h"
 
+#include "server/db/own_expires.h"
 #include "server/exec/blocked.h"
 #include "server/repl/upstream.h"
 #include "server/server.h"
@@ -19,9 +20,19 @@ static unsigned unusual_of(const struct server *srv)
     return unusual;
 }
 
+/* Read-only again, it still deletes those that it remembers. */
+static void update_own_expires(struct server *srv)
+{
+    for (int i = 0; i < srv->db_count; i++) {
+        if (!srv->upstream) own_expires_end(&srv->dbs[i]);
+        else if (!srv->config->replica_read_only) own_expires_begin(&srv->dbs[i]);
+    }
+}
+
 void role_update(struct worker *w)
 {
     struct server *srv = w->srv;
+    update_own_expires(srv);
     srv->unusual = (srv->unusual & ~OF_A_REPLICA) | unusual_of(srv);
 }
 

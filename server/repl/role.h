@@ -8,7 +8,7 @@
  *                         (replica-ignore-maxmemory)
  *       read only         clients' writes are refused (replica-read-only)
  *       writable          they are not, and stay here: no replica and no primary hears of them. What its own clients
- *                         gave a time is its own to delete when that has come
+ *                         gave a time is its own to delete when that has come (server/db/own_expires.h)
  *       stale             without its link, and not to serve what it has (replica-serve-stale-data no)
  */
 #ifndef SERVER_REPL_ROLE_H

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include "server/db/own_expires.h"
 #include "server/evict.h"
 #include "server/repl/role.h"
 #include "server/repl/upstream.h"
@@ -246,6 +247,74 @@ static void test_a_write_of_a_client_deletes_first_what_is_past_its_time(void **
     assert_string_equal(ask("DEL gone"), ":1\r\n");
 }
 
+static void test_a_writable_replica_deletes_what_its_own_clients_gave_a_time(void **state)
+{
+    (void)state;
+    follow(false);
+    stream("SET theirs v PXAT 1790000000100");
+    ask("SET own v PXAT 1790000000100");
+    ask("SET kept v PXAT 1790000900000");
+    ask("RPUSH list x");
+    ask("PEXPIREAT list 1790000000100");
+    ask("SET new v PX 100");
+    ask("SET new v");
+    ask("SET name v PX 100");
+    ask("RENAME name renamed");
+    ask("SET deleted v PX 100");
+    ask("DEL deleted");
+    assert_int_equal(own_expires_count(&f.dbs[0]) >= 4, true);
+    pass(101);
+    assert_string_equal(ask("DBSIZE"), ":6\r\n");
+    f.used = 0;
+    struct call c = run_internal(&f.w, &f.dbs[0]);
+    for (int i = 0; i < 50; i++) own_expires_some(&c, UINT64_MAX); /* names are drawn */
+    assert_string_equal(ask("DBSIZE"), ":3\r\n");
+    assert_int_equal(f.w.stats.expired, 3);
+    assert_int_equal(own_expires_count(&f.dbs[0]), 1);
+    assert_string_equal(ask("GET theirs"), "$-1\r\n");
+    assert_string_equal(ask("EXISTS kept new"), ":2\r\n");
+    /* Read-only, it knows them still; a primary has no need to. */
+    follow(true);
+    assert_int_equal(own_expires_count(&f.dbs[0]), 1);
+    promote();
+    assert_int_equal(own_expires_count(&f.dbs[0]), 0);
+}
+
+/* Whose keys come and go is not remembered for ever. */
+static void test_names_of_keys_that_are_gone_do_not_gather(void **state)
+{
+    (void)state;
+    char line[64];
+    follow(false);
+    for (int i = 0; i < 20000; i++) {
+        snprintf(line, sizeof line, "SET key:%d v PX 1000000", i);
+        ask(line);
+        snprintf(line, sizeof line, "DEL key:%d", i);
+        ask(line);
+    }
+    assert_true(own_expires_count(&f.dbs[0]) < 100);
+    for (int i = 0; i < 50; i++) {
+        snprintf(line, sizeof line, "SET key:%d v PX 1000000", i);
+        ask(line);
+    }
+    assert_true(own_expires_count(&f.dbs[0]) >= 50);
+    ask("FLUSHDB");
+    assert_int_equal(own_expires_count(&f.dbs[0]), 0);
+}
+
+static void test_databases_that_change_places_take_their_names_along(void **state)
+{
+    (void)state;
+    follow(false);
+    ask("SET own v PXAT 1790000000100");
+    ask("SWAPDB 0 1");
+    pass(101);
+    struct call c = run_internal(&f.w, &f.dbs[1]);
+    own_expires_some(&c, UINT64_MAX);
+    ask("SELECT 1");
+    assert_string_equal(ask("DBSIZE"), ":0\r\n");
+}
+
 /* --- what it tells ------------------------------------------------------------------------------------------------ */
 
 static void test_role_names_every_state_of_the_link(void **state)
@@ -332,6 +401,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_promoted_replica_deletes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_watched_key_past_its_time_fails_the_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_write_of_a_client_deletes_first_what_is_past_its_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_writable_replica_deletes_what_its_own_clients_gave_a_time, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_names_of_keys_that_are_gone_do_not_gather, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_databases_that_change_places_take_their_names_along, setup, teardown),
         cmocka_unit_test_setup_teardown(test_role_names_every_state_of_the_link, setup, teardown),
         cmocka_unit_test_setup_teardown(test_info_tells_of_the_primary, setup, teardown),
         cmocka_unit_test_setup_teardown(test_info_tells_how_far_a_snapshot_is, setup, teardown),
