@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A line is "pid:role dd Mon yyyy hh:mm:ss.mmm mark text", which log readers of redis-server parse:
- * role M, mark one of ". - * #". The file is opened for each line, so that rotating it by renaming
+ * role M, or S of a replica; mark one of ". - * #". The file is opened for each line, so that rotating it by renaming
  * works without a signal.
  */
 #include "server/observe/log.h"
@@ -72,8 +72,8 @@ void server_log(struct server *srv, int level, const char *fmt, ...)
     struct tm tm;
     localtime_r(&s, &tm);
     if (!strftime(when, sizeof when, "%d %b %Y %H:%M:%S", &tm)) when[0] = 0;
-    int n = snprintf(line, sizeof line, "%d:M %s.%03d %c %s\n", (int)getpid(), when, (int)(us / 1000 % 1000),
-                     marks[level], text);
+    int n = snprintf(line, sizeof line, "%d:%c %s.%03d %c %s\n", (int)getpid(), srv->upstream ? 'S' : 'M', when,
+                     (int)(us / 1000 % 1000), marks[level], text);
     if (n < 0) return;
     ASSERT((size_t)n < sizeof line);
     write_line(srv, line, (size_t)n);

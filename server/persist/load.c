@@ -132,6 +132,8 @@ int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
 {
     struct server *srv = l->w->srv;
     struct call c = run_internal(l->w, &srv->dbs[0]);
+    /* A replica's dead are its primary's to bury. */
+    if (srv->upstream) flags |= RDB_LOAD_KEEP_EXPIRED;
     l->rdb = (struct rdb_loader){.flags = flags, .go_on = go_on, .arg = l, .lot = l->w->conf.cfg->key_load_delay != 0};
     if (read_ahead_size(l->r, &l->rdb.bytes) != 0) l->rdb.bytes = 0;
     read_ahead_look(l->r, &(struct read_ahead_look){.seed = srv->dbs[0].hash_seed,

@@ -10,6 +10,7 @@ either of the two refuses something because of its role, byte for byte. Then ROL
 import os
 import re
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -170,6 +171,8 @@ def section_functions(tap, pair):
 
 def section_told(tap, pair):
     """What it says of itself."""
+    said = [re.findall(r"\d+:([A-Z]) ", server.log_tail(1)[0]) for server in pair.servers]
+    tap.ok(said[0] == said[1] == ["S"], "lines of the log name the role", said)
     for words in (["ROLE"], ["WAIT", "0", "0"], ["WAIT", "x", "y"], ["CONFIG", "GET", "replica-*"], ["CONFIG", "GET", "slave-*"]) + (
             () if OLDER else (["WAITAOF", "0", "0", "0"], ["WAITAOF", "1", "0", "0"], ["WAITAOF", "2", "0", "0"])):
         theirs, ours = pair.both(*words)
@@ -191,6 +194,18 @@ def section_told(tap, pair):
         tap.ok(theirs == ours, " ".join(words), [theirs, ours])
     compare_info(tap, pair, "with other options", OFFSETS)
     pair.each("CONFIG SET replica-priority 100", "CONFIG SET replica-announced yes", "CONFIG SET replica-read-only yes")
+
+
+def section_dead_in_a_file(tap, pair, port):
+    """Whose time has come stays when a replica reads it from a file, and goes when a primary does."""
+    said = []
+    for role in (["REPLICAOF", "NO", "ONE"], ["REPLICAOF", "127.0.0.1", str(port)]):
+        pair.each("REPLICAOF NO ONE", "FLUSHALL", "DEBUG SET-ACTIVE-EXPIRE 0", "SET dead v PX 1", "SET alive v PX 1000000")
+        time.sleep(0.02)
+        pair.both(*role)
+        said += [pair.raw("DEBUG", "RELOAD"), pair.raw("DBSIZE"), pair.raw("EXISTS", "dead", "alive")]
+    pair.each("DEBUG SET-ACTIVE-EXPIRE 1")
+    tap.ok(all(theirs == ours for theirs, ours in said) and said[1] != said[4], "a replica reads from a file what is dead, too", said)
 
 
 def last_word(client):
@@ -269,6 +284,7 @@ def main():
         pair = Pair(theirs, ours)
         section_told(tap, pair)
         section_waiting(tap, pair, nobody)
+        section_dead_in_a_file(tap, pair, nobody)
         compare_info(tap, pair, "made one", OFFSETS)
     tap.done()
 
