@@ -262,7 +262,8 @@ static struct blob *blob_to_edit(struct entry *e, size_t len)
 /* The entry as an EMBSTR or RAW of len bytes. */
 static struct entry *with_length(struct entry *e, size_t len)
 {
-    if (len > ENTRY_EMBED_MAX) return entry_unembed(e, len, len + len / 2);
+    bool grows = e->enc == ENC_INT || e->vlen; /* what was empty is made as large as it is, and once, most likely */
+    if (len > ENTRY_EMBED_MAX) return entry_unembed(e, len, grows ? len + len / 2 : len);
     if (e->enc == ENC_INT) return entry_int_to_embedded(e, len);
     return entry_resize_embedded(e, len);
 }

@@ -364,6 +364,21 @@ static void test_idle_seconds_follow_the_clock(void **state)
     db_fini(&db);
 }
 
+/* What SETRANGE and SETBIT make of nothing is made once; what grows will grow again. */
+static void test_what_was_empty_is_made_exactly(void **state)
+{
+    struct db db;
+    db_init(&db, 0, 1, 5);
+    struct call c = fake_call(&db);
+    struct entry *e = db_put_string(&c, REF(&c, BYTES("k")), BYTES(""), -1, 0);
+    db_string_edit(&c, REF(&c, BYTES("k")), &e, 100001);
+    assert_int_equal(((struct blob *)entry_ptr(e))->cap, 100001);
+    e = db_put_string(&c, REF(&c, BYTES("l")), BYTES("x"), -1, 0);
+    db_string_edit(&c, REF(&c, BYTES("l")), &e, 100001);
+    assert_true(((struct blob *)entry_ptr(e))->cap > 100001);
+    db_fini(&db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_swap_exchanges_keys_and_moves_tell_waiters),
         cmocka_unit_test(test_lfu_counts_and_decays),
         cmocka_unit_test(test_idle_seconds_follow_the_clock),
+        cmocka_unit_test(test_what_was_empty_is_made_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

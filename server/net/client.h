@@ -74,6 +74,7 @@ struct client {
     int64_t created_ms, active_ms;
     int64_t stalled_ms;              /* since when nothing of its output moved, 0: it moves */
     size_t unsent;                   /* bytes the libOS still holds, as of the last look */
+    size_t copied;                   /* pushed in pieces that it copies, since it held nothing: of these at most */
     int64_t soft_limit_ms;           /* since when the output is over its soft limit */
     size_t args_bytes;               /* of the command in execution */
     char *name, *lib_name, *lib_ver; /* NUL-terminated or NULL */

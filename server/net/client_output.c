@@ -42,6 +42,7 @@
 #define STALL_BYTES           ((size_t)256 << 20)
 #define STALL_MS              60000
 #define PIECE_BYTES           ((size_t)1 << 30)
+#define COPIED_MAX            2048 /* demi_pushv(3): larger pieces are lent */
 static_assert(UNAUTHENTICATED_BYTES > REPLY_CHUNK_SIZE, "who gave no password gets a first chunk of replies");
 static_assert(PIECE_BYTES <= INT_MAX, "a piece of a push");
 static_assert(TURN_BYTES > REPLY_CHUNK_MAX && OWED_BYTES > TURN_BYTES, "a turn's replies may be owed");
@@ -119,6 +120,7 @@ void client_check_output(struct client *cl)
     if (unsent < cl->unsent || unsent == 0) cl->stalled_ms = 0;
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
+    if (!unsent) cl->copied = 0;
     size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
     const struct output_limit *lim = &cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > hard_limit(cl)) {
@@ -165,6 +167,15 @@ static int next_pieces(struct reply_chunk **at, size_t *off, struct iovec *iov, 
         *off = 0;
     }
     return n;
+}
+
+/* Bytes that the library will have a copy of. */
+static size_t to_copy(const struct reply_chunk *c)
+{
+    size_t bytes = 0;
+    for (; c; c = c->next)
+        if (c->used <= COPIED_MAX) bytes += c->used;
+    return bytes;
 }
 
 /* The last push of who owes has a token. */
@@ -300,7 +311,9 @@ void client_flush(struct client *cl)
         w->stats.net_out += bytes;
         w->stats.writes++;
         cl->net_out += bytes;
-        if (push_chunks(cl, reply_take_chunks(&cl->out)) != 0) client_close_soon(cl);
+        struct reply_chunk *chunks = reply_take_chunks(&cl->out);
+        if (unlikely(cl->unsent)) cl->copied += to_copy(chunks);
+        if (push_chunks(cl, chunks) != 0) client_close_soon(cl);
     }
     if (unlikely(cl->feed != NULL) && !(cl->flags & CLIENT_CLOSE_NOW) && feed_push(cl) != 0) client_close_soon(cl);
     client_settle_input(cl);
@@ -331,5 +344,6 @@ size_t client_output_memory(const struct client *cl, const struct output_held *h
     size_t bytes = 0;
     for (const struct reply_chunk *c = cl->out.head; c; c = c->next) bytes += sizeof *c + c->cap;
     if (!cl->unsent || !held->unsent) return bytes;
+    bytes += cl->copied < cl->unsent ? cl->copied : cl->unsent;
     return bytes + (size_t)((double)held->memory * (double)cl->unsent / (double)held->unsent);
 }

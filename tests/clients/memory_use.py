@@ -111,6 +111,25 @@ def built_replies(tap, server):
     reader.close()
 
 
+def small_messages(tap, server):
+    """The library keeps copies of what is small."""
+    client, reader = server.client(), server.client()
+    client.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0")
+    reader.call("SUBSCRIBE", "c")
+    omem, n = 0, 0
+    while omem < MB and n < 200000:
+        for _ in range(500):
+            client.send(encode(["PUBLISH", "c", "m" * 100]))
+        for _ in range(500):
+            client.read()
+        n += 500
+        omem = listed(client)["omem"]
+    ok(tap, MB <= omem < 4 * MB, "small messages that are not read are their subscriber's", [omem, n])
+    check_lines(tap, client, "small messages are not read")
+    reader.close()
+    tap.ok(settled(client, lambda m: listed(client)["omem"] == 0) is not None and listed(client)["omem"] == 0, "and go with it")
+
+
 def replicas(tap, server):
     client, replica = server.client(), server.client()
     client.call("CONFIG", "SET", "rdbcompression", "no")
@@ -133,5 +152,6 @@ with Server(OURS) as server:
     check_sum(tap, server.client(), "empty")
     shared_replies(tap, server)
     built_replies(tap, server)
+    small_messages(tap, server)
     replicas(tap, server)
 tap.done()
