@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A new thread begins where its creator may run, so a loop that is bound to one CPU would have all its helpers there:
- * whoever has no list of its own gets the CPUs that the process had at its start.
+ * A new thread begins where its creator may run, so a loop that is bound to one CPU would have all its helpers there.
+ * Who has no list of its own keeps off the loop's CPUs instead, where the process has others. (The kernel's threads of
+ * io_uring have to, if they are not to stay there: they inherit the loop's set, and what is asked for them is cut down
+ * to its part in that, unless it has none. Linux 6.18)
  *
  * Where redis-server has children (snapshots, rewrites of the log) there is a thread that packs what is written; the
  * walk over the data is the loop's.
@@ -40,16 +42,22 @@ static void tell_missing(struct server *srv, const char *option, const char *lis
 void affinity_begin(struct server *srv)
 {
     const struct config *cfg = srv->config;
-    cpu_set_t has, bio;
+    cpu_set_t has, bio, own;
     if (sched_getaffinity(0, sizeof has, &has) != 0) return;
+    srv->start_cpus = has;
     tell_missing(srv, "server_cpulist", cfg->server_cpulist, &has);
     tell_missing(srv, "bio_cpulist", cfg->bio_cpulist, &has);
     tell_missing(srv, "bgsave_cpulist", cfg->bgsave_cpulist, &has);
     tell_missing(srv, "aof_rewrite_cpulist", cfg->aof_rewrite_cpulist, &has);
-    const cpu_set_t *helpers = affinity_of(cfg->bio_cpulist, &bio);
-    if (helpers) CPU_AND(&bio, &bio, &has);
-    if (helpers && !CPU_COUNT(&bio)) helpers = NULL;
-    if (helpers || cfg->server_cpulist) thread_use_cpus(helpers ? helpers : &has);
+    const cpu_set_t *asked = affinity_of(cfg->bio_cpulist, &bio), *loop = affinity_of(cfg->server_cpulist, &own);
+    if (!asked && !loop) return;
+    if (asked) {
+        CPU_AND(&bio, &bio, &has);
+    } else {
+        CPU_AND(&bio, &own, &has);
+        CPU_XOR(&bio, &has, &bio);
+    }
+    thread_use_cpus(CPU_COUNT(&bio) ? &bio : &has);
 }
 
 void affinity_pin_loop(struct server *srv)
@@ -59,6 +67,11 @@ void affinity_pin_loop(struct server *srv)
     if (!own || sched_setaffinity(0, sizeof *own, own) == 0 || errno == EINVAL) return; /* EINVAL: was told */
     server_log(srv, LOG_WARNING_LEVEL, "server_cpulist '%s': %s. The server runs where it may.",
                srv->config->server_cpulist, strerror(errno));
+}
+
+void affinity_unpin_loop(struct server *srv)
+{
+    if (CPU_COUNT(&srv->start_cpus)) sched_setaffinity(0, sizeof srv->start_cpus, &srv->start_cpus);
 }
 
 int affinity_cores(void)

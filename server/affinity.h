@@ -15,6 +15,8 @@ struct server;
 void affinity_begin(struct server *srv);
 /* The calling thread, which is the loop's, moves to its own. */
 void affinity_pin_loop(struct server *srv);
+/* And back to where the process was at its start. */
+void affinity_unpin_loop(struct server *srv);
 /* The CPUs of an option; NULL: it is not set. set is the caller's room for them. */
 const cpu_set_t *affinity_of(const char *list, cpu_set_t *set);
 /* How many CPUs the loop and its helpers have together. */

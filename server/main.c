@@ -28,6 +28,7 @@
 #include "server/persist/check_aof.h"
 #include "server/persist/check_rdb.h"
 #include "server/repl/upstream.h"
+#include "server/restart.h"
 #include "server/start.h"
 
 #define SPARE_FDS 32 /* beside the clients: log, libOS, listeners */
@@ -279,13 +280,13 @@ int main(int argc, char **argv)
     int code, (*tool)(int argc, char **argv);
     if (argc && is_tool(argv[0], &tool)) return tool(argc, argv);
     if (answer_and_exit(argc, argv, &code)) return code;
-    proc_title_take(argc, argv);
     static struct config config;
     static struct server server;
     struct server *srv = &server;
+    restart_remember(srv, argc, argv);
+    proc_title_take(argc, argv);
     conf_init(&config);
     server_init(srv, &config);
-    srv->exec_argv0 = conf_text_copy(bytes_of_str(argv[0])); /* lasts as long as the process */
     command_table_init();
     struct conf_failure failure;
     if (conf_load(&config, argc, argv, conf_apply_rename, &failure) != 0) {
@@ -322,5 +323,9 @@ int main(int argc, char **argv)
     code = err ? 1 : srv->exit_code;
     stop(srv);
     conf_fini(&config);
+    if (srv->restarts && code == 0) {
+        restart_execute(srv, srv->restart_delay_ms);
+        code = 1; /* it could not be */
+    }
     return code;
 }

@@ -114,7 +114,10 @@ struct server {
     char run_id[41];
     char executable[PATH_MAX];
     char config_file[PATH_MAX]; /* "" without one */
-    char *exec_argv0;
+    char *exec_argv0, **exec_argv;
+    bool restarts; /* DEBUG RESTART: by the end of the loop */
+    int64_t restart_delay_ms;
+    cpu_set_t start_cpus; /* that the process had at its start */
     int pid;
     bool daemonized, supervised, stops_when_ready;
     bool in_a_process; /* not in the simulator: it may have threads, and locks on files that others see */

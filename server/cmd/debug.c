@@ -9,16 +9,13 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "server/command/handlers.h"
+#include "server/cmd/debug_parts.h"
 #include "server/conf/conf.h"
 #include "server/db/db.h"
 #include "server/db/hooks.h"
-#include "server/ds/dict.h"
 #include "server/ds/glob.h"
-#include "server/ds/listpack.h"
 #include "server/ds/number.h"
 #include "server/ds/quicklist.h"
-#include "server/ds/ztree.h"
 #include "server/mem.h"
 #include "server/net/tracking.h"
 #include "server/observe/crash.h"
@@ -30,15 +27,6 @@
 #include "server/server.h"
 #include "server/types/list.h"
 #include "server/worker.h"
-
-/* The key of argv[2], even if its time is over and nobody has seen that yet, or the error. */
-static const struct entry *key_or_error(struct call *c)
-{
-    const struct key_ref *key = call_key(c, 2);
-    const struct entry *e = table_find(&db_slice(c->db, key)->table, key->hash, key->name);
-    if (!e) call_error(c, "ERR no such key");
-    return e;
-}
 
 static void debug_sleep(struct call *c)
 {
@@ -85,31 +73,6 @@ static void debug_populate(struct call *c)
     mem_free(key);
     mem_free(large);
     call_ok(c);
-}
-
-static void debug_object(struct call *c)
-{
-    const struct entry *e = key_or_error(c);
-    if (!e) return;
-    char extra[160] = "";
-    if (e->enc == ENC_QUICKLIST) {
-        const struct quicklist *q = entry_ptr(e);
-        size_t bytes = 0, packed = 0;
-        for (const struct quicklist_node *n = q->head; n; n = n->next) {
-            bytes += n->size;
-            packed += n->compressed;
-        }
-        snprintf(extra, sizeof extra,
-                 " ql_nodes:%u ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d "
-                 "ql_uncompressed_size:%zu",
-                 q->nodes, q->nodes ? (double)q->count / q->nodes : 0.0, q->fill, packed != 0, bytes);
-    }
-    uint32_t now = (uint32_t)(c->now_ms / 1000) & 0xffffff;
-    char text[512];
-    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s",
-             (void *)e, entry_encoding_name(e), e->type == OBJ_STRING ? entry_string_length(e) + 1 : entry_memory(e, 0),
-             e->lru, (now - e->lru) & 0xffffff, extra);
-    reply_status(c->out, text);
 }
 
 static void reply_digest(struct call *c, const unsigned char digest[SHA1_SIZE])
@@ -181,72 +144,6 @@ static void debug_protocol(struct call *c)
                       "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
 }
 
-/* A hash table's shape, in the lines that Redis's tools look for. */
-static size_t write_table(char *out, size_t size, const struct table *t)
-{
-    struct table_stats st;
-    table_stats(t, &st);
-    if (!st.count)
-        return (size_t)snprintf(out, size,
-                                "Hash table 0 stats (main hash table):\nNo stats available for empty dictionaries\n");
-    return (size_t)snprintf(out, size,
-                            "Hash table 0 stats (main hash table):\n table size: %zu\n number of "
-                            "elements: %zu\n different slots: %zu\n"
-                            " max chain length: %zu\n avg chain length (counted): %.02f\n avg "
-                            "chain length (computed): %.02f\n"
-                            " Chain length distribution:\n",
-                            table_nominal_size(t), st.count, st.bucket_count, st.longest,
-                            (double)st.count / (double)st.bucket_count, (double)st.count / (double)st.bucket_count);
-}
-
-static void debug_htstats(struct call *c)
-{
-    int64_t id;
-    if (!call_int(c, c->argv[2], &id)) return;
-    struct db *db = srv_db(c, id);
-    if (!db) {
-        call_error(c, "ERR Out of range database");
-        return;
-    }
-    char text[8192];
-    size_t n = (size_t)snprintf(text, sizeof text, "[Dictionary HT]\n");
-    for (unsigned i = 0; i < db->slice_count && n < sizeof text - 512; i++)
-        n += write_table(text + n, sizeof text - n, &db->slices[i].table);
-    n += (size_t)snprintf(text + n, sizeof text - n, "[Expires HT]\n%zu keys have an expiry in their entry\n",
-                          db_expires(db));
-    reply_verbatim(c->out, bytes_of(text, n), "txt");
-}
-
-static void debug_htstats_key(struct call *c)
-{
-    const struct entry *e = key_or_error(c);
-    if (!e) return;
-    const struct table *t = NULL;
-    if (e->enc == ENC_HT) t = &((struct dict *)entry_ptr(e))->t;
-    if (e->enc == ENC_SKIPLIST) t = &((struct ztree *)entry_ptr(e))->t;
-    if (!t) {
-        call_error(c, "ERR The value stored at the specified key is not represented using an hash table");
-        return;
-    }
-    char text[1024];
-    size_t n = write_table(text, sizeof text, t);
-    reply_verbatim(c->out, bytes_of(text, n), "txt");
-}
-
-static void debug_listpack(struct call *c)
-{
-    const struct entry *e = key_or_error(c);
-    if (!e) return;
-    if (e->enc != ENC_LISTPACK) {
-        call_error(c, "ERR Not a listpack encoded object.");
-        return;
-    }
-    const unsigned char *lp = entry_ptr(e);
-    printf("{total bytes %zu} {num entries %zu}\n", lp_bytes(lp), lp_count(lp));
-    fflush(stdout);
-    reply_status(c->out, "Listpack structure printed on stdout");
-}
-
 static void on_off(struct call *c, bool *flag)
 {
     int64_t v;
@@ -306,6 +203,28 @@ static void debug_stringmatch(struct call *c)
     bool hit = glob_match(pattern, bytes_of(text, (size_t)n), false);
     mem_free(text);
     reply_int(c->out, hit);
+}
+
+/* Random bytes, two million times: a tenth of a second or two. */
+static void debug_stringmatch_test(struct call *c)
+{
+    for (int i = 0; i < 2000000; i++) {
+        char text[32], pattern[32];
+        uint64_t dice = call_random(c);
+        size_t text_n = dice & 31, pattern_n = dice >> 5 & 31;
+        for (size_t k = 0; k < text_n; k++) text[k] = (char)(call_random(c) & 127);
+        for (size_t k = 0; k < pattern_n; k++) pattern[k] = (char)(call_random(c) & 127);
+        glob_match(bytes_of(pattern, pattern_n), bytes_of(text, text_n), dice >> 10 & 1);
+    }
+    reply_status(c->out, "Apparently Redis did not crash: test passed");
+}
+
+/* On purpose: for whoever tries out how leaks are found. */
+static void debug_leak(struct call *c)
+{
+    char *lost = mem_alloc(c->argv[2].n + 1);
+    memcpy(lost, c->argv[2].p, c->argv[2].n);
+    call_ok(c);
 }
 
 /* The text of an error, and none that is counted. */
@@ -379,8 +298,12 @@ static void debug_help(struct call *c)
         "    Crash by assertion failed.",
         "CHANGE-REPL-ID",
         "    Take another replication id.",
+        "CLIENT-EVICTION",
+        "    Tell how many clients of which weight there are, with maxmemory-clients.",
         "CONFIG-REWRITE-FORCE-ALL",
         "    Rewrite the configuration file with every option, also those at their defaults.",
+        "CRASH-AND-RECOVER [<milliseconds>]",
+        "    End at once and start again after <milliseconds>.",
         "DIGEST",
         "    Tell a digest of all data.",
         "DIGEST-VALUE <key> [<key> ...]",
@@ -391,8 +314,10 @@ static void debug_help(struct call *c)
         "    Describe the hash table of a database.",
         "HTSTATS-KEY <key>",
         "    Describe the hash table that holds the value of <key>.",
+        "LEAK <string>",
+        "    Lose memory with a copy of <string> in it.",
         "LISTPACK <key>",
-        "    Print the size of the listpack of <key> on the server's standard output.",
+        "    Print the listpack of <key> on the server's standard output.",
         "LOADAOF",
         "    Flush the append-only files, empty the data and load them from there.",
         "LOG <message>",
@@ -410,12 +335,22 @@ static void debug_help(struct call *c)
         "PROTOCOL <type>",
         "    Reply with a value of the type: string, integer, double, bignum, null, array, set, "
         "map, attrib, push, verbatim, true, false.",
+        "QUICKLIST <key> [<0|1>]",
+        "    Print the quicklist of <key> on the server's standard output; 1: its elements, too.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    From which size on elements of lists get a node of their own.",
         "RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
         "    Save the data to the RDB file, forget it and load it again. NOSAVE: load the file "
         "that is there; NOFLUSH: beside what is in memory;",
         "    MERGE: keys of the file replace those in memory.",
+        "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|time>",
+        "    Accepted: a reply has a buffer while it is there, and no other.",
+        "REPLYBUFFER RESIZING <0|1>",
+        "    The same.",
+        "RESTART [<milliseconds>]",
+        "    Rewrite the configuration, save, end, and start again after <milliseconds>.",
+        "SDSLEN <key>",
+        "    Tell the lengths of <key> and its string, and what memory they have.",
         "SEGFAULT",
         "    Crash the server with sigsegv.",
         "SET-ACTIVE-EXPIRE <0|1>",
@@ -428,6 +363,8 @@ static void debug_help(struct call *c)
         "    Stop the server for <seconds>. Decimals are allowed.",
         "STRINGMATCH-LEN <length> <pattern>",
         "    Match a string of <length> 'a' against <pattern>.",
+        "STRINGMATCH-TEST",
+        "    Match random strings against random patterns.",
         "STRUCTSIZE",
         "    Tell the size of the main structures.",
         NULL,
@@ -510,13 +447,16 @@ static const struct {
     {"aof-flush-sleep", 3, 3, debug_aof_flush_sleep},
     {"assert", 2, 2, debug_assert},
     {"change-repl-id", 2, 2, debug_change_repl_id},
+    {"client-eviction", 2, 2, debug_client_eviction},
     {"config-rewrite-force-all", 2, 2, debug_rewrite_all},
+    {"crash-and-recover", 2, 3, debug_crash_and_recover},
     {"digest", 2, 2, debug_digest},
     {"digest-value", 2, INT32_MAX, debug_digest_value},
     {"error", 3, 3, debug_error},
     {"help", 2, 2, debug_help},
     {"htstats", 3, 4, debug_htstats},
     {"htstats-key", 3, 4, debug_htstats_key},
+    {"leak", 3, 3, debug_leak},
     {"listpack", 3, 3, debug_listpack},
     {"loadaof", 2, 2, debug_loadaof},
     {"log", 3, 3, debug_log},
@@ -526,15 +466,19 @@ static const struct {
     {"pause-cron", 3, 3, debug_pause_cron},
     {"populate", 3, 5, debug_populate},
     {"protocol", 3, 3, debug_protocol},
+    {"quicklist", 3, 4, debug_quicklist},
     {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
     {"reload", 2, INT32_MAX, debug_reload},
     {"replybuffer", 4, 4, debug_replybuffer},
+    {"restart", 2, 3, debug_restart},
+    {"sdslen", 3, 3, debug_sdslen},
     {"segfault", 2, 2, debug_segfault},
     {"set-active-expire", 3, 3, debug_set_active_expire},
     {"set-disable-deny-scripts", 3, 3, debug_deny_nothing},
     {"set-skip-checksum-validation", 3, 3, debug_skip_checksum},
     {"sleep", 3, 3, debug_sleep},
     {"stringmatch-len", 4, 4, debug_stringmatch},
+    {"stringmatch-test", 2, 2, debug_stringmatch_test},
     {"structsize", 2, 2, debug_structsize},
 };
 

@@ -8,6 +8,8 @@
  */
 #include "server/net/client_weight.h"
 
+#include <stdio.h>
+
 #include "server/exec/multi.h"
 #include "server/mem.h"
 #include "server/net/client.h"
@@ -157,6 +159,27 @@ void client_weight_forget(struct client *cl)
     cl->weight = 0;
     list_remove(&cl->weight_class);
     cl->flags &= ~(uint32_t)CLIENT_WEIGHED;
+}
+
+size_t client_weights_describe(const struct worker *w, char *out, size_t size)
+{
+    size_t n = 0, low = 0;
+    for (int i = 0; w->weights && i < CLASSES && n < size; i++) {
+        size_t high = (size_t)1 << (LOG2_MIN + i), sum = 0, count = 0;
+        list_for_each(it, &w->weights->classes[i])
+        {
+            sum += list_entry(it, struct client, weight_class)->weight;
+            count++;
+        }
+        n += (size_t)snprintf(out + n, size - n, "bucket %10zu", low);
+        if (n >= size) return 0;
+        if (i == CLASSES - 1) n += (size_t)snprintf(out + n, size - n, "+            : ");
+        else n += (size_t)snprintf(out + n, size - n, " - %10zu: ", high - 1);
+        if (n >= size) return 0;
+        n += (size_t)snprintf(out + n, size - n, "tot-mem: %10zu, clients: %zu\n", sum, count);
+        low = high;
+    }
+    return n < size ? n : 0;
 }
 
 /* --- the bound ---------------------------------------------------------------------------------------------------- */

@@ -30,5 +30,7 @@ void client_weigh(struct client *cl);
 /* The same for its output, which is to become so large, while a command runs: false if that alone is too much, and it
  * was closed. */
 bool client_weight_allows(struct client *cl, size_t output);
+/* A line for each class of weights, in redis-server's words, and their length; 0: nobody is weighed. */
+size_t client_weights_describe(const struct worker *w, char *out, size_t size);
 
 #endif

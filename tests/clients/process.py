@@ -13,7 +13,9 @@ import subprocess
 import tempfile
 import threading
 
-from here import OURS, Server, Tap, free_port, log_has, need_server, run, text_of, wait_until
+from here import OURS, Server, Tap, free_port, info, log_has, need_server, run, text_of, wait_until
+
+from resp import Closed, Silent, encode
 
 SO_MARK = 36
 
@@ -60,7 +62,14 @@ def check_cpus(tap):
         tap.ok(packer_cpus(s, c, "BGREWRITEAOF") == last, "a new log where aof_rewrite_cpulist says")
     with Server(OURS, ["--server_cpulist", first]) as s:
         found = threads(s)
-        tap.ok(found.get("") == first and found.get("lazyfree") == everywhere, "helpers stay where they were when only the loop moves", [found])
+        rest = threads_list(own[1:] or own)
+        tap.ok(found.get("") == first and found.get("lazyfree") == rest, "helpers make room when only the loop is placed", [found])
+        c = s.client(20)
+        c.call("SET", "k", "v")
+        c.call("SAVE")
+        found = threads(s)
+        wrong = [name for name, cpus in found.items() if name and cpus != rest]
+        tap.ok(len(found) > 1 and not wrong, "all of them, the kernel's for files, too", [found])
     with Server(OURS, ["--server_cpulist", "1000,1001-1003:2"]) as s:
         tap.ok(threads(s).get("") == everywhere and log_has(s, "server_cpulist names CPUs that are not there for this process: 1000-1001,1003"),
                "CPUs that are not there are told, and the server runs", s.log_tail())
@@ -198,6 +207,32 @@ def check_upstart(tap):
         tap.ok(log_has(s, "upstart supervision requested, but UPSTART_JOB not found!"), "upstart that is not there is told")
 
 
+def run_id(server):
+    """None: it does not answer now."""
+    try:
+        return info(server.client(5), "run_id", "server")
+    except (OSError, EOFError, Closed, Silent):
+        return None
+
+
+def check_restart(tap):
+    with Server(OURS, ["--server_cpulist", str(min(os.sched_getaffinity(0)))], tcp=True) as s:
+        for word, keeps in (("RESTART", True), ("CRASH-AND-RECOVER", False)):
+            c = s.client(20)
+            c.call("CONFIG", "SET", "save", "100 1")
+            cpus, before = threads(s).get("lazyfree"), run_id(s)
+            c.call("SET", "k", word)
+            c.send(encode(["DEBUG", word, "200"]))
+            renewed = wait_until(lambda: run_id(s) not in (None, before), 20)
+            value = text_of(s.client(20), "GET", "k")
+            tap.ok(renewed and (value == word.encode()) == keeps, "DEBUG %s: what was not saved %s" % (word, "is saved" if keeps else "is lost"), [value])
+            tap.ok(s.alive() and threads(s).get("lazyfree") == cpus, "DEBUG %s: another server in the same process, on the same CPUs" % word, [threads(s)])
+        c = s.client(20)
+        for words in (("RESTART", "x"), ("CRASH-AND-RECOVER", "1.5"), ("RESTART", "1", "2")):
+            answer = text_of(c, "DEBUG", *words)
+            tap.ok(b"not an integer" in answer or b"unknown subcommand" in answer, "DEBUG %s is refused" % " ".join(words), [answer])
+
+
 def main():
     need_server()
     os.environ.pop("UPSTART_JOB", None)
@@ -206,6 +241,7 @@ def main():
     check_source(tap)
     check_mark(tap)
     check_upstart(tap)
+    check_restart(tap)
     tap.done()
 
 
