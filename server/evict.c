@@ -13,6 +13,18 @@
  * more evictions, which would make more of them. Of values that the helper thread frees the size is estimated (as
  * MEMORY USAGE does), and what the helper still has to do counts as freed: otherwise every command until then would
  * evict as much again. While it has work left, nothing has failed yet.
+ *
+ * A turn of the loop has one budget (maxmemory-eviction-tenacity), not each of its commands: a hundred pipelined ones
+ * would take a hundred, and whoever waits with them. When it is spent, commands answer for what they have added since,
+ * nothing else, and if even that takes a budget the rest of the batch waits for the next turn (worker->cut_short):
+ *
+ *     used  |      .-- level: when the budget was spent      .-- this command took more, and evicts it
+ *           |  ----+---------+--------+---------------------/\------
+ *     limit |  =====================================================
+ *           turn   its budget         commands
+ *
+ * A large value is freed by the helper thread whatever lazyfree-lazy-eviction says: what that decides is told as UNLINK
+ * or DEL, and the loop does not stand still for millions of elements.
  */
 #include "server/evict.h"
 
@@ -33,8 +45,9 @@
 #define BUCKETS_A_SAMPLE 10 /* walked for each key wanted, once one was found */
 #define SAMPLES_AHEAD    16
 #define ESTIMATE_SAMPLES 5
-#define COLLECTS_MAX     16 /* steps of taking back what the helper freed, 50 us each at most */
-#define ROUNDS_MAX       3  /* a pool of keys that have all gone is empty after one */
+#define COLLECTS_MAX     16  /* steps of taking back what the helper freed, 50 us each at most */
+#define ROUNDS_MAX       3   /* a pool of keys that have all gone is empty after one */
+#define INLINE_WORK_MAX  512 /* allocations that one key may take to be freed in the loop */
 
 struct sample_walk {
     uint64_t cursor;
@@ -48,6 +61,11 @@ struct evict {
     struct sample_walk *walks;    /* by database */
     uint64_t later_bytes;         /* handed to the helper thread since it was last idle */
     size_t later_count;
+    /* of a turn of the loop */
+    uint64_t turn;
+    uint64_t spent_ns; /* of its budget */
+    uint64_t paid_ns;  /* by its commands for themselves, after that */
+    size_t level;      /* bytes used when the budget was spent; 0: it is not */
 };
 
 struct evict *evict_new(int db_count)
@@ -212,9 +230,10 @@ static bool pick_random(struct worker *w, struct evict *ev, struct evict_candida
 
 /* --- removing ---------------------------------------------------------------------------------------------------- */
 
-static bool frees_later(const struct config *cfg)
+/* Not only what is evicted comes back later. */
+static bool frees_later(const struct evict *ev, const struct config *cfg)
 {
-    return cfg->lazyfree_lazy_eviction || cfg->lazyfree_lazy_server_del;
+    return ev->later_count || cfg->lazyfree_lazy_eviction || cfg->lazyfree_lazy_server_del;
 }
 
 /* The helper has `pending` values to free, of which we gave it some: about the bytes of those. */
@@ -248,12 +267,15 @@ static int64_t evict_key(struct worker *w, const struct evict_candidate *victim)
     struct db *db = &srv->dbs[victim->dbid];
     struct call c = run_internal(w, db);
     struct key_ref key = key_ref_of(db, victim->key);
-    const struct entry *e = frees_later(srv->config) ? entry_of(db, &key) : NULL;
-    int64_t estimate = e ? (int64_t)entry_memory(e, ESTIMATE_SAMPLES) : 0;
+    const struct entry *e = entry_of(db, &key);
+    bool is_large = e && e->type != OBJ_STRING && lazyfree_work(e->enc, entry_ptr(e)) > INLINE_WORK_MAX;
+    bool later = is_large || srv->config->lazyfree_lazy_eviction;
+    int64_t estimate =
+        e && (later || frees_later(w->evict, srv->config)) ? (int64_t)entry_memory(e, ESTIMATE_SAMPLES) : 0;
     bool timed = srv->config->latency_monitor_threshold != 0;
     uint64_t start = timed ? demi_clock_ns() : 0;
     size_t before = counted_bytes(srv);
-    bool was_there = srv->config->lazyfree_lazy_eviction ? db_delete_lazy(&c, &key) : db_delete(&c, &key);
+    bool was_there = later ? db_delete_lazy(&c, &key) : db_delete(&c, &key);
     int64_t freed = (int64_t)before - (int64_t)counted_bytes(srv);
     if (timed) latency_sample(srv, "eviction-del", (int64_t)((demi_clock_ns() - start) / NSEC_PER_MSEC));
     if (!was_there) return freed; /* its time had come: it expired instead */
@@ -284,25 +306,51 @@ static bool is_over_now(const struct server *srv)
     return is_over(srv);
 }
 
-static enum evict_result remove_keys(struct worker *w, struct evict *ev)
+/* Keys go until `limit` is kept or the time is up. */
+static enum evict_result remove_keys(struct worker *w, struct evict *ev, int64_t limit, uint64_t budget)
 {
     struct server *srv = w->srv;
     const struct config *cfg = srv->config;
-    if (frees_later(cfg) && !is_over_now(srv)) return EVICT_OK;
     int64_t to_come = bytes_to_come(ev, lazyfree_pending(srv));
-    int64_t wanted = (int64_t)counted_bytes(srv) - cfg->maxmemory - to_come, freed = 0;
-    uint64_t start = demi_clock_ns(), budget = budget_ns(cfg->maxmemory_eviction_tenacity);
+    int64_t wanted = (int64_t)counted_bytes(srv) - limit - to_come, freed = 0;
+    uint64_t start = demi_clock_ns();
     for (size_t keys = 1; freed < wanted; keys++) {
         struct evict_candidate victim;
         bool picked = is_random(cfg->maxmemory_policy) ? pick_random(w, ev, &victim) : pick_best(w, ev, &victim);
         if (!picked && lazyfree_pending(srv)) return EVICT_RUNNING;
         if (!picked) return is_over_now(srv) ? EVICT_FAILED : EVICT_OK;
+        if (lazyfree_is_full(srv)) return EVICT_RUNNING; /* what it would not take were freed here */
         freed += evict_key(w, &victim);
         if (keys % KEYS_A_CLOCK) continue;
-        if (frees_later(cfg) && !is_over_now(srv)) break;
+        if (frees_later(ev, cfg) && !is_over_now(srv)) break;
         if (demi_clock_ns() - start > budget) return EVICT_RUNNING;
     }
-    return frees_later(cfg) && is_over_now(srv) ? EVICT_RUNNING : EVICT_OK;
+    return frees_later(ev, cfg) && is_over_now(srv) ? EVICT_RUNNING : EVICT_OK;
+}
+
+/* The turn's budget is spent: a command answers for what came since. */
+static enum evict_result pay(struct worker *w, struct evict *ev, uint64_t budget)
+{
+    int64_t limit = w->srv->config->maxmemory;
+    if (limit < (int64_t)ev->level) limit = (int64_t)ev->level;
+    if ((int64_t)counted_bytes(w->srv) <= limit) return EVICT_RUNNING;
+    uint64_t start = demi_clock_ns();
+    enum evict_result result = remove_keys(w, ev, limit, budget);
+    ev->paid_ns += demi_clock_ns() - start;
+    if (ev->paid_ns >= budget) w->cut_short = true;
+    ev->level = counted_bytes(w->srv);
+    return result == EVICT_OK && is_over(w->srv) ? EVICT_RUNNING : result;
+}
+
+static enum evict_result spend(struct worker *w, struct evict *ev, uint64_t budget)
+{
+    uint64_t start = demi_clock_ns();
+    enum evict_result result = remove_keys(w, ev, w->srv->config->maxmemory, budget - ev->spent_ns);
+    uint64_t spent = demi_clock_ns() - start;
+    ev->spent_ns += spent;
+    if (ev->spent_ns >= budget) ev->level = counted_bytes(w->srv);
+    latency_sample(w->srv, "eviction-cycle", (int64_t)(spent / NSEC_PER_MSEC));
+    return result;
 }
 
 static enum evict_result evict_some(struct worker *w)
@@ -312,12 +360,15 @@ static enum evict_result evict_some(struct worker *w)
     enum maxmemory_policy policy = srv->config->maxmemory_policy;
     if (!is_over(srv)) return EVICT_OK;
     if (policy == MAXMEMORY_NOEVICTION) return EVICT_FAILED;
+    if (frees_later(ev, srv->config) && !is_over_now(srv)) return EVICT_OK;
     if (ev->policy != policy) evict_pool_clear(ev->pool);
     ev->policy = policy;
-    uint64_t start = demi_clock_ns();
-    enum evict_result result = remove_keys(w, ev);
-    latency_sample(srv, "eviction-cycle", (int64_t)((demi_clock_ns() - start) / NSEC_PER_MSEC));
-    return result;
+    if (ev->turn != w->stats.turns) {
+        ev->turn = w->stats.turns;
+        ev->spent_ns = ev->paid_ns = ev->level = 0;
+    }
+    uint64_t budget = budget_ns(srv->config->maxmemory_eviction_tenacity);
+    return ev->level ? pay(w, ev, budget) : spend(w, ev, budget);
 }
 
 enum evict_result evict_run(struct worker *w)

@@ -240,6 +240,64 @@ static void test_few_that_may_go_are_found_among_many(void **state)
     }
 }
 
+/* No time at all is one look at the clock, after 16 keys. */
+#define KEYS_A_BUDGET 16
+
+static enum evict_result evict_now(size_t *gone)
+{
+    size_t before = keys_left();
+    enum evict_result result = evict_run(&world.w);
+    *gone = before - keys_left();
+    return result;
+}
+
+static void test_a_turn_has_one_budget_however_many_its_commands(void **state)
+{
+    (void)state;
+    size_t gone;
+    for (unsigned i = 0; i < KEYS; i++) put(i, -1);
+    world.cfg.maxmemory_eviction_tenacity = 0;
+    world.cfg.maxmemory_policy = MAXMEMORY_ALLKEYS_LRU;
+    world.cfg.maxmemory = 1;
+    for (world.w.stats.turns = 1; world.w.stats.turns < 10; world.w.stats.turns++) {
+        assert_int_equal(evict_now(&gone), EVICT_RUNNING);
+        assert_int_equal(gone, KEYS_A_BUDGET);
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(evict_now(&gone), EVICT_RUNNING);
+            assert_int_equal(gone, 0);
+        }
+        assert_false(world.w.cut_short);
+    }
+}
+
+static void test_beyond_it_a_command_answers_for_what_it_added(void **state)
+{
+    (void)state;
+    size_t gone, sum = 0;
+    for (unsigned i = 0; i < KEYS; i++) put(i, -1);
+    world.cfg.maxmemory_eviction_tenacity = 0;
+    world.cfg.maxmemory_policy = MAXMEMORY_ALLKEYS_LRU;
+    world.cfg.maxmemory = 1;
+    world.w.stats.turns = 1;
+    evict_now(&gone);
+    for (unsigned i = 0; i < 100; i++) {
+        size_t level = demi_mem_used();
+        world.w.cut_short = false;
+        put(KEYS + i, -1);
+        assert_int_equal(evict_now(&gone), EVICT_RUNNING);
+        assert_in_range(gone, 0, 3); /* 0: a table that shrank meanwhile has paid */
+        assert_true(demi_mem_used() <= level);
+        assert_int_equal(world.w.cut_short, gone > 0); /* no time at all is over at once */
+        sum += gone;
+    }
+    assert_in_range(sum, 80, 160);
+    for (unsigned i = 0; i < KEYS / 2; i++) put(2 * KEYS + i, -1);
+    assert_int_equal(evict_now(&gone), EVICT_RUNNING);
+    assert_int_equal(gone, KEYS_A_BUDGET);
+    assert_int_equal(evict_now(&gone), EVICT_RUNNING); /* the rest is not asked of the next */
+    assert_int_equal(gone, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +310,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_candidate_that_was_used_since_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_dead_go_before_anything_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_few_that_may_go_are_found_among_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_turn_has_one_budget_however_many_its_commands, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_beyond_it_a_command_answers_for_what_it_added, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,22 +110,29 @@ static void hand_over(struct lazyfree *lf, struct lazyfree_job j)
     sem_post(&lf->ready);
 }
 
-/* Allocations that freeing v takes, roughly. */
-static size_t work_of(struct value v)
+size_t lazyfree_work(enum obj_encoding enc, const void *p)
 {
-    switch (v.enc) {
-    case ENC_QUICKLIST: return ((struct quicklist *)v.p)->nodes;
-    case ENC_HT: return dict_count(v.p);
-    case ENC_SKIPLIST: return ztree_count(v.p);
-    case ENC_STREAM: return xstream_work(v.p);
+    switch (enc) {
+    case ENC_QUICKLIST: return ((const struct quicklist *)p)->nodes;
+    case ENC_HT: return dict_count(p);
+    case ENC_SKIPLIST: return ztree_count(p);
+    case ENC_STREAM: return xstream_work(p);
     default: return 1;
     }
+}
+
+bool lazyfree_is_full(const struct server *srv)
+{
+    const struct lazyfree *lf = srv->lazyfree;
+    if (!lf) return false;
+    size_t tail = atomic_load_explicit(&lf->tail, memory_order_relaxed);
+    return tail - atomic_load_explicit(&lf->head, memory_order_acquire) == JOBS;
 }
 
 void lazy_free(struct call *c, struct value v)
 {
     struct lazyfree *lf = c->srv->lazyfree;
-    if (!lf || !lf->started || work_of(v) <= LAZY_ELEMENTS) {
+    if (!lf || !lf->started || lazyfree_work(v.enc, v.p) <= LAZY_ELEMENTS) {
         value_free(v);
         return;
     }

@@ -325,6 +325,7 @@ void worker_turn_in_script(struct worker *w, struct client *running, uint64_t wa
     int err = demi_wait_batch(results, TURN_RESULTS, &n, w->ready ? &(struct timespec){0} : &wait);
     if (err && err != ETIMEDOUT) return;
     worker_update_time(w);
+    w->cut_short = false;
     for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
     if (w->ready) batch_run(w);
     if (unlikely(w->before_end)) before_end(w);
@@ -368,6 +369,7 @@ int worker_run(struct worker *w)
         worker_update_time(w);
         w->stats.turns++;
         w->events = (size_t)n;
+        w->cut_short = false;
         if (unlikely(srv->config != w->conf.cfg)) worker_take_config(w);
         if (unlikely(w->evicting)) evict_run(w); /* here, where no reply takes memory */
         for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);

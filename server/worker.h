@@ -100,7 +100,8 @@ struct worker {
     bool migrated;                   /* and one has come to its end */
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */
     struct evict *evict;
-    bool evicting; /* eviction goes on in the next turn */
+    bool evicting;  /* eviction goes on in the next turn */
+    bool cut_short; /* this turn has had its time: what is left of its batch waits for the next */
     struct expire_cycle expire;
     struct defrag defrag;
     demi_wake_t *wake; /* other threads ring it */

@@ -210,6 +210,19 @@ static void give_back(struct worker *w, const struct parsed *p)
     else cl->in_off = p->start;
 }
 
+/* Commands from number i on wait for the next turn, in their order, before whoever was not parsed yet. */
+static void put_off(struct worker *w, unsigned i)
+{
+    struct batch *b = w->batch;
+    for (unsigned k = b->count; k-- > i;) {
+        const struct parsed *p = &b->cmds[k];
+        if (k > i && b->cmds[k - 1].cl == p->cl) continue;
+        give_back(w, p);
+        if (!is_held(p->cl)) worker_ready_first(w, p->cl);
+    }
+    b->count = i;
+}
+
 static void execute(struct worker *w)
 {
     struct batch *b = w->batch;
@@ -220,6 +233,10 @@ static void execute(struct worker *w)
         if (unlikely(held)) {
             if (held == cl) continue;
             held = NULL;
+        }
+        if (unlikely(w->cut_short)) {
+            put_off(w, i);
+            return;
         }
         if (unlikely(is_held(cl))) {
             held = cl;
@@ -315,7 +332,7 @@ static void run_once(struct worker *w)
 
 void batch_run(struct worker *w)
 {
-    while (w->ready) run_once(w);
+    while (w->ready && !w->cut_short) run_once(w);
     w->call.cmd = NULL; /* a crash from here on is not the last command's */
     argv_vec_reset(&w->batch->args);
     key_refs_reset(&w->batch->keys);
