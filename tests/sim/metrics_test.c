@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * /metrics over networks that split and delay: each scrape is whole, and who dawdles is gone when his time is up, however
- * he does it.
+ * /metrics over networks that split and delay: each scrape is whole, and who dawdles is gone when his time is up,
+ * however he does it.
  */
 #include "tests/sim/redis.h"
 

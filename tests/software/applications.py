@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 # timeout: 400
-"""Other people's programs, unchanged, on our server: job queues made of Lua, stream consumers, locks, caches, sessions.
+"""Other people's programs, unchanged, on our server: job queues made of Lua, stream consumers, locks, caches, sessions; what watches a server.
 
 Each has a server of its own and says in TAP what it saw. Packages of npm are fetched as package.json names them (exact
 versions); the others are Debian's. SOFTWARE_SERVER=path runs all of it on another server: with redis-server 7.2.4 all
@@ -31,11 +31,12 @@ tap = Tap()
 
 NODE = [("BullMQ 6", "bullmq.js", "bullmq"), ("BullMQ 5", "bullmq.js", "bullmq5"), ("Bull", "bull.js"), ("Bee-Queue", "bee_queue.js"),
         ("redlock, redis-semaphore, rate-limiter-flexible", "locks.js"), ("node-resque", "resque.js"), ("RSMQ", "rsmq.js"),
-        ("node-redis, its client-side cache", "client_cache.js")] + [
+        ("node-redis, its client-side cache", "client_cache.js"), ("valkey-glide", "glide.js"), ("redis-commander", "commander.js")] + [
             ("socket.io by " + kind, "socket_io.js", kind)
             for kind in ("channels, ioredis", "sharded channels, ioredis", "sharded channels, node-redis", "streams, ioredis", "streams, node-redis")]
 OTHERS = [("Celery", [PYTHON, "celery_scenario.py"]), ("RQ", [PYTHON, "rq_scenario.py"]),
-          ("redis-py, django-redis", [PYTHON, "locks.py"]), ("Sidekiq", ["ruby", "sidekiq.rb"]),
+          ("redis-py, django-redis", [PYTHON, "locks.py"]), ("prometheus-redis-exporter", [PYTHON, "exporter.py"]),
+          ("Prometheus", [PYTHON, "prometheus.py"]), ("zabbix-agent2", [PYTHON, "zabbix.py"]), ("collectd", [PYTHON, "collectd.py"]), ("Sidekiq", ["ruby", "sidekiq.rb"]),
           ("PHP sessions", ["php", "session.php"]), ("Symfony's cache", ["php", "symfony.php"])]
 
 
@@ -117,7 +118,7 @@ def programs():
 def main():
     if SERVER == OURS:
         need_server()
-    for program in ("celery", "node", "npm", "php", "ruby", "rqworker", "sidekiq"):
+    for program in ("celery", "collectd", "node", "npm", "php", "prometheus", "prometheus-redis-exporter", "ruby", "rqworker", "sidekiq", "zabbix_agent2"):
         need(program)
     wanted = programs()
     if not wanted:
