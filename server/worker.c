@@ -108,8 +108,8 @@ struct worker_stats worker_stats_sum(const struct server *srv)
         const struct worker_stats *s = &srv->workers[i].stats;
 #define ADD(field) sum.field += s->field
         ADD(commands), ADD(connections), ADD(rejected_conn), ADD(hits), ADD(misses), ADD(expired), ADD(evicted);
-        ADD(errors), ADD(unexpected_errors), ADD(net_in), ADD(net_out), ADD(repl_in), ADD(repl_out), ADD(protocol_errors), ADD(unblocked),
-            ADD(reads), ADD(writes);
+        ADD(errors), ADD(unexpected_errors), ADD(net_in), ADD(net_out), ADD(repl_in), ADD(repl_out),
+            ADD(protocol_errors), ADD(unblocked), ADD(reads), ADD(writes);
         ADD(batches), ADD(turns), ADD(loop_ns), ADD(expired_time_cap_reached), ADD(expire_cycle_ns);
         ADD(cron_ns), ADD(defrag_hits), ADD(defrag_misses), ADD(defrag_key_hits), ADD(defrag_key_misses);
         ADD(defrag_ns);

@@ -140,15 +140,17 @@ static int load_log(struct load *l)
 }
 
 /* Clients wait while little is read, as they do with redis-server, which looks after them first when it has read
- * loading-process-events-interval-bytes: few expect LOADING of a server that has just begun with nothing. */
+ * loading-process-events-interval-bytes, or when a script of the log is late: few expect LOADING of a server that has
+ * just begun with nothing. */
 static void load_quietly(struct worker *w)
 {
     const struct persist *p = &w->srv->persist;
     uint64_t most = (uint64_t)w->conf.cfg->loading_process_events_interval_bytes, start = demi_clock_ns();
     demi_qtoken_t qt;
     demi_qresult_t qr;
-    while (p->loading && !w->srv->stopping && load_progress(p->loading).bytes_done < most &&
-           demi_clock_ns() - start < QUIET_NS && demi_timer(&qt, QUIET_LOOK_NS) == 0)
+    while (p->loading && !w->srv->stopping && !(w->srv->unusual & SERVER_BUSY) &&
+           load_progress(p->loading).bytes_done < most && demi_clock_ns() - start < QUIET_NS &&
+           demi_timer(&qt, QUIET_LOOK_NS) == 0)
         demi_wait(&qr, qt, NULL);
 }
 

@@ -11,6 +11,9 @@
  *   hook: take it away; serve a turn of the loop (worker_turn_in_script()); killed -> the error that nobody catches
  *
  * While a script is busy the ticks come each 5 ms, and each sets the hook for one more such turn.
+ *
+ * A script of an append-only file runs in the task that reads it, and is busy as any other; it lets the loop go on in
+ * the place of the turn, and clients are told LOADING, or BUSY where that is for who may ask while data are loaded.
  */
 #include "server/script/busy.h"
 
@@ -183,7 +186,8 @@ static void serve_others(struct script_run *run, uint64_t wait_ns)
     int64_t now_us = w->now_us; /* the script's */
     w->effects = (struct effects){0};
     w->has_pushes = false;
-    worker_turn_in_script(w, run->caller->client, wait_ns);
+    if (w->srv->persist.loading) demi_yield(); /* it is of a log, which a task reads: the loop has its turn */
+    else worker_turn_in_script(w, run->caller->client, wait_ns);
     effects_fini(&w->effects);
     w->effects = effects;
     w->has_pushes = has_pushes;
@@ -239,7 +243,8 @@ static void hook(lua_State *L, lua_Debug *ar)
 void script_busy_begin(struct scripts *s)
 {
     int64_t ms = s->srv->config->busy_reply_threshold;
-    if (unlikely(ms == 0 || s->srv->persist.replaying)) {
+    bool alone = s->srv->persist.replaying && !s->srv->persist.loading; /* DEBUG LOADAOF: nobody is served */
+    if (unlikely(ms == 0 || alone)) {
         if (s->watch.is_armed) set_timer(&s->watch, 0);
         return;
     }

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Scripts that do not end: others are told BUSY, whatever the script does; SCRIPT KILL ends it, and nothing in it can catch that; one that
 has written can only be left by SHUTDOWN NOSAVE; and nothing that clients do meanwhile breaks anything."""
+import os
+import subprocess
+import tempfile
 import time
 
-from here import OURS, Server, Tap, need_server, skip_all
-from resp import Closed, Silent, encode
+from here import OURS, Server, Tap, need_server, skip_all, wait_until
+from resp import Client, Closed, Silent, encode
 
 BUSY = b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"
 KILLED = b"-ERR Script killed by user with SCRIPT KILL... script: "
@@ -122,6 +125,71 @@ def check_shutdown(tap, server):
     ok(tap, server.process.wait(20) == 0, "and the server ends, though the script has written")
 
 
+LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
+
+
+def start_with_log(folder, *commands):
+    """A server whose log has them; it may take long to be ready."""
+    os.makedirs(os.path.join(folder, "appendonlydir"))
+    with open(os.path.join(folder, "appendonlydir", "appendonly.aof.1.incr.aof"), "wb") as file:
+        file.write(b"".join(encode(list(words)) for words in commands))
+    with open(os.path.join(folder, "appendonlydir", "appendonly.aof.manifest"), "w") as file:
+        file.write("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    with open(os.path.join(folder, "log"), "wb") as log:
+        return subprocess.Popen([OURS, "--port", "0", "--unixsocket", os.path.join(folder, "s.sock"), "--dir", folder, "--appendonly", "yes",
+                                 "--save", "", "--busy-reply-threshold", "40"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def connected(folder):
+    found = []
+    wait_until(lambda: os.path.exists(os.path.join(folder, "s.sock")), 20)
+    wait_until(lambda: found.append(Client(os.path.join(folder, "s.sock"), 20)) or True, 20)
+    return found[0]
+
+
+def check_log(tap):
+    """A script of an append-only file: who asks meanwhile is told what redis-server says."""
+    endless = ("EVAL", "redis.call('set', KEYS[1], 'y') while true do end", "1", "k")
+    long = ("EVAL", "local n = 0 for i = 1, ARGV[1] do n = n + i % 7 end redis.call('set', KEYS[1], n) return n", "1", "sum", "300000000")
+    in_exec = (("MULTI",), ("SET", "a", "1"), long, ("SET", "b", "2"), ("EXEC",))
+    for name, commands in (("a script", (("SELECT", "0"), ("SET", "a", "1"), long, ("SET", "b", "2"))), ("one in a transaction", in_exec)):
+        with tempfile.TemporaryDirectory(prefix="demikv-test-") as folder:
+            process = start_with_log(folder, *commands)
+            try:
+                c = connected(folder)
+                told = {}
+                busy = wait_until(lambda: c.call("CONFIG", "GET", "port").raw() == BUSY, 20)
+                for words in (("PING",), ("GET", "a"), ("SCRIPT", "KILL"), ("FUNCTION", "KILL"), ("EVAL", "return 1", "0")):
+                    told[words] = c.call(*words).raw()
+                for words in (("INFO",), ("SHUTDOWN",), ("CLIENT", "LIST"), ("SUBSCRIBE", "x")):
+                    told[words] = c.call(*words).raw()
+                told[("RESET",)] = c.call("RESET").raw()
+                right = [LOADING] * 5 + [BUSY] * 4 + [b"+RESET\r\n"]
+                ok(tap, busy and list(told.values()) == right, "%s of a log runs long: LOADING, and BUSY for what is answered while data are loaded" % name, [told])
+                wait_until(lambda: c.call("PING").raw() == b"+PONG\r\n", 60)
+                values = [c.call("GET", k).text() for k in ("a", "sum", "b")]
+                ok(tap, values == [b"1", b"900000003", b"2"], "%s: and all of it is there afterwards" % name, [values])
+                process.terminate()
+                ok(tap, process.wait(20) == 0, "%s: the server ends in order" % name)
+            finally:
+                process.kill()
+                process.wait()
+    for how in ("SHUTDOWN NOSAVE", "SIGTERM"):
+        with tempfile.TemporaryDirectory(prefix="demikv-test-") as folder:
+            process = start_with_log(folder, endless)
+            try:
+                c = connected(folder)
+                busy = wait_until(lambda: c.call("CONFIG", "GET", "port").raw() == BUSY, 20)
+                if how == "SIGTERM":
+                    process.terminate()
+                else:
+                    c.send(encode(how.split()))
+                ok(tap, busy and process.wait(20) == 0, "%s ends one that does not end" % how)
+            finally:
+                process.kill()
+                process.wait()
+
+
 def main():
     need_server()
     tap = Tap()
@@ -138,6 +206,7 @@ def main():
         check_shutdown(tap, server)
     finally:
         server.stop()
+    check_log(tap)
     tap.done()
 
 
