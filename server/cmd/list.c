@@ -49,19 +49,21 @@ struct quicklist *list_to_push(struct call *c, struct list_view *l, const struct
     return list_grows(&c->srv->list_options, c->cfg, l, bytes, (size_t)n);
 }
 
-void list_pushed(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l, enum list_end end,
-                 int64_t n)
+/* Pushing and popping one element is mostly what lists are for: there these are inlined. */
+static inline __attribute__((always_inline)) void pushed(struct call *c, const struct key_ref *key, struct entry *e,
+                                                         struct list_view *l, enum list_end end, int64_t n)
 {
-    if (e) list_store(e, l);
+    if (likely(e != NULL)) list_store(e, l);
     else db_put_value(c, key, list_value(l), -1, 0);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush");
     c->dirty += n - 1;
 }
 
-bool list_store_or_delete(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l)
+static inline __attribute__((always_inline)) bool store_or_delete(struct call *c, const struct key_ref *key,
+                                                                  struct entry *e, struct list_view *l)
 {
     bool emptied = quicklist_count(l->q) == 0;
-    if (!emptied) {
+    if (likely(!emptied)) {
         list_after_removal(c, e, l);
         return false;
     }
@@ -70,13 +72,30 @@ bool list_store_or_delete(struct call *c, const struct key_ref *key, struct entr
     return true;
 }
 
-void list_popped(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l, enum list_end end,
-                 int64_t n)
+static inline __attribute__((always_inline)) void popped(struct call *c, const struct key_ref *key, struct entry *e,
+                                                         struct list_view *l, enum list_end end, int64_t n)
 {
-    bool emptied = list_store_or_delete(c, key, e, l);
+    bool emptied = store_or_delete(c, key, e, l);
     db_changed(c, key, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop");
     c->dirty += n - 1;
     if (emptied) db_notify(c, NOTIFY_GENERIC, "del", key, c->db->id);
+}
+
+void list_pushed(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l, enum list_end end,
+                 int64_t n)
+{
+    pushed(c, key, e, l, end, n);
+}
+
+bool list_store_or_delete(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l)
+{
+    return store_or_delete(c, key, e, l);
+}
+
+void list_popped(struct call *c, const struct key_ref *key, struct entry *e, struct list_view *l, enum list_end end,
+                 int64_t n)
+{
+    popped(c, key, e, l, end, n);
 }
 
 size_t list_pop_range(struct call *c, const struct key_ref *key, struct entry *e, enum list_end end, uint64_t count)
@@ -105,7 +124,7 @@ static void push(struct call *c, enum list_end end, bool only_if_there)
     struct list_view l;
     struct quicklist *q = list_open_to_push(c, &l, e, &c->argv[2], c->argc - 2);
     for (int i = 2; i < c->argc; i++) list_push(q, end, c->argv[i]);
-    list_pushed(c, key, e, &l, end, c->argc - 2);
+    pushed(c, key, e, &l, end, c->argc - 2);
     call_integer(c, (int64_t)quicklist_count(q));
 }
 
@@ -116,7 +135,7 @@ void cmd_rpushx(struct call *c) { push(c, LIST_TAIL, true); }
 
 /* --- pop ---------------------------------------------------------------------------------------------------------- */
 
-static void pop(struct call *c, enum list_end end)
+static inline __attribute__((always_inline)) void pop(struct call *c, enum list_end end)
 {
     const struct key_ref *key = call_key(c, 1);
     bool many = c->argc == 3;
@@ -142,7 +161,7 @@ static void pop(struct call *c, enum list_end end)
         struct list_view l;
         list_reply_value(c, list_peek(list_open(&l, e), end));
         list_drop(l.q, end);
-        list_popped(c, key, e, &l, end, 1);
+        popped(c, key, e, &l, end, 1);
     }
 }
 

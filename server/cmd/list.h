@@ -23,7 +23,7 @@ static inline struct quicklist *list_open_to_push(struct call *c, struct list_vi
                                                   const struct bytes *elements, int n)
 {
     if (likely(e != NULL)) list_open(l, e);
-    else list_open_new(l);
+    else list_open_new(l, n == 1 ? elements[0].n : 0);
     return list_to_push(c, l, elements, n);
 }
 /* Elements were taken out of a list that is not empty. Stores it. */

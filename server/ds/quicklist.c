@@ -36,20 +36,11 @@ struct quicklist *quicklist_new(const struct quicklist_options *options)
     return q;
 }
 
-void quicklist_view(struct quicklist *q, struct quicklist_node *node, unsigned char *lp)
-{
-    size_t count = lp_count(lp);
-    ASSERT(count <= QUICKLIST_COUNT_MAX);
-    *node = (struct quicklist_node){.data = lp, .size = lp_bytes(lp), .count = count, .borrowed = 1};
-    *q = (struct quicklist){.head = node, .tail = node, .count = count, .nodes = 1, .fill = -1, .single = 1};
-}
-
 /* A list that was empty for a moment has a node of its own. */
-unsigned char *quicklist_view_end(struct quicklist *q, struct quicklist_node *node)
+unsigned char *quicklist_view_end_other(struct quicklist *q, struct quicklist_node *node)
 {
     struct quicklist_node *now = q->head;
-    DASSERT(q->single && q->nodes <= 1);
-    if (likely(now == node)) return now->data;
+    DASSERT(q->single && q->nodes <= 1 && now != node);
     *node = now ? *now : (struct quicklist_node){.data = lp_new(0), .size = LP_EMPTY_SIZE};
     node->borrowed = 1;
     q->head = q->tail = node;

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/assert.h"
 #include "alloc/base/bytes.h"
 #include "server/ds/listpack.h"
 
@@ -55,8 +56,18 @@ struct quicklist *quicklist_new(const struct quicklist_options *options);
 /* A listpack, which may be empty, as a list of one node, where everything goes whatever the limits say: in q and node,
  * the caller's memory, which need no fini. The listpack is in quicklist_view_end()'s hands after a change: its address
  * is what that returns, for a list that became empty as well. */
-void quicklist_view(struct quicklist *q, struct quicklist_node *node, unsigned char *lp);
-unsigned char *quicklist_view_end(struct quicklist *q, struct quicklist_node *node);
+static inline void quicklist_view(struct quicklist *q, struct quicklist_node *node, unsigned char *lp)
+{
+    size_t count = lp_count(lp);
+    ASSERT(count <= UINT16_MAX);
+    *node = (struct quicklist_node){.data = lp, .size = lp_bytes(lp), .count = count, .borrowed = 1};
+    *q = (struct quicklist){.head = node, .tail = node, .count = count, .nodes = 1, .fill = -1, .single = 1};
+}
+unsigned char *quicklist_view_end_other(struct quicklist *q, struct quicklist_node *node); /* private */
+static inline unsigned char *quicklist_view_end(struct quicklist *q, struct quicklist_node *node)
+{
+    return likely(q->head == node) ? node->data : quicklist_view_end_other(q, node);
+}
 /* The listpack of a list of one packed node; the list is freed. */
 unsigned char *quicklist_take_listpack(struct quicklist *q);
 /* So many elements of so many bytes, laid into one listpack, exceed the limit of a node; with half, half of it. */

@@ -174,12 +174,6 @@ struct quicklist_node *quicklist_node_relocate(struct quicklist *q, struct quick
     return moved;
 }
 
-void quicklist_node_delete(struct quicklist *q, struct quicklist_node *node, long offset, size_t count)
-{
-    if (node->plain || count >= node->count) quicklist_node_remove(q, node);
-    else quicklist_node_update(q, node, lp_delete_range(node->data, offset, count), -(long)count);
-}
-
 /* ---- splitting, merging ---- */
 
 void quicklist_node_split(struct quicklist *q, struct quicklist_node *node, long at)

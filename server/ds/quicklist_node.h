@@ -76,7 +76,12 @@ static inline void quicklist_node_update(struct quicklist *q, struct quicklist_n
 }
 
 /* Deletes `count` elements of an open node from offset on; the node goes with its last. */
-void quicklist_node_delete(struct quicklist *q, struct quicklist_node *node, long offset, size_t count);
+static inline void quicklist_node_delete(struct quicklist *q, struct quicklist_node *node, long offset, size_t count)
+{
+    if (node->plain || count >= node->count) quicklist_node_remove(q, node);
+    else quicklist_node_update(q, node, lp_delete_range(node->data, offset, count), -(long)count);
+}
+
 /* Takes elements [at, end) of an open node into a new one linked behind it. at is not 0 and not the node's count. */
 void quicklist_node_split(struct quicklist *q, struct quicklist_node *node, long at);
 /* Gives the node center's elements are in afterwards. */

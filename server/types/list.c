@@ -9,7 +9,8 @@
 
 #include "server/mem.h"
 
-#define USUAL_FILL (-2)
+#define USUAL_FILL     (-2)
+#define SMALL_OVERHEAD 2 /* of an element of less than 64 bytes */
 
 static void configure(struct quicklist_options *shared, const struct config *cfg)
 {
@@ -32,9 +33,9 @@ struct quicklist *list_new_usual(struct quicklist_options *shared, const struct 
     return q;
 }
 
-struct quicklist *list_open_new(struct list_view *l)
+struct quicklist *list_open_new(struct list_view *l, size_t bytes)
 {
-    quicklist_view(&l->own, &l->node, lp_new(0));
+    quicklist_view(&l->own, &l->node, lp_new(bytes ? LP_EMPTY_SIZE + bytes + SMALL_OVERHEAD : 0));
     l->q = &l->own;
     return l->q;
 }
@@ -63,9 +64,9 @@ static bool fits_listpack(struct quicklist_options *shared, const struct config 
     return !quicklist_exceeds(shared, bytes, q->count, half);
 }
 
-void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct list_view *l)
+void list_shrank_to_one(struct quicklist_options *shared, const struct config *cfg, struct list_view *l)
 {
-    if (l->q == &l->own || !fits_listpack(shared, cfg, l->q, true)) return;
+    if (!fits_listpack(shared, cfg, l->q, true)) return;
     quicklist_view(&l->own, &l->node, quicklist_take_listpack(l->q));
     l->q = &l->own;
 }

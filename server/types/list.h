@@ -46,13 +46,17 @@ static inline struct quicklist *list_open(struct list_view *l, const struct entr
     }
     return l->q;
 }
-/* Empty: a listpack that grows by list_grows(). */
-struct quicklist *list_open_new(struct list_view *l);
+/* Empty: a listpack that grows by list_grows(). Its first element will have so many bytes; 0: who knows. */
+struct quicklist *list_open_new(struct list_view *l, size_t bytes);
 /* Elements of so many bytes are about to be added. Returns l->q, which may have become another. */
 struct quicklist *list_grows(struct quicklist_options *shared, const struct config *cfg, struct list_view *l,
                              size_t bytes, size_t count);
+void list_shrank_to_one(struct quicklist_options *shared, const struct config *cfg, struct list_view *l); /* private */
 /* Elements were taken out, or made smaller. */
-void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct list_view *l);
+static inline void list_shrank(struct quicklist_options *shared, const struct config *cfg, struct list_view *l)
+{
+    if (l->q != &l->own && l->q->nodes == 1) list_shrank_to_one(shared, cfg, l);
+}
 static inline struct value list_value(struct list_view *l)
 {
     bool is_view = l->q == &l->own;
@@ -63,6 +67,7 @@ static inline struct value list_value(struct list_view *l)
 /* After a change, a list that became empty included. */
 static inline void list_store(struct entry *e, struct list_view *l)
 {
+    if (entry_ptr(e) == l->q) return; /* a quicklist stays where it is */
     struct value v = list_value(l);
     if (e->enc != v.enc || entry_ptr(e) != v.p) entry_set_value(e, v.enc, v.p);
 }

@@ -144,7 +144,7 @@ static void test_a_listpack_grows_over_its_limit_and_comes_back_at_half(void **s
     struct config cfg = {.list_max_listpack_size = 8};
     struct quicklist_options o = {0};
     struct list_view l;
-    list_open_new(&l);
+    list_open_new(&l, 0);
     push_counted(&o, &cfg, &l, 8, 3);
     assert_true(is_listpack(&l));
     push_counted(&o, &cfg, &l, 1, 3);
@@ -157,7 +157,7 @@ static void test_a_listpack_grows_over_its_limit_and_comes_back_at_half(void **s
     list_free(&l);
 
     cfg.list_max_listpack_size = -1; /* 4,096 bytes, of which an element of 1,000 takes 1,004 and the frame 7 */
-    list_open_new(&l);
+    list_open_new(&l, 0);
     push_counted(&o, &cfg, &l, 4, 1000);
     assert_true(is_listpack(&l));
     push_counted(&o, &cfg, &l, 1, 1000);
@@ -178,7 +178,7 @@ static void test_a_limit_of_elements_has_one_of_bytes(void **state)
     struct config cfg = {.list_max_listpack_size = 100};
     struct quicklist_options o = {0};
     struct list_view l;
-    list_open_new(&l);
+    list_open_new(&l, 0);
     push_counted(&o, &cfg, &l, 1, 8000);
     assert_true(is_listpack(&l));
     push_counted(&o, &cfg, &l, 1, 8000);
@@ -196,7 +196,7 @@ static void test_a_view_is_stored_as_what_it_has_become(void **state)
     struct quicklist_options o = {0};
     struct list_view l;
     struct lp_value v;
-    list_open_new(&l);
+    list_open_new(&l, 0);
     for (int i = 0; i < 3; i++) {
         push_counted(&o, &cfg, &l, 1, 40);
         list_drop(l.q, LIST_HEAD);
