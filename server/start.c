@@ -199,6 +199,8 @@ int server_start(struct server *srv, const struct server_options *o)
     if (err) return err;
     journal_init(&srv->journal, srv, journal_appended);
     history_init(&srv->history, srv, replicas_history_appended);
+    srv->journal.sink.kind = EFFECT_TO_LOG;
+    srv->history.journal.sink.kind = EFFECT_TO_REPLICAS;
     upstream_begin(&srv->workers[0]);
     pubsub_init(srv);
     slowlog_init(srv);

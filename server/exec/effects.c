@@ -15,6 +15,7 @@
 
 struct effect {
     int dbid, argc;
+    unsigned withheld; /* enum effect_kind */
 };
 
 void effects_fini(struct effects *e)
@@ -27,13 +28,18 @@ void effects_fini(struct effects *e)
 
 bool effect_wanted(const struct call *c) { return !list_is_empty(&c->srv->sinks) && !c->srv->persist.replaying; }
 
-void effects_hand_over(struct server *srv, int dbid, const struct bytes *argv, int argc)
+static void hand_over(struct server *srv, unsigned withheld, int dbid, const struct bytes *argv, int argc)
 {
     list_for_each_safe(it, &srv->sinks)
     {
         struct effect_sink *s = list_entry(it, struct effect_sink, link);
-        s->effect(s, dbid, argv, argc);
+        if (likely(!(s->kind & withheld))) s->effect(s, dbid, argv, argc);
     }
+}
+
+void effects_hand_over(struct server *srv, int dbid, const struct bytes *argv, int argc)
+{
+    hand_over(srv, 0, dbid, argv, argc);
 }
 
 /* Room for n more things of `size` bytes. */
@@ -53,7 +59,7 @@ static void keep(struct effects *e, int dbid, const struct bytes *argv, int argc
     e->v = room_for(e->v, e->count, &e->cap, 1, sizeof *e->v);
     e->args = room_for(e->args, e->arg_count, &e->arg_cap, (size_t)argc, sizeof *e->args);
     e->text = room_for(e->text, e->text_size, &e->text_cap, sum, 1);
-    e->v[e->count++] = (struct effect){dbid, argc};
+    e->v[e->count++] = (struct effect){dbid, argc, e->withheld};
     for (int i = 0; i < argc; i++) {
         if (argv[i].n) memcpy(e->text + e->text_size, argv[i].p, argv[i].n);
         e->args[e->arg_count++] = bytes_of((const char *)(uintptr_t)e->text_size, argv[i].n);
@@ -97,7 +103,7 @@ void effects_flush(struct worker *w, bool framed)
     for (size_t i = 0; i < e->arg_count; i++) e->args[i].p = e->text + (uintptr_t)e->args[i].p;
     if (framed) effects_hand_over(w->srv, EFFECT_ANY_DB, &multi, 1);
     for (size_t i = 0; i < e->count; i++) {
-        effects_hand_over(w->srv, e->v[i].dbid, at, e->v[i].argc);
+        hand_over(w->srv, e->v[i].withheld, e->v[i].dbid, at, e->v[i].argc);
         at += e->v[i].argc;
     }
     if (framed) effects_hand_over(w->srv, EFFECT_ANY_DB, &exec, 1);

@@ -13,10 +13,14 @@
 
 #define EFFECT_ANY_DB (-1) /* MULTI and EXEC themselves: no database need be selected for them */
 
-/* Receives every effect, in order: AOF, replication. Commands arrive deterministic, MULTI and EXEC around those that
+/* Who is told; a script may choose (redis.set_repl()). */
+enum effect_kind { EFFECT_TO_LOG = 1, EFFECT_TO_REPLICAS = 2, EFFECT_TO_ALL = 3 };
+
+/* Receives every effect of its kind, in order: AOF, replication. Commands arrive deterministic, MULTI and EXEC around those that
  * belong together. */
 struct effect_sink {
     struct list link;
+    unsigned kind; /* enum effect_kind; 0: it gets all there is */
     void (*effect)(struct effect_sink *s, int dbid, const struct bytes *argv, int argc);
 };
 
@@ -29,6 +33,7 @@ struct effects { /* private; a worker's */
     size_t arg_count, arg_cap;
     char *text;
     size_t text_size, text_cap;
+    unsigned withheld; /* enum effect_kind: from these what is added now is kept; public */
 };
 
 void effects_fini(struct effects *e);

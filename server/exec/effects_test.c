@@ -75,6 +75,29 @@ static void test_what_does_not_belong_together_is_not_framed(void **state)
     assert_string_equal(world.seen, "0:DEL a; 0:DEL b");
 }
 
+/* What a script keeps from the log or from replicas. */
+static void test_what_is_withheld_goes_to_the_others(void **state)
+{
+    static const struct {
+        unsigned kind;
+        const char *seen;
+    } sinks[] = {{0, "-1:MULTI; 0:SET all; 0:SET log; 0:SET replicas; -1:EXEC"},
+                 {EFFECT_TO_LOG, "-1:MULTI; 0:SET all; 0:SET log; -1:EXEC"},
+                 {EFFECT_TO_REPLICAS, "-1:MULTI; 0:SET all; 0:SET replicas; -1:EXEC"}};
+    for (size_t i = 0; i < sizeof sinks / sizeof sinks[0]; i++) {
+        world.seen[0] = 0;
+        world.sink.kind = sinks[i].kind;
+        give(&world.w.call, 0, "SET", "all");
+        world.w.effects.withheld = EFFECT_TO_REPLICAS;
+        give(&world.w.call, 0, "SET", "log");
+        world.w.effects.withheld = EFFECT_TO_LOG;
+        give(&world.w.call, 0, "SET", "replicas");
+        world.w.effects.withheld = 0;
+        effects_flush(&world.w, true);
+        assert_string_equal(world.seen, sinks[i].seen);
+    }
+}
+
 static void test_arguments_are_copied(void **state)
 {
     char key[] = "first";
@@ -125,6 +148,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_effect_stands_alone_and_waits_for_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_several_are_framed_in_their_own_databases, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_does_not_belong_together_is_not_framed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_withheld_goes_to_the_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_arguments_are_copied, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_servers_own_go_out_at_once_but_never_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_kept_for_nobody, setup, teardown),

@@ -157,7 +157,7 @@ static bool is_told(const struct script_run *run)
 {
     const struct server *srv = run->vm->w->srv;
     bool replicas = srv->workers->notes_changes & NOTES_HISTORY, log = srv->workers->notes_changes & NOTES_LOG;
-    return ((run->repl & SCRIPT_REPL_AOF) && (log || !replicas)) || ((run->repl & SCRIPT_REPL_REPLICA) && replicas);
+    return ((run->repl & EFFECT_TO_LOG) && (log || !replicas)) || ((run->repl & EFFECT_TO_REPLICAS) && replicas);
 }
 
 /* False: it was refused. */
@@ -172,8 +172,10 @@ static bool run_command(struct script_run *run, struct script_call_state *s, con
         r.key_count = request_find_keys(run->session.db, r.cmd, argv, argc, &s->keys);
         r.keys = s->keys.v;
     }
+    effects->withheld = EFFECT_TO_ALL & ~run->repl;
     bool ran = exec_for_script(&run->session, &r, run->over_memory);
-    if (unlikely(run->repl != SCRIPT_REPL_ALL) && !is_told(run)) effects_cut(effects, &before);
+    effects->withheld = 0;
+    if (unlikely(run->repl != EFFECT_TO_ALL) && !is_told(run)) effects_cut(effects, &before);
     return ran;
 }
 

@@ -182,7 +182,7 @@ void script_run(struct call *c, struct script_vm *vm, const struct script_what *
                              .over_memory = over_memory,
                              .now_us = c->w->now_us,
                              .debug = what->is_eval ? c->srv->scripts->debugger : NULL,
-                             .repl = SCRIPT_REPL_ALL};
+                             .repl = EFFECT_TO_ALL};
     begin_session(&run, c);
     ASSERT(!vm->run);
     ASSERT(lua_gettop(vm->L) == 0);

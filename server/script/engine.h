@@ -26,8 +26,6 @@ struct script_what {
     bool read_only;   /* it came by one of the _RO commands */
 };
 
-enum script_repl { SCRIPT_REPL_AOF = 1, SCRIPT_REPL_REPLICA = 2, SCRIPT_REPL_ALL = 3 };
-
 struct script_run {
     struct session session; /* of the commands it calls */
     struct script_vm *vm;
@@ -38,7 +36,7 @@ struct script_run {
     const struct script_what *what;
     bool over_memory;       /* it began over maxmemory */
     int64_t now_us;         /* when it began */
-    uint8_t repl;           /* enum script_repl */
+    uint8_t repl;           /* enum effect_kind: who is told of what it changes */
     bool is_busy;           /* others are told so */
     volatile bool killed;   /* it is to end */
     struct batch *batch;    /* put aside while it is busy */
