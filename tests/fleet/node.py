@@ -110,9 +110,9 @@ def until(what, seconds=PATIENCE):
     return True
 
 
-def in_step(primary, *followers):
+def in_step(primary, *followers, seconds=PATIENCE):
     """Whether all come to the primary's offset, with nobody writing."""
-    return until(lambda: all(f.is_up() and f.offset() == primary.offset() for f in followers))
+    return until(lambda: all(f.is_up() and f.offset() == primary.offset() for f in followers), seconds)
 
 
 __all__ = ["Client", "Closed", "Kind", "Node", "OURS", "PATIENCE", "REDIS", "Silent", "Tap", "check", "in_step", "kinds", "skip_all", "until"]

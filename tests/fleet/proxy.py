@@ -278,6 +278,8 @@ class Link:
                     del side.stream[side.counts["stream"]:]  # what has not passed
                 self.break_off(side, target)
                 return False
+            if self.proxy.spoil:
+                piece = self.proxy.spoil(self, phase, piece)
             if self.proxy.before and side is self.up and phase == "asks" and side.phase == "acks":
                 self.proxy.before(self)
             target.sendall(piece)
@@ -320,6 +322,7 @@ class Proxy:
         self.target = target
         self.cuts, self.links = [], []
         self.before = None
+        self.spoil = None     # spoil(link, phase, bytes): other bytes, so that a test can be seen to fail
         self.piece = 1 << 16  # read at once
         self.closed = False   # who connects is shut out
         self.cut_done = threading.Event()
