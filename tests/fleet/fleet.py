@@ -68,6 +68,9 @@ class Fleet:
             full = [link for link in links if link.down.full]
             partial = [link for link in links if link.down.partial is not None]
             seen.append((len(full), len(partial), len([link for link in full if link.up.psync[0] != b"?"])))
+            for link in links:
+                if link.up.psync[0] == b"?":  # who is told whom to follow has an id of its own
+                    self.wrong.append("a replica has thrown its history away")
             for link in full + partial:
                 expects = getattr(link, "expects", None)
                 if expects is not None and expects != (link in partial):

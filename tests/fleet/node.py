@@ -93,6 +93,9 @@ class Node(Server):
         if self.asker:
             self.asker.close()
             self.asker = None
+        if self.process and self.process.poll() is None:
+            self.process.kill()  # a primary that is asked to end waits for its replicas
+            self.process.wait()
         Server.stop(self)
 
 
