@@ -26,7 +26,7 @@ class Kind:
         self.path, self.ours = path, ours
         self.name = "ours" if ours else "redis " + ".".join(map(str, version))
         self.reads = 11 if version >= (7, 2) else 10
-        self.writes = 10 if ours else self.reads
+        self.writes = 10 if "demikv" in said.lower() else self.reads  # to who does not say what it reads
         self.version = version
 
     def may_follow(self, primary):
