@@ -87,14 +87,15 @@ class Pair:
         old, new = self.fresh(), self.primary.digest()
         self.proxy.cut_done.clear()
         self.proxy.cuts = [Cut(phase, at, how)]
+        self.proxy.one_link = True
         before = len(self.proxy.links)
         self.connect()
         if not until(self.proxy.cut_done.is_set):
             self.note("%s %d was never reached" % (phase, at))
+            self.proxy.one_link = self.proxy.closed = False
             return
         cut = next(link for link in self.proxy.links[before:] if link.was_cut)
         whole = cut.down.payload_whole
-        self.proxy.closed = True
         if how == "half":
             cut.end()
         got = self.replica.digest()
@@ -102,7 +103,7 @@ class Pair:
             self.note("%s %d %s: neither the old data nor the new" % (phase, at, how))
         if not self.replica.alive() or not self.primary.alive():
             self.note("%s %d %s: a server has died" % (phase, at, how))
-        self.proxy.closed = False
+        self.proxy.one_link = self.proxy.closed = False
 
     def cut_stream(self, at, how):
         """The stream is cut after so many bytes more, and goes on behind what has come whole."""

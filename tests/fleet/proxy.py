@@ -288,6 +288,7 @@ class Link:
 
     def break_off(self, side, target):
         self.was_cut = True
+        self.proxy.closed = self.proxy.closed or self.proxy.one_link
         how = self.cut.how
         if how == "half":
             target.shutdown(socket.SHUT_WR)
@@ -325,6 +326,7 @@ class Proxy:
         self.spoil = None     # spoil(link, phase, bytes): other bytes, so that a test can be seen to fail
         self.piece = 1 << 16  # read at once
         self.closed = False   # who connects is shut out
+        self.one_link = False # so it is when a link was cut
         self.cut_done = threading.Event()
         self.flow = [threading.Event(), threading.Event()]  # down, up: whether it is read at all
         for event in self.flow:
