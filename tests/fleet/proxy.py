@@ -310,9 +310,9 @@ class Link:
                     if reset:
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     sock.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)  # and the other thread leaves recv()
-                    sock.close()
                 except OSError:
                     pass
+                sock.close()
 
 
 class Proxy:

@@ -48,7 +48,7 @@ def play(kind, spoil):
     fleet.client.call("INCR", "serial")
     fleet.client.call("SET", "spoil", "spoil:1")
     try:
-        fleet.patience = 3
+        fleet.patience = 1.5
         fleet.quiet("then")
     finally:
         fleet.close()
