@@ -204,12 +204,13 @@ def beyond_the_backlog(tap, fleet):
     top, proxy = fleet.nodes[0], fleet.proxies[0]
     for node in fleet.nodes:
         node.ask("CONFIG", "SET", "repl-backlog-size", SMALL_BACKLOG)
-    for size in (100, SMALL_BACKLOG // 2, 4 * SMALL_BACKLOG):
+    for turn, size in enumerate((100, SMALL_BACKLOG // 2, 4 * SMALL_BACKLOG)):
         proxy.closed = True
         proxy.drop()
         for _ in range(size // 100):
             fleet.client.call("SET", "filler", "x" * 60)
         proxy.closed = False
+        fleet.nodes[1].follow(proxy.ports[1 - turn % 2])  # at once
         if not fleet.quiet("away for %d bytes" % size):
             break
     full = [link for link in proxy.links if link.down.full]
