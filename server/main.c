@@ -73,6 +73,23 @@ static int test_memory(int argc, char **argv)
     return 1;
 }
 
+/* By --sentinel or by the program's name, as redis-server is. */
+static bool is_asked_to_watch(int argc, char **argv)
+{
+    const char *slash = strrchr(argv[0], '/');
+    if (!strcmp(slash ? slash + 1 : argv[0], "redis-sentinel")) return true;
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--sentinel")) return true;
+    return false;
+}
+
+static int refuse_to_watch(void)
+{
+    fputs("demikv-server is no Sentinel: run redis-sentinel, which watches demikv-servers as it does redis-servers.\n",
+          stderr);
+    return 1;
+}
+
 /* What is asked for in the place of a server; the exit status is redis-server's. */
 static bool answer_and_exit(int argc, char **argv, int *code)
 {
@@ -279,6 +296,7 @@ int main(int argc, char **argv)
 {
     int code, (*tool)(int argc, char **argv);
     if (argc && is_tool(argv[0], &tool)) return tool(argc, argv);
+    if (argc && is_asked_to_watch(argc, argv)) return refuse_to_watch();
     if (answer_and_exit(argc, argv, &code)) return code;
     static struct config config;
     static struct server server;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server/acl/user.h"
 #include "server/exec/multi.h"
@@ -102,10 +103,20 @@ static enum admit_reason why_script_refused(const struct session *s, const struc
     return ADMIT_OK;
 }
 
-/* What comes from our primary was allowed there. What cannot be run is no command. */
-static enum admit_reason why_primary_refused(const struct session *s, const struct request *r)
+static bool changes_connection(const struct command *cmd)
+{
+    return (cmd->flags & CMD_NEEDS_CLIENT) && strcasecmp(cmd->name, "replconf") != 0;
+}
+
+/* What comes from our primary was allowed there. What cannot be run is no command, and what would make another of the
+ * connection itself (MONITOR, SYNC, RESET, SUBSCRIBE) is no write that it passes on. */
+static enum admit_reason why_primary_refused(const struct session *s, const struct request *r,
+                                             const struct admit_state *st)
 {
     if (!arity_fits(r->cmd, r->argc)) return ADMIT_ARITY;
+    if (changes_connection(r->cmd)) return ADMIT_NO_CLIENT;
+    enum admit_reason why = why_protected(s, r->cmd, st);
+    if (why != ADMIT_OK) return why;
     return (s->flags & SESSION_MULTI) && (r->cmd->flags & CMD_NO_MULTI) ? ADMIT_NO_MULTI : ADMIT_OK;
 }
 
@@ -116,7 +127,7 @@ static enum admit_reason why_refused(const struct session *s, const struct reque
     ASSERT(cmd != NULL);
     ASSERT(r->argc > 0);
     if (s->flags & SESSION_SCRIPT) return why_script_refused(s, r, st, arg);
-    if (s->flags & SESSION_PRIMARY) return why_primary_refused(s, r);
+    if (s->flags & SESSION_PRIMARY) return why_primary_refused(s, r, st);
     uint32_t flags = st->flags ? st->flags : cmd->flags;
     if (!arity_fits(cmd, r->argc)) return ADMIT_ARITY;
     if ((cmd->flags & CMD_NEEDS_CLIENT) && !s->client) return ADMIT_NO_CLIENT;

@@ -403,6 +403,7 @@ static inline bool is_plain_of_primary(const struct session *s, const struct req
     const struct server *srv = s->w->srv;
     const struct command *cmd = r->cmd;
     return !(srv->unusual & HOLDS_PRIMARY) && !(s->flags & SESSION_MULTI) &&
+           !(cmd->flags & (CMD_PROTECTED | CMD_NEEDS_CLIENT)) &&
            (!srv->config->maxmemory || srv->config->replica_ignore_maxmemory) &&
            (cmd->arity >= 0 ? r->argc == cmd->arity : r->argc >= -cmd->arity);
 }

@@ -186,8 +186,7 @@ int load_rdb(struct load *l)
     }
     uint64_t size;
     if (read_ahead_size(l->r, &size) == 0) load_expect(l, size);
-    /* A replica's keys go when its primary says so. */
-    err = load_rdb_part(l, l->flags | (srv->upstream ? RDB_LOAD_KEEP_EXPIRED : 0), &rest);
+    err = load_rdb_part(l, l->flags | (l->background ? RDB_LOAD_RESUMES : 0), &rest);
     load_close(l);
     if (!err && l->background) srv->persist.origin = l->rdb.origin;
     if (!err && l->background)

@@ -32,6 +32,7 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c);
 enum rdb_load_flag {
     RDB_LOAD_MERGE = 1,        /* keys that are there already are replaced; otherwise they are an error */
     RDB_LOAD_KEEP_EXPIRED = 2, /* what comes behind it (an append-only file, a primary's stream) may know such keys */
+    RDB_LOAD_RESUMES = 4,      /* if it says of which history it is, that goes on, and their deletion is a part of it */
 };
 
 #define RDB_LOT_MAX 16

@@ -111,6 +111,8 @@ static void take_aux(struct reading *l)
         l->asked->used_mem = n > 0 ? (uint64_t)n : 0;
     } else {
         take_origin(&l->asked->origin, key, value, is_number ? n : -1);
+        bool resumes = (l->asked->flags & RDB_LOAD_RESUMES) && *l->asked->origin.id;
+        if (resumes) l->asked->flags |= RDB_LOAD_KEEP_EXPIRED;
     }
 }
 

@@ -478,6 +478,7 @@ int arrival_receive(struct dial *a)
     a->from_socket = a->swaps || (how == DISKLESS_LOAD_ON_EMPTY_DB && is_empty(a->w->srv));
     int err = read_head(a);
     if (!err && !a->from_socket) err = receive_file(a);
+    if (!err && a->stop) err = a->why;
     if (!err) err = begin_load(a);
     if (!err) return 0;
     drop_beside(a);

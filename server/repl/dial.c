@@ -96,13 +96,14 @@ void dial_heard(struct dial *a, int64_t bytes_of_payload)
     u->transfer.read += bytes_of_payload;
 }
 
-/* Why it has to end: called off, or what failed. */
+/* Why it has to end: called off, which may have happened in the very turn in which all went well, or what failed; 0. To
+ * be asked behind everything that waits: a->u may be gone. */
 static int reason(const struct dial *a, int err) { return a->stop ? a->why : err; }
 
 int dial_read(struct dial *a, size_t max, struct bytes *out)
 {
-    int err = a->stop ? a->why : link_read(&a->link, max, DIAL_PATIENCE_MS, out);
-    if (err) return reason(a, err);
+    int err = reason(a, a->stop ? 0 : link_read(&a->link, max, DIAL_PATIENCE_MS, out));
+    if (err) return err;
     dial_heard(a, 0);
     a->w->stats.net_in += out->n;
     return 0;
@@ -110,8 +111,8 @@ int dial_read(struct dial *a, size_t max, struct bytes *out)
 
 int dial_read_line(struct dial *a, char line[LINK_LINE_MAX])
 {
-    int err = a->stop ? a->why : link_read_line(&a->link, line, LINK_LINE_MAX, DIAL_PATIENCE_MS);
-    if (err) return reason(a, err);
+    int err = reason(a, a->stop ? 0 : link_read_line(&a->link, line, LINK_LINE_MAX, DIAL_PATIENCE_MS));
+    if (err) return err;
     dial_heard(a, 0);
     return 0;
 }
@@ -131,9 +132,9 @@ static int send_commands(struct dial *a, struct reply *out)
     char *flat = mem_alloc(n);
     reply_copy_out(out, flat);
     reply_fini(out);
-    int err = a->stop ? a->why : link_send(&a->link, flat, n, DIAL_PATIENCE_MS);
+    int err = a->stop ? 0 : link_send(&a->link, flat, n, DIAL_PATIENCE_MS);
     mem_free(flat);
-    return err ? reason(a, err) : 0;
+    return reason(a, err);
 }
 
 static int send_command(struct dial *a, const struct bytes *argv, int argc)
@@ -150,9 +151,12 @@ static int connect_link(struct dial *a)
 {
     struct server *srv = a->w->srv;
     int err = link_connect(&a->link, srv, a->host, (uint16_t)a->port, DIAL_PATIENCE_MS, &a->stop);
+    if (a->stop) return a->why;
     if (!err && a->w->conf.cfg->tls_replication) err = -tls_connect(srv, a->link.qd);
-    if (err && !a->stop) server_log(srv, LOG_WARNING_LEVEL, "Error condition on socket for SYNC: %s", strerror(-err));
-    if (err) return reason(a, err);
+    if (err) {
+        server_log(srv, LOG_WARNING_LEVEL, "Error condition on socket for SYNC: %s", strerror(-err));
+        return err;
+    }
     server_log(srv, LOG_NOTICE_LEVEL, "Connected to MASTER %s:%d", a->host, a->port);
     dial_heard(a, 0);
     return 0;

@@ -171,6 +171,12 @@ void history_append(struct history *h, struct bytes b)
     h->journal.appended(&h->journal);
 }
 
+void history_selected(struct history *h, int db)
+{
+    ASSERT(h->follows);
+    h->journal.selected = db;
+}
+
 void history_record(struct history *h, const struct bytes *argv, int argc)
 {
     ASSERT(history_is_kept(h) && !h->follows);

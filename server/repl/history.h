@@ -94,6 +94,8 @@ void history_resume(struct history *h, const char *id, uint64_t offset);
 void history_follow(struct history *h, bool on);
 /* Bytes of the primary that were executed. */
 void history_append(struct history *h, struct bytes b);
+/* The database that they have selected. */
+void history_selected(struct history *h, int db);
 /* A record that is no effect (PING, REPLCONF GETACK); of a stream that is kept and does not follow. */
 void history_record(struct history *h, const struct bytes *argv, int argc);
 

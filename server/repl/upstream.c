@@ -53,7 +53,6 @@ static struct upstream *upstream_new(const struct worker *w, const char *host, i
     u->host = mem_alloc(size);
     memcpy(u->host, host, size);
     u->port = port;
-    u->down_ms = w->now_ms;
     u->stream_db = -1;
     return u;
 }
@@ -143,7 +142,6 @@ void upstream_set(struct worker *w, const char *host, int port)
     } else {
         /* A primary's data are those of its own id as far as it stands, and the new one may know that id. */
         u->may_continue = true;
-        history_keep(&srv->history);
         history_follow(&srv->history, true);
     }
     write_down(w);
@@ -278,6 +276,7 @@ void upstream_applied(struct client *cl, size_t start, size_t end)
         drop_held(u);
     }
     history_append(h, b);
+    history_selected(h, cl->s.db->id);
 }
 
 void upstream_protocol_error(struct client *cl, const char *text)

@@ -49,7 +49,7 @@ struct upstream { /* srv->upstream; NULL: nobody's replica. What is shown of it;
     int port;
     enum upstream_state state;
     struct client *client; /* CONNECTED: the link; else NULL */
-    int64_t down_ms;       /* since when it is not CONNECTED (wall clock) */
+    int64_t down_ms;       /* since when it is not CONNECTED any more (wall clock); 0: it never was */
     int64_t io_ms;         /* when bytes last came over it */
     struct upstream_transfer {
         int64_t total; /* bytes; -1: not known before its end */
