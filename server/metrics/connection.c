@@ -81,7 +81,7 @@ void connection_close(struct connection *c)
     if (c->push) demi_setsockopt(c->qd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     demi_close(c->qd);
     list_remove(&c->all);
-    c->m->count--;
+    c->m->common.connections--;
     mem_free(c);
 }
 
@@ -132,7 +132,7 @@ static void answer_status(struct connection *c)
                      (int)c->request.status, http_reason(c->request.status), body, connection_word(c), allow,
                      c->request.is_head ? "" : text);
     ASSERT(n > 0 && n < HEADERS_SIZE);
-    c->m->refused++;
+    c->m->common.refused++;
     push(c, p, (size_t)n);
 }
 
@@ -191,12 +191,12 @@ static void answer(struct connection *c)
         answer_status(c);
         return;
     }
-    c->m->scrapes++;
+    c->m->common.answered++;
     if (c->request.is_head) {
         answer_head(c);
         return;
     }
-    scrape_init(&c->scrape, c->w, &c->m->scale);
+    scrape_init(&c->scrape, c->w, &c->m->common);
     c->scrapes = true;
     push_piece(c, true);
 }
@@ -299,7 +299,7 @@ void connection_open(struct metrics *m, struct worker *w, int qd, enum http_stat
     c->endpoint.completed = completed;
     endpoint_set(&w->endpoints, qd, &c->endpoint);
     list_push_back(&m->connections, &c->all);
-    m->count++;
+    m->common.connections++;
     set_state(c, CONNECTION_READING);
     if (refused == HTTP_OK) {
         ask_for_input(c);

@@ -21,7 +21,7 @@ static struct metrics *room_of(struct worker *w)
     if (m) return m;
     m = w->srv->metrics = mem_calloc(sizeof *m);
     list_init(&m->connections);
-    scrape_scale_init(&m->scale, &w->ticks);
+    scrape_scale_init(&m->common.scale, &w->ticks);
     return m;
 }
 
@@ -56,8 +56,8 @@ void metrics_accept(struct worker *w, int qd, bool may_read)
 {
     struct metrics *m = room_of(w);
     enum http_status refused = may_read ? HTTP_OK : HTTP_FORBIDDEN;
-    if (m->count >= CONNECTIONS_MAX && !spare_one(m)) refused = HTTP_UNAVAILABLE;
-    if (m->count >= 2 * CONNECTIONS_MAX) demi_close(qd); /* those that are told so are many, too */
+    if (m->common.connections >= CONNECTIONS_MAX && !spare_one(m)) refused = HTTP_UNAVAILABLE;
+    if (m->common.connections >= 2 * CONNECTIONS_MAX) demi_close(qd); /* those that are told so are many, too */
     else connection_open(m, w, qd, refused);
 }
 

@@ -15,9 +15,7 @@ struct worker;
 
 struct metrics {
     struct list connections;
-    unsigned count;
-    uint64_t scrapes, refused; /* answered by metrics; by something else */
-    struct scrape_scale scale;
+    struct scrape_common common; /* how many connections there are, too */
 };
 
 /* A connection of the metrics' listener is this room's from here on. !may_read: it is told that it may not (protected

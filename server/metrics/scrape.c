@@ -6,7 +6,7 @@
  * moment.
  *
  * Nothing here names a key, a value, a client or a user. Label values are names of commands, databases by number, codes
- * of errors (which a script may choose: exposition_label()), and names of ours.
+ * of errors, and names of ours.
  */
 #include "server/metrics/scrape.h"
 
@@ -91,7 +91,7 @@ static bool write_field(struct scrape *s)
 /* --- the library's counters --------------------------------------------------------------------------------------- */
 
 #define COUNTER_PREFIX "demi_"
-enum { COUNTER_NAME_SIZE = 96 };
+enum { COUNTER_NAME_SIZE = 96, ERROR_CODE_MAX = 24 };
 
 /* What the library shows among its counters and is none. */
 static bool is_state(struct bytes name)
@@ -297,7 +297,7 @@ static bool write_seconds(struct scrape *s)
     if (!cmd) return false;
     head_once(s, "demikv_command_seconds_total", METRIC_COUNTER, "Time that a command's calls took.");
     begin_command(s, "", cmd);
-    exposition_end_ns(&s->out, ticks_to_ns(&s->scale->rate, stats.ticks));
+    exposition_end_ns(&s->out, ticks_to_ns(&s->common->scale.rate, stats.ticks));
     return true;
 }
 
@@ -331,7 +331,7 @@ static void write_buckets(struct scrape *s, const struct command *cmd, const str
     unsigned bucket = 0;
     for (unsigned i = 0; i < HISTOGRAM_LIMITS; i++) {
         size_t n;
-        while (bucket < s->scale->below[i]) seen += stats->histogram[bucket++];
+        while (bucket < s->common->scale.below[i]) seen += stats->histogram[bucket++];
         struct bytes ns = bytes_of(number, number_format_u64(number, histogram_limit_ns(i)));
         bool fits = decimal_shift(ns, 9, limit, &n);
         ASSERT(fits);
@@ -344,7 +344,7 @@ static void write_buckets(struct scrape *s, const struct command *cmd, const str
     exposition_label(&s->out, "le", BYTES("+Inf"));
     exposition_end(&s->out, seen);
     begin_command(s, "_sum", cmd);
-    exposition_end_ns(&s->out, ticks_to_ns(&s->scale->rate, stats->ticks));
+    exposition_end_ns(&s->out, ticks_to_ns(&s->common->scale.rate, stats->ticks));
     begin_command(s, "_count", cmd);
     exposition_end(&s->out, seen);
 }
@@ -384,34 +384,45 @@ static bool write_percentiles(struct scrape *s)
                   "Percentiles of how long a command's calls took (latency-tracking-info-percentiles).");
         begin_command(s, "", cmd);
         label_percentile(s, p);
-        exposition_end_ns(&s->out, ticks_to_ns(&s->scale->rate, histogram_percentile(stats.histogram, p)));
+        exposition_end_ns(&s->out, ticks_to_ns(&s->common->scale.rate, histogram_percentile(stats.histogram, p)));
     }
     return true;
 }
 
 /* --- errors, slow commands, events -------------------------------------------------------------------------------- */
 
+/* A script chooses the codes of its errors, and one that makes an error of a value must not show it here: what does not
+ * look like a code is counted as "other". */
+static bool is_code(const char *code)
+{
+    size_t n = strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return n > 0 && n <= ERROR_CODE_MAX && !code[n] && code[0] >= 'A';
+}
+
 struct nth_error {
     size_t left;
     const char *code; /* NULL: there are not as many */
-    uint64_t count;
+    uint64_t count, others;
 };
 
 static void take_error(void *arg, const char *code, uint64_t count)
 {
     struct nth_error *e = arg;
-    if (e->left-- == 0) e->code = code, e->count = count;
+    if (!is_code(code)) e->others += count;
+    else if (e->left-- == 0) e->code = code, e->count = count;
 }
 
 static bool write_error(struct scrape *s)
 {
-    struct nth_error e = {.left = s->at++};
+    struct nth_error e = {.left = s->at};
+    if (s->at == SIZE_MAX) return false;
     errorstats_each(s->w->srv, take_error, &e);
-    if (!e.code) return false;
+    s->at = e.code ? s->at + 1 : SIZE_MAX; /* the last one is that of the others */
+    if (!e.code && !e.others) return false;
     head_once(s, "demikv_errors_total", METRIC_COUNTER, "Errors that were replied, by their code.");
     exposition_begin(&s->out, "");
-    exposition_label(&s->out, "error", bytes_of_str(e.code));
-    exposition_end(&s->out, e.count);
+    exposition_label(&s->out, "error", e.code ? bytes_of_str(e.code) : BYTES("other"));
+    exposition_end(&s->out, e.code ? e.count : e.others);
     return true;
 }
 
@@ -421,6 +432,24 @@ static bool write_slowlog(struct scrape *s)
     exposition_family(&s->out, "demikv_slowlog_entries", METRIC_GAUGE, "Entries of the slow log.");
     exposition_begin(&s->out, "");
     exposition_end(&s->out, slowlog_length(s->w->srv));
+    return true;
+}
+
+/* Of the scrapes themselves. */
+static bool write_scrapes(struct scrape *s)
+{
+    const struct scrape_common *c = s->common;
+    if (s->at++) return false;
+    exposition_family(&s->out, "demikv_metrics_requests_total", METRIC_COUNTER, "Requests to this page.");
+    exposition_begin(&s->out, "");
+    exposition_label(&s->out, "answered", BYTES("yes"));
+    exposition_end(&s->out, c->answered);
+    exposition_begin(&s->out, "");
+    exposition_label(&s->out, "answered", BYTES("no"));
+    exposition_end(&s->out, c->refused);
+    exposition_family(&s->out, "demikv_metrics_connections", METRIC_GAUGE, "Connections to this page.");
+    exposition_begin(&s->out, "");
+    exposition_end(&s->out, c->connections);
     return true;
 }
 
@@ -458,16 +487,17 @@ static bool write_event_worst(struct scrape *s)
 
 /* Each writes its next item, from s->at on, and moves that on; false: there was none. */
 static bool (*const sections[])(struct scrape *s) = {
-    write_build,       write_field, write_replica_offset, write_replica_lag, write_db_keys,     write_db_expires,
-    write_db_ttl,      write_calls, write_seconds,        write_rejected,    write_failed,      write_histogram,
-    write_percentiles, write_error, write_slowlog,        write_event_last,  write_event_worst, write_counter,
+    write_build,      write_field,      write_replica_offset, write_replica_lag, write_db_keys,
+    write_db_expires, write_db_ttl,     write_calls,          write_seconds,     write_rejected,
+    write_failed,     write_histogram,  write_percentiles,    write_error,       write_slowlog,
+    write_scrapes,    write_event_last, write_event_worst,    write_counter,
 };
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
-void scrape_init(struct scrape *s, struct worker *w, const struct scrape_scale *scale)
+void scrape_init(struct scrape *s, struct worker *w, const struct scrape_common *common)
 {
     s->w = w;
-    s->scale = scale;
+    s->common = common;
     s->section = 0;
     s->at = 0;
     s->headed = false;

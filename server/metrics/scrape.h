@@ -19,9 +19,16 @@ struct scrape_scale {
 };
 void scrape_scale_init(struct scrape_scale *s, const struct ticks_rate *rate);
 
+/* What all scrapes of a server share, and what they say of themselves. */
+struct scrape_common {
+    struct scrape_scale scale;
+    uint64_t answered, refused; /* requests: by metrics; by another status */
+    unsigned connections;
+};
+
 struct scrape {
     struct worker *w;
-    const struct scrape_scale *scale;
+    const struct scrape_common *common;
     struct figures figures;
     struct exposition out;
     unsigned section;
@@ -30,7 +37,7 @@ struct scrape {
 };
 
 /* INFO's figures are those of this moment. End it with scrape_fini(). */
-void scrape_init(struct scrape *s, struct worker *w, const struct scrape_scale *scale);
+void scrape_init(struct scrape *s, struct worker *w, const struct scrape_common *common);
 void scrape_fini(struct scrape *s);
 /* Writes to p, which has room for an item (EXPOSITION_ITEM bytes) at least; *n is how much, 0 only
  * at the end. False: that was the last. */

@@ -84,7 +84,8 @@ def check_content(tap, server, port):
     client = server.client()
     for words in (["SET", "secretkey", "secretvalue"], ["SET", "k", "v", "EX", "100"], ["GET", "secretkey"], ["LPUSH", "secretkey", "x"],
                   ["AUTH", "secretuser", "secretword"], ["CLIENT", "SETNAME", "secretname"], ["SELECT", "3"], ["SET", "secretkey", "1"],
-                  ["SUBSCRIBE", "secretchannel"], ["EVAL", "return redis.error_reply('E\"V\\\\IL{\\255 secretless')", "0"]):
+                  ["EVAL", "return redis.error_reply('secretcode\"{\\255 x')", "0"],
+                  ["SUBSCRIBE", "secretchannel"]):
         client.call(*words)
     text = scrape(port)
     seen = samples(text)
@@ -92,7 +93,8 @@ def check_content(tap, server, port):
     tap.ok(seen.get('demikv_db_keys{db="0"}') == "2" and seen.get('demikv_db_keys{db="3"}') == "1", "databases by number")
     tap.ok(seen.get('demikv_command_calls_total{cmd="set"}') == "3" and seen.get('demikv_command_calls_total{cmd="client|setname"}') == "1",
            "commands")
-    tap.ok(seen.get('demikv_errors_total{error="WRONGTYPE"}') == "1", "errors by their code")
+    tap.ok(seen.get('demikv_errors_total{error="WRONGTYPE"}') == "1" and seen.get('demikv_errors_total{error="other"}') == "1",
+           "errors by their code, and not by what a script calls them")
     tap.ok(seen.get('demikv_command_duration_seconds_count{cmd="set"}') == "3"
            and seen.get('demikv_command_duration_seconds_bucket{cmd="set",le="+Inf"}') == "3", "histograms")
     other = server.client()
@@ -193,6 +195,33 @@ def check_many(tap, server, port):
     tap.ok(len(rounds) == 90 and min(rounds) > 150 and not faults, "three scrapes at once while commands run: no counter falls", faults[:5])
 
 
+def check_busy(tap, server, port):
+    """A script that does not end, and data that are being loaded: whoever scrapes is served."""
+    client, script = server.client(), server.client(60.0)
+    client.call("CONFIG", "SET", "busy-reply-threshold", "10")
+    runs = threading.Thread(target=lambda: script.call("EVAL", "while true do end", "0"))
+    runs.start()
+    tap.ok(wait_until(lambda: text_of(client, "PING").startswith(b"BUSY")), "a script runs")
+    tap.ok("demikv_uptime_seconds" in samples(scrape(port)), "metrics while a script runs")
+    tap.ok(text_of(client, "SCRIPT", "KILL") == b"OK", "it is ended")
+    runs.join()
+    client.call("DEBUG", "POPULATE", "10000")
+    client.call("SAVE")
+    with Server(OURS) as other:
+        os.rename(os.path.join(server.dir, "dump.rdb"), os.path.join(other.dir, "dump.rdb"))
+        again = free_port()
+        process = subprocess.Popen([OURS, "--port", "0", "--unixsocket", other.path + "2", "--dir", other.dir, "--save", "", "--metrics-port", str(again),
+                                    "--key-load-delay", "500"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: not refuses(again))
+            seen = samples(scrape(again))
+            tap.ok(seen.get("demikv_loading") == "1" and 0 < float(seen.get("demikv_loading_file_size_bytes", 0)), "metrics while data are loaded",
+                   [seen.get("demikv_loading")])
+        finally:
+            process.kill()
+            process.wait()
+
+
 def refuses(port, host="127.0.0.1"):
     try:
         connect(port, host).close()
@@ -276,6 +305,7 @@ def main():
         check_http(tap, port)
         check_crowd(tap, server, port)
         check_many(tap, server, port)
+        check_busy(tap, server, port)
         tap.ok(text_of(server.client(), "PING") == b"PONG", "the server is well")
     check_switching(tap)
     check_rewrite(tap)
