@@ -21,7 +21,7 @@ struct world {
     struct db db;
     struct reply out;
     struct effect_sink sink;
-    char effects[4000], reply[4000];
+    char effects[32000], reply[32000];
     size_t used;
     bool unblocking;
 };
@@ -110,12 +110,15 @@ static int64_t count_of(struct world *w, const char *line)
 /* Every member the effects name is in the reply, and gone. */
 static void popped_as_told(struct world *w, const char *line, int count)
 {
-    char effects[4000], reply[4000], member[40], question[80];
+    static char effects[32000], reply[32000];
+    char member[40], question[80];
     strcpy(effects, run(w, line));
     strcpy(reply, w->reply);
     int told = 0, used;
-    for (const char *p = effects; *p; p += used, told++) {
-        assert_int_equal(sscanf(p, "SREM s %39[^;];%n", member, &used), 1);
+    assert_memory_equal(effects, "SREM s ", 7);
+    assert_ptr_equal(strchr(effects, ';') + 1, effects + strlen(effects)); /* one effect of all */
+    for (const char *p = effects + 7; *p; p += used + 1, told++) {
+        assert_int_equal(sscanf(p, "%39[^; ]%n", member, &used), 1);
         char bulk[60];
         snprintf(bulk, sizeof bulk, "\r\n%s\r\n", member);
         assert_non_null(strstr(reply, bulk));
@@ -143,6 +146,33 @@ static void test_spop_is_told_as_srem(void **state)
     run(w, fills[0]);
     assert_string_equal(run(w, "SPOP s 0"), "");
     assert_string_equal(run(w, "SPOP s 100"), "DEL s;");
+}
+
+static void test_an_effect_of_spop_has_1024_members_at_most(void **state)
+{
+    static const struct {
+        const char *line;
+        int effects;
+    } rows[] = {{"SPOP s 1023", 1}, {"SPOP s 1024", 1}, {"SPOP s 1025", 2}, {"SPOP s 927", 1}};
+    struct world *w = *state;
+    char line[64];
+    for (int as_text = 0; as_text < 2; as_text++) {
+        for (int i = 0; i < 4000; i++) {
+            snprintf(line, sizeof line, "SADD s %s%d", as_text ? "m" : "", i);
+            run(w, line);
+        }
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            int effects = 0, words = 0;
+            for (const char *p = run(w, rows[i].line); *p; p++) {
+                effects += *p == ';';
+                words += *p == ' ';
+            }
+            assert_int_equal(effects, rows[i].effects);
+            assert_int_equal(words - effects, atoi(rows[i].line + 7));
+        }
+        assert_int_equal(count_of(w, "SCARD s"), 1);
+        run(w, "SPOP s");
+    }
 }
 
 static void test_pops_from_several_keys_name_the_one(void **state)
@@ -200,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_spop_is_told_as_srem, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_effect_of_spop_has_1024_members_at_most, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pops_from_several_keys_name_the_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_served_client_meets_wrong_types, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_changes_nothing_is_not_told, setup, teardown),

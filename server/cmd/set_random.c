@@ -6,8 +6,11 @@
  * comes up twice being drawn again; otherwise one walk over the set decides for each member with the odds that are left
  * (Knuth, The Art of Computer Programming 3.4.2, algorithm S).
  */
+#include <string.h>
+
 #include "server/command/handlers.h"
 #include "server/db/db.h"
+#include "server/mem.h"
 #include "server/types/set.h"
 
 #define DRAW_BELOW 3 /* subsets of at most a third are drawn */
@@ -22,9 +25,51 @@ static struct rng seeded(struct call *c)
 
 /* --- SPOP --------------------------------------------------------------------------------------------------------- */
 
-static void effect_srem(struct call *c, const struct key_ref *key, struct bytes member)
+#define SREM_MEMBERS 1024 /* of one effect, as redis-server 7.2 has it */
+
+/* What went, for the next effect. Members are copied: they lie in what they go from. */
+struct removed {
+    struct bytes argv[2 + SREM_MEMBERS]; /* SREM, key, and members: where they are in text, until they are told */
+    int argc;
+    char *text;
+    size_t used, cap;
+};
+
+static void removed_init(struct removed *r, const struct key_ref *key)
 {
-    if (effect_wanted(c)) effect_as(c, 3, (struct bytes[]){BYTES("SREM"), key->name, member});
+    r->argv[0] = BYTES("SREM");
+    r->argv[1] = key->name;
+    r->argc = 2;
+    r->text = NULL;
+    r->used = r->cap = 0;
+}
+
+static void removed_tell(struct call *c, struct removed *r)
+{
+    if (r->argc == 2) return;
+    for (int i = 2; i < r->argc; i++) r->argv[i].p = r->text + (uintptr_t)r->argv[i].p;
+    effect_as(c, r->argc, r->argv);
+    r->argc = 2;
+    r->used = 0;
+}
+
+static void removed_add(struct call *c, struct removed *r, struct bytes member)
+{
+    if (!effect_wanted(c)) return;
+    if (r->cap - r->used < member.n || !r->text) {
+        r->cap = (r->used + member.n) * 2 + 64;
+        r->text = mem_realloc(r->text, r->cap);
+    }
+    if (member.n) memcpy(r->text + r->used, member.p, member.n);
+    r->argv[r->argc++] = bytes_of((const char *)(uintptr_t)r->used, member.n);
+    r->used += member.n;
+    if (r->argc == 2 + SREM_MEMBERS) removed_tell(c, r);
+}
+
+static void removed_end(struct call *c, struct removed *r)
+{
+    removed_tell(c, r);
+    mem_free(r->text);
 }
 
 static void reply_all(struct call *c, const struct set *s)
@@ -41,7 +86,7 @@ static void pop_one(struct call *c, const struct key_ref *key, struct entry *e)
     struct rng rng = seeded(c);
     char buf[NUMBER_I64_SIZE];
     struct bytes member = set_random(&s, &rng, buf);
-    effect_srem(c, key, member);
+    if (effect_wanted(c)) effect_as(c, 3, (struct bytes[]){BYTES("SREM"), key->name, member});
     call_bulk(c, member);
     set_remove(&s, member);
     set_store(e, &s);
@@ -65,7 +110,7 @@ static void pop_all(struct call *c, const struct key_ref *key, struct entry *e)
 }
 
 /* What stays of a listpack is collected in another, so that each member is looked at once and their order is kept. */
-static void pop_chosen(struct call *c, const struct key_ref *key, struct set *s, size_t count)
+static void pop_chosen(struct call *c, struct removed *gone, struct set *s, size_t count)
 {
     struct rng rng = seeded(c);
     struct set kept = set_new_listpack();
@@ -77,7 +122,7 @@ static void pop_chosen(struct call *c, const struct key_ref *key, struct set *s,
             kept.p = lp_append(kept.p, it.member);
             continue;
         }
-        effect_srem(c, key, it.member);
+        removed_add(c, gone, it.member);
         call_bulk(c, it.member);
         count--;
     }
@@ -86,20 +131,20 @@ static void pop_chosen(struct call *c, const struct key_ref *key, struct set *s,
     *s = kept;
 }
 
-static void pop_drawn(struct call *c, const struct key_ref *key, struct set *s, size_t count)
+static void pop_drawn(struct call *c, struct removed *gone, struct set *s, size_t count)
 {
     struct rng rng = seeded(c);
     char buf[NUMBER_I64_SIZE];
     for (; count; count--) {
         struct bytes member = set_random(s, &rng, buf);
-        effect_srem(c, key, member);
+        removed_add(c, gone, member);
         call_bulk(c, member);
         set_remove(s, member);
     }
 }
 
 /* Draws what stays; *s becomes a set of it, of a table's members as small as they are allowed to be. */
-static void pop_all_but(struct call *c, const struct key_ref *key, struct set *s, size_t stay)
+static void pop_all_but(struct call *c, struct removed *gone, struct set *s, size_t stay)
 {
     struct set_rules rules = set_rules(c->cfg, c->db->hash_seed);
     struct rng rng = seeded(c);
@@ -113,7 +158,7 @@ static void pop_all_but(struct call *c, const struct key_ref *key, struct set *s
     struct set_iter it;
     set_iter_init(&it, s);
     while (set_iter_next(&it)) {
-        effect_srem(c, key, it.member);
+        removed_add(c, gone, it.member);
         call_bulk(c, it.member);
     }
     set_iter_fini(&it);
@@ -122,10 +167,11 @@ static void pop_all_but(struct call *c, const struct key_ref *key, struct set *s
 }
 
 /* The value of *e is exchanged for another. */
-static void pop_rest(struct call *c, const struct key_ref *key, struct entry **e, struct set *s, size_t stay)
+static void pop_rest(struct call *c, struct removed *gone, struct entry **e, struct set *s, size_t stay)
 {
+    const struct key_ref *key = call_key(c, 1);
     *e = db_lookup_write(c, key);
-    pop_all_but(c, key, s, stay);
+    pop_all_but(c, gone, s, stay);
 }
 
 static void pop_many(struct call *c)
@@ -146,10 +192,13 @@ static void pop_many(struct call *c)
         pop_all(c, key, e);
         return;
     }
+    struct removed gone;
+    removed_init(&gone, key);
     reply_set(c->out, count);
-    if (s.enc == ENC_LISTPACK) pop_chosen(c, key, &s, count);
-    else if (size - count > count / POP_KEEPS) pop_drawn(c, key, &s, count);
-    else pop_rest(c, key, &e, &s, size - count);
+    if (s.enc == ENC_LISTPACK) pop_chosen(c, &gone, &s, count);
+    else if (size - count > count / POP_KEEPS) pop_drawn(c, &gone, &s, count);
+    else pop_rest(c, &gone, &e, &s, size - count);
+    removed_end(c, &gone);
     set_store(e, &s);
     db_changed(c, key, NOTIFY_SET, "spop");
     c->dirty += (int64_t)count - 1;
