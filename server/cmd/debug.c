@@ -255,6 +255,14 @@ static void debug_change_repl_id(struct call *c)
     call_ok(c);
 }
 
+/* Into the stream as it stands, whatever it is: replicas are others than this server from there on. */
+static void debug_replicate(struct call *c)
+{
+    struct history *h = &c->srv->history;
+    if (!c->srv->upstream && history_is_kept(h)) history_record(h, c->argv + 2, c->argc - 2);
+    call_ok(c);
+}
+
 static void debug_deny_nothing(struct call *c) { on_off(c, &c->srv->scripts_deny_nothing); }
 static void debug_set_active_expire(struct call *c) { on_off(c, &c->srv->active_expire); }
 static void debug_pause_cron(struct call *c) { on_off(c, &c->srv->pause_cron); }
@@ -343,6 +351,8 @@ static void debug_help(struct call *c)
         "    Save the data to the RDB file, forget it and load it again. NOSAVE: load the file "
         "that is there; NOFLUSH: beside what is in memory;",
         "    MERGE: keys of the file replace those in memory.",
+        "REPLICATE <string> [<string> ...]",
+        "    Send the command of these words to replicas, and to nobody else: they differ then.",
         "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|time>",
         "    Accepted: a reply has a buffer while it is there, and no other.",
         "REPLYBUFFER RESIZING <0|1>",
@@ -469,6 +479,7 @@ static const struct {
     {"quicklist", 3, 4, debug_quicklist},
     {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
     {"reload", 2, INT32_MAX, debug_reload},
+    {"replicate", 3, INT32_MAX, debug_replicate},
     {"replybuffer", 4, 4, debug_replybuffer},
     {"restart", 2, 3, debug_restart},
     {"sdslen", 3, 3, debug_sdslen},

@@ -575,6 +575,28 @@ def section_gone(tap, line):
         line.p.call("SET", "k", "v")
 
 
+# --- of ours ------------------------------------------------------------------------------------------------------------------------------
+
+def section_of_ours(tap, theirs, ours, primary):
+    """Both follow one of ours."""
+    for server in (theirs, ours):
+        server.client().call("REPLICAOF", "127.0.0.1", str(primary.port))
+    line = Line(primary, theirs, ours)
+    tap.ok(line.settle(), "both follow one of ours", ours.log_tail(8))
+    line.both("CONFIG", "RESETSTAT")
+    said = line.p.call("DEBUG", "REPLICATE", "SET", "told", "v").raw()
+    line.p.call("SADD", "s", *[str(i) for i in range(4000)])
+    for count in ("1023", "1024", "1025"):
+        line.p.call("SPOP", "s", count)
+    line.settle()
+    there, here = [r.raw() for r in line.both("GET", "told")]
+    tap.ok((said, there, here, line.p.call("GET", "told").raw()) == (b"+OK\r\n", b"$1\r\nv\r\n", b"$1\r\nv\r\n", b"$-1\r\n"),
+           "DEBUG REPLICATE is for replicas alone", [said, there, here])
+    calls = [field(client, "commandstats", "cmdstat_srem").split(",")[0] for client in line.probes]
+    sizes = [r.raw() for r in line.both("SCARD", "s") + [line.p.call("SCARD", "s")]]
+    tap.ok(calls == ["calls=4", "calls=4"] and sizes == [b":928\r\n"] * 3, "SPOP of many is SREM of up to 1,024 members", [calls, sizes])
+
+
 # --- at random ----------------------------------------------------------------------------------------------------------------------------
 
 def section_random(tap, line):
@@ -625,6 +647,8 @@ def main():
                 section_blocked(tap, line)
                 section_random(tap, line)
                 section_gone(tap, line)
+                with Server(OURS, ["--repl-diskless-sync-delay", "0"], tcp=True) as other:
+                    section_of_ours(tap, theirs, ours, other)
             tap.ok(ours.alive(), "ours is there at the end")
     tap.done()
 
