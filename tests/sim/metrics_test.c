@@ -3,6 +3,7 @@
  * /metrics over networks that split and delay: each scrape is whole, and who dawdles is gone when his time is up,
  * however he does it.
  */
+#include "tests/sim/net.h"
 #include "tests/sim/redis.h"
 
 #define METRICS_PORT 9121
@@ -114,7 +115,7 @@ static void set_up_scrapes(struct world *w) { draw_network(cast_add(w, METRICS_C
 
 static void test_each_scrape_is_whole(void **state)
 {
-    run_seeds(&(struct scenario){"scrapes", set_up_scrapes, NULL, SEC(36000)}, 40);
+    run_seeds(&(struct scenario){"scrapes", set_up_scrapes, NULL, SEC(36000)}, 20);
 }
 
 /* --- who dawdles -------------------------------------------------------------------------------------------------- */
@@ -194,11 +195,44 @@ static void test_who_dawdles_is_gone_in_time(void **state)
     run_seeds(&(struct scenario){"dawdlers", set_up_dawdlers, NULL, SEC(36000)}, 40);
 }
 
+/* --- on our own stack --------------------------------------------------------------------------------------------- */
+
+static void lay_wires(struct cast *c, uint32_t loss_ppm)
+{
+    for (int i = 0; i < c->count; i++) {
+        struct sim_wire wire = {.delay_ns = 1000 + rng_below(sim_rng(c->w->sim), MS(5)), .loss_ppm = loss_ppm};
+        sim_wire_set(c->w->sim, c->host, c->clients[i], &wire);
+    }
+}
+
+static void set_up_frames(struct world *w)
+{
+    w->lossy = true;
+    lay_wires(cast_add_on(add_usual_net_host, w, METRICS_CONF, 4, scrapes, NULL), 10000);
+}
+
+static void test_each_scrape_is_whole_whatever_is_lost(void **state)
+{
+    run_seeds(&(struct scenario){"scrapes over lossy wires", set_up_frames, NULL, SEC(36000)}, 10);
+}
+
+static void set_up_frame_dawdlers(struct world *w)
+{
+    lay_wires(cast_add_on(add_usual_net_host, w, METRICS_CONF, DAWDLERS, dawdles, NULL), 0);
+}
+
+static void test_who_dawdles_over_frames_is_gone_in_time(void **state)
+{
+    run_seeds(&(struct scenario){"dawdlers over frames", set_up_frame_dawdlers, NULL, SEC(36000)}, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_scrape_is_whole),
         cmocka_unit_test(test_who_dawdles_is_gone_in_time),
+        cmocka_unit_test(test_each_scrape_is_whole_whatever_is_lost),
+        cmocka_unit_test(test_who_dawdles_over_frames_is_gone_in_time),
     };
     rolls_dice = true; /* processor time and the like are shown */
     return cmocka_run_group_tests(tests, NULL, NULL);
