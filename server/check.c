@@ -39,7 +39,7 @@ static void client_check(const struct client *cl, const struct worker *w)
     if (cl->flags & CLIENT_HELD) ASSERT(cl->durable_at > w->durable);
     if (!cl->feed) return;
     ASSERT(cl->s.flags & SESSION_REPLICA);
-    broadcast_reader_check(&cl->feed->in_snapshot);
+    broadcast_reader_check(&cl->feed->in_payload);
     broadcast_reader_check(&cl->feed->in_journal);
 }
 

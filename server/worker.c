@@ -26,7 +26,6 @@
 #include "server/observe/log.h"
 #include "server/observe/watchdog.h"
 #include "server/persist/persist.h"
-#include "server/repl/full_copy.h"
 #include "server/repl/replicas.h"
 #include "server/repl/role.h"
 #include "server/server.h"
@@ -155,6 +154,7 @@ int worker_init(struct worker *w, struct server *srv, uint64_t seed)
     conf_store_join(&srv->conf, &w->conf);
     rng_seed(&w->rng, seed);
     list_init(&w->clients);
+    list_init(&w->copies);
     client_index_init(w);
     w->ready_tail = &w->ready;
     reply_init(&w->nowhere, 2);
@@ -242,10 +242,6 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
     if (to_slice < ns) ns = to_slice;
     if (unlikely(w->defrag.due_ns != UINT64_MAX)) {
         uint64_t until = w->defrag.due_ns > w->turn_ns ? w->defrag.due_ns - w->turn_ns : 0;
-        if (until < ns) ns = until;
-    }
-    if (unlikely(w->copy != NULL)) {
-        uint64_t at = full_copy_wakes_ns(w->copy), until = at > w->turn_ns ? at - w->turn_ns : 0;
         if (until < ns) ns = until;
     }
     uint64_t group = aof_group_sleep_ns(&w->srv->aof.group, w->turn_ns);
@@ -389,10 +385,6 @@ int worker_run(struct worker *w)
         end_turn(w);
         worker_check(w);
         if (unlikely(srv->aof.group.waits)) aof_turn(w);
-        if (unlikely(w->copy != NULL)) {
-            full_copy_turn(w, (size_t)n);
-            end_turn(w);
-        }
         if (unlikely(w->turn_ns >= w->defrag.due_ns)) defrag_slice(w);
         if (likely(w->turn_ns < w->expire.due_ns)) continue;
         expire_cycle_slice(w); /* here, where the replies are out */

@@ -95,7 +95,8 @@ struct worker {
     struct command_stats *cmd_stats; /* by command->index */
     struct client_weights *weights;  /* server/net/client_weight.h; NULL: maxmemory-clients is 0 */
     struct replicas *replicas;       /* server/repl/replicas.c; NULL: there was none yet */
-    struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none is in the making */
+    struct full_copy *copy;          /* server/repl/full_copy.h; NULL: none walks the data */
+    struct list copies;              /* those whose files are read now */
     struct migrations *migrations;   /* server/migrate/migrate.c; NULL: there was none yet */
     bool migrated;                   /* and one has come to its end */
     struct blocked_worker *blocked;  /* server/exec/blocked.c: deadlines, ready keys */

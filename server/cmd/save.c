@@ -26,7 +26,7 @@ void cmd_bgsave(struct call *c)
         call_syntax_error(c);
         return;
     }
-    if (c->srv->persist.saving || c->w->copy) { /* a copy for replicas is one, too */
+    if (c->srv->persist.saving || c->srv->persist.streaming) { /* a copy for replicas is one, too */
         call_error(c, "ERR Background save already in progress");
     } else if (c->srv->aof.rewriting && !schedule && !c->in_exec) {
         call_error(c,

@@ -10,7 +10,6 @@
 #include "server/ds/number.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
-#include "server/rdb/snapshot.h"
 #include "server/repl/replica.h"
 #include "server/repl/replicas.h"
 #include "server/repl/upstream.h"
@@ -19,26 +18,6 @@
 #include "server/worker.h"
 
 /* --- SYNC, PSYNC id offset [FAILOVER] ----------------------------------------------------------------------------- */
-
-static void release_payload(void *payload) { mem_free(payload); }
-
-/* For tools: a file with the libraries, and the end. Whoever asks for a part of the data does not follow. */
-static void sync_functions(struct call *c)
-{
-    struct rdb_sink s;
-    struct rdb_writer w;
-    rdb_sink_init(&s, NULL, NULL);
-    s.version = (int)c->cfg->rdb_version;
-    s.compress = c->cfg->rdbcompression;
-    s.checksum = c->cfg->rdbchecksum;
-    rdb_write_begin(&w, &s, c, false);
-    rdb_write_end(&w);
-    struct bytes file = rdb_sink_bytes(&s);
-    s.buf = NULL; /* the reply's from here on */
-    rdb_sink_fini(&s);
-    reply_bulk_ref(c->out, file, release_payload, (void *)(uintptr_t)file.p);
-    client_close_after_reply(c->client);
-}
 
 static bool is_refused(struct call *c)
 {
@@ -52,23 +31,12 @@ static bool is_refused(struct call *c)
         call_error(c, "ERR SYNC and PSYNC are invalid with pending output");
         return true;
     }
+    if (cl->replica && cl->replica->wants && !(cl->replica->capa & REPLICA_CAPA_EOF)) {
+        call_error(c, "ERR Filtered replica requires EOF capability");
+        return true;
+    }
     server_log(c->srv, LOG_NOTICE_LEVEL, "Replica %s asks for synchronization", cl->peer);
     return false;
-}
-
-static void synchronize(struct call *c)
-{
-    struct client *cl = c->client;
-    if (replica_of(cl)->wants) {
-        sync_functions(c);
-        return;
-    }
-    if (replicas_attach(cl)) return;
-    server_log(c->srv, LOG_WARNING_LEVEL,
-               "No snapshot for replica %s: those that others have not taken yet are as "
-               "much as client-output-buffer-limit allows",
-               cl->peer);
-    call_error(c, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
 }
 
 /* Redis does not answer that either. */
@@ -78,7 +46,7 @@ void cmd_sync(struct call *c)
 {
     if (follows_already(c) || is_refused(c)) return;
     replica_of(c->client)->by_psync = false;
-    synchronize(c);
+    replicas_attach(c->client);
 }
 
 /* A primary that steps down for us says so: its data are ours to the byte. False: it may not. */
@@ -124,7 +92,7 @@ void cmd_psync(struct call *c)
             (unsigned long long)history_offset(&c->srv->history));
         replicas_count_refused(c->w);
     }
-    synchronize(c);
+    replicas_attach(c->client);
 }
 
 /* --- REPLCONF ----------------------------------------------------------------------------------------------------- */

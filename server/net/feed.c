@@ -6,49 +6,29 @@
 #include "demi/ext.h"
 #include "server/mem.h"
 #include "server/net/client.h"
+#include "server/repl/payload.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define PIECES 32 /* segments a push */
 
-/* --- snapshots ---------------------------------------------------------------------------------------------------- */
-
-struct snapshot *snapshot_new(struct journal *j)
-{
-    struct snapshot *s = mem_calloc(sizeof *s);
-    s->refs = 1;
-    s->journal = j;
-    broadcast_read(&s->text, &s->first);
-    journal_read(j, &s->since);
-    return s;
-}
-
-void snapshot_unref(struct snapshot *s)
-{
-    ASSERT(s->refs > 0);
-    if (--s->refs) return;
-    broadcast_reader_end(&s->first);
-    journal_reader_end(s->journal, &s->since);
-    broadcast_fini(&s->text);
-    mem_free(s);
-}
-
-uint64_t snapshot_age(const struct snapshot *s) { return broadcast_unread(&s->since); }
-
-/* --- a client's feed ---------------------------------------------------------------------------------------------- */
-
-void feed_start(struct client *cl, struct snapshot *s)
+void feed_start(struct client *cl, struct payload *p)
 {
     ASSERT(!cl->feed);
-    struct feed *f = mem_calloc(sizeof *f);
-    f->snapshot = s;
-    s->refs++;
-    f->journal = s->journal;
-    broadcast_read_from(&s->first, &f->in_snapshot);
-    journal_read_from(s->journal, &s->since, &f->in_journal);
-    cl->feed = f;
-    cl->feed_from = UINT64_MAX; /* until the snapshot has been pushed */
+    struct feed *f = cl->feed = mem_calloc(sizeof *f);
+    f->payload = p;
+    payload_add_reader(p);
+    f->journal = p->journal;
+    journal_read_from(p->journal, &p->since, &f->in_journal);
+    cl->feed_from = UINT64_MAX; /* until the payload has been pushed */
+}
+
+void feed_flow(struct client *cl)
+{
+    struct feed *f = cl->feed;
+    ASSERT(f->payload->stage == PAYLOAD_FLOWS && !f->in_payload.of);
+    broadcast_read(&f->payload->text, &f->in_payload);
 }
 
 void feed_continue(struct client *cl, uint64_t from)
@@ -61,21 +41,23 @@ void feed_continue(struct client *cl, uint64_t from)
     cl->feed_from = cl->net_out + reply_bytes(&cl->out);
 }
 
-static void leave_snapshot(struct feed *f)
+static void leave_payload(struct feed *f)
 {
-    if (!f->snapshot) return;
-    broadcast_reader_end(&f->in_snapshot);
-    snapshot_unref(f->snapshot);
-    f->snapshot = NULL;
+    struct payload *p = f->payload;
+    if (!p) return;
+    f->payload = NULL;
+    broadcast_reader_end(&f->in_payload);
+    payload_drop_reader(p);
 }
 
 void feed_end(struct client *cl)
 {
-    if (!cl->feed) return;
-    leave_snapshot(cl->feed);
-    journal_reader_end(cl->feed->journal, &cl->feed->in_journal);
-    mem_free(cl->feed);
+    struct feed *f = cl->feed;
+    if (!f) return;
     cl->feed = NULL;
+    leave_payload(f);
+    journal_reader_end(f->journal, &f->in_journal);
+    mem_free(f);
 }
 
 uint64_t feed_lag(const struct client *cl) { return cl->feed ? broadcast_unread(&cl->feed->in_journal) : 0; }
@@ -84,15 +66,15 @@ uint64_t feed_lag(const struct client *cl) { return cl->feed ? broadcast_unread(
 static struct broadcast_reader *current(struct client *cl)
 {
     struct feed *f = cl->feed;
-    if (f->snapshot) {
-        if (!f->snapshot->is_whole) return NULL;
-        if (broadcast_unread(&f->in_snapshot)) return &f->in_snapshot;
-        leave_snapshot(f);
+    if (f->payload) {
+        if (broadcast_unread(&f->in_payload)) return &f->in_payload;
+        if (f->payload->stage != PAYLOAD_WHOLE) return NULL;
+        f->held = f->payload->has_mark;
+        leave_payload(f);
         cl->feed_from = cl->net_out;
         replicas_transferred(cl);
     }
-    if (f->held) return NULL;
-    return broadcast_unread(&f->in_journal) ? &f->in_journal : NULL;
+    return !f->held && broadcast_unread(&f->in_journal) ? &f->in_journal : NULL;
 }
 
 /* A push of up to n bytes; its token tells when there is room for more. */
@@ -120,6 +102,7 @@ static int push_some(struct client *cl, struct broadcast_reader *r, size_t n)
     cl->w->stats.repl_out += sum;
     cl->w->stats.writes++;
     broadcast_advance(r, sum);
+    if (r == &cl->feed->in_payload) replicas_payload_taken(cl);
     return 0;
 }
 

@@ -136,8 +136,8 @@ static void info_persistence(struct info *in)
 {
     struct server *srv = in->srv;
     const struct persist *p = &srv->persist;
-    bool saves = p->saving != NULL;
-    const struct save *under_way = saves ? p->saving : srv->aof.save;
+    bool saves = p->saving || p->streaming;
+    const struct save *under_way = p->saving ? p->saving : p->streaming ? p->streaming : srv->aof.save;
     info_line(in, "loading:%d", p->loading != NULL);
     info_line(in, "async_loading:0");
     info_line(in, "current_cow_peak:%zu", under_way ? save_memory_peak(under_way) : 0);

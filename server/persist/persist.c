@@ -46,6 +46,8 @@ void persist_fini(struct worker *w)
     if (p->beside) load_cancel(p->beside);
     persist_save_cancel(w);
     if (p->cancelled) save_wait(p->cancelled);
+    persist_stream_cancel(w);
+    if (p->streaming) save_wait(p->streaming);
     aof_close(w);
     struct call c = run_internal(w, &w->srv->dbs[0]);
     walks_end_tidying(&w->srv->walks, &c);
@@ -61,7 +63,8 @@ bool persist_refuses_writes(const struct server *srv)
 
 size_t persist_save_memory(const struct server *srv)
 {
-    const struct save *s = srv->persist.saving ? srv->persist.saving : srv->aof.save;
+    const struct persist *p = &srv->persist;
+    const struct save *s = p->saving ? p->saving : p->streaming ? p->streaming : srv->aof.save;
     return s ? save_memory(s) : 0;
 }
 
@@ -192,7 +195,15 @@ int persist_save(struct worker *w)
     return 0;
 }
 
-static void ended(struct worker *w, const struct save *s, int err)
+static void tell(struct worker *w, struct save *s, int err)
+{
+    struct persist *p = &w->srv->persist;
+    void (*told)(struct worker *, struct save *, int) = p->told;
+    p->told = NULL;
+    if (told) told(w, s, err);
+}
+
+static void ended(struct worker *w, struct save *s, int err)
 {
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
@@ -215,13 +226,20 @@ static void ended(struct worker *w, const struct save *s, int err)
         p->saved_s = now_s(w);
     }
     persist_update(srv);
+    tell(w, s, err);
 }
 
-int persist_save_begin(struct worker *w)
+bool persist_may_walk(const struct server *srv)
+{
+    const struct persist *p = &srv->persist;
+    return !p->saving && !p->streaming && !p->loading && !p->beside && !srv->aof.rewriting && walks_are_free(&srv->walks);
+}
+
+static int save_begin_at(struct worker *w, int version)
 {
     struct server *srv = w->srv;
     struct persist *p = &srv->persist;
-    if (p->saving || srv->aof.rewriting || !walks_are_free(&srv->walks)) return -EBUSY;
+    if (!persist_may_walk(srv)) return -EBUSY;
     if (p->stalled) {
         server_log(srv, LOG_WARNING_LEVEL,
                    "Can't save in background: the last one that was given up waits for the disk");
@@ -232,7 +250,7 @@ int persist_save_begin(struct worker *w)
     p->saves++;
     p->dirty_before = srv->dirty;
     p->tried_s = now_s(w);
-    p->saving = save_background(w, w->conf.cfg->dbfilename, ended);
+    p->saving = save_background(w, w->conf.cfg->dbfilename, version, ended);
     if (p->saving) {
         server_log(srv, LOG_NOTICE_LEVEL, "Background saving started");
         return 0;
@@ -240,6 +258,47 @@ int persist_save_begin(struct worker *w)
     p->failed = true;
     persist_update(srv);
     return -EAGAIN;
+}
+
+int persist_save_begin(struct worker *w) { return save_begin_at(w, 0); }
+
+int persist_save_for_replicas(struct worker *w, int version, void (*told)(struct worker *w, struct save *s, int err))
+{
+    struct persist *p = &w->srv->persist;
+    int err = save_begin_at(w, version);
+    if (err) return err;
+    p->told = told;
+    save_keep_open(p->saving);
+    return 0;
+}
+
+static void stream_ended(struct worker *w, struct save *s, int err)
+{
+    struct persist *p = &w->srv->persist;
+    ASSERT(s == p->streaming);
+    worker_update_time(w);
+    p->streaming = NULL;
+    tell(w, s, err);
+}
+
+bool persist_stream_begin(struct worker *w, const struct save_stream *to, int version,
+                          void (*told)(struct worker *w, struct save *s, int err))
+{
+    struct persist *p = &w->srv->persist;
+    ASSERT(persist_may_walk(w->srv));
+    p->streaming = save_background_to(w, to, version, stream_ended);
+    if (p->streaming) p->told = told;
+    return p->streaming != NULL;
+}
+
+void persist_stream_cancel(struct worker *w)
+{
+    if (w->srv->persist.streaming) save_cancel(w->srv->persist.streaming);
+}
+
+void persist_stream_go_on(struct worker *w)
+{
+    if (w->srv->persist.streaming) save_go_on(w->srv->persist.streaming);
 }
 
 void persist_save_cancel(struct worker *w)
@@ -253,6 +312,7 @@ void persist_save_cancel(struct worker *w)
     p->saving = NULL;
     p->took_s = now_s(w) - p->tried_s;
     save_cancel(p->cancelled);
+    tell(w, p->cancelled, -ECANCELED);
 }
 
 void persist_flushed_all(struct call *c)
@@ -281,6 +341,15 @@ static void look_for_stall(struct worker *w)
         return;
     }
     if (w->now_ms - p->stalled_ms < STALLED_MS) return;
+    if (p->streaming) {
+        server_log(
+            w->srv, LOG_WARNING_LEVEL,
+            "Commands wait for a snapshot that goes to replicas, and these have taken nothing of it for %d seconds: "
+            "it is given up",
+            STALLED_MS / 1000);
+        persist_stream_cancel(w);
+        return;
+    }
     server_log(w->srv, LOG_WARNING_LEVEL,
                "Commands wait for a file that is saved in the background, and the disk has taken nothing of it for %d "
                "seconds: it is given up",
@@ -306,7 +375,7 @@ void persist_cron(struct worker *w)
     struct persist *p = &w->srv->persist;
     look_for_stall(w);
     aof_cron(w);
-    if (p->saving || p->loading || p->beside || w->srv->aof.rewriting || !walks_are_free(&w->srv->walks)) return;
+    if (!persist_may_walk(w->srv)) return;
     bool may_try = !p->failed || now_s(w) - p->tried_s > RETRY_S;
     if (!may_try) return;
     const struct save_point *reached = point_reached(w);

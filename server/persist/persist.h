@@ -27,12 +27,14 @@ struct persist {
     bool replaying;         /* commands of an append-only file run: what they were checked for they were checked for */
     struct save_walk *walk; /* the one clients are served during, of a save or a rewrite; NULL: there is none */
     struct save *saving;    /* in the background; NULL: no */
+    struct save *streaming; /* one for replicas, into their connections; NULL: there is none (persist_stream_begin()) */
     struct save *cancelled; /* one that was given up and has not ended yet; NULL: there is none */
     uint64_t seen_progress; /* of the save that commands wait for, and since when there was no more */
     int64_t stalled_ms;
     bool stalled;                       /* the cancelled one had none for long */
     bool scheduled;                     /* BGSAVE SCHEDULE, or one inside EXEC */
     bool failed;                        /* the last one in the background */
+    void (*told)(struct worker *w, struct save *s, int err); /* who else wants to know how the one under way ends */
     int64_t saved_s;                    /* when the data were last saved, or the server began */
     int64_t tried_s;                    /* when one in the background last began */
     int64_t took_s;                     /* the last one in the background; -1: there was none */
@@ -63,6 +65,18 @@ void persist_cron(struct worker *w);
 int persist_save(struct worker *w);
 /* Begins one in the background. 0; -EBUSY: one is under way; another -errno: the log says why. */
 int persist_save_begin(struct worker *w);
+/* The same for replicas, of an RDB version: told(), called before the save is gone, may take the file that was left open
+ * to be read (save_take_open()). */
+int persist_save_for_replicas(struct worker *w, int version, void (*told)(struct worker *w, struct save *s, int err));
+/* Begins one into their connections instead; told() as above. False: the log says why. */
+struct save_stream;
+bool persist_stream_begin(struct worker *w, const struct save_stream *to, int version,
+                          void (*told)(struct worker *w, struct save *s, int err));
+/* Gives that up, or ends the wait for room in it. Harmless without one. */
+void persist_stream_cancel(struct worker *w);
+void persist_stream_go_on(struct worker *w);
+/* A save may begin now: no other walks the data. */
+bool persist_may_walk(const struct server *srv);
 /* Gives one in the background up, if there is one; which is no failure. */
 void persist_save_cancel(struct worker *w);
 /* Everything was flushed: the file is to say so, too, if there are save points. */

@@ -36,6 +36,7 @@
 #define SLICE_NS     1000000
 #define DELAY_NS     20000000 /* between looks whether it is still wanted */
 #define CLIENTS_PART 8        /* times what the slice took; only as much while some of them wait for the save */
+#define STREAM_PART  3        /* the same where a replica waits, and all that is written meanwhile is kept for it */
 #define SYNC_BYTES   ((size_t)4 << 20) /* between syncs with rdb-save-incremental-fsync, as in Redis */
 #define STACK_SIZE   ((size_t)256 << 10)
 
@@ -49,7 +50,9 @@ struct started {
 struct save {
     struct worker *w;
     char name[PATH_MAX], temporary[PATH_MAX];
-    bool cancelled, background, aof_base;
+    bool cancelled, background, aof_base, keeps_open;
+    struct save_stream to; /* has_room NULL: the file */
+    int open_qd;           /* keeps_open: to read it; -1 */
     save_ended_fn *ended;
     demi_qtoken_t task;
     int qd;
@@ -130,9 +133,23 @@ static bool syncs_on_the_way(const struct save *s)
     return s->aof_base ? cfg->aof_rewrite_incremental_fsync : cfg->rdb_save_incremental_fsync;
 }
 
+static void hand_on_packed(struct save *s)
+{
+    demi_sgarray_t *buffer;
+    while (s->to.has_room(s->to.arg) && packer_take(s->packer, &buffer)) {
+        s->to.put(s->to.arg, buffer->sga_segs[0].sgaseg_buf, buffer->sga_segs[0].sgaseg_len);
+        packer_give(s->packer, buffer);
+        s->walk.progress++;
+    }
+}
+
 /* What is packed goes to the file. */
 static int push_packed(struct save *s)
 {
+    if (s->to.has_room) {
+        hand_on_packed(s);
+        return 0;
+    }
     demi_sgarray_t *buffer;
     int err = 0;
     while (!err && packer_take(s->packer, &buffer)) {
@@ -180,9 +197,10 @@ static int wait_ns(struct save *s, uint64_t ns)
 static uint64_t parts_of_clients(const struct save *s)
 {
     size_t held = save_walk_memory(&s->walk), limit = s->walk.bytes_max;
+    uint64_t part = s->to.has_room ? STREAM_PART : CLIENTS_PART;
     if (s->walk.waited_for) return 1;
-    if (held < limit / 16) return CLIENTS_PART;
-    return held < limit / 2 ? CLIENTS_PART * 3 / 4 : CLIENTS_PART / 2;
+    if (held < limit / 16) return part;
+    return held < limit / 2 ? part * 3 / 4 : part / 2;
 }
 
 /* After a slice of the walk that took so long. */
@@ -267,6 +285,11 @@ static int write_and_close(struct save *s)
 static int publish(struct save *s)
 {
     if (s->cancelled) return -ECANCELED;
+    if (s->keeps_open) {
+        s->doing = "opening the temporary file again";
+        int err = disk_file_open(&s->open_qd, s->temporary, O_RDONLY, 0);
+        if (err) return err;
+    }
     s->doing = "renaming the temporary file";
     uint64_t start = demi_clock_ns();
     int err = disk_file_rename(s->temporary, s->name);
@@ -301,8 +324,18 @@ static int make_file(struct save *s)
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */
 
+void save_keep_open(struct save *s) { s->keeps_open = true; }
+
+int save_take_open(struct save *s)
+{
+    int qd = s->open_qd;
+    s->open_qd = -1;
+    return qd;
+}
+
 void save_end(struct save *s)
 {
+    if (s->open_qd >= 0) disk_file_close(s->open_qd);
     save_walk_end(&s->walk);
     if (s->packer) packer_free(s->packer);
     if (s->wake) demi_wake_free(s->wake);
@@ -331,16 +364,22 @@ struct save *save_begin(struct worker *w, const struct save_request *r)
     s->w = w;
     s->background = r->background;
     s->aof_base = r->aof_base;
+    s->open_qd = -1;
+    if (r->to) s->to = *r->to;
     s->commands = w->stats.commands;
-    ASSERT(strlen(r->name) < sizeof s->name && strlen(r->temporary) < sizeof s->temporary);
-    memcpy(s->name, r->name, strlen(r->name));
-    memcpy(s->temporary, r->temporary, strlen(r->temporary));
+    if (!r->to) {
+        ASSERT(strlen(r->name) < sizeof s->name && strlen(r->temporary) < sizeof s->temporary);
+        memcpy(s->name, r->name, strlen(r->name));
+        memcpy(s->temporary, r->temporary, strlen(r->temporary));
+    }
     int err = begin_packing(s, !r->as_commands, r->aof_base);
     if (!err) {
-        save_walk_begin(
-            &s->walk, w, s->packer,
-            &(struct save_walk_options){
-                .background = r->background, .aof_base = r->aof_base, .as_commands = r->as_commands, .wake = s->wake});
+        save_walk_begin(&s->walk, w, s->packer,
+                        &(struct save_walk_options){.background = r->background,
+                                                    .aof_base = r->aof_base,
+                                                    .as_commands = r->as_commands,
+                                                    .version = r->version,
+                                                    .wake = s->wake});
         return s;
     }
     log_failure(s, "beginning", err);
@@ -353,7 +392,7 @@ int save_run(struct save *s)
 {
     int err = rearm_wake(s);
     if (err) return err;
-    err = make_file(s);
+    err = s->to.has_room ? write_file(s) : make_file(s);
     demi_wake_ring(s->wake);
     disk_file_wait(s->wake_qt, NULL);
     return err;
@@ -389,14 +428,32 @@ static int64_t run_task(void *arg)
     struct worker *w = s->w;
     save_ended_fn *ended = s->ended;
     int err = save_run(s);
-    if (!err) server_log(w->srv, LOG_NOTICE_LEVEL, "DB saved on disk");
+    if (!err && !s->to.has_room) server_log(w->srv, LOG_NOTICE_LEVEL, "DB saved on disk");
     ended(w, s, err);
     save_end(s);
     return err;
 }
 
+static struct save *spawn(struct save *s, save_ended_fn *ended)
+{
+    if (!s) return NULL;
+    s->ended = ended;
+    int err = -demi_spawn(&s->task, run_task, s, STACK_SIZE);
+    if (!err) return s;
+    log_failure(s, "beginning", err);
+    save_end(s);
+    return NULL;
+}
+
+struct save *save_background_to(struct worker *w, const struct save_stream *to, int version, save_ended_fn *ended)
+{
+    return spawn(save_begin(w, &(struct save_request){.background = true, .version = version, .to = to}), ended);
+}
+
+void save_go_on(struct save *s) { demi_wake_ring(s->wake); }
+
 /* With the folder, since `dir` may be another before the end. */
-struct save *save_background(struct worker *w, const char *name, save_ended_fn *ended)
+struct save *save_background(struct worker *w, const char *name, int version, save_ended_fn *ended)
 {
     static unsigned serial;
     char folder[PATH_MAX], path[PATH_MAX], temporary[PATH_MAX];
@@ -406,14 +463,10 @@ struct save *save_background(struct worker *w, const char *name, save_ended_fn *
         server_log(w->srv, LOG_WARNING_LEVEL, "Error saving the DB on disk: the working directory is gone, or deep");
         return NULL;
     }
-    struct save *s = save_begin(w, &(struct save_request){.name = path, .temporary = temporary, .background = true});
-    if (!s) return NULL;
-    s->ended = ended;
-    int err = -demi_spawn(&s->task, run_task, s, STACK_SIZE);
-    if (!err) return s;
-    log_failure(s, "beginning", err);
-    save_end(s);
-    return NULL;
+    return spawn(
+        save_begin(
+            w, &(struct save_request){.name = path, .temporary = temporary, .background = true, .version = version}),
+        ended);
 }
 
 void save_cancel(struct save *s)

@@ -16,11 +16,15 @@
 struct save;
 struct worker;
 
+struct save_stream;
+
 struct save_request {
     const char *name, *temporary; /* paths: of the file, and of what becomes it */
     bool background;              /* in a task, which lets clients be served */
     bool aof_base;                /* commands come behind it */
     bool as_commands;             /* no RDB, but the commands that make the data */
+    int version;                  /* of RDB; 0: rdb-version */
+    const struct save_stream *to; /* instead of a file */
 };
 /* One of the data of now; NULL: it cannot be, and the log says why. Then save_run(), which returns 0 or -errno, and
  * save_end(). */
@@ -36,8 +40,22 @@ void save_remove_temporary(void);
 
 /* Begins to; the data are those of now. `ended` is called once, by the task, when it is over; the struct is gone
  * afterwards. NULL: it could not begin; the log says why. */
-typedef void save_ended_fn(struct worker *w, const struct save *s, int err);
-struct save *save_background(struct worker *w, const char *name, save_ended_fn *ended);
+typedef void save_ended_fn(struct worker *w, struct save *s, int err);
+struct save *save_background(struct worker *w, const char *name, int version, save_ended_fn *ended);
+/* Before it ends: the file stays open to be read, whatever takes its name later. */
+void save_keep_open(struct save *s);
+/* By `ended`: the queue of that; the caller closes it. -1: there is none. */
+int save_take_open(struct save *s);
+
+/* The same into no file: its bytes are put, a piece at a time, where there is room for them. Whoever says that there is
+ * none says so when there is (save_go_on()). All three are called by the task. */
+struct save_stream {
+    bool (*has_room)(void *arg);
+    void (*put)(void *arg, const char *bytes, size_t n);
+    void *arg;
+};
+struct save *save_background_to(struct worker *w, const struct save_stream *to, int version, save_ended_fn *ended);
+void save_go_on(struct save *s);
 /* It ends as soon as it can, with -ECANCELED, and leaves nothing behind. A file saved from now on stays. */
 void save_cancel(struct save *s);
 /* Waits until it is over. */

@@ -52,7 +52,7 @@ static void lane_init(struct save_lane *l, struct save_walk *of, enum packer_whe
     *l = (struct save_lane){.of = of, .when = when};
     l->deferred = (struct rdb_deferred){take_piece, take_string, l};
     rdb_sink_init_deferred(&l->sink, &l->deferred);
-    l->sink.version = (int)cfg->rdb_version;
+    l->sink.version = of->version ? of->version : (int)cfg->rdb_version;
     l->sink.compress = cfg->rdbcompression;
 }
 
@@ -230,7 +230,7 @@ void save_walk_let_go(struct save_walk *s)
 static void begin_rdb(struct save_walk *s, bool aof_base)
 {
     struct server *srv = s->w->srv;
-    rdb_write_begin(&s->main.rdb, &s->main.sink, &s->call, aof_base);
+    rdb_write_begin(&s->main.rdb, &s->main.sink, &s->call, aof_base ? RDB_AOF_BASE : RDB_OF_ALL);
     s->aside.rdb = s->main.rdb;
     s->aside.rdb.s = &s->aside.sink;
     for (int i = 0; i < srv->db_count; i++)
@@ -259,8 +259,12 @@ void save_walk_begin(struct save_walk *s, struct worker *w, struct packer *p, co
     const struct walk_reader in_steps = {on_entry,   on_large, on_element, on_more, on_end,
                                          on_abandon, on_full,  on_kept,    s},
                              whole = {.entry = on_entry, .arg = s};
-    *s = (struct save_walk){
-        .w = w, .packer = p, .as_commands = o->as_commands, .background = o->background, .wake = o->wake};
+    *s = (struct save_walk){.w = w,
+                            .packer = p,
+                            .as_commands = o->as_commands,
+                            .background = o->background,
+                            .version = o->version,
+                            .wake = o->wake};
     s->call = run_internal(w, &srv->dbs[0]);
     s->bytes_max = memory_limit(w->conf.cfg);
     lane_init(&s->main, s, PACKER_NOW);

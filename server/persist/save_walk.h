@@ -42,6 +42,7 @@ struct save_walk {
     struct call call;
     struct walk *walk; /* NULL: it has ended */
     bool as_commands, background;
+    int version;
     bool walking;     /* what is shown is shown by the walk */
     bool waited_for;  /* a command waits for what is written next */
     bool in_large;    /* a large one is being written, in the main lane ... */
@@ -55,6 +56,7 @@ struct save_walk_options {
     bool background;   /* clients are served meanwhile */
     bool aof_base;     /* commands come behind it */
     bool as_commands;  /* no RDB, but the commands that make the data */
+    int version;       /* of RDB; 0: rdb-version */
     demi_wake_t *wake; /* rung when somebody begins to wait; the caller's */
 };
 

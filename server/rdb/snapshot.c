@@ -28,7 +28,19 @@ static void put_aux_int(struct rdb_sink *s, const char *key, int64_t v)
     put_aux(s, key, bytes_of(text, number_format_i64(text, v)));
 }
 
-void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, bool aof_base)
+/* The data are those of this history at this offset; which a log goes on from, and a file without a backlog says
+ * nothing of. */
+static void put_origin(struct rdb_sink *s, const struct server *srv)
+{
+    const struct history *h = &srv->history;
+    int64_t db = srv->upstream ? srv->upstream->stream_db : h->journal.selected;
+    if (!history_is_kept(h)) return;
+    put_aux_int(s, "repl-stream-db", db < 0 ? 0 : db);
+    put_aux(s, "repl-id", bytes_of_str(h->id));
+    put_aux_int(s, "repl-offset", (int64_t)history_offset(h));
+}
+
+void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, enum rdb_kind kind)
 {
     *w = (struct rdb_writer){.s = s, .db = -1};
     w->lru = c->cfg->maxmemory_policy == MAXMEMORY_VOLATILE_LRU || c->cfg->maxmemory_policy == MAXMEMORY_ALLKEYS_LRU;
@@ -40,8 +52,9 @@ void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call
     put_aux_int(s, "redis-bits", 64);
     put_aux_int(s, "ctime", c->now_ms / 1000);
     put_aux_int(s, "used-mem", (int64_t)demi_mem_used());
-    put_aux_int(s, "aof-base", aof_base);
-    libraries_write(&c->srv->libraries, s);
+    if (kind != RDB_AOF_BASE) put_origin(s, c->srv);
+    put_aux_int(s, "aof-base", kind == RDB_AOF_BASE);
+    if (kind != RDB_OF_SERVER) libraries_write(&c->srv->libraries, s);
 }
 
 void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires)
@@ -107,7 +120,7 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c)
 {
     struct rdb_writer w;
     struct each a = {&w, c};
-    rdb_write_begin(&w, s, c, false);
+    rdb_write_begin(&w, s, c, RDB_OF_ALL);
     for (int i = 0; i < c->srv->db_count && !s->error; i++) {
         struct db *db = &c->srv->dbs[i];
         if (!db_size(db)) continue;

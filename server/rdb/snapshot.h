@@ -17,8 +17,12 @@ struct rdb_writer { /* private */
     int db;        /* -1: it says anew in which database the next pair is */
     bool lru, lfu; /* kinds of use that the policy reads */
 };
-/* aof_base: it is the base of an append-only file. */
-void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, bool aof_base);
+enum rdb_kind {
+    RDB_OF_SERVER, /* what says of whom and when it is, and nothing else yet */
+    RDB_OF_ALL,    /* the libraries of functions, too */
+    RDB_AOF_BASE,  /* the same as the base of an append-only file, which stands nowhere in the history */
+};
+void rdb_write_begin(struct rdb_writer *w, struct rdb_sink *s, const struct call *c, enum rdb_kind kind);
 void rdb_write_sizes(struct rdb_writer *w, int db, size_t keys, size_t expires);
 void rdb_write_pair(struct rdb_writer *w, const struct call *c, int db, const struct entry *e);
 /* All of a pair but its value, for who writes that in steps (server/rdb/write.h). */

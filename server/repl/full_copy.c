@@ -1,108 +1,231 @@
-/* SPDX-License-Identifier: MIT
- *
- * The walk has a millisecond, and then the clients three, so that three quarters of a busy core stay theirs and no
- * request waits longer than that for it. While no events come the walk has everything:
- *
- *      | batch | batch | walk |  batch . batch . batch . batch  | walk |   nothing for 1 ms   | walk | walk | walk ...
- */
+/* SPDX-License-Identifier: MIT */
 #include "server/repl/full_copy.h"
 
 #include <errno.h>
+#include <string.h>
 
-#include "alloc/base/clock.h"
-#include "server/db/walk.h"
-#include "server/exec/run.h"
+#include "demi/libos.h"
+#include "demi/wait.h"
 #include "server/mem.h"
-#include "server/net/feed.h"
-#include "server/rdb/snapshot.h"
+#include "server/observe/log.h"
+#include "server/persist/disk_file.h"
+#include "server/persist/persist.h"
+#include "server/persist/save.h"
+#include "server/repl/payload.h"
 #include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-#define SLICE_NS     1000000
-#define CLIENTS_PART 3 /* times what the slice took */
-#define IDLE_NS      1000000
+#define STACK_SIZE ((size_t)64 << 10)
 
 struct full_copy {
-    struct snapshot *snapshot;
-    size_t bytes_max;
-    struct walk *walk;
-    struct rdb_sink sink;
-    struct rdb_writer writer;
-    struct call call; /* of the moment it stands for */
-    uint64_t due_ns, busy_ns;
+    struct worker *w;
+    struct payload *payload;
+    /* of who reads a file */
+    struct list link; /* w->copies */
+    demi_qtoken_t task;
+    demi_wake_t *wake;
+    int qd;
 };
 
-static int into_text(void *arg, const char *p, size_t n)
+/* Takes the payload: it is the maker of it from now on. */
+static struct full_copy *copy_new(struct worker *w, struct payload *p, void (*go_on)(struct payload *p))
 {
-    struct full_copy *f = arg;
-    if (f->snapshot->bytes + n > f->bytes_max) return -ENOBUFS;
-    broadcast_append(&f->snapshot->text, bytes_of(p, n));
-    f->snapshot->bytes += n;
-    return 0;
+    struct full_copy *f = mem_calloc(sizeof *f);
+    f->w = w;
+    f->payload = p;
+    f->qd = -1;
+    p->maker = f;
+    p->go_on = go_on;
+    return f;
 }
 
-static void write_entry(void *arg, int db, const struct entry *e)
+static void copy_free(struct full_copy *f)
 {
-    struct full_copy *f = arg;
-    f->call.cfg = f->call.w->conf.cfg; /* the one it began with may be gone */
-    if (!f->sink.error) rdb_write_pair(&f->writer, &f->call, db, e);
+    payload_let_go(f->payload);
+    if (f->wake) demi_wake_free(f->wake);
+    mem_free(f);
 }
 
-void full_copy_begin(struct worker *w, struct snapshot *s, size_t bytes_max)
+/* It is over: whoever reads it is told. */
+static void copy_end(struct full_copy *f, int err)
+{
+    if (!err) payload_end(f->payload);
+    replicas_payload_ended(f->w, f->payload, err);
+    copy_free(f);
+}
+
+struct payload *full_copy_payload(const struct worker *w) { return w->copy ? w->copy->payload : NULL; }
+
+/* --- straight into the payload ------------------------------------------------------------------------------------ */
+
+static bool has_room(void *arg)
+{
+    const struct full_copy *f = arg;
+    return replicas_have_room(f->w, f->payload);
+}
+
+static void put(void *arg, const char *bytes, size_t n)
+{
+    struct full_copy *f = arg;
+    payload_put(f->payload, bytes_of(bytes, n));
+    replicas_payload_grew(f->w, f->payload);
+}
+
+/* Nobody reads it any more: then it is for nothing. */
+static void stream_go_on(struct payload *p)
+{
+    struct full_copy *f = p->maker;
+    if (p->reader_count == 0) persist_stream_cancel(f->w);
+    else persist_stream_go_on(f->w);
+}
+
+static void stream_told(struct worker *w, struct save *s, int err)
+{
+    struct full_copy *f = w->copy;
+    (void)s;
+    w->copy = NULL;
+    copy_end(f, err);
+}
+
+static bool stream_begin(struct worker *w, struct payload *p)
+{
+    struct full_copy *f = copy_new(w, p, stream_go_on);
+    const struct save_stream to = {has_room, put, f};
+    w->copy = f;
+    if (persist_stream_begin(w, &to, p->version, stream_told)) return true;
+    w->copy = NULL;
+    p->maker = NULL;
+    mem_free(f);
+    return false;
+}
+
+/* --- through a file ----------------------------------------------------------------------------------------------- */
+
+static void reading_go_on(struct payload *p)
+{
+    const struct full_copy *f = p->maker;
+    demi_wake_ring(f->wake);
+}
+
+static int wait_room(struct full_copy *f)
+{
+    demi_qtoken_t qt;
+    int err = demi_wake_wait(&qt, f->wake);
+    return err ? -err : disk_file_wait(qt, NULL);
+}
+
+/* The next bytes of the file, no more than `most` of them; 0: there are none. */
+static long read_some(struct full_copy *f, uint64_t most)
+{
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    int err = -demi_pop(&qt, f->qd);
+    if (!err) err = disk_file_wait(qt, &qr);
+    if (err) return err;
+    demi_sgarray_t *sga = &qr.qr_value.sga;
+    size_t n = sga->sga_numsegs ? sga->sga_segs[0].sgaseg_len : 0;
+    if (n > most) n = (size_t)most;
+    if (n) payload_put(f->payload, bytes_of(sga->sga_segs[0].sgaseg_buf, n));
+    if (sga->sga_numsegs) demi_sgafree(sga);
+    if (n) replicas_payload_grew(f->w, f->payload);
+    return (long)n;
+}
+
+static int read_all(struct full_copy *f, uint64_t left)
+{
+    int err = 0;
+    while (!err && left && f->payload->reader_count) {
+        if (!replicas_have_room(f->w, f->payload)) {
+            err = wait_room(f);
+            continue;
+        }
+        long n = read_some(f, left);
+        if (n > 0) left -= (uint64_t)n;
+        else err = n < 0 ? (int)n : -EIO; /* somebody has cut it short */
+    }
+    return err || !left ? err : -ECANCELED;
+}
+
+static int64_t run_reading(void *arg)
+{
+    struct full_copy *f = arg;
+    uint64_t size = 0;
+    int err = disk_file_size(f->qd, &size);
+    if (!err) {
+        payload_flow(f->payload, size);
+        replicas_payload_flows(f->w, f->payload);
+        err = read_all(f, size);
+    }
+    disk_file_close(f->qd);
+    if (err && err != -ECANCELED)
+        server_log(f->w->srv, LOG_WARNING_LEVEL, "Error reading the RDB file that replicas wait for: %s",
+                   strerror(-err));
+    list_remove(&f->link);
+    copy_end(f, err);
+    return err;
+}
+
+/* The file is whole, and f reads it. */
+static int reading_begin(struct full_copy *f, int qd)
+{
+    struct worker *w = f->w;
+    f->payload->go_on = reading_go_on;
+    int err = -demi_wake_new(&f->wake);
+    if (err) return err;
+    f->qd = qd;
+    list_push_back(&w->copies, &f->link);
+    err = -demi_spawn(&f->task, run_reading, f, STACK_SIZE);
+    if (err) list_remove(&f->link);
+    return err;
+}
+
+/* The save goes on where somebody else wants it. */
+static void saving_go_on(struct payload *p)
+{
+    struct full_copy *f = p->maker;
+    if (p->reader_count == 0 && !f->w->conf.cfg->save_count) persist_save_cancel(f->w);
+}
+
+static void save_told(struct worker *w, struct save *s, int err)
+{
+    struct full_copy *f = w->copy;
+    w->copy = NULL;
+    if (err || f->payload->reader_count == 0) {
+        copy_end(f, err ? err : -ECANCELED);
+        return;
+    }
+    int qd = save_take_open(s);
+    err = reading_begin(f, qd);
+    if (!err) return;
+    server_log(w->srv, LOG_WARNING_LEVEL, "The RDB file that replicas wait for cannot be read: %s", strerror(-err));
+    disk_file_close(qd);
+    copy_end(f, err);
+}
+
+static bool save_begin_for(struct worker *w, struct payload *p)
+{
+    struct full_copy *f = copy_new(w, p, saving_go_on);
+    w->copy = f;
+    if (persist_save_for_replicas(w, p->version, save_told) == 0) return true;
+    w->copy = NULL;
+    p->maker = NULL;
+    mem_free(f);
+    return false;
+}
+
+bool full_copy_begin(struct worker *w, struct payload *p)
 {
     ASSERT(!w->copy);
-    struct server *srv = w->srv;
-    struct full_copy *f = w->copy = mem_calloc(sizeof *f);
-    f->snapshot = s;
-    f->bytes_max = bytes_max;
-    f->call = run_internal(w, &srv->dbs[0]);
-    f->busy_ns = w->turn_ns;
-    rdb_sink_init(&f->sink, into_text, f);
-    f->sink.version = s->version;
-    f->sink.compress = srv->config->rdbcompression;
-    f->sink.checksum = srv->config->rdbchecksum;
-    rdb_write_begin(&f->writer, &f->sink, &f->call, false);
-    f->walk =
-        walk_new(&srv->walks, srv->dbs, srv->db_count, &f->call, &(struct walk_reader){.entry = write_entry, .arg = f});
-    for (int i = 0; i < srv->db_count; i++)
-        if (walk_keys(f->walk, i)) rdb_write_sizes(&f->writer, i, walk_keys(f->walk, i), walk_expires(f->walk, i));
+    return p->has_mark ? stream_begin(w, p) : save_begin_for(w, p);
 }
 
-void full_copy_stop(struct worker *w)
+void full_copy_fini(struct worker *w)
 {
-    struct full_copy *f = w->copy;
-    struct call c = run_internal(w, &w->srv->dbs[0]);
-    walk_free(f->walk, &c);
-    rdb_sink_fini(&f->sink);
-    mem_free(f);
-    w->copy = NULL;
-}
-
-const struct snapshot *full_copy_of(const struct worker *w) { return w->copy ? w->copy->snapshot : NULL; }
-
-uint64_t full_copy_wakes_ns(const struct full_copy *f)
-{
-    if (!f) return UINT64_MAX;
-    return f->due_ns < f->busy_ns + IDLE_NS ? f->due_ns : f->busy_ns + IDLE_NS;
-}
-
-void full_copy_turn(struct worker *w, size_t events)
-{
-    struct full_copy *f = w->copy;
-    if (events) f->busy_ns = w->turn_ns;
-    if (w->turn_ns < full_copy_wakes_ns(f)) return;
-    uint64_t start = demi_clock_ns();
-    struct call c = run_internal(w, &w->srv->dbs[0]);
-    bool done = walk_some(f->walk, &c, start + SLICE_NS);
-    if (done) rdb_write_end(&f->writer);
-    int err = done ? rdb_sink_finish(&f->sink) : f->sink.error;
-    if (!err && f->snapshot->bytes + walk_bytes(f->walk) > f->bytes_max) err = -ENOBUFS;
-    uint64_t now = demi_clock_ns();
-    f->due_ns = now + CLIENTS_PART * (now - start);
-    if (!done && !err) return;
-    struct snapshot *s = f->snapshot;
-    full_copy_stop(w);
-    s->is_whole = !err;
-    replicas_copy_ended(w, s, err);
+    ASSERT(!w->copy);
+    while (!list_is_empty(&w->copies)) {
+        demi_qresult_t qr;
+        struct full_copy *f = list_entry(list_first(&w->copies), struct full_copy, link);
+        demi_wait(&qr, f->task, NULL);
+    }
 }

@@ -1,31 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * A snapshot for replicas in the making: a point-in-time walk (server/db/walk.h) that writes RDB into the blocks of a
- * struct snapshot, slice by slice of time, while clients are served. One at a time for a worker.
+ * Makers of payloads (server/repl/payload.h). One walks the data and puts what it packs straight into the payload; the
+ * other saves them to the file `dbfilename` first, as BGSAVE does, and then reads that. Both are tasks of the loop, and
+ * nothing they do blocks it.
+ *
+ *     walk, packer's thread ------------------------> payload       (it has a mark)
+ *     walk, packer's thread --> file --> disk queue --> payload     (its length is known)
  */
-#ifndef SERVER_FULL_COPY_H
-#define SERVER_FULL_COPY_H
+#ifndef SERVER_REPL_FULL_COPY_H
+#define SERVER_REPL_FULL_COPY_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-struct snapshot;
+struct payload;
 struct worker;
 
-struct full_copy; /* server/repl/full_copy.c; w->copy, NULL: none is in the making */
+struct full_copy; /* server/repl/full_copy.c; w->copy: the one that walks the data now, NULL: none does */
 
-/* Begins one, which stands where the journal and the data are now. It holds no reference: who keeps the snapshot stops
- * the copy before he gives it up. More than bytes_max bytes, with what the walk keeps, and it fails with -ENOBUFS. */
-void full_copy_begin(struct worker *w, struct snapshot *s, size_t bytes_max);
-/* Ends it at once; nobody is told. */
-void full_copy_stop(struct worker *w);
-/* The snapshot that is in the making, or NULL. */
-const struct snapshot *full_copy_of(const struct worker *w);
-/* When the loop has to wake for the next slice; UINT64_MAX: there is none. */
-uint64_t full_copy_wakes_ns(const struct full_copy *f);
-/* In every turn while there is a copy, after the replies are out: a slice, if it is time for one. At its end
- * replicas_copy_ended() is called. events: completions of this turn. */
-void full_copy_turn(struct worker *w, size_t events);
+/* Begins to make p; no other walk is under way (persist_may_walk()). One that has a mark is
+ * to flow when this returns; the other will, and replicas_payload_flows() is called then. At the end
+ * replicas_payload_ended() is, once. False: it cannot, the log says why, and p is the caller's. */
+bool full_copy_begin(struct worker *w, struct payload *p);
+/* The payload of the walk that is under way, or NULL. */
+struct payload *full_copy_payload(const struct worker *w);
+/* Files that are being read: waits until none is. No payload has a reader any more. */
+void full_copy_fini(struct worker *w);
 
 #endif

@@ -4,8 +4,8 @@
  * connection that says the first such thing is no replica yet; SYNC or PSYNC makes it one (server/repl/replicas.h).
  *
  *     WAITS ----> RECEIVES ----> ONLINE         (+CONTINUE: at once ONLINE)
- *     for a       the payload    the stream
- *     snapshot
+ *     |           a file         the stream
+ *     for a payload, or for the end of one that has a mark: INFO shows both as redis-server does
  */
 #ifndef SERVER_REPL_REPLICA_H
 #define SERVER_REPL_REPLICA_H
@@ -41,13 +41,13 @@ struct replica { /* client->replica; NULL: it has said nothing of the kind */
 
     enum replica_state state;
     bool by_psync;      /* it gets a status line, and acknowledges */
-    bool starts_on_ack; /* the stream waits for its first ACK */
     int64_t asked_ms;   /* when it asked for the snapshot it waits for */
     int64_t ack_ms;     /* when it was last heard of; 0: never */
     int64_t ack_offset; /* the greatest it has acknowledged */
     int64_t aof_offset; /* of that, what is in its log on its disk (FACK) */
-    uint64_t taken;     /* of the payload, when that was last looked at, and since when it is no more */
+    uint64_t taken;     /* of what it was sent, when that was last looked at, and since when it is no more */
     int64_t taken_ms;
+    int64_t slow_ms; /* others have waited for it, in all */
 };
 
 struct replica *replica_of(struct client *cl); /* made if there is none */

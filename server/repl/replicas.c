@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * Replicas are readers of the journal, behind a snapshot. A snapshot is shared: who comes while another still reads one
- * reads the same blocks and catches up with the effects since, as long as those are few beside it; so ten of them cost
- * one copy of the data, and one look at it.
+ * Replicas are readers of the history, behind a payload (server/repl/payload.h) or from where they stood. Those that
+ * wait for a payload get one together, as soon as nothing else walks the data: into their connections where all of them
+ * take that, after repl-diskless-sync-delay, so that others may come; else through a file, and who comes while that is
+ * being saved gets it, too.
  *
- * How far a replica may be behind is client-output-buffer-limit replica, looked at where the journal grows.
+ * How far a replica may be behind is client-output-buffer-limit replica, looked at where the history grows.
  */
 #include "server/repl/replicas.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "server/exec/blocked.h"
 #include "server/mem.h"
 #include "server/net/feed.h"
 #include "server/observe/log.h"
-#include "server/rdb/format.h"
+#include "server/exec/run.h"
+#include "server/persist/persist.h"
+#include "server/rdb/libraries.h"
+#include "server/rdb/snapshot.h"
 #include "server/repl/full_copy.h"
+#include "server/repl/payload.h"
 #include "server/repl/replica.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-#define AGE_FREE ((uint64_t)1 << 20) /* effects behind a snapshot that never speak against sharing it */
+#define SLOW_MS 10000 /* others wait for one that does not take its payload, in all */
 
 struct replicas {
     struct client **v;
@@ -28,8 +34,6 @@ struct replicas {
     int64_t pinged_ms;
     int64_t alone_ms; /* since when there is no replica; 0: there is one */
     struct replicas_figures figures;
-    struct snapshot **snapshots; /* that somebody reads, a reference of ours each; the last is the newest */
-    size_t snapshot_count, snapshot_cap;
     uint64_t told_turn, told_end; /* when all of them were last looked at, and where the history ended then */
     bool wants_acks;              /* somebody waits: they are asked at the end of the turn */
 };
@@ -102,31 +106,7 @@ void replicas_want_acks(struct worker *w)
     if (w->replicas) w->replicas->wants_acks = true;
 }
 
-/* --- snapshots ---------------------------------------------------------------------------------------------------- */
-
-/* Those that nobody but us holds any more go. */
-static void drop_read(struct worker *w)
-{
-    struct replicas *r = w->replicas;
-    size_t kept = 0;
-    for (size_t i = 0; i < r->snapshot_count; i++) {
-        struct snapshot *s = r->snapshots[i];
-        if (s->refs > 1) {
-            r->snapshots[kept++] = s;
-            continue;
-        }
-        if (s == full_copy_of(w)) full_copy_stop(w);
-        snapshot_unref(s);
-    }
-    r->snapshot_count = kept;
-}
-
-static size_t snapshot_bytes(const struct replicas *r)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < r->snapshot_count; i++) sum += r->snapshots[i]->text.bytes;
-    return sum;
-}
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 /* Never below the backlog, which one that asks for it all is behind at once. */
 static size_t hard_limit(const struct worker *w)
@@ -136,11 +116,28 @@ static size_t hard_limit(const struct worker *w)
     return (size_t)(hard && hard < cfg->repl_backlog_size ? cfg->repl_backlog_size : hard);
 }
 
+static bool is_first_reader(const struct replicas *r, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (r->v[k]->feed && r->v[k]->feed->payload == r->v[i]->feed->payload) return false;
+    return true;
+}
+
+/* Each payload once. There are few replicas. */
+static size_t payloads_memory(const struct replicas *r)
+{
+    size_t sum = 0;
+    for (size_t i = 0; r && i < r->count; i++) {
+        const struct feed *f = r->v[i]->feed;
+        if (f && f->payload && is_first_reader(r, i)) sum += payload_memory(f->payload);
+    }
+    return sum;
+}
+
 size_t replicas_memory(const struct worker *w)
 {
-    const struct replicas *r = w->replicas;
     size_t stream = w->srv->history.journal.text.bytes, backlog = replicas_backlog_memory(w);
-    return (r ? snapshot_bytes(r) : 0) + stream - backlog;
+    return payloads_memory(w->replicas) + stream - backlog;
 }
 
 size_t replicas_backlog_memory(const struct worker *w)
@@ -149,48 +146,6 @@ size_t replicas_backlog_memory(const struct worker *w)
     size_t most = (size_t)h->backlog_size + HISTORY_TRIM;
     if (!history_is_kept(h)) return 0;
     return h->journal.text.bytes < most ? h->journal.text.bytes : most;
-}
-
-/* One that a new replica may read; NULL: there is none, or too much has happened since it stood. */
-static struct snapshot *snapshot_to_share(const struct worker *w, int version)
-{
-    const struct replicas *r = w->replicas;
-    if (r->snapshot_count == 0) return NULL;
-    struct snapshot *newest = r->snapshots[r->snapshot_count - 1];
-    uint64_t age = snapshot_age(newest), hard = hard_limit(w);
-    if (newest->version > version) return NULL;
-    if (age > AGE_FREE && age > newest->bytes / 2) return NULL;
-    return hard && age > hard / 2 ? NULL : newest;
-}
-
-/* Bytes that a further one may have. */
-static size_t snapshot_allowed(const struct worker *w)
-{
-    size_t kept = snapshot_bytes(w->replicas), hard = hard_limit(w);
-    if (!kept || !hard) return SIZE_MAX;
-    return hard > kept ? hard - kept : 0;
-}
-
-/* One walk at a time: another copy, or a file. */
-static bool may_begin(const struct worker *w) { return walks_are_free(&w->srv->walks) && !w->srv->aof.rewriting; }
-
-/* A new one, begun; NULL: there is no room for any. */
-static struct snapshot *snapshot_begin(struct worker *w, int version)
-{
-    ASSERT(may_begin(w));
-    struct replicas *r = w->replicas;
-    size_t allowed = snapshot_allowed(w);
-    if (allowed == 0) return NULL;
-    struct snapshot *s = snapshot_new(&w->srv->history.journal);
-    s->offset = history_offset(&w->srv->history);
-    s->version = version;
-    if (r->snapshot_count == r->snapshot_cap) {
-        r->snapshot_cap = r->snapshot_cap ? r->snapshot_cap * 2 : 4;
-        r->snapshots = mem_realloc(r->snapshots, r->snapshot_cap * sizeof *r->snapshots);
-    }
-    r->snapshots[r->snapshot_count++] = s;
-    full_copy_begin(w, s, allowed);
-    return s;
 }
 
 /* --- replicas ----------------------------------------------------------------------------------------------------- */
@@ -218,32 +173,111 @@ void replicas_history_appended(struct journal *j)
     }
 }
 
-static void send_head(struct client *cl, const struct snapshot *s)
+static void say(struct client *cl, const char *line, int n)
 {
-    char head[32];
-    int n = snprintf(head, sizeof head, "$%llu\r\n", (unsigned long long)s->bytes);
-    reply_raw(&cl->out, bytes_of(head, (size_t)n));
+    reply_raw(&cl->out, bytes_of(line, (size_t)n));
     client_output(cl);
 }
 
-/* Where the snapshot stands, in the words of PSYNC. Its first effect says its database. */
-static void send_full_resync(struct client *cl, const struct snapshot *s)
+/* Where the payload stands, in the words of PSYNC. The first effect behind it says its database. */
+static void send_full_resync(struct client *cl, const struct payload *p)
 {
     char line[128];
     struct history *h = &cl->w->srv->history;
     journal_select_again(&h->journal);
     if (!cl->replica->by_psync) return;
-    int n = snprintf(line, sizeof line, "+FULLRESYNC %s %llu\r\n", h->id, (unsigned long long)s->offset);
-    reply_raw(&cl->out, bytes_of(line, (size_t)n));
-    client_output(cl);
+    say(cl, line, snprintf(line, sizeof line, "+FULLRESYNC %s %llu\r\n", h->id, (unsigned long long)p->offset));
 }
 
-static void give(struct client *cl, struct snapshot *s)
+/* cl gets this one. */
+static void give(struct client *cl, struct payload *p)
 {
-    feed_start(cl, s);
+    feed_start(cl, p);
+    send_full_resync(cl, p);
+}
+
+static void begin_flow(struct client *cl)
+{
+    char line[64];
+    const struct payload *p = cl->feed->payload;
+    feed_flow(cl);
+    cl->replica->taken_ms = cl->w->now_ms;
+    if (p->has_mark) {
+        say(cl, line, snprintf(line, sizeof line, "$EOF:%s\r\n", p->mark));
+        return;
+    }
     cl->replica->state = REPLICA_RECEIVES;
-    send_full_resync(cl, s);
-    if (s->is_whole) send_head(cl, s);
+    say(cl, line, snprintf(line, sizeof line, "$%llu\r\n", (unsigned long long)p->bytes));
+}
+
+static bool reads(const struct client *cl, const struct payload *p) { return cl->feed && cl->feed->payload == p; }
+
+void replicas_payload_flows(struct worker *w, struct payload *p)
+{
+    struct replicas *r = w->replicas;
+    for (size_t i = 0; i < r->count; i++)
+        if (reads(r->v[i], p)) begin_flow(r->v[i]);
+    demi_wake_ring(w->wake);
+}
+
+/* What the fastest and the slowest have not taken of it. */
+struct untaken {
+    uint64_t least, most;
+};
+
+static struct untaken untaken(const struct worker *w, const struct payload *p)
+{
+    const struct replicas *r = w->replicas;
+    struct untaken u = {UINT64_MAX, 0};
+    for (size_t i = 0; i < r->count; i++) {
+        if (!reads(r->v[i], p)) continue;
+        uint64_t n = broadcast_unread(&r->v[i]->feed->in_payload);
+        if (n < u.least) u.least = n;
+        if (n > u.most) u.most = n;
+    }
+    return u;
+}
+
+static bool is_room(struct untaken u) { return u.least < PAYLOAD_AHEAD && u.most < PAYLOAD_BEHIND; }
+
+bool replicas_have_room(const struct worker *w, struct payload *p)
+{
+    if (p->reader_count == 0) return true; /* it will be told */
+    p->wants_room = !is_room(untaken(w, p));
+    return !p->wants_room;
+}
+
+void replicas_payload_grew(struct worker *w, const struct payload *p)
+{
+    const struct replicas *r = w->replicas;
+    for (size_t i = 0; i < r->count; i++)
+        if (reads(r->v[i], p)) client_output(r->v[i]);
+    demi_wake_ring(w->wake);
+}
+
+void replicas_payload_taken(struct client *cl)
+{
+    struct payload *p = cl->feed->payload;
+    if (!p->wants_room || !is_room(untaken(cl->w, p))) return;
+    p->wants_room = false;
+    p->go_on(p);
+}
+
+static void serve_waiting(struct worker *w);
+
+void replicas_payload_ended(struct worker *w, struct payload *p, int err)
+{
+    struct replicas *r = w->replicas;
+    for (size_t i = 0; r && i < r->count; i++) {
+        struct client *cl = r->v[i];
+        if (!reads(cl, p)) continue;
+        client_output(cl);
+        if (!err) continue;
+        server_log(w->srv, LOG_WARNING_LEVEL, "SYNC failed for replica %s: %s", cl->peer, strerror(-err));
+        client_kill(cl);
+    }
+    if (r && !w->srv->stopping) serve_waiting(w);
+    demi_wake_ring(w->wake);
 }
 
 void replicas_transferred(struct client *cl)
@@ -276,26 +310,126 @@ static void enlist(struct client *cl)
     cl->s.flags |= SESSION_REPLICA;
 }
 
-bool replicas_attach(struct client *cl)
+/* --- who waits for a payload -------------------------------------------------------------------------------------- */
+
+static bool waits(const struct client *cl) { return !cl->feed && !(cl->flags & CLIENT_CLOSE_NOW); }
+
+/* Those that wait, as one group: how many, since when, and what all of them take. */
+struct group {
+    size_t count;
+    int64_t since_ms;
+    int version;
+    unsigned capa;
+};
+
+static struct group who_waits(const struct worker *w)
+{
+    const struct replicas *r = w->replicas;
+    int newest = (int)w->conf.cfg->rdb_version;
+    struct group g = {.version = newest, .capa = ~0u, .since_ms = w->now_ms};
+    for (size_t i = 0; i < r->count; i++) {
+        const struct replica *me = r->v[i]->replica;
+        if (!waits(r->v[i])) continue;
+        g.count++;
+        g.capa &= me->capa;
+        if (me->asked_ms < g.since_ms) g.since_ms = me->asked_ms;
+        if (replica_rdb_version(me, newest) < g.version) g.version = replica_rdb_version(me, newest);
+    }
+    return g;
+}
+
+static bool is_time(const struct worker *w, const struct group *g)
+{
+    const struct config *cfg = w->conf.cfg;
+    if (cfg->repl_diskless_sync_max_replicas && g->count >= (size_t)cfg->repl_diskless_sync_max_replicas) return true;
+    return w->now_ms - g->since_ms >= cfg->repl_diskless_sync_delay * 1000;
+}
+
+static void close_waiting(struct worker *w)
+{
+    struct replicas *r = w->replicas;
+    for (size_t i = 0; i < r->count; i++)
+        if (waits(r->v[i])) client_kill(r->v[i]);
+}
+
+/* One for all who wait, if it can begin now. */
+static void serve_waiting(struct worker *w)
+{
+    struct replicas *r = w->replicas;
+    struct group g = who_waits(w);
+    if (g.count == 0 || !persist_may_walk(w->srv)) return;
+    bool by_mark = w->conf.cfg->repl_diskless_sync && (g.capa & REPLICA_CAPA_EOF);
+    if (by_mark && !is_time(w, &g)) return;
+    struct payload *p = payload_new(w, g.version, by_mark);
+    server_log(w->srv, LOG_NOTICE_LEVEL, "Starting BGSAVE for SYNC with target: %s",
+               by_mark ? "replicas sockets" : "disk");
+    if (!full_copy_begin(w, p)) {
+        payload_let_go(p);
+        close_waiting(w);
+        return;
+    }
+    for (size_t i = 0; i < r->count; i++)
+        if (waits(r->v[i])) give(r->v[i], p);
+    if (!by_mark) return;
+    payload_flow(p, 0);
+    replicas_payload_flows(w, p);
+}
+
+/* One that is being saved, and may be had by another: he has to catch up with what was written since it stood. */
+static struct payload *payload_to_join(const struct worker *w, const struct replica *me)
+{
+    struct payload *p = full_copy_payload(w);
+    size_t hard = hard_limit(w);
+    if (!p || p->stage != PAYLOAD_GATHERS || p->reader_count == 0) return NULL;
+    if (p->version > replica_rdb_version(me, (int)w->conf.cfg->rdb_version)) return NULL;
+    return hard && broadcast_unread(&p->since) > hard / 2 ? NULL : p;
+}
+
+/* A file with the libraries of functions, or of nothing: it is small, and made at once. */
+static void give_part(struct client *cl)
 {
     struct worker *w = cl->w;
-    struct replicas *r = replicas_of(w);
+    struct payload *p = payload_new(w, replica_rdb_version(cl->replica, (int)w->conf.cfg->rdb_version), true);
+    struct call c = run_internal(w, &w->srv->dbs[0]);
+    struct rdb_sink s;
+    struct rdb_writer out;
+    give(cl, p);
+    payload_flow(p, 0);
+    begin_flow(cl);
+    rdb_sink_init(&s, NULL, NULL);
+    s.version = p->version;
+    s.compress = c.cfg->rdbcompression;
+    s.checksum = c.cfg->rdbchecksum;
+    rdb_write_begin(&out, &s, &c, RDB_OF_SERVER);
+    if (!(cl->replica->wants & REPLICA_WANTS_NO_FUNCTIONS)) libraries_write(&w->srv->libraries, &s);
+    rdb_write_end(&out);
+    payload_put(p, rdb_sink_bytes(&s));
+    payload_end(p);
+    rdb_sink_fini(&s);
+    client_output(cl);
+}
+
+static void keep_history(struct worker *w)
+{
     struct history *h = &w->srv->history;
+    if (history_is_kept(h)) return;
+    if (!w->srv->upstream) history_new_id(h); /* what was written since it was kept last is nobody's history */
+    history_keep(h);
+}
+
+void replicas_attach(struct client *cl)
+{
+    struct worker *w = cl->w;
     struct replica *me = replica_of(cl);
-    int version = replica_rdb_version(me, (int)w->conf.cfg->rdb_version);
-    drop_read(w);
-    if (!history_is_kept(h)) { /* what was written since it was kept last is nobody's history */
-        if (!w->srv->upstream) history_new_id(h);
-        history_keep(h);
-    }
-    struct snapshot *s = snapshot_to_share(w, version);
-    if (!s && may_begin(w) && !(s = snapshot_begin(w, version))) return false;
+    keep_history(w);
     enlist(cl);
     me->state = REPLICA_WAITS;
     me->asked_ms = w->now_ms;
-    r->figures.full++;
-    if (s) give(cl, s);
-    return true;
+    w->replicas->figures.full++;
+    struct payload *p = payload_to_join(w, me);
+    if (me->wants) give_part(cl);
+    else if (p) give(cl, p);
+    else serve_waiting(w);
 }
 
 void replicas_continue(struct client *cl, uint64_t from)
@@ -334,45 +468,6 @@ void replicas_take_ack(struct client *cl, int64_t offset, int64_t aof_offset)
     blocked_log_moved(w);
 }
 
-/* It is no replica any more, but a client that got an error. */
-static void replica_refuse(struct client *cl)
-{
-    replicas_forget(cl);
-    reply_error(&cl->out, "ERR Unable to SYNC: other replicas have not taken their snapshots yet");
-    client_output(cl);
-}
-
-/* Those that wait get one snapshot together. */
-static void serve_waiting(struct worker *w)
-{
-    struct replicas *r = w->replicas;
-    struct snapshot *next = NULL;
-    for (size_t i = r->count; i-- > 0 && (next || may_begin(w));) {
-        struct client *cl = r->v[i];
-        if (cl->feed) continue;
-        if (!next && !(next = snapshot_begin(w, RDB_VERSION_MIN))) replica_refuse(cl);
-        else give(cl, next);
-    }
-}
-
-void replicas_copy_ended(struct worker *w, struct snapshot *s, int err)
-{
-    struct replicas *r = w->replicas;
-    if (err)
-        server_log(w->srv, LOG_WARNING_LEVEL,
-                   "A snapshot for replicas was given up: with those that others have not taken yet it is more than "
-                   "client-output-buffer-limit allows");
-    else server_log(w->srv, LOG_NOTICE_LEVEL, "Snapshot for replicas made: %llu bytes", (unsigned long long)s->bytes);
-    for (size_t i = 0; i < r->count; i++) {
-        struct client *cl = r->v[i];
-        if (cl->feed && cl->feed->snapshot == s && !err) send_head(cl, s);
-    }
-    for (size_t i = r->count; err && i-- > 0;)
-        if (r->v[i]->feed && r->v[i]->feed->snapshot == s) replica_refuse(r->v[i]);
-    drop_read(w);
-    serve_waiting(w);
-}
-
 void replicas_forget(struct client *cl)
 {
     struct worker *w = cl->w;
@@ -384,7 +479,6 @@ void replicas_forget(struct client *cl)
     memmove(r->v + i, r->v + i + 1, (--r->count - i) * sizeof *r->v);
     cl->s.flags &= ~(uint32_t)SESSION_REPLICA;
     if (r->count == 0) r->alone_ms = w->now_ms;
-    drop_read(w);
     see_good(w);
     blocked_log_moved(w);
 }
@@ -403,37 +497,37 @@ void replicas_close_all(struct worker *w)
 void replicas_check(const struct worker *w)
 {
     const struct replicas *r = w->replicas;
+    size_t readers = 0;
     if (!r) {
         ASSERT(!w->copy);
         return;
     }
-    size_t parts = 0, readers = 0, refs = 0;
-    for (size_t i = 0; i < r->snapshot_count; i++) {
-        const struct snapshot *s = r->snapshots[i];
-        ASSERT(s->refs >= 1);
-        ASSERT(s->is_whole == (s != full_copy_of(w)));
-        parts += !s->is_whole;
-        refs += s->refs - 1;
-    }
-    ASSERT(parts == (w->copy != NULL));
+    const struct payload *making = full_copy_payload(w);
+    if (making) ASSERT(making->stage != PAYLOAD_WHOLE);
     for (size_t i = 0; i < r->count; i++) {
         const struct client *cl = r->v[i];
+        const struct replica *me = cl->replica;
         ASSERT(cl->s.flags & SESSION_REPLICA);
-        ASSERT(cl->feed || !may_begin(w)); /* it has something to read, or waits for the end of another walk */
-        readers += cl->feed && cl->feed->snapshot;
+        ASSERT(me != NULL);
+        readers += making && reads(cl, making);
+        if (!cl->feed) continue; /* it waits, or is about to be closed */
+        const struct payload *p = cl->feed->payload;
+        ASSERT(!p == (me->state == REPLICA_ONLINE));
+        if (!p) continue;
+        ASSERT(p->reader_count >= 1);
+        ASSERT(!cl->feed->in_payload.of == (p->stage == PAYLOAD_GATHERS));
+        ASSERT(!p->since.of == (p->stage != PAYLOAD_GATHERS));
     }
-    ASSERT(readers == refs);
+    if (making) ASSERT(readers == making->reader_count);
 }
 #endif
 
 void replicas_fini(struct worker *w)
 {
     struct replicas *r = w->replicas;
+    full_copy_fini(w);
     if (!r) return;
     ASSERT(r->count == 0);
-    drop_read(w);
-    ASSERT(r->snapshot_count == 0);
-    mem_free(r->snapshots);
     mem_free(r->v);
     mem_free(r);
     w->replicas = NULL;
@@ -444,12 +538,31 @@ static void tell_waiting(const struct replicas *r)
 {
     for (size_t i = 0; i < r->count; i++) {
         struct client *cl = r->v[i];
-        if (cl->feed && (!cl->feed->snapshot || cl->feed->snapshot->is_whole)) continue;
+        if (cl->feed && (!cl->feed->payload || cl->feed->payload->stage != PAYLOAD_GATHERS)) continue;
         reply_raw(&cl->out, BYTES("\n"));
         client_output(cl);
     }
 }
 
+static void close_silent_one(struct client *cl, const char *what)
+{
+    server_log(cl->w->srv, LOG_WARNING_LEVEL, "Disconnecting timedout replica (%s): %s", what, cl->peer);
+    client_kill(cl);
+}
+
+/* It takes nothing of its payload; with SYNC nobody acknowledges. */
+static bool is_stuck(struct client *cl, int64_t timeout_ms)
+{
+    struct replica *me = cl->replica;
+    uint64_t taken = cl->net_out - cl->unsent;
+    if (taken != me->taken || !broadcast_unread(&cl->feed->in_payload)) {
+        me->taken = taken;
+        me->taken_ms = cl->w->now_ms;
+    }
+    return cl->w->now_ms - me->taken_ms > timeout_ms;
+}
+
+/* Once a second. */
 static void close_silent(struct worker *w)
 {
     struct replicas *r = w->replicas;
@@ -457,10 +570,24 @@ static void close_silent(struct worker *w)
     for (size_t i = 0; i < r->count; i++) {
         struct client *cl = r->v[i];
         const struct replica *me = cl->replica;
-        if (me->state != REPLICA_ONLINE || !me->by_psync || (cl->flags & CLIENT_CLOSE_NOW)) continue;
-        if (w->now_ms - me->ack_ms <= timeout_ms) continue;
-        server_log(w->srv, LOG_WARNING_LEVEL, "Disconnecting timedout replica (streaming sync): %s", cl->peer);
-        client_kill(cl);
+        if (!cl->feed || (cl->flags & CLIENT_CLOSE_NOW)) continue;
+        if (cl->feed->in_payload.of && is_stuck(cl, timeout_ms)) close_silent_one(cl, "full sync");
+        bool follows = me->state == REPLICA_ONLINE && me->by_psync;
+        if (follows && w->now_ms - me->ack_ms > timeout_ms) close_silent_one(cl, "streaming sync");
+    }
+}
+
+/* One that is as far behind as it may be, while another waits for more: some times a second. */
+static void close_slow(struct worker *w)
+{
+    struct replicas *r = w->replicas;
+    for (size_t i = 0; i < r->count; i++) {
+        struct client *cl = r->v[i];
+        if (!cl->feed || !cl->feed->in_payload.of || !cl->feed->payload->wants_room) continue;
+        struct untaken u = untaken(w, cl->feed->payload);
+        if (u.least >= PAYLOAD_AHEAD || broadcast_unread(&cl->feed->in_payload) < PAYLOAD_BEHIND) continue;
+        cl->replica->slow_ms += 1000 / w->conf.cfg->hz;
+        if (cl->replica->slow_ms > SLOW_MS) close_silent_one(cl, "others wait for it");
     }
 }
 
@@ -498,9 +625,9 @@ void replicas_cron(struct worker *w)
     struct replicas *r = w->replicas;
     if (!r && history_is_kept(&w->srv->history)) r = replicas_of(w);
     if (!r) return;
-    drop_read(w);
     serve_waiting(w);
     see_good(w);
+    close_slow(w);
     ping(w);
     forget_history(w);
     if (w->cron_runs % (uint64_t)w->conf.cfg->hz != 0) return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who follows the writes: clients that sent SYNC or PSYNC. Each reads a snapshot, and from where that stands every
+ * Who follows the writes: clients that sent SYNC or PSYNC. Each reads a payload, and from where that stands every
  * effect, out of blocks that all of them share (server/net/feed.h, server/journal/journal.h).
  */
 #ifndef SERVER_REPLICAS_H
@@ -12,19 +12,16 @@
 
 struct client;
 struct journal;
-struct snapshot;
+struct payload;
 struct worker;
 
 struct replicas; /* server/repl/replicas.c */
 
 /* --- who comes and goes ------------------------------------------------------------------------------------------- */
 
-/* A full synchronisation: cl gets a snapshot and then the history; no replies any more. The snapshot is one that others
- * read or that is in the making, unless too much has happened since it stood; else a new one, now, or as soon as the
- * one in the making is whole. False: it would take more memory than it may (one may be as large as the data; while one
- * is being read, all together stay within client-output-buffer-limit replica). Where that shows only later, cl gets the
- * error then. */
-bool replicas_attach(struct client *cl);
+/* A full synchronisation: cl gets a payload and then the history; no replies any more. The payload is one that is being
+ * saved, unless too much has happened since it stood; else a new one, as soon as nothing else walks the data. */
+void replicas_attach(struct client *cl);
 /* A partial one: it goes on with the byte at `from`, which history_continues() allowed. */
 void replicas_continue(struct client *cl, uint64_t from);
 /* One that had asked for that gets everything. */
@@ -34,9 +31,18 @@ void replicas_forget(struct client *cl);
 /* All of them are disconnected: what they followed is not what they will be told (a new id). They come back. */
 void replicas_close_all(struct worker *w);
 void replicas_fini(struct worker *w);
-/* The copy of s has come to its end, with 0 or -errno: those who wait get it, or the error. */
-void replicas_copy_ended(struct worker *w, struct snapshot *s, int err);
-/* cl has been handed all of its snapshot. */
+
+/* --- payloads, for who makes them and who sends them -------------------------------------------------------------- */
+
+/* Its pieces come from now on: its readers are told in which form. */
+void replicas_payload_flows(struct worker *w, struct payload *p);
+void replicas_payload_grew(struct worker *w, const struct payload *p);
+/* It came to its end, with 0 or -errno: then its readers are closed, and come back. */
+void replicas_payload_ended(struct worker *w, struct payload *p, int err);
+/* Its readers have taken so much that more may be put. If not, its maker is told when they have. */
+bool replicas_have_room(const struct worker *w, struct payload *p);
+/* cl has taken some of it; all of it. */
+void replicas_payload_taken(struct client *cl);
 void replicas_transferred(struct client *cl);
 
 /* --- how far they have come --------------------------------------------------------------------------------------- */
@@ -74,7 +80,7 @@ struct replicas_figures {
     uint64_t full, partial_ok, partial_err; /* synchronisations since the start, and those that could not be partial */
 };
 struct replicas_figures replicas_figures(const struct worker *w);
-/* Memory of snapshots and of effects that somebody has not read yet, beyond the backlog's. Not the data's: who is over
+/* Memory of payloads and of effects that somebody has not read yet, beyond the backlog's. Not the data's: who is over
  * maxmemory cannot evict it, and evicting would make more of it. */
 size_t replicas_memory(const struct worker *w);
 /* The backlog's. */

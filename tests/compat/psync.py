@@ -3,6 +3,7 @@
 """PSYNC and REPLCONF as a peer speaks them by hand: the same to redis-server and to ours, the same answers to the byte (but for
 ids), the same offsets, the same counters. TAP on stdout.
 """
+import concurrent.futures
 import os
 import re
 import sys
@@ -58,6 +59,7 @@ class Peer:
         assert line.startswith(b"+FULLRESYNC "), line
         self.id, self.offset = line.split()[1], int(line.split()[2])
         payload = self.payload()
+        time.sleep(0.15)  # redis-server has to see the end of its child before an ACK counts; a replica sends another
         self.ack()
         return payload
 
@@ -393,8 +395,137 @@ def identity(server):
     return out
 
 
+def payload_head(peer):
+    line = peer.line()
+    return b"$EOF" if line.startswith(b"$EOF:") else line[:1]
+
+
+def parts(server):
+    """A part of the data: functions, nothing; who only wants the payload is closed behind it."""
+    client, out = server.client(), []
+    client.call("FLUSHALL")
+    client.call("SET", "k", "v")
+    client.call("FUNCTION", "LOAD", "REPLACE", "#!lua name=lib\nredis.register_function('f', function() return 1 end)")
+    for said in (["rdb-filter-only functions"], ["capa eof", "rdb-filter-only functions", "rdb-only 1"], ["capa eof", "rdb-filter-only functions"], ["capa eof", "rdb-only 1"], ["rdb-only 1"]):
+        peer = Peer(server, *said)
+        line = peer.psync()
+        out.append(hidden(line).split()[0])
+        if line.startswith(b"-"):
+            peer.close()
+            continue
+        data = peer.payload()
+        out += [data[:5], b"register_function" in data, b"\x00\x01k\x01v" in data]
+        peer.ack()
+        client.call("SET", "more", "1")
+        out.append(peer.is_closed(5) if "rdb-only 1" in said else wait_for(lambda: b"online" in field(client, "slave0")))
+        peer.close()
+        out.append(at_rest(client))
+    peer = Peer(server, "capa eof")
+    peer.ask("REPLCONF", "rdb-filter-only", "")
+    peer.psync()
+    data = peer.payload()
+    out += [b"register_function" in data, b"\x01k\x01v" in data]
+    peer.close()
+    out.append(at_rest(client))
+    for said in ([], ["capa eof"]):  # without PSYNC: no status line
+        peer = Peer(server, *said)
+        peer.link.send(encode(["SYNC"]))
+        out.append(payload_head(peer))
+        peer.close()
+        out.append(at_rest(client))
+    client.call("FUNCTION", "FLUSH")
+    client.close()
+    return out
+
+
+def together(server):
+    """Several that wait get one payload, and the same stream behind it, to which a late one of a file comes, too."""
+    client, out = server.client(), []
+    client.call("FLUSHALL")
+    for i in range(200):
+        client.call("SET", "key:%d" % i, "x" * 100)
+    client.call("CONFIG", "SET", "rdb-key-save-delay", "5000")
+    peers = [Peer(server, "capa eof capa psync2") for _ in range(3)]
+    lines = [peer.psync() for peer in peers[:1]]
+    client.call("SET", "between", "1")
+    peers[1].link.send(encode([b"PSYNC", b"?", b"-1"]))
+    out.append(wait_for(lambda: field(client, "connected_slaves") == b"2"))
+    out.append(field(client, "slave0").split(b",")[2])
+    client.call("CONFIG", "SET", "rdb-key-save-delay", "0")
+    for peer in peers[:2]:
+        if peer is peers[1]:
+            lines.append(peer.line())
+        peer.offset = int(lines[-1].split()[2]) if peer is peers[1] else int(lines[0].split()[2])
+        peer.payload()
+        time.sleep(0.15)
+        peer.ack()
+    client.call("SET", "behind", "1")
+    end = encode(["SET", "behind", "1"])
+    for peer in peers[:2]:
+        while not peer.stream.endswith(end):
+            peer.command()
+        out.append(peer.offset == int(field(client, "master_repl_offset")))
+    out.append(peers[0].stream.replace(SELECT, b"").endswith(peers[1].stream.replace(SELECT, b"")))
+    for peer in peers:
+        peer.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def delayed(server):
+    """The first one waits for others, so long or until they are enough; a newline each second says that it waits."""
+    client, out = server.client(), []
+    client.call("CONFIG", "SET", "repl-diskless-sync-delay", "2")
+    one = Peer(server, "capa eof capa psync2")
+    one.link.send(encode([b"PSYNC", b"?", b"-1"]))
+    began = time.monotonic()
+    newline = one.link.exactly(1, time.monotonic() + 5)
+    line = one.line()
+    waited = time.monotonic() - began
+    out += [newline, hidden(line).split()[0], 1.5 < waited]
+    one.close()
+    out.append(at_rest(client))
+    client.call("CONFIG", "SET", "repl-diskless-sync-delay", "100", "repl-diskless-sync-max-replicas", "2")
+    peers = [Peer(server, "capa eof capa psync2") for _ in range(2)]
+    for peer in peers:
+        peer.link.send(encode([b"PSYNC", b"?", b"-1"]))
+    for peer in peers:
+        out.append(hidden(peer.line()).split()[0])
+        peer.close()
+    client.call("CONFIG", "SET", "repl-diskless-sync-delay", "0", "repl-diskless-sync-max-replicas", "0")
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def deserted(server):
+    """Who leaves in the middle of its payload leaves nothing behind; the next one gets one."""
+    client, out = server.client(), []
+    client.call("FLUSHALL")
+    for i in range(300):
+        client.call("SET", "key:%d" % i, os.urandom(50000))
+    for take in (0, 1, 100, 1000000):
+        peer = Peer(server, "capa eof capa psync2")
+        peer.psync()
+        peer.link.exactly(take, time.monotonic() + 10)
+        peer.close()
+        out.append(at_rest(client))
+    out.append(wait_for(lambda: field(client, "rdb_bgsave_in_progress") == b"0"))
+    peer = Peer(server, "capa psync2")
+    out.append(len(peer.full()) > 15000000)
+    peer.close()
+    client.call("FLUSHALL")
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
 SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity]
+PAYLOADS = [parts, together, deserted]
+DISKLESS = [delayed]
 SINCE_7_2 = [logged]
+OPTIONS = ["--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0"]
 
 
 def play(scene, server):
@@ -404,16 +535,25 @@ def play(scene, server):
         return ["%s: %r" % (type(err).__name__, err)] + server.log_tail(5)
 
 
+def both(tap, scene, theirs, ours, form):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        want, got = pool.map(lambda server: play(scene, server), (theirs, ours))
+    claim = "%s (by %s)" % (scene.__doc__.rstrip("."), form)
+    tap.ok(want == got, claim, [] if want == got else ["redis-server: %r" % (want,), "ours:         %r" % (got,)])
+
+
 def main():
     for binary in (REDIS, OURS):
         if not os.access(binary, os.X_OK):
             skip_all("no " + binary)
     tap = Tap()
-    options = ["--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0"]
-    with Server(REDIS, options) as theirs, Server(OURS, options) as ours:
-        for scene in SCENES + ([] if OLDER else SINCE_7_2):
-            want, got = play(scene, theirs), play(scene, ours)
-            tap.ok(want == got, scene.__doc__.rstrip("."), [] if want == got else ["redis-server: %r" % (want,), "ours:         %r" % (got,)])
+    with Server(REDIS, OPTIONS) as theirs, Server(OURS, OPTIONS) as ours:
+        for scene in SCENES + PAYLOADS + ([] if OLDER else SINCE_7_2):
+            both(tap, scene, theirs, ours, "file")
+    OPTIONS[1] = "yes"
+    with Server(REDIS, OPTIONS) as theirs, Server(OURS, OPTIONS) as ours:
+        for scene in [full, partial] + PAYLOADS + DISKLESS:
+            both(tap, scene, theirs, ours, "socket")
         tap.ok(ours.alive(), "the server is still there")
     tap.done()
 
