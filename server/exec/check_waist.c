@@ -111,6 +111,7 @@ static void check_reply(const struct check_waist *k, const struct call *c)
 {
     size_t bytes = reply_bytes(c->out);
     if (c->out->values) return;
+    if (c->session && (c->session->flags & SESSION_REPLICA)) return; /* what PSYNC begins is no RESP */
     if (c->out->over || bytes < k->reply_from || bytes > CHECK_REPLY_BYTES) return;
     size_t values = reply_check(c->out, k->reply_from);
     ASSERT(values <= 1 || (c->cmd->flags & CMD_SUBSCRIBED));

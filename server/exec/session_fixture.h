@@ -70,6 +70,7 @@ static inline void fixture_init(struct fixture *f, unsigned slices)
     f->w.now_ms = FIXTURE_NOW;
     f->w.slow_ticks = UINT64_MAX;
     list_init(&f->w.clients);
+    list_init(&f->w.copies);
     rng_seed(&f->w.rng, 1);
     reply_init(&f->w.nowhere, 2);
     for (int i = 0; i < FIXTURE_DBS; i++) db_init(&f->dbs[i], i, slices, 42);

@@ -232,7 +232,8 @@ static void ended(struct worker *w, struct save *s, int err)
 bool persist_may_walk(const struct server *srv)
 {
     const struct persist *p = &srv->persist;
-    return !p->saving && !p->streaming && !p->loading && !p->beside && !srv->aof.rewriting && walks_are_free(&srv->walks);
+    return !p->saving && !p->streaming && !p->loading && !p->beside && !srv->aof.rewriting &&
+           walks_are_free(&srv->walks);
 }
 
 static int save_begin_at(struct worker *w, int version)
@@ -308,6 +309,7 @@ void persist_save_cancel(struct worker *w)
     server_log(w->srv, LOG_WARNING_LEVEL, "Background saving was given up");
     if (p->cancelled) save_wait(p->cancelled);
     ASSERT(!p->cancelled);
+    if (!p->saving) return; /* it has ended meanwhile */
     p->cancelled = p->saving;
     p->saving = NULL;
     p->took_s = now_s(w) - p->tried_s;

@@ -31,18 +31,18 @@ struct persist {
     struct save *cancelled; /* one that was given up and has not ended yet; NULL: there is none */
     uint64_t seen_progress; /* of the save that commands wait for, and since when there was no more */
     int64_t stalled_ms;
-    bool stalled;                       /* the cancelled one had none for long */
-    bool scheduled;                     /* BGSAVE SCHEDULE, or one inside EXEC */
-    bool failed;                        /* the last one in the background */
+    bool stalled;                                            /* the cancelled one had none for long */
+    bool scheduled;                                          /* BGSAVE SCHEDULE, or one inside EXEC */
+    bool failed;                                             /* the last one in the background */
     void (*told)(struct worker *w, struct save *s, int err); /* who else wants to know how the one under way ends */
-    int64_t saved_s;                    /* when the data were last saved, or the server began */
-    int64_t tried_s;                    /* when one in the background last began */
-    int64_t took_s;                     /* the last one in the background; -1: there was none */
-    int64_t dirty_before;               /* changes when the one under way began */
-    uint64_t saves;                     /* begun since the start */
-    size_t memory_peak;                 /* of the last one */
-    struct load *loading;               /* the data are being loaded; NULL: no */
-    void (*ready)(struct server *srv);  /* who is told when they are */
+    int64_t saved_s;                                         /* when the data were last saved, or the server began */
+    int64_t tried_s;                                         /* when one in the background last began */
+    int64_t took_s;                                          /* the last one in the background; -1: there was none */
+    int64_t dirty_before;                                    /* changes when the one under way began */
+    uint64_t saves;                                          /* begun since the start */
+    size_t memory_peak;                                      /* of the last one */
+    struct load *loading;                                    /* the data are being loaded; NULL: no */
+    void (*ready)(struct server *srv);                       /* who is told when they are */
     struct load *beside;                /* data for a replica are, while the old ones are served; NULL: no */
     struct rdb_origin origin;           /* of what was loaded at the start */
     void (*arrived)(struct worker *w);  /* who is told of that first */
@@ -65,8 +65,8 @@ void persist_cron(struct worker *w);
 int persist_save(struct worker *w);
 /* Begins one in the background. 0; -EBUSY: one is under way; another -errno: the log says why. */
 int persist_save_begin(struct worker *w);
-/* The same for replicas, of an RDB version: told(), called before the save is gone, may take the file that was left open
- * to be read (save_take_open()). */
+/* The same for replicas, of an RDB version: told() is called before the save is gone, and may take the file that was
+ * left open to be read (save_take_open()). */
 int persist_save_for_replicas(struct worker *w, int version, void (*told)(struct worker *w, struct save *s, int err));
 /* Begins one into their connections instead; told() as above. False: the log says why. */
 struct save_stream;

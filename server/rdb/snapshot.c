@@ -33,9 +33,8 @@ static void put_aux_int(struct rdb_sink *s, const char *key, int64_t v)
 static void put_origin(struct rdb_sink *s, const struct server *srv)
 {
     const struct history *h = &srv->history;
-    int64_t db = srv->upstream ? srv->upstream->stream_db : h->journal.selected;
     if (!history_is_kept(h)) return;
-    put_aux_int(s, "repl-stream-db", db < 0 ? 0 : db);
+    put_aux_int(s, "repl-stream-db", history_database(h));
     put_aux(s, "repl-id", bytes_of_str(h->id));
     put_aux_int(s, "repl-offset", (int64_t)history_offset(h));
 }

@@ -65,7 +65,7 @@ static bool has_room(void *arg)
     return replicas_have_room(f->w, f->payload);
 }
 
-static void put(void *arg, const char *bytes, size_t n)
+static void put_packed(void *arg, const char *bytes, size_t n)
 {
     struct full_copy *f = arg;
     payload_put(f->payload, bytes_of(bytes, n));
@@ -91,7 +91,7 @@ static void stream_told(struct worker *w, struct save *s, int err)
 static bool stream_begin(struct worker *w, struct payload *p)
 {
     struct full_copy *f = copy_new(w, p, stream_go_on);
-    const struct save_stream to = {has_room, put, f};
+    const struct save_stream to = {has_room, put_packed, f};
     w->copy = f;
     if (persist_stream_begin(w, &to, p->version, stream_told)) return true;
     w->copy = NULL;
@@ -180,11 +180,12 @@ static int reading_begin(struct full_copy *f, int qd)
     return err;
 }
 
-/* The save goes on where somebody else wants it. */
+/* The save goes on where somebody else wants it, and where giving it up would have to wait for another. */
 static void saving_go_on(struct payload *p)
 {
     struct full_copy *f = p->maker;
-    if (p->reader_count == 0 && !f->w->conf.cfg->save_count) persist_save_cancel(f->w);
+    bool is_wanted = p->reader_count || f->w->conf.cfg->save_count || f->w->srv->persist.cancelled;
+    if (!is_wanted) persist_save_cancel(f->w);
 }
 
 static void save_told(struct worker *w, struct save *s, int err)

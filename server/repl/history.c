@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "alloc/base/rng.h"
+#include "server/repl/upstream.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -37,6 +38,13 @@ void history_fini(struct history *h)
 }
 
 uint64_t history_offset(const struct history *h) { return h->base + h->journal.text.end; }
+
+int history_database(const struct history *h)
+{
+    const struct upstream *u = h->journal.srv->upstream;
+    int64_t db = !u ? h->journal.selected : u->client ? u->client->s.db->id : u->stream_db;
+    return db < 0 ? 0 : (int)db;
+}
 
 uint64_t history_offset_of(const struct history *h, const struct broadcast_reader *r)
 {

@@ -31,13 +31,13 @@ enum payload_stage { PAYLOAD_GATHERS, PAYLOAD_FLOWS, PAYLOAD_WHOLE };
 
 struct payload {
     enum payload_stage stage;
-    uint64_t offset;                      /* of the history, where the data stand */
-    int version;                          /* of RDB */
-    bool has_mark;                        /* the form */
+    uint64_t offset; /* of the history, where the data stand */
+    int version;     /* of RDB */
+    bool has_mark;   /* the form */
     char mark[PAYLOAD_MARK_SIZE + 1];
-    uint64_t bytes;                       /* its length, once it flows without a mark */
-    struct broadcast text;                /* private */
-    struct broadcast_reader since;        /* the history from then on, while replicas may join */
+    uint64_t bytes;                /* its length, once it flows without a mark */
+    struct broadcast text;         /* private */
+    struct broadcast_reader since; /* the history from then on, while replicas may join */
     struct journal *journal;
     size_t reader_count;
     bool wants_room;                  /* its maker waits */

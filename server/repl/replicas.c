@@ -315,18 +315,18 @@ static void enlist(struct client *cl)
 static bool waits(const struct client *cl) { return !cl->feed && !(cl->flags & CLIENT_CLOSE_NOW); }
 
 /* Those that wait, as one group: how many, since when, and what all of them take. */
-struct group {
+struct waiting_group {
     size_t count;
     int64_t since_ms;
     int version;
     unsigned capa;
 };
 
-static struct group who_waits(const struct worker *w)
+static struct waiting_group who_waits(const struct worker *w)
 {
     const struct replicas *r = w->replicas;
     int newest = (int)w->conf.cfg->rdb_version;
-    struct group g = {.version = newest, .capa = ~0u, .since_ms = w->now_ms};
+    struct waiting_group g = {.version = newest, .capa = ~0u, .since_ms = w->now_ms};
     for (size_t i = 0; i < r->count; i++) {
         const struct replica *me = r->v[i]->replica;
         if (!waits(r->v[i])) continue;
@@ -338,7 +338,7 @@ static struct group who_waits(const struct worker *w)
     return g;
 }
 
-static bool is_time(const struct worker *w, const struct group *g)
+static bool is_time(const struct worker *w, const struct waiting_group *g)
 {
     const struct config *cfg = w->conf.cfg;
     if (cfg->repl_diskless_sync_max_replicas && g->count >= (size_t)cfg->repl_diskless_sync_max_replicas) return true;
@@ -356,7 +356,7 @@ static void close_waiting(struct worker *w)
 static void serve_waiting(struct worker *w)
 {
     struct replicas *r = w->replicas;
-    struct group g = who_waits(w);
+    struct waiting_group g = who_waits(w);
     if (g.count == 0 || !persist_may_walk(w->srv)) return;
     bool by_mark = w->conf.cfg->repl_diskless_sync && (g.capa & REPLICA_CAPA_EOF);
     if (by_mark && !is_time(w, &g)) return;
@@ -490,7 +490,6 @@ void replicas_close_all(struct worker *w)
         feed_end(r->v[i]);
         client_kill(r->v[i]);
     }
-    if (r) drop_read(w);
 }
 
 #ifdef DEMI_DEBUG
