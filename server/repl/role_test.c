@@ -125,6 +125,38 @@ static void test_a_replica_evicts_nothing_and_refuses_its_primary_nothing(void *
     assert_string_equal(ask("GET k"), "$1\r\nw\r\n");
 }
 
+/* What its own disk refuses to others would make it another than its primary: it stops, or goes on without the disk. */
+static void test_a_replica_whose_disk_fails_stops_or_goes_on(void **state)
+{
+    (void)state;
+    follow(true);
+    f.srv.unusual |= SERVER_DISK_ERROR;
+    f.cfg.replica_ignore_disk_write_errors = true;
+    stream("SET k v");
+    stream("PING");
+    assert_string_equal(ask("GET k"), "$1\r\nv\r\n");
+    assert_false(f.srv.stopping);
+    f.cfg.replica_ignore_disk_write_errors = false;
+    stream("PING");
+    assert_false(f.srv.stopping);
+    stream("SET k w");
+    assert_true(f.srv.stopping);
+    assert_int_equal(f.srv.exit_code, 1);
+    assert_string_equal(ask("GET k"), "$1\r\nv\r\n");
+    f.srv.unusual &= ~(unsigned)SERVER_DISK_ERROR;
+}
+
+static void test_the_stream_waits_while_a_script_is_busy(void **state)
+{
+    (void)state;
+    follow(true);
+    f.srv.unusual |= SERVER_BUSY_SCRIPT;
+    assert_int_equal(exec_argv(&primary, (struct bytes[]){BYTES("SET"), BYTES("k"), BYTES("v")}, 3), EXEC_HOLD);
+    f.srv.unusual &= ~(unsigned)SERVER_BUSY_SCRIPT;
+    assert_int_equal(exec_argv(&primary, (struct bytes[]){BYTES("SET"), BYTES("k"), BYTES("v")}, 3), EXEC_APPLIED);
+    assert_string_equal(ask("GET k"), "$1\r\nv\r\n");
+}
+
 /* --- without its link --------------------------------------------------------------------------------------------- */
 
 static void test_old_data_are_served_only_if_they_may_be(void **state)
@@ -394,6 +426,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_transaction_begun_as_primary_does_not_write, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_transaction_of_the_primary_runs_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_replica_evicts_nothing_and_refuses_its_primary_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_replica_whose_disk_fails_stops_or_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_stream_waits_while_a_script_is_busy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_data_are_served_only_if_they_may_be, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_past_its_time_is_hidden_and_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_that_is_hidden_may_still_be_named_at_random, setup, teardown),

@@ -173,6 +173,7 @@ static void be_busy_no_more(struct script_run *run, struct worker *w)
     srv->unusual &= ~(unsigned)SERVER_BUSY;
     batch_take_back(w, run->batch);
     if (run->caller->client) client_leave_script(run->caller->client);
+    if (srv->upstream) worker_let_go(w); /* the stream has waited */
     if (srv->scripts->watch.is_armed) set_timer(&srv->scripts->watch, srv->scripts->watch.tick_ns);
 }
 

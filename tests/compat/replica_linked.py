@@ -541,6 +541,46 @@ def section_blocked(tap, line):
     line.both("CONFIG", "SET", "replica-read-only", "yes")
 
 
+def section_busy(tap, line):
+    """While a script runs for too long the stream waits."""
+    fresh(line)
+    line.both("CONFIG", "SET", "busy-reply-threshold", "50")
+    line.p.call("SET", "k", "v")
+    line.settle()
+    told = [[], []]
+    for i in (0, 1):
+        runs, other = line.connect(i), line.connect(i)
+        runs.send(b'EVAL "while true do end" 0\r\n')
+        for _ in range(300):
+            if other.call("GET", "k").raw().startswith(b"-BUSY"):
+                break
+            time.sleep(0.01)
+        line.p.call("SET", "k", str(i))
+        line.p.call("SET", "new%d" % i, "v")
+        time.sleep(0.2)
+        told[i] += [other.call("GET", "k").raw(), other.call("SCRIPT", "KILL").raw(), re.sub(rb"[0-9a-f]{40}|\d+", b"", runs.read().raw())]
+        line.settle()
+        told[i] += [other.call("MGET", "k", "new%d" % i).raw() == b"*2\r\n$1\r\n%d\r\n$1\r\nv\r\n" % i]
+        runs.close()
+        other.close()
+    tap.ok(told[0] == told[1] and told[0][-1], "while a script is busy the stream waits, and goes on behind it", told)
+    line.both("CONFIG", "SET", "busy-reply-threshold", "5000")
+
+
+def section_paused(tap, line):
+    """CLIENT PAUSE holds the stream, too, and keeps nothing of it."""
+    fresh(line)
+    told = []
+    line.both("CLIENT", "PAUSE", "400", "WRITE")
+    line.p.call("SET", "k", "v")
+    time.sleep(0.1)
+    told.append([r.raw() for r in line.both("GET", "k")])
+    time.sleep(0.5)
+    line.settle()
+    told.append([r.raw() for r in line.both("GET", "k")])
+    tap.ok(all(t[0] == t[1] for t in told) and told[0] != told[1], "CLIENT PAUSE holds the stream", told)
+
+
 # --- without the primary ------------------------------------------------------------------------------------------------------------------
 
 def section_gone(tap, line):
@@ -645,6 +685,8 @@ def main():
                 section_monitor(tap, line)
                 section_clients(tap, line)
                 section_blocked(tap, line)
+                section_busy(tap, line)
+                section_paused(tap, line)
                 section_random(tap, line)
                 section_gone(tap, line)
                 with Server(OURS, ["--repl-diskless-sync-delay", "0"], tcp=True) as other:
