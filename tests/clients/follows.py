@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Our server as a replica of a redis-server: the same data and the same offset, whatever way the snapshot takes, through cuts, with users
+and over TLS; below it a redis-server that follows ours; promotion, restarts, a log.
+"""
+import os
+import random
+import signal
+import subprocess
+import time
+
+from here import OURS, REDIS, Server, Tap, digest, info, need, need_server, text_of, wait_until
+
+need(REDIS)
+need_server()
+QUICK = ["--repl-diskless-sync-delay", "0"]
+LOADS = ("disabled", "on-empty-db", "swapdb")
+
+
+def offset(client):
+    return int(info(client, "master_repl_offset", "replication"))
+
+
+def stats(client, field):
+    return int(info(client, field, "stats"))
+
+
+def is_up(client):
+    return info(client, "master_link_status", "replication") == "up"
+
+
+def same(first, second, seconds=30):
+    """The second one has come as far as the first, and has the same data."""
+    if not wait_until(lambda: is_up(second) and offset(first) == offset(second), seconds):
+        return False
+    return digest(first) == digest(second)
+
+
+def follow(client, server):
+    return text_of(client, "REPLICAOF", "127.0.0.1", str(server.port))
+
+
+def write(client, rng, count):
+    """A bit of everything that is not passed on as it came."""
+    for _ in range(count):
+        key = "k%d" % rng.randrange(60)
+        client.call(*rng.choice((
+            ("SET", key, str(rng.random())), ("SET", key, "x", "EX", "1000"), ("INCRBYFLOAT", "f" + key, "1.5"), ("LPUSH", "l" + key, "a", "b"),
+            ("SPOP", "s" + key), ("SADD", "s" + key, "1", "2", str(rng.randrange(99))), ("ZADD", "z" + key, "1.5", str(rng.randrange(20))),
+            ("ZPOPMIN", "z" + key), ("HINCRBY", "h" + key, "a", "7"), ("XADD", "x" + key, "MAXLEN", "~", "50", "*", "a", "b"), ("DEL", "l" + key),
+            ("PEXPIRE", "h" + key, "900000"), ("GETDEL", key), ("SELECT", str(rng.randrange(3))), ("RENAME", "l" + key, "l2" + key),
+            ("EVAL", "redis.call('INCR', KEYS[1]) redis.call('RPUSH', KEYS[2], redis.call('TIME')[1])", "2", "n" + key, "e" + key))))
+        if rng.random() < 0.1:
+            client.call("MULTI")
+            client.call("INCR", "m" + key)
+            client.call("RPUSH", "m2" + key, "x")
+            client.call("EXEC")
+
+
+def check_loads(tap, rng):
+    with Server(REDIS, QUICK, tcp=True) as primary, Server(OURS, tcp=True) as replica:
+        p, r = primary.client(30), replica.client(30)
+        write(p, rng, 600)
+        for how in LOADS:
+            for diskless in ("yes", "no"):
+                p.call("CONFIG", "SET", "repl-diskless-sync", diskless)
+                r.call("REPLICAOF", "NO", "ONE")
+                r.call("FLUSHALL")
+                r.call("CONFIG", "SET", "repl-diskless-load", how)
+                follow(r, primary)
+                write(p, rng, 200)
+                tap.ok(same(p, r), "diskless %s, loaded %s: the same data at the same offset" % (diskless, how), [offset(p), offset(r)])
+        had = stats(p, "sync_full"), stats(p, "sync_partial_ok")
+        for i in range(5):
+            p.call("CLIENT", "KILL", "TYPE", "replica")
+            write(p, rng, 50)
+            wait_until(lambda: stats(p, "sync_partial_ok") > had[1] + i, 10)
+        tap.ok(same(p, r) and (stats(p, "sync_full"), stats(p, "sync_partial_ok")) == (had[0], had[1] + 5), "links that break go on where they were",
+               [had, stats(p, "sync_full"), stats(p, "sync_partial_ok")])
+        tap.ok(stats(r, "unexpected_error_replies") == 0, "no command of it failed")
+
+
+def check_chain(tap, rng):
+    """redis-server -> ours -> redis-server; then the middle is promoted, and the first follows the last."""
+    with Server(REDIS, QUICK, tcp=True) as first, Server(OURS, QUICK + ["--appendonly", "yes"], tcp=True) as middle, Server(REDIS, QUICK, tcp=True) as last:
+        a, b, c = first.client(30), middle.client(30), last.client(30)
+        write(a, rng, 200)
+        follow(b, first)
+        tap.ok(same(a, b), "the middle follows")
+        follow(c, middle)
+        write(a, rng, 300)
+        tap.ok(same(a, b) and same(a, c), "the last has the same data and offset", [offset(a), offset(b), offset(c)])
+        full = stats(b, "sync_full")
+        b.call("REPLICAOF", "NO", "ONE")
+        write(b, rng, 100)
+        follow(a, middle)
+        tap.ok(same(b, a) and same(b, c) and stats(b, "sync_full") == full, "the middle is promoted: the others go on where they were",
+               [stats(b, "sync_full"), full])
+        follow(b, last)
+        a.call("REPLICAOF", "NO", "ONE")
+        c.call("REPLICAOF", "NO", "ONE")
+        write(c, rng, 100)
+        tap.ok(same(c, b), "and follows the last")
+
+
+def check_restarts(tap, rng):
+    """What a file says of its history is asked for after a restart."""
+    with Server(REDIS, QUICK + ["--repl-backlog-size", "10mb"], tcp=True) as primary:
+        replica = Server(OURS, ["--replicaof", "127.0.0.1 %d" % primary.port], tcp=True)
+        with replica:
+            p = primary.client(30)
+            write(p, rng, 200)
+            tap.ok(same(p, replica.client(30)), "replicaof of the configuration")
+            full = stats(p, "sync_full")
+            replica.client(30).call("SAVE")
+            replica.process.send_signal(signal.SIGTERM)
+            replica.process.wait(20)
+            write(p, rng, 100)
+            replica.start()
+            tap.ok(same(p, replica.client(30)) and stats(p, "sync_full") == full, "restarted with the file of its SAVE: it goes on where that stands",
+                   [stats(p, "sync_full"), full])
+
+
+def check_users(tap, rng):
+    with Server(REDIS, QUICK + ["--requirepass", "pass word"], tcp=True) as primary, Server(OURS, tcp=True) as replica:
+        p, r = primary.client(30), replica.client(30)
+        p.call("AUTH", "pass word")
+        write(p, rng, 50)
+        follow(r, primary)
+        time.sleep(0.3)
+        tap.ok(not is_up(r), "without the password there is no link")
+        r.call("CONFIG", "SET", "masterauth", "pass word")
+        tap.ok(same(p, r), "with it there is one")
+        p.call("ACL", "SETUSER", "copy", "on", ">secret", "+psync", "+replconf", "+ping")
+        r.call("CONFIG", "SET", "masteruser", "copy", "masterauth", "secret")
+        p.call("CLIENT", "KILL", "TYPE", "replica")
+        write(p, rng, 20)
+        tap.ok(same(p, r), "as a user that may do no more than it needs")
+
+
+def make_certificates(folder):
+    def openssl(*words):
+        subprocess.run(("openssl",) + words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server", "-keyout", "s.key", "-out", "s.csr")
+    openssl("x509", "-req", "-in", "s.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out", "s.crt")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other", "-keyout", "o.key", "-out", "other.crt")
+
+
+def check_tls(tap, rng):
+    with Server(OURS) as scratch:
+        make_certificates(scratch.dir)
+        path = lambda name: os.path.join(scratch.dir, name)  # noqa: E731
+        tls = ["--tls-cert-file", path("s.crt"), "--tls-key-file", path("s.key"), "--tls-ca-cert-file", path("ca.crt"), "--tls-replication", "yes"]
+        with Server(REDIS, QUICK, tcp=True) as probe:
+            port = probe.port
+        with Server(REDIS, QUICK + tls + ["--tls-port", str(port)]) as primary, Server(OURS, tls) as replica:
+            p, r = primary.client(30), replica.client(30)
+            write(p, rng, 200)
+            r.call("REPLICAOF", "127.0.0.1", str(port))
+            tap.ok(same(p, r), "over TLS")
+            p.call("CLIENT", "KILL", "TYPE", "replica")
+            write(p, rng, 50)
+            tap.ok(same(p, r), "and again")
+            r.call("CONFIG", "SET", "tls-ca-cert-file", path("other.crt"))
+            p.call("CLIENT", "KILL", "TYPE", "replica")
+            time.sleep(1.5)
+            tap.ok(not is_up(r), "a primary that cannot show who it is is none")
+
+
+tap = Tap()
+seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+print("# SEED=%d" % seed)
+dice = random.Random(seed)
+check_loads(tap, dice)
+check_chain(tap, dice)
+check_restarts(tap, dice)
+check_users(tap, dice)
+check_tls(tap, dice)
+tap.done()
