@@ -5,7 +5,6 @@ and over TLS; below it a redis-server that follows ours; promotion, restarts, a 
 """
 import os
 import random
-import signal
 import subprocess
 import time
 
@@ -103,24 +102,6 @@ def check_chain(tap, rng):
         tap.ok(same(c, b), "and follows the last")
 
 
-def check_restarts(tap, rng):
-    """What a file says of its history is asked for after a restart."""
-    with Server(REDIS, QUICK + ["--repl-backlog-size", "10mb"], tcp=True) as primary:
-        replica = Server(OURS, ["--replicaof", "127.0.0.1 %d" % primary.port], tcp=True)
-        with replica:
-            p = primary.client(30)
-            write(p, rng, 200)
-            tap.ok(same(p, replica.client(30)), "replicaof of the configuration")
-            full = stats(p, "sync_full")
-            replica.client(30).call("SAVE")
-            replica.process.send_signal(signal.SIGTERM)
-            replica.process.wait(20)
-            write(p, rng, 100)
-            replica.start()
-            tap.ok(same(p, replica.client(30)) and stats(p, "sync_full") == full, "restarted with the file of its SAVE: it goes on where that stands",
-                   [stats(p, "sync_full"), full])
-
-
 def check_users(tap, rng):
     with Server(REDIS, QUICK + ["--requirepass", "pass word"], tcp=True) as primary, Server(OURS, tcp=True) as replica:
         p, r = primary.client(30), replica.client(30)
@@ -174,7 +155,6 @@ print("# SEED=%d" % seed)
 dice = random.Random(seed)
 check_loads(tap, dice)
 check_chain(tap, dice)
-check_restarts(tap, dice)
 check_users(tap, dice)
 check_tls(tap, dice)
 tap.done()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a primary says before the stream begins: each line is refused or understood, what was understood is in its bounds,
- * and the mark at the end of a payload is found where a plain comparison finds it, however the bytes are cut.
+ * What a primary says before the stream begins: each line is refused or understood, what was understood is in its
+ * bounds, and the mark at the end of a payload is found where a plain comparison finds it, however the bytes are cut.
  */
 #include <stdlib.h>
 #include <string.h>
