@@ -20,6 +20,7 @@ struct server_host {
     struct world *w;
     const char *conf;   /* lines beside the usual ones */
     bool has_files;     /* there is a disk: the data are loaded */
+    uint64_t salt;      /* chance of its own, where there are several */
     struct server *srv; /* while it runs; else NULL */
     int exit_code;      /* then */
     uint64_t ended_ns;
@@ -59,8 +60,9 @@ static inline int server_main(void *arg)
     bool ok = check(h->w, !conf_load_text(cfg, bytes_of_str(text), false, NULL, &why), "configuration: %s", why.reason);
     server_init(srv, cfg);
     h->srv = srv;
-    struct server_options o = {
-        .hash_seed = hash_u64(1, h->w->seed), .dice_seed = hash_u64(2, h->w->seed), .libos_runs = true};
+    struct server_options o = {.hash_seed = hash_u64(1, h->w->seed + h->salt),
+                               .dice_seed = hash_u64(2, h->w->seed + (h->salt << 32)),
+                               .libos_runs = true};
     ok = ok && CHECK_EQUAL(h->w, server_start(srv, &o), 0);
     if (ok && h->has_files) persist_load_begin(&srv->workers[0], server_is_ready);
     if (ok) CHECK_EQUAL(h->w, worker_run(&srv->workers[0]), 0);
