@@ -391,7 +391,8 @@ static inline bool all_in_step(struct fleet *f, struct fleet_facts facts[FLEET_M
     return true;
 }
 
-/* Snapshots that were begun, by those that run. INFO has times of the processor's beside that number: it is not asked. */
+/* Snapshots that were begun, by those that run. INFO stats, which has the number, has times of the processor's, too: it
+ * is not asked. */
 static inline int64_t fulls_of(const struct fleet *f)
 {
     int64_t sum = 0;
@@ -410,7 +411,7 @@ static inline void describe(const struct fleet *f, const struct fleet_facts fact
                               facts[i].role, facts[i].link, facts[i].id, (long long)facts[i].offset, facts[i].digest);
 }
 
-/* No fault any more, nobody writes: S2, S6, S8. lost: so much may be, of what was told. */
+/* No fault any more, nobody writes: S2, S6, S8. */
 static inline void quiet_point(struct fleet *f, int64_t floor)
 {
     struct fleet_facts facts[FLEET_MAX] = {0};
