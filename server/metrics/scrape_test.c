@@ -87,6 +87,7 @@ static const char *const left_out[] = {
     "used_memory_vm_total",       /* a sum of two that are there */
     "used_memory_scripts",        /* and another one */
     "eventloop_duration_cmd_sum", /* the sum of demikv_command_seconds_total, at a rate that is corrected backwards */
+    "master_port",                /* who its primary is */
     "master_replid2",             /* forty zeros */
 };
 

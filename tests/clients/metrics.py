@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 
-from here import OURS, Server, Tap, free_port, info, need, need_server, text_of, wait_until
+from here import FOLDER, OURS, Server, Tap, free_port, info, need, need_server, text_of, wait_until
 
 HEAD = b"Host: localhost\r\n"
 GET = b"GET /metrics HTTP/1.1\r\n" + HEAD + b"\r\n"
@@ -222,6 +222,41 @@ def check_busy(tap, server, port):
             process.wait()
 
 
+def unnamed(client):
+    """Numbers that INFO shows and of which neither the table nor its test knows."""
+    rows = ""
+    for name in ("field_table.c", "scrape_test.c"):
+        with open(os.path.join(FOLDER, "..", "..", "server", "metrics", name), encoding="utf-8") as file:
+            rows += file.read()
+    known = set(re.findall(r'"(\w+)"', rows))
+    shown = re.findall(r"^(\w+):-?\d+(?:\.\d+)?%?\r?$", text_of(client, "INFO", "everything").decode(), re.M)
+    return [name for name in shown if name not in known and not name.startswith("demi_")]
+
+
+def switch_on(server):
+    """A port for metrics, when all that the server has listen already."""
+    port = free_port()
+    text_of(server.client(), "CONFIG", "SET", "metrics-port", str(port))
+    return port
+
+
+def check_replica(tap):
+    with Server(OURS, tcp=True) as primary:
+        ports = [switch_on(primary)]
+        with Server(OURS, ["--replicaof", "127.0.0.1 %d" % primary.port]) as replica:
+            ports.append(switch_on(replica))
+            client = replica.client()
+            tap.ok(wait_until(lambda: info(client, "master_link_status", "replication") == "up"), "a replica follows")
+            above, below = samples(scrape(ports[0])), samples(scrape(ports[1]))
+            tap.ok(above.get("demikv_connected_replicas") == "1" and any(k.startswith("demikv_replica_offset_bytes{replica=\"0\",") for k in above), "its primary shows it")
+            tap.ok(below.get("demikv_replication_link_up") == "1" and any('role="slave"' in k for k in below), "it shows its link")
+            tap.ok(not unnamed(client), "every number of a replica's INFO is a metric", unnamed(client))
+            primary.process.kill()
+            primary.process.wait()
+            tap.ok(wait_until(lambda: info(client, "master_link_status", "replication") == "down"), "its primary is gone")
+            tap.ok(samples(scrape(ports[1])).get("demikv_replication_link_up") == "0" and not unnamed(client), "it shows that, too", unnamed(client))
+
+
 def refuses(port, host="127.0.0.1"):
     try:
         connect(port, host).close()
@@ -307,6 +342,7 @@ def main():
         check_many(tap, server, port)
         check_busy(tap, server, port)
         tap.ok(text_of(server.client(), "PING") == b"PONG", "the server is well")
+    check_replica(tap)
     check_switching(tap)
     check_rewrite(tap)
     address = own_address()
