@@ -124,7 +124,8 @@ static void on_error_reply(void *ctx, struct bytes text)
 
 void client_ask_for_input(struct client *cl)
 {
-    if (cl->pop || (cl->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER | CLIENT_STALLED | CLIENT_OWING))) return;
+    if (cl->pop || (cl->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER | CLIENT_STALLED))) return;
+    if (unlikely(cl->flags & CLIENT_OWING) && ((cl->flags & CLIENT_ENDED) || !client_is_stuck(cl))) return;
     if (demi_pop(&cl->pop, cl->qd) != 0) {
         cl->pop = 0;
         client_close_soon(cl);
@@ -347,6 +348,10 @@ static void popped(struct client *cl, const demi_qresult_t *qr)
     if (qr->qr_value.sga.sga_segs[0].sgaseg_len == 0) {
         demi_sgarray_t sga = qr->qr_value.sga;
         if (sga.sga_buf) demi_sgafree(&sga);
+        if (unlikely(cl->flags & CLIENT_OWING) && cl->in_off < cl->in_len) {
+            cl->flags |= CLIENT_ENDED; /* found again when that was served */
+            return;
+        }
         client_log(cl, LOG_VERBOSE_LEVEL, "Client closed connection ", "");
         client_close_soon(cl);
         return;
@@ -454,6 +459,7 @@ void client_cron(struct client *cl)
     struct worker *w = cl->w;
     const struct config *cfg = w->conf.cfg;
     client_check_output(cl);
+    if (unlikely(cl->flags & CLIENT_OWING)) client_ask_for_input(cl);
     if (unlikely(cl->flags & CLIENT_WEIGHED)) client_weigh(cl);
     if (cfg->timeout && !(cl->flags & CLIENT_WAITS) &&
         !(cl->s.flags & (SESSION_PUBSUB | SESSION_MONITOR | SESSION_REPLICA | SESSION_PRIMARY)) &&

@@ -27,7 +27,8 @@ enum client_flag {
     CLIENT_HELD = 1u << 22, /* on the worker's list of clients whose output waits for the disk, instead of that above */
     CLIENT_IN_SCRIPT = 1u << 23, /* its script runs for too long, and others are served: it is not touched meanwhile */
     CLIENT_WEIGHED = 1u << 24,   /* server/net/client_weight.h */
-    CLIENT_OWING = 1u << 21,     /* no further command runs and no input is read before more of its output was sent */
+    CLIENT_OWING = 1u << 21,     /* no further command runs before more of its output was sent (client_output.c) */
+    CLIENT_ENDED = 1u << 25,     /* its input has ended, and what came of it waits for its output */
 };
 
 struct config;
@@ -119,6 +120,8 @@ void client_leave_script(struct client *cl);
 void client_say(struct client *cl, struct reply *said);
 /* It has not taken what it was sent; it should be told no more now. */
 bool client_is_behind(struct client *cl);
+/* It has taken none of it for a while. */
+bool client_is_stuck(const struct client *cl);
 /* What it has sent behind the command in execution, and what has come since, is handed over; hear: false, this is too
  * much. More is asked for if there was nothing. */
 enum client_heard { CLIENT_HEARD_NOTHING, CLIENT_HEARD, CLIENT_HEARD_TOO_MUCH, CLIENT_GONE };

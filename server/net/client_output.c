@@ -14,6 +14,10 @@
  *     served --TURN_BYTES built--> owing --flushed, at most OWED_BYTES unsent--> served
  *                                    | more: neither served nor read from; its push has a token
  *                                    +--the token completes: sent--> served
+ *                                    +--nothing moves for STUCK_MS--> not served, but read from
+ *
+ * Who sends all that it has before it reads anything would wait for us as we wait for it. So its requests are taken in,
+ * as those of a client that blocks are, up to client-query-buffer-limit; it holds these then, and not their replies.
  *
  * Who has not given the password yet owes what redis-server lets him owe since 7.2.8, the 16 KiB of a reply's first
  * buffer and 1,024 bytes; there he is closed, here he waits as others do. What does not move for STALL_MS is closed if
@@ -39,6 +43,7 @@
 #define TURN_BYTES            ((size_t)1 << 20)
 #define OWED_BYTES            ((size_t)2 << 20)
 #define UNAUTHENTICATED_BYTES ((size_t)17 << 10)
+#define STUCK_MS              50
 #define STALL_BYTES           ((size_t)256 << 20)
 #define STALL_MS              60000
 #define PIECE_BYTES           ((size_t)1 << 30)
@@ -213,7 +218,10 @@ static void settle_debt(struct client *cl)
 {
     if (cl->flags & CLIENT_CLOSE_NOW) return;
     demi_unsent(cl->qd, &cl->unsent);
-    if (cl->push && cl->unsent > owed_bytes(cl)) return;
+    if (cl->push && cl->unsent > owed_bytes(cl)) {
+        client_ask_for_input(cl);
+        return;
+    }
     cl->flags &= ~(uint32_t)CLIENT_OWING;
     if (cl->in_off < cl->in_len) worker_ready(cl->w, cl); /* what it has sent comes first; then it is asked for more */
     else client_ask_for_input(cl);
@@ -235,6 +243,11 @@ void client_say(struct client *cl, struct reply *said)
     cl->w->stats.writes++;
     cl->net_out += bytes;
     if (push_chunks(cl, reply_take_chunks(said)) != 0) client_close_soon(cl);
+}
+
+bool client_is_stuck(const struct client *cl)
+{
+    return (cl->s.flags & SESSION_AUTHENTICATED) && cl->stalled_ms && cl->w->now_ms - cl->stalled_ms >= STUCK_MS;
 }
 
 bool client_is_behind(struct client *cl)

@@ -28,7 +28,7 @@ def call(s, *words):
 def receive(s, n):
     got = bytearray()
     while len(got) < n:
-        piece = s.recv(1 << 20)
+        piece = s.recv(min(1 << 20, n - len(got)))
         if not piece:
             break
         got += piece
@@ -46,6 +46,35 @@ def whole_value_arrives(path, *write):
     assert got.startswith(head) and got.count(b"a") == SIZE, "%d bytes, %d of the old value" % (len(got), got.count(b"a"))
 
 
+def all_at_once(path, count, ends):
+    """Everything is sent before anything is read, as simple clients do with a pipeline."""
+    s = connect(path)
+    call(s, b"SET", b"k", b"v" * 100)
+    s.sendall(request(b"GET", b"k") * count)
+    if ends:
+        s.shutdown(socket.SHUT_WR)
+    size = 108 * count
+    got = receive(s, size)
+    assert len(got) == size and got.count(b"$100\r\n") == count, "%d bytes of %d" % (len(got), size)
+    return not ends or s.recv(100) == b""
+
+
+def is_bounded(path):
+    """What such a client sends is held up to the limit of all input."""
+    s, other = connect(path), connect(path)
+    call(other, b"CONFIG", b"SET", b"client-query-buffer-limit", b"2mb")
+    call(other, b"SET", b"k", b"v" * 1000)
+    try:
+        for _ in range(100):
+            s.sendall(request(b"GET", b"k") * 10000)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    finally:
+        call(other, b"CONFIG", b"SET", b"client-query-buffer-limit", b"1gb")
+        s.close()
+    return False
+
+
 need_server()
 tap = Tap()
 with Server(OURS) as server:
@@ -57,4 +86,12 @@ with Server(OURS) as server:
             tap.ok(True, claim)
         except (AssertionError, OSError) as why:
             tap.ok(False, claim, [str(why)])
+    for ends in (False, True):
+        claim = "who sends everything before it reads anything gets all of it" + (", though its input has ended" if ends else "")
+        try:
+            tap.ok(all_at_once(server.path, 300000, ends), claim)
+        except (AssertionError, OSError) as why:
+            tap.ok(False, claim, [str(why)])
+    tap.ok(is_bounded(server.path), "but not more than client-query-buffer-limit")
+    tap.ok(call(connect(server.path), b"PING") == b"+PONG\r\n", "and the server serves others")
 tap.done()
