@@ -495,7 +495,7 @@ static inline void other_settings(struct fleet *f)
                                            "CONFIG SET repl-diskless-load on-empty-db",
                                            "CONFIG SET repl-ping-replica-period 1",
                                            "CONFIG SET repl-timeout 5",
-                                           "CONFIG SET repl-timeout " REPL_TIMEOUT};
+                                           ("CONFIG SET repl-timeout " REPL_TIMEOUT)};
     tell(f, some_node(f), settings[rng_below(&f->rng, sizeof settings / sizeof settings[0])]);
 }
 
