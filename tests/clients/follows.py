@@ -5,6 +5,7 @@ and over TLS; below it a redis-server that follows ours; promotion, restarts, a 
 """
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -102,6 +103,46 @@ def check_chain(tap, rng):
         tap.ok(same(c, b), "and follows the last")
 
 
+def check_restarts(tap, rng):
+    """What a file says of its history is asked for after a restart."""
+    with Server(REDIS, QUICK + ["--repl-backlog-size", "10mb"], tcp=True) as primary:
+        replica = Server(OURS, ["--replicaof", "127.0.0.1 %d" % primary.port], tcp=True)
+        with replica:
+            p = primary.client(30)
+            write(p, rng, 200)
+            tap.ok(same(p, replica.client(30)), "replicaof of the configuration")
+            full = stats(p, "sync_full")
+            replica.client(30).call("SAVE")
+            replica.process.send_signal(signal.SIGTERM)
+            replica.process.wait(20)
+            write(p, rng, 100)
+            replica.start()
+            tap.ok(same(p, replica.client(30)) and stats(p, "sync_full") == full, "restarted with the file of its SAVE: it goes on where that stands",
+                   [stats(p, "sync_full"), full])
+
+
+def check_primary_restarts(tap, rng):
+    """Ours as primary: started with the file of its SHUTDOWN it goes on with its history, and buries what has died meanwhile."""
+    with Server(OURS, QUICK, tcp=True) as primary, Server(REDIS, QUICK, tcp=True) as replica:
+        p, r = primary.client(30), replica.client(30)
+        write(p, rng, 200)
+        follow(r, primary)
+        tap.ok(same(p, r), "a redis-server follows ours")
+        p.call("SET", "short", "x", "PX", "300")
+        same(p, r)
+        p.send(b"SHUTDOWN SAVE\r\n")
+        primary.process.wait(20)
+        time.sleep(0.5)
+        primary.start()
+        p = primary.client(30)
+        write(p, rng, 20)
+        tap.ok(same(p, r) and stats(p, "sync_full") == 0 and stats(p, "sync_partial_ok") == 1,
+               "ours is restarted with the file of its SHUTDOWN: a redis-server goes on", [stats(p, "sync_full"), stats(p, "sync_partial_ok")])
+        p.call("SELECT", "0")
+        tap.ok(wait_until(lambda: p.call("EXISTS", "short").text() == b"0" and text_of(r, "DBSIZE") == text_of(p, "DBSIZE"), 5),
+               "what died meanwhile is deleted there, too", [text_of(r, "DBSIZE"), text_of(p, "DBSIZE")])
+
+
 def check_users(tap, rng):
     with Server(REDIS, QUICK + ["--requirepass", "pass word"], tcp=True) as primary, Server(OURS, tcp=True) as replica:
         p, r = primary.client(30), replica.client(30)
@@ -155,6 +196,8 @@ print("# SEED=%d" % seed)
 dice = random.Random(seed)
 check_loads(tap, dice)
 check_chain(tap, dice)
+check_restarts(tap, dice)
+check_primary_restarts(tap, dice)
 check_users(tap, dice)
 check_tls(tap, dice)
 tap.done()
