@@ -90,11 +90,11 @@ static enum admit_reason why_script_refused(const struct session *s, const struc
     if ((flags & CMD_NOSCRIPT) && (!st->deny_nothing || (r->cmd->acl & (ACL_SCRIPTING | ACL_TRANSACTION))))
         return ADMIT_NO_SCRIPT;
     if (flags & CMD_NEEDS_CLIENT) return ADMIT_NO_CLIENT;
-    if (st->stale && !(flags & CMD_STALE)) return ADMIT_SCRIPT_STALE;
+    if (st->stale && !st->replaying && !(flags & CMD_STALE)) return ADMIT_SCRIPT_STALE;
     enum admit_reason why = why_not_permitted(s, r, arg);
     if (why != ADMIT_OK) return why;
     if ((s->flags & SESSION_READ_ONLY) && (flags & (CMD_WRITE | CMD_MAY_REPLICATE))) return ADMIT_SCRIPT_READ_ONLY;
-    if ((s->flags & SESSION_WROTE) || session_is_primary(s)) return ADMIT_OK;
+    if ((s->flags & SESSION_WROTE) || st->replaying || session_is_primary(s)) return ADMIT_OK;
     if (st->read_only && (flags & CMD_WRITE)) return ADMIT_READ_ONLY;
     if (st->disk_error && (flags & CMD_WRITE)) return ADMIT_DISK_ERROR;
     if (st->aof_error && (flags & CMD_WRITE)) return ADMIT_AOF_ERROR;

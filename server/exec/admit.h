@@ -34,6 +34,7 @@ struct admit_state {
     bool loading_beside;         /* others are loaded that will replace them */
     bool read_only;              /* a replica, whose data only its primary changes */
     bool stale;                  /* a replica that has lost its primary and is not to serve what it has */
+    bool replaying;              /* scripts are a log's, and what they do has happened */
     bool deny_nothing;           /* scripts may run what they may not (DEBUG SET-DISABLE-DENY-SCRIPTS) */
     enum admit_busy busy;        /* a script runs for too long */
     uint32_t flags;              /* enum cmd_flag that the script a command runs is worth; 0: the command's own */

@@ -38,6 +38,7 @@ enum {
     READ_ONLY_NO_DISK,
     STALE,
     STALE_LOADING,
+    REPLAYING, /* and whatever else may stand against it */
     BESIDE,
     BUSY
 };
@@ -203,6 +204,9 @@ static const struct {
     {"GET k", SESSION_MULTI, STALE, ADMIT_REFUSE, ADMIT_STALE},
     {"EXEC", SESSION_MULTI, STALE, ADMIT_RUN, ADMIT_OK},
     {"GET k", SESSION_SCRIPT, STALE, ADMIT_REFUSE, ADMIT_SCRIPT_STALE},
+    {"SET k v", SESSION_SCRIPT, REPLAYING, ADMIT_RUN, ADMIT_OK},
+    {"GET k", SESSION_SCRIPT, REPLAYING, ADMIT_RUN, ADMIT_OK},
+    {"SET k v", SESSION_SCRIPT | SESSION_READ_ONLY, REPLAYING, ADMIT_REFUSE, ADMIT_SCRIPT_READ_ONLY},
     {"GET", SESSION_SCRIPT, STALE, ADMIT_REFUSE, ADMIT_SCRIPT_ARITY},
     {"ROLE", SESSION_SCRIPT, STALE, ADMIT_REFUSE, ADMIT_NO_SCRIPT},
     {"PUBLISH c m", SESSION_SCRIPT, STALE, ADMIT_RUN, ADMIT_OK},
@@ -219,7 +223,7 @@ static const struct {
     {"SET k v", SESSION_PRIMARY | SESSION_MULTI, READ_ONLY_OVER, ADMIT_QUEUE, ADMIT_OK},
     {"SAVE", SESSION_PRIMARY, BESIDE, ADMIT_RUN, ADMIT_OK},
     {"SET k", SESSION_PRIMARY, READ_ONLY, ADMIT_REFUSE, ADMIT_ARITY},
-    {"SYNC", SESSION_PRIMARY | SESSION_MULTI, READ_ONLY, ADMIT_REFUSE, ADMIT_NO_MULTI},
+    {"SYNC", SESSION_PRIMARY | SESSION_MULTI, READ_ONLY, ADMIT_REFUSE, ADMIT_NO_CLIENT},
     {"SET k v", SESSION_PRIMARY, PAUSED_WRITES, ADMIT_HOLD, ADMIT_OK},
     {"PING", SESSION_PRIMARY, PAUSED_WRITES, ADMIT_RUN, ADMIT_OK},
     {"PING", SESSION_PRIMARY, BUSY, ADMIT_HOLD, ADMIT_OK},
@@ -251,14 +255,15 @@ static struct admit_state state_for(int state)
         .pause = state == PAUSED          ? ADMIT_PAUSE_ALL
                  : state == PAUSED_WRITES ? ADMIT_PAUSE_WRITES
                                           : ADMIT_PAUSE_NONE,
-        .over_memory = state == OVER || state == NO_DISK_OVER || state == READ_ONLY_OVER,
-        .disk_error = state == NO_DISK || state == NO_DISK_OVER || state == READ_ONLY_NO_DISK,
-        .read_only = state >= READ_ONLY && state <= STALE_LOADING,
-        .stale = state == STALE || state == STALE_LOADING,
+        .over_memory = state == OVER || state == NO_DISK_OVER || state == READ_ONLY_OVER || state == REPLAYING,
+        .disk_error = state == NO_DISK || state == NO_DISK_OVER || state == READ_ONLY_NO_DISK || state == REPLAYING,
+        .read_only = state >= READ_ONLY && state <= REPLAYING,
+        .stale = state == STALE || state == STALE_LOADING || state == REPLAYING,
+        .replaying = state == REPLAYING,
         .loading_beside = state == BESIDE,
         .busy = state == BUSY ? ADMIT_BUSY_SCRIPT : ADMIT_BUSY_NO,
-        .few_replicas = state == FEW,
-        .aof_error = state == NO_LOG ? -5 : 0,
+        .few_replicas = state == FEW || state == REPLAYING,
+        .aof_error = state == NO_LOG || state == REPLAYING ? -5 : 0,
         .loading = state == LOADING || state == STALE_LOADING,
     };
 }

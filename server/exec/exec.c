@@ -130,6 +130,7 @@ static struct admit_state state_of(struct worker *w)
                              .few_replicas = (srv->unusual & SERVER_FEW_REPLICAS) && !srv->upstream,
                              .read_only = srv->unusual & SERVER_READ_ONLY,
                              .stale = srv->unusual & SERVER_STALE,
+                             .replaying = srv->persist.replaying,
                              .aof_error = srv->aof.error};
     st.deny_nothing = srv->scripts_deny_nothing;
     if (srv->unusual & SERVER_BUSY_SCRIPT) st.busy = ADMIT_BUSY_SCRIPT;

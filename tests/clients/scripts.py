@@ -88,6 +88,15 @@ def check_old_log(tap):
         client = server.client()
         got = [client.call("GET", key).text() for key in ("k", "l", "deep", "n")]
         ok(tap, got == [b"15", b"25", b"done", b"100000"], "a log of Redis 6, which has EVAL itself, is loaded", [got])
+        client.call("CONFIG", "SET", "aof-use-rdb-preamble", "no")
+        client.send(encode(["SHUTDOWN", "NOSAVE"]))
+        server.process.wait(20)
+        server.args = ["--appendonly", "yes", "--replicaof", "127.0.0.1 1", "--min-replicas-to-write", "1"]
+        server.start()
+        client = server.client()
+        got = [client.call("GET", key).text() for key in ("k", "l", "deep", "n")]
+        ok(tap, got == [b"15", b"25", b"done", b"100000"], "and by a replica, whose clients' scripts may not write", [got])
+        ok(tap, client.call("EVAL", body, "1", "k", "1").raw().startswith(b"-READONLY"), "and still may not afterwards")
     finally:
         server.stop()
 
