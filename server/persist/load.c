@@ -216,6 +216,7 @@ static int64_t run_task(void *arg)
     l->slice_began_ns = demi_clock_ns();
     int err = l->fn(l);
     mem_free(l);
+    w->replayed++; /* the next command is another change than the last key (srv_command_serial()) */
     ended(w, for_whom, err);
     return err;
 }

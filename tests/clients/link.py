@@ -153,8 +153,8 @@ def check_payloads(tap, server, stub):
             if how != "on-empty-db":
                 with_client(server, "SET", "old", "1")
             peer = synced(server, stub, form)
-            peer.send(command(b"INCR", b"new"))
-            tap.ok(peer.ack_of(23) and get(server, "GET", "new") == b"2" and get(server, "DBSIZE") == b"2",
+            peer.send(command(b"APPEND", b"new", b"2"))
+            tap.ok(peer.ack_of(32) and get(server, "GET", "new") == b"12" and get(server, "DBSIZE") == b"2",
                    "%s, %s: the new data, and the stream behind them" % (how, form))
             peer.close()
     with_client(server, "CONFIG", "SET", "repl-diskless-load", "disabled")
