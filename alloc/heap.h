@@ -157,13 +157,14 @@ bool heap_collect(void);
 /* Only the first half of it, for busy loops: about 2 ns when nothing is there. */
 bool heap_take_back(void);
 
-/* Moving objects out of slabs that are hardly used (alloc/heap_defrag.c). begin() chooses those of one size class, 1 to
- * SLAB_CLASSES - 1, to be emptied and returns their bytes; move() gives an object of one of them another place, with
- * its bytes, and returns it (all usable bytes go with it), or NULL: it stays, since it is not in the way, is held by a
- * device or is another thread's; end() leaves the rest as it is. */
-size_t heap_defrag_begin(uint32_t size_class);
+/* Moving objects out of slabs that are hardly used (alloc/heap_defrag.c). begin() looks at some slabs of one size
+ * class, 1 to SLAB_CLASSES - 1, and chooses those to be emptied; true: the class has more, which the next call
+ * looks at. move() gives an object of one of them another place, with its bytes, and returns it (all usable bytes
+ * go with it), or NULL: it stays, since it is not in the way, is held by a device or is another thread's. end()
+ * leaves some of the rest as it is; true: there is more. Each call is bounded, by 0.2 ms or so. */
+bool heap_defrag_begin(uint32_t size_class);
 void *heap_defrag_move(void *p);
-void heap_defrag_end(void);
+bool heap_defrag_end(void);
 
 /* Gives back to the system what is free, however long it takes: all of it; or of at most so many chunks that have at
  * least so many free blocks beside used ones, returning the bytes. Not where a device pins pages. */

@@ -2,7 +2,8 @@
  *
  * Getting rid of slabs of which little is used. A heap cannot move what it gave away, but it knows which objects are in
  * the way: heap_defrag_begin() chooses, class by class, the slabs to be emptied, those of which least is used, as many
- * as the free places of the others can take in. From then on nothing is allocated from them:
+ * as the free places of the others can take in. It looks at a part of a class a call, and chooses among that; what was
+ * looked at goes to the back of the list with the number of the round. From then on nothing is allocated from them:
  *
  *     partial     | 95 % | 90 % | 88 % | 75 % |      what allocations take places from
  *     emptying    | 30 % | 12 % |                    its owner moves what it finds there (heap_defrag_move())
@@ -17,28 +18,32 @@
 
 #include "alloc/heap_impl.h"
 
-#define SLABS_A_CLASS 16384 /* looked at: 1 to 2 ms, if each is a miss; of a class with more, the first of its list */
-#define STEPS         16    /* of how much of a slab is used */
-#define KEEP_FROM     14    /* slabs so full stay */
-#define TRIES         64
+#define SLABS_A_CALL 1024 /* looked at, or made ordinary again: 0.1 to 0.2 ms, if each is a miss */
+#define STEPS        16   /* of how much of a slab is used */
+#define KEEP_FROM    14   /* slabs so full stay */
+#define TRIES        64
 
 /* --- choosing ---------------------------------------------------------------------------------------------------- */
 
 static unsigned step_of(const struct slab *s) { return s->used * STEPS / (s->end / s->size + 1); }
 
-/* How many slabs of each step are emptied: those of which least is used, so that the others have room for a sixteenth
- * more than all that there is. */
-static void choose(const struct list *partial, size_t count[STEPS])
+/* How many slabs of each step are emptied, of the first `all` of the list: those of which least is used, so that the
+ * others have room for a sixteenth more than all that there is. Returns how many were not looked at yet. */
+static size_t choose(const struct heap *h, const struct list *partial, size_t *all, size_t count[STEPS])
 {
     size_t used = 0, slots = 1, seen = 0;
     memset(count, 0, STEPS * sizeof *count);
+    *all = 0;
     list_for_each(it, partial)
     {
         const struct slab *s = list_entry(it, struct slab, link);
+        if (*all == SLABS_A_CALL) break;
+        ++*all;
+        if (s->looked_at == h->defrag_round) continue;
+        seen++;
         count[step_of(s)]++;
         used += s->used;
         slots = s->end / s->size;
-        if (++seen == SLABS_A_CLASS) break;
     }
     size_t kept = (used + used / 16 + slots - 1) / slots + 1, left = seen > kept ? seen - kept : 0;
     for (unsigned i = 0; i < STEPS; i++) {
@@ -46,6 +51,7 @@ static void choose(const struct list *partial, size_t count[STEPS])
         if (count[i] > left) count[i] = left;
         left -= count[i];
     }
+    return seen;
 }
 
 /* What lies in the cache counts as used, and would be given out from a slab that is emptied. */
@@ -62,46 +68,48 @@ static void drop_cache(struct heap *h, uint32_t size_class)
     }
 }
 
-static size_t begin_class(struct heap *h, uint32_t size_class)
+static void empty_or_pass(struct heap *h, struct slab *s, size_t count[STEPS])
 {
+    size_t *left = &count[step_of(s)];
+    bool chosen = s->looked_at != h->defrag_round && *left && !s->pinned;
+    list_remove(&s->link);
+    s->looked_at = h->defrag_round;
+    if (chosen) --*left;
+    s->emptying = chosen;
+    list_push_back(chosen ? &h->emptying : &h->partial[s->size_class], &s->link);
+}
+
+bool heap_defrag_begin(uint32_t size_class)
+{
+    if (!heap_exists() || size_class == 0 || size_class >= SLAB_CLASSES) return false;
+    struct heap *h = heap_of_thread();
+    struct list *partial = &h->partial[size_class];
+    size_t count[STEPS], all;
+    remote_drain(h, DRAIN_BATCH);
     drop_cache(h, size_class);
     slab_put_back(h, size_class);
-    struct list *partial = &h->partial[size_class];
-    size_t count[STEPS], seen = 0, bytes = 0;
-    choose(partial, count);
-    list_for_each_safe(it, partial)
-    {
-        struct slab *s = list_entry(it, struct slab, link);
-        size_t *left = &count[step_of(s)];
-        if (*left && !s->pinned) {
-            --*left;
-            s->emptying = true;
-            list_remove(&s->link);
-            list_push_back(&h->emptying, &s->link);
-            bytes += (size_t)slab_blocks(s->size) * BLOCK_SIZE;
+    if (!h->defrag_round) h->defrag_round = 1;
+    size_t seen = choose(h, partial, &all, count);
+    if (!seen) return false;
+    for (size_t i = 0; i < all; i++) empty_or_pass(h, list_entry(partial->next, struct slab, link), count);
+    return all == SLABS_A_CALL;
+}
+
+bool heap_defrag_end(void)
+{
+    if (!heap_exists()) return false;
+    struct heap *h = heap_of_thread();
+    for (unsigned i = 0; i < SLABS_A_CALL; i++) {
+        struct list *link = list_pop_front(&h->emptying);
+        if (!link) {
+            h->defrag_round++; /* 0 is that of slabs nobody has looked at */
+            return false;
         }
-        if (++seen == SLABS_A_CLASS) break;
-    }
-    return bytes;
-}
-
-size_t heap_defrag_begin(uint32_t size_class)
-{
-    if (!heap_exists() || size_class == 0 || size_class >= SLAB_CLASSES) return 0;
-    struct heap *h = heap_of_thread();
-    remote_drain(h, DRAIN_BATCH);
-    return begin_class(h, size_class);
-}
-
-void heap_defrag_end(void)
-{
-    if (!heap_exists()) return;
-    struct heap *h = heap_of_thread();
-    for (struct list *link; (link = list_pop_front(&h->emptying)) != NULL;) {
         struct slab *s = list_entry(link, struct slab, link);
         s->emptying = false;
         list_push_back(&h->partial[s->size_class], &s->link);
     }
+    return true;
 }
 
 /* --- moving ------------------------------------------------------------------------------------------------------ */

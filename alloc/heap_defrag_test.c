@@ -73,7 +73,14 @@ static size_t move_all(void)
 
 static void begin_all(void)
 {
-    for (uint32_t c = 1; c < SLAB_CLASSES; c++) heap_defrag_begin(c);
+    for (uint32_t c = 1; c < SLAB_CLASSES; c += !heap_defrag_begin(c)) {
+    }
+}
+
+static void end_all(void)
+{
+    while (heap_defrag_end()) {
+    }
 }
 
 static void test_what_is_left_of_many_objects_fits_into_few_blocks(void **state)
@@ -90,7 +97,7 @@ static void test_what_is_left_of_many_objects_fits_into_few_blocks(void **state)
         begin_all();
         heap_check();
         assert_true(move_all() > COUNT / 20);
-        heap_defrag_end();
+        end_all();
         assert_whole();
         heap_stats(&s);
         assert_true(s.active < before / 4 && s.active < s.used * 5 / 4 + 20 * BLOCK_SIZE);
@@ -107,10 +114,10 @@ static void test_nothing_moves_unless_it_is_in_the_way(void **state)
     assert_int_equal(move_all(), 0); /* not begun */
     begin_all();
     assert_true(move_all() < COUNT / 10); /* all is full but for what is left at the ends */
-    heap_defrag_end();
+    end_all();
     thin_out(&rng);
     begin_all();
-    heap_defrag_end();
+    end_all();
     assert_int_equal(move_all(), 0); /* ended */
     assert_null(heap_defrag_move(NULL));
     assert_whole();
@@ -140,7 +147,7 @@ static void test_allocations_meanwhile_stay_out_of_the_way(void **state)
     heap_check();
     move_all();
     assert_int_equal(move_all(), 0);
-    heap_defrag_end();
+    end_all();
     assert_whole();
     free_all();
 }
@@ -159,7 +166,7 @@ static void test_a_pinned_object_stays(void **state)
     assert_int_equal(heap_pin(held), 0);
     move_all();
     assert_ptr_equal(objects[i], held);
-    heap_defrag_end();
+    end_all();
     heap_unpin(held);
     assert_whole();
     free_all();
@@ -175,7 +182,7 @@ static void test_free_blocks_beside_used_ones_go_back_to_the_system(void **state
     thin_out(&rng);
     begin_all();
     move_all();
-    heap_defrag_end();
+    end_all();
     heap_stats(&before);
     assert_true(heap_purge_blocks(1, SIZE_MAX) > 0);
     heap_purge();
@@ -192,6 +199,59 @@ static void test_free_blocks_beside_used_ones_go_back_to_the_system(void **state
     free_all();
 }
 
+enum { SIZE = 4096, A_SLAB = 8, SLABS = 3000, SLABS_A_CALL = 1024 };
+
+/* One object in each slab. */
+static void fill_one_a_slab(void)
+{
+    heap_set_prefault(false);
+    for (size_t i = 0; i < SLABS * A_SLAB; i++) {
+        sizes[i] = SIZE;
+        objects[i] = heap_alloc(SIZE);
+        memset(objects[i], (int)(i & 255), SIZE);
+    }
+    for (size_t i = 0; i < SLABS * A_SLAB; i++) {
+        if (i % A_SLAB == 0) continue;
+        heap_free(objects[i]);
+        objects[i] = NULL;
+    }
+}
+
+static void test_a_call_is_bounded_and_the_last_one_has_seen_all(void **state)
+{
+    (void)state;
+    fill_one_a_slab();
+    size_t before = active(), calls = 0, moved = 0;
+    for (bool more = true; more; calls++) {
+        more = heap_defrag_begin(slab_class_of(SIZE));
+        size_t now = move_all();
+        assert_true(now <= SLABS_A_CALL);
+        moved += now;
+    }
+    assert_in_range(calls, SLABS / SLABS_A_CALL, SLABS / SLABS_A_CALL + 3);
+    assert_true(moved > SLABS * 3 / 4);
+    end_all();
+    assert_true(active() < before / 4);
+    assert_whole();
+    free_all();
+}
+
+static void test_what_could_not_be_emptied_is_ordinary_again_call_by_call(void **state)
+{
+    (void)state;
+    size_t calls = 1;
+    fill_one_a_slab();
+    begin_all();
+    for (; heap_defrag_end(); calls++) heap_check();
+    assert_in_range(calls, SLABS * 3 / 4 / SLABS_A_CALL, SLABS / SLABS_A_CALL + 2);
+    assert_int_equal(move_all(), 0);
+    begin_all(); /* the next round looks at them again */
+    assert_true(move_all() > SLABS * 3 / 4);
+    end_all();
+    assert_whole();
+    free_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +259,8 @@ int main(void)
         cmocka_unit_test(test_nothing_moves_unless_it_is_in_the_way),
         cmocka_unit_test(test_allocations_meanwhile_stay_out_of_the_way),
         cmocka_unit_test(test_a_pinned_object_stays),
+        cmocka_unit_test(test_a_call_is_bounded_and_the_last_one_has_seen_all),
+        cmocka_unit_test(test_what_could_not_be_emptied_is_ordinary_again_call_by_call),
         cmocka_unit_test(test_free_blocks_beside_used_ones_go_back_to_the_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,11 +52,12 @@ struct slab {           /* private */
     uint32_t end;       /* offset behind the last slot */
     uint32_t pinned;    /* objects that are; written by the owner, read by whoever frees */
     uint16_t size_class;
-    uint8_t slow;     /* SLAB_*: owner only */
-    uint8_t back;     /* blocks from the first of the slab to this one */
-    bool full;        /* in no list: nothing was free */
-    bool emptying;    /* heap_defrag.c: nothing is allocated from it */
-    struct list link; /* in the partial list of its class, or with those that are emptied */
+    uint8_t slow;      /* SLAB_*: owner only */
+    uint8_t back;      /* blocks from the first of the slab to this one */
+    bool full;         /* in no list: nothing was free */
+    bool emptying;     /* heap_defrag.c: nothing is allocated from it */
+    uint8_t looked_at; /* by a round of defragmentation */
+    struct list link;  /* in the partial list of its class, or with those that are emptied */
 #ifdef DEMI_DEBUG
     uint64_t live[SLAB_SLOTS_MAX / 64];
 #endif

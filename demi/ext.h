@@ -132,14 +132,15 @@ bool demi_mem_collect(void);
 /* All of it at once, partly used chunks and caches included, however long that takes: what an operator asks for. */
 void demi_mem_purge(void);
 
-/* Defragmentation, which takes a program that knows where its pointers are. begin() chooses blocks of one size class (1
- * to DEMI_MEM_CLASSES - 1) that are hardly used, to be emptied, and returns their bytes; move() gives an object in one
- * of them another place with its bytes, and returns that, NULL where it stays: what is not in the way, held by a
- * device, or another thread's; end() makes what is left of them ordinary again, and gives at most 2 MiB a call for each
- * of `chunks` back to the system, returning the bytes. */
-size_t demi_mem_defrag_begin(unsigned size_class);
+/* Defragmentation, which takes a program that knows where its pointers are. begin() looks at some blocks of one
+ * size class (1 to DEMI_MEM_CLASSES - 1), and chooses hardly used ones to be emptied; true: it has more, to be
+ * looked at by the next call. move() gives an object in one of them another place with its bytes, and returns
+ * that, NULL where it stays: what is not in the way, held by a device, or another thread's. end() makes some of
+ * what is left ordinary again, then gives at most 2 MiB a call for each of `chunks` back to the system; true:
+ * there is more of either. */
+bool demi_mem_defrag_begin(unsigned size_class);
 void *demi_mem_defrag_move(void *p);
-size_t demi_mem_defrag_end(size_t chunks);
+bool demi_mem_defrag_end(size_t chunks);
 
 /* Segments for pops and pushes larger than one page of API-24's limit: as demi_sgaalloc(), any size up to 1 GiB. */
 demi_sgarray_t demi_sgaalloc_large(size_t size);

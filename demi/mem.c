@@ -21,14 +21,14 @@ bool demi_mem_collect(void) { return heap_collect(); }
 void demi_mem_purge(void) { heap_purge(); }
 
 static_assert(DEMI_MEM_CLASSES == SLAB_CLASSES, "demi/ext.h says how many");
-size_t demi_mem_defrag_begin(unsigned size_class) { return heap_defrag_begin(size_class); }
+bool demi_mem_defrag_begin(unsigned size_class) { return heap_defrag_begin(size_class); }
 void *demi_mem_defrag_move(void *p) { return heap_defrag_move(p); }
 
 /* Chunks of which a quarter is free. */
-size_t demi_mem_defrag_end(size_t chunks)
+bool demi_mem_defrag_end(size_t chunks)
 {
-    heap_defrag_end();
-    return heap_purge_blocks(CHUNK_BLOCKS / 4, chunks);
+    if (heap_defrag_end()) return true;
+    return chunks && heap_purge_blocks(CHUNK_BLOCKS / 4, chunks) != 0;
 }
 
 static void copy_stats(struct demi_mem_stats *out, const struct heap_stats *s)

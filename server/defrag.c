@@ -34,10 +34,15 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-#define REST_NS        (10 * (uint64_t)1000000000)
-#define STEPS_A_LOOK   16 /* at the clock */
-#define NODES_A_STEP   16 /* of a list or a stream */
-#define CHUNKS_A_SLICE 4
+#define REST_NS         (10 * (uint64_t)1000000000)
+#define WORK_A_LOOK     256 /* at the clock: some 20 us of objects that stay, 50 of small ones that move */
+#define BUCKETS_A_LOOK  64  /* or steps through something large */
+#define WORK_OF_A_MOVE  8   /* an object that stays is 1 */
+#define WORK_A_BUCKET   512 /* from there on what is not small is put aside */
+#define ELEMENTS_SMALL  64
+#define ELEMENTS_A_STEP 1000 /* however many active-defrag-max-scan-fields allows */
+#define NODES_A_STEP    16   /* of a list or a stream */
+#define CHUNKS_A_SLICE  4
 
 /* --- one value ---------------------------------------------------------------------------------------------------- */
 
@@ -118,6 +123,9 @@ static void move_large(struct defrag *d, const struct db *db, struct entry *e, s
     start_at_its_beginning(d);
 }
 
+/* What has been looked at in this cycle. */
+static uint64_t work_of(const struct defrag *d) { return d->moves.misses + d->moves.hits * WORK_OF_A_MOVE; }
+
 /* --- one entry ---------------------------------------------------------------------------------------------------- */
 
 struct defrag_visit {
@@ -126,6 +134,7 @@ struct defrag_visit {
     const struct db *db;
     struct table *t;
     bool is_looked_at; /* by somebody who wants old values */
+    uint64_t began;    /* work_of() */
 };
 
 static void visit(void *arg, struct table_slot slot)
@@ -136,7 +145,10 @@ static void visit(void *arg, struct table_slot slot)
     uint64_t before = d->moves.hits;
     if (is_large_kind(e)) {
         if (v->is_looked_at) return;
-        move_large(d, v->db, e, (size_t)v->w->conf.cfg->active_defrag_max_scan_fields);
+        size_t most = (size_t)v->w->conf.cfg->active_defrag_max_scan_fields;
+        if (most > ELEMENTS_A_STEP) most = ELEMENTS_A_STEP;
+        if (work_of(d) - v->began > WORK_A_BUCKET && most > ELEMENTS_SMALL) most = ELEMENTS_SMALL;
+        move_large(d, v->db, e, most);
     } else if (e->enc == ENC_RAW) {
         move_blob(d, e);
     } else if (e->enc == ENC_LISTPACK || e->enc == ENC_INTSET) {
@@ -178,7 +190,7 @@ static bool walk_bucket(struct worker *w)
         return true;
     }
     struct slice *s = &db->slices[d->slice];
-    struct defrag_visit v = {w, d, db, &s->table, s->preimage != NULL};
+    struct defrag_visit v = {w, d, db, &s->table, s->preimage != NULL, work_of(d)};
     d->bucket = table_relocate(&s->table, d->bucket, visit, &v, &d->moves);
     if (!d->bucket) d->slice++;
     return true;
@@ -206,20 +218,26 @@ static void idle(struct worker *w)
     d->due_ns = UINT64_MAX;
 }
 
+static void walk_ended(struct defrag *d)
+{
+    d->phase = DEFRAG_GIVE_BACK;
+    if (d->moves.hits == 0) d->rest_until_ns = demi_clock_ns() + REST_NS;
+}
+
 /* What to do next; false: the cycle is over. */
 static bool step(struct worker *w)
 {
     struct defrag *d = &w->defrag;
     switch (d->phase) {
     case DEFRAG_CHOOSE:
-        demi_mem_defrag_begin(d->size_class);
-        if (++d->size_class == DEMI_MEM_CLASSES) d->phase = DEFRAG_WALK;
+        if (!demi_mem_defrag_begin(d->size_class) && ++d->size_class == DEMI_MEM_CLASSES) d->phase = DEFRAG_WALK;
         return true;
     case DEFRAG_WALK:
         if (d->later_count) walk_large(w);
-        else if (!walk_bucket(w)) d->phase = DEFRAG_GIVE_BACK;
+        else if (!walk_bucket(w)) walk_ended(d);
         return true;
-    case DEFRAG_GIVE_BACK: return demi_mem_defrag_end(CHUNKS_A_SLICE) != 0;
+    case DEFRAG_GIVE_BACK: return demi_mem_defrag_end(CHUNKS_A_SLICE);
+    case DEFRAG_LEAVE: return demi_mem_defrag_end(0);
     default: return false;
     }
 }
@@ -231,10 +249,13 @@ void defrag_slice(struct worker *w)
     struct mem_moves before = d->moves;
     if (!d->percent) return;
     bool more = true;
+    uint64_t seen = work_of(d);
     for (unsigned n = 1; more && now - start < budget; n++) {
-        enum defrag_phase phase = d->phase;
+        bool in_buckets = d->phase == DEFRAG_WALK && !d->later_count;
         more = step(w);
-        if (n % STEPS_A_LOOK == 0 || phase != DEFRAG_WALK) now = demi_clock_ns();
+        if (in_buckets && work_of(d) - seen < WORK_A_LOOK && n % BUCKETS_A_LOOK) continue;
+        now = demi_clock_ns();
+        seen = work_of(d);
     }
     w->stats.defrag_hits += d->moves.hits - before.hits;
     w->stats.defrag_misses += d->moves.misses - before.misses;
@@ -244,7 +265,6 @@ void defrag_slice(struct worker *w)
     d->left_ns = spent < d->left_ns ? d->left_ns - spent : 0;
     d->due_ns = d->left_ns ? now + spent : UINT64_MAX; /* clients have as long */
     if (more) return;
-    if (d->moves.hits == 0) d->rest_until_ns = now + REST_NS;
     idle(w);
 }
 
@@ -252,7 +272,8 @@ void defrag_stop(struct worker *w)
 {
     struct defrag *d = &w->defrag;
     while (d->later_count) forget_large(d);
-    if (d->phase != DEFRAG_IDLE) demi_mem_defrag_end(0);
+    while (d->phase != DEFRAG_IDLE && demi_mem_defrag_end(0)) {
+    }
     idle(w);
 }
 
@@ -273,9 +294,11 @@ void defrag_cron(struct worker *w)
 {
     struct defrag *d = &w->defrag;
     const struct config *cfg = w->conf.cfg;
-    if (!cfg->activedefrag || w->srv->persist.loading) {
-        if (d->phase != DEFRAG_IDLE) defrag_stop(w);
-        return;
+    bool may = cfg->activedefrag && !w->srv->persist.loading;
+    if (!may && d->phase == DEFRAG_IDLE) return;
+    if (!may) { /* what is left of the cycle is its end, in slices as the rest */
+        while (d->later_count) forget_large(d);
+        d->phase = DEFRAG_LEAVE;
     }
     int64_t percent = percent_of_time(cfg);
     if (d->phase == DEFRAG_IDLE) {

@@ -13,7 +13,7 @@
 
 struct worker;
 
-enum defrag_phase { DEFRAG_IDLE, DEFRAG_CHOOSE, DEFRAG_WALK, DEFRAG_GIVE_BACK };
+enum defrag_phase { DEFRAG_IDLE, DEFRAG_CHOOSE, DEFRAG_WALK, DEFRAG_GIVE_BACK, DEFRAG_LEAVE };
 
 #define DEFRAG_LATER 32
 
@@ -42,7 +42,7 @@ struct defrag { /* private; zeros, and due_ns UINT64_MAX, at first */
 
 /* Looks whether there is something to do, and how fast: called hz times a second. */
 void defrag_cron(struct worker *w);
-/* A slice of it: at most DEFRAG_SLICE_NS and one bucket. */
+/* A slice of it: at most DEFRAG_SLICE_NS and what lies between two looks at the clock, which is counted. */
 #define DEFRAG_SLICE_NS 500000
 void defrag_slice(struct worker *w);
 /* Now, whatever has been begun. */

@@ -362,11 +362,13 @@ static void test_a_list_that_moves_is_the_same_list(void **state)
     quicklist_free(lists[2]);
     struct quicklist *q = lists[1], *copy = quicklist_dup(q);
     struct mem_moves m = {0, 0};
-    for (unsigned c = 1; c < DEMI_MEM_CLASSES; c++) demi_mem_defrag_begin(c);
+    for (unsigned c = 1; c < DEMI_MEM_CLASSES; c += !demi_mem_defrag_begin(c)) {
+    }
     size_t at = 0;
     do at = quicklist_relocate(q, at, 16, &m);
     while (at);
-    demi_mem_defrag_end(0);
+    while (demi_mem_defrag_end(0)) {
+    }
     assert_true(m.hits > 1000);
     check(q);
     assert_int_equal(quicklist_count(q), quicklist_count(copy));
@@ -399,8 +401,8 @@ static void test_a_moved_list_ends_and_its_middle_is_left(void **state)
     size_t at = 0, steps = 0;
     do at = quicklist_relocate(q, at, 16, &m), steps++;
     while (at);
-    assert_int_equal(steps, 2 * 8192 / 16);
-    assert_int_equal(m.hits + m.misses, 4 * 8192);
+    assert_int_equal(steps, 2 * 4096 / 16);
+    assert_int_equal(m.hits + m.misses, 4 * 4096);
     quicklist_free(q);
 }
 
