@@ -11,6 +11,7 @@
 #include "server/mem.h"
 #include "server/observe/errorstats.h"
 #include "server/observe/log.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -98,6 +99,7 @@ void cmd_config_resetstat(struct call *c)
         worker_see_loop(&srv->workers[i]);
         srv->workers[i].stats = (struct worker_stats){0};
         command_stats_reset(&srv->workers[i]);
+        replicas_reset_figures(&srv->workers[i]);
     }
     for (unsigned i = 0; i < sizeof srv->rate / sizeof *srv->rate; i++) memset(&srv->rate[i], 0, sizeof srv->rate[i]);
     srv->rate_index = 0;

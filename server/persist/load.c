@@ -13,6 +13,7 @@
 #include "demi/libos.h"
 #include "demi/wait.h"
 #include "server/affinity.h"
+#include "server/exec/effects.h"
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
@@ -31,6 +32,7 @@ struct load {
     load_fn *fn;
     unsigned flags;
     bool background, cancelled;
+    bool buries, has_resumed; /* load_rdb() */
     load_ended_fn *ended;
     void *arg; /* of whom it is for */
     demi_qtoken_t task;
@@ -128,6 +130,25 @@ static void log_end(const struct load *l, int err)
             (unsigned long long)l->rdb.keys, (unsigned long long)l->rdb.expired, (unsigned long long)l->rdb.empty);
 }
 
+/* The server goes on with the history that the file is of. */
+static void resume(struct load *l)
+{
+    struct persist *p = &l->w->srv->persist;
+    if (l->has_resumed || !p->arrived) return;
+    l->has_resumed = true;
+    p->origin = l->rdb.origin;
+    p->arrived(l->w);
+}
+
+/* That it is not there any more is news to whoever has followed that history. */
+static void bury(void *arg, int db, struct bytes key)
+{
+    struct load *l = arg;
+    struct bytes argv[2] = {BYTES("DEL"), key};
+    resume(l);
+    effects_hand_over(l->w->srv, db, argv, 2);
+}
+
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
 {
     struct server *srv = l->w->srv;
@@ -135,6 +156,7 @@ int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
     /* A replica's dead are its primary's to bury. */
     if (srv->upstream) flags |= RDB_LOAD_KEEP_EXPIRED;
     l->rdb = (struct rdb_loader){.flags = flags, .go_on = go_on, .arg = l, .lot = l->w->conf.cfg->key_load_delay != 0};
+    if (l->buries) l->rdb.dead = bury;
     if (read_ahead_size(l->r, &l->rdb.bytes) != 0) l->rdb.bytes = 0;
     read_ahead_look(l->r, &(struct read_ahead_look){.seed = srv->dbs[0].hash_seed,
                                                     .summing = rdb_wants_checksum(&c),
@@ -186,9 +208,10 @@ int load_rdb(struct load *l)
     }
     uint64_t size;
     if (read_ahead_size(l->r, &size) == 0) load_expect(l, size);
-    err = load_rdb_part(l, l->flags | (l->background ? RDB_LOAD_RESUMES : 0), &rest);
+    l->buries = l->background;
+    err = load_rdb_part(l, l->flags, &rest);
     load_close(l);
-    if (!err && l->background) srv->persist.origin = l->rdb.origin;
+    if (!err && l->background) resume(l);
     if (!err && l->background)
         server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from disk: %.3f seconds",
                    (double)(demi_clock_ns() - start) / 1000000000);

@@ -115,7 +115,6 @@ static void loaded(struct worker *w, void *arg, int err)
     }
     worker_update_time(w);
     p->saved_s = now_s(w);
-    if (p->arrived) p->arrived(w);
     p->ready(srv);
 }
 

@@ -36,7 +36,6 @@ void rdb_write_snapshot(struct rdb_sink *s, struct call *c);
 enum rdb_load_flag {
     RDB_LOAD_MERGE = 1,        /* keys that are there already are replaced; otherwise they are an error */
     RDB_LOAD_KEEP_EXPIRED = 2, /* what comes behind it (an append-only file, a primary's stream) may know such keys */
-    RDB_LOAD_RESUMES = 4,      /* if it says of which history it is, that goes on, and their deletion is a part of it */
 };
 
 #define RDB_LOT_MAX 16
@@ -54,6 +53,8 @@ struct rdb_loader {
     unsigned flags;              /* enum rdb_load_flag */
     /* Asked after a key, or a lot of keys, or another item: so many. False ends it with -ECANCELED. NULL: not asked. */
     bool (*go_on)(void *arg, size_t items);
+    /* Told of keys that are dead already and are left out, of a file that says of which history it is. NULL: not told. */
+    void (*dead)(void *arg, int db, struct bytes key);
     void *arg;
     uint64_t bytes; /* how long it is; 0: not known, and no room is made ahead */
     unsigned lot;   /* so many at most, 0: RDB_LOT_MAX; go_on may change it */

@@ -111,23 +111,22 @@ static void take_aux(struct reading *l)
         l->asked->used_mem = n > 0 ? (uint64_t)n : 0;
     } else {
         take_origin(&l->asked->origin, key, value, is_number ? n : -1);
-        bool resumes = (l->asked->flags & RDB_LOAD_RESUMES) && *l->asked->origin.id;
-        if (resumes) l->asked->flags |= RDB_LOAD_KEEP_EXPIRED;
     }
 }
 
 /* A key that is dead already, and not wanted. */
-static bool is_left_out(struct reading *l, int64_t expire_ms)
+static bool is_left_out(struct reading *l, struct bytes key, int64_t expire_ms)
 {
     bool left_out = expire_ms != -1 && expire_ms < l->in.now_ms && !(l->asked->flags & RDB_LOAD_KEEP_EXPIRED);
     l->asked->expired += left_out;
+    if (unlikely(left_out && l->asked->dead && *l->asked->origin.id)) l->asked->dead(l->asked->arg, l->in.db->id, key);
     return left_out;
 }
 
 static bool put_key(struct reading *l, struct value v)
 {
     const struct rdb_frame *f = &l->frame;
-    if (is_left_out(l, f->expire_ms)) {
+    if (is_left_out(l, f->name, f->expire_ms)) {
         value_free(v);
         return true;
     }
@@ -191,7 +190,7 @@ static bool put_noted(struct reading *l, const struct rdb_noted_key *k, const st
     const struct rdb_notes *notes = l->s->notes;
     if (k->noted == RDB_NOTED_KEY || !rdb_frame_is_between(&l->frame)) return false;
     int64_t expire_ms = k->expires ? (int64_t)load_u64(notes->block.p + k->at + 1) : -1;
-    if (!is_left_out(l, expire_ms)) {
+    if (!is_left_out(l, ref->name, expire_ms)) {
         if (expire_ms < 0) expire_ms = -1;
         const char *value = rdb_noted_bytes(notes, k->value, k->value_unpacked);
         struct entry *e = k->noted == RDB_NOTED_STRING

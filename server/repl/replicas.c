@@ -456,6 +456,11 @@ void replicas_continue(struct client *cl, uint64_t from)
 
 void replicas_count_refused(struct worker *w) { replicas_of(w)->figures.partial_err++; }
 
+void replicas_reset_figures(struct worker *w)
+{
+    if (w->replicas) w->replicas->figures = (struct replicas_figures){0};
+}
+
 void replicas_take_ack(struct client *cl, int64_t offset, int64_t aof_offset)
 {
     struct worker *w = cl->w;

@@ -26,6 +26,7 @@ void replicas_attach(struct client *cl);
 void replicas_continue(struct client *cl, uint64_t from);
 /* One that had asked for that gets everything. */
 void replicas_count_refused(struct worker *w);
+void replicas_reset_figures(struct worker *w); /* CONFIG RESETSTAT */
 /* The client goes away. */
 void replicas_forget(struct client *cl);
 /* All of them are disconnected: what they followed is not what they will be told (a new id). They come back. */
