@@ -184,7 +184,6 @@ static void stop_for_upstart(struct server *srv)
     if (!srv->stops_when_ready) return;
     server_log(srv, LOG_NOTICE_LEVEL, "supervised by upstart, will stop to signal readiness.");
     raise(SIGSTOP);
-    unsetenv("UPSTART_JOB");
 }
 
 static void find_supervisor(struct server *srv, const struct config *cfg)

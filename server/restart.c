@@ -28,6 +28,7 @@ void restart_execute(struct server *srv, int64_t delay_ms)
     struct timespec delay = {.tv_sec = delay_ms / 1000, .tv_nsec = delay_ms % 1000 * 1000000};
     close_range(STDERR_FILENO + 1, ~0u, 0);
     affinity_unpin_loop(srv);
+    unsetenv("UPSTART_JOB"); /* it was told that we are ready, and wakes nobody a second time */
     nanosleep(&delay, NULL);
     execv(srv->executable, srv->exec_argv);
 }

@@ -16,8 +16,8 @@
 /* Who is told; a script may choose (redis.set_repl()). */
 enum effect_kind { EFFECT_TO_LOG = 1, EFFECT_TO_REPLICAS = 2, EFFECT_TO_ALL = 3 };
 
-/* Receives every effect of its kind, in order: AOF, replication. Commands arrive deterministic, MULTI and EXEC around those that
- * belong together. */
+/* Receives every effect of its kind, in order: AOF, replication. Commands arrive deterministic, MULTI and EXEC around
+ * those that belong together. */
 struct effect_sink {
     struct list link;
     unsigned kind; /* enum effect_kind; 0: it gets all there is */

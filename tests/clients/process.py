@@ -160,9 +160,10 @@ def check_mark(tap):
             port = free_port()
             with socket.create_server(("127.0.0.1", port)) as peer:
                 threading.Thread(target=lambda: migrate(s.client(20), "127.0.0.1", port), daemon=True).start()
-                peer.accept()
+                connection, _ = peer.accept()
                 found = re.findall(r"fwmark:(\S+)", run(["ss", "-tneaH", "dport = :%d" % port])[1])
                 tap.ok(found == ["0x80000007"], "so is a connection to a peer", found)
+                connection.close()
     elif not may_mark():
         with Server(OURS, words[1:], tcp=True) as s:
             tap.ok(log_has(s, "socket-mark-id 2147483655 is not set: it takes CAP_NET_ADMIN"), "a mark takes CAP_NET_ADMIN")
