@@ -88,7 +88,8 @@ bool heap_defrag_begin(uint32_t size_class)
     remote_drain(h, DRAIN_BATCH);
     drop_cache(h, size_class);
     slab_put_back(h, size_class);
-    if (!h->defrag_round) h->defrag_round = 1;
+    if (!h->defrag_round) h->defrag_round = 1; /* 0 is that of slabs nobody has looked at */
+    h->defrag_has_looked = true;
     size_t seen = choose(h, partial, &all, count);
     if (!seen) return false;
     for (size_t i = 0; i < all; i++) empty_or_pass(h, list_entry(partial->next, struct slab, link), count);
@@ -102,7 +103,8 @@ bool heap_defrag_end(void)
     for (unsigned i = 0; i < SLABS_A_CALL; i++) {
         struct list *link = list_pop_front(&h->emptying);
         if (!link) {
-            h->defrag_round++; /* 0 is that of slabs nobody has looked at */
+            h->defrag_round += h->defrag_has_looked; /* who comes for pages alone ends no round */
+            h->defrag_has_looked = false;
             return false;
         }
         struct slab *s = list_entry(link, struct slab, link);

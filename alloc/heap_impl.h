@@ -29,6 +29,7 @@ struct heap {
     struct list partial[SLAB_CLASSES];  /* slabs with free slots, apart from the current one */
     struct list emptying;               /* slabs of all classes (heap_defrag.c) */
     uint8_t defrag_round;               /* of choosing them; 0: there was none */
+    bool defrag_has_looked;             /* in this round */
     struct list bins[CHUNK_BINS];       /* chunks by chunk_bin() */
     struct region_set regions;
     struct pins pins;

@@ -295,8 +295,9 @@ void defrag_cron(struct worker *w)
     struct defrag *d = &w->defrag;
     const struct config *cfg = w->conf.cfg;
     bool may = cfg->activedefrag && !w->srv->persist.loading;
-    if (!may && d->phase == DEFRAG_IDLE) return;
-    if (!may) { /* what is left of the cycle is its end, in slices as the rest */
+    if (!may) { /* what is left of a cycle is its end, in slices as the rest */
+        d->rest_until_ns = 0;
+        if (d->phase == DEFRAG_IDLE) return;
         while (d->later_count) forget_large(d);
         d->phase = DEFRAG_LEAVE;
     }

@@ -103,6 +103,7 @@ def alone(tap, client):
 
 def busy(tap, server, client):
     """Readers, a writer and a reply that is lent."""
+    fill(client, 2)  # what was put in order has nothing to move
     fill(client, 2)
     client.call("SET", "lent", "l" * LENT)
     slow = server.client()
