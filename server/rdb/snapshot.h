@@ -53,7 +53,7 @@ struct rdb_loader {
     unsigned flags;              /* enum rdb_load_flag */
     /* Asked after a key, or a lot of keys, or another item: so many. False ends it with -ECANCELED. NULL: not asked. */
     bool (*go_on)(void *arg, size_t items);
-    /* Told of keys that are dead already and are left out, of a file that says of which history it is. NULL: not told. */
+    /* Told of keys that are dead already and left out, of a file that says of which history it is. NULL: not told. */
     void (*dead)(void *arg, int db, struct bytes key);
     void *arg;
     uint64_t bytes; /* how long it is; 0: not known, and no room is made ahead */
