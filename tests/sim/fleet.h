@@ -550,19 +550,39 @@ static inline void primary_dies(struct fleet *f)
     reboot(f, old, best);
 }
 
+/* Another is promoted while the primary lives and is written to: what it alone has taken vanishes when it follows. */
+static inline void primary_is_deposed(struct fleet *f)
+{
+    int best = some_replica(f);
+    char line[64];
+    if (!tell(f, best, "REPLICAOF NO ONE")) return;
+    f->nodes[best].follows = NO_PRIMARY;
+    f->promotions++;
+    sleep_ns(rng_below(&f->rng, SEC(1)));
+    f->primary = best;
+    sleep_ns(rng_below(&f->rng, SEC(1)));
+    snprintf(line, sizeof line, "REPLICAOF %s %d", f->nodes[best].addr, SERVER_PORT);
+    for (int i = 0; i < f->count; i++) {
+        if (i == best) continue;
+        f->nodes[i].follows = best;
+        CHECK(f->w, tell(f, i, line));
+    }
+}
+
 /* --- the director ------------------------------------------------------------------------------------------------- */
 
 static inline void one_round(struct fleet *f)
 {
-    bool dies = rng_below(&f->rng, 3) == 0;
+    bool dies = rng_below(&f->rng, 3) == 0, deposed = !dies && rng_below(&f->rng, 3) == 0;
     sleep_ns(rng_below(&f->rng, SEC(2)));
     if (dies) primary_dies(f); /* one failure alone: what WAIT was told is there */
+    if (deposed) primary_is_deposed(f);
     for (uint64_t n = dies ? 0 : 1 + rng_below(&f->rng, 4); n && !f->w->failure[0]; n--) {
         some_fault(f);
         sleep_ns(rng_below(&f->rng, rng_below(&f->rng, 3) ? SEC(2) : SEC(15)));
     }
     sleep_ns(rng_below(&f->rng, SEC(1)));
-    quiet_point(f, dies ? f->waited : f->told);
+    quiet_point(f, dies ? f->waited : deposed ? 0 : f->told);
 }
 
 static inline void stop_node(struct fleet *f, int i)
