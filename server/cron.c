@@ -99,6 +99,8 @@ void cron_run(struct worker *w)
         shutdown_by_signal(w);
         if (srv->stopping) return;
     }
+    shutdown_look(w);
+    if (srv->stopping) return;
     w->cron_runs++;
     ticks_calibrate(&w->ticks);
     run_update_slow_ticks(w);

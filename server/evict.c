@@ -374,7 +374,7 @@ static enum evict_result evict_some(struct worker *w)
 enum evict_result evict_run(struct worker *w)
 {
     /* Paused clients are to find the data as it was, and a replica holds what its primary does. */
-    bool is_left_alone = w->srv->pause_until_ms || (w->srv->upstream && w->conf.cfg->replica_ignore_maxmemory);
+    bool is_left_alone = server_is_paused(w->srv) || (w->srv->upstream && w->conf.cfg->replica_ignore_maxmemory);
     if (!w->conf.cfg->maxmemory || is_left_alone) {
         w->evicting = false;
         return EVICT_OK;

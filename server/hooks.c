@@ -30,7 +30,7 @@ struct db *srv_db(const struct call *c, int64_t id)
 /* The log takes no more: each that expires would be another record. */
 bool srv_active_expire(const struct call *c)
 {
-    return c->srv->active_expire && !c->srv->upstream && !c->srv->pause_until_ms &&
+    return c->srv->active_expire && !c->srv->upstream && !server_is_paused(c->srv) &&
            !(c->srv->unusual & SERVER_AOF_FULL);
 }
 
@@ -45,7 +45,7 @@ enum expired_is srv_expired_is(const struct call *c, bool write)
         if (obeys(c)) return EXPIRED_VALID;
         if (!write || srv->config->replica_read_only) return EXPIRED_HIDDEN;
     }
-    return srv->pause_until_ms ? EXPIRED_HIDDEN : EXPIRED_GONE;
+    return server_is_paused(srv) ? EXPIRED_HIDDEN : EXPIRED_GONE;
 }
 
 bool srv_past_deletes(const struct call *c)

@@ -31,6 +31,7 @@
 #include "server/persist/aof.h"
 #include "server/persist/persist.h"
 #include "server/rdb/libraries.h"
+#include "server/repl/failover.h"
 #include "server/repl/history.h"
 #include "server/version.h"
 #include "server/worker.h"
@@ -69,12 +70,15 @@ enum server_unusual {
     SERVER_FEW_REPLICAS = 1u << 10, /* writes are refused, because fewer than min-replicas-to-write acknowledge */
     SERVER_MIGRATING = 1u << 9,     /* some commands may have to wait until it is decided whether their keys are here */
     /* Of a replica (server/repl/role.h): */
-    SERVER_READ_ONLY = 1u << 11, /* writes are its primary's alone */
-    SERVER_STALE = 1u << 12,     /* what it has may be old, and is not to be served */
+    SERVER_READ_ONLY = 1u << 11,    /* writes are its primary's alone */
+    SERVER_HISTORY_FULL = 1u << 14, /* writes wait a little, for the sake of a replica that catches up */
+    SERVER_STALE = 1u << 12,        /* what it has may be old, and is not to be served */
     SERVER_LOADING_BESIDE =
         1u << 13, /* new data are loaded, and the old ones served meanwhile, but not to all commands */
     SERVER_BUSY = SERVER_BUSY_SCRIPT | SERVER_BUSY_FUNCTION,
 };
+
+enum standstill { STANDSTILL_FAILOVER = 1u << 0, STANDSTILL_SHUTDOWN = 1u << 1 };
 
 struct server {
     const struct config *_Atomic config; /* the current one; a worker's own is w->conf.cfg */
@@ -133,6 +137,13 @@ struct server {
     _Atomic uint32_t lacks_told;   /* a bit for each enum command_lacks of which a command was refused */
     int64_t pause_until_ms;        /* CLIENT PAUSE */
     bool pause_writes_only;
+    unsigned
+        stands_still; /* enum standstill: writes wait, since nothing may come into the history (worker_stand_still()) */
+    struct failover failover;
+    struct {
+        int64_t until_ms;          /* it waits so long for replicas; 0: nobody wants it to stop */
+        unsigned flags;            /* enum shutdown_on_sig */
+    } leaving;                     /* server/shutdown.c */
     bool active_expire;            /* DEBUG SET-ACTIVE-EXPIRE */
     bool pause_cron;               /* DEBUG PAUSE-CRON */
     bool skip_checksum_validation; /* DEBUG SET-SKIP-CHECKSUM-VALIDATION */
@@ -156,5 +167,8 @@ struct server {
 #endif
     size_t slices;
 };
+
+/* Clients that write wait; and nothing expires, is evicted or comes into the history. */
+static inline bool server_is_paused(const struct server *srv) { return srv->pause_until_ms || srv->stands_still; }
 
 #endif

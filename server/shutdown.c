@@ -3,7 +3,8 @@
  * The handlers only note the signal and ring the loop's wake-up (both allowed in a handler); the loop stops at the end
  * of its turn, with replies pushed and sockets closed. A second SIGINT ends the process at once, as redis-server does.
  *
- * What is to be saved is saved first, with nobody served; if that fails the server stays, unless it is forced to go.
+ * Replicas are waited for first, with writes held: shutdown-timeout says how long. What is to be saved is saved then,
+ * with nobody served; if that fails the server stays, unless it is forced to go.
  */
 #include "server/shutdown.h"
 
@@ -12,8 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/exec/blocked.h"
 #include "server/observe/log.h"
 #include "server/persist/save.h"
+#include "server/repl/replica.h"
+#include "server/repl/replicas.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -83,10 +87,9 @@ static bool log_is_safe(struct worker *w, unsigned flags)
     return false;
 }
 
-bool shutdown_begin(struct worker *w, unsigned flags)
+static bool finish(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
-    server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
     persist_save_cancel(w);
     if (!log_is_safe(w, flags)) return false;
     if (has_to_save(w, flags) && !save(w, flags)) {
@@ -98,12 +101,65 @@ bool shutdown_begin(struct worker *w, unsigned flags)
     return true;
 }
 
-/* Nothing else lasts: a shutdown waits for nobody. */
-bool shutdown_abort(struct server *srv)
+/* Nobody wants it to stop any more: who waited for that is told, and writes go on. */
+static void stay(struct worker *w)
 {
-    if (!srv->signal || srv->stopping) return false;
-    srv->signal = 0;
+    w->srv->leaving.until_ms = 0;
+    w->srv->signal = 0;
+    worker_go_on(w, STANDSTILL_SHUTDOWN);
+    blocked_log_moved(w);
+}
+
+static void log_laggards(struct worker *w)
+{
+    for (size_t i = 0; i < replicas_count(w); i++) {
+        const struct client *cl = replicas_at(w, i);
+        uint64_t at = history_offset(&w->srv->history), has = (uint64_t)cl->replica->ack_offset;
+        if (has < at)
+            server_log(w->srv, LOG_NOTICE_LEVEL,
+                       "Lagging replica %s reported offset %llu behind master, lag=%lld, state=%s.", cl->peer,
+                       (unsigned long long)(at - has), (long long)replica_lag_s(cl->replica, w->now_ms),
+                       replica_state_word(cl->replica));
+    }
+}
+
+enum shutdown_result shutdown_begin(struct worker *w, unsigned flags)
+{
+    struct server *srv = w->srv;
+    int64_t timeout_ms = w->conf.cfg->shutdown_timeout * 1000;
+    bool waits = !(flags & SHUTDOWN_ON_SIG_NOW) && timeout_ms && !srv->persist.loading && !replicas_have_everything(w);
+    server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
+    if (srv->leaving.until_ms && waits) return SHUTDOWN_WAITS;
+    if (!waits) {
+        if (finish(w, flags)) return SHUTDOWN_GOES;
+        stay(w);
+        return SHUTDOWN_FAILS;
+    }
+    server_log(srv, LOG_NOTICE_LEVEL, "Waiting for replicas before shutting down.");
+    srv->leaving.until_ms = w->now_ms + timeout_ms;
+    srv->leaving.flags = flags;
+    worker_stand_still(w, STANDSTILL_SHUTDOWN);
+    return SHUTDOWN_WAITS;
+}
+
+bool shutdown_is_awaited(const struct server *srv) { return srv->leaving.until_ms != 0; }
+
+void shutdown_look(struct worker *w)
+{
+    struct server *srv = w->srv;
+    if (!srv->leaving.until_ms) return;
+    bool late = w->now_ms >= srv->leaving.until_ms;
+    if (!late && !replicas_have_everything(w)) return;
+    if (late) log_laggards(w);
+    if (!finish(w, srv->leaving.flags)) stay(w);
+}
+
+bool shutdown_abort(struct worker *w)
+{
+    struct server *srv = w->srv;
+    if ((!srv->signal && !srv->leaving.until_ms) || srv->stopping) return false;
     server_log(srv, LOG_NOTICE_LEVEL, "Shutdown manually aborted.");
+    stay(w);
     return true;
 }
 
@@ -113,5 +169,6 @@ void shutdown_by_signal(struct worker *w)
     const struct config *cfg = w->conf.cfg;
     bool interrupt = srv->signal == SIGINT;
     server_log(srv, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...", interrupt ? "SIGINT" : "SIGTERM");
-    if (!shutdown_begin(w, (unsigned)(interrupt ? cfg->shutdown_on_sigint : cfg->shutdown_on_sigterm))) srv->signal = 0;
+    srv->signal = 0;
+    shutdown_begin(w, (unsigned)(interrupt ? cfg->shutdown_on_sigint : cfg->shutdown_on_sigterm));
 }

@@ -235,6 +235,7 @@ void server_stop(struct server *srv)
     tls_fini(srv);
     crash_fini();
     upstream_fini(&srv->workers[0]);
+    failover_fini(srv);
     persist_fini(&srv->workers[0]);
     scripts_fini(srv);
     worker_fini(&srv->workers[0]);

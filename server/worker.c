@@ -244,6 +244,10 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
         uint64_t until = w->defrag.due_ns > w->turn_ns ? w->defrag.due_ns - w->turn_ns : 0;
         if (until < ns) ns = until;
     }
+    if (unlikely(w->replicas != NULL)) {
+        uint64_t at = replicas_wakes_ns(w), until = at > w->turn_ns ? at - w->turn_ns : 0;
+        if (until < ns) ns = until;
+    }
     uint64_t group = aof_group_sleep_ns(&w->srv->aof.group, w->turn_ns);
     if (group < ns) ns = group;
     int64_t deadline = blocked_next_deadline(w);
@@ -259,12 +263,31 @@ static struct timespec time_to_sleep(struct worker *w, uint64_t next_cron_ns)
     return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
 }
 
+/* Who waits may try it again, unless somebody else wants him to wait. */
+static void end_standstill(struct worker *w)
+{
+    if (!server_is_paused(w->srv)) w->srv->unusual &= ~(unsigned)SERVER_PAUSED;
+    worker_let_go(w);
+}
+
 static void end_pause(struct worker *w)
 {
     if (w->now_ms < w->srv->pause_until_ms) return;
     w->srv->pause_until_ms = 0;
-    w->srv->unusual &= ~(unsigned)SERVER_PAUSED;
-    worker_let_go(w);
+    end_standstill(w);
+}
+
+void worker_stand_still(struct worker *w, unsigned why)
+{
+    w->srv->stands_still |= why;
+    w->srv->unusual |= SERVER_PAUSED;
+}
+
+void worker_go_on(struct worker *w, unsigned why)
+{
+    if (!(w->srv->stands_still & why)) return;
+    w->srv->stands_still &= ~why;
+    end_standstill(w);
 }
 
 void worker_let_go(struct worker *w)

@@ -149,6 +149,9 @@ void worker_ready(struct worker *w, struct client *cl);
 void worker_not_ready(struct worker *w, struct client *cl);
 /* Clients whose next command is held may try it again. */
 void worker_let_go(struct worker *w);
+/* Writes wait, and the history stands still, until all who wanted that let it go on. why: enum standstill. */
+void worker_stand_still(struct worker *w, unsigned why);
+void worker_go_on(struct worker *w, unsigned why);
 /* The same before all others: it was served, and not to its end. */
 void worker_ready_first(struct worker *w, struct client *cl);
 

@@ -48,7 +48,7 @@ void debug_restart(struct call *c)
 {
     int64_t delay_ms;
     if (!read_delay(c, &delay_ms)) return;
-    if (!may_execute(c) || !rewrite_config(c) || !shutdown_begin(c->w, SHUTDOWN_ON_SIG_NOW)) {
+    if (!may_execute(c) || !rewrite_config(c) || shutdown_begin(c->w, SHUTDOWN_ON_SIG_NOW) != SHUTDOWN_GOES) {
         call_error(c, "ERR failed to restart the server. Check server logs.");
         return;
     }

@@ -4,6 +4,7 @@
  * nothing unsound through, so the order of checks here is about replies only.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "server/command/handlers.h"
 #include "server/db/hooks.h"
@@ -88,17 +89,36 @@ static bool read_payload(struct call *c, struct value *v)
     return false;
 }
 
-/* Relative times are told as absolute ones. */
-static void effect_restore(struct call *c, const struct restore *r)
+/* A payload of a version that an older replica refuses, which would then lack the key and say nothing. */
+static bool is_too_new(const struct call *c)
 {
-    if (!r->ttl_ms || r->absolute || !effect_wanted(c)) return;
+    struct bytes payload = c->argv[3];
+    return history_is_kept(&c->srv->history) && load_u16(payload.p + payload.n - RDB_DUMP_TAIL) > RDB_VERSION_MIN;
+}
+
+/* Relative times are told as absolute ones, and a payload that is too new as the value that it was. */
+static void effect_restore(struct call *c, const struct restore *r, const struct entry *e)
+{
+    bool relative = r->ttl_ms && !r->absolute, again;
+    if (!effect_wanted(c)) return;
+    again = is_too_new(c);
+    if (!relative && !again) return;
     char text[NUMBER_I64_SIZE];
+    struct rdb_sink s;
+    rdb_sink_init(&s, NULL, NULL);
+    s.version = RDB_VERSION_MIN;
+    s.compress = c->cfg->rdbcompression;
     struct bytes *argv = mem_alloc(((size_t)c->argc + 1) * sizeof *argv);
     memcpy(argv, c->argv, (size_t)c->argc * sizeof *argv);
     argv[2] = bytes_of(text, number_format_i64(text, r->ttl_ms));
     argv[c->argc] = BYTES("ABSTTL");
-    effect_as(c, c->argc + 1, argv);
+    if (again) {
+        rdb_write_dump(&s, e);
+        argv[3] = rdb_sink_bytes(&s);
+    }
+    effect_as(c, c->argc + (relative ? 1 : 0), argv);
     mem_free(argv);
+    rdb_sink_fini(&s);
 }
 
 /* It was dead on arrival: what it was to replace is gone all the same. */
@@ -136,7 +156,7 @@ void cmd_restore(struct call *c)
     }
     struct entry *e = db_put_value(c, key, v, r.ttl_ms ? r.ttl_ms : -1, PUT_AFRESH);
     db_set_use(c, e, r.idle_s, (int)r.freq);
-    effect_restore(c, &r);
+    effect_restore(c, &r, e);
     db_changed(c, key, NOTIFY_GENERIC, "restore");
     call_ok(c);
 }

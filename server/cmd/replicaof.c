@@ -54,6 +54,10 @@ void cmd_replicaof(struct call *c)
 {
     int64_t port;
     struct bytes host = c->argv[1];
+    if (c->srv->failover.state != FAILOVER_NONE) {
+        call_error(c, "ERR REPLICAOF not allowed while failing over.");
+        return;
+    }
     if (bytes_is_word(host, "no") && bytes_is_word(c->argv[2], "one")) {
         promote(c);
         return;

@@ -69,6 +69,17 @@ void cmd_role(struct call *c)
 
 /* --- SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] | ABORT ----------------------------------------------------------------- */
 
+#define SHUTDOWN_ERROR "ERR Errors trying to SHUTDOWN. Check logs."
+
+/* Who waits for the end hears of it by being closed, or that there is none. */
+static bool answer_shutdown(struct client *cl, const struct request *r, struct reply *out, bool last)
+{
+    (void)r;
+    if (!last && shutdown_is_awaited(cl->w->srv)) return false;
+    reply_error(out, "-" SHUTDOWN_ERROR);
+    return true;
+}
+
 void cmd_shutdown(struct call *c)
 {
     bool abort_it = false;
@@ -89,7 +100,7 @@ void cmd_shutdown(struct call *c)
         return;
     }
     if (abort_it) {
-        if (shutdown_abort(c->srv)) reply_ok(c->out);
+        if (shutdown_abort(c->w)) reply_ok(c->out);
         else call_error(c, "ERR No shutdown in progress.");
         return;
     }
@@ -102,6 +113,13 @@ void cmd_shutdown(struct call *c)
                     (c->srv->unusual & SERVER_BUSY_SCRIPT) ? "SCRIPT" : "FUNCTION");
         return;
     }
-    if (!shutdown_begin(c->w, flags)) call_error(c, "ERR Errors trying to SHUTDOWN. Check logs.");
-    else if (c->client) client_close_soon(c->client);
+    switch (shutdown_begin(c->w, flags)) {
+    case SHUTDOWN_FAILS: call_error(c, SHUTDOWN_ERROR); break;
+    case SHUTDOWN_WAITS:
+        if (c->client) call_block_on_log(c, 0, answer_shutdown);
+        break;
+    case SHUTDOWN_GOES:
+        if (c->client) client_close_soon(c->client);
+        break;
+    }
 }

@@ -23,6 +23,10 @@ static bool is_refused(struct call *c)
 {
     struct client *cl = c->client;
     const struct upstream *up = c->srv->upstream;
+    if (c->srv->failover.state != FAILOVER_NONE) {
+        call_error(c, "NOMASTERLINK Can't SYNC while failing over");
+        return true;
+    }
     if (up && up->state != UPSTREAM_CONNECTED) {
         call_error(c, "NOMASTERLINK Can't SYNC while not connected with my master");
         return true;

@@ -93,7 +93,6 @@ enum acl_cat {
  * of what is missing is made of it (tools/missing-table). */
 enum command_lacks {
     LACKS_NOTHING,
-    LACKS_REPLICATION, /* being a replica, and replicas that acknowledge */
     LACKS_CLUSTER,
     LACKS_MODULES,
     LACKS_COUNT,

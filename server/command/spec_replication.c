@@ -12,7 +12,6 @@ const struct command spec_replication[] = {
         .arity = -1,
         .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_STALE,
         .acl = ACL_ADMIN | ACL_SLOW | ACL_DANGEROUS,
-        .lacks = LACKS_REPLICATION,
         .group = "server",
         .since = "6.2.0",
         .complexity = "O(1)",

@@ -334,6 +334,7 @@ const struct conf_option conf_options[] = {
     NUMBER("client-query-buffer-limit", NULL, 0, client_query_buffer_limit, 1 * MB, INT64_MAX, 1024 * MB, UNIT_BYTES),
     NUMBER("maxmemory-clients", NULL, 0, maxmemory_clients, -100, INT64_MAX, 0, UNIT_BYTES_OR_PERCENT),
     NUMBER("repl-backlog-ttl", NULL, 0, repl_backlog_ttl, 0, INT64_MAX, 3600, UNIT_NONE),
+    NUMBER("repl-sync-write-hold", NULL, 0, repl_sync_write_hold, 0, INT_MAX, 10000, UNIT_NONE),
     NUMBER("snapshot-memory-limit", NULL, 0, snapshot_memory_limit, 0, INT64_MAX, 0, UNIT_BYTES),
     NUMBER("auto-aof-rewrite-min-size", NULL, 0, auto_aof_rewrite_min_size, 0, INT64_MAX, 64 * MB, UNIT_BYTES),
     NUMBER("loading-process-events-interval-bytes", NULL, CONF_HIDDEN, loading_process_events_interval_bytes, 1024,

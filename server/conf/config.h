@@ -304,9 +304,10 @@ struct config {
     int64_t min_replicas_to_write;
     int64_t min_replicas_max_lag; /* seconds */
     int64_t repl_diskless_sync_max_replicas;
-    int64_t repl_backlog_size; /* bytes */
-    int64_t repl_backlog_ttl;  /* seconds */
-    char *replicaof_host;      /* NULL: a primary */
+    int64_t repl_backlog_size;    /* bytes */
+    int64_t repl_backlog_ttl;     /* seconds */
+    int64_t repl_sync_write_hold; /* milliseconds */
+    char *replicaof_host;         /* NULL: a primary */
     int replicaof_port;
 
     char *locale_collate; /* "": the environment's */

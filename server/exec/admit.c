@@ -160,6 +160,7 @@ struct admission admit(const struct session *s, const struct request *r, const s
     if (why != ADMIT_OK) return (struct admission){ADMIT_REFUSE, why, arg};
     if (s->flags & SESSION_SCRIPT) return (struct admission){ADMIT_RUN, ADMIT_OK, 0};
     if (st->busy && (s->flags & SESSION_PRIMARY)) return (struct admission){ADMIT_HOLD, ADMIT_OK, 0};
+    if (s->flags & SESSION_REPLICA) return (struct admission){ADMIT_RUN, ADMIT_OK, 0}; /* it says how far it is */
     if (st->pause == ADMIT_PAUSE_ALL || (st->pause == ADMIT_PAUSE_WRITES && may_write(s, flags)))
         return (struct admission){ADMIT_HOLD, ADMIT_OK, 0};
     if ((s->flags & SESSION_MULTI) && !(r->cmd->flags & CMD_RUNS_IN_MULTI))

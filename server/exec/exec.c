@@ -137,6 +137,7 @@ static struct admit_state state_of(struct worker *w)
     if (srv->unusual & SERVER_BUSY_FUNCTION) st.busy = ADMIT_BUSY_FUNCTION;
     if (srv->pause_until_ms && w->now_ms < srv->pause_until_ms)
         st.pause = srv->pause_writes_only ? ADMIT_PAUSE_WRITES : ADMIT_PAUSE_ALL;
+    else if (srv->stands_still) st.pause = ADMIT_PAUSE_WRITES;
     return st;
 }
 
@@ -253,7 +254,8 @@ static enum exec_verdict exec_checked(struct session *s, const struct request *r
         refuse(s, r->cmd, r, text);
         return EXEC_DONE;
     case ADMIT_RUN:
-        if (unlikely(w->srv->unusual & (SERVER_SAVING | SERVER_AOF_FULL)) && persist_holds(s, r)) return EXEC_HOLD;
+        if (unlikely(w->srv->unusual & (SERVER_SAVING | SERVER_AOF_FULL | SERVER_HISTORY_FULL)) && persist_holds(s, r))
+            return EXEC_HOLD;
         if (unlikely(w->srv->unusual & SERVER_MIGRATING) && migrate_holds(s, r)) return EXEC_HOLD;
         if (is_primary && (w->srv->unusual & (SERVER_DISK_ERROR | SERVER_AOF_ERROR)) && !disk_lets_primary(w, r))
             return EXEC_HOLD;

@@ -320,7 +320,7 @@ static void info_replication(struct info *in)
     info_line(in, "role:%s", in->srv->upstream ? "slave" : "master");
     if (in->srv->upstream) info_upstream(in);
     replicas_lines(in);
-    info_line(in, "master_failover_state:no-failover");
+    info_line(in, "master_failover_state:%s", failover_word(in->srv));
     history_lines(in);
 }
 

@@ -74,7 +74,7 @@ bool persist_holds(const struct session *s, const struct request *r)
     uint32_t flags = srv->script_flags ? srv->script_flags(srv, r) : r->cmd->flags;
     bool may_write = (flags & CMD_WRITE) || ((flags & CMD_MAY_REPLICATE) && (r->cmd->acl & ACL_SCRIPTING));
     bool writes = (flags & CMD_RUNS_QUEUE) ? multi_writes(s) : may_write;
-    if (writes && (srv->unusual & (SERVER_AOF_FULL | SERVER_SAVE_FULL))) return true;
+    if (writes && (srv->unusual & (SERVER_AOF_FULL | SERVER_SAVE_FULL | SERVER_HISTORY_FULL))) return true;
     return srv->persist.walk && save_walk_holds(srv->persist.walk, s, r);
 }
 

@@ -85,7 +85,8 @@ void persist_flushed_all(struct call *c);
 bool persist_refuses_writes(const struct server *srv);
 /* Memory that a save or a rewrite under way takes. */
 size_t persist_save_memory(const struct server *srv);
-/* The request has to wait for a save or for the log. To be asked while the server is SERVER_SAVING, SERVER_AOF_FULL. */
+/* The request has to wait for a save or for the log. To be asked while the server is SERVER_SAVING, SERVER_AOF_FULL,
+ * SERVER_HISTORY_FULL. */
 bool persist_holds(const struct session *s, const struct request *r);
 /* After anything that the answer depends on has changed (the configuration, too). */
 void persist_update(struct server *srv);

@@ -14,6 +14,7 @@
 
 #define RDB_VERSION     11 /* redis-server 7.2's */
 #define RDB_VERSION_MIN 10 /* 7.0's: the oldest that is written */
+#define RDB_DUMP_TAIL   10 /* bytes behind the value of a DUMP: version and checksum */
 
 enum rdb_type {
     RDB_STRING = 0,

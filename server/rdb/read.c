@@ -25,7 +25,6 @@
 #include "server/types/zset.h"
 #include "server/types/zset_listpack.h"
 
-#define FOOTER_SIZE  10
 #define INT_TEXT_MAX 20 /* strings that long may become ENC_INT */
 #define FEW          32 /* up to here a search costs less than a table */
 
@@ -538,14 +537,14 @@ int rdb_read_dump(struct bytes payload, const struct rdb_rules *rules, bool unch
                   struct rdb_refusal *why)
 {
     *why = (struct rdb_refusal){.why = "wrong version or checksum"};
-    if (payload.n < FOOTER_SIZE) return -EPROTO;
-    const char *footer = payload.p + payload.n - FOOTER_SIZE;
+    if (payload.n < RDB_DUMP_TAIL) return -EPROTO;
+    const char *footer = payload.p + payload.n - RDB_DUMP_TAIL;
     if (load_u16(footer) > RDB_VERSION) return -EPROTO;
     if (!unchecked && crc64(0, payload.p, payload.n - 8) != load_u64(footer + 2)) return -EPROTO;
 
     struct rdb_source s;
     unsigned char type;
-    rdb_source_of_bytes(&s, bytes_of(payload.p, payload.n - FOOTER_SIZE));
+    rdb_source_of_bytes(&s, bytes_of(payload.p, payload.n - RDB_DUMP_TAIL));
     int err = rdb_get_byte(&s, &type) ? rdb_read_value(&s, type, rules, out) : s.error;
     if (err) snprintf(why->why, sizeof why->why, "%s", s.why);
     why->offset = rdb_source_offset(&s);

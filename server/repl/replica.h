@@ -47,6 +47,7 @@ struct replica { /* client->replica; NULL: it has said nothing of the kind */
     int64_t aof_offset; /* of that, what is in its log on its disk (FACK) */
     uint64_t taken;     /* of what it was sent, when that was last looked at, and since when it is no more */
     int64_t taken_ms;
+    bool catches_up; /* since it asked for everything */
     int64_t slow_ms; /* others have waited for it, in all */
 };
 

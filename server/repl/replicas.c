@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server/exec/blocked.h"
 #include "server/mem.h"
@@ -21,12 +22,14 @@
 #include "server/rdb/libraries.h"
 #include "server/rdb/snapshot.h"
 #include "server/repl/full_copy.h"
+#include "server/repl/pace.h"
 #include "server/repl/payload.h"
 #include "server/repl/replica.h"
 #include "server/server.h"
 #include "server/worker.h"
 
-#define SLOW_MS 10000 /* others wait for one that does not take its payload, in all */
+#define CAUGHT_UP ((uint64_t)1 << 20) /* bytes behind: no more than there may be at any time */
+#define SLOW_MS   10000               /* others wait for one that does not take its payload, in all */
 
 struct replicas {
     struct client **v;
@@ -35,7 +38,9 @@ struct replicas {
     int64_t alone_ms; /* since when there is no replica; 0: there is one */
     struct replicas_figures figures;
     uint64_t told_turn, told_end; /* when all of them were last looked at, and where the history ended then */
-    bool wants_acks;              /* somebody waits: they are asked at the end of the turn */
+    struct pace pace;
+    bool catch_up;   /* some do, of whom writers may have to run not too far ahead */
+    bool wants_acks; /* somebody waits: they are asked at the end of the turn */
 };
 
 size_t replicas_count(const struct worker *w) { return w->replicas ? w->replicas->count : 0; }
@@ -43,6 +48,27 @@ struct replicas_figures replicas_figures(const struct worker *w)
 {
     return w->replicas ? w->replicas->figures : (struct replicas_figures){0};
 }
+const struct client *replicas_find(const struct worker *w, const char *host, int port)
+{
+    char ip[REPLICA_IP_MAX];
+    for (size_t i = 0; i < replicas_count(w); i++) {
+        const struct client *cl = w->replicas->v[i];
+        replica_address(cl, ip, sizeof ip);
+        if (cl->replica->port == port && strcasecmp(ip, host) == 0) return cl;
+    }
+    return NULL;
+}
+
+bool replicas_have_everything(const struct worker *w)
+{
+    for (size_t i = 0; i < replicas_count(w); i++) {
+        const struct replica *r = w->replicas->v[i]->replica;
+        if (r->state == REPLICA_ONLINE && r->by_psync && (uint64_t)r->ack_offset != history_offset(&w->srv->history))
+            return false;
+    }
+    return true;
+}
+
 struct client *replicas_at(const struct worker *w, size_t i) { return w->replicas->v[i]; }
 
 static struct replicas *replicas_of(struct worker *w)
@@ -424,6 +450,7 @@ void replicas_attach(struct client *cl)
     keep_history(w);
     enlist(cl);
     me->state = REPLICA_WAITS;
+    me->catches_up = w->replicas->catch_up = true;
     me->asked_ms = w->now_ms;
     w->replicas->figures.full++;
     struct payload *p = payload_to_join(w, me);
@@ -471,6 +498,7 @@ void replicas_take_ack(struct client *cl, int64_t offset, int64_t aof_offset)
     }
     see_good(w);
     blocked_log_moved(w);
+    failover_look(w);
 }
 
 void replicas_forget(struct client *cl)
@@ -596,7 +624,7 @@ static void close_slow(struct worker *w)
 }
 
 /* While writes are paused the history stands still. */
-static bool may_speak(const struct worker *w) { return !w->srv->upstream && !w->srv->pause_until_ms; }
+static bool may_speak(const struct worker *w) { return !w->srv->upstream && !server_is_paused(w->srv); }
 
 static void ping(struct worker *w)
 {
@@ -632,6 +660,7 @@ void replicas_cron(struct worker *w)
     serve_waiting(w);
     see_good(w);
     close_slow(w);
+    failover_look(w);
     ping(w);
     forget_history(w);
     if (w->cron_runs % (uint64_t)w->conf.cfg->hz != 0) return;
@@ -639,9 +668,28 @@ void replicas_cron(struct worker *w)
     close_silent(w);
 }
 
+/* What the one that is farthest behind has not read, of those that catch up; it has when little is left. */
+static uint64_t catching_up(struct replicas *r)
+{
+    uint64_t most = 0;
+    r->catch_up = false;
+    for (size_t i = 0; i < r->count; i++) {
+        struct client *cl = r->v[i];
+        uint64_t lag = feed_lag(cl);
+        if (!cl->replica->catches_up || (cl->flags & CLIENT_CLOSE_NOW)) continue;
+        cl->replica->catches_up = cl->replica->state != REPLICA_ONLINE || cl->feed->held || lag > CAUGHT_UP;
+        r->catch_up |= cl->replica->catches_up;
+        if (lag > most) most = lag;
+    }
+    return most;
+}
+
+uint64_t replicas_wakes_ns(const struct worker *w) { return pace_wakes_ns(&w->replicas->pace); }
+
 void replicas_turn(struct worker *w)
 {
     struct replicas *r = w->replicas;
+    if (unlikely(r->catch_up) || unlikely(r->pace.until_ns != 0)) pace_turn(w, &r->pace, catching_up(r), hard_limit(w));
     if (likely(!r->wants_acks) || !may_speak(w)) return;
     r->wants_acks = false;
     if (r->count == 0) return;

@@ -55,6 +55,10 @@ void replicas_want_acks(struct worker *w);
 /* How many have acknowledged so much of the history, and how many have it in their logs on their disks. */
 size_t replicas_acknowledged(const struct worker *w, uint64_t offset);
 size_t replicas_logged(const struct worker *w, uint64_t offset);
+/* All that follow have acknowledged the whole history. */
+bool replicas_have_everything(const struct worker *w);
+/* The one that says it listens there; NULL: there is none. */
+const struct client *replicas_find(const struct worker *w, const char *host, int port);
 /* How many count for min-replicas-to-write. */
 size_t replicas_good(const struct worker *w);
 
@@ -66,6 +70,8 @@ void replicas_take_config(struct worker *w);
 void replicas_cron(struct worker *w);
 /* At the end of a turn, once there were replicas. */
 void replicas_turn(struct worker *w);
+/* When the loop has to wake for writers that wait for a replica; once there were replicas. UINT64_MAX: none does. */
+uint64_t replicas_wakes_ns(const struct worker *w);
 /* The hook of the history: those who read it are flushed at the end of the turn, those too far behind are closed. */
 void replicas_history_appended(struct journal *j);
 

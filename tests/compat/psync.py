@@ -519,7 +519,91 @@ def deserted(server):
     return out
 
 
-SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity]
+def failover(server):
+    """FAILOVER holds writes until a replica has everything; its errors, its time, its end by hand."""
+    client, out = server.client(), []
+    for words in (["ABORT"], [], ["TO", "127.0.0.1"], ["TO", "127.0.0.1", "x"], ["TIMEOUT", "0"], ["TIMEOUT", "x"], ["FORCE"], ["x"]):
+        out.append(client.call("FAILOVER", *words).raw())
+    peer = Peer(server, "listening-port 1", "ip-address 127.0.0.1", "capa psync2")
+    peer.full()
+    out.append(wait_for(lambda: b"online" in field(client, "slave0")))
+    for words in (["ABORT"], ["TO", "127.0.0.1", "2"], ["TO", "127.0.0.2", "1"], ["TO", "127.0.0.1", "1", "FORCE"], ["TIMEOUT", "10", "FORCE"], ["TIMEOUT", "-1"]):
+        out.append(client.call("FAILOVER", *words).raw())
+    client.call("SET", "k", "v")
+    out += [client.call("FAILOVER", "TO", "127.0.0.1", "1").raw(), field(client, "master_failover_state"), client.call("FAILOVER").raw()]
+    out += [client.call("REPLICAOF", "127.0.0.1", "1").raw(), client.call("GET", "k").raw()]
+    other = Peer(server)
+    out.append(other.ask("PSYNC", "?", "-1"))
+    other.close()
+    writer = server.client()
+    writer.send(encode(["SET", "k", "w"]))
+    try:
+        writer.read(0.3)
+        out.append("written")
+    except Silent:
+        out.append("held")
+    out += [client.call("GET", "k").raw(), client.call("FAILOVER", "ABORT").raw(), writer.read().raw(), field(client, "master_failover_state")]
+    client.call("FAILOVER", "TO", "127.0.0.1", "1", "TIMEOUT", "200")
+    out.append(wait_for(lambda: field(client, "master_failover_state") == b"no-failover"))
+    out += [client.call("SET", "k", "x").raw(), field(client, "role")]
+    for each in (peer, writer, client):
+        each.close()
+    client = server.client()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def paused(server):
+    """While clients are paused a replica's acknowledgement counts, and nothing comes into the history."""
+    client, out = server.client(), []
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    out.append(wait_for(lambda: b"online" in field(client, "slave0")))
+    client.call("SET", "k", "v")
+    client.call("CLIENT", "PAUSE", "1500", "WRITE")
+    offset = field(client, "master_repl_offset")
+    peer.offset = int(offset)
+    peer.ack()
+    out.append(wait_for(lambda: b"offset=" + offset in field(client, "slave0"), 1))
+    out += [client.call("WAIT", "1", "100").raw(), field(client, "master_repl_offset") == offset]
+    client.call("CLIENT", "UNPAUSE")
+    peer.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
+def leaving(server):
+    """SHUTDOWN waits for the replica, with writes held, and may be taken back; then it goes."""
+    client, asker, out = server.client(), server.client(), []
+    client.call("CONFIG", "SET", "shutdown-timeout", "100")
+    peer = Peer(server, "capa psync2")
+    peer.full()
+    out.append(wait_for(lambda: b"online" in field(client, "slave0")))
+    client.call("SET", "k", "v")
+    out.append(client.call("SHUTDOWN", "ABORT").raw())
+    asker.send(encode(["SHUTDOWN"]))
+    out.append(wait_for(lambda: b"cmd=shutdown" in client.call("CLIENT", "LIST").text()))
+    writer = server.client()
+    writer.send(encode(["SET", "k", "w"]))
+    try:
+        writer.read(0.3)
+        out.append("written")
+    except Silent:
+        out.append("held")
+    out += [client.call("SHUTDOWN", "ABORT").raw(), asker.read().raw(), writer.read().raw()]
+    asker.send(encode(["SHUTDOWN", "NOSAVE"]))
+    time.sleep(0.3)
+    out.append(server.alive())
+    peer.offset = int(field(client, "master_repl_offset"))
+    peer.ack()
+    out.append(wait_for(lambda: not server.alive()))
+    server.start()
+    return out
+
+
+SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity, failover, paused]
 PAYLOADS = [parts, together, deserted]
 DISKLESS = [delayed]
 SINCE_7_2 = [logged]
@@ -552,6 +636,9 @@ def main():
     with Server(REDIS, OPTIONS) as theirs, Server(OURS, OPTIONS) as ours:
         for scene in [full, partial] + PAYLOADS + DISKLESS:
             both(tap, scene, theirs, ours, "socket")
+        got = play(leaving, ours)  # redis-server 7.2.4 crashes in it
+        want = [True, b"-ERR No shutdown in progress.\r\n", True, "held", b"+OK\r\n", b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n", b"+OK\r\n", True, True]
+        tap.ok(want == got, leaving.__doc__.rstrip("."), [] if want == got else [got])
         tap.ok(ours.alive(), "the server is still there")
     tap.done()
 

@@ -170,7 +170,7 @@ def wait_for(what, seconds=15):
 
 
 def replica(tap):
-    with our_server(tcp=True) as ours, Server(REDIS, ["--repl-diskless-load", "disabled"]) as theirs:
+    with our_server(tcp=True) as ours, Server(REDIS, ["--repl-diskless-load", "disabled"], tcp=True) as theirs:
         master, follower = ours.client(), theirs.client()
         for i in range(500):
             master.call("SET", "key:%d" % i, "x" * i)
@@ -185,6 +185,16 @@ def replica(tap):
             master.call("ZADD", "z", str(i), "m%d" % (i % 50))
             master.call("SPOP", "s") if i % 2 else master.call("SADD", "s", str(i), str(i + 1))
         tap.ok(wait_for(lambda: master.call("DEBUG", "DIGEST").text() == follower.call("DEBUG", "DIGEST").text()), "and stays in step")
+        client = master.call("FAILOVER", "TO", "127.0.0.1", str(theirs.port), "TIMEOUT", "10000")
+        changed = wait_for(lambda: info(follower, "role") == b"master" and info(master, "master_link_status") == b"up")
+        tap.ok(changed, "FAILOVER makes the two change places", [] if changed else [client.raw()] + ours.log_tail())
+        follower.call("SET", "there", "1")
+        tap.ok(wait_for(lambda: master.call("GET", "there").text() == b"1") and info(master, "master_failover_state") == b"no-failover", "and ours follows")
+        follower.call("FAILOVER", "TIMEOUT", "10000")
+        changed = wait_for(lambda: info(master, "role") == b"master" and info(follower, "master_link_status") == b"up")
+        tap.ok(changed, "and the other way round", [] if changed else ours.log_tail())
+        same = wait_for(lambda: master.call("DEBUG", "DIGEST").text() == follower.call("DEBUG", "DIGEST").text())
+        tap.ok(same, "with the same data")
         up = info(follower, "master_link_status") == b"up"
         tap.ok(up, "the link is still up", [] if up else theirs.log_tail())
         follower.call("REPLICAOF", "NO", "ONE")
