@@ -87,7 +87,7 @@ static bool log_is_safe(struct worker *w, unsigned flags)
     return false;
 }
 
-static bool finish(struct worker *w, unsigned flags)
+static bool go_down(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
     persist_save_cancel(w);
@@ -131,7 +131,7 @@ enum shutdown_result shutdown_begin(struct worker *w, unsigned flags)
     server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
     if (srv->leaving.until_ms && waits) return SHUTDOWN_WAITS;
     if (!waits) {
-        if (finish(w, flags)) return SHUTDOWN_GOES;
+        if (go_down(w, flags)) return SHUTDOWN_GOES;
         stay(w);
         return SHUTDOWN_FAILS;
     }
@@ -151,7 +151,7 @@ void shutdown_look(struct worker *w)
     bool late = w->now_ms >= srv->leaving.until_ms;
     if (!late && !replicas_have_everything(w)) return;
     if (late) log_laggards(w);
-    if (!finish(w, srv->leaving.flags)) stay(w);
+    if (!go_down(w, srv->leaving.flags)) stay(w);
 }
 
 bool shutdown_abort(struct worker *w)

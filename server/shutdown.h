@@ -10,9 +10,9 @@
 struct worker;
 struct server;
 
-/* Replicas that have not acknowledged everything are waited for, unless it is to be now: SHUTDOWN_WAITS. Then what has to
- * be saved is, and the loop ends at the end of that turn: SHUTDOWN_GOES. SHUTDOWN_FAILS: it could not be saved, and the
- * server goes on; the log says why. flags: enum shutdown_on_sig (server/conf/config.h). */
+/* Replicas that have not acknowledged everything are waited for, unless it is to be now: SHUTDOWN_WAITS. Then what has
+ * to be saved is, and the loop ends at the end of that turn: SHUTDOWN_GOES. SHUTDOWN_FAILS: it could not be saved, and
+ * the server goes on; the log says why. flags: enum shutdown_on_sig (server/conf/config.h). */
 enum shutdown_result { SHUTDOWN_GOES, SHUTDOWN_WAITS, SHUTDOWN_FAILS };
 enum shutdown_result shutdown_begin(struct worker *w, unsigned flags);
 /* Replicas are waited for. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * FAILOVER: the primary and a replica change places, and nothing that was acknowledged is lost. Writes are held, so that
- * the history stands still, until a replica has all of it; that one is asked to take over (PSYNC ... FAILOVER), and the
- * primary follows it.
+ * FAILOVER: the primary and a replica change places, and nothing that was acknowledged is lost. Writes are held, so
+ * that the history stands still, until a replica has all of it; that one is asked to take over (PSYNC ... FAILOVER),
+ * and the primary follows it.
  *
  *     NONE --FAILOVER--> WAITS --a replica has everything, or the time is up and it is forced--> ASKS
  *       ^                  |                                                                      |

@@ -46,12 +46,6 @@ int history_database(const struct history *h)
     return db < 0 ? 0 : (int)db;
 }
 
-uint64_t history_offset_of(const struct history *h, const struct broadcast_reader *r)
-{
-    ASSERT(r->of == &h->journal.text);
-    return h->base + r->offset;
-}
-
 /* --- the backlog -------------------------------------------------------------------------------------------------- */
 
 bool history_is_kept(const struct history *h) { return h->backlog.of != NULL; }

@@ -46,8 +46,6 @@ void history_fini(struct history *h); /* nobody else may read it any more */
 uint64_t history_offset(const struct history *h);
 /* The database that is selected there; 0 where nobody has selected any. */
 int history_database(const struct history *h);
-/* The offset at which this reader of h->journal stands: of the last byte it has read. */
-uint64_t history_offset_of(const struct history *h, const struct broadcast_reader *r);
 
 /* --- the backlog ---------------------------------------------------------------------------------------------------
  * Bounded by repl-backlog-size and HISTORY_TRIM; memory that slower readers hold is not its own. */

@@ -9,7 +9,7 @@
 
 uint64_t pace_wakes_ns(const struct pace *p) { return p->until_ns ? p->until_ns : UINT64_MAX; }
 
-static void let_go(struct worker *w, struct pace *p)
+static void release_writers(struct worker *w, struct pace *p)
 {
     if (!p->until_ns) return;
     p->until_ns = 0;
@@ -30,7 +30,7 @@ void pace_turn(struct worker *w, struct pace *p, uint64_t lag, uint64_t limit)
     uint64_t hold_ns = (uint64_t)w->conf.cfg->repl_sync_write_hold * 1000000;
     p->end = end;
     if (p->until_ns && w->turn_ns < p->until_ns) return;
-    let_go(w, p);
+    release_writers(w, p);
     if (!lag) p->held_ns = 0;
     if (!limit || lag <= limit / 2 || !grown || p->held_ns >= hold_ns) return;
     uint64_t wait_ns = to_wait_ns(grown, lag, limit);
