@@ -117,7 +117,7 @@ def check_info(tap):
             replica.sendall(b"SYNC\r\n")
             replica.recv(1)
             got = field(ask(server, "INFO", "replication"), "slave0")
-            tap.ok(got and got.startswith("ip=10.1.2.3,port=6666,state=online,"), "slave0 is where it said", [got])
+            tap.ok(got and got.startswith("ip=10.1.2.3,port=6666,state=wait_bgsave,"), "slave0 is where it said", [got])
         for words, want in ((("REPLCONF", "listening-port"), "-ERR syntax error"),
                             (("REPLCONF", "listening-port", "x"), "-ERR value is not an integer or out of range"),
                             (("REPLCONF", "ip-address", "x" * 300), "-ERR REPLCONF ip-address provided by replica instance is too long"),

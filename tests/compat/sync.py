@@ -185,6 +185,13 @@ def replica(tap):
             master.call("ZADD", "z", str(i), "m%d" % (i % 50))
             master.call("SPOP", "s") if i % 2 else master.call("SADD", "s", str(i), str(i + 1))
         tap.ok(wait_for(lambda: master.call("DEBUG", "DIGEST").text() == follower.call("DEBUG", "DIGEST").text()), "and stays in step")
+        for name, words in (("small", "SADD small a b c"), ("stream", "XADD stream 1-1 f v"), ("group", "XGROUP CREATE stream g 0"), ("text", "SET text v")):
+            master.call(*words.split())
+            payload = master.call("DUMP", name.replace("group", "stream")).text()
+            master.call("RESTORE", name + ":1", "0", payload)
+            master.call("RESTORE", name + ":2", "100000", payload)
+        there = wait_for(lambda: master.call("DEBUG", "DIGEST").text() == follower.call("DEBUG", "DIGEST").text())
+        tap.ok(there and follower.call("EXISTS", "small:1", "small:2", "group:2").text() == b"3", "a RESTORE of a newer payload comes to an older replica")
         client = master.call("FAILOVER", "TO", "127.0.0.1", str(theirs.port), "TIMEOUT", "10000")
         changed = wait_for(lambda: info(follower, "role") == b"master" and info(master, "master_link_status") == b"up")
         tap.ok(changed, "FAILOVER makes the two change places", [] if changed else [client.raw()] + ours.log_tail())
