@@ -45,7 +45,7 @@
 #define BUCKETS_A_SAMPLE 10 /* walked for each key wanted, once one was found */
 #define SAMPLES_AHEAD    16
 #define ESTIMATE_SAMPLES 5
-#define COLLECTS_MAX     16  /* steps of taking back what the helper freed, 50 us each at most */
+#define COLLECTS_A_TURN  2   /* steps of taking back what the helper freed, 0.2 ms each if all are misses */
 #define ROUNDS_MAX       3   /* a pool of keys that have all gone is empty after one */
 #define INLINE_WORK_MAX  512 /* allocations that one key may take to be freed in the loop */
 
@@ -66,6 +66,8 @@ struct evict {
     uint64_t spent_ns; /* of its budget */
     uint64_t paid_ns;  /* by its commands for themselves, after that */
     size_t level;      /* bytes used when the budget was spent; 0: it is not */
+    unsigned collects; /* of memory that the helper freed */
+    bool more_to_collect;
 };
 
 struct evict *evict_new(int db_count)
@@ -298,10 +300,13 @@ static uint64_t budget_ns(int64_t tenacity)
 
 static bool is_over(const struct server *srv) { return counted_bytes(srv) > (size_t)srv->config->maxmemory; }
 
-/* With what the helper thread gave back counted. */
-static bool is_over_now(const struct server *srv)
+/* With what the helper thread gave back counted, as far as a turn may take it back. */
+static bool is_over_now(const struct server *srv, struct evict *ev)
 {
-    for (int i = 0; i < COLLECTS_MAX && demi_mem_collect() && is_over(srv); i++) {
+    while (is_over(srv) && ev->collects < COLLECTS_A_TURN) {
+        ev->collects++;
+        ev->more_to_collect = demi_mem_collect();
+        if (!ev->more_to_collect) break;
     }
     return is_over(srv);
 }
@@ -318,14 +323,15 @@ static enum evict_result remove_keys(struct worker *w, struct evict *ev, int64_t
         struct evict_candidate victim;
         bool picked = is_random(cfg->maxmemory_policy) ? pick_random(w, ev, &victim) : pick_best(w, ev, &victim);
         if (!picked && lazyfree_pending(srv)) return EVICT_RUNNING;
-        if (!picked) return is_over_now(srv) ? EVICT_FAILED : EVICT_OK;
+        if (!picked && !is_over_now(srv, ev)) return EVICT_OK;
+        if (!picked) return frees_later(ev, cfg) && ev->more_to_collect ? EVICT_RUNNING : EVICT_FAILED;
         if (lazyfree_is_full(srv)) return EVICT_RUNNING; /* what it would not take were freed here */
         freed += evict_key(w, &victim);
         if (keys % KEYS_A_CLOCK) continue;
-        if (frees_later(ev, cfg) && !is_over_now(srv)) break;
+        if (frees_later(ev, cfg) && !is_over_now(srv, ev)) break;
         if (demi_clock_ns() - start > budget) return EVICT_RUNNING;
     }
-    return frees_later(ev, cfg) && is_over_now(srv) ? EVICT_RUNNING : EVICT_OK;
+    return frees_later(ev, cfg) && is_over_now(srv, ev) ? EVICT_RUNNING : EVICT_OK;
 }
 
 /* The turn's budget is spent: a command answers for what came since. */
@@ -360,13 +366,15 @@ static enum evict_result evict_some(struct worker *w)
     enum maxmemory_policy policy = srv->config->maxmemory_policy;
     if (!is_over(srv)) return EVICT_OK;
     if (policy == MAXMEMORY_NOEVICTION) return EVICT_FAILED;
-    if (frees_later(ev, srv->config) && !is_over_now(srv)) return EVICT_OK;
-    if (ev->policy != policy) evict_pool_clear(ev->pool);
-    ev->policy = policy;
     if (ev->turn != w->stats.turns) {
         ev->turn = w->stats.turns;
-        ev->spent_ns = ev->paid_ns = ev->level = 0;
+        ev->spent_ns = ev->paid_ns = ev->level = ev->collects = 0;
+        ev->more_to_collect = false;
     }
+    if (frees_later(ev, srv->config) && !is_over_now(srv, ev)) return EVICT_OK;
+    if (frees_later(ev, srv->config) && ev->more_to_collect) return EVICT_RUNNING; /* what was evicted is on its way */
+    if (ev->policy != policy) evict_pool_clear(ev->pool);
+    ev->policy = policy;
     uint64_t budget = budget_ns(srv->config->maxmemory_eviction_tenacity);
     return ev->level ? pay(w, ev, budget) : spend(w, ev, budget);
 }

@@ -5,6 +5,7 @@
 #include "server/exec/run.h"
 #include "server/server.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -298,6 +299,43 @@ static void test_beyond_it_a_command_answers_for_what_it_added(void **state)
     assert_int_equal(gone, 0);
 }
 
+#define OBJECTS     50000
+#define OBJECT_SIZE 64
+/* Twice what alloc/heap_impl.h takes back at once, and once more where the heap does it by itself. */
+#define MOST_A_TURN (3 * 1024 * OBJECT_SIZE)
+
+static void *free_elsewhere(void *objects)
+{
+    for (int i = 0; i < OBJECTS; i++) demi_free(((void **)objects)[i]);
+    return NULL;
+}
+
+/* What the helper thread freed comes back in steps; and as long as there is some, nothing more is evicted. */
+static void test_a_turn_takes_back_a_bounded_part_of_what_another_thread_freed(void **state)
+{
+    (void)state;
+    static void *objects[OBJECTS];
+    pthread_t thread;
+    size_t gone;
+    for (unsigned i = 0; i < KEYS; i++) put(i, -1);
+    for (int i = 0; i < OBJECTS; i++) objects[i] = demi_malloc(OBJECT_SIZE);
+    assert_int_equal(pthread_create(&thread, NULL, free_elsewhere, objects), 0);
+    pthread_join(thread, NULL);
+    world.cfg.lazyfree_lazy_eviction = true;
+    world.cfg.maxmemory_policy = MAXMEMORY_ALLKEYS_LRU;
+    world.cfg.maxmemory = 1;
+    for (world.w.stats.turns = 1; world.w.stats.turns < 10; world.w.stats.turns++) {
+        size_t before = demi_mem_used();
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(evict_now(&gone), EVICT_RUNNING);
+            assert_int_equal(gone, 0);
+        }
+        assert_in_range(before - demi_mem_used(), 1, MOST_A_TURN);
+    }
+    while (demi_mem_collect()) {
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +350,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_few_that_may_go_are_found_among_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_turn_has_one_budget_however_many_its_commands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_beyond_it_a_command_answers_for_what_it_added, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_turn_takes_back_a_bounded_part_of_what_another_thread_freed, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
