@@ -257,10 +257,9 @@ def snapshots(tap):
             call(s, "DEBUG", "POPULATE", "30", "key", str(MB))
             peak = Peak(server)
             replicas = [connect(server) for _ in range(10)]
-            heads = []
             for r in replicas:
                 r.sendall(request("SYNC"))
-                heads.append(r.recv(1))
+            heads = [r.recv(1) for r in replicas]
             grown = peak.grown()
             tap.ok(heads == [b"$"] * 10 and is_served(server) and grown < 40 * MB, "ten SYNCs of 30 MB cost one snapshot",
                    ["%.1f MB, %r" % (grown / MB, heads)])
@@ -269,7 +268,7 @@ def snapshots(tap):
             other = connect(server)
             other.sendall(request("SYNC"))
             head = other.recv(6)
-            tap.ok(head == b"-ERR U" and is_served(server), "who comes when much has been written since gets none beside it", [repr(head)])
+            tap.ok(head[:1] in b"$\n" and is_served(server), "who comes when much has been written since gets another, of which little is in the memory", [repr(head)])
         for r in replicas:
             r.close()
         again = connect(server)
@@ -296,7 +295,7 @@ def snapshots_and_maxmemory(tap):
                 call(s, "SET", "key:%d" % i, "z" * 1000)
             stats, memory = call(s, "INFO", "stats"), call(s, "INFO", "memory")
             apart = int(re.search(rb"mem_not_counted_for_evict:(\d+)", memory).group(1))
-            tap.ok(head == b"$" and b"evicted_keys:0\r" in stats and apart > 25 * MB, "a snapshot that waits for its reader evicts nothing",
+            tap.ok(head == b"$" and b"evicted_keys:0\r" in stats and apart > MB, "a snapshot that waits for its reader evicts nothing",
                    [repr(head), "%d bytes are not counted" % apart] + [line.decode() for line in stats.splitlines() if b"evicted_keys" in line])
             for i in range(20):
                 call(s, "SET", "more:%d" % i, "z" * MB)
