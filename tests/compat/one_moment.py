@@ -24,7 +24,8 @@ RANDOM = 30       # of them, random ones
 PATIENCE = 60
 WHOLE = (["SWAPDB", "0", "1"], ["SWAPDB", "0", "2"], ["FLUSHDB"], ["FLUSHDB", "ASYNC"], ["MOVE", "key:7", "2"], ["RENAME", "key:8", "key:9"],
          ["COPY", "key:10", "key:11", "DB", "1", "REPLACE"], ["SELECT", "1"], ["SELECT", "2"], ["SELECT", "0"], ["UNLINK", "key:12"])
-FORBIDDEN = (b"FLUSHALL", b"SHUTDOWN", b"DEBUG", b"CONFIG", b"CLIENT", b"BLPOP", b"SUBSCRIBE", b"QUIT", b"RESET")
+FORBIDDEN = (b"FLUSHALL", b"SHUTDOWN", b"DEBUG", b"CONFIG", b"CLIENT", b"BLPOP", b"SUBSCRIBE", b"QUIT", b"RESET", b"FAILOVER",
+             b"REPLICAOF")
 
 
 class Writer(threading.Thread):
