@@ -20,7 +20,9 @@ from proxy import Proxy
 from servers import die_with_parent, free_port  # noqa: E402
 
 NODES = os.environ.get("SENTINEL_NODES", OURS)
-DOWN_AFTER, FAILOVER_TIMEOUT = 400, 3000  # ms
+# ms. A promotion closes the connections of the other sentinels (CLIENT KILL), and each connects again once a second at most: with less than that to be down after, they take
+# the new primary for dead and promote one after the other, whoever was behind among them; with redis-servers, too.
+DOWN_AFTER, FAILOVER_TIMEOUT = 2000, 6000
 MODULES = os.path.join(os.environ.get("BUILD", os.path.join(os.path.dirname(OURS), ".")), "software", "node_modules")
 ERRORS = (OSError, Closed, Silent)
 
