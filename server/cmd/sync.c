@@ -11,6 +11,7 @@
 #include "server/mem.h"
 #include "server/observe/log.h"
 #include "server/repl/replica.h"
+#include "server/repl/full_sync.h"
 #include "server/repl/replicas.h"
 #include "server/repl/upstream.h"
 #include "server/resp/parse.h"
@@ -50,7 +51,7 @@ void cmd_sync(struct call *c)
 {
     if (follows_already(c) || is_refused(c)) return;
     replica_of(c->client)->by_psync = false;
-    replicas_attach(c->client);
+    full_sync_attach(c->client);
 }
 
 /* A primary that steps down for us says so: its data are ours to the byte. False: it may not. */
@@ -96,7 +97,7 @@ void cmd_psync(struct call *c)
             (unsigned long long)history_offset(&c->srv->history));
         replicas_count_refused(c->w);
     }
-    replicas_attach(c->client);
+    full_sync_attach(c->client);
 }
 
 /* --- REPLCONF ----------------------------------------------------------------------------------------------------- */

@@ -134,6 +134,9 @@ void client_cron(struct client *cl);
 
 enum client_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASS_COUNT };
 enum client_class client_class_of(const struct client *cl);
+/* client-output-buffer-limit, the hard one; 0: none. A replica's is never below the backlog, since one that asks for
+ * all of that is so far behind at once. */
+size_t client_hard_limit(const struct worker *w, enum client_class class);
 /* Bytes of output waiting: built here and held by the libOS. */
 size_t client_output_bytes(const struct client *cl);
 /* Closes it, with Redis's line in the log. */

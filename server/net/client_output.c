@@ -68,16 +68,15 @@ static size_t unsent_snapshot(const struct client *cl)
     return cl->feed_from - sent < cl->unsent ? (size_t)(cl->feed_from - sent) : cl->unsent;
 }
 
-/* client-output-buffer-limit of its class. A replica's is never below the backlog: one that asks for all of it is so
- * far behind at once. */
-static size_t hard_limit(const struct client *cl)
+size_t client_hard_limit(const struct worker *w, enum client_class class)
 {
-    const struct config *cfg = cl->w->conf.cfg;
-    enum client_class class = client_class_of(cl);
+    const struct config *cfg = w->conf.cfg;
     int64_t hard = cfg->client_output_buffer_limit[class].hard_bytes;
     if (hard && class == CLASS_REPLICA && hard < cfg->repl_backlog_size) hard = cfg->repl_backlog_size;
     return (size_t)hard;
 }
+
+static size_t hard_limit(const struct client *cl) { return client_hard_limit(cl->w, client_class_of(cl)); }
 
 void client_close_over_limit(struct client *cl)
 {

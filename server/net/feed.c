@@ -7,7 +7,7 @@
 #include "server/mem.h"
 #include "server/net/client.h"
 #include "server/repl/payload.h"
-#include "server/repl/replicas.h"
+#include "server/repl/full_sync.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -72,7 +72,7 @@ static struct broadcast_reader *current(struct client *cl)
         f->held = f->payload->has_mark;
         leave_payload(f);
         cl->feed_from = cl->net_out;
-        replicas_transferred(cl);
+        full_sync_transferred(cl);
     }
     return !f->held && broadcast_unread(&f->in_journal) ? &f->in_journal : NULL;
 }
@@ -102,7 +102,7 @@ static int push_some(struct client *cl, struct broadcast_reader *r, size_t n)
     cl->w->stats.repl_out += sum;
     cl->w->stats.writes++;
     broadcast_advance(r, sum);
-    if (r == &cl->feed->in_payload) replicas_payload_taken(cl);
+    if (r == &cl->feed->in_payload) full_sync_taken(cl);
     return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "server/persist/persist.h"
 #include "server/persist/save.h"
 #include "server/repl/payload.h"
-#include "server/repl/replicas.h"
+#include "server/repl/full_sync.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -51,7 +51,7 @@ static void copy_free(struct full_copy *f)
 static void copy_end(struct full_copy *f, int err)
 {
     if (!err) payload_end(f->payload);
-    replicas_payload_ended(f->w, f->payload, err);
+    full_sync_ended(f->w, f->payload, err);
     copy_free(f);
 }
 
@@ -62,14 +62,14 @@ struct payload *full_copy_payload(const struct worker *w) { return w->copy ? w->
 static bool has_room(void *arg)
 {
     const struct full_copy *f = arg;
-    return replicas_have_room(f->w, f->payload);
+    return full_sync_has_room(f->w, f->payload);
 }
 
 static void put_packed(void *arg, const char *bytes, size_t n)
 {
     struct full_copy *f = arg;
     payload_put(f->payload, bytes_of(bytes, n));
-    replicas_payload_grew(f->w, f->payload);
+    full_sync_grew(f->w, f->payload);
 }
 
 /* Nobody reads it any more: then it is for nothing. */
@@ -128,7 +128,7 @@ static long read_some(struct full_copy *f, uint64_t most)
     if (n > most) n = (size_t)most;
     if (n) payload_put(f->payload, bytes_of(sga->sga_segs[0].sgaseg_buf, n));
     if (sga->sga_numsegs) demi_sgafree(sga);
-    if (n) replicas_payload_grew(f->w, f->payload);
+    if (n) full_sync_grew(f->w, f->payload);
     return (long)n;
 }
 
@@ -136,7 +136,7 @@ static int read_all(struct full_copy *f, uint64_t left)
 {
     int err = 0;
     while (!err && left && f->payload->reader_count) {
-        if (!replicas_have_room(f->w, f->payload)) {
+        if (!full_sync_has_room(f->w, f->payload)) {
             err = wait_room(f);
             continue;
         }
@@ -154,7 +154,7 @@ static int64_t run_reading(void *arg)
     int err = disk_file_size(f->qd, &size);
     if (!err) {
         payload_flow(f->payload, size);
-        replicas_payload_flows(f->w, f->payload);
+        full_sync_flows(f->w, f->payload);
         err = read_all(f, size);
     }
     disk_file_close(f->qd);

@@ -18,8 +18,8 @@ struct worker;
 struct full_copy; /* server/repl/full_copy.c; w->copy: the one that walks the data now, NULL: none does */
 
 /* Begins to make p; no other walk is under way (persist_may_walk()). One that has a mark is
- * to flow when this returns; the other will, and replicas_payload_flows() is called then. At the end
- * replicas_payload_ended() is, once. False: it cannot, the log says why, and p is the caller's. */
+ * to flow when this returns; the other will, and full_sync_flows() is called then. At the end
+ * full_sync_ended() is, once. False: it cannot, the log says why, and p is the caller's. */
 bool full_copy_begin(struct worker *w, struct payload *p);
 /* The payload of the walk that is under way, or NULL. */
 struct payload *full_copy_payload(const struct worker *w);

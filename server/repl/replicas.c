@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Replicas are readers of the history, behind a payload (server/repl/payload.h) or from where they stood. Those that
- * wait for a payload get one together, as soon as nothing else walks the data: into their connections where all of them
- * take that, after repl-diskless-sync-delay, so that others may come; else through a file, and who comes while that is
- * being saved gets it, too.
- *
- * How far a replica may be behind is client-output-buffer-limit replica, looked at where the history grows.
+ * Replicas are readers of the history, behind a payload (server/repl/full_sync.h) or from where they stood. How far one
+ * may be behind is client-output-buffer-limit replica, looked at where the history grows.
  */
 #include "server/repl/replicas.h"
 
@@ -17,11 +13,8 @@
 #include "server/mem.h"
 #include "server/net/feed.h"
 #include "server/observe/log.h"
-#include "server/exec/run.h"
-#include "server/persist/persist.h"
-#include "server/rdb/libraries.h"
-#include "server/rdb/snapshot.h"
 #include "server/repl/full_copy.h"
+#include "server/repl/full_sync.h"
 #include "server/repl/pace.h"
 #include "server/repl/payload.h"
 #include "server/repl/replica.h"
@@ -29,7 +22,6 @@
 #include "server/worker.h"
 
 #define CAUGHT_UP ((uint64_t)1 << 20) /* bytes behind: no more than there may be at any time */
-#define SLOW_MS   10000               /* others wait for one that does not take its payload, in all */
 
 struct replicas {
     struct client **v;
@@ -112,8 +104,7 @@ size_t replicas_logged(const struct worker *w, uint64_t offset)
     return n;
 }
 
-/* min-replicas-to-write. Looked at when one comes, goes or acknowledges, and by the cron, since their lag grows. */
-static void see_good(struct worker *w)
+void replicas_see_good(struct worker *w)
 {
     const struct config *cfg = w->conf.cfg;
     bool asked = cfg->min_replicas_to_write && cfg->min_replicas_max_lag && !w->srv->upstream;
@@ -123,7 +114,7 @@ static void see_good(struct worker *w)
 
 void replicas_take_config(struct worker *w)
 {
-    see_good(w);
+    replicas_see_good(w);
     history_resize(&w->srv->history, (uint64_t)w->conf.cfg->repl_backlog_size);
 }
 
@@ -133,14 +124,6 @@ void replicas_want_acks(struct worker *w)
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
-
-/* Never below the backlog, which one that asks for it all is behind at once. */
-static size_t hard_limit(const struct worker *w)
-{
-    const struct config *cfg = w->conf.cfg;
-    int64_t hard = cfg->client_output_buffer_limit[CLASS_REPLICA].hard_bytes;
-    return (size_t)(hard && hard < cfg->repl_backlog_size ? cfg->repl_backlog_size : hard);
-}
 
 static bool is_first_reader(const struct replicas *r, size_t i)
 {
@@ -185,7 +168,7 @@ void replicas_history_appended(struct journal *j)
     history_trim(&j->srv->history);
     if (!r || r->count == 0) return; /* the backlog alone reads it */
     if (likely(r->told_turn == w->turn_ns && j->text.end - r->told_end < LOOK_BYTES)) return;
-    size_t hard = hard_limit(w);
+    size_t hard = client_hard_limit(w, CLASS_REPLICA);
     r->told_turn = w->turn_ns;
     r->told_end = j->text.end;
     for (size_t i = 0; i < r->count; i++) {
@@ -199,130 +182,7 @@ void replicas_history_appended(struct journal *j)
     }
 }
 
-static void say(struct client *cl, const char *line, int n)
-{
-    reply_raw(&cl->out, bytes_of(line, (size_t)n));
-    client_output(cl);
-}
-
-/* Where the payload stands, in the words of PSYNC. The first effect behind it says its database. */
-static void send_full_resync(struct client *cl, const struct payload *p)
-{
-    char line[128];
-    struct history *h = &cl->w->srv->history;
-    journal_select_again(&h->journal);
-    if (!cl->replica->by_psync) return;
-    say(cl, line, snprintf(line, sizeof line, "+FULLRESYNC %s %llu\r\n", h->id, (unsigned long long)p->offset));
-}
-
-/* cl gets this one. */
-static void give(struct client *cl, struct payload *p)
-{
-    feed_start(cl, p);
-    send_full_resync(cl, p);
-}
-
-static void begin_flow(struct client *cl)
-{
-    char line[64];
-    const struct payload *p = cl->feed->payload;
-    feed_flow(cl);
-    cl->replica->taken_ms = cl->w->now_ms;
-    if (p->has_mark) {
-        say(cl, line, snprintf(line, sizeof line, "$EOF:%s\r\n", p->mark));
-        return;
-    }
-    cl->replica->state = REPLICA_RECEIVES;
-    say(cl, line, snprintf(line, sizeof line, "$%llu\r\n", (unsigned long long)p->bytes));
-}
-
-static bool reads(const struct client *cl, const struct payload *p) { return cl->feed && cl->feed->payload == p; }
-
-void replicas_payload_flows(struct worker *w, struct payload *p)
-{
-    struct replicas *r = w->replicas;
-    for (size_t i = 0; i < r->count; i++)
-        if (reads(r->v[i], p)) begin_flow(r->v[i]);
-    demi_wake_ring(w->wake);
-}
-
-/* What the fastest and the slowest have not taken of it. */
-struct untaken {
-    uint64_t least, most;
-};
-
-static struct untaken untaken(const struct worker *w, const struct payload *p)
-{
-    const struct replicas *r = w->replicas;
-    struct untaken u = {UINT64_MAX, 0};
-    for (size_t i = 0; i < r->count; i++) {
-        if (!reads(r->v[i], p)) continue;
-        uint64_t n = broadcast_unread(&r->v[i]->feed->in_payload);
-        if (n < u.least) u.least = n;
-        if (n > u.most) u.most = n;
-    }
-    return u;
-}
-
-static bool is_room(struct untaken u) { return u.least < PAYLOAD_AHEAD && u.most < PAYLOAD_BEHIND; }
-
-bool replicas_have_room(const struct worker *w, struct payload *p)
-{
-    if (p->reader_count == 0) return true; /* it will be told */
-    p->wants_room = !is_room(untaken(w, p));
-    return !p->wants_room;
-}
-
-void replicas_payload_grew(struct worker *w, const struct payload *p)
-{
-    const struct replicas *r = w->replicas;
-    for (size_t i = 0; i < r->count; i++)
-        if (reads(r->v[i], p)) client_output(r->v[i]);
-    demi_wake_ring(w->wake);
-}
-
-void replicas_payload_taken(struct client *cl)
-{
-    struct payload *p = cl->feed->payload;
-    if (!p->wants_room || !is_room(untaken(cl->w, p))) return;
-    p->wants_room = false;
-    p->go_on(p);
-}
-
-static void serve_waiting(struct worker *w);
-
-void replicas_payload_ended(struct worker *w, struct payload *p, int err)
-{
-    struct replicas *r = w->replicas;
-    for (size_t i = 0; r && i < r->count; i++) {
-        struct client *cl = r->v[i];
-        if (!reads(cl, p)) continue;
-        client_output(cl);
-        if (!err) continue;
-        server_log(w->srv, LOG_WARNING_LEVEL, "SYNC failed for replica %s: %s", cl->peer, strerror(-err));
-        client_kill(cl);
-    }
-    if (r && !w->srv->stopping) serve_waiting(w);
-    demi_wake_ring(w->wake);
-}
-
-void replicas_transferred(struct client *cl)
-{
-    struct replica *me = cl->replica;
-    me->state = REPLICA_ONLINE;
-    me->ack_ms = cl->w->now_ms;
-    if (me->rdb_only) {
-        server_log(cl->w->srv, LOG_NOTICE_LEVEL,
-                   "RDB transfer completed, rdb only replica (%s) should be disconnected asap", cl->peer);
-        cl->feed->held = true;
-        cl->flags |= CLIENT_CLOSE_AFTER;
-        return;
-    }
-    server_log(cl->w->srv, LOG_NOTICE_LEVEL, "Synchronization with replica %s succeeded", cl->peer);
-    see_good(cl->w);
-}
-
-static void enlist(struct client *cl)
+void replicas_add(struct client *cl, bool in_full)
 {
     struct worker *w = cl->w;
     struct replicas *r = replicas_of(w);
@@ -334,129 +194,12 @@ static void enlist(struct client *cl)
     r->v[r->count++] = cl;
     r->alone_ms = 0;
     cl->s.flags |= SESSION_REPLICA;
-}
-
-/* --- who waits for a payload -------------------------------------------------------------------------------------- */
-
-static bool waits(const struct client *cl) { return !cl->feed && !(cl->flags & CLIENT_CLOSE_NOW); }
-
-/* Those that wait, as one group: how many, since when, and what all of them take. */
-struct waiting_group {
-    size_t count;
-    int64_t since_ms;
-    int version;
-    unsigned capa;
-};
-
-static struct waiting_group who_waits(const struct worker *w)
-{
-    const struct replicas *r = w->replicas;
-    int newest = (int)w->conf.cfg->rdb_version;
-    struct waiting_group g = {.version = newest, .capa = ~0u, .since_ms = w->now_ms};
-    for (size_t i = 0; i < r->count; i++) {
-        const struct replica *me = r->v[i]->replica;
-        if (!waits(r->v[i])) continue;
-        g.count++;
-        g.capa &= me->capa;
-        if (me->asked_ms < g.since_ms) g.since_ms = me->asked_ms;
-        if (replica_rdb_version(me, newest) < g.version) g.version = replica_rdb_version(me, newest);
+    if (in_full) {
+        r->figures.full++;
+        cl->replica->catches_up = r->catch_up = true;
+    } else {
+        r->figures.partial_ok++;
     }
-    return g;
-}
-
-static bool is_time(const struct worker *w, const struct waiting_group *g)
-{
-    const struct config *cfg = w->conf.cfg;
-    if (cfg->repl_diskless_sync_max_replicas && g->count >= (size_t)cfg->repl_diskless_sync_max_replicas) return true;
-    return w->now_ms - g->since_ms >= cfg->repl_diskless_sync_delay * 1000;
-}
-
-static void close_waiting(struct worker *w)
-{
-    struct replicas *r = w->replicas;
-    for (size_t i = 0; i < r->count; i++)
-        if (waits(r->v[i])) client_kill(r->v[i]);
-}
-
-/* One for all who wait, if it can begin now. */
-static void serve_waiting(struct worker *w)
-{
-    struct replicas *r = w->replicas;
-    struct waiting_group g = who_waits(w);
-    if (g.count == 0 || !persist_may_walk(w->srv)) return;
-    bool by_mark = w->conf.cfg->repl_diskless_sync && (g.capa & REPLICA_CAPA_EOF);
-    if (by_mark && !is_time(w, &g)) return;
-    struct payload *p = payload_new(w, g.version, by_mark);
-    server_log(w->srv, LOG_NOTICE_LEVEL, "Starting BGSAVE for SYNC with target: %s",
-               by_mark ? "replicas sockets" : "disk");
-    if (!full_copy_begin(w, p)) {
-        payload_let_go(p);
-        close_waiting(w);
-        return;
-    }
-    for (size_t i = 0; i < r->count; i++)
-        if (waits(r->v[i])) give(r->v[i], p);
-    if (!by_mark) return;
-    payload_flow(p, 0);
-    replicas_payload_flows(w, p);
-}
-
-/* One that is being saved, and may be had by another: he has to catch up with what was written since it stood. */
-static struct payload *payload_to_join(const struct worker *w, const struct replica *me)
-{
-    struct payload *p = full_copy_payload(w);
-    size_t hard = hard_limit(w);
-    if (!p || p->stage != PAYLOAD_GATHERS || p->reader_count == 0) return NULL;
-    if (p->version > replica_rdb_version(me, (int)w->conf.cfg->rdb_version)) return NULL;
-    return hard && broadcast_unread(&p->since) > hard / 2 ? NULL : p;
-}
-
-/* A file with the libraries of functions, or of nothing: it is small, and made at once. */
-static void give_part(struct client *cl)
-{
-    struct worker *w = cl->w;
-    struct payload *p = payload_new(w, replica_rdb_version(cl->replica, (int)w->conf.cfg->rdb_version), true);
-    struct call c = run_internal(w, &w->srv->dbs[0]);
-    struct rdb_sink s;
-    struct rdb_writer out;
-    give(cl, p);
-    payload_flow(p, 0);
-    begin_flow(cl);
-    rdb_sink_init(&s, NULL, NULL);
-    s.version = p->version;
-    s.compress = c.cfg->rdbcompression;
-    s.checksum = c.cfg->rdbchecksum;
-    rdb_write_begin(&out, &s, &c, RDB_OF_SERVER);
-    if (!(cl->replica->wants & REPLICA_WANTS_NO_FUNCTIONS)) libraries_write(&w->srv->libraries, &s);
-    rdb_write_end(&out);
-    payload_put(p, rdb_sink_bytes(&s));
-    payload_end(p);
-    rdb_sink_fini(&s);
-    client_output(cl);
-}
-
-static void keep_history(struct worker *w)
-{
-    struct history *h = &w->srv->history;
-    if (history_is_kept(h)) return;
-    if (!w->srv->upstream) history_new_id(h); /* what was written since it was kept last is nobody's history */
-    history_keep(h);
-}
-
-void replicas_attach(struct client *cl)
-{
-    struct worker *w = cl->w;
-    struct replica *me = replica_of(cl);
-    keep_history(w);
-    enlist(cl);
-    me->state = REPLICA_WAITS;
-    me->catches_up = w->replicas->catch_up = true;
-    me->asked_ms = w->now_ms;
-    w->replicas->figures.full++;
-    struct payload *p = payload_to_join(w, me);
-    if (me->wants) give_part(cl);
-    else if (p) give(cl, p);
-    else serve_waiting(w);
 }
 
 void replicas_continue(struct client *cl, uint64_t from)
@@ -466,7 +209,7 @@ void replicas_continue(struct client *cl, uint64_t from)
     char line[64];
     bool told_id = me->capa & REPLICA_CAPA_PSYNC2;
     int n = snprintf(line, sizeof line, "+CONTINUE%s%s\r\n", told_id ? " " : "", told_id ? w->srv->history.id : "");
-    enlist(cl);
+    replicas_add(cl, false);
     me->by_psync = true;
     me->state = REPLICA_ONLINE;
     me->ack_ms = w->now_ms;
@@ -476,9 +219,8 @@ void replicas_continue(struct client *cl, uint64_t from)
                "Partial resynchronization request from %s accepted. Sending %llu bytes of backlog starting from offset "
                "%llu.",
                cl->peer, (unsigned long long)feed_lag(cl), (unsigned long long)from);
-    w->replicas->figures.partial_ok++;
     client_output(cl);
-    see_good(w);
+    replicas_see_good(w);
 }
 
 void replicas_count_refused(struct worker *w) { replicas_of(w)->figures.partial_err++; }
@@ -496,7 +238,7 @@ void replicas_take_ack(struct client *cl, int64_t offset, int64_t aof_offset)
         cl->feed->held = false;
         client_output(cl);
     }
-    see_good(w);
+    replicas_see_good(w);
     blocked_log_moved(w);
     failover_look(w);
 }
@@ -512,7 +254,7 @@ void replicas_forget(struct client *cl)
     memmove(r->v + i, r->v + i + 1, (--r->count - i) * sizeof *r->v);
     cl->s.flags &= ~(uint32_t)SESSION_REPLICA;
     if (r->count == 0) r->alone_ms = w->now_ms;
-    see_good(w);
+    replicas_see_good(w);
     blocked_log_moved(w);
 }
 
@@ -541,7 +283,7 @@ void replicas_check(const struct worker *w)
         const struct replica *me = cl->replica;
         ASSERT(cl->s.flags & SESSION_REPLICA);
         ASSERT(me != NULL);
-        readers += making && reads(cl, making);
+        readers += making && cl->feed && cl->feed->payload == making;
         if (!cl->feed) continue; /* it waits, or is about to be closed */
         const struct payload *p = cl->feed->payload;
         ASSERT(!p == (me->state == REPLICA_ONLINE));
@@ -565,18 +307,7 @@ void replicas_fini(struct worker *w)
     w->replicas = NULL;
 }
 
-/* A newline each second tells who waits for a snapshot that the link is alive. */
-static void tell_waiting(const struct replicas *r)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        struct client *cl = r->v[i];
-        if (cl->feed && (!cl->feed->payload || cl->feed->payload->stage != PAYLOAD_GATHERS)) continue;
-        reply_raw(&cl->out, BYTES("\n"));
-        client_output(cl);
-    }
-}
-
-static void close_silent_one(struct client *cl, const char *what)
+void replicas_close_silent(struct client *cl, const char *what)
 {
     server_log(cl->w->srv, LOG_WARNING_LEVEL, "Disconnecting timedout replica (%s): %s", what, cl->peer);
     client_kill(cl);
@@ -595,7 +326,7 @@ static bool is_stuck(struct client *cl, int64_t timeout_ms)
 }
 
 /* Once a second. */
-static void close_silent(struct worker *w)
+static void close_all_silent(struct worker *w)
 {
     struct replicas *r = w->replicas;
     int64_t timeout_ms = w->conf.cfg->repl_timeout * 1000;
@@ -603,23 +334,9 @@ static void close_silent(struct worker *w)
         struct client *cl = r->v[i];
         const struct replica *me = cl->replica;
         if (!cl->feed || (cl->flags & CLIENT_CLOSE_NOW)) continue;
-        if (cl->feed->in_payload.of && is_stuck(cl, timeout_ms)) close_silent_one(cl, "full sync");
+        if (cl->feed->in_payload.of && is_stuck(cl, timeout_ms)) replicas_close_silent(cl, "full sync");
         bool follows = me->state == REPLICA_ONLINE && me->by_psync;
-        if (follows && w->now_ms - me->ack_ms > timeout_ms) close_silent_one(cl, "streaming sync");
-    }
-}
-
-/* One that is as far behind as it may be, while another waits for more: some times a second. */
-static void close_slow(struct worker *w)
-{
-    struct replicas *r = w->replicas;
-    for (size_t i = 0; i < r->count; i++) {
-        struct client *cl = r->v[i];
-        if (!cl->feed || !cl->feed->in_payload.of || !cl->feed->payload->wants_room) continue;
-        struct untaken u = untaken(w, cl->feed->payload);
-        if (u.least >= PAYLOAD_AHEAD || broadcast_unread(&cl->feed->in_payload) < PAYLOAD_BEHIND) continue;
-        cl->replica->slow_ms += 1000 / w->conf.cfg->hz;
-        if (cl->replica->slow_ms > SLOW_MS) close_silent_one(cl, "others wait for it");
+        if (follows && w->now_ms - me->ack_ms > timeout_ms) replicas_close_silent(cl, "streaming sync");
     }
 }
 
@@ -657,15 +374,15 @@ void replicas_cron(struct worker *w)
     struct replicas *r = w->replicas;
     if (!r && history_is_kept(&w->srv->history)) r = replicas_of(w);
     if (!r) return;
-    serve_waiting(w);
-    see_good(w);
-    close_slow(w);
+    full_sync_serve(w);
+    full_sync_close_slow(w);
+    replicas_see_good(w);
     failover_look(w);
     ping(w);
     forget_history(w);
     if (w->cron_runs % (uint64_t)w->conf.cfg->hz != 0) return;
-    tell_waiting(r);
-    close_silent(w);
+    full_sync_tell_waiting(w);
+    close_all_silent(w);
 }
 
 /* What the one that is farthest behind has not read, of those that catch up; it has when little is left. */
@@ -689,7 +406,8 @@ uint64_t replicas_wakes_ns(const struct worker *w) { return pace_wakes_ns(&w->re
 void replicas_turn(struct worker *w)
 {
     struct replicas *r = w->replicas;
-    if (unlikely(r->catch_up) || unlikely(r->pace.until_ns != 0)) pace_turn(w, &r->pace, catching_up(r), hard_limit(w));
+    if (unlikely(r->catch_up) || unlikely(r->pace.until_ns != 0))
+        pace_turn(w, &r->pace, catching_up(r), client_hard_limit(w, CLASS_REPLICA));
     if (likely(!r->wants_acks) || !may_speak(w)) return;
     r->wants_acks = false;
     if (r->count == 0) return;

@@ -12,39 +12,26 @@
 
 struct client;
 struct journal;
-struct payload;
 struct worker;
 
 struct replicas; /* server/repl/replicas.c */
 
 /* --- who comes and goes ------------------------------------------------------------------------------------------- */
 
-/* A full synchronisation: cl gets a payload and then the history; no replies any more. The payload is one that is being
- * saved, unless too much has happened since it stood; else a new one, as soon as nothing else walks the data. */
-void replicas_attach(struct client *cl);
-/* A partial one: it goes on with the byte at `from`, which history_continues() allowed. */
+/* cl is one from now on: a full synchronisation (server/repl/full_sync.h), or a partial one. */
+void replicas_add(struct client *cl, bool in_full);
+/* It is one, and goes on with the byte at `from`, which history_continues() allowed. */
 void replicas_continue(struct client *cl, uint64_t from);
 /* One that had asked for that gets everything. */
 void replicas_count_refused(struct worker *w);
 void replicas_reset_figures(struct worker *w); /* CONFIG RESETSTAT */
+/* It is closed, and the log says why. */
+void replicas_close_silent(struct client *cl, const char *what);
 /* The client goes away. */
 void replicas_forget(struct client *cl);
 /* All of them are disconnected: what they followed is not what they will be told (a new id). They come back. */
 void replicas_close_all(struct worker *w);
 void replicas_fini(struct worker *w);
-
-/* --- payloads, for who makes them and who sends them -------------------------------------------------------------- */
-
-/* Its pieces come from now on: its readers are told in which form. */
-void replicas_payload_flows(struct worker *w, struct payload *p);
-void replicas_payload_grew(struct worker *w, const struct payload *p);
-/* It came to its end, with 0 or -errno: then its readers are closed, and come back. */
-void replicas_payload_ended(struct worker *w, struct payload *p, int err);
-/* Its readers have taken so much that more may be put. If not, its maker is told when they have. */
-bool replicas_have_room(const struct worker *w, struct payload *p);
-/* cl has taken some of it; all of it. */
-void replicas_payload_taken(struct client *cl);
-void replicas_transferred(struct client *cl);
 
 /* --- how far they have come --------------------------------------------------------------------------------------- */
 
@@ -59,8 +46,10 @@ size_t replicas_logged(const struct worker *w, uint64_t offset);
 bool replicas_have_everything(const struct worker *w);
 /* The one that says it listens there; NULL: there is none. */
 const struct client *replicas_find(const struct worker *w, const char *host, int port);
-/* How many count for min-replicas-to-write. */
+/* How many count for min-replicas-to-write; whether they are enough is looked at when one comes, goes or acknowledges,
+ * and by the cron, since their lag grows. */
 size_t replicas_good(const struct worker *w);
+void replicas_see_good(struct worker *w);
 
 /* --- time --------------------------------------------------------------------------------------------------------- */
 

@@ -26,8 +26,8 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     f.w.copy = NULL;
 
     struct replica *me = replica_of(&cl);
-    keep_history(&f.w);
-    enlist(&cl);
+    history_keep(&f.srv.history);
+    replicas_add(&cl, true);
     struct payload *p = payload_new(&f.w, 10, true);
     p->maker = p; /* somebody */
     feed_start(&cl, p);
