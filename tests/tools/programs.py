@@ -23,7 +23,7 @@ from tap import Tap, skip_all  # noqa: E402
 NOT_FOR_TESTS = ("tools/bench/", "tools/demi-top", "tools/fresh-machine", "tools/install-deps")
 # What every Debian system with a compiler has, beside the essential.
 COMPILER = {"binutils", "cpp", "cpp-12", "dpkg-dev", "g++", "g++-12", "gcc", "gcc-12", "make", "patch"}
-NOT_CALLED = {"as", "file", "free", "kill", "less", "man", "opt", "rdma", "shutdown", "systemd", "time", "w", "write"}
+NOT_CALLED = {"as", "busybox", "file", "free", "init", "kill", "kvm", "less", "man", "opt", "rdma", "shutdown", "systemd", "time", "w", "write"}
 # Called where they are; nothing is lost without.
 OPTIONAL = {"clang", "clang++", "clang-format", "cppcheck", "python3", "systemd-analyze"}
 # Node.js as its makers package it has npm in it.
