@@ -8,26 +8,26 @@
  * There are three kinds of device, by what they move:
  *
  *     frames     Ethernet frames; order, loss and bounds are tcp/'s         dpdk, xdp    struct netdev_ops
- *     messages   whole messages between two ends of a reliable connection   rdma         not there yet
+ *     messages   whole messages between two ends of a reliable connection   rdma         struct msgdev_ops
  *     blocks     sectors of a device, by address                            NVMe         not there yet
  *
  * Beside them stands one plug-in that is no device: TLS, which turns bytes into records and back (struct tls_engine).
  * It does no I/O, knows no queue and no clock; what crosses is a call a record.
  *
- * The tables of the last two are not written down before their first device is, since a table that nothing fills is
- * neither checked by a compiler nor by a test. What is decided of them, so that they come out like the first:
+ * The table of the last one is not written down before its first device is, since a table that nothing fills is
+ * neither checked by a compiler nor by a test. What is decided of it, and was kept to for messages:
  *
  * - One device struct serves one thread and is polled: `poll(d, out, max)` gives up to max completions (of a receive, a
  *   send, a read, a write) in one array; `post(d, in, n)` takes the first n' <= n requests, as send() does, and the
  *   rest is asked again. Each carries a 64-bit word of the library's, and the device never looks behind it.
  * - fd(), arm(), look(), news_fd() and close() mean what they mean for frames, so that idling and the life of a device
  *   are the same code.
- * - Memory is registered by region (struct region_registrar), and a request names bytes that lie in one: a device looks
- *   up its cookie, and copies nothing. A message's receive buffers are the library's, posted ahead; how many the peer
- *   may use (credits) the library counts.
- * - messages: connect, listen and accept are requests like the others; a send has one or several pieces of a region and
- *   a message's length at most, which caps say. blocks: caps say the size of a sector, of the device and of a request;
- *   requests are read, write, flush and discard; order between them is the library's to keep, by waiting.
+ * - Memory is registered by region (struct region_registrar), and a request names bytes that lie in one, by the
+ *   device's cookie, which the library has looked up: it copies what has none, the device copies nothing.
+ * - What is rare and may be refused at once (an end of a connection, a listener; for blocks: opening, resizing) is a
+ *   call; what becomes of it is a completion.
+ * - blocks: caps say the size of a sector, of the device and of a request; requests are read, write, flush and discard;
+ *   order between them is the library's to keep, by waiting.
  *
  * A new kind adds an ops table, an open function beside `open` in a struct of its own, and a symbol. ABI numbers are a
  * kind's.
@@ -36,6 +36,7 @@
 #define LIBOS_BORDER_H
 
 #include "demi/tls.h"
+#include "libos/msgdev.h"
 #include "tcp/netdev.h"
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
@@ -60,6 +61,21 @@ struct netdev_plugin {
 };
 #define NETDEV_PLUGIN_SYMBOL "demi_netdev_plugin"
 typedef const struct netdev_plugin *(*netdev_plugin_fn)(const struct netdev_host *host);
+
+/* --- messages ----------------------------------------------------------------------------------------------------- */
+
+#define MSGDEV_ABI 1
+struct msgdev_host { /* the library's functions, since a plug-in cannot see them */
+    int (*registry_add_device)(const struct region_registrar *ops, void *dev);
+    void (*registry_remove_device)(int device);
+};
+struct msgdev_plugin {
+    unsigned abi; /* MSGDEV_ABI */
+    const char *name;
+    msgdev_open_fn open;
+};
+#define MSGDEV_PLUGIN_SYMBOL "demi_msgdev_plugin"
+typedef const struct msgdev_plugin *(*msgdev_plugin_fn)(const struct msgdev_host *host);
 
 /* --- TLS ---------------------------------------------------------------------------------------------------------- */
 
