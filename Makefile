@@ -71,10 +71,12 @@ endif
 
 # --- sources ---------------------------------------------------------------------------------------
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
-PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp libos/openssl))
-ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/% libos/openssl/%,$(call find_c,alloc tcp libos demi))
+PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp libos/verbs libos/openssl))
+ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/% libos/verbs/% libos/openssl/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
-TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c libos/dpdk/*_test.c libos/xdp/*_test.c))
+# Over a double of libibverbs, which wants its headers.
+RDMA_TEST_C := $(if $(filter yes,$(call has,libibverbs librdmacm)),$(wildcard tests/rdma/*_test.c))
+TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c $(RDMA_TEST_C) libos/dpdk/*_test.c libos/xdp/*_test.c))
 # Of checks that only debug builds have.
 DEBUG_TEST_C := libos/disk/ring_check_test.c server/exec/blocked_check_test.c server/repl/replicas_check_test.c
 ifeq ($(VARIANT),release)
@@ -105,6 +107,7 @@ TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
 LIB_TESTS := $(filter-out $(B)/tests/server/% $(B)/tests/tests/sim/%,$(TESTS))
 PLUGINS  := $(if $(filter yes,$(call has,libdpdk)),$(B)/libdemikernel-dpdk.so) \
             $(if $(filter yes,$(call has,libxdp libbpf)),$(if $(wildcard libos/xdp/*.c),$(B)/libdemikernel-xdp.so)) \
+            $(if $(filter yes,$(call has,libibverbs librdmacm)),$(B)/libdemikernel-rdma.so) \
             $(if $(filter yes,$(shell $(PKG_CONFIG) --atleast-version=3.0 openssl 2>/dev/null && echo yes)),$(B)/libdemikernel-tls.so)
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_C))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
@@ -165,15 +168,28 @@ DPDK_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libdpdk 2>/dev
 XDP_FLAGS  := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libxdp libbpf 2>/dev/null))
 $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C))): ALL_CFLAGS += $(DPDK_FLAGS)
 $(call obj,$(filter libos/xdp/%,$(PLUGIN_C))): ALL_CFLAGS += $(XDP_FLAGS)
+RDMA_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags libibverbs librdmacm 2>/dev/null))
+$(call obj,$(filter libos/verbs/%,$(PLUGIN_C))): ALL_CFLAGS += $(RDMA_FLAGS)
 TLS_FLAGS := $(subst -I,-isystem ,$(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null))
 $(call obj,$(filter libos/openssl/%,$(PLUGIN_C))): ALL_CFLAGS += $(TLS_FLAGS)
 $(B)/libdemikernel-tls.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs openssl)
 $(B)/libdemikernel-tls.so: $(call obj,$(filter libos/openssl/%,$(PLUGIN_C)))
 $(B)/libdemikernel-dpdk.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libdpdk)
 $(B)/libdemikernel-xdp.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libxdp libbpf)
-# Their assertions are their own copy.
+$(B)/libdemikernel-rdma.so: PLUGIN_LIBS = $(shell $(PKG_CONFIG) --libs libibverbs librdmacm)
+# Their assertions and their clock are their own copy.
 $(B)/libdemikernel-dpdk.so: $(call obj,$(filter libos/dpdk/%,$(PLUGIN_C)) alloc/base/assert.c)
 $(B)/libdemikernel-xdp.so: $(call obj,$(filter libos/xdp/%,$(PLUGIN_C)) alloc/base/assert.c)
+VERBS_O := $(call obj,$(filter libos/verbs/%,$(PLUGIN_C)) alloc/base/assert.c alloc/base/clock.c)
+$(B)/libdemikernel-rdma.so: $(VERBS_O)
+# The same plug-in over the double.
+DOUBLE_C := $(wildcard tests/rdma/double*.c)
+$(call obj,$(DOUBLE_C)): ALL_CFLAGS += $(RDMA_FLAGS)
+$(B)/double/libdemikernel-rdma.so: $(VERBS_O) $(call obj,$(DOUBLE_C))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -o $@ $^ -lpthread
+$(filter $(B)/tests/tests/rdma/%,$(TESTS)): | $(B)/double/libdemikernel-rdma.so
 $(B)/libdemikernel-%.so:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \

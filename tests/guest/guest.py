@@ -79,7 +79,8 @@ class Guest:
             f.write(SHELL.format(share=self.share))
         fast = os.access("/dev/kvm", os.R_OK | os.W_OK)
         # Emulated, the time-stamp counters of two processors run apart and time jumps; HPET does not.
-        clock = "" if fast else " tsc=unstable clocksource=hpet"
+        # And where QEMU waits for a processor, the kernel's look whether its timer ticks would end in a panic.
+        clock = "" if fast else " tsc=unstable clocksource=hpet no_timer_check"
         hide = "" if ROOT.startswith("/tmp/") else " hide=1"
         self.process = subprocess.Popen(
             [qemu, "-machine", "q35", "-accel", "kvm" if fast else "tcg,thread=multi", "-cpu", "max", "-smp", str(self.processors),

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "compat"))
 import kernel  # noqa: E402
 from guest import Guest  # noqa: E402
 from programs import need  # noqa: E402
-from tap import Tap  # noqa: E402
+from tap import Tap, skip_all  # noqa: E402
 
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 DEVICES = ("rxe", "siw")
