@@ -87,9 +87,30 @@ static bool log_is_safe(struct worker *w, unsigned flags)
     return false;
 }
 
+/* Who of them has everything, for whoever asks later what the data of a replica are worth. */
+static void log_replicas(struct worker *w)
+{
+    size_t count = replicas_count(w), lagging = 0;
+    uint64_t at = history_offset(&w->srv->history);
+    for (size_t i = 0; i < count; i++) {
+        const struct client *cl = replicas_at(w, i);
+        uint64_t has = (uint64_t)cl->replica->ack_offset;
+        if (has >= at) continue;
+        lagging++;
+        server_log(w->srv, LOG_NOTICE_LEVEL,
+                   "Lagging replica %s reported offset %llu behind master, lag=%lld, state=%s.", cl->peer,
+                   (unsigned long long)(at - has), (long long)replica_lag_s(cl->replica, w->now_ms),
+                   replica_state_word(cl->replica));
+    }
+    if (count)
+        server_log(w->srv, LOG_NOTICE_LEVEL, "%zu of %zu replicas are in sync when shutting down.", count - lagging,
+                   count);
+}
+
 static bool go_down(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
+    log_replicas(w);
     persist_save_cancel(w);
     if (!log_is_safe(w, flags)) return false;
     if (has_to_save(w, flags) && !save(w, flags)) {
@@ -110,26 +131,13 @@ static void stay(struct worker *w)
     blocked_log_moved(w);
 }
 
-static void log_laggards(struct worker *w)
-{
-    for (size_t i = 0; i < replicas_count(w); i++) {
-        const struct client *cl = replicas_at(w, i);
-        uint64_t at = history_offset(&w->srv->history), has = (uint64_t)cl->replica->ack_offset;
-        if (has < at)
-            server_log(w->srv, LOG_NOTICE_LEVEL,
-                       "Lagging replica %s reported offset %llu behind master, lag=%lld, state=%s.", cl->peer,
-                       (unsigned long long)(at - has), (long long)replica_lag_s(cl->replica, w->now_ms),
-                       replica_state_word(cl->replica));
-    }
-}
-
 enum shutdown_result shutdown_begin(struct worker *w, unsigned flags)
 {
     struct server *srv = w->srv;
     int64_t timeout_ms = w->conf.cfg->shutdown_timeout * 1000;
     bool waits = !(flags & SHUTDOWN_ON_SIG_NOW) && timeout_ms && !srv->persist.loading && !replicas_have_everything(w);
-    server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
     if (srv->leaving.until_ms && waits) return SHUTDOWN_WAITS;
+    server_log(srv, LOG_NOTICE_LEVEL, "User requested shutdown...");
     if (!waits) {
         if (go_down(w, flags)) return SHUTDOWN_GOES;
         stay(w);
@@ -143,6 +151,7 @@ enum shutdown_result shutdown_begin(struct worker *w, unsigned flags)
 }
 
 bool shutdown_is_awaited(const struct server *srv) { return srv->leaving.until_ms != 0; }
+int64_t shutdown_left_ms(const struct worker *w) { return w->srv->leaving.until_ms - w->now_ms; }
 
 void shutdown_look(struct worker *w)
 {
@@ -150,7 +159,6 @@ void shutdown_look(struct worker *w)
     if (!srv->leaving.until_ms) return;
     bool late = w->now_ms >= srv->leaving.until_ms;
     if (!late && !replicas_have_everything(w)) return;
-    if (late) log_laggards(w);
     if (!go_down(w, srv->leaving.flags)) stay(w);
 }
 

@@ -6,6 +6,7 @@
 #define SERVER_SHUTDOWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct worker;
 struct server;
@@ -17,6 +18,8 @@ enum shutdown_result { SHUTDOWN_GOES, SHUTDOWN_WAITS, SHUTDOWN_FAILS };
 enum shutdown_result shutdown_begin(struct worker *w, unsigned flags);
 /* Replicas are waited for. */
 bool shutdown_is_awaited(const struct server *srv);
+/* For how long yet; while they are. */
+int64_t shutdown_left_ms(const struct worker *w);
 /* Some times a second, and when a replica has acknowledged: whether that is over. */
 void shutdown_look(struct worker *w);
 /* SIGTERM or SIGINT has come. */

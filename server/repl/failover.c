@@ -107,8 +107,7 @@ void failover_look(struct worker *w)
         failover_abort(w, "Replica never caught up before timeout");
         return;
     }
-    server_log(w->srv, LOG_NOTICE_LEVEL, "Failover to %s:%d time out exceeded, failover is being forced.", f->host,
-               f->port);
+    server_log(w->srv, LOG_NOTICE_LEVEL, "FAILOVER to %s:%d time out exceeded, failing over.", f->host, f->port);
     ask(w);
 }
 

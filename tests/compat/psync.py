@@ -554,6 +554,23 @@ def failover(server):
     return out
 
 
+def forced(server):
+    """FAILOVER with FORCE does not wait beyond its time, and the log says so."""
+    client, out = server.client(), []
+    peer = Peer(server, "listening-port 1", "ip-address 127.0.0.1", "capa psync2")
+    peer.full()
+    out.append(wait_for(lambda: b"online" in field(client, "slave0")))
+    client.call("SET", "k", "v")
+    out.append(client.call("FAILOVER", "TO", "127.0.0.1", "1", "TIMEOUT", "100", "FORCE").raw())
+    out.append(wait_for(lambda: field(client, "master_failover_state") == b"failover-in-progress"))
+    out += [field(client, "role"), client.call("FAILOVER", "ABORT").raw(), field(client, "role"), field(client, "master_failover_state")]
+    out.append([line.split(" * ")[-1] for line in server.log_tail(100) if "time out exceeded" in line])
+    peer.close()
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
 def paused(server):
     """While clients are paused a replica's acknowledgement counts, and nothing comes into the history."""
     client, out = server.client(), []
@@ -585,6 +602,7 @@ def leaving(server):
     out.append(client.call("SHUTDOWN", "ABORT").raw())
     asker.send(encode(["SHUTDOWN"]))
     out.append(wait_for(lambda: b"cmd=shutdown" in client.call("CLIENT", "LIST").text()))
+    out.append(0 < int(field(client, "shutdown_in_milliseconds")) <= 100000)
     writer = server.client()
     writer.send(encode(["SET", "k", "w"]))
     try:
@@ -593,17 +611,19 @@ def leaving(server):
     except Silent:
         out.append("held")
     out += [client.call("SHUTDOWN", "ABORT").raw(), asker.read().raw(), writer.read().raw()]
+    out.append(field(client, "shutdown_in_milliseconds"))
     asker.send(encode(["SHUTDOWN", "NOSAVE"]))
     time.sleep(0.3)
     out.append(server.alive())
     peer.offset = int(field(client, "master_repl_offset"))
     peer.ack()
     out.append(wait_for(lambda: not server.alive()))
+    out.append([line.split(" * ")[-1] for line in server.log_tail(10) if "in sync" in line])
     server.start()
     return out
 
 
-SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity, failover, paused]
+SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity, failover, forced, paused]
 PAYLOADS = [parts, together, deserted]
 DISKLESS = [delayed]
 SINCE_7_2 = [logged]
@@ -637,7 +657,8 @@ def main():
         for scene in [full, partial] + PAYLOADS + DISKLESS:
             both(tap, scene, theirs, ours, "socket")
         got = play(leaving, ours)  # redis-server 7.2.4 crashes in it
-        want = [True, b"-ERR No shutdown in progress.\r\n", True, "held", b"+OK\r\n", b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n", b"+OK\r\n", True, True]
+        want = [True, b"-ERR No shutdown in progress.\r\n", True, True, "held", b"+OK\r\n", b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n", b"+OK\r\n", b"", True, True,
+                ["1 of 1 replicas are in sync when shutting down."]]
         tap.ok(want == got, leaving.__doc__.rstrip("."), [] if want == got else [got])
         tap.ok(ours.alive(), "the server is still there")
     tap.done()
