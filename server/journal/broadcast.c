@@ -159,6 +159,18 @@ void broadcast_advance(struct broadcast_reader *r, size_t n)
     }
 }
 
+void broadcast_let_go(struct broadcast_reader *r, uint64_t n)
+{
+    ASSERT(n <= broadcast_unread(r));
+    for (uint64_t step; n; n -= step) {
+        const struct broadcast_block *b = r->block;
+        uint64_t left = b->offset + b->used - r->offset;
+        if (b->refs > 1u + (b == r->of->tail)) return; /* somebody else stands in it */
+        step = n < left ? n : left;
+        broadcast_advance(r, (size_t)step);
+    }
+}
+
 #ifdef DEMI_DEBUG
 void broadcast_reader_check(const struct broadcast_reader *r)
 {

@@ -58,6 +58,9 @@ uint64_t broadcast_unread(const struct broadcast_reader *r);
  * valid until the reader has passed them. */
 unsigned broadcast_peek(const struct broadcast_reader *r, struct bytes *out, unsigned pieces, size_t bytes_max);
 void broadcast_advance(struct broadcast_reader *r, size_t n); /* n <= broadcast_unread() */
+/* The same, but not in a block that somebody else needs, too: its memory and that of all behind it would not come back,
+ * so that one may as well go on reading there. */
+void broadcast_let_go(struct broadcast_reader *r, uint64_t n);
 
 #ifdef DEMI_DEBUG
 /* Asserts that the reader stands in a block, and that those from there to the tail follow each other without a gap. */

@@ -118,6 +118,32 @@ static void test_the_slowest_reader_decides_what_is_kept(void **state)
     broadcast_fini(&s);
 }
 
+static void test_who_lets_go_stays_where_memory_would_not_come_back(void **state)
+{
+    (void)state;
+    struct broadcast s = {0};
+    struct broadcast_reader old = {0}, slow = {0};
+    broadcast_read(&s, &old);
+    write_some(&s, 100000);
+    broadcast_read(&s, &slow);
+    for (int i = 0; i < 3; i++) write_some(&s, 300000);
+    broadcast_let_go(&old, 50000);
+    assert_int_equal(old.offset, 50000);
+    broadcast_let_go(&old, 900000); /* to the block in which the other one stands */
+    assert_true(old.block == slow.block && old.block->next);
+    assert_int_equal(old.offset, old.block->offset);
+    broadcast_let_go(&old, 1);
+    broadcast_let_go(&old, 0);
+    assert_int_equal(old.offset, old.block->offset);
+    broadcast_reader_end(&slow);
+    broadcast_let_go(&old, broadcast_unread(&old) - 7);
+    assert_int_equal(broadcast_unread(&old), 7);
+    broadcast_let_go(&old, 7); /* the tail is left by nobody */
+    assert_int_equal(broadcast_unread(&old), 0);
+    broadcast_reader_end(&old);
+    broadcast_fini(&s);
+}
+
 static void test_many_readers_each_see_every_byte(void **state)
 {
     (void)state;
@@ -194,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_without_readers_nothing_is_kept),
         cmocka_unit_test(test_room_is_in_one_piece_or_there_is_none),
         cmocka_unit_test(test_the_slowest_reader_decides_what_is_kept),
+        cmocka_unit_test(test_who_lets_go_stays_where_memory_would_not_come_back),
         cmocka_unit_test(test_many_readers_each_see_every_byte),
 #ifdef DEMI_DEBUG
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),

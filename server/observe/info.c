@@ -82,8 +82,7 @@ static void info_server(struct info *in)
     info_line(in, "executable:%s", srv->executable);
     info_line(in, "config_file:%s", srv->config_file);
     info_line(in, "io_threads_active:0");
-    if (shutdown_is_awaited(srv))
-        info_line(in, "shutdown_in_milliseconds:%lld", (long long)shutdown_left_ms(in->w));
+    if (shutdown_is_awaited(srv)) info_line(in, "shutdown_in_milliseconds:%lld", (long long)shutdown_left_ms(in->w));
     listener_lines(in);
 }
 

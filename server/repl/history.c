@@ -70,7 +70,7 @@ uint64_t history_length(const struct history *h) { return broadcast_unread(&h->b
 void history_trim(struct history *h)
 {
     uint64_t length = history_length(h);
-    if (length >= h->backlog_size + HISTORY_TRIM) broadcast_advance(&h->backlog, (size_t)(length - h->backlog_size));
+    if (length >= h->backlog_size + HISTORY_TRIM) broadcast_let_go(&h->backlog, length - h->backlog_size);
 }
 
 void history_resize(struct history *h, uint64_t bytes)
@@ -188,7 +188,6 @@ void history_record(struct history *h, const struct bytes *argv, int argc)
 #ifdef DEMI_DEBUG
 void history_check(const struct history *h)
 {
-    ASSERT(history_length(h) < h->backlog_size + HISTORY_TRIM);
     ASSERT((h->second_offset == -1) == (memcmp(h->id2, no_id, sizeof no_id) == 0));
     if (h->second_offset >= 0) ASSERT((uint64_t)h->second_offset <= history_offset(h) + 1);
     ASSERT(strlen(h->id) == HISTORY_ID_SIZE - 1);

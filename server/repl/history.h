@@ -48,7 +48,8 @@ uint64_t history_offset(const struct history *h);
 int history_database(const struct history *h);
 
 /* --- the backlog ---------------------------------------------------------------------------------------------------
- * Bounded by repl-backlog-size and HISTORY_TRIM; memory that slower readers hold is not its own. */
+ * Bounded by repl-backlog-size and HISTORY_TRIM. What a slower reader holds beyond that is not its own memory, but may
+ * be asked for as long as it is there. */
 #define HISTORY_TRIM 16384u
 
 bool history_is_kept(const struct history *h); /* there is a backlog */
@@ -62,7 +63,7 @@ uint64_t history_first(const struct history *h);
 uint64_t history_length(const struct history *h);
 /* repl-backlog-size: a smaller one takes effect at once, a larger one keeps what there is. */
 void history_resize(struct history *h, uint64_t bytes);
-/* To be called where the journal grows. */
+/* To be called where the journal grows, and where a reader has gone. */
 void history_trim(struct history *h);
 
 /* --- who may go on -------------------------------------------------------------------------------------------------*/

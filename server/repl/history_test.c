@@ -98,6 +98,29 @@ static void test_the_backlog_is_bounded(void **state)
     assert_false(continues(HISTORY->id, 1));
 }
 
+static void test_what_a_slow_reader_holds_may_be_asked_for(void **state)
+{
+    (void)state;
+    struct broadcast_reader slow = {0};
+    HISTORY->backlog_size = 16384;
+    history_keep(HISTORY);
+    write_bytes(14 * 3000);
+    journal_read(&HISTORY->journal, &slow);
+    uint64_t from = history_offset(HISTORY) + 1;
+    write_bytes(14 * 100000);
+    size_t held = HISTORY->journal.text.bytes;
+    assert_true(history_length(HISTORY) >= 14 * 100000);
+    assert_true(continues(HISTORY->id, (int64_t)from));
+    broadcast_advance(&slow, 14 * 99000); /* it has read nearly all */
+    history_trim(HISTORY);
+    assert_true(history_length(HISTORY) < 14 * 99000);
+    assert_true(HISTORY->journal.text.bytes < held);
+    journal_reader_end(&HISTORY->journal, &slow);
+    history_trim(HISTORY);
+    assert_true(history_length(HISTORY) <= 16384 + HISTORY_TRIM);
+    assert_false(continues(HISTORY->id, (int64_t)from));
+}
+
 static void test_a_promoted_one_is_known_by_both_ids(void **state)
 {
     (void)state;
@@ -160,6 +183,7 @@ int main(void)
         TEST(test_nothing_continues_without_a_backlog),
         TEST(test_what_continues),
         TEST(test_the_backlog_is_bounded),
+        TEST(test_what_a_slow_reader_holds_may_be_asked_for),
         TEST(test_a_promoted_one_is_known_by_both_ids),
         TEST(test_a_loaded_one_stands_at_the_offset_of_its_primary),
         TEST(test_a_restarted_one_is_asked_by_the_id_of_its_file),

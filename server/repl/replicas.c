@@ -249,6 +249,7 @@ void replicas_forget(struct client *cl)
     struct replicas *r = w->replicas;
     if (!(cl->s.flags & SESSION_REPLICA)) return;
     feed_end(cl);
+    history_trim(&w->srv->history); /* what it held */
     size_t i = 0;
     while (r->v[i] != cl) i++;
     memmove(r->v + i, r->v + i + 1, (--r->count - i) * sizeof *r->v);
@@ -380,6 +381,7 @@ void replicas_cron(struct worker *w)
     failover_look(w);
     ping(w);
     forget_history(w);
+    history_trim(&w->srv->history); /* payloads hold it, too */
     if (w->cron_runs % (uint64_t)w->conf.cfg->hz != 0) return;
     full_sync_tell_waiting(w);
     close_all_silent(w);

@@ -497,6 +497,34 @@ def delayed(server):
     return out
 
 
+def shared(server):
+    """What is held for one that has not acknowledged its payload another one may ask for, beyond the backlog, until that one goes."""
+    client, out = server.client(), []
+    client.call("CONFIG", "SET", "repl-backlog-size", "16384")
+    one, slow = Peer(server, "capa eof capa psync2"), Peer(server, "capa eof capa psync2")
+    one.full()
+    out.append(wait_for(lambda: b"online" in field(client, "slave0")))
+    slow.psync()
+    slow.payload()
+    one.close()
+    for i in range(40):
+        client.call("SET", "k%d" % i, "v" * 10000)
+    back = Peer(server, "capa eof capa psync2")
+    out += [hidden(back.psync(one.id, one.offset + 1)).split()[0], int(field(client, "repl_backlog_histlen")) > 350000]
+    slow.close()
+    out.append(wait_for(lambda: field(client, "connected_slaves") == b"1"))
+    client.call("SET", "k", "v" * 20000)  # redis-server lets go of it in steps
+    again = Peer(server, "capa eof capa psync2")
+    out.append(hidden(again.psync(one.id, one.offset + 1)).split()[0])
+    for each in (back, again):
+        each.close()
+    client.call("FLUSHALL")
+    client.call("CONFIG", "SET", "repl-backlog-size", "1mb")
+    out.append(at_rest(client))
+    client.close()
+    return out
+
+
 def deserted(server):
     """Who leaves in the middle of its payload leaves nothing behind; the next one gets one."""
     client, out = server.client(), []
@@ -625,7 +653,7 @@ def leaving(server):
 
 SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, backlog, identity, failover, forced, paused]
 PAYLOADS = [parts, together, deserted]
-DISKLESS = [delayed]
+DISKLESS = [delayed, shared]
 SINCE_7_2 = [logged]
 OPTIONS = ["--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0"]
 
