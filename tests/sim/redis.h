@@ -151,7 +151,7 @@ static inline int link_fill(struct link *l)
 static inline struct bytes link_reply(struct link *l)
 {
     for (;;) {
-        size_t size = reply_size(l->in + l->at, l->n - l->at);
+        size_t size = l->n ? reply_size(l->in + l->at, l->n - l->at) : 0;
         if (size) {
             l->at += size;
             return bytes_of(l->in + l->at - size, size);
