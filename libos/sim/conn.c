@@ -77,12 +77,18 @@ static void open_ends(struct sim_conn *c)
     sim_wire_send(a, ITEM_OPEN, NULL, 0);
 }
 
+/* A handshake needs both directions. */
+static bool is_cut_somehow(const struct sim *s, const struct sim_host *a, const struct sim_host *b)
+{
+    return sim_link_is_cut(s, a, b) || sim_link_is_cut(s, b, a);
+}
+
 static void knock_at(struct sim_conn *c)
 {
     struct sim *s = c->sim;
     struct sim_end *a = &c->ends[0], *b = &c->ends[1];
     if (a->closed || a->dead) return;
-    if (b->host->state == HOST_ENDED || b->host->crashed || sim_link_is_cut(s, a->host, b->host)) {
+    if (b->host->state == HOST_ENDED || b->host->crashed || is_cut_somehow(s, a->host, b->host)) {
         try_again(c);
         return;
     }
@@ -121,7 +127,7 @@ static void attempt_at(struct sim_conn *c)
     bool loopback = ntohl(b->addr.sin_addr.s_addr) >> 24 == 127;
     b->host = loopback ? a->host : sim_host_find(s, b->addr.sin_addr.s_addr);
     if (!b->host) fail(c, EHOSTUNREACH);
-    else if (sim_link_is_cut(s, a->host, b->host)) try_again(c);
+    else if (is_cut_somehow(s, a->host, b->host)) try_again(c);
     else later(c, sim_link_delay(s, sim_link_of(s, a->host, b->host)), knock);
 }
 

@@ -32,7 +32,13 @@ static uint64_t host_clock(void *arg)
 static int64_t host_wall(void *arg)
 {
     const struct sim_host *h = arg;
-    return WALL_START_US + (int64_t)((h->sim->now - SIM_START_NS) / 1000);
+    return WALL_START_US + (int64_t)((h->sim->now - SIM_START_NS) / 1000) + h->skew_us;
+}
+
+void sim_host_skew(struct sim_host *h, int64_t us)
+{
+    sim_tell(h->sim, "skew", h->index, (uint64_t)us);
+    h->skew_us = us;
 }
 
 /* The host's stack gives way to the scheduler's. */
@@ -243,9 +249,13 @@ void sim_host_crash(struct sim_host *h)
 
 bool sim_host_ended(const struct sim_host *h) { return h->state == HOST_ENDED; }
 
-void sim_host_free(struct sim_host *h)
+void sim_host_end(struct sim_host *h)
 {
     if (h->rt) runtime_free(h->rt);
+}
+
+void sim_host_free(struct sim_host *h)
+{
     context_free(h->stack);
     free(h);
 }

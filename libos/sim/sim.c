@@ -42,6 +42,7 @@ struct sim *sim_new(uint64_t seed)
 
 void sim_free(struct sim *s)
 {
+    for (unsigned i = 0; i < s->host_count; i++) sim_host_end(s->hosts[i]); /* each may still speak to another */
     for (unsigned i = 0; i < s->host_count; i++) sim_host_free(s->hosts[i]);
     sim_net_free(s);
     list_for_each_safe(it, &s->conns) sim_conn_free(list_entry(it, struct sim_conn, all));
@@ -51,6 +52,7 @@ void sim_free(struct sim *s)
     for (unsigned a = 0; a < SIM_HOSTS_MAX; a++)
         for (unsigned b = 0; b < SIM_HOSTS_MAX; b++) free(s->links[a][b]);
     context_free(s->self);
+    free(s->gates);
     free(s);
 }
 
@@ -114,15 +116,51 @@ struct sim_link sim_link_random(struct sim *s)
     return l;
 }
 
-bool sim_link_is_cut(const struct sim *s, const struct sim_host *a, const struct sim_host *b)
+bool sim_link_is_cut(const struct sim *s, const struct sim_host *from, const struct sim_host *to)
 {
-    return a && b && s->cut[a->index][b->index];
+    return from && to && s->cut[from->index][to->index];
+}
+
+void sim_cut_oneway(struct sim *s, struct sim_host *from, struct sim_host *to)
+{
+    sim_tell(s, "cut", from->index, to->index);
+    s->cut[from->index][to->index] = true;
 }
 
 void sim_cut(struct sim *s, struct sim_host *a, struct sim_host *b)
 {
-    sim_tell(s, "cut", a->index, b->index);
-    s->cut[a->index][b->index] = s->cut[b->index][a->index] = true;
+    sim_cut_oneway(s, a, b);
+    sim_cut_oneway(s, b, a);
+}
+
+uint64_t *sim_gate_of(const struct sim *s, const struct sim_host *from, const struct sim_host *to)
+{
+    if (!s->gates || !from || !to) return NULL;
+    uint64_t *g = &s->gates[from->index * SIM_HOSTS_MAX + to->index];
+    return *g == SIM_NEVER ? NULL : g;
+}
+
+uint64_t sim_gate_left(const struct sim *s, const struct sim_host *from, const struct sim_host *to)
+{
+    const uint64_t *g = sim_gate_of(s, from, to);
+    return g ? *g : SIM_NEVER;
+}
+
+void sim_gate(struct sim *s, struct sim_host *from, struct sim_host *to, uint64_t bytes)
+{
+    if (!s->gates) {
+        s->gates = malloc(SIM_HOSTS_MAX * SIM_HOSTS_MAX * sizeof *s->gates);
+        ASSERT(s->gates);
+        memset(s->gates, 0xff, SIM_HOSTS_MAX * SIM_HOSTS_MAX * sizeof *s->gates); /* SIM_NEVER */
+    }
+    sim_tell(s, "gate", from->index, to->index);
+    s->gates[from->index * SIM_HOSTS_MAX + to->index] = bytes;
+    list_for_each(it, &s->conns)
+    {
+        struct sim_conn *c = list_entry(it, struct sim_conn, all);
+        for (int i = 0; i < 2; i++)
+            if (c->ends[i].host == from && c->ends[1 - i].host == to) sim_end_transmit_later(&c->ends[i]);
+    }
 }
 
 static bool is_between(const struct sim_conn *c, const struct sim_host *a, const struct sim_host *b)

@@ -66,10 +66,20 @@ void sim_link_set(struct sim *s, struct sim_host *a, struct sim_host *b, const s
  * in it breaks. */
 struct sim_link sim_link_random(struct sim *s);
 
+/* A host's wall clock is so much ahead of the simulation's, or behind it (us): from the next look at it on. */
+void sim_host_skew(struct sim_host *h, int64_t us);
+
 /* Nothing passes between a and b until they are healed; streams go on then, connection attempts give up after a
  * while. */
 void sim_cut(struct sim *s, struct sim_host *a, struct sim_host *b);
+/* Nothing gets from one to the other, but all the way back: who hears and is not heard. No connection comes about
+ * either way. */
+void sim_cut_oneway(struct sim *s, struct sim_host *from, struct sim_host *to);
 void sim_heal(struct sim *s, struct sim_host *a, struct sim_host *b);
+/* Streams, all together, carry so many bytes more from one to the other, and no more until this is called again;
+ * SIM_NEVER: as many as they like. */
+void sim_gate(struct sim *s, struct sim_host *from, struct sim_host *to, uint64_t bytes);
+uint64_t sim_gate_left(const struct sim *s, const struct sim_host *from, const struct sim_host *to);
 /* Breaks every connection between a and b; either end hears of it in its own time. */
 void sim_reset(struct sim *s, struct sim_host *a, struct sim_host *b);
 

@@ -58,12 +58,17 @@ static void rested(void *arg)
     sim_conn_unref(c);
 }
 
-static void rest(struct sim_end *e, const struct sim_link *l)
+static void rest(struct sim_end *e, uint64_t ns)
 {
     struct sim *s = e->conn->sim;
     e->resting = true;
     sim_conn_ref(e->conn);
-    sim_events_add(&s->events, s->now + rng_below(&s->rng, l->pause_ns + 1), rested, e);
+    sim_events_add(&s->events, s->now + ns, rested, e);
+}
+
+void sim_end_transmit_later(struct sim_end *e)
+{
+    if (!e->resting) rest(e, 0);
 }
 
 /* Every fourth segment is as long as it may be. */
@@ -73,6 +78,8 @@ static uint32_t segment_bytes(struct sim_end *e, const struct sim_link *l)
     uint64_t most = e->queued - e->sent;
     if (most > e->credit) most = e->credit;
     if (most > l->segment_max) most = l->segment_max;
+    const uint64_t *gate = sim_gate_of(s, e->host, peer_of(e)->host);
+    if (gate && most > *gate) most = *gate;
     return (uint32_t)(rng_below(&s->rng, 4) ? 1 + rng_below(&s->rng, most) : most);
 }
 
@@ -81,6 +88,8 @@ static void transmit_segment(struct sim_end *e, const struct sim_link *l)
     struct sim *s = e->conn->sim;
     char small[2048];
     uint32_t n = segment_bytes(e, l);
+    uint64_t *gate = sim_gate_of(s, e->host, peer_of(e)->host);
+    if (gate) *gate -= n;
     char *bytes = n <= sizeof small ? small : malloc(n);
     ASSERT(bytes);
     take_out(&e->out, bytes, n);
@@ -100,13 +109,14 @@ void sim_end_transmit(struct sim_end *e)
     struct sim *s = e->conn->sim;
     if (!e->open) return;
     const struct sim_link *l = sim_link_of(s, e->host, peer_of(e)->host);
-    while (!e->dead && e->queued > e->sent && e->credit && !e->resting) {
+    const uint64_t *gate = sim_gate_of(s, e->host, peer_of(e)->host);
+    while (!e->dead && e->queued > e->sent && e->credit && !e->resting && (!gate || *gate)) {
         transmit_segment(e, l);
         if (sim_chance(s, l->reset_ppm)) {
             sim_conn_break(e->conn);
             return;
         }
-        if (sim_chance(s, l->pause_ppm)) rest(e, l);
+        if (sim_chance(s, l->pause_ppm)) rest(e, rng_below(&s->rng, l->pause_ns + 1));
     }
     if (e->dead || !e->shut || e->fin_sent || e->queued > e->sent) return;
     e->fin_sent = true;

@@ -114,7 +114,7 @@ static void wire_arrives(void *arg)
     struct sim *s = c->sim;
     e->wire_event = false;
     for (struct sim_item *it; (it = e->wire.head);) {
-        if (sim_link_is_cut(s, e->host, peer_of(e)->host)) {
+        if (sim_link_is_cut(s, peer_of(e)->host, e->host)) {
             e->wire_stalled = true;
             break;
         }

@@ -32,10 +32,11 @@ struct sim {
     unsigned host_count, live;
     struct sim_link everywhere; /* of pairs without a link of their own */
     struct sim_link *links[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
-    bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
-    struct list conns, dgrams; /* those on their way */
-    struct list disks;         /* struct sim_disk */
-    struct net *net;           /* the switch: net.c; NULL: nobody hangs on it */
+    bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX]; /* from, to */
+    uint64_t *gates;                        /* sim_gate()'s, SIM_HOSTS_MAX from each; NULL: there are none */
+    struct list conns, dgrams;              /* those on their way */
+    struct list disks;                      /* struct sim_disk */
+    struct net *net;                        /* the switch: net.c; NULL: nobody hangs on it */
     uint32_t conn_ids;
     uint64_t trace;
     bool tells; /* SIM_TRACE is set: what happens goes to stderr */
@@ -62,6 +63,7 @@ struct sim_host {
     uint64_t deadline; /* when it wants to go on if nothing happens */
     uint64_t alarm_at; /* of the earliest event that looks at the deadline */
     uint64_t tick_ns;  /* how long it works between two looks at the clock */
+    int64_t skew_us;   /* of its wall clock */
     uint16_t next_port;
     struct list socks;       /* struct sim_sock */
     struct simdev *dev;      /* a net host's device: net.c */
@@ -79,12 +81,16 @@ void sim_disk_crash(struct disk_mount *m);
 void sim_net_tell(const struct sim *s); /* every connection, to stderr */
 /* Something has happened that its program may wait for. */
 void sim_host_wake(struct sim_host *h);
+void sim_host_end(struct sim_host *h); /* its runtime, if it has one */
 void sim_host_free(struct sim_host *h);
 struct sim_host *sim_host_find(const struct sim *s, in_addr_t addr);
 
 const struct sim_link *sim_link_of(const struct sim *s, const struct sim_host *from, const struct sim_host *to);
 uint64_t sim_link_delay(struct sim *s, const struct sim_link *l);
-bool sim_link_is_cut(const struct sim *s, const struct sim_host *a, const struct sim_host *b);
+/* In this direction. */
+bool sim_link_is_cut(const struct sim *s, const struct sim_host *from, const struct sim_host *to);
+/* NULL: as many bytes as they like. */
+uint64_t *sim_gate_of(const struct sim *s, const struct sim_host *from, const struct sim_host *to);
 bool sim_chance(struct sim *s, uint32_t ppm);
 
 /* Adds to the trace: what, about which connection or host, how much. */
@@ -174,6 +180,7 @@ void sim_wire_heal(struct sim_end *to);
 
 /* Sends what window and chance allow. */
 void sim_end_transmit(struct sim_end *e);
+void sim_end_transmit_later(struct sim_end *e);              /* in an event of its own */
 void sim_end_arrive(struct sim_end *e, struct sim_item *it); /* it is the end's now */
 /* Its socket is closed. */
 void sim_end_close(struct sim_end *e, bool abort);
