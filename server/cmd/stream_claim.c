@@ -124,12 +124,19 @@ static bool claim_one(struct call *c, const struct claim_args *k, struct stream_
     return true;
 }
 
+/* An XREADGROUP is told as one of these for each entry: how many were read counts here as it did there. */
+static void take_last(const struct claim_args *k)
+{
+    if (k->force && k->just_id && xstream_has(k->s, k->last)) stream_group_passed(k->s, k->g, k->last);
+    else k->g->last = k->last;
+}
+
 void cmd_xclaim(struct call *c)
 {
     struct claim_args k = {.delivered_ms = -1, .retries = -1};
     if (!group_to_claim_from(c, &k.s, &k.g) || !parse_claim(c, &k)) return;
     bool moved = stream_id_compare(k.last, k.g->last) > 0, made, told = false;
-    if (moved) k.g->last = k.last;
+    if (moved) take_last(&k);
     k.consumer = stream_consumer_of(c, call_key(c, 1), k.g, c->argv[3], &made);
 
     size_t n = 0;
@@ -143,6 +150,7 @@ void cmd_xclaim(struct call *c)
         stream_effect_group_id(c, c->argv[1], k.g);
         c->dirty++;
     }
+    if (made && !n) stream_effect_consumer(c, c->argv[1], k.g, k.consumer); /* Redis's replicas do not hear of it */
     reply_defer_array(c->out, mark, n);
     effect_none(c);
 }
@@ -241,6 +249,7 @@ void cmd_xautoclaim(struct call *c)
     stream_reply_id(c, find_end(c, &a, &steps));
     struct reply_mark mark = reply_defer(c->out);
     size_t n = claim_steps(c, &a, steps, &gone);
+    if (made && !n) stream_effect_consumer(c, c->argv[1], a.k.g, a.k.consumer);
     reply_defer_array(c->out, mark, n);
     reply_array(c->out, gone.count);
     for (size_t i = 0; i < gone.count; i++) stream_reply_id(c, gone.v[i]);

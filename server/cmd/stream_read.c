@@ -253,8 +253,10 @@ static void serve_group(struct call *c, const struct stream_read *r, const struc
 {
     bool made;
     struct stream_consumer *consumer = stream_consumer_of(c, key, w->g, r->consumer, &made);
-    if (made && r->noack) stream_effect_consumer(c, key->name, w->g, consumer);
-    if (w->is_new && !has_behind(w->s, w->g->last)) return;
+    /* What it is given makes it at a replica, too. Redis forgets there the consumer that gets nothing. */
+    bool nothing = w->is_new ? !has_behind(w->s, w->g->last) : true;
+    if (made && (r->noack || nothing)) stream_effect_consumer(c, key->name, w->g, consumer);
+    if (w->is_new && nothing) return;
     begin_stream(c, v, key->name);
     if (w->is_new) give_new(c, r, w, key->name, consumer);
     else give_again(c, r, w, consumer);
