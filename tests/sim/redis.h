@@ -18,11 +18,12 @@
 
 struct server_host {
     struct world *w;
-    const char *conf;   /* lines beside the usual ones */
-    bool has_files;     /* there is a disk: the data are loaded */
-    uint64_t salt;      /* chance of its own, where there are several */
-    struct server *srv; /* while it runs; else NULL */
-    int exit_code;      /* then */
+    const char *conf;                       /* lines beside the usual ones */
+    bool has_files;                         /* there is a disk: the data are loaded */
+    uint64_t salt;                          /* chance of its own, where there are several */
+    void (*started)(struct server_host *h); /* before it does anything; may be NULL */
+    struct server *srv;                     /* while it runs; else NULL */
+    int exit_code;                          /* then */
     uint64_t ended_ns;
 };
 
@@ -64,6 +65,7 @@ static inline int server_main(void *arg)
                                .dice_seed = hash_u64(2, h->w->seed + (h->salt << 32)),
                                .libos_runs = true};
     ok = ok && CHECK_EQUAL(h->w, server_start(srv, &o), 0);
+    if (ok && h->started) h->started(h);
     if (ok && h->has_files) persist_load_begin(&srv->workers[0], server_is_ready);
     if (ok) CHECK_EQUAL(h->w, worker_run(&srv->workers[0]), 0);
     if (ok) server_stop(srv);
