@@ -4,6 +4,7 @@
  * forgotten on the way. Each change is propagated as an XCLAIM that says everything.
  */
 #include "server/cmd/stream.h"
+#include "server/exec/session.h"
 #include "server/command/handlers.h"
 #include "server/db/db.h"
 #include "server/mem.h"
@@ -94,8 +95,9 @@ static bool parse_claim(struct call *c, struct claim_args *k)
     k->last_id_arg = i - 1;
     for (; i < c->argc; i++)
         if (!parse_option(c, k, &i)) return false;
-    /* A time that cannot be is now. */
-    if (k->delivered_ms < 0 || k->delivered_ms > c->now_ms) k->delivered_ms = c->now_ms;
+    /* A time that cannot be is now; but our primary's clock may be ahead of ours, and what it says has happened. */
+    bool is_ahead = k->delivered_ms > c->now_ms && !session_is_primary(c->session);
+    if (k->delivered_ms < 0 || is_ahead) k->delivered_ms = c->now_ms;
     return true;
 }
 
