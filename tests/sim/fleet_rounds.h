@@ -82,7 +82,8 @@ static inline void look_at_floor(struct fleet *f, int64_t floor)
     if (!CHECK(f->w, open_at(&l, f->w, &f->nodes[f->primary]))) return;
     int64_t n = bulk_or_zero(ask(&l, "GET n"));
     check(f->w, n >= floor, "round %d: %lld was promised, %lld is there", f->round, (long long)floor, (long long)n);
-    f->told = f->waited = f->logged = n;
+    f->told = f->waited = n;
+    if (f->logged > n) f->logged = n;
     link_close(&l);
 }
 

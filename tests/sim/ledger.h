@@ -163,6 +163,28 @@ static inline void ledger_appended(struct ledger *g, struct ledger_eye *eye, str
     broadcast_reader_end(&r);
 }
 
+/* Where a server that has come to offset in the history of id stands: an id that many share. -1: nobody knows. */
+static inline int ledger_place(const struct ledger *g, const char *id, uint64_t offset)
+{
+    int i = ledger_find(g, id);
+    while (i >= 0 && g->ids[i].parent >= 0 && offset <= g->ids[i].base) i = g->ids[i].parent;
+    return i; /* maybe where that began */
+}
+
+/* Somebody who has come to from - 1 in the history of id asks h's server to go on there, and was told whether he may:
+ * only if that is a place in its own history, and if it is one, and the bytes are there, for the sake of the two ids
+ * that a server remembers. */
+static inline void ledger_asked(struct ledger *g, const struct history *h, const char *id, uint64_t from, bool may)
+{
+    int his = ledger_place(g, id, from - 1), here = ledger_place(g, h->id, from - 1);
+    bool same = his >= 0 && his == here, known = !strcmp(id, h->id) || !strcmp(id, h->id2);
+    bool there = history_is_kept(h) && from >= history_first(h) && from <= history_offset(h) + 1;
+    check(g->w, !may || (same && there), "who is at %llu of %.8s goes on in %.8s, which has no such place",
+          (unsigned long long)(from - 1), id, h->id);
+    check(g->w, may || !same || !known || !there, "who is at %llu of %.8s may not go on in %.8s",
+          (unsigned long long)(from - 1), id, h->id);
+}
+
 /* --- points ------------------------------------------------------------------------------------------------------- */
 
 static inline uint64_t digest_groups(const struct xstream *s)
@@ -273,11 +295,8 @@ static inline void ledger_look(struct ledger *g, const struct ledger_eye *eye, s
     if (!history_is_kept(h) || srv->persist.loading) return;
     uint64_t at = history_offset(h);
     ledger_meet(g, h);
-    int id = ledger_find(g, h->id);
-    if (id < 0) return; /* its primary was not looked at yet */
-    uint64_t until;
-    int owner = ledger_owner(g, id, at, &until);
-    if (owner < 0) owner = id; /* where it began */
+    int owner = ledger_place(g, h->id, at);
+    if (owner < 0) return; /* its primary was not looked at yet */
     uint64_t digest = digest_of(srv, NULL), slot = hash_pair(at, (uint64_t)owner, 3);
     for (unsigned i = 0; i < LEDGER_POINTS; i++) {
         struct ledger_point *p = &g->points[(slot + i) % LEDGER_POINTS];
