@@ -195,8 +195,7 @@ $(B)/libdemikernel-%.so:
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
 	    $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -o $@ $^ $(PLUGIN_LIBS) -lpthread
 
-# Tests that stand between two files.
-$(filter $(B)/tests/tests/sim/replication_%,$(TESTS)): LDFLAGS += -Wl,--wrap=history_continues
+# A test that stands between a file and its library.
 $(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit
 
 $(filter $(B)/tests/libos/dpdk/% $(B)/tests/libos/xdp/%,$(TESTS)): | $(PLUGINS)
