@@ -29,7 +29,9 @@ const char *demi_version(void);
 
 /* --- start and end -------------------------------------------------------------------------------------------- */
 
-/* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. */
+/* demi_init() for programs that have the choice in their own configuration. NULL: as the environment says. Several,
+ * with commas ("dpdk,shm", as LIBOS may have them, too), run side by side: sockets come from the first one that has
+ * the kind. */
 int demi_init_with(const char *libos, const char *config_path);
 
 /* The same with settings of the program's own, which beat file and environment: keys of demikernel.conf(5)
@@ -225,6 +227,11 @@ int demi_event_fd(int *fd_out);
  * operations may wait for one fd. EBADF: not open, at once or as it turns out. EPERM: what is always ready: a file, a
  * directory. EEXIST: it is a queue's (demi_queue_fd()). EINVAL: other events. */
 int demi_poll_fd(demi_qtoken_t *qt_out, int fd, uint32_t events);
+
+/* demi_socket() on the libOS of that name, which is started if it does not run yet: a second door beside the main one,
+ * for a program that listens on a network card and, for its neighbours, on "shm". ENOTSUP: there is no such libOS here,
+ * or it has no such sockets. */
+int demi_socket_on(int *qd_out, const char *libos, int domain, int type, int protocol);
 
 /* --- queues without a device -------------------------------------------------------------------------------------- */
 

@@ -8,11 +8,9 @@
  */
 #include "demi/here.h"
 #include "demi/life.h"
+#include "demi/which.h"
 
 #include "alloc/base/log.h"
-#include "libos/inet/inet.h"
-#include "libos/packet/packet.h"
-#include "libos/posix/posix.h"
 #include "libos/runtime/config.h"
 #include "libos/runtime/names.h"
 
@@ -23,15 +21,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const struct libos_ops *const builtin[] = {&posix_libos, &packet_libos, &xdp_libos, &dpdk_libos, &loop_libos};
-
-static const struct libos_ops *find_libos(const char *name)
-{
-    name = libos_canonical_name(name);
-    for (unsigned i = 0; name && i < sizeof builtin / sizeof builtin[0]; i++)
-        if (!strcmp(builtin[i]->name, name)) return builtin[i];
-    return NULL;
-}
+#define CHOSEN_MAX      4u /* as runtime.h has room for */
+#define LIBOS_NAME_SIZE 41
 
 /* A program may end without demi_exit() right after its last push: what it pushed leaves as by demi_exit(). In a child
  * it forked the sockets are the parent's, and so is what waits on them. A task that ends the process stands on a stack
@@ -73,18 +64,24 @@ static int refuse_unasked(const struct libos_ops *libos, const struct demi_confi
     return -EINVAL;
 }
 
-static int libos_start(const struct libos_ops *libos, const struct demi_config *conf, const struct demi_init_options *o)
+/* Those that are asked for: the first one is asked first for sockets. */
+struct chosen {
+    const struct libos_ops *libos[CHOSEN_MAX];
+    unsigned count;
+};
+
+static int libos_start(const struct chosen *c, const struct demi_config *conf, const struct demi_init_options *o)
 {
     struct runtime *rt;
     int err = runtime_new(&rt, NULL, (uint32_t)syscall(SYS_gettid));
     if (err) return -err;
-    err = runtime_add_libos(rt, libos, conf);
+    for (unsigned i = 0; !err && i < c->count; i++) err = runtime_add_libos(rt, c->libos[i], conf);
     if (err) report_failure(o, rt->why);
     const char *spin = config_get(conf, "spin_us");
     if (!err && spin) err = runtime_set_option(rt, "spin-us", spin);
     const char *files = config_get(conf, "files");
     if (!err && files) err = runtime_set_option(rt, "files", files);
-    if (!err) err = refuse_unasked(libos, conf, o);
+    if (!err) err = refuse_unasked(c->libos[0], conf, o);
     if (!err) err = life_begin(rt);
     if (err) runtime_free(rt);
     if (err) return -err;
@@ -100,9 +97,29 @@ static void tell_missing(const struct demi_init_options *o, const char *name)
     char why[256];
     int n = snprintf(why, sizeof why, "%.40s: %s; there are:", name,
                      libos_canonical_name(name) ? "planned, not in this version" : "no libOS of this name");
-    for (unsigned i = 0; i < sizeof builtin / sizeof builtin[0] && n > 0 && n < (int)sizeof why; i++)
-        n += snprintf(why + n, sizeof why - (size_t)n, " %s", builtin[i]->name);
+    for (unsigned i = 0; libos_at(i) && n > 0 && n < (int)sizeof why; i++)
+        n += snprintf(why + n, sizeof why - (size_t)n, " %s", libos_at(i)->name);
     report_failure(o, why);
+}
+
+/* "dpdk,shm": one or more, each once. */
+static int choose(const struct demi_init_options *o, const char *names, struct chosen *c)
+{
+    c->count = 0;
+    for (const char *at = names;; at++) {
+        char name[LIBOS_NAME_SIZE];
+        size_t n = strcspn(at, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name), at);
+        const struct libos_ops *libos = n < sizeof name ? libos_find(name) : NULL;
+        if (!libos) {
+            tell_missing(o, name);
+            return ENOTSUP;
+        }
+        if (c->count == CHOSEN_MAX) return E2BIG;
+        c->libos[c->count++] = libos;
+        at += n;
+        if (!*at) return 0;
+    }
 }
 
 static int read_config(const struct demi_init_options *o, struct demi_config **out)
@@ -133,9 +150,9 @@ int demi_init_options(const struct demi_init_options *o)
     int err = -read_config(o, &conf);
     const char *name = o->libos ? o->libos : getenv("LIBOS");
     if (!name || !*name) name = config_get(conf, "libos");
-    const struct libos_ops *libos = find_libos(name && *name ? name : "posix");
-    if (!err && !libos) tell_missing(o, name);
-    if (!err) err = libos ? libos_start(libos, conf, o) : ENOTSUP;
+    struct chosen chosen;
+    if (!err) err = choose(o, name && *name ? name : "posix", &chosen);
+    if (!err) err = libos_start(&chosen, conf, o);
     config_free(conf);
     return err;
 }

@@ -40,29 +40,27 @@ static int check_name(const char *name)
     return !n ? EINVAL : n > MEMQ_NAME_MAX ? ENAMETOOLONG : 0;
 }
 
-int demi_create_pipe(int *qd_out, const char *name)
+/* By the libOS that has pipes between processes, if one runs here; else of this thread alone. */
+static int named_pipe(int *qd_out, const char *name, bool create)
 {
     if (!qd_out) return EINVAL;
     int wrong = check_name(name);
     if (wrong) return wrong;
     HERE(rt);
     struct queue *q;
-    int err = memq_create_pipe(rt, name, &q);
-    if (!err) *qd_out = q->qd;
-    return -err;
+    unsigned i = 0;
+    while (i < rt->libos_count && !rt->libos[i]->ops->pipe) i++;
+    int err = i < rt->libos_count ? rt->libos[i]->ops->pipe(rt->libos[i], name, create, &q)
+              : create            ? memq_create_pipe(rt, name, &q)
+                                  : memq_open_pipe(rt, name, &q);
+    if (err) return turned(err);
+    assert_queue_made(rt, &rt->queues, q);
+    *qd_out = q->qd;
+    return 0;
 }
 
-int demi_open_pipe(int *qd_out, const char *name)
-{
-    if (!qd_out) return EINVAL;
-    int wrong = check_name(name);
-    if (wrong) return wrong;
-    HERE(rt);
-    struct queue *q;
-    int err = memq_open_pipe(rt, name, &q);
-    if (!err) *qd_out = q->qd;
-    return -err;
-}
+int demi_create_pipe(int *qd_out, const char *name) { return named_pipe(qd_out, name, true); }
+int demi_open_pipe(int *qd_out, const char *name) { return named_pipe(qd_out, name, false); }
 
 /* The first libOS that has files; without one, the disk libOS is started beside the others. */
 static int file_libos(struct runtime *rt, struct libos **out)

@@ -6,13 +6,33 @@
  */
 #include "demi/here.h"
 
+#include "demi/which.h"
 #include "libos/posix/posix.h"
 
 /* A thread whose libOS drives a network card of its own still gets its Unix sockets from the
- * kernel. Not in simulated time. */
-static bool add_kernel_sockets(struct runtime *rt)
+ * kernel, and one of shared memory its datagrams. Not in simulated time. */
+static bool add_kernel_sockets(struct runtime *rt, int domain)
 {
-    return !rt->time.idle && !runtime_add_libos(rt, &posix_libos, NULL);
+    bool asked = domain == AF_UNIX || (rt->libos_count && rt->libos[0]->kernel_beside);
+    return asked && !rt->time.idle && !runtime_add_libos(rt, &posix_libos, NULL);
+}
+
+int demi_socket_on(int *qd_out, const char *libos, int domain, int type, int protocol)
+{
+    if (!qd_out || !libos) return EINVAL;
+    HERE(rt);
+    const struct libos_ops *ops = libos_find(libos);
+    if (type != SOCK_STREAM && type != SOCK_DGRAM) return ENOTSUP;
+    if (!ops || rt->time.idle) return ENOTSUP;
+    struct libos *l;
+    struct queue *q;
+    int err = runtime_get_libos(rt, ops, &l);
+    if (!err) err = l->ops->socket(l, domain, type, protocol, &q);
+    if (err == -EAFNOSUPPORT || err == -ESOCKTNOSUPPORT || err == -EPROTONOSUPPORT) err = -ENOTSUP;
+    if (err) return turned(err);
+    assert_queue_made(rt, &rt->queues, q);
+    *qd_out = q->qd;
+    return 0;
 }
 
 int demi_socket(int *qd_out, int domain, int type, int protocol)
@@ -20,7 +40,7 @@ int demi_socket(int *qd_out, int domain, int type, int protocol)
     if (!qd_out) return EINVAL;
     HERE(rt);
     if (type != SOCK_STREAM && type != SOCK_DGRAM) return ENOTSUP;
-    for (unsigned i = 0; i < rt->libos_count || (domain == AF_UNIX && add_kernel_sockets(rt)); i++) {
+    for (unsigned i = 0; i < rt->libos_count || add_kernel_sockets(rt, domain); i++) {
         struct libos *l = rt->libos[i];
         struct queue *q;
         if (!l->ops->socket) continue;

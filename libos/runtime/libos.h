@@ -29,6 +29,9 @@ struct libos_ops {
     /* op NULL: opens before it returns. Else the queue is there at once, op gets it, and ends when the file is open or
      * could not be; operations that are started before wait for that, and fail alike. */
     int (*open)(struct libos *l, const char *path, int flags, unsigned mode, struct op *op, struct queue **out);
+    /* Named pipes between processes (demi_create_pipe: create, demi_open_pipe). NULL: the runtime's own, of this
+     * thread. -EEXIST; -ENOENT, -EBUSY: it has been opened. */
+    int (*pipe)(struct libos *l, const char *name, bool create, struct queue **out);
     /* Of who has open(), or NULL. On 0 op is the libOS's, which ends it; it has no queue. The paths are copied. */
     int (*rename)(struct libos *l, struct op *op, const char *from, const char *to);
     int (*unlink)(struct libos *l, struct op *op, const char *path);
@@ -56,7 +59,8 @@ struct libos_ops {
 struct libos {
     const struct libos_ops *ops;
     struct runtime *rt;
-    bool must_poll; /* set by start(): nothing wakes a sleeper, the thread never sleeps */
+    bool must_poll;     /* set by start(): nothing wakes a sleeper, the thread never sleeps */
+    bool kernel_beside; /* set by start(): what its socket() does not make, the kernel does, when it comes first */
 };
 
 #endif

@@ -27,8 +27,8 @@
 
 /* Who may be in one thread at the same time. */
 #define RUNTIME_LIBOS_MAX                                                                                              \
-    (1   /* the one that was asked for */                                                                              \
-     + 1 /* kernel sockets beside it, for AF_UNIX (demi/sockets.c) */                                                  \
+    (4   /* those that were asked for */                                                                               \
+     + 2 /* kernel sockets and shared memory beside them (demi/sockets.c) */                                           \
      + 1 /* files (libos/disk) */                                                                                      \
      + 2 /* event descriptor, and descriptors of others (libos/embed) */                                               \
      + 1 /* TLS (libos/tls) */                                                                                         \

@@ -33,7 +33,8 @@
 static const struct timespec soon = {10, 0}; /* for what must come */
 static const struct timespec now = {0, 0};   /* polls once */
 
-/* The libOS under test: kernel sockets, or, with DEMI_TEST_LIBOS=loop, our own stack talking to itself. */
+/* The libOS under test: kernel sockets, or, with DEMI_TEST_LIBOS=loop, our own stack talking to itself, or, with shm,
+ * shared memory. */
 static inline const char *test_libos(void)
 {
     const char *name = getenv("DEMI_TEST_LIBOS");
@@ -41,6 +42,9 @@ static inline const char *test_libos(void)
 }
 
 static inline int test_is_kernel(void) { return !strcmp(test_libos(), "posix"); }
+
+/* Whether something wakes a thread that sleeps on it: not our own stack's loopback. */
+static inline int test_can_sleep(void) { return test_is_kernel() || !strcmp(test_libos(), "shm"); }
 
 static inline int test_setup(void **state)
 {

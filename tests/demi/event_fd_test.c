@@ -19,7 +19,7 @@
 static int can_sleep(void)
 {
     int fd = -7;
-    if (test_is_kernel()) return 1;
+    if (test_can_sleep()) return 1;
     FAILS(EOPNOTSUPP, demi_event_fd(&fd));
     assert_int_equal(fd, -7);
     return 0;
@@ -260,7 +260,7 @@ static void *ping(void *arg)
 
 static void test_an_echo_from_another_loop_loses_nothing(void **state)
 {
-    if (!can_sleep()) return;
+    if (!can_sleep() || !test_is_kernel()) return; /* whose socket the peer has */
     enum { ROUNDS = 2000 };
     struct peer peer = {.rounds = ROUNDS};
     demi_qtoken_t qt;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Tables that hold on every libOS: a row is a pair of programs, and what each of them must see. They run over kernel
- * sockets and over our own stack in one runtime (two tasks), as two processes over kernel sockets and over a veth pair
- * (where network namespaces may be made), and as two hosts of the simulator, on its sockets and on our own stack over
- * its wires. A program notes what it sees in memory that both share; the test compares.
+ * sockets, shared memory and our own stack in one runtime (two tasks), as two processes over kernel sockets, shared
+ * memory and a veth pair (where network namespaces may be made), and as two hosts of the simulator, on its sockets and
+ * on our own stack over its wires. A program notes what it sees in memory that both share; the test compares.
  */
 #ifndef TESTS_DEMI_PAIRS_H
 #define TESTS_DEMI_PAIRS_H
@@ -427,6 +427,12 @@ static void test_kernel_sockets_of_one_thread(void **state)
     assert_int_equal(failures, 0);
 }
 
+static void test_shared_memory_of_one_thread(void **state)
+{
+    both_in_one_runtime("shm");
+    assert_int_equal(failures, 0);
+}
+
 static void test_our_own_stack_with_itself(void **state)
 {
     both_in_one_runtime("loop");
@@ -493,6 +499,12 @@ static void both_processes(struct run *r)
 static void test_kernel_sockets_of_two_processes(void **state)
 {
     EACH_ROW(w) both_processes(run_new("posix", w));
+    assert_int_equal(failures, 0);
+}
+
+static void test_shared_memory_of_two_processes(void **state)
+{
+    EACH_ROW(w) both_processes(run_new("shm", w));
     assert_int_equal(failures, 0);
 }
 
@@ -629,10 +641,12 @@ static int run_rows(const struct row *table, unsigned count)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_kernel_sockets_of_one_thread, no_failures),
+        cmocka_unit_test_setup(test_shared_memory_of_one_thread, no_failures),
         cmocka_unit_test_setup(test_our_own_stack_with_itself, no_failures),
         cmocka_unit_test_setup(test_simulated_sockets, no_failures),
         cmocka_unit_test_setup(test_our_own_stack_over_simulated_wires, no_failures),
         cmocka_unit_test_setup(test_kernel_sockets_of_two_processes, no_failures),
+        cmocka_unit_test_setup(test_shared_memory_of_two_processes, no_failures),
         cmocka_unit_test_setup(test_our_own_stack_over_a_wire, no_failures), /* the last: it changes the namespace */
     };
     rows = table;

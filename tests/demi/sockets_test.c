@@ -6,11 +6,27 @@
  */
 #include "tests/demi/demi_test.h"
 
+#include <stdio.h>
+#include <sys/un.h>
+
 /* A kernel listener whose queue is full: whoever connects to it stays connecting. */
 struct full_listener {
     int listener, fillers[8];
     struct sockaddr_in addr;
+    int shm[9]; /* the same for shared memory, which has Unix sockets behind its addresses (libos/shm/name.h) */
 };
+
+static void fill_shm(struct full_listener *f)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int n = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "demikernel/shm/4/127.0.0.1:%u", ntohs(f->addr.sin_port));
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    for (int i = 0; i < 9; i++) {
+        f->shm[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+        if (i) assert_true(connect(f->shm[i], (struct sockaddr *)&un, size) == 0 || errno == EAGAIN);
+        else OK(bind(f->shm[i], (struct sockaddr *)&un, size) | listen(f->shm[i], 0));
+    }
+}
 
 static struct full_listener full_listener_open(void)
 {
@@ -24,12 +40,14 @@ static struct full_listener full_listener_open(void)
         f.fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         assert_true(connect(f.fillers[i], ADDR(&f.addr)) == 0 || errno == EINPROGRESS);
     }
+    fill_shm(&f);
     return f;
 }
 
 static void full_listener_close(struct full_listener *f)
 {
     for (int i = 0; i < 8; i++) close(f->fillers[i]);
+    for (int i = 0; i < 9; i++) close(f->shm[i]);
     close(f->listener);
 }
 

@@ -22,7 +22,7 @@ static void *client_run(void *arg)
     demi_qtoken_t qt;
     demi_qresult_t qr;
     int qd;
-    if (demi_init_with("posix", NULL) || demi_socket(&qd, AF_INET, SOCK_STREAM, 0) ||
+    if (demi_init_with(test_libos(), NULL) || demi_socket(&qd, AF_INET, SOCK_STREAM, 0) ||
         demi_connect(&qt, qd, (const struct sockaddr *)&c->server, sizeof c->server) || demi_wait(&qr, qt, &soon) ||
         qr.qr_opcode != DEMI_OPC_CONNECT)
         return (void *)-1;
@@ -96,7 +96,7 @@ static void *foreign_use(void *arg)
     int qd;
     wrong += demi_wait(&qr, f->qt, &now) != ENOSYS;
     wrong += demi_close(f->qd) != ENOSYS;
-    wrong += demi_init_with("posix", NULL) != 0;
+    wrong += demi_init_with(test_libos(), NULL) != 0;
     wrong += demi_wait(&qr, f->qt, &now) != EINVAL;
     wrong += demi_cancel(f->qt) != EINVAL;
     wrong += demi_close(f->qd) != EBADF;
@@ -151,7 +151,7 @@ static void *come_and_go(void *arg)
     intptr_t wrong = 0;
     for (int i = 0; i < 20; i++) {
         int qd;
-        wrong += demi_init_with("posix", NULL) != 0;
+        wrong += demi_init_with(test_libos(), NULL) != 0;
         wrong += demi_socket(&qd, AF_INET, SOCK_STREAM, 0) != 0;
         if (i % 2) wrong += demi_close(qd) != 0;
         wrong += demi_exit() != 0;
@@ -186,7 +186,7 @@ static void *leave(void *arg)
     demi_qresult_t qr;
     int qd, listener, pipe[2];
     demi_sgarray_t sga;
-    if (demi_init_with("posix", NULL) || demi_socket(&listener, AF_INET, SOCK_STREAM, 0) ||
+    if (demi_init_with(test_libos(), NULL) || demi_socket(&listener, AF_INET, SOCK_STREAM, 0) ||
         demi_bind(listener, ADDR(&any)) || demi_listen(listener, 5) || demi_accept(&qt, listener) || demi_pipe(pipe) ||
         demi_pop(&qt, pipe[0]) || demi_timer(&qt, UINT64_MAX) || demi_socket(&qd, AF_INET, SOCK_STREAM, 0) ||
         demi_connect(&qt, qd, (const struct sockaddr *)server, sizeof *server) || demi_wait(&qr, qt, &soon))

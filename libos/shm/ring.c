@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See ring.h.
+ */
+#include "libos/shm/ring.h"
+
+static_assert(RING_SIZE_MIN % RING_LINE == 0 && RING_RECORD_MAX % RING_LINE == 0, "records are whole lines");
+static_assert(RING_SIZE_MIN >= 4 * RING_LINE, "a record, the unused line, and some");
+
+void ring_writer_init(struct ring_writer *w, uint8_t *base, uint32_t size, const _Atomic uint64_t *peer_head)
+{
+    ASSERT(size >= RING_SIZE_MIN && size <= RING_SIZE_MAX && size % RING_LINE == 0);
+    *w = (struct ring_writer){.base = base, .size = size, .peer_head = peer_head};
+}
+
+void ring_reader_init(struct ring_reader *r, uint8_t *base, uint32_t size, _Atomic uint64_t *head)
+{
+    ASSERT(size >= RING_SIZE_MIN && size <= RING_SIZE_MAX && size % RING_LINE == 0);
+    *r = (struct ring_reader){.base = base, .size = size, .head = head};
+}
+
+int ring_look(struct ring_writer *w)
+{
+    /* acquire: what the reader has copied out may be written over */
+    uint64_t head = atomic_load_explicit(w->peer_head, memory_order_acquire);
+    if (head < w->head || head > w->pos || head % RING_LINE) return -EPROTO;
+    w->head = head;
+    return 0;
+}
+
+int64_t ring_write(struct ring_writer *w, const void *p, uint32_t n)
+{
+    uint32_t done = 0;
+    while (done < n) {
+        uint32_t room = ring_room(w);
+        if (room < n - done) { /* the next time there may be more: a full ring is worth a look */
+            int err = ring_look(w);
+            if (err) return err;
+            room = ring_room(w);
+            if (!room) break;
+        }
+        uint32_t some = n - done < room ? n - done : room;
+        memcpy(ring_place(w), (const uint8_t *)p + done, some);
+        ring_publish(w, some, RING_DATA);
+        done += some;
+    }
+    return done;
+}
+
+int ring_write_fin(struct ring_writer *w)
+{
+    if (!ring_room(w)) {
+        int err = ring_look(w);
+        if (err) return err;
+        if (!ring_room(w)) return -EAGAIN;
+    }
+    ring_publish(w, 0, RING_FIN);
+    return 0;
+}
+
+/* One header, read once. 1: there is a record; 0: none; -EPROTO. */
+static int look_at(const struct ring_reader *r, uint64_t pos, uint32_t *n, bool *fin)
+{
+    uint64_t h = atomic_load_explicit(ring_word(r->base, r->size, pos), memory_order_acquire);
+    if (!h) return 0;
+    uint32_t kind = (uint32_t)(h >> 32), to_end = r->size - (uint32_t)(pos % r->size);
+    *n = (uint32_t)h;
+    *fin = kind == RING_FIN;
+    if (*fin) return *n ? -EPROTO : 1;
+    if (kind != RING_DATA || !*n || *n > RING_RECORD_MAX - RING_HEADER) return -EPROTO;
+    return ring_lines(*n) <= to_end ? 1 : -EPROTO;
+}
+
+int ring_look_in(const struct ring_reader *r, struct ring_batch *b, uint32_t most)
+{
+    b->count = b->bytes = 0;
+    b->fin = false;
+    b->end = r->pos;
+    if (r->ended) return 0;
+    while (b->count < RING_GATHER_MAX) {
+        uint32_t n;
+        int what = look_at(r, b->end, &n, &b->fin);
+        if (what < 0) return what;
+        if (!what) break;
+        if (b->fin) {
+            b->end += RING_LINE;
+            break;
+        }
+        /* The writer leaves a line free; who fills the ring to the last one goes round and round. */
+        if (b->end + ring_lines(n) - r->pos > r->size - RING_LINE) return -EPROTO;
+        if (b->count && b->bytes + n > most) break;
+        b->n[b->count++] = n;
+        b->bytes += n;
+        b->end += ring_lines(n);
+    }
+    return 0;
+}
+
+void ring_take(struct ring_reader *r, const struct ring_batch *b, void *out)
+{
+    uint64_t pos = r->pos;
+    uint8_t *to = out;
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (to) {
+            memcpy(to, r->base + pos % r->size + RING_HEADER, b->n[i]);
+            to += b->n[i];
+        }
+        pos += ring_lines(b->n[i]);
+    }
+    r->ended = b->fin;
+    r->pos = b->end;
+    atomic_store_explicit(r->head, b->end, memory_order_release); /* the copies were made before */
+}
+
+void ring_writer_check(const struct ring_writer *w)
+{
+    ASSERT(w->pos % RING_LINE == 0);
+    ASSERT(w->head % RING_LINE == 0);
+    ASSERT(w->head <= w->pos);
+    ASSERT(w->pos - w->head <= w->size - RING_LINE);
+}
+
+void ring_reader_check(const struct ring_reader *r) { ASSERT(r->pos % RING_LINE == 0); }
