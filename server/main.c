@@ -287,6 +287,8 @@ static void ready(struct server *srv)
     if (cfg->tls_port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tls");
     if (cfg->unixsocket && *cfg->unixsocket)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
+    if (cfg->shm_path && *cfg->shm_path)
+        server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections shm (%s)", cfg->shm_path);
     notify_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
     stop_for_upstart(srv);
 }

@@ -188,6 +188,7 @@ const struct conf_option conf_options[] = {
     /* strings; a default of NULL: an empty value means "not set" */
     STRING("aclfile", NULL, CONF_IMMUTABLE, aclfile, "", NULL),
     STRING("unixsocket", NULL, CONF_IMMUTABLE, unixsocket, NULL, NULL),
+    STRING("shm-path", NULL, CONF_IMMUTABLE | CONF_OURS, shm_path, NULL, NULL),
     STRING("pidfile", NULL, CONF_IMMUTABLE, pidfile, NULL, NULL),
     STRING("replica-announce-ip", "slave-announce-ip", 0, replica_announce_ip, NULL, NULL),
     STRING("masteruser", NULL, CONF_SENSITIVE, masteruser, NULL, NULL),
@@ -303,6 +304,7 @@ const struct conf_option conf_options[] = {
     NUMBER("repl-diskless-sync-max-replicas", NULL, 0, repl_diskless_sync_max_replicas, 0, INT_MAX, 0, UNIT_NONE),
     NUMBER("maxclients", NULL, 0, maxclients, 1, UINT_MAX, 10000, UNIT_NONE),
     NUMBER("unixsocketperm", NULL, CONF_IMMUTABLE, unixsocketperm, 0, 0777, 0, UNIT_OCTAL),
+    NUMBER("shm-path-perm", NULL, CONF_IMMUTABLE | CONF_OURS, shm_path_perm, 0, 0777, 0, UNIT_OCTAL),
     NUMBER("socket-mark-id", NULL, CONF_IMMUTABLE, socket_mark_id, 0, UINT_MAX, 0, UNIT_NONE),
     NUMBER("active-defrag-max-scan-fields", NULL, 0, active_defrag_max_scan_fields, 1, INT64_MAX, 1000, UNIT_NONE),
     NUMBER("slowlog-max-len", NULL, 0, slowlog_max_len, 0, INT64_MAX, 128, UNIT_NONE),

@@ -147,6 +147,7 @@ struct config {
     /* network */
     bool protected_mode;
     char *unixsocket;
+    char *shm_path; /* where processes of this host find us by shared memory; NULL: nowhere */
     char *bind_source_addr;
     int64_t port;          /* 0: none */
     int64_t tcp_keepalive; /* seconds */
@@ -154,6 +155,7 @@ struct config {
     int64_t tcp_backlog;
     int64_t maxclients;
     int64_t unixsocketperm; /* 0: as umask says */
+    int64_t shm_path_perm;  /* the same */
     int64_t socket_mark_id;
     char *bind[CONF_BIND_MAX]; /* "-" in front: may be missing; "*": all */
     unsigned bind_count;

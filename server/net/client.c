@@ -72,8 +72,10 @@ static void note_addresses(struct client *cl, const struct sockaddr_storage *pee
     socklen_t n = sizeof local;
     if (peer->ss_family == AF_UNIX) cl->flags |= CLIENT_UNIX;
     if (client_is_on_this_host(peer)) cl->s.flags |= SESSION_LOCAL;
-    address_text(peer, path ? path : "", cl->peer, sizeof cl->peer);
     if (demi_getsockname(cl->qd, (struct sockaddr *)&local, &n) != 0) local.ss_family = peer->ss_family;
+    const char *bound = ((const struct sockaddr_un *)&local)->sun_path; /* of which of our paths */
+    if (local.ss_family == AF_UNIX && *bound) path = bound;
+    address_text(peer, path ? path : "", cl->peer, sizeof cl->peer);
     address_text(&local, path ? path : "", cl->local, sizeof cl->local);
 }
 

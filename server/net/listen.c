@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Listening sockets and new connections. Every address of `bind` (those with a leading '-' may be
- * missing), IPv4 and IPv6, and the Unix socket, which is made with the right permissions from the
- * first moment (umask around bind: nobody gets in between).
+ * missing), IPv4 and IPv6, the Unix socket, and the one of shared memory; these two are made with the right permissions
+ * from the first moment (umask around bind: nobody gets in between).
  *
  * A change of addresses takes three steps, so that who connects meanwhile finds a listener, and a change that is
  * refused has changed nothing:
@@ -29,6 +29,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "demi/ext.h"
 #include "demi/libos.h"
 #include "server/conf/config.h"
 #include "server/metrics/metrics.h"
@@ -46,7 +47,7 @@
     struct listen_socket *l = (srv)->listeners;                                                                        \
     l < LISTENERS_END(srv);                                                                                            \
     l++
-static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (3 * CONF_BIND_MAX + 1),
+static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (3 * CONF_BIND_MAX + 2),
               "those that are to go and those that come");
 
 static struct listen_socket *free_slot(struct server *srv)
@@ -78,9 +79,17 @@ static bool share_with_leaving(struct server *srv, const struct sockaddr *addr, 
     return any;
 }
 
-static int new_socket(struct server *srv, int *qd, const struct sockaddr *addr)
+/* A path is one of the kernel's or of shared memory's, whatever libOS comes first here. */
+static int socket_of(enum listen_kind kind, int *qd, int family)
 {
-    int err = demi_socket(qd, addr->sa_family, SOCK_STREAM, 0), on = 1;
+    if (kind == LISTEN_SHM) return demi_socket_on(qd, "shm", family, SOCK_STREAM, 0);
+    int err = kind == LISTEN_UNIX ? demi_socket_on(qd, "posix", family, SOCK_STREAM, 0) : ENOTSUP;
+    return err == ENOTSUP ? demi_socket(qd, family, SOCK_STREAM, 0) : err;
+}
+
+static int new_socket(struct server *srv, int *qd, const struct sockaddr *addr, enum listen_kind kind)
+{
+    int err = socket_of(kind, qd, addr->sa_family), on = 1;
     if (err) return err;
     if (addr->sa_family != AF_UNIX) {
         demi_setsockopt(*qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -102,12 +111,12 @@ static int open_one(struct server *srv, const struct sockaddr *addr, socklen_t s
     struct listen_socket *l = free_slot(srv);
     int qd, backlog = (int)srv->config->tcp_backlog;
     if (!l) return -E2BIG;
-    int err = new_socket(srv, &qd, addr);
+    int err = new_socket(srv, &qd, addr, kind);
     if (err) return -err;
     err = bind_and_listen(qd, addr, size, backlog);
     if (err == EADDRINUSE) { /* a socket that listen() refused is bound: the second attempt is another's */
         demi_close(qd);
-        err = new_socket(srv, &qd, addr);
+        err = new_socket(srv, &qd, addr, kind);
         if (err) return -err;
         err = EADDRINUSE;
         if (share_with_leaving(srv, addr, qd, 1)) {
@@ -182,28 +191,30 @@ static int open_address(struct server *srv, const char *host, int port, enum lis
     return optional && may_be_missing(rc) ? 0 : rc;
 }
 
-static int open_unix(struct server *srv, const char *path)
+/* A Unix socket, or one of shared memory, whose ends find each other by one. */
+static int open_path(struct server *srv, const char *path, mode_t perm, enum listen_kind kind)
 {
+    const char *what = kind == LISTEN_SHM ? "shared-memory" : "Unix";
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof un.sun_path) {
-        server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: path too long: %s", path);
+        server_log(srv, LOG_WARNING_LEVEL, "Failed opening %s socket: path too long: %s", what, path);
         return -ENAMETOOLONG;
     }
     strcpy(un.sun_path, path);
     struct stat st;
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode)) {
-            server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: %s exists and is not a socket", path);
+            server_log(srv, LOG_WARNING_LEVEL, "Failed opening %s socket: %s exists and is not a socket", what, path);
             return -EEXIST;
         }
         unlink(path);
     }
-    mode_t perm = (mode_t)srv->config->unixsocketperm, old = umask(perm ? (~perm & 0777) : 0);
+    mode_t old = umask(perm ? (~perm & 0777) : 0);
     if (!perm) umask(old);
-    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, LISTEN_UNIX);
+    int rc = open_one(srv, (struct sockaddr *)&un, sizeof un, path, kind);
     umask(old);
     if (rc == 0 && perm) chmod(path, perm);
-    if (rc) server_log(srv, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s", strerror(-rc));
+    if (rc) server_log(srv, LOG_WARNING_LEVEL, "Failed opening %s socket: bind: %s", what, strerror(-rc));
     return rc;
 }
 
@@ -240,6 +251,7 @@ static void mark_wanted(struct server *srv, const struct config *cfg)
         }
     }
     if (cfg->unixsocket && (l = address_find(srv, cfg->unixsocket, LISTEN_UNIX))) l->is_wanted = true;
+    if (cfg->shm_path && (l = address_find(srv, cfg->shm_path, LISTEN_SHM))) l->is_wanted = true;
 }
 
 static int open_tcp(struct server *srv, struct listen_addresses a, enum listen_kind kind)
@@ -261,6 +273,11 @@ static int open_tcp(struct server *srv, struct listen_addresses a, enum listen_k
     return -EADDRNOTAVAIL;
 }
 
+static int path_open(struct server *srv, const char *path, int64_t perm, enum listen_kind kind)
+{
+    return path && *path && !address_find(srv, path, kind) ? open_path(srv, path, (mode_t)perm, kind) : 0;
+}
+
 int listen_open(struct server *srv, const struct config *cfg, const char **name)
 {
     mark_wanted(srv, cfg);
@@ -271,8 +288,10 @@ int listen_open(struct server *srv, const struct config *cfg, const char **name)
         if (rc) return rc;
     }
     *name = "unix";
-    const char *path = cfg->unixsocket;
-    return path && *path && !address_find(srv, path, LISTEN_UNIX) ? open_unix(srv, path) : 0;
+    int rc = path_open(srv, cfg->unixsocket, cfg->unixsocketperm, LISTEN_UNIX);
+    if (rc) return rc;
+    *name = "shm";
+    return path_open(srv, cfg->shm_path, cfg->shm_path_perm, LISTEN_SHM);
 }
 
 static void close_one(struct server *srv, struct listen_socket *l)
@@ -280,9 +299,9 @@ static void close_one(struct server *srv, struct listen_socket *l)
     if (l->accepts) endpoint_set(&srv->workers[0].endpoints, l->qd, NULL);
     demi_close(l->qd);
     l->is_open = false;
-    if (l->kind != LISTEN_UNIX) return;
+    if (l->kind != LISTEN_UNIX && l->kind != LISTEN_SHM) return;
     if (srv->exit_code == 0) /* otherwise the last line is to be the reason */
-        server_log(srv, LOG_NOTICE_LEVEL, "Removing the unix socket file.");
+        server_log(srv, LOG_NOTICE_LEVEL, "Removing the %s socket file.", l->kind == LISTEN_SHM ? "shm" : "unix");
     unlink(l->text);
 }
 

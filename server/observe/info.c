@@ -49,6 +49,7 @@ static void listener_lines(struct info *in)
         for (unsigned i = 0; i < cfg->bind_count; i++) info_part(in, ",bind=%s", cfg->bind[i]);
         info_line(in, ",port=%lld", (long long)cfg->tls_port);
     }
+    if (cfg->shm_path && *cfg->shm_path) info_line(in, "listener3:name=shm,bind=%s", cfg->shm_path);
 }
 
 static void info_server(struct info *in)
