@@ -99,7 +99,7 @@ def calls():
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 FOLDERS = {"Every library OS": ["demi/init.c"], "Streams": ["libos/posix/*.c", "libos/inet/configure.c"],
-           "Raw frames": ["libos/inet/configure.c"], "packet": ["libos/packet/*.c"], "xdp": ["libos/xdp/*.c"],
+           "shm": ["libos/shm/*.c"], "Raw frames": ["libos/inet/configure.c"], "packet": ["libos/packet/*.c"], "xdp": ["libos/xdp/*.c"],
            "dpdk": ["libos/dpdk/*.c"], "Faults": ["libos/fault/*.c"]}
 READERS = re.compile(r'\b(config_(?:get|int|bool|next)|keys_(?:get|bool|number|size|item)|read_off|read_ms|plugin_(?:text|number|choice)'
                      r'|packet_key_(?:number|flag|mac)|key|ppm|number|env->get)\((?:[^()",]+, )?"([^"]+)"((?:, [^,()]+)*)')
