@@ -59,6 +59,7 @@ struct fleet_node {
     /* what the observer saw last since this boot */
     char id[41];
     int64_t offset, fulls_then;
+    bool settled; /* it waited for no snapshot */
 };
 
 struct fleet {

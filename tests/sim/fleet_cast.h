@@ -275,12 +275,14 @@ static inline void look_at_offset(struct fleet *f, struct fleet_node *node, stru
               (long long)first, (long long)size, (long long)offset);
     /* Who is put behind one that is behind gets a snapshot, which may be older than what it had. */
     int64_t fulls = fulls_of(f);
-    if (!strcmp(id, node->id) && fulls == node->fulls_then)
+    if (!strcmp(id, node->id) && fulls == node->fulls_then && node->settled)
         check(f->w, offset >= node->offset, "%s: the offset goes back from %lld to %lld", node->addr,
               (long long)node->offset, (long long)offset);
     strcpy(node->id, id);
     node->offset = offset;
     node->fulls_then = fulls;
+    const struct server *srv = running(node);
+    node->settled = srv && (!srv->upstream || srv->upstream->state == UPSTREAM_CONNECTED);
 }
 
 static inline int observer_main(void *arg)
