@@ -67,7 +67,8 @@ struct fleet {
     struct rng rng, eye_rng;
     int count, primary, other, rounds, round; /* other: who takes writes beside the primary; NO_PRIMARY */
     const char *conf;                         /* lines for all of them */
-    bool has_log, strict;                     /* strict: the backlog is long enough for anything */
+    bool has_log, has_swapdb;
+    bool strict; /* the backlog is long enough for anything */
     struct ledger ledger;
     struct fleet_node nodes[FLEET_MAX];
     int cuts[CUTS_MAX][2], cut_count;
@@ -238,7 +239,7 @@ static inline void node_started(struct server_host *h)
 /* S5: who has half of a snapshot offers nothing. */
 static inline void look_at_loading(struct fleet *f, const struct fleet_node *n, struct server *srv)
 {
-    if (!srv->persist.loading) return;
+    if (!srv->persist.loading || f->has_swapdb) return; /* beside the old data, whose history stays until then */
     for (size_t i = 0; i < replicas_count(&srv->workers[0]); i++)
         check(f->w, replicas_at(&srv->workers[0], i)->flags & CLIENT_CLOSE_NOW,
               "%s: a replica of it follows while it loads", n->addr);
@@ -389,6 +390,7 @@ static inline struct fleet *fleet_new(struct world *w, const char *conf, int cou
     struct fleet *f = w->state = calloc(1, sizeof *f);
     *f = (struct fleet){.w = w, .count = count, .rounds = rounds, .other = NO_PRIMARY, .conf = conf};
     f->has_log = strstr(conf, "appendonly");
+    f->has_swapdb = strstr(conf, "swapdb");
     f->strict = !f->has_log && !strstr(conf, "backlog-size");
     rng_seed(&f->rng, hash_u64(12, w->seed));
     rng_seed(&f->eye_rng, hash_u64(13, w->seed));

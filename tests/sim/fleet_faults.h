@@ -222,7 +222,9 @@ static inline void other_settings(struct fleet *f)
                                            "CONFIG SET repl-backlog-size 16384",
                                            "CONFIG SET repl-backlog-size 1000000"};
     size_t count = sizeof settings / sizeof settings[0];
-    tell(f, some_node(f), settings[rng_below(&f->rng, f->strict ? count - 2 : count)]);
+    const char *one = settings[rng_below(&f->rng, f->strict ? count - 2 : count)];
+    if (strstr(one, "swapdb")) f->has_swapdb = true;
+    tell(f, some_node(f), one);
 }
 
 static inline void writes_are_paused(struct fleet *f)

@@ -34,7 +34,7 @@ static void set_up_mixed(struct world *w)
 static void test_faults_end_and_all_are_in_step(void **state)
 {
     rolls_dice = true; /* a snapshot says how much memory the process has */
-    run_seeds(&(struct scenario){"fleet", set_up_mixed, fleet_verify, SEC(36000)}, 12);
+    run_seeds(&(struct scenario){"fleet", set_up_mixed, fleet_verify, SEC(36000)}, 24);
     if (!getenv("SIM_SEED") && !getenv("SIM_SEEDS"))
         assert_true(fleet_did.promotions > 0 && fleet_did.crashes > 0 && fleet_did.failovers > 0);
 }
