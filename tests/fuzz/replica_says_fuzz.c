@@ -13,7 +13,7 @@
  *     -n       connection n is closed
  *     zn       what comes to connection n is not read any more
  *     .n       time passes: 10^n ms
- *     Bn       the writer writes a value of n KiB that does not compress
+ *     Bn       the writer writes a value of n KiB, 63 at most, that does not compress
  *
  * Anywhere %i is the server's id, %e where its history ends, %n the byte behind that, and \r \n \0 \\ are themselves.
  */
@@ -259,7 +259,7 @@ static void step(struct play *p, const char *s, size_t n)
     if (*s >= '0' && *s < '0' + PEERS) say(p, &p->at[*s - '0'], s + 1, n - 1);
     else if (*s == 'w') say(p, &p->at[WRITER], s + 1, n - 1);
     else if (*s == '.') let_pass(p, digit < 10 ? digit : 0);
-    else if (*s == 'B') write_large(p, (size_t)(n > 1 ? atoi(s + 1) & 511 : 1));
+    else if (*s == 'B') write_large(p, (size_t)(n > 1 ? atoi(s + 1) & 63 : 1));
     else if (digit >= PEERS) return;
     else if (*s == '=' && n > 2) say_text(p, &p->at[digit], s + 2, n - 2);
     else if (*s == '-') speaker_close(&p->at[digit]);
