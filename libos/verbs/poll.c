@@ -49,8 +49,8 @@ static enum msgdev_status status_of(enum ibv_wc_status s)
 }
 
 /* Of a queue pair that is no more, a mark of the end, or a failure: true, *c is to be told. */
-static bool convert_rare(struct verbs_dev *d, struct msgdev_end *end, const struct ibv_wc *wc,
-                         struct msgdev_completion *c)
+__attribute__((noinline, cold)) static bool convert_rare(struct verbs_dev *d, struct msgdev_end *end,
+                                                         const struct ibv_wc *wc, struct msgdev_completion *c)
 {
     const bool is_receive = wc->wr_id & VERBS_RECEIVE;
     if (!(wc->wr_id & ~VERBS_RECEIVE)) { /* the end of a queue that is emptied */
@@ -83,7 +83,8 @@ static bool convert_rare(struct verbs_dev *d, struct msgdev_end *end, const stru
     return true;
 }
 
-static unsigned convert(struct verbs_dev *d, const struct ibv_wc *wc, unsigned n, struct msgdev_completion *out)
+static inline __attribute__((always_inline)) unsigned convert(struct verbs_dev *d, const struct ibv_wc *wc, unsigned n,
+                                                              struct msgdev_completion *out)
 {
     unsigned told = 0;
     for (unsigned i = 0; i < n; i++, wc++) {
@@ -120,17 +121,21 @@ static unsigned convert(struct verbs_dev *d, const struct ibv_wc *wc, unsigned n
     return told;
 }
 
-/* As many as fit in out. *empty: the queue has been seen so. */
-static unsigned take_completions(struct verbs_dev *d, struct msgdev_completion *out, unsigned max, bool *empty)
+__attribute__((noinline)) static unsigned take_stash(struct verbs_dev *d, struct msgdev_completion *out, unsigned max)
 {
-    unsigned n = 0;
-    if (unlikely(d->stash_count)) {
-        const unsigned take = d->stash_count < max ? d->stash_count : max;
-        n = convert(d, &d->stash[d->stash_at], take, out);
-        d->stash_at += take;
-        d->stash_count -= take;
-        d->polled += take;
-    }
+    const unsigned take = d->stash_count < max ? d->stash_count : max;
+    const unsigned n = convert(d, &d->stash[d->stash_at], take, out);
+    d->stash_at += take;
+    d->stash_count -= take;
+    d->polled += take;
+    return n;
+}
+
+/* As many as fit in out. *empty: the queue has been seen so. */
+static inline __attribute__((always_inline)) unsigned
+take_completions(struct verbs_dev *d, struct msgdev_completion *out, unsigned max, bool *empty)
+{
+    unsigned n = unlikely(d->stash_count) ? take_stash(d, out, max) : 0;
     while (n < max) {
         struct ibv_wc wcs[MSGDEV_BURST];
         const unsigned want = max - n < MSGDEV_BURST ? max - n : MSGDEV_BURST;
@@ -186,7 +191,8 @@ static unsigned tell_failed_requests(struct verbs_dev *d, struct msgdev_completi
     return n;
 }
 
-static unsigned tell_news(struct verbs_dev *d, struct msgdev_completion *out, unsigned max, bool empty)
+__attribute__((noinline, cold)) static unsigned tell_news(struct verbs_dev *d, struct msgdev_completion *out,
+                                                          unsigned max, bool empty)
 {
     unsigned n = empty ? tell_failed_requests(d, out, max) : 0;
     for (struct list *l = d->news.next, *next = l->next; n < max && l != &d->news; l = next, next = l->next) {
@@ -204,7 +210,7 @@ static unsigned tell_news(struct verbs_dev *d, struct msgdev_completion *out, un
     return n;
 }
 
-static void free_dead(struct verbs_dev *d)
+__attribute__((noinline, cold)) static void free_dead(struct verbs_dev *d)
 {
     for (struct list *l = list_pop_front(&d->dead); l; l = list_pop_front(&d->dead))
         free(container_of(l, struct msgdev_end, all));

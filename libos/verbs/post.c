@@ -24,7 +24,7 @@ static bool same_queue(const struct msgdev_request *a, const struct msgdev_reque
     return a->end == b->end && (a->verb == MSGDEV_RECEIVE) == (b->verb == MSGDEV_RECEIVE);
 }
 
-static bool note_failure(struct verbs_dev *d, const struct msgdev_request *r, int err)
+__attribute__((noinline, cold)) static bool note_failure(struct verbs_dev *d, const struct msgdev_request *r, int err)
 {
     if (d->failed_count == VERBS_FAILED_MAX) return false;
     /* ENOTCONN: iWARP's word for a connection that has ended. That is on its way to us as an event. */
@@ -42,14 +42,17 @@ static bool note_failure(struct verbs_dev *d, const struct msgdev_request *r, in
     return true;
 }
 
-static struct ibv_sge *add_pieces(struct ibv_sge *to, const struct msgdev_request *r)
+static inline struct ibv_sge *add_pieces(struct ibv_sge *to, const struct msgdev_request *r, uint64_t *bytes)
 {
-    for (unsigned i = 0; i < r->piece_count; i++, to++) {
-        const struct ibv_mr *mr = r->pieces[i].cookie;
-        DASSERT(mr || r->flags & MSGDEV_INLINE);
-        to->addr = (uintptr_t)r->pieces[i].p;
-        to->length = r->pieces[i].n;
-        to->lkey = r->flags & MSGDEV_INLINE ? 0 : mr->lkey;
+    const bool is_inline = r->flags & MSGDEV_INLINE;
+    const struct msgdev_piece *p = r->pieces, *end = p + r->piece_count;
+    for (; p < end; p++, to++) {
+        const struct ibv_mr *mr = p->cookie;
+        DASSERT(mr || is_inline);
+        to->addr = (uintptr_t)p->p;
+        to->length = p->n;
+        to->lkey = is_inline ? 0 : mr->lkey;
+        *bytes += p->n;
     }
     return to;
 }
@@ -58,55 +61,62 @@ static int post_receives(struct verbs_dev *d, struct post_batch *b, const struct
                          unsigned *done)
 {
     struct ibv_sge *sge = b->sges;
-    for (unsigned i = 0; i < n; i++) {
-        DASSERT(in[i].word && !(in[i].word & VERBS_RECEIVE));
-        b->recv[i].wr_id = in[i].word | VERBS_RECEIVE;
-        b->recv[i].sg_list = sge;
-        b->recv[i].num_sge = in[i].piece_count;
-        b->recv[i].next = i + 1 < n ? &b->recv[i + 1] : NULL;
-        sge = add_pieces(sge, &in[i]);
-    }
-    struct ibv_recv_wr *bad = NULL;
-    int err = in->end ? ibv_post_recv(in->end->qp, b->recv, &bad) : ibv_post_srq_recv(d->srq, b->recv, &bad);
-    *done = !err ? n : bad ? (unsigned)(bad - b->recv) : 0;
-    return err < 0 ? -err : err;
-}
-
-static int post_sends(struct post_batch *b, const struct msgdev_request *in, unsigned n, unsigned *done)
-{
-    static const enum ibv_wr_opcode opcodes[] = {[MSGDEV_SEND] = IBV_WR_SEND,
-                                                 [MSGDEV_WRITE] = IBV_WR_RDMA_WRITE,
-                                                 [MSGDEV_WRITE_IMM] = IBV_WR_RDMA_WRITE_WITH_IMM};
-    struct ibv_sge *sge = b->sges;
-    for (unsigned i = 0; i < n; i++) {
-        struct ibv_send_wr *w = &b->send[i];
-        DASSERT(in[i].word && !(in[i].word & VERBS_RECEIVE));
-        w->wr_id = in[i].word;
+    struct ibv_recv_wr *w = b->recv, *bad = NULL;
+    uint64_t room = 0;
+    for (const struct msgdev_request *r = in; r < in + n; r++, w++) {
+        DASSERT(r->word && !(r->word & VERBS_RECEIVE));
+        w->wr_id = r->word | VERBS_RECEIVE;
         w->sg_list = sge;
-        w->num_sge = in[i].piece_count;
-        w->opcode = opcodes[in[i].verb];
-        w->send_flags = (in[i].flags & MSGDEV_SIGNALLED ? IBV_SEND_SIGNALED : 0) |
-                        (in[i].flags & MSGDEV_INLINE ? IBV_SEND_INLINE : 0);
-        w->imm_data = htonl(in[i].immediate);
-        w->wr.rdma.remote_addr = in[i].remote_addr;
-        w->wr.rdma.rkey = in[i].remote_key;
-        w->next = i + 1 < n ? &b->send[i + 1] : NULL;
-        sge = add_pieces(sge, &in[i]);
+        w->num_sge = r->piece_count;
+        w->next = w + 1;
+        sge = add_pieces(sge, r, &room);
     }
-    struct ibv_send_wr *bad = NULL;
-    int err = ibv_post_send(in->end->qp, b->send, &bad);
-    *done = !err ? n : bad ? (unsigned)(bad - b->send) : 0;
+    w[-1].next = NULL;
+    int err = in->end ? ibv_post_recv(in->end->qp, b->recv, &bad) : ibv_post_srq_recv(d->srq, b->recv, &bad);
+    *done = likely(!err) ? n : bad ? (unsigned)(bad - b->recv) : 0;
     return err < 0 ? -err : err;
 }
 
-static void count(struct verbs_dev *d, const struct msgdev_request *in, unsigned n)
+static int post_sends(struct verbs_dev *d, struct post_batch *b, const struct msgdev_request *in, unsigned n,
+                      unsigned *done)
 {
-    for (unsigned i = 0; i < n; i++) {
-        if (in[i].verb == MSGDEV_RECEIVE) continue;
-        if (in[i].verb == MSGDEV_SEND) d->dev.n.sends++;
-        else d->dev.n.writes++;
-        for (unsigned k = 0; k < in[i].piece_count; k++) d->dev.n.send_bytes += in[i].pieces[k].n;
+    static const uint8_t opcodes[] = {[MSGDEV_SEND] = IBV_WR_SEND,
+                                      [MSGDEV_WRITE] = IBV_WR_RDMA_WRITE,
+                                      [MSGDEV_WRITE_IMM] = IBV_WR_RDMA_WRITE_WITH_IMM};
+    static_assert(IBV_SEND_SIGNALED == MSGDEV_SIGNALLED << 1, "flags are turned by shifting");
+    static_assert(IBV_SEND_INLINE == MSGDEV_INLINE << 2, "flags are turned by shifting");
+    struct ibv_sge *sge = b->sges;
+    struct ibv_send_wr *w = b->send, *bad = NULL;
+    uint64_t bytes = 0;
+    unsigned messages = 0;
+    for (const struct msgdev_request *r = in; r < in + n; r++, w++) {
+        DASSERT(r->word && !(r->word & VERBS_RECEIVE));
+        w->wr_id = r->word;
+        w->sg_list = sge;
+        w->num_sge = r->piece_count;
+        w->opcode = (enum ibv_wr_opcode)opcodes[r->verb];
+        w->send_flags = (unsigned)(r->flags & MSGDEV_SIGNALLED) << 1 | (unsigned)(r->flags & MSGDEV_INLINE) << 2;
+        w->imm_data = htonl(r->immediate);
+        w->wr.rdma.remote_addr = r->remote_addr;
+        w->wr.rdma.rkey = r->remote_key;
+        w->next = w + 1;
+        messages += r->verb == MSGDEV_SEND;
+        sge = add_pieces(sge, r, &bytes);
     }
+    w[-1].next = NULL;
+    int err = ibv_post_send(in->end->qp, b->send, &bad);
+    *done = likely(!err) ? n : bad ? (unsigned)(bad - b->send) : 0;
+    if (unlikely(*done < n)) { /* those that were not taken come again */
+        w = b->send;
+        for (bytes = messages = 0; w < b->send + *done; w++) {
+            messages += w->opcode == IBV_WR_SEND;
+            for (int i = 0; i < w->num_sge; i++) bytes += w->sg_list[i].length;
+        }
+    }
+    d->dev.n.sends += messages;
+    d->dev.n.writes += *done - messages;
+    d->dev.n.send_bytes += bytes;
+    return err < 0 ? -err : err;
 }
 
 unsigned verbs_post(struct msgdev *m, const struct msgdev_request *in, unsigned n)
@@ -124,8 +134,7 @@ unsigned verbs_post(struct msgdev *m, const struct msgdev_request *in, unsigned 
             err = ENOTCONN;
         else if (first->verb == MSGDEV_RECEIVE)
             err = !first->end && !d->srq ? EINVAL : post_receives(d, &b, first, run, &done);
-        else err = post_sends(&b, first, run, &done);
-        count(d, first, done);
+        else err = post_sends(d, &b, first, run, &done);
         taken += done;
         if (!err) continue;
         if (err == ENOMEM || !note_failure(d, &in[taken], err)) {
