@@ -9,7 +9,7 @@
  * Sleeping. A notification is for completions that come after it was asked for, so the queue is looked at once more
  * behind asking, and what is found there is kept for the next poll:
  *
- *     take the channel's event, ask for a notification, poll; nothing: sleep
+ *     take what rdma_cm and the channel have, ask for a notification, poll; nothing: sleep
  *
  * In any other order a completion can come between the look and the asking, and nobody wakes: tests/rdma/arm.pml is the
  * model that shows both.
@@ -234,21 +234,25 @@ unsigned verbs_poll(struct msgdev *m, struct msgdev_completion *out, unsigned ma
 
 int verbs_fd(struct msgdev *m) { return verbs_of(m)->epoll_fd; }
 
+static void take_channel_events(struct verbs_dev *d)
+{
+    struct ibv_cq *cq;
+    void *context;
+    while (!ibv_get_cq_event(d->channel, &cq, &context)) {
+        d->dev.n.interrupts++;
+        if (++d->unacked < VERBS_ACK_BATCH) continue;
+        ibv_ack_cq_events(d->cq, d->unacked);
+        d->unacked = 0;
+    }
+}
+
 int verbs_arm(struct msgdev *m)
 {
     struct verbs_dev *d = verbs_of(m);
-    if (d->stash_count || d->failed_count || !list_is_empty(&d->news)) return -EAGAIN;
-    if (d->is_armed) {
-        struct ibv_cq *cq;
-        void *context;
-        if (!ibv_get_cq_event(d->channel, &cq, &context)) {
-            m->n.interrupts++;
-            if (++d->unacked == VERBS_ACK_BATCH) {
-                ibv_ack_cq_events(d->cq, d->unacked);
-                d->unacked = 0;
-            }
-        }
-    }
+    /* Nothing is left unread in any descriptor: who waits for edges would not hear of it again. */
+    cm_take_events(d);
+    if (d->look_at_cm || d->stash_count || d->failed_count || !list_is_empty(&d->news)) return -EAGAIN;
+    if (d->is_armed) take_channel_events(d);
     if (ibv_req_notify_cq(d->cq, 0)) return -EOPNOTSUPP;
     d->is_armed = true;
     d->look_at_cm = true; /* whoever wakes asks it: it may be what has woken him */

@@ -570,6 +570,25 @@ static void test_what_comes_wakes_who_sleeps(void **state)
     close_device();
 }
 
+/* After arm() there is nothing unread: the library waits for edges. */
+static void test_arming_leaves_nothing_unread(void **state)
+{
+    open_device();
+    struct pair p;
+    p.listener = make_listener(&p.address);
+    while (dev->ops->arm(dev) == -EAGAIN) seen_count += dev->ops->poll(dev, seen + seen_count, MSGDEV_BURST);
+    p.client = begin_connect(&p.address, CLIENT); /* it is resolved by now, and nobody has polled */
+    struct pollfd fd = {.fd = dev->ops->fd(dev), .events = POLLIN};
+    assert_int_equal(poll(&fd, 1, 0), 1);
+    if (!dev->ops->arm(dev)) assert_int_equal(poll(&fd, 1, 0), 0);
+    p.server = next(MSGDEV_REQUESTED, LISTENER).end;
+    assert_int_equal(dev->ops->accept(dev, p.server, SERVER, &plain), 0);
+    next(MSGDEV_ESTABLISHED, CLIENT);
+    next(MSGDEV_ESTABLISHED, SERVER);
+    part(&p);
+    close_device();
+}
+
 /* --- failures on demand: over the double alone -------------------------------------------------------------------- */
 
 static void test_every_status_has_its_name(void **state)
@@ -846,7 +865,8 @@ static void test_which_device(void **state)
         cmocka_unit_test(test_what_comes_wakes_who_sleeps)
 
 #define ON_THE_DOUBLE                                                                                                  \
-    cmocka_unit_test(test_every_status_has_its_name), cmocka_unit_test(test_whatever_fails_leaves_nothing_behind),     \
+    cmocka_unit_test(test_arming_leaves_nothing_unread), cmocka_unit_test(test_every_status_has_its_name),             \
+        cmocka_unit_test(test_whatever_fails_leaves_nothing_behind),                                                   \
         cmocka_unit_test(test_too_little_memory_may_be_locked), cmocka_unit_test(test_a_full_queue_is_no_error),       \
         cmocka_unit_test(test_a_peer_without_a_receive), cmocka_unit_test(test_release_waits_for_what_is_under_way),   \
         cmocka_unit_test(test_asynchronous_errors_of_a_queue_pair), cmocka_unit_test(test_ports_go_down_and_come_up),  \
