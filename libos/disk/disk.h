@@ -21,6 +21,7 @@
 
 #define DISK_READ_MAX    65535u
 #define DISK_HELPERS     4    /* threads, started as files are opened; a file stays with one */
+#define DISK_ALIGNMENT   4096 /* of what goes past the page cache: no device of now wants more */
 #define DISK_WAITING_MAX 4096 /* operations of one helper, then EBUSY */
 
 extern const struct libos_ops disk_libos;

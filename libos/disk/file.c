@@ -187,6 +187,7 @@ static void to_helper(struct file *f)
 static bool still_wanted(struct file_job *fj, int result)
 {
     if (result == -ECANCELED || result == -EINTR) return true;
+    if (fj->job.run == file_job_push && file_job_again(fj, -result)) return true;
     if (result < 0) {
         fj->err = -result;
     } else if (fj->job.run == file_job_push) {
@@ -228,6 +229,7 @@ static void describe(struct file_job *fj, off_t *offset)
     io->done = on_ring;
     io->offset = *offset;
     if (fj->job.run == file_job_push) {
+        file_job_align(fj, *offset);
         io->kind = RING_WRITE;
         io->iov = fj->iov;
         io->iov_count = file_job_pieces(fj);
@@ -447,7 +449,7 @@ static void file_free(struct file *f)
 /* Opened here and now, for who wants the errno at once. */
 static int open_now(struct file *f, const char *path, int flags, unsigned mode)
 {
-    f->fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
+    f->fd = file_job_open_path(path, flags, (mode_t)mode, &f->direct);
     if (f->fd < 0) return -errno;
     int err = queue_add(f->disk->base.rt, &f->q, &file_ops);
     if (err) close(f->fd);

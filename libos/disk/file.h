@@ -28,6 +28,7 @@ struct file {
     int open_error; /* why it is not: what every operation then ends with */
     int lost_error; /* the owner's: the first error of a push that nobody waited for */
     bool append;
+    bool direct;          /* past the page cache: whoever has the descriptor looks, and switches it off for good */
     bool closing_now;     /* its queue is gone */
     unsigned outstanding; /* jobs */
     unsigned in_helper, in_ring;

@@ -8,11 +8,20 @@
 
 #include "alloc/buf.h"
 
+int file_job_open_path(const char *path, int flags, mode_t mode, bool *direct)
+{
+    int fd = open(path, flags | O_CLOEXEC, mode);
+    *direct = fd >= 0 && flags & O_DIRECT;
+    if (fd >= 0 || errno != EINVAL || !(flags & O_DIRECT)) return fd;
+    return open(path, (flags & ~(O_DIRECT | O_EXCL)) | O_CLOEXEC,
+                mode); /* it may have been made before it was refused */
+}
+
 void file_job_open(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
-    f->fd = open((const char *)fj->segs, fj->flags | O_CLOEXEC, fj->mode);
+    f->fd = file_job_open_path((const char *)fj->segs, fj->flags, fj->mode, &f->direct);
     if (f->fd < 0) f->open_error = fj->err = errno;
 }
 
@@ -36,15 +45,42 @@ bool file_job_wrote(struct file_job *fj, size_t n)
     return false;
 }
 
+static bool is_aligned(const struct file_job *fj, off_t offset)
+{
+    uintptr_t all = (uintptr_t)offset;
+    for (unsigned i = 0; i < fj->left; i++) all |= (uintptr_t)fj->iov[i].iov_base | fj->iov[i].iov_len;
+    return !(all & (DISK_ALIGNMENT - 1));
+}
+
+static void use_page_cache(struct file *f)
+{
+    int flags = fcntl(f->fd, F_GETFL);
+    if (flags >= 0) fcntl(f->fd, F_SETFL, flags & ~O_DIRECT); /* if it fails, so will the write, which says so */
+    f->direct = false;
+}
+
+void file_job_align(struct file_job *fj, off_t offset)
+{
+    if (fj->file->direct && !is_aligned(fj, offset)) use_page_cache(fj->file);
+}
+
+bool file_job_again(struct file_job *fj, int err)
+{
+    if (err != EINVAL || !fj->file->direct) return false;
+    use_page_cache(fj->file);
+    return true;
+}
+
 void file_job_push(struct disk_job *j)
 {
     struct file_job *fj = (struct file_job *)j;
     struct file *f = fj->file;
     if (!is_open(fj)) return;
     while (fj->left) {
+        file_job_align(fj, f->cursor);
         int count = (int)file_job_pieces(fj);
         ssize_t n = f->append ? writev(f->fd, fj->iov, count) : pwritev(f->fd, fj->iov, count, f->cursor);
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EINTR || file_job_again(fj, errno))) continue;
         if (n <= 0) {
             fj->err = n < 0 ? errno : EIO;
             return;

@@ -35,6 +35,9 @@ struct file_job {
     struct seg segs[]; /* push */
 };
 
+/* open(2) for a file of ours. O_DIRECT is a wish: *direct says whether it came true. -1 with errno. */
+int file_job_open_path(const char *path, int flags, mode_t mode, bool *direct);
+
 /* job.run, on the helper's thread: the result lies in the job, err 0 or an errno. */
 void file_job_open(struct disk_job *j);
 void file_job_push(struct disk_job *j);
@@ -44,6 +47,11 @@ void file_job_size(struct disk_job *j);
 void file_job_sync(struct disk_job *j);
 void file_job_close(struct disk_job *j);
 
+/* Of a push, before it is made: what the device cannot take as it lies goes by way of the page cache, and so does all
+ * that follows. */
+void file_job_align(struct file_job *fj, off_t offset);
+/* Of a push that failed: whether it is worth another try, since a device has taken against what lay as it should. */
+bool file_job_again(struct file_job *fj, int err);
 /* Of a push: n bytes more are written; true: it was all. */
 bool file_job_wrote(struct file_job *fj, size_t n);
 /* Pieces that one call takes of what is left. */

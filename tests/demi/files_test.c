@@ -124,6 +124,42 @@ static void test_a_durable_push_is_a_push(void **state)
     OK(demi_close(full));
 }
 
+/* Pieces that lie as O_DIRECT wants them, and pieces that do not: all arrive, in order, and no byte more. */
+static void test_past_the_page_cache_goes_what_can(void **state)
+{
+    enum { BLOCK = 4096 };
+    static const unsigned sizes[] = {2 * BLOCK, BLOCK, 100, BLOCK, 2 * BLOCK, 1};
+    demi_qtoken_t qts[sizeof sizes / sizeof sizes[0]];
+    demi_sgarray_t sga = demi_sgaalloc_large(5 * BLOCK);
+    uintptr_t begins = (uintptr_t)sga.sga_segs[0].sgaseg_buf;
+    unsigned char *aligned = (unsigned char *)((begins + BLOCK - 1) & ~(uintptr_t)(BLOCK - 1));
+    unsigned at = 0;
+    int qd;
+    for (int linked = 0; linked < 2; linked++, at = 0) {
+        qd = file_new(O_RDWR | O_CREAT | O_TRUNC | O_DIRECT);
+        for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            memset(aligned, (int)('a' + i), sizes[i]);
+            OK(demi_pushv(&qts[i], qd, &(struct iovec){aligned, sizes[i]}, 1, 0));
+            if (!linked || i % 2) wait_ok(qts[i], DEMI_OPC_PUSH);
+            if (linked && i % 2) wait_ok(qts[i - 1], DEMI_OPC_PUSH);
+            if (linked) continue;
+            at += sizes[i];
+            assert_int_equal(size_of(path), at);
+        }
+        OK(demi_close(qd));
+    }
+    OK(demi_sgafree(&sga));
+    /* A file system that knows no such thing is no reason not to open. */
+    demi_qtoken_t qt;
+    OK(demi_open(&qd, "/proc/self/comm", O_RDONLY | O_DIRECT, 0));
+    OK(demi_pop(&qt, qd));
+    demi_qresult_t qr = wait_for(qt);
+    assert_int_equal(qr.qr_opcode, DEMI_OPC_POP);
+    assert_true(qr.qr_value.sga.sga_segs[0].sgaseg_len > 0);
+    OK(demi_sgafree(&qr.qr_value.sga));
+    OK(demi_close(qd));
+}
+
 static void test_append_writes_at_the_end_wherever_the_cursor_is(void **state)
 {
     int qd = file_new(O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
@@ -581,6 +617,7 @@ int main(void)
         by_both(test_a_file_reads_as_it_was_written),
         by_both(test_sync_comes_after_the_pushes_before_it),
         by_both(test_a_durable_push_is_a_push),
+        by_both(test_past_the_page_cache_goes_what_can),
         by_both(test_append_writes_at_the_end_wherever_the_cursor_is),
         by_both(test_lseek_knows_all_three_places),
         by_both(test_truncate_sets_the_length),
