@@ -297,6 +297,15 @@ static void join(struct packer *p)
     else pthread_join(p->thread, NULL);
 }
 
+static bool buffer_new(demi_sgarray_t *out)
+{
+    *out = demi_sgaalloc_large(PACKED_SIZE + PACKED_ALIGN);
+    if (!out->sga_numsegs) return false;
+    uintptr_t at = (uintptr_t)out->sga_segs[0].sgaseg_buf;
+    out->sga_segs[0].sgaseg_buf = (void *)((at + PACKED_ALIGN - 1) & ~(uintptr_t)(PACKED_ALIGN - 1));
+    return true;
+}
+
 struct packer *packer_new(const struct packer_options *o)
 {
     struct packer *p = mem_calloc(sizeof *p);
@@ -312,8 +321,7 @@ struct packer *packer_new(const struct packer_options *o)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     for (unsigned i = 0; i < PACKED_BUFFERS; i++) {
-        p->buffers[i] = demi_sgaalloc_large(PACKED_SIZE);
-        if (!p->buffers[i].sga_numsegs) goto fail;
+        if (!buffer_new(&p->buffers[i])) goto fail;
         buffers_put(&p->empty, &p->buffers[i]);
     }
     p->started = launch(p);

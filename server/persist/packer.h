@@ -19,7 +19,8 @@
 #include "server/rdb/sink.h"
 
 #define PACKED_SIZE    262144u
-#define PACKED_BUFFERS 8u /* one that is filled, one that is taken, six that are being written */
+#define PACKED_ALIGN   4096u /* where a buffer begins, for files that are written past the page cache */
+#define PACKED_BUFFERS 8u    /* one that is filled, one that is taken, six that are being written */
 
 struct packer;
 

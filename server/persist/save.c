@@ -304,9 +304,14 @@ static void log_failure(const struct save *s, const char *doing, int err)
     server_log(s->w->srv, LOG_WARNING_LEVEL, "Error saving the DB on disk, %s: %s", doing, strerror(-err));
 }
 
+/* In the background past the page cache: copying into it, writing it back and dropping it again are long runs of the
+ * kernel's on a processor that clients want. Who waits for the file to be there wants it soon, and who reads it at once
+ * wants it in memory. */
+static int how_to_write(const struct save *s) { return s->background && !s->keeps_open ? O_DIRECT : 0; }
+
 static int make_file(struct save *s)
 {
-    int err = disk_file_open(&s->qd, s->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int err = disk_file_open(&s->qd, s->temporary, O_WRONLY | O_CREAT | O_TRUNC | how_to_write(s), 0644);
     if (err) {
         log_failure(s, "opening the temporary file", err);
         return err;
