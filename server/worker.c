@@ -367,6 +367,7 @@ static void note_turn(struct worker *w, uint64_t began)
     if (unlikely(ticks > s->turn_ticks_max)) s->turn_ticks_max = ticks;
     if (unlikely(commands > s->turn_commands_max)) s->turn_commands_max = commands;
     s->commands_before = s->commands;
+    if (unlikely(w->srv->unusual & SERVER_SAVING)) s->served_ns += demi_clock_ns() - w->turn_ns;
 }
 
 int worker_run(struct worker *w)

@@ -44,6 +44,7 @@ struct worker_stats {
     uint64_t unexpected_errors, protocol_errors, unblocked, reads, writes;
     uint64_t acl_denied[ACL_DENIED_CHANNEL + 1]; /* by enum acl_denied */
     uint64_t batches, turns, loop_ns;            /* loop_ns: of turns, without sleep; worker_see_loop() */
+    uint64_t served_ns;                          /* of turns while the data are walked, without tasks and waits */
     uint64_t expired_time_cap_reached, expire_cycle_ns;
     uint64_t output_limit_closed, query_limit_closed, evicted_clients;
     uint64_t over_ns, over_since_ns; /* above maxmemory: finished times together; since when, 0: not now */
