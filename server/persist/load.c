@@ -149,6 +149,14 @@ static void bury(void *arg, int db, struct bytes key)
     effects_hand_over(l->w->srv, db, argv, 2);
 }
 
+static void look_ahead(struct load *l, const struct call *c)
+{
+    struct server *srv = l->w->srv;
+    read_ahead_look(l->r, &(struct read_ahead_look){.seed = srv->dbs[0].hash_seed,
+                                                    .summing = rdb_wants_checksum(c),
+                                                    .own_thread = srv->in_a_process && affinity_cores() > 1});
+}
+
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
 {
     struct server *srv = l->w->srv;
@@ -158,9 +166,7 @@ int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
     l->rdb = (struct rdb_loader){.flags = flags, .go_on = go_on, .arg = l, .lot = l->w->conf.cfg->key_load_delay != 0};
     if (l->buries) l->rdb.dead = bury;
     if (read_ahead_size(l->r, &l->rdb.bytes) != 0) l->rdb.bytes = 0;
-    read_ahead_look(l->r, &(struct read_ahead_look){.seed = srv->dbs[0].hash_seed,
-                                                    .summing = rdb_wants_checksum(&c),
-                                                    .own_thread = srv->in_a_process && affinity_cores() > 1});
+    look_ahead(l, &c);
     rdb_source_of_blocks(&l->source, next_block, l);
     l->has_source = true;
     int err = rdb_read_snapshot(&l->source, &c, &l->rdb);
@@ -171,23 +177,27 @@ int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest)
     return err;
 }
 
-int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from, struct bytes *rest)
+int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from)
 {
     struct call c = run_internal(l->w, &l->w->srv->dbs[0]);
     ASSERT(!l->r);
+    l->r = from->ahead;
     l->rdb = (struct rdb_loader){.flags = flags,
                                  .go_on = go_on,
                                  .arg = l,
                                  .lot = l->w->conf.cfg->key_load_delay != 0,
                                  .dbs = from->dbs,
                                  .libraries = from->libraries};
-    rdb_source_of_blocks(&l->source, from->next_block, from->arg);
+    look_ahead(l, &c);
+    rdb_source_of_blocks(&l->source, next_block, l);
     int err = rdb_read_snapshot(&l->source, &c, &l->rdb);
     l->w->srv->persist.keys_loaded = l->rdb.keys;
     l->w->srv->persist.keys_expired = l->rdb.expired;
     if (err != -ECANCELED) log_end(l, err);
-    *rest = rdb_source_ahead(&l->source);
     rdb_source_fini(&l->source);
+    l->bytes_before += read_ahead_bytes(l->r);
+    read_ahead_leave(l->r);
+    l->r = NULL;
     return err;
 }
 

@@ -15,6 +15,7 @@
 
 struct call;
 struct load;
+struct read_ahead;
 struct worker;
 
 /* What loads: it may read files, and is asked between two steps whether to go on. */
@@ -50,15 +51,14 @@ long load_read(struct load *l, char *buf, size_t size);
  * next load_read(). flags: enum
  * rdb_load_flag. As rdb_read_snapshot(); the log says why. */
 int load_rdb_part(struct load *l, unsigned flags, struct bytes *rest);
-/* The same out of blocks that the caller has from elsewhere, into databases and libraries of its own (NULL: those of
- * the server). */
+/* The same of what is fed in (read_ahead_open_fed(); the caller's), into databases and libraries of the caller's own
+ * (NULL: those of the server). Of what comes behind it nothing is said, and nobody reads it any more. */
 struct load_stream {
-    rdb_next_block_fn *next_block;
-    void *arg;
+    struct read_ahead *ahead;
     struct db *dbs;
     struct libraries *libraries;
 };
-int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from, struct bytes *rest);
+int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from);
 /* What the RDB that was read last said of the history it is of. */
 struct rdb_origin load_origin(const struct load *l);
 /* How long it was. */

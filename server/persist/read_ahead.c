@@ -5,9 +5,9 @@
  *     | given out |         looked through          |      arrived      |  asked for
  *                 ^ taken                           ^ looked            ^ arrived
  *
- * Reads move `arrived`. Blocks are gone through one after the other, by the thread; by the loop, where there is none or
- * where it has got no processor when a block is wanted. What both read is under the lock, which is held for a few
- * instructions a block.
+ * Reads move `arrived`, or who feeds: by a block when it is full, or when whoever reads waits for what is in it. Blocks
+ * are gone through one after the other, by the thread; by the loop, where there is none or where it has got no
+ * processor when a block is wanted. What both read is under the lock, which is held for a few instructions a block.
  */
 #include "server/persist/read_ahead.h"
 
@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <time.h>
 
 #include "alloc/base/thread.h"
@@ -44,10 +45,18 @@ struct read_ahead {
     unsigned first_read, read_count;
     struct rdb_notes *spare[READ_AHEAD_BLOCKS];
     unsigned spare_count;
+    struct read_feed {
+        bool on;             /* there is no file: blocks are fed */
+        bool left;           /* nobody reads them any more */
+        bool waits, starved; /* who feeds waits for room; who reads waits for bytes */
+        demi_wake_t *room;
+        demi_sgarray_t filling; /* the next block, if it has a segment, and how much is in it */
+        uint32_t used;
+    } feed;
 
     bool looking, wants_thread, has_thread;
     struct rdb_lookahead lookahead; /* whoever's is going */
-    demi_wake_t *wake;              /* the thread is through with a block that was waited for */
+    demi_wake_t *wake;              /* the thread is through with a block that was waited for, or more was fed */
     demi_qtoken_t wake_qt;
     bool wake_armed;
     pthread_t thread;
@@ -107,9 +116,8 @@ static void *run(void *arg)
 static void start_thread(struct read_ahead *r)
 {
     r->wants_thread = false;
-    if (demi_wake_new(&r->wake) != 0) return;
+    if (!r->wake && demi_wake_new(&r->wake) != 0) return;
     r->has_thread = thread_start(&r->thread, &(struct thread_options){.name = "read-ahead"}, run, r) == 0;
-    if (!r->has_thread) demi_wake_free(r->wake);
 }
 
 static void stop_thread(struct read_ahead *r)
@@ -119,6 +127,11 @@ static void stop_thread(struct read_ahead *r)
     pthread_cond_signal(&r->more);
     unlock(r);
     pthread_join(r->thread, NULL); /* it is in the middle of one block at most */
+}
+
+static void free_wake(struct read_ahead *r)
+{
+    if (!r->wake) return;
     demi_wake_ring(r->wake);
     if (r->wake_armed) disk_file_wait(r->wake_qt, NULL);
     demi_wake_free(r->wake);
@@ -155,6 +168,18 @@ static void start_reads(struct read_ahead *r)
     }
 }
 
+static void block_came(struct read_ahead *r, demi_sgarray_t sga)
+{
+    struct ahead_block *b = block_at(r, r->arrived);
+    *b = (struct ahead_block){.sga = sga};
+    if (r->has_thread) b->notes = take_notes(r);
+    lock(r);
+    r->arrived++;
+    if (!r->looking) r->looked = r->arrived;
+    if (r->has_thread) pthread_cond_signal(&r->more);
+    unlock(r);
+}
+
 /* The oldest read has come to this. */
 static void read_came(struct read_ahead *r, demi_qresult_t *qr)
 {
@@ -167,14 +192,7 @@ static void read_came(struct read_ahead *r, demi_qresult_t *qr)
         if (!failed) demi_sgafree(&qr->qr_value.sga);
         return;
     }
-    struct ahead_block *b = block_at(r, r->arrived);
-    *b = (struct ahead_block){.sga = qr->qr_value.sga};
-    if (r->has_thread) b->notes = take_notes(r);
-    lock(r);
-    r->arrived++;
-    if (!r->looking) r->looked = r->arrived;
-    if (r->has_thread) pthread_cond_signal(&r->more);
-    unlock(r);
+    block_came(r, qr->qr_value.sga);
 }
 
 /* Those that have ended by now. */
@@ -185,23 +203,31 @@ static void collect_reads(struct read_ahead *r)
     while (r->read_count && demi_wait(&qr, r->reads[r->first_read], &now) == 0) read_came(r, &qr);
 }
 
-/* Until a read has ended, or the thread is through with a block. */
+/* The thread goes through the block at `taken`, and will ring. False: it does not, or not any more. */
+static bool thread_will_ring(struct read_ahead *r)
+{
+    lock(r);
+    bool there = r->looked > r->taken || !r->going;
+    r->loop_waits = !there;
+    unlock(r);
+    return !there;
+}
+
+/* Until a read has ended, or the thread is through with a block, or something was fed. */
 static int wait_for_more(struct read_ahead *r)
 {
     demi_qtoken_t qts[2];
     demi_qresult_t qr;
     int count = 0, which, err = 0;
+    bool of_thread = r->has_thread && r->arrived > r->taken;
     if (r->read_count) qts[count++] = r->reads[r->first_read];
-    if (r->has_thread && r->arrived > r->taken) {
+    if (of_thread || r->feed.on) {
         if (!r->wake_armed) err = demi_wake_wait(&r->wake_qt, r->wake);
         if (err) return -err;
         r->wake_armed = true;
         qts[count++] = r->wake_qt;
-        lock(r);
-        bool there = r->looked > r->taken || !r->going;
-        r->loop_waits = !there;
-        unlock(r);
-        if (there) return 0;
+        r->feed.starved = r->arrived == r->taken;
+        if (of_thread && !thread_will_ring(r)) return 0;
     }
     err = demi_wait_any(&qr, &which, qts, count, NULL);
     if (err) return -err;
@@ -237,7 +263,6 @@ static void hand_to_thread(struct read_ahead *r)
     start_thread(r);
 }
 
-/* --- public ------------------------------------------------------------------------------------------------------- */
 
 int read_ahead_open(struct read_ahead **out, const char *path)
 {
@@ -253,13 +278,33 @@ int read_ahead_open(struct read_ahead **out, const char *path)
     return 0;
 }
 
+int read_ahead_open_fed(struct read_ahead **out)
+{
+    struct read_ahead *r = mem_calloc(sizeof *r);
+    r->feed.on = true;
+    int err = demi_wake_new(&r->wake);
+    if (!err) err = demi_wake_new(&r->feed.room);
+    if (err) {
+        if (r->wake) demi_wake_free(r->wake);
+        mem_free(r);
+        return -err;
+    }
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->more, NULL);
+    *out = r;
+    return 0;
+}
+
 /* What was read ahead is not wanted any more; its tokens are waited for, the loop knows nothing of them. */
 void read_ahead_close(struct read_ahead *r)
 {
     if (r->has_thread) stop_thread(r);
     r->has_thread = false;
+    free_wake(r);
     r->ended = true;
-    disk_file_close(r->qd); /* nothing was written: its error is of no consequence */
+    if (!r->feed.on) disk_file_close(r->qd); /* nothing was written: its error is of no consequence */
+    if (r->feed.room) demi_wake_free(r->feed.room);
+    if (r->feed.filling.sga_numsegs) demi_sgafree(&r->feed.filling);
     while (r->read_count) {
         demi_qresult_t qr;
         int err = demi_wait(&qr, r->reads[r->first_read], NULL);
@@ -273,11 +318,76 @@ void read_ahead_close(struct read_ahead *r)
     mem_free(r);
 }
 
+/* --- feeding ------------------------------------------------------------------------------------------------------ */
+
+static void hand_on_filling(struct read_ahead *r)
+{
+    struct read_feed *f = &r->feed;
+    if (!f->used) return;
+    f->filling.sga_segs[0].sgaseg_len = f->used;
+    block_came(r, f->filling);
+    f->filling = (demi_sgarray_t){0};
+    f->used = 0;
+    if (f->starved) demi_wake_ring(r->wake);
+    f->starved = false;
+}
+
+static int wait_for_room(struct read_ahead *r)
+{
+    demi_qtoken_t qt;
+    r->feed.waits = true;
+    int err = demi_wake_wait(&qt, r->feed.room);
+    return err ? -err : disk_file_wait(qt, NULL);
+}
+
+/* A block to fill; all of them may be in use, the one that was given out last among them. */
+static int begin_filling(struct read_ahead *r)
+{
+    struct read_feed *f = &r->feed;
+    int err = 0;
+    while (!err && !f->left && r->arrived - r->taken + r->has_current == READ_AHEAD_BLOCKS) err = wait_for_room(r);
+    if (err || f->left || f->filling.sga_numsegs) return err;
+    f->filling = demi_sgaalloc_large(RDB_BLOCK_MAX);
+    return f->filling.sga_numsegs ? 0 : -ENOMEM;
+}
+
+int read_ahead_feed(struct read_ahead *r, struct bytes b)
+{
+    struct read_feed *f = &r->feed;
+    while (b.n && !f->left) {
+        int err = begin_filling(r);
+        if (err || f->left) return err;
+        size_t room = RDB_BLOCK_MAX - f->used, n = b.n < room ? b.n : room;
+        memcpy((char *)f->filling.sga_segs[0].sgaseg_buf + f->used, b.p, n);
+        f->used += (uint32_t)n;
+        b = bytes_of(b.p + n, b.n - n);
+        if (f->used == RDB_BLOCK_MAX || (f->starved && !b.n)) hand_on_filling(r);
+    }
+    return 0;
+}
+
+void read_ahead_feed_end(struct read_ahead *r, int err)
+{
+    if (!err && !r->feed.left) hand_on_filling(r); /* there is room: it was asked for before it was begun */
+    r->error = err;
+    r->ended = true;
+    demi_wake_ring(r->wake);
+}
+
+void read_ahead_leave(struct read_ahead *r)
+{
+    r->feed.left = true;
+    demi_wake_ring(r->feed.room);
+}
+
+/* --- public ------------------------------------------------------------------------------------------------------- */
+
 int read_ahead_size(const struct read_ahead *r, uint64_t *bytes) { return disk_file_size(r->qd, bytes); }
 
 void read_ahead_look(struct read_ahead *r, const struct read_ahead_look *how)
 {
-    ASSERT(r->arrived == 0);
+    ASSERT(r->taken == 0 && !r->has_thread);
+    r->looked = 0; /* blocks that were fed may be there */
     rdb_lookahead_init(&r->lookahead, how->seed, how->summing);
     r->looking = true;
     r->wants_thread = how->own_thread;
@@ -287,9 +397,11 @@ long read_ahead_next(struct read_ahead *r, struct bytes *block, const struct rdb
 {
     if (r->has_current) block_free(r, block_at(r, r->taken - 1));
     r->has_current = false;
+    if (r->feed.waits) demi_wake_ring(r->feed.room);
+    r->feed.waits = false;
     if (r->wants_thread && r->taken == THREAD_AFTER) hand_to_thread(r);
     for (;;) {
-        start_reads(r);
+        if (!r->feed.on) start_reads(r);
         collect_reads(r);
         if (is_ready(r)) break;
         if (r->ended && r->arrived == r->taken) return r->error;

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "alloc/base/clock.h"
@@ -36,6 +37,7 @@
 
 #define SLICE_NS     1000000
 #define DELAY_NS     20000000 /* between looks whether it is still wanted */
+#define CROWDED_SLICES 20     /* so many after a switch that nobody asked for */
 #define PAUSE_NS_MIN 50000    /* a turn without work for clients is no reason to wait */
 #define CLIENTS_PART 8        /* times what the slice took; only as much while some of them wait for the save */
 #define STREAM_PART  3        /* the same where a replica waits, and all that is written meanwhile is kept for it */
@@ -65,6 +67,8 @@ struct save {
     demi_wake_t *wake; /* the packer has done something, or it is over */
     demi_qtoken_t wake_qt;
     uint64_t served_ns; /* the time of clients, when it was last looked at */
+    long switches;      /* that the loop did not ask for; the same */
+    unsigned crowded_slices;
 
     struct started started[STARTED_MAX];
     unsigned first, count;
@@ -205,6 +209,20 @@ static uint64_t parts_of_clients(const struct save *s)
     return held < limit / 2 ? part * 3 / 4 : part / 2;
 }
 
+/* Threads want more processors than there are: the kernel has taken it from the loop lately. Then the walk leaves half of
+ * the time: a loop that has had its share already waits behind all others for the next, whoever asks it for something
+ * meanwhile. */
+static bool is_crowded(struct save *s)
+{
+    struct rusage used;
+    if (getrusage(RUSAGE_THREAD, &used) != 0) return false;
+    if (used.ru_nivcsw != s->switches) s->crowded_slices = CROWDED_SLICES;
+    s->switches = used.ru_nivcsw;
+    if (!s->crowded_slices) return false;
+    s->crowded_slices--;
+    return true;
+}
+
 /* After a slice of the walk that took so long. The more clients use of a pause the longer is the next one: who has work
  * without end is at the longest after a few. */
 static int let_clients(struct save *s, uint64_t took_ns)
@@ -213,6 +231,7 @@ static int let_clients(struct save *s, uint64_t took_ns)
     uint64_t served_ns = s->w->stats.served_ns, used_ns = served_ns - s->served_ns;
     s->served_ns = served_ns;
     uint64_t pause_ns = parts_of_clients(s) * (used_ns < took_ns ? used_ns : took_ns);
+    if (s->w->srv->in_a_process && is_crowded(s) && pause_ns < SLICE_NS) pause_ns = SLICE_NS;
     if (pause_ns >= PAUSE_NS_MIN) return wait_ns(s, pause_ns);
     demi_yield();
     return 0;

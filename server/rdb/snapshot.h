@@ -56,7 +56,7 @@ struct rdb_loader {
     /* Told of keys that are dead already and left out, of a file that says of which history it is. NULL: not told. */
     void (*dead)(void *arg, int db, struct bytes key);
     void *arg;
-    uint64_t bytes; /* how long it is; 0: not known, and no room is made ahead */
+    uint64_t bytes; /* how long it is; 0: not known */
     unsigned lot;   /* so many at most, 0: RDB_LOT_MAX; go_on may change it */
     /* set by reading */
     uint64_t keys, expired, empty; /* expired: dead already, left out; empty: without elements, left out */

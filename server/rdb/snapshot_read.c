@@ -64,8 +64,16 @@ static void take_sizes(struct reading *l)
     l->expand_to = 0;
 }
 
+/* As many keys as the hint says, once such a part of them has come. */
+static void judge_by_keys(struct reading *l)
+{
+    if (l->asked->keys - l->hint_keys < l->hint / HINT_PART) return;
+    l->expand_to = (size_t)l->hint;
+    l->hint = 0;
+}
+
 /* As many keys as the hint says, but no more than there will be if the rest of the file is like its first part. */
-static void judge_hint(struct reading *l)
+static void judge_by_bytes(struct reading *l)
 {
     uint64_t bytes = l->asked->bytes, offset = rdb_source_offset(l->s);
     if (bytes <= l->hint_at || offset - l->hint_at < (bytes - l->hint_at) / HINT_PART || offset == l->hint_at) return;
@@ -77,7 +85,10 @@ static void judge_hint(struct reading *l)
 
 static void make_room_ahead(struct reading *l)
 {
-    if (unlikely(l->hint != 0)) judge_hint(l);
+    if (unlikely(l->hint != 0)) {
+        if (l->asked->bytes) judge_by_bytes(l);
+        else judge_by_keys(l);
+    }
     if (l->expand_to && !db_expand_some(l->in.db, l->expand_to, EXPAND_STEP)) l->expand_to = 0;
 }
 

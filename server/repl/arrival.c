@@ -2,10 +2,14 @@
  *
  * A snapshot from the primary: into a file, 256 KiB at a time, and then loaded; or loaded as it comes.
  *
- *     repl-diskless-load  disabled      a file, and the old data go when all of it is there
+ *     repl-diskless-load  disabled      a file, and the old data go when all of it is there. If there are none: a file,
+ *                                       and beside them at the same time, which nobody sees before all is there
  *                         on-empty-db   there is nothing to lose: as it comes
  *                         swapdb        as it comes, beside the old data, whose place it takes when it is whole. They
  *                                       are served meanwhile if they are of the same history, only older
+ *
+ * What is loaded as it comes is loaded by a task of its own; a task that receives feeds it (server/persist/read_ahead.h),
+ * and whichever of them ends last settles the matter.
  *
  * A file is renamed to dbfilename when it was loaded: what cannot be loaded takes nobody's place.
  *
@@ -28,6 +32,7 @@
 #include "server/observe/log.h"
 #include "server/persist/disk_file.h"
 #include "server/persist/load.h"
+#include "server/persist/read_ahead.h"
 #include "server/repl/replicas.h"
 #include "server/repl/role.h"
 #include "server/repl/upstream.h"
@@ -49,12 +54,39 @@ static int read_payload(struct dial *a, struct bytes *out, bool *last)
     *last = counted && a->left == 0;
     if (*last) return 0;
     size_t most = counted && (uint64_t)a->left < BUFFER_SIZE ? (size_t)a->left : BUFFER_SIZE;
+    a->listening = true;
     int err = dial_read(a, most, out);
+    a->listening = false;
+    if (a->load_err) return a->load_err;
     if (err) return err;
     dial_heard(a, (int64_t)out->n);
     if (counted) a->left -= (int64_t)out->n;
     *last = counted ? a->left == 0 : eof_mark_pass(&a->mark, *out);
     return 0;
+}
+
+/* It is loaded while it comes, and nobody is to see that: there is a file, as if it were loaded later. */
+static bool is_hidden(const struct dial *a) { return a->as_it_comes && !a->from_socket; }
+
+/* Without a file that goes on behind it: the RDB ends where the payload does. */
+static bool is_end_wrong(const struct dial *a)
+{
+    uint64_t whole = a->rdb_bytes + (a->form == PAYLOAD_MARKED ? EOF_MARK_SIZE : 0);
+    if (!a->from_socket || a->load_err) return false;
+    return a->has_last ? a->fed != whole : a->fed >= whole;
+}
+
+/* The next bytes of the payload for who loads it. What else is told by the end of it is seen where both are known. */
+static int feed(struct dial *a, struct bytes b, bool last)
+{
+    if (!a->as_it_comes) return 0;
+    a->fed += b.n;
+    a->has_last = last;
+    if (a->load_ended && is_end_wrong(a)) return -EBADMSG;
+    int err = read_ahead_feed(a->ahead, b);
+    if (!err && last) read_ahead_feed_end(a->ahead, 0);
+    dial_heard(a, 0); /* who loads may have taken its time */
+    return err ? err : a->load_err;
 }
 
 /* --- a file ------------------------------------------------------------------------------------------------------- */
@@ -106,6 +138,7 @@ static int write_payload(struct dial *a, struct file_writer *f)
     while (!err && !last) {
         struct bytes b;
         err = read_payload(a, &b, &last);
+        if (!err) err = feed(a, b, last);
         while (!err && b.n) {
             size_t room = BUFFER_SIZE - f->used, n = b.n < room ? b.n : room;
             memcpy(f->filling + f->used, b.p, n);
@@ -168,7 +201,8 @@ static int receive_file(struct dial *a)
     mem_free(f.filling);
     mem_free(f.pushed);
     if (!err) return 0;
-    if (of_link) server_log(srv, LOG_WARNING_LEVEL, "I/O error trying to sync with MASTER: %s", strerror(-err));
+    if (a->load_err) err = a->load_err; /* which was told */
+    else if (of_link) server_log(srv, LOG_WARNING_LEVEL, "I/O error trying to sync with MASTER: %s", strerror(-err));
     else
         server_log(srv, LOG_WARNING_LEVEL,
                    "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
@@ -254,42 +288,13 @@ static void swap_in(struct dial *a)
 
 /* --- loading ------------------------------------------------------------------------------------------------------ */
 
-static long next_block(void *arg, struct bytes *block, const struct rdb_notes **notes)
+static int load_as_it_comes(struct load *l, struct dial *a)
 {
-    struct dial *a = arg;
-    bool last;
-    *notes = NULL;
-    int err = read_payload(a, block, &last);
-    return err ? err : (long)block->n;
-}
-
-/* Behind the end of the RDB comes the mark, or nothing. */
-static int check_end(struct dial *a, struct bytes rest)
-{
-    struct bytes more;
-    size_t have = rest.n;
-    bool last = false;
-    int err = 0;
-    if (a->form == PAYLOAD_COUNTED) return rest.n || a->left ? -EBADMSG : 0;
-    if (have > EOF_MARK_SIZE) return -EBADMSG;
-    if (have == EOF_MARK_SIZE) last = memcmp(rest.p, a->mark.mark, EOF_MARK_SIZE) == 0;
-    while (!err && !last && have < EOF_MARK_SIZE) {
-        err = read_payload(a, &more, &last);
-        have += more.n;
-    }
-    return err ? err : last && have == EOF_MARK_SIZE ? 0 : -EBADMSG;
-}
-
-static int load_from_socket(struct load *l, struct dial *a)
-{
-    struct bytes rest;
-    struct load_stream from = {.next_block = next_block, .arg = a, .dbs = a->dbs};
+    struct load_stream from = {.ahead = a->ahead, .dbs = a->dbs};
     if (a->dbs) from.libraries = &a->libraries;
-    if (a->form == PAYLOAD_COUNTED) load_expect(l, (uint64_t)a->left);
-    int err = load_rdb_stream(l, RDB_LOAD_KEEP_EXPIRED, &from, &rest);
-    if (!err) err = check_end(a, rest);
-    if (err == -EBADMSG && a->form == PAYLOAD_MARKED)
-        server_log(a->w->srv, LOG_WARNING_LEVEL, "Replication stream EOF marker is broken");
+    if (a->form == PAYLOAD_COUNTED) load_expect(l, (uint64_t)a->u->transfer.total);
+    int err = load_rdb_stream(l, RDB_LOAD_KEEP_EXPIRED, &from);
+    a->rdb_bytes = load_rdb_bytes(l);
     return err;
 }
 
@@ -313,7 +318,7 @@ static int load_arrived(struct load *l)
 {
     struct dial *a = load_arg(l);
     if (a->stop) return a->why;
-    int err = a->from_socket ? load_from_socket(l, a) : load_from_file(l, a);
+    int err = a->as_it_comes ? load_as_it_comes(l, a) : load_from_file(l, a);
     a->stream_db = load_origin(l).db;
     return err;
 }
@@ -369,6 +374,7 @@ static int put_in_force(struct dial *a)
     struct worker *w = a->w;
     struct upstream *u = a->u;
     if (a->swaps) {
+        if (is_hidden(a)) server_log(w->srv, LOG_NOTICE_LEVEL, "MASTER <-> REPLICA sync: Flushing old data");
         stop_readers(w);
         if (a->stop) return a->why; /* the log's end was waited for */
         swap_in(a);
@@ -385,11 +391,37 @@ static void say_loading(struct dial *a, struct load *l, bool beside)
 {
     struct persist *p = &a->w->srv->persist;
     a->load = l;
+    if (is_hidden(a)) return;
     if (beside) p->beside = l;
     else p->loading = l;
     if (a->u) a->u->loads_beside = beside && l;
     persist_update(a->w->srv);
     role_update(a->w);
+}
+
+static void drop_ahead(struct dial *a)
+{
+    if (a->ahead) read_ahead_close(a->ahead);
+    a->ahead = NULL;
+}
+
+/* All has come, or will not come, and was loaded, or err has ended that. */
+static int settle(struct dial *a, int err)
+{
+    struct worker *w = a->w;
+    if (!err && is_end_wrong(a)) err = -EBADMSG;
+    if (err == -EBADMSG && a->from_socket && a->form == PAYLOAD_MARKED)
+        server_log(w->srv, LOG_WARNING_LEVEL, "Replication stream EOF marker is broken");
+    if (a->stop) err = a->why;
+    if (err) log_failure(a, err);
+    if (!err || (a->feed_err && !a->stop)) err = a->feed_err;
+    if (!err) err = put_in_force(a);
+    if (err && !a->swaps && a->u && !a->u->may_continue) empty_data(w); /* nobody shall take a part for the whole */
+    drop_beside(a);
+    drop_file(a);
+    drop_ahead(a);
+    if (err == 0 && a->u) upstream_log_again(w);
+    return err;
 }
 
 static void loaded(struct worker *w, void *arg, int err)
@@ -399,14 +431,13 @@ static void loaded(struct worker *w, void *arg, int err)
     worker_update_time(w);
     say_loading(a, NULL, beside);
     dial_heard(a, 0);
-    if (a->stop) err = a->why;
-    if (!err) err = put_in_force(a);
-    else log_failure(a, err);
-    if (err && !a->swaps && a->u && !a->u->may_continue) empty_data(w); /* nobody shall take a part for the whole */
-    drop_beside(a);
-    drop_file(a);
-    if (err == 0 && a->u) upstream_log_again(w);
-    dial_ended(a, err);
+    if (a->feeding) {
+        a->load_ended = true;
+        a->load_err = !err && is_end_wrong(a) ? -EBADMSG : err;
+        if (a->load_err) link_stop(&a->link); /* what else comes is for nothing */
+    } else {
+        dial_ended(a, settle(a, err));
+    }
     demi_wake_ring(w->wake);
 }
 
@@ -431,6 +462,46 @@ static int begin_load(struct dial *a)
     if (!l) return -EAGAIN;
     say_loading(a, l, beside);
     return 0;
+}
+
+/* --- as it comes -------------------------------------------------------------------------------------------------- */
+
+static int receive_nothing_else(struct dial *a)
+{
+    bool last = false;
+    int err = 0;
+    while (!err && !last) {
+        struct bytes b;
+        err = read_payload(a, &b, &last);
+        if (!err) err = feed(a, b, last);
+    }
+    return err;
+}
+
+/* Returns while the other task loads, or after it. */
+static int receive_as_it_comes(struct dial *a)
+{
+    int err = read_ahead_open_fed(&a->ahead);
+    if (!err) err = begin_load(a);
+    if (err) return err;
+    a->feeding = true;
+    err = a->from_socket ? receive_nothing_else(a) : receive_file(a);
+    a->feeding = false;
+    if (!a->load) {
+        if (!a->load_err) a->feed_err = err;
+        return settle(a, a->load_err);
+    }
+    if (!err) return 0;
+    a->feed_err = err;
+    if (is_hidden(a)) load_give_up(a->load);
+    read_ahead_feed_end(a->ahead, is_hidden(a) ? -ECANCELED : err);
+    return 0;
+}
+
+/* There is nothing that anybody would miss, or see. Tests that make loading last look at what comes after a file. */
+static bool may_load_hidden(const struct dial *a)
+{
+    return is_empty(a->w->srv) && a->w->conf.cfg->key_load_delay == 0;
 }
 
 /* --- the head ----------------------------------------------------------------------------------------------------- */
@@ -476,12 +547,19 @@ int arrival_receive(struct dial *a)
     u->transfer = (struct upstream_transfer){.total = -1, .io_ms = demi_wall_us() / 1000};
     a->swaps = how == DISKLESS_LOAD_SWAPDB;
     a->from_socket = a->swaps || (how == DISKLESS_LOAD_ON_EMPTY_DB && is_empty(a->w->srv));
+    a->as_it_comes = a->from_socket || may_load_hidden(a);
+    a->swaps |= is_hidden(a);
     int err = read_head(a);
-    if (!err && !a->from_socket) err = receive_file(a);
-    if (!err && a->stop) err = a->why;
-    if (!err) err = begin_load(a);
+    if (!err && a->as_it_comes) {
+        err = receive_as_it_comes(a);
+    } else {
+        if (!err) err = receive_file(a);
+        if (!err && a->stop) err = a->why;
+        if (!err) err = begin_load(a);
+    }
     if (!err) return 0;
     drop_beside(a);
     drop_file(a);
+    drop_ahead(a);
     return err;
 }

@@ -359,13 +359,14 @@ void dial_cron(struct dial *a)
 {
     uint64_t now = demi_clock_ns(), most = (uint64_t)a->w->conf.cfg->repl_timeout * 1000000000;
     if (a->stop) return;
-    if (a->load && now - a->said_ns >= 1000000000 && link_is_open(&a->link)) {
+    bool loads = a->load && (a->from_socket || !a->feeding);
+    if (loads && now - a->said_ns >= 1000000000 && link_is_open(&a->link)) {
         demi_qtoken_t none;
         a->said_ns = now;
         demi_pushv(&none, a->link.qd, &(struct iovec){(void *)(uintptr_t) "\n", 1}, 1,
                    DEMI_PUSH_HANDED_OVER | DEMI_PUSH_NO_TOKEN);
     }
-    if (a->load && !a->from_socket) return;
+    if (a->load && !a->listening) return;
     if (now - a->heard_ns <= most) return;
     log_silence(a);
     dial_call_off(a, -ETIMEDOUT);

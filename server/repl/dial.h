@@ -5,8 +5,11 @@
  * nobody then, finds its queue closed, and goes.
  *
  *     connect -> PING ... PSYNC -> +CONTINUE -------------------------------------------------> client
- *                               -> +FULLRESYNC -> $n, $EOF: -> a file ----> loaded ------------> client
- *                                                          '-> (diskless) loaded as it comes -'
+ *                               -> +FULLRESYNC -> $n, $EOF: -> a file ---------> loaded ------> client
+ *                                                          '-> (a file and) loaded as it comes -'
+ *
+ * What is loaded as it comes is loaded by a second task, so that bytes come in, and go to the disk, while keys are made
+ * of those before. Whichever task ends last brings the attempt to its end.
  *
  * What the primary says is outside input: a line has at most LINK_LINE_MAX bytes, nothing takes memory because it was
  * announced, and the old data stay until all of the new are there (but with `repl-diskless-load on-empty-db`, where
@@ -26,6 +29,7 @@
 
 struct db;
 struct load;
+struct read_ahead;
 struct upstream;
 struct worker;
 
@@ -52,7 +56,16 @@ struct dial { /* srv->upstream->dial, while it is that one's */
     enum payload_form form;
     int64_t left; /* PAYLOAD_COUNTED */
     struct eof_mark mark;
-    bool from_socket, swaps; /* loaded as it comes; into databases of its own, which take the place of the old ones */
+    bool from_socket;  /* no file is kept of it */
+    bool as_it_comes;  /* it is loaded by a task of its own meanwhile */
+    bool swaps;        /* into databases of its own, which take the place of the old ones */
+    bool feeding;      /* this task goes on, whatever becomes of that one */
+    bool listening;    /* for more of the payload */
+    bool has_last;     /* all of it has come */
+    bool load_ended;   /* while this one went on; load_err: how */
+    int load_err, feed_err;
+    uint64_t fed, rdb_bytes; /* of the payload, the mark included; what of that was loaded */
+    struct read_ahead *ahead;
     char file[PATH_MAX];     /* "": there is none */
     char folder[PATH_MAX];
     struct load *load; /* NULL: nothing is being loaded */
