@@ -18,7 +18,11 @@ void effect_gone(struct call *c, struct db *db, struct bytes key, bool lazy)
     effects_add(c, db->id, argv, 2);
 }
 
-void srv_flushed_all(struct call *c) { persist_flushed_all(c); }
+void srv_flushed_all(struct call *c)
+{
+    c->srv->began_void = false;
+    persist_flushed_all(c);
+}
 
 uint64_t srv_command_serial(const struct call *c) { return c->w->stats.commands + c->w->replayed + c->w->waits; }
 

@@ -279,10 +279,18 @@ static void stop(struct server *srv)
     server_stop(srv);
 }
 
+static bool has_data(const struct server *srv)
+{
+    for (int i = 0; i < srv->db_count; i++)
+        if (db_size(&srv->dbs[i])) return true;
+    return false;
+}
+
 /* The data are there. */
 static void ready(struct server *srv)
 {
     const struct config *cfg = srv->config;
+    srv->began_void = !has_data(srv);
     if (cfg->port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
     if (cfg->tls_port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tls");
     if (cfg->unixsocket && *cfg->unixsocket)

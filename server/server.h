@@ -98,7 +98,8 @@ struct server {
     struct journal journal;    /* of what was done here, for the log */
     struct history history;    /* for replicas */
     struct upstream *upstream; /* server/repl/upstream.h; NULL: it is nobody's replica */
-    struct dial *dials;        /* to reach one, those that were called off and have not ended among them */
+    bool began_void;    /* there were no data at the start, and nobody has said since that this is as it should be */
+    struct dial *dials; /* to reach one, those that were called off and have not ended among them */
     struct pubsub *pubsub;
     struct tracking *tracking; /* server/net/tracking.h; NULL: no client tracks keys */
     struct slowlog *slowlog;

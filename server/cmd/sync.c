@@ -71,6 +71,27 @@ static bool take_over(struct call *c)
     return true;
 }
 
+/* What it would lose may be all that is left: this server began without data, and the replica has followed another. Who
+ * has followed nobody yet asks for the first byte. */
+static bool is_void_for(const struct call *c, struct bytes id, int64_t from)
+{
+    const struct history *h = &c->srv->history;
+    if (!c->srv->began_void || !c->cfg->repl_refuse_void || c->srv->upstream) return false;
+    return from > 1 && !bytes_is_word(id, h->id) && !bytes_is_word(id, h->id2);
+}
+
+static bool is_refused_void(struct call *c, struct bytes id, int64_t from)
+{
+    if (!is_void_for(c, id, from)) return false;
+    server_log(
+        c->srv, LOG_WARNING_LEVEL,
+        "Replica %s knows of %lld bytes of another history, and this server began without data: it is refused. If "
+        "it is to copy what is here, say FLUSHALL, or CONFIG SET repl-refuse-void no",
+        c->client->peer, (long long)from - 1);
+    call_error(c, "NOMASTERLINK This server began without data and does not replace yours (repl-refuse-void)");
+    return true;
+}
+
 void cmd_psync(struct call *c)
 {
     struct bytes id = c->argv[1];
@@ -88,6 +109,7 @@ void cmd_psync(struct call *c)
         replicas_continue(c->client, (uint64_t)from);
         return;
     }
+    if (is_refused_void(c, id, from)) return;
     if (id.n == 0 || id.p[0] != '?') {
         server_log(
             c->srv, LOG_NOTICE_LEVEL,

@@ -151,6 +151,7 @@ const struct conf_option conf_options[] = {
     BOOL("lazyfree-lazy-user-del", NULL, 0, lazyfree_lazy_user_del, false),
     BOOL("lazyfree-lazy-user-flush", NULL, 0, lazyfree_lazy_user_flush, false),
     BOOL("repl-disable-tcp-nodelay", NULL, 0, repl_disable_tcp_nodelay, false),
+    BOOL("repl-refuse-void", NULL, 0, repl_refuse_void, false),
     BOOL("repl-diskless-sync", NULL, 0, repl_diskless_sync, true),
     BOOL("aof-rewrite-incremental-fsync", NULL, 0, aof_rewrite_incremental_fsync, true),
     BOOL("no-appendfsync-on-rewrite", NULL, 0, no_appendfsync_on_rewrite, false),

@@ -287,6 +287,7 @@ struct config {
 
     /* replication */
     bool repl_disable_tcp_nodelay;
+    bool repl_refuse_void;
     bool repl_diskless_sync;
     bool replica_lazy_flush;
     bool replica_serve_stale_data;

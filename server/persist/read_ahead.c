@@ -263,7 +263,6 @@ static void hand_to_thread(struct read_ahead *r)
     start_thread(r);
 }
 
-
 int read_ahead_open(struct read_ahead **out, const char *path)
 {
     struct read_ahead *r = mem_calloc(sizeof *r);

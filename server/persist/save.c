@@ -35,14 +35,14 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-#define SLICE_NS     1000000
-#define DELAY_NS     20000000 /* between looks whether it is still wanted */
-#define CROWDED_SLICES 20     /* so many after a switch that nobody asked for */
-#define PAUSE_NS_MIN 50000    /* a turn without work for clients is no reason to wait */
-#define CLIENTS_PART 8        /* times what the slice took; only as much while some of them wait for the save */
-#define STREAM_PART  3        /* the same where a replica waits, and all that is written meanwhile is kept for it */
-#define SYNC_BYTES   ((size_t)4 << 20) /* between syncs with rdb-save-incremental-fsync, as in Redis */
-#define STACK_SIZE   ((size_t)256 << 10)
+#define SLICE_NS       1000000
+#define DELAY_NS       20000000 /* between looks whether it is still wanted */
+#define CROWDED_SLICES 20       /* so many after a switch that nobody asked for */
+#define PAUSE_NS_MIN   50000    /* a turn without work for clients is no reason to wait */
+#define CLIENTS_PART   8        /* times what the slice took; only as much while some of them wait for the save */
+#define STREAM_PART    3        /* the same where a replica waits, and all that is written meanwhile is kept for it */
+#define SYNC_BYTES     ((size_t)4 << 20) /* between syncs with rdb-save-incremental-fsync, as in Redis */
+#define STACK_SIZE     ((size_t)256 << 10)
 
 /* An operation of the file that was started: a push of a buffer, or a sync. */
 struct started {

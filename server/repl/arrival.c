@@ -367,6 +367,7 @@ static void adopt(struct dial *a)
     }
     history_adopt(h, a->id, (uint64_t)a->offset);
     a->u->may_continue = a->by_psync;
+    a->w->srv->began_void = false;
 }
 
 static int put_in_force(struct dial *a)
@@ -457,7 +458,7 @@ static int begin_load(struct dial *a)
         empty_data(w);
     }
     server_log(srv, LOG_NOTICE_LEVEL, "MASTER <-> REPLICA sync: Loading DB in memory");
-    a->said_ns = 0;
+    a->said_ns = is_hidden(a) ? demi_clock_ns() : 0; /* by far the most of it will be loaded before all has come */
     struct load *l = load_background(w, load_arrived, loaded, a);
     if (!l) return -EAGAIN;
     say_loading(a, l, beside);
@@ -499,10 +500,7 @@ static int receive_as_it_comes(struct dial *a)
 }
 
 /* There is nothing that anybody would miss, or see. Tests that make loading last look at what comes after a file. */
-static bool may_load_hidden(const struct dial *a)
-{
-    return is_empty(a->w->srv) && a->w->conf.cfg->key_load_delay == 0;
-}
+static bool may_load_hidden(const struct dial *a) { return is_empty(a->w->srv) && a->w->conf.cfg->key_load_delay == 0; }
 
 /* --- the head ----------------------------------------------------------------------------------------------------- */
 

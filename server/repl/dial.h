@@ -56,17 +56,17 @@ struct dial { /* srv->upstream->dial, while it is that one's */
     enum payload_form form;
     int64_t left; /* PAYLOAD_COUNTED */
     struct eof_mark mark;
-    bool from_socket;  /* no file is kept of it */
-    bool as_it_comes;  /* it is loaded by a task of its own meanwhile */
-    bool swaps;        /* into databases of its own, which take the place of the old ones */
-    bool feeding;      /* this task goes on, whatever becomes of that one */
-    bool listening;    /* for more of the payload */
-    bool has_last;     /* all of it has come */
-    bool load_ended;   /* while this one went on; load_err: how */
+    bool from_socket; /* no file is kept of it */
+    bool as_it_comes; /* it is loaded by a task of its own meanwhile */
+    bool swaps;       /* into databases of its own, which take the place of the old ones */
+    bool feeding;     /* this task goes on, whatever becomes of that one */
+    bool listening;   /* for more of the payload */
+    bool has_last;    /* all of it has come */
+    bool load_ended;  /* while this one went on; load_err: how */
     int load_err, feed_err;
     uint64_t fed, rdb_bytes; /* of the payload, the mark included; what of that was loaded */
     struct read_ahead *ahead;
-    char file[PATH_MAX];     /* "": there is none */
+    char file[PATH_MAX]; /* "": there is none */
     char folder[PATH_MAX];
     struct load *load; /* NULL: nothing is being loaded */
     struct db *dbs;    /* swaps */

@@ -5,10 +5,13 @@
  */
 #include "server/repl/replicas.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "demi/libos.h"
 #include "server/exec/blocked.h"
 #include "server/mem.h"
 #include "server/net/feed.h"
@@ -194,6 +197,10 @@ void replicas_add(struct client *cl, bool in_full)
     r->v[r->count++] = cl;
     r->alone_ms = 0;
     cl->s.flags |= SESSION_REPLICA;
+    if (w->conf.cfg->repl_disable_tcp_nodelay) {
+        int off = 0; /* Nagle's algorithm gathers what is small; a connection of another kind has none */
+        demi_setsockopt(cl->qd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off);
+    }
     if (in_full) {
         r->figures.full++;
         cl->replica->catches_up = r->catch_up = true;

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from here import OURS, REDIS, Server, Tap, digest, info, need, need_server, text_of, wait_until
+from here import OURS, REDIS, Server, Tap, digest, info, log_has, need, need_server, text_of, wait_until
 
 need(REDIS)
 need_server()
@@ -121,6 +121,58 @@ def check_restarts(tap, rng):
                    [stats(p, "sync_full"), full])
 
 
+def check_hidden(tap, rng):
+    """An empty replica loads what comes while it comes, and nobody sees it: clients are served nothing, and a primary that dies in the middle leaves nothing behind."""
+    with Server(OURS, QUICK + ["--enable-debug-command", "yes"], tcp=True) as primary, Server(OURS, tcp=True) as replica:
+        p, r = primary.client(30), replica.client(30)
+        p.call("DEBUG", "POPULATE", "20000", "key", "100")
+        write(p, rng, 100)
+        p.call("CONFIG", "SET", "rdb-key-save-delay", "300")
+        follow(r, primary)
+        came = wait_until(lambda: int(info(r, "master_sync_read_bytes", "replication") or 0) > 200000, 30)
+        seen = [info(r, "loading", "persistence"), info(r, "async_loading", "persistence"), r.call("DBSIZE").raw(), r.call("GET", "key:1").raw()]
+        tap.ok(came and seen == ["0", "0", b":0\r\n", b"$-1\r\n"], "while the snapshot comes an empty replica is empty", seen)
+        primary.process.kill()
+        primary.process.wait(20)
+        gone = wait_until(lambda: log_has(replica, "I/O error trying to sync with MASTER"), 10)
+        seen = [r.call("DBSIZE").raw(), [f for f in os.listdir(replica.dir) if f.endswith(".rdb")]]
+        tap.ok(gone and seen == [b":0\r\n", []] and not log_has(replica, "Failed trying to load"), "its primary dies in the middle: it is as it was, without a file", seen)
+        primary.start()
+        p = primary.client(30)
+        p.call("DEBUG", "POPULATE", "20000", "key", "100")
+        tap.ok(wait_until(lambda: same(p, r), 30) and "dump.rdb" in os.listdir(replica.dir), "the next attempt: the same data, and a file of them")
+
+
+def check_void(tap, rng):
+    """A primary that comes back without its data does not replace those of its replicas, if it is told so."""
+    with Server(OURS, QUICK + ["--repl-refuse-void", "yes"], tcp=True) as primary, Server(OURS, tcp=True) as ours, Server(REDIS, tcp=True) as theirs:
+        p, replicas = primary.client(30), [ours.client(30), theirs.client(30)]
+        for r in replicas:
+            follow(r, primary)
+        write(p, rng, 100)
+        tap.ok(all(same(p, r) for r in replicas), "who has followed nobody follows a primary that began empty")
+        had = [digest(r) for r in replicas]
+        primary.process.kill()
+        primary.process.wait(20)
+        primary.start()
+        p = primary.client(30)
+        p.call("SET", "written", "since")
+        refused = wait_until(lambda: log_has(primary, "this server began without data: it is refused"), 10)
+        time.sleep(2.5)
+        seen = [digest(r) for r in replicas]
+        tap.ok(refused and seen == had and not any(is_up(r) for r in replicas) and stats(p, "sync_full") == 0, "killed, back and empty: its replicas keep what they have", seen)
+        p.call("FLUSHALL")
+        tap.ok(all(wait_until(lambda r=r: same(p, r), 30) for r in replicas), "FLUSHALL says that it is meant to be empty")
+        p.call("SET", "a", "b")
+        primary.process.kill()
+        primary.process.wait(20)
+        primary.start()
+        p = primary.client(30)
+        wait_until(lambda: log_has(primary, "it is refused"), 10)
+        p.call("CONFIG", "SET", "repl-refuse-void", "no")
+        tap.ok(all(wait_until(lambda r=r: same(p, r), 30) for r in replicas), "and so does the option")
+
+
 def check_primary_restarts(tap, rng):
     """Ours as primary: started with the file of its SHUTDOWN it goes on with its history, and buries what has died meanwhile."""
     with Server(OURS, QUICK, tcp=True) as primary, Server(REDIS, QUICK, tcp=True) as replica:
@@ -198,6 +250,8 @@ check_loads(tap, dice)
 check_chain(tap, dice)
 check_restarts(tap, dice)
 check_primary_restarts(tap, dice)
+check_hidden(tap, dice)
+check_void(tap, dice)
 check_users(tap, dice)
 check_tls(tap, dice)
 tap.done()
