@@ -144,6 +144,7 @@ struct server {
     struct {
         int64_t until_ms;          /* it waits so long for replicas; 0: nobody wants it to stop */
         unsigned flags;            /* enum shutdown_on_sig */
+        volatile sig_atomic_t by;  /* the signal that began it; 0: none did, or it is over */
     } leaving;                     /* server/shutdown.c */
     bool active_expire;            /* DEBUG SET-ACTIVE-EXPIRE */
     bool pause_cron;               /* DEBUG PAUSE-CRON */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The handlers only note the signal and ring the loop's wake-up (both allowed in a handler); the loop stops at the end
- * of its turn, with replies pushed and sockets closed. A second SIGINT ends the process at once, as redis-server does.
+ * of its turn, with replies pushed and sockets closed. SIGINT behind another signal ends the process at once, whether
+ * replicas are waited for or data saved, as with redis-server.
  *
  * Replicas are waited for first, with writes held: shutdown-timeout says how long. What is to be saved is saved then,
  * with nobody served; if that fails the server stays, unless it is forced to go.
@@ -26,7 +27,7 @@ static struct server *signalled; /* a handler gets no argument */
 static void on_signal(int sig)
 {
     struct server *srv = signalled;
-    if (sig == SIGINT && srv->signal == SIGINT) {
+    if (sig == SIGINT && (srv->signal || srv->leaving.by)) {
         save_remove_temporary();
         _exit(1);
     }
@@ -127,6 +128,7 @@ static void stay(struct worker *w)
 {
     w->srv->leaving.until_ms = 0;
     w->srv->signal = 0;
+    w->srv->leaving.by = 0;
     worker_go_on(w, STANDSTILL_SHUTDOWN);
     blocked_log_moved(w);
 }
@@ -177,6 +179,7 @@ void shutdown_by_signal(struct worker *w)
     const struct config *cfg = w->conf.cfg;
     bool interrupt = srv->signal == SIGINT;
     server_log(srv, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...", interrupt ? "SIGINT" : "SIGTERM");
+    srv->leaving.by = srv->signal;
     srv->signal = 0;
     shutdown_begin(w, (unsigned)(interrupt ? cfg->shutdown_on_sigint : cfg->shutdown_on_sigterm));
 }

@@ -281,6 +281,20 @@ def loading():
         del before
 
 
+def interrupted():
+    """A second signal, if it is SIGINT, ends a save that is to end it."""
+    for first in (signal.SIGINT, signal.SIGTERM):
+        with Server(OURS, ["--save", "3600 1"]) as server:
+            client = server.client(PATIENCE)
+            client.call("MSET", "a", "1", "b", "2")
+            client.call("CONFIG", "SET", "rdb-key-save-delay", "60000000")
+            server.process.send_signal(first)
+            temporary = os.path.join(server.dir, "temp-%d.rdb" % server.pid)
+            wait_until(lambda: os.path.exists(temporary))
+            server.process.send_signal(signal.SIGINT)
+            tap.ok(ends(server) == 1 and not os.path.exists(temporary), "SIGINT behind %s ends it at once, and nothing is left" % first.name)
+
+
 def popen(server, *args):
     with open(server.log, "ab") as log:
         return subprocess.Popen([OURS, "--port", "0", "--unixsocket", server.path, "--dir", server.dir] + list(args), cwd=server.dir, stdout=log, stderr=log)
@@ -410,6 +424,7 @@ for number in ([int(s) for s in sys.argv[1:]] or [1, 2, 3]):
 one_at_a_time()
 points()
 full_disk()
+interrupted()
 loading()
 loaded_in_a_moment()
 more_than_maxmemory()
