@@ -346,6 +346,7 @@ static void test_what_is_ours_is_shown_and_may_be_set_to_what_it_is(void **state
     assert_string_equal(
         get("libos*"), "libos=;libos-config=;libos-interface=;libos-address=;libos-gateway=;libos-eal=;libos-settings=;"
                        "libos-pcap=;libos-files=auto;libos-spin-us=-1;");
+    assert_string_equal(get("shm-path*"), "shm-path=;shm-path-perm=0;");
     load("libos posix\nlibos-address \"10.0.0.2/24 fd00::2/64\"");
     assert_string_equal(get("libos libos-address"), "libos=posix;libos-address=10.0.0.2/24 fd00::2/64;");
     assert_string_equal(set("libos posix libos-address \"10.0.0.2/24 fd00::2/64\" libos-eal \"\""), "");
