@@ -16,7 +16,7 @@
  *                        --> reject: gone at once, no RELEASED
  *
  * - An end is the device's struct; the library gives it a 64-bit word of its own, which every completion about it
- *   carries. Words are not 0, and the device never looks behind them.
+ *   carries. Words are not 0, those of requests are below 2^63, and the device never looks behind them.
  * - Each poll takes what the event channel and the completion queue have, in this order for one end: RECEIVED may come
  *   before ESTABLISHED (the data may overtake the event), nothing comes before REQUESTED or behind RELEASED.
  * - Between release() and RELEASED the device gives back what was posted: receives of the shared queue that this end
@@ -152,7 +152,8 @@ struct msgdev_caps {
 /* Queues of a connection, and what its connect() or accept() tells the peer. */
 struct msgdev_params {
     uint32_t send_depth, recv_depth; /* recv_depth 0: receives are those of the shared queue */
-    /* accept(): receives for the own queue, in place before the peer hears of it; their end is not looked at */
+    /* Receives for the own queue, in place before the peer hears of it. The requests are copied; their end is not looked
+     * at. */
     const struct msgdev_request *receives;
     uint32_t receive_count;
     const void *private_data;

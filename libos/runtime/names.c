@@ -12,7 +12,7 @@ static const struct {
 } names[] = {
     {"posix", "catnap"}, {"uring", "catcollar"}, {"packet", "catpowder"}, {"xdp", "catpowder-xdp"},
     {"dpdk", "catnip"},  {"rdma", "catmint"},    {"shm", "catmem"},       {"shm", "catloop"},
-    {"disk", "cattree"}, {"sim", "sim"},         {"loop", "loop"},
+    {"disk", "cattree"}, {"sim", "sim"},         {"loop", "loop"},        {"rdma-loop", "rdma-loop"},
 };
 
 const char *libos_canonical_name(const char *name)

@@ -100,8 +100,8 @@ def calls():
 
 FOLDERS = {"Every library OS": ["demi/init.c"], "Streams": ["libos/posix/*.c", "libos/inet/configure.c"],
            "shm": ["libos/shm/*.c"], "Raw frames": ["libos/inet/configure.c"], "packet": ["libos/packet/*.c"], "xdp": ["libos/xdp/*.c"],
-           "dpdk": ["libos/dpdk/*.c"], "Faults": ["libos/fault/*.c"]}
-READERS = re.compile(r'\b(config_(?:get|int|bool|next)|keys_(?:get|bool|number|size|item)|read_off|read_ms|plugin_(?:text|number|choice)'
+           "dpdk": ["libos/dpdk/*.c"], "rdma": ["libos/rdma/options.c", "libos/verbs/*.c"], "Faults": ["libos/fault/*.c"]}
+READERS = re.compile(r'\b(config_(?:get|int|bool|next)|keys_(?:get|bool|number|size|item)|read_off|read_ms|read_count|plugin_(?:text|number|choice)'
                      r'|packet_key_(?:number|flag|mac)|key|ppm|number|env->get)\((?:[^()",]+, )?"([^"]+)"((?:, [^,()]+)*)')
 UNITS = {"k": 10, "m": 20, "g": 30}
 CONSTANTS = {"PACKET_QUEUES_MAX": 64, "DPDK_QUEUES_MAX": 64, "MTU_LEAST": 68, "UINT64_MAX": None, "BURST_MAX": None}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Messages become bytes of streams.
+ *
+ * The receives of all connections are one queue of equal buffers. Short messages are copied out, so that the buffer goes
+ * back at once; the others are given to the program as they lie, and a new buffer takes their place. The queue is filled
+ * whatever the program does: how much it may leave unread is bounded by the windows.
+ */
+#include "libos/rdma/sock.h"
+
+#include "libos/runtime/handover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define COPY_OUT 1024u /* bytes up to which a message is copied; a small buffer holds them */
+
+static_assert(COPY_OUT <= BUF_SMALL_SIZE, "the cheap kind of buffer");
+
+/* --- the shared queue ---------------------------------------------------------------------------------------------- */
+
+void rdma_recv_spare(struct rdma *r, struct buf *b)
+{
+    if (r->spare_count == RDMA_SPARE_MAX) buf_unref(b);
+    else r->spare[r->spare_count++] = b;
+}
+
+static struct buf *receive_new(struct rdma *r)
+{
+    if (likely(r->spare_count)) return r->spare[--r->spare_count];
+    return buf_take(r->o.receive_size);
+}
+
+int rdma_recv_init(struct rdma *r)
+{
+    uint32_t n = r->depth;
+    r->receives = calloc(n, sizeof(struct buf *));
+    r->places = calloc(n, sizeof *r->places);
+    if (!r->receives || !r->places) return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++) r->places[i] = n - 1 - i;
+    return 0;
+}
+
+void rdma_recv_fini(struct rdma *r)
+{
+    for (uint32_t i = 0; r->receives && i < r->depth; i++)
+        if (r->receives[i]) buf_unref(r->receives[i]);
+    while (r->spare_count) buf_unref(r->spare[--r->spare_count]);
+    free(r->receives);
+    free(r->places);
+}
+
+struct buf *rdma_recv_take(struct rdma *r, uint64_t word)
+{
+    ASSERT(word - 1 < r->depth);
+    struct buf *b = r->receives[word - 1];
+    ASSERT(b);
+    r->receives[word - 1] = NULL;
+    r->posted--;
+    r->places[r->depth - r->posted - 1] = (uint32_t)word - 1;
+    return b;
+}
+
+/* Each takes the next free place, which is its own once the device has taken it. */
+static unsigned fill(struct rdma *r, struct msgdev_request *q, struct msgdev_piece *pieces)
+{
+    uint32_t left = r->depth - r->posted;
+    unsigned n = 0;
+    for (; n < MSGDEV_BURST && n < left; n++) {
+        struct buf *b = receive_new(r);
+        void *cookie = b ? region_cookie(r->dev->registry, b->data) : NULL;
+        if (unlikely(!cookie)) {
+            if (b) buf_unref(b);
+            r->no_buffer++;
+            break;
+        }
+        uint32_t place = r->places[left - 1 - n];
+        r->receives[place] = b;
+        pieces[n] = (struct msgdev_piece){.p = b->data, .n = r->o.receive_size, .cookie = cookie};
+        q[n] =
+            (struct msgdev_request){.word = place + 1, .pieces = &pieces[n], .piece_count = 1, .verb = MSGDEV_RECEIVE};
+    }
+    return n;
+}
+
+void rdma_recv_post(struct rdma *r)
+{
+    struct msgdev_request q[MSGDEV_BURST];
+    struct msgdev_piece pieces[MSGDEV_BURST];
+    while (r->posted < r->depth) {
+        unsigned n = fill(r, q, pieces);
+        if (!n) return;
+        unsigned taken = r->dev->ops->post(r->dev, q, n);
+        ASSERT(taken <= n);
+        r->posted += taken;
+        for (unsigned i = taken; i < n; i++) {
+            rdma_recv_spare(r, r->receives[q[i].word - 1]);
+            r->receives[q[i].word - 1] = NULL;
+        }
+        if (taken < n) {
+            r->receives_short++;
+            return;
+        }
+    }
+}
+
+/* --- messages ------------------------------------------------------------------------------------------------------ */
+
+/* We are done with a message of the peer: it may send another. */
+static inline void consumed(struct rdma_conn *c)
+{
+    c->consumed++;
+    if (c->consumed - c->told >= c->window_in / 2) rdma_send_mark(c);
+}
+
+static inline bool is_wanted(const struct rdma_conn *c) { return !c->sock || !(c->sock->st.flags & STREAM_READ_SHUT); }
+
+/* The bytes behind the head, as a buffer of the program's. NULL: no memory for a copy; b is the caller's then. */
+static struct buf *payload(struct rdma *r, struct buf *b, uint32_t len)
+{
+    if (len > COPY_OUT) {
+        b->len = WIRE_HEAD_SIZE + len;
+        buf_trim_front(b, WIRE_HEAD_SIZE);
+        return b;
+    }
+    struct buf *small = buf_take(len);
+    if (unlikely(!small)) return NULL;
+    memcpy(buf_put_back(small, len), b->data + WIRE_HEAD_SIZE, len);
+    rdma_recv_spare(r, b);
+    return small;
+}
+
+static void data(struct rdma_conn *c, struct buf *b, uint32_t len)
+{
+    struct rdma *r = c->r;
+    struct rdma_sock *s = c->sock;
+    r->rx_bytes += len;
+    if (unlikely(!is_wanted(c) || (!s && !c->listener))) {
+        rdma_recv_spare(r, b);
+        consumed(c);
+        return;
+    }
+    struct buf *given = payload(r, b, len);
+    if (unlikely(!given)) {
+        r->no_buffer++;
+        rdma_recv_spare(r, b);
+        rdma_conn_fail(c, ENOMEM);
+        return;
+    }
+    if (likely(s && s->st.pops.head)) {
+        DASSERT(!c->rx);
+        consumed(c);
+        stream_give(ops_of(r), op_list_shift(&s->st.pops), given);
+        return;
+    }
+    *c->rx_tail = given;
+    c->rx_tail = &given->next;
+}
+
+static void fin(struct rdma_conn *c)
+{
+    c->fin_received = true;
+    c->fin_seen_due = true;
+    rdma_send_mark(c);
+    if (!c->sock) return;
+    c->sock->st.flags |= STREAM_ENDED;
+    if (!c->rx) stream_give_ends(ops_of(c->r), &c->sock->st);
+}
+
+/* What a peer may say when. */
+static const char *objection(const struct rdma_conn *c, const struct wire_head *h)
+{
+    if (c->received - c->consumed > c->window_in) return "more messages than its window has";
+    if (h->kind == WIRE_DATA && c->fin_received) return "bytes behind the end";
+    if (h->kind == WIRE_FIN && c->fin_received) return "a second end";
+    if (h->kind == WIRE_FIN_SEEN && (!c->fin_sent || c->fin_confirmed)) return "an answer to no end";
+    return NULL;
+}
+
+void rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
+{
+    struct rdma *r = c->r;
+    struct wire_head h;
+    const char *why;
+    r->rx_messages++;
+    c->is_silent = false;
+    if (unlikely(c->state > CONN_UP)) { /* on our way out */
+        rdma_recv_spare(r, b);
+        return;
+    }
+    c->received++;
+    bool fine = n <= r->o.receive_size && wire_get_head(b->data, n, &h);
+    why = !fine ? "a message that is none" : objection(c, &h);
+    if (likely(!why) && unlikely(!rdma_send_granted(c, h.count))) why = "a count of more than was sent";
+    if (unlikely(why)) {
+        rdma_recv_spare(r, b);
+        rdma_conn_protocol_error(c, why);
+        return;
+    }
+    if (unlikely(h.flags & WIRE_STALLED)) c->peer_stalled = true;
+    if (likely(h.kind == WIRE_DATA)) {
+        data(c, b, h.len);
+        return;
+    }
+    rdma_recv_spare(r, b);
+    consumed(c);
+    if (h.kind == WIRE_FIN) fin(c);
+    if (h.kind == WIRE_FIN_SEEN) c->fin_confirmed = true;
+    rdma_conn_settle(c);
+}
+
+/* --- pops ---------------------------------------------------------------------------------------------------------- */
+
+static struct buf *shift(struct rdma_conn *c)
+{
+    struct buf *b = c->rx;
+    c->rx = b->next;
+    b->next = NULL;
+    if (!c->rx) c->rx_tail = &c->rx;
+    consumed(c);
+    return b;
+}
+
+static bool answer_pop(struct rdma_sock *s, struct op *op)
+{
+    struct rdma_conn *c = s->conn;
+    if (c->rx) {
+        stream_give(ops_of(s->r), op, shift(c));
+        return true;
+    }
+    if (likely(!stream_is_at_end(&s->st))) return false;
+    stream_give_end(ops_of(s->r), &s->st, op);
+    return true;
+}
+
+int rdma_stream_pop(struct queue *q, struct op *op)
+{
+    struct rdma_sock *s = sock_of(q);
+    assert_op_given(q, op, DEMI_OPC_POP);
+    if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
+    if (!s->st.pops.head && answer_pop(s, op)) return 0;
+    op_list_append(&s->st.pops, op);
+    return 0;
+}
+
+void rdma_recv_give(struct rdma_sock *s)
+{
+    while (s->st.pops.head && s->conn->rx) stream_give(ops_of(s->r), op_list_shift(&s->st.pops), shift(s->conn));
+    if (!s->conn->rx && stream_is_at_end(&s->st)) stream_give_ends(ops_of(s->r), &s->st);
+}
+
+/* What had come can still be popped; what comes from now on is thrown away, and the peer may go on sending. */
+int rdma_stream_shutdown_read(struct rdma_sock *s)
+{
+    s->st.flags |= STREAM_READ_SHUT;
+    rdma_recv_give(s);
+    return 0;
+}
+
+void rdma_recv_drop(struct rdma_conn *c)
+{
+    for (struct buf *b; (b = c->rx);) {
+        c->rx = b->next;
+        b->next = NULL;
+        buf_unref(b);
+    }
+    c->rx_tail = &c->rx;
+}
