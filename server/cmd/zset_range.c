@@ -210,7 +210,7 @@ static void remove_range(struct call *c, enum range_by by, const char *event)
         db_delete(c, key);
     } else {
         zset_delete_span(&z, span);
-        zset_store(e, &z);
+        db_store(c, key, e, zset_value(&z));
     }
     db_changed(c, key, NOTIFY_ZSET, event);
     c->dirty += (int64_t)removed - 1;
