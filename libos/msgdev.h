@@ -152,8 +152,8 @@ struct msgdev_caps {
 /* Queues of a connection, and what its connect() or accept() tells the peer. */
 struct msgdev_params {
     uint32_t send_depth, recv_depth; /* recv_depth 0: receives are those of the shared queue */
-    /* Receives for the own queue, in place before the peer hears of it. The requests are copied; their end is not looked
-     * at. */
+    /* Receives for the own queue, in place before the peer hears of it. The requests are copied; their end is not
+     * looked at. */
     const struct msgdev_request *receives;
     uint32_t receive_count;
     const void *private_data;

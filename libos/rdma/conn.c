@@ -2,9 +2,9 @@
  *
  * Life of a connection: its ends, orderly and otherwise, and what device and program each still hold of it.
  *
- * An end is said twice. In the framing: FIN behind the last byte, FIN_SEEN as the answer; this alone says that all bytes
- * have arrived, and is the half-close. To the device: disconnect(), which loses what is still on its way, so it follows
- * the answer, and only when the program has closed its socket. A connection that ends without FIN was cut off.
+ * An end is said twice. In the framing: FIN behind the last byte, FIN_SEEN as the answer; this alone says that all
+ * bytes have arrived, and is the half-close. To the device: disconnect(), which loses what is still on its way, so it
+ * follows the answer, and only when the program has closed its socket. A connection that ends without FIN was cut off.
  */
 #include "libos/rdma/sock.h"
 
@@ -17,7 +17,7 @@
 #define ENDING_NS         1000000000u /* how long the other side's half of a disconnect is waited for */
 #define PROBES_MISSED_MAX 3
 
-/* --- errors -------------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -52,7 +52,7 @@ const char *rdma_status_text(uint8_t status)
     return statuses[status < MSGDEV_STATUS_COUNT ? status : MSGDEV_FAILED_OTHERWISE].text;
 }
 
-/* --- memory -------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 struct rdma_conn *rdma_conn_new(struct rdma *r)
 {
@@ -96,7 +96,7 @@ void rdma_conn_released(struct rdma_conn *c)
     rdma_conn_unhold(c);
 }
 
-/* --- ends ---------------------------------------------------------------------------------------------------------- */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 static void quiet(struct rdma_conn *c)
 {
@@ -180,7 +180,7 @@ void rdma_conn_protocol_error(struct rdma_conn *c, const char *what)
     rdma_conn_fail(c, EPROTO);
 }
 
-/* --- timers -------------------------------------------------------------------------------------------------------- */
+/* --- timers ------------------------------------------------------------------------------------------------------- */
 
 static void on_timer(struct timer *t);
 
@@ -234,7 +234,7 @@ static void on_timer(struct timer *t)
     }
 }
 
-/* --- close --------------------------------------------------------------------------------------------------------- */
+/* --- close -------------------------------------------------------------------------------------------------------- */
 
 static void disconnect(struct rdma_conn *c)
 {
@@ -273,7 +273,7 @@ void rdma_conn_close(struct rdma_conn *c, int32_t linger_s)
     rdma_conn_settle(c);
 }
 
-/* --- invariants ---------------------------------------------------------------------------------------------------- */
+/* --- invariants --------------------------------------------------------------------------------------------------- */
 
 void rdma_conn_check(const struct rdma_conn *c)
 {

@@ -26,7 +26,7 @@
 #define LOOK_NS    1000000000u
 #define STOP_TRIES (MSGDEV_RELEASE_MS * 10) /* 100 us each */
 
-/* --- completions --------------------------------------------------------------------------------------------------- */
+/* --- completions -------------------------------------------------------------------------------------------------- */
 
 static void received(struct rdma *r, const struct msgdev_completion *m)
 {
@@ -116,7 +116,7 @@ int rdma_arm(struct libos *l)
     return r->dev->ops->arm ? r->dev->ops->arm(r->dev) : 0;
 }
 
-/* --- the life of the device ---------------------------------------------------------------------------------------- */
+/* --- the life of the device --------------------------------------------------------------------------------------- */
 
 static void watch_device(struct rdma *r);
 static void unwatch_device(struct rdma *r);
@@ -189,7 +189,7 @@ static void unwatch_device(struct rdma *r)
     wheel_stop(&rt->wheel, &r->look);
 }
 
-/* --- start and stop ------------------------------------------------------------------------------------------------ */
+/* --- start and stop ----------------------------------------------------------------------------------------------- */
 
 static int add_counters(struct rdma *r)
 {

@@ -16,7 +16,7 @@
 
 static_assert(sizeof(struct sockaddr_in) <= sizeof(struct sockaddr_in6), "either fits");
 
-/* --- addresses ------------------------------------------------------------------------------------------------------ */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static in_port_t *port_of(struct sockaddr_in6 *a)
 {
@@ -79,7 +79,7 @@ static void loop_addresses(struct msgdev *d, struct msgdev_end *end, struct sock
     if (peer) memcpy(peer, &e->remote, sizeof e->remote);
 }
 
-/* --- ends ----------------------------------------------------------------------------------------------------------- */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 static struct loop_end *end_new(struct loop *l, uint64_t word)
 {
@@ -274,7 +274,7 @@ unsigned rdma_loop_ends(const struct msgdev *d)
     return n;
 }
 
-/* --- memory --------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static int map(void *dev, void *base, size_t len, void **cookie)
 {
@@ -305,7 +305,7 @@ static void loop_take_back(struct msgdev *d, struct msgdev_lent *lent)
     *lent = (struct msgdev_lent){0};
 }
 
-/* --- the device ----------------------------------------------------------------------------------------------------- */
+/* --- the device --------------------------------------------------------------------------------------------------- */
 
 static void loop_close(struct msgdev *d)
 {

@@ -2,8 +2,8 @@
  *
  * A device of messages that connects the ends of one thread among themselves: the libOS "rdma-loop", and what the tests
  * of libos/rdma stand on. It keeps to libos/msgdev.h as a real one does, and no better: bytes that are not inline move
- * when the request is carried out, in a later poll; between ends there is no order; and it can be told to go wrong, from
- * a seed.
+ * when the request is carried out, in a later poll; between ends there is no order; and it can be told to go wrong,
+ * from a seed.
  */
 #ifndef RDMA_LOOP_H
 #define RDMA_LOOP_H
@@ -25,7 +25,8 @@ struct rdma_loop_faults {
 };
 
 int rdma_loop_open(const struct netdev_env *env, const struct msgdev_wants *wants, struct msgdev **out);
-/* From now on; the device is rdma_loop_open()'s. */
+
+/* For tests; the device is rdma_loop_open()'s. Faults are from now on. */
 void rdma_loop_set_faults(struct msgdev *d, const struct rdma_loop_faults *f);
 /* The device goes (or is there again): every end hears of it, and no new one is made. */
 void rdma_loop_set_link(struct msgdev *d, enum netdev_link link);

@@ -18,7 +18,7 @@ static void *must(void *p)
     return p;
 }
 
-/* --- reports -------------------------------------------------------------------------------------------------------- */
+/* --- reports ------------------------------------------------------------------------------------------------------ */
 
 struct loop_report *loop_report(struct loop_end *e, uint8_t event, uint8_t status, int err)
 {
@@ -74,7 +74,7 @@ void loop_end_over(struct loop_end *e, uint8_t event, uint8_t status, int err)
     peer->peer = NULL;
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void post_receive(struct loop *l, const struct msgdev_request *in)
 {
@@ -133,7 +133,7 @@ unsigned loop_post(struct msgdev *d, const struct msgdev_request *in, unsigned n
     return taken;
 }
 
-/* --- moving --------------------------------------------------------------------------------------------------------- */
+/* --- moving ------------------------------------------------------------------------------------------------------- */
 
 static uint32_t length_of(const struct msgdev_request *r)
 {
@@ -265,7 +265,7 @@ static void move_some(struct loop_end *e)
     }
 }
 
-/* --- poll ----------------------------------------------------------------------------------------------------------- */
+/* --- poll --------------------------------------------------------------------------------------------------------- */
 
 static void free_end(struct loop_end *e)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Streams over the device of loop.h, from seeds: some connections that push, pop, end and close by chance, over a device
- * that is slow, reorders what is of different connections, and, in two seeds of three, goes wrong. What must hold:
+ * Streams over the device of loop.h, from seeds: some connections that push, pop, end and close by chance, over a
+ * device that is slow, reorders what is of different connections, and, in two seeds of three, goes wrong. What must
+ * hold:
  *
- *     always                 every operation ends; whoever reads sees a prefix of what the other side has pushed; at the
- *                            end no connection, word, window or byte of memory is left, and all receives are posted
+ *     always                 every operation ends; whoever reads sees a prefix of what the other side has pushed; at
+ *                            the end no connection, word, window or byte of memory is left, and all receives are posted
  *     where nothing breaks   everything arrives, and then the end
  *
  * RDMA_SEEDS=n runs so many, RDMA_SEED=s that one. Every failure names its seed.
@@ -99,7 +100,7 @@ static void turn(struct runtime *rt)
     rdma_check(rt->libos[0]);
 }
 
-/* --- traffic -------------------------------------------------------------------------------------------------------- */
+/* --- traffic ------------------------------------------------------------------------------------------------------ */
 
 struct side {
     int qd;
@@ -335,7 +336,7 @@ static void test_streams_hold_whatever_the_device_does(void **state)
     for (uint64_t s = 1; !one && s <= count; s++) run(s);
 }
 
-/* --- without chance ------------------------------------------------------------------------------------------------- */
+/* --- without chance ----------------------------------------------------------------------------------------------- */
 
 static int listener_open(struct sockaddr_in *addr)
 {

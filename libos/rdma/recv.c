@@ -2,9 +2,9 @@
  *
  * Messages become bytes of streams.
  *
- * The receives of all connections are one queue of equal buffers. Short messages are copied out, so that the buffer goes
- * back at once; the others are given to the program as they lie, and a new buffer takes their place. The queue is filled
- * whatever the program does: how much it may leave unread is bounded by the windows.
+ * The receives of all connections are one queue of equal buffers. Short messages are copied out, so that the buffer
+ * goes back at once; the others are given to the program as they lie, and a new buffer takes their place. The queue is
+ * filled whatever the program does: how much it may leave unread is bounded by the windows.
  */
 #include "libos/rdma/sock.h"
 
@@ -17,7 +17,7 @@
 
 static_assert(COPY_OUT <= BUF_SMALL_SIZE, "the cheap kind of buffer");
 
-/* --- the shared queue ---------------------------------------------------------------------------------------------- */
+/* --- the shared queue --------------------------------------------------------------------------------------------- */
 
 void rdma_recv_spare(struct rdma *r, struct buf *b)
 {
@@ -104,7 +104,7 @@ void rdma_recv_post(struct rdma *r)
     }
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------ */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* We are done with a message of the peer: it may send another. */
 static inline void consumed(struct rdma_conn *c)
@@ -209,7 +209,7 @@ void rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
     rdma_conn_settle(c);
 }
 
-/* --- pops ---------------------------------------------------------------------------------------------------------- */
+/* --- pops --------------------------------------------------------------------------------------------------------- */
 
 static struct buf *shift(struct rdma_conn *c)
 {

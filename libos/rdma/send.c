@@ -26,7 +26,7 @@
 
 static_assert(GATHER_COPY <= BUF_SMALL_SIZE, "the cheap kind of buffer");
 
-/* --- what is held -------------------------------------------------------------------------------------------------- */
+/* --- what is held ------------------------------------------------------------------------------------------------- */
 
 static inline struct rdma_slot *slot_at(struct rdma_conn *c, uint32_t wr) { return &c->slots[wr & (c->depth - 1u)]; }
 
@@ -76,7 +76,7 @@ void rdma_send_reported(struct rdma_conn *c, uint32_t wr)
     if (c->built != c->queued || c->fin_due || c->fin_seen_due) rdma_send_mark(c);
 }
 
-/* --- credits ------------------------------------------------------------------------------------------------------- */
+/* --- credits ------------------------------------------------------------------------------------------------------ */
 
 static inline uint64_t room(const struct rdma_conn *c) { return c->window_out - (c->sent - c->granted); }
 
@@ -123,7 +123,7 @@ static void stall(struct rdma_conn *c)
 static inline uint64_t owed(const struct rdma_conn *c) { return c->consumed - c->told; }
 static inline bool owes_much(const struct rdma_conn *c) { return owed(c) >= c->window_in / 2; }
 
-/* --- requests ------------------------------------------------------------------------------------------------------ */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void take(struct rdma *r, unsigned n)
 {
@@ -264,7 +264,7 @@ static void build_count(struct rdma_conn *c, bool important)
     request_add(c, q, important);
 }
 
-/* --- data ---------------------------------------------------------------------------------------------------------- */
+/* --- data --------------------------------------------------------------------------------------------------------- */
 
 /* What the next message takes: whole segments, and a part of the last. */
 struct message_cut {
@@ -501,7 +501,7 @@ void rdma_send_drop(struct rdma_conn *c)
     c->wr_passed = c->wr_reported = c->wr_taken = c->wr_built;
 }
 
-/* --- push ---------------------------------------------------------------------------------------------------------- */
+/* --- push --------------------------------------------------------------------------------------------------------- */
 
 static inline int may_push(const struct rdma_sock *s)
 {

@@ -17,7 +17,7 @@
 
 #define ACCEPT_RETRY_NS 10000000u
 
-/* --- addresses ----------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static int read_address(const struct rdma_sock *s, const struct sockaddr *addr, socklen_t size, union rdma_addr *out)
 {
@@ -37,7 +37,7 @@ static socklen_t address_size(const struct rdma_sock *s)
     return s->six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
-/* --- ends of the device -------------------------------------------------------------------------------------------- */
+/* --- ends of the device ------------------------------------------------------------------------------------------- */
 
 /* An end for the socket, bound to s->local if it is BOUND. */
 static int make_end(struct rdma_sock *s)
@@ -82,7 +82,7 @@ int rdma_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
     return 0;
 }
 
-/* --- what we say of ourselves --------------------------------------------------------------------------------------- */
+/* --- what we say of ourselves ------------------------------------------------------------------------------------- */
 
 static struct wire_greeting greeting(const struct rdma_conn *c)
 {
@@ -126,7 +126,7 @@ static void meet(struct rdma_conn *c, const struct wire_greeting *g)
     c->room_out = (g->receive_size < most ? g->receive_size : most) - WIRE_HEAD_SIZE;
 }
 
-/* --- listen, accept ------------------------------------------------------------------------------------------------- */
+/* --- listen, accept ----------------------------------------------------------------------------------------------- */
 
 int rdma_sock_listen(struct queue *q, int backlog)
 {
@@ -292,7 +292,7 @@ void rdma_setup_unlisten(struct rdma_sock *s)
     ASSERT(!s->pending);
 }
 
-/* --- connect ------------------------------------------------------------------------------------------------------- */
+/* --- connect ------------------------------------------------------------------------------------------------------ */
 
 int rdma_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {

@@ -53,7 +53,7 @@ static void sock_close(struct queue *q)
     heap_free(s);
 }
 
-/* --- names --------------------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 static int put_address(const struct rdma_sock *s, const struct sockaddr_storage *from, struct sockaddr *addr,
                        socklen_t *len)
@@ -85,7 +85,7 @@ static int sock_getsockname(struct queue *q, struct sockaddr *addr, socklen_t *l
     return put_address(s, &local, addr, len);
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 static int copy_out(void *val, socklen_t *len, const void *from, size_t n)
 {
@@ -164,7 +164,7 @@ int rdma_sock_getsockopt(struct queue *q, int level, int name, void *val, sockle
     return err ? err : copy_out(val, len, &v, sizeof v);
 }
 
-/* --- queues -------------------------------------------------------------------------------------------------------- */
+/* --- queues ------------------------------------------------------------------------------------------------------- */
 
 static const struct queue_ops stream_ops = {
     .name = "rdma stream",

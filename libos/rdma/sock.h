@@ -5,9 +5,9 @@
  * A socket is what the program has, a connection is what the device has; each may outlive the other.
  *
  *     struct rdma_sock   the queue: who waits, what it is bound to, who was accepted and not taken yet
- *     struct rdma_conn   an end of the device's: what is to be sent and was received, credits, slots. Its address is the
- *                        word that the device knows it by, so it lives until the device has let go of it (end is NULL)
- *                        and nobody else holds it (sock, listener are NULL)
+ *     struct rdma_conn   an end of the device's: what is to be sent and was received, credits, slots. Its address is
+ *                        the word that the device knows it by, so it lives until the device has let go of it (end is
+ *                        NULL) and nobody else holds it (sock, listener are NULL)
  *
  *     of a socket       NEW --bind--> BOUND --listen--> LISTENING
  *                        |              |
@@ -26,9 +26,9 @@
  *                                                        ^ cursor, cursor_off
  *     requests   wr_reported <= wr_passed <= wr_taken <= wr_built, of which built - reported <= send_depth
  *
- * Credits. A message may be sent while sent - granted < window_out, the last place being for messages without data. Both
- * are counts since the beginning; granted comes in the head of each message, and by the peer's write to our word, which
- * is looked at while we wait for room (and then a message comes, too, as WIRE_STALLED asks for).
+ * Credits. A message may be sent while sent - granted < window_out, the last place being for messages without data.
+ * Both are counts since the beginning; granted comes in the head of each message, and by the peer's write to our word,
+ * which is looked at while we wait for room (and then a message comes, too, as WIRE_STALLED asks for).
  */
 #ifndef RDMA_SOCK_H
 #define RDMA_SOCK_H

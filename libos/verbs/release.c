@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The end of an end. Its memory is the library's again when its queue pair is destroyed, and that waits until everything
- * posted has come back, so that no completion of it is left in the queue when its number is given to another:
+ * The end of an end. Its memory is the library's again when its queue pair is destroyed, and that waits until
+ * everything posted has come back, so that no completion of it is left in the queue when its number is given to
+ * another:
  *
  *     release()   disconnect; queue pair to the error state; a marked request into each of its own queues
  *     poll()      the marks come back flushed: everything before them has been reported

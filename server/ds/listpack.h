@@ -9,8 +9,8 @@
  * A string in number_parse_i64()'s spelling is stored as an integer; reading it back gives the same text.
  *
  * `lp` is the whole, an `entry` points into it. Functions that return `unsigned char *lp` may have moved it: the old
- * pointer and all entries of it are dead. lp memory comes from mem_alloc(), but for guests. Except lp_validate(), everything expects a
- * valid listpack.
+ * pointer and all entries of it are dead. lp memory comes from mem_alloc(), but for guests. Except lp_validate(),
+ * everything expects a valid listpack.
  */
 #ifndef SERVER_DS_LISTPACK_H
 #define SERVER_DS_LISTPACK_H

@@ -112,7 +112,7 @@ static void test_a_task_reads_the_same(void **state)
     assert_int_equal(qr.qr_ret, 7);
 }
 
-/* --- what is fed --------------------------------------------------------------------------------------------------- */
+/* --- what is fed -------------------------------------------------------------------------------------------------- */
 
 struct feeder {
     struct read_ahead *r;
@@ -208,7 +208,7 @@ static void test_an_end_that_is_an_error_comes_behind_what_was_fed(void **state)
     read_ahead_close(r);
 }
 
-/* --- what ends early ----------------------------------------------------------------------------------------------- */
+/* --- what ends early ---------------------------------------------------------------------------------------------- */
 
 static void test_it_may_be_given_up_at_any_block(void **state)
 {

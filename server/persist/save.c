@@ -209,9 +209,9 @@ static uint64_t parts_of_clients(const struct save *s)
     return held < limit / 2 ? part * 3 / 4 : part / 2;
 }
 
-/* Threads want more processors than there are: the kernel has taken it from the loop lately. Then the walk leaves half of
- * the time: a loop that has had its share already waits behind all others for the next, whoever asks it for something
- * meanwhile. */
+/* Threads want more processors than there are: the kernel has taken it from the loop lately. Then the walk leaves half
+ * of the time: a loop that has had its share already waits behind all others for the next, whoever asks it for
+ * something meanwhile. */
 static bool is_crowded(struct save *s)
 {
     struct rusage used;

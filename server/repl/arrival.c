@@ -8,8 +8,8 @@
  *                         swapdb        as it comes, beside the old data, whose place it takes when it is whole. They
  *                                       are served meanwhile if they are of the same history, only older
  *
- * What is loaded as it comes is loaded by a task of its own; a task that receives feeds it (server/persist/read_ahead.h),
- * and whichever of them ends last settles the matter.
+ * What is loaded as it comes is loaded by a task of its own; a task that receives feeds it
+ * (server/persist/read_ahead.h), and whichever of them ends last settles the matter.
  *
  * A file is renamed to dbfilename when it was loaded: what cannot be loaded takes nobody's place.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The inside of the double (double.h): what its three files see of each other. All state stands under one lock, taken by
- * whatever the plug-in calls.
+ * The inside of the double (double.h): what its three files see of each other. All state stands under one lock, taken
+ * by whatever the plug-in calls.
  */
 #ifndef TESTS_RDMA_DOUBLE_PARTS_H
 #define TESTS_RDMA_DOUBLE_PARTS_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The double's queues: what is posted is carried out at once where the peer has room for it, else when it has. A slot of
- * a send queue is free again when a completion of it or of a later request has been polled, as on siw, to the number.
+ * The double's queues: what is posted is carried out at once where the peer has room for it, else when it has. A slot
+ * of a send queue is free again when a completion of it or of a later request has been polled, as on siw, to the
+ * number.
  */
 #include "tests/rdma/double_parts.h"
 

@@ -850,7 +850,7 @@ static void test_which_device(void **state)
     assert_int_equal(ctl->live(), 0);
 }
 
-/* --- which cases ---------------------------------------------------------------------------------------------------- */
+/* --- which cases -------------------------------------------------------------------------------------------------- */
 
 #define ON_ANY                                                                                                         \
     cmocka_unit_test(test_messages_arrive_in_order_both_ways),                                                         \

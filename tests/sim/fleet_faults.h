@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What goes wrong in a fleet: links that are cut, in both directions or in one, that break or become slow; replicas that
- * die, are restarted, come back with files of the past, follow another; disks that fill up and fail; clocks that are set;
- * settings that change. What may leave a replica no other way than a snapshot says so (fleet->may_full).
+ * What goes wrong in a fleet: links that are cut, in both directions or in one, that break or become slow; replicas
+ * that die, are restarted, come back with files of the past, follow another; disks that fill up and fail; clocks that
+ * are set; settings that change. What may leave a replica no other way than a snapshot says so (fleet->may_full).
  */
 #ifndef TESTS_SIM_FLEET_FAULTS_H
 #define TESTS_SIM_FLEET_FAULTS_H

@@ -128,7 +128,7 @@ static inline void quiet_point(struct fleet *f, const int64_t *floor, int64_t fu
     f->may_full = f->rest = false;
 }
 
-/* --- changes of primary. Each says what has to be there at its end ------------------------------------------------------------------------------------------- */
+/* --- changes of primary. Each says what has to be there at its end ------------------------------------------------ */
 
 static inline bool promote(struct fleet *f, int i)
 {

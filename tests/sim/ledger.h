@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a fleet's servers have in their histories, byte by byte, kept by somebody who sees all of them. Each time a server
- * appends to its history the ledger looks (the journal tells): who is nobody's replica makes the bytes of its id, and
- * goes on exactly where that id stands; a replica has bytes that were made, at the offset at which they were made.
+ * What a fleet's servers have in their histories, byte by byte, kept by somebody who sees all of them. Each time a
+ * server appends to its history the ledger looks (the journal tells): who is nobody's replica makes the bytes of its
+ * id, and goes on exactly where that id stands; a replica has bytes that were made, at the offset at which they were
+ * made.
  *
  *     id I   ------------------------x-------------            made by a primary that was deposed at x
  *     id J                           '-------------------      made by who was promoted at x: its parent is I up to x
