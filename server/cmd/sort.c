@@ -266,9 +266,8 @@ static const struct entry *make_tree(struct call *c, struct entry *e)
     struct zset_iter it;
     zset_iter_init(&it, &packed, zset_whole(&packed), false);
     while (zset_iter_next(&it)) zset_append(&tree, it.member, zset_iter_score(&it), &rules);
-    e = db_store(c, call_key(c, 1), e, zset_value(&tree));
-    zset_free(&packed);
-    return e;
+    zset_free(&packed); /* before db_store(): a guest goes with its entry */
+    return db_store(c, call_key(c, 1), e, zset_value(&tree));
 }
 
 static void sort_key(struct call *c, bool read_only)

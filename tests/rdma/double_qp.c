@@ -448,7 +448,7 @@ static int add_send(struct dbl_qp *q, const struct ibv_send_wr *wr)
     if (wr->opcode == IBV_WR_RDMA_WRITE_WITH_IMM && q->dev->is_iwarp) return EINVAL;
     struct dbl_send *s = &q->sends[(q->at + q->count) % q->size];
     *s = (struct dbl_send){.wr = *wr};
-    memcpy(s->sges, wr->sg_list, (size_t)wr->num_sge * sizeof *s->sges);
+    if (wr->num_sge) memcpy(s->sges, wr->sg_list, (size_t)wr->num_sge * sizeof *s->sges);
     if (wr->send_flags & IBV_SEND_INLINE) {
         const uint32_t n = length_of(s);
         if (n > q->inline_max) return EINVAL;

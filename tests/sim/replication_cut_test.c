@@ -26,6 +26,7 @@ struct cut_case {
 };
 
 static unsigned reached; /* cases in which so many bytes were sent at all, in all seeds */
+static unsigned cuts;    /* cases */
 
 static struct cut_case case_of(uint64_t seed)
 {
@@ -134,6 +135,7 @@ static void set_up_cut(struct world *w)
                                         CUT_CONF "repl-diskless-load swapdb\n"};
     struct fleet *f = fleet_new(w, confs[w->seed % WAYS / 6], 2 + (int)(case_of(w->seed).bytes & 1), 1);
     f->strict = false;
+    cuts++;
     fleet_add_line(w, f);
     sim_host_add(w->sim, "10.0.2.1", cut_director_main, f);
 }
@@ -150,7 +152,8 @@ static void test_a_link_may_end_at_any_byte(void **state)
 {
     rolls_dice = true; /* a snapshot says how much memory the process has */
     run_seeds(&(struct scenario){"cut", set_up_cut, cut_verify, SEC(36000)}, 120);
-    if (!getenv("SIM_SEED") && !getenv("SIM_SEEDS")) assert_true(reached > 20);
+    /* Not all of them lie behind the end. */
+    if (!getenv("SIM_SEED") && !getenv("SIM_SEEDS")) assert_true(reached * 6 > cuts);
 }
 
 int main(void)
