@@ -36,7 +36,7 @@ static void abandon(struct hash_change *ch)
 
 static void changed(struct call *c, struct hash_change *ch, const char *event, int64_t n)
 {
-    if (ch->e) db_store(c, call_key(c, 1), ch->e, hash_value(&ch->h));
+    if (ch->e) hash_store(ch->e, &ch->h);
     else db_put_value(c, call_key(c, 1), hash_value(&ch->h), -1, 0);
     db_changed(c, call_key(c, 1), NOTIFY_HASH, event);
     c->dirty += n - 1;
@@ -97,7 +97,7 @@ void cmd_hdel(struct call *c)
     struct hash h = hash_of(e);
     int64_t removed = 0;
     for (int i = 2; i < c->argc && hash_count(&h); i++) removed += hash_remove(&h, c->argv[i]);
-    db_store(c, key, e, hash_value(&h));
+    hash_store(e, &h);
     if (removed) {
         bool emptied = hash_count(&h) == 0;
         if (emptied) db_delete(c, key);

@@ -121,7 +121,7 @@ void zset_add_scored(struct call *c, const struct zset_additions *a)
     struct zset z = e ? zset_of(e) : zset_new(count, member_at(c, a, 0).n, &rules);
     if (e) zset_expect(&z, count, &rules);
     n = add_each(c, &z, a, &rules);
-    if (e) db_store(c, key, e, zset_value(&z));
+    if (e) zset_store(e, &z);
     else db_put_value(c, key, zset_value(&z), -1, 0);
     reply_added(c, &n, a->scores[0], a->flags);
     if (n.added + n.updated == 0) return;
@@ -160,7 +160,7 @@ void cmd_zrem(struct call *c)
     struct zset z = zset_of(e);
     int64_t removed = 0;
     for (int i = 2; i < c->argc && zset_count(&z); i++) removed += zset_remove(&z, c->argv[i]);
-    db_store(c, key, e, zset_value(&z));
+    zset_store(e, &z);
     if (removed) {
         bool emptied = zset_count(&z) == 0;
         if (emptied) db_delete(c, key);

@@ -54,7 +54,7 @@ static size_t pop(struct call *c, const struct key_ref *key, struct entry *e, en
         db_delete(c, key);
     } else {
         zset_delete_span(&z, span);
-        db_store(c, key, e, zset_value(&z));
+        zset_store(e, &z);
     }
     db_changed(c, key, NOTIFY_ZSET, end == POP_MIN ? "zpopmin" : "zpopmax");
     c->dirty += (int64_t)n - 1;

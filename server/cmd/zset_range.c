@@ -210,7 +210,7 @@ static void remove_range(struct call *c, enum range_by by, const char *event)
         db_delete(c, key);
     } else {
         zset_delete_span(&z, span);
-        db_store(c, key, e, zset_value(&z));
+        zset_store(e, &z);
     }
     db_changed(c, key, NOTIFY_ZSET, event);
     c->dirty += (int64_t)removed - 1;

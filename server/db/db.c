@@ -287,16 +287,6 @@ char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e
     return entry_embedded(e);
 }
 
-struct entry *db_store_other(struct call *c, const struct key_ref *key, struct entry *e, struct value v)
-{
-    if (entry_take_back(e, v)) return e;
-    struct place p = place_of(c, c->db, key, e);
-    e = entry_adopt(e, v);
-    table_replace_slot(&p.slice->table, p.slot, e);
-    keyspace_assert_entry(e, key);
-    return e;
-}
-
 /* --- delete ------------------------------------------------------------------------------------------------------ */
 
 void keyspace_discard(struct call *c, struct entry *e, bool lazy)

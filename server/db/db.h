@@ -106,14 +106,6 @@ struct entry *db_put_value(struct call *c, const struct key_ref *key, struct val
                            unsigned flags);
 struct entry *db_put_value_in(struct call *c, struct db *db, const struct key_ref *key, struct value v,
                               int64_t expire_ms, unsigned flags);
-/* What a view of e's value has become (server/types/): of a hash or sorted set that was changed through the doors of
- * its type. Its place may change: returns it. */
-struct entry *db_store_other(struct call *c, const struct key_ref *key, struct entry *e, struct value v);
-static inline struct entry *db_store(struct call *c, const struct key_ref *key, struct entry *e, struct value v)
-{
-    if (likely(entry_ptr(e) == v.p && e->enc == v.enc) && !entry_is_loose(e)) return e;
-    return db_store_other(c, key, e, v);
-}
 /* Makes a string's bytes writable with the given length (kept bytes, new ones zero) and marks it edited; returns
  * where they are; *e is updated because the entry may move. For APPEND, SETRANGE, SETBIT. */
 char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e, size_t new_len);

@@ -6,13 +6,9 @@
  */
 #include "server/db/entry_build.h"
 
-#include "server/ds/listpack.h"
 #include "server/ds/number.h"
 #include "server/ds/quicklist.h"
 #include "server/mem.h"
-
-_Static_assert(sizeof(struct entry) + 8 + ENTRY_HOST_KEY_MAX + 2 <= LP_GUEST_AT_MAX, "a distance is a byte");
-_Static_assert(ENTRY_EMBED_MAX == LP_GUEST_SIZE_MAX, "what grows out of one has to stand alone");
 
 #define EMBSTR_SHOWN_MAX 44 /* Redis calls longer strings "raw" */
 
@@ -23,7 +19,7 @@ size_t entry_size(const struct entry *e)
     size_t n = sizeof *e + entry_expire_size(e) + entry_slot_size(e);
     if (unlikely(e->flags & ENTRY_LONG_KEY)) n += 4 + load_u32(e->body + entry_expire_size(e) + entry_slot_size(e));
     else n += e->klen;
-    return n + e->vlen;
+    return n + e->vlen; /* vlen is 0 unless EMBSTR */
 }
 
 bool entry_string_is_int(struct bytes s, int64_t *out)
@@ -38,7 +34,7 @@ bool entry_string_is_int(struct bytes s, int64_t *out)
 /* Everything but what the slot and the embedded string hold. */
 static struct entry *make(struct bytes key, enum obj_type type, enum obj_encoding enc, size_t vlen, int64_t expire_ms)
 {
-    size_t fixed = (expire_ms >= 0 ? 8 : 0) + (enc == ENC_EMBSTR || vlen ? 0 : 8);
+    size_t fixed = (expire_ms >= 0 ? 8 : 0) + (enc == ENC_EMBSTR ? 0 : 8);
     struct entry *e = mem_alloc(entry_round(sizeof *e + fixed + key_room(key) + vlen));
     e->lru = 0;
     e->type = type;
@@ -88,35 +84,8 @@ struct entry *entry_new_string(struct bytes key, struct bytes val, int64_t expir
     return e;
 }
 
-/* A few bytes more beside those of large ones would be nothing, and then they move alone when they grow. Lists grow and
- * shrink at each command, and sets by one element: what a pointer takes is the price of that. */
-static bool fits_inside(struct bytes key, struct value v)
-{
-    return v.enc == ENC_LISTPACK && (v.type == OBJ_HASH || v.type == OBJ_ZSET) && key.n <= ENTRY_HOST_KEY_MAX &&
-           lp_bytes(v.p) <= ENTRY_EMBED_MAX;
-}
-
-/* The byte in front of the listpack. */
-static void put_distance(struct entry *e)
-{
-    unsigned char *lp = entry_ptr(e);
-    lp[-1] = (unsigned char)(lp - (unsigned char *)e);
-}
-
-static struct entry *new_host(struct bytes key, struct value v, int64_t expire_ms)
-{
-    size_t before = sizeof(struct entry) + (expire_ms >= 0 ? 8 : 0) + key.n, n = lp_bytes(v.p);
-    size_t vlen = entry_round(((before + 1) | 1) + n) - before;
-    struct entry *e = make(key, v.type, ENC_LISTPACK, vlen, expire_ms);
-    memcpy(entry_ptr(e), v.p, n);
-    put_distance(e);
-    lp_free(v.p);
-    return e;
-}
-
 struct entry *entry_new_value(struct bytes key, struct value v, int64_t expire_ms)
 {
-    if (fits_inside(key, v)) return new_host(key, v, expire_ms);
     if (v.type == OBJ_STRING && v.enc == ENC_INT) return entry_new_int(key, v.i, expire_ms);
     if (v.type == OBJ_STRING) {
         struct blob *b = v.p;
@@ -134,58 +103,8 @@ struct entry *entry_new_value(struct bytes key, struct value v, int64_t expire_m
 
 /* --- another shape -------------------------------------------------------------------------------------------- */
 
-bool entry_take_back(struct entry *e, struct value v)
-{
-    DASSERT(e->type == v.type);
-    if (!entry_is_host(e)) {
-        entry_set_value(e, v.enc, v.p);
-        return true;
-    }
-    char *inside = entry_ptr(e);
-    size_t room = (size_t)((char *)e + entry_size(e) - inside);
-    if (v.enc != ENC_LISTPACK || v.p == inside || lp_bytes(v.p) > room) return false;
-    memcpy(inside, v.p, lp_bytes(v.p)); /* it had been shorter in between */
-    lp_free(v.p);
-    return true;
-}
-
-/* The copy of e that the listpack moved to. */
-static struct entry *moved_host(const struct entry *e, unsigned char *lp)
-{
-    struct entry *n = (struct entry *)(lp - lp_guest_at(lp));
-    lp[-1] &= (unsigned char)~LP_GUEST_MOVING;
-    n->vlen = (uint16_t)(entry_round(lp_guest_at(lp) + lp_bytes(lp)) - (entry_size(e) - e->vlen));
-    return n;
-}
-
-struct entry *entry_adopt(struct entry *e, struct value v)
-{
-    if (entry_take_back(e, v)) return e;
-    struct entry *n;
-    if (v.enc == ENC_LISTPACK && lp_is_moving(v.p)) {
-        n = moved_host(e, v.p);
-    } else {
-        if (v.p == entry_ptr(e)) v.p = lp_dup(v.p);
-        n = entry_new_value(entry_key(e), v, entry_expire(e));
-        n->lru = e->lru;
-        n->flags |= e->flags & ENTRY_STAMP;
-    }
-    entry_free_shell(e);
-    return n;
-}
-
-static struct entry *rekey_host(struct entry *e, struct bytes key)
-{
-    struct value v = {.type = e->type, .enc = e->enc, .p = lp_dup(entry_ptr(e))};
-    struct entry *n = entry_new_value(key, v, entry_expire(e));
-    n->lru = e->lru;
-    entry_free_shell(e);
-    return n;
-}
-
 struct entry *entry_rekey(struct entry *e, struct bytes key)
 {
-    if (entry_is_host(e)) return rekey_host(e, key);
     struct bytes old = entry_key(e);
     size_t vlen = e->vlen;
     struct entry *n = make(key, e->type, e->enc, vlen, entry_expire(e));
@@ -207,9 +126,7 @@ struct entry *entry_reshape_expire(struct entry *e, int64_t expire_ms)
         size_t size = entry_size(e);
         memmove(e->body, e->body + 8, size - sizeof *e - 8);
         e->flags &= (uint8_t)~ENTRY_EXPIRES;
-        e = mem_realloc(e, entry_round(size - 8));
-        if (entry_is_host(e)) put_distance(e);
-        return e;
+        return mem_realloc(e, entry_round(size - 8));
     }
     if (expire_ms < 0) return e;
     size_t size = entry_size(e);
@@ -217,7 +134,6 @@ struct entry *entry_reshape_expire(struct entry *e, int64_t expire_ms)
     memmove(e->body + 8, e->body, size - sizeof *e);
     e->flags |= ENTRY_EXPIRES;
     store_u64(e->body, (uint64_t)expire_ms);
-    if (entry_is_host(e)) put_distance(e);
     return e;
 }
 
@@ -324,7 +240,6 @@ struct value entry_detach(struct entry *e)
         v = (struct value){.type = OBJ_STRING, .enc = ENC_RAW, .edited = (e->flags & ENTRY_EDITED) != 0, .p = b};
     } else {
         v = value_of(e);
-        if (entry_is_host(e)) v.p = lp_dup(v.p);
     }
     entry_free_shell(e);
     return v;
@@ -388,9 +303,6 @@ void entry_check(const struct entry *e)
     ASSERT(encodings[e->type] >> e->enc & 1);
     ASSERT(!(e->flags & ENTRY_EDITED) || e->enc == ENC_EMBSTR);
     ASSERT(e->enc != ENC_EMBSTR || e->vlen <= ENTRY_EMBED_MAX);
-    ASSERT(!entry_is_host(e) || (e->enc == ENC_LISTPACK && (e->type == OBJ_HASH || e->type == OBJ_ZSET)));
-    ASSERT(!entry_is_host(e) || (!(e->flags & ENTRY_LONG_KEY) && entry_size(e) % 8 == 0));
-    ASSERT(!entry_is_host(e) || (const char *)entry_ptr(e) - ((const char *)entry_ptr(e))[-1] == (const char *)e);
     ASSERT(e->enc == ENC_EMBSTR || e->enc == ENC_INT || entry_ptr(e));
     ASSERT(e->enc != ENC_RAW || ((const struct blob *)entry_ptr(e))->refs > 0);
 }
