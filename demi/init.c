@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CHOSEN_MAX      4u /* as runtime.h has room for */
+#define CHOSEN_MAX      4u /* as runtime.h has room for; its message says so */
 #define LIBOS_NAME_SIZE 41
 
 /* A program may end without demi_exit() right after its last push: what it pushed leaves as by demi_exit(). In a child
@@ -115,7 +115,15 @@ static int choose(const struct demi_init_options *o, const char *names, struct c
             tell_missing(o, name);
             return ENOTSUP;
         }
-        if (c->count == CHOSEN_MAX) return E2BIG;
+        if (c->count == CHOSEN_MAX) {
+            report_failure(o, "at most 4 libOSes at once");
+            return E2BIG;
+        }
+        for (unsigned i = 0; i < c->count; i++) {
+            if (c->libos[i] != libos) continue;
+            report_failure(o, "a libOS is named twice");
+            return EINVAL;
+        }
         c->libos[c->count++] = libos;
         at += n;
         if (!*at) return 0;

@@ -191,6 +191,17 @@ static int open_address(struct server *srv, const char *host, int port, enum lis
     return optional && may_be_missing(rc) ? 0 : rc;
 }
 
+/* At a path of shared memory. A Unix socket's is taken without asking, as redis-server does; ours need not be. In doubt
+ * there is somebody. */
+static bool somebody_listens(const struct sockaddr_un *un)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return true;
+    bool refused = connect(fd, (const struct sockaddr *)un, sizeof *un) && errno == ECONNREFUSED;
+    close(fd);
+    return !refused;
+}
+
 /* A Unix socket, or one of shared memory, whose ends find each other by one. */
 static int open_path(struct server *srv, const char *path, mode_t perm, enum listen_kind kind)
 {
@@ -206,6 +217,10 @@ static int open_path(struct server *srv, const char *path, mode_t perm, enum lis
         if (!S_ISSOCK(st.st_mode)) {
             server_log(srv, LOG_WARNING_LEVEL, "Failed opening %s socket: %s exists and is not a socket", what, path);
             return -EEXIST;
+        }
+        if (kind == LISTEN_SHM && somebody_listens(&un)) {
+            server_log(srv, LOG_WARNING_LEVEL, "Failed opening %s socket: another process listens at %s", what, path);
+            return -EADDRINUSE;
         }
         unlink(path);
     }

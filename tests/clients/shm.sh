@@ -54,6 +54,9 @@ shm -t get -c 5 -n 1000
 ok "and others are served"
 timeout 20 redis-cli -s "$folder/p" ping >"$folder/out" 2>&1 && false || ! grep -q PONG "$folder/out"
 ok "who speaks to the path as to a Unix socket is refused"
+timeout 20 "$server" --port 0 --shm-path "$folder/p" --dir "$folder" --save "" >"$folder/out" 2>&1
+[ $? -eq 1 ] && grep -q "another process listens" "$folder/out" && shm -t get -c 5 -n 1000
+ok "a second server does not take the path from the first"
 LIBOS=shm timeout 60 "$load" -s "$folder/p" -t get -c 5 -n 100000000 >"$folder/out" 2>&1 &
 victim=$!
 sleep 0.5
@@ -63,11 +66,13 @@ wait $victim
 [ $? -eq 3 ]
 ok "a killed server is noticed by its clients"
 
-"$server" --libos shm --port 7421 --unixsocket "$folder/u2" --dir "$folder" --save "" >"$folder/log" 2>&1 &
+"$server" --libos shm --port 7421 --unixsocket "$folder/u2" --shm-path "$folder/p" --dir "$folder" --save "" >"$folder/log" 2>&1 &
 pid=$!
 for _ in $(seq 400); do [ -S "$folder/u2" ] && break; sleep 0.05; done
 LIBOS=catloop timeout 60 "$load" -p 7421 -t get -c 20 -n 2000 >"$folder/out" 2>&1
 ok "a server on shared memory alone, found by address and port"
+shm -t get -c 5 -n 1000
+ok "a path that was left by the killed one is taken over"
 [ "$(timeout 20 redis-cli -s "$folder/u2" ping)" = PONG ]
 ok "whose operator has a Unix socket of the kernel's"
 echo "1..$count"

@@ -29,6 +29,8 @@ tap = Tap()
 CASES = (
     ("a libOS that is to come", ["--libos", "uring"], ("planned", "posix", "packet")),
     ("one by Demikernel's name that is to come", ["--libos", "catcollar"], ("planned",)),
+    ("a libOS that is named twice", ["--libos", "shm,catmem"], ("named twice",)),
+    ("one too many", ["--libos", "posix,shm,packet,dpdk,xdp"], ("at most 4",)),
     ("a libOS nobody knows", ["--libos", "possix"], ("no libOS of this name", "posix", "dpdk")),
     ("a misspelt setting", ["--libos", "loop", "--libos-settings", "mtuu=9000"], ('no setting "mtuu"', " mtu ", " rcv_buffer ", " ping ")),
     ("a setting of another device", ["--libos", "loop", "--libos-settings", "mtu=9000 ring=64"], ('no setting "ring"',)),
