@@ -6,6 +6,7 @@
  */
 #include "demi/here.h"
 
+#include "alloc/base/log.h"
 #include "demi/which.h"
 #include "libos/posix/posix.h"
 
@@ -26,7 +27,9 @@ int demi_socket_on(int *qd_out, const char *libos, int domain, int type, int pro
     if (!ops || rt->time.idle) return ENOTSUP;
     struct libos *l;
     struct queue *q;
+    *rt->why = 0;
     int err = runtime_get_libos(rt, ops, &l);
+    if (err && *rt->why) log_warning(NULL, "%s: %s", ops->name, rt->why);
     if (!err) err = l->ops->socket(l, domain, type, protocol, &q);
     if (err == -EAFNOSUPPORT || err == -ESOCKTNOSUPPORT || err == -EPROTONOSUPPORT) err = -ENOTSUP;
     if (err) return turned(err);

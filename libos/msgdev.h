@@ -74,7 +74,7 @@ enum msgdev_verb {
 
 enum msgdev_request_flags {
     MSGDEV_SIGNALLED = 1 << 0, /* report it when it is done */
-    MSGDEV_INLINE = 1 << 1,    /* SEND, WRITE: no more than caps.inline_max bytes */
+    MSGDEV_INLINE = 1 << 1,    /* no more than caps.inline_max bytes */
 };
 
 struct msgdev_request {

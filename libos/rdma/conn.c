@@ -77,6 +77,7 @@ void rdma_conn_unhold(struct rdma_conn *c)
     rdma_recv_drop(c);
     rdma_send_drop(c);
     words_give(&r->words, &c->word);
+    if (c->v) valkey_free(r, c->v);
     list_remove(&c->all);
     list_remove(&c->dirty);
     list_remove(&c->waiting);
@@ -91,6 +92,7 @@ void rdma_conn_released(struct rdma_conn *c)
     c->end = NULL;
     rdma_send_drop(c);
     words_give(&r->words, &c->word);
+    if (c->v) valkey_take_back(r, c->v);
     r->reserved -= c->window_in;
     c->window_in = 0;
     rdma_conn_unhold(c);
@@ -132,8 +134,8 @@ static void tell(struct rdma_conn *c, int err)
     if (!s) return;
     c->r->resets += err == ECONNRESET;
     if (!err || c->fin_received) s->st.flags |= STREAM_ENDED;
-    if (c->rx) rdma_recv_give(s);
-    stream_fail(ops_of(c->r), &s->st, err ? err : EPIPE, c->rx);
+    if (rdma_conn_is_readable(c)) rdma_recv_give(s);
+    stream_fail(ops_of(c->r), &s->st, err ? err : EPIPE, rdma_conn_is_readable(c));
 }
 
 void rdma_conn_fail(struct rdma_conn *c, int err)
@@ -151,6 +153,7 @@ void rdma_conn_fail(struct rdma_conn *c, int err)
 
 void rdma_conn_disconnected(struct rdma_conn *c)
 {
+    if (c->v) c->fin_received = true; /* it is the only end that Valkey's framing has */
     bool said = c->fin_received, through = c->built == c->queued && !c->fin_due;
     if (c->state == CONN_UP && !c->sock && !c->listener) {
         if (said && through) c->r->close_drained++;
@@ -229,7 +232,7 @@ static void on_timer(struct timer *t)
         c->r->close_cut++;
         rdma_conn_release(c);
         break;
-    case CONN_ENDING: rdma_conn_release(c); break;
+    case CONN_ENDING: rdma_conn_disconnected(c); break;
     default: break;
     }
 }
@@ -246,14 +249,15 @@ static void disconnect(struct rdma_conn *c)
 
 void rdma_conn_settle(struct rdma_conn *c)
 {
-    if (c->state != CONN_UP || c->sock || c->listener || !c->fin_confirmed || c->fin_seen_due) return;
-    c->r->close_drained++;
+    if (c->state != CONN_UP || c->listener || !c->fin_confirmed || c->fin_seen_due) return;
+    if (c->sock && !c->v) return;
+    c->r->close_drained += !c->sock;
     disconnect(c);
 }
 
 void rdma_conn_close(struct rdma_conn *c, int32_t linger_s)
 {
-    bool unread = c->rx;
+    bool unread = rdma_conn_is_readable(c);
     rdma_recv_drop(c);
     switch (c->state) {
     case CONN_GONE: rdma_conn_unhold(c); return;
@@ -290,6 +294,7 @@ void rdma_conn_check(const struct rdma_conn *c)
     ASSERT(!c->cursor_off || c->cursor < c->out.count);
     ASSERT(c->sock || !c->listener || c->state >= CONN_OPENING);
     ASSERT(!c->stalled == list_is_empty(&c->waiting));
+    if (c->v) valkey_wire_check(&c->v->w);
     if (c->state != CONN_UP) return;
     uint64_t held = 0;
     for (uint32_t i = 0; i < c->out.count; i++) held += seg_ring_at(&c->out, i)->n;

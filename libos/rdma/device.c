@@ -33,7 +33,8 @@ static void received(struct rdma *r, const struct msgdev_completion *m)
     struct buf *b = rdma_recv_take(r, m->word);
     struct rdma_conn *c = m->of ? conn_of(m->of) : NULL;
     if (likely(m->status == MSGDEV_OK && c)) {
-        rdma_recv_message(c, b, m->len);
+        if (likely(!c->v)) rdma_recv_message(c, b, m->len);
+        else valkey_received(c, b, m);
         rdma_conn_debug(c);
         return;
     }
@@ -224,6 +225,8 @@ static int add_counters(struct rdma *r)
         {"rdma.no_buffer", &r->no_buffer},
         {"rdma.receives_short", &r->receives_short},
         {"rdma.words", &r->words.used},
+        {"rdma.valkey_accepted", &r->valkey_accepted},
+        {"rdma.valkey_lent", &r->valkey_lent},
         {"rdma.ended_flushed", &r->status[MSGDEV_FLUSHED]},
         {"rdma.ended_peer_silent", &r->status[MSGDEV_PEER_SILENT]},
         {"rdma.ended_peer_unready", &r->status[MSGDEV_PEER_UNREADY]},
@@ -358,6 +361,11 @@ void rdma_stop(struct libos *l)
     unwatch_device(r);
     remove_counters(r);
     words_fini(&r->words);
+    list_for_each(it, &r->conns)
+    {
+        struct rdma_conn *c = list_entry(it, struct rdma_conn, all);
+        if (c->v) valkey_take_back(r, c->v);
+    }
     r->dev->ops->close(r->dev);
     r->dev = NULL;
     for (struct list *it; (it = list_first(&r->conns));) { /* the device is closed: nobody has them any more */

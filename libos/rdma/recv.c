@@ -113,8 +113,6 @@ static inline void consumed(struct rdma_conn *c)
     if (c->consumed - c->told >= c->window_in / 2) rdma_send_mark(c);
 }
 
-static inline bool is_wanted(const struct rdma_conn *c) { return !c->sock || !(c->sock->st.flags & STREAM_READ_SHUT); }
-
 /* The bytes behind the head, as a buffer of the program's. NULL: no memory for a copy; b is the caller's then. */
 static struct buf *payload(struct rdma *r, struct buf *b, uint32_t len)
 {
@@ -135,7 +133,7 @@ static void data(struct rdma_conn *c, struct buf *b, uint32_t len)
     struct rdma *r = c->r;
     struct rdma_sock *s = c->sock;
     r->rx_bytes += len;
-    if (unlikely(!is_wanted(c) || (!s && !c->listener))) {
+    if (unlikely(!rdma_conn_is_read(c))) {
         rdma_recv_spare(r, b);
         consumed(c);
         return;
@@ -221,11 +219,24 @@ static struct buf *shift(struct rdma_conn *c)
     return b;
 }
 
+/* NULL: there is none, or no memory for it, and then the connection has failed. */
+static struct buf *next(struct rdma_conn *c)
+{
+    if (likely(c->rx)) return shift(c);
+    if (likely(!c->v) || !valkey_wire_readable(&c->v->w)) return NULL;
+    struct buf *b = valkey_shift(c);
+    if (likely(b)) return b;
+    c->r->no_buffer++;
+    valkey_drop(c);
+    rdma_conn_fail(c, ENOMEM);
+    return NULL;
+}
+
 static bool answer_pop(struct rdma_sock *s, struct op *op)
 {
-    struct rdma_conn *c = s->conn;
-    if (c->rx) {
-        stream_give(ops_of(s->r), op, shift(c));
+    struct buf *b = next(s->conn);
+    if (b) {
+        stream_give(ops_of(s->r), op, b);
         return true;
     }
     if (likely(!stream_is_at_end(&s->st))) return false;
@@ -245,8 +256,9 @@ int rdma_stream_pop(struct queue *q, struct op *op)
 
 void rdma_recv_give(struct rdma_sock *s)
 {
-    while (s->st.pops.head && s->conn->rx) stream_give(ops_of(s->r), op_list_shift(&s->st.pops), shift(s->conn));
-    if (!s->conn->rx && stream_is_at_end(&s->st)) stream_give_ends(ops_of(s->r), &s->st);
+    struct rdma_conn *c = s->conn;
+    for (struct buf *b; s->st.pops.head && (b = next(c));) stream_give(ops_of(s->r), op_list_shift(&s->st.pops), b);
+    if (!rdma_conn_is_readable(c) && stream_is_at_end(&s->st)) stream_give_ends(ops_of(s->r), &s->st);
 }
 
 /* What had come can still be popped; what comes from now on is thrown away, and the peer may go on sending. */
@@ -259,6 +271,7 @@ int rdma_stream_shutdown_read(struct rdma_sock *s)
 
 void rdma_recv_drop(struct rdma_conn *c)
 {
+    if (c->v) valkey_drop(c);
     for (struct buf *b; (b = c->rx);) {
         c->rx = b->next;
         b->next = NULL;

@@ -9,6 +9,8 @@
  *     copy      several short segments, or memory that the device does not know: into one buffer, one piece
  *     gather    the head from a buffer of its own, and the segments as they lie
  *
+ * Of Valkey's framing a message is a write into the peer's buffer, without a head, and otherwise the same.
+ *
  * Requests gather in the batch and leave at the end of the flush; what the device does not take stays in it and is
  * offered first next time. Connections take turns: ROUND_MESSAGES each, so that a large value does not keep the short
  * replies of others waiting.
@@ -16,9 +18,6 @@
 #include "libos/rdma/sock.h"
 
 #include "alloc/heap.h"
-#include "libos/runtime/handover.h"
-
-#include <errno.h>
 
 #define ROUND_MESSAGES 16
 #define REQUEST_WORD   ((uint64_t)1 << 32) /* a word is not 0 */
@@ -74,6 +73,9 @@ void rdma_send_reported(struct rdma_conn *c, uint32_t wr)
     c->wr_reported = wr + 1;
     pass(c);
     if (c->built != c->queued || c->fin_due || c->fin_seen_due) rdma_send_mark(c);
+    if (likely(!c->fin_sent) || !c->v || c->wr_reported != c->wr_built) return;
+    c->fin_confirmed = true; /* the peer's device has everything, and more than that nobody says in Valkey's framing */
+    rdma_conn_settle(c);
 }
 
 /* --- credits ------------------------------------------------------------------------------------------------------ */
@@ -217,27 +219,37 @@ static void put_head(struct rdma_conn *c, uint8_t *at, uint8_t kind, uint32_t le
     c->r->tx_messages++;
 }
 
-/* A message without bytes. False: no memory. */
-static bool build_plain(struct rdma_conn *c, uint8_t kind, bool important)
+/* A message of n bytes that are yet to be written to where this says. NULL: no memory. */
+static uint8_t *message_new(struct rdma_conn *c, uint32_t n, struct msgdev_request **out)
 {
     struct rdma *r = c->r;
     struct msgdev_piece *pieces;
-    uint8_t *head;
-    struct msgdev_request *q = request_new(c, MSGDEV_SEND, &pieces, &head);
+    uint8_t *at;
+    struct msgdev_request *q = request_new(c, MSGDEV_SEND, &pieces, &at);
     struct rdma_slot *slot = slot_at(c, c->wr_built);
-    if (r->dev->caps.inline_max >= WIRE_HEAD_SIZE) {
-        pieces[0] = (struct msgdev_piece){.p = head, .n = WIRE_HEAD_SIZE};
+    DASSERT(n <= RDMA_HEAD_MAX);
+    if (r->dev->caps.inline_max >= n) {
+        pieces[0] = (struct msgdev_piece){.p = at, .n = n};
         q->flags = MSGDEV_INLINE;
         *slot = (struct rdma_slot){.copied = true};
     } else {
         struct buf *b = buf_take_exact(0);
-        if (!b) return false;
-        head = buf_push_front(b, WIRE_HEAD_SIZE);
-        pieces[0] =
-            (struct msgdev_piece){.p = head, .n = WIRE_HEAD_SIZE, .cookie = region_cookie(r->dev->registry, head)};
+        if (!b) return NULL;
+        at = buf_push_front(b, n);
+        pieces[0] = (struct msgdev_piece){.p = at, .n = n, .cookie = region_cookie(r->dev->registry, at)};
         *slot = (struct rdma_slot){.hold = b};
     }
     q->piece_count = 1;
+    *out = q;
+    return at;
+}
+
+/* A message without bytes. False: no memory. */
+static bool build_plain(struct rdma_conn *c, uint8_t kind, bool important)
+{
+    struct msgdev_request *q;
+    uint8_t *head = message_new(c, WIRE_HEAD_SIZE, &q);
+    if (!head) return false;
     put_head(c, head, kind, 0, 0);
     request_add(c, q, important);
     return true;
@@ -333,14 +345,23 @@ static struct buf *copy_of(const struct rdma_conn *c, const struct message_cut *
 }
 
 /* False: the device does not know some of it. */
-static bool add_gathered(struct rdma_conn *c, const struct message_cut *k, struct msgdev_piece *pieces)
+static bool add_gathered(struct rdma_conn *c, const struct message_cut *k, struct msgdev_piece *to)
 {
     for (uint32_t i = 0; i < k->segs; i++) {
-        pieces[i + 1].p = piece_of(c, k, i, &pieces[i + 1].n);
-        pieces[i + 1].cookie = region_cookie(c->r->dev->registry, pieces[i + 1].p);
-        if (unlikely(!pieces[i + 1].cookie)) return false;
+        to[i].p = piece_of(c, k, i, &to[i].n);
+        to[i].cookie = region_cookie(c->r->dev->registry, to[i].p);
+        if (unlikely(!to[i].cookie)) return false;
     }
     return true;
+}
+
+/* It is built of these bytes. */
+static void advance(struct rdma_conn *c, const struct message_cut *k)
+{
+    c->cursor += k->whole;
+    c->cursor_off = k->rest_off;
+    c->built += k->bytes;
+    c->r->tx_bytes += k->bytes;
 }
 
 /* Not inline. Returns where the head goes, NULL: no memory. */
@@ -355,7 +376,7 @@ static uint8_t *add_held(struct rdma_conn *c, const struct message_cut *k, struc
         q->piece_count = 1;
         return head;
     }
-    bool gather = (k->segs == 1 || k->bytes > GATHER_COPY) && add_gathered(c, k, pieces);
+    bool gather = (k->segs == 1 || k->bytes > GATHER_COPY) && add_gathered(c, k, pieces + 1);
     struct buf *b = gather ? buf_take_exact(0) : copy_of(c, k);
     if (!b) return NULL;
     c->r->tx_copied += !gather;
@@ -385,17 +406,113 @@ static bool build_data(struct rdma_conn *c)
         head = add_held(c, &k, q, pieces, slot);
         if (unlikely(!head)) return false;
     }
-    c->cursor += k.whole;
-    c->cursor_off = k.rest_off;
-    c->built += k.bytes;
+    advance(c, &k);
     bool more = c->built != c->queued || c->fin_due;
     put_head(c, head, WIRE_DATA, k.bytes, more && room(c) <= 2 ? WIRE_STALLED : 0);
-    r->tx_bytes += k.bytes;
     if (!slot->copied) c->wr_held = c->wr_built + 1;
     /* Somebody waits for what is held, be it by the messages before. */
     request_add(c, q, (k.whole || !more) && (int32_t)(c->wr_held - c->wr_signalled) > 0);
     return true;
 }
+
+/* --- of Valkey's framing ------------------------------------------------------------------------------------------ */
+
+static bool build_word(struct rdma_conn *c)
+{
+    struct msgdev_request *q;
+    uint8_t *at = message_new(c, VALKEY_MESSAGE_SIZE, &q);
+    if (!at) return false;
+    valkey_wire_say(&c->v->w, (uint64_t)(uintptr_t)c->v->base, c->v->lent.key, at);
+    c->r->tx_messages++;
+    request_add(c, q, false);
+    return true;
+}
+
+/* A write of nothing, which takes no receive of the peer: its device answers it, behind all that went before. */
+static void build_nothing(struct rdma_conn *c)
+{
+    struct msgdev_piece *pieces;
+    uint8_t *at;
+    struct msgdev_request *q = request_new(c, MSGDEV_WRITE, &pieces, &at);
+    q->remote_addr = c->v->w.out_addr;
+    q->remote_key = c->v->w.out_key;
+    *slot_at(c, c->wr_built) = (struct rdma_slot){.copied = true};
+    request_add(c, q, true);
+}
+
+/* Not inline. False: no memory. */
+static bool add_written(struct rdma_conn *c, const struct message_cut *k, struct msgdev_request *q,
+                        struct msgdev_piece *pieces, struct rdma_slot *slot)
+{
+    q->piece_count = (uint16_t)k->segs;
+    if ((k->segs == 1 || k->bytes > GATHER_COPY) && add_gathered(c, k, pieces)) return true;
+    struct buf *b = copy_of(c, k);
+    if (!b) return false;
+    c->r->tx_copied++;
+    pieces[0] = (struct msgdev_piece){.p = b->data, .n = b->len, .cookie = region_cookie(c->r->dev->registry, b->data)};
+    q->piece_count = 1;
+    slot->hold = b;
+    return true;
+}
+
+/* Bytes, behind those that are in the peer's buffer. False: no memory. */
+static bool build_written(struct rdma_conn *c)
+{
+    struct rdma *r = c->r;
+    struct valkey_wire *w = &c->v->w;
+    struct msgdev_piece *pieces;
+    uint8_t *at;
+    uint32_t most = valkey_wire_room(w);
+    c->room_out = most < VALKEY_WRITE_MAX ? most : VALKEY_WRITE_MAX;
+    const struct message_cut k = cut_next(c, r->dev->caps.pieces_max);
+    struct msgdev_request *q = request_new(c, MSGDEV_WRITE_IMM, &pieces, &at);
+    struct rdma_slot *slot = slot_at(c, c->wr_built);
+    DASSERT(k.bytes && k.bytes <= most);
+    *slot = (struct rdma_slot){.bytes = k.bytes, .segs = (uint16_t)k.whole};
+    if (k.bytes <= r->dev->caps.inline_max) {
+        for (uint32_t i = 0; i < k.segs; i++) pieces[i].p = piece_of(c, &k, i, &pieces[i].n);
+        q->piece_count = (uint16_t)k.segs;
+        q->flags = MSGDEV_INLINE;
+        slot->copied = true;
+        r->tx_inline++;
+    } else if (unlikely(!add_written(c, &k, q, pieces, slot))) {
+        return false;
+    }
+    q->remote_addr = w->out_addr + w->out_at;
+    q->remote_key = w->out_key;
+    q->immediate = k.bytes;
+    w->out_at += k.bytes;
+    advance(c, &k);
+    r->tx_messages++;
+    bool more = c->built != c->queued || c->fin_due;
+    if (!slot->copied) c->wr_held = c->wr_built + 1;
+    request_add(c, q, (k.whole || !more) && (int32_t)(c->wr_held - c->wr_signalled) > 0);
+    return true;
+}
+
+enum outcome { IDLE, AGAIN, LATER };
+
+static enum outcome build_valkey(struct rdma_conn *c)
+{
+    struct valkey_wire *w = &c->v->w;
+    if (valkey_wire_has_to_say(w)) return build_word(c) ? AGAIN : LATER;
+    if (c->probe_due) {
+        c->probe_due = false;
+        c->probe_out = true;
+    } else if (c->built != c->queued) {
+        if (!valkey_wire_room(w)) return IDLE; /* valkey_received() */
+        return build_written(c) ? AGAIN : LATER;
+    } else if (c->fin_due) {
+        c->fin_due = false;
+        c->fin_sent = true;
+    } else {
+        return IDLE;
+    }
+    build_nothing(c);
+    return AGAIN;
+}
+
+/* --- the next request --------------------------------------------------------------------------------------------- */
 
 /* What the peer is to hear besides, or instead. */
 static void build_counts(struct rdma_conn *c)
@@ -415,12 +532,11 @@ static void build_counts(struct rdma_conn *c)
     build_count(c, false);
 }
 
-enum outcome { IDLE, AGAIN, LATER };
-
 /* One request, if there is one to be made. LATER: something else must happen first, which marks the connection. */
 static enum outcome build_one(struct rdma_conn *c)
 {
     if (!slots_free(c)) return IDLE; /* rdma_send_reported() */
+    if (unlikely(c->v)) return build_valkey(c);
     if (c->fin_seen_due && room(c) > 0) {
         if (!build_plain(c, WIRE_FIN_SEEN, true)) return LATER;
         c->fin_seen_due = false;
@@ -499,78 +615,4 @@ void rdma_send_drop(struct rdma_conn *c)
     c->cursor = c->cursor_off = 0;
     c->passed = c->built = c->queued;
     c->wr_passed = c->wr_reported = c->wr_taken = c->wr_built;
-}
-
-/* --- push --------------------------------------------------------------------------------------------------------- */
-
-static inline int may_push(const struct rdma_sock *s)
-{
-    return likely(s->state == SOCK_CONNECTED) ? stream_may_push(&s->st) : -ENOTCONN;
-}
-
-int rdma_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                     socklen_t size, unsigned flags)
-{
-    struct rdma_sock *s = sock_of(q);
-    struct rdma_conn *c = s->conn;
-    assert_push_given(q, op, segs, count, flags);
-    int err = may_push(s);
-    if (unlikely(err)) return err;
-    if (unlikely(c->out.count + count > RDMA_UNSENT_MAX)) {
-        s->r->push_busy++;
-        return -EBUSY;
-    }
-    if (unlikely(!seg_ring_reserve(&c->out, count))) return -ENOMEM;
-    for (unsigned i = 0; i < count; i++) {
-        *seg_ring_at(&c->out, c->out.count++) = segs[i];
-        c->queued += segs[i].n;
-    }
-    rdma_send_mark(c);
-    if (!op) return 0;
-    if (flags & DEMI_PUSH_HANDED_OVER) op_complete_plain(ops_of(s->r), op, 0);
-    else stream_await(&s->st, op, c->queued);
-    return 0;
-}
-
-/* The room behind the last segment, if it is a copy of ours that has not been begun. */
-static bool extend(struct rdma_conn *c, const void *p, uint32_t n)
-{
-    if (c->out.count <= c->cursor || (c->out.count == c->cursor + 1 && c->cursor_off)) return false;
-    struct seg *last = seg_ring_at(&c->out, c->out.count - 1);
-    if (last->kind != SEG_OWN || buf_tailroom(last->hold) < n) return false;
-    memcpy(buf_put_back(last->hold, n), p, n);
-    last->n += n;
-    return true;
-}
-
-int rdma_stream_push_copy(struct queue *q, const void *p, uint32_t n)
-{
-    struct rdma_sock *s = sock_of(q);
-    struct rdma_conn *c = s->conn;
-    assert_copy_given(p, n);
-    int err = may_push(s);
-    if (unlikely(err)) return err;
-    if (!extend(c, p, n)) {
-        if (unlikely(c->out.count >= RDMA_UNSENT_MAX)) {
-            s->r->push_busy++;
-            return -EBUSY;
-        }
-        if (unlikely(!seg_ring_reserve(&c->out, 1))) return -ENOMEM;
-        int before = errno;
-        struct buf *b = buf_take(n);
-        errno = before;
-        if (unlikely(!b)) return -ENOMEM;
-        memcpy(buf_put_back(b, n), p, n);
-        *seg_ring_at(&c->out, c->out.count++) =
-            (struct seg){.p = (const char *)b->data, .n = n, .kind = SEG_OWN, .hold = b};
-    }
-    c->queued += n;
-    rdma_send_mark(c);
-    return 0;
-}
-
-size_t rdma_stream_unsent(struct queue *q)
-{
-    const struct rdma_sock *s = sock_of(q);
-    return s->state == SOCK_CONNECTED ? s->conn->queued - s->conn->built : 0;
 }

@@ -190,7 +190,7 @@ static bool accept_one(struct rdma_sock *s)
     made->state = SOCK_CONNECTED;
     made->linger_s = s->linger_s;
     if (c->fin_received) made->st.flags |= STREAM_ENDED;
-    if (c->state > CONN_UP) stream_fail(ops_of(s->r), &made->st, EPIPE, c->rx);
+    if (c->state > CONN_UP) stream_fail(ops_of(s->r), &made->st, EPIPE, rdma_conn_is_readable(c));
     s->r->accepted++;
     complete_accept(s, made);
     return true;
@@ -249,18 +249,34 @@ static int accept_end(struct rdma_sock *s, struct rdma_conn *c, struct msgdev_en
     return r->dev->ops->accept(r->dev, end, conn_word(c), &p);
 }
 
+/* A peer of Valkey's framing: it says nothing of itself, and there is nothing to be said to it. */
+static int accept_valkey(struct rdma_sock *s, struct rdma_conn *c, struct msgdev_end *end)
+{
+    struct rdma *r = s->r;
+    int err;
+    c->v = valkey_new(r, s->valkey_buffer, &err);
+    if (!c->v) {
+        refuse(s, end);
+        return err;
+    }
+    const struct msgdev_params p = {.send_depth = c->depth};
+    return r->dev->ops->accept(r->dev, end, conn_word(c), &p);
+}
+
 void rdma_setup_requested(struct rdma_sock *s, const struct msgdev_completion *m)
 {
     struct rdma *r = s->r;
     struct wire_greeting g;
     enum wire_verdict v = wire_get_greeting(m->private_data, m->private_len, &g);
-    struct rdma_conn *c = v == WIRE_OURS && s->pending < s->backlog ? rdma_conn_new(r) : NULL;
-    if (v != WIRE_OURS) r->foreign++;
+    bool is_valkeys = v == WIRE_NOTHING && s->valkey_buffer && r->dev->caps.immediate;
+    bool is_known = v == WIRE_OURS || is_valkeys;
+    struct rdma_conn *c = is_known && s->pending < s->backlog ? rdma_conn_new(r) : NULL;
+    r->foreign += !is_known;
     if (!c) {
         refuse(s, m->end);
         return;
     }
-    int err = accept_end(s, c, m->end, &g);
+    int err = is_valkeys ? accept_valkey(s, c, m->end) : accept_end(s, c, m->end, &g);
     if (err) {
         r->open_failed++;
         log_notice(NULL, "rdma: %s: a peer was refused: %s", r->dev->what, strerror(-err));
@@ -268,6 +284,7 @@ void rdma_setup_requested(struct rdma_sock *s, const struct msgdev_completion *m
         rdma_conn_unhold(c);
         return;
     }
+    r->valkey_accepted += is_valkeys;
     c->end = m->end;
     c->passive = true;
     c->state = CONN_OPENING;
@@ -294,11 +311,30 @@ void rdma_setup_unlisten(struct rdma_sock *s)
 
 /* --- connect ------------------------------------------------------------------------------------------------------ */
 
+static int connect_ours(struct rdma_conn *c, const struct sockaddr *peer, socklen_t size)
+{
+    uint8_t words[WIRE_GREETING_SIZE];
+    int err = reserve(c);
+    if (err) return err;
+    const struct wire_greeting ours = greeting(c);
+    wire_put_greeting(words, &ours);
+    const struct msgdev_params p = {.send_depth = c->depth, .private_data = words, .private_len = sizeof words};
+    return c->r->dev->ops->connect(c->r->dev, c->end, peer, size, &p);
+}
+
+static int connect_valkey(struct rdma_conn *c, uint32_t buffer, const struct sockaddr *peer, socklen_t size)
+{
+    int err;
+    c->v = valkey_new(c->r, buffer, &err);
+    if (!c->v) return err;
+    const struct msgdev_params p = {.send_depth = c->depth};
+    return c->r->dev->ops->connect(c->r->dev, c->end, peer, size, &p);
+}
+
 int rdma_sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, socklen_t size)
 {
     struct rdma_sock *s = sock_of(q);
     struct rdma *r = s->r;
-    uint8_t words[WIRE_GREETING_SIZE];
     union rdma_addr peer;
     assert_op_given(q, op, DEMI_OPC_CONNECT);
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
@@ -309,13 +345,7 @@ int rdma_sock_connect(struct queue *q, struct op *op, const struct sockaddr *add
     err = s->conn ? is_usable(s) : make_end(s);
     if (err) return err;
     struct rdma_conn *c = s->conn;
-    err = reserve(c);
-    if (!err) {
-        const struct wire_greeting ours = greeting(c);
-        wire_put_greeting(words, &ours);
-        const struct msgdev_params p = {.send_depth = c->depth, .private_data = words, .private_len = sizeof words};
-        err = r->dev->ops->connect(r->dev, c->end, &peer.any, size, &p);
-    }
+    err = s->valkey_buffer ? connect_valkey(c, s->valkey_buffer, &peer.any, size) : connect_ours(c, &peer.any, size);
     s->state = SOCK_CONNECTING;
     s->connecting = op;
     c->state = CONN_OPENING;
@@ -366,7 +396,7 @@ static void up(struct rdma_conn *c)
 {
     c->state = CONN_UP;
     rdma_conn_start_keepalive(c);
-    if (c->fin_seen_due || c->consumed != c->told) rdma_send_mark(c);
+    if (c->fin_seen_due || c->consumed != c->told || c->v) rdma_send_mark(c);
 }
 
 void rdma_setup_established(struct rdma_conn *c, const struct msgdev_completion *m)
@@ -381,13 +411,15 @@ void rdma_setup_established(struct rdma_conn *c, const struct msgdev_completion 
         return;
     }
     struct wire_greeting g;
-    if (wire_get_greeting(m->private_data, m->private_len, &g) != WIRE_OURS) {
+    enum wire_verdict v = wire_get_greeting(m->private_data, m->private_len, &g);
+    if (v != (c->v ? WIRE_NOTHING : WIRE_OURS)) {
         r->foreign++;
-        log_notice(NULL, "rdma: %s: the peer does not speak this library's framing", r->dev->what);
+        log_notice(NULL, "rdma: %s: the peer does not speak %s framing", r->dev->what,
+                   c->v ? "Valkey's" : "this library's");
         rdma_setup_abandon(c, EPROTO);
         return;
     }
-    meet(c, &g);
+    if (!c->v) meet(c, &g);
     up(c);
     s->state = SOCK_CONNECTED;
     r->connected++;

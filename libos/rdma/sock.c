@@ -5,6 +5,7 @@
 #include "libos/rdma/sock.h"
 
 #include "alloc/heap.h"
+#include "demi/ext.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -104,6 +105,20 @@ static int set_linger(struct rdma_sock *s, const void *val, socklen_t len)
     return 0;
 }
 
+/* Whom a listener takes that is yet to listen. */
+static int set_valkey(struct rdma_sock *s, int name, const void *val, socklen_t len)
+{
+    int bytes;
+    if (name != DEMI_RDMA_VALKEY) return -ENOPROTOOPT;
+    if (len < sizeof bytes) return -EINVAL;
+    memcpy(&bytes, val, sizeof bytes);
+    if (bytes && (bytes < (int)VALKEY_BUFFER_MIN || bytes > (int)VALKEY_BUFFER_MAX)) return -EINVAL;
+    if (s->state > SOCK_LISTENING) return -EISCONN;
+    if (bytes && !s->r->dev->caps.immediate) return -EOPNOTSUPP;
+    s->valkey_buffer = (uint32_t)bytes;
+    return 0;
+}
+
 static int set_int(struct rdma_sock *s, int level, int name, int v)
 {
     if (level == IPPROTO_TCP && name == TCP_NODELAY) s->nodelay = v; /* nothing is ever delayed */
@@ -118,6 +133,10 @@ static int get_int(struct rdma_sock *s, int level, int name, int *out)
 {
     if (level == IPPROTO_TCP && name == TCP_NODELAY) {
         *out = s->nodelay;
+        return 0;
+    }
+    if (level == DEMI_SOL_RDMA && name == DEMI_RDMA_VALKEY) {
+        *out = (int)s->valkey_buffer;
         return 0;
     }
     if (level != SOL_SOCKET) return -ENOPROTOOPT;
@@ -137,7 +156,8 @@ static int get_int(struct rdma_sock *s, int level, int name, int *out)
 
 static bool is_level(int level)
 {
-    return level == SOL_SOCKET || level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
+    return level == SOL_SOCKET || level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6 ||
+           level == DEMI_SOL_RDMA;
 }
 
 int rdma_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len)
@@ -146,6 +166,7 @@ int rdma_sock_setsockopt(struct queue *q, int level, int name, const void *val, 
     int v;
     if (!is_level(level)) return -ENOTSUP;
     if (level == SOL_SOCKET && name == SO_LINGER) return set_linger(s, val, len);
+    if (level == DEMI_SOL_RDMA) return set_valkey(s, name, val, len);
     if (len < sizeof v) return -EINVAL;
     memcpy(&v, val, sizeof v);
     return set_int(s, level, name, v);

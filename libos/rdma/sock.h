@@ -35,6 +35,7 @@
 
 #include "alloc/base/list.h"
 #include "libos/rdma/rdma.h"
+#include "libos/rdma/valkey.h"
 #include "libos/rdma/wire.h"
 #include "libos/rdma/words.h"
 #include "libos/runtime/runtime.h"
@@ -46,13 +47,14 @@
 #define RDMA_DEPTH_MAX  64     /* slots of a connection */
 #define RDMA_UNSENT_MAX 65536u /* segments waiting on one socket: then EBUSY */
 #define RDMA_SPARE_MAX  64     /* receives kept for posting again */
+#define RDMA_HEAD_MAX   32     /* head of a message, or one of Valkey's */
 
 /* Requests on their way to the device, with what they point at. */
 struct rdma_batch {
     unsigned n;
     struct msgdev_request req[MSGDEV_BURST];
     struct rdma_conn *conn[MSGDEV_BURST];
-    uint8_t head[MSGDEV_BURST][WIRE_HEAD_SIZE];
+    uint8_t head[MSGDEV_BURST][RDMA_HEAD_MAX];
     struct msgdev_piece pieces[MSGDEV_BURST][MSGDEV_PIECES_MAX];
 };
 
@@ -85,6 +87,7 @@ struct rdma {
     uint64_t keepalives, peers_silent, close_drained, close_cut, no_buffer, receives_short;
     uint64_t status[MSGDEV_STATUS_COUNT]; /* what ended connections */
     uint64_t link_up, link_lost, device_gone, device_returned;
+    uint64_t valkey_accepted, valkey_lent; /* connections so far; bytes now */
 };
 
 enum rdma_conn_state { CONN_IDLE, CONN_LISTENING, CONN_OPENING, CONN_UP, CONN_ENDING, CONN_RELEASING, CONN_GONE };
@@ -109,7 +112,8 @@ struct rdma_conn {
     bool peer_stalled : 1, stalled : 1, is_silent : 1, probe_due : 1, probe_out : 1;
     bool six : 1;
     uint8_t probes_missed;
-    uint8_t broken; /* enum msgdev_status of the first failure */
+    uint8_t broken;   /* enum msgdev_status of the first failure */
+    struct valkey *v; /* of Valkey's framing; NULL: of ours */
     /* out */
     uint16_t window_out;
     uint16_t depth;
@@ -149,7 +153,8 @@ struct rdma_sock {
     int32_t linger_s;          /* -1: the libOS's */
     uint8_t state;             /* enum rdma_sock_state */
     bool six : 1, keepalive : 1, nodelay : 1, reuse_addr : 1;
-    union rdma_addr local; /* BOUND: what it was bound to */
+    uint32_t valkey_buffer; /* listener: bytes for each peer of Valkey's framing; 0: none is taken */
+    union rdma_addr local;  /* BOUND: what it was bound to */
 };
 
 static inline struct rdma_sock *sock_of(struct queue *q) { return (struct rdma_sock *)q; }
@@ -163,6 +168,16 @@ int rdma_sock_new(struct rdma *r, bool six, struct rdma_sock **out);
 int rdma_socket(struct libos *l, int domain, int type, int protocol, struct queue **out);
 int rdma_sock_setsockopt(struct queue *q, int level, int name, const void *val, socklen_t len);
 int rdma_sock_getsockopt(struct queue *q, int level, int name, void *val, socklen_t *len);
+
+/* Whether somebody reads it, or will. */
+static inline bool rdma_conn_is_read(const struct rdma_conn *c)
+{
+    return c->sock ? !(c->sock->st.flags & STREAM_READ_SHUT) : c->listener != NULL;
+}
+static inline bool rdma_conn_is_readable(const struct rdma_conn *c)
+{
+    return c->rx || unlikely(c->v && valkey_wire_readable(&c->v->w));
+}
 
 /* --- setup.c: addresses and connections --- */
 
@@ -209,12 +224,15 @@ static inline void rdma_conn_debug(const struct rdma_conn *c)
 #endif
 }
 
-/* --- send.c --- */
+/* --- push.c --- */
 
 int rdma_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                      socklen_t size, unsigned flags);
 int rdma_stream_push_copy(struct queue *q, const void *p, uint32_t n);
 size_t rdma_stream_unsent(struct queue *q);
+
+/* --- send.c --- */
+
 /* It has something for the next flush. */
 void rdma_send_mark(struct rdma_conn *c);
 void rdma_send_flush(struct rdma *r);

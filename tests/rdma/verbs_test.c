@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The plug-in of RDMA by itself, through libos/msgdev.h: over the double, which fails on demand; or over a real device,
- * whose name VERBS_DEVICE gives with VERBS_ADDRESS (tests/rdma/plugin.py, in a guest), without the cases that want
+ * whose name VERBS_DEVICE gives with VERBS_ADDRESS (tests/rdma/devices.py, in a guest), without the cases that want
  * failures.
  *
  * Both ends of a connection are ends of one device: whatever is told about either comes out of one poll().

@@ -67,7 +67,7 @@ struct load {
     uint64_t keys, limit, first_key;
     struct value value;
     double seconds, warmup, rate;
-    bool machine, sequential, marks;
+    bool machine, sequential, marks, valkey;
     /* state */
     struct request request;
     uint64_t reply_size; /* 0: scan */
@@ -285,8 +285,10 @@ static int connect_start(struct load *l, demi_qtoken_t *token)
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (l->path) snprintf(un.sun_path, sizeof un.sun_path, "%s", l->path);
     else if (inet_pton(AF_INET, l->host, &in.sin_addr) != 1) die("not an IPv4 address: %s", l->host);
-    int qd, one = 1, error = demi_socket(&qd, l->path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+    int qd, one = 1, lent = 1 << 20, error = demi_socket(&qd, l->path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
     if (error) die("socket: %s", strerror(error));
+    error = l->valkey ? demi_setsockopt(qd, DEMI_SOL_RDMA, DEMI_RDMA_VALKEY, &lent, sizeof lent) : 0;
+    if (error) die("--valkey: %s", strerror(error));
     if (!l->path) demi_setsockopt(qd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     error = l->path ? demi_connect(token, qd, (struct sockaddr *)&un, sizeof un)
                     : demi_connect(token, qd, (struct sockaddr *)&in, sizeof in);
@@ -460,6 +462,7 @@ static void usage(void)
          "  --rate N             open loop: N requests a second\n"
          "  --sequential         keys in order instead of at random, from --first N on (0)\n"
          "  --pid PID            tells the CPU time of that process a request\n"
+         "  --valkey             in Valkey's framing (LIBOS=rdma)\n"
          "  --spin-us N          how long the library spins before it sleeps\n"
          "  --machine            one line of name=value\n"
          "  --marks              a line that says when the warm-up is over");
@@ -468,7 +471,7 @@ static void usage(void)
 
 static void parse_options(struct load *l, int argc, char **argv, const char **spin_us)
 {
-    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST, MARKS, MIXED };
+    enum { SECONDS = 256, WARMUP, RATE, SEQUENTIAL, PID, SPIN, MACHINE, HELP, FIRST, MARKS, MIXED, VALKEY };
     static const struct option names[] = {{"seconds", 1, NULL, SECONDS},
                                           {"warmup", 1, NULL, WARMUP},
                                           {"rate", 1, NULL, RATE},
@@ -480,6 +483,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
                                           {"first", 1, NULL, FIRST},
                                           {"marks", 0, NULL, MARKS},
                                           {"mixed-values", 0, NULL, MIXED},
+                                          {"valkey", 0, NULL, VALKEY},
                                           {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "h:p:s:t:c:P:r:d:n:", names, NULL)) != -1;) {
         switch (c) {
@@ -500,6 +504,7 @@ static void parse_options(struct load *l, int argc, char **argv, const char **sp
         case SPIN: *spin_us = optarg; break;
         case MACHINE: l->machine = true; break;
         case MARKS: l->marks = true; break;
+        case VALKEY: l->valkey = true; break;
         case MIXED: l->value.mixed = true; break;
         case FIRST: l->first_key = strtoull(optarg, NULL, 10); break;
         case HELP: usage(); break;

@@ -1,0 +1,40 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+# timeout: 400
+"""On the kernel's RDMA devices, rxe0 and siw0, in one guest: the plug-in by itself (verbs_test.c) and clients of Valkey's framing
+(valkey_test.c), which run over a double elsewhere."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from wire import ADDRESS, BUILD, DEVICES, Tap, Wire, skip_all, why_not  # noqa: E402
+
+tap = Tap()
+TESTS = os.path.join(BUILD, "tests", "tests", "rdma")
+if not os.path.exists(os.path.join(TESTS, "verbs_test")):
+    skip_all("built without RDMA (Debian packages libibverbs-dev, librdmacm-dev)")
+
+
+def check_cases(wire, device, name):
+    status, output = wire.run("ulimit -l unlimited; CMOCKA_MESSAGE_OUTPUT=TAP VERBS_DEVICE=%s0 VERBS_ADDRESS=%s timeout 120 %s/%s"
+                              % (device, ADDRESS[device], TESTS, name), 150)
+    cases = re.findall(r"^(not )?ok \d+ - (\w+)$", output, re.M)
+    for bad, case in cases:
+        tap.ok(not bad, "%s: %s" % (device, case[len("test_"):].replace("_", " ")))
+    tap.ok(status == 0 and cases, "%s: %s to its end" % (device, name), [] if status == 0 else [status, output[-3000:]])
+
+
+with Wire() as wire:
+    for device in DEVICES:
+        if device not in wire.devices:
+            tap.skip("RDMA on " + device, why_not(device))
+            continue
+        check_cases(wire, device, "verbs_test")
+        if device == "rxe":  # the other has no immediates, which Valkey's framing is made of
+            check_cases(wire, device, "valkey_test")
+        # What the kernel has of them afterwards.
+        left = wire.must("rdma resource show qp; rdma resource show cm_id; rdma resource show mr").splitlines()
+        left = [line for line in left if re.search(r"comm (verbs_test|valkey_test|demikv|load|tcp-|python)", line)]
+        tap.ok(not left, "%s: the kernel keeps nothing of all this" % device, left)
+tap.done()
