@@ -34,7 +34,7 @@ static const struct timespec soon = {10, 0}; /* for what must come */
 static const struct timespec now = {0, 0};   /* polls once */
 
 /* The libOS under test: kernel sockets, or, with DEMI_TEST_LIBOS=loop, our own stack talking to itself, or, with shm,
- * shared memory. */
+ * shared memory, or, with rdma-loop and rdma, a device of messages. */
 static inline const char *test_libos(void)
 {
     const char *name = getenv("DEMI_TEST_LIBOS");
@@ -43,10 +43,13 @@ static inline const char *test_libos(void)
 
 static inline int test_is_kernel(void) { return !strcmp(test_libos(), "posix"); }
 /* A device of messages: no datagrams, and whoever connects is answered at once, full backlog or not. */
-static inline int test_is_messages(void) { return !strcmp(test_libos(), "rdma-loop"); }
+static inline int test_is_messages(void) { return !strncmp(test_libos(), "rdma", 4); }
 
-/* Whether something wakes a thread that sleeps on it: not our own stack's loopback. */
-static inline int test_can_sleep(void) { return test_is_kernel() || !strcmp(test_libos(), "shm"); }
+/* Whether something wakes a thread that sleeps on it: not our own stack's loopback, nor a device in memory. */
+static inline int test_can_sleep(void)
+{
+    return test_is_kernel() || !strcmp(test_libos(), "shm") || !strcmp(test_libos(), "rdma");
+}
 
 static inline int test_setup(void **state)
 {
