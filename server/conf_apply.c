@@ -213,6 +213,8 @@ static const struct conf_hook hooks[] = {
     {.option = "bind", .apply = apply_bind, .settle = listen_settle},
     {.option = "metrics-port", .apply = apply_port, .settle = settle_metrics},
     {.option = "metrics-bind", .apply = apply_bind, .settle = listen_settle},
+    {.option = "rdma-port", .apply = apply_port, .settle = listen_settle},
+    {.option = "rdma-bind", .apply = apply_bind, .settle = listen_settle},
     {.option = "tls-port", .apply = apply_tls_port, .settle = settle_tls_port},
     {.option = "tls-cluster", .apply = apply_tls, .settle = tls_settle},
     {.option = "tls-replication", .apply = apply_tls, .settle = tls_settle},

@@ -293,6 +293,7 @@ static void ready(struct server *srv)
     srv->began_void = !has_data(srv);
     if (cfg->port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tcp");
     if (cfg->tls_port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections tls");
+    if (cfg->rdma_port) server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections rdma");
     if (cfg->unixsocket && *cfg->unixsocket)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
     if (cfg->shm_path && *cfg->shm_path)

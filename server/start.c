@@ -93,6 +93,7 @@ static int init_libos(struct server *srv, const char *libos, char *why, size_t w
     add_setting(&s, "gateway", cfg->libos_gateway);
     add_setting(&s, "eal", cfg->libos_eal);
     add_setting(&s, "pcap", cfg->libos_pcap);
+    if (cfg->rdma_port) add_setting(&s, "rdma.device", cfg->rdma_device);
     const struct demi_init_options o = {.libos = libos,
                                         .config_path = given(cfg->libos_config),
                                         .settings = s.list,
@@ -106,10 +107,27 @@ static int init_libos(struct server *srv, const char *libos, char *why, size_t w
 
 static void library_line(void *arg, int level, const char *text) { server_log(arg, level, "%s", text); }
 
+static bool names_rdma(const char *list)
+{
+    for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == 4 && (!memcmp(at, "rdma", 4))) return true;
+    return false;
+}
+
+/* What libos says, and rdma for rdma-port: started here and not by its first socket, it knows its settings. */
+static const char *chosen_libos(const struct config *cfg, char *both, size_t size)
+{
+    const char *libos = given(cfg->libos), *first = libos ? libos : given(getenv("LIBOS"));
+    if (!cfg->rdma_port || (first && names_rdma(first))) return libos;
+    snprintf(both, size, "%s,rdma", first ? first : "posix");
+    return both;
+}
+
 static int start_libos(struct server *srv)
 {
     const struct config *cfg = srv->config;
-    const char *libos = given(cfg->libos);
+    char both[128];
+    const char *libos = chosen_libos(cfg, both, sizeof both);
     char why[1280] = ""; /* it may list all the settings there are */
     demi_set_log(library_line, srv);
     int err = init_libos(srv, libos, why, sizeof why);
@@ -179,6 +197,7 @@ static long long port_of_kind(const struct config *cfg, const char *kind)
 {
     if (strcmp(kind, "tls") == 0) return cfg->tls_port;
     if (strcmp(kind, "metrics") == 0) return cfg->metrics_port;
+    if (strcmp(kind, "rdma") == 0) return cfg->rdma_port;
     return strcmp(kind, "tcp") == 0 ? cfg->port : 0;
 }
 

@@ -288,7 +288,7 @@ static void events_reset(struct config *cfg) { cfg->notify_keyspace_events = 0; 
 
 const struct conf_special conf_special_events = {events_set, events_get, events_lines, events_reset};
 
-/* --- bind, metrics-bind ------------------------------------------------------------------- */
+/* --- bind, metrics-bind, rdma-bind ------------------------------------------------------------- */
 
 /* A list of addresses of the configuration, and what it is at first. */
 struct bind_list {
@@ -396,6 +396,28 @@ static void metrics_bind_reset(struct config *cfg) { list_reset(metrics_list(cfg
 
 const struct conf_special conf_special_metrics_bind = {metrics_bind_set, metrics_bind_get, metrics_bind_lines,
                                                        metrics_bind_reset};
+
+static struct bind_list rdma_list(const struct config *cfg)
+{
+    struct config *c = (struct config *)(uintptr_t)cfg;
+    return (struct bind_list){c->rdma_bind, &c->rdma_bind_count, initial_bind};
+}
+
+static int rdma_bind_set(struct config *cfg, const struct bytes *argv, int argc, char *err)
+{
+    return list_set(rdma_list(cfg), argv, argc, err);
+}
+
+static void rdma_bind_get(const struct config *cfg, struct conf_text *out) { list_get(rdma_list(cfg), out); }
+
+static void rdma_bind_lines(const struct config *cfg, const char *name, conf_line_fn *fn, void *arg)
+{
+    list_lines(rdma_list(cfg), name, fn, arg);
+}
+
+static void rdma_bind_reset(struct config *cfg) { list_reset(rdma_list(cfg)); }
+
+const struct conf_special conf_special_rdma_bind = {rdma_bind_set, rdma_bind_get, rdma_bind_lines, rdma_bind_reset};
 
 /* --- replicaof ----------------------------------------------------------------------------- */
 

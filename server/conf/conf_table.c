@@ -190,6 +190,7 @@ const struct conf_option conf_options[] = {
     STRING("aclfile", NULL, CONF_IMMUTABLE, aclfile, "", NULL),
     STRING("unixsocket", NULL, CONF_IMMUTABLE, unixsocket, NULL, NULL),
     STRING("shm-path", NULL, CONF_IMMUTABLE | CONF_OURS, shm_path, NULL, NULL),
+    STRING("rdma-device", NULL, CONF_IMMUTABLE | CONF_OURS, rdma_device, NULL, NULL),
     STRING("pidfile", NULL, CONF_IMMUTABLE, pidfile, NULL, NULL),
     STRING("replica-announce-ip", "slave-announce-ip", 0, replica_announce_ip, NULL, NULL),
     STRING("masteruser", NULL, CONF_SENSITIVE, masteruser, NULL, NULL),
@@ -347,6 +348,8 @@ const struct conf_option conf_options[] = {
     NUMBER("tls-session-cache-timeout", NULL, 0, tls_session_cache_timeout, 0, INT_MAX, 300, UNIT_NONE),
     NUMBER("rdb-version", NULL, 0, rdb_version, 10, 11, 11, UNIT_NONE),
     NUMBER("metrics-port", NULL, 0, metrics_port, 0, 65535, 0, UNIT_NONE),
+    NUMBER("rdma-port", NULL, 0, rdma_port, 0, 65535, 0, UNIT_NONE),
+    NUMBER("rdma-rx-size", NULL, CONF_IMMUTABLE | CONF_OURS, rdma_rx_size, 65536, 16 * MB, MB, UNIT_BYTES),
     NUMBER("libos-spin-us", NULL, 0, libos_spin_us, -1, 10000, -1, UNIT_NONE),
 
     /* with a grammar of their own */
@@ -357,6 +360,7 @@ const struct conf_option conf_options[] = {
     SPECIAL("notify-keyspace-events", NULL, 0, events),
     SPECIAL("bind", NULL, CONF_MULTI, bind),
     SPECIAL("metrics-bind", NULL, CONF_MULTI, metrics_bind),
+    SPECIAL("rdma-bind", NULL, CONF_MULTI, rdma_bind),
     SPECIAL("replicaof", "slaveof", CONF_IMMUTABLE | CONF_MULTI, replicaof),
     SPECIAL("latency-tracking-info-percentiles", NULL, CONF_MULTI, percentiles),
 };
@@ -386,6 +390,7 @@ void conf_fini(struct config *cfg)
     }
     for (unsigned i = 0; i < cfg->bind_count; i++) free(cfg->bind[i]);
     for (unsigned i = 0; i < cfg->metrics_bind_count; i++) free(cfg->metrics_bind[i]);
+    for (unsigned i = 0; i < cfg->rdma_bind_count; i++) free(cfg->rdma_bind[i]);
     free(cfg->replicaof_host);
     free(cfg->users);
     free(cfg->file);
@@ -416,6 +421,7 @@ struct config *conf_copy(const struct config *cfg)
     }
     for (unsigned i = 0; i < copy->bind_count; i++) text_copy(&copy->bind[i]);
     for (unsigned i = 0; i < copy->metrics_bind_count; i++) text_copy(&copy->metrics_bind[i]);
+    for (unsigned i = 0; i < copy->rdma_bind_count; i++) text_copy(&copy->rdma_bind[i]);
     text_copy(&copy->replicaof_host);
     text_copy(&copy->users);
     text_copy(&copy->file);

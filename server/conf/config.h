@@ -162,6 +162,11 @@ struct config {
     int64_t metrics_port; /* 0: none */
     char *metrics_bind[CONF_BIND_MAX];
     unsigned metrics_bind_count;
+    int64_t rdma_port; /* 0: none */
+    char *rdma_bind[CONF_BIND_MAX];
+    unsigned rdma_bind_count;
+    int64_t rdma_rx_size; /* bytes that each client of Valkey's framing may write ahead */
+    char *rdma_device;    /* NULL: the only one */
 
     /* general */
     bool daemonize;

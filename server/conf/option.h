@@ -73,7 +73,8 @@ extern const struct conf_option conf_options[];
 extern const unsigned conf_option_count;
 
 extern const struct conf_special conf_special_dir, conf_special_save, conf_special_output_limit, conf_special_oom_score,
-    conf_special_events, conf_special_bind, conf_special_metrics_bind, conf_special_replicaof, conf_special_percentiles;
+    conf_special_events, conf_special_bind, conf_special_metrics_bind, conf_special_rdma_bind, conf_special_replicaof,
+    conf_special_percentiles;
 
 /* By name or alias, in any case; NULL: none. */
 const struct conf_option *conf_option_find(struct bytes name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Listening sockets and new connections. Every address of `bind` (those with a leading '-' may be
- * missing), IPv4 and IPv6, the Unix socket, and the one of shared memory; these two are made with the right permissions
+ * Listening sockets and new connections. Every address of `bind` and its kin (those with a leading '-' may be
+ * missing), IPv4 and IPv6, TCP and RDMA, the Unix socket, and the one of shared memory; these two are made with the right permissions
  * from the first moment (umask around bind: nobody gets in between).
  *
  * A change of addresses takes three steps, so that who connects meanwhile finds a listener, and a change that is
@@ -47,7 +47,7 @@
     struct listen_socket *l = (srv)->listeners;                                                                        \
     l < LISTENERS_END(srv);                                                                                            \
     l++
-static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (3 * CONF_BIND_MAX + 2),
+static_assert(sizeof((struct server *)0)->listeners / sizeof(struct listen_socket) >= 2 * (4 * CONF_BIND_MAX + 2),
               "those that are to go and those that come");
 
 static struct listen_socket *free_slot(struct server *srv)
@@ -79,9 +79,22 @@ static bool share_with_leaving(struct server *srv, const struct sockaddr *addr, 
     return any;
 }
 
-/* A path is one of the kernel's or of shared memory's, whatever libOS comes first here. */
-static int socket_of(enum listen_kind kind, int *qd, int family)
+/* Clients of Valkey's framing come there beside those of the library's own. */
+static int rdma_socket(struct server *srv, int *qd, int family)
 {
+    int err = demi_socket_on(qd, "rdma", family, SOCK_STREAM, 0), bytes = (int)srv->config->rdma_rx_size;
+    if (err) return err;
+    if (demi_setsockopt(*qd, DEMI_SOL_RDMA, DEMI_RDMA_VALKEY, &bytes, sizeof bytes) == EOPNOTSUPP)
+        server_log(srv, LOG_WARNING_LEVEL,
+                   "rdma-port: this device has no immediates (iWARP): Valkey's clients are refused, those "
+                   "of the library are served");
+    return 0;
+}
+
+/* A path is one of the kernel's or of shared memory's, whatever libOS comes first here. */
+static int socket_of(struct server *srv, enum listen_kind kind, int *qd, int family)
+{
+    if (kind == LISTEN_RDMA) return rdma_socket(srv, qd, family);
     if (kind == LISTEN_SHM) return demi_socket_on(qd, "shm", family, SOCK_STREAM, 0);
     int err = kind == LISTEN_UNIX ? demi_socket_on(qd, "posix", family, SOCK_STREAM, 0) : ENOTSUP;
     return err == ENOTSUP ? demi_socket(qd, family, SOCK_STREAM, 0) : err;
@@ -89,7 +102,7 @@ static int socket_of(enum listen_kind kind, int *qd, int family)
 
 static int new_socket(struct server *srv, int *qd, const struct sockaddr *addr, enum listen_kind kind)
 {
-    int err = socket_of(kind, qd, addr->sa_family), on = 1;
+    int err = socket_of(srv, kind, qd, addr->sa_family), on = 1;
     if (err) return err;
     if (addr->sa_family != AF_UNIX) {
         demi_setsockopt(*qd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -148,13 +161,15 @@ static void address_name(char *out, size_t size, const char *host, int port)
 
 static bool may_be_missing(int err)
 {
-    return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOTSUP || err == -EPROTONOSUPPORT;
+    return err == -EADDRNOTAVAIL || err == -ENODEV || err == -EAFNOSUPPORT || err == -ENOTSUP ||
+           err == -EPROTONOSUPPORT;
 }
 
 static int open_address(struct server *srv, const char *host, int port, enum listen_kind kind)
 {
     char text[LISTEN_TEXT_SIZE];
     bool optional = host[0] == '-';
+    const char *transport = kind == LISTEN_RDMA ? "RDMA" : "TCP";
     address_name(text, sizeof text, host, port);
     if (optional) host++;
     struct sockaddr_storage ss = {0};
@@ -174,8 +189,8 @@ static int open_address(struct server *srv, const char *host, int port, enum lis
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
         int rc = getaddrinfo(host, NULL, &hints, &list);
         if (rc) {
-            server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: %s", host,
-                       port, gai_strerror(rc));
+            server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server %s listening socket %s:%d: %s",
+                       transport, host, port, gai_strerror(rc));
             return optional ? 0 : -EINVAL;
         }
         memcpy(&ss, list->ai_addr, list->ai_addrlen);
@@ -186,8 +201,8 @@ static int open_address(struct server *srv, const char *host, int port, enum lis
     }
     int rc = open_one(srv, (struct sockaddr *)&ss, n, text, kind);
     if (rc == 0) return 0;
-    server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server TCP listening socket %s:%d: bind: %s", host,
-               port, strerror(-rc));
+    server_log(srv, LOG_WARNING_LEVEL, "Warning: Could not create server %s listening socket %s:%d: bind: %s",
+               transport, host, port, strerror(-rc));
     return optional && may_be_missing(rc) ? 0 : rc;
 }
 
@@ -246,6 +261,8 @@ static struct listen_addresses addresses_of(const struct config *cfg, enum liste
     switch (kind) {
     case LISTEN_TCP: return (struct listen_addresses){"tcp", (int)cfg->port, cfg->bind, cfg->bind_count};
     case LISTEN_TLS: return (struct listen_addresses){"tls", (int)cfg->tls_port, cfg->bind, cfg->bind_count};
+    case LISTEN_RDMA:
+        return (struct listen_addresses){"rdma", (int)cfg->rdma_port, cfg->rdma_bind, cfg->rdma_bind_count};
     case LISTEN_METRICS:
         return (struct listen_addresses){"metrics", (int)cfg->metrics_port, cfg->metrics_bind, cfg->metrics_bind_count};
     default: return (struct listen_addresses){.name = "unix"};

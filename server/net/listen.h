@@ -15,9 +15,9 @@ struct config;
 struct server;
 struct worker;
 
-enum { LISTEN_TEXT_SIZE = 320, LISTENERS_MAX = 100 };
+enum { LISTEN_TEXT_SIZE = 320, LISTENERS_MAX = 132 };
 
-enum listen_kind { LISTEN_TCP, LISTEN_TLS, LISTEN_METRICS, LISTEN_UNIX, LISTEN_SHM, LISTEN_KINDS };
+enum listen_kind { LISTEN_TCP, LISTEN_TLS, LISTEN_METRICS, LISTEN_RDMA, LISTEN_UNIX, LISTEN_SHM, LISTEN_KINDS };
 
 struct listen_socket {
     struct endpoint endpoint;
@@ -32,7 +32,7 @@ struct listen_socket {
 
 /* Has a socket listen for each address of cfg: those that listen already are kept as they are, the others opened beside
  * those that cfg does not name. 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp",
- * "tls", "metrics", "unix" or "shm". Either way nothing was closed: go on with another configuration, or end with
+ * "tls", "metrics", "rdma", "unix" or "shm". Either way nothing was closed: go on with another configuration, or end with
  * listen_settle(). */
 int listen_open(struct server *srv, const struct config *cfg, const char **kind);
 /* Closes what the last configuration that listen_open() had does not name. */

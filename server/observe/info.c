@@ -50,6 +50,11 @@ static void listener_lines(struct info *in)
         info_line(in, ",port=%lld", (long long)cfg->tls_port);
     }
     if (cfg->shm_path && *cfg->shm_path) info_line(in, "listener3:name=shm,bind=%s", cfg->shm_path);
+    if (cfg->rdma_port) {
+        info_part(in, "listener4:name=rdma");
+        for (unsigned i = 0; i < cfg->rdma_bind_count; i++) info_part(in, ",bind=%s", cfg->rdma_bind[i]);
+        info_line(in, ",port=%lld", (long long)cfg->rdma_port);
+    }
 }
 
 static void info_server(struct info *in)
