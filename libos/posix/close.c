@@ -26,18 +26,12 @@
 #define STALL_NS       60000000000u /* of a peer that takes nothing */
 #define LINGER_LOOK_NS 10000000u    /* how often we ask whether all is acknowledged: there is no event for that */
 
-static void set_linger(const struct posix_sock *s, int on)
-{
-    struct linger l = {.l_onoff = on};
-    setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
-}
-
 /* cut: what has not arrived does not, and the peer hears of a reset (a local one, of the end). */
 static void end(struct posix_sock *s, bool cut)
 {
     cut |= s->st.flags & STREAM_FAILED; /* it has failed while it was closing */
-    if (cut) set_linger(s, 1);
-    else if (s->linger_s > 0) set_linger(s, 0); /* or close() would wait */
+    if (cut) kernel_set_linger(s->watch.fd, true);
+    else if (s->linger_s > 0) kernel_set_linger(s->watch.fd, false); /* or close() would wait */
     if (s->state == SOCK_CLOSING) *(cut ? &s->posix->close_cut : &s->posix->close_drained) += 1;
     list_remove(&s->closing);
     posix_stream_drop(s);

@@ -6,18 +6,14 @@
 
 #include "alloc/heap.h"
 #include "libos/posix/sock.h"
-#include "libos/runtime/config.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHECKED_MAX  64 /* segments that sock_check() looks at */
-#define DGRAM_RCVBUF (8 << 20)
+#define CHECKED_MAX 64 /* segments that sock_check() looks at */
 
 static int sock_cancel(struct queue *q, struct op *op);
 static int dgram_shutdown(struct queue *q, int how);
@@ -193,65 +189,20 @@ static size_t sock_unsent(struct queue *q)
     return s->queued - s->sent;
 }
 
-static void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
-
-/* Accepted sockets inherit these from their listener (Linux), so they cost nothing there. */
-static void set_defaults(const struct posix *p, int fd, int domain)
-{
-    if (domain == AF_UNIX) return;
-    if (p->nodelay) set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (p->keepalive) {
-        set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        if (p->keepalive_idle_s) set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, p->keepalive_idle_s);
-        if (p->keepalive_interval_s) set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, p->keepalive_interval_s);
-    }
-    if (p->linger_s >= 0) {
-        struct linger l = {.l_onoff = 1, .l_linger = p->linger_s};
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
-    }
-}
-
-/* Datagrams that find no room are lost, and the kernel's default holds some 270 small ones. More
- * than net.core.rmem_max is given only to who may administrate the network; others get that. */
-static void widen(int fd)
-{
-    int size = 0;
-    socklen_t len = sizeof size;
-    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len) || size >= DGRAM_RCVBUF) return;
-    size = DGRAM_RCVBUF;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size))
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-}
-
 static int posix_socket(struct libos *l, int domain, int type, int protocol, struct queue **out)
 {
     struct posix *p = (struct posix *)l;
-    if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return -EAFNOSUPPORT;
-    if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-    int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); /* protocol follows from type, whatever was said */
-    if (fd < 0) return -errno;
-    if (type == SOCK_STREAM) set_defaults(p, fd, domain);
-    else if (domain != AF_UNIX) widen(fd);
+    int fd = kernel_socket(&p->defaults, domain, type, SOCK_NONBLOCK);
+    if (fd < 0) return fd;
     struct posix_sock *s;
     int err = sock_new(p, fd, domain, type == SOCK_DGRAM, &s);
     if (err) {
         close(fd);
         return err;
     }
-    if (type == SOCK_STREAM && domain != AF_UNIX) s->linger_s = p->linger_s;
+    if (type == SOCK_STREAM && domain != AF_UNIX) s->linger_s = p->defaults.linger_s;
     *out = &s->q;
     return 0;
-}
-
-static void configure(struct posix *p, const struct demi_config *conf)
-{
-    p->nodelay = config_bool(conf, "tcp_socket_options.nodelay", true);
-    p->keepalive = config_bool(conf, "tcp_socket_options.keepalive.enabled", false);
-    p->keepalive_idle_s = (int)(config_int(conf, "tcp_socket_options.keepalive.time_millis", 0) + 999) / 1000;
-    p->keepalive_interval_s = (int)config_int(conf, "tcp_socket_options.keepalive.interval", 0);
-    p->linger_s = config_bool(conf, "tcp_socket_options.linger.enabled", false)
-                      ? (int)config_int(conf, "tcp_socket_options.linger.time_seconds", 0)
-                      : -1;
 }
 
 static int posix_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
@@ -261,7 +212,7 @@ static int posix_start(struct runtime *rt, const struct demi_config *conf, struc
     p->base.rt = rt;
     p->dirty_tail = &p->dirty;
     list_init(&p->closing);
-    configure(p, conf);
+    kernel_defaults_read(&p->defaults, conf);
     const struct {
         const char *name;
         const uint64_t *value;

@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
  * Naming, listening, accepting, connecting.
- *
- * SO_REUSEADDR is set when a socket begins to listen and not before it binds. Linux lets two
- * sockets bind one address if both have the option and none listens yet, and a caller is told
- * EADDRINUSE then; but connections of a server that has just ended must not keep its successor from
- * the port. So a bind is tried without it first, and once more with it: against a bound socket
- * (which does not have it yet) and a listener that still fails, against leftovers in TIME_WAIT
- * (which inherited it) it succeeds.
  */
 #include "libos/posix/sock.h"
 
@@ -42,8 +35,6 @@ int sock_check_addr(const struct posix_sock *s, const struct sockaddr *addr, soc
     return family == s->domain ? 0 : -EINVAL;
 }
 
-static int reuse_addr(int fd, int on) { return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); }
-
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct posix_sock *s = sock_of(q);
@@ -52,16 +43,8 @@ int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EINVAL;
     if (s->state != SOCK_NEW) return -EINVAL;
-    int fd = s->watch.fd;
-    if (bind(fd, addr, size)) {
-        if (errno != EADDRINUSE || s->dgram || s->domain == AF_UNIX) return -errno;
-        reuse_addr(fd, 1);
-        if (bind(fd, addr, size)) {
-            err = -errno;
-            reuse_addr(fd, 0);
-            return err;
-        }
-    }
+    err = kernel_bind(s->watch.fd, s->domain, s->dgram, addr, size);
+    if (err) return err;
     s->state = SOCK_BOUND;
     s->bound = true;
     if (!s->dgram) return 0;
@@ -75,9 +58,9 @@ int sock_listen(struct queue *q, int backlog)
     if (s->state == SOCK_NEW) return -EDESTADDRREQ;
     if (s->state == SOCK_CONNECTED) return -EISCONN;
     if (s->state != SOCK_BOUND) return -EADDRINUSE;
-    if (s->domain != AF_UNIX) reuse_addr(s->watch.fd, 1);
-    if (listen(s->watch.fd, backlog)) return -errno;
-    int err = sock_watch(s, EPOLLIN);
+    int err = kernel_listen(s->watch.fd, s->domain, backlog);
+    if (err) return err;
+    err = sock_watch(s, EPOLLIN);
     if (err) return err;
     s->state = SOCK_LISTENING;
     return 0;

@@ -21,8 +21,9 @@
 #define POSIX_SOCK_H
 
 #include "alloc/base/list.h"
-#include "libos/posix/cell.h"
+#include "libos/runtime/cell.h"
 #include "libos/posix/posix.h"
+#include "libos/runtime/kernel_socket.h"
 #include "libos/runtime/runtime.h"
 #include "libos/runtime/seg_ring.h"
 #include "libos/runtime/stream.h"
@@ -38,10 +39,7 @@ struct posix {
     struct posix_sock *dirty, **dirty_tail; /* have something for the next flush */
     struct list closing;                    /* struct posix_sock.closing: closed, and not drained yet */
     char *overflow; /* where the rest of a datagram that is longer than a small buffer goes first */
-    bool keepalive; /* defaults for new streams, from the configuration */
-    int keepalive_idle_s, keepalive_interval_s;
-    int linger_s; /* -1: off */
-    bool nodelay;
+    struct kernel_defaults defaults;
     uint64_t rx_calls, rx_bytes, rx_empty, tx_calls, tx_bytes, tx_partial, tx_blocked;
     uint64_t accepted, connected, accept_backoff, resets, push_busy, close_drained, close_cut;
 };

@@ -98,8 +98,8 @@ def calls():
 
 # --- configuration ----------------------------------------------------------------------------------------------------
 
-FOLDERS = {"Every library OS": ["demi/init.c"], "Streams": ["libos/posix/*.c", "libos/inet/configure.c"],
-           "shm": ["libos/shm/*.c"], "Raw frames": ["libos/inet/configure.c"], "packet": ["libos/packet/*.c"], "xdp": ["libos/xdp/*.c"],
+FOLDERS = {"Every library OS": ["demi/init.c"], "Streams": ["libos/runtime/kernel_socket.c", "libos/inet/configure.c"],
+           "shm": ["libos/shm/*.c"], "uring": ["libos/uring/*.c"], "Raw frames": ["libos/inet/configure.c"], "packet": ["libos/packet/*.c"], "xdp": ["libos/xdp/*.c"],
            "dpdk": ["libos/dpdk/*.c"], "rdma": ["libos/rdma/options.c", "libos/verbs/*.c"], "Faults": ["libos/fault/*.c"]}
 READERS = re.compile(r'\b(config_(?:get|int|bool|next)|keys_(?:get|bool|number|size|item)|read_off|read_ms|read_count|plugin_(?:text|number|choice)'
                      r'|packet_key_(?:number|flag|mac)|key|ppm|number|env->get)\((?:[^()",]+, )?"([^"]+)"((?:, [^,()]+)*)')
@@ -224,7 +224,7 @@ def options():
     told_of = {name: (posix, own) for name, posix, own in cells}
     word = r"\b((?:SO|TCP|IP|IPV6)_[A-Z0-9_]+)\b"
     own = set(re.findall(word, source("libos/runtime/ip_option.h")))  # names of ours, not of options
-    named = set(re.findall(word, source("libos/posix/sockopt.c", "libos/inet/sockopt.c", "libos/runtime/ip_option.c"))) - own
+    named = set(re.findall(word, source("libos/runtime/kernel_socket.c", "libos/inet/sockopt.c", "libos/runtime/ip_option.c"))) - own
     check("demi_setsockopt.3 has every option", named - set(told_of), len(named) > 20)
     check("and no other", set(told_of) - named)
     for place, libos in enumerate(("posix", "loop")):

@@ -4,8 +4,8 @@
  * the small pushes of a turn on one socket leave from one place with one send. Handed out last in,
  * first out; CELLS_KEPT stay for later, the others go back to the heap.
  */
-#ifndef POSIX_CELL_H
-#define POSIX_CELL_H
+#ifndef RUNTIME_CELL_H
+#define RUNTIME_CELL_H
 
 #include "alloc/base/assert.h"
 #include "alloc/heap.h"
