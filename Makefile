@@ -72,7 +72,9 @@ endif
 # --- sources ---------------------------------------------------------------------------------------
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
 PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp libos/verbs libos/openssl))
-ALL_LIB_C   := $(filter-out demi/examples/% libos/dpdk/% libos/xdp/% libos/verbs/% libos/openssl/%,$(call find_c,alloc tcp libos demi))
+# Sockets by io_uring, or one file that says that there is no liburing.
+NO_URING_C  := $(if $(filter yes,$(call has,liburing)),libos/uring/without.c,$(filter-out libos/uring/without.c,$(call find_c,libos/uring)))
+ALL_LIB_C   := $(filter-out $(NO_URING_C) demi/examples/% libos/dpdk/% libos/xdp/% libos/verbs/% libos/openssl/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
 # Over a double of libibverbs, which wants its headers.
 RDMA_TEST_C := $(if $(filter yes,$(call has,libibverbs librdmacm)),$(wildcard tests/rdma/*_test.c))

@@ -91,12 +91,12 @@ static int libos_start(const struct chosen *c, const struct demi_config *conf, c
     return 0;
 }
 
-/* A name of the table without a libOS behind it is one that will come. */
+/* A name of the table without a libOS of sockets behind it: files, the simulator. */
 static void tell_missing(const struct demi_init_options *o, const char *name)
 {
     char why[256];
     int n = snprintf(why, sizeof why, "%.40s: %s; there are:", name,
-                     libos_canonical_name(name) ? "planned, not in this version" : "no libOS of this name");
+                     libos_canonical_name(name) ? "is there without being asked for" : "no libOS of this name");
     for (unsigned i = 0; libos_at(i) && n > 0 && n < (int)sizeof why; i++)
         n += snprintf(why + n, sizeof why - (size_t)n, " %s", libos_at(i)->name);
     report_failure(o, why);

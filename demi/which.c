@@ -10,11 +10,12 @@
 #include "libos/rdma/rdma.h"
 #include "libos/runtime/names.h"
 #include "libos/shm/shm.h"
+#include "libos/uring/uring.h"
 
 #include <string.h>
 
-static const struct libos_ops *const builtin[] = {&posix_libos, &packet_libos, &xdp_libos,  &dpdk_libos,
-                                                  &shm_libos,   &rdma_libos,   &loop_libos, &rdma_loop_libos};
+static const struct libos_ops *const builtin[] = {&posix_libos, &packet_libos, &xdp_libos,  &dpdk_libos,     &shm_libos,
+                                                  &uring_libos, &rdma_libos,   &loop_libos, &rdma_loop_libos};
 
 const struct libos_ops *libos_at(unsigned i) { return i < sizeof builtin / sizeof builtin[0] ? builtin[i] : NULL; }
 

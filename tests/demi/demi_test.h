@@ -34,14 +34,14 @@ static const struct timespec soon = {10, 0}; /* for what must come */
 static const struct timespec now = {0, 0};   /* polls once */
 
 /* The libOS under test: kernel sockets, or, with DEMI_TEST_LIBOS=loop, our own stack talking to itself, or, with shm,
- * shared memory, or, with rdma-loop and rdma, a device of messages. */
+ * shared memory, or, with rdma-loop and rdma, a device of messages, or, with uring, kernel sockets by io_uring. */
 static inline const char *test_libos(void)
 {
     const char *name = getenv("DEMI_TEST_LIBOS");
     return name && *name ? name : "posix";
 }
 
-static inline int test_is_kernel(void) { return !strcmp(test_libos(), "posix"); }
+static inline int test_is_kernel(void) { return !strcmp(test_libos(), "posix") || !strcmp(test_libos(), "uring"); }
 /* A device of messages: no datagrams, and whoever connects is answered at once, full backlog or not. */
 static inline int test_is_messages(void) { return !strncmp(test_libos(), "rdma", 4); }
 

@@ -357,6 +357,8 @@ static void at6(struct run *r, const char *addr)
     inet_pton(AF_INET6, addr, &r->at6.sin6_addr);
 }
 
+static bool is_kernel(const char *libos) { return !strcmp(libos, "posix") || !strcmp(libos, "uring"); }
+
 static struct run *run_new(const char *libos, const struct row *row)
 {
     struct run *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -364,9 +366,9 @@ static struct run *run_new(const char *libos, const struct row *row)
     r->row = row;
     r->libos = libos;
     r->at = loopback(0);
-    if (row->to_nobody && !strcmp(libos, "posix")) fill_listener(r);
-    if (!strcmp(libos, "posix") || !strcmp(libos, "loop")) at6(r, "::1");
-    if (!strcmp(libos, "posix")) r->wire = "lo";
+    if (row->to_nobody && is_kernel(libos)) fill_listener(r);
+    if (is_kernel(libos) || !strcmp(libos, "loop")) at6(r, "::1");
+    if (is_kernel(libos)) r->wire = "lo";
     return r;
 }
 
@@ -424,6 +426,21 @@ static void both_in_one_runtime(const char *libos)
 static void test_kernel_sockets_of_one_thread(void **state)
 {
     both_in_one_runtime("posix");
+    assert_int_equal(failures, 0);
+}
+
+/* A build without liburing, a kernel or a filter that has no ring for us: tests/interop/api_on_uring.sh says which. */
+static void need_uring(void)
+{
+    char why[256];
+    if (demi_init_options(&(struct demi_init_options){.libos = "uring", .why = why, .why_size = sizeof why})) skip();
+    OK(demi_exit());
+}
+
+static void test_io_uring_of_one_thread(void **state)
+{
+    need_uring();
+    both_in_one_runtime("uring");
     assert_int_equal(failures, 0);
 }
 
@@ -499,6 +516,13 @@ static void both_processes(struct run *r)
 static void test_kernel_sockets_of_two_processes(void **state)
 {
     EACH_ROW(w) both_processes(run_new("posix", w));
+    assert_int_equal(failures, 0);
+}
+
+static void test_io_uring_of_two_processes(void **state)
+{
+    need_uring();
+    EACH_ROW(w) both_processes(run_new("uring", w));
     assert_int_equal(failures, 0);
 }
 
@@ -641,11 +665,13 @@ static int run_rows(const struct row *table, unsigned count)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_kernel_sockets_of_one_thread, no_failures),
+        cmocka_unit_test_setup(test_io_uring_of_one_thread, no_failures),
         cmocka_unit_test_setup(test_shared_memory_of_one_thread, no_failures),
         cmocka_unit_test_setup(test_our_own_stack_with_itself, no_failures),
         cmocka_unit_test_setup(test_simulated_sockets, no_failures),
         cmocka_unit_test_setup(test_our_own_stack_over_simulated_wires, no_failures),
         cmocka_unit_test_setup(test_kernel_sockets_of_two_processes, no_failures),
+        cmocka_unit_test_setup(test_io_uring_of_two_processes, no_failures),
         cmocka_unit_test_setup(test_shared_memory_of_two_processes, no_failures),
         cmocka_unit_test_setup(test_our_own_stack_over_a_wire, no_failures), /* the last: it changes the namespace */
     };

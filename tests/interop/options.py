@@ -27,8 +27,8 @@ if not os.access(SERVER, os.X_OK):
     skip_all("no " + SERVER)
 tap = Tap()
 CASES = (
-    ("a libOS that is to come", ["--libos", "uring"], ("planned", "posix", "packet")),
-    ("one by Demikernel's name that is to come", ["--libos", "catcollar"], ("planned",)),
+    ("a libOS of files", ["--libos", "disk"], ("without being asked for", "posix", "packet")),
+    ("one by Demikernel's name", ["--libos", "cattree"], ("without being asked for",)),
     ("a libOS that is named twice", ["--libos", "shm,catmem"], ("named twice",)),
     ("one too many", ["--libos", "posix,shm,packet,dpdk,xdp"], ("at most 4",)),
     ("a libOS nobody knows", ["--libos", "possix"], ("no libOS of this name", "posix", "dpdk")),

@@ -67,6 +67,9 @@ def run_program(words, timeout=PATIENCE):
         return None, (late.output or b"").decode("utf-8", "replace") if isinstance(late.output, bytes) else ""
 
 
+KERNEL = ("posix", "uring")  # whose sockets are the kernel's: there is nothing to configure
+
+
 class Device:
     """What our programs run on. config: lines of the libOS's configuration (YAML), in which DIR is the rig's folder. veth: it wants
     the veth pair; tap: the TAP interface Linux's end is, made by the program if tap_is_ours; peer: the configuration of a program of ours
@@ -78,12 +81,13 @@ class Device:
         self.name, self.libos, self.config = name, libos, list(config)
         self.veth, self.tap, self.tap_is_ours, self.plugin, self.peer = veth, tap, tap_is_ours, plugin, peer
         self.socket_name, self.datagram_max = socket_name, datagram_max
-        self.kernel_has_it = kernel_too or libos == "posix"
+        self.kernel_has_it = kernel_too or libos in KERNEL
 
 
 EAL = "--no-huge -m 128 --no-shconf --no-pci --iova-mode=va --no-telemetry"
 DEVICES = {
     "posix": Device("posix", "posix", peer=[]),
+    "uring": Device("uring", "uring", peer=[]),
     "packet": Device("packet", "packet", ["interface: r0"]),
     "tap": Device("tap", "packet", ["tap: dktap"], veth=False, tap="dktap"),
     "xdp native": Device("xdp native", "xdp", ["interface: r0", "mode: native"], plugin="xdp"),
@@ -205,7 +209,7 @@ class Rig:
         sh("ip", "addr", "add", LINUX6 + "/64", "dev", interface, "nodad")
 
     def config(self):
-        if self.device.libos == "posix":
+        if self.device.libos in KERNEL:
             return []
         if self.device.kernel_has_it:
             return self.device.config + self.more
@@ -239,7 +243,7 @@ class Rig:
 
     def client(self, words, timeout=PATIENCE):
         """A program of ours at Linux's end, where a device for it is there: exit status (None: it hangs) and output."""
-        config = [] if self.device.libos == "posix" else self.device.peer + ["address: [%s/24, \"%s/64\"]" % (LINUX4, LINUX6)] + self.more
+        config = [] if self.device.libos in KERNEL else self.device.peer + ["address: [%s/24, \"%s/64\"]" % (LINUX4, LINUX6)] + self.more
         process = Process(self, words, self.device.libos, [line.replace("DIR", self.dir) for line in config], lambda p: True,
                           in_linux=True)
         try:
