@@ -5,6 +5,7 @@
  */
 #include "libos/posix/sock.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 
 #include "alloc/buf.h"
@@ -91,7 +92,7 @@ int dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned count,
     struct posix_sock *s = sock_of(q);
     assert_push_given(q, op, segs, count, flags);
     int err = 0;
-    if (addr) err = sock_check_addr(s, addr, size);
+    if (addr) err = address_check(addr, size, s->domain);
     else if (s->state != SOCK_CONNECTED) err = -ENOTCONN;
     if (err) return err;
     if (!addr) size = 0;

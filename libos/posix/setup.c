@@ -4,6 +4,7 @@
  */
 #include "libos/posix/sock.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 
 #include <errno.h>
@@ -15,30 +16,10 @@
 #define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
 #define ACCEPT_ABORTS_MAX 64         /* connections that died in the backlog, in one go */
 
-int sock_check_addr(const struct posix_sock *s, const struct sockaddr *addr, socklen_t size)
-{
-    sa_family_t family;
-    if (size < sizeof family) return -EINVAL;
-    memcpy(&family, addr, sizeof family); /* it may lie anywhere */
-    switch (family) {
-    case AF_INET:
-        if (size != sizeof(struct sockaddr_in)) return -EINVAL;
-        break;
-    case AF_INET6:
-        if (size != sizeof(struct sockaddr_in6)) return -EINVAL;
-        break;
-    case AF_UNIX:
-        if (size > sizeof(struct sockaddr_un)) return -EINVAL;
-        break;
-    default: return -ENOTSUP;
-    }
-    return family == s->domain ? 0 : -EINVAL;
-}
-
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct posix_sock *s = sock_of(q);
-    int err = sock_check_addr(s, addr, size);
+    int err = address_check(addr, size, s->domain);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EINVAL;
@@ -159,7 +140,7 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
-    int err = sock_check_addr(s, addr, size);
+    int err = address_check(addr, size, s->domain);
     if (err) return err;
     struct op_table *ops = &q->rt->ops;
     if (!connect(s->watch.fd, addr, size)) {

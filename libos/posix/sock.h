@@ -108,9 +108,6 @@ uint64_t sock_undrained(const struct posix *p);
 
 /* --- setup.c --- */
 
-/* -EINVAL: not an address of the socket's family, or of the wrong length; -ENOTSUP: of no family
- * there is. */
-int sock_check_addr(const struct posix_sock *s, const struct sockaddr *addr, socklen_t size);
 int sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
 int sock_listen(struct queue *q, int backlog);
 int sock_accept(struct queue *q, struct op *op);

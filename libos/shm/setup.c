@@ -7,6 +7,7 @@
  */
 #include "libos/shm/sock.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 
 #include <arpa/inet.h>
@@ -28,22 +29,8 @@
 static int check_addr(const struct shm_sock *s, const struct sockaddr *addr, socklen_t size,
                       struct sockaddr_storage *out)
 {
-    sa_family_t family;
-    if (size < sizeof family) return -EINVAL;
-    memcpy(&family, addr, sizeof family); /* it may lie anywhere */
-    switch (family) {
-    case AF_INET:
-        if (size != sizeof(struct sockaddr_in)) return -EINVAL;
-        break;
-    case AF_INET6:
-        if (size != sizeof(struct sockaddr_in6)) return -EINVAL;
-        break;
-    case AF_UNIX:
-        if (size > sizeof(struct sockaddr_un)) return -EINVAL;
-        break;
-    default: return -ENOTSUP;
-    }
-    if (family != s->domain) return -EINVAL;
+    int err = address_check(addr, size, s->domain);
+    if (err) return err;
     memset(out, 0, sizeof *out);
     memcpy(out, addr, size);
     return 0;

@@ -4,6 +4,7 @@
  */
 #include "libos/sim/world.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 
 #include "alloc/base/assert.h"
@@ -94,7 +95,7 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
     struct sim *sim = s->host->sim;
     size_t n = 0;
     for (unsigned i = 0; i < count; i++) n += segs[i].n;
-    int err = addr ? sim_sock_check_addr(addr, size) : s->state == SOCK_CONNECTED ? 0 : -ENOTCONN;
+    int err = addr ? address_check(addr, size, AF_INET) : s->state == SOCK_CONNECTED ? 0 : -ENOTCONN;
     if (!err) err = n > SIM_DGRAM_BYTES ? -EMSGSIZE : sim_sock_autobind(s);
     if (err) return err;
     struct sim_dgram *d = calloc(1, sizeof *d + n);

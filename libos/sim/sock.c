@@ -4,6 +4,7 @@
  */
 #include "libos/sim/world.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 #include "libos/runtime/ip_option.h"
 
@@ -11,14 +12,6 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-
-int sim_sock_check_addr(const struct sockaddr *addr, socklen_t size)
-{
-    if (size < sizeof addr->sa_family) return -EINVAL;
-    if (addr->sa_family != AF_INET)
-        return addr->sa_family == AF_INET6 || addr->sa_family == AF_UNIX ? -EINVAL : -ENOTSUP;
-    return size == sizeof(struct sockaddr_in) ? 0 : -EINVAL;
-}
 
 /* Whether a and b (host addresses or the wildcard) mean a common one. */
 static bool overlap(in_addr_t a, in_addr_t b) { return a == b || a == INADDR_ANY || b == INADDR_ANY; }
@@ -61,7 +54,7 @@ int sim_sock_autobind(struct sim_sock *s)
 static int sim_sock_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct sim_sock *s = sock_of(q);
-    int err = sim_sock_check_addr(addr, size);
+    int err = address_check(addr, size, AF_INET);
     if (err) return err;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state != SOCK_NEW) return -EINVAL;
@@ -161,7 +154,7 @@ static int sim_sock_connect(struct queue *q, struct op *op, const struct sockadd
     if (s->state == SOCK_CONNECTING) return -EINPROGRESS;
     if (s->state == SOCK_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == SOCK_LISTENING) return -EOPNOTSUPP;
-    int err = sim_sock_check_addr(addr, size);
+    int err = address_check(addr, size, AF_INET);
     if (err) return err;
     struct sockaddr_in to;
     memcpy(&to, addr, sizeof to);

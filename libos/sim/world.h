@@ -255,7 +255,4 @@ int sim_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned co
 int sim_dgram_pop(struct queue *q, struct op *op);
 void sim_dgram_drop(struct sim_sock *s);
 
-/* -EINVAL, -ENOTSUP: not an IPv4 address. */
-int sim_sock_check_addr(const struct sockaddr *addr, socklen_t size);
-
 #endif

@@ -10,6 +10,7 @@
  */
 #include "libos/uring/sock.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 
 #include "alloc/heap.h"
@@ -51,7 +52,7 @@ int uring_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     struct uring_sock *s = uring_sock_of(q);
     assert_push_given(q, op, segs, count, flags);
     int err = 0;
-    if (addr) err = uring_check_addr(s, addr, size);
+    if (addr) err = address_check(addr, size, s->domain);
     else if (s->state != URING_CONNECTED) err = -ENOTCONN;
     if (err) return err;
     if (s->dgram_count == DGRAM_WAITING_MAX) {

@@ -10,6 +10,7 @@
  */
 #include "libos/uring/sock.h"
 
+#include "libos/runtime/address.h"
 #include "libos/runtime/handover.h"
 
 #include "alloc/heap.h"
@@ -22,26 +23,6 @@
 #define ACCEPT_RETRY_NS   100000000u /* how long a listener rests when descriptors or memory have run out */
 #define ACCEPT_ABORTS_MAX 64u        /* connections that died in the backlog, in one go */
 
-int uring_check_addr(const struct uring_sock *s, const struct sockaddr *addr, socklen_t size)
-{
-    sa_family_t family;
-    if (size < sizeof family) return -EINVAL;
-    memcpy(&family, addr, sizeof family); /* it may lie anywhere */
-    switch (family) {
-    case AF_INET:
-        if (size != sizeof(struct sockaddr_in)) return -EINVAL;
-        break;
-    case AF_INET6:
-        if (size != sizeof(struct sockaddr_in6)) return -EINVAL;
-        break;
-    case AF_UNIX:
-        if (size > sizeof(struct sockaddr_un)) return -EINVAL;
-        break;
-    default: return -ENOTSUP;
-    }
-    return family == s->domain ? 0 : -EINVAL;
-}
-
 static void set_blocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -51,7 +32,7 @@ static void set_blocking(int fd)
 int uring_bind(struct queue *q, const struct sockaddr *addr, socklen_t size)
 {
     struct uring_sock *s = uring_sock_of(q);
-    int err = uring_check_addr(s, addr, size);
+    int err = address_check(addr, size, s->domain);
     if (err) return err;
     if (s->state == URING_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state != URING_NEW) return -EINVAL;
@@ -198,7 +179,7 @@ int uring_connect(struct queue *q, struct op *op, const struct sockaddr *addr, s
     if (s->state == URING_CONNECTING) return -EINPROGRESS;
     if (s->state == URING_CONNECTED && !s->dgram) return -EISCONN;
     if (s->state == URING_LISTENING) return -EOPNOTSUPP;
-    int err = uring_check_addr(s, addr, size);
+    int err = address_check(addr, size, s->domain);
     if (err) return err;
     if (!connect(s->fd, addr, size)) {
         stands(s);

@@ -206,7 +206,6 @@ uint64_t uring_left(const struct uring *u);
 
 /* --- setup.c --- */
 
-int uring_check_addr(const struct uring_sock *s, const struct sockaddr *addr, socklen_t size);
 int uring_bind(struct queue *q, const struct sockaddr *addr, socklen_t size);
 int uring_listen(struct queue *q, int backlog);
 int uring_accept(struct queue *q, struct op *op);
