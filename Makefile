@@ -35,8 +35,8 @@ WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-
            -Wwrite-strings -Wundef -Wvla -Wno-unused-parameter -Wno-address-of-packed-member
 OPT_release := -O3 -g
 OPT_debug   := -O0 -g3 -DDEMI_DEBUG=1
-OPT_asan    := -O1 -g -DDEMI_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
-OPT_tsan    := -O1 -g -DDEMI_DEBUG=1 -fsanitize=thread
+OPT_asan    := -O1 -g1 -DDEMI_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan    := -O1 -g1 -DDEMI_DEBUG=1 -fsanitize=thread
 OPT     := $(OPT_$(VARIANT))
 ifeq ($(OPT),)
 $(error VARIANT must be release, debug, asan or tsan)
@@ -197,8 +197,10 @@ $(B)/libdemikernel-%.so:
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
 	    $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -o $@ $^ $(PLUGIN_LIBS) -lpthread
 
-# A test that stands between a file and its library.
+# Tests that stand between a file and its library, or between two files.
 $(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit
+$(B)/tests/tests/sim/replication_%test: LDFLAGS += -Wl,--wrap=history_continues
+$(B)/tests/tests/sim/replication_test: LDFLAGS += -Wl,--wrap=history_continues
 
 $(filter $(B)/tests/libos/dpdk/% $(B)/tests/libos/xdp/%,$(TESTS)): | $(PLUGINS)
 $(filter %/tls_test,$(TESTS)) $(B)/fuzz/tls_records_fuzz: | $(filter %-tls.so,$(PLUGINS))

@@ -86,15 +86,7 @@ static bool same_id(const char *mine, const char *id, size_t id_size)
     return id_size == HISTORY_ID_SIZE - 1 && strncasecmp(mine, id, id_size) == 0;
 }
 
-/* The simulation puts a function of its own in front of this one, which judges every answer: tests/sim/fleet.h. */
-bool history_has(const struct history *h, const char *id, size_t id_size, int64_t from);
-
-__attribute__((weak)) bool history_continues(const struct history *h, const char *id, size_t id_size, int64_t from)
-{
-    return history_has(h, id, id_size, from);
-}
-
-bool history_has(const struct history *h, const char *id, size_t id_size, int64_t from)
+bool history_continues(const struct history *h, const char *id, size_t id_size, int64_t from)
 {
     if (!history_is_kept(h) || from <= 0) return false;
     bool is_first = same_id(h->id, id, id_size);

@@ -210,14 +210,14 @@ static inline void node_appended(struct journal *j)
     }
 }
 
-/* The server's own answer; its history_continues() is weak, so that this one is asked. */
-bool history_has(const struct history *h, const char *id, size_t id_size, int64_t from);
-
-bool history_continues(const struct history *h, const char *id, size_t id_size, int64_t from)
+/* The linker puts the second one in front of the server's, which is the first (Makefile: --wrap). */
+bool __real_history_continues(const struct history *h, const char *id, size_t id_size, int64_t from);
+bool __wrap_history_continues(const struct history *h, const char *id, size_t id_size, int64_t from);
+bool __wrap_history_continues(const struct history *h, const char *id, size_t id_size, int64_t from)
 {
     struct fleet *f = the_fleet;
     char text[HISTORY_ID_SIZE];
-    bool may = history_has(h, id, id_size, from);
+    bool may = __real_history_continues(h, id, id_size, from);
     if (id_size != sizeof text - 1 || from < 1) return may;
     memcpy(text, id, id_size);
     text[id_size] = 0;
