@@ -135,6 +135,33 @@ int port_restart(struct dpdk_port *port);
 /* Gives it back; the last to go stops the port. */
 void port_give_pair(struct dpdk_port *port, uint16_t queue);
 
+/* The next port in use behind `after`, or the first (NULL); NULL: no more. */
+struct dpdk_port *port_next(const struct dpdk_port *after);
+
+/* --- pauses (pause.c): all that follows under dpdk_control --- */
+
+enum dpdk_pause { PAUSE_RESTART = 1, PAUSE_MEMIF = 2 }; /* bits: both may want it */
+
+/* From now on its pairs' recv and send call nothing of DPDK. Whether all but `me` (or NULL) have come by since, in a
+ * bounded time; one that has not sleeps, or has no processor. */
+bool pause_begin(struct dpdk_port *port, enum dpdk_pause why, const struct dpdk_dev *me);
+void pause_end(struct dpdk_port *port, enum dpdk_pause why);
+
+/* --- connections of net_memif (memif.c) --- */
+
+static inline bool port_is_memif(const struct rte_eth_dev_info *info)
+{
+    return info->driver_name && !strcmp(info->driver_name, "net_memif");
+}
+
+/* Before the first port of it starts. */
+void memif_guard(void);
+/* What DPDK says that is no complaint, on whatever thread that is. */
+void memif_heard(void);
+/* On EAL's interrupt thread: a port is stopped there by us, who hold dpdk_control. */
+void memif_stop_begin(void);
+void memif_stop_end(void);
+
 /* --- one queue pair --- */
 
 struct dpdk_dev {
@@ -171,7 +198,8 @@ struct dpdk_dev {
     struct dpdk_port *home;
     int memory; /* its number, for cookies; -1: none is registered */
     bool closed;
-    atomic_bool pause, parked; /* life.c */
+    atomic_uint pause; /* enum dpdk_pause; 0: none */
+    atomic_bool parked;
     pthread_mutex_t strays_lock;
     struct buf **strays; /* given back on another thread, unref'd by the owner */
     uint32_t stray_count, stray_room;
@@ -185,7 +213,7 @@ void life_look(struct netdev *n, char *why);
 int life_told(uint16_t id, enum rte_eth_event_type type, void *arg, void *result);
 int life_news_fd(struct netdev *n);
 
-/* In recv: the port is being restarted, and we are out of its way. */
+/* In recv: nothing of DPDK may be called, and nothing is. */
 static inline bool dev_is_paused(struct dpdk_dev *d)
 {
     if (likely(!atomic_load_explicit(&d->pause, memory_order_acquire))) return false;

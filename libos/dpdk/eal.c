@@ -44,9 +44,13 @@ static struct { /* under port.c's mutex */
     bool up;
     int error; /* of a start that failed: EAL allows no second one */
     char complaint[200];
-    char log[4096];
-    FILE *stream;
+    char log[4096]; /* under log_lock, as `used` */
+    size_t used;
+    bool listening;
+    bool is_quiet; /* eal's arguments ask for no more than errors */
+    FILE *stream;  /* of all of DPDK's words */
 } eal;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static __thread struct {
     unsigned nested;
@@ -57,14 +61,34 @@ static bool starts_with(const char *text, const char *start) { return !strncmp(t
 
 /* --- what it complains of --- */
 
+/* Of a message of DPDK's, on the thread that has it. */
+static ssize_t hear(void *cookie, const char *text, size_t n)
+{
+    if (rte_log_cur_msg_loglevel() > (int)RTE_LOG_ERR) { /* it is as likely memif.c that asked for this */
+        memif_heard();
+        if (eal.is_quiet) return (ssize_t)n;
+    }
+    pthread_mutex_lock(&log_lock);
+    size_t part = RTE_MIN(n, sizeof eal.log - 1 - eal.used);
+    if (eal.listening) {
+        memcpy(eal.log + eal.used, text, part);
+        eal.used += part;
+    } else fwrite(text, 1, n, stderr);
+    pthread_mutex_unlock(&log_lock);
+    return (ssize_t)n;
+}
+
 void eal_listen(void)
 {
+    pthread_mutex_lock(&log_lock);
     memset(eal.log, 0, sizeof eal.log);
+    eal.used = 0;
     eal.complaint[0] = 0;
-    if (!eal.stream) eal.stream = fmemopen(eal.log, sizeof eal.log - 1, "w");
+    eal.listening = true;
+    pthread_mutex_unlock(&log_lock);
+    if (!eal.stream) eal.stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = hear});
     if (!eal.stream) return;
     setvbuf(eal.stream, NULL, _IONBF, 0);
-    rewind(eal.stream);
     rte_openlog_stream(eal.stream);
 }
 
@@ -79,7 +103,9 @@ static bool is_chatter(const char *line)
 
 void eal_listen_end(void)
 {
-    rte_openlog_stream(NULL);
+    pthread_mutex_lock(&log_lock);
+    eal.listening = false;
+    pthread_mutex_unlock(&log_lock);
     char *rest = NULL;
     for (char *line = strtok_r(eal.log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (is_chatter(line)) continue;
@@ -309,8 +335,9 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
                 quiet[] = "--log-level=*:error";
     static char in_memory[] = "--in-memory", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf", dash_l[] = "-l",
                 dash_m[] = "-m";
+    eal.is_quiet = !has(c, level);
     bool only_virtual = has(c, vdev) && !has(c, devices);
-    bool has_cpu = has(c, cpu), has_memory = has(c, memory), has_iova = has(c, iova), has_level = has(c, level);
+    bool has_cpu = has(c, cpu), has_memory = has(c, memory), has_iova = has(c, iova);
     static const char *const size[] = {"-m", "--socket-mem", NULL}, *const plain[] = {"--no-huge", NULL},
                              *const shconf[] = {"--no-shconf", "--in-memory", NULL};
     bool has_size = has(c, size), is_plain = has(c, plain), has_shconf = has(c, shconf),
@@ -337,7 +364,7 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
     if (only_virtual) c->argv[n++] = no_pci;
     if (only_virtual && !has_iova) c->argv[n++] = va;
     if (!has_telemetry) c->argv[n++] = no_telemetry;
-    if (!has_level) c->argv[n++] = quiet;
+    if (eal.is_quiet) c->argv[n++] = quiet;
     c->argc = n;
     c->argv[n] = NULL;
 }

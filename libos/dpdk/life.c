@@ -25,7 +25,6 @@
 #include <rte_cycles.h>
 #include <rte_dev.h>
 
-#define PARK_MS 50 /* how long the others are waited for; then again at the next look */
 /* ms that a connection is given to stand: it takes up to 100, and DPDK's server dies of a peer that goes meanwhile */
 #define CONNECTS_MS 3000
 /* ms between the moment its socket is there, which is early, and the one a new server can answer */
@@ -74,33 +73,12 @@ int life_news_fd(struct netdev *n)
 
 /* --- a memif client whose server was replaced --------------------------------------------------------------------- */
 
-static void set_pause(struct dpdk_port *port, bool on)
-{
-    for (uint16_t q = 0; q < port->queue_count; q++) {
-        struct dpdk_dev *d = port->pairs[q].dev;
-        if (!d) continue;
-        if (on) atomic_store(&d->parked, false);
-        atomic_store(&d->pause, on);
-    }
-}
-
-static bool all_parked(const struct dpdk_port *port, const struct dpdk_dev *me)
-{
-    for (uint16_t q = 0; q < port->queue_count; q++) {
-        struct dpdk_dev *d = port->pairs[q].dev;
-        if (d && d != me && !atomic_load(&d->parked)) return false;
-    }
-    return true;
-}
-
 static void reconnect(struct dpdk_dev *d, char *why)
 {
     struct dpdk_port *port = d->home;
     struct quiet_pipe quiet;
-    set_pause(port, true);
-    for (int ms = 0; ms < PARK_MS && !all_parked(port, d); ms++) rte_delay_us_sleep(1000);
-    if (!all_parked(port, d)) {
-        set_pause(port, false);
+    if (!pause_begin(port, PAUSE_RESTART, d)) { /* then again at the next look */
+        pause_end(port, PAUSE_RESTART);
         return;
     }
     eal_pipe_enter(&quiet);
@@ -113,7 +91,7 @@ static void reconnect(struct dpdk_dev *d, char *why)
         return;
     }
     d->dev.n.returned++;
-    set_pause(port, false);
+    pause_end(port, PAUSE_RESTART);
 }
 
 static bool may_reconnect(struct dpdk_port *port)

@@ -289,7 +289,9 @@ static void stop_now(uint16_t id, bool and_close)
 static void stop_on_interrupt_thread(void *arg)
 {
     struct stopping *s = arg;
+    memif_stop_begin();
     stop_now(s->id, s->close);
+    memif_stop_end();
     sem_post(&s->done);
 }
 
@@ -301,7 +303,7 @@ static void stop_port(uint16_t id, const struct rte_eth_dev_info *info, bool and
     /* one at a time, under the mutex or at the process's end; stays valid for a thread that comes late */
     static struct stopping s;
     struct timespec until;
-    if (!info->driver_name || strcmp(info->driver_name, "net_memif")) {
+    if (!port_is_memif(info)) {
         stop_now(id, and_close);
         return;
     }
@@ -333,6 +335,13 @@ static struct dpdk_port *ports_find(uint16_t id)
     return NULL;
 }
 
+struct dpdk_port *port_next(const struct dpdk_port *after)
+{
+    for (struct dpdk_port *port = after ? ports + (after - ports) + 1 : ports; port < ports + PORTS_MAX; port++)
+        if (port->used) return port;
+    return NULL;
+}
+
 /* What of the kernel's lies under it, or where its other end is: of its arguments. */
 static void find_other_side(struct dpdk_port *port)
 {
@@ -341,7 +350,7 @@ static void find_other_side(struct dpdk_port *port)
     char text[512], word[16] = "client";
     if (!args || !args->args || !driver) return;
     snprintf(text, sizeof text, ",%.500s", args->args);
-    if (!strcmp(driver, "net_memif")) {
+    if (port_is_memif(&port->info)) {
         eal_device_value(text, "role", word, sizeof word);
         if (strcmp(word, "client") && strcmp(word, "slave")) return;
         if (!eal_device_value(text, "socket", port->server, sizeof port->server))
@@ -365,7 +374,8 @@ static int open_port(const struct netdev_env *env, const struct dpdk_config *c, 
     port->queue_count = (uint16_t)c->queues;
     /* Says 1,518 bytes at most and has no call to change that, but puts any frame into as many of its buffers as it
      * takes. */
-    port->any_mtu = !strcmp(port->info.driver_name, "net_memif");
+    port->any_mtu = port_is_memif(&port->info);
+    if (port_is_memif(&port->info)) memif_guard();
     port->rx_offloads = rx_offloads(&port->info, c);
     port->tx_offloads = tx_offloads(&port->info, c);
     find_other_side(port);
