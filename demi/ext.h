@@ -235,8 +235,9 @@ int demi_socket_on(int *qd_out, const char *libos, int domain, int type, int pro
 
 /* demi_setsockopt() on "rdma": Valkey's framing, with a buffer of so many bytes lent to each peer (int, 65,536 to
  * 16,777,216; 0, as at first: none of it). A listener takes clients of it beside those of our own, a socket that is yet
- * to connect speaks it. To the program they are connections as others are, but they have no half-close: demi_shutdown() of the writing half ends them when all that was pushed is through.
- * EOPNOTSUPP: the device has no immediates (iWARP). */
+ * to connect speaks it. To the program they are connections as others are, but they have no half-close: demi_shutdown()
+ * of the writing half ends them when all that was pushed is through. EOPNOTSUPP: the device has no immediates
+ * (iWARP). */
 #define DEMI_SOL_RDMA    0x7244
 #define DEMI_RDMA_VALKEY 1
 

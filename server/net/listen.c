@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Listening sockets and new connections. Every address of `bind` and its kin (those with a leading '-' may be
- * missing), IPv4 and IPv6, TCP and RDMA, the Unix socket, and the one of shared memory; these two are made with the right permissions
- * from the first moment (umask around bind: nobody gets in between).
+ * missing), IPv4 and IPv6, TCP and RDMA, the Unix socket, and the one of shared memory; these two are made with the
+ * right permissions from the first moment (umask around bind: nobody gets in between).
  *
  * A change of addresses takes three steps, so that who connects meanwhile finds a listener, and a change that is
  * refused has changed nothing:

@@ -32,8 +32,8 @@ struct listen_socket {
 
 /* Has a socket listen for each address of cfg: those that listen already are kept as they are, the others opened beside
  * those that cfg does not name. 0, or -errno: why is in the log, and *kind (of the socket that does not go) is "tcp",
- * "tls", "metrics", "rdma", "unix" or "shm". Either way nothing was closed: go on with another configuration, or end with
- * listen_settle(). */
+ * "tls", "metrics", "rdma", "unix" or "shm". Either way nothing was closed: go on with another configuration, or end
+ * with listen_settle(). */
 int listen_open(struct server *srv, const struct config *cfg, const char **kind);
 /* Closes what the last configuration that listen_open() had does not name. */
 void listen_settle(struct server *srv);

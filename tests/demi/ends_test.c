@@ -99,6 +99,7 @@ static void act_reset_after_push(struct run *r, int qd)
 
 static void see_reset(struct run *r, int qd)
 {
+    rest_until_closed(r); /* before anything is read: who reads makes room for the rest */
     note(r, OBSERVER, pop_all(r, qd) == ECONNRESET ? ECONNRESET : -100);
     note(r, OBSERVER, r->bytes < BIG_BYTES);
     note(r, OBSERVER, pop(r, qd));
