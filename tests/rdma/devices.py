@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 # timeout: 400
 """On the kernel's RDMA devices, rxe0 and siw0, in one guest: the plug-in by itself (verbs_test.c) and clients of Valkey's framing
-(valkey_test.c), which run over a double elsewhere."""
+(valkey_test.c), which run over a double elsewhere; then programs and servers of several processes (sockets.py)."""
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import sockets  # noqa: E402
 from wire import ADDRESS, BUILD, DEVICES, Tap, Wire, skip_all, why_not  # noqa: E402
 
 tap = Tap()
@@ -33,6 +34,7 @@ with Wire() as wire:
         check_cases(wire, device, "verbs_test")
         if device == "rxe":  # the other has no immediates, which Valkey's framing is made of
             check_cases(wire, device, "valkey_test")
+        sockets.check(tap, wire, device)
         # What the kernel has of them afterwards.
         left = wire.must("rdma resource show qp; rdma resource show cm_id; rdma resource show mr").splitlines()
         left = [line for line in left if re.search(r"comm (verbs_test|valkey_test|demikv|load|tcp-|python)", line)]

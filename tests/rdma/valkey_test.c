@@ -405,7 +405,7 @@ static void check_another(void)
 
 static void test_bytes_come_back_through_buffers_that_fill(void **state)
 {
-    const uint32_t n = ctl ? 900000 : 200000; /* a guest is slow */
+    const uint32_t n = ctl ? 900000 : 150000; /* a guest is slow */
     struct peer *p = come(0, 5000);
     echo(p, n, 7777);
     assert_true(p->fills > n / OURS);
@@ -641,7 +641,7 @@ static void test_memory_that_was_not_lent_ends_that_client(void **state)
 
 static void test_a_client_that_vanishes_before_it_is_accepted(void **state)
 {
-    for (unsigned i = 0; i < (ctl ? 30 : 12); i++) {
+    for (unsigned i = 0; i < (ctl ? 30 : 6); i++) {
         struct peer *p = connect_only(0, 4096);
         for (unsigned k = 0; k < i % 6; k++) turn();
         go(p);
@@ -701,7 +701,18 @@ static bool load(const char *folder)
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {
+    /* A guest is slow: there those that need a device of its own mind, and not each way to be cut off. */
+    static const struct CMUnitTest on_any[] = {
+        CASE(test_bytes_come_back_through_buffers_that_fill),
+        CASE(test_a_number_may_be_nothing),
+        CASE(test_a_question_is_answered_and_keepalives_are_not),
+        CASE(test_our_own_framing_comes_to_the_same_listener),
+        CASE(test_a_close_waits_for_what_was_pushed),
+        CASE(test_a_buffer_of_four_gigabytes_costs_nothing),
+        CASE(test_memory_that_was_not_lent_ends_that_client),
+        CASE(test_a_client_that_vanishes_before_it_is_accepted),
+    };
+    static const struct CMUnitTest all[] = {
         CASE(test_bytes_come_back_through_buffers_that_fill),
         CASE(test_several_clients_at_once),
         CASE(test_a_number_may_be_nothing),
@@ -732,5 +743,5 @@ int main(void)
     }
     setenv("DEVICE", device, 1);
     unsetenv("ADDRESS");
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return is_real ? cmocka_run_group_tests(on_any, NULL, NULL) : cmocka_run_group_tests(all, NULL, NULL);
 }
