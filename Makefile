@@ -192,6 +192,7 @@ $(B)/double/libdemikernel-rdma.so: $(VERBS_O) $(call obj,$(DOUBLE_C))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -o $@ $^ -lpthread
 $(filter $(B)/tests/tests/rdma/%,$(TESTS)): | $(B)/double/libdemikernel-rdma.so
+$(B)/bench/rdma_bench: | $(if $(RDMA_TEST_C),$(B)/double/libdemikernel-rdma.so)
 $(B)/libdemikernel-%.so:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
