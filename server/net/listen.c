@@ -91,12 +91,15 @@ static int rdma_socket(struct server *srv, int *qd, int family)
     return 0;
 }
 
+/* Whose the kernel's sockets are here. */
+static const char *kernel_libos(void) { return strcmp(demi_libos_name(), "uring") != 0 ? "posix" : "uring"; }
+
 /* A path is one of the kernel's or of shared memory's, whatever libOS comes first here. */
 static int socket_of(struct server *srv, enum listen_kind kind, int *qd, int family)
 {
     if (kind == LISTEN_RDMA) return rdma_socket(srv, qd, family);
     if (kind == LISTEN_SHM) return demi_socket_on(qd, "shm", family, SOCK_STREAM, 0);
-    int err = kind == LISTEN_UNIX ? demi_socket_on(qd, "posix", family, SOCK_STREAM, 0) : ENOTSUP;
+    int err = kind == LISTEN_UNIX ? demi_socket_on(qd, kernel_libos(), family, SOCK_STREAM, 0) : ENOTSUP;
     return err == ENOTSUP ? demi_socket(qd, family, SOCK_STREAM, 0) : err;
 }
 
