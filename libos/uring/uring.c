@@ -219,6 +219,9 @@ bool sock_prepare(struct uring_sock *s)
 {
     switch (s->state) {
     case URING_NEW: return true;
+    case URING_BOUND:
+        if (!s->dgram) return true; /* a connect was taken back */
+        break;
     case URING_ENDING:
         if (s->flight) return uring_prepare_end(s);
         uring_sock_free(s);
@@ -307,6 +310,7 @@ void sock_completed(struct uring *u, uint64_t word, int32_t res, uint32_t flags)
         if (!(flags & IORING_CQE_F_MORE)) {
             s->flight--;
             s->watched = false;
+            if (res >= 0) uring_dirty(s);
         }
         if (res > 0 && res & POLLERR) uring_stream_trouble(s);
         break;

@@ -305,23 +305,27 @@ static void test_an_unfinished_connect_may_be_taken_back_and_made_again(void **s
         fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         connect(fill[i], ADDR(&nobody));
     }
-    int qd = socket_new(SOCK_STREAM);
-    for (int i = 0; i < 20; i++) {
-        demi_qtoken_t qt;
-        OK(demi_connect(&qt, qd, ADDR(&nobody)));
-        if (i % 2) turn();
-        OK(demi_cancel(qt));
-        assert_int_equal(wait_failed(qt), ECANCELED);
+    for (int bound = 0; bound < 2; bound++) {
+        struct sockaddr_in own;
+        int qd = bound ? socket_bound(SOCK_STREAM, &own) : socket_new(SOCK_STREAM);
+        for (int i = 0; i < 20; i++) {
+            demi_qtoken_t qt;
+            OK(demi_connect(&qt, qd, ADDR(&nobody)));
+            if (i % 2) turn();
+            OK(demi_cancel(qt));
+            assert_int_equal(wait_failed(qt), ECANCELED);
+            if (i % 3) turn();
+        }
+        demi_qtoken_t connecting, accepting;
+        OK(demi_accept(&accepting, listener));
+        OK(demi_connect(&connecting, qd, ADDR(&addr)));
+        wait_ok(connecting, DEMI_OPC_CONNECT);
+        int peer = wait_ok(accepting, DEMI_OPC_ACCEPT).qr_value.ares.qd;
+        wait_ok(push_pattern(qd, 5000, 1), DEMI_OPC_PUSH);
+        pop_pattern(peer, 5000, 1);
+        OK(demi_close(qd));
+        OK(demi_close(peer));
     }
-    demi_qtoken_t connecting, accepting;
-    OK(demi_accept(&accepting, listener));
-    OK(demi_connect(&connecting, qd, ADDR(&addr)));
-    wait_ok(connecting, DEMI_OPC_CONNECT);
-    int peer = wait_ok(accepting, DEMI_OPC_ACCEPT).qr_value.ares.qd;
-    wait_ok(push_pattern(qd, 5000, 1), DEMI_OPC_PUSH);
-    pop_pattern(peer, 5000, 1);
-    OK(demi_close(qd));
-    OK(demi_close(peer));
     OK(demi_close(listener));
     for (int i = 0; i < 3; i++) close(fill[i]);
     close(full);
