@@ -126,8 +126,8 @@ static const struct {
     uint32_t entries, size;
 } group_sizes[URING_GROUPS] = {
     /* the small ones are there from the start */
-    [GROUP_MIDDLE] = {64, BUF_LARGE_SIZE},
-    [GROUP_BULK] = {32, 65536},
+    [GROUP_MIDDLE] = {32, BUF_LARGE_SIZE},
+    [GROUP_BULK] = {16, 65536},
     [GROUP_DGRAM] = {16, 65536 + 512}, /* and the kernel's header, and an address */
 };
 
