@@ -73,12 +73,14 @@ endif
 find_c  = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
 PLUGIN_C    := $(filter-out %_test.c,$(call find_c,libos/dpdk libos/xdp libos/verbs libos/openssl))
 # Sockets by io_uring, or one file that says that there is no liburing.
-NO_URING_C  := $(if $(filter yes,$(call has,liburing)),libos/uring/without.c,$(filter-out libos/uring/without.c,$(call find_c,libos/uring)))
+NO_URING_C  := $(if $(filter yes,$(call has,liburing)),libos/uring/without.c,\
+                 $(filter-out libos/uring/without.c,$(call find_c,libos/uring)) tests/demi/uring_test.c tests/bench/uring_bench.c)
 ALL_LIB_C   := $(filter-out $(NO_URING_C) demi/examples/% libos/dpdk/% libos/xdp/% libos/verbs/% libos/openssl/%,$(call find_c,alloc tcp libos demi))
 ALL_SRV_C   := $(call find_c,server)
 # Over a double of libibverbs, which wants its headers.
 RDMA_TEST_C := $(if $(filter yes,$(call has,libibverbs librdmacm)),$(wildcard tests/rdma/*_test.c))
 TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c $(RDMA_TEST_C) libos/dpdk/*_test.c libos/xdp/*_test.c))
+TEST_C      := $(filter-out $(NO_URING_C),$(TEST_C))
 # Of checks that only debug builds have.
 DEBUG_TEST_C := libos/disk/ring_check_test.c server/exec/blocked_check_test.c server/repl/replicas_check_test.c
 ifeq ($(VARIANT),release)
@@ -89,7 +91,7 @@ LIB_S       := $(sort $(shell find alloc tcp libos demi -name '*.S' 2>/dev/null)
 SRV_C       := $(filter-out %_test.c server/main.c,$(ALL_SRV_C))
 EXAMPLE_C   := $(sort $(wildcard demi/examples/*.c))
 TOOL_C      := $(sort $(wildcard tools/*/*.c))
-BENCH_C     := $(sort $(wildcard tests/bench/*.c))
+BENCH_C     := $(filter-out $(NO_URING_C),$(sort $(wildcard tests/bench/*.c)))
 FUZZ_C      := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 
 obj = $(patsubst %,$(B)/obj/%.o,$(1))

@@ -540,6 +540,9 @@ def need_all(device):
     need("redis-cli")
     if not os.access(SERVER, os.X_OK):
         skip_all("no " + SERVER)
+    needs_ring = os.path.join(BUILD, "tests/tests/demi/uring_test")  # which says so where there is none to be had
+    if device.libos == "uring" and (not os.access(needs_ring, os.X_OK) or run_program([needs_ring])[0] == 77):
+        skip_all("no io_uring: liburing-dev, Linux 6.1, kernel.io_uring_disabled")
     if device.plugin and not os.path.exists(os.path.join(BUILD, "libdemikernel-%s.so" % device.plugin)):
         skip_all("no libdemikernel-%s.so in %s: the library it needs is not installed" % (device.plugin, BUILD))
     if device.tap and not os.path.exists("/dev/net/tun"):
