@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-# timeout: 400
+# timeout: 600
 """On the kernel's RDMA devices, rxe0 and siw0, in one guest: the plug-in by itself (verbs_test.c) and clients of Valkey's framing
 (valkey_test.c), which run over a double elsewhere; then programs and servers of several processes (sockets.py)."""
 import os
@@ -18,8 +18,8 @@ if not os.path.exists(os.path.join(TESTS, "verbs_test")):
 
 
 def check_cases(wire, device, name):
-    status, output = wire.run("ulimit -l unlimited; CMOCKA_MESSAGE_OUTPUT=TAP VERBS_DEVICE=%s0 VERBS_ADDRESS=%s timeout 120 %s/%s"
-                              % (device, ADDRESS[device], TESTS, name), 150)
+    status, output = wire.run("ulimit -l unlimited; CMOCKA_MESSAGE_OUTPUT=TAP VERBS_DEVICE=%s0 VERBS_ADDRESS=%s timeout 240 %s/%s"
+                              % (device, ADDRESS[device], TESTS, name), 270)
     cases = re.findall(r"^(not )?ok \d+ - (\w+)$", output, re.M)
     for bad, case in cases:
         tap.ok(not bad, "%s: %s" % (device, case[len("test_"):].replace("_", " ")))
