@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define SIZE ((size_t)4 << 20) /* more than sockets hold */
+/* More than sockets hold: what a sender may have on its way grows with what the kernel remembers of a peer (tcp_metrics). */
+#define SIZE ((size_t)16 << 20)
 #define PART 60000u
 
 static unsigned char *memory;
