@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-/* More than sockets hold: what a sender may have on its way grows with what the kernel remembers of a peer (tcp_metrics). */
+/* More than sockets hold: what a sender has on its way grows with what the kernel remembers of a peer (tcp_metrics). */
 #define SIZE ((size_t)16 << 20)
 #define PART 60000u
 
