@@ -303,12 +303,15 @@ check-asan:
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/killed.py
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/old_faults.py
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/full_disk.py || [ $$? -eq 77 ]
+	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/compat/shapes.py || [ $$? -eq 77 ]
 check-tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tests
 	$(Q)TSAN_OPTIONS=die_after_fork=0 tools/run-tests --build build/tsan --unit-only --stretch 20
 
 fuzz: ; $(Q)tools/fuzz $(FUZZARGS)
-soak: tests ; $(Q)tools/soak $(SOAKARGS)
+soak: tests
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan build/asan/demikv-server
+	$(Q)tools/soak $(SOAKARGS)
 bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
 layers: ; $(Q)tools/check-layers
 names: ; $(Q)tools/check-names

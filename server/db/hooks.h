@@ -53,7 +53,7 @@ void srv_flushed_all(struct call *c);
 
 /* --- asked -------------------------------------------------------------------------------------------------- */
 
-/* Another number for each command that runs. */
+/* Another number for each command that runs, and one for what the server does by itself (expiry, eviction). */
 uint64_t srv_command_serial(const struct call *c);
 /* The database with this number; NULL: there is none. */
 struct db *srv_db(const struct call *c, int64_t id);

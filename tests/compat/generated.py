@@ -24,10 +24,12 @@ from older import bridge, our_server, with_doubles_read  # noqa: E402
 BATCH = 50            # commands sent at once
 STATE_EVERY = 250     # commands between two looks at the whole keyspace
 SHRINK_SECONDS = 6.0
+SAID_LINES = 40       # of a sanitizer
 LIMITS = ["hash-max-listpack-entries", "8", "hash-max-listpack-value", "18", "zset-max-listpack-entries", "8",
           "zset-max-listpack-value", "18", "set-max-intset-entries", "6", "list-max-listpack-size", "4",
           "stream-node-max-entries", "5"]
 LIMITS += [] if versions.OLDER else ["set-max-listpack-entries", "9", "set-max-listpack-value", "18"]
+HASHES_KEEP_ORDER = True # as long as they are listpacks
 STATE = ("", [b"(the whole keyspace)"])
 
 
@@ -55,7 +57,7 @@ def read_value(client, key, kind, encoding):
         return read_stream(client, key)
     if kind == b"set":
         return compat.normalise(client.call("SMEMBERS", key), ["unordered"] if encoding != b"intset" else [])
-    return compat.normalise(client.call("HGETALL", key), ["pairs"] if encoding != b"listpack" else [])
+    return compat.normalise(client.call("HGETALL", key), ["pairs"] if encoding != b"listpack" or not HASHES_KEEP_ORDER else [])
 
 
 def state(client):
@@ -86,9 +88,29 @@ class Run:
         self.watcher.call("CONFIG", "SET", *limits)
         self.client = server.client()
 
+        self.server, self.waiter = server, None
+
     def close(self):
         self.client.close()
         self.watcher.close()
+        if self.waiter:
+            self.waiter.close()
+
+    def wait(self, command):
+        """A client of its own asks, and has its reply or waits when this returns."""
+        if not self.waiter:
+            self.waiter = self.server.client()
+            self.waiter_id = self.waiter.call("CLIENT", "ID").text()
+        self.waiter.send(encode(command))
+        deadline = time.monotonic() + self.waiter.timeout
+        while not self.waiter.readable(0) and b"blocked_clients:1\r\n" not in self.watcher.call("INFO", "clients").text():
+            if time.monotonic() > deadline:
+                raise Silent("neither replied nor waiting")
+
+    def waited(self):
+        """What it was told, by now."""
+        self.watcher.call("CLIENT", "UNBLOCK", self.waiter_id)
+        return self.waiter.read()
 
     def replies(self, commands):
         self.client.send(b"".join(encode(args) for _, args in commands))
@@ -125,12 +147,12 @@ class Queue:
         return compat.same(*bridge(args, theirs, ours), rules)
 
 
-def first_difference(servers, limits, commands):
+def first_difference(servers, limits, commands, beside=lambda: None):
     """(index, theirs, ours) of the first reply that differs, or None."""
     runs = []
     try:
         runs = [Run(server, limits) for server in servers]
-        return walk(runs, commands)
+        return walk(runs, commands, beside())
     except (OSError, Closed, Silent, ValueError) as error:
         return len(commands) - 1, compat.CLOSED, Node(b"+%s\r\n" % repr(error).encode())
     finally:
@@ -140,7 +162,8 @@ def first_difference(servers, limits, commands):
             server.revive()
 
 
-def walk(runs, commands):
+def walk(runs, commands, beside=None):
+    """beside: what happens besides the commands: before(runs) and after(runs) a batch, and at the end(runs); the latter two return a difference or None."""
     at, queue = 0, Queue()
     while at < len(commands):
         if commands[at] is STATE:
@@ -151,6 +174,8 @@ def walk(runs, commands):
             continue
         batch = commands[at:at + BATCH]
         batch = batch[:batch.index(STATE)] if STATE in batch else batch
+        if beside:
+            beside.before(runs)
         both = [run.replies(batch) for run in runs]
         for i in range(len(batch)):
             if i >= min(len(both[0]), len(both[1])):
@@ -159,7 +184,11 @@ def walk(runs, commands):
             if not queue.agree(batch[i], a, b):
                 return at + i, a, b
         at += len(batch)
-    return None
+        found = beside.after(runs) if beside else None
+        if found:
+            return (at - 1, *found)
+    found = beside.end(runs) if beside else None
+    return (at - 1, *found) if found else None
 
 
 def narrow(a, b):
@@ -171,7 +200,7 @@ def narrow(a, b):
     return a, b
 
 
-def shrink(servers, limits, commands):
+def shrink(servers, limits, commands, beside):
     """Leaves out ever smaller parts while a difference remains; ends with one command a part, or with its time."""
     deadline = time.monotonic() + SHRINK_SECONDS
     parts = 2
@@ -179,7 +208,7 @@ def shrink(servers, limits, commands):
         size = -(-len(commands) // parts)
         for start in range(0, len(commands), size):
             fewer = commands[:start] + commands[start + size:]
-            found = first_difference(servers, limits, fewer) if fewer else None
+            found = first_difference(servers, limits, fewer, beside) if fewer else None
             if found:
                 commands, parts = fewer[:found[0] + 1], max(parts - 1, 2)
                 break
@@ -193,6 +222,8 @@ def shrink(servers, limits, commands):
 
 
 def quoted(arg):
+    if len(arg) > 16 and arg == arg[:1] * len(arg) and arg.isalnum():
+        return "%%{%s*%d}" % (arg[:1].decode(), len(arg))
     if arg and all(33 <= c < 127 and c not in b"\"'\\" for c in arg):
         return arg.decode()
     return '"' + "".join(chr(c) if 32 <= c < 127 and c not in b"\"\\" else "\\x%02x" % c for c in arg) + '"'
@@ -204,7 +235,10 @@ def is_undefined(args):
 
 
 def sequence(seed, count):
-    grammar = Grammar(random.Random(seed))
+    return drawn(Grammar(random.Random(seed)), count)
+
+
+def drawn(grammar, count):
     commands = []
     for i in range(count):
         rule, args = grammar.command()
@@ -216,17 +250,44 @@ def sequence(seed, count):
     return commands
 
 
-def report(servers, seed, limits, commands, first):
+def sanitizer_said(server):
+    """What a sanitizer found wrong with the server, as lines."""
+    with open(server.log, errors="replace") as log:
+        text = log.read()
+    start = max(text.rfind("ERROR: AddressSanitizer"), text.rfind("runtime error:"), text.rfind("ASSERTION FAILED"))
+    return text[max(start - 80, 0):].splitlines()[:SAID_LINES] if start >= 0 else []
+
+
+def report(servers, seed, limits, commands, first, beside):
     """The smallest sequence found that shows a difference, as lines; `first` is the difference of the whole one."""
-    commands = shrink(servers, limits, commands)
-    found = first_difference(servers, limits, commands)
+    said = sanitizer_said(servers[1])
+    commands = shrink(servers, limits, commands, beside)
+    found = first_difference(servers, limits, commands, beside)
     lines = ["seed %d, shrunk to %d commands:" % (seed, len(commands))]
     lines += ["CONFIG SET " + " ".join(limits)] if limits is LIMITS else []
     lines += [" ".join(quoted(a) for a in args) for _, args in commands]
     if not found:
         lines.append("(seen once and not again, at command %d of the seed)" % (first[0] + 1))
         found = first
-    return lines + ["    redis: " + compat.shown(found[1]), "    ours:  " + compat.shown(found[2])]
+    return lines + ["    redis: " + compat.shown(found[1]), "    ours:  " + compat.shown(found[2])] + said
+
+
+def seeds_wanted(count):
+    """Of COMPAT_SEED, COMPAT_SEEDS or, if there is neither, so many."""
+    one = os.environ.get("COMPAT_SEED")
+    return [int(one)] if one else range(1, 1 + int(os.environ.get("COMPAT_SEEDS", count)))
+
+
+def compare(tap, servers, seeds, draw, beside=None):
+    """A case a seed: the commands that draw(seed) gives, with what beside(seed) does (walk())."""
+    defaults = [n.text().decode() for name in LIMITS[::2] for n in servers[0].client().call("CONFIG", "GET", name).kids]
+    for seed in seeds:
+        limits = LIMITS if seed % 2 else defaults
+        commands = draw(seed)
+        new = (lambda: beside(seed)) if beside else lambda: None
+        found = first_difference(servers, limits, commands, new)
+        notes = report(servers, seed, limits, commands[:found[0] + 1], found, new) if found else []
+        tap.ok(not found, "seed %d: %d random commands are answered alike" % (seed, len(commands)), notes)
 
 
 def main():
@@ -234,17 +295,9 @@ def main():
         if not os.access(binary, os.X_OK):
             skip_all("no " + binary)
     count = int(os.environ.get("COMPAT_COUNT", "3000"))
-    one = os.environ.get("COMPAT_SEED")
-    seeds = [int(one)] if one else range(1, 1 + int(os.environ.get("COMPAT_SEEDS", "6")))
     tap = Tap()
     with Server(REDIS) as theirs, our_server() as ours:
-        defaults = [n.text().decode() for name in LIMITS[::2] for n in theirs.client().call("CONFIG", "GET", name).kids]
-        for seed in seeds:
-            limits = LIMITS if seed % 2 else defaults
-            commands = sequence(seed, count)
-            found = first_difference((theirs, ours), limits, commands)
-            notes = report((theirs, ours), seed, limits, commands[:found[0] + 1], found) if found else []
-            tap.ok(not found, "seed %d: %d random commands are answered alike" % (seed, count), notes)
+        compare(tap, (theirs, ours), seeds_wanted(6), lambda seed: sequence(seed, count))
     tap.done()
 
 

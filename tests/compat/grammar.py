@@ -146,9 +146,9 @@ UNSPOILT = (b"SPOP", b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BLMOVE", b"MIGRATE", b"R
 RARE = (b"FLUSHDB", b"SWAPDB 0 1", b"FLUSHALL")
 
 
-def parse_templates():
+def parse_templates(text):
     found = []
-    for part in re.split(r"[;\n]", TEMPLATES):
+    for part in re.split(r"[;\n]", text):
         tokens = part.split()
         if tokens:
             rule = tokens.pop(0)[1:] if tokens[0].startswith("@") else ""
@@ -156,7 +156,7 @@ def parse_templates():
     return found
 
 
-ALL = parse_templates()
+ALL = parse_templates(TEMPLATES)
 
 
 def check_names():
@@ -170,15 +170,15 @@ check_names()
 
 
 class Grammar:
-    """Draws commands from a random.Random: the same seed gives the same commands."""
+    """Draws commands from a random.Random: the same seed gives the same commands. Other templates, and pools, than those above: parsed ones."""
 
-    def __init__(self, rng):
-        self.rng = rng
+    def __init__(self, rng, templates=None, pools=None):
+        self.rng, self.templates, self.pools = rng, templates or ALL, pools or POOLS
         self.lua = LuaGrammar(rng, self.command_in_script)
         self.bodies = [b"return 1"]
 
     def fill(self, text):
-        return re.sub(r"\{(\w)\}", lambda m: self.rng.choice(POOLS[m.group(1)]).decode("latin-1"), text)
+        return re.sub(r"\{(\w)\}", lambda m: self.rng.choice(self.pools[m.group(1)]).decode("latin-1"), text)
 
     def words(self, text):
         return [self.fill(w).encode("latin-1") for w in text.split("~")]
@@ -206,11 +206,11 @@ class Grammar:
         if how == 0 and at < len(args):
             return args[:at] + args[at + 1:]
         if how == 1 and at < len(args):
-            return args[:at] + [self.rng.choice(POOLS["w"])] + args[at + 1:]
-        return args[:at] + [self.rng.choice(POOLS["w"])] + args[at:]
+            return args[:at] + [self.rng.choice(self.pools["w"])] + args[at + 1:]
+        return args[:at] + [self.rng.choice(self.pools["w"])] + args[at:]
 
     def one_of_all(self):
-        rule, tokens = self.rng.choice(ALL)
+        rule, tokens = self.rng.choice(self.templates)
         return rule, [a for t in tokens for a in self.token(t)]
 
     def command_in_script(self):
