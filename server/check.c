@@ -41,6 +41,7 @@ static void client_check(const struct client *cl, const struct worker *w)
     ASSERT(cl->s.flags & SESSION_REPLICA);
     broadcast_reader_check(&cl->feed->in_payload);
     broadcast_reader_check(&cl->feed->in_journal);
+    broadcast_reader_check(&cl->feed->sent);
 }
 
 static void journal_check(const struct journal *j)

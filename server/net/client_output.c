@@ -125,6 +125,7 @@ void client_check_output(struct client *cl)
     else if (!cl->stalled_ms) cl->stalled_ms = cl->w->now_ms;
     cl->unsent = unsent;
     if (!unsent) cl->copied = 0;
+    if (cl->feed) feed_see_sent(cl);
     size_t total = client_output_bytes(cl) - unsent_snapshot(cl);
     const struct output_limit *lim = &cl->w->conf.cfg->client_output_buffer_limit[client_class_of(cl)];
     if (lim->hard_bytes && total > hard_limit(cl)) {

@@ -21,6 +21,7 @@ void feed_start(struct client *cl, struct payload *p)
     payload_add_reader(p);
     f->journal = p->journal;
     journal_read_from(p->journal, &p->since, &f->in_journal);
+    broadcast_read_from(&f->in_journal, &f->sent);
     cl->feed_from = UINT64_MAX; /* until the payload has been pushed */
 }
 
@@ -38,6 +39,7 @@ void feed_continue(struct client *cl, uint64_t from)
     struct feed *f = cl->feed = mem_calloc(sizeof *f);
     f->journal = &h->journal;
     history_read_from(h, from, &f->in_journal);
+    broadcast_read_from(&f->in_journal, &f->sent);
     cl->feed_from = cl->net_out + reply_bytes(&cl->out);
 }
 
@@ -56,11 +58,20 @@ void feed_end(struct client *cl)
     if (!f) return;
     cl->feed = NULL;
     leave_payload(f);
+    broadcast_reader_end(&f->sent);
     journal_reader_end(f->journal, &f->in_journal);
     mem_free(f);
 }
 
 uint64_t feed_lag(const struct client *cl) { return cl->feed ? broadcast_unread(&cl->feed->in_journal) : 0; }
+
+void feed_see_sent(struct client *cl)
+{
+    struct feed *f = cl->feed;
+    ASSERT(f->sent.offset <= f->in_journal.offset);
+    uint64_t pushed = f->in_journal.offset - f->sent.offset;
+    if (pushed > cl->unsent) broadcast_advance(&f->sent, (size_t)(pushed - cl->unsent));
+}
 
 /* The reader it is at, with something to read; NULL: it has caught up. */
 static struct broadcast_reader *current(struct client *cl)
@@ -109,6 +120,7 @@ static int push_some(struct client *cl, struct broadcast_reader *r, size_t n)
 int feed_push(struct client *cl)
 {
     demi_unsent(cl->qd, &cl->unsent);
+    feed_see_sent(cl);
     struct broadcast_reader *r;
     while (cl->unsent < FEED_WINDOW && (r = current(cl)) != NULL) {
         int err = push_some(cl, r, FEED_WINDOW - cl->unsent);

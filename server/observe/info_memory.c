@@ -97,7 +97,7 @@ void info_memory(struct info *in)
     excess_lines(in, "mem_fragmentation", m.rss, m.used);
     bytes_line(in, "mem_not_counted_for_evict", evict_not_counted(srv));
     bytes_line(in, "mem_replication_backlog", m.backlog);
-    bytes_line(in, "mem_total_replication_buffers", replicas_memory(in->w) + m.backlog);
+    bytes_line(in, "mem_total_replication_buffers", replicas_memory(in->w) + replicas_backlog_memory(in->w));
     bytes_line(in, "mem_clients_slaves", m.clients_slaves);
     bytes_line(in, "mem_clients_normal", m.clients_normal);
     bytes_line(in, "mem_cluster_links", 0);

@@ -31,7 +31,7 @@ static size_t process_resident(void)
 static void measure_clients(struct memory_use *m, const struct worker *w)
 {
     const struct output_held held = client_output_held(w);
-    m->clients_slaves = replicas_memory(w);
+    m->clients_slaves = replicas_count(w) ? replicas_memory(w) : 0;
     if (!held.unsent) m->clients_normal = held.memory; /* of who is gone */
     list_for_each(it, &w->clients)
     {
@@ -94,7 +94,8 @@ void memory_use_measure(struct memory_use *m, struct worker *w, size_t used)
         m->expires += memory_use_expires(&srv->dbs[i]);
     }
     measure_scripts(m, srv);
-    m->backlog = replicas_backlog_memory(w);
+    /* What the last replica has left behind is backlog, as more is written. */
+    m->backlog = replicas_backlog_memory(w) + (replicas_count(w) ? 0 : replicas_memory(w));
     m->aof_buffer = aof_unwritten(&srv->aof);
     m->tracking = tracking_figures(srv).bytes;
     m->overhead = m->startup + m->clients_normal + m->clients_slaves + m->tables + m->expires + m->tracking +

@@ -146,6 +146,40 @@ def replicas(tap, server):
     ok(tap, m["mem_clients_slaves"] == 0, "and goes with it", [m])
 
 
+def evictable(client):
+    """What eviction looks at, without what clients have to get."""
+    m = fields(client)
+    return m["used_memory"] - m["mem_not_counted_for_evict"] - m["mem_clients_normal"], m
+
+
+def write_often(client, times):
+    for _ in range(times):
+        client.send(encode(["SETRANGE", "k", "0", b"w" * 1000]) * 100)
+        for _ in range(100):
+            client.read()
+
+
+def unread_stream(tap, server):
+    """A replica that reads its snapshot, and then nothing: what was handed to the library for it is its own, as the rest is."""
+    client, replica = server.client(), server.client()
+    client.call("FLUSHALL")
+    client.call("CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0", "repl-backlog-size", "16384")
+    client.call("SET", "k", b"v" * 1000)
+    replica.send(encode(["SYNC"]))
+    while replica.readable(1.0):
+        replica.sock.recv(1 << 16)
+    write_often(client, 1)  # the server has room for such requests from here on
+    before, m = evictable(client)
+    write_often(client, 80)
+    after, m = evictable(client)
+    ok(tap, m["mem_clients_slaves"] > 5 * MB and abs(after - before) < 48 << 10, "a stream that a replica does not read is no reason to evict, to the block", [before, after, m])
+    check_sum(tap, client, "a replica does not read its stream")
+    replica.close()
+    m = settled(client, lambda m: m["mem_clients_slaves"] == 0)
+    after, m = evictable(client)
+    ok(tap, m["mem_clients_slaves"] == 0 and abs(after - before) < 48 << 10, "and goes with it", [before, after, m])
+
+
 need_server()
 tap = Tap()
 with Server(OURS) as server:
@@ -154,4 +188,5 @@ with Server(OURS) as server:
     built_replies(tap, server)
     small_messages(tap, server)
     replicas(tap, server)
+    unread_stream(tap, server)
 tap.done()
