@@ -151,7 +151,7 @@ static void visit(void *arg, struct table_slot slot)
         move_large(d, v->db, e, most);
     } else if (e->enc == ENC_RAW) {
         move_blob(d, e);
-    } else if (e->enc == ENC_LISTPACK || e->enc == ENC_INTSET) {
+    } else if ((e->enc == ENC_LISTPACK && !entry_is_host(e)) || e->enc == ENC_INTSET) {
         move_block(d, e);
     }
     void *moved = mem_move(&d->moves, e);

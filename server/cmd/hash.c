@@ -14,7 +14,7 @@
 
 /* The hash of argv[1] while it is changed. */
 struct hash_change {
-    struct entry *e; /* NULL: the hash is new and put into the keyspace by changed() */
+    struct db_edit edit; /* of none: the hash is new and put into the keyspace by changed() */
     struct hash h;
     struct hash_rules rules;
 };
@@ -22,21 +22,21 @@ struct hash_change {
 /* False: an error was replied. Otherwise changed() or, for a refusal, abandon() must follow. */
 static bool change(struct call *c, struct hash_change *ch)
 {
-    ch->e = db_lookup_elements(c, call_key(c, 1));
-    if (ch->e && call_wrong_type(c, ch->e, OBJ_HASH)) return false;
-    ch->h = ch->e ? hash_of(ch->e) : hash_new();
+    bool is_there = db_edit_begin(c, call_key(c, 1), &ch->edit);
+    if (is_there && call_wrong_type(c, ch->edit.e, OBJ_HASH)) return false;
+    ch->h = is_there ? hash_of(ch->edit.e) : hash_new();
     ch->rules = hash_rules(c->cfg, c->db->hash_seed);
     return true;
 }
 
 static void abandon(struct hash_change *ch)
 {
-    if (!ch->e) hash_free(&ch->h);
+    if (!ch->edit.e) hash_free(&ch->h);
 }
 
 static void changed(struct call *c, struct hash_change *ch, const char *event, int64_t n)
 {
-    if (ch->e) hash_store(ch->e, &ch->h);
+    if (ch->edit.e) db_edit_store(&ch->edit, ch->h.enc, &ch->h.p);
     else db_put_value(c, call_key(c, 1), hash_value(&ch->h), -1, 0);
     db_changed(c, call_key(c, 1), NOTIFY_HASH, event);
     c->dirty += n - 1;
@@ -87,17 +87,17 @@ void cmd_hsetnx(struct call *c)
 void cmd_hdel(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct entry *e = db_lookup_elements(c, key);
-    if (!e) {
+    struct db_edit edit;
+    if (!db_edit_begin(c, key, &edit)) {
         call_integer(c, 0);
         return;
     }
-    if (call_wrong_type(c, e, OBJ_HASH)) return;
+    if (call_wrong_type(c, edit.e, OBJ_HASH)) return;
 
-    struct hash h = hash_of(e);
+    struct hash h = hash_of(edit.e);
     int64_t removed = 0;
     for (int i = 2; i < c->argc && hash_count(&h); i++) removed += hash_remove(&h, c->argv[i]);
-    hash_store(e, &h);
+    db_edit_store(&edit, h.enc, &h.p);
     if (removed) {
         bool emptied = hash_count(&h) == 0;
         if (emptied) db_delete(c, key);

@@ -258,7 +258,7 @@ static void sort_entry(struct sort *s, const struct entry *e)
 }
 
 /* Redis sorts a sorted set by its tree, and leaves it with one: OBJECT ENCODING tells, and so do DUMP and RDB. */
-static void make_tree(struct call *c, struct entry *e)
+static const struct entry *make_tree(struct call *c, const struct entry *e)
 {
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
     rules.entries_max = 0;
@@ -266,8 +266,7 @@ static void make_tree(struct call *c, struct entry *e)
     struct zset_iter it;
     zset_iter_init(&it, &packed, zset_whole(&packed), false);
     while (zset_iter_next(&it)) zset_append(&tree, it.member, zset_iter_score(&it), &rules);
-    zset_store(e, &tree);
-    zset_free(&packed);
+    return db_reencode(c, call_key(c, 1), e, tree.enc, tree.p);
 }
 
 static void sort_key(struct call *c, bool read_only)
@@ -279,7 +278,7 @@ static void sort_key(struct call *c, bool read_only)
         if (e && e->type != OBJ_LIST && e->type != OBJ_SET && e->type != OBJ_ZSET) {
             call_error(c, "WRONGTYPE Operation against a key holding the wrong kind of value");
         } else {
-            if (e && e->type == OBJ_ZSET && e->enc == ENC_LISTPACK) make_tree(c, db_to_reencode(e));
+            if (e && e->type == OBJ_ZSET && e->enc == ENC_LISTPACK) e = make_tree(c, e);
             sort_entry(&s, e);
         }
     }

@@ -109,19 +109,20 @@ void zset_add_scored(struct call *c, const struct zset_additions *a)
 {
     const struct key_ref *key = call_key(c, 1);
     struct zset_rules rules = zset_rules(c->cfg, c->db->hash_seed);
-    struct entry *e = db_lookup_elements(c, key);
-    if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
+    struct db_edit edit;
+    bool is_there = db_edit_begin(c, key, &edit);
+    if (is_there && call_wrong_type(c, edit.e, OBJ_ZSET)) return;
     struct added n = {0};
-    if (!e && (a->flags & ZSET_ADD_XX)) {
+    if (!is_there && (a->flags & ZSET_ADD_XX)) {
         reply_added(c, &n, 0, a->flags);
         return;
     }
 
     size_t count = (size_t)additions_count(c, a);
-    struct zset z = e ? zset_of(e) : zset_new(count, member_at(c, a, 0).n, &rules);
-    if (e) zset_expect(&z, count, &rules);
+    struct zset z = is_there ? zset_of(edit.e) : zset_new(count, member_at(c, a, 0).n, &rules);
+    if (is_there) zset_expect(&z, count, &rules);
     n = add_each(c, &z, a, &rules);
-    if (e) zset_store(e, &z);
+    if (is_there) db_edit_store(&edit, z.enc, &z.p);
     else db_put_value(c, key, zset_value(&z), -1, 0);
     reply_added(c, &n, a->scores[0], a->flags);
     if (n.added + n.updated == 0) return;
@@ -150,17 +151,17 @@ void cmd_zincrby(struct call *c) { add(c, ZSET_ADD_INCR); }
 void cmd_zrem(struct call *c)
 {
     const struct key_ref *key = call_key(c, 1);
-    struct entry *e = db_lookup_elements(c, key);
-    if (!e) {
+    struct db_edit edit;
+    if (!db_edit_begin(c, key, &edit)) {
         call_integer(c, 0);
         return;
     }
-    if (call_wrong_type(c, e, OBJ_ZSET)) return;
+    if (call_wrong_type(c, edit.e, OBJ_ZSET)) return;
 
-    struct zset z = zset_of(e);
+    struct zset z = zset_of(edit.e);
     int64_t removed = 0;
     for (int i = 2; i < c->argc && zset_count(&z); i++) removed += zset_remove(&z, c->argv[i]);
-    zset_store(e, &z);
+    db_edit_store(&edit, z.enc, &z.p);
     if (removed) {
         bool emptied = zset_count(&z) == 0;
         if (emptied) db_delete(c, key);

@@ -34,11 +34,11 @@ static void pop_begin(struct call *c, struct bytes key, size_t n, enum pop_shape
     }
 }
 
-/* Replies with up to count members of e and takes them out; count > 0. Returns how many. */
-static size_t pop(struct call *c, const struct key_ref *key, struct entry *e, enum pop_end end, uint64_t count,
+/* Replies with up to count members and takes them out; count > 0. Returns how many. */
+static size_t pop(struct call *c, const struct key_ref *key, struct db_edit *edit, enum pop_end end, uint64_t count,
                   enum pop_shape shape)
 {
-    struct zset z = zset_of(e);
+    struct zset z = zset_of(edit->e);
     size_t size = zset_count(&z), n = count < size ? (size_t)count : size;
     struct ztree_span span = {0, n};
     if (end == POP_MAX) span = (struct ztree_span){size - n, size};
@@ -54,7 +54,7 @@ static size_t pop(struct call *c, const struct key_ref *key, struct entry *e, en
         db_delete(c, key);
     } else {
         zset_delete_span(&z, span);
-        zset_store(e, &z);
+        db_edit_store(edit, z.enc, &z.p);
     }
     db_changed(c, key, NOTIFY_ZSET, end == POP_MIN ? "zpopmin" : "zpopmax");
     c->dirty += (int64_t)n - 1;
@@ -83,13 +83,14 @@ static void pop_key(struct call *c, enum pop_end end)
         return;
     }
     if (c->argc == 3 && !call_positive(c, c->argv[2], &count, NULL)) return;
-    struct entry *e = db_lookup_elements(c, key);
-    if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
-    if (!e || !count) {
+    struct db_edit edit;
+    bool is_there = db_edit_begin(c, key, &edit);
+    if (is_there && call_wrong_type(c, edit.e, OBJ_ZSET)) return;
+    if (!is_there || !count) {
         reply_array(c->out, 0);
         return;
     }
-    pop(c, key, e, end, (uint64_t)count, c->argc == 3 && c->out->proto > 2 ? SHAPE_PAIRS : SHAPE_FLAT);
+    pop(c, key, &edit, end, (uint64_t)count, c->argc == 3 && c->out->proto > 2 ? SHAPE_PAIRS : SHAPE_FLAT);
 }
 
 void cmd_zpopmin(struct call *c) { pop_key(c, POP_MIN); }
@@ -100,14 +101,15 @@ void cmd_zpopmax(struct call *c) { pop_key(c, POP_MAX); }
 enum first_found { FOUND_NONE, FOUND_KEY, FOUND_ERROR };
 
 /* The first key that is there. */
-static enum first_found first_key(struct call *c, int first, int count, const struct key_ref **key, struct entry **e)
+static enum first_found first_key(struct call *c, int first, int count, const struct key_ref **key,
+                                  struct db_edit *edit)
 {
     for (int i = first; i < first + count; i++) {
         *key = call_key(c, i);
         const struct entry *there = db_lookup_in(c, c->db, *key);
         if (!there) continue;
         if (call_wrong_type(c, there, OBJ_ZSET)) return FOUND_ERROR;
-        *e = db_lookup_elements(c, *key);
+        db_edit_begin(c, *key, edit);
         return FOUND_KEY;
     }
     return FOUND_NONE;
@@ -118,11 +120,11 @@ static void pop_blocking(struct call *c, enum pop_end end)
     int64_t deadline_ms;
     int count = c->argc - 2;
     const struct key_ref *key;
-    struct entry *e;
+    struct db_edit edit;
     if (!call_timeout(c, c->argv[c->argc - 1], &deadline_ms)) return;
-    switch (first_key(c, 1, count, &key, &e)) {
+    switch (first_key(c, 1, count, &key, &edit)) {
     case FOUND_KEY:
-        pop(c, key, e, end, 1, SHAPE_KEY_FLAT);
+        pop(c, key, &edit, end, 1, SHAPE_KEY_FLAT);
         effect_pop(c, key->name, end, 0);
         return;
     case FOUND_NONE: call_block(c, 1, count, OBJ_ZSET, deadline_ms, BLOCK_FOR_VALUE); return;
@@ -172,11 +174,13 @@ static void pop_multiple(struct call *c, bool blocking)
     struct mpop m;
     int64_t deadline_ms = 0;
     const struct key_ref *key;
-    struct entry *e;
+    struct db_edit edit;
     if (!parse_mpop(c, blocking ? 2 : 1, &m)) return;
     if (blocking && !call_timeout(c, c->argv[1], &deadline_ms)) return;
-    switch (first_key(c, m.first_key, m.key_count, &key, &e)) {
-    case FOUND_KEY: effect_pop(c, key->name, m.end, pop(c, key, e, m.end, (uint64_t)m.count, SHAPE_KEY_PAIRS)); return;
+    switch (first_key(c, m.first_key, m.key_count, &key, &edit)) {
+    case FOUND_KEY:
+        effect_pop(c, key->name, m.end, pop(c, key, &edit, m.end, (uint64_t)m.count, SHAPE_KEY_PAIRS));
+        return;
     case FOUND_NONE:
         if (blocking) call_block(c, m.first_key, m.key_count, OBJ_ZSET, deadline_ms, BLOCK_FOR_VALUE);
         else reply_null_array(c->out);

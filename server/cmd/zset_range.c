@@ -193,14 +193,14 @@ static void remove_range(struct call *c, enum range_by by, const char *event)
     const struct key_ref *key = call_key(c, 1);
     struct zset_range r = {.by = by, .direction = FORWARD, .limit = -1};
     if (!parse_bounds(c, c->argv[2], c->argv[3], &r)) return;
-    struct entry *e = db_lookup_elements(c, key);
-    if (e && call_wrong_type(c, e, OBJ_ZSET)) return;
-    if (!e) {
+    struct db_edit edit;
+    if (!db_edit_begin(c, key, &edit)) {
         call_integer(c, 0);
         return;
     }
+    if (call_wrong_type(c, edit.e, OBJ_ZSET)) return;
 
-    struct zset z = zset_of(e);
+    struct zset z = zset_of(edit.e);
     struct ztree_span span = span_of(&z, &r);
     size_t removed = span.end - span.start;
     bool all = removed == zset_count(&z);
@@ -210,7 +210,7 @@ static void remove_range(struct call *c, enum range_by by, const char *event)
         db_delete(c, key);
     } else {
         zset_delete_span(&z, span);
-        zset_store(e, &z);
+        db_edit_store(&edit, z.enc, &z.p);
     }
     db_changed(c, key, NOTIFY_ZSET, event);
     c->dirty += (int64_t)removed - 1;

@@ -87,6 +87,19 @@ struct entry *db_lookup_elements(struct call *c, const struct key_ref *key)
     return e;
 }
 
+bool db_edit_begin(struct call *c, const struct key_ref *key, struct db_edit *edit)
+{
+    struct place p = keyspace_find(c, c->db, key);
+    struct entry *e = live(c, c->db, &p, true);
+    edit->e = e;
+    if (!e) return false;
+    edit->slice = p.slice;
+    edit->slot = p.slot;
+    use_touch(c, e);
+    keyspace_before_elements(c, c->db, p.slice, key, e);
+    return true;
+}
+
 struct entry *db_lookup_update(struct call *c, const struct key_ref *key)
 {
     struct place p = keyspace_find(c, c->db, key);
@@ -287,12 +300,33 @@ char *db_string_edit(struct call *c, const struct key_ref *key, struct entry **e
     return entry_embedded(e);
 }
 
+void db_edit_store_other(struct db_edit *edit, enum obj_encoding enc, void **p)
+{
+    struct entry *e = entry_adopt(edit->e, enc, *p);
+    if (e != edit->e) table_replace_slot(&edit->slice->table, edit->slot, e);
+    edit->e = e;
+    *p = entry_ptr(e);
+#ifdef DEMI_DEBUG
+    entry_check(e);
+#endif
+}
+
+const struct entry *db_reencode(struct call *c, const struct key_ref *key, const struct entry *e, enum obj_encoding enc,
+                                void *p)
+{
+    struct place at = place_of(c, c->db, key, e);
+    struct db_edit edit = {table_slot_entry(at.slot), at.slice, at.slot};
+    if (!entry_is_host(e)) value_free((struct value){.type = e->type, .enc = e->enc, .p = entry_ptr(e)});
+    db_edit_store_other(&edit, enc, &p);
+    return edit.e;
+}
+
 /* --- delete ------------------------------------------------------------------------------------------------------ */
 
 void keyspace_discard(struct call *c, struct entry *e, bool lazy)
 {
     if (!e) return;
-    if (lazy && e->type != OBJ_STRING) lazy_free(c, entry_detach(e));
+    if (lazy && e->type != OBJ_STRING && !entry_is_host(e)) lazy_free(c, entry_detach(e));
     else entry_free(e);
 }
 

@@ -18,8 +18,9 @@
  *     … change the value in place, or db_put_*(), or db_delete() …
  *     db_changed(c, key, NOTIFY_HASH, "hset");        // once per key that changed: dirties, WATCH, notification
  *
- * Only db_lookup_write(), db_lookup_elements() and the verbs that change give an entry that may be written to: they
- * have told the observer of the slice (server/db/preimage.h) of its old value. Every other look-up gives a const one.
+ * Only db_lookup_write(), db_lookup_elements(), db_edit_begin() and the verbs that change give an entry that may be
+ * written to: they have told the observer of the slice (server/db/preimage.h) of its old value. Every other look-up
+ * gives a const one.
  */
 #ifndef SERVER_DB_H
 #define SERVER_DB_H
@@ -66,9 +67,9 @@ const struct entry *db_peek(struct call *c, const struct key_ref *key);
 const struct entry *db_lookup_notouch(struct call *c, const struct key_ref *key, bool quiet);
 /* To change: as read, without counting hits. Blobs that are lent are still shared: db_string_edit() copies. */
 struct entry *db_lookup_write(struct call *c, const struct key_ref *key);
-/* The same to add, change and remove elements of a set, hash or sorted set, one by one (server/types/), so that a
- * snapshot under way need not write all of it before. Its value is not exchanged for another, unless it is a small one
- * that grows; what is done to the key by the verbs below is announced there. */
+/* The same to add, change and remove elements of a set, one by one (server/types/), so that a snapshot under way need
+ * not write all of it before. Its value is not exchanged for another, unless it is a small one that grows; what is done
+ * to the key by the verbs below is announced there. Hashes and sorted sets: db_edit_begin(). */
 struct entry *db_lookup_elements(struct call *c, const struct key_ref *key);
 /* The same, counting as a read does: who reads, and leaves a trace (XREADGROUP). */
 struct entry *db_lookup_update(struct call *c, const struct key_ref *key);
@@ -82,9 +83,44 @@ size_t db_fetch_ahead(struct call *c, size_t i);
 /* The same for keys that no request named: n of them, up to DB_AHEAD_MAX. */
 void db_fetch(const struct db *db, const struct key_ref *keys, size_t n);
 
-/* The same entry to keep its value in another encoding, which is no change to anybody outside (SORT unpacks a sorted
- * set). */
+/* The same entry to note something of its encoding, which is no change to anybody outside (PFCOUNT keeps what it
+ * counted). */
 static inline struct entry *db_to_reencode(const struct entry *e) { return (struct entry *)(uintptr_t)e; }
+/* The same value in another encoding, which is no change either (SORT unpacks a sorted set); the old one is freed. What
+ * was e's entry until now is elsewhere: returns it. */
+const struct entry *db_reencode(struct call *c, const struct key_ref *key, const struct entry *e, enum obj_encoding enc,
+                                void *p);
+
+/* --- elements of hashes and sorted sets ------------------------------------------------------------------------- */
+
+/* A hash or sorted set while its elements change. Its small ones lie in the entry, so that it moves when they grow, and
+ * with it all that a view of them (server/types/) pointed at. Hence there is one name for the entry, here, and one for
+ * the value, in the view, and db_edit_store() puts both right:
+ *
+ *     struct db_edit edit;
+ *     if (!db_edit_begin(c, key, &edit)) ...           // not there
+ *     if (call_wrong_type(c, edit.e, OBJ_HASH)) return;
+ *     struct hash h = hash_of(edit.e);
+ *     ... change h through the doors of its type, and run no other verb meanwhile ...
+ *     db_edit_store(&edit, h.enc, &h.p);               // h and edit.e are what is in the keyspace now
+ *
+ * What changed nothing needs no store. */
+struct db_edit {
+    struct entry *e;
+    /* private */
+    struct slice *slice;
+    struct table_slot slot;
+};
+/* As db_lookup_elements(). False: there is none, and e is NULL. */
+bool db_edit_begin(struct call *c, const struct key_ref *key, struct db_edit *edit);
+void db_edit_store_other(struct db_edit *edit, enum obj_encoding enc, void **p);
+static inline void db_edit_store(struct db_edit *edit, enum obj_encoding enc, void **p)
+{
+    const struct entry *e = edit->e;
+    DASSERT(table_slot_entry(edit->slot) == e);
+    if (likely(entry_ptr(e) == *p && e->enc == enc) && !entry_is_loose(e)) return;
+    db_edit_store_other(edit, enc, p);
+}
 
 /* --- put ------------------------------------------------------------------------------------------------------ */
 

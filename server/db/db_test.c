@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "server/db/interest.h"
+#include "server/ds/listpack.h"
 #include "demi/ext.h"
 #include "server/db/use.h"
 
@@ -379,6 +380,71 @@ static void test_what_was_empty_is_made_exactly(void **state)
     db_fini(&db);
 }
 
+#define HASHES 200
+#define EDITS  40000
+
+/* One change of each kind that a hash may see; `own` is the same listpack, on its own. */
+static unsigned char *edit_pairs(unsigned char *lp, unsigned kind, struct bytes s, long at)
+{
+    unsigned char *e = lp_seek(lp, at);
+    if (kind == 0 || !e) return lp_append_pair(lp, s, s);
+    if (kind == 1) return lp_insert_pair_before(lp, e, s, s);
+    if (kind == 2) return lp_delete_run(lp, &e, 2);
+    return lp_replace(lp, &e, s);
+}
+
+/* Small hashes and sorted sets lie in their entries, and leave them and come back as they grow and shrink. */
+static void test_values_that_are_stored_again_are_whole(void **state)
+{
+    struct db db;
+    unsigned char *own[HASHES];
+    int64_t expires[HASHES];
+    char text[100];
+    db_init(&db, 0, 4, 11);
+    struct call c = fake_call(&db);
+    struct rng *r = &fake.rng;
+    memset(text, 't', sizeof text);
+    for (unsigned k = 0; k < HASHES; k++) {
+        char kb[64];
+        struct value v = {.type = k % 2 ? OBJ_HASH : OBJ_ZSET, .enc = ENC_LISTPACK, .p = lp_new(0)};
+        db_put_value(&c, REF(&c, key_name(k, kb)), v, -1, 0);
+        own[k] = lp_new(0);
+        expires[k] = -1;
+    }
+    unsigned hosts = 0;
+    for (unsigned i = 0; i < EDITS; i++) {
+        char kb[64];
+        unsigned k = (unsigned)rng_below(r, HASHES), kind = (unsigned)rng_below(r, 4);
+        struct key_ref key = key_ref_of(&db, key_name(k, kb));
+        struct db_edit edit;
+        assert_true(db_edit_begin(&c, &key, &edit));
+        struct entry *e = edit.e;
+        struct bytes s = bytes_of(text, rng_below(r, 10) ? rng_below(r, 12) : rng_below(r, sizeof text));
+        long at = (long)rng_below(r, lp_count(own[k]) / 2 + 1) * 2;
+        if (lp_count(own[k]) > 60) kind = 2, at = 0;
+        own[k] = edit_pairs(own[k], kind, s, at);
+        void *lp = edit_pairs(entry_ptr(e), kind, s, at);
+        db_edit_store(&edit, ENC_LISTPACK, &lp);
+        e = edit.e;
+        assert_ptr_equal(lp, entry_ptr(e));
+        if (rng_below(r, 8) == 0) {
+            expires[k] = rng_below(r, 2) ? c.now_ms + 100000 : -1;
+            e = db_set_expire(&c, &key, e, expires[k]);
+        }
+        assert_ptr_equal(db_peek(&c, &key), e);
+        assert_int_equal(entry_expire(e), expires[k]);
+        assert_int_equal(lp_bytes(entry_ptr(e)), lp_bytes(own[k]));
+        assert_memory_equal(entry_ptr(e), own[k], lp_bytes(own[k]));
+        hosts += entry_is_host(e);
+    }
+    assert_true(hosts > EDITS / 4 && hosts < EDITS);
+    size_t timed = 0;
+    for (unsigned k = 0; k < HASHES; k++) timed += expires[k] >= 0;
+    assert_int_equal(db_expires(&db), timed);
+    for (unsigned k = 0; k < HASHES; k++) lp_free(own[k]);
+    db_fini(&db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_lfu_counts_and_decays),
         cmocka_unit_test(test_idle_seconds_follow_the_clock),
         cmocka_unit_test(test_what_was_empty_is_made_exactly),
+        cmocka_unit_test(test_values_that_are_stored_again_are_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

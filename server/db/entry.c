@@ -6,9 +6,13 @@
  */
 #include "server/db/entry_build.h"
 
+#include "server/ds/listpack.h"
 #include "server/ds/number.h"
 #include "server/ds/quicklist.h"
 #include "server/mem.h"
+
+_Static_assert(sizeof(struct entry) + 8 + ENTRY_HOST_KEY_MAX + 2 <= LP_GUEST_AT_MAX, "a distance is a byte");
+_Static_assert(ENTRY_EMBED_MAX == LP_GUEST_SIZE_MAX, "what grows out of one has to stand alone");
 
 #define EMBSTR_SHOWN_MAX 44 /* Redis calls longer strings "raw" */
 
@@ -19,7 +23,7 @@ size_t entry_size(const struct entry *e)
     size_t n = sizeof *e + entry_expire_size(e) + entry_slot_size(e);
     if (unlikely(e->flags & ENTRY_LONG_KEY)) n += 4 + load_u32(e->body + entry_expire_size(e) + entry_slot_size(e));
     else n += e->klen;
-    return n + e->vlen; /* vlen is 0 unless EMBSTR */
+    return n + e->vlen;
 }
 
 bool entry_string_is_int(struct bytes s, int64_t *out)
@@ -34,7 +38,7 @@ bool entry_string_is_int(struct bytes s, int64_t *out)
 /* Everything but what the slot and the embedded string hold. */
 static struct entry *make(struct bytes key, enum obj_type type, enum obj_encoding enc, size_t vlen, int64_t expire_ms)
 {
-    size_t fixed = (expire_ms >= 0 ? 8 : 0) + (enc == ENC_EMBSTR ? 0 : 8);
+    size_t fixed = (expire_ms >= 0 ? 8 : 0) + (enc == ENC_EMBSTR || vlen ? 0 : 8);
     struct entry *e = mem_alloc(entry_round(sizeof *e + fixed + key_room(key) + vlen));
     e->lru = 0;
     e->type = type;
@@ -84,8 +88,37 @@ struct entry *entry_new_string(struct bytes key, struct bytes val, int64_t expir
     return e;
 }
 
+/* A few bytes more beside those of large ones would be nothing, and then they move alone when they grow. Lists grow and
+ * shrink at each command, and sets by one element: what a pointer takes is the price of that. */
+static bool fits_inside(struct bytes key, struct value v)
+{
+    return v.enc == ENC_LISTPACK && (v.type == OBJ_HASH || v.type == OBJ_ZSET) && key.n <= ENTRY_HOST_KEY_MAX &&
+           lp_bytes(v.p) <= ENTRY_EMBED_MAX;
+}
+
+/* A host whose header, key or size is another: the byte in front of the listpack, and that all of the allocation is
+ * the listpack's. */
+static void settle_host(struct entry *e)
+{
+    unsigned char *lp = entry_ptr(e);
+    lp[-1] = (unsigned char)(lp - (unsigned char *)e);
+    e->vlen = (uint16_t)(mem_size(e) - sizeof *e - entry_expire_size(e) - e->klen);
+}
+
+static struct entry *new_host(struct bytes key, struct value v, int64_t expire_ms)
+{
+    size_t before = sizeof(struct entry) + (expire_ms >= 0 ? 8 : 0) + key.n, n = lp_bytes(v.p);
+    size_t vlen = entry_round(((before + 1) | 1) + n) - before;
+    struct entry *e = make(key, v.type, ENC_LISTPACK, vlen, expire_ms);
+    memcpy(entry_ptr(e), v.p, n);
+    settle_host(e);
+    lp_free(v.p);
+    return e;
+}
+
 struct entry *entry_new_value(struct bytes key, struct value v, int64_t expire_ms)
 {
+    if (fits_inside(key, v)) return new_host(key, v, expire_ms);
     if (v.type == OBJ_STRING && v.enc == ENC_INT) return entry_new_int(key, v.i, expire_ms);
     if (v.type == OBJ_STRING) {
         struct blob *b = v.p;
@@ -103,8 +136,50 @@ struct entry *entry_new_value(struct bytes key, struct value v, int64_t expire_m
 
 /* --- another shape -------------------------------------------------------------------------------------------- */
 
+/* The copy of an entry that the listpack moved to. */
+static struct entry *moved_host(unsigned char *lp)
+{
+    struct entry *e = (struct entry *)(lp - lp_guest_at(lp));
+    settle_host(e);
+    return e;
+}
+
+/* With another value of the same type. */
+static struct entry *remade(const struct entry *e, enum obj_encoding enc, void *p)
+{
+    struct value v = {.type = e->type, .enc = enc, .p = p};
+    struct entry *n = entry_new_value(entry_key(e), v, entry_expire(e));
+    n->lru = e->lru;
+    n->flags |= e->flags & ENTRY_STAMP;
+    return n;
+}
+
+struct entry *entry_adopt(struct entry *e, enum obj_encoding enc, void *p)
+{
+    struct entry *n;
+    if (!entry_is_host(e)) {
+        entry_set_value(e, enc, p);
+        return e;
+    }
+    if (enc != ENC_LISTPACK) n = remade(e, enc, p);
+    else if (lp_is_moving(p)) n = moved_host(p);
+    else n = remade(e, enc, p == entry_ptr(e) ? lp_dup(p) : p); /* what lies loose inside, or is too long for it */
+    entry_free_shell(e);
+    return n;
+}
+
+static struct entry *rekey_host(struct entry *e, struct bytes key)
+{
+    struct value v = {.type = e->type, .enc = e->enc, .p = lp_dup(entry_ptr(e))};
+    struct entry *n = entry_new_value(key, v, entry_expire(e));
+    n->lru = e->lru;
+    entry_free_shell(e);
+    return n;
+}
+
 struct entry *entry_rekey(struct entry *e, struct bytes key)
 {
+    if (entry_is_host(e)) return rekey_host(e, key);
     struct bytes old = entry_key(e);
     size_t vlen = e->vlen;
     struct entry *n = make(key, e->type, e->enc, vlen, entry_expire(e));
@@ -126,7 +201,9 @@ struct entry *entry_reshape_expire(struct entry *e, int64_t expire_ms)
         size_t size = entry_size(e);
         memmove(e->body, e->body + 8, size - sizeof *e - 8);
         e->flags &= (uint8_t)~ENTRY_EXPIRES;
-        return mem_realloc(e, entry_round(size - 8));
+        e = mem_realloc(e, entry_round(size - 8));
+        if (entry_is_host(e)) settle_host(e);
+        return e;
     }
     if (expire_ms < 0) return e;
     size_t size = entry_size(e);
@@ -134,6 +211,7 @@ struct entry *entry_reshape_expire(struct entry *e, int64_t expire_ms)
     memmove(e->body + 8, e->body, size - sizeof *e);
     e->flags |= ENTRY_EXPIRES;
     store_u64(e->body, (uint64_t)expire_ms);
+    if (entry_is_host(e)) settle_host(e);
     return e;
 }
 
@@ -240,6 +318,7 @@ struct value entry_detach(struct entry *e)
         v = (struct value){.type = OBJ_STRING, .enc = ENC_RAW, .edited = (e->flags & ENTRY_EDITED) != 0, .p = b};
     } else {
         v = value_of(e);
+        if (entry_is_host(e)) v.p = lp_dup(v.p);
     }
     entry_free_shell(e);
     return v;
@@ -303,6 +382,9 @@ void entry_check(const struct entry *e)
     ASSERT(encodings[e->type] >> e->enc & 1);
     ASSERT(!(e->flags & ENTRY_EDITED) || e->enc == ENC_EMBSTR);
     ASSERT(e->enc != ENC_EMBSTR || e->vlen <= ENTRY_EMBED_MAX);
+    ASSERT(!entry_is_host(e) || (e->enc == ENC_LISTPACK && (e->type == OBJ_HASH || e->type == OBJ_ZSET)));
+    ASSERT(!entry_is_host(e) || (!(e->flags & ENTRY_LONG_KEY) && entry_size(e) == mem_size(e)));
+    ASSERT(!entry_is_host(e) || (const char *)entry_ptr(e) - ((const char *)entry_ptr(e))[-1] == (const char *)e);
     ASSERT(e->enc == ENC_EMBSTR || e->enc == ENC_INT || entry_ptr(e));
     ASSERT(e->enc != ENC_RAW || ((const struct blob *)entry_ptr(e))->refs > 0);
 }

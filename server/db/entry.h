@@ -5,13 +5,21 @@
  *   0        4      5     6       8                                              (bytes)
  *   +--------+------+-----+-------+ - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - +
  *   | lru    | flags| klen| vlen  | expire i64| pointer / i64 | klen u32 | key | embedded  |
- *   | ty enc |      |     |       | if EXPIRES| unless EMBSTR | if long  |     | if EMBSTR |
+ *   | ty enc |      |     |       | if EXPIRES| unless below  | if long  |     | string or |
+ *   |        |      |     |       |           |               |          |     | listpack  |
  *   +--------+------+-----+-------+ - - - - - +- - - - - - - -+- - - - - +-----+ - - - - - +
  *
- * 16 bytes of key and 16 of value cost 40 bytes. What does not fit (a string over ENTRY_EMBED_MAX bytes, every other
- * type) hangs on the pointer. Since an entry may move when its shape changes (expiry added, string grown), only the
- * verbs of server/db/db.h change shapes; they put the new address into the table. Handlers hold an entry no longer than
- * until the next verb that can change it.
+ * 16 bytes of key and 16 of value cost 40 bytes. Behind the key lie strings of up to ENTRY_EMBED_MAX bytes (EMBSTR) and
+ * listpacks of as many, if they are hashes or sorted sets and the key is short. Everything else hangs on the pointer.
+ * Since an entry may move when its shape changes (expiry added, string grown), only the verbs of server/db/db.h change
+ * shapes; they put the new address into the table. Handlers hold an entry no longer than until the next verb that can
+ * change it.
+ *
+ * An entry with a listpack inside is a host as server/ds/listpack.h has it: the listpack is changed like any other, and
+ * one that has to grow is from then on in a copy of the entry, which db_edit_store() puts in the entry's place. Until
+ * then the entry holds. Between key and listpack lie one or two bytes, so that it has an odd address:
+ *
+ *     | header (8) | expire (8, or none) | key | (0) | distance | listpack ... |      distance: from the entry
  */
 #ifndef SERVER_ENTRY_H
 #define SERVER_ENTRY_H
@@ -50,12 +58,14 @@ struct entry {
     uint32_t enc : 4;  /* enum obj_encoding */
     uint8_t flags;     /* enum entry_flag */
     uint8_t klen;
-    uint16_t vlen; /* EMBSTR: bytes */
+    uint16_t vlen; /* EMBSTR: bytes; a host: all bytes behind the key; otherwise 0 */
     char body[];
 };
 _Static_assert(sizeof(struct entry) == 8, "header of an entry");
 
-#define ENTRY_EMBED_MAX 512
+#define ENTRY_EMBED_MAX    512
+#define ENTRY_HOST_KEY_MAX 100 /* bytes of a host's key */
+#define ENTRY_LOOSE        64  /* a host of less behind the key is left as it is */
 
 /* A string too long for its entry. Shared by reference: with refs > 1, or while a device holds it, it is lent (to a
  * device, a snapshot) and must be copied before it is changed. */
@@ -77,7 +87,7 @@ void entry_check(const struct entry *e);
 #endif
 
 static inline unsigned entry_expire_size(const struct entry *e) { return (e->flags & ENTRY_EXPIRES) ? 8 : 0; }
-static inline unsigned entry_slot_size(const struct entry *e) { return e->enc == ENC_EMBSTR ? 0 : 8; }
+static inline unsigned entry_slot_size(const struct entry *e) { return e->enc == ENC_EMBSTR || e->vlen ? 0 : 8; }
 
 /* Milliseconds since the epoch, or -1. */
 static inline int64_t entry_expire(const struct entry *e)
@@ -92,20 +102,38 @@ static inline struct bytes entry_key(const struct entry *e)
     return bytes_of(p + 4, load_u32(p));
 }
 
-static inline void *entry_ptr(const struct entry *e)
+/* The value is a listpack behind the key. */
+static inline bool entry_is_host(const struct entry *e) { return e->enc != ENC_EMBSTR && e->vlen; }
+
+/* What hangs on it: of a type that has no hosts. */
+static inline void *entry_slot_ptr(const struct entry *e)
 {
-    DASSERT(e->enc != ENC_EMBSTR && e->enc != ENC_INT);
+    DASSERT(e->enc != ENC_EMBSTR && e->enc != ENC_INT && !e->vlen);
     return (void *)(uintptr_t)load_u64(e->body + entry_expire_size(e));
 }
 
-/* The same value at another address (a listpack that moved): no change of shape. */
-static inline void entry_set_ptr(struct entry *e, void *p)
+static inline void *entry_ptr(const struct entry *e)
 {
     DASSERT(e->enc != ENC_EMBSTR && e->enc != ENC_INT);
+    if (e->vlen) return (char *)(uintptr_t)e + ((sizeof *e + entry_expire_size(e) + e->klen + 1) | 1);
+    return entry_slot_ptr(e);
+}
+
+/* A host of which most is not used any more. */
+static inline bool entry_is_loose(const struct entry *e)
+{
+    DASSERT(e->enc != ENC_EMBSTR);
+    return e->vlen > ENTRY_LOOSE && e->vlen / 2u > load_u32(entry_ptr(e));
+}
+
+/* The same value at another address (a listpack that moved): no change of shape. Not of a host. */
+static inline void entry_set_ptr(struct entry *e, void *p)
+{
+    DASSERT(e->enc != ENC_EMBSTR && e->enc != ENC_INT && !e->vlen);
     store_u64(e->body + entry_expire_size(e), (uint64_t)(uintptr_t)p);
 }
 
-/* The same, with another encoding of the same type (listpack to hash table). Not for strings. */
+/* The same, with another encoding of the same type (listpack to hash table). Not for strings. Not of a host. */
 static inline void entry_set_value(struct entry *e, enum obj_encoding enc, void *p)
 {
     DASSERT(e->enc >= ENC_RAW && enc >= ENC_RAW);

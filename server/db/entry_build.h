@@ -23,8 +23,11 @@ bool entry_string_is_int(struct bytes s, int64_t *out);
  * or RAW. */
 struct entry *entry_new_string(struct bytes key, struct bytes val, int64_t expire_ms);
 struct entry *entry_new_int(struct bytes key, int64_t v, int64_t expire_ms);
-/* Owns v afterwards. Strings that fit are embedded. */
+/* Owns v afterwards. Strings that fit are embedded, listpacks of hashes and sorted sets, too. */
 struct entry *entry_new_value(struct bytes key, struct value v, int64_t expire_ms);
+/* The value that a view of e's has become: of the same type, in the place it had or with an allocation of its own. The
+ * entry may move; the old one is gone then, with a listpack that was inside. */
+struct entry *entry_adopt(struct entry *e, enum obj_encoding enc, void *p);
 
 /* The same value and expiry under another key: a new entry; the old one is freed (its value is not). lru is kept. */
 struct entry *entry_rekey(struct entry *e, struct bytes key);

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "alloc/base/assert_test.h"
+#include "server/ds/listpack.h"
+#include "server/mem.h"
 
 static void check(const struct entry *e, struct bytes key, struct bytes val, int64_t expire_ms)
 {
@@ -160,6 +162,128 @@ static void test_resizing_keeps_and_zeroes(void **state)
     entry_free(e);
 }
 
+/* --- listpacks inside --------------------------------------------------------------------------------------------- */
+
+static struct value listpack_of(enum obj_type type, size_t bytes)
+{
+    char *text = malloc(bytes);
+    memset(text, 'v', bytes);
+    unsigned char *lp = lp_append(lp_append(lp_new(0), BYTES("field")), bytes_of(text, bytes));
+    free(text);
+    return (struct value){.type = type, .enc = ENC_LISTPACK, .p = lp};
+}
+
+static void holds(const struct entry *e, struct bytes key, const unsigned char *lp, int64_t expire_ms)
+{
+    assert_true(bytes_equal(entry_key(e), key));
+    assert_int_equal(entry_expire(e), expire_ms);
+    assert_int_equal(e->enc, ENC_LISTPACK);
+    assert_int_equal(lp_bytes(entry_ptr(e)), lp_bytes(lp));
+    assert_memory_equal(entry_ptr(e), lp, lp_bytes(lp));
+    assert_int_equal(lp_is_guest(entry_ptr(e)), entry_is_host(e));
+    assert_true((const char *)entry_ptr(e) + lp_bytes(lp) <= (const char *)e + entry_size(e) || !entry_is_host(e));
+}
+
+static void test_a_small_hash_lies_in_its_entry(void **state)
+{
+    static const size_t key_lens[] = {0, 1, 7, 8, 9, 15, 16, 99, 100, 101, 255, 256, 70000};
+    static const size_t sizes[] = {0, 1, 2, 3, 4, 5, 6, 7, 40, 480, 491, 492, 493, 494, 600, 5000};
+    char *k = malloc(70000);
+    memset(k, 'k', 70000);
+    for (size_t i = 0; i < sizeof key_lens / sizeof *key_lens; i++) {
+        for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++) {
+            struct bytes key = bytes_of(k, key_lens[i]);
+            struct value v = listpack_of(j % 2 ? OBJ_HASH : OBJ_ZSET, sizes[j]);
+            unsigned char *lp = lp_dup(v.p);
+            struct entry *e = entry_new_value(key, v, -1);
+            assert_int_equal(entry_is_host(e), lp_bytes(lp) <= ENTRY_EMBED_MAX && key.n <= ENTRY_HOST_KEY_MAX);
+            holds(e, key, lp, -1);
+            e = entry_reshape_expire(e, 12345);
+            holds(e, key, lp, 12345);
+            e = entry_rekey(e, BYTES("12345678"));
+            holds(e, BYTES("12345678"), lp, 12345);
+            e = entry_rekey(e, key);
+            e = entry_reshape_expire(e, -1);
+            holds(e, key, lp, -1);
+            v = value_dup(e);
+            assert_memory_equal(v.p, lp, lp_bytes(lp));
+            value_free(v);
+            v = entry_detach(e);
+            assert_false(lp_is_guest(v.p));
+            assert_memory_equal(v.p, lp, lp_bytes(lp));
+            value_free(v);
+            lp_free(lp);
+        }
+    }
+    free(k);
+}
+
+static void test_a_hash_of_ten_short_members_takes_232_bytes(void **state)
+{
+    unsigned char *lp = lp_new(0);
+    for (int i = 0; i < 10; i++) lp = lp_append_pair(lp, BYTES("member00"), BYTES("member00"));
+    struct value v = {.type = OBJ_HASH, .enc = ENC_LISTPACK, .p = lp};
+    struct entry *e = entry_new_value(BYTES("0123456789abcdef"), v, -1);
+    assert_int_equal(mem_size(e), 232);
+    entry_free(e);
+}
+
+static void test_lists_and_sets_stay_outside(void **state)
+{
+    static const enum obj_type types[] = {OBJ_LIST, OBJ_SET};
+    for (size_t i = 0; i < 2; i++) {
+        struct value v = listpack_of(types[i], 10);
+        struct entry *e = entry_new_value(BYTES("key"), v, -1);
+        assert_false(entry_is_host(e));
+        assert_ptr_equal(entry_ptr(e), v.p);
+        entry_free(e);
+    }
+}
+
+static void test_what_a_host_cannot_hold_gets_another(void **state)
+{
+    struct entry *e = entry_new_value(BYTES("key"), listpack_of(OBJ_HASH, 100), 77);
+    e->lru = 4711;
+    struct value v = listpack_of(OBJ_HASH, 50);
+    e = entry_adopt(e, v.enc, v.p); /* one that had been long in between */
+    assert_true(entry_is_host(e));
+    assert_int_equal(lp_count(entry_ptr(e)), 2);
+    unsigned char *longer = lp_append(entry_ptr(e), BYTES("0123456789012345678901234567890123456789"));
+    assert_true(lp_is_moving(longer)); /* it left, and what it was is still there */
+    longer = lp_append(longer, BYTES("01234567890123456789"));
+    assert_int_equal(lp_count(entry_ptr(e)), 2);
+    e = entry_adopt(e, ENC_LISTPACK, longer);
+    assert_int_equal(lp_count(entry_ptr(e)), 4);
+    assert_false(lp_is_moving(entry_ptr(e)));
+    assert_true(entry_is_host(e));
+    assert_int_equal(e->lru, 4711);
+    assert_int_equal(entry_expire(e), 77);
+
+    v = listpack_of(OBJ_HASH, 1000);
+    e = entry_adopt(e, v.enc, v.p);
+    assert_false(entry_is_host(e));
+    assert_ptr_equal(entry_ptr(e), v.p);
+    assert_int_equal(e->lru, 4711);
+    assert_int_equal(entry_expire(e), 77);
+    assert_true(bytes_equal(entry_key(e), BYTES("key")));
+    entry_free(e);
+}
+
+static void test_a_host_of_little_is_made_smaller(void **state)
+{
+    struct entry *e = entry_new_value(BYTES("key"), listpack_of(OBJ_ZSET, 400), -1);
+    unsigned char *inside = entry_ptr(e), *last = lp_last(inside);
+    assert_false(entry_is_loose(e));
+    inside = lp_replace(inside, &last, BYTES("9"));
+    assert_ptr_equal(inside, entry_ptr(e));
+    assert_true(entry_is_loose(e));
+    e = entry_adopt(e, ENC_LISTPACK, inside);
+    assert_false(entry_is_loose(e));
+    assert_int_equal(lp_count(entry_ptr(e)), 2);
+    assert_true(mem_size(e) <= 40);
+    entry_free(e);
+}
+
 #ifdef DEMI_DEBUG
 static void check_entry(void *e) { entry_check(e); }
 
@@ -184,6 +308,9 @@ static void test_the_check_sees_each_spoilt_field(void **state)
     seen_in_entry((wrong = *e, wrong.type = OBJ_HASH, &wrong), e, "encodings[e->type] >> e->enc & 1");
     seen_in_entry((wrong = *e, wrong.enc = ENC_HT, &wrong), e, "encodings[e->type] >> e->enc & 1");
     seen_in_entry((wrong = *e, wrong.vlen = ENTRY_EMBED_MAX + 1, &wrong), e, "e->vlen <= ENTRY_EMBED_MAX");
+    entry_free(e);
+    e = entry_new_value(BYTES("key"), listpack_of(OBJ_HASH, 10), -1);
+    seen_in_entry((wrong = *e, wrong.type = OBJ_SET, &wrong), e, "!entry_is_host(e)");
     entry_free(e);
 
     char *big = malloc(1000);
@@ -210,6 +337,11 @@ int main(void)
         cmocka_unit_test(test_overwriting_wants_shape_and_class),
         cmocka_unit_test(test_a_lent_blob_is_not_written_to),
         cmocka_unit_test(test_resizing_keeps_and_zeroes),
+        cmocka_unit_test(test_a_small_hash_lies_in_its_entry),
+        cmocka_unit_test(test_a_hash_of_ten_short_members_takes_232_bytes),
+        cmocka_unit_test(test_lists_and_sets_stay_outside),
+        cmocka_unit_test(test_what_a_host_cannot_hold_gets_another),
+        cmocka_unit_test(test_a_host_of_little_is_made_smaller),
 #ifdef DEMI_DEBUG
         cmocka_unit_test(test_the_check_sees_each_spoilt_field),
 #endif

@@ -131,8 +131,8 @@ size_t entry_memory(const struct entry *e, size_t samples)
     switch ((enum obj_encoding)e->enc) {
     case ENC_EMBSTR:
     case ENC_INT: return n;
+    case ENC_LISTPACK: return entry_is_host(e) ? n : n + mem_size(entry_ptr(e));
     case ENC_RAW:
-    case ENC_LISTPACK:
     case ENC_INTSET: return n + mem_size(entry_ptr(e));
     case ENC_STREAM: return n + xstream_bytes(entry_ptr(e), samples);
     case ENC_QUICKLIST: return n + quicklist_bytes(entry_ptr(e));

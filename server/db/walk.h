@@ -69,7 +69,7 @@ void walk_free(struct walk *w, struct call *c);
 /* What a command is about to do to a key. */
 enum walk_change {
     WALK_ANY,
-    WALK_ELEMENTS, /* change elements of a set, hash or sorted set alone, by db_lookup_elements() */
+    WALK_ELEMENTS, /* change elements of a set, hash or sorted set alone, by db_lookup_elements() or db_edit_begin() */
     WALK_GOES,     /* delete it, or put another value there, by the verbs of db.h */
 };
 /* key in db belongs to a large collection that is to be shown before it changes so: it is the next one. NULL: no

@@ -167,7 +167,11 @@ unsigned char *lp_new(size_t room)
     return lp;
 }
 
-void lp_free(unsigned char *lp) { mem_free(lp); }
+void lp_free(unsigned char *lp)
+{
+    if (!lp_is_guest(lp)) mem_free(lp);
+    else if (lp_is_moving(lp)) mem_free(lp - lp_guest_at(lp));
+}
 
 unsigned char *lp_dup(const unsigned char *lp)
 {
@@ -178,6 +182,7 @@ unsigned char *lp_dup(const unsigned char *lp)
 unsigned char *lp_shrink(unsigned char *lp)
 {
     size_t n = lp_bytes(lp);
+    if (lp_is_guest(lp)) return lp;
     return mem_size(lp) > demi_good_size(n) ? mem_realloc(lp, n) : lp;
 }
 
@@ -297,8 +302,25 @@ unsigned char *lp_find(const unsigned char *lp, const unsigned char *from, struc
     return NULL;
 }
 
+static __attribute__((noinline)) unsigned char *reserve_guest(unsigned char *lp, size_t bytes)
+{
+    unsigned at = lp_guest_at(lp);
+    if (at + bytes <= mem_size(lp - at)) return lp;
+    size_t has = lp_bytes(lp);
+    unsigned char *to;
+    if (bytes > LP_GUEST_SIZE_MAX) {
+        to = memcpy(mem_alloc(bytes), lp, has);
+    } else {
+        to = (unsigned char *)memcpy(mem_alloc(at + bytes), lp - at, at + has) + at;
+        to[-1] |= LP_GUEST_MOVING;
+    }
+    lp_free(lp);
+    return to;
+}
+
 static unsigned char *reserve(unsigned char *lp, size_t bytes)
 {
+    if (unlikely(lp_is_guest(lp))) return reserve_guest(lp, bytes);
     if (bytes <= mem_size(lp)) return lp;
     size_t room = bytes >= GROW_GEOMETRIC_FROM ? bytes + bytes / 8 : bytes;
     return mem_realloc(lp, demi_good_size(room));
@@ -311,7 +333,7 @@ static unsigned char *splice(unsigned char *lp, size_t at, size_t old_size, size
     size_t bytes = lp_bytes(lp), new_size = f ? f->size : 0;
     size_t count = load_u16(lp + 4);
     ASSERT(new_size <= UINT32_MAX - bytes);
-    lp = reserve(lp, bytes + new_size - old_size);
+    if (new_size > old_size) lp = reserve(lp, bytes + new_size - old_size);
     memmove(lp + at + new_size, lp + at + old_size, bytes - at - old_size);
     if (f) form_write(f, lp + at);
     if (count != COUNT_UNKNOWN) count = count - old_count + (f ? 1 : 0); /* once unknown, it stays so */
@@ -372,7 +394,33 @@ unsigned char *lp_append_values(unsigned char *lp, const struct lp_value *v, siz
 
 unsigned char *lp_reserve(unsigned char *lp, size_t bytes)
 {
+    ASSERT(!lp_is_guest(lp));
     return bytes > mem_size(lp) ? mem_realloc(lp, demi_good_size(bytes)) : lp;
+}
+
+static unsigned char *insert_pair(unsigned char *lp, size_t at, struct bytes a, struct bytes b)
+{
+    struct form fa, fb;
+    form_of(&fa, a);
+    form_of(&fb, b);
+    size_t bytes = lp_bytes(lp), count = load_u16(lp + 4), more = fa.size + fb.size;
+    ASSERT(more <= UINT32_MAX - bytes);
+    lp = reserve(lp, bytes + more);
+    memmove(lp + at + more, lp + at, bytes - at);
+    form_write(&fa, lp + at);
+    form_write(&fb, lp + at + fa.size);
+    header_set(lp, bytes + more, count != COUNT_UNKNOWN ? count + 2 : count);
+    return lp;
+}
+
+unsigned char *lp_append_pair(unsigned char *lp, struct bytes a, struct bytes b)
+{
+    return insert_pair(lp, lp_bytes(lp) - 1, a, b);
+}
+
+unsigned char *lp_insert_pair_before(unsigned char *lp, unsigned char *entry, struct bytes a, struct bytes b)
+{
+    return insert_pair(lp, (size_t)(entry - lp), a, b);
 }
 
 unsigned char *lp_prepend(unsigned char *lp, struct bytes s)

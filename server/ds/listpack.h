@@ -9,8 +9,8 @@
  * A string in number_parse_i64()'s spelling is stored as an integer; reading it back gives the same text.
  *
  * `lp` is the whole, an `entry` points into it. Functions that return `unsigned char *lp` may have moved it: the old
- * pointer and all entries of it are dead. lp memory comes from mem_alloc(). Except lp_validate(), everything expects a
- * valid listpack.
+ * pointer and all entries of it are dead. lp memory comes from mem_alloc(), but for guests. Except lp_validate(),
+ * everything expects a valid listpack.
  */
 #ifndef SERVER_DS_LISTPACK_H
 #define SERVER_DS_LISTPACK_H
@@ -33,9 +33,21 @@ struct lp_value {
     int64_t i;
 };
 
+/* A guest: a listpack that lies in another object, its host (server/db/entry.h), at an odd address, which no allocation
+ * has. The byte in front says how far behind the host's beginning. It is read and changed like any other as long as it
+ * fits. What needs more room leaves it and its host as they are, and returns another guest in a copy of that host,
+ * which is marked as moving, and grows like any allocation of its own (lp_free() frees it, host and all); or, past
+ * LP_GUEST_SIZE_MAX, one that is no guest. Its room ends where the host's allocation does. */
+#define LP_GUEST_SIZE_MAX 512
+#define LP_GUEST_AT_MAX   127
+#define LP_GUEST_MOVING   0x80
+static inline bool lp_is_guest(const unsigned char *lp) { return (uintptr_t)lp & 1; }
+static inline unsigned lp_guest_at(const unsigned char *lp) { return lp[-1] & ~LP_GUEST_MOVING; }
+static inline bool lp_is_moving(const unsigned char *lp) { return lp_is_guest(lp) && lp[-1] & LP_GUEST_MOVING; }
+
 /* room: bytes expected in all (0: do not know). */
 unsigned char *lp_new(size_t room);
-void lp_free(unsigned char *lp);
+void lp_free(unsigned char *lp); /* of a guest that is not moving: nothing, it goes with its host */
 unsigned char *lp_dup(const unsigned char *lp);
 /* Gives spare room back. */
 unsigned char *lp_shrink(unsigned char *lp);
@@ -97,6 +109,9 @@ unsigned char *lp_find(const unsigned char *lp, const unsigned char *from, struc
 
 unsigned char *lp_append(unsigned char *lp, struct bytes s);
 unsigned char *lp_append_i64(unsigned char *lp, int64_t v);
+/* Two at once, at one look at the memory. */
+unsigned char *lp_append_pair(unsigned char *lp, struct bytes a, struct bytes b);
+unsigned char *lp_insert_pair_before(unsigned char *lp, unsigned char *entry, struct bytes a, struct bytes b);
 /* Many at once, at one look at the memory. Numbers go in as numbers, strings as lp_append() puts them. */
 unsigned char *lp_append_values(unsigned char *lp, const struct lp_value *v, size_t count);
 /* Room for so many bytes in all, for who knows what comes. */

@@ -295,6 +295,53 @@ static void test_many_at_once_are_as_one_by_one(void **state)
     }
 }
 
+static void test_a_pair_is_as_one_by_one(void **state)
+{
+    static const char *const texts[] = {"", "1", "-5000", "abc",
+                                        "a text that is longer than sixty-three bytes, which takes two bytes"};
+    for (size_t i = 0; i < 25; i++) {
+        struct bytes a = bytes_of_str(texts[i / 5]), b = bytes_of_str(texts[i % 5]);
+        unsigned char *one = lp_append(lp_append(abc(), a), b), *two = lp_append_pair(abc(), a, b), *e;
+        expect_bytes(two, (char *)one, lp_bytes(one));
+        e = lp_seek(one, 1);
+        one = lp_insert_before(one, e, a, &e);
+        one = lp_insert_after(one, e, b, NULL);
+        two = lp_insert_pair_before(two, lp_seek(two, 1), a, b);
+        expect_bytes(two, (char *)one, lp_bytes(one));
+        lp_free(one);
+        lp_free(two);
+    }
+}
+
+static void test_a_guest_stays_as_it_is_when_it_grows(void **state)
+{
+    unsigned char *lp = abc(), *host = mem_alloc(24), *guest = host + 3, *e;
+    size_t bytes = lp_bytes(lp);
+    assert_true(lp_is_guest(guest) && !lp_is_guest(lp));
+    memcpy(host, "hi\3", 3);
+    memcpy(guest, lp, bytes);
+    assert_int_equal(bytes, 17);
+    unsigned char *longer = lp_append(guest, BYTES("123"));
+    assert_ptr_equal(longer, guest); /* two bytes, up to 22 of 24 */
+    unsigned char *left = lp_append(guest, BYTES("ddd"));
+    assert_true(lp_is_moving(left) && !lp_is_moving(guest));
+    assert_memory_equal(left - lp_guest_at(left), "hi\203", 3); /* the rest of its host came along */
+    for (int i = 0; i < 100; i++) left = lp_append(left, BYTES("eeee"));
+    assert_false(lp_is_guest(left)); /* grown up */
+    lp_free(left);
+    left = lp_append(guest, BYTES("ddd"));
+    expect_texts(left, "a 2 ccc 123 ddd ");
+    expect_texts(guest, "a 2 ccc 123 ");
+    lp_free(left);
+    e = lp_seek(guest, 3);
+    assert_ptr_equal(lp_delete(guest, &e), guest);
+    expect_bytes(guest, (char *)lp, bytes);
+    assert_ptr_equal(lp_shrink(guest), guest);
+    lp_free(guest); /* its host's */
+    mem_free(host);
+    lp_free(lp);
+}
+
 static void test_a_number_takes_the_place_of_an_element(void **state)
 {
     static const int64_t numbers[] = {0, 127, 128, 5000, -1, INT64_MAX, INT64_MIN, 3};
@@ -328,6 +375,8 @@ int main(void)
         cmocka_unit_test(test_a_caller_may_refuse_an_entry),
         cmocka_unit_test(test_random_edits_match_an_array),
         cmocka_unit_test(test_many_at_once_are_as_one_by_one),
+        cmocka_unit_test(test_a_pair_is_as_one_by_one),
+        cmocka_unit_test(test_a_guest_stays_as_it_is_when_it_grows),
         cmocka_unit_test(test_a_number_takes_the_place_of_an_element),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

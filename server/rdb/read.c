@@ -267,7 +267,7 @@ static bool append_pair(void *arg, struct bytes field, struct bytes value)
 {
     unsigned char **lp = arg;
     if (!lp_fits(*lp, field.n + value.n)) return false;
-    *lp = lp_append(lp_append(*lp, field), value);
+    *lp = lp_append_pair(*lp, field, value);
     return true;
 }
 

@@ -74,7 +74,7 @@ bool hash_set(struct hash *h, struct bytes field, struct bytes value, const stru
         at = lp_next(h->p, at);
         h->p = lp_replace(h->p, &at, value);
     } else {
-        h->p = lp_append(lp_append(h->p, field), value);
+        h->p = lp_append_pair(h->p, field, value);
     }
     if (hash_count(h) > rules->entries_max) convert(h, rules);
     return is_new;

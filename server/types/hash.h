@@ -3,7 +3,7 @@
  * What a hash key holds, whichever encoding it has: a listpack of fields and values as long as they are few and short
  * (hash-max-listpack-entries, hash-max-listpack-value), a hash table from then on. A hash never goes back.
  *
- * A struct hash is a view: changing the hash changes the view, and hash_store() puts it back into the entry it came
+ * A struct hash is a view: changing the hash changes the view, and db_edit_store() puts it back into the entry it came
  * from. Fields and values handed out (struct lp_value: a string, or a small hash's integer) stay valid until the next
  * change.
  */
@@ -32,10 +32,6 @@ static inline struct hash_rules hash_rules(const struct config *cfg, uint64_t se
 
 struct hash hash_new(void); /* empty, a listpack */
 static inline struct hash hash_of(const struct entry *e) { return (struct hash){e->enc, entry_ptr(e)}; }
-static inline void hash_store(struct entry *e, const struct hash *h)
-{
-    if (e->enc != h->enc || entry_ptr(e) != h->p) entry_set_value(e, h->enc, h->p);
-}
 static inline struct value hash_value(const struct hash *h)
 {
     return (struct value){.type = OBJ_HASH, .enc = h->enc, .p = h->p};

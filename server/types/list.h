@@ -39,9 +39,9 @@ struct list_view {
 static inline struct quicklist *list_open(struct list_view *l, const struct entry *e)
 {
     if (e->enc == ENC_QUICKLIST) {
-        l->q = entry_ptr(e);
+        l->q = entry_slot_ptr(e);
     } else {
-        quicklist_view(&l->own, &l->node, entry_ptr(e));
+        quicklist_view(&l->own, &l->node, entry_slot_ptr(e));
         l->q = &l->own;
     }
     return l->q;
@@ -67,9 +67,9 @@ static inline struct value list_value(struct list_view *l)
 /* After a change, a list that became empty included. */
 static inline void list_store(struct entry *e, struct list_view *l)
 {
-    if (entry_ptr(e) == l->q) return; /* a quicklist stays where it is */
+    if (entry_slot_ptr(e) == l->q) return; /* a quicklist stays where it is */
     struct value v = list_value(l);
-    if (e->enc != v.enc || entry_ptr(e) != v.p) entry_set_value(e, v.enc, v.p);
+    if (e->enc != v.enc || entry_slot_ptr(e) != v.p) entry_set_value(e, v.enc, v.p);
 }
 /* The size from which on elements lie alone, for all lists from now on; 0: Redis's own. -EINVAL: over
  * QUICKLIST_PACKED_THRESHOLD_MAX. */
@@ -77,7 +77,7 @@ int list_set_packed_threshold(struct quicklist_options *shared, size_t size);
 
 static inline size_t list_count(const struct entry *e)
 {
-    return e->enc == ENC_QUICKLIST ? quicklist_count(entry_ptr(e)) : lp_count(entry_ptr(e));
+    return e->enc == ENC_QUICKLIST ? quicklist_count(entry_slot_ptr(e)) : lp_count(entry_slot_ptr(e));
 }
 
 /* Element at either end; the list is not empty. Valid until the list changes. */

@@ -37,10 +37,10 @@ static inline struct set_rules set_rules(const struct config *cfg, uint64_t seed
 struct set set_new(struct bytes first, size_t count, const struct set_rules *rules);
 struct set set_new_intset(void);
 struct set set_new_listpack(void);
-static inline struct set set_of(const struct entry *e) { return (struct set){e->enc, entry_ptr(e)}; }
+static inline struct set set_of(const struct entry *e) { return (struct set){e->enc, entry_slot_ptr(e)}; }
 static inline void set_store(struct entry *e, const struct set *s)
 {
-    if (e->enc != s->enc || entry_ptr(e) != s->p) entry_set_value(e, s->enc, s->p);
+    if (e->enc != s->enc || entry_slot_ptr(e) != s->p) entry_set_value(e, s->enc, s->p);
 }
 static inline struct value set_value(const struct set *s)
 {

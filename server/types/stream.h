@@ -12,7 +12,7 @@
 static inline struct xstream *stream_of(const struct entry *e)
 {
     DASSERT(e->enc == ENC_STREAM);
-    return entry_ptr(e);
+    return entry_slot_ptr(e);
 }
 static inline struct value stream_value(struct xstream *s)
 {

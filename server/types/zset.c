@@ -70,9 +70,8 @@ static unsigned char *insert(unsigned char *lp, unsigned char *before, struct by
 {
     char buf[NUMBER_DOUBLE_SIZE];
     struct bytes text = bytes_of(buf, number_format_stored_double(buf, score));
-    if (!before) return lp_append(lp_append(lp, member), text);
-    lp = lp_insert_before(lp, before, member, &before);
-    return lp_insert_after(lp, before, text, NULL);
+    if (!before) return lp_append_pair(lp, member, text);
+    return lp_insert_pair_before(lp, before, member, text);
 }
 
 static bool fits(const struct zset *z, struct bytes member, const struct zset_rules *rules)

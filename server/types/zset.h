@@ -3,7 +3,7 @@
  * What a sorted-set key holds, whichever encoding it has: a listpack of member, score, member, score, … in order while
  * it is small (zset-max-listpack-entries and -value), a tree from then on. A sorted set never goes back.
  *
- * A struct zset is a view: changing the sorted set changes the view, and zset_store() puts it back into the entry it
+ * A struct zset is a view: changing the sorted set changes the view, and db_edit_store() puts it back into the entry it
  * came from. Ranks count from 0 at the lowest score; ranges are turned into spans of ranks first (zset_order.c). Scores
  * are never NaN.
  */
@@ -36,10 +36,6 @@ struct zset zset_new(size_t count, size_t member_bytes, const struct zset_rules 
 /* So many members are about to be added, if all are new: past the limit it becomes a tree at once. */
 void zset_expect(struct zset *z, size_t count, const struct zset_rules *rules);
 static inline struct zset zset_of(const struct entry *e) { return (struct zset){e->enc, entry_ptr(e)}; }
-static inline void zset_store(struct entry *e, const struct zset *z)
-{
-    if (e->enc != z->enc || entry_ptr(e) != z->p) entry_set_value(e, z->enc, z->p);
-}
 static inline struct value zset_value(const struct zset *z)
 {
     return (struct value){.type = OBJ_ZSET, .enc = z->enc, .p = z->p};
