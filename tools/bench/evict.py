@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """How good the keys are that eviction keeps: section evict. Both servers hold equally many keys of equal size, and are asked for
 the same keys in the same order; who does not have one is given it, as a cache is. The traces: Zipf's (a few keys are asked
-for often), and the same with scans in between, which ask for each of many other keys once."""
+for often), and the same with scans in between, which ask for each of many other keys once. And how long a client waits while
+keys go: it asks all the time, another one writes."""
 import bisect
 import random
 import socket
 import time
 
+from disk import Beside, probe
 from rig import Failed
+from speed import mid, turns
 from table import Table
 
 POLICIES = ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random")
@@ -21,6 +24,11 @@ VALUE = b"v" * 100
 A_TIME = 100
 SCAN_EACH, SCAN = 20000, 5000  # after so many requests one of so many keys
 SECONDS = 12  # of a trace at least: the servers' clocks for LRU count seconds
+# What waits: values of these sizes, so many a second, over as many keys, of which about a third are held; as many hashes as
+# are worth a stall, each of so many fields.
+WRITES = (("values of 100 bytes", 100, 60000), ("values of 10,000 bytes", 10000, 4000))
+STALL_BYTES, STALL_HASHES, STALL_FIELDS = 64 << 20, 20, 50000
+STALL_ROUNDS, STALL_SECONDS, STALL_MS, STARTS_SECONDS = 3, 3.0, 2.0, 60
 
 
 class Connection:
@@ -134,6 +142,54 @@ def replay(targets, trace, policy, seconds):
     return found
 
 
+def fill_hashes(target):
+    """Large values among the small ones: what goes is one of them now and then."""
+    c = Connection(target)
+    pairs = [b"f%06d" % i for i in range(STALL_FIELDS) for _ in (0, 1)]
+    for h in range(STALL_HASHES):
+        for first in range(0, len(pairs), 2000):
+            c.s.sendall(packed(b"HSET", b"hash:%d" % h, *pairs[first:first + 2000]))
+            c.line()
+    c.s.close()
+
+
+def longest_wait(target, policy, size, rate, seconds):
+    """Milliseconds of a client that asks all the time while keys are written; how many went. policy None: none do."""
+    target.call("CONFIG", "SET", "maxmemory", "0")
+    target.call("FLUSHALL")
+    fill_hashes(target)
+    if policy:
+        target.call("CONFIG", "SET", "maxmemory-policy", policy)
+        target.call("CONFIG", "SET", "maxmemory", STALL_BYTES + int(target.info("used_memory")))
+    keys = 3 * STALL_BYTES // (size + 100)
+    before = int(target.info("evicted_keys"))
+    with Beside(target, "set", "-c", 8, "--rate", rate, "-r", keys, "-d", size), probe(target) as gaps:
+        began = time.monotonic()  # the hashes, which nobody uses, are the first to go: the probe is there by then
+        while policy and int(target.info("evicted_keys")) == before and time.monotonic() - began < STARTS_SECONDS:
+            time.sleep(0.1)
+        time.sleep(seconds)
+    gone = int(target.info("evicted_keys")) - before
+    target.call("CONFIG", "SET", "maxmemory", "0")
+    if policy and not gone:
+        raise Failed("%s evicted nothing" % target.name)
+    return {"max_ms": gaps.figures["max_us"] / 1e3, "p999_ms": gaps.figures["p999_us"] / 1e3, "rate": gone / seconds}
+
+
+def wait_table(bench, title, size, rate):
+    """What others cost on this machine stands beside: the same without a limit."""
+    targets, found, rounds = [bench.redis, bench.ours], {}, min(STALL_ROUNDS, bench.rounds)
+    for r in range(rounds):
+        for policy in (None, "allkeys-lru", "allkeys-lfu", "allkeys-random"):
+            for target in turns(targets, r):
+                found.setdefault((target.name, policy), []).append(longest_wait(target, policy, size, rate, 1.0 if bench.quick else STALL_SECONDS))
+    table = Table("How long a client waits while {:,} {} a second are written and others go; with {} hashes of {:,} fields, ms, medians of {}".format(
+        rate, title, STALL_HASHES, STALL_FIELDS, rounds), ["policy", "longest R7", "longest demikv", "p99.9 R7", "p99.9 demikv", "keys/s R7", "keys/s demikv", "target", ""])
+    for policy in (None, "allkeys-lru", "allkeys-lfu", "allkeys-random"):
+        cells = [mid(found, t.name, policy, field) for field in ("max_ms", "p999_ms", "rate") for t in targets]
+        table.judged(policy or "none go", *cells, value=cells[1], at_most=STALL_MS if policy else None)
+    return table
+
+
 def section_evict(bench):
     count = 60000 if bench.quick else 400000
     trace = zipf(random.Random(1), count)
@@ -147,6 +203,8 @@ def section_evict(bench):
             table.judged(policy, r7[0], ours[0], ours[0] - r7[0], "{:,}".format(r7[1]), "{:,}".format(ours[1]),
                          value=ours[0] / r7[0], at_least=0.99 if policy in JUDGED else None)
         yield table
+    for title, size, rate in WRITES:
+        yield wait_table(bench, title, size, rate)
     bench.empty()
     for target in (bench.redis, bench.ours):
         target.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
