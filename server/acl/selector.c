@@ -245,7 +245,11 @@ static int add_key(struct acl_selector *s, struct bytes rule)
         s->key_cap = s->key_cap ? s->key_cap * 2 : 4;
         s->keys = mem_realloc(s->keys, s->key_cap * sizeof *s->keys);
     }
-    s->keys[s->key_count++] = (struct acl_pattern){acl_text_copy(text), prefix_of(text), (uint8_t)access};
+    struct acl_pattern *p = &s->keys[s->key_count++];
+    *p = (struct acl_pattern){.text = acl_text_copy(text), .prefix_size = prefix_of(text), .access = (uint8_t)access};
+    size_t n = p->prefix_size == SIZE_MAX ? 0 : p->prefix_size < sizeof p->first ? p->prefix_size : sizeof p->first;
+    if (n) memcpy(&p->first, text.p, n);
+    memset(&p->mask, 255, n);
     return 0;
 }
 
@@ -349,13 +353,6 @@ void acl_selector_describe(const struct acl_selector *s, struct conf_text *out)
 
 /* --- asked -------------------------------------------------------------------------------------------------------- */
 
-static unsigned access_wanted(uint16_t key_flags)
-{
-    unsigned access = key_flags & KEY_ACCESS ? ACL_MAY_READ : 0;
-    if (key_flags & (KEY_INSERT | KEY_DELETE | KEY_UPDATE)) access |= ACL_MAY_WRITE;
-    return access;
-}
-
 static bool pattern_has(const struct acl_pattern *p, struct bytes key, unsigned access)
 {
     if ((p->access & access) != access) return false;
@@ -365,7 +362,7 @@ static bool pattern_has(const struct acl_pattern *p, struct bytes key, unsigned 
 
 bool acl_selector_has_key(struct acl_selector *s, struct bytes key, uint16_t key_flags)
 {
-    unsigned access = access_wanted(key_flags);
+    unsigned access = acl_access_wanted(key_flags);
     if (s->all_keys) return true;
     if (s->last_key < s->key_count && pattern_has(&s->keys[s->last_key], key, access)) return true;
     for (size_t i = 0; i < s->key_count; i++) {
@@ -378,7 +375,7 @@ bool acl_selector_has_key(struct acl_selector *s, struct bytes key, uint16_t key
 
 bool acl_selector_has_all_keys(const struct acl_selector *s, uint16_t key_flags)
 {
-    unsigned access = access_wanted(key_flags);
+    unsigned access = acl_access_wanted(key_flags);
     if (s->all_keys) return true;
     for (size_t i = 0; i < s->key_count; i++)
         if ((s->keys[i].access & access) == access && bytes_equal(s->keys[i].text, BYTES("*"))) return true;

@@ -23,9 +23,17 @@ enum acl_denied { ACL_ALLOWED, ACL_DENIED_COMMAND, ACL_DENIED_KEY, ACL_DENIED_AU
 
 struct acl_pattern {
     struct bytes text;
-    size_t prefix_size; /* of "abc*": what comes before the star is all there is to compare; else SIZE_MAX */
-    uint8_t access;     /* enum acl_access */
+    size_t prefix_size;   /* of "abc*": what comes before the star is all there is to compare; else SIZE_MAX */
+    uint64_t first, mask; /* as much of that as fits, and which bytes those are */
+    uint8_t access;       /* enum acl_access */
 };
+
+static inline unsigned acl_access_wanted(uint16_t key_flags)
+{
+    unsigned access = key_flags & KEY_ACCESS ? ACL_MAY_READ : 0;
+    if (key_flags & (KEY_INSERT | KEY_DELETE | KEY_UPDATE)) access |= ACL_MAY_WRITE;
+    return access;
+}
 
 /* A command that is allowed with this first argument only. */
 struct acl_first_arg {
@@ -77,6 +85,17 @@ struct acl_wish {
 /* *at: the argument that is refused, 0 for the command itself. */
 enum acl_denied acl_selector_check(struct acl_selector *s, struct acl_wish *wish, int *at);
 bool acl_selector_has_key(struct acl_selector *s, struct bytes key, uint16_t key_flags);
+/* The pattern that allowed the last key allows this one, which is seen without a call. False says nothing. */
+static inline bool acl_selector_has_key_again(const struct acl_selector *s, struct bytes key, uint16_t key_flags)
+{
+    if (s->last_key >= s->key_count) return false;
+    const struct acl_pattern *p = &s->keys[s->last_key];
+    unsigned wanted = acl_access_wanted(key_flags);
+    if ((p->access & wanted) != wanted || key.n < sizeof p->first || key.n < p->prefix_size) return false;
+    if ((load_u64(key.p) ^ p->first) & p->mask) return false;
+    return p->prefix_size <= sizeof p->first ||
+           memcmp(key.p + sizeof p->first, p->text.p + sizeof p->first, p->prefix_size - sizeof p->first) == 0;
+}
 /* A name of a channel, or a pattern, which has to be allowed as it is. */
 bool acl_selector_has_channel(const struct acl_selector *s, struct bytes channel, bool is_pattern);
 /* Every key there can be, for what key_flags say. */

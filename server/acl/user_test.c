@@ -279,6 +279,30 @@ static void test_all_keys_are_asked_for_by_their_kind(void **state)
     assert_true(acl_user_check_all_keys(NULL, sort, argv, 2, KEY_ACCESS));
 }
 
+/* What is seen without a call is what asking says, of prefixes that fit into a word and of those that do not. */
+static void test_a_key_like_the_last_one_is_known_again(void **state)
+{
+    static const char *const names[] = {"",           "abc",         "abcdefgh",       "abcdefgx",   "abcdefghi",
+                                        "abcdefghij", "abcdefghijk", "abcdefghix----", "abcdefxx--", "zzzzzzzzzzzz"};
+    static const char *const patterns[] = {"~abc*", "~abcdefgh*", "~abcdefghij*", "%R~abcdefghi*", "~a?c*", "~*"};
+    (void)state;
+    struct acl_selector *s = u->selectors;
+    size_t again = 0;
+    for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++) {
+        assert_int_equal(rules("resetkeys"), 0);
+        assert_int_equal(rules(patterns[p]), 0);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            for (uint16_t flags = 0; flags <= (KEY_ACCESS | KEY_UPDATE); flags += KEY_ACCESS) {
+                struct bytes name = bytes_of_str(names[i]);
+                bool known = acl_selector_has_key_again(s, name, flags);
+                assert_true(!known || acl_selector_has_key(s, name, flags));
+                again += known;
+            }
+        }
+    }
+    assert_int_equal(again, 4 * 7 + 4 * 5 + 4 * 2 + 2 * 4); /* of both kinds, or of reading alone */
+}
+
 int main(void)
 {
 #define WITH_USER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -291,6 +315,7 @@ int main(void)
         WITH_USER(test_what_is_allowed),
         WITH_USER(test_selectors_do_not_add_up),
         WITH_USER(test_all_keys_are_asked_for_by_their_kind),
+        WITH_USER(test_a_key_like_the_last_one_is_known_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

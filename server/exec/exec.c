@@ -442,16 +442,31 @@ __attribute__((noinline)) static enum exec_verdict exec_unusual(struct session *
     return v == EXEC_DONE && (s->flags & SESSION_PRIMARY) ? EXEC_APPLIED : v;
 }
 
+/* Of a user with rules, and nothing else about him: a plain command whose key begins like the last one. */
+__attribute__((noinline)) static enum exec_verdict exec_with_rules(struct session *s, const struct request *r)
+{
+    const struct acl_selector *root = &s->user->selectors[0];
+    const struct command *cmd = r->cmd;
+    if (likely(is_plain(s->w->srv, r) && acl_selector_has_command(root, cmd) && !(cmd->flags & CMD_PUBSUB) &&
+               !cmd->getkeys && r->key_count == 1 && acl_selector_has_key_again(root, r->keys->name, r->keys->flags))) {
+        run_plain(s, r);
+        return EXEC_DONE;
+    }
+    return exec_unusual(s, r);
+}
+
 enum exec_verdict exec_request(struct session *s, const struct request *r)
 {
     const struct command *cmd = r->cmd;
     if (likely(cmd != NULL)) {
+        uint32_t is = s->flags & UNUSUAL;
         s->last_cmd = cmd;
         /* A plain command of an ordinary session passes every check of admit() at a glance. */
-        if (likely((s->flags & UNUSUAL) == SESSION_AUTHENTICATED && is_plain(s->w->srv, r))) {
+        if (likely(is == SESSION_AUTHENTICATED && is_plain(s->w->srv, r))) {
             run_plain(s, r);
             return EXEC_DONE;
         }
+        if (is == (SESSION_AUTHENTICATED | SESSION_RESTRICTED)) return exec_with_rules(s, r);
     }
     return exec_unusual(s, r);
 }
