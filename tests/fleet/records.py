@@ -143,7 +143,7 @@ def words_of(record):
 def hidden(word, words):
     """Times of today, and members that were drawn, with as many bytes as they have."""
     if re.fullmatch(rb"1[789]\d{11}(-\d+)?", word):
-        return b"T" * 13 + word[13:]
+        return b"T" * 13 + re.sub(rb"\d", b"N", word[13:])  # the second of a millisecond is -1
     if words[1:2] == [b"any"] and words[0] == b"SREM" and len(word) == 1:
         return b"?"
     return word
