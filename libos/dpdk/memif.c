@@ -20,11 +20,12 @@
 #define CONTROL_MS 50 /* somebody opens, closes or restarts a port: then the threads of that one are out of the way */
 #define AGAIN_US   1000
 
-static __thread struct {
-    bool is_interrupt; /* EAL's interrupt thread */
+static struct { /* EAL's interrupt thread's */
+    pthread_t id;
+    atomic_bool known; /* which it is */
     bool stops;        /* it stops a port for us */
     bool paused;
-} here;
+} thread;
 
 static bool take_control(void)
 {
@@ -42,25 +43,30 @@ static void end_pauses(void *arg)
         rte_eal_alarm_set(AGAIN_US, end_pauses, NULL);
         return;
     }
-    here.paused = false;
+    thread.paused = false;
     for (struct dpdk_port *port = port_next(NULL); port; port = port_next(port)) pause_end(port, PAUSE_MEMIF);
     pthread_mutex_unlock(&dpdk_control);
 }
 
 void memif_heard(void)
 {
-    if (!here.is_interrupt || here.stops || here.paused) return;
+    if (!atomic_load(&thread.known) || !pthread_equal(pthread_self(), thread.id)) return;
+    if (thread.stops || thread.paused) return;
     if (!take_control()) return;
-    here.paused = !rte_eal_alarm_set(1, end_pauses, NULL);
-    for (struct dpdk_port *port = port_next(NULL); here.paused && port; port = port_next(port))
+    thread.paused = !rte_eal_alarm_set(1, end_pauses, NULL);
+    for (struct dpdk_port *port = port_next(NULL); thread.paused && port; port = port_next(port))
         if (port_is_memif(&port->info)) pause_begin(port, PAUSE_MEMIF, NULL);
     pthread_mutex_unlock(&dpdk_control);
 }
 
-void memif_stop_begin(void) { here.stops = true; }
-void memif_stop_end(void) { here.stops = false; }
+void memif_stop_begin(void) { thread.stops = true; }
+void memif_stop_end(void) { thread.stops = false; }
 
-static void mark_thread(void *arg) { here.is_interrupt = true; }
+static void mark_thread(void *arg)
+{
+    thread.id = pthread_self();
+    atomic_store(&thread.known, true);
+}
 
 void memif_guard(void)
 {

@@ -70,7 +70,9 @@ void feed_see_sent(struct client *cl)
     struct feed *f = cl->feed;
     ASSERT(f->sent.offset <= f->in_journal.offset);
     uint64_t pushed = f->in_journal.offset - f->sent.offset;
-    if (pushed > cl->unsent) broadcast_advance(&f->sent, (size_t)(pushed - cl->unsent));
+    if (pushed <= cl->unsent) return;
+    broadcast_advance(&f->sent, (size_t)(pushed - cl->unsent));
+    history_trim(&cl->w->srv->history); /* what it held */
 }
 
 /* The reader it is at, with something to read; NULL: it has caught up. */
