@@ -316,7 +316,7 @@ def rhythm(server):
     out += [peer.command(), peer.command()]
     client.call("CLIENT", "PAUSE", "100000", "WRITE")
     before = field(client, "master_repl_offset")
-    client.call("CONFIG", "SET", "repl-ping-replica-period", "10", "repl-timeout", "2")
+    client.call("CONFIG", "SET", "repl-ping-replica-period", "3600", "repl-timeout", "2")
     out.append(peer.is_closed(8))  # it has not acknowledged for so long
     client.call("CLIENT", "UNPAUSE")
     client.call("CONFIG", "SET", "repl-timeout", "60")
@@ -655,7 +655,7 @@ SCENES = [replconf, refusals, full, partial, waiting, good, rhythm, forgotten, b
 PAYLOADS = [parts, together, deserted]
 DISKLESS = [delayed, shared]
 SINCE_7_2 = [logged]
-OPTIONS = ["--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0"]
+OPTIONS = ["--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "3600"]
 
 
 def play(scene, server):
