@@ -7,10 +7,7 @@
  * its first pair, a few times a second (libos/inet/life.c). The others repeat what that one has found.
  *
  * A memif client connects once, when its port is started, and DPDK never tries again (22.11). When its server has been
- * replaced the port is stopped and started, with every thread of it out of the way:
- *
- *     thread of pair 0:  pause = true ──> waits for all: parked ──> stop, start ──> pause = false
- *     others:            in recv: pause? parked = true, and nothing of DPDK is called until pause ends
+ * replaced the thread of pair 0 stops and starts the port, with all others out of the way (pause.c).
  */
 #include "libos/dpdk/dpdk.h"
 

@@ -36,12 +36,13 @@ static bool take_control(void)
     return false;
 }
 
-/* On the interrupt thread, which must never wait for the mutex: its holder may wait for this thread. */
+/* On the interrupt thread, which does not wait for the mutex: its holder may wait for this thread, five seconds long.
+ * That is still better than a pause without an end, where there is no memory for another alarm. */
 static void end_pauses(void *arg)
 {
     if (pthread_mutex_trylock(&dpdk_control)) {
-        rte_eal_alarm_set(AGAIN_US, end_pauses, NULL);
-        return;
+        if (!rte_eal_alarm_set(AGAIN_US, end_pauses, NULL)) return;
+        pthread_mutex_lock(&dpdk_control);
     }
     thread.paused = false;
     for (struct dpdk_port *port = port_next(NULL); port; port = port_next(port)) pause_end(port, PAUSE_MEMIF);

@@ -210,30 +210,6 @@ int posix_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned
     return 0;
 }
 
-/* The room behind the last segment, if it is a copy of ours: small pushes of a turn leave as one. */
-static bool extend(struct posix_sock *s, const void *p, uint32_t n)
-{
-    if (!s->out.count) return false;
-    struct seg *last = seg_ring_at(&s->out, s->out.count - 1);
-    if (last->kind != SEG_OWN) return false;
-    char *end = (char *)(uintptr_t)last->p + last->n;
-    if (n > (size_t)(cell_end(last->hold) - end)) return false;
-    memcpy(end, p, n);
-    last->n += n;
-    return true;
-}
-
-static int append_copy(struct posix_sock *s, const void *p, uint32_t n)
-{
-    struct seg_ring *r = &s->out;
-    if (!seg_ring_reserve(r, 1)) return -ENOMEM;
-    struct cell *c = cell_take(&s->posix->cells);
-    if (unlikely(!c)) return -ENOMEM;
-    memcpy(c->bytes, p, n);
-    *seg_ring_at(r, r->count++) = (struct seg){.p = c->bytes, .n = n, .kind = SEG_OWN, .hold = c};
-    return 0;
-}
-
 int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
     struct posix_sock *s = sock_of(q);
@@ -241,12 +217,12 @@ int posix_stream_push_copy(struct queue *q, const void *p, uint32_t n)
     if (unlikely(s->state != SOCK_CONNECTED)) return -ENOTCONN;
     int err = stream_may_push(&s->st);
     if (unlikely(err)) return err;
-    if (!extend(s, p, n)) {
+    if (!cell_extend(&s->out, p, n)) {
         if (unlikely(s->out.count >= POSIX_UNSENT_MAX)) {
             s->posix->push_busy++;
             return -EBUSY;
         }
-        err = append_copy(s, p, n);
+        err = cell_append(&s->posix->cells, &s->out, p, n);
         if (unlikely(err)) return err;
     }
     s->queued += n;

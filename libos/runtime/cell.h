@@ -10,8 +10,11 @@
 #include "alloc/base/assert.h"
 #include "alloc/heap.h"
 #include "libos/runtime/seg.h"
+#include "libos/runtime/seg_ring.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define CELLS_KEPT 256u
 
@@ -52,6 +55,30 @@ static inline void cell_give(struct cells *cs, struct cell *c)
 }
 
 static inline char *cell_end(struct cell *c) { return c->bytes + SEG_COPY_MAX; }
+
+/* The room behind r's last segment, if that is a copy of ours: small pushes of a turn leave as one. */
+static inline bool cell_extend(struct seg_ring *r, const void *p, uint32_t n)
+{
+    if (!r->count) return false;
+    struct seg *last = seg_ring_at(r, r->count - 1);
+    if (last->kind != SEG_OWN) return false;
+    char *end = (char *)(uintptr_t)last->p + last->n;
+    if (n > (size_t)(cell_end(last->hold) - end)) return false;
+    memcpy(end, p, n);
+    last->n += n;
+    return true;
+}
+
+/* A copy in a cell of its own, behind the others. 0 or -ENOMEM. */
+static inline int cell_append(struct cells *cs, struct seg_ring *r, const void *p, uint32_t n)
+{
+    if (!seg_ring_reserve(r, 1)) return -ENOMEM;
+    struct cell *c = cell_take(cs);
+    if (unlikely(!c)) return -ENOMEM;
+    memcpy(c->bytes, p, n);
+    *seg_ring_at(r, r->count++) = (struct seg){.p = c->bytes, .n = n, .kind = SEG_OWN, .hold = c};
+    return 0;
+}
 
 static inline void cells_free(struct cells *cs)
 {
