@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Commands of a server through the library: commands.py ADDRESS PORT [valkey]. One line a claim on stdout, "ok ..." or "not ok ...":
-sockets.py runs it in a guest."""
+"""Commands of a server through the library: commands.py ADDRESS PORT [valkey], or PATH 0 on shared memory. One line a claim on stdout, "ok ..." or "not ok ...":
+sockets.py runs it in a guest, ../clients/shm_commands.py here."""
 import hashlib
 import os
 import sys

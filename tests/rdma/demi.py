@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A client of the library for tests, by ctypes: one thread, streams, RESP. LIBOS and its kin say over what.
 
-    c = Client("10.77.0.1", 6379)            # valkey=True: in Valkey's framing
+    c = Client("10.77.0.1", 6379)            # valkey=True: in Valkey's framing; a path in place of the address: shared memory
     c.call("SET", "k", b"v")                 # a reply: bytes, int, list, None; an error is raised
     c.send("BLPOP", "list", 0); ...; c.reply()
 """
@@ -62,14 +62,16 @@ class Client:
             must(lib.demi_init(None))
             running = True
         self.patience, self.bytes, self.pop = patience, b"", None
-        qd = ctypes.c_int()
-        must(lib.demi_socket(ctypes.byref(qd), socket.AF_INET, socket.SOCK_STREAM, 0))
+        qd, local = ctypes.c_int(), address.startswith("/")
+        must(lib.demi_socket(ctypes.byref(qd), socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM, 0))
         self.qd = qd.value
         lent = ctypes.c_int(LENT)
         if valkey:
             must(lib.demi_setsockopt(self.qd, SOL_RDMA, RDMA_VALKEY, ctypes.byref(lent), 4))
-        to = struct.pack("=HHI8x", socket.AF_INET, socket.htons(port), 0)
-        to = to[:4] + socket.inet_aton(address) + to[8:]
+        if local:
+            to = struct.pack("=H108s", socket.AF_UNIX, address.encode())
+        else:
+            to = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(port), socket.inet_aton(address))
         token = ctypes.c_uint64()
         must(lib.demi_connect(ctypes.byref(token), self.qd, to, len(to)))
         self.wait(token, patience)
