@@ -6,11 +6,12 @@
 
 static_assert(RING_SIZE_MIN % RING_LINE == 0 && RING_RECORD_MAX % RING_LINE == 0, "records are whole lines");
 static_assert(RING_SIZE_MIN >= 4 * RING_LINE, "a record, the unused line, and some");
+static_assert(RING_AHEAD % RING_LINE == 0 && RING_AHEAD < RING_SIZE_MIN, "lines, and not all");
 
 void ring_writer_init(struct ring_writer *w, uint8_t *base, uint32_t size, const _Atomic uint64_t *peer_head)
 {
     ASSERT(size >= RING_SIZE_MIN && size <= RING_SIZE_MAX && size % RING_LINE == 0);
-    *w = (struct ring_writer){.base = base, .size = size, .peer_head = peer_head};
+    *w = (struct ring_writer){.base = base, .size = size, .clear = RING_LINE, .peer_head = peer_head};
 }
 
 void ring_reader_init(struct ring_reader *r, uint8_t *base, uint32_t size, _Atomic uint64_t *head)
@@ -40,7 +41,7 @@ int64_t ring_write(struct ring_writer *w, const void *p, uint32_t n)
             if (!room) break;
         }
         uint32_t some = n - done < room ? n - done : room;
-        memcpy(ring_place(w), (const uint8_t *)p + done, some);
+        ring_put(w, (const uint8_t *)p + done, some);
         ring_publish(w, some, RING_DATA);
         done += some;
     }
@@ -56,6 +57,15 @@ int ring_write_fin(struct ring_writer *w)
     }
     ring_publish(w, 0, RING_FIN);
     return 0;
+}
+
+void ring_clear_ahead(struct ring_writer *w)
+{
+    uint64_t end = w->pos + RING_AHEAD;
+    if (end > w->head + w->size && ring_look(w)) return;  /* who writes next hears what is wrong */
+    if (end > w->head + w->size) end = w->head + w->size; /* what is behind has not been read */
+    for (; w->clear < end; w->clear += RING_LINE)
+        atomic_store_explicit(ring_word(w->base, w->size, w->clear), 0, memory_order_relaxed);
 }
 
 /* One header, read once. 1: there is a record; 0: none; -EPROTO. */
@@ -92,6 +102,7 @@ int ring_look_in(const struct ring_reader *r, struct ring_batch *b, uint32_t mos
         b->n[b->count++] = n;
         b->bytes += n;
         b->end += ring_lines(n);
+        if (b->bytes >= most) break;
     }
     return 0;
 }
@@ -118,6 +129,9 @@ void ring_writer_check(const struct ring_writer *w)
     ASSERT(w->head % RING_LINE == 0);
     ASSERT(w->head <= w->pos);
     ASSERT(w->pos - w->head <= w->size - RING_LINE);
+    ASSERT(w->clear % RING_LINE == 0);
+    ASSERT(w->clear > w->pos);
+    ASSERT(w->clear <= w->head + w->size);
 }
 
 void ring_reader_check(const struct ring_reader *r) { ASSERT(r->pos % RING_LINE == 0); }

@@ -14,6 +14,10 @@
  * bytes, and behind them nothing that only looks like a record. So one line of the ring is never used. A record does
  * not wrap: it ends with the ring at the latest, and what is left begins the next one at its start.
  *
+ * A store to a line that the other core has looked at waits for that core, so what can be done before is not done while
+ * somebody waits for h: some lines ahead begin with 0 already (`clear`), which ring_clear_ahead() sees to when all is
+ * sent; and the line that h stands in, which is the one the reader looks at, is written last.
+ *
  * How far the reader has got stands in a word of his (`head`, bytes since the beginning of the connection), which the
  * writer looks at only when he has run out of room.
  *
@@ -38,14 +42,16 @@
 #define RING_RECORD_MAX  16384u /* bytes of a record's lines: the reader has the first while the second is written */
 #define RING_GATHER_MAX  16u    /* records that one read takes */
 #define RING_GATHER_SIZE 65536u /* and their bytes */
+#define RING_AHEAD       512u   /* bytes of lines that begin with 0: so many that the reader has fetched some of them */
 
 enum record_kind { RING_DATA = 1, RING_FIN = 2 };
 
 struct ring_writer {
     uint8_t *base;
-    uint32_t size; /* a multiple of RING_LINE */
-    uint64_t pos;  /* bytes of lines written */
-    uint64_t head; /* … and read, when we last looked */
+    uint32_t size;  /* a multiple of RING_LINE */
+    uint64_t pos;   /* bytes of lines written */
+    uint64_t head;  /* … and read, when we last looked */
+    uint64_t clear; /* from pos to here each line begins with 0 */
     const _Atomic uint64_t *peer_head;
 };
 
@@ -85,12 +91,30 @@ static inline void ring_publish(struct ring_writer *w, uint32_t n, enum record_k
 {
     uint64_t next = w->pos + ring_lines(n);
     DASSERT(n <= ring_room(w));
-    atomic_store_explicit(ring_word(w->base, w->size, next), 0, memory_order_relaxed);
+    if (unlikely(next >= w->clear)) {
+        atomic_store_explicit(ring_word(w->base, w->size, next), 0, memory_order_relaxed);
+        w->clear = next + RING_LINE;
+    }
     atomic_store_explicit(ring_word(w->base, w->size, w->pos), (uint64_t)kind << 32 | n, memory_order_release);
     w->pos = next;
 }
 
-static inline uint8_t *ring_place(const struct ring_writer *w) { return w->base + w->pos % w->size + RING_HEADER; }
+/* Puts n bytes where the next record's are, ring_room() permitting. */
+static inline void ring_put(const struct ring_writer *w, const void *p, uint32_t n)
+{
+    const uint32_t first = RING_LINE - RING_HEADER;
+    uint8_t *at = w->base + w->pos % w->size + RING_HEADER;
+    if (n > first) {
+        memcpy(at + first, (const uint8_t *)p + first, n - first);
+        atomic_signal_fence(memory_order_seq_cst); /* the compiler keeps the order, which is for speed alone */
+        memcpy(at, p, first);
+    } else {
+        memcpy(at, p, n);
+    }
+}
+
+/* Nobody waits for the writer now: the lines ahead are made to begin with 0. */
+void ring_clear_ahead(struct ring_writer *w);
 
 /* Writes up to n bytes and returns how many; fewer: the ring is full. -EPROTO. */
 int64_t ring_write(struct ring_writer *w, const void *p, uint32_t n);
@@ -116,8 +140,8 @@ struct ring_batch {
     uint32_t n[RING_GATHER_MAX];
 };
 
-/* Looks at the records that are there: up to `most` bytes of them, but at least one. 0, with count 0 and no fin:
- * nothing. -EPROTO: what no writer of ours writes. */
+/* Looks at the records that are there: up to `most` bytes of them, but at least one, and no further than it takes to
+ * have that many. 0, with count 0 and no fin: nothing. -EPROTO: what no writer of ours writes. */
 int ring_look_in(const struct ring_reader *r, struct ring_batch *b, uint32_t most);
 /* Copies b's bytes to `out` (NULL: nowhere) and gives their lines back to the writer. */
 void ring_take(struct ring_reader *r, const struct ring_batch *b, void *out);

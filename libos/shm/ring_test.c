@@ -63,6 +63,8 @@ static void test_whatever_the_pieces_the_bytes_arrive_in_order(void **state)
         assert_in_range(done, 0, n);
         written += (uint64_t)done;
         ring_writer_check(&b->w);
+        if (seed >> 24 & 1) ring_clear_ahead(&b->w);
+        ring_writer_check(&b->w);
         if (seed >> 28 < 10) got += read_all(b, got);
     }
     got += read_all(b, got);
@@ -81,6 +83,43 @@ static void test_a_full_ring_takes_nothing_until_something_is_read(void **state)
     assert_int_equal(ring_write_fin(&b->w), -EAGAIN);
     assert_int_equal(read_all(b, 0), n);
     assert_int_equal(ring_write(&b->w, in, 1), 1);
+    free(b);
+}
+
+static void test_what_has_not_been_read_is_not_cleared(void **state)
+{
+    struct both *b = both_new();
+    uint8_t in[SIZE];
+    uint64_t written = 0, got = 0;
+    for (uint32_t i = 0; i < sizeof in; i++) in[i] = pattern(i);
+    for (unsigned room = SIZE; room; room -= RING_LINE) { /* each distance to what is unread */
+        uint32_t n = SIZE - room;
+        for (uint32_t i = 0; i < n; i++) in[i] = pattern(written + i);
+        for (int64_t done; n && (done = ring_write(&b->w, in + (SIZE - room - n), n < 100 ? n : 100)) > 0;) {
+            n -= (uint32_t)done;
+            written += (uint64_t)done;
+            ring_clear_ahead(&b->w);
+            ring_writer_check(&b->w);
+        }
+        got += read_all(b, got);
+        assert_int_equal(got, written);
+    }
+    free(b);
+}
+
+static void test_who_wants_one_record_looks_at_one(void **state)
+{
+    struct both *b = both_new();
+    struct ring_batch batch;
+    uint8_t in[10] = {0}, out[10];
+    assert_int_equal(ring_write(&b->w, in, 10), 10);
+    atomic_store(ring_word(b->bytes, SIZE, RING_LINE), UINT64_MAX); /* no record */
+    assert_int_equal(ring_look_in(&b->r, &batch, 1), 0);
+    assert_int_equal(batch.bytes, 10);
+    assert_int_equal(ring_look_in(&b->r, &batch, 11), -EPROTO);
+    assert_int_equal(ring_look_in(&b->r, &batch, 1), 0);
+    ring_take(&b->r, &batch, out);
+    assert_int_equal(ring_look_in(&b->r, &batch, 1), -EPROTO);
     free(b);
 }
 
@@ -111,6 +150,7 @@ static void test_what_an_older_lap_left_is_no_record(void **state)
     for (uint32_t i = 0; i < sizeof in; i += 8) memcpy(in + i, &like_a_header, 8);
     for (int i = 0; i < 1000; i++) {
         struct ring_batch batch;
+        if (i % 3) ring_clear_ahead(&b->w);
         assert_int_equal(ring_write(&b->w, in, 1 + (unsigned)i % 64), 1 + i % 64);
         assert_int_equal(ring_look_in(&b->r, &batch, 1000), 0);
         assert_int_equal(batch.count, 1);
@@ -179,6 +219,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whatever_the_pieces_the_bytes_arrive_in_order),
         cmocka_unit_test(test_a_full_ring_takes_nothing_until_something_is_read),
+        cmocka_unit_test(test_what_has_not_been_read_is_not_cleared),
+        cmocka_unit_test(test_who_wants_one_record_looks_at_one),
         cmocka_unit_test(test_nothing_is_behind_the_end),
         cmocka_unit_test(test_what_an_older_lap_left_is_no_record),
         cmocka_unit_test(test_headers_that_lie_are_refused),

@@ -20,6 +20,7 @@
 #define COOL_NS      1000000u /* idle for so long, an end is rung instead of looked at, … */
 #define HOT_FEW      32u      /* … where there are more than these: looking at a few costs less than a ring */
 #define COOL_EVERY   16u      /* polls between two ends that are looked at for that */
+#define FETCH_AHEAD  8u       /* ends whose words are on their way from other cores while one is looked at */
 #define RINGS_MAX    16       /* messages of one event that are taken in one go */
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */
@@ -137,7 +138,8 @@ int shm_heat(struct shm_sock *s)
         p->hot_room = room;
     }
     s->news_ns = s->q.rt->now;
-    p->hot[p->hot_count] = (struct shm_hot){ring_next(&s->in), s, s->out.count || s->fin_due};
+    p->hot[p->hot_count] =
+        (struct shm_hot){ring_next(&s->in), (const char *)ring_next(&s->in), s, s->out.count || s->fin_due};
     s->hot_at = ++p->hot_count;
     return 0;
 }
@@ -228,7 +230,8 @@ static unsigned shm_poll(struct libos *l)
     unsigned found = 0;
     for (uint32_t i = p->hot_count; i--;) {
         const struct shm_hot *h = &p->hot[i];
-        __builtin_prefetch((const char *)h->word + RING_LINE); /* the second line of a small record comes beside */
+        if (i >= FETCH_AHEAD) __builtin_prefetch((const void *)p->hot[i - FETCH_AHEAD].word);
+        __builtin_prefetch(h->beside);
         bool came = atomic_load_explicit(h->word, memory_order_relaxed) != 0;
         if (likely(!came && !h->blocked)) continue;
         struct shm_sock *s = h->s;
@@ -270,6 +273,7 @@ static void shm_flush(struct libos *l)
         uint8_t bits = s->dirty_bits;
         s->dirty_bits = 0;
         ring_peer(s, bits);
+        if (bits & WAITS_DATA) ring_clear_ahead(&s->tx);
     }
 }
 

@@ -43,6 +43,7 @@
 
 struct shm_hot {
     _Atomic uint64_t *word; /* where the peer's next record begins */
+    const char *beside;     /* a line to be fetched with it */
     struct shm_sock *s;
     bool blocked; /* bytes of ours wait for room */
 };

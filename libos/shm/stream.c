@@ -20,10 +20,17 @@ bool shm_has_news(const struct shm_sock *s)
 
 /* --- in ----------------------------------------------------------------------------------------------------------- */
 
-/* The reader has moved on: there is room, and the poll has another word to look at. */
-static inline void moved_on(struct shm_sock *s)
+/* The reader has moved on: there is room, and the poll has another word to look at. If it goes on as before, the next
+ * record is as long: the poll fetches its second line with the first, and where the look at it will end is fetched now.
+ */
+static inline void moved_on(struct shm_sock *s, uint32_t n)
 {
-    if (likely(s->hot_at)) s->shm->hot[s->hot_at - 1].word = ring_next(&s->in);
+    if (likely(s->hot_at)) {
+        struct shm_hot *h = &s->shm->hot[s->hot_at - 1];
+        h->word = ring_next(&s->in);
+        h->beside = (const char *)h->word + (n > RING_LINE - RING_HEADER ? RING_LINE : 0);
+        __builtin_prefetch((const char *)h->word + ring_lines(n));
+    }
     shm_dirty(s, WAITS_ROOM);
     runtime_want_flush(s->q.rt);
 }
@@ -61,7 +68,7 @@ static bool receive_one(struct shm_sock *s)
     } else {
         return false;
     }
-    moved_on(s);
+    moved_on(s, b.bytes);
     if (unlikely(b.fin)) s->st.flags |= STREAM_ENDED;
     return true;
 }
@@ -87,7 +94,7 @@ static void discard(struct shm_sock *s)
         if (!b.count && !b.fin) return;
         ring_take(&s->in, &b, NULL);
         if (b.fin) s->st.flags |= STREAM_ENDED;
-        moved_on(s);
+        moved_on(s, 0);
     }
 }
 
@@ -235,7 +242,7 @@ int shm_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, c
     if (unlikely(err)) return err;
     if (unlikely(s->gone)) return push_to_nobody(s, op, segs, count);
     if (count == 1 && !s->out.count && s->area && segs->n <= ring_room(&s->tx)) {
-        memcpy(ring_place(&s->tx), segs->p, segs->n);
+        ring_put(&s->tx, segs->p, segs->n);
         ring_publish(&s->tx, segs->n, RING_DATA);
         s->queued += segs->n;
         told(s, segs->n);
@@ -254,7 +261,7 @@ int shm_push_copy(struct queue *q, const void *p, uint32_t n)
     assert_copy_given(p, n);
     if (likely(s->state == SHM_CONNECTED && !s->out.count && s->area && n <= ring_room(&s->tx) &&
                !stream_may_push(&s->st))) {
-        memcpy(ring_place(&s->tx), p, n);
+        ring_put(&s->tx, p, n);
         ring_publish(&s->tx, n, RING_DATA);
         s->queued += n;
         told(s, n);

@@ -50,6 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         case 4:
             ring_write(&w, out, where % (2 * SIZE));
             ring_writer_check(&w);
+            ring_clear_ahead(&w);
+            ring_writer_check(&w);
             break;
         case 5:
             ring_write_fin(&w);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * libos/shm's ring and how its two ends sleep, as a model: one writer, one reader, a ring of LINES lines of which one
- * stays unused, records of one line. Checked: every record arrives once and in order, nothing stale is taken for a
+ * stays unused, records of one line; lines ahead are cleared whenever the writer likes. Checked: every record arrives once and in order, nothing stale is taken for a
  * record, the writer never overruns the reader, and nobody sleeps for ever while there is something to do for him (an
  * invalid end state: spin finds it by itself).
  *
  * What a weakly ordered machine may do is in it where it matters: a process's writes to shared words stand in a buffer
  * (one of the writer's, one of the reader's) until the barrier, or until the machine likes. Without BARRIER (or with
- * NO_ZERO: the writer does not clear the next header) spin has to find the fault: the script asks it to.
+ * NO_ZERO: the writer does not clear the next header; or with CLEAR_ALL: it clears ahead without a look at what has been
+ * read) spin has to find the fault: the script asks it to.
  */
-#define LINES   3
-#define RECORDS 6
+#define LINES   4
+#define RECORDS 7
+#define AHEAD   3
 
 byte header[LINES]; /* number of the record that begins in the line; 0: none */
 byte head = 0;      /* lines read, as the writer can see it */
@@ -40,17 +42,28 @@ end:
 
 proctype writer()
 {
-    byte n = 1, pos = 0, seen = 0;
+    byte n = 1, pos = 0, seen = 0, clear = 1;
     bit b;
     do
     :: n > RECORDS -> break
-    :: else ->
+#ifdef CLEAR_ALL
+    :: clear < pos + AHEAD ->
+#else
+    :: clear < pos + AHEAD && clear < seen + LINES ->
+#endif
+        drain_w(); /* stores keep their order */
+        header[clear % LINES] = 0;
+        clear++
+    :: n <= RECORDS ->
         if
         :: pos - seen < LINES - 1 ->
             /* the bytes and the zero behind come before the header, in order */
             drain_w();
 #ifndef NO_ZERO
-            header[(pos + 1) % LINES] = 0;
+            if
+            :: pos + 1 >= clear -> header[(pos + 1) % LINES] = 0; clear = pos + 2
+            :: else
+            fi;
 #endif
             atomic { w_line = pos % LINES; w_value = n; w_has = 1 }
             pos++; n++;

@@ -3,7 +3,7 @@
 # timeout: 120
 #
 # The model of libos/shm's ring and sleep protocol (shm_ring.pml) under spin: all states are visited and no fault is
-# there; and spin finds the two faults that the barrier and the zero behind each record are against.
+# there; and spin finds the faults that the barrier, the zero behind each record and the bound of clearing are against.
 cd "$(dirname "$0")" || exit 1
 command -v spin >/dev/null || { echo "1..0 # SKIP spin is not installed (package spin)"; exit 0; }
 folder=$(mktemp -d) || exit 1
@@ -31,4 +31,5 @@ check() { # claim, wanted errors (0 or more), defines...
 check "every record arrives once, in order, and nobody sleeps for ever" none -DBARRIER
 check "without the barrier spin finds who sleeps for ever" some
 check "without the zero behind each record spin finds a stale one" some -DBARRIER -DNO_ZERO
+check "where lines are cleared that were not read spin finds a lost record" some -DBARRIER -DCLEAR_ALL
 echo "1..$count"
