@@ -10,6 +10,14 @@
  * and bytes of large pushes: by the ring (a copy in and a copy out), and fetched by the reader out of the writer's
  * memory in one copy (process_vm_readv), which is what lending them would cost at least where the reader must not
  * look at memory that the other side can change. Medians of ROUNDS.
+ *
+ *     shm_bench ping          the first three alone
+ *     shm_bench instructions PART MESSAGES
+ *                             one thread with both ends of 32 connections, for callgrind, which counts what is called
+ *                             "measured" (tools/bench/shm.py does that): PART of messages of 64 bytes is
+ *         receive    a poll that completes 32 pops
+ *         send       32 pushes (a copy, no token), and the flush
+ *         echo       as the server above: the wait for a pop that has been answered, a push, the wait for it, a pop
  */
 #include <sched.h>
 #include <signal.h>
@@ -29,9 +37,19 @@
 #include "demi/libos.h"
 #include "demi/sga.h"
 #include "demi/wait.h"
+#include "libos/runtime/runtime.h"
 #include "libos/shm/ring.h"
 
-enum { ROUNDS = 7, PINGS = 100000, WARM = 2000, BYTES = 64, RING = 65536, BULK_BYTES = 256 << 20, BIGGEST = 1 << 20 };
+enum {
+    ROUNDS = 7,
+    PINGS = 100000,
+    WARM = 2000,
+    BYTES = 64,
+    RING = 65536,
+    BULK_BYTES = 256 << 20,
+    BIGGEST = 1 << 20,
+    BURST = 32
+};
 
 struct line {
     _Alignas(64) _Atomic uint64_t turn;
@@ -75,7 +93,7 @@ static pid_t child(void (*fn)(void))
     _exit(0);
 }
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "shm_bench: %s\n", what);
     exit(1);
@@ -256,6 +274,102 @@ static double bulk_fetch(pid_t pid)
     return rate;
 }
 
+/* --- instructions ------------------------------------------------------------------------------------------------- */
+
+static int ends[2][BURST]; /* of who connected, of who accepted */
+static demi_qtoken_t pops[BURST];
+static struct libos *libos;
+
+static void connect_all(void)
+{
+    int listener;
+    demi_qtoken_t both[2];
+    if (demi_init_with("shm", NULL) || demi_socket(&listener, AF_INET, SOCK_STREAM, 0) ||
+        demi_bind(listener, (struct sockaddr *)&at, sizeof at) || demi_listen(listener, BURST))
+        die("no listener");
+    for (unsigned i = 0; i < BURST; i++) {
+        if (demi_socket(&ends[0][i], AF_INET, SOCK_STREAM, 0) || demi_accept(&both[0], listener) ||
+            demi_connect(&both[1], ends[0][i], (struct sockaddr *)&at, sizeof at))
+            die("no connection");
+        wait_one(both[1]);
+        ends[1][i] = wait_one(both[0]).qr_value.ares.qd;
+    }
+    demi_close(listener);
+    libos = runtime_current()->libos[0];
+}
+
+static void push_all(unsigned side)
+{
+    static char bytes[BYTES];
+    struct iovec v = {bytes, BYTES};
+    demi_qtoken_t none;
+    for (unsigned i = 0; i < BURST; i++)
+        if (demi_pushv(&none, ends[side][i], &v, 1, DEMI_PUSH_NO_TOKEN)) die("push");
+}
+
+static void pop_all(unsigned side)
+{
+    for (unsigned i = 0; i < BURST; i++)
+        if (demi_pop(&pops[i], ends[side][i])) die("pop");
+}
+
+static void take_all(void)
+{
+    for (unsigned i = 0; i < BURST; i++) {
+        demi_qresult_t qr = wait_one(pops[i]);
+        if (qr.qr_value.sga.sga_segs[0].sgaseg_len != BYTES) die("what came is not what was sent");
+        demi_sgafree(&qr.qr_value.sga);
+    }
+}
+
+static void echo_one(unsigned i)
+{
+    demi_qtoken_t push;
+    demi_qresult_t qr = wait_one(pops[i]);
+    if (demi_push(&push, ends[1][i], &qr.qr_value.sga)) die("push");
+    demi_sgafree(&qr.qr_value.sga);
+    wait_one(push);
+    if (demi_pop(&pops[i], ends[1][i])) die("pop");
+}
+
+enum part { RECEIVE, SEND, ECHO };
+
+static void measured(enum part what)
+{
+    if (what == RECEIVE) libos->ops->poll(libos);
+    if (what == SEND) push_all(0);
+    if (what == SEND) libos->ops->flush(libos);
+    for (unsigned i = 0; what == ECHO && i < BURST; i++) echo_one(i);
+}
+
+static void (*volatile const run)(enum part what) = measured; /* neither inlined nor specialised */
+
+static void count(enum part what, unsigned messages)
+{
+    connect_all();
+    for (unsigned left = messages; left >= BURST; left -= BURST) {
+        pop_all(1);
+        if (what == SEND) {
+            run(SEND);
+        } else {
+            push_all(0);
+            runtime_flush(runtime_current());
+            if (what == ECHO) libos->ops->poll(libos);
+            run(what);
+        }
+        if (what == ECHO) { /* the pops of the next messages are taken back, and the echoes taken */
+            for (unsigned i = 0; i < BURST; i++)
+                if (demi_cancel(pops[i])) die("cancel");
+            demi_qresult_t qr;
+            for (unsigned i = 0; i < BURST; i++) demi_wait(&qr, pops[i], NULL);
+            pop_all(0);
+        }
+        take_all();
+    }
+    printf("%u messages\n", messages / BURST * BURST);
+    demi_exit();
+}
+
 static void clear(void)
 {
     memset((void *)m->heads, 0, sizeof m->heads);
@@ -278,7 +392,7 @@ static double median(double *v)
     return v[ROUNDS / 2];
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct {
         void (*server)(void);
@@ -292,6 +406,10 @@ int main(void)
     memset(target, 0, BIGGEST);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     at.sin_port = htons((uint16_t)(20000 + getpid() % 10000));
+    if (argc == 4 && !strcmp(argv[1], "instructions")) {
+        count(!strcmp(argv[2], "send") ? SEND : !strcmp(argv[2], "echo") ? ECHO : RECEIVE, (unsigned)atoi(argv[3]));
+        return 0;
+    }
     pin(0);
     for (int round = 0; round < ROUNDS; round++)
         for (int k = 0; k < 3; k++) {
@@ -305,7 +423,7 @@ int main(void)
         double ns = median(got[k]);
         printf("%s: 64 bytes there and back %.0f ns, %.2f of a line\n", kinds[k].name, ns, ns / line);
     }
-    for (size = 4096; size <= BIGGEST; size *= 4) {
+    for (size = 4096; argc == 1 && size <= BIGGEST; size *= 4) {
         double rates[2][ROUNDS];
         for (int round = 0; round < ROUNDS; round++) {
             clear();
