@@ -124,6 +124,8 @@ enum msgdev_status {
 
 #define MSGDEV_HAS_IMMEDIATE 1
 
+/* Of RECEIVED and SENT with MSGDEV_OK: word, of, event, status, and with RECEIVED flags, len or immediate. The others are
+ * not set, since each message has one of these. */
 struct msgdev_completion {
     uint64_t word;          /* of the request */
     uint64_t of;            /* of the end. RECEIVED of the shared queue for an end that is no more: 0, FLUSHED */
@@ -173,6 +175,10 @@ struct msgdev_ops {
     /* Takes the first n' <= n requests; the rest is asked again in the next turn (the device's queue is full for
      * reasons of its own). What it takes and cannot do is reported. */
     unsigned (*post)(struct msgdev *d, const struct msgdev_request *in, unsigned n);
+
+    /* Posts receives of the shared queue once more, as post() had them last: their words, of which each is 1 to
+     * caps.shared_depth. Takes the first n' <= n, as post() does. */
+    unsigned (*again)(struct msgdev *d, const uint32_t *words, unsigned n);
 
     /* A new end. local: NULL, or what it is bound to: port 0 is some free one. -EADDRINUSE, -EADDRNOTAVAIL, -ENODEV,
      * -EACCES, -ENOMEM, -EMFILE. */

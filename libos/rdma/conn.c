@@ -298,7 +298,13 @@ void rdma_conn_check(const struct rdma_conn *c)
     if (c->state != CONN_UP) return;
     uint64_t held = 0;
     for (uint32_t i = 0; i < c->out.count; i++) held += seg_ring_at(&c->out, i)->n;
-    ASSERT(held >= c->queued - c->passed);
+    for (uint32_t wr = c->wr_passed; wr != c->wr_built; wr++) { /* of cells, which are no segments */
+        const struct rdma_slot *slot = &c->slots[wr & (c->depth - 1u)];
+        if (slot->copied && !slot->segs) held += slot->bytes;
+    }
+    ASSERT(held + c->cell_bytes >= c->queued - c->passed);
+    ASSERT(!c->cell_bytes == !c->cell);
+    ASSERT(!c->cell || c->cursor == c->out.count);
 }
 
 void rdma_check(const struct libos *l)

@@ -28,18 +28,29 @@
 
 /* --- completions -------------------------------------------------------------------------------------------------- */
 
+/* A receive has come back. Its buffer is posted again as it is, but for one that was given to the program. */
 static void received(struct rdma *r, const struct msgdev_completion *m)
 {
-    struct buf *b = rdma_recv_take(r, m->word);
+    uint32_t place = (uint32_t)m->word - 1;
+    ASSERT(place < r->depth);
+    struct buf *b = r->receives[place];
+    ASSERT(b);
+    bool given = false;
     struct rdma_conn *c = m->of ? conn_of(m->of) : NULL;
     if (likely(m->status == MSGDEV_OK && c)) {
-        if (likely(!c->v)) rdma_recv_message(c, b, m->len);
+        if (likely(!c->v)) given = rdma_recv_message(c, b, m->len);
         else valkey_received(c, b, m);
         rdma_conn_debug(c);
-        return;
+    } else if (c && m->status != MSGDEV_FLUSHED) {
+        rdma_conn_broken(c, m->status, m->err);
     }
-    rdma_recv_spare(r, b);
-    if (c && m->status != MSGDEV_FLUSHED) rdma_conn_broken(c, m->status, m->err);
+    r->posted--;
+    if (unlikely(given)) {
+        r->receives[place] = NULL;
+        r->places[r->place_count++] = place;
+    } else {
+        r->again[r->again_count++] = place + 1;
+    }
 }
 
 static void sent(struct rdma_conn *c, const struct msgdev_completion *m)
@@ -53,12 +64,10 @@ static void sent(struct rdma_conn *c, const struct msgdev_completion *m)
     rdma_conn_debug(c);
 }
 
-static void event(struct rdma *r, const struct msgdev_completion *m)
+__attribute__((noinline)) static void event_of_end(struct rdma *r, const struct msgdev_completion *m)
 {
     struct rdma_conn *c = conn_of(m->of);
     switch (m->event) {
-    case MSGDEV_RECEIVED: received(r, m); break;
-    case MSGDEV_SENT: sent(c, m); break;
     case MSGDEV_REQUESTED:
         if (c->state == CONN_LISTENING && c->sock) rdma_setup_requested(c->sock, m);
         else r->dev->ops->reject(r->dev, m->end, NULL, 0);
@@ -73,6 +82,13 @@ static void event(struct rdma *r, const struct msgdev_completion *m)
     case MSGDEV_RELEASED: rdma_conn_released(c); break;
     default: break;
     }
+}
+
+static inline void event(struct rdma *r, const struct msgdev_completion *m)
+{
+    if (likely(m->event == MSGDEV_RECEIVED)) received(r, m);
+    else if (likely(m->event == MSGDEV_SENT)) sent(conn_of(m->of), m);
+    else event_of_end(r, m);
 }
 
 static unsigned poll_bursts(struct rdma *r)
@@ -274,11 +290,23 @@ static void remove_counters(struct rdma *r)
 static void check_device(const struct msgdev *dev)
 {
     const struct msgdev_ops *ops = dev->ops;
-    ASSERT(ops->name && ops->poll && ops->post && ops->close);
+    ASSERT(ops->name && ops->poll && ops->post && ops->again && ops->close);
     ASSERT(ops->make && ops->listen && ops->connect && ops->accept && ops->reject && ops->disconnect && ops->release);
     ASSERT(ops->addresses && ops->lend && ops->take_back);
     ASSERT(dev->caps.pieces_max >= 1 && dev->caps.pieces_max <= MSGDEV_PIECES_MAX);
     ASSERT(dev->caps.message_max >= WIRE_RECEIVE_MIN);
+}
+
+/* Where the device copies nothing at once, there are none. */
+static int make_cells(struct rdma *r)
+{
+    uint32_t most = r->dev->caps.inline_max;
+    if (most <= WIRE_HEAD_SIZE) return 0;
+    r->cells = calloc(RDMA_CELLS, sizeof *r->cells);
+    if (!r->cells) return -ENOMEM;
+    for (unsigned i = RDMA_CELLS; i-- > 0;) rdma_cell_give(r, &r->cells[i]);
+    r->cell_room = most - WIRE_HEAD_SIZE < RDMA_CELL_BYTES ? most - WIRE_HEAD_SIZE : RDMA_CELL_BYTES;
+    return 0;
 }
 
 static bool is_power_of_two(uint32_t n) { return n && !(n & (n - 1)); }
@@ -304,7 +332,8 @@ int rdma_start_on(struct runtime *rt, const struct libos_ops *ops, struct msgdev
     list_init(&r->waiting);
     list_init(&r->hungry);
     words_init(&r->words, dev);
-    int err = rdma_recv_init(r);
+    int err = make_cells(r);
+    if (!err) err = rdma_recv_init(r);
     if (!err) err = add_counters(r);
     if (err) goto free_rdma;
     rdma_recv_post(r);
@@ -323,6 +352,7 @@ int rdma_start_on(struct runtime *rt, const struct libos_ops *ops, struct msgdev
 free_rdma:
     remove_counters(r);
     rdma_recv_fini(r);
+    free(r->cells);
     free(r);
     return err;
 }
@@ -375,6 +405,7 @@ void rdma_stop(struct libos *l)
         rdma_conn_released(c);
     }
     rdma_recv_fini(r);
+    free(r->cells);
     free(r);
 }
 

@@ -307,6 +307,13 @@ static void loop_take_back(struct msgdev *d, struct msgdev_lent *lent)
 
 /* --- the device --------------------------------------------------------------------------------------------------- */
 
+static void free_loop(struct loop *l)
+{
+    free(l->shared);
+    free(l->last);
+    free(l);
+}
+
 static void loop_close(struct msgdev *d)
 {
     struct loop *l = loop_of(d);
@@ -323,14 +330,14 @@ static void loop_close(struct msgdev *d)
     }
     ASSERT(list_is_empty(&l->lent));
     registry_remove_device(d->registry);
-    free(l->shared);
-    free(l);
+    free_loop(l);
 }
 
 static const struct msgdev_ops loop_ops = {
     .name = "rdma-loop",
     .poll = loop_poll,
     .post = loop_post,
+    .again = loop_again,
     .make = loop_make,
     .listen = loop_listen,
     .connect = loop_connect,
@@ -374,8 +381,9 @@ int rdma_loop_open(const struct netdev_env *env, const struct msgdev_wants *want
     struct loop *l = calloc(1, sizeof *l);
     if (!l) return -ENOMEM;
     l->shared = calloc(wants->shared_depth, sizeof *l->shared);
-    if (!l->shared) {
-        free(l);
+    l->last = calloc(wants->shared_depth, sizeof *l->last);
+    if (!l->shared || !l->last) {
+        free_loop(l);
         return -ENOMEM;
     }
     list_init(&l->ends);
@@ -395,8 +403,7 @@ int rdma_loop_open(const struct netdev_env *env, const struct msgdev_wants *want
     l->d.registry = registry_add_device(&registrar, l);
     if (l->d.registry < 0) {
         int err = l->d.registry;
-        free(l->shared);
-        free(l);
+        free_loop(l);
         return err;
     }
     *out = &l->d;

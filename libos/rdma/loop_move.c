@@ -76,6 +76,12 @@ void loop_end_over(struct loop_end *e, uint8_t event, uint8_t status, int err)
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
+static void post_shared(struct loop *l, struct loop_receive r)
+{
+    ASSERT(l->shared_count < l->d.caps.shared_depth);
+    l->shared[(l->shared_head + l->shared_count++) % l->d.caps.shared_depth] = r;
+}
+
 static void post_receive(struct loop *l, const struct msgdev_request *in)
 {
     struct loop_end *e = loop_end_of(in->end);
@@ -83,8 +89,8 @@ static void post_receive(struct loop *l, const struct msgdev_request *in)
     ASSERT(in->piece_count == 1);
     ASSERT(r.piece.cookie);
     if (!e) {
-        ASSERT(l->shared_count < l->d.caps.shared_depth);
-        l->shared[(l->shared_head + l->shared_count++) % l->d.caps.shared_depth] = r;
+        if (r.word <= l->d.caps.shared_depth) l->last[r.word - 1] = r.piece;
+        post_shared(l, r);
         return;
     }
     if (e->state == LOOP_OVER) return;
@@ -128,6 +134,20 @@ unsigned loop_post(struct msgdev *d, const struct msgdev_request *in, unsigned n
     for (unsigned i = 0; i < taken; i++) {
         if (in[i].verb == MSGDEV_RECEIVE) post_receive(l, &in[i]);
         else post_request(loop_end_of(in[i].end), &in[i]);
+    }
+    d->n.post_full += taken < n;
+    return taken;
+}
+
+unsigned loop_again(struct msgdev *d, const uint32_t *words, unsigned n)
+{
+    struct loop *l = loop_of(d);
+    ASSERT(n <= MSGDEV_BURST);
+    unsigned taken = n && loop_chance(l, l->faults.post_short) ? loop_pick(l, n) : n;
+    for (unsigned i = 0; i < taken; i++) {
+        ASSERT(words[i] && words[i] <= d->caps.shared_depth);
+        ASSERT(l->last[words[i] - 1].cookie);
+        post_shared(l, (struct loop_receive){.word = words[i], .piece = l->last[words[i] - 1]});
     }
     d->n.post_full += taken < n;
     return taken;

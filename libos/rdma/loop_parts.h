@@ -64,7 +64,8 @@ struct loop {
     struct list ends, lent;
     struct rng rng;
     struct rdma_loop_faults faults;
-    struct loop_receive *shared;
+    struct loop_receive *shared; /* what is posted, a ring */
+    struct msgdev_piece *last;   /* by words less 1: as it was posted last */
     uint32_t shared_head, shared_count;
     struct loop_report *given; /* by the last poll, for their private_data */
     uint32_t key;
@@ -94,6 +95,7 @@ struct loop_report *loop_report(struct loop_end *e, uint8_t event, uint8_t statu
 void loop_end_over(struct loop_end *e, uint8_t event, uint8_t status, int err);
 unsigned loop_poll(struct msgdev *d, struct msgdev_completion *out, unsigned max);
 unsigned loop_post(struct msgdev *d, const struct msgdev_request *in, unsigned n);
+unsigned loop_again(struct msgdev *d, const uint32_t *words, unsigned n);
 void loop_drop_reports(struct loop_report *r);
 
 #endif

@@ -19,25 +19,15 @@ static_assert(COPY_OUT <= BUF_SMALL_SIZE, "the cheap kind of buffer");
 
 /* --- the shared queue --------------------------------------------------------------------------------------------- */
 
-void rdma_recv_spare(struct rdma *r, struct buf *b)
-{
-    if (r->spare_count == RDMA_SPARE_MAX) buf_unref(b);
-    else r->spare[r->spare_count++] = b;
-}
-
-static struct buf *receive_new(struct rdma *r)
-{
-    if (likely(r->spare_count)) return r->spare[--r->spare_count];
-    return buf_take(r->o.receive_size);
-}
-
 int rdma_recv_init(struct rdma *r)
 {
     uint32_t n = r->depth;
     r->receives = calloc(n, sizeof(struct buf *));
     r->places = calloc(n, sizeof *r->places);
-    if (!r->receives || !r->places) return -ENOMEM;
+    r->again = calloc(n, sizeof *r->again);
+    if (!r->receives || !r->places || !r->again) return -ENOMEM;
     for (uint32_t i = 0; i < n; i++) r->places[i] = n - 1 - i;
+    r->place_count = n;
     return 0;
 }
 
@@ -45,36 +35,24 @@ void rdma_recv_fini(struct rdma *r)
 {
     for (uint32_t i = 0; r->receives && i < r->depth; i++)
         if (r->receives[i]) buf_unref(r->receives[i]);
-    while (r->spare_count) buf_unref(r->spare[--r->spare_count]);
     free(r->receives);
     free(r->places);
+    free(r->again);
 }
 
-struct buf *rdma_recv_take(struct rdma *r, uint64_t word)
-{
-    ASSERT(word - 1 < r->depth);
-    struct buf *b = r->receives[word - 1];
-    ASSERT(b);
-    r->receives[word - 1] = NULL;
-    r->posted--;
-    r->places[r->depth - r->posted - 1] = (uint32_t)word - 1;
-    return b;
-}
-
-/* Each takes the next free place, which is its own once the device has taken it. */
+/* Buffers for places that have none, the last ones. */
 static unsigned fill(struct rdma *r, struct msgdev_request *q, struct msgdev_piece *pieces)
 {
-    uint32_t left = r->depth - r->posted;
     unsigned n = 0;
-    for (; n < MSGDEV_BURST && n < left; n++) {
-        struct buf *b = receive_new(r);
+    for (; n < MSGDEV_BURST && n < r->place_count; n++) {
+        struct buf *b = buf_take(r->o.receive_size);
         void *cookie = b ? region_cookie(r->dev->registry, b->data) : NULL;
         if (unlikely(!cookie)) {
             if (b) buf_unref(b);
             r->no_buffer++;
             break;
         }
-        uint32_t place = r->places[left - 1 - n];
+        uint32_t place = r->places[r->place_count - 1 - n];
         r->receives[place] = b;
         pieces[n] = (struct msgdev_piece){.p = b->data, .n = r->o.receive_size, .cookie = cookie};
         q[n] =
@@ -83,25 +61,49 @@ static unsigned fill(struct rdma *r, struct msgdev_request *q, struct msgdev_pie
     return n;
 }
 
-void rdma_recv_post(struct rdma *r)
+/* False: that is all for now. */
+static bool post_new(struct rdma *r)
 {
     struct msgdev_request q[MSGDEV_BURST];
     struct msgdev_piece pieces[MSGDEV_BURST];
-    while (r->posted < r->depth) {
+    while (r->place_count) {
         unsigned n = fill(r, q, pieces);
-        if (!n) return;
+        if (!n) return false;
         unsigned taken = r->dev->ops->post(r->dev, q, n);
         ASSERT(taken <= n);
         r->posted += taken;
-        for (unsigned i = taken; i < n; i++) {
-            rdma_recv_spare(r, r->receives[q[i].word - 1]);
+        r->place_count -= taken;
+        if (taken == n) continue;
+        for (unsigned i = taken; i < n; i++) { /* they are the last places still, in this order */
+            buf_unref(r->receives[q[i].word - 1]);
             r->receives[q[i].word - 1] = NULL;
         }
-        if (taken < n) {
-            r->receives_short++;
-            return;
-        }
+        r->receives_short++;
+        return false;
     }
+    return true;
+}
+
+static bool post_again(struct rdma *r)
+{
+    while (r->again_count) {
+        unsigned n = r->again_count < MSGDEV_BURST ? r->again_count : MSGDEV_BURST;
+        uint32_t *words = &r->again[r->again_count - n];
+        unsigned taken = r->dev->ops->again(r->dev, words, n);
+        ASSERT(taken <= n);
+        r->posted += taken;
+        r->again_count -= taken;
+        if (likely(taken == n)) continue;
+        memmove(words, words + taken, (n - taken) * sizeof *words);
+        r->receives_short++;
+        return false;
+    }
+    return true;
+}
+
+void rdma_recv_post(struct rdma *r)
+{
+    if (post_again(r) && unlikely(r->place_count)) post_new(r);
 }
 
 /* --- messages ----------------------------------------------------------------------------------------------------- */
@@ -113,46 +115,44 @@ static inline void consumed(struct rdma_conn *c)
     if (c->consumed - c->told >= c->window_in / 2) rdma_send_mark(c);
 }
 
-/* The bytes behind the head, as a buffer of the program's. NULL: no memory for a copy; b is the caller's then. */
-static struct buf *payload(struct rdma *r, struct buf *b, uint32_t len)
+/* The bytes behind the head, as a buffer of the program's: b, or a copy. NULL: no memory for one. */
+static inline struct buf *payload(struct buf *b, uint32_t len)
 {
-    if (len > COPY_OUT) {
+    if (unlikely(len > COPY_OUT)) {
         b->len = WIRE_HEAD_SIZE + len;
         buf_trim_front(b, WIRE_HEAD_SIZE);
         return b;
     }
-    struct buf *small = buf_take(len);
-    if (unlikely(!small)) return NULL;
-    memcpy(buf_put_back(small, len), b->data + WIRE_HEAD_SIZE, len);
-    rdma_recv_spare(r, b);
+    struct buf *small = buf_take_exact(len); /* up to 832 bytes it is one of the heap's small objects */
+    if (likely(small)) memcpy(buf_put_back(small, len), b->data + WIRE_HEAD_SIZE, len);
     return small;
 }
 
-static void data(struct rdma_conn *c, struct buf *b, uint32_t len)
+/* True: b is the connection's. */
+static bool data(struct rdma_conn *c, struct buf *b, uint32_t len)
 {
     struct rdma *r = c->r;
     struct rdma_sock *s = c->sock;
     r->rx_bytes += len;
     if (unlikely(!rdma_conn_is_read(c))) {
-        rdma_recv_spare(r, b);
         consumed(c);
-        return;
+        return false;
     }
-    struct buf *given = payload(r, b, len);
+    struct buf *given = payload(b, len);
     if (unlikely(!given)) {
         r->no_buffer++;
-        rdma_recv_spare(r, b);
         rdma_conn_fail(c, ENOMEM);
-        return;
+        return false;
     }
     if (likely(s && s->st.pops.head)) {
         DASSERT(!c->rx);
         consumed(c);
         stream_give(ops_of(r), op_list_shift(&s->st.pops), given);
-        return;
+    } else {
+        *c->rx_tail = given;
+        c->rx_tail = &given->next;
     }
-    *c->rx_tail = given;
-    c->rx_tail = &given->next;
+    return given == b;
 }
 
 static void fin(struct rdma_conn *c)
@@ -175,36 +175,38 @@ static const char *objection(const struct rdma_conn *c, const struct wire_head *
     return NULL;
 }
 
-void rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
+/* Any message; what is wrong with it ends the connection. */
+__attribute__((noinline)) static bool other_message(struct rdma_conn *c, struct buf *b, uint32_t n)
 {
-    struct rdma *r = c->r;
     struct wire_head h;
-    const char *why;
-    r->rx_messages++;
-    c->is_silent = false;
-    if (unlikely(c->state > CONN_UP)) { /* on our way out */
-        rdma_recv_spare(r, b);
-        return;
-    }
-    c->received++;
-    bool fine = n <= r->o.receive_size && wire_get_head(b->data, n, &h);
-    why = !fine ? "a message that is none" : objection(c, &h);
-    if (likely(!why) && unlikely(!rdma_send_granted(c, h.count))) why = "a count of more than was sent";
-    if (unlikely(why)) {
-        rdma_recv_spare(r, b);
+    bool fine = n <= c->r->o.receive_size && wire_get_head(b->data, n, &h);
+    const char *why = !fine ? "a message that is none" : objection(c, &h);
+    if (!why && !rdma_send_granted(c, h.count)) why = "a count of more than was sent";
+    if (why) {
         rdma_conn_protocol_error(c, why);
-        return;
+        return false;
     }
-    if (unlikely(h.flags & WIRE_STALLED)) c->peer_stalled = true;
-    if (likely(h.kind == WIRE_DATA)) {
-        data(c, b, h.len);
-        return;
-    }
-    rdma_recv_spare(r, b);
+    if (h.flags & WIRE_STALLED) c->peer_stalled = true;
+    if (h.kind == WIRE_DATA) return data(c, b, h.len);
     consumed(c);
     if (h.kind == WIRE_FIN) fin(c);
     if (h.kind == WIRE_FIN_SEEN) c->fin_confirmed = true;
     rdma_conn_settle(c);
+    return false;
+}
+
+bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
+{
+    uint64_t count;
+    c->r->rx_messages++;
+    c->is_silent = false;
+    if (unlikely(c->state > CONN_UP)) return false; /* on our way out */
+    c->received++;
+    /* Nearly all are bytes that nothing speaks against. */
+    if (likely(n <= c->r->o.receive_size && wire_is_data(b->data, n, &count) && !c->fin_received &&
+               c->received - c->consumed <= c->window_in && (count == c->granted || rdma_send_granted(c, count))))
+        return data(c, b, n - WIRE_HEAD_SIZE);
+    return other_message(c, b, n);
 }
 
 /* --- pops --------------------------------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@
  *     ENDING     disconnect() was called: nothing is sent any more, DISCONNECTED is waited for
  *     RELEASING  release() was called: RELEASED is waited for
  *
- * Sending. Pushes append segments to `out`. A message takes bytes from the cursor on; its slot says how many segments
+ * Sending. Pushes append segments to `out`, or bytes to a cell behind it. A message takes bytes from the cursor on; its slot says how many segments
  * end in it. Segments, and what else a message holds, are let go of when its slot has passed: at once where the device
  * has copied (inline), else when it was reported.
  *
@@ -46,14 +46,28 @@
 
 #define RDMA_DEPTH_MAX  64     /* slots of a connection */
 #define RDMA_UNSENT_MAX 65536u /* segments waiting on one socket: then EBUSY */
-#define RDMA_SPARE_MAX  64     /* receives kept for posting again */
 #define RDMA_HEAD_MAX   32     /* head of a message, or one of Valkey's */
+#define RDMA_CELL_BYTES 240u   /* of short pushes: a message of 256, which is what devices copy at once */
+#define RDMA_CELLS      256    /* of a thread, 64 KiB */
+
+static_assert(RDMA_CELL_BYTES + WIRE_HEAD_SIZE <= WIRE_RECEIVE_MIN, "every peer takes a cell in one message");
+
+/* Short pushes of one connection, behind each other, until the flush makes a message of them as they lie. Only where
+ * nothing else waits there, and the device copies so much at once. */
+struct rdma_cell {
+    union {
+        uint8_t head[WIRE_HEAD_SIZE];
+        struct rdma_cell *next; /* of the free ones */
+    };
+    uint8_t bytes[RDMA_CELL_BYTES];
+};
 
 /* Requests on their way to the device, with what they point at. */
 struct rdma_batch {
     unsigned n;
     struct msgdev_request req[MSGDEV_BURST];
     struct rdma_conn *conn[MSGDEV_BURST];
+    struct rdma_cell *cell[MSGDEV_BURST]; /* in which the bytes lie, or NULL */
     uint8_t head[MSGDEV_BURST][RDMA_HEAD_MAX];
     struct msgdev_piece pieces[MSGDEV_BURST][MSGDEV_PIECES_MAX];
 };
@@ -73,14 +87,16 @@ struct rdma {
     struct list waiting; /* those without room at the peer */
     struct list hungry;  /* listeners for which there was no descriptor */
     struct timer retry;
-    uint32_t depth;        /* of the shared queue */
-    struct buf **receives; /* in it, by their requests' words; NULL: a free place */
-    uint32_t *places;      /* those, depth - posted of them */
-    uint32_t posted;
-    uint32_t reserved; /* windows given to peers, in messages */
-    struct buf *spare[RDMA_SPARE_MAX];
-    uint32_t spare_count;
+    /* The shared queue: depth receives, by their words less 1. posted + again_count + place_count == depth. */
+    uint32_t depth, posted;
+    struct buf **receives;
+    uint32_t *again,
+        again_count; /* words of those that came back with their buffer, and are posted again as they are */
+    uint32_t *places, place_count; /* those without a buffer, less 1 */
+    uint32_t reserved;             /* windows given to peers, in messages */
     struct rdma_batch batch;
+    struct rdma_cell *cells, *cells_free;
+    uint32_t cell_room; /* bytes of a push that the device copies together with a head */
     uint64_t accepted, connected, rejected, foreign, accept_backoff, open_failed, resets, push_busy, rx_bytes, tx_bytes;
     uint64_t rx_messages, tx_messages, tx_inline, tx_copied, tx_stalled, counts_written, count_messages,
         protocol_errors;
@@ -117,7 +133,9 @@ struct rdma_conn {
     /* out */
     uint16_t window_out;
     uint16_t depth;
-    uint32_t room_out; /* bytes of the stream in one message */
+    uint32_t room_out;      /* bytes of the stream in one message */
+    struct rdma_cell *cell; /* behind all of out, of which everything is sent then; or NULL */
+    uint32_t cell_bytes;
     struct seg_ring out;
     uint32_t cursor, cursor_off;
     uint32_t wr_built, wr_taken, wr_passed, wr_reported;
@@ -226,6 +244,14 @@ static inline void rdma_conn_debug(const struct rdma_conn *c)
 
 /* --- push.c --- */
 
+/* What lies in the connection's cell becomes a segment. False: no memory. */
+bool rdma_cell_move(struct rdma_conn *c);
+static inline void rdma_cell_give(struct rdma *r, struct rdma_cell *cell)
+{
+    cell->next = r->cells_free;
+    r->cells_free = cell;
+}
+
 int rdma_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                      socklen_t size, unsigned flags);
 int rdma_stream_push_copy(struct queue *q, const void *p, uint32_t n);
@@ -250,16 +276,12 @@ void rdma_send_drop(struct rdma_conn *c);
 
 int rdma_stream_pop(struct queue *q, struct op *op);
 int rdma_stream_shutdown_read(struct rdma_sock *s);
-/* A message of n bytes in b, which is the connection's from here on. */
-void rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n);
+/* A message of n bytes in b. True: b is the connection's from here on. */
+bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n);
 /* Fills the shared queue up. */
 void rdma_recv_post(struct rdma *r);
-/* The receive of this word, which has come back. */
-struct buf *rdma_recv_take(struct rdma *r, uint64_t word);
 int rdma_recv_init(struct rdma *r);
 void rdma_recv_fini(struct rdma *r); /* the device has none any more */
-/* A receive that came back unused. */
-void rdma_recv_spare(struct rdma *r, struct buf *b);
 void rdma_recv_drop(struct rdma_conn *c);
 /* Gives what is there to who waits. */
 void rdma_recv_give(struct rdma_sock *s);

@@ -96,6 +96,5 @@ void valkey_received(struct rdma_conn *c, struct buf *b, const struct msgdev_com
     const char *why = NULL;
     if (likely(c->state <= CONN_UP)) /* else on our way out */
         why = m->flags & MSGDEV_HAS_IMMEDIATE ? written(c, m->immediate) : heard(c, b, m->len);
-    rdma_recv_spare(c->r, b);
     if (unlikely(why)) rdma_conn_protocol_error(c, why);
 }

@@ -31,7 +31,7 @@ struct valkey *valkey_new(struct rdma *r, uint32_t size, int *err);
 void valkey_take_back(struct rdma *r, struct valkey *v);
 void valkey_free(struct rdma *r, struct valkey *v);
 
-/* A receive of the shared queue has come back: with a number, or with a message of n bytes in b, which is ours. */
+/* A receive of the shared queue has come back: with a number, or with a message in b. */
 void valkey_received(struct rdma_conn *c, struct buf *b, const struct msgdev_completion *m);
 /* The next bytes; there are some. NULL: no memory. */
 struct buf *valkey_shift(struct rdma_conn *c);

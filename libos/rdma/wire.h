@@ -6,6 +6,8 @@
 #ifndef RDMA_WIRE_H
 #define RDMA_WIRE_H
 
+#include "alloc/base/bytes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,5 +62,19 @@ struct wire_head {
 void wire_put_head(uint8_t out[WIRE_HEAD_SIZE], const struct wire_head *h);
 /* The message has n bytes. False: none of ours. */
 bool wire_get_head(const void *p, size_t n, struct wire_head *out);
+
+/* The commonest heads, in one comparison each: DATA without flags. */
+static inline void wire_put_data(uint8_t out[WIRE_HEAD_SIZE], uint32_t len, uint64_t count)
+{
+    store_be64(out, (uint64_t)WIRE_DATA << 56 | len);
+    store_be64(out + 8, count);
+}
+/* False: another one, or none. */
+static inline bool wire_is_data(const uint8_t *p, uint32_t n, uint64_t *count)
+{
+    if (n <= WIRE_HEAD_SIZE || load_be64(p) != ((uint64_t)WIRE_DATA << 56 | (n - WIRE_HEAD_SIZE))) return false;
+    *count = load_be64(p + 8);
+    return true;
+}
 
 #endif

@@ -28,6 +28,7 @@ const struct msgdev_ops verbs_ops = {
     .name = "rdma",
     .poll = verbs_poll,
     .post = verbs_post,
+    .again = verbs_again,
     .make = verbs_make,
     .listen = verbs_listen,
     .connect = verbs_connect,
@@ -172,6 +173,7 @@ static int make_queues(const struct netdev_env *env, const struct msgdev_wants *
     if (d->shared_depth) {
         struct ibv_srq_init_attr srq = {.attr = {.max_wr = d->shared_depth, .max_sge = 1}};
         if (!(d->srq = ibv_create_srq(d->pd, &srq))) return refuse_memory(env, "shared receive queue", errno);
+        if (!(d->shared = calloc(d->shared_depth, sizeof *d->shared))) return plugin_refuse(env, ENOMEM, "no memory");
     }
     d->cq_used = d->shared_depth;
     err = try_queue_pair(env, d, wants->inline_max);
@@ -238,6 +240,7 @@ static void close_all(struct verbs_dev *d)
     if (d->epoll_fd >= 0) close(d->epoll_fd);
     if (d->timer_fd >= 0) close(d->timer_fd);
     free(d->slots);
+    free(d->shared);
     free(d);
 }
 
@@ -261,6 +264,7 @@ int verbs_open(const struct netdev_env *env, const struct msgdev_wants *wants, s
 {
     struct verbs_dev *d = calloc(1, sizeof *d);
     if (!d) return plugin_refuse(env, ENOMEM, "no memory");
+    d->one = (struct ibv_send_wr){.sg_list = &d->one_piece, .num_sge = 1};
     d->dev.ops = &verbs_ops;
     d->dev.registry = d->epoll_fd = d->timer_fd = -1;
     list_init(&d->news);

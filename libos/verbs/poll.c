@@ -96,27 +96,19 @@ static inline __attribute__((always_inline)) unsigned convert(struct verbs_dev *
         }
         c->word = wc->wr_id & ~VERBS_RECEIVE;
         c->of = end->word;
-        c->end = NULL;
+        c->event = wc->wr_id & VERBS_RECEIVE ? MSGDEV_RECEIVED : MSGDEV_SENT;
         c->status = MSGDEV_OK;
         c->flags = c->private_len = 0;
-        c->err = 0;
-        c->private_data = NULL;
-        c->len = c->immediate = 0;
-        if (wc->wr_id & VERBS_RECEIVE) {
-            c->event = MSGDEV_RECEIVED;
-            d->dev.n.receives++;
-            if (wc->wc_flags & IBV_WC_WITH_IMM) {
-                c->flags = MSGDEV_HAS_IMMEDIATE;
-                c->immediate = ntohl(wc->imm_data);
-                if (wc->opcode != IBV_WC_RECV_RDMA_WITH_IMM) c->len = wc->byte_len;
-            } else {
-                c->len = wc->byte_len;
-            }
-            d->dev.n.receive_bytes += c->len;
-        } else {
-            c->event = MSGDEV_SENT;
-        }
         told++;
+        if (unlikely(!(wc->wr_id & VERBS_RECEIVE))) continue;
+        c->len = wc->byte_len;
+        if (wc->wc_flags & IBV_WC_WITH_IMM) {
+            c->flags = MSGDEV_HAS_IMMEDIATE;
+            c->immediate = ntohl(wc->imm_data);
+            if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM) c->len = 0;
+        }
+        d->dev.n.receives++;
+        d->dev.n.receive_bytes += c->len;
     }
     return told;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Requests. Neighbours of one queue go to the device as one list, so that it is rung once: with devices in software a
- * ring is a system call.
+ * ring is a system call. Two kinds are nearly all there is, and have a short way each: one message of one piece in its
+ * queue, and receives of the shared queue that come back as they were.
  *
  * Devices disagree about errors: 12 or -12 says that the queue is full, and anything else that is not 0, that the
  * request at `bad` was not taken. A full queue ends the call; another refusal is told as the request's completion.
@@ -57,6 +58,13 @@ static inline struct ibv_sge *add_pieces(struct ibv_sge *to, const struct msgdev
     return to;
 }
 
+static inline void remember_shared(struct verbs_dev *d, uint64_t word, const struct ibv_recv_wr *w)
+{
+    if (word > d->shared_depth) return;
+    struct shared_receive *s = &d->shared[word - 1];
+    *s = (struct shared_receive){.wr = {.wr_id = w->wr_id, .sg_list = &s->sge, .num_sge = 1}, .sge = *w->sg_list};
+}
+
 static int post_receives(struct verbs_dev *d, struct post_batch *b, const struct msgdev_request *in, unsigned n,
                          unsigned *done)
 {
@@ -70,6 +78,7 @@ static int post_receives(struct verbs_dev *d, struct post_batch *b, const struct
         w->num_sge = r->piece_count;
         w->next = w + 1;
         sge = add_pieces(sge, r, &room);
+        if (!in->end) remember_shared(d, r->word, w);
     }
     w[-1].next = NULL;
     int err = in->end ? ibv_post_recv(in->end->qp, b->recv, &bad) : ibv_post_srq_recv(d->srq, b->recv, &bad);
@@ -77,14 +86,52 @@ static int post_receives(struct verbs_dev *d, struct post_batch *b, const struct
     return err < 0 ? -err : err;
 }
 
+static const uint8_t opcodes[] = {
+    [MSGDEV_SEND] = IBV_WR_SEND, [MSGDEV_WRITE] = IBV_WR_RDMA_WRITE, [MSGDEV_WRITE_IMM] = IBV_WR_RDMA_WRITE_WITH_IMM};
+static_assert(IBV_SEND_SIGNALED == MSGDEV_SIGNALLED << 1, "flags are turned by shifting");
+static_assert(IBV_SEND_INLINE == MSGDEV_INLINE << 2, "flags are turned by shifting");
+
+static inline unsigned flags_of(const struct msgdev_request *r)
+{
+    return (unsigned)(r->flags & MSGDEV_SIGNALLED) << 1 | (unsigned)(r->flags & MSGDEV_INLINE) << 2;
+}
+
+/* One piece, and nobody of the same queue behind it. */
+static inline bool is_alone(const struct msgdev_request *r, const struct msgdev_request *end)
+{
+    return r->piece_count == 1 && r->verb != MSGDEV_RECEIVE && (r + 1 == end || r[1].end != r->end);
+}
+
+static inline int post_one(struct verbs_dev *d, const struct msgdev_request *r)
+{
+    struct ibv_send_wr *w = &d->one, *bad = NULL;
+    struct ibv_qp *qp = r->end->qp;
+    if (unlikely(!qp)) return ENOTCONN; /* not connected yet, or not any more */
+    const struct ibv_mr *mr = r->pieces->cookie;
+    DASSERT(r->word && !(r->word & VERBS_RECEIVE));
+    DASSERT(mr || r->flags & MSGDEV_INLINE);
+    w->wr_id = r->word;
+    w->send_flags = flags_of(r);
+    w->opcode = IBV_WR_SEND;
+    d->one_piece = (struct ibv_sge){.addr = (uintptr_t)r->pieces->p, .length = r->pieces->n};
+    if (!(r->flags & MSGDEV_INLINE)) d->one_piece.lkey = mr->lkey;
+    if (r->verb != MSGDEV_SEND) {
+        w->opcode = (enum ibv_wr_opcode)opcodes[r->verb];
+        w->imm_data = htonl(r->immediate);
+        w->wr.rdma.remote_addr = r->remote_addr;
+        w->wr.rdma.rkey = r->remote_key;
+    }
+    int err = ibv_post_send(qp, w, &bad);
+    if (unlikely(err)) return err < 0 ? -err : err;
+    if (r->verb == MSGDEV_SEND) d->dev.n.sends++;
+    else d->dev.n.writes++;
+    d->dev.n.send_bytes += r->pieces->n;
+    return 0;
+}
+
 static int post_sends(struct verbs_dev *d, struct post_batch *b, const struct msgdev_request *in, unsigned n,
                       unsigned *done)
 {
-    static const uint8_t opcodes[] = {[MSGDEV_SEND] = IBV_WR_SEND,
-                                      [MSGDEV_WRITE] = IBV_WR_RDMA_WRITE,
-                                      [MSGDEV_WRITE_IMM] = IBV_WR_RDMA_WRITE_WITH_IMM};
-    static_assert(IBV_SEND_SIGNALED == MSGDEV_SIGNALLED << 1, "flags are turned by shifting");
-    static_assert(IBV_SEND_INLINE == MSGDEV_INLINE << 2, "flags are turned by shifting");
     struct ibv_sge *sge = b->sges;
     struct ibv_send_wr *w = b->send, *bad = NULL;
     uint64_t bytes = 0;
@@ -95,7 +142,7 @@ static int post_sends(struct verbs_dev *d, struct post_batch *b, const struct ms
         w->sg_list = sge;
         w->num_sge = r->piece_count;
         w->opcode = (enum ibv_wr_opcode)opcodes[r->verb];
-        w->send_flags = (unsigned)(r->flags & MSGDEV_SIGNALLED) << 1 | (unsigned)(r->flags & MSGDEV_INLINE) << 2;
+        w->send_flags = flags_of(r);
         w->imm_data = htonl(r->immediate);
         w->wr.rdma.remote_addr = r->remote_addr;
         w->wr.rdma.rkey = r->remote_key;
@@ -119,29 +166,78 @@ static int post_sends(struct verbs_dev *d, struct post_batch *b, const struct ms
     return err < 0 ? -err : err;
 }
 
+/* Those of one queue, from the first on. 0, or why not all: *done says how many. */
+static int post_run(struct verbs_dev *d, struct post_batch *b, const struct msgdev_request *first,
+                    const struct msgdev_request *end, unsigned *done)
+{
+    unsigned run = 1;
+    while (first + run < end && same_queue(first, &first[run])) run++;
+    if (first->end && !first->end->qp) return ENOTCONN;
+    if (first->verb != MSGDEV_RECEIVE) return post_sends(d, b, first, run, done);
+    return !first->end && !d->srq ? EINVAL : post_receives(d, b, first, run, done);
+}
+
 unsigned verbs_post(struct msgdev *m, const struct msgdev_request *in, unsigned n)
 {
     struct verbs_dev *d = verbs_of(m);
     struct post_batch b;
-    unsigned taken = 0;
+    const struct msgdev_request *at = in, *end = in + n;
     ASSERT(n <= MSGDEV_BURST);
-    while (taken < n) {
-        const struct msgdev_request *first = &in[taken];
-        unsigned run = 1, done = 0;
-        while (taken + run < n && same_queue(first, &first[run])) run++;
+    while (at < end) {
+        unsigned done = 0;
         int err;
-        if (first->end && !first->end->qp) /* not connected yet, or not any more */
-            err = ENOTCONN;
-        else if (first->verb == MSGDEV_RECEIVE)
-            err = !first->end && !d->srq ? EINVAL : post_receives(d, &b, first, run, &done);
-        else err = post_sends(d, &b, first, run, &done);
-        taken += done;
-        if (!err) continue;
-        if (err == ENOMEM || !note_failure(d, &in[taken], err)) {
+        if (likely(is_alone(at, end))) {
+            err = post_one(d, at);
+            done = !err;
+        } else {
+            err = post_run(d, &b, at, end, &done);
+        }
+        at += done;
+        if (likely(!err)) continue;
+        if (err == ENOMEM || !note_failure(d, at, err)) {
             m->n.post_full++;
             break;
         }
-        taken++;
+        at++;
+    }
+    return (unsigned)(at - in);
+}
+
+static inline struct ibv_recv_wr *shared_at(struct verbs_dev *d, uint32_t word)
+{
+    DASSERT(word && word <= d->shared_depth);
+    DASSERT(d->shared[word - 1].wr.wr_id == (word | VERBS_RECEIVE));
+    return &d->shared[word - 1].wr;
+}
+
+/* How many the device has taken; the one behind them is told, or asked again. */
+__attribute__((noinline, cold)) static unsigned again_failed(struct verbs_dev *d, const uint32_t *words,
+                                                             const struct ibv_recv_wr *first,
+                                                             const struct ibv_recv_wr *bad, int err)
+{
+    unsigned done = 0;
+    for (const struct ibv_recv_wr *w = first; bad && w != bad; w = w->next) done++;
+    const struct msgdev_request failed = {.word = words[done], .verb = MSGDEV_RECEIVE};
+    if (err < 0) err = -err;
+    if (err != ENOMEM && note_failure(d, &failed, err)) return done + 1;
+    d->dev.n.post_full++;
+    return done;
+}
+
+unsigned verbs_again(struct msgdev *m, const uint32_t *words, unsigned n)
+{
+    struct verbs_dev *d = verbs_of(m);
+    unsigned taken = 0;
+    ASSERT(n <= MSGDEV_BURST);
+    while (taken < n) {
+        struct ibv_recv_wr *first = shared_at(d, words[taken]), *w = first, *bad = NULL;
+        for (unsigned i = taken + 1; i < n; i++) w = w->next = shared_at(d, words[i]);
+        w->next = NULL;
+        int err = ibv_post_srq_recv(d->srq, first, &bad);
+        if (likely(!err)) return n;
+        uint64_t full = d->dev.n.post_full;
+        taken += again_failed(d, words + taken, first, bad, err);
+        if (d->dev.n.post_full != full) break;
     }
     return taken;
 }

@@ -97,6 +97,12 @@ struct msgdev_end {
     uint8_t private_data[VERBS_PRIVATE_SIZE]; /* ours until the peer's has come */
 };
 
+/* A receive of the shared queue as it was posted last, ready to be posted again. */
+struct shared_receive {
+    struct ibv_recv_wr wr;
+    struct ibv_sge sge;
+};
+
 struct failed_request {
     uint64_t word, of;
     int32_t err;
@@ -116,6 +122,9 @@ struct verbs_dev {
     uint32_t slot_mask;
     uint32_t end_count; /* in slots */
     struct ibv_srq *srq;
+    struct shared_receive *shared; /* shared_depth of them, by their words less 1 */
+    struct ibv_send_wr one;        /* a request alone in its queue: what all such have in common stays in it */
+    struct ibv_sge one_piece;
     uint32_t stash_at, stash_count; /* completions that arm() found */
     uint32_t idle_polls;            /* in a row; rdma_cm is asked every now and then, since that is a system call */
     bool look_at_cm;
@@ -206,6 +215,7 @@ void release_step(struct verbs_dev *d);
 
 /* --- post.c --- */
 unsigned verbs_post(struct msgdev *d, const struct msgdev_request *in, unsigned n);
+unsigned verbs_again(struct msgdev *d, const uint32_t *words, unsigned n);
 
 /* --- poll.c --- */
 unsigned verbs_poll(struct msgdev *d, struct msgdev_completion *out, unsigned max);
