@@ -42,6 +42,13 @@ static void pass(struct rdma_conn *c)
     if (c->passed != before && c->sock) stream_passed(ops_of(c->r), &c->sock->st, c->passed);
 }
 
+/* The next slot is a cell's: it holds nothing, and the device has copied. */
+static inline void pass_cell(struct rdma_conn *c)
+{
+    c->passed += rdma_slot_at(c, c->wr_passed++)->bytes;
+    if (likely(c->sock) && unlikely(c->sock->st.pushes.head)) stream_passed(ops_of(c->r), &c->sock->st, c->passed);
+}
+
 void rdma_send_reported(struct rdma_conn *c, uint32_t wr)
 {
     if ((int32_t)(wr + 1 - c->wr_reported) <= 0 || (int32_t)(wr + 1 - c->wr_taken) > 0) return;
@@ -60,9 +67,10 @@ static void take(struct rdma *r, unsigned n)
     struct rdma_batch *b = &r->batch;
     for (unsigned i = 0; i < n; i++) {
         struct rdma_conn *c = b->conn[i];
-        if (b->cell[i]) rdma_cell_give(r, b->cell[i]);
         c->wr_taken++;
-        pass(c);
+        if (b->cell[i]) rdma_cell_give(r, b->cell[i]);
+        if (likely(b->cell[i] && c->wr_passed + 1 == c->wr_taken)) pass_cell(c);
+        else pass(c);
         rdma_conn_debug(c);
     }
 }

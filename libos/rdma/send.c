@@ -220,12 +220,12 @@ static void build_cell(struct rdma_conn *c)
     b->conn[b->n] = c;
     b->cell[b->n] = cell;
     struct msgdev_request *q = &b->req[b->n];
-    *q = (struct msgdev_request){.end = c->end,
-                                 .word = REQUEST_WORD | c->wr_built,
-                                 .verb = MSGDEV_SEND,
-                                 .pieces = pieces,
-                                 .piece_count = 1,
-                                 .flags = MSGDEV_INLINE};
+    q->end = c->end; /* what belongs to writes is not looked at */
+    q->word = REQUEST_WORD | c->wr_built;
+    q->pieces = pieces;
+    q->piece_count = 1;
+    q->verb = MSGDEV_SEND;
+    q->flags = MSGDEV_INLINE;
     *rdma_slot_at(c, c->wr_built) = (struct rdma_slot){.bytes = n, .copied = true};
     c->cell = NULL;
     c->cell_bytes = 0;
