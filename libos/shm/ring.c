@@ -64,44 +64,45 @@ void ring_clear_ahead(struct ring_writer *w)
     uint64_t end = w->pos + RING_AHEAD;
     if (end > w->head + w->size && ring_look(w)) return;  /* who writes next hears what is wrong */
     if (end > w->head + w->size) end = w->head + w->size; /* what is behind has not been read */
-    for (; w->clear < end; w->clear += RING_LINE)
-        atomic_store_explicit(ring_word(w->base, w->size, w->clear), 0, memory_order_relaxed);
+    for (; w->clear < end; w->clear += RING_LINE) {
+        uint32_t at = ring_step(w->at, (uint32_t)(w->clear - w->pos), w->size);
+        atomic_store_explicit(ring_word(w->base, at), 0, memory_order_relaxed);
+    }
 }
 
 /* One header, read once. 1: there is a record; 0: none; -EPROTO. */
-static int look_at(const struct ring_reader *r, uint64_t pos, uint32_t *n, bool *fin)
+static int look_at(const struct ring_reader *r, uint32_t at, uint32_t *n, bool *fin)
 {
-    uint64_t h = atomic_load_explicit(ring_word(r->base, r->size, pos), memory_order_acquire);
+    uint64_t h = atomic_load_explicit(ring_word(r->base, at), memory_order_acquire);
     if (!h) return 0;
-    uint32_t kind = (uint32_t)(h >> 32), to_end = r->size - (uint32_t)(pos % r->size);
+    uint32_t kind = (uint32_t)(h >> 32);
     *n = (uint32_t)h;
     *fin = kind == RING_FIN;
     if (*fin) return *n ? -EPROTO : 1;
     if (kind != RING_DATA || !*n || *n > RING_RECORD_MAX - RING_HEADER) return -EPROTO;
-    return ring_lines(*n) <= to_end ? 1 : -EPROTO;
+    return ring_lines(*n) <= r->size - at ? 1 : -EPROTO;
 }
 
 int ring_look_in(const struct ring_reader *r, struct ring_batch *b, uint32_t most)
 {
-    b->count = b->bytes = 0;
+    b->count = b->bytes = b->lines = 0;
     b->fin = false;
-    b->end = r->pos;
+    b->at = r->at;
     if (r->ended) return 0;
     while (b->count < RING_GATHER_MAX) {
         uint32_t n;
-        int what = look_at(r, b->end, &n, &b->fin);
+        int what = look_at(r, b->at, &n, &b->fin);
         if (what < 0) return what;
         if (!what) break;
-        if (b->fin) {
-            b->end += RING_LINE;
-            break;
-        }
+        uint32_t lines = b->fin ? RING_LINE : ring_lines(n);
         /* The writer leaves a line free; who fills the ring to the last one goes round and round. */
-        if (b->end + ring_lines(n) - r->pos > r->size - RING_LINE) return -EPROTO;
-        if (b->count && b->bytes + n > most) break;
+        if (!b->fin && b->lines + lines > r->size - RING_LINE) return -EPROTO;
+        if (!b->fin && b->count && b->bytes + n > most) break;
+        b->lines += lines;
+        b->at = ring_step(b->at, lines, r->size);
+        if (b->fin) break;
         b->n[b->count++] = n;
         b->bytes += n;
-        b->end += ring_lines(n);
         if (b->bytes >= most) break;
     }
     return 0;
@@ -109,23 +110,23 @@ int ring_look_in(const struct ring_reader *r, struct ring_batch *b, uint32_t mos
 
 void ring_take(struct ring_reader *r, const struct ring_batch *b, void *out)
 {
-    uint64_t pos = r->pos;
+    uint32_t at = r->at;
     uint8_t *to = out;
-    for (uint32_t i = 0; i < b->count; i++) {
-        if (to) {
-            memcpy(to, r->base + pos % r->size + RING_HEADER, b->n[i]);
-            to += b->n[i];
-        }
-        pos += ring_lines(b->n[i]);
+    for (uint32_t i = 0; to && i < b->count; i++) {
+        memcpy(to, r->base + at + RING_HEADER, b->n[i]);
+        to += b->n[i];
+        at = ring_step(at, ring_lines(b->n[i]), r->size);
     }
     r->ended = b->fin;
-    r->pos = b->end;
-    atomic_store_explicit(r->head, b->end, memory_order_release); /* the copies were made before */
+    r->pos += b->lines;
+    r->at = b->at;
+    atomic_store_explicit(r->head, r->pos, memory_order_release); /* the copies were made before */
 }
 
 void ring_writer_check(const struct ring_writer *w)
 {
     ASSERT(w->pos % RING_LINE == 0);
+    ASSERT(w->at == w->pos % w->size);
     ASSERT(w->head % RING_LINE == 0);
     ASSERT(w->head <= w->pos);
     ASSERT(w->pos - w->head <= w->size - RING_LINE);
@@ -134,4 +135,8 @@ void ring_writer_check(const struct ring_writer *w)
     ASSERT(w->clear <= w->head + w->size);
 }
 
-void ring_reader_check(const struct ring_reader *r) { ASSERT(r->pos % RING_LINE == 0); }
+void ring_reader_check(const struct ring_reader *r)
+{
+    ASSERT(r->pos % RING_LINE == 0);
+    ASSERT(r->at == r->pos % r->size);
+}

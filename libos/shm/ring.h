@@ -49,6 +49,7 @@ enum record_kind { RING_DATA = 1, RING_FIN = 2 };
 struct ring_writer {
     uint8_t *base;
     uint32_t size;  /* a multiple of RING_LINE */
+    uint32_t at;    /* pos in the ring: pos % size, which would be a division a step */
     uint64_t pos;   /* bytes of lines written */
     uint64_t head;  /* … and read, when we last looked */
     uint64_t clear; /* from pos to here each line begins with 0 */
@@ -57,15 +58,22 @@ struct ring_writer {
 
 struct ring_reader {
     uint8_t *base;
-    uint32_t size;
+    uint32_t size, at;
     uint64_t pos; /* bytes of lines read */
     _Atomic uint64_t *head;
     bool ended; /* RING_FIN has been read: nothing is behind it */
 };
 
-static inline _Atomic uint64_t *ring_word(uint8_t *base, uint32_t size, uint64_t pos)
+static inline _Atomic uint64_t *ring_word(uint8_t *base, uint32_t at)
 {
-    return (_Atomic uint64_t *)(void *)(base + pos % size);
+    return (_Atomic uint64_t *)(void *)(base + at);
+}
+
+/* n bytes on, n at most size. */
+static inline uint32_t ring_step(uint32_t at, uint32_t n, uint32_t size)
+{
+    uint32_t to_end = size - at;
+    return n < to_end ? at + n : n - to_end;
 }
 
 static inline uint32_t ring_lines(uint32_t n) { return (n + RING_HEADER + RING_LINE - 1) & ~(RING_LINE - 1); }
@@ -80,7 +88,7 @@ int ring_look(struct ring_writer *w);
 /* How many bytes the next record can have; 0: none. */
 static inline uint32_t ring_room(const struct ring_writer *w)
 {
-    uint32_t at = (uint32_t)(w->pos % w->size), free = w->size - (uint32_t)(w->pos - w->head), to_end = w->size - at;
+    uint32_t free = w->size - (uint32_t)(w->pos - w->head), to_end = w->size - w->at;
     uint32_t lines = free - RING_LINE < to_end ? free - RING_LINE : to_end;
     if (lines > RING_RECORD_MAX) lines = RING_RECORD_MAX;
     return lines ? lines - RING_HEADER : 0;
@@ -89,21 +97,22 @@ static inline uint32_t ring_room(const struct ring_writer *w)
 /* The record is there: its bytes have been put behind its header. */
 static inline void ring_publish(struct ring_writer *w, uint32_t n, enum record_kind kind)
 {
-    uint64_t next = w->pos + ring_lines(n);
+    uint32_t lines = ring_lines(n), next = ring_step(w->at, lines, w->size);
     DASSERT(n <= ring_room(w));
-    if (unlikely(next >= w->clear)) {
-        atomic_store_explicit(ring_word(w->base, w->size, next), 0, memory_order_relaxed);
-        w->clear = next + RING_LINE;
+    if (unlikely(w->pos + lines >= w->clear)) {
+        atomic_store_explicit(ring_word(w->base, next), 0, memory_order_relaxed);
+        w->clear = w->pos + lines + RING_LINE;
     }
-    atomic_store_explicit(ring_word(w->base, w->size, w->pos), (uint64_t)kind << 32 | n, memory_order_release);
-    w->pos = next;
+    atomic_store_explicit(ring_word(w->base, w->at), (uint64_t)kind << 32 | n, memory_order_release);
+    w->pos += lines;
+    w->at = next;
 }
 
 /* Puts n bytes where the next record's are, ring_room() permitting. */
 static inline void ring_put(const struct ring_writer *w, const void *p, uint32_t n)
 {
     const uint32_t first = RING_LINE - RING_HEADER;
-    uint8_t *at = w->base + w->pos % w->size + RING_HEADER;
+    uint8_t *at = w->base + w->at + RING_HEADER;
     if (n > first) {
         memcpy(at + first, (const uint8_t *)p + first, n - first);
         atomic_signal_fence(memory_order_seq_cst); /* the compiler keeps the order, which is for speed alone */
@@ -125,7 +134,7 @@ int ring_write_fin(struct ring_writer *w);
 
 void ring_reader_init(struct ring_reader *r, uint8_t *base, uint32_t size, _Atomic uint64_t *head);
 
-static inline _Atomic uint64_t *ring_next(const struct ring_reader *r) { return ring_word(r->base, r->size, r->pos); }
+static inline _Atomic uint64_t *ring_next(const struct ring_reader *r) { return ring_word(r->base, r->at); }
 
 static inline bool ring_has_record(const struct ring_reader *r)
 {
@@ -136,7 +145,7 @@ static inline bool ring_has_record(const struct ring_reader *r)
 struct ring_batch {
     uint32_t count, bytes;
     bool fin;
-    uint64_t end;
+    uint32_t lines, at; /* bytes of their lines, and where they end */
     uint32_t n[RING_GATHER_MAX];
 };
 

@@ -235,7 +235,7 @@ static unsigned shm_poll(struct libos *l)
         bool came = atomic_load_explicit(h->word, memory_order_relaxed) != 0;
         if (likely(!came && !h->blocked)) continue;
         struct shm_sock *s = h->s;
-        if (!shm_has_news(s)) continue;
+        if (!(came && s->st.pops.head) && !shm_has_news(s)) continue;
         found++;
         s->news_ns = runtime_now(l->rt);
         if (s->armed) disarm(s);
