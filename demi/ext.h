@@ -240,6 +240,11 @@ int demi_socket_on(int *qd_out, const char *libos, int domain, int type, int pro
  * (iWARP). */
 #define DEMI_SOL_RDMA    0x7244
 #define DEMI_RDMA_VALKEY 1
+/* What the buffers may come to, in bytes (int), of all clients of a listener that the program does not trust yet; 0, as
+ * at first: no bound. Who finds no room is refused, and the oldest that has been there for a second goes. */
+#define DEMI_RDMA_STRANGERS 2
+/* Of an accepted connection, once: the program knows who it is (int 1), and it counts no more. */
+#define DEMI_RDMA_TRUSTED 3
 
 /* --- queues without a device -------------------------------------------------------------------------------------- */
 

@@ -243,6 +243,9 @@ static int add_counters(struct rdma *r)
         {"rdma.words", &r->words.used},
         {"rdma.valkey_accepted", &r->valkey_accepted},
         {"rdma.valkey_lent", &r->valkey_lent},
+        {"rdma.strangers_lent", &r->strangers.bytes},
+        {"rdma.strangers_refused", &r->strangers.refused},
+        {"rdma.strangers_cut", &r->strangers.cut},
         {"rdma.ended_flushed", &r->status[MSGDEV_FLUSHED]},
         {"rdma.ended_peer_silent", &r->status[MSGDEV_PEER_SILENT]},
         {"rdma.ended_peer_unready", &r->status[MSGDEV_PEER_UNREADY]},
@@ -331,6 +334,7 @@ int rdma_start_on(struct runtime *rt, const struct libos_ops *ops, struct msgdev
     list_init(&r->dirty);
     list_init(&r->waiting);
     list_init(&r->hungry);
+    list_init(&r->strangers.all);
     words_init(&r->words, dev);
     int err = make_cells(r);
     if (!err) err = rdma_recv_init(r);

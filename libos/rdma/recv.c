@@ -195,6 +195,15 @@ __attribute__((noinline)) static bool other_message(struct rdma_conn *c, struct 
     return false;
 }
 
+/* False: it cannot be. Nearly always nobody waits for it. */
+static inline bool granted(struct rdma_conn *c, uint64_t count)
+{
+    if (unlikely(count - c->granted > c->sent - c->granted || c->stalled || c->fin_seen_due))
+        return rdma_send_granted(c, count);
+    c->granted = count;
+    return true;
+}
+
 bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
 {
     uint64_t count;
@@ -204,7 +213,7 @@ bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
     c->received++;
     /* Nearly all are bytes that nothing speaks against. */
     if (likely(n <= c->r->o.receive_size && wire_is_data(b->data, n, &count) && !c->fin_received &&
-               c->received - c->consumed <= c->window_in && (count == c->granted || rdma_send_granted(c, count))))
+               c->received - c->consumed <= c->window_in && granted(c, count)))
         return data(c, b, n - WIRE_HEAD_SIZE);
     return other_message(c, b, n);
 }

@@ -253,12 +253,13 @@ static int accept_end(struct rdma_sock *s, struct rdma_conn *c, struct msgdev_en
 static int accept_valkey(struct rdma_sock *s, struct rdma_conn *c, struct msgdev_end *end)
 {
     struct rdma *r = s->r;
-    int err;
-    c->v = valkey_new(r, s->valkey_buffer, &err);
+    int err = -ENOBUFS;
+    if (strangers_have_room(r, s->valkey_buffer, s->stranger_bytes)) c->v = valkey_new(r, s->valkey_buffer, &err);
     if (!c->v) {
         refuse(s, end);
         return err;
     }
+    if (s->stranger_bytes) strangers_add(c);
     const struct msgdev_params p = {.send_depth = c->depth};
     return r->dev->ops->accept(r->dev, end, conn_word(c), &p);
 }

@@ -105,18 +105,42 @@ static int set_linger(struct rdma_sock *s, const void *val, socklen_t len)
     return 0;
 }
 
-/* Whom a listener takes that is yet to listen. */
-static int set_valkey(struct rdma_sock *s, int name, const void *val, socklen_t len)
+/* Of a listener: what of those may hold together whom the program does not know yet. */
+static int set_strangers(struct rdma_sock *s, int bytes)
 {
-    int bytes;
-    if (name != DEMI_RDMA_VALKEY) return -ENOPROTOOPT;
-    if (len < sizeof bytes) return -EINVAL;
-    memcpy(&bytes, val, sizeof bytes);
+    if (bytes < 0) return -EINVAL;
+    if (s->state > SOCK_LISTENING) return -EISCONN;
+    s->stranger_bytes = (uint32_t)bytes;
+    return 0;
+}
+
+/* Of a connection: the program knows who it is. There is no way back. */
+static int set_trusted(struct rdma_sock *s, int on)
+{
+    if (on != 1) return -EINVAL;
+    if (s->state != SOCK_CONNECTED) return -ENOTCONN;
+    if (s->conn->v) strangers_remove(s->conn);
+    return 0;
+}
+
+/* Whom a listener takes that is yet to listen. */
+static int set_valkey(struct rdma_sock *s, int bytes)
+{
     if (bytes && (bytes < (int)VALKEY_BUFFER_MIN || bytes > (int)VALKEY_BUFFER_MAX)) return -EINVAL;
     if (s->state > SOCK_LISTENING) return -EISCONN;
     if (bytes && !s->r->dev->caps.immediate) return -EOPNOTSUPP;
     s->valkey_buffer = (uint32_t)bytes;
     return 0;
+}
+
+static int set_rdma(struct rdma_sock *s, int name, int v)
+{
+    switch (name) {
+    case DEMI_RDMA_VALKEY: return set_valkey(s, v);
+    case DEMI_RDMA_STRANGERS: return set_strangers(s, v);
+    case DEMI_RDMA_TRUSTED: return set_trusted(s, v);
+    default: return -ENOPROTOOPT;
+    }
 }
 
 static int set_int(struct rdma_sock *s, int level, int name, int v)
@@ -135,8 +159,12 @@ static int get_int(struct rdma_sock *s, int level, int name, int *out)
         *out = s->nodelay;
         return 0;
     }
-    if (level == DEMI_SOL_RDMA && name == DEMI_RDMA_VALKEY) {
-        *out = (int)s->valkey_buffer;
+    if (level == DEMI_SOL_RDMA && name == DEMI_RDMA_TRUSTED && s->state == SOCK_CONNECTED) {
+        *out = !s->conn->v || !s->conn->v->is_stranger;
+        return 0;
+    }
+    if (level == DEMI_SOL_RDMA && (name == DEMI_RDMA_VALKEY || name == DEMI_RDMA_STRANGERS)) {
+        *out = (int)(name == DEMI_RDMA_VALKEY ? s->valkey_buffer : s->stranger_bytes);
         return 0;
     }
     if (level != SOL_SOCKET) return -ENOPROTOOPT;
@@ -166,9 +194,9 @@ int rdma_sock_setsockopt(struct queue *q, int level, int name, const void *val, 
     int v;
     if (!is_level(level)) return -ENOTSUP;
     if (level == SOL_SOCKET && name == SO_LINGER) return set_linger(s, val, len);
-    if (level == DEMI_SOL_RDMA) return set_valkey(s, name, val, len);
     if (len < sizeof v) return -EINVAL;
     memcpy(&v, val, sizeof v);
+    if (level == DEMI_SOL_RDMA) return set_rdma(s, name, v);
     return set_int(s, level, name, v);
 }
 

@@ -35,6 +35,7 @@
 
 #include "alloc/base/list.h"
 #include "libos/rdma/rdma.h"
+#include "libos/rdma/strangers.h"
 #include "libos/rdma/valkey.h"
 #include "libos/rdma/wire.h"
 #include "libos/rdma/words.h"
@@ -104,6 +105,7 @@ struct rdma {
     uint64_t status[MSGDEV_STATUS_COUNT]; /* what ended connections */
     uint64_t link_up, link_lost, device_gone, device_returned;
     uint64_t valkey_accepted, valkey_lent; /* connections so far; bytes now */
+    struct strangers strangers;
 };
 
 enum rdma_conn_state { CONN_IDLE, CONN_LISTENING, CONN_OPENING, CONN_UP, CONN_ENDING, CONN_RELEASING, CONN_GONE };
@@ -171,8 +173,9 @@ struct rdma_sock {
     int32_t linger_s;          /* -1: the libOS's */
     uint8_t state;             /* enum rdma_sock_state */
     bool six : 1, keepalive : 1, nodelay : 1, reuse_addr : 1;
-    uint32_t valkey_buffer; /* listener: bytes for each peer of Valkey's framing; 0: none is taken */
-    union rdma_addr local;  /* BOUND: what it was bound to */
+    uint32_t valkey_buffer;  /* listener: bytes for each peer of Valkey's framing; 0: none is taken */
+    uint32_t stranger_bytes; /* ... that those of them may hold together whom the program does not know; 0: any */
+    union rdma_addr local;   /* BOUND: what it was bound to */
 };
 
 static inline struct rdma_sock *sock_of(struct queue *q) { return (struct rdma_sock *)q; }

@@ -19,6 +19,7 @@ struct valkey *valkey_new(struct rdma *r, uint32_t size, int *err)
     *err = -ENOMEM;
     if (!v) return NULL;
     valkey_wire_init(&v->w, size);
+    list_init(&v->stranger);
     v->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (v->base == MAP_FAILED) goto free_valkey;
     *err = r->dev->ops->lend(r->dev, v->base, size, &v->lent);
@@ -38,6 +39,7 @@ void valkey_take_back(struct rdma *r, struct valkey *v)
 {
     if (!v->is_lent) return;
     v->is_lent = false;
+    if (v->is_stranger) strangers_remove(v->conn);
     r->dev->ops->take_back(r->dev, &v->lent);
     r->valkey_lent -= v->w.size;
 }
@@ -64,7 +66,7 @@ struct buf *valkey_shift(struct rdma_conn *c)
     uint32_t n = valkey_wire_readable(w);
     if (n > BUF_LARGE_SIZE) n = BUF_LARGE_SIZE;
     DASSERT(n);
-    struct buf *b = buf_take(n);
+    struct buf *b = buf_take_exact(n); /* small ones are small objects of the heap: most requests are */
     if (unlikely(!b)) return NULL;
     memcpy(buf_put_back(b, n), c->v->base + w->read, n);
     took(c, n);

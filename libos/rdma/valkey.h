@@ -9,6 +9,7 @@
 #ifndef RDMA_VALKEY_H
 #define RDMA_VALKEY_H
 
+#include "alloc/base/list.h"
 #include "libos/msgdev.h"
 #include "libos/rdma/valkey_wire.h"
 
@@ -23,6 +24,10 @@ struct valkey {
     uint8_t *base; /* our buffer, w.size bytes */
     struct msgdev_lent lent;
     bool is_lent;
+    bool is_stranger; /* the program does not know it yet */
+    struct list stranger;
+    struct rdma_conn *conn; /* of a stranger */
+    uint64_t since_ns;
 };
 
 /* NULL, and *err is -ENOMEM or what the device says against lending it. */

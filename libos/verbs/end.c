@@ -132,7 +132,8 @@ static int take_cq_share(struct verbs_dev *d, uint32_t share)
     if (d->cq_used + share > d->cq_size) {
         uint64_t size = d->cq_size;
         while (size < (uint64_t)d->cq_used + share) size *= 2;
-        if (size > INT32_MAX) return -ENOSPC;
+        if (size > d->cq_max) size = d->cq_max; /* the last step is a shorter one */
+        if (size < (uint64_t)d->cq_used + share) return -ENOSPC;
         /* A queue that is too small breaks every connection on it: without room no connection. */
         int err = ibv_resize_cq(d->cq, (int)size);
         if (err) return -abs(err);

@@ -167,6 +167,7 @@ static int make_queues(const struct netdev_env *env, const struct msgdev_wants *
     if (!(d->cq = ibv_create_cq(d->ctx, (int)cq_size, NULL, d->channel, 0)))
         return refuse_memory(env, "completion queue", errno);
     d->cq_size = (uint32_t)d->cq->cqe;
+    d->cq_max = least(INT32_MAX, (uint64_t)attr.max_cqe);
     d->shared_depth = attr.max_srq > 0 ? least(wants->shared_depth, (uint64_t)attr.max_srq_wr) : 0;
     /* Half of the completion queue at most is the shared queue's. */
     d->shared_depth = least(d->shared_depth, d->cq_size / 2);

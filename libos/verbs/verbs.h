@@ -137,7 +137,7 @@ struct verbs_dev {
     struct ibv_comp_channel *channel;
     struct rdma_event_channel *events;
     struct list ends, dead;
-    uint32_t cq_size, cq_used;
+    uint32_t cq_size, cq_used, cq_max;
     uint32_t shared_depth, inline_max, pieces_max;
     uint32_t unacked;
     uint32_t failed_at, failed_count;

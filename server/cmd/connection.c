@@ -69,6 +69,7 @@ static bool authenticate(struct call *c, struct bytes user, struct bytes passwor
     session_set_user(c->session, u);
     c->session->flags |= SESSION_AUTHENTICATED;
     c->session->flags &= ~(uint32_t)SESSION_LET_IN;
+    if (c->session->client) client_trust(c->session->client);
     return true;
 }
 

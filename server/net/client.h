@@ -159,6 +159,8 @@ void client_index_init(struct worker *w);
 void client_index_fini(struct worker *w);
 /* After the rules of users changed. Who waits is let in for as long as the default user needs no password. */
 void client_users_changed(struct worker *w);
+/* It has come in: its connection costs what a client's may (demi/ext.h, DEMI_RDMA_TRUSTED). */
+void client_trust(struct client *cl);
 /* By id over all workers; NULL: none. */
 struct client *client_find(struct server *srv, uint64_t id);
 

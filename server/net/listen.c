@@ -21,10 +21,12 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,6 +81,26 @@ static bool share_with_leaving(struct server *srv, const struct sockaddr *addr, 
     return any;
 }
 
+/* The buffers of clients without the password, which costs nobody anything to be, may take a quarter of the memory that
+ * the process may lock, or, where that has no limit, a sixteenth of the machine's. Where there is no password nobody
+ * is kept out, and so many connections may begin at once as may be open. */
+static int rdma_strangers(const struct server *srv)
+{
+    struct rlimit most;
+    if (acl_is_open(&srv->acl)) return 0;
+    uint64_t least = 4 * (uint64_t)srv->config->rdma_rx_size;
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 16;
+    if (!getrlimit(RLIMIT_MEMLOCK, &most) && most.rlim_cur != RLIM_INFINITY) bytes = most.rlim_cur / 4;
+    if (bytes > INT_MAX) bytes = INT_MAX;
+    return (int)(bytes > least ? bytes : least);
+}
+
+static void bound_strangers(const struct server *srv, int qd)
+{
+    int bytes = rdma_strangers(srv);
+    demi_setsockopt(qd, DEMI_SOL_RDMA, DEMI_RDMA_STRANGERS, &bytes, sizeof bytes);
+}
+
 /* Clients of Valkey's framing come there beside those of the library's own. */
 static int rdma_socket(struct server *srv, int *qd, int family)
 {
@@ -88,6 +110,7 @@ static int rdma_socket(struct server *srv, int *qd, int family)
         server_log(srv, LOG_WARNING_LEVEL,
                    "rdma-port: this device has no immediates (iWARP): Valkey's clients are refused, those "
                    "of the library are served");
+    bound_strangers(srv, *qd);
     return 0;
 }
 
@@ -398,8 +421,9 @@ static bool was_reset(int qd)
     return demi_getpeername(qd, (struct sockaddr *)&ss, &n) != 0;
 }
 
-static void admit_connection(struct worker *w, int qd, const struct sockaddr_storage *peer, bool is_tls)
+static void admit_connection(struct worker *w, int qd, const struct sockaddr_storage *peer, enum listen_kind kind)
 {
+    bool is_tls = kind == LISTEN_TLS;
     struct server *srv = w->srv;
     const struct config *cfg = srv->config;
     bool known = peer->ss_family == AF_INET || peer->ss_family == AF_INET6 || peer->ss_family == AF_UNIX;
@@ -431,6 +455,7 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
         return;
     }
     struct client *cl = client_new(w, qd, peer);
+    if (unlikely(kind == LISTEN_RDMA) && cl->s.flags & SESSION_AUTHENTICATED) client_trust(cl);
     w->stats.connections++;
     if (w->client_count > w->stats.peak_clients) w->stats.peak_clients = w->client_count;
     server_log(srv, LOG_VERBOSE_LEVEL, "Accepted %s", cl->peer);
@@ -474,7 +499,8 @@ static void accepted(struct endpoint *e, struct worker *w, const demi_qresult_t 
     if (qr->qr_opcode != DEMI_OPC_ACCEPT)
         server_log(w->srv, LOG_WARNING_LEVEL, "Error accepting a client connection: %s", strerror((int)qr->qr_ret));
     else if (unlikely(l->kind == LISTEN_METRICS)) admit_scraper(w, qr->qr_value.ares.qd, &peer);
-    else admit_connection(w, qr->qr_value.ares.qd, &peer, l->kind == LISTEN_TLS);
+    else admit_connection(w, qr->qr_value.ares.qd, &peer, l->kind);
+    if (unlikely(l->kind == LISTEN_RDMA)) bound_strangers(w->srv, l->qd); /* there may be a password by now */
 }
 
 int listen_accept(struct worker *w)

@@ -50,10 +50,14 @@ class Job:
 
     def output(self):
         try:
-            with open(os.path.join(self.guest.share, self.name + ".out"), errors="replace") as f:
+            with open(self.path(), errors="replace") as f:
                 return f.read()
         except OSError:
             return ""
+
+    def path(self):
+        """Of its output, in the guest as here."""
+        return os.path.join(self.guest.share, self.name + ".out")
 
     def wait(self, timeout=PATIENCE):
         """Exit status (None: it has not ended, or the guest has) and output."""

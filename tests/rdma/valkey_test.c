@@ -668,6 +668,57 @@ static void test_nothing_is_kept_of_a_connection_that_has_ended(void **state)
     assert_true(demi_mem_used() <= used + 65536);
 }
 
+/* Without a password, a peer costs its buffer from the first moment. */
+static void test_strangers_have_a_bound(void **state)
+{
+    const int most = 2 * (int)OURS, on = 1;
+    assert_int_equal(demi_setsockopt(listener, DEMI_SOL_RDMA, DEMI_RDMA_STRANGERS, &most, sizeof most), 0);
+    struct peer *known = come(0, 4096);
+    UNTIL(accepted == 1);
+    int qd = last_qd;
+    struct peer *old = come(1, 4096);
+    assert_int_equal(counter("rdma.strangers_lent"), 2 * OURS);
+    struct peer *p = connect_only(2, 4096);
+    UNTIL(p->up || p->over);
+    assert_true(p->refused);
+    go(p);
+    assert_int_equal(counter("rdma.strangers_refused"), 1);
+    assert_int_equal(demi_setsockopt(qd, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &on, sizeof on), 0);
+    assert_int_equal(counter("rdma.strangers_lent"), OURS);
+    struct peer *young = come(2, 4096); /* there is room again */
+    assert_int_equal(counter("rdma.strangers_cut"), 0);
+    usleep(1100000); /* from now on the oldest may go, and does when somebody comes */
+    p = connect_only(3, 4096);
+    UNTIL(p->up || p->over);
+    go(p);
+    UNTIL(old->over);
+    go(old);
+    UNTIL(counter("rdma.strangers_lent") <= OURS);
+    assert_true(counter("rdma.strangers_cut") > 0);
+    check_another();
+    echo(known, 1000, 500); /* who is trusted was never in question */
+    go(known);
+    go(young);
+}
+
+static void test_what_is_said_of_strangers_is_checked(void **state)
+{
+    int v = -1, got;
+    socklen_t n = sizeof got;
+    assert_int_equal(demi_setsockopt(listener, DEMI_SOL_RDMA, DEMI_RDMA_STRANGERS, &v, sizeof v), EINVAL);
+    v = 1;
+    assert_int_equal(demi_setsockopt(listener, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &v, sizeof v), ENOTCONN);
+    struct peer *p = come(0, 4096);
+    UNTIL(accepted == 1);
+    assert_int_equal(demi_setsockopt(last_qd, DEMI_SOL_RDMA, DEMI_RDMA_STRANGERS, &v, sizeof v), EISCONN);
+    assert_int_equal(demi_setsockopt(last_qd, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &v, sizeof v), 0);
+    assert_int_equal(demi_getsockopt(last_qd, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &got, &n), 0);
+    assert_int_equal(got, 1);
+    v = 0;
+    assert_int_equal(demi_setsockopt(last_qd, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &v, sizeof v), EINVAL);
+    go(p);
+}
+
 /* --- main --------------------------------------------------------------------------------------------------------- */
 
 static bool load(const char *folder)
@@ -731,6 +782,8 @@ int main(void)
         CASE(test_memory_that_was_not_lent_ends_that_client),
         CASE(test_a_client_that_vanishes_before_it_is_accepted),
         CASE(test_nothing_is_kept_of_a_connection_that_has_ended),
+        CASE(test_strangers_have_a_bound),
+        CASE(test_what_is_said_of_strangers_is_checked),
     };
     device = getenv("VERBS_DEVICE");
     address = getenv("VERBS_ADDRESS");

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Section rdma: instructions of libos/rdma and its plug-in for a message of 64 bytes, by callgrind over the double of libibverbs
-(tests/bench/rdma_bench.c). The double's own are subtracted: whatever is called in it from outside, with all that it calls."""
+(tests/bench/rdma_bench.c). The double's own are subtracted: whatever is called in it from outside, with all that it calls. Then what
+rdma_guest.py measures."""
 import collections
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
+import rdma_guest
 import rig
 from rig import Failed
 from table import Table
@@ -92,3 +94,9 @@ def section_rdma(bench):
             continue
         table.judged("%s: %s" % (half, what), n, value=n, at_most=goal)
     yield table
+    try:
+        yield from rdma_guest.tables()
+    except (Failed, RuntimeError, OSError, SystemExit) as problem:
+        missing = Table("RDMA in a guest", ["", ""])
+        missing.note("not measured: %s" % problem)
+        yield missing
