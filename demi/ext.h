@@ -259,6 +259,10 @@ int demi_pipe(int qd_out[2]);
  * it. What may block on a disk has a token and is done elsewhere, but for demi_open(), which opens before it returns,
  * and demi_lseek() from the end, which asks for the length: demi_async_open() and demi_file_size() are for who may
  * not block. */
+/* "log:PATH#NAME" is the append log NAME ("main" without it) of the file or block device at PATH: a push appends a
+ * record (qr_ret: its offset), complete when it has its place or, with O_DSYNC or DEMI_PUSH_DURABLE, when it is
+ * durable; a pop gives the record at the cursor, an empty array at the end; demi_truncate() drops what lies BEFORE
+ * the offset. demi_open(3), demikernel-log(5). */
 int demi_open(int *qd_out, const char *path, int flags, mode_t mode);
 int demi_creat(int *qd_out, const char *path, mode_t mode);
 /* The queue is there at once; DEMI_OPC_SYNC when the file is open. What is started before waits for that, and fails as

@@ -5,6 +5,7 @@
 #include "demi/here.h"
 
 #include "libos/disk/disk.h"
+#include "libos/log/log.h"
 #include "libos/runtime/memq.h"
 
 #include <fcntl.h>
@@ -77,10 +78,36 @@ static int file_libos(struct runtime *rt, struct libos **out)
     }
 }
 
+static bool is_log(const char *path) { return !strncmp(path, ALOG_SCHEME, strlen(ALOG_SCHEME)); }
+
+/* A log stands on a file of the libOS that has those. */
+static int start_log(struct runtime *rt, const char *path, int flags, mode_t mode, struct op *op, struct queue **out)
+{
+    struct libos *files, *logs;
+    int err = file_libos(rt, &files);
+    if (!err) err = runtime_get_libos(rt, &alog_libos_ops, &logs);
+    return err ? err : alog_open(logs, files, path, flags, mode, op, out);
+}
+
+/* What opening a log waits for takes more than one call, and other work of this thread goes on meanwhile. */
+static int open_log(struct runtime *rt, int *qd_out, const char *path, int flags, mode_t mode)
+{
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    int qd, err = demi_async_open(&qt, &qd, path, flags, mode);
+    if (err) return err;
+    err = -wait_one(rt, qt, WAIT_FOREVER, &qr);
+    if (!err && qr.qr_opcode == DEMI_OPC_FAILED) err = (int)qr.qr_ret;
+    if (err) demi_close(qd);
+    else *qd_out = qd;
+    return err;
+}
+
 int demi_open(int *qd_out, const char *path, int flags, mode_t mode)
 {
     if (!qd_out || !path) return EINVAL;
     HERE(rt);
+    if (is_log(path)) return open_log(rt, qd_out, path, flags, mode);
     struct libos *l;
     struct queue *q = NULL;
     int err = file_libos(rt, &l);
@@ -102,7 +129,7 @@ int demi_async_open(demi_qtoken_t *qt_out, int *qd_out, const char *path, int fl
     struct op *op = op_begin(rt, DEMI_OPC_SYNC, NULL, 0);
     if (!op) return ENOMEM;
     demi_qtoken_t qt = op_token(&rt->ops, op);
-    err = l->ops->open(l, path, flags, mode, op, &q);
+    err = is_log(path) ? start_log(rt, path, flags, mode, op, &q) : l->ops->open(l, path, flags, mode, op, &q);
     if (!err) assert_queue_made(rt, &rt->queues, q);
     if (!err) ASSERT(op->queue == q || op->state == OP_DONE);
     if (!err) *qd_out = q->qd;

@@ -187,14 +187,14 @@ static void to_helper(struct file *f)
 static bool still_wanted(struct file_job *fj, int result)
 {
     if (result == -ECANCELED || result == -EINTR) return true;
-    if (fj->job.run == file_job_push && file_job_again(fj, -result)) return true;
+    if (fj->job.run != file_job_sync && file_job_again(fj, -result)) return true;
     if (result < 0) {
         fj->err = -result;
     } else if (fj->job.run == file_job_push) {
         if (result == 0 && fj->bytes) fj->err = EIO;
         else return !file_job_wrote(fj, (size_t)result);
     } else if (fj->job.run == file_job_pop) {
-        fj->file->cursor += result;
+        *file_job_place(fj) += result;
         fj->bytes = (size_t)result;
     }
     return false;
@@ -221,10 +221,12 @@ static void advance(off_t *offset, size_t n)
     if (__builtin_add_overflow(*offset, n, offset)) *offset = INT64_MAX;
 }
 
-/* Fills in the request for a job at *offset, and moves that on. */
+/* Fills in the request for a job at *offset, and moves that on, or at its own place. */
 static void describe(struct file_job *fj, off_t *offset)
 {
     struct ring_io *io = &fj->io;
+    off_t place = fj->place;
+    if (fj->is_placed) offset = &place;
     io->fd = fj->file->fd;
     io->done = on_ring;
     io->offset = *offset;
@@ -236,11 +238,11 @@ static void describe(struct file_job *fj, off_t *offset)
         io->durable = fj->durable;
         for (unsigned i = 0; !fj->file->append && i < fj->left; i++) advance(offset, fj->iov[i].iov_len);
     } else if (fj->job.run == file_job_pop) {
-        fj->read = (struct iovec){fj->buf->data, DISK_READ_MAX};
+        fj->read = (struct iovec){fj->buf->data, fj->room};
         io->kind = RING_READ;
         io->iov = &fj->read;
         io->iov_count = 1;
-        advance(offset, DISK_READ_MAX);
+        advance(offset, fj->room);
     } else {
         io->kind = fj->data_only ? RING_DATASYNC : RING_SYNC;
     }
@@ -292,25 +294,41 @@ static void describe_pieces(struct file_job *fj)
         fj->iov[i] = (struct iovec){(void *)(uintptr_t)fj->segs[i].p, fj->segs[i].n};
 }
 
-static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                     socklen_t size, unsigned flags)
+/* At a place of its own, or (NULL) at the cursor. */
+static int submit_push(struct file *f, struct op *op, struct seg *segs, unsigned count, const off_t *place,
+                       unsigned flags)
 {
-    struct file *f = (struct file *)q;
     int err;
-    assert_push_given(q, op, segs, count, flags);
-    if (addr) return -ENOTSUP;
     struct file_job *fj = job_new(f, count * (sizeof *segs + sizeof(struct iovec)), &err);
     if (!fj) return err;
     memcpy(fj->segs, segs, count * sizeof *segs);
     fj->count = count;
     describe_pieces(fj);
     fj->durable = flags & DEMI_PUSH_DURABLE;
+    fj->is_placed = place != NULL;
+    if (place) fj->place = *place;
     for (unsigned i = 0; i < count; i++) fj->bytes += segs[i].n;
     f->unsent += fj->bytes;
     f->disk->writes++;
     f->disk->syncs += fj->durable;
     f->disk->tx_bytes += fj->bytes;
     return submit(f, op, file_job_push, fj);
+}
+
+static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags)
+{
+    assert_push_given(q, op, segs, count, flags);
+    return addr ? -ENOTSUP : submit_push((struct file *)q, op, segs, count, NULL, flags);
+}
+
+static int file_write_at(struct queue *q, struct op *op, struct seg *segs, unsigned count, uint64_t offset,
+                         unsigned flags)
+{
+    struct file *f = (struct file *)q;
+    assert_push_given(q, op, segs, count, flags);
+    if (f->append || offset > INT64_MAX) return -EINVAL;
+    return submit_push(f, op, segs, count, &(off_t){(off_t)offset}, flags);
 }
 
 static int file_pop(struct queue *q, struct op *op)
@@ -320,11 +338,29 @@ static int file_pop(struct queue *q, struct op *op)
     assert_op_given(q, op, DEMI_OPC_POP);
     struct file_job *fj = job_new(f, 0, &err);
     if (!fj) return err;
+    fj->room = DISK_READ_MAX;
     fj->buf = buf_take(DISK_READ_MAX);
     if (!fj->buf) {
         heap_free(fj);
         return -ENOMEM;
     }
+    f->disk->reads++;
+    return submit(f, op, file_job_pop, fj);
+}
+
+static int file_read_at(struct queue *q, struct op *op, struct buf *into, uint32_t n, uint64_t offset)
+{
+    struct file *f = (struct file *)q;
+    int err;
+    assert_op_given(q, op, DEMI_OPC_POP);
+    ASSERT(n > 0 && n <= into->len);
+    if (offset > INT64_MAX) return -EINVAL;
+    struct file_job *fj = job_new(f, 0, &err);
+    if (!fj) return err;
+    fj->room = n;
+    fj->buf = buf_ref(into);
+    fj->is_placed = true;
+    fj->place = (off_t)offset;
     f->disk->reads++;
     return submit(f, op, file_job_pop, fj);
 }
@@ -414,6 +450,8 @@ static const struct queue_ops file_ops = {
     .truncate = file_truncate,
     .sync = file_sync,
     .size = file_size,
+    .write_at = file_write_at,
+    .read_at = file_read_at,
 };
 
 /* --- its beginning --- */

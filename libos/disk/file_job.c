@@ -35,7 +35,7 @@ static bool is_open(struct file_job *fj)
 bool file_job_wrote(struct file_job *fj, size_t n)
 {
     unsigned at = 0;
-    if (!fj->file->append) fj->file->cursor += (off_t)n;
+    if (!fj->file->append) *file_job_place(fj) += (off_t)n;
     for (; at < fj->left && n >= fj->iov[at].iov_len; at++) n -= fj->iov[at].iov_len;
     fj->iov += at;
     fj->left -= at;
@@ -77,9 +77,9 @@ void file_job_push(struct disk_job *j)
     struct file *f = fj->file;
     if (!is_open(fj)) return;
     while (fj->left) {
-        file_job_align(fj, f->cursor);
+        file_job_align(fj, *file_job_place(fj));
         int count = (int)file_job_pieces(fj);
-        ssize_t n = f->append ? writev(f->fd, fj->iov, count) : pwritev(f->fd, fj->iov, count, f->cursor);
+        ssize_t n = f->append ? writev(f->fd, fj->iov, count) : pwritev(f->fd, fj->iov, count, *file_job_place(fj));
         if (n < 0 && (errno == EINTR || file_job_again(fj, errno))) continue;
         if (n <= 0) {
             fj->err = n < 0 ? errno : EIO;
@@ -96,13 +96,13 @@ void file_job_pop(struct disk_job *j)
     struct file *f = fj->file;
     ssize_t n;
     if (!is_open(fj)) return;
-    do n = pread(f->fd, fj->buf->data, DISK_READ_MAX, f->cursor);
-    while (n < 0 && errno == EINTR);
+    do n = pread(f->fd, fj->buf->data, fj->room, *file_job_place(fj));
+    while (n < 0 && (errno == EINTR || file_job_again(fj, errno)));
     if (n < 0) {
         fj->err = errno;
         return;
     }
-    f->cursor += n;
+    *file_job_place(fj) += n;
     fj->bytes = (size_t)n;
 }
 

@@ -22,11 +22,14 @@ struct file_job {
     struct op *op; /* NULL: nobody waits (any more). The helper does not look at it. */
     int err;
     struct buf *buf; /* pop */
-    off_t length;    /* truncate; size: the answer */
-    bool data_only;  /* sync */
-    bool durable;    /* push: done when the bytes are on the disk */
-    int flags;       /* open */
-    mode_t mode;     /* open; its path lies where a push has its segs */
+    size_t room;     /* of it */
+    bool is_placed;  /* at `place`, and the file's cursor stays */
+    off_t place;
+    off_t length;   /* truncate; size: the answer */
+    bool data_only; /* sync */
+    bool durable;   /* push: done when the bytes are on the disk */
+    int flags;      /* open */
+    mode_t mode;    /* open; its path lies where a push has its segs */
     size_t bytes;
     struct iovec read; /* pop, by the ring */
     struct iovec *iov; /* push: what is still to be written, behind the segs */
@@ -47,10 +50,14 @@ void file_job_size(struct disk_job *j);
 void file_job_sync(struct disk_job *j);
 void file_job_close(struct disk_job *j);
 
+/* Where a push or pop is done. */
+static inline off_t *file_job_place(struct file_job *fj) { return fj->is_placed ? &fj->place : &fj->file->cursor; }
+
 /* Of a push, before it is made: what the device cannot take as it lies goes by way of the page cache, and so does all
  * that follows. */
 void file_job_align(struct file_job *fj, off_t offset);
-/* Of a push that failed: whether it is worth another try, since a device has taken against what lay as it should. */
+/* Of a push or pop that failed: whether it is worth another try, since a device has taken against what lay as it
+ * should. */
 bool file_job_again(struct file_job *fj, int err);
 /* Of a push: n bytes more are written; true: it was all. */
 bool file_job_wrote(struct file_job *fj, size_t n);

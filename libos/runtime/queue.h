@@ -61,6 +61,11 @@ struct queue_ops {
     int (*truncate)(struct queue *q, struct op *op, int64_t length);
     int (*sync)(struct queue *q, struct op *op, int data_only);
     int (*size)(struct queue *q, struct op *op); /* op's ret is the length in bytes */
+    /* For who stands on a file (libos/log): a push and a pop at a place of their own, which leave the cursor. The read
+     * takes up to n bytes into the buffer, of which it has a reference of its own; op's value is that of a pop. In the
+     * order of the other operations. flags: DEMI_PUSH_DURABLE. */
+    int (*write_at)(struct queue *q, struct op *op, struct seg *segs, unsigned count, uint64_t offset, unsigned flags);
+    int (*read_at)(struct queue *q, struct op *op, struct buf *into, uint32_t n, uint64_t offset);
 };
 
 struct queue {

@@ -292,8 +292,10 @@ static bool drain_idle(struct runtime *rt, uint64_t deadline)
         relax();
         return true;
     }
-    bool may_sleep = !arm_devices(rt);
+    atomic_store(&rt->wakes.sleeping, true); /* helper threads end what queues have left behind: they ring */
+    bool may_sleep = !atomic_load(&rt->wakes.rang) && !arm_devices(rt);
     int n = wait_fds(rt, ev, may_sleep ? deadline : rt->now);
+    atomic_store_explicit(&rt->wakes.sleeping, false, memory_order_relaxed);
     read_clock(rt);
     dispatch(ev, n);
     return true;
@@ -306,6 +308,7 @@ void runtime_drain(struct runtime *rt)
     while (least && rt->now < end && rt->now < stall) {
         unsigned n = poll_devices(rt);
         if (rt->polled) n += peek_fds(rt);
+        n += wakes_collect(rt);
         if (rt->wheel.count) n += wheel_advance(&rt->wheel, rt->now);
         runtime_flush(rt);
         uint64_t left = undrained(rt);

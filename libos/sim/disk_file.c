@@ -33,6 +33,8 @@ struct sim_file {
     struct sim_disk_job *closing; /* taken at open, so that a close cannot run out of memory */
 };
 
+static uint64_t *job_place(struct sim_file *f, struct sim_disk_job *j) { return j->is_placed ? &j->place : &f->cursor; }
+
 static bool may_write(const struct sim_file *f) { return (f->flags & O_ACCMODE) != O_RDONLY; }
 static bool may_read(const struct sim_file *f) { return (f->flags & O_ACCMODE) != O_WRONLY; }
 
@@ -78,7 +80,7 @@ static void push_begins(struct sim_file *f, struct sim_disk_job *j, int fault, s
 {
     struct sim_disk *d = f->mount->disk;
     bool append = f->flags & O_APPEND;
-    uint64_t at = append ? f->node->now_size : f->cursor;
+    uint64_t at = append ? f->node->now_size : *job_place(f, j);
     size_t left = j->bytes - j->done, n = left;
     if (!may_write(f)) {
         j->err = EBADF;
@@ -93,7 +95,7 @@ static void push_begins(struct sim_file *f, struct sim_disk_job *j, int fault, s
     size_t fits = that_fit(f, at, n);
     if (!fits && n && !fault) fault = ENOSPC;
     write_segs(f, j, at, fits);
-    if (!append) f->cursor += fits;
+    if (!append) *job_place(f, j) += fits;
     j->err = fault;
     d->stats.bytes_written += fits;
     *bytes = fits;
@@ -105,7 +107,8 @@ static void pop_begins(struct sim_file *f, struct sim_disk_job *j, int fault, si
     if (!may_read(f)) j->err = EBADF;
     else if (f->node->is_folder) j->err = EISDIR;
     else j->err = fault;
-    *bytes = f->cursor >= size ? 0 : size - f->cursor < DISK_READ_MAX ? size - f->cursor : DISK_READ_MAX;
+    uint64_t at = *job_place(f, j);
+    *bytes = at >= size ? 0 : size - at < j->room ? size - at : j->room;
 }
 
 static void truncate_begins(struct sim_file *f, struct sim_disk_job *j, int fault)
@@ -151,11 +154,11 @@ static void misread(struct sim_file *f, uint8_t *p, size_t n)
 
 static void pop_ends(struct sim_file *f, struct sim_disk_job *j)
 {
-    uint64_t size = f->node->now_size, left = f->cursor < size ? size - f->cursor : 0;
-    j->done = left < DISK_READ_MAX ? (size_t)left : DISK_READ_MAX;
-    if (j->done) memcpy(j->buf->data, f->node->now + f->cursor, j->done);
+    uint64_t size = f->node->now_size, *at = job_place(f, j), left = *at < size ? size - *at : 0;
+    j->done = left < j->room ? (size_t)left : j->room;
+    if (j->done) memcpy(j->buf->data, f->node->now + *at, j->done);
     misread(f, j->buf->data, j->done);
-    f->cursor += j->done;
+    *at += j->done;
 }
 
 static void sync_ends(struct sim_file *f, struct sim_disk_job *j)
@@ -247,13 +250,11 @@ static int submit(struct sim_file *f, struct op *op, struct sim_disk_job *j)
     return 0;
 }
 
-static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
-                     socklen_t size, unsigned flags)
+/* At a place of its own, or (NULL) at the cursor. */
+static int submit_push(struct sim_file *f, struct op *op, struct seg *segs, unsigned count, const uint64_t *place,
+                       unsigned flags)
 {
-    struct sim_file *f = (struct sim_file *)q;
     int err;
-    assert_push_given(q, op, segs, count, flags);
-    if (addr) return -ENOTSUP;
     struct sim_disk_job *j = disk_job_new(f->mount, DISK_PUSH, count * sizeof *segs, &err), *sync = NULL;
     if (!j) return err;
     if (flags & DEMI_PUSH_DURABLE) {
@@ -265,11 +266,41 @@ static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     }
     memcpy(j->segs, segs, count * sizeof *segs);
     j->count = count;
+    j->is_placed = place != NULL;
+    if (place) j->place = *place;
     for (unsigned i = 0; i < count; i++) j->bytes += segs[i].n;
     f->unsent += j->bytes;
     if (!sync) return submit(f, op, j);
     submit(f, NULL, j); /* if it fails, the sync says so */
     return submit(f, op, sync);
+}
+
+static int file_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
+                     socklen_t size, unsigned flags)
+{
+    assert_push_given(q, op, segs, count, flags);
+    return addr ? -ENOTSUP : submit_push((struct sim_file *)q, op, segs, count, NULL, flags);
+}
+
+static int file_write_at(struct queue *q, struct op *op, struct seg *segs, unsigned count, uint64_t offset,
+                         unsigned flags)
+{
+    assert_push_given(q, op, segs, count, flags);
+    return submit_push((struct sim_file *)q, op, segs, count, &offset, flags);
+}
+
+static int file_read_at(struct queue *q, struct op *op, struct buf *into, uint32_t n, uint64_t offset)
+{
+    struct sim_file *f = (struct sim_file *)q;
+    int err;
+    assert_op_given(q, op, DEMI_OPC_POP);
+    struct sim_disk_job *j = disk_job_new(f->mount, DISK_POP, 0, &err);
+    if (!j) return err;
+    j->room = n;
+    j->is_placed = true;
+    j->place = offset;
+    j->buf = buf_ref(into);
+    return submit(f, op, j);
 }
 
 static int file_pop(struct queue *q, struct op *op)
@@ -279,6 +310,7 @@ static int file_pop(struct queue *q, struct op *op)
     assert_op_given(q, op, DEMI_OPC_POP);
     struct sim_disk_job *j = disk_job_new(f->mount, DISK_POP, 0, &err);
     if (!j) return err;
+    j->room = DISK_READ_MAX;
     j->buf = buf_take(DISK_READ_MAX);
     if (j->buf) return submit(f, op, j);
     disk_job_free(j);
@@ -350,6 +382,8 @@ static const struct queue_ops file_ops = {
     .truncate = file_truncate,
     .sync = file_sync,
     .size = file_size,
+    .write_at = file_write_at,
+    .read_at = file_read_at,
 };
 
 /* --- its beginning ------------------------------------------------------------------------------------------------ */

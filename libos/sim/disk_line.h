@@ -57,11 +57,14 @@ enum disk_job_kind {
 struct sim_disk_job {
     struct sim_disk_job *next;
     enum disk_job_kind kind;
-    struct op *op;      /* NULL: nobody waits (any more) */
-    int err;            /* 0 or an errno */
-    int flags;          /* open */
-    uint64_t length;    /* truncate; size: the answer */
-    struct buf *buf;    /* pop */
+    struct op *op;   /* NULL: nobody waits (any more) */
+    int err;         /* 0 or an errno */
+    int flags;       /* open */
+    uint64_t length; /* truncate; size: the answer */
+    struct buf *buf; /* pop */
+    size_t room;     /* of it */
+    bool is_placed;  /* at `place`, and the file's cursor stays */
+    uint64_t place;
     size_t bytes, done; /* push; pop: the answer */
     char *path, *to;
     unsigned count;

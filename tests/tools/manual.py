@@ -20,7 +20,7 @@ LIBRARY = os.path.join(BUILD, "libdemikernel.so")
 sys.path.insert(0, os.path.join(ROOT, "tests", "compat"))
 from tap import Tap, skip_all  # noqa: E402
 
-PAGES = sorted(glob.glob(os.path.join(ROOT, "demi/man/*.[357]")) + glob.glob(os.path.join(ROOT, "server/man/*.[15]")))
+PAGES = sorted(glob.glob(os.path.join(ROOT, "demi/man/*.[1357]")) + glob.glob(os.path.join(ROOT, "server/man/*.[15]")))
 ENOPROTOOPT, ENOTSUP = 92, 95
 
 if not os.path.exists(LIBRARY):
