@@ -45,6 +45,13 @@ def field(server, section, name, auth=None):
     return int(text.split(name.encode() + b":")[1].split(b"\r\n")[0])
 
 
+def first_of(s):
+    """The first byte of an answer to SYNC; the lines before it say that the snapshot is being made."""
+    while (byte := s.recv(1)) == b"\n":
+        pass
+    return byte
+
+
 def drained(s):
     """Reads until the server closes; whether it did."""
     try:
@@ -265,7 +272,7 @@ def snapshots(tap):
             replicas = [connect(server) for _ in range(10)]
             for r in replicas:
                 r.sendall(request("SYNC"))
-            heads = [r.recv(1) for r in replicas]
+            heads = [first_of(r) for r in replicas]
             grown = peak.grown()
             tap.ok(heads == [b"$"] * 10 and is_served(server) and grown < 40 * MB, "ten SYNCs of 30 MB cost one snapshot",
                    ["%.1f MB, %r" % (grown / MB, heads)])
@@ -282,7 +289,9 @@ def snapshots(tap):
         head = b"-"
         while head[:1] == b"-" and time.monotonic() < deadline:
             again.sendall(request("SYNC"))
-            head = again.recv(100)
+            head = first_of(again)
+            if head == b"-":
+                again.recv(100)
         tap.ok(head[:1] == b"$", "when it is read by nobody there may be another", [repr(head)])
         other.close() # or the server's end waits for them to read
         again.close()
@@ -298,7 +307,7 @@ def snapshots_and_maxmemory(tap):
             replica.sendall(request("SYNC"))
             for i in range(200):
                 call(s, "SET", "key:%d" % i, "y" * 1000)
-            head = replica.recv(1)
+            head = first_of(replica)
             for i in range(200):
                 call(s, "SET", "key:%d" % i, "z" * 1000)
             stats, memory = call(s, "INFO", "stats"), call(s, "INFO", "memory")
