@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Section rdma, second half: over the kernel's RoCE device in software (rxe), in a guest (tests/guest). It is emulated, so times are its own
-and only ratios say something: of a round trip to that of a bare verbs program (ibv_rc_pingpong, which polls), and of our server to
-Valkey's over the same device, where VALKEY_RDMA_SERVER names one that was built with RDMA (or, before 9.0, with it as VALKEY_RDMA_MODULE)."""
+and only ratios say something: of a round trip to that of a bare verbs program (ibv_rc_pingpong, polling and sleeping: who polls keeps an
+emulated device from its work), and of our server to Valkey's over the same device, where VALKEY_RDMA_SERVER names one that was built with
+RDMA (or, before 9.0, with it as VALKEY_RDMA_MODULE)."""
 import os
 import re
 import statistics
@@ -29,9 +30,9 @@ class Bench:
             raise Failed("%s: %s" % (script, output[-300:]))
         return float(found.group(1))
 
-    def bare(self):
-        """Microseconds a round trip."""
-        words = "-d rxe0 -g 1 -s 64 -n %d" % ROUNDS
+    def bare(self, sleeps):
+        """Microseconds a round trip, by polling or by sleeping until something comes."""
+        words = "-d rxe0 -g 1 -s 64 -n %d%s" % (ROUNDS, " -e" if sleeps else "")
         server = self.wire.start("ibv_rc_pingpong " + words)
         self.wire.wait_for("ss -ltn | grep -q :18515", 20)
         us = self.found(r"= ([\d.]+) usec/iter", "timeout 60 ibv_rc_pingpong %s %s" % (words, self.address))
@@ -66,13 +67,15 @@ class Bench:
 
 def round_trips(bench):
     table = Table("RDMA in a guest: microseconds of a round trip of 64 bytes over rxe (medians of %d)" % TIMES,
-                  ["", "ibv_rc_pingpong", "demikv's library", "ratio of rates", "goal", ""])
-    bare, ours = [], []
+                  ["", "ibv_rc_pingpong", "with -e", "demikv's library", "ratio of rates to the quicker one", "goal", ""])
+    polls, sleeps, ours = [], [], []
     for _ in range(TIMES):
-        bare.append(bench.bare())
+        polls.append(bench.bare(False))
+        sleeps.append(bench.bare(True))
         ours.append(bench.ours())
-    bare, ours = statistics.median(bare), statistics.median(ours)
-    table.judged("tcp-ping-pong", bare, ours, bare / ours, value=bare / ours, at_least=AT_LEAST)
+    polls, sleeps, ours = statistics.median(polls), statistics.median(sleeps), statistics.median(ours)
+    ratio = min(polls, sleeps) / ours
+    table.judged("tcp-ping-pong", polls, sleeps, ours, ratio, value=ratio, at_least=AT_LEAST)
     return table
 
 
