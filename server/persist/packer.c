@@ -21,7 +21,6 @@
 
 #include "alloc/base/thread.h"
 #include "demi/libos.h"
-#include "demi/sga.h"
 #include "demi/wait.h"
 #include "server/db/entry.h"
 #include "server/ds/lzf.h"
@@ -48,7 +47,7 @@ struct pieces {
 };
 
 struct buffers { /* a ring */
-    demi_sgarray_t *v[PACKED_BUFFERS];
+    struct packed *v[PACKED_BUFFERS];
     unsigned first, count;
 };
 
@@ -70,14 +69,15 @@ struct packer {
     bool ending, stop, done; /* done: the thread has nothing left to do */
     size_t waiting_bytes;
     /* the thread's */
-    demi_sgarray_t *work;
+    struct packed *work;
     size_t used;
     uint64_t crc;
     char *lzf;
     size_t lzf_cap;
     void *lzf_work;
 
-    demi_sgarray_t buffers[PACKED_BUFFERS];
+    char *space; /* of the buffers */
+    struct packed buffers[PACKED_BUFFERS];
 };
 
 static void pieces_init(struct pieces *list) { *list = (struct pieces){NULL, &list->first}; }
@@ -98,16 +98,16 @@ static struct piece *pieces_take(struct pieces *list)
     return x;
 }
 
-static void buffers_put(struct buffers *b, demi_sgarray_t *x)
+static void buffers_put(struct buffers *b, struct packed *x)
 {
     ASSERT(b->count < PACKED_BUFFERS);
     b->v[(b->first + b->count++) % PACKED_BUFFERS] = x;
 }
 
-static demi_sgarray_t *buffers_take(struct buffers *b)
+static struct packed *buffers_take(struct buffers *b)
 {
     if (b->count == 0) return NULL;
-    demi_sgarray_t *x = b->v[b->first];
+    struct packed *x = b->v[b->first];
     b->first = (b->first + 1) % PACKED_BUFFERS;
     b->count--;
     return x;
@@ -137,10 +137,10 @@ static void tell_change(struct packer *p)
 }
 
 /* An empty buffer to fill; NULL: the packer is stopped. */
-static demi_sgarray_t *next_buffer(struct packer *p)
+static struct packed *next_buffer(struct packer *p)
 {
     pthread_mutex_lock(&p->lock);
-    demi_sgarray_t *x;
+    struct packed *x;
     while (!(x = buffers_take(&p->empty)) && !p->stop) wait_change(p);
     pthread_mutex_unlock(&p->lock);
     return x;
@@ -149,13 +149,13 @@ static demi_sgarray_t *next_buffer(struct packer *p)
 /* What is in the buffer in work. By the buffer, not by the piece: long runs of bytes cost an eighth a byte. */
 static void sum_up(struct packer *p)
 {
-    if (p->checksum && p->work) p->crc = crc64(p->crc, p->work->sga_segs[0].sgaseg_buf, p->used);
+    if (p->checksum && p->work) p->crc = crc64(p->crc, p->work->p, p->used);
 }
 
 static void hand_out(struct packer *p)
 {
     sum_up(p);
-    p->work->sga_segs[0].sgaseg_len = (uint32_t)p->used;
+    p->work->n = p->used;
     pthread_mutex_lock(&p->lock);
     buffers_put(&p->full, p->work);
     pthread_mutex_unlock(&p->lock);
@@ -170,7 +170,7 @@ static bool emit(struct packer *p, const char *bytes, size_t n)
     while (n) {
         if (!p->work && !(p->work = next_buffer(p))) return false;
         size_t room = PACKED_SIZE - p->used, part = n < room ? n : room;
-        memcpy((char *)p->work->sga_segs[0].sgaseg_buf + p->used, bytes, part);
+        memcpy(p->work->p + p->used, bytes, part);
         p->used += part;
         bytes += part;
         n -= part;
@@ -297,12 +297,17 @@ static void join(struct packer *p)
     else pthread_join(p->thread, NULL);
 }
 
-static bool buffer_new(demi_sgarray_t *out)
+/* In one piece, of a size whose pages come when they are written: that is, in the thread. The first time that the loop
+ * itself wrote into as many small ones cost it 7 ms (Nov 2026), with all clients waiting. */
+static bool buffers_new(struct packer *p)
 {
-    *out = demi_sgaalloc_large(PACKED_SIZE + PACKED_ALIGN);
-    if (!out->sga_numsegs) return false;
-    uintptr_t at = (uintptr_t)out->sga_segs[0].sgaseg_buf;
-    out->sga_segs[0].sgaseg_buf = (void *)((at + PACKED_ALIGN - 1) & ~(uintptr_t)(PACKED_ALIGN - 1));
+    p->space = demi_malloc((size_t)PACKED_BUFFERS * PACKED_SIZE);
+    if (!p->space) return false;
+    ASSERT((uintptr_t)p->space % PACKED_ALIGN == 0);
+    for (unsigned i = 0; i < PACKED_BUFFERS; i++) {
+        p->buffers[i] = (struct packed){p->space + (size_t)i * PACKED_SIZE, 0};
+        buffers_put(&p->empty, &p->buffers[i]);
+    }
     return true;
 }
 
@@ -320,13 +325,8 @@ struct packer *packer_new(const struct packer_options *o)
     pieces_init(&p->later);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
-    for (unsigned i = 0; i < PACKED_BUFFERS; i++) {
-        if (!buffer_new(&p->buffers[i])) goto fail;
-        buffers_put(&p->empty, &p->buffers[i]);
-    }
-    p->started = launch(p);
+    p->started = buffers_new(p) && launch(p);
     if (p->started) return p;
-fail:
     packer_free(p);
     return NULL;
 }
@@ -377,8 +377,7 @@ void packer_free(struct packer *p)
     struct piece *x;
     while ((x = pieces_take(&p->waiting))) piece_free(x);
     while ((x = pieces_take(&p->later))) piece_free(x);
-    for (unsigned i = 0; i < PACKED_BUFFERS; i++)
-        if (p->buffers[i].sga_numsegs) demi_sgafree(&p->buffers[i]);
+    demi_free(p->space);
     mem_free(p->lzf);
     mem_free(p->lzf_work);
     if (p->task_wake) demi_wake_free(p->task_wake);
@@ -468,7 +467,7 @@ size_t packer_memory(struct packer *p)
     return p->memory;
 }
 
-bool packer_take(struct packer *p, demi_sgarray_t **out)
+bool packer_take(struct packer *p, struct packed **out)
 {
     free_taken(p);
     pthread_mutex_lock(&p->lock);
@@ -477,7 +476,7 @@ bool packer_take(struct packer *p, demi_sgarray_t **out)
     return *out != NULL;
 }
 
-void packer_give(struct packer *p, demi_sgarray_t *buffer)
+void packer_give(struct packer *p, struct packed *buffer)
 {
     pthread_mutex_lock(&p->lock);
     buffers_put(&p->empty, buffer);

@@ -24,6 +24,11 @@
 
 struct packer;
 
+struct packed { /* a buffer; its owner changes, it stays where it is. Memory of the heap */
+    char *p;
+    size_t n;
+};
+
 struct packer_options {
     bool compress;
     bool checksum, ends_in_checksum; /* it may end in a zero for one */
@@ -55,8 +60,8 @@ size_t packer_waiting(struct packer *p);
 size_t packer_memory(struct packer *p);
 
 /* The next buffer, to be pushed as it is and then given back. False: none is full. */
-bool packer_take(struct packer *p, demi_sgarray_t **out);
-void packer_give(struct packer *p, demi_sgarray_t *buffer);
+bool packer_take(struct packer *p, struct packed **out);
+void packer_give(struct packer *p, struct packed *buffer);
 /* It stops as soon as it can; what it has not packed is dropped. packer_free() then need not wait for it. */
 void packer_stop(struct packer *p);
 bool packer_has_stopped(struct packer *p);

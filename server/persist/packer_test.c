@@ -9,7 +9,6 @@
 
 #include "alloc/base/rng.h"
 #include "demi/libos.h"
-#include "demi/sga.h"
 #include "demi/wait.h"
 #include "server/db/entry.h"
 #include "server/mem.h"
@@ -34,9 +33,9 @@ static void begin(struct run *r, bool compress, bool checksum)
 
 static void take_all(struct run *r)
 {
-    demi_sgarray_t *buffer;
+    struct packed *buffer;
     while (packer_take(r->packer, &buffer)) {
-        rdb_put_raw(&r->out, buffer->sga_segs[0].sgaseg_buf, buffer->sga_segs[0].sgaseg_len);
+        rdb_put_raw(&r->out, buffer->p, buffer->n);
         packer_give(r->packer, buffer);
     }
 }

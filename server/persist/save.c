@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "alloc/base/clock.h"
@@ -47,7 +48,7 @@
 /* An operation of the file that was started: a push of a buffer, or a sync. */
 struct started {
     demi_qtoken_t qt;
-    demi_sgarray_t *buffer; /* NULL: a sync */
+    struct packed *buffer; /* NULL: a sync */
 };
 #define STARTED_MAX (PACKED_BUFFERS + 1 /* the sync */)
 
@@ -107,17 +108,18 @@ static struct started *next_started(struct save *s)
     return &s->started[(s->first + s->count) % STARTED_MAX];
 }
 
-static int start_push(struct save *s, demi_sgarray_t *buffer)
+static int start_push(struct save *s, struct packed *buffer)
 {
     struct started *op = next_started(s);
     op->buffer = buffer;
-    int err = demi_push(&op->qt, s->qd, buffer);
+    struct iovec iov = {buffer->p, buffer->n};
+    int err = demi_pushv(&op->qt, s->qd, &iov, 1, 0);
     if (err) {
         packer_give(s->packer, buffer);
         return -err;
     }
     s->count++;
-    s->unsynced += buffer->sga_segs[0].sgaseg_len;
+    s->unsynced += buffer->n;
     return 0;
 }
 
@@ -141,9 +143,9 @@ static bool syncs_on_the_way(const struct save *s)
 
 static void hand_on_packed(struct save *s)
 {
-    demi_sgarray_t *buffer;
+    struct packed *buffer;
     while (s->to.has_room(s->to.arg) && packer_take(s->packer, &buffer)) {
-        s->to.put(s->to.arg, buffer->sga_segs[0].sgaseg_buf, buffer->sga_segs[0].sgaseg_len);
+        s->to.put(s->to.arg, buffer->p, buffer->n);
         packer_give(s->packer, buffer);
         s->walk.progress++;
     }
@@ -156,7 +158,7 @@ static int push_packed(struct save *s)
         hand_on_packed(s);
         return 0;
     }
-    demi_sgarray_t *buffer;
+    struct packed *buffer;
     int err = 0;
     while (!err && packer_take(s->packer, &buffer)) {
         err = start_push(s, buffer);
