@@ -11,7 +11,8 @@
 #include "server/server.h"
 #include "server/worker.h"
 
-#define PIECES 32 /* segments a push */
+#define PIECES 32                 /* segments a push */
+#define FEW    ((size_t)16 << 10) /* bytes that are not worth a push while another one is on its way */
 
 void feed_start(struct client *cl, struct payload *p)
 {
@@ -90,6 +91,13 @@ static struct broadcast_reader *current(struct client *cl)
     return !f->held && broadcast_unread(&f->in_journal) ? &f->in_journal : NULL;
 }
 
+/* The library copies small pushes that it cannot send at once: a peer that does not read would have each command of the
+ * stream twice in memory. They lie in the stream until the push before them has gone, whose token brings us back. */
+static bool can_wait(const struct client *cl, const struct broadcast_reader *r)
+{
+    return cl->push && cl->unsent && broadcast_unread(r) < FEW;
+}
+
 /* A push of up to n bytes; its token tells when there is room for more. */
 static int push_some(struct client *cl, struct broadcast_reader *r, size_t n)
 {
@@ -124,7 +132,7 @@ int feed_push(struct client *cl)
     demi_unsent(cl->qd, &cl->unsent);
     feed_see_sent(cl);
     struct broadcast_reader *r;
-    while (cl->unsent < FEED_WINDOW && (r = current(cl)) != NULL) {
+    while (cl->unsent < FEED_WINDOW && (r = current(cl)) != NULL && !can_wait(cl, r)) {
         int err = push_some(cl, r, FEED_WINDOW - cl->unsent);
         if (err) return err;
     }
