@@ -196,6 +196,7 @@ class Beside:
 
     def __init__(self, target, test, *options, first=False):
         words = ["chrt", "-f", "2"] if first and rig.FirstInLine.asked else []
+        self.ahead = rig.Ahead(target) if first else None
         words += rig.pinned(rig.LOAD_CPU) + [rig.LOAD, "--machine", "--marks", "-s", target.path, "-t", test, "--seconds",
                                              str(NEVER)] + [str(o) for o in options]
         self.words, self.figures = words, {}
@@ -205,9 +206,13 @@ class Beside:
         if self.process.stdout.readline() != "measuring\n":
             _, said = self.process.communicate()
             raise Failed("%s: %s" % (" ".join(self.words), said.strip()))
+        if self.ahead:
+            self.ahead.__enter__()
         return self
 
     def __exit__(self, kind, *_):
+        if self.ahead:
+            self.ahead.__exit__()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:

@@ -160,7 +160,7 @@ def longest_wait(target, policy, size, rate, seconds):
     fill_hashes(target)
     if policy:
         target.call("CONFIG", "SET", "maxmemory-policy", policy)
-        target.call("CONFIG", "SET", "maxmemory", STALL_BYTES + int(target.info("used_memory")))
+        target.call("CONFIG", "SET", "maxmemory", str(STALL_BYTES + int(target.info("used_memory"))))
     keys = 3 * STALL_BYTES // (size + 100)
     before = int(target.info("evicted_keys"))
     with Beside(target, "set", "-c", 8, "--rate", rate, "-r", keys, "-d", size), probe(target) as gaps:

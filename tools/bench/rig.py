@@ -173,6 +173,30 @@ class FirstInLine:
             self.schedule(os.SCHED_OTHER, 0)
 
 
+class Ahead:
+    """While a client watches for gaps, the server's main thread goes before its neighbours (nice -20), and what it starts does
+    not: of a thread that did nothing but look at the clock, alone on its processor, 16 pauses in 15 s were longer than 1 ms,
+    and 2 this way (2026-11-28). Not SCHED_FIFO: a thread that is busy for seconds is held back by the kernel, 50 ms in each."""
+
+    def __init__(self, target):
+        self.pid = target.pid
+
+    def schedule(self, nice):
+        try:
+            os.sched_setscheduler(self.pid, os.SCHED_OTHER | (os.SCHED_RESET_ON_FORK if nice < 0 else 0), os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, self.pid, nice)
+        except OSError:
+            pass  # not root, or the server is gone
+
+    def __enter__(self):
+        if FirstInLine.asked:
+            self.schedule(-20)
+
+    def __exit__(self, *_):
+        if FirstInLine.asked:
+            self.schedule(0)
+
+
 def figures_of(line):
     """What load says with --machine."""
     return {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", line) if k != "test"}
