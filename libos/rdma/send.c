@@ -20,7 +20,7 @@
 
 static_assert(GATHER_COPY <= BUF_SMALL_SIZE, "the cheap kind of buffer");
 
-/* --- messages without bytes of the stream -------------------------------------------------------------------------- */
+/* --- messages without bytes of the stream ------------------------------------------------------------------------- */
 
 /* Head of a message. It takes a place at the peer, and tells it what we are done with. */
 static void put_head(struct rdma_conn *c, uint8_t *at, uint8_t kind, uint32_t len, uint8_t flags)

@@ -18,9 +18,9 @@
  *     ENDING     disconnect() was called: nothing is sent any more, DISCONNECTED is waited for
  *     RELEASING  release() was called: RELEASED is waited for
  *
- * Sending. Pushes append segments to `out`, or bytes to a cell behind it. A message takes bytes from the cursor on; its slot says how many segments
- * end in it. Segments, and what else a message holds, are let go of when its slot has passed: at once where the device
- * has copied (inline), else when it was reported.
+ * Sending. Pushes append segments to `out`, or bytes to a cell behind it. A message takes bytes from the cursor on; its
+ * slot says how many segments end in it. Segments, and what else a message holds, are let go of when its slot has
+ * passed: at once where the device has copied (inline), else when it was reported.
  *
  *     out      | held by the device, oldest first  | partly sent | not sent |
  *                                                        ^ cursor, cursor_off

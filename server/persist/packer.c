@@ -47,7 +47,7 @@ struct pieces {
 };
 
 struct buffers { /* a ring */
-    struct packed *v[PACKED_BUFFERS];
+    struct packed_buffer *v[PACKED_BUFFERS];
     unsigned first, count;
 };
 
@@ -69,7 +69,7 @@ struct packer {
     bool ending, stop, done; /* done: the thread has nothing left to do */
     size_t waiting_bytes;
     /* the thread's */
-    struct packed *work;
+    struct packed_buffer *work;
     size_t used;
     uint64_t crc;
     char *lzf;
@@ -77,7 +77,7 @@ struct packer {
     void *lzf_work;
 
     char *space; /* of the buffers */
-    struct packed buffers[PACKED_BUFFERS];
+    struct packed_buffer buffers[PACKED_BUFFERS];
 };
 
 static void pieces_init(struct pieces *list) { *list = (struct pieces){NULL, &list->first}; }
@@ -98,16 +98,16 @@ static struct piece *pieces_take(struct pieces *list)
     return x;
 }
 
-static void buffers_put(struct buffers *b, struct packed *x)
+static void buffers_put(struct buffers *b, struct packed_buffer *x)
 {
     ASSERT(b->count < PACKED_BUFFERS);
     b->v[(b->first + b->count++) % PACKED_BUFFERS] = x;
 }
 
-static struct packed *buffers_take(struct buffers *b)
+static struct packed_buffer *buffers_take(struct buffers *b)
 {
     if (b->count == 0) return NULL;
-    struct packed *x = b->v[b->first];
+    struct packed_buffer *x = b->v[b->first];
     b->first = (b->first + 1) % PACKED_BUFFERS;
     b->count--;
     return x;
@@ -137,10 +137,10 @@ static void tell_change(struct packer *p)
 }
 
 /* An empty buffer to fill; NULL: the packer is stopped. */
-static struct packed *next_buffer(struct packer *p)
+static struct packed_buffer *next_buffer(struct packer *p)
 {
     pthread_mutex_lock(&p->lock);
-    struct packed *x;
+    struct packed_buffer *x;
     while (!(x = buffers_take(&p->empty)) && !p->stop) wait_change(p);
     pthread_mutex_unlock(&p->lock);
     return x;
@@ -305,7 +305,7 @@ static bool buffers_new(struct packer *p)
     if (!p->space) return false;
     ASSERT((uintptr_t)p->space % PACKED_ALIGN == 0);
     for (unsigned i = 0; i < PACKED_BUFFERS; i++) {
-        p->buffers[i] = (struct packed){p->space + (size_t)i * PACKED_SIZE, 0};
+        p->buffers[i] = (struct packed_buffer){p->space + (size_t)i * PACKED_SIZE, 0};
         buffers_put(&p->empty, &p->buffers[i]);
     }
     return true;
@@ -467,7 +467,7 @@ size_t packer_memory(struct packer *p)
     return p->memory;
 }
 
-bool packer_take(struct packer *p, struct packed **out)
+bool packer_take(struct packer *p, struct packed_buffer **out)
 {
     free_taken(p);
     pthread_mutex_lock(&p->lock);
@@ -476,7 +476,7 @@ bool packer_take(struct packer *p, struct packed **out)
     return *out != NULL;
 }
 
-void packer_give(struct packer *p, struct packed *buffer)
+void packer_give(struct packer *p, struct packed_buffer *buffer)
 {
     pthread_mutex_lock(&p->lock);
     buffers_put(&p->empty, buffer);

@@ -24,7 +24,7 @@
 
 struct packer;
 
-struct packed { /* a buffer; its owner changes, it stays where it is. Memory of the heap */
+struct packed_buffer { /* a buffer; its owner changes, it stays where it is. Memory of the heap */
     char *p;
     size_t n;
 };
@@ -60,8 +60,8 @@ size_t packer_waiting(struct packer *p);
 size_t packer_memory(struct packer *p);
 
 /* The next buffer, to be pushed as it is and then given back. False: none is full. */
-bool packer_take(struct packer *p, struct packed **out);
-void packer_give(struct packer *p, struct packed *buffer);
+bool packer_take(struct packer *p, struct packed_buffer **out);
+void packer_give(struct packer *p, struct packed_buffer *buffer);
 /* It stops as soon as it can; what it has not packed is dropped. packer_free() then need not wait for it. */
 void packer_stop(struct packer *p);
 bool packer_has_stopped(struct packer *p);

@@ -33,7 +33,7 @@ static void begin(struct run *r, bool compress, bool checksum)
 
 static void take_all(struct run *r)
 {
-    struct packed *buffer;
+    struct packed_buffer *buffer;
     while (packer_take(r->packer, &buffer)) {
         rdb_put_raw(&r->out, buffer->p, buffer->n);
         packer_give(r->packer, buffer);

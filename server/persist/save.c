@@ -48,7 +48,7 @@
 /* An operation of the file that was started: a push of a buffer, or a sync. */
 struct started {
     demi_qtoken_t qt;
-    struct packed *buffer; /* NULL: a sync */
+    struct packed_buffer *buffer; /* NULL: a sync */
 };
 #define STARTED_MAX (PACKED_BUFFERS + 1 /* the sync */)
 
@@ -108,7 +108,7 @@ static struct started *next_started(struct save *s)
     return &s->started[(s->first + s->count) % STARTED_MAX];
 }
 
-static int start_push(struct save *s, struct packed *buffer)
+static int start_push(struct save *s, struct packed_buffer *buffer)
 {
     struct started *op = next_started(s);
     op->buffer = buffer;
@@ -143,7 +143,7 @@ static bool syncs_on_the_way(const struct save *s)
 
 static void hand_on_packed(struct save *s)
 {
-    struct packed *buffer;
+    struct packed_buffer *buffer;
     while (s->to.has_room(s->to.arg) && packer_take(s->packer, &buffer)) {
         s->to.put(s->to.arg, buffer->p, buffer->n);
         packer_give(s->packer, buffer);
@@ -158,7 +158,7 @@ static int push_packed(struct save *s)
         hand_on_packed(s);
         return 0;
     }
-    struct packed *buffer;
+    struct packed_buffer *buffer;
     int err = 0;
     while (!err && packer_take(s->packer, &buffer)) {
         err = start_push(s, buffer);
