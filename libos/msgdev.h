@@ -125,8 +125,7 @@ enum msgdev_status {
 #define MSGDEV_HAS_IMMEDIATE 1
 
 /* Of RECEIVED and SENT with MSGDEV_OK: word, of, event, status, and with RECEIVED flags, len or immediate. The others
- * are
- * not set, since each message has one of these. */
+ * are not set, since each message has one of these. */
 struct msgdev_completion {
     uint64_t word;          /* of the request */
     uint64_t of;            /* of the end. RECEIVED of the shared queue for an end that is no more: 0, FLUSHED */
