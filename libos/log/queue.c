@@ -102,11 +102,13 @@ static bool serve_pops(struct alog_queue *q)
     const struct alog_log *log = q->log;
     for (struct op *op; (op = q->pops.head);) {
         struct alog_record rec;
+        uint64_t trim = log->trim;
         if (q->reader.walk.at < log->trim && q->reader.skip_to < log->trim) alog_reader_seek(&q->reader, log->trim);
         int what = alog_reader_next(&q->reader, log->written, &rec);
         if (what == -EWOULDBLOCK) return false;
         if (q->pops.head != op) continue; /* the queue was closed meanwhile */
-        bool was_trimmed = what <= 0 && q->reader.walk.at < log->trim;
+        /* Meanwhile, that is: a walk begins in front of what is trimmed, and fails there as anywhere. */
+        bool was_trimmed = what <= 0 && log->trim > trim && q->reader.walk.at < log->trim;
         if (was_trimmed || what == -ESTALE) continue;
         if (what == 1 && rec.offset < log->trim) continue;
         if (what == 1) deliver(q, &rec);
