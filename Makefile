@@ -123,7 +123,7 @@ PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
 PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/host*.c) \
                     tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
-.PHONY: all run test check check-asan build-asan compiled check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
+.PHONY: all run test check check-asan compiled check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -298,15 +298,14 @@ check: layers names headers fmt-check
 # What a sanitizer costs is not the tests' fault: their limits of time are stretched. These builds are debug builds, too:
 # 16 slices, and every command's changes compared with what it told. The thread sanitizer would end a test that forks and
 # then starts threads.
-check-asan: build-asan
+check-asan:
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan tests
 	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5
 	$(Q)tools/check-commands build/asan/demikv-server
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/killed.py
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/old_faults.py
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/full_disk.py || [ $$? -eq 77 ]
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/compat/shapes.py || [ $$? -eq 77 ]
-build-asan:
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan tests
 check-tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tests
 	$(Q)TSAN_OPTIONS=die_after_fork=0 tools/run-tests --build build/tsan --unit-only --stretch 20
