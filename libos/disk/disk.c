@@ -82,17 +82,13 @@ static int disk_start(struct runtime *rt, const struct demi_config *conf, struct
     if (!d) return -ENOMEM;
     d->base.rt = rt;
     d->last_ready = &d->ready;
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"disk.uring", &d->has_ring}, {"disk.opens", &d->opens},   {"disk.reads", &d->reads},
         {"disk.writes", &d->writes},  {"disk.syncs", &d->syncs},   {"disk.tx_bytes", &d->tx_bytes},
         {"disk.busy", &d->busy},      {"disk.errors", &d->errors},
     };
     int err = runtime_open_fds(rt);
-    for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)
-        err = counters_add(&rt->counters, all[i].name, all[i].value);
+    if (!err) err = counters_add_all(&rt->counters, all, sizeof all / sizeof *all);
     if (err) {
         counters_remove(&rt->counters, d, sizeof *d);
         free(d);

@@ -253,10 +253,7 @@ static void find_counter(void *arg, const char *name, const uint64_t *value)
 static void add_counters(struct inet *in)
 {
     struct life *l = &in->life;
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"dev.up", &l->up},
         {"dev.carrier_lost", &l->carrier_lost},
         {"dev.went_down", &l->went_down},
@@ -265,9 +262,7 @@ static void add_counters(struct inet *in)
         {"dev.mtu_changed", &l->mtu_changed},
         {"dev.mac_changed", &l->mac_changed},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
-        if (counters_add(&in->base.rt->counters, all[i].name, all[i].value))
-            return; /* memory; nothing else is missing */
+    counters_add_all(&in->base.rt->counters, all, sizeof all / sizeof *all); /* no memory: nothing else is missing */
 }
 
 void life_start(struct inet *in, const char *name)

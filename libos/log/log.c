@@ -21,17 +21,13 @@ static int alog_start(struct runtime *rt, const struct demi_config *conf, struct
     l->cos.rt = rt;
     list_init(&l->cos.ready);
     list_init(&l->devices);
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"log.devices", &l->open},    {"log.appends", &l->appends}, {"log.append_bytes", &l->append_bytes},
         {"log.commits", &l->commits}, {"log.syncs", &l->syncs},     {"log.records_read", &l->records_read},
         {"log.busy", &l->busy},       {"log.full", &l->full},       {"log.errors", &l->errors},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
-        int err = counters_add(&rt->counters, all[i].name, all[i].value);
-        if (!err) continue;
+    int err = counters_add_all(&rt->counters, all, sizeof all / sizeof *all);
+    if (err) {
         counters_remove(&rt->counters, l, sizeof *l);
         free(l);
         return err;

@@ -213,10 +213,7 @@ static int posix_start(struct runtime *rt, const struct demi_config *conf, struc
     p->dirty_tail = &p->dirty;
     list_init(&p->closing);
     kernel_defaults_read(&p->defaults, conf);
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"posix.rx_calls", &p->rx_calls},
         {"posix.rx_bytes", &p->rx_bytes},
         {"posix.rx_empty", &p->rx_empty},
@@ -233,8 +230,7 @@ static int posix_start(struct runtime *rt, const struct demi_config *conf, struc
         {"posix.close_cut", &p->close_cut},
     };
     int err = runtime_open_fds(rt);
-    for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)
-        err = counters_add(&rt->counters, all[i].name, all[i].value);
+    if (!err) err = counters_add_all(&rt->counters, all, sizeof all / sizeof *all);
     if (err) {
         counters_remove(&rt->counters, p, sizeof *p);
         free(p);

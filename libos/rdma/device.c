@@ -212,10 +212,7 @@ static int add_counters(struct rdma *r)
 {
     struct counters *c = &r->base.rt->counters;
     const struct msgdev_counters *d = &r->dev->n;
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"rdma.accepted", &r->accepted},
         {"rdma.connected", &r->connected},
         {"rdma.rejected", &r->rejected},
@@ -278,9 +275,7 @@ static int add_counters(struct rdma *r)
         {"dev.interrupts", &d->interrupts},
         {"dev.release_cut", &d->release_cut},
     };
-    int err = 0;
-    for (unsigned i = 0; !err && i < sizeof all / sizeof *all; i++) err = counters_add(c, all[i].name, all[i].value);
-    return err;
+    return counters_add_all(c, all, sizeof all / sizeof *all);
 }
 
 static void remove_counters(struct rdma *r)

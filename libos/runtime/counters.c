@@ -7,11 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct counter {
-    const char *name;
-    const uint64_t *value;
-};
-
 int counters_add(struct counters *c, const char *name, const uint64_t *value)
 {
     if (c->count == c->room) {
@@ -23,6 +18,13 @@ int counters_add(struct counters *c, const char *name, const uint64_t *value)
     }
     c->list[c->count++] = (struct counter){name, value};
     return 0;
+}
+
+int counters_add_all(struct counters *c, const struct counter *all, unsigned n)
+{
+    int err = 0;
+    for (unsigned i = 0; i < n && !err; i++) err = counters_add(c, all[i].name, all[i].value);
+    return err;
 }
 
 void counters_remove(struct counters *c, const void *p, uint64_t n)

@@ -13,8 +13,15 @@ struct counters {
     unsigned count, room;
 };
 
+struct counter {
+    const char *name;
+    const uint64_t *value;
+};
+
 /* name must live as long as the value ("posix.rx_bytes"). -ENOMEM. */
 int counters_add(struct counters *c, const char *name, const uint64_t *value);
+/* -ENOMEM: some of them may be there; counters_remove() where their values go. */
+int counters_add_all(struct counters *c, const struct counter *all, unsigned n);
 /* Forgets every counter whose value lies inside of [p, p + n). */
 void counters_remove(struct counters *c, const void *p, uint64_t n);
 void counters_visit(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value), void *arg);

@@ -38,10 +38,7 @@ struct runtime *runtime_enter(struct runtime *rt)
 
 static int add_counters(struct runtime *rt)
 {
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"libos.turns", &rt->turns},
         {"libos.sleeps", &rt->sleeps},
         {"libos.work_ns", &rt->work_ns},
@@ -59,11 +56,7 @@ static int add_counters(struct runtime *rt)
         {"libos.task_switches", &rt->tasks.switches},
         {"libos.wake_rings", &rt->wakes.rings},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
-        int err = counters_add(&rt->counters, all[i].name, all[i].value);
-        if (err) return err;
-    }
-    return 0;
+    return counters_add_all(&rt->counters, all, sizeof all / sizeof *all);
 }
 
 /* With one processor, what is waited for could not happen while we spin. */

@@ -332,10 +332,7 @@ static int shm_start(struct runtime *rt, const struct demi_config *conf, struct 
     list_init(&p->connecting);
     list_init(&p->dirty);
     list_init(&p->closing);
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"shm.rx_bytes", &p->rx_bytes},     {"shm.rx_records", &p->rx_records},
         {"shm.tx_bytes", &p->tx_bytes},     {"shm.tx_blocked", &p->tx_blocked},
         {"shm.rings_sent", &p->rings_sent}, {"shm.rings_got", &p->rings_got},
@@ -347,8 +344,7 @@ static int shm_start(struct runtime *rt, const struct demi_config *conf, struct 
     };
     int err = configure(p, rt, conf);
     if (!err) err = runtime_open_fds(rt);
-    for (unsigned i = 0; !err && i < sizeof all / sizeof all[0]; i++)
-        err = counters_add(&rt->counters, all[i].name, all[i].value);
+    if (!err) err = counters_add_all(&rt->counters, all, sizeof all / sizeof *all);
     if (err) {
         counters_remove(&rt->counters, p, sizeof *p);
         free(p);

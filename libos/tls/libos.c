@@ -22,18 +22,14 @@ static int start(struct runtime *rt, const struct demi_config *conf, struct libo
     list_init(&l->scheduled);
     list_init(&l->closing);
     list_init(&l->open);
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"tls.sessions", &l->sessions}, {"tls.handshakes", &l->handshakes},
         {"tls.resumed", &l->resumed},   {"tls.failed", &l->failed},
         {"tls.cut", &l->cut},           {"tls.rx_bytes", &l->rx_bytes},
         {"tls.tx_bytes", &l->tx_bytes}, {"tls.waits", &l->waits},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
-        int err = counters_add(&rt->counters, all[i].name, all[i].value);
-        if (!err) continue;
+    int err = counters_add_all(&rt->counters, all, sizeof all / sizeof *all);
+    if (err) {
         counters_remove(&rt->counters, l, sizeof *l);
         free(l);
         return err;

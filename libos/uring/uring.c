@@ -445,10 +445,7 @@ static int uring_socket(struct libos *l, int domain, int type, int protocol, str
 
 static int add_counters(struct uring *u)
 {
-    const struct {
-        const char *name;
-        const uint64_t *value;
-    } all[] = {
+    const struct counter all[] = {
         {"uring.enters", &u->enters},
         {"uring.completions", &u->completions},
         {"uring.rx_bytes", &u->rx_bytes},
@@ -466,11 +463,7 @@ static int add_counters(struct uring *u)
         {"uring.close_drained", &u->close_drained},
         {"uring.close_cut", &u->close_cut},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
-        int err = counters_add(&u->base.rt->counters, all[i].name, all[i].value);
-        if (err) return err;
-    }
-    return 0;
+    return counters_add_all(&u->base.rt->counters, all, sizeof all / sizeof *all);
 }
 
 static int uring_start(struct runtime *rt, const struct demi_config *conf, struct libos **out)
