@@ -112,13 +112,16 @@ static int measure(struct alog_device *d, uint64_t *size, bool *is_block)
     *is_block = false;
     if (fd < 0) return size_queue(d, d->file, size);
     if (fstat(fd, &st)) return -errno;
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+        snprintf(d->im.why, sizeof d->im.why, "it is neither a file nor a block device");
+        return -EINVAL;
+    }
+    /* io_uring would give up where it would have to wait. */
+    int how = fcntl(fd, F_GETFL);
+    if (how < 0 || fcntl(fd, F_SETFL, how & ~O_NONBLOCK)) return -errno;
     if (S_ISREG(st.st_mode)) {
         *size = (uint64_t)st.st_size;
         return 0;
-    }
-    if (!S_ISBLK(st.st_mode)) {
-        snprintf(d->im.why, sizeof d->im.why, "it is neither a file nor a block device");
-        return -EINVAL;
     }
     *is_block = true;
     if (ioctl(fd, BLKGETSIZE64, size) || ioctl(fd, BLKSSZGET, &sector)) return -errno;
@@ -207,7 +210,8 @@ static int load(struct alog_device *d, uint64_t size, bool is_block)
 
 int alog_open_file(struct alog_device *d, void (*news)(void *arg))
 {
-    int flags = (d->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | (d->flags & O_CREAT);
+    /* O_NONBLOCK: a FIFO would wait for its writer, which may never come; see measure(). */
+    int flags = (d->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_NONBLOCK | (d->flags & O_CREAT);
     uint64_t size = 0;
     bool is_block;
     int err = open_queue(d, d->path, flags, d->mode, &d->file);

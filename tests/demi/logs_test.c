@@ -6,6 +6,7 @@
  */
 #include "tests/demi/demi_test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -137,6 +138,20 @@ static void test_mistakes_have_their_errors(void **state)
     qd = log_new(O_WRONLY);
     FAILS(EBADF, demi_pop(&qt, qd));
     close_log(qd);
+}
+
+static void test_what_is_no_file_is_refused_and_waited_for_by_nobody(void **state)
+{
+    int qd;
+    char name[200];
+    assert_int_equal(unlink(file) && errno != ENOENT, 0);
+    assert_int_equal(mkfifo(file, 0600), 0);
+    FAILS(EINVAL, demi_open(&qd, path, O_RDONLY, 0));
+    FAILS(EINVAL, demi_open(&qd, path, O_RDWR | O_CREAT, 0600));
+    FAILS(EINVAL, demi_open(&qd, "log:/dev/zero", O_RDWR, 0));
+    snprintf(name, sizeof name, "log:%s/there", file);
+    FAILS(ENOTDIR, demi_open(&qd, name, O_RDWR | O_CREAT, 0600));
+    assert_int_equal(unlink(file), 0);
 }
 
 static void test_records_come_back_at_their_offsets(void **state)
@@ -421,6 +436,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(test_mistakes_have_their_errors),
+        BOTH(test_what_is_no_file_is_refused_and_waited_for_by_nobody),
         BOTH(test_records_come_back_at_their_offsets),
         BOTH(test_a_sync_means_all_pushes_before_it),
         BOTH(test_long_records_and_many),

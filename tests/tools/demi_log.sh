@@ -49,6 +49,9 @@ export tool device work
 export -f says
 ok 'who finds it open says so' bash -c 'exec 9<"$device"; flock 9; says "somebody has it open" "$tool" check "$device"'
 
+mkfifo "$work/fifo"
+ok 'a FIFO is refused, not waited for' says 'neither a file nor a block device' timeout 20 "$tool" check "$work/fifo"
+
 blocks /dev/zero "$device" $((16 + 1 + 6)) # the seventh record of segment 0, which begins behind 16 blocks and its head
 ok 'damage in the middle is found' says 'DAMAGED at offset 20544' "$tool" check "$device"
 ok 'with an exit status' fails "$tool" check "$device"

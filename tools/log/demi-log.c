@@ -38,7 +38,7 @@ static int open_path(struct opened *o, const char *path, int flags)
     struct stat st;
     memset(o, 0, sizeof *o);
     o->path = path;
-    o->fd = open(path, flags | O_CLOEXEC, 0600);
+    o->fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0600); /* a FIFO has no end, and may have no beginning */
     if (o->fd < 0 || fstat(o->fd, &st)) return say(o, "", errno);
     if (flock(o->fd, ((flags & O_ACCMODE) == O_RDONLY ? LOCK_SH : LOCK_EX) | LOCK_NB))
         return say(o, errno == EWOULDBLOCK ? "somebody has it open" : "flock", errno == EWOULDBLOCK ? 0 : errno);
