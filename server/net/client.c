@@ -474,7 +474,7 @@ void client_cron(struct client *cl)
 void client_trust(struct client *cl)
 {
     int on = 1;
-    if (cl->w->srv->config->rdma_port) demi_setsockopt(cl->qd, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &on, sizeof on);
+    if (cl->flags & CLIENT_RDMA) demi_setsockopt(cl->qd, DEMI_SOL_RDMA, DEMI_RDMA_TRUSTED, &on, sizeof on);
 }
 
 void client_users_changed(struct worker *w)

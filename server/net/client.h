@@ -18,6 +18,7 @@ enum client_flag {
     CLIENT_CLOSE_AFTER = 1u << 4, /* close once the reply is out */
     CLIENT_CLOSE_NOW = 1u << 5,   /* close at the end of this turn, reply or not */
     CLIENT_UNIX = 1u << 10,
+    CLIENT_RDMA = 1u << 12, /* came to rdma-port */
     CLIENT_NO_EVICT = 1u << 11,
     CLIENT_PAUSED = 1u << 14, /* its next command is held: CLIENT PAUSE, a save (persist_holds()) */
     CLIENT_WAITS = CLIENT_BLOCKED | CLIENT_PAUSED,

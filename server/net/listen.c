@@ -455,7 +455,10 @@ static void admit_connection(struct worker *w, int qd, const struct sockaddr_sto
         return;
     }
     struct client *cl = client_new(w, qd, peer);
-    if (unlikely(kind == LISTEN_RDMA) && cl->s.flags & SESSION_AUTHENTICATED) client_trust(cl);
+    if (unlikely(kind == LISTEN_RDMA)) {
+        cl->flags |= CLIENT_RDMA;
+        if (cl->s.flags & SESSION_AUTHENTICATED) client_trust(cl);
+    }
     w->stats.connections++;
     if (w->client_count > w->stats.peak_clients) w->stats.peak_clients = w->client_count;
     server_log(srv, LOG_VERBOSE_LEVEL, "Accepted %s", cl->peer);
