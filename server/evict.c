@@ -52,6 +52,7 @@
 struct sample_walk {
     uint64_t cursor;
     unsigned slice;
+    unsigned taken; /* keys of the bucket at the cursor that were seen already */
 };
 
 struct evict {
@@ -123,7 +124,9 @@ struct sampling {
     struct call *c;
     struct evict_pool *pool;
     int dbid;
-    size_t seen;
+    size_t seen, wanted;
+    unsigned skip;    /* keys of this bucket that an earlier step saw */
+    bool has_more;    /* the bucket has keys that were not wanted */
     unsigned waiting; /* entries asked for and not looked at yet, so that their cache misses overlap */
     const struct entry *entries[SAMPLES_AHEAD];
 };
@@ -141,11 +144,34 @@ static void look_at_waiting(struct sampling *s)
 static void sample(void *arg, struct table_slot slot)
 {
     struct sampling *s = arg;
+    if (s->skip) {
+        s->skip--;
+        return;
+    }
+    if (s->seen == s->wanted) {
+        s->has_more = true;
+        return;
+    }
     const struct entry *e = table_slot_entry(slot);
     __builtin_prefetch(e);
     s->seen++;
     if (s->waiting == SAMPLES_AHEAD) look_at_waiting(s);
     s->entries[s->waiting++] = e;
+}
+
+/* The keys of the bucket at the walk's place, as far as they are wanted. The next step goes on behind them, within the
+ * bucket: taken whole, full and empty buckets would lose equally many keys, so that full ones stayed full (2 % fewer
+ * keys in the same memory, all of it chains, after 400,000 requests under LFU). */
+static void sample_bucket(struct sampling *s, struct sample_walk *at, struct table *t, bool marked)
+{
+    size_t seen = s->seen;
+    uint64_t next = 0;
+    s->skip = at->taken;
+    s->has_more = false;
+    if (marked) next = table_marked_count(t) ? table_walk_marked(t, at->cursor, sample, s) : 0;
+    else next = table_count(t) ? table_scan(t, at->cursor, sample, s) : 0;
+    at->taken = s->has_more ? at->taken + (unsigned)(s->seen - seen) : 0;
+    if (!s->has_more) at->cursor = next;
 }
 
 /* Goes on from where it stopped until `wanted` keys were seen, fewer if they lie far apart, at least one if there is
@@ -157,15 +183,14 @@ static size_t sample_some(struct call *c, struct evict *ev, struct db *db, size_
     s.c = c;
     s.pool = ev->pool;
     s.dbid = db->id;
+    s.wanted = wanted;
     s.seen = s.waiting = 0;
     bool marked = is_volatile(c->cfg->maxmemory_policy);
     unsigned ends = 0;
     for (size_t buckets = 0; s.seen < wanted && !(s.seen && buckets >= wanted * BUCKETS_A_SAMPLE); buckets++) {
         if (at->slice >= db->slice_count) at->slice = 0;
-        struct table *t = &db->slices[at->slice].table;
-        if (marked) at->cursor = table_marked_count(t) ? table_walk_marked(t, at->cursor, sample, &s) : 0;
-        else at->cursor = table_count(t) ? table_scan(t, at->cursor, sample, &s) : 0;
-        if (at->cursor != 0) continue;
+        sample_bucket(&s, at, &db->slices[at->slice].table, marked);
+        if (s.has_more || at->cursor != 0) continue;
         at->slice++;
         if (++ends > db->slice_count) break; /* the rest of a slice, all others, and that slice again from its start */
     }

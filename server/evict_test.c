@@ -299,6 +299,30 @@ static void test_beyond_it_a_command_answers_for_what_it_added(void **state)
     assert_int_equal(gone, 0);
 }
 
+/* Which keys go does not depend on how full their bucket is: if as many went of each, full ones would stay full, and
+ * their chains would take the room of keys. */
+static void test_memory_holds_as_many_keys_after_long_use(void **state)
+{
+    (void)state;
+    const enum maxmemory_policy policies[] = {MAXMEMORY_ALLKEYS_LRU, MAXMEMORY_VOLATILE_LFU, MAXMEMORY_VOLATILE_TTL};
+    unsigned next = 0;
+    for (unsigned p = 0; p < 3; p++) {
+        for (unsigned i = 0; i < 20 * KEYS; i++) put(next++, NOW + 1000);
+        size_t held = keys_left();
+        world.cfg.maxmemory_policy = policies[p];
+        world.cfg.maxmemory = (int64_t)demi_mem_used();
+        for (unsigned i = 0; i < 200 * KEYS; i++) {
+            put(next++, NOW + 1000);
+            assert_int_equal(evict_run(&world.w), EVICT_OK);
+        }
+        assert_in_range(keys_left(), held * 995 / 1000, held * 1005 / 1000);
+        for (int i = 0; i < DBS; i++) {
+            struct call c = run_internal(&world.w, &world.dbs[i]);
+            db_flush(&c, &world.dbs[i], false);
+        }
+    }
+}
+
 #define OBJECTS     50000
 #define OBJECT_SIZE 64
 /* Twice what alloc/heap_impl.h takes back at once, and once more where the heap does it by itself. */
@@ -348,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_candidate_that_was_used_since_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_dead_go_before_anything_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_few_that_may_go_are_found_among_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_memory_holds_as_many_keys_after_long_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_turn_has_one_budget_however_many_its_commands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_beyond_it_a_command_answers_for_what_it_added, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_turn_takes_back_a_bounded_part_of_what_another_thread_freed, set_up,
