@@ -82,7 +82,7 @@ ALL_LIB_C   := $(filter-out $(NO_URING_C) demi/examples/% libos/dpdk/% libos/xdp
 ALL_SRV_C   := $(call find_c,server)
 # Over a double of libibverbs, which wants its headers.
 RDMA_TEST_C := $(if $(filter yes,$(call has,libibverbs librdmacm)),$(wildcard tests/rdma/*_test.c))
-TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c $(RDMA_TEST_C) libos/dpdk/*_test.c libos/xdp/*_test.c))
+TEST_C      := $(filter %_test.c,$(ALL_LIB_C) $(ALL_SRV_C)) $(sort $(wildcard tests/sim/*_test.c tests/demi/*_test.c tests/nvme/*_test.c $(RDMA_TEST_C) libos/dpdk/*_test.c libos/xdp/*_test.c))
 TEST_C      := $(filter-out $(NO_URING_C),$(TEST_C))
 # Of checks that only debug builds have.
 DEBUG_TEST_C := libos/disk/ring_check_test.c server/exec/blocked_check_test.c server/repl/replicas_check_test.c
@@ -208,6 +208,12 @@ $(B)/libdemikernel-%.so:
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) \
 	    $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -o $@ $^ $(PLUGIN_LIBS) -lpthread
 
+# Over a controller in memory, which stands where VFIO's would.
+NVME_DOUBLE_O := $(call obj,tests/nvme/double.c)
+NVME_TESTS    := $(filter $(B)/tests/tests/nvme/%,$(TESTS))
+$(NVME_TESTS): TEST_O = $(NVME_DOUBLE_O)
+$(NVME_TESTS): $(NVME_DOUBLE_O)
+
 # Tests that stand between a file and its library, or between two files.
 $(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit
 $(B)/tests/tests/sim/replication_%test: LDFLAGS += -Wl,--wrap=history_continues
@@ -247,7 +253,7 @@ $(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_ALL)
 $(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LD) $(LDFLAGS) -o $@ $< $(LIB_ALL) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LD) $(LDFLAGS) -o $@ $< $(TEST_O) $(LIB_ALL) -lcmocka $(LDLIBS)
 
 $(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)

@@ -31,6 +31,7 @@
      + 2 /* kernel sockets and shared memory beside them (demi/sockets.c) */                                           \
      + 1 /* files (libos/disk) */                                                                                      \
      + 1 /* logs on them (libos/log) */                                                                                \
+     + 1 /* controllers of NVMe (libos/nvme) */                                                                        \
      + 2 /* event descriptor, and descriptors of others (libos/embed) */                                               \
      + 1 /* TLS (libos/tls) */                                                                                         \
      + 3 /* in the simulator, in tests: made by hand */)
