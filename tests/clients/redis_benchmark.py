@@ -10,14 +10,14 @@ BENCHMARK = need("redis-benchmark")
 need_server()
 TESTS = 19 # lines of the default list
 RUNS = [
-    ("the default list", ["-n", "20000"]),
-    ("-P 16", ["-n", "20000", "-P", "16"]),
+    ("the default list", ["-n", "5000"]),
+    ("-P 16", ["-n", "5000", "-P", "16"]),
     ("-c 1", ["-n", "2000", "-c", "1"]),
-    ("-c 500", ["-n", "20000", "-c", "500"]),
+    ("-c 500", ["-n", "5000", "-c", "500"]),
     ("values of 16 KiB", ["-n", "2000", "-d", "16384", "-t", "ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,mset"]),
-    ("100,000 random keys", ["-n", "20000", "-r", "100000"]),
-    ("--threads 2", ["-n", "20000", "--threads", "2"]),
-    ("-P 100 with random keys", ["-n", "50000", "-P", "100", "-r", "1000", "-t", "set,get,incr,lpush,hset,zadd,mset"]),
+    ("100,000 random keys", ["-n", "5000", "-r", "100000"]),
+    ("--threads 2", ["-n", "5000", "--threads", "2"]),
+    ("-P 100 with random keys", ["-n", "20000", "-P", "100", "-r", "1000", "-t", "set,get,incr,lpush,hset,zadd,mset"]),
 ]
 tap = Tap()
 with Server(OURS, tcp=True) as server:
