@@ -140,6 +140,20 @@ bool heap_close(void)
     return true;
 }
 
+void *heap_detach(void *before)
+{
+    struct heap *h = heap_get();
+    if (h && h != before) pthread_setspecific(exit_key, NULL);
+    heap_front = &heap_front_none;
+    return h;
+}
+
+void heap_attach(void *detached)
+{
+    struct heap *h = detached;
+    heap_front = h ? &h->front : &heap_front_none;
+}
+
 struct region_set *heap_regions(void)
 {
     struct heap *h = heap_get();

@@ -91,6 +91,22 @@ uint64_t demi_clock_ns(void);
 /* Microseconds since 1970, UTC; may jump. Simulated where the clock above is. */
 int64_t demi_wall_us(void);
 
+/* --- between threads ---------------------------------------------------------------------------------------------- */
+
+/* A library OS is one thread's at a time, and not for ever: one thread detaches it, and whichever attaches it next has
+ * its queues, tokens, arrays and heap. Who does so sees to it that the one comes after the other (a lock), and leaves
+ * what demi_detach() wrote alone; *out is all zeros before the first time. A thread may end when it has detached.
+ * Attached, it is ended by demi_exit() as ever. ENOSYS: this thread has none. EBUSY: called by a task. EEXIST: this
+ * thread has one. */
+struct demi_detached {
+    void *runtime, *heap; /* the library's */
+};
+int demi_detach(struct demi_detached *out);
+int demi_attach(const struct demi_detached *d);
+
+/* Sends what was pushed, as each wait does before all else. */
+int demi_flush(void);
+
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
 /* A heap every byte of which the devices of the process can reach. demi_free() at any time: a pinned object is reused

@@ -65,6 +65,12 @@ int life_begin(struct runtime *rt)
     return 0;
 }
 
+void life_leave(struct runtime *rt)
+{
+    pthread_once(&once, process_start);
+    if (!key_error && pthread_getspecific(key) == rt) pthread_setspecific(key, NULL);
+}
+
 /* One that did not begin here (a simulated host's) may be the first that the process ends: without a key of ours, what
  * is set would be somebody else's first one. */
 void life_end(struct runtime *rt)
