@@ -143,7 +143,10 @@ int sock_connect(struct queue *q, struct op *op, const struct sockaddr *addr, so
     int err = address_check(addr, size, s->domain);
     if (err) return err;
     struct op_table *ops = &q->rt->ops;
-    if (!connect(s->watch.fd, addr, size)) {
+    int failed = connect(s->watch.fd, addr, size);
+    /* After an attempt that failed the kernel tells the next one so, once. */
+    if (failed && errno == ECONNABORTED) failed = connect(s->watch.fd, addr, size);
+    if (!failed) {
         err = connected(s);
         if (err) return err;
         op_complete_plain(ops, op, 0);
