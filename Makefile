@@ -121,6 +121,9 @@ FUZZERS  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_C))
 FUZZ_MAIN ?= $(B)/obj/tests/fuzz/replay.c.o
 PACKETS_C := $(sort $(wildcard tests/packets/runner/*.c))
 PACKETS   := $(B)/packets/run
+# What LD_PRELOAD loads under programs that know nothing of us: the library, its own calls renamed, under the shim.
+SHIM_C    := $(filter-out %_test.c,$(call find_c,shim))
+SHIM_SO   := $(B)/libdemi-shim.so
 # What packetdrill loads: the runner's host under its table of calls.
 PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
 PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/host*.c) \
@@ -130,7 +133,7 @@ PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(LIB_A) $(LIB_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER) $(CHECKS)) $(EXAMPLES) $(TOOLS)
+all: $(LIB_A) $(LIB_SO) $(SHIM_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER) $(CHECKS)) $(EXAMPLES) $(TOOLS)
 
 $(B)/obj/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -164,6 +167,23 @@ $(LIB_SO): $(LIB_O) demi/libdemikernel.map
 ifeq ($(VARIANT),release)
 $(call obj,$(TEST_C) $(FUZZ_C)): ALL_CFLAGS += -O1
 endif
+
+$(B)/obj/shim/demikernel.o: $(LIB_O) shim/own.syms
+	@mkdir -p $(@D)
+	$(Q)$(LD) -r -o $@ $(LIB_O) && \
+	    $(OBJCOPY) --wildcard --keep-global-symbol='demi_*' --redefine-syms=shim/own.syms $@
+
+$(SHIM_SO): $(call obj,$(SHIM_C)) $(B)/obj/shim/demikernel.o shim/libdemi-shim.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libdemi-shim.so -Wl,-z,nodelete -Wl,--version-script=shim/libdemi-shim.map \
+	    $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB_LDLIBS)
+
+# What tests/shim runs with and without it: a program that knows nothing of us.
+SHIM_CONFORM := $(B)/shim/conform
+$(SHIM_CONFORM): $(wildcard tests/shim/*.c tests/shim/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Wno-unused-result $(WERROR) -I. $(filter -fsanitize%,$(OPT)) -o $@ $(filter %.c,$^) -lpthread
 
 $(call obj,libos/disk/ring.c libos/disk/ring_check_test.c): ALL_CFLAGS += $(if $(call has,liburing),-DDISK_URING=1)
 
@@ -278,7 +298,7 @@ $(PACKETDRILL_SO): $(call obj,$(PACKETDRILL_C)) $(STACK_O)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-tests: all $(TESTS) $(FUZZERS) $(PACKETS) $(PACKETDRILL_SO)
+tests: all $(TESTS) $(FUZZERS) $(PACKETS) $(PACKETDRILL_SO) $(SHIM_CONFORM)
 # What can be linked of it is seen by another compiler's build: this leaves out the tests' 200 links.
 compiled: all $(call obj,$(TEST_C) $(FUZZ_C) $(PACKETS_C) $(PACKETDRILL_C))
 tools: $(TOOLS)
