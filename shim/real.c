@@ -2,9 +2,9 @@
  *
  * The next library's calls, and the door through which our own library goes to them.
  *
- * The library's objects are linked into the shim with their calls renamed (own.syms: close is own_close there), so that
- * what it asks of the kernel never comes back to us. The descriptors it opens are moved up, out of the program's way: its
- * own are the lowest free ones, as it expects, and a program that closes all it knows does not close ours.
+ * The library's objects are linked into the shim with their calls renamed (own.syms: close is own_new_close there), so
+ * that what it asks of the kernel never comes back to us. The descriptors it opens are moved up, out of the program's
+ * way: its own are the lowest free ones, as it expects, and a program that closes all it knows does not close ours.
  */
 #include "shim/real.h"
 

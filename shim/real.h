@@ -2,11 +2,11 @@
  *
  * The calls that the shim stands in front of, as the next library has them (libc, or another preload).
  *
- * All are looked up in one pass at the first call of any of them, which may come before our constructor, and no lock is
- * held over it: two threads that are first at once look up the same and write the same.
+ * All are looked up in one pass at the first call of any of them, which may come before our constructor, and no lock
+ * is held over it: two threads that are first at once look up the same and write the same.
  *
- * A wrapper is a function of ours under libc's name. Its C name is call_NAME, since headers declare some of libc's names
- * with types that no definition can have (transparent unions) or under another symbol (fcntl64).
+ * A wrapper is a function of ours under libc's name. Its C name is call_NAME, since headers declare some of libc's
+ * names with types that no definition can have (transparent unions) or under another symbol (fcntl64).
  */
 #ifndef SHIM_REAL_H
 #define SHIM_REAL_H

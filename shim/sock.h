@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sockets of ours: how they begin, what completes on them, and reading and writing. All under the engine's lock, and all
- * return a result or -errno. A call that waits gives the lock up meanwhile.
+ * Sockets of ours: how they begin, what completes on them, and reading and writing. All under the engine's lock, and
+ * all return a result or -errno. A call that waits gives the lock up meanwhile.
  */
 #ifndef SHIM_SOCK_H
 #define SHIM_SOCK_H

@@ -5,8 +5,8 @@
  * A pop is outstanding on every connection that has room for what it brings: so readiness is known without asking, and
  * the end of a stream is seen behind bytes that the program has not read. What came lies in f->in until it is read.
  *
- * A write is copied by the library and leaves at once. When more than SO_SNDBUF waits the program has to wait, until half
- * of it has left.
+ * A write is copied by the library and leaves at once. When more than SO_SNDBUF waits the program has to wait, until
+ * half of it has left.
  */
 #include "shim/engine.h"
 #include "shim/log.h"
