@@ -174,8 +174,8 @@ size_t heap_purge_blocks(uint32_t least, size_t max_chunks);
 /* For tests. The set of regions of this thread; made on first use. NULL: out of memory. */
 struct region_set *heap_regions(void);
 
-/* Takes the heap off this thread, which has none afterwards and may end, and gives it to whoever attaches it: one thread
- * at a time. before: what the last detaching gave, or NULL. NULL: there is no memory for one. */
+/* Takes the heap off this thread, which has none afterwards and may end, and gives it to whoever attaches it: one
+ * thread at a time. before: what the last detaching gave, or NULL. NULL: there is no memory for one. */
 void *heap_detach(void *before);
 void heap_attach(void *detached);
 

@@ -2,9 +2,9 @@
  *
  * See engine.h.
  *
- * The runtime belongs to whoever has the lock: attaching and detaching are two pointers of the thread each. A driver that
- * sleeps has armed the runtime (demi_event_fd()); whoever turns or flushes it meanwhile disarms it, and arms it again on
- * its way out.
+ * The runtime belongs to whoever has the lock: attaching and detaching are two pointers of the thread each. A driver
+ * that sleeps has armed the runtime (demi_event_fd()); whoever turns or flushes it meanwhile disarms it, and arms it
+ * again on its way out.
  *
  * A device that can only be polled is polled by the driver with the lock, which it gives up whenever somebody wants it.
  * Signals are held back then but for a moment in each round, since nothing else would tell of a handler that has run.

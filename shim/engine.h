@@ -5,9 +5,9 @@
  * There is one runtime, and whichever thread calls turns it, under one lock: a program of one thread never waits for
  * it and never changes threads. README.md says why not a thread of its own.
  *
- * A thread that has to wait becomes the driver, if there is none: it sleeps on the runtime's event descriptor (or polls,
- * where the device can only be polled) without the lock. Others that wait sleep on a descriptor of their own, which
- * whoever brings what they wait for writes to. A driver that has what it wanted wakes one of them to drive on.
+ * A thread that has to wait becomes the driver, if there is none: it sleeps on the runtime's event descriptor (or
+ * polls, where the device can only be polled) without the lock. Others that wait sleep on a descriptor of their own,
+ * which whoever brings what they wait for writes to. A driver that has what it wanted wakes one of them to drive on.
  */
 #ifndef SHIM_ENGINE_H
 #define SHIM_ENGINE_H
@@ -56,8 +56,8 @@ void shim_wake(struct shim_sleeper *s);
 struct shim_sleeper *shim_sleeper(void); /* this thread's, not woken */
 void shim_link_add(struct list *head, struct shim_link *l, struct shim_sleeper *s);
 
-/* Sleeps until s is woken, one of kfds[0 … n) has events, deadline_ns has passed, or a signal was handled. kfds has room
- * for two more. The lock is given up meanwhile. 0: look again; -ETIMEDOUT, -EINTR. */
+/* Sleeps until s is woken, one of kfds[0 … n) has events, deadline_ns has passed, or a signal was handled. kfds has
+ * room for two more. The lock is given up meanwhile. 0: look again; -ETIMEDOUT, -EINTR. */
 int shim_sleep(struct shim_sleeper *s, struct pollfd *kfds, unsigned n, uint64_t deadline_ns, const sigset_t *mask);
 /* After the last sleep of a call: somebody else drives on. */
 void shim_awake(struct shim_sleeper *s);

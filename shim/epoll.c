@@ -9,12 +9,13 @@
  *              --ready--> shim_item                     those to be looked at by the next wait
  *
  * An item is put on the ready list when something happens to its file and it asked for that, and by ADD and MOD when it
- * is there already. A wait takes from the front, asks the file what is true now, and leaves out what is no longer. Level:
- * it goes to the back of the list as long as it is true. Edge: it leaves. Oneshot: it leaves and is deaf until MOD.
+ * is there already. A wait takes from the front, asks the file what is true now, and leaves out what is no longer.
+ * Level: it goes to the back of the list as long as it is true. Edge: it leaves. Oneshot: it leaves and is deaf until
+ * MOD.
  *
  * Who looks at a set from outside (another set, poll(), a thread that was in the kernel's wait when the first socket of
- * ours came) sees the kernel's half only. For them there is a ring: an eventfd in that half, raised as long as the ready
- * list is not empty. A wait of ours leaves it out.
+ * ours came) sees the kernel's half only. For them there is a ring: an eventfd in that half, raised as long as the
+ * ready list is not empty. A wait of ours leaves it out.
  */
 #include "shim/epoll.h"
 

@@ -2,9 +2,9 @@
  *
  * See fds.h.
  *
- * What the library keeps for itself lies from the program's soft limit of descriptors on, which is raised for it: so the
- * program's numbers stay the lowest free ones and as many as it may have had. Those numbers are marked, and the program
- * cannot close them by closing everything.
+ * What the library keeps for itself lies from the program's soft limit of descriptors on, which is raised for it: so
+ * the program's numbers stay the lowest free ones and as many as it may have had. Those numbers are marked, and the
+ * program cannot close them by closing everything.
  *
  * A child of vfork() runs in our memory: what it closes or doubles is its own, and nothing here changes for it.
  */

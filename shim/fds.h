@@ -6,8 +6,8 @@
 #ifndef SHIM_FDS_H
 #define SHIM_FDS_H
 
-/* Moves a descriptor that a call has just made (or its -1) up, out of the program's way, with close-on-exec. Where there
- * is no room above it stays where it is. */
+/* Moves a descriptor that a call has just made (or its -1) up, out of the program's way, with close-on-exec. Where
+ * there is no room above it stays where it is. */
 int fds_hide(int fd);
 void fds_close_hidden(int fd);
 

@@ -45,8 +45,8 @@ void shim_file_name(struct shim_file *f, int fd)
     __atomic_store_n(&shim_table[fd], f, __ATOMIC_RELEASE);
 }
 
-/* Unread bytes that the library OS has handed to us already: the peer hears of a reset, as it would of a kernel that has
- * them still (RFC 2525 2.17). */
+/* Unread bytes that the library OS has handed to us already: the peer hears of a reset, as it would of a kernel that
+ * has them still (RFC 2525 2.17). */
 static void close_queue(struct shim_file *f)
 {
     if (f->qd < 0) return;

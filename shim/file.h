@@ -14,7 +14,7 @@
  *
  *     NEW --bind--> NEW (bound) --listen--> LISTENER
  *      |               |
- *      `---connect-----+--> STREAM (connecting, then connected)    each may turn out to be the kernel's instead (route.h)
+ *      `---connect-----+--> STREAM (connecting, then connected)    each may be the kernel's instead (route.h)
  *     NEW of datagrams: DGRAM at bind, connect, or the first send
  *
  * Numbers count; a file ends with its last number, as soon as no thread sleeps for it (holds) and no operation is

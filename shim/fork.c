@@ -5,7 +5,7 @@
  * The library forgets the parent's runtime, and the child starts one of its own when it needs it. What it inherited:
  *
  *     a socket that was not decided yet      goes on as it was
- *     on kernel sockets (posix, uring)       is the kernel's from here on, under its number: the shadow is the very socket
+ *     on kernel sockets (posix, uring)       is the kernel's from here on under its number: the shadow is that socket
  *     on any other library OS                is dead: reads and writes are ECONNRESET, and poll says so
  *     an epoll set                           is the kernel's half alone
  *

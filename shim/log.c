@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See log.h. Lines are written with one call each, on a descriptor opened for it: nothing is kept open in a process whose
- * descriptors are its own.
+ * See log.h. Lines are written with one call each, on a descriptor opened for it: nothing is kept open in a process
+ * whose descriptors are its own.
  */
 #include "shim/log.h"
 

@@ -2,9 +2,9 @@
  *
  * poll, ppoll, select and pselect over both worlds, in one sleep.
  *
- * A call without a socket of ours goes to the kernel as it came. Otherwise ours are asked, the kernel's are polled beside
- * them, and the thread sleeps for all at once (shim_sleep()). select() is turned into poll(); what it calls readable and
- * writable are the kernel's own sets of poll's bits.
+ * A call without a socket of ours goes to the kernel as it came. Otherwise ours are asked, the kernel's are polled
+ * beside them, and the thread sleeps for all at once (shim_sleep()). select() is turned into poll(); what it calls
+ * readable and writable are the kernel's own sets of poll's bits.
  */
 #include "shim/engine.h"
 #include "shim/epoll.h"
