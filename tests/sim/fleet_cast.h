@@ -55,8 +55,9 @@ static inline bool wait_told(struct fleet *f, struct link *l, int64_t n)
     return true;
 }
 
-/* One number more; false: it was not answered as it should. */
-static inline bool count_on(struct fleet *f, struct link *l, int64_t n)
+/* One number more; false: it was not answered as it should. It follows the one before it if nobody was promoted since:
+ * who was deposed and promoted again between two of them has another's number, and has closed no connection. */
+static inline bool count_on(struct fleet *f, struct link *l, int64_t n, unsigned promotions)
 {
     struct text cmd = {0};
     int64_t expires_ms = (int64_t)demi_wall_us() / 1000 + EXPIRES_MS;
@@ -72,6 +73,7 @@ static inline bool count_on(struct fleet *f, struct link *l, int64_t n)
     for (int i = 0; i < 5 && r.p; i++) r = link_reply(l);
     if (!r.p || r.p[0] != '*' || r.p[1] != '4') return false; /* it is none any more, or has gone */
     f->writes++;
+    if (f->promotions != promotions) return false;
     if (!flush) CHECK_EQUAL(f->w, strtoll(r.p + 5, NULL, 10), n);
     if (n > f->told) f->told = n;
     return wait_told(f, l, n);
@@ -81,12 +83,13 @@ static inline bool count_on(struct fleet *f, struct link *l, int64_t n)
 static inline void count_at(struct fleet *f, int primary)
 {
     struct link l;
+    unsigned promotions = f->promotions;
     if (open_at(&l, f->w, &f->nodes[primary])) {
         struct bytes r = ask(&l, "GET n");
         int64_t n = bulk_or_zero(r);
         bool fine = r.p && r.p[0] == '$';
         while (fine && f->primary == primary && !f->rest && !f->over) {
-            fine = count_on(f, &l, ++n);
+            fine = count_on(f, &l, ++n, promotions);
             sleep_ns(rng_below(&f->rng, MS(25)));
         }
     }
