@@ -233,6 +233,7 @@ NVME_DOUBLE_O := $(call obj,tests/nvme/double.c)
 NVME_TESTS    := $(filter $(B)/tests/tests/nvme/%,$(TESTS))
 $(NVME_TESTS): TEST_O = $(NVME_DOUBLE_O)
 $(NVME_TESTS): $(NVME_DOUBLE_O)
+$(B)/tests/tests/nvme/log_test: LDFLAGS += -Wl,--wrap=nvme_port_open
 
 # Tests that stand between a file and its library, or between two files.
 $(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit

@@ -6,6 +6,7 @@
 
 #include "libos/disk/disk.h"
 #include "libos/log/log.h"
+#include "libos/nvme/devices.h"
 #include "libos/runtime/memq.h"
 
 #include <fcntl.h>
@@ -80,13 +81,19 @@ static int file_libos(struct runtime *rt, struct libos **out)
 
 static bool is_log(const char *path) { return !strncmp(path, ALOG_SCHEME, strlen(ALOG_SCHEME)); }
 
-/* A log stands on a file of the libOS that has those. */
+static int nvme_libos(struct runtime *rt, struct libos **out)
+{
+    return rt->time.idle ? -ENOTSUP
+                         : runtime_get_libos(rt, &nvme_libos_ops, out); /* hardware knows no simulated time */
+}
+
+/* A log stands on a file of the libOS that has those, or on a controller of NVMe. */
 static int start_log(struct runtime *rt, const char *path, int flags, mode_t mode, struct op *op, struct queue **out)
 {
-    struct libos *files, *logs;
-    int err = file_libos(rt, &files);
+    struct libos *below, *logs;
+    int err = alog_is_on_nvme(path) ? nvme_libos(rt, &below) : file_libos(rt, &below);
     if (!err) err = runtime_get_libos(rt, &alog_libos_ops, &logs);
-    return err ? err : alog_open(logs, files, path, flags, mode, op, out);
+    return err ? err : alog_open(logs, below, path, flags, mode, op, out);
 }
 
 /* What opening a log waits for takes more than one call, and other work of this thread goes on meanwhile. */

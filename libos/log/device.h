@@ -47,9 +47,10 @@ struct alog_batch {
 struct alog_device {
     struct list link; /* in alog_libos.devices */
     struct alog_libos *home;
-    struct libos *files;
+    struct libos *below; /* has files; or controllers of NVMe */
     struct alog_co *co;
-    struct queue *file; /* off the table; NULL: not open */
+    struct queue *file; /* off the table; NULL: not open, or on NVMe */
+    struct nvme_device *nvme;
     struct blockdev *dev;
     struct alog_store store;
     struct alog_image im;

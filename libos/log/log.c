@@ -6,6 +6,7 @@
 
 #include "alloc/base/assert.h"
 #include "libos/log/device.h"
+#include "libos/nvme/devices.h"
 #include "libos/runtime/runtime.h"
 
 #include <errno.h>
@@ -69,7 +70,8 @@ static void alog_stop(struct libos *base)
         struct alog_device *d = list_entry(it, struct alog_device, link);
         list_remove(&d->link);
         wheel_stop(&base->rt->wheel, &d->delay);
-        if (d->dev) d->dev->ops->close(d->dev);
+        if (d->dev && d->file)
+            d->dev->ops->close(d->dev); /* a controller is its libOS's to end, and that may be gone */
         if (d->file) d->file->ops->close(d->file);
         alog_co_drop(d->co);
     }
@@ -111,7 +113,7 @@ static void device_ended(void *arg)
     free(d);
 }
 
-static int device_get(struct alog_libos *l, struct libos *files, const char *path, size_t n, struct alog_device **out)
+static int device_get(struct alog_libos *l, struct libos *below, const char *path, size_t n, struct alog_device **out)
 {
     list_for_each(it, &l->devices)
     {
@@ -124,7 +126,7 @@ static int device_get(struct alog_libos *l, struct libos *files, const char *pat
     if (!d) return -ENOMEM;
     memcpy(d->path, path, n);
     d->home = l;
-    d->files = files;
+    d->below = below;
     list_init(&d->opens);
     list_init(&d->calls);
     int err = alog_co_new(&d->co, &l->cos, alog_device_main, device_ended, d);
@@ -138,7 +140,13 @@ static int device_get(struct alog_libos *l, struct libos *files, const char *pat
     return 0;
 }
 
-int alog_open(struct libos *base, struct libos *files, const char *path, int flags, unsigned mode, struct op *op,
+bool alog_is_on_nvme(const char *path)
+{
+    static const char scheme[] = ALOG_SCHEME NVME_SCHEME;
+    return !strncmp(path, scheme, sizeof scheme - 1);
+}
+
+int alog_open(struct libos *base, struct libos *below, const char *path, int flags, unsigned mode, struct op *op,
               struct queue **out)
 {
     struct alog_libos *l = (struct alog_libos *)base;
@@ -151,7 +159,7 @@ int alog_open(struct libos *base, struct libos *files, const char *path, int fla
     if (!err) err = alog_queue_new(l, &q);
     if (err) return err;
     struct alog_device *d;
-    err = device_get(l, files, path, n, &d);
+    err = device_get(l, below, path, n, &d);
     if (err) {
         queue_remove(&q->q);
         alog_queue_free(q, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Append logs as queues (Demikernel's cattree). A device is a file or a block device with up to ALOG_LOGS_MAX named
+ * Append logs as queues (Demikernel's cattree). A device is a file, a block device or a namespace of NVMe with up to ALOG_LOGS_MAX named
  * logs; "log:PATH" is the log "main" of the one at PATH, "log:PATH#NAME" another.
  *
  * A push appends one record, and completes when it has its place, in order, or (O_DSYNC at open, DEMI_PUSH_DURABLE)
@@ -18,9 +18,12 @@
 
 extern const struct libos_ops alog_libos_ops;
 
-/* As libos_ops.open, with an operation; files: the libOS that has the device's file. What is started on the queue
- * before op has ended fails with EBUSY. -EINVAL: the name. -ENAMETOOLONG, -ENOMEM. */
-int alog_open(struct libos *l, struct libos *files, const char *path, int flags, unsigned mode, struct op *op,
+/* Whether the device of a path, its scheme included, is a controller of NVMe: "log:nvme:0000:01:00.0#NAME". */
+bool alog_is_on_nvme(const char *path);
+
+/* As libos_ops.open, with an operation; below: the libOS that has the device's file, or its controller. What is started
+ * on the queue before op has ended fails with EBUSY. -EINVAL: the name. -ENAMETOOLONG, -ENOMEM. */
+int alog_open(struct libos *l, struct libos *below, const char *path, int flags, unsigned mode, struct op *op,
               struct queue **out);
 
 #endif

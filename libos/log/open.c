@@ -8,6 +8,7 @@
 
 #include "alloc/base/assert.h"
 #include "libos/log/filedev.h"
+#include "libos/nvme/devices.h"
 #include "libos/runtime/runtime.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@ static int open_queue(struct alog_device *d, const char *path, int flags, unsign
     struct alog_await a;
     struct op *op = alog_await_begin(&a, &d->home->cos, DEMI_OPC_SYNC, NULL);
     if (!op) return -ENOMEM;
-    int err = d->files->ops->open(d->files, path, flags, mode, op, out);
+    int err = d->below->ops->open(d->below, path, flags, mode, op, out);
     if (!err) queue_remove(*out); /* it is ours alone, and is not closed with the program's */
     else *out = NULL;
     return alog_await_end(&a, &d->home->cos, err, NULL);
@@ -208,16 +209,56 @@ static int load(struct alog_device *d, uint64_t size, bool is_block)
     return err;
 }
 
-int alog_open_file(struct alog_device *d, void (*news)(void *arg))
+/* --- a controller of NVMe ----------------------------------------------------------------------------------------- */
+
+static int open_nvme(struct alog_device *d)
+{
+    struct alog_await a;
+    char why[NVME_WHY_SIZE] = "";
+    struct op *op = alog_await_begin(&a, &d->home->cos, DEMI_OPC_SYNC, NULL);
+    if (!op) return -ENOMEM;
+    int err = nvme_open(d->below, d->path + strlen(NVME_SCHEME), op, &d->nvme, why);
+    err = alog_await_end(&a, &d->home->cos, err, NULL);
+    if (err) snprintf(d->im.why, sizeof d->im.why, "%.*s", (int)sizeof d->im.why - 1, why);
+    if (err) return err;
+    d->dev = nvme_blockdev(d->nvme);
+    const struct blockdev_caps *caps = &d->dev->caps;
+    if (caps->block <= ALOG_BLOCK && caps->request_max >= ALOG_BLOCK && caps->size >= ALOG_BLOCK) return 0;
+    snprintf(d->im.why, sizeof d->im.why, "blocks of %u and requests of %u bytes do not do", caps->block,
+             caps->request_max);
+    return -EINVAL;
+}
+
+static int close_nvme(struct alog_device *d)
+{
+    struct alog_await a;
+    struct nvme_device *nvme = d->nvme;
+    d->nvme = NULL;
+    nvme_blockdev(nvme)->news = NULL;
+    struct op *op = alog_await_begin(&a, &d->home->cos, DEMI_OPC_CLOSE, NULL);
+    if (!op) return -ENOMEM; /* its libOS ends it with itself */
+    nvme_close(nvme, op);
+    return alog_await_end(&a, &d->home->cos, 0, NULL);
+}
+
+/* --- either ------------------------------------------------------------------------------------------------------- */
+
+static int open_blocks(struct alog_device *d, uint64_t *size, bool *is_block)
 {
     /* O_NONBLOCK: a FIFO would wait for its writer, which may never come; see measure(). */
     int flags = (d->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_NONBLOCK | (d->flags & O_CREAT);
-    uint64_t size = 0;
-    bool is_block;
     int err = open_queue(d, d->path, flags, d->mode, &d->file);
     if (!err) err = lock_file(d);
-    if (!err) err = measure(d, &size, &is_block);
-    if (!err) err = filedev_open(&d->dev, d->file, size);
+    if (!err) err = measure(d, size, is_block);
+    return err ? err : filedev_open(&d->dev, d->file, *size);
+}
+
+int alog_open_file(struct alog_device *d, void (*news)(void *arg))
+{
+    uint64_t size = 0;
+    bool is_block = true, on_nvme = !strncmp(d->path, NVME_SCHEME, strlen(NVME_SCHEME));
+    int err = on_nvme ? open_nvme(d) : open_blocks(d, &size, &is_block);
+    if (!err && on_nvme) size = d->dev->caps.size & ~(uint64_t)(ALOG_BLOCK - 1);
     if (!err) {
         d->dev->news = news;
         d->dev->arg = d;
@@ -241,6 +282,6 @@ void alog_close_file(struct alog_device *d, int *err)
     d->dev = NULL;
     struct queue *file = d->file;
     d->file = NULL;
-    int wrong = file ? close_queue(d, file) : 0;
+    int wrong = file ? close_queue(d, file) : d->nvme ? close_nvme(d) : 0;
     if (!*err) *err = wrong;
 }

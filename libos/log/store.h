@@ -34,12 +34,17 @@ static inline int alog_flush(struct alog_store *s)
     return s->run(s, &(struct blockdev_request){.verb = BLOCKDEV_FLUSH}, 1);
 }
 
-/* A store over a descriptor, by calls that block. */
+/* A store over a descriptor, by calls that block; or over a controller of NVMe, which is polled. */
 struct alog_plain {
     struct alog_store store;
     int fd;
+    struct alog_nvme *nvme; /* NULL: a descriptor */
 };
 /* size: of the file or device. */
 void alog_plain_init(struct alog_plain *p, int fd, uint64_t size);
+/* where: "0000:01:00.0", or with "/NAMESPACE". -errno, with why in a line of NVME_WHY_SIZE. */
+int alog_plain_open_nvme(struct alog_plain *p, const char *where, char *why);
+/* Shuts the controller down. */
+void alog_plain_close_nvme(struct alog_plain *p);
 
 #endif

@@ -159,6 +159,7 @@ static int hear_deleted(struct nvme *v)
 {
     uint64_t wait = v->facts.shutdown_ns ? v->facts.shutdown_ns + NVME_LOOK_NS : NVME_SHUTDOWN_NS;
     v->state = NVME_SHUTTING;
+    v->next_look = v->now;
     v->deadline = v->now + (wait < NVME_SHUTDOWN_MOST ? wait : NVME_SHUTDOWN_MOST);
     nvme_write32(v, NVME_CC, (nvme_read32(v, NVME_CC) & ~NVME_CC_SHN_MASK) | NVME_CC_SHN);
     return 0;
@@ -190,6 +191,7 @@ void nvme_ask(struct nvme *v)
 void nvme_leave(struct nvme *v)
 {
     v->state = NVME_LEAVING;
+    v->next_look = v->now;
     v->step = leave_steps;
     ask_step(v);
 }

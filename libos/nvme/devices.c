@@ -96,8 +96,7 @@ static void on_interrupt(struct fd_watch *w, uint32_t events)
     nvme_interrupted(container_of(w, struct nvme_device, watch)->v);
 }
 
-/* "0000:01:00.0/2": the address goes to address[16]. */
-static int split_where(const char *where, char address[16], uint32_t *nsid, char *why)
+int nvme_split_where(const char *where, char address[NVME_ADDRESS_SIZE], uint32_t *nsid, char *why)
 {
     const char *slash = strchr(where, '/');
     size_t n = slash ? (size_t)(slash - where) : strlen(where);
@@ -105,9 +104,9 @@ static int split_where(const char *where, char address[16], uint32_t *nsid, char
     unsigned long number = 1;
     errno = 0;
     if (slash) number = strtoul(slash + 1, &end, 10);
-    if (n && n < 16 && (!slash || (slash[1] >= '0' && slash[1] <= '9' && !*end && !errno)) && number > 0 &&
-        number < UINT32_MAX) {
-        snprintf(address, 16, "%.*s", (int)n, where);
+    if (n && n < NVME_ADDRESS_SIZE && (!slash || (slash[1] >= '0' && slash[1] <= '9' && !*end && !errno)) &&
+        number > 0 && number < UINT32_MAX) {
+        snprintf(address, NVME_ADDRESS_SIZE, "%.*s", (int)n, where);
         *nsid = (uint32_t)number;
         return 0;
     }
@@ -150,10 +149,10 @@ static int device_begin(struct nvme_device *d, const char *address, uint32_t nsi
 int nvme_open(struct libos *base, const char *where, struct op *op, struct nvme_device **out, char *why)
 {
     struct nvme_libos *l = (struct nvme_libos *)base;
-    char address[16];
+    char address[NVME_ADDRESS_SIZE];
     uint32_t nsid;
     why[0] = 0;
-    int err = split_where(where, address, &nsid, why);
+    int err = nvme_split_where(where, address, &nsid, why);
     if (err) return err;
     struct nvme_device *d = calloc(1, sizeof *d);
     if (!d) return -ENOMEM;

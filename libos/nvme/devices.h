@@ -13,12 +13,15 @@
 #include "libos/nvme/port.h"
 #include "libos/runtime/libos.h"
 
-#define NVME_SCHEME "nvme:"
+#define NVME_SCHEME       "nvme:"
+#define NVME_ADDRESS_SIZE 16
 
 extern const struct libos_ops nvme_libos_ops;
 
 struct nvme_device;
 
+/* "0000:01:00.0/2": an address and the number of a namespace, which is 1 where none is named. -EINVAL with why. */
+int nvme_split_where(const char *where, char address[NVME_ADDRESS_SIZE], uint32_t *nsid, char *why);
 /* where: "0000:01:00.0", or "0000:01:00.0/2" for another namespace than the first. Refused at once: -errno with why.
  * Else op ends when the device can be used, or with an error and why; *out has to be closed in either case, and why to
  * be there until op has ended. */

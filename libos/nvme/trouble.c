@@ -11,8 +11,9 @@
  * from then on, whatever it still does.
  *
  * A reset by CC.EN is no loss of power, and what has completed is in a volatile cache as before (7.3.2 says nothing of
- * it, Linux's driver counts on it, too). A fatal error is another thing: it may be the firmware's crash. So after
- * CSTS.CFS with writes that were not flushed the next FLUSH fails, and whoever wanted it knows.
+ * it, Linux's driver counts on it, too). A fatal error is another thing: it may be the firmware's crash; and who is not
+ * ready any more without having been told so may have been without power. So after CSTS.CFS or CSTS.RDY = 0, with writes
+ * that were not flushed, the next FLUSH fails, and whoever wanted it knows.
  */
 #include "libos/nvme/nvme.h"
 
@@ -77,7 +78,8 @@ void nvme_reset(struct nvme *v, const char *why)
     v->resets_left--;
     v->counters->resets++;
     nvme_tell(v, "%s: it is reset, %u requests go on after that", why, v->busy_count);
-    if (status & NVME_CSTS_CFS && v->base.caps.volatile_cache && v->written != v->flushed) v->doubtful = true;
+    bool by_itself = v->state == NVME_LIVE && (status & (NVME_CSTS_CFS | NVME_CSTS_RDY)) != NVME_CSTS_RDY;
+    if (by_itself && v->base.caps.volatile_cache && v->written != v->flushed) v->doubtful = true;
     nvme_stop(v);
 }
 

@@ -412,6 +412,7 @@ static void start(struct nvme_double *d)
 {
     uint32_t aqa = get(d, NVME_AQA);
     d->said.enables++;
+    for (unsigned n = 0; n < 4; n++) put(d, bell(d, n), 0);
     if ((d->cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK)) != NVME_CC_ENTRIES || (aqa & 0xfff) != aqa >> 16) d->said.misuses++;
     pthread_mutex_lock(&d->lock);
     d->is_cut = false;

@@ -609,6 +609,20 @@ static void test_a_fatal_error_makes_the_next_flush_fail_once(void **state)
     end();
 }
 
+static void test_a_controller_that_lost_its_power_makes_the_next_flush_fail(void **state)
+{
+    struct buf *b = bytes_new(4096, 2);
+    begin(&plain);
+    write_pattern(0, 4096, 1, 0);
+    double_cut_power(d, 1);
+    assert_int_equal(post(1, BLOCKDEV_WRITE, 8192, b, 4096, BLOCKDEV_DURABLE), 1);
+    assert_int_equal(wait_word(1), 0); /* after a reset */
+    assert_int_equal(do_one(BLOCKDEV_FLUSH, 0, NULL, 0, 0), EIO);
+    assert_int_equal(counters.cache_lost, 1);
+    buf_unref(b);
+    end();
+}
+
 static void test_a_device_that_has_gone(void **state)
 {
     struct buf *b = bytes_new(4096, 1);
@@ -713,6 +727,7 @@ int main(void)
         cmocka_unit_test(test_a_second_answer_is_no_harm),
         cmocka_unit_test(test_who_lies_for_ever_is_given_up),
         cmocka_unit_test(test_a_fatal_error_makes_the_next_flush_fail_once),
+        cmocka_unit_test(test_a_controller_that_lost_its_power_makes_the_next_flush_fail),
         cmocka_unit_test(test_a_device_that_has_gone),
         cmocka_unit_test(test_admin_commands_without_an_answer),
         cmocka_unit_test(test_events_are_told_one_a_second),

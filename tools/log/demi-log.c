@@ -5,6 +5,7 @@
  */
 #include "alloc/buf.h"
 #include "libos/log/reader.h"
+#include "libos/nvme/devices.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,11 +34,24 @@ static int say(const struct opened *o, const char *what, int err)
     return 1;
 }
 
+/* A namespace is one more block device; whoever else has it, has it alone. */
+static int open_nvme(struct opened *o, const char *where)
+{
+    char why[NVME_WHY_SIZE] = "";
+    int err = alog_plain_open_nvme(&o->plain, where, why);
+    if (err) return say(o, why, why[0] ? 0 : -err);
+    o->fd = -1;
+    o->is_block = true;
+    o->size = o->plain.store.size;
+    return 0;
+}
+
 static int open_path(struct opened *o, const char *path, int flags)
 {
     struct stat st;
     memset(o, 0, sizeof *o);
     o->path = path;
+    if (!strncmp(path, NVME_SCHEME, strlen(NVME_SCHEME))) return open_nvme(o, path + strlen(NVME_SCHEME));
     o->fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0600); /* a FIFO has no end, and may have no beginning */
     if (o->fd < 0 || fstat(o->fd, &st)) return say(o, "", errno);
     if (flock(o->fd, ((flags & O_ACCMODE) == O_RDONLY ? LOCK_SH : LOCK_EX) | LOCK_NB))
@@ -69,7 +83,8 @@ static int open_device(struct opened *o, const char *path, int flags, unsigned *
 static void close_device(struct opened *o)
 {
     alog_image_fini(&o->im);
-    close(o->fd);
+    if (o->plain.nvme) alog_plain_close_nvme(&o->plain);
+    else close(o->fd);
 }
 
 static const char *name_of(const struct opened *o, const struct alog_log *log)
@@ -141,7 +156,7 @@ static int create(int argc, char **argv)
     int err = o.is_block ? write_zeroes(&o, ALOG_START) : write_zeroes(&o, whole);
     if (!err) err = -alog_image_format(&o.im, &o.plain.store, whole, (uint32_t)segment);
     if (err) return say(&o, o.im.why, o.im.why[0] ? 0 : err);
-    if (fsync(o.fd)) return say(&o, "fsync", errno);
+    if (o.fd >= 0 && fsync(o.fd)) return say(&o, "fsync", errno);
     printf("%s: %u segments of %u bytes\n", path, o.im.super.segment_count, o.im.super.segment_bytes);
     close_device(&o);
     return 0;
