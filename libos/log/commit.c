@@ -348,6 +348,15 @@ static uint64_t trim_of(const struct alog_device *d, const struct alog_log *log)
     return trim > log->trim ? trim : log->trim;
 }
 
+/* What was asked to be trimmed is no more than what is durable: a truncate is complete when its trim point is written,
+ * and nothing less. */
+static bool may_trim(const struct alog_device *d)
+{
+    for (uint32_t i = 0; i < d->im.super.log_count; i++)
+        if (d->im.logs[i]->trim_wanted > d->im.logs[i]->durable) return false;
+    return true;
+}
+
 static int commit_super(struct alog_device *d)
 {
     uint64_t asked = d->super_asked;
@@ -374,7 +383,7 @@ void alog_commit(struct alog_device *d)
     if (d->sync_wanted) hold_for_company(d);
     int err = commit_records(d);
     if (!err) settle_all(d);
-    if (!err && d->super_wanted && !d->sync_wanted) {
+    if (!err && d->super_wanted && may_trim(d)) { /* if not, the next commit makes it durable */
         err = commit_super(d);
         if (!err) settle_all(d);
     }

@@ -264,6 +264,42 @@ static void test_a_full_device_has_room_again_when_its_front_is_cut(void **state
     close_log(qd);
 }
 
+/* The device as it is now, under another name, as a crash would leave it. */
+static void copy_device(const char *to)
+{
+    char *bytes = malloc(1 << 20);
+    int in = open(file, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(bytes && in >= 0 && out >= 0);
+    for (ssize_t n; (n = read(in, bytes, 1 << 20)) > 0;) assert_int_equal(write(out, bytes, (size_t)n), n);
+    OK(close(in));
+    OK(close(out));
+    free(bytes);
+}
+
+/* Also if the record it is about was accepted while a write was on its way, and has to follow in another. */
+static void test_a_trim_that_is_told_is_written(void **state)
+{
+    static const struct timespec no_time = {0, 0};
+    char other[80], other_path[96];
+    snprintf(other, sizeof other, "%s/copy", folder);
+    snprintf(other_path, sizeof other_path, "log:%s#one", other);
+    int qd = log_new(O_RDWR | O_CREAT), copy;
+    append(qd, "one", DEMI_PUSH_DURABLE);
+    for (int i = 0; i < 4; i++) {
+        demi_qresult_t qr;
+        demi_qtoken_t two = push_text(qd, "two", DEMI_PUSH_DURABLE);
+        bool is_out = demi_wait(&qr, two, &no_time) == ETIMEDOUT; /* on its way */
+        truncate_log(qd, append(qd, "three", 0));
+        copy_device(other);
+        OK(demi_open(&copy, other_path, O_RDWR, 0));
+        pop_text(copy, "three");
+        close_log(copy);
+        if (is_out) wait_ok(two, DEMI_OPC_PUSH);
+    }
+    close_log(qd);
+    OK(unlink(other));
+}
+
 static void test_logs_of_a_device_are_apart_and_queues_have_cursors_of_their_own(void **state)
 {
     int one = log_new(O_RDWR | O_CREAT), two, again;
@@ -441,6 +477,7 @@ int main(void)
         BOTH(test_a_sync_means_all_pushes_before_it),
         BOTH(test_long_records_and_many),
         BOTH(test_a_full_device_has_room_again_when_its_front_is_cut),
+        BOTH(test_a_trim_that_is_told_is_written),
         BOTH(test_logs_of_a_device_are_apart_and_queues_have_cursors_of_their_own),
         BOTH(test_who_has_it_is_told_and_who_comes_later_waits_for_nobody),
         BOTH(test_what_is_not_ours_is_not_touched),
