@@ -101,6 +101,7 @@ static int start(void)
         return -err;
     }
     engine.started = true;
+    demi_free(demi_malloc(1)); /* its heap is there, and has its handlers for fork() */
     shim_fork_started();
     shim_log("started: %s", demi_libos_name());
     return 0;

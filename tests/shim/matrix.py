@@ -228,7 +228,7 @@ print("done")
 
 def memcached(server, client):
     p = port()
-    it = server.start(need("memcached"), "-u", "nobody", "-l", server.address, "-p", p, "-t", "4")
+    it = server.start(need("memcached"), "-u", "root", "-l", server.address, "-p", p, "-t", "4")
     path = client.file("client.py", MEMCACHED)
     until(lambda: client.run(PYTHON, path, server.address, p) == b"done\n", it, server)
     return it
