@@ -232,8 +232,9 @@ $(B)/libdemikernel-%.so:
 NVME_DOUBLE_O := $(call obj,tests/nvme/double.c)
 NVME_TESTS    := $(filter $(B)/tests/tests/nvme/%,$(TESTS))
 $(NVME_TESTS): TEST_O = $(NVME_DOUBLE_O)
-$(NVME_TESTS): $(NVME_DOUBLE_O)
-$(B)/tests/tests/nvme/log_test: LDFLAGS += -Wl,--wrap=nvme_port_open
+$(NVME_TESTS) $(B)/bench/nvme_bench: $(NVME_DOUBLE_O)
+$(B)/bench/nvme_bench: TEST_O = $(NVME_DOUBLE_O)
+$(B)/tests/tests/nvme/log_test $(B)/tests/tests/nvme/device_test: LDFLAGS += -Wl,--wrap=nvme_port_open
 
 # Tests that stand between a file and its library, or between two files.
 $(B)/tests/tests/demi/files_cut_test: LDFLAGS += -Wl,--wrap=io_uring_submit
@@ -269,7 +270,7 @@ $(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_ALL)
 $(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_ALL) $(LDLIBS) $(if $(findstring alloc_bench,$@),$(BENCH_LIBS))
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_O) $(SRV_A) $(LIB_ALL) $(LDLIBS) $(if $(findstring alloc_bench,$@),$(BENCH_LIBS))
 
 $(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_ALL)
 	@mkdir -p $(@D)

@@ -67,8 +67,9 @@ class Job:
 
 
 class Guest:
-    def __init__(self, memory=768, processors=2):
-        self.memory, self.processors = memory, processors
+    def __init__(self, memory=768, processors=2, devices=(), boot=""):
+        """devices: more words for QEMU; boot: for the kernel's command line."""
+        self.memory, self.processors, self.devices, self.boot = memory, processors, list(devices), boot
         self.count, self.jobs, self.console = 0, {}, []
         self.is_up, self.lock = queue.Queue(), threading.Lock()
 
@@ -90,9 +91,9 @@ class Guest:
             [qemu, "-machine", "q35", "-accel", "kvm" if fast else "tcg,thread=multi", "-cpu", "max", "-smp", str(self.processors),
              "-m", str(self.memory), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-net", "none",
              "-kernel", os.path.join(folder, "vmlinux"), "-initrd", os.path.join(folder, "initrd"), "-append",
-             "console=ttyS0 quiet panic=-1 mitigations=off" + clock + hide + " share=" + self.share,
+             "console=ttyS0 quiet panic=-1 mitigations=off" + clock + hide + " " + self.boot + " share=" + self.share,
              "-virtfs", "local,path=/,mount_tag=host,readonly=on,security_model=none,multidevs=remap",
-             "-virtfs", "local,path=%s,mount_tag=share,security_model=none,multidevs=remap" % self.share],
+             "-virtfs", "local,path=%s,mount_tag=share,security_model=none,multidevs=remap" % self.share] + self.devices,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
         threading.Thread(target=self.listen, daemon=True).start()
         try:
@@ -113,6 +114,11 @@ class Guest:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.share, ignore_errors=True)
+
+    def cut_power(self):
+        """It stops where it stands."""
+        self.process.kill()
+        self.process.wait()
 
     def listen(self):
         for line in self.process.stdout:

@@ -23,8 +23,9 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOME = os.path.join(ROOT, "build", "guest")
-EDITION = "1"  # one more whenever what is made here changes
-MODULES = ("crc32c_generic", "crc32_generic", "virtio_pci", "9pnet_virtio", "9p", "veth", "sch_netem", "rdma_rxe", "rdma_ucm", "ib_uverbs")
+EDITION = "2"  # one more whenever what is made here changes
+MODULES = ("crc32c_generic", "crc32_generic", "virtio_pci", "9pnet_virtio", "9p", "veth", "sch_netem", "rdma_rxe", "rdma_ucm", "ib_uverbs",
+           "vfio_iommu_type1", "vfio_pci")
 SIW = "drivers/infiniband/sw/siw"
 
 INIT = """#!/bin/busybox sh

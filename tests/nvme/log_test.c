@@ -11,49 +11,15 @@
 #include "alloc/base/log.h"
 #include "libos/log/image.h"
 #include "libos/log/store.h"
-#include "tests/nvme/double.h"
+#include "tests/nvme/stand_in.h"
 
 #define SIZE    ((uint64_t)64 << 20)
-#define ADDRESS "0000:01:00.0"
-#define PATH    "log:nvme:" ADDRESS "#one"
+#define PATH    "log:nvme:" STAND_IN "#one"
 #define RECORDS 2000
 
-int __wrap_nvme_port_open(const char *address, struct nvme_port **out, char why[NVME_WHY_SIZE]);
-
-static struct nvme_double *d;
-static bool in_use;
 static unsigned lines;
-static const struct nvme_port_ops *inner;
-static struct nvme_port_ops outer;
-
-static void released(struct nvme_port *p)
-{
-    in_use = false;
-    inner->close(p);
-}
-
-/* As the kernel's group does, it is opened once. */
-int __wrap_nvme_port_open(const char *address, struct nvme_port **out, char why[NVME_WHY_SIZE])
-{
-    if (strcmp(address, ADDRESS) != 0) return -ENODEV;
-    if (in_use) return -EBUSY;
-    in_use = true;
-    *out = double_port(d);
-    return 0;
-}
 
 static void hear(void *arg, int level, const char *text) { lines += level == LOG_WARNING_LEVEL; }
-
-static void power_on(const struct double_shape *shape)
-{
-    d = double_new(shape);
-    inner = double_port(d)->ops;
-    outer = *inner;
-    outer.close = released;
-    double_port(d)->ops = &outer;
-    in_use = false;
-    double_thread_begin(d, 0);
-}
 
 /* What demi-log create does. */
 static void make_logs(void)
@@ -61,7 +27,7 @@ static void make_logs(void)
     struct alog_plain p;
     struct alog_image im;
     char why[NVME_WHY_SIZE];
-    OK(alog_plain_open_nvme(&p, ADDRESS, why));
+    OK(alog_plain_open_nvme(&p, STAND_IN, why));
     assert_int_equal(p.store.size, SIZE);
     OK(alog_image_format(&im, &p.store, p.store.size, 1 << 20));
     alog_image_fini(&im);
@@ -74,7 +40,7 @@ static const struct double_shape plain = {.size = SIZE, .shift = 12, .mdts = 5, 
 static int begin_with(void **state, struct double_shape shape, bool with_logs)
 {
     lines = 0;
-    power_on(&shape);
+    stand_in_begin(&shape);
     if (with_logs) make_logs();
     return test_setup(state);
 }
@@ -175,7 +141,7 @@ static void test_the_last_close_shuts_the_controller_down(void **state)
 {
     unsigned before = double_said(d)->shutdowns;
     int one = log_open(O_RDWR | O_CREAT), two = -1;
-    OK(demi_open(&two, "log:nvme:" ADDRESS "#two", O_RDWR | O_CREAT, 0600));
+    OK(demi_open(&two, "log:nvme:" STAND_IN "#two", O_RDWR | O_CREAT, 0600));
     log_close(one);
     assert_true(in_use);
     assert_int_equal(double_said(d)->shutdowns, before);
@@ -215,9 +181,9 @@ static void test_mistakes_have_their_errors(void **state)
     in_use = false;
     FAILS(ENODEV, demi_open(&qd, "log:nvme:0000:02:00.0#one", O_RDWR, 0));
     FAILS(EINVAL, demi_open(&qd, "log:nvme:#one", O_RDWR, 0));
-    FAILS(EINVAL, demi_open(&qd, "log:nvme:" ADDRESS "/0#one", O_RDWR, 0));
-    FAILS(EINVAL, demi_open(&qd, "log:nvme:" ADDRESS "/x#one", O_RDWR, 0));
-    FAILS(ENODEV, demi_open(&qd, "log:nvme:" ADDRESS "/2#one", O_RDWR, 0));
+    FAILS(EINVAL, demi_open(&qd, "log:nvme:" STAND_IN "/0#one", O_RDWR, 0));
+    FAILS(EINVAL, demi_open(&qd, "log:nvme:" STAND_IN "/x#one", O_RDWR, 0));
+    FAILS(ENODEV, demi_open(&qd, "log:nvme:" STAND_IN "/2#one", O_RDWR, 0));
     FAILS(ENOENT, demi_open(&qd, PATH, O_RDWR, 0));
 }
 
@@ -273,7 +239,7 @@ static void test_acknowledged_records_outlive_the_power(void **state)
         double_thread_begin(d, 0);
         demi_exit();
         double_free(d);
-        power_on(&plain);
+        stand_in_begin(&plain);
         memcpy(double_medium(d), kept, SIZE);
         free(kept);
         OK(demi_init(NULL));
@@ -281,7 +247,7 @@ static void test_acknowledged_records_outlive_the_power(void **state)
         for (unsigned i = 0; i < 100 + seed; i++) pop_number(qd, i);
         OK(demi_exit());
         double_free(d);
-        power_on(&plain);
+        stand_in_begin(&plain);
         make_logs();
         OK(demi_init(NULL));
     }
