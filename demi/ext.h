@@ -280,6 +280,14 @@ int demi_pipe(int qd_out[2]);
  * durable; a pop gives the record at the cursor, an empty array at the end; demi_truncate() drops what lies BEFORE
  * the offset. demi_open(3), demikernel-log(5). */
 int demi_open(int *qd_out, const char *path, int flags, mode_t mode);
+/* demi_getsockopt() on an append log: how much its device still takes. */
+#define DEMI_SOL_LOG   0x6c67
+#define DEMI_LOG_SPACE 1
+struct demi_log_space {
+    uint64_t free_bytes;    /* in segments that no log has: for records of all logs of the device, with their heads */
+    uint32_t segment_bytes; /* of records, with their heads, that one has room for */
+    uint32_t record_max;    /* bytes of a record */
+};
 int demi_creat(int *qd_out, const char *path, mode_t mode);
 /* The queue is there at once; DEMI_OPC_SYNC when the file is open. What is started before waits for that, and fails as
  * it does; a queue whose file could not be opened is to be closed, too. */

@@ -293,6 +293,22 @@ static int queue_seek(struct queue *base, int64_t offset, int whence, int64_t *o
     return 0;
 }
 
+static int queue_getsockopt(struct queue *base, int level, int name, void *val, socklen_t *len)
+{
+    const struct alog_queue *q = (struct alog_queue *)base;
+    if (level != DEMI_SOL_LOG) return -ENOTSUP;
+    if (name != DEMI_LOG_SPACE) return -ENOPROTOOPT;
+    if (*len < sizeof(struct demi_log_space)) return -EINVAL;
+    if (!q->log) return q->open_op ? -EBUSY : -EBADF;
+    const struct alog_image *im = &q->device->im;
+    struct demi_log_space space = {.free_bytes = (uint64_t)im->free_count * alog_capacity(&im->super),
+                                   .segment_bytes = alog_capacity(&im->super),
+                                   .record_max = alog_record_max(&im->super)};
+    memcpy(val, &space, sizeof space);
+    *len = sizeof space;
+    return 0;
+}
+
 static size_t queue_unsent(struct queue *base)
 {
     struct alog_queue *q = (struct alog_queue *)base;
@@ -355,6 +371,7 @@ static const struct queue_ops alog_queue_ops = {
     .pop = queue_pop,
     .close = queue_close,
     .close_with = queue_end,
+    .getsockopt = queue_getsockopt,
     .unsent = queue_unsent,
     .seek = queue_seek,
     .truncate = queue_truncate,
