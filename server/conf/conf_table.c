@@ -202,6 +202,7 @@ const struct conf_option conf_options[] = {
     STRING("dbfilename", NULL, CONF_PROTECTED, dbfilename, "dump.rdb", conf_valid_dbfilename),
     STRING("appendfilename", NULL, CONF_IMMUTABLE, appendfilename, "appendonly.aof", conf_valid_appendfilename),
     STRING("appenddirname", NULL, CONF_IMMUTABLE, appenddirname, "appendonlydir", conf_valid_appenddirname),
+    STRING("aof-device", NULL, CONF_IMMUTABLE, aof_device, "", conf_valid_aof_device),
     STRING("server_cpulist", NULL, CONF_IMMUTABLE, server_cpulist, NULL, conf_valid_cpu_list),
     STRING("bio_cpulist", NULL, CONF_IMMUTABLE, bio_cpulist, NULL, conf_valid_cpu_list),
     STRING("aof_rewrite_cpulist", NULL, CONF_IMMUTABLE, aof_rewrite_cpulist, NULL, conf_valid_cpu_list),

@@ -38,6 +38,13 @@ bool conf_valid_appenddirname(const char *value, char *err)
     return name_is_valid("appenddirname", "dirname", value, err);
 }
 
+bool conf_valid_aof_device(const char *value, char *err)
+{
+    bool ok = !*value || !strncmp(value, "log:", 4) || !strncmp(value, "nvme:", 5);
+    if (!ok) conf_error(err, "aof-device must be a log queue, like log:/var/lib/demikv.log#aof");
+    return ok;
+}
+
 bool conf_valid_hostname(const char *value, char *err)
 {
     enum { HOSTNAME_SIZE = 256 };

@@ -280,6 +280,7 @@ struct config {
     char *dbfilename;
     char *appendfilename;
     char *appenddirname;
+    char *aof_device; /* empty: files */
     enum appendfsync appendfsync;
     enum sanitize_dump_payload sanitize_dump_payload;
     int64_t auto_aof_rewrite_percentage;

@@ -100,6 +100,7 @@ void conf_error(char *err, const char *fmt, ...) __attribute__((format(printf, 2
 bool conf_valid_dbfilename(const char *value, char *err);
 bool conf_valid_appendfilename(const char *value, char *err);
 bool conf_valid_appenddirname(const char *value, char *err);
+bool conf_valid_aof_device(const char *value, char *err);
 bool conf_valid_hostname(const char *value, char *err);
 bool conf_valid_nodename(const char *value, char *err);
 bool conf_valid_cpu_list(const char *value, char *err);

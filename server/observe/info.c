@@ -181,6 +181,7 @@ static void info_persistence(struct info *in)
     info_line(in, "aof_last_cow_size:%zu", a->memory_peak);
     info_line(in, "module_fork_in_progress:0");
     info_line(in, "module_fork_last_cow_size:0");
+    if (a->on_device) info_line(in, "aof_device:%s", srv->config->aof_device);
     if (a->state != AOF_OFF) info_log(in, a);
     if (p->loading) info_loading(in, load_progress(p->loading));
 }

@@ -33,6 +33,7 @@
 void aof_init(struct aof *a)
 {
     *a = (struct aof){.lock_fd = -1, .qd = -1, .next_qd = -1, .rewrite_began_s = -1, .rewrite_took_s = -1};
+    aof_device_init(&a->device);
 }
 
 uint64_t aof_unwritten(const struct aof *a) { return a->reader.of ? broadcast_unread(&a->reader) : 0; }
@@ -76,11 +77,51 @@ static int write_first_base(struct worker *w, struct aof_manifest *m)
     return err;
 }
 
+/* The first base of a log on a device. */
+static int write_first_base_there(struct worker *w)
+{
+    struct server *srv = w->srv;
+    struct aof_device *d = &srv->aof.device;
+    int err = aof_device_begin_base(srv, srv->config->aof_use_rdb_preamble);
+    if (!err) err = aof_device_push_mark(d, true);
+    if (!err) err = aof_write_base_there(w, aof_device_save(w, false));
+    if (!err) err = aof_device_end_base(srv);
+    if (err)
+        server_log(srv, LOG_WARNING_LEVEL, "Can't begin the append-only log %s: %s", srv->config->aof_device,
+                   strerror(-err));
+    return err;
+}
+
+/* What was loaded goes on, or nothing was there. */
+static int open_device(struct worker *w)
+{
+    struct server *srv = w->srv;
+    struct aof *a = &srv->aof;
+    struct aof_device *d = &a->device;
+    bool had = d->logs.serial != 0;
+    int err = aof_device_open(srv);
+    if (!err && !had) err = write_first_base_there(w);
+    a->qd = d->logs.qd[AOF_LOG_INCR];
+    a->safe_bytes = a->bytes;
+    if (!err) err = aof_writer_run(w);
+    if (err) return err;
+    server_log(srv, LOG_NOTICE_LEVEL,
+               had ? "Opening the append-only log %s on server start"
+                   : "Creating the append-only log %s on server start",
+               srv->config->aof_device);
+    a->closed_bytes = d->logs.bytes;
+    if (!had) a->base_bytes = d->logs.bytes;
+    a->state = AOF_ON;
+    aof_take_config(w);
+    return 0;
+}
+
 int aof_open(struct worker *w)
 {
     struct server *srv = w->srv;
     struct aof *a = &srv->aof;
     struct aof_manifest m;
+    if (a->on_device) return open_device(w);
     aof_manifest_copy(&m, &a->manifest);
     int err = aof_folder_make(srv);
     if (!err && m.count == 0) err = write_first_base(w, &m);
@@ -134,7 +175,8 @@ void aof_switch_off(struct worker *w)
     aof_writer_set_error(srv, 0);
     aof_writer_release(srv);
     blocked_log_moved(w);
-    aof_folder_give_up(srv);
+    if (a->on_device) aof_device_close(srv);
+    else aof_folder_give_up(srv);
 }
 
 bool aof_settle(struct worker *w)
@@ -156,9 +198,13 @@ bool aof_close(struct worker *w)
     struct aof *a = &w->srv->aof;
     if (a->rewriting) server_log(w->srv, LOG_WARNING_LEVEL, "The AOF is being rewritten. Giving that up.");
     aof_rewrite_cancel(w);
-    if (!a->runs) return true;
+    if (!a->runs) {
+        aof_device_close(w->srv);
+        return true;
+    }
     server_log(w->srv, LOG_NOTICE_LEVEL, "Calling fsync() on the AOF file.");
     bool fine = aof_writer_end(w);
+    aof_device_close(w->srv);
     aof_writer_release(w->srv);
     return fine;
 }
@@ -174,15 +220,22 @@ void aof_flush(struct worker *w)
 void aof_see_lag(struct server *srv)
 {
     struct aof *a = &srv->aof;
-    bool lags = aof_unwritten(a) > (srv->unusual & SERVER_AOF_FULL ? LAG_MAX / 2 : LAG_MAX) && !a->error;
+    bool lacks_room = a->device.lacks_room && a->runs;
+    bool lags =
+        (lacks_room || aof_unwritten(a) > (srv->unusual & SERVER_AOF_FULL ? LAG_MAX / 2 : LAG_MAX)) && !a->error;
     if (lags == !!(srv->unusual & SERVER_AOF_FULL)) return;
     if (lags) {
         srv->unusual |= SERVER_AOF_FULL;
         a->full_ns = demi_clock_ns();
         a->delayed_syncs++;
-        server_log(srv, LOG_WARNING_LEVEL,
-                   "The disk does not keep up with the AOF: commands that write wait, %llu MB are unwritten",
-                   (unsigned long long)(LAG_MAX >> 20));
+        if (lacks_room)
+            server_log(srv, LOG_WARNING_LEVEL,
+                       "The append-only log %s is full: commands that write wait for a rewrite, which makes room",
+                       srv->config->aof_device);
+        else
+            server_log(srv, LOG_WARNING_LEVEL,
+                       "The disk does not keep up with the AOF: commands that write wait, %llu MB are unwritten",
+                       (unsigned long long)(LAG_MAX >> 20));
         return;
     }
     srv->unusual &= ~(unsigned)SERVER_AOF_FULL;

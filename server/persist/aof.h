@@ -7,7 +7,8 @@
  *     everysec   at most a second, or as long as one sync takes, is not
  *     no         the kernel decides
  *
- * The loop itself neither writes nor waits.
+ * The loop itself neither writes nor waits. With aof-device the log is three log queues instead of files
+ * (aof_device.h).
  */
 #ifndef SERVER_PERSIST_AOF_H
 #define SERVER_PERSIST_AOF_H
@@ -18,6 +19,7 @@
 
 #include "demi/ext.h"
 #include "server/journal/broadcast.h"
+#include "server/persist/aof_device.h"
 #include "server/persist/aof_group.h"
 #include "server/persist/aof_manifest.h"
 
@@ -37,6 +39,8 @@ struct aof {
     char folder[PATH_MAX];
     int lock_fd;                  /* of the folder, while the log is ours; -1: it is not */
     struct aof_manifest manifest; /* as it is on the disk */
+    struct aof_device device;     /* instead of those: aof-device */
+    bool on_device;               /* it is set */
 
     /* the increment in the writing: the task's */
     struct broadcast_reader reader;

@@ -14,6 +14,10 @@
  * Some file systems leave the length of a file ahead of its bytes, which are zero then. No command ends in a zero, so
  * zeroes at the end of the last file are no part of it; taken for one, they could be those of a string that a command
  * has announced, and be loaded.
+ *
+ * On a device (aof_device.h) a base is pieces in one log, and the increments are what another has from the base's mark
+ * on. That is not cut where it ends in the middle of a command: before it goes on there is a line that says so, and by
+ * which the next start knows.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +59,8 @@ struct log_reader {
     uint64_t whole;      /* behind the last command that counts: a transaction does when it has ended */
     struct extent extent;
     bool eof;
+    uint64_t at_record;    /* that was read last, on a device */
+    bool of_incr, is_void; /* of the increments on a device; of another base's, which never was whole */
     struct resp_parser parser;
     struct argv_vec argv;
     struct session session;
@@ -77,9 +83,78 @@ static void make_room(struct log_reader *r, size_t more)
     r->buf = mem_realloc(r->buf, r->cap);
 }
 
+static void begin_session(struct log_reader *r)
+{
+    resp_parser_init(&r->parser);
+    session_init(&r->session, load_worker(r->l), &r->nowhere);
+}
+
+/* What has not been whole is no part of the log. */
+static void drop_partial(struct log_reader *r)
+{
+    session_fini(&r->session);
+    begin_session(r);
+    r->at = r->end;
+    r->offset = r->whole;
+    r->is_void = false;
+}
+
+static int not_ours(struct log_reader *r, uint64_t offset)
+{
+    server_log(r->srv, LOG_WARNING_LEVEL, "Bad record in the append-only log %s at offset %llu (demi-log dump)",
+               r->name, (unsigned long long)offset);
+    return -EBADMSG;
+}
+
+static int take_record(struct log_reader *r, struct bytes b, uint64_t offset)
+{
+    struct aof_record rec;
+    uint64_t serial = r->srv->aof.device.logs.serial;
+    switch (aof_record_read(b, &rec)) {
+    case AOF_RECORD_BYTES:
+        if (r->is_void) return 0;
+        make_room(r, rec.text.n);
+        memcpy(r->buf + r->end, rec.text.p, rec.text.n);
+        r->end += rec.text.n;
+        return 0;
+    case AOF_RECORD_MARK:
+        if (rec.begins && rec.serial != serial) r->is_void = true;
+        return 0;
+    case AOF_RECORD_RESUME:
+        if (rec.serial == serial) drop_partial(r);
+        return 0;
+    default: return not_ours(r, offset);
+    }
+}
+
+static int cant_read(struct log_reader *r, int err)
+{
+    server_log(r->srv, LOG_WARNING_LEVEL, "Can't read the append-only log %s behind offset %llu: %s", r->name,
+               (unsigned long long)r->at_record, aof_logs_error_text(err));
+    return -EBADMSG;
+}
+
+/* The next record of the increments. */
+static int read_record(struct log_reader *r)
+{
+    demi_sgarray_t sga;
+    uint64_t offset;
+    int got = aof_logs_pop(&r->srv->aof.device.logs, AOF_LOG_INCR, &sga, &offset);
+    r->eof = got == 0;
+    if (got < 0) return cant_read(r, got);
+    if (got == 0) return 0;
+    r->at_record = offset;
+    struct bytes b = bytes_of(sga.sga_segs[0].sgaseg_buf, sga.sga_segs[0].sgaseg_len);
+    int err = take_record(r, b, offset);
+    load_count(r->l, b.n);
+    demi_sgafree(&sga);
+    return err;
+}
+
 /* 0 (r->eof: it was the end) or -errno. */
 static int read_more(struct log_reader *r)
 {
+    if (r->of_incr) return read_record(r);
     make_room(r, READ_SIZE);
     uint64_t read = r->offset + (r->end - r->at), left = r->extent.end > read ? r->extent.end - read : 0;
     long n = left ? load_read(r->l, r->buf + r->end, left < READ_SIZE ? (size_t)left : READ_SIZE) : 0;
@@ -184,9 +259,33 @@ static int cut_file(const char *path, uint64_t size)
     return err ? err : late;
 }
 
+/* The increments on a device end in the middle of a command. */
+static int ended_early_there(struct log_reader *r)
+{
+    struct server *srv = r->srv;
+    struct aof_device *d = &srv->aof.device;
+    uint64_t dropped = r->offset + (r->end - r->at) - r->whole;
+    if (!srv->config->aof_load_truncated) {
+        server_log(
+            srv, LOG_WARNING_LEVEL,
+            "The append-only log %s ends in the middle of a command or transaction, of which %llu bytes are there. "
+            "Set 'aof-load-truncated' to yes to start without them.",
+            r->name, (unsigned long long)dropped);
+        return -EBADMSG;
+    }
+    server_log(srv, LOG_WARNING_LEVEL,
+               "The append-only log %s ends in the middle of a command or transaction: its %llu bytes are left out, "
+               "because aof-load-truncated is enabled",
+               r->name, (unsigned long long)dropped);
+    d->needs_resume = true;
+    d->dropped = dropped;
+    return 0;
+}
+
 static int ended_early(struct log_reader *r, const char *path, bool is_last)
 {
     struct server *srv = r->srv;
+    if (r->of_incr) return ended_early_there(r);
     if (srv->config->aof_load_truncated && is_last) {
         server_log(srv, LOG_WARNING_LEVEL, "!!! Warning: short read while loading the AOF file %s!!!", r->name);
         server_log(srv, LOG_WARNING_LEVEL, "!!! Truncating the AOF %s at offset %llu !!!", r->name,
@@ -217,7 +316,7 @@ static int load_commands(struct log_reader *r, const char *path, bool is_last)
     case STEP_TOLD: return -EBADMSG;
     default: break;
     }
-    if (err == -ECANCELED) return err;
+    if (err == -ECANCELED || (r->of_incr && err == -EBADMSG)) return err;
     if (err) {
         server_log(r->srv, LOG_WARNING_LEVEL, "Unrecoverable error reading the append only file %s: %s", r->name,
                    strerror(-err));
@@ -294,6 +393,21 @@ static int load_opened(struct log_reader *r, const char *path, bool is_last)
     return err ? err : load_commands(r, path, is_last);
 }
 
+static void reader_begin(struct log_reader *r)
+{
+    argv_vec_init(&r->argv);
+    reply_init(&r->nowhere, 2);
+    begin_session(r);
+}
+
+static void reader_end(struct log_reader *r)
+{
+    session_fini(&r->session);
+    reply_fini(&r->nowhere);
+    argv_vec_fini(&r->argv);
+    mem_free(r->buf);
+}
+
 static int load_file(struct load *l, const char *name, bool is_last, struct extent extent)
 {
     char path[PATH_MAX];
@@ -301,16 +415,71 @@ static int load_file(struct load *l, const char *name, bool is_last, struct exte
     struct log_reader r = {.l = l, .srv = w->srv, .name = name, .extent = extent};
     int err = aof_folder_path(&w->srv->aof, name, path);
     if (err) return err;
-    resp_parser_init(&r.parser);
-    argv_vec_init(&r.argv);
-    reply_init(&r.nowhere, 2);
-    session_init(&r.session, w, &r.nowhere);
+    reader_begin(&r);
     err = load_opened(&r, path, is_last);
     load_close(l);
-    session_fini(&r.session);
-    reply_fini(&r.nowhere);
-    argv_vec_fini(&r.argv);
-    mem_free(r.buf);
+    reader_end(&r);
+    return err;
+}
+
+/* --- on a device ------------------------------------------------------------------------------------------------- */
+
+static int load_base_there(struct load *l)
+{
+    struct server *srv = load_worker(l)->srv;
+    struct aof_logs *logs = &srv->aof.device.logs;
+    char name[AOF_LOG_NAME_SIZE];
+    aof_logs_name(logs->name, logs->base, name);
+    struct log_reader r = {.l = l, .srv = srv, .name = name, .extent = WHOLE};
+    uint64_t start = demi_clock_ns(), pieces;
+    reader_begin(&r);
+    int err = aof_logs_find_pieces(logs, &pieces);
+    if (!err) err = load_open_log(l, name, pieces);
+    if (!err && logs->is_rdb) err = load_rdb_first(&r);
+    if (!err) err = load_commands(&r, name, false);
+    load_close(l);
+    reader_end(&r);
+    if (!err)
+        server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from base %s: %.3f seconds", name,
+                   (double)(demi_clock_ns() - start) / 1000000000);
+    return err;
+}
+
+static int load_incr_there(struct load *l)
+{
+    struct server *srv = load_worker(l)->srv;
+    struct aof *a = &srv->aof;
+    struct log_reader r = {.l = l, .srv = srv, .name = srv->config->aof_device, .extent = WHOLE, .of_incr = true};
+    uint64_t start = demi_clock_ns();
+    reader_begin(&r);
+    int err = aof_logs_seek(&a->device.logs, AOF_LOG_INCR, a->device.logs.mark);
+    if (!err) err = load_commands(&r, r.name, true);
+    if (!err && r.is_void && !a->device.needs_resume) {
+        a->device.needs_resume = true;
+        a->device.dropped = r.offset + (r.end - r.at) - r.whole;
+    }
+    if (!err && !a->runs) a->bytes = r.whole;
+    reader_end(&r);
+    if (!err)
+        server_log(srv, LOG_NOTICE_LEVEL, "DB loaded from increments %s: %.3f seconds", srv->config->aof_device,
+                   (double)(demi_clock_ns() - start) / 1000000000);
+    return err;
+}
+
+static int load_device(struct load *l)
+{
+    struct server *srv = load_worker(l)->srv;
+    struct aof *a = &srv->aof;
+    int err = aof_device_open(srv);
+    if (err) return err;
+    if (!a->device.logs.serial) return -ENOENT;
+    load_expect(l, a->device.logs.bytes + aof_logs_incr_bytes(&a->device.logs));
+    srv->persist.replaying = true;
+    err = load_base_there(l);
+    if (!err) err = load_incr_there(l);
+    srv->persist.replaying = false;
+    srv->dirty = 0;
+    if (!err && !a->runs) a->base_bytes = a->device.logs.bytes + a->bytes;
     return err;
 }
 
@@ -451,6 +620,7 @@ int aof_load(struct load *l)
     struct aof *a = &srv->aof;
     struct aof_manifest m = {0};
     uint64_t all;
+    if (a->on_device) return load_device(l);
     int err = aof_folder_locate(srv);
     if (!err) err = aof_folder_take(srv); /* before anything in it is cut */
     if (!err) err = aof_folder_read(srv, &m);

@@ -9,6 +9,10 @@
  *     4. the manifest names the new base and the increment; the old files are history
  *     5. history is deleted
  *
+ * On a device (aof_device.h) there are marks in one log instead of increments, and no manifest: 1. the base is begun in
+ * the log that has none; 2. as above, and the writer puts the mark where the journal was; 3. the walk becomes records;
+ * 4. "end" is pushed behind them; 5. what lies before both is trimmed.
+ *
  * If it fails the log goes on with one increment more. After FAILURES_FREE failures in a row it is tried less and less
  * often, lest each leaves another file.
  */
@@ -33,7 +37,9 @@
 #include "server/worker.h"
 
 #define SCRIPT_LOOK_NS    UINT64_C(2000000)
-#define FAILURES_FREE     3u /* as in Redis */
+#define MARK_LOOK_NS      UINT64_C(1000000)
+#define MARK_LOOKS_MAX    10000u /* while there is an error */
+#define FAILURES_FREE     3u     /* as in Redis */
 #define RETRY_MINUTES_MAX 60u
 #define STACK_SIZE        ((size_t)256 << 10)
 
@@ -60,6 +66,15 @@ int aof_write_base(struct worker *w, const char *name, bool is_rdb, struct save 
     return err;
 }
 
+int aof_write_base_there(struct worker *w, struct save *begun)
+{
+    if (!begun) return -EAGAIN;
+    int err = aof_device_save_error(&w->srv->aof.device, save_run(begun));
+    w->srv->aof.memory_peak = save_memory_peak(begun);
+    save_end(begun);
+    return err;
+}
+
 /* --- the task ----------------------------------------------------------------------------------------------------- */
 
 struct rewrite {
@@ -70,10 +85,29 @@ struct rewrite {
     int qd;         /* of the new increment; -1: there is none, or it is the log's */
 };
 
+/* 1. on a device. What an error of it has left is opened again. */
+static int begin_there(struct server *srv, struct rewrite *r)
+{
+    struct aof *a = &srv->aof;
+    if (a->device.is_broken) {
+        a->qd = -1;
+        aof_device_close(srv);
+    }
+    int err = aof_device_open(srv);
+    if (!err) err = aof_device_begin_base(srv, r->is_rdb);
+    if (err || r->log_on) return err;
+    err = aof_device_push_mark(&a->device, true);
+    if (err)
+        server_log(srv, LOG_WARNING_LEVEL, "Can't begin the append-only log %s: %s", srv->config->aof_device,
+                   strerror(-err));
+    return err;
+}
+
 /* 1. */
 static int make_incr(struct server *srv, struct rewrite *r)
 {
     struct aof *a = &srv->aof;
+    if (a->on_device) return begin_there(srv, r);
     int err = aof_folder_make(srv);
     aof_manifest_copy(&r->m, &a->manifest);
     if (err || !(r->log_on || r->begins_log)) return err;
@@ -87,12 +121,35 @@ static int make_incr(struct server *srv, struct rewrite *r)
     return 0;
 }
 
+/* 2. on a device. */
+static int begin_at_once_there(struct worker *w, struct rewrite *r)
+{
+    struct server *srv = w->srv;
+    struct aof *a = &srv->aof;
+    a->save = aof_device_save(w, true);
+    if (!a->save) return -EAGAIN;
+    if (r->begins_log) {
+        a->qd = a->device.logs.qd[AOF_LOG_INCR];
+        a->bytes = a->safe_bytes = a->closed_bytes = 0;
+        int err = aof_writer_run(w);
+        if (err) a->qd = -1;
+        return err;
+    }
+    if (!r->log_on) return 0;
+    journal_select_again(&srv->journal);
+    a->next_at = srv->journal.text.end;
+    a->next_qd = a->device.logs.qd[AOF_LOG_INCR];
+    aof_appended(srv);
+    return 0;
+}
+
 /* 2. Nothing runs in between. */
 static int begin_at_once(struct worker *w, struct rewrite *r)
 {
     struct server *srv = w->srv;
     struct aof *a = &srv->aof;
     bool keeps = r->log_on || r->begins_log;
+    if (a->on_device) return begin_at_once_there(w, r);
     memcpy(r->base, aof_manifest_add_base(&r->m, srv->config->appendfilename, r->is_rdb, keeps)->name, sizeof r->base);
     a->save = begin_base(w, r->base, r->is_rdb, true);
     if (!a->save) return -EAGAIN;
@@ -114,10 +171,30 @@ static int begin_at_once(struct worker *w, struct rewrite *r)
     return 0;
 }
 
+/* 4. and 5. on a device: the base is one when the increments have its mark. */
+static int take_over_there(struct server *srv)
+{
+    struct aof *a = &srv->aof;
+    demi_qtoken_t qt;
+    demi_qresult_t qr;
+    unsigned failing = 0;
+    while (!a->device.has_mark && !a->given_up && !srv->stopping && demi_timer(&qt, MARK_LOOK_NS) == 0) {
+        demi_wait(&qr, qt, NULL);
+        if (a->error && ++failing == MARK_LOOKS_MAX) return a->error; /* there is no room for it: the base takes it */
+    }
+    if (!a->device.has_mark) return -ECANCELED;
+    int err = aof_device_end_base(srv);
+    if (err) return err;
+    a->closed_bytes = a->device.logs.bytes;
+    a->base_bytes = aof_size(a);
+    return 0;
+}
+
 /* 4. and 5. */
 static int take_over(struct server *srv, struct rewrite *r)
 {
     struct aof *a = &srv->aof;
+    if (a->on_device) return take_over_there(srv);
     char path[PATH_MAX];
     int qd;
     uint64_t base = 0;
@@ -154,7 +231,7 @@ static int rewrite(struct worker *w, struct rewrite *r)
     if (!err && a->given_up) err = -ECANCELED;
     if (!err) err = begin_at_once(w, r);
     if (!err) {
-        err = aof_write_base(w, r->base, r->is_rdb, a->save);
+        err = a->on_device ? aof_write_base_there(w, a->save) : aof_write_base(w, r->base, r->is_rdb, a->save);
         a->save = NULL;
     } else if (a->save) {
         save_end(a->save);
@@ -170,6 +247,16 @@ static void remove_file(struct server *srv, const char *name)
     if (*name && aof_folder_path(&srv->aof, name, path) == 0) disk_file_unlink(path);
 }
 
+/* Its room is free again; a mark that is not there yet will not be. */
+static void give_up_there(struct server *srv, int err)
+{
+    struct aof *a = &srv->aof;
+    a->next_qd = -1;
+    if (aof_device_error_is_final(a->device.error)) a->device.is_broken = a->poisoned = a->scheduled = true;
+    else aof_device_give_up_base(srv);
+    aof_writer_fail(srv, err);
+}
+
 static void failed(struct worker *w, struct rewrite *r, int err)
 {
     struct server *srv = w->srv;
@@ -183,15 +270,20 @@ static void failed(struct worker *w, struct rewrite *r, int err)
     }
     if (r->qd >= 0) disk_file_close(r->qd);
     a->scheduled = a->poisoned;
-    if (r->published) { /* their names are not given out again: under them nothing else may be found */
+    if (a->on_device) give_up_there(srv, err);
+    else if (r->published) { /* their names are not given out again: under them nothing else may be found */
         if (a->manifest.base_seq < r->m.base_seq) a->manifest.base_seq = r->m.base_seq;
         if (a->manifest.incr_seq < r->m.incr_seq) a->manifest.incr_seq = r->m.incr_seq;
     } else {
         remove_file(srv, r->base);
     }
-    if (!r->begins_log) return;
+    if (!r->begins_log) {
+        if (a->on_device && !r->log_on) aof_device_close(srv);
+        return;
+    }
     aof_writer_end(w);
-    if (!r->published) remove_file(srv, r->incr);
+    if (a->on_device) aof_device_close(srv);
+    else if (!r->published) remove_file(srv, r->incr);
     a->scheduled = a->state == AOF_WAIT_REWRITE;
 }
 
@@ -212,7 +304,9 @@ static int64_t run_task(void *arg)
         server_log(srv, LOG_NOTICE_LEVEL, "Background AOF rewrite finished successfully");
         a->failed = false;
         a->failures = 0;
-        if (a->poisoned) aof_writer_is_good_again(srv);
+        if (a->poisoned || (a->on_device && a->error)) aof_writer_is_good_again(srv);
+        if (a->on_device) a->scheduled = false; /* errors meanwhile wanted it */
+        if (a->on_device && a->state == AOF_OFF) aof_device_close(srv);
         if (a->state == AOF_WAIT_REWRITE) a->state = AOF_ON;
         aof_take_config(w);
     }
@@ -230,8 +324,8 @@ int aof_rewrite_begin(struct worker *w)
     bool in_switch =
         a->next_qd >= 0; /* the one before has not gone on in its increment yet: the disk is slow, or full */
     if (a->rewriting || srv->persist.saving || in_switch || !walks_are_free(&srv->walks)) return -EBUSY;
-    if (a->state == AOF_OFF && aof_folder_locate(srv) != 0) return -ENOENT;
-    if (a->state == AOF_WAIT_REWRITE && !a->runs && aof_folder_locate(srv) != 0) return -ENOENT;
+    if (a->state == AOF_OFF && !a->on_device && aof_folder_locate(srv) != 0) return -ENOENT;
+    if (a->state == AOF_WAIT_REWRITE && !a->on_device && !a->runs && aof_folder_locate(srv) != 0) return -ENOENT;
     a->scheduled = a->given_up = false;
     a->rewriting = true;
     a->rewrites++;
@@ -317,6 +411,9 @@ void aof_cron(struct worker *w)
     } else if (has_grown(w, &percent) && !is_limited(w)) {
         server_log(srv, LOG_NOTICE_LEVEL, "Starting automatic rewriting of AOF on %llu%% growth",
                    (unsigned long long)percent);
+        aof_rewrite_begin(w);
+    } else if (a->on_device && a->state == AOF_ON && !a->error && aof_device_is_short(srv) && !is_limited(w)) {
+        server_log(srv, LOG_NOTICE_LEVEL, "Starting automatic rewriting of AOF, the append-only log is nearly full");
         aof_rewrite_begin(w);
     }
 }

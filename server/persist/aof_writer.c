@@ -17,7 +17,12 @@
  * cut.
  *
  * A rewrite (aof_rewrite.c) has the log go on in another file from an offset on: what lies before it still goes into
- * the old one, which is synced before it is left.
+ * the old one, which is synced before it is left. On a device it goes on in the same log, behind a mark.
+ *
+ * On a device a write is a record of a log queue, and cannot be in there by half: there is nothing to cut. An error of
+ * the device is final until it has been opened again, which a rewrite does; what the log misses then is in its base. A
+ * full one takes no records but a rewrite's, which makes room; commands that write wait for that, and it is an error
+ * where that fails.
  */
 #include "server/persist/aof_writer.h"
 
@@ -71,13 +76,23 @@ static int cut_to(struct aof *a, uint64_t bytes)
 {
     demi_qtoken_t qt;
     a->wants_sync = true;
+    if (a->on_device) return 0;
     int err = -demi_truncate(&qt, a->qd, (off_t)bytes);
     return err ? err : disk_file_wait(qt, NULL);
+}
+
+/* What only a rewrite helps against is left to one: it opens the device again, or makes room. */
+static void see_device_error(struct aof *a, int err)
+{
+    a->device.is_broken = a->device.is_broken || a->poisoned || aof_device_error_is_final(err);
+    a->poisoned = a->poisoned || a->device.is_broken;
+    a->scheduled = a->scheduled || a->poisoned || (err == -ENOSPC && (a->bytes || a->rewriting));
 }
 
 /* Under `always` nothing may be answered any more: what waits for the disk is never told. */
 static int fail(struct server *srv, const char *doing, int err)
 {
+    if (srv->aof.on_device) see_device_error(&srv->aof, err);
     bool always = srv->config->appendfsync == APPENDFSYNC_ALWAYS && srv->aof.state == AOF_ON;
     if (may_log(srv) || always) server_log(srv, LOG_WARNING_LEVEL, "Error %s the AOF file: %s", doing, strerror(-err));
     aof_writer_set_error(srv, err);
@@ -92,6 +107,12 @@ static int fail(struct server *srv, const char *doing, int err)
     srv->stopping = true;
     demi_wake_ring(worker_of(srv)->wake);
     return err;
+}
+
+void aof_writer_fail(struct server *srv, int err)
+{
+    if (srv->aof.runs && srv->aof.poisoned && !srv->aof.error) fail(srv, "rewriting", err);
+    if (srv->aof.runs) demi_wake_ring(srv->aof.wake);
 }
 
 static void write_works(struct server *srv)
@@ -168,7 +189,7 @@ void aof_writer_cron(struct server *srv)
 
 /* What one push is to write. */
 struct lot {
-    struct iovec iov[PIECES_MAX + 1];
+    struct iovec iov[PIECES_MAX + 2];
     int count;
     char stamp[STAMP_SIZE];
     size_t stamped, bytes; /* of the stamp, of the journal */
@@ -189,14 +210,18 @@ static size_t stamp(struct server *srv, char text[STAMP_SIZE])
     return (size_t)snprintf(text, STAMP_SIZE, "#TS:%lld\r\n", (long long)now_s);
 }
 
+static const char bytes_tag[1] = {AOF_RECORD_BYTES_TAG};
+
 static void fill_lot(struct server *srv, struct lot *l, uint64_t left)
 {
     struct bytes pieces[PIECES_MAX];
-    size_t most = left < LOT_BYTES ? (size_t)left : LOT_BYTES;
+    size_t lot = srv->aof.on_device ? aof_device_lot(srv) - STAMP_SIZE : LOT_BYTES,
+           most = left < lot ? (size_t)left : lot;
     unsigned n = broadcast_peek(&srv->aof.reader, pieces, PIECES_MAX, most);
     l->count = 0;
     l->bytes = 0;
     l->stamped = stamp(srv, l->stamp);
+    if (srv->aof.on_device) l->iov[l->count++] = (struct iovec){(char *)(uintptr_t)bytes_tag, sizeof bytes_tag};
     if (l->stamped) l->iov[l->count++] = (struct iovec){l->stamp, l->stamped};
     for (unsigned i = 0; i < n; i++) {
         l->iov[l->count++] = (struct iovec){(void *)(uintptr_t)pieces[i].p, pieces[i].n};
@@ -273,6 +298,19 @@ static int sync_file(struct server *srv)
     return 0;
 }
 
+/* The write of a lot. A log takes no more while too much of it is on its way: that is waited for. */
+static int start_push(struct aof *a, struct lot *l, unsigned flags, demi_qtoken_t *push)
+{
+    int err = -demi_pushv(push, a->qd, l->iov, l->count, flags);
+    while (a->on_device && err == -EBUSY) {
+        demi_qtoken_t sync;
+        err = -demi_sync(&sync, a->qd, true);
+        if (!err) err = disk_file_wait(sync, NULL);
+        if (!err) err = -demi_pushv(push, a->qd, l->iov, l->count, flags);
+    }
+    return err;
+}
+
 /* The lot into the file, and (*with_sync) onto the disk; *sync_err: of that alone. */
 static int push_and_sync(struct server *srv, struct lot *l, bool *with_sync, int *sync_err)
 {
@@ -280,7 +318,7 @@ static int push_and_sync(struct server *srv, struct lot *l, bool *with_sync, int
     demi_qtoken_t push, sync;
     uint64_t began = demi_clock_ns();
     *sync_err = 0;
-    int err = -demi_pushv(&push, a->qd, l->iov, l->count, 0);
+    int err = start_push(a, l, 0, &push);
     if (err) return err;
     *with_sync = *with_sync && demi_sync(&sync, a->qd, true) == 0; /* if not, it is due afterwards */
     err = disk_file_wait(push, NULL);
@@ -297,7 +335,8 @@ static int push_durable(struct server *srv, struct lot *l)
     struct aof *a = &srv->aof;
     demi_qtoken_t push;
     uint64_t began = demi_clock_ns();
-    int err = -demi_pushv(&push, a->qd, l->iov, l->count, DEMI_PUSH_DURABLE);
+    int err = start_push(a, l, DEMI_PUSH_DURABLE, &push);
+    if (err && a->on_device) return err; /* nothing was written */
     if (!err) err = disk_file_wait(push, NULL);
     a->synced_ns = demi_clock_ns();
     sample_sync(srv, a->synced_ns - began);
@@ -328,6 +367,28 @@ static int write_lot(struct server *srv, struct lot *l, uint64_t until, bool wit
     return 0;
 }
 
+static void see_room(struct server *srv, bool lacks)
+{
+    struct aof *a = &srv->aof;
+    if (a->device.lacks_room == lacks) return;
+    a->device.lacks_room = lacks;
+    aof_see_lag(srv);
+}
+
+/* Where a device takes no more a rewrite makes room, and until one has failed that is waited for. */
+static int check_room(struct server *srv, const struct lot *l, bool *any)
+{
+    struct aof *a = &srv->aof;
+    int err = aof_device_check_room(srv, l->bytes);
+    bool is_of_use = a->bytes || a->rewriting;
+    bool waits = err && is_of_use && !a->error && !a->failures && !a->stopping && !a->settling;
+    see_room(srv, waits);
+    if (!waits) return err;
+    if (!a->rewriting) a->scheduled = true;
+    *any = false;
+    return 0;
+}
+
 static int write_some(struct server *srv, bool *any)
 {
     struct aof *a = &srv->aof;
@@ -336,16 +397,49 @@ static int write_some(struct server *srv, bool *any)
     *any = until != a->reader.offset;
     if (!*any) return 0;
     int err = a->error ? cut_back(a) : 0; /* once more */
+    if (!err && a->on_device && a->device.needs_resume) err = aof_device_push_resume(&a->device);
     if (err) return fail(srv, "writing to", err);
     wait_as_debug_says(a);
     fill_lot(srv, &l, until - a->reader.offset);
+    if (a->on_device) err = check_room(srv, &l, any);
+    if (err) return fail(srv, "writing to", err);
+    if (!*any) return 0;
     return write_lot(srv, &l, until, sync_due_ns(srv) == 0);
+}
+
+/* Where the log cannot be written as it is, what the new base has is left out: the mark says so, and until that base is
+ * whole the log is as good as poisoned. */
+static void skip_to_next(struct server *srv)
+{
+    struct aof *a = &srv->aof;
+    a->poisoned = true;
+    broadcast_advance(&a->reader, (size_t)(a->next_at - a->reader.offset));
+    a->written = a->reader.offset;
+    a->device.needs_resume = false;
+    see_room(srv, false);
+}
+
+/* The increments of the next base begin here. */
+static int push_mark(struct server *srv)
+{
+    struct aof *a = &srv->aof;
+    int err = aof_device_push_mark(&a->device, a->poisoned);
+    if (err) return fail(srv, "writing to", err);
+    a->device.is_broken = false;
+    a->qd = a->next_qd;
+    a->next_qd = -1;
+    a->closed_bytes += a->bytes;
+    a->bytes = a->safe_bytes = 0;
+    a->boundary = a->reader.offset;
+    a->stamp_s = 0;
+    return 0;
 }
 
 /* The old increment is complete and safe; the new one goes on. */
 static int switch_files(struct server *srv)
 {
     struct aof *a = &srv->aof;
+    if (a->on_device) return push_mark(srv);
     int err = !is_unsynced(a) || a->poisoned ? 0 : sync_file(srv);
     if (a->qd >= 0) disk_file_close(a->qd); /* it was synced */
     a->qd = a->next_qd;
@@ -414,7 +508,8 @@ static int step(struct server *srv, bool *idle)
     *idle = a->ended;
     if (a->ended) return 0;
     see_put_off(srv);
-    if (a->qd >= 0) {
+    if (a->on_device && a->next_qd >= 0 && (a->error || a->device.lacks_room)) skip_to_next(srv);
+    else if (a->qd >= 0 && !a->device.is_broken) {
         int err = write_some(srv, &any);
         if (err) return err;
     }
@@ -442,7 +537,7 @@ static int64_t run_task(void *arg)
         if (failed) err = sleep_idle(a, SECOND_NS);
         else if (idle) err = sleep_idle(a, idle_ns(srv));
     }
-    if (a->qd >= 0) disk_file_close(a->qd); /* it was synced, or that failed and was told */
+    if (a->qd >= 0 && !a->on_device) disk_file_close(a->qd); /* it was synced, or that failed and was told */
     a->qd = -1;
     demi_wake_ring(a->wake);
     disk_file_wait(a->wake_qt, NULL);
@@ -467,7 +562,7 @@ int aof_writer_run(struct worker *w)
     ASSERT(!a->runs);
     int err = demi_wake_new(&a->wake);
     if (err) return -err;
-    a->stopping = a->poisoned = a->ended = a->put_off = false;
+    a->stopping = a->poisoned = a->ended = a->put_off = a->device.lacks_room = false;
     a->wants_sync = true;
     a->group = (struct aof_group){0};
     aof_writer_set_error(srv, 0);
@@ -495,7 +590,7 @@ bool aof_writer_end(struct worker *w)
     demi_wake_ring(a->wake);
     demi_wait(&qr, a->task, NULL);
     bool fine = a->reader.offset == a->reader.of->end && a->durable == a->written && !a->poisoned;
-    if (a->next_qd >= 0) disk_file_close(a->next_qd);
+    if (a->next_qd >= 0 && !a->on_device) disk_file_close(a->next_qd);
     a->next_qd = -1;
     demi_wake_free(a->wake);
     a->runs = a->put_off = false;

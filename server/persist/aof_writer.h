@@ -16,6 +16,8 @@ struct worker;
 int aof_writer_run(struct worker *w);
 /* Ends it when all is written and synced, or that failed (false). */
 bool aof_writer_end(struct worker *w);
+/* A rewrite on a device has failed, on which the log has relied: where commands wait for it that is an error. */
+void aof_writer_fail(struct server *srv, int err);
 /* A base was written after a sync had failed. */
 void aof_writer_is_good_again(struct server *srv);
 /* Replies that wait for the disk and need not any more, as far as it is and the configuration wants it, go out. */

@@ -67,6 +67,13 @@ long load_read(struct load *l, char *buf, size_t size)
 
 int load_open(struct load *l, const char *path) { return read_ahead_open(&l->r, path); }
 
+int load_open_log(struct load *l, const char *name, uint64_t offset)
+{
+    return read_ahead_open_log(&l->r, name, offset);
+}
+
+void load_count(struct load *l, uint64_t bytes) { l->bytes_before += bytes; }
+
 void load_close(struct load *l)
 {
     if (!l->r) return;

@@ -44,6 +44,8 @@ struct worker *load_worker(const struct load *l);
 void *load_arg(const struct load *l);
 /* A file is read from its beginning; one at a time. 0 or -errno. */
 int load_open(struct load *l, const char *path);
+/* The same of pieces in a log queue, from the record at the offset on (read_ahead_open_log()). */
+int load_open_log(struct load *l, const char *name, uint64_t offset);
 void load_close(struct load *l);
 /* The next bytes of it, up to size; 0: the end; -errno. */
 long load_read(struct load *l, char *buf, size_t size);
@@ -61,6 +63,8 @@ struct load_stream {
 int load_rdb_stream(struct load *l, unsigned flags, const struct load_stream *from);
 /* What the RDB that was read last said of the history it is of. */
 struct rdb_origin load_origin(const struct load *l);
+/* So many bytes were read by other means. */
+void load_count(struct load *l, uint64_t bytes);
 /* How long it was. */
 uint64_t load_rdb_bytes(const struct load *l);
 /* False: it is to end, with -ECANCELED. Lets the loop go on now and then. */

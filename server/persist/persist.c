@@ -37,6 +37,7 @@ void persist_init(struct server *srv)
     srv->persist.took_s = -1;
     claim_init(&srv->persist.claim);
     aof_init(&srv->aof);
+    srv->aof.on_device = aof_device_is_wanted(srv);
 }
 
 void persist_fini(struct worker *w)

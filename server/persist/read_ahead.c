@@ -39,6 +39,7 @@ struct ahead_block {
 struct read_ahead {
     int qd, error;
     bool ended;       /* an empty read has come, or an error: there are no further blocks */
+    bool is_log;      /* blocks are records, with a byte in front */
     bool has_current; /* the block in front of `taken` is out */
     uint64_t bytes;
     demi_qtoken_t reads[READS_MAX]; /* a ring, the oldest first */
@@ -180,6 +181,20 @@ static void block_came(struct read_ahead *r, demi_sgarray_t sga)
     unlock(r);
 }
 
+/* What counts of a record; false: it is none that does. */
+static bool take_record(struct read_ahead *r, demi_sgaseg_t *seg)
+{
+    const char *p = seg->sgaseg_buf;
+    if (!seg->sgaseg_len || *p != '+') return false;
+    if (seg->sgaseg_len > READ_AHEAD_RECORD) {
+        r->error = -EBADMSG;
+        return false;
+    }
+    seg->sgaseg_buf = (char *)seg->sgaseg_buf + 1;
+    seg->sgaseg_len--;
+    return seg->sgaseg_len != 0;
+}
+
 /* The oldest read has come to this. */
 static void read_came(struct read_ahead *r, demi_qresult_t *qr)
 {
@@ -188,6 +203,7 @@ static void read_came(struct read_ahead *r, demi_qresult_t *qr)
     r->read_count--;
     if (failed && !was_ended) r->error = -(int)qr->qr_ret;
     r->ended = was_ended || failed || qr->qr_value.sga.sga_segs[0].sgaseg_len == 0;
+    if (!r->ended && r->is_log) r->ended = !take_record(r, &qr->qr_value.sga.sga_segs[0]);
     if (r->ended) {
         if (!failed) demi_sgafree(&qr->qr_value.sga);
         return;
@@ -263,10 +279,10 @@ static void hand_to_thread(struct read_ahead *r)
     start_thread(r);
 }
 
-int read_ahead_open(struct read_ahead **out, const char *path)
+static int open_path(struct read_ahead **out, const char *path, int flags)
 {
     struct read_ahead *r = mem_calloc(sizeof *r);
-    int err = disk_file_open(&r->qd, path, O_RDONLY | O_NONBLOCK, 0); /* a FIFO without writers is empty */
+    int err = disk_file_open(&r->qd, path, flags, 0);
     if (err) {
         mem_free(r);
         return err;
@@ -275,6 +291,22 @@ int read_ahead_open(struct read_ahead **out, const char *path)
     pthread_cond_init(&r->more, NULL);
     *out = r;
     return 0;
+}
+
+int read_ahead_open(struct read_ahead **out, const char *path)
+{
+    return open_path(out, path, O_RDONLY | O_NONBLOCK); /* a FIFO without writers is empty */
+}
+
+int read_ahead_open_log(struct read_ahead **out, const char *name, uint64_t offset)
+{
+    off_t at;
+    int err = open_path(out, name, O_RDWR); /* as it is open already: it is one device */
+    if (err) return err;
+    (*out)->is_log = true;
+    err = -demi_lseek((*out)->qd, (off_t)offset, SEEK_SET, &at);
+    if (err) read_ahead_close(*out);
+    return err;
 }
 
 int read_ahead_open_fed(struct read_ahead **out)
@@ -381,7 +413,10 @@ void read_ahead_leave(struct read_ahead *r)
 
 /* --- public ------------------------------------------------------------------------------------------------------- */
 
-int read_ahead_size(const struct read_ahead *r, uint64_t *bytes) { return disk_file_size(r->qd, bytes); }
+int read_ahead_size(const struct read_ahead *r, uint64_t *bytes)
+{
+    return r->feed.on || r->is_log ? -ENOTSUP : disk_file_size(r->qd, bytes);
+}
 
 void read_ahead_look(struct read_ahead *r, const struct read_ahead_look *how)
 {

@@ -26,6 +26,10 @@ struct read_ahead;
 
 /* 0 or -errno. */
 int read_ahead_open(struct read_ahead **out, const char *path);
+/* A log queue, from the record at the offset on: each has '+' in front of bytes that count, READ_AHEAD_RECORD at most;
+ * what has none ends them. 0 or -errno. */
+#define READ_AHEAD_RECORD (65536u + 1)
+int read_ahead_open_log(struct read_ahead **out, const char *name, uint64_t offset);
 void read_ahead_close(struct read_ahead *r);
 
 /* Without a file. 0 or -errno. */
@@ -37,7 +41,7 @@ void read_ahead_feed_end(struct read_ahead *r, int err);
 /* Nobody reads what is fed any more; who feeds waits for nothing from then on. */
 void read_ahead_leave(struct read_ahead *r);
 
-/* The length of the file. */
+/* The length of the file; of what is fed, and of a log, -ENOTSUP. */
 int read_ahead_size(const struct read_ahead *r, uint64_t *bytes);
 
 struct read_ahead_look {
