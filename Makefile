@@ -267,6 +267,12 @@ $(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_ALL)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_ALL) $(LDLIBS)
 
+# It knows the server's append-only files, too.
+$(B)/tools/log/demi-log: $(B)/obj/tools/log/demi-log.c.o $(SRV_A) $(LIB_ALL)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_ALL) $(LDLIBS)
+
 $(B)/bench/%: $(B)/obj/tests/bench/%.c.o $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * demi-log: makes, lists, checks, shows and repairs devices of logs (demi-log(1)). It reads and writes by plain
- * calls, and holds the same lock as a library that has the device open.
+ * calls, and holds the same lock as a library that has the device open. What a log has of a server's append-only file
+ * goes to files and back by the library's queues.
  */
 #include "alloc/buf.h"
+#include "demi/ext.h"
 #include "libos/log/reader.h"
 #include "libos/nvme/devices.h"
+#include "server/persist/aof_exchange.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -323,6 +327,36 @@ static int drop(int argc, char **argv)
     return err ? say(&o, "", -err) : 0;
 }
 
+/* --- a server's append-only file ---------------------------------------------------------------------------------- */
+
+static int exchange(int argc, char **argv, bool out)
+{
+    static struct aof_exchanged x;
+    bool force = argc > 0 && !out && !strcmp(argv[0], "--force");
+    char name[PATH_MAX + 64];
+    argc -= force;
+    argv += force;
+    if (argc != 3 || argv[0][0] == '-') return -1;
+    const char *file = argv[!out], *log = argv[1 + !out], *folder = argv[out ? 2 : 0];
+    if (snprintf(name, sizeof name, "log:%s#%s", file, log) >= (int)sizeof name) {
+        fprintf(stderr, "demi-log: %s\n", strerror(ENAMETOOLONG));
+        return 1;
+    }
+    int err = demi_init_with("posix", NULL);
+    if (err) {
+        fprintf(stderr, "demi-log: %s\n", strerror(err));
+        return 1;
+    }
+    err = out ? aof_export(name, folder, &x) : aof_import(folder, name, force, &x);
+    demi_exit();
+    if (err) fprintf(stderr, "demi-log: %s\n", x.why);
+    else printf("a base of %" PRIu64 " bytes, increments of %" PRIu64 "\n", x.base_bytes, x.incr_bytes);
+    return err ? 1 : 0;
+}
+
+static int export_aof(int argc, char **argv) { return exchange(argc, argv, true); }
+static int import_aof(int argc, char **argv) { return exchange(argc, argv, false); }
+
 static const struct {
     const char *name, *usage;
     int (*fn)(int argc, char **argv);
@@ -333,6 +367,8 @@ static const struct {
     {"dump", "dump [--raw] [--from OFFSET] FILE LOG", dump},
     {"repair", "repair FILE", repair},
     {"remove", "remove FILE LOG", drop},
+    {"export", "export FILE LOG FOLDER", export_aof},
+    {"import", "import [--force] FOLDER FILE LOG", import_aof},
 };
 
 int main(int argc, char **argv)
