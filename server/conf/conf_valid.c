@@ -40,7 +40,7 @@ bool conf_valid_appenddirname(const char *value, char *err)
 
 bool conf_valid_aof_device(const char *value, char *err)
 {
-    bool ok = !*value || !strncmp(value, "log:", 4) || !strncmp(value, "nvme:", 5);
+    bool ok = !*value || !strncmp(value, "log:", 4);
     if (!ok) conf_error(err, "aof-device must be a log queue, like log:/var/lib/demikv.log#aof");
     return ok;
 }

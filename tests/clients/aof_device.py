@@ -407,7 +407,7 @@ def torn(tap, server, folder, before):
 
 def main():
     parser = argparse.ArgumentParser(description="The append-only file on a log queue.")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     options = parser.parse_args()
     need_server()
