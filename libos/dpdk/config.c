@@ -19,7 +19,7 @@ static int add_words(const struct netdev_env *env, struct dpdk_config *c, const 
     char *copy = memcpy(c->text + *used, text, n + 1), *rest = NULL;
     *used += n + 1;
     for (char *word = strtok_r(copy, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest)) {
-        if (c->argc == (int)(sizeof c->argv / sizeof *c->argv) - 16) /* EAL's own, which eal.c adds */
+        if (c->argc == (int)(sizeof c->argv / sizeof *c->argv) - 32) /* EAL's own, which eal.c adds */
             return plugin_refuse(env, EINVAL, "eal: more than %d arguments", c->argc);
         c->argv[c->argc++] = word;
     }

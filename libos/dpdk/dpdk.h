@@ -25,7 +25,7 @@
 /* --- configuration (config.c) --- */
 
 struct dpdk_config {
-    char *argv[80]; /* EAL's, as given; [0] is a name */
+    char *argv[96]; /* EAL's, as given; [0] is a name */
     int argc;
     char text[4096];  /* where argv points */
     const char *port; /* index or name; NULL: the first of the arguments' devices, else the first there is */
@@ -63,6 +63,11 @@ const char *eal_reason(int err);
 /* Whether the driver a virtual device is named after is installed; package gets the name of what brings it. */
 bool eal_has_driver(const char *device, char *package, size_t size);
 /* Whether a live process has this socket, of any type; a file that nobody has is removed. */
+/* Whether a device of PCI is a controller of NVMe; and words for EAL that keep it from all there are, at most max. */
+#define EAL_BLOCKS_MAX 16
+#define EAL_BLOCK_SIZE 24
+bool eal_is_nvme(const char *device);
+unsigned eal_block_nvme(char words[][EAL_BLOCK_SIZE], unsigned max);
 bool eal_is_served(const char *path, bool abstract);
 /* A value of "key=value,..." of a device's arguments, which begin with a comma or a name. */
 bool eal_device_value(const char *device, const char *key, char *out, size_t size);

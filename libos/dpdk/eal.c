@@ -247,6 +247,8 @@ static int own(const struct netdev_env *env, const char *device, bool virtual)
 {
     struct eal_end e;
     char who[64];
+    if (!virtual && eal_is_nvme(device))
+        return plugin_refuse(env, EINVAL, "dpdk: %.40s is an NVMe controller, which libos/nvme drives", device);
     find_end(device, virtual, &e);
     int name = (int)strcspn(device, ",");
     if (!e.name[0]) return 0;
@@ -320,6 +322,7 @@ static unsigned long want_mib(const struct dpdk_config *c)
 
 struct extra { /* arguments of our own, with room for their texts */
     char cpu[16], memory[16];
+    char blocked[EAL_BLOCKS_MAX][EAL_BLOCK_SIZE];
 };
 
 static void fill_in(struct dpdk_config *c, struct extra *extra)
@@ -328,7 +331,7 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
     static const char *const memory[] = {"--socket-mem", "--no-huge",   "--in-memory", "--huge-dir",
                                          "--legacy-mem", "--proc-type", NULL};
     static const char *const devices[] = {"-a", "--allow", "-b", "--block", "--no-pci", NULL};
-    static const char *const vdev[] = {"--vdev", NULL};
+    static const char *const vdev[] = {"--vdev", NULL}, *const named[] = {"-a", "--allow", "--no-pci", NULL};
     static const char *const iova[] = {"--iova-mode", NULL}, *const level[] = {"--log-level", NULL};
     static const char *const telemetry[] = {"--telemetry", "--no-telemetry", NULL};
     static char no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", va[] = "--iova-mode=va",
@@ -362,6 +365,10 @@ static void fill_in(struct dpdk_config *c, struct extra *extra)
         c->argv[n++] = extra->memory;
     }
     if (only_virtual) c->argv[n++] = no_pci;
+    else if (!has(c, named)) { /* EAL would look at all there are */
+        unsigned blocked = eal_block_nvme(extra->blocked, EAL_BLOCKS_MAX);
+        for (unsigned i = 0; i < blocked; i++) c->argv[n++] = extra->blocked[i];
+    }
     if (only_virtual && !has_iova) c->argv[n++] = va;
     if (!has_telemetry) c->argv[n++] = no_telemetry;
     if (eal.is_quiet) c->argv[n++] = quiet;

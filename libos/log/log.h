@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Append logs as queues (Demikernel's cattree). A device is a file, a block device or a namespace of NVMe with up to ALOG_LOGS_MAX named
- * logs; "log:PATH" is the log "main" of the one at PATH, "log:PATH#NAME" another.
+ * Append logs as queues (Demikernel's cattree). A device is a file, a block device or a namespace of NVMe with up to
+ * ALOG_LOGS_MAX named logs; "log:PATH" is the log "main" of the one at PATH, "log:PATH#NAME" another.
  *
  * A push appends one record, and completes when it has its place, in order, or (O_DSYNC at open, DEMI_PUSH_DURABLE)
  * when it is durable; its result is its offset. A sync completes when all that was pushed before is. A pop gives the

@@ -22,9 +22,12 @@
 
 #define SLOT_BIT(i) ((uint64_t)1 << (i))
 
+/* Kept out of the hot path's way: what is inlined there costs it registers, which are saved at each call. */
+#define RARE __attribute__((cold, noinline)) static
+
 /* --- a request ends ----------------------------------------------------------------------------------------------- */
 
-static void give_bounce(struct nvme *v, struct nvme_slot *s, int err)
+RARE void give_bounce(struct nvme *v, struct nvme_slot *s, int err)
 {
     unsigned piece = s->bounce - 1u;
     if (!err && s->r.verb == BLOCKDEV_READ) memcpy(s->r.buf->data, v->memory->bounces[piece], s->r.n);
@@ -64,7 +67,7 @@ static const char *name_of(unsigned verb)
     return names[verb & 3];
 }
 
-static void failed(struct nvme *v, unsigned i, unsigned status)
+RARE void failed(struct nvme *v, unsigned i, unsigned status)
 {
     struct nvme_slot *s = &v->slots[i];
     if (!(status & NVME_DNR) && s->tries < NVME_TRIES) {
@@ -98,6 +101,14 @@ static bool ended_well(struct nvme *v, const struct nvme_cqe *c)
     return true;
 }
 
+RARE void has_lied(struct nvme *v, struct nvme_cqe c)
+{
+    v->counters->lies++;
+    nvme_tell(v, "it completed what is not out: command %u of queue %u, head %u, status 0x%04x", c.cid, c.sq_id,
+              c.sq_head, c.status);
+    nvme_reset(v, "its completions cannot be believed");
+}
+
 unsigned nvme_io_reap(struct nvme *v)
 {
     struct nvme_cqe c;
@@ -105,10 +116,7 @@ unsigned nvme_io_reap(struct nvme *v)
     while (n < NVME_RING_SIZE && nvme_ring_take(&v->io, &c)) {
         n++;
         if (likely(ended_well(v, &c))) continue;
-        v->counters->lies++;
-        nvme_tell(v, "it completed what is not out: command %u of queue %u, head %u, status 0x%04x", c.cid, c.sq_id,
-                  c.sq_head, c.status);
-        nvme_reset(v, "its completions cannot be believed");
+        has_lied(v, c);
         return n;
     }
     if (!n) return 0;
@@ -119,7 +127,7 @@ unsigned nvme_io_reap(struct nvme *v)
 
 /* --- a request begins --------------------------------------------------------------------------------------------- */
 
-static bool take_bounce(struct nvme *v, struct nvme_slot *s)
+RARE bool take_bounce(struct nvme *v, struct nvme_slot *s)
 {
     if (!v->bounce_free) return false;
     unsigned piece = (unsigned)__builtin_ctz(v->bounce_free);
@@ -141,11 +149,10 @@ static bool find_bytes(struct nvme *v, struct nvme_slot *s)
     return true;
 }
 
-static void name_pages(struct nvme *v, unsigned i, struct nvme_sqe *e, uint64_t at, uint32_t n)
+/* From the second on. */
+__attribute__((noinline)) static void name_more_pages(struct nvme *v, unsigned i, struct nvme_sqe *e, uint64_t second,
+                                                      uint64_t end)
 {
-    uint64_t second = (at | (NVME_PAGE - 1)) + 1, end = at + n;
-    e->prp1 = at;
-    if (end <= second) return;
     if (end - second <= NVME_PAGE) {
         e->prp2 = second;
         return;
@@ -155,8 +162,15 @@ static void name_pages(struct nvme *v, unsigned i, struct nvme_sqe *e, uint64_t 
     e->prp2 = v->iova + offsetof(struct nvme_memory, lists) + i * NVME_PAGE;
 }
 
+static inline void name_pages(struct nvme *v, unsigned i, struct nvme_sqe *e, uint64_t at, uint32_t n)
+{
+    uint64_t second = (at | (NVME_PAGE - 1)) + 1, end = at + n;
+    e->prp1 = at;
+    if (end > second) name_more_pages(v, i, e, second, end);
+}
+
 /* One range, which stands in the slot's page. */
-static void name_range(struct nvme *v, unsigned i, struct nvme_sqe *e, const struct blockdev_request *r)
+RARE void name_range(struct nvme *v, unsigned i, struct nvme_sqe *e, const struct blockdev_request *r)
 {
     uint64_t *range = v->memory->lists[i];
     range[0] = (uint64_t)(r->n >> v->shift) << 32;
@@ -165,10 +179,9 @@ static void name_range(struct nvme *v, unsigned i, struct nvme_sqe *e, const str
     e->cdw11 = NVME_DATASET_DISCARD;
 }
 
-static void issue(struct nvme *v, unsigned i)
+__attribute__((always_inline)) static inline void issue(struct nvme *v, struct nvme_slot *s, unsigned i)
 {
     static const uint8_t opcodes[] = {NVME_READ, NVME_WRITE, NVME_FLUSH, NVME_DATASET};
-    struct nvme_slot *s = &v->slots[i];
     struct nvme_sqe *e = nvme_ring_next(&v->io);
     *e = (struct nvme_sqe){.opcode = opcodes[s->r.verb], .cid = (uint16_t)i, .nsid = v->nsid};
     if (likely(s->r.verb <= BLOCKDEV_WRITE)) {
@@ -201,7 +214,7 @@ void nvme_io_issue_all(struct nvme *v)
     if (!left || v->state != NVME_LIVE) return;
     for (; left; left &= left - 1) {
         unsigned i = (unsigned)__builtin_ctzll(left);
-        if (v->slots[i].tries < NVME_TRIES) issue(v, i);
+        if (v->slots[i].tries < NVME_TRIES) issue(v, &v->slots[i], i);
         else give_up(v, i);
     }
     nvme_ring_submit(&v->io);
@@ -223,17 +236,19 @@ static void count(struct nvme_counters *c, const struct blockdev_request *r)
     }
 }
 
+RARE int refused_flush(struct nvme *v)
+{
+    v->doubtful = false;
+    v->counters->cache_lost++;
+    nvme_tell(v, "what was in its cache when it had a fatal error may be lost");
+    return EIO;
+}
+
 /* What need not go to the device to be known: 0, it must. */
 static int refused(struct nvme *v, const struct blockdev_request *r)
 {
     if (unlikely(v->state == NVME_DEAD)) return v->error;
-    if (unlikely(r->verb == BLOCKDEV_FLUSH)) {
-        if (!v->doubtful) return 0;
-        v->doubtful = false;
-        v->counters->cache_lost++;
-        nvme_tell(v, "what was in its cache when it had a fatal error may be lost");
-        return EIO;
-    }
+    if (unlikely(r->verb == BLOCKDEV_FLUSH)) return v->doubtful ? refused_flush(v) : 0;
     uint64_t size = v->base.caps.size;
     if (unlikely(!r->n || r->at > size || r->n > size - r->at)) return EINVAL;
     return likely(r->verb <= BLOCKDEV_WRITE) || v->base.caps.deallocate ? 0 : EOPNOTSUPP;
@@ -254,7 +269,7 @@ static bool post_one(struct nvme *v, const struct blockdev_request *r)
     v->busy_count++;
     count(v->counters, r);
     if (unlikely(err)) nvme_io_end(v, i, err);
-    else if (likely(v->state == NVME_LIVE)) issue(v, i);
+    else if (likely(v->state == NVME_LIVE)) issue(v, s, i);
     return true;
 }
 
@@ -273,6 +288,7 @@ static unsigned nvme_post(struct blockdev *d, const struct blockdev_request *in,
 static unsigned nvme_poll(struct blockdev *d, struct blockdev_completion *out, unsigned max)
 {
     struct nvme *v = (struct nvme *)d;
+    if (!v->done_count) return 0;
     unsigned n = v->done_count - v->done_taken;
     if (n > max) n = max;
     for (unsigned i = 0; i < n; i++) out[i] = v->done[v->done_taken + i];

@@ -214,8 +214,9 @@ int nvme_new(struct nvme **out, struct nvme_port *port, uint32_t nsid, const cha
              uint64_t now, char why[NVME_WHY_SIZE])
 {
     ASSERT(nsid > 0);
-    struct nvme *v = calloc(1, sizeof *v);
+    struct nvme *v = aligned_alloc(_Alignof(struct nvme), sizeof *v);
     if (!v) return -ENOMEM;
+    memset(v, 0, sizeof *v);
     v->base.ops = &nvme_blockdev_ops;
     v->port = port;
     v->nsid = nsid;

@@ -77,7 +77,7 @@ struct nvme_slot {
     uint8_t tries;
     uint8_t bounce; /* number of its piece + 1; 0: none */
     bool aborted;
-};
+} __attribute__((aligned(64))); /* a line of the processor's cache */
 
 struct nvme_counters {
     uint64_t reads, writes, flushes, deallocates, read_bytes, write_bytes;

@@ -12,8 +12,8 @@
  *
  * A reset by CC.EN is no loss of power, and what has completed is in a volatile cache as before (7.3.2 says nothing of
  * it, Linux's driver counts on it, too). A fatal error is another thing: it may be the firmware's crash; and who is not
- * ready any more without having been told so may have been without power. So after CSTS.CFS or CSTS.RDY = 0, with writes
- * that were not flushed, the next FLUSH fails, and whoever wanted it knows.
+ * ready any more without having been told so may have been without power. So after CSTS.CFS or CSTS.RDY = 0, with
+ * writes that were not flushed, the next FLUSH fails, and whoever wanted it knows.
  */
 #include "libos/nvme/nvme.h"
 

@@ -3,11 +3,11 @@
  * What a write of 4 KiB costs the driver of NVMe, from its posting to its completion in the library's hands, over a
  * controller in memory (tests/nvme/double.h) in the same thread. For callgrind only: times would be the double's.
  *
- *     valgrind --tool=callgrind --toggle-collect=measured_post --toggle-collect=measured_reap \
+ *     valgrind --tool=callgrind --toggle-collect=nvme_post --toggle-collect=nvme_turn --toggle-collect=nvme_poll \
  *         build/bench/nvme_bench DEPTH
  *
- * DEPTH requests are out at a time (1 to 64), then all are posted again. Instructions of the two functions, by the writes
- * that are printed, are the figure. tools/bench/nvme.py does that.
+ * DEPTH requests are out at a time (1 to 64), then all are posted again. Instructions of these functions, by the
+ * writes that are printed, are the figure. tools/bench/nvme.py does that.
  */
 #include "libos/nvme/nvme.h"
 
@@ -21,17 +21,8 @@
 #define WRITES 20000u
 #define SIZE   ((uint64_t)16 << 20)
 
-unsigned measured_post(struct nvme *v, const struct blockdev_request *r, unsigned n);
-unsigned measured_reap(struct nvme *v, uint64_t now, struct blockdev_completion *out, unsigned max);
-
-__attribute__((noinline)) unsigned measured_post(struct nvme *v, const struct blockdev_request *r, unsigned n)
-{
-    return v->base.ops->post(&v->base, r, n);
-}
-
 /* The libOS's turn, and what the library does when it is told. */
-__attribute__((noinline)) unsigned measured_reap(struct nvme *v, uint64_t now, struct blockdev_completion *out,
-                                                 unsigned max)
+static unsigned reap(struct nvme *v, uint64_t now, struct blockdev_completion *out, unsigned max)
 {
     unsigned n = 0;
     nvme_turn(v, now);
@@ -68,10 +59,10 @@ int main(int argc, char **argv)
         r[i] = (struct blockdev_request){.word = i, .at = i * 4096, .buf = b[i], .n = 4096, .verb = BLOCKDEV_WRITE};
     }
     for (unsigned posted = 0, ended = 0; ended < WRITES;) {
-        if (posted == ended) posted += measured_post(v, r, depth);
+        if (posted == ended) posted += v->base.ops->post(&v->base, r, depth);
         if (posted - ended > most) most = posted - ended;
         double_run(d);
-        ended += measured_reap(v, now += 1000, done, NVME_DEPTH);
+        ended += reap(v, now += 1000, done, NVME_DEPTH);
     }
     printf("%llu writes, %u out at most\n", (unsigned long long)counters.writes, most);
     nvme_free(v);

@@ -49,6 +49,7 @@ static void follow(void)
 
 static void complete(struct nvme_ring *r, struct nvme_cqe c)
 {
+    if (!r->cq) return; /* it has not been enabled */
     c.status = (uint16_t)((c.status & ~1u) | r->phase);
     r->cq[r->head] = c;
 }

@@ -77,6 +77,16 @@ def tools(guest):
     ok(status == 1 and "vfio-pci" in output, "a device that is not bound to vfio-pci is refused, with the way to bind it", [status, output])
 
 
+def dpdk(guest):
+    """It is not given away."""
+    if not os.path.exists(os.path.join(BUILD, "libdemikernel-dpdk.so")):
+        return
+    words = "DEMI_PLUGIN_PATH=%s timeout 60 %s --libos dpdk --libos-address 10.0.0.2/24 --libos-eal '%%s --no-huge -m 128' --port 7000 --save ''"
+    run = words % (BUILD, os.path.join(BUILD, "demikv-server"))
+    status, output = guest.run(run % ("-a " + SMALL))
+    ok(status not in (0, None) and "is an NVMe controller" in output, "DPDK refuses it by name", [status, output[-1000:]])
+
+
 def told(job):
     """How many records are acknowledged, as whole lines say."""
     lines = [line for line in job.output().split("\n")[:-1] if line.isdigit()]
@@ -101,6 +111,7 @@ with tempfile.TemporaryDirectory() as folder:
         cases(guest, SMALL, "blocks of 512")
         cases(guest, LARGE, "blocks of 4096")
         tools(guest)
+        dpdk(guest)
         acknowledged = lose_power(guest)
     with machine(folder) as guest:
         bind(guest, SMALL)

@@ -20,8 +20,8 @@ def count(depth):
     """Instructions a write."""
     out = tempfile.mktemp(prefix="demikv-callgrind-")
     try:
-        done = subprocess.run(["valgrind", "--tool=callgrind", "--toggle-collect=measured_post", "--toggle-collect=measured_reap",
-                               "--callgrind-out-file=" + out, PROGRAM, str(depth)], capture_output=True, text=True, timeout=180)
+        done = subprocess.run(["valgrind", "--tool=callgrind", "--toggle-collect=nvme_post", "--toggle-collect=nvme_turn",
+                               "--toggle-collect=nvme_poll", "--callgrind-out-file=" + out, PROGRAM, str(depth)], capture_output=True, text=True, timeout=180)
         writes = re.search(r"^(\d+) writes, (\d+) out", done.stdout, re.M)
         collected = re.search(r"Collected : (\d+)", done.stderr)
         if done.returncode or not writes or not collected or int(writes.group(2)) != depth:
