@@ -11,9 +11,11 @@
  */
 #include "shim/engine.h"
 
+#include "shim/care.h"
 #include "shim/fds.h"
 #include "shim/log.h"
 #include "shim/real.h"
+#include "shim/route.h"
 #include "shim/sock.h"
 
 #include "demi/ext.h"
@@ -38,6 +40,7 @@ static struct {
     int error; /* why it did not start */
     struct demi_detached runtime;
     struct shim_sleeper *driver;
+    uint64_t turns;
     struct list sleepers; /* asleep now */
     struct list no_room;  /* files that wait for room */
 } engine = {.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -100,9 +103,15 @@ static int start(void)
         shim_complain("the library OS does not start, sockets are the kernel's: %s", *why ? why : strerror(err));
         return -err;
     }
+    if (!strcmp(demi_libos_name(), "uring")) {
+        demi_exit();
+        shim_complain("uring belongs to one thread, sockets are the kernel's");
+        return -ENOTSUP;
+    }
     engine.started = true;
     demi_free(demi_malloc(1)); /* its heap is there, and has its handlers for fork() */
     shim_fork_started();
+    if (shim_has_wire()) shim_care_start();
     shim_log("started: %s", demi_libos_name());
     return 0;
 }
@@ -115,6 +124,8 @@ int shim_start(void)
 }
 
 bool shim_started(void) { return engine.started; }
+bool shim_is_driven(void) { return engine.driver; }
+uint64_t shim_turns(void) { return engine.turns; }
 
 uint64_t shim_now_ns(void)
 {
@@ -141,6 +152,7 @@ static void take(const struct timespec *timeout)
     demi_qresult_t qr[RESULTS];
     int n;
     engine.disarmed = true;
+    engine.turns++;
     do {
         n = 0;
         demi_wait_batch(qr, RESULTS, &n, timeout);

@@ -41,6 +41,8 @@ struct shim_file *shim_enter(int fd);
 /* The runtime is there, or -errno. */
 int shim_start(void);
 bool shim_started(void);
+bool shim_is_driven(void); /* a thread sleeps for it, or polls */
+uint64_t shim_turns(void); /* how many there were */
 /* Takes what there is, without waiting. */
 void shim_turn(void);
 /* What was pushed leaves now. */

@@ -32,6 +32,8 @@ static unsigned lowest_hidden;   /* 0: not known yet; atomic */
 static unsigned highest_hidden;  /* atomic */
 static pid_t process;            /* whose memory this is */
 
+static uint8_t shared[SHIM_FDS];
+
 static bool is_hidden(int fd) { return (unsigned)fd < SHIM_FDS && __atomic_load_n(&hidden[fd], __ATOMIC_RELAXED); }
 
 static bool is_vfork(void) { return unlikely(process && getpid() != process); }
@@ -84,12 +86,35 @@ int own_new_close(int fd)
     return REAL(close)(fd);
 }
 
+/* --- shared with the parent --- */
+
+void fds_share(int fd) { __atomic_store_n(&shared[fd], 1, __ATOMIC_RELAXED); }
+static bool is_shared(int fd) { return (unsigned)fd < SHIM_FDS && __atomic_load_n(&shared[fd], __ATOMIC_RELAXED); }
+static void unshare_number(int fd)
+{
+    if (unlikely(is_shared(fd))) __atomic_store_n(&shared[fd], 0, __ATOMIC_RELAXED);
+}
+
+bool fds_wait_shared(int fd, short events, int flags)
+{
+    if (errno != EAGAIN || !is_shared(fd) || flags & MSG_DONTWAIT) return false;
+    struct timeval t = {0};
+    socklen_t size = sizeof t;
+    struct pollfd p = {.fd = fd, .events = events};
+    REAL(getsockopt)(fd, SOL_SOCKET, events == POLLIN ? SO_RCVTIMEO : SO_SNDTIMEO, &t, &size);
+    int ms = t.tv_sec || t.tv_usec ? (int)(t.tv_sec * 1000 + t.tv_usec / 1000) : -1;
+    int r = REAL(poll)(&p, 1, ms);
+    if (r == 0) errno = EAGAIN;
+    return r > 0 || (r < 0 && errno == EINTR && ms < 0 && shim_restarts());
+}
+
 /* --- closing --- */
 
 WRAP(int, close, (int fd))
 {
     if (unlikely(is_hidden(fd))) return (int)answer(-EBADF);
     shim_epoll_forget(fd);
+    unshare_number(fd);
     if (likely(!shim_file_at(fd)) || is_vfork()) return REAL(close)(fd);
     struct shim_file *f = shim_enter(fd);
     if (f) shim_file_unname(fd);
@@ -118,6 +143,7 @@ WRAP(int, close_range, (unsigned first, unsigned last, int flags))
     if (flags & (int)CLOSE_RANGE_CLOEXEC || is_vfork()) return close_around(first, last, flags);
     for (unsigned fd = first; fd <= last && fd < SHIM_FDS; fd++) {
         shim_epoll_forget((int)fd);
+        unshare_number((int)fd);
         if (shim_file_at((int)fd)) call_close((int)fd);
     }
     return close_around(first, last, flags);
@@ -140,13 +166,21 @@ static int name_copy(struct shim_file *f, int fd)
 WRAP(int, dup, (int fd))
 {
     struct shim_file *f = is_vfork() ? NULL : shim_enter(fd);
-    return f ? name_copy(f, REAL(dup)(fd)) : REAL(dup)(fd);
+    if (f) return name_copy(f, REAL(dup)(fd));
+    int copy = REAL(dup)(fd);
+    if (unlikely(is_shared(fd)) && copy >= 0) fds_share(copy);
+    return copy;
 }
 
 static int dup_over(int fd, int to, int flags)
 {
     if (is_hidden(to)) return (int)answer(-EBADF);
-    if ((!shim_file_at(fd) && !shim_file_at(to)) || is_vfork() || !shim_lock()) return REAL(dup3)(fd, to, flags);
+    if ((!shim_file_at(fd) && !shim_file_at(to)) || is_vfork() || !shim_lock()) {
+        int copy = REAL(dup3)(fd, to, flags);
+        if (copy >= 0 && is_shared(fd)) fds_share(to);
+        else if (copy >= 0) unshare_number(to);
+        return copy;
+    }
     struct shim_file *f = shim_file_at(fd);
     if (f) shim_file_hold(f);
     int r = REAL(dup3)(fd, to, flags), err = errno;
@@ -196,8 +230,21 @@ static int control_ours(struct shim_file *f, int fd, int cmd, long arg)
     }
 }
 
+static int control_shared(int fd, int cmd, long arg)
+{
+    int r;
+    switch (cmd) {
+    case F_GETFL: return (r = REAL(fcntl)(fd, cmd, 0)) < 0 ? r : r & ~O_NONBLOCK;
+    case F_SETFL:
+        if (arg & O_NONBLOCK) unshare_number(fd);
+        return REAL(fcntl)(fd, cmd, arg | O_NONBLOCK);
+    default: return REAL(fcntl)(fd, cmd, arg);
+    }
+}
+
 static int control(int fd, int cmd, long arg)
 {
+    if (unlikely(is_shared(fd))) return control_shared(fd, cmd, arg);
     if (likely(!shim_file_at(fd)) || is_vfork()) return REAL(fcntl)(fd, cmd, arg);
     struct shim_file *f = shim_enter(fd);
     if (!f) return REAL(fcntl)(fd, cmd, arg);
@@ -253,6 +300,7 @@ static int io_control(struct shim_file *f, unsigned long request, void *arg)
 WRAP(int, ioctl, (int fd, unsigned long request, ...))
 {
     LAST_ARGUMENT(void *, request, arg);
+    if (request == FIONBIO && unlikely(is_shared(fd))) return control_shared(fd, F_SETFL, *(int *)arg ? O_NONBLOCK : 0);
     struct shim_file *f = shim_enter(fd);
     if (!f) return REAL(ioctl)(fd, request, arg);
     shim_file_hold(f);

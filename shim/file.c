@@ -7,6 +7,7 @@
 #include "shim/file.h"
 
 #include "shim/engine.h"
+#include "shim/fds.h"
 #include "shim/real.h"
 #include "shim/sock.h"
 
@@ -108,6 +109,7 @@ void shim_file_forget(struct shim_file *f)
     for (unsigned fd = 0; f->numbers && fd <= highest; fd++) {
         if (shim_table[fd] != f) continue;
         __atomic_store_n(&shim_table[fd], NULL, __ATOMIC_RELEASE);
+        if (f->shadow_is_real && !f->nonblock) fds_share((int)fd);
         f->numbers--;
     }
     list_remove(&f->all); /* its memory stays: a copy of the parent's, of which some thread there may have had a part */

@@ -9,7 +9,7 @@
  *     socket of that number
  *
  * Every number is a kernel descriptor as well, the shadow: fstat(), unknown options and the loader of another program
- * find one there. On kernel sockets (posix, uring) the shadow of a connection is the libOS's own socket under another
+ * find one there. On kernel sockets (posix) the shadow of a connection is the libOS's own socket under another
  * number, so what we do not know the kernel answers about the real one.
  *
  *     NEW --bind--> NEW (bound) --listen--> LISTENER

@@ -5,7 +5,7 @@
  * The library forgets the parent's runtime, and the child starts one of its own when it needs it. What it inherited:
  *
  *     a socket that was not decided yet      goes on as it was
- *     on kernel sockets (posix, uring)       is the kernel's from here on under its number: the shadow is that socket
+ *     on kernel sockets (posix)              is the kernel's from here on under its number: the shadow is that socket
  *     on any other library OS                is dead: reads and writes are ECONNRESET, and poll says so
  *     an epoll set                           is the kernel's half alone
  *
@@ -13,6 +13,7 @@
  * so ours come before: those that come first are registered last, after the library has started; until then a pair that
  * was registered with our constructor does the same.
  */
+#include "shim/care.h"
 #include "shim/engine.h"
 #include "shim/log.h"
 #include "shim/sock.h"
@@ -58,6 +59,7 @@ static void fork_child(int who)
     locked_by = 0;
     shim_engine_fork_child();
     shim_fds_fork_child();
+    shim_care_fork_child();
     list_for_each_safe(it, &shim_files) inherit(list_entry(it, struct shim_file, all));
     memset(shim_counters, 0, sizeof shim_counters);
 }

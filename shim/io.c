@@ -4,6 +4,7 @@
  * small, as libc's do.
  */
 #include "shim/engine.h"
+#include "shim/fds.h"
 #include "shim/log.h"
 #include "shim/real.h"
 #include "shim/sock.h"
@@ -34,28 +35,28 @@ static ssize_t read_end(struct shim_file *f, const struct iovec *iov, int count,
 WRAP(ssize_t, read, (int fd, void *p, size_t n))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(read)(fd, p, n);
+    if (!f) return SHARED(fd, POLLIN, 0, REAL(read)(fd, p, n));
     return read_end(f, &(struct iovec){p, n}, 1, 0, NULL, NULL, NULL);
 }
 
 WRAP(ssize_t, recv, (int fd, void *p, size_t n, int flags))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(recv)(fd, p, n, flags);
+    if (!f) return SHARED(fd, POLLIN, flags, REAL(recv)(fd, p, n, flags));
     return read_end(f, &(struct iovec){p, n}, 1, flags, NULL, NULL, NULL);
 }
 
 WRAP(ssize_t, recvfrom, (int fd, void *p, size_t n, int flags, struct sockaddr *addr, socklen_t *size))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(recvfrom)(fd, p, n, flags, addr, size);
+    if (!f) return SHARED(fd, POLLIN, flags, REAL(recvfrom)(fd, p, n, flags, addr, size));
     return read_end(f, &(struct iovec){p, n}, 1, flags, addr, size, NULL);
 }
 
 WRAP(ssize_t, readv, (int fd, const struct iovec *iov, int count))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(readv)(fd, iov, count);
+    if (!f) return SHARED(fd, POLLIN, 0, REAL(readv)(fd, iov, count));
     if (count < 0 || count > IOV_MAX) {
         shim_unlock();
         return answer(-EINVAL);
@@ -78,7 +79,7 @@ static ssize_t recv_message(struct shim_file *f, struct msghdr *msg, int flags)
 WRAP(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(recvmsg)(fd, msg, flags);
+    if (!f) return SHARED(fd, POLLIN, flags, REAL(recvmsg)(fd, msg, flags));
     shim_file_hold(f);
     ssize_t n = recv_message(f, msg, flags);
     shim_items_quiet(f);
@@ -127,28 +128,28 @@ static ssize_t write_end(struct shim_file *f, int fd, const struct iovec *iov, i
 WRAP(ssize_t, write, (int fd, const void *p, size_t n))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(write)(fd, p, n);
+    if (!f) return SHARED(fd, POLLOUT, 0, REAL(write)(fd, p, n));
     return write_end(f, fd, &(struct iovec){(void *)(uintptr_t)p, n}, 1, 0, NULL, 0);
 }
 
 WRAP(ssize_t, send, (int fd, const void *p, size_t n, int flags))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(send)(fd, p, n, flags);
+    if (!f) return SHARED(fd, POLLOUT, flags, REAL(send)(fd, p, n, flags));
     return write_end(f, fd, &(struct iovec){(void *)(uintptr_t)p, n}, 1, flags, NULL, 0);
 }
 
 WRAP(ssize_t, sendto, (int fd, const void *p, size_t n, int flags, const struct sockaddr *addr, socklen_t size))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(sendto)(fd, p, n, flags, addr, size);
+    if (!f) return SHARED(fd, POLLOUT, flags, REAL(sendto)(fd, p, n, flags, addr, size));
     return write_end(f, fd, &(struct iovec){(void *)(uintptr_t)p, n}, 1, flags, addr, size);
 }
 
 WRAP(ssize_t, writev, (int fd, const struct iovec *iov, int count))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(writev)(fd, iov, count);
+    if (!f) return SHARED(fd, POLLOUT, 0, REAL(writev)(fd, iov, count));
     if (count < 0 || count > IOV_MAX) {
         shim_unlock();
         return answer(-EINVAL);
@@ -180,7 +181,7 @@ WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags))
         return answer(-EINVAL);
     }
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(sendmsg)(fd, msg, flags);
+    if (!f) return SHARED(fd, POLLOUT, flags, REAL(sendmsg)(fd, msg, flags));
     if (msg->msg_iovlen > IOV_MAX) {
         shim_unlock();
         return answer(-EMSGSIZE);

@@ -140,12 +140,11 @@ static bool is_multicast(const struct endpoint_address *a)
     return a->v6 ? a->bytes[0] == 0xff : a->bytes[0] >> 4 == 14 || !memcmp(a->bytes, broadcast, 4);
 }
 
-/* Has the library OS a wire of its own, so that this host's loopback is not on it? */
-static bool has_wire(void)
+bool shim_has_wire(void)
 {
     static const char *const wired[] = {"packet", "xdp", "dpdk", "rdma", "catnip", "catpowder", "catmint"};
     const char *name = getenv("LIBOS");
-    if (!name || !*name) name = !shim_start() ? demi_libos_name() : NULL;
+    if (!name || !*name) name = shim_started() || !shim_start() ? demi_libos_name() : NULL;
     for (unsigned i = 0; name && i < sizeof wired / sizeof *wired; i++)
         if (!strncmp(name, wired[i], strlen(wired[i]))) return true;
     return false;
@@ -160,7 +159,7 @@ bool shim_route_is_ours(int domain, int type, const struct sockaddr *addr, sockl
     for (unsigned i = 0; i < rule_count; i++)
         if (fits(&rules[i], &a)) return rules[i].demi;
     if (is_multicast(&a) || a.port == 53) return false;
-    return !is_loopback(&a) || !has_wire();
+    return !is_loopback(&a) || !shim_has_wire();
 }
 
 bool shim_is_any(const struct sockaddr *addr, socklen_t size)

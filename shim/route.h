@@ -20,6 +20,8 @@
 #include <sys/socket.h>
 
 bool shim_route_is_ours(int domain, int type, const struct sockaddr *addr, socklen_t size);
+/* Has the library OS a wire and a TCP of its own, so that this host's loopback is not on it? */
+bool shim_has_wire(void);
 /* "0.0.0.0:0" and "[::]:0" */
 bool shim_is_any(const struct sockaddr *addr, socklen_t size);
 

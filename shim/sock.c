@@ -7,6 +7,7 @@
 #include "shim/sock.h"
 
 #include "shim/engine.h"
+#include "shim/fds.h"
 #include "shim/log.h"
 #include "shim/real.h"
 #include "shim/route.h"
@@ -246,7 +247,7 @@ static int do_accept(struct shim_file *f, struct sockaddr *addr, socklen_t *size
 WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *size, int flags))
 {
     struct shim_file *f = shim_enter(fd);
-    if (!f) return REAL(accept4)(fd, addr, size, flags);
+    if (!f) return SHARED(fd, POLLIN, 0, REAL(accept4)(fd, addr, size, flags));
     shim_file_hold(f);
     int r = do_accept(f, addr, size, flags);
     shim_file_unhold(f);
@@ -256,7 +257,7 @@ WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *size, int flags))
 
 WRAP(int, accept, (int fd, struct sockaddr *addr, socklen_t *size))
 {
-    if (likely(!shim_file_at(fd))) return REAL(accept)(fd, addr, size);
+    if (likely(!shim_file_at(fd))) return SHARED(fd, POLLIN, 0, REAL(accept)(fd, addr, size));
     return call_accept4(fd, addr, size, 0);
 }
 

@@ -8,6 +8,7 @@
  * A write is copied by the library and leaves at once. When more than SO_SNDBUF waits the program has to wait, until
  * half of it has left.
  */
+#include "shim/care.h"
 #include "shim/engine.h"
 #include "shim/log.h"
 #include "shim/real.h"
@@ -333,7 +334,9 @@ static ssize_t write_some(struct shim_file *f, const struct place *from, int fla
     }
     if (err) return -err;
     shim_flush();
-    if (unsent(f) >= f->sndbuf) block(f);
+    waits = unsent(f);
+    if (unlikely(waits)) shim_care_start();
+    if (waits >= f->sndbuf) block(f);
     return (ssize_t)n;
 }
 

@@ -3,7 +3,7 @@
 # timeout: 300
 """The conformance program (conform.c) with and without the shim: each answer and errno is the kernel's.
 
-LIBOS=uring has to answer the same as posix: both are kernel sockets. conform.h says how a check is written.
+conform.h says how a check is written.
 """
 import os
 import subprocess

@@ -65,7 +65,7 @@ class Side:
         log = os.path.join(self.folder, "log.%d" % self.started)
         with open(log, "wb") as out:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.environment(), cwd=self.folder,
-                                       preexec_fn=self.begin, pass_fds=self.pass_fds, **more)
+                                       preexec_fn=self.begin, pass_fds=self.pass_fds, start_new_session=True, **more)
         process.log = log
         self.running.append(process)
         return process
@@ -82,13 +82,16 @@ class Side:
         return done.stdout
 
     def stop(self, process):
+        """With what it has forked."""
         if process.poll() is None:
             process.terminate()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         self.running.remove(process)
         return process.returncode
 
@@ -465,6 +468,80 @@ def udp(server, client):
     return it
 
 
+FORKING = """
+import os, socket, socketserver, sys
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            self.wfile.write(b"%d " % os.getpid() + line)
+if sys.argv[1] == "fork":
+    socketserver.ForkingTCPServer.allow_reuse_address = True
+    socketserver.ForkingTCPServer((sys.argv[2], int(sys.argv[3])), Echo).serve_forever()
+l = socket.create_server((sys.argv[2], int(sys.argv[3])))
+for _ in range(3):
+    if os.fork() == 0:
+        while True:
+            s, _ = l.accept()
+            f = s.makefile("rwb", 0)
+            for line in f:
+                f.write(b"%d " % os.getpid() + line)
+            s.close()
+while True:
+    os.wait()
+"""
+FORKING_CLIENT = """
+import socket, sys
+pids, streams = set(), []
+for i in range(3):
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+    s.sendall(b"hello\\n")
+    pid, word = s.makefile("rb").readline().split()
+    assert word == b"hello"
+    pids.add(pid)
+    streams.append(s)
+print(len(pids))
+"""
+
+
+def forking(server, client, how="fork"):
+    p = port()
+    it = server.start(PYTHON, server.file("forking.py", FORKING), how, server.address, p)
+    path = client.file("forking_client.py", FORKING_CLIENT)
+    until(lambda: client.run(PYTHON, path, server.address, p) == b"3\n", it, server)
+    return it
+
+
+def pre_forked(server, client):
+    return forking(server, client, how="before")
+
+
+ASLEEP = """
+import os, socket, sys, time
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while not os.path.exists("connected"):
+    time.sleep(0.05)
+s, _ = l.accept()
+s.sendall(s.recv(100).upper())
+s.close()
+"""
+ASLEEP_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+s.sendall(b"hello")
+open(sys.argv[3], "w").close()
+print(s.recv(100).decode())
+"""
+
+
+def asleep(server, client):
+    """A server that sleeps elsewhere: peers connect all the same."""
+    p, flag = port(), os.path.join(server.folder, "connected")
+    it = server.start(PYTHON, server.file("asleep.py", ASLEEP), server.address, p)
+    path = client.file("asleep_client.py", ASLEEP_CLIENT)
+    until(lambda: client.run(PYTHON, path, server.address, p, flag) == b"HELLO\n", it, server)
+    return it
+
+
 ROWS = {
     "redis-server, redis-cli, redis-benchmark": redis,
     "redis-server with 1,000 connections": redis_thousand,
@@ -476,6 +553,9 @@ ROWS = {
     "nginx without sendfile": nginx_copying,
     "nginx with workers": nginx_workers,
     "node": node,
+    "python that sleeps": asleep,
+    "python that forks": forking,
+    "python, pre-forked": pre_forked,
     "nc": nc,
     "iperf3": iperf3,
     "sockperf": sockperf,

@@ -10,7 +10,7 @@ from rig import CLONE_NEWNET, DEVICES, LINUX4, RAW4, Rig, libc, must  # noqa: E4
 
 # What has several processes with sockets at one end wants several devices.
 ONE_PROCESS = ("redis-server, redis-cli, redis-benchmark", "redis-py", "memcached with threads", "python's http.server, curl, wget",
-               "python's asyncio", "nginx, wrk, ab", "nginx without sendfile", "node", "nc", "iperf3", "sockperf", "haproxy", "UDP by python",
+               "python's asyncio", "python that sleeps", "nginx, wrk, ab", "nginx without sendfile", "node", "nc", "iperf3", "sockperf", "haproxy", "UDP by python",
                "sockperf by UDP")
 
 
