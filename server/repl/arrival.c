@@ -428,7 +428,8 @@ static int settle(struct dial *a, int err)
 static void loaded(struct worker *w, void *arg, int err)
 {
     struct dial *a = arg;
-    bool beside = w->srv->persist.beside == a->load;
+    struct load *l = a->load;
+    bool beside = w->srv->persist.beside == l;
     worker_update_time(w);
     say_loading(a, NULL, beside);
     dial_heard(a, 0);
@@ -437,6 +438,7 @@ static void loaded(struct worker *w, void *arg, int err)
         a->load_err = !err && is_end_wrong(a) ? -EBADMSG : err;
         if (a->load_err) link_stop(&a->link); /* what else comes is for nothing */
     } else {
+        a->settling = l;
         dial_ended(a, settle(a, err));
     }
     demi_wake_ring(w->wake);

@@ -78,7 +78,7 @@ void dials_wait(struct worker *w)
 {
     for (struct dial *a; (a = w->srv->dials);) {
         demi_qresult_t qr;
-        if (a->load) load_cancel(a->load);
+        if (a->load || a->settling) load_cancel(a->load ? a->load : a->settling);
         else if (demi_wait(&qr, a->task, NULL) != 0) return;
     }
 }

@@ -68,8 +68,9 @@ struct dial { /* srv->upstream->dial, while it is that one's */
     struct read_ahead *ahead;
     char file[PATH_MAX]; /* "": there is none */
     char folder[PATH_MAX];
-    struct load *load; /* NULL: nothing is being loaded */
-    struct db *dbs;    /* swaps */
+    struct load *load;     /* NULL: nothing is being loaded */
+    struct load *settling; /* it is over, and what it has loaded is put in force in its task */
+    struct db *dbs;        /* swaps */
     struct libraries libraries;
     int64_t stream_db;
 };
