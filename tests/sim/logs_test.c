@@ -250,6 +250,7 @@ static bool act(struct program *p)
         if (rng_below(r, 8) || !l->pushed) return true;
         if (!settle_all(p)) return false;
         first = l->trim_asked ? l->trim_asked : 1;
+        if (first > l->pushed) return true; /* what it was has not been kept */
         if (!went_well(p->lw, -(int)seek_first(p->qd[log], (off_t)l->offset[first]), "seek")) return false;
         if (!read_all(p, log, &first, &last)) return false;
         if (p->lw->is_dead || p->lw->may_fail) return true; /* what was accepted may not have been written */
