@@ -235,6 +235,20 @@ static void test_long_records_and_many(void **state)
     close_log(qd);
 }
 
+static struct demi_log_space space_of(int qd)
+{
+    struct demi_log_space space;
+    socklen_t n = sizeof space;
+    OK(demi_getsockopt(qd, DEMI_SOL_LOG, DEMI_LOG_SPACE, &space, &n));
+    assert_int_equal(n, sizeof space);
+    assert_int_equal(space.record_max, 1 << 20);
+    assert_in_range(space.segment_bytes, 1 << 20, 64 << 20);
+    FAILS(EINVAL, demi_getsockopt(qd, DEMI_SOL_LOG, DEMI_LOG_SPACE, &space, &(socklen_t){4}));
+    FAILS(ENOPROTOOPT, demi_getsockopt(qd, DEMI_SOL_LOG, 99, &space, &n));
+    FAILS(ENOTSUP, demi_getsockopt(qd, 99, DEMI_LOG_SPACE, &space, &n));
+    return space;
+}
+
 static void test_a_full_device_has_room_again_when_its_front_is_cut(void **state)
 {
     enum { SIZE = 1 << 20 };
@@ -249,7 +263,9 @@ static void test_a_full_device_has_room_again_when_its_front_is_cut(void **state
     }
     assert_int_equal(err, ENOSPC);
     assert_in_range(count, 30, 63);
+    assert_true(space_of(qd).free_bytes < SIZE);
     truncate_log(qd, last);
+    assert_in_range(space_of(qd).free_bytes, 8 * SIZE, 64 * SIZE);
     off_t at;
     FAILS(EINVAL, demi_lseek(qd, 0, SEEK_SET, &at)); /* it is gone */
     OK(demi_pop(&qt, qd));
