@@ -7,6 +7,6 @@ import sys
 
 from wire import ONE_PROCESS, run_pair
 
-FEW = ("redis-server, redis-cli, redis-benchmark", "python's asyncio")
+FEW = ("redis-server, redis-cli, redis-benchmark",)
 
 run_pair("dpdk net_memif", [row for row in ONE_PROCESS if row != "haproxy"] if "--all" in sys.argv else FEW)

@@ -7,6 +7,6 @@ import sys
 
 from wire import ONE_PROCESS, run_wire
 
-FEW = ("redis-server, redis-cli, redis-benchmark", "memcached with threads", "nginx, wrk, ab", "python that sleeps", "node", "UDP by python")
+FEW = ("redis-server, redis-cli, redis-benchmark", "memcached with threads", "python that sleeps", "UDP by python")
 
 run_wire("packet", *([ONE_PROCESS, [row for row in ONE_PROCESS if row != "haproxy"]] if "--all" in sys.argv else [FEW, FEW]))

@@ -1,0 +1,12 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+# alone
+# timeout: 300
+"""Unmodified programs on our own TCP over AF_XDP, Linux at the other end; with --all every row."""
+import sys
+
+from wire import ONE_PROCESS, run_wire
+
+FEW = ("redis-server, redis-cli, redis-benchmark",)
+
+run_wire("xdp skb", *([ONE_PROCESS, [row for row in ONE_PROCESS if row != "haproxy"]] if "--all" in sys.argv else [FEW, FEW]))
