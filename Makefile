@@ -251,6 +251,13 @@ $(SERVER): $(B)/obj/server/main.c.o $(SRV_A) $(LIB_ALL)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--whole-archive $(SRV_A) -Wl,--no-whole-archive $(LIB_ALL) $(LDLIBS)
 
+# The server with a controller of NVMe in its memory: tests/nvme/server_double.c.
+$(B)/double/demikv-server: $(B)/obj/server/main.c.o $(call obj,tests/nvme/server_double.c) $(NVME_DOUBLE_O) $(SRV_A) $(LIB_ALL)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--wrap=nvme_port_open -o $@ $(filter %.o,$^) -Wl,--whole-archive $(SRV_A) -Wl,--no-whole-archive \
+	    $(LIB_ALL) $(LDLIBS)
+
 # The server answers to these names as the tools that look at files.
 $(CHECKS): $(SERVER)
 	$(Q)ln -sf demikv-server $@

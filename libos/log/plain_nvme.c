@@ -2,8 +2,8 @@
  *
  * See store.h: blocks of a controller of NVMe for programs that have nothing else to do than to wait for it.
  */
-#include "alloc/base/assert.h"
 #include "alloc/base/clock.h"
+#include "alloc/buf.h"
 #include "libos/log/store.h"
 #include "libos/nvme/devices.h"
 #include "libos/nvme/nvme.h"
@@ -26,21 +26,38 @@ static void turn_on(struct nvme *v, unsigned turns)
     nvme_turn(v, clock_mono_ns());
 }
 
-/* A controller that does not answer is reset, and declared dead in the end: so this ends. */
+/* One request of at most request_max. A controller that does not answer is reset, and declared dead in the end: so this
+ * ends. */
+static int run_piece(struct nvme *v, const struct blockdev_request *r)
+{
+    struct blockdev_completion done;
+    unsigned turns = 0;
+    while (!v->base.ops->post(&v->base, r, 1)) turn_on(v, turns++);
+    while (!v->base.ops->poll(&v->base, &done, 1)) turn_on(v, turns++);
+    return -done.err;
+}
+
+static int run_long(struct nvme *v, struct blockdev_request r)
+{
+    uint32_t most = v->base.caps.request_max, left = r.n;
+    struct buf *whole = r.buf;
+    int err = 0;
+    for (uint32_t at = 0; left && !err; at += r.n, left -= r.n) {
+        r.n = left < most ? left : most;
+        r.buf = buf_slice(whole, at, r.n);
+        if (!r.buf) return -ENOMEM;
+        err = run_piece(v, &r);
+        buf_unref(r.buf);
+        r.at += r.n;
+    }
+    return err;
+}
+
 static int run_on_nvme(struct alog_store *s, const struct blockdev_request *r, unsigned n)
 {
     struct nvme *v = ((struct alog_plain *)s)->nvme->v;
-    const struct blockdev_ops *ops = v->base.ops;
-    struct blockdev_completion done[BLOCKDEV_BURST];
-    unsigned posted = 0, ended = 0, turns = 0;
     int err = 0;
-    while (ended < n) {
-        if (posted < n) posted += ops->post(&v->base, r + posted, n - posted);
-        turn_on(v, turns++);
-        for (unsigned k; (k = ops->poll(&v->base, done, BLOCKDEV_BURST)); ended += k, turns = 0)
-            for (unsigned i = 0; i < k; i++)
-                if (!err) err = -done[i].err;
-    }
+    for (; n && !err; n--, r++) err = r->n > v->base.caps.request_max ? run_long(v, *r) : run_piece(v, r);
     return err;
 }
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # timeout: 300
 """On controllers that QEMU emulates, in a guest, by vfio-pci behind an IOMMU: the driver and logs on it (device_test.c), blocks of 512 and
-of 4096 bytes, demi-log, what a second user is told; and the power: QEMU is killed while records are appended, and what was
-acknowledged is there at the next boot. NVME_MB: what is written and read back, 16 where nothing is said."""
+of 4096 bytes, demi-log, demikv-server's append-only file, what a second user is told; and the power: QEMU is killed while records
+are appended, and what was acknowledged is there at the next boot. NVME_MB: what is written and read back, 16 where nothing is said."""
 import os
 import re
 import sys
@@ -87,6 +87,19 @@ def dpdk(guest):
     ok(status not in (0, None) and "is an NVMe controller" in output, "DPDK refuses it by name", [status, output[-1000:]])
 
 
+def server(guest):
+    """Its append-only file without a kernel under it: what it said OK to is there after SIGKILL."""
+    run = """%s --port 7001 --save '' --appendonly yes --appendfsync always --aof-device log:nvme:%s#aof >server.log 2>&1 &
+pid=$!
+for i in $(seq 300); do redis-cli -p 7001 ping 2>/dev/null | grep -q PONG && break; sleep 0.1; done
+""" % (os.path.join(BUILD, "demikv-server"), LARGE)
+    guest.must("%s create --force nvme:%s" % (DEMI_LOG, LARGE))
+    status, output = guest.run(run + "for i in $(seq 20); do redis-cli -p 7001 set key:$i value:$i; done; kill -9 $pid; wait $pid; true")
+    ok(output.count("OK") == 20, "demikv-server logs to a controller", [status, output[-1500:], guest.run("tail -n 20 server.log")[1]])
+    status, output = guest.run(run + "redis-cli -p 7001 dbsize; redis-cli -p 7001 get key:20; redis-cli -p 7001 shutdown nosave; wait $pid")
+    ok("20\nvalue:20" in output, "and has all of it after SIGKILL", [status, output[-1500:], guest.run("tail -n 20 server.log")[1]])
+
+
 def told(job):
     """How many records are acknowledged, as whole lines say."""
     lines = [line for line in job.output().split("\n")[:-1] if line.isdigit()]
@@ -110,6 +123,7 @@ with tempfile.TemporaryDirectory() as folder:
         bind(guest, LARGE)
         cases(guest, SMALL, "blocks of 512")
         cases(guest, LARGE, "blocks of 4096")
+        server(guest)
         tools(guest)
         dpdk(guest)
         acknowledged = lose_power(guest)

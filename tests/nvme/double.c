@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define BAR_SIZE   (4u << 20)
-#define PIECES_MAX 512
+#define PIECES_MAX 4096
 #define WAITS_MAX  256
 
 struct piece {

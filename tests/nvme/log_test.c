@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "alloc/base/log.h"
+#include "alloc/buf.h"
 #include "libos/log/image.h"
 #include "libos/log/store.h"
 #include "tests/nvme/stand_in.h"
@@ -18,6 +19,22 @@
 #define RECORDS 2000
 
 static unsigned lines;
+
+/* What the double has seen, or is to do, while its thread stands still. */
+static struct double_said seen(void)
+{
+    double_thread_end(d);
+    struct double_said s = *double_said(d);
+    double_thread_begin(d, 0);
+    return s;
+}
+
+static void spoil(struct double_faults f)
+{
+    double_thread_end(d);
+    *double_faults(d) = f;
+    double_thread_begin(d, 0);
+}
 
 static void hear(void *arg, int level, const char *text) { lines += level == LOG_WARNING_LEVEL; }
 
@@ -29,6 +46,15 @@ static void make_logs(void)
     char why[NVME_WHY_SIZE];
     OK(alog_plain_open_nvme(&p, STAND_IN, why));
     assert_int_equal(p.store.size, SIZE);
+    struct buf *b = alog_buf_new(1 << 20); /* longer than any request */
+    assert_non_null(b);
+    memset(b->data, 0x5a, 1 << 20);
+    OK(alog_write_blocks(&p.store, 4 << 20, b, 1 << 20));
+    memset(b->data, 0, 1 << 20);
+    OK(alog_read_blocks(&p.store, 4 << 20, b, 1 << 20));
+    for (unsigned i = 0; i < 1 << 20; i++)
+        if (b->data[i] != 0x5a) fail_msg("byte %u is %u", i, b->data[i]);
+    buf_unref(b);
     OK(alog_image_format(&im, &p.store, p.store.size, 1 << 20));
     alog_image_fini(&im);
     alog_plain_close_nvme(&p);
@@ -139,25 +165,25 @@ static void test_records_come_back_without_interrupts(void **state) { write_and_
 
 static void test_the_last_close_shuts_the_controller_down(void **state)
 {
-    unsigned before = double_said(d)->shutdowns;
+    unsigned before = seen().shutdowns;
     int one = log_open(O_RDWR | O_CREAT), two = -1;
     OK(demi_open(&two, "log:nvme:" STAND_IN "#two", O_RDWR | O_CREAT, 0600));
     log_close(one);
     assert_true(in_use);
-    assert_int_equal(double_said(d)->shutdowns, before);
+    assert_int_equal(seen().shutdowns, before);
     log_close(two);
     assert_false(in_use);
-    assert_int_equal(double_said(d)->shutdowns, before + 1);
+    assert_int_equal(seen().shutdowns, before + 1);
 }
 
 static void test_exit_shuts_it_down_too(void **state)
 {
-    unsigned before = double_said(d)->shutdowns;
+    unsigned before = seen().shutdowns;
     int qd = log_open(O_RDWR | O_CREAT);
     append(qd, 0, 10, 0);
     OK(demi_exit());
     assert_false(in_use);
-    assert_int_equal(double_said(d)->shutdowns, before + 1);
+    assert_int_equal(seen().shutdowns, before + 1);
     OK(demi_init(NULL));
     qd = log_open(O_RDWR);
     for (unsigned i = 0; i < 10; i++) pop_number(qd, i);
@@ -170,7 +196,7 @@ static void test_a_namespace_without_logs_is_left_alone(void **state)
     int err = demi_open(&qd, PATH, O_RDWR | O_CREAT, 0600);
     assert_int_not_equal(err, 0);
     assert_false(in_use);
-    assert_int_equal(double_said(d)->writes, 0);
+    assert_int_equal(seen().writes, 0);
 }
 
 static void test_mistakes_have_their_errors(void **state)
@@ -191,14 +217,14 @@ static void test_a_reset_in_the_middle_is_not_noticed(void **state)
 {
     int qd = log_open(O_RDWR | O_CREAT);
     append(qd, 0, 200, 0);
-    double_faults(d)->twice = 1;
+    spoil((struct double_faults){.twice = 1});
     append(qd, 200, 200, DEMI_PUSH_DURABLE);
-    double_faults(d)->wrong_head = 1;
+    spoil((struct double_faults){.wrong_head = 1});
     append(qd, 400, 200, 0);
     log_close(qd);
     qd = log_open(O_RDWR);
     for (unsigned i = 0; i < 600; i++) pop_number(qd, i);
-    assert_true(double_said(d)->enables >= 4);
+    assert_true(seen().enables >= 4);
     log_close(qd);
 }
 
@@ -206,8 +232,7 @@ static void test_a_write_that_fails_is_final(void **state)
 {
     int qd = log_open(O_RDWR | O_CREAT);
     append(qd, 0, 20, DEMI_PUSH_DURABLE);
-    double_faults(d)->status = 0x280 | 1 << 14; /* write fault, do not retry */
-    double_faults(d)->failing = 1;
+    spoil((struct double_faults){.status = 0x280 | 1 << 14, .failing = 1}); /* write fault, do not retry */
     assert_int_equal(wait_failed(push_number(qd, 20, DEMI_PUSH_DURABLE)), EIO);
     for (unsigned i = 0; i < 20; i++) pop_number(qd, i); /* reading goes on */
     OK(demi_close(qd));
@@ -217,7 +242,7 @@ static void test_a_device_that_goes_ends_what_waits(void **state)
 {
     int qd = log_open(O_RDWR | O_CREAT);
     append(qd, 0, 20, DEMI_PUSH_DURABLE);
-    double_faults(d)->gone = true;
+    spoil((struct double_faults){.gone = true});
     assert_int_equal(wait_failed(push_number(qd, 20, DEMI_PUSH_DURABLE)), ENODEV);
     OK(demi_close(qd));
 }
