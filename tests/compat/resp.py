@@ -93,11 +93,23 @@ class Client:
             self.fill(deadline)
 
     def exactly(self, size, deadline):
-        while len(self.buf) - self.at < size:
-            self.fill(deadline)
+        if len(self.buf) - self.at < size:
+            self.gather(size, deadline)
         got = self.buf[self.at:self.at + size]
         self.at += size
         return got
+
+    def gather(self, size, deadline):
+        """Until so many bytes are there. Pieces are put together once: a snapshot has thousands."""
+        parts, have = [], 0
+        try:
+            while have + len(self.buf) - self.at < size:
+                parts.append(self.buf[self.at:])
+                have += len(parts[-1])
+                self.buf, self.at = b"", 0
+                self.fill(deadline)
+        finally:
+            self.buf, self.at = b"".join(parts) + self.buf[self.at:], 0
 
     def node(self, deadline):
         head = self.line(deadline)
