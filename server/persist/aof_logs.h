@@ -6,7 +6,7 @@
  *     NAME.base0, 1    the base, in one of the two: the data as they were at its mark, a record a piece
  *
  *                              mark 7                         mark 8
- *     NAME         (trimmed)     |  increments of base 7 ...    |  increments of both; of base 8 alone when that is whole
+ *     NAME         (trimmed)     |  increments of base 7 ...    |  increments of both; of base 8 when that is whole
  *     NAME.base0   "base 7" pieces "end 7"
  *     NAME.base1                                                "base 8" pieces ...  "end 8": then base0 and what lies
  *                                                                before mark 8 are trimmed
