@@ -6,7 +6,7 @@
  *     "+*2\r\n$6\r\nSELECT\r\n..."                         bytes: of commands in the log, of a snapshot in a base
  *     "!mark v1 serial=7 begins=0\n"                       here the increments of base 7 begin
  *     "!resume v1 serial=7 dropped=12\n"                   the log of base 7 goes on: the last 12 bytes of the stream
- *                                                          so far, and all since a mark that began another base, are void
+ *                                                          so far and all since a mark of another base are void
  *     "!base v1 serial=7 rdb=1\n"                          a base begins: a snapshot, or (rdb=0) commands
  *     "!end v1 serial=7 rdb=1 begin=0 mark=8192 bytes=99\n"   it is whole: where its "base" is, and its "mark"
  *
