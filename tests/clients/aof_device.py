@@ -12,9 +12,10 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
 import time
 
-from here import OURS, REDIS, Server, Tap, digest, info, log_has, need, need_server, text_of, wait_until
+from here import OURS, REDIS, Server, Tap, digest, info, log_has, need, need_server, private_mounts, text_of, wait_until
 
 from servers import ROOT
 
@@ -201,6 +202,41 @@ def is_full(tap, policy):
         server.kill()
         status, said = tool("check", server.device)
         tap.ok(status == 0, policy + ": and the log is whole", [said])
+
+
+def on_a_full_disk(tap):
+    """No room for the log's file: refused. A log that is there has its room, however full the disk is."""
+    if not private_mounts():
+        tap.skip("a log on a full disk", "no right to mount a file system here")
+        return
+    place = tempfile.mkdtemp(prefix="demikv-full-")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", place], check=True)
+    path, filler = os.path.join(place, "aof.log"), os.path.join(place, "filler")
+    with Server(OURS, []) as server:
+        status, said = starts(server, *on(path))
+        tap.ok(status == 1 and "there is no room for it" in said, "a log that has no room on its disk is refused", [said[-300:]])
+        os.unlink(path)
+        status, said = tool("create", "--size", "4M", "--segment", "64K", path)
+        try:
+            with open(filler, "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+        except OSError:
+            pass
+        server.process.terminate()
+        server.process.wait()
+        server.args = on(path, "--appendfsync", "always")
+        server.start()
+        client = server.client(PATIENCE)
+        fine = all(text_of(client, "SET", "k%d" % i, "v" * 1000) == b"OK" for i in range(500))
+        text_of(client, "BGREWRITEAOF")
+        fine = fine and rewritten(client) and info(client, "aof_last_bgrewrite_status") == "ok"
+        server.process.kill()
+        server.process.wait()
+        server.start()
+        tap.ok(status == 0 and fine and text_of(server.client(PATIENCE), "DBSIZE") == b"500", "one that is there is written on a full disk, and rewritten")
+    subprocess.run(["umount", "-l", place], check=True)
+    os.rmdir(place)
 
 
 def switched(tap):
@@ -422,6 +458,7 @@ def main():
     nearly_full(tap)
     for policy in ("always", "everysec"):
         is_full(tap, policy)
+    on_a_full_disk(tap)
     killed(tap, options.rounds, options.seed)
     tap.done()
 
