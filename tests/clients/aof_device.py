@@ -167,6 +167,7 @@ def nearly_full(tap):
                     refused.append(reply.text())
                     break
             rewrites = int(info(client, "aof_rewrites"))
+            client.call("CONFIG", "SET", "appendfsync", "everysec")  # so that there is a sync to wait for
             written(client)
             before = digest(client)
             server.kill()
