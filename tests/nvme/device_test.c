@@ -3,7 +3,7 @@
  * The driver and logs on a real controller, by VFIO: NVME_ADDRESS is its address, whose first namespace loses all that
  * it has. tests/nvme/devices.py runs it in a guest of QEMU. Without NVME_ADDRESS they run over the double.
  *
- *      NVME_MB              of the case that writes much (16)
+ *      NVME_MB              of the case that writes much (8)
  *      device_test append   appends durable records until it is killed, and prints how many are
  *      device_test count N  reads them back: at least N, each as it was
  */
@@ -22,7 +22,7 @@
 
 #define PIECE   (32u << 10)
 #define DEPTH   32u
-#define RECORDS 5000u
+#define RECORDS 2000u
 
 static const char *address;
 static char path[64];
@@ -103,7 +103,7 @@ static void move(unsigned verb, uint64_t n, uint64_t reset_at, struct buf *b[DEP
 static void test_much_is_written_and_read_back_over_resets(void **state)
 {
     const char *mb = getenv("NVME_MB");
-    uint64_t bytes = (mb ? strtoull(mb, NULL, 10) : 16) << 20;
+    uint64_t bytes = (mb ? strtoull(mb, NULL, 10) : 8) << 20;
     struct buf *b[DEPTH];
     for (unsigned i = 0; i < DEPTH; i++) b[i] = piece_new();
     begin();

@@ -3,7 +3,7 @@
 # timeout: 300
 """On controllers that QEMU emulates, in a guest, by vfio-pci behind an IOMMU: the driver and logs on it (device_test.c), blocks of 512 and
 of 4096 bytes, demi-log, demikv-server's append-only file, what a second user is told; and the power: QEMU is killed while records
-are appended, and what was acknowledged is there at the next boot. NVME_MB: what is written and read back, 16 where nothing is said."""
+are appended, and what was acknowledged is there at the next boot. NVME_MB: what is written and read back, 8 where nothing is said."""
 import os
 import re
 import sys
@@ -17,7 +17,7 @@ from tap import Tap, skip_all  # noqa: E402
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 TEST = os.path.join(BUILD, "tests", "tests", "nvme", "device_test")
 DEMI_LOG = os.path.join(BUILD, "tools", "log", "demi-log")
-MB = int(os.environ.get("NVME_MB", "16"))
+MB = int(os.environ.get("NVME_MB", "8"))
 BIND = """d=/sys/bus/pci/devices/$1
 [ -e $d/driver ] && echo $1 > $d/driver/unbind
 echo $2 > $d/driver_override && echo $1 > /sys/bus/pci/drivers_probe"""
