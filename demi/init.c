@@ -158,7 +158,7 @@ int demi_init_options(const struct demi_init_options *o)
     int err = -read_config(o, &conf);
     const char *name = o->libos ? o->libos : getenv("LIBOS");
     if (!name || !*name) name = config_get(conf, "libos");
-    struct chosen chosen;
+    struct chosen chosen = {0};
     if (!err) err = choose(o, name && *name ? name : "posix", &chosen);
     if (!err) err = libos_start(&chosen, conf, o);
     config_free(conf);
