@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Append-only files: sections everysec, always and off (a server without files, beside an older one)."""
 import os
+import subprocess
 import time
 
 import disk
@@ -14,6 +15,8 @@ ON = ("--appendonly", "yes", "--auto-aof-rewrite-percentage", "0")
 RECORD, RECORDS = 4935, 6000        # bytes of a value whose record has 5,000, and how many a second: 30 MB/s
 STALL_ROUNDS, STALL_SECONDS = 3, 3.0
 ALWAYS_VALUE, ALWAYS_SECONDS = 64, 1.0
+LOG_SIZE = "1G"
+DEMI_LOG = os.path.join(rig.BUILD, "tools/log/demi-log")
 RAW_SECONDS = 0.3
 
 
@@ -77,12 +80,13 @@ def section_everysec(bench):
 # --- always ---------------------------------------------------------------------------------------------------------------------
 
 def always_burst(bench, target):
-    before = disk.flushes()
+    before = disk.counts()
     figures = load(target, "set", "-c", 50, "-r", KEYS, "-d", ALWAYS_VALUE, "--warmup", 0,
                    seconds=0.4 if bench.quick else ALWAYS_SECONDS, helpers=True)
     if before is not None:
-        syncs = disk.flushes() - before
+        syncs, written = (now - then for now, then in zip(disk.counts(), before))
         figures["records"] = figures["replies"] / syncs if syncs else None
+        figures["kib"] = written / 1024 / syncs if syncs else None
     return figures
 
 
@@ -112,11 +116,25 @@ def always_table(found, rounds):
     return table
 
 
+def log_table(found, rounds):
+    """The append-only file on a log queue (aof-device), in a file that was written in advance, beside Redis's files."""
+    table = Table("appendfsync always on a log queue (aof-device), 50 connections", ["figure", "files", "a log", "x files", "target", ""])
+    for words, field, goals in (("requests/s", "rps", {"at_least": 1.0}), ("p50 us", "p50_us", {}), ("p99 us", "p99_us", {}),
+                                ("CPU us a request", "cpu_us", {})):
+        files, log = (mid(found, n, 50, field) for n in ("demikv", "log"))
+        table.judged(words, files, log, ratio(log, files), value=ratio(log, files), **goals)
+    for words, field, goals in (("records a sync", "records", {}), ("KiB written a sync", "kib", {"at_most": 1.0})):
+        files, log = (median([f.get(field) for f in found[n, 50]]) for n in ("demikv", "log"))
+        table.judged(words, files, log, ratio(log, files), value=ratio(log, files), **goals)
+    table.note("medians of %d; the log in a file of %s; flushes and bytes as the disk counts them, those of others included" % (rounds, LOG_SIZE))
+    return table
+
+
 def one_table(found, rounds):
-    table = Table("appendfsync always, SET over one connection", ["figure", "us R7", "us demikv", "target", ""])
+    table = Table("appendfsync always, SET over one connection", ["figure", "us R7", "us demikv", "us demikv, a log", "target", ""])
 
     def both(what):
-        return [what(n) for n in ("redis", "demikv")]
+        return [what(n) for n in ("redis", "demikv", "log")]
 
     def times(name):
         """Of rounds, since a disk has its moods."""
@@ -133,11 +151,15 @@ def one_table(found, rounds):
 def section_always(bench):
     found = {}
     with Servers() as servers:
-        targets = [servers.start(name, binary, *ON, "--appendfsync", "always")
-                   for name, binary in (("redis", rig.REDIS), ("demikv", rig.OURS))]
+        device = os.path.join(servers.folder, "device")
+        subprocess.run([DEMI_LOG, "create", "--size", LOG_SIZE, device], check=True, stdout=subprocess.DEVNULL)
+        targets = [servers.start(name, binary, *ON, "--appendfsync", "always", *more)
+                   for name, binary, more in (("redis", rig.REDIS, ()), ("demikv", rig.OURS, ()),
+                                              ("log", rig.OURS, ("--aof-device", "log:%s#aof" % device)))]
         for r in range(bench.rounds):
             always_round(bench, targets, found, r)
     yield always_table(found, bench.rounds)
+    yield log_table(found, bench.rounds)
     yield one_table(found, bench.rounds)
 
 
