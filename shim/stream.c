@@ -371,8 +371,7 @@ static ssize_t write_stream(struct shim_file *f, const struct iovec *iov, int co
         if (r == 0 && f->connecting) continue;
         ssize_t n = r ? r : wanted == 0 ? 0 : write_some(f, &from, flags);
         if (n == -ECONNRESET && f->error) f->error = 0;
-        if (n == -EPIPE || n == -ENOTCONN)
-            return done ? (ssize_t)done : f->kind == SHIM_NEW ? broken_pipe(flags) : broken_pipe(flags);
+        if (n == -EPIPE || n == -ENOTCONN) return done ? (ssize_t)done : broken_pipe(flags);
         if (n < 0 && n != -EAGAIN) return done ? (ssize_t)done : n;
         if (n > 0) {
             done += (size_t)n;
