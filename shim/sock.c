@@ -289,8 +289,7 @@ static int connect_stream(struct shim_file *f, const struct sockaddr *addr, sock
     memcpy(&f->peer, addr, shim_addr_size(f->domain));
     f->peer_size = shim_addr_size(f->domain);
     shim_flush();
-    int r = wait_connected(f);
-    return r;
+    return wait_connected(f);
 }
 
 static int connect_dgram(struct shim_file *f, const struct sockaddr *addr, socklen_t size)

@@ -419,6 +419,16 @@ static void skip_to_next(struct server *srv)
     see_room(srv, false);
 }
 
+static void go_on_in_next(struct aof *a)
+{
+    a->qd = a->next_qd;
+    a->next_qd = -1;
+    a->closed_bytes += a->bytes;
+    a->bytes = a->safe_bytes = 0;
+    a->boundary = a->reader.offset;
+    a->stamp_s = 0;
+}
+
 /* The increments of the next base begin here. */
 static int push_mark(struct server *srv)
 {
@@ -426,12 +436,7 @@ static int push_mark(struct server *srv)
     int err = aof_device_push_mark(&a->device, a->poisoned);
     if (err) return fail(srv, "writing to", err);
     a->device.is_broken = false;
-    a->qd = a->next_qd;
-    a->next_qd = -1;
-    a->closed_bytes += a->bytes;
-    a->bytes = a->safe_bytes = 0;
-    a->boundary = a->reader.offset;
-    a->stamp_s = 0;
+    go_on_in_next(a);
     return 0;
 }
 
@@ -442,12 +447,7 @@ static int switch_files(struct server *srv)
     if (a->on_device) return push_mark(srv);
     int err = !is_unsynced(a) || a->poisoned ? 0 : sync_file(srv);
     if (a->qd >= 0) disk_file_close(a->qd); /* it was synced */
-    a->qd = a->next_qd;
-    a->next_qd = -1;
-    a->closed_bytes += a->bytes;
-    a->bytes = a->safe_bytes = 0;
-    a->boundary = a->reader.offset;
-    a->stamp_s = 0;
+    go_on_in_next(a);
     a->wants_sync = true;
     return err;
 }
