@@ -4,8 +4,9 @@
 """What others think of our frames: tshark of a capture our own writer made (`libos-pcap`), nmap of our stack.
 
 tshark is told to compute every checksum. Without loss on the wire nothing may be malformed, no checksum bad, and of ours no segment
-missing, out of order or acknowledged twice, none sent again but a probe or two of a peer that a busy machine kept silent. What it calls a window update, a full or a closed window is flow control at work, and a
-reset is what a client of check_short does on purpose.
+missing, out of order or acknowledged twice, none sent again but a probe or two of a peer that a busy machine kept silent. What it calls a
+window update, a full or a closed window is flow control at work, and a reset is what a client of check_short does on purpose. A D-SACK
+(RFC 2883) is no fault of ours, though tshark warns of it, where the peer has sent something twice: so many and no more.
 """
 import os
 import re
@@ -14,9 +15,11 @@ from rig import (PORT, RAW4, RAW6, ROOT, Redis, check_bulk, check_cli, check_ech
 
 BROKEN = ("_ws.malformed or _ws.short or ip.checksum.status == 0 or tcp.checksum.status == 0 or udp.checksum.status == 0"
           " or icmp.checksum.status == 0 or icmpv6.checksum.status == 0"
-          " or (_ws.expert.severity >= 0x00600000 and not tcp.connection.rst and not tcp.analysis.flags)")
+          " or (_ws.expert.severity >= 0x00600000 and not tcp.connection.rst and not tcp.analysis.flags"
+          " and not tcp.options.sack.dsack)")
 SUSPICIOUS = BROKEN + " or tcp.analysis.lost_segment or tcp.analysis.ack_lost_segment or tcp.analysis.out_of_order or tcp.analysis.duplicate_ack"
 AGAIN = "tcp.analysis.retransmission"
+TWICE = "tcp.options.sack.dsack"
 PROBES = 5 # sent again after a silence of some ms (RFC 8985's tail loss probe): what a busy machine makes of a busy peer
 # What is inside of the segments is not asked about: where a command is cut is the peer's business, and whatever random bytes resemble (RESP
 # from its middle, Thrift …) would be called malformed.
@@ -35,6 +38,13 @@ def check_capture(rig, path, wanted, most):
     if status == 0 and len(lines) <= most:
         return []
     return ["status %s, %d frames" % (status, len(lines))] + lines[:10]
+
+
+def check_twice(rig, path):
+    """What we say came twice did: the peer sent as much again, at least."""
+    told, ours = tshark(path, OURS + " and " + TWICE)
+    seen, theirs = tshark(path, "not %s and (%s or tcp.analysis.spurious_retransmission)" % (OURS, AGAIN))
+    return [] if told == 0 and seen == 0 and len(ours) <= len(theirs) else ["%d D-SACK, %d sent again" % (len(ours), len(theirs))] + ours[:10]
 
 
 def check_something(rig, path, wanted, least):
@@ -74,6 +84,7 @@ def checks_tshark(tap, rig, load):
     guarded(tap, on + "the capture has what went on", None, check_something, rig, path, OURS + " and tcp.flags.syn == 1", 120)
     guarded(tap, on + "nothing of ours is suspicious", None, check_capture, rig, path, OURS + " and (" + SUSPICIOUS + ")", 0)
     guarded(tap, on + "nothing of ours is sent again", None, check_capture, rig, path, OURS + " and " + AGAIN, PROBES)
+    guarded(tap, on + "what we say came twice did", None, check_twice, rig, path)
     guarded(tap, on + "nothing at all is malformed", None, check_capture, rig, path, BROKEN, 0)
     guarded(tap, on + "a changed byte would be seen", None, check_spoiled, rig, path)
 
