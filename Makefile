@@ -347,8 +347,10 @@ check: layers names headers fmt-check
 # What a sanitizer costs is not the tests' fault: their limits of time are stretched. These builds are debug builds, too:
 # 16 slices, and every command's changes compared with what it told. The thread sanitizer would end a test that forks and
 # then starts threads.
+# clang's, where there is one: what another compiler sees is seen in the same build.
+ASAN_CC := $(if $(shell command -v clang-14 2>/dev/null),clang-14,$(CC))
 check-asan:
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan tests
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan CC=$(ASAN_CC) tests
 	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5
 	$(Q)tools/check-commands build/asan/demikv-server
 	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/killed.py

@@ -4,7 +4,7 @@
 
 A word counts as a call where it may be one: the first word of a string in Python, any word of a shell script, what C
 gives to system() or an exec: if it is the name of a program of this machine that not every Debian system has. Words that
-are programs' names by accident are in NOT_CALLED.
+are programs' names by accident are in NOT_CALLED; in capitals alone they are a protocol's (libwww-perl has a GET).
 """
 import ast
 import glob
@@ -100,7 +100,7 @@ called = {}
 for source in sources():
     for word in words(source):
         name = os.path.basename(word)
-        if name in known and name not in NOT_CALLED | OPTIONAL:
+        if name in known and name not in NOT_CALLED | OPTIONAL and not name.isupper():
             called.setdefault(name, set()).add(source)
     for name in asked_for(source):  # may be missing here; what is here and not known has every system
         if name in known or not shutil.which(name, path=WHERE):
