@@ -36,7 +36,11 @@ struct neighbour_table {
     struct neighbour *entries, *free;
     struct neighbour **buckets;
     uint32_t size, mask, count, incomplete, rumours;
+    uint32_t waiting; /* frames, of all entries */
 };
+
+/* What every neighbour may have waiting, however much waits for others: RFC 1122 2.3.2.2 asks for one. */
+#define WAITING_OWN 4
 
 static_assert(offsetof(struct neighbour, eth) == 0, "two wide loads from its start");
 
@@ -73,12 +77,18 @@ free_table:
     return -ENOMEM;
 }
 
+static void forget_waiting(struct neighbour *n)
+{
+    n->stack->ip.neighbours->waiting -= n->waiting_count;
+    heap_free(n->waiting);
+    n->waiting = NULL;
+    n->waiting_count = n->waiting_room = 0;
+}
+
 static void drop_waiting(struct neighbour *n)
 {
     for (unsigned i = 0; i < n->waiting_count; i++) buf_unref(n->waiting[i].b);
-    heap_free(n->waiting);
-    n->waiting = NULL;
-    n->waiting_count = 0;
+    forget_waiting(n);
 }
 
 void neighbour_fini(struct net_stack *s)
@@ -246,9 +256,7 @@ static void send_waiting(struct neighbour *n)
 {
     struct net_stack *s = n->stack;
     for (unsigned i = 0; i < n->waiting_count; i++) transmit(s, n, &n->waiting[i]);
-    heap_free(n->waiting);
-    n->waiting = NULL;
-    n->waiting_count = 0;
+    forget_waiting(n);
     release(n);
 }
 
@@ -293,8 +301,8 @@ static void give_up(struct neighbour *n)
     list_init(&datagrams);
     list_splice_back(&conns, &n->conns);
     list_splice_back(&datagrams, &n->datagrams);
-    n->waiting = NULL;
-    n->waiting_count = 0;
+    n->waiting = NULL; /* ours now */
+    forget_waiting(n);
     neighbour_forget(s, n);
     if (was_router) route_router_silent(s, &addr);
     for (unsigned i = 0; i < count; i++) {
@@ -329,23 +337,39 @@ struct neighbour *neighbour_get(struct net_stack *s, const struct ip_addr *a)
     return n;
 }
 
+/* Room for one more, grown by doubling: most who are asked for have one frame. */
+static bool make_room(struct neighbour *n)
+{
+    if (n->waiting_count < n->waiting_room) return true;
+    unsigned room = n->waiting_room ? 2u * n->waiting_room : WAITING_OWN;
+    struct frame *waiting = heap_realloc(n->waiting, room * sizeof *waiting);
+    if (!waiting) return false;
+    n->waiting = waiting;
+    n->waiting_room = (uint16_t)room;
+    return true;
+}
+
+/* All that talk to it have frames here when it has to be asked for in the middle of their talk (neighbour_relink()): a
+ * frame that is dropped costs its connection a tail loss probe. The oldest goes. */
 static void wait_for(struct net_stack *s, struct neighbour *n, const struct frame *f)
 {
-    uint32_t max = s->conf.limits.neighbour_queue;
-    if (max > UINT8_MAX) max = UINT8_MAX;
-    if (!n->waiting) n->waiting = heap_alloc(max * sizeof *n->waiting);
-    if (!n->waiting) {
+    const struct stack_limits *l = &s->conf.limits;
+    struct neighbour_table *t = s->ip.neighbours;
+    if (n->waiting_count == l->neighbour_queue ||
+        (n->waiting_count >= WAITING_OWN && t->waiting >= l->neighbour_queues)) {
+        s->n.drop_neigh_queue++;
+        buf_unref(n->waiting[0].b);
+        n->waiting_count--;
+        t->waiting--;
+        memmove(n->waiting, n->waiting + 1, n->waiting_count * sizeof *n->waiting);
+    }
+    if (!make_room(n)) {
         s->n.drop_memory++;
         buf_unref(f->b);
         return;
     }
-    if (n->waiting_count == max) {
-        s->n.drop_neigh_queue++;
-        buf_unref(n->waiting[0].b);
-        n->waiting_count--;
-        memmove(n->waiting, n->waiting + 1, n->waiting_count * sizeof *n->waiting);
-    }
     n->waiting[n->waiting_count++] = *f;
+    t->waiting++;
 }
 
 void neighbour_send(struct net_stack *s, struct neighbour *n, const struct frame *f)
@@ -434,13 +458,14 @@ void neighbour_relink(struct net_stack *s)
 void neighbour_check(const struct net_stack *s)
 {
     const struct neighbour_table *t = s->ip.neighbours;
-    uint32_t count = 0, incomplete = 0, rumours = 0;
+    uint32_t count = 0, incomplete = 0, rumours = 0, waiting = 0;
     for (uint32_t i = 0; i < t->size; i++) {
         const struct neighbour *n = &t->entries[i];
         if (n->state == NEIGH_FREE) continue;
         count++;
         incomplete += n->state == NEIGH_INCOMPLETE;
         rumours += is_rumour(n);
+        waiting += n->waiting_count;
         ASSERT(neighbour_find(s, &n->addr) == n);
         ASSERT(n->waiting_count == 0 || n->state == NEIGH_INCOMPLETE);
         ASSERT(list_is_empty(&n->conns) || n->state == NEIGH_INCOMPLETE);
@@ -450,4 +475,5 @@ void neighbour_check(const struct net_stack *s)
     ASSERT(count == t->count);
     ASSERT(incomplete == t->incomplete);
     ASSERT(rumours == t->rumours);
+    ASSERT(waiting == t->waiting);
 }

@@ -24,7 +24,8 @@ struct neighbour {
     bool fixed;     /* set by hand: never changes */
     bool wanted;    /* we have sent to it; else somebody has only told us of it */
     bool is_router; /* the R flag of its last advertisement */
-    uint8_t tries, waiting_count;
+    uint8_t tries;
+    uint16_t waiting_count, waiting_room;
     nsec used_at;
     struct ip_addr addr;
     struct neighbour *next; /* of its hash bucket, or free */

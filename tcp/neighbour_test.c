@@ -152,27 +152,52 @@ static void test_a_changed_mac_is_taken_but_asked(void **state)
     wire_end(&w);
 }
 
+static void ping_many(struct net_stack *s, const char *peer, unsigned count)
+{
+    struct ip_addr from = ip("10.0.0.1"), to = ip(peer);
+    struct path_ends ends = path_between(&from, &to);
+    struct path p;
+    OK(path_open(s, &p, &ends, IPPROTO_ICMP));
+    for (unsigned i = 0; i < count; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "1234567%03u", i);
+        path_send(s, &p, buf_from(text, 10), 10, 8, 0, 0);
+    }
+    path_close(s, &p);
+}
+
 static void test_waiting_frames_are_bounded_and_the_oldest_goes(void **state)
 {
     struct wire w = {0};
     struct net_stack *s = wire_add4(&w);
-    struct ip_addr from = ip("10.0.0.1"), to = ip("10.0.0.9");
-    struct path_ends ends = path_between(&from, &to);
-    struct path p;
-    OK(path_open(s, &p, &ends, IPPROTO_ICMP));
-    for (unsigned i = 0; i < 40; i++) {
-        char text[16];
-        snprintf(text, sizeof text, "12345678%02u", i);
-        path_send(s, &p, buf_from(text, 10), 10, 8, 0, 0);
-    }
+    ping_many(s, "10.0.0.9", 300);
     wire_run(&w);
-    assert_int_equal(s->n.drop_neigh_queue, 24);
+    assert_int_equal(s->n.drop_neigh_queue, 300 - 256);
     uint64_t before = w.frames;
     arp(&w, false, 2, peer_mac, "10.0.0.9", "10.0.0.1");
-    assert_int_equal(w.frames, before + 16);
+    assert_int_equal(w.frames, before + 256);
     assert_memory_equal(w.last, peer_mac, 6);
-    assert_memory_equal(w.last + 42, "39", 2);
-    path_close(s, &p);
+    assert_memory_equal(w.last + 41, "299", 3);
+    wire_end(&w);
+}
+
+/* Whoever waits for many that do not answer leaves a few frames to everybody else. */
+static void test_waiting_frames_of_all_are_bounded(void **state)
+{
+    struct wire w = {0};
+    struct net_stack *s = wire_add4(&w);
+    char peer[16];
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(peer, sizeof peer, "10.0.0.%u", 20 + i);
+        ping_many(s, peer, 256);
+    }
+    assert_int_equal(s->n.drop_neigh_queue, 6 * 252); /* four have all of theirs, six have four */
+    wire_run(&w);
+    uint64_t before = w.frames;
+    ping_many(s, "10.0.0.9", 5);
+    arp(&w, false, 2, peer_mac, "10.0.0.9", "10.0.0.1");
+    assert_int_equal(w.frames, before + 1 + 4); /* it was asked for */
+    assert_memory_equal(w.last + 41, "004", 3);
     wire_end(&w);
 }
 
@@ -417,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_who_claims_our_address_is_told),
         cmocka_unit_test(test_a_changed_mac_is_taken_but_asked),
         cmocka_unit_test(test_waiting_frames_are_bounded_and_the_oldest_goes),
+        cmocka_unit_test(test_waiting_frames_of_all_are_bounded),
         cmocka_unit_test(test_datagrams_wait_until_the_neighbour_answers),
         cmocka_unit_test(test_datagrams_that_wait_are_bounded_and_hear_of_silence),
         cmocka_unit_test(test_datagrams_whose_neighbour_is_pushed_out_fail),

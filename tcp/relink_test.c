@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "tcp/neighbour.h"
+#include "tcp/tcp.h"
 #include "tcp/wire_test.h"
 
 struct pair {
@@ -62,6 +63,28 @@ static void test_neighbours_are_asked_again(void **state)
     wire_end(&p.w);
 }
 
+enum { TALKING = 200 };
+
+/* All that talk across the wire have something to say before it is known again who is at its other end. */
+static void test_connections_go_on_without_a_loss(void **state)
+{
+    struct pair p;
+    struct listener *l;
+    struct ip_port here = {.addr = addr_v4(0), .port = 80}, there = at("10.0.0.2", 80);
+    struct conn *c[TALKING];
+    pair_begin(&p);
+    OK(listener_open(p.b, &here, &(struct listen_opts){.backlog = TALKING}, NULL, &l));
+    for (unsigned i = 0; i < TALKING; i++) OK(conn_connect(p.a, NULL, &there, NULL, NULL, &c[i]));
+    wire_run(&p.w);
+    OK(stack_relink(p.a, p.a->conf.mac, 1500));
+    for (unsigned i = 0; i < TALKING; i++) OK(conn_push(c[i], buf_from("x", 1), NULL));
+    uint64_t before = p.b->n.tcp_rx;
+    wire_until(&p.w, p.w.now + 10 * SECOND);
+    assert_int_equal(p.b->n.tcp_rx - before, TALKING);
+    assert_int_equal(p.a->n.tcp_retransmits + p.a->n.drop_neigh_queue, 0);
+    wire_end(&p.w);
+}
+
 static void test_an_mtu_is_followed_up_and_down(void **state)
 {
     struct pair p;
@@ -96,9 +119,8 @@ static void test_what_cannot_be_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_new_mac_is_used_and_told),
-        cmocka_unit_test(test_neighbours_are_asked_again),
-        cmocka_unit_test(test_an_mtu_is_followed_up_and_down),
+        cmocka_unit_test(test_a_new_mac_is_used_and_told),       cmocka_unit_test(test_neighbours_are_asked_again),
+        cmocka_unit_test(test_connections_go_on_without_a_loss), cmocka_unit_test(test_an_mtu_is_followed_up_and_down),
         cmocka_unit_test(test_what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

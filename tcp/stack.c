@@ -26,14 +26,15 @@
 #define MTU_MIN 68 /* RFC 791 3.1 */
 
 static const struct stack_limits limit_defaults = {
-    .conns = 1u << 20,          /* 1 KiB each when idle: 1 GiB; the program's own limit comes first */
-    .half_open = 4096,          /* 160 B each; beyond it cookies */
-    .time_wait = 16384,         /* 96 B each */
-    .rcv_buffer = 256u << 10,   /* a window for 2 Gbit/s at 1 ms */
-    .snd_buffer = 4u << 20,     /* a pipeline's replies */
-    .unsent_max = UINT32_MAX,   /* for programs that choose late what to say; others have snd_buffer */
-    .neighbours = 512,          /* an Ethernet segment of usual size */
-    .neighbour_queue = 16,      /* an initial window of 10 segments and a few others */
+    .conns = 1u << 20,        /* 1 KiB each when idle: 1 GiB; the program's own limit comes first */
+    .half_open = 4096,        /* 160 B each; beyond it cookies */
+    .time_wait = 16384,       /* 96 B each */
+    .rcv_buffer = 256u << 10, /* a window for 2 Gbit/s at 1 ms */
+    .snd_buffer = 4u << 20,   /* a pipeline's replies */
+    .unsent_max = UINT32_MAX, /* for programs that choose late what to say; others have snd_buffer */
+    .neighbours = 512,        /* an Ethernet segment of usual size */
+    .neighbour_queue = 256,   /* a few of each connection that was talking to it */
+    .neighbour_queues = 1024,
     .fragment_bytes = 1u << 20, /* 16 datagrams of 64 KiB */
     .fragments = 64,            /* 64 KiB in pieces of 1,232 are 54 */
     .udp_queue = 1024,          /* as Demikernel; buffers of 2 KiB: 2 MiB a socket */
@@ -62,6 +63,7 @@ static void fill_limits(struct stack_limits *l)
     DEFAULT(l->unsent_max, d->unsent_max);
     DEFAULT(l->neighbours, d->neighbours);
     DEFAULT(l->neighbour_queue, d->neighbour_queue);
+    DEFAULT(l->neighbour_queues, d->neighbour_queues);
     DEFAULT(l->fragment_bytes, d->fragment_bytes);
     DEFAULT(l->fragments, d->fragments);
     DEFAULT(l->udp_queue, d->udp_queue);

@@ -35,13 +35,14 @@ struct stack_limits {
     uint32_t snd_buffer;
     uint32_t unsent_max; /* bytes of that which were never sent, before pushes are refused; the default is no bound */
     uint32_t neighbours; /* entries of the ARP and ND caches together */
-    uint32_t neighbour_queue; /* frames waiting for one neighbour's address */
-    uint32_t fragment_bytes;  /* of all datagrams being reassembled */
-    uint32_t fragments;       /* of one datagram */
-    uint32_t udp_queue;       /* datagrams waiting in one socket */
-    uint32_t tx_frames;       /* frames waiting for the device; power of two */
-    uint32_t icmp_per_s;      /* errors and echo replies sent */
-    uint32_t resets_per_s;    /* RSTs for segments of no connection */
+    uint32_t neighbour_queue;  /* frames waiting for one neighbour's address */
+    uint32_t neighbour_queues; /* for all; each may have four beside */
+    uint32_t fragment_bytes;   /* of all datagrams being reassembled */
+    uint32_t fragments;        /* of one datagram */
+    uint32_t udp_queue;        /* datagrams waiting in one socket */
+    uint32_t tx_frames;        /* frames waiting for the device; power of two */
+    uint32_t icmp_per_s;       /* errors and echo replies sent */
+    uint32_t resets_per_s;     /* RSTs for segments of no connection */
     /* challenge ACKs of all connections, around which the real number is random (RFC 5961 7) */
     uint32_t challenge_per_s;
     uint32_t paths; /* path MTUs remembered */
