@@ -119,7 +119,7 @@ static void test_done_operation_leaves_the_middle_of_the_list(void **state)
     assert_ptr_equal(ops[0]->next, ops[2]);
 }
 
-static void count_wakes(struct op_waiter *w) { w->next = (struct op_waiter *)((char *)w->next + 1); }
+static void count_wakes(struct op_waiter *w) { w->next = (struct op_waiter *)((uintptr_t)w->next + 1); }
 
 static void test_claimed_operation_goes_to_its_waiter_only(void **state)
 {

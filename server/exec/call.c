@@ -122,8 +122,8 @@ const struct key_ref *call_key_find(struct call *c, int arg)
 const struct key_ref *call_key_ahead(struct call *c, size_t *until, int arg)
 {
     const struct key_ref *k = call_key_find(c, arg);
-    if (k < c->keys || k >= c->keys + c->key_count) return k;
-    size_t i = (size_t)(k - c->keys);
+    size_t i = ((uintptr_t)k - (uintptr_t)c->keys) / sizeof *k;
+    if (i >= (size_t)c->key_count) return k; /* one of late_keys, or of no keys at all */
     if (i >= *until) *until = db_fetch_ahead(c, i);
     return k;
 }
