@@ -129,7 +129,7 @@ PACKETDRILL_SO := $(B)/libdemi-packetdrill.so
 PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/host*.c) \
                     tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
-.PHONY: all run test check check-asan compiled check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
+.PHONY: all run test check check-asan check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
         benches fuzzers deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -314,8 +314,6 @@ $(PACKETDRILL_SO): $(call obj,$(PACKETDRILL_C)) $(STACK_O)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 tests: all $(TESTS) $(FUZZERS) $(PACKETS) $(PACKETDRILL_SO) $(SHIM_CONFORM)
-# What can be linked of it is seen by another compiler's build: this leaves out the tests' 200 links.
-compiled: all $(call obj,$(TEST_C) $(FUZZ_C) $(PACKETS_C) $(PACKETDRILL_C))
 tools: $(TOOLS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)

@@ -105,6 +105,12 @@ static const struct command *find_command(struct batch *b, const struct parsed *
     return b->last_cmd;
 }
 
+/* Where a command's keys are. Nothing may be there: a sum with a null pointer is not C's (C11 6.5.6). */
+static const struct key_ref *keys_of(const struct batch *b, const struct parsed *p)
+{
+    return (const struct key_ref *)((uintptr_t)b->keys.v + p->first_key * sizeof *b->keys.v);
+}
+
 /* Finds the command and its keys. What a long request names goes over what the caches hold: its handler fetches that
  * as it comes to it (call_key_ahead()). */
 static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv, struct client *cl)
@@ -119,7 +125,7 @@ static void resolve(struct batch *b, struct parsed *p, const struct bytes *argv,
     p->req.cmd = cmd;
     p->req.key_count = request_find_keys(cl->s.db, cmd, argv, p->req.argc, &b->keys);
     if (unlikely(p->req.key_count == 0)) return;
-    const struct key_ref *keys = &b->keys.v[p->first_key];
+    const struct key_ref *keys = keys_of(b, p);
     for (int i = 0; i < p->req.key_count && i < KEYS_FETCHED && b->fetch_count < BATCH_KEYS_FETCHED; i++)
         b->fetches[b->fetch_count++] = (struct fetch){db_prefetch_bucket(cl->s.db, &keys[i]), keys[i].hash};
 }
@@ -248,7 +254,7 @@ static void execute(struct worker *w)
             continue;
         }
         p->req.argv = &b->args.v[p->first];
-        p->req.keys = &b->keys.v[p->first_key];
+        p->req.keys = keys_of(b, p);
         enum exec_verdict v = exec_request(&cl->s, &p->req);
         if (unlikely(v != EXEC_DONE)) {
             if (v == EXEC_HOLD) {
