@@ -65,6 +65,17 @@ struct buf *buf_wrap(void *p, size_t n, buf_release_fn release, void *arg);
  * storage around p. */
 void buf_place(struct buf *at, void *base, uint32_t cap, void *p, uint32_t n, buf_release_fn release, void *arg);
 
+/* One that buf_place() has made and release() has given back is as it was made, over n bytes at p of the same
+ * storage. */
+static inline void buf_place_again(struct buf *at, void *p, uint32_t n)
+{
+    at->data = p;
+    at->len = n;
+    at->refs = 1;
+    at->next = NULL;
+    at->views = 1;
+}
+
 /* A new view of n bytes at `offset` into b (not into its chain). NULL: out of memory or out of b's
  * bounds. */
 struct buf *buf_slice(struct buf *b, size_t offset, size_t n);

@@ -123,18 +123,26 @@ enum msgdev_status {
 };
 
 #define MSGDEV_HAS_IMMEDIATE 1
+#define MSGDEV_MESSAGE       0u /* kind: RECEIVED, OK, bytes */
 
-/* Of RECEIVED and SENT with MSGDEV_OK: word, of, event, status, and with RECEIVED flags, len or immediate. The others
- * are not set, since each message has one of these. */
+static_assert(MSGDEV_RECEIVED == 0 && MSGDEV_OK == 0, "a message has a kind of zeros");
+
+/* Of RECEIVED and SENT with MSGDEV_OK: word, of, kind, and with RECEIVED len or immediate. The others are not set, since
+ * each message has one of these. */
 struct msgdev_completion {
     uint64_t word;          /* of the request */
     uint64_t of;            /* of the end. RECEIVED of the shared queue for an end that is no more: 0, FLUSHED */
     struct msgdev_end *end; /* REQUESTED */
-    uint8_t event;          /* enum msgdev_event */
-    uint8_t status;         /* enum msgdev_status */
-    uint8_t flags;          /* MSGDEV_HAS_IMMEDIATE */
-    uint8_t private_len;    /* REQUESTED, ESTABLISHED, FAILED: of private_data; zeros may follow what was given */
-    uint32_t len;           /* RECEIVED: set only with MSGDEV_OK */
+    union {
+        struct {
+            uint8_t event;       /* enum msgdev_event */
+            uint8_t status;      /* enum msgdev_status */
+            uint8_t flags;       /* MSGDEV_HAS_IMMEDIATE */
+            uint8_t private_len; /* REQUESTED, ESTABLISHED, FAILED: of private_data; zeros may follow what was given */
+        };
+        uint32_t kind; /* the four together: MSGDEV_MESSAGE is what nearly all completions are */
+    };
+    uint32_t len; /* RECEIVED: set only with MSGDEV_OK */
     uint32_t immediate;
     int32_t err;              /* errno or the device's own number, for the log; 0: none */
     const void *private_data; /* until the next poll() */

@@ -29,10 +29,10 @@
 /* --- completions -------------------------------------------------------------------------------------------------- */
 
 /* A receive has come back. Its buffer is posted again as it is, but for one that was given to the program. */
-static void received(struct rdma *r, const struct msgdev_completion *m)
+static inline void received(struct rdma *r, const struct msgdev_completion *m)
 {
-    uint32_t place = (uint32_t)m->word - 1;
-    ASSERT(place < r->depth);
+    uint32_t place = (uint32_t)m->word;
+    ASSERT(place <= r->depth);
     struct buf *b = r->receives[place];
     ASSERT(b);
     bool given = false;
@@ -49,7 +49,7 @@ static void received(struct rdma *r, const struct msgdev_completion *m)
         r->receives[place] = NULL;
         r->places[r->place_count++] = place;
     } else {
-        r->again[r->again_count++] = place + 1;
+        r->again[r->again_count++] = place;
     }
 }
 
@@ -84,7 +84,7 @@ __attribute__((noinline)) static void event_of_end(struct rdma *r, const struct 
     }
 }
 
-static inline void event(struct rdma *r, const struct msgdev_completion *m)
+void rdma_event(struct rdma *r, const struct msgdev_completion *m)
 {
     if (likely(m->event == MSGDEV_RECEIVED)) received(r, m);
     else if (likely(m->event == MSGDEV_SENT)) sent(conn_of(m->of), m);
@@ -100,7 +100,7 @@ static unsigned poll_bursts(struct rdma *r)
         if (!n) break;
         ASSERT(n <= MSGDEV_BURST);
         if (!total) runtime_now(r->base.rt);
-        for (unsigned k = 0; k < n; k++) event(r, &m[k]);
+        rdma_recv_burst(r, m, n);
         rdma_recv_post(r);
         total += n;
         if (n < MSGDEV_BURST) break;

@@ -45,6 +45,7 @@ static void stall(struct rdma_conn *c)
 {
     if (c->stalled) return;
     c->stalled = true;
+    rdma_recv_doubt(c);
     c->r->tx_stalled++;
     list_push_back(&c->r->waiting, &c->waiting);
 }

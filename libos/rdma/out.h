@@ -25,9 +25,8 @@ static inline uint32_t rdma_slots_free(const struct rdma_conn *c)
 
 static inline uint64_t rdma_room(const struct rdma_conn *c) { return c->window_out - (c->sent - c->granted); }
 
-/* How many of the peer's messages it has not heard of. */
-static inline uint64_t rdma_owed(const struct rdma_conn *c) { return c->consumed - c->told; }
-static inline bool rdma_owes_much(const struct rdma_conn *c) { return rdma_owed(c) >= c->window_in / 2; }
+/* Half a window of the peer's messages it has not heard of. */
+static inline bool rdma_owes_much(const struct rdma_conn *c) { return c->consumed >= c->tell_at; }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
@@ -51,7 +50,7 @@ static inline struct msgdev_request *rdma_request_new(struct rdma_conn *c, uint8
 static inline void rdma_request_add(struct rdma_conn *c, struct msgdev_request *q, bool important)
 {
     c->wr_built++;
-    if (important || c->wr_built - c->wr_signalled >= c->depth / 4u || rdma_slots_free(c) < 2) {
+    if (important || c->wr_built - c->wr_signalled >= c->depth / 2u || rdma_slots_free(c) < 2) {
         q->flags |= MSGDEV_SIGNALLED;
         c->wr_signalled = c->wr_built;
     }

@@ -22,19 +22,21 @@ static_assert(COPY_OUT <= BUF_SMALL_SIZE, "the cheap kind of buffer");
 int rdma_recv_init(struct rdma *r)
 {
     uint32_t n = r->depth;
-    r->receives = calloc(n, sizeof(struct buf *));
+    r->receives = calloc(n + 1, sizeof(struct buf *));
     r->places = calloc(n, sizeof *r->places);
     r->again = calloc(n, sizeof *r->again);
-    if (!r->receives || !r->places || !r->again) return -ENOMEM;
-    for (uint32_t i = 0; i < n; i++) r->places[i] = n - 1 - i;
+    r->smalls = smalls_new(&r->small);
+    if (!r->receives || !r->places || !r->again || !r->smalls) return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++) r->places[i] = n - i;
     r->place_count = n;
     return 0;
 }
 
 void rdma_recv_fini(struct rdma *r)
 {
-    for (uint32_t i = 0; r->receives && i < r->depth; i++)
+    for (uint32_t i = 1; r->receives && i <= r->depth; i++)
         if (r->receives[i]) buf_unref(r->receives[i]);
+    smalls_close(r->smalls);
     free(r->receives);
     free(r->places);
     free(r->again);
@@ -55,8 +57,7 @@ static unsigned fill(struct rdma *r, struct msgdev_request *q, struct msgdev_pie
         uint32_t place = r->places[r->place_count - 1 - n];
         r->receives[place] = b;
         pieces[n] = (struct msgdev_piece){.p = b->data, .n = r->o.receive_size, .cookie = cookie};
-        q[n] =
-            (struct msgdev_request){.word = place + 1, .pieces = &pieces[n], .piece_count = 1, .verb = MSGDEV_RECEIVE};
+        q[n] = (struct msgdev_request){.word = place, .pieces = &pieces[n], .piece_count = 1, .verb = MSGDEV_RECEIVE};
     }
     return n;
 }
@@ -75,8 +76,8 @@ static bool post_new(struct rdma *r)
         r->place_count -= taken;
         if (taken == n) continue;
         for (unsigned i = taken; i < n; i++) { /* they are the last places still, in this order */
-            buf_unref(r->receives[q[i].word - 1]);
-            r->receives[q[i].word - 1] = NULL;
+            buf_unref(r->receives[q[i].word]);
+            r->receives[q[i].word] = NULL;
         }
         r->receives_short++;
         return false;
@@ -111,8 +112,8 @@ void rdma_recv_post(struct rdma *r)
 /* We are done with a message of the peer: it may send another. */
 static inline void consumed(struct rdma_conn *c)
 {
-    c->consumed++;
-    if (c->consumed - c->told >= c->window_in / 2) rdma_send_mark(c);
+    c->unread--;
+    if (unlikely(++c->consumed >= c->tell_at)) rdma_send_mark(c);
 }
 
 /* The bytes behind the head, as a buffer of the program's: b, or a copy. NULL: no memory for one. */
@@ -157,6 +158,7 @@ static bool data(struct rdma_conn *c, struct buf *b, uint32_t len)
 
 static void fin(struct rdma_conn *c)
 {
+    rdma_recv_doubt(c);
     c->fin_received = true;
     c->fin_seen_due = true;
     rdma_send_mark(c);
@@ -168,7 +170,7 @@ static void fin(struct rdma_conn *c)
 /* What a peer may say when. */
 static const char *objection(const struct rdma_conn *c, const struct wire_head *h)
 {
-    if (c->received - c->consumed > c->window_in) return "more messages than its window has";
+    if (c->unread > c->window_in) return "more messages than its window has";
     if (h->kind == WIRE_DATA && c->fin_received) return "bytes behind the end";
     if (h->kind == WIRE_FIN && c->fin_received) return "a second end";
     if (h->kind == WIRE_FIN_SEEN && (!c->fin_sent || c->fin_confirmed)) return "an answer to no end";
@@ -204,18 +206,81 @@ static inline bool granted(struct rdma_conn *c, uint64_t count)
     return true;
 }
 
+/* Whether its next message can be taken in one go: what is asked here of the connection is not asked there. Whoever
+ * changes the answer calls rdma_recv_doubt(). */
+static bool is_plain(const struct rdma_conn *c)
+{
+    return c->state == CONN_UP && !c->v && c->sock && !(c->sock->st.flags & STREAM_READ_SHUT) && !c->fin_received &&
+           !c->fin_seen_due && !c->stalled && !c->is_silent;
+}
+
 bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n)
 {
     uint64_t count;
     c->r->rx_messages++;
     c->is_silent = false;
     if (unlikely(c->state > CONN_UP)) return false; /* on our way out */
-    c->received++;
+    c->unread++;
+    c->is_plain = is_plain(c);
     /* Nearly all are bytes that nothing speaks against. */
     if (likely(n <= c->r->o.receive_size && wire_is_data(b->data, n, &count) && !c->fin_received &&
-               c->received - c->consumed <= c->window_in && granted(c, count)))
+               c->unread <= c->window_in && granted(c, count)))
         return data(c, b, n - WIRE_HEAD_SIZE);
     return other_message(c, b, n);
+}
+
+/* --- the commonest message of all --------------------------------------------------------------------------------- */
+
+#define COPY_FIRST 64u /* bytes at once: what lies behind a shorter message is copied, too, and not looked at */
+static_assert(SMALLS_ROOM >= COPY_FIRST && WIRE_HEAD_SIZE + COPY_FIRST <= WIRE_RECEIVE_MIN, "there is something there");
+
+/* Some bytes, on a connection where nothing else goes on, and somebody waits for them. False: it is another one, and
+ * nothing has happened. */
+static inline __attribute__((always_inline)) bool take_plain(struct rdma *r, struct op_table *ops,
+                                                             const struct msgdev_completion *m, uint32_t **again)
+{
+    const uint32_t word = (uint32_t)m->word;
+    const uint64_t len = m->len - WIRE_HEAD_SIZE; /* one register */
+    struct rdma_conn *c = conn_of(m->of);
+    if (unlikely(m->kind != MSGDEV_MESSAGE || !c->is_plain || len - 1 >= SMALLS_ROOM)) return false;
+    ASSERT(word <= r->depth);
+    const uint8_t *at = r->receives[word]->data;
+    const uint64_t count = wire_count(at), granted = c->granted;
+    if (unlikely(!wire_is_data_of(at, (uint32_t)len) || count - granted > c->sent - granted)) return false;
+    c->granted = count; /* it says so whatever becomes of its bytes */
+    struct op_list *pops = &c->sock->st.pops;
+    struct op *op = pops->head;
+    struct buf *b = op ? smalls_take(&r->small, (uint32_t)len) : NULL;
+    if (unlikely(!b)) return false;
+    uint8_t *to = b->data;
+    DASSERT(!c->rx && !c->unread);
+    op_list_behead(pops, op);
+    stream_give_bytes(ops, op, b, to, (uint32_t)len);
+    if (unlikely(++c->consumed >= c->tell_at)) rdma_send_mark(c);
+    r->rx_bytes += len;
+    memcpy(to, at + WIRE_HEAD_SIZE, COPY_FIRST);
+    if (unlikely(len > COPY_FIRST)) memcpy(to + COPY_FIRST, at + WIRE_HEAD_SIZE + COPY_FIRST, len - COPY_FIRST);
+    *(*again)++ = word;
+    return true;
+}
+
+void rdma_recv_burst(struct rdma *r, const struct msgdev_completion *m, unsigned n)
+{
+    struct op_table *ops = ops_of(r);
+    uint32_t others = 0, *again = r->again + r->again_count;
+    for (const struct msgdev_completion *end = m + n; m < end; m++) {
+        if (likely(take_plain(r, ops, m, &again))) {
+            rdma_conn_debug(conn_of(m->of));
+        } else {
+            others++;
+            r->again_count = (uint32_t)(again - r->again);
+            rdma_event(r, m);
+            again = r->again + r->again_count;
+        }
+    }
+    r->again_count = (uint32_t)(again - r->again);
+    r->posted -= n - others;
+    r->rx_messages += n - others;
 }
 
 /* --- pops --------------------------------------------------------------------------------------------------------- */
@@ -276,6 +341,7 @@ void rdma_recv_give(struct rdma_sock *s)
 int rdma_stream_shutdown_read(struct rdma_sock *s)
 {
     s->st.flags |= STREAM_READ_SHUT;
+    rdma_recv_doubt(s->conn);
     rdma_recv_give(s);
     return 0;
 }

@@ -27,7 +27,7 @@ static void put_head(struct rdma_conn *c, uint8_t *at, uint8_t kind, uint32_t le
 {
     const struct wire_head h = {.kind = kind, .flags = flags, .len = len, .count = c->consumed};
     wire_put_head(at, &h);
-    c->told = c->consumed;
+    rdma_recv_told(c);
     c->sent++;
     c->r->tx_messages++;
 }
@@ -35,7 +35,7 @@ static void put_head(struct rdma_conn *c, uint8_t *at, uint8_t kind, uint32_t le
 static inline void put_data_head(struct rdma_conn *c, uint8_t *at, uint32_t len)
 {
     wire_put_data(at, len, c->consumed);
-    c->told = c->consumed;
+    rdma_recv_told(c);
     c->sent++;
     c->r->tx_messages++;
 }
@@ -90,7 +90,7 @@ void rdma_build_count(struct rdma_conn *c, bool important)
     q->remote_addr = c->word_addr;
     q->remote_key = c->word_key;
     *slot = (struct rdma_slot){.copied = copied};
-    c->told = c->consumed;
+    rdma_recv_told(c);
     c->r->counts_written++;
     rdma_request_add(c, q, important);
 }

@@ -113,6 +113,7 @@ static int reserve(struct rdma_conn *c)
     int err = words_take(&r->words, &c->word);
     if (err) return err;
     c->window_in = window;
+    rdma_recv_told(c);
     r->reserved += window;
     return 0;
 }
@@ -397,7 +398,7 @@ static void up(struct rdma_conn *c)
 {
     c->state = CONN_UP;
     rdma_conn_start_keepalive(c);
-    if (c->fin_seen_due || c->consumed != c->told || c->v) rdma_send_mark(c);
+    if (c->fin_seen_due || c->consumed || c->v) rdma_send_mark(c);
 }
 
 void rdma_setup_established(struct rdma_conn *c, const struct msgdev_completion *m)

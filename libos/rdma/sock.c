@@ -47,6 +47,7 @@ static void sock_close(struct queue *q)
     if (s->connecting) op_fail(ops, s->connecting, ECANCELED);
     if (c) {
         c->sock = NULL;
+        rdma_recv_doubt(c);
         if (s->st.flags & STREAM_READ_SHUT) rdma_recv_drop(c); /* what nobody wanted to read is none that was lost */
         rdma_conn_close(c, s->linger_s);
     }

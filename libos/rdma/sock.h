@@ -35,6 +35,7 @@
 
 #include "alloc/base/list.h"
 #include "libos/rdma/rdma.h"
+#include "libos/rdma/smalls.h"
 #include "libos/rdma/strangers.h"
 #include "libos/rdma/valkey.h"
 #include "libos/rdma/wire.h"
@@ -88,13 +89,15 @@ struct rdma {
     struct list waiting; /* those without room at the peer */
     struct list hungry;  /* listeners for which there was no descriptor */
     struct timer retry;
-    /* The shared queue: depth receives, by their words less 1. posted + again_count + place_count == depth. */
+    /* The shared queue: depth receives, by their words, 1 to depth. posted + again_count + place_count == depth. */
     uint32_t depth, posted;
     struct buf **receives;
     uint32_t *again,
         again_count; /* words of those that came back with their buffer, and are posted again as they are */
-    uint32_t *places, place_count; /* those without a buffer, less 1 */
+    uint32_t *places, place_count; /* words of those without a buffer */
     uint32_t reserved;             /* windows given to peers, in messages */
+    struct smalls *smalls;
+    struct smalls_cell *small;
     struct rdma_batch batch;
     struct rdma_cell *cells, *cells_free;
     uint32_t cell_room; /* bytes of a push that the device copies together with a head */
@@ -129,6 +132,7 @@ struct rdma_conn {
     bool passive : 1, fin_due : 1, fin_sent : 1, fin_confirmed : 1, fin_seen_due : 1, fin_received : 1;
     bool peer_stalled : 1, stalled : 1, is_silent : 1, probe_due : 1, probe_out : 1;
     bool six : 1;
+    bool is_plain; /* nothing speaks against its next message: rdma_recv_reckon() */
     uint8_t probes_missed;
     uint8_t broken;   /* enum msgdev_status of the first failure */
     struct valkey *v; /* of Valkey's framing; NULL: of ours */
@@ -149,7 +153,8 @@ struct rdma_conn {
     /* in */
     uint32_t window_in;
     struct rdma_word word;             /* the peer writes into it */
-    uint64_t received, consumed, told; /* messages */
+    uint32_t unread;            /* messages that have come and we are not done with */
+    uint64_t consumed, tell_at; /* messages that we are done with; so many at which the peer is to be told */
     struct buf *rx, **rx_tail;         /* not popped yet, through next */
     struct rdma_slot slots[];          /* depth of them, a power of two */
 };
@@ -277,10 +282,16 @@ void rdma_send_drop(struct rdma_conn *c);
 
 /* --- recv.c --- */
 
+/* Something of it has changed, and its next message is looked at from all sides. */
+static inline void rdma_recv_doubt(struct rdma_conn *c) { c->is_plain = false; }
+/* The peer has just been told what we are done with. */
+static inline void rdma_recv_told(struct rdma_conn *c) { c->tell_at = c->consumed + c->window_in / 2; }
 int rdma_stream_pop(struct queue *q, struct op *op);
 int rdma_stream_shutdown_read(struct rdma_sock *s);
 /* A message of n bytes in b. True: b is the connection's from here on. */
 bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n);
+/* What the device has reported; afterwards receives that have come back are to be posted. */
+void rdma_recv_burst(struct rdma *r, const struct msgdev_completion *m, unsigned n);
 /* Fills the shared queue up. */
 void rdma_recv_post(struct rdma *r);
 int rdma_recv_init(struct rdma *r);
@@ -292,6 +303,8 @@ void rdma_recv_give(struct rdma_sock *s);
 /* --- device.c --- */
 
 unsigned rdma_poll(struct libos *l);
+/* Any completion. */
+void rdma_event(struct rdma *r, const struct msgdev_completion *m);
 void rdma_flush(struct libos *l);
 uint64_t rdma_next_deadline(struct libos *l);
 int rdma_arm(struct libos *l);

@@ -69,11 +69,18 @@ static inline void wire_put_data(uint8_t out[WIRE_HEAD_SIZE], uint32_t len, uint
     store_be64(out, (uint64_t)WIRE_DATA << 56 | len);
     store_be64(out + 8, count);
 }
+/* The count of any head. */
+static inline uint64_t wire_count(const uint8_t *p) { return load_be64(p + 8); }
+/* Whether a message with len bytes behind its head is one of those. */
+static inline bool wire_is_data_of(const uint8_t *p, uint32_t len)
+{
+    return load_be64(p) == ((uint64_t)WIRE_DATA << 56 | len);
+}
 /* False: another one, or none. */
 static inline bool wire_is_data(const uint8_t *p, uint32_t n, uint64_t *count)
 {
-    if (n <= WIRE_HEAD_SIZE || load_be64(p) != ((uint64_t)WIRE_DATA << 56 | (n - WIRE_HEAD_SIZE))) return false;
-    *count = load_be64(p + 8);
+    if (n <= WIRE_HEAD_SIZE || !wire_is_data_of(p, n - WIRE_HEAD_SIZE)) return false;
+    *count = wire_count(p);
     return true;
 }
 

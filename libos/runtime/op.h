@@ -133,6 +133,16 @@ static inline struct op *op_list_shift(struct op_list *l)
     return op;
 }
 
+/* Its first, which is op, goes. */
+static inline void op_list_behead(struct op_list *l, const struct op *op)
+{
+    struct op *next = op->next;
+    DASSERT(l->head == op);
+    l->head = next;
+    if (unlikely(next != NULL)) next->prev = NULL;
+    else l->tail = NULL;
+}
+
 static inline demi_qtoken_t op_token(const struct op_table *t, const struct op *op)
 {
     return (uint64_t)op->generation << 32 | t->owner | op->index;

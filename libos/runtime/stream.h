@@ -37,15 +37,20 @@ struct stream {
     uint8_t flags; /* enum stream_flags */
 };
 
-/* Ends a pop with what b holds; b is the program's. */
-static inline void stream_give(struct op_table *ops, struct op *op, struct buf *b)
+/* Ends a pop with the n bytes at p, all that b holds; b is the program's. */
+static inline void stream_give_bytes(struct op_table *ops, struct op *op, struct buf *b, void *p, uint32_t n)
 {
+    DASSERT(b->data == p && b->len == n);
     memset(&op->value, 0, sizeof op->value);
     op->value.sga.sga_buf = b;
     op->value.sga.sga_numsegs = 1;
-    op->value.sga.sga_segs[0].sgaseg_buf = b->data;
-    op->value.sga.sga_segs[0].sgaseg_len = b->len;
+    op->value.sga.sga_segs[0].sgaseg_buf = p;
+    op->value.sga.sga_segs[0].sgaseg_len = n;
     op_complete(ops, op);
+}
+static inline void stream_give(struct op_table *ops, struct op *op, struct buf *b)
+{
+    stream_give_bytes(ops, op, b, b->data, b->len);
 }
 
 /* Whether a pop can be answered although there are no bytes: with the error, or with the end. */

@@ -205,10 +205,8 @@ static int copy_receives(struct msgdev_end *end, const struct msgdev_params *par
         ASSERT(r->verb == MSGDEV_RECEIVE);
         ASSERT(r->piece_count == 1);
         sges[i] = (struct ibv_sge){(uintptr_t)r->pieces[0].p, r->pieces[0].n, mr->lkey};
-        end->receives[i] = (struct ibv_recv_wr){.wr_id = r->word | VERBS_RECEIVE,
-                                                .sg_list = &sges[i],
-                                                .num_sge = 1,
-                                                .next = i + 1 < n ? &end->receives[i + 1] : NULL};
+        end->receives[i] = (struct ibv_recv_wr){
+            .wr_id = r->word, .sg_list = &sges[i], .num_sge = 1, .next = i + 1 < n ? &end->receives[i + 1] : NULL};
     }
     end->receive_count = n;
     return 0;

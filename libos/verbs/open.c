@@ -174,7 +174,10 @@ static int make_queues(const struct netdev_env *env, const struct msgdev_wants *
     if (d->shared_depth) {
         struct ibv_srq_init_attr srq = {.attr = {.max_wr = d->shared_depth, .max_sge = 1}};
         if (!(d->srq = ibv_create_srq(d->pd, &srq))) return refuse_memory(env, "shared receive queue", errno);
-        if (!(d->shared = calloc(d->shared_depth, sizeof *d->shared))) return plugin_refuse(env, ENOMEM, "no memory");
+        const size_t size = (d->shared_depth + 1) * sizeof *d->shared;
+        d->shared = aligned_alloc(_Alignof(struct shared_receive), size);
+        if (!d->shared) return plugin_refuse(env, ENOMEM, "no memory");
+        memset(d->shared, 0, size);
     }
     d->cq_used = d->shared_depth;
     err = try_queue_pair(env, d, wants->inline_max);

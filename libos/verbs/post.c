@@ -61,7 +61,7 @@ static inline struct ibv_sge *add_pieces(struct ibv_sge *to, const struct msgdev
 static inline void remember_shared(struct verbs_dev *d, uint64_t word, const struct ibv_recv_wr *w)
 {
     if (word > d->shared_depth) return;
-    struct shared_receive *s = &d->shared[word - 1];
+    struct shared_receive *s = &d->shared[word];
     *s = (struct shared_receive){.wr = {.wr_id = w->wr_id, .sg_list = &s->sge, .num_sge = 1}, .sge = *w->sg_list};
 }
 
@@ -72,8 +72,8 @@ static int post_receives(struct verbs_dev *d, struct post_batch *b, const struct
     struct ibv_recv_wr *w = b->recv, *bad = NULL;
     uint64_t room = 0;
     for (const struct msgdev_request *r = in; r < in + n; r++, w++) {
-        DASSERT(r->word && !(r->word & VERBS_RECEIVE));
-        w->wr_id = r->word | VERBS_RECEIVE;
+        DASSERT(r->word && !(r->word & VERBS_SENT));
+        w->wr_id = r->word;
         w->sg_list = sge;
         w->num_sge = r->piece_count;
         w->next = w + 1;
@@ -108,9 +108,9 @@ static inline int post_one(struct verbs_dev *d, const struct msgdev_request *r)
     struct ibv_qp *qp = r->end->qp;
     if (unlikely(!qp)) return ENOTCONN; /* not connected yet, or not any more */
     const struct ibv_mr *mr = r->pieces->cookie;
-    DASSERT(r->word && !(r->word & VERBS_RECEIVE));
+    DASSERT(r->word && !(r->word & VERBS_SENT));
     DASSERT(mr || r->flags & MSGDEV_INLINE);
-    w->wr_id = r->word;
+    w->wr_id = r->word | VERBS_SENT;
     w->send_flags = flags_of(r);
     w->opcode = IBV_WR_SEND;
     d->one_piece = (struct ibv_sge){.addr = (uintptr_t)r->pieces->p, .length = r->pieces->n};
@@ -137,8 +137,8 @@ static int post_sends(struct verbs_dev *d, struct post_batch *b, const struct ms
     uint64_t bytes = 0;
     unsigned messages = 0;
     for (const struct msgdev_request *r = in; r < in + n; r++, w++) {
-        DASSERT(r->word && !(r->word & VERBS_RECEIVE));
-        w->wr_id = r->word;
+        DASSERT(r->word && !(r->word & VERBS_SENT));
+        w->wr_id = r->word | VERBS_SENT;
         w->sg_list = sge;
         w->num_sge = r->piece_count;
         w->opcode = (enum ibv_wr_opcode)opcodes[r->verb];
@@ -206,8 +206,8 @@ unsigned verbs_post(struct msgdev *m, const struct msgdev_request *in, unsigned 
 static inline struct ibv_recv_wr *shared_at(struct verbs_dev *d, uint32_t word)
 {
     DASSERT(word && word <= d->shared_depth);
-    DASSERT(d->shared[word - 1].wr.wr_id == (word | VERBS_RECEIVE));
-    return &d->shared[word - 1].wr;
+    DASSERT(d->shared[word].wr.wr_id == word);
+    return &d->shared[word].wr;
 }
 
 /* How many the device has taken; the one behind them is told, or asked again. */
@@ -231,7 +231,7 @@ unsigned verbs_again(struct msgdev *m, const uint32_t *words, unsigned n)
     ASSERT(n <= MSGDEV_BURST);
     while (taken < n) {
         struct ibv_recv_wr *first = shared_at(d, words[taken]), *w = first, *bad = NULL;
-        for (unsigned i = taken + 1; i < n; i++) w = w->next = shared_at(d, words[i]);
+        for (const uint32_t *at = words + taken + 1; at < words + n; at++) w = w->next = shared_at(d, *at);
         w->next = NULL;
         int err = ibv_post_srq_recv(d->srq, first, &bad);
         if (likely(!err)) return n;

@@ -35,9 +35,10 @@ static void begin_draining(struct msgdev_end *end)
     end->deadline_ns = now + VERBS_DRAIN_MS * (NSEC_PER_SEC / 1000);
     struct ibv_qp_attr error = {.qp_state = IBV_QPS_ERR};
     ibv_modify_qp(end->qp, &error, IBV_QP_STATE); /* fails where it is there already */
-    struct ibv_send_wr last = {.wr_id = 0, .opcode = IBV_WR_SEND, .send_flags = IBV_SEND_SIGNALED}, *bad = NULL;
+    struct ibv_send_wr last = {.wr_id = VERBS_SENT, .opcode = IBV_WR_SEND, .send_flags = IBV_SEND_SIGNALED},
+                       *bad = NULL;
     end->send_drained = ibv_post_send(end->qp, &last, &bad) != 0;
-    struct ibv_recv_wr last_recv = {.wr_id = VERBS_RECEIVE}, *bad_recv = NULL;
+    struct ibv_recv_wr last_recv = {.wr_id = 0}, *bad_recv = NULL;
     end->recv_drained = !end->own_receives || ibv_post_recv(end->qp, &last_recv, &bad_recv) != 0;
     const bool all_marked = !end->send_drained && end->recv_drained == !end->own_receives;
     end->earliest_ns = all_marked ? now : now + VERBS_DRAIN_TICK_MS * (NSEC_PER_SEC / 1000);
@@ -72,6 +73,7 @@ void verbs_release(struct msgdev *n, struct msgdev_end *end)
     end->told = (uint8_t)~NEWS_RELEASED;
     end->state = END_DRAINING;
     if (end->qp) {
+        table_silence(end->dev, end);
         begin_draining(end);
         return;
     }

@@ -25,6 +25,7 @@ static int grow_slots(struct verbs_dev *d)
     const uint32_t wider = size ? size * 2 : SLOTS_MIN;
     struct end_slot *slots = calloc(wider, sizeof *slots);
     if (!slots) return -ENOMEM;
+    for (uint32_t i = 0; i < wider; i++) slots[i].live = SLOT_MUTE;
     for (uint32_t i = 0; i < size; i++)
         if (d->slots[i].end) put_slot(slots, wider - 1, d->slots[i]);
     free(d->slots);
@@ -39,18 +40,23 @@ int table_add(struct verbs_dev *d, struct msgdev_end *end)
     int err = grow_slots(d);
     if (err || !end) return err;
     DASSERT(!table_find(d, end->qp->qp_num));
-    put_slot(d->slots, d->slot_mask, (struct end_slot){end->qp->qp_num, end});
+    put_slot(d->slots, d->slot_mask, (struct end_slot){end->qp->qp_num, end->qp->qp_num, end, end->word});
     d->end_count++;
     return 0;
 }
 
+static uint32_t slot_of(const struct verbs_dev *d, const struct msgdev_end *end)
+{
+    uint32_t i = end->qp->qp_num & d->slot_mask;
+    for (; d->slots[i].end != end; i = (i + 1) & d->slot_mask) ASSERT(d->slots[i].end);
+    return i;
+}
+
+void table_silence(struct verbs_dev *d, struct msgdev_end *end) { d->slots[slot_of(d, end)].live = SLOT_MUTE; }
+
 void table_remove(struct verbs_dev *d, struct msgdev_end *end)
 {
-    uint32_t hole = end->qp->qp_num & d->slot_mask;
-    while (d->slots[hole].end != end) {
-        ASSERT(d->slots[hole].end);
-        hole = (hole + 1) & d->slot_mask;
-    }
+    uint32_t hole = slot_of(d, end);
     d->end_count--;
     /* Those behind move up, so that no search stops at the hole before it finds what it looks for. */
     for (uint32_t i = (hole + 1) & d->slot_mask; d->slots[i].end; i = (i + 1) & d->slot_mask) {
@@ -59,5 +65,5 @@ void table_remove(struct verbs_dev *d, struct msgdev_end *end)
         d->slots[hole] = d->slots[i];
         hole = i;
     }
-    d->slots[hole].end = NULL;
+    d->slots[hole] = (struct end_slot){.live = SLOT_MUTE};
 }

@@ -42,9 +42,9 @@
 #define VERBS_DRAIN_TICK_MS 10
 
 /* A work request's id is the library's word. A failed completion does not say what it was of (only wr_id, status,
- * qp_num and vendor_err are valid then), so the top bit, which words leave clear, marks receives. Words are not 0: that
- * marks the end of a queue that is emptied. */
-#define VERBS_RECEIVE (UINT64_C(1) << 63)
+ * qp_num and vendor_err are valid then), so the top bit, which words leave clear, marks what is sent. Words are not 0:
+ * that marks the end of a queue that is emptied. */
+#define VERBS_SENT (UINT64_C(1) << 63)
 
 enum end_state {
     END_NEW,
@@ -101,7 +101,7 @@ struct msgdev_end {
 struct shared_receive {
     struct ibv_recv_wr wr;
     struct ibv_sge sge;
-};
+} __attribute__((aligned(64)));
 
 struct failed_request {
     uint64_t word, of;
@@ -109,9 +109,12 @@ struct failed_request {
     uint8_t event, status;
 };
 
+#define SLOT_MUTE UINT32_MAX /* numbers have 24 bits */
 struct end_slot {
+    uint32_t live; /* qp_num too, as long as the end is not let go of; else SLOT_MUTE: nothing of it is told any more */
     uint32_t qp_num;
     struct msgdev_end *end; /* NULL: free */
+    uint64_t of;            /* its word */
 };
 
 struct verbs_dev {
@@ -122,7 +125,7 @@ struct verbs_dev {
     uint32_t slot_mask;
     uint32_t end_count; /* in slots */
     struct ibv_srq *srq;
-    struct shared_receive *shared; /* shared_depth of them, by their words less 1 */
+    struct shared_receive *shared; /* by their words, 1 to shared_depth */
     struct ibv_send_wr one;        /* a request alone in its queue: what all such have in common stays in it */
     struct ibv_sge one_piece;
     uint32_t stash_at, stash_count; /* completions that arm() found */
@@ -178,6 +181,7 @@ static inline struct msgdev_end *table_find(const struct verbs_dev *d, uint32_t 
     }
 }
 int table_add(struct verbs_dev *d, struct msgdev_end *end);
+void table_silence(struct verbs_dev *d, struct msgdev_end *end);
 void table_remove(struct verbs_dev *d, struct msgdev_end *end);
 
 /* --- end.c --- */
