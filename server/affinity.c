@@ -39,6 +39,18 @@ static void tell_missing(struct server *srv, const char *option, const char *lis
                shown, own, CPU_COUNT(&there) ? "" : ". It has no effect.");
 }
 
+/* A filter of system calls lets nobody choose: helpers then start where the loop runs. */
+static void tell_refused(struct server *srv, const cpu_set_t *has)
+{
+    const struct config *cfg = srv->config;
+    const char *const lists[] = {cfg->server_cpulist, cfg->bio_cpulist, cfg->bgsave_cpulist, cfg->aof_rewrite_cpulist};
+    bool any = false;
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) any |= lists[i] && *lists[i];
+    if (!any || sched_setaffinity(0, sizeof *has, has) == 0) return;
+    server_log(srv, LOG_WARNING_LEVEL, "CPUs cannot be chosen here: %s. server_cpulist and its kin have no effect.",
+               strerror(errno));
+}
+
 void affinity_begin(struct server *srv)
 {
     const struct config *cfg = srv->config;
@@ -49,6 +61,7 @@ void affinity_begin(struct server *srv)
     tell_missing(srv, "bio_cpulist", cfg->bio_cpulist, &has);
     tell_missing(srv, "bgsave_cpulist", cfg->bgsave_cpulist, &has);
     tell_missing(srv, "aof_rewrite_cpulist", cfg->aof_rewrite_cpulist, &has);
+    tell_refused(srv, &has);
     const cpu_set_t *asked = affinity_of(cfg->bio_cpulist, &bio), *loop = affinity_of(cfg->server_cpulist, &own);
     if (!asked && !loop) return;
     if (asked) {

@@ -10,6 +10,7 @@
 #include "server/metrics/metrics.h"
 #include "server/net/tracking.h"
 #include "server/observe/log.h"
+#include "server/observe/supervisor.h"
 #include "server/repl/replicas.h"
 #include "server/repl/upstream.h"
 #include "server/server.h"
@@ -94,6 +95,7 @@ static void log_counts(struct worker *w)
 void cron_run(struct worker *w)
 {
     struct server *srv = w->srv;
+    supervisor_feed(srv);
     if (srv->pause_cron) return;
     if (srv->signal) {
         shutdown_by_signal(w);

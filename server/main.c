@@ -6,15 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "server/affinity.h"
@@ -23,6 +20,7 @@
 #include "server/observe/log.h"
 #include "server/observe/memtest.h"
 #include "server/observe/proc_title.h"
+#include "server/observe/supervisor.h"
 #include "server/observe/syscheck.h"
 #include "server/mem.h"
 #include "server/persist/check_aof.h"
@@ -161,39 +159,6 @@ static void write_pidfile(struct server *srv)
     fclose(f);
 }
 
-/* One datagram to the socket systemd named; the protocol of sd_notify(3). */
-static void notify_systemd(struct server *srv, const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    if (!srv->supervised || !path || (path[0] != '/' && path[0] != '@')) return;
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    size_t n = strlen(path);
-    if (n >= sizeof un.sun_path) return;
-    memcpy(un.sun_path, path, n);
-    if (path[0] == '@') un.sun_path[0] = 0;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
-    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&un,
-           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-    close(fd);
-}
-
-/* upstart ("expect stop") takes a process that stops itself for one that is ready, and wakes it. */
-static void stop_for_upstart(struct server *srv)
-{
-    if (!srv->stops_when_ready) return;
-    server_log(srv, LOG_NOTICE_LEVEL, "supervised by upstart, will stop to signal readiness.");
-    raise(SIGSTOP);
-}
-
-static void find_supervisor(struct server *srv, const struct config *cfg)
-{
-    bool any = cfg->supervised == SUPERVISED_AUTO;
-    srv->stops_when_ready = (any || cfg->supervised == SUPERVISED_UPSTART) && getenv("UPSTART_JOB");
-    srv->supervised =
-        srv->stops_when_ready || cfg->supervised == SUPERVISED_SYSTEMD || (any && getenv("NOTIFY_SOCKET"));
-}
-
 /* maxclients is what the limit of descriptors allows. Nobody reads cfg yet. */
 static void raise_fd_limit(struct server *srv, struct config *cfg)
 {
@@ -275,7 +240,7 @@ static void stop(struct server *srv)
     listen_close(srv);
     if (srv->exit_code == 0) /* otherwise the last line is the reason */
         server_log(srv, LOG_WARNING_LEVEL, "demikv is now ready to exit, bye bye...");
-    notify_systemd(srv, "STOPPING=1\n");
+    supervisor_tell(srv, "STOPPING=1\n");
     server_stop(srv);
 }
 
@@ -298,8 +263,7 @@ static void ready(struct server *srv)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections unix (%s)", cfg->unixsocket);
     if (cfg->shm_path && *cfg->shm_path)
         server_log(srv, LOG_NOTICE_LEVEL, "Ready to accept connections shm (%s)", cfg->shm_path);
-    notify_systemd(srv, "STATUS=Ready to accept connections\nREADY=1\n");
-    stop_for_upstart(srv);
+    supervisor_ready(srv);
 }
 
 int main(int argc, char **argv)
@@ -325,7 +289,7 @@ int main(int argc, char **argv)
     }
     if (config.file) snprintf(srv->config_file, sizeof srv->config_file, "%s", config.file);
     if (!realpath("/proc/self/exe", srv->executable)) snprintf(srv->executable, sizeof srv->executable, "%s", argv[0]);
-    find_supervisor(srv, &config);
+    supervisor_find(srv, &config);
     if (config.daemonize && !srv->supervised) become_daemon();
     srv->pid = (int)getpid();
     server_log_open(srv);

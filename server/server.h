@@ -125,7 +125,10 @@ struct server {
     cpu_set_t start_cpus; /* that the process had at its start */
     int pid;
     bool daemonized, supervised, stops_when_ready;
-    bool in_a_process; /* not in the simulator: it may have threads, and locks on files that others see */
+    struct {
+        uint64_t period_us, next_us; /* 0: nobody waits for a sign of life */
+    } watchdog;                      /* systemd's */
+    bool in_a_process;               /* not in the simulator: it may have threads, and locks on files that others see */
 
     struct acl acl;
     struct scripts *scripts;   /* server/script/scripts.h */

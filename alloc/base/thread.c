@@ -68,7 +68,8 @@ int thread_start(pthread_t *out, const struct thread_options *o, void *(*run)(vo
     *b = (struct beginning){run, arg, o->name};
     block_signals(&before);
     int err = create(out, o, cpus, b);
-    if (err == EINVAL && cpus) err = create(out, o, NULL, b);
+    /* EINVAL: none of them is there. EPERM: a filter of system calls, as a service has one, lets nobody choose. */
+    if ((err == EINVAL || err == EPERM) && cpus) err = create(out, o, NULL, b);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (err) free(b);
     return -err;

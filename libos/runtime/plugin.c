@@ -35,11 +35,22 @@ static int load_refuse(char *why, size_t why_size, int err, const char *fmt, ...
     return -err;
 }
 
+/* What a packaged library is told with is the name of another package: packaging/debian/rules. */
+#ifdef DEMI_PLUGIN_PACKAGE
+#define HOW_TO_GET "apt-get install libdemikernel-%s" DEMI_PLUGIN_PACKAGE
+#else
+#define HOW_TO_GET "apt-get install %s, and make"
+#endif
+
 static const char *package_of(const char *name)
 {
+#ifndef DEMI_PLUGIN_PACKAGE
     for (unsigned i = 0; i < sizeof packages / sizeof *packages; i++)
         if (!strcmp(packages[i].name, name)) return packages[i].package;
-    return NULL;
+    return "what it needs";
+#else
+    return name;
+#endif
 }
 
 /* dlopen() of a file that is there; its failure is the answer then, and no further folder is looked in. */
@@ -111,11 +122,11 @@ int plugin_find(const char *name, const char *symbol, void **entry, char *why, s
 {
     void *handle = NULL;
     if (!try_everywhere(name, &handle))
-        return load_refuse(
-            why, why_size, ENOENT,
-            "%s: libdemikernel-%s.so is not there: apt-get install %s, and make; DEMI_PLUGIN_PATH names its "
-            "folder if it lies elsewhere",
-            name, name, package_of(name) ? package_of(name) : "what it needs");
+        return load_refuse(why, why_size, ENOENT,
+                           "%s: libdemikernel-%s.so is not there: " HOW_TO_GET
+                           "; DEMI_PLUGIN_PATH names its folder if it lies "
+                           "elsewhere",
+                           name, name, package_of(name));
     if (!handle)
         return load_refuse(why, why_size, ENOEXEC, "%s: the plug-in cannot be loaded: %.180s", name, dlerror());
     *entry = dlsym(handle, symbol);

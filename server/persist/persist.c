@@ -14,6 +14,7 @@
 #include "server/exec/multi.h"
 #include "server/exec/run.h"
 #include "server/observe/log.h"
+#include "server/observe/supervisor.h"
 #include "server/persist/aof.h"
 #include "server/persist/aof_folder.h"
 #include "server/persist/disk_file.h"
@@ -185,7 +186,9 @@ int persist_save(struct worker *w)
 {
     struct server *srv = w->srv;
     claim_look(srv);
+    supervisor_hold(srv);
     int err = save_foreground(w, w->conf.cfg->dbfilename);
+    supervisor_release(srv);
     if (err) return err;
     srv->dirty = 0;
     worker_update_time(w);
