@@ -130,7 +130,7 @@ PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/
                     tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
 .PHONY: all run test check check-asan check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
-        benches fuzzers deps deps-test
+        benches fuzzers deps deps-test deb deb-test
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(LIB_A) $(LIB_SO) $(SHIM_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER) $(CHECKS)) $(EXAMPLES) $(TOOLS)
@@ -173,10 +173,11 @@ $(B)/obj/shim/demikernel.o: $(LIB_O) shim/own.syms
 	$(Q)$(LD) -r -o $@ $(LIB_O) && \
 	    $(OBJCOPY) --wildcard --keep-global-symbol='demi_*' --redefine-syms=shim/own.syms $@
 
-$(SHIM_SO): $(call obj,$(SHIM_C)) $(B)/obj/shim/demikernel.o shim/libdemi-shim.map
+# Its assertions are its own copy: the library's are hidden in there.
+$(SHIM_SO): $(call obj,$(SHIM_C) alloc/base/assert.c) $(B)/obj/shim/demikernel.o shim/libdemi-shim.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libdemi-shim.so -Wl,-z,nodelete -Wl,--version-script=shim/libdemi-shim.map \
-	    $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB_LDLIBS)
+	    $(if $(findstring fsanitize,$(OPT)),,-Wl$(,)-z$(,)defs) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB_LDLIBS)
 
 # What tests/shim runs with and without it: a program that knows nothing of us.
 SHIM_CONFORM := $(B)/shim/conform
@@ -363,6 +364,9 @@ fuzz: ; $(Q)tools/fuzz $(FUZZARGS)
 soak: tests
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan build/asan/demikv-server
 	$(Q)tools/soak $(SOAKARGS)
+# Debian packages into build/deb/; and what becomes of them in a fresh root of Debian.
+deb: ; $(Q)tools/deb $(DEBARGS)
+deb-test: deb ; $(Q)tools/deb-test
 bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
 layers: ; $(Q)tools/check-layers
 names: ; $(Q)tools/check-names
