@@ -85,8 +85,12 @@ int inet_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned c
         return err;
     }
     runtime_need_flush(q->rt);
-    if (err == 1 && ticket) op_list_append(&s->st.pushes, op);
-    else finish(s, op, err < 0 ? -err : 0);
+    if (err != 1 || !ticket) {
+        finish(s, op, err < 0 ? -err : 0);
+        return 0;
+    }
+    op->arg = 0; /* datagrams have no place in a stream */
+    op_list_append(&s->st.pushes, op);
     return 0;
 }
 

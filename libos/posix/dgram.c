@@ -78,7 +78,10 @@ static int park(struct posix_sock *s, struct op *op, struct seg *segs, unsigned 
     s->dgram_tail = &d->next;
     s->dgram_count++;
     s->queued += d->bytes;
-    if (op) op_list_append(&s->st.pushes, op);
+    if (op) {
+        op->arg = 0; /* datagrams have no place in a stream */
+        op_list_append(&s->st.pushes, op);
+    }
     if (s->blocked) return 0;
     s->blocked = true;
     s->posix->tx_blocked++;

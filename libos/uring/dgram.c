@@ -77,7 +77,10 @@ int uring_dgram_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
     s->dgram_tail = &d->next;
     s->dgram_count++;
     s->queued += d->bytes;
-    if (op) op_list_append(&s->st.pushes, op);
+    if (op) {
+        op->arg = 0; /* datagrams have no place in a stream */
+        op_list_append(&s->st.pushes, op);
+    }
     if (s->state == URING_NEW) s->state = URING_BOUND; /* the kernel gives it a port: answers may be popped */
     uring_dirty(s);
     if (s->dgram_count % DGRAM_CHAIN_MAX == 0) uring_settle(s);

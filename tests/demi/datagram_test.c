@@ -124,6 +124,27 @@ static void test_close_cancels_outstanding_pops(void **state)
     FAILS(EBADF, demi_close(qd));
 }
 
+/* Both kinds of sockets have their operations from one table: what a stream has left in one is nothing to a datagram. */
+static void test_datagrams_go_out_between_streams(void **state)
+{
+    enum { COUNT = 16 };
+    struct pair p = pair_new();
+    struct sockaddr_in a_addr, b_addr;
+    demi_qtoken_t pushes[COUNT], pop;
+    int a = socket_bound(SOCK_DGRAM, &a_addr), b = socket_bound(SOCK_DGRAM, &b_addr);
+    for (int turn = 0; turn < 2; turn++) { /* their order is turned round */
+        for (unsigned i = 0; i < COUNT; i++) pushes[i] = push_pattern(p.client, 10, i);
+        for (unsigned i = 0; i < COUNT; i++) wait_ok(pushes[turn ? i : COUNT - 1 - i], DEMI_OPC_PUSH);
+        for (unsigned i = 0; i < COUNT; i++) pushes[i] = pushto_pattern(a, &b_addr, 10 + i, i);
+        for (unsigned i = 0; i < COUNT; i++) wait_ok(pushes[i], DEMI_OPC_PUSH);
+    }
+    OK(demi_pop(&pop, b));
+    demi_qresult_t qr = wait_ok(pop, DEMI_OPC_POP);
+    assert_int_equal(qr.qr_value.sga.sga_segs[0].sgaseg_len, 10);
+    OK(demi_sgafree(&qr.qr_value.sga));
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +155,7 @@ int main(void)
         demi_unit_test(test_a_push_without_an_address_is_refused),
         demi_unit_test(test_a_connected_socket_pushes_without_an_address),
         demi_unit_test(test_a_datagram_nothing_can_carry_fails),
+        demi_unit_test(test_datagrams_go_out_between_streams),
         demi_unit_test(test_close_cancels_outstanding_pops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
