@@ -263,12 +263,15 @@ $(B)/double/demikv-server: $(B)/obj/server/main.c.o $(call obj,tests/nvme/server
 $(CHECKS): $(SERVER)
 	$(Q)ln -sf demikv-server $@
 
-# Examples are compiled as a user of the library would: public headers only, Demikernel's flags.
+# Examples are compiled as a user of the library would: public headers only, Demikernel's flags. TxnStore has files that
+# its two programs share, and its test in the simulator.
+TXNSTORE_C := $(wildcard demi/examples/txnstore/*.c)
+$(B)/examples/txnstore-replica $(B)/examples/txnstore-client: $(TXNSTORE_C) $(wildcard demi/examples/txnstore/*.h) demi/examples/common.h
 $(B)/examples/%: demi/examples/%.c $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,EX,$@)
 	$(Q)$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -O2 -g -I. \
-	    $(if $(findstring fsanitize,$(OPT)),$(filter -fsanitize%,$(OPT))) -MMD -MP -MF $@.d -o $@ $< $(LIB_A) $(LIB_LDLIBS)
+	    $(if $(findstring fsanitize,$(OPT)),$(filter -fsanitize%,$(OPT))) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(LIB_A) $(LIB_LDLIBS)
 
 $(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_ALL)
 	@mkdir -p $(@D)
