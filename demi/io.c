@@ -171,10 +171,9 @@ __attribute__((noinline)) static int push_pieces(struct runtime *rt, struct queu
     return n < 0 ? -n : push(rt, q, segs, (unsigned)n, NULL, 0, flags, qt_out);
 }
 
-/* One that push_copy() takes: most replies of a server are. */
-static inline bool is_small(const struct iovec *v) { return v->iov_base && v->iov_len - 1 < SEG_COPY_MAX; }
-
-int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
+/* What is not one short piece without a token. */
+__attribute__((noinline)) static int push_other(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt,
+                                                unsigned flags)
 {
     if (!qt_out || !iov || iovcnt < 1 || iovcnt > DEMI_PUSHV_MAX) return EINVAL;
     if (flags & ~DEMI_PUSH_FLAGS) return EINVAL;
@@ -182,15 +181,27 @@ int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcn
     if (unlikely(!rt)) return ENOSYS;
     QUEUE(q, rt, qd);
     if (unlikely(flags & DEMI_PUSH_DURABLE) && !q->ops->sync) return ENOTSUP;
-    if (iovcnt == 1 && is_small(iov) && (flags & (DEMI_PUSH_NO_TOKEN | DEMI_PUSH_MORE)) == DEMI_PUSH_NO_TOKEN &&
-        q->ops->push_copy) {
-        *qt_out = 0;
-        assert_copy_given(iov->iov_base, (uint32_t)iov->iov_len);
-        int err = q->ops->push_copy(q, iov->iov_base, (uint32_t)iov->iov_len);
-        DASSERT(is_result(err));
-        return -err;
-    }
     return push_pieces(rt, q, iov, iovcnt, flags, qt_out);
+}
+
+/* Most replies of a server are one short piece, which the queue copies. */
+int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
+{
+    struct runtime *rt = runtime_current();
+    if (unlikely(iovcnt != 1 || (flags & ~DEMI_PUSH_HANDED_OVER) != DEMI_PUSH_NO_TOKEN)) goto other;
+    if (unlikely(!qt_out) || unlikely(!iov) || unlikely(!rt)) goto other;
+    QUEUE(q, rt, qd);
+    const void *p = iov->iov_base;
+    const size_t n = iov->iov_len;
+    int (*push_copy)(struct queue * q, const void *p, uint32_t n) = q->ops->push_copy;
+    if (unlikely(!p) || unlikely(n - 1 >= SEG_COPY_MAX) || unlikely(!push_copy)) goto other;
+    *qt_out = 0;
+    assert_copy_given(p, (uint32_t)n);
+    int err = push_copy(q, p, (uint32_t)n);
+    DASSERT(is_result(err));
+    return -err;
+other:
+    return push_other(qt_out, qd, iov, iovcnt, flags);
 }
 
 int demi_pop(demi_qtoken_t *qt_out, int qd)

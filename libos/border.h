@@ -64,7 +64,7 @@ typedef const struct netdev_plugin *(*netdev_plugin_fn)(const struct netdev_host
 
 /* --- messages ----------------------------------------------------------------------------------------------------- */
 
-#define MSGDEV_ABI 2
+#define MSGDEV_ABI 3
 struct msgdev_host { /* the library's functions, since a plug-in cannot see them */
     int (*registry_add_device)(const struct region_registrar *ops, void *dev);
     void (*registry_remove_device)(int device);

@@ -89,6 +89,15 @@ struct msgdev_request {
     uint64_t remote_addr;
 };
 
+/* A SEND of n bytes at p, inline, and what more there is to say of most: the library keeps these, each with its p. */
+struct msgdev_short {
+    struct msgdev_end *end;
+    const void *p;
+    uint64_t word; /* not 0: SIGNALLED, and the request's. The device sets it back to 0 */
+    uint32_t n;
+    void *owner; /* the library's */
+};
+
 enum msgdev_event {
     /* of requests: word is the request's */
     MSGDEV_RECEIVED, /* len bytes are there; with MSGDEV_HAS_IMMEDIATE: immediate, and no bytes */
@@ -183,6 +192,9 @@ struct msgdev_ops {
     /* Takes the first n' <= n requests; the rest is asked again in the next turn (the device's queue is full for
      * reasons of its own). What it takes and cannot do is reported. */
     unsigned (*post)(struct msgdev *d, const struct msgdev_request *in, unsigned n);
+
+    /* The same of short ones, any number of them. */
+    unsigned (*post_short)(struct msgdev *d, struct msgdev_short *in, unsigned n);
 
     /* Posts receives of the shared queue once more, as post() had them last: their words, of which each is 1 to
      * caps.shared_depth. Takes the first n' <= n, as post() does. */

@@ -29,32 +29,32 @@ static inline void pass_slot(struct rdma_conn *c, struct rdma_slot *slot)
     *slot = (struct rdma_slot){0};
 }
 
+static inline uint32_t taken(const struct rdma_conn *c) { return c->wr_built - c->wr_in_batch; }
+
 /* Lets go of what the device no longer needs, in the order of the requests. */
 static void pass(struct rdma_conn *c)
 {
     const uint64_t before = c->passed;
-    while (c->wr_passed != c->wr_taken) {
+    const uint32_t end = taken(c);
+    if (likely((int32_t)(c->wr_slotted - c->wr_passed) <= 0)) { /* none of them has anything */
+        c->wr_passed = end;
+        return;
+    }
+    while (c->wr_passed != end) {
         struct rdma_slot *slot = rdma_slot_at(c, c->wr_passed);
-        if (!slot->copied && (int32_t)(c->wr_reported - c->wr_passed) <= 0) break;
+        if (slot->held && (int32_t)(c->wr_reported - c->wr_passed) <= 0) break;
         pass_slot(c, slot);
         c->wr_passed++;
     }
     if (c->passed != before && c->sock) stream_passed(ops_of(c->r), &c->sock->st, c->passed);
 }
 
-/* The next slot is a cell's: it holds nothing, and the device has copied. */
-static inline void pass_cell(struct rdma_conn *c)
-{
-    c->passed += rdma_slot_at(c, c->wr_passed++)->bytes;
-    if (likely(c->sock) && unlikely(c->sock->st.pushes.head)) stream_passed(ops_of(c->r), &c->sock->st, c->passed);
-}
-
 void rdma_send_reported(struct rdma_conn *c, uint32_t wr)
 {
-    if ((int32_t)(wr + 1 - c->wr_reported) <= 0 || (int32_t)(wr + 1 - c->wr_taken) > 0) return;
+    if ((int32_t)(wr + 1 - c->wr_reported) <= 0 || (int32_t)(wr + 1 - taken(c)) > 0) return;
     c->wr_reported = wr + 1;
     pass(c);
-    if (c->built != c->queued || c->fin_due || c->fin_seen_due) rdma_send_mark(c);
+    if (rdma_has_data(c) || c->fin_due || c->fin_seen_due) rdma_send_mark(c);
     if (likely(!c->fin_sent) || !c->v || c->wr_reported != c->wr_built) return;
     c->fin_confirmed = true; /* the peer's device has everything, and more than that nobody says in Valkey's framing */
     rdma_conn_settle(c);
@@ -67,10 +67,9 @@ static void take(struct rdma *r, unsigned n)
     struct rdma_batch *b = &r->batch;
     for (unsigned i = 0; i < n; i++) {
         struct rdma_conn *c = b->conn[i];
-        c->wr_taken++;
+        c->wr_in_batch--;
         if (b->cell[i]) rdma_cell_give(r, b->cell[i]);
-        if (likely(b->cell[i] && c->wr_passed + 1 == c->wr_taken)) pass_cell(c);
-        else pass(c);
+        pass(c);
         rdma_conn_debug(c);
     }
 }
@@ -130,12 +129,13 @@ void rdma_send_drop(struct rdma_conn *c)
         if (c->slots[i].hold) buf_unref(c->slots[i].hold);
         c->slots[i] = (struct rdma_slot){0};
     }
-    if (c->cell) rdma_cell_give(c->r, c->cell);
-    c->cell = NULL;
+    DASSERT(!c->prompt);
+    if (c->cell_bytes) rdma_cell_give(c->r, c->cell);
     c->cell_bytes = 0;
     for (; c->out.count; seg_ring_shift(&c->out)) let_go_seg(seg_ring_at(&c->out, 0));
     seg_ring_free(&c->out);
     c->cursor = c->cursor_off = 0;
     c->passed = c->built = c->queued;
-    c->wr_passed = c->wr_reported = c->wr_taken = c->wr_built;
+    c->wr_passed = c->wr_reported = c->wr_slotted = c->wr_built;
+    c->wr_in_batch = 0;
 }

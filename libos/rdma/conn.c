@@ -95,7 +95,7 @@ void rdma_conn_released(struct rdma_conn *c)
     words_give(&r->words, &c->word);
     if (c->v) valkey_take_back(r, c->v);
     r->reserved -= c->window_in;
-    c->window_in = 0;
+    c->window_in = c->window_half = 0;
     rdma_conn_unhold(c);
 }
 
@@ -103,6 +103,7 @@ void rdma_conn_released(struct rdma_conn *c)
 
 static void quiet(struct rdma_conn *c)
 {
+    rdma_prompt_end(c);
     wheel_stop(&c->r->base.rt->wheel, &c->timer);
     list_remove(&c->dirty);
     list_remove(&c->waiting);
@@ -157,7 +158,7 @@ void rdma_conn_disconnected(struct rdma_conn *c)
 {
     rdma_recv_doubt(c);
     if (c->v) c->fin_received = true; /* it is the only end that Valkey's framing has */
-    bool said = c->fin_received, through = c->built == c->queued && !c->fin_due;
+    bool said = c->fin_received, through = !rdma_has_data(c) && !c->fin_due;
     if (c->state == CONN_UP && !c->sock && !c->listener) {
         if (said && through) c->r->close_drained++;
         else c->r->close_cut++;
@@ -214,6 +215,7 @@ static void keep_alive(struct rdma_conn *c)
         c->probes_missed = 0;
     } else if (!c->probe_out && !c->probe_due) {
         c->probe_due = true;
+        rdma_prompt_end(c);
         c->r->keepalives++;
         rdma_send_mark(c);
     } else if (++c->probes_missed >= PROBES_MISSED_MAX) {
@@ -272,10 +274,11 @@ void rdma_conn_close(struct rdma_conn *c, int32_t linger_s)
     default: rdma_conn_release(c); return;
     }
     if (unread || linger_s == 0) { /* as TCP has it: the peer must not think that all it sent was read */
-        if (c->built != c->queued) c->r->close_cut++;
+        if (rdma_has_data(c)) c->r->close_cut++;
         disconnect(c);
         return;
     }
+    rdma_prompt_end(c);
     if (!c->fin_sent) c->fin_due = true;
     rdma_send_mark(c);
     start(c, linger_s > 0 ? (uint64_t)linger_s * 1000000000u : c->r->o.linger_ns);
@@ -289,11 +292,11 @@ void rdma_conn_check(const struct rdma_conn *c)
     ASSERT(c->state == CONN_IDLE || (c->end == NULL) == (c->state == CONN_GONE));
     ASSERT(c->passed <= c->built && c->built <= c->queued);
     ASSERT(c->granted <= c->sent);
-    ASSERT(c->state != CONN_UP || c->tell_at <= c->consumed + c->window_in / 2);
+    ASSERT(c->state != CONN_UP || c->tell_at <= c->consumed + c->window_half);
     ASSERT(c->state != CONN_UP || c->sent - c->granted <= c->window_out);
     ASSERT(c->state != CONN_UP || c->unread <= c->window_in);
     ASSERT(c->wr_built - c->wr_reported <= c->depth);
-    ASSERT(c->wr_taken - c->wr_reported <= c->wr_built - c->wr_reported);
+    ASSERT(c->wr_in_batch <= c->wr_built - c->wr_reported);
     ASSERT(c->wr_built - c->wr_passed <= c->wr_built - c->wr_reported);
     ASSERT(c->cursor <= c->out.count);
     ASSERT(!c->cursor_off || c->cursor < c->out.count);
@@ -305,13 +308,14 @@ void rdma_conn_check(const struct rdma_conn *c)
     if (c->state != CONN_UP) return;
     uint64_t held = 0;
     for (uint32_t i = 0; i < c->out.count; i++) held += seg_ring_at(&c->out, i)->n;
-    for (uint32_t wr = c->wr_passed; wr != c->wr_built; wr++) { /* of cells, which are no segments */
-        const struct rdma_slot *slot = &c->slots[wr & (c->depth - 1u)];
-        if (slot->copied && !slot->segs) held += slot->bytes;
-    }
-    ASSERT(held + c->cell_bytes >= c->queued - c->passed);
-    ASSERT(!c->cell_bytes == !c->cell);
-    ASSERT(!c->cell || c->cursor == c->out.count);
+    ASSERT(held >= c->queued - c->passed);
+    ASSERT(!c->cell_bytes || (c->cell && c->cursor == c->out.count));
+    if (!c->prompt) return;
+    ASSERT(c->sock && !c->v && !c->fin_due && !c->fin_seen_due && !c->probe_due && !c->stalled);
+    ASSERT(!(c->sock->st.flags & (STREAM_FAILED | STREAM_WRITE_SHUT)));
+    ASSERT(c->built == c->queued && !c->cursor_off && c->cursor == c->out.count);
+    ASSERT(c->sent - c->granted + c->prompt < c->window_out);
+    ASSERT(c->wr_built - c->wr_reported + c->prompt < c->depth);
 }
 
 void rdma_check(const struct libos *l)

@@ -288,7 +288,7 @@ static void remove_counters(struct rdma *r)
 static void check_device(const struct msgdev *dev)
 {
     const struct msgdev_ops *ops = dev->ops;
-    ASSERT(ops->name && ops->poll && ops->post && ops->again && ops->close);
+    ASSERT(ops->name && ops->poll && ops->post && ops->post_short && ops->again && ops->close);
     ASSERT(ops->make && ops->listen && ops->connect && ops->accept && ops->reject && ops->disconnect && ops->release);
     ASSERT(ops->addresses && ops->lend && ops->take_back);
     ASSERT(dev->caps.pieces_max >= 1 && dev->caps.pieces_max <= MSGDEV_PIECES_MAX);
@@ -332,6 +332,7 @@ int rdma_start_on(struct runtime *rt, const struct libos_ops *ops, struct msgdev
     list_init(&r->strangers.all);
     words_init(&r->words, dev);
     int err = make_cells(r);
+    if (!err) err = rdma_prompt_init(r);
     if (!err) err = rdma_recv_init(r);
     if (!err) err = add_counters(r);
     if (err) goto free_rdma;
@@ -351,6 +352,7 @@ int rdma_start_on(struct runtime *rt, const struct libos_ops *ops, struct msgdev
 free_rdma:
     remove_counters(r);
     rdma_recv_fini(r);
+    rdma_prompt_fini(r);
     free(r->cells);
     free(r);
     return err;
@@ -363,7 +365,8 @@ uint64_t rdma_undrained(struct libos *l)
     list_for_each(it, &r->conns)
     {
         const struct rdma_conn *c = list_entry(it, struct rdma_conn, all);
-        if (!c->sock && (c->state == CONN_UP || c->state == CONN_ENDING)) n += 1 + (c->queued - c->passed);
+        if (!c->sock && (c->state == CONN_UP || c->state == CONN_ENDING))
+            n += 1 + (c->queued - c->passed) + c->cell_bytes;
     }
     return n;
 }
@@ -404,6 +407,7 @@ void rdma_stop(struct libos *l)
         rdma_conn_released(c);
     }
     rdma_recv_fini(r);
+    rdma_prompt_fini(r);
     free(r->cells);
     free(r);
 }

@@ -61,7 +61,7 @@ static enum outcome build_valkey(struct rdma_conn *c)
     if (c->probe_due) {
         c->probe_due = false;
         c->probe_out = true;
-    } else if (c->built != c->queued) {
+    } else if (rdma_has_data(c)) {
         if (!valkey_wire_room(w)) return IDLE; /* valkey_received() */
         return rdma_build_written(c) ? AGAIN : LATER;
     } else if (c->fin_due) {
@@ -104,7 +104,7 @@ static enum outcome build_one(struct rdma_conn *c)
         c->fin_seen_due = false;
         return AGAIN;
     }
-    bool data = c->built != c->queued;
+    bool data = rdma_has_data(c);
     if (data || c->fin_due) {
         if (rdma_room(c) <= 1) {
             stall(c);
@@ -134,13 +134,15 @@ void rdma_send_mark(struct rdma_conn *c)
 /* Most replies are one message. */
 static inline bool has_nothing_more(const struct rdma_conn *c)
 {
-    return c->built == c->queued && !c->v && !c->fin_due && !c->fin_seen_due && !c->probe_due && !rdma_owes_much(c);
+    return !rdma_has_data(c) && !c->v && !c->fin_due && !c->fin_seen_due && !c->probe_due && !rdma_owes_much(c);
 }
 
 /* False: the device is full. */
 static bool flush_conn(struct rdma_conn *c)
 {
     struct rdma *r = c->r;
+    DASSERT(!c->prompt || !c->cell_bytes); /* those have left */
+    c->prompt = 0;
     for (unsigned i = 0; i < ROUND_MESSAGES; i++) {
         if (r->batch.n == MSGDEV_BURST && !rdma_batch_submit(r)) {
             list_push_front(&r->dirty, &c->dirty);
@@ -148,8 +150,9 @@ static bool flush_conn(struct rdma_conn *c)
         }
         enum outcome o = build_one(c);
         if (o == AGAIN) {
-            if (likely(has_nothing_more(c))) return true;
-            continue;
+            if (unlikely(!has_nothing_more(c))) continue;
+            rdma_prompt_begin(c);
+            return true;
         }
         if (o == LATER) {
             r->no_buffer++;
@@ -163,7 +166,7 @@ static bool flush_conn(struct rdma_conn *c)
 
 void rdma_send_flush(struct rdma *r)
 {
-    bool full = !rdma_batch_submit(r);
+    bool full = !rdma_batch_submit(r) || !rdma_prompt_flush(r);
     uint64_t no_buffer = r->no_buffer;
     while (!full && r->no_buffer == no_buffer) {
         struct list *l = list_pop_front(&r->dirty);

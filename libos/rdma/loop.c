@@ -337,6 +337,7 @@ static const struct msgdev_ops loop_ops = {
     .name = "rdma-loop",
     .poll = loop_poll,
     .post = loop_post,
+    .post_short = loop_post_short,
     .again = loop_again,
     .make = loop_make,
     .listen = loop_listen,

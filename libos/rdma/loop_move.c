@@ -139,6 +139,24 @@ unsigned loop_post(struct msgdev *d, const struct msgdev_request *in, unsigned n
     return taken;
 }
 
+unsigned loop_post_short(struct msgdev *d, struct msgdev_short *in, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const struct msgdev_piece piece = {.p = in[i].p, .n = in[i].n};
+        const struct msgdev_request r = {
+            .end = in[i].end,
+            .word = in[i].word ? in[i].word : 1,
+            .pieces = &piece,
+            .piece_count = 1,
+            .verb = MSGDEV_SEND,
+            .flags = MSGDEV_INLINE | (in[i].word ? MSGDEV_SIGNALLED : 0),
+        };
+        if (!loop_post(d, &r, 1)) return i;
+        in[i].word = 0;
+    }
+    return n;
+}
+
 unsigned loop_again(struct msgdev *d, const uint32_t *words, unsigned n)
 {
     struct loop *l = loop_of(d);

@@ -95,6 +95,7 @@ struct loop_report *loop_report(struct loop_end *e, uint8_t event, uint8_t statu
 void loop_end_over(struct loop_end *e, uint8_t event, uint8_t status, int err);
 unsigned loop_poll(struct msgdev *d, struct msgdev_completion *out, unsigned max);
 unsigned loop_post(struct msgdev *d, const struct msgdev_request *in, unsigned n);
+unsigned loop_post_short(struct msgdev *d, struct msgdev_short *in, unsigned n);
 unsigned loop_again(struct msgdev *d, const uint32_t *words, unsigned n);
 void loop_drop_reports(struct loop_report *r);
 

@@ -28,6 +28,9 @@ static inline uint64_t rdma_room(const struct rdma_conn *c) { return c->window_o
 /* Half a window of the peer's messages it has not heard of. */
 static inline bool rdma_owes_much(const struct rdma_conn *c) { return c->consumed >= c->tell_at; }
 
+/* One of so many requests is signalled at least. */
+static inline uint32_t rdma_signal_after(const struct rdma_conn *c) { return c->depth / 2u; }
+
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
 /* The next request of the batch, in the connection's next slot. */
@@ -50,11 +53,19 @@ static inline struct msgdev_request *rdma_request_new(struct rdma_conn *c, uint8
 static inline void rdma_request_add(struct rdma_conn *c, struct msgdev_request *q, bool important)
 {
     c->wr_built++;
-    if (important || c->wr_built - c->wr_signalled >= c->depth / 2u || rdma_slots_free(c) < 2) {
+    c->wr_in_batch++;
+    if (important || c->wr_built - c->wr_signalled >= rdma_signal_after(c) || rdma_slots_free(c) < 2) {
         q->flags |= MSGDEV_SIGNALLED;
         c->wr_signalled = c->wr_built;
     }
     c->r->batch.n++;
+}
+
+/* The next request's slot, which is to hold something. */
+static inline void rdma_slot_set(struct rdma_conn *c, struct rdma_slot slot)
+{
+    *rdma_slot_at(c, c->wr_built) = slot;
+    c->wr_slotted = c->wr_built + 1;
 }
 
 /* --- batch.c --- */

@@ -26,7 +26,8 @@ int rdma_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned 
         s->r->push_busy++;
         return -EBUSY;
     }
-    if (unlikely(c->cell) && !rdma_cell_move(c)) return -ENOMEM;
+    rdma_prompt_end(c);
+    if (unlikely(c->cell_bytes) && !rdma_cell_move(c)) return -ENOMEM;
     if (unlikely(!seg_ring_reserve(&c->out, count))) return -ENOMEM;
     for (unsigned i = 0; i < count; i++) {
         *seg_ring_at(&c->out, c->out.count++) = segs[i];
@@ -59,7 +60,7 @@ bool rdma_cell_move(struct rdma_conn *c)
 {
     if (append_copy(c, c->cell->bytes, c->cell_bytes)) return false;
     rdma_cell_give(c->r, c->cell);
-    c->cell = NULL;
+    c->queued += c->cell_bytes;
     c->cell_bytes = 0;
     return true;
 }
@@ -68,15 +69,14 @@ bool rdma_cell_move(struct rdma_conn *c)
 static inline bool put_in_cell(struct rdma_conn *c, const void *p, uint32_t n)
 {
     struct rdma *r = c->r;
-    struct rdma_cell *cell = c->cell;
     if (n > r->cell_room - c->cell_bytes) return false;
-    if (!cell) {
-        cell = r->cells_free;
+    if (!c->cell_bytes) {
+        struct rdma_cell *cell = r->cells_free;
         if (unlikely(!cell || c->out.count != c->cursor)) return false;
         r->cells_free = cell->next;
         c->cell = cell;
     }
-    memcpy(cell->bytes + c->cell_bytes, p, n);
+    memcpy(c->cell->bytes + c->cell_bytes, p, n);
     c->cell_bytes += n;
     return true;
 }
@@ -93,30 +93,58 @@ static bool extend(struct rdma_conn *c, const void *p, uint32_t n)
 }
 
 /* Behind what is there, be it in a cell that is full. */
-__attribute__((noinline)) static int put_behind(struct rdma_conn *c, const void *p, uint32_t n)
+static int put_behind(struct rdma_conn *c, const void *p, uint32_t n)
 {
-    if (c->cell && !rdma_cell_move(c)) return -ENOMEM;
-    if (extend(c, p, n)) return 0;
-    if (likely(c->out.count < RDMA_UNSENT_MAX)) return append_copy(c, p, n);
-    c->r->push_busy++;
-    return -EBUSY;
+    if (c->cell_bytes && !rdma_cell_move(c)) return -ENOMEM;
+    if (!extend(c, p, n)) {
+        if (unlikely(c->out.count >= RDMA_UNSENT_MAX)) {
+            c->r->push_busy++;
+            return -EBUSY;
+        }
+        int err = append_copy(c, p, n);
+        if (unlikely(err)) return err;
+    }
+    c->queued += n;
+    return 0;
+}
+
+__attribute__((noinline)) static int push_long_way(struct rdma_sock *s, const void *p, uint32_t n)
+{
+    struct rdma_conn *c = s->conn;
+    int err = may_push(s);
+    if (unlikely(err)) return err;
+    rdma_prompt_end(c);
+    if (unlikely(!put_in_cell(c, p, n)) && (err = put_behind(c, p, n))) return err;
+    rdma_send_mark(c);
+    return 0;
 }
 
 int rdma_stream_push_copy(struct queue *q, const void *p, uint32_t n)
 {
     struct rdma_sock *s = sock_of(q);
     struct rdma_conn *c = s->conn;
+    struct rdma *r = s->r;
     assert_copy_given(p, n);
-    int err = may_push(s);
-    if (unlikely(err)) return err;
-    if (unlikely(!put_in_cell(c, p, n)) && (err = put_behind(c, p, n))) return err;
-    c->queued += n;
-    rdma_send_mark(c);
+    if (unlikely(!c) || unlikely(!c->prompt)) return push_long_way(s, p, n);
+    const uint32_t have = c->cell_bytes;
+    struct rdma_cell *cell = c->cell;
+    if (unlikely(n > r->cell_room - have)) return push_long_way(s, p, n);
+    if (likely(!have)) {
+        struct msgdev_short *m = r->prompt_next;
+        if (unlikely(m == r->prompt_end)) return push_long_way(s, p, n);
+        r->prompt_next = m + 1;
+        m->end = c->end;
+        m->owner = c;
+        c->cell = cell = (struct rdma_cell *)(uintptr_t)m->p;
+        runtime_need_flush(r->base.rt);
+    }
+    c->cell_bytes = have + n; /* before, so that nothing has to be kept over the copying */
+    memcpy(cell->bytes + have, p, n);
     return 0;
 }
 
 size_t rdma_stream_unsent(struct queue *q)
 {
     const struct rdma_sock *s = sock_of(q);
-    return s->state == SOCK_CONNECTED ? s->conn->queued - s->conn->built : 0;
+    return s->state == SOCK_CONNECTED ? s->conn->queued - s->conn->built + s->conn->cell_bytes : 0;
 }

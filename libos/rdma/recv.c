@@ -160,6 +160,7 @@ static void fin(struct rdma_conn *c)
 {
     rdma_recv_doubt(c);
     c->fin_received = true;
+    rdma_prompt_end(c);
     c->fin_seen_due = true;
     rdma_send_mark(c);
     if (!c->sock) return;

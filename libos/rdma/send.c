@@ -4,7 +4,8 @@
  *
  * A message is made in one of five ways, the first that fits:
  *
- *     cell      short pushes that were copied behind room for a head: they go as they lie, as one piece, inline
+ *     cell      short pushes that were copied behind room for a head: they go as they lie, as one piece, inline. Where
+ *               nothing else goes on, by a shorter way (prompt.c)
  *     inline    it is short: the device copies head and bytes when it takes the request, and nothing is held
  *     headroom  one segment, a copy of ours in a buffer: the head goes in front of the bytes, one piece
  *     copy      several short segments, or memory that the device does not know: into one buffer, one piece
@@ -47,18 +48,16 @@ static uint8_t *message_new(struct rdma_conn *c, uint32_t n, struct msgdev_reque
     struct msgdev_piece *pieces;
     uint8_t *at;
     struct msgdev_request *q = rdma_request_new(c, MSGDEV_SEND, &pieces, &at);
-    struct rdma_slot *slot = rdma_slot_at(c, c->wr_built);
     DASSERT(n <= RDMA_HEAD_MAX);
     if (r->dev->caps.inline_max >= n) {
         pieces[0] = (struct msgdev_piece){.p = at, .n = n};
         q->flags = MSGDEV_INLINE;
-        *slot = (struct rdma_slot){.copied = true};
     } else {
         struct buf *b = buf_take_exact(0);
         if (!b) return NULL;
         at = buf_push_front(b, n);
         pieces[0] = (struct msgdev_piece){.p = at, .n = n, .cookie = region_cookie(r->dev->registry, at)};
-        *slot = (struct rdma_slot){.hold = b};
+        rdma_slot_set(c, (struct rdma_slot){.hold = b, .held = true});
     }
     q->piece_count = 1;
     *out = q;
@@ -80,7 +79,6 @@ void rdma_build_count(struct rdma_conn *c, bool important)
     struct msgdev_piece *pieces;
     uint8_t *head;
     struct msgdev_request *q = rdma_request_new(c, MSGDEV_WRITE, &pieces, &head);
-    struct rdma_slot *slot = rdma_slot_at(c, c->wr_built);
     bool copied = c->r->dev->caps.inline_max >= sizeof(uint64_t);
     uint8_t *at = copied ? head : c->word.out;
     store_be64(at, c->consumed);
@@ -89,7 +87,7 @@ void rdma_build_count(struct rdma_conn *c, bool important)
     q->piece_count = 1;
     q->remote_addr = c->word_addr;
     q->remote_key = c->word_key;
-    *slot = (struct rdma_slot){.copied = copied};
+    if (!copied) rdma_slot_set(c, (struct rdma_slot){.held = true});
     rdma_recv_told(c);
     c->r->counts_written++;
     rdma_request_add(c, q, important);
@@ -226,10 +224,7 @@ static void build_cell(struct rdma_conn *c)
     q->piece_count = 1;
     q->verb = MSGDEV_SEND;
     q->flags = MSGDEV_INLINE;
-    *rdma_slot_at(c, c->wr_built) = (struct rdma_slot){.bytes = n, .copied = true};
-    c->cell = NULL;
     c->cell_bytes = 0;
-    c->built += n;
     r->tx_bytes += n;
     r->tx_inline++;
     if (unlikely(c->fin_due && rdma_room(c) <= 2)) put_head(c, cell->head, WIRE_DATA, n, WIRE_STALLED);
@@ -242,7 +237,7 @@ bool rdma_build_data(struct rdma_conn *c)
     struct rdma *r = c->r;
     struct msgdev_piece *pieces;
     uint8_t *head;
-    if (likely(c->cell)) {
+    if (likely(c->cell_bytes)) {
         build_cell(c);
         return true;
     }
@@ -250,10 +245,10 @@ bool rdma_build_data(struct rdma_conn *c)
     struct msgdev_request *q = rdma_request_new(c, MSGDEV_SEND, &pieces, &head);
     struct rdma_slot *slot = rdma_slot_at(c, c->wr_built);
     DASSERT(k.bytes);
-    *slot = (struct rdma_slot){.bytes = k.bytes, .segs = (uint16_t)k.whole};
+    rdma_slot_set(c, (struct rdma_slot){.bytes = k.bytes, .segs = (uint16_t)k.whole, .held = true});
     if (k.bytes + WIRE_HEAD_SIZE <= r->dev->caps.inline_max) {
         add_inline(c, &k, q, pieces, head);
-        slot->copied = true;
+        slot->held = false;
         r->tx_inline++;
     } else {
         head = add_held(c, &k, q, pieces, slot);
@@ -262,7 +257,7 @@ bool rdma_build_data(struct rdma_conn *c)
     advance(c, &k);
     bool more = c->built != c->queued || c->fin_due;
     put_head(c, head, WIRE_DATA, k.bytes, more && rdma_room(c) <= 2 ? WIRE_STALLED : 0);
-    if (!slot->copied) c->wr_held = c->wr_built + 1;
+    if (slot->held) c->wr_held = c->wr_built + 1;
     /* Somebody waits for what is held, be it by the messages before. */
     rdma_request_add(c, q, (k.whole || !more) && (int32_t)(c->wr_held - c->wr_signalled) > 0);
     return true;
@@ -288,7 +283,6 @@ void rdma_build_nothing(struct rdma_conn *c)
     struct msgdev_request *q = rdma_request_new(c, MSGDEV_WRITE, &pieces, &at);
     q->remote_addr = c->v->w.out_addr;
     q->remote_key = c->v->w.out_key;
-    *rdma_slot_at(c, c->wr_built) = (struct rdma_slot){.copied = true};
     rdma_request_add(c, q, true);
 }
 
@@ -328,10 +322,7 @@ static void write_cell(struct rdma_conn *c)
     q->piece_count = 1;
     q->flags = MSGDEV_INLINE;
     r->batch.cell[r->batch.n] = c->cell;
-    *rdma_slot_at(c, c->wr_built) = (struct rdma_slot){.bytes = n, .copied = true};
-    c->cell = NULL;
     c->cell_bytes = 0;
-    c->built += n;
     r->tx_bytes += n;
     r->tx_inline++;
     r->tx_messages++;
@@ -346,7 +337,7 @@ bool rdma_build_written(struct rdma_conn *c)
     struct msgdev_piece *pieces;
     uint8_t *at;
     uint32_t most = valkey_wire_room(w);
-    if (likely(c->cell)) {
+    if (likely(c->cell_bytes)) {
         if (likely(c->cell_bytes <= most)) {
             write_cell(c);
             return true;
@@ -358,12 +349,12 @@ bool rdma_build_written(struct rdma_conn *c)
     struct msgdev_request *q = rdma_request_new(c, MSGDEV_WRITE_IMM, &pieces, &at);
     struct rdma_slot *slot = rdma_slot_at(c, c->wr_built);
     DASSERT(k.bytes && k.bytes <= most);
-    *slot = (struct rdma_slot){.bytes = k.bytes, .segs = (uint16_t)k.whole};
+    rdma_slot_set(c, (struct rdma_slot){.bytes = k.bytes, .segs = (uint16_t)k.whole, .held = true});
     if (k.bytes <= r->dev->caps.inline_max) {
         for (uint32_t i = 0; i < k.segs; i++) pieces[i].p = piece_of(c, &k, i, &pieces[i].n);
         q->piece_count = (uint16_t)k.segs;
         q->flags = MSGDEV_INLINE;
-        slot->copied = true;
+        slot->held = false;
         r->tx_inline++;
     } else if (unlikely(!add_written(c, &k, q, pieces, slot))) {
         return false;
@@ -372,7 +363,7 @@ bool rdma_build_written(struct rdma_conn *c)
     advance(c, &k);
     r->tx_messages++;
     bool more = c->built != c->queued || c->fin_due;
-    if (!slot->copied) c->wr_held = c->wr_built + 1;
+    if (slot->held) c->wr_held = c->wr_built + 1;
     rdma_request_add(c, q, (k.whole || !more) && (int32_t)(c->wr_held - c->wr_signalled) > 0);
     return true;
 }

@@ -113,6 +113,7 @@ static int reserve(struct rdma_conn *c)
     int err = words_take(&r->words, &c->word);
     if (err) return err;
     c->window_in = window;
+    c->window_half = window / 2;
     rdma_recv_told(c);
     r->reserved += window;
     return 0;

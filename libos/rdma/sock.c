@@ -32,6 +32,7 @@ static int sock_shutdown(struct queue *q, int how)
     if (how != SHUT_WR && !(s->st.flags & STREAM_READ_SHUT)) rdma_stream_shutdown_read(s);
     if (how == SHUT_RD || s->st.flags & STREAM_WRITE_SHUT) return 0;
     s->st.flags |= STREAM_WRITE_SHUT;
+    rdma_prompt_end(c);
     c->fin_due = true;
     rdma_send_mark(c);
     return 0;

@@ -25,6 +25,7 @@
  *     out      | held by the device, oldest first  | partly sent | not sent |
  *                                                        ^ cursor, cursor_off
  *     requests   wr_reported <= wr_passed <= wr_taken <= wr_built, of which built - reported <= send_depth
+ *                wr_taken is what is not in the batch; wr_passed is brought up to it when something has to pass
  *
  * Credits. A message may be sent while sent - granted < window_out, the last place being for messages without data.
  * Both are counts since the beginning; granted comes in the head of each message, and by the peer's write to our word,
@@ -51,6 +52,7 @@
 #define RDMA_HEAD_MAX   32     /* head of a message, or one of Valkey's */
 #define RDMA_CELL_BYTES 240u   /* of short pushes: a message of 256, which is what devices copy at once */
 #define RDMA_CELLS      256    /* of a thread, 64 KiB */
+#define RDMA_PROMPT     128    /* of these, those of prompt.c */
 
 static_assert(RDMA_CELL_BYTES + WIRE_HEAD_SIZE <= WIRE_RECEIVE_MIN, "every peer takes a cell in one message");
 
@@ -101,6 +103,8 @@ struct rdma {
     struct rdma_batch batch;
     struct rdma_cell *cells, *cells_free;
     uint32_t cell_room; /* bytes of a push that the device copies together with a head */
+    struct msgdev_short *prompt, *prompt_next,
+        *prompt_end; /* prompt.c: begun up to next; those before end have a cell */
     uint64_t accepted, connected, rejected, foreign, accept_backoff, open_failed, resets, push_busy, rx_bytes, tx_bytes;
     uint64_t rx_messages, tx_messages, tx_inline, tx_copied, tx_stalled, counts_written, count_messages,
         protocol_errors;
@@ -115,9 +119,9 @@ enum rdma_conn_state { CONN_IDLE, CONN_LISTENING, CONN_OPENING, CONN_UP, CONN_EN
 
 struct rdma_slot {
     struct buf *hold; /* head, or a copy; NULL: nothing */
-    uint32_t bytes;   /* of the stream */
+    uint32_t bytes;   /* of the segments */
     uint16_t segs;    /* that end in it */
-    bool copied;      /* by the device: it passes as soon as it was taken */
+    bool held;        /* by the device, until it was reported; else it passes as soon as it was taken */
 };
 
 struct rdma_conn {
@@ -140,23 +144,26 @@ struct rdma_conn {
     uint16_t window_out;
     uint16_t depth;
     uint32_t room_out;      /* bytes of the stream in one message */
-    struct rdma_cell *cell; /* behind all of out, of which everything is sent then; or NULL */
+    struct rdma_cell *cell; /* behind all of out, of which everything is sent then; where cell_bytes is not 0 */
     uint32_t cell_bytes;
+    uint32_t prompt; /* so many more messages may leave as prompt.c has it; 0: the next goes the long way */
     struct seg_ring out;
     uint32_t cursor, cursor_off;
-    uint32_t wr_built, wr_taken, wr_passed, wr_reported;
+    uint32_t wr_built, wr_passed, wr_reported;
+    uint32_t wr_in_batch;           /* built, and not taken by the device */
     uint32_t wr_signalled, wr_held; /* behind the last that will be reported; that holds memory */
-    uint64_t queued, built, passed; /* bytes of the stream */
+    uint32_t wr_slotted;            /* ... that has anything in its slot */
+    uint64_t queued, built, passed; /* bytes of segments; those of cells are in none of them */
     uint64_t sent, granted;         /* messages */
     uint64_t word_addr;             /* the peer's */
     uint32_t word_key;
     /* in */
-    uint32_t window_in;
-    struct rdma_word word;             /* the peer writes into it */
-    uint32_t unread;            /* messages that have come and we are not done with */
-    uint64_t consumed, tell_at; /* messages that we are done with; so many at which the peer is to be told */
-    struct buf *rx, **rx_tail;         /* not popped yet, through next */
-    struct rdma_slot slots[];          /* depth of them, a power of two */
+    uint32_t window_in, window_half; /* messages; and from where on it is to be told */
+    struct rdma_word word;           /* the peer writes into it */
+    uint32_t unread;                 /* messages that have come and we are not done with */
+    uint64_t consumed, tell_at;      /* messages that we are done with; so many at which the peer is to be told */
+    struct buf *rx, **rx_tail;       /* not popped yet, through next */
+    struct rdma_slot slots[];        /* depth of them, a power of two */
 };
 
 enum rdma_sock_state { SOCK_NEW, SOCK_BOUND, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED };
@@ -260,10 +267,27 @@ static inline void rdma_cell_give(struct rdma *r, struct rdma_cell *cell)
     r->cells_free = cell;
 }
 
+/* There are bytes to be sent. */
+static inline bool rdma_has_data(const struct rdma_conn *c) { return c->built != c->queued || c->cell_bytes; }
+
 int rdma_stream_push(struct queue *q, struct op *op, struct seg *segs, unsigned count, const struct sockaddr *addr,
                      socklen_t size, unsigned flags);
 int rdma_stream_push_copy(struct queue *q, const void *p, uint32_t n);
 size_t rdma_stream_unsent(struct queue *q);
+
+/* --- prompt.c --- */
+
+int rdma_prompt_init(struct rdma *r);
+void rdma_prompt_fini(struct rdma *r);
+/* All that have begun. False: the device is full. */
+bool rdma_prompt_flush(struct rdma *r);
+/* From here on, as far as nothing speaks against it. What is in the way of that calls rdma_prompt_end(). */
+void rdma_prompt_begin(struct rdma_conn *c);
+void rdma_prompt_cut(struct rdma_conn *c);
+static inline void rdma_prompt_end(struct rdma_conn *c)
+{
+    if (c->prompt) rdma_prompt_cut(c);
+}
 
 /* --- send.c --- */
 
@@ -285,7 +309,7 @@ void rdma_send_drop(struct rdma_conn *c);
 /* Something of it has changed, and its next message is looked at from all sides. */
 static inline void rdma_recv_doubt(struct rdma_conn *c) { c->is_plain = false; }
 /* The peer has just been told what we are done with. */
-static inline void rdma_recv_told(struct rdma_conn *c) { c->tell_at = c->consumed + c->window_in / 2; }
+static inline void rdma_recv_told(struct rdma_conn *c) { c->tell_at = c->consumed + c->window_half; }
 int rdma_stream_pop(struct queue *q, struct op *op);
 int rdma_stream_shutdown_read(struct rdma_sock *s);
 /* A message of n bytes in b. True: b is the connection's from here on. */

@@ -87,7 +87,7 @@ static const char *heard(struct rdma_conn *c, const struct buf *b, uint32_t n)
 {
     struct valkey_wire *w = &c->v->w;
     const char *why = valkey_wire_heard(w, b->data, n);
-    if (!why && (valkey_wire_has_to_say(w) || c->built != c->queued)) rdma_send_mark(c);
+    if (!why && (valkey_wire_has_to_say(w) || rdma_has_data(c))) rdma_send_mark(c);
     return why;
 }
 

@@ -28,6 +28,7 @@ const struct msgdev_ops verbs_ops = {
     .name = "rdma",
     .poll = verbs_poll,
     .post = verbs_post,
+    .post_short = verbs_post_short,
     .again = verbs_again,
     .make = verbs_make,
     .listen = verbs_listen,
@@ -269,6 +270,11 @@ int verbs_open(const struct netdev_env *env, const struct msgdev_wants *wants, s
     struct verbs_dev *d = calloc(1, sizeof *d);
     if (!d) return plugin_refuse(env, ENOMEM, "no memory");
     d->one = (struct ibv_send_wr){.sg_list = &d->one_piece, .num_sge = 1};
+    d->brief = (struct ibv_send_wr){.wr_id = VERBS_SENT | 1, /* only a failure shows it, and then it does not matter */
+                                    .sg_list = &d->brief_piece,
+                                    .num_sge = 1,
+                                    .opcode = IBV_WR_SEND,
+                                    .send_flags = IBV_SEND_INLINE};
     d->dev.ops = &verbs_ops;
     d->dev.registry = d->epoll_fd = d->timer_fd = -1;
     list_init(&d->news);

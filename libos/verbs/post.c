@@ -203,6 +203,59 @@ unsigned verbs_post(struct msgdev *m, const struct msgdev_request *in, unsigned 
     return (unsigned)(at - in);
 }
 
+/* An end without queues, or a device that has refused it. False: it is full. */
+__attribute__((noinline, cold)) static bool short_failed(struct verbs_dev *d, struct msgdev_short *s, int err)
+{
+    const struct msgdev_request r = {.end = s->end, .word = s->word ? s->word : 1, .verb = MSGDEV_SEND};
+    if (err < 0) err = -err;
+    if (err == ENOMEM || !note_failure(d, &r, err)) {
+        d->dev.n.post_full++;
+        return false;
+    }
+    s->word = 0;
+    d->dev.n.sends--; /* it counts as taken, and not as sent */
+    d->dev.n.send_bytes -= s->n;
+    return true;
+}
+
+/* One that is to be reported. 0, or why not. */
+__attribute__((noinline)) static int post_reported(struct verbs_dev *d, struct msgdev_short *s)
+{
+    struct ibv_send_wr *w = &d->brief, *bad;
+    const uint64_t before = w->wr_id;
+    w->wr_id = s->word | VERBS_SENT;
+    w->send_flags = IBV_SEND_INLINE | IBV_SEND_SIGNALED;
+    int err = ibv_post_send(s->end->qp, w, &bad);
+    w->wr_id = before;
+    w->send_flags = IBV_SEND_INLINE;
+    if (likely(!err)) s->word = 0;
+    return err;
+}
+
+unsigned verbs_post_short(struct msgdev *m, struct msgdev_short *in, unsigned n)
+{
+    struct verbs_dev *d = verbs_of(m);
+    struct msgdev_short *s = in, *end = in + n;
+    uint64_t bytes = 0;
+    for (; s < end; s++) {
+        struct ibv_qp *qp = s->end->qp;
+        struct ibv_send_wr *bad;
+        const uint32_t len = s->n;
+        bytes += len;
+        d->brief_piece.addr = (uintptr_t)s->p;
+        d->brief_piece.length = len;
+        int err = unlikely(!qp)       ? ENOTCONN
+                  : unlikely(s->word) ? post_reported(d, s)
+                                      : ibv_post_send(qp, &d->brief, &bad);
+        if (likely(!err) || short_failed(d, s, err)) continue;
+        bytes -= len;
+        break;
+    }
+    m->n.sends += (unsigned)(s - in);
+    m->n.send_bytes += bytes;
+    return (unsigned)(s - in);
+}
+
 static inline struct ibv_recv_wr *shared_at(struct verbs_dev *d, uint32_t word)
 {
     DASSERT(word && word <= d->shared_depth);

@@ -128,6 +128,8 @@ struct verbs_dev {
     struct shared_receive *shared; /* by their words, 1 to shared_depth */
     struct ibv_send_wr one;        /* a request alone in its queue: what all such have in common stays in it */
     struct ibv_sge one_piece;
+    struct ibv_send_wr brief; /* the same of short messages: its flags and number stay, too */
+    struct ibv_sge brief_piece;
     uint32_t stash_at, stash_count; /* completions that arm() found */
     uint32_t idle_polls;            /* in a row; rdma_cm is asked every now and then, since that is a system call */
     bool look_at_cm;
@@ -219,6 +221,7 @@ void release_step(struct verbs_dev *d);
 
 /* --- post.c --- */
 unsigned verbs_post(struct msgdev *d, const struct msgdev_request *in, unsigned n);
+unsigned verbs_post_short(struct msgdev *d, struct msgdev_short *in, unsigned n);
 unsigned verbs_again(struct msgdev *d, const uint32_t *words, unsigned n);
 
 /* --- poll.c --- */
