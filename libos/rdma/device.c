@@ -93,7 +93,7 @@ void rdma_event(struct rdma *r, const struct msgdev_completion *m)
 
 static unsigned poll_bursts(struct rdma *r)
 {
-    struct msgdev_completion m[MSGDEV_BURST];
+    struct msgdev_completion m[MSGDEV_BURST + 1];
     unsigned total = 0;
     for (unsigned i = 0; i < BURSTS_MAX; i++) {
         unsigned n = r->dev->ops->poll(r->dev, m, MSGDEV_BURST);

@@ -265,19 +265,22 @@ static inline __attribute__((always_inline)) bool take_plain(struct rdma *r, str
     return true;
 }
 
-void rdma_recv_burst(struct rdma *r, const struct msgdev_completion *m, unsigned n)
+void rdma_recv_burst(struct rdma *r, struct msgdev_completion *m, unsigned n)
 {
     struct op_table *ops = ops_of(r);
     uint32_t others = 0, *again = r->again + r->again_count;
-    for (const struct msgdev_completion *end = m + n; m < end; m++) {
+    const struct msgdev_completion *const end = m + n;
+    m[n].kind = ~MSGDEV_MESSAGE; /* so that only what is no message is asked whether it is the end */
+    for (;; m++) {
         if (likely(take_plain(r, ops, m, &again))) {
             rdma_conn_debug(conn_of(m->of));
-        } else {
-            others++;
-            r->again_count = (uint32_t)(again - r->again);
-            rdma_event(r, m);
-            again = r->again + r->again_count;
+            continue;
         }
+        if (m == end) break;
+        others++;
+        r->again_count = (uint32_t)(again - r->again);
+        rdma_event(r, m);
+        again = r->again + r->again_count;
     }
     r->again_count = (uint32_t)(again - r->again);
     r->posted -= n - others;

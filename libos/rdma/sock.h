@@ -314,8 +314,9 @@ int rdma_stream_pop(struct queue *q, struct op *op);
 int rdma_stream_shutdown_read(struct rdma_sock *s);
 /* A message of n bytes in b. True: b is the connection's from here on. */
 bool rdma_recv_message(struct rdma_conn *c, struct buf *b, uint32_t n);
-/* What the device has reported; afterwards receives that have come back are to be posted. */
-void rdma_recv_burst(struct rdma *r, const struct msgdev_completion *m, unsigned n);
+/* What the device has reported, with room for one more behind it; afterwards receives that have come back are to be
+ * posted. */
+void rdma_recv_burst(struct rdma *r, struct msgdev_completion *m, unsigned n);
 /* Fills the shared queue up. */
 void rdma_recv_post(struct rdma *r);
 int rdma_recv_init(struct rdma *r);

@@ -92,8 +92,11 @@ void queue_remove(struct queue *q);
 static inline struct queue *queue_find(const struct queue_table *t, int qd)
 {
     uint32_t i = (uint32_t)qd - QUEUE_BASE;
-    if (unlikely(i >= t->used || (uintptr_t)t->slots[i] & 1)) return NULL;
-    return t->slots[i];
+    if (unlikely(i >= t->used)) return NULL;
+    struct queue *q = t->slots[i];
+    if (unlikely((uintptr_t)q & 1)) return NULL;
+    if (!q) __builtin_unreachable(); /* it is a queue, and nobody has to ask again */
+    return q;
 }
 
 void queue_table_free(struct queue_table *t);
