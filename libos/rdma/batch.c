@@ -32,14 +32,10 @@ static inline void pass_slot(struct rdma_conn *c, struct rdma_slot *slot)
 static inline uint32_t taken(const struct rdma_conn *c) { return c->wr_built - c->wr_in_batch; }
 
 /* Lets go of what the device no longer needs, in the order of the requests. */
-static void pass(struct rdma_conn *c)
+static void pass_slots(struct rdma_conn *c)
 {
     const uint64_t before = c->passed;
     const uint32_t end = taken(c);
-    if (likely((int32_t)(c->wr_slotted - c->wr_passed) <= 0)) { /* none of them has anything */
-        c->wr_passed = end;
-        return;
-    }
     while (c->wr_passed != end) {
         struct rdma_slot *slot = rdma_slot_at(c, c->wr_passed);
         if (slot->held && (int32_t)(c->wr_reported - c->wr_passed) <= 0) break;
@@ -47,6 +43,12 @@ static void pass(struct rdma_conn *c)
         c->wr_passed++;
     }
     if (c->passed != before && c->sock) stream_passed(ops_of(c->r), &c->sock->st, c->passed);
+}
+
+static inline void pass(struct rdma_conn *c)
+{
+    if (likely((int32_t)(c->wr_slotted - c->wr_passed) <= 0)) c->wr_passed = taken(c); /* none of them has anything */
+    else pass_slots(c);
 }
 
 void rdma_send_reported(struct rdma_conn *c, uint32_t wr)
