@@ -187,21 +187,20 @@ __attribute__((noinline)) static int push_other(demi_qtoken_t *qt_out, int qd, c
 /* Most replies of a server are one short piece, which the queue copies. */
 int demi_pushv(demi_qtoken_t *qt_out, int qd, const struct iovec *iov, int iovcnt, unsigned flags)
 {
-    struct runtime *rt = runtime_current();
-    if (unlikely(iovcnt != 1 || (flags & ~DEMI_PUSH_HANDED_OVER) != DEMI_PUSH_NO_TOKEN)) goto other;
-    if (unlikely(!qt_out) || unlikely(!iov) || unlikely(!rt)) goto other;
-    QUEUE(q, rt, qd);
+    if (unlikely(iovcnt != 1 || (flags & ~DEMI_PUSH_HANDED_OVER) != DEMI_PUSH_NO_TOKEN) || unlikely(!iov))
+        return push_other(qt_out, qd, iov, iovcnt, flags);
     const void *p = iov->iov_base;
     const size_t n = iov->iov_len;
+    struct runtime *rt = runtime_current();
+    if (unlikely(!p) || unlikely(n - 1 >= SEG_COPY_MAX) || unlikely(!rt)) return push_other(qt_out, qd, iov, 1, flags);
+    QUEUE(q, rt, qd);
     int (*push_copy)(struct queue * q, const void *p, uint32_t n) = q->ops->push_copy;
-    if (unlikely(!p) || unlikely(n - 1 >= SEG_COPY_MAX) || unlikely(!push_copy)) goto other;
+    if (unlikely(!qt_out) || unlikely(!push_copy)) return push_other(qt_out, qd, iov, 1, flags);
     *qt_out = 0;
     assert_copy_given(p, (uint32_t)n);
     int err = push_copy(q, p, (uint32_t)n);
     DASSERT(is_result(err));
     return -err;
-other:
-    return push_other(qt_out, qd, iov, iovcnt, flags);
 }
 
 int demi_pop(demi_qtoken_t *qt_out, int qd)

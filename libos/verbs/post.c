@@ -240,16 +240,13 @@ unsigned verbs_post_short(struct msgdev *m, struct msgdev_short *in, unsigned n)
     for (; s < end; s++) {
         struct ibv_qp *qp = s->end->qp;
         struct ibv_send_wr *bad;
-        const uint32_t len = s->n;
-        bytes += len;
+        int err = ENOTCONN;
         d->brief_piece.addr = (uintptr_t)s->p;
-        d->brief_piece.length = len;
-        int err = unlikely(!qp)       ? ENOTCONN
-                  : unlikely(s->word) ? post_reported(d, s)
-                                      : ibv_post_send(qp, &d->brief, &bad);
-        if (likely(!err) || short_failed(d, s, err)) continue;
-        bytes -= len;
-        break;
+        d->brief_piece.length = s->n;
+        if (likely(qp) && likely(!s->word)) err = ibv_post_send(qp, &d->brief, &bad);
+        else if (qp) err = post_reported(d, s);
+        if (unlikely(err) && !short_failed(d, s, err)) break;
+        bytes += s->n;
     }
     m->n.sends += (unsigned)(s - in);
     m->n.send_bytes += bytes;
