@@ -338,7 +338,7 @@ struct neighbour *neighbour_get(struct net_stack *s, const struct ip_addr *a)
 }
 
 /* Room for one more, grown by doubling: most who are asked for have one frame. */
-static bool make_room(struct neighbour *n)
+static bool grow_waiting(struct neighbour *n)
 {
     if (n->waiting_count < n->waiting_room) return true;
     unsigned room = n->waiting_room ? 2u * n->waiting_room : WAITING_OWN;
@@ -363,7 +363,7 @@ static void wait_for(struct net_stack *s, struct neighbour *n, const struct fram
         t->waiting--;
         memmove(n->waiting, n->waiting + 1, n->waiting_count * sizeof *n->waiting);
     }
-    if (!make_room(n)) {
+    if (!grow_waiting(n)) {
         s->n.drop_memory++;
         buf_unref(f->b);
         return;
