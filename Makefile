@@ -369,7 +369,9 @@ soak: tests
 	$(Q)tools/soak $(SOAKARGS)
 # Debian packages into build/deb/; and what becomes of them in a fresh root of Debian.
 deb: ; $(Q)tools/deb $(DEBARGS)
-deb-test: deb ; $(Q)tools/deb-test
+deb-test: deb
+	$(Q)tools/deb-test
+	$(Q)tools/container-root
 bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
 layers: ; $(Q)tools/check-layers
 names: ; $(Q)tools/check-names
