@@ -27,6 +27,7 @@ from here import info, wait_until  # noqa: E402
 from unit import Unit  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(FOLDER))
+BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 UNITS = sorted(glob.glob(os.path.join(ROOT, "packaging/debian/*.service")))
 DROP_INS = sorted(glob.glob(os.path.join(ROOT, "packaging/systemd/*.conf")))
 SERVER_UNIT = os.path.join(ROOT, "packaging/debian/demikv-server.service")
@@ -120,7 +121,7 @@ class Service:
     def __init__(self, drop_ins=(), conf="", instance=""):
         self.root = tempfile.mkdtemp(dir=work)
         self.unit = SERVER_UNIT.replace(".service", "@.service") if instance else SERVER_UNIT
-        self.instance, self.drop_ins, self.process, self.port = instance, list(drop_ins), None, free_port()
+        self.instance, self.drop_ins, self.process, self.port, self.within = instance, list(drop_ins), None, free_port(), []
         os.chmod(self.root, 0o755)
         for path in ("usr/bin", "usr/lib", "usr/lib64", "usr/share", "etc/demikv", "var/lib/demikv", "var/log/demikv", "home/somebody", "root", "run"):
             os.makedirs(os.path.join(self.root, path))
@@ -177,7 +178,7 @@ class Service:
     def start(self):
         self.told = []
         with open(self.at("stdout"), "w", encoding="utf-8") as out:
-            self.process = subprocess.Popen(self.command(), stdout=out, stderr=out)
+            self.process = subprocess.Popen(self.within + self.command(), stdout=out, stderr=out)
         return self.hears("READY=1")
 
     def client(self):
@@ -336,6 +337,59 @@ def serving_and_saving():
         service.end()
 
 
+def on_device(name, conf, settings, within=()):
+    """The server on a device, with the drop-in for it. Where a root may lock no more memory for others a capability stands for LimitMEMLOCK=."""
+    service = Service([os.path.join(ROOT, "packaging/systemd", name)], "protected-mode no\nbind *\nunixsocket \"\"\n" + conf)
+    service.within = list(within)
+    os.mkdir(service.at("plug"))
+    for path in glob.glob(os.path.join(BUILD, "libdemikernel-*.so")):
+        shutil.copy(path, service.at("plug"))
+    service.write("plug.conf", "[Service]\nEnvironment=DEMI_PLUGIN_PATH=/plug\nExecPaths=/plug\n" + settings)
+    service.drop_ins.append(service.at("plug.conf"))
+    service.notices.settimeout(10)
+    started = service.start()
+    return service, started
+
+
+def on_devices():
+    space = "dku%d" % os.getpid()
+    near, far = "dk%da" % os.getpid(), "dk%db" % os.getpid()
+    lock = "CapabilityBoundingSet=CAP_IPC_LOCK\nAmbientCapabilities=CAP_IPC_LOCK\n"
+    steps = (("netns", "add", space), ("link", "add", near, "type", "veth", "peer", "name", far, "netns", space), ("link", "set", near, "up"),
+             ("addr", "add", "10.213.77.1/30", "dev", near), ("-n", space, "link", "set", "lo", "up"), ("-n", space, "link", "set", far, "up"),
+             ("-n", space, "addr", "add", "10.213.77.2/30", "dev", far))
+    try:
+        if any(call(["ip", *step])[0] for step in steps):
+            tap.skip("the server on a device under its drop-in", "no network namespaces here")
+            return
+        # Checksums that veth leaves to a card that is not there would be wrong ones.
+        call(["ethtool", "-K", near, "tx", "off"])
+        for name, settings in (("packet", ""), ("xdp", lock)):
+            if name == "xdp" and not os.path.exists(os.path.join(BUILD, "libdemikernel-xdp.so")):
+                tap.skip("xdp.conf is enough for xdp", "no plug-in")
+                continue
+            service, started = on_device(name + ".conf", "libos %s\nlibos-interface %s\n" % (name, far), settings, ["ip", "netns", "exec", space])
+            try:
+                fine = started and Client(("10.213.77.2", service.port), 20.0).call("PING").text() == b"PONG"
+                refused = [line for line in service.tail() if "not permitted" in line or "denied" in line]
+                tap.ok(fine and not refused, "%s.conf is enough for %s" % (name, name), service.tail())
+                service.stop()
+            finally:
+                service.end()
+    finally:
+        call(["ip", "link", "del", near])
+        call(["ip", "netns", "del", space])
+    if not os.path.exists(os.path.join(BUILD, "libdemikernel-dpdk.so")):
+        tap.skip("dpdk.conf is enough for DPDK", "no plug-in")
+        return
+    service, started = on_device("dpdk.conf", "libos dpdk\nlibos-eal \"--no-pci --no-huge -m 64 --no-shconf --vdev=net_null0\"\nlibos-address 10.213.78.1/24\n", lock)
+    try:
+        tap.ok(started, "dpdk.conf is enough for DPDK, on a device of its own", service.tail())
+        service.stop()
+    finally:
+        service.end()
+
+
 def asking_for_more():
     service = Service(conf="server_cpulist 0\nlibos-files auto\n")
     try:
@@ -374,6 +428,7 @@ try:
     else:
         serving_and_saving()
         asking_for_more()
+        on_devices()
         locked_in()
 finally:
     shutil.rmtree(work, ignore_errors=True)
