@@ -20,7 +20,8 @@ from programs import WHERE, packages  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 # The tools by which people look at speed and write code are asked for where they are used.
-NOT_FOR_TESTS = ("tools/bench/", "tools/demi-top", "tools/fresh-machine", "tools/install-deps", "tools/deb", "tools/container-root", "tests/packaging/fresh.py")
+NOT_FOR_TESTS = ("tools/bench/", "tools/demi-top", "tools/fresh-machine", "tools/install-deps", "tools/deb", "tools/container-root", "tools/systemd-root",
+                 "tests/packaging/fresh.py")
 # What every Debian system with a compiler has, beside the essential.
 COMPILER = {"binutils", "cpp", "cpp-12", "dpkg-dev", "g++", "g++-12", "gcc", "gcc-12", "make", "patch"}
 NOT_CALLED = {"GET", "HEAD", "POST", "as", "busybox", "file", "free", "init", "kill", "kvm", "less", "man", "opt", "rdma", "shutdown", "systemd", "time", "w", "write"}
