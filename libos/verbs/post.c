@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Requests. Neighbours of one queue go to the device as one list, so that it is rung once: with devices in software a
- * ring is a system call. Two kinds are nearly all there is, and have a short way each: one message of one piece in its
- * queue, and receives of the shared queue that come back as they were.
+ * ring is a system call. Three kinds are nearly all there is, and have a short way each: short messages, one in its
+ * queue each, of which only the bytes are new; one message of one piece in its queue; and receives of the shared queue
+ * that come back as they were.
  *
  * Devices disagree about errors: 12 or -12 says that the queue is full, and anything else that is not 0, that the
  * request at `bad` was not taken. A full queue ends the call; another refusal is told as the request's completion.
