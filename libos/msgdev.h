@@ -136,8 +136,8 @@ enum msgdev_status {
 
 static_assert(MSGDEV_RECEIVED == 0 && MSGDEV_OK == 0, "a message has a kind of zeros");
 
-/* Of RECEIVED and SENT with MSGDEV_OK: word, of, kind, and with RECEIVED len or immediate. The others are not set, since
- * each message has one of these. */
+/* Of RECEIVED and SENT with MSGDEV_OK: word, of, kind, and with RECEIVED len or immediate. The others are not set,
+ * since each message has one of these. */
 struct msgdev_completion {
     uint64_t word;          /* of the request */
     uint64_t of;            /* of the end. RECEIVED of the shared queue for an end that is no more: 0, FLUSHED */

@@ -124,7 +124,7 @@ static void test_close_cancels_outstanding_pops(void **state)
     FAILS(EBADF, demi_close(qd));
 }
 
-/* Both kinds of sockets have their operations from one table: what a stream has left in one is nothing to a datagram. */
+/* Both kinds of sockets have their operations from one table: what a stream left in one is nothing to a datagram. */
 static void test_datagrams_go_out_between_streams(void **state)
 {
     enum { COUNT = 16 };
