@@ -294,10 +294,12 @@ $(LIB_TESTS): $(B)/tests/%: $(B)/obj/%.c.o $(LIB_ALL)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LD) $(LDFLAGS) -o $@ $< $(TEST_O) $(LIB_ALL) -lcmocka $(LDLIBS)
 
+$(B)/tests/tests/sim/txnstore_test: TEST_O = $(call obj,$(TXNSTORE_C))
+$(B)/tests/tests/sim/txnstore_test: $(call obj,$(TXNSTORE_C))
 $(B)/tests/%_test: $(B)/obj/%_test.c.o $(SRV_A) $(LIB_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LD) $(LDFLAGS) -o $@ $< $(SRV_A) $(LIB_ALL) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LD) $(LDFLAGS) -o $@ $< $(TEST_O) $(SRV_A) $(LIB_ALL) -lcmocka $(LDLIBS)
 
 # A fuzz target is one LLVMFuzzerTestOneInput. Here it is linked with a main that replays its corpus;
 # `make fuzz` builds the same file with clang's libFuzzer, which brings its own main.
