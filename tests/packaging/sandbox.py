@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Runs what a unit's ExecStart= says as systemd would, in a root folder, without systemd.
 
