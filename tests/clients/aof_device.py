@@ -45,10 +45,10 @@ def tool(*words):
 class Place(Server):
     """A server whose log lies in its folder. size: of the log, else what the server makes."""
 
-    def __init__(self, *args, size=None, segment="64K"):
+    def __init__(self, *args, size=None, segment="64K", tcp=False):
         self.more = args
         self.size, self.segment = size, segment
-        super().__init__(OURS, [])
+        super().__init__(OURS, [], tcp)
 
     def start(self):
         self.device = os.path.join(self.dir, "aof.log")
@@ -442,6 +442,44 @@ def torn(tap, server, folder, before):
     tap.ok(status == 0 and theirs_with(out, both), "and redis-server reads the same", [said])
 
 
+def in_step(primary, replica):
+    offset = "master_repl_offset"
+    return wait_until(lambda: info(replica, "master_link_status", "replication") == "up"
+                      and info(replica, offset, "replication") == info(primary, offset, "replication"))
+
+
+def replicated(tap):
+    """Both ends write logs: what a replica takes, whole or command by command, is in its log, too."""
+    with Place("--repl-diskless-sync-delay", "0", "--appendfsync", "always", tcp=True) as first, Place() as second:
+        primary, replica = first.client(PATIENCE), second.client(PATIENCE)
+        fill(primary, random.Random(5), 100)
+        text_of(replica, "SET", "mine", "goes")
+        text_of(replica, "REPLICAOF", "127.0.0.1", str(first.port))
+        fine = in_step(primary, replica)
+        tap.ok(fine and digest(replica) == digest(primary), "a replica with a log takes all of a primary with a log")
+        primary.send(b"".join(encode(args) for args in wild_commands(6, 1000)) + encode(["DISCARD"]) + encode(["PING", "end"]))
+        while primary.read().text() != b"end":
+            pass
+        primary.call("SELECT", "0")
+        kids = [int(kid.text()) for kid in primary.call("WAITAOF", "1", "1", str(PATIENCE * 1000)).kids]
+        before = digest(primary)
+        tap.ok(kids == [1, 1] and in_step(primary, replica) and digest(replica) == before, "WAITAOF: the stream is in both logs", [kids])
+        second.kill()
+        alone = digest(second.again())  # nobody to follow: what its own log has
+        tap.ok(alone == before, "the replica killed: its log has all of it", [before, alone])
+        replica = second.client(PATIENCE)
+        text_of(replica, "REPLICAOF", "127.0.0.1", str(first.port))
+        fine = in_step(primary, replica)
+        text_of(primary, "BGREWRITEAOF")
+        primary.call("FLUSHALL")
+        primary.call("SET", "after", "it")
+        fine = fine and rewritten(primary) and primary.call("WAITAOF", "1", "1", str(PATIENCE * 1000)) is not None
+        before = digest(primary)
+        first.kill()
+        second.kill()
+        tap.ok(fine and digest(first.again()) == before == digest(second.again()), "FLUSHALL in a rewrite, both killed: both have what came after")
+
+
 def main():
     parser = argparse.ArgumentParser(description="The append-only file on a log queue.")
     parser.add_argument("--rounds", type=int, default=4)
@@ -460,6 +498,7 @@ def main():
     for policy in ("always", "everysec"):
         is_full(tap, policy)
     on_a_full_disk(tap)
+    replicated(tap)
     killed(tap, options.rounds, options.seed)
     tap.done()
 
