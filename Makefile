@@ -352,15 +352,12 @@ check: layers names headers fmt-check
 # 16 slices, and every command's changes compared with what it told. The thread sanitizer would end a test that forks and
 # then starts threads.
 # clang's, where there is one: what another compiler sees is seen in the same build.
+ASAN_SCRIPTS := tests/clients/killed.py tests/clients/old_faults.py tests/clients/full_disk.py tests/compat/shapes.py
 ASAN_CC := $(if $(shell command -v clang-14 2>/dev/null),clang-14,$(CC))
 check-asan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan CC=$(ASAN_CC) tests
-	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5
+	$(Q)tools/run-tests --build build/asan --unit-only --stretch 5 $(addprefix --with ,$(ASAN_SCRIPTS))
 	$(Q)tools/check-commands build/asan/demikv-server
-	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/killed.py
-	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/old_faults.py
-	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/clients/full_disk.py || [ $$? -eq 77 ]
-	$(Q)DEMIKV_SERVER=build/asan/demikv-server tests/compat/shapes.py || [ $$? -eq 77 ]
 check-tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tests
 	$(Q)TSAN_OPTIONS=die_after_fork=0 tools/run-tests --build build/tsan --unit-only --stretch 20
