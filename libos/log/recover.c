@@ -21,12 +21,13 @@
 
 #define CLAIMS_MAX (256u << 20) /* bytes of records behind the end that are checked; whoever claims more is hostile */
 
-static int damaged(struct alog_image *im, struct alog_log *log, uint64_t at, uint64_t mark)
+/* what: is at that place, where a record should be. */
+static int damaged(struct alog_image *im, struct alog_log *log, const char *what, uint64_t at, uint64_t mark)
 {
     log->damaged = true;
     snprintf(im->why, sizeof im->why,
-             "log \"%s\" is damaged: no record at offset %llu, although all was durable up to %llu (demi-log repair)",
-             im->super.logs[log->slot].name, (unsigned long long)at, (unsigned long long)mark);
+             "log \"%s\" is damaged: %s at offset %llu, although all was durable up to %llu (demi-log repair)",
+             im->super.logs[log->slot].name, what, (unsigned long long)at, (unsigned long long)mark);
     return -EUCLEAN;
 }
 
@@ -110,7 +111,7 @@ int alog_find_end(struct alog_image *im, struct alog_log *log, struct alog_store
     if (!log->segment_count && !mark) return 0;
     if (!has_segments(im, log, mark)) {
         take_all(im, log);
-        return damaged(im, log,
+        return damaged(im, log, "no record",
                        log->segment_count ? (log->segments[log->segment_count - 1].index + 1) * capacity : log->trim,
                        mark);
     }
@@ -122,13 +123,15 @@ int alog_find_end(struct alog_image *im, struct alog_log *log, struct alog_store
         if (rec.epoch > cut && rec.durable > mark) mark = rec.durable;
     log->end = log->written = r.walk.tail;
     log->seq = log->written_seq = r.walk.seq;
-    if (err == -EIO && mark > log->end) err = 0; /* an unreadable place below the mark: damage, as any other */
+    /* An unreadable place below the mark is damage, as any other; but who reads of it tries again before he repairs. */
+    bool unreadable = err == -EIO && mark > log->end;
+    if (unreadable) err = 0;
     if (!err) err = later_marks(&r, log, cut, &mark);
     alog_reader_fini(&r);
     if (!err) drop_later(log, capacity);
     take_all(im, log);
     if (err) return err;
-    if (mark > log->end) return damaged(im, log, log->end, mark);
+    if (mark > log->end) return damaged(im, log, unreadable ? "an I/O error" : "no record", log->end, mark);
     log->durable = mark;
     return 0;
 }
