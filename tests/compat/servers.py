@@ -5,6 +5,7 @@ Servers are told apart by nothing but their path. They listen on a Unix socket (
 log to a file, are ended by their pid, and die with the test: a killed test leaves no server behind.
 """
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -26,8 +27,27 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+reserved = {}  # port -> a descriptor that keeps it ours as long as this process lives
+
+
+def reserve(port):
+    """Whether no other test of this machine that is running has it: one that is about to listen there cannot be seen by bind()."""
+    if port not in reserved:
+        try:
+            fd = os.open(os.path.join(tempfile.gettempdir(), "demikv-test-port-%d" % port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:  # another user's
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return False
+        reserved[port] = fd
+    return True
+
+
 def free_port():
-    """A port of our range that nobody listens on at the moment."""
+    """A port of our range that nobody listens on, and that is given to no other test."""
     start = os.getpid() % len(PORTS)
     for i in range(len(PORTS)):
         port = PORTS[(start + i) % len(PORTS)]
@@ -35,9 +55,10 @@ def free_port():
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        if reserve(port):
+            return port
     raise RuntimeError("no free port")
 
 
