@@ -24,6 +24,7 @@
 #include "server/net/pushes.h"
 #include "server/net/tracking.h"
 #include "server/observe/log.h"
+#include "server/observe/supervisor.h"
 #include "server/observe/watchdog.h"
 #include "server/persist/persist.h"
 #include "server/repl/replicas.h"
@@ -344,6 +345,7 @@ void worker_turn_in_script(struct worker *w, struct client *running, uint64_t wa
     int err = demi_wait_batch(results, TURN_RESULTS, &n, w->ready ? &(struct timespec){0} : &wait);
     if (err && err != ETIMEDOUT) return;
     worker_update_time(w);
+    supervisor_feed(w->srv); /* there is no cron in here, and the script may take as long as its author likes */
     w->cut_short = false;
     for (int i = 0; i < n; i++) endpoint_completed(&w->endpoints, w, &results[i]);
     if (w->ready) batch_run(w);

@@ -4,9 +4,10 @@
  * behind '@', an abstract name. Written here: libsystemd would bring four libraries along for it.
  *
  * With WatchdogSec= in the unit there is $WATCHDOG_USEC, and $WATCHDOG_PID says whom it means
- * (sd_watchdog_enabled(3)): a sign of life is sent three times in that time, from the loop's cron, so that a loop
- * that hangs sends none. A save in the foreground (SAVE, the one at the end) is no hang and takes as long as the data
- * are many: before it systemd is told of a day instead (WATCHDOG_USEC=), behind it of the old time.
+ * (sd_watchdog_enabled(3)): a sign of life is sent three times in that time, from the loop's cron and from the turns
+ * that it has inside of a script that runs for long, so that a loop that hangs sends none. A save or a load in the
+ * foreground (SAVE, the one at the end, DEBUG RELOAD) is no hang and takes as long as the data are many: before it
+ * systemd is told of a day instead (WATCHDOG_USEC=), behind it of the old time.
  */
 #include "server/observe/supervisor.h"
 

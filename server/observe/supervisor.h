@@ -16,9 +16,10 @@ void supervisor_find(struct server *srv, const struct config *cfg);
 void supervisor_tell(const struct server *srv, const char *state);
 /* The data are there. */
 void supervisor_ready(struct server *srv);
-/* The loop has come to its cron: a sign of life, if it is time for one. */
+/* The loop has come round: a sign of life, if it is time for one. */
 void supervisor_feed(struct server *srv);
-/* The loop stands still on purpose from here on, however long that takes (a save in the foreground); and goes on. */
+/* The loop stands still on purpose from here on, however long that takes (a save or load in the foreground); and goes
+ * on. */
 void supervisor_hold(struct server *srv);
 void supervisor_release(struct server *srv);
 

@@ -17,6 +17,7 @@
 #include "server/exec/run.h"
 #include "server/mem.h"
 #include "server/observe/log.h"
+#include "server/observe/supervisor.h"
 #include "server/persist/check_file.h"
 #include "server/persist/disk_file.h"
 #include "server/persist/read_ahead.h"
@@ -235,16 +236,25 @@ int load_rdb(struct load *l)
     return err;
 }
 
+static int stand_still(struct load *l, load_fn *fn)
+{
+    struct server *srv = l->w->srv;
+    supervisor_hold(srv);
+    int err = fn(l);
+    supervisor_release(srv);
+    return err;
+}
+
 int load_foreground(struct worker *w, unsigned flags)
 {
     struct load l = {.w = w, .flags = flags};
-    return load_rdb(&l);
+    return stand_still(&l, load_rdb);
 }
 
 int load_now(struct worker *w, load_fn *fn)
 {
     struct load l = {.w = w};
-    return fn(&l);
+    return stand_still(&l, fn);
 }
 
 static int64_t run_task(void *arg)

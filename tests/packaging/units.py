@@ -20,7 +20,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(FOLDER, "..", "clients"))
 sys.path.insert(0, os.path.join(FOLDER, "..", "compat"))
 import service_filter  # noqa: E402
-from resp import Client  # noqa: E402
+from resp import Client, encode  # noqa: E402
 from servers import OURS, free_port  # noqa: E402
 from tap import Tap  # noqa: E402
 from here import info, wait_until  # noqa: E402
@@ -307,6 +307,16 @@ def tells_systemd(service):
     service.told = []
     service.client().call("SAVE")
     tap.ok(service.hears("WATCHDOG_USEC=86400000000") and service.hears("WATCHDOG_USEC=600000"), "a save in the foreground is announced, and its end", service.told)
+    c, busy = service.client(), service.client()
+    c.call("CONFIG", "SET", "busy-reply-threshold", "50")
+    busy.send(encode(["EVAL", "while true do end", "0"]))
+    known = wait_until(lambda: c.call("PING").text().startswith(b"BUSY"), 20)
+    service.told = []
+    tap.ok(known and service.hears("WATCHDOG=1"), "signs of life come out of a script without an end", service.told)
+    tap.ok(c.call("SCRIPT", "KILL").text() == b"OK" and busy.read().text().startswith(b"ERR"), "which can be killed, and is not the server's end")
+    service.told = []
+    tap.ok(c.call("DEBUG", "RELOAD", "NOSAVE").text() == b"OK" and service.hears("WATCHDOG_USEC=86400000000") and service.hears("WATCHDOG_USEC=600000"),
+           "a load in the foreground is announced, and its end", service.told)
     os.kill(service.process.pid, signal.SIGSTOP)
     service.notices.settimeout(1.5)
     try:
@@ -323,7 +333,7 @@ def tells_systemd(service):
 
 
 def serving_and_saving():
-    service = Service()
+    service = Service(conf="enable-debug-command local\n")
     try:
         if not tap.ok(service.start(), "the server starts under its unit", service.tail()):
             return
