@@ -5,7 +5,6 @@ Servers are told apart by nothing but their path. They listen on a Unix socket (
 log to a file, are ended by their pid, and die with the test: a killed test leaves no server behind.
 """
 import ctypes
-import fcntl
 import os
 import shutil
 import signal
@@ -27,22 +26,20 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-reserved = {}  # port -> a descriptor that keeps it ours as long as this process lives
+reserved = {}  # port -> a socket whose abstract name keeps the port ours as long as this process lives
 
 
 def reserve(port):
-    """Whether no other test of this machine that is running has it: one that is about to listen there cannot be seen by bind()."""
+    """Whether no other test that is running has it: one that is about to listen there cannot be seen by bind(). Names of that
+    kind are a network namespace's, as ports are, and leave nothing behind."""
     if port not in reserved:
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            fd = os.open(os.path.join(tempfile.gettempdir(), "demikv-test-port-%d" % port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except PermissionError:  # another user's
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            name.bind("\0demikv-test-port-%d" % port)
         except OSError:
-            os.close(fd)
+            name.close()
             return False
-        reserved[port] = fd
+        reserved[port] = name
     return True
 
 
