@@ -340,6 +340,19 @@ static void test_and_are_when_disks_fail(void **state)
     run_seeds(&(struct scenario){"failing disks", set_up_faults, verify, SEC(600)}, SEEDS / 2);
 }
 
+/* 2177: a copy from the leader took r->durable back, and the place of an entry was looked up where it is no more: a
+ * checkpoint trimmed the entry away. */
+static void test_what_was_found_once_is_mended(void **state)
+{
+    static const uint64_t seeds[] = {2177};
+    const struct scenario sc = {"failing disks", set_up_faults, verify, SEC(600)};
+    struct world w;
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        run_once(&sc, seeds[i], &w);
+        if (w.failure[0]) fail_msg("seed %llu: %s", (unsigned long long)seeds[i], w.failure);
+    }
+}
+
 /* --- the checker -------------------------------------------------------------------------------------------------- */
 
 static struct history told;
@@ -452,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_what_did_not_commit_is_found),
         cmocka_unit_test(test_transactions_are_strictly_serialisable),
         cmocka_unit_test(test_and_are_when_disks_fail),
+        cmocka_unit_test(test_what_was_found_once_is_mended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
