@@ -261,7 +261,9 @@ static void something_happens(void *arg)
         case 4:
             for (unsigned i = 0; rng_below(&sw->rng, 3) == 0 && i < TXN_REPLICAS; i++) crash_one(sw, i);
             break;
-        case 5:
+        case 5: /* the power of all: what was told and lay in memory alone is gone */
+            for (unsigned i = 0; i < TXN_REPLICAS; i++) crash_one(sw, i);
+            break;
         case 6: crash_one(sw, (unsigned)rng_below(&sw->rng, TXN_REPLICAS)); break;
         default: heal_all(sw);
         }

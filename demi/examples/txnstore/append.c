@@ -136,7 +136,8 @@ void txn_append_acked(struct txn_replica *r, const struct txn_message *m)
         count(r);
         return;
     }
-    f->next = most(index, f->match + 1);
+    if (index <= f->match) return; /* an old word, or it has lost its disk: heartbeats go on, and nothing faster */
+    f->next = index;
     if (f->next <= r->log.base) send_piece(r, m->from, r->applied, txn_entries_term(&r->log, r->applied), 0);
     else send_entries(r, m->from);
 }
