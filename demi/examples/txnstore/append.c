@@ -136,10 +136,10 @@ void txn_append_acked(struct txn_replica *r, const struct txn_message *m)
         count(r);
         return;
     }
-    if (index <= f->match) return; /* an old word, or it has lost its disk: heartbeats go on, and nothing faster */
-    f->next = index;
+    f->next = most(index, f->match + 1);
     if (f->next <= r->log.base) send_piece(r, m->from, r->applied, txn_entries_term(&r->log, r->applied), 0);
-    else send_entries(r, m->from);
+    else if (index > f->match) send_entries(r, m->from);
+    /* else it has been started again, or has lost its disk, and might say so at once again: by the next heartbeat */
 }
 
 void txn_append_copy_asked(struct txn_replica *r, const struct txn_message *m)

@@ -159,7 +159,7 @@ bool txn_keep_take(struct txn_replica *r, const demi_qresult_t *qr)
     for (; r->durable < r->pushed; r->durable++) {
         struct txn_slot *s = txn_entries_at(&r->log, r->durable + 1);
         if (s->push > r->disk.durable) break;
-        /* Known already where a copy from the leader has taken r->durable back: the disk keeps the last offsets only. */
+        /* Known already where a copy from the leader took r->durable back: the disk keeps the last offsets only. */
         if (!s->offset) s->offset = r->disk.offsets[s->push % TXN_PUSHES_MAX];
     }
     checkpoint_durable(r);
