@@ -9,6 +9,7 @@
 #define DEMI_EXT_H
 
 #include "demi/types.h"
+#include "demi/version.h"
 #include <stdbool.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -20,12 +21,6 @@ struct timespec; /* strict C99 leaves it out of time.h */
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
-
-#define DEMI_VERSION_MAJOR 1
-#define DEMI_VERSION_MINOR 0
-#define DEMI_VERSION_PATCH 0
-/* "1.0.0": of the library that runs, which may be newer than the headers. */
-const char *demi_version(void);
 
 /* --- start and end -------------------------------------------------------------------------------------------- */
 

@@ -194,14 +194,6 @@ int demi_set_option(const char *name, const char *value)
     return -runtime_set_option(rt, name, value);
 }
 
-#define STRING_(x) #x
-#define STRING(x)  STRING_(x)
-
-const char *demi_version(void)
-{
-    return STRING(DEMI_VERSION_MAJOR) "." STRING(DEMI_VERSION_MINOR) "." STRING(DEMI_VERSION_PATCH);
-}
-
 const char *demi_libos_name(void)
 {
     struct runtime *rt = runtime_current();

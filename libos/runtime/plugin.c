@@ -53,11 +53,12 @@ static const char *package_of(const char *name)
 #endif
 }
 
-/* dlopen() of a file that is there; its failure is the answer then, and no further folder is looked in. */
+/* dlopen() of a file that is there; its failure is the answer then, and no further folder is looked in. handle NULL:
+ * whether it is there. */
 static bool try_path(const char *path, void **handle)
 {
     if (access(path, F_OK)) return false;
-    *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (handle) *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     return true;
 }
 
@@ -114,9 +115,12 @@ static bool try_everywhere(const char *name, void **handle)
     if (dladdr(&packages, &info) && info.dli_fname && try_beside(info.dli_fname, name, handle)) return true;
     if (try_dir(DEMI_PLUGIN_DIR, strlen(DEMI_PLUGIN_DIR), name, handle)) return true;
     snprintf(file, sizeof file, "libdemikernel-%s.so", name);
-    *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    return *handle;
+    void *found = dlopen(file, RTLD_NOW | RTLD_LOCAL); /* only the linker itself knows where it looks */
+    if (handle) *handle = found;
+    return found;
 }
+
+bool plugin_is_there(const char *name) { return try_everywhere(name, NULL); }
 
 int plugin_find(const char *name, const char *symbol, void **entry, char *why, size_t why_size)
 {

@@ -236,7 +236,7 @@ static void test_counters_have_names_and_count(void **state)
     assert_true(c.names > 0);
     assert_int_equal(c.unnamed, 0);
     assert_int_equal(c.turns_seen, 1);
-    assert_string_equal(demi_version(), "1.0.0");
+    assert_string_equal(demi_version(), "1.1.0");
     pair_close(&p);
 }
 

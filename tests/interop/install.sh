@@ -35,7 +35,7 @@ ok 'make install' install_it install
 all_there() {
     local file
     for file in lib/libdemikernel.so lib/libdemikernel.so.1 lib/libdemikernel.a lib/pkgconfig/demikernel.pc \
-        include/demi/{cc,types,libos,sga,wait,ext}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7 \
+        include/demi/{cc,types,libos,sga,wait,version,ext,tls}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7 \
         share/man/man5/demikernel.conf.5 share/man/man5/demikernel-log.5 share/man/man1/demi-log.1 bin/demi-log share/man/man1/demikv-{server,check-rdb,check-aof}.1; do
         [ -e "$root/$file" ] || { echo "missing: $file"; return 1; }
     done
@@ -60,7 +60,7 @@ export PKG_CONFIG_PATH=$root/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$work/root
 cflags=$(pkg-config --cflags demikernel)
 libs=$(pkg-config --libs demikernel)
 static_libs=$(pkg-config --static --libs-only-l demikernel | sed 's/-ldemikernel//')
-ok 'pkg-config knows the version' pkg-config --exact-version=1.0.0 demikernel
+ok 'pkg-config knows the version' pkg-config --exact-version=1.1.0 demikernel
 
 only_demi() { # library, nm's options
     local strangers
