@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "server/affinity.h"
+#include "server/check_conf/check_conf.h"
 #include "server/conf/conf.h"
 #include "server/conf_apply.h"
 #include "server/observe/log.h"
@@ -109,6 +110,7 @@ static bool is_tool(const char *argv0, int (**run)(int argc, char **argv))
     const char *slash = strrchr(argv0, '/'), *name = slash ? slash + 1 : argv0;
     if (!strcmp(name, "demikv-check-rdb") || !strcmp(name, "redis-check-rdb")) *run = check_rdb_main;
     else if (!strcmp(name, "demikv-check-aof") || !strcmp(name, "redis-check-aof")) *run = check_aof_main;
+    else if (!strcmp(name, "demikv-check-conf")) *run = check_conf_main;
     else return false;
     return true;
 }

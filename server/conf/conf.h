@@ -66,6 +66,9 @@ int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *r
 int conf_load_text(struct config *cfg, struct bytes text, bool may_include, conf_rename_fn *rename,
                    struct conf_failure *f);
 
+/* The words of a command line from argv[first] on, as lines of a file; *from_stdin: one of them was "-". */
+void conf_arguments_text(int argc, char *const *argv, int first, struct conf_text *out, bool *from_stdin);
+
 /* --- while it runs ------------------------------------------------------------------------- */
 
 /* CONFIG SET: count names, each followed by its value. All of them or none; now stays as it is either way. 0: *next is

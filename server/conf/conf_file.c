@@ -244,7 +244,7 @@ static bool has_value_inside(const char *option)
 /* Words to lines. An option takes all words up to the next that begins with "--", and at least one,
  * so that values may begin with dashes; only --save may go without, which old scripts rely on: it
  * means --save "". */
-static void arguments_to_text(int argc, char *const *argv, int first, struct conf_text *out, bool *from_stdin)
+void conf_arguments_text(int argc, char *const *argv, int first, struct conf_text *out, bool *from_stdin)
 {
     bool complete = true;
     for (int i = first; i < argc; i++) {
@@ -308,7 +308,7 @@ int conf_load(struct config *cfg, int argc, char *const *argv, conf_rename_fn *r
         cfg->file = absolute_path(argv[1]);
         rc = files_read(&r, cfg->file, &text);
     }
-    arguments_to_text(argc, argv, has_file ? 2 : 1, &options, &from_stdin);
+    conf_arguments_text(argc, argv, has_file ? 2 : 1, &options, &from_stdin);
     if (rc == 0 && from_stdin) {
         rc = fd_read(STDIN_FILENO, &text);
         if (rc < 0) rc = fail_open(&r, "-", -rc);

@@ -36,10 +36,10 @@ all_there() {
     local file
     for file in lib/libdemikernel.so lib/libdemikernel.so.1 lib/libdemikernel.a lib/pkgconfig/demikernel.pc \
         include/demi/{cc,types,libos,sga,wait,version,ext,tls}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7 \
-        share/man/man5/demikernel.conf.5 share/man/man5/demikernel-log.5 share/man/man1/demi-log.1 bin/demi-log share/man/man1/demikv-{server,check-rdb,check-aof}.1; do
+        share/man/man5/demikernel.conf.5 share/man/man5/demikernel-log.5 share/man/man1/demi-log.1 bin/demi-log share/man/man1/demikv-{server,check-rdb,check-aof,check-conf}.1; do
         [ -e "$root/$file" ] || { echo "missing: $file"; return 1; }
     done
-    [ ! -e "$build/demikv-server" ] || [ -x "$root/bin/demikv-server" -a -x "$root/bin/demikv-check-rdb" -a -x "$root/bin/demikv-check-aof" ]
+    [ ! -e "$build/demikv-server" ] || [ -x "$root/bin/demikv-server" -a -x "$root/bin/demikv-check-rdb" -a -x "$root/bin/demikv-check-aof" -a -x "$root/bin/demikv-check-conf" ]
 }
 ok 'everything is in its place' all_there
 every_call_has_a_page() { # by its own name, and the page that it leads to names it

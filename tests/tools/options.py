@@ -49,4 +49,8 @@ wrong = sorted(p for p in exact if p in names and p not in idle)
 tap.ok(not wrong, "what is named has none", wrong)
 strange = sorted(p for p in patterns if not any(fnmatch.fnmatchcase(name, p) for name in names) and p != "yes")
 tap.ok(not strange, "what is named is there", strange)
+# demikv-check-conf says the same.
+notes = read("server/check_conf/notes.c")
+said = set(re.findall(r'\{"([\w*-]+)", NULL, VERDICT_NO_EFFECT', notes))
+tap.ok(said == {p for p in patterns if p != "yes"}, "demikv-check-conf knows them", sorted(said ^ set(patterns)))
 tap.done()
