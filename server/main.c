@@ -189,7 +189,7 @@ static void raise_fd_limit(struct server *srv, struct config *cfg)
 static bool shows_logo(const struct config *cfg)
 {
     bool to_terminal = !cfg->syslog_enabled && !(cfg->logfile && *cfg->logfile) && isatty(STDOUT_FILENO);
-    return to_terminal || cfg->always_show_logo;
+    return cfg->log_format == LOG_FORMAT_LEGACY && (to_terminal || cfg->always_show_logo);
 }
 
 static void banner(struct server *srv, int argc)

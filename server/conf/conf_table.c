@@ -61,6 +61,18 @@ static const struct conf_word loglevel_words[] = {
     {"debug", LOGLEVEL_DEBUG},     {"verbose", LOGLEVEL_VERBOSE}, {"notice", LOGLEVEL_NOTICE},
     {"warning", LOGLEVEL_WARNING}, {"nothing", LOGLEVEL_NOTHING}, {NULL, 0},
 };
+static const struct conf_word log_format_words[] = {
+    {"legacy", LOG_FORMAT_LEGACY},
+    {"logfmt", LOG_FORMAT_LOGFMT},
+    {"json", LOG_FORMAT_JSON},
+    {NULL, 0},
+};
+static const struct conf_word log_timestamp_words[] = {
+    {"legacy", LOG_TIMESTAMP_LEGACY},
+    {"iso8601", LOG_TIMESTAMP_ISO8601},
+    {"milliseconds", LOG_TIMESTAMP_MILLISECONDS},
+    {NULL, 0},
+};
 static const struct conf_word libos_files_words[] = {
     {"auto", LIBOS_FILES_AUTO},
     {"threads", LIBOS_FILES_THREADS},
@@ -243,6 +255,8 @@ const struct conf_option conf_options[] = {
     ENUM("repl-diskless-load", NULL, CONF_DENY_LOADING, repl_diskless_load, repl_diskless_load_words,
          DISKLESS_LOAD_DISABLED, NULL),
     ENUM("loglevel", NULL, 0, loglevel, loglevel_words, LOGLEVEL_NOTICE, NULL),
+    ENUM("log-format", NULL, 0, log_format, log_format_words, LOG_FORMAT_LEGACY, NULL),
+    ENUM("log-timestamp-format", NULL, 0, log_timestamp_format, log_timestamp_words, LOG_TIMESTAMP_LEGACY, NULL),
     ENUM("maxmemory-policy", NULL, 0, maxmemory_policy, maxmemory_policy_words, MAXMEMORY_NOEVICTION, NULL),
     ENUM("appendfsync", NULL, 0, appendfsync, aof_fsync_words, APPENDFSYNC_EVERYSEC, NULL),
     ENUM("oom-score-adj", NULL, 0, oom_score_adj, oom_score_adj_words, OOM_SCORE_ADJ_NO, NULL),

@@ -52,6 +52,18 @@ enum loglevel {
     LOGLEVEL_NOTHING,
 };
 
+enum log_format {
+    LOG_FORMAT_LEGACY,
+    LOG_FORMAT_LOGFMT,
+    LOG_FORMAT_JSON,
+};
+
+enum log_timestamp {
+    LOG_TIMESTAMP_LEGACY,
+    LOG_TIMESTAMP_ISO8601,
+    LOG_TIMESTAMP_MILLISECONDS,
+};
+
 enum libos_files {
     LIBOS_FILES_AUTO,
     LIBOS_FILES_THREADS,
@@ -192,6 +204,8 @@ struct config {
     enum supervised_mode supervised;
     enum syslog_facility syslog_facility;
     enum loglevel loglevel;
+    enum log_format log_format;
+    enum log_timestamp log_timestamp_format;
     enum oom_score_adj oom_score_adj;
     enum protected_action enable_protected_configs;
     enum protected_action enable_debug_command;

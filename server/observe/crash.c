@@ -172,6 +172,7 @@ static void report_begin(int sig)
     }
     crash.until_ns = clock_mono_ns() + REPORT_SECONDS * NSEC_PER_SEC;
     report_open(&crash.out, crash.srv->config->logfile);
+    report_as(&crash.out, crash.srv->config->log_format, crash.srv->config->log_timestamp_format, crash.srv->upstream);
     report_text(&crash.out, "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ===\n");
 }
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * vsnprintf() is not on the list of what a handler may call, but glibc's takes no lock and no memory for what is
- * printed here (integers, strings, pointers). localtime_r() takes a lock, so the date is made of the seconds by hand.
+ * printed here (integers, strings, pointers). localtime_r() takes a lock, so the date is made by hand (log_line.c).
  */
 #include "server/observe/report.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,10 +27,24 @@ void report_open(struct report *r, const char *file)
 {
     bool named = file && *file;
     r->fd = named ? open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644) : STDOUT_FILENO;
-    r->used = 0;
+    r->used = r->line_used = 0;
 }
 
-void report_flush(struct report *r)
+static int64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void report_as(struct report *r, enum log_format format, enum log_timestamp timestamp, bool is_replica)
+{
+    r->format = format;
+    r->timestamp = timestamp;
+    r->is_replica = is_replica;
+}
+
+static void write_out(struct report *r)
 {
     for (size_t at = 0; r->fd >= 0 && at < r->used;) {
         ssize_t k = write(r->fd, r->text + at, r->used - at);
@@ -39,6 +52,40 @@ void report_flush(struct report *r)
         at += (size_t)k;
     }
     r->used = 0;
+}
+
+static void take_bytes(struct report *r, const char *p, size_t n)
+{
+    while (n) {
+        size_t room = sizeof r->text - r->used, k = n < room ? n : room;
+        memcpy(r->text + r->used, p, k);
+        r->used += k;
+        p += k;
+        n -= k;
+        if (r->used == sizeof r->text) write_out(r);
+    }
+}
+
+/* What has come of a line goes out as one; empty ones are for people. */
+static void end_line(struct report *r)
+{
+    if (!r->line_used) return;
+    struct log_line l = {.format = r->format,
+                         .timestamp = r->timestamp,
+                         .level = LOG_WARNING_LEVEL,
+                         .pid = r->pid,
+                         .is_replica = r->is_replica,
+                         .wall_us = wall_us(),
+                         .utc_offset_s = r->utc_offset_s,
+                         .text = bytes_of(r->line, r->line_used)};
+    r->line_used = 0;
+    take_bytes(r, r->made, log_line_write(r->made, &l));
+}
+
+void report_flush(struct report *r)
+{
+    end_line(r);
+    write_out(r);
 }
 
 void report_close(struct report *r)
@@ -50,13 +97,14 @@ void report_close(struct report *r)
 
 void report_bytes(struct report *r, const char *p, size_t n)
 {
-    while (n) {
-        size_t room = sizeof r->text - r->used, k = n < room ? n : room;
-        memcpy(r->text + r->used, p, k);
-        r->used += k;
-        p += k;
-        n -= k;
-        if (r->used == sizeof r->text) report_flush(r);
+    if (r->format == LOG_FORMAT_LEGACY) {
+        take_bytes(r, p, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool ends = p[i] == '\n';
+        if (!ends) r->line[r->line_used++] = p[i];
+        if (ends || r->line_used == sizeof r->line) end_line(r);
     }
 }
 
@@ -75,33 +123,13 @@ void report_text(struct report *r, const char *format, ...)
     va_end(ap);
 }
 
-struct date {
-    int year, month, day; /* month 0 to 11 */
-};
-
-/* Of the days since 1970-01-01, in the Gregorian calendar: years that begin in March have their leap day last. */
-static struct date date_of(int64_t days)
-{
-    days += 719468; /* since 0000-03-01 */
-    int64_t era = days / 146097, in_era = days % 146097;
-    int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-    int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * in_year + 2) / 153; /* 0: March */
-    struct date d = {.day = (int)(in_year - (153 * month + 2) / 5 + 1), .month = (int)((month + 2) % 12)};
-    d.year = (int)(year + era * 400) + (d.month < 2);
-    return d;
-}
-
 void report_line(struct report *r, const char *format, ...)
 {
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t s = (int64_t)now.tv_sec + r->utc_offset_s, in_day = s % 86400;
-    struct date d = date_of(s / 86400);
-    report_text(r, "%d:M %02d %s %d %02d:%02d:%02d.%03d # ", r->pid, d.day, months[d.month], d.year,
-                (int)(in_day / 3600), (int)(in_day / 60 % 60), (int)(in_day % 60), (int)(now.tv_nsec / 1000000));
+    if (r->format == LOG_FORMAT_LEGACY) {
+        char when[LOG_TIMESTAMP_SIZE];
+        log_timestamp_write(when, r->timestamp, wall_us(), r->utc_offset_s);
+        report_text(r, "%d:M %s # ", r->pid, when);
+    }
     va_list ap;
     va_start(ap, format);
     print(r, format, ap);

@@ -8,18 +8,28 @@
 
 #include <stddef.h>
 
+#include "server/observe/log_line.h"
+
 struct report {
     int fd;
     int pid;
     long utc_offset_s; /* of local time */
     size_t used;
     char text[4096];
+    /* log-format: text is made into lines of that form, as it comes */
+    enum log_format format;
+    enum log_timestamp timestamp;
+    bool is_replica;
+    size_t line_used;
+    char line[LOG_LINE_MAX], made[LOG_LINE_SIZE];
 };
 
 /* In ordinary times: keeps the pid and the offset of local time. */
 void report_prepare(struct report *r);
 /* The log file, or standard output when `file` is NULL or "". */
 void report_open(struct report *r, const char *file);
+/* Behind it or before it: in which form; legacy until somebody says otherwise. */
+void report_as(struct report *r, enum log_format format, enum log_timestamp timestamp, bool is_replica);
 void report_close(struct report *r);
 void report_flush(struct report *r);
 

@@ -76,6 +76,8 @@ void watchdog_alarm(void *context)
         parts.srv = watchdog.srv;
         parts.context = context;
         report_open(&watchdog.out, watchdog.srv->config->logfile);
+        report_as(&watchdog.out, watchdog.srv->config->log_format, watchdog.srv->config->log_timestamp_format,
+                  watchdog.srv->upstream);
         report_line(&watchdog.out, "\n--- WATCHDOG TIMER EXPIRED ---");
         crash_stack(&parts);
         report_line(&watchdog.out, "--------\n");

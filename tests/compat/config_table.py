@@ -18,7 +18,7 @@ VALUES = """|0|1|-1|2|5|10|100|101|127|256|1000|65535|65536|2147483647|214748364
 |a b|normal 0 0 0|normal 1mb 1kb|slave 1mb 1kb 60|always|everysec|allkeys-lru|C|/tmp|0.5|60 100|60 100 5|-5|clients|dir/x|mb|0kb|-1kb"""
 # Of the process, or of the machine: what they do is not to be tried on both servers at once.
 LEFT_ALONE = {"dir", "port", "unixsocket", "bind", "logfile", "pidfile", "maxclients", "requirepass", "syslog-facility", "maxmemory"}
-OURS_ONLY = ("aof-device", "libos", "metrics-", "shm-path", "rdma-", "rdb-version", "repl-refuse-void", "repl-sync-write-hold", "snapshot-memory-limit") # how names begin
+OURS_ONLY = ("aof-device", "libos", "log-format", "log-timestamp-format", "metrics-", "shm-path", "rdma-", "rdb-version", "repl-refuse-void", "repl-sync-write-hold", "snapshot-memory-limit") # how names begin
 MISSING = {"maxmemory-clients"}
 TOO_LARGE = {"cluster-link-sendbuf-limit", "maxmemory-clients"} # at 2^63 bytes and more ours end; there the second becomes a percentage
 NEW = {"locale-collate", "cluster-announce-human-nodename", "set-max-listpack-entries", "set-max-listpack-value"}
