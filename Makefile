@@ -30,6 +30,7 @@ say =
 endif
 
 CC      ?= cc
+CXX     ?= c++
 AR      ?= ar
 WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
            -Wwrite-strings -Wundef -Wvla -Wno-unused-parameter -Wno-address-of-packed-member
@@ -93,6 +94,8 @@ LIB_C       := $(filter-out %_test.c,$(ALL_LIB_C))
 LIB_S       := $(sort $(shell find alloc tcp libos demi -name '*.S' 2>/dev/null))
 SRV_C       := $(filter-out %_test.c server/main.c,$(ALL_SRV_C))
 EXAMPLE_C   := $(sort $(wildcard demi/examples/*.c))
+# Not in the build of a sanitizer, whose C compiler may be another family: tests/interop/cpp.py has one of its own.
+EXAMPLE_CPP := $(if $(findstring fsanitize,$(OPT)),,$(sort $(wildcard demi/examples/*.cpp)))
 TOOL_C      := $(sort $(wildcard tools/*/*.c))
 BENCH_C     := $(filter-out $(NO_URING_C),$(sort $(wildcard tests/bench/*.c)))
 FUZZ_C      := $(sort $(wildcard tests/fuzz/*_fuzz.c))
@@ -108,7 +111,7 @@ SONAME  := libdemikernel.so.1
 SRV_A   := $(B)/obj/libserver.a
 SERVER  := $(B)/demikv-server
 CHECKS  := $(B)/demikv-check-rdb $(B)/demikv-check-aof $(B)/demikv-check-conf
-EXAMPLES := $(patsubst demi/examples/%.c,$(B)/examples/%,$(EXAMPLE_C))
+EXAMPLES := $(patsubst demi/examples/%.c,$(B)/examples/%,$(EXAMPLE_C)) $(patsubst demi/examples/%.cpp,$(B)/examples/%,$(EXAMPLE_CPP))
 TOOLS    := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_C))
 TESTS    := $(patsubst %.c,$(B)/tests/%,$(TEST_C))
 LIB_TESTS := $(filter-out $(B)/tests/server/% $(B)/tests/tests/sim/%,$(TESTS))
@@ -272,6 +275,12 @@ $(B)/examples/%: demi/examples/%.c $(LIB_A)
 	$(call say,EX,$@)
 	$(Q)$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -O2 -g -I. \
 	    $(if $(findstring fsanitize,$(OPT)),$(filter -fsanitize%,$(OPT))) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(LIB_A) $(LIB_LDLIBS)
+
+$(B)/examples/%: demi/examples/%.cpp $(LIB_A)
+	@mkdir -p $(@D)
+	$(call say,EX,$@)
+	$(Q)$(CXX) -std=c++20 -Wall -Wextra -Werror -O2 -g -I. -MMD -MP -MF $@.d -o $@ $< \
+	    $(LIB_A) $(LIB_LDLIBS)
 
 $(B)/tools/%: $(B)/obj/tools/%.c.o $(LIB_ALL)
 	@mkdir -p $(@D)

@@ -35,7 +35,7 @@ ok 'make install' install_it install
 all_there() {
     local file
     for file in lib/libdemikernel.so lib/libdemikernel.so.1 lib/libdemikernel.a lib/pkgconfig/demikernel.pc \
-        include/demi/{cc,types,libos,sga,wait,version,ext,tls}.h share/man/man3/demi_wait.3 share/man/man7/demikernel.7 \
+        include/demi/{cc,types,libos,sga,wait,version,ext,tls}.h include/demi/demi.hpp share/man/man3/demi_wait.3 share/man/man7/demikernel.7 \
         share/man/man5/demikernel.conf.5 share/man/man5/demikernel-log.5 share/man/man1/demi-log.1 bin/demi-log share/man/man1/demikv-{server,check-rdb,check-aof,check-conf}.1; do
         [ -e "$root/$file" ] || { echo "missing: $file"; return 1; }
     done
@@ -204,6 +204,7 @@ ok 'and is linked with what was installed' sh -c "ldd_out=\$(LD_LIBRARY_PATH=$ro
 ok 'it builds with the static library' $cc $strict $cflags upstream.c -o upstream-static "$root/lib/libdemikernel.a" $static_libs
 example() { $cc -std=c99 -D_POSIX_C_SOURCE=199309L -Wall -Wextra -Werror -O3 -I. $cflags "demi/examples/$1.c" -o "$1" $libs; }
 for name in tcp-ping-pong tcp-echo udp-echo queue-tasks; do ok "the example $name builds" example $name; done
+ok 'the example cpp-echo builds' ${CXX:-c++} -std=c++20 -Wall -Wextra -Werror -O1 $cflags "$tree/demi/examples/cpp-echo.cpp" -o cpp-echo $libs
 
 # Both ends on a port of this machine; the client is tried until the server listens.
 export LD_LIBRARY_PATH=$root/lib
@@ -234,11 +235,14 @@ ok "a program in Demikernel's style runs" talk ./upstream '' ends
 ok 'and with the static library' talk ./upstream-static '' ends
 ok 'the example tcp-ping-pong runs' talk ./tcp-ping-pong '64 500' ends
 ok 'the example tcp-echo runs' talk ./tcp-echo '1000 500' endless
+ok 'the example cpp-echo runs' talk ./cpp-echo '1000 500' endless
 ok 'the example udp-echo runs' talk ./udp-echo '100 200' endless
 ok 'the example queue-tasks runs' ./queue-tasks 50
 
 # The programs of demi/README.md, the echo server and the client, are whole.
 awk '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on { print > ("readme" n ".c") }' "$tree/demi/README.md"
+awk '/^```cpp$/ { on = 1; next } /^```$/ { on = 0 } on { print > "readme.cpp" }' "$tree/demi/README.md"
+ok "demi/README.md's program builds: readme.cpp" ${CXX:-c++} -std=c++20 -Wall -Wextra -Werror -O1 $cflags readme.cpp -o readme $libs
 for program in readme1 readme2; do
     ok "demi/README.md's program builds: $program" $cc -std=gnu11 -Wall -Wextra -Werror -O2 $cflags $program.c -o $program $libs
 done
