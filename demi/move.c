@@ -36,6 +36,7 @@ int demi_attach(const struct demi_detached *d)
 int demi_flush(void)
 {
     HERE(rt);
+    rt->now_is_old = true;
     if (runtime_flush_is_due(rt)) runtime_flush(rt);
     return 0;
 }

@@ -9,6 +9,7 @@
 /* What was pushed leaves before anything else is done, the look at the clock for the deadline included. */
 static int deadline_of(struct runtime *rt, const struct timespec *timeout, uint64_t *out)
 {
+    rt->now_is_old = true;
     if (runtime_flush_is_due(rt)) runtime_flush(rt);
     return wait_deadline(rt, timeout, out);
 }

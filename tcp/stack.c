@@ -227,6 +227,8 @@ void stack_advance(struct net_stack *s, nsec now)
     loop_run(s);
 }
 
+void stack_set_now(struct net_stack *s, nsec now) { s->now = now; }
+
 nsec stack_deadline(const struct net_stack *s) { return loop_is_empty(s) ? wheel_next(&s->wheel) : s->now; }
 
 void stack_flush(struct net_stack *s, nsec now)

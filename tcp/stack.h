@@ -115,6 +115,9 @@ void stack_free(struct net_stack *s);
 void stack_input(struct net_stack *s, const struct frame *f, unsigned n, nsec now);
 /* Timers that are due. */
 void stack_advance(struct net_stack *s, nsec now);
+/* Before a call of the program's that begins to wait for something (a connect, a close with linger, keep-alive): it
+ * counts from now, and the last turn may be long ago. */
+void stack_set_now(struct net_stack *s, nsec now);
 /* When to call stack_advance() next; NSEC_NEVER. Never earlier than what was asked of it, up to a wheel's tick late. */
 nsec stack_deadline(const struct net_stack *s);
 

@@ -189,7 +189,7 @@ void inet_flush(struct libos *l)
     struct inet *in = (struct inet *)l;
     in->stuck = false;
     for (unsigned i = 0; i < ROUNDS_MAX; i++) {
-        if (stack_wants_flush(in->stack)) stack_flush(in->stack, l->rt->now);
+        if (stack_wants_flush(in->stack)) stack_flush(in->stack, runtime_now(l->rt));
         if (!send_frames(in)) {
             in->stuck = true;
             in->tx_stuck++;

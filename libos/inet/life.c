@@ -230,7 +230,7 @@ static void again(struct life *l)
     struct runtime *rt = l->inet->base.rt;
     bool told = l->watched && !l->inet->dev->asked;
     nsec after = *l->why ? RETRY_NS : told ? NSEC_NEVER : l->inet->base.must_poll ? LOOK_POLLED_NS : LOOK_ASLEEP_NS;
-    if (after != NSEC_NEVER) wheel_start(&rt->wheel, &l->timer, rt->now + after, looked_by_timer);
+    if (after != NSEC_NEVER) wheel_start(&rt->wheel, &l->timer, runtime_later(rt, after), looked_by_timer);
 }
 
 static void on_news(struct fd_watch *w, uint32_t events)

@@ -135,7 +135,7 @@ static void rest(struct inet_sock *s)
     list_remove(&s->setup->hungry);
     list_push_back(&in->hungry, &s->setup->hungry);
     if (!timer_runs(&in->retry))
-        wheel_start(&s->q.rt->wheel, &in->retry, s->q.rt->now + ACCEPT_RETRY_NS, inet_sock_retry_accepts);
+        wheel_start(&s->q.rt->wheel, &in->retry, runtime_later(s->q.rt, ACCEPT_RETRY_NS), inet_sock_retry_accepts);
 }
 
 static void complete_accept(struct inet_sock *s, struct inet_sock *c)
@@ -224,6 +224,7 @@ static int open_conn(struct inet_sock *s, struct ip_port local, const struct ip_
     struct inet *in = s->inet;
     bool choose = local.port == 0 && in->own_ports;
     int err = -EADDRINUSE;
+    stack_set_now(in->stack, runtime_clock(in->base.rt));
     for (unsigned i = 0; err == -EADDRINUSE && i < (choose ? CONNECT_TRIES : 1); i++) {
         err = choose ? inet_sock_choose_port(s, &local.addr, peer, &local.port) : 0;
         if (!err) err = conn_connect(in->stack, &local, peer, s->setup ? &s->setup->opts : &in->defaults, s, &s->conn);

@@ -152,7 +152,9 @@ static void close_stream(struct inet_sock *s)
         inet_port_give(s, s->setup->local.port);
         break;
     case SOCK_CONNECTING: conn_abort(s->conn); break;
-    case SOCK_CONNECTED: /* bytes we have taken over and nobody has popped count as those that the stack still has */
+    case SOCK_CONNECTED:
+        stack_set_now(s->inet->stack, runtime_clock(s->q.rt));
+        /* bytes we have taken over and nobody has popped count as those that the stack still has */
         if (s->rest && !(s->st.flags & STREAM_READ_SHUT)) conn_abort(s->conn);
         else conn_close(s->conn, linger_ns(s));
         break;

@@ -34,6 +34,7 @@ static int set_opts(struct inet_sock *s, const struct conn_opts *o)
 {
     if (s->state == SOCK_ENDED) return -EINVAL;
     if (has_conn(s)) {
+        stack_set_now(s->inet->stack, runtime_clock(s->q.rt)); /* keep-alive counts from here */
         int err = conn_set_opts(s->conn, o);
         if (!err) runtime_need_flush(s->q.rt);
         return err;

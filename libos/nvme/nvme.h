@@ -35,6 +35,7 @@
 #define NVME_RESETS        3u /* in a row, without a request that succeeds between them */
 #define NVME_TIMEOUT_NS    ((uint64_t)10000000000)
 #define NVME_LOOK_NS       ((uint64_t)1000000000)  /* between two looks at a live controller's status */
+#define NVME_AWAY_NS       (2 * NVME_LOOK_NS)      /* between two turns: longer is the program's doing */
 #define NVME_STEP_NS       ((uint64_t)100000)      /* the same where it is waited for */
 #define NVME_SHUTDOWN_NS   ((uint64_t)5000000000)  /* where it does not say how long that takes, */
 #define NVME_SHUTDOWN_MOST ((uint64_t)20000000000) /* and whatever it says */

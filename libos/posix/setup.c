@@ -66,7 +66,7 @@ static void retry_accept(struct timer *t)
 static void rest(struct posix_sock *s)
 {
     s->posix->accept_backoff++;
-    wheel_start(&s->q.rt->wheel, &s->timer, s->q.rt->now + ACCEPT_RETRY_NS, retry_accept);
+    wheel_start(&s->q.rt->wheel, &s->timer, runtime_later(s->q.rt, ACCEPT_RETRY_NS), retry_accept);
 }
 
 /* One connection for one operation. 0, or -errno of accept4 or of what follows. */

@@ -194,7 +194,7 @@ static void on_timer(struct timer *t);
 static void start(struct rdma_conn *c, uint64_t ns)
 {
     struct runtime *rt = c->r->base.rt;
-    wheel_start(&rt->wheel, &c->timer, runtime_now(rt) + ns, on_timer);
+    wheel_start(&rt->wheel, &c->timer, runtime_later(rt, ns), on_timer);
 }
 
 void rdma_conn_start_keepalive(struct rdma_conn *c)

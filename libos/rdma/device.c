@@ -175,7 +175,7 @@ static void on_look(struct timer *t)
 {
     struct rdma *r = container_of(t, struct rdma, look);
     look(r);
-    wheel_start(&r->base.rt->wheel, &r->look, r->base.rt->now + LOOK_NS, on_look);
+    wheel_start(&r->base.rt->wheel, &r->look, runtime_later(r->base.rt, LOOK_NS), on_look);
 }
 
 static void on_news(struct fd_watch *w, uint32_t events) { look(container_of(w, struct rdma, news)); }
@@ -193,7 +193,7 @@ static void watch_device(struct rdma *r)
     r->news = (struct fd_watch){.fn = on_news, .fd = ops->look && ops->news_fd ? ops->news_fd(r->dev) : -1};
     if (r->watch.fd >= 0 && !rt->time.idle) r->watched = !runtime_watch(rt, &r->watch, EPOLLIN | EPOLLET);
     if (r->news.fd >= 0 && !rt->time.idle) r->news_watched = !runtime_watch(rt, &r->news, EPOLLIN);
-    if (ops->look && !r->news_watched) wheel_start(&rt->wheel, &r->look, rt->now + LOOK_NS, on_look);
+    if (ops->look && !r->news_watched) wheel_start(&rt->wheel, &r->look, runtime_later(rt, LOOK_NS), on_look);
     r->base.must_poll = !r->watched && !rt->time.idle;
 }
 

@@ -171,7 +171,7 @@ static void rest(struct rdma_sock *s)
     list_remove(&s->hungry);
     list_push_back(&r->hungry, &s->hungry);
     if (!timer_runs(&r->retry))
-        wheel_start(&r->base.rt->wheel, &r->retry, r->base.rt->now + ACCEPT_RETRY_NS, rdma_setup_retry);
+        wheel_start(&r->base.rt->wheel, &r->retry, runtime_later(r->base.rt, ACCEPT_RETRY_NS), rdma_setup_retry);
 }
 
 static bool accept_one(struct rdma_sock *s)
@@ -293,7 +293,7 @@ void rdma_setup_requested(struct rdma_sock *s, const struct msgdev_completion *m
     c->state = CONN_OPENING;
     c->listener = s;
     s->pending++;
-    wheel_start(&r->base.rt->wheel, &c->timer, runtime_now(r->base.rt) + r->o.connect_ns, rdma_setup_late);
+    wheel_start(&r->base.rt->wheel, &c->timer, runtime_later(r->base.rt, r->o.connect_ns), rdma_setup_late);
 }
 
 void rdma_setup_unlisten(struct rdma_sock *s)
@@ -353,7 +353,7 @@ int rdma_sock_connect(struct queue *q, struct op *op, const struct sockaddr *add
     s->connecting = op;
     c->state = CONN_OPENING;
     if (err) rdma_setup_abandon(c, -err);
-    else wheel_start(&r->base.rt->wheel, &c->timer, runtime_now(r->base.rt) + r->o.connect_ns, rdma_setup_late);
+    else wheel_start(&r->base.rt->wheel, &c->timer, runtime_later(r->base.rt, r->o.connect_ns), rdma_setup_late);
     return 0;
 }
 

@@ -17,7 +17,7 @@ static void cut_oldest(struct rdma *r)
     struct list *l = list_first(&r->strangers.all);
     if (!l) return;
     struct valkey *v = list_entry(l, struct valkey, stranger);
-    if (runtime_now(r->base.rt) - v->since_ns < STRANGER_NS) return;
+    if (runtime_clock(r->base.rt) - v->since_ns < STRANGER_NS) return;
     list_remove(&v->stranger);
     r->strangers.cut++;
     log_notice(NULL, "rdma: %s: a client that nobody knows is cut off for another", r->dev->what);
@@ -39,7 +39,7 @@ void strangers_add(struct rdma_conn *c)
     struct valkey *v = c->v;
     v->conn = c;
     v->is_stranger = true;
-    v->since_ns = runtime_now(c->r->base.rt);
+    v->since_ns = runtime_clock(c->r->base.rt);
     c->r->strangers.bytes += v->w.size;
     list_push_back(&c->r->strangers.all, &v->stranger);
 }

@@ -107,6 +107,7 @@ static void drop_results(struct runtime *rt)
 
 void runtime_end(struct runtime *rt)
 {
+    rt->now_is_old = true;
     runtime_flush(rt);
     close_queues(rt);
     runtime_drain(rt);

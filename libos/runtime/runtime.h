@@ -64,8 +64,8 @@ struct runtime {
     struct list link; /* among the process's (demi/life.c) */
     struct op_table ops;
     struct queue_table queues;
-    uint64_t now;    /* as read at the start of this turn; while rings are watched: runtime_now() */
-    bool now_is_old; /* rings are watched, and the clock is looked at now and then only */
+    uint64_t now;    /* as it was read last, at the start of this turn at the latest: runtime_now(), runtime_clock() */
+    bool now_is_old; /* the program was on its way since, or rings are watched: who needs the time reads it */
     struct wheel wheel;
     struct tasks tasks;
     struct wakes wakes;
@@ -93,14 +93,26 @@ struct runtime {
 extern __thread struct runtime *runtime_self __attribute__((tls_model("initial-exec")));
 static inline struct runtime *runtime_current(void) { return runtime_self; }
 
-/* For a libOS's poll() that has found something: the moment it came in. */
+/* The clock, read now. */
+static inline uint64_t runtime_clock(struct runtime *rt)
+{
+    rt->now_is_old = false;
+    return rt->now = rt->time.now_ns(rt->time.arg);
+}
+
+/* For a libOS's poll() that has found something, the moment it came in; for its flush(), that of the turn or wait that
+ * calls it. */
 static inline uint64_t runtime_now(struct runtime *rt)
 {
-    if (rt->now_is_old) {
-        rt->now = rt->time.now_ns(rt->time.arg);
-        rt->now_is_old = false;
-    }
-    return rt->now;
+    return unlikely(rt->now_is_old) ? runtime_clock(rt) : rt->now;
+}
+
+/* The moment that is ns from now on. What a call of the program's begins to wait for counts from here and not from
+ * rt->now: the program may have worked for longer than that since. */
+static inline uint64_t runtime_later(struct runtime *rt, uint64_t ns)
+{
+    uint64_t at = runtime_clock(rt);
+    return ns > UINT64_MAX - 1 - at ? UINT64_MAX - 1 : at + ns;
 }
 
 /* Makes rt (or none) the thread's; returns the one that was. */

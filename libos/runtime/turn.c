@@ -46,12 +46,6 @@ static_assert(WATCH_FDS_EVERY % WATCH_LOOK_EVERY == 0, "a look at descriptors is
 #define PEEK_NS       500000
 #define COLLECT_EVERY 64 /* turns between two looks at what may go back to the system: it may be wanted again */
 
-static inline uint64_t read_clock(struct runtime *rt)
-{
-    rt->now_is_old = false;
-    return rt->now = rt->time.now_ns(rt->time.arg);
-}
-
 static unsigned dispatch(const struct epoll_event *ev, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -84,7 +78,7 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
     rt->turns++;
     rt->quick = 0;
     if (runtime_flush_is_due(rt)) runtime_flush(rt);
-    read_clock(rt);
+    runtime_now(rt); /* which the flush has asked for, or nobody since the last turn */
     uint64_t completed = rt->ops.completed;
     unsigned n = poll_devices(rt);
     /* neither busy rings nor busy tasks must hide descriptors */
@@ -96,6 +90,7 @@ unsigned runtime_turn(struct runtime *rt, bool peek)
     if (rt->need_flush || (rt->want_flush && rt->ops.completed == completed)) runtime_flush(rt);
     if (rt->turns % COLLECT_EVERY == 0) heap_collect();
     else heap_take_back();
+    rt->now_is_old = true;
     return n;
 }
 
@@ -154,9 +149,10 @@ static bool spin(struct runtime *rt, uint64_t start, uint64_t deadline)
         found = look(rt, round++);
         if (found) break;
         relax();
-    } while (read_clock(rt) < until && rt->now < deadline);
+    } while (runtime_clock(rt) < until && rt->now < deadline);
     rt->spin_ns += rt->now - start;
     if (found) {
+        rt->now_is_old = true;
         remember(rt, elsewhere, true);
         rt->spin_paid++;
     } else {
@@ -200,7 +196,7 @@ static void sleep_on_fds(struct runtime *rt, uint64_t start, uint64_t deadline)
         rt->sleeps += may_sleep;
     }
     atomic_store_explicit(&rt->wakes.sleeping, false, memory_order_relaxed);
-    rt->peeked_ns = read_clock(rt);
+    rt->peeked_ns = runtime_clock(rt);
     rt->sleep_ns += rt->now - began;
     remember(rt, elsewhere, n > 0 && rt->now - start <= pays_ns);
     dispatch(ev, n);
@@ -219,7 +215,7 @@ static void watch_rings(struct runtime *rt, uint64_t start, uint64_t deadline)
         if (round % WATCH_LOOK_EVERY) continue;
         if (round % WATCH_FDS_EVERY == 0 && peek_fds(rt)) break;
         relax();
-        if (read_clock(rt) >= until) break;
+        if (runtime_clock(rt) >= until) break;
     }
     rt->spin_ns += runtime_now(rt) - start;
 }
@@ -240,12 +236,12 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
     if (rt->time.idle) {
         if (deadline <= rt->now) return 0;
         int err = rt->time.idle(rt->time.arg, deadline);
-        read_clock(rt);
+        runtime_clock(rt);
         return err;
     }
     int err = runtime_open_fds(rt);
     if (err) return err;
-    uint64_t start = read_clock(rt);
+    uint64_t start = runtime_now(rt);
     rt->work_ns += start - rt->work_since;
     if (rt->must_poll) {
         if (deadline > start) watch_rings(rt, start, deadline);
@@ -260,8 +256,9 @@ int runtime_idle(struct runtime *rt, uint64_t deadline)
 
 int runtime_park(struct runtime *rt, uint64_t *deadline_out)
 {
+    rt->now_is_old = true;
     if (runtime_flush_is_due(rt)) runtime_flush(rt);
-    read_clock(rt);
+    runtime_now(rt);
     *deadline_out = next_deadline(rt, UINT64_MAX);
     atomic_store(&rt->wakes.sleeping, true); /* before the look at what rang: see wake.c */
     bool more = heap_collect();
@@ -296,7 +293,7 @@ static bool drain_idle(struct runtime *rt, uint64_t deadline)
     bool may_sleep = !atomic_load(&rt->wakes.rang) && !arm_devices(rt);
     int n = wait_fds(rt, ev, may_sleep ? deadline : rt->now);
     atomic_store_explicit(&rt->wakes.sleeping, false, memory_order_relaxed);
-    read_clock(rt);
+    runtime_clock(rt);
     dispatch(ev, n);
     return true;
 }
@@ -304,7 +301,7 @@ static bool drain_idle(struct runtime *rt, uint64_t deadline)
 void runtime_drain(struct runtime *rt)
 {
     uint64_t least = undrained(rt);
-    uint64_t end = read_clock(rt) + RUNTIME_DRAIN_NS, stall = rt->now + RUNTIME_STALL_NS;
+    uint64_t end = runtime_clock(rt) + RUNTIME_DRAIN_NS, stall = rt->now + RUNTIME_STALL_NS;
     while (least && rt->now < end && rt->now < stall) {
         unsigned n = poll_devices(rt);
         if (rt->polled) n += peek_fds(rt);
@@ -315,6 +312,6 @@ void runtime_drain(struct runtime *rt)
         if (left < least) stall = rt->now + RUNTIME_STALL_NS;
         if (left < least) least = left;
         if (least && !n && !drain_idle(rt, end < stall ? end : stall)) return;
-        read_clock(rt);
+        runtime_clock(rt);
     }
 }

@@ -326,7 +326,7 @@ int wait_deadline(struct runtime *rt, const struct timespec *timeout, uint64_t *
         *out = WAIT_POLL;
         return 0;
     }
-    uint64_t now = rt->time.now_ns(rt->time.arg), seconds = (uint64_t)timeout->tv_sec;
+    uint64_t now = runtime_now(rt), seconds = (uint64_t)timeout->tv_sec;
     bool far = seconds > (UINT64_MAX - now) / 1000000000u - 1;
     *out = far ? WAIT_FOREVER : now + seconds * 1000000000u + (uint64_t)timeout->tv_nsec;
     return 0;

@@ -26,7 +26,7 @@ static void look_again(struct timer *t);
 
 static void start_timer(struct shm_sock *s)
 {
-    uint64_t at = s->q.rt->now + STALL_NS;
+    uint64_t at = runtime_later(s->q.rt, STALL_NS);
     if (at > s->until_ns) at = s->until_ns;
     s->drained = s->sent;
     wheel_start(&s->q.rt->wheel, &s->timer, at, look_again);

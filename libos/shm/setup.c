@@ -128,7 +128,7 @@ static void retry_accept(struct timer *t) { shm_accept_ready(container_of(t, str
 
 static void rest(struct shm_sock *l)
 {
-    wheel_start(&l->q.rt->wheel, &l->timer, l->q.rt->now + ACCEPT_RETRY_NS, retry_accept);
+    wheel_start(&l->q.rt->wheel, &l->timer, runtime_later(l->q.rt, ACCEPT_RETRY_NS), retry_accept);
 }
 
 static void hello_is_late(struct timer *t)
@@ -197,7 +197,7 @@ static int new_comer(struct shm_sock *l, int fd, const struct name *from)
     c->listener = l;
     list_push_back(&l->greeting, &c->greeting);
     l->greeting_count++;
-    wheel_start(&c->q.rt->wheel, &c->timer, c->q.rt->now + SHM_HELLO_NS, hello_is_late);
+    wheel_start(&c->q.rt->wheel, &c->timer, runtime_later(c->q.rt, SHM_HELLO_NS), hello_is_late);
     shm_greet(c, 0);
     return 0;
 }
@@ -307,7 +307,7 @@ static void retry_connect(struct timer *t)
 
 static void connect_answered(struct shm_sock *s, int err)
 {
-    uint64_t now = s->q.rt->now;
+    uint64_t now = runtime_clock(s->q.rt);
     if (!err) {
         list_push_back(&s->shm->connecting, &s->work);
         runtime_need_flush(s->q.rt);
@@ -335,7 +335,7 @@ int shm_connect(struct queue *q, struct op *op, const struct sockaddr *addr, soc
     if (!s->bound) s->local_size = 0;
     s->state = SHM_CONNECTING;
     s->connecting = op;
-    s->until_ns = q->rt->now + CONNECT_NS;
+    s->until_ns = runtime_later(q->rt, CONNECT_NS);
     if (!name_is_local((struct sockaddr *)&s->peer)) err = -EHOSTUNREACH;
     else if (s->domain != AF_UNIX && !name_port((struct sockaddr *)&s->peer)) err = -ECONNREFUSED;
     connect_answered(s, err ? err : connect_try(s));

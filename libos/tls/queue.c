@@ -96,7 +96,7 @@ static void closing_next(struct tls_queue *t)
         t->lingering = true;
         tls_send_end(t);
         if (t->lower->ops->shutdown) t->lower->ops->shutdown(t->lower, SHUT_WR);
-        wheel_start(&t->q.rt->wheel, &t->timer, t->q.rt->now + LINGER_NS, linger_over);
+        wheel_start(&t->q.rt->wheel, &t->timer, runtime_later(t->q.rt, LINGER_NS), linger_over);
     }
     t->turning = true;
     while (has_to_linger(t) && t->lingered < LINGER_BYTES) {
@@ -129,7 +129,7 @@ static void closing_look(struct timer *timer)
 
 void tls_watch_closing(struct tls_queue *t)
 {
-    wheel_start(&t->q.rt->wheel, &t->timer, t->q.rt->now + STALL_NS, closing_look);
+    wheel_start(&t->q.rt->wheel, &t->timer, runtime_later(t->q.rt, STALL_NS), closing_look);
 }
 
 /* --- the turn ----------------------------------------------------------------------------------------------------- */
@@ -416,7 +416,7 @@ int tls_wrap(struct queue *lower, demi_tls_context_t *c, bool is_server, const c
     queue_replace(lower, &t->q, &tls_queue_ops);
     list_push_back(&t->libos->open, &t->all);
     t->libos->sessions++;
-    wheel_start(&rt->wheel, &t->timer, rt->now + c->handshake_ns_max, tls_shake_deadline);
+    wheel_start(&rt->wheel, &t->timer, runtime_later(rt, c->handshake_ns_max), tls_shake_deadline);
     tls_turn(t);
     return 0;
 }

@@ -74,7 +74,7 @@ static void look_again(struct timer *t);
 
 static void start_timer(struct uring_sock *s)
 {
-    uint64_t now = s->q.rt->now, at = now + STALL_NS;
+    uint64_t now = runtime_clock(s->q.rt), at = now + STALL_NS;
     if (s->drain_end_ns != UINT64_MAX) at = is_waiting(s) ? s->drain_end_ns : now + LINGER_LOOK_NS;
     if (at > s->drain_end_ns) at = s->drain_end_ns;
     s->drained = s->sent;

@@ -78,7 +78,7 @@ static void end_rest(struct timer *t) { uring_dirty(container_of(t, struct uring
 static void rest(struct uring_sock *s)
 {
     s->uring->accept_backoff++;
-    wheel_start(&s->q.rt->wheel, &s->timer, s->q.rt->now + ACCEPT_RETRY_NS, end_rest);
+    wheel_start(&s->q.rt->wheel, &s->timer, runtime_later(s->q.rt, ACCEPT_RETRY_NS), end_rest);
 }
 
 /* The oldest accept gets it. */

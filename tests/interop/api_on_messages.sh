@@ -5,7 +5,7 @@
 # "rdma" with its plug-in over the double of libibverbs (tests/rdma), which is library and plug-in together.
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
-tests='sockets stream local wait cancel event_fd'
+tests='sockets stream local wait cancel event_fd absence'
 count=0 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT

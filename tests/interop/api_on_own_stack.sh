@@ -4,7 +4,7 @@
 # The conformance tests of the API (tests/demi/) on our own stack instead of the kernel's: the libOS "loop" needs no device and no rights.
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
-tests='tls sockets stream datagram families local wait extremes fork event_fd poll_fd mem_register'
+tests='tls sockets stream datagram families local wait extremes fork event_fd poll_fd mem_register absence'
 count=0 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT

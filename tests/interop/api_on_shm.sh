@@ -4,7 +4,7 @@
 # The conformance tests of the API (tests/demi/) on shared memory instead of kernel sockets: the libOS "shm" needs no rights.
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
-tests='tls sockets stream small_push arguments datagram families local wait extremes fork signals threads event_fd poll_fd mem_register'
+tests='tls sockets stream small_push arguments datagram families local wait extremes fork signals threads event_fd poll_fd mem_register absence'
 count=0 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT

@@ -5,7 +5,7 @@
 # that lets it have a ring.
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
-tests='tls sockets stream small_push arguments cancel datagram families local wait extremes fork signals threads event_fd poll_fd mem_register files'
+tests='tls sockets stream small_push arguments cancel datagram families local wait extremes fork signals threads event_fd poll_fd mem_register files absence'
 # Built without liburing, or a kernel or a filter that has no ring for us: the test that needs one says so.
 "$build"/tests/tests/demi/uring_test >/dev/null 2>&1
 [ $? -eq 77 ] || [ ! -x "$build"/tests/tests/demi/uring_test ] && { echo "1..0 # SKIP no io_uring: liburing-dev, Linux 6.1, kernel.io_uring_disabled"; exit 77; }

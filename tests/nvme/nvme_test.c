@@ -522,6 +522,25 @@ static void test_what_is_not_answered_is_aborted_and_tried_again(void **state)
     end();
 }
 
+/* A program that was away for longer than an answer may take, before it posts and after: nothing is aborted. */
+static void test_a_program_may_be_away(void **state)
+{
+    begin(&plain);
+    struct buf *b = bytes_new(4096, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        bool before = i % 2;
+        if (before) now += 3 * NVME_TIMEOUT_NS;
+        assert_int_equal(post(i, BLOCKDEV_WRITE, i * 4096, b, 4096, 0), 1);
+        if (!before) now += 3 * NVME_TIMEOUT_NS;
+        nvme_turn(v, now); /* it has not answered yet */
+        assert_int_equal(wait_word(i), 0);
+    }
+    assert_int_equal(counters.timeouts, 0);
+    assert_int_equal(counters.resets, 0);
+    buf_unref(b);
+    end();
+}
+
 /* Half of them have no answer: all of them end, after one reset. */
 static void test_a_reset_in_the_middle_loses_nothing(void **state)
 {
@@ -719,6 +738,7 @@ int main(void)
         cmocka_unit_test(test_status_becomes_an_errno),
         cmocka_unit_test(test_what_may_be_tried_again_is),
         cmocka_unit_test(test_what_is_not_answered_is_aborted_and_tried_again),
+        cmocka_unit_test(test_a_program_may_be_away),
         cmocka_unit_test(test_a_reset_in_the_middle_loses_nothing),
         cmocka_unit_test(test_posts_during_a_reset_are_kept),
         cmocka_unit_test(test_an_unknown_cid_is_no_harm),
