@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The committed figures: README's table and the chart are those of figures.json, and `make bench BENCHARGS=--keep` writes them."""
+"""The committed figures: the tables of README and the book and the chart are those of figures.json, and `make bench BENCHARGS=--keep` writes them."""
 import os
 import re
 import shutil
@@ -19,7 +19,7 @@ import chart  # noqa: E402
 import figures  # noqa: E402
 from table import Table  # noqa: E402
 
-PAGES = ("README.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")
+PAGES = ("README.md", "docs/figures.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")
 SVG = "{http://www.w3.org/2000/svg}"
 OLD = {"measured": "2030-01-02", "machine": "an old machine", "rounds": 5, "redis": "7.0.1"}
 BEFORE = {"p1": dict(OLD, figures={"cpu_p1_get": [4.5, 3.5, 3.25], "cpu_p1_set": [5, 4, None]}),
@@ -29,8 +29,9 @@ tap = Tap()
 
 
 def copies(root, before):
-    os.makedirs(os.path.join(root, "tools/bench"))
-    for page in PAGES[:2]:
+    for page in PAGES:
+        os.makedirs(os.path.dirname(os.path.join(root, page)), exist_ok=True)
+    for page in PAGES[:3]:
         shutil.copy(os.path.join(ROOT, page), os.path.join(root, page))
     figures.write(os.path.join(root, "tools/bench/figures.json"), figures.as_json(before))
 
@@ -59,7 +60,10 @@ def check(claim, passed, *notes):
 
 committed = pages(ROOT)
 kept = figures.json.loads(committed["tools/bench/figures.json"])
-check("README's table is that of figures.json", figures.short_table(kept) in committed["README.md"], figures.short_table(kept))
+for page, names in figures.SHOWN:
+    check("the table of %s is that of figures.json" % page, figures.short_table(kept, page, names) in committed[page], figures.short_table(kept, page, names))
+known = {row[1] for row in figures.ROWS}
+check("README's rows are some of the book's", set(figures.FEW) < known, set(figures.FEW) - known)
 check("so is the chart", chart.draw(figures.all_figures(kept)) == committed["tools/bench/chart.svg"])
 
 # The sections of `make bench`, and each figure that a row or a panel asks for.
@@ -76,41 +80,43 @@ check("every figure that is shown is taken", not unmade, unmade)
 with tempfile.TemporaryDirectory() as root:
     copies(root, BEFORE)
     now = keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)], "echo": [Table("Echo", ["a"])]})
-    check("what was measured is in README", "| 4.00 us | 1.00 us | 2.00 us | 0.25 |" in now["README.md"])
-    check("with its day and machine", "(2) Measured 2031-05-06, redis-server 7.0.99, on a machine & more." in now["README.md"])
-    rows = [line for line in now["README.md"].splitlines() if re.match(r"\| .* \(\d\) \|", line)]
+    check("what was measured is in README and in the book", all("| 4.00 us | 1.00 us | 2.00 us | 0.25 |" in now[page] for page in PAGES[:2]))
+    check("with its day and machine", all("(2) Measured 2031-05-06, redis-server 7.0.99, on a machine & more." in now[page] for page in PAGES[:2]))
+    rows = [line for line in now["docs/figures.md"].splitlines() if re.match(r"\| .* \(\d\) \|", line)]
     check("and only its own row is of that day", ["CPU time" in row for row in rows if "(2)" in row] == [True] and len(rows) == 3, rows)
     check("and in FIGURES.md", "Measured 2031-05-06 on a machine & more; rounds: 3" in now["tools/bench/FIGURES.md"])
     again = figures.json.loads(now["tools/bench/figures.json"])
     check("figures of other sections stay", all(again[s] == BEFORE[s] for s in BEFORE if s != "p1") and len(again) == len(BEFORE), again)
     # Only the rows of the figures and the line below them differ.
-    before, after = (re.sub(r"<!-- figures:begin -->.*<!-- figures:end -->", "", p["README.md"], flags=re.S) for p in (committed, now))
-    check("nothing else in README changes", before == after)
+    for page in PAGES[:2]:
+        before, after = (re.sub(r"<!-- figures:begin -->.*<!-- figures:end -->", "", p[page], flags=re.S) for p in (committed, now))
+        check("nothing else in %s changes" % page, before == after)
     check("writing the same again changes nothing", keep(root, {"p1": [table("cpu_p1_get", 4.0, 1.0, 2.0)]}) == now)
 
 # The first run of all, section by section: one day and one machine everywhere.
 with tempfile.TemporaryDirectory() as root:
     copies(root, {})
     nothing = keep(root, {"echo": [Table("Echo", ["a"])]})
-    check("without figures README says so, and has no chart",
-          figures.UNMEASURED in nothing["README.md"] and nothing["tools/bench/chart.svg"] is None)
+    check("without figures the pages say so, and there is no chart",
+          all(figures.UNMEASURED in nothing[page] for page in PAGES[:2]) and nothing["tools/bench/chart.svg"] is None)
     triples = {name: (8.0, 2.0, 1.0) for name in sorted(asked)}
     names, everything = list(triples), {}
     for i, section in enumerate(sections):
         tables = [table(name, *triples[name]) for name in names[i::len(sections)]]
         everything[section] = tables or [Table("A title", ["test"])]
     now = keep(root, everything)
-    inside = now["README.md"].split("<!-- figures:begin -->")[1].split("<!-- figures:end -->")[0]
-    check("a run of all sections fills every row", inside.count("| 0.25 |") == len(figures.ROWS), inside)
-    check("all of one day and machine", inside.count("Measured 2031-05-06") == 1 and "(1)" not in inside, inside)
+    for page, rows in (("README.md", figures.FEW), ("docs/figures.md", figures.ROWS)):
+        inside = now[page].split("<!-- figures:begin -->")[1].split("<!-- figures:end -->")[0]
+        check("a run of all sections fills every row of %s" % page, inside.count("| 0.25 |") == len(rows), inside)
+        check("all of one day and machine in %s" % page, inside.count("Measured 2031-05-06") == 1 and "(1)" not in inside, inside)
     check("and shows the chart that it draws",
-          "(tools/bench/chart.svg)" in inside and now["tools/bench/chart.svg"] == chart.draw(triples))
+          "(tools/bench/chart.svg)" in now["README.md"] and "(../tools/bench/chart.svg)" in now["docs/figures.md"] and now["tools/bench/chart.svg"] == chart.draw(triples))
     page = now["tools/bench/FIGURES.md"]
     check("every section of FIGURES.md is measured", "Not measured yet" not in page and page.count("Measured 2031-05-06") == len(sections), page)
     check("and says which redis-server", page.count("R7 is redis-server 7.0.99.") == len(sections))
 
 # A page without its marks is refused, before anything is written.
-for page, mark in (("README.md", "figures"), ("tools/bench/FIGURES.md", "p1")):
+for page, mark in (("README.md", "figures"), ("docs/figures.md", "figures"), ("tools/bench/FIGURES.md", "p1")):
     with tempfile.TemporaryDirectory() as root:
         copies(root, BEFORE)
         path = os.path.join(root, page)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The figures that are committed, and the pages that show them.
 
-A section's tables give names to the figures that README shows (Table.keep). `make bench BENCHARGS=--keep` writes them to
-figures.json, and from all that this file then holds, measured now or earlier, the chart and README's short table. The
-tables themselves go into FIGURES.md, each between the marks of its section. Sections that were not run stay as they are.
+A section's tables give names to the figures that the book shows (Table.keep). `make bench BENCHARGS=--keep` writes them to
+figures.json, and from all that this file then holds, measured now or earlier, the chart, the table of docs/figures.md, and the few
+rows that README has of it. The tables themselves go into FIGURES.md, each between the marks of its section. Sections that
+were not run stay as they are.
 
 figures.json: {section: {"measured": day, "machine": text, "rounds": n, "redis": version, "figures": {name: triple}}},
 a triple being redis-server, demikv, null; null (None) where there is no such figure.
@@ -34,6 +35,10 @@ ROWS = (
     ("SET with `appendfsync always`: requests a second", "always_rps", 1e3, 1, " k"),
 )
 
+
+# README's.
+FEW = ("cpu_p1_get", "rps_p16_get", "p50_one", "bytes_plain", "always_rps")
+SHOWN = (("README.md", FEW), ("docs/figures.md", None))
 
 UNMEASURED = "None are kept yet: `make bench BENCHARGS=--keep` measures them and writes them here."
 
@@ -74,25 +79,26 @@ def cell(value, divisor, digits, unit):
     return "" if value is None else "%.*f%s" % (digits, value / divisor, unit)
 
 
-def origins(kept):
+def origins(kept, shown):
     """What is shown may come from several runs: the distinct ones, oldest first, and {figure: its index}."""
-    shown = {row[1] for row in ROWS}
     whence = {name: (section["measured"], section["machine"], section["redis"])
               for section in kept.values() for name in section["figures"] if name in shown}
     runs = sorted(set(whence.values()))
     return runs, {name: runs.index(run) for name, run in whence.items()}
 
 
-def short_table(kept):
-    """README's: one row a figure, and under it where the figures come from. Rows of different runs are told apart: a figure
-    is never shown under another day or machine than its own. The chart is shown if there is one."""
+def short_table(kept, page, names=None):
+    """A page's: one row a figure, of names or of all, and under it where the figures come from. Rows of different runs are told
+    apart: a figure is never shown under another day or machine than its own. The chart is shown if there is one."""
     figures = all_figures(kept)
-    runs, index = origins(kept)
+    rows = [row for row in ROWS if names is None or row[1] in names]
+    runs, index = origins(kept, {row[1] for row in rows})
     if not runs:
         return UNMEASURED
-    lines = ["![Bars: demikv, redis-server and a server that does nothing](tools/bench/chart.svg)", ""] if chart.draw(figures) else []
+    link = os.path.relpath("tools/bench/chart.svg", os.path.dirname(page) or ".")
+    lines = ["![Bars: demikv, redis-server and a server that does nothing](%s)" % link, ""] if chart.draw(figures) else []
     lines += ["| 50 connections, if not said otherwise | redis-server | demikv | null | demikv : redis-server |", "|---|---|---|---|---|"]
-    for words, name, *form in ROWS:
+    for words, name, *form in rows:
         r7, ours, null = (list(figures.get(name) or ()) + [None] * 3)[:3]
         if ours is None:
             continue
@@ -117,7 +123,7 @@ def keep(found, day, machine, rounds, redis, root=ROOT):
     """Writes the pages: found is {section: its tables} of this run, sections without tables left out. Nothing is
     written unless all can be."""
     path = {name: os.path.join(root, name) for name in
-            ("README.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")}
+            ("README.md", "docs/figures.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")}
     kept = json.loads(read(path["tools/bench/figures.json"]))
     page = read(path["tools/bench/FIGURES.md"])
     for section, tables in found.items():
@@ -126,10 +132,11 @@ def keep(found, day, machine, rounds, redis, root=ROOT):
         names = {name: triple for t in tables for name, triple in t.kept.items()}
         if names:
             kept[section] = dict(measured, figures=names)
-    readme = between(read(path["README.md"]), "README.md", "figures", short_table(kept))
+    shown = {name: between(read(path[name]), name, "figures", short_table(kept, name, names)) for name, names in SHOWN}
     write(path["tools/bench/figures.json"], as_json(kept))
     write(path["tools/bench/FIGURES.md"], page)
-    write(path["README.md"], readme)
+    for name, words in shown.items():
+        write(path[name], words)
     write(path["tools/bench/chart.svg"], chart.draw(all_figures(kept)))
 
 
