@@ -133,7 +133,7 @@ PACKETDRILL_C  := $(sort $(wildcard tests/packets/shim/*.c tests/packets/runner/
                     tests/packets/runner/offload.c tests/packets/runner/wire.c)
 
 .PHONY: all run test check check-asan check-tsan fuzz bench soak fmt fmt-check lint layers names headers dead install uninstall clean tests tools \
-        benches fuzzers deps deps-test deb deb-test
+        benches fuzzers deps deps-test deb deb-test docs docs-test
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(LIB_A) $(LIB_SO) $(SHIM_SO) $(PLUGINS) $(if $(wildcard server/main.c),$(SERVER) $(CHECKS)) $(EXAMPLES) $(TOOLS)
@@ -381,6 +381,10 @@ deb-test: deb
 	$(Q)tools/deb-test
 	$(Q)tools/container-root
 	$(Q)tools/systemd-root || [ $$? -eq 77 ]
+# The book: its sessions are run, also those that `make test` leaves out because they take minutes; as HTML in build/docs/.
+docs-test: all
+	$(Q)DOCS_SLOW=1 tools/run-tests --build $(B) --filter tests/docs/ --stretch 30
+docs: ; $(Q)tools/docs/build
 bench: all benches ; $(Q)tools/bench/run $(BENCHARGS)
 layers: ; $(Q)tools/check-layers
 names: ; $(Q)tools/check-names

@@ -9,6 +9,7 @@ shift
 mount --make-rprivate /
 mount --bind "$root" /mnt
 mount -t tmpfs -o mode=1777 none /tmp
+mount -t tmpfs none /run
 mkdir -p /tmp/home/demikv /tmp/.room/upper /tmp/.room/work /tmp/.room/bin
 if ! mount -t overlay overlay -o lowerdir=/mnt,upperdir=/tmp/.room/upper,workdir=/tmp/.room/work /tmp/home/demikv 2>/tmp/.room/why; then
     echo "1..0 # SKIP no overlay: $(cat /tmp/.room/why)"

@@ -14,6 +14,7 @@ import time
 import pages
 
 SHORT, LONG = int(os.environ.get("DOCS_SECONDS", "60")), 3600  # seconds for a command; for one of a slow session
+NOTES = 60  # lines of a fault
 # Reads commands that end with a zero byte. What a command prints goes where the shell's output goes; that it has ended is told by a line.
 SHELL = r"""trap : INT
 while IFS= read -r -d '' command <&3; do
@@ -141,14 +142,18 @@ class Page:
         return "%s --no-raw < %s" % (step.command or "redis-cli -p %s" % step.port, path)
 
     def run(self, block):
-        """A session. Wrong, if it goes otherwise than the page says."""
+        """A session, to its end: what ends a server is to be run, too. Wrong, if something goes otherwise than the page says."""
         terminal = self.terminal(block.words.get("in") or "first")
-        steps = pages.steps(block)
+        steps, first = pages.steps(block), None
         for step in steps:
             try:
                 self.step(terminal, step, step is steps[-1], block)
             except Wrong as wrong:
-                raise Wrong("%s: %s" % (step.title(), wrong), wrong.notes)
+                first = first or Wrong("%s: %s" % (step.title(), wrong), wrong.notes)
+                if terminal.lost:
+                    break
+        if first:
+            raise first
 
     def step(self, terminal, step, last, block):
         seconds = LONG if block.slow else SHORT
@@ -175,10 +180,11 @@ class Page:
         compare(step, terminal.printed(), status, last and "fails" in block.words)
 
     def save(self, block):
-        name = block.words["file"]
-        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or ".." in name:
-            raise Wrong("a file's name is relative: " + name)
-        path = os.path.join(self.env["HOME"], "demikv", name)
+        """Below the home folder, or at the top of the clone."""
+        name, home = block.words["file"], self.env["HOME"]
+        path = os.path.normpath(os.path.join(home, name[2:]) if name.startswith("~/") else os.path.join(home, "demikv", name))
+        if not path.startswith(home + "/"):
+            raise SystemExit("%s: %s is no file of the reader's" % (block, name))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             file.write("".join(line + "\n" for line in block.lines))
@@ -201,8 +207,11 @@ def run_page(tap, page, blocks, folder, env, slow):
         elif lacks:
             tap.skip(title, "wants " + ", ".join(lacks))
         else:
+            began = time.monotonic()
             try:
                 here.run(block)
-                tap.ok(True, title)
+                took = time.monotonic() - began
+                tap.ok(True, title, ["%.1f s" % took] if took > 1 else [])
             except Wrong as wrong:
-                tap.ok(False, title, [str(wrong)] + list(wrong.notes))
+                notes = [line for note in wrong.notes for line in note.splitlines()]
+                tap.ok(False, title, [str(wrong)] + (notes if len(notes) <= NOTES else notes[:NOTES // 2] + ["(...)"] + notes[-NOTES // 2:]))
