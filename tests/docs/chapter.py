@@ -33,7 +33,7 @@ def outside(arguments):
         unshare[1:1] = ["--user", "--map-root-user"]
     if subprocess.run(unshare + ["true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
         skip_all("name spaces are not to be had")
-    os.execvp("unshare", unshare + [os.path.join(HERE, "room.sh"), ROOT, sys.executable, os.path.join("tests/docs/chapter.py"), "--inside"] + arguments)
+    os.execvp("unshare", unshare + ["sh", os.path.join(HERE, "room.sh"), ROOT, sys.executable, os.path.join("tests/docs/chapter.py"), "--inside"] + arguments)
 
 
 def inside(page, slow):
