@@ -17,6 +17,18 @@ def sanitized_build():
         return b"__asan_init" in library.read()
 
 
+def run_tests(tap, name, words, libos, env=()):
+    """A program of tests in TAP, as one case."""
+    env = dict(os.environ, LIBOS=libos, **dict(env))
+    env.pop("CONFIG_PATH", None)
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, env=env, preexec_fn=die_with_parent)
+        good, said = done.returncode == 0 and "not ok" not in done.stdout and "\n1.." in done.stdout and "ERROR" not in done.stdout, done.stdout
+    except subprocess.TimeoutExpired as late:
+        good, said = False, "it hangs\n%s" % late.output
+    tap.ok(good, "%s, %s: the tests of the binding" % (name, libos), [] if good else [said[-6000:]])
+
+
 def talk(server, client, libos, size, count, env=()):
     """What is wrong when client asks server over libos; both are words of a program."""
     port = free_port()

@@ -13,9 +13,9 @@ import tempfile
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 sys.path.insert(0, os.path.join(FOLDER, "..", "compat"))
-from bindings import echoes, pairs, sanitized_build  # noqa: E402
+from bindings import echoes, pairs, run_tests, sanitized_build  # noqa: E402
 from programs import WHERE  # noqa: E402
-from rig import BUILD, ROOT, die_with_parent  # noqa: E402
+from rig import BUILD, ROOT  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 LIBRARY = os.path.join(BUILD, "libdemikernel.a")
@@ -33,17 +33,6 @@ def uring():
     return ["-l:liburing.a"] if subprocess.run(["pkg-config", "--exists", "liburing"]).returncode == 0 else []
 
 
-def run_it(tap, compiler, program, libos):
-    env = dict(os.environ, LIBOS=libos)
-    try:
-        done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, env=env, preexec_fn=die_with_parent)
-    except subprocess.TimeoutExpired as late:
-        tap.ok(False, "%s, %s: the tests of the header end" % (compiler, libos), [late.output])
-        return
-    good = done.returncode == 0 and "not ok" not in done.stdout and "\n1.." in done.stdout and "ERROR" not in done.stdout
-    tap.ok(good, "%s, %s: the tests of the header" % (compiler, libos), [] if good else [done.stdout[-6000:]])
-
-
 def main():
     if not os.path.exists(LIBRARY) or sanitized_build():
         skip_all("no " + LIBRARY + " without a sanitizer")
@@ -58,7 +47,7 @@ def main():
             if not tap.ok(done.returncode == 0, compiler + ": compiles without a warning", [] if done.returncode == 0 else [done.stdout]):
                 continue
             for libos in ("posix", "uring", "shm", "loop") if compiler == "g++" else ("posix", "loop"):
-                run_it(tap, compiler, program, libos)
+                run_tests(tap, compiler, [program], libos)
     mine = [os.path.join(BUILD, "examples/cpp-echo")]
     echoes(tap, "C++", mine)
     pairs(tap, "C++", mine)
