@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """`make docs`: the HTML is whole, every link in it leads to a file and a heading, and links that do not are found."""
+import html.parser
 import importlib.machinery
 import importlib.util
 import os
@@ -31,6 +32,26 @@ def write(root, path, text):
         file.write(text)
 
 
+class Tags(html.parser.HTMLParser):
+    def __init__(self):
+        html.parser.HTMLParser.__init__(self)
+        self.open, self.fault = [], None
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "link", "img", "br", "hr", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.fault = self.fault or "line %d: </%s>" % (self.getpos()[0], tag)
+
+
+def unbalanced(text):
+    tags = Tags()
+    tags.feed(text)
+    return tags.fault or ("not closed: %s" % tags.open if tags.open else None)
+
+
 tap = Tap()
 with tempfile.TemporaryDirectory() as into:
     wrong, _ = docs.build(into)
@@ -46,6 +67,9 @@ with tempfile.TemporaryDirectory() as into:
     tap.ok(not ways, "each has a way to the next, back, and to the contents", ways)
     typed = [path for path, text in pages.items() if re.search(r"^```console", read(ROOT, path), re.M) and 'class="typed"' not in text]
     tap.ok(not typed, "what is typed stands out", typed)
+
+    tags = ["%s: %s" % (path, unbalanced(text)) for path, text in pages.items() if unbalanced(text)]
+    tap.ok(not tags, "what is opened is closed", tags)
 
 # A book of two pages with a fault.
 FINE = {"docs/README.md": "# T\n\n1. [One](one.md): x\n", "docs/one.md": "# One\n\n## A `b` c\n\n[self](#a-b-c) [file](../x.txt) [page](../y.md#why) [away](https://example.org/a)\n",
