@@ -37,8 +37,11 @@ class Tags(html.parser.HTMLParser):
         html.parser.HTMLParser.__init__(self)
         self.open, self.fault = [], None
 
+    def handle_startendtag(self, tag, attrs):
+        pass
+
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link", "img", "br", "hr", "input"):
+        if tag not in ("meta", "link"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
