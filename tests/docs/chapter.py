@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 sys.path[:] = [HERE, os.path.join(ROOT, "tests", "compat")] + [p for p in sys.path if os.path.abspath(p or ".") != HERE]
 import pages  # noqa: E402
 import sessions  # noqa: E402
-from programs import need  # noqa: E402
+from programs import WHERE, need  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 ROOM = "/tmp/.room"
@@ -38,9 +38,8 @@ def outside(arguments):
 
 def inside(page, slow):
     env = {name: value for name, value in os.environ.items() if name in ("DOCS_SECONDS", "TERM", "USER", "CC", "CCACHE_DIR")}
-    env.update(HOME="/tmp/home", LC_ALL="C.UTF-8", PATH="%s/bin:%s" % (ROOM, os.environ.get("PATH", "/usr/bin:/bin")))
-    if "/sbin" not in env["PATH"]:
-        env["PATH"] += ":/usr/sbin:/sbin"
+    # Debian's programs first: what somebody has installed besides may want his home folder.
+    env.update(HOME="/tmp/home", LC_ALL="C.UTF-8", PATH="%s/bin:%s" % (ROOM, WHERE))
     if page == "-":
         page, text = "stdin", sys.stdin.read()
     else:

@@ -4,6 +4,7 @@
 A page is run in a room of its own (room.sh): other name spaces for processes, network, mounts; an own /tmp; the clone as an
 overlay in $HOME/demikv, so that nothing a page does is seen outside, and fixed ports and names are nobody else's. All that it has started ends with it.
 """
+import importlib.util
 import os
 import re
 import shutil
@@ -103,6 +104,7 @@ NEEDS = {
     "xdp": lambda: has_plugin("xdp") and is_real_root(),
     "dpdk": lambda: has_plugin("dpdk"),
     "tls": lambda: has_plugin("tls"),
+    "python3-cffi": lambda: importlib.util.find_spec("cffi") is not None,
 }
 
 
