@@ -4,7 +4,8 @@
  * beside them:
  *
  *     pid=7 role=primary timestamp="2026-11-29T11:05:07.042+01:00" level=notice message="Server initialized"
- *     {"timestamp":"2026-11-29T11:05:07.042+01:00","level":"notice","pid":7,"role":"primary","message":"Server initialized"}
+ *     {"timestamp":"2026-11-29T11:05:07.042+01:00","level":"notice","pid":7,"role":"primary",
+ *      "message":"Server initialized"}                              (one line)
  *
  * In logfmt a quote becomes ' and a control character a space, as in Valkey; JSON escapes them, and bytes that are no
  * UTF-8 (server/ds/json_text.h). All of this takes no memory, no lock and nothing of libc's locale, so that the report
