@@ -19,7 +19,7 @@ import chart  # noqa: E402
 import figures  # noqa: E402
 from table import Table  # noqa: E402
 
-PAGES = ("README.md", "docs/figures.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")
+PAGES = ("README.md", "docs/figures.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg", "tools/bench/ratios.svg")
 SVG = "{http://www.w3.org/2000/svg}"
 OLD = {"measured": "2030-01-02", "machine": "an old machine", "rounds": 5, "redis": "7.0.1"}
 BEFORE = {"p1": dict(OLD, figures={"cpu_p1_get": [4.5, 3.5, 3.25], "cpu_p1_set": [5, 4, None]}),
@@ -64,7 +64,8 @@ for page, names in figures.SHOWN:
     check("the table of %s is that of figures.json" % page, figures.short_table(kept, page, names) in committed[page], figures.short_table(kept, page, names))
 known = {row[1] for row in figures.ROWS}
 check("README's rows are some of the book's", set(figures.FEW) < known, set(figures.FEW) - known)
-check("so is the chart", chart.draw(figures.all_figures(kept)) == committed["tools/bench/chart.svg"])
+check("so are the charts", chart.draw(figures.all_figures(kept), figures.all_spreads(kept)) == committed["tools/bench/chart.svg"]
+      and chart.draw_ratios(figures.ROWS, figures.all_figures(kept)) == committed["tools/bench/ratios.svg"])
 
 # The sections of `make bench`, and each figure that a row or a panel asks for.
 run = figures.read(os.path.join(ROOT, "tools/bench/run"))
@@ -98,7 +99,7 @@ with tempfile.TemporaryDirectory() as root:
     copies(root, {})
     nothing = keep(root, {"echo": [Table("Echo", ["a"])]})
     check("without figures the pages say so, and there is no chart",
-          all(figures.UNMEASURED in nothing[page] for page in PAGES[:2]) and nothing["tools/bench/chart.svg"] is None)
+          all(figures.UNMEASURED in nothing[page] for page in PAGES[:2]) and nothing["tools/bench/chart.svg"] is nothing["tools/bench/ratios.svg"] is None)
     triples = {name: (8.0, 2.0, 1.0) for name in sorted(asked)}
     names, everything = list(triples), {}
     for i, section in enumerate(sections):

@@ -35,7 +35,7 @@ JOBS = 10000
 def measure(bench, tests, targets):
     """{(server name, test): [figures]}; tests: (name, server -> words)."""
     found = {}
-    for r in range(bench.rounds):
+    for r in bench.progress.rounds(bench.rounds):
         for name, words in tests:
             for target in turns(targets, r):
                 found.setdefault((target.name, name), []).append(
@@ -83,7 +83,7 @@ def section_scripts(bench):
     table.note("medians of %d" % bench.rounds)
     yield table
     times = {}
-    for r in range(min(3, bench.rounds)):
+    for r in bench.progress.rounds(min(3, bench.rounds)):
         for target in turns(targets, r):
             times.setdefault(target.name, []).append(bullmq_seconds(target))
     bench.empty()
@@ -121,7 +121,7 @@ def section_users(bench):
     found = {}
     targets = [bench.redis, bench.ours]
     try:
-        for r in range(bench.rounds):
+        for r in bench.progress.rounds(bench.rounds):
             for count in turns([0, RULES], r):
                 for target in turns(targets, r):
                     rules_set(target, count)

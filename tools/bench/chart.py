@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The chart of README, drawn from the kept figures (figures.py): bars in SVG, without a library.
+"""The charts of README and the book, drawn from the kept figures (figures.py): bars in SVG, without a library. draw() has the
+figures themselves, with the least and the most of several rounds as a line across a bar's end; draw_ratios() how many times
+better each of them is than redis-server's.
 
 It is an image of its own in the page, so it brings its background and both sets of colours; the reader's light or dark
 setting chooses. Every bar has its figure written beside it: colours and lengths only help.
 
 Each panel has a scale of its own, from 0 to its longest bar.
 """
+import math
 from html import escape
 
 WIDTH, MARGIN = 760, 24
@@ -47,6 +50,8 @@ STYLE = """
   .redis { fill: #7d8590; }
   .null { fill: #c8cfd6; }
   .axis { stroke: #b7bec6; }
+  .worse { fill: #b42318; }
+  .spread { stroke: #1f2328; stroke-width: 1; }
   text.demikv { fill: #1f2328; font-weight: 600; }
   @media (prefers-color-scheme: dark) {
     svg { background: #0d1117; }
@@ -57,6 +62,8 @@ STYLE = """
     .redis { fill: #8b949e; }
     .null { fill: #484f58; }
     .axis { stroke: #484f58; }
+    .worse { fill: #f47067; }
+    .spread { stroke: #e6edf3; }
   }
 """
 
@@ -70,12 +77,23 @@ def bar(x, y, length, kind):
     return '<rect class="%s" x="%g" y="%g" width="%g" height="%g" rx="2"/>' % (kind, x, y, length, BAR)
 
 
-def groups_of(panel, figures):
-    """[(label, [(kind, value), ...]), ...]: what of a panel was measured."""
+def line(x1, y1, x2, y2, kind):
+    return '<line class="%s" x1="%g" y1="%g" x2="%g" y2="%g"/>' % (kind, x1, y1, x2, y2)
+
+
+def whisker(x, y, least, most):
+    """From the least to the most, through the middle of a bar."""
+    middle = y + BAR / 2
+    return [line(x + least, middle, x + most, middle, "spread"), line(x + least, y + 4, x + least, y + BAR - 4, "spread"), line(x + most, y + 4, x + most, y + BAR - 4, "spread")]
+
+
+def groups_of(panel, figures, spreads):
+    """[(label, [(kind, value, least and most or None), ...]), ...]: what of a panel was measured."""
     found = []
     for label, name in panel[4]:
         values = figures.get(name) or ()
-        bars = [(kind, values[i]) for i, kind, _ in SERVERS if i < len(values) and values[i] is not None]
+        both = spreads.get(name) or (None,) * 3
+        bars = [(kind, values[i], both[i]) for i, kind, _ in SERVERS if i < len(values) and values[i] is not None]
         if bars:
             found.append((label, bars))
     return found
@@ -87,19 +105,20 @@ def panel_height(groups):
 
 def draw_panel(panel, groups, left, top):
     title, what, divisor, digits, _ = panel
-    most = max(value for _, bars in groups for _, value in bars) or 1
+    most = max(max(value, both[1] if both else 0) for _, bars in groups for _, value, both in bars) or 1
     lines = [text(left, top + 14, title, "title"), text(left, top + 32, what, "what")]
     y = top + TITLE
     for label, bars in groups:
         lines.append(text(left + LABEL - 8, y + len(bars) * BAR_STEP / 2 + 3, label, end=True))
-        for kind, value in bars:
+        for kind, value, both in bars:
             length = max(1, round(value / most * LONGEST, 1))
-            lines += [bar(left + LABEL, y, length, kind),
-                      text(left + LABEL + length + 5, y + 11, "%.*f" % (digits, value / divisor), kind if kind == "demikv" else None)]
+            ends = [round(v / most * LONGEST, 1) for v in both] if both else []
+            lines.append(bar(left + LABEL, y, length, kind))
+            lines += whisker(left + LABEL, y, *ends) if both else []
+            lines += [text(left + LABEL + max([length] + ends) + 5, y + 11, "%.*f" % (digits, value / divisor), kind if kind == "demikv" else None)]
             y += BAR_STEP
         y += GROUP_GAP
-    lines.append('<line class="axis" x1="%g" y1="%g" x2="%g" y2="%g"/>' %
-                 (left + LABEL - 0.5, top + TITLE - 3, left + LABEL - 0.5, y - GROUP_GAP))
+    lines.append(line(left + LABEL - 0.5, top + TITLE - 3, left + LABEL - 0.5, y - GROUP_GAP, "axis"))
     return lines
 
 
@@ -111,9 +130,59 @@ def legend():
     return lines
 
 
-def draw(figures):
-    """The chart of {name: (redis-server, demikv, null)}, or None: nothing of it was measured."""
-    panels = [(p, groups_of(p, figures)) for p in PANELS]
+def page(height, title, lines):
+    head = ['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img">' % (WIDTH, height, WIDTH, height),
+            "<title>%s</title>" % escape(title), "<style>%s</style>" % STYLE, '<rect class="ground" width="%d" height="%d"/>' % (WIDTH, height)]
+    return "\n".join(head + lines + ["</svg>"]) + "\n"
+
+
+RATIO_LABEL, RATIO_VALUE, RATIO_STEP = 420, 60, 27
+
+
+def is_more_better(name):
+    return name.startswith("rps_") or name.endswith(("_rate", "_rps"))
+
+
+def draw_ratios(rows, figures):
+    """How many times better each figure of rows is than redis-server's; the scale is one of doublings. None: there is none."""
+    found = []
+    for words, name, *_ in rows:
+        r7, ours = (list(figures.get(name) or ()) + [None] * 2)[:2]
+        if r7 and ours:
+            found.append((words.replace("`", ""), ours / r7 if is_more_better(name) else r7 / ours))
+    if not found:
+        return None
+    low, high = min(0.0, min(math.log2(t) for _, t in found)), max(1.0, max(math.log2(t) for _, t in found))
+    room = WIDTH - 2 * MARGIN - RATIO_LABEL - RATIO_VALUE
+    scale = room / (high - low)
+    one = round(MARGIN + RATIO_LABEL - low * scale, 1)
+    last = HEAD + 10 + len(found) * RATIO_STEP
+    lines = [text(MARGIN, 32, "Times better than redis-server", "title"), text(MARGIN, 50, "1 is alike; each step to the right is twice as good", "what")]
+    for step in range(math.ceil(low), math.floor(high) + 1):  # first: bars and figures lie over them
+        x = round(one + step * scale, 1)
+        lines += [line(x, HEAD + 2, x, last, "axis"), text(x + 3, last + 12, "%g" % 2 ** step, "what")]
+    y = HEAD + 10
+    for words, times in found:
+        length = max(1, round(abs(math.log2(times)) * scale, 1))
+        parts = wrapped(words)
+        lines += [text(MARGIN + RATIO_LABEL - 8, y + 11 + (13 * i - 6 if len(parts) > 1 else 0), part, end=True) for i, part in enumerate(parts)]
+        lines += [bar(one if times >= 1 else one - length, y, length, "demikv" if times >= 1 else "worse"),
+                  text(one + 5 + (length if times >= 1 else 0), y + 11, "%.*f" % (1 if times >= 9.95 else 2, times), "demikv")]
+        y += RATIO_STEP
+    return page(last + MARGIN, "How many times better than redis-server", lines)
+
+
+def wrapped(words, most=62):
+    """One line, or two of about the same length."""
+    if len(words) <= most:
+        return [words]
+    at = min((i for i, c in enumerate(words) if c == " "), key=lambda i: abs(i - len(words) // 2))
+    return [words[:at], words[at + 1:]]
+
+
+def draw(figures, spreads=None):
+    """The chart of {name: (redis-server, demikv, null)}, or None: nothing of it was measured. spreads: {name: [[least, most] each]}."""
+    panels = [(p, groups_of(p, figures, spreads or {})) for p in PANELS]
     panels = [(p, groups) for p, groups in panels if groups]
     if not panels:
         return None
@@ -123,8 +192,4 @@ def draw(figures):
         for column, (panel, groups) in enumerate(row):
             lines += draw_panel(panel, groups, MARGIN + column * (PANEL_WIDTH + PANEL_GAP), top)
         top += max(panel_height(groups) for _, groups in row) + PANEL_SPACE
-    head = ['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img">' %
-            (WIDTH, top, WIDTH, top),
-            "<title>demikv beside redis-server and a server that does nothing</title>",
-            "<style>%s</style>" % STYLE, '<rect class="ground" width="%d" height="%d"/>' % (WIDTH, top)]
-    return "\n".join(head + lines + ["</svg>"]) + "\n"
+    return page(top, "demikv beside redis-server and a server that does nothing", lines)

@@ -178,7 +178,7 @@ def longest_wait(target, policy, size, rate, seconds):
 def wait_table(bench, title, size, rate):
     """What others cost on this machine stands beside: the same without a limit."""
     targets, found, rounds = [bench.redis, bench.ours], {}, min(STALL_ROUNDS, bench.rounds)
-    for r in range(rounds):
+    for r in bench.progress.rounds(rounds):
         for policy in (None, "allkeys-lru", "allkeys-lfu", "allkeys-random"):
             for target in turns(targets, r):
                 found.setdefault((target.name, policy), []).append(longest_wait(target, policy, size, rate, 1.0 if bench.quick else STALL_SECONDS))

@@ -139,7 +139,7 @@ def fill(target):
 
 def measure(bench, targets):
     found = {}
-    for r in range(min(bench.rounds, ROUNDS_MAX)):
+    for r in bench.progress.rounds(min(bench.rounds, ROUNDS_MAX)):
         for _, name, words, size in TESTS:
             for target in turns(targets, r):
                 found.setdefault((target.name, name), []).append(

@@ -2,12 +2,12 @@
 """The figures that are committed, and the pages that show them.
 
 A section's tables give names to the figures that the book shows (Table.keep). `make bench BENCHARGS=--keep` writes them to
-figures.json, and from all that this file then holds, measured now or earlier, the chart, the table of docs/figures.md, and the few
+figures.json, and from all that this file then holds, measured now or earlier, the charts, the table of docs/figures.md, and the few
 rows that README has of it. The tables themselves go into FIGURES.md, each between the marks of its section. Sections that
 were not run stay as they are.
 
-figures.json: {section: {"measured": day, "machine": text, "rounds": n, "redis": version, "figures": {name: triple}}},
-a triple being redis-server, demikv, null; null (None) where there is no such figure.
+figures.json: {section: {"measured": day, "machine": text, "rounds": n, "redis": version, "figures": {name: triple},
+"spread": {name: [[least, most], ...]}}}, a triple being redis-server, demikv, null; null (None) where there is no such figure.
 """
 import json
 import os
@@ -75,6 +75,11 @@ def all_figures(kept):
     return {name: triple for section in kept.values() for name, triple in section["figures"].items()}
 
 
+def all_spreads(kept):
+    """{figure: [[least, most] of redis-server, demikv, null]}, where several rounds were kept."""
+    return {name: both for section in kept.values() for name, both in section.get("spread", {}).items()}
+
+
 def cell(value, divisor, digits, unit):
     return "" if value is None else "%.*f%s" % (digits, value / divisor, unit)
 
@@ -97,6 +102,8 @@ def short_table(kept, page, names=None):
         return UNMEASURED
     link = os.path.relpath("tools/bench/chart.svg", os.path.dirname(page) or ".")
     lines = ["![Bars: demikv, redis-server and a server that does nothing](%s)" % link, ""] if chart.draw(figures) else []
+    if names is None and chart.draw_ratios(ROWS, figures):
+        lines += ["![Bars: how many times better than redis-server each of these figures is](%s)" % os.path.relpath("tools/bench/ratios.svg", os.path.dirname(page) or "."), ""]
     lines += ["| 50 connections, if not said otherwise | redis-server | demikv | null | demikv : redis-server |", "|---|---|---|---|---|"]
     for words, name, *form in rows:
         r7, ours, null = (list(figures.get(name) or ()) + [None] * 3)[:3]
@@ -123,21 +130,23 @@ def keep(found, day, machine, rounds, redis, root=ROOT):
     """Writes the pages: found is {section: its tables} of this run, sections without tables left out. Nothing is
     written unless all can be."""
     path = {name: os.path.join(root, name) for name in
-            ("README.md", "docs/figures.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg")}
+            ("README.md", "docs/figures.md", "tools/bench/FIGURES.md", "tools/bench/figures.json", "tools/bench/chart.svg", "tools/bench/ratios.svg")}
     kept = json.loads(read(path["tools/bench/figures.json"]))
     page = read(path["tools/bench/FIGURES.md"])
     for section, tables in found.items():
         measured = {"measured": day, "machine": machine, "rounds": rounds, "redis": redis}
         page = between(page, "FIGURES.md", section, section_text(tables, measured))
         names = {name: triple for t in tables for name, triple in t.kept.items()}
+        spreads = {name: both for t in tables for name, both in t.spreads.items()}
         if names:
-            kept[section] = dict(measured, figures=names)
+            kept[section] = dict(measured, figures=names, **({"spread": spreads} if spreads else {}))
     shown = {name: between(read(path[name]), name, "figures", short_table(kept, name, names)) for name, names in SHOWN}
     write(path["tools/bench/figures.json"], as_json(kept))
     write(path["tools/bench/FIGURES.md"], page)
     for name, words in shown.items():
         write(path[name], words)
-    write(path["tools/bench/chart.svg"], chart.draw(all_figures(kept)))
+    write(path["tools/bench/chart.svg"], chart.draw(all_figures(kept), all_spreads(kept)))
+    write(path["tools/bench/ratios.svg"], chart.draw_ratios(ROWS, all_figures(kept)))
 
 
 def as_json(kept):

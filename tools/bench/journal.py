@@ -32,7 +32,7 @@ def tax_table(bench, targets):
     found = {}
     for target in targets:
         rig.fill(target, "set", KEYS, 3)
-    for r in range(bench.rounds):
+    for r in bench.progress.rounds(bench.rounds):
         for target in turns(targets, r):
             found.setdefault((target.name, "set"), []).append(
                 load(target, "set", *CONNS, "-P", 16, seconds=bench.burst, helpers=True))
@@ -56,7 +56,7 @@ def longest_stall(target, seconds):
 
 def stall_table(bench, targets):
     found, rounds = {}, min(STALL_ROUNDS, bench.rounds)
-    for r in range(rounds):
+    for r in bench.progress.rounds(rounds):
         for target in turns(targets, r):
             found.setdefault((target.name, "set"), []).append(longest_stall(target, 1.2 if bench.quick else STALL_SECONDS))
     table = Table("appendfsync everysec, 30 MB/s of SET: the longest time that a client waits",
@@ -156,7 +156,7 @@ def section_always(bench):
         targets = [servers.start(name, binary, *ON, "--appendfsync", "always", *more)
                    for name, binary, more in (("redis", rig.REDIS, ()), ("demikv", rig.OURS, ()),
                                               ("log", rig.OURS, ("--aof-device", "log:%s#aof" % device)))]
-        for r in range(bench.rounds):
+        for r in bench.progress.rounds(bench.rounds):
             always_round(bench, targets, found, r)
     yield always_table(found, bench.rounds)
     yield log_table(found, bench.rounds)
@@ -180,7 +180,7 @@ def section_off(bench):
             targets.append(start_server(name, binary))
             rig.fill(targets[-1], "set", KEYS, 3)
             targets[-1].call("CONFIG", "SET", "libos-spin-us", "0")
-        for r in range(bench.rounds):
+        for r in bench.progress.rounds(bench.rounds):
             for depth in (1, 16, 100):
                 for test in TESTS:
                     for target in turns(targets, r):

@@ -104,7 +104,7 @@ def netload(modes, seconds):
 def section_wire(bench):
     """64 bytes there and back: bare frames, datagrams, a stream."""
     found = {}
-    for _ in range(bench.rounds):
+    for _ in bench.progress.rounds(bench.rounds):
         found.setdefault("raw", []).append(raw_echo(bench.burst, 64))
         found.setdefault("raw, frames as long as UDP's", []).append(raw_echo(bench.burst, 106))
         for mode, got in netload(("--udp", "--tcp"), bench.burst).items():
@@ -125,7 +125,7 @@ def section_bypass(bench):
              "--libos-address", SERVER_IP + "/24", "--dir", tempfile.gettempdir()]
     bench.fill(1000, 3)
     found = {}
-    for r in range(bench.rounds):
+    for r in bench.progress.rounds(bench.rounds):
         with memif(words, "eady to accept connections") as wire:
             for conns, depth in ((1, 1), (50, 1), (50, 16)):
                 for test in ("set", "get"):
@@ -173,7 +173,7 @@ def section_veth(bench):
     if os.geteuid() != 0:
         raise Failed("veth wants root")
     found = {}
-    for r in range(max(1, (bench.rounds + 1) // 2)):
+    for r in bench.progress.rounds(max(1, (bench.rounds + 1) // 2)):
         for device in turns(list(DEVICES), r):
             done = subprocess.run([sys.executable, os.path.join(rig.ROOT, "tools/bench/over_veth.py"), device, str(20000 if bench.quick else 60000)], capture_output=True, text=True,
                                   timeout=180, env=dict(os.environ, BUILD=rig.BUILD, DEMIKV_SERVER=rig.OURS))

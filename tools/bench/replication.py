@@ -207,7 +207,7 @@ def section_replication(bench):
         for name, binary in (("redis", rig.REDIS), ("demikv", rig.OURS)):
             pairs.append(Pair(name, binary, keys))
         rest, loaded, cost = {}, {}, {}
-        for r in range(min(bench.rounds, 3)):
+        for r in bench.progress.rounds(min(bench.rounds, 3)):
             for pair in turns(pairs, r):
                 rest.setdefault(pair.name, []).append(at_rest(pair))
                 cost.setdefault(pair.name, []).append(costs(pair, bench))

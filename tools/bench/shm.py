@@ -61,7 +61,7 @@ def server_table(bench):
     found = {}
     server = start_server("demikv", rig.OURS, more=["--shm-path", path])
     try:
-        for _ in range(bench.rounds):
+        for _ in bench.progress.rounds(bench.rounds):
             for conns, depth in ((1, 1), (50, 1), (50, 16)):
                 with on_shm():
                     figures = load(server, "get", "-s", path, "-c", conns, "-P", depth, "-r", 100000, seconds=bench.burst)

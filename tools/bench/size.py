@@ -20,7 +20,7 @@ def section_one(bench):
     null = start_null("get")
     found = {}
     try:
-        for r in range(bench.rounds):
+        for r in bench.progress.rounds(bench.rounds):
             for target in turns([bench.redis, bench.ours, null], r):
                 found.setdefault((target.name, "get"), []).append(
                     load(target, "get", "-c", 1, "-r", SMALL, "--spin-us", 0, seconds=bench.burst))
@@ -78,7 +78,7 @@ def section_clients(bench):
 
 def get_cost(bench, rounds):
     found = {}
-    for r in range(rounds):
+    for r in bench.progress.rounds(rounds):
         for target in turns([bench.redis, bench.ours], r):
             found.setdefault((target.name, "get"), []).append(
                 load(target, "get", "-c", 50, "-P", 16, "-r", bench.filled, "-d", 16, seconds=bench.burst))
@@ -93,17 +93,17 @@ def section_keys(bench):
     bench.fill(big, 16)
     large = get_cost(bench, bench.rounds)
     bench.empty()
-    table = Table("GET -P 16, 16-byte keys and values", ["keys", "rps R7", "rps demikv", "us R7", "us demikv", "value",
+    table = Table("GET -P 16, 16-byte keys and values", ["keys", "rps R7", "rps demikv", "us R7", "us demikv", "value", "",
                                                          "target", ""])
     for keys, found in ((SMALL, small), (big, large)):
         figures = [mid(found, n, "get", f) for f in ("rps", "cpu_us") for n in ("redis", "demikv")]
         times = ratio(figures[1], figures[0])
-        table.judged("{:,}".format(keys), *figures, "%.2f x R7" % (times or 0), value=times,
+        table.judged("{:,}".format(keys), *figures, times, "x R7", value=times,
                      at_least=2.8 if keys == big else None)
         if keys == BIG:
             table.keep("rps_keys", *figures[:2])
     growth = ratio(mid(large, "demikv", "get", "cpu_us"), mid(small, "demikv", "get", "cpu_us"))
-    table.judged("cost, {:,} / {:,}".format(big, SMALL), "", "", "", "", growth, value=growth, at_most=1.2)
+    table.judged("cost, {:,} / {:,}".format(big, SMALL), "", "", "", "", growth, "", value=growth, at_most=1.2)
     yield table
 
 
@@ -150,7 +150,7 @@ def section_growth(bench):
     null = start_null("set", unix=True)
     gaps = {}
     try:
-        for _ in range(rounds):
+        for _ in bench.progress.rounds(rounds):
             for target in (bench.redis, bench.ours, null):
                 if target is not null:
                     target.call("FLUSHALL")

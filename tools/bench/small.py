@@ -45,7 +45,7 @@ def section_echo(bench):
     try:
         for name in words:
             servers.append(start_echo(name, words[name]))
-        for r in range(bench.rounds):
+        for r in bench.progress.rounds(bench.rounds):
             for conns in (1, 50):
                 for target in turns(servers, r):
                     found.setdefault((target.name, conns), []).append(

@@ -74,7 +74,7 @@ def section_save(bench):
             fill(target, "set", keys, 16)
             save(target)
             servers.stop(name)
-        for r in range(rounds_of(bench)):
+        for r in bench.progress.rounds(rounds_of(bench)):
             for name, binary in turns(list(BINARIES), r):
                 save_round(servers, name, binary(), keys, found)
     yield save_table(found, keys)
@@ -83,18 +83,18 @@ def section_save(bench):
 def save_table(found, keys):
     def mid(name, what, field):
         return median([f[field] for f in found[name, what]])
-    table = Table("SAVE and loading of {:,} keys, 16 + 16 bytes".format(keys), ["figure", "R7", "demikv", "value", "target", ""])
+    table = Table("SAVE and loading of {:,} keys, 16 + 16 bytes".format(keys), ["figure", "R7", "demikv", "value", "", "target", ""])
     for what, words in (("save", "SAVE"), ("load", "loading")):
         r7, ours = (mid(n, what, "rate") for n in ("redis", "demikv"))
-        table.judged("%s on one core, keys/s" % words, r7, ours, "%.2f x R7" % ratio(ours, r7), value=ratio(ours, r7), at_least=2.5)
+        table.judged("%s on one core, keys/s" % words, r7, ours, ratio(ours, r7), "x R7", value=ratio(ours, r7), at_least=2.5)
         if keys == KEYS:
             table.keep("save_rate" if what == "save" else "load_rate", r7, ours)
         r7, ours = (mid(n, what, "cpu_us") for n in ("redis", "demikv"))
         per_core = ratio(1.0, ours)
-        table.judged("%s, CPU us a key" % words, r7, ours, "%.2f M keys/s of CPU" % per_core, value=per_core, at_least=3.0)
+        table.judged("%s, CPU us a key" % words, r7, ours, per_core, "M keys/s of CPU", value=per_core, at_least=3.0)
     ours = mid("demikv", "load2", "rate")
     gain = ratio(ours, mid("demikv", "load", "rate"))
-    table.judged("loading with two cores, keys/s", None, ours, "%.2f x one core" % gain, value=gain, at_least=1.6)
+    table.judged("loading with two cores, keys/s", None, ours, gain, "x one core", value=gain, at_least=1.6)
     table.note("medians of %d; %s; files are loaded from the page cache; redis-server loads on one core" % (len(found["demikv", "save"]), file_system()))
     return table
 
@@ -157,7 +157,7 @@ def bgsave_case(bench, case):
         targets = [servers.start(name, binary()) for name, binary in BINARIES]
         for target in targets:
             load(target, *case.fill_words, "--sequential", unix=True)
-        for r in range(rounds_of(bench)):
+        for r in bench.progress.rounds(rounds_of(bench)):
             for target in turns(targets, r):
                 found.setdefault(target.name, []).append(bgsave_round(target, case))
     return bgsave_table(case, found)

@@ -22,7 +22,7 @@ def bursts(bench, depth, unix, tests=TESTS):
     nulls = {test: start_null(test, unix) for test in tests}
     found = {}
     try:
-        for r in range(bench.rounds):
+        for r in bench.progress.rounds(bench.rounds):
             for test in tests:
                 for target in turns([bench.redis, bench.ours, nulls[test]], r):
                     figures = load(target, test, *CONNS, "-P", depth, unix=unix, seconds=bench.burst)
@@ -54,13 +54,12 @@ def cpu_table(title, found, tests, at_most=None, null_at_most=None, keep=None):
 
 
 def rps_table(title, found, tests, goals, keep=None):
-    table = Table(title, ["test", "rps R7", "rps demikv", "rps null", "x R7", "x null", "p50 us R7/demikv", "p99",
-                          "p99.9", "target", ""])
+    table = Table(title, ["test", "rps R7", "rps demikv", "rps null", "x R7", "x null"] +
+                  ["%s us %s" % (p, n) for p in ("p50", "p99", "p99.9") for n in ("R7", "demikv")] + ["target", ""])
     for test in tests:
         r7, ours, null = (mid(found, n, test, "rps") for n in ("redis", "demikv", "null"))
-        pairs = ["%.0f/%.0f" % tuple(mid(found, n, test, f) or 0 for n in ("redis", "demikv"))
-                 for f in ("p50_us", "p99_us", "p999_us")]
-        table.judged(test.upper(), r7, ours, null, ratio(ours, r7), ratio(ours, null), *pairs, value=ratio(ours, r7),
+        times = [mid(found, n, test, f) for f in ("p50_us", "p99_us", "p999_us") for n in ("redis", "demikv")]
+        table.judged(test.upper(), r7, ours, null, ratio(ours, r7), ratio(ours, null), *times, value=ratio(ours, r7),
                      at_least=goals.get(test))
         if keep:
             table.keep(keep + test, r7, ours, null)
@@ -70,7 +69,7 @@ def rps_table(title, found, tests, goals, keep=None):
 def with_redis_benchmark(bench, depth, goals, unix=False, count=50000):
     """The same, seen by redis-benchmark (which itself is the limit at times)."""
     found = {}
-    for r in range(bench.rounds):
+    for r in bench.progress.rounds(bench.rounds):
         for target in turns([bench.redis, bench.ours], r):
             for test in TESTS:
                 rows = redis_benchmark(target, "-t", test, "-n", count, "-P", depth, "-r", KEYS, unix=unix, is_short=True)
@@ -137,7 +136,7 @@ def section_list(bench):
     for depth, count, goal in ((1, 40000, 1.0), (16, 200000, 1.3)):
         found = {}
         bench.empty()
-        for r in range(rounds):
+        for r in bench.progress.rounds(rounds):
             for test in LIST:
                 n = count // (10 if "lrange" in test else 4 if test == "mset" else 1)
                 for target in turns([bench.redis, bench.ours], r):
@@ -163,7 +162,7 @@ def list_by_load(bench, depth, goal):
     """The same commands from our own load generator, which costs less than the servers do."""
     found = {}
     bench.empty()
-    for r in range(max(1, (bench.rounds + 1) // 2)):
+    for r in bench.progress.rounds(max(1, (bench.rounds + 1) // 2)):
         for test in LOAD_LIST:
             for target in turns([bench.redis, bench.ours], r):
                 found.setdefault((target.name, test), []).append(load(target, test, "-P", depth, seconds=0.4))

@@ -3,9 +3,18 @@
 import statistics
 
 
+class Median(float):
+    """A median that knows what it is of: a table it stands in shows the least and the most, too."""
+
+    def __new__(cls, values):
+        made = super().__new__(cls, statistics.median(values))
+        made.least, made.most, made.count = min(values), max(values), len(values)
+        return made
+
+
 def median(values):
     values = [v for v in values if v is not None]
-    return statistics.median(values) if values else None
+    return Median(values) if values else None
 
 
 def number(value, digits=2):
@@ -21,6 +30,10 @@ def four_digits(value):
     return int(rounded) if rounded == int(rounded) else rounded
 
 
+def is_spread(value):
+    return isinstance(value, Median) and value.count > 1
+
+
 def verdict(value, target, most):
     """'ok' or 'MISS' of a value that must be at most (or at least) target."""
     if value is None or target is None:
@@ -32,14 +45,18 @@ class Table:
     def __init__(self, title, columns):
         self.title, self.columns, self.rows, self.notes = title, columns, [], []
         self.missed = 0
-        self.kept = {}
+        self.kept, self.spreads = {}, {}
+        self.medians = []  # (row, column, median): of what several rounds have measured
 
     def keep(self, name, redis, ours, null=None):
         """A figure that README shows (figures.py). None: it could not be measured, and README has no row of it."""
         if ours is not None:
             self.kept[name] = [None if v is None else four_digits(v) for v in (redis, ours, null)]
+            if any(is_spread(v) for v in (redis, ours, null)):
+                self.spreads[name] = [[four_digits(v.least), four_digits(v.most)] if is_spread(v) else None for v in (redis, ours, null)]
 
     def row(self, *cells):
+        self.medians += [(cells[0], self.columns[i] if i < len(self.columns) else "", c) for i, c in enumerate(cells) if is_spread(c)]
         self.rows.append([c if isinstance(c, str) else number(c) for c in cells])
 
     def judged(self, *cells, value, at_most=None, at_least=None):
@@ -68,7 +85,15 @@ class Table:
             first = cells[0].ljust(widths[0])
             return "  " + "  ".join([first] + [c.rjust(w) for c, w in zip(cells[1:], widths[1:])]).rstrip()
         body = [line(self.columns), "  " + "-" * (sum(widths) + 2 * len(widths) - 2)] + [line(r) for r in self.rows]
-        return "\n".join(["", self.title] + body + ["  " + n for n in self.notes])
+        return "\n".join(["", self.title] + body + ["  " + n for n in self.notes + self.spread_lines()])
+
+    def spread_lines(self):
+        """A line a column: of its rows the one that was measured least alike."""
+        widest = {}
+        for row, column, m in self.medians:
+            if m and (column not in widest or (m.most - m.least) / abs(m) > widest[column][0]):
+                widest[column] = ((m.most - m.least) / abs(m), row, m)
+        return ["%s: least %s, median %s, most %s (%s, the widest)" % (column, number(m.least), number(m), number(m.most), row) for column, (_, row, m) in widest.items()]
 
     def markdown(self, level=3):
         lines = ["#" * level + " " + self.title, ""]
@@ -76,4 +101,12 @@ class Table:
             lines += ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
             lines += ["| " + " | ".join(r + [""] * (len(self.columns) - len(r))) + " |" for r in self.rows]
         notes = self.notes if self.rows else ["    " + n for n in self.notes]  # what a program printed stays as it is
-        return "\n".join(lines + [""] + notes + [""])
+        return "\n".join(lines + [""] + notes + self.spread_markdown() + [""])
+
+    def spread_markdown(self):
+        if not self.medians:
+            return []
+        lines = ["", "<details><summary>least, median, most of %d rounds</summary>" % max(m.count for _, _, m in self.medians), "",
+                 "| row | column | least | median | most |", "|---|---|---|---|---|"]
+        lines += ["| %s | %s | %s | %s | %s |" % (row, column, number(m.least), number(m), number(m.most)) for row, column, m in self.medians]
+        return lines + ["", "</details>"]

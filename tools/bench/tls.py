@@ -36,7 +36,7 @@ def start(name, binary, cert, key):
 
 def measure(bench, targets, words):
     found = {}
-    for r in range(bench.rounds):
+    for r in bench.progress.rounds(bench.rounds):
         for test, name, count, depth in TESTS:
             for target in turns(targets, r):
                 row = redis_benchmark(target, "-t", test, "-n", count // (4 if bench.quick else 1), "-P", depth, "-r", 100000, *words, is_short=True)
