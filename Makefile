@@ -270,6 +270,8 @@ $(CHECKS): $(SERVER)
 # its two programs share, and its test in the simulator.
 TXNSTORE_C := $(wildcard demi/examples/txnstore/*.c)
 $(B)/examples/txnstore-replica $(B)/examples/txnstore-client: $(TXNSTORE_C) $(wildcard demi/examples/txnstore/*.h) demi/examples/common.h
+$(B)/examples/memcache: demi/examples/memcache/store.c demi/examples/memcache/store.h
+$(B)/examples/http-files: demi/examples/http/request.c demi/examples/http/request.h
 $(B)/examples/%: demi/examples/%.c $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,EX,$@)

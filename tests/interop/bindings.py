@@ -9,6 +9,7 @@ import time
 from rig import BUILD, DEVICES, PATIENCE, RAW4, Rig, check_echo, die_with_parent, guarded
 from servers import free_port
 
+EXAMPLES = os.environ.get("EXAMPLES", os.path.join(BUILD, "examples"))  # or those of a build with a sanitizer
 C_ECHO = [os.path.join(BUILD, "examples/tcp-echo")]
 
 
