@@ -254,7 +254,7 @@ def gone_and_back():
         tap.ok("no answer" not in top.terminal.text() and "The loop" in top.terminal.text(), "and it is there again when it is back", [top.terminal.text()])
         os.kill(server.pid, signal.SIGSTOP)
         top.keys(b"2")
-        tap.ok(top.until("libOS posix", seconds=5), "keys work while the server hangs", [top.terminal.text()])
+        tap.ok(top.until("libOS posix"), "keys work while the server hangs", [top.terminal.text()])
         os.kill(server.pid, signal.SIGCONT)
         tap.ok(top.end(signal.SIGINT) == 0 and b"Traceback" not in top.raw, "an interrupt ends it", [top.raw[-1000:]])
 
@@ -302,6 +302,8 @@ def nonsense(folder):
         done = subprocess.run([TOP, "-s", path, "--once"], capture_output=True, timeout=PATIENCE, preexec_fn=die_with_parent)
         if done.returncode != 1 or not done.stderr.startswith(b"demi-top: ") or done.stderr.count(b"\n") != 1 or b"\x1b" in done.stderr:
             wrong.append("%s, as text: %d %r" % (name, done.returncode, done.stderr[-300:]))
+        if i % 3:
+            continue
         path = os.path.join(folder, "k%d" % i)
         Stub(path, good + [answer]).start()
         top = Run(["-s", path, "-d", "0.1"])
@@ -309,7 +311,7 @@ def nonsense(folder):
             wrong.append("%s, on the screen: %s %s" % (name, top.terminal.text(), top.raw[-500:]))
         for key in b"1234":
             top.keys(bytes([key]))
-            top.read(0.1)
+            top.read(0.05)
         if top.end() != 0 or b"Traceback" in top.raw:
             wrong.append("%s: ends with %s: %r" % (name, top.status, top.raw[-1500:]))
     tap.ok(not wrong, "answers that are nonsense are told, and steer no terminal", wrong)
