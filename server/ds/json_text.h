@@ -11,8 +11,6 @@
 
 enum { JSON_TEXT_GROWTH = 6 }; /* bytes written for a byte read, at most */
 
-/* Bytes of the UTF-8 character that text begins with, 1 to 4; 0: it begins with none. */
-size_t utf8_character(struct bytes text);
 /* Writes into out as many characters as fit whole into size, without quotes and without a NUL. Returns the bytes. */
 size_t json_text_write(char *out, size_t size, struct bytes text);
 
