@@ -74,6 +74,12 @@ class Terminal:
     def interrupt(self):
         os.killpg(self.shell.pid, signal.SIGINT)
 
+    def sleeps(self):
+        """Whether the shell waits: for its command, or, when that has ended and it has told so, for the next one."""
+        time.sleep(0.1)
+        with open("/proc/%d/stat" % self.shell.pid, encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "S"
+
     def wait(self, seconds, printed=None):
         """Until the command ends, or has printed what the pattern says: its status or None."""
         deadline = time.monotonic() + seconds
@@ -81,8 +87,8 @@ class Terminal:
             status = self.status()
             if status is not None:
                 return status
-            if printed and printed.match(pages.normal(self.printed())):
-                return None
+            if printed and printed.match(pages.normal(self.printed())) and self.sleeps():
+                return self.status()
             if time.monotonic() > deadline:
                 self.lost = True
                 raise Wrong("it had %d seconds" % seconds, [self.printed()])
