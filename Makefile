@@ -272,6 +272,7 @@ TXNSTORE_C := $(wildcard demi/examples/txnstore/*.c)
 $(B)/examples/txnstore-replica $(B)/examples/txnstore-client: $(TXNSTORE_C) $(wildcard demi/examples/txnstore/*.h) demi/examples/common.h
 $(B)/examples/memcache: demi/examples/memcache/store.c demi/examples/memcache/store.h
 $(B)/examples/http-files: demi/examples/http/request.c demi/examples/http/request.h
+$(B)/examples/dns-relay: demi/examples/dns/message.c demi/examples/dns/message.h
 $(B)/examples/%: demi/examples/%.c $(LIB_A)
 	@mkdir -p $(@D)
 	$(call say,EX,$@)

@@ -403,7 +403,7 @@ static void command(struct client *c, struct session *s)
     else say(c, 0, "ERROR");
 }
 
-/* --- bytes --------------------------------------------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------------------------------ */
 
 static void take_line(struct client *c, struct session *s, const char *at, size_t size)
 {
