@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Bytes of the UTF-8 character that text begins with, 1 to 4; 0: it begins with none. RFC 3629 section 4: what may
- * follow the first byte, so that nothing is written longer than it must be (C0, E0 80), no surrogate (ED A0) and nothing
- * above U+10FFFF (F4 90) passes. */
+ * follow the first byte, so that nothing is written longer than it must be (C0, E0 80), no surrogate (ED A0) and
+ * nothing above U+10FFFF (F4 90) passes. */
 static size_t utf8_character(struct bytes text)
 {
     if (!text.n) return 0;
