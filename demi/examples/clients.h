@@ -6,10 +6,10 @@
  *                 |               |                                |
  *                 +-- no answer --+          pushes, all through --+--> advance() again, then pop
  *
- * Nothing is read while answers are on their way, so that a client that does not read is not read from, and what one can
- * make the server hold is bounded: CLIENT_OUT_MAX bytes of answers and what came with one pop. Each operation carries its
- * client (demi_set_data), so there is no table; a client is freed with its last operation. Who says nothing for
- * CLIENT_IDLE_S seconds is closed, and beyond CLIENTS_MAX nobody is accepted until somebody has gone.
+ * Nothing is read while answers are on their way, so that a client that does not read is not read from, and what one
+ * can make the server hold is bounded: CLIENT_OUT_MAX bytes of answers and what came with one pop. Each operation
+ * carries its client (demi_set_data), so there is no table; a client is freed with its last operation. Who says
+ * nothing for CLIENT_IDLE_S seconds is closed, and beyond CLIENTS_MAX nobody is accepted until somebody has gone.
  */
 #ifndef DEMI_EXAMPLES_CLIENTS_H
 #define DEMI_EXAMPLES_CLIENTS_H
@@ -60,7 +60,7 @@ struct clients {
 
 static struct clients clients;
 
-/* --- answers -------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 /* An operation of this client has been started. */
 static inline void client_started(struct client *c, demi_qtoken_t qt)
@@ -124,7 +124,7 @@ static inline void client_use(struct client *c, size_t size)
     c->in_at = 0;
 }
 
-/* --- coming and going -------------------------------------------------------------------------------------------------- */
+/* --- coming and going --------------------------------------------------------------------------------------------- */
 
 static inline void clients_accept(void)
 {

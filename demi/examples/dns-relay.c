@@ -4,11 +4,11 @@
  *
  *     client --id 7--> relay --id 51234, one of SOCKETS ports--> resolver
  *
- * A query goes on under an id and from a port that nobody can guess, and only what comes from the resolver, to that port, with
- * that id and that question, is its answer (RFC 5452). No answer in time: asked once more, then the client is told so
- * (SERVFAIL). At most PENDING queries are on their way; more are lost, and clients ask again. Answers are kept for as long as
- * they say, in KEPT places. Not here: TCP, for answers that do not fit; a client that sees the truncation asks the resolver.
- * Usage: dns-relay ADDR PORT RESOLVER [RESOLVER_PORT]
+ * A query goes on under an id and from a port that nobody can guess, and only what comes from the resolver, to that
+ * port, with that id and that question, is its answer (RFC 5452). No answer in time: asked once more, then the client
+ * is told so (SERVFAIL). At most PENDING queries are on their way; more are lost, and clients ask again. Answers are
+ * kept for as long as they say, in KEPT places. Not here: TCP, for answers that do not fit; a client that sees the
+ * truncation asks the resolver. Usage: dns-relay ADDR PORT RESOLVER [RESOLVER_PORT]
  */
 #include "demi/examples/common.h"
 #include "demi/examples/dns/message.h"
@@ -19,6 +19,7 @@
 #define SOCKETS    16
 #define PENDING    1024
 #define KEPT       1024
+#define WAYS       4 /* each answer may lie in so many of them */
 #define QUERY_MAX  512
 #define ANSWER_MAX 1232 /* of one that is kept */
 #define BATCH      64
@@ -78,21 +79,29 @@ static void send_to(int qd, const uint8_t *message, size_t size, const struct so
     demi_sgafree(&sga);
 }
 
-/* --- what is kept --------------------------------------------------------------------------------------------------- */
+/* --- what is kept ------------------------------------------------------------------------------------------------- */
 
-/* FNV-1a from a secret start: one place each, whoever comes later has it. */
-static struct kept *place_of(const struct dns_query *q)
+/* The WAYS places of a query, by FNV-1a from a secret start. */
+static struct kept *places_of(const struct dns_query *q)
 {
     uint64_t hash = relay.seed;
     for (size_t i = 0; i < q->key_size; i++) hash = (hash ^ q->key[i]) * 0x100000001b3;
-    return &relay.kept[(hash ^ hash >> 32) % KEPT];
+    return &relay.kept[(hash ^ hash >> 32) % (KEPT / WAYS) * WAYS];
 }
 
+static int is_of(const struct kept *k, const struct dns_query *q)
+{
+    return k->key_size == q->key_size && memcmp(k->key, q->key, q->key_size) == 0;
+}
+
+/* In the place of what was kept before, or of what ends first. */
 static void keep(const struct dns_query *q, const uint8_t *message, size_t size)
 {
     uint32_t ttl = q->key_size && size <= ANSWER_MAX ? dns_ttl(message, size) : 0;
-    struct kept *k = place_of(q);
+    struct kept *k = places_of(q), *first = k;
     if (!ttl) return;
+    for (int i = 0; i < WAYS; i++)
+        if (is_of(&first[i], q) || (!is_of(k, q) && first[i].until_s < k->until_s)) k = &first[i];
     k->key_size = q->key_size;
     memcpy(k->key, q->key, q->key_size);
     k->size = size;
@@ -104,10 +113,10 @@ static void keep(const struct dns_query *q, const uint8_t *message, size_t size)
 /* With the client's id and its way to write the name. */
 static int answer_from_kept(const struct dns_query *q, const uint8_t *query, const struct sockaddr_in *client)
 {
-    const struct kept *k = place_of(q);
+    const struct kept *k = places_of(q), *end = k + WAYS;
     uint8_t message[ANSWER_MAX];
-    if (!q->key_size || k->key_size != q->key_size || memcmp(k->key, q->key, q->key_size) != 0 || now_s() >= k->until_s)
-        return 0;
+    while (k < end && !is_of(k, q)) k++;
+    if (!q->key_size || k == end || now_s() >= k->until_s) return 0;
     memcpy(message, k->message, k->size);
     memcpy(message, query, 2);
     memcpy(message + DNS_HEADER, query + DNS_HEADER, q->question_size);
@@ -116,7 +125,7 @@ static int answer_from_kept(const struct dns_query *q, const uint8_t *query, con
     return 1;
 }
 
-/* --- what is on its way ------------------------------------------------------------------------------------------------ */
+/* --- what is on its way ------------------------------------------------------------------------------------------- */
 
 static struct pending *find(int socket, uint16_t id)
 {
@@ -199,7 +208,7 @@ static void give_up_what_is_late(void)
     }
 }
 
-/* --- the loop -------------------------------------------------------------------------------------------------------------- */
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 static int udp_socket(const struct sockaddr_in *at, demi_qtoken_t *pop)
 {

@@ -4,10 +4,10 @@
  *
  *     file --demi_pop--> array --demi_push--> client          nothing is copied between the two
  *
- * A file is a queue as the connection is: what is read from it goes out as it lies, the next piece when that is through. Who is
- * asked where a file is, and how large, is the kernel, at once; reading is done elsewhere (demi_open). What leads out of the
- * folder, by .. or by a link, is not there; whoever changes links in the folder is trusted. A folder shows its index.html and no list.
- * Usage: http-files ADDR PORT FOLDER
+ * A file is a queue as the connection is: what is read from it goes out as it lies, the next piece when that is
+ * through. Who is asked where a file is, and how large, is the kernel, at once; reading is done elsewhere (demi_open).
+ * What leads out of the folder, by .. or by a link, is not there; whoever changes links in the folder is trusted. A
+ * folder shows its index.html and no list. Usage: http-files ADDR PORT FOLDER
  */
 #define _XOPEN_SOURCE 700 /* realpath() */
 #include "demi/examples/clients.h"
@@ -80,7 +80,7 @@ static const char *type_of(const char *path)
     return "application/octet-stream";
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static void begin_head(struct client *c, int status, int is_kept)
 {
@@ -115,7 +115,7 @@ static void answer_moved(struct client *c, const struct request *r, int with_bod
     answer(c, 301, r->is_kept, with_body, line);
 }
 
-/* --- files -------------------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 /* Where the file of a request lies, links followed, if that is inside of the folder. */
 static int find(const char *path, char out[PATH_MAX], struct stat *st)
@@ -217,7 +217,7 @@ static void other(struct client *c, demi_qresult_t *qr)
     }
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void serve(struct client *c, struct session *s)
 {

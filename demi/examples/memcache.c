@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * A cache that memcached's clients take for memcached: its text protocol (doc/protocol.txt of memcached 1.6), a bound of
- * memory, least recently used items going first.
+ * A cache that memcached's clients take for memcached: its text protocol (doc/protocol.txt of memcached 1.6), a bound
+ * of memory, least recently used items going first.
  *
  *     get gets gat gats, set add replace append prepend cas, delete incr decr touch,
  *     flush_all stats version verbosity quit
  *
- * A value that is stored is written where it will lie for good as it comes in, and goes out of there: large ones are not
- * copied. Not here: the binary and the meta protocol, UDP, SASL. Usage: memcache ADDR PORT [MEGABYTES]
+ * A value that is stored is written where it will lie for good as it comes in, and goes out of there: large ones are
+ * not copied. Not here: the binary and the meta protocol, UDP, SASL. Usage: memcache ADDR PORT [MEGABYTES]
  */
 #include "demi/examples/clients.h"
 #include "demi/examples/memcache/store.h"
@@ -95,7 +95,7 @@ static void say(struct client *c, int is_quiet, const char *line)
     if (!is_quiet) client_say(c, "%s\r\n", line);
 }
 
-/* --- get ------------------------------------------------------------------------------------------------------------ */
+/* --- get ---------------------------------------------------------------------------------------------------------- */
 
 static void answer_item(struct client *c, const struct item *i, int with_cas)
 {
@@ -144,7 +144,7 @@ static void begin_get(struct client *c, struct session *s, char *rest, int with_
     s->state = ANSWER_GET;
 }
 
-/* --- set and its kin ---------------------------------------------------------------------------------------------------- */
+/* --- set and its kin ---------------------------------------------------------------------------------------------- */
 
 static void begin_set(struct client *c, struct session *s, enum how how, char *rest)
 {
@@ -234,7 +234,7 @@ static void take_value(struct client *c, struct session *s, const char *at, size
     s->state = READ_LINE;
 }
 
-/* --- the other commands ---------------------------------------------------------------------------------------------------- */
+/* --- the other commands ------------------------------------------------------------------------------------------- */
 
 static void incr(struct client *c, char *rest, int is_decr)
 {

@@ -45,8 +45,9 @@ static int next_record(const uint8_t *message, size_t size, size_t *at, size_t *
     return 1;
 }
 
-/* The flags of a query that make another answer of it: recursion wanted, checking disabled, and of EDNS its size, its version
- * and whether signatures are wanted. Options of EDNS (cookies…) are between the two ends: no cache has an answer. */
+/* The flags of a query that make another answer of it: recursion wanted, checking disabled, and of EDNS its size, its
+ * version and whether signatures are wanted. Options of EDNS (cookies…) are between the two ends: no cache has an
+ * answer. */
 static size_t key_of(uint8_t *key, const uint8_t *message, size_t size, size_t question_end)
 {
     size_t question = question_end - DNS_HEADER, n, at = question_end, fixed;

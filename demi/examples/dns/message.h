@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * DNS messages (RFC 1035, RFC 6891), as much of them as a relay with a cache reads. Whatever the bytes are, nothing is read
- * beyond `size`.
+ * DNS messages (RFC 1035, RFC 6891), as much of them as a relay with a cache reads. Whatever the bytes are, nothing is
+ * read beyond `size`.
  */
 #ifndef DEMI_EXAMPLES_DNS_MESSAGE_H
 #define DEMI_EXAMPLES_DNS_MESSAGE_H
@@ -30,8 +30,8 @@ static inline void dns_put_16(uint8_t *at, unsigned value)
     at[1] = (uint8_t)value;
 }
 
-/* -1: it is to be thrown away (no query: whoever answers those can be made to answer himself for ever); DNS_NOERROR; or what
- * to answer. */
+/* -1: it is to be thrown away (no query: whoever answers those can be made to answer himself for ever); DNS_NOERROR;
+ * or what to answer. */
 int dns_query_parse(struct dns_query *out, const uint8_t *message, size_t size);
 
 /* Whether it answers this query, as it was sent: the same question, letter by letter. */

@@ -140,7 +140,7 @@ int request_parse(struct request *out, char *text)
     return hosts == 1 || (hosts == 0 && out->minor == 0) ? 0 : 400;
 }
 
-/* --- dates ---------------------------------------------------------------------------------------------------------------- */
+/* --- dates -------------------------------------------------------------------------------------------------------- */
 
 static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec", days[] = "ThuFriSatSunMonTueWed";
 
@@ -176,7 +176,7 @@ void http_date_write(char out[30], int64_t time)
     memcpy(out + 8, months + 3 * tm.tm_mon, 3);
 }
 
-/* --- ranges and tags --------------------------------------------------------------------------------------------------------- */
+/* --- ranges and tags ---------------------------------------------------------------------------------------------- */
 
 static int digits(const char **at, uint64_t *out)
 {

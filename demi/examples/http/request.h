@@ -16,15 +16,16 @@ struct request {
     const char *range, *if_range, *if_none_match, *if_modified_since; /* NULL: not asked */
 };
 
-/* text: the head, with a zero byte in the place of what ends it; it is cut into pieces. 0, or the status to refuse with. */
+/* text: the head, with a zero byte in the place of what ends it; it is cut into pieces. 0, or the status to refuse
+ * with. */
 int request_parse(struct request *out, char *text);
 
 /* The moment of an HTTP date, -1: it is none. And the other way round: 30 bytes. */
 int64_t http_date(const char *text);
 void http_date_write(char out[30], int64_t time);
 
-/* Of a file of `size` bytes. 1: from *first to *last; 0: all of it (several ranges, another unit, nonsense); -1: none of it
- * is there (416). */
+/* Of a file of `size` bytes. 1: from *first to *last; 0: all of it (several ranges, another unit, nonsense); -1: none
+ * of it is there (416). */
 int range_parse(const char *range, uint64_t size, uint64_t *first, uint64_t *last);
 
 /* Whether a list of entity tags (If-None-Match) has this one, or is *. */
