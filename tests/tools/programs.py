@@ -24,7 +24,7 @@ NOT_FOR_TESTS = ("tools/bench/", "tools/demi-top", "tools/fresh-machine", "tools
                  "tests/packaging/fresh.py")
 # What every Debian system with a compiler has, beside the essential.
 COMPILER = {"binutils", "cpp", "cpp-12", "dpkg-dev", "g++", "g++-12", "gcc", "gcc-12", "make", "patch"}
-NOT_CALLED = {"GET", "HEAD", "POST", "as", "busybox", "file", "free", "host", "init", "kill", "kvm", "less", "man", "opt", "rdma", "shutdown", "systemd", "time", "w", "write"}
+NOT_CALLED = {"GET", "HEAD", "POST", "as", "busybox", "file", "free", "host", "init", "kill", "kvm", "less", "man", "opt", "rdma", "shutdown", "systemd", "time", "w", "watch", "write"}
 # Called where they are; nothing is lost without.
 OPTIONAL = {"clang", "clang++", "clang-format", "cppcheck", "python3"}
 # Node.js as its makers package it has npm in it.

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "compat"))
 from tap import Tap, skip_all  # noqa: E402
 
 # One kind of file each, whose names say it all: scripts, inputs and cases, told of above.
-TOLD_ABOVE = re.compile(r"tests/packets/.+|tests/fuzz/corpus(/.+)?|tests/compat/cases|packaging/man|packaging/debian/source|demi/bindings/.+|\.ci")
+TOLD_ABOVE = re.compile(r"tests/packets/.+|tests/fuzz/corpus(/.+)?|tests/compat/cases|packaging/man|packaging/debian/source|demi/bindings/.+|demi/examples/(dns|http|memcache)|\.ci")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
