@@ -6,6 +6,9 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum log_level { LOG_DEBUG_LEVEL, LOG_VERBOSE_LEVEL, LOG_NOTICE_LEVEL, LOG_WARNING_LEVEL };
 
 /* One line without its end; `text` is valid during the call only. */
@@ -30,5 +33,19 @@ void log_write(const struct log *log, int level, const char *fmt, ...) __attribu
 #define log_verbose(log, ...) log_write(log, LOG_VERBOSE_LEVEL, __VA_ARGS__)
 #define log_notice(log, ...)  log_write(log, LOG_NOTICE_LEVEL, __VA_ARGS__)
 #define log_warning(log, ...) log_write(log, LOG_WARNING_LEVEL, __VA_ARGS__)
+
+/* Of lines that somebody outside may cause as often as he likes: no more than LOG_BUDGET of them within a second. Zeros
+ * to begin with; now_ns of any clock. */
+#define LOG_BUDGET 8u
+struct log_budget {
+    uint64_t since_ns;
+    uint32_t lines;
+};
+
+static inline bool log_may(struct log_budget *b, uint64_t now_ns)
+{
+    if (now_ns - b->since_ns >= 1000000000u) *b = (struct log_budget){.since_ns = now_ns};
+    return b->lines++ < LOG_BUDGET;
+}
 
 #endif

@@ -21,6 +21,7 @@
 
 #include <stddef.h>
 
+#include "alloc/base/log.h"
 #include "alloc/registry.h"
 #include "libos/blockdev.h"
 #include "libos/nvme/identify.h"
@@ -39,7 +40,6 @@
 #define NVME_STEP_NS       ((uint64_t)100000)      /* the same where it is waited for */
 #define NVME_SHUTDOWN_NS   ((uint64_t)5000000000)  /* where it does not say how long that takes, */
 #define NVME_SHUTDOWN_MOST ((uint64_t)20000000000) /* and whatever it says */
-#define NVME_LINES         8u                      /* of the log within NVME_LOOK_NS */
 
 static_assert(NVME_DEPTH < NVME_RING_SIZE, "a full ring would look like an empty one");
 static_assert(NVME_REQUEST_MAX / NVME_PAGE + 1 <= NVME_PAGE / 8, "a request's pages fit into one list");
@@ -130,8 +130,7 @@ struct nvme {
     bool was_live;
     bool has_event; /* an event's log page has been read, and the next is not waited for yet */
     int error;      /* errno of DEAD */
-    unsigned lines;
-    uint64_t lines_since;
+    struct log_budget lines;
     char name[32];
     char why[NVME_WHY_SIZE]; /* of DEAD: what has happened, in one line */
 };

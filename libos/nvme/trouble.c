@@ -28,11 +28,7 @@
 void nvme_tell(struct nvme *v, const char *fmt, ...)
 {
     char text[NVME_WHY_SIZE + 64];
-    if (v->now - v->lines_since >= NVME_LOOK_NS) {
-        v->lines_since = v->now;
-        v->lines = 0;
-    }
-    if (v->lines++ >= NVME_LINES) return;
+    if (!log_may(&v->lines, v->now)) return;
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);

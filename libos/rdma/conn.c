@@ -175,7 +175,7 @@ void rdma_conn_broken(struct rdma_conn *c, uint8_t status, int detail)
     if (status >= MSGDEV_STATUS_COUNT || status == MSGDEV_OK) status = MSGDEV_FAILED_OTHERWISE;
     c->broken = status;
     r->status[status]++;
-    if (status != MSGDEV_FLUSHED && c->state != CONN_ENDING)
+    if (status != MSGDEV_FLUSHED && c->state != CONN_ENDING && rdma_may_tell(r))
         log_notice(NULL, "rdma: %s: a connection has ended: %s (%d)", r->dev->what, rdma_status_text(status), detail);
     rdma_conn_fail(c, rdma_status_errno(status, detail));
 }
@@ -183,7 +183,8 @@ void rdma_conn_broken(struct rdma_conn *c, uint8_t status, int detail)
 void rdma_conn_protocol_error(struct rdma_conn *c, const char *what)
 {
     c->r->protocol_errors++;
-    log_notice(NULL, "rdma: %s: a peer has sent %s: its connection is cut off", c->r->dev->what, what);
+    if (rdma_may_tell(c->r))
+        log_notice(NULL, "rdma: %s: a peer has sent %s: its connection is cut off", c->r->dev->what, what);
     rdma_conn_fail(c, EPROTO);
 }
 

@@ -266,6 +266,15 @@ static int accept_valkey(struct rdma_sock *s, struct rdma_conn *c, struct msgdev
     return r->dev->ops->accept(r->dev, end, conn_word(c), &p);
 }
 
+static void tell_refused(struct rdma *r, int err)
+{
+    r->open_failed++;
+    if (!rdma_may_tell(r)) return;
+    log_notice(NULL, "rdma: %s: a peer was refused: %s", r->dev->what,
+               err == ENOSPC ? "the completion queue is full; with a smaller send_depth more find room"
+                             : strerror(err));
+}
+
 void rdma_setup_requested(struct rdma_sock *s, const struct msgdev_completion *m)
 {
     struct rdma *r = s->r;
@@ -281,8 +290,7 @@ void rdma_setup_requested(struct rdma_sock *s, const struct msgdev_completion *m
     }
     int err = is_valkeys ? accept_valkey(s, c, m->end) : accept_end(s, c, m->end, &g);
     if (err) {
-        r->open_failed++;
-        log_notice(NULL, "rdma: %s: a peer was refused: %s", r->dev->what, strerror(-err));
+        tell_refused(r, -err);
         r->reserved -= c->window_in;
         rdma_conn_unhold(c);
         return;
@@ -390,7 +398,8 @@ void rdma_setup_failed(struct rdma_conn *c, const struct msgdev_completion *m)
     if (c->state != CONN_OPENING) return;
     uint8_t status = m->status < MSGDEV_STATUS_COUNT && m->status ? m->status : MSGDEV_FAILED_OTHERWISE;
     c->r->status[status]++;
-    if (status == MSGDEV_REJECTED && wire_get_greeting(m->private_data, m->private_len, &g) == WIRE_OTHER_VERSION)
+    if (status == MSGDEV_REJECTED && wire_get_greeting(m->private_data, m->private_len, &g) == WIRE_OTHER_VERSION &&
+        rdma_may_tell(c->r))
         log_notice(NULL, "rdma: %s: the peer speaks another version of the framing", c->r->dev->what);
     rdma_setup_abandon(c, rdma_status_errno(status, m->err));
 }
@@ -417,8 +426,9 @@ void rdma_setup_established(struct rdma_conn *c, const struct msgdev_completion 
     enum wire_verdict v = wire_get_greeting(m->private_data, m->private_len, &g);
     if (v != (c->v ? WIRE_NOTHING : WIRE_OURS)) {
         r->foreign++;
-        log_notice(NULL, "rdma: %s: the peer does not speak %s framing", r->dev->what,
-                   c->v ? "Valkey's" : "this library's");
+        if (rdma_may_tell(r))
+            log_notice(NULL, "rdma: %s: the peer does not speak %s framing", r->dev->what,
+                       c->v ? "Valkey's" : "this library's");
         rdma_setup_abandon(c, EPROTO);
         return;
     }

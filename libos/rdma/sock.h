@@ -35,6 +35,7 @@
 #define RDMA_SOCK_H
 
 #include "alloc/base/list.h"
+#include "alloc/base/log.h"
 #include "libos/rdma/rdma.h"
 #include "libos/rdma/smalls.h"
 #include "libos/rdma/strangers.h"
@@ -112,6 +113,7 @@ struct rdma {
     uint64_t status[MSGDEV_STATUS_COUNT]; /* what ended connections */
     uint64_t link_up, link_lost, device_gone, device_returned;
     uint64_t valkey_accepted, valkey_lent; /* connections so far; bytes now */
+    struct log_budget lines;               /* of the log, that peers have caused */
     struct strangers strangers;
 };
 
@@ -190,6 +192,7 @@ struct rdma_sock {
     union rdma_addr local;   /* BOUND: what it was bound to */
 };
 
+static inline bool rdma_may_tell(struct rdma *r) { return log_may(&r->lines, runtime_clock(r->base.rt)); }
 static inline struct rdma_sock *sock_of(struct queue *q) { return (struct rdma_sock *)q; }
 static inline struct op_table *ops_of(const struct rdma *r) { return &r->base.rt->ops; }
 static inline struct rdma_conn *conn_of(uint64_t word) { return (struct rdma_conn *)(uintptr_t)word; }

@@ -20,7 +20,7 @@ static void cut_oldest(struct rdma *r)
     if (runtime_clock(r->base.rt) - v->since_ns < STRANGER_NS) return;
     list_remove(&v->stranger);
     r->strangers.cut++;
-    log_notice(NULL, "rdma: %s: a client that nobody knows is cut off for another", r->dev->what);
+    if (rdma_may_tell(r)) log_notice(NULL, "rdma: %s: a client that nobody knows is cut off for another", r->dev->what);
     rdma_conn_fail(v->conn, ECONNRESET);
 }
 

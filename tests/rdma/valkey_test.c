@@ -5,6 +5,7 @@
  * clients have another opening of it and speak to it as a program over libibverbs would, byte by byte, and some of
  * them what no client says: what ends or leaks in Valkey's own server does neither here.
  */
+#include "alloc/base/log.h"
 #include "libos/border.h"
 
 #include <arpa/inet.h>
@@ -574,6 +575,28 @@ static void test_a_number_beyond_the_buffer_ends_that_client(void **state)
     assert_true(counter("rdma.protocol_errors") == 4);
 }
 
+static unsigned lines;
+static void hear(void *arg, int level, const char *text) { lines += level >= LOG_NOTICE_LEVEL; }
+
+/* A client that does so over and over does not fill the log: a few lines a second, however many seconds it takes. */
+static void test_the_log_is_not_theirs(void **state)
+{
+    enum { TIMES = 50 };
+    const uint64_t begin = demi_clock_ns();
+    log_set_default(&(struct log){.level = LOG_NOTICE_LEVEL, .sink = hear});
+    lines = 0;
+    for (unsigned i = 0; i < TIMES; i++) {
+        struct peer *p = come(0, 4096);
+        write_in(p, scratch(), 1, 1, OURS + 1);
+        UNTIL(p->over);
+        go(p);
+    }
+    log_set_default(NULL);
+    assert_true(counter("rdma.protocol_errors") == TIMES);
+    assert_true(lines > 0);
+    assert_true(lines <= LOG_BUDGET * (2 + (demi_clock_ns() - begin) / 1000000000u));
+}
+
 static void test_a_buffer_of_four_gigabytes_costs_nothing(void **state)
 {
     struct peer *p = connect_only(0, 4096);
@@ -759,6 +782,7 @@ int main(void)
         CASE(test_a_question_is_answered_and_keepalives_are_not),
         CASE(test_our_own_framing_comes_to_the_same_listener),
         CASE(test_a_close_waits_for_what_was_pushed),
+        CASE(test_the_log_is_not_theirs),
         CASE(test_a_buffer_of_four_gigabytes_costs_nothing),
         CASE(test_memory_that_was_not_lent_ends_that_client),
         CASE(test_a_client_that_vanishes_before_it_is_accepted),
