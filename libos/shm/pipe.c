@@ -3,6 +3,10 @@
  * Named pipes: a connection of two ends that have no addresses. The first end makes the memory and writes into it at
  * once; the second one gets it when it comes. There is one second end: when it is there the name is kept, and refuses
  * others, until the first end is closed.
+ *
+ * "Refuses": nobody listens there any more, as nobody listens where no pipe is, or where one is being made. What tells
+ * the two apart is a mark, a socket of another type bound to the same name, which the second end's coming leaves. So
+ * whoever asks changes nothing, and does not come between others.
  */
 #include "libos/shm/sock.h"
 
@@ -11,9 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int named_fd(int *out)
+static int named_fd(int *out, int type)
 {
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     *out = fd;
     return fd < 0 ? -errno : 0;
 }
@@ -21,7 +25,7 @@ static int named_fd(int *out)
 static int create(struct shm_sock *s, const struct name *n)
 {
     struct area *a;
-    int err = named_fd(&s->watch.fd);
+    int err = named_fd(&s->watch.fd, SOCK_SEQPACKET);
     if (err) return err;
     if (bind(s->watch.fd, (const struct sockaddr *)&n->un, n->size)) return errno == EADDRINUSE ? -EEXIST : -errno;
     if (listen(s->watch.fd, 1)) return -errno;
@@ -35,16 +39,26 @@ static int create(struct shm_sock *s, const struct name *n)
 /* Nobody listens: has it been opened already, or was it never created? */
 static int why_refused(const struct name *n)
 {
-    int fd, err = named_fd(&fd);
+    int fd, err = named_fd(&fd, SOCK_DGRAM);
     if (err) return err;
-    err = bind(fd, (const struct sockaddr *)&n->un, n->size) ? -EBUSY : -ENOENT;
+    err = connect(fd, (const struct sockaddr *)&n->un, n->size) ? -ENOENT : -EBUSY;
     close(fd);
     return err;
 }
 
+/* Without a descriptor for it, or when another one's mark is there still, who comes later is told ENOENT. */
+static void leave_mark(struct shm_sock *s)
+{
+    struct name n = {.size = sizeof n.un};
+    if (getsockname(s->watch.fd, (struct sockaddr *)&n.un, &n.size) || named_fd(&s->mark_fd, SOCK_DGRAM)) return;
+    if (!bind(s->mark_fd, (const struct sockaddr *)&n.un, n.size)) return;
+    close(s->mark_fd);
+    s->mark_fd = -1;
+}
+
 static int open_second(struct shm_sock *s, const struct name *n)
 {
-    int err = named_fd(&s->watch.fd);
+    int err = named_fd(&s->watch.fd, SOCK_SEQPACKET);
     if (err) return err;
     if (connect(s->watch.fd, (const struct sockaddr *)&n->un, n->size))
         return errno == ECONNREFUSED ? why_refused(n) : errno == EAGAIN ? -EBUSY : -errno;
@@ -81,6 +95,7 @@ void shm_pipe_event(struct shm_sock *s)
     }
     runtime_unwatch(s->q.rt, &s->watch);
     s->watched = false;
+    leave_mark(s);
     s->name_fd = s->watch.fd;
     shutdown(s->name_fd, SHUT_RDWR); /* others are refused from here on */
     close(s->area_fd);

@@ -78,7 +78,7 @@ struct shm_sock *shm_sock_new(struct shm *p, int domain)
     if (!s) return NULL;
     s->shm = p;
     s->q.rt = p->base.rt;
-    s->q.qd = s->watch.fd = s->name_fd = s->area_fd = -1;
+    s->q.qd = s->watch.fd = s->name_fd = s->mark_fd = s->area_fd = -1;
     s->watch.fn = on_event;
     s->domain = (uint16_t)domain;
     s->ring_size = p->ring_size;
@@ -160,6 +160,7 @@ void shm_sock_free(struct shm_sock *s)
     shm_drop(s);
     shm_detach(s);
     shm_close_fd(s);
+    if (s->mark_fd >= 0) close(s->mark_fd);
     if (s->name_fd >= 0) close(s->name_fd);
     if (s->area_fd >= 0) close(s->area_fd);
     for (struct buf *b; (b = s->rest);) {
@@ -363,6 +364,7 @@ static void shm_forget(struct libos *l)
     {
         const struct shm_sock *s = list_entry(it, struct shm_sock, link);
         if (s->watch.fd >= 0) close(s->watch.fd);
+        if (s->mark_fd >= 0) close(s->mark_fd);
         if (s->name_fd >= 0) close(s->name_fd);
         if (s->area_fd >= 0) close(s->area_fd);
     }

@@ -82,6 +82,7 @@ struct shm_sock {
     struct shm *shm;
     struct fd_watch watch; /* watch.fd: the Unix socket, or -1 */
     int name_fd;           /* of a pipe's first end: what holds its name; -1: none */
+    int mark_fd;           /* what tells that it has been opened; -1: none */
     int area_fd;           /* of a pipe that nobody has opened: the memory, to be handed over; -1: none */
     uint8_t state, side;   /* enum shm_state; which side of the area is ours */
     uint16_t domain;

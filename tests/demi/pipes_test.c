@@ -305,11 +305,48 @@ static void test_clients_that_are_killed_leave_a_server_that_serves(void **state
     end_serving(pid);
 }
 
+/* --- whoever opens, and asks until there is something to open ---------------------------------------------------- */
+
+#define MADE 2000
+
+static int open_as_they_come(void *arg)
+{
+    char numbered[80];
+    const struct timespec none = {0, 0};
+    for (int i = 0; i < MADE; i++) {
+        int qd, error, count;
+        demi_qresult_t qr;
+        snprintf(numbered, sizeof numbered, "%s %d", name, i);
+        while ((error = demi_open_pipe(&qd, numbered)) == ENOENT) demi_wait_batch(&qr, 1, &count, &none);
+        if (error) return error; /* EBUSY: nobody else opens it */
+        if (demi_close(qd)) return 98;
+    }
+    return demi_exit();
+}
+
+static void test_who_asks_for_a_pipe_until_it_is_there_disturbs_nobody(void **state)
+{
+    char numbered[80];
+    new_name();
+    OK(init_shm());
+    pid_t pid = child(open_as_they_come, NULL);
+    for (int i = 0; i < MADE; i++) {
+        int qd;
+        snprintf(numbered, sizeof numbered, "%s %d", name, i);
+        OK(demi_create_pipe(&qd, numbered));
+        pop_end(qd); /* the other end has been there */
+        OK(demi_close(qd));
+    }
+    ended_with(pid, 0);
+    OK(demi_exit());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pipe_within_one_process),
         cmocka_unit_test(test_bulk_both_ways_between_two_processes),
+        cmocka_unit_test(test_who_asks_for_a_pipe_until_it_is_there_disturbs_nobody),
         cmocka_unit_test(test_thousands_of_short_connections),
         cmocka_unit_test(test_a_thousand_connections_at_once),
         cmocka_unit_test(test_a_killed_peer_is_a_reset_at_once),
