@@ -33,7 +33,7 @@ static int worker_count = 2;
 static const char *path;
 static pthread_barrier_t created;
 
-/* --- the work -------------------------------------------------------------------------------------------------------- */
+/* --- the work --------------------------------------------------------------------------------------------------- */
 
 static uint32_t table[256];
 
@@ -53,7 +53,7 @@ static uint32_t checksum(const void *p, size_t size)
     return ~sum;
 }
 
-/* --- streams of pieces ------------------------------------------------------------------------------------------------- */
+/* --- streams of pieces ------------------------------------------------------------------------------------------ */
 
 /* "work" or "done", of this process. Workers create both, and the others open them when all are there (`created`). Whoever
  * has created one stays until it is opened: what nobody has opened is gone when it is closed. */
@@ -110,7 +110,7 @@ static void write_all(int qd, const struct piece *p, const void *bytes, size_t s
     await(qt);
 }
 
-/* --- the stages ----------------------------------------------------------------------------------------------------------- */
+/* --- the stages ------------------------------------------------------------------------------------------------- */
 
 static void *work(void *arg)
 {
