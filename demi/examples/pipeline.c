@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * A pipeline of threads: one reads a file in pieces, WORKERS of them work on a piece each, one puts the results in order.
+ * A pipeline of threads: one reads a file in pieces, WORKERS of them work on a piece each, one puts the results in
+ * order.
  *
  *                 /== pipe "work 0" ==> worker 0 ==\
  *     reader ====<      …                  …        >==== collector, the main thread
  *                 \== pipe "work N" ==> worker N ==/      pipes "done 0" to "done N"
  *
- * Each thread has a library OS of its own, shared memory ("shm"), and nothing of it is another's: no lock, no common state;
- * what they have in common are pipes by name. A pipe is a stream with a bound: who pushes into a full one waits for its token,
- * so that a slow stage holds up those before it, and memory stays what it is. The end of a stage is the end of its stream.
- * The work is a checksum of each piece (CRC-32, and those of all pieces in one); --check does the same by one thread and compares.
+ * Each thread has a library OS of its own, shared memory ("shm"), and nothing of it is another's: no lock, no common
+ * state; what they have in common are pipes by name. A pipe is a stream with a bound: who pushes into a full one waits
+ * for its token, so that a slow stage holds up those before it, and memory stays what it is. The end of a stage is the
+ * end of its stream. The work is a checksum of each piece (CRC-32, and those of all pieces in one); --check does the
+ * same by one thread and compares.
  * Usage: pipeline FILE [WORKERS [--check]]
  */
 #include "demi/examples/common.h"
@@ -55,8 +57,8 @@ static uint32_t checksum(const void *p, size_t size)
 
 /* --- streams of pieces ------------------------------------------------------------------------------------------ */
 
-/* "work" or "done", of this process. Workers create both, and the others open them when all are there (`created`). Whoever
- * has created one stays until it is opened: what nobody has opened is gone when it is closed. */
+/* "work" or "done", of this process. Workers create both, and the others open them when all are there (`created`).
+ * Whoever has created one stays until it is opened: what nobody has opened is gone when it is closed. */
 static int pipe_end(const char *what, int worker, int (*make)(int *, const char *))
 {
     char name[64];
