@@ -56,6 +56,7 @@ HOLD = {
     "a session for which something is missing": session("$ no-such-program", "needs=no-such-program"),
     "a slow session, left out": session("$ false", before="*Takes minutes: run by `make docs-test` alone.*"),
 }
+ONLY_SHOWN = ("a session that is not run, with its reason", "a slow session, left out")  # which are no cases
 FAULTS = {
     "another word": session("$ echo one\ntwo"),
     "a line that is not printed": session("$ echo one\none\ntwo"),
@@ -86,9 +87,10 @@ MALFORMED = {
 tap = Tap()
 passed, status, words = run(HOLD)
 for claim, good in passed.items():
+    good = good is None if claim in ONLY_SHOWN else good
     tap.ok(good, "holds: " + claim, [] if good else words.splitlines())
 tap.ok(status == 0, "a page that holds passes")
-tap.ok("# SKIP not run here: a card is needed." in words and "# SKIP make docs-test runs it" in words, "what is not run is counted, with the reason", words.splitlines())
+tap.ok(": not run here: a card is needed." in words and ": make docs-test runs it" in words, "what is not run is told, with the reason", words.splitlines())
 passed, status, words = run(FAULTS)
 for claim, good in passed.items():
     tap.ok(good is False, "found: " + claim, [] if good is False else words.splitlines())
