@@ -36,7 +36,8 @@ def fill(port):
                   ["ZADD", "zset", "1", "a"], ["SADD", "set", "a"], ["XADD", "stream", "1-1", "f", "v"], ["XADD", "stream", "2-1", "f", "v"],
                   ["XGROUP", "CREATE", "stream", "group", "0"], ["XREADGROUP", "GROUP", "group", "me", "COUNT", "1", "STREAMS", "stream", ">"],
                   ["GEOADD", "geo", "13.3", "38.1", "p"], ["PFADD", "hll", "a"], ["LPUSH", "string", "x"], ["NONSENSE"],
-                  ["CONFIG", "SET", "latency-monitor-threshold", "1", "slowlog-log-slower-than", "5000"], ["DEBUG", "SLEEP", "0.01"], ["CLIENT", "SETNAME", "me"]):
+                  ["CONFIG", "SET", "latency-monitor-threshold", "1", "slowlog-log-slower-than", "5000"], ["DEBUG", "SLEEP", "0.01"],
+                  ["CONFIG", "SET", "slowlog-log-slower-than", "-1"], ["CLIENT", "SETNAME", "me"]):
         ask(*words)
     return ask
 
