@@ -51,30 +51,6 @@ static bool has_socket(struct runtime *rt, int domain, int type, int *kernel_fd)
     return has_kernel && !rt->time.idle;
 }
 
-static bool has_stream(struct runtime *rt)
-{
-    int fd;
-    return has_socket(rt, AF_INET, SOCK_STREAM, &fd);
-}
-
-static bool has_datagram(struct runtime *rt)
-{
-    int fd;
-    return has_socket(rt, AF_INET, SOCK_DGRAM, &fd);
-}
-
-static bool has_ipv6(struct runtime *rt)
-{
-    int fd;
-    return has_socket(rt, AF_INET6, SOCK_STREAM, &fd);
-}
-
-static bool has_unix(struct runtime *rt)
-{
-    int fd;
-    return has_socket(rt, AF_UNIX, SOCK_STREAM, &fd);
-}
-
 static bool has_event_fd(struct runtime *rt) { return !rt->time.idle && !rt->must_poll; }
 
 static bool has_socket_fd(struct runtime *rt)
@@ -90,19 +66,24 @@ static bool has_shared_pipes(struct runtime *rt)
     return false;
 }
 
-static const struct {
+static const struct of_a_libos {
     const char *name;
+    int domain, type; /* of a socket that is made; or */
     bool (*is_there)(struct runtime *rt);
 } of_a_libos[] = {
-    {"stream", has_stream},
-    {"datagram", has_datagram},
-    {"ipv6", has_ipv6},
-    {"unix", has_unix},
-    {"event-fd", has_event_fd},
-    {"socket-fd", has_socket_fd},
-    {"shared-pipes", has_shared_pipes},
+    {"stream", AF_INET, SOCK_STREAM, NULL},   {"datagram", AF_INET, SOCK_DGRAM, NULL},
+    {"ipv6", AF_INET6, SOCK_STREAM, NULL},    {"unix", AF_UNIX, SOCK_STREAM, NULL},
+    {"event-fd", 0, 0, has_event_fd},         {"socket-fd", 0, 0, has_socket_fd},
+    {"shared-pipes", 0, 0, has_shared_pipes},
 };
 #define OF_A_LIBOS (sizeof of_a_libos / sizeof *of_a_libos)
+
+static bool has(struct runtime *rt, const struct of_a_libos *f)
+{
+    int fd;
+    if (!rt) return false;
+    return f->is_there ? f->is_there(rt) : has_socket(rt, f->domain, f->type, &fd);
+}
 
 bool demi_feature(const char *name)
 {
@@ -114,8 +95,8 @@ bool demi_feature(const char *name)
     }
     if (!strcmp(name, "tls")) return plugin_is_there("tls");
     struct runtime *rt = runtime_current();
-    for (unsigned i = 0; rt && i < OF_A_LIBOS; i++)
-        if (!strcmp(name, of_a_libos[i].name)) return of_a_libos[i].is_there(rt);
+    for (unsigned i = 0; i < OF_A_LIBOS; i++)
+        if (!strcmp(name, of_a_libos[i].name)) return has(rt, &of_a_libos[i]);
     return false;
 }
 
@@ -130,5 +111,5 @@ void demi_features(demi_feature_fn fn, void *arg)
         fn(arg, name, has_libos(libos_at(i)));
     }
     fn(arg, "tls", plugin_is_there("tls"));
-    for (unsigned i = 0; i < OF_A_LIBOS; i++) fn(arg, of_a_libos[i].name, rt && of_a_libos[i].is_there(rt));
+    for (unsigned i = 0; i < OF_A_LIBOS; i++) fn(arg, of_a_libos[i].name, has(rt, &of_a_libos[i]));
 }
