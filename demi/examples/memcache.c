@@ -167,7 +167,8 @@ static void begin_set(struct client *c, struct session *s, enum how how, char *r
     }
     s->wanted = (size_t)size + 2;
     s->filled = 0;
-    s->item = size <= VALUE_MAX ? item_new(key, strlen(key), (size_t)size, (uint32_t)flags, expires) : NULL;
+    s->item = size <= VALUE_MAX && store_may_fill() ? item_new(key, strlen(key), (size_t)size, (uint32_t)flags, expires)
+                                                    : NULL;
     s->state = s->item ? READ_VALUE : SKIP_VALUE;
     if (!s->item)
         say(c, s->is_quiet,

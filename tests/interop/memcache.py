@@ -6,6 +6,7 @@ sockets, io_uring and our own TCP; answers compared with memcached's where it is
 """
 import os
 import random
+import select
 import subprocess
 import sys
 import time
@@ -146,6 +147,35 @@ def check_bound(port):
     return wrong
 
 
+def check_unfinished(port):
+    """Clients that begin values and never end them hold a quarter of the limit (4 MiB), and not a megabyte each; then they are gone."""
+    streams = [connect(port) for _ in range(20)]
+    try:
+        for stream in streams:
+            stream.sendall(b"set u 0 0 %d\r\n" % LARGE)
+        waiting, refused = streams, 0
+        while refused < 18:
+            ready = select.select(waiting, [], [], PATIENCE)[0]
+            if not ready:
+                return ["%d of 20 are refused" % refused]
+            for stream in ready:
+                said_so = stream.recv(100)
+                if said_so != b"SERVER_ERROR out of memory storing object\r\n":
+                    return [repr(said_so)]
+            waiting, refused = [s for s in waiting if s not in ready], refused + len(ready)
+        if refused == 20:
+            return ["nobody may store"]
+    finally:
+        for stream in streams:
+            stream.close()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if said(port, "set u 0 0 1\nx").startswith(b"STORED"):
+            return []
+        time.sleep(0.05)
+    return ["they are gone, and nobody may store"]
+
+
 def check_slow_reader(port):
     """One that asks for a hundred megabytes and does not read is not served beyond a bound, and holds up nobody."""
     client = Client((RAW4, port), timeout=PATIENCE)
@@ -216,7 +246,8 @@ def main():
         with Rig(DEVICES[name]) as rig:
             server = rig.start([program, RAW4, str(PORT), "4"], lambda p: True)
             checks = [("conversations, whole and in pieces", check_conversations), ("a client of Python's", check_client), ("within its memory", check_bound),
-                      ("whatever comes", check_bad_bytes), ("who does not read", check_slow_reader), ("libmemcached's tools", check_tools)]
+                      ("whatever comes", check_bad_bytes), ("who does not read", check_slow_reader),
+                      ("who does not end what he stores", check_unfinished), ("libmemcached's tools", check_tools)]
             if name == "posix":
                 checks.append(("memcached answers alike", check_against_memcached))
             for claim, check in checks:

@@ -15,6 +15,7 @@ static struct {
     uint64_t key0, key1;       /* of the hash, unknown to clients: nobody can aim at one bucket */
     uint64_t cas, flushed_cas; /* items up to flushed_cas are gone */
     int64_t flush_at;          /* 0: never */
+    size_t filling;            /* bytes of items that are not put yet: clients that never end one hold no more */
     struct store_stats stats;
 } store;
 
@@ -64,6 +65,8 @@ void store_init(size_t limit)
 
 static size_t size_of(const struct item *i) { return demi_good_size(sizeof *i + i->key_size + i->value_size + 2); }
 
+int store_may_fill(void) { return store.filling < store.stats.limit / 4; }
+
 struct item *item_new(const char *key, size_t key_size, size_t value_size, uint32_t flags, int64_t expires)
 {
     struct item *i = demi_malloc(sizeof *i + key_size + value_size + 2);
@@ -76,12 +79,15 @@ struct item *item_new(const char *key, size_t key_size, size_t value_size, uint3
     i->value_size = (uint32_t)value_size;
     memcpy(i->bytes, key, key_size);
     memcpy(item_value(i) + value_size, "\r\n", 2);
+    store.filling += size_of(i);
     return i;
 }
 
 void item_drop(struct item *i)
 {
-    if (i) demi_free(i);
+    if (!i) return;
+    if (!i->is_kept) store.filling -= size_of(i);
+    demi_free(i);
 }
 
 static void unlink_age(struct item *i)
@@ -148,6 +154,7 @@ void store_put(struct item *i, int64_t now)
     i->next_in_bucket = *bucket;
     *bucket = i;
     i->is_kept = 1;
+    store.filling -= size_of(i);
     link_newest(i);
     store.stats.items++;
     store.stats.items_total++;

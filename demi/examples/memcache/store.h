@@ -30,6 +30,9 @@ struct store_stats {
 
 /* limit: bytes of items, at least some megabytes. */
 void store_init(size_t limit);
+/* Whether a client may begin one that comes in pieces: what is neither put nor dropped yet, and may never be, takes
+ * less than a quarter of the limit. */
+int store_may_fill(void);
 /* One to be filled, and then put or dropped. NULL: no memory. */
 struct item *item_new(const char *key, size_t key_size, size_t value_size, uint32_t flags, int64_t expires);
 void item_drop(struct item *i);
