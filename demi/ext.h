@@ -79,8 +79,8 @@ int demi_cancel(demi_qtoken_t qt);
 int demi_set_data(demi_qtoken_t qt, void *data);
 void *demi_result_data(const demi_qresult_t *qr); /* only for results of the last wait of this thread */
 
-/* The runtime's clock as it was read last, at the start of this turn of its loop or since, nanoseconds, monotonic: costs
- * nothing. */
+/* The runtime's clock, nanoseconds, monotonic, as it was read last: at the start of this turn of its loop, or since.
+ * Costs nothing. */
 uint64_t demi_now_ns(void);
 /* The same clock, read now. Without a runtime: the machine's monotonic clock. */
 uint64_t demi_clock_ns(void);
